@@ -1,0 +1,48 @@
+//! Files are written whole or not at all: to a temporary name beside the target, synced, renamed.
+
+use crate::base::{Error, Result};
+use std::io::Write;
+use std::path::Path;
+
+/// Writes `bytes` to `path` atomically, making its folder if need be.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
+    let mut f = tempfile::Builder::new()
+        .prefix(".wgslab-")
+        .suffix(".tmp")
+        .tempfile_in(folder)
+        .map_err(|e| Error::io(folder, "write in", e))?;
+    f.write_all(bytes).and_then(|()| f.as_file().sync_all()).map_err(|e| Error::io(path, "write", e))?;
+    f.persist(path).map_err(|e| Error::io(path, "rename to", e.error))?;
+    // The rename itself must survive a power cut: sync the folder where the platform allows opening one.
+    if let Ok(d) = std::fs::File::open(folder) {
+        let _ = d.sync_all(); // Some file systems refuse to sync a folder; the file itself is already safe.
+    }
+    Ok(())
+}
+
+/// Reads a file, naming it in the error.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::io(path, "read", e))
+}
+
+/// Reads a UTF-8 file, naming it in the error.
+pub fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| Error::io(path, "read", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_replaces_the_whole_file_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b.txt");
+        write_atomic(&path, b"one, and long").unwrap();
+        write_atomic(&path, b"two").unwrap();
+        assert_eq!(read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+}

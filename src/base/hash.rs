@@ -1,0 +1,50 @@
+//! Content addresses: SHA-256 over length-prefixed parts, printed as hex.
+
+use sha2::{Digest, Sha256};
+
+/// Collects parts and gives their address. Parts are length-prefixed, so ("ab", "c") and ("a", "bc") differ.
+#[derive(Clone, Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// An empty address.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one part.
+    pub fn part(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.update(bytes);
+        self
+    }
+
+    /// Adds one part in place.
+    pub fn update(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// The address as 64 hex digits.
+    pub fn hex(self) -> String {
+        self.0.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// The first 16 hex digits: enough for a folder name.
+    pub fn short(self) -> String {
+        self.hex()[..16].to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Hasher;
+
+    #[test]
+    fn parts_do_not_run_together() {
+        let a = Hasher::new().part("ab").part("c").hex();
+        let b = Hasher::new().part("a").part("bc").hex();
+        assert_ne!(a, b);
+        assert_eq!(a.len(), 64);
+    }
+}

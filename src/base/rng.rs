@@ -1,0 +1,123 @@
+//! Counter-based randomness: Philox4x32-10 (Salmon et al., SC 2011, the generator PyTorch uses on GPUs).
+//! No state, no global generator: the same (seed, stream, counter) gives the same words here and in
+//! `shaders/common/rng.wgsl`, its twin bit for bit.
+
+const M0: u32 = 0xD251_1F53;
+const M1: u32 = 0xCD9E_8D57;
+const W0: u32 = 0x9E37_79B9;
+const W1: u32 = 0xBB67_AE85;
+
+/// One Philox block: four 32-bit words from a 128-bit counter and a 64-bit key.
+pub fn philox(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
+    for _ in 0..10 {
+        let (p0, p1) = (M0 as u64 * c[0] as u64, M1 as u64 * c[2] as u64);
+        c = [(p1 >> 32) as u32 ^ c[1] ^ k[0], p1 as u32, (p0 >> 32) as u32 ^ c[3] ^ k[1], p0 as u32];
+        k = [k[0].wrapping_add(W0), k[1].wrapping_add(W1)];
+    }
+    c
+}
+
+/// A stream of words addressed by (seed, stream, counter). The key is the seed; the 128-bit counter is
+/// (block, counter low, counter high, stream), so streams of one seed never meet.
+#[derive(Clone, Debug)]
+pub struct Rng {
+    key: [u32; 2],
+    counter: [u32; 4],
+    words: [u32; 4],
+    used: usize,
+}
+
+impl Rng {
+    /// The stream `stream` of `seed`, at `counter` (an epoch, a sample: whatever the caller keys by).
+    pub fn new(seed: u64, stream: u32, counter: u64) -> Self {
+        let key = [seed as u32, (seed >> 32) as u32];
+        Rng { key, counter: [0, counter as u32, (counter >> 32) as u32, stream], words: [0; 4], used: 4 }
+    }
+
+    /// The next 32 random bits.
+    pub fn word(&mut self) -> u32 {
+        if self.used == 4 {
+            self.words = philox(self.counter, self.key);
+            self.counter[0] = self.counter[0].wrapping_add(1);
+            self.used = 0;
+        }
+        self.used += 1;
+        self.words[self.used - 1]
+    }
+
+    /// Uniform in [0, 1): the top 24 bits.
+    pub fn uniform(&mut self) -> f32 {
+        unit(self.word())
+    }
+
+    /// Uniform in 0..n without modulo bias (Lemire's multiply-shift with rejection); n = 0 is a programming error.
+    pub fn below(&mut self, n: usize) -> usize {
+        assert!(n > 0 && n <= u32::MAX as usize, "below({n}) has no value to give");
+        let n = n as u32;
+        loop {
+            let m = self.word() as u64 * n as u64;
+            if (m as u32) >= n.wrapping_neg() % n {
+                return (m >> 32) as usize;
+            }
+        }
+    }
+
+    /// Standard normal by Box–Muller.
+    pub fn normal(&mut self) -> f32 {
+        let r = (-2.0 * (1.0 - self.uniform() as f64).ln()).sqrt();
+        (r * (std::f64::consts::TAU * self.uniform() as f64).cos()) as f32
+    }
+
+    /// A random permutation of 0..n (Fisher–Yates).
+    pub fn permutation(&mut self, n: usize) -> Vec<usize> {
+        let mut p: Vec<usize> = (0..n).collect();
+        for i in (1..n).rev() {
+            p.swap(i, self.below(i + 1));
+        }
+        p
+    }
+}
+
+/// A word as a float in [0, 1): its top 24 bits, exact in f32.
+pub fn unit(word: u32) -> f32 {
+    (word >> 8) as f32 * (1.0 / 16_777_216.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Known answers of the Random123 distribution (kat_vectors, philox4x32-10).
+    #[test]
+    fn philox_matches_random123() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        let pi = philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]);
+        assert_eq!(pi, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
+    }
+
+    #[test]
+    fn streams_differ_and_repeat() {
+        let words = |seed, stream, counter| {
+            let mut r = Rng::new(seed, stream, counter);
+            [r.word(), r.word(), r.word(), r.word(), r.word()]
+        };
+        assert_eq!(words(1, 2, 3), words(1, 2, 3));
+        assert_ne!(words(1, 2, 3), words(1, 2, 4));
+        assert_ne!(words(1, 2, 3), words(1, 3, 3));
+        assert_ne!(words(1, 2, 3), words(2, 2, 3));
+    }
+
+    #[test]
+    fn a_permutation_holds_every_index_and_moments_are_right() {
+        let mut p = Rng::new(5, 0, 0).permutation(97);
+        p.sort_unstable();
+        assert_eq!(p, (0..97).collect::<Vec<_>>());
+        let mut r = Rng::new(9, 1, 0);
+        let n = 20_000;
+        let x: Vec<f64> = (0..n).map(|_| r.normal() as f64).collect();
+        let mean = x.iter().sum::<f64>() / n as f64;
+        let var = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64;
+        assert!(mean.abs() < 0.03 && (var - 1.0).abs() < 0.05, "mean {mean}, variance {var}");
+    }
+}

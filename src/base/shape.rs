@@ -1,0 +1,125 @@
+//! Shapes and element types. A shape is a small `Copy` value, so that ops can hold and compare it.
+
+use crate::base::{Error, Result};
+
+/// The most dimensions a tensor may have.
+pub const MAX_RANK: usize = 6;
+
+/// Dimensions of a tensor, outermost first, row-major and dense.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Shape {
+    rank: u8,
+    dims: [u32; MAX_RANK],
+}
+
+impl Shape {
+    /// A shape from its dimensions; more than [`MAX_RANK`] of them is a programming error.
+    pub fn new(dims: &[usize]) -> Self {
+        assert!(dims.len() <= MAX_RANK, "a tensor has at most {MAX_RANK} dimensions, not {}", dims.len());
+        let mut s = Shape { rank: dims.len() as u8, dims: [1; MAX_RANK] };
+        for (d, &v) in s.dims.iter_mut().zip(dims) {
+            *d = u32::try_from(v).unwrap_or(u32::MAX);
+        }
+        s
+    }
+
+    /// The dimensions.
+    pub fn dims(&self) -> &[u32] {
+        &self.dims[..self.rank as usize]
+    }
+
+    /// Dimension `i`.
+    pub fn dim(&self, i: usize) -> usize {
+        self.dims()[i] as usize
+    }
+
+    /// How many dimensions.
+    pub fn rank(&self) -> usize {
+        self.rank as usize
+    }
+
+    /// Number of elements; 1 for a scalar.
+    pub fn numel(&self) -> usize {
+        self.dims().iter().map(|&d| d as usize).product()
+    }
+
+    /// The four dimensions of an N C H W tensor, or an error that names `op` and `name`.
+    pub fn nchw(&self, op: &'static str, name: &str) -> Result<[usize; 4]> {
+        match *self.dims() {
+            [n, c, h, w] => Ok([n as usize, c as usize, h as usize, w as usize]),
+            _ => Err(Error::shape(op, format!("{name} must have four dimensions N C H W, not {self}"))),
+        }
+    }
+
+    /// The two dimensions of a matrix, or an error that names `op` and `name`.
+    pub fn matrix(&self, op: &'static str, name: &str) -> Result<[usize; 2]> {
+        match *self.dims() {
+            [m, n] => Ok([m as usize, n as usize]),
+            _ => Err(Error::shape(op, format!("{name} must have two dimensions, not {self}"))),
+        }
+    }
+
+    /// The one dimension of a vector, or an error that names `op` and `name`.
+    pub fn vector(&self, op: &'static str, name: &str) -> Result<usize> {
+        match *self.dims() {
+            [n] => Ok(n as usize),
+            _ => Err(Error::shape(op, format!("{name} must have one dimension, not {self}"))),
+        }
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{}]", self.dims().iter().map(|d| d.to_string()).collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl std::fmt::Debug for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Shape {
+    fn from(dims: [usize; N]) -> Self {
+        Shape::new(&dims)
+    }
+}
+
+/// Element type of a tensor on the device.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum DType {
+    /// 32-bit float: every value that is differentiated.
+    F32,
+    /// 32-bit unsigned: labels, indices, flags, and images packed four bytes a word.
+    U32,
+}
+
+impl DType {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        4
+    }
+
+    /// Name as safetensors spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "F32",
+            DType::U32 => "U32",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_count_and_print() {
+        let s = Shape::from([2, 3, 4]);
+        assert_eq!((s.numel(), s.rank(), s.dim(2)), (24, 3, 4));
+        assert_eq!(s.to_string(), "[2, 3, 4]");
+        assert_eq!(Shape::new(&[]).numel(), 1);
+        assert!(s.matrix("matmul", "a").unwrap_err().to_string().contains("[2, 3, 4]"));
+    }
+}

@@ -1,0 +1,2 @@
+//! wgslab
+pub mod base;
