@@ -1,2 +1,4 @@
 //! wgslab
 pub mod base;
+pub mod device;
+pub mod tape;

@@ -1,0 +1,17 @@
+// assign under a guard: y = x unless guard[0] is not zero, in which case y keeps its value.
+// An invocation copies one word; a workgroup copies 256 in a row; the surplus of the last one is guarded.
+
+struct Params { words: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(2) var<storage, read> guard: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<u32>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let i = group_index(wid, groups) * 256u + lane;
+    if (i < p.words && guard[0] == 0u) {
+        y[i] = x[i];
+    }
+}

@@ -1,0 +1,140 @@
+//! Dispatches: a pipeline, its bind group and a grid, ready to be encoded again and again.
+
+use super::pipeline::Pipeline;
+use super::{Buffer, Gpu, Kernel};
+use crate::base::{Error, Result};
+use std::sync::Arc;
+
+/// One dispatch, made once and replayed.
+#[derive(Debug)]
+pub struct Dispatch {
+    pipeline: Arc<Pipeline>,
+    group: wgpu::BindGroup,
+    grid: [u32; 3],
+    /// `<layer>/<op>.<entry>`: what debuggers and errors show.
+    pub label: String,
+}
+
+/// Parameter blocks of many launches in one uniform buffer, each at an aligned offset.
+pub struct ParamBlocks {
+    bytes: Vec<u8>,
+    offsets: Vec<u64>,
+    buffer: Option<Buffer>,
+}
+
+/// Uniform offsets are aligned to this: the default limit of WebGPU, enough everywhere.
+const ALIGN: usize = 256;
+
+impl ParamBlocks {
+    /// Collects the blocks; [`ParamBlocks::upload`] writes them once.
+    pub fn new<'a>(blocks: impl Iterator<Item = &'a [u8]>) -> Self {
+        let (mut bytes, mut offsets) = (Vec::new(), Vec::new());
+        for b in blocks {
+            offsets.push(bytes.len() as u64);
+            bytes.extend_from_slice(b);
+            bytes.resize(bytes.len().next_multiple_of(ALIGN).max(ALIGN), 0);
+        }
+        ParamBlocks { bytes, offsets, buffer: None }
+    }
+
+    /// Writes all blocks to the device.
+    pub fn upload(mut self, gpu: &Gpu) -> Result<Self> {
+        if !self.bytes.is_empty() {
+            self.buffer = Some(gpu.uniform("params", &self.bytes)?);
+        }
+        Ok(self)
+    }
+}
+
+/// Grid of `n` workgroups in one list, folded over (x, y) when past the limit of a dimension; kernels unfold it with
+/// `group_index` of `shaders/common/index.wgsl` and must guard the surplus.
+pub fn groups_1d(n: usize) -> [u32; 3] {
+    let n = n.max(1);
+    let x = n.min(65_535);
+    [x as u32, n.div_ceil(x) as u32, 1]
+}
+
+impl Gpu {
+    /// Makes a dispatch: pipeline, bind group over whole `buffers`, and grid.
+    pub fn dispatch(
+        &self,
+        label: &str,
+        kernel: &Kernel,
+        buffers: &[&Buffer],
+        params: (&ParamBlocks, usize),
+        grid: [u32; 3],
+    ) -> Result<Dispatch> {
+        let pipeline = self.pipeline(kernel)?;
+        let bad = |what: String| Err(Error::Failed(format!("{label} ({} [{}]): {what}", kernel.name, kernel.variant)));
+        if pipeline.buffers.len() != buffers.len() {
+            return bad(format!("the shader binds {} buffers and was given {}", pipeline.buffers.len(), buffers.len()));
+        }
+        if grid.iter().any(|&g| g == 0 || g > self.caps().groups) {
+            return bad(format!("a grid of {grid:?} workgroups is past the limit {}", self.caps().groups));
+        }
+        let mut entries: Vec<wgpu::BindGroupEntry> = buffers
+            .iter()
+            .enumerate()
+            .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32 + 1, resource: b.raw.as_entire_binding() })
+            .collect();
+        if pipeline.params_bytes > 0 {
+            let Some(uniform) = &params.0.buffer else { return bad("its parameters were not uploaded".into()) };
+            entries.push(wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &uniform.raw,
+                    offset: params.0.offsets[params.1],
+                    size: wgpu::BufferSize::new(pipeline.params_bytes as u64),
+                }),
+            });
+        }
+        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(label),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        self.meter().bind_group_made();
+        self.check()?;
+        Ok(Dispatch { pipeline, group, grid, label: label.to_string() })
+    }
+
+    /// Encodes and submits `list`, a pass and a submission per chunk: long passes would trip a driver's watchdog,
+    /// short ones cost more to submit than to run.
+    pub fn submit(&self, list: &[Dispatch]) {
+        for chunk in list.chunks(CHUNK) {
+            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encode(&mut encoder, chunk, None);
+            self.queue.submit([encoder.finish()]);
+        }
+    }
+}
+
+/// Dispatches of one submission.
+const CHUNK: usize = 64;
+
+pub(super) fn encode(
+    encoder: &mut wgpu::CommandEncoder,
+    list: &[Dispatch],
+    timestamps: Option<wgpu::ComputePassTimestampWrites<'_>>,
+) {
+    let mut pass =
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: timestamps });
+    for d in list {
+        pass.set_pipeline(&d.pipeline.raw);
+        pass.set_bind_group(0, &d.group, &[]);
+        pass.dispatch_workgroups(d.grid[0], d.grid[1], d.grid[2]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::groups_1d;
+
+    #[test]
+    fn long_lists_fold() {
+        assert_eq!(groups_1d(0), [1, 1, 1]);
+        assert_eq!(groups_1d(65_535), [65_535, 1, 1]);
+        let [x, y, _] = groups_1d(65_536);
+        assert!(x <= 65_535 && x as usize * y as usize >= 65_536);
+    }
+}

@@ -1,0 +1,364 @@
+//! Opening an adapter, what it can do, and what went wrong with it.
+
+use super::buffer::{Buffer, Meter};
+use super::pipeline::Pipelines;
+use crate::base::{Error, Result};
+use std::sync::{Arc, Mutex};
+
+/// Which adapter to open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AdapterChoice {
+    /// A discrete GPU first, then an integrated one, then a software adapter.
+    #[default]
+    Best,
+    /// The one at this index of `wgslab devices`.
+    Index(usize),
+    /// The first whose name holds this text, in any case.
+    Name(String),
+}
+
+/// How to open a device.
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// Which adapter.
+    pub adapter: AdapterChoice,
+    /// `vulkan`, `metal` or `dx12`; any of them when `None`.
+    pub backend: Option<String>,
+    /// Keep the runtime checks in every kernel (tests do; a study does not).
+    pub checked: bool,
+    /// Refuse plans that would need more device memory than this.
+    pub memory_budget_bytes: Option<u64>,
+}
+
+/// What an adapter can do, as plain data: what variants are chosen by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caps {
+    /// A software adapter: many loads cost more than arithmetic, workgroup memory does not help.
+    pub software: bool,
+    /// Smallest and largest subgroup, when subgroup operations are there.
+    pub subgroup: Option<(u32, u32)>,
+    /// `shader-f16` is there.
+    pub f16: bool,
+    /// The most storage buffers of one kernel.
+    pub storage_buffers: u32,
+    /// The largest binding.
+    pub binding_bytes: u64,
+    /// The most invocations of a workgroup.
+    pub invocations: u32,
+    /// The most bytes of workgroup memory.
+    pub workgroup_bytes: u32,
+    /// The most workgroups of one dimension.
+    pub groups: u32,
+}
+
+impl Caps {
+    /// The default limits of WebGPU: what every adapter has.
+    pub fn portable() -> Self {
+        Caps {
+            software: false,
+            subgroup: None,
+            f16: false,
+            storage_buffers: 8,
+            binding_bytes: 128 << 20,
+            invocations: 256,
+            workgroup_bytes: 16 << 10,
+            groups: 65_535,
+        }
+    }
+
+    /// The subgroup size where it cannot vary.
+    pub fn fixed_subgroup(&self) -> Option<u32> {
+        self.subgroup.filter(|(min, max)| min == max).map(|s| s.0)
+    }
+}
+
+/// Facts of an adapter for people and records.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    /// Its name.
+    pub name: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// Vulkan, Metal or DX12.
+    pub backend: String,
+    /// DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu or Other.
+    pub kind: String,
+    /// What it can do.
+    pub caps: Caps,
+    /// Names of its features.
+    pub features: Vec<String>,
+}
+
+/// An open device.
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) pipelines: Pipelines,
+    pub(super) timestamp_period_ns: Option<f32>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
+    meter: Arc<Meter>,
+    adapter: Adapter,
+    options: GpuOptions,
+}
+
+#[derive(Clone, Debug)]
+enum Trouble {
+    Lost(String),
+    Uncaptured(String),
+}
+
+/// Backends a person may name.
+fn backends(name: Option<&str>) -> Result<wgpu::Backends> {
+    Ok(match name.map(str::to_ascii_lowercase).as_deref() {
+        None => wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12,
+        Some("vulkan") => wgpu::Backends::VULKAN,
+        Some("metal") => wgpu::Backends::METAL,
+        Some("dx12") => wgpu::Backends::DX12,
+        Some(other) => {
+            return Err(Error::Usage(format!("--backend {other}: there is no such backend; take vulkan, metal or dx12")));
+        }
+    })
+}
+
+fn instance(backends: wgpu::Backends) -> wgpu::Instance {
+    let mut d = wgpu::InstanceDescriptor::new_without_display_handle();
+    d.backends = backends;
+    wgpu::Instance::new(d)
+}
+
+fn rank(kind: wgpu::DeviceType) -> u32 {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+fn enumerate(backend: Option<&str>) -> Result<Vec<wgpu::Adapter>> {
+    let wanted = backends(backend)?;
+    let mut list = pollster::block_on(instance(wanted).enumerate_adapters(wanted));
+    list.sort_by_key(|a| rank(a.get_info().device_type)); // stable: the driver's order within a kind
+    Ok(list)
+}
+
+fn describe(a: &wgpu::Adapter) -> Adapter {
+    let (info, limits, features) = (a.get_info(), a.limits(), a.features());
+    Adapter {
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        backend: format!("{:?}", info.backend),
+        kind: format!("{:?}", info.device_type),
+        caps: Caps {
+            software: info.device_type == wgpu::DeviceType::Cpu,
+            subgroup: features
+                .contains(wgpu::Features::SUBGROUP)
+                .then_some((info.subgroup_min_size, info.subgroup_max_size)),
+            f16: features.contains(wgpu::Features::SHADER_F16),
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            binding_bytes: limits.max_storage_buffer_binding_size,
+            invocations: limits.max_compute_invocations_per_workgroup,
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            groups: limits.max_compute_workgroups_per_dimension,
+        },
+        features: features.iter_names().map(|(n, _)| n.to_string()).collect(),
+        name: info.name,
+    }
+}
+
+/// Every adapter, in the order their indices count: the best first.
+pub fn adapters(backend: Option<&str>) -> Result<Vec<Adapter>> {
+    Ok(enumerate(backend)?.iter().map(describe).collect())
+}
+
+fn choose(list: Vec<wgpu::Adapter>, choice: &AdapterChoice) -> Result<wgpu::Adapter> {
+    let names = list.iter().map(|a| a.get_info().name).collect::<Vec<_>>();
+    if names.is_empty() {
+        return Err(Error::NoAdapter(
+            "no Vulkan, Metal or DX12 adapter is there; install a GPU driver, or Mesa's software driver \
+             (`make setup` does it, on Debian it is the package mesa-vulkan-drivers)"
+                .into(),
+        ));
+    }
+    let at = match choice {
+        AdapterChoice::Best => Some(0),
+        AdapterChoice::Index(i) => Some(*i).filter(|i| *i < names.len()),
+        AdapterChoice::Name(n) => names.iter().position(|a| a.to_lowercase().contains(&n.to_lowercase())),
+    };
+    match at {
+        Some(i) => list.into_iter().nth(i).ok_or_else(|| Error::NoAdapter("the adapter list changed".into())),
+        None => Err(Error::NoAdapter(format!(
+            "no adapter fits --adapter {}; `wgslab devices` lists them: {}",
+            match choice {
+                AdapterChoice::Index(i) => i.to_string(),
+                AdapterChoice::Name(n) => n.clone(),
+                AdapterChoice::Best => "best".into(),
+            },
+            names.join(", ")
+        ))),
+    }
+}
+
+impl Gpu {
+    /// Opens an adapter with all its limits and the features the kernels can use.
+    pub fn open(options: &GpuOptions) -> Result<Gpu> {
+        let found = choose(enumerate(options.backend.as_deref())?, &options.adapter)?;
+        let adapter = describe(&found);
+        let wish = wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
+        let features = found.features() & wish;
+        let (device, queue) = pollster::block_on(found.request_device(&wgpu::DeviceDescriptor {
+            label: Some("wgslab"),
+            required_features: features,
+            required_limits: found.limits(),
+            memory_hints: wgpu::MemoryHints::MemoryUsage, // plans lease whole buffers: large blocks would be waste
+            ..Default::default()
+        }))
+        .map_err(|e| Error::NoAdapter(format!("cannot open {}: {e}", adapter.name)))?;
+        let trouble = Arc::new(Mutex::new(None));
+        watch(&device, &trouble);
+        let timestamp_period_ns =
+            features.contains(wgpu::Features::TIMESTAMP_QUERY).then(|| queue.get_timestamp_period());
+        Ok(Gpu {
+            device,
+            queue,
+            pipelines: Pipelines::default(),
+            timestamp_period_ns,
+            trouble,
+            meter: Arc::default(),
+            adapter,
+            options: options.clone(),
+        })
+    }
+
+    /// Facts of the adapter.
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// What the adapter can do.
+    pub fn caps(&self) -> &Caps {
+        &self.adapter.caps
+    }
+
+    /// How the device was opened.
+    pub fn options(&self) -> &GpuOptions {
+        &self.options
+    }
+
+    /// What is allocated.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// An error if the device was lost or wgpu complained since it was opened.
+    pub fn check(&self) -> Result<()> {
+        let trouble = match self.trouble.lock() {
+            Ok(t) => t.clone(),
+            Err(poisoned) => poisoned.into_inner().clone(),
+        };
+        match trouble {
+            None => Ok(()),
+            Some(Trouble::Lost(why)) => Err(Error::TryAgain(format!(
+                "the device {} was lost: {why}; the same command goes on from the last checkpoint",
+                self.adapter.name
+            ))),
+            Some(Trouble::Uncaptured(why)) => {
+                Err(Error::Failed(format!("wgpu reports an error on {}: {why}", self.adapter.name)))
+            }
+        }
+    }
+
+    /// A storage buffer of `bytes`, zeroed, that can be copied from and to; an error past the adapter's limit.
+    pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
+        if bytes > self.caps().binding_bytes {
+            return Err(Error::Failed(format!(
+                "{label} needs {bytes} bytes in one buffer and {} binds at most {}; use a smaller batch or image",
+                self.adapter.name,
+                self.caps().binding_bytes
+            )));
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        self.raw_buffer(label, bytes, usage)
+    }
+
+    /// A uniform buffer holding `bytes`.
+    pub(super) fn uniform(&self, label: &str, bytes: &[u8]) -> Result<Buffer> {
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let b = self.raw_buffer(label, bytes.len() as u64, usage)?;
+        self.queue.write_buffer(&b.raw, 0, bytes);
+        Ok(b)
+    }
+
+    pub(super) fn raw_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
+        let size = bytes.max(4).next_multiple_of(4);
+        let raw =
+            self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
+        self.check()?;
+        Ok(Buffer::new(raw, self.meter.clone()))
+    }
+
+    /// Writes `bytes` at `offset` before anything submitted later.
+    pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        // One write at a time keeps wgpu's staging memory small: it frees it at the next submit.
+        for (i, chunk) in bytes.chunks(16 << 20).enumerate() {
+            self.queue.write_buffer(&buffer.raw, offset + (i as u64) * (16 << 20), chunk);
+            self.queue.submit([]);
+        }
+        self.check()
+    }
+
+    /// Writes a small input of a step: it takes effect before anything submitted later and after all submitted before.
+    pub fn stage(&self, buffer: &Buffer, bytes: &[u8]) {
+        self.queue.write_buffer(&buffer.raw, 0, bytes);
+    }
+
+    /// Reads the first `bytes` of a buffer, waiting for all work before it: the only read-back.
+    pub fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
+        let size = bytes.next_multiple_of(4);
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.raw_buffer("read-back", size, usage)?;
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(&buffer.raw, 0, &staging.raw, 0, size);
+        self.queue.submit([encoder.finish()]);
+        staging.raw.map_async(wgpu::MapMode::Read, .., |_| {}); // a failure shows when the range is asked for
+        self.wait()?;
+        let view = staging.raw.get_mapped_range(..).map_err(|e| {
+            Error::TryAgain(format!("cannot read back from {}: {e}; run the same command again", self.adapter.name))
+        })?;
+        Ok(view[..bytes as usize].to_vec())
+    }
+
+    /// Waits until everything submitted is done.
+    pub fn wait(&self) -> Result<()> {
+        let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.check()?;
+        polled.map(drop).map_err(|e| Error::TryAgain(format!("waiting for {} failed: {e}", self.adapter.name)))
+    }
+
+    /// Loses the device on purpose: a test of what a driver reset does to a run.
+    pub fn lose(&self) {
+        self.device.destroy();
+        let _ = self.device.poll(wgpu::PollType::Poll); // delivers the loss; there is nothing left to wait for
+    }
+}
+
+/// Keeps the first trouble instead of wgpu's default panic.
+fn watch(device: &wgpu::Device, trouble: &Arc<Mutex<Option<Trouble>>>) {
+    fn keep(slot: &Mutex<Option<Trouble>>, new: Trouble) {
+        let mut t = match slot.lock() {
+            Ok(t) => t,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        // A loss explains the errors that follow and precede it, so it wins.
+        if t.is_none() || matches!(new, Trouble::Lost(_)) {
+            *t = Some(new);
+        }
+    }
+    let slot = trouble.clone();
+    device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| keep(&slot, Trouble::Uncaptured(e.to_string()))));
+    let slot = trouble.clone();
+    device.set_device_lost_callback(move |reason, message| keep(&slot, Trouble::Lost(format!("{reason:?} {message}"))));
+}

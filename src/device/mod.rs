@@ -1,0 +1,14 @@
+//! device: the only floor that speaks to wgpu. It opens an adapter, turns WGSL pieces into pipelines, owns buffers
+//! and encodes launches. It knows neither tensors nor ops.
+
+pub mod buffer;
+pub mod dispatch;
+pub mod gpu;
+pub mod pipeline;
+pub mod shader;
+pub mod timing;
+
+pub use buffer::Buffer;
+pub use dispatch::{Dispatch, groups_1d};
+pub use gpu::{AdapterChoice, Caps, Gpu, GpuOptions};
+pub use shader::{Kernel, Piece};

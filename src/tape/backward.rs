@@ -1,0 +1,109 @@
+//! Reverse-mode differentiation: walks the recording backwards and lets each op append its gradient.
+
+use super::record::{Tape, Var};
+use crate::base::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The two ops a backward pass needs that are not any op's gradient; `kernels` passes them in, so that this floor
+/// names no op.
+pub trait Arithmetic {
+    /// A tensor of ones in the shape of `like`: the cotangent of a scalar loss.
+    fn ones(t: &mut Tape, like: Var) -> Result<Var>;
+    /// a + b, where a value is used twice.
+    fn sum(t: &mut Tape, a: Var, b: Var) -> Result<Var>;
+}
+
+impl Tape {
+    /// Appends the gradient of Σ ⟨output, cotangent⟩ with respect to each of `wrt`. A cotangent of `None` means ones.
+    /// The result is `None` where nothing depends on that value. Gradients of gradients are refused.
+    pub fn backward_with<A: Arithmetic>(
+        &mut self,
+        outputs: &[Var],
+        cotangents: &[Option<Var>],
+        wrt: &[Var],
+    ) -> Result<Vec<Option<Var>>> {
+        if outputs.len() != cotangents.len() {
+            return Err(Error::Failed(format!(
+                "backward was given {} outputs and {} cotangents; give one for each, or None",
+                outputs.len(),
+                cotangents.len()
+            )));
+        }
+        let recorded = self.nodes.len();
+        self.wanted = self.reached_from(wrt, recorded);
+        self.in_backward = true;
+        let result = self.walk::<A>(outputs, cotangents, wrt, recorded);
+        self.in_backward = false;
+        self.wanted.clear();
+        result
+    }
+
+    /// Every value that depends on one of `wrt` through differentiable nodes, `wrt` included.
+    fn reached_from(&self, wrt: &[Var], recorded: usize) -> BTreeSet<Var> {
+        let mut reached: BTreeSet<Var> = wrt.iter().copied().collect();
+        for node in &self.nodes[..recorded] {
+            if node.inputs.iter().any(|v| reached.contains(v)) {
+                let through = node.outputs.iter().filter(|v| self.is_float(**v) && !self.detached.contains(v));
+                reached.extend(through);
+            }
+        }
+        reached
+    }
+
+    fn walk<A: Arithmetic>(
+        &mut self,
+        outputs: &[Var],
+        cotangents: &[Option<Var>],
+        wrt: &[Var],
+        recorded: usize,
+    ) -> Result<Vec<Option<Var>>> {
+        let mut grads: BTreeMap<Var, Var> = BTreeMap::new();
+        for (&y, &dy) in outputs.iter().zip(cotangents) {
+            if !self.wanted.contains(&y) {
+                continue;
+            }
+            let dy = match dy {
+                Some(d) if self.ty(d) != self.ty(y) => {
+                    return Err(Error::Failed(format!("a cotangent is {} and its output {}", self.ty(d), self.ty(y))));
+                }
+                Some(d) => d,
+                None => A::ones(self, y)?,
+            };
+            self.accumulate::<A>(&mut grads, y, dy)?;
+        }
+        for i in (0..recorded).rev() {
+            let node = self.nodes[i].clone();
+            let dy: Vec<Option<Var>> = node.outputs.iter().map(|v| grads.get(v).copied()).collect();
+            if dy.iter().all(Option::is_none) || !node.inputs.iter().any(|v| self.wanted.contains(v)) {
+                continue;
+            }
+            if node.is_gradient {
+                return Err(Error::Failed(format!(
+                    "{} was appended by a backward pass; gradients of gradients are not supported, detach it",
+                    node.op.name()
+                )));
+            }
+            let layer = format!("{}'", node.layer);
+            let dx = self.layer(&layer, |t| node.op.grad(t, &node.inputs, &node.outputs, &dy))?;
+            for (&x, dx) in node.inputs.iter().zip(dx) {
+                if let (Some(dx), true) = (dx, self.wanted.contains(&x)) {
+                    if self.ty(dx) != self.ty(x) {
+                        let (op, a, b) = (node.op.name(), self.ty(dx), self.ty(x));
+                        return Err(Error::Failed(format!("{op}: its gradient is {a} for an input of {b}")));
+                    }
+                    self.accumulate::<A>(&mut grads, x, dx)?;
+                }
+            }
+        }
+        Ok(wrt.iter().map(|v| grads.get(v).copied()).collect())
+    }
+
+    fn accumulate<A: Arithmetic>(&mut self, grads: &mut BTreeMap<Var, Var>, x: Var, dx: Var) -> Result<()> {
+        let sum = match grads.get(&x) {
+            Some(&have) => A::sum(self, have, dx)?,
+            None => dx,
+        };
+        grads.insert(x, sum);
+        Ok(())
+    }
+}

@@ -1,0 +1,20 @@
+//! tape: record straight-line Rust, differentiate, schedule, replay. It names no op but the two that move state,
+//! [`assign`], because `Tape::assign` is the only write to what outlives a step.
+
+pub mod assign;
+pub mod backward;
+pub mod op;
+pub mod plan;
+pub mod program;
+pub mod record;
+pub mod schedule;
+pub mod state;
+pub mod trace;
+
+pub use op::{Cost, Emit, Launch, Op, Slot, Type};
+pub use plan::{Feed, Plan};
+pub use program::Program;
+pub use record::{Scalar, Tape, Var};
+pub use schedule::{Options, Schedule};
+pub use state::State;
+pub use trace::Trace;

@@ -1,0 +1,184 @@
+//! A plan: a schedule bound to a device. Buffers, parameters, pipelines and bind groups are made once; a run writes
+//! the inputs, encodes and submits. Nothing is allocated and no shape is looked at while running.
+
+use super::op::Type;
+use super::record::SCALARS;
+use super::schedule::{Place, Schedule};
+use super::state::State;
+use crate::base::{Error, Result};
+use crate::device::dispatch::ParamBlocks;
+use crate::device::{Buffer, Dispatch, Gpu};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What the host gives a run: the bytes of each input and the value of each scalar, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Feed<'a> {
+    /// Inputs.
+    pub inputs: Vec<(&'a str, &'a [u8])>,
+    /// Scalars.
+    pub scalars: Vec<(&'a str, f32)>,
+}
+
+impl<'a> Feed<'a> {
+    /// An empty feed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an input.
+    pub fn input<T: bytemuck::NoUninit>(mut self, name: &'a str, data: &'a [T]) -> Self {
+        self.inputs.push((name, bytemuck::cast_slice(data)));
+        self
+    }
+
+    /// Adds a scalar.
+    pub fn scalar(mut self, name: &'a str, value: f32) -> Self {
+        self.scalars.push((name, value));
+        self
+    }
+}
+
+/// A compiled step.
+#[derive(Debug)]
+pub struct Plan {
+    dispatches: Vec<Dispatch>,
+    inputs: BTreeMap<String, (Type, Buffer)>,
+    slabs: Vec<Arc<Buffer>>,
+    states: BTreeMap<String, Arc<Buffer>>,
+    schedule: Schedule,
+    /// Keeps the parameter buffer alive for the bind groups.
+    _params: Buffers,
+}
+
+struct Buffers(#[allow(dead_code, reason = "held, not read: bind groups refer to it")] ParamBlocks);
+
+impl std::fmt::Debug for Buffers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("params")
+    }
+}
+
+impl Plan {
+    /// Compiles a schedule over the tensors of `state`, which must hold every state it names.
+    pub fn new(gpu: &Gpu, schedule: Schedule, state: &State) -> Result<Plan> {
+        within_budget(gpu, &schedule)?;
+        let states = schedule
+            .states
+            .iter()
+            .map(|(n, ty)| Ok((n.clone(), state.buffer(n, *ty)?)))
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        let inputs = schedule
+            .inputs
+            .iter()
+            .map(|(n, ty)| Ok((n.clone(), (*ty, gpu.buffer(n, ty.bytes())?))))
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        let slabs = schedule
+            .slabs
+            .iter()
+            .enumerate()
+            .map(|(i, &bytes)| Ok(Arc::new(gpu.buffer(&format!("slab{i}"), bytes)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let launches = || schedule.steps.iter().flat_map(|s| s.launches.iter().map(move |l| (s, l)));
+        let params = ParamBlocks::new(launches().map(|(_, (l, _))| l.params.as_slice())).upload(gpu)?;
+        let mut dispatches = Vec::new();
+        for (i, (step, (launch, places))) in launches().enumerate() {
+            let buffers = places
+                .iter()
+                .map(|p| match p {
+                    Place::Input(n) => &inputs[n].1,
+                    Place::State(n) => states[n].as_ref(),
+                    Place::Slab(s) => slabs[*s].as_ref(),
+                })
+                .collect::<Vec<_>>();
+            let label = format!("{}/{}", step.layer, launch.kernel.name);
+            dispatches.push(gpu.dispatch(&label, &launch.kernel, &buffers, (&params, i), launch.grid)?);
+        }
+        Ok(Plan { dispatches, inputs, slabs, states, schedule, _params: Buffers(params) })
+    }
+
+    /// What the plan was made from.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The dispatches of a run, in order, for timing.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
+    /// Runs one step: writes the feed, encodes, submits. Returns before the device is done.
+    pub fn run(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<()> {
+        self.write(gpu, feed)?;
+        gpu.submit(&self.dispatches);
+        gpu.check()
+    }
+
+    /// Writes the inputs and scalars of a run; another shape than the plan's is an error that names both.
+    pub fn write(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<()> {
+        for (name, (ty, buffer)) in self.inputs.iter().filter(|i| i.0 != "scalars") {
+            let Some((_, bytes)) = feed.inputs.iter().find(|i| i.0 == name) else {
+                return Err(Error::Failed(format!("the plan needs the input {name}, {ty}, and was not given it")));
+            };
+            if bytes.len() as u64 != ty.bytes() {
+                return Err(Error::Failed(format!(
+                    "input {name} is {ty}, {} bytes, in this plan and was given {} bytes; make a plan for the other shape",
+                    ty.bytes(),
+                    bytes.len()
+                )));
+            }
+            gpu.stage(buffer, bytes);
+        }
+        if let Some((_, buffer)) = self.inputs.get("scalars") {
+            let mut values = [0f32; SCALARS];
+            for (slot, name) in self.schedule.scalars.iter().enumerate() {
+                let Some(s) = feed.scalars.iter().find(|s| s.0 == name) else {
+                    return Err(Error::Failed(format!("the plan needs the scalar {name} and was not given it")));
+                };
+                values[slot] = s.1;
+            }
+            gpu.stage(buffer, bytemuck::bytes_of(&values));
+        }
+        Ok(())
+    }
+
+    /// Reads a named output of the last run.
+    pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<u8>> {
+        let Some((_, ty, place)) = self.schedule.outputs.iter().find(|o| o.0 == name) else {
+            return Err(Error::Failed(format!("the plan has no output called {name}")));
+        };
+        gpu.read(self.buffer(place), ty.bytes())
+    }
+
+    /// Reads a named f32 output of the last run.
+    pub fn read_f32(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
+        Ok(bytemuck::pod_collect_to_vec(&self.read(gpu, name)?))
+    }
+
+    pub(super) fn buffer(&self, place: &Place) -> &Buffer {
+        match place {
+            Place::Input(n) => &self.inputs[n].1,
+            Place::State(n) => &self.states[n],
+            Place::Slab(s) => &self.slabs[*s],
+        }
+    }
+
+    /// The plan's own buffers, for tests that poison them.
+    pub fn slabs(&self) -> &[Arc<Buffer>] {
+        &self.slabs
+    }
+}
+
+/// Refuses a plan that would not fit, before anything is allocated: a software driver overcommits until it is killed.
+fn within_budget(gpu: &Gpu, schedule: &Schedule) -> Result<()> {
+    let Some(budget) = gpu.options().memory_budget_bytes else { return Ok(()) };
+    let need = gpu.meter().live_bytes() + schedule.plan_bytes();
+    if need <= budget {
+        return Ok(());
+    }
+    Err(Error::Failed(format!(
+        "the plan needs {need} bytes of device memory ({} alive already) and --memory-budget is {budget}; \
+         use a smaller batch_size or image_size, or a larger budget",
+        gpu.meter().live_bytes()
+    )))
+}

@@ -1,0 +1,44 @@
+//! A program: several plans over one state store, each repeated a number of times. D, D, G of a GAN; accumulate,
+//! accumulate, update of a large batch.
+
+use super::plan::{Feed, Plan};
+use crate::base::Result;
+use crate::device::Gpu;
+
+/// A list of (plan, repeats).
+#[derive(Debug, Default)]
+pub struct Program {
+    stages: Vec<(Plan, usize)>,
+}
+
+impl Program {
+    /// An empty program.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a plan to be run `repeats` times.
+    pub fn then(mut self, plan: Plan, repeats: usize) -> Self {
+        self.stages.push((plan, repeats));
+        self
+    }
+
+    /// Runs every stage in order; `feed(stage, repeat, run)` makes the feed of one run and passes it to `run`.
+    pub fn run(
+        &self,
+        gpu: &Gpu,
+        mut feed: impl FnMut(usize, usize, &mut dyn FnMut(&Feed<'_>) -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
+        for (i, (plan, repeats)) in self.stages.iter().enumerate() {
+            for r in 0..*repeats {
+                feed(i, r, &mut |f| plan.run(gpu, f))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The plan of a stage.
+    pub fn plan(&self, stage: usize) -> &Plan {
+        &self.stages[stage].0
+    }
+}

@@ -1,0 +1,248 @@
+//! The tape: values and nodes in the order they were recorded. Nothing runs here.
+
+use super::op::{Op, Type};
+use crate::base::{DType, Error, Result, Shape};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A handle to a value of a tape.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct Var(pub(super) u32);
+
+impl Var {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A number that a schedule moves (learning rate, temperature, epoch): a slot of the step's one buffer of scalars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scalar {
+    /// The buffer of all scalars, an f32 input; pass it to the op.
+    pub var: Var,
+    /// Which element of it; goes into the op's `Params`.
+    pub slot: u32,
+}
+
+/// How many named scalars a tape may have.
+pub const SCALARS: usize = 64;
+
+/// Where a value comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// Written by the host before each run.
+    Input(String),
+    /// What the named state held when the step began.
+    State(String),
+    /// Computed.
+    Temp,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    pub ty: Type,
+    pub role: Role,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub op: Arc<dyn Op>,
+    pub inputs: Vec<Var>,
+    pub outputs: Vec<Var>,
+    /// Path of layers it was recorded under.
+    pub layer: String,
+    /// Appended by a backward pass: cannot be differentiated again.
+    pub is_gradient: bool,
+}
+
+/// State as the tape sees it: the value at the start of the step and the newest one assigned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Versions {
+    pub first: Var,
+    pub newest: Var,
+}
+
+/// A recording of one step.
+#[derive(Clone, Debug, Default)]
+pub struct Tape {
+    pub(super) values: Vec<Value>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) states: BTreeMap<String, Versions>,
+    pub(super) inputs: Vec<(String, Var)>,
+    pub(super) scalars: Vec<String>,
+    pub(super) scalars_var: Option<Var>,
+    pub(super) outputs: Vec<(String, Var)>,
+    pub(super) guard: Option<Var>,
+    pub(super) detached: BTreeSet<Var>,
+    pub(super) wanted: BTreeSet<Var>,
+    pub(super) in_backward: bool,
+    layers: Vec<String>,
+}
+
+impl Tape {
+    /// An empty tape.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn value(&mut self, ty: Type, role: Role) -> Var {
+        self.values.push(Value { ty, role });
+        Var(self.values.len() as u32 - 1)
+    }
+
+    /// An input the host writes before each run, by name.
+    pub fn input(&mut self, name: &str, ty: Type) -> Result<Var> {
+        if self.inputs.iter().any(|i| i.0 == name) {
+            return Err(Error::Failed(format!("the tape already has an input called {name}")));
+        }
+        let v = self.value(ty, Role::Input(name.to_string()));
+        self.inputs.push((name.to_string(), v));
+        Ok(v)
+    }
+
+    /// A named scalar; the same name gives the same slot.
+    pub fn scalar(&mut self, name: &str) -> Result<Scalar> {
+        let var = match self.scalars_var {
+            Some(v) => v,
+            None => *self.scalars_var.insert({
+                let v = Var(self.values.len() as u32);
+                self.values.push(Value { ty: Type::f32([SCALARS]), role: Role::Input("scalars".into()) });
+                v
+            }),
+        };
+        let slot = self.scalars.iter().position(|s| s == name).unwrap_or_else(|| {
+            self.scalars.push(name.to_string());
+            self.scalars.len() - 1
+        });
+        if slot >= SCALARS {
+            return Err(Error::Failed(format!("a tape has at most {SCALARS} named scalars; {name} is one too many")));
+        }
+        Ok(Scalar { var, slot: slot as u32 })
+    }
+
+    /// The newest value of a named state: what it held when the step began, or what was last assigned here.
+    pub fn state(&mut self, name: &str, ty: Type) -> Result<Var> {
+        if let Some(v) = self.states.get(name) {
+            let have = self.ty(v.first);
+            if have != ty {
+                return Err(Error::Failed(format!("state {name} is {have} on this tape and was asked for as {ty}")));
+            }
+            return Ok(v.newest);
+        }
+        let v = self.value(ty, Role::State(name.to_string()));
+        self.states.insert(name.to_string(), Versions { first: v, newest: v });
+        Ok(v)
+    }
+
+    /// Makes `value` what the state holds once the step is over. Reads recorded before see the old value, later ones
+    /// the new. All assigns of a step take effect together, at its end, and none of them when the guard is raised.
+    pub fn assign(&mut self, name: &str, value: Var) -> Result<()> {
+        let ty = self.ty(value);
+        let Some(v) = self.states.get(name).copied() else {
+            return Err(Error::Failed(format!("state {name} is assigned but was never read; name it with Tape::state first")));
+        };
+        if self.ty(v.first) != ty {
+            return Err(Error::Failed(format!("state {name} is {} and cannot take {ty}", self.ty(v.first))));
+        }
+        self.states.insert(name.to_string(), Versions { first: v.first, newest: value });
+        Ok(())
+    }
+
+    /// Sets the guard of the step: a u32 [1] flag; when it is not zero no assign takes effect.
+    pub fn set_guard(&mut self, flag: Var) -> Result<()> {
+        if self.ty(flag) != Type::u32([1]) {
+            return Err(Error::Failed(format!("a guard is U32 [1], not {}", self.ty(flag))));
+        }
+        self.guard = Some(flag);
+        Ok(())
+    }
+
+    /// The guard of the step, for ops that write state in place.
+    pub fn guard(&self) -> Option<Var> {
+        self.guard
+    }
+
+    /// Keeps a value for [`super::Plan::read`] after each run.
+    pub fn output(&mut self, name: &str, var: Var) {
+        self.outputs.push((name.to_string(), var));
+    }
+
+    /// Records an op.
+    pub fn apply(&mut self, op: impl Op, inputs: &[Var]) -> Result<Vec<Var>> {
+        self.apply_dyn(Arc::new(op), inputs)
+    }
+
+    /// Records an op with one output.
+    pub fn apply1(&mut self, op: impl Op, inputs: &[Var]) -> Result<Var> {
+        Ok(self.apply(op, inputs)?[0])
+    }
+
+    /// Records an op behind a pointer.
+    pub fn apply_dyn(&mut self, op: Arc<dyn Op>, inputs: &[Var]) -> Result<Vec<Var>> {
+        let types: Vec<Type> = inputs.iter().map(|&v| self.ty(v)).collect();
+        let layer = self.layers.join(".");
+        let outputs = op.infer(&types).map_err(|e| match e {
+            Error::Shape { op, what } if !layer.is_empty() => Error::Shape { op, what: format!("at {layer}: {what}") },
+            e => e,
+        })?;
+        let outputs: Vec<Var> = outputs.into_iter().map(|ty| self.value(ty, Role::Temp)).collect();
+        let is_gradient = self.in_backward;
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone(), layer, is_gradient });
+        Ok(outputs)
+    }
+
+    /// Records `f` under the layer `name`: its nodes carry the name in labels and errors.
+    pub fn layer<T>(&mut self, name: &str, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
+        self.layers.push(name.to_string());
+        let r = f(self);
+        self.layers.pop();
+        r
+    }
+
+    /// The same memory under another shape of as many elements.
+    pub fn reshape(&mut self, x: Var, shape: impl Into<Shape>) -> Result<Var> {
+        self.apply1(super::assign::View { shape: shape.into() }, &[x])
+    }
+
+    /// The same value, through which no gradient flows.
+    pub fn detach(&mut self, x: Var) -> Result<Var> {
+        let y = self.apply1(super::assign::View { shape: self.shape(x) }, &[x])?;
+        self.detached.insert(y);
+        Ok(y)
+    }
+
+    /// Type of a value.
+    pub fn ty(&self, v: Var) -> Type {
+        self.values[v.index()].ty
+    }
+
+    /// Shape of a value.
+    pub fn shape(&self, v: Var) -> Shape {
+        self.ty(v).shape
+    }
+
+    /// Whether a gradient may flow through values of this element type.
+    pub(super) fn is_float(&self, v: Var) -> bool {
+        self.ty(v).dtype == DType::F32
+    }
+
+    /// During a backward pass: whether anybody needs the gradient of `v`.
+    pub fn wants(&self, v: Var) -> bool {
+        self.wanted.contains(&v)
+    }
+
+    /// How many nodes are recorded.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether nothing is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Names of the states this tape reads or assigns, with their types.
+    pub fn state_types(&self) -> Vec<(String, Type)> {
+        self.states.iter().map(|(n, v)| (n.clone(), self.ty(v.first))).collect()
+    }
+}

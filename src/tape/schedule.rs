@@ -1,0 +1,459 @@
+//! The schedule: which nodes run, in which order, with which variants, and which buffer holds each value. It is pure:
+//! the same tape, capabilities and choices give the same schedule, and it prints, so a snapshot test shows what an
+//! edit did to memory.
+//!
+//! Nodes keep the order they were recorded in; what nothing needs is dropped. Values share whole buffers ("slabs")
+//! where their lifetimes do not overlap: wgpu tracks usage per buffer, so parts of one buffer could not be read and
+//! written in the same dispatch. All assigns are committed at the end of the step: a step is a transaction over the
+//! state. An in-place op that computes a state's newest value (an optimizer) writes the state's buffer directly when
+//! nothing later needs the old value and the op itself obeys the guard.
+
+use super::assign::{Assign, Copy};
+use super::op::{Cost, Emit, Launch, Op, Slot, Type};
+use super::record::{Role, Tape, Var};
+use crate::base::{Error, Result};
+use crate::device::Caps;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Picks one of the variants an op offers; `None` takes the first.
+pub type Choose<'a> = &'a dyn Fn(&dyn Op, &[Type], &[&'static str]) -> Option<&'static str>;
+
+/// What a schedule depends on besides the tape.
+pub struct Options<'a> {
+    /// What the adapter can do.
+    pub caps: &'a Caps,
+    /// Which variants run.
+    pub choose: Choose<'a>,
+    /// Let values share buffers; without it each has its own (the trace).
+    pub reuse: bool,
+}
+
+impl<'a> Options<'a> {
+    /// The first variant of each op, buffers shared.
+    pub fn new(caps: &'a Caps) -> Self {
+        Options { caps, choose: &|_, _, _| None, reuse: true }
+    }
+}
+
+/// Which buffer a value lives in.
+#[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub enum Place {
+    /// An input the host writes.
+    Input(String),
+    /// A tensor of the state store.
+    State(String),
+    /// A buffer of the plan, shared over time.
+    Slab(usize),
+}
+
+/// A node that runs.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its op.
+    pub op: Arc<dyn Op>,
+    /// Its variant.
+    pub variant: &'static str,
+    /// Path of layers, as recorded.
+    pub layer: String,
+    /// Types of inputs.
+    pub x: Vec<Type>,
+    /// Types of outputs.
+    pub y: Vec<Type>,
+    inputs: Vec<usize>,
+    outputs: Vec<usize>,
+    work: Vec<usize>,
+    /// Its launches with their buffers.
+    pub launches: Vec<(Launch, Vec<Place>)>,
+}
+
+impl Step {
+    /// `<layer>/<op>`: how people find it.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.layer, self.op.name())
+    }
+
+    /// Work of the node.
+    pub fn cost(&self) -> Cost {
+        self.op.cost(&self.x, &self.y)
+    }
+}
+
+/// A stretch of memory with a lifetime in steps, both ends included.
+#[derive(Clone, Debug)]
+struct Storage {
+    bytes: u64,
+    birth: usize,
+    death: usize,
+    fixed: Option<Place>,
+    slab: usize,
+}
+
+/// The result.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// What runs, in order.
+    pub steps: Vec<Step>,
+    /// Bytes of each slab.
+    pub slabs: Vec<u64>,
+    /// Names and types of the inputs.
+    pub inputs: Vec<(String, Type)>,
+    /// Names of the scalars, by slot.
+    pub scalars: Vec<String>,
+    /// Names and types of the states it touches.
+    pub states: Vec<(String, Type)>,
+    /// Named values kept until the next run.
+    pub outputs: Vec<(String, Type, Place)>,
+    /// Sum of the bytes of all values that are neither input nor state, as if none shared memory.
+    pub values_bytes: u64,
+    /// Of each recorded value: its type and place, for the trace.
+    pub places: BTreeMap<Var, (Type, Place)>,
+}
+
+impl Schedule {
+    /// Schedules a tape.
+    pub fn new(tape: &Tape, options: &Options<'_>) -> Result<Schedule> {
+        let mut b = Builder::new(tape, options);
+        b.steps()?;
+        b.commit()?;
+        b.finish()
+    }
+
+    /// Bytes of all slabs together.
+    pub fn slab_bytes(&self) -> u64 {
+        self.slabs.iter().sum()
+    }
+
+    /// Bytes of inputs and slabs: what a plan adds to the state it works on.
+    pub fn plan_bytes(&self) -> u64 {
+        self.slab_bytes() + self.inputs.iter().map(|i| i.1.bytes()).sum::<u64>()
+    }
+}
+
+impl std::fmt::Display for Schedule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let launches: usize = self.steps.iter().map(|s| s.launches.len()).sum();
+        writeln!(f, "{} nodes, {launches} launches, {} slabs", self.steps.len(), self.slabs.len())?;
+        writeln!(f, "{} bytes of values in {} bytes of slabs", self.values_bytes, self.slab_bytes())?;
+        let show = |p: &Place| match p {
+            Place::Input(n) => format!("input:{n}"),
+            Place::State(n) => format!("state:{n}"),
+            Place::Slab(i) => format!("slab{i}"),
+        };
+        for s in &self.steps {
+            writeln!(f, "{} [{}]", s.label(), s.variant)?;
+            for (l, places) in &s.launches {
+                let buffers = places.iter().map(show).collect::<Vec<_>>().join(" ");
+                writeln!(f, "    {} {:?} {buffers}", l.kernel.name, l.grid)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Builder<'a> {
+    tape: &'a Tape,
+    options: &'a Options<'a>,
+    live: Vec<bool>,
+    /// Of each node, its position among the steps; positions grow in recording order.
+    storage: Vec<Storage>,
+    /// Of each value, which storage holds it.
+    home: BTreeMap<Var, usize>,
+    /// Of each value, the position of its last reader in the recording (`usize::MAX`: kept).
+    last_use: BTreeMap<Var, usize>,
+    committed: Vec<String>,
+    steps: Vec<Step>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(tape: &'a Tape, options: &'a Options<'a>) -> Self {
+        let mut b = Builder {
+            tape,
+            options,
+            live: Vec::new(),
+            storage: Vec::new(),
+            home: BTreeMap::new(),
+            last_use: BTreeMap::new(),
+            committed: Vec::new(),
+            steps: Vec::new(),
+        };
+        b.find_live();
+        b.find_last_uses();
+        b
+    }
+
+    /// Marks the nodes that an output or an assign needs.
+    fn find_live(&mut self) {
+        let mut needed = vec![false; self.tape.values.len()];
+        for (_, v) in &self.tape.outputs {
+            needed[v.index()] = true;
+        }
+        for s in self.tape.states.values().filter(|s| s.newest != s.first) {
+            needed[s.newest.index()] = true;
+        }
+        if let Some(g) = self.tape.guard {
+            needed[g.index()] = true;
+        }
+        self.live = vec![false; self.tape.nodes.len()];
+        for (i, n) in self.tape.nodes.iter().enumerate().rev() {
+            if n.outputs.iter().any(|v| needed[v.index()]) {
+                self.live[i] = true;
+                n.inputs.iter().for_each(|v| needed[v.index()] = true);
+            }
+        }
+    }
+
+    /// The value whose memory `v` is, through views.
+    fn root(&self, mut v: Var, producers: &BTreeMap<Var, usize>) -> Var {
+        while let Some(n) = producers.get(&v).map(|&i| &self.tape.nodes[i]).filter(|n| n.op.is_view()) {
+            v = n.inputs[0];
+        }
+        v
+    }
+
+    fn producers(&self) -> BTreeMap<Var, usize> {
+        let nodes = self.tape.nodes.iter().enumerate();
+        nodes.flat_map(|(i, n)| n.outputs.iter().map(move |&v| (v, i))).collect()
+    }
+
+    /// Last readers, by root; what is kept or committed is read at the very end.
+    fn find_last_uses(&mut self) {
+        let producers = self.producers();
+        let mut last: BTreeMap<Var, usize> = BTreeMap::new();
+        for (i, n) in self.tape.nodes.iter().enumerate().filter(|(i, _)| self.live[*i]) {
+            for &v in &n.inputs {
+                last.insert(self.root(v, &producers), i);
+            }
+        }
+        let kept = self.tape.outputs.iter().map(|o| o.1).chain(self.tape.guard);
+        let sources = self.tape.states.values().filter(|s| s.newest != s.first).map(|s| s.newest);
+        for v in kept.chain(sources).collect::<Vec<_>>() {
+            last.insert(self.root(v, &producers), usize::MAX);
+        }
+        self.last_use = last;
+    }
+
+    fn fixed_home(&mut self, v: Var) -> Option<usize> {
+        let place = match &self.tape.values[v.index()].role {
+            Role::Input(n) => Place::Input(n.clone()),
+            Role::State(n) => Place::State(n.clone()),
+            Role::Temp => return None,
+        };
+        let bytes = self.tape.ty(v).bytes();
+        self.storage.push(Storage { bytes, birth: 0, death: usize::MAX, fixed: Some(place), slab: 0 });
+        self.home.insert(v, self.storage.len() - 1);
+        Some(self.storage.len() - 1)
+    }
+
+    fn home_of(&mut self, v: Var) -> Result<usize> {
+        match self.home.get(&v).copied().or_else(|| self.fixed_home(v)) {
+            Some(s) => Ok(s),
+            None => Err(Error::Failed("a value is read before it is computed; the tape is damaged".into())),
+        }
+    }
+
+    fn fresh(&mut self, bytes: u64) -> usize {
+        let now = self.steps.len();
+        self.storage.push(Storage { bytes, birth: now, death: now, fixed: None, slab: usize::MAX });
+        self.storage.len() - 1
+    }
+
+    /// Places every live node; in-place outputs take over their input's memory where nothing else needs it.
+    fn steps(&mut self) -> Result<()> {
+        let producers = self.producers();
+        for i in 0..self.tape.nodes.len() {
+            if !self.live[i] {
+                continue;
+            }
+            let tape = self.tape;
+            let node = &tape.nodes[i];
+            let inputs = node.inputs.iter().map(|&v| self.home_of(v)).collect::<Result<Vec<_>>>()?;
+            if node.op.is_view() {
+                self.home.insert(node.outputs[0], inputs[0]);
+                continue;
+            }
+            let mut outputs: Vec<Option<usize>> = vec![None; node.outputs.len()];
+            for (x, y) in node.op.in_place() {
+                let root = self.root(node.inputs[x], &producers);
+                if self.may_take_over(i, &inputs, x, root, node.outputs[y], &producers) {
+                    outputs[y] = Some(inputs[x]);
+                    // The memory now lives as long as the output does.
+                    let until = self.last_use.get(&node.outputs[y]).copied().unwrap_or(i);
+                    self.last_use.insert(root, until);
+                } else {
+                    let copy = self.fresh(tape.ty(node.inputs[x]).bytes());
+                    let ty = tape.ty(node.inputs[x]);
+                    self.push(Arc::new(Copy), &node.layer, (vec![ty], vec![inputs[x]]), (vec![ty], vec![copy]))?;
+                    outputs[y] = Some(copy);
+                }
+            }
+            let mut homes = Vec::new();
+            for (o, &v) in outputs.into_iter().zip(&node.outputs) {
+                let home = o.unwrap_or_else(|| self.fresh(tape.ty(v).bytes()));
+                self.home.insert(v, home);
+                homes.push(home);
+            }
+            let x = node.inputs.iter().map(|&v| tape.ty(v)).collect();
+            let y = node.outputs.iter().map(|&v| tape.ty(v)).collect();
+            self.push(node.op.clone(), &node.layer, (x, inputs), (y, homes))?;
+        }
+        Ok(())
+    }
+
+    fn may_take_over(
+        &mut self,
+        node: usize,
+        inputs: &[usize],
+        x: usize,
+        root: Var,
+        y: Var,
+        producers: &BTreeMap<Var, usize>,
+    ) -> bool {
+        let n = &self.tape.nodes[node];
+        let alone = inputs.iter().enumerate().all(|(i, &s)| i == x || s != inputs[x]);
+        // By storage, not by root: a chain of in-place ops shares one storage.
+        let dies = self.last_use.get(&root).is_none_or(|&l| l <= node);
+        if !alone || !dies {
+            return false;
+        }
+        match &self.storage[inputs[x]].fixed {
+            None => true,
+            Some(Place::State(name)) => {
+                let guard_ok = self.tape.guard.is_none() || n.op.obeys_guard();
+                let versions = self.tape.states.get(name).copied();
+                let is_newest = versions.is_some_and(|v| v.first == root && self.root(v.newest, producers) == y);
+                if is_newest && guard_ok {
+                    self.committed.push(name.clone());
+                }
+                is_newest && guard_ok
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// Appends a step and stretches the lifetimes of what it touches.
+    fn push(
+        &mut self,
+        op: Arc<dyn Op>,
+        layer: &str,
+        (x, inputs): (Vec<Type>, Vec<usize>),
+        (y, outputs): (Vec<Type>, Vec<usize>),
+    ) -> Result<()> {
+        let variants = op.variants(&x, self.options.caps);
+        let first = variants.first().copied().unwrap_or("portable");
+        let variant = (self.options.choose)(op.as_ref(), &x, &variants).unwrap_or(first);
+        let work: Vec<usize> =
+            op.workspace(&x, &y, variant).iter().map(|t| t.bytes()).collect::<Vec<_>>().into_iter().map(|b| self.fresh(b)).collect();
+        let mut e = Emit { x: &x, y: &y, variant, caps: self.options.caps, launches: Vec::new() };
+        op.emit(&mut e)?;
+        let launches = e.launches.into_iter().map(|l| (l, Vec::new())).collect();
+        let now = self.steps.len();
+        for &s in inputs.iter().chain(&outputs).chain(&work) {
+            let storage = &mut self.storage[s];
+            storage.birth = storage.birth.min(now);
+            storage.death = storage.death.max(now);
+        }
+        self.steps.push(Step { op, variant, layer: layer.to_string(), x, y, inputs, outputs, work, launches });
+        Ok(())
+    }
+
+    /// Writes what was assigned into the state, at the end of the step.
+    fn commit(&mut self) -> Result<()> {
+        let assigned: Vec<(String, Var, Var)> = self
+            .tape
+            .states
+            .iter()
+            .filter(|(n, v)| v.newest != v.first && !self.committed.contains(n))
+            .map(|(n, v)| (n.clone(), v.first, v.newest))
+            .collect();
+        // A source that is itself some state's old value is set aside before any state is overwritten.
+        let mut sources = Vec::new();
+        for (_, _, newest) in &assigned {
+            let home = self.home_of(*newest)?;
+            let ty = self.tape.ty(*newest);
+            if matches!(self.storage[home].fixed, Some(Place::State(_))) {
+                let copy = self.fresh(ty.bytes());
+                self.push(Arc::new(Copy), "commit", (vec![ty], vec![home]), (vec![ty], vec![copy]))?;
+                sources.push(copy);
+            } else {
+                sources.push(home);
+            }
+        }
+        let guard = self.tape.guard.map(|g| Ok::<_, Error>((self.tape.ty(g), self.home_of(g)?))).transpose()?;
+        for ((name, first, newest), source) in assigned.iter().zip(sources) {
+            let target = self.home_of(*first)?;
+            let ty = self.tape.ty(*newest);
+            let (mut x, mut inputs) = (vec![ty], vec![source]);
+            if let Some((gty, ghome)) = guard {
+                x.push(gty);
+                inputs.push(ghome);
+            }
+            self.push(Arc::new(Assign), &format!("commit.{name}"), (x, inputs), (vec![ty], vec![target]))?;
+        }
+        let end = self.steps.len();
+        for (_, v) in self.tape.outputs.clone() {
+            let home = self.home_of(v)?;
+            self.storage[home].death = end;
+        }
+        Ok(())
+    }
+
+    /// Gives slabs: large values first, each into the smallest slab that is free over its whole life.
+    fn assign_slabs(&mut self) -> Vec<u64> {
+        let mut order: Vec<usize> = (0..self.storage.len()).filter(|&s| self.storage[s].fixed.is_none()).collect();
+        order.sort_by_key(|&s| (std::cmp::Reverse(self.storage[s].bytes), self.storage[s].birth, s));
+        let mut slabs: Vec<(u64, Vec<usize>)> = Vec::new();
+        for s in order {
+            let (bytes, birth, death) = (self.storage[s].bytes, self.storage[s].birth, self.storage[s].death);
+            let free = |members: &[usize]| {
+                members.iter().all(|&m| self.storage[m].death < birth || death < self.storage[m].birth)
+            };
+            let found = self.options.reuse.then(|| slabs.iter().rposition(|slab| free(&slab.1))).flatten();
+            let at = found.unwrap_or_else(|| {
+                slabs.push((bytes, Vec::new()));
+                slabs.len() - 1
+            });
+            slabs[at].1.push(s);
+            self.storage[s].slab = at;
+        }
+        slabs.into_iter().map(|s| s.0).collect()
+    }
+
+    fn finish(mut self) -> Result<Schedule> {
+        let slabs = self.assign_slabs();
+        let place = |s: usize| match &self.storage[s].fixed {
+            Some(p) => p.clone(),
+            None => Place::Slab(self.storage[s].slab),
+        };
+        for step in &mut self.steps {
+            for (launch, places) in &mut step.launches {
+                *places = launch
+                    .buffers
+                    .iter()
+                    .map(|slot| match *slot {
+                        Slot::In(i) => place(step.inputs[i]),
+                        Slot::Out(i) => place(step.outputs[i]),
+                        Slot::Work(i) => place(step.work[i]),
+                    })
+                    .collect();
+            }
+        }
+        let values_bytes = self
+            .tape
+            .nodes
+            .iter()
+            .zip(&self.live)
+            .filter(|(n, live)| **live && !n.op.is_view())
+            .flat_map(|(n, _)| n.outputs.iter().map(|&v| self.tape.ty(v).bytes()))
+            .sum();
+        let outputs = self.tape.outputs.iter().map(|(n, v)| (n.clone(), self.tape.ty(*v), place(self.home[v]))).collect();
+        let places = self.home.iter().map(|(&v, &s)| (v, (self.tape.ty(v), place(s)))).collect();
+        let mut inputs: Vec<(String, Type)> =
+            self.tape.inputs.iter().map(|(n, v)| (n.clone(), self.tape.ty(*v))).collect();
+        if let Some(v) = self.tape.scalars_var {
+            inputs.push(("scalars".into(), self.tape.ty(v)));
+        }
+        let scalars = self.tape.scalars.clone();
+        Ok(Schedule { slabs, inputs, scalars, states: self.tape.state_types(), outputs, values_bytes, places, steps: self.steps })
+    }
+}

@@ -1,0 +1,107 @@
+//! What outlives a step: named tensors on the device. Several plans share one store; a full checkpoint is the store
+//! written out.
+
+use super::op::Type;
+use crate::base::{Error, Result};
+use crate::device::{Buffer, Gpu};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+struct Tensor {
+    buffer: Arc<Buffer>,
+    ty: Type,
+    resident: bool,
+}
+
+/// The store.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl State {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a tensor holding `bytes`, or zeros; replaces one of the same name.
+    pub fn insert(&mut self, gpu: &Gpu, name: &str, ty: Type, bytes: Option<&[u8]>) -> Result<()> {
+        self.place(gpu, name, ty, bytes, false)
+    }
+
+    /// Adds a tensor that is data rather than state (image pages, labels): plans read it, checkpoints leave it out.
+    pub fn insert_resident(&mut self, gpu: &Gpu, name: &str, ty: Type, bytes: &[u8]) -> Result<()> {
+        self.place(gpu, name, ty, Some(bytes), true)
+    }
+
+    fn place(&mut self, gpu: &Gpu, name: &str, ty: Type, bytes: Option<&[u8]>, resident: bool) -> Result<()> {
+        if let Some(b) = bytes.filter(|b| b.len() as u64 != ty.bytes()) {
+            return Err(Error::Failed(format!("state {name} is {ty}, {} bytes, and was given {}", ty.bytes(), b.len())));
+        }
+        let buffer = gpu.buffer(name, ty.bytes())?;
+        if let Some(b) = bytes {
+            gpu.write(&buffer, 0, b)?;
+        }
+        self.tensors.insert(name.to_string(), Tensor { buffer: Arc::new(buffer), ty, resident });
+        Ok(())
+    }
+
+    /// Adds every state a tape names and the store lacks, as zeros.
+    pub fn insert_missing(&mut self, gpu: &Gpu, types: &[(String, Type)]) -> Result<()> {
+        for (name, ty) in types {
+            if !self.tensors.contains_key(name) {
+                self.insert(gpu, name, *ty, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Overwrites a tensor.
+    pub fn write(&self, gpu: &Gpu, name: &str, bytes: &[u8]) -> Result<()> {
+        let t = self.tensor(name)?;
+        if bytes.len() as u64 != t.ty.bytes() {
+            return Err(Error::Failed(format!("state {name} is {}, {} bytes, and was given {}", t.ty, t.ty.bytes(), bytes.len())));
+        }
+        gpu.write(&t.buffer, 0, bytes)
+    }
+
+    /// Reads a tensor back.
+    pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<u8>> {
+        let t = self.tensor(name)?;
+        gpu.read(&t.buffer, t.ty.bytes())
+    }
+
+    /// Reads an f32 tensor back.
+    pub fn read_f32(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
+        Ok(bytemuck::pod_collect_to_vec(&self.read(gpu, name)?))
+    }
+
+    /// Type of a tensor, if it is there.
+    pub fn ty(&self, name: &str) -> Option<Type> {
+        self.tensors.get(name).map(|t| t.ty)
+    }
+
+    /// Names of what a checkpoint holds, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.iter().filter(|t| !t.1.resident).map(|t| t.0.as_str())
+    }
+
+    /// Forgets a tensor.
+    pub fn remove(&mut self, name: &str) {
+        self.tensors.remove(name);
+    }
+
+    pub(super) fn buffer(&self, name: &str, ty: Type) -> Result<Arc<Buffer>> {
+        let t = self.tensor(name)?;
+        if t.ty != ty {
+            return Err(Error::Failed(format!("state {name} is {} in the store and {ty} on the tape", t.ty)));
+        }
+        Ok(t.buffer.clone())
+    }
+
+    fn tensor(&self, name: &str) -> Result<&Tensor> {
+        self.tensors.get(name).ok_or_else(|| Error::Failed(format!("there is no state called {name}")))
+    }
+}

@@ -1,0 +1,45 @@
+//! The debugger: the same nodes and variants, one dispatch at a time, each value in a buffer of its own that can be
+//! read afterwards. It must be bit-equal to the plan; it is not a second engine.
+
+use super::plan::{Feed, Plan};
+use super::record::{Tape, Var};
+use super::schedule::{Options, Schedule};
+use super::state::State;
+use crate::base::{Error, Result};
+use crate::device::Gpu;
+
+/// A traced run.
+#[derive(Debug)]
+pub struct Trace {
+    plan: Plan,
+}
+
+impl Trace {
+    /// Runs the tape once over `state`, waiting after each dispatch.
+    pub fn run(gpu: &Gpu, tape: &Tape, options: &Options<'_>, state: &State, feed: &Feed<'_>) -> Result<Trace> {
+        let options = Options { reuse: false, caps: options.caps, choose: options.choose };
+        let plan = Plan::new(gpu, Schedule::new(tape, &options)?, state)?;
+        plan.write(gpu, feed)?;
+        for d in plan.dispatches() {
+            gpu.submit(std::slice::from_ref(d));
+            gpu.wait().map_err(|e| match e {
+                Error::Failed(why) => Error::Failed(format!("at {}: {why}", d.label)),
+                e => e,
+            })?;
+        }
+        Ok(Trace { plan })
+    }
+
+    /// Reads any value of the tape that the run computed.
+    pub fn read(&self, gpu: &Gpu, v: Var) -> Result<Vec<u8>> {
+        match self.plan.schedule().places.get(&v) {
+            Some((ty, place)) => gpu.read(self.plan.buffer(place), ty.bytes()),
+            None => Err(Error::Failed("that value was not computed: nothing needs it; make it an output".into())),
+        }
+    }
+
+    /// Reads any f32 value of the tape that the run computed.
+    pub fn read_f32(&self, gpu: &Gpu, v: Var) -> Result<Vec<f32>> {
+        Ok(bytemuck::pod_collect_to_vec(&self.read(gpu, v)?))
+    }
+}
