@@ -1,0 +1,50 @@
+# Each command does everything it needs on a machine with Rust and a C toolchain. `make help` lists them.
+
+# Rust's usual place, for shells that were open while it was installed. Last, so that the PATH decides first.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# The study to run, and further words for it: make study CONFIG=configs/study/pneumonia.toml ARGS="--data-root data"
+CONFIG ?= configs/smoke.toml
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build study test lint fmt-check clippy shell-check bench-smoke
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+# Without a Vulkan adapter nothing here can run, so every command that needs one makes sure of it first. On a ready machine
+# this takes a moment and changes nothing.
+setup: ## check the tools; give Linux a software Vulkan driver where it has no adapter
+	@sh scripts/setup.sh
+
+# One profile for the study, the tests and the benches: what is tested is what runs, and nothing is compiled twice.
+build: setup ## build the program: target/release/wgslab
+	cargo build --release
+
+# Run it again after an interruption and it goes on where it stopped.
+study: build ## run the main job, from images to a table and a report
+	cargo run --release --quiet -- study run $(CONFIG) $(ARGS)
+
+# Where no adapter can be had, tests that need one are skipped, loudly. REQUIRE_GPU=1 (as a variable of the environment or of
+# make) makes that a failure; make hands it on.
+test: setup ## run all tests
+	cargo test --release
+
+lint: fmt-check clippy shell-check ## check format and warnings
+
+# A fixed format keeps differences to what changed.
+fmt-check:
+	cargo fmt --all --check
+
+# All targets: tests and benches must not rot either. --release shares the one profile.
+clippy:
+	cargo clippy --release --all-targets -- -D warnings
+
+# setup.sh decides what is installed on other people's machines, so it is tested on made-up ones.
+shell-check:
+	sh scripts/test-setup.sh
+
+# One iteration each, at a size of no meaning: a bench nobody runs stops compiling or working unseen.
+bench-smoke: setup ## run each bench for one iteration
+	cargo bench --bench step -- --model resnet18 --width 0.125 --size 8 --batch 4 --steps 1
