@@ -1,4 +1,5 @@
 //! wgslab
 pub mod base;
 pub mod device;
+pub mod kernels;
 pub mod tape;

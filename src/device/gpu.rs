@@ -115,7 +115,9 @@ fn backends(name: Option<&str>) -> Result<wgpu::Backends> {
         Some("metal") => wgpu::Backends::METAL,
         Some("dx12") => wgpu::Backends::DX12,
         Some(other) => {
-            return Err(Error::Usage(format!("--backend {other}: there is no such backend; take vulkan, metal or dx12")));
+            return Err(Error::Usage(format!(
+                "--backend {other}: there is no such backend; take vulkan, metal or dx12"
+            )));
         }
     })
 }
@@ -273,7 +275,7 @@ impl Gpu {
 
     /// A storage buffer of `bytes`, zeroed, that can be copied from and to; an error past the adapter's limit.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
-        if bytes > self.caps().binding_bytes {
+        if bytes.next_multiple_of(16) > self.caps().binding_bytes {
             return Err(Error::Failed(format!(
                 "{label} needs {bytes} bytes in one buffer and {} binds at most {}; use a smaller batch or image",
                 self.adapter.name,
@@ -293,9 +295,14 @@ impl Gpu {
     }
 
     pub(super) fn raw_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
-        let size = bytes.max(4).next_multiple_of(4);
-        let raw =
-            self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
+        // Padded to 16 bytes, so that kernels may walk any tensor as whole vec4.
+        let size = bytes.max(16).next_multiple_of(16);
+        let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
         self.check()?;
         Ok(Buffer::new(raw, self.meter.clone()))
     }
@@ -317,7 +324,7 @@ impl Gpu {
 
     /// Reads the first `bytes` of a buffer, waiting for all work before it: the only read-back.
     pub fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
-        let size = bytes.next_multiple_of(4);
+        let size = bytes.next_multiple_of(16);
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = self.raw_buffer("read-back", size, usage)?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

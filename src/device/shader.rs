@@ -27,7 +27,10 @@ impl std::fmt::Debug for Piece {
 #[macro_export]
 macro_rules! piece {
     ($path:literal) => {
-        $crate::device::Piece { path: $path, text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path)) }
+        $crate::device::Piece {
+            path: $path,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path)),
+        }
     };
 }
 
@@ -77,13 +80,13 @@ impl Kernel {
         let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities())
             .validate(&module)
             .map_err(|e| {
-                let line = e.location(&source.text).map_or(0, |l| l.line_number as usize);
-                let chain = std::iter::successors(Some(e.as_inner() as &dyn std::error::Error), |e| e.source())
-                    .map(|e| e.to_string())
-                    .collect::<Vec<_>>()
-                    .join(": ");
-                Error::Failed(format!("{} [{}]: {}: {chain}", self.name, self.variant, source.place(line)))
-            })?;
+            let line = e.location(&source.text).map_or(0, |l| l.line_number as usize);
+            let chain = std::iter::successors(Some(e.as_inner() as &dyn std::error::Error), |e| e.source())
+                .map(|e| e.to_string())
+                .collect::<Vec<_>>()
+                .join(": ");
+            Error::Failed(format!("{} [{}]: {}: {chain}", self.name, self.variant, source.place(line)))
+        })?;
         Reflected::read(self, module, info)
     }
 }

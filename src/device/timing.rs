@@ -32,9 +32,11 @@ impl Gpu {
             }
             encoder.resolve_query_set(&queries, 0..count, &resolved.raw, 0);
             self.queue.submit([encoder.finish()]);
-            ms.extend(self.read_timestamps(&resolved, count)?.chunks(2).map(|t| {
-                t[1].saturating_sub(t[0]) as f64 * period_ns as f64 * 1e-6
-            }));
+            ms.extend(
+                self.read_timestamps(&resolved, count)?
+                    .chunks(2)
+                    .map(|t| t[1].saturating_sub(t[0]) as f64 * period_ns as f64 * 1e-6),
+            );
         }
         Ok(ms)
     }

@@ -30,7 +30,16 @@ impl Op for View {
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         if x[0].shape.numel() != self.shape.numel() {
-            return Err(Error::shape("view", format!("{} has {} elements and {} has {}; they must be equal", x[0].shape, x[0].shape.numel(), self.shape, self.shape.numel())));
+            return Err(Error::shape(
+                "view",
+                format!(
+                    "{} has {} elements and {} has {}; they must be equal",
+                    x[0].shape,
+                    x[0].shape.numel(),
+                    self.shape,
+                    self.shape.numel()
+                ),
+            ));
         }
         Ok(vec![Type { shape: self.shape, dtype: x[0].dtype }])
     }
@@ -113,12 +122,4 @@ impl Op for Assign {
     fn cost(&self, _x: &[Type], y: &[Type]) -> Cost {
         copy_cost(y)
     }
-}
-
-/// The kernels of this file, for the tests that read every shader.
-pub fn kernels() -> Vec<(Kernel, &'static [(&'static str, usize)])> {
-    vec![
-        (Kernel::new("assign.copy", "portable", COPY), Params::FIELDS),
-        (Kernel::new("assign.guarded", "portable", GUARDED), Params::FIELDS),
-    ]
 }

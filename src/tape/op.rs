@@ -74,6 +74,8 @@ pub struct Launch {
     pub buffers: Vec<Slot>,
     /// The bytes of its `Params`.
     pub params: Vec<u8>,
+    /// Names and offsets of the fields of `Params`, for the layout test.
+    pub fields: &'static [(&'static str, usize)],
     /// Workgroups.
     pub grid: [u32; 3],
 }
@@ -94,10 +96,16 @@ pub struct Emit<'a> {
 
 impl Emit<'_> {
     /// Appends a launch.
-    pub fn launch(&mut self, kernel: Kernel, buffers: &[Slot], params: &impl bytemuck::Pod, grid: [u32; 3]) {
-        let params = bytemuck::bytes_of(params).to_vec();
-        self.launches.push(Launch { kernel, buffers: buffers.to_vec(), params, grid });
+    pub fn launch<P: ParamBlock>(&mut self, kernel: Kernel, buffers: &[Slot], params: &P, grid: [u32; 3]) {
+        let (params, fields) = (bytemuck::bytes_of(params).to_vec(), P::FIELDS);
+        self.launches.push(Launch { kernel, buffers: buffers.to_vec(), params, fields, grid });
     }
+}
+
+/// The `Params` of a kernel, declared with [`crate::params!`].
+pub trait ParamBlock: bytemuck::Pod {
+    /// Names and offsets of its fields, in order.
+    const FIELDS: &'static [(&'static str, usize)];
 }
 
 /// An op: plain data, printable, never a closure. The same op value gives the same launches.
@@ -149,8 +157,8 @@ pub trait Op: Any + std::fmt::Debug + Send + Sync {
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost;
 }
 
-/// Declares `Params` of a kernel: a plain struct of u32 and f32 fields, laid out as WGSL lays out the same struct.
-/// `FIELDS` names them in order, so that a test can compare with what naga reflects.
+/// Declares `Params` of a kernel: a plain struct of u32 and f32 fields, laid out as WGSL lays out the same struct,
+/// with the names and offsets that a test compares with what naga reflects.
 #[macro_export]
 macro_rules! params {
     ($(#[$m:meta])* struct $name:ident { $($field:ident : $ty:ty),* $(,)? }) => {
@@ -158,10 +166,9 @@ macro_rules! params {
         #[repr(C)]
         #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
         struct $name { $($field: $ty),* }
-        impl $name {
-            /// Names and offsets, for the layout test.
-            #[allow(dead_code, reason = "read by the layout test through KERNELS")]
-            pub const FIELDS: &'static [(&'static str, usize)] = &[$((stringify!($field), std::mem::offset_of!($name, $field))),*];
+        impl $crate::tape::op::ParamBlock for $name {
+            const FIELDS: &'static [(&'static str, usize)] =
+                &[$((stringify!($field), std::mem::offset_of!($name, $field))),*];
         }
     };
 }

@@ -139,7 +139,9 @@ impl Tape {
     pub fn assign(&mut self, name: &str, value: Var) -> Result<()> {
         let ty = self.ty(value);
         let Some(v) = self.states.get(name).copied() else {
-            return Err(Error::Failed(format!("state {name} is assigned but was never read; name it with Tape::state first")));
+            return Err(Error::Failed(format!(
+                "state {name} is assigned but was never read; name it with Tape::state first"
+            )));
         };
         if self.ty(v.first) != ty {
             return Err(Error::Failed(format!("state {name} is {} and cannot take {ty}", self.ty(v.first))));

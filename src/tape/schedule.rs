@@ -27,12 +27,14 @@ pub struct Options<'a> {
     pub choose: Choose<'a>,
     /// Let values share buffers; without it each has its own (the trace).
     pub reuse: bool,
+    /// Bytes added behind each value, in which a test plants sentinels; 0 otherwise.
+    pub fence_bytes: u64,
 }
 
 impl<'a> Options<'a> {
     /// The first variant of each op, buffers shared.
     pub fn new(caps: &'a Caps) -> Self {
-        Options { caps, choose: &|_, _, _| None, reuse: true }
+        Options { caps, choose: &|_, _, _| None, reuse: true, fence_bytes: 0 }
     }
 }
 
@@ -254,6 +256,7 @@ impl<'a> Builder<'a> {
 
     fn fresh(&mut self, bytes: u64) -> usize {
         let now = self.steps.len();
+        let bytes = bytes.next_multiple_of(16) + self.options.fence_bytes; // whole vec4, as buffers are
         self.storage.push(Storage { bytes, birth: now, death: now, fixed: None, slab: usize::MAX });
         self.storage.len() - 1
     }
@@ -342,8 +345,14 @@ impl<'a> Builder<'a> {
         let variants = op.variants(&x, self.options.caps);
         let first = variants.first().copied().unwrap_or("portable");
         let variant = (self.options.choose)(op.as_ref(), &x, &variants).unwrap_or(first);
-        let work: Vec<usize> =
-            op.workspace(&x, &y, variant).iter().map(|t| t.bytes()).collect::<Vec<_>>().into_iter().map(|b| self.fresh(b)).collect();
+        let work: Vec<usize> = op
+            .workspace(&x, &y, variant)
+            .iter()
+            .map(|t| t.bytes())
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|b| self.fresh(b))
+            .collect();
         let mut e = Emit { x: &x, y: &y, variant, caps: self.options.caps, launches: Vec::new() };
         op.emit(&mut e)?;
         let launches = e.launches.into_iter().map(|l| (l, Vec::new())).collect();
@@ -446,7 +455,8 @@ impl<'a> Builder<'a> {
             .filter(|(n, live)| **live && !n.op.is_view())
             .flat_map(|(n, _)| n.outputs.iter().map(|&v| self.tape.ty(v).bytes()))
             .sum();
-        let outputs = self.tape.outputs.iter().map(|(n, v)| (n.clone(), self.tape.ty(*v), place(self.home[v]))).collect();
+        let outputs =
+            self.tape.outputs.iter().map(|(n, v)| (n.clone(), self.tape.ty(*v), place(self.home[v]))).collect();
         let places = self.home.iter().map(|(&v, &s)| (v, (self.tape.ty(v), place(s)))).collect();
         let mut inputs: Vec<(String, Type)> =
             self.tape.inputs.iter().map(|(n, v)| (n.clone(), self.tape.ty(*v))).collect();
@@ -454,6 +464,15 @@ impl<'a> Builder<'a> {
             inputs.push(("scalars".into(), self.tape.ty(v)));
         }
         let scalars = self.tape.scalars.clone();
-        Ok(Schedule { slabs, inputs, scalars, states: self.tape.state_types(), outputs, values_bytes, places, steps: self.steps })
+        Ok(Schedule {
+            slabs,
+            inputs,
+            scalars,
+            states: self.tape.state_types(),
+            outputs,
+            values_bytes,
+            places,
+            steps: self.steps,
+        })
     }
 }

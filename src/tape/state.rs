@@ -38,7 +38,11 @@ impl State {
 
     fn place(&mut self, gpu: &Gpu, name: &str, ty: Type, bytes: Option<&[u8]>, resident: bool) -> Result<()> {
         if let Some(b) = bytes.filter(|b| b.len() as u64 != ty.bytes()) {
-            return Err(Error::Failed(format!("state {name} is {ty}, {} bytes, and was given {}", ty.bytes(), b.len())));
+            return Err(Error::Failed(format!(
+                "state {name} is {ty}, {} bytes, and was given {}",
+                ty.bytes(),
+                b.len()
+            )));
         }
         let buffer = gpu.buffer(name, ty.bytes())?;
         if let Some(b) = bytes {
@@ -62,7 +66,12 @@ impl State {
     pub fn write(&self, gpu: &Gpu, name: &str, bytes: &[u8]) -> Result<()> {
         let t = self.tensor(name)?;
         if bytes.len() as u64 != t.ty.bytes() {
-            return Err(Error::Failed(format!("state {name} is {}, {} bytes, and was given {}", t.ty, t.ty.bytes(), bytes.len())));
+            return Err(Error::Failed(format!(
+                "state {name} is {}, {} bytes, and was given {}",
+                t.ty,
+                t.ty.bytes(),
+                bytes.len()
+            )));
         }
         gpu.write(&t.buffer, 0, bytes)
     }

@@ -17,7 +17,7 @@ pub struct Trace {
 impl Trace {
     /// Runs the tape once over `state`, waiting after each dispatch.
     pub fn run(gpu: &Gpu, tape: &Tape, options: &Options<'_>, state: &State, feed: &Feed<'_>) -> Result<Trace> {
-        let options = Options { reuse: false, caps: options.caps, choose: options.choose };
+        let options = Options { reuse: false, ..*options };
         let plan = Plan::new(gpu, Schedule::new(tape, &options)?, state)?;
         plan.write(gpu, feed)?;
         for d in plan.dispatches() {
