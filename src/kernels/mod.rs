@@ -4,7 +4,11 @@
 
 pub mod add;
 pub mod case;
+pub mod conv2d;
+mod conv2d_pack;
 pub mod fill;
+mod gemm;
+pub mod matmul;
 pub mod relu;
 
 pub use case::{Case, Fill};
@@ -16,7 +20,13 @@ use crate::tape::{Tape, Var};
 
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
-    vec![("add", add::cases()), ("fill", fill::cases()), ("relu", relu::cases())]
+    vec![
+        ("add", add::cases()),
+        ("conv2d", conv2d::cases()),
+        ("fill", fill::cases()),
+        ("matmul", matmul::cases()),
+        ("relu", relu::cases()),
+    ]
 }
 
 /// What a backward pass needs of the ops.
