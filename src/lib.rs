@@ -1,3 +1,4 @@
 //! wgslab
 pub mod base;
 pub mod noise;
+pub mod study;

@@ -1,0 +1,9 @@
+//! study: the grid of data, pretraining, label noise and learning methods; its configs, numbers and report. The one
+//! floor that combines `data`, `ssl` and `noise`.
+
+pub mod config;
+pub mod grid;
+pub mod statistics;
+
+pub use config::Config;
+pub use grid::{Cell, Selection, cells};
