@@ -64,11 +64,12 @@ pub fn cells(config: &Config) -> Vec<Cell> {
     cells
 }
 
-/// A short name for each SPEC: `phantom:covid` gives `phantom-covid`, `a/set.npz` gives `set`. Where two SPECs would
+/// A short name for each SPEC: `phantom:covid?train=99` gives `phantom-covid`, `a/set.npz` gives `set`. Where two SPECs would
 /// share a name, the SPEC's hash tells them apart.
 fn dataset_names(specs: &[String]) -> Vec<String> {
     let short = |spec: &String| {
         let (layout, path) = match spec.split_once(':') {
+            Some(("phantom", request)) => ("phantom-".to_string(), request.split('?').next().unwrap_or(request)),
             Some((layout, path)) if layout.len() > 1 => (format!("{layout}-"), path), // one letter is a drive
             _ => (String::new(), spec.as_str()),
         };
@@ -183,7 +184,10 @@ mod tests {
     #[test]
     fn datasets_get_short_and_unique_names() {
         let names = |specs: &[&str]| dataset_names(&specs.iter().map(|s| s.to_string()).collect::<Vec<_>>());
-        assert_eq!(names(&["phantom:mura", "x/isic9/", "C:\\sets\\a.npz"]), ["phantom-mura", "isic9", "a"]);
+        assert_eq!(
+            names(&["phantom:mura?train=9&test=3", "x/isic9/", "C:\\sets\\a.npz"]),
+            ["phantom-mura", "isic9", "a"]
+        );
         let shared = names(&["x/a.npz", "y/A.npz"]);
         assert!(shared[0].starts_with("a-") && shared[1].starts_with("A-") && shared[0][1..] != shared[1][1..]);
         assert!(!names(&["../.."])[0].contains(".."), "a name never leaves its folder");

@@ -3,7 +3,12 @@
 
 pub mod config;
 pub mod grid;
+pub mod plot;
+pub mod report;
+pub mod results;
 pub mod statistics;
 
 pub use config::Config;
 pub use grid::{Cell, Selection, cells};
+pub use report::report;
+pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture};
