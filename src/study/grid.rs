@@ -64,8 +64,8 @@ pub fn cells(config: &Config) -> Vec<Cell> {
     cells
 }
 
-/// A short name for each SPEC: `phantom:covid?train=99` gives `phantom-covid`, `a/set.npz` gives `set`. Where two SPECs would
-/// share a name, the SPEC's hash tells them apart.
+/// A short name for each SPEC: `phantom:covid?train=99` gives `phantom-covid`, `a/set.npz` gives `set`. Where two
+/// SPECs would share a name, the SPEC's hash tells them apart.
 fn dataset_names(specs: &[String]) -> Vec<String> {
     let short = |spec: &String| {
         let (layout, path) = match spec.split_once(':') {
