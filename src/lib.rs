@@ -1,2 +1,3 @@
 //! wgslab
 pub mod base;
+pub mod data;
