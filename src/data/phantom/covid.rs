@@ -53,10 +53,10 @@ impl Chest {
             scale: between(rng, 0.88, 1.12),
             shift: (between(rng, -0.08, 0.08), between(rng, -0.08, 0.08)),
             tilt: between(rng, -0.08, 0.08),
-            exposure: between(rng, 0.85, 1.15),
+            exposure: between(rng, 0.95, 1.3),
             gamma: between(rng, 0.8, 1.25),
-            lung: between(rng, 0.36, 0.5),
-            lung_width: between(rng, 0.3, 0.37),
+            lung: between(rng, 0.5, 0.66),
+            lung_width: between(rng, 0.35, 0.42),
             diaphragm: between(rng, 0.4, 0.6),
             heart: between(rng, 0.8, 1.2),
             rib_count: between(rng, 15.0, 19.0),
@@ -73,17 +73,20 @@ impl Chest {
         let (x, y) = ((x - self.shift.0) / self.scale, (y - self.shift.1) / self.scale);
         let (x, y) = (x + self.tilt * y, y - self.tilt * x);
         let side = x.abs();
-        let shoulders = ellipse(x, y, 0.0, 0.9, 1.02, 1.72).max(-0.2 - y - 0.9 + 0.35 * side);
-        let neck = side - 0.24;
-        let body = inside(shoulders.min(neck.max(y + 0.6)), 0.05);
-        let soft = 0.7 + 0.06 * self.vessels.cloud(x * 2.0, y * 2.0, 2);
+        // The trunk fills the film below shoulders that fall away from the neck.
+        let shoulders = (-0.86 + 0.12 * side + 0.5 * (side - 0.62).max(0.0) - y).max(side - 1.02);
+        let neck = side - 0.26 - 0.1 * (y + 0.9).max(0.0);
+        let body = inside(shoulders.min(neck), 0.06);
+        let soft = 0.56 + 0.06 * self.vessels.cloud(x * 2.0, y * 2.0, 2);
         let lung = self.lungs(x, y);
         let mut v = soft * (1.0 - lung * self.lung);
-        v += lung * self.inner(x, y) + self.bones(x, y, lung);
+        if lung > 0.0 {
+            v += lung * self.inner(x, y);
+        }
+        v += self.bones(x, y, lung);
         v += self.breast * bump(ellipse(side, y, 0.5, 0.35, 0.3, 0.25).max(0.0), 0.15);
-        let heart = ellipse(x, y, 0.14, 0.26, 0.3 * self.heart, 0.27 * self.heart);
-        let middle = inside(side - 0.13, 0.08) + inside(heart, 0.05);
-        v += 0.2 * middle.min(1.0) * smooth(-0.9, -0.5, y);
+        let middle = inside(side - 0.1, 0.08).max(inside(self.heart_edge(x, y), 0.1));
+        v += 0.14 * middle * smooth(-1.0, -0.4, y) + 0.12 * smooth(0.45, 0.8, y) * (1.0 - side * side);
         (body * v * self.exposure).max(0.0).powf(self.gamma) + 0.03
     }
 
@@ -91,10 +94,15 @@ impl Chest {
     fn lungs(&self, x: f32, y: f32) -> f32 {
         let side = x.abs();
         let taper = 1.0 - 0.3 * smooth(0.1, -0.75, y);
-        let outline = ellipse(side, y, 0.45, 0.0, self.lung_width * taper, 0.74);
+        let outline = ellipse(side, y, 0.47, 0.0, self.lung_width * taper, 0.8);
         let dome = self.diaphragm + if x > 0.0 { 0.05 } else { 0.0 } + 0.5 * (side - 0.4) * (side - 0.4);
-        let heart = ellipse(x, y, 0.14, 0.26, 0.3 * self.heart, 0.27 * self.heart);
-        inside(outline, 0.05) * inside(y - dome, 0.03) * smooth(-0.05, 0.05, heart)
+        inside(outline, 0.07) * inside(y - dome, 0.03) * smooth(-0.03, 0.07, self.heart_edge(x, y))
+    }
+
+    /// Distance to the heart: a tilted oval that leans to the right of the picture and widens downwards.
+    fn heart_edge(&self, x: f32, y: f32) -> f32 {
+        let (px, py) = (x - 0.12 - 0.35 * (y - 0.2), y - 0.28);
+        ellipse(px, py, 0.0, 0.0, 0.27 * self.heart, 0.34)
     }
 
     /// Vessels from the hilum, and what ails the lung.
@@ -122,7 +130,7 @@ impl Chest {
         let side = x.abs();
         let arc = y - 0.75 * (side - 0.05).max(0.0) * (0.95 - side) + 0.2 * side;
         let rib = smooth(0.1, 0.9, (arc * self.rib_count + self.rib_phase).sin());
-        let (collar, _) = segment(side, y, (0.1, -0.62), (0.75, -0.78));
+        let (collar, _) = segment(side, y, (0.1, -0.66), (0.8, -0.8));
         let spine = inside(side - 0.07, 0.03) * (0.5 + 0.5 * (y * 24.0).sin());
         rib * (0.03 + 0.085 * lung) * smooth(1.0, 0.8, side) + 0.13 * inside(collar - 0.035, 0.025) + 0.05 * spine
     }

@@ -10,8 +10,13 @@ pub(super) const MODALITY: Modality = Modality {
     classes: &["acne", "eczema", "melanoma", "nevus", "psoriasis", "tinea", "urticaria", "vesicles"],
     paint: |class, size, rng| {
         let skin = Skin::random(rng);
-        let rash = Rash::random(class, rng);
-        let mut painted = paint(size, |x, y| skin.show(x, y, &rash));
+        let mut rashes = vec![Rash::random(class, (0.5, 1.3), 0.28, rng)];
+        // A small mark of another kind may stand beside the lesion that counts.
+        if chance(rng, 0.4) {
+            let other = rng.below(MODALITY.classes.len());
+            rashes.push(Rash::random(other, (0.22, 0.35), 0.75, rng));
+        }
+        let mut painted = paint(size, |x, y| skin.show(x, y, &rashes));
         add_grain(&mut painted, 0.02, rng);
         painted
     },
@@ -62,8 +67,14 @@ impl Skin {
         }
     }
 
-    fn show(&self, x: f32, y: f32, rash: &Rash) -> Rgb {
-        let c = rash.at(x, y);
+    fn show(&self, x: f32, y: f32, rashes: &[Rash]) -> Rgb {
+        let mut c = Change::default();
+        for more in rashes.iter().map(|r| r.at(x, y)) {
+            c.red = c.red.max(more.red);
+            c.brown = c.brown.max(more.brown);
+            c.pale = c.pale.max(more.pale);
+            c.dark = c.dark.max(more.dark);
+        }
         let mottle = self.pores.cloud(x * 3.0, y * 3.0, 2) - 0.5;
         let pores = self.pores.at(x * 18.0, y * 18.0) - 0.5;
         let red = (c.red + 0.12 * mottle.max(0.0)).min(1.0);
@@ -100,8 +111,8 @@ struct Rash {
 }
 
 impl Rash {
-    fn random(class: usize, rng: &mut Rng) -> Self {
-        let pose = Pose::random(rng, 3.1, (0.7, 1.25), 0.2);
+    fn random(class: usize, scale: (f32, f32), shift: f32, rng: &mut Rng) -> Self {
+        let pose = Pose::random(rng, 3.1, scale, shift);
         let (count, spread, radius) = match class {
             0 => (5 + rng.below(8), 0.8, (0.05, 0.13)),
             6 => (3 + rng.below(4), 0.65, (0.16, 0.34)),
@@ -118,7 +129,7 @@ impl Rash {
             }
         }
         let u = std::array::from_fn(|_| rng.uniform());
-        let strength = between(rng, 0.6, 1.0);
+        let strength = between(rng, 0.4, 0.95);
         Rash { class, pose, shape: Noise::new(rng), texture: Noise::new(rng), strength, u, spots }
     }
 
@@ -136,6 +147,8 @@ impl Rash {
         };
         c.red *= self.strength;
         c.pale *= self.strength;
+        c.brown *= 0.3 + 0.7 * self.strength;
+        c.dark *= 0.3 + 0.7 * self.strength;
         c
     }
 
@@ -184,7 +197,7 @@ impl Rash {
         Change {
             red: 0.3 * bump(d, 0.12) + 0.4 * area * veil,
             brown: area * (0.5 + 0.45 * tones),
-            dark: 0.85 * area * smooth(0.5, 0.7, tones),
+            dark: 0.65 * area * smooth(0.35, 0.85, tones),
             pale: 0.3 * area * veil * (1.0 - tones),
         }
     }
@@ -204,8 +217,9 @@ impl Rash {
     fn psoriasis(&self, x: f32, y: f32) -> Change {
         let d = self.patch(x, y, 0.45 + 0.25 * self.u[0], 0.6);
         let area = inside(d, 0.05);
-        let cell = self.texture.cell(x * 5.0, y * 5.0, 0.9);
-        let scale = smooth(0.08, 0.25, cell.second - cell.near) * smooth(0.25, 0.5, cell.id);
+        let cell = self.texture.cell(x * 8.0, y * 8.0, 0.9);
+        let crust = smooth(0.3, 0.65, self.texture.cloud(x * 2.5, y * 2.5, 2));
+        let scale = crust * (0.35 + 0.65 * smooth(0.0, 0.3, cell.second - cell.near)) * (0.5 + 0.5 * cell.id);
         Change { red: area * 0.9, pale: 0.85 * inside(d + 0.1, 0.06) * scale, ..Change::default() }
     }
 

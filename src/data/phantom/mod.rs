@@ -121,10 +121,10 @@ pub fn contact_sheet(name: &str, rows: usize, cols: usize) -> Result<Images> {
     let classes = modality.classes.len();
     let (height, width) = (rows * (TILE + GAP) + GAP, cols * (TILE + GAP) + GAP);
     let mut pixels = vec![255; height * width * 3];
-    let tiles: Vec<(usize, Vec<u8>)> = (0..rows * cols)
-        .into_par_iter()
-        .map(|t| (t, draw(modality, Split::Train, (t % cols) * classes + (t / cols) % classes, TILE, 3)))
-        .collect();
+    // Rows past the last class begin again with images not shown yet.
+    let example = |t: usize| (t / cols / classes * cols + t % cols) * classes + t / cols % classes;
+    let tiles: Vec<(usize, Vec<u8>)> =
+        (0..rows * cols).into_par_iter().map(|t| (t, draw(modality, Split::Train, example(t), TILE, 3))).collect();
     for (t, tile) in tiles {
         let (top, left) = (GAP + t / cols * (TILE + GAP), GAP + t % cols * (TILE + GAP));
         for (y, row) in tile.chunks_exact(TILE * 3).enumerate() {

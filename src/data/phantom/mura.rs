@@ -149,10 +149,10 @@ fn digit(rng: &mut Rng, bones: &mut Vec<Bone>, from: Point, angle: f32, lengths:
 fn finger(rng: &mut Rng) -> Vec<Bone> {
     let mut bones = Vec::new();
     let angle = between(rng, -0.1, 0.1);
-    digit(rng, &mut bones, (0.0, 1.15), angle, &[0.42, 0.62, 0.36, 0.2], 0.145, 0.13);
+    digit(rng, &mut bones, (0.0, 1.3), angle, &[0.45, 0.68, 0.4, 0.24], 0.19, 0.17);
     if chance(rng, 0.5) {
         // The neighbour's edge at the rim of the film.
-        digit(rng, &mut bones, (0.72, 1.2), angle + 0.12, &[0.4, 0.6, 0.36], 0.14, 0.12);
+        digit(rng, &mut bones, (0.78, 1.3), angle + 0.12, &[0.45, 0.64, 0.4], 0.18, 0.16);
     }
     bones
 }

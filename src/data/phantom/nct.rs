@@ -16,9 +16,10 @@ pub(super) const MODALITY: Modality = Modality {
     },
 };
 
-/// Optical density of each stain in red, green and blue (Ruifrok and Johnston).
-const HAEMATOXYLIN: Rgb = [0.65, 0.70, 0.29];
-const EOSIN: Rgb = [0.07, 0.99, 0.11];
+/// Optical density of each stain in red, green and blue: the reference of Macenko's stain normalisation, which the
+/// original patches went through.
+const HAEMATOXYLIN: Rgb = [0.56, 0.72, 0.41];
+const EOSIN: Rgb = [0.22, 0.80, 0.56];
 
 struct Slide {
     class: usize,
