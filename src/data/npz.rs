@@ -159,7 +159,7 @@ impl Member {
             let byte = |a: u64, &b: &u8| a << 8 | u64::from(b);
             if self.big_endian { bytes.iter().fold(0, byte) } else { bytes.iter().rev().fold(0, byte) }
         };
-        // A negative label has its high bit set, so it is past MAX_CLASSES or past the classes themselves.
+        // Read as unsigned, a negative label has its high bit set.
         let signed_limit = if self.kind.0 == TypeChar::Int { 1 << (8 * self.kind.1 - 1) } else { u64::MAX };
         let labels = self.bytes.chunks_exact(self.kind.1 as usize).enumerate().map(|(i, bytes)| {
             let v = value(bytes);

@@ -66,6 +66,8 @@ struct Scene {
     tissue: Noise,
     tissue_scale: f32,
     aspect: f32,
+    /// How far the organs stand out of the tissue.
+    clarity: f32,
     /// Random numbers in [0, 1) that place the organs.
     u: [f32; 8],
     bone: ((f32, f32), (f32, f32)),
@@ -74,12 +76,12 @@ struct Scene {
 impl Scene {
     fn random(class: usize, rng: &mut Rng) -> Self {
         let (turn, scale) = match class {
-            1 => (1.2, (0.55, 0.78)),
+            1 => (3.1, (0.42, 0.78)),
             2 => (0.35, (0.85, 1.15)),
             3 => (0.0, (1.0, 1.0)),
-            _ => (3.1, (0.5, 0.72)),
+            _ => (3.1, (0.42, 0.75)),
         };
-        let pose = Pose::random(rng, turn, scale, 0.12);
+        let pose = Pose::random(rng, turn, scale, 0.2);
         let u = std::array::from_fn(|_| rng.uniform());
         let (angle, half) = (between(rng, -0.6, 0.6), between(rng, 0.3, 0.5));
         let (cx, cy) = (between(rng, -0.15, 0.15), between(rng, -0.25, 0.25));
@@ -92,6 +94,7 @@ impl Scene {
             tissue: Noise::new(rng),
             tissue_scale,
             aspect,
+            clarity: between(rng, 0.4, 0.95),
             u,
             bone: ((cx - ex, cy - ey), (cx + ex, cy + ey)),
         }
@@ -101,14 +104,15 @@ impl Scene {
         let cloud = self.tissue.cloud(x * self.tissue_scale, y * self.tissue_scale, 3);
         let base = 0.12 + 0.42 * cloud * cloud;
         let (ox, oy) = self.pose.own(x, y);
-        match self.class {
+        let organs = match self.class {
             0 => self.abdomen(ox, oy, base),
             1 => self.brain(ox, oy, base),
             2 => self.cervix(ox, oy, base),
             3 => self.femur(x, y, base),
             4 => self.thorax(ox, oy, base),
             _ => self.other(ox, oy, base),
-        }
+        };
+        base + self.clarity * (organs - base)
     }
 
     /// A body outline: dark fluid outside, a rim as bright as `rim`, `inner` times the tissue inside.

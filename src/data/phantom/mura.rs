@@ -60,7 +60,7 @@ struct Film {
 
 impl Film {
     fn random(class: usize, rng: &mut Rng) -> Self {
-        let pose = Pose::random(rng, 0.5, (0.8, 1.15), 0.12);
+        let pose = Pose::random(rng, 1.3, (0.8, 1.5), 0.3);
         let mut bones = match class {
             0 => elbow(rng),
             1 => finger(rng),

@@ -38,8 +38,8 @@ impl Slide {
             class,
             pose: Pose::random(rng, 3.1, (0.8, 1.25), 0.5),
             noise: [Noise::new(rng), Noise::new(rng), Noise::new(rng)],
-            stain: (between(rng, 0.75, 1.3), between(rng, 0.7, 1.3)),
-            lamp: if chance(rng, 0.3) { between(rng, 0.86, 0.93) } else { between(rng, 0.92, 0.97) },
+            stain: (between(rng, 0.6, 1.5), between(rng, 0.55, 1.5)),
+            lamp: if chance(rng, 0.3) { between(rng, 0.78, 0.9) } else { between(rng, 0.9, 0.97) },
             u: std::array::from_fn(|_| rng.uniform()),
         }
     }
@@ -88,7 +88,7 @@ impl Slide {
     fn debris(&self, x: f32, y: f32) -> (f32, f32) {
         let cloud = self.noise[0].cloud(x * 2.5, y * 2.5, 4);
         let grit = self.noise[1].cloud(x * 10.0, y * 10.0, 2);
-        let dust = self.nuclei(2, x, y, 8.0, 0.22, 0.35);
+        let dust = self.nuclei(2, x, y, 6.5, 0.22, 0.4);
         (0.1 + 0.35 * cloud * grit + 0.55 * dust * grit, 0.2 + 0.55 * cloud + 0.25 * grit)
     }
 
