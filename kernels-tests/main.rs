@@ -14,8 +14,7 @@ fn main() {
     let mut args = Arguments::from_args();
     // One trial at a time: a software driver uses every core for one dispatch already.
     args.test_threads.get_or_insert(1);
-    let mut trials =
-        vec![Trial::test("T0 every op has a reference", || reference::complete().map_err(Failed::from))];
+    let mut trials = vec![Trial::test("T0 every op has a reference", || reference::complete().map_err(Failed::from))];
     let device = device_trials();
     let skipped = match harness::device::available() {
         Ok(()) => {

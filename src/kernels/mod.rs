@@ -4,12 +4,14 @@
 
 pub mod add;
 pub mod case;
+pub mod concat;
 pub mod conv2d;
 mod conv2d_pack;
 pub mod fill;
 mod gemm;
 pub mod matmul;
 pub mod relu;
+pub mod slice;
 
 pub use case::{Case, Fill};
 
@@ -22,10 +24,12 @@ use crate::tape::{Tape, Var};
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
     vec![
         ("add", add::cases()),
+        ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
         ("fill", fill::cases()),
         ("matmul", matmul::cases()),
         ("relu", relu::cases()),
+        ("slice", slice::cases()),
     ]
 }
 
