@@ -4,9 +4,12 @@
 
 pub mod add;
 pub mod add_bias;
+pub mod avg_pool2d;
+pub mod batch_norm;
 pub mod case;
 pub mod ema;
 pub mod fill;
+pub mod max_pool2d;
 pub mod relu;
 pub mod scale;
 
@@ -22,8 +25,11 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
     vec![
         ("add", add::cases()),
         ("add_bias", add_bias::cases()),
+        ("avg_pool2d", avg_pool2d::cases()),
+        ("batch_norm", batch_norm::cases()),
         ("ema", ema::cases()),
         ("fill", fill::cases()),
+        ("max_pool2d", max_pool2d::cases()),
         ("relu", relu::cases()),
         ("scale", scale::cases()),
     ]
