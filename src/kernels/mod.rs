@@ -7,8 +7,13 @@ pub mod add_bias;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod case;
+pub mod conv2d;
+mod conv2d_pack;
 pub mod ema;
 pub mod fill;
+mod gemm;
+pub mod linear;
+pub mod matmul;
 pub mod max_pool2d;
 pub mod relu;
 pub mod scale;
@@ -27,8 +32,10 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("add_bias", add_bias::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
+        ("conv2d", conv2d::cases()),
         ("ema", ema::cases()),
         ("fill", fill::cases()),
+        ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
         ("relu", relu::cases()),
         ("scale", scale::cases()),
