@@ -3,14 +3,21 @@
 //! other ops through `Tape` methods, or through a core they share, nothing else.
 
 pub mod add;
+pub mod add_bias;
+pub mod avg_pool2d;
+pub mod batch_norm;
 pub mod case;
 pub mod concat;
 pub mod conv2d;
 mod conv2d_pack;
+pub mod ema;
 pub mod fill;
 mod gemm;
+pub mod linear;
 pub mod matmul;
+pub mod max_pool2d;
 pub mod relu;
+pub mod scale;
 pub mod slice;
 
 pub use case::{Case, Fill};
@@ -24,11 +31,17 @@ use crate::tape::{Tape, Var};
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
     vec![
         ("add", add::cases()),
+        ("add_bias", add_bias::cases()),
+        ("avg_pool2d", avg_pool2d::cases()),
+        ("batch_norm", batch_norm::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
+        ("ema", ema::cases()),
         ("fill", fill::cases()),
         ("matmul", matmul::cases()),
+        ("max_pool2d", max_pool2d::cases()),
         ("relu", relu::cases()),
+        ("scale", scale::cases()),
         ("slice", slice::cases()),
     ]
 }
