@@ -7,6 +7,8 @@ pub mod case;
 pub mod correct;
 pub mod cross_entropy;
 pub mod fill;
+pub mod l2_normalize;
+pub mod nt_xent;
 pub mod relu;
 
 pub use case::{Case, Fill};
@@ -23,6 +25,8 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("correct", correct::cases()),
         ("cross_entropy", cross_entropy::cases()),
         ("fill", fill::cases()),
+        ("l2_normalize", l2_normalize::cases()),
+        ("nt_xent", nt_xent::cases()),
         ("relu", relu::cases()),
     ]
 }
