@@ -10,22 +10,26 @@ pub mod case;
 pub mod concat;
 pub mod conv2d;
 mod conv2d_pack;
+pub mod correct;
+pub mod cross_entropy;
 pub mod ema;
 pub mod fill;
 mod gemm;
+pub mod l2_normalize;
 pub mod linear;
 pub mod matmul;
 pub mod max_pool2d;
+pub mod nt_xent;
 pub mod relu;
 pub mod scale;
 pub mod slice;
 
 pub use case::{Case, Fill};
 
-use crate::base::Result;
+use crate::base::{DType, Error, Result};
 use crate::device::groups_1d;
 use crate::tape::backward::Arithmetic;
-use crate::tape::{Tape, Var};
+use crate::tape::{Tape, Type, Var};
 
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
@@ -36,10 +40,14 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("batch_norm", batch_norm::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
+        ("correct", correct::cases()),
+        ("cross_entropy", cross_entropy::cases()),
         ("ema", ema::cases()),
         ("fill", fill::cases()),
+        ("l2_normalize", l2_normalize::cases()),
         ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
+        ("nt_xent", nt_xent::cases()),
         ("relu", relu::cases()),
         ("scale", scale::cases()),
         ("slice", slice::cases()),
@@ -77,4 +85,19 @@ impl Tape {
 pub(crate) fn vec4_grid(elements: usize) -> (u32, [u32; 3]) {
     let vectors = elements.div_ceil(4);
     (vectors as u32, groups_1d(vectors.div_ceil(256)))
+}
+
+/// N and K of logits, after checking them against labels and weights.
+pub(crate) fn classification(op: &'static str, x: &[Type]) -> Result<(usize, usize)> {
+    x[0].expect_dtype(op, "logits", DType::F32)?;
+    x[1].expect_dtype(op, "labels", DType::U32)?;
+    x[2].expect_dtype(op, "weights", DType::F32)?;
+    let [n, k] = x[0].shape.matrix(op, "logits")?;
+    for (ty, name) in [(x[1], "labels"), (x[2], "weights")] {
+        if ty.shape.vector(op, name)? != n {
+            let need = "they must have one entry for each row";
+            return Err(Error::shapes(op, (name, ty.shape), ("logits", x[0].shape), need));
+        }
+    }
+    Ok((n, k))
 }
