@@ -3,9 +3,15 @@
 //! other ops through `Tape` methods, or through a core they share, nothing else.
 
 pub mod add;
+pub mod add_bias;
+pub mod avg_pool2d;
+pub mod batch_norm;
 pub mod case;
+pub mod ema;
 pub mod fill;
+pub mod max_pool2d;
 pub mod relu;
+pub mod scale;
 
 pub use case::{Case, Fill};
 
@@ -16,7 +22,17 @@ use crate::tape::{Tape, Var};
 
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
-    vec![("add", add::cases()), ("fill", fill::cases()), ("relu", relu::cases())]
+    vec![
+        ("add", add::cases()),
+        ("add_bias", add_bias::cases()),
+        ("avg_pool2d", avg_pool2d::cases()),
+        ("batch_norm", batch_norm::cases()),
+        ("ema", ema::cases()),
+        ("fill", fill::cases()),
+        ("max_pool2d", max_pool2d::cases()),
+        ("relu", relu::cases()),
+        ("scale", scale::cases()),
+    ]
 }
 
 /// What a backward pass needs of the ops.
