@@ -4,7 +4,12 @@
 
 pub mod add;
 pub mod case;
+pub mod color_jitter;
+pub mod crop_resize;
+pub mod draw;
 pub mod fill;
+pub mod gaussian_blur;
+pub mod normalize;
 pub mod relu;
 
 pub use case::{Case, Fill};
@@ -16,7 +21,15 @@ use crate::tape::{Tape, Var};
 
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
-    vec![("add", add::cases()), ("fill", fill::cases()), ("relu", relu::cases())]
+    vec![
+        ("add", add::cases()),
+        ("color_jitter", color_jitter::cases()),
+        ("crop_resize", crop_resize::cases()),
+        ("fill", fill::cases()),
+        ("gaussian_blur", gaussian_blur::cases()),
+        ("normalize", normalize::cases()),
+        ("relu", relu::cases()),
+    ]
 }
 
 /// What a backward pass needs of the ops.
