@@ -173,7 +173,8 @@ pub fn cases() -> Vec<Case> {
     let case = |name, crop: Option<RandomCrop>, batch: usize, [size, channels, out]: [u32; 3], pages: [usize; 2]| {
         let [count, images_per_page] = pages;
         let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32 };
-        let mut inputs = vec![(Type::u32([batch]), Fill::Below(count as u32))];
+        // One index past the end now and then: it must be clamped, not read.
+        let mut inputs = vec![(Type::u32([batch]), Fill::Below(count as u32 + 1))];
         for first in (0..count).step_by(images_per_page) {
             let images = images_per_page.min(count - first);
             inputs.push((Type::u32([images * op.words()]), Fill::Bytes));
