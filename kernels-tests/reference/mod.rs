@@ -5,7 +5,11 @@
 //! built-ins the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on top of the rounding of sums.
 
 mod add;
+mod color_jitter;
+mod crop_resize;
 mod fill;
+mod gaussian_blur;
+mod normalize;
 mod relu;
 
 use std::any::Any;
@@ -125,7 +129,15 @@ impl Answer {
 pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
 
 /// Of each name in the list of ops.
-const ALL: &[(&str, Reference)] = &[("add", add::reference), ("fill", fill::reference), ("relu", relu::reference)];
+const ALL: &[(&str, Reference)] = &[
+    ("add", add::reference),
+    ("color_jitter", color_jitter::reference),
+    ("crop_resize", crop_resize::reference),
+    ("fill", fill::reference),
+    ("gaussian_blur", gaussian_blur::reference),
+    ("normalize", normalize::reference),
+    ("relu", relu::reference),
+];
 
 /// The reference of an op file.
 pub fn of(name: &str) -> Option<Reference> {

@@ -4,6 +4,7 @@
 //! into a [`Source`], [`cache`] keeps what was decoded, and [`split`] makes the [`Dataset`], whose training,
 //! validation and test images never share a picture.
 
+pub mod augment;
 pub mod cache;
 pub mod decode;
 pub mod folder;
@@ -12,6 +13,7 @@ pub mod npz;
 pub mod phantom;
 pub mod spec;
 pub mod split;
+pub mod store;
 pub mod summary;
 
 pub use decode::png;

@@ -7,18 +7,23 @@ pub mod add_bias;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod case;
+pub mod color_jitter;
 pub mod concat;
 pub mod conv2d;
 mod conv2d_pack;
 pub mod correct;
+pub mod crop_resize;
 pub mod cross_entropy;
+pub mod draw;
 pub mod ema;
 pub mod fill;
+pub mod gaussian_blur;
 mod gemm;
 pub mod l2_normalize;
 pub mod linear;
 pub mod matmul;
 pub mod max_pool2d;
+pub mod normalize;
 pub mod nt_xent;
 pub mod relu;
 pub mod scale;
@@ -38,15 +43,19 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("add_bias", add_bias::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
+        ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
         ("correct", correct::cases()),
+        ("crop_resize", crop_resize::cases()),
         ("cross_entropy", cross_entropy::cases()),
         ("ema", ema::cases()),
         ("fill", fill::cases()),
+        ("gaussian_blur", gaussian_blur::cases()),
         ("l2_normalize", l2_normalize::cases()),
         ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
+        ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
         ("relu", relu::cases()),
         ("scale", scale::cases()),
