@@ -76,10 +76,10 @@ struct Scene {
 impl Scene {
     fn random(class: usize, rng: &mut Rng) -> Self {
         let (turn, scale) = match class {
-            1 => (3.1, (0.42, 0.78)),
+            1 => (1.2, (0.5, 0.78)),
             2 => (0.35, (0.85, 1.15)),
             3 => (0.0, (1.0, 1.0)),
-            _ => (3.1, (0.42, 0.75)),
+            _ => (3.1, (0.5, 0.75)),
         };
         let pose = Pose::random(rng, turn, scale, 0.2);
         let u = std::array::from_fn(|_| rng.uniform());
@@ -94,7 +94,7 @@ impl Scene {
             tissue: Noise::new(rng),
             tissue_scale,
             aspect,
-            clarity: between(rng, 0.4, 0.95),
+            clarity: between(rng, 0.6, 1.0),
             u,
             bone: ((cx - ex, cy - ey), (cx + ex, cy + ey)),
         }
