@@ -68,7 +68,7 @@ impl Op for GaussianBlur {
         Ok(vec![x[0]])
     }
 
-    fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str) -> Vec<Type> {
+    fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str, _caps: &Caps) -> Vec<Type> {
         vec![x[0]]
     }
 
