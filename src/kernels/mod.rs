@@ -2,32 +2,45 @@
 //! cost, cases. The same name stands in `shaders/<op>/` and `kernels-tests/reference/<op>.rs`. An op file reaches
 //! other ops through `Tape` methods, or through a core they share, nothing else.
 
+pub mod adam;
 pub mod add;
 pub mod case;
 pub mod correct;
 pub mod cross_entropy;
+pub mod enqueue;
 pub mod fill;
+pub mod found_inf;
+pub mod increment;
 pub mod l2_normalize;
 pub mod nt_xent;
 pub mod relu;
+pub mod ring;
+pub mod sgd;
 
 pub use case::{Case, Fill};
 
 use crate::base::{DType, Error, Result};
-use crate::device::groups_1d;
+use crate::device::{Kernel, Piece, groups_1d};
 use crate::tape::backward::Arithmetic;
-use crate::tape::{Tape, Type, Var};
+use crate::tape::{Slot, Tape, Type, Var};
 
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
     vec![
+        ("adam", adam::cases()),
         ("add", add::cases()),
+        ("advance_pointer", enqueue::pointer_cases()),
         ("correct", correct::cases()),
         ("cross_entropy", cross_entropy::cases()),
+        ("enqueue", enqueue::cases()),
         ("fill", fill::cases()),
+        ("found_inf", found_inf::cases()),
+        ("increment", increment::cases()),
         ("l2_normalize", l2_normalize::cases()),
         ("nt_xent", nt_xent::cases()),
         ("relu", relu::cases()),
+        ("ring", ring::cases()),
+        ("sgd", sgd::cases()),
     ]
 }
 
@@ -77,4 +90,33 @@ pub(crate) fn classification(op: &'static str, x: &[Type]) -> Result<(usize, usi
         }
     }
     Ok((n, k))
+}
+
+/// An error unless all are f32 of one type.
+pub(crate) fn same_types(op: &'static str, x: &[(&str, Type)]) -> Result<()> {
+    let (first, ty) = x[0];
+    for &(name, other) in x {
+        other.expect_dtype(op, name, DType::F32)?;
+        if other.shape != ty.shape {
+            return Err(Error::shapes(op, (first, ty.shape), (name, other.shape), "they must be equal"));
+        }
+    }
+    Ok(())
+}
+
+/// `kernel` over `buffers`, or where the op has more than `plain` inputs, the last of them a guard, the kernel of the
+/// pieces `under_guard` with the guard bound last.
+pub(crate) fn guarded(
+    kernel: Kernel,
+    under_guard: &'static [Piece],
+    mut buffers: Vec<Slot>,
+    inputs: usize,
+    plain: usize,
+) -> (Kernel, Vec<Slot>) {
+    if inputs == plain {
+        return (kernel, buffers);
+    }
+    buffers.push(Slot::In(plain));
+    let kernel = Kernel { pieces: under_guard, ..kernel }.with("GUARD", buffers.len() as u32);
+    (kernel, buffers)
 }
