@@ -1,1 +1,48 @@
-fn main() {}
+//! Every test of the kernels, one trial each in the runner's count.
+//!
+//! T0 needs no adapter: shaders, floors, schedules, snapshots. T1 needs any adapter, a software one counts: each
+//! op × case × variant against an f64 reference, and what plans do on a device.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first thing that is wrong")]
+
+mod harness;
+mod plans;
+mod reference;
+mod tidy;
+mod wgsl;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let mut args = Arguments::from_args();
+    // One trial at a time: a software driver uses every core for one dispatch already.
+    args.test_threads.get_or_insert(1);
+    let mut trials = vec![Trial::test("T0 every op has a reference", || reference::complete().map_err(Failed::from))];
+    trials.extend(wgsl::trials());
+    trials.extend(tidy::trials());
+    trials.extend(plans::trials());
+    let device = device_trials();
+    let skipped = match harness::device::available() {
+        Ok(()) => {
+            trials.extend(device);
+            None
+        }
+        Err(why) if std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1") => {
+            trials.push(Trial::test("T1 needs an adapter", move || Err(Failed::from(why))));
+            None
+        }
+        Err(why) => Some((device.len(), why)),
+    };
+    let conclusion = libtest_mimic::run(&args, trials);
+    if let Some((count, why)) = skipped {
+        eprintln!("T1 SKIPPED: no adapter, {count} trials did not run ({why}). REQUIRE_GPU=1 makes this a failure.");
+    }
+    conclusion.exit();
+}
+
+/// The trials that run on a device.
+fn device_trials() -> Vec<Trial> {
+    let mut trials = plans::device_trials();
+    trials.extend(harness::trials());
+    trials
+}

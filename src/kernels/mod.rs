@@ -4,17 +4,23 @@
 
 pub mod adam;
 pub mod add;
+pub mod add_bias;
+pub mod avg_pool2d;
+pub mod batch_norm;
 pub mod case;
 pub mod correct;
 pub mod cross_entropy;
+pub mod ema;
 pub mod enqueue;
 pub mod fill;
 pub mod found_inf;
 pub mod increment;
 pub mod l2_normalize;
+pub mod max_pool2d;
 pub mod nt_xent;
 pub mod relu;
 pub mod ring;
+pub mod scale;
 pub mod sgd;
 
 pub use case::{Case, Fill};
@@ -29,17 +35,23 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
     vec![
         ("adam", adam::cases()),
         ("add", add::cases()),
+        ("add_bias", add_bias::cases()),
         ("advance_pointer", enqueue::pointer_cases()),
+        ("avg_pool2d", avg_pool2d::cases()),
+        ("batch_norm", batch_norm::cases()),
         ("correct", correct::cases()),
         ("cross_entropy", cross_entropy::cases()),
+        ("ema", ema::cases()),
         ("enqueue", enqueue::cases()),
         ("fill", fill::cases()),
         ("found_inf", found_inf::cases()),
         ("increment", increment::cases()),
         ("l2_normalize", l2_normalize::cases()),
+        ("max_pool2d", max_pool2d::cases()),
         ("nt_xent", nt_xent::cases()),
         ("relu", relu::cases()),
         ("ring", ring::cases()),
+        ("scale", scale::cases()),
         ("sgd", sgd::cases()),
     ]
 }

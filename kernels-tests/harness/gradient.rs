@@ -1,0 +1,115 @@
+//! Gradients against central differences of the f64 reference.
+
+use super::compare::worst;
+use super::recording::{Recording, Values};
+use super::{SEED, tensors};
+use crate::reference::{Answer, Expected, Reference, Tensor};
+use wgslab::base::rng::Rng;
+use wgslab::kernels::Case;
+
+/// Step of the central difference: in f64 its error is about 1e-10 of the function's own scale.
+const STEP: f64 = 1e-5;
+/// Error allowed, relative to the root mean square of the gradient.
+const RELATIVE: f64 = 1e-4;
+/// Up to this many elementary operations every entry is checked; past it, random directions.
+const WORK: u64 = 50_000_000;
+/// How many directions.
+const DIRECTIONS: u32 = 8;
+
+/// Compares every gradient of a run.
+pub fn check(
+    reference: Reference,
+    case: &Case,
+    answer: &Answer,
+    recording: &Recording,
+    inputs: &[Vec<u32>],
+    got: &Values,
+) -> Result<(), String> {
+    let x = tensors(case, inputs);
+    let dy: Vec<(usize, Vec<f64>)> = recording.cotangents.iter().map(|(i, w)| (*i, floats(w))).collect();
+    let loss = |x: &[Tensor]| {
+        let outputs = reference(case.op.as_ref(), x).outputs;
+        dy.iter().map(|(i, dy)| dot(values(&outputs[*i]), dy)).sum::<f64>()
+    };
+    let types: Vec<_> = case.inputs.iter().map(|i| i.0).collect();
+    let cost = case.op.cost(&types, &case.op.infer(&types).map_err(super::text)?);
+    for &i in &answer.wrt {
+        let words = got.find(&format!("dx{i}"))?;
+        let what = format!("gradient of input {i}");
+        if 2 * words.len() as u64 * (cost.flops + cost.bytes) <= WORK {
+            entries(&what, &loss, x.clone(), i, &words, answer.gradient_floor)?;
+        } else {
+            directions(&what, &loss, &x, i, &words, answer.gradient_floor)?;
+        }
+    }
+    Ok(())
+}
+
+fn entries(
+    what: &str,
+    loss: &dyn Fn(&[Tensor]) -> f64,
+    mut x: Vec<Tensor>,
+    i: usize,
+    got: &[u32],
+    floor: f64,
+) -> Result<(), String> {
+    let mut want = Vec::with_capacity(got.len());
+    for k in 0..got.len() {
+        let at = x[i].f[k];
+        x[i].f[k] = at + STEP;
+        let up = loss(&x);
+        x[i].f[k] = at - STEP;
+        let down = loss(&x);
+        x[i].f[k] = at;
+        want.push((up - down) / (2.0 * STEP));
+    }
+    let allowed = (RELATIVE * rms(&want)).max(floor);
+    worst(what, &want, got, |_| allowed)
+}
+
+/// ⟨dx, v⟩ against the slope along v, for random v. Errors of the entries add up like a random walk.
+fn directions(
+    what: &str,
+    loss: &dyn Fn(&[Tensor]) -> f64,
+    x: &[Tensor],
+    i: usize,
+    got: &[u32],
+    floor: f64,
+) -> Result<(), String> {
+    let dx = floats(got);
+    let allowed = (RELATIVE * rms(&dx)).max(floor) * (dx.len() as f64).sqrt();
+    for d in 0..DIRECTIONS {
+        let mut rng = Rng::new(SEED, 2000 + d, 0);
+        let v: Vec<f64> = dx.iter().map(|_| rng.normal() as f64).collect();
+        let moved = |step: f64| {
+            let mut x = x.to_vec();
+            x[i].f.iter_mut().zip(&v).for_each(|(x, v)| *x += step * v);
+            loss(&x)
+        };
+        let (want, is) = ((moved(STEP) - moved(-STEP)) / (2.0 * STEP), dot(&dx, &v));
+        if (want - is).abs() <= allowed {
+            continue;
+        }
+        return Err(format!("{what}: along direction {d} it is {is:e}, must be {want:e}; allowed {allowed:e}"));
+    }
+    Ok(())
+}
+
+fn floats(words: &[u32]) -> Vec<f64> {
+    words.iter().map(|w| f32::from_bits(*w) as f64).collect()
+}
+
+fn values(e: &Expected) -> &[f64] {
+    match e {
+        Expected::Floats { value, .. } => value,
+        Expected::Words(_) => &[],
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn rms(v: &[f64]) -> f64 {
+    (dot(v, v) / v.len().max(1) as f64).sqrt()
+}

@@ -1,0 +1,137 @@
+//! A case as a tape: its inputs, its outputs, random cotangents, and the gradient of every f32 input.
+
+use super::SEED;
+use crate::reference::{self, Answer};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use wgslab::base::{DType, Result as BaseResult};
+use wgslab::device::Caps;
+use wgslab::kernels::{Case, Fill};
+use wgslab::tape::{Feed, Op, Options, Schedule, Tape, Type, Var};
+
+/// Streams of the cotangents, away from those of the inputs.
+const COTANGENTS: u32 = 1000;
+
+/// What a run gave: names and bytes, in a fixed order.
+#[derive(Debug)]
+pub struct Values(pub Vec<(String, Vec<u8>)>);
+
+impl Values {
+    /// The words of a named value.
+    pub fn find(&self, name: &str) -> Result<Vec<u32>, String> {
+        let found = self.0.iter().find(|v| v.0 == name).ok_or_else(|| format!("the run has no value {name}"))?;
+        Ok(bytemuck::pod_collect_to_vec(&found.1))
+    }
+}
+
+/// The tape of a case.
+pub struct Recording {
+    /// The tape.
+    pub tape: Tape,
+    /// Named values to read: y0, y1, …, dx0, ….
+    pub reads: Vec<(String, Var)>,
+    /// Index of an output and the words of its cotangent.
+    pub cotangents: Vec<(usize, Vec<u32>)>,
+    names: Vec<String>,
+}
+
+impl Recording {
+    /// Records `case` and, where the reference says that there is one, its gradient.
+    pub fn new(case: &Case, answer: &Answer) -> Result<Self, String> {
+        let mut tape = Tape::new();
+        let names: Vec<String> = (0..case.inputs.len()).map(|i| format!("x{i}")).collect();
+        let inputs = names.iter().zip(&case.inputs).map(|(n, (ty, _))| tape.input(n, *ty));
+        let inputs = inputs.collect::<BaseResult<Vec<Var>>>().map_err(super::text)?;
+        let outputs = tape.apply_dyn(case.op.clone(), &inputs).map_err(super::text)?;
+        let reads = outputs.iter().enumerate().map(|(i, &v)| (format!("y{i}"), v)).collect();
+        let mut r = Recording { tape, reads, cotangents: Vec::new(), names };
+        if !answer.wrt.is_empty() {
+            r.differentiate(answer, &inputs, &outputs)?;
+        }
+        for (name, v) in r.reads.clone() {
+            r.tape.output(&name, v);
+        }
+        Ok(r)
+    }
+
+    fn differentiate(&mut self, answer: &Answer, inputs: &[Var], outputs: &[Var]) -> Result<(), String> {
+        let (mut ys, mut dys) = (Vec::new(), Vec::new());
+        for &i in &answer.through {
+            let ty = self.tape.ty(outputs[i]);
+            self.cotangents.push((i, Fill::Normal.words(ty, SEED, COTANGENTS + i as u32)));
+            ys.push(outputs[i]);
+            dys.push(Some(self.tape.input(&format!("dy{i}"), ty).map_err(super::text)?));
+        }
+        let float = |i: &usize| self.tape.ty(inputs[*i]).dtype == DType::F32;
+        let wrt: Vec<usize> = (0..inputs.len()).filter(float).collect();
+        let vars: Vec<Var> = wrt.iter().map(|&i| inputs[i]).collect();
+        let grads = self.tape.backward(&ys, &dys, &vars).map_err(super::text)?;
+        for (i, grad) in wrt.into_iter().zip(grads) {
+            match (grad, answer.wrt.contains(&i)) {
+                (Some(dx), true) => self.reads.push((format!("dx{i}"), dx)),
+                (None, false) => {}
+                (Some(_), false) => return Err(format!("input {i} has a gradient and the reference says it has none")),
+                (None, true) => return Err(format!("input {i} must have a gradient and the op gives none")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The feed of a run.
+    pub fn feed<'a>(&'a self, inputs: &'a [Vec<u32>]) -> Feed<'a> {
+        let mut feed = Feed::new();
+        for (name, words) in self.names.iter().zip(inputs) {
+            feed = feed.input(name, words);
+        }
+        for (i, words) in &self.cotangents {
+            feed = feed.input(DY[*i], words);
+        }
+        feed
+    }
+
+    /// Reads every named value through `read`.
+    pub fn read(&self, read: impl Fn(&str) -> BaseResult<Vec<u8>>) -> Result<Values, String> {
+        let values = self.reads.iter().map(|(n, _)| Ok((n.clone(), read(n).map_err(super::text)?)));
+        Ok(Values(values.collect::<Result<_, String>>()?))
+    }
+
+    /// Reads every named value by its handle.
+    pub fn read_vars(&self, read: impl Fn(Var) -> BaseResult<Vec<u8>>) -> Result<Values, String> {
+        let values = self.reads.iter().map(|(n, v)| Ok((n.clone(), read(*v).map_err(super::text)?)));
+        Ok(Values(values.collect::<Result<_, String>>()?))
+    }
+}
+
+const DY: [&str; 4] = ["dy0", "dy1", "dy2", "dy3"];
+
+/// The words of each input of a case.
+pub fn inputs(case: &Case) -> Vec<Vec<u32>> {
+    case.inputs.iter().enumerate().map(|(i, (ty, fill))| fill.words(*ty, SEED, i as u32)).collect()
+}
+
+/// The tape of a case without its data, for what needs no numbers; the gradient is left out where there is none.
+pub fn bare(name: &str, case: &Case) -> Result<Recording, String> {
+    let reference =
+        reference::of(name).ok_or_else(|| format!("{name} has no reference in kernels-tests/reference/"))?;
+    Recording::new(case, &reference(case.op.as_ref(), &super::tensors(case, &inputs(case))))
+}
+
+/// Every variant that the op or an op of its gradient offers on `caps`.
+pub fn variants(name: &str, case: &Case, caps: &Caps) -> Vec<&'static str> {
+    let seen = RefCell::new(BTreeSet::new());
+    let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
+    seen.borrow_mut().extend(case.op.variants(&types, caps));
+    let note = |_: &dyn Op, _: &[Type], offered: &[&'static str]| {
+        seen.borrow_mut().extend(offered.iter().copied());
+        None
+    };
+    if let Ok(r) = bare(name, case) {
+        let _ = Schedule::new(&r.tape, &Options { choose: &note, ..Options::new(caps) }); // a failure shows in the trial
+    }
+    seen.into_inner().into_iter().collect()
+}
+
+/// Takes `variant` wherever an op offers it, and an op's own first one elsewhere.
+pub fn chooser(variant: &'static str) -> impl Fn(&dyn Op, &[Type], &[&'static str]) -> Option<&'static str> {
+    move |_, _, offered| offered.contains(&variant).then_some(variant)
+}

@@ -1,0 +1,15 @@
+//! fill: one word everywhere.
+
+use super::{Answer, Expected, Tensor, cast};
+use wgslab::base::DType;
+use wgslab::kernels::fill::FillWith;
+use wgslab::tape::Op;
+
+pub fn reference(op: &dyn Op, _x: &[Tensor]) -> Answer {
+    let op = cast::<FillWith>(op);
+    let n = op.ty.shape.numel();
+    Answer::new(vec![match op.ty.dtype {
+        DType::F32 => Expected::exact(vec![f32::from_bits(op.word) as f64; n]),
+        DType::U32 => Expected::Words(vec![op.word; n]),
+    }])
+}

@@ -1,0 +1,150 @@
+//! One f64 reference per op file, written from the formula in plain loops, without a look at how the kernel does it.
+//!
+//! A reference says, for each output, its value and how exact f32 can be: with K products or sums folded into an
+//! element, |error| ≤ 2⁻²⁴ · Σ|terms| · (4 · max(1, √K) + 2 · ulps). `ulps` is what Vulkan grants to the inexact
+//! built-ins the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on top of the rounding of sums.
+
+mod add;
+mod fill;
+mod relu;
+
+use std::any::Any;
+use wgslab::base::{DType, Shape};
+use wgslab::tape::{Op, Type};
+
+/// An input as a reference reads it: `f` for f32 elements, `u` for u32.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    /// Its dimensions.
+    pub shape: Shape,
+    /// Elements of an f32 tensor.
+    pub f: Vec<f64>,
+    /// Elements of a u32 tensor.
+    pub u: Vec<u32>,
+}
+
+impl Tensor {
+    /// A tensor from its words.
+    pub fn new(ty: Type, words: &[u32]) -> Self {
+        let (mut f, mut u) = (Vec::new(), Vec::new());
+        match ty.dtype {
+            DType::F32 => f = words.iter().map(|w| f32::from_bits(*w) as f64).collect(),
+            DType::U32 => u = words.to_vec(),
+        }
+        Tensor { shape: ty.shape, f, u }
+    }
+
+    /// Dimension `i`.
+    pub fn dim(&self, i: usize) -> usize {
+        self.shape.dim(i)
+    }
+}
+
+/// What one output must be.
+#[derive(Clone, Debug)]
+pub enum Expected {
+    /// f32 elements.
+    Floats {
+        /// The values.
+        value: Vec<f64>,
+        /// Σ|terms| of each; 0 asks for the nearest f32.
+        terms: Vec<f64>,
+        /// How many terms are folded into an element.
+        length: usize,
+        /// Ulps of inexact built-ins.
+        ulps: f64,
+    },
+    /// u32 elements, exactly.
+    Words(Vec<u32>),
+}
+
+impl Expected {
+    /// Values that f32 must give to the last bit.
+    pub fn exact(value: Vec<f64>) -> Self {
+        let terms = vec![0.0; value.len()];
+        Expected::Floats { value, terms, length: 1, ulps: 0.0 }
+    }
+
+    /// Values of (value, Σ|terms|) pairs over `length` terms.
+    pub fn sums(pairs: Vec<(f64, f64)>, length: usize) -> Self {
+        let (value, terms) = pairs.into_iter().unzip();
+        Expected::Floats { value, terms, length, ulps: 0.0 }
+    }
+
+    /// The same with inexact built-ins on the way.
+    pub fn ulps(mut self, more: f64) -> Self {
+        if let Expected::Floats { ulps, .. } = &mut self {
+            *ulps += more;
+        }
+        self
+    }
+
+    /// How many elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Expected::Floats { value, .. } => value.len(),
+            Expected::Words(w) => w.len(),
+        }
+    }
+}
+
+/// What a reference says of a case.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Each output.
+    pub outputs: Vec<Expected>,
+    /// Inputs that must have a gradient; every other input must have none.
+    pub wrt: Vec<usize>,
+    /// Outputs whose cotangents the op takes.
+    pub through: Vec<usize>,
+    /// Absolute error of a gradient that is always allowed: for formulas whose parts cancel.
+    pub gradient_floor: f64,
+}
+
+impl Answer {
+    /// Outputs without a gradient.
+    pub fn new(outputs: Vec<Expected>) -> Self {
+        Answer { outputs, wrt: Vec::new(), through: Vec::new(), gradient_floor: 0.0 }
+    }
+
+    /// Inputs `wrt` have a gradient, through the outputs `through`.
+    pub fn gradient(mut self, wrt: &[usize], through: &[usize]) -> Self {
+        (self.wrt, self.through) = (wrt.to_vec(), through.to_vec());
+        self
+    }
+
+    /// Allows gradients this much of absolute error.
+    #[allow(dead_code, reason = "for formulas whose parts cancel")]
+    pub fn floor(mut self, floor: f64) -> Self {
+        self.gradient_floor = floor;
+        self
+    }
+}
+
+/// An op's reference.
+pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
+
+/// Of each name in the list of ops.
+const ALL: &[(&str, Reference)] = &[("add", add::reference), ("fill", fill::reference), ("relu", relu::reference)];
+
+/// The reference of an op file.
+pub fn of(name: &str) -> Option<Reference> {
+    ALL.iter().find(|r| r.0 == name).map(|r| r.1)
+}
+
+/// Every op file has a reference, and none is left over.
+pub fn complete() -> Result<(), String> {
+    let ops: Vec<&str> = wgslab::kernels::ops().into_iter().map(|o| o.0).collect();
+    let missing: Vec<_> = ops.iter().filter(|o| of(o).is_none()).collect();
+    let extra: Vec<_> = ALL.iter().map(|r| r.0).filter(|r| !ops.contains(r)).collect();
+    if missing.is_empty() && extra.is_empty() {
+        return Ok(());
+    }
+    Err(format!("ops without a reference: {missing:?}; references without an op: {extra:?}"))
+}
+
+/// The op as the struct it is.
+pub fn cast<T: Op>(op: &dyn Op) -> &T {
+    let any: &dyn Any = op;
+    any.downcast_ref::<T>().unwrap_or_else(|| panic!("the reference does not know the op {op:?}"))
+}
