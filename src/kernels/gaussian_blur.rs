@@ -5,7 +5,7 @@
 //! Shaders: shaders/gaussian_blur/.
 
 use crate::base::{Error, Result};
-use crate::device::{Kernel, Piece, groups_1d};
+use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::kernels::draw::Draws;
 use crate::kernels::{Case, Fill};
 use crate::tape::record::SCALARS;

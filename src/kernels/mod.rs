@@ -3,7 +3,6 @@
 //! other ops through `Tape` methods, or through a core they share, nothing else.
 
 pub mod adam;
-pub mod adam;
 pub mod add;
 pub mod add_bias;
 pub mod avg_pool2d;

@@ -61,12 +61,12 @@ impl Optimizer {
         match *self {
             Optimizer::Sgd { momentum, nesterov, weight_decay } => {
                 let op = Sgd { momentum, nesterov, weight_decay, lr: lr.slot };
-                pairs.iter().try_for_each(|(name, g)| t.layer(name, |t| t.sgd(name, *g, op, lr)))
+                pairs.iter().try_for_each(|(name, g)| t.layer(name, |t| t.sgd(name, *g, lr.var, op.clone())))
             }
             Optimizer::Adam { beta1, beta2, eps, weight_decay } => {
                 let step = t.increment("optim.step")?;
                 let op = Adam { beta1, beta2, eps, weight_decay, lr: lr.slot };
-                pairs.iter().try_for_each(|(name, g)| t.layer(name, |t| t.adam(name, *g, step, op, lr)))
+                pairs.iter().try_for_each(|(name, g)| t.layer(name, |t| t.adam(name, *g, step, lr.var, op.clone())))
             }
         }
     }
