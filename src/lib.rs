@@ -1,5 +1,6 @@
 //! wgslab
 pub mod base;
+pub mod cli;
 pub mod data;
 pub mod device;
 pub mod kernels;

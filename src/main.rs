@@ -1,1 +1,5 @@
-fn main() {}
+//! The `wgslab` program. All of it lives in the library, floor `cli`.
+
+fn main() -> std::process::ExitCode {
+    wgslab::cli::main()
+}

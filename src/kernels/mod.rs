@@ -21,7 +21,7 @@ pub mod enqueue;
 pub mod fill;
 pub mod found_inf;
 pub mod gaussian_blur;
-mod gemm;
+pub(crate) mod gemm;
 pub mod increment;
 pub mod l2_normalize;
 pub mod linear;

@@ -1,0 +1,102 @@
+//! `wgslab data inspect`.
+
+use super::options::{Options, config};
+use super::output::{print, print_json};
+use crate::base::{Error, Result};
+use crate::data::{LoadOptions, Summary, inspect};
+use clap::{Args, Subcommand};
+
+/// Look at data
+#[derive(Args, Debug)]
+#[command(arg_required_else_help = true)]
+pub(super) struct Data {
+    #[command(subcommand)]
+    command: DataCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum DataCommand {
+    Inspect(Inspect),
+}
+
+/// Say what a dataset holds and whether it can be trained on
+///
+/// Decodes every image and prints classes, splits, sizes, statistics, exact duplicates across and within the splits,
+/// and files that cannot be read. Needs no adapter and writes nothing. Ends with code 4 where a study could not load
+/// the data as it is.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  wgslab data inspect phantom:covid
+  wgslab data inspect pneumoniamnist_28.npz --data-root data --json
+  wgslab data inspect my_images/ --store-size 128 --channels 3
+
+SPEC is one of:
+  a MedMNIST .npz file
+  a folder of class folders, or of split folders (train, val, test) of class folders
+  a .csv manifest with the columns path,label[,split]
+  phantom:NAME, generated images: fetal, dermnet, covid, mura or nct-crc")]
+struct Inspect {
+    /// Which data
+    spec: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Pixels: images are resized to this square [default: the base config's]
+    #[arg(long, value_name = "N")]
+    store_size: Option<usize>,
+    /// 1 gray or 3 RGB [default: the base config's]
+    #[arg(long, value_name = "N")]
+    channels: Option<usize>,
+}
+
+impl Data {
+    pub fn run(&self, options: &Options) -> Result<()> {
+        match &self.command {
+            DataCommand::Inspect(c) => c.run(options),
+        }
+    }
+}
+
+impl Inspect {
+    fn run(&self, options: &Options) -> Result<()> {
+        let base = config(None)?.data;
+        let summary = inspect(
+            &self.spec,
+            &LoadOptions {
+                data_root: options.data_root.clone(),
+                store_size: self.store_size.unwrap_or(base.store_size),
+                channels: self.channels.unwrap_or(base.channels),
+                val_fraction: base.val_fraction as f32,
+                seed: 0,
+                cache: None,
+            },
+        )?;
+        if self.json {
+            print_json(&summary)?
+        } else {
+            print(&summary.to_string())?
+        };
+        match summary.fingerprint {
+            Some(_) => Ok(()),
+            None => Err(unloadable(&self.spec, &summary)),
+        }
+    }
+}
+
+/// Why a study could not load it, in one sentence.
+fn unloadable(spec: &str, summary: &Summary) -> Error {
+    let note = summary.notes.iter().find_map(|n| n.strip_prefix("it cannot be loaded"));
+    let first = summary.unreadable.first().map(|u| format!("; the first is {u}")).unwrap_or_default();
+    Error::Data(format!("{spec} cannot be loaded{}{first}", note.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::data::phantom;
+
+    #[test]
+    fn the_help_names_every_phantom() {
+        let help = include_str!("data.rs");
+        assert!(phantom::names().all(|n| help.contains(n)), "{:?}", phantom::names().collect::<Vec<_>>());
+    }
+}

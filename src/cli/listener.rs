@@ -1,0 +1,197 @@
+//! Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere, warnings alone when quiet.
+
+use super::output;
+use crate::study::progress::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::VecDeque;
+use std::io::IsTerminal;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Off a terminal, at most a line this often.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// The rate is of the steps of this long: long enough to be steady, short enough to forget the slow first step.
+const WINDOW: Duration = Duration::from_secs(20);
+
+/// How to show progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Bar,
+    Lines,
+    Quiet,
+}
+
+/// Shows a job's progress.
+pub(super) struct Listener {
+    mode: Mode,
+    stage: Mutex<Option<Stage>>,
+}
+
+/// The stage that runs.
+struct Stage {
+    bar: Option<ProgressBar>,
+    name: String,
+    unit: &'static str,
+    total: u64,
+    printed: Instant,
+    meter: Meter,
+}
+
+/// What was done when, over the last moments.
+struct Meter(VecDeque<(Instant, u64)>);
+
+impl Meter {
+    /// Takes in that `done` units were done at `now`.
+    fn record(&mut self, now: Instant, done: u64) {
+        self.0.push_back((now, done));
+        while self.0.len() > 2 && now.duration_since(self.0[1].0) > WINDOW {
+            self.0.pop_front();
+        }
+    }
+
+    /// Units a second; none before anything was done.
+    fn rate(&self) -> Option<f64> {
+        let (first, last) = (self.0.front()?, self.0.back()?);
+        let seconds = last.0.duration_since(first.0).as_secs_f64();
+        (last.1 > first.1 && seconds > 0.0).then(|| (last.1 - first.1) as f64 / seconds)
+    }
+}
+
+/// "12.3 images/s, 1:05 left, loss 0.61", as much of it as is known.
+fn state(rate: Option<f64>, left: u64, unit: &str, note: &str) -> String {
+    let mut parts = Vec::new();
+    if let Some(rate) = rate {
+        let digits = usize::from(rate < 100.0);
+        parts.push(format!("{rate:.digits$} {unit}/s"));
+        parts.push(format!("{} left", clock(left as f64 / rate)));
+    }
+    if !note.is_empty() {
+        parts.push(note.to_string());
+    }
+    parts.join(", ")
+}
+
+/// Seconds as 0:07, 12:34 or 1:02:03.
+fn clock(seconds: f64) -> String {
+    let s = seconds.ceil() as u64;
+    match (s / 3600, s / 60 % 60, s % 60) {
+        (0, m, s) => format!("{m}:{s:02}"),
+        (h, m, s) => format!("{h}:{m:02}:{s:02}"),
+    }
+}
+
+impl Listener {
+    /// Looks at stderr for how to show it.
+    pub fn new(quiet: bool) -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+        let mode = match (quiet, std::io::stderr().is_terminal() && !dumb) {
+            (true, _) => Mode::Quiet,
+            (false, true) => Mode::Bar,
+            (false, false) => Mode::Lines,
+        };
+        Listener { mode, stage: Mutex::new(None) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Stage>> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Prints a line whatever the mode, above the bar where there is one.
+    pub fn say(&self, line: &str) {
+        match self.lock().as_ref().and_then(|s| s.bar.as_ref()) {
+            Some(bar) => bar.suspend(|| output::complain(line)),
+            None => output::complain(line),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        if let Some(bar) = self.lock().take().and_then(|s| s.bar) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// No colours: the bar looks the same with NO_COLOR.
+fn bar(name: &str, total: u64, done: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {msg}") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_prefix(name.to_string());
+    bar.set_position(done);
+    bar
+}
+
+impl Progress for Listener {
+    fn stage(&self, name: &str, total: u64, done: u64, unit: &'static str) {
+        self.clear();
+        let now = Instant::now();
+        if self.mode == Mode::Lines {
+            let from = if done > 0 { format!("goes on at {done} of {total}") } else { total.to_string() };
+            output::complain(&format!("{name}: {from} {unit}"));
+        }
+        let bar = (self.mode == Mode::Bar).then(|| bar(name, total, done));
+        let meter = Meter([(now, done)].into());
+        *self.lock() = Some(Stage { bar, name: name.to_string(), unit, total, printed: now, meter });
+    }
+
+    fn step(&self, done: u64, note: &str) {
+        let mut guard = self.lock();
+        let Some(stage) = guard.as_mut() else { return };
+        let now = Instant::now();
+        stage.meter.record(now, done);
+        let state = || state(stage.meter.rate(), stage.total.saturating_sub(done), stage.unit, note);
+        if let Some(bar) = &stage.bar {
+            bar.set_message(state());
+            bar.set_position(done);
+        } else if self.mode == Mode::Lines && now.duration_since(stage.printed) >= LINE_EVERY {
+            let line = format!("{}: {done}/{} {}, {}", stage.name, stage.total, stage.unit, state());
+            output::complain(line.trim_end_matches([',', ' ']));
+            stage.printed = now;
+        }
+    }
+
+    fn done(&self, line: &str) {
+        self.clear();
+        if self.mode != Mode::Quiet {
+            output::complain(line);
+        }
+    }
+
+    /// When quiet, only a line that begins with "warning" is kept.
+    fn note(&self, line: &str) {
+        if self.mode != Mode::Quiet || line.starts_with("warning") {
+            self.say(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_of_the_last_moments_and_not_of_what_was_done_before_a_resume() {
+        let start = Instant::now();
+        let at = |s: u64| start + Duration::from_secs(s);
+        let mut meter = Meter([(at(0), 500)].into());
+        assert_eq!(meter.rate(), None);
+        meter.record(at(10), 501); // a slow first step
+        assert_eq!(meter.rate(), Some(0.1));
+        for s in 11..=60 {
+            meter.record(at(s), 501 + 20 * (s - 10));
+        }
+        assert_eq!(meter.rate(), Some(20.0));
+        assert!(meter.0.len() <= 23);
+    }
+
+    #[test]
+    fn the_state_says_what_is_known() {
+        assert_eq!(state(None, 10, "steps", ""), "");
+        assert_eq!(state(None, 10, "steps", "loss 2.1"), "loss 2.1");
+        assert_eq!(state(Some(2.0), 130, "steps", "loss 2.1"), "2.0 steps/s, 1:05 left, loss 2.1");
+        assert_eq!(state(Some(250.0), 1_000_000, "images", ""), "250 images/s, 1:06:40 left");
+    }
+}

@@ -1,0 +1,143 @@
+//! cli: the command line. Each subcommand is short: it reads its options, calls the floor below and prints. Results
+//! go to stdout; progress, warnings and errors to stderr.
+
+mod data;
+mod devices;
+mod listener;
+mod options;
+mod output;
+mod signals;
+mod stage;
+mod study;
+
+use crate::base::Result;
+use clap::{Parser, Subcommand};
+use options::Options;
+use std::process::ExitCode;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done
+  1   failure
+  2   the command line or a config is wrong
+  3   no usable adapter
+  4   bad data: missing, damaged or not what it should be
+  75  try again: the device was lost, or a signal stopped the job after it saved; the same command goes on
+  130 stopped at once by a second Ctrl-C
+
+Start here:
+  wgslab devices                          what this machine can run on
+  wgslab study run configs/smoke.toml     a whole study in a few minutes, on generated images
+  wgslab help study run                   what a command does, with an example";
+
+/// Trains image classifiers with hand-written WGSL kernels on any Vulkan, Metal or DX12 GPU, and studies which
+/// self-supervised pretraining makes them robust to wrong labels.
+#[derive(Parser, Debug)]
+#[command(name = "wgslab", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Devices(devices::Devices),
+    Study(study::Study),
+    Pretrain(stage::Pretrain),
+    Train(stage::Train),
+    Evaluate(stage::Evaluate),
+    Data(data::Data),
+}
+
+impl Cli {
+    fn run(&self) -> Result<()> {
+        let options = &self.options;
+        match &self.command {
+            Command::Devices(c) => c.run(options),
+            Command::Study(c) => c.run(options),
+            Command::Pretrain(c) => c.run(options),
+            Command::Train(c) => c.run(options),
+            Command::Evaluate(c) => c.run(options),
+            Command::Data(c) => c.run(options),
+        }
+    }
+}
+
+/// The whole program: reads the command line, runs it, and turns what went wrong into a sentence and an exit code.
+pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(panicked));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print(); // a closed pipe: nobody reads it
+            return ExitCode::from(e.exit_code() as u8);
+        }
+    };
+    // The hook has said what happened; what is left of a panic is the exit code.
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli.run()));
+    match ended {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(e)) => {
+            output::complain(&format!("error: {e}"));
+            ExitCode::from(e.exit_code())
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// A broken invariant is still one sentence, with what a report of it needs.
+fn panicked(info: &std::panic::PanicHookInfo<'_>) {
+    let text = info.payload().downcast_ref::<&str>().copied();
+    let what = text.or(info.payload().downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given");
+    let place = info.location().map_or(String::new(), |l| format!(" at {}:{}", l.file(), l.line()));
+    output::complain(&format!("error: wgslab has a bug: {what}{place}; please report this line and the command"));
+    let trace = std::backtrace::Backtrace::capture(); // empty unless RUST_BACKTRACE asks for one
+    if trace.status() == std::backtrace::BacktraceStatus::Captured {
+        output::complain(&trace.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_before_and_after_the_command() {
+        for words in
+            [["wgslab", "--adapter", "1", "devices", "--json"], ["wgslab", "devices", "--json", "--adapter", "1"]]
+        {
+            let cli = Cli::try_parse_from(words).unwrap();
+            assert_eq!(cli.options.adapter.as_deref(), Some("1"));
+        }
+    }
+
+    /// Every command that does something says so in its help, with an example to copy.
+    #[test]
+    fn every_command_teaches() {
+        fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+            for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
+                let path = format!("{path} {}", sub.get_name());
+                if sub.get_subcommands().next().is_some() {
+                    leaves(sub, &path, found);
+                } else {
+                    let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+                    found.push((path, help));
+                }
+            }
+        }
+        let mut found = Vec::new();
+        leaves(&Cli::command(), "wgslab", &mut found);
+        assert_eq!(found.len(), 8);
+        for (path, help) in found {
+            assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
+        }
+    }
+}

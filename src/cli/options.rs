@@ -1,0 +1,114 @@
+//! The options that every command takes, and what they open.
+
+use super::listener::Listener;
+use super::signals;
+use crate::base::Result;
+use crate::device::{AdapterChoice, Gpu, GpuOptions};
+use crate::study::progress::Progress;
+use crate::study::{Config, run::Job};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Options of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Options of every command")]
+pub(super) struct Options {
+    /// The adapter: its index in `wgslab devices`, or a part of its name [default: the best]
+    #[arg(long, global = true, value_name = "NAME|INDEX")]
+    pub adapter: Option<String>,
+    /// vulkan, metal or dx12 [default: any]
+    #[arg(long, global = true, value_name = "BACKEND")]
+    pub backend: Option<String>,
+    /// The most device memory to use: 2GiB, 512MiB or plain bytes [default: no limit]
+    #[arg(long, global = true, value_name = "BYTES", value_parser = bytes)]
+    pub memory_budget: Option<u64>,
+    /// The folder that relative names of data start from
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    pub data_root: PathBuf,
+    /// Print no progress: warnings, errors and results only
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+impl Options {
+    /// How they open a device.
+    pub fn gpu(&self) -> GpuOptions {
+        let adapter = self.adapter.as_ref().map_or(AdapterChoice::Best, |text| match text.parse() {
+            Ok(index) => AdapterChoice::Index(index),
+            Err(_) => AdapterChoice::Name(text.clone()),
+        });
+        GpuOptions { adapter, backend: self.backend.clone(), checked: false, memory_budget_bytes: self.memory_budget }
+    }
+
+    /// Opens the device, watches for signals, and does `work` in `out` with progress shown.
+    pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
+        let listener = Arc::new(Listener::new(self.quiet));
+        let gpu = Gpu::open(&self.gpu())?;
+        if gpu.caps().software {
+            let name = &gpu.adapter().name;
+            listener.note(&format!("warning: {name} is a software adapter: training runs on the CPU, slowly"));
+        }
+        let stop = signals::watch(listener.clone())?;
+        let data_root = &self.data_root;
+        let ended = work(&Job { gpu: &gpu, config, out, data_root, progress: &*listener, stop: &stop });
+        listener.clear();
+        ended
+    }
+}
+
+/// The config in `path`, or the built-in one.
+pub(super) fn config(path: Option<&Path>) -> Result<Config> {
+    path.map_or_else(|| Config::parse("the built-in config", ""), Config::load)
+}
+
+/// Reads a size in bytes: plain, or with KiB, MiB, GiB, TiB (powers of 1024) or KB, MB, GB, TB (powers of 1000).
+fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 10] = [
+        ("kib", 1 << 10),
+        ("mib", 1 << 20),
+        ("gib", 1 << 30),
+        ("tib", 1 << 40),
+        ("kb", 1_000),
+        ("mb", 1_000_000),
+        ("gb", 1_000_000_000),
+        ("tb", 1_000_000_000_000),
+        ("b", 1),
+        ("", 1),
+    ];
+    let wrong = || "use a size above 0 such as 2GiB, 512MiB or 1500000000".to_string();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = (&text[..split], text[split..].trim().to_ascii_lowercase());
+    let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    // Whole numbers stay exact; only a number with a point goes through a float.
+    let size = match number.parse::<u64>() {
+        Ok(n) => n.checked_mul(*unit),
+        Err(_) => number.parse::<f64>().ok().map(|n| n * *unit as f64).filter(|n| *n < 1e19).map(|n| n as u64),
+    };
+    size.filter(|&s| s > 0).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_either_unit() {
+        for (text, size) in [
+            ("1", 1),
+            ("1500000000", 1_500_000_000),
+            ("2GiB", 2 << 30),
+            ("512MiB", 512 << 20),
+            ("512 mib", 512 << 20),
+            ("1.5KiB", 1536),
+            ("3GB", 3_000_000_000),
+            ("7b", 7),
+            ("16777215TiB", 16_777_215 << 40),
+        ] {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+        for text in ["", "GiB", "0", "0MiB", "-1", "2G", "1.2.3MiB", "2 parsecs", "99999999TiB", "1e9", "NaN"] {
+            assert!(bytes(text).unwrap_err().contains("512MiB"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `wgslab pretrain`, `train` and `evaluate`: one stage of one cell, on any data.
+
+use super::options::{Options, config};
+use super::output::{print, print_json, results};
+use crate::base::{Error, Result};
+use crate::data::Split;
+use crate::noise::NoiseKind;
+use crate::study::config::PretrainingMethod;
+use crate::study::evaluate::evaluate_run;
+use clap::Args;
+use std::path::PathBuf;
+
+/// The largest seed: what a config can hold.
+const LARGEST_SEED: u64 = i64::MAX as u64;
+
+/// Learn a backbone from images without labels
+///
+/// Trains a backbone on the training images of SPEC, whose labels it never reads, and writes OUT/backbone.safetensors
+/// with torchvision's parameter names. Ctrl-C saves and stops; the same command goes on.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  wgslab pretrain --data phantom:covid --out runs/backbone
+  wgslab pretrain --data pneumoniamnist_28.npz --data-root data --config configs/study/pneumonia.toml --out runs/p")]
+pub(super) struct Pretrain {
+    /// Which images: an .npz, a folder of class folders, a .csv manifest, or phantom:NAME
+    #[arg(long, value_name = "SPEC")]
+    data: String,
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// A config for sizes, model and training; its datasets and grid are not read [default: the built-in one]
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
+    /// How to learn: simclr
+    #[arg(long, default_value = "simclr", value_parser = method)]
+    method: PretrainingMethod,
+    /// The seed of weights, batches and augmentation
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
+    seed: u64,
+}
+
+/// Train a classifier, from random or given weights, on clean or wrong labels
+///
+/// Trains on the training images of SPEC, tests on its clean test images, and writes one run folder: result.json,
+/// epochs.jsonl, labels.csv and the weights. Ctrl-C saves and stops; the same command goes on.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  wgslab train --data phantom:covid --out runs/clean
+  wgslab train --data phantom:covid --out runs/noisy --weights runs/backbone/backbone.safetensors --noise-rate 0.4")]
+pub(super) struct Train {
+    /// Which images: an .npz, a folder of class folders, a .csv manifest, or phantom:NAME
+    #[arg(long, value_name = "SPEC")]
+    data: String,
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// A backbone to start from [default: random weights]
+    #[arg(long, value_name = "FILE.safetensors")]
+    weights: Option<PathBuf>,
+    /// How training labels go wrong: symmetric (to any other class alike)
+    #[arg(long, value_name = "KIND", default_value = "symmetric")]
+    noise_kind: NoiseKind,
+    /// The share of training labels that go wrong, 0 to 1
+    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = share)]
+    noise_rate: f64,
+    /// A config for sizes, model and training; its datasets and grid are not read [default: the built-in one]
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
+    /// The seed of noise, weights, batches and augmentation
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
+    seed: u64,
+}
+
+/// Measure a trained classifier on any data
+///
+/// Loads the run folder that `train` or a study made and measures its classifier on one split of SPEC, whose classes
+/// must be those it was trained on. Writes nothing.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  wgslab evaluate --data phantom:covid --run runs/noisy
+  wgslab evaluate --data other_hospital/ --run runs/noisy --split test --json")]
+pub(super) struct Evaluate {
+    /// Which images: an .npz, a folder of class folders, a .csv manifest, or phantom:NAME
+    #[arg(long, value_name = "SPEC")]
+    data: String,
+    /// The folder of a finished run
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// Which images of SPEC: test, val or train
+    #[arg(long, default_value = "test", value_parser = split)]
+    split: Split,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn method(text: &str) -> Result<PretrainingMethod, String> {
+    match text {
+        "simclr" => Ok(PretrainingMethod::Simclr),
+        _ => Err("use simclr".to_string()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|r| (0.0..=1.0).contains(r));
+    share.ok_or_else(|| "use a share from 0 to 1, as in 0.4".to_string())
+}
+
+fn split(text: &str) -> Result<Split, String> {
+    Split::parse(text).ok_or_else(|| "use test, val or train".to_string())
+}
+
+impl Pretrain {
+    pub fn run(&self, options: &Options) -> Result<()> {
+        let config = config(self.config.as_deref())?;
+        let path = options.job(&config, &self.out, |job| job.pretrain(&self.data, self.method, self.seed))?;
+        print(&path.display().to_string())
+    }
+}
+
+impl Train {
+    pub fn run(&self, options: &Options) -> Result<()> {
+        let config = config(self.config.as_deref())?;
+        let weights = self.weights.as_deref();
+        if let Some(missing) = weights.filter(|w| !w.is_file()) {
+            return Err(Error::Data(format!("the weights {} are not there; check the path", missing.display())));
+        }
+        let noise = (self.noise_kind, self.noise_rate);
+        let result = options.job(&config, &self.out, |job| job.train(&self.data, weights, noise, self.seed))?;
+        print(&format!("{}\n\n{}", results(&[result]), self.out.display()))
+    }
+}
+
+impl Evaluate {
+    pub fn run(&self, options: &Options) -> Result<()> {
+        // The run's own config: a classifier fits the sizes it was trained with.
+        let own = self.run.join("config.toml");
+        if !own.is_file() {
+            let run = self.run.display();
+            return Err(Error::Data(format!("{run} is no run: it has no config.toml; give a folder `train` made")));
+        }
+        let config = config(Some(&own))?;
+        let found = options.job(&config, &self.run, |job| evaluate_run(job, &self.data, self.split, &self.run))?;
+        if self.json {
+            return print_json(&found);
+        }
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        print(&format!(
+            "{} {} images, {} classes: accuracy {}, balanced accuracy {}, macro F1 {}, AUROC {}",
+            found.images,
+            self.split.name(),
+            found.classes,
+            percent(found.accuracy),
+            percent(found.balanced_accuracy),
+            percent(found.macro_f1),
+            found.auroc.map_or("none".to_string(), |a| format!("{a:.3}"))
+        ))
+    }
+}

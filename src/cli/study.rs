@@ -1,0 +1,147 @@
+//! `wgslab study run`, `list` and `report`.
+
+use super::options::{Options, config};
+use super::output::{print, print_json, results, table};
+use crate::base::{Error, Result};
+use crate::study::results::{gather, write_csv};
+use crate::study::{Cell, Selection, cells, report};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Run, list or report a grid of experiments
+///
+/// A study is a grid: dataset × pretraining × label noise × learning method × seed. A config says which; base.toml
+/// lists every key with its meaning.
+#[derive(Args, Debug)]
+#[command(arg_required_else_help = true)]
+pub(super) struct Study {
+    #[command(subcommand)]
+    command: StudyCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum StudyCommand {
+    Run(Run),
+    List(List),
+    Report(Report),
+}
+
+/// Run the cells of a study; run it again to go on where it stopped
+///
+/// Trains and tests every cell of the grid, one folder each below OUT/runs, and writes OUT/results.csv and
+/// OUT/report.html once all selected cells are done. Ctrl-C saves and stops; the same command goes on, to the same
+/// bits as a run that was not stopped. Finished cells are not run again.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  wgslab study run configs/smoke.toml
+  wgslab study run configs/study/pneumonia.toml --data-root data --out runs/pneumonia
+  wgslab study run configs/study/isic9.toml --shard 2/8     the second of eight machines")]
+struct Run {
+    /// The study's config, a TOML file
+    config: PathBuf,
+    /// Where the study is written [default: runs/ and the config's file name without its ending]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Run this cell alone; `wgslab study list` numbers them from 0
+    #[arg(long, value_name = "N", conflicts_with = "shard")]
+    index: Option<usize>,
+    /// Run part I of N parts, from 1/N to N/N
+    #[arg(long, value_name = "I/N", value_parser = Selection::shard)]
+    shard: Option<Selection>,
+}
+
+/// List the cells of a study
+///
+/// Prints each cell with its index, which `wgslab study run --index` takes, and its folder's name. Needs no adapter
+/// and no data, and writes nothing.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  wgslab study list configs/smoke.toml\n  \
+                        wgslab study list configs/smoke.toml --json | jq length")]
+struct List {
+    /// The study's config, a TOML file
+    config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Gather what a study has so far into a table and a page
+///
+/// Reads the finished cells below DIR/runs, writes DIR/results.csv and DIR/report.html, and prints the table. Works
+/// on a study that is not finished, and on one whose cells ran on several machines.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  wgslab study report runs/smoke")]
+struct Report {
+    /// The study's folder
+    dir: PathBuf,
+}
+
+impl Study {
+    pub fn run(&self, options: &Options) -> Result<()> {
+        match &self.command {
+            StudyCommand::Run(c) => c.run(options),
+            StudyCommand::List(c) => c.run(),
+            StudyCommand::Report(c) => c.run(),
+        }
+    }
+}
+
+/// Where a study is written when nothing else is said.
+fn default_out(config: &Path) -> PathBuf {
+    Path::new("runs").join(config.file_stem().unwrap_or_default())
+}
+
+impl Run {
+    fn run(&self, options: &Options) -> Result<()> {
+        let config = config(Some(&self.config))?;
+        let selection = self.index.map(Selection::Index).or(self.shard).unwrap_or_default();
+        let all = cells(&config);
+        if selection.of(&all)?.is_empty() {
+            return Err(Error::Usage(format!("this shard has no cell: the study has {} only", all.len())));
+        }
+        let out = self.out.clone().unwrap_or_else(|| default_out(&self.config));
+        let found = options.job(&config, &out, |job| job.run(selection))?;
+        let files = ["results.csv", "report.html"].map(|name| out.join(name));
+        let files = files.iter().filter(|f| f.exists()).map(|f| f.display().to_string());
+        print(&format!("{}\n\n{}", results(&found), files.collect::<Vec<_>>().join("\n")))
+    }
+}
+
+impl List {
+    fn run(&self) -> Result<()> {
+        let all = cells(&config(Some(&self.config))?);
+        if self.json {
+            return print_json(&all.iter().map(as_json).collect::<Vec<_>>());
+        }
+        let head = ["index", "dataset", "pretraining", "noise", "method", "seed"].map(String::from).to_vec();
+        let row = |c: &Cell| {
+            let noise = c.noise_kind.map_or("none".to_string(), |k| format!("{k} {} %", 100.0 * c.noise_rate));
+            let (pretraining, method) = (c.pretraining.to_string(), c.method.to_string());
+            vec![c.index.to_string(), c.dataset.clone(), pretraining, noise, method, c.seed.to_string()]
+        };
+        print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))
+    }
+}
+
+fn as_json(c: &Cell) -> serde_json::Value {
+    json!({
+        "index": c.index,
+        "name": c.name,
+        "spec": c.spec,
+        "dataset": c.dataset,
+        "pretraining": c.pretraining,
+        "noise_kind": c.noise_kind.map_or("none".to_string(), |k| k.to_string()),
+        "noise_rate": c.noise_rate,
+        "method": c.method,
+        "seed": c.seed,
+    })
+}
+
+impl Report {
+    fn run(&self) -> Result<()> {
+        let found: Vec<_> = gather(&self.dir)?.into_iter().map(|(_, result)| result).collect();
+        let (csv, page) = (write_csv(&self.dir)?, report(&self.dir)?);
+        print(&format!("{}\n\n{}\n{}", results(&found), csv.display(), page.display()))
+    }
+}
