@@ -1,6 +1,8 @@
 //! The program from outside: what each mistake says, its exit code, and that nothing half-written is left. None of
 //! these needs an adapter; where one is asked for, it is hidden.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
+
 use npyz::WriterBuilder;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -21,11 +21,13 @@ enum DataCommand {
 
 /// Say what a dataset holds and whether it can be trained on
 ///
-/// Decodes every image and prints classes, splits, sizes, statistics, exact duplicates across and within the splits,
-/// and files that cannot be read. Needs no adapter and writes nothing. Ends with code 4 where a study could not load
-/// the data as it is.
+/// Decodes every image and prints classes, splits, sizes, statistics, exact duplicates across
+/// and within the splits, and files that cannot be read. Needs no adapter and writes nothing.
+/// Ends with code 4 where a study could not load the data as it is.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
   wgslab data inspect phantom:covid
   wgslab data inspect pneumoniamnist_28.npz --data-root data --json
   wgslab data inspect my_images/ --store-size 128 --channels 3
@@ -34,7 +36,8 @@ SPEC is one of:
   a MedMNIST .npz file
   a folder of class folders, or of split folders (train, val, test) of class folders
   a .csv manifest with the columns path,label[,split]
-  phantom:NAME, generated images: fetal, dermnet, covid, mura or nct-crc")]
+  phantom:NAME, generated images: fetal, dermnet, covid, mura or nct-crc"
+)]
 struct Inspect {
     /// Which data
     spec: String,

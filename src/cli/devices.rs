@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 
 /// List the adapters here, what they can do and which kernels they can run
 ///
-/// Prints every Vulkan, Metal and DX12 adapter with its limits, its features and the kernel tiers it can run, the
-/// best first. The index before each name is what --adapter takes. Writes nothing.
+/// Prints every Vulkan, Metal and DX12 adapter with its limits, its features and the kernel
+/// tiers it can run, the best first. The index before each name is what --adapter takes.
+/// Writes nothing.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  wgslab devices\n  wgslab devices --json | jq '.[].name'")]
+#[command(verbatim_doc_comment, after_help = "Examples:\n  wgslab devices\n  wgslab devices --json | jq '.[].name'")]
 pub(super) struct Devices {
     /// Print JSON
     #[arg(long)]

@@ -33,7 +33,7 @@ struct Stage {
     bar: Option<ProgressBar>,
     name: String,
     unit: &'static str,
-    total: u64,
+    total: Option<u64>,
     printed: Instant,
     meter: Meter,
 }
@@ -59,12 +59,12 @@ impl Meter {
 }
 
 /// "12.3 images/s, 1:05 left, loss 0.61", as much of it as is known.
-fn state(rate: Option<f64>, left: u64, unit: &str, note: &str) -> String {
+fn state(rate: Option<f64>, left: Option<u64>, unit: &str, note: &str) -> String {
     let mut parts = Vec::new();
     if let Some(rate) = rate {
         let digits = usize::from(rate < 100.0);
         parts.push(format!("{rate:.digits$} {unit}/s"));
-        parts.push(format!("{} left", clock(left as f64 / rate)));
+        parts.extend(left.map(|left| format!("{} left", clock(left as f64 / rate))));
     }
     if !note.is_empty() {
         parts.push(note.to_string());
@@ -113,10 +113,11 @@ impl Listener {
     }
 }
 
-/// No colours: the bar looks the same with NO_COLOR.
-fn bar(name: &str, total: u64, done: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {msg}") {
+/// No colours: the bar looks the same with NO_COLOR. Without a total there is only a count.
+fn bar(name: &str, total: Option<u64>, done: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    let shape = if total.is_some() { "{prefix} [{bar:24}] {pos}/{len} {msg}" } else { "{prefix} {pos} {msg}" };
+    if let Ok(style) = ProgressStyle::with_template(shape) {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_prefix(name.to_string());
@@ -128,9 +129,13 @@ impl Progress for Listener {
     fn stage(&self, name: &str, total: u64, done: u64, unit: &'static str) {
         self.clear();
         let now = Instant::now();
+        let total = (total > 0).then_some(total);
         if self.mode == Mode::Lines {
-            let from = if done > 0 { format!("goes on at {done} of {total}") } else { total.to_string() };
-            output::complain(&format!("{name}: {from} {unit}"));
+            output::complain(&match (total, done) {
+                (None, _) => format!("{name} ..."),
+                (Some(total), 0) => format!("{name}: {total} {unit}"),
+                (Some(total), done) => format!("{name}: goes on at {done} of {total} {unit}"),
+            });
         }
         let bar = (self.mode == Mode::Bar).then(|| bar(name, total, done));
         let meter = Meter([(now, done)].into());
@@ -142,12 +147,14 @@ impl Progress for Listener {
         let Some(stage) = guard.as_mut() else { return };
         let now = Instant::now();
         stage.meter.record(now, done);
-        let state = || state(stage.meter.rate(), stage.total.saturating_sub(done), stage.unit, note);
+        let left = stage.total.map(|total| total.saturating_sub(done));
+        let state = || state(stage.meter.rate(), left, stage.unit, note);
         if let Some(bar) = &stage.bar {
             bar.set_message(state());
             bar.set_position(done);
         } else if self.mode == Mode::Lines && now.duration_since(stage.printed) >= LINE_EVERY {
-            let line = format!("{}: {done}/{} {}, {}", stage.name, stage.total, stage.unit, state());
+            let of = stage.total.map(|total| format!("/{total}")).unwrap_or_default();
+            let line = format!("{}: {done}{of} {}, {}", stage.name, stage.unit, state());
             output::complain(line.trim_end_matches([',', ' ']));
             stage.printed = now;
         }
@@ -189,9 +196,10 @@ mod tests {
 
     #[test]
     fn the_state_says_what_is_known() {
-        assert_eq!(state(None, 10, "steps", ""), "");
-        assert_eq!(state(None, 10, "steps", "loss 2.1"), "loss 2.1");
-        assert_eq!(state(Some(2.0), 130, "steps", "loss 2.1"), "2.0 steps/s, 1:05 left, loss 2.1");
-        assert_eq!(state(Some(250.0), 1_000_000, "images", ""), "250 images/s, 1:06:40 left");
+        assert_eq!(state(None, Some(10), "steps", ""), "");
+        assert_eq!(state(None, Some(10), "steps", "loss 2.1"), "loss 2.1");
+        assert_eq!(state(Some(2.0), Some(130), "steps", "loss 2.1"), "2.0 steps/s, 1:05 left, loss 2.1");
+        assert_eq!(state(Some(250.0), Some(1_000_000), "images", ""), "250 images/s, 1:06:40 left");
+        assert_eq!(state(Some(250.0), None, "images", ""), "250 images/s");
     }
 }

@@ -30,10 +30,10 @@ Start here:
   wgslab study run configs/smoke.toml     a whole study in a few minutes, on generated images
   wgslab help study run                   what a command does, with an example";
 
-/// Trains image classifiers with hand-written WGSL kernels on any Vulkan, Metal or DX12 GPU, and studies which
-/// self-supervised pretraining makes them robust to wrong labels.
+/// Trains image classifiers with hand-written WGSL kernels on any Vulkan, Metal or DX12 GPU,
+/// and studies which self-supervised pretraining makes them robust to wrong labels
 #[derive(Parser, Debug)]
-#[command(name = "wgslab", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "wgslab", version, verbatim_doc_comment, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     options: Options,

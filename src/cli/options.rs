@@ -5,7 +5,7 @@ use super::signals;
 use crate::base::Result;
 use crate::device::{AdapterChoice, Gpu, GpuOptions};
 use crate::study::progress::Progress;
-use crate::study::{Config, run::Job};
+use crate::study::{Config, Job};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

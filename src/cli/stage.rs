@@ -15,12 +15,17 @@ const LARGEST_SEED: u64 = i64::MAX as u64;
 
 /// Learn a backbone from images without labels
 ///
-/// Trains a backbone on the training images of SPEC, whose labels it never reads, and writes OUT/backbone.safetensors
-/// with torchvision's parameter names. Ctrl-C saves and stops; the same command goes on.
+/// Trains a backbone on the training images of SPEC, whose labels it never reads, and writes
+/// OUT/backbone.safetensors with torchvision's parameter names. Ctrl-C saves and stops; the
+/// same command goes on.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
   wgslab pretrain --data phantom:covid --out runs/backbone
-  wgslab pretrain --data pneumoniamnist_28.npz --data-root data --config configs/study/pneumonia.toml --out runs/p")]
+  wgslab pretrain --data pneumoniamnist_28.npz --data-root data --out runs/p \\
+      --config configs/study/pneumonia.toml"
+)]
 pub(super) struct Pretrain {
     /// Which images: an .npz, a folder of class folders, a .csv manifest, or phantom:NAME
     #[arg(long, value_name = "SPEC")]
@@ -41,12 +46,17 @@ pub(super) struct Pretrain {
 
 /// Train a classifier, from random or given weights, on clean or wrong labels
 ///
-/// Trains on the training images of SPEC, tests on its clean test images, and writes one run folder: result.json,
-/// epochs.jsonl, labels.csv and the weights. Ctrl-C saves and stops; the same command goes on.
+/// Trains on the training images of SPEC, tests on its clean test images, and writes one run
+/// folder: result.json, epochs.jsonl, labels.csv and the weights. Ctrl-C saves and stops; the
+/// same command goes on.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
   wgslab train --data phantom:covid --out runs/clean
-  wgslab train --data phantom:covid --out runs/noisy --weights runs/backbone/backbone.safetensors --noise-rate 0.4")]
+  wgslab train --data phantom:covid --out runs/noisy --noise-rate 0.4 \\
+      --weights runs/backbone/backbone.safetensors"
+)]
 pub(super) struct Train {
     /// Which images: an .npz, a folder of class folders, a .csv manifest, or phantom:NAME
     #[arg(long, value_name = "SPEC")]
@@ -73,12 +83,16 @@ pub(super) struct Train {
 
 /// Measure a trained classifier on any data
 ///
-/// Loads the run folder that `train` or a study made and measures its classifier on one split of SPEC, whose classes
-/// must be those it was trained on. Writes nothing.
+/// Loads the run folder that `train` or a study made and measures its classifier on one split
+/// of SPEC, whose classes must be those it was trained on. Writes nothing but RUN/cache, the
+/// decoded images.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
   wgslab evaluate --data phantom:covid --run runs/noisy
-  wgslab evaluate --data other_hospital/ --run runs/noisy --split test --json")]
+  wgslab evaluate --data other_hospital/ --run runs/noisy --split test --json"
+)]
 pub(super) struct Evaluate {
     /// Which images: an .npz, a folder of class folders, a .csv manifest, or phantom:NAME
     #[arg(long, value_name = "SPEC")]

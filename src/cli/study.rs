@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// Run, list or report a grid of experiments
 ///
-/// A study is a grid: dataset × pretraining × label noise × learning method × seed. A config says which; base.toml
-/// lists every key with its meaning.
+/// A study is a grid: dataset × pretraining × label noise × learning method × seed. A config
+/// says which; configs/base.toml lists every key with its meaning.
 #[derive(Args, Debug)]
-#[command(arg_required_else_help = true)]
+#[command(verbatim_doc_comment, arg_required_else_help = true)]
 pub(super) struct Study {
     #[command(subcommand)]
     command: StudyCommand,
@@ -29,14 +29,18 @@ enum StudyCommand {
 
 /// Run the cells of a study; run it again to go on where it stopped
 ///
-/// Trains and tests every cell of the grid, one folder each below OUT/runs, and writes OUT/results.csv and
-/// OUT/report.html once all selected cells are done. Ctrl-C saves and stops; the same command goes on, to the same
-/// bits as a run that was not stopped. Finished cells are not run again.
+/// Trains and tests every cell of the grid, one folder each below OUT/runs, writes
+/// OUT/results.csv and OUT/report.html, and prints the table. Ctrl-C saves and stops; the same
+/// command goes on, to the same bits as a run that was not stopped. Finished cells are not
+/// run again.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
   wgslab study run configs/smoke.toml
   wgslab study run configs/study/pneumonia.toml --data-root data --out runs/pneumonia
-  wgslab study run configs/study/isic9.toml --shard 2/8     the second of eight machines")]
+  wgslab study run configs/study/isic9.toml --shard 2/8     the second of eight machines"
+)]
 struct Run {
     /// The study's config, a TOML file
     config: PathBuf,
@@ -53,11 +57,14 @@ struct Run {
 
 /// List the cells of a study
 ///
-/// Prints each cell with its index, which `wgslab study run --index` takes, and its folder's name. Needs no adapter
-/// and no data, and writes nothing.
+/// Prints each cell with its index, which `wgslab study run --index` takes; --json adds the
+/// names of the folders. Needs no adapter and no data, and writes nothing.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  wgslab study list configs/smoke.toml\n  \
-                        wgslab study list configs/smoke.toml --json | jq length")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  wgslab study list configs/smoke.toml\n  \
+                        wgslab study list configs/smoke.toml --json | jq length"
+)]
 struct List {
     /// The study's config, a TOML file
     config: PathBuf,
@@ -68,10 +75,11 @@ struct List {
 
 /// Gather what a study has so far into a table and a page
 ///
-/// Reads the finished cells below DIR/runs, writes DIR/results.csv and DIR/report.html, and prints the table. Works
-/// on a study that is not finished, and on one whose cells ran on several machines.
+/// Reads the finished cells below DIR/runs, writes DIR/results.csv and DIR/report.html, and
+/// prints the table. Works on a study that is not finished, and on one whose cells ran on
+/// several machines.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  wgslab study report runs/smoke")]
+#[command(verbatim_doc_comment, after_help = "Example:\n  wgslab study report runs/smoke")]
 struct Report {
     /// The study's folder
     dir: PathBuf,
