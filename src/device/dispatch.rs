@@ -15,6 +15,10 @@ pub struct Dispatch {
     pub label: String,
 }
 
+/// Stands for work that was submitted.
+#[derive(Clone, Debug)]
+pub struct Ticket(Option<wgpu::SubmissionIndex>);
+
 /// Parameter blocks of many launches in one uniform buffer, each at an aligned offset.
 pub struct ParamBlocks {
     bytes: Vec<u8>,
@@ -100,12 +104,21 @@ impl Gpu {
 
     /// Encodes and submits `list`, a pass and a submission per chunk: long passes would trip a driver's watchdog,
     /// short ones cost more to submit than to run.
-    pub fn submit(&self, list: &[Dispatch]) {
+    pub fn submit(&self, list: &[Dispatch]) -> Ticket {
+        let mut last = None;
         for chunk in list.chunks(CHUNK) {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encode(&mut encoder, chunk, None);
-            self.queue.submit([encoder.finish()]);
+            last = Some(self.queue.submit([encoder.finish()]));
         }
+        Ticket(last)
+    }
+
+    /// Waits until what the ticket stands for is done; later work goes on.
+    pub fn wait_for(&self, ticket: &Ticket) -> Result<()> {
+        let polled = self.device.poll(wgpu::PollType::Wait { submission_index: ticket.0.clone(), timeout: None });
+        self.check()?;
+        polled.map(drop).map_err(|e| Error::TryAgain(format!("waiting for {} failed: {e}", self.adapter().name)))
     }
 }
 

@@ -98,13 +98,15 @@ pub fn load_backbone(path: &Path, gpu: &Gpu, state: &mut State, prefix: &str, wa
             return bad(format!("it has no tensor {name} ({ty})"));
         };
         if view.dtype() != Dtype::F32 || view.shape() != dims(ty.shape) {
-            return bad(format!("{name} is {:?} {:?} and the model needs {ty}; check width, stem and channels", view.dtype(), view.shape()));
+            return bad(format!(
+                "{name} is {:?} {:?} and the model needs {ty}; check width, stem and channels",
+                view.dtype(),
+                view.shape()
+            ));
         }
         state.insert(gpu, &format!("{prefix}{name}"), *ty, Some(view.data()))?;
     }
-    let known = |n: &str| {
-        n.starts_with("fc.") || n.ends_with("num_batches_tracked") || wanted.iter().any(|w| w.0 == n)
-    };
+    let known = |n: &str| n.starts_with("fc.") || n.ends_with("num_batches_tracked") || wanted.iter().any(|w| w.0 == n);
     match file.names().into_iter().find(|n| !known(n)) {
         Some(n) => bad(format!("it holds {n}, which the model does not have; it is another architecture")),
         None => Ok(()),

@@ -46,7 +46,11 @@ impl Optimizer {
         for (name, g) in trained.iter().zip(grads) {
             match g {
                 Some(g) => pairs.push((name.clone(), g)),
-                None => return Err(Error::Failed(format!("the loss does not depend on {name}; leave it out of the trained set"))),
+                None => {
+                    return Err(Error::Failed(format!(
+                        "the loss does not depend on {name}; leave it out of the trained set"
+                    )));
+                }
             }
         }
         let flag = t.found_inf(&pairs.iter().map(|p| p.1).collect::<Vec<_>>())?;

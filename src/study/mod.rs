@@ -2,14 +2,21 @@
 //! floor that combines `data`, `ssl` and `noise`.
 
 pub mod config;
+pub mod evaluate;
 pub mod grid;
+pub mod job;
 pub mod plot;
+mod pretrain;
 pub mod progress;
 pub mod report;
 pub mod results;
+mod stage;
 pub mod statistics;
+mod train;
 
 pub use config::Config;
 pub use grid::{Cell, Selection, cells};
+pub use job::Job;
+pub use progress::Progress;
 pub use report::report;
 pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture};

@@ -7,7 +7,7 @@ use super::schedule::{Place, Schedule};
 use super::state::State;
 use crate::base::{Error, Result};
 use crate::device::dispatch::ParamBlocks;
-use crate::device::{Buffer, Dispatch, Gpu};
+use crate::device::{Buffer, Dispatch, Gpu, Ticket};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -108,10 +108,11 @@ impl Plan {
     }
 
     /// Runs one step: writes the feed, encodes, submits. Returns before the device is done.
-    pub fn run(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<()> {
+    pub fn run(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<Ticket> {
         self.write(gpu, feed)?;
-        gpu.submit(&self.dispatches);
-        gpu.check()
+        let ticket = gpu.submit(&self.dispatches);
+        gpu.check()?;
+        Ok(ticket)
     }
 
     /// Writes the inputs and scalars of a run; another shape than the plan's is an error that names both.
@@ -176,7 +177,7 @@ fn within_budget(gpu: &Gpu, schedule: &Schedule) -> Result<()> {
     if need <= budget {
         return Ok(());
     }
-    Err(Error::Failed(format!(
+    Err(Error::Usage(format!(
         "the plan needs {need} bytes of device memory ({} alive already) and --memory-budget is {budget}; \
          use a smaller batch_size or image_size, or a larger budget",
         gpu.meter().live_bytes()

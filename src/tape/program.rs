@@ -31,7 +31,7 @@ impl Program {
     ) -> Result<()> {
         for (i, (plan, repeats)) in self.stages.iter().enumerate() {
             for r in 0..*repeats {
-                feed(i, r, &mut |f| plan.run(gpu, f))?;
+                feed(i, r, &mut |f| plan.run(gpu, f).map(drop))?;
             }
         }
         Ok(())

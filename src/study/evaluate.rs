@@ -1,0 +1,247 @@
+//! Evaluation: logits and features of plain images, metrics on the host, k nearest neighbours.
+
+use super::config::Config;
+use super::job::{Job, Loaded};
+use super::statistics::{ConfusionMatrix, macro_auroc};
+use crate::base::{Error, Result};
+use crate::data::augment::Augmentation;
+use crate::data::store::ImageStore;
+use crate::data::{Images, Split};
+use crate::nn::{Mode, Params, checkpoint};
+use crate::tape::{Feed, Plan, State, Tape, Type};
+use serde::Serialize;
+use std::path::Path;
+
+/// Metrics of a classifier on a split; shares are 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Share of images taken for their class.
+    pub accuracy: f64,
+    /// Mean over classes of that share.
+    pub balanced_accuracy: f64,
+    /// Mean over classes of F1.
+    pub macro_f1: f64,
+    /// Mean over classes of the area under the ROC curve of one against the rest; none where a class is missing.
+    pub auroc: Option<f64>,
+    /// How many images.
+    pub images: usize,
+    /// How many classes.
+    pub classes: usize,
+}
+
+/// A recorded pass over plain images of one split that outputs [batch, width] rows.
+pub(super) struct Pass {
+    plan: Plan,
+    batch: usize,
+    width: usize,
+    count: usize,
+}
+
+/// What a pass outputs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    /// Logits over this many classes.
+    Logits(usize),
+    /// The backbone's features.
+    Features,
+}
+
+impl Pass {
+    /// Compiles a pass over `store` with the parameters in `state`.
+    pub fn new(job: &Job<'_>, set: &Loaded, store: &ImageStore, state: &State, output: Output) -> Result<Pass> {
+        let batch = job.config.evaluation.batch_size.min(store.count);
+        let plan = job.compile(state, batch, &|b| record(job, set, store, b, output))?;
+        let width = match output {
+            Output::Logits(classes) => classes,
+            Output::Features => job.model().features(),
+        };
+        Ok(Pass { plan, batch, width, count: store.count })
+    }
+
+    /// Rows of all images of the split, in order. The last batch is filled up with the first image and cut.
+    pub fn rows(&self, job: &Job<'_>) -> Result<Vec<f32>> {
+        let mut rows = Vec::with_capacity(self.count * self.width);
+        for start in (0..self.count).step_by(self.batch) {
+            let whole = (start..start + self.batch).map(|i| if i < self.count { i as u32 } else { 0 });
+            let indices: Vec<u32> = whole.collect();
+            self.plan.run(job.gpu, &Feed::new().input("indices", &indices))?;
+            rows.extend(self.plan.read_f32(job.gpu, "rows")?);
+        }
+        rows.truncate(self.count * self.width);
+        match rows.iter().position(|v| !v.is_finite()) {
+            None => Ok(rows),
+            Some(i) => {
+                let image = i / self.width;
+                Err(Error::Failed(format!("evaluation gives {} for image {image}; the weights are damaged", rows[i])))
+            }
+        }
+    }
+}
+
+fn record(job: &Job<'_>, set: &Loaded, store: &ImageStore, batch: usize, output: Output) -> Result<Tape> {
+    let (mut t, mut params) = (Tape::new(), Params::new());
+    let indices = t.input("indices", Type::u32([batch]))?;
+    let x = plain(set).plain(&mut t, store, indices, job.config.data.image_size as u32)?;
+    let model = job.model();
+    let mut y = model.forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
+    if let Output::Logits(classes) = output {
+        y = model.classify(&mut t, &mut params, "backbone.", y, classes)?;
+    }
+    t.output("rows", y);
+    Ok(t)
+}
+
+/// No augmentation, the training split's statistics.
+pub(super) fn plain(set: &Loaded) -> Augmentation {
+    Augmentation {
+        crop_scale: [1.0, 1.0],
+        crop_ratio: [1.0, 1.0],
+        flip_probability: 0.0,
+        jitter_probability: 0.0,
+        jitter: [0.0; 4],
+        grayscale_probability: 0.0,
+        blur_probability: 0.0,
+        blur_sigma: [1.0, 1.0],
+        mean: set.mean,
+        std: set.std,
+    }
+}
+
+/// Softmax of rows of `classes` logits, computed in f64.
+fn probabilities(logits: &[f32], classes: usize) -> Vec<f32> {
+    let mut p = Vec::with_capacity(logits.len());
+    for row in logits.chunks_exact(classes) {
+        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max) as f64;
+        let e: Vec<f64> = row.iter().map(|&v| (v as f64 - top).exp()).collect();
+        let sum: f64 = e.iter().sum();
+        p.extend(e.iter().map(|v| (v / sum) as f32));
+    }
+    p
+}
+
+/// The class of each row: the first of the largest logits.
+pub(super) fn argmax(logits: &[f32], classes: usize) -> Vec<u32> {
+    let first_max = |row: &[f32]| (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
+    logits.chunks_exact(classes).map(|row| first_max(row) as u32).collect()
+}
+
+/// Metrics of logits against labels.
+pub(super) fn metrics(logits: &[f32], labels: &[u32], classes: usize) -> Result<Evaluation> {
+    let matrix = ConfusionMatrix::new(classes, labels, &argmax(logits, classes))?;
+    Ok(Evaluation {
+        accuracy: matrix.accuracy(),
+        balanced_accuracy: matrix.balanced_accuracy(),
+        macro_f1: matrix.macro_f1(),
+        auroc: macro_auroc(&probabilities(logits, classes), labels, classes)?,
+        images: labels.len(),
+        classes,
+    })
+}
+
+/// Evaluates the classifier of a run folder on a split of a dataset.
+pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> Result<Evaluation> {
+    let set = job.load(spec)?;
+    let mut state = set.resident.clone();
+    let path = folder.join("state.safetensors");
+    if !path.exists() {
+        return Err(Error::Data(format!(
+            "{} holds no state.safetensors; is it a folder that train wrote?",
+            folder.display()
+        )));
+    }
+    checkpoint::load_state(&path, job.gpu, &mut state)?;
+    let classes = set.data.classes.len();
+    match state.ty("backbone.fc.weight").map(|t| t.shape.dim(0)) {
+        Some(k) if k == classes => {}
+        Some(k) => {
+            return Err(Error::Data(format!(
+                "the classifier in {} knows {k} classes and {spec} has {classes}",
+                folder.display()
+            )));
+        }
+        None => return Err(Error::Data(format!("{} holds no classifier", path.display()))),
+    }
+    let (images, store): (&Images, _) = match split {
+        Split::Train => (&set.data.train, &set.train),
+        Split::Val => (&set.data.val, &set.val),
+        Split::Test => (&set.data.test, &set.test),
+    };
+    let rows = Pass::new(job, &set, store, &state, Output::Logits(classes))?.rows(job)?;
+    metrics(&rows, &images.labels, classes)
+}
+
+/// Accuracy on the test images of a vote of the `k` nearest training images by cosine of the backbone's features, with
+/// the weights in `backbone` or, without, random ones of `seed`.
+pub fn knn_accuracy(job: &Job<'_>, spec: &str, backbone: Option<&Path>, seed: u64, k: usize) -> Result<f64> {
+    let set = job.load(spec)?;
+    let mut state = set.resident.clone();
+    if let Some(path) = backbone {
+        checkpoint::load_backbone(path, job.gpu, &mut state, "backbone.", &job.backbone_tensors()?)?;
+    }
+    let (mut t, mut params) = (Tape::new(), Params::new());
+    let Config { data, .. } = job.config;
+    let x = t.input("x", Type::f32([2, data.channels, data.image_size, data.image_size]))?;
+    job.model().forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
+    params.fill(job.gpu, &mut state, seed)?;
+    let features = |store: &ImageStore| Pass::new(job, &set, store, &state, Output::Features)?.rows(job);
+    let (train, test) = (features(&set.train)?, features(&set.test)?);
+    let width = job.model().features();
+    Ok(knn(&train, &set.data.train.labels, &test, &set.data.test.labels, width, k))
+}
+
+/// Share of `test` rows whose label wins the vote of their `k` nearest `train` rows by cosine; ties go to the class of
+/// the nearest.
+pub(super) fn knn(
+    train: &[f32],
+    train_labels: &[u32],
+    test: &[f32],
+    test_labels: &[u32],
+    width: usize,
+    k: usize,
+) -> f64 {
+    let unit = |rows: &[f32]| -> Vec<Vec<f32>> {
+        let one = |r: &[f32]| {
+            let norm = r.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
+            r.iter().map(|v| v / norm).collect()
+        };
+        rows.chunks_exact(width).map(one).collect()
+    };
+    let (train, test) = (unit(train), unit(test));
+    let right = test.iter().zip(test_labels).filter(|(row, label)| {
+        let mut near: Vec<(f32, u32)> = train
+            .iter()
+            .zip(train_labels)
+            .map(|(t, &l)| (t.iter().zip(row.iter()).map(|(a, b)| a * b).sum::<f32>(), l))
+            .collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0));
+        near.truncate(k.max(1));
+        let votes = |l: u32| near.iter().filter(|n| n.1 == l).count();
+        // The first with the most votes, nearest first.
+        let winner = near.iter().map(|n| n.1).reduce(|best, l| if votes(l) > votes(best) { l } else { best });
+        winner == Some(**label)
+    });
+    right.count() as f64 / test_labels.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_vote() {
+        let train = [1.0, 0.0, 0.9, 0.1, 0.0, 1.0];
+        let accuracy = knn(&train, &[0, 0, 1], &[1.0, 0.05, 0.05, 1.0], &[0, 1], 2, 1);
+        assert_eq!(accuracy, 1.0);
+        // With three neighbours class 0 always has the majority.
+        assert_eq!(knn(&train, &[0, 0, 1], &[1.0, 0.05, 0.05, 1.0], &[0, 1], 2, 3), 0.5);
+    }
+
+    #[test]
+    fn logits_become_classes_and_metrics() {
+        let logits = [1.0, 2.0, 0.0, 3.0, 3.0, -1.0];
+        assert_eq!(argmax(&logits, 3), [1, 0]);
+        let p = probabilities(&logits, 3);
+        assert!((p[..3].iter().sum::<f32>() - 1.0).abs() < 1e-6 && p[1] > p[0]);
+        assert_eq!(metrics(&logits, &[1, 0], 3).unwrap().accuracy, 1.0);
+    }
+}

@@ -1,0 +1,274 @@
+//! A job: everything a stage needs, and the grid that calls the stages. The one place where data, self-supervision and
+//! label noise meet.
+
+use super::config::{Config, Model, PretrainingMethod, Stem};
+use super::grid::{Cell, Selection, cells};
+use super::results::{CellResult, Picture, read_result, run_folder, write_csv, write_pictures};
+use super::{Progress, pretrain, report, train};
+use crate::base::hash::Hasher;
+use crate::base::{Error, Result, files};
+use crate::data::store::ImageStore;
+use crate::data::{self, Dataset, LoadOptions};
+use crate::device::Gpu;
+use crate::nn::{self, Mode, Params, ResNet};
+use crate::noise::{self, NoiseKind};
+use crate::tape::{Options, Plan, Schedule, State, Tape};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+/// What a command gives to the study.
+pub struct Job<'a> {
+    /// The device.
+    pub gpu: &'a Gpu,
+    /// The resolved config.
+    pub config: &'a Config,
+    /// Where results go.
+    pub out: &'a Path,
+    /// Where data SPECs are looked for.
+    pub data_root: &'a Path,
+    /// Who is told of it.
+    pub progress: &'a dyn Progress,
+    /// Raised by a signal: save and stop.
+    pub stop: &'a AtomicBool,
+}
+
+/// A dataset on the device.
+pub(super) struct Loaded {
+    pub spec: String,
+    pub data: Dataset,
+    /// Pages of images, and nothing else: stages start from a copy.
+    pub resident: State,
+    pub train: ImageStore,
+    pub val: ImageStore,
+    pub test: ImageStore,
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+}
+
+impl Job<'_> {
+    /// Runs the selected cells of the grid, resuming what was begun, and writes `results.csv` and `report.html`.
+    pub fn run(&self, selection: Selection) -> Result<Vec<CellResult>> {
+        let all = cells(self.config);
+        let chosen = selection.of(&all)?;
+        files::write_atomic(&self.out.join("config.toml"), self.config.to_toml()?.as_bytes())?;
+        let mut loaded: Option<Loaded> = None;
+        let mut results = Vec::new();
+        for cell in chosen {
+            if loaded.as_ref().is_none_or(|l| l.spec != cell.spec) {
+                drop(loaded.take()); // frees its pages before the next ones are made
+                loaded = Some(self.load(&cell.spec)?);
+            }
+            let Some(set) = &loaded else { continue };
+            results.push(self.cell(cell, set)?);
+            write_csv(self.out)?;
+        }
+        write_csv(self.out)?;
+        report(self.out)?;
+        Ok(results)
+    }
+
+    fn cell(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
+        let folder = run_folder(self.out, &cell.name);
+        let world = self.world(set);
+        let world: Vec<&str> = world.iter().map(String::as_str).collect();
+        let key = cell.pretraining_key(self.config, &world)?;
+        let weights = match &key {
+            None => None,
+            Some(key) => {
+                let folder = self.out.join("pretraining").join(key);
+                Some(pretrain::run(self, set, cell.pretraining, cell.seed, &folder, key)?)
+            }
+        };
+        let address = self.address(cell, key.as_deref(), &world)?;
+        let result = train::run(self, set, cell, weights.as_deref(), &folder, &address)?;
+        self.pictures(cell, set)?;
+        Ok(result)
+    }
+
+    /// Pretrains on one dataset into `out`; returns the path of the backbone.
+    pub fn pretrain(&self, spec: &str, method: PretrainingMethod, seed: u64) -> Result<PathBuf> {
+        let set = self.load(spec)?;
+        let cell = self.single(spec, method, (NoiseKind::Symmetric, 0.0), seed)?;
+        let world = self.world(&set);
+        let world: Vec<&str> = world.iter().map(String::as_str).collect();
+        match cell.pretraining_key(self.config, &world)? {
+            Some(key) => pretrain::run(self, &set, method, seed, self.out, &key),
+            None => Err(Error::Usage("--method none does not pretrain; take simclr".into())),
+        }
+    }
+
+    /// Trains on one dataset into `out`, from `weights` or from random ones.
+    pub fn train(&self, spec: &str, weights: Option<&Path>, noise: (NoiseKind, f64), seed: u64) -> Result<CellResult> {
+        let set = self.load(spec)?;
+        let method = if weights.is_some() { PretrainingMethod::Simclr } else { PretrainingMethod::None };
+        let cell = self.single(spec, method, noise, seed)?;
+        let world = self.world(&set);
+        let world: Vec<&str> = world.iter().map(String::as_str).collect();
+        let made = weights.map(|w| Ok::<_, Error>(Hasher::new().part(files::read(w)?).hex())).transpose()?;
+        let address = self.address(&cell, made.as_deref(), &world)?;
+        train::run(self, &set, &cell, weights, self.out, &address)
+    }
+
+    /// The one cell of a command that runs a single stage.
+    fn single(&self, spec: &str, method: PretrainingMethod, noise: (NoiseKind, f64), seed: u64) -> Result<Cell> {
+        let mut c = self.config.clone();
+        c.data.specs = vec![spec.to_string()];
+        c.pretraining.methods = vec![method];
+        (c.noise.kinds, c.noise.rates, c.seeds) = (vec![noise.0], vec![noise.1], vec![seed]);
+        cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
+    }
+
+    /// Decodes a dataset and puts its images on the device.
+    pub(super) fn load(&self, spec: &str) -> Result<Loaded> {
+        let c = &self.config.data;
+        let options = LoadOptions {
+            data_root: self.data_root.to_path_buf(),
+            store_size: c.store_size,
+            channels: c.channels,
+            val_fraction: c.val_fraction as f32,
+            seed: 0, // one split for all seeds, so that they are compared on the same images
+            cache: Some(self.out.join("cache")),
+        };
+        self.progress.stage(&format!("load {spec}"), 0, 0, "images");
+        let data = data::load(spec, &options, &|done, _| self.progress.step(done as u64, ""))?;
+        let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
+        let (m, s) = data.train.statistics();
+        for i in 0..3 {
+            mean[i] = m[i.min(m.len() - 1)];
+            std[i] = s[i.min(s.len() - 1)].max(1e-3); // a constant image set has no spread to divide by
+        }
+        let mut resident = State::new();
+        let mut upload = |name: &str, i: &data::Images| {
+            ImageStore::upload(self.gpu, &mut resident, name, &i.pixels, [i.height, i.channels], None)
+        };
+        let (train, val, test) =
+            (upload("train", &data.train)?, upload("val", &data.val)?, upload("test", &data.test)?);
+        self.progress.done(&format!(
+            "{}: {} train, {} val, {} test images in {} classes; {} duplicates dropped",
+            data.name,
+            data.train.len(),
+            data.val.len(),
+            data.test.len(),
+            data.classes.len(),
+            data.dropped_duplicates
+        ));
+        Ok(Loaded { spec: spec.to_string(), data, resident, train, val, test, mean, std })
+    }
+
+    /// What bits depend on besides the config.
+    pub(super) fn world(&self, set: &Loaded) -> Vec<String> {
+        let a = self.gpu.adapter();
+        let version = env!("CARGO_PKG_VERSION").to_string();
+        vec![set.data.fingerprint.clone(), version, a.name.clone(), a.driver.clone(), a.backend.clone()]
+    }
+
+    /// The address of a cell's run: every setting it depends on and the world.
+    fn address(&self, cell: &Cell, weights: Option<&str>, world: &[&str]) -> Result<String> {
+        let mut c = self.config.clone();
+        c.name = String::new();
+        c.seeds = vec![cell.seed];
+        c.data.specs = vec![cell.spec.clone()];
+        c.pretraining.methods = vec![cell.pretraining];
+        c.training.methods = vec![cell.method];
+        c.noise.kinds = cell.noise_kind.into_iter().collect();
+        c.noise.rates = vec![cell.noise_rate];
+        c.run = Config::parse("base", "")?.run; // how often it saves does not change what it computes
+        let mut h = Hasher::new().part(c.to_toml()?).part(weights.unwrap_or("random"));
+        world.iter().for_each(|w| h.update(w));
+        Ok(h.short())
+    }
+
+    pub(super) fn model(&self) -> ResNet {
+        let Model { stem, width, .. } = self.config.model;
+        let stem = match stem {
+            Stem::Small => nn::Stem::Small,
+            Stem::Large => nn::Stem::Large,
+        };
+        ResNet { stem, width, in_channels: self.config.data.channels }
+    }
+
+    /// Names and types of a backbone's tensors, without prefix.
+    pub(super) fn backbone_tensors(&self) -> Result<Vec<(String, crate::tape::Type)>> {
+        let (mut t, mut params) = (Tape::new(), Params::new());
+        let size = self.config.data.image_size;
+        let x = t.input("x", crate::tape::Type::f32([2, self.config.data.channels, size, size]))?;
+        self.model().forward(&mut t, &mut params, "", x, Mode::Eval)?;
+        Ok(params.list().iter().map(|p| (p.name.clone(), p.ty)).collect())
+    }
+
+    /// Compiles what `record` records for a batch; past the memory budget the error names the largest batch that fits.
+    pub(super) fn compile(&self, state: &State, batch: usize, record: &dyn Fn(usize) -> Result<Tape>) -> Result<Plan> {
+        let schedule = |b: usize| Schedule::new(&record(b)?, &Options::new(self.gpu.caps()));
+        let fits = |b: usize| Ok::<_, Error>(self.gpu.fits(schedule(b)?.plan_bytes()));
+        if fits(batch)? {
+            return Plan::new(self.gpu, schedule(batch)?, state);
+        }
+        let need = schedule(batch)?.plan_bytes();
+        let (mut low, mut high) = (1, batch); // low may fit, high does not
+        while high - low > 1 {
+            let middle = (low + high) / 2;
+            if fits(middle)? { low = middle } else { high = middle }
+        }
+        let way_out = match low > 1 || fits(1)? {
+            true => format!("the largest batch_size that fits is {low}"),
+            false => "not even one image fits: use a smaller image_size or width, or a larger budget".to_string(),
+        };
+        Err(Error::Usage(format!(
+            "a step of {batch} images needs {need} bytes besides the {} in use, and --memory-budget is {}; {way_out}",
+            self.gpu.meter().live_bytes(),
+            self.gpu.options().memory_budget_bytes.unwrap_or(0)
+        )))
+    }
+
+    /// `environment.json` of a folder: what its bits depend on, in words.
+    pub(super) fn write_environment(&self, folder: &Path, set: &Loaded, address: &str) -> Result<()> {
+        let a = self.gpu.adapter();
+        let record = serde_json::json!({
+            "wgslab": env!("CARGO_PKG_VERSION"), "adapter": a.name, "driver": a.driver, "backend": a.backend,
+            "os": std::env::consts::OS, "data": set.data.name, "data_fingerprint": set.data.fingerprint,
+            "address": address,
+        });
+        files::write_atomic(&folder.join("environment.json"), format!("{record:#}\n").as_bytes())
+    }
+
+    /// A strip of training images for the report, labels as the noisiest cell of this dataset trains on them.
+    fn pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
+        let rate = self.config.noise.rates.iter().copied().fold(0.0, f64::max);
+        let kind = self.config.noise.kinds.first().copied().unwrap_or(NoiseKind::Symmetric);
+        let train = &set.data.train;
+        let given = noise::corrupt(kind, rate, &train.labels, set.data.classes.len(), cell.seed)?;
+        let class = |l: u32| set.data.classes.get(l as usize).cloned().unwrap_or_default();
+        let count = train.len().min(12);
+        let pictures = (0..count)
+            .map(|i| i * train.len() / count)
+            .map(|i| Ok(Picture { png: data::png(train, i)?, clean: class(train.labels[i]), given: class(given[i]) }))
+            .collect::<Result<Vec<_>>>()?;
+        write_pictures(self.out, &cell.dataset, &pictures)
+    }
+}
+
+/// Holds a folder for one process; another one gets a sentence instead of a race.
+pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
+    let path = folder.join("lock");
+    let file = std::fs::File::create(&path).map_err(|e| Error::io(&path, "make", e))?;
+    let mut lock = fd_lock::RwLock::new(file);
+    let _guard = lock.try_write().map_err(|_| {
+        Error::TryAgain(format!("another process works in {}; wait for it or take another --out", folder.display()))
+    })?;
+    f()
+}
+
+/// The result of a folder whose `done` names this address; another address is an error.
+pub(super) fn finished(folder: &Path, address: &str) -> Result<bool> {
+    match std::fs::read_to_string(folder.join("done")) {
+        Ok(text) if text.trim() == address => Ok(true),
+        Ok(_) => Err(super::stage::another_run(folder)),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Reads a finished run's result.
+pub(super) fn finished_result(folder: &Path, address: &str) -> Result<Option<CellResult>> {
+    if finished(folder, address)? { read_result(folder).map(Some) } else { Ok(None) }
+}

@@ -1,0 +1,309 @@
+//! A stage of training that can be stopped anywhere: epochs of shuffled batches through one plan, metrics from a ring on
+//! the device, a checkpoint every few seconds, and the same bits whether it was interrupted or not.
+//!
+//! What a step does depends on (seed, epoch, step) and the state alone; a checkpoint is the state and a cursor. Times
+//! are kept beside it, in `clock.json`, so that the checkpoint of a resumed run equals that of an uninterrupted one.
+
+use super::config::{Optimization, Schedule as Decay};
+use super::job::Job;
+use super::results::{EpochRecord, Phase, read_epochs, write_epochs};
+use crate::base::rng::Rng;
+use crate::base::{Error, Result, files};
+use crate::device::{Gpu, Ticket};
+use crate::nn::checkpoint;
+use crate::nn::schedule::learning_rate;
+use crate::tape::{Feed, Plan, State};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// The stream of the batch order.
+const SHUFFLE: u32 = 0x7368_7566; // "shuf"
+
+/// Where a stage stands: everything the host must remember besides the state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    /// What made this state; another one must not go on from it.
+    pub address: String,
+    /// Whole epochs done.
+    pub epoch: usize,
+    /// Steps done of the next one.
+    pub step: usize,
+    /// Sums over those steps, a column each.
+    pub sums: Vec<f64>,
+    /// What the stage keeps between epochs.
+    pub memory: serde_json::Value,
+}
+
+/// Times of a run so far; not part of the checkpoint.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Clock {
+    total_s: f64,
+    epoch_s: f64,
+}
+
+/// The sums of one epoch and how many images they are over.
+pub(super) struct EpochSums<'a> {
+    pub epoch: usize,
+    /// A sum over steps of each ring column.
+    pub sums: &'a [f64],
+    /// The images of its steps.
+    pub seen: &'a [usize],
+}
+
+/// A stage.
+pub(super) struct Stage<'a> {
+    pub job: &'a Job<'a>,
+    pub name: String,
+    pub phase: Phase,
+    pub folder: &'a Path,
+    pub address: String,
+    pub seed: u64,
+    pub optimization: Optimization,
+    /// Training images, and how many of them a step takes.
+    pub images: usize,
+    pub batch: usize,
+    /// Columns of the ring `metrics`; column 0 is the loss.
+    pub columns: usize,
+    /// What differs between stages.
+    pub task: &'a dyn Task,
+}
+
+/// What differs between stages.
+pub(super) trait Task {
+    /// The step's own inputs for these images, besides `indices`.
+    fn inputs(&self, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)>;
+    /// After an epoch: measures what belongs in its record. `memory` is kept in the checkpoint.
+    fn epoch(
+        &self,
+        state: &State,
+        sums: &EpochSums<'_>,
+        record: &mut EpochRecord,
+        memory: &mut serde_json::Value,
+    ) -> Result<()>;
+}
+
+impl Stage<'_> {
+    /// Steps of an epoch; the last, incomplete batch is dropped.
+    pub fn steps(&self) -> usize {
+        self.images / self.batch
+    }
+
+    /// The cursor of a stage that has not begun.
+    pub fn start(&self) -> Cursor {
+        Cursor {
+            address: self.address.clone(),
+            epoch: 0,
+            step: 0,
+            sums: vec![0.0; self.columns],
+            memory: serde_json::Value::Null,
+        }
+    }
+
+    /// Runs the epochs that are left and returns the records of all of them, the seconds they took and the final cursor.
+    pub fn run(&self, plan: &Plan, state: &State, mut at: Cursor) -> Result<(Vec<EpochRecord>, f64, Cursor)> {
+        let mut records = read_epochs(self.folder)?;
+        records.truncate(at.epoch);
+        let mut watch = Watch::new(self.read_clock());
+        let per_epoch = self.steps() as u64 * self.batch as u64;
+        let total = self.optimization.epochs as u64 * per_epoch;
+        let done = at.epoch as u64 * per_epoch + at.step as u64 * self.batch as u64;
+        self.job.progress.stage(&self.name, total, done, "images");
+        while at.epoch < self.optimization.epochs {
+            self.epoch(plan, state, &mut at, &records, &mut watch)?;
+            let order = self.order(at.epoch);
+            let sums = EpochSums { epoch: at.epoch, sums: &at.sums, seen: &order[..per_epoch as usize] };
+            let mut record = EpochRecord {
+                phase: self.phase,
+                epoch: at.epoch + 1,
+                loss: at.sums[0] / self.steps() as f64,
+                lr: self.rate(at.epoch, self.steps() - 1),
+                train_accuracy: None,
+                wrong_label_memorised: None,
+                val_accuracy: None,
+                seconds: 0.0,
+                images_per_s: 0.0,
+            };
+            self.task.epoch(state, &sums, &mut record, &mut at.memory)?;
+            record.seconds = watch.end_epoch();
+            record.images_per_s = per_epoch as f64 / record.seconds.max(1e-9);
+            records.push(record);
+            at = Cursor { epoch: at.epoch + 1, step: 0, sums: vec![0.0; self.columns], ..at };
+            write_epochs(self.folder, &records)?;
+        }
+        self.save(state, &at, &records, &mut watch)?;
+        let last = records.last().map_or(String::new(), |r| format!("loss {:.4}", r.loss));
+        self.job.progress.done(&format!("{}: {} epochs, {last}", self.name, records.len()));
+        Ok((records, watch.clock.total_s, at))
+    }
+
+    /// The order of images in an epoch.
+    fn order(&self, epoch: usize) -> Vec<usize> {
+        Rng::new(self.seed, SHUFFLE, epoch as u64).permutation(self.images)
+    }
+
+    fn rate(&self, epoch: usize, step: usize) -> f64 {
+        let o = &self.optimization;
+        let steps = self.steps();
+        let decay = match o.schedule {
+            Decay::Cosine => crate::nn::schedule::Decay::Cosine,
+            Decay::Constant => crate::nn::schedule::Decay::Constant,
+        };
+        learning_rate(o.lr, epoch * steps + step, o.epochs * steps, o.warmup_epochs * steps, decay)
+    }
+
+    /// The steps of one epoch that are left.
+    fn epoch(
+        &self,
+        plan: &Plan,
+        state: &State,
+        at: &mut Cursor,
+        records: &[EpochRecord],
+        watch: &mut Watch,
+    ) -> Result<()> {
+        let order = self.order(at.epoch);
+        let slots = self.job.config.run.loss_every;
+        let mut unread = at.step;
+        let mut in_flight: Option<Ticket> = None;
+        while at.step < self.steps() {
+            let ticket = self.step(plan, &order, at, slots)?;
+            at.step += 1;
+            // One step ahead of the device, so that the clock below is the device's, and a signal is heard in time.
+            if let Some(before) = in_flight.replace(ticket) {
+                self.job.gpu.wait_for(&before)?;
+            }
+            let stopping = self.job.stop.load(Ordering::Relaxed);
+            let save = stopping || watch.since_save_s() >= self.job.config.run.checkpoint_seconds;
+            if save || at.step - unread == slots || at.step == self.steps() {
+                self.read_ring(state, at, unread, slots)?;
+                unread = at.step;
+                let images = (at.epoch * self.steps() + at.step) as u64 * self.batch as u64;
+                let loss = at.sums[0] / at.step as f64;
+                self.job
+                    .progress
+                    .step(images, &format!("epoch {}/{} loss {loss:.4}", at.epoch + 1, self.optimization.epochs));
+            }
+            if save {
+                self.save(state, at, records, watch)?;
+            }
+            if stopping {
+                return Err(Error::TryAgain(format!(
+                    "{} was stopped at epoch {}, step {} and saved in {}; the same command goes on",
+                    self.name,
+                    at.epoch + 1,
+                    at.step,
+                    self.folder.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&self, plan: &Plan, order: &[usize], at: &Cursor, slots: usize) -> Result<Ticket> {
+        let chosen = &order[at.step * self.batch..][..self.batch];
+        let indices: Vec<u32> = chosen.iter().map(|&i| i as u32).collect();
+        let own = self.task.inputs(&indices);
+        let mut feed = Feed::new()
+            .input("indices", &indices)
+            .scalar("lr", self.rate(at.epoch, at.step) as f32)
+            .scalar("epoch", at.epoch as f32)
+            .scalar("ring_row", (at.step % slots) as f32);
+        feed.inputs.extend(own.iter().map(|(n, b)| (*n, b.as_slice())));
+        plan.run(self.job.gpu, &feed)
+    }
+
+    /// Adds the rows of steps `from..at.step` to the sums; a loss that is not finite ends the run.
+    fn read_ring(&self, state: &State, at: &mut Cursor, from: usize, slots: usize) -> Result<()> {
+        let ring = state.read_f32(self.job.gpu, "metrics")?;
+        for step in from..at.step {
+            let row = &ring[(step % slots) * self.columns..][..self.columns];
+            if !row[0].is_finite() {
+                return Err(Error::Failed(format!(
+                    "{}: the loss of epoch {}, step {} is {}; the last checkpoint, from before it, is kept in {}; \
+                     a smaller lr or a longer warm-up may help",
+                    self.name,
+                    at.epoch + 1,
+                    step + 1,
+                    row[0],
+                    self.folder.display()
+                )));
+            }
+            at.sums.iter_mut().zip(row).for_each(|(s, v)| *s += *v as f64);
+        }
+        Ok(())
+    }
+
+    fn save(&self, state: &State, at: &Cursor, records: &[EpochRecord], watch: &mut Watch) -> Result<()> {
+        write_epochs(self.folder, records)?;
+        let clock =
+            serde_json::to_vec(&watch.read()).map_err(|e| Error::Failed(format!("cannot write the clock: {e}")))?;
+        files::write_atomic(&self.folder.join("clock.json"), &clock)?;
+        let metadata = serde_json::to_string(at).map_err(|e| Error::Failed(format!("cannot write the cursor: {e}")))?;
+        checkpoint::save_state(&self.folder.join("state.safetensors"), self.job.gpu, state, &metadata)?;
+        watch.saved = Instant::now();
+        Ok(())
+    }
+
+    /// Times of an earlier run; a missing or damaged clock only loses times.
+    fn read_clock(&self) -> Clock {
+        let text = std::fs::read_to_string(self.folder.join("clock.json")).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+}
+
+/// The cursor of an interrupted run in `folder`, its tensors put into `state`; none where nothing was saved yet. Plans
+/// must be made after it: it replaces buffers.
+pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &mut State, address: &str) -> Result<Option<Cursor>> {
+    let path = folder.join("state.safetensors");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let cursor: Cursor = serde_json::from_str(&checkpoint::read_metadata(&path)?)
+        .map_err(|e| Error::Data(format!("{} holds no cursor ({e}); delete it to start anew", path.display())))?;
+    if cursor.address != address {
+        return Err(another_run(folder));
+    }
+    checkpoint::load_state(&path, gpu, state)?;
+    Ok(Some(cursor))
+}
+
+/// The sentence for a folder that something else made.
+pub(super) fn another_run(folder: &Path) -> Error {
+    Error::Usage(format!(
+        "{} was made with another config, data, program version, adapter or driver (see its environment.json and \
+         config.toml); take another --out, or delete it to start anew",
+        folder.display()
+    ))
+}
+
+/// Adds up seconds over interruptions.
+struct Watch {
+    clock: Clock,
+    since: Instant,
+    saved: Instant,
+}
+
+impl Watch {
+    fn new(clock: Clock) -> Self {
+        Watch { clock, since: Instant::now(), saved: Instant::now() }
+    }
+
+    fn read(&mut self) -> Clock {
+        let s = self.since.elapsed().as_secs_f64();
+        self.since = Instant::now();
+        self.clock.total_s += s;
+        self.clock.epoch_s += s;
+        self.clock
+    }
+
+    fn end_epoch(&mut self) -> f64 {
+        let s = self.read().epoch_s;
+        self.clock.epoch_s = 0.0;
+        s
+    }
+
+    fn since_save_s(&self) -> f64 {
+        self.saved.elapsed().as_secs_f64()
+    }
+}

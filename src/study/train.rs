@@ -1,0 +1,239 @@
+//! Supervised training on labels that may be wrong, and the evaluation of what came out on clean test images.
+
+use super::evaluate::{Output, Pass, argmax, metrics, plain};
+use super::grid::Cell;
+use super::job::{Job, Loaded, finished_result, locked};
+use super::pretrain::{batch_of, optimizer};
+use super::results::{CellResult, EpochRecord, LabelRow, Phase, write_labels, write_result};
+use super::stage::{Cursor, EpochSums, Stage, Task, load_cursor};
+use super::statistics::mean_last;
+use crate::base::{Result, files};
+use crate::data::augment::Augmentation;
+use crate::nn::{Mode, Params, checkpoint};
+use crate::noise::{self, NoiseKind};
+use crate::tape::{State, Tape, Type};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What training keeps between epochs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Memory {
+    best_val_accuracy: f64,
+    best_val_epoch: usize,
+    best_val_test_accuracy: f64,
+    /// Test accuracy of the last epochs, the newest last.
+    test_accuracy: Vec<f64>,
+}
+
+/// The epochs at the end whose test accuracies are averaged: LNMBench's convention.
+const LAST: usize = 5;
+
+struct Labelled<'a> {
+    job: &'a Job<'a>,
+    set: &'a Loaded,
+    given: Vec<u32>,
+    epochs: usize,
+    val: Pass,
+    test: Pass,
+}
+
+impl Labelled<'_> {
+    fn classes(&self) -> usize {
+        self.set.data.classes.len()
+    }
+
+    fn is_wrong(&self, i: usize) -> bool {
+        self.given[i] != self.set.data.train.labels[i]
+    }
+
+    fn test_accuracy(&self) -> Result<f64> {
+        let rows = self.test.rows(self.job)?;
+        Ok(metrics(&rows, &self.set.data.test.labels, self.classes())?.accuracy)
+    }
+}
+
+impl Task for Labelled<'_> {
+    fn inputs(&self, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+        let labels: Vec<u32> = indices.iter().map(|&i| self.given[i as usize]).collect();
+        let weights = vec![1.0f32; indices.len()];
+        let wrong: Vec<f32> = indices.iter().map(|&i| if self.is_wrong(i as usize) { 1.0 } else { 0.0 }).collect();
+        vec![
+            ("labels", bytemuck::cast_slice(&labels).to_vec()),
+            ("weights", bytemuck::cast_slice(&weights).to_vec()),
+            ("wrong", bytemuck::cast_slice(&wrong).to_vec()),
+        ]
+    }
+
+    fn epoch(
+        &self,
+        _: &State,
+        sums: &EpochSums<'_>,
+        record: &mut EpochRecord,
+        memory: &mut serde_json::Value,
+    ) -> Result<()> {
+        let mut m: Memory = serde_json::from_value(memory.take()).unwrap_or_default();
+        record.train_accuracy = Some(sums.sums[1] / sums.seen.len() as f64);
+        let wrong = sums.seen.iter().filter(|&&i| self.is_wrong(i)).count();
+        record.wrong_label_memorised = (wrong > 0).then(|| sums.sums[2] / wrong as f64);
+        let rows = self.val.rows(self.job)?;
+        let val = metrics(&rows, &self.set.data.val.labels, self.classes())?.accuracy;
+        record.val_accuracy = Some(val);
+        let improved = sums.epoch == 0 || val > m.best_val_accuracy;
+        if improved || sums.epoch + LAST >= self.epochs {
+            let test = self.test_accuracy()?;
+            if improved {
+                (m.best_val_accuracy, m.best_val_epoch, m.best_val_test_accuracy) = (val, sums.epoch + 1, test);
+            }
+            if sums.epoch + LAST >= self.epochs {
+                m.test_accuracy.push(test);
+            }
+        }
+        *memory = serde_json::to_value(m).unwrap_or_default(); // plain numbers always convert
+        Ok(())
+    }
+}
+
+/// Trains a cell into `folder` unless that is done, and returns its result.
+pub(super) fn run(
+    job: &Job<'_>,
+    set: &Loaded,
+    cell: &Cell,
+    weights: Option<&Path>,
+    folder: &Path,
+    address: &str,
+) -> Result<CellResult> {
+    locked(folder, || {
+        if let Some(result) = finished_result(folder, address)? {
+            return Ok(result);
+        }
+        job.write_environment(folder, set, address)?;
+        files::write_atomic(&folder.join("config.toml"), job.config.to_toml()?.as_bytes())?;
+        let result = train(job, set, cell, weights, folder, address)?;
+        write_result(folder, &result)?;
+        files::write_atomic(&folder.join("done"), address.as_bytes())?;
+        Ok(result)
+    })
+}
+
+fn train(
+    job: &Job<'_>,
+    set: &Loaded,
+    cell: &Cell,
+    weights: Option<&Path>,
+    folder: &Path,
+    address: &str,
+) -> Result<CellResult> {
+    let (data, classes) = (&set.data, set.data.classes.len());
+    let kind = cell.noise_kind.unwrap_or(NoiseKind::Symmetric);
+    let given = noise::corrupt(kind, cell.noise_rate, &data.train.labels, classes, cell.seed)?;
+    let rows = (0..given.len()).map(|i| LabelRow {
+        name: data.train.names[i].clone(),
+        clean: data.train.labels[i],
+        given: given[i],
+    });
+    write_labels(&folder.join("labels.csv"), &rows.collect::<Vec<_>>())?;
+
+    let optimization = job.config.training.optimization();
+    let batch = batch_of(job, optimization.batch_size, data.train.len())?;
+    let mut state = set.resident.clone();
+    let (tape, params) = record(job, set, cell.seed, classes, batch)?;
+    if let Some(path) = weights {
+        checkpoint::load_backbone(path, job.gpu, &mut state, "backbone.", &job.backbone_tensors()?)?;
+    }
+    params.fill(job.gpu, &mut state, cell.seed)?;
+    state.insert_missing(job.gpu, &tape.state_types())?;
+    let resumed = load_cursor(folder, job.gpu, &mut state, address)?;
+    let plan = job.compile(&state, batch, &|b| record(job, set, cell.seed, classes, b).map(|r| r.0))?;
+    let pass = |store| Pass::new(job, set, store, &state, Output::Logits(classes));
+    let (val, test) = (pass(&set.val)?, pass(&set.test)?);
+    let task = Labelled { job, set, given, epochs: optimization.epochs, val, test };
+    let stage = Stage {
+        job,
+        name: cell.name.clone(),
+        phase: Phase::Train,
+        folder,
+        address: address.to_string(),
+        seed: cell.seed,
+        images: data.train.len(),
+        batch,
+        columns: 3,
+        task: &task,
+        optimization,
+    };
+    let at = resumed.unwrap_or_else(|| stage.start());
+    let (records, seconds, at) = stage.run(&plan, &state, at)?;
+    let steps = (records.len() * stage.steps()) as i64;
+    let metadata = serde_json::json!({ "data": data.name, "address": address }).to_string();
+    checkpoint::save_backbone(&folder.join("backbone.safetensors"), job.gpu, &state, "backbone.", steps, &metadata)?;
+    summarize(&task, cell, &at, (records.len(), seconds), &state)
+}
+
+/// One step: a view of each image, logits, the loss on the given labels, the update, the metrics.
+fn record(job: &Job<'_>, set: &Loaded, seed: u64, classes: usize, batch: usize) -> Result<(Tape, Params)> {
+    let (mut t, mut params) = (Tape::new(), Params::new());
+    let indices = t.input("indices", Type::u32([batch]))?;
+    let labels = t.input("labels", Type::u32([batch]))?;
+    let weights = t.input("weights", Type::f32([batch]))?;
+    let wrong = t.input("wrong", Type::f32([batch]))?;
+    let c = &job.config.training;
+    let augmentation = Augmentation {
+        crop_scale: c.crop_scale.map(|x| x as f32),
+        crop_ratio: job.config.augmentation.crop_ratio.map(|x| x as f32),
+        flip_probability: c.flip_probability as f32,
+        ..plain(set)
+    };
+    let size = job.config.data.image_size as u32;
+    let x = t.layer("view0", |t| augmentation.view(t, &set.train, indices, 0, seed, size))?;
+    let model = job.model();
+    let features = model.forward(&mut t, &mut params, "backbone.", x, Mode::Train)?;
+    let logits = model.classify(&mut t, &mut params, "backbone.", features, classes)?;
+    let [loss, _, _] = t.cross_entropy(logits, labels, weights)?;
+    optimizer(&c.optimization()).minimize(&mut t, loss, &params.trained())?;
+    let correct = t.correct(logits, labels, weights)?;
+    let memorised = t.correct(logits, labels, wrong)?;
+    let row = t.scalar("ring_row")?;
+    t.ring("metrics", job.config.run.loss_every, row, &[loss, correct, memorised])?;
+    Ok((t, params))
+}
+
+fn summarize(
+    task: &Labelled<'_>,
+    cell: &Cell,
+    at: &Cursor,
+    (epochs, seconds): (usize, f64),
+    state: &State,
+) -> Result<CellResult> {
+    let (job, data, classes) = (task.job, &task.set.data, task.classes());
+    let memory: Memory = serde_json::from_value(at.memory.clone()).unwrap_or_default();
+    let test = metrics(&task.test.rows(job)?, &data.test.labels, classes)?;
+    let wrong: Vec<usize> = (0..task.given.len()).filter(|&i| task.is_wrong(i)).collect();
+    let train_rows = Pass::new(job, task.set, &task.set.train, state, Output::Logits(classes))?.rows(job)?;
+    let predicted = argmax(&train_rows, classes);
+    let fooled = wrong.iter().filter(|&&i| predicted[i] == task.given[i]).count();
+    Ok(CellResult {
+        dataset: cell.dataset.clone(),
+        pretraining: cell.pretraining.to_string(),
+        noise_kind: cell.noise_kind.map_or("none".to_string(), |k| k.to_string()),
+        noise_rate: cell.noise_rate,
+        realised_noise_rate: noise::realised_rate(&data.train.labels, &task.given)?,
+        method: cell.method.to_string(),
+        seed: cell.seed,
+        test_accuracy: test.accuracy,
+        balanced_accuracy: test.balanced_accuracy,
+        macro_f1: test.macro_f1,
+        auroc: test.auroc,
+        best_val_accuracy: memory.best_val_accuracy,
+        best_val_epoch: memory.best_val_epoch,
+        best_val_test_accuracy: Some(memory.best_val_test_accuracy),
+        last5_test_accuracy: Some(mean_last(&memory.test_accuracy, LAST)),
+        memorised_fraction: (!wrong.is_empty()).then(|| fooled as f64 / wrong.len() as f64),
+        classes,
+        train_images: data.train.len(),
+        val_images: data.val.len(),
+        test_images: data.test.len(),
+        dropped_duplicates: data.dropped_duplicates,
+        epochs,
+        seconds,
+        adapter: job.gpu.adapter().name.clone(),
+    })
+}
