@@ -7,10 +7,14 @@ pub mod add_bias;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod case;
+pub mod conv2d;
+mod conv2d_pack;
 pub mod correct;
 pub mod cross_entropy;
 pub mod ema;
 pub mod fill;
+mod gemm;
+pub mod matmul;
 pub mod max_pool2d;
 pub mod relu;
 pub mod scale;
@@ -29,10 +33,12 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("add_bias", add_bias::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
+        ("conv2d", conv2d::cases()),
         ("correct", correct::cases()),
         ("cross_entropy", cross_entropy::cases()),
         ("ema", ema::cases()),
         ("fill", fill::cases()),
+        ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
         ("relu", relu::cases()),
         ("scale", scale::cases()),
