@@ -6,7 +6,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first thing that is wrong")]
 
 mod harness;
+mod plans;
 mod reference;
+mod tidy;
+mod wgsl;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -15,6 +18,9 @@ fn main() {
     // One trial at a time: a software driver uses every core for one dispatch already.
     args.test_threads.get_or_insert(1);
     let mut trials = vec![Trial::test("T0 every op has a reference", || reference::complete().map_err(Failed::from))];
+    trials.extend(wgsl::trials());
+    trials.extend(tidy::trials());
+    trials.extend(plans::trials());
     let device = device_trials();
     let skipped = match harness::device::available() {
         Ok(()) => {
@@ -36,5 +42,7 @@ fn main() {
 
 /// The trials that run on a device.
 fn device_trials() -> Vec<Trial> {
-    harness::trials()
+    let mut trials = plans::device_trials();
+    trials.extend(harness::trials());
+    trials
 }

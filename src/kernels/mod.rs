@@ -9,6 +9,8 @@ pub mod batch_norm;
 pub mod case;
 pub mod conv2d;
 mod conv2d_pack;
+pub mod correct;
+pub mod cross_entropy;
 pub mod ema;
 pub mod fill;
 mod gemm;
@@ -20,10 +22,10 @@ pub mod scale;
 
 pub use case::{Case, Fill};
 
-use crate::base::Result;
+use crate::base::{DType, Error, Result};
 use crate::device::groups_1d;
 use crate::tape::backward::Arithmetic;
-use crate::tape::{Tape, Var};
+use crate::tape::{Tape, Type, Var};
 
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
@@ -33,6 +35,8 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
         ("conv2d", conv2d::cases()),
+        ("correct", correct::cases()),
+        ("cross_entropy", cross_entropy::cases()),
         ("ema", ema::cases()),
         ("fill", fill::cases()),
         ("matmul", matmul::cases()),
@@ -73,4 +77,19 @@ impl Tape {
 pub(crate) fn vec4_grid(elements: usize) -> (u32, [u32; 3]) {
     let vectors = elements.div_ceil(4);
     (vectors as u32, groups_1d(vectors.div_ceil(256)))
+}
+
+/// N and K of logits, after checking them against labels and weights.
+pub(crate) fn classification(op: &'static str, x: &[Type]) -> Result<(usize, usize)> {
+    x[0].expect_dtype(op, "logits", DType::F32)?;
+    x[1].expect_dtype(op, "labels", DType::U32)?;
+    x[2].expect_dtype(op, "weights", DType::F32)?;
+    let [n, k] = x[0].shape.matrix(op, "logits")?;
+    for (ty, name) in [(x[1], "labels"), (x[2], "weights")] {
+        if ty.shape.vector(op, name)? != n {
+            let need = "they must have one entry for each row";
+            return Err(Error::shapes(op, (name, ty.shape), ("logits", x[0].shape), need));
+        }
+    }
+    Ok((n, k))
 }

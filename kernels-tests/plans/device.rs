@@ -1,0 +1,180 @@
+//! The semantics of a step on a device: what schedules promise, plans and programs keep.
+
+use super::random::{Data, INPUTS, OUTPUTS, STATES, Step, bits};
+use super::{Double, Named, ensure, must_fail, schedule, tape, text};
+use crate::harness::device::gpu;
+use wgslab::base::rng::Rng;
+use wgslab::device::Gpu;
+use wgslab::tape::{Feed, Options, Plan, Program, Schedule, State, Tape, Trace, Type};
+
+pub fn list() -> Vec<Named> {
+    vec![
+        ("random steps on the device", random),
+        ("a swap swaps", swap),
+        ("a raised guard stops every assign", guard),
+        ("a program repeats its stages over one store", program),
+        ("feeds and stores that do not fit are refused", feeds),
+        ("a run makes no buffer and no bind group", allocates_nothing),
+        ("a budget of memory is kept", budget),
+    ]
+}
+
+fn store(gpu: &Gpu, values: &[(&str, &[f32])]) -> Result<State, String> {
+    let mut state = State::new();
+    for (name, v) in values {
+        state.insert(gpu, name, Type::f32([v.len()]), Some(bytemuck::cast_slice(v))).map_err(text)?;
+    }
+    Ok(state)
+}
+
+fn plan(gpu: &Gpu, t: &Tape, state: &State) -> Result<Plan, String> {
+    Plan::new(gpu, Schedule::new(t, &Options::new(gpu.caps())).map_err(text)?, state).map_err(text)
+}
+
+fn random() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    for round in 0..60 {
+        let mut rng = Rng::new(4, 0, round);
+        let (step, data) = (Step::random(&mut rng, 12), Data::random(&mut rng));
+        let tape = step.record().map_err(text)?;
+        let values: Vec<(&str, &[f32])> = STATES.into_iter().zip(data.states.iter().map(Vec::as_slice)).collect();
+        let flag = [data.raised as u32];
+        let mut feed = Feed::new().input("guard", &flag);
+        for (name, v) in INPUTS.iter().zip(&data.inputs) {
+            feed = feed.input(name, v);
+        }
+        let state = store(&gpu, &values)?;
+        let plan = plan(&gpu, &tape, &state)?;
+        plan.run(&gpu, &feed).map_err(text)?;
+        let states = |s: &State| STATES.iter().map(|n| s.read_f32(&gpu, n)).collect::<Result<Vec<_>, _>>();
+        let mut got = OUTPUTS.iter().map(|n| plan.read_f32(&gpu, n)).collect::<Result<Vec<_>, _>>().map_err(text)?;
+        got.extend(states(&state).map_err(text)?);
+        let want = step.meaning(&data);
+        ensure(bits(&got) == bits(&want), format!("round {round}: {step:?}\n{got:?}\nmust be {want:?}"))?;
+        let state = store(&gpu, &values)?;
+        Trace::run(&gpu, &tape, &Options::new(gpu.caps()), &state, &feed).map_err(text)?;
+        let traced = states(&state).map_err(text)?;
+        ensure(bits(&traced) == bits(&want[OUTPUTS.len()..]), format!("round {round}: the trace's states differ"))?;
+    }
+    Ok(())
+}
+
+fn swap() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    let state = store(&gpu, &[("a", &[1.0, 2.0]), ("b", &[3.0, 4.0])])?;
+    let t = tape(|t| {
+        let (a, b) = (t.state("a", Type::f32([2]))?, t.state("b", Type::f32([2]))?);
+        t.assign("a", b)?;
+        t.assign("b", a)
+    })?;
+    plan(&gpu, &t, &state)?.run(&gpu, &Feed::new()).map_err(text)?;
+    let read = |n| state.read_f32(&gpu, n).map_err(text);
+    let (a, b) = (read("a")?, read("b")?);
+    ensure(a == [3.0, 4.0] && b == [1.0, 2.0], format!("a is {a:?} and b is {b:?}"))
+}
+
+/// w and v double: w in place by an op that obeys the guard, v by a commit.
+fn guarded_step() -> Result<Tape, String> {
+    tape(|t| {
+        let flag = t.input("guard", Type::u32([1]))?;
+        t.set_guard(flag)?;
+        let (w, v) = (t.state("w", Type::f32([2]))?, t.state("v", Type::f32([2]))?);
+        let new = t.apply1(Double { guarded: true }, &[w, flag])?;
+        t.assign("w", new)?;
+        let new = t.add(v, v)?;
+        t.assign("v", new)?;
+        t.output("twice v", new);
+        Ok(())
+    })
+}
+
+fn guard() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    let state = store(&gpu, &[("w", &[1.0, 2.0]), ("v", &[3.0, 4.0])])?;
+    let plan = plan(&gpu, &guarded_step()?, &state)?;
+    for (flag, times) in [(1u32, 1.0), (0, 2.0), (7, 2.0), (0, 4.0)] {
+        plan.run(&gpu, &Feed::new().input("guard", &[flag])).map_err(text)?;
+        let read = |n| state.read_f32(&gpu, n).map_err(text);
+        let (w, v) = (read("w")?, read("v")?);
+        let holds = w == [times, 2.0 * times] && v == [3.0 * times, 4.0 * times];
+        ensure(holds, format!("after the flag {flag}: w is {w:?}, v is {v:?}, must be {times} times the start"))?;
+    }
+    Ok(())
+}
+
+fn program() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    let state = store(&gpu, &[("a", &[1.0]), ("b", &[0.0])])?;
+    let double = tape(|t| {
+        let a = t.state("a", Type::f32([1]))?;
+        let new = t.apply1(Double { guarded: false }, &[a])?;
+        t.assign("a", new)
+    })?;
+    let collect = tape(|t| {
+        let (a, b) = (t.state("a", Type::f32([1]))?, t.state("b", Type::f32([1]))?);
+        let x = t.input("x", Type::f32([1]))?;
+        let sum = t.add(a, b)?;
+        let sum = t.add(sum, x)?;
+        t.assign("b", sum)
+    })?;
+    let program = Program::new().then(plan(&gpu, &double, &state)?, 3).then(plan(&gpu, &collect, &state)?, 2);
+    let mut calls = Vec::new();
+    program
+        .run(&gpu, |stage, repeat, run| {
+            calls.push((stage, repeat));
+            run(&if stage == 0 { Feed::new() } else { Feed::new().input("x", &[0.5f32]) })
+        })
+        .map_err(text)?;
+    ensure(calls == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)], format!("stages ran as {calls:?}"))?;
+    let b = state.read_f32(&gpu, "b").map_err(text)?;
+    ensure(b == [17.0], format!("b is {b:?}; 2 × (8 + 0.5) is 17"))
+}
+
+fn feeds() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    let t = tape(|t| {
+        let x = t.input("x", Type::f32([4]))?;
+        let w = t.state("w", Type::f32([4]))?;
+        let y = t.add(x, w)?;
+        let _ = t.scalar("lr")?;
+        t.output("y", y);
+        Ok(())
+    })?;
+    let options = Options::new(gpu.caps());
+    let made = |state: &State| Plan::new(&gpu, Schedule::new(&t, &options)?, state);
+    must_fail("a store without w", made(&State::new()), &["w"])?;
+    must_fail("a store with another w", made(&store(&gpu, &[("w", &[1.0])])?), &["w", "[1]", "[4]"])?;
+    let plan = made(&store(&gpu, &[("w", &[1.0; 4])])?).map_err(text)?;
+    let x = [1.0f32; 4];
+    must_fail("no x", plan.run(&gpu, &Feed::new().scalar("lr", 0.1)), &["x", "[4]"])?;
+    must_fail("a short x", plan.run(&gpu, &Feed::new().input("x", &x[..3]).scalar("lr", 0.1)), &["x", "[4]", "12"])?;
+    must_fail("no lr", plan.run(&gpu, &Feed::new().input("x", &x)), &["lr"])?;
+    must_fail("an unknown output", plan.read(&gpu, "z"), &["z"])?;
+    plan.run(&gpu, &Feed::new().input("x", &x).scalar("lr", 0.1)).map_err(text)?;
+    let y = plan.read_f32(&gpu, "y").map_err(text)?;
+    ensure(y == [2.0; 4], format!("y is {y:?}"))
+}
+
+fn allocates_nothing() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    let state = store(&gpu, &[("w", &[1.0, 2.0]), ("v", &[3.0, 4.0])])?;
+    let plan = plan(&gpu, &guarded_step()?, &state)?;
+    let before = (gpu.meter().buffers_made(), gpu.meter().bind_groups_made());
+    for _ in 0..3 {
+        plan.run(&gpu, &Feed::new().input("guard", &[0u32])).map_err(text)?;
+    }
+    let after = (gpu.meter().buffers_made(), gpu.meter().bind_groups_made());
+    ensure(before == after, format!("buffers and bind groups made: {before:?} before, {after:?} after three runs"))
+}
+
+fn budget() -> Result<(), String> {
+    let options = wgslab::device::GpuOptions { memory_budget_bytes: Some(1000), ..Default::default() };
+    let gpu = Gpu::open(&options).map_err(text)?;
+    let t = tape(|t| {
+        let x = t.input("x", Type::f32([200]))?;
+        let y = t.relu(x)?;
+        t.output("y", y);
+        Ok(())
+    })?;
+    must_fail("a plan past the budget", Plan::new(&gpu, schedule(&t)?, &State::new()), &["1600", "1000", "batch"])
+}

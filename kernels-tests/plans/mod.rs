@@ -1,0 +1,163 @@
+//! What schedules and plans must do, whatever the ops are: T0 by rules and by running schedules on the CPU, T1 on the
+//! device. Steps are made of three small ops: add, relu, and a doubling in place that may obey the guard.
+
+mod device;
+mod random;
+mod rules;
+
+use libtest_mimic::{Failed, Trial};
+use std::path::PathBuf;
+use wgslab::base::{Error, Result as BaseResult};
+use wgslab::device::{Caps, Kernel, Piece};
+use wgslab::tape::{Cost, Emit, Op, Options, Schedule, Slot, Tape, Type};
+
+/// Trials without a device.
+pub fn trials() -> Vec<Trial> {
+    let mut list = rules::list();
+    list.push(("random steps on the CPU", random::on_the_cpu));
+    list.push(("snapshot", snapshot));
+    named("T0", list)
+}
+
+/// Trials on a device.
+pub fn device_trials() -> Vec<Trial> {
+    named("T1", device::list())
+}
+
+/// A test and its name.
+type Named = (&'static str, fn() -> Result<(), String>);
+
+fn named(tier: &str, list: Vec<Named>) -> Vec<Trial> {
+    let trial = |(name, test): Named| Trial::test(format!("{tier} plans {name}"), move || test().map_err(Failed::from));
+    list.into_iter().map(trial).collect()
+}
+
+fn text(e: Error) -> String {
+    e.to_string()
+}
+
+/// An error unless `holds`.
+fn ensure(holds: bool, what: impl Into<String>) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.into()) }
+}
+
+/// The sentence of an error that must come and must hold each of `words`.
+fn must_fail<T>(what: &str, r: BaseResult<T>, words: &[&str]) -> Result<(), String> {
+    let Err(e) = r else { return Err(format!("{what} must be an error")) };
+    let e = e.to_string();
+    ensure(words.iter().all(|w| e.contains(w)), format!("{what}: '{e}' must name {words:?}"))
+}
+
+/// A tape built by `f`.
+fn tape(f: impl FnOnce(&mut Tape) -> BaseResult<()>) -> Result<Tape, String> {
+    let mut t = Tape::new();
+    f(&mut t).map_err(text)?;
+    Ok(t)
+}
+
+fn schedule(t: &Tape) -> Result<Schedule, String> {
+    Schedule::new(t, &Options::new(&Caps::portable())).map_err(text)
+}
+
+/// Names of the kernels of a schedule, in order.
+fn kernels(s: &Schedule) -> Vec<&'static str> {
+    s.steps.iter().flat_map(|s| &s.launches).map(|(l, _)| l.kernel.name).collect()
+}
+
+/// x = 2·x in place. With `guarded` its last input is a flag that leaves x alone.
+#[derive(Clone, Debug)]
+struct Double {
+    guarded: bool,
+}
+
+wgslab::params! {
+    struct Params { words: u32 }
+}
+
+const PLAIN: &[Piece] = &[Piece {
+    path: "test/double.wgsl",
+    text: "struct Params { words: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> x: array<f32>;
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x < p.words) { x[id.x] = 2.0 * x[id.x]; }
+}",
+}];
+const GUARDED: &[Piece] = &[Piece {
+    path: "test/double_guarded.wgsl",
+    text: "struct Params { words: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> guard: array<u32>;
+@group(0) @binding(2) var<storage, read_write> x: array<f32>;
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x < p.words && guard[0] == 0u) { x[id.x] = 2.0 * x[id.x]; }
+}",
+}];
+
+impl Op for Double {
+    fn name(&self) -> &'static str {
+        "double"
+    }
+
+    fn infer(&self, x: &[Type]) -> BaseResult<Vec<Type>> {
+        Ok(vec![x[0]])
+    }
+
+    fn in_place(&self) -> Vec<(usize, usize)> {
+        vec![(0, 0)]
+    }
+
+    fn obeys_guard(&self) -> bool {
+        self.guarded
+    }
+
+    fn emit(&self, e: &mut Emit<'_>) -> BaseResult<()> {
+        let words = e.y[0].shape.numel() as u32;
+        let grid = [words.div_ceil(64), 1, 1];
+        if e.x.len() == 2 {
+            let kernel = Kernel::new("double.guarded", "portable", GUARDED);
+            e.launch(kernel, &[Slot::In(1), Slot::Out(0)], &Params { words }, grid);
+        } else {
+            e.launch(Kernel::new("double.plain", "portable", PLAIN), &[Slot::Out(0)], &Params { words }, grid);
+        }
+        Ok(())
+    }
+
+    fn cost(&self, _x: &[Type], y: &[Type]) -> Cost {
+        Cost { flops: y[0].shape.numel() as u64, bytes: 2 * y[0].bytes() }
+    }
+}
+
+/// The printed schedule of a small step, compared with the committed text: an edit that moves memory shows.
+fn snapshot() -> Result<(), String> {
+    let t = tape(|t| {
+        let x = t.input("x", Type::f32([4, 6]))?;
+        let w = t.state("w", Type::f32([4, 6]))?;
+        let hidden = t.layer("hidden", |t| {
+            let sum = t.add(x, w)?;
+            t.relu(sum)
+        })?;
+        let y = t.layer("head", |t| {
+            let flat = t.reshape(hidden, [24])?;
+            t.add(flat, flat)
+        })?;
+        let dw = t.gradient(y, &[w])?[0].ok_or_else(|| Error::Failed("w has no gradient".into()))?;
+        let new = t.layer("optim", |t| {
+            let step = t.add(w, dw)?;
+            t.apply1(Double { guarded: false }, &[step])
+        })?;
+        t.assign("w", new)?;
+        t.output("y", y);
+        Ok(())
+    })?;
+    let now = schedule(&t)?.to_string();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("kernels-tests/plans/small.txt");
+    if std::env::var("WGSLAB_BLESS").is_ok_and(|v| v == "1") {
+        return std::fs::write(&path, now).map_err(|e| e.to_string());
+    }
+    let then = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    if then.replace("\r\n", "\n") == now {
+        return Ok(());
+    }
+    Err(format!("the schedule changed; if that is meant, run again with WGSLAB_BLESS=1\nwas:\n{then}\nis:\n{now}"))
+}

@@ -1,0 +1,221 @@
+//! Random steps, run three ways: as written, as scheduled on the CPU, and (in device.rs) as planned on the device.
+//! A value that is overwritten too early, a commit that comes too soon or a guard that is not obeyed changes a number.
+
+use super::{Double, ensure, text};
+use std::collections::BTreeMap;
+use wgslab::base::Result as BaseResult;
+use wgslab::base::rng::Rng;
+use wgslab::device::Caps;
+use wgslab::tape::schedule::Place;
+use wgslab::tape::{Launch, Options, Schedule, Slot, Tape, Type, Var};
+
+/// One thing a step does; numbers are indices of earlier values.
+#[derive(Clone, Copy, Debug)]
+pub enum Do {
+    Add(usize, usize),
+    Relu(usize),
+    View(usize),
+    /// In place, obeying the guard where the step has one.
+    Double(usize),
+    /// In place, whatever the guard says.
+    DoubleAnyway(usize),
+    /// The newest value of a state.
+    Read(usize),
+    /// State, value.
+    Assign(usize, usize),
+}
+
+/// A step over states s0, s1, … and inputs x0, x1, … of one length.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub list: Vec<Do>,
+    pub outputs: Vec<usize>,
+    pub guarded: bool,
+}
+
+/// Names are few: inputs, states, outputs.
+pub const INPUTS: [&str; 2] = ["x0", "x1"];
+pub const STATES: [&str; 3] = ["s0", "s1", "s2"];
+pub const OUTPUTS: [&str; 2] = ["o0", "o1"];
+/// Elements of every value.
+pub const LEN: usize = 5;
+
+impl Step {
+    /// A random step of about `n` things. Values 0 and 1 are the inputs, 2 to 4 the states.
+    pub fn random(rng: &mut Rng, n: usize) -> Self {
+        let (mut list, mut values) = (Vec::new(), INPUTS.len() + STATES.len());
+        for _ in 0..n {
+            // Mostly recent values, so that chains arise; sometimes any, so that old ones stay alive.
+            let mut pick = || match rng.below(3) {
+                0 => rng.below(values),
+                _ => values - 1 - rng.below(values.min(3)),
+            };
+            let (a, b) = (pick(), pick());
+            let what = match rng.below(12) {
+                0..=2 => Do::Add(a, b),
+                3 | 4 => Do::Relu(a),
+                5 => Do::View(a),
+                6 | 7 => Do::Double(a),
+                8 => Do::DoubleAnyway(a),
+                9 => Do::Read(rng.below(STATES.len())),
+                _ => Do::Assign(rng.below(STATES.len()), a),
+            };
+            values += !matches!(what, Do::Assign(..)) as usize;
+            list.push(what);
+        }
+        let outputs = (0..OUTPUTS.len()).map(|_| rng.below(values)).collect();
+        Step { list, outputs, guarded: rng.below(2) == 1 }
+    }
+
+    /// The step as a tape.
+    pub fn record(&self) -> BaseResult<Tape> {
+        let mut t = Tape::new();
+        let ty = Type::f32([LEN]);
+        let mut v: Vec<Var> = INPUTS.iter().map(|n| t.input(n, ty)).collect::<BaseResult<_>>()?;
+        for s in STATES {
+            v.push(t.state(s, ty)?);
+        }
+        let guard = self.guarded.then(|| t.input("guard", Type::u32([1]))).transpose()?;
+        if let Some(g) = guard {
+            t.set_guard(g)?;
+        }
+        for what in &self.list {
+            let new = match *what {
+                Do::Add(a, b) => t.add(v[a], v[b])?,
+                Do::Relu(a) => t.relu(v[a])?,
+                Do::View(a) => t.reshape(v[a], [LEN])?,
+                Do::Double(a) => {
+                    let inputs: Vec<Var> = [v[a]].into_iter().chain(guard).collect();
+                    t.apply1(Double { guarded: true }, &inputs)?
+                }
+                Do::DoubleAnyway(a) => t.apply1(Double { guarded: false }, &[v[a]])?,
+                Do::Read(s) => t.state(STATES[s], ty)?,
+                Do::Assign(s, a) => {
+                    t.assign(STATES[s], v[a])?;
+                    continue;
+                }
+            };
+            v.push(new);
+        }
+        for (name, &o) in OUTPUTS.iter().zip(&self.outputs) {
+            t.output(name, v[o]);
+        }
+        Ok(t)
+    }
+
+    /// What the step means: outputs, then states.
+    pub fn meaning(&self, data: &Data) -> Vec<Vec<f32>> {
+        let raised = self.guarded && data.raised;
+        let mut v: Vec<Vec<f32>> = data.inputs.iter().chain(&data.states).cloned().collect();
+        let mut states = data.states.clone();
+        let double = |x: &Vec<f32>| x.iter().map(|x| 2.0 * x).collect::<Vec<f32>>();
+        for what in &self.list {
+            let new = match *what {
+                Do::Add(a, b) => v[a].iter().zip(&v[b]).map(|(a, b)| a + b).collect(),
+                Do::Relu(a) => v[a].iter().map(|x| if *x <= 0.0 { 0.0 } else { *x }).collect(),
+                Do::Double(a) if raised => v[a].clone(),
+                Do::Double(a) | Do::DoubleAnyway(a) => double(&v[a]),
+                Do::View(a) => v[a].clone(),
+                Do::Read(s) => states[s].clone(),
+                Do::Assign(s, a) => {
+                    states[s] = v[a].clone();
+                    continue;
+                }
+            };
+            v.push(new);
+        }
+        let outputs = self.outputs.iter().map(|&o| v[o].clone());
+        outputs.chain(if raised { data.states.clone() } else { states }).collect()
+    }
+}
+
+/// What a step works on.
+#[derive(Clone, Debug)]
+pub struct Data {
+    pub inputs: Vec<Vec<f32>>,
+    pub states: Vec<Vec<f32>>,
+    pub raised: bool,
+}
+
+impl Data {
+    pub fn random(rng: &mut Rng) -> Self {
+        let mut some = |n: usize| (0..n).map(|_| (0..LEN).map(|_| rng.normal()).collect()).collect::<Vec<Vec<f32>>>();
+        let (inputs, states) = (some(INPUTS.len()), some(STATES.len()));
+        Data { inputs, states, raised: rng.below(2) == 1 }
+    }
+}
+
+/// The bits of values, for comparison.
+pub fn bits(v: &[Vec<f32>]) -> Vec<Vec<u32>> {
+    v.iter().map(|v| v.iter().map(|x| x.to_bits()).collect()).collect()
+}
+
+/// Runs a schedule of add, relu, double and commits on the CPU: outputs, then states.
+fn execute(s: &Schedule, data: &Data) -> Result<Vec<Vec<f32>>, String> {
+    let mut memory: BTreeMap<Place, Vec<f32>> = BTreeMap::new();
+    for (i, _) in s.slabs.iter().enumerate() {
+        memory.insert(Place::Slab(i), vec![f32::NAN; LEN]);
+    }
+    memory.extend(INPUTS.iter().zip(&data.inputs).map(|(n, v)| (Place::Input(n.to_string()), v.clone())));
+    memory.extend(STATES.iter().zip(&data.states).map(|(n, v)| (Place::State(n.to_string()), v.clone())));
+    for (launch, places) in s.steps.iter().flat_map(|s| &s.launches) {
+        let (at, new) = run(launch, places, &memory, data.raised)?;
+        memory.insert(at, new);
+    }
+    let outputs = s.outputs.iter().map(|o| memory[&o.2].clone());
+    let states = STATES.iter().map(|n| memory[&Place::State(n.to_string())].clone());
+    Ok(outputs.chain(states).collect())
+}
+
+fn run(
+    launch: &Launch,
+    places: &[Place],
+    memory: &BTreeMap<Place, Vec<f32>>,
+    raised: bool,
+) -> Result<(Place, Vec<f32>), String> {
+    let is_guard = |p: &&Place| **p == Place::Input("guard".into());
+    let obeys = places.iter().any(|p| is_guard(&p)) && raised;
+    let pairs = || launch.buffers.iter().zip(places);
+    let x: Vec<&Vec<f32>> = pairs()
+        .filter(|(s, p)| matches!(s, Slot::In(_)) && !is_guard(p))
+        .map(|(_, p)| memory.get(p).ok_or_else(|| format!("{p:?} is read and nobody wrote it")))
+        .collect::<Result<_, _>>()?;
+    let at = pairs().find(|(s, _)| matches!(s, Slot::Out(_))).map(|(_, p)| p).ok_or("a launch writes nothing")?;
+    let y = &memory[at];
+    let new = match launch.kernel.name {
+        "add.forward" => x[0].iter().zip(x[1]).map(|(a, b)| a + b).collect(),
+        "relu.forward" => x[0].iter().map(|x| if *x <= 0.0 { 0.0 } else { *x }).collect(),
+        "double.plain" => y.iter().map(|x| 2.0 * x).collect(),
+        "double.guarded" | "assign.guarded" if obeys => y.clone(),
+        "double.guarded" => y.iter().map(|x| 2.0 * x).collect(),
+        "assign.copy" | "assign.guarded" => x[0].clone(),
+        other => return Err(format!("nobody recorded {other}")),
+    };
+    Ok((at.clone(), new))
+}
+
+/// Many random steps: what is scheduled, with and without reuse, means what was written.
+pub fn on_the_cpu() -> Result<(), String> {
+    for round in 0..3000 {
+        let mut rng = Rng::new(3, 0, round);
+        let n = 3 + rng.below(14);
+        let (step, data) = (Step::random(&mut rng, n), Data::random(&mut rng));
+        let tape = step.record().map_err(text)?;
+        for reuse in [true, false] {
+            let caps = Caps::portable();
+            let options = Options { reuse, ..Options::new(&caps) };
+            let schedule = Schedule::new(&tape, &options).map_err(text)?;
+            let got = execute(&schedule, &data).map_err(|e| format!("round {round}: {e}\n{step:?}\n{schedule}"))?;
+            let want = step.meaning(&data);
+            let same = bits(&got) == bits(&want);
+            ensure(
+                same,
+                format!(
+                    "round {round}, reuse {reuse}, raised {}:\n{step:?}\n{schedule}\nis {got:?}\nmust be {want:?}",
+                    data.raised
+                ),
+            )?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! T0 for the tree: floors go one way, each foreign crate has one home, files are short, nothing is left undone.
+
+use libtest_mimic::{Failed, Trial};
+use std::path::{Path, PathBuf};
+
+/// Floors and their heights; equal heights never import each other.
+const FLOORS: &[(&str, u32)] = &[
+    ("base", 0),
+    ("device", 1),
+    ("tape", 2),
+    ("kernels", 3),
+    ("nn", 4),
+    ("data", 5),
+    ("ssl", 5),
+    ("noise", 5),
+    ("study", 6),
+    ("cli", 7),
+];
+
+/// Crates with one home in src/.
+const HOMES: &[(&str, &str)] = &[("wgpu", "device"), ("naga", "device"), ("image", "data"), ("clap", "cli")];
+
+/// Longest Rust file.
+const LINES: usize = 500;
+
+/// The trials.
+pub fn trials() -> Vec<Trial> {
+    let trial = |name: &str, test: fn() -> Vec<String>| {
+        Trial::test(format!("T0 tidy {name}"), move || match test().as_slice() {
+            [] => Ok(()),
+            wrong => Err(Failed::from(wrong.join("\n"))),
+        })
+    };
+    vec![
+        trial("floors go one way", floors),
+        trial("foreign crates have one home", homes),
+        trial("lower floors read no environment and no clock", surroundings),
+        trial("files are short", sizes),
+        trial("nothing is left undone", undone),
+        trial("an op has its three files", op_files),
+    ]
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file with this ending below a folder, sorted.
+pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let all = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok);
+    let paths = all.map(|e| e.into_path());
+    paths.filter(|p| p.extension().is_some_and(|e| e == ending)).collect()
+}
+
+/// The files of src/ with their floor, shown path and text without comments.
+fn sources() -> Vec<(String, String, String)> {
+    let source = |path: PathBuf| {
+        let shown = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+        let floor = shown.split('/').nth(1).unwrap_or_default().trim_end_matches(".rs").to_string();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = |l: &str| l.split("//").next().unwrap_or_default().to_string();
+        (floor, shown, text.lines().map(code).collect::<Vec<_>>().join("\n"))
+    };
+    files(&root().join("src"), "rs").into_iter().map(source).collect()
+}
+
+fn height(floor: &str) -> Option<u32> {
+    FLOORS.iter().find(|f| f.0 == floor).map(|f| f.1)
+}
+
+fn floors() -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (floor, path, text) in sources() {
+        let Some(own) = height(&floor) else {
+            if !matches!(floor.as_str(), "lib" | "main") {
+                wrong.push(format!("{path}: {floor} is no floor"));
+            }
+            continue;
+        };
+        for import in imports(&text) {
+            if import != floor && height(&import).is_some_and(|h| h >= own) {
+                wrong.push(format!("{path}: {floor} may not use {import}"));
+            }
+        }
+    }
+    wrong
+}
+
+/// The first name of every path that begins with `crate::`.
+fn imports(text: &str) -> Vec<String> {
+    let name = |s: &str| s.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => found.push(name(rest)),
+            Some(list) => {
+                let mut depth = 0;
+                found.push(name(list));
+                for (i, c) in list.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => found.push(name(&list[i + 1..])),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+fn homes() -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (floor, path, text) in sources() {
+        for (krate, home) in HOMES {
+            let says = format!("{krate}::");
+            let mut at = text.match_indices(&says).filter(|(at, _)| {
+                let before = text[..*at].chars().next_back();
+                !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+            });
+            if floor != *home && at.next().is_some() {
+                wrong.push(format!("{path}: only src/{home}/ says {says}"));
+            }
+        }
+    }
+    wrong
+}
+
+fn surroundings() -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (floor, path, text) in sources() {
+        if height(&floor).is_none_or(|h| h >= 6) {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for word in ["std::env", "env::var", "Instant", "SystemTime"] {
+            let clock = matches!(word, "Instant" | "SystemTime") && path == "src/device/timing.rs";
+            if code.contains(word) && !clock {
+                wrong.push(format!("{path}: {word} belongs to study and cli"));
+            }
+        }
+    }
+    wrong
+}
+
+fn sizes() -> Vec<String> {
+    let mut wrong = Vec::new();
+    for folder in ["src", "kernels-tests", "benches"] {
+        for path in files(&root().join(folder), "rs") {
+            let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+            if lines > LINES {
+                wrong.push(format!("{} has {lines} lines, more than {LINES}", path.display()));
+            }
+        }
+    }
+    wrong
+}
+
+fn undone() -> Vec<String> {
+    let words = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("#[ig", "nore")];
+    let mut wrong = Vec::new();
+    for folder in ["src", "kernels-tests", "benches", "shaders"] {
+        for path in files(&root().join(folder), "rs").into_iter().chain(files(&root().join(folder), "wgsl")) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            wrong.extend(words.iter().filter(|w| text.contains(**w)).map(|w| format!("{}: {w}", path.display())));
+        }
+    }
+    wrong
+}
+
+fn op_files() -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (floor, path, text) in sources() {
+        let file = path.rsplit('/').next().unwrap_or_default();
+        let reference = root().join("kernels-tests/reference").join(file);
+        if floor == "kernels" && text.contains("pub fn cases()") && !reference.is_file() {
+            wrong.push(format!("{path} has cases and no kernels-tests/reference/{file}"));
+        }
+    }
+    let folders = std::fs::read_dir(root().join("shaders")).unwrap().filter_map(Result::ok);
+    for name in folders.map(|f| f.file_name().to_string_lossy().into_owned()) {
+        let owners = [format!("src/kernels/{name}.rs"), format!("src/tape/{name}.rs")];
+        if name != "common" && !owners.iter().any(|o| root().join(o).is_file()) {
+            wrong.push(format!("shaders/{name}/ has no src/kernels/{name}.rs"));
+        }
+    }
+    wrong
+}
