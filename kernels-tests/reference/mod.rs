@@ -136,7 +136,6 @@ impl Answer {
     }
 
     /// Allows gradients this much of absolute error.
-    #[allow(dead_code, reason = "for formulas whose parts cancel")]
     pub fn floor(mut self, floor: f64) -> Self {
         self.gradient_floor = floor;
         self
