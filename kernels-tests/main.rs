@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first thing that is wrong")]
 
+mod augment;
 mod harness;
 mod plans;
 mod reference;
@@ -43,6 +44,7 @@ fn main() {
 /// The trials that run on a device.
 fn device_trials() -> Vec<Trial> {
     let mut trials = plans::device_trials();
+    trials.extend(augment::device_trials());
     trials.extend(harness::trials());
     trials
 }
