@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod device;
 pub mod gradient;
+pub mod quick;
 pub mod recording;
 
 use crate::reference::{self, Answer, Reference, Tensor};
