@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first thing that is wrong")]
 
+mod augment;
+mod facts;
+mod golden;
 mod harness;
 mod plans;
 mod reference;
@@ -43,6 +46,9 @@ fn main() {
 /// The trials that run on a device.
 fn device_trials() -> Vec<Trial> {
     let mut trials = plans::device_trials();
+    trials.extend(augment::device_trials());
+    trials.extend(facts::trials());
+    trials.extend(golden::trials());
     trials.extend(harness::trials());
     trials
 }

@@ -4,19 +4,33 @@
 //! element, |error| ≤ 2⁻²⁴ · Σ|terms| · (4 · max(1, √K) + 2 · ulps). `ulps` is what Vulkan grants to the inexact
 //! built-ins the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on top of the rounding of sums.
 
+mod adam;
 mod add;
 mod add_bias;
 mod avg_pool2d;
 mod batch_norm;
+mod color_jitter;
+mod concat;
 mod conv2d;
 mod correct;
+mod crop_resize;
 mod cross_entropy;
 mod ema;
+mod enqueue;
 mod fill;
+mod found_inf;
+mod gaussian_blur;
+mod increment;
+mod l2_normalize;
 mod matmul;
 mod max_pool2d;
+mod normalize;
+mod nt_xent;
 mod relu;
+mod ring;
 mod scale;
+mod sgd;
+mod slice;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
@@ -136,7 +150,6 @@ impl Answer {
     }
 
     /// Allows gradients this much of absolute error.
-    #[allow(dead_code, reason = "for formulas whose parts cancel")]
     pub fn floor(mut self, floor: f64) -> Self {
         self.gradient_floor = floor;
         self
@@ -148,19 +161,33 @@ pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
 
 /// Of each name in the list of ops.
 const ALL: &[(&str, Reference)] = &[
+    ("adam", adam::reference),
     ("add", add::reference),
     ("add_bias", add_bias::reference),
     ("avg_pool2d", avg_pool2d::reference),
     ("batch_norm", batch_norm::reference),
+    ("color_jitter", color_jitter::reference),
+    ("concat", concat::reference),
     ("conv2d", conv2d::reference),
     ("correct", correct::reference),
+    ("crop_resize", crop_resize::reference),
     ("cross_entropy", cross_entropy::reference),
     ("ema", ema::reference),
+    ("enqueue", enqueue::reference),
     ("fill", fill::reference),
+    ("found_inf", found_inf::reference),
+    ("gaussian_blur", gaussian_blur::reference),
+    ("increment", increment::reference),
+    ("l2_normalize", l2_normalize::reference),
     ("matmul", matmul::reference),
     ("max_pool2d", max_pool2d::reference),
+    ("normalize", normalize::reference),
+    ("nt_xent", nt_xent::reference),
     ("relu", relu::reference),
+    ("ring", ring::reference),
     ("scale", scale::reference),
+    ("sgd", sgd::reference),
+    ("slice", slice::reference),
 ];
 
 /// The reference of an op file.

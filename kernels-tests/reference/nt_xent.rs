@@ -26,7 +26,6 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         loss.0 += (lse - similar[pair]) / rows as f64;
         loss.1 += (terms + size(pair)) / rows as f64;
     }
-    let outputs =
-        vec![Expected::sums(vec![loss], rows + d).ulps(ULPS), Expected::sums(lses, rows + d).ulps(ULPS)];
+    let outputs = vec![Expected::sums(vec![loss], rows + d).ulps(ULPS), Expected::sums(lses, rows + d).ulps(ULPS)];
     Answer::new(outputs).gradient(&[0], &[0])
 }

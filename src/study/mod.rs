@@ -4,6 +4,7 @@
 pub mod config;
 pub mod grid;
 pub mod plot;
+pub mod progress;
 pub mod report;
 pub mod results;
 pub mod statistics;

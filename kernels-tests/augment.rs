@@ -1,0 +1,113 @@
+//! T1 for images on the device: pages, and views that depend on nothing but (seed, epoch, sample, view).
+
+use crate::harness::device;
+use libtest_mimic::{Failed, Trial};
+use wgslab::base::{Result as BaseResult, rng::Rng};
+use wgslab::data::augment::Augmentation;
+use wgslab::data::store::ImageStore;
+use wgslab::device::Gpu;
+use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
+
+const SIZE: usize = 13;
+const OUT: u32 = 12;
+const COUNT: usize = 11;
+
+const AUGMENTATION: Augmentation = Augmentation {
+    crop_scale: [0.2, 1.0],
+    crop_ratio: [0.75, 4.0 / 3.0],
+    flip_probability: 0.5,
+    jitter_probability: 0.8,
+    jitter: [0.4, 0.4, 0.4, 0.1],
+    grayscale_probability: 0.2,
+    blur_probability: 0.5,
+    blur_sigma: [0.1, 2.0],
+    mean: [0.5, 0.4, 0.3],
+    std: [0.2, 0.3, 0.4],
+};
+
+/// The trials.
+pub fn device_trials() -> Vec<Trial> {
+    let trial = |name: &str, test: fn() -> Result<(), String>| {
+        Trial::test(format!("T1 augment {name}"), move || test().map_err(Failed::from))
+    };
+    vec![
+        trial("a view does not depend on the place in the batch", places),
+        trial("a view depends on epoch, view and seed", keys),
+        trial("pages do not matter", pages),
+        trial("plain images are the bytes", plain),
+    ]
+}
+
+fn pixels() -> Vec<u8> {
+    let mut rng = Rng::new(3, 0, 0);
+    (0..COUNT * SIZE * SIZE * 3).map(|_| rng.word() as u8).collect()
+}
+
+/// Runs a view, or the plain images without one, and gives each image's values.
+fn run(ids: &[u32], page_bytes: Option<u64>, view: Option<(u32, u64, f32)>) -> Result<Vec<Vec<u32>>, String> {
+    let gpu = device::gpu(true)?;
+    run_on(&gpu, ids, page_bytes, view).map_err(|e| e.to_string())
+}
+
+fn run_on(gpu: &Gpu, ids: &[u32], page_bytes: Option<u64>, view: Option<(u32, u64, f32)>) -> BaseResult<Vec<Vec<u32>>> {
+    let mut state = State::new();
+    let store = ImageStore::upload(gpu, &mut state, "train", &pixels(), [SIZE, 3], page_bytes)?;
+    let mut t = Tape::new();
+    let indices = t.input("indices", Type::u32([ids.len()]))?;
+    let y = match view {
+        Some((view, seed, _)) => AUGMENTATION.view(&mut t, &store, indices, view, seed, OUT)?,
+        None => AUGMENTATION.plain(&mut t, &store, indices, SIZE as u32)?,
+    };
+    t.output("y", y);
+    let plan = Plan::new(gpu, Schedule::new(&t, &Options::new(gpu.caps()))?, &state)?;
+    let epoch = view.map_or(0.0, |v| v.2);
+    plan.run(gpu, &Feed::new().input("indices", ids).scalar("epoch", epoch))?;
+    let words: Vec<u32> = bytemuck::pod_collect_to_vec(&plan.read(gpu, "y")?);
+    Ok(words.chunks(words.len() / ids.len()).map(<[u32]>::to_vec).collect())
+}
+
+fn ensure(holds: bool, what: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.to_string()) }
+}
+
+fn places() -> Result<(), String> {
+    let key = Some((1, 9, 4.0));
+    let one = run(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], None, key)?;
+    let ids = [7, 7, 3, 10, 0];
+    for (id, image) in ids.iter().zip(run(&ids, None, key)?) {
+        ensure(image == one[*id as usize], &format!("sample {id} is another image at another place of another batch"))?;
+    }
+    Ok(())
+}
+
+fn keys() -> Result<(), String> {
+    let ids = [0, 1, 2, 3, 4, 5];
+    let base = run(&ids, None, Some((0, 9, 4.0)))?;
+    for (what, key) in [("view", (1, 9, 4.0)), ("seed", (0, 10, 4.0)), ("epoch", (0, 9, 5.0))] {
+        let other = run(&ids, None, Some(key))?;
+        let same = base.iter().zip(&other).filter(|(a, b)| a == b).count();
+        ensure(same == 0, &format!("{same} of {} images are the same under another {what}", ids.len()))?;
+    }
+    Ok(())
+}
+
+fn pages() -> Result<(), String> {
+    let ids = [10, 0, 3, 4, 7, 8, 2];
+    // Two images of 507 bytes, each from a whole word on, fit 1023 bytes.
+    let (one, many) = (run(&ids, None, Some((0, 1, 2.0)))?, run(&ids, Some(1023), Some((0, 1, 2.0)))?);
+    ensure(one == many, "images differ between one page and several")
+}
+
+fn plain() -> Result<(), String> {
+    let (ids, pixels) = ([9, 2], pixels());
+    for (id, image) in ids.iter().zip(run(&ids, Some(600), None)?) {
+        for (i, got) in image.iter().enumerate() {
+            let (c, at) = (i / (SIZE * SIZE), i % (SIZE * SIZE));
+            let byte = pixels[(*id as usize * SIZE * SIZE + at) * 3 + c] as f32;
+            let want = (byte / 255.0 - AUGMENTATION.mean[c]) / AUGMENTATION.std[c];
+            let got = f32::from_bits(*got);
+            ensure((got - want).abs() <= 2e-6, &format!("image {id}, value {i} is {got} and must be {want}"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+// Draws of a random op on images, the twin of src/kernels/draw.rs: a word depends on the seed, the stream and view,
+// the epoch, the sample and the block, never on the place in the batch. It needs `p` and `scalars` of the kernel.
+
+fn draw(block: u32, sample: u32) -> vec4<u32> {
+    return philox(vec4<u32>(block, sample, u32(scalars[p.epoch]), p.stream), vec2<u32>(p.seed_low, p.seed_high));
+}
+
+fn between(low: f32, high: f32, word: u32) -> f32 {
+    return low + (high - low) * unit(word);
+}

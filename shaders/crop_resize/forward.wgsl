@@ -1,0 +1,77 @@
+// crop_resize: y = a window of each image, resized to out × out, as fractions of 255.
+// An invocation makes 16 output pixels, all channels; a workgroup owns 1024 pixels in a row of one sample, so the
+// window is found once for 16 pixels. A launch writes only the samples whose image lies in its page.
+// An image is size × size × $C bytes, four to a word, from a whole word on. Indices past the last image are clamped.
+//
+// The filter is bilinear with antialias, as PyTorch's: a triangle as wide as two output pixels, or two input pixels
+// where those are larger, cut at the window and normalised.
+
+struct Params {
+    seed_low: u32, seed_high: u32, stream: u32, epoch: u32,
+    scale_low: f32, scale_high: f32, log_ratio_low: f32, log_ratio_high: f32, flip: f32,
+    batch: u32, page: u32, images_per_page: u32, count: u32, words: u32, size: u32, out: u32, chunks: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> indices: array<u32>;
+@group(0) @binding(2) var<storage, read> page: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+struct Window { left: u32, top: u32, width: u32, height: u32, mirror: bool }
+
+// The bytes of pixel `at` of the image that starts at word `base`. A colour pixel may straddle two words.
+fn pixel(base: u32, at: u32) -> vec3<f32> {
+    let first = at * $C;
+    let shift = 8u * (first & 3u);
+    var bytes = page[base + (first >> 2u)] >> shift;
+    if ($C == 3u) {
+        bytes |= (page[base + ((first + 2u) >> 2u)] << (24u - shift)) << 8u;
+    }
+    return vec3<f32>(f32(bytes & 255u), f32((bytes >> 8u) & 255u), f32((bytes >> 16u) & 255u));
+}
+
+// Where the taps of output `o` of `out` over `n` inputs begin and end; the centre and half-width of the triangle.
+struct Taps { first: u32, end: u32, centre: f32, reach: f32 }
+
+fn taps(o: u32, n: u32) -> Taps {
+    let centre = f32((2u * o + 1u) * n) / f32(2u * p.out);
+    let reach = max(f32(n) / f32(p.out), 1.0);
+    return Taps(u32(max(centre - reach + 0.5, 0.0)), min(u32(centre + reach + 0.5), n), centre, reach);
+}
+
+fn weight(j: u32, t: Taps) -> f32 {
+    return max(1.0 - abs(f32(j) + 0.5 - t.centre) / t.reach, 0.0);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let group = group_index(wid, groups);
+    let b = group / p.chunks;
+    if (b >= p.batch) { return; }
+    let sample = min(indices[b], p.count - 1u);
+    if (sample / p.images_per_page != p.page) { return; }
+    let base = (sample % p.images_per_page) * p.words;
+    let w = window(sample);
+    let start = (group % p.chunks) * 1024u;
+    let plane = p.out * p.out;
+    for (var i = start + lane; i < min(start + 1024u, plane); i += 64u) {
+        let column = i % p.out;
+        let across = taps(select(column, p.out - 1u - column, w.mirror), w.width);
+        let down = taps(i / p.out, w.height);
+        var sum = vec3<f32>(0.0);
+        var total = 0.0;
+        for (var r = down.first; r < down.end; r++) {
+            let row = (w.top + r) * p.size + w.left;
+            let wr = weight(r, down);
+            for (var c = across.first; c < across.end; c++) {
+                let f = wr * weight(c, across);
+                sum += f * pixel(base, row + c);
+                total += f;
+            }
+        }
+        let v = sum / (255.0 * total);
+        //@ for c in 0..C
+        y[(b * $C + $c) * plane + i] = v[$c];
+        //@ end
+    }
+}

@@ -1,0 +1,92 @@
+//! Images on the device. A split's bytes are packed four to a word and kept in pages no larger than the adapter binds
+//! at once; a page holds whole images, each from a whole word on. A step then sends indices, never pixels.
+
+use crate::base::{Error, Result};
+use crate::device::Gpu;
+use crate::tape::{State, Tape, Type, Var};
+
+/// A larger page saves no launch worth having and costs a copy of as many bytes while it is packed.
+const PAGE_BYTES: u64 = 256 << 20;
+
+/// A split's images, resident in a [`State`] as `images/<name>/<page>`. Nothing but names and sizes is held here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageStore {
+    /// Which split.
+    pub name: String,
+    /// How many images.
+    pub count: usize,
+    /// Rows and columns of each.
+    pub size: usize,
+    /// 1 (gray) or 3 (red, green, blue).
+    pub channels: usize,
+    /// Images of each page but the last.
+    pub images_per_page: usize,
+    /// How many pages.
+    pub pages: usize,
+}
+
+impl ImageStore {
+    /// Uploads images of size × size × channels bytes, one after the other. `page_bytes` caps a page further than the
+    /// adapter does.
+    pub fn upload(
+        gpu: &Gpu,
+        state: &mut State,
+        name: &str,
+        pixels: &[u8],
+        [size, channels]: [usize; 2],
+        page_bytes: Option<u64>,
+    ) -> Result<ImageStore> {
+        let stride = size * size * channels;
+        if stride == 0 || pixels.is_empty() || pixels.len() % stride != 0 {
+            return Err(Error::Data(format!(
+                "{name}: {} bytes are not a whole number of images of {size} × {size} × {channels} bytes, or none",
+                pixels.len()
+            )));
+        }
+        let words = stride.div_ceil(4);
+        let limit = page_bytes.unwrap_or(PAGE_BYTES).min(gpu.caps().binding_bytes) / 16 * 16;
+        let images_per_page = (limit / (4 * words as u64)) as usize;
+        if images_per_page == 0 {
+            return Err(Error::Data(format!(
+                "{name}: an image of {size} × {size} × {channels} bytes does not fit a page of {limit} bytes; \
+                 use a smaller store_size"
+            )));
+        }
+        let count = pixels.len() / stride;
+        let images_per_page = images_per_page.min(count);
+        let pages = count.div_ceil(images_per_page);
+        let store = ImageStore { name: name.to_string(), count, size, channels, images_per_page, pages };
+        for (i, images) in pixels.chunks(images_per_page * stride).enumerate() {
+            let (page, ty) = (store.page_name(i), store.page_type(i));
+            if stride % 4 == 0 {
+                state.insert_resident(gpu, &page, ty, images)?;
+                continue;
+            }
+            let mut packed = vec![0u8; images.len() / stride * words * 4];
+            for (to, from) in packed.chunks_exact_mut(words * 4).zip(images.chunks_exact(stride)) {
+                to[..stride].copy_from_slice(from);
+            }
+            state.insert_resident(gpu, &page, ty, &packed)?;
+        }
+        Ok(store)
+    }
+
+    /// Forgets the pages.
+    pub fn remove(&self, state: &mut State) {
+        (0..self.pages).for_each(|i| state.remove(&self.page_name(i)));
+    }
+
+    /// The pages as values of a tape.
+    pub fn on_tape(&self, t: &mut Tape) -> Result<Vec<Var>> {
+        (0..self.pages).map(|i| t.state(&self.page_name(i), self.page_type(i))).collect()
+    }
+
+    fn page_name(&self, page: usize) -> String {
+        format!("images/{}/{page}", self.name)
+    }
+
+    fn page_type(&self, page: usize) -> Type {
+        let images = self.images_per_page.min(self.count - page * self.images_per_page);
+        Type::u32([images * (self.size * self.size * self.channels).div_ceil(4)])
+    }
+}
