@@ -5,12 +5,25 @@
 //! built-ins the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on top of the rounding of sums.
 
 mod add;
+mod add_bias;
+mod avg_pool2d;
+mod batch_norm;
+mod conv2d;
+mod correct;
+mod cross_entropy;
+mod ema;
 mod fill;
+mod matmul;
+mod max_pool2d;
 mod relu;
+mod scale;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
 use wgslab::tape::{Op, Type};
+
+/// Half an ulp of 1 in f32: what one rounding may add.
+pub const HALF_ULP: f64 = 1.0 / 16_777_216.0;
 
 /// An input as a reference reads it: `f` for f32 elements, `u` for u32.
 #[derive(Clone, Debug)]
@@ -99,17 +112,26 @@ pub struct Answer {
     pub through: Vec<usize>,
     /// Absolute error of a gradient that is always allowed: for formulas whose parts cancel.
     pub gradient_floor: f64,
+    /// Where output 0 is a choice among the elements of input 0: which one each of its elements is. The gradient then
+    /// follows the choice, which ties have none of otherwise.
+    pub picks: Option<Vec<usize>>,
 }
 
 impl Answer {
     /// Outputs without a gradient.
     pub fn new(outputs: Vec<Expected>) -> Self {
-        Answer { outputs, wrt: Vec::new(), through: Vec::new(), gradient_floor: 0.0 }
+        Answer { outputs, wrt: Vec::new(), through: Vec::new(), gradient_floor: 0.0, picks: None }
     }
 
     /// Inputs `wrt` have a gradient, through the outputs `through`.
     pub fn gradient(mut self, wrt: &[usize], through: &[usize]) -> Self {
         (self.wrt, self.through) = (wrt.to_vec(), through.to_vec());
+        self
+    }
+
+    /// Output 0 is a choice among the elements of input 0.
+    pub fn picks(mut self, picks: Vec<usize>) -> Self {
+        self.picks = Some(picks);
         self
     }
 
@@ -125,7 +147,21 @@ impl Answer {
 pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
 
 /// Of each name in the list of ops.
-const ALL: &[(&str, Reference)] = &[("add", add::reference), ("fill", fill::reference), ("relu", relu::reference)];
+const ALL: &[(&str, Reference)] = &[
+    ("add", add::reference),
+    ("add_bias", add_bias::reference),
+    ("avg_pool2d", avg_pool2d::reference),
+    ("batch_norm", batch_norm::reference),
+    ("conv2d", conv2d::reference),
+    ("correct", correct::reference),
+    ("cross_entropy", cross_entropy::reference),
+    ("ema", ema::reference),
+    ("fill", fill::reference),
+    ("matmul", matmul::reference),
+    ("max_pool2d", max_pool2d::reference),
+    ("relu", relu::reference),
+    ("scale", scale::reference),
+];
 
 /// The reference of an op file.
 pub fn of(name: &str) -> Option<Reference> {
@@ -141,6 +177,11 @@ pub fn complete() -> Result<(), String> {
         return Ok(());
     }
     Err(format!("ops without a reference: {missing:?}; references without an op: {extra:?}"))
+}
+
+/// Whether input `i` is there and is a raised guard.
+pub fn raised(x: &[Tensor], i: usize) -> bool {
+    x.get(i).is_some_and(|guard| guard.u[0] != 0)
 }
 
 /// The op as the struct it is.

@@ -131,7 +131,7 @@ impl Op for BatchNorm {
         variants(&x[0], caps)
     }
 
-    fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str) -> Vec<Type> {
+    fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
         vec![Walk::new(x[0].shape, variant).partials()]
     }
 
@@ -216,7 +216,7 @@ impl Op for BatchNormGrad {
         variants(&x[0], caps)
     }
 
-    fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str) -> Vec<Type> {
+    fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
         let walk = Walk::new(x[0].shape, variant);
         vec![walk.partials(), Type::f32([x[1].shape.numel(), 4])]
     }

@@ -8,14 +8,18 @@ pub mod add_bias;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod case;
+pub mod conv2d;
+mod conv2d_pack;
 pub mod correct;
 pub mod cross_entropy;
 pub mod ema;
 pub mod enqueue;
 pub mod fill;
 pub mod found_inf;
+mod gemm;
 pub mod increment;
 pub mod l2_normalize;
+pub mod matmul;
 pub mod max_pool2d;
 pub mod nt_xent;
 pub mod relu;
@@ -39,6 +43,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("advance_pointer", enqueue::pointer_cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
+        ("conv2d", conv2d::cases()),
         ("correct", correct::cases()),
         ("cross_entropy", cross_entropy::cases()),
         ("ema", ema::cases()),
@@ -47,6 +52,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("found_inf", found_inf::cases()),
         ("increment", increment::cases()),
         ("l2_normalize", l2_normalize::cases()),
+        ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
         ("nt_xent", nt_xent::cases()),
         ("relu", relu::cases()),

@@ -121,7 +121,7 @@ impl Op for NtXent {
         variants(caps)
     }
 
-    fn workspace(&self, _x: &[Type], y: &[Type], _variant: &'static str) -> Vec<Type> {
+    fn workspace(&self, _x: &[Type], y: &[Type], _variant: &'static str, _caps: &Caps) -> Vec<Type> {
         vec![y[1]] // the rows' losses
     }
 
