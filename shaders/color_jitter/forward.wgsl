@@ -6,7 +6,7 @@
 // Brightness, contrast and saturation are each clamp(a·v + b·gray(v) + c) with numbers of the sample, so a stage costs
 // no branch; the three in their order are written before the hue and after it, each there or idle (a 1, b and c 0).
 //
-// Block 0: apply?, three swaps of the order. Block 1: a factor each. Block 2: gray?
+// Block 0: apply?, gray?, which of the 24 orders. Block 1: a factor each.
 
 struct Params {
     seed_low: u32, seed_high: u32, stream: u32, epoch: u32, batch: u32, plane: u32,
@@ -58,15 +58,14 @@ fn jitter(v: vec3<f32>, j: Jitter) -> vec3<f32> {
     return run(select(u, turn_hue(u, j.turn), j.turn != 0.0), j.after);
 }
 
-fn drawn(sample: u32) -> Drawn {
-    let swaps = draw(0u, sample);
-    let u = draw(1u, sample);
+fn drawn(choice: u32, u: vec4<u32>) -> Drawn {
+    // The choice in mixed radix is the three swaps of a shuffle.
+    let swap = array<u32, 4>(0u, choice % 2u, (choice / 2u) % 3u, choice / 6u);
     var order = array<u32, 4>(0u, 1u, 2u, 3u);
     for (var i = 3u; i > 0u; i--) {
-        let other = mulhi(swaps[4u - i], i + 1u);
         let kept = order[i];
-        order[i] = order[other];
-        order[other] = kept;
+        order[i] = order[swap[i]];
+        order[swap[i]] = kept;
     }
     let strength = vec3<f32>(p.brightness, p.contrast, p.saturation);
     let low = max(1.0 - strength, vec3<f32>(0.0));
@@ -121,9 +120,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (b >= p.batch) { return; }
     let sample = indices[b];
     let base = b * $C * p.plane;
-    let apply = unit(draw(0u, sample).x) < p.probability;
-    let to_gray = $C == 3 && unit(draw(2u, sample).x) < p.grayscale;
-    let d = drawn(sample);
+    let choices = draw(0u, sample);
+    let apply = unit(choices.x) < p.probability;
+    let to_gray = $C == 3 && unit(choices.y) < p.grayscale;
+    let d = drawn(mulhi(choices.z, 24u), draw(1u, sample));
     let until_contrast = plan(d, true, 0.0);
     var sum = 0.0;
     for (var i = lane; i < select(0u, p.plane, apply && p.contrast > 0.0); i += 64u) {

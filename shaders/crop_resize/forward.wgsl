@@ -75,7 +75,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
                 //@ end
             }
         }
-        let v = sum / (255.0 * total);
+        let v = sum * (1.0 / (255.0 * total));
         //@ for c in 0..C
         y[(b * $C + $c) * plane + i] = v[$c];
         //@ end
