@@ -14,6 +14,7 @@ pub fn list() -> Vec<Named> {
         ("an old value that is read later is copied first", copies),
         ("an op that ignores the guard never writes state directly", guard_denies),
         ("states swap through a copy", swap),
+        ("a guard that is a state holds through the whole commit", guard_state),
         ("views share memory", views),
         ("detach stops the gradient", detach),
         ("only wanted gradients are computed", wrt),
@@ -104,6 +105,23 @@ fn swap() -> Result<(), String> {
     let first_write = launches.iter().position(|(_, p)| matches!(p.last(), Some(Place::State(_))));
     let last_read = launches.iter().rposition(|(_, p)| matches!(p.first(), Some(Place::State(_))));
     ensure(first_write > last_read, format!("every old value must be read before one is overwritten:\n{s}"))
+}
+
+fn guard_state() -> Result<(), String> {
+    let s = schedule(&tape(|t| {
+        let flag = t.state("a flag", Type::u32([1]))?;
+        t.set_guard(flag)?;
+        let w = t.state("w", Type::f32(TY))?;
+        let (new, down) = (t.add(w, w)?, t.fill_u32([1], 0)?);
+        t.assign("w", new)?;
+        t.assign("a flag", down)
+    })?)?;
+    let written = s.steps.iter().flat_map(|s| &s.launches).filter_map(|(_, p)| p.last());
+    let flag = Place::State("a flag".into());
+    let at = written.clone().position(|p| *p == flag);
+    let late =
+        s.steps.iter().flat_map(|s| &s.launches).enumerate().any(|(i, (_, p))| Some(i) > at && p.contains(&flag));
+    ensure(!late, format!("the flag is read after it was overwritten:\n{s}"))
 }
 
 fn views() -> Result<(), String> {

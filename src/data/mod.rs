@@ -1,4 +1,319 @@
-//! data: images on the device, and what is done to them before a network sees them.
+//! data: everything that turns files (or nothing, for phantoms) into decoded images with labels, in three splits.
+//!
+//! The path of an image: [`spec`] says what a name means, [`npz`], [`folder`], [`manifest`] or [`phantom`] reads it
+//! into a [`Source`], [`cache`] keeps what was decoded, and [`split`] makes the [`Dataset`], whose training,
+//! validation and test images never share a picture.
 
 pub mod augment;
+pub mod cache;
+pub mod decode;
+pub mod folder;
+pub mod manifest;
+pub mod npz;
+pub mod phantom;
+pub mod spec;
+pub mod split;
 pub mod store;
+pub mod summary;
+
+pub use decode::png;
+pub use summary::{Summary, inspect};
+
+use crate::base::hash::Hasher;
+use crate::base::{Error, Result, files};
+use spec::Spec;
+use std::path::PathBuf;
+
+/// The decoded images of one split.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Images {
+    /// Rows of one image.
+    pub height: usize,
+    /// Columns of one image.
+    pub width: usize,
+    /// 1 (gray) or 3 (red, green, blue).
+    pub channels: usize,
+    /// N × H × W × C bytes.
+    pub pixels: Vec<u8>,
+    /// The class of each image.
+    pub labels: Vec<u32>,
+    /// The path of each image relative to the root, or its place as "train/17" where there are no files.
+    pub names: Vec<String>,
+}
+
+impl Images {
+    /// How many images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Bytes of one image.
+    pub fn stride(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// The bytes of image `i`.
+    pub fn image(&self, i: usize) -> &[u8] {
+        &self.pixels[i * self.stride()..(i + 1) * self.stride()]
+    }
+
+    /// How many images each of `classes` classes has.
+    pub fn class_counts(&self, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        for &label in &self.labels {
+            if let Some(c) = counts.get_mut(label as usize) {
+                *c += 1;
+            }
+        }
+        counts
+    }
+
+    /// Mean and standard deviation of each channel, with pixels as fractions of 255. Zeros where there is no image.
+    pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
+        let channels = self.channels.max(1);
+        // Integer sums are exact, so the result does not depend on how the work is cut.
+        let mut sums = vec![(0u64, 0u64); channels];
+        for pixel in self.pixels.chunks_exact(channels) {
+            for (s, &v) in sums.iter_mut().zip(pixel) {
+                s.0 += u64::from(v);
+                s.1 += u64::from(v) * u64::from(v);
+            }
+        }
+        let n = (self.pixels.len() / channels).max(1) as f64;
+        let moments = sums.iter().map(|&(sum, squares)| {
+            let mean = sum as f64 / n;
+            ((mean / 255.0) as f32, ((squares as f64 / n - mean * mean).max(0.0).sqrt() / 255.0) as f32)
+        });
+        moments.unzip()
+    }
+}
+
+/// Images in three splits that share no picture.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// A short name for tables: the file's stem, the folder's name or the spec of a phantom.
+    pub name: String,
+    /// Class names; a label is an index into them.
+    pub classes: Vec<String>,
+    /// What is learnt from.
+    pub train: Images,
+    /// What chooses among settings.
+    pub val: Images,
+    /// What is reported.
+    pub test: Images,
+    /// Exact duplicates of test images dropped from train and val, and of validation images dropped from train.
+    pub dropped_duplicates: usize,
+    /// Content address of the classes and of every split's pixels and labels, in order.
+    pub fingerprint: String,
+}
+
+/// How to decode and split.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// The folder that relative specs start from.
+    pub data_root: PathBuf,
+    /// Every image is resized to this many rows and columns.
+    pub store_size: usize,
+    /// 1 (gray) or 3 (red, green, blue).
+    pub channels: usize,
+    /// The part of train that becomes val where the data has no validation split.
+    pub val_fraction: f32,
+    /// The seed of that choice.
+    pub seed: u64,
+    /// A folder for decoded data, or none to decode each time.
+    pub cache: Option<PathBuf>,
+}
+
+impl LoadOptions {
+    fn check(&self) -> Result<()> {
+        if self.channels != 1 && self.channels != 3 {
+            return Err(Error::Usage(format!("channels is {}; it must be 1 (gray) or 3 (colour)", self.channels)));
+        }
+        if !(4..=2048).contains(&self.store_size) {
+            return Err(Error::Usage(format!("store_size is {}; it must be from 4 to 2048", self.store_size)));
+        }
+        Ok(())
+    }
+}
+
+/// Which split an image belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Learnt from.
+    Train,
+    /// Chooses among settings.
+    Val,
+    /// Reported.
+    Test,
+}
+
+impl Split {
+    /// The splits, in the order of [`Source::parts`].
+    pub const ALL: [Split; 3] = [Split::Train, Split::Val, Split::Test];
+
+    /// The name used in messages, files and image names.
+    pub fn name(self) -> &'static str {
+        ["train", "val", "test"][self as usize]
+    }
+
+    /// The split a folder or a manifest means by `text`, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "train" | "training" => Some(Split::Train),
+            "val" | "valid" | "validation" => Some(Split::Val),
+            "test" | "testing" => Some(Split::Test),
+            _ => None,
+        }
+    }
+}
+
+/// What is known of an image besides its stored pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Digest of size and pixels before resizing; equal digests are the same picture.
+    pub digest: [u8; 16],
+    /// Rows before resizing.
+    pub height: u32,
+    /// Columns before resizing.
+    pub width: u32,
+}
+
+/// One split as read, before duplicates are dropped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The decoded images.
+    pub images: Images,
+    /// One origin an image.
+    pub origins: Vec<Origin>,
+}
+
+impl Part {
+    /// A part without images of the shape that `options` ask for.
+    pub fn empty(options: &LoadOptions) -> Self {
+        let (size, channels) = (options.store_size, options.channels);
+        Part { images: Images { height: size, width: size, channels, ..Images::default() }, origins: Vec::new() }
+    }
+
+    /// Adds one image.
+    pub fn push(&mut self, pixels: &[u8], origin: Origin, label: u32, name: String) {
+        self.images.pixels.extend_from_slice(pixels);
+        self.images.labels.push(label);
+        self.images.names.push(name);
+        self.origins.push(origin);
+    }
+
+    /// The images at `indices`, in that order.
+    pub fn select(&self, indices: impl IntoIterator<Item = usize>) -> Self {
+        let Images { height, width, channels, .. } = self.images;
+        let images = Images { height, width, channels, ..Images::default() };
+        let mut out = Part { images, origins: Vec::new() };
+        for i in indices {
+            out.push(self.images.image(i), self.origins[i], self.images.labels[i], self.images.names[i].clone());
+        }
+        out
+    }
+}
+
+/// What a reader found: the splits as they stand in the files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// A short name.
+    pub name: String,
+    /// Class names.
+    pub classes: Vec<String>,
+    /// Train, val, test; none where the files have no such split.
+    pub parts: [Option<Part>; 3],
+    /// Files that could not be decoded, each with its reason.
+    pub unreadable: Vec<String>,
+}
+
+/// Reads what `spec` names, drops duplicates across splits and makes a validation split where there is none.
+/// `progress` is told (done, total) images while files are decoded.
+pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Dataset> {
+    let source = read(spec, options, progress)?;
+    if let Some(first) = source.unreadable.first() {
+        return Err(Error::Data(format!(
+            "{}: {} of its images cannot be decoded; remove or mend them (`wgslab data inspect` lists all); the first is {first}",
+            source.name,
+            source.unreadable.len()
+        )));
+    }
+    split::assemble(source, options)
+}
+
+/// Reads what `spec` names, through the cache.
+pub(crate) fn read(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
+    options.check()?;
+    match Spec::parse(spec, &options.data_root)? {
+        Spec::Npz(path) => {
+            let bytes = files::read(&path)?;
+            let key = Hasher::new().part("npz").part(decode::name_of(&path)).part(&bytes);
+            cache::through(key, options, || npz::read(&path, &bytes, options, progress))
+        }
+        Spec::Folder(path) => {
+            let listing = folder::list(&path)?;
+            cache::through(listing.key(), options, || listing.decode(options, progress))
+        }
+        Spec::Manifest(path) => {
+            let listing = manifest::list(&path)?;
+            cache::through(listing.key(), options, || listing.decode(options, progress))
+        }
+        Spec::Phantom(request) => Ok(phantom::generate(&request, options, progress)),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// Options for a test: 8 × 8, without a cache.
+    pub fn options(root: &std::path::Path, channels: usize) -> LoadOptions {
+        LoadOptions { data_root: root.into(), store_size: 8, channels, val_fraction: 0.2, seed: 1, cache: None }
+    }
+
+    /// Writes a PNG whose pixels depend on `seed` alone.
+    pub fn write_png(path: &std::path::Path, seed: u64, size: usize) {
+        let mut rng = crate::base::rng::Rng::new(seed, 0, 0);
+        let pixels = (0..size * size * 3).map(|_| rng.below(256) as u8).collect();
+        let one =
+            Images { height: size, width: size, channels: 3, pixels, labels: vec![0], names: vec![String::new()] };
+        files::write_atomic(path, &png(&one, 0).unwrap()).unwrap();
+    }
+
+    /// What the error of a result says.
+    pub fn complaint<T>(result: Result<T>) -> String {
+        match result {
+            Ok(_) => panic!("an error was due"),
+            Err(e) => {
+                assert_eq!(e.exit_code(), 4, "{e}");
+                e.to_string()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_are_per_channel() {
+        let images = Images {
+            height: 1,
+            width: 2,
+            channels: 3,
+            pixels: vec![0, 255, 51, 255, 255, 51],
+            labels: vec![0],
+            names: vec!["a".into()],
+        };
+        let (mean, std) = images.statistics();
+        assert_eq!(mean, [0.5, 1.0, 0.2]);
+        assert_eq!(std, [0.5, 0.0, 0.0]);
+        assert_eq!(Images::default().statistics().0, [0.0]);
+    }
+}

@@ -2,9 +2,10 @@
 //! reflects. What Rust and WGSL share (bindings, access, parameter offsets) is read from here, never typed twice.
 //!
 //! The templater knows two things. `$NAME` stands for a number: a constant of the kernel or a loop counter (names are
-//! letters and digits, so `acc_$m_$n` holds two of them). Lines between `//@ for i in A..B` and `//@ end` are repeated
-//! for each i; A and B are integers, constants, or a product or quotient of two of those. Loops nest. Unrolling as
-//! text matters: naga emits no loop a driver can unroll, and function-local arrays indexed by a loop counter spill.
+//! letters and digits, so `acc_$m_$n` holds two of them; `${m}u` where a letter follows). Lines between `//@ for i in A..B` and `//@ end` are repeated
+//! for each i, and `//@ let n = A` names a number until the end of its block; A and B are whole-number expressions of
+//! constants and counters with + - * / % and parentheses. Loops nest. Unrolling as text matters: naga emits no loop a
+//! driver can unroll, and function-local arrays indexed by a loop counter spill.
 
 use crate::base::{Error, Result};
 
@@ -124,16 +125,23 @@ fn expand(
     let mut i = 0;
     while i < lines.len() {
         let (at, line) = lines[i];
+        let bad = || Error::Failed(format!("shaders/{path}:{}: cannot read '{}'", at + 1, line.trim()));
+        if let Some(definition) = line.trim_start().strip_prefix("//@ let ") {
+            let (name, value) = definition.split_once('=').ok_or_else(bad)?;
+            values.push((name.trim().to_string(), number(value, values).ok_or_else(bad)?));
+            i += 1;
+            continue;
+        }
         if let Some(header) = line.trim_start().strip_prefix("//@ for ") {
-            let bad = || Error::Failed(format!("shaders/{path}:{}: cannot read '{}'", at + 1, line.trim()));
             let (name, range) = header.split_once(" in ").ok_or_else(bad)?;
             let (from, to) = range.trim().split_once("..").ok_or_else(bad)?;
             let (from, to) = (number(from, values).ok_or_else(bad)?, number(to, values).ok_or_else(bad)?);
             let end = matching_end(&lines[i + 1..]).ok_or_else(bad)? + i + 1;
             for v in from..to {
+                let outer = values.len();
                 values.push((name.trim().to_string(), v));
                 expand(path, &lines[i + 1..end], values, out)?;
-                values.pop();
+                values.truncate(outer);
             }
             i = end + 1;
             continue;
@@ -164,15 +172,58 @@ fn matching_end(lines: &[(usize, &str)]) -> Option<usize> {
     None
 }
 
+/// The value of a whole-number expression, or `None` when it cannot be read.
 fn number(text: &str, values: &[(String, u32)]) -> Option<u32> {
-    let text = text.trim();
-    if let Some((a, b)) = text.split_once('*') {
-        return Some(number(a, values)? * number(b, values)?);
+    let mut rest = text;
+    let v = sum(&mut rest, values)?;
+    rest.trim().is_empty().then_some(v)
+}
+
+fn sum(rest: &mut &str, values: &[(String, u32)]) -> Option<u32> {
+    let mut v = product(rest, values)?;
+    loop {
+        *rest = rest.trim_start();
+        match rest.bytes().next() {
+            Some(b'+') => {
+                *rest = &rest[1..];
+                v = v.checked_add(product(rest, values)?)?;
+            }
+            Some(b'-') => {
+                *rest = &rest[1..];
+                v = v.checked_sub(product(rest, values)?)?;
+            }
+            _ => return Some(v),
+        }
     }
-    if let Some((a, b)) = text.split_once('/') {
-        return number(a, values)?.checked_div(number(b, values)?);
+}
+
+fn product(rest: &mut &str, values: &[(String, u32)]) -> Option<u32> {
+    let mut v = atom(rest, values)?;
+    loop {
+        *rest = rest.trim_start();
+        let Some(op @ (b'*' | b'/' | b'%')) = rest.bytes().next() else { return Some(v) };
+        *rest = &rest[1..];
+        let w = atom(rest, values)?;
+        v = match op {
+            b'*' => v.checked_mul(w)?,
+            b'/' => v.checked_div(w)?,
+            _ => v.checked_rem(w)?,
+        };
     }
-    text.parse().ok().or_else(|| values.iter().rev().find(|(n, _)| n == text).map(|(_, v)| *v))
+}
+
+fn atom(rest: &mut &str, values: &[(String, u32)]) -> Option<u32> {
+    *rest = rest.trim_start();
+    if let Some(inner) = rest.strip_prefix('(') {
+        *rest = inner;
+        let v = sum(rest, values)?;
+        *rest = rest.trim_start().strip_prefix(')')?;
+        return Some(v);
+    }
+    let len = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+    let (word, tail) = rest.split_at(len);
+    *rest = tail;
+    word.parse().ok().or_else(|| values.iter().rev().find(|(n, _)| n == word).map(|(_, v)| *v))
 }
 
 fn substitute(line: &str, values: &[(String, u32)], out: &mut String) -> Result<(), String> {
@@ -180,11 +231,14 @@ fn substitute(line: &str, values: &[(String, u32)], out: &mut String) -> Result<
     while let Some(at) = rest.find('$') {
         out.push_str(&rest[..at]);
         let tail = &rest[at + 1..];
-        let len = tail.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tail.len());
-        let name = &tail[..len];
+        let braced = tail.strip_prefix('{').and_then(|t| t.split_once('}'));
+        let (name, after) = match braced {
+            Some(both) => both,
+            None => tail.split_at(tail.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tail.len())),
+        };
         let value = values.iter().rev().find(|(n, _)| n == name).ok_or_else(|| name.to_string())?;
         out.push_str(&value.1.to_string());
-        rest = &tail[len..];
+        rest = after;
     }
     out.push_str(rest);
     Ok(())
@@ -288,6 +342,13 @@ mod tests {
     fn loops_unroll_and_nest() {
         let text = "//@ for m in 0..TM\n//@ for n in 0..TN/4\nacc_$m_$n\n//@ end\n//@ end\nx$TM";
         assert_eq!(expanded(text, &[("TM", 2), ("TN", 8)]).unwrap(), "acc_0_0\nacc_0_1\nacc_1_0\nacc_1_1\nx2\n");
+    }
+
+    #[test]
+    fn numbers_are_computed_and_named() {
+        let text = "//@ for i in 0..(N+1)/2\n//@ let m = (i*3 + 1) % 4\na$i_$m\n//@ end\nb$N";
+        assert_eq!(expanded(text, &[("N", 3)]).unwrap(), "a0_1\na1_0\nb3\n");
+        assert!(expanded("//@ let m = 3 / 0", &[]).is_err());
     }
 
     #[test]

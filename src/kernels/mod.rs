@@ -2,33 +2,76 @@
 //! cost, cases. The same name stands in `shaders/<op>/` and `kernels-tests/reference/<op>.rs`. An op file reaches
 //! other ops through `Tape` methods, or through a core they share, nothing else.
 
+pub mod adam;
 pub mod add;
+pub mod add_bias;
+pub mod avg_pool2d;
+pub mod batch_norm;
 pub mod case;
 pub mod color_jitter;
+pub mod concat;
+pub mod conv2d;
+mod conv2d_pack;
+pub mod correct;
 pub mod crop_resize;
+pub mod cross_entropy;
 pub mod draw;
+pub mod ema;
+pub mod enqueue;
 pub mod fill;
+pub mod found_inf;
 pub mod gaussian_blur;
+mod gemm;
+pub mod increment;
+pub mod l2_normalize;
+pub mod linear;
+pub mod matmul;
+pub mod max_pool2d;
 pub mod normalize;
+pub mod nt_xent;
 pub mod relu;
+pub mod ring;
+pub mod scale;
+pub mod sgd;
+pub mod slice;
 
 pub use case::{Case, Fill};
 
-use crate::base::Result;
-use crate::device::groups_1d;
+use crate::base::{DType, Error, Result};
+use crate::device::{Kernel, Piece, groups_1d};
 use crate::tape::backward::Arithmetic;
-use crate::tape::{Tape, Var};
+use crate::tape::{Slot, Tape, Type, Var};
 
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
     vec![
+        ("adam", adam::cases()),
         ("add", add::cases()),
+        ("add_bias", add_bias::cases()),
+        ("avg_pool2d", avg_pool2d::cases()),
+        ("batch_norm", batch_norm::cases()),
         ("color_jitter", color_jitter::cases()),
+        ("concat", concat::cases()),
+        ("conv2d", conv2d::cases()),
+        ("correct", correct::cases()),
         ("crop_resize", crop_resize::cases()),
+        ("cross_entropy", cross_entropy::cases()),
+        ("ema", ema::cases()),
+        ("enqueue", enqueue::cases()),
         ("fill", fill::cases()),
+        ("found_inf", found_inf::cases()),
         ("gaussian_blur", gaussian_blur::cases()),
+        ("increment", increment::cases()),
+        ("l2_normalize", l2_normalize::cases()),
+        ("matmul", matmul::cases()),
+        ("max_pool2d", max_pool2d::cases()),
         ("normalize", normalize::cases()),
+        ("nt_xent", nt_xent::cases()),
         ("relu", relu::cases()),
+        ("ring", ring::cases()),
+        ("scale", scale::cases()),
+        ("sgd", sgd::cases()),
+        ("slice", slice::cases()),
     ]
 }
 
@@ -63,4 +106,48 @@ impl Tape {
 pub(crate) fn vec4_grid(elements: usize) -> (u32, [u32; 3]) {
     let vectors = elements.div_ceil(4);
     (vectors as u32, groups_1d(vectors.div_ceil(256)))
+}
+
+/// N and K of logits, after checking them against labels and weights.
+pub(crate) fn classification(op: &'static str, x: &[Type]) -> Result<(usize, usize)> {
+    x[0].expect_dtype(op, "logits", DType::F32)?;
+    x[1].expect_dtype(op, "labels", DType::U32)?;
+    x[2].expect_dtype(op, "weights", DType::F32)?;
+    let [n, k] = x[0].shape.matrix(op, "logits")?;
+    for (ty, name) in [(x[1], "labels"), (x[2], "weights")] {
+        if ty.shape.vector(op, name)? != n {
+            let need = "they must have one entry for each row";
+            return Err(Error::shapes(op, (name, ty.shape), ("logits", x[0].shape), need));
+        }
+    }
+    Ok((n, k))
+}
+
+/// An error unless all are f32 of one type.
+pub(crate) fn same_types(op: &'static str, x: &[(&str, Type)]) -> Result<()> {
+    let (first, ty) = x[0];
+    for &(name, other) in x {
+        other.expect_dtype(op, name, DType::F32)?;
+        if other.shape != ty.shape {
+            return Err(Error::shapes(op, (first, ty.shape), (name, other.shape), "they must be equal"));
+        }
+    }
+    Ok(())
+}
+
+/// `kernel` over `buffers`, or where the op has more than `plain` inputs, the last of them a guard, the kernel of the
+/// pieces `under_guard` with the guard bound last.
+pub(crate) fn guarded(
+    kernel: Kernel,
+    under_guard: &'static [Piece],
+    mut buffers: Vec<Slot>,
+    inputs: usize,
+    plain: usize,
+) -> (Kernel, Vec<Slot>) {
+    if inputs == plain {
+        return (kernel, buffers);
+    }
+    buffers.push(Slot::In(plain));
+    let kernel = Kernel { pieces: under_guard, ..kernel }.with("GUARD", buffers.len() as u32);
+    (kernel, buffers)
 }

@@ -122,7 +122,7 @@ pub trait Op: Any + std::fmt::Debug + Send + Sync {
     }
 
     /// Buffers a variant needs while it runs.
-    fn workspace(&self, _x: &[Type], _y: &[Type], _variant: &'static str) -> Vec<Type> {
+    fn workspace(&self, _x: &[Type], _y: &[Type], _variant: &'static str, _caps: &Caps) -> Vec<Type> {
         Vec::new()
     }
 
@@ -161,11 +161,11 @@ pub trait Op: Any + std::fmt::Debug + Send + Sync {
 /// with the names and offsets that a test compares with what naga reflects.
 #[macro_export]
 macro_rules! params {
-    ($(#[$m:meta])* struct $name:ident { $($field:ident : $ty:ty),* $(,)? }) => {
+    ($(#[$m:meta])* $vis:vis struct $name:ident { $($field:ident : $ty:ty),* $(,)? }) => {
         $(#[$m])*
         #[repr(C)]
         #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        struct $name { $($field: $ty),* }
+        $vis struct $name { $($vis $field: $ty),* }
         impl $crate::tape::op::ParamBlock for $name {
             const FIELDS: &'static [(&'static str, usize)] =
                 &[$((stringify!($field), std::mem::offset_of!($name, $field))),*];

@@ -346,7 +346,7 @@ impl<'a> Builder<'a> {
         let first = variants.first().copied().unwrap_or("portable");
         let variant = (self.options.choose)(op.as_ref(), &x, &variants).unwrap_or(first);
         let work: Vec<usize> = op
-            .workspace(&x, &y, variant)
+            .workspace(&x, &y, variant, self.options.caps)
             .iter()
             .map(|t| t.bytes())
             .collect::<Vec<_>>()

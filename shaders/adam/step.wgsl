@@ -1,0 +1,50 @@
+// adam: g = grad + decay·w; m' = β1 m + (1 − β1) g; v' = β2 v + (1 − β2) g²;
+// w' = w − lr · m'/(1 − β1^t) / (√(v'/(1 − β2^t)) + eps), all in place; t counts from 1.
+// A workgroup owns 256 vec4 in a row; buffers are padded to 16 bytes, and what the padding holds is read by nobody.
+
+struct Params {
+    vectors: u32,
+    lr: u32,
+    beta1: f32,
+    beta2: f32,
+    rest1: f32,
+    rest2: f32,
+    log1: f32,
+    log2: f32,
+    eps: f32,
+    decay: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> w: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> grad: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> m: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> v: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> count: array<f32>;
+@group(0) @binding(6) var<storage, read> scalars: array<f32>;
+
+// 1 − exp(x) for x ≤ 0. Near 0 the difference would lose all digits (1 − 0.999 keeps four), so there it is a series.
+fn one_minus_exp(x: f32) -> f32 {
+    let near = -x * (1.0 + x / 2.0 * (1.0 + x / 3.0 * (1.0 + x / 4.0 * (1.0 + x / 5.0 * (1.0 + x / 6.0)))));
+    return select(1.0 - exp(x), near, x > -0.25);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    if (held()) {
+        return;
+    }
+    let t = count[0];
+    let rate = scalars[p.lr] / one_minus_exp(t * p.log1);
+    let correction = inverseSqrt(one_minus_exp(t * p.log2));
+    let start = group_index(wid, groups) * 256u;
+    for (var i = start + lane; i < min(start + 256u, p.vectors); i += 64u) {
+        let old = w[i];
+        let g = grad[i] + p.decay * old;
+        let first = p.beta1 * m[i] + p.rest1 * g;
+        let second = p.beta2 * v[i] + p.rest2 * g * g;
+        m[i] = first;
+        v[i] = second;
+        w[i] = old - rate * first / (sqrt(second) * correction + p.eps);
+    }
+}

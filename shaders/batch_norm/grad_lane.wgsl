@@ -1,0 +1,34 @@
+// batch_norm.grad, an invocation per (chunk, channel): dx = from_dy·dy + from_x·(x − mean) + constant.
+
+@group(0) @binding(1) var<storage, read> x: array<Cell>;
+@group(0) @binding(2) var<storage, read> mean: array<f32>;
+@group(0) @binding(3) var<storage, read> dy: array<Cell>;
+@group(0) @binding(4) var<storage, read> coefficients: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> dx: array<Cell>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let at = group_index(wid, groups) * 64u + lane;
+    if (at >= p.chunks * p.channels) {
+        return;
+    }
+    let chunk = at / p.channels;
+    let channel = at % p.channels;
+    let middle = mean[channel];
+    let by = coefficients[channel];
+    for (var n = chunk * p.per; n < (chunk + 1u) * p.per; n++) {
+        var i = n * p.walk_stride + channel * p.channel_stride;
+        var left = before(n + 1u) - before(n);
+        for (; left >= 4u; left -= 4u) {
+            //@ for k in 0..4
+            dx[i + $k * p.step] = by.x * dy[i + $k * p.step] + by.y * (x[i + $k * p.step] - middle) + by.z;
+            //@ end
+            i += 4u * p.step;
+        }
+        for (; left > 0u; left--) {
+            dx[i] = by.x * dy[i] + by.y * (x[i] - middle) + by.z;
+            i += p.step;
+        }
+    }
+}

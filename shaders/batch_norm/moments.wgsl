@@ -1,0 +1,31 @@
+// Mean and variance without cancellation: a few cells at a time around their own mean, merged by Chan's formula.
+// A one-pass Σx² − (Σx)²/n would lose every digit of a small variance beside a large mean.
+
+struct Moments {
+    count: f32,
+    mean: f32,
+    // Σ (x − mean)²
+    m2: f32,
+}
+
+fn merge(a: Moments, b: Moments) -> Moments {
+    let count = a.count + b.count;
+    let share = b.count / max(count, 1.0);
+    let delta = b.mean - a.mean;
+    return Moments(count, a.mean + delta * share, a.m2 + b.m2 + delta * delta * a.count * share);
+}
+
+fn moments_of_four(a: Cell, b: Cell, c: Cell, d: Cell) -> Moments {
+    let mean = total((a + b) + (c + d)) / (4.0 * WIDTH);
+    let da = a - mean;
+    let db = b - mean;
+    let dc = c - mean;
+    let dd = d - mean;
+    return Moments(4.0 * WIDTH, mean, total((da * da + db * db) + (dc * dc + dd * dd)));
+}
+
+fn moments_of_one(a: Cell) -> Moments {
+    let mean = total(a) / WIDTH;
+    let da = a - mean;
+    return Moments(WIDTH, mean, total(da * da));
+}

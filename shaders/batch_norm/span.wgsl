@@ -1,0 +1,16 @@
+// The cells of one (chunk, channel) as one list, for a workgroup that walks them side by side.
+
+struct Span {
+    first: u32, // walk
+    channel: u32,
+    cells: u32,
+}
+
+fn span_of(at: u32) -> Span {
+    let first = at / p.channels * p.per;
+    return Span(first, at % p.channels, before(first + p.per) - before(first));
+}
+
+fn cell(s: Span, j: u32) -> u32 {
+    return (s.first + j / p.length) * p.walk_stride + s.channel * p.channel_stride + j % p.length * p.step;
+}

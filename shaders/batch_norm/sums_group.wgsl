@@ -1,0 +1,49 @@
+// batch_norm.sums, a workgroup per (chunk, channel): Σ dy and Σ dy·(x − mean) of the chunk. Neighbouring invocations
+// read neighbouring cells; the 256 results are added in a tree whose order never changes.
+
+@group(0) @binding(1) var<storage, read> x: array<Cell>;
+@group(0) @binding(2) var<storage, read> mean: array<f32>;
+@group(0) @binding(3) var<storage, read> dy: array<Cell>;
+@group(0) @binding(4) var<storage, read_write> parts: array<vec2<f32>>;
+
+var<workgroup> lanes: array<vec2<f32>, 256>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let at = group_index(wid, groups);
+    if (at >= p.chunks * p.channels) {
+        return;
+    }
+    let span = span_of(at);
+    let middle = mean[span.channel];
+    var plain = Cell();
+    var crossed = Cell();
+    var j = lane;
+    for (; j + 768u < span.cells; j += 1024u) {
+        //@ for k in 0..4
+        let i$k = cell(span, j + $k * 256u);
+        let d$k = dy[i$k];
+        let e$k = d$k * (x[i$k] - middle);
+        //@ end
+        plain += (d0 + d1) + (d2 + d3);
+        crossed += (e0 + e1) + (e2 + e3);
+    }
+    for (; j < span.cells; j += 256u) {
+        let i = cell(span, j);
+        plain += dy[i];
+        crossed += dy[i] * (x[i] - middle);
+    }
+    var sums = vec2<f32>(total(plain), total(crossed));
+    lanes[lane] = sums;
+    for (var half = 128u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if (lane < half) {
+            sums += lanes[lane + half];
+            lanes[lane] = sums;
+        }
+    }
+    if (lane == 0u) {
+        parts[at] = sums;
+    }
+}

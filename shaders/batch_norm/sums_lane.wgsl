@@ -1,0 +1,39 @@
+// batch_norm.sums, an invocation per (chunk, channel): Σ dy and Σ dy·(x − mean) of the chunk.
+
+@group(0) @binding(1) var<storage, read> x: array<Cell>;
+@group(0) @binding(2) var<storage, read> mean: array<f32>;
+@group(0) @binding(3) var<storage, read> dy: array<Cell>;
+@group(0) @binding(4) var<storage, read_write> parts: array<vec2<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let at = group_index(wid, groups) * 64u + lane;
+    if (at >= p.chunks * p.channels) {
+        return;
+    }
+    let chunk = at / p.channels;
+    let channel = at % p.channels;
+    let middle = mean[channel];
+    var plain = Cell();
+    var crossed = Cell();
+    for (var n = chunk * p.per; n < (chunk + 1u) * p.per; n++) {
+        var i = n * p.walk_stride + channel * p.channel_stride;
+        var left = before(n + 1u) - before(n);
+        for (; left >= 4u; left -= 4u) {
+            //@ for k in 0..4
+            let d$k = dy[i + $k * p.step];
+            let e$k = d$k * (x[i + $k * p.step] - middle);
+            //@ end
+            plain += (d0 + d1) + (d2 + d3);
+            crossed += (e0 + e1) + (e2 + e3);
+            i += 4u * p.step;
+        }
+        for (; left > 0u; left--) {
+            plain += dy[i];
+            crossed += dy[i] * (x[i] - middle);
+            i += p.step;
+        }
+    }
+    parts[at] = vec2<f32>(total(plain), total(crossed));
+}

@@ -1,0 +1,7 @@
+// The unit a kernel loads, for rows whose length is a multiple of four; common/scalar.wgsl is its twin for the rest.
+
+alias V = vec4<f32>;
+
+fn dot_v(a: V, b: V) -> f32 {
+    return dot(a, b);
+}

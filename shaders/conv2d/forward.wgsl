@@ -1,0 +1,44 @@
+// Operands of conv2d forward for the gemm kernels: y[n, k, p, q] = Σ_{c, r, s} w[k, c, r, s] · x[n, c, p·st + r − pad, …].
+// Rows are output channels, columns (n, p, q), the reduction (c, r, s): w is read as it lies, x is gathered.
+
+struct Params {
+    m: u32, n: u32, k: u32, k_split: u32,
+    c: u32, h: u32, w: u32, r: u32, s: u32, p: u32, q: u32, stride: u32, padding: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> weight: array<f32>;
+@group(0) @binding(2) var<storage, read> x: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+// Where a column's window begins; u32 wraps where that is in the border, and one comparison guards both ends.
+struct Column { image: u32, top: u32, left: u32 }
+
+fn row_of(m: u32) -> u32 {
+    return m * p.k;
+}
+
+fn column_of(n: u32) -> Column {
+    let plane = p.p * p.q;
+    let at = n % plane;
+    return Column(n / plane, (at / p.q) * p.stride - p.padding, (at % p.q) * p.stride - p.padding);
+}
+
+fn a_at(row: u32, k: u32) -> f32 {
+    return weight[row + k];
+}
+
+fn b_at(column: Column, k: u32) -> f32 {
+    let window = p.r * p.s;
+    let tap = k % window;
+    let h = column.top + tap / p.s;
+    let w = column.left + tap % p.s;
+    if (h >= p.h || w >= p.w) {
+        return 0.0;
+    }
+    return x[((column.image * p.c + k / window) * p.h + h) * p.w + w];
+}
+
+fn c_put(m: u32, n: u32, slice: u32, v: f32) {
+    let plane = p.p * p.q;
+    y[((n / plane) * p.m + m) * plane + n % plane] = v;
+}

@@ -1,0 +1,21 @@
+// gemm, naive: c[m, n] = Σ_k a[m, k] · b[k, n], one output an invocation, straight from the formula.
+// The op's own piece says where operands come from: row_of, column_of, a_at, b_at, c_put, and p.m, p.n, p.k.
+// A workgroup owns 64 outputs in a row of the flattened [M, N]; nothing must divide. Kept as the oracle of the others.
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let i = group_index(wid, groups) * 64u + lane;
+    if (i >= p.m * p.n) {
+        return;
+    }
+    let m = i / p.n;
+    let n = i % p.n;
+    let row = row_of(m);
+    let column = column_of(n);
+    var sum = 0.0;
+    for (var k = 0u; k < p.k; k++) {
+        sum += a_at(row, k) * b_at(column, k);
+    }
+    c_put(m, n, 0u, sum);
+}

@@ -1,0 +1,9 @@
+// Output of gemm/columns.wgsl, four columns at once: planes of c are contiguous and a multiple of four long.
+
+@group(0) @binding(3) var<storage, read_write> c: array<vec4<f32>>;
+
+fn store(m: u32, column: u32, plane: u32, values: vec4<f32>) {
+    if (column < p.columns) {
+        c[(p.c_start + (column / plane) * p.c_n + m * p.c_m + column % plane) / 4u] = values;
+    }
+}

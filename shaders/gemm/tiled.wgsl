@@ -1,0 +1,83 @@
+// gemm, tiled for GPUs: c[m, n] = Σ_k a[m, k] · b[k, n] through workgroup memory.
+// The op's own piece says where operands come from: row_of, column_of, a_at, b_at, c_put, and p.m, p.n, p.k, p.k_split.
+// A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: all load one tile of a and of
+// b (b's along n, so that neighbours read neighbours), then each invocation updates $TM × $TN outputs in named vec4
+// registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
+// conflicts. wid.z is a slice of k (p.k_split long) for long thin products; the op adds the slices up in order.
+// BM, BN divide by the register tile, BM · BK and BN · BK by the invocations; M, N and K are guarded.
+
+var<workgroup> tile_a: array<vec4<f32>, $BK * $BM / 4>;
+var<workgroup> tile_b: array<vec4<f32>, $BK * $BN / 4>;
+
+@compute @workgroup_size($THREADS)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let tiles_n = (p.n + $BN - 1u) / $BN;
+    let m0 = (wid.x / tiles_n) * $BM;
+    let n0 = (wid.x % tiles_n) * $BN;
+    let tm = (t / ($BN / $TN)) * 4u;
+    let tn = (t % ($BN / $TN)) * 4u;
+    let k_begin = wid.z * p.k_split;
+    let k_end = min(k_begin + p.k_split, p.k);
+
+    //@ for m in 0..TM
+    //@ for g in 0..TN/4
+    var acc_$m_$g = vec4<f32>(0.0);
+    //@ end
+    //@ end
+
+    for (var k0 = k_begin; k0 < k_end; k0 += $BK) {
+        for (var e = t; e < $BM * $BK; e += $THREADS) {
+            let k = e % $BK;
+            let m = e / $BK;
+            var v = 0.0;
+            if (m0 + m < p.m && k0 + k < k_end) {
+                v = a_at(row_of(m0 + m), k0 + k);
+            }
+            tile_a[(k * $BM + m) / 4u][m % 4u] = v;
+        }
+        for (var e = t; e < $BN * $BK; e += $THREADS) {
+            let k = e / $BN;
+            let n = e % $BN;
+            var v = 0.0;
+            if (n0 + n < p.n && k0 + k < k_end) {
+                v = b_at(column_of(n0 + n), k0 + k);
+            }
+            tile_b[(k * $BN + n) / 4u][n % 4u] = v;
+        }
+        workgroupBarrier();
+        for (var k = 0u; k < $BK; k++) {
+            //@ for h in 0..TM/4
+            let a_$h = tile_a[(k * $BM + tm + $h * ($BM / ($TM / 4u))) / 4u];
+            //@ end
+            //@ for g in 0..TN/4
+            let b_$g = tile_b[(k * $BN + tn + $g * ($BN / ($TN / 4u))) / 4u];
+            //@ end
+            //@ for m in 0..TM
+            //@ let h = m / 4
+            //@ let e = m % 4
+            //@ for g in 0..TN/4
+            acc_$m_$g = fma(vec4<f32>(a_$h[$e]), b_$g, acc_$m_$g);
+            //@ end
+            //@ end
+        }
+        workgroupBarrier();
+    }
+
+    //@ for m in 0..TM
+    //@ let h = m / 4
+    //@ let e = m % 4
+    //@ for g in 0..TN/4
+    put4(m0 + tm + $h * ($BM / ($TM / 4u)) + $e, n0 + tn + $g * ($BN / ($TN / 4u)), wid.z, acc_$m_$g);
+    //@ end
+    //@ end
+}
+
+fn put4(m: u32, n: u32, slice: u32, v: vec4<f32>) {
+    if (m < p.m) {
+        //@ for i in 0..4
+        if (n + $i < p.n) {
+            c_put(m, n + $i, slice, v[$i]);
+        }
+        //@ end
+    }
+}

@@ -1,0 +1,17 @@
+// ring: row scalars[slot] of the ring becomes the $COLUMNS values, in place; a row past the end is the last one.
+
+struct Params { slots: u32, slot: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> ring: array<f32>;
+@group(0) @binding(2) var<storage, read> scalars: array<f32>;
+//@ for i in 3..END
+@group(0) @binding($i) var<storage, read> value_$i: array<f32>;
+//@ end
+
+@compute @workgroup_size(1)
+fn main() {
+    let row = min(u32(max(scalars[p.slot], 0.0)), p.slots - 1u) * $COLUMNS;
+    //@ for i in 3..END
+    ring[row + $i - 3] = value_$i[0];
+    //@ end
+}

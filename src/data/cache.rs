@@ -1,0 +1,190 @@
+//! Decoded data on disk, so that a resume or another cell of a grid does not decode again: one safetensors file a
+//! source, named by what it was made from, with a checksum over all it holds. A damaged file is named and re-made.
+
+use crate::base::hash::Hasher;
+use crate::base::{Error, Result, files};
+use crate::data::{Images, LoadOptions, Origin, Part, Source, Split};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Raised whenever decoding, resizing or this file's layout changes what is stored.
+const VERSION: &str = "wgslab decoded 1";
+
+/// The one metadata key; several would come out in changing order.
+const META: &str = "wgslab";
+
+/// Bytes of an [`Origin`] on disk.
+const ORIGIN: usize = 24;
+
+/// What is not a tensor.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    name: String,
+    classes: Vec<String>,
+    height: usize,
+    width: usize,
+    channels: usize,
+    names: [Option<Vec<String>>; 3],
+    checksum: String,
+}
+
+/// The cached source for `key`, or what `make` gives, kept for the next time. What could not be decoded whole is
+/// not kept.
+pub fn through(key: Hasher, options: &LoadOptions, make: impl FnOnce() -> Result<Source>) -> Result<Source> {
+    let Some(folder) = &options.cache else { return make() };
+    let size = [options.store_size as u64, options.channels as u64];
+    let key = key.part(VERSION).part(size[0].to_le_bytes()).part(size[1].to_le_bytes()).short();
+    let path = folder.join(format!("{key}.safetensors"));
+    if path.exists() {
+        match files::read(&path).map_err(|e| e.to_string()).and_then(|bytes| unpack(&bytes)) {
+            Ok(source) => return Ok(source),
+            Err(why) => eprintln!("warning: the cached data {} is damaged ({why}); decoding again", path.display()),
+        }
+    }
+    let source = make()?;
+    if source.unreadable.is_empty() {
+        store(&path, &source)?;
+    }
+    Ok(source)
+}
+
+fn store(path: &Path, source: &Source) -> Result<()> {
+    let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot pack {}: {e}", path.display()));
+    let Some(first) = source.parts.iter().flatten().next() else { return Ok(()) };
+    let Images { height, width, channels, .. } = first.images;
+    let names = source.parts.each_ref().map(|p| p.as_ref().map(|p| p.images.names.clone()));
+    let (name, classes) = (source.name.clone(), source.classes.clone());
+    let mut meta = Meta { name, classes, height, width, channels, names, checksum: String::new() };
+    let origins = source.parts.each_ref().map(|p| p.as_ref().map_or(Vec::new(), |p| pack_origins(&p.origins)));
+    let mut tensors = Vec::new();
+    for (split, (part, origins)) in Split::ALL.into_iter().zip(source.parts.iter().zip(&origins)) {
+        let Some(part) = part else { continue };
+        let n = part.images.len();
+        let labels = bytemuck::cast_slice(&part.images.labels);
+        let each = [
+            ("pixels", Dtype::U8, vec![n, height, width, channels], part.images.pixels.as_slice()),
+            ("labels", Dtype::U32, vec![n], labels),
+            ("origins", Dtype::U8, vec![n, ORIGIN], origins.as_slice()),
+        ];
+        for (what, dtype, shape, data) in each {
+            let view = TensorView::new(dtype, shape, data).map_err(|e| failed(&e))?;
+            tensors.push((format!("{}.{what}", split.name()), view));
+        }
+    }
+    meta.checksum = checksum(&meta, &tensors).map_err(|e| failed(&e))?;
+    let json = serde_json::to_string(&meta).map_err(|e| failed(&e))?;
+    let bytes = safetensors::serialize(tensors, Some([(META.to_string(), json)].into())).map_err(|e| failed(&e))?;
+    files::write_atomic(path, &bytes)
+}
+
+/// Covers every tensor and the metadata apart from the checksum itself.
+fn checksum(meta: &Meta, tensors: &[(String, TensorView<'_>)]) -> Result<String, serde_json::Error> {
+    let mut hasher = Hasher::new();
+    hasher.update(serde_json::to_vec(&(
+        &meta.name,
+        &meta.classes,
+        meta.height,
+        meta.width,
+        meta.channels,
+        &meta.names,
+    ))?);
+    let mut sorted: Vec<_> = tensors.iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    for (name, view) in sorted {
+        hasher.update(name);
+        hasher.update(view.data());
+    }
+    Ok(hasher.hex())
+}
+
+fn unpack(bytes: &[u8]) -> Result<Source, String> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+    let json = header.metadata().as_ref().and_then(|m| m.get(META)).ok_or("it has no metadata")?;
+    let meta: Meta = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?.tensors();
+    if checksum(&meta, &tensors).map_err(|e| e.to_string())? != meta.checksum {
+        return Err("its checksum differs".into());
+    }
+    let find = |split: Split, what: &str| {
+        let name = format!("{}.{what}", split.name());
+        let view = tensors.iter().find(|(n, _)| *n == name).ok_or_else(|| format!("{name} is missing"))?;
+        Ok::<_, String>(view.1.data())
+    };
+    let Meta { name, classes, height, width, channels, names, .. } = meta;
+    let mut source = Source { name, classes, ..Source::default() };
+    for (split, names) in Split::ALL.into_iter().zip(names) {
+        let Some(names) = names else { continue };
+        let pixels = find(split, "pixels")?.to_vec();
+        let labels: Vec<u32> = find(split, "labels")?.chunks_exact(4).map(word).collect();
+        let origins = unpack_origins(find(split, "origins")?);
+        let n = names.len();
+        if labels.len() != n || origins.len() != n || pixels.len() != n * height * width * channels {
+            return Err("its parts differ in length".into());
+        }
+        let images = Images { height, width, channels, pixels, labels, names };
+        source.parts[split as usize] = Some(Part { images, origins });
+    }
+    Ok(source)
+}
+
+fn word(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |a, &b| a << 8 | u32::from(b))
+}
+
+fn pack_origins(origins: &[Origin]) -> Vec<u8> {
+    let one = |o: &Origin| [&o.digest[..], &o.height.to_le_bytes(), &o.width.to_le_bytes()].concat();
+    origins.iter().flat_map(one).collect()
+}
+
+fn unpack_origins(bytes: &[u8]) -> Vec<Origin> {
+    let one = |b: &[u8]| {
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&b[..16]);
+        Origin { digest, height: word(&b[16..20]), width: word(&b[20..24]) }
+    };
+    bytes.chunks_exact(ORIGIN).map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing::write_png;
+
+    #[test]
+    fn a_second_load_reads_the_cache_and_a_damaged_one_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..8 {
+            let split = if i < 4 { "train" } else { "test" };
+            write_png(&dir.path().join(format!("set/{split}/c/{i}.png")), i, 12);
+        }
+        let cache = dir.path().join("cache");
+        let options = LoadOptions { cache: Some(cache.clone()), ..crate::data::testing::options(dir.path(), 3) };
+        let load = || {
+            let decoded = std::cell::Cell::new(0);
+            let data = crate::data::load("set", &options, &|done, _| decoded.set(done)).unwrap();
+            (data, decoded.get())
+        };
+        let (first, decoded) = load();
+        assert_eq!(decoded, 8);
+        let (second, decoded) = load();
+        assert_eq!(decoded, 0);
+        assert_eq!((&second.train, &second.val, &second.test), (&first.train, &first.val, &first.test));
+        let file = std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+        let whole = std::fs::read(&file).unwrap();
+        for at in (0..whole.len()).step_by(97).chain([whole.len() - 1]) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            std::fs::write(&file, &bytes).unwrap();
+            let (data, decoded) = load();
+            assert_eq!((data.fingerprint, decoded), (first.fingerprint.clone(), 8), "byte {at}");
+        }
+        for cut in [0, 5, 100, whole.len() - 1] {
+            std::fs::write(&file, &whole[..cut]).unwrap();
+            assert_eq!(load().1, 8);
+        }
+        assert_eq!(load().1, 0);
+        write_png(&dir.path().join("set/train/c/0.png"), 77, 12);
+        assert_eq!(load().1, 8, "a changed file is decoded again");
+    }
+}

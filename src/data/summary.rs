@@ -1,0 +1,205 @@
+//! What a dataset holds, for people and for programs.
+
+use crate::base::Result;
+use crate::data::{LoadOptions, Source, Split, read, split};
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+
+/// One split as it stands in the files.
+#[derive(Clone, Debug, Serialize)]
+pub struct SplitSummary {
+    /// train, val or test.
+    pub split: &'static str,
+    /// How many images.
+    pub images: usize,
+    /// How many of each class, in the order of the classes.
+    pub per_class: Vec<usize>,
+}
+
+/// How many images have one size.
+#[derive(Clone, Debug, Serialize)]
+pub struct SizeCount {
+    /// Columns before resizing.
+    pub width: u32,
+    /// Rows before resizing.
+    pub height: u32,
+    /// How many images.
+    pub images: usize,
+}
+
+/// Exact duplicates: equal size and pixels before resizing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Duplicates {
+    /// Training images that also stand in test.
+    pub train_in_test: usize,
+    /// Training images that also stand in val.
+    pub train_in_val: usize,
+    /// Validation images that also stand in test.
+    pub val_in_test: usize,
+    /// Images of train past the first of their kind.
+    pub within_train: usize,
+    /// Images of val past the first of their kind.
+    pub within_val: usize,
+    /// Images of test past the first of their kind.
+    pub within_test: usize,
+    /// Images that have a copy with another label anywhere.
+    pub with_another_label: usize,
+}
+
+/// What [`inspect`] finds. Counts are of the files as they stand, before duplicates are dropped.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// A short name.
+    pub name: String,
+    /// Class names.
+    pub classes: Vec<String>,
+    /// Splits that the files have.
+    pub splits: Vec<SplitSummary>,
+    /// Sizes before resizing, the most frequent first.
+    pub image_sizes: Vec<SizeCount>,
+    /// Rows and columns as stored.
+    pub store_size: usize,
+    /// Channels as stored.
+    pub channels: usize,
+    /// Mean of train by channel, in [0, 1].
+    pub mean: Vec<f32>,
+    /// Standard deviation of train by channel, in [0, 1].
+    pub std: Vec<f32>,
+    /// Exact duplicates.
+    pub duplicates: Duplicates,
+    /// Files that cannot be decoded, each with its reason.
+    pub unreadable: Vec<String>,
+    /// Content address of the dataset as loaded, where it can be.
+    pub fingerprint: Option<String>,
+    /// Why it cannot be loaded, or what loading does with it.
+    pub notes: Vec<String>,
+}
+
+/// Reads what `spec` names and says what it holds, also where it could not be trained on as it is.
+pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
+    let source = read(spec, options, &|_, _| ())?;
+    let (mean, std) = source.parts[0].as_ref().map(|p| p.images.statistics()).unwrap_or_default();
+    let mut summary = Summary {
+        name: source.name.clone(),
+        classes: source.classes.clone(),
+        splits: splits(&source),
+        image_sizes: sizes(&source),
+        store_size: options.store_size,
+        channels: options.channels,
+        mean,
+        std,
+        duplicates: duplicates(&source),
+        unreadable: source.unreadable.clone(),
+        fingerprint: None,
+        notes: Vec::new(),
+    };
+    let carved = source.parts[Split::Val as usize].is_none();
+    if !source.unreadable.is_empty() {
+        summary.notes.push("it cannot be loaded until the unreadable files are mended or removed".into());
+        return Ok(summary);
+    }
+    match split::assemble(source, options) {
+        Err(e) => summary.notes.push(format!("it cannot be loaded: {e}")),
+        Ok(data) => {
+            if carved {
+                let (n, seed) = (data.val.len(), options.seed);
+                summary.notes.push(format!("no val split: loading cuts {n} images from train by class (seed {seed})"));
+            }
+            if data.dropped_duplicates > 0 {
+                let n = data.dropped_duplicates;
+                summary
+                    .notes
+                    .push(format!("loading drops {n} images of train and val that also stand in a later split"));
+            }
+            summary.fingerprint = Some(data.fingerprint);
+        }
+    }
+    Ok(summary)
+}
+
+fn splits(source: &Source) -> Vec<SplitSummary> {
+    let one = |(split, part): (Split, &Option<crate::data::Part>)| {
+        let images = &part.as_ref()?.images;
+        let per_class = images.class_counts(source.classes.len());
+        Some(SplitSummary { split: split.name(), images: images.len(), per_class })
+    };
+    Split::ALL.into_iter().zip(&source.parts).filter_map(one).collect()
+}
+
+fn sizes(source: &Source) -> Vec<SizeCount> {
+    let mut counts = BTreeMap::new();
+    for origin in source.parts.iter().flatten().flat_map(|p| &p.origins) {
+        *counts.entry((origin.width, origin.height)).or_insert(0) += 1;
+    }
+    let mut sizes: Vec<SizeCount> =
+        counts.into_iter().map(|((width, height), images)| SizeCount { width, height, images }).collect();
+    sizes.sort_by_key(|s| std::cmp::Reverse(s.images));
+    sizes
+}
+
+fn duplicates(source: &Source) -> Duplicates {
+    let digests = source
+        .parts
+        .each_ref()
+        .map(|part| part.as_ref().map(|p| p.origins.iter().map(|o| o.digest).collect::<Vec<_>>()).unwrap_or_default());
+    let sets = digests.each_ref().map(|d| d.iter().copied().collect::<HashSet<_>>());
+    let shared = |a: Split, b: Split| digests[a as usize].iter().filter(|d| sets[b as usize].contains(*d)).count();
+    let within = |s: Split| digests[s as usize].len() - sets[s as usize].len();
+    let mut labels: HashMap<[u8; 16], HashSet<u32>> = HashMap::new();
+    for part in source.parts.iter().flatten() {
+        for (origin, &label) in part.origins.iter().zip(&part.images.labels) {
+            labels.entry(origin.digest).or_default().insert(label);
+        }
+    }
+    Duplicates {
+        train_in_test: shared(Split::Train, Split::Test),
+        train_in_val: shared(Split::Train, Split::Val),
+        val_in_test: shared(Split::Val, Split::Test),
+        within_train: within(Split::Train),
+        within_val: within(Split::Val),
+        within_test: within(Split::Test),
+        with_another_label: digests.iter().flatten().filter(|d| labels.get(*d).is_some_and(|l| l.len() > 1)).count(),
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {} classes", self.name, self.classes.len())?;
+        let width = self.classes.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(6);
+        write!(f, "  {:width$}", "class")?;
+        self.splits.iter().try_for_each(|s| write!(f, "  {:>7}", s.split))?;
+        writeln!(f)?;
+        for (i, class) in self.classes.iter().enumerate() {
+            write!(f, "  {class:width$}")?;
+            self.splits.iter().try_for_each(|s| write!(f, "  {:>7}", s.per_class[i]))?;
+            writeln!(f)?;
+        }
+        write!(f, "  {:width$}", "images")?;
+        self.splits.iter().try_for_each(|s| write!(f, "  {:>7}", s.images))?;
+        writeln!(f)?;
+        let sizes: Vec<_> =
+            self.image_sizes.iter().take(5).map(|s| format!("{}×{} ({})", s.width, s.height, s.images)).collect();
+        let more = self.image_sizes.len().saturating_sub(5);
+        let size = self.store_size;
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        writeln!(f, "sizes: {}{more}; stored {size}×{size} with {} channels", sizes.join(", "), self.channels)?;
+        writeln!(f, "train mean {:.4?}, standard deviation {:.4?}", self.mean, self.std)?;
+        let d = &self.duplicates;
+        writeln!(
+            f,
+            "exact duplicates: train in test {}, train in val {}, val in test {}; within train {}, val {}, test {}; with another label {}",
+            d.train_in_test,
+            d.train_in_val,
+            d.val_in_test,
+            d.within_train,
+            d.within_val,
+            d.within_test,
+            d.with_another_label
+        )?;
+        writeln!(f, "unreadable files: {}", self.unreadable.len())?;
+        self.unreadable.iter().try_for_each(|u| writeln!(f, "  {u}"))?;
+        self.notes.iter().try_for_each(|n| writeln!(f, "note: {n}"))?;
+        write!(f, "fingerprint: {}", self.fingerprint.as_deref().unwrap_or("none"))
+    }
+}

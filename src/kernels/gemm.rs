@@ -1,0 +1,146 @@
+//! The matrix product that matmul and conv2d share: c[m, n] = Σ_k a[m, k] · b[k, n].
+//!
+//! Two families. For GPUs (`naive`, `tiled_64`, `tiled_128`) an op gives a piece of WGSL that says where operands come
+//! from, so a convolution is an implicit product: nothing is unfolded in memory. For software adapters (`broadcast`)
+//! operands are packed once into borders of zeros and whole vec4, then one subgroup owns a tile in registers; see
+//! shaders/gemm/columns.wgsl for why. Shaders: shaders/gemm/.
+
+use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::tape::{Emit, Slot};
+use crate::{params, piece};
+
+/// Variants in the order they are expected to win: `m` × `n` outputs.
+pub(crate) fn variants(m: usize, n: usize, caps: &Caps) -> Vec<&'static str> {
+    let mut v =
+        if m >= 128 && m * n >= 1 << 18 { vec!["tiled_128", "tiled_64"] } else { vec!["tiled_64", "tiled_128"] };
+    v.push("naive");
+    if lanes(caps).is_some() {
+        v.insert(if caps.software { 0 } else { v.len() - 1 }, "broadcast");
+    }
+    v
+}
+
+/// Lanes of the broadcast kernels: the subgroup must be of one known size that divides the tiles.
+pub(crate) fn lanes(caps: &Caps) -> Option<u32> {
+    caps.fixed_subgroup().filter(|l| [8, 16].contains(l))
+}
+
+/// Rows of a broadcast tile: the smallest that holds `m`, at most 64, so that narrow layers waste little.
+pub(crate) fn tile_rows(m: usize, lanes: u32) -> u32 {
+    [8, 16, 32].into_iter().find(|&t| t >= m as u32 && t >= lanes).unwrap_or(64)
+}
+
+params! {
+    /// Of shaders/gemm/columns.wgsl; strides as described there.
+    #[derive(Default)]
+    pub(crate) struct Columns {
+        m: u32, columns: u32, m_tiles: u32, a_row: u32,
+        u: u32, v: u32, b_n: u32, b_u: u32, b_v: u32, b_start: u32,
+        taps_i: u32, taps_j: u32, b_i: u32, b_j: u32,
+        a_start: u32, a_i: u32, a_j: u32, k4: u32,
+        c_n: u32, c_m: u32, c_u: u32, c_v: u32, c_start: u32,
+    }
+}
+
+const STORE_SCALAR: &[Piece] =
+    &[piece!("common/index.wgsl"), piece!("gemm/columns.wgsl"), piece!("gemm/store_scalar.wgsl")];
+const STORE_VEC4: &[Piece] =
+    &[piece!("common/index.wgsl"), piece!("gemm/columns.wgsl"), piece!("gemm/store_vec4.wgsl")];
+
+/// Launches the columns kernel; `a` and `b` are packed. `p.m_tiles` is filled in here.
+pub(crate) fn columns(
+    e: &mut Emit<'_>,
+    name: &'static str,
+    (a, b, c): (Slot, Slot, Slot),
+    mut p: Columns,
+    tile: (u32, u32),
+) {
+    let (rows, lanes) = tile;
+    p.m_tiles = p.m.div_ceil(rows);
+    let plane = p.u * p.v;
+    let contiguous = p.c_v == 1 && (p.u == 1 || p.c_u == p.v);
+    let whole = [plane, p.c_n, p.c_m, p.c_start].iter().all(|s| s % 4 == 0);
+    let pieces = if contiguous && whole { STORE_VEC4 } else { STORE_SCALAR };
+    let kernel = Kernel::new(name, "broadcast", pieces).with("TM", rows).with("L", lanes);
+    let tiles = p.m_tiles as usize * (p.columns as usize).div_ceil(4 * lanes as usize);
+    e.launch(kernel, &[a, b, c], &p, groups_1d(tiles));
+}
+
+params! {
+    /// Of shaders/gemm/pack.wgsl.
+    #[derive(Default)]
+    pub(crate) struct Pack {
+        vectors: u32, u: u32, v: u32, inner4: u32,
+        u0: u32, v0: u32, u_len: u32, v_len: u32, e_len: u32,
+        x_o: u32, x_u: u32, x_v: u32, x_e: u32,
+    }
+}
+
+const PACK: &[Piece] = &[piece!("common/index.wgsl"), piece!("gemm/pack.wgsl")];
+
+/// Launches a pack of `outer` blocks; `p.vectors` is filled in here.
+pub(crate) fn pack(e: &mut Emit<'_>, name: &'static str, x: Slot, y: Slot, outer: u32, mut p: Pack) {
+    p.vectors = outer * p.u * p.v * p.inner4;
+    let grid = groups_1d((p.vectors as usize).div_ceil(64));
+    e.launch(Kernel::new(name, "broadcast", PACK), &[x, y], &p, grid);
+}
+
+params! {
+    /// Of shaders/gemm/rows.wgsl.
+    #[derive(Default)]
+    pub(crate) struct Rows {
+        m: u32, m_tiles: u32, n4: u32, images: u32,
+        rows: u32, q4: u32, a_row: u32,
+        b_image: u32, b_row: u32, b_q: u32, b_z: u32,
+        c: u32, c4: u32, r: u32, s: u32,
+    }
+}
+
+const ROWS: &[Piece] = &[piece!("gemm/rows.wgsl")];
+
+/// Launches the rows kernel; `a` and `b` are packed. `p.m_tiles` is filled in here.
+pub(crate) fn rows(e: &mut Emit<'_>, name: &'static str, (a, b, c): (Slot, Slot, Slot), mut p: Rows, tile: (u32, u32)) {
+    p.m_tiles = p.m.div_ceil(tile.0);
+    let kernel = Kernel::new(name, "broadcast", ROWS).with("TM", tile.0).with("L", tile.1);
+    e.launch(kernel, &[a, b, c], &p, [p.m_tiles * p.n4.div_ceil(tile.1), 1, p.r]);
+}
+
+/// The constants of a tiled kernel and its grid over `m` × `n` outputs and `slices` of k.
+pub(crate) fn tiled(
+    name: &'static str,
+    variant: &'static str,
+    pieces: &'static [Piece],
+    m: usize,
+    n: usize,
+    slices: usize,
+) -> (Kernel, [u32; 3]) {
+    let side: usize = if variant == "tiled_128" { 128 } else { 64 };
+    let kernel = Kernel::new(name, variant, pieces)
+        .with("BM", side as u32)
+        .with("BN", side as u32)
+        .with("BK", if side == 128 { 8 } else { 16 })
+        .with("TM", 8)
+        .with("TN", 8)
+        .with("THREADS", (side * side / 64) as u32);
+    (kernel, [(m.div_ceil(side) * n.div_ceil(side)) as u32, 1, slices as u32])
+}
+
+params! {
+    struct SumSlices { elements: u32, slices: u32 }
+}
+
+const SUM_SLICES: &[Piece] = &[piece!("common/index.wgsl"), piece!("gemm/sum_slices.wgsl")];
+
+/// Launches the sum of `slices` partial products of `elements` each.
+pub(crate) fn sum_slices(e: &mut Emit<'_>, name: &'static str, x: Slot, y: Slot, elements: usize, slices: usize) {
+    let kernel = Kernel::new(name, "portable", SUM_SLICES);
+    let params = SumSlices { elements: elements as u32, slices: slices as u32 };
+    e.launch(kernel, &[x, y], &params, groups_1d(elements.div_ceil(64)));
+}
+
+/// How many slices a product's k is cut into so that a GPU has enough workgroups: a function of the shape alone, so
+/// that the sum's order, and with it every bit, is the same everywhere the variant is.
+pub(crate) fn slices(m: usize, n: usize, k: usize) -> usize {
+    let tiles = m.div_ceil(64) * n.div_ceil(64);
+    (512 / tiles).clamp(1, k.div_ceil(512).max(1))
+}

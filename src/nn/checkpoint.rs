@@ -1,0 +1,114 @@
+//! Checkpoints as safetensors: the whole state of a run, or a backbone alone under torchvision's names.
+//!
+//! Metadata goes under one key, `wgslab`, as JSON: several keys would come out in changing order, and equal states must
+//! give equal files.
+
+use crate::base::{DType, Error, Result, Shape, files};
+use crate::device::Gpu;
+use crate::tape::{State, Type};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// A tensor of a file.
+type Named = (String, Dtype, Vec<usize>, Vec<u8>);
+
+fn write(path: &Path, tensors: &[Named], metadata: &str) -> Result<()> {
+    let views = tensors
+        .iter()
+        .map(|(n, d, s, b)| Ok((n.clone(), TensorView::new(*d, s.clone(), b).map_err(|e| damaged(path, &e))?)))
+        .collect::<Result<Vec<_>>>()?;
+    let metadata = HashMap::from([("wgslab".to_string(), metadata.to_string())]);
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| damaged(path, &e))?;
+    files::write_atomic(path, &bytes)
+}
+
+fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::Data(format!("{} is not a usable safetensors file: {why}; delete it to start anew", path.display()))
+}
+
+fn dims(shape: Shape) -> Vec<usize> {
+    shape.dims().iter().map(|&d| d as usize).collect()
+}
+
+/// Writes everything a checkpoint holds of `state`, with `metadata` (JSON).
+pub fn save_state(path: &Path, gpu: &Gpu, state: &State, metadata: &str) -> Result<()> {
+    let mut tensors = Vec::new();
+    for name in state.names() {
+        if let Some(ty) = state.ty(name) {
+            let dtype = match ty.dtype {
+                DType::F32 => Dtype::F32,
+                DType::U32 => Dtype::U32,
+            };
+            tensors.push((name.to_string(), dtype, dims(ty.shape), state.read(gpu, name)?));
+        }
+    }
+    write(path, &tensors, metadata)
+}
+
+/// Adds every tensor of a file to `state` and returns its metadata.
+pub fn load_state(path: &Path, gpu: &Gpu, state: &mut State) -> Result<String> {
+    let bytes = files::read(path)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
+    for (name, view) in file.tensors() {
+        let shape = Shape::new(view.shape());
+        let ty = match view.dtype() {
+            Dtype::F32 => Type::f32(shape),
+            Dtype::U32 => Type::u32(shape),
+            other => return Err(damaged(path, &format!("{name} holds {other:?}, and a state holds F32 and U32"))),
+        };
+        state.insert(gpu, &name, ty, Some(view.data()))?;
+    }
+    metadata(path, &bytes)
+}
+
+fn metadata(path: &Path, bytes: &[u8]) -> Result<String> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(path, &e))?;
+    Ok(header.metadata().as_ref().and_then(|m| m.get("wgslab").cloned()).unwrap_or_default())
+}
+
+/// Reads a file's metadata alone.
+pub fn read_metadata(path: &Path) -> Result<String> {
+    metadata(path, &files::read(path)?)
+}
+
+/// Writes the tensors of `state` whose names start with `prefix`, without it: the names PyTorch loads. Each batch norm
+/// also gets `num_batches_tracked`, which torchvision's `load_state_dict` insists on.
+pub fn save_backbone(path: &Path, gpu: &Gpu, state: &State, prefix: &str, batches: i64, metadata: &str) -> Result<()> {
+    let mut tensors: Vec<Named> = Vec::new();
+    for name in state.names().filter(|n| n.starts_with(prefix)) {
+        let (short, Some(ty)) = (&name[prefix.len()..], state.ty(name)) else { continue };
+        tensors.push((short.to_string(), Dtype::F32, dims(ty.shape), state.read(gpu, name)?));
+        if let Some(norm) = short.strip_suffix("running_var") {
+            let name = format!("{norm}num_batches_tracked");
+            tensors.push((name, Dtype::I64, Vec::new(), batches.to_le_bytes().to_vec()));
+        }
+    }
+    write(path, &tensors, metadata)
+}
+
+/// Loads a backbone (ours or one that PyTorch saved) under `prefix`. Tensors the model does not name are refused, except
+/// the classifier `fc.*` and `num_batches_tracked`; so are missing ones. `wanted` lists (name without prefix, type).
+pub fn load_backbone(path: &Path, gpu: &Gpu, state: &mut State, prefix: &str, wanted: &[(String, Type)]) -> Result<()> {
+    let bytes = files::read(path)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
+    let bad = |why: String| Err(Error::Data(format!("{} does not fit the model: {why}", path.display())));
+    for (name, ty) in wanted {
+        let Ok(view) = file.tensor(name) else {
+            return bad(format!("it has no tensor {name} ({ty})"));
+        };
+        if view.dtype() != Dtype::F32 || view.shape() != dims(ty.shape) {
+            return bad(format!(
+                "{name} is {:?} {:?} and the model needs {ty}; check width, stem and channels",
+                view.dtype(),
+                view.shape()
+            ));
+        }
+        state.insert(gpu, &format!("{prefix}{name}"), *ty, Some(view.data()))?;
+    }
+    let known = |n: &str| n.starts_with("fc.") || n.ends_with("num_batches_tracked") || wanted.iter().any(|w| w.0 == n);
+    match file.names().into_iter().find(|n| !known(n)) {
+        Some(n) => bad(format!("it holds {n}, which the model does not have; it is another architecture")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,132 @@
+//! Parameters: named while a model is recorded, filled once before the first step. A parameter's values depend on the
+//! seed and its name alone, so a model's other parts, or the order they are recorded in, do not change it.
+
+use crate::base::hash::Hasher;
+use crate::base::rng::Rng;
+use crate::base::{Error, Result, Shape};
+use crate::device::Gpu;
+use crate::tape::{State, Tape, Type, Var};
+
+/// How a parameter begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Normal with σ = √(2 / fan_out), fan_out = K·R·S: He et al. 2015 (arXiv 1502.01852), torchvision's for ResNet.
+    KaimingNormalFanOut,
+    /// Uniform in ±1/√fan_in: PyTorch's default for linear layers, weight and bias.
+    UniformFanIn(usize),
+    /// All ones.
+    Ones,
+    /// All zeros.
+    Zeros,
+}
+
+/// A named tensor of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Param {
+    /// Its name in the state, for instance `backbone.layer1.0.conv1.weight`.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+    /// How it begins.
+    pub init: Init,
+    /// Whether a gradient moves it; running statistics are not trained.
+    pub trained: bool,
+}
+
+/// The stream of the generator that parameters are drawn from.
+const STREAM: u32 = 0x696e_6974; // "init"
+
+/// The parameters of a recording.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    list: Vec<Param>,
+}
+
+impl Params {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names a trained parameter and reads it.
+    pub fn weight(&mut self, t: &mut Tape, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Var> {
+        self.named(t, name, shape.into(), init, true)
+    }
+
+    /// Names a statistic that steps move by assignment, and reads it.
+    pub fn statistic(&mut self, t: &mut Tape, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Var> {
+        self.named(t, name, shape.into(), init, false)
+    }
+
+    fn named(&mut self, t: &mut Tape, name: &str, shape: Shape, init: Init, trained: bool) -> Result<Var> {
+        let ty = Type::f32(shape);
+        if !self.list.iter().any(|p| p.name == name) {
+            self.list.push(Param { name: name.to_string(), ty, init, trained });
+        }
+        t.state(name, ty)
+    }
+
+    /// All of them, in the order they were named.
+    pub fn list(&self) -> &[Param] {
+        &self.list
+    }
+
+    /// Names of the trained ones, in order.
+    pub fn trained(&self) -> Vec<String> {
+        self.list.iter().filter(|p| p.trained).map(|p| p.name.clone()).collect()
+    }
+
+    /// Fills those that `state` lacks.
+    pub fn fill(&self, gpu: &Gpu, state: &mut State, seed: u64) -> Result<()> {
+        for p in &self.list {
+            match state.ty(&p.name) {
+                None => state.insert(gpu, &p.name, p.ty, Some(bytemuck::cast_slice(&values(p, seed))))?,
+                Some(ty) if ty != p.ty => {
+                    let what = format!("the checkpoint holds {} as {ty} and the model needs {}", p.name, p.ty);
+                    return Err(Error::Data(format!("{what}; width, stem or channels differ")));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first values of a parameter.
+pub fn values(p: &Param, seed: u64) -> Vec<f32> {
+    let n = p.ty.shape.numel();
+    let address = Hasher::new().part(&p.name).hex();
+    let counter = u64::from_str_radix(&address[..16], 16).unwrap_or(0); // 16 hex digits always parse
+    let mut rng = Rng::new(seed, STREAM, counter);
+    match p.init {
+        Init::Ones => vec![1.0; n],
+        Init::Zeros => vec![0.0; n],
+        Init::UniformFanIn(fan_in) => {
+            let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
+            (0..n).map(|_| bound * (2.0 * rng.uniform() - 1.0)).collect()
+        }
+        Init::KaimingNormalFanOut => {
+            let d = p.ty.shape.dims();
+            let fan_out = d.iter().product::<u32>() / d.get(1).copied().unwrap_or(1).max(1);
+            let std = (2.0 / fan_out.max(1) as f32).sqrt();
+            (0..n).map(|_| std * rng.normal()).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_the_stated_spread_and_follow_the_name() {
+        let p = |name: &str, init| Param { name: name.into(), ty: Type::f32([64, 32, 3, 3]), init, trained: true };
+        let v = values(&p("a", Init::KaimingNormalFanOut), 1);
+        let std = (v.iter().map(|x| x * x).sum::<f32>() / v.len() as f32).sqrt();
+        assert!((std / (2.0f32 / (64.0 * 9.0)).sqrt() - 1.0).abs() < 0.03, "{std}");
+        assert_ne!(v, values(&p("b", Init::KaimingNormalFanOut), 1));
+        assert_ne!(v, values(&p("a", Init::KaimingNormalFanOut), 2));
+        assert_eq!(v, values(&p("a", Init::KaimingNormalFanOut), 1));
+        assert!(values(&p("a", Init::UniformFanIn(25)), 1).iter().all(|x| x.abs() <= 0.2));
+    }
+}

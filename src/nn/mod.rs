@@ -1,0 +1,13 @@
+//! nn: models as functions that record on a tape, their parameters and how those begin, optimizers and schedules,
+//! checkpoints. Names and shapes of parameters are torchvision's.
+
+pub mod checkpoint;
+pub mod init;
+pub mod optimizer;
+pub mod projection;
+pub mod resnet;
+pub mod schedule;
+
+pub use init::{Init, Params};
+pub use optimizer::Optimizer;
+pub use resnet::{Mode, ResNet, Stem};

@@ -1,0 +1,160 @@
+//! ResNet-18 (He et al. 2015, arXiv 1512.03385, table 1) with torchvision's parameter names and shapes.
+//!
+//! Stem `7x7`: 7×7 convolution of stride 2, then 3×3 max pooling of stride 2 (ImageNet). Stem `3x3`: one 3×3 convolution
+//! of stride 1 and no pooling, for images of about 32 pixels. Four stages of two basic blocks; a block is
+//! conv3x3–bn–relu–conv3x3–bn, plus its input (through a 1×1 convolution where shapes differ), then relu.
+
+use super::init::{Init, Params};
+use crate::base::{Error, Result};
+use crate::kernels::conv2d::Conv2d;
+use crate::tape::{Tape, Var};
+
+/// The first layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stem {
+    /// One 3×3 convolution.
+    Small,
+    /// 7×7 of stride 2 and max pooling.
+    Large,
+}
+
+/// Whether batch norm uses the batch's statistics and moves the running ones, or uses those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// The batch's.
+    Train,
+    /// The running ones.
+    Eval,
+}
+
+/// A ResNet-18.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ResNet {
+    /// The first layers.
+    pub stem: Stem,
+    /// Times 64, 128, 256, 512 channels, rounded, at least 1.
+    pub width: f64,
+    /// Channels of the input.
+    pub in_channels: usize,
+}
+
+/// Blocks of each stage: the 18-layer network.
+const BLOCKS: [usize; 4] = [2, 2, 2, 2];
+/// PyTorch's defaults of batch norm.
+const EPS: f32 = 1e-5;
+const MOMENTUM: f32 = 0.1;
+
+/// A recording in progress: where parameters are named and how batch norm behaves.
+struct Recorder<'a> {
+    t: &'a mut Tape,
+    params: &'a mut Params,
+    prefix: &'a str,
+    mode: Mode,
+}
+
+impl ResNet {
+    /// Channels of the four stages.
+    pub fn channels(&self) -> [usize; 4] {
+        [64, 128, 256, 512].map(|c| ((c as f64 * self.width).round() as usize).max(1))
+    }
+
+    /// Length of the feature vector.
+    pub fn features(&self) -> usize {
+        self.channels()[3]
+    }
+
+    /// Records the network up to the global average: x [N, in_channels, H, W] gives [N, features]. Parameters are named
+    /// under `prefix`, for instance `backbone.`.
+    pub fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, mode: Mode) -> Result<Var> {
+        let channels = self.channels();
+        let c = t.shape(x).nchw("resnet", "x")?[1];
+        if c != self.in_channels {
+            let (have, want) = (c, self.in_channels);
+            return Err(Error::shape("resnet", format!("x has {have} channels and the network takes {want}")));
+        }
+        let mut r = Recorder { t, params, prefix, mode };
+        let mut y = match self.stem {
+            Stem::Small => r.conv_bn(x, ("conv1", "bn1"), channels[0], 3, Conv2d { stride: 1, padding: 1 })?,
+            Stem::Large => r.conv_bn(x, ("conv1", "bn1"), channels[0], 7, Conv2d { stride: 2, padding: 3 })?,
+        };
+        y = r.t.relu(y)?;
+        if self.stem == Stem::Large {
+            y = r.t.max_pool2d(y, 3, 2, 1)?;
+        }
+        for (stage, &width) in channels.iter().enumerate() {
+            for block in 0..BLOCKS[stage] {
+                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                y = r.block(y, &format!("layer{}.{block}", stage + 1), width, stride)?;
+            }
+        }
+        r.t.layer("avgpool", |t| t.global_avg_pool(y))
+    }
+
+    /// Records the classifier of the network, `fc`: features [N, features] give logits [N, classes].
+    pub fn classify(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, classes: usize) -> Result<Var> {
+        linear(t, params, &format!("{prefix}fc"), x, classes)
+    }
+}
+
+impl Recorder<'_> {
+    /// Convolution without bias, then batch norm.
+    fn conv_bn(&mut self, x: Var, (conv, bn): (&str, &str), k: usize, window: usize, op: Conv2d) -> Result<Var> {
+        let c = self.t.shape(x).dim(1);
+        let name = format!("{}{conv}.weight", self.prefix);
+        let w = self.params.weight(self.t, &name, [k, c, window, window], Init::KaimingNormalFanOut)?;
+        let y = self.t.layer(conv, |t| t.conv2d(x, w, op))?;
+        self.batch_norm(y, bn)
+    }
+
+    fn batch_norm(&mut self, x: Var, name: &str) -> Result<Var> {
+        let [n, c, h, w] = self.t.shape(x).nchw("batch_norm", "x")?;
+        let full = |field: &str| format!("{}{name}.{field}", self.prefix);
+        let weight = self.params.weight(self.t, &full("weight"), [c], Init::Ones)?;
+        let bias = self.params.weight(self.t, &full("bias"), [c], Init::Zeros)?;
+        let mean = self.params.statistic(self.t, &full("running_mean"), [c], Init::Zeros)?;
+        let var = self.params.statistic(self.t, &full("running_var"), [c], Init::Ones)?;
+        let names = (full("running_mean"), full("running_var"));
+        let mode = self.mode;
+        self.t.layer(name, |t| match mode {
+            Mode::Eval => t.batch_norm_eval(x, weight, bias, mean, var, EPS),
+            Mode::Train => {
+                let [y, batch_mean, batch_var] = t.batch_norm(x, weight, bias, EPS)?;
+                let count = (n * h * w) as f32;
+                // PyTorch keeps the unbiased variance, and refuses a single value per channel, which has none.
+                if count < 2.0 {
+                    let what = format!("x {} has one value per channel; training needs at least two", t.shape(x));
+                    return Err(Error::shape("batch_norm", what));
+                }
+                t.ema(&names.0, batch_mean, 1.0 - MOMENTUM, 1.0)?;
+                t.ema(&names.1, batch_var, 1.0 - MOMENTUM, count / (count - 1.0))?;
+                Ok(y)
+            }
+        })
+    }
+
+    fn block(&mut self, x: Var, name: &str, width: usize, stride: u32) -> Result<Var> {
+        let part = |p: &str| format!("{name}.{p}");
+        let c = self.t.shape(x).dim(1);
+        let y = self.conv_bn(x, (&part("conv1"), &part("bn1")), width, 3, Conv2d { stride, padding: 1 })?;
+        let y = self.t.relu(y)?;
+        let y = self.conv_bn(y, (&part("conv2"), &part("bn2")), width, 3, Conv2d { stride: 1, padding: 1 })?;
+        let shortcut = if stride != 1 || c != width {
+            let names = (part("downsample.0"), part("downsample.1"));
+            self.conv_bn(x, (&names.0, &names.1), width, 1, Conv2d { stride, padding: 0 })?
+        } else {
+            x
+        };
+        self.t.layer(name, |t| {
+            let sum = t.add(y, shortcut)?;
+            t.relu(sum)
+        })
+    }
+}
+
+/// A linear layer with bias: x [N, D] gives [N, K]; weight [K, D] and bias [K] are named `<name>.weight` and `.bias`.
+pub fn linear(t: &mut Tape, params: &mut Params, name: &str, x: Var, k: usize) -> Result<Var> {
+    let [_, d] = t.shape(x).matrix("linear", "x")?;
+    let w = params.weight(t, &format!("{name}.weight"), [k, d], Init::UniformFanIn(d))?;
+    let b = params.weight(t, &format!("{name}.bias"), [k], Init::UniformFanIn(d))?;
+    t.layer(name, |t| t.linear(x, w, Some(b)))
+}

@@ -1,0 +1,38 @@
+//! Learning rates over a run: linear warm-up, then cosine to zero (Loshchilov and Hutter 2017, arXiv 1608.03983) or
+//! constant. Pure functions of the step.
+
+/// What follows the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decay {
+    /// Half a cosine, down to zero.
+    Cosine,
+    /// The same rate to the end.
+    Constant,
+}
+
+/// The learning rate of `step` (0-based) of `steps`, of which `warmup` rise linearly; the last warm-up step has `lr`.
+pub fn learning_rate(lr: f64, step: usize, steps: usize, warmup: usize, decay: Decay) -> f64 {
+    if step < warmup {
+        return lr * (step + 1) as f64 / warmup as f64;
+    }
+    match decay {
+        Decay::Constant => lr,
+        Decay::Cosine => {
+            let t = (step - warmup) as f64 / (steps.saturating_sub(warmup)).max(1) as f64;
+            lr * 0.5 * (1.0 + (std::f64::consts::PI * t.min(1.0)).cos())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_rise_then_fall() {
+        let at = |s| learning_rate(2.0, s, 110, 10, Decay::Cosine);
+        assert_eq!((at(0), at(9), at(10)), (0.2, 2.0, 2.0));
+        assert!((at(60) - 1.0).abs() < 1e-12 && at(109) < 0.001);
+        assert_eq!(learning_rate(2.0, 109, 110, 10, Decay::Constant), 2.0);
+    }
+}

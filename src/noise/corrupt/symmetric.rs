@@ -1,0 +1,61 @@
+//! Symmetric noise: a label flips with probability `rate`, to a class drawn alike from all the others. The clean class
+//! is never drawn, so the share of wrong labels is `rate` itself, not rate · (classes − 1) / classes.
+
+use super::STREAM;
+use crate::base::rng::Rng;
+
+/// The labels after symmetric noise; the caller has checked the rate, the classes and the labels.
+pub(super) fn corrupt(rate: f64, labels: &[u32], classes: usize, seed: u64) -> Vec<u32> {
+    let flip = |(i, &label): (usize, &u32)| {
+        let mut rng = Rng::new(seed, STREAM, i as u64);
+        if f64::from(rng.uniform()) >= rate {
+            return label;
+        }
+        let other = rng.below(classes - 1) as u32; // one of the other classes: those from `label` on move up by one
+        other + u32::from(other >= label)
+    };
+    labels.iter().enumerate().map(flip).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(n: usize, classes: u32) -> Vec<u32> {
+        (0..n as u32).map(|i| i % classes).collect()
+    }
+
+    #[test]
+    fn the_rate_is_right_within_four_sigma() {
+        let (n, clean) = (20_000, labels(20_000, 5));
+        for rate in [0.1, 0.4, 0.8] {
+            let wrong = corrupt(rate, &clean, 5, 7).iter().zip(&clean).filter(|(g, c)| g != c).count() as f64;
+            let sigma = (n as f64 * rate * (1.0 - rate)).sqrt();
+            assert!((wrong - n as f64 * rate).abs() < 4.0 * sigma, "{wrong} wrong at rate {rate}");
+        }
+    }
+
+    #[test]
+    fn rate_one_flips_every_label_to_every_other_class_alike() {
+        let clean = vec![2; 12_000];
+        let given = corrupt(1.0, &clean, 4, 3);
+        let counts: Vec<usize> = (0..4).map(|c| given.iter().filter(|&&g| g == c).count()).collect();
+        assert_eq!(counts[2], 0, "no label stays");
+        let sigma = (12_000.0 * (1.0 / 3.0) * (2.0 / 3.0_f64)).sqrt();
+        for c in [0, 1, 3] {
+            assert!((counts[c] as f64 - 4000.0).abs() < 4.0 * sigma, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn a_sample_s_noise_depends_on_seed_and_index_alone() {
+        let clean = labels(500, 3);
+        let given = corrupt(0.4, &clean, 3, 1);
+        assert_eq!(given, corrupt(0.4, &clean, 3, 1));
+        assert_ne!(given, corrupt(0.4, &clean, 3, 2));
+        assert_eq!(given[..100], corrupt(0.4, &clean[..100], 3, 1), "later samples change nothing");
+        let more = corrupt(0.6, &clean, 3, 1);
+        let kept = clean.iter().zip(given.iter().zip(&more)).all(|(c, (g, m))| g == c || g == m);
+        assert!(kept, "what is wrong at 40 % is wrong in the same way at 60 %");
+    }
+}

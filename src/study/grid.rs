@@ -1,0 +1,226 @@
+//! The grid: dataset × pretraining × seed × noise kind × noise rate × method, in this order, so that the cells which
+//! share a pretraining stand together and a shard (a run of neighbours) seldom repeats another's pretraining.
+
+use super::config::{Config, PretrainingMethod, TrainingMethod};
+use crate::base::hash::Hasher;
+use crate::base::{Error, Result};
+use crate::noise::NoiseKind;
+
+/// One cell of the grid: one run, one folder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// Its place in the grid, from 0: what `--index` takes.
+    pub index: usize,
+    /// The name of its folder, readable and unique in the grid.
+    pub name: String,
+    /// The dataset's SPEC.
+    pub spec: String,
+    /// The dataset's short name, fit for a file name and unique in the grid.
+    pub dataset: String,
+    /// Where the backbone's weights come from.
+    pub pretraining: PretrainingMethod,
+    /// The repeat.
+    pub seed: u64,
+    /// How labels go wrong; none at rate 0.
+    pub noise_kind: Option<NoiseKind>,
+    /// The share of labels that flip.
+    pub noise_rate: f64,
+    /// How to learn from them.
+    pub method: TrainingMethod,
+}
+
+/// Every cell of a study, in order. Clean labels are one cell, whatever the number of noise kinds.
+pub fn cells(config: &Config) -> Vec<Cell> {
+    let mut noises = Vec::new();
+    if config.noise.rates.contains(&0.0) {
+        noises.push((None, 0.0));
+    }
+    for &kind in &config.noise.kinds {
+        noises.extend(config.noise.rates.iter().filter(|&&r| r > 0.0).map(|&r| (Some(kind), r)));
+    }
+    let mut cells = Vec::new();
+    for (spec, dataset) in config.data.specs.iter().zip(dataset_names(&config.data.specs)) {
+        for &pretraining in &config.pretraining.methods {
+            for &seed in &config.seeds {
+                for &(noise_kind, noise_rate) in &noises {
+                    for &method in &config.training.methods {
+                        let noise = noise_kind.map_or("clean".to_string(), |k| format!("{k}-{noise_rate}"));
+                        cells.push(Cell {
+                            index: cells.len(),
+                            name: format!("{dataset}__{pretraining}__{noise}__{method}__seed-{seed}"),
+                            spec: spec.clone(),
+                            dataset: dataset.clone(),
+                            pretraining,
+                            seed,
+                            noise_kind,
+                            noise_rate,
+                            method,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    cells
+}
+
+/// A short name for each SPEC: `phantom:covid?train=99` gives `phantom-covid`, `a/set.npz` gives `set`. Where two
+/// SPECs would share a name, the SPEC's hash tells them apart.
+fn dataset_names(specs: &[String]) -> Vec<String> {
+    let short = |spec: &String| {
+        let (layout, path) = match spec.split_once(':') {
+            Some(("phantom", request)) => ("phantom-".to_string(), request.split('?').next().unwrap_or(request)),
+            Some((layout, path)) if layout.len() > 1 => (format!("{layout}-"), path), // one letter is a drive
+            _ => (String::new(), spec.as_str()),
+        };
+        let last = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(path);
+        let stem = last.strip_suffix(".npz").or(last.strip_suffix(".csv")).unwrap_or(last);
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+        format!("{layout}{stem}").chars().map(plain).collect::<String>().trim_start_matches('.').to_string()
+    };
+    let names: Vec<String> = specs.iter().map(short).collect();
+    let apart = |(i, name): (usize, &String)| {
+        // Some file systems do not tell capitals apart.
+        let shared = names.iter().filter(|n| n.eq_ignore_ascii_case(name)).count() > 1;
+        let hash = Hasher::new().part(&specs[i]).short();
+        if shared || name.is_empty() { format!("{name}-{}", &hash[..8]) } else { name.clone() }
+    };
+    names.iter().enumerate().map(apart).collect()
+}
+
+impl Cell {
+    /// The address of this cell's pretraining; none for random weights. It holds what the weights depend on in the
+    /// config, and `world`: what else they depend on (the data's fingerprint, the crate's version, the adapter, the
+    /// kernel table). Noise and training are not in it, so cells that differ only there share a pretraining.
+    pub fn pretraining_key(&self, config: &Config, world: &[&str]) -> Result<Option<String>> {
+        if self.pretraining == PretrainingMethod::None {
+            return Ok(None);
+        }
+        let mut made_of = config.clone();
+        made_of.pretraining.methods = vec![self.pretraining];
+        made_of.data.specs = vec![self.spec.clone()];
+        let text = |table: std::result::Result<String, toml::ser::Error>| {
+            table.map_err(|e| Error::Failed(format!("cannot write a part of the config as TOML: {e}")))
+        };
+        let mut hash = Hasher::new()
+            .part(text(toml::to_string(&made_of.data))?)
+            .part(text(toml::to_string(&made_of.model))?)
+            .part(text(toml::to_string(&made_of.pretraining))?)
+            .part(text(toml::to_string(&made_of.augmentation))?)
+            .part(self.seed.to_le_bytes());
+        for part in world {
+            hash.update(part);
+        }
+        Ok(Some(format!("{}-{}-seed-{}-{}", self.dataset, self.pretraining, self.seed, hash.short())))
+    }
+}
+
+/// Which cells of the grid to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// Every cell.
+    #[default]
+    All,
+    /// The cell with this index, from 0.
+    Index(usize),
+    /// Part `part` (from 1) of `of` parts: neighbouring cells, the parts equal to within one cell.
+    Shard {
+        /// Which part, from 1.
+        part: usize,
+        /// How many parts.
+        of: usize,
+    },
+}
+
+impl Selection {
+    /// Reads `I/N`: part I, from 1 to N, of N parts.
+    pub fn shard(text: &str) -> Result<Self> {
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.trim().parse().ok()?, n.trim().parse().ok()?)));
+        match numbers {
+            Some((part, of)) if part >= 1 && part <= of => Ok(Selection::Shard { part, of }),
+            _ => Err(Error::Usage(format!("there is no shard {text:?}; use I/N with I from 1 to N, as in 2/8"))),
+        }
+    }
+
+    /// The selected cells, in order.
+    pub fn of(self, cells: &[Cell]) -> Result<&[Cell]> {
+        match self {
+            Selection::All => Ok(cells),
+            Selection::Index(i) => cells.get(i..=i).ok_or_else(|| {
+                let last = cells.len().saturating_sub(1);
+                Error::Usage(format!("there is no cell {i}; the study has {} cells, 0 to {last}", cells.len()))
+            }),
+            Selection::Shard { part, of } => {
+                let bound = |part: usize| part * cells.len() / of;
+                Ok(&cells[bound(part - 1)..bound(part)])
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        Config::parse("test.toml", text).unwrap()
+    }
+
+    #[test]
+    fn the_grid_is_the_product_with_clean_labels_once() {
+        let c = config(
+            "seeds = [0, 1]\n[data]\nspecs = [\"phantom:covid\", \"a/b.npz\"]\n[noise]\nrates = [0.4, 0.0, 0.2]\n",
+        );
+        let cells = cells(&c);
+        assert_eq!(cells.len(), 2 * 2 * 2 * 3);
+        assert!(cells.iter().enumerate().all(|(i, c)| c.index == i));
+        let names: std::collections::BTreeSet<_> = cells.iter().map(|c| &c.name).collect();
+        assert_eq!(names.len(), cells.len());
+        assert_eq!(cells[0].name, "phantom-covid__none__clean__cross_entropy__seed-0");
+        assert_eq!(cells[23].name, "b__simclr__symmetric-0.2__cross_entropy__seed-1");
+        assert_eq!(cells[0].noise_kind, None);
+    }
+
+    #[test]
+    fn datasets_get_short_and_unique_names() {
+        let names = |specs: &[&str]| dataset_names(&specs.iter().map(|s| s.to_string()).collect::<Vec<_>>());
+        assert_eq!(
+            names(&["phantom:mura?train=9&test=3", "x/isic9/", "C:\\sets\\a.npz"]),
+            ["phantom-mura", "isic9", "a"]
+        );
+        let shared = names(&["x/a.npz", "y/A.npz"]);
+        assert!(shared[0].starts_with("a-") && shared[1].starts_with("A-") && shared[0][1..] != shared[1][1..]);
+        assert!(!names(&["../.."])[0].contains(".."), "a name never leaves its folder");
+    }
+
+    #[test]
+    fn cells_share_a_pretraining_by_what_made_it() {
+        let c = config("seeds = [0, 1]");
+        let keys = |c: &Config| -> Vec<Option<String>> {
+            cells(c).iter().map(|x| x.pretraining_key(c, &["v1"]).unwrap()).collect()
+        };
+        let k = keys(&c);
+        assert!(k[0].is_none() && k[4].is_some());
+        assert_eq!(k[4], k[5], "clean and noisy share");
+        assert_ne!(k[4], k[6], "seeds do not");
+        let more_training = config("seeds = [0, 1]\n[training]\nepochs = 3\n[pretraining]\nmethods = [\"simclr\"]");
+        assert_eq!(keys(&more_training)[0], k[4], "training is not in the key");
+        assert_ne!(keys(&config("seeds = [0, 1]\n[augmentation]\nflip_probability = 0"))[4], k[4]);
+        assert_ne!(cells(&c)[4].pretraining_key(&c, &["v2"]).unwrap(), k[4]);
+    }
+
+    #[test]
+    fn shards_cover_the_grid_once() {
+        let grid = cells(&config("seeds = [0, 1, 2, 3, 4]\n[noise]\nrates = [0.0, 0.2, 0.4]"));
+        for of in [1, 3, 7, 40] {
+            let parts = (1..=of).map(|part| Selection::Shard { part, of }.of(&grid).unwrap());
+            assert_eq!(parts.flatten().cloned().collect::<Vec<_>>(), grid);
+        }
+        assert_eq!(Selection::shard("2/8").unwrap(), Selection::Shard { part: 2, of: 8 });
+        for bad in ["0/3", "4/3", "1", "a/b", "1/0"] {
+            assert_eq!(Selection::shard(bad).unwrap_err().exit_code(), 2, "{bad}");
+        }
+        assert_eq!(Selection::Index(3).of(&grid).unwrap()[0].index, 3);
+        assert_eq!(Selection::Index(30).of(&grid).unwrap_err().exit_code(), 2);
+    }
+}

@@ -1,0 +1,180 @@
+//! Line plots as SVG text for an HTML page: text, axes and grid take the page's own colour, so a plot reads on a light
+//! and on a dark page; the size follows the page.
+
+use crate::base::{Error, Result};
+use plotters::prelude::*;
+
+/// Width and height of a plot's own coordinates.
+const SIZE: (u32, u32) = (380, 250);
+
+/// Colours of lines, told apart on light and dark paper and by most colour-blind eyes. The first is for what others
+/// are compared with.
+const COLOURS: [(u8, u8, u8); 7] =
+    [(136, 140, 150), (42, 123, 222), (224, 116, 22), (22, 158, 118), (196, 78, 140), (134, 96, 210), (172, 144, 0)];
+
+/// The colour of line `i` for HTML; after the last colour they repeat.
+pub fn colour(i: usize) -> String {
+    let (r, g, b) = COLOURS[i % COLOURS.len()];
+    format!("#{r:02X}{g:02X}{b:02X}")
+}
+
+/// A point of a line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Across.
+    pub x: f64,
+    /// Up.
+    pub y: f64,
+    /// Half the length of the bar drawn around it.
+    pub spread: Option<f64>,
+}
+
+/// A line of a plot.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Which of the colours it has.
+    pub colour: usize,
+    /// Its points, from left to right.
+    pub points: Vec<Point>,
+    /// Whether each point has a dot.
+    pub dots: bool,
+}
+
+/// A plot of lines in percent. What runs up is for the caption to say: text along the axis is hard to read.
+#[derive(Clone, Debug)]
+pub struct Plot {
+    /// What the plot shows, for those who cannot see it.
+    pub title: String,
+    /// What runs across.
+    pub x_label: String,
+    /// The lines.
+    pub lines: Vec<Line>,
+}
+
+impl Plot {
+    /// The plot as an `<svg>` element.
+    pub fn svg(&self) -> Result<String> {
+        let mut text = String::new();
+        self.draw(&mut text).map_err(|e| Error::Failed(format!("cannot draw the plot {:?}: {e}", self.title)))?;
+        let Some(body) = text.find("viewBox").map(|i| &text[i..]) else {
+            return Err(Error::Failed(format!("the plot {:?} came out without a size", self.title)));
+        };
+        let title = escape(&self.title);
+        Ok(format!("<svg role=\"img\" aria-label=\"{title}\" {}", body.replace("#000000", "currentColor")))
+    }
+
+    fn draw(&self, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let points = || self.lines.iter().flat_map(|l| &l.points);
+        let (x0, x1) = span(points().map(|p| p.x));
+        let spread = |p: &Point| p.spread.unwrap_or(0.0);
+        let (y0, y1) = span(points().flat_map(|p| [p.y - spread(p), p.y + spread(p)]));
+        // Some air around the data; percent ends at 0 and 100.
+        let (air_x, air_y) = ((x1 - x0) * 0.05, ((y1 - y0) * 0.08).max(1.0));
+        let (y0, y1) = ((y0 - air_y).max(-2.0), (y1 + air_y).min(102.0));
+
+        let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
+        let mut chart = ChartBuilder::on(&root)
+            .margin_top(10)
+            .margin_right(12)
+            .set_label_area_size(LabelAreaPosition::Left, 48)
+            .set_label_area_size(LabelAreaPosition::Bottom, 44)
+            .build_cartesian_2d(x0 - air_x..x1 + air_x, y0..y1)?;
+        let ink = |size: u32, alpha: f64| ("sans-serif", size).into_font().color(&BLACK.mix(alpha));
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(BLACK.mix(0.13))
+            .axis_style(BLACK.mix(0.45))
+            .x_labels(6)
+            .y_labels(6)
+            .x_label_formatter(&|v| number(*v))
+            .y_label_formatter(&|v| format!("{} %", number(*v)))
+            .label_style(ink(15, 0.8))
+            .axis_desc_style(ink(16, 0.9))
+            .x_desc(self.x_label.as_str())
+            .draw()?;
+        for line in &self.lines {
+            let (r, g, b) = COLOURS[line.colour % COLOURS.len()];
+            let style = RGBColor(r, g, b).stroke_width(2);
+            chart.draw_series(LineSeries::new(line.points.iter().map(|p| (p.x, p.y)), style))?;
+            for p in &line.points {
+                if line.dots {
+                    chart.draw_series([Circle::new((p.x, p.y), 4, RGBColor(r, g, b).filled())])?;
+                }
+                if let Some(s) = p.spread {
+                    let cap = (x1 - x0) * 0.012;
+                    let bar = |ends: [(f64, f64); 2]| PathElement::new(ends, style);
+                    chart.draw_series([
+                        bar([(p.x, p.y - s), (p.x, p.y + s)]),
+                        bar([(p.x - cap, p.y - s), (p.x + cap, p.y - s)]),
+                        bar([(p.x - cap, p.y + s), (p.x + cap, p.y + s)]),
+                    ])?;
+                }
+            }
+        }
+        root.present()?;
+        drop(chart);
+        Ok(())
+    }
+}
+
+/// Smallest and largest of the finite values, never the same.
+fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let finite = values.filter(|v| v.is_finite());
+    let (low, high) = finite.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
+    if low < high {
+        (low, high)
+    } else if low == high {
+        (low - 1.0, high + 1.0)
+    } else {
+        (0.0, 1.0) // no points at all
+    }
+}
+
+/// Text for HTML and SVG.
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// A tick's number: without a fraction where it has none.
+fn number(v: f64) -> String {
+    let v = if v.abs() < 1e-9 { 0.0 } else { v };
+    if (v - v.round()).abs() < 1e-6 { format!("{v:.0}") } else { format!("{v:.1}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plot_draws_its_lines_labels_and_bars() {
+        let point = |x, y, spread| Point { x, y, spread };
+        let plot = Plot {
+            title: "a <b>".into(),
+            x_label: "wrong labels".into(),
+            lines: vec![Line {
+                colour: 1,
+                points: vec![point(0.0, 90.0, Some(2.0)), point(40.0, 70.0, None)],
+                dots: true,
+            }],
+        };
+        let svg = plot.svg().unwrap();
+        assert!(svg.starts_with("<svg role=\"img\" aria-label=\"a &lt;b&gt;\" viewBox=\"0 0 380 250\""), "{svg}");
+        for part in ["wrong labels", "80 %", "currentColor", &colour(1), "<circle", "</svg>"] {
+            assert!(svg.contains(part), "{part} is not in {svg}");
+        }
+        assert!(!svg.contains("#000000"));
+        assert_eq!(svg, plot.svg().unwrap());
+    }
+
+    #[test]
+    fn one_point_or_none_still_draws() {
+        let plot = |points| Plot {
+            title: String::new(),
+            x_label: String::new(),
+            lines: vec![Line { colour: 0, points, dots: true }],
+        };
+        assert!(plot(vec![]).svg().is_ok());
+        assert!(plot(vec![Point { x: 0.0, y: 50.0, spread: None }]).svg().is_ok());
+    }
+}

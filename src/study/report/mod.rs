@@ -1,0 +1,123 @@
+//! The report: one HTML page with its style, plots and pictures inside; it needs no network and no script. `read` takes
+//! the numbers from a study's folder, `page` turns them into HTML.
+
+mod page;
+mod read;
+mod words;
+
+use crate::base::{Result, files};
+use std::path::{Path, PathBuf};
+
+/// Writes `report.html` from what the study's folder `dir` holds (`config.toml`, `runs/*/result.json`,
+/// `runs/*/epochs.jsonl`, `pictures/`), and says where it is.
+pub fn report(dir: &Path) -> Result<PathBuf> {
+    let path = dir.join("report.html");
+    let study = read::Study::read(dir)?;
+    files::write_atomic(&path, page::page(&study)?.as_bytes())?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::results::{EpochRecord, Phase, Picture, run_folder, tests::sample, write_epochs, write_pictures};
+    use crate::study::results::{read_result, write_result};
+    use crate::study::{Cell, Config, cells};
+
+    /// A made-up study in which pretraining helps, more so with more noise.
+    fn accuracy(cell: &Cell) -> f64 {
+        let set = cell.dataset.len() as f64 % 5.0;
+        let helped = if cell.pretraining.to_string() == "none" { 0.0 } else { 0.02 + 0.25 * cell.noise_rate };
+        let wobble = ((cell.index * 7919) % 13) as f64 / 13.0 * 0.02;
+        0.9 - 0.05 * set - 0.5 * cell.noise_rate + helped + wobble
+    }
+
+    fn epochs(cell: &Cell) -> Vec<EpochRecord> {
+        let reach = if cell.pretraining.to_string() == "none" { 0.8 } else { 0.5 };
+        let record = |epoch: usize| EpochRecord {
+            phase: Phase::Train,
+            epoch,
+            loss: 2.0 / epoch as f64,
+            lr: 0.01,
+            train_accuracy: Some(0.5),
+            wrong_label_memorised: (cell.noise_rate > 0.0).then(|| reach * (1.0 - (-(epoch as f64) / 6.0).exp())),
+            val_accuracy: Some(0.6),
+            seconds: 1.0,
+            images_per_s: 150.0,
+        };
+        (1..=20).map(record).collect()
+    }
+
+    /// A gray PNG of 4×4 pixels.
+    const PNG: &[u8] =
+        b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x04\x00\x00\x00\x04\x08\x00\x00\x00\x00\
+        \x8c\x9a\xc1\xa2\x00\x00\x00\x1aIDATx\xdac`\xb0\xa9\xd8\xc2 \x12\xd0s\x82A#e\xc1\x1d\x10\xef\x03\
+        \x00>\x94\x07\x81W\xac\x06W\x00\x00\x00\x00IEND\xaeB`\x82";
+
+    fn write_study(dir: &Path, text: &str) -> Vec<Cell> {
+        let config = Config::parse("t", text).unwrap();
+        files::write_atomic(&dir.join("config.toml"), config.to_toml().unwrap().as_bytes()).unwrap();
+        let grid = cells(&config);
+        for cell in &grid {
+            let folder = run_folder(dir, &cell.name);
+            write_result(&folder, &sample(cell, accuracy(cell))).unwrap();
+            write_epochs(&folder, &epochs(cell)).unwrap();
+        }
+        let classes = ["abdomen", "brain", "femur", "a class of a long name"];
+        for set in &config.data.specs {
+            let picture = |i: usize| Picture {
+                png: PNG.to_vec(),
+                clean: classes[i % 4].into(),
+                given: classes[if i % 3 == 2 { (i + 1) % 4 } else { i % 4 }].into(),
+            };
+            let pictures: Vec<Picture> = (0..10).map(picture).collect();
+            write_pictures(dir, &set.replace(':', "-"), &pictures).unwrap();
+        }
+        grid
+    }
+
+    const SPECS: &str = "[data]\nspecs = [\"phantom:fetal\", \"phantom:dermnet\", \"phantom:covid\"]\n";
+
+    #[test]
+    fn a_report_stands_alone_and_says_what_the_results_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let text =
+            format!("name = \"Noise & <pretraining>\"\nseeds = [0, 1, 2]\n{SPECS}[noise]\nrates = [0.0, 0.2, 0.4]\n");
+        let grid = write_study(dir.path(), &text);
+        let page = files::read_text(&report(dir.path()).unwrap()).unwrap();
+        for part in [
+            "Noise &amp; &lt;pretraining&gt;",
+            "<svg",
+            "SimCLR",
+            "random weights",
+            "phantom-dermnet",
+            "data:image/png;base64,iVBORw0KGgo",
+            "llvmpipe",
+            &format!("{} of {} cells", grid.len(), grid.len()),
+            "95 %",
+            "symmetric",
+        ] {
+            assert!(page.contains(part), "{part} is not in the page");
+        }
+        let outside = ["http://", "https://", "<script", "<link", "url("];
+        let page_only = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", ""); // a name, not an address to fetch
+        assert!(outside.iter().all(|o| !page_only.contains(o)), "the page reaches outside");
+        assert_eq!(page, files::read_text(&report(dir.path()).unwrap()).unwrap(), "the same folder, the same page");
+    }
+
+    #[test]
+    fn an_unfinished_study_reports_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let grid = write_study(dir.path(), SPECS);
+        for cell in &grid[2..] {
+            std::fs::remove_file(run_folder(dir.path(), &cell.name).join("result.json")).unwrap();
+        }
+        let page = files::read_text(&report(dir.path()).unwrap()).unwrap();
+        assert!(page.contains("2 of 12 cells"));
+        for cell in &grid[..2] {
+            std::fs::remove_file(run_folder(dir.path(), &cell.name).join("result.json")).unwrap();
+        }
+        assert_eq!(report(dir.path()).unwrap_err().exit_code(), 4);
+        assert!(read_result(&run_folder(dir.path(), &grid[0].name)).is_err());
+    }
+}

@@ -1,0 +1,167 @@
+//! A study's folder as the report asks about it: which lines a plot has, and what repeats of a cell say together.
+
+use crate::base::{Error, Result};
+use crate::study::config::{Config, PretrainingMethod};
+use crate::study::grid::cells;
+use crate::study::plot::Point;
+use crate::study::results::{CellResult, EpochRecord, Phase, Picture, gather, read_epochs, read_pictures, run_folder};
+use crate::study::statistics::{Summary, mean};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// One finished cell.
+pub(super) struct Run {
+    pub result: CellResult,
+    pub epochs: Vec<EpochRecord>,
+}
+
+/// What a line of a plot stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Series {
+    pub pretraining: String,
+    pub method: String,
+}
+
+/// A kind and a rate of label noise; clean labels are `none` at 0.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct NoiseLevel {
+    pub kind: String,
+    pub rate: f64,
+}
+
+impl NoiseLevel {
+    /// In words: "clean labels", "40 % symmetric noise".
+    pub fn words(&self) -> String {
+        if self.rate == 0.0 {
+            return "clean labels".to_string();
+        }
+        format!("{} % {} noise", (self.rate * 1e4).round() / 100.0, self.kind)
+    }
+}
+
+/// A study's folder, read.
+pub(super) struct Study {
+    pub config: Config,
+    pub config_text: String,
+    pub runs: Vec<Run>,
+    /// How many cells the whole grid has.
+    pub planned: usize,
+    /// When the last cell finished, in seconds since 1970.
+    pub finished: u64,
+    /// The datasets with their sample pictures, in the grid's order.
+    pub datasets: Vec<(String, Vec<Picture>)>,
+}
+
+impl Study {
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join("config.toml");
+        if !path.exists() {
+            return Err(Error::Data(format!("{} holds no config.toml; name a study's folder", dir.display())));
+        }
+        let config = Config::load(&path)?;
+        let mut study = Study {
+            config_text: config.to_toml()?,
+            planned: cells(&config).len(),
+            config,
+            runs: Vec::new(),
+            finished: 0,
+            datasets: Vec::new(),
+        };
+        for (name, result) in gather(dir)? {
+            let folder = run_folder(dir, &name);
+            let file = folder.join("result.json");
+            let time = file.metadata().and_then(|m| m.modified()).map_err(|e| Error::io(&file, "date", e))?;
+            study.finished = study.finished.max(seconds(time));
+            if !study.datasets.iter().any(|(d, _)| *d == result.dataset) {
+                study.datasets.push((result.dataset.clone(), read_pictures(dir, &result.dataset)?));
+            }
+            study.runs.push(Run { result, epochs: read_epochs(&folder)? });
+        }
+        // A merge may bring cells of other grids: they count as planned.
+        study.planned = study.planned.max(study.runs.len());
+        Ok(study)
+    }
+
+    /// The lines of every plot: random weights first, then as the grid lists them.
+    pub fn series(&self) -> Vec<Series> {
+        let series = |r: &Run| Series { pretraining: r.result.pretraining.clone(), method: r.result.method.clone() };
+        let mut all = distinct(self.runs.iter().map(series));
+        all.sort_by_key(|s| s.pretraining != PretrainingMethod::None.to_string());
+        all
+    }
+
+    /// The noise kinds that were run; `none` where all labels are clean.
+    pub fn kinds(&self) -> Vec<String> {
+        let noisy = self.runs.iter().filter(|r| r.result.noise_rate > 0.0);
+        let kinds = distinct(noisy.map(|r| r.result.noise_kind.clone()));
+        if kinds.is_empty() { vec!["none".to_string()] } else { kinds }
+    }
+
+    /// The levels of `kind`, from clean up.
+    pub fn levels(&self, kind: &str) -> Vec<NoiseLevel> {
+        let of_kind = self.runs.iter().filter(|r| r.result.noise_rate == 0.0 || r.result.noise_kind == kind);
+        let level = |r: &Run| NoiseLevel { kind: r.result.noise_kind.clone(), rate: r.result.noise_rate };
+        let mut levels = distinct(of_kind.map(level));
+        levels.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+        levels
+    }
+
+    /// The repeats of one cell.
+    pub fn repeats(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<&Run> {
+        let same = |r: &&Run| {
+            let x = &r.result;
+            x.dataset == dataset
+                && (x.noise_rate, &x.noise_kind) == (level.rate, &level.kind)
+                && (&x.pretraining, &x.method) == (&series.pretraining, &series.method)
+        };
+        self.runs.iter().filter(same).collect()
+    }
+
+    /// Test accuracy against noise rate, both in percent.
+    pub fn accuracy_line(&self, dataset: &str, kind: &str, series: &Series) -> Vec<Point> {
+        let point = |level: NoiseLevel| {
+            let repeats = self.repeats(dataset, &level, series);
+            let s = Summary::of(&repeats.iter().map(|r| r.result.test_accuracy * 100.0).collect::<Vec<_>>());
+            (s.n > 0).then_some(Point { x: level.rate * 100.0, y: s.mean, spread: s.std })
+        };
+        self.levels(kind).into_iter().filter_map(point).collect()
+    }
+
+    /// The memorised share of wrong labels in percent against the epoch, mean over repeats.
+    pub fn memorisation_line(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<Point> {
+        let repeats = self.repeats(dataset, level, series);
+        let all = || repeats.iter().flat_map(|r| &r.epochs).filter(|e| e.phase == Phase::Train);
+        let last = all().map(|e| e.epoch).max().unwrap_or(0);
+        let at = |epoch| {
+            let shares: Vec<f64> = all().filter(|e| e.epoch == epoch).filter_map(|e| e.wrong_label_memorised).collect();
+            (!shares.is_empty()).then(|| Point { x: epoch as f64, y: mean(&shares) * 100.0, spread: None })
+        };
+        (1..=last).filter_map(at).collect()
+    }
+
+    /// What `series` gains over random weights at the same method, in points of test accuracy, seed by seed.
+    pub fn gains(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<f64> {
+        let random = Series { pretraining: PretrainingMethod::None.to_string(), method: series.method.clone() };
+        let before = self.repeats(dataset, level, &random);
+        let gain = |r: &&Run| {
+            let other = before.iter().find(|b| b.result.seed == r.result.seed)?;
+            Some((r.result.test_accuracy - other.result.test_accuracy) * 100.0)
+        };
+        self.repeats(dataset, level, series).iter().filter_map(gain).collect()
+    }
+}
+
+/// Each value once, in the order they first come.
+pub(super) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut once = Vec::new();
+    for value in values {
+        if !once.contains(&value) {
+            once.push(value);
+        }
+    }
+    once
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}

@@ -1,0 +1,68 @@
+//! Numbers, times and pictures as the report's text.
+
+/// A number with its sign and one digit: +3.1, −0.4, 0.0.
+pub(super) fn signed(value: f64) -> String {
+    let text = format!("{:.1}", value.abs());
+    match (text.as_str(), value < 0.0) {
+        ("0.0", _) => text,
+        (_, true) => format!("−{text}"),
+        (_, false) => format!("+{text}"),
+    }
+}
+
+/// A length of time, to its two largest units.
+pub(super) fn duration(seconds: f64) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} min {} s", s / 60, s % 60),
+        _ => format!("{} h {} min", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// Seconds since 1970 as a date in UTC (the civil calendar by Hinnant's algorithm).
+pub(super) fn date(seconds: u64) -> String {
+    let days = (seconds / 86_400) as i64 + 719_468; // since 1 March of year 0
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    let (hour, minute) = (seconds % 86_400 / 3600, seconds % 3600 / 60);
+    format!("{year}-{month:02}-{day_of_month:02} {hour:02}:{minute:02} UTC")
+}
+
+/// Bytes as base64 (RFC 4648), for pictures inside the page.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let at = |i: usize| u32::from(three.get(i).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for i in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * i)) as usize & 63] as char;
+            text.push(if i <= three.len() { digit } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_writers_know_their_answers() {
+        assert_eq!(
+            ["", "f", "fo", "foo", "foob"].map(|t| base64(t.as_bytes())),
+            ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]
+        );
+        assert_eq!(date(0), "1970-01-01 00:00 UTC");
+        assert_eq!(date(951_782_400 + 3661), "2000-02-29 01:01 UTC");
+        assert_eq!(date(1_767_225_599), "2025-12-31 23:59 UTC");
+        assert_eq!([duration(59.6), duration(3599.0), duration(7260.0)], ["1 min 0 s", "59 min 59 s", "2 h 1 min"]);
+        assert_eq!([signed(3.12), signed(-0.44), signed(-0.01)], ["+3.1", "−0.4", "0.0"]);
+    }
+}
