@@ -1,1 +1,175 @@
-fn main() {}
+//! Times a whole training step: SGD with momentum on cross-entropy, a 3×3-stem ResNet, random images.
+//!
+//! `cargo bench --bench step -- --model resnet18 --size 32 --batch 64 --json FILE` prints and writes images per second,
+//! step time (median, quartiles), where the CPU's time goes (record, compile, encode) and the device's, memory against
+//! what the values would take without sharing, and what was allocated while steps ran (nothing). `--kernels` adds the
+//! device time of each kernel. One warm-up step, then `--steps` timed ones, each waited for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+use wgslab::base::rng::Rng;
+use wgslab::base::{Error, Result, files};
+use wgslab::device::{Gpu, GpuOptions};
+use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem};
+use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
+
+const CLASSES: usize = 10;
+
+struct Arguments {
+    size: usize,
+    batch: usize,
+    width: f64,
+    channels: usize,
+    steps: usize,
+    kernels: bool,
+    json: Option<PathBuf>,
+}
+
+fn arguments() -> Result<Arguments> {
+    let mut a = Arguments { size: 32, batch: 64, width: 1.0, channels: 3, steps: 5, kernels: false, json: None };
+    let mut args = std::env::args().skip(1);
+    while let Some(name) = args.next() {
+        if name == "--bench" {
+            continue; // cargo adds it
+        }
+        if name == "--kernels" {
+            a.kernels = true;
+            continue;
+        }
+        let value = args.next().ok_or_else(|| Error::Usage(format!("{name} needs a value")))?;
+        let bad = || Error::Usage(format!("{name} {value}: not a number in range"));
+        let number = || value.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(bad);
+        match name.as_str() {
+            "--model" if value == "resnet18" => {}
+            "--model" => return Err(Error::Usage(format!("--model {value}: there is resnet18"))),
+            "--size" => a.size = number()?,
+            "--batch" => a.batch = number()?,
+            "--channels" => a.channels = number()?,
+            "--steps" => a.steps = number()?,
+            "--width" => a.width = value.parse().ok().filter(|w| *w > 0.0).ok_or_else(bad)?,
+            "--json" => a.json = Some(value.into()),
+            _ => {
+                let known = "--model --size --batch --channels --width --steps --kernels --json";
+                return Err(Error::Usage(format!("there is no {name}; there are {known}")));
+            }
+        }
+    }
+    Ok(a)
+}
+
+fn record(a: &Arguments) -> Result<(Tape, Params)> {
+    let (mut t, mut params) = (Tape::new(), Params::new());
+    let x = t.input("images", Type::f32([a.batch, a.channels, a.size, a.size]))?;
+    let labels = t.input("labels", Type::u32([a.batch]))?;
+    let weights = t.input("weights", Type::f32([a.batch]))?;
+    let model = ResNet { stem: Stem::Small, width: a.width, in_channels: a.channels };
+    let features = model.forward(&mut t, &mut params, "", x, Mode::Train)?;
+    let logits = model.classify(&mut t, &mut params, "", features, CLASSES)?;
+    let [loss, _, _] = t.cross_entropy(logits, labels, weights)?;
+    let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 5e-4 };
+    sgd.minimize(&mut t, loss, &params.trained())?;
+    t.output("loss", loss);
+    Ok((t, params))
+}
+
+/// The value at `share` of sorted samples.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
+}
+
+fn ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+fn run() -> Result<()> {
+    let a = arguments()?;
+    let gpu = Gpu::open(&GpuOptions::default())?;
+    let clock = Instant::now();
+    let (tape, params) = record(&a)?;
+    let record_ms = ms(clock);
+    let clock = Instant::now();
+    let schedule = Schedule::new(&tape, &Options::new(gpu.caps()))?;
+    let mut state = State::new();
+    params.fill(&gpu, &mut state, 0)?;
+    state.insert_missing(&gpu, &tape.state_types())?;
+    let state_bytes = gpu.meter().live_bytes();
+    let (values_bytes, plan_bytes) = (schedule.values_bytes, schedule.plan_bytes());
+    let plan = Plan::new(&gpu, schedule, &state)?;
+    let compile_ms = ms(clock);
+
+    let mut rng = Rng::new(0, 0, 0);
+    let images: Vec<f32> = (0..a.batch * a.channels * a.size * a.size).map(|_| rng.normal()).collect();
+    let labels: Vec<u32> = (0..a.batch).map(|_| rng.below(CLASSES) as u32).collect();
+    let weights = vec![1.0f32; a.batch];
+    let inputs = Feed::new().input("images", &images).input("labels", &labels).input("weights", &weights);
+    let feed = inputs.scalar("lr", 0.05);
+    let clock = Instant::now();
+    plan.run(&gpu, &feed)?;
+    gpu.wait()?;
+    let first_ms = ms(clock); // the driver compiles at the first dispatch
+    let made = (gpu.meter().buffers_made(), gpu.meter().bind_groups_made());
+    let (mut step_ms, mut encode_ms) = (Vec::new(), Vec::new());
+    for _ in 0..a.steps {
+        let clock = Instant::now();
+        let ticket = plan.run(&gpu, &feed)?;
+        encode_ms.push(ms(clock));
+        gpu.wait_for(&ticket)?;
+        step_ms.push(ms(clock));
+    }
+    let made = (gpu.meter().buffers_made() - made.0, gpu.meter().bind_groups_made() - made.1);
+    let loss = plan.read_f32(&gpu, "loss")?[0];
+    step_ms.sort_by(f64::total_cmp);
+    encode_ms.sort_by(f64::total_cmp);
+    let (median, encode) = (quantile(&step_ms, 0.5), quantile(&encode_ms, 0.5));
+    let flops: u64 = plan.schedule().steps.iter().map(|s| s.cost().flops).sum();
+    let adapter = gpu.adapter();
+    let report = serde_json::json!({
+        "model": "resnet18", "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels, "batch": a.batch,
+        "adapter": adapter.name, "driver": adapter.driver, "backend": adapter.backend,
+        "steps": a.steps, "images_per_s": a.batch as f64 / median * 1e3, "gflop_per_s": flops as f64 / median * 1e-6,
+        "step_ms": { "median": median, "q1": quantile(&step_ms, 0.25), "q3": quantile(&step_ms, 0.75) },
+        "record_ms": record_ms, "compile_ms": compile_ms, "first_step_ms": first_ms,
+        "encode_ms": encode, "device_ms": median - encode, "encode_share": encode / median,
+        "peak_device_bytes": gpu.meter().peak_bytes(), "state_bytes": state_bytes, "plan_bytes": plan_bytes,
+        "values_bytes": values_bytes, "plan_share_of_values": plan_bytes as f64 / values_bytes as f64,
+        "buffers_made_per_step": made.0 as f64 / a.steps as f64,
+        "bind_groups_made_per_step": made.1 as f64 / a.steps as f64,
+        "loss": loss,
+    });
+    println!("{report:#}");
+    if a.kernels {
+        by_kernel(&gpu, &plan)?;
+    }
+    match &a.json {
+        Some(path) => files::write_atomic(path, format!("{report:#}\n").as_bytes()),
+        None => Ok(()),
+    }
+}
+
+/// Prints the device time of a step by kernel, the longest first.
+fn by_kernel(gpu: &Gpu, plan: &Plan) -> Result<()> {
+    let mut sums: BTreeMap<String, (f64, usize)> = BTreeMap::new();
+    for (d, ms) in plan.dispatches().iter().zip(gpu.time_each(plan.dispatches())?) {
+        let name = d.label.rsplit('/').next().unwrap_or_default().to_string();
+        let e = sums.entry(name).or_default();
+        *e = (e.0 + ms, e.1 + 1);
+    }
+    let total: f64 = sums.values().map(|v| v.0).sum();
+    let mut rows: Vec<_> = sums.into_iter().collect();
+    rows.sort_by(|x, y| y.1.0.total_cmp(&x.1.0));
+    for (name, (ms, calls)) in rows {
+        println!("{name:36} {calls:4} calls {ms:10.2} ms {:5.1} %", 100.0 * ms / total);
+    }
+    Ok(())
+}
+
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            std::process::ExitCode::from(e.exit_code())
+        }
+    }
+}

@@ -35,6 +35,7 @@ pub fn device_trials() -> Vec<Trial> {
         trial("a view depends on epoch, view and seed", keys),
         trial("pages do not matter", pages),
         trial("plain images are the bytes", plain),
+        trial("images that fit no page or size are refused", refused),
     ]
 }
 
@@ -108,6 +109,20 @@ fn plain() -> Result<(), String> {
             let got = f32::from_bits(*got);
             ensure((got - want).abs() <= 2e-6, &format!("image {id}, value {i} is {got} and must be {want}"))?;
         }
+    }
+    Ok(())
+}
+
+fn refused() -> Result<(), String> {
+    let gpu = device::gpu(true)?;
+    let upload = |bytes: usize, page_bytes| {
+        ImageStore::upload(&gpu, &mut State::new(), "train", &pixels()[..bytes], [SIZE, 3], page_bytes)
+    };
+    for (bytes, page_bytes, word) in
+        [(0, None, "or none"), (SIZE * SIZE, None, "whole number"), (507, Some(500), "store_size")]
+    {
+        let e = upload(bytes, page_bytes).err().map(|e| e.to_string()).unwrap_or_default();
+        ensure(e.starts_with("train: ") && e.contains(word), &format!("'{e}' must name the split and say {word}"))?;
     }
     Ok(())
 }

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first thing that is wrong")]
 
 mod augment;
+mod facts;
+mod golden;
 mod harness;
 mod plans;
 mod reference;
@@ -45,6 +47,8 @@ fn main() {
 fn device_trials() -> Vec<Trial> {
     let mut trials = plans::device_trials();
     trials.extend(augment::device_trials());
+    trials.extend(facts::trials());
+    trials.extend(golden::trials());
     trials.extend(harness::trials());
     trials
 }

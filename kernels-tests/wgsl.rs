@@ -46,11 +46,7 @@ fn adapters() -> Vec<(&'static str, Caps)> {
 fn op(name: &str, cases: &[Case], caps: &Caps) -> Result<(), String> {
     let mut seen = HashSet::new();
     for case in cases {
-        let recording = recording::bare(name, case)?;
-        for variant in recording::variants(name, case, caps) {
-            let choose = recording::chooser(variant);
-            let options = Options { choose: &choose, ..Options::new(caps) };
-            let schedule = Schedule::new(&recording.tape, &options).map_err(|e| e.to_string())?;
+        for (variant, schedule) in recording::schedules(name, case, caps)? {
             each_launch(&schedule, caps, &mut seen).map_err(|e| format!("{} [{variant}]: {e}", case.name))?;
         }
     }
@@ -79,10 +75,12 @@ fn commit_tape() -> Result<Tape, String> {
 
 fn each_launch(schedule: &Schedule, caps: &Caps, seen: &mut HashSet<Kernel>) -> Result<(), String> {
     for step in &schedule.steps {
+        // An op may read back what it wrote itself.
+        let mut written: Vec<Slot> = step.op.in_place().into_iter().map(|(_, y)| Slot::Out(y)).collect();
         for (launch, places) in &step.launches {
             let at = |what: String| format!("{} [{}]: {what}", launch.kernel.name, launch.kernel.variant);
             let reflected = launch.kernel.reflect().map_err(|e| e.to_string())?;
-            bindings(launch, &reflected).map_err(at)?;
+            bindings(launch, &reflected, &mut written).map_err(at)?;
             aliases(places, &reflected).map_err(at)?;
             limits(launch, &reflected, caps).map_err(at)?;
             for (x, y) in step.op.in_place() {
@@ -95,12 +93,15 @@ fn each_launch(schedule: &Schedule, caps: &Caps, seen: &mut HashSet<Kernel>) -> 
                 backends(&reflected).map_err(at)?;
             }
         }
+        if let Some(y) = (0..step.y.len()).find(|y| !written.contains(&Slot::Out(*y))) {
+            return Err(format!("{} [{}] never writes its output {y}", step.op.name(), step.variant));
+        }
     }
     Ok(())
 }
 
 /// Params and buffers are laid out as Rust fills them.
-fn bindings(launch: &Launch, r: &Reflected) -> Result<(), String> {
+fn bindings(launch: &Launch, r: &Reflected, written: &mut Vec<Slot>) -> Result<(), String> {
     let fields: Vec<(String, u32)> = launch.fields.iter().map(|(n, at)| (n.to_string(), *at as u32)).collect();
     if fields != r.params || launch.params.len() as u32 != r.params_bytes {
         return Err(format!(
@@ -117,11 +118,13 @@ fn bindings(launch: &Launch, r: &Reflected) -> Result<(), String> {
     for (i, (slot, access)) in launch.buffers.iter().zip(&r.buffers).enumerate() {
         let fits = match slot {
             Slot::In(_) => *access == Access::Read,
-            Slot::Out(_) => *access == Access::ReadWrite,
-            Slot::Work(_) => true,
+            Slot::Out(_) | Slot::Work(_) => *access == Access::ReadWrite || written.contains(slot),
         };
         if !fits {
-            return Err(format!("binding {} is {slot:?} and declared {access:?}", i + 1));
+            return Err(format!("binding {} is {slot:?}, declared {access:?}, and not written before", i + 1));
+        }
+        if *access == Access::ReadWrite {
+            written.push(*slot);
         }
     }
     Ok(())
@@ -196,11 +199,7 @@ fn files() -> Result<(), String> {
     for (_, caps) in adapters() {
         for (name, cases) in ops() {
             for case in &cases {
-                let recording = recording::bare(name, case)?;
-                for variant in recording::variants(name, case, &caps) {
-                    let choose = recording::chooser(variant);
-                    let options = Options { choose: &choose, ..Options::new(&caps) };
-                    let schedule = Schedule::new(&recording.tape, &options).map_err(|e| e.to_string())?;
+                for (_, schedule) in recording::schedules(name, case, &caps)? {
                     used.extend(pieces(&schedule));
                 }
             }

@@ -1,10 +1,7 @@
 //! Comparisons and their messages: where, both values, and the tolerance.
 
 use super::recording::Values;
-use crate::reference::Expected;
-
-/// Half an ulp of 1 in f32.
-const HALF_ULP: f64 = 1.0 / 16_777_216.0;
+use crate::reference::{Expected, HALF_ULP};
 
 /// The same values with the same bits.
 pub fn same_bits(what: &str, a: &Values, b: &Values) -> Result<(), String> {

@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod device;
 pub mod gradient;
+pub mod quick;
 pub mod recording;
 
 use crate::reference::{self, Answer, Reference, Tensor};
@@ -44,17 +45,21 @@ fn check(name: &'static str, case: &Case, variant: &'static str) -> Result<(), S
         reference::of(name).ok_or_else(|| format!("{name} has no reference in kernels-tests/reference/"))?;
     let inputs = recording::inputs(case);
     let answer = answer(reference, case, &inputs)?;
-    let recording = Recording::new(case, &answer)?;
-    let checked = device::gpu(true)?;
-    let got = run_plan(&checked, &recording, &inputs, variant)?;
-    fenced(&checked, &recording, &inputs, variant, &got)?;
-    traced(&checked, &recording, &inputs, variant, &got)?;
-    let unchecked = run_plan(&*device::gpu(false)?, &recording, &inputs, variant)?;
-    same_bits("with and without runtime checks", &got, &unchecked)?;
-    for (i, expected) in answer.outputs.iter().enumerate() {
-        compare::output(&format!("output {i}"), expected, &got.find(&format!("y{i}"))?)?;
+    for way in recording::ways(&answer) {
+        let recording = Recording::new(case, &answer, &way)?;
+        let checked = device::gpu(true)?;
+        let got = run_plan(&checked, &recording, &inputs, variant)?;
+        fenced(&checked, &recording, &inputs, variant, &got)?;
+        traced(&checked, &recording, &inputs, variant, &got)?;
+        let unchecked = run_plan(&*device::gpu(false)?, &recording, &inputs, variant)?;
+        same_bits("with and without runtime checks", &got, &unchecked)?;
+        for (i, expected) in answer.outputs.iter().enumerate() {
+            compare::output(&format!("output {i}"), expected, &got.find(&format!("y{i}"))?)?;
+        }
+        gradient::check(reference, case, &answer, &recording, &inputs, &got)
+            .map_err(|e| format!("through the outputs {way:?}: {e}"))?;
     }
-    gradient::check(reference, case, &answer, &recording, &inputs, &got)
+    Ok(())
 }
 
 /// The reference's answer, after checking that it speaks of the same outputs as the op.

@@ -36,8 +36,8 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Records `case` and, where the reference says that there is one, its gradient.
-    pub fn new(case: &Case, answer: &Answer) -> Result<Self, String> {
+    /// Records `case` and, where the reference says that there is one, its gradient through the outputs `through`.
+    pub fn new(case: &Case, answer: &Answer, through: &[usize]) -> Result<Self, String> {
         let mut tape = Tape::new();
         let names: Vec<String> = (0..case.inputs.len()).map(|i| format!("x{i}")).collect();
         let inputs = names.iter().zip(&case.inputs).map(|(n, (ty, _))| tape.input(n, *ty));
@@ -46,7 +46,7 @@ impl Recording {
         let reads = outputs.iter().enumerate().map(|(i, &v)| (format!("y{i}"), v)).collect();
         let mut r = Recording { tape, reads, cotangents: Vec::new(), names };
         if !answer.wrt.is_empty() {
-            r.differentiate(answer, &inputs, &outputs)?;
+            r.differentiate(answer, through, &inputs, &outputs)?;
         }
         for (name, v) in r.reads.clone() {
             r.tape.output(&name, v);
@@ -54,9 +54,15 @@ impl Recording {
         Ok(r)
     }
 
-    fn differentiate(&mut self, answer: &Answer, inputs: &[Var], outputs: &[Var]) -> Result<(), String> {
+    fn differentiate(
+        &mut self,
+        answer: &Answer,
+        through: &[usize],
+        inputs: &[Var],
+        outputs: &[Var],
+    ) -> Result<(), String> {
         let (mut ys, mut dys) = (Vec::new(), Vec::new());
-        for &i in &answer.through {
+        for &i in through {
             let ty = self.tape.ty(outputs[i]);
             self.cotangents.push((i, Fill::Normal.words(ty, SEED, COTANGENTS + i as u32)));
             ys.push(outputs[i]);
@@ -70,6 +76,7 @@ impl Recording {
             match (grad, answer.wrt.contains(&i)) {
                 (Some(dx), true) => self.reads.push((format!("dx{i}"), dx)),
                 (None, false) => {}
+                (None, true) if through != answer.through => {} // as good as zeros, which the comparison takes it for
                 (Some(_), false) => return Err(format!("input {i} has a gradient and the reference says it has none")),
                 (None, true) => return Err(format!("input {i} must have a gradient and the op gives none")),
             }
@@ -109,11 +116,34 @@ pub fn inputs(case: &Case) -> Vec<Vec<u32>> {
     case.inputs.iter().enumerate().map(|(i, (ty, fill))| fill.words(*ty, SEED, i as u32)).collect()
 }
 
-/// The tape of a case without its data, for what needs no numbers; the gradient is left out where there is none.
-pub fn bare(name: &str, case: &Case) -> Result<Recording, String> {
+/// Through which outputs gradients are taken: all at once, then each alone, as a loss may use them.
+pub fn ways(answer: &Answer) -> Vec<Vec<usize>> {
+    let mut ways = vec![answer.through.clone()];
+    if answer.through.len() > 1 {
+        ways.extend(answer.through.iter().map(|&i| vec![i]));
+    }
+    ways
+}
+
+/// The tapes of a case without its data, for what needs no numbers.
+pub fn bare(name: &str, case: &Case) -> Result<Vec<Recording>, String> {
     let reference =
         reference::of(name).ok_or_else(|| format!("{name} has no reference in kernels-tests/reference/"))?;
-    Recording::new(case, &reference(case.op.as_ref(), &super::tensors(case, &inputs(case))))
+    let answer = reference(case.op.as_ref(), &super::tensors(case, &inputs(case)));
+    ways(&answer).iter().map(|way| Recording::new(case, &answer, way)).collect()
+}
+
+/// Every schedule of a case on `caps`, with its variant: what T0 looks at.
+pub fn schedules(name: &str, case: &Case, caps: &Caps) -> Result<Vec<(&'static str, Schedule)>, String> {
+    let mut list = Vec::new();
+    for recording in bare(name, case)? {
+        for variant in variants(name, case, caps) {
+            let choose = chooser(variant);
+            let options = Options { choose: &choose, ..Options::new(caps) };
+            list.push((variant, Schedule::new(&recording.tape, &options).map_err(super::text)?));
+        }
+    }
+    Ok(list)
 }
 
 /// Every variant that the op or an op of its gradient offers on `caps`.
@@ -125,7 +155,7 @@ pub fn variants(name: &str, case: &Case, caps: &Caps) -> Vec<&'static str> {
         seen.borrow_mut().extend(offered.iter().copied());
         None
     };
-    if let Ok(r) = bare(name, case) {
+    for r in bare(name, case).into_iter().flatten() {
         let _ = Schedule::new(&r.tape, &Options { choose: &note, ..Options::new(caps) }); // a failure shows in the trial
     }
     seen.into_inner().into_iter().collect()

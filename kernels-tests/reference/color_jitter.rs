@@ -61,9 +61,10 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         let mut growth = 1.0;
         if unit(words(0)[0]) < op.probability {
             let mut order = [0, 1, 2, 3];
-            for (i, word) in [(3, words(0)[1]), (2, words(0)[2]), (1, words(0)[3])] {
-                order.swap(i, (((i as u64 + 1) * word as u64) >> 32) as usize);
-            }
+            let choice = ((24 * words(0)[2] as u64) >> 32) as usize;
+            order.swap(3, choice / 6);
+            order.swap(2, choice % 6 / 2);
+            order.swap(1, choice % 2);
             let factor = |k: usize, strength: f32| {
                 let (s, u) = (strength as f64, unit(words(1)[k]) as f64);
                 let low = (1.0 - s).max(0.0);
@@ -88,7 +89,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
                 growth *= f.map_or(6.0, |f| f + (1.0 - f).abs()).max(1.0);
             }
         }
-        let to_gray = channels == 3 && unit(words(2)[0]) < op.grayscale;
+        let to_gray = channels == 3 && unit(words(0)[1]) < op.grayscale;
         for (i, p) in image.into_iter().enumerate() {
             for c in 0..channels {
                 pairs[at(c, i)] = (if to_gray { gray(p, channels) } else { p[c] }, growth);

@@ -4,17 +4,40 @@
 //! element, |error| ≤ 2⁻²⁴ · Σ|terms| · (4 · max(1, √K) + 2 · ulps). `ulps` is what Vulkan grants to the inexact
 //! built-ins the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on top of the rounding of sums.
 
+mod adam;
 mod add;
+mod add_bias;
+mod avg_pool2d;
+mod batch_norm;
 mod color_jitter;
+mod concat;
+mod conv2d;
+mod correct;
 mod crop_resize;
+mod cross_entropy;
+mod ema;
+mod enqueue;
 mod fill;
+mod found_inf;
 mod gaussian_blur;
+mod increment;
+mod l2_normalize;
+mod matmul;
+mod max_pool2d;
 mod normalize;
+mod nt_xent;
 mod relu;
+mod ring;
+mod scale;
+mod sgd;
+mod slice;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
 use wgslab::tape::{Op, Type};
+
+/// Half an ulp of 1 in f32: what one rounding may add.
+pub const HALF_ULP: f64 = 1.0 / 16_777_216.0;
 
 /// An input as a reference reads it: `f` for f32 elements, `u` for u32.
 #[derive(Clone, Debug)]
@@ -103,12 +126,15 @@ pub struct Answer {
     pub through: Vec<usize>,
     /// Absolute error of a gradient that is always allowed: for formulas whose parts cancel.
     pub gradient_floor: f64,
+    /// Where output 0 is a choice among the elements of input 0: which one each of its elements is. The gradient then
+    /// follows the choice, which ties have none of otherwise.
+    pub picks: Option<Vec<usize>>,
 }
 
 impl Answer {
     /// Outputs without a gradient.
     pub fn new(outputs: Vec<Expected>) -> Self {
-        Answer { outputs, wrt: Vec::new(), through: Vec::new(), gradient_floor: 0.0 }
+        Answer { outputs, wrt: Vec::new(), through: Vec::new(), gradient_floor: 0.0, picks: None }
     }
 
     /// Inputs `wrt` have a gradient, through the outputs `through`.
@@ -117,8 +143,13 @@ impl Answer {
         self
     }
 
+    /// Output 0 is a choice among the elements of input 0.
+    pub fn picks(mut self, picks: Vec<usize>) -> Self {
+        self.picks = Some(picks);
+        self
+    }
+
     /// Allows gradients this much of absolute error.
-    #[allow(dead_code, reason = "for formulas whose parts cancel")]
     pub fn floor(mut self, floor: f64) -> Self {
         self.gradient_floor = floor;
         self
@@ -130,13 +161,33 @@ pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
 
 /// Of each name in the list of ops.
 const ALL: &[(&str, Reference)] = &[
+    ("adam", adam::reference),
     ("add", add::reference),
+    ("add_bias", add_bias::reference),
+    ("avg_pool2d", avg_pool2d::reference),
+    ("batch_norm", batch_norm::reference),
     ("color_jitter", color_jitter::reference),
+    ("concat", concat::reference),
+    ("conv2d", conv2d::reference),
+    ("correct", correct::reference),
     ("crop_resize", crop_resize::reference),
+    ("cross_entropy", cross_entropy::reference),
+    ("ema", ema::reference),
+    ("enqueue", enqueue::reference),
     ("fill", fill::reference),
+    ("found_inf", found_inf::reference),
     ("gaussian_blur", gaussian_blur::reference),
+    ("increment", increment::reference),
+    ("l2_normalize", l2_normalize::reference),
+    ("matmul", matmul::reference),
+    ("max_pool2d", max_pool2d::reference),
     ("normalize", normalize::reference),
+    ("nt_xent", nt_xent::reference),
     ("relu", relu::reference),
+    ("ring", ring::reference),
+    ("scale", scale::reference),
+    ("sgd", sgd::reference),
+    ("slice", slice::reference),
 ];
 
 /// The reference of an op file.
@@ -153,6 +204,11 @@ pub fn complete() -> Result<(), String> {
         return Ok(());
     }
     Err(format!("ops without a reference: {missing:?}; references without an op: {extra:?}"))
+}
+
+/// Whether input `i` is there and is a raised guard.
+pub fn raised(x: &[Tensor], i: usize) -> bool {
+    x.get(i).is_some_and(|guard| guard.u[0] != 0)
 }
 
 /// The op as the struct it is.

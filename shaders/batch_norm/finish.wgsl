@@ -1,8 +1,8 @@
 // batch_norm.finish, an invocation a channel: merges the chunks, in order, into the mean and the biased variance.
 
-@group(0) @binding(1) var<storage, read> parts: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read_write> mean: array<f32>;
-@group(0) @binding(3) var<storage, read_write> variance: array<f32>;
+@group(0) @binding(2) var<storage, read> parts: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read_write> mean: array<f32>;
+@group(0) @binding(4) var<storage, read_write> variance: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -17,6 +17,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         let part = parts[chunk * p.channels + channel];
         m = merge(m, Moments(count, part.x, part.y));
     }
-    mean[channel] = m.mean;
+    mean[channel] = shift_of(channel) + m.mean;
     variance[channel] = m.m2 / m.count;
 }

@@ -1,5 +1,12 @@
 // Mean and variance without cancellation: a few cells at a time around their own mean, merged by Chan's formula.
-// A one-pass Σx² − (Σx)²/n would lose every digit of a small variance beside a large mean.
+// A one-pass Σx² − (Σx)²/n would lose every digit of a small variance beside a large mean. Cells are first shifted by
+// the first of their channel, exact among neighbours, so that the rounding of a large mean does not count either.
+
+@group(0) @binding(1) var<storage, read> x: array<Cell>;
+
+fn shift_of(channel: u32) -> f32 {
+    return total(x[channel * p.channel_stride]) / WIDTH;
+}
 
 struct Moments {
     count: f32,

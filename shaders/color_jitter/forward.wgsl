@@ -3,7 +3,10 @@
 // needs the mean gray of the image as it is at that point of the order, so the pixels are walked once for that mean
 // (with the stages before contrast) and once for the result; nothing is kept in between.
 //
-// Block 0: apply?, three swaps of the order. Block 1: a factor each. Block 2: gray?
+// Brightness, contrast and saturation are each clamp(a·v + b·gray(v) + c) with numbers of the sample, so a stage costs
+// no branch; the three in their order are written before the hue and after it, each there or idle (a 1, b and c 0).
+//
+// Block 0: apply?, gray?, which of the 24 orders. Block 1: a factor each.
 
 struct Params {
     seed_low: u32, seed_high: u32, stream: u32, epoch: u32, batch: u32, plane: u32,
@@ -17,49 +20,89 @@ struct Params {
 
 var<workgroup> partial: array<f32, 64>;
 
-const CONTRAST = 1u;
+// The three stages around the hue and the turn of the hue; `gray` and `shift` of a stage are b and c.
+struct Stages { keep: vec3<f32>, gray: vec3<f32>, shift: vec3<f32> }
+struct Jitter { before: Stages, turn: f32, after: Stages }
 
-// What is drawn for a sample: 0 brightness, 1 contrast, 2 saturation, 3 hue.
-struct Jitter { order: array<u32, 4>, factor: vec4<f32>, mean: f32 }
+// What is drawn for a sample: 0 brightness, 1 contrast, 2 saturation, 3 hue, and in which order.
+struct Drawn { order: array<u32, 4>, factor: vec4<f32> }
 
 fn gray(v: vec3<f32>) -> f32 {
     if ($C == 1) { return v.x; }
     return dot(v, vec3<f32>(0.2989, 0.587, 0.114));
 }
 
-fn blend(v: vec3<f32>, other: f32, factor: f32) -> vec3<f32> {
-    return clamp(factor * v + vec3<f32>((1.0 - factor) * other), vec3<f32>(0.0), vec3<f32>(1.0));
-}
-
-// Turns the hue by `turn` of the circle: to hue, saturation and value, and back.
+// Turns the hue by `turn` of the circle: to hue, range and highest channel, and back.
 fn turn_hue(v: vec3<f32>, turn: f32) -> vec3<f32> {
     let high = max(max(v.x, v.y), v.z);
     let range = high - min(min(v.x, v.y), v.z);
-    if (range <= 0.0) { return v; }
-    var sixth = 4.0 + (v.x - v.y) / range;
-    if (high == v.x) {
-        sixth = (v.y - v.z) / range;
-    } else if (high == v.y) {
-        sixth = 2.0 + (v.z - v.x) / range;
-    }
+    let delta = (v - v.yzx) / max(range, 1e-30);
+    let sixth = select(select(4.0 + delta.x, 2.0 + delta.z, high == v.y), delta.y, high == v.x);
     let hue = fract(sixth / 6.0 + turn + 1.0);
-    // 0 where a channel is highest, range where it is lowest, and a ramp between.
-    let k = (fract(vec3<f32>(5.0, 3.0, 1.0) / 6.0 + hue)) * 6.0;
+    // 0 where a channel is highest, the range where it is lowest, and a ramp between.
+    let k = fract(vec3<f32>(5.0, 3.0, 1.0) / 6.0 + hue) * 6.0;
     return vec3<f32>(high) - range * clamp(min(k, 4.0 - k), vec3<f32>(0.0), vec3<f32>(1.0));
 }
 
-fn stages(from_x: vec3<f32>, j: Jitter, end: u32) -> vec3<f32> {
-    var v = from_x;
-    var order = j.order;
-    for (var i = 0u; i < end; i++) {
-        switch (order[i]) {
-            case 0u: { v = blend(v, 0.0, j.factor.x); }
-            case CONTRAST: { v = blend(v, j.mean, j.factor.y); }
-            case 2u: { if ($C == 3) { v = blend(v, gray(v), j.factor.z); } }
-            default: { if ($C == 3 && p.hue > 0.0) { v = turn_hue(v, j.factor.w); } }
-        }
+fn run(v: vec3<f32>, s: Stages) -> vec3<f32> {
+    var u = v;
+    //@ for i in 0..3
+    u = clamp(s.keep[$i] * u + vec3<f32>(s.gray[$i] * gray(u) + s.shift[$i]), vec3<f32>(0.0), vec3<f32>(1.0));
+    //@ end
+    return u;
+}
+
+fn jitter(v: vec3<f32>, j: Jitter) -> vec3<f32> {
+    let u = run(v, j.before);
+    if ($C == 1) { return run(u, j.after); }
+    return run(select(u, turn_hue(u, j.turn), j.turn != 0.0), j.after);
+}
+
+fn drawn(choice: u32, u: vec4<u32>) -> Drawn {
+    // The choice in mixed radix is the three swaps of a shuffle.
+    let swap = array<u32, 4>(0u, choice % 2u, (choice / 2u) % 3u, choice / 6u);
+    var order = array<u32, 4>(0u, 1u, 2u, 3u);
+    for (var i = 3u; i > 0u; i--) {
+        let kept = order[i];
+        order[i] = order[swap[i]];
+        order[swap[i]] = kept;
     }
-    return v;
+    let strength = vec3<f32>(p.brightness, p.contrast, p.saturation);
+    let low = max(1.0 - strength, vec3<f32>(0.0));
+    let factor = low + (1.0 + strength - low) * vec3<f32>(unit(u.x), unit(u.y), unit(u.z));
+    return Drawn(order, vec4<f32>(factor, between(-p.hue, p.hue, u.w)));
+}
+
+// The stages drawn, as far as contrast with `to_contrast`, else all of them, with `mean` for contrast.
+fn plan(d: Drawn, to_contrast: bool, mean: f32) -> Jitter {
+    let idle = Stages(vec3<f32>(1.0), vec3<f32>(0.0), vec3<f32>(0.0));
+    var j = Jitter(idle, 0.0, idle);
+    var after = false;
+    var at = 0u;
+    for (var i = 0u; i < 4u; i++) {
+        let kind = d.order[i];
+        let factor = d.factor[kind];
+        if (kind == 1u && to_contrast) { break; }
+        if (kind == 3u) {
+            j.turn = factor;
+            after = true;
+            continue;
+        }
+        let gray = select(0.0, 1.0 - factor, kind == 2u);
+        let shift = select(0.0, (1.0 - factor) * mean, kind == 1u);
+        if ($C == 1 && kind == 2u) { continue; }
+        if (after) {
+            j.after.keep[at] = factor;
+            j.after.gray[at] = gray;
+            j.after.shift[at] = shift;
+        } else {
+            j.before.keep[at] = factor;
+            j.before.gray[at] = gray;
+            j.before.shift[at] = shift;
+        }
+        at++;
+    }
+    return j;
 }
 
 fn load(base: u32) -> vec3<f32> {
@@ -70,24 +113,6 @@ fn load(base: u32) -> vec3<f32> {
     return v;
 }
 
-fn drawn(sample: u32) -> Jitter {
-    let swaps = draw(0u, sample);
-    let u = draw(1u, sample);
-    var order = array<u32, 4>(0u, 1u, 2u, 3u);
-    for (var i = 3u; i > 0u; i--) {
-        let with_ = mulhi(swaps[4u - i], i + 1u);
-        let kept = order[i];
-        order[i] = order[with_];
-        order[with_] = kept;
-    }
-    let factor = vec4<f32>(
-        between(max(1.0 - p.brightness, 0.0), 1.0 + p.brightness, u.x),
-        between(max(1.0 - p.contrast, 0.0), 1.0 + p.contrast, u.y),
-        between(max(1.0 - p.saturation, 0.0), 1.0 + p.saturation, u.z),
-        between(-p.hue, p.hue, u.w));
-    return Jitter(order, factor, 0.0);
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
@@ -95,13 +120,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (b >= p.batch) { return; }
     let sample = indices[b];
     let base = b * $C * p.plane;
-    let apply = unit(draw(0u, sample).x) < p.probability;
-    var j = drawn(sample);
+    let choices = draw(0u, sample);
+    let apply = unit(choices.x) < p.probability;
+    let to_gray = $C == 3 && unit(choices.y) < p.grayscale;
+    let d = drawn(mulhi(choices.z, 24u), draw(1u, sample));
+    let until_contrast = plan(d, true, 0.0);
     var sum = 0.0;
-    if (apply && p.contrast > 0.0) {
-        var before = 0u;
-        for (var i = 0u; i < 4u; i++) { if (j.order[i] == CONTRAST) { before = i; } }
-        for (var i = lane; i < p.plane; i += 64u) { sum += gray(stages(load(base + i), j, before)); }
+    for (var i = lane; i < select(0u, p.plane, apply && p.contrast > 0.0); i += 64u) {
+        sum += gray(jitter(load(base + i), until_contrast));
     }
     partial[lane] = sum;
     workgroupBarrier();
@@ -109,14 +135,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         if (lane < half) { partial[lane] += partial[lane + half]; }
         workgroupBarrier();
     }
-    j.mean = partial[0] / f32(p.plane);
-    let to_gray = $C == 3 && unit(draw(2u, sample).x) < p.grayscale;
+    let all = plan(d, false, partial[0] / f32(p.plane));
     for (var i = lane; i < p.plane; i += 64u) {
-        var v = load(base + i);
-        if (apply) { v = stages(v, j, 4u); }
-        if (to_gray) { v = vec3<f32>(gray(v)); }
+        let v = load(base + i);
+        var u = select(v, jitter(v, all), apply);
+        u = select(u, vec3<f32>(gray(u)), to_gray);
         //@ for c in 0..C
-        y[base + $c * p.plane + i] = v[$c];
+        y[base + $c * p.plane + i] = u[$c];
         //@ end
     }
 }

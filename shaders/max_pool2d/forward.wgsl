@@ -32,15 +32,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let right = min(ow * p.stride + p.kernel - p.padding, p.width);
     var at = top * p.width + left;
     var best = x[plane + at];
-    for (var h = top; h < bottom; h++) {
-        for (var w = left; w < right; w++) {
-            let i = h * p.width + w;
-            let v = x[plane + i];
-            if (v > best || (is_nan(v) && !is_nan(best))) {
-                best = v;
-                at = i;
-            }
-        }
+    for (var r = 0u; r < p.kernel; r++) {
+        // Past a clipped window's edge the edge is read again, which never wins: a branch would cost more.
+        let row = min(top + r, bottom - 1u) * p.width;
+        //@ for k in 0..KERNEL
+        let i$k = row + min(left + $k, right - 1u);
+        let v$k = x[plane + i$k];
+        let wins$k = v$k > best || (is_nan(v$k) && !is_nan(best));
+        best = select(best, v$k, wins$k);
+        at = select(at, i$k, wins$k);
+        //@ end
     }
     y[o] = best;
     argmax[o] = at;

@@ -24,14 +24,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let plane = i / (p.height * p.width) * (p.out_height * p.out_width);
     let bottom = min(h / p.stride + 1u, p.out_height);
     let right = min(w / p.stride + 1u, p.out_width);
+    let top = first_window(h);
+    let left = first_window(w);
     var sum = 0.0;
-    for (var oh = first_window(h); oh < bottom; oh++) {
-        for (var ow = first_window(w); ow < right; ow++) {
-            let o = plane + oh * p.out_width + ow;
-            if (argmax[o] == at) {
-                sum += dy[o];
-            }
-        }
+    // At most $REACH windows a direction lie over an element; those that do not count as zero instead of branching.
+    for (var r = top; r < top + $REACH; r++) {
+        let row = plane + min(r, p.out_height - 1u) * p.out_width;
+        //@ for k in 0..REACH
+        let o$k = row + min(left + $k, p.out_width - 1u);
+        sum += select(0.0, dy[o$k], r < bottom && left + $k < right && argmax[o$k] == at);
+        //@ end
     }
     dx[i] = sum;
 }

@@ -18,7 +18,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         @builtin(local_invocation_index) lane: u32) {
     let start = group_index(wid, groups) * 256u;
     for (var i = start + lane; i < min(start + 256u, p.vectors); i += 64u) {
-        let channel = ((vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u)) / p.plane) % p.channels;
+        // Where planes are whole vec4 the four share a channel.
+        var channel = vec4<u32>(((4u * i) / p.plane) % p.channels);
+        if ($WHOLE == 0) {
+            channel = ((vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u)) / p.plane) % p.channels;
+        }
         y[i] = (x[i] - pick(channel, p.mean_0, p.mean_1, p.mean_2)) / pick(channel, p.std_0, p.std_1, p.std_2);
     }
 }

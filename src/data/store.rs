@@ -37,7 +37,7 @@ impl ImageStore {
         page_bytes: Option<u64>,
     ) -> Result<ImageStore> {
         let stride = size * size * channels;
-        if stride == 0 || pixels.is_empty() || pixels.len() % stride != 0 {
+        if stride == 0 || pixels.is_empty() || !pixels.len().is_multiple_of(stride) {
             return Err(Error::Data(format!(
                 "{name}: {} bytes are not a whole number of images of {size} × {size} × {channels} bytes, or none",
                 pixels.len()
@@ -58,7 +58,7 @@ impl ImageStore {
         let store = ImageStore { name: name.to_string(), count, size, channels, images_per_page, pages };
         for (i, images) in pixels.chunks(images_per_page * stride).enumerate() {
             let (page, ty) = (store.page_name(i), store.page_type(i));
-            if stride % 4 == 0 {
+            if stride.is_multiple_of(4) {
                 state.insert_resident(gpu, &page, ty, images)?;
                 continue;
             }

@@ -125,7 +125,8 @@ impl Op for AvgPool2dGrad {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (params, grid) = self.0.params(&e.x[0], &e.x[1], &e.x[0])?;
-        let kernel = Kernel::new("avg_pool2d.grad", "portable", GRAD);
+        let [rows, columns] = [0, 1].map(|axis| self.0.kernel[axis].div_ceil(self.0.stride[axis]));
+        let kernel = Kernel::new("avg_pool2d.grad", "portable", GRAD).with("ROWS", rows).with("COLUMNS", columns);
         e.launch(kernel, &[Slot::In(1), Slot::Out(0)], &params, grid);
         Ok(())
     }

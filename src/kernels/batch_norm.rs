@@ -4,7 +4,8 @@
 //! left out where the statistics are given. Shaders: shaders/batch_norm/.
 //!
 //! Forward reads x twice and writes y, backward reads x and dy twice and writes dx. The variance is merged from small
-//! blocks around their own means (Chan's formula), so that a large mean costs no digits.
+//! blocks around their own means (Chan's formula), all shifted by the first cell of the channel, so that a large mean
+//! costs no digits.
 
 mod walk;
 
@@ -140,7 +141,7 @@ impl Op for BatchNorm {
         let partial = Slot::Work(0);
         let mut l = Launcher::new(e, self.eps);
         l.chunks("batch_norm.statistics", [STATISTICS_LANE, STATISTICS_GROUP], &[x, partial]);
-        l.channels("batch_norm.finish", FINISH, &[partial, mean, variance]);
+        l.channels("batch_norm.finish", FINISH, &[x, partial, mean, variance]);
         l.elements("batch_norm.apply", [APPLY_LANE, APPLY_EACH], &[x, weight, bias, mean, variance, y]);
         Ok(())
     }
@@ -270,7 +271,7 @@ pub fn cases() -> Vec<Case> {
         Case::new(name, BatchNormEval { eps: 1e-5 }, inputs)
     };
     vec![
-        train("two elements", &[2, 1, 1, 1], Fill::Normal),
+        train("three elements", &[3, 1, 1, 1], Fill::Normal),
         train("prime", &[3, 5, 7, 7], Fill::Normal),
         train("whole vec4", &[5, 3, 6, 6], Fill::Normal),
         train("one image", &[1, 9, 5, 3], Fill::Normal),
@@ -278,7 +279,7 @@ pub fn cases() -> Vec<Case> {
         train("several chunks", &[5, 3, 32, 36], Fill::Normal),
         train("a mean a hundred times the deviation", &[4, 3, 8, 8], Fill::Uniform(9.9, 10.1)),
         train("features", &[131, 33], Fill::Normal),
-        train("two features", &[2, 3], Fill::Normal),
+        train("three images of two features", &[3, 2], Fill::Normal),
         eval("evaluation, one", &[1, 1, 1, 1]),
         eval("evaluation, prime", &[3, 5, 7, 7]),
         eval("evaluation, whole vec4", &[5, 9, 4, 4]),

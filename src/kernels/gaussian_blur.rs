@@ -1,11 +1,11 @@
 //! gaussian_blur: with a probability, y = x blurred by a Gaussian whose sigma is drawn for each sample, else y = x.
 //!
 //! As torchvision's GaussianBlur: 2·radius + 1 taps a direction, weights exp(−d² / 2σ²) normalised, σ uniform in a
-//! range, edges mirrored without repeating the edge. Rows first, then columns. There is no gradient towards images.
+//! range, edges mirrored without repeating the edge. There is no gradient towards images.
 //! Shaders: shaders/gaussian_blur/.
 
 use crate::base::{Error, Result};
-use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::device::{Kernel, Piece, groups_1d};
 use crate::kernels::draw::Draws;
 use crate::kernels::{Case, Fill};
 use crate::tape::record::SCALARS;
@@ -27,20 +27,18 @@ pub struct GaussianBlur {
 
 params! {
     struct Params {
-        seed_low: u32, seed_high: u32, stream: u32, epoch: u32, batch: u32, chunks: u32, values: u32,
-        step: u32, length: u32, probability: f32, sigma_low: f32, sigma_high: f32,
+        seed_low: u32, seed_high: u32, stream: u32, epoch: u32,
+        columns: u32, columns_per_sample: u32, height: u32, width: u32,
+        probability: f32, sigma_low: f32, sigma_high: f32,
     }
 }
 
-const PASS: &[Piece] = &[
+const FORWARD: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("common/rng.wgsl"),
     piece!("common/draw.wgsl"),
-    piece!("gaussian_blur/pass.wgsl"),
+    piece!("gaussian_blur/forward.wgsl"),
 ];
-
-/// Values a workgroup owns.
-const CHUNK: usize = 1024;
 
 impl Tape {
     /// x blurred at random; `scalars` holds the epoch.
@@ -68,33 +66,28 @@ impl Op for GaussianBlur {
         Ok(vec![x[0]])
     }
 
-    fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str, _caps: &Caps) -> Vec<Type> {
-        vec![x[0]]
-    }
-
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let [batch, channels, height, width] = e.x[0].shape.nchw("gaussian_blur", "x")?;
         let [seed_low, seed_high] = self.draws.key();
-        let values = channels * height * width;
-        let rows = Params {
+        let params = Params {
             seed_low,
             seed_high,
             stream: self.draws.counter(),
             epoch: self.draws.epoch,
-            batch: batch as u32,
-            chunks: values.div_ceil(CHUNK) as u32,
-            values: values as u32,
-            step: 1,
-            length: width as u32,
+            columns: (batch * channels * width) as u32,
+            columns_per_sample: (channels * width) as u32,
+            height: height as u32,
+            width: width as u32,
             probability: self.probability,
             sigma_low: self.sigma[0],
             sigma_high: self.sigma[1],
         };
-        let columns = Params { step: width as u32, length: height as u32, ..rows };
-        let kernel = Kernel::new("gaussian_blur.pass", "portable", PASS).with("END", self.radius + 1);
-        let grid = groups_1d(batch * values.div_ceil(CHUNK));
-        e.launch(kernel.clone(), &[Slot::In(0), Slot::In(1), Slot::In(2), Slot::Work(0)], &rows, grid);
-        e.launch(kernel, &[Slot::Work(0), Slot::In(1), Slot::In(2), Slot::Out(0)], &columns, grid);
+        let kernel = Kernel::new("gaussian_blur.forward", "portable", FORWARD)
+            .with("RADIUS", self.radius)
+            .with("END", self.radius + 1)
+            .with("WIDTH", 2 * self.radius + 1);
+        let buffers = [Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)];
+        e.launch(kernel, &buffers, &params, groups_1d(params.columns.div_ceil(64) as usize));
         Ok(())
     }
 

@@ -68,7 +68,8 @@ impl Op for MaxPool2d {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (params, grid) = self.params(&e.x[0], &e.y[0], &e.y[0])?;
         let buffers = [Slot::In(0), Slot::Out(0), Slot::Out(1)];
-        e.launch(Kernel::new("max_pool2d.forward", "portable", FORWARD), &buffers, &params, grid);
+        let kernel = Kernel::new("max_pool2d.forward", "portable", FORWARD).with("KERNEL", self.kernel);
+        e.launch(kernel, &buffers, &params, grid);
         Ok(())
     }
 
@@ -107,7 +108,9 @@ impl Op for MaxPool2dGrad {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (params, grid) = self.0.params(&e.x[0], &e.x[1], &e.x[0])?;
         let buffers = [Slot::In(1), Slot::In(2), Slot::Out(0)];
-        e.launch(Kernel::new("max_pool2d.grad", "portable", GRAD), &buffers, &params, grid);
+        let reach = self.0.kernel.div_ceil(self.0.stride);
+        let kernel = Kernel::new("max_pool2d.grad", "portable", GRAD).with("REACH", reach);
+        e.launch(kernel, &buffers, &params, grid);
         Ok(())
     }
 

@@ -55,7 +55,8 @@ impl Op for Normalize {
         let ([mean_0, mean_1, mean_2], [std_0, std_1, std_2]) = (self.mean, self.std);
         let (plane, channels) = ((height * width) as u32, channels as u32);
         let params = Params { vectors, plane, channels, mean_0, mean_1, mean_2, std_0, std_1, std_2 };
-        let kernel = Kernel::new("normalize.forward", "portable", FORWARD);
+        let whole = u32::from(plane % 4 == 0);
+        let kernel = Kernel::new("normalize.forward", "portable", FORWARD).with("WHOLE", whole);
         e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &params, grid);
         Ok(())
     }
