@@ -174,27 +174,29 @@ pub fn cases() -> Vec<Case> {
         x.extend(guard.map(word));
         Case::new(name, Enqueue, x)
     };
-    vec![
+    let mut cases = vec![
         case("one", 1, 1, 1, 0, None),
         case("in the middle", 13, 5, 7, 3, None),
         case("around the end", 13, 5, 7, 11, None),
         case("whole vec4, all rows", 9, 9, 64, 4, None),
         case("guard down", 11, 3, 20, 9, Some(0)),
         case("guard up", 11, 3, 20, 9, Some(1)),
-    ]
+    ];
+    cases.extend(pointer_cases());
+    cases
 }
 
 /// Named cases of [`AdvancePointer`].
-pub fn pointer_cases() -> Vec<Case> {
+fn pointer_cases() -> Vec<Case> {
     let case = |name, pointer: u32, guard: Option<u32>| {
         let mut x = vec![word(pointer)];
         x.extend(guard.map(word));
         Case::new(name, AdvancePointer { by: 5, modulo: 13 }, x)
     };
     vec![
-        case("in the middle", 3, None),
-        case("around the end", 11, None),
+        case("pointer in the middle", 3, None),
+        case("pointer around the end", 11, None),
         case("guard down", 8, Some(0)),
-        case("guard up", 8, Some(1)),
+        case("pointer, guard up", 8, Some(1)),
     ]
 }

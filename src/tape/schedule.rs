@@ -388,9 +388,10 @@ impl<'a> Builder<'a> {
                 sources.push(home);
             }
         }
+        let targets = assigned.iter().map(|a| self.home_of(a.1)).collect::<Result<Vec<_>>>()?;
+        self.keep_old_values(&assigned)?;
         let guard = self.tape.guard.map(|g| Ok::<_, Error>((self.tape.ty(g), self.home_of(g)?))).transpose()?;
-        for ((name, first, newest), source) in assigned.iter().zip(sources) {
-            let target = self.home_of(*first)?;
+        for (((name, _, newest), source), target) in assigned.iter().zip(sources).zip(targets) {
             let ty = self.tape.ty(*newest);
             let (mut x, mut inputs) = (vec![ty], vec![source]);
             if let Some((gty, ghome)) = guard {
@@ -403,6 +404,22 @@ impl<'a> Builder<'a> {
         for (_, v) in self.tape.outputs.clone() {
             let home = self.home_of(v)?;
             self.storage[home].death = end;
+        }
+        Ok(())
+    }
+
+    /// Sets aside the old value of a state about to be overwritten where it is a named output or the guard.
+    fn keep_old_values(&mut self, assigned: &[(String, Var, Var)]) -> Result<()> {
+        let tape = self.tape;
+        for v in tape.outputs.iter().map(|o| o.1).chain(tape.guard) {
+            let home = self.home_of(v)?;
+            if let Some(Place::State(name)) = &self.storage[home].fixed
+                && assigned.iter().any(|a| a.0 == *name)
+            {
+                let (ty, copy) = (tape.ty(v), self.fresh(tape.ty(v).bytes()));
+                self.push(Arc::new(Copy), "commit", (vec![ty], vec![home]), (vec![ty], vec![copy]))?;
+                self.home.insert(v, copy);
+            }
         }
         Ok(())
     }
