@@ -9,10 +9,10 @@
 // The last piece defines the output buffer and store(m, lane's first column, values).
 
 struct Params {
-    m: u32, columns: u32, m_tiles: u32, a_row: u32,           // a_row: vec4 in a row of a (padded M / 4)
+    m: u32, columns: u32, m_tiles: u32, a_panel: u32,         // a_panel: vec4 of a panel of a
     u: u32, v: u32, b_n: u32, b_u: u32, b_v: u32, b_start: u32, // strides of b in vec4
     taps_i: u32, taps_j: u32, b_i: u32, b_j: u32,             // taps and their strides in b
-    a_start: u32, a_i: u32, a_j: u32, k4: u32,                // first row of a, rows between taps, k / 4 per tap
+    a_start: u32, a_i: u32, a_j: u32, k4: u32,                // first k of a, k between taps, k / 4 per tap
     c_n: u32, c_m: u32, c_u: u32, c_v: u32, c_start: u32,     // strides of c in elements
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -39,18 +39,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let b_1 = b_base(column + 1u);
     let b_2 = b_base(column + 2u);
     let b_3 = b_base(column + 3u);
-    // Lane l of load j holds word j·L·4 + l·4 of the [4 k][TM] block: k = word / TM, row = word % TM.
-    //@ for j in 0..TM/L
-    let word_$j = ($j * $L + lane) * 4u;
-    let a_off_$j = (word_$j / $TM) * p.a_row + (word_$j % $TM) / 4u + m0 / 4u;
-    //@ end
+    let panel = (tile % p.m_tiles) * p.a_panel + lane;
     //@ for m in 0..TM
     var acc_$m = vec4<f32>(0.0);
     //@ end
 
     for (var i = 0u; i < p.taps_i; i++) {
         for (var tap = 0u; tap < p.taps_j; tap++) {
-            var row = (p.a_start + i * p.a_i + tap * p.a_j) * p.a_row;
+            var at = panel + (p.a_start + i * p.a_i + tap * p.a_j) * ($TM / 4u);
             let off = i * p.b_i + tap * p.b_j;
             for (var k = 0u; k < p.k4; k++) {
                 let x_0 = b[b_0 + off + k];
@@ -61,17 +57,22 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
                 let y_$kk = vec4<f32>(x_0[$kk], x_1[$kk], x_2[$kk], x_3[$kk]);
                 //@ end
                 //@ for j in 0..TM/L
-                let a_$j = a[row + a_off_$j];
-                //@ for l in 0..L
-                //@ let kk = (j*L + l) * 4 / TM
-                let w_$j_$l = subgroupBroadcast(a_$j, ${l}u);
+                let a_$j = a[at + $j * $L];
+                //@ end
+                // Word w of the [4 k][TM] block is in lane w / 4 mod L of load w / 4L. All four k of a row in one expression: its accumulators are read and written once.
+                //@ for g in 0..TM/4
+                //@ for kk in 0..4
+                //@ let word = kk*TM + g*4
+                //@ let j = word / (4*L)
+                //@ let l = word / 4 % L
+                let w_$g_$kk = subgroupBroadcast(a_$j, ${l}u);
+                //@ end
                 //@ for e in 0..4
-                //@ let m = ((j*L + l) * 4 + e) % TM
-                acc_$m += w_$j_$l[$e] * y_$kk;
+                //@ let m = g*4 + e
+                acc_$m = acc_$m + w_$g_0[$e] * y_0 + w_$g_1[$e] * y_1 + w_$g_2[$e] * y_2 + w_$g_3[$e] * y_3;
                 //@ end
                 //@ end
-                //@ end
-                row += 4u * p.a_row;
+                at += ${TM}u;
             }
         }
     }

@@ -1,16 +1,17 @@
 //! conv2d on a software adapter: packs operands for shaders/gemm/columns.wgsl and rows.wgsl and describes their walks.
 //!
-//! Activations become [N, H', W', C'] with the border of zeros inside and C' a multiple of 4, weights [tap, C', K'] with
-//! K' a multiple of the tile, so no load needs a guard. Packing moves each element once; the product reuses it C·R·S or
-//! K·R·S times.
+//! Activations become [N, H', W', C'] with the border of zeros inside and C' a multiple of 4, so no load needs a guard;
+//! the left operand (weights, or dy for the gradient to the weight) lies in panels of one tile's rows, so it streams.
+//! Packing moves each element once; the product reuses it C·R·S or K·R·S times.
 
 use super::conv2d::Sizes;
 use super::gemm;
 use crate::tape::{Emit, Slot, Type};
 
-/// An activation packed with borders: [outer, u, v, inner].
+/// An activation packed with borders: [panel, outer, u, v, inner].
 #[derive(Clone, Copy)]
 struct Packed {
+    channels: usize,
     u: usize,
     v: usize,
     inner: usize,
@@ -18,7 +19,7 @@ struct Packed {
 
 impl Packed {
     fn ty(&self, outer: usize) -> Type {
-        Type::f32([outer, self.u, self.v, self.inner])
+        Type::f32([self.channels.div_ceil(self.inner), outer, self.u, self.v, self.inner])
     }
 
     /// vec4 between neighbours in (outer, u, v).
@@ -27,9 +28,10 @@ impl Packed {
         ((self.u * self.v * v) as u32, (self.v * v) as u32, v as u32)
     }
 
-    /// The pack of NCHW planes [outer, channels, height, width], shifted by `(u0, v0)`.
-    fn planes(&self, (channels, height, width): (usize, usize, usize), (u0, v0): (usize, usize)) -> gemm::Pack {
+    /// The pack of `outer` times NCHW planes [channels, height, width], shifted by `(u0, v0)`.
+    fn planes(&self, outer: usize, (height, width): (usize, usize), (u0, v0): (usize, usize)) -> gemm::Pack {
         gemm::Pack {
+            outer: outer as u32,
             u: self.u as u32,
             v: self.v as u32,
             inner4: (self.inner / 4) as u32,
@@ -37,8 +39,8 @@ impl Packed {
             v0: v0 as u32,
             u_len: height as u32,
             v_len: width as u32,
-            e_len: channels as u32,
-            x_o: (channels * height * width) as u32,
+            e_len: self.channels as u32,
+            x_o: (self.channels * height * width) as u32,
             x_u: width as u32,
             x_v: 1,
             x_e: (height * width) as u32,
@@ -51,59 +53,73 @@ fn pad4(x: usize) -> usize {
     x.next_multiple_of(4)
 }
 
-/// Tile of `m` rows and `m` padded to it.
-fn tile(m: usize, lanes: u32) -> (u32, usize) {
-    let rows = gemm::tile_rows(m, lanes);
-    (rows, m.next_multiple_of(rows as usize))
+/// Length of a pixel of an operand that is walked along its channels, many pixels at once: a power of two apart they
+/// would fall into the same sets of a CPU's cache, so wide ones are kept one vec4 further apart.
+fn pixel(channels: usize) -> usize {
+    let c = pad4(channels);
+    if c >= 128 && c % 64 == 0 { c + 4 } else { c }
+}
+
+/// The weights as panels of `rows` of their first (`of_k`) or second dimension: [panel, tap, other, rows], taps in order
+/// or reversed. `other` is padded to `depth`.
+fn weight_pack(s: &Sizes, of_k: bool, rows: u32, depth: usize, reversed: bool) -> gemm::Pack {
+    let window = (s.r * s.s) as u32;
+    let (k_stride, c_stride) = (s.c as u32 * window, window);
+    let (len, other, x_e, x_v) = if of_k { (s.k, s.c, k_stride, c_stride) } else { (s.c, s.k, c_stride, k_stride) };
+    let (x_start, x_o) = if reversed { (window - 1, 1u32.wrapping_neg()) } else { (0, 1) };
+    gemm::Pack {
+        outer: window,
+        u: 1,
+        v: depth as u32,
+        inner4: rows / 4,
+        u_len: 1,
+        v_len: other as u32,
+        e_len: len as u32,
+        x_start,
+        x_o,
+        x_v,
+        x_e,
+        ..Default::default()
+    }
+}
+
+fn weight_type(s: &Sizes, m: usize, rows: u32, depth: usize) -> Type {
+    Type::f32([m.div_ceil(rows as usize), s.r * s.s, depth, rows as usize])
 }
 
 /// x for the forward pass: exactly what the windows touch.
 fn forward_x(s: &Sizes) -> Packed {
-    Packed { u: (s.p - 1) * s.stride + s.r, v: (s.q - 1) * s.stride + s.s, inner: pad4(s.c) }
+    let (u, v) = ((s.p - 1) * s.stride + s.r, (s.q - 1) * s.stride + s.s);
+    Packed { channels: s.c, u, v, inner: pixel(s.c) }
 }
 
 pub(super) fn forward_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
-    let (_, kp) = tile(s.k, lanes);
-    vec![Type::f32([s.r * s.s, pad4(s.c), kp]), forward_x(s).ty(s.n)]
+    vec![weight_type(s, s.k, gemm::tile_rows(s.k, lanes), forward_x(s).inner), forward_x(s).ty(s.n)]
 }
 
 pub(super) fn forward(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
-    let ((rows, kp), x) = (tile(s.k, lanes), forward_x(s));
-    let window = s.r * s.s;
-    // a[tap, c, k] = w[k, c, tap]
-    let a = gemm::Pack {
-        u: 1,
-        v: pad4(s.c) as u32,
-        inner4: (kp / 4) as u32,
-        u_len: 1,
-        v_len: s.c as u32,
-        e_len: s.k as u32,
-        x_o: 1,
-        x_v: window as u32,
-        x_e: (s.c * window) as u32,
-        ..Default::default()
-    };
-    gemm::pack(e, "conv2d.pack_weight", Slot::In(1), Slot::Work(0), window as u32, a);
-    let planes = x.planes((s.c, s.h, s.w), (s.padding, s.padding));
-    gemm::pack(e, "conv2d.pack_input", Slot::In(0), Slot::Work(1), s.n as u32, planes);
+    let (rows, x) = (gemm::tile_rows(s.k, lanes), forward_x(s));
+    let a = weight_pack(s, true, rows, x.inner, false);
+    gemm::pack(e, "conv2d.pack_weight", Slot::In(1), Slot::Work(0), a);
+    let planes = x.planes(s.n, (s.h, s.w), (s.padding, s.padding));
+    gemm::pack(e, "conv2d.pack_input", Slot::In(0), Slot::Work(1), planes);
     let (b_n, b_row, b_pixel) = x.strides();
     let (plane, stride) = (s.p * s.q, s.stride as u32);
+    // Neighbouring taps of a row are neighbours in both operands: one run of S · C'.
     let p = gemm::Columns {
         m: s.k as u32,
         columns: (s.n * plane) as u32,
-        a_row: (kp / 4) as u32,
+        a_panel: (s.r * s.s * x.inner) as u32 * rows / 4,
         u: s.p as u32,
         v: s.q as u32,
         b_n,
         b_u: stride * b_row,
         b_v: stride * b_pixel,
         taps_i: s.r as u32,
-        taps_j: s.s as u32,
+        taps_j: 1,
         b_i: b_row,
-        b_j: b_pixel,
         a_i: (s.s * x.inner) as u32,
-        a_j: x.inner as u32,
-        k4: (x.inner / 4) as u32,
+        k4: (s.s * x.inner / 4) as u32,
         c_n: (s.k * plane) as u32,
         c_m: plane as u32,
         c_u: s.q as u32,
@@ -113,8 +129,9 @@ pub(super) fn forward(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
     gemm::columns(e, "conv2d.forward", (Slot::Work(0), Slot::Work(1), Slot::Out(0)), p, (rows, lanes));
 }
 
-/// One direction (rows or columns) of the gradient to the input, for outputs h ≡ phase (mod stride): the taps
-/// r = first, first + stride, … reach them, the t-th from p = h / stride + shift − t.
+/// One direction (rows or columns) of the gradient to the input, for inputs h ≡ phase (mod stride): `taps` taps reach
+/// them, the last of them r = first, the one before r = first + stride, …; the t-th in this order reads the output
+/// h / stride + shift − taps + 1 + t. Taps are taken in falling r so that outputs rise.
 #[derive(Clone, Copy)]
 struct Phase {
     count: usize,
@@ -126,12 +143,8 @@ struct Phase {
 fn phase(phase: usize, len: usize, window: usize, s: &Sizes) -> Phase {
     let first = (phase + s.padding) % s.stride;
     let taps = window.saturating_sub(first).div_ceil(s.stride);
-    Phase {
-        count: len.saturating_sub(phase).div_ceil(s.stride),
-        first,
-        taps,
-        shift: (phase + s.padding - first) / s.stride,
-    }
+    let count = len.saturating_sub(phase).div_ceil(s.stride);
+    Phase { count, first, taps, shift: (phase + s.padding - first) / s.stride }
 }
 
 /// Border in front and length of a direction of dy, so that every tap of every phase reads inside it.
@@ -147,99 +160,107 @@ fn border(len: usize, window: usize, s: &Sizes) -> (usize, usize) {
 
 fn grad_input_dy(s: &Sizes) -> (Packed, (usize, usize)) {
     let ((top, u), (left, v)) = (border(s.h, s.r, s), border(s.w, s.s, s));
-    (Packed { u, v, inner: pad4(s.k) }, (top, left))
+    (Packed { channels: s.k, u, v, inner: pixel(s.k) }, (top, left))
 }
 
 pub(super) fn grad_input_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
-    let (_, cp) = tile(s.c, lanes);
-    vec![Type::f32([s.r * s.s, pad4(s.k), cp]), grad_input_dy(s).0.ty(s.n)]
+    let dy = grad_input_dy(s).0;
+    vec![weight_type(s, s.c, gemm::tile_rows(s.c, lanes), dy.inner), dy.ty(s.n)]
 }
 
 pub(super) fn grad_input(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
-    let ((rows, cp), (dy, (top, left))) = (tile(s.c, lanes), grad_input_dy(s));
-    let window = s.r * s.s;
-    // a[tap, k, c] = w[k, c, tap]
-    let a = gemm::Pack {
-        u: 1,
-        v: pad4(s.k) as u32,
-        inner4: (cp / 4) as u32,
-        u_len: 1,
-        v_len: s.k as u32,
-        e_len: s.c as u32,
-        x_o: 1,
-        x_v: (s.c * window) as u32,
-        x_e: window as u32,
-        ..Default::default()
-    };
-    gemm::pack(e, "conv2d.pack_weight", Slot::In(0), Slot::Work(0), window as u32, a);
-    let planes = dy.planes((s.k, s.p, s.q), (top, left));
-    gemm::pack(e, "conv2d.pack_grad_output", Slot::In(1), Slot::Work(1), s.n as u32, planes);
-    let (b_n, b_row, b_pixel) = dy.strides();
+    let (rows, (dy, border)) = (gemm::tile_rows(s.c, lanes), grad_input_dy(s));
+    gemm::pack(e, "conv2d.pack_weight", Slot::In(0), Slot::Work(0), weight_pack(s, false, rows, dy.inner, true));
+    gemm::pack(e, "conv2d.pack_grad_output", Slot::In(1), Slot::Work(1), dy.planes(s.n, (s.p, s.q), border));
     for i in 0..s.stride {
         for j in 0..s.stride {
             let (f, g) = (phase(i, s.h, s.r, s), phase(j, s.w, s.s, s));
-            if f.count == 0 || g.count == 0 {
-                continue;
+            if f.count > 0 && g.count > 0 {
+                let p = grad_input_phase(s, (&dy, border), (i, f), (j, g), rows);
+                let slots = (Slot::Work(0), Slot::Work(1), Slot::Out(0));
+                gemm::columns(e, "conv2d.grad_input", slots, p, (rows, lanes));
             }
-            let (stride, inner) = (s.stride, dy.inner);
-            let p = gemm::Columns {
-                m: s.c as u32,
-                columns: (s.n * f.count * g.count) as u32,
-                a_row: (cp / 4) as u32,
-                u: f.count as u32,
-                v: g.count as u32,
-                b_n,
-                b_u: b_row,
-                b_v: b_pixel,
-                b_start: (f.shift + top) as u32 * b_row + (g.shift + left) as u32 * b_pixel,
-                taps_i: f.taps as u32,
-                taps_j: g.taps as u32,
-                b_i: b_row.wrapping_neg(),
-                b_j: b_pixel.wrapping_neg(),
-                a_start: ((f.first * s.s + g.first) * inner) as u32,
-                a_i: (stride * s.s * inner) as u32,
-                a_j: (stride * inner) as u32,
-                k4: (inner / 4) as u32,
-                c_n: (s.c * s.h * s.w) as u32,
-                c_m: (s.h * s.w) as u32,
-                c_u: (stride * s.w) as u32,
-                c_v: stride as u32,
-                c_start: (i * s.w + j) as u32,
-                ..Default::default()
-            };
-            gemm::columns(e, "conv2d.grad_input", (Slot::Work(0), Slot::Work(1), Slot::Out(0)), p, (rows, lanes));
         }
     }
 }
 
-/// dy and x for the gradient to the weight: output columns padded to 4, rows of x long enough for them.
-fn grad_weight_operands(s: &Sizes, kp: usize) -> (Packed, Packed) {
-    let q = pad4(s.q);
-    let dy = Packed { u: s.p, v: q, inner: kp };
-    let x = Packed { u: (s.p - 1) * s.stride + s.r, v: (q - 1) * s.stride + s.s, inner: pad4(s.c) };
-    (dy, x)
+/// The walk of inputs (h, w) ≡ (i, j) mod stride. The weights lie with taps reversed.
+fn grad_input_phase(
+    s: &Sizes,
+    (dy, (top, left)): (&Packed, (usize, usize)),
+    (i, f): (usize, Phase),
+    (j, g): (usize, Phase),
+    rows: u32,
+) -> gemm::Columns {
+    let (b_n, b_row, b_pixel) = dy.strides();
+    let (inner, stride) = (dy.inner, s.stride);
+    // The tap of the highest r that this phase takes comes first; in reversed order it is number R − 1 − r.
+    let highest = |p: Phase| p.first + p.taps.saturating_sub(1) * stride;
+    let begins = |p: Phase, before: usize| p.shift + before - p.taps.saturating_sub(1);
+    let reversed = |window: usize, p: Phase| (window - 1).saturating_sub(highest(p));
+    // With stride 1 neighbouring taps of a row are one run, as in the forward pass.
+    let (taps_j, run) = if stride == 1 { (1.min(g.taps), g.taps) } else { (g.taps, 1) };
+    gemm::Columns {
+        m: s.c as u32,
+        columns: (s.n * f.count * g.count) as u32,
+        a_panel: (s.r * s.s * inner) as u32 * rows / 4,
+        u: f.count as u32,
+        v: g.count as u32,
+        b_n,
+        b_u: b_row,
+        b_v: b_pixel,
+        b_start: if f.taps == 0 || g.taps == 0 {
+            0 // no tap reaches these inputs; their gradient is zero
+        } else {
+            begins(f, top) as u32 * b_row + begins(g, left) as u32 * b_pixel
+        },
+        taps_i: f.taps as u32,
+        taps_j: taps_j as u32,
+        b_i: b_row,
+        b_j: b_pixel,
+        a_start: ((reversed(s.r, f) * s.s + reversed(s.s, g)) * inner) as u32,
+        a_i: (stride * s.s * inner) as u32,
+        a_j: (stride * inner) as u32,
+        k4: (run * inner / 4) as u32,
+        c_n: (s.c * s.h * s.w) as u32,
+        c_m: (s.h * s.w) as u32,
+        c_u: (stride * s.w) as u32,
+        c_v: stride as u32,
+        c_start: (i * s.w + j) as u32,
+        ..Default::default()
+    }
+}
+
+/// dy in panels of a tile's rows and x in panels of a workgroup's channels (or whole, where channels are few) for the
+/// gradient to the weight: output columns padded to 4, rows of x long enough for them.
+fn grad_weight_operands(s: &Sizes, rows: u32, lanes: u32) -> (Packed, Packed) {
+    let (q, width) = (pad4(s.q), 4 * lanes as usize);
+    let inner = if s.c % width == 0 { width } else { pad4(s.c) };
+    let dy = Packed { channels: s.k, u: s.p, v: q, inner: rows as usize };
+    let (u, v) = ((s.p - 1) * s.stride + s.r, (q - 1) * s.stride + s.s);
+    (dy, Packed { channels: s.c, u, v, inner })
 }
 
 pub(super) fn grad_weight_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
-    let (dy, x) = grad_weight_operands(s, tile(s.k, lanes).1);
+    let (dy, x) = grad_weight_operands(s, gemm::tile_rows(s.k, lanes), lanes);
     vec![dy.ty(s.n), x.ty(s.n)]
 }
 
 pub(super) fn grad_weight(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
-    let (rows, kp) = tile(s.k, lanes);
-    let (dy, x) = grad_weight_operands(s, kp);
-    let n = s.n as u32;
-    gemm::pack(e, "conv2d.pack_grad_output", Slot::In(0), Slot::Work(0), n, dy.planes((s.k, s.p, s.q), (0, 0)));
-    let planes = x.planes((s.c, s.h, s.w), (s.padding, s.padding));
-    gemm::pack(e, "conv2d.pack_input", Slot::In(1), Slot::Work(1), n, planes);
+    let rows = gemm::tile_rows(s.k, lanes);
+    let (dy, x) = grad_weight_operands(s, rows, lanes);
+    gemm::pack(e, "conv2d.pack_grad_output", Slot::In(0), Slot::Work(0), dy.planes(s.n, (s.p, s.q), (0, 0)));
+    let planes = x.planes(s.n, (s.h, s.w), (s.padding, s.padding));
+    gemm::pack(e, "conv2d.pack_input", Slot::In(1), Slot::Work(1), planes);
     let (b_image, b_row, b_pixel) = x.strides();
     let p = gemm::Rows {
         m: s.k as u32,
-        n4: (s.s * x.inner / 4) as u32,
-        images: n,
+        n4: (s.c.div_ceil(x.inner) * s.s * x.inner / 4) as u32,
+        images: s.n as u32,
         rows: s.p as u32,
         q4: (dy.v / 4) as u32,
-        a_row: (kp / 4) as u32,
+        a_panel: s.n as u32 * dy.strides().0,
+        b_panel: s.n as u32 * b_image,
         b_image,
         b_row: s.stride as u32 * b_row,
         b_q: s.stride as u32 * b_pixel,

@@ -34,7 +34,7 @@ params! {
     /// Of shaders/gemm/columns.wgsl; strides as described there.
     #[derive(Default)]
     pub(crate) struct Columns {
-        m: u32, columns: u32, m_tiles: u32, a_row: u32,
+        m: u32, columns: u32, m_tiles: u32, a_panel: u32,
         u: u32, v: u32, b_n: u32, b_u: u32, b_v: u32, b_start: u32,
         taps_i: u32, taps_j: u32, b_i: u32, b_j: u32,
         a_start: u32, a_i: u32, a_j: u32, k4: u32,
@@ -70,17 +70,18 @@ params! {
     /// Of shaders/gemm/pack.wgsl.
     #[derive(Default)]
     pub(crate) struct Pack {
-        vectors: u32, u: u32, v: u32, inner4: u32,
+        vectors: u32, outer: u32, u: u32, v: u32, inner4: u32,
         u0: u32, v0: u32, u_len: u32, v_len: u32, e_len: u32,
-        x_o: u32, x_u: u32, x_v: u32, x_e: u32,
+        x_start: u32, x_o: u32, x_u: u32, x_v: u32, x_e: u32,
     }
 }
 
 const PACK: &[Piece] = &[piece!("common/index.wgsl"), piece!("gemm/pack.wgsl")];
 
-/// Launches a pack of `outer` blocks; `p.vectors` is filled in here.
-pub(crate) fn pack(e: &mut Emit<'_>, name: &'static str, x: Slot, y: Slot, outer: u32, mut p: Pack) {
-    p.vectors = outer * p.u * p.v * p.inner4;
+/// Launches a pack into as many panels as `p.e_len` fills; `p.vectors` is filled in here.
+pub(crate) fn pack(e: &mut Emit<'_>, name: &'static str, x: Slot, y: Slot, mut p: Pack) {
+    let panels = p.e_len.div_ceil(4 * p.inner4);
+    p.vectors = panels * p.outer * p.u * p.v * p.inner4;
     let grid = groups_1d((p.vectors as usize).div_ceil(64));
     e.launch(Kernel::new(name, "broadcast", PACK), &[x, y], &p, grid);
 }
@@ -90,7 +91,7 @@ params! {
     #[derive(Default)]
     pub(crate) struct Rows {
         m: u32, m_tiles: u32, n4: u32, images: u32,
-        rows: u32, q4: u32, a_row: u32,
+        rows: u32, q4: u32, a_panel: u32, b_panel: u32,
         b_image: u32, b_row: u32, b_q: u32, b_z: u32,
         c: u32, c4: u32, r: u32, s: u32,
     }

@@ -52,43 +52,25 @@ impl MatMul {
 
     fn emit_broadcast(&self, e: &mut Emit<'_>, (m, n, k): (usize, usize, usize), lanes: u32) {
         let rows = gemm::tile_rows(m, lanes);
-        let (mp, kp) = (m.next_multiple_of(rows as usize) as u32, k.next_multiple_of(4) as u32);
+        let kp = k.next_multiple_of(4) as u32;
+        let b_lies_packed = self.b_lies_packed(k);
         let (m, n, k) = (m as u32, n as u32, k as u32);
+        let one = gemm::Pack { outer: 1, u: 1, u_len: 1, ..Default::default() };
         let (a_m, a_k) = if self.trans_a { (1, m) } else { (k, 1) };
-        let a = gemm::Pack {
-            u: 1,
-            v: kp,
-            inner4: mp / 4,
-            u_len: 1,
-            v_len: k,
-            e_len: m,
-            x_v: a_k,
-            x_e: a_m,
-            ..Default::default()
-        };
-        gemm::pack(e, "matmul.pack_a", Slot::In(0), Slot::Work(0), 1, a);
-        let b_slot = if self.b_lies_packed(k as usize) {
+        let a = gemm::Pack { v: kp, inner4: rows / 4, v_len: k, e_len: m, x_v: a_k, x_e: a_m, ..one };
+        gemm::pack(e, "matmul.pack_a", Slot::In(0), Slot::Work(0), a);
+        let b_slot = if b_lies_packed {
             Slot::In(1)
         } else {
             let (b_k, b_n) = if self.trans_b { (1, k) } else { (n, 1) };
-            let b = gemm::Pack {
-                u: 1,
-                v: n,
-                inner4: kp / 4,
-                u_len: 1,
-                v_len: n,
-                e_len: k,
-                x_v: b_n,
-                x_e: b_k,
-                ..Default::default()
-            };
-            gemm::pack(e, "matmul.pack_b", Slot::In(1), Slot::Work(1), 1, b);
+            let b = gemm::Pack { v: n, inner4: kp / 4, v_len: n, e_len: k, x_v: b_n, x_e: b_k, ..one };
+            gemm::pack(e, "matmul.pack_b", Slot::In(1), Slot::Work(1), b);
             Slot::Work(1)
         };
         let p = gemm::Columns {
             m,
             columns: n,
-            a_row: mp / 4,
+            a_panel: kp * rows / 4,
             u: 1,
             v: n,
             b_v: kp / 4,
