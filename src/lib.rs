@@ -1,4 +1,73 @@
-//! wgslab
+//! wgslab: hand-written WGSL kernels and a small autodiff tape, and on top of them a study of self-supervised
+//! pretraining against label noise in medical images. This page is the map of the code.
+//!
+//! # Floors
+//!
+//! ```text
+//! base → device → tape → kernels → nn → { data | ssl | noise } → study → cli      (→ "is used by")
+//! ```
+//!
+//! | floor | holds |
+//! |---|---|
+//! | [`base`] | shapes, dtypes, counter-based randomness, errors with exit codes, hashes, whole-file writes |
+//! | [`device`] | adapters and what they can do, WGSL pieces put together and reflected by naga, pipelines, buffers, dispatches, timestamps |
+//! | [`tape`] | recording, backward, state, the pure schedule, the plan that replays it, programs of plans, the trace |
+//! | [`kernels`] | one op per file, the same name in `shaders/<op>/` and `kernels-tests/reference/<op>.rs` |
+//! | [`nn`] | ResNet-18 with torchvision's names, initial values, optimizers, schedules, checkpoints |
+//! | [`data`] | dataset readers, splits without shared images, generated datasets, images on the device, augmentation |
+//! | [`ssl`] | one self-supervised method per file |
+//! | [`noise`] | one kind of label noise per file |
+//! | [`study`] | configs, the grid, resumable stages, evaluation, statistics, the report |
+//! | [`cli`] | the command line, thin |
+//!
+//! Rules a test keeps (`kernels-tests/tidy.rs`): floors go one way; only `device` says `wgpu::`, only `device/shader.rs`
+//! `naga::`, only `data` `image::`, only `cli` `clap::`; `ssl` and `noise` never see each other or `data`; below `study`
+//! nothing reads the environment or a clock. An op reaches other ops through `Tape` methods, or a core they share
+//! (`kernels/gemm.rs`).
+//!
+//! # The path of a training step
+//!
+//! **Record.** A model is straight-line Rust over [`tape::Var`] handles; each call appends a node that holds an op: plain
+//! data, printable, never a closure. Nothing runs. **Differentiate.** [`tape::Tape::backward`] appends the nodes that
+//! each op's `grad` asks for. **Schedule.** [`tape::Schedule`] is pure: from the nodes, the adapter's capabilities and the
+//! chosen variants it computes order, lifetimes and slabs, and the launches as plain data. **Plan.** [`tape::Plan`] binds a
+//! schedule to a device: buffers, parameters, pipelines and bind groups are made once. **Replay.** `Plan::run` writes the
+//! inputs and one buffer of named scalars, encodes and submits; nothing is allocated and no shape is looked at.
+//!
+//! What outlives a step is a named tensor in a [`tape::State`]; `Tape::assign` is the only write to it. A step is a
+//! transaction: every assign takes effect at its end, and none does when its guard (for instance a non-finite gradient)
+//! is raised. The schedule lets an in-place op write state directly where nobody could tell the difference.
+//!
+//! [`tape::Trace`] runs the same nodes one dispatch at a time, each value in a buffer of its own, bit-equal to the plan:
+//! it is the debugger.
+//!
+//! # A kernel
+//!
+//! WGSL is put together from pieces of `shaders/`: the op's own piece says where operands come from, a core says how to
+//! walk them. What WGSL cannot unroll (named registers) the templater of [`device::shader`] does; there is no `#ifdef`.
+//! Each op offers variants, the one expected to be fastest on this adapter first; the naive one stays as oracle. A GPU
+//! wants workgroup tiles and coalesced loads; Mesa's software driver runs a subgroup as one vector of the CPU, where
+//! only arithmetic per load counts: hence the `broadcast` family (`shaders/gemm/columns.wgsl` says why).
+//!
+//! # A study
+//!
+//! [`study::Job`] walks a grid of cells. Pretraining is shared between cells through an address: the hash of what made
+//! it. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed,
+//! epoch, step) and the state alone, so a stopped run goes on to the same bits.
+//!
+//! # Where building departed from the first design
+//!
+//! - Assigns commit together at the end of a step instead of in the order they were recorded: with a guard known only
+//!   after the backward pass, this makes "all or nothing" hold for running statistics recorded before it, too.
+//! - Running statistics, EMA teachers and queues are ordinary in-place ops, not part of batch norm or a loss.
+//! - Fusion of neighbouring ops, the tuner, f16 and recompute are not built yet; variants are chosen by the adapter's kind
+//!   and the shape.
+//!
+//! # Where to start
+//!
+//! `kernels/relu.rs` is the shortest op; `kernels/conv2d.rs` with `kernels/gemm.rs` the longest. `tape/schedule.rs` is the
+//! heart. `study/pretrain.rs` shows a whole step recorded.
+
 pub mod base;
 pub mod cli;
 pub mod data;

@@ -79,7 +79,7 @@ fn guarded_step() -> Result<Tape, String> {
         let flag = t.input("guard", Type::u32([1]))?;
         t.set_guard(flag)?;
         let (w, v) = (t.state("w", Type::f32([2]))?, t.state("v", Type::f32([2]))?);
-        let new = t.apply1(Double { guarded: true }, &[w, flag])?;
+        let new = t.apply1(Double, &[w, flag])?;
         t.assign("w", new)?;
         let new = t.add(v, v)?;
         t.assign("v", new)?;
@@ -107,7 +107,7 @@ fn program() -> Result<(), String> {
     let state = store(&gpu, &[("a", &[1.0]), ("b", &[0.0])])?;
     let double = tape(|t| {
         let a = t.state("a", Type::f32([1]))?;
-        let new = t.apply1(Double { guarded: false }, &[a])?;
+        let new = t.apply1(Double, &[a])?;
         t.assign("a", new)
     })?;
     let collect = tape(|t| {

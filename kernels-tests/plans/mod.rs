@@ -64,11 +64,9 @@ fn kernels(s: &Schedule) -> Vec<&'static str> {
     s.steps.iter().flat_map(|s| &s.launches).map(|(l, _)| l.kernel.name).collect()
 }
 
-/// x = 2·x in place. With `guarded` its last input is a flag that leaves x alone.
+/// x = 2·x in place; a second input is a flag that leaves x alone.
 #[derive(Clone, Debug)]
-struct Double {
-    guarded: bool,
-}
+struct Double;
 
 wgslab::params! {
     struct Params { words: u32 }
@@ -107,10 +105,6 @@ impl Op for Double {
         vec![(0, 0)]
     }
 
-    fn obeys_guard(&self) -> bool {
-        self.guarded
-    }
-
     fn emit(&self, e: &mut Emit<'_>) -> BaseResult<()> {
         let words = e.y[0].shape.numel() as u32;
         let grid = [words.div_ceil(64), 1, 1];
@@ -144,7 +138,7 @@ fn snapshot() -> Result<(), String> {
         let dw = t.gradient(y, &[w])?[0].ok_or_else(|| Error::Failed("w has no gradient".into()))?;
         let new = t.layer("optim", |t| {
             let step = t.add(w, dw)?;
-            t.apply1(Double { guarded: false }, &[step])
+            t.apply1(Double, &[step])
         })?;
         t.assign("w", new)?;
         t.output("y", y);

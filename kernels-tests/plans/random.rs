@@ -86,9 +86,9 @@ impl Step {
                 Do::View(a) => t.reshape(v[a], [LEN])?,
                 Do::Double(a) => {
                     let inputs: Vec<Var> = [v[a]].into_iter().chain(guard).collect();
-                    t.apply1(Double { guarded: true }, &inputs)?
+                    t.apply1(Double, &inputs)?
                 }
-                Do::DoubleAnyway(a) => t.apply1(Double { guarded: false }, &[v[a]])?,
+                Do::DoubleAnyway(a) => t.apply1(Double, &[v[a]])?,
                 Do::Read(s) => t.state(STATES[s], ty)?,
                 Do::Assign(s, a) => {
                     t.assign(STATES[s], v[a])?;

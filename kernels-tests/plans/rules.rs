@@ -66,7 +66,7 @@ fn doubled(guard: bool, obeys: bool, later: bool) -> Result<Schedule, String> {
             t.set_guard(flag)?;
         }
         let inputs: Vec<Var> = [w].into_iter().chain(flag.filter(|_| obeys)).collect();
-        let new = t.apply1(Double { guarded: obeys }, &inputs)?;
+        let new = t.apply1(Double, &inputs)?;
         t.assign("w", new)?;
         if later {
             let old = t.relu(w)?;

@@ -15,6 +15,9 @@ pub struct Dispatch {
     pub label: String,
 }
 
+/// Commands ready to be submitted once.
+pub struct Encoded(Vec<wgpu::CommandBuffer>);
+
 /// Stands for work that was submitted.
 #[derive(Clone, Debug)]
 pub struct Ticket(Option<wgpu::SubmissionIndex>);
@@ -102,16 +105,20 @@ impl Gpu {
         Ok(Dispatch { pipeline, group, grid, label: label.to_string() })
     }
 
-    /// Encodes and submits `list`, a pass and a submission per chunk: long passes would trip a driver's watchdog,
-    /// short ones cost more to submit than to run.
-    pub fn submit(&self, list: &[Dispatch]) -> Ticket {
-        let mut last = None;
-        for chunk in list.chunks(CHUNK) {
+    /// Encodes `list`, a pass and a command buffer per chunk: long passes would trip a driver's watchdog, short ones
+    /// cost more to submit than to run.
+    pub fn encode(&self, list: &[Dispatch]) -> Encoded {
+        let one = |chunk: &[Dispatch]| {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encode(&mut encoder, chunk, None);
-            last = Some(self.queue.submit([encoder.finish()]));
-        }
-        Ticket(last)
+            encoder.finish()
+        };
+        Encoded(list.chunks(CHUNK).map(one).collect())
+    }
+
+    /// Submits what was encoded, a submission per chunk. A software driver may run it before this returns.
+    pub fn submit(&self, work: Encoded) -> Ticket {
+        Ticket(work.0.into_iter().map(|buffer| self.queue.submit([buffer])).last())
     }
 
     /// Waits until what the ticket stands for is done; later work goes on.

@@ -9,6 +9,6 @@ pub mod shader;
 pub mod timing;
 
 pub use buffer::Buffer;
-pub use dispatch::{Dispatch, Ticket, groups_1d};
+pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};
 pub use gpu::{AdapterChoice, Caps, Gpu, GpuOptions};
 pub use shader::{Kernel, Piece};

@@ -76,10 +76,6 @@ impl Op for Adam {
         vec![(0, 0), (2, 1), (3, 2)]
     }
 
-    fn obeys_guard(&self) -> bool {
-        true
-    }
-
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
         // In f64: 1 − 0.999 and log 0.999 keep few digits in f32.

@@ -108,10 +108,6 @@ impl Op for Ema {
         vec![(0, 0)]
     }
 
-    fn obeys_guard(&self) -> bool {
-        true
-    }
-
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
         let guarded = e.x.len() > self.unguarded();

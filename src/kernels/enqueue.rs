@@ -109,10 +109,6 @@ impl Op for Enqueue {
         vec![(0, 0)]
     }
 
-    fn obeys_guard(&self) -> bool {
-        true
-    }
-
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let ([k, _], [n, d]) = (e.x[0].shape.matrix("enqueue", "queue")?, e.x[1].shape.matrix("enqueue", "rows")?);
         let (width, vectors) = if d.is_multiple_of(4) { (0, d / 4) } else { (1, d) };
@@ -145,10 +141,6 @@ impl Op for AdvancePointer {
 
     fn in_place(&self) -> Vec<(usize, usize)> {
         vec![(0, 0)]
-    }
-
-    fn obeys_guard(&self) -> bool {
-        true
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {

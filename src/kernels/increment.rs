@@ -45,10 +45,6 @@ impl Op for Increment {
         vec![(0, 0)]
     }
 
-    fn obeys_guard(&self) -> bool {
-        true
-    }
-
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let kernel = Kernel::new("increment.step", "portable", FREE);
         let (kernel, buffers) = guarded(kernel, GUARDED, vec![Slot::Out(0)], e.x.len(), 1);

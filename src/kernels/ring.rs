@@ -62,7 +62,7 @@ impl Op for Ring {
     }
 
     // It must be written whatever the guard says: the ring is the witness of a bad step.
-    fn obeys_guard(&self) -> bool {
+    fn defies_guard(&self) -> bool {
         true
     }
 

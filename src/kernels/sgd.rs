@@ -55,10 +55,6 @@ impl Op for Sgd {
         vec![(0, 0), (2, 1)]
     }
 
-    fn obeys_guard(&self) -> bool {
-        true
-    }
-
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
         let nesterov = u32::from(self.nesterov);

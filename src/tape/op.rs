@@ -137,9 +137,9 @@ pub trait Op: Any + std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// The in-place write leaves its target alone when the tape's guard (its last input) is raised, or must happen
-    /// whatever the guard says. Only such an op may write state directly under a guard.
-    fn obeys_guard(&self) -> bool {
+    /// The in-place write must happen whatever the tape's guard says. Any other op may write state directly under a
+    /// guard only if it takes the guard as its last input and leaves its target alone when that is raised.
+    fn defies_guard(&self) -> bool {
         false
     }
 

@@ -110,7 +110,7 @@ impl Plan {
     /// Runs one step: writes the feed, encodes, submits. Returns before the device is done.
     pub fn run(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<Ticket> {
         self.write(gpu, feed)?;
-        let ticket = gpu.submit(&self.dispatches);
+        let ticket = gpu.submit(gpu.encode(&self.dispatches));
         gpu.check()?;
         Ok(ticket)
     }

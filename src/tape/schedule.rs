@@ -6,7 +6,7 @@
 //! where their lifetimes do not overlap: wgpu tracks usage per buffer, so parts of one buffer could not be read and
 //! written in the same dispatch. All assigns are committed at the end of the step: a step is a transaction over the
 //! state. An in-place op that computes a state's newest value (an optimizer) writes the state's buffer directly when
-//! nothing later needs the old value and the op itself obeys the guard.
+//! nothing later needs the old value and the op itself takes the guard.
 
 use super::assign::{Assign, Copy};
 use super::op::{Cost, Emit, Launch, Op, Slot, Type};
@@ -322,7 +322,8 @@ impl<'a> Builder<'a> {
         match &self.storage[inputs[x]].fixed {
             None => true,
             Some(Place::State(name)) => {
-                let guard_ok = self.tape.guard.is_none() || n.op.obeys_guard();
+                let takes_guard = self.tape.guard.is_some() && n.inputs.last().copied() == self.tape.guard;
+                let guard_ok = self.tape.guard.is_none() || takes_guard || n.op.defies_guard();
                 let versions = self.tape.states.get(name).copied();
                 let is_newest = versions.is_some_and(|v| v.first == root && self.root(v.newest, producers) == y);
                 if is_newest && guard_ok {

@@ -21,7 +21,7 @@ impl Trace {
         let plan = Plan::new(gpu, Schedule::new(tape, &options)?, state)?;
         plan.write(gpu, feed)?;
         for d in plan.dispatches() {
-            gpu.submit(std::slice::from_ref(d));
+            gpu.submit(gpu.encode(std::slice::from_ref(d)));
             gpu.wait().map_err(|e| match e {
                 Error::Failed(why) => Error::Failed(format!("at {}: {why}", d.label)),
                 e => e,
