@@ -57,7 +57,7 @@ fn pad4(x: usize) -> usize {
 /// would fall into the same sets of a CPU's cache, so wide ones are kept one vec4 further apart.
 fn pixel(channels: usize) -> usize {
     let c = pad4(channels);
-    if c >= 128 && c % 64 == 0 { c + 4 } else { c }
+    if c >= 128 && c.is_multiple_of(64) { c + 4 } else { c }
 }
 
 /// The weights as panels of `rows` of their first (`of_k`) or second dimension: [panel, tap, other, rows], taps in order
@@ -235,7 +235,7 @@ fn grad_input_phase(
 /// gradient to the weight: output columns padded to 4, rows of x long enough for them.
 fn grad_weight_operands(s: &Sizes, rows: u32, lanes: u32) -> (Packed, Packed) {
     let (q, width) = (pad4(s.q), 4 * lanes as usize);
-    let inner = if s.c % width == 0 { width } else { pad4(s.c) };
+    let inner = if s.c.is_multiple_of(width) { width } else { pad4(s.c) };
     let dy = Packed { channels: s.k, u: s.p, v: q, inner: rows as usize };
     let (u, v) = ((s.p - 1) * s.stride + s.r, (q - 1) * s.stride + s.s);
     (dy, Packed { channels: s.c, u, v, inner })

@@ -47,7 +47,7 @@ impl MatMul {
 
     /// Whether B already lies as the broadcast kernel walks it: along k, in whole vec4.
     fn b_lies_packed(&self, k: usize) -> bool {
-        self.trans_b && k % 4 == 0
+        self.trans_b && k.is_multiple_of(4)
     }
 
     fn emit_broadcast(&self, e: &mut Emit<'_>, (m, n, k): (usize, usize, usize), lanes: u32) {
