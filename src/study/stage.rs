@@ -219,14 +219,16 @@ impl Stage<'_> {
         for step in from..at.step {
             let row = &ring[(step % slots) * self.columns..][..self.columns];
             if !row[0].is_finite() {
+                let kept = match self.folder.join("state.safetensors").exists() {
+                    true => format!("the last checkpoint, from before it, is kept in {}", self.folder.display()),
+                    false => "nothing had been saved yet".to_string(),
+                };
                 return Err(Error::Failed(format!(
-                    "{}: the loss of epoch {}, step {} is {}; the last checkpoint, from before it, is kept in {}; \
-                     a smaller lr or a longer warm-up may help",
+                    "{}: the loss of epoch {}, step {} is {}; {kept}; a smaller lr or a longer warm-up may help",
                     self.name,
                     at.epoch + 1,
                     step + 1,
-                    row[0],
-                    self.folder.display()
+                    row[0]
                 )));
             }
             at.sums.iter_mut().zip(row).for_each(|(s, v)| *s += *v as f64);
@@ -252,9 +254,9 @@ impl Stage<'_> {
     }
 }
 
-/// The cursor of an interrupted run in `folder`, its tensors put into `state`; none where nothing was saved yet. Plans
-/// must be made after it: it replaces buffers.
-pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &mut State, address: &str) -> Result<Option<Cursor>> {
+/// The cursor of an interrupted run in `folder`, its tensors written over those of `state`; none where nothing was
+/// saved yet.
+pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, address: &str) -> Result<Option<Cursor>> {
     let path = folder.join("state.safetensors");
     if !path.exists() {
         return Ok(None);
@@ -264,7 +266,7 @@ pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &mut State, address: 
     if cursor.address != address {
         return Err(another_run(folder));
     }
-    checkpoint::load_state(&path, gpu, state)?;
+    checkpoint::restore_state(&path, gpu, state)?;
     Ok(Some(cursor))
 }
 
