@@ -368,6 +368,11 @@ impl Gpu {
     }
 }
 
+/// wgpu spreads a cause over indented lines; an error here is one sentence.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Keeps the first trouble instead of wgpu's default panic.
 fn watch(device: &wgpu::Device, trouble: &Arc<Mutex<Option<Trouble>>>) {
     fn keep(slot: &Mutex<Option<Trouble>>, new: Trouble) {
@@ -381,7 +386,9 @@ fn watch(device: &wgpu::Device, trouble: &Arc<Mutex<Option<Trouble>>>) {
         }
     }
     let slot = trouble.clone();
-    device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| keep(&slot, Trouble::Uncaptured(e.to_string()))));
+    device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+        keep(&slot, Trouble::Uncaptured(one_line(&e.to_string())))
+    }));
     let slot = trouble.clone();
     device.set_device_lost_callback(move |reason, message| keep(&slot, Trouble::Lost(format!("{reason:?} {message}"))));
 }

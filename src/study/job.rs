@@ -181,7 +181,7 @@ impl Job<'_> {
         c.training.methods = vec![cell.method];
         c.noise.kinds = cell.noise_kind.into_iter().collect();
         c.noise.rates = vec![cell.noise_rate];
-        c.run = Config::parse("base", "")?.run; // how often it saves does not change what it computes
+        c.run = Config::parse("base", "")?.run; // how often it saves and reads does not change what it computes
         let mut h = Hasher::new().part(c.to_toml()?).part(weights.unwrap_or("random"));
         world.iter().for_each(|w| h.update(w));
         Ok(h.short())
@@ -299,7 +299,16 @@ pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<
     let _guard = lock.try_write().map_err(|_| {
         Error::TryAgain(format!("another process works in {}; wait for it or take another --out", folder.display()))
     })?;
+    sweep(folder);
     f()
+}
+
+/// Removes what writes cut short by a kill left behind; only the holder of the lock may.
+fn sweep(folder: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in entries.map(|e| e.path()).filter(|p| files::is_temporary(p)) {
+        let _ = std::fs::remove_file(path); // it is in nobody's way
+    }
 }
 
 /// The result of a folder whose `done` names this address; another address is an error.

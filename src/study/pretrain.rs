@@ -4,7 +4,7 @@
 use super::config::{Optimization, Optimizer as Kind, PretrainingMethod};
 use super::job::{Job, Loaded, finished, locked};
 use super::results::{EpochRecord, Phase};
-use super::stage::{EpochSums, Stage, Task, load_cursor};
+use super::stage::{EpochSums, RING, Stage, Task, add_missing, load_cursor};
 use crate::base::{Error, Result, files};
 use crate::data::augment::Augmentation;
 use crate::nn::{Optimizer, Params, checkpoint};
@@ -45,7 +45,7 @@ pub(super) fn run(
     let mut state = set.resident.clone();
     let (tape, params) = record(job, set, seed, batch)?;
     params.fill(job.gpu, &mut state, seed)?;
-    state.insert_missing(job.gpu, &tape.state_types())?;
+    add_missing(job.gpu, &mut state, &tape)?;
     let plan = job.step(&state, "pretraining.batch_size", batch, &|b| record(job, set, seed, b).map(|r| r.0))?;
     let name = format!("pretrain {method} on {}, seed {seed}", set.data.name);
     let (phase, address) = (Phase::Pretrain, address.to_string());
@@ -80,7 +80,7 @@ fn record(job: &Job<'_>, set: &Loaded, seed: u64, batch: usize) -> Result<(Tape,
     let loss = method.loss(&mut t, &mut params, &job.model(), views)?;
     optimizer(&p.optimization()).minimize(&mut t, loss, &params.trained())?;
     let row = t.scalar("ring_row")?;
-    t.ring("metrics", job.config.run.loss_every, row, &[loss])?;
+    t.ring(RING, job.config.run.loss_every, row, &[loss])?;
     Ok((t, params))
 }
 

@@ -12,11 +12,14 @@ use crate::base::{Error, Result, files};
 use crate::device::{Gpu, Ticket};
 use crate::nn::checkpoint;
 use crate::nn::schedule::learning_rate;
-use crate::tape::{Feed, Plan, State};
+use crate::tape::{Feed, Plan, State, Tape};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+/// The state that a step's metrics go to.
+pub(super) const RING: &str = "metrics";
 
 /// The stream of the batch order.
 const SHUFFLE: u32 = 0x7368_7566; // "shuf"
@@ -215,7 +218,7 @@ impl Stage<'_> {
 
     /// Adds the rows of steps `from..at.step` to the sums; a loss that is not finite ends the run.
     fn read_ring(&self, state: &State, at: &mut Cursor, from: usize, slots: usize) -> Result<()> {
-        let ring = state.read_f32(self.job.gpu, "metrics")?;
+        let ring = state.read_f32(self.job.gpu, RING)?;
         for step in from..at.step {
             let row = &ring[(step % slots) * self.columns..][..self.columns];
             if !row[0].is_finite() {
@@ -252,6 +255,16 @@ impl Stage<'_> {
         let text = std::fs::read_to_string(self.folder.join("clock.json")).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or_default()
     }
+}
+
+/// Adds to `state` what `tape` names and it lacks. The ring is added as data: its rows are read before every save, so a
+/// checkpoint need not hold it and does not depend on its length.
+pub(super) fn add_missing(gpu: &Gpu, state: &mut State, tape: &Tape) -> Result<()> {
+    let types = tape.state_types();
+    if let Some((name, ty)) = types.iter().find(|t| t.0 == RING) {
+        state.insert_resident(gpu, name, *ty, &vec![0; ty.bytes() as usize])?;
+    }
+    state.insert_missing(gpu, &types)
 }
 
 /// The cursor of an interrupted run in `folder`, its tensors written over those of `state`; none where nothing was

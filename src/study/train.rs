@@ -6,7 +6,7 @@ use super::grid::Cell;
 use super::job::{Job, Loaded, finished_result, locked};
 use super::pretrain::{batch_of, optimizer};
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, write_labels, write_result};
-use super::stage::{Cursor, EpochSums, Stage, Task, load_cursor};
+use super::stage::{Cursor, EpochSums, RING, Stage, Task, add_missing, load_cursor};
 use super::statistics::mean_last;
 use crate::base::{Result, files};
 use crate::data::augment::Augmentation;
@@ -160,7 +160,7 @@ impl<'a> Ready<'a> {
             checkpoint::load_backbone(path, job.gpu, &mut state, "backbone.", &job.backbone_tensors()?)?;
         }
         params.fill(job.gpu, &mut state, cell.seed)?;
-        state.insert_missing(job.gpu, &tape.state_types())?;
+        add_missing(job.gpu, &mut state, &tape)?;
         let stores = [&set.train, &set.val, &set.test];
         let [train, val, test] = Pass::each(job, set, stores, &state, Output::Logits(classes))?;
         let record = |b| record(job, set, cell.seed, classes, b).map(|r| r.0);
@@ -218,7 +218,7 @@ fn record(job: &Job<'_>, set: &Loaded, seed: u64, classes: usize, batch: usize) 
     let correct = t.correct(logits, labels, weights)?;
     let memorised = t.correct(logits, labels, wrong)?;
     let row = t.scalar("ring_row")?;
-    t.ring("metrics", job.config.run.loss_every, row, &[loss, correct, memorised])?;
+    t.ring(RING, job.config.run.loss_every, row, &[loss, correct, memorised])?;
     Ok((t, params))
 }
 
