@@ -94,12 +94,16 @@ fn timeless(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Holds `out` to the uninterrupted study: the same files with the same bytes, times aside.
+/// Holds `out` to the uninterrupted study or to a part of its cells: the same files with the same bytes, times aside.
 #[track_caller]
-fn same_as_uninterrupted(out: &Path) {
-    let (got, due) = (files(out), files(uninterrupted()));
+fn same_as_uninterrupted(out: &Path, cells: Selection) {
+    let (mut got, mut due) = (files(out), files(uninterrupted()));
+    if cells != Selection::All {
+        got.remove("results.csv"); // it has a row for each cell
+        due.retain(|name, _| got.contains_key(name));
+    }
     assert_eq!(got.keys().collect::<Vec<_>>(), due.keys().collect::<Vec<_>>());
-    assert!(due.len() > 40 && due.keys().any(|k| k.ends_with("/labels.csv")));
+    assert!(due.len() > 25 && due.keys().any(|k| k.ends_with("/labels.csv")));
     for (name, bytes) in &got {
         let (got, due) = (timeless(name, bytes), timeless(name, &due[name]));
         assert!(got == due, "{name} differs");
@@ -211,7 +215,7 @@ fn a_study_stopped_anywhere_ends_with_the_same_bits() {
     assert_eq!(run.end(), Some(0), "{}", run.said());
     places.extend(went_on_at(&run.said()));
     assert!(places.iter().any(|p| p % EPOCH != 0), "no resume began within an epoch: {places:?}");
-    same_as_uninterrupted(&out);
+    same_as_uninterrupted(&out, Selection::All);
 }
 
 #[test]
@@ -237,7 +241,9 @@ fn a_folder_belongs_to_one_config_and_adapter() {
     refused(&|_| ());
     // Mesa's software adapter says its vector width in its name.
     std::fs::write(dir.path().join("other.toml"), often().replace("\"simclr\", ", "")).unwrap();
-    let narrow = |c: &mut Command| drop(c.env("LP_NATIVE_VECTOR_WIDTH", "128"));
+    let narrow = |c: &mut Command| {
+        c.env("LP_NATIVE_VECTOR_WIDTH", "128");
+    };
     let mut devices = wgslab(dir.path(), &["devices", "--json"]);
     let name =
         |c: &mut Command| serde_json::from_slice::<Value>(&c.output().unwrap().stdout).unwrap()[0]["name"].clone();
@@ -288,13 +294,16 @@ impl Progress for Trouble<'_> {
     fn note(&self, _: &str) {}
 }
 
+/// A pretraining and a training on it are enough for the device's trouble.
+const FIRST: Selection = Selection::Index(0);
+
 fn run(gpu: &Gpu, out: &Path, progress: &dyn Progress) -> Result<()> {
     let config = Config::parse("study.toml", &often())?;
     let job = Job { gpu, config: &config, out, data_root: out, progress, stop: &AtomicBool::new(false) };
-    job.run(Selection::All).map(drop)
+    job.run(FIRST).map(drop)
 }
 
-/// Runs the study on a device that gets into trouble, checks the error, and ends the study on a new device.
+/// Runs a cell on a device that gets into trouble, checks the error, and ends the cell on a new device.
 #[track_caller]
 fn troubled(make: impl Fn(&Arc<Gpu>) + Sync, code: u8, names: &[&str]) {
     let _alone = alone();
@@ -312,7 +321,7 @@ fn troubled(make: impl Fn(&Arc<Gpu>) + Sync, code: u8, names: &[&str]) {
     safetensors::SafeTensors::deserialize(&before).unwrap();
     drop(gpu);
     run(&Gpu::open(&GpuOptions::default()).unwrap(), &out, &Silent).unwrap();
-    same_as_uninterrupted(&out);
+    same_as_uninterrupted(&out, FIRST);
 }
 
 #[test]

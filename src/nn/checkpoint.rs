@@ -24,7 +24,10 @@ fn write(path: &Path, tensors: &[Named], metadata: &str) -> Result<()> {
 }
 
 fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
-    Error::Data(format!("{} is not a usable safetensors file: {why}; delete it to start anew", path.display()))
+    Error::Data(format!(
+        "{} is not a usable safetensors file: {why}; make it again, or, where a run was to go on from it, delete it to start anew",
+        path.display()
+    ))
 }
 
 fn dims(shape: Shape) -> Vec<usize> {
