@@ -1,8 +1,11 @@
-//! The program from outside: what each mistake says, its exit code, and that nothing half-written is left. None of
-//! these needs an adapter; where one is asked for, it is hidden.
+//! The program from outside: what each mistake says, its exit code, and that nothing half-written is left. Where a test
+//! does not need an adapter, it is hidden.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 
+mod common;
+
+use common::adapter;
 use npyz::WriterBuilder;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -10,9 +13,8 @@ use tempfile::TempDir;
 
 /// A command in `dir`, without an adapter to find.
 fn wgslab(dir: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wgslab"));
-    command.current_dir(dir).args(words);
-    command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent").env_remove("RUST_BACKTRACE");
+    let mut command = common::wgslab(dir, words);
+    command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent");
     command
 }
 
@@ -24,9 +26,21 @@ fn said(output: &Output) -> String {
 /// the folder as it was.
 #[track_caller]
 fn fails(dir: &TempDir, words: &[&str], code: i32, names: &[&str]) {
+    held_to(wgslab(dir.path(), words), dir, code, names);
+}
+
+/// As [`fails`], with the adapter there. The decoded images of good data may stay.
+#[track_caller]
+fn fails_on_device(dir: &TempDir, words: &[&str], code: i32, names: &[&str]) -> String {
+    held_to(common::wgslab(dir.path(), &[words, &["--quiet"]].concat()), dir, code, names)
+}
+
+#[track_caller]
+fn held_to(mut command: Command, dir: &TempDir, code: i32, names: &[&str]) -> String {
     let before = listing(dir.path());
-    let output = wgslab(dir.path(), words).output().unwrap();
-    let said = said(&output);
+    let output = command.output().unwrap();
+    let words: Vec<_> = command.get_args().collect();
+    let said = own_words(&output);
     assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
     assert!(said.starts_with("error: ") && !said.contains("panicked"), "{words:?}: {said}");
     assert_eq!(said.trim_end().lines().count(), 1, "{words:?}: {said}");
@@ -34,6 +48,14 @@ fn fails(dir: &TempDir, words: &[&str], code: i32, names: &[&str]) {
         assert!(said.contains(name), "{words:?}: {name} is not in: {said}");
     }
     assert_eq!(listing(dir.path()), before, "{words:?} left something behind");
+    said
+}
+
+/// What the program itself said: not its warning of a software adapter, not what the driver prints.
+fn own_words(output: &Output) -> String {
+    let lines = said(output);
+    let own = |l: &&str| !l.contains("is a software adapter") && !l.contains("XDG_RUNTIME_DIR");
+    lines.lines().filter(own).collect::<Vec<_>>().join("\n")
 }
 
 fn listing(dir: &Path) -> Vec<String> {
@@ -69,23 +91,35 @@ fn folders() -> TempDir {
     dir
 }
 
-/// An archive of four 4 × 4 images a split; the test split's labels are given.
-fn npz(test_labels: &[u8; 4]) -> Vec<u8> {
+/// An archive in memory: (name, shape, elements) a member.
+fn archive<T: npyz::AutoSerialize + Copy>(members: &[(&str, &[u64], Vec<T>)]) -> Vec<u8> {
     let mut archive = npyz::npz::NpzWriter::new(std::io::Cursor::new(Vec::new()));
-    let mut add = |name: String, shape: &[u64], data: &[u8]| {
-        let writer = archive.array::<u8>(&name, Default::default()).unwrap().default_dtype().shape(shape);
+    for (name, shape, data) in members {
+        let writer = archive.array::<T>(name, Default::default()).unwrap().default_dtype().shape(shape);
         let mut writer = writer.begin_nd().unwrap();
         writer.extend(data.iter().copied()).unwrap();
         writer.finish().unwrap();
-    };
-    for (split, start, labels) in [("train", 0, &[0, 1, 0, 1]), ("val", 80, &[0, 1, 0, 1]), ("test", 160, test_labels)]
-    {
-        let pixels: Vec<u8> = (0..64u8).map(|i| i.wrapping_mul(37).wrapping_add(start)).collect();
-        add(format!("{split}_images"), &[4, 4, 4], &pixels);
-        add(format!("{split}_labels"), &[4], labels);
     }
     archive.zip_writer().finish().unwrap().into_inner()
 }
+
+/// An archive of four 4 × 4 images a split; the test split's labels are given.
+fn npz(test_labels: &[u8; 4]) -> Vec<u8> {
+    let pixels = |start: u8| (0..64u8).map(|i| i.wrapping_mul(37).wrapping_add(start)).collect::<Vec<u8>>();
+    archive(&[
+        ("train_images", &[4, 4, 4], pixels(0)),
+        ("train_labels", &[4], vec![0, 1, 0, 1]),
+        ("val_images", &[4, 4, 4], pixels(80)),
+        ("val_labels", &[4], vec![0, 1, 0, 1]),
+        ("test_images", &[4, 4, 4], pixels(160)),
+        ("test_labels", &[4], test_labels.to_vec()),
+    ])
+}
+
+/// A small network on small images.
+const SMALL: &str = "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.125\n\
+                     [pretraining]\nepochs = 1\nwarmup_epochs = 0\nprojection_dims = [16, 8]\n\
+                     [training]\nepochs = 1\n[evaluation]\nbatch_size = 4\n";
 
 #[test]
 fn help_and_version_teach_and_are_no_error() {
@@ -215,4 +249,166 @@ fn a_closed_pipe_is_no_error() {
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{words:?}");
     }
+}
+
+/// Every command that reads data refuses what is wrong with it in the same words, before anything is written.
+#[test]
+fn bad_data_leaves_nothing_behind() {
+    if !adapter("bad_data_leaves_nothing_behind") {
+        return;
+    }
+    let dir = folders();
+    write(&dir, "small.toml", SMALL);
+    let whole = npz(&[0, 1, 0, 1]);
+    write(&dir, "cut.npz", &whole[..whole.len() / 2]);
+    write(&dir, "label.npz", npz(&[0, 1, 0, 7]));
+    write(
+        &dir,
+        "float.npz",
+        archive(&[("train_images", &[1, 2, 2], vec![0.5f32; 4]), ("train_labels", &[1], vec![0.0])]),
+    );
+    write(&dir, "empty/train/cat/0.png", png(1));
+    std::fs::create_dir_all(dir.path().join("empty/train/dog")).unwrap();
+    write(&dir, "broken/train/cat/0.png", &png(1)[..40]);
+    write(&dir, "broken/test/cat/0.png", png(2));
+    for (spec, names) in [
+        ("gone.npz", &["gone.npz", "--data-root"][..]),
+        ("cut.npz", &["cut.npz", "whole"]),
+        ("label.npz", &["label", "test", "label 7", "0 to 1"]),
+        ("float.npz", &["float.npz", "train_images", "not whole numbers"]),
+        ("empty", &["empty/train/dog", "fill it or remove it"]),
+        ("broken", &["broken/train/cat/0.png", "cannot be decoded"]),
+        ("set", &["set", "no test split"]),
+        ("phantom:ghost", &["ghost"]),
+    ] {
+        write(&dir, "study.toml", SMALL.replace("[data]", &format!("[data]\nspecs = [{spec:?}]")));
+        fails_on_device(&dir, &["study", "run", "study.toml", "--out", "out"], 4, names);
+        fails_on_device(&dir, &["train", "--data", spec, "--out", "out/a", "--config", "small.toml"], 4, names);
+        fails_on_device(&dir, &["pretrain", "--data", spec, "--out", "out/b", "--config", "small.toml"], 4, names);
+    }
+    // Of several datasets, a name that is wrong shows before the first is trained on.
+    let specs = "[data]\nspecs = [\"phantom:covid?train=8&val=4&test=4\", \"gone\"]";
+    write(&dir, "study.toml", SMALL.replace("[data]", specs));
+    fails_on_device(&dir, &["study", "run", "study.toml", "--out", "out"], 4, &["gone"]);
+    write(&dir, "w.safetensors", "no tensors");
+    let train = ["train", "--data", "phantom:covid?train=8&val=4&test=4", "--out", "out"];
+    fails_on_device(&dir, &[&train[..], &["--weights", "w.safetensors"]].concat(), 4, &["w.safetensors"]);
+}
+
+/// The largest batch that an error names, where it names one for `key`.
+fn largest(said: &str, key: &str) -> Option<usize> {
+    let rest = said.split_once(&format!("the largest {key} that fits is "))?.1;
+    rest.trim().parse().ok()
+}
+
+#[test]
+fn a_plan_over_the_budget_names_a_batch_size_that_fits() {
+    if !adapter("a_plan_over_the_budget_names_a_batch_size_that_fits") {
+        return;
+    }
+    let dir = empty();
+    for (command, key) in [("pretrain", "pretraining.batch_size"), ("train", "training.batch_size")] {
+        let data = "phantom:covid?train=64&val=4&test=4";
+        let words = |out: &'static str, budget: &str| {
+            let words = [command, "--data", data, "--out", out, "--config", "small.toml", "--memory-budget", budget];
+            words.map(String::from)
+        };
+        write(&dir, "small.toml", SMALL);
+        let tight = |budget: &str| {
+            let words = words("out", budget);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            fails_on_device(&dir, &words, 2, &["MiB", "--memory-budget"])
+        };
+        let said = tight("100KB");
+        assert!(said.contains("data.image_size") && said.contains("larger budget"), "{said}");
+        // The first budget under which some batch fits but not this one.
+        let found = (0..12).map(|i| (1 << i) * (1 << 19)).find_map(|budget: u64| {
+            let budget = budget.to_string();
+            let said = tight(&budget);
+            largest(&said, key).map(|batch| (budget, batch))
+        });
+        let (budget, batch) = found.unwrap();
+        assert!((2..64).contains(&batch), "{batch}");
+        let with = |batch: usize| {
+            let table = format!("[{}]\nbatch_size = {batch}", key.split('.').next().unwrap());
+            write(&dir, "small.toml", SMALL.replace(&format!("[{}]", key.split('.').next().unwrap()), &table));
+        };
+        with(batch + 1);
+        assert_eq!(largest(&tight(&budget), key), Some(batch));
+        with(batch);
+        let out = if command == "train" { "t" } else { "p" };
+        let output = common::wgslab(dir.path(), &words(out, &budget).each_ref().map(String::as_str)).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", own_words(&output));
+    }
+}
+
+#[test]
+fn a_run_says_what_made_its_weights() {
+    if !adapter("a_run_says_what_made_its_weights") {
+        return;
+    }
+    let dir = empty();
+    write(&dir, "small.toml", SMALL);
+    let data = "phantom:covid?train=16&val=4&test=4";
+    let run = |words: &[&str]| {
+        let words = [words, &["--data", data, "--config", "small.toml"]].concat();
+        let output = common::wgslab(dir.path(), &words).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    };
+    let made_by = |out: &str| {
+        let text = std::fs::read_to_string(dir.path().join(out).join("result.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["pretraining"].clone()
+    };
+    run(&["pretrain", "--out", "ssl"]);
+    run(&["train", "--out", "none"]);
+    run(&["train", "--out", "simclr", "--weights", "ssl/backbone.safetensors"]);
+    run(&["train", "--out", "supervised", "--weights", "none/backbone.safetensors"]);
+    let bytes = std::fs::read(dir.path().join("ssl/backbone.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors();
+    write(&dir, "imagenet.safetensors", safetensors::serialize(tensors, None).unwrap());
+    run(&["train", "--out", "foreign", "--weights", "imagenet.safetensors"]);
+    let labels = ["none", "simclr", "supervised", "foreign"].map(made_by);
+    assert_eq!(labels, ["none", "simclr", "cross_entropy", "imagenet"]);
+}
+
+/// The tensors of a backbone, without the metadata, which names the data.
+fn tensors(path: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header..].to_vec()
+}
+
+#[test]
+fn pretraining_sees_neither_labels_nor_other_splits() {
+    if !adapter("pretraining_sees_neither_labels_nor_other_splits") {
+        return;
+    }
+    let dir = empty();
+    write(&dir, "small.toml", SMALL);
+    let pixels =
+        |seed: u32, n: u32| (0..n * 64).map(|i| (seed + i).wrapping_mul(2_654_435_761) as u8).collect::<Vec<u8>>();
+    let mirrored = |labels: &[u8]| labels.iter().map(|l| 1 - l).collect::<Vec<u8>>();
+    let halves = vec![0, 1, 0, 1, 0, 0, 1, 1];
+    // Seeds of the training images and of the others, and the labels.
+    let backbone = |name: &str, train: u32, others: u32, labels: &[u8]| {
+        let file = format!("{name}.npz");
+        let few = &labels[..4];
+        let bytes = archive(&[
+            ("train_images", &[8, 8, 8], pixels(train, 8)),
+            ("train_labels", &[8], labels.to_vec()),
+            ("val_images", &[4, 8, 8], pixels(others, 4)),
+            ("val_labels", &[4], few.to_vec()),
+            ("test_images", &[4, 8, 8], pixels(others + 5000, 4)),
+            ("test_labels", &[4], few.to_vec()),
+        ]);
+        write(&dir, &file, bytes);
+        let words = ["pretrain", "--data", &file, "--out", name, "--config", "small.toml"];
+        let output = common::wgslab(dir.path(), &words).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        tensors(&dir.path().join(name).join("backbone.safetensors"))
+    };
+    let plain = backbone("plain", 0, 1000, &halves);
+    assert!(plain == backbone("labels", 0, 1000, &mirrored(&halves)), "labels reach pretraining");
+    assert!(plain == backbone("others", 0, 70_000, &halves), "validation or test images reach pretraining");
+    assert!(plain != backbone("train", 3, 1000, &halves), "training images do not reach pretraining");
 }

@@ -176,5 +176,6 @@ fn budget() -> Result<(), String> {
         t.output("y", y);
         Ok(())
     })?;
-    must_fail("a plan past the budget", Plan::new(&gpu, schedule(&t)?, &State::new()), &["1600", "1000", "batch"])
+    // The input and the value of 800 bytes each, and a block of parameters.
+    must_fail("a plan past the budget", Plan::new(&gpu, schedule(&t)?, &State::new()), &["1856", "1000", "batch"])
 }

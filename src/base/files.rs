@@ -4,13 +4,23 @@ use crate::base::{Error, Result};
 use std::io::Write;
 use std::path::Path;
 
+/// How the temporary names begin and end.
+const PREFIX: &str = ".wgslab-";
+const SUFFIX: &str = ".tmp";
+
+/// Whether `path` is what a write that was cut short left behind.
+pub fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+}
+
 /// Writes `bytes` to `path` atomically, making its folder if need be.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
     let mut f = tempfile::Builder::new()
-        .prefix(".wgslab-")
-        .suffix(".tmp")
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
         .tempfile_in(folder)
         .map_err(|e| Error::io(folder, "write in", e))?;
     f.write_all(bytes).and_then(|()| f.as_file().sync_all()).map_err(|e| Error::io(path, "write", e))?;
@@ -42,6 +52,7 @@ mod tests {
         let path = dir.path().join("a/b.txt");
         write_atomic(&path, b"one, and long").unwrap();
         write_atomic(&path, b"two").unwrap();
+        assert!(is_temporary(Path::new("a/.wgslab-x.tmp")) && !is_temporary(&path));
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }

@@ -20,7 +20,8 @@ pub(super) struct Options {
     /// vulkan, metal or dx12 [default: any]
     #[arg(long, global = true, value_name = "BACKEND")]
     pub backend: Option<String>,
-    /// The most device memory to use: 2GiB, 512MiB or plain bytes [default: no limit]
+    /// The most device memory to use: 2GiB, 512MiB or plain bytes [default: no limit; for a software adapter on
+    /// Linux 80 % of the memory that is free, since it would take all of it until it is killed]
     #[arg(long, global = true, value_name = "BYTES", value_parser = bytes)]
     pub memory_budget: Option<u64>,
     /// The folder that relative names of data start from
@@ -44,8 +45,11 @@ impl Options {
     /// Opens the device, watches for signals, and does `work` in `out` with progress shown.
     pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
         let listener = Arc::new(Listener::new(self.quiet));
-        let gpu = Gpu::open(&self.gpu())?;
+        let mut gpu = Gpu::open(&self.gpu())?;
         if gpu.caps().software {
+            if let (None, Some(free)) = (self.memory_budget, free_memory()) {
+                gpu.set_memory_budget(free / 5 * 4);
+            }
             let name = &gpu.adapter().name;
             listener.note(&format!("warning: {name} is a software adapter: training runs on the CPU, slowly"));
         }
@@ -55,6 +59,16 @@ impl Options {
         listener.clear();
         ended
     }
+}
+
+/// Bytes of memory that Linux could give without swapping; none elsewhere.
+fn free_memory() -> Option<u64> {
+    mem_available(&std::fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn mem_available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 10)
 }
 
 /// The config in `path`, or the built-in one.
@@ -91,6 +105,15 @@ fn bytes(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn free_memory_is_read_from_meminfo() {
+        let text = "MemTotal:       16384 kB\nMemFree:          100 kB\nMemAvailable:    2048 kB\n";
+        assert_eq!(mem_available(text), Some(2 << 20));
+        assert_eq!(mem_available("MemTotal: 1 kB\n"), None);
+        assert_eq!(mem_available("MemAvailable: lots\n"), None);
+        assert_eq!(free_memory().is_some(), cfg!(target_os = "linux"));
+    }
 
     #[test]
     fn sizes_are_read_in_either_unit() {

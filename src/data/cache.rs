@@ -6,7 +6,7 @@ use crate::base::{Error, Result, files};
 use crate::data::{Images, LoadOptions, Origin, Part, Source, Split};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Raised whenever decoding, resizing or this file's layout changes what is stored.
 const VERSION: &str = "wgslab decoded 1";
@@ -29,29 +29,51 @@ struct Meta {
     checksum: String,
 }
 
-/// The cached source for `key`, or what `make` gives, kept for the next time. What could not be decoded whole is
-/// not kept.
-pub fn through(key: Hasher, options: &LoadOptions, make: impl FnOnce() -> Result<Source>) -> Result<Source> {
-    let Some(folder) = &options.cache else { return make() };
+/// A cache file that is not written yet: only the caller knows whether the data is good.
+pub struct Fresh {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// What a person should know of the file it replaces.
+    pub warning: Option<String>,
+}
+
+impl Fresh {
+    /// Writes the file.
+    pub fn keep(&self) -> Result<()> {
+        files::write_atomic(&self.path, &self.bytes)
+    }
+}
+
+/// The cached source for `key`, or what `make` gives, with the file that keeps it for the next time. What could not be
+/// decoded whole is not to be kept.
+pub fn through(
+    key: Hasher,
+    options: &LoadOptions,
+    make: impl FnOnce() -> Result<Source>,
+) -> Result<(Source, Option<Fresh>)> {
+    let Some(folder) = &options.cache else { return Ok((make()?, None)) };
     let size = [options.store_size as u64, options.channels as u64];
     let key = key.part(VERSION).part(size[0].to_le_bytes()).part(size[1].to_le_bytes()).short();
     let path = folder.join(format!("{key}.safetensors"));
+    let mut warning = None;
     if path.exists() {
         match files::read(&path).map_err(|e| e.to_string()).and_then(|bytes| unpack(&bytes)) {
-            Ok(source) => return Ok(source),
-            Err(why) => eprintln!("warning: the cached data {} is damaged ({why}); decoding again", path.display()),
+            Ok(source) => return Ok((source, None)),
+            Err(why) => {
+                let path = path.display();
+                warning = Some(format!("warning: the cached data {path} is damaged ({why}); decoding again"));
+            }
         }
     }
     let source = make()?;
-    if source.unreadable.is_empty() {
-        store(&path, &source)?;
-    }
-    Ok(source)
+    let fresh = if source.unreadable.is_empty() { pack(&path, &source)? } else { None };
+    Ok((source, fresh.map(|bytes| Fresh { path, bytes, warning })))
 }
 
-fn store(path: &Path, source: &Source) -> Result<()> {
+/// The file for `source`; none where it holds nothing.
+fn pack(path: &Path, source: &Source) -> Result<Option<Vec<u8>>> {
     let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot pack {}: {e}", path.display()));
-    let Some(first) = source.parts.iter().flatten().next() else { return Ok(()) };
+    let Some(first) = source.parts.iter().flatten().next() else { return Ok(None) };
     let Images { height, width, channels, .. } = first.images;
     let names = source.parts.each_ref().map(|p| p.as_ref().map(|p| p.images.names.clone()));
     let (name, classes) = (source.name.clone(), source.classes.clone());
@@ -75,7 +97,7 @@ fn store(path: &Path, source: &Source) -> Result<()> {
     meta.checksum = checksum(&meta, &tensors).map_err(|e| failed(&e))?;
     let json = serde_json::to_string(&meta).map_err(|e| failed(&e))?;
     let bytes = safetensors::serialize(tensors, Some([(META.to_string(), json)].into())).map_err(|e| failed(&e))?;
-    files::write_atomic(path, &bytes)
+    Ok(Some(bytes))
 }
 
 /// Covers every tensor and the metadata apart from the checksum itself.

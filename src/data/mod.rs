@@ -110,6 +110,8 @@ pub struct Dataset {
     pub dropped_duplicates: usize,
     /// Content address of the classes and of every split's pixels and labels, in order.
     pub fingerprint: String,
+    /// What a person should know of how it was read, a line each.
+    pub warnings: Vec<String>,
 }
 
 /// How to decode and split.
@@ -235,7 +237,7 @@ pub struct Source {
 /// Reads what `spec` names, drops duplicates across splits and makes a validation split where there is none.
 /// `progress` is told (done, total) images while files are decoded.
 pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Dataset> {
-    let source = read(spec, options, progress)?;
+    let (source, fresh) = read(spec, options, progress)?;
     if let Some(first) = source.unreadable.first() {
         return Err(Error::Data(format!(
             "{}: {} of its images cannot be decoded; remove or mend them (`wgslab data inspect` lists all); the first is {first}",
@@ -243,11 +245,20 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) 
             source.unreadable.len()
         )));
     }
-    split::assemble(source, options)
+    let mut data = split::assemble(source, options)?;
+    if let Some(fresh) = fresh {
+        fresh.keep()?; // only now: data that cannot be used leaves nothing behind
+        data.warnings.extend(fresh.warning);
+    }
+    Ok(data)
 }
 
 /// Reads what `spec` names, through the cache.
-pub(crate) fn read(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
+pub(crate) fn read(
+    spec: &str,
+    options: &LoadOptions,
+    progress: &dyn Fn(usize, usize),
+) -> Result<(Source, Option<cache::Fresh>)> {
     options.check()?;
     match Spec::parse(spec, &options.data_root)? {
         Spec::Npz(path) => {
@@ -263,7 +274,7 @@ pub(crate) fn read(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, u
             let listing = manifest::list(&path)?;
             cache::through(listing.key(), options, || listing.decode(options, progress))
         }
-        Spec::Phantom(request) => Ok(phantom::generate(&request, options, progress)),
+        Spec::Phantom(request) => Ok((phantom::generate(&request, options, progress), None)),
     }
 }
 

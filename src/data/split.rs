@@ -43,7 +43,7 @@ pub fn assemble(source: Source, options: &LoadOptions) -> Result<Dataset> {
         return Err(fail("no validation image is left; add some, or leave the split out and set val_fraction".into()));
     }
     let fingerprint = fingerprint(&classes, [&train, &val, &test]);
-    Ok(Dataset { name, classes, train, val, test, dropped_duplicates: dropped, fingerprint })
+    Ok(Dataset { name, classes, train, val, test, dropped_duplicates: dropped, fingerprint, warnings: Vec::new() })
 }
 
 fn check_labels(part: Option<&Part>, classes: usize) -> Result<(), String> {

@@ -78,7 +78,7 @@ pub struct Summary {
 
 /// Reads what `spec` names and says what it holds, also where it could not be trained on as it is.
 pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
-    let source = read(spec, options, &|_, _| ())?;
+    let (source, _) = read(spec, options, &|_, _| ())?;
     let (mean, std) = source.parts[0].as_ref().map(|p| p.images.statistics()).unwrap_or_default();
     let mut summary = Summary {
         name: source.name.clone(),

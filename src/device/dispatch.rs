@@ -33,6 +33,11 @@ pub struct ParamBlocks {
 const ALIGN: usize = 256;
 
 impl ParamBlocks {
+    /// The most bytes that a block adds.
+    pub fn block_bytes(block: &[u8]) -> u64 {
+        block.len().next_multiple_of(ALIGN).max(ALIGN) as u64
+    }
+
     /// Collects the blocks; [`ParamBlocks::upload`] writes them once.
     pub fn new<'a>(blocks: impl Iterator<Item = &'a [u8]>) -> Self {
         let (mut bytes, mut offsets) = (Vec::new(), Vec::new());

@@ -257,11 +257,17 @@ impl Gpu {
 
     /// An error if the device was lost or wgpu complained since it was opened.
     pub fn check(&self) -> Result<()> {
-        let trouble = match self.trouble.lock() {
+        let trouble = || match self.trouble.lock() {
             Ok(t) => t.clone(),
             Err(poisoned) => poisoned.into_inner().clone(),
         };
-        match trouble {
+        let mut found = trouble();
+        if matches!(found, Some(Trouble::Uncaptured(_))) {
+            // It may be the echo of a loss that was not delivered yet: a poll delivers it.
+            let _ = self.device.poll(wgpu::PollType::Poll);
+            found = trouble();
+        }
+        match found {
             None => Ok(()),
             Some(Trouble::Lost(why)) => Err(Error::TryAgain(format!(
                 "the device {} was lost: {why}; the same command goes on from the last checkpoint",
@@ -271,6 +277,11 @@ impl Gpu {
                 Err(Error::Failed(format!("wgpu reports an error on {}: {why}", self.adapter.name)))
             }
         }
+    }
+
+    /// Refuses plans past `bytes` from now on.
+    pub fn set_memory_budget(&mut self, bytes: u64) {
+        self.options.memory_budget_bytes = Some(bytes);
     }
 
     /// Whether `bytes` more fit the memory budget.
@@ -357,6 +368,11 @@ impl Gpu {
     }
 }
 
+/// wgpu spreads a cause over indented lines; an error here is one sentence.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Keeps the first trouble instead of wgpu's default panic.
 fn watch(device: &wgpu::Device, trouble: &Arc<Mutex<Option<Trouble>>>) {
     fn keep(slot: &Mutex<Option<Trouble>>, new: Trouble) {
@@ -370,7 +386,9 @@ fn watch(device: &wgpu::Device, trouble: &Arc<Mutex<Option<Trouble>>>) {
         }
     }
     let slot = trouble.clone();
-    device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| keep(&slot, Trouble::Uncaptured(e.to_string()))));
+    device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+        keep(&slot, Trouble::Uncaptured(one_line(&e.to_string())))
+    }));
     let slot = trouble.clone();
     device.set_device_lost_callback(move |reason, message| keep(&slot, Trouble::Lost(format!("{reason:?} {message}"))));
 }

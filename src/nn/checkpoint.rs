@@ -24,26 +24,65 @@ fn write(path: &Path, tensors: &[Named], metadata: &str) -> Result<()> {
 }
 
 fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
-    Error::Data(format!("{} is not a usable safetensors file: {why}; delete it to start anew", path.display()))
+    Error::Data(format!(
+        "{} is not a usable safetensors file: {why}; make it again, or, where a run was to go on from it, delete it to start anew",
+        path.display()
+    ))
 }
 
 fn dims(shape: Shape) -> Vec<usize> {
     shape.dims().iter().map(|&d| d as usize).collect()
 }
 
-/// Writes everything a checkpoint holds of `state`, with `metadata` (JSON).
+fn kind(ty: Type) -> Dtype {
+    match ty.dtype {
+        DType::F32 => Dtype::F32,
+        DType::U32 => Dtype::U32,
+    }
+}
+
+/// Writes everything a checkpoint holds of `state`, with `metadata` (JSON). A value that is not finite is an error, and
+/// the file stays as it was: nothing good can follow from such a state.
 pub fn save_state(path: &Path, gpu: &Gpu, state: &State, metadata: &str) -> Result<()> {
     let mut tensors = Vec::new();
     for name in state.names() {
         if let Some(ty) = state.ty(name) {
-            let dtype = match ty.dtype {
-                DType::F32 => Dtype::F32,
-                DType::U32 => Dtype::U32,
-            };
-            tensors.push((name.to_string(), dtype, dims(ty.shape), state.read(gpu, name)?));
+            let bytes = state.read(gpu, name)?;
+            finite(path, name, ty, &bytes)?;
+            tensors.push((name.to_string(), kind(ty), dims(ty.shape), bytes));
         }
     }
     write(path, &tensors, metadata)
+}
+
+fn finite(path: &Path, name: &str, ty: Type, bytes: &[u8]) -> Result<()> {
+    let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    match values.into_iter().find(|v| !v.is_finite()).filter(|_| ty.dtype == DType::F32) {
+        None => Ok(()),
+        Some(v) => Err(Error::Failed(format!(
+            "training went astray: {name} holds {v}; it is not saved to {}; a smaller lr or a longer warm-up may help",
+            path.display()
+        ))),
+    }
+}
+
+/// Writes the tensors of a file over those of `state`, so that plans made over it stay good. Both must hold the same
+/// names and types.
+pub fn restore_state(path: &Path, gpu: &Gpu, state: &State) -> Result<()> {
+    let bytes = files::read(path)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
+    if let Some(extra) = file.names().into_iter().find(|n| state.ty(n).is_none()) {
+        return Err(damaged(path, &format!("it holds {extra}, which this run does not have")));
+    }
+    for name in state.names() {
+        let view = file.tensor(name).map_err(|e| damaged(path, &e))?;
+        let ty = state.ty(name).filter(|ty| view.dtype() == kind(*ty) && view.shape() == dims(ty.shape));
+        if ty.is_none() {
+            return Err(damaged(path, &format!("{name} is {:?} {:?} there", view.dtype(), view.shape())));
+        }
+        state.write(gpu, name, view.data())?;
+    }
+    Ok(())
 }
 
 /// Adds every tensor of a file to `state` and returns its metadata.

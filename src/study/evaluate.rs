@@ -47,15 +47,30 @@ pub(super) enum Output {
 }
 
 impl Pass {
-    /// Compiles a pass over `store` with the parameters in `state`.
-    pub fn new(job: &Job<'_>, set: &Loaded, store: &ImageStore, state: &State, output: Output) -> Result<Pass> {
-        let batch = job.config.evaluation.batch_size.min(store.count);
-        let plan = job.compile(state, batch, &|b| record(job, set, store, b, output))?;
+    /// Compiles a pass over each of `stores` with the parameters in `state`; they fit the memory budget together.
+    pub fn each<const N: usize>(
+        job: &Job<'_>,
+        set: &Loaded,
+        stores: [&ImageStore; N],
+        state: &State,
+        output: Output,
+    ) -> Result<[Pass; N]> {
+        let record = |b: usize, store: &ImageStore| record(job, set, store, b.min(store.count), output);
+        let batch = job.config.evaluation.batch_size.min(stores.iter().map(|s| s.count).max().unwrap_or(1));
+        let plans = job.compile(state, "evaluation.batch_size", batch, 1, &|b| {
+            stores.iter().map(|store| record(b, store)).collect()
+        })?;
         let width = match output {
             Output::Logits(classes) => classes,
             Output::Features => job.model().features(),
         };
-        Ok(Pass { plan, batch, width, count: store.count })
+        let mut plans = plans.into_iter();
+        let pass = |store: &ImageStore| {
+            let plan = plans.next().ok_or_else(|| Error::Failed("a pass has no plan".into()))?;
+            Ok(Pass { plan, batch: batch.min(store.count), width, count: store.count })
+        };
+        let passes = stores.into_iter().map(pass).collect::<Result<Vec<_>>>()?;
+        passes.try_into().map_err(|_| Error::Failed("a pass is missing".into()))
     }
 
     /// Rows of all images of the split, in order. The last batch is filled up with the first image and cut.
@@ -166,7 +181,8 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         Split::Val => (&set.data.val, &set.val),
         Split::Test => (&set.data.test, &set.test),
     };
-    let rows = Pass::new(job, &set, store, &state, Output::Logits(classes))?.rows(job)?;
+    let [pass] = Pass::each(job, &set, [store], &state, Output::Logits(classes))?;
+    let rows = pass.rows(job)?;
     metrics(&rows, &images.labels, classes)
 }
 
@@ -183,8 +199,8 @@ pub fn knn_accuracy(job: &Job<'_>, spec: &str, backbone: Option<&Path>, seed: u6
     let x = t.input("x", Type::f32([2, data.channels, data.image_size, data.image_size]))?;
     job.model().forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
     params.fill(job.gpu, &mut state, seed)?;
-    let features = |store: &ImageStore| Pass::new(job, &set, store, &state, Output::Features)?.rows(job);
-    let (train, test) = (features(&set.train)?, features(&set.test)?);
+    let [train, test] = Pass::each(job, &set, [&set.train, &set.test], &state, Output::Features)?;
+    let (train, test) = (train.rows(job)?, test.rows(job)?);
     let width = job.model().features();
     Ok(knn(&train, &set.data.train.labels, &test, &set.data.test.labels, width, k))
 }

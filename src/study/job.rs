@@ -4,13 +4,15 @@
 use super::config::{Config, Model, PretrainingMethod, Stem};
 use super::grid::{Cell, Selection, cells};
 use super::results::{CellResult, Picture, read_result, run_folder, write_csv, write_pictures};
+use super::train::Start;
 use super::{Progress, pretrain, report, train};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
+use crate::data::spec::Spec;
 use crate::data::store::ImageStore;
 use crate::data::{self, Dataset, LoadOptions};
 use crate::device::Gpu;
-use crate::nn::{self, Mode, Params, ResNet};
+use crate::nn::{self, Mode, Params, ResNet, checkpoint};
 use crate::noise::{self, NoiseKind};
 use crate::tape::{Options, Plan, Schedule, State, Tape};
 use std::path::{Path, PathBuf};
@@ -50,7 +52,9 @@ impl Job<'_> {
     pub fn run(&self, selection: Selection) -> Result<Vec<CellResult>> {
         let all = cells(self.config);
         let chosen = selection.of(&all)?;
-        files::write_atomic(&self.out.join("config.toml"), self.config.to_toml()?.as_bytes())?;
+        for cell in chosen {
+            Spec::parse(&cell.spec, self.data_root)?; // a wrong name shows now, not after hours of other cells
+        }
         let mut loaded: Option<Loaded> = None;
         let mut results = Vec::new();
         for cell in chosen {
@@ -60,9 +64,10 @@ impl Job<'_> {
             }
             let Some(set) = &loaded else { continue };
             results.push(self.cell(cell, set)?);
+            // Not before a cell is done: a study that cannot run leaves nothing behind.
+            files::write_atomic(&self.out.join("config.toml"), self.config.to_toml()?.as_bytes())?;
             write_csv(self.out)?;
         }
-        write_csv(self.out)?;
         report(self.out)?;
         Ok(results)
     }
@@ -72,15 +77,16 @@ impl Job<'_> {
         let world = self.world(set);
         let world: Vec<&str> = world.iter().map(String::as_str).collect();
         let key = cell.pretraining_key(self.config, &world)?;
-        let weights = match &key {
+        let start = match &key {
             None => None,
             Some(key) => {
                 let folder = self.out.join("pretraining").join(key);
-                Some(pretrain::run(self, set, cell.pretraining, cell.seed, &folder, key)?)
+                let path = pretrain::run(self, set, cell.pretraining, cell.seed, &folder, key)?;
+                Some(Start { path, made_by: cell.pretraining.to_string() })
             }
         };
         let address = self.address(cell, key.as_deref(), &world)?;
-        let result = train::run(self, set, cell, weights.as_deref(), &folder, &address)?;
+        let result = train::run(self, set, cell, start.as_ref(), &folder, &address)?;
         self.pictures(cell, set)?;
         Ok(result)
     }
@@ -99,14 +105,16 @@ impl Job<'_> {
 
     /// Trains on one dataset into `out`, from `weights` or from random ones.
     pub fn train(&self, spec: &str, weights: Option<&Path>, noise: (NoiseKind, f64), seed: u64) -> Result<CellResult> {
+        let start =
+            weights.map(|w| Ok::<_, Error>(Start { path: w.to_path_buf(), made_by: made_by(w)? })).transpose()?;
         let set = self.load(spec)?;
-        let method = if weights.is_some() { PretrainingMethod::Simclr } else { PretrainingMethod::None };
-        let cell = self.single(spec, method, noise, seed)?;
+        let mut cell = self.single(spec, PretrainingMethod::None, noise, seed)?;
+        cell.name = format!("train on {}, seed {seed}", set.data.name);
         let world = self.world(&set);
         let world: Vec<&str> = world.iter().map(String::as_str).collect();
         let made = weights.map(|w| Ok::<_, Error>(Hasher::new().part(files::read(w)?).hex())).transpose()?;
         let address = self.address(&cell, made.as_deref(), &world)?;
-        train::run(self, &set, &cell, weights, self.out, &address)
+        train::run(self, &set, &cell, start.as_ref(), self.out, &address)
     }
 
     /// The one cell of a command that runs a single stage.
@@ -131,6 +139,7 @@ impl Job<'_> {
         };
         self.progress.stage(&format!("load {spec}"), 0, 0, "images");
         let data = data::load(spec, &options, &|done, _| self.progress.step(done as u64, ""))?;
+        data.warnings.iter().for_each(|w| self.progress.note(w));
         let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
         let (m, s) = data.train.statistics();
         for i in 0..3 {
@@ -172,7 +181,7 @@ impl Job<'_> {
         c.training.methods = vec![cell.method];
         c.noise.kinds = cell.noise_kind.into_iter().collect();
         c.noise.rates = vec![cell.noise_rate];
-        c.run = Config::parse("base", "")?.run; // how often it saves does not change what it computes
+        c.run = Config::parse("base", "")?.run; // how often it saves and reads does not change what it computes
         let mut h = Hasher::new().part(c.to_toml()?).part(weights.unwrap_or("random"));
         world.iter().for_each(|w| h.update(w));
         Ok(h.short())
@@ -196,39 +205,66 @@ impl Job<'_> {
         Ok(params.list().iter().map(|p| (p.name.clone(), p.ty)).collect())
     }
 
-    /// Compiles what `record` records for a batch; past the memory budget the error names the largest batch that fits.
-    pub(super) fn compile(&self, state: &State, batch: usize, record: &dyn Fn(usize) -> Result<Tape>) -> Result<Plan> {
-        let schedule = |b: usize| Schedule::new(&record(b)?, &Options::new(self.gpu.caps()));
-        let fits = |b: usize| Ok::<_, Error>(self.gpu.fits(schedule(b)?.plan_bytes()));
-        if fits(batch)? {
-            return Plan::new(self.gpu, schedule(batch)?, state);
+    /// Compiles a training step, see [`Job::compile`]. Batch statistics and contrast need two images.
+    pub(super) fn step(
+        &self,
+        state: &State,
+        key: &str,
+        batch: usize,
+        record: &dyn Fn(usize) -> Result<Tape>,
+    ) -> Result<Plan> {
+        let plans = self.compile(state, key, batch, 2, &|b| Ok(vec![record(b)?]))?;
+        plans.into_iter().next().ok_or_else(|| Error::Failed("a step has no plan".into()))
+    }
+
+    /// Compiles what `record` records for a batch. Where that does not fit the memory budget, the error names the
+    /// largest value of the config's `key` that does, at least `least`.
+    pub(super) fn compile(
+        &self,
+        state: &State,
+        key: &str,
+        batch: usize,
+        least: usize,
+        record: &dyn Fn(usize) -> Result<Vec<Tape>>,
+    ) -> Result<Vec<Plan>> {
+        let options = Options::new(self.gpu.caps());
+        let schedules = |b: usize| record(b)?.iter().map(|t| Schedule::new(t, &options)).collect::<Result<Vec<_>>>();
+        let bytes = |all: &[Schedule]| all.iter().map(Schedule::plan_bytes).sum::<u64>();
+        let all = schedules(batch)?;
+        if self.gpu.fits(bytes(&all)) {
+            return all.into_iter().map(|s| Plan::new(self.gpu, s, state)).collect();
         }
-        let need = schedule(batch)?.plan_bytes();
-        let (mut low, mut high) = (1, batch); // low may fit, high does not
-        while high - low > 1 {
-            let middle = (low + high) / 2;
-            if fits(middle)? { low = middle } else { high = middle }
-        }
-        let way_out = match low > 1 || fits(1)? {
-            true => format!("the largest batch_size that fits is {low}"),
-            false => "not even one image fits: use a smaller image_size or width, or a larger budget".to_string(),
+        let fits = |b: usize| Ok::<_, Error>(self.gpu.fits(bytes(&schedules(b)?)));
+        let way_out = if batch > least && fits(least)? {
+            let (mut low, mut high) = (least, batch); // low fits, high does not
+            while high - low > 1 {
+                let middle = (low + high) / 2;
+                if fits(middle)? { low = middle } else { high = middle }
+            }
+            format!("the largest {key} that fits is {low}")
+        } else {
+            format!("no {key} is small enough: use a smaller data.image_size or model.width, or a larger budget")
         };
+        let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
         Err(Error::Usage(format!(
-            "a step of {batch} images needs {need} bytes besides the {} in use, and --memory-budget is {}; {way_out}",
-            self.gpu.meter().live_bytes(),
-            self.gpu.options().memory_budget_bytes.unwrap_or(0)
+            "{batch} images a step ({key}) need {} of device memory besides the {} in use, and the budget is {} \
+             (--memory-budget sets it); {way_out}",
+            mib(bytes(&all)),
+            mib(self.gpu.meter().live_bytes()),
+            mib(self.gpu.options().memory_budget_bytes.unwrap_or(0))
         )))
     }
 
-    /// `environment.json` of a folder: what its bits depend on, in words.
-    pub(super) fn write_environment(&self, folder: &Path, set: &Loaded, address: &str) -> Result<()> {
+    /// `config.toml` and `environment.json` of a folder: what its bits depend on, in words.
+    pub(super) fn describe(&self, folder: &Path, set: &Loaded, address: &str) -> Result<()> {
         let a = self.gpu.adapter();
         let record = serde_json::json!({
             "wgslab": env!("CARGO_PKG_VERSION"), "adapter": a.name, "driver": a.driver, "backend": a.backend,
             "os": std::env::consts::OS, "data": set.data.name, "data_fingerprint": set.data.fingerprint,
             "address": address,
         });
-        files::write_atomic(&folder.join("environment.json"), format!("{record:#}\n").as_bytes())
+        files::write_atomic(&folder.join("environment.json"), format!("{record:#}\n").as_bytes())?;
+        files::write_atomic(&folder.join("config.toml"), self.config.to_toml()?.as_bytes())
     }
 
     /// A strip of training images for the report, labels as the noisiest cell of this dataset trains on them.
@@ -247,6 +283,13 @@ impl Job<'_> {
     }
 }
 
+/// The method that made a backbone, by its metadata or, where that is not ours, by the file's name.
+fn made_by(weights: &Path) -> Result<String> {
+    let metadata: serde_json::Value = serde_json::from_str(&checkpoint::read_metadata(weights)?).unwrap_or_default();
+    let stem = || weights.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(metadata["method"].as_str().map_or_else(stem, str::to_string))
+}
+
 /// Holds a folder for one process; another one gets a sentence instead of a race.
 pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<T> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
@@ -256,7 +299,16 @@ pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<
     let _guard = lock.try_write().map_err(|_| {
         Error::TryAgain(format!("another process works in {}; wait for it or take another --out", folder.display()))
     })?;
+    sweep(folder);
     f()
+}
+
+/// Removes what writes cut short by a kill left behind; only the holder of the lock may.
+fn sweep(folder: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in entries.map(|e| e.path()).filter(|p| files::is_temporary(p)) {
+        let _ = std::fs::remove_file(path); // it is in nobody's way
+    }
 }
 
 /// The result of a folder whose `done` names this address; another address is an error.

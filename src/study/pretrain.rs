@@ -4,7 +4,7 @@
 use super::config::{Optimization, Optimizer as Kind, PretrainingMethod};
 use super::job::{Job, Loaded, finished, locked};
 use super::results::{EpochRecord, Phase};
-use super::stage::{EpochSums, Stage, Task, load_cursor};
+use super::stage::{EpochSums, RING, Stage, Task, add_missing, load_cursor};
 use crate::base::{Error, Result, files};
 use crate::data::augment::Augmentation;
 use crate::nn::{Optimizer, Params, checkpoint};
@@ -35,54 +35,35 @@ pub(super) fn run(
     address: &str,
 ) -> Result<PathBuf> {
     let backbone = folder.join("backbone.safetensors");
-    locked(folder, || {
-        if finished(folder, address)? {
-            return Ok(backbone.clone());
-        }
-        job.write_environment(folder, set, address)?;
-        files::write_atomic(&folder.join("config.toml"), job.config.to_toml()?.as_bytes())?;
-        pretrain(job, set, method, seed, folder, address)?;
-        files::write_atomic(&folder.join("done"), address.as_bytes())?;
-        Ok(backbone.clone())
-    })
-}
-
-fn pretrain(
-    job: &Job<'_>,
-    set: &Loaded,
-    method: PretrainingMethod,
-    seed: u64,
-    folder: &Path,
-    address: &str,
-) -> Result<()> {
+    if finished(folder, address)? {
+        return Ok(backbone);
+    }
+    // What can be refused is refused before the folder is touched.
     let optimization = job.config.pretraining.optimization();
     let images = set.data.train.len();
     let batch = batch_of(job, optimization.batch_size, images)?;
-    let stage = Stage {
-        job,
-        name: format!("pretrain {method} on {}, seed {seed}", set.data.name),
-        phase: Phase::Pretrain,
-        folder,
-        address: address.to_string(),
-        seed,
-        images,
-        batch,
-        columns: 1,
-        task: &Unlabelled,
-        optimization,
-    };
     let mut state = set.resident.clone();
-    let at = load_cursor(folder, job.gpu, &mut state, address)?.unwrap_or_else(|| stage.start());
-    let record = |batch: usize| record(job, set, seed, batch);
-    let (tape, params) = record(batch)?;
+    let (tape, params) = record(job, set, seed, batch)?;
     params.fill(job.gpu, &mut state, seed)?;
-    state.insert_missing(job.gpu, &tape.state_types())?;
-    let plan = job.compile(&state, batch, &|b| record(b).map(|r| r.0))?;
-    let (records, _, _) = stage.run(&plan, &state, at)?;
-    let steps = (records.len() * stage.steps()) as i64;
-    let metadata = serde_json::json!({ "method": method.to_string(), "data": set.data.name, "address": address });
-    let path = folder.join("backbone.safetensors");
-    checkpoint::save_backbone(&path, job.gpu, &state, "backbone.", steps, &metadata.to_string())
+    add_missing(job.gpu, &mut state, &tape)?;
+    let plan = job.step(&state, "pretraining.batch_size", batch, &|b| record(job, set, seed, b).map(|r| r.0))?;
+    let name = format!("pretrain {method} on {}, seed {seed}", set.data.name);
+    let (phase, address) = (Phase::Pretrain, address.to_string());
+    let task = &Unlabelled;
+    let stage = Stage { job, name, phase, folder, address, seed, images, batch, columns: 1, task, optimization };
+    locked(folder, || {
+        if finished(folder, &stage.address)? {
+            return Ok(()); // by another process, meanwhile
+        }
+        let at = load_cursor(folder, job.gpu, &state, &stage.address)?.unwrap_or_else(|| stage.start());
+        job.describe(folder, set, &stage.address)?;
+        let (records, _, _) = stage.run(&plan, &state, at)?;
+        let steps = (records.len() * stage.steps()) as i64;
+        let made = serde_json::json!({ "method": method.to_string(), "data": set.data.name, "address": stage.address });
+        checkpoint::save_backbone(&backbone, job.gpu, &state, "backbone.", steps, &made.to_string())?;
+        files::write_atomic(&folder.join("done"), stage.address.as_bytes())
+    })?;
+    Ok(backbone)
 }
 
 /// One step: two views, the loss, the update.
@@ -99,7 +80,7 @@ fn record(job: &Job<'_>, set: &Loaded, seed: u64, batch: usize) -> Result<(Tape,
     let loss = method.loss(&mut t, &mut params, &job.model(), views)?;
     optimizer(&p.optimization()).minimize(&mut t, loss, &params.trained())?;
     let row = t.scalar("ring_row")?;
-    t.ring("metrics", job.config.run.loss_every, row, &[loss])?;
+    t.ring(RING, job.config.run.loss_every, row, &[loss])?;
     Ok((t, params))
 }
 

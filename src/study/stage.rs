@@ -12,11 +12,14 @@ use crate::base::{Error, Result, files};
 use crate::device::{Gpu, Ticket};
 use crate::nn::checkpoint;
 use crate::nn::schedule::learning_rate;
-use crate::tape::{Feed, Plan, State};
+use crate::tape::{Feed, Plan, State, Tape};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+/// The state that a step's metrics go to.
+pub(super) const RING: &str = "metrics";
 
 /// The stream of the batch order.
 const SHUFFLE: u32 = 0x7368_7566; // "shuf"
@@ -215,18 +218,20 @@ impl Stage<'_> {
 
     /// Adds the rows of steps `from..at.step` to the sums; a loss that is not finite ends the run.
     fn read_ring(&self, state: &State, at: &mut Cursor, from: usize, slots: usize) -> Result<()> {
-        let ring = state.read_f32(self.job.gpu, "metrics")?;
+        let ring = state.read_f32(self.job.gpu, RING)?;
         for step in from..at.step {
             let row = &ring[(step % slots) * self.columns..][..self.columns];
             if !row[0].is_finite() {
+                let kept = match self.folder.join("state.safetensors").exists() {
+                    true => format!("the last checkpoint, from before it, is kept in {}", self.folder.display()),
+                    false => "nothing had been saved yet".to_string(),
+                };
                 return Err(Error::Failed(format!(
-                    "{}: the loss of epoch {}, step {} is {}; the last checkpoint, from before it, is kept in {}; \
-                     a smaller lr or a longer warm-up may help",
+                    "{}: the loss of epoch {}, step {} is {}; {kept}; a smaller lr or a longer warm-up may help",
                     self.name,
                     at.epoch + 1,
                     step + 1,
-                    row[0],
-                    self.folder.display()
+                    row[0]
                 )));
             }
             at.sums.iter_mut().zip(row).for_each(|(s, v)| *s += *v as f64);
@@ -252,9 +257,19 @@ impl Stage<'_> {
     }
 }
 
-/// The cursor of an interrupted run in `folder`, its tensors put into `state`; none where nothing was saved yet. Plans
-/// must be made after it: it replaces buffers.
-pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &mut State, address: &str) -> Result<Option<Cursor>> {
+/// Adds to `state` what `tape` names and it lacks. The ring is added as data: its rows are read before every save, so a
+/// checkpoint need not hold it and does not depend on its length.
+pub(super) fn add_missing(gpu: &Gpu, state: &mut State, tape: &Tape) -> Result<()> {
+    let types = tape.state_types();
+    if let Some((name, ty)) = types.iter().find(|t| t.0 == RING) {
+        state.insert_resident(gpu, name, *ty, &vec![0; ty.bytes() as usize])?;
+    }
+    state.insert_missing(gpu, &types)
+}
+
+/// The cursor of an interrupted run in `folder`, its tensors written over those of `state`; none where nothing was
+/// saved yet.
+pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, address: &str) -> Result<Option<Cursor>> {
     let path = folder.join("state.safetensors");
     if !path.exists() {
         return Ok(None);
@@ -264,7 +279,7 @@ pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &mut State, address: 
     if cursor.address != address {
         return Err(another_run(folder));
     }
-    checkpoint::load_state(&path, gpu, state)?;
+    checkpoint::restore_state(&path, gpu, state)?;
     Ok(Some(cursor))
 }
 

@@ -1,19 +1,20 @@
 //! Supervised training on labels that may be wrong, and the evaluation of what came out on clean test images.
 
+use super::config::Optimization;
 use super::evaluate::{Output, Pass, argmax, metrics, plain};
 use super::grid::Cell;
 use super::job::{Job, Loaded, finished_result, locked};
 use super::pretrain::{batch_of, optimizer};
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, write_labels, write_result};
-use super::stage::{Cursor, EpochSums, Stage, Task, load_cursor};
+use super::stage::{Cursor, EpochSums, RING, Stage, Task, add_missing, load_cursor};
 use super::statistics::mean_last;
 use crate::base::{Result, files};
 use crate::data::augment::Augmentation;
 use crate::nn::{Mode, Params, checkpoint};
 use crate::noise::{self, NoiseKind};
-use crate::tape::{State, Tape, Type};
+use crate::tape::{Plan, State, Tape, Type};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What training keeps between epochs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,7 @@ struct Labelled<'a> {
     set: &'a Loaded,
     given: Vec<u32>,
     epochs: usize,
+    train: Pass,
     val: Pass,
     test: Pass,
 }
@@ -44,6 +46,13 @@ impl Labelled<'_> {
 
     fn is_wrong(&self, i: usize) -> bool {
         self.given[i] != self.set.data.train.labels[i]
+    }
+
+    /// What is trained on, for people.
+    fn rows(&self) -> Vec<LabelRow> {
+        let train = &self.set.data.train;
+        let row = |i: usize| LabelRow { name: train.names[i].clone(), clean: train.labels[i], given: self.given[i] };
+        (0..train.len()).map(row).collect()
     }
 
     fn test_accuracy(&self) -> Result<f64> {
@@ -93,79 +102,96 @@ impl Task for Labelled<'_> {
     }
 }
 
+/// The backbone that training starts from.
+pub(super) struct Start {
+    pub path: PathBuf,
+    /// What made it, for the results.
+    pub made_by: String,
+}
+
 /// Trains a cell into `folder` unless that is done, and returns its result.
 pub(super) fn run(
     job: &Job<'_>,
     set: &Loaded,
     cell: &Cell,
-    weights: Option<&Path>,
+    start: Option<&Start>,
     folder: &Path,
     address: &str,
 ) -> Result<CellResult> {
+    if let Some(result) = finished_result(folder, address)? {
+        return Ok(result);
+    }
+    // What can be refused is refused before the folder is touched.
+    let ready = Ready::new(job, set, cell, start)?;
     locked(folder, || {
         if let Some(result) = finished_result(folder, address)? {
-            return Ok(result);
+            return Ok(result); // of another process, meanwhile
         }
-        job.write_environment(folder, set, address)?;
-        files::write_atomic(&folder.join("config.toml"), job.config.to_toml()?.as_bytes())?;
-        let result = train(job, set, cell, weights, folder, address)?;
+        let at = load_cursor(folder, job.gpu, &ready.state, address)?;
+        job.describe(folder, set, address)?;
+        write_labels(&folder.join("labels.csv"), &ready.task.rows())?;
+        let result = ready.train(cell, at, folder, address)?;
         write_result(folder, &result)?;
         files::write_atomic(&folder.join("done"), address.as_bytes())?;
         Ok(result)
     })
 }
 
-fn train(
-    job: &Job<'_>,
-    set: &Loaded,
-    cell: &Cell,
-    weights: Option<&Path>,
-    folder: &Path,
-    address: &str,
-) -> Result<CellResult> {
-    let (data, classes) = (&set.data, set.data.classes.len());
-    let kind = cell.noise_kind.unwrap_or(NoiseKind::Symmetric);
-    let given = noise::corrupt(kind, cell.noise_rate, &data.train.labels, classes, cell.seed)?;
-    let rows = (0..given.len()).map(|i| LabelRow {
-        name: data.train.names[i].clone(),
-        clean: data.train.labels[i],
-        given: given[i],
-    });
-    write_labels(&folder.join("labels.csv"), &rows.collect::<Vec<_>>())?;
+/// A cell whose plans are made, with nothing written yet.
+struct Ready<'a> {
+    task: Labelled<'a>,
+    made_by: String,
+    optimization: Optimization,
+    batch: usize,
+    state: State,
+    plan: Plan,
+}
 
-    let optimization = job.config.training.optimization();
-    let batch = batch_of(job, optimization.batch_size, data.train.len())?;
-    let mut state = set.resident.clone();
-    let (tape, params) = record(job, set, cell.seed, classes, batch)?;
-    if let Some(path) = weights {
-        checkpoint::load_backbone(path, job.gpu, &mut state, "backbone.", &job.backbone_tensors()?)?;
+impl<'a> Ready<'a> {
+    fn new(job: &'a Job<'a>, set: &'a Loaded, cell: &Cell, start: Option<&Start>) -> Result<Self> {
+        let (data, classes) = (&set.data, set.data.classes.len());
+        let kind = cell.noise_kind.unwrap_or(NoiseKind::Symmetric);
+        let given = noise::corrupt(kind, cell.noise_rate, &data.train.labels, classes, cell.seed)?;
+        let optimization = job.config.training.optimization();
+        let batch = batch_of(job, optimization.batch_size, data.train.len())?;
+        let mut state = set.resident.clone();
+        let (tape, params) = record(job, set, cell.seed, classes, batch)?;
+        if let Some(Start { path, .. }) = start {
+            checkpoint::load_backbone(path, job.gpu, &mut state, "backbone.", &job.backbone_tensors()?)?;
+        }
+        params.fill(job.gpu, &mut state, cell.seed)?;
+        add_missing(job.gpu, &mut state, &tape)?;
+        let stores = [&set.train, &set.val, &set.test];
+        let [train, val, test] = Pass::each(job, set, stores, &state, Output::Logits(classes))?;
+        let record = |b| record(job, set, cell.seed, classes, b).map(|r| r.0);
+        let plan = job.step(&state, "training.batch_size", batch, &record)?;
+        let task = Labelled { job, set, given, epochs: optimization.epochs, train, val, test };
+        let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
+        Ok(Ready { task, made_by, optimization, batch, state, plan })
     }
-    params.fill(job.gpu, &mut state, cell.seed)?;
-    state.insert_missing(job.gpu, &tape.state_types())?;
-    let resumed = load_cursor(folder, job.gpu, &mut state, address)?;
-    let plan = job.compile(&state, batch, &|b| record(job, set, cell.seed, classes, b).map(|r| r.0))?;
-    let pass = |store| Pass::new(job, set, store, &state, Output::Logits(classes));
-    let (val, test) = (pass(&set.val)?, pass(&set.test)?);
-    let task = Labelled { job, set, given, epochs: optimization.epochs, val, test };
-    let stage = Stage {
-        job,
-        name: cell.name.clone(),
-        phase: Phase::Train,
-        folder,
-        address: address.to_string(),
-        seed: cell.seed,
-        images: data.train.len(),
-        batch,
-        columns: 3,
-        task: &task,
-        optimization,
-    };
-    let at = resumed.unwrap_or_else(|| stage.start());
-    let (records, seconds, at) = stage.run(&plan, &state, at)?;
-    let steps = (records.len() * stage.steps()) as i64;
-    let metadata = serde_json::json!({ "data": data.name, "address": address }).to_string();
-    checkpoint::save_backbone(&folder.join("backbone.safetensors"), job.gpu, &state, "backbone.", steps, &metadata)?;
-    summarize(&task, cell, &at, (records.len(), seconds), &state)
+
+    fn train(&self, cell: &Cell, at: Option<Cursor>, folder: &Path, address: &str) -> Result<CellResult> {
+        let (job, data) = (self.task.job, &self.task.set.data);
+        let stage = Stage {
+            job,
+            name: cell.name.clone(),
+            phase: Phase::Train,
+            folder,
+            address: address.to_string(),
+            seed: cell.seed,
+            images: data.train.len(),
+            batch: self.batch,
+            columns: 3,
+            task: &self.task,
+            optimization: self.optimization,
+        };
+        let (records, seconds, at) = stage.run(&self.plan, &self.state, at.unwrap_or_else(|| stage.start()))?;
+        let steps = (records.len() * stage.steps()) as i64;
+        let made = serde_json::json!({ "method": cell.method.to_string(), "data": data.name, "address": address });
+        let path = folder.join("backbone.safetensors");
+        checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, &made.to_string())?;
+        summarize(&self.task, cell, &self.made_by, &at, (records.len(), seconds))
+    }
 }
 
 /// One step: a view of each image, logits, the loss on the given labels, the update, the metrics.
@@ -192,27 +218,26 @@ fn record(job: &Job<'_>, set: &Loaded, seed: u64, classes: usize, batch: usize) 
     let correct = t.correct(logits, labels, weights)?;
     let memorised = t.correct(logits, labels, wrong)?;
     let row = t.scalar("ring_row")?;
-    t.ring("metrics", job.config.run.loss_every, row, &[loss, correct, memorised])?;
+    t.ring(RING, job.config.run.loss_every, row, &[loss, correct, memorised])?;
     Ok((t, params))
 }
 
 fn summarize(
     task: &Labelled<'_>,
     cell: &Cell,
+    made_by: &str,
     at: &Cursor,
     (epochs, seconds): (usize, f64),
-    state: &State,
 ) -> Result<CellResult> {
     let (job, data, classes) = (task.job, &task.set.data, task.classes());
     let memory: Memory = serde_json::from_value(at.memory.clone()).unwrap_or_default();
     let test = metrics(&task.test.rows(job)?, &data.test.labels, classes)?;
     let wrong: Vec<usize> = (0..task.given.len()).filter(|&i| task.is_wrong(i)).collect();
-    let train_rows = Pass::new(job, task.set, &task.set.train, state, Output::Logits(classes))?.rows(job)?;
-    let predicted = argmax(&train_rows, classes);
+    let predicted = argmax(&task.train.rows(job)?, classes);
     let fooled = wrong.iter().filter(|&&i| predicted[i] == task.given[i]).count();
     Ok(CellResult {
         dataset: cell.dataset.clone(),
-        pretraining: cell.pretraining.to_string(),
+        pretraining: made_by.to_string(),
         noise_kind: cell.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         noise_rate: cell.noise_rate,
         realised_noise_rate: noise::realised_rate(&data.train.labels, &task.given)?,

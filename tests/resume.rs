@@ -1,0 +1,384 @@
+//! A study that is stopped anywhere and started again ends with the same bits as one that was not, and what ends it
+//! early says why and leaves the last checkpoint.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
+#![cfg(unix)] // signals
+
+mod common;
+
+use common::{adapter, wgslab};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+use tempfile::TempDir;
+use wgslab::base::{Error, Result};
+use wgslab::device::{Gpu, GpuOptions};
+use wgslab::study::progress::{Progress, Silent};
+use wgslab::study::{Config, Job, Selection};
+
+/// Steps of an epoch × images of a step.
+const EPOCH: usize = 5 * 8;
+
+/// A study of a second or two a stage. How often it saves and looks at the loss must not change a bit.
+fn config(checkpoint_seconds: f64, loss_every: usize) -> String {
+    format!(
+        "name = \"Resume\"\n\
+         [data]\nspecs = [\"phantom:covid?train=40&val=8&test=8\"]\nstore_size = 20\nimage_size = 16\n\
+         [model]\nwidth = 0.125\n\
+         [pretraining]\nmethods = [\"simclr\", \"none\"]\nepochs = 4\nbatch_size = 8\nwarmup_epochs = 1\n\
+         projection_dims = [16, 8]\n\
+         [noise]\nrates = [0.0, 0.4]\n\
+         [training]\nepochs = 3\nbatch_size = 8\n\
+         [evaluation]\nbatch_size = 8\n\
+         [run]\ncheckpoint_seconds = {checkpoint_seconds}\nloss_every = {loss_every}\n"
+    )
+}
+
+/// Saves after nearly every step.
+fn often() -> String {
+    config(0.01, 2)
+}
+
+/// One at a time: each uses every core, and moments are waited for.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The folder of the study that nothing interrupted.
+fn uninterrupted() -> &'static Path {
+    static DONE: OnceLock<TempDir> = OnceLock::new();
+    let dir = DONE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("study.toml"), config(10.0, 3)).unwrap();
+        let output = wgslab(dir.path(), &["study", "run", "study.toml", "--out", "out"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        dir
+    });
+    Box::leak(dir.path().join("out").into_boxed_path())
+}
+
+/// Files of `out` by relative path.
+fn files(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = walkdir::WalkDir::new(out).into_iter().map(|e| e.unwrap()).filter(|e| e.file_type().is_file());
+    let relative = |path: &Path| path.strip_prefix(out).unwrap().to_string_lossy().into_owned();
+    entries.map(|e| (relative(e.path()), std::fs::read(e.path()).unwrap())).collect()
+}
+
+/// What a file says besides the times in it; none for what is all times or settings that may differ.
+fn timeless(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    let without_times = |text: &str| {
+        let mut record: Value = serde_json::from_str(text).unwrap();
+        for time in ["seconds", "images_per_s"] {
+            record.as_object_mut().unwrap().remove(time);
+        }
+        record.to_string()
+    };
+    let text = || String::from_utf8(bytes.to_vec()).unwrap();
+    match name.rsplit('/').next().unwrap() {
+        "clock.json" | "report.html" | "config.toml" => None,
+        "result.json" => Some(without_times(&text()).into_bytes()),
+        "epochs.jsonl" => Some(text().lines().map(|l| without_times(l) + "\n").collect::<String>().into_bytes()),
+        "results.csv" => {
+            let text = text();
+            let rows: Vec<Vec<&str>> = text.lines().map(|l| l.split(',').collect()).collect();
+            let times = rows[0].iter().position(|c| *c == "seconds").unwrap();
+            let row = |r: &Vec<&str>| [&r[..times], &r[times + 1..]].concat().join(",");
+            Some(rows.iter().map(row).collect::<Vec<_>>().join("\n").into_bytes())
+        }
+        _ => Some(bytes.to_vec()),
+    }
+}
+
+/// Holds `out` to the uninterrupted study or to a part of its cells: the same files with the same bytes, times aside.
+#[track_caller]
+fn same_as_uninterrupted(out: &Path, cells: Selection) {
+    let (mut got, mut due) = (files(out), files(uninterrupted()));
+    if cells != Selection::All {
+        got.remove("results.csv"); // it has a row for each cell
+        due.retain(|name, _| got.contains_key(name));
+    }
+    assert_eq!(got.keys().collect::<Vec<_>>(), due.keys().collect::<Vec<_>>());
+    assert!(due.len() > 25 && due.keys().any(|k| k.ends_with("/labels.csv")));
+    for (name, bytes) in &got {
+        let (got, due) = (timeless(name, bytes), timeless(name, &due[name]));
+        assert!(got == due, "{name} differs");
+    }
+}
+
+/// The first file whose path below `out` starts and ends so.
+fn find(out: &Path, start: &str, end: &str) -> Option<PathBuf> {
+    let folder = out.join(start);
+    let entries = walkdir::WalkDir::new(folder).into_iter().flatten();
+    entries.map(|e| e.into_path()).find(|p| p.to_string_lossy().ends_with(end))
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
+}
+
+struct Running {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Running {
+    fn start(dir: &Path) -> Running {
+        let said = dir.join("stderr");
+        let stderr = std::fs::File::create(&said).unwrap();
+        let mut command = wgslab(dir, &["study", "run", "study.toml", "--out", "out"]);
+        Running { child: command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap(), said }
+    }
+
+    /// Waits for the moment, which must come before the end.
+    #[track_caller]
+    fn wait_for(&mut self, what: &str, mut moment: impl FnMut() -> bool) {
+        let patience = Instant::now() + Duration::from_secs(60);
+        while !moment() {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < patience, "{what} never came: {ended:?}, {}", self.said());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    fn end(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.said).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // a failed test leaves no process behind
+        let _ = self.child.wait();
+    }
+}
+
+/// Where stages went on, as images done.
+fn went_on_at(said: &str) -> Vec<usize> {
+    let places = said.lines().filter_map(|l| l.split_once(": goes on at ")).map(|(_, rest)| rest);
+    places.map(|rest| rest.split(' ').next().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn a_study_stopped_anywhere_ends_with_the_same_bits() {
+    if !adapter("a_study_stopped_anywhere_ends_with_the_same_bits") {
+        return;
+    }
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    std::fs::write(dir.path().join("study.toml"), often()).unwrap();
+    let state = "state.safetensors";
+    let first = "runs/phantom-covid__simclr__clean__cross_entropy__seed-0";
+    let second = "runs/phantom-covid__simclr__symmetric-0.4__cross_entropy__seed-0";
+    // The file whose change is the moment, and the blow that falls then.
+    let blows = [
+        ("KILL", "pretraining", state),
+        ("INT", "pretraining", state),
+        ("KILL", "pretraining", state),
+        ("KILL", "pretraining", "done"),
+        ("TERM", first, state),
+        ("KILL", first, state),
+        ("KILL", first, "result.json"),
+        ("KILL", second, "labels.csv"),
+        ("KILL", second, state),
+    ];
+    let mut places = Vec::new();
+    for (signal, place, file) in blows {
+        let before = find(&out, place, file).and_then(|p| changed(&p));
+        let mut run = Running::start(dir.path());
+        let moment = || find(&out, place, file).and_then(|p| changed(&p)).is_some_and(|now| before != Some(now));
+        run.wait_for(&format!("{signal} at {place}/{file}"), moment);
+        run.signal(signal);
+        let (code, said) = (run.end(), run.said());
+        places.extend(went_on_at(&said));
+        if signal != "KILL" {
+            assert_eq!(code, Some(75), "{said}");
+            assert!(said.contains("the same command goes on"), "{said}");
+        } else {
+            assert_eq!(code, None, "it ended before the kill: {said}");
+        }
+    }
+    let mut run = Running::start(dir.path());
+    assert_eq!(run.end(), Some(0), "{}", run.said());
+    places.extend(went_on_at(&run.said()));
+    assert!(places.iter().any(|p| p % EPOCH != 0), "no resume began within an epoch: {places:?}");
+    same_as_uninterrupted(&out, Selection::All);
+}
+
+#[test]
+fn a_folder_belongs_to_one_config_and_adapter() {
+    if !adapter("a_folder_belongs_to_one_config_and_adapter") {
+        return;
+    }
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let out = uninterrupted();
+    let before = files(out);
+    let refused = |change: &dyn Fn(&mut Command)| {
+        let mut command = wgslab(dir.path(), &["study", "run", "other.toml", "--out", out.to_str().unwrap()]);
+        change(&mut command);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("was made with another config") && said.contains("--out"), "{said}");
+        assert!(files(out) == before, "something was written: {said}");
+    };
+    std::fs::write(dir.path().join("other.toml"), often().replace("[training]\nepochs = 3", "[training]\nepochs = 2"))
+        .unwrap();
+    refused(&|_| ());
+    // Mesa's software adapter says its vector width in its name.
+    std::fs::write(dir.path().join("other.toml"), often().replace("\"simclr\", ", "")).unwrap();
+    let narrow = |c: &mut Command| {
+        c.env("LP_NATIVE_VECTOR_WIDTH", "128");
+    };
+    let mut devices = wgslab(dir.path(), &["devices", "--json"]);
+    let name =
+        |c: &mut Command| serde_json::from_slice::<Value>(&c.output().unwrap().stdout).unwrap()[0]["name"].clone();
+    let wide = name(&mut devices);
+    narrow(&mut devices);
+    if name(&mut devices) != wide {
+        refused(&narrow);
+    }
+}
+
+#[test]
+fn a_second_process_in_the_same_folder_is_sent_away() {
+    if !adapter("a_second_process_in_the_same_folder_is_sent_away") {
+        return;
+    }
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    std::fs::write(dir.path().join("study.toml"), often().replace("epochs = 4", "epochs = 400")).unwrap();
+    let mut run = Running::start(dir.path());
+    run.wait_for("the first checkpoint", || find(&out, "pretraining", "state.safetensors").is_some());
+    let output = wgslab(dir.path(), &["study", "run", "study.toml", "--out", "out"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(75), "{said}");
+    assert!(said.contains("another process works in"), "{said}");
+    assert!(run.child.try_wait().unwrap().is_none(), "the first goes on: {}", run.said());
+    run.signal("TERM");
+    assert_eq!(run.end(), Some(75), "{}", run.said());
+}
+
+/// Does something to the device at a step of the first stage.
+struct Trouble<'a> {
+    at: usize,
+    steps: AtomicUsize,
+    make: &'a (dyn Fn() + Sync),
+}
+
+impl Progress for Trouble<'_> {
+    fn stage(&self, _: &str, _: u64, _: u64, _: &'static str) {}
+
+    fn step(&self, _: u64, note: &str) {
+        if note.starts_with("epoch") && self.steps.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
+            (self.make)();
+        }
+    }
+
+    fn done(&self, _: &str) {}
+    fn note(&self, _: &str) {}
+}
+
+/// A pretraining and a training on it are enough for the device's trouble.
+const FIRST: Selection = Selection::Index(0);
+
+fn run(gpu: &Gpu, out: &Path, progress: &dyn Progress) -> Result<()> {
+    let config = Config::parse("study.toml", &often())?;
+    let job = Job { gpu, config: &config, out, data_root: out, progress, stop: &AtomicBool::new(false) };
+    job.run(FIRST).map(drop)
+}
+
+/// Runs a cell on a device that gets into trouble, checks the error, and ends the cell on a new device.
+#[track_caller]
+fn troubled(make: impl Fn(&Arc<Gpu>) + Sync, code: u8, names: &[&str]) {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let gpu = Arc::new(Gpu::open(&GpuOptions::default()).unwrap());
+    let out = dir.path().join("out");
+    let trouble = Trouble { at: 7, steps: AtomicUsize::new(0), make: &|| make(&gpu) };
+    let error: Error = run(&gpu, &out, &trouble).unwrap_err();
+    assert_eq!(error.exit_code(), code, "{error}");
+    for name in names {
+        assert!(error.to_string().contains(name), "{name} is not in: {error}");
+    }
+    let saved = find(&out, "pretraining", "state.safetensors").unwrap();
+    let before = std::fs::read(&saved).unwrap();
+    safetensors::SafeTensors::deserialize(&before).unwrap();
+    drop(gpu);
+    run(&Gpu::open(&GpuOptions::default()).unwrap(), &out, &Silent).unwrap();
+    same_as_uninterrupted(&out, FIRST);
+}
+
+#[test]
+fn a_lost_device_is_try_again_and_the_study_goes_on() {
+    if !adapter("a_lost_device_is_try_again_and_the_study_goes_on") {
+        return;
+    }
+    troubled(|gpu| gpu.lose(), 75, &["was lost", "the same command goes on"]);
+}
+
+#[test]
+fn a_device_lost_by_another_thread_is_try_again() {
+    if !adapter("a_device_lost_by_another_thread_is_try_again") {
+        return;
+    }
+    // At an arbitrary point of the work that follows.
+    let lose_meanwhile = |gpu: &Arc<Gpu>| {
+        let gpu = gpu.clone();
+        std::thread::spawn(move || gpu.lose());
+    };
+    troubled(lose_meanwhile, 75, &["was lost"]);
+}
+
+#[test]
+fn an_error_that_wgpu_reports_ends_the_run_with_it() {
+    if !adapter("an_error_that_wgpu_reports_ends_the_run_with_it") {
+        return;
+    }
+    let write_past_the_end = |gpu: &Arc<Gpu>| {
+        let small = gpu.buffer("small", 16).unwrap();
+        assert_eq!(gpu.write(&small, 64, &[0; 16]).unwrap_err().exit_code(), 1);
+    };
+    troubled(write_past_the_end, 1, &["wgpu reports an error", "overrunning"]);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint() {
+    if !adapter("a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint") {
+        return;
+    }
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("study.toml"), often().replace("[training]\n", "[training]\nlr = 1e30\n")).unwrap();
+    let words = ["train", "--data", "phantom:covid?train=40&val=8&test=8", "--out", "out", "--config", "study.toml"];
+    let mut before = None;
+    for _ in 0..2 {
+        let output = wgslab(dir.path(), &words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("the last checkpoint, from before it, is kept in out"), "{said}");
+        assert!(said.contains("the loss of epoch 1, step ") && said.contains("lr"), "{said}");
+        let saved = std::fs::read(dir.path().join("out/state.safetensors")).unwrap();
+        for (name, view) in safetensors::SafeTensors::deserialize(&saved).unwrap().tensors() {
+            let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+            assert!(view.dtype() != safetensors::Dtype::F32 || values.into_iter().all(f32::is_finite), "{name}");
+        }
+        assert!(!dir.path().join("out/done").exists());
+        assert!(before.replace(saved.clone()).is_none_or(|b| b == saved), "the same command fails the same way");
+    }
+}
