@@ -8,6 +8,7 @@
 mod augment;
 mod facts;
 mod golden;
+mod golden_resnet;
 mod harness;
 mod plans;
 mod reference;
@@ -49,6 +50,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(augment::device_trials());
     trials.extend(facts::trials());
     trials.extend(golden::trials());
+    trials.extend(golden_resnet::trials());
     trials.extend(harness::trials());
     trials
 }
