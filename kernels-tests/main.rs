@@ -11,6 +11,7 @@ mod golden;
 mod golden_resnet;
 mod harness;
 mod plans;
+mod reach;
 mod reference;
 mod tidy;
 mod wgsl;
@@ -51,6 +52,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(facts::trials());
     trials.extend(golden::trials());
     trials.extend(golden_resnet::trials());
+    trials.extend(reach::trials());
     trials.extend(harness::trials());
     trials
 }
