@@ -14,6 +14,7 @@ mod plans;
 mod reach;
 mod reference;
 mod tidy;
+mod training;
 mod wgsl;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -53,6 +54,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden::trials());
     trials.extend(golden_resnet::trials());
     trials.extend(reach::trials());
+    trials.extend(training::trials());
     trials.extend(harness::trials());
     trials
 }
