@@ -16,10 +16,10 @@ use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Trace, Type, Var}
 
 /// What may lie between PyTorch's numbers and these, as a share of the largest value of a tensor: both round in f32 and
 /// sum in different orders. Seen on a software driver, the worst tensor of both files and all variants: logits and loss
-/// 2.5e-6, gradients 1.7e-5 (PyTorch's own lie 6e-6 from f64), running statistics 3.4e-7. Allowed is four to ten times
+/// 2.5e-6, gradients 1.7e-5 (PyTorch's own lie 6e-6 from f64), running statistics 3.4e-7. Allowed is three to ten times
 /// that.
 const LOGITS: f64 = 1e-5;
-const GRADIENTS: f64 = 7e-5;
+const GRADIENTS: f64 = 5e-5;
 const STATISTICS: f64 = 3e-6;
 
 const CLASSES: usize = 5;
