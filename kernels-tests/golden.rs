@@ -15,8 +15,8 @@ use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type, Var};
 /// Both sides round in f32; PyTorch's own distance from f64 is up to 6e-6 of the largest value of a tensor.
 const ALLOWED: f64 = 1e-5;
 
-/// The tensors of one case.
-type Tensors = BTreeMap<String, Input>;
+/// Tensors by name.
+pub type Tensors = BTreeMap<String, Input>;
 
 /// One trial for each op and case in the files, and one for each optimizer.
 pub fn trials() -> Vec<Trial> {
@@ -47,7 +47,8 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-fn read(file: &str) -> Result<BTreeMap<String, Input>, String> {
+/// The tensors of a golden file.
+pub fn read(file: &str) -> Result<BTreeMap<String, Input>, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("kernels-tests/golden/{file}.safetensors"));
     let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let all = SafeTensors::deserialize(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -80,7 +81,8 @@ const OPS: &[(&str, Test)] = &[
     ("nt_xent", nt_xent),
 ];
 
-fn floats(i: &Input) -> Vec<f32> {
+/// The values of an f32 tensor.
+pub fn floats(i: &Input) -> Vec<f32> {
     i.words.iter().map(|w| f32::from_bits(*w)).collect()
 }
 

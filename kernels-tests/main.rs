@@ -8,10 +8,13 @@
 mod augment;
 mod facts;
 mod golden;
+mod golden_resnet;
 mod harness;
 mod plans;
+mod reach;
 mod reference;
 mod tidy;
+mod training;
 mod wgsl;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -49,6 +52,9 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(augment::device_trials());
     trials.extend(facts::trials());
     trials.extend(golden::trials());
+    trials.extend(golden_resnet::trials());
+    trials.extend(reach::trials());
+    trials.extend(training::trials());
     trials.extend(harness::trials());
     trials
 }

@@ -84,7 +84,8 @@ fn options<'a>(caps: &'a Caps, choose: wgslab::tape::schedule::Choose<'a>) -> Op
     Options { choose, ..Options::new(caps) }
 }
 
-fn text(e: wgslab::base::Error) -> String {
+/// The sentence of an error.
+pub fn text(e: wgslab::base::Error) -> String {
     e.to_string()
 }
 

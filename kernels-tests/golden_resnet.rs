@@ -1,0 +1,340 @@
+//! ResNet-18 against PyTorch: logits, loss, the gradient of every parameter and the running statistics of one training
+//! step from the same weights, and the files they are kept in. `golden/README.md` says what each key holds.
+
+use crate::golden::{Tensors, floats, read};
+use crate::harness::compare::same_bits;
+use crate::harness::quick::near;
+use crate::harness::recording::{Values, chooser};
+use crate::harness::{device::gpu, text};
+use libtest_mimic::{Failed, Trial};
+use std::collections::BTreeMap;
+use std::path::Path;
+use wgslab::base::{Error, Result as BaseResult};
+use wgslab::device::Gpu;
+use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem, checkpoint};
+use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
+
+/// What may lie between PyTorch's numbers and these, as a share of the largest value of a tensor: both round in f32 and
+/// sum in different orders. Seen on a software driver, the worst tensor of both files and all variants: logits and loss
+/// 2.5e-6, gradients 1.7e-5 (PyTorch's own lie 6e-6 from f64), running statistics 3.4e-7. Allowed is three to ten times
+/// that.
+const LOGITS: f64 = 1e-5;
+const GRADIENTS: f64 = 5e-5;
+const STATISTICS: f64 = 3e-6;
+
+const CLASSES: usize = 5;
+
+/// A network of a golden file.
+#[derive(Clone, Copy)]
+struct Golden {
+    file: &'static str,
+    model: ResNet,
+}
+
+const NETWORKS: [Golden; 2] = [
+    Golden { file: "resnet", model: ResNet { stem: Stem::Small, width: 0.125, in_channels: 3 } },
+    Golden { file: "resnet_7x7", model: ResNet { stem: Stem::Large, width: 0.0625, in_channels: 1 } },
+];
+
+/// Which variant is taken where an op offers it; "first" is offered nowhere, so each op takes its own first one.
+const FAMILIES: [&str; 3] = ["first", "tiled_64", "naive"];
+
+/// The trials.
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for golden in NETWORKS {
+        let mut add = |name: &str, test: Box<dyn FnOnce() -> Result<(), String> + Send>| {
+            let label = format!("T1 golden resnet {}::{name}", golden.file);
+            trials.push(Trial::test(label, move || test().map_err(Failed::from)));
+        };
+        for family in FAMILIES {
+            add(family, Box::new(move || against_pytorch(golden, family)));
+        }
+        add("plan and trace", Box::new(move || plan_and_trace(golden)));
+        add("checkpoints", Box::new(move || checkpoints(golden)));
+    }
+    trials
+}
+
+/// A training step that keeps everything worth comparing.
+struct Step {
+    tape: Tape,
+    params: Params,
+    /// Named as in the golden file.
+    reads: Vec<(String, Var)>,
+}
+
+fn training_step(model: ResNet, tensors: &Tensors) -> BaseResult<Step> {
+    let (mut t, mut params) = (Tape::new(), Params::new());
+    let x = t.input("input", tensors["input"].ty)?;
+    let labels = t.input("labels", tensors["labels"].ty)?;
+    let weights = t.input("weights", Type::f32(tensors["labels"].ty.shape))?;
+    let features = model.forward(&mut t, &mut params, "", x, Mode::Train)?;
+    let logits = model.classify(&mut t, &mut params, "", features, CLASSES)?;
+    let [loss, _, _] = t.cross_entropy(logits, labels, weights)?;
+    let mut reads = vec![("train/logits".to_string(), logits), ("train/loss".to_string(), loss)];
+    let types = t.state_types();
+    let trained = params.trained();
+    let mut vars = Vec::new();
+    for name in &trained {
+        let ty = types.iter().find(|s| s.0 == *name).map(|s| s.1);
+        vars.push(t.state(name, ty.ok_or_else(|| Error::Failed(format!("{name} is not on the tape")))?)?);
+    }
+    let mut pairs = Vec::new();
+    for (name, grad) in trained.iter().zip(t.gradient(loss, &vars)?) {
+        let grad = grad.ok_or_else(|| Error::Failed(format!("{name} has no gradient")))?;
+        reads.push((format!("grad/{name}"), grad));
+        pairs.push((name.clone(), grad));
+    }
+    let flag = t.found_inf(&pairs.iter().map(|p| p.1).collect::<Vec<_>>())?;
+    t.set_guard(flag)?;
+    let lr = t.scalar("lr")?;
+    Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4 }.update(&mut t, &pairs, lr)?;
+    for (name, v) in &reads {
+        t.output(name, *v);
+    }
+    Ok(Step { tape: t, params, reads })
+}
+
+/// The golden parameters and running statistics, under `prefix`, and what the tape needs besides.
+fn store(gpu: &Gpu, tensors: &Tensors, prefix: &str, types: &[(String, Type)]) -> BaseResult<State> {
+    let mut state = State::new();
+    for (key, tensor) in tensors {
+        if let Some(name) = key.strip_prefix("param/") {
+            let name = format!("{prefix}{name}");
+            state.insert(gpu, &name, tensor.ty, Some(bytemuck::cast_slice(&tensor.words)))?;
+        }
+    }
+    state.insert_missing(gpu, types)?;
+    Ok(state)
+}
+
+/// The names and shapes of a model must be those of the file, one for one.
+fn same_names(params: &Params, tensors: &Tensors) -> Result<(), String> {
+    let named = |(k, v): (&String, &crate::harness::quick::Input)| Some((k.strip_prefix("param/")?.to_string(), v.ty));
+    let want: BTreeMap<String, Type> = tensors.iter().filter_map(named).collect();
+    let have: BTreeMap<String, Type> = params.list().iter().map(|p| (p.name.clone(), p.ty)).collect();
+    let differs = |(name, ty): (&String, &Type)| (want.get(name) != Some(ty)).then(|| format!("{name} {ty}"));
+    let extra: Vec<String> = have.iter().filter_map(differs).collect();
+    let missing: Vec<&String> = want.keys().filter(|n| !have.contains_key(*n)).collect();
+    if extra.is_empty() && missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("the model has {extra:?} besides torchvision's tensors, and lacks {missing:?}"))
+}
+
+/// The largest difference as a share of the tensor's largest value: printed, so that a bound can be judged.
+fn share(got: &[f32], want: &[f32]) -> f64 {
+    let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs() as f64));
+    got.iter().zip(want).map(|(g, w)| (*g as f64 - *w as f64).abs()).fold(0.0, f64::max) / largest.max(1e-300)
+}
+
+fn feed<'a>(tensors: &'a Tensors, weights: &'a [f32], lr: f32) -> Feed<'a> {
+    let (x, labels) = (&tensors["input"].words, &tensors["labels"].words);
+    Feed::new().input("input", x).input("labels", labels).input("weights", weights).scalar("lr", lr)
+}
+
+fn against_pytorch(golden: Golden, family: &'static str) -> Result<(), String> {
+    let (gpu, tensors) = (gpu(true)?, read(golden.file)?);
+    let step = training_step(golden.model, &tensors).map_err(text)?;
+    same_names(&step.params, &tensors)?;
+    let state = store(&gpu, &tensors, "", &step.tape.state_types()).map_err(text)?;
+    let choose = chooser(family);
+    let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
+    let schedule = Schedule::new(&step.tape, &options).map_err(text)?;
+    let taken = schedule.steps.iter().filter(|s| s.variant == family).count();
+    if family != "first" && taken < 60 {
+        return Err(format!("{taken} steps take the variant {family}; 20 convolutions have 3 each"));
+    }
+    let plan = Plan::new(&gpu, schedule, &state).map_err(text)?;
+    let weights = vec![1.0; tensors["labels"].words.len()];
+    // A rate of 0 leaves the parameters as they are, which the evaluation of the file wants.
+    plan.run(&gpu, &feed(&tensors, &weights, 0.0)).map_err(text)?;
+    let mut worst: BTreeMap<&str, (f64, String)> = BTreeMap::new();
+    let mut compare = |name: &str, got: &[f32], allowed: f64| {
+        let want = floats(&tensors[name]);
+        let (group, error) = (name.split('/').next().unwrap_or_default(), share(got, &want));
+        let group = ["train", "grad", "after", "eval"].into_iter().find(|g| *g == group).unwrap_or("other");
+        if worst.get(group).is_none_or(|w| error > w.0) {
+            worst.insert(group, (error, name.to_string()));
+        }
+        near(name, got, &want, allowed)
+    };
+    let mut compared = 0;
+    let mut failures = Vec::new();
+    for (name, _) in &step.reads {
+        let allowed = if name.starts_with("grad/") { GRADIENTS } else { LOGITS };
+        failures.extend(compare(name, &plan.read_f32(&gpu, name).map_err(text)?, allowed).err());
+        compared += 1;
+    }
+    for key in tensors.keys().filter_map(|k| k.strip_prefix("after/")) {
+        failures.extend(compare(&format!("after/{key}"), &state.read_f32(&gpu, key).map_err(text)?, STATISTICS).err());
+        compared += 1;
+    }
+    failures.extend(compare("eval/logits", &evaluate(&gpu, golden, &tensors, &state, &options)?, LOGITS).err());
+    let wanted = tensors.keys().filter(|k| !k.starts_with("param/") && !["input", "labels"].contains(&k.as_str()));
+    if compared + 1 != wanted.count() {
+        return Err(format!("{} tensors were compared and the file holds another number", compared + 1));
+    }
+    println!("{}::{family}: furthest from PyTorch, as a share of the largest value: {worst:?}", golden.file);
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+}
+
+fn evaluate(g: &Gpu, golden: Golden, tensors: &Tensors, s: &State, options: &Options<'_>) -> Result<Vec<f32>, String> {
+    let record = || {
+        let (mut t, mut params) = (Tape::new(), Params::new());
+        let x = t.input("input", tensors["input"].ty)?;
+        let features = golden.model.forward(&mut t, &mut params, "", x, Mode::Eval)?;
+        let logits = golden.model.classify(&mut t, &mut params, "", features, CLASSES)?;
+        t.output("logits", logits);
+        let plan = Plan::new(g, Schedule::new(&t, options)?, s)?;
+        plan.run(g, &Feed::new().input("input", &tensors["input"].words))?;
+        plan.read_f32(g, "logits")
+    };
+    record().map_err(text)
+}
+
+/// Two runs of the plan and one of the trace, each from the same state, give the same bits: values and state.
+fn plan_and_trace(golden: Golden) -> Result<(), String> {
+    let (gpu, tensors) = (gpu(true)?, read(golden.file)?);
+    let step = training_step(golden.model, &tensors).map_err(text)?;
+    let options = Options::new(gpu.caps());
+    let weights = vec![1.0; tensors["labels"].words.len()];
+    let feed = feed(&tensors, &weights, 0.1);
+    let after = |state: &State, read: &dyn Fn(&str, Var) -> BaseResult<Vec<u8>>| {
+        let mut all = Vec::new();
+        for (name, v) in &step.reads {
+            all.push((name.clone(), read(name, *v)?));
+        }
+        for name in state.names() {
+            all.push((name.to_string(), state.read(&gpu, name)?));
+        }
+        Ok::<_, Error>(Values(all))
+    };
+    let fresh = || store(&gpu, &tensors, "", &step.tape.state_types());
+    let run = || {
+        let state = fresh()?;
+        let plan = Plan::new(&gpu, Schedule::new(&step.tape, &options)?, &state)?;
+        plan.run(&gpu, &feed)?;
+        let first = after(&state, &|name, _| plan.read(&gpu, name))?;
+        // The same plan again, over the slabs that the first run left behind.
+        for (name, ty) in step.tape.state_types() {
+            let start = tensors.get(&format!("param/{name}")).map(|t| bytemuck::cast_slice(&t.words).to_vec());
+            state.write(&gpu, &name, &start.unwrap_or_else(|| vec![0; ty.bytes() as usize]))?;
+        }
+        plan.run(&gpu, &feed)?;
+        let second = after(&state, &|name, _| plan.read(&gpu, name))?;
+        let state = fresh()?;
+        let trace = Trace::run(&gpu, &step.tape, &options, &state, &feed)?;
+        Ok::<_, Error>((first, second, after(&state, &|_, v| trace.read(&gpu, v))?))
+    };
+    let (first, second, traced) = run().map_err(text)?;
+    let moved = |name: &str| first.0.iter().any(|(n, b)| n == name && *b != bytes_of(&tensors, name));
+    if !moved("conv1.weight") || !moved("bn1.running_mean") {
+        return Err("the step moved nothing, so equal bits say nothing".into());
+    }
+    same_bits("two runs of one plan", &first, &second)?;
+    same_bits("plan and trace", &first, &traced)
+}
+
+fn bytes_of(tensors: &Tensors, name: &str) -> Vec<u8> {
+    tensors.get(&format!("param/{name}")).map_or(Vec::new(), |t| bytemuck::cast_slice(&t.words).to_vec())
+}
+
+/// A backbone and its wanted tensors, without the classifier.
+fn backbone(golden: Golden, tensors: &Tensors) -> BaseResult<Vec<(String, Type)>> {
+    let (mut t, mut params) = (Tape::new(), Params::new());
+    let x = t.input("input", tensors["input"].ty)?;
+    golden.model.forward(&mut t, &mut params, "", x, Mode::Eval)?;
+    Ok(params.list().iter().map(|p| (p.name.clone(), p.ty)).collect())
+}
+
+fn checkpoints(golden: Golden) -> Result<(), String> {
+    let (gpu, tensors) = (gpu(true)?, read(golden.file)?);
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let wanted = backbone(golden, &tensors).map_err(text)?;
+    let mut state = store(&gpu, &tensors, "backbone.", &[]).map_err(text)?;
+    state.remove("backbone.fc.weight");
+    state.remove("backbone.fc.bias");
+    let counter = Type::u32([1]);
+    state.insert(&gpu, "optim.count", counter, Some(&7u32.to_le_bytes())).map_err(text)?;
+    let path = folder.path().join("backbone.safetensors");
+    checkpoint::save_backbone(&path, &gpu, &state, "backbone.", 42, "{\"k\":1}").map_err(text)?;
+    torchvision_names(&path, &tensors)?;
+    let mut loaded = State::new();
+    checkpoint::load_backbone(&path, &gpu, &mut loaded, "backbone.", &wanted).map_err(text)?;
+    for (name, _) in &wanted {
+        let full = format!("backbone.{name}");
+        if loaded.read(&gpu, &full).map_err(text)? != bytes_of(&tensors, name) {
+            return Err(format!("{name} came back with other bytes"));
+        }
+    }
+    whole_state(&gpu, &state, folder.path())?;
+    misfits(&gpu, golden, &tensors, &path, &wanted)
+}
+
+/// The file holds torchvision's names, `num_batches_tracked` with them, and nothing else.
+fn torchvision_names(path: &Path, tensors: &Tensors) -> Result<(), String> {
+    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|e| e.to_string())?;
+    let names = tensors.keys().filter_map(|k| k.strip_prefix("param/")).filter(|n| !n.starts_with("fc."));
+    let mut want: Vec<String> = names.map(str::to_string).collect();
+    let norms: Vec<String> = want.iter().filter_map(|n| n.strip_suffix("running_var").map(str::to_string)).collect();
+    want.extend(norms.iter().map(|n| format!("{n}num_batches_tracked")));
+    let mut have: Vec<String> = file.names().iter().map(|n| n.to_string()).collect();
+    want.sort();
+    have.sort();
+    if norms.len() != 20 || want != have {
+        return Err(format!("the file holds {have:?} and torchvision loads {want:?}"));
+    }
+    let count = file.tensor("bn1.num_batches_tracked").map_err(|e| e.to_string())?;
+    if count.dtype() != safetensors::Dtype::I64 || !count.shape().is_empty() || count.data() != 42i64.to_le_bytes() {
+        return Err("num_batches_tracked must be one I64 that holds 42".into());
+    }
+    Ok(())
+}
+
+/// Equal states give equal files, and a file gives the state back.
+fn whole_state(gpu: &Gpu, state: &State, folder: &Path) -> Result<(), String> {
+    let (a, b) = (folder.join("a.safetensors"), folder.join("b.safetensors"));
+    let metadata = "{\"step\":3}";
+    checkpoint::save_state(&a, gpu, state, metadata).map_err(text)?;
+    let mut loaded = State::new();
+    if checkpoint::load_state(&a, gpu, &mut loaded).map_err(text)? != metadata {
+        return Err("the metadata came back changed".into());
+    }
+    checkpoint::save_state(&b, gpu, &loaded, metadata).map_err(text)?;
+    let (a, b) = (std::fs::read(&a), std::fs::read(&b));
+    if a.map_err(|e| e.to_string())? != b.map_err(|e| e.to_string())? || !loaded.names().eq(state.names()) {
+        return Err("a state saved, loaded and saved again gives another file".into());
+    }
+    Ok(())
+}
+
+/// Damaged and foreign files are refused with what is wrong.
+fn misfits(gpu: &Gpu, golden: Golden, tensors: &Tensors, path: &Path, wanted: &[(String, Type)]) -> Result<(), String> {
+    let load = |path: &Path, wanted: &[(String, Type)]| {
+        checkpoint::load_backbone(path, gpu, &mut State::new(), "backbone.", wanted)
+    };
+    let refused = |what: &str, r: BaseResult<()>, words: &[&str]| match r {
+        Err(Error::Data(e)) if words.iter().all(|w| e.contains(w)) => Ok(()),
+        other => Err(format!("{what} gives {other:?} and must be a data error that names {words:?}")),
+    };
+    let cut = path.with_file_name("cut.safetensors");
+    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    for keep in [0, 5, 200, bytes.len() - 1] {
+        std::fs::write(&cut, &bytes[..keep]).map_err(|e| e.to_string())?;
+        refused("a truncated backbone", load(&cut, wanted), &["cut.safetensors"])?;
+        let whole = checkpoint::load_state(&cut, gpu, &mut State::new()).map(drop);
+        refused("a truncated state", whole, &["cut.safetensors"])?;
+    }
+    let mut wide = golden;
+    wide.model.width *= 2.0;
+    let other = backbone(wide, tensors).map_err(text)?;
+    refused("a narrower network", load(path, &other), &["backbone.safetensors", "conv1.weight", "width"])?;
+    let fewer: Vec<(String, Type)> = wanted.iter().filter(|w| !w.0.starts_with("layer4.1.")).cloned().collect();
+    refused("a deeper network", load(path, &fewer), &["backbone.safetensors", "layer4.1.", "architecture"])?;
+    let mut more = wanted.to_vec();
+    more.push(("layer4.2.conv1.weight".into(), Type::f32([1])));
+    refused("a shallower network", load(path, &more), &["backbone.safetensors", "layer4.2.conv1.weight"])
+}
