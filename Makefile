@@ -7,6 +7,9 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CONFIG ?= configs/smoke.toml
 ARGS ?=
 
+# Mesa's device-select layer prints two lines about XDG_RUNTIME_DIR where that is unset; wgslab orders adapters itself.
+export NODEVICE_SELECT ?= 1
+
 .DEFAULT_GOAL := help
 .PHONY: help setup build study test lint fmt-check clippy shell-check bench-smoke
 
