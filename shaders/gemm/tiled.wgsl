@@ -10,10 +10,15 @@ var<workgroup> tile_a: array<vec4<f32>, $BK * $BM / 4>;
 var<workgroup> tile_b: array<vec4<f32>, $BK * $BN / 4>;
 
 @compute @workgroup_size($THREADS)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) t: u32) {
     let tiles_n = (p.n + $BN - 1u) / $BN;
-    let m0 = (wid.x / tiles_n) * $BM;
-    let n0 = (wid.x % tiles_n) * $BN;
+    let tile = group_index(wid, groups);
+    let m0 = (tile / tiles_n) * $BM;
+    let n0 = (tile % tiles_n) * $BN;
+    if (m0 >= p.m) {
+        return; // surplus of the folded grid: the whole workgroup leaves
+    }
     let tm = (t / ($BN / $TN)) * 4u;
     let tn = (t % ($BN / $TN)) * 4u;
     let k_begin = wid.z * p.k_split;
@@ -26,23 +31,28 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     //@ end
 
     for (var k0 = k_begin; k0 < k_end; k0 += $BK) {
-        for (var e = t; e < $BM * $BK; e += $THREADS) {
+        // Whole vec4 are staged: writing one component may touch the whole vector, and invocations would race.
+        for (var e = t; e < $BM * $BK / 4; e += $THREADS) {
             let k = e % $BK;
-            let m = e / $BK;
-            var v = 0.0;
-            if (m0 + m < p.m && k0 + k < k_end) {
-                v = a_at(row_of(m0 + m), k0 + k);
+            let m = (e / $BK) * 4u;
+            var v = vec4<f32>(0.0);
+            //@ for i in 0..4
+            if (m0 + m + $i < p.m && k0 + k < k_end) {
+                v[$i] = a_at(row_of(m0 + m + $i), k0 + k);
             }
-            tile_a[(k * $BM + m) / 4u][m % 4u] = v;
+            //@ end
+            tile_a[(k * $BM + m) / 4u] = v;
         }
-        for (var e = t; e < $BN * $BK; e += $THREADS) {
-            let k = e / $BN;
-            let n = e % $BN;
-            var v = 0.0;
-            if (n0 + n < p.n && k0 + k < k_end) {
-                v = b_at(column_of(n0 + n), k0 + k);
+        for (var e = t; e < $BN * $BK / 4; e += $THREADS) {
+            let k = e / ($BN / 4u);
+            let n = (e % ($BN / 4u)) * 4u;
+            var v = vec4<f32>(0.0);
+            //@ for i in 0..4
+            if (n0 + n + $i < p.n && k0 + k < k_end) {
+                v[$i] = b_at(column_of(n0 + n + $i), k0 + k);
             }
-            tile_b[(k * $BN + n) / 4u][n % 4u] = v;
+            //@ end
+            tile_b[(k * $BN + n) / 4u] = v;
         }
         workgroupBarrier();
         for (var k = 0u; k < $BK; k++) {

@@ -59,13 +59,16 @@ params! {
 
 const FORWARD_NAIVE: &[Piece] =
     &[piece!("common/index.wgsl"), piece!("conv2d/forward.wgsl"), piece!("gemm/naive.wgsl")];
-const FORWARD_TILED: &[Piece] = &[piece!("conv2d/forward.wgsl"), piece!("gemm/tiled.wgsl")];
+const FORWARD_TILED: &[Piece] =
+    &[piece!("common/index.wgsl"), piece!("conv2d/forward.wgsl"), piece!("gemm/tiled.wgsl")];
 const GRAD_INPUT_NAIVE: &[Piece] =
     &[piece!("common/index.wgsl"), piece!("conv2d/grad_input.wgsl"), piece!("gemm/naive.wgsl")];
-const GRAD_INPUT_TILED: &[Piece] = &[piece!("conv2d/grad_input.wgsl"), piece!("gemm/tiled.wgsl")];
+const GRAD_INPUT_TILED: &[Piece] =
+    &[piece!("common/index.wgsl"), piece!("conv2d/grad_input.wgsl"), piece!("gemm/tiled.wgsl")];
 const GRAD_WEIGHT_NAIVE: &[Piece] =
     &[piece!("common/index.wgsl"), piece!("conv2d/grad_weight.wgsl"), piece!("gemm/naive.wgsl")];
-const GRAD_WEIGHT_TILED: &[Piece] = &[piece!("conv2d/grad_weight.wgsl"), piece!("gemm/tiled.wgsl")];
+const GRAD_WEIGHT_TILED: &[Piece] =
+    &[piece!("common/index.wgsl"), piece!("conv2d/grad_weight.wgsl"), piece!("gemm/tiled.wgsl")];
 
 impl Tape {
     /// 2-D convolution (cross-correlation, as everywhere) of x [N, C, H, W] with weight [K, C, R, S]; y [N, K, P, Q].

@@ -123,7 +123,8 @@ pub(crate) fn tiled(
         .with("TM", 8)
         .with("TN", 8)
         .with("THREADS", (side * side / 64) as u32);
-    (kernel, [(m.div_ceil(side) * n.div_ceil(side)) as u32, 1, slices as u32])
+    let [x, y, _] = groups_1d(m.div_ceil(side) * n.div_ceil(side));
+    (kernel, [x, y, slices as u32])
 }
 
 params! {

@@ -22,7 +22,7 @@ params! {
 }
 
 const NAIVE: &[Piece] = &[piece!("common/index.wgsl"), piece!("matmul/access.wgsl"), piece!("gemm/naive.wgsl")];
-const TILED: &[Piece] = &[piece!("matmul/access.wgsl"), piece!("gemm/tiled.wgsl")];
+const TILED: &[Piece] = &[piece!("common/index.wgsl"), piece!("matmul/access.wgsl"), piece!("gemm/tiled.wgsl")];
 
 impl Tape {
     /// op(a) · op(b): f32 matrices [M, K] (or [K, M]) and [K, N] (or [N, K]) give [M, N].

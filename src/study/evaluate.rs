@@ -3,14 +3,15 @@
 use super::config::Config;
 use super::job::{Job, Loaded};
 use super::statistics::{ConfusionMatrix, macro_auroc};
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, files};
 use crate::data::augment::Augmentation;
 use crate::data::store::ImageStore;
 use crate::data::{Images, Split};
 use crate::nn::{Mode, Params, checkpoint};
 use crate::tape::{Feed, Plan, State, Tape, Type};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 /// Metrics of a classifier on a split; shares are 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,6 +78,10 @@ impl Pass {
     pub fn rows(&self, job: &Job<'_>) -> Result<Vec<f32>> {
         let mut rows = Vec::with_capacity(self.count * self.width);
         for start in (0..self.count).step_by(self.batch) {
+            if job.stop.load(Ordering::Relaxed) {
+                let what = "stopped while evaluating; the same command goes on from the last checkpoint";
+                return Err(Error::TryAgain(what.into()));
+            }
             let whole = (start..start + self.batch).map(|i| if i < self.count { i as u32 } else { 0 });
             let indices: Vec<u32> = whole.collect();
             self.plan.run(job.gpu, &Feed::new().input("indices", &indices))?;
@@ -153,9 +158,25 @@ pub(super) fn metrics(logits: &[f32], labels: &[u32], classes: usize) -> Result<
     })
 }
 
+/// What a run's `environment.json` says of the data it was trained on.
+#[derive(Deserialize)]
+struct Trained {
+    classes: Vec<String>,
+    mean: [f32; 3],
+    std: [f32; 3],
+}
+
+impl Trained {
+    fn read(folder: &Path) -> Result<Trained> {
+        let path = folder.join("environment.json");
+        serde_json::from_str(&files::read_text(&path)?)
+            .map_err(|e| Error::Data(format!("{} does not say what was trained on: {e}", path.display())))
+    }
+}
+
 /// Evaluates the classifier of a run folder on a split of a dataset.
 pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> Result<Evaluation> {
-    let set = job.load(spec)?;
+    let mut set = job.load(spec)?;
     let mut state = set.resident.clone();
     let path = folder.join("state.safetensors");
     if !path.exists() {
@@ -164,6 +185,16 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
             folder.display()
         )));
     }
+    if !folder.join("done").exists() {
+        job.progress.note(&format!("warning: {} is not finished; its last checkpoint is evaluated", folder.display()));
+    }
+    let trained = Trained::read(folder)?;
+    if trained.classes != set.data.classes {
+        let (knew, has) = (trained.classes.join(", "), set.data.classes.join(", "));
+        let folder = folder.display();
+        return Err(Error::Data(format!("the classifier in {folder} knows the classes {knew}; {spec} has {has}")));
+    }
+    (set.mean, set.std) = (trained.mean, trained.std); // it learnt under its own data's statistics
     checkpoint::load_state(&path, job.gpu, &mut state)?;
     let classes = set.data.classes.len();
     match state.ty("backbone.fc.weight").map(|t| t.shape.dim(0)) {

@@ -90,8 +90,8 @@ fn dataset_names(specs: &[String]) -> Vec<String> {
 
 impl Cell {
     /// The address of this cell's pretraining; none for random weights. It holds what the weights depend on in the
-    /// config, and `world`: what else they depend on (the data's fingerprint, the crate's version, the adapter, the
-    /// kernel table). Noise and training are not in it, so cells that differ only there share a pretraining.
+    /// config, and `world`: what else they depend on (the data's fingerprint, the crate's version, the
+    /// adapter and its driver). Noise and training are not in it, so cells that differ only there share a pretraining.
     pub fn pretraining_key(&self, config: &Config, world: &[&str]) -> Result<Option<String>> {
         if self.pretraining == PretrainingMethod::None {
             return Ok(None);

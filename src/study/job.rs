@@ -261,7 +261,7 @@ impl Job<'_> {
         let record = serde_json::json!({
             "wgslab": env!("CARGO_PKG_VERSION"), "adapter": a.name, "driver": a.driver, "backend": a.backend,
             "os": std::env::consts::OS, "data": set.data.name, "data_fingerprint": set.data.fingerprint,
-            "address": address,
+            "address": address, "classes": set.data.classes, "mean": set.mean, "std": set.std,
         });
         files::write_atomic(&folder.join("environment.json"), format!("{record:#}\n").as_bytes())?;
         files::write_atomic(&folder.join("config.toml"), self.config.to_toml()?.as_bytes())

@@ -115,6 +115,9 @@ impl Stage<'_> {
         self.job.progress.stage(&self.name, total, done, "images");
         while at.epoch < self.optimization.epochs {
             self.epoch(plan, state, &mut at, &records, &mut watch)?;
+            if watch.since_save_s() >= 0.5 * self.job.config.run.checkpoint_seconds {
+                self.save(state, &at, &records, &mut watch)?; // the evaluation below may take long
+            }
             let order = self.order(at.epoch);
             let sums = EpochSums { epoch: at.epoch, sums: &at.sums, seen: &order[..per_epoch as usize] };
             let mut record = EpochRecord {

@@ -8,7 +8,7 @@ use super::pretrain::{batch_of, optimizer};
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, write_labels, write_result};
 use super::stage::{Cursor, EpochSums, RING, Stage, Task, add_missing, load_cursor};
 use super::statistics::mean_last;
-use crate::base::{Result, files};
+use crate::base::{Error, Result, files};
 use crate::data::augment::Augmentation;
 use crate::nn::{Mode, Params, checkpoint};
 use crate::noise::{self, NoiseKind};
@@ -24,6 +24,17 @@ struct Memory {
     best_val_test_accuracy: f64,
     /// Test accuracy of the last epochs, the newest last.
     test_accuracy: Vec<f64>,
+}
+
+impl Memory {
+    /// What a cursor holds: nothing at the start; anything that cannot be read is damage, not a new start.
+    fn read(value: serde_json::Value) -> Result<Memory> {
+        if value.is_null() {
+            return Ok(Memory::default());
+        }
+        serde_json::from_value(value)
+            .map_err(|e| Error::Data(format!("the checkpoint's memory of earlier epochs is damaged ({e}); start anew")))
+    }
 }
 
 /// The epochs at the end whose test accuracies are averaged: LNMBench's convention.
@@ -80,7 +91,7 @@ impl Task for Labelled<'_> {
         record: &mut EpochRecord,
         memory: &mut serde_json::Value,
     ) -> Result<()> {
-        let mut m: Memory = serde_json::from_value(memory.take()).unwrap_or_default();
+        let mut m = Memory::read(memory.take())?;
         record.train_accuracy = Some(sums.sums[1] / sums.seen.len() as f64);
         let wrong = sums.seen.iter().filter(|&&i| self.is_wrong(i)).count();
         record.wrong_label_memorised = (wrong > 0).then(|| sums.sums[2] / wrong as f64);
@@ -97,7 +108,7 @@ impl Task for Labelled<'_> {
                 m.test_accuracy.push(test);
             }
         }
-        *memory = serde_json::to_value(m).unwrap_or_default(); // plain numbers always convert
+        *memory = serde_json::to_value(m).map_err(|e| Error::Failed(format!("cannot keep the best epoch: {e}")))?;
         Ok(())
     }
 }
@@ -230,7 +241,7 @@ fn summarize(
     (epochs, seconds): (usize, f64),
 ) -> Result<CellResult> {
     let (job, data, classes) = (task.job, &task.set.data, task.classes());
-    let memory: Memory = serde_json::from_value(at.memory.clone()).unwrap_or_default();
+    let memory = Memory::read(at.memory.clone())?;
     let test = metrics(&task.test.rows(job)?, &data.test.labels, classes)?;
     let wrong: Vec<usize> = (0..task.given.len()).filter(|&i| task.is_wrong(i)).collect();
     let predicted = argmax(&task.train.rows(job)?, classes);
