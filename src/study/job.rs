@@ -17,6 +17,7 @@ use crate::noise::{self, NoiseKind};
 use crate::tape::{Options, Plan, Schedule, State, Tape};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// What a command gives to the study.
 pub struct Job<'a> {
@@ -55,6 +56,7 @@ impl Job<'_> {
         for cell in chosen {
             Spec::parse(&cell.spec, self.data_root)?; // a wrong name shows now, not after hours of other cells
         }
+        sweep(self.out, Duration::from_secs(2));
         let mut loaded: Option<Loaded> = None;
         let mut results = Vec::new();
         for cell in chosen {
@@ -267,12 +269,25 @@ impl Job<'_> {
         files::write_atomic(&folder.join("config.toml"), self.config.to_toml()?.as_bytes())
     }
 
-    /// A strip of training images for the report, labels as the noisiest cell of this dataset trains on them.
+    /// A strip of training images for the report, labels as the noisiest cell of the first seed trains on them. It is
+    /// written once for a dataset, whichever of its cells comes first.
     fn pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
+        let folder = self.out.join("pictures").join(&cell.dataset);
+        if folder.join("labels.json").exists() {
+            return Ok(());
+        }
+        match locked(&folder, || self.write_pictures(cell, set)) {
+            Err(Error::TryAgain(_)) => Ok(()), // another shard is writing the same ones
+            written => written,
+        }
+    }
+
+    fn write_pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
         let rate = self.config.noise.rates.iter().copied().fold(0.0, f64::max);
         let kind = self.config.noise.kinds.first().copied().unwrap_or(NoiseKind::Symmetric);
+        let seed = self.config.seeds.first().copied().unwrap_or(cell.seed);
         let train = &set.data.train;
-        let given = noise::corrupt(kind, rate, &train.labels, set.data.classes.len(), cell.seed)?;
+        let given = noise::corrupt(kind, rate, &train.labels, set.data.classes.len(), seed)?;
         let class = |l: u32| set.data.classes.get(l as usize).cloned().unwrap_or_default();
         let count = train.len().min(12);
         let pictures = (0..count)
@@ -299,14 +314,19 @@ pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<
     let _guard = lock.try_write().map_err(|_| {
         Error::TryAgain(format!("another process works in {}; wait for it or take another --out", folder.display()))
     })?;
-    sweep(folder);
+    sweep(folder, Duration::ZERO);
     f()
 }
 
-/// Removes what writes cut short by a kill left behind; only the holder of the lock may.
-fn sweep(folder: &Path) {
+/// Removes what writes cut short by a kill left behind. Who holds the folder's lock takes them all; in a folder that
+/// shards share, only those too old to belong to a write under way.
+fn sweep(folder: &Path, older_than: Duration) {
+    let old = |p: &Path| {
+        let changed = p.metadata().and_then(|m| m.modified()).ok();
+        changed.and_then(|c| c.elapsed().ok()).is_some_and(|age| age >= older_than)
+    };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for path in entries.map(|e| e.path()).filter(|p| files::is_temporary(p)) {
+    for path in entries.map(|e| e.path()).filter(|p| files::is_temporary(p) && old(p)) {
         let _ = std::fs::remove_file(path); // it is in nobody's way
     }
 }
