@@ -107,6 +107,9 @@ enum Trouble {
     Uncaptured(String),
 }
 
+/// Polls, 10 ms apart, in which the loss behind an error must show.
+const ECHO_POLLS: usize = 100;
+
 /// Backends a person may name.
 fn backends(name: Option<&str>) -> Result<wgpu::Backends> {
     Ok(match name.map(str::to_ascii_lowercase).as_deref() {
@@ -262,9 +265,13 @@ impl Gpu {
             Err(poisoned) => poisoned.into_inner().clone(),
         };
         let mut found = trouble();
-        if matches!(found, Some(Trouble::Uncaptured(_))) {
-            // It may be the echo of a loss that was not delivered yet: a poll delivers it.
+        // It may be the echo of a loss that is not delivered yet: polls deliver it once the work under way is over.
+        for _ in 0..ECHO_POLLS {
+            if !matches!(found, Some(Trouble::Uncaptured(_))) {
+                break;
+            }
             let _ = self.device.poll(wgpu::PollType::Poll);
+            std::thread::sleep(std::time::Duration::from_millis(10));
             found = trouble();
         }
         match found {
