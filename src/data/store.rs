@@ -71,11 +71,6 @@ impl ImageStore {
         Ok(store)
     }
 
-    /// Forgets the pages.
-    pub fn remove(&self, state: &mut State) {
-        (0..self.pages).for_each(|i| state.remove(&self.page_name(i)));
-    }
-
     /// The pages as values of a tape.
     pub fn on_tape(&self, t: &mut Tape) -> Result<Vec<Var>> {
         (0..self.pages).map(|i| t.state(&self.page_name(i), self.page_type(i))).collect()
