@@ -3,6 +3,7 @@
 
 mod data;
 mod devices;
+mod kernels;
 mod listener;
 mod options;
 mod output;
@@ -49,6 +50,7 @@ enum Command {
     Train(stage::Train),
     Evaluate(stage::Evaluate),
     Data(data::Data),
+    Kernels(kernels::Kernels),
 }
 
 impl Cli {
@@ -61,6 +63,7 @@ impl Cli {
             Command::Train(c) => c.run(options),
             Command::Evaluate(c) => c.run(options),
             Command::Data(c) => c.run(options),
+            Command::Kernels(c) => c.run(options),
         }
     }
 }
@@ -135,7 +138,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 8);
+        assert_eq!(found.len(), 10);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

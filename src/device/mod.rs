@@ -12,3 +12,4 @@ pub use buffer::Buffer;
 pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};
 pub use gpu::{AdapterChoice, Caps, Gpu, GpuOptions};
 pub use shader::{Kernel, Piece};
+pub use timing::Timed;

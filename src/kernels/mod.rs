@@ -25,6 +25,7 @@ pub(crate) mod gemm;
 pub mod increment;
 pub mod l2_normalize;
 pub mod linear;
+pub mod listing;
 pub mod matmul;
 pub mod max_pool2d;
 pub mod normalize;
@@ -35,7 +36,7 @@ pub mod scale;
 pub mod sgd;
 pub mod slice;
 
-pub use case::{Case, Fill};
+pub use case::{Case, Fill, Recorded};
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Kernel, Piece, groups_1d};
