@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use wgslab::base::{Error, Result};
-use wgslab::device::{Gpu, GpuOptions, Timed};
+use wgslab::device::{Dispatch, Gpu, GpuOptions, Timed};
 use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::listing::entry_name;
 use wgslab::kernels::matmul::MatMul;
@@ -45,6 +45,9 @@ struct Arguments {
     /// The most samples a row
     #[arg(long, value_name = "N", default_value_t = 50)]
     samples: usize,
+    /// Print the device time of each kernel of a row too
+    #[arg(long)]
+    kernels: bool,
     /// Write the report there
     #[arg(long)]
     json: Option<PathBuf>,
@@ -132,8 +135,12 @@ struct Row {
 }
 
 impl Row {
+    fn dispatches(&self) -> &[Dispatch] {
+        &self.plan.dispatches()[self.launches.clone()]
+    }
+
     fn sample(&mut self, gpu: &Gpu) -> Result<Timed> {
-        let t = gpu.time_repeated(&self.plan.dispatches()[self.launches.clone()], self.repeats)?;
+        let t = gpu.time_repeated(self.dispatches(), self.repeats)?;
         self.spent_ms += t.wall_ms;
         Ok(t)
     }
@@ -374,9 +381,13 @@ fn run() -> Result<()> {
         for (case, peer) in cases {
             list.extend(rows(&gpu, &a, op, &case, peer.filter(|_| gpu.caps().software))?);
         }
-        for t in measure(&gpu, &a, &mut list)? {
+        let timed = measure(&gpu, &a, &mut list)?;
+        for (row, t) in list.iter().zip(timed) {
             println!("{}", t.line());
             timings.push(t);
+            if a.kernels {
+                common::by_kernel(&gpu, row.dispatches())?;
+            }
         }
     }
     if timings.is_empty() {

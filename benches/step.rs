@@ -10,7 +10,6 @@ mod common;
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use common::Spread;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 use wgslab::base::Result;
@@ -132,24 +131,7 @@ fn run() -> Result<()> {
     });
     println!("{:#}", common::write(&gpu, report, a.json.as_deref())?);
     if a.kernels {
-        by_kernel(&gpu, &plan)?;
-    }
-    Ok(())
-}
-
-/// Prints the device time of a step by kernel, the longest first.
-fn by_kernel(gpu: &Gpu, plan: &Plan) -> Result<()> {
-    let mut sums: BTreeMap<String, (f64, usize)> = BTreeMap::new();
-    for (d, ms) in plan.dispatches().iter().zip(gpu.time_each(plan.dispatches())?) {
-        let name = d.label.rsplit('/').next().unwrap_or_default().to_string();
-        let e = sums.entry(name).or_default();
-        *e = (e.0 + ms, e.1 + 1);
-    }
-    let total: f64 = sums.values().map(|v| v.0).sum();
-    let mut rows: Vec<_> = sums.into_iter().collect();
-    rows.sort_by(|x, y| y.1.0.total_cmp(&x.1.0));
-    for (name, (ms, calls)) in rows {
-        println!("{name:36} {calls:4} calls {ms:10.2} ms {:5.1} %", 100.0 * ms / total);
+        common::by_kernel(&gpu, plan.dispatches())?;
     }
     Ok(())
 }
