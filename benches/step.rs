@@ -15,8 +15,9 @@ use std::time::Instant;
 use wgslab::base::Result;
 use wgslab::base::rng::Rng;
 use wgslab::device::{Gpu, GpuOptions};
-use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem};
-use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
+use wgslab::nn::step::TrainingStep;
+use wgslab::nn::{Params, ResNet, Stem};
+use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape};
 
 const CLASSES: usize = 10;
 
@@ -58,18 +59,8 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
 }
 
 fn record(a: &Arguments) -> Result<(Tape, Params)> {
-    let (mut t, mut params) = (Tape::new(), Params::new());
-    let x = t.input("images", Type::f32([a.batch, a.channels, a.size, a.size]))?;
-    let labels = t.input("labels", Type::u32([a.batch]))?;
-    let weights = t.input("weights", Type::f32([a.batch]))?;
     let model = ResNet { stem: Stem::Small, width: a.width, in_channels: a.channels };
-    let features = model.forward(&mut t, &mut params, "", x, Mode::Train)?;
-    let logits = model.classify(&mut t, &mut params, "", features, CLASSES)?;
-    let [loss, _, _] = t.cross_entropy(logits, labels, weights)?;
-    let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 5e-4 };
-    sgd.minimize(&mut t, loss, &params.trained())?;
-    t.output("loss", loss);
-    Ok((t, params))
+    TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES }.record()
 }
 
 fn ms(since: Instant) -> f64 {

@@ -15,6 +15,7 @@ mod reach;
 mod reference;
 mod tidy;
 mod training;
+mod tune;
 mod wgsl;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -55,6 +56,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden_resnet::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
+    trials.extend(tune::trials());
     trials.extend(harness::trials());
     trials
 }

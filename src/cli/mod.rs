@@ -10,6 +10,7 @@ mod output;
 mod signals;
 mod stage;
 mod study;
+mod tune;
 
 use crate::base::Result;
 use clap::{Parser, Subcommand};
@@ -51,6 +52,7 @@ enum Command {
     Evaluate(stage::Evaluate),
     Data(data::Data),
     Kernels(kernels::Kernels),
+    Tune(tune::Tune),
 }
 
 impl Cli {
@@ -64,6 +66,7 @@ impl Cli {
             Command::Evaluate(c) => c.run(options),
             Command::Data(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
+            Command::Tune(c) => c.run(options),
         }
     }
 }
@@ -138,7 +141,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 10);
+        assert_eq!(found.len(), 11);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

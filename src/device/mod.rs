@@ -7,6 +7,7 @@ pub mod gpu;
 pub mod pipeline;
 pub mod shader;
 pub mod timing;
+pub mod tune;
 
 pub use buffer::Buffer;
 pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};

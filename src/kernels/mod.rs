@@ -35,6 +35,7 @@ pub mod ring;
 pub mod scale;
 pub mod sgd;
 pub mod slice;
+pub mod tune;
 
 pub use case::{Case, Fill, Recorded};
 
