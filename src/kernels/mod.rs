@@ -12,6 +12,7 @@ pub mod color_jitter;
 pub mod concat;
 pub mod conv2d;
 mod conv2d_pack;
+pub mod conv_transpose2d;
 pub mod correct;
 pub mod crop_resize;
 pub mod cross_entropy;
@@ -55,6 +56,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
+        ("conv_transpose2d", conv_transpose2d::cases()),
         ("correct", correct::cases()),
         ("crop_resize", crop_resize::cases()),
         ("cross_entropy", cross_entropy::cases()),
