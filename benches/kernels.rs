@@ -87,7 +87,7 @@ const REPEATS: f64 = 1000.0;
 fn conv(name: &'static str, x: [usize; 4], w: [usize; 4], stride: u32) -> Case {
     let padding = w[2] as u32 / 2;
     let inputs = vec![(Type::f32(x), Fill::Normal), (Type::f32(w), Fill::Normal)];
-    Case::new(name, Conv2d { stride, padding }, inputs)
+    Case::new(name, Conv2d::new(stride, padding), inputs)
 }
 
 fn product(name: &'static str, n: usize) -> Case {
