@@ -80,13 +80,48 @@ params! {
 }
 
 const PACK: &[Piece] = &[piece!("common/index.wgsl"), piece!("gemm/pack.wgsl")];
+const PACK_QUADS: &[Piece] = &[piece!("common/index.wgsl"), piece!("gemm/pack_quads.wgsl")];
 
 /// Launches a pack into as many panels as `p.e_len` fills; `p.vectors` is filled in here.
 pub(crate) fn pack(e: &mut Emit<'_>, name: &'static str, x: Slot, y: Slot, mut p: Pack) {
     let panels = p.e_len.div_ceil(4 * p.inner4);
     p.vectors = panels * p.outer * p.u * p.v * p.inner4;
+    let whole = [p.v_len, p.x_start, p.x_o, p.x_u, p.x_e].iter().all(|s| s % 4 == 0);
+    if p.x_v == 1 && whole {
+        let blocks = p.v0.div_ceil(4) + (p.v - p.v0).div_ceil(4);
+        let quads = panels * p.outer * p.u * blocks * p.inner4;
+        let grid = groups_1d((quads as usize).div_ceil(64));
+        e.launch(Kernel::new(name, "broadcast", PACK_QUADS), &[x, y], &p, grid);
+        return;
+    }
     let grid = groups_1d((p.vectors as usize).div_ceil(64));
     e.launch(Kernel::new(name, "broadcast", PACK), &[x, y], &p, grid);
+}
+
+params! {
+    /// Of shaders/gemm/across.wgsl.
+    pub(crate) struct Across {
+        m: u32, m_tiles: u32, n4: u32, k: u32,
+        a_panel: u32, a_z: u32,
+    }
+}
+
+const ACROSS: &[Piece] = &[piece!("common/index.wgsl"), piece!("gemm/across.wgsl")];
+
+/// Launches the across kernel over `z` products; `a` is packed and b [z, k, n] lies as it is, n a multiple of 4.
+/// `p.m_tiles` is filled in here.
+pub(crate) fn across(
+    e: &mut Emit<'_>,
+    name: &'static str,
+    (a, b, c): (Slot, Slot, Slot),
+    mut p: Across,
+    tile: (u32, u32),
+    z: u32,
+) {
+    p.m_tiles = p.m.div_ceil(tile.0);
+    let kernel = Kernel::new(name, "broadcast", ACROSS).with("TM", tile.0).with("L", tile.1);
+    let [x, y, _] = groups_1d((p.m_tiles * p.n4.div_ceil(tile.1)) as usize);
+    e.launch(kernel, &[a, b, c], &p, [x, y, z]);
 }
 
 params! {

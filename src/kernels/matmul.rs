@@ -68,20 +68,28 @@ impl MatMul {
         Ok(Sizes { z: az, m, n, k })
     }
 
-    /// Whether B already lies as the broadcast kernel walks it: along k, in whole vec4.
-    fn b_lies_packed(&self, k: usize) -> bool {
-        self.trans_b && k.is_multiple_of(4)
+    /// Whether B already lies as the columns kernel walks it, along k in whole vec4, or as the across kernel does,
+    /// along n.
+    fn b_lies_packed(&self, s: Sizes) -> bool {
+        if self.trans_b { s.k.is_multiple_of(4) } else { s.n.is_multiple_of(4) }
     }
 
-    fn emit_broadcast(&self, e: &mut Emit<'_>, Sizes { z, m, n, k }: Sizes, lanes: u32) {
-        let rows = gemm::tile_rows(m, lanes);
-        let kp = k.next_multiple_of(4) as u32;
-        let b_lies_packed = self.b_lies_packed(k);
-        let (z, m, n, k) = (z as u32, m as u32, n as u32, k as u32);
+    fn emit_broadcast(&self, e: &mut Emit<'_>, sizes: Sizes, lanes: u32) {
+        let rows = gemm::tile_rows(sizes.m, lanes);
+        let b_lies_packed = self.b_lies_packed(sizes);
+        let [z, m, n, k] = [sizes.z, sizes.m, sizes.n, sizes.k].map(|v| v as u32);
+        let kp = k.next_multiple_of(4);
         let one = gemm::Pack { outer: z, u: 1, u_len: 1, ..Default::default() };
         let (a_m, a_k) = if self.trans_a { (1, m) } else { (k, 1) };
         let a = gemm::Pack { v: kp, inner4: rows / 4, v_len: k, e_len: m, x_o: m * k, x_v: a_k, x_e: a_m, ..one };
         gemm::pack(e, "matmul.pack_a", Slot::In(0), Slot::Work(0), a);
+        // A panel of a holds every product of the batch.
+        let (a_panel, a_z) = (z * kp * rows / 4, kp * rows / 4);
+        if b_lies_packed && !self.trans_b {
+            let p = gemm::Across { m, m_tiles: 0, n4: n / 4, k, a_panel, a_z };
+            gemm::across(e, "matmul.forward", (Slot::Work(0), Slot::In(1), Slot::Out(0)), p, (rows, lanes), z);
+            return;
+        }
         let b_slot = if b_lies_packed {
             Slot::In(1)
         } else {
@@ -90,12 +98,11 @@ impl MatMul {
             gemm::pack(e, "matmul.pack_b", Slot::In(1), Slot::Work(1), b);
             Slot::Work(1)
         };
-        // A panel of a holds every product of the batch; columns of b and c count through them.
         let p = gemm::Columns {
             m,
             columns: n,
-            a_panel: z * kp * rows / 4,
-            a_z: kp * rows / 4,
+            a_panel,
+            a_z,
             b_z: n * kp / 4,
             c_z: m * n,
             u: 1,
@@ -129,12 +136,13 @@ impl Op for MatMul {
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
-        let Ok(Sizes { z, m, n, k }) = self.sizes(x) else { return Vec::new() };
+        let Ok(sizes) = self.sizes(x) else { return Vec::new() };
+        let Sizes { z, m, n, k } = sizes;
         let slices = gemm::slices(m, z * n, k);
         match (variant, gemm::lanes(caps)) {
             ("broadcast", Some(lanes)) => {
                 let (mp, kp) = (m.next_multiple_of(gemm::tile_rows(m, lanes) as usize), k.next_multiple_of(4));
-                let b = (!self.b_lies_packed(k)).then(|| Type::f32([z, n, kp]));
+                let b = (!self.b_lies_packed(sizes)).then(|| Type::f32([z, n, kp]));
                 [Type::f32([z, kp, mp])].into_iter().chain(b).collect()
             }
             ("tiled_64" | "tiled_128", _) if slices > 1 => vec![Type::f32([slices, z, m, n])],
