@@ -20,8 +20,10 @@ mod enqueue;
 mod fill;
 mod found_inf;
 mod gaussian_blur;
+mod group_norm;
 mod increment;
 mod l2_normalize;
+mod layer_norm;
 mod matmul;
 mod max_pool2d;
 mod normalize;
@@ -177,8 +179,10 @@ const ALL: &[(&str, Reference)] = &[
     ("fill", fill::reference),
     ("found_inf", found_inf::reference),
     ("gaussian_blur", gaussian_blur::reference),
+    ("group_norm", group_norm::reference),
     ("increment", increment::reference),
     ("l2_normalize", l2_normalize::reference),
+    ("layer_norm", layer_norm::reference),
     ("matmul", matmul::reference),
     ("max_pool2d", max_pool2d::reference),
     ("normalize", normalize::reference),

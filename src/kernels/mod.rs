@@ -22,8 +22,10 @@ pub mod fill;
 pub mod found_inf;
 pub mod gaussian_blur;
 pub(crate) mod gemm;
+pub mod group_norm;
 pub mod increment;
 pub mod l2_normalize;
+pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
 pub mod max_pool2d;
@@ -34,6 +36,7 @@ pub mod ring;
 pub mod scale;
 pub mod sgd;
 pub mod slice;
+mod walk;
 
 pub use case::{Case, Fill};
 
@@ -61,8 +64,10 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("fill", fill::cases()),
         ("found_inf", found_inf::cases()),
         ("gaussian_blur", gaussian_blur::cases()),
+        ("group_norm", group_norm::cases()),
         ("increment", increment::cases()),
         ("l2_normalize", l2_normalize::cases()),
+        ("layer_norm", layer_norm::cases()),
         ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
         ("normalize", normalize::cases()),
