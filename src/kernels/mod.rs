@@ -5,6 +5,7 @@
 pub mod adam;
 pub mod add;
 pub mod add_bias;
+pub mod attention;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod case;
@@ -29,6 +30,7 @@ pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
 pub mod max_pool2d;
+pub mod merge_statistics;
 pub mod normalize;
 pub mod nt_xent;
 pub mod relu;
@@ -36,6 +38,7 @@ pub mod ring;
 pub mod scale;
 pub mod sgd;
 pub mod slice;
+pub mod spectral_norm;
 mod walk;
 
 pub use case::{Case, Fill};
@@ -51,6 +54,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("adam", adam::cases()),
         ("add", add::cases()),
         ("add_bias", add_bias::cases()),
+        ("attention", attention::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
         ("color_jitter", color_jitter::cases()),
@@ -70,6 +74,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("layer_norm", layer_norm::cases()),
         ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
+        ("merge_statistics", merge_statistics::cases()),
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
         ("relu", relu::cases()),
@@ -77,6 +82,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("scale", scale::cases()),
         ("sgd", sgd::cases()),
         ("slice", slice::cases()),
+        ("spectral_norm", spectral_norm::cases()),
     ]
 }
 
