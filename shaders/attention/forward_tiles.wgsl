@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         var highest = vec4<f32>(LOWEST);
         //@ for m in 0..4
         let seen_$m = j < vec4<u32>(visible(keys, i0 + ly + $m * 16));
-        let s_$m = select(vec4<f32>(LOWEST), p.scale * s.of[$m], seen_$m);
+        let s_$m = select(vec4<f32>(LOWEST), p.scale * s.rows[$m], seen_$m);
         highest[$m] = max(max(s_$m.x, s_$m.y), max(s_$m.z, s_$m.w));
         //@ end
         workgroupBarrier();

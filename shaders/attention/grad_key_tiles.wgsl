@@ -56,13 +56,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         let delta = vec4<f32>(stats_0.y, stats_1.y, stats_2.y, stats_3.y);
         //@ for m in 0..R
         let seen_$m = vec4<u32>(j0 + ly + $m * 16) < sees;
-        let p_$m = select(vec4<f32>(0.0), exp(p.scale * s.of[$m] - lse), seen_$m);
+        let p_$m = select(vec4<f32>(0.0), exp(p.scale * s.rows[$m] - lse), seen_$m);
         weights[(ly + $m * 16) * 8 + lx] = p_$m;
         //@ end
         accumulate_0(head * p.t + i0, (head + 1u) * p.t, lane);
         workgroupBarrier(); // every lane has used P
         //@ for m in 0..R
-        weights[(ly + $m * 16) * 8 + lx] = p_$m * (d.of[$m] - delta);
+        weights[(ly + $m * 16) * 8 + lx] = p_$m * (d.rows[$m] - delta);
         //@ end
         accumulate_1(head * p.t + i0, (head + 1u) * p.t, lane);
     }

@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         let j = vec4<u32>(j0 + lx * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
         //@ for m in 0..4
         let seen_$m = j < vec4<u32>(visible(keys, i0 + ly + $m * 16));
-        let ds_$m = exp(p.scale * s.of[$m] - stats_$m.x) * (d.of[$m] - stats_$m.y);
+        let ds_$m = exp(p.scale * s.rows[$m] - stats_$m.x) * (d.rows[$m] - stats_$m.y);
         weights[(ly + $m * 16) * 8 + lx] = select(vec4<f32>(0.0), ds_$m, seen_$m);
         //@ end
         accumulate_0(head * p.s + j0, head * p.s + keys, lane);

@@ -17,7 +17,7 @@ var<private> sum_$f_$m_$g: vec4<f32>;
 //@ end
 
 // Of each of the lane's rows: its products with the lane's four walked rows.
-struct Products { of: array<vec4<f32>, $R> }
+struct Products { rows: array<vec4<f32>, $R> }
 
 //@ for f in 0..PAIRS
 fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32) -> Products {
@@ -57,7 +57,7 @@ fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32) -> Products 
     }
     var all: Products;
     //@ for m in 0..R
-    all.of[$m] = s_$m;
+    all.rows[$m] = s_$m;
     //@ end
     return all;
 }
