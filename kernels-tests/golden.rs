@@ -93,7 +93,7 @@ fn number(case: &str, letter: char) -> u32 {
 }
 
 /// The gradients of `y` with the recorded cotangent, for the inputs `wrt`, by the names golden files use.
-fn gradients(
+pub fn gradients(
     t: &mut Tape,
     y: Var,
     dy: Option<Var>,
@@ -106,7 +106,7 @@ fn gradients(
 }
 
 /// Runs over the named inputs and compares each named result with the tensor of that name.
-fn compare(
+pub fn compare(
     tensors: &Tensors,
     inputs: &[&str],
     build: impl FnOnce(&mut Tape, &BTreeMap<String, Var>) -> BaseResult<Vec<(&'static str, Var)>>,

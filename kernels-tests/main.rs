@@ -8,9 +8,11 @@
 mod augment;
 mod facts;
 mod golden;
+mod golden_norms;
 mod golden_resnet;
 mod harness;
 mod plans;
+mod random_norms;
 mod reach;
 mod reference;
 mod tidy;
@@ -27,6 +29,7 @@ fn main() {
     let mut trials = vec![Trial::test("T0 every op has a reference", || reference::complete().map_err(Failed::from))];
     trials.extend(wgsl::trials());
     trials.extend(tidy::trials());
+    trials.extend(random_norms::trials());
     trials.extend(plans::trials());
     let device = device_trials();
     let skipped = match harness::device::available() {
@@ -53,6 +56,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(augment::device_trials());
     trials.extend(facts::trials());
     trials.extend(golden::trials());
+    trials.extend(golden_norms::trials());
     trials.extend(golden_resnet::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());

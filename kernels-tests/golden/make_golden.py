@@ -16,6 +16,7 @@ import sys
 
 import torch
 import torch.nn.functional as F
+import norms
 from safetensors.torch import save_file
 from torch import nn
 
@@ -247,6 +248,7 @@ def main():
         "resnet": resnet(1, 8, channels=3, classes=5, stem="3x3", batch=4, height=16, width=16),
         "resnet_7x7": resnet(2, 4, channels=1, classes=5, stem="7x7", batch=3, height=33, width=29),
         "ops": ops(),
+        "norms": norms.make(),
         "optim": optim(),
     }.items():
         # clone: the format refuses tensors that share memory

@@ -7,6 +7,7 @@
 mod adam;
 mod add;
 mod add_bias;
+mod attention;
 mod avg_pool2d;
 mod batch_norm;
 mod color_jitter;
@@ -21,10 +22,13 @@ mod enqueue;
 mod fill;
 mod found_inf;
 mod gaussian_blur;
+mod group_norm;
 mod increment;
 mod l2_normalize;
+mod layer_norm;
 mod matmul;
 mod max_pool2d;
+mod merge_statistics;
 mod normalize;
 mod nt_xent;
 mod relu;
@@ -32,6 +36,7 @@ mod ring;
 mod scale;
 mod sgd;
 mod slice;
+mod spectral_norm;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
@@ -165,6 +170,7 @@ const ALL: &[(&str, Reference)] = &[
     ("adam", adam::reference),
     ("add", add::reference),
     ("add_bias", add_bias::reference),
+    ("attention", attention::reference),
     ("avg_pool2d", avg_pool2d::reference),
     ("batch_norm", batch_norm::reference),
     ("color_jitter", color_jitter::reference),
@@ -179,10 +185,13 @@ const ALL: &[(&str, Reference)] = &[
     ("fill", fill::reference),
     ("found_inf", found_inf::reference),
     ("gaussian_blur", gaussian_blur::reference),
+    ("group_norm", group_norm::reference),
     ("increment", increment::reference),
     ("l2_normalize", l2_normalize::reference),
+    ("layer_norm", layer_norm::reference),
     ("matmul", matmul::reference),
     ("max_pool2d", max_pool2d::reference),
+    ("merge_statistics", merge_statistics::reference),
     ("normalize", normalize::reference),
     ("nt_xent", nt_xent::reference),
     ("relu", relu::reference),
@@ -190,6 +199,7 @@ const ALL: &[(&str, Reference)] = &[
     ("scale", scale::reference),
     ("sgd", sgd::reference),
     ("slice", slice::reference),
+    ("spectral_norm", spectral_norm::reference),
 ];
 
 /// The reference of an op file.

@@ -5,6 +5,7 @@
 pub mod adam;
 pub mod add;
 pub mod add_bias;
+pub mod attention;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod case;
@@ -23,12 +24,15 @@ pub mod fill;
 pub mod found_inf;
 pub mod gaussian_blur;
 pub(crate) mod gemm;
+pub mod group_norm;
 pub mod increment;
 pub mod l2_normalize;
+pub mod layer_norm;
 pub mod linear;
 pub mod listing;
 pub mod matmul;
 pub mod max_pool2d;
+pub mod merge_statistics;
 pub mod normalize;
 pub mod nt_xent;
 pub mod relu;
@@ -36,7 +40,9 @@ pub mod ring;
 pub mod scale;
 pub mod sgd;
 pub mod slice;
+pub mod spectral_norm;
 pub mod tune;
+mod walk;
 
 pub use case::{Case, Fill, Recorded};
 
@@ -51,6 +57,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("adam", adam::cases()),
         ("add", add::cases()),
         ("add_bias", add_bias::cases()),
+        ("attention", attention::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
         ("color_jitter", color_jitter::cases()),
@@ -65,10 +72,13 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("fill", fill::cases()),
         ("found_inf", found_inf::cases()),
         ("gaussian_blur", gaussian_blur::cases()),
+        ("group_norm", group_norm::cases()),
         ("increment", increment::cases()),
         ("l2_normalize", l2_normalize::cases()),
+        ("layer_norm", layer_norm::cases()),
         ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
+        ("merge_statistics", merge_statistics::cases()),
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
         ("relu", relu::cases()),
@@ -76,6 +86,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("scale", scale::cases()),
         ("sgd", sgd::cases()),
         ("slice", slice::cases()),
+        ("spectral_norm", spectral_norm::cases()),
     ]
 }
 
