@@ -5,10 +5,11 @@
 //! built-ins the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on top of the rounding of sums.
 
 mod adam;
-mod add;
 mod add_bias;
 mod avg_pool2d;
 mod batch_norm;
+mod binary;
+mod broadcast;
 mod color_jitter;
 mod concat;
 mod conv2d;
@@ -26,11 +27,12 @@ mod matmul;
 mod max_pool2d;
 mod normalize;
 mod nt_xent;
-mod relu;
 mod ring;
 mod scale;
+mod select;
 mod sgd;
 mod slice;
+mod unary;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
@@ -98,6 +100,13 @@ impl Expected {
         Expected::Floats { value, terms, length, ulps: 0.0 }
     }
 
+    /// Values of (value, how many times 2⁻²⁴ it may be off) pairs. A value below the least normal f32 may be given as 0.
+    pub fn within(pairs: Vec<(f64, f64)>) -> Self {
+        let flushed = f32::MIN_POSITIVE as f64 / HALF_ULP;
+        let (value, terms) = pairs.into_iter().map(|(v, error)| (v, (error + flushed) / 4.0)).unzip();
+        Expected::Floats { value, terms, length: 1, ulps: 0.0 }
+    }
+
     /// The same with inexact built-ins on the way.
     pub fn ulps(mut self, more: f64) -> Self {
         if let Expected::Floats { ulps, .. } = &mut self {
@@ -162,10 +171,10 @@ pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
 /// Of each name in the list of ops.
 const ALL: &[(&str, Reference)] = &[
     ("adam", adam::reference),
-    ("add", add::reference),
     ("add_bias", add_bias::reference),
     ("avg_pool2d", avg_pool2d::reference),
     ("batch_norm", batch_norm::reference),
+    ("broadcast", broadcast::reference),
     ("color_jitter", color_jitter::reference),
     ("concat", concat::reference),
     ("conv2d", conv2d::reference),
@@ -183,23 +192,32 @@ const ALL: &[(&str, Reference)] = &[
     ("max_pool2d", max_pool2d::reference),
     ("normalize", normalize::reference),
     ("nt_xent", nt_xent::reference),
-    ("relu", relu::reference),
     ("ring", ring::reference),
     ("scale", scale::reference),
+    ("select", select::reference),
     ("sgd", sgd::reference),
     ("slice", slice::reference),
 ];
 
-/// The reference of an op file.
+/// Of op files that hold several names: which ones.
+const FAMILIES: &[(&[&str], Reference)] = &[(binary::NAMES, binary::reference), (unary::NAMES, unary::reference)];
+
+/// Every name with its reference.
+fn all() -> impl Iterator<Item = (&'static str, Reference)> {
+    let families = FAMILIES.iter().flat_map(|(names, reference)| names.iter().map(|name| (*name, *reference)));
+    ALL.iter().copied().chain(families)
+}
+
+/// The reference of an op.
 pub fn of(name: &str) -> Option<Reference> {
-    ALL.iter().find(|r| r.0 == name).map(|r| r.1)
+    all().find(|r| r.0 == name).map(|r| r.1)
 }
 
 /// Every op file has a reference, and none is left over.
 pub fn complete() -> Result<(), String> {
     let ops: Vec<&str> = wgslab::kernels::ops().into_iter().map(|o| o.0).collect();
     let missing: Vec<_> = ops.iter().filter(|o| of(o).is_none()).collect();
-    let extra: Vec<_> = ALL.iter().map(|r| r.0).filter(|r| !ops.contains(r)).collect();
+    let extra: Vec<_> = all().map(|r| r.0).filter(|r| !ops.contains(r)).collect();
     if missing.is_empty() && extra.is_empty() {
         return Ok(());
     }

@@ -3,10 +3,11 @@
 //! other ops through `Tape` methods, or through a core they share, nothing else.
 
 pub mod adam;
-pub mod add;
 pub mod add_bias;
 pub mod avg_pool2d;
 pub mod batch_norm;
+pub mod binary;
+pub mod broadcast;
 pub mod case;
 pub mod color_jitter;
 pub mod concat;
@@ -29,11 +30,12 @@ pub mod matmul;
 pub mod max_pool2d;
 pub mod normalize;
 pub mod nt_xent;
-pub mod relu;
 pub mod ring;
 pub mod scale;
+pub mod select;
 pub mod sgd;
 pub mod slice;
+pub mod unary;
 
 pub use case::{Case, Fill};
 
@@ -44,12 +46,12 @@ use crate::tape::{Slot, Tape, Type, Var};
 
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
-    vec![
+    let mut ops = vec![
         ("adam", adam::cases()),
-        ("add", add::cases()),
         ("add_bias", add_bias::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
+        ("broadcast", broadcast::cases()),
         ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
@@ -67,12 +69,16 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("max_pool2d", max_pool2d::cases()),
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
-        ("relu", relu::cases()),
         ("ring", ring::cases()),
         ("scale", scale::cases()),
+        ("select", select::cases()),
         ("sgd", sgd::cases()),
         ("slice", slice::cases()),
-    ]
+    ];
+    ops.extend(binary::families());
+    ops.extend(unary::families());
+    ops.sort_by_key(|op| op.0);
+    ops
 }
 
 /// What a backward pass needs of the ops.
