@@ -8,9 +8,11 @@
 mod augment;
 mod facts;
 mod golden;
+mod golden_elementwise;
 mod golden_resnet;
 mod harness;
 mod plans;
+mod properties;
 mod reach;
 mod reference;
 mod tidy;
@@ -52,7 +54,9 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(augment::device_trials());
     trials.extend(facts::trials());
     trials.extend(golden::trials());
+    trials.extend(golden_elementwise::trials());
     trials.extend(golden_resnet::trials());
+    trials.extend(properties::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
     trials.extend(harness::trials());

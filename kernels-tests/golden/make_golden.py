@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
+import elementwise
+
 # One thread and no algorithm that races: the order of every sum is then fixed.
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
@@ -248,6 +250,7 @@ def main():
         "resnet_7x7": resnet(2, 4, channels=1, classes=5, stem="7x7", batch=3, height=33, width=29),
         "ops": ops(),
         "optim": optim(),
+        "elementwise": elementwise.make(),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}

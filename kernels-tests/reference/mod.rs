@@ -41,6 +41,9 @@ use wgslab::tape::{Op, Type};
 /// Half an ulp of 1 in f32: what one rounding may add.
 pub const HALF_ULP: f64 = 1.0 / 16_777_216.0;
 
+/// The least normal f32, in units of [`HALF_ULP`]: a device may take anything smaller for 0.
+pub const FLUSHED: f64 = f32::MIN_POSITIVE as f64 / HALF_ULP;
+
 /// An input as a reference reads it: `f` for f32 elements, `u` for u32.
 #[derive(Clone, Debug)]
 pub struct Tensor {
@@ -102,8 +105,7 @@ impl Expected {
 
     /// Values of (value, how many times 2⁻²⁴ it may be off) pairs. A value below the least normal f32 may be given as 0.
     pub fn within(pairs: Vec<(f64, f64)>) -> Self {
-        let flushed = f32::MIN_POSITIVE as f64 / HALF_ULP;
-        let (value, terms) = pairs.into_iter().map(|(v, error)| (v, (error + flushed) / 4.0)).unzip();
+        let (value, terms) = pairs.into_iter().map(|(v, error)| (v, (error + FLUSHED) / 4.0)).unzip();
         Expected::Floats { value, terms, length: 1, ulps: 0.0 }
     }
 

@@ -3,7 +3,7 @@
 //! 3 + 2|x|, log and log2 3 or, between 0.5 and 2, 2⁻²¹ whatever the value. An absolute error δ of an exponent is a
 //! relative error δ of the power.
 
-use super::{Answer, Expected, Tensor, cast};
+use super::{Answer, Expected, FLUSHED, HALF_ULP, Tensor, cast};
 use std::f64::consts::{LN_2, PI, SQRT_2};
 use wgslab::kernels::unary::{Approximate, Unary};
 use wgslab::tape::Op;
@@ -29,6 +29,8 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let exact = |f: &dyn Fn(f64) -> f64| Expected::exact(x[0].f.iter().map(|&v| f(v)).collect());
     let within = |f: &dyn Fn(f64) -> (f64, f64)| Expected::within(x[0].f.iter().map(|&v| f(v)).collect());
     let relative = |v: f64, halves: f64| (v, v.abs() * halves);
+    // v·s, where s is off by `halves` of itself and may be flushed.
+    let of_product = |v: f64, s: f64, halves: f64| (v * s, (v * s).abs() * (halves + 1.0) + v.abs() * FLUSHED);
     let y = match *cast::<Unary>(op) {
         Unary::Abs => exact(&f64::abs),
         Unary::Clamp { min, max } => exact(&|v| v.clamp(min as f64, max as f64)),
@@ -38,7 +40,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
             // The six roundings of t are of its own size; one more multiplies x.
             let t = 2.0 * (2.0 / PI).sqrt() * (v + 0.044715 * v.powi(3));
             let (s, error) = logistic(t, 6.0 * t.abs());
-            relative(v * s, error + 1.0)
+            of_product(v, s, error)
         }),
         Unary::LeakyRelu { negative_slope } => exact(&|v| if v > 0.0 { v } else { negative_slope as f64 * v }),
         Unary::Log => within(&|v| (v.ln(), log_error(v, v.ln()))),
@@ -61,7 +63,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         }),
         Unary::Silu => within(&|v| {
             let (s, error) = logistic(v, 0.0);
-            relative(v * s, error + 1.0)
+            of_product(v, s, error)
         }),
         Unary::Sqrt => within(&|v| relative(v.sqrt(), 9.0)),
         // 1 − d with d = 2/(e^2a + 1): two roundings and the error of d; below 0.625 a polynomial, good to 2 ulps.
@@ -70,7 +72,14 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
             (v.tanh(), 4.0 * v.tanh().abs() + d.min(v.abs()) * (exp_error(2.0 * v) + 7.0))
         }),
     };
-    Answer::new(vec![y]).gradient(&[0], &[0])
+    // Slopes of y alone cancel where y is near 1: they are off by the error of y there, 6 halves, times |d slope/dy|,
+    // 2 for 1 − y² and 1 for y·(1 − y), and a cotangent of at most 4.
+    let floor = match cast::<Unary>(op) {
+        Unary::Tanh => 2.0 * 6.0 * 4.0 * HALF_ULP,
+        Unary::Sigmoid => 6.0 * 4.0 * HALF_ULP,
+        _ => 0.0,
+    };
+    Answer::new(vec![y]).gradient(&[0], &[0]).floor(floor)
 }
 
 /// Relative error of exp(x), or of exp2.
@@ -94,7 +103,8 @@ fn gelu(x: f64) -> (f64, f64) {
     let tail = erfc(x.abs() / SQRT_2) / 2.0;
     let below = if x < 0.0 { tail } else { 1.0 - tail };
     let squared = x * x / 2.0;
-    (x * below, 2.0 * (x * below).abs() + (x * tail).abs() * (32.0 + squared + exp_error(squared)))
+    let of_tail = (x * tail).abs() * (32.0 + squared + exp_error(squared));
+    (x * below, 2.0 * (x * below).abs() + of_tail + x.abs() * FLUSHED)
 }
 
 /// The complementary error function for z ≥ 0: the series of erf (Abramowitz and Stegun 7.1.6) where it converges
