@@ -244,10 +244,10 @@ impl Op for Unary {
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         x[0].expect_dtype(self.name(), "x", DType::F32)?;
         match *self {
-            Unary::Clamp { min, max } if !(min <= max) => {
+            Unary::Clamp { min, max } if min.is_nan() || max.is_nan() || min > max => {
                 Err(Error::shape("clamp", format!("min must be at most max, not {min} with a max of {max}")))
             }
-            Unary::Pow { exponent } if !(exponent.abs() < 2_147_483_648.0) => {
+            Unary::Pow { exponent } if exponent.is_nan() || exponent.abs() >= 2_147_483_648.0 => {
                 Err(Error::shape("pow", format!("the exponent must be finite and below 2^31, not {exponent}")))
             }
             _ => Ok(vec![x[0]]),
