@@ -8,10 +8,12 @@
 mod augment;
 mod facts;
 mod golden;
+mod golden_elementwise;
 mod golden_norms;
 mod golden_resnet;
 mod harness;
 mod plans;
+mod properties;
 mod random_norms;
 mod reach;
 mod reference;
@@ -57,7 +59,9 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(facts::trials());
     trials.extend(golden::trials());
     trials.extend(golden_norms::trials());
+    trials.extend(golden_elementwise::trials());
     trials.extend(golden_resnet::trials());
+    trials.extend(properties::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
     trials.extend(tune::trials());

@@ -65,8 +65,8 @@
 //!
 //! # Where to start
 //!
-//! `kernels/relu.rs` is the shortest op; `kernels/conv2d.rs` with `kernels/gemm.rs` the longest. `tape/schedule.rs` is the
-//! heart. `study/pretrain.rs` shows a whole step recorded.
+//! `kernels/scale.rs` is the shortest op with a gradient; `kernels/conv2d.rs` with `kernels/gemm.rs` the longest.
+//! `tape/schedule.rs` is the heart. `study/pretrain.rs` shows a whole step recorded.
 
 pub mod base;
 pub mod cli;

@@ -20,6 +20,8 @@ import norms
 from safetensors.torch import save_file
 from torch import nn
 
+import elementwise
+
 # One thread and no algorithm that races: the order of every sum is then fixed.
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
@@ -250,6 +252,7 @@ def main():
         "ops": ops(),
         "norms": norms.make(),
         "optim": optim(),
+        "elementwise": elementwise.make(),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}

@@ -5,11 +5,12 @@
 //! built-ins the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on top of the rounding of sums.
 
 mod adam;
-mod add;
 mod add_bias;
 mod attention;
 mod avg_pool2d;
 mod batch_norm;
+mod binary;
+mod broadcast;
 mod color_jitter;
 mod concat;
 mod conv2d;
@@ -31,12 +32,13 @@ mod max_pool2d;
 mod merge_statistics;
 mod normalize;
 mod nt_xent;
-mod relu;
 mod ring;
 mod scale;
+mod select;
 mod sgd;
 mod slice;
 mod spectral_norm;
+mod unary;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
@@ -44,6 +46,9 @@ use wgslab::tape::{Op, Type};
 
 /// Half an ulp of 1 in f32: what one rounding may add.
 pub const HALF_ULP: f64 = 1.0 / 16_777_216.0;
+
+/// The least normal f32, in units of [`HALF_ULP`]: a device may take anything smaller for 0.
+pub const FLUSHED: f64 = f32::MIN_POSITIVE as f64 / HALF_ULP;
 
 /// An input as a reference reads it: `f` for f32 elements, `u` for u32.
 #[derive(Clone, Debug)]
@@ -102,6 +107,12 @@ impl Expected {
     pub fn sums(pairs: Vec<(f64, f64)>, length: usize) -> Self {
         let (value, terms) = pairs.into_iter().unzip();
         Expected::Floats { value, terms, length, ulps: 0.0 }
+    }
+
+    /// Values of (value, how many times 2⁻²⁴ it may be off) pairs. A value below the least normal f32 may be given as 0.
+    pub fn within(pairs: Vec<(f64, f64)>) -> Self {
+        let (value, terms) = pairs.into_iter().map(|(v, error)| (v, (error + FLUSHED) / 4.0)).unzip();
+        Expected::Floats { value, terms, length: 1, ulps: 0.0 }
     }
 
     /// The same with inexact built-ins on the way.
@@ -168,11 +179,11 @@ pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
 /// Of each name in the list of ops.
 const ALL: &[(&str, Reference)] = &[
     ("adam", adam::reference),
-    ("add", add::reference),
     ("add_bias", add_bias::reference),
     ("attention", attention::reference),
     ("avg_pool2d", avg_pool2d::reference),
     ("batch_norm", batch_norm::reference),
+    ("broadcast", broadcast::reference),
     ("color_jitter", color_jitter::reference),
     ("concat", concat::reference),
     ("conv2d", conv2d::reference),
@@ -194,24 +205,33 @@ const ALL: &[(&str, Reference)] = &[
     ("merge_statistics", merge_statistics::reference),
     ("normalize", normalize::reference),
     ("nt_xent", nt_xent::reference),
-    ("relu", relu::reference),
     ("ring", ring::reference),
     ("scale", scale::reference),
+    ("select", select::reference),
     ("sgd", sgd::reference),
     ("slice", slice::reference),
     ("spectral_norm", spectral_norm::reference),
 ];
 
-/// The reference of an op file.
+/// Of op files that hold several names: which ones.
+const FAMILIES: &[(&[&str], Reference)] = &[(binary::NAMES, binary::reference), (unary::NAMES, unary::reference)];
+
+/// Every name with its reference.
+fn all() -> impl Iterator<Item = (&'static str, Reference)> {
+    let families = FAMILIES.iter().flat_map(|(names, reference)| names.iter().map(|name| (*name, *reference)));
+    ALL.iter().copied().chain(families)
+}
+
+/// The reference of an op.
 pub fn of(name: &str) -> Option<Reference> {
-    ALL.iter().find(|r| r.0 == name).map(|r| r.1)
+    all().find(|r| r.0 == name).map(|r| r.1)
 }
 
 /// Every op file has a reference, and none is left over.
 pub fn complete() -> Result<(), String> {
     let ops: Vec<&str> = wgslab::kernels::ops().into_iter().map(|o| o.0).collect();
     let missing: Vec<_> = ops.iter().filter(|o| of(o).is_none()).collect();
-    let extra: Vec<_> = ALL.iter().map(|r| r.0).filter(|r| !ops.contains(r)).collect();
+    let extra: Vec<_> = all().map(|r| r.0).filter(|r| !ops.contains(r)).collect();
     if missing.is_empty() && extra.is_empty() {
         return Ok(());
     }

@@ -3,11 +3,12 @@
 //! other ops through `Tape` methods, or through a core they share, nothing else.
 
 pub mod adam;
-pub mod add;
 pub mod add_bias;
 pub mod attention;
 pub mod avg_pool2d;
 pub mod batch_norm;
+pub mod binary;
+pub mod broadcast;
 pub mod case;
 pub mod color_jitter;
 pub mod concat;
@@ -35,13 +36,14 @@ pub mod max_pool2d;
 pub mod merge_statistics;
 pub mod normalize;
 pub mod nt_xent;
-pub mod relu;
 pub mod ring;
 pub mod scale;
+pub mod select;
 pub mod sgd;
 pub mod slice;
 pub mod spectral_norm;
 pub mod tune;
+pub mod unary;
 mod walk;
 
 pub use case::{Case, Fill, Recorded};
@@ -53,13 +55,13 @@ use crate::tape::{Slot, Tape, Type, Var};
 
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
-    vec![
+    let mut ops = vec![
         ("adam", adam::cases()),
-        ("add", add::cases()),
         ("add_bias", add_bias::cases()),
         ("attention", attention::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
+        ("broadcast", broadcast::cases()),
         ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
@@ -81,13 +83,17 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("merge_statistics", merge_statistics::cases()),
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
-        ("relu", relu::cases()),
         ("ring", ring::cases()),
         ("scale", scale::cases()),
+        ("select", select::cases()),
         ("sgd", sgd::cases()),
         ("slice", slice::cases()),
         ("spectral_norm", spectral_norm::cases()),
-    ]
+    ];
+    ops.extend(binary::families());
+    ops.extend(unary::families());
+    ops.sort_by_key(|op| op.0);
+    ops
 }
 
 /// What a backward pass needs of the ops.
