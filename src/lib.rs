@@ -51,8 +51,9 @@
 //!
 //! # A study
 //!
-//! [`study::Job`] walks a grid of cells. Pretraining is shared between cells through an address: the hash of what made
-//! it. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed,
+//! [`study::Job`] walks a grid of cells. Each stage has an address (`study/provenance.rs`): the hash of what its bits
+//! depend on, the text of the kernels it launches included, and of nothing else. Through it cells share a pretraining, and
+//! a folder of something else is never gone on with. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed,
 //! epoch, step) and the state alone, so a stopped run goes on to the same bits.
 //!
 //! # Where building departed from the first design

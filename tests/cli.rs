@@ -437,10 +437,42 @@ fn pretraining_sees_neither_labels_nor_other_splits() {
         let words = ["pretrain", "--data", &file, "--out", name, "--config", "small.toml"];
         let output = common::wgslab(dir.path(), &words).output().unwrap();
         assert!(output.status.success(), "{}", said(&output));
-        tensors(&dir.path().join(name).join("backbone.safetensors"))
+        let out = dir.path().join(name);
+        // Not even through the address: who has other labels may share the pretraining.
+        (tensors(&out.join("backbone.safetensors")), std::fs::read_to_string(out.join("done")).unwrap())
     };
     let plain = backbone("plain", 0, 1000, &halves);
     assert!(plain == backbone("labels", 0, 1000, &mirrored(&halves)), "labels reach pretraining");
     assert!(plain == backbone("others", 0, 70_000, &halves), "validation or test images reach pretraining");
-    assert!(plain != backbone("train", 3, 1000, &halves), "training images do not reach pretraining");
+    let other = backbone("train", 3, 1000, &halves);
+    assert!(plain.0 != other.0 && plain.1 != other.1, "training images do not reach pretraining");
+}
+
+#[test]
+fn nearest_neighbours_judge_a_run_s_features() {
+    if !adapter("nearest_neighbours_judge_a_run_s_features") {
+        return;
+    }
+    let dir = empty();
+    let data = "phantom:covid?train=16&val=4&test=8";
+    let accuracy = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap()["knn_accuracy"].clone();
+    let run = |words: &[&str]| {
+        let output = common::wgslab(dir.path(), words).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        output.stdout
+    };
+    let study = SMALL.replace("[data]", &format!("[data]\nspecs = [{data:?}]"));
+    let study = study.replace("[pretraining]", "[pretraining]\nmethods = [\"none\"]");
+    write(&dir, "study.toml", study + "knn_neighbours = 3\n[noise]\nrates = [0.4]\n");
+    run(&["study", "run", "study.toml", "--out", "out"]);
+    let name = "out/runs/phantom-covid__none__symmetric-0.4__cross_entropy__seed-0";
+    let trained = accuracy(&std::fs::read(dir.path().join(name).join("result.json")).unwrap());
+    assert!((0.0..=1.0).contains(&trained.as_f64().unwrap()), "{trained}");
+    let evaluate = |split| accuracy(&run(&["evaluate", "--data", data, "--run", name, "--split", split, "--json"]));
+    assert_eq!(evaluate("test"), trained);
+    assert!(evaluate("train").is_null(), "a training image is its own nearest");
+    let csv = std::fs::read_to_string(dir.path().join("out/results.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|l| l.split(',').collect()).collect();
+    let column = rows[0].iter().position(|c| *c == "knn_accuracy").unwrap();
+    assert_eq!(rows[1][column].parse::<f64>().ok(), trained.as_f64());
 }
