@@ -26,6 +26,8 @@ mod matmul;
 mod max_pool2d;
 mod normalize;
 mod nt_xent;
+mod permute;
+mod reduce;
 mod relu;
 mod ring;
 mod scale;
@@ -183,6 +185,8 @@ const ALL: &[(&str, Reference)] = &[
     ("max_pool2d", max_pool2d::reference),
     ("normalize", normalize::reference),
     ("nt_xent", nt_xent::reference),
+    ("permute", permute::reference),
+    ("reduce", reduce::reference),
     ("relu", relu::reference),
     ("ring", ring::reference),
     ("scale", scale::reference),

@@ -29,6 +29,8 @@ pub mod matmul;
 pub mod max_pool2d;
 pub mod normalize;
 pub mod nt_xent;
+pub mod permute;
+pub mod reduce;
 pub mod relu;
 pub mod ring;
 pub mod scale;
@@ -67,6 +69,8 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("max_pool2d", max_pool2d::cases()),
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
+        ("permute", permute::cases()),
+        ("reduce", reduce::cases()),
         ("relu", relu::cases()),
         ("ring", ring::cases()),
         ("scale", scale::cases()),
