@@ -9,6 +9,7 @@ mod augment;
 mod facts;
 mod golden;
 mod golden_resnet;
+mod golden_shape;
 mod harness;
 mod plans;
 mod reach;
@@ -53,6 +54,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(facts::trials());
     trials.extend(golden::trials());
     trials.extend(golden_resnet::trials());
+    trials.extend(golden_shape::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
     trials.extend(harness::trials());

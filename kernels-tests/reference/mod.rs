@@ -9,6 +9,7 @@ mod add;
 mod add_bias;
 mod avg_pool2d;
 mod batch_norm;
+mod cast;
 mod color_jitter;
 mod concat;
 mod conv2d;
@@ -19,6 +20,7 @@ mod ema;
 mod enqueue;
 mod fill;
 mod found_inf;
+mod gather;
 mod gaussian_blur;
 mod increment;
 mod l2_normalize;
@@ -27,12 +29,16 @@ mod max_pool2d;
 mod normalize;
 mod nt_xent;
 mod permute;
+mod rank;
 mod reduce;
 mod relu;
 mod ring;
 mod scale;
+mod scatter_add;
 mod sgd;
 mod slice;
+mod softmax;
+mod top_k;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
@@ -168,6 +174,7 @@ const ALL: &[(&str, Reference)] = &[
     ("add_bias", add_bias::reference),
     ("avg_pool2d", avg_pool2d::reference),
     ("batch_norm", batch_norm::reference),
+    ("cast", cast::reference),
     ("color_jitter", color_jitter::reference),
     ("concat", concat::reference),
     ("conv2d", conv2d::reference),
@@ -178,6 +185,7 @@ const ALL: &[(&str, Reference)] = &[
     ("enqueue", enqueue::reference),
     ("fill", fill::reference),
     ("found_inf", found_inf::reference),
+    ("gather", gather::reference),
     ("gaussian_blur", gaussian_blur::reference),
     ("increment", increment::reference),
     ("l2_normalize", l2_normalize::reference),
@@ -186,12 +194,16 @@ const ALL: &[(&str, Reference)] = &[
     ("normalize", normalize::reference),
     ("nt_xent", nt_xent::reference),
     ("permute", permute::reference),
+    ("rank", rank::reference),
     ("reduce", reduce::reference),
     ("relu", relu::reference),
     ("ring", ring::reference),
     ("scale", scale::reference),
+    ("scatter_add", scatter_add::reference),
     ("sgd", sgd::reference),
     ("slice", slice::reference),
+    ("softmax", softmax::reference),
+    ("top_k", top_k::reference),
 ];
 
 /// The reference of an op file.

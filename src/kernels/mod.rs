@@ -8,6 +8,7 @@ pub mod add_bias;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod case;
+pub mod cast;
 pub mod color_jitter;
 pub mod concat;
 pub mod conv2d;
@@ -20,6 +21,7 @@ pub mod ema;
 pub mod enqueue;
 pub mod fill;
 pub mod found_inf;
+pub mod gather;
 pub mod gaussian_blur;
 pub(crate) mod gemm;
 pub mod increment;
@@ -29,13 +31,18 @@ pub mod matmul;
 pub mod max_pool2d;
 pub mod normalize;
 pub mod nt_xent;
+pub(crate) mod order;
 pub mod permute;
+pub mod rank;
 pub mod reduce;
 pub mod relu;
 pub mod ring;
 pub mod scale;
+pub mod scatter_add;
 pub mod sgd;
 pub mod slice;
+pub mod softmax;
+pub mod top_k;
 
 pub use case::{Case, Fill};
 
@@ -52,6 +59,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("add_bias", add_bias::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
+        ("cast", cast::cases()),
         ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
@@ -62,6 +70,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("enqueue", enqueue::cases()),
         ("fill", fill::cases()),
         ("found_inf", found_inf::cases()),
+        ("gather", gather::cases()),
         ("gaussian_blur", gaussian_blur::cases()),
         ("increment", increment::cases()),
         ("l2_normalize", l2_normalize::cases()),
@@ -70,12 +79,16 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
         ("permute", permute::cases()),
+        ("rank", rank::cases()),
         ("reduce", reduce::cases()),
         ("relu", relu::cases()),
         ("ring", ring::cases()),
         ("scale", scale::cases()),
+        ("scatter_add", scatter_add::cases()),
         ("sgd", sgd::cases()),
         ("slice", slice::cases()),
+        ("softmax", softmax::cases()),
+        ("top_k", top_k::cases()),
     ]
 }
 

@@ -1,0 +1,8 @@
+// The two half floats of a word as floats, the low half first; exact.
+
+alias From = u32;
+alias To = vec2<f32>;
+
+fn converted(x: From, i: u32) -> To {
+    return unpack2x16float(x);
+}
