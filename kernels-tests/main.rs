@@ -12,6 +12,7 @@ mod golden_resnet;
 mod golden_shape;
 mod harness;
 mod plans;
+mod random_shape;
 mod reach;
 mod reference;
 mod tidy;
@@ -55,6 +56,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden::trials());
     trials.extend(golden_resnet::trials());
     trials.extend(golden_shape::trials());
+    trials.extend(random_shape::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
     trials.extend(harness::trials());

@@ -12,3 +12,9 @@ fn key(x: f32) -> u32 {
     }
     return ~bits;
 }
+
+// The float that a key was made of; of the zeros +0, of the NaNs one of them.
+fn keyed(k: u32) -> f32 {
+    let bits = select(~k, k & 0x7fffffffu, k >= 0x80000000u);
+    return bitcast<f32>(select(bits, 0x7fc00000u, k == 0xfffffff0u));
+}

@@ -14,8 +14,7 @@ fn merge(a: Acc, b: Acc) -> Acc {
     return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y));
 }
 
-// The key says which float it was.
 fn store(slot: u32, a: Acc) {
-    y[slot] = bitcast<f32>(select(~a.x, select(a.x & 0x7fffffffu, 0x7fc00000u, a.x == 0xfffffff0u), a.x >= 0x80000000u));
+    y[slot] = keyed(a.x);
     index[slot] = a.y;
 }

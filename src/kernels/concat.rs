@@ -3,7 +3,7 @@
 
 use crate::base::{Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, from_axis, resized};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -31,11 +31,6 @@ impl Tape {
     }
 }
 
-/// Elements from `axis` on: what lies in one piece in memory.
-pub(super) fn row(shape: Shape, axis: u32) -> u32 {
-    shape.dims()[axis as usize..].iter().product()
-}
-
 impl Op for Concat {
     fn name(&self) -> &'static str {
         "concat"
@@ -47,8 +42,7 @@ impl Op for Concat {
         if axis >= first.shape.rank() {
             return Err(Error::shape("concat", format!("{} has no axis {axis}; axes count from 0", first.shape)));
         }
-        let mut dims: Vec<usize> = first.shape.dims().iter().map(|&d| d as usize).collect();
-        dims[axis] = 0;
+        let mut size = 0;
         for t in x {
             t.expect_dtype("concat", "every part", first.dtype)?;
             let others = |s: Shape| s.dims().iter().copied().enumerate().filter(|d| d.0 != axis).collect::<Vec<_>>();
@@ -56,16 +50,16 @@ impl Op for Concat {
                 let need = format!("all dimensions but {axis} must be equal");
                 return Err(Error::shapes("concat", ("one part", first.shape), ("another", t.shape), &need));
             }
-            dims[axis] += t.shape.dim(axis);
+            size += t.shape.dim(axis);
         }
-        Ok(vec![Type { shape: Shape::new(&dims), dtype: first.dtype }])
+        Ok(vec![resized(*first, axis, size)])
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let y_row = row(e.y[0].shape, self.axis);
+        let y_row = from_axis(e.y[0], self.axis);
         let mut start = 0;
         for (i, t) in e.x.iter().enumerate() {
-            let part = row(t.shape, self.axis);
+            let part = from_axis(*t, self.axis);
             let unit = if [part, y_row, start].iter().all(|n| n.is_multiple_of(4)) { 4 } else { 1 };
             let units = t.shape.numel() as u32 / unit;
             let params = Params { units, row: part / unit, y_row: y_row / unit, start: start / unit };

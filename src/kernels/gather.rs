@@ -4,7 +4,7 @@
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, resized};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -29,16 +29,6 @@ impl Tape {
     }
 }
 
-/// `x` with `rows` in place of its first dimension.
-pub(super) fn with_rows(op: &'static str, name: &str, x: Type, rows: usize) -> Result<Type> {
-    let mut dims: Vec<usize> = x.shape.dims().iter().map(|&d| d as usize).collect();
-    match dims.first_mut() {
-        Some(first) if *first > 0 => *first = rows,
-        _ => return Err(Error::shape(op, format!("{name} is {} and must have rows", x.shape))),
-    }
-    Ok(Type { shape: Shape::new(&dims), dtype: x.dtype })
-}
-
 impl Op for Gather {
     fn name(&self) -> &'static str {
         "gather"
@@ -47,7 +37,10 @@ impl Op for Gather {
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         x[1].expect_dtype("gather", "indices", DType::U32)?;
         let n = x[1].shape.vector("gather", "indices")?;
-        Ok(vec![with_rows("gather", "table", x[0], n)?])
+        if x[0].shape.rank() == 0 || x[0].shape.numel() == 0 {
+            return Err(Error::shape("gather", format!("the table is {} and must have rows", x[0].shape)));
+        }
+        Ok(vec![resized(x[0], 0, n)])
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {

@@ -46,7 +46,7 @@ pub mod top_k;
 
 pub use case::{Case, Fill};
 
-use crate::base::{DType, Error, Result};
+use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
 use crate::tape::backward::Arithmetic;
 use crate::tape::{Slot, Tape, Type, Var};
@@ -123,6 +123,18 @@ impl Tape {
 pub(crate) fn vec4_grid(elements: usize) -> (u32, [u32; 3]) {
     let vectors = elements.div_ceil(4);
     (vectors as u32, groups_1d(vectors.div_ceil(256)))
+}
+
+/// `x` with an axis of another size.
+pub(crate) fn resized(x: Type, axis: usize, size: usize) -> Type {
+    let mut dims: Vec<usize> = x.shape.dims().iter().map(|&d| d as usize).collect();
+    dims[axis] = size;
+    Type { shape: Shape::new(&dims), dtype: x.dtype }
+}
+
+/// Elements from `axis` on: how much of `x` lies in one piece in memory.
+pub(crate) fn from_axis(x: Type, axis: u32) -> u32 {
+    x.shape.dims()[axis as usize..].iter().product()
 }
 
 /// N and K of logits, after checking them against labels and weights.

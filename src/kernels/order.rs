@@ -1,9 +1,10 @@
 //! order: the core of every op that sorts rows: the place of each element in the stable order of its row. The op's own
 //! piece says what is compared and what becomes of a place. Shaders: shaders/order/.
 
+use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::params;
-use crate::tape::{Emit, Slot};
+use crate::tape::{Emit, Slot, Type};
 
 params! {
     /// Rows, the elements of one, and how many places the op keeps.
@@ -36,6 +37,15 @@ pub(crate) fn variants(length: usize, caps: &Caps) -> Vec<&'static str> {
         false => vec!["count"],
         true if caps.software => vec!["count", "sort"],
         true => vec!["sort", "count"],
+    }
+}
+
+/// Rows of x and the elements of one.
+pub(crate) fn rows(op: &'static str, x: &Type) -> Result<[usize; 2]> {
+    x.expect_dtype(op, "x", DType::F32)?;
+    match x.shape.dims().last() {
+        Some(&length) if x.shape.numel() > 0 => Ok([x.shape.numel() / length as usize, length as usize]),
+        _ => Err(Error::shape(op, format!("x is {} and has no last axis to order", x.shape))),
     }
 }
 

@@ -59,11 +59,13 @@ impl Tape {
     }
 }
 
-/// The axes of y from the outermost, without those of size 1 and with neighbours of x joined: size, stride in x and
-/// stride in y. The first are of size 1 where there are fewer than four.
+/// Size, stride in x and stride in y.
+type Axis = [u32; 3];
+
+/// The axes of y from the outermost, without those of size 1 and with neighbours of x joined. The first are of size 1 where there are fewer than four.
 #[derive(Clone, Copy, Debug)]
 struct Axes {
-    of_y: [[u32; 3]; 4],
+    of_y: [Axis; 4],
     /// How many are not of size 1.
     len: usize,
 }
@@ -73,7 +75,7 @@ impl Axes {
     fn of(op: &Permute, x: Shape) -> Option<Axes> {
         let dims = x.dims();
         let stride = |axis: u32| dims[axis as usize + 1..].iter().product::<u32>();
-        let mut joined: Vec<[u32; 3]> = Vec::new();
+        let mut joined: Vec<Axis> = Vec::new();
         for &axis in op.axes.iter().filter(|&&a| dims[a as usize] != 1) {
             let (size, stride) = (dims[axis as usize], stride(axis));
             match joined.last_mut() {
@@ -93,7 +95,7 @@ impl Axes {
     }
 
     /// The last axis of x, the last of y, and the two others, where the last axis moves.
-    fn transposed(&self) -> Option<([u32; 3], [u32; 3], [[u32; 3]; 2])> {
+    fn transposed(&self) -> Option<(Axis, Axis, [Axis; 2])> {
         let (b, rest) = self.of_y.split_last()?;
         let at = rest.iter().position(|axis| axis[1] == 1 && axis[0] > 1)?;
         let mut others = rest.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, axis)| *axis);

@@ -2,7 +2,7 @@
 //! Indices have no gradient. Shaders: shaders/rank/, shaders/order/.
 
 use super::order::{self, Walks, walks};
-use crate::base::{DType, Error, Result};
+use crate::base::Result;
 use crate::device::Caps;
 use crate::kernels::{Case, Fill};
 use crate::piece;
@@ -23,22 +23,13 @@ impl Tape {
     }
 }
 
-/// Rows of x and the elements of one.
-pub(super) fn rows(op: &'static str, x: &Type) -> Result<[usize; 2]> {
-    x.expect_dtype(op, "x", DType::F32)?;
-    match x.shape.dims().last() {
-        Some(&length) if x.shape.numel() > 0 => Ok([x.shape.numel() / length as usize, length as usize]),
-        _ => Err(Error::shape(op, format!("x is {} and has no last axis to order", x.shape))),
-    }
-}
-
 impl Op for Rank {
     fn name(&self) -> &'static str {
         "rank"
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        rows("rank", &x[0])?;
+        order::rows("rank", &x[0])?;
         Ok(vec![Type::u32(x[0].shape)])
     }
 
@@ -47,7 +38,7 @@ impl Op for Rank {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let [rows, length] = rows("rank", &e.x[0])?;
+        let [rows, length] = order::rows("rank", &e.x[0])?;
         order::launch(e, "rank.forward", &FORWARD, &[Slot::In(0), Slot::Out(0)], [rows, length, length]);
         Ok(())
     }

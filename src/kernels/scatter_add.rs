@@ -6,11 +6,10 @@
 //! order of x. A row of y with many rows of x is walked by its D invocations alone. Shaders: shaders/scatter_add/,
 //! shaders/order/.
 
-use super::gather::with_rows;
 use super::order::{self, Walks, walks};
 use crate::base::{DType, Error, Result, Shape};
-use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::kernels::{Case, Fill, resized};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -52,20 +51,20 @@ impl Op for ScatterAdd {
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         x[0].expect_dtype("scatter_add", "x", DType::F32)?;
         x[1].expect_dtype("scatter_add", "indices", DType::U32)?;
-        let y = with_rows("scatter_add", "x", x[0], self.rows as usize)?;
-        if x[1].shape.vector("scatter_add", "indices")? != x[0].shape.dim(0) || self.rows == 0 {
+        let n = x[1].shape.vector("scatter_add", "indices")?;
+        if x[0].shape.dims().first() != Some(&(n as u32)) || x[0].shape.numel() == 0 || self.rows == 0 {
             let need = format!("each row needs an index, and y, of {} rows, at least one row", self.rows);
             return Err(Error::shapes("scatter_add", ("x", x[0].shape), ("indices", x[1].shape), &need));
         }
-        Ok(vec![y])
+        Ok(vec![resized(x[0], 0, self.rows as usize)])
     }
 
-    fn variants(&self, x: &[Type], caps: &crate::device::Caps) -> Vec<&'static str> {
+    fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
         order::variants(x[1].shape.numel(), caps)
     }
 
     /// The sorted indices, the rows of x in that order, and where each row of y begins in it.
-    fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str, _caps: &crate::device::Caps) -> Vec<Type> {
+    fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str, _caps: &Caps) -> Vec<Type> {
         vec![x[1], x[1], Type::u32([self.rows as usize + 1])]
     }
 

@@ -1,10 +1,9 @@
 //! slice: y = x[…, start .. start + length, …] along an axis.
 //! dx is dy inside the slice and 0 outside it. Shaders: shaders/slice/.
 
-use super::concat::row;
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, from_axis, resized};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -49,9 +48,9 @@ impl Tape {
 
 impl Slice {
     /// Launches a kernel over the units of the output: y of the slice, or dx of its gradient.
-    fn launch(&self, e: &mut Emit<'_>, name: &'static str, pieces: [&'static [Piece]; 2], x: Shape, y: Shape) {
-        let (x_row, y_row) = (row(x, self.axis), row(y, self.axis));
-        let start = x_row / x.dims()[self.axis as usize] * self.start;
+    fn launch(&self, e: &mut Emit<'_>, name: &'static str, pieces: [&'static [Piece]; 2], x: Type, y: Type) {
+        let (x_row, y_row) = (from_axis(x, self.axis), from_axis(y, self.axis));
+        let start = x_row / x.shape.dims()[self.axis as usize] * self.start;
         let unit = if [x_row, y_row, start].iter().all(|n| n.is_multiple_of(4)) { 4 } else { 1 };
         let units = e.y[0].shape.numel() as u32 / unit;
         let params = Params { units, row: y_row / unit, x_row: x_row / unit, start: start / unit };
@@ -66,12 +65,11 @@ impl Op for Slice {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        let mut dims: Vec<usize> = x[0].shape.dims().iter().map(|&d| d as usize).collect();
         let (axis, start, length) = (self.axis as usize, self.start as usize, self.length as usize);
-        let Some(dim) = dims.get_mut(axis) else {
+        let Some(&dim) = x[0].shape.dims().get(axis) else {
             return Err(Error::shape("slice", format!("{} has no axis {axis}; axes count from 0", x[0].shape)));
         };
-        if length == 0 || start + length > *dim {
+        if length == 0 || start + length > dim as usize {
             let end = start + length;
             let what = format!(
                 "{start} to {end} of axis {axis} of {} are not all there; take at least one, up to {dim}",
@@ -79,12 +77,11 @@ impl Op for Slice {
             );
             return Err(Error::shape("slice", what));
         }
-        *dim = length;
-        Ok(vec![Type { shape: Shape::new(&dims), dtype: x[0].dtype }])
+        Ok(vec![resized(x[0], axis, length)])
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (x, y) = (e.x[0].shape, e.y[0].shape);
+        let (x, y) = (e.x[0], e.y[0]);
         self.launch(e, "slice.forward", FORWARD, x, y);
         Ok(())
     }
@@ -110,7 +107,7 @@ impl Op for SliceGrad {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (x, y) = (self.x.shape, e.x[0].shape);
+        let (x, y) = (self.x, e.x[0]);
         self.slice.launch(e, "slice.grad", GRAD, x, y);
         Ok(())
     }

@@ -2,10 +2,9 @@
 //! dx is dvalues at those places and 0 elsewhere. Shaders: shaders/top_k/, shaders/order/.
 
 use super::order::{self, Params, Walks, walks};
-use super::rank::rows;
 use crate::base::{Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, resized};
 use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
@@ -41,15 +40,13 @@ impl Op for TopK {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        let [_, length] = rows("top_k", &x[0])?;
+        let [_, length] = order::rows("top_k", &x[0])?;
         if self.k == 0 || self.k as usize > length {
             let what = format!("cannot take {} of the last axis of {}; take 1 to {length}", self.k, x[0].shape);
             return Err(Error::shape("top_k", what));
         }
-        let mut dims: Vec<usize> = x[0].shape.dims().iter().map(|&d| d as usize).collect();
-        dims.pop();
-        dims.push(self.k as usize);
-        Ok(vec![Type::f32(Shape::new(&dims)), Type::u32(Shape::new(&dims))])
+        let values = resized(x[0], x[0].shape.rank() - 1, self.k as usize);
+        Ok(vec![values, Type::u32(values.shape)])
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
@@ -57,7 +54,7 @@ impl Op for TopK {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let [rows, length] = rows("top_k", &e.x[0])?;
+        let [rows, length] = order::rows("top_k", &e.x[0])?;
         let buffers = [Slot::In(0), Slot::Out(0), Slot::Out(1)];
         order::launch(e, "top_k.forward", &FORWARD, &buffers, [rows, length, self.k as usize]);
         Ok(())
@@ -83,7 +80,7 @@ impl Op for TopKGrad {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let [rows, length] = rows("top_k.grad", &self.x)?;
+        let [rows, length] = order::rows("top_k.grad", &self.x)?;
         let keep = e.x[0].shape.numel() / rows;
         let params = Params { rows: rows as u32, length: length as u32, keep: keep as u32 };
         let buffers = [Slot::In(0), Slot::In(1), Slot::Out(0)];
