@@ -62,7 +62,8 @@ impl Tape {
 /// Size, stride in x and stride in y.
 type Axis = [u32; 3];
 
-/// The axes of y from the outermost, without those of size 1 and with neighbours of x joined. The first are of size 1 where there are fewer than four.
+/// The axes of y from the outermost, without those of size 1 and with neighbours of x joined; the first are of size 1
+/// where there are fewer than four.
 #[derive(Clone, Copy, Debug)]
 struct Axes {
     of_y: [Axis; 4],
