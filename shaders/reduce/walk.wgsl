@@ -8,7 +8,7 @@ struct Params {
     outputs: u32, terms: u32, kept: u32, kept_outer: u32, kept_inner: u32,
     inner: u32, reduced_outer: u32, reduced_inner: u32, step: u32, jump: u32, rest: u32, wrap: u32,
     slices: u32, slice: u32, // of the terms: how many, and how long
-    scale: f32,
+    scale: f32, inverse: f32, // what a result is multiplied by; one over all terms of an output
 }
 @group(0) @binding(0) var<uniform> p: Params;
 

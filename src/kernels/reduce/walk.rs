@@ -10,7 +10,7 @@ params! {
     pub struct Walk {
         outputs: u32, terms: u32, kept: u32, kept_outer: u32, kept_inner: u32,
         inner: u32, reduced_outer: u32, reduced_inner: u32, step: u32, jump: u32, rest: u32, wrap: u32,
-        slices: u32, slice: u32, scale: f32,
+        slices: u32, slice: u32, scale: f32, inverse: f32,
     }
 }
 
@@ -131,8 +131,9 @@ pub fn slices(spans: &Spans, variant: &str, caps: &Caps) -> u32 {
 }
 
 impl Walk {
-    /// The numbers of a walk in `slices` slices, in steps of `step` terms, whose results are multiplied by `scale`.
-    pub fn new(spans: &Spans, slices: u32, step: u32, scale: f32) -> Walk {
+    /// The numbers of a walk in `slices` slices, in steps of `step` terms, whose results are multiplied by `scale`;
+    /// `inverse` is one over the number of all terms of an output.
+    pub fn new(spans: &Spans, slices: u32, step: u32, [scale, inverse]: [f32; 2]) -> Walk {
         let ([[_, kept_outer], [kept, kept_inner]], [[_, outer], [inner, inner_stride]]) = (spans.kept, spans.reduced);
         let (whole, rest) = (step / inner, step % inner);
         Walk {
@@ -151,6 +152,7 @@ impl Walk {
             slices,
             slice: spans.terms().div_ceil(slices),
             scale,
+            inverse,
         }
     }
 }
