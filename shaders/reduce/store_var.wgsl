@@ -2,6 +2,7 @@
 
 fn store(slot: u32, a: Acc) {
     let off = a.y * p.inverse;
-    y[slot] = max(a.x - a.y * off, 0.0) * p.scale;
+    let sum = a.x - a.y * off;
+    y[slot] = select(sum, 0.0, sum < 0.0) * p.scale; // not max(), which may lose a NaN
     second[slot] = rough[slot] + off;
 }
