@@ -16,7 +16,7 @@ use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 
 /// The op file and a random case of it.
-pub const GENERATORS: &[(&str, fn(&mut Rng) -> Case)] = &[
+pub const FAMILIES: &[(&str, fn(&mut Rng) -> Case)] = &[
     ("concat", concat),
     ("gather", gather),
     ("permute", permute),
@@ -44,7 +44,7 @@ pub fn trials() -> Vec<Trial> {
     let trial = |&(name, generate): &(&'static str, fn(&mut Rng) -> Case)| {
         Trial::test(format!("T1 random {name}"), move || one(name, generate).map_err(Failed::from))
     };
-    GENERATORS.iter().map(trial).collect()
+    FAMILIES.iter().map(trial).collect()
 }
 
 /// Up to `most`, often small, often a multiple of four, sometimes one off it.
@@ -59,12 +59,17 @@ fn size(rng: &mut Rng, most: usize) -> usize {
     n.min(most)
 }
 
-/// One to four dimensions, one of them long.
+/// One to four dimensions of some hundreds of elements; of thousands once in ten times.
 fn dims(rng: &mut Rng) -> Vec<usize> {
-    let rank = 1 + rng.below(4);
+    let (rank, large) = (1 + rng.below(4), rng.below(10) == 0);
     let long = rng.below(rank);
-    let most = |i| if i == long { [3000, 300, 80, 60][rank - 1] } else { [1, 40, 12, 8][rank - 1] };
-    (0..rank).map(|i| size(rng, most(i))).collect()
+    let most = |i| match (large, i == long) {
+        (false, true) => [300, 40, 12, 8],
+        (false, false) => [1, 8, 5, 4],
+        (true, true) => [3000, 300, 80, 60],
+        (true, false) => [1, 40, 12, 8],
+    };
+    (0..rank).map(|i| size(rng, most(i)[rank - 1])).collect()
 }
 
 fn normal(dims: &[usize]) -> (Type, Fill) {
