@@ -15,8 +15,11 @@ use wgslab::kernels::top_k::TopK;
 use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 
+/// Draws a case.
+type Draw = fn(&mut Rng) -> Case;
+
 /// The op file and a random case of it.
-pub const FAMILIES: &[(&str, fn(&mut Rng) -> Case)] = &[
+pub const FAMILIES: &[(&str, Draw)] = &[
     ("concat", concat),
     ("gather", gather),
     ("permute", permute),
@@ -32,7 +35,7 @@ const CASES: u64 = 12;
 
 /// One trial for each op: every variant of every case.
 pub fn trials() -> Vec<Trial> {
-    let one = |name: &'static str, generate: fn(&mut Rng) -> Case| {
+    let one = |name: &'static str, generate: Draw| {
         for i in 0..CASES {
             let case = generate(&mut Rng::new(SEED, 3000, i));
             for variant in recording::variants(name, &case, &device::caps()) {
@@ -41,7 +44,7 @@ pub fn trials() -> Vec<Trial> {
         }
         Ok::<(), String>(())
     };
-    let trial = |&(name, generate): &(&'static str, fn(&mut Rng) -> Case)| {
+    let trial = |&(name, generate): &(&'static str, Draw)| {
         Trial::test(format!("T1 random {name}"), move || one(name, generate).map_err(Failed::from))
     };
     FAMILIES.iter().map(trial).collect()
