@@ -121,7 +121,7 @@ fn compare(
 fn conv2d(case: &str, tensors: &Tensors) -> Result<(), String> {
     let (stride, padding) = (number(case, 's'), number(case, 'p'));
     compare(tensors, &["x", "weight", "grad_y"], |t, v| {
-        let y = t.conv2d(v["x"], v["weight"], Conv2d { stride, padding })?;
+        let y = t.conv2d(v["x"], v["weight"], Conv2d::new(stride, padding))?;
         let mut out = gradients(t, y, Some(v["grad_y"]), &[("grad_x", v["x"]), ("grad_weight", v["weight"])])?;
         out.push(("y", y));
         Ok(out)

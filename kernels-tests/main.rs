@@ -17,6 +17,7 @@ mod reach;
 mod reference;
 mod tidy;
 mod training;
+mod tune;
 mod wgsl;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -59,6 +60,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(random_shape::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
+    trials.extend(tune::trials());
     trials.extend(harness::trials());
     trials
 }

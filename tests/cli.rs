@@ -238,6 +238,38 @@ fn what_works_goes_to_stdout_alone() {
 }
 
 #[test]
+fn kernels_are_listed_and_shown_with_and_without_an_adapter() {
+    let dir = empty();
+    let here = adapter("kernels_are_listed_and_shown_with_and_without_an_adapter");
+    let run = |words: &[&str], hidden: bool| {
+        let mut command = if hidden { wgslab(dir.path(), words) } else { common::wgslab(dir.path(), words) };
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for hidden in [true, false].into_iter().filter(|hidden| *hidden || here) {
+        let list: serde_json::Value = serde_json::from_str(&run(&["kernels", "list", "--json"], hidden)).unwrap();
+        if cfg!(target_os = "linux") {
+            assert_eq!(list["adapter"].is_null(), hidden); // elsewhere the adapter cannot be hidden
+        }
+        let entries = list["entries"].as_array().unwrap();
+        for name in ["conv2d.forward", "conv2d.grad_input", "conv2d.grad_weight", "nt_xent.grad", "relu.forward"] {
+            let entry = entries.iter().find(|e| e["name"] == name).unwrap();
+            let variants = entry["variants"].as_array().unwrap();
+            let first: usize = variants.iter().map(|v| v["first_here_for_cases"].as_array().unwrap().len()).sum();
+            assert!(first >= entry["cases"].as_array().unwrap().len(), "{entry}");
+        }
+        let table = run(&["kernels", "list"], hidden);
+        assert!(table.contains("subgroups of 8 or 16 lanes") && table.contains("conv2d.grad_weight"), "{table}");
+        let shown = run(&["kernels", "show", "conv2d.forward", "--variant", "naive"], hidden);
+        assert!(shown.starts_with("// conv2d.forward [naive]") && shown.contains("@compute"), "{shown}");
+    }
+    fails(&dir, &["kernels", "show", "conv2d.forward", "--adapter", "unicorn"], 3, &["adapter"]);
+    let output = wgslab(dir.path(), &["kernels", "show", "conv2d.sideways"]).output().unwrap();
+    assert!(output.status.code() == Some(2) && said(&output).contains("conv2d.grad_weight"), "{}", said(&output));
+}
+
+#[test]
 fn a_closed_pipe_is_no_error() {
     let dir = empty();
     write(&dir, "my.toml", "seeds = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n");

@@ -13,6 +13,7 @@ mod cast;
 mod color_jitter;
 mod concat;
 mod conv2d;
+mod conv_transpose2d;
 mod correct;
 mod crop_resize;
 mod cross_entropy;
@@ -178,6 +179,7 @@ const ALL: &[(&str, Reference)] = &[
     ("color_jitter", color_jitter::reference),
     ("concat", concat::reference),
     ("conv2d", conv2d::reference),
+    ("conv_transpose2d", conv_transpose2d::reference),
     ("correct", correct::reference),
     ("crop_resize", crop_resize::reference),
     ("cross_entropy", cross_entropy::reference),

@@ -126,7 +126,7 @@ pub(super) fn forward(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
         c_v: 1,
         ..Default::default()
     };
-    gemm::columns(e, "conv2d.forward", (Slot::Work(0), Slot::Work(1), Slot::Out(0)), p, (rows, lanes));
+    gemm::columns(e, "conv2d.forward", (Slot::Work(0), Slot::Work(1), Slot::Out(0)), p, (rows, lanes), 1);
 }
 
 /// One direction (rows or columns) of the gradient to the input, for inputs h ≡ phase (mod stride): `taps` taps reach
@@ -178,7 +178,7 @@ pub(super) fn grad_input(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
             if f.count > 0 && g.count > 0 {
                 let p = grad_input_phase(s, (&dy, border), (i, f), (j, g), rows);
                 let slots = (Slot::Work(0), Slot::Work(1), Slot::Out(0));
-                gemm::columns(e, "conv2d.grad_input", slots, p, (rows, lanes));
+                gemm::columns(e, "conv2d.grad_input", slots, p, (rows, lanes), 1);
             }
         }
     }

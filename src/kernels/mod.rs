@@ -13,6 +13,7 @@ pub mod color_jitter;
 pub mod concat;
 pub mod conv2d;
 mod conv2d_pack;
+pub mod conv_transpose2d;
 pub mod correct;
 pub mod crop_resize;
 pub mod cross_entropy;
@@ -27,6 +28,7 @@ pub(crate) mod gemm;
 pub mod increment;
 pub mod l2_normalize;
 pub mod linear;
+pub mod listing;
 pub mod matmul;
 pub mod max_pool2d;
 pub mod normalize;
@@ -43,8 +45,9 @@ pub mod sgd;
 pub mod slice;
 pub mod softmax;
 pub mod top_k;
+pub mod tune;
 
-pub use case::{Case, Fill};
+pub use case::{Case, Fill, Recorded};
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
@@ -63,6 +66,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
+        ("conv_transpose2d", conv_transpose2d::cases()),
         ("correct", correct::cases()),
         ("crop_resize", crop_resize::cases()),
         ("cross_entropy", cross_entropy::cases()),
