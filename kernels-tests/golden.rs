@@ -13,7 +13,7 @@ use wgslab::kernels::sgd::Sgd;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type, Var};
 
 /// Both sides round in f32; PyTorch's own distance from f64 is up to 6e-6 of the largest value of a tensor.
-const ALLOWED: f64 = 1e-5;
+pub const ALLOWED: f64 = 1e-5;
 
 /// Tensors by name.
 pub type Tensors = BTreeMap<String, Input>;

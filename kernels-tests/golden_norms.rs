@@ -117,17 +117,17 @@ fn digit(case: &str) -> usize {
 fn parts(t: &mut Tape, v: &BTreeMap<String, Var>, _case: &str) -> BaseResult<Var> {
     let (x, weight, bias) = (v["x"], v["weight"], v["bias"]);
     let (n, c) = (t.shape(x).dim(0), t.shape(x).dim(1));
-    let each = [t.slice(x, 0, 4)?, t.slice(x, 4, n - 4)?];
+    let each = [t.slice(x, 0, 0, 4)?, t.slice(x, 0, 4, n - 4)?];
     let (mut means, mut variances) = (Vec::new(), Vec::new());
     for part in each {
         let [_, mean, variance] = t.batch_norm(part, weight, bias, EPS)?;
         means.push(t.reshape(mean, [1, c])?);
         variances.push(t.reshape(variance, [1, c])?);
     }
-    let (means, variances) = (t.concat(&means)?, t.concat(&variances)?);
+    let (means, variances) = (t.concat(&means, 0)?, t.concat(&variances, 0)?);
     let [mean, variance] = t.merge_statistics(means, variances, v["counts"])?;
     let [a, b] = each.map(|part| t.batch_norm_eval(part, weight, bias, mean, variance, EPS));
-    t.concat(&[a?, b?])
+    t.concat(&[a?, b?], 0)
 }
 
 /// Three training steps over one store: y, u and v after each, and the gradient of the last.

@@ -23,7 +23,7 @@
 //! Rules a test keeps (`kernels-tests/tidy.rs`): floors go one way; only `device` says `wgpu::`, only `device/shader.rs`
 //! `naga::`, only `data` `image::`, only `cli` `clap::`; `ssl` and `noise` never see each other or `data`; below `study`
 //! nothing reads the environment or a clock. An op reaches other ops through `Tape` methods, or a core they share
-//! (`kernels/gemm.rs`).
+//! (`kernels/gemm.rs`, `kernels/order.rs`).
 //!
 //! # The path of a training step
 //!

@@ -14,13 +14,14 @@ import copy
 import pathlib
 import sys
 
+import elementwise
+import norms
+import shape
 import torch
 import torch.nn.functional as F
-import norms
 from safetensors.torch import save_file
 from torch import nn
 
-import elementwise
 
 # One thread and no algorithm that races: the order of every sum is then fixed.
 torch.set_num_threads(1)
@@ -253,6 +254,7 @@ def main():
         "norms": norms.make(),
         "optim": optim(),
         "elementwise": elementwise.make(),
+        "shape": shape.make(),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}

@@ -40,7 +40,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Everything that must hold of one case under one variant.
-fn check(name: &'static str, case: &Case, variant: &'static str) -> Result<(), String> {
+pub fn check(name: &'static str, case: &Case, variant: &'static str) -> Result<(), String> {
     let reference =
         reference::of(name).ok_or_else(|| format!("{name} has no reference in kernels-tests/reference/"))?;
     let inputs = recording::inputs(case);

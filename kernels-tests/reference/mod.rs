@@ -11,6 +11,7 @@ mod avg_pool2d;
 mod batch_norm;
 mod binary;
 mod broadcast;
+mod cast;
 mod color_jitter;
 mod concat;
 mod conv2d;
@@ -22,6 +23,7 @@ mod ema;
 mod enqueue;
 mod fill;
 mod found_inf;
+mod gather;
 mod gaussian_blur;
 mod group_norm;
 mod increment;
@@ -32,12 +34,18 @@ mod max_pool2d;
 mod merge_statistics;
 mod normalize;
 mod nt_xent;
+mod permute;
+mod rank;
+mod reduce;
 mod ring;
 mod scale;
+mod scatter_add;
 mod select;
 mod sgd;
 mod slice;
+mod softmax;
 mod spectral_norm;
+mod top_k;
 mod unary;
 
 use std::any::Any;
@@ -184,6 +192,7 @@ const ALL: &[(&str, Reference)] = &[
     ("avg_pool2d", avg_pool2d::reference),
     ("batch_norm", batch_norm::reference),
     ("broadcast", broadcast::reference),
+    ("cast", cast::reference),
     ("color_jitter", color_jitter::reference),
     ("concat", concat::reference),
     ("conv2d", conv2d::reference),
@@ -195,6 +204,7 @@ const ALL: &[(&str, Reference)] = &[
     ("enqueue", enqueue::reference),
     ("fill", fill::reference),
     ("found_inf", found_inf::reference),
+    ("gather", gather::reference),
     ("gaussian_blur", gaussian_blur::reference),
     ("group_norm", group_norm::reference),
     ("increment", increment::reference),
@@ -211,6 +221,12 @@ const ALL: &[(&str, Reference)] = &[
     ("sgd", sgd::reference),
     ("slice", slice::reference),
     ("spectral_norm", spectral_norm::reference),
+    ("permute", permute::reference),
+    ("rank", rank::reference),
+    ("reduce", reduce::reference),
+    ("scatter_add", scatter_add::reference),
+    ("softmax", softmax::reference),
+    ("top_k", top_k::reference),
 ];
 
 /// Of op files that hold several names: which ones.

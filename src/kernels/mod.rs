@@ -10,6 +10,7 @@ pub mod batch_norm;
 pub mod binary;
 pub mod broadcast;
 pub mod case;
+pub mod cast;
 pub mod color_jitter;
 pub mod concat;
 pub mod conv2d;
@@ -23,6 +24,7 @@ pub mod ema;
 pub mod enqueue;
 pub mod fill;
 pub mod found_inf;
+pub mod gather;
 pub mod gaussian_blur;
 pub(crate) mod gemm;
 pub mod group_norm;
@@ -36,19 +38,26 @@ pub mod max_pool2d;
 pub mod merge_statistics;
 pub mod normalize;
 pub mod nt_xent;
+pub(crate) mod order;
+pub mod permute;
+pub mod rank;
+pub mod reduce;
 pub mod ring;
 pub mod scale;
+pub mod scatter_add;
 pub mod select;
 pub mod sgd;
 pub mod slice;
+pub mod softmax;
 pub mod spectral_norm;
+pub mod top_k;
 pub mod tune;
 pub mod unary;
 mod walk;
 
 pub use case::{Case, Fill, Recorded};
 
-use crate::base::{DType, Error, Result};
+use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
 use crate::tape::backward::Arithmetic;
 use crate::tape::{Slot, Tape, Type, Var};
@@ -62,6 +71,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
         ("broadcast", broadcast::cases()),
+        ("cast", cast::cases()),
         ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
@@ -73,6 +83,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("enqueue", enqueue::cases()),
         ("fill", fill::cases()),
         ("found_inf", found_inf::cases()),
+        ("gather", gather::cases()),
         ("gaussian_blur", gaussian_blur::cases()),
         ("group_norm", group_norm::cases()),
         ("increment", increment::cases()),
@@ -83,12 +94,18 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("merge_statistics", merge_statistics::cases()),
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
+        ("permute", permute::cases()),
+        ("rank", rank::cases()),
+        ("reduce", reduce::cases()),
         ("ring", ring::cases()),
         ("scale", scale::cases()),
+        ("scatter_add", scatter_add::cases()),
         ("select", select::cases()),
         ("sgd", sgd::cases()),
         ("slice", slice::cases()),
+        ("softmax", softmax::cases()),
         ("spectral_norm", spectral_norm::cases()),
+        ("top_k", top_k::cases()),
     ];
     ops.extend(binary::families());
     ops.extend(unary::families());
@@ -127,6 +144,18 @@ impl Tape {
 pub(crate) fn vec4_grid(elements: usize) -> (u32, [u32; 3]) {
     let vectors = elements.div_ceil(4);
     (vectors as u32, groups_1d(vectors.div_ceil(256)))
+}
+
+/// `x` with an axis of another size.
+pub(crate) fn resized(x: Type, axis: usize, size: usize) -> Type {
+    let mut dims: Vec<usize> = x.shape.dims().iter().map(|&d| d as usize).collect();
+    dims[axis] = size;
+    Type { shape: Shape::new(&dims), dtype: x.dtype }
+}
+
+/// Elements from `axis` on: how much of `x` lies in one piece in memory.
+pub(crate) fn from_axis(x: Type, axis: u32) -> u32 {
+    x.shape.dims()[axis as usize..].iter().product()
 }
 
 /// N and K of logits, after checking them against labels and weights.
