@@ -9,6 +9,7 @@ mod add;
 mod add_bias;
 mod avg_pool2d;
 mod batch_norm;
+mod clip_grad_norm;
 mod color_jitter;
 mod concat;
 mod conv2d;
@@ -22,6 +23,8 @@ mod found_inf;
 mod gaussian_blur;
 mod increment;
 mod l2_normalize;
+mod lars;
+mod loss_scale;
 mod matmul;
 mod max_pool2d;
 mod normalize;
@@ -166,6 +169,7 @@ const ALL: &[(&str, Reference)] = &[
     ("add_bias", add_bias::reference),
     ("avg_pool2d", avg_pool2d::reference),
     ("batch_norm", batch_norm::reference),
+    ("clip_grad_norm", clip_grad_norm::reference),
     ("color_jitter", color_jitter::reference),
     ("concat", concat::reference),
     ("conv2d", conv2d::reference),
@@ -179,6 +183,8 @@ const ALL: &[(&str, Reference)] = &[
     ("gaussian_blur", gaussian_blur::reference),
     ("increment", increment::reference),
     ("l2_normalize", l2_normalize::reference),
+    ("lars", lars::reference),
+    ("loss_scale", loss_scale::reference),
     ("matmul", matmul::reference),
     ("max_pool2d", max_pool2d::reference),
     ("normalize", normalize::reference),

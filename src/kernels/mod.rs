@@ -8,6 +8,7 @@ pub mod add_bias;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod case;
+pub mod clip_grad_norm;
 pub mod color_jitter;
 pub mod concat;
 pub mod conv2d;
@@ -24,7 +25,9 @@ pub mod gaussian_blur;
 pub(crate) mod gemm;
 pub mod increment;
 pub mod l2_normalize;
+pub mod lars;
 pub mod linear;
+pub mod loss_scale;
 pub mod matmul;
 pub mod max_pool2d;
 pub mod normalize;
@@ -50,6 +53,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("add_bias", add_bias::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
+        ("clip_grad_norm", clip_grad_norm::cases()),
         ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
@@ -63,6 +67,8 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("gaussian_blur", gaussian_blur::cases()),
         ("increment", increment::cases()),
         ("l2_normalize", l2_normalize::cases()),
+        ("lars", lars::cases()),
+        ("loss_scale", loss_scale::cases()),
         ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
         ("normalize", normalize::cases()),
