@@ -5,6 +5,8 @@
 //! built-ins the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on top of the rounding of sums.
 
 mod adam;
+mod adaptive_avg_pool2d;
+mod adaptive_max_pool2d;
 mod add;
 mod add_bias;
 mod avg_pool2d;
@@ -165,6 +167,8 @@ pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
 /// Of each name in the list of ops.
 const ALL: &[(&str, Reference)] = &[
     ("adam", adam::reference),
+    ("adaptive_avg_pool2d", adaptive_avg_pool2d::reference),
+    ("adaptive_max_pool2d", adaptive_max_pool2d::reference),
     ("add", add::reference),
     ("add_bias", add_bias::reference),
     ("avg_pool2d", avg_pool2d::reference),

@@ -3,6 +3,8 @@
 //! other ops through `Tape` methods, or through a core they share, nothing else.
 
 pub mod adam;
+pub mod adaptive_avg_pool2d;
+pub mod adaptive_max_pool2d;
 pub mod add;
 pub mod add_bias;
 pub mod avg_pool2d;
@@ -32,11 +34,13 @@ pub mod matmul;
 pub mod max_pool2d;
 pub mod normalize;
 pub mod nt_xent;
+pub(crate) mod pool;
 pub mod relu;
 pub mod ring;
 pub mod scale;
 pub mod sgd;
 pub mod slice;
+pub(crate) mod tiles;
 
 pub use case::{Case, Fill};
 
@@ -49,6 +53,8 @@ use crate::tape::{Slot, Tape, Type, Var};
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
     vec![
         ("adam", adam::cases()),
+        ("adaptive_avg_pool2d", adaptive_avg_pool2d::cases()),
+        ("adaptive_max_pool2d", adaptive_max_pool2d::cases()),
         ("add", add::cases()),
         ("add_bias", add_bias::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
