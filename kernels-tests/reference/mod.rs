@@ -18,24 +18,35 @@ mod conv2d;
 mod correct;
 mod crop_resize;
 mod cross_entropy;
+mod cutmix;
+mod cutout;
+mod drop_path;
+mod dropout;
 mod ema;
 mod enqueue;
 mod fill;
 mod found_inf;
 mod gaussian_blur;
 mod increment;
+mod jigsaw;
 mod l2_normalize;
 mod lars;
 mod loss_scale;
+mod magnify;
 mod matmul;
 mod max_pool2d;
+mod mixup;
 mod normalize;
 mod nt_xent;
+mod random;
 mod relu;
+mod resize;
 mod ring;
+mod rotate;
 mod scale;
 mod sgd;
 mod slice;
+mod solarize;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
@@ -180,24 +191,35 @@ const ALL: &[(&str, Reference)] = &[
     ("correct", correct::reference),
     ("crop_resize", crop_resize::reference),
     ("cross_entropy", cross_entropy::reference),
+    ("cutmix", cutmix::reference),
+    ("cutout", cutout::reference),
+    ("drop_path", drop_path::reference),
+    ("dropout", dropout::reference),
     ("ema", ema::reference),
     ("enqueue", enqueue::reference),
     ("fill", fill::reference),
     ("found_inf", found_inf::reference),
     ("gaussian_blur", gaussian_blur::reference),
     ("increment", increment::reference),
+    ("jigsaw", jigsaw::reference),
     ("l2_normalize", l2_normalize::reference),
     ("lars", lars::reference),
     ("loss_scale", loss_scale::reference),
+    ("magnify", magnify::reference),
     ("matmul", matmul::reference),
     ("max_pool2d", max_pool2d::reference),
+    ("mixup", mixup::reference),
     ("normalize", normalize::reference),
     ("nt_xent", nt_xent::reference),
+    ("random", random::reference),
     ("relu", relu::reference),
+    ("resize", resize::reference),
     ("ring", ring::reference),
+    ("rotate", rotate::reference),
     ("scale", scale::reference),
     ("sgd", sgd::reference),
     ("slice", slice::reference),
+    ("solarize", solarize::reference),
 ];
 
 /// The reference of an op file.

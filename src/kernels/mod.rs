@@ -18,7 +18,11 @@ mod conv2d_pack;
 pub mod correct;
 pub mod crop_resize;
 pub mod cross_entropy;
+pub mod cutmix;
+pub mod cutout;
 pub mod draw;
+pub mod drop_path;
+pub mod dropout;
 pub mod ema;
 pub mod enqueue;
 pub mod fill;
@@ -26,20 +30,27 @@ pub mod found_inf;
 pub mod gaussian_blur;
 pub(crate) mod gemm;
 pub mod increment;
+pub mod jigsaw;
 pub mod l2_normalize;
 pub mod lars;
 pub mod linear;
 pub mod loss_scale;
+pub mod magnify;
 pub mod matmul;
 pub mod max_pool2d;
+pub mod mixup;
 pub mod normalize;
 pub mod nt_xent;
 pub(crate) mod pool;
+pub mod random;
 pub mod relu;
+pub mod resize;
 pub mod ring;
+pub mod rotate;
 pub mod scale;
 pub mod sgd;
 pub mod slice;
+pub mod solarize;
 pub(crate) mod tiles;
 
 pub use case::{Case, Fill};
@@ -66,24 +77,35 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("correct", correct::cases()),
         ("crop_resize", crop_resize::cases()),
         ("cross_entropy", cross_entropy::cases()),
+        ("cutmix", cutmix::cases()),
+        ("cutout", cutout::cases()),
+        ("drop_path", drop_path::cases()),
+        ("dropout", dropout::cases()),
         ("ema", ema::cases()),
         ("enqueue", enqueue::cases()),
         ("fill", fill::cases()),
         ("found_inf", found_inf::cases()),
         ("gaussian_blur", gaussian_blur::cases()),
         ("increment", increment::cases()),
+        ("jigsaw", jigsaw::cases()),
         ("l2_normalize", l2_normalize::cases()),
         ("lars", lars::cases()),
         ("loss_scale", loss_scale::cases()),
+        ("magnify", magnify::cases()),
         ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
+        ("mixup", mixup::cases()),
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
+        ("random", random::cases()),
         ("relu", relu::cases()),
+        ("resize", resize::cases()),
         ("ring", ring::cases()),
+        ("rotate", rotate::cases()),
         ("scale", scale::cases()),
         ("sgd", sgd::cases()),
         ("slice", slice::cases()),
+        ("solarize", solarize::cases()),
     ]
 }
 
