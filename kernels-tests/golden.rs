@@ -200,7 +200,7 @@ fn optimizer(name: &'static str) -> Result<(), String> {
         let (grad, lr) = (t.input("grad", ty)?, t.scalar("lr")?);
         if name == "adam" {
             let step = t.increment("optim.step")?;
-            let op = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, lr: lr.slot };
+            let op = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, decoupled: false, lr: lr.slot };
             return t.adam("w", grad, step, lr.var, op);
         }
         let op = Sgd { momentum: 0.9, nesterov: name == "sgd_nesterov", weight_decay: 0.01, lr: lr.slot };

@@ -9,12 +9,14 @@ mod augment;
 mod facts;
 mod golden;
 mod golden_elementwise;
+mod golden_misc;
 mod golden_norms;
 mod golden_resnet;
 mod golden_shape;
 mod harness;
 mod plans;
 mod properties;
+mod random_misc;
 mod random_norms;
 mod random_shape;
 mod reach;
@@ -35,6 +37,7 @@ fn main() {
     trials.extend(tidy::trials());
     trials.extend(random_norms::trials());
     trials.extend(plans::trials());
+    trials.extend(random_misc::trials());
     let device = device_trials();
     let skipped = match harness::device::available() {
         Ok(()) => {
@@ -62,6 +65,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden::trials());
     trials.extend(golden_norms::trials());
     trials.extend(golden_elementwise::trials());
+    trials.extend(golden_misc::trials());
     trials.extend(golden_resnet::trials());
     trials.extend(properties::trials());
     trials.extend(golden_shape::trials());

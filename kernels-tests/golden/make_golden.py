@@ -15,6 +15,7 @@ import pathlib
 import sys
 
 import elementwise
+import misc
 import norms
 import shape
 import torch
@@ -255,6 +256,7 @@ def main():
         "optim": optim(),
         "elementwise": elementwise.make(),
         "shape": shape.make(),
+        "misc": misc.make(),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}

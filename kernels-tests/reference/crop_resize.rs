@@ -35,7 +35,7 @@ fn draw(c: &RandomCrop, size: usize, sample: u32, epoch: u32) -> Window {
 }
 
 /// First tap and normalised weights of output `o` of `out` over `n` inputs.
-fn weights(o: usize, n: usize, out: usize) -> (usize, Vec<f64>) {
+pub fn weights(o: usize, n: usize, out: usize) -> (usize, Vec<f64>) {
     let scale = n as f64 / out as f64;
     let support = scale.max(1.0);
     let centre = (o as f64 + 0.5) * scale;

@@ -5,6 +5,8 @@
 //! built-ins the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on top of the rounding of sums.
 
 mod adam;
+mod adaptive_avg_pool2d;
+mod adaptive_max_pool2d;
 mod add_bias;
 mod attention;
 mod avg_pool2d;
@@ -12,6 +14,7 @@ mod batch_norm;
 mod binary;
 mod broadcast;
 mod cast;
+mod clip_grad_norm;
 mod color_jitter;
 mod concat;
 mod conv2d;
@@ -19,6 +22,10 @@ mod conv_transpose2d;
 mod correct;
 mod crop_resize;
 mod cross_entropy;
+mod cutmix;
+mod cutout;
+mod drop_path;
+mod dropout;
 mod ema;
 mod enqueue;
 mod fill;
@@ -27,23 +34,32 @@ mod gather;
 mod gaussian_blur;
 mod group_norm;
 mod increment;
+mod jigsaw;
 mod l2_normalize;
+mod lars;
 mod layer_norm;
+mod loss_scale;
+mod magnify;
 mod matmul;
 mod max_pool2d;
 mod merge_statistics;
+mod mixup;
 mod normalize;
 mod nt_xent;
 mod permute;
+mod random;
 mod rank;
 mod reduce;
+mod resize;
 mod ring;
+mod rotate;
 mod scale;
 mod scatter_add;
 mod select;
 mod sgd;
 mod slice;
 mod softmax;
+mod solarize;
 mod spectral_norm;
 mod top_k;
 mod unary;
@@ -187,12 +203,15 @@ pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
 /// Of each name in the list of ops.
 const ALL: &[(&str, Reference)] = &[
     ("adam", adam::reference),
+    ("adaptive_avg_pool2d", adaptive_avg_pool2d::reference),
+    ("adaptive_max_pool2d", adaptive_max_pool2d::reference),
     ("add_bias", add_bias::reference),
     ("attention", attention::reference),
     ("avg_pool2d", avg_pool2d::reference),
     ("batch_norm", batch_norm::reference),
     ("broadcast", broadcast::reference),
     ("cast", cast::reference),
+    ("clip_grad_norm", clip_grad_norm::reference),
     ("color_jitter", color_jitter::reference),
     ("concat", concat::reference),
     ("conv2d", conv2d::reference),
@@ -200,6 +219,10 @@ const ALL: &[(&str, Reference)] = &[
     ("correct", correct::reference),
     ("crop_resize", crop_resize::reference),
     ("cross_entropy", cross_entropy::reference),
+    ("cutmix", cutmix::reference),
+    ("cutout", cutout::reference),
+    ("drop_path", drop_path::reference),
+    ("dropout", dropout::reference),
     ("ema", ema::reference),
     ("enqueue", enqueue::reference),
     ("fill", fill::reference),
@@ -208,6 +231,7 @@ const ALL: &[(&str, Reference)] = &[
     ("gaussian_blur", gaussian_blur::reference),
     ("group_norm", group_norm::reference),
     ("increment", increment::reference),
+    ("jigsaw", jigsaw::reference),
     ("l2_normalize", l2_normalize::reference),
     ("layer_norm", layer_norm::reference),
     ("matmul", matmul::reference),
@@ -215,7 +239,14 @@ const ALL: &[(&str, Reference)] = &[
     ("merge_statistics", merge_statistics::reference),
     ("normalize", normalize::reference),
     ("nt_xent", nt_xent::reference),
+    ("lars", lars::reference),
+    ("loss_scale", loss_scale::reference),
+    ("magnify", magnify::reference),
+    ("mixup", mixup::reference),
+    ("random", random::reference),
+    ("resize", resize::reference),
     ("ring", ring::reference),
+    ("rotate", rotate::reference),
     ("scale", scale::reference),
     ("select", select::reference),
     ("sgd", sgd::reference),
@@ -227,6 +258,7 @@ const ALL: &[(&str, Reference)] = &[
     ("scatter_add", scatter_add::reference),
     ("softmax", softmax::reference),
     ("top_k", top_k::reference),
+    ("solarize", solarize::reference),
 ];
 
 /// Of op files that hold several names: which ones.

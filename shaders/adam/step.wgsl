@@ -1,5 +1,6 @@
 // adam: g = grad + decay·w; m' = β1 m + (1 − β1) g; v' = β2 v + (1 − β2) g²;
-// w' = w − lr · m'/(1 − β1^t) / (√(v'/(1 − β2^t)) + eps), all in place; t counts from 1.
+// w' = (1 − lr·shrink) w − lr · m'/(1 − β1^t) / (√(v'/(1 − β2^t)) + eps), all in place; t counts from 1.
+// Of decay (Adam) and shrink (AdamW) one is 0.
 // A workgroup owns 256 vec4 in a row; buffers are padded to 16 bytes, and what the padding holds is read by nobody.
 
 struct Params {
@@ -13,6 +14,7 @@ struct Params {
     log2: f32,
     eps: f32,
     decay: f32,
+    shrink: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> w: array<vec4<f32>>;
@@ -36,6 +38,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let t = count[0];
     let rate = scalars[p.lr] / one_minus_exp(t * p.log1);
+    let keep = 1.0 - scalars[p.lr] * p.shrink;
     let correction = inverseSqrt(one_minus_exp(t * p.log2));
     let start = group_index(wid, groups) * 256u;
     for (var i = start + lane; i < min(start + 256u, p.vectors); i += 64u) {
@@ -45,6 +48,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         let second = p.beta2 * v[i] + p.rest2 * g * g;
         m[i] = first;
         v[i] = second;
-        w[i] = old - rate * first / (sqrt(second) * correction + p.eps);
+        w[i] = keep * old - rate * first / (sqrt(second) * correction + p.eps);
     }
 }

@@ -2,9 +2,7 @@
 // An invocation makes 16 output pixels, all channels; a workgroup owns 1024 pixels in a row of one sample, so the
 // window is found once for 16 pixels. A launch writes only the samples whose image lies in its page.
 // An image is size × size × $C bytes, four to a word, from a whole word on. Indices past the last image are clamped.
-//
-// The filter is bilinear with antialias, as PyTorch's: a triangle as wide as two output pixels, or two input pixels
-// where those are larger, cut at the window and normalised.
+// The filter is common/triangle.wgsl.
 
 struct Params {
     seed_low: u32, seed_high: u32, stream: u32, epoch: u32,
@@ -29,20 +27,6 @@ fn pixel(base: u32, at: u32) -> vec3<f32> {
     return vec3<f32>(f32(bytes & 255u), f32((bytes >> 8u) & 255u), f32((bytes >> 16u) & 255u));
 }
 
-// Where the taps of output `o` of `out` over `n` inputs begin and end; the centre and half-width of the triangle.
-struct Taps { first: u32, end: u32, centre: f32, reach: f32 }
-
-fn taps(o: u32, n: u32) -> Taps {
-    let centre = f32((2u * o + 1u) * n) / f32(2u * p.out);
-    let reach = max(f32(n) / f32(p.out), 1.0);
-    return Taps(u32(max(centre - reach + 0.5, 0.0)), min(u32(centre + reach + 0.5), n), centre, reach);
-}
-
-// The weight of input `j`; 0 past the last tap, so that taps may be walked two at a time.
-fn weight(j: u32, t: Taps) -> f32 {
-    return select(0.0, max(1.0 - abs(f32(j) + 0.5 - t.centre) / t.reach, 0.0), j < t.end);
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
@@ -57,8 +41,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let plane = p.out * p.out;
     for (var i = start + lane; i < min(start + 1024u, plane); i += 64u) {
         let column = i % p.out;
-        let across = taps(select(column, p.out - 1u - column, w.mirror), w.width);
-        let down = taps(i / p.out, w.height);
+        let across = taps(select(column, p.out - 1u - column, w.mirror), w.width, p.out);
+        let down = taps(i / p.out, w.height, p.out);
         var sum = vec3<f32>(0.0);
         var total = 0.0;
         // Two by two taps a step: where nothing shrinks there are no more.

@@ -1,6 +1,7 @@
 //! adam (Kingma & Ba 2015, arXiv:1412.6980), as torch.optim.Adam: g = grad + decay·w; m' = β1 m + (1 − β1) g;
-//! v' = β2 v + (1 − β2) g²; w' = w − lr · m'/(1 − β1^t) / (√(v'/(1 − β2^t)) + eps). All in place; a raised guard leaves
-//! all alone. Shaders: shaders/adam/.
+//! v' = β2 v + (1 − β2) g²; w' = w − lr · m'/(1 − β1^t) / (√(v'/(1 − β2^t)) + eps). Decoupled, it is AdamW (Loshchilov &
+//! Hutter 2019, arXiv:1711.05101), as torch.optim.AdamW: g = grad, and w' starts from (1 − lr·decay)·w.
+//! All in place; a raised guard leaves all alone. Shaders: shaders/adam/.
 
 use crate::base::{Error, Result};
 use crate::device::{Kernel, Piece};
@@ -18,8 +19,10 @@ pub struct Adam {
     pub beta2: f32,
     /// Added to the divisor.
     pub eps: f32,
-    /// L2 penalty, added to the gradient.
+    /// Decay of the weights.
     pub weight_decay: f32,
+    /// AdamW: the decay shrinks the weight itself instead of being added to the gradient as an L2 penalty.
+    pub decoupled: bool,
     /// Slot of the learning rate among the scalars.
     pub lr: u32,
 }
@@ -36,6 +39,7 @@ params! {
         log2: f32,
         eps: f32,
         decay: f32,
+        shrink: f32,
     }
 }
 
@@ -80,6 +84,7 @@ impl Op for Adam {
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
         // In f64: 1 − 0.999 and log 0.999 keep few digits in f32.
         let (b1, b2) = (f64::from(self.beta1), f64::from(self.beta2));
+        let (decay, shrink) = if self.decoupled { (0.0, self.weight_decay) } else { (self.weight_decay, 0.0) };
         let params = Params {
             vectors,
             lr: self.lr,
@@ -90,7 +95,8 @@ impl Op for Adam {
             log1: b1.ln() as f32,
             log2: b2.ln() as f32,
             eps: self.eps,
-            decay: self.weight_decay,
+            decay,
+            shrink,
         };
         let buffers = vec![Slot::Out(0), Slot::In(1), Slot::Out(1), Slot::Out(2), Slot::In(4), Slot::In(5)];
         let (kernel, buffers) = guarded(Kernel::new("adam.step", "portable", FREE), GUARDED, buffers, e.x.len(), 6);
@@ -105,8 +111,8 @@ impl Op for Adam {
 
 /// Named cases; the scalars hold the learning rate in slot 1.
 pub fn cases() -> Vec<Case> {
-    let case = |name, n: usize, step: f32, guard: Option<u32>| {
-        let op = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, lr: 1 };
+    let case = |name, n: usize, step: f32, decoupled: bool, guard: Option<u32>| {
+        let op = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, decoupled, lr: 1 };
         let mut x = vec![(Type::f32([n]), Fill::Normal); 3];
         x.push((Type::f32([n]), Fill::Uniform(0.1, 2.0))); // a mean square is not negative
         x.push((Type::f32([1]), Fill::Values(vec![step])));
@@ -115,10 +121,12 @@ pub fn cases() -> Vec<Case> {
         Case::new(name, op, x)
     };
     vec![
-        case("one", 1, 1.0, None),
-        case("first step", 1009, 1.0, None),
-        case("late step", 1025, 2000.0, None),
-        case("guard down", 1025, 300.0, Some(0)),
-        case("guard up", 37, 3.0, Some(1)),
+        case("one", 1, 1.0, false, None),
+        case("first step", 1009, 1.0, false, None),
+        case("late step", 1025, 2000.0, false, None),
+        case("guard down", 1025, 300.0, false, Some(0)),
+        case("guard up", 37, 3.0, false, Some(1)),
+        case("decoupled", 1031, 7.0, true, None),
+        case("decoupled, guard up", 5, 7.0, true, Some(1)),
     ]
 }

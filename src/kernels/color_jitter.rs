@@ -60,8 +60,7 @@ impl Op for ColorJitter {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        super::draw::check_images("color_jitter", x)?;
-        self.draws.check("color_jitter", x[2])?;
+        self.draws.check_images("color_jitter", x)?;
         let strengths = [self.brightness, self.contrast, self.saturation, self.hue];
         if strengths.iter().any(|s| s.is_nan() || *s < 0.0) || self.hue > 0.5 {
             let what = format!("strengths {strengths:?} must not be negative, and hue at most 0.5");
@@ -72,12 +71,12 @@ impl Op for ColorJitter {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let [batch, channels, height, width] = e.x[0].shape.nchw("color_jitter", "x")?;
-        let [seed_low, seed_high] = self.draws.key();
+        let [seed_low, seed_high, stream, epoch] = self.draws.fields();
         let params = Params {
             seed_low,
             seed_high,
-            stream: self.draws.counter(),
-            epoch: self.draws.epoch,
+            stream,
+            epoch,
             batch: batch as u32,
             plane: (height * width) as u32,
             probability: self.probability,

@@ -54,11 +54,16 @@ const RANDOM: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("common/rng.wgsl"),
     piece!("common/draw.wgsl"),
+    piece!("common/triangle.wgsl"),
     piece!("crop_resize/random.wgsl"),
     piece!("crop_resize/forward.wgsl"),
 ];
-const WHOLE: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("crop_resize/whole.wgsl"), piece!("crop_resize/forward.wgsl")];
+const WHOLE: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("common/triangle.wgsl"),
+    piece!("crop_resize/whole.wgsl"),
+    piece!("crop_resize/forward.wgsl"),
+];
 
 /// Output pixels a workgroup owns.
 const CHUNK: usize = 1024;

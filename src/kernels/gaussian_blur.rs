@@ -53,8 +53,7 @@ impl Op for GaussianBlur {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        let [_, _, height, width] = super::draw::check_images("gaussian_blur", x)?;
-        self.draws.check("gaussian_blur", x[2])?;
+        let [_, _, height, width] = self.draws.check_images("gaussian_blur", x)?;
         let ([low, high], radius) = (self.sigma, self.radius as usize);
         if !(0.0 < low && low <= high && high.is_finite()) || radius == 0 || radius >= height.min(width) {
             let what = format!(
@@ -68,12 +67,12 @@ impl Op for GaussianBlur {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let [batch, channels, height, width] = e.x[0].shape.nchw("gaussian_blur", "x")?;
-        let [seed_low, seed_high] = self.draws.key();
+        let [seed_low, seed_high, stream, epoch] = self.draws.fields();
         let params = Params {
             seed_low,
             seed_high,
-            stream: self.draws.counter(),
-            epoch: self.draws.epoch,
+            stream,
+            epoch,
             columns: (batch * channels * width) as u32,
             columns_per_sample: (channels * width) as u32,
             height: height as u32,

@@ -3,6 +3,8 @@
 //! other ops through `Tape` methods, or through a core they share, nothing else.
 
 pub mod adam;
+pub mod adaptive_avg_pool2d;
+pub mod adaptive_max_pool2d;
 pub mod add_bias;
 pub mod attention;
 pub mod avg_pool2d;
@@ -11,6 +13,7 @@ pub mod binary;
 pub mod broadcast;
 pub mod case;
 pub mod cast;
+pub mod clip_grad_norm;
 pub mod color_jitter;
 pub mod concat;
 pub mod conv2d;
@@ -19,7 +22,11 @@ pub mod conv_transpose2d;
 pub mod correct;
 pub mod crop_resize;
 pub mod cross_entropy;
+pub mod cutmix;
+pub mod cutout;
 pub mod draw;
+pub mod drop_path;
+pub mod dropout;
 pub mod ema;
 pub mod enqueue;
 pub mod fill;
@@ -29,27 +36,38 @@ pub mod gaussian_blur;
 pub(crate) mod gemm;
 pub mod group_norm;
 pub mod increment;
+pub mod jigsaw;
 pub mod l2_normalize;
+pub mod lars;
 pub mod layer_norm;
 pub mod linear;
 pub mod listing;
+pub mod loss_scale;
+pub mod magnify;
 pub mod matmul;
 pub mod max_pool2d;
 pub mod merge_statistics;
+pub mod mixup;
 pub mod normalize;
 pub mod nt_xent;
 pub(crate) mod order;
 pub mod permute;
+pub(crate) mod pool;
+pub mod random;
 pub mod rank;
 pub mod reduce;
+pub mod resize;
 pub mod ring;
+pub mod rotate;
 pub mod scale;
 pub mod scatter_add;
 pub mod select;
 pub mod sgd;
 pub mod slice;
 pub mod softmax;
+pub mod solarize;
 pub mod spectral_norm;
+pub(crate) mod tiles;
 pub mod top_k;
 pub mod tune;
 pub mod unary;
@@ -66,12 +84,15 @@ use crate::tape::{Slot, Tape, Type, Var};
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
     let mut ops = vec![
         ("adam", adam::cases()),
+        ("adaptive_avg_pool2d", adaptive_avg_pool2d::cases()),
+        ("adaptive_max_pool2d", adaptive_max_pool2d::cases()),
         ("add_bias", add_bias::cases()),
         ("attention", attention::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
         ("broadcast", broadcast::cases()),
         ("cast", cast::cases()),
+        ("clip_grad_norm", clip_grad_norm::cases()),
         ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
@@ -79,6 +100,10 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("correct", correct::cases()),
         ("crop_resize", crop_resize::cases()),
         ("cross_entropy", cross_entropy::cases()),
+        ("cutmix", cutmix::cases()),
+        ("cutout", cutout::cases()),
+        ("drop_path", drop_path::cases()),
+        ("dropout", dropout::cases()),
         ("ema", ema::cases()),
         ("enqueue", enqueue::cases()),
         ("fill", fill::cases()),
@@ -87,23 +112,32 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("gaussian_blur", gaussian_blur::cases()),
         ("group_norm", group_norm::cases()),
         ("increment", increment::cases()),
+        ("jigsaw", jigsaw::cases()),
         ("l2_normalize", l2_normalize::cases()),
+        ("lars", lars::cases()),
         ("layer_norm", layer_norm::cases()),
+        ("loss_scale", loss_scale::cases()),
+        ("magnify", magnify::cases()),
         ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
         ("merge_statistics", merge_statistics::cases()),
+        ("mixup", mixup::cases()),
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
         ("permute", permute::cases()),
+        ("random", random::cases()),
         ("rank", rank::cases()),
         ("reduce", reduce::cases()),
+        ("resize", resize::cases()),
         ("ring", ring::cases()),
+        ("rotate", rotate::cases()),
         ("scale", scale::cases()),
         ("scatter_add", scatter_add::cases()),
         ("select", select::cases()),
         ("sgd", sgd::cases()),
         ("slice", slice::cases()),
         ("softmax", softmax::cases()),
+        ("solarize", solarize::cases()),
         ("spectral_norm", spectral_norm::cases()),
         ("top_k", top_k::cases()),
     ];

@@ -21,11 +21,22 @@ pub struct Sgd {
 }
 
 params! {
-    struct Params { vectors: u32, lr: u32, momentum: f32, decay: f32, nesterov: u32 }
+    /// Shared with lars, whose step is this one with a trust ratio.
+    pub(crate) struct Params { vectors: u32, lr: u32, momentum: f32, decay: f32, nesterov: u32 }
 }
 
-const FREE: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/unguarded.wgsl"), piece!("sgd/step.wgsl")];
-const GUARDED: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/guarded.wgsl"), piece!("sgd/step.wgsl")];
+const FREE: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("common/unguarded.wgsl"),
+    piece!("sgd/untrusted.wgsl"),
+    piece!("sgd/step.wgsl"),
+];
+const GUARDED: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("common/guarded.wgsl"),
+    piece!("sgd/untrusted.wgsl"),
+    piece!("sgd/step.wgsl"),
+];
 
 impl Tape {
     /// Moves the state `param` along `grad`, keeping its velocity in the state `optim.<param>.velocity`. `scalars` is

@@ -3,6 +3,8 @@
 
 use crate::base::{Error, Result};
 use crate::kernels::adam::Adam;
+use crate::kernels::lars::Lars;
+use crate::kernels::loss_scale::LossScale;
 use crate::kernels::sgd::Sgd;
 use crate::tape::{Scalar, Tape, Var};
 
@@ -18,7 +20,7 @@ pub enum Optimizer {
         /// Added to the gradient, times the weight.
         weight_decay: f32,
     },
-    /// torch.optim.Adam, decay as L2.
+    /// torch.optim.Adam, or torch.optim.AdamW where the decay is decoupled.
     Adam {
         /// Of the mean of gradients.
         beta1: f32,
@@ -26,38 +28,95 @@ pub enum Optimizer {
         beta2: f32,
         /// Added to the root.
         eps: f32,
+        /// Of the weights.
+        weight_decay: f32,
+        /// Shrinks the weight itself by lr · decay; else the decay is added to the gradient, times the weight.
+        decoupled: bool,
+    },
+    /// LARS (You et al. 2017, arXiv:1708.03888) as in the code of Barlow Twins: each tensor takes a step as long as
+    /// `eta` times its own norm. Tensors of one dimension (biases, the parameters of norms) are excluded: they take
+    /// plain steps with momentum and without decay.
+    Lars {
+        /// Of the velocity.
+        momentum: f32,
         /// Added to the gradient, times the weight.
         weight_decay: f32,
+        /// The trust coefficient.
+        eta: f32,
+        /// Keeps the local rate at lr or below.
+        clip: bool,
     },
 }
 
+/// What may be done to gradients before an optimizer takes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Clips all gradients to this common length, as torch.nn.utils.clip_grad_norm_.
+    pub max_grad_norm: Option<f32>,
+    /// Scales the loss and skips steps that overflow, as torch.amp.GradScaler.
+    pub loss_scale: Option<LossScale>,
+}
+
+/// What [`Optimizer::minimize_within`] records besides the update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// The guard's flag, u32 [1]: 1 where the step is skipped.
+    pub skipped: Var,
+    /// The norm of all gradients before clipping, f32 [1]; only with a limit.
+    pub grad_norm: Option<Var>,
+    /// What the loss was multiplied by, f32 [1]; only with a loss scale.
+    pub loss_scale: Option<Var>,
+}
+
 impl Optimizer {
-    /// Adam with PyTorch's betas and eps.
+    /// Adam with PyTorch's betas and eps, decay as L2.
     pub fn adam(weight_decay: f32) -> Self {
-        Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay }
+        Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay, decoupled: false }
+    }
+
+    /// AdamW with PyTorch's betas and eps.
+    pub fn adamw(weight_decay: f32) -> Self {
+        Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay, decoupled: true }
+    }
+
+    /// LARS with the momentum and trust coefficient of Barlow Twins.
+    pub fn lars(weight_decay: f32) -> Self {
+        Optimizer::Lars { momentum: 0.9, weight_decay, eta: 0.001, clip: false }
     }
 
     /// Records the backward pass of `loss` and the update of every parameter in `trained`; a non-finite gradient of any
     /// of them raises the step's guard, and then nothing is updated. Returns the guard's flag.
     pub fn minimize(&self, t: &mut Tape, loss: Var, trained: &[String]) -> Result<Var> {
+        Ok(self.minimize_within(t, loss, trained, Limits::default())?.skipped)
+    }
+
+    /// As [`Optimizer::minimize`], with clipped gradients or a scaled loss. Loss is f32 [1]. With a limit the guard
+    /// is raised by the norm of all gradients, which is finite only where each of them is.
+    pub fn minimize_within(&self, t: &mut Tape, loss: Var, trained: &[String], limits: Limits) -> Result<Step> {
         let vars = trained.iter().map(|n| current(t, n)).collect::<Result<Vec<_>>>()?;
-        let grads = t.gradient(loss, &vars)?;
-        let mut pairs = Vec::new();
-        for (name, g) in trained.iter().zip(grads) {
-            match g {
-                Some(g) => pairs.push((name.clone(), g)),
-                None => {
-                    return Err(Error::Failed(format!(
-                        "the loss does not depend on {name}; leave it out of the trained set"
-                    )));
-                }
-            }
+        let loss_scale = limits.loss_scale.map(|op| t.loss_scale(op)).transpose()?;
+        let found = t.backward(&[loss], &[loss_scale], &vars)?;
+        let missing =
+            |n: &String| Error::Failed(format!("the loss does not depend on {n}; leave it out of the trained set"));
+        let mut grads = Vec::new();
+        for (name, g) in trained.iter().zip(found) {
+            grads.push(g.ok_or_else(|| missing(name))?);
         }
-        let flag = t.found_inf(&pairs.iter().map(|p| p.1).collect::<Vec<_>>())?;
-        t.set_guard(flag)?;
-        let lr = t.scalar("lr")?;
+        let mut grad_norm = None;
+        let skipped = if loss_scale.is_some() || limits.max_grad_norm.is_some() {
+            let (clipped, norm) = t.clip_grad_norm(&grads, limits.max_grad_norm.unwrap_or(f32::MAX), loss_scale)?;
+            (grads, grad_norm) = (clipped, Some(norm));
+            t.found_inf(&[norm])?
+        } else {
+            t.found_inf(&grads)?
+        };
+        t.set_guard(skipped)?;
+        let (lr, pairs) = (t.scalar("lr")?, trained.iter().cloned().zip(grads).collect::<Vec<_>>());
         t.layer("optimizer", |t| self.update(t, &pairs, lr))?;
-        Ok(flag)
+        if let Some(op) = limits.loss_scale {
+            t.update_loss_scale(op, skipped)?;
+        }
+        Ok(Step { skipped, grad_norm, loss_scale })
     }
 
     /// Records the update of each parameter by its gradient.
@@ -67,10 +126,20 @@ impl Optimizer {
                 let op = Sgd { momentum, nesterov, weight_decay, lr: lr.slot };
                 pairs.iter().try_for_each(|(name, g)| t.layer(name, |t| t.sgd(name, *g, lr.var, op.clone())))
             }
-            Optimizer::Adam { beta1, beta2, eps, weight_decay } => {
+            Optimizer::Adam { beta1, beta2, eps, weight_decay, decoupled } => {
                 let step = t.increment("optim.step")?;
-                let op = Adam { beta1, beta2, eps, weight_decay, lr: lr.slot };
+                let op = Adam { beta1, beta2, eps, weight_decay, decoupled, lr: lr.slot };
                 pairs.iter().try_for_each(|(name, g)| t.layer(name, |t| t.adam(name, *g, step, lr.var, op.clone())))
+            }
+            Optimizer::Lars { momentum, weight_decay, eta, clip } => {
+                let op = Lars { momentum, weight_decay, eta, clip, lr: lr.slot };
+                let plain = Sgd { momentum, nesterov: false, weight_decay: 0.0, lr: lr.slot };
+                pairs.iter().try_for_each(|(name, g)| {
+                    t.layer(name, |t| match t.shape(*g).rank() {
+                        0 | 1 => t.sgd(name, *g, lr.var, plain.clone()),
+                        _ => t.lars(name, *g, lr.var, op.clone()),
+                    })
+                })
             }
         }
     }

@@ -1,0 +1,132 @@
+//! Random cases of pooling, resize and dropout for property tests: sizes, strides and paddings that fit each other. Sides
+//! and strides are few, so that cases share pipelines and references are quick.
+
+use crate::reference;
+use libtest_mimic::{Failed, Trial};
+use wgslab::base::rng::Rng;
+use wgslab::kernels::adaptive_avg_pool2d::AdaptiveAvgPool2d;
+use wgslab::kernels::adaptive_max_pool2d::AdaptiveMaxPool2d;
+use wgslab::kernels::avg_pool2d::AvgPool2d;
+use wgslab::kernels::draw::{Keep, Stream};
+use wgslab::kernels::drop_path::DropPath;
+use wgslab::kernels::dropout::Dropout;
+use wgslab::kernels::max_pool2d::MaxPool2d;
+use wgslab::kernels::resize::{Filter, Resize};
+use wgslab::kernels::{Case, Fill};
+use wgslab::tape::Type;
+use wgslab::tape::record::SCALARS;
+
+/// A generator of cases of one op, by the name of its reference.
+pub type Generator = fn(&mut Rng) -> Case;
+
+/// All of them.
+pub const GENERATORS: &[(&str, Generator)] = &[
+    ("adaptive_avg_pool2d", adaptive_avg_pool2d),
+    ("adaptive_max_pool2d", adaptive_max_pool2d),
+    ("avg_pool2d", avg_pool2d),
+    ("drop_path", drop_path),
+    ("dropout", dropout),
+    ("max_pool2d", max_pool2d),
+    ("resize", resize),
+];
+
+/// One T0 trial: each generator makes cases that its op takes and that its reference answers.
+pub fn trials() -> Vec<Trial> {
+    let trial = |(name, generator): &(&'static str, Generator)| {
+        let (name, generator) = (*name, *generator);
+        Trial::test(format!("T0 random cases of {name} are cases"), move || fit(name, generator).map_err(Failed::from))
+    };
+    GENERATORS.iter().map(trial).collect()
+}
+
+fn fit(name: &str, generator: Generator) -> Result<(), String> {
+    let reference = reference::of(name).ok_or_else(|| format!("{name} has no reference"))?;
+    for draw in 0..50 {
+        let case = generator(&mut Rng::new(7, 0, draw));
+        let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
+        let outputs = case.op.infer(&types).map_err(|e| format!("draw {draw}, {:?}: {e}", case.op))?;
+        let inputs = crate::harness::recording::inputs(&case);
+        let answer = reference(case.op.as_ref(), &crate::harness::tensors(&case, &inputs));
+        let lengths: Vec<usize> = answer.outputs.iter().map(|o| o.len()).collect();
+        if lengths != outputs.iter().map(|t| t.shape.numel()).collect::<Vec<_>>() {
+            return Err(format!("draw {draw}, {:?}: the reference has outputs of {lengths:?} elements", case.op));
+        }
+    }
+    Ok(())
+}
+
+/// A whole number in low..=high.
+fn within(rng: &mut Rng, low: usize, high: usize) -> usize {
+    low + rng.below(high - low + 1)
+}
+
+/// The longest side but for wide images.
+const SIDE: usize = 8;
+
+/// Few small images, no side below `least`; now and then wider than 64 lanes.
+fn images(rng: &mut Rng, least: usize) -> [usize; 4] {
+    let (images, channels, height) = (within(rng, 1, 2), within(rng, 1, 3), within(rng, least, SIDE));
+    match rng.below(32) {
+        0 => [1, 1, height, within(rng, 65, 80)],
+        _ => [images, channels, height, within(rng, least, SIDE)],
+    }
+}
+
+/// Kernel, stride and padding; the last stride is past what one invocation of a gradient owns.
+fn window(rng: &mut Rng) -> [u32; 3] {
+    let kernel = within(rng, 1, 4) as u32;
+    [kernel, [1, 2, 3, 5][rng.below(4)], rng.below(kernel as usize / 2 + 1) as u32]
+}
+
+fn max_pool2d(rng: &mut Rng) -> Case {
+    let [kernel, stride, padding] = window(rng);
+    let shape = images(rng, kernel as usize);
+    Case::new("random", MaxPool2d { kernel, stride, padding }, vec![(Type::f32(shape), Fill::Distinct)])
+}
+
+fn avg_pool2d(rng: &mut Rng) -> Case {
+    let (rows, columns) = (window(rng), window(rng));
+    let [kernel, stride, padding] = [0, 1, 2].map(|i| [rows[i], columns[i]]);
+    let shape = images(rng, kernel[0].max(kernel[1]) as usize);
+    Case::new("random", AvgPool2d { kernel, stride, padding }, vec![(Type::f32(shape), Fill::Normal)])
+}
+
+fn size(rng: &mut Rng) -> [u32; 2] {
+    [within(rng, 1, SIDE + 1) as u32, within(rng, 1, SIDE + 1) as u32]
+}
+
+fn adaptive_avg_pool2d(rng: &mut Rng) -> Case {
+    let out = size(rng);
+    Case::new("random", AdaptiveAvgPool2d { out }, vec![(Type::f32(images(rng, 1)), Fill::Normal)])
+}
+
+fn adaptive_max_pool2d(rng: &mut Rng) -> Case {
+    let out = size(rng);
+    Case::new("random", AdaptiveMaxPool2d { out }, vec![(Type::f32(images(rng, 1)), Fill::Distinct)])
+}
+
+fn resize(rng: &mut Rng) -> Case {
+    let filter = if rng.below(3) == 0 { Filter::Nearest } else { Filter::Bilinear };
+    let out = size(rng);
+    Case::new("random", Resize { out, filter }, vec![(Type::f32(images(rng, 1)), Fill::Normal)])
+}
+
+/// What is kept, the words, and the scalars that both may be in.
+fn kept(rng: &mut Rng) -> (Keep, Stream, (Type, Fill)) {
+    let keep = if rng.below(2) == 0 { Keep::Slot(1) } else { Keep::Fraction(rng.uniform()) };
+    let stream = Stream { seed: u64::from(rng.word()) << 20, stream: rng.word(), counter: 2 };
+    let scalars = vec![9.0, rng.uniform(), rng.below(1 << 24) as f32];
+    (keep, stream, (Type::f32([SCALARS]), Fill::Values(scalars)))
+}
+
+fn dropout(rng: &mut Rng) -> Case {
+    let (keep, stream, scalars) = kept(rng);
+    let x = Type::f32([within(rng, 1, 12), within(rng, 1, 25)]);
+    Case::new("random", Dropout { keep, stream }, vec![(x, Fill::Normal), scalars])
+}
+
+fn drop_path(rng: &mut Rng) -> Case {
+    let (keep, stream, scalars) = kept(rng);
+    let x = Type::f32([within(rng, 1, 12), within(rng, 1, 25)]);
+    Case::new("random", DropPath { keep, stream }, vec![(x, Fill::Normal), scalars])
+}

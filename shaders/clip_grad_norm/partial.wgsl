@@ -1,0 +1,22 @@
+// clip_grad_norm: Σ x² of 1024 vec4 in a row of one gradient, which a workgroup owns, into one word of `parts`: the
+// first of two stages, both in a fixed order. The gradient's words begin at `first`.
+
+struct Params { elements: u32, first: u32, groups: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> parts: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let group = group_index(wid, groups);
+    let end = min((group + 1u) * 1024u, (p.elements + 3u) / 4u);
+    var part = 0.0;
+    for (var i = group * 1024u + lane; i < end; i += 64u) {
+        part += squares(x[i], i, p.elements);
+    }
+    let total = sum64(lane, vec2<f32>(part, 0.0)).x;
+    if (lane == 0u && group < p.groups) {
+        parts[p.first + group] = total;
+    }
+}
