@@ -5,6 +5,7 @@ use libtest_mimic::{Failed, Trial};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use wgslab::base::Result as BaseResult;
+use wgslab::device::tune::Table;
 use wgslab::noise::NoiseKind;
 use wgslab::study::config::PretrainingMethod;
 use wgslab::study::evaluate::knn_accuracy;
@@ -74,8 +75,15 @@ fn with_job<T>(f: impl FnOnce(&Job<'_>) -> BaseResult<T>) -> Result<T, String> {
     let out = tempfile::tempdir().map_err(|e| e.to_string())?;
     let data_root = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels-tests/fixture");
     let stop = AtomicBool::new(false);
-    let job =
-        Job { gpu: &gpu, config: &config, out: out.path(), data_root: &data_root, progress: &Silent, stop: &stop };
+    let job = Job {
+        gpu: &gpu,
+        config: &config,
+        out: out.path(),
+        data_root: &data_root,
+        progress: &Silent,
+        stop: &stop,
+        kernels: Table::default(),
+    };
     f(&job).map_err(text)
 }
 

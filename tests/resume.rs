@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use wgslab::base::{Error, Result};
+use wgslab::device::tune::Table;
 use wgslab::device::{Gpu, GpuOptions};
 use wgslab::study::progress::{Progress, Silent};
 use wgslab::study::{Config, Job, Selection};
@@ -329,7 +330,15 @@ const FIRST: Selection = Selection::Index(0);
 
 fn run(gpu: &Gpu, out: &Path, progress: &dyn Progress) -> Result<()> {
     let config = Config::parse("study.toml", &often())?;
-    let job = Job { gpu, config: &config, out, data_root: out, progress, stop: &AtomicBool::new(false) };
+    let job = Job {
+        gpu,
+        config: &config,
+        out,
+        data_root: out,
+        progress,
+        stop: &AtomicBool::new(false),
+        kernels: Table::default(),
+    };
     job.run(FIRST).map(drop)
 }
 

@@ -2,8 +2,10 @@
 
 use super::listener::Listener;
 use super::signals;
-use crate::base::Result;
+use crate::base::{Error, Result};
+use crate::device::tune::Table;
 use crate::device::{AdapterChoice, Gpu, GpuOptions};
+use crate::study::job::KERNELS;
 use crate::study::progress::Progress;
 use crate::study::{Config, Job};
 use clap::Args;
@@ -27,6 +29,10 @@ pub(super) struct Options {
     /// The folder that relative names of data start from
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     pub data_root: PathBuf,
+    /// A table of kernel variants that `wgslab tune` wrote for this adapter [default: kernels.json in the folder of a
+    /// run or study that was begun with one, else the variants that adapters of this kind usually run fastest]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kernels: Option<PathBuf>,
     /// Print no progress: warnings, errors and results only
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -53,11 +59,35 @@ impl Options {
             let name = &gpu.adapter().name;
             listener.note(&format!("warning: {name} is a software adapter: training runs on the CPU, slowly"));
         }
+        let kernels = self.table(&gpu, out)?;
         let stop = signals::watch(listener.clone())?;
         let data_root = &self.data_root;
-        let ended = work(&Job { gpu: &gpu, config, out, data_root, progress: &*listener, stop: &stop });
+        let ended = work(&Job { gpu: &gpu, config, out, data_root, progress: &*listener, stop: &stop, kernels });
         listener.clear();
         ended
+    }
+}
+
+impl Options {
+    /// The table of variants to use in `out`: the one it was begun with, else `--kernels`.
+    fn table(&self, gpu: &Gpu, out: &Path) -> Result<Table> {
+        let (adapter, driver) = (gpu.adapter().name.as_str(), gpu.adapter().driver.as_str());
+        let path = out.join(KERNELS);
+        let kept = Table::load(&path, adapter, driver)?;
+        let Some(file) = &self.kernels else { return Ok(kept.unwrap_or_default()) };
+        let Some(given) = Table::load(file, adapter, driver)? else {
+            let file = file.display();
+            return Err(Error::Usage(format!("--kernels {file} is not there; `wgslab tune --out {file}` makes it")));
+        };
+        match kept {
+            Some(kept) if kept.hash() != given.hash() => Err(Error::Usage(format!(
+                "{} was begun with another table than {}; leave --kernels out to go on with its own, or take another \
+                 --out",
+                out.display(),
+                file.display()
+            ))),
+            _ => Ok(given),
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use crate::data::spec::Spec;
 use crate::data::store::ImageStore;
 use crate::data::{self, Dataset, LoadOptions};
 use crate::device::Gpu;
+use crate::device::tune::Table;
+use crate::kernels::tune;
 use crate::nn::{self, Mode, Params, ResNet, checkpoint};
 use crate::noise::{self, NoiseKind};
 use crate::tape::demand::misfit;
@@ -37,7 +39,12 @@ pub struct Job<'a> {
     pub progress: &'a dyn Progress,
     /// Raised by a signal: save and stop.
     pub stop: &'a AtomicBool,
+    /// Which variants won on this adapter; empty where nothing was tuned.
+    pub kernels: Table,
 }
+
+/// Where a folder keeps the table of variants that its runs use.
+pub const KERNELS: &str = "kernels.json";
 
 /// The training images of a dataset on the device, and nothing else: all that pretraining is given.
 pub(super) struct TrainImages {
@@ -72,6 +79,7 @@ impl Job<'_> {
             Spec::parse(&cell.spec, self.data_root)?; // a wrong name shows now, not after hours of other cells
         }
         sweep(self.out, Duration::from_secs(2));
+        self.keep_kernels()?;
         let mut loaded: Option<Loaded> = None;
         let mut results = Vec::new();
         for cell in chosen {
@@ -111,8 +119,24 @@ impl Job<'_> {
             return Err(Error::Usage("--method none does not pretrain; take simclr".into()));
         }
         let images = self.load(spec)?.train;
+        self.keep_kernels()?;
         let made = pretrain::provenance(self, &images, method, seed)?;
         pretrain::run(self, &images, method, seed, self.out, &made)
+    }
+
+    /// The schedule of a tape with the variants of the job's table.
+    pub(super) fn schedule(&self, tape: &Tape) -> Result<Schedule> {
+        let choose = tune::chooser(&self.kernels);
+        Schedule::new(tape, &Options { choose: &choose, ..Options::new(self.gpu.caps()) })
+    }
+
+    /// Writes a tuned table beside the runs that use it, so that going on, and other processes, use the same.
+    fn keep_kernels(&self) -> Result<()> {
+        let path = self.out.join(KERNELS);
+        if self.kernels.entries.is_empty() || files::exists(&path)? {
+            return Ok(());
+        }
+        self.kernels.save(&path)
     }
 
     /// Trains on one dataset into `out`, from `weights` or from random ones.
@@ -123,6 +147,7 @@ impl Job<'_> {
         });
         let start = start.transpose()?;
         let set = self.load(spec)?;
+        self.keep_kernels()?;
         let mut cell = self.single(spec, noise, seed)?;
         cell.name = format!("train on {}, seed {seed}", set.data.name);
         train::run(self, &set, &cell, start.as_ref(), self.out)
@@ -226,8 +251,7 @@ impl Job<'_> {
         least: usize,
         record: &dyn Fn(usize) -> Result<Vec<Tape>>,
     ) -> Result<Vec<Plan>> {
-        let options = Options::new(self.gpu.caps());
-        let schedules = |b: usize| record(b)?.iter().map(|t| Schedule::new(t, &options)).collect::<Result<Vec<_>>>();
+        let schedules = |b: usize| record(b)?.iter().map(|t| self.schedule(t)).collect::<Result<Vec<_>>>();
         let all = schedules(batch)?;
         let Some(why) = misfit(self.gpu, &all) else {
             return all.into_iter().map(|s| Plan::new(self.gpu, s, state)).collect();

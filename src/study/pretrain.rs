@@ -38,7 +38,7 @@ pub(super) fn provenance(
     let batch = batch_of(job.config.pretraining.batch_size, images.store.count)?;
     let (tape, _) = record(job, images, seed, batch)?;
     let settings = pretraining_settings(job.config, method, seed);
-    Provenance::new(job.gpu, settings, &images.fingerprint, "random", &[tape])
+    Provenance::new(job.gpu, settings, &images.fingerprint, "random", &[job.schedule(&tape)?])
 }
 
 /// Pretrains into `folder` unless that is done, and returns the path of the backbone.

@@ -8,7 +8,7 @@ use super::pretrain::optimizer;
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
 use crate::device::{Gpu, Kernel};
-use crate::tape::{Options, Schedule, Tape};
+use crate::tape::Schedule;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashSet};
@@ -39,10 +39,8 @@ pub(super) struct Provenance {
 }
 
 impl Provenance {
-    /// Of a stage that reads these settings and data and runs plans of these tapes.
-    pub fn new(gpu: &Gpu, settings: Value, data: &str, start: &str, tapes: &[Tape]) -> Result<Self> {
-        let options = Options::new(gpu.caps());
-        let schedules = tapes.iter().map(|t| Schedule::new(t, &options)).collect::<Result<Vec<_>>>()?;
+    /// Of a stage that reads these settings and data and runs plans of these schedules.
+    pub fn new(gpu: &Gpu, settings: Value, data: &str, start: &str, schedules: &[Schedule]) -> Result<Self> {
         let adapter = gpu.adapter();
         let mut made = Provenance {
             address: String::new(),
@@ -156,6 +154,7 @@ mod tests {
     use crate::study::cells;
     use crate::study::progress::Silent;
     use crate::study::testing::with_job;
+    use crate::tape::Tape;
 
     fn pretraining(text: &str) -> Value {
         pretraining_settings(&Config::parse("t", text).unwrap(), PretrainingMethod::Simclr, 0)
@@ -230,7 +229,9 @@ mod tests {
             let mut tape = Tape::new();
             let x = tape.fill([4], 1.0).unwrap();
             tape.output("x", x);
-            let made = |start: &str| Provenance::new(job.gpu, json!({"a": 1}), "d", start, &[tape.clone()]).unwrap();
+            let made = |start: &str| {
+                Provenance::new(job.gpu, json!({"a": 1}), "d", start, &[job.schedule(&tape).unwrap()]).unwrap()
+            };
             let (ours, other) = (made("random"), made("b"));
             assert_eq!(ours, made("random"));
             assert_ne!(ours.address, other.address);

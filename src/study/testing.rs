@@ -2,6 +2,7 @@
 
 use super::{Config, Job, Progress};
 use crate::device::gpu::adapters;
+use crate::device::tune::Table;
 use crate::device::{Gpu, GpuOptions};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -37,5 +38,13 @@ pub fn with_job(text: &str, progress: &dyn Progress, f: impl FnOnce(&Job<'_>)) {
     let config = Config::parse("test.toml", text).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
-    f(&Job { gpu: &gpu, config: &config, out: dir.path(), data_root: dir.path(), progress, stop: &stop });
+    f(&Job {
+        gpu: &gpu,
+        config: &config,
+        out: dir.path(),
+        data_root: dir.path(),
+        progress,
+        stop: &stop,
+        kernels: Table::default(),
+    });
 }

@@ -133,7 +133,8 @@ fn provenance(job: &Job<'_>, set: &Loaded, cell: &Cell, start: Option<&Start>) -
     let mut tapes = Pass::tapes(job, &set.train, &stores, Some(classes), c.evaluation.batch_size)?;
     tapes.push(record(job, &set.train, cell.seed, classes, batch)?.0);
     let start = start.map_or("random", |s| &s.address);
-    Provenance::new(job.gpu, training_settings(c, cell), &set.data.fingerprint, start, &tapes)
+    let schedules = tapes.iter().map(|t| job.schedule(t)).collect::<Result<Vec<_>>>()?;
+    Provenance::new(job.gpu, training_settings(c, cell), &set.data.fingerprint, start, &schedules)
 }
 
 /// Trains a cell into `folder` unless that is done, and returns its result.
