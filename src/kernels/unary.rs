@@ -12,7 +12,7 @@ use crate::{params, piece};
 pub enum Unary {
     /// |x|; gradient 0 at 0.
     Abs,
-    /// min(max(x, min), max); the gradient passes from min to max, both included.
+    /// min(max(x, min), max); the gradient passes between them and is 0 at either.
     Clamp {
         /// The least value; −∞ for none.
         min: f32,
