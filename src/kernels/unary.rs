@@ -12,7 +12,7 @@ use crate::{params, piece};
 pub enum Unary {
     /// |x|; gradient 0 at 0.
     Abs,
-    /// min(max(x, min), max); the gradient passes strictly between them, as PyTorch 2.15 has it.
+    /// min(max(x, min), max); the gradient passes between them and is 0 at either.
     Clamp {
         /// The least value; −∞ for none.
         min: f32,
