@@ -48,6 +48,7 @@ clippy:
 shell-check:
 	sh scripts/test-setup.sh
 
-# One iteration each, at a size of no meaning: a bench nobody runs stops compiling or working unseen.
-bench-smoke: setup ## run each bench for one iteration
+# An iteration or a few each, at a size of no meaning: a bench nobody runs stops compiling or working unseen.
+bench-smoke: setup ## run each bench for a moment
+	cargo bench --bench kernels -- --set smoke --variant all --seconds 0.01
 	cargo bench --bench step -- --model resnet18 --width 0.125 --size 8 --batch 4 --steps 1

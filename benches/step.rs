@@ -5,77 +5,62 @@
 //! what the values would take without sharing, and what was allocated while steps ran (nothing). `--kernels` adds the
 //! device time of each kernel. One warm-up step, then `--steps` timed ones, each waited for.
 
-use std::collections::BTreeMap;
+mod common;
+
+use clap::Parser;
+use clap::builder::RangedU64ValueParser;
+use common::Spread;
 use std::path::PathBuf;
 use std::time::Instant;
+use wgslab::base::Result;
 use wgslab::base::rng::Rng;
-use wgslab::base::{Error, Result, files};
 use wgslab::device::{Gpu, GpuOptions};
-use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem};
-use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
+use wgslab::nn::step::TrainingStep;
+use wgslab::nn::{Params, ResNet, Stem};
+use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape};
 
 const CLASSES: usize = 10;
 
+/// Times a whole training step
+#[derive(Parser, Debug)]
+#[command(name = "cargo bench --bench step --")]
 struct Arguments {
+    /// Which network; there is resnet18
+    #[arg(long, default_value = "resnet18", value_parser = ["resnet18"])]
+    model: String,
+    /// Pixels of a side
+    #[arg(long, default_value_t = 32, value_parser = at_least_one())]
     size: usize,
+    /// Images a step
+    #[arg(long, default_value_t = 64, value_parser = at_least_one())]
     batch: usize,
-    width: f64,
+    /// Channels of an image
+    #[arg(long, default_value_t = 3, value_parser = at_least_one())]
     channels: usize,
+    /// Scales the channels of the network
+    #[arg(long, default_value_t = 1.0)]
+    width: f64,
+    /// Timed steps
+    #[arg(long, default_value_t = 5, value_parser = at_least_one())]
     steps: usize,
+    /// Print the device time of each kernel too
+    #[arg(long)]
     kernels: bool,
+    /// Write the report there
+    #[arg(long)]
     json: Option<PathBuf>,
+    /// cargo adds it
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
-fn arguments() -> Result<Arguments> {
-    let mut a = Arguments { size: 32, batch: 64, width: 1.0, channels: 3, steps: 5, kernels: false, json: None };
-    let mut args = std::env::args().skip(1);
-    while let Some(name) = args.next() {
-        if name == "--bench" {
-            continue; // cargo adds it
-        }
-        if name == "--kernels" {
-            a.kernels = true;
-            continue;
-        }
-        let value = args.next().ok_or_else(|| Error::Usage(format!("{name} needs a value")))?;
-        let bad = || Error::Usage(format!("{name} {value}: not a number in range"));
-        let number = || value.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(bad);
-        match name.as_str() {
-            "--model" if value == "resnet18" => {}
-            "--model" => return Err(Error::Usage(format!("--model {value}: there is resnet18"))),
-            "--size" => a.size = number()?,
-            "--batch" => a.batch = number()?,
-            "--channels" => a.channels = number()?,
-            "--steps" => a.steps = number()?,
-            "--width" => a.width = value.parse().ok().filter(|w| *w > 0.0).ok_or_else(bad)?,
-            "--json" => a.json = Some(value.into()),
-            _ => {
-                let known = "--model --size --batch --channels --width --steps --kernels --json";
-                return Err(Error::Usage(format!("there is no {name}; there are {known}")));
-            }
-        }
-    }
-    Ok(a)
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 fn record(a: &Arguments) -> Result<(Tape, Params)> {
-    let (mut t, mut params) = (Tape::new(), Params::new());
-    let x = t.input("images", Type::f32([a.batch, a.channels, a.size, a.size]))?;
-    let labels = t.input("labels", Type::u32([a.batch]))?;
-    let weights = t.input("weights", Type::f32([a.batch]))?;
     let model = ResNet { stem: Stem::Small, width: a.width, in_channels: a.channels };
-    let features = model.forward(&mut t, &mut params, "", x, Mode::Train)?;
-    let logits = model.classify(&mut t, &mut params, "", features, CLASSES)?;
-    let [loss, _, _] = t.cross_entropy(logits, labels, weights)?;
-    let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 5e-4 };
-    sgd.minimize(&mut t, loss, &params.trained())?;
-    t.output("loss", loss);
-    Ok((t, params))
-}
-
-/// The value at `share` of sorted samples.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
+    TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES }.record()
 }
 
 fn ms(since: Instant) -> f64 {
@@ -83,7 +68,7 @@ fn ms(since: Instant) -> f64 {
 }
 
 fn run() -> Result<()> {
-    let a = arguments()?;
+    let a = Arguments::parse();
     let gpu = Gpu::open(&GpuOptions::default())?;
     let clock = Instant::now();
     let (tape, params) = record(&a)?;
@@ -120,16 +105,13 @@ fn run() -> Result<()> {
     }
     let made = (gpu.meter().buffers_made() - made.0, gpu.meter().bind_groups_made() - made.1);
     let loss = plan.read_f32(&gpu, "loss")?[0];
-    step_ms.sort_by(f64::total_cmp);
-    encode_ms.sort_by(f64::total_cmp);
-    let (median, encode) = (quantile(&step_ms, 0.5), quantile(&encode_ms, 0.5));
+    let (step, encode) = (Spread::of(step_ms), Spread::of(encode_ms).median);
+    let median = step.median;
     let flops: u64 = plan.schedule().steps.iter().map(|s| s.cost().flops).sum();
-    let adapter = gpu.adapter();
     let report = serde_json::json!({
-        "model": "resnet18", "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels, "batch": a.batch,
-        "adapter": adapter.name, "driver": adapter.driver, "backend": adapter.backend,
+        "model": a.model, "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels, "batch": a.batch,
         "steps": a.steps, "images_per_s": a.batch as f64 / median * 1e3, "gflop_per_s": flops as f64 / median * 1e-6,
-        "step_ms": { "median": median, "q1": quantile(&step_ms, 0.25), "q3": quantile(&step_ms, 0.75) },
+        "step_ms": step.json(),
         "record_ms": record_ms, "compile_ms": compile_ms, "first_step_ms": first_ms,
         "encode_ms": encode, "device_ms": median - encode, "encode_share": encode / median,
         "peak_device_bytes": gpu.meter().peak_bytes(), "state_bytes": state_bytes, "plan_bytes": plan_bytes,
@@ -138,39 +120,13 @@ fn run() -> Result<()> {
         "bind_groups_made_per_step": made.1 as f64 / a.steps as f64,
         "loss": loss,
     });
-    println!("{report:#}");
+    println!("{:#}", common::write(&gpu, report, a.json.as_deref())?);
     if a.kernels {
-        by_kernel(&gpu, &plan)?;
-    }
-    match &a.json {
-        Some(path) => files::write_atomic(path, format!("{report:#}\n").as_bytes()),
-        None => Ok(()),
-    }
-}
-
-/// Prints the device time of a step by kernel, the longest first.
-fn by_kernel(gpu: &Gpu, plan: &Plan) -> Result<()> {
-    let mut sums: BTreeMap<String, (f64, usize)> = BTreeMap::new();
-    for (d, ms) in plan.dispatches().iter().zip(gpu.time_each(plan.dispatches())?) {
-        let name = d.label.rsplit('/').next().unwrap_or_default().to_string();
-        let e = sums.entry(name).or_default();
-        *e = (e.0 + ms, e.1 + 1);
-    }
-    let total: f64 = sums.values().map(|v| v.0).sum();
-    let mut rows: Vec<_> = sums.into_iter().collect();
-    rows.sort_by(|x, y| y.1.0.total_cmp(&x.1.0));
-    for (name, (ms, calls)) in rows {
-        println!("{name:36} {calls:4} calls {ms:10.2} ms {:5.1} %", 100.0 * ms / total);
+        common::by_kernel(&gpu, plan.dispatches())?;
     }
     Ok(())
 }
 
 fn main() -> std::process::ExitCode {
-    match run() {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("error: {e}");
-            std::process::ExitCode::from(e.exit_code())
-        }
-    }
+    common::ended(run())
 }

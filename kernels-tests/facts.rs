@@ -34,7 +34,7 @@ fn shift() -> Result<(), String> {
     let mut filter = [0.0f32; 9];
     filter[2] = 1.0;
     let inputs = [Input::f32("x", &[1, 1, h, w], &x), Input::f32("w", &[1, 1, 3, 3], &filter)];
-    let got = run(&inputs, |t, v| Ok(vec![("y", t.conv2d(v["x"], v["w"], Conv2d { stride: 1, padding: 1 })?)]))?;
+    let got = run(&inputs, |t, v| Ok(vec![("y", t.conv2d(v["x"], v["w"], Conv2d::new(1, 1))?)]))?;
     let at = |i: usize| if i < w || i % w == w - 1 { 0.0 } else { x[i - w + 1] };
     near("y", &got["y"], &(0..h * w).map(at).collect::<Vec<_>>(), 0.0)
 }

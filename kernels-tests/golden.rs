@@ -13,7 +13,7 @@ use wgslab::kernels::sgd::Sgd;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type, Var};
 
 /// Both sides round in f32; PyTorch's own distance from f64 is up to 6e-6 of the largest value of a tensor.
-const ALLOWED: f64 = 1e-5;
+pub const ALLOWED: f64 = 1e-5;
 
 /// Tensors by name.
 pub type Tensors = BTreeMap<String, Input>;
@@ -93,7 +93,7 @@ fn number(case: &str, letter: char) -> u32 {
 }
 
 /// The gradients of `y` with the recorded cotangent, for the inputs `wrt`, by the names golden files use.
-fn gradients(
+pub fn gradients(
     t: &mut Tape,
     y: Var,
     dy: Option<Var>,
@@ -106,7 +106,7 @@ fn gradients(
 }
 
 /// Runs over the named inputs and compares each named result with the tensor of that name.
-fn compare(
+pub fn compare(
     tensors: &Tensors,
     inputs: &[&str],
     build: impl FnOnce(&mut Tape, &BTreeMap<String, Var>) -> BaseResult<Vec<(&'static str, Var)>>,
@@ -121,7 +121,7 @@ fn compare(
 fn conv2d(case: &str, tensors: &Tensors) -> Result<(), String> {
     let (stride, padding) = (number(case, 's'), number(case, 'p'));
     compare(tensors, &["x", "weight", "grad_y"], |t, v| {
-        let y = t.conv2d(v["x"], v["weight"], Conv2d { stride, padding })?;
+        let y = t.conv2d(v["x"], v["weight"], Conv2d::new(stride, padding))?;
         let mut out = gradients(t, y, Some(v["grad_y"]), &[("grad_x", v["x"]), ("grad_weight", v["weight"])])?;
         out.push(("y", y));
         Ok(out)

@@ -8,15 +8,22 @@
 mod augment;
 mod facts;
 mod golden;
+mod golden_elementwise;
 mod golden_misc;
+mod golden_norms;
 mod golden_resnet;
+mod golden_shape;
 mod harness;
 mod plans;
+mod properties;
 mod random_misc;
+mod random_norms;
+mod random_shape;
 mod reach;
 mod reference;
 mod tidy;
 mod training;
+mod tune;
 mod wgsl;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -28,6 +35,7 @@ fn main() {
     let mut trials = vec![Trial::test("T0 every op has a reference", || reference::complete().map_err(Failed::from))];
     trials.extend(wgsl::trials());
     trials.extend(tidy::trials());
+    trials.extend(random_norms::trials());
     trials.extend(plans::trials());
     trials.extend(random_misc::trials());
     let device = device_trials();
@@ -56,9 +64,15 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(facts::trials());
     trials.extend(golden::trials());
     trials.extend(golden_misc::trials());
+    trials.extend(golden_norms::trials());
+    trials.extend(golden_elementwise::trials());
     trials.extend(golden_resnet::trials());
+    trials.extend(properties::trials());
+    trials.extend(golden_shape::trials());
+    trials.extend(random_shape::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
+    trials.extend(tune::trials());
     trials.extend(harness::trials());
     trials
 }

@@ -174,7 +174,7 @@ fn player(trains_d: bool) -> Result<Tape> {
     let mut x = t.linear(z, g, None)?;
     if trains_d {
         let real = t.input("real", Type::f32([4, 2]))?;
-        x = t.concat(&[real, x])?;
+        x = t.concat(&[real, x], 0)?;
     }
     let rows = t.shape(x).dim(0);
     let labels = t.input("labels", Type::u32([rows]))?;

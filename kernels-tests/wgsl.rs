@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use wgslab::device::shader::{Access, Reflected};
 use wgslab::device::{Caps, Kernel};
-use wgslab::kernels::{Case, ops};
+use wgslab::kernels::{Case, listing, ops};
 use wgslab::tape::schedule::Place;
 use wgslab::tape::{Launch, Options, Schedule, Slot, Tape, Type};
 
@@ -17,7 +17,7 @@ const LINES: usize = 250;
 /// The trials.
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (adapter, caps) in adapters() {
+    for (adapter, caps) in listing::kinds() {
         for (name, cases) in ops() {
             let (label, caps) = (format!("T0 wgsl {name} on {adapter}"), caps.clone());
             trials.push(Trial::test(label, move || op(name, &cases, &caps).map_err(Failed::from)));
@@ -26,21 +26,6 @@ pub fn trials() -> Vec<Trial> {
     trials.push(Trial::test("T0 wgsl commits", || commits().map_err(Failed::from)));
     trials.push(Trial::test("T0 wgsl files", || files().map_err(Failed::from)));
     trials
-}
-
-/// Kinds of adapter that pick different variants.
-fn adapters() -> Vec<(&'static str, Caps)> {
-    let software = Caps { software: true, subgroup: Some((8, 8)), f16: true, ..Caps::portable() };
-    let gpu = Caps {
-        subgroup: Some((32, 32)),
-        f16: true,
-        storage_buffers: 16,
-        binding_bytes: 1 << 31,
-        invocations: 1024,
-        workgroup_bytes: 48 << 10,
-        ..Caps::portable()
-    };
-    vec![("a portable adapter", Caps::portable()), ("a software adapter", software), ("a GPU", gpu)]
 }
 
 fn op(name: &str, cases: &[Case], caps: &Caps) -> Result<(), String> {
@@ -196,7 +181,7 @@ fn backends(r: &Reflected) -> Result<(), String> {
 /// Every file below shaders/ is used, says what it is in its first line, and is short.
 fn files() -> Result<(), String> {
     let mut used = BTreeSet::new();
-    for (_, caps) in adapters() {
+    for (_, caps) in listing::kinds() {
         for (name, cases) in ops() {
             for case in &cases {
                 for (_, schedule) in recording::schedules(name, case, &caps)? {

@@ -23,7 +23,7 @@
 //! Rules a test keeps (`kernels-tests/tidy.rs`): floors go one way; only `device` says `wgpu::`, only `device/shader.rs`
 //! `naga::`, only `data` `image::`, only `cli` `clap::`; `ssl` and `noise` never see each other or `data`; below `study`
 //! nothing reads the environment or a clock. An op reaches other ops through `Tape` methods, or a core they share
-//! (`kernels/gemm.rs`).
+//! (`kernels/gemm.rs`, `kernels/order.rs`).
 //!
 //! # The path of a training step
 //!
@@ -51,8 +51,9 @@
 //!
 //! # A study
 //!
-//! [`study::Job`] walks a grid of cells. Pretraining is shared between cells through an address: the hash of what made
-//! it. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed,
+//! [`study::Job`] walks a grid of cells. Each stage has an address (`study/provenance.rs`): the hash of what its bits
+//! depend on, the text of the kernels it launches included, and of nothing else. Through it cells share a pretraining, and
+//! a folder of something else is never gone on with. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed,
 //! epoch, step) and the state alone, so a stopped run goes on to the same bits.
 //!
 //! # Where building departed from the first design
@@ -65,8 +66,8 @@
 //!
 //! # Where to start
 //!
-//! `kernels/relu.rs` is the shortest op; `kernels/conv2d.rs` with `kernels/gemm.rs` the longest. `tape/schedule.rs` is the
-//! heart. `study/pretrain.rs` shows a whole step recorded.
+//! `kernels/scale.rs` is the shortest op with a gradient; `kernels/conv2d.rs` with `kernels/gemm.rs` the longest.
+//! `tape/schedule.rs` is the heart. `study/pretrain.rs` shows a whole step recorded.
 
 pub mod base;
 pub mod cli;

@@ -238,6 +238,38 @@ fn what_works_goes_to_stdout_alone() {
 }
 
 #[test]
+fn kernels_are_listed_and_shown_with_and_without_an_adapter() {
+    let dir = empty();
+    let here = adapter("kernels_are_listed_and_shown_with_and_without_an_adapter");
+    let run = |words: &[&str], hidden: bool| {
+        let mut command = if hidden { wgslab(dir.path(), words) } else { common::wgslab(dir.path(), words) };
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for hidden in [true, false].into_iter().filter(|hidden| *hidden || here) {
+        let list: serde_json::Value = serde_json::from_str(&run(&["kernels", "list", "--json"], hidden)).unwrap();
+        if cfg!(target_os = "linux") {
+            assert_eq!(list["adapter"].is_null(), hidden); // elsewhere the adapter cannot be hidden
+        }
+        let entries = list["entries"].as_array().unwrap();
+        for name in ["conv2d.forward", "conv2d.grad_input", "conv2d.grad_weight", "nt_xent.grad", "relu.forward"] {
+            let entry = entries.iter().find(|e| e["name"] == name).unwrap();
+            let variants = entry["variants"].as_array().unwrap();
+            let first: usize = variants.iter().map(|v| v["first_here_for_cases"].as_array().unwrap().len()).sum();
+            assert!(first >= entry["cases"].as_array().unwrap().len(), "{entry}");
+        }
+        let table = run(&["kernels", "list"], hidden);
+        assert!(table.contains("subgroups of 8 or 16 lanes") && table.contains("conv2d.grad_weight"), "{table}");
+        let shown = run(&["kernels", "show", "conv2d.forward", "--variant", "naive"], hidden);
+        assert!(shown.starts_with("// conv2d.forward [naive]") && shown.contains("@compute"), "{shown}");
+    }
+    fails(&dir, &["kernels", "show", "conv2d.forward", "--adapter", "unicorn"], 3, &["adapter"]);
+    let output = wgslab(dir.path(), &["kernels", "show", "conv2d.sideways"]).output().unwrap();
+    assert!(output.status.code() == Some(2) && said(&output).contains("conv2d.grad_weight"), "{}", said(&output));
+}
+
+#[test]
 fn a_closed_pipe_is_no_error() {
     let dir = empty();
     write(&dir, "my.toml", "seeds = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n");
@@ -405,10 +437,42 @@ fn pretraining_sees_neither_labels_nor_other_splits() {
         let words = ["pretrain", "--data", &file, "--out", name, "--config", "small.toml"];
         let output = common::wgslab(dir.path(), &words).output().unwrap();
         assert!(output.status.success(), "{}", said(&output));
-        tensors(&dir.path().join(name).join("backbone.safetensors"))
+        let out = dir.path().join(name);
+        // Not even through the address: who has other labels may share the pretraining.
+        (tensors(&out.join("backbone.safetensors")), std::fs::read_to_string(out.join("done")).unwrap())
     };
     let plain = backbone("plain", 0, 1000, &halves);
     assert!(plain == backbone("labels", 0, 1000, &mirrored(&halves)), "labels reach pretraining");
     assert!(plain == backbone("others", 0, 70_000, &halves), "validation or test images reach pretraining");
-    assert!(plain != backbone("train", 3, 1000, &halves), "training images do not reach pretraining");
+    let other = backbone("train", 3, 1000, &halves);
+    assert!(plain.0 != other.0 && plain.1 != other.1, "training images do not reach pretraining");
+}
+
+#[test]
+fn nearest_neighbours_judge_a_run_s_features() {
+    if !adapter("nearest_neighbours_judge_a_run_s_features") {
+        return;
+    }
+    let dir = empty();
+    let data = "phantom:covid?train=16&val=4&test=8";
+    let accuracy = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap()["knn_accuracy"].clone();
+    let run = |words: &[&str]| {
+        let output = common::wgslab(dir.path(), words).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        output.stdout
+    };
+    let study = SMALL.replace("[data]", &format!("[data]\nspecs = [{data:?}]"));
+    let study = study.replace("[pretraining]", "[pretraining]\nmethods = [\"none\"]");
+    write(&dir, "study.toml", study + "knn_neighbours = 3\n[noise]\nrates = [0.4]\n");
+    run(&["study", "run", "study.toml", "--out", "out"]);
+    let name = "out/runs/phantom-covid__none__symmetric-0.4__cross_entropy__seed-0";
+    let trained = accuracy(&std::fs::read(dir.path().join(name).join("result.json")).unwrap());
+    assert!((0.0..=1.0).contains(&trained.as_f64().unwrap()), "{trained}");
+    let evaluate = |split| accuracy(&run(&["evaluate", "--data", data, "--run", name, "--split", split, "--json"]));
+    assert_eq!(evaluate("test"), trained);
+    assert!(evaluate("train").is_null(), "a training image is its own nearest");
+    let csv = std::fs::read_to_string(dir.path().join("out/results.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|l| l.split(',').collect()).collect();
+    let column = rows[0].iter().position(|c| *c == "knn_accuracy").unwrap();
+    assert_eq!(rows[1][column].parse::<f64>().ok(), trained.as_f64());
 }

@@ -227,18 +227,18 @@ fn a_folder_belongs_to_one_config_and_adapter() {
     let dir = tempfile::tempdir().unwrap();
     let out = uninterrupted();
     let before = files(out);
-    let refused = |change: &dyn Fn(&mut Command)| {
+    let refused = |what: &str, change: &dyn Fn(&mut Command)| {
         let mut command = wgslab(dir.path(), &["study", "run", "other.toml", "--out", out.to_str().unwrap()]);
         change(&mut command);
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("was made with another config") && said.contains("--out"), "{said}");
+        assert!(said.contains(&format!("was made with another {what}")) && said.contains("--out"), "{said}");
         assert!(files(out) == before, "something was written: {said}");
     };
     std::fs::write(dir.path().join("other.toml"), often().replace("[training]\nepochs = 3", "[training]\nepochs = 2"))
         .unwrap();
-    refused(&|_| ());
+    refused("config", &|_| ());
     // Mesa's software adapter says its vector width in its name.
     std::fs::write(dir.path().join("other.toml"), often().replace("\"simclr\", ", "")).unwrap();
     let narrow = |c: &mut Command| {
@@ -250,8 +250,38 @@ fn a_folder_belongs_to_one_config_and_adapter() {
     let wide = name(&mut devices);
     narrow(&mut devices);
     if name(&mut devices) != wide {
-        refused(&narrow);
+        refused("adapter or driver", &narrow);
     }
+}
+
+#[test]
+fn a_run_of_other_kernels_does_not_go_on() {
+    if !adapter("a_run_of_other_kernels_does_not_go_on") {
+        return;
+    }
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let write = |settings: &str| std::fs::write(dir.path().join("small.toml"), config(10.0, 3) + settings).unwrap();
+    let train = || {
+        let words = ["train", "--data", "phantom:covid?train=16&val=4&test=4", "--out", "o", "--config", "small.toml"];
+        let output = wgslab(dir.path(), &words).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    write("");
+    assert_eq!(train().0, Some(0));
+    // What training does not read may change.
+    write("[augmentation]\nblur_probability = 0.25\n");
+    let (code, said) = train();
+    assert_eq!(code, Some(0), "{said}");
+    // As if a shader had been edited since: another hash of the kernels, and so another address.
+    let path = dir.path().join("o/environment.json");
+    let mut made: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    made["kernels"] = "0123456789abcdef".into();
+    std::fs::write(&path, made.to_string()).unwrap();
+    std::fs::write(dir.path().join("o/done"), "0123456789abcdef").unwrap();
+    let (code, said) = train();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("o was made with another text of the kernels") && said.contains("shaders/"), "{said}");
 }
 
 #[test]

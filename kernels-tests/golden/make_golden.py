@@ -14,11 +14,15 @@ import copy
 import pathlib
 import sys
 
+import elementwise
 import misc
+import norms
+import shape
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
+
 
 # One thread and no algorithm that races: the order of every sum is then fixed.
 torch.set_num_threads(1)
@@ -248,8 +252,11 @@ def main():
         "resnet": resnet(1, 8, channels=3, classes=5, stem="3x3", batch=4, height=16, width=16),
         "resnet_7x7": resnet(2, 4, channels=1, classes=5, stem="7x7", batch=3, height=33, width=29),
         "ops": ops(),
+        "norms": norms.make(),
         "optim": optim(),
         "misc": misc.make(),
+        "elementwise": elementwise.make(),
+        "shape": shape.make(),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}

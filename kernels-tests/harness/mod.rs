@@ -40,7 +40,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Everything that must hold of one case under one variant.
-fn check(name: &'static str, case: &Case, variant: &'static str) -> Result<(), String> {
+pub fn check(name: &'static str, case: &Case, variant: &'static str) -> Result<(), String> {
     let reference =
         reference::of(name).ok_or_else(|| format!("{name} has no reference in kernels-tests/reference/"))?;
     let inputs = recording::inputs(case);
@@ -63,7 +63,7 @@ fn check(name: &'static str, case: &Case, variant: &'static str) -> Result<(), S
 }
 
 /// The reference's answer, after checking that it speaks of the same outputs as the op.
-fn answer(reference: Reference, case: &Case, inputs: &[Vec<u32>]) -> Result<Answer, String> {
+pub fn answer(reference: Reference, case: &Case, inputs: &[Vec<u32>]) -> Result<Answer, String> {
     let answer = reference(case.op.as_ref(), &tensors(case, inputs));
     let types: Vec<_> = case.inputs.iter().map(|i| i.0).collect();
     let outputs = case.op.infer(&types).map_err(|e| e.to_string())?;
@@ -136,7 +136,7 @@ fn traced(gpu: &Gpu, r: &Recording, inputs: &[Vec<u32>], variant: &'static str, 
 }
 
 /// Fills the buffers of a plan with NaN, and the last `fence` bytes of each with sentinels.
-fn poison(gpu: &Gpu, plan: &Plan, fence: u64) -> Result<(), String> {
+pub fn poison(gpu: &Gpu, plan: &Plan, fence: u64) -> Result<(), String> {
     for slab in plan.slabs() {
         let mut words = vec![POISON; (slab.bytes() / 4) as usize];
         let fence_from = words.len() - (fence / 4) as usize;

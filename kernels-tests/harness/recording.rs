@@ -38,6 +38,11 @@ pub struct Recording {
 impl Recording {
     /// Records `case` and, where the reference says that there is one, its gradient through the outputs `through`.
     pub fn new(case: &Case, answer: &Answer, through: &[usize]) -> Result<Self, String> {
+        Self::seeded(case, answer, through, SEED)
+    }
+
+    /// The same with cotangents of another seed than every case's.
+    pub fn seeded(case: &Case, answer: &Answer, through: &[usize], seed: u64) -> Result<Self, String> {
         let mut tape = Tape::new();
         let names: Vec<String> = (0..case.inputs.len()).map(|i| format!("x{i}")).collect();
         let inputs = names.iter().zip(&case.inputs).map(|(n, (ty, _))| tape.input(n, *ty));
@@ -46,7 +51,7 @@ impl Recording {
         let reads = outputs.iter().enumerate().map(|(i, &v)| (format!("y{i}"), v)).collect();
         let mut r = Recording { tape, reads, cotangents: Vec::new(), names };
         if !answer.wrt.is_empty() {
-            r.differentiate(answer, through, &inputs, &outputs)?;
+            r.differentiate(answer, through, seed, &inputs, &outputs)?;
         }
         for (name, v) in r.reads.clone() {
             r.tape.output(&name, v);
@@ -58,13 +63,14 @@ impl Recording {
         &mut self,
         answer: &Answer,
         through: &[usize],
+        seed: u64,
         inputs: &[Var],
         outputs: &[Var],
     ) -> Result<(), String> {
         let (mut ys, mut dys) = (Vec::new(), Vec::new());
         for &i in through {
             let ty = self.tape.ty(outputs[i]);
-            self.cotangents.push((i, Fill::Normal.words(ty, SEED, COTANGENTS + i as u32)));
+            self.cotangents.push((i, Fill::Normal.words(ty, seed, COTANGENTS + i as u32)));
             ys.push(outputs[i]);
             dys.push(Some(self.tape.input(&format!("dy{i}"), ty).map_err(super::text)?));
         }

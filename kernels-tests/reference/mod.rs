@@ -7,14 +7,18 @@
 mod adam;
 mod adaptive_avg_pool2d;
 mod adaptive_max_pool2d;
-mod add;
 mod add_bias;
+mod attention;
 mod avg_pool2d;
 mod batch_norm;
+mod binary;
+mod broadcast;
+mod cast;
 mod clip_grad_norm;
 mod color_jitter;
 mod concat;
 mod conv2d;
+mod conv_transpose2d;
 mod correct;
 mod crop_resize;
 mod cross_entropy;
@@ -26,27 +30,39 @@ mod ema;
 mod enqueue;
 mod fill;
 mod found_inf;
+mod gather;
 mod gaussian_blur;
+mod group_norm;
 mod increment;
 mod jigsaw;
 mod l2_normalize;
 mod lars;
+mod layer_norm;
 mod loss_scale;
 mod magnify;
 mod matmul;
 mod max_pool2d;
+mod merge_statistics;
 mod mixup;
 mod normalize;
 mod nt_xent;
+mod permute;
 mod random;
-mod relu;
+mod rank;
+mod reduce;
 mod resize;
 mod ring;
 mod rotate;
 mod scale;
+mod scatter_add;
+mod select;
 mod sgd;
 mod slice;
+mod softmax;
 mod solarize;
+mod spectral_norm;
+mod top_k;
+mod unary;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
@@ -54,6 +70,9 @@ use wgslab::tape::{Op, Type};
 
 /// Half an ulp of 1 in f32: what one rounding may add.
 pub const HALF_ULP: f64 = 1.0 / 16_777_216.0;
+
+/// The least normal f32, in units of [`HALF_ULP`]: a device may take anything smaller for 0.
+pub const FLUSHED: f64 = f32::MIN_POSITIVE as f64 / HALF_ULP;
 
 /// An input as a reference reads it: `f` for f32 elements, `u` for u32.
 #[derive(Clone, Debug)]
@@ -112,6 +131,12 @@ impl Expected {
     pub fn sums(pairs: Vec<(f64, f64)>, length: usize) -> Self {
         let (value, terms) = pairs.into_iter().unzip();
         Expected::Floats { value, terms, length, ulps: 0.0 }
+    }
+
+    /// Values of (value, how many times 2⁻²⁴ it may be off) pairs. A value below the least normal f32 may be given as 0.
+    pub fn within(pairs: Vec<(f64, f64)>) -> Self {
+        let (value, terms) = pairs.into_iter().map(|(v, error)| (v, (error + FLUSHED) / 4.0)).unzip();
+        Expected::Floats { value, terms, length: 1, ulps: 0.0 }
     }
 
     /// The same with inexact built-ins on the way.
@@ -180,14 +205,17 @@ const ALL: &[(&str, Reference)] = &[
     ("adam", adam::reference),
     ("adaptive_avg_pool2d", adaptive_avg_pool2d::reference),
     ("adaptive_max_pool2d", adaptive_max_pool2d::reference),
-    ("add", add::reference),
     ("add_bias", add_bias::reference),
+    ("attention", attention::reference),
     ("avg_pool2d", avg_pool2d::reference),
     ("batch_norm", batch_norm::reference),
+    ("broadcast", broadcast::reference),
+    ("cast", cast::reference),
     ("clip_grad_norm", clip_grad_norm::reference),
     ("color_jitter", color_jitter::reference),
     ("concat", concat::reference),
     ("conv2d", conv2d::reference),
+    ("conv_transpose2d", conv_transpose2d::reference),
     ("correct", correct::reference),
     ("crop_resize", crop_resize::reference),
     ("cross_entropy", cross_entropy::reference),
@@ -199,39 +227,59 @@ const ALL: &[(&str, Reference)] = &[
     ("enqueue", enqueue::reference),
     ("fill", fill::reference),
     ("found_inf", found_inf::reference),
+    ("gather", gather::reference),
     ("gaussian_blur", gaussian_blur::reference),
+    ("group_norm", group_norm::reference),
     ("increment", increment::reference),
     ("jigsaw", jigsaw::reference),
     ("l2_normalize", l2_normalize::reference),
     ("lars", lars::reference),
+    ("layer_norm", layer_norm::reference),
     ("loss_scale", loss_scale::reference),
     ("magnify", magnify::reference),
     ("matmul", matmul::reference),
     ("max_pool2d", max_pool2d::reference),
+    ("merge_statistics", merge_statistics::reference),
     ("mixup", mixup::reference),
     ("normalize", normalize::reference),
     ("nt_xent", nt_xent::reference),
-    ("random", random::reference),
-    ("relu", relu::reference),
-    ("resize", resize::reference),
     ("ring", ring::reference),
-    ("rotate", rotate::reference),
     ("scale", scale::reference),
+    ("select", select::reference),
     ("sgd", sgd::reference),
     ("slice", slice::reference),
+    ("spectral_norm", spectral_norm::reference),
+    ("permute", permute::reference),
+    ("random", random::reference),
+    ("rank", rank::reference),
+    ("reduce", reduce::reference),
+    ("resize", resize::reference),
+    ("rotate", rotate::reference),
+    ("scatter_add", scatter_add::reference),
+    ("softmax", softmax::reference),
     ("solarize", solarize::reference),
+    ("top_k", top_k::reference),
 ];
 
-/// The reference of an op file.
+/// Of op files that hold several names: which ones.
+const FAMILIES: &[(&[&str], Reference)] = &[(binary::NAMES, binary::reference), (unary::NAMES, unary::reference)];
+
+/// Every name with its reference.
+fn all() -> impl Iterator<Item = (&'static str, Reference)> {
+    let families = FAMILIES.iter().flat_map(|(names, reference)| names.iter().map(|name| (*name, *reference)));
+    ALL.iter().copied().chain(families)
+}
+
+/// The reference of an op.
 pub fn of(name: &str) -> Option<Reference> {
-    ALL.iter().find(|r| r.0 == name).map(|r| r.1)
+    all().find(|r| r.0 == name).map(|r| r.1)
 }
 
 /// Every op file has a reference, and none is left over.
 pub fn complete() -> Result<(), String> {
     let ops: Vec<&str> = wgslab::kernels::ops().into_iter().map(|o| o.0).collect();
     let missing: Vec<_> = ops.iter().filter(|o| of(o).is_none()).collect();
-    let extra: Vec<_> = ALL.iter().map(|r| r.0).filter(|r| !ops.contains(r)).collect();
+    let extra: Vec<_> = all().map(|r| r.0).filter(|r| !ops.contains(r)).collect();
     if missing.is_empty() && extra.is_empty() {
         return Ok(());
     }

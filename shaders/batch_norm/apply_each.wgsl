@@ -15,7 +15,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (i >= p.total * p.channels) {
         return;
     }
-    let channel = i / p.channel_stride % p.channels;
-    let scale = rstd_of(variance[channel]) * weight[channel];
-    y[i] = after((x[i] - mean[channel]) * scale + bias[channel]);
+    let channel = channel_at(i);
+    let scale = rstd_of(variance[statistic_of(channel)]) * weight[affine_of(channel)];
+    y[i] = after((x[i] - mean[statistic_of(channel)]) * scale + bias[affine_of(channel)]);
 }

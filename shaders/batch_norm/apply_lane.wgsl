@@ -17,11 +17,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let chunk = at / p.channels;
     let channel = at % p.channels;
-    let middle = mean[channel];
-    let scale = rstd_of(variance[channel]) * weight[channel];
-    let shift = bias[channel];
+    let middle = mean[statistic_of(channel)];
+    let scale = rstd_of(variance[statistic_of(channel)]) * weight[affine_of(channel)];
+    let shift = bias[affine_of(channel)];
     for (var n = chunk * p.per; n < (chunk + 1u) * p.per; n++) {
-        var i = n * p.walk_stride + channel * p.channel_stride;
+        var i = start_of(channel) + n * p.walk_stride;
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4

@@ -1,4 +1,4 @@
-// batch_norm.finish, an invocation a channel: merges the chunks, in order, into the mean and the biased variance.
+// batch_norm.finish, an invocation a channel of a sub-batch: merges the chunks, in order, into the mean and the biased variance.
 
 @group(0) @binding(2) var<storage, read> parts: array<vec2<f32>>;
 @group(0) @binding(3) var<storage, read_write> mean: array<f32>;
@@ -13,10 +13,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     var m = Moments(0.0, 0.0, 0.0);
     for (var chunk = 0u; chunk < p.chunks; chunk++) {
-        let count = f32(before((chunk + 1u) * p.per) - before(chunk * p.per)) * WIDTH;
+        let count = count_of(channel, chunk * p.per, (chunk + 1u) * p.per);
         let part = parts[chunk * p.channels + channel];
         m = merge(m, Moments(count, part.x, part.y));
     }
-    mean[channel] = shift_of(channel) + m.mean;
-    variance[channel] = m.m2 / m.count;
+    // A batch whose weights are all 0 has mean 0 and variance 0.
+    mean[channel] = select(0.0, shift_of(channel) + m.mean, m.count > 0.0);
+    variance[channel] = m.m2 / max(m.count, 1e-30);
 }

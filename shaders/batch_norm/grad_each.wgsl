@@ -1,4 +1,5 @@
-// batch_norm.grad, cell by cell: dx = from_dy·dy + from_x·(x − mean) + constant. A workgroup owns 256 cells in a row.
+// batch_norm.grad, cell by cell: dx = from_dy·dy + w·(from_x·(x − mean) + constant), w the weight of the
+// sample, 1 where there are none. A workgroup owns 256 cells in a row.
 
 @group(0) @binding(1) var<storage, read> x: array<Cell>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
@@ -13,7 +14,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (i >= p.total * p.channels) {
         return;
     }
-    let channel = i / p.channel_stride % p.channels;
+    let channel = channel_at(i);
+    let share = weight_at(i);
     let by = coefficients[channel];
-    dx[i] = by.x * dy[i] + by.y * (x[i] - mean[channel]) + by.z;
+    dx[i] = by.x * dy[i] + share * by.y * (x[i] - mean[statistic_of(channel)]) + share * by.z;
 }

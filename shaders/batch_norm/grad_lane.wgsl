@@ -1,4 +1,5 @@
-// batch_norm.grad, an invocation per (chunk, channel): dx = from_dy·dy + from_x·(x − mean) + constant.
+// batch_norm.grad, an invocation per (chunk, channel): dx = from_dy·dy +
+// w·(from_x·(x − mean) + constant), w the weight of the sample, 1 where there are none.
 
 @group(0) @binding(1) var<storage, read> x: array<Cell>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
@@ -15,19 +16,21 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let chunk = at / p.channels;
     let channel = at % p.channels;
-    let middle = mean[channel];
+    let middle = mean[statistic_of(channel)];
     let by = coefficients[channel];
     for (var n = chunk * p.per; n < (chunk + 1u) * p.per; n++) {
-        var i = n * p.walk_stride + channel * p.channel_stride;
+        let from_x = weight_of(channel, n) * by.y;
+        let constant = weight_of(channel, n) * by.z;
+        var i = start_of(channel) + n * p.walk_stride;
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4
-            dx[i + $k * p.step] = by.x * dy[i + $k * p.step] + by.y * (x[i + $k * p.step] - middle) + by.z;
+            dx[i + $k * p.step] = by.x * dy[i + $k * p.step] + from_x * (x[i + $k * p.step] - middle) + constant;
             //@ end
             i += 4u * p.step;
         }
         for (; left > 0u; left--) {
-            dx[i] = by.x * dy[i] + by.y * (x[i] - middle) + by.z;
+            dx[i] = by.x * dy[i] + from_x * (x[i] - middle) + constant;
             i += p.step;
         }
     }

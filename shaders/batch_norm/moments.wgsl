@@ -5,7 +5,7 @@
 @group(0) @binding(1) var<storage, read> x: array<Cell>;
 
 fn shift_of(channel: u32) -> f32 {
-    return total(x[channel * p.channel_stride]) / WIDTH;
+    return total(x[start_of(channel)]) / WIDTH;
 }
 
 struct Moments {
@@ -17,9 +17,17 @@ struct Moments {
 
 fn merge(a: Moments, b: Moments) -> Moments {
     let count = a.count + b.count;
-    let share = b.count / max(count, 1.0);
+    let share = b.count / max(count, 1e-30);
     let delta = b.mean - a.mean;
     return Moments(count, a.mean + delta * share, a.m2 + b.m2 + delta * delta * a.count * share);
+}
+
+// As often as a sample's weight says; of weight 0 not even a NaN is left.
+fn weigh(m: Moments, weight: f32) -> Moments {
+    if (weight == 0.0) {
+        return Moments(0.0, 0.0, 0.0);
+    }
+    return Moments(m.count * weight, m.mean, m.m2 * weight);
 }
 
 fn moments_of_four(a: Cell, b: Cell, c: Cell, d: Cell) -> Moments {

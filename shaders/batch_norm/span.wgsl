@@ -11,6 +11,10 @@ fn span_of(at: u32) -> Span {
     return Span(first, at % p.channels, before(first + p.per) - before(first));
 }
 
+fn walk(s: Span, j: u32) -> u32 {
+    return s.first + j / p.length;
+}
+
 fn cell(s: Span, j: u32) -> u32 {
-    return (s.first + j / p.length) * p.walk_stride + s.channel * p.channel_stride + j % p.length * p.step;
+    return start_of(s.channel) + walk(s, j) * p.walk_stride + j % p.length * p.step;
 }

@@ -14,17 +14,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let shift = shift_of(channel);
     var m = Moments(0.0, 0.0, 0.0);
     for (var n = chunk * p.per; n < (chunk + 1u) * p.per; n++) {
-        var i = n * p.walk_stride + channel * p.channel_stride;
+        let weight = weight_of(channel, n);
+        var i = start_of(channel) + n * p.walk_stride;
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4
             let x$k = x[i + $k * p.step] - shift;
             //@ end
-            m = merge(m, moments_of_four(x0, x1, x2, x3));
+            m = merge(m, weigh(moments_of_four(x0, x1, x2, x3), weight));
             i += 4u * p.step;
         }
         for (; left > 0u; left--) {
-            m = merge(m, moments_of_one(x[i] - shift));
+            m = merge(m, weigh(moments_of_one(x[i] - shift), weight));
             i += p.step;
         }
     }

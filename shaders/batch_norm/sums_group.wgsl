@@ -16,7 +16,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         return;
     }
     let span = span_of(at);
-    let middle = mean[span.channel];
+    let middle = mean[statistic_of(span.channel)];
     var plain = Cell();
     var crossed = Cell();
     var j = lane;

@@ -14,11 +14,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let chunk = at / p.channels;
     let channel = at % p.channels;
-    let middle = mean[channel];
+    let middle = mean[statistic_of(channel)];
     var plain = Cell();
     var crossed = Cell();
     for (var n = chunk * p.per; n < (chunk + 1u) * p.per; n++) {
-        var i = n * p.walk_stride + channel * p.channel_stride;
+        var i = start_of(channel) + n * p.walk_stride;
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4

@@ -1,6 +1,7 @@
-// What flows into dx through the batch's variance, times (x − mean), and through its mean, for M elements a channel:
-// −weight·rstd³·Σ dy·(x − mean)/M and −weight·rstd·Σ dy/M.
+// What flows into dx through the batch's variance, times (x − mean), and through its mean, for M elements a channel,
+// each counted as often as its sample's weight says: −weight·rstd³·Σ dy·(x − mean)/M and −weight·rstd·Σ dy/M.
 
 fn through_statistics(channel: u32, from_dy: f32, rstd: f32, sums: vec2<f32>) -> vec2<f32> {
-    return -from_dy * vec2<f32>(rstd * rstd * sums.y, sums.x) / (f32(p.total) * WIDTH);
+    let count = count_of(channel, 0u, p.walks);
+    return select(vec2<f32>(0.0), -from_dy * vec2<f32>(rstd * rstd * sums.y, sums.x) / max(count, 1e-30), count > 0.0);
 }

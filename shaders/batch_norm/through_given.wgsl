@@ -1,10 +1,17 @@
-// As through_batch.wgsl, where the loss also reads the statistics themselves: d variance / d x = 2·(x − mean)/M and
-// d mean / d x = 1/M are added.
+// batch_norm.through_given, an invocation a channel of a sub-batch: adds what flows into dx where the loss also reads the
+// statistics themselves, d variance / d x = 2·w·(x − mean)/M and d mean / d x = w/M, to the coefficients.
 
-@group(0) @binding(7) var<storage, read> dmean: array<f32>;
-@group(0) @binding(8) var<storage, read> dvariance: array<f32>;
+@group(0) @binding(1) var<storage, read> dmean: array<f32>;
+@group(0) @binding(2) var<storage, read> dvariance: array<f32>;
+@group(0) @binding(3) var<storage, read_write> coefficients: array<vec4<f32>>;
 
-fn through_statistics(channel: u32, from_dy: f32, rstd: f32, sums: vec2<f32>) -> vec2<f32> {
-    let through_y = -from_dy * vec2<f32>(rstd * rstd * sums.y, sums.x);
-    return (through_y + vec2<f32>(2.0 * dvariance[channel], dmean[channel])) / (f32(p.total) * WIDTH);
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let channel = group_index(wid, groups) * 64u + lane;
+    if (channel >= p.channels) {
+        return;
+    }
+    let count = max(count_of(channel, 0u, p.walks), 1e-30); // of weights 0 nothing flows: grad multiplies by them
+    coefficients[channel] += vec4<f32>(0.0, 2.0 * dvariance[channel] / count, dmean[channel] / count, 0.0);
 }

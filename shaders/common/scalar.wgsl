@@ -5,3 +5,7 @@ alias V = f32;
 fn dot_v(a: V, b: V) -> f32 {
     return a * b;
 }
+
+fn max_v(a: V) -> f32 {
+    return a;
+}

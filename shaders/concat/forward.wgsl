@@ -1,16 +1,16 @@
-// concat: y[start + i] = x[i]; one launch an input, each writing its own rows.
-// An invocation copies one element; a workgroup owns 256 in a row; the surplus of the last one is guarded.
+// concat: y[r, start + k] = x[r, k] for rows of everything from the axis on; one launch an input, each writing its part
+// of every row of y. An invocation copies one unit; a workgroup owns 256 in a row of x; the surplus is guarded.
 
-struct Params { elements: u32, start: u32 }
+struct Params { units: u32, row: u32, y_row: u32, start: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<W>;
+@group(0) @binding(2) var<storage, read_write> y: array<W>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
     let i = group_index(wid, groups) * 256u + lane;
-    if (i < p.elements) {
-        y[p.start + i] = x[i];
+    if (i < p.units) {
+        y[i / p.row * (p.y_row - p.row) + p.start + i] = x[i];
     }
 }

@@ -1,9 +1,10 @@
-// Operands of conv2d forward for the gemm kernels: y[n, k, p, q] = Σ_{c, r, s} w[k, c, r, s] · x[n, c, p·st + r − pad, …].
-// Rows are output channels, columns (n, p, q), the reduction (c, r, s): w is read as it lies, x is gathered.
+// Operands of conv2d forward for the gemm kernels: y[n, k, p, q] = Σ_{c, r, s} w[k, c, r, s] · x[n, c, p·st + r·dil − pad, …].
+// Rows are output channels of the group `batch`, columns (n, p, q), the reduction (c, r, s) over the group's p.c input
+// channels: w is read as it lies, x is gathered. $R, $S and $STRIDE are text: divisions by them cost little then.
 
 struct Params {
     m: u32, n: u32, k: u32, k_split: u32,
-    c: u32, h: u32, w: u32, r: u32, s: u32, p: u32, q: u32, stride: u32, padding: u32,
+    c: u32, h: u32, w: u32, p: u32, q: u32, padding: u32, dilation: u32, groups: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
@@ -14,13 +15,13 @@ struct Params {
 struct Column { image: u32, top: u32, left: u32 }
 
 fn row_of(m: u32) -> u32 {
-    return m * p.k;
+    return (batch * p.m + m) * p.k;
 }
 
 fn column_of(n: u32) -> Column {
     let plane = p.p * p.q;
     let at = n % plane;
-    return Column(n / plane, (at / p.q) * p.stride - p.padding, (at % p.q) * p.stride - p.padding);
+    return Column(n / plane, (at / p.q) * ${STRIDE}u - p.padding, (at % p.q) * ${STRIDE}u - p.padding);
 }
 
 fn a_at(row: u32, k: u32) -> f32 {
@@ -28,17 +29,17 @@ fn a_at(row: u32, k: u32) -> f32 {
 }
 
 fn b_at(column: Column, k: u32) -> f32 {
-    let window = p.r * p.s;
-    let tap = k % window;
-    let h = column.top + tap / p.s;
-    let w = column.left + tap % p.s;
+    let tap = k % ($R * $S);
+    let h = column.top + (tap / $S) * p.dilation;
+    let w = column.left + (tap % $S) * p.dilation;
     if (h >= p.h || w >= p.w) {
         return 0.0;
     }
-    return x[((column.image * p.c + k / window) * p.h + h) * p.w + w];
+    let channel = batch * p.c + k / ($R * $S);
+    return x[((column.image * p.c * p.groups + channel) * p.h + h) * p.w + w];
 }
 
 fn c_put(m: u32, n: u32, slice: u32, v: f32) {
     let plane = p.p * p.q;
-    y[((n / plane) * p.m + m) * plane + n % plane] = v;
+    y[(((n / plane) * p.groups + batch) * p.m + m) * plane + n % plane] = v;
 }

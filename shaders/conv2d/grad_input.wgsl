@@ -1,10 +1,11 @@
 // Operands of conv2d's gradient to its input for the gemm kernels:
-// dx[n, c, h, w] = Σ_{k, r, s} w[k, c, r, s] · dy[n, k, (h + pad − r) / st, (w + pad − s) / st] where that divides.
-// Rows are input channels, columns (n, h, w), the reduction (k, r, s).
+// dx[n, c, h, w] = Σ_{k, r, s} w[k, c, r, s] · dy[n, k, (h + pad − r·dil) / st, …] where that divides.
+// Rows are input channels of the group `batch`, columns (n, h, w), the reduction (k, r, s) over the group's output
+// channels. $R, $S and $STRIDE are text: divisions by them cost little then.
 
 struct Params {
     m: u32, n: u32, k: u32, k_split: u32,
-    c: u32, h: u32, w: u32, r: u32, s: u32, p: u32, q: u32, stride: u32, padding: u32,
+    c: u32, h: u32, w: u32, p: u32, q: u32, padding: u32, dilation: u32, groups: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
@@ -14,7 +15,7 @@ struct Params {
 struct Column { image: u32, bottom: u32, right: u32 }
 
 fn row_of(m: u32) -> u32 {
-    return m * p.r * p.s;
+    return batch * p.k * p.m + m * $R * $S;
 }
 
 fn column_of(n: u32) -> Column {
@@ -24,24 +25,23 @@ fn column_of(n: u32) -> Column {
 }
 
 fn a_at(row: u32, k: u32) -> f32 {
-    let window = p.r * p.s;
-    return weight[(k / window) * p.c * window + row + k % window];
+    return weight[(k / ($R * $S)) * p.m * $R * $S + row + k % ($R * $S)];
 }
 
 fn b_at(column: Column, k: u32) -> f32 {
-    let window = p.r * p.s;
-    let out_channels = p.k / window;
-    let tap = k % window;
+    let out_channels = p.k / ($R * $S);
+    let tap = k % ($R * $S);
     // u32 wraps where a tap lies before the first output; the quotient is then past the last one.
-    let h = column.bottom - tap / p.s;
-    let w = column.right - tap % p.s;
-    if (h % p.stride != 0u || w % p.stride != 0u || h / p.stride >= p.p || w / p.stride >= p.q) {
+    let h = column.bottom - (tap / $S) * p.dilation;
+    let w = column.right - (tap % $S) * p.dilation;
+    if (h % $STRIDE != 0u || w % $STRIDE != 0u || h / $STRIDE >= p.p || w / $STRIDE >= p.q) {
         return 0.0;
     }
-    return dy[((column.image * out_channels + k / window) * p.p + h / p.stride) * p.q + w / p.stride];
+    let channel = (column.image * p.groups + batch) * out_channels + k / ($R * $S);
+    return dy[(channel * p.p + h / $STRIDE) * p.q + w / $STRIDE];
 }
 
 fn c_put(m: u32, n: u32, slice: u32, v: f32) {
     let plane = p.h * p.w;
-    dx[((n / plane) * p.c + m) * plane + n % plane] = v;
+    dx[(((n / plane) * p.groups + batch) * p.m + m) * plane + n % plane] = v;
 }

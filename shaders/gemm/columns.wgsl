@@ -4,9 +4,9 @@
 // the tile in registers; rows of a are loaded once by all lanes together, $L vec4 in a row, and spread with
 // subgroupBroadcast from a constant lane. b is walked along k, four k a vec4, and needs no guard: it is packed with its
 // borders of zeros. Columns are (n, u, v) of p.u × p.v planes with strides, taps an i × j grid with (wrapping) strides:
-// one kernel serves matmul, convolution and its gradient to the input.
+// one kernel serves matmul, convolution and its gradient to the input. wid.z is the product of a batch.
 // K is padded to 4 and M to $TM by packing; surplus columns recompute the last one and are not stored.
-// The last piece defines the output buffer and store(m, lane's first column, values).
+// The last piece defines the output buffer and store(first element, m, lane's first column, plane, values).
 
 struct Params {
     m: u32, columns: u32, m_tiles: u32, a_panel: u32,         // a_panel: vec4 of a panel of a
@@ -14,16 +14,17 @@ struct Params {
     taps_i: u32, taps_j: u32, b_i: u32, b_j: u32,             // taps and their strides in b
     a_start: u32, a_i: u32, a_j: u32, k4: u32,                // first k of a, k between taps, k / 4 per tap
     c_n: u32, c_m: u32, c_u: u32, c_v: u32, c_start: u32,     // strides of c in elements
+    a_z: u32, b_z: u32, c_z: u32,                             // from one product of a batch to the next
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 
-fn b_base(column: u32) -> u32 {
+fn b_base(z: u32, column: u32) -> u32 {
     let col = min(column, p.columns - 1u);
     let plane = p.u * p.v;
     let in_plane = col % plane;
-    return p.b_start + (col / plane) * p.b_n + (in_plane / p.v) * p.b_u + (in_plane % p.v) * p.b_v;
+    return z * p.b_z + p.b_start + (col / plane) * p.b_n + (in_plane / p.v) * p.b_u + (in_plane % p.v) * p.b_v;
 }
 
 @compute @workgroup_size($L)
@@ -35,11 +36,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         return;
     }
     let m0 = (tile % p.m_tiles) * $TM;
-    let b_0 = b_base(column);
-    let b_1 = b_base(column + 1u);
-    let b_2 = b_base(column + 2u);
-    let b_3 = b_base(column + 3u);
-    let panel = (tile % p.m_tiles) * p.a_panel + lane;
+    let b_0 = b_base(wid.z, column);
+    let b_1 = b_base(wid.z, column + 1u);
+    let b_2 = b_base(wid.z, column + 2u);
+    let b_3 = b_base(wid.z, column + 3u);
+    let panel = wid.z * p.a_z + (tile % p.m_tiles) * p.a_panel + lane;
     //@ for m in 0..TM
     var acc_$m = vec4<f32>(0.0);
     //@ end
@@ -79,7 +80,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let plane = p.u * p.v;
     //@ for m in 0..TM
     if (m0 + $m < p.m) {
-        store(m0 + $m, column, plane, acc_$m);
+        store(p.c_start + wid.z * p.c_z, m0 + $m, column, plane, acc_$m);
     }
     //@ end
 }

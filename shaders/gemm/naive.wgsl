@@ -1,10 +1,14 @@
-// gemm, naive: c[m, n] = Σ_k a[m, k] · b[k, n], one output an invocation, straight from the formula.
-// The op's own piece says where operands come from: row_of, column_of, a_at, b_at, c_put, and p.m, p.n, p.k.
+// gemm, naive: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n], one output an invocation, straight from the formula.
+// The op's own piece says where operands come from: row_of, column_of, a_at, b_at, c_put, and p.m, p.n, p.k;
+// `batch`, z, is wid.z: the product of a batch or the group of a convolution.
 // A workgroup owns 64 outputs in a row of the flattened [M, N]; nothing must divide. Kept as the oracle of the others.
+
+var<private> batch: u32;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
+    batch = wid.z;
     let i = group_index(wid, groups) * 64u + lane;
     if (i >= p.m * p.n) {
         return;

@@ -2,8 +2,8 @@
 
 @group(0) @binding(3) var<storage, read_write> c: array<vec4<f32>>;
 
-fn store(m: u32, column: u32, plane: u32, values: vec4<f32>) {
+fn store(first: u32, m: u32, column: u32, plane: u32, values: vec4<f32>) {
     if (column < p.columns) {
-        c[(p.c_start + (column / plane) * p.c_n + m * p.c_m + column % plane) / 4u] = values;
+        c[(first + (column / plane) * p.c_n + m * p.c_m + column % plane) / 4u] = values;
     }
 }

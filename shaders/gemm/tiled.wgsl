@@ -1,11 +1,15 @@
-// gemm, tiled for GPUs: c[m, n] = Σ_k a[m, k] · b[k, n] through workgroup memory.
+// gemm, tiled for GPUs: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] through workgroup memory.
 // The op's own piece says where operands come from: row_of, column_of, a_at, b_at, c_put, and p.m, p.n, p.k, p.k_split.
 // A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: all load one tile of a and of
 // b (b's along n, so that neighbours read neighbours), then each invocation updates $TM × $TN outputs in named vec4
 // registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
-// conflicts. wid.z is a slice of k (p.k_split long) for long thin products; the op adds the slices up in order.
-// BM, BN divide by the register tile, BM · BK and BN · BK by the invocations; M, N and K are guarded.
+// conflicts. wid.z counts (z, slice of k): `batch`, z, is the product of a batch or the group of a convolution; long thin
+// products are cut into slices, p.k_split long, that the op adds up in order.
+// What a column's operand begins with is worked out once, before the walk: an invocation stages the same columns in
+// every step, and that costs divisions.
+// BM, BN divide by the register tile, BM · BK and BN · BK by the invocations, those by BN / 4; M, N, K are guarded.
 
+var<private> batch: u32;
 var<workgroup> tile_a: array<vec4<f32>, $BK * $BM / 4>;
 var<workgroup> tile_b: array<vec4<f32>, $BK * $BN / 4>;
 
@@ -21,13 +25,21 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let tm = (t / ($BN / $TN)) * 4u;
     let tn = (t % ($BN / $TN)) * 4u;
-    let k_begin = wid.z * p.k_split;
+    let slices = (p.k + p.k_split - 1u) / p.k_split;
+    batch = wid.z / slices;
+    let slice = wid.z % slices;
+    let k_begin = slice * p.k_split;
     let k_end = min(k_begin + p.k_split, p.k);
 
     //@ for m in 0..TM
     //@ for g in 0..TN/4
     var acc_$m_$g = vec4<f32>(0.0);
     //@ end
+    //@ end
+
+    let staged = (t % ($BN / 4u)) * 4u;
+    //@ for i in 0..4
+    let column_$i = column_of(min(n0 + staged + $i, p.n - 1u));
     //@ end
 
     for (var k0 = k_begin; k0 < k_end; k0 += $BK) {
@@ -45,14 +57,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         }
         for (var e = t; e < $BN * $BK / 4; e += $THREADS) {
             let k = e / ($BN / 4u);
-            let n = (e % ($BN / 4u)) * 4u;
             var v = vec4<f32>(0.0);
             //@ for i in 0..4
-            if (n0 + n + $i < p.n && k0 + k < k_end) {
-                v[$i] = b_at(column_of(n0 + n + $i), k0 + k);
+            if (n0 + staged + $i < p.n && k0 + k < k_end) {
+                v[$i] = b_at(column_$i, k0 + k);
             }
             //@ end
-            tile_b[(k * $BN + n) / 4u] = v;
+            tile_b[(k * $BN + staged) / 4u] = v;
         }
         workgroupBarrier();
         for (var k = 0u; k < $BK; k++) {
@@ -77,7 +88,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ let h = m / 4
     //@ let e = m % 4
     //@ for g in 0..TN/4
-    put4(m0 + tm + $h * ($BM / ($TM / 4u)) + $e, n0 + tn + $g * ($BN / ($TN / 4u)), wid.z, acc_$m_$g);
+    put4(m0 + tm + $h * ($BM / ($TM / 4u)) + $e, n0 + tn + $g * ($BN / ($TN / 4u)), slice, acc_$m_$g);
     //@ end
     //@ end
 }

@@ -37,6 +37,17 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::io(path, "read", e))
 }
 
+/// Reads a UTF-8 file; none where there is no such file. Anything else that stands in the way is an error.
+pub fn read_text_if_there(path: &Path) -> Result<Option<String>> {
+    if exists(path)? { read_text(path).map(Some) } else { Ok(None) }
+}
+
+/// Whether there is something at `path`. A place that cannot be looked at is an error: to take it for empty would start
+/// anew what is there.
+pub fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|e| Error::io(path, "look at", e))
+}
+
 /// Reads a UTF-8 file, naming it in the error.
 pub fn read_text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|e| Error::io(path, "read", e))
@@ -55,5 +66,19 @@ mod tests {
         assert!(is_temporary(Path::new("a/.wgslab-x.tmp")) && !is_temporary(&path));
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_file_is_not_one_that_cannot_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        assert_eq!((exists(&path).unwrap(), read_text_if_there(&path).unwrap()), (false, None));
+        std::fs::create_dir(&path).unwrap();
+        assert_eq!(read_text_if_there(&path).unwrap_err().exit_code(), 4);
+        write_atomic(&dir.path().join("b"), b"text").unwrap();
+        assert_eq!(read_text_if_there(&dir.path().join("b")).unwrap().as_deref(), Some("text"));
+        if cfg!(unix) {
+            assert!(exists(&dir.path().join("b/c")).is_err(), "a file is no folder");
+        }
     }
 }

@@ -3,12 +3,14 @@
 
 mod data;
 mod devices;
+mod kernels;
 mod listener;
 mod options;
 mod output;
 mod signals;
 mod stage;
 mod study;
+mod tune;
 
 use crate::base::Result;
 use clap::{Parser, Subcommand};
@@ -49,6 +51,8 @@ enum Command {
     Train(stage::Train),
     Evaluate(stage::Evaluate),
     Data(data::Data),
+    Kernels(kernels::Kernels),
+    Tune(tune::Tune),
 }
 
 impl Cli {
@@ -61,6 +65,8 @@ impl Cli {
             Command::Train(c) => c.run(options),
             Command::Evaluate(c) => c.run(options),
             Command::Data(c) => c.run(options),
+            Command::Kernels(c) => c.run(options),
+            Command::Tune(c) => c.run(options),
         }
     }
 }
@@ -135,7 +141,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 8);
+        assert_eq!(found.len(), 11);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

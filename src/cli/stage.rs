@@ -160,14 +160,15 @@ impl Evaluate {
         }
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         print(&format!(
-            "{} {} images, {} classes: accuracy {}, balanced accuracy {}, macro F1 {}, AUROC {}",
+            "{} {} images, {} classes: accuracy {}, balanced accuracy {}, macro F1 {}, AUROC {}, nearest neighbours {}",
             found.images,
             self.split.name(),
             found.classes,
             percent(found.accuracy),
             percent(found.balanced_accuracy),
             percent(found.macro_f1),
-            found.auroc.map_or("none".to_string(), |a| format!("{a:.3}"))
+            found.auroc.map_or("none".to_string(), |a| format!("{a:.3}")),
+            found.knn_accuracy.map_or("none".to_string(), percent)
         ))
     }
 }

@@ -73,6 +73,13 @@ impl Images {
         counts
     }
 
+    /// Content address of sizes and pixels alone, in order: what learning without labels depends on.
+    pub fn fingerprint(&self) -> String {
+        let dims = [self.len(), self.height, self.width, self.channels];
+        let sized = dims.iter().fold(Hasher::new().part("wgslab images 1"), |h, d| h.part((*d as u64).to_le_bytes()));
+        sized.part(&self.pixels).hex()
+    }
+
     /// Mean and standard deviation of each channel, with pixels as fractions of 255. Zeros where there is no image.
     pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
         let channels = self.channels.max(1);
@@ -311,6 +318,22 @@ pub(crate) mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_are_known_by_their_pixels_alone() {
+        let images = |pixels: [u8; 2], labels: [u32; 2]| Images {
+            height: 1,
+            width: 1,
+            channels: 1,
+            pixels: pixels.into(),
+            labels: labels.into(),
+            names: vec!["a".into(), "b".into()],
+        };
+        let one = images([1, 2], [0, 1]);
+        assert_eq!(one.fingerprint(), Images { names: Vec::new(), ..images([1, 2], [1, 0]) }.fingerprint());
+        assert_ne!(one.fingerprint(), images([2, 1], [0, 1]).fingerprint());
+        assert_ne!(one.fingerprint(), Images { width: 2, labels: vec![0], ..one.clone() }.fingerprint());
+    }
 
     #[test]
     fn statistics_are_per_channel() {

@@ -137,9 +137,9 @@ impl Gpu {
 /// Dispatches of one submission.
 const CHUNK: usize = 64;
 
-pub(super) fn encode(
+pub(super) fn encode<'a>(
     encoder: &mut wgpu::CommandEncoder,
-    list: &[Dispatch],
+    list: impl IntoIterator<Item = &'a Dispatch>,
     timestamps: Option<wgpu::ComputePassTimestampWrites<'_>>,
 ) {
     let mut pass =

@@ -291,11 +291,6 @@ impl Gpu {
         self.options.memory_budget_bytes = Some(bytes);
     }
 
-    /// Whether `bytes` more fit the memory budget.
-    pub fn fits(&self, bytes: u64) -> bool {
-        self.options.memory_budget_bytes.is_none_or(|budget| self.meter.live_bytes() + bytes <= budget)
-    }
-
     /// A storage buffer of `bytes`, zeroed, that can be copied from and to; an error past the adapter's limit.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
         if bytes.next_multiple_of(16) > self.caps().binding_bytes {

@@ -7,8 +7,10 @@ pub mod gpu;
 pub mod pipeline;
 pub mod shader;
 pub mod timing;
+pub mod tune;
 
 pub use buffer::Buffer;
 pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};
 pub use gpu::{AdapterChoice, Caps, Gpu, GpuOptions};
 pub use shader::{Kernel, Piece};
+pub use timing::Timed;

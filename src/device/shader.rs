@@ -27,7 +27,7 @@ impl std::fmt::Debug for Piece {
 /// A [`Piece`] from its path below `shaders/`.
 #[macro_export]
 macro_rules! piece {
-    ($path:literal) => {
+    ($path:expr) => {
         $crate::device::Piece {
             path: $path,
             text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path)),

@@ -1,7 +1,8 @@
 //! A case of an op: its data and how its inputs are filled. One table feeds value tests, gradient tests and benches.
 
 use crate::base::rng::Rng;
-use crate::tape::{Op, Type};
+use crate::base::{DType, Result};
+use crate::tape::{Op, Tape, Type, Var};
 use std::sync::Arc;
 
 /// How an input of a case is filled.
@@ -71,5 +72,68 @@ impl Case {
     /// A case.
     pub fn new(name: &'static str, op: impl Op, inputs: Vec<(Type, Fill)>) -> Self {
         Case { name, op: Arc::new(op), inputs }
+    }
+}
+
+/// A case on a tape, every output and gradient of it kept.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The tape.
+    pub tape: Tape,
+    /// Its inputs and how they are filled: x0, x1, … and the cotangents dy0, ….
+    pub inputs: Vec<(String, Type, Fill)>,
+}
+
+impl Case {
+    /// The op alone.
+    pub fn forward(&self) -> Result<Recorded> {
+        Ok(self.record()?.0)
+    }
+
+    /// The op and the gradient of every f32 input: through all f32 outputs together, then through each alone, since an
+    /// op may have a kernel for either. What the op has no gradient through is left out, so the list may be empty.
+    pub fn gradients(&self) -> Result<Vec<Recorded>> {
+        let (forward, inputs, outputs) = self.record()?;
+        let float = |v: &Var| forward.tape.ty(*v).dtype == DType::F32;
+        let wrt: Vec<Var> = inputs.into_iter().filter(float).collect();
+        let through: Vec<(usize, Var)> = outputs.into_iter().enumerate().filter(|(_, v)| float(v)).collect();
+        let mut ways = vec![through.clone()];
+        if through.len() > 1 {
+            ways.extend(through.iter().map(|&one| vec![one]));
+        }
+        Ok(ways.iter().filter_map(|way| forward.clone().differentiate(way, &wrt).ok()).collect())
+    }
+
+    fn record(&self) -> Result<(Recorded, Vec<Var>, Vec<Var>)> {
+        let (mut tape, mut inputs, mut vars) = (Tape::new(), Vec::new(), Vec::new());
+        for (i, (ty, fill)) in self.inputs.iter().enumerate() {
+            let name = format!("x{i}");
+            vars.push(tape.input(&name, *ty)?);
+            inputs.push((name, *ty, fill.clone()));
+        }
+        let outputs = tape.apply_dyn(self.op.clone(), &vars)?;
+        for (i, &y) in outputs.iter().enumerate() {
+            tape.output(&format!("y{i}"), y);
+        }
+        Ok((Recorded { tape, inputs }, vars, outputs))
+    }
+}
+
+impl Recorded {
+    /// Appends the gradient of `wrt` through `outputs`, each with its index.
+    fn differentiate(mut self, outputs: &[(usize, Var)], wrt: &[Var]) -> Result<Self> {
+        let (mut ys, mut dys) = (Vec::new(), Vec::new());
+        for &(i, y) in outputs {
+            let (name, ty) = (format!("dy{i}"), self.tape.ty(y));
+            ys.push(y);
+            dys.push(Some(self.tape.input(&name, ty)?));
+            self.inputs.push((name, ty, Fill::Normal));
+        }
+        for (i, dx) in self.tape.backward(&ys, &dys, wrt)?.into_iter().enumerate() {
+            if let Some(dx) = dx {
+                self.tape.output(&format!("dx{i}"), dx);
+            }
+        }
+        Ok(self)
     }
 }

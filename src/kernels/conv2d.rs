@@ -1,30 +1,37 @@
-//! conv2d: y[n, k, p, q] = Σ_{c, r, s} w[k, c, r, s] · x[n, c, p·st + r − pad, q·st + s − pad], x zero in its border.
-//! P = (H + 2·pad − R) / st + 1. dx[n, c, h, w] = Σ w[k, c, r, s] · dy[n, k, p, q] over the (p, q, r, s) that reach
-//! (h, w); dw[k, c, r, s] = Σ_{n, p, q} dy[n, k, p, q] · x[n, c, p·st + r − pad, q·st + s − pad].
+//! conv2d: y[n, k, p, q] = Σ_{c, r, s} w[k, c, r, s] · x[n, c, p·st + r·dil − pad, q·st + s·dil − pad], x zero in its
+//! border, c over the input channels of the group that k belongs to. P = (H + 2·pad − dil·(R − 1) − 1) / st + 1.
+//! dx[n, c, h, w] = Σ w[k, c, r, s] · dy[n, k, p, q] over the (p, q, r, s) that reach (h, w);
+//! dw[k, c, r, s] = Σ_{n, p, q} dy[n, k, p, q] · x[n, c, p·st + r·dil − pad, q·st + s·dil − pad].
 //! All three are matrix products over gathered operands: shaders/conv2d/ says how to gather, shaders/gemm/ multiplies.
-//! How the software adapter's operands are packed: conv2d_pack.rs.
+//! How the software adapter's operands are packed: conv2d_pack.rs. `direct` variants serve depthwise convolutions.
 
 use super::{conv2d_pack as packed, gemm};
-use crate::base::{DType, Error, Result};
+use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
-/// A convolution with the same stride and padding in both directions.
+/// A convolution with the same stride, padding and dilation in both directions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conv2d {
     /// Step of the window.
     pub stride: u32,
     /// Width of the border of zeros.
     pub padding: u32,
+    /// Distance of the window's taps.
+    pub dilation: u32,
+    /// Groups that the channels are cut into; as many as channels is a depthwise convolution.
+    pub groups: u32,
 }
 
-/// dx from (w, dy).
+/// dx from (w, dy): what a transposed convolution computes.
 #[derive(Clone, Debug, PartialEq)]
-struct GradInput {
-    conv: Conv2d,
-    x: Type,
+pub struct GradInput {
+    /// The convolution.
+    pub conv: Conv2d,
+    /// Type of its input, and so of dx.
+    pub x: Type,
 }
 
 /// dw from (dy, x).
@@ -48,52 +55,70 @@ pub(super) struct Sizes {
     pub q: usize,
     pub stride: usize,
     pub padding: usize,
+    pub dilation: usize,
+    pub groups: usize,
 }
 
 params! {
     struct Params {
         m: u32, n: u32, k: u32, k_split: u32,
-        c: u32, h: u32, w: u32, r: u32, s: u32, p: u32, q: u32, stride: u32, padding: u32,
+        c: u32, h: u32, w: u32, p: u32, q: u32, padding: u32, dilation: u32, groups: u32,
     }
 }
 
-const FORWARD_NAIVE: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("conv2d/forward.wgsl"), piece!("gemm/naive.wgsl")];
-const FORWARD_TILED: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("conv2d/forward.wgsl"), piece!("gemm/tiled.wgsl")];
-const GRAD_INPUT_NAIVE: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("conv2d/grad_input.wgsl"), piece!("gemm/naive.wgsl")];
-const GRAD_INPUT_TILED: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("conv2d/grad_input.wgsl"), piece!("gemm/tiled.wgsl")];
-const GRAD_WEIGHT_NAIVE: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("conv2d/grad_weight.wgsl"), piece!("gemm/naive.wgsl")];
-const GRAD_WEIGHT_TILED: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("conv2d/grad_weight.wgsl"), piece!("gemm/tiled.wgsl")];
+/// The pieces of a direction's variants: naive, tiled, direct.
+type Family = [&'static [Piece]; 3];
+
+const FORWARD: Family = [
+    &[piece!("common/index.wgsl"), piece!("conv2d/forward.wgsl"), piece!("gemm/naive.wgsl")],
+    &[piece!("common/index.wgsl"), piece!("conv2d/forward.wgsl"), piece!("gemm/tiled.wgsl")],
+    &[piece!("common/index.wgsl"), piece!("conv2d/direct_forward.wgsl")],
+];
+const GRAD_INPUT: Family = [
+    &[piece!("common/index.wgsl"), piece!("conv2d/grad_input.wgsl"), piece!("gemm/naive.wgsl")],
+    &[piece!("common/index.wgsl"), piece!("conv2d/grad_input.wgsl"), piece!("gemm/tiled.wgsl")],
+    &[piece!("common/index.wgsl"), piece!("conv2d/direct_grad_input.wgsl")],
+];
+const GRAD_WEIGHT: Family = [
+    &[piece!("common/index.wgsl"), piece!("conv2d/grad_weight.wgsl"), piece!("gemm/naive.wgsl")],
+    &[piece!("common/index.wgsl"), piece!("conv2d/grad_weight.wgsl"), piece!("gemm/tiled.wgsl")],
+    &[piece!("common/index.wgsl"), piece!("common/sum64.wgsl"), piece!("conv2d/direct_grad_weight.wgsl")],
+];
 
 impl Tape {
-    /// 2-D convolution (cross-correlation, as everywhere) of x [N, C, H, W] with weight [K, C, R, S]; y [N, K, P, Q].
+    /// 2-D convolution (cross-correlation, as everywhere) of x [N, C, H, W] with weight [K, C / groups, R, S];
+    /// y [N, K, P, Q]. torch.nn.functional.conv2d without its bias.
     pub fn conv2d(&mut self, x: Var, weight: Var, conv: Conv2d) -> Result<Var> {
         self.apply1(conv, &[x, weight])
     }
 }
 
 impl Conv2d {
-    fn sizes(&self, x: Type, w: Type) -> Result<Sizes> {
+    /// Of this stride and padding, undilated, in one group.
+    pub const fn new(stride: u32, padding: u32) -> Self {
+        Conv2d { stride, padding, dilation: 1, groups: 1 }
+    }
+
+    pub(super) fn sizes(&self, x: Type, w: Type) -> Result<Sizes> {
         let [n, c, h, width] = x.shape.nchw("conv2d", "x")?;
         let [k, wc, r, s] = w.shape.nchw("conv2d", "weight")?;
-        let (stride, padding) = (self.stride as usize, self.padding as usize);
+        let [stride, padding, dilation, groups] =
+            [self.stride, self.padding, self.dilation, self.groups].map(|v| v as usize);
         let bad = |need: &str| Err(Error::shapes("conv2d", ("x", x.shape), ("weight", w.shape), need));
-        if c != wc {
-            return bad("their second dimensions (input channels) must be equal");
+        if stride == 0 || dilation == 0 || groups == 0 || [n, c, h, width, k, r, s].contains(&0) {
+            return bad("every size, the stride, the dilation and the groups must be at least 1");
         }
-        if stride == 0 || [n, c, h, width, k, r, s].contains(&0) {
-            return bad("every size and the stride must be at least 1");
+        if !c.is_multiple_of(groups) || !k.is_multiple_of(groups) || c / groups != wc {
+            let need = "the weight's second dimension must be the input channels divided by the groups, and both \
+                        channel counts must divide by the groups";
+            return bad(&format!("{need} ({groups} here)"));
         }
-        if h + 2 * padding < r || width + 2 * padding < s {
+        let (reach_h, reach_w) = (dilation * (r - 1) + 1, dilation * (s - 1) + 1);
+        if h + 2 * padding < reach_h || width + 2 * padding < reach_w {
             return bad(&format!("the window must fit the input with its padding of {padding}"));
         }
-        let (p, q) = ((h + 2 * padding - r) / stride + 1, (width + 2 * padding - s) / stride + 1);
-        Ok(Sizes { n, c, h, w: width, k, r, s, p, q, stride, padding })
+        let (p, q) = ((h + 2 * padding - reach_h) / stride + 1, (width + 2 * padding - reach_w) / stride + 1);
+        Ok(Sizes { n, c, h, w: width, k, r, s, p, q, stride, padding, dilation, groups })
     }
 }
 
@@ -106,50 +131,74 @@ impl Sizes {
             n: v(n),
             k: v(k),
             k_split: v(k_split),
-            c: v(self.c),
+            c: v(self.c / self.groups),
             h: v(self.h),
             w: v(self.w),
-            r: v(self.r),
-            s: v(self.s),
             p: v(self.p),
             q: v(self.q),
-            stride: v(self.stride),
             padding: v(self.padding),
+            dilation: v(self.dilation),
+            groups: v(self.groups),
         }
     }
 
+    /// The numbers that stand in the text of a kernel.
+    fn constants(&self, kernel: Kernel) -> Kernel {
+        kernel.with("R", self.r as u32).with("S", self.s as u32).with("STRIDE", self.stride as u32)
+    }
+
+    /// (M, N, K) of a group's product.
     fn forward(&self) -> (usize, usize, usize) {
-        (self.k, self.n * self.p * self.q, self.c * self.r * self.s)
+        (self.k / self.groups, self.n * self.p * self.q, self.c / self.groups * self.r * self.s)
     }
 
     fn grad_input(&self) -> (usize, usize, usize) {
-        (self.c, self.n * self.h * self.w, self.k * self.r * self.s)
+        (self.c / self.groups, self.n * self.h * self.w, self.k / self.groups * self.r * self.s)
     }
 
     fn grad_weight(&self) -> (usize, usize, usize) {
-        (self.k, self.c * self.r * self.s, self.n * self.p * self.q)
+        (self.k / self.groups, self.c / self.groups * self.r * self.s, self.n * self.p * self.q)
+    }
+
+    /// Variants of an m × n product per group. With few channels in a group a tile of a product would be mostly empty
+    /// and `direct` comes first. The packed operands of `broadcast` know one group and neighbouring taps.
+    fn variants(&self, (m, n, _): (usize, usize, usize), caps: &Caps) -> Vec<&'static str> {
+        let mut v = gemm::variants(m, n, caps);
+        if self.groups > 1 || self.dilation > 1 {
+            v.retain(|name| *name != "broadcast");
+        }
+        let narrow = self.groups > 1 && (caps.software || self.c.min(self.k) / self.groups < 8);
+        v.insert(if narrow { 0 } else { v.len() - 1 }, "direct");
+        v
     }
 
     /// All three directions do the same arithmetic.
     fn cost(&self, types: &[Type]) -> Cost {
         let (m, n, k) = self.forward();
-        Cost { flops: 2 * (m * n * k) as u64, bytes: types.iter().map(Type::bytes).sum() }
+        Cost { flops: 2 * (self.groups * m * n * k) as u64, bytes: types.iter().map(Type::bytes).sum() }
     }
 }
 
-/// Emits a naive or tiled product from operands gathered by the op's own piece.
+/// Emits a naive, tiled or direct variant; `direct` is how many workgroups that takes.
 fn emit_gathered(
     e: &mut Emit<'_>,
     name: &'static str,
-    pieces: (&'static [Piece], &'static [Piece]),
-    sizes: &Sizes,
-    mnk: (usize, usize, usize),
+    family: &Family,
+    (sizes, mnk, direct): (&Sizes, (usize, usize, usize), usize),
+    buffers: [Slot; 3],
 ) {
+    let (m, n, k) = mnk;
+    let z = sizes.groups as u32;
+    let with_z = |[x, y, _]: [u32; 3]| [x, y, z];
     let (kernel, grid) = match e.variant {
-        "naive" => (Kernel::new(name, "naive", pieces.0), groups_1d((mnk.0 * mnk.1).div_ceil(64))),
-        tiled => gemm::tiled(name, tiled, pieces.1, mnk.0, mnk.1, 1),
+        "naive" => (Kernel::new(name, "naive", family[0]), with_z(groups_1d((m * n).div_ceil(64)))),
+        "direct" => (Kernel::new(name, "direct", family[2]), groups_1d(direct)),
+        tiled => {
+            let (kernel, grid) = gemm::tiled(name, tiled, family[1], m, n, 1);
+            (kernel, with_z(grid))
+        }
     };
-    e.launch(kernel, &[Slot::In(0), Slot::In(1), Slot::Out(0)], &sizes.params(mnk, mnk.2), grid);
+    e.launch(sizes.constants(kernel), &buffers, &sizes.params(mnk, k), grid);
 }
 
 impl Op for Conv2d {
@@ -165,7 +214,7 @@ impl Op for Conv2d {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.sizes(x[0], x[1]).map_or(vec!["naive"], |s| gemm::variants(s.k, s.n * s.p * s.q, caps))
+        self.sizes(x[0], x[1]).map_or(vec!["naive"], |s| s.variants(s.forward(), caps))
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
@@ -182,10 +231,8 @@ impl Op for Conv2d {
             return Ok(());
         }
         // The shader binds the weight first: it is the left operand.
-        emit_gathered(e, "conv2d.forward", (FORWARD_NAIVE, FORWARD_TILED), &s, s.forward());
-        if let Some(l) = e.launches.last_mut() {
-            l.buffers = vec![Slot::In(1), Slot::In(0), Slot::Out(0)];
-        }
+        let (buffers, quads) = ([Slot::In(1), Slot::In(0), Slot::Out(0)], s.n * s.k * s.p * s.q.div_ceil(4));
+        emit_gathered(e, "conv2d.forward", &FORWARD, (&s, s.forward(), quads.div_ceil(64)), buffers);
         Ok(())
     }
 
@@ -207,12 +254,19 @@ impl Op for GradInput {
         "conv2d.grad_input"
     }
 
-    fn infer(&self, _x: &[Type]) -> Result<Vec<Type>> {
+    fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
+        let s = self.conv.sizes(self.x, x[0])?;
+        x[1].expect_dtype("conv2d.grad_input", "grad_output", DType::F32)?;
+        let made = Shape::from([s.n, s.k, s.p, s.q]);
+        if x[1].shape != made {
+            let need = format!("the convolution of {} with it gives {made}", self.x.shape);
+            return Err(Error::shapes("conv2d.grad_input", ("grad_output", x[1].shape), ("weight", x[0].shape), &need));
+        }
         Ok(vec![self.x])
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.conv.sizes(self.x, x[0]).map_or(vec!["naive"], |s| gemm::variants(s.c, s.n * s.h * s.w, caps))
+        self.conv.sizes(self.x, x[0]).map_or(vec!["naive"], |s| s.variants(s.grad_input(), caps))
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
@@ -228,8 +282,18 @@ impl Op for GradInput {
             packed::grad_input(e, &s, lanes);
             return Ok(());
         }
-        emit_gathered(e, "conv2d.grad_input", (GRAD_INPUT_NAIVE, GRAD_INPUT_TILED), &s, s.grad_input());
+        let (buffers, quads) = ([Slot::In(0), Slot::In(1), Slot::Out(0)], s.n * s.c * s.h * s.w.div_ceil(4));
+        emit_gathered(e, "conv2d.grad_input", &GRAD_INPUT, (&s, s.grad_input(), quads.div_ceil(64)), buffers);
         Ok(())
+    }
+
+    /// Of a transposed convolution: dx is linear in w and in dy.
+    fn grad(&self, t: &mut Tape, x: &[Var], _y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
+        let Some(d) = dy[0] else { return Ok(vec![None, None]) };
+        let w = t.ty(x[0]);
+        let dw = if t.wants(x[0]) { Some(t.apply1(GradWeight { conv: self.conv, w }, &[x[1], d])?) } else { None };
+        let ddy = if t.wants(x[1]) { Some(t.conv2d(d, x[0], self.conv)?) } else { None };
+        Ok(vec![dw, ddy])
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
@@ -247,7 +311,7 @@ impl Op for GradWeight {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.conv.sizes(x[1], self.w).map_or(vec!["naive"], |s| gemm::variants(s.k, s.c * s.r * s.s, caps))
+        self.conv.sizes(x[1], self.w).map_or(vec!["naive"], |s| s.variants(s.grad_weight(), caps))
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
@@ -255,8 +319,8 @@ impl Op for GradWeight {
         let (m, n, k) = s.grad_weight();
         match (variant, gemm::lanes(caps)) {
             ("broadcast", Some(lanes)) => packed::grad_weight_workspace(&s, lanes),
-            ("tiled_64" | "tiled_128", _) if gemm::slices(m, n, k) > 1 => {
-                vec![Type::f32([gemm::slices(m, n, k), m, n])]
+            ("tiled_64" | "tiled_128", _) if gemm::slices(m, s.groups * n, k) > 1 => {
+                vec![Type::f32([gemm::slices(m, s.groups * n, k), s.groups * m, n])]
             }
             _ => Vec::new(),
         }
@@ -269,15 +333,17 @@ impl Op for GradWeight {
             return Ok(());
         }
         let (m, n, k) = s.grad_weight();
-        let slices = gemm::slices(m, n, k);
-        if e.variant == "naive" || slices == 1 {
-            emit_gathered(e, "conv2d.grad_weight", (GRAD_WEIGHT_NAIVE, GRAD_WEIGHT_TILED), &s, (m, n, k));
+        let slices = gemm::slices(m, s.groups * n, k);
+        if ["naive", "direct"].contains(&e.variant) || slices == 1 {
+            let buffers = [Slot::In(0), Slot::In(1), Slot::Out(0)];
+            emit_gathered(e, "conv2d.grad_weight", &GRAD_WEIGHT, (&s, (m, n, k), s.groups * m * n), buffers);
             return Ok(());
         }
-        let (kernel, grid) = gemm::tiled("conv2d.grad_weight", e.variant, GRAD_WEIGHT_TILED, m, n, slices);
+        let (kernel, [x, y, _]) = gemm::tiled("conv2d.grad_weight", e.variant, GRAD_WEIGHT[1], m, n, 1);
         let params = s.params((m, n, k), k.div_ceil(slices));
-        e.launch(kernel, &[Slot::In(0), Slot::In(1), Slot::Work(0)], &params, grid);
-        gemm::sum_slices(e, "conv2d.grad_weight_sum", Slot::Work(0), Slot::Out(0), m * n, slices);
+        let grid = [x, y, (s.groups * slices) as u32];
+        e.launch(s.constants(kernel), &[Slot::In(0), Slot::In(1), Slot::Work(0)], &params, grid);
+        gemm::sum_slices(e, "conv2d.grad_weight_sum", Slot::Work(0), Slot::Out(0), s.groups * m * n, slices);
         Ok(())
     }
 
@@ -288,20 +354,37 @@ impl Op for GradWeight {
 
 /// Named cases.
 pub fn cases() -> Vec<Case> {
-    let case = |name, x: [usize; 4], w: [usize; 4], stride, padding| {
-        let inputs = vec![(Type::f32(x), Fill::Normal), (Type::f32(w), Fill::Normal)];
-        Case::new(name, Conv2d { stride, padding }, inputs)
+    let case = |name, x: [usize; 4], w: [usize; 4], conv: Conv2d| {
+        Case::new(name, conv, vec![(Type::f32(x), Fill::Normal), (Type::f32(w), Fill::Normal)])
     };
+    let plain = Conv2d::new;
+    let grouped = |stride, padding, groups| Conv2d { groups, ..Conv2d::new(stride, padding) };
+    let dilated = |stride, padding, dilation| Conv2d { dilation, ..Conv2d::new(stride, padding) };
     vec![
-        case("one", [1, 1, 1, 1], [1, 1, 1, 1], 1, 0),
-        case("3x3", [2, 8, 8, 8], [16, 8, 3, 3], 1, 1),
-        case("3x3 primes", [3, 5, 7, 11], [13, 5, 3, 3], 1, 1),
-        case("3x3 stride 2", [2, 6, 9, 8], [10, 6, 3, 3], 2, 1),
-        case("1x1 stride 2", [2, 12, 7, 6], [20, 12, 1, 1], 2, 0),
-        case("resnet stem 7x7/2", [2, 3, 17, 15], [16, 3, 7, 7], 2, 3),
-        case("no padding", [1, 4, 6, 5], [70, 4, 3, 2], 1, 0),
-        case("stride 3 past the window", [1, 3, 11, 10], [5, 3, 2, 2], 3, 1),
-        case("padding past the window", [1, 2, 3, 3], [4, 2, 2, 2], 1, 3),
-        case("long reduction", [9, 4, 16, 16], [4, 4, 3, 3], 1, 1),
+        case("one", [1, 1, 1, 1], [1, 1, 1, 1], plain(1, 0)),
+        case("3x3", [2, 8, 8, 8], [16, 8, 3, 3], plain(1, 1)),
+        case("3x3 primes", [3, 5, 7, 11], [13, 5, 3, 3], plain(1, 1)),
+        case("3x3 stride 2", [2, 6, 9, 8], [10, 6, 3, 3], plain(2, 1)),
+        case("1x1", [3, 12, 6, 6], [20, 12, 1, 1], plain(1, 0)),
+        case("1x1, more input channels, a prime", [2, 67, 4, 10], [13, 67, 1, 1], plain(1, 0)),
+        case("1x1, odd planes", [2, 9, 5, 5], [70, 9, 1, 1], plain(1, 0)),
+        case("3x3 in rows of whole vec4", [2, 9, 7, 8], [66, 9, 3, 3], plain(1, 1)),
+        case("1x1 stride 2", [2, 12, 7, 6], [20, 12, 1, 1], plain(2, 0)),
+        case("resnet stem 7x7/2", [2, 3, 17, 15], [16, 3, 7, 7], plain(2, 3)),
+        case("no padding", [1, 4, 6, 5], [70, 4, 3, 2], plain(1, 0)),
+        case("stride 3 past the window", [1, 3, 11, 10], [5, 3, 2, 2], plain(3, 1)),
+        case("padding past the window", [1, 2, 3, 3], [4, 2, 2, 2], plain(1, 3)),
+        case("long reduction", [9, 4, 16, 16], [4, 4, 3, 3], plain(1, 1)),
+        case("dilated", [2, 5, 9, 11], [7, 5, 3, 3], dilated(1, 2, 2)),
+        case("dilated, stride 2", [1, 4, 11, 13], [6, 4, 3, 2], dilated(2, 1, 3)),
+        case("groups", [2, 6, 7, 5], [9, 2, 3, 3], grouped(1, 1, 3)),
+        case("depthwise", [2, 7, 9, 6], [7, 1, 3, 3], grouped(1, 1, 7)),
+        case("depthwise, two filters, stride 2", [3, 5, 8, 9], [10, 1, 3, 3], grouped(2, 1, 5)),
+        case(
+            "depthwise, dilated, long reduction",
+            [5, 2, 17, 19],
+            [2, 1, 3, 3],
+            Conv2d { stride: 1, padding: 2, dilation: 2, groups: 2 },
+        ),
     ]
 }

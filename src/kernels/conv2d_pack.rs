@@ -93,11 +93,35 @@ fn forward_x(s: &Sizes) -> Packed {
     Packed { channels: s.c, u, v, inner: pixel(s.c) }
 }
 
+/// Whether the convolution is a product of matrices that lie in memory already, a pair an image: 1×1, stride 1, no
+/// border, planes of whole vec4.
+fn is_product(s: &Sizes) -> bool {
+    (s.r, s.s, s.stride, s.padding) == (1, 1, 1, 0) && (s.h * s.w).is_multiple_of(4)
+}
+
+/// A 1×1 convolution or its gradient to the input: the weights packed by their `m` output channels, images as they lie.
+fn product(e: &mut Emit<'_>, name: &'static str, s: &Sizes, of_k: bool, (w, b): (Slot, Slot), lanes: u32) {
+    let (m, k) = if of_k { (s.k, s.c) } else { (s.c, s.k) };
+    let (rows, kp) = (gemm::tile_rows(m, lanes), pad4(k));
+    gemm::pack(e, "conv2d.pack_weight", w, Slot::Work(0), weight_pack(s, of_k, rows, kp, false));
+    let n4 = (s.h * s.w / 4) as u32;
+    // Every image meets the same weights: a does not move with z.
+    let p = gemm::Across { m: m as u32, m_tiles: 0, n4, k: k as u32, a_panel: kp as u32 * rows / 4, a_z: 0 };
+    gemm::across(e, name, (Slot::Work(0), b, Slot::Out(0)), p, (rows, lanes), s.n as u32);
+}
+
 pub(super) fn forward_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
+    if is_product(s) {
+        return vec![weight_type(s, s.k, gemm::tile_rows(s.k, lanes), pad4(s.c))];
+    }
     vec![weight_type(s, s.k, gemm::tile_rows(s.k, lanes), forward_x(s).inner), forward_x(s).ty(s.n)]
 }
 
 pub(super) fn forward(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
+    if is_product(s) {
+        product(e, "conv2d.forward", s, true, (Slot::In(1), Slot::In(0)), lanes);
+        return;
+    }
     let (rows, x) = (gemm::tile_rows(s.k, lanes), forward_x(s));
     let a = weight_pack(s, true, rows, x.inner, false);
     gemm::pack(e, "conv2d.pack_weight", Slot::In(1), Slot::Work(0), a);
@@ -126,7 +150,7 @@ pub(super) fn forward(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
         c_v: 1,
         ..Default::default()
     };
-    gemm::columns(e, "conv2d.forward", (Slot::Work(0), Slot::Work(1), Slot::Out(0)), p, (rows, lanes));
+    gemm::columns(e, "conv2d.forward", (Slot::Work(0), Slot::Work(1), Slot::Out(0)), p, (rows, lanes), 1);
 }
 
 /// One direction (rows or columns) of the gradient to the input, for inputs h ≡ phase (mod stride): `taps` taps reach
@@ -164,11 +188,18 @@ fn grad_input_dy(s: &Sizes) -> (Packed, (usize, usize)) {
 }
 
 pub(super) fn grad_input_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
+    if is_product(s) {
+        return vec![weight_type(s, s.c, gemm::tile_rows(s.c, lanes), pad4(s.k))];
+    }
     let dy = grad_input_dy(s).0;
     vec![weight_type(s, s.c, gemm::tile_rows(s.c, lanes), dy.inner), dy.ty(s.n)]
 }
 
 pub(super) fn grad_input(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
+    if is_product(s) {
+        product(e, "conv2d.grad_input", s, false, (Slot::In(0), Slot::In(1)), lanes);
+        return;
+    }
     let (rows, (dy, border)) = (gemm::tile_rows(s.c, lanes), grad_input_dy(s));
     gemm::pack(e, "conv2d.pack_weight", Slot::In(0), Slot::Work(0), weight_pack(s, false, rows, dy.inner, true));
     gemm::pack(e, "conv2d.pack_grad_output", Slot::In(1), Slot::Work(1), dy.planes(s.n, (s.p, s.q), border));
@@ -178,7 +209,7 @@ pub(super) fn grad_input(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
             if f.count > 0 && g.count > 0 {
                 let p = grad_input_phase(s, (&dy, border), (i, f), (j, g), rows);
                 let slots = (Slot::Work(0), Slot::Work(1), Slot::Out(0));
-                gemm::columns(e, "conv2d.grad_input", slots, p, (rows, lanes));
+                gemm::columns(e, "conv2d.grad_input", slots, p, (rows, lanes), 1);
             }
         }
     }
@@ -241,12 +272,80 @@ fn grad_weight_operands(s: &Sizes, rows: u32, lanes: u32) -> (Packed, Packed) {
     (dy, Packed { channels: s.c, u, v, inner })
 }
 
+/// dw[k, c] = Σ_{n, pixel} dy[n, k, pixel] · x[n, c, pixel] of a 1×1 convolution: both operands lie along the pixels that
+/// are summed over, so the one with more channels is read as it lies, its channels the columns, and the other is packed.
+struct Pixels {
+    /// dy is packed and x read; the other way round where x has fewer channels.
+    packs_dy: bool,
+    m: usize,
+    columns: usize,
+    pixels: usize,
+}
+
+fn pixels(s: &Sizes) -> Pixels {
+    let packs_dy = s.k <= s.c;
+    let (m, columns) = if packs_dy { (s.k, s.c) } else { (s.c, s.k) };
+    Pixels { packs_dy, m, columns, pixels: s.h * s.w }
+}
+
+fn pixels_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
+    let (p, rows) = (pixels(s), gemm::tile_rows(pixels(s).m, lanes) as usize);
+    vec![Type::f32([p.m.div_ceil(rows), s.n, p.pixels, rows])]
+}
+
+fn grad_weight_of_pixels(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
+    let of = pixels(s);
+    let (rows, pixels) = (gemm::tile_rows(of.m, lanes), of.pixels as u32);
+    let (packed, read) = if of.packs_dy { (Slot::In(0), Slot::In(1)) } else { (Slot::In(1), Slot::In(0)) };
+    let pack = gemm::Pack {
+        outer: s.n as u32,
+        u: 1,
+        v: pixels,
+        inner4: rows / 4,
+        u_len: 1,
+        v_len: pixels,
+        e_len: of.m as u32,
+        x_o: of.m as u32 * pixels,
+        x_v: 1,
+        x_e: pixels,
+        ..Default::default()
+    };
+    let name = if of.packs_dy { "conv2d.pack_grad_output" } else { "conv2d.pack_input" };
+    gemm::pack(e, name, packed, Slot::Work(0), pack);
+    // Images are the taps: the sum goes through the pixels of each in turn.
+    let (c_m, c_v) = if of.packs_dy { (s.c as u32, 1) } else { (1, s.c as u32) };
+    let p = gemm::Columns {
+        m: of.m as u32,
+        columns: of.columns as u32,
+        a_panel: s.n as u32 * pixels * rows / 4,
+        u: 1,
+        v: of.columns as u32,
+        b_v: pixels / 4,
+        taps_i: s.n as u32,
+        taps_j: 1,
+        b_i: of.columns as u32 * pixels / 4,
+        a_i: pixels,
+        k4: pixels / 4,
+        c_m,
+        c_v,
+        ..Default::default()
+    };
+    gemm::columns(e, "conv2d.grad_weight", (Slot::Work(0), read, Slot::Out(0)), p, (rows, lanes), 1);
+}
+
 pub(super) fn grad_weight_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
+    if is_product(s) {
+        return pixels_workspace(s, lanes);
+    }
     let (dy, x) = grad_weight_operands(s, gemm::tile_rows(s.k, lanes), lanes);
     vec![dy.ty(s.n), x.ty(s.n)]
 }
 
 pub(super) fn grad_weight(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
+    if is_product(s) {
+        grad_weight_of_pixels(e, s, lanes);
+        return;
+    }
     let rows = gemm::tile_rows(s.k, lanes);
     let (dy, x) = grad_weight_operands(s, rows, lanes);
     gemm::pack(e, "conv2d.pack_grad_output", Slot::In(0), Slot::Work(0), dy.planes(s.n, (s.p, s.q), (0, 0)));

@@ -39,6 +39,7 @@ params! {
         taps_i: u32, taps_j: u32, b_i: u32, b_j: u32,
         a_start: u32, a_i: u32, a_j: u32, k4: u32,
         c_n: u32, c_m: u32, c_u: u32, c_v: u32, c_start: u32,
+        a_z: u32, b_z: u32, c_z: u32,
     }
 }
 
@@ -47,23 +48,25 @@ const STORE_SCALAR: &[Piece] =
 const STORE_VEC4: &[Piece] =
     &[piece!("common/index.wgsl"), piece!("gemm/columns.wgsl"), piece!("gemm/store_vec4.wgsl")];
 
-/// Launches the columns kernel; `a` and `b` are packed. `p.m_tiles` is filled in here.
+/// Launches the columns kernel over `batches` products; `a` and `b` are packed. `p.m_tiles` is filled in here.
 pub(crate) fn columns(
     e: &mut Emit<'_>,
     name: &'static str,
     (a, b, c): (Slot, Slot, Slot),
     mut p: Columns,
     tile: (u32, u32),
+    batches: u32,
 ) {
     let (rows, lanes) = tile;
     p.m_tiles = p.m.div_ceil(rows);
     let plane = p.u * p.v;
     let contiguous = p.c_v == 1 && (p.u == 1 || p.c_u == p.v);
-    let whole = [plane, p.c_n, p.c_m, p.c_start].iter().all(|s| s % 4 == 0);
+    let whole = [plane, p.c_n, p.c_m, p.c_start, p.c_z].iter().all(|s| s % 4 == 0);
     let pieces = if contiguous && whole { STORE_VEC4 } else { STORE_SCALAR };
     let kernel = Kernel::new(name, "broadcast", pieces).with("TM", rows).with("L", lanes);
     let tiles = p.m_tiles as usize * (p.columns as usize).div_ceil(4 * lanes as usize);
-    e.launch(kernel, &[a, b, c], &p, groups_1d(tiles));
+    let [x, y, _] = groups_1d(tiles);
+    e.launch(kernel, &[a, b, c], &p, [x, y, batches]);
 }
 
 params! {
@@ -77,13 +80,48 @@ params! {
 }
 
 const PACK: &[Piece] = &[piece!("common/index.wgsl"), piece!("gemm/pack.wgsl")];
+const PACK_QUADS: &[Piece] = &[piece!("common/index.wgsl"), piece!("gemm/pack_quads.wgsl")];
 
 /// Launches a pack into as many panels as `p.e_len` fills; `p.vectors` is filled in here.
 pub(crate) fn pack(e: &mut Emit<'_>, name: &'static str, x: Slot, y: Slot, mut p: Pack) {
     let panels = p.e_len.div_ceil(4 * p.inner4);
     p.vectors = panels * p.outer * p.u * p.v * p.inner4;
+    let whole = [p.v_len, p.x_start, p.x_o, p.x_u, p.x_e].iter().all(|s| s % 4 == 0);
+    if p.x_v == 1 && whole {
+        let blocks = p.v0.div_ceil(4) + (p.v - p.v0).div_ceil(4);
+        let quads = panels * p.outer * p.u * blocks * p.inner4;
+        let grid = groups_1d((quads as usize).div_ceil(64));
+        e.launch(Kernel::new(name, "broadcast", PACK_QUADS), &[x, y], &p, grid);
+        return;
+    }
     let grid = groups_1d((p.vectors as usize).div_ceil(64));
     e.launch(Kernel::new(name, "broadcast", PACK), &[x, y], &p, grid);
+}
+
+params! {
+    /// Of shaders/gemm/across.wgsl.
+    pub(crate) struct Across {
+        m: u32, m_tiles: u32, n4: u32, k: u32,
+        a_panel: u32, a_z: u32,
+    }
+}
+
+const ACROSS: &[Piece] = &[piece!("common/index.wgsl"), piece!("gemm/across.wgsl")];
+
+/// Launches the across kernel over `z` products; `a` is packed and b [z, k, n] lies as it is, n a multiple of 4.
+/// `p.m_tiles` is filled in here.
+pub(crate) fn across(
+    e: &mut Emit<'_>,
+    name: &'static str,
+    (a, b, c): (Slot, Slot, Slot),
+    mut p: Across,
+    tile: (u32, u32),
+    z: u32,
+) {
+    p.m_tiles = p.m.div_ceil(tile.0);
+    let kernel = Kernel::new(name, "broadcast", ACROSS).with("TM", tile.0).with("L", tile.1);
+    let [x, y, _] = groups_1d((p.m_tiles * p.n4.div_ceil(tile.1)) as usize);
+    e.launch(kernel, &[a, b, c], &p, [x, y, z]);
 }
 
 params! {
@@ -144,5 +182,6 @@ pub(crate) fn sum_slices(e: &mut Emit<'_>, name: &'static str, x: Slot, y: Slot,
 /// that the sum's order, and with it every bit, is the same everywhere the variant is.
 pub(crate) fn slices(m: usize, n: usize, k: usize) -> usize {
     let tiles = m.div_ceil(64) * n.div_ceil(64);
-    (512 / tiles).clamp(1, k.div_ceil(512).max(1))
+    let wanted = (512 / tiles).clamp(1, k.div_ceil(512).max(1));
+    k.div_ceil(k.div_ceil(wanted).max(1)).max(1) // as many as slices of equal length fill
 }

@@ -1,8 +1,8 @@
-//! matmul: C = op(A) · op(B), op the transpose or nothing: c[m, n] = Σ_k a[m, k] · b[k, n].
+//! matmul: C = op(A) · op(B), op the transpose or nothing: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n], z the batch.
 //! dA = dC · op(B)ᵀ and dB = op(A)ᵀ · dC, transposed where A or B were. Shaders: shaders/matmul/, shaders/gemm/.
 
 use super::gemm;
-use crate::base::{DType, Error, Result};
+use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
@@ -18,59 +18,93 @@ pub struct MatMul {
 }
 
 params! {
-    struct Params { m: u32, n: u32, k: u32, k_split: u32, a_m: u32, a_k: u32, b_k: u32, b_n: u32 }
+    struct Params {
+        m: u32, n: u32, k: u32, k_split: u32,
+        a_m: u32, a_k: u32, b_k: u32, b_n: u32, batches: u32,
+    }
 }
 
 const NAIVE: &[Piece] = &[piece!("common/index.wgsl"), piece!("matmul/access.wgsl"), piece!("gemm/naive.wgsl")];
 const TILED: &[Piece] = &[piece!("common/index.wgsl"), piece!("matmul/access.wgsl"), piece!("gemm/tiled.wgsl")];
 
 impl Tape {
-    /// op(a) · op(b): f32 matrices [M, K] (or [K, M]) and [K, N] (or [N, K]) give [M, N].
+    /// op(a) · op(b): f32 matrices [M, K] (or [K, M]) and [K, N] (or [N, K]) give [M, N]. With a batch in front, equal
+    /// in both, each pair of matrices is multiplied: [Z, M, K] and [Z, K, N] give [Z, M, N] (torch.bmm).
     pub fn matmul(&mut self, a: Var, b: Var, trans_a: bool, trans_b: bool) -> Result<Var> {
         self.apply1(MatMul { trans_a, trans_b }, &[a, b])
     }
 }
 
+/// Every size of a product.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    z: usize,
+    m: usize,
+    n: usize,
+    k: usize,
+}
+
+/// [Z, rows, columns] of an operand; a matrix is a batch of one.
+fn batch(shape: Shape, name: &str) -> Result<[usize; 3]> {
+    match *shape.dims() {
+        [rows, columns] => Ok([1, rows, columns].map(|v| v as usize)),
+        [z, rows, columns] => Ok([z, rows, columns].map(|v| v as usize)),
+        _ => Err(Error::shape("matmul", format!("{name} must be a matrix or a batch of matrices, not {shape}"))),
+    }
+}
+
 impl MatMul {
-    /// (M, N, K) of its operands.
-    fn sizes(&self, x: &[Type]) -> Result<(usize, usize, usize)> {
-        let [a0, a1] = x[0].shape.matrix("matmul", "a")?;
-        let [b0, b1] = x[1].shape.matrix("matmul", "b")?;
+    fn sizes(&self, x: &[Type]) -> Result<Sizes> {
+        let ([az, a0, a1], [bz, b0, b1]) = (batch(x[0].shape, "a")?, batch(x[1].shape, "b")?);
         let (m, k) = if self.trans_a { (a1, a0) } else { (a0, a1) };
         let (bk, n) = if self.trans_b { (b1, b0) } else { (b0, b1) };
+        let bad = |need: &str| Err(Error::shapes("matmul", ("a", x[0].shape), ("b", x[1].shape), need));
         if k != bk {
-            let need = format!("their inner sizes, {k} and {bk}, must be equal ({self:?})");
-            return Err(Error::shapes("matmul", ("a", x[0].shape), ("b", x[1].shape), &need));
+            return bad(&format!("their inner sizes, {k} and {bk}, must be equal ({self:?})"));
         }
-        Ok((m, n, k))
+        if az != bz || x[0].shape.rank() != x[1].shape.rank() {
+            return bad("both must be matrices, or batches of as many matrices");
+        }
+        Ok(Sizes { z: az, m, n, k })
     }
 
-    /// Whether B already lies as the broadcast kernel walks it: along k, in whole vec4.
-    fn b_lies_packed(&self, k: usize) -> bool {
-        self.trans_b && k.is_multiple_of(4)
+    /// Whether B already lies as the columns kernel walks it, along k in whole vec4, or as the across kernel does,
+    /// along n.
+    fn b_lies_packed(&self, s: Sizes) -> bool {
+        if self.trans_b { s.k.is_multiple_of(4) } else { s.n.is_multiple_of(4) }
     }
 
-    fn emit_broadcast(&self, e: &mut Emit<'_>, (m, n, k): (usize, usize, usize), lanes: u32) {
-        let rows = gemm::tile_rows(m, lanes);
-        let kp = k.next_multiple_of(4) as u32;
-        let b_lies_packed = self.b_lies_packed(k);
-        let (m, n, k) = (m as u32, n as u32, k as u32);
-        let one = gemm::Pack { outer: 1, u: 1, u_len: 1, ..Default::default() };
+    fn emit_broadcast(&self, e: &mut Emit<'_>, sizes: Sizes, lanes: u32) {
+        let rows = gemm::tile_rows(sizes.m, lanes);
+        let b_lies_packed = self.b_lies_packed(sizes);
+        let [z, m, n, k] = [sizes.z, sizes.m, sizes.n, sizes.k].map(|v| v as u32);
+        let kp = k.next_multiple_of(4);
+        let one = gemm::Pack { outer: z, u: 1, u_len: 1, ..Default::default() };
         let (a_m, a_k) = if self.trans_a { (1, m) } else { (k, 1) };
-        let a = gemm::Pack { v: kp, inner4: rows / 4, v_len: k, e_len: m, x_v: a_k, x_e: a_m, ..one };
+        let a = gemm::Pack { v: kp, inner4: rows / 4, v_len: k, e_len: m, x_o: m * k, x_v: a_k, x_e: a_m, ..one };
         gemm::pack(e, "matmul.pack_a", Slot::In(0), Slot::Work(0), a);
+        // A panel of a holds every product of the batch.
+        let (a_panel, a_z) = (z * kp * rows / 4, kp * rows / 4);
+        if b_lies_packed && !self.trans_b {
+            let p = gemm::Across { m, m_tiles: 0, n4: n / 4, k, a_panel, a_z };
+            gemm::across(e, "matmul.forward", (Slot::Work(0), Slot::In(1), Slot::Out(0)), p, (rows, lanes), z);
+            return;
+        }
         let b_slot = if b_lies_packed {
             Slot::In(1)
         } else {
             let (b_k, b_n) = if self.trans_b { (1, k) } else { (n, 1) };
-            let b = gemm::Pack { v: n, inner4: kp / 4, v_len: n, e_len: k, x_v: b_n, x_e: b_k, ..one };
+            let b = gemm::Pack { v: n, inner4: kp / 4, v_len: n, e_len: k, x_o: k * n, x_v: b_n, x_e: b_k, ..one };
             gemm::pack(e, "matmul.pack_b", Slot::In(1), Slot::Work(1), b);
             Slot::Work(1)
         };
         let p = gemm::Columns {
             m,
             columns: n,
-            a_panel: kp * rows / 4,
+            a_panel,
+            a_z,
+            b_z: n * kp / 4,
+            c_z: m * n,
             u: 1,
             v: n,
             b_v: kp / 4,
@@ -81,7 +115,7 @@ impl MatMul {
             c_v: 1,
             ..Default::default()
         };
-        gemm::columns(e, "matmul.forward", (Slot::Work(0), b_slot, Slot::Out(0)), p, (rows, lanes));
+        gemm::columns(e, "matmul.forward", (Slot::Work(0), b_slot, Slot::Out(0)), p, (rows, lanes), z);
     }
 }
 
@@ -93,41 +127,51 @@ impl Op for MatMul {
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         x[0].expect_dtype("matmul", "a", DType::F32)?;
         x[1].expect_dtype("matmul", "b", DType::F32)?;
-        let (m, n, _) = self.sizes(x)?;
-        Ok(vec![Type::f32([m, n])])
+        let Sizes { z, m, n, .. } = self.sizes(x)?;
+        Ok(vec![if x[0].shape.rank() == 2 { Type::f32([m, n]) } else { Type::f32([z, m, n]) }])
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.sizes(x).map_or(vec!["naive"], |(m, n, _)| gemm::variants(m, n, caps))
+        self.sizes(x).map_or(vec!["naive"], |s| gemm::variants(s.m, s.n, caps))
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
-        let (Ok((m, n, k)), Some(lanes), "broadcast") = (self.sizes(x), gemm::lanes(caps), variant) else {
-            return Vec::new();
-        };
-        let (mp, kp) = (m.next_multiple_of(gemm::tile_rows(m, lanes) as usize), k.next_multiple_of(4));
-        let mut w = vec![Type::f32([kp, mp])];
-        if !self.b_lies_packed(k) {
-            w.push(Type::f32([n, kp]));
+        let Ok(sizes) = self.sizes(x) else { return Vec::new() };
+        let Sizes { z, m, n, k } = sizes;
+        let slices = gemm::slices(m, z * n, k);
+        match (variant, gemm::lanes(caps)) {
+            ("broadcast", Some(lanes)) => {
+                let (mp, kp) = (m.next_multiple_of(gemm::tile_rows(m, lanes) as usize), k.next_multiple_of(4));
+                let b = (!self.b_lies_packed(sizes)).then(|| Type::f32([z, n, kp]));
+                [Type::f32([z, kp, mp])].into_iter().chain(b).collect()
+            }
+            ("tiled_64" | "tiled_128", _) if slices > 1 => vec![Type::f32([slices, z, m, n])],
+            _ => Vec::new(),
         }
-        w
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (m, n, k) = self.sizes(e.x)?;
+        let sizes = self.sizes(e.x)?;
+        let Sizes { z, m, n, k } = sizes;
         if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
-            self.emit_broadcast(e, (m, n, k), lanes);
+            self.emit_broadcast(e, sizes, lanes);
             return Ok(());
         }
+        let slices = if e.variant == "naive" { 1 } else { gemm::slices(m, z * n, k) };
         let (a_m, a_k) = if self.trans_a { (1, m) } else { (k, 1) };
         let (b_k, b_n) = if self.trans_b { (1, k) } else { (n, 1) };
-        let [a_m, a_k, b_k, b_n] = [a_m, a_k, b_k, b_n].map(|v| v as u32);
-        let params = Params { m: m as u32, n: n as u32, k: k as u32, k_split: k as u32, a_m, a_k, b_k, b_n };
-        let (kernel, grid) = match e.variant {
+        let [m32, n32, k32, k_split, a_m, a_k, b_k, b_n, batches] =
+            [m, n, k, k.div_ceil(slices), a_m, a_k, b_k, b_n, z].map(|v| v as u32);
+        let params = Params { m: m32, n: n32, k: k32, k_split, a_m, a_k, b_k, b_n, batches };
+        let (kernel, [gx, gy, _]) = match e.variant {
             "naive" => (Kernel::new("matmul.forward", "naive", NAIVE), groups_1d((m * n).div_ceil(64))),
             tiled => gemm::tiled("matmul.forward", tiled, TILED, m, n, 1),
         };
-        e.launch(kernel, &[Slot::In(0), Slot::In(1), Slot::Out(0)], &params, grid);
+        let c = if slices > 1 { Slot::Work(0) } else { Slot::Out(0) };
+        e.launch(kernel, &[Slot::In(0), Slot::In(1), c], &params, [gx, gy, (z * slices) as u32]);
+        if slices > 1 {
+            gemm::sum_slices(e, "matmul.sum_slices", c, Slot::Out(0), z * m * n, slices);
+        }
         Ok(())
     }
 
@@ -148,8 +192,8 @@ impl Op for MatMul {
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
-        let (m, n, k) = self.sizes(x).unwrap_or((0, 0, 0));
-        Cost { flops: 2 * (m * n * k) as u64, bytes: x[0].bytes() + x[1].bytes() + y[0].bytes() }
+        let flops = self.sizes(x).map_or(0, |s| 2 * (s.z * s.m * s.n * s.k) as u64);
+        Cost { flops, bytes: x[0].bytes() + x[1].bytes() + y[0].bytes() }
     }
 }
 
@@ -158,6 +202,11 @@ pub fn cases() -> Vec<Case> {
     let case = |name, (m, n, k): (usize, usize, usize), trans_a, trans_b| {
         let a = Type::f32(if trans_a { [k, m] } else { [m, k] });
         let b = Type::f32(if trans_b { [n, k] } else { [k, n] });
+        Case::new(name, MatMul { trans_a, trans_b }, vec![(a, Fill::Normal), (b, Fill::Normal)])
+    };
+    let batch = |name, z: usize, (m, n, k): (usize, usize, usize), trans_a, trans_b| {
+        let a = Type::f32(if trans_a { [z, k, m] } else { [z, m, k] });
+        let b = Type::f32(if trans_b { [z, n, k] } else { [z, k, n] });
         Case::new(name, MatMul { trans_a, trans_b }, vec![(a, Fill::Normal), (b, Fill::Normal)])
     };
     vec![
@@ -171,5 +220,11 @@ pub fn cases() -> Vec<Case> {
         case("one row", (1, 40, 36), false, false),
         case("one column", (70, 1, 36), false, true),
         case("several tiles", (130, 132, 68), false, false),
+        case("a long sum", (5, 7, 1100), false, true),
+        batch("a batch", 5, (9, 13, 11), false, false),
+        batch("a batch, a transposed", 3, (9, 13, 12), true, false),
+        batch("a batch, b transposed", 3, (9, 13, 12), false, true),
+        batch("a batch, both transposed", 2, (70, 66, 33), true, true),
+        batch("a batch, a long sum", 3, (4, 6, 1100), true, false),
     ]
 }

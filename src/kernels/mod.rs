@@ -5,16 +5,20 @@
 pub mod adam;
 pub mod adaptive_avg_pool2d;
 pub mod adaptive_max_pool2d;
-pub mod add;
 pub mod add_bias;
+pub mod attention;
 pub mod avg_pool2d;
 pub mod batch_norm;
+pub mod binary;
+pub mod broadcast;
 pub mod case;
+pub mod cast;
 pub mod clip_grad_norm;
 pub mod color_jitter;
 pub mod concat;
 pub mod conv2d;
 mod conv2d_pack;
+pub mod conv_transpose2d;
 pub mod correct;
 pub mod crop_resize;
 pub mod cross_entropy;
@@ -27,53 +31,72 @@ pub mod ema;
 pub mod enqueue;
 pub mod fill;
 pub mod found_inf;
+pub mod gather;
 pub mod gaussian_blur;
 pub(crate) mod gemm;
+pub mod group_norm;
 pub mod increment;
 pub mod jigsaw;
 pub mod l2_normalize;
 pub mod lars;
+pub mod layer_norm;
 pub mod linear;
+pub mod listing;
 pub mod loss_scale;
 pub mod magnify;
 pub mod matmul;
 pub mod max_pool2d;
+pub mod merge_statistics;
 pub mod mixup;
 pub mod normalize;
 pub mod nt_xent;
+pub(crate) mod order;
+pub mod permute;
 pub(crate) mod pool;
 pub mod random;
-pub mod relu;
+pub mod rank;
+pub mod reduce;
 pub mod resize;
 pub mod ring;
 pub mod rotate;
 pub mod scale;
+pub mod scatter_add;
+pub mod select;
 pub mod sgd;
 pub mod slice;
+pub mod softmax;
 pub mod solarize;
+pub mod spectral_norm;
 pub(crate) mod tiles;
+pub mod top_k;
+pub mod tune;
+pub mod unary;
+mod walk;
 
-pub use case::{Case, Fill};
+pub use case::{Case, Fill, Recorded};
 
-use crate::base::{DType, Error, Result};
+use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
 use crate::tape::backward::Arithmetic;
 use crate::tape::{Slot, Tape, Type, Var};
 
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
-    vec![
+    let mut ops = vec![
         ("adam", adam::cases()),
         ("adaptive_avg_pool2d", adaptive_avg_pool2d::cases()),
         ("adaptive_max_pool2d", adaptive_max_pool2d::cases()),
-        ("add", add::cases()),
         ("add_bias", add_bias::cases()),
+        ("attention", attention::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
         ("batch_norm", batch_norm::cases()),
+        ("broadcast", broadcast::cases()),
+        ("cast", cast::cases()),
         ("clip_grad_norm", clip_grad_norm::cases()),
         ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
+        ("conv_transpose2d", conv_transpose2d::cases()),
         ("correct", correct::cases()),
         ("crop_resize", crop_resize::cases()),
         ("cross_entropy", cross_entropy::cases()),
@@ -85,28 +108,43 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("enqueue", enqueue::cases()),
         ("fill", fill::cases()),
         ("found_inf", found_inf::cases()),
+        ("gather", gather::cases()),
         ("gaussian_blur", gaussian_blur::cases()),
+        ("group_norm", group_norm::cases()),
         ("increment", increment::cases()),
         ("jigsaw", jigsaw::cases()),
         ("l2_normalize", l2_normalize::cases()),
         ("lars", lars::cases()),
+        ("layer_norm", layer_norm::cases()),
         ("loss_scale", loss_scale::cases()),
         ("magnify", magnify::cases()),
         ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
+        ("merge_statistics", merge_statistics::cases()),
         ("mixup", mixup::cases()),
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
+        ("permute", permute::cases()),
         ("random", random::cases()),
-        ("relu", relu::cases()),
+        ("rank", rank::cases()),
+        ("reduce", reduce::cases()),
         ("resize", resize::cases()),
         ("ring", ring::cases()),
         ("rotate", rotate::cases()),
         ("scale", scale::cases()),
+        ("scatter_add", scatter_add::cases()),
+        ("select", select::cases()),
         ("sgd", sgd::cases()),
         ("slice", slice::cases()),
+        ("softmax", softmax::cases()),
         ("solarize", solarize::cases()),
-    ]
+        ("spectral_norm", spectral_norm::cases()),
+        ("top_k", top_k::cases()),
+    ];
+    ops.extend(binary::families());
+    ops.extend(unary::families());
+    ops.sort_by_key(|op| op.0);
+    ops
 }
 
 /// What a backward pass needs of the ops.
@@ -140,6 +178,18 @@ impl Tape {
 pub(crate) fn vec4_grid(elements: usize) -> (u32, [u32; 3]) {
     let vectors = elements.div_ceil(4);
     (vectors as u32, groups_1d(vectors.div_ceil(256)))
+}
+
+/// `x` with an axis of another size.
+pub(crate) fn resized(x: Type, axis: usize, size: usize) -> Type {
+    let mut dims: Vec<usize> = x.shape.dims().iter().map(|&d| d as usize).collect();
+    dims[axis] = size;
+    Type { shape: Shape::new(&dims), dtype: x.dtype }
+}
+
+/// Elements from `axis` on: how much of `x` lies in one piece in memory.
+pub(crate) fn from_axis(x: Type, axis: u32) -> u32 {
+    x.shape.dims()[axis as usize..].iter().product()
 }
 
 /// N and K of logits, after checking them against labels and weights.

@@ -1,5 +1,6 @@
 //! ring: row scalars[slot] of a ring [slots, k] becomes k numbers of this step, in place: metrics stay on the device
-//! and are read back once in many steps. It has no gradient. Shaders: shaders/ring/.
+//! and are read back once in many steps. A u32 number keeps its bits, so that a guard's flag can stand beside a loss. It
+//! has no gradient. Shaders: shaders/ring/.
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Kernel, Piece};
@@ -8,7 +9,7 @@ use crate::tape::record::{SCALARS, Scalar};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
-/// (ring [slots, k], scalars, k values f32 [1] each) -> ring', in place; k is at most [`COLUMNS`].
+/// (ring [slots, k], scalars, k values f32 [1] or u32 [1] each) -> ring', in place; k is at most [`COLUMNS`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ring {
     /// Rows of the ring.
@@ -27,8 +28,8 @@ params! {
 const FORWARD: &[Piece] = &[piece!("ring/forward.wgsl")];
 
 impl Tape {
-    /// Writes `values`, each an f32 [1], into row `row` (a scalar, counted from 0) of the state `name` [slots, k],
-    /// whatever the guard says.
+    /// Writes `values`, each an f32 [1] or the bits of a u32 [1], into row `row` (a scalar, counted from 0) of the state
+    /// `name` [slots, k], whatever the guard says.
     pub fn ring(&mut self, name: &str, slots: usize, row: Scalar, values: &[Var]) -> Result<()> {
         let mut x = vec![self.state(name, Type::f32([slots, values.len()]))?, row.var];
         x.extend_from_slice(values);
@@ -51,8 +52,8 @@ impl Op for Ring {
             let what = format!("ring is {} and must be [{rows}, {n}] for {n} values, 1 to {COLUMNS}", x[0].shape);
             return Err(Error::shape("ring", what));
         }
-        if let Some(v) = values.iter().find(|v| **v != Type::f32([1])) {
-            return Err(Error::shape("ring", format!("a value is {v} and must be F32 [1]")));
+        if let Some(v) = values.iter().find(|v| ![Type::f32([1]), Type::u32([1])].contains(v)) {
+            return Err(Error::shape("ring", format!("a value is {v} and must be F32 [1] or U32 [1]")));
         }
         Ok(vec![x[0]])
     }
@@ -94,5 +95,7 @@ pub fn cases() -> Vec<Case> {
         x.extend(vec![(Type::f32([1]), Fill::Normal); k]);
         Case::new(name, Ring { slots: slots as u32, slot: 1 }, x)
     };
-    vec![case("one", 1, 1, 0.0), case("first row", 5, 3, 0.0), case("last row", 7, COLUMNS, 6.0)]
+    let mut flag = case("a flag", 3, 2, 1.0);
+    flag.inputs[3] = (Type::u32([1]), Fill::Words(vec![1])); // denormal, were it a float
+    vec![case("one", 1, 1, 0.0), case("first row", 5, 3, 0.0), case("last row", 7, COLUMNS, 6.0), flag]
 }

@@ -1,18 +1,20 @@
-//! slice: y = x[start .. start + length] along the first dimension.
+//! slice: y = x[…, start .. start + length, …] along an axis.
 //! dx is dy inside the slice and 0 outside it. Shaders: shaders/slice/.
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, from_axis, resized};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
-/// Rows `start .. start + length` of the first dimension.
+/// `start .. start + length` of the axis `axis`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
-    /// The first row.
+    /// The axis.
+    pub axis: u32,
+    /// The first of it.
     pub start: u32,
-    /// How many rows.
+    /// How many.
     pub length: u32,
 }
 
@@ -24,26 +26,37 @@ struct SliceGrad {
 }
 
 params! {
-    struct Params { elements: u32, start: u32 }
+    struct Params { units: u32, row: u32, x_row: u32, start: u32 }
 }
 
-params! {
-    struct GradParams { elements: u32, start: u32, length: u32 }
-}
-
-const FORWARD: &[Piece] = &[piece!("common/index.wgsl"), piece!("slice/forward.wgsl")];
-const GRAD: &[Piece] = &[piece!("common/index.wgsl"), piece!("slice/grad.wgsl")];
+/// For rows of whole vec4, and for the rest.
+const FORWARD: [&[Piece]; 2] = [
+    &[piece!("common/index.wgsl"), piece!("common/words4.wgsl"), piece!("slice/forward.wgsl")],
+    &[piece!("common/index.wgsl"), piece!("common/word.wgsl"), piece!("slice/forward.wgsl")],
+];
+const GRAD: [&[Piece]; 2] = [
+    &[piece!("common/index.wgsl"), piece!("common/words4.wgsl"), piece!("slice/grad.wgsl")],
+    &[piece!("common/index.wgsl"), piece!("common/word.wgsl"), piece!("slice/grad.wgsl")],
+];
 
 impl Tape {
-    /// Rows `start .. start + length` of an f32 tensor [N, …].
-    pub fn slice(&mut self, x: Var, start: usize, length: usize) -> Result<Var> {
-        self.apply1(Slice { start: start as u32, length: length as u32 }, &[x])
+    /// `start .. start + length` of one axis of a tensor of any element type (PyTorch's `narrow`).
+    pub fn slice(&mut self, x: Var, axis: usize, start: usize, length: usize) -> Result<Var> {
+        self.apply1(Slice { axis: axis as u32, start: start as u32, length: length as u32 }, &[x])
     }
 }
 
-/// Elements of one row of the first dimension.
-fn row(x: Type) -> u32 {
-    x.shape.dims()[1..].iter().product()
+impl Slice {
+    /// Launches a kernel over the units of the output: y of the slice, or dx of its gradient.
+    fn launch(&self, e: &mut Emit<'_>, name: &'static str, pieces: [&'static [Piece]; 2], x: Type, y: Type) {
+        let (x_row, y_row) = (from_axis(x, self.axis), from_axis(y, self.axis));
+        let start = x_row / x.shape.dims()[self.axis as usize] * self.start;
+        let unit = if [x_row, y_row, start].iter().all(|n| n.is_multiple_of(4)) { 4 } else { 1 };
+        let units = e.y[0].shape.numel() as u32 / unit;
+        let params = Params { units, row: y_row / unit, x_row: x_row / unit, start: start / unit };
+        let kernel = Kernel::new(name, "portable", pieces[usize::from(unit == 1)]);
+        e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &params, groups_1d(units.div_ceil(256) as usize));
+    }
 }
 
 impl Op for Slice {
@@ -52,27 +65,24 @@ impl Op for Slice {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype("slice", "x", DType::F32)?;
-        let rows = x[0].shape.dims().first().copied().unwrap_or(0);
-        if self.length == 0 || self.start.checked_add(self.length).is_none_or(|end| end > rows) {
+        let (axis, start, length) = (self.axis as usize, self.start as usize, self.length as usize);
+        let Some(&dim) = x[0].shape.dims().get(axis) else {
+            return Err(Error::shape("slice", format!("{} has no axis {axis}; axes count from 0", x[0].shape)));
+        };
+        if length == 0 || start + length > dim as usize {
+            let end = start + length;
             let what = format!(
-                "rows {} to {} of {} are not all there",
-                self.start,
-                self.start as u64 + self.length as u64,
+                "{start} to {end} of axis {axis} of {} are not all there; take at least one, up to {dim}",
                 x[0].shape
             );
             return Err(Error::shape("slice", what));
         }
-        let mut dims: Vec<usize> = x[0].shape.dims().iter().map(|&d| d as usize).collect();
-        dims[0] = self.length as usize;
-        Ok(vec![Type::f32(Shape::new(&dims))])
+        Ok(vec![resized(x[0], axis, length)])
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let elements = e.y[0].shape.numel();
-        let params = Params { elements: elements as u32, start: self.start * row(e.x[0]) };
-        let kernel = Kernel::new("slice.forward", "portable", FORWARD);
-        e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &params, groups_1d(elements.div_ceil(256)));
+        let (x, y) = (e.x[0], e.y[0]);
+        self.launch(e, "slice.forward", FORWARD, x, y);
         Ok(())
     }
 
@@ -91,19 +101,14 @@ impl Op for SliceGrad {
         "slice.grad"
     }
 
-    fn infer(&self, _x: &[Type]) -> Result<Vec<Type>> {
+    fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
+        x[0].expect_dtype("slice.grad", "dy", DType::F32)?;
         Ok(vec![self.x])
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let elements = self.x.shape.numel();
-        let params = GradParams {
-            elements: elements as u32,
-            start: self.slice.start * row(self.x),
-            length: e.x[0].shape.numel() as u32,
-        };
-        let kernel = Kernel::new("slice.grad", "portable", GRAD);
-        e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &params, groups_1d(elements.div_ceil(256)));
+        let (x, y) = (self.x, e.x[0]);
+        self.slice.launch(e, "slice.grad", GRAD, x, y);
         Ok(())
     }
 
@@ -114,8 +119,17 @@ impl Op for SliceGrad {
 
 /// Named cases.
 pub fn cases() -> Vec<Case> {
-    let case = |name, shape: &[usize], start, length| {
-        Case::new(name, Slice { start, length }, vec![(Type::f32(Shape::new(shape)), Fill::Normal)])
+    let case = |name, shape: &[usize], axis, start, length| {
+        Case::new(name, Slice { axis, start, length }, vec![(Type::f32(Shape::new(shape)), Fill::Normal)])
     };
-    vec![case("all", &[5], 0, 5), case("the middle, odd", &[13, 7, 3], 5, 3), case("the last row", &[300, 3], 299, 1)]
+    let words = Slice { axis: 1, start: 3, length: 2 };
+    vec![
+        case("all", &[5], 0, 0, 5),
+        case("the middle, odd", &[13, 7, 3], 0, 5, 3),
+        case("the last row", &[300, 3], 0, 299, 1),
+        case("the last axis, odd", &[11, 5, 7], 2, 2, 4),
+        case("whole vec4", &[33, 12], 1, 4, 8),
+        case("channels", &[2, 5, 4, 4], 1, 1, 3),
+        Case::new("words", words, vec![(Type::u32([3, 7]), Fill::Bytes)]),
+    ]
 }

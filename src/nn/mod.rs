@@ -7,6 +7,7 @@ pub mod optimizer;
 pub mod projection;
 pub mod resnet;
 pub mod schedule;
+pub mod step;
 
 pub use init::{Init, Params};
 pub use optimizer::Optimizer;

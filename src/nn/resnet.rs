@@ -74,8 +74,8 @@ impl ResNet {
         }
         let mut r = Recorder { t, params, prefix, mode };
         let mut y = match self.stem {
-            Stem::Small => r.conv_bn(x, ("conv1", "bn1"), channels[0], 3, Conv2d { stride: 1, padding: 1 })?,
-            Stem::Large => r.conv_bn(x, ("conv1", "bn1"), channels[0], 7, Conv2d { stride: 2, padding: 3 })?,
+            Stem::Small => r.conv_bn(x, ("conv1", "bn1"), channels[0], 3, Conv2d::new(1, 1))?,
+            Stem::Large => r.conv_bn(x, ("conv1", "bn1"), channels[0], 7, Conv2d::new(2, 3))?,
         };
         y = r.t.relu(y)?;
         if self.stem == Stem::Large {
@@ -135,12 +135,12 @@ impl Recorder<'_> {
     fn block(&mut self, x: Var, name: &str, width: usize, stride: u32) -> Result<Var> {
         let part = |p: &str| format!("{name}.{p}");
         let c = self.t.shape(x).dim(1);
-        let y = self.conv_bn(x, (&part("conv1"), &part("bn1")), width, 3, Conv2d { stride, padding: 1 })?;
+        let y = self.conv_bn(x, (&part("conv1"), &part("bn1")), width, 3, Conv2d::new(stride, 1))?;
         let y = self.t.relu(y)?;
-        let y = self.conv_bn(y, (&part("conv2"), &part("bn2")), width, 3, Conv2d { stride: 1, padding: 1 })?;
+        let y = self.conv_bn(y, (&part("conv2"), &part("bn2")), width, 3, Conv2d::new(1, 1))?;
         let shortcut = if stride != 1 || c != width {
             let names = (part("downsample.0"), part("downsample.1"));
-            self.conv_bn(x, (&names.0, &names.1), width, 1, Conv2d { stride, padding: 0 })?
+            self.conv_bn(x, (&names.0, &names.1), width, 1, Conv2d::new(stride, 0))?
         } else {
             x
         };

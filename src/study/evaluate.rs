@@ -1,7 +1,7 @@
 //! Evaluation: logits and features of plain images, metrics on the host, k nearest neighbours.
 
 use super::config::Config;
-use super::job::{Job, Loaded};
+use super::job::{Job, TrainImages};
 use super::statistics::{ConfusionMatrix, macro_auroc};
 use crate::base::{Error, Result, files};
 use crate::data::augment::Augmentation;
@@ -9,6 +9,7 @@ use crate::data::store::ImageStore;
 use crate::data::{Images, Split};
 use crate::nn::{Mode, Params, checkpoint};
 use crate::tape::{Feed, Plan, State, Tape, Type};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -24,59 +25,72 @@ pub struct Evaluation {
     pub macro_f1: f64,
     /// Mean over classes of the area under the ROC curve of one against the rest; none where a class is missing.
     pub auroc: Option<f64>,
+    /// Share of images taken for the class of most of their nearest training images by the backbone's features; none of
+    /// the training images, each of which is its own nearest.
+    pub knn_accuracy: Option<f64>,
     /// How many images.
     pub images: usize,
     /// How many classes.
     pub classes: usize,
 }
 
-/// A recorded pass over plain images of one split that outputs [batch, width] rows.
+/// A recorded pass over plain images of one split.
 pub(super) struct Pass {
     plan: Plan,
     batch: usize,
-    width: usize,
     count: usize,
 }
 
-/// What a pass outputs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Output {
-    /// Logits over this many classes.
-    Logits(usize),
-    /// The backbone's features.
-    Features,
-}
-
 impl Pass {
-    /// Compiles a pass over each of `stores` with the parameters in `state`; they fit the memory budget together.
+    /// What passes over each of `stores` record, `batch` images a step at most: the backbone's features and, of a
+    /// classifier of so many `classes`, the logits.
+    pub fn tapes(
+        job: &Job<'_>,
+        train: &TrainImages,
+        stores: &[&ImageStore],
+        classes: Option<usize>,
+        batch: usize,
+    ) -> Result<Vec<Tape>> {
+        stores.iter().map(|store| record(job, train, store, batch.min(store.count), classes)).collect()
+    }
+
+    /// Compiles a pass over each of `stores` with the parameters in `state`; they fit the device together.
     pub fn each<const N: usize>(
         job: &Job<'_>,
-        set: &Loaded,
+        train: &TrainImages,
         stores: [&ImageStore; N],
         state: &State,
-        output: Output,
+        classes: Option<usize>,
     ) -> Result<[Pass; N]> {
-        let record = |b: usize, store: &ImageStore| record(job, set, store, b.min(store.count), output);
         let batch = job.config.evaluation.batch_size.min(stores.iter().map(|s| s.count).max().unwrap_or(1));
-        let plans = job.compile(state, "evaluation.batch_size", batch, 1, &|b| {
-            stores.iter().map(|store| record(b, store)).collect()
-        })?;
-        let width = match output {
-            Output::Logits(classes) => classes,
-            Output::Features => job.model().features(),
-        };
-        let mut plans = plans.into_iter();
+        let tapes = |b: usize| Pass::tapes(job, train, &stores, classes, b);
+        let mut plans = job.compile(state, "evaluation.batch_size", batch, 1, &tapes)?.into_iter();
         let pass = |store: &ImageStore| {
             let plan = plans.next().ok_or_else(|| Error::Failed("a pass has no plan".into()))?;
-            Ok(Pass { plan, batch: batch.min(store.count), width, count: store.count })
+            Ok(Pass { plan, batch: batch.min(store.count), count: store.count })
         };
         let passes = stores.into_iter().map(pass).collect::<Result<Vec<_>>>()?;
         passes.try_into().map_err(|_| Error::Failed("a pass is missing".into()))
     }
 
-    /// Rows of all images of the split, in order. The last batch is filled up with the first image and cut.
-    pub fn rows(&self, job: &Job<'_>) -> Result<Vec<f32>> {
-        let mut rows = Vec::with_capacity(self.count * self.width);
+    /// A row of logits for each image of the split, in order.
+    pub fn logits(&self, job: &Job<'_>) -> Result<Vec<f32>> {
+        self.read(job, [LOGITS]).map(|[logits]| logits)
+    }
+
+    /// A row of features for each image of the split, in order.
+    pub fn features(&self, job: &Job<'_>) -> Result<Vec<f32>> {
+        self.read(job, [FEATURES]).map(|[features]| features)
+    }
+
+    /// The logits and the features.
+    pub fn both(&self, job: &Job<'_>) -> Result<[Vec<f32>; 2]> {
+        self.read(job, [LOGITS, FEATURES])
+    }
+
+    /// The last batch is filled up with the first image and cut.
+    fn read<const N: usize>(&self, job: &Job<'_>, outputs: [&str; N]) -> Result<[Vec<f32>; N]> {
+        let mut all = [const { Vec::new() }; N];
         for start in (0..self.count).step_by(self.batch) {
             if job.stop.load(Ordering::Relaxed) {
                 let what = "stopped while evaluating; the same command goes on from the last checkpoint";
@@ -85,34 +99,48 @@ impl Pass {
             let whole = (start..start + self.batch).map(|i| if i < self.count { i as u32 } else { 0 });
             let indices: Vec<u32> = whole.collect();
             self.plan.run(job.gpu, &Feed::new().input("indices", &indices))?;
-            rows.extend(self.plan.read_f32(job.gpu, "rows")?);
-        }
-        rows.truncate(self.count * self.width);
-        match rows.iter().position(|v| !v.is_finite()) {
-            None => Ok(rows),
-            Some(i) => {
-                let image = i / self.width;
-                Err(Error::Failed(format!("evaluation gives {} for image {image}; the weights are damaged", rows[i])))
+            for (rows, name) in all.iter_mut().zip(outputs) {
+                let mut new = self.plan.read_f32(job.gpu, name)?;
+                let width = new.len() / self.batch;
+                new.truncate((self.count - start) * width);
+                if let Some(at) = new.iter().position(|v| !v.is_finite()) {
+                    let (v, image) = (new[at], start + at / width);
+                    let what = format!("evaluation gives {v} for image {image}; the weights are damaged");
+                    return Err(Error::Failed(what));
+                }
+                rows.extend(new);
             }
         }
+        Ok(all)
     }
 }
 
-fn record(job: &Job<'_>, set: &Loaded, store: &ImageStore, batch: usize, output: Output) -> Result<Tape> {
+/// The outputs of a pass.
+const LOGITS: &str = "logits";
+const FEATURES: &str = "features";
+
+fn record(
+    job: &Job<'_>,
+    train: &TrainImages,
+    store: &ImageStore,
+    batch: usize,
+    classes: Option<usize>,
+) -> Result<Tape> {
     let (mut t, mut params) = (Tape::new(), Params::new());
     let indices = t.input("indices", Type::u32([batch]))?;
-    let x = plain(set).plain(&mut t, store, indices, job.config.data.image_size as u32)?;
+    let x = plain(train).plain(&mut t, store, indices, job.config.data.image_size as u32)?;
     let model = job.model();
-    let mut y = model.forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
-    if let Output::Logits(classes) = output {
-        y = model.classify(&mut t, &mut params, "backbone.", y, classes)?;
+    let features = model.forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
+    t.output(FEATURES, features);
+    if let Some(classes) = classes {
+        let logits = model.classify(&mut t, &mut params, "backbone.", features, classes)?;
+        t.output(LOGITS, logits);
     }
-    t.output("rows", y);
     Ok(t)
 }
 
 /// No augmentation, the training split's statistics.
-pub(super) fn plain(set: &Loaded) -> Augmentation {
+pub(super) fn plain(train: &TrainImages) -> Augmentation {
     Augmentation {
         crop_scale: [1.0, 1.0],
         crop_ratio: [1.0, 1.0],
@@ -122,8 +150,8 @@ pub(super) fn plain(set: &Loaded) -> Augmentation {
         grayscale_probability: 0.0,
         blur_probability: 0.0,
         blur_sigma: [1.0, 1.0],
-        mean: set.mean,
-        std: set.std,
+        mean: train.mean,
+        std: train.std,
     }
 }
 
@@ -153,6 +181,7 @@ pub(super) fn metrics(logits: &[f32], labels: &[u32], classes: usize) -> Result<
         balanced_accuracy: matrix.balanced_accuracy(),
         macro_f1: matrix.macro_f1(),
         auroc: macro_auroc(&probabilities(logits, classes), labels, classes)?,
+        knn_accuracy: None,
         images: labels.len(),
         classes,
     })
@@ -179,13 +208,13 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
     let mut set = job.load(spec)?;
     let mut state = set.resident.clone();
     let path = folder.join("state.safetensors");
-    if !path.exists() {
+    if !files::exists(&path)? {
         return Err(Error::Data(format!(
             "{} holds no state.safetensors; is it a folder that train wrote?",
             folder.display()
         )));
     }
-    if !folder.join("done").exists() {
+    if !files::exists(&folder.join("done"))? {
         job.progress.note(&format!("warning: {} is not finished; its last checkpoint is evaluated", folder.display()));
     }
     let trained = Trained::read(folder)?;
@@ -194,7 +223,7 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         let folder = folder.display();
         return Err(Error::Data(format!("the classifier in {folder} knows the classes {knew}; {spec} has {has}")));
     }
-    (set.mean, set.std) = (trained.mean, trained.std); // it learnt under its own data's statistics
+    (set.train.mean, set.train.std) = (trained.mean, trained.std); // it learnt under its own data's statistics
     checkpoint::load_state(&path, job.gpu, &mut state)?;
     let classes = set.data.classes.len();
     match state.ty("backbone.fc.weight").map(|t| t.shape.dim(0)) {
@@ -208,13 +237,19 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         None => return Err(Error::Data(format!("{} holds no classifier", path.display()))),
     }
     let (images, store): (&Images, _) = match split {
-        Split::Train => (&set.data.train, &set.train),
+        Split::Train => (&set.data.train, &set.train.store),
         Split::Val => (&set.data.val, &set.val),
         Split::Test => (&set.data.test, &set.test),
     };
-    let [pass] = Pass::each(job, &set, [store], &state, Output::Logits(classes))?;
-    let rows = pass.rows(job)?;
-    metrics(&rows, &images.labels, classes)
+    let [pass, train] = Pass::each(job, &set.train, [store, &set.train.store], &state, Some(classes))?;
+    let [logits, features] = pass.both(job)?;
+    let mut found = metrics(&logits, &images.labels, classes)?;
+    if split != Split::Train {
+        let (k, width) = (job.config.evaluation.knn_neighbours, job.model().features());
+        let neighbours = train.features(job)?;
+        found.knn_accuracy = Some(knn((&neighbours, &set.data.train.labels), (&features, &images.labels), width, k));
+    }
+    Ok(found)
 }
 
 /// Accuracy on the test images of a vote of the `k` nearest training images by cosine of the backbone's features, with
@@ -230,44 +265,40 @@ pub fn knn_accuracy(job: &Job<'_>, spec: &str, backbone: Option<&Path>, seed: u6
     let x = t.input("x", Type::f32([2, data.channels, data.image_size, data.image_size]))?;
     job.model().forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
     params.fill(job.gpu, &mut state, seed)?;
-    let [train, test] = Pass::each(job, &set, [&set.train, &set.test], &state, Output::Features)?;
-    let (train, test) = (train.rows(job)?, test.rows(job)?);
+    let [train, test] = Pass::each(job, &set.train, [&set.train.store, &set.test], &state, None)?;
+    let (train, test) = (train.features(job)?, test.features(job)?);
     let width = job.model().features();
-    Ok(knn(&train, &set.data.train.labels, &test, &set.data.test.labels, width, k))
+    Ok(knn((&train, &set.data.train.labels), (&test, &set.data.test.labels), width, k))
 }
 
-/// Share of `test` rows whose label wins the vote of their `k` nearest `train` rows by cosine; ties go to the class of
-/// the nearest.
-pub(super) fn knn(
-    train: &[f32],
-    train_labels: &[u32],
-    test: &[f32],
-    test_labels: &[u32],
-    width: usize,
-    k: usize,
-) -> f64 {
-    let unit = |rows: &[f32]| -> Vec<Vec<f32>> {
+/// Share of `test` rows whose label wins the vote of their `k` nearest `train` rows by cosine; each is rows of `width` with
+/// their labels. Ties go to the class of the nearest.
+pub(super) fn knn(train: (&[f32], &[u32]), test: (&[f32], &[u32]), width: usize, k: usize) -> f64 {
+    let unit = |rows: &[f32]| -> Vec<f32> {
         let one = |r: &[f32]| {
             let norm = r.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
-            r.iter().map(|v| v / norm).collect()
+            r.iter().map(|v| v / norm).collect::<Vec<f32>>()
         };
-        rows.chunks_exact(width).map(one).collect()
+        rows.chunks_exact(width).flat_map(one).collect()
     };
-    let (train, test) = (unit(train), unit(test));
-    let right = test.iter().zip(test_labels).filter(|(row, label)| {
-        let mut near: Vec<(f32, u32)> = train
-            .iter()
-            .zip(train_labels)
-            .map(|(t, &l)| (t.iter().zip(row.iter()).map(|(a, b)| a * b).sum::<f32>(), l))
-            .collect();
-        near.sort_by(|a, b| b.0.total_cmp(&a.0));
-        near.truncate(k.max(1));
-        let votes = |l: u32| near.iter().filter(|n| n.1 == l).count();
+    let (near_rows, rows) = (unit(train.0), unit(test.0));
+    // Nearest first, the earlier of equals: the same on any number of threads.
+    let nearer = |a: &(f32, usize), b: &(f32, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+    let right = rows.par_chunks_exact(width).zip(test.1).filter(|(row, label)| {
+        let cosine = |r: &[f32]| r.iter().zip(*row).map(|(a, b)| a * b).sum::<f32>();
+        let mut near: Vec<(f32, usize)> = near_rows.chunks_exact(width).map(cosine).zip(0..).collect();
+        if k < near.len() {
+            near.select_nth_unstable_by(k, nearer);
+            near.truncate(k.max(1));
+        }
+        near.sort_unstable_by(nearer);
+        let labels: Vec<u32> = near.iter().map(|n| train.1[n.1]).collect();
+        let votes = |l: u32| labels.iter().filter(|other| **other == l).count();
         // The first with the most votes, nearest first.
-        let winner = near.iter().map(|n| n.1).reduce(|best, l| if votes(l) > votes(best) { l } else { best });
+        let winner = labels.iter().copied().reduce(|best, l| if votes(l) > votes(best) { l } else { best });
         winner == Some(**label)
     });
-    right.count() as f64 / test_labels.len().max(1) as f64
+    right.count() as f64 / test.1.len().max(1) as f64
 }
 
 #[cfg(test)]
@@ -276,11 +307,12 @@ mod tests {
 
     #[test]
     fn neighbours_vote() {
-        let train = [1.0, 0.0, 0.9, 0.1, 0.0, 1.0];
-        let accuracy = knn(&train, &[0, 0, 1], &[1.0, 0.05, 0.05, 1.0], &[0, 1], 2, 1);
-        assert_eq!(accuracy, 1.0);
-        // With three neighbours class 0 always has the majority.
-        assert_eq!(knn(&train, &[0, 0, 1], &[1.0, 0.05, 0.05, 1.0], &[0, 1], 2, 3), 0.5);
+        let train = ([1.0, 0.0, 0.9, 0.1, 0.0, 1.0], [0, 0, 1]);
+        let test = ([1.0, 0.05, 0.05, 1.0], [0, 1]);
+        let accuracy = |k| knn((&train.0, &train.1), (&test.0, &test.1), 2, k);
+        assert_eq!(accuracy(1), 1.0);
+        // A tie of two goes to the nearest; with three neighbours class 0 always has the majority.
+        assert_eq!([accuracy(2), accuracy(3), accuracy(20)], [1.0, 0.5, 0.5]);
     }
 
     #[test]

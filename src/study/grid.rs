@@ -88,33 +88,6 @@ fn dataset_names(specs: &[String]) -> Vec<String> {
     names.iter().enumerate().map(apart).collect()
 }
 
-impl Cell {
-    /// The address of this cell's pretraining; none for random weights. It holds what the weights depend on in the
-    /// config, and `world`: what else they depend on (the data's fingerprint, the crate's version, the
-    /// adapter and its driver). Noise and training are not in it, so cells that differ only there share a pretraining.
-    pub fn pretraining_key(&self, config: &Config, world: &[&str]) -> Result<Option<String>> {
-        if self.pretraining == PretrainingMethod::None {
-            return Ok(None);
-        }
-        let mut made_of = config.clone();
-        made_of.pretraining.methods = vec![self.pretraining];
-        made_of.data.specs = vec![self.spec.clone()];
-        let text = |table: std::result::Result<String, toml::ser::Error>| {
-            table.map_err(|e| Error::Failed(format!("cannot write a part of the config as TOML: {e}")))
-        };
-        let mut hash = Hasher::new()
-            .part(text(toml::to_string(&made_of.data))?)
-            .part(text(toml::to_string(&made_of.model))?)
-            .part(text(toml::to_string(&made_of.pretraining))?)
-            .part(text(toml::to_string(&made_of.augmentation))?)
-            .part(self.seed.to_le_bytes());
-        for part in world {
-            hash.update(part);
-        }
-        Ok(Some(format!("{}-{}-seed-{}-{}", self.dataset, self.pretraining, self.seed, hash.short())))
-    }
-}
-
 /// Which cells of the grid to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Selection {
@@ -191,22 +164,6 @@ mod tests {
         let shared = names(&["x/a.npz", "y/A.npz"]);
         assert!(shared[0].starts_with("a-") && shared[1].starts_with("A-") && shared[0][1..] != shared[1][1..]);
         assert!(!names(&["../.."])[0].contains(".."), "a name never leaves its folder");
-    }
-
-    #[test]
-    fn cells_share_a_pretraining_by_what_made_it() {
-        let c = config("seeds = [0, 1]");
-        let keys = |c: &Config| -> Vec<Option<String>> {
-            cells(c).iter().map(|x| x.pretraining_key(c, &["v1"]).unwrap()).collect()
-        };
-        let k = keys(&c);
-        assert!(k[0].is_none() && k[4].is_some());
-        assert_eq!(k[4], k[5], "clean and noisy share");
-        assert_ne!(k[4], k[6], "seeds do not");
-        let more_training = config("seeds = [0, 1]\n[training]\nepochs = 3\n[pretraining]\nmethods = [\"simclr\"]");
-        assert_eq!(keys(&more_training)[0], k[4], "training is not in the key");
-        assert_ne!(keys(&config("seeds = [0, 1]\n[augmentation]\nflip_probability = 0"))[4], k[4]);
-        assert_ne!(cells(&c)[4].pretraining_key(&c, &["v2"]).unwrap(), k[4]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::config::{Config, Model, PretrainingMethod, Stem};
 use super::grid::{Cell, Selection, cells};
+use super::provenance::Provenance;
 use super::results::{CellResult, Picture, read_result, run_folder, write_csv, write_pictures};
 use super::train::Start;
 use super::{Progress, pretrain, report, train};
@@ -14,7 +15,10 @@ use crate::data::{self, Dataset, LoadOptions};
 use crate::device::Gpu;
 use crate::nn::{self, Mode, Params, ResNet, checkpoint};
 use crate::noise::{self, NoiseKind};
+use crate::tape::demand::misfit;
 use crate::tape::{Options, Plan, Schedule, State, Tape};
+use serde_json::Value;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -35,17 +39,28 @@ pub struct Job<'a> {
     pub stop: &'a AtomicBool,
 }
 
+/// The training images of a dataset on the device, and nothing else: all that pretraining is given.
+pub(super) struct TrainImages {
+    /// The dataset's name, for people.
+    pub name: String,
+    /// Of the pixels alone.
+    pub fingerprint: String,
+    /// Their pages: stages start from a copy.
+    pub resident: State,
+    pub store: ImageStore,
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+}
+
 /// A dataset on the device.
 pub(super) struct Loaded {
     pub spec: String,
     pub data: Dataset,
-    /// Pages of images, and nothing else: stages start from a copy.
+    pub train: TrainImages,
+    /// Pages of all three splits.
     pub resident: State,
-    pub train: ImageStore,
     pub val: ImageStore,
     pub test: ImageStore,
-    pub mean: [f32; 3],
-    pub std: [f32; 3],
 }
 
 impl Job<'_> {
@@ -75,55 +90,49 @@ impl Job<'_> {
     }
 
     fn cell(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
-        let folder = run_folder(self.out, &cell.name);
-        let world = self.world(set);
-        let world: Vec<&str> = world.iter().map(String::as_str).collect();
-        let key = cell.pretraining_key(self.config, &world)?;
-        let start = match &key {
-            None => None,
-            Some(key) => {
+        let start = match cell.pretraining {
+            PretrainingMethod::None => None,
+            method => {
+                let made = pretrain::provenance(self, &set.train, method, cell.seed)?;
+                let key = format!("{}-{method}-seed-{}-{}", cell.dataset, cell.seed, made.address);
                 let folder = self.out.join("pretraining").join(key);
-                let path = pretrain::run(self, set, cell.pretraining, cell.seed, &folder, key)?;
-                Some(Start { path, made_by: cell.pretraining.to_string() })
+                let path = pretrain::run(self, &set.train, method, cell.seed, &folder, &made)?;
+                Some(Start { path, made_by: method.to_string(), address: made.address })
             }
         };
-        let address = self.address(cell, key.as_deref(), &world)?;
-        let result = train::run(self, set, cell, start.as_ref(), &folder, &address)?;
+        let result = train::run(self, set, cell, start.as_ref(), &run_folder(self.out, &cell.name))?;
         self.pictures(cell, set)?;
         Ok(result)
     }
 
     /// Pretrains on one dataset into `out`; returns the path of the backbone.
     pub fn pretrain(&self, spec: &str, method: PretrainingMethod, seed: u64) -> Result<PathBuf> {
-        let set = self.load(spec)?;
-        let cell = self.single(spec, method, (NoiseKind::Symmetric, 0.0), seed)?;
-        let world = self.world(&set);
-        let world: Vec<&str> = world.iter().map(String::as_str).collect();
-        match cell.pretraining_key(self.config, &world)? {
-            Some(key) => pretrain::run(self, &set, method, seed, self.out, &key),
-            None => Err(Error::Usage("--method none does not pretrain; take simclr".into())),
+        if method == PretrainingMethod::None {
+            return Err(Error::Usage("--method none does not pretrain; take simclr".into()));
         }
+        let images = self.load(spec)?.train;
+        let made = pretrain::provenance(self, &images, method, seed)?;
+        pretrain::run(self, &images, method, seed, self.out, &made)
     }
 
     /// Trains on one dataset into `out`, from `weights` or from random ones.
     pub fn train(&self, spec: &str, weights: Option<&Path>, noise: (NoiseKind, f64), seed: u64) -> Result<CellResult> {
-        let start =
-            weights.map(|w| Ok::<_, Error>(Start { path: w.to_path_buf(), made_by: made_by(w)? })).transpose()?;
+        let start = weights.map(|path| {
+            let address = Hasher::new().part(files::read(path)?).hex();
+            Ok::<_, Error>(Start { path: path.to_path_buf(), made_by: made_by(path)?, address })
+        });
+        let start = start.transpose()?;
         let set = self.load(spec)?;
-        let mut cell = self.single(spec, PretrainingMethod::None, noise, seed)?;
+        let mut cell = self.single(spec, noise, seed)?;
         cell.name = format!("train on {}, seed {seed}", set.data.name);
-        let world = self.world(&set);
-        let world: Vec<&str> = world.iter().map(String::as_str).collect();
-        let made = weights.map(|w| Ok::<_, Error>(Hasher::new().part(files::read(w)?).hex())).transpose()?;
-        let address = self.address(&cell, made.as_deref(), &world)?;
-        train::run(self, &set, &cell, start.as_ref(), self.out, &address)
+        train::run(self, &set, &cell, start.as_ref(), self.out)
     }
 
-    /// The one cell of a command that runs a single stage.
-    fn single(&self, spec: &str, method: PretrainingMethod, noise: (NoiseKind, f64), seed: u64) -> Result<Cell> {
+    /// The one cell of a command that trains.
+    fn single(&self, spec: &str, noise: (NoiseKind, f64), seed: u64) -> Result<Cell> {
         let mut c = self.config.clone();
         c.data.specs = vec![spec.to_string()];
-        c.pretraining.methods = vec![method];
+        c.pretraining.methods = vec![PretrainingMethod::None];
         (c.noise.kinds, c.noise.rates, c.seeds) = (vec![noise.0], vec![noise.1], vec![seed]);
         cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
     }
@@ -148,12 +157,15 @@ impl Job<'_> {
             mean[i] = m[i.min(m.len() - 1)];
             std[i] = s[i.min(s.len() - 1)].max(1e-3); // a constant image set has no spread to divide by
         }
-        let mut resident = State::new();
-        let mut upload = |name: &str, i: &data::Images| {
-            ImageStore::upload(self.gpu, &mut resident, name, &i.pixels, [i.height, i.channels], None)
+        let upload = |name: &str, i: &data::Images, state: &mut State| {
+            ImageStore::upload(self.gpu, state, name, &i.pixels, [i.height, i.channels], None)
         };
-        let (train, val, test) =
-            (upload("train", &data.train)?, upload("val", &data.val)?, upload("test", &data.test)?);
+        let mut pages = State::new();
+        let store = upload("train", &data.train, &mut pages)?;
+        let mut resident = pages.clone();
+        let (val, test) = (upload("val", &data.val, &mut resident)?, upload("test", &data.test, &mut resident)?);
+        let (name, fingerprint) = (data.name.clone(), data.train.fingerprint());
+        let train = TrainImages { name, fingerprint, resident: pages, store, mean, std };
         self.progress.done(&format!(
             "{}: {} train, {} val, {} test images in {} classes; {} duplicates dropped",
             data.name,
@@ -163,30 +175,7 @@ impl Job<'_> {
             data.classes.len(),
             data.dropped_duplicates
         ));
-        Ok(Loaded { spec: spec.to_string(), data, resident, train, val, test, mean, std })
-    }
-
-    /// What bits depend on besides the config.
-    pub(super) fn world(&self, set: &Loaded) -> Vec<String> {
-        let a = self.gpu.adapter();
-        let version = env!("CARGO_PKG_VERSION").to_string();
-        vec![set.data.fingerprint.clone(), version, a.name.clone(), a.driver.clone(), a.backend.clone()]
-    }
-
-    /// The address of a cell's run: every setting it depends on and the world.
-    fn address(&self, cell: &Cell, weights: Option<&str>, world: &[&str]) -> Result<String> {
-        let mut c = self.config.clone();
-        c.name = String::new();
-        c.seeds = vec![cell.seed];
-        c.data.specs = vec![cell.spec.clone()];
-        c.pretraining.methods = vec![cell.pretraining];
-        c.training.methods = vec![cell.method];
-        c.noise.kinds = cell.noise_kind.into_iter().collect();
-        c.noise.rates = vec![cell.noise_rate];
-        c.run = Config::parse("base", "")?.run; // how often it saves and reads does not change what it computes
-        let mut h = Hasher::new().part(c.to_toml()?).part(weights.unwrap_or("random"));
-        world.iter().for_each(|w| h.update(w));
-        Ok(h.short())
+        Ok(Loaded { spec: spec.to_string(), data, train, resident, val, test })
     }
 
     pub(super) fn model(&self) -> ResNet {
@@ -207,6 +196,14 @@ impl Job<'_> {
         Ok(params.list().iter().map(|p| (p.name.clone(), p.ty)).collect())
     }
 
+    /// Says where a step takes fewer images than wanted.
+    pub(super) fn say_batch(&self, wanted: usize, batch: usize) {
+        if wanted > batch {
+            self.progress
+                .note(&format!("batch_size is {wanted} and there are {batch} training images: a step takes them all"));
+        }
+    }
+
     /// Compiles a training step, see [`Job::compile`]. Batch statistics and contrast need two images.
     pub(super) fn step(
         &self,
@@ -219,8 +216,8 @@ impl Job<'_> {
         plans.into_iter().next().ok_or_else(|| Error::Failed("a step has no plan".into()))
     }
 
-    /// Compiles what `record` records for a batch. Where that does not fit the memory budget, the error names the
-    /// largest value of the config's `key` that does, at least `least`.
+    /// Compiles what `record` records for a batch. Where that does not fit the device, the error names the largest value
+    /// of the config's `key` that does, at least `least`.
     pub(super) fn compile(
         &self,
         state: &State,
@@ -231,12 +228,11 @@ impl Job<'_> {
     ) -> Result<Vec<Plan>> {
         let options = Options::new(self.gpu.caps());
         let schedules = |b: usize| record(b)?.iter().map(|t| Schedule::new(t, &options)).collect::<Result<Vec<_>>>();
-        let bytes = |all: &[Schedule]| all.iter().map(Schedule::plan_bytes).sum::<u64>();
         let all = schedules(batch)?;
-        if self.gpu.fits(bytes(&all)) {
+        let Some(why) = misfit(self.gpu, &all) else {
             return all.into_iter().map(|s| Plan::new(self.gpu, s, state)).collect();
-        }
-        let fits = |b: usize| Ok::<_, Error>(self.gpu.fits(bytes(&schedules(b)?)));
+        };
+        let fits = |b: usize| Ok::<_, Error>(misfit(self.gpu, &schedules(b)?).is_none());
         let way_out = if batch > least && fits(least)? {
             let (mut low, mut high) = (least, batch); // low fits, high does not
             while high - low > 1 {
@@ -247,25 +243,12 @@ impl Job<'_> {
         } else {
             format!("no {key} is small enough: use a smaller data.image_size or model.width, or a larger budget")
         };
-        let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
-        Err(Error::Usage(format!(
-            "{batch} images a step ({key}) need {} of device memory besides the {} in use, and the budget is {} \
-             (--memory-budget sets it); {way_out}",
-            mib(bytes(&all)),
-            mib(self.gpu.meter().live_bytes()),
-            mib(self.gpu.options().memory_budget_bytes.unwrap_or(0))
-        )))
+        Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {way_out}")))
     }
 
-    /// `config.toml` and `environment.json` of a folder: what its bits depend on, in words.
-    pub(super) fn describe(&self, folder: &Path, set: &Loaded, address: &str) -> Result<()> {
-        let a = self.gpu.adapter();
-        let record = serde_json::json!({
-            "wgslab": env!("CARGO_PKG_VERSION"), "adapter": a.name, "driver": a.driver, "backend": a.backend,
-            "os": std::env::consts::OS, "data": set.data.name, "data_fingerprint": set.data.fingerprint,
-            "address": address, "classes": set.data.classes, "mean": set.mean, "std": set.std,
-        });
-        files::write_atomic(&folder.join("environment.json"), format!("{record:#}\n").as_bytes())?;
+    /// `config.toml` and `environment.json` of a folder: what made it, and `about` it in words.
+    pub(super) fn describe(&self, folder: &Path, made: &Provenance, about: Value) -> Result<()> {
+        files::write_atomic(&folder.join("environment.json"), made.environment(about)?.as_bytes())?;
         files::write_atomic(&folder.join("config.toml"), self.config.to_toml()?.as_bytes())
     }
 
@@ -273,7 +256,7 @@ impl Job<'_> {
     /// written once for a dataset, whichever of its cells comes first.
     fn pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
         let folder = self.out.join("pictures").join(&cell.dataset);
-        if folder.join("labels.json").exists() {
+        if files::exists(&folder.join("labels.json"))? {
             return Ok(());
         }
         match locked(&folder, || self.write_pictures(cell, set)) {
@@ -300,7 +283,7 @@ impl Job<'_> {
 
 /// The method that made a backbone, by its metadata or, where that is not ours, by the file's name.
 fn made_by(weights: &Path) -> Result<String> {
-    let metadata: serde_json::Value = serde_json::from_str(&checkpoint::read_metadata(weights)?).unwrap_or_default();
+    let metadata: Value = serde_json::from_str(&checkpoint::read_metadata(weights)?).unwrap_or_default();
     let stem = || weights.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(metadata["method"].as_str().map_or_else(stem, str::to_string))
 }
@@ -311,11 +294,19 @@ pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<
     let path = folder.join("lock");
     let file = std::fs::File::create(&path).map_err(|e| Error::io(&path, "make", e))?;
     let mut lock = fd_lock::RwLock::new(file);
-    let _guard = lock.try_write().map_err(|_| {
-        Error::TryAgain(format!("another process works in {}; wait for it or take another --out", folder.display()))
-    })?;
+    let _guard = lock.try_write().map_err(|e| not_locked(folder, e))?;
     sweep(folder, Duration::ZERO);
     f()
+}
+
+/// Only one error means that another process holds the lock; a file system that cannot lock will not in a while either.
+fn not_locked(folder: &Path, e: std::io::Error) -> Error {
+    match e.kind() {
+        ErrorKind::WouldBlock => {
+            Error::TryAgain(format!("another process works in {}; wait for it or take another --out", folder.display()))
+        }
+        _ => Error::io(&folder.join("lock"), "lock", e),
+    }
 }
 
 /// Removes what writes cut short by a kill left behind. Who holds the folder's lock takes them all; in a folder that
@@ -331,16 +322,71 @@ fn sweep(folder: &Path, older_than: Duration) {
     }
 }
 
-/// The result of a folder whose `done` names this address; another address is an error.
-pub(super) fn finished(folder: &Path, address: &str) -> Result<bool> {
-    match std::fs::read_to_string(folder.join("done")) {
-        Ok(text) if text.trim() == address => Ok(true),
-        Ok(_) => Err(super::stage::another_run(folder)),
-        Err(_) => Ok(false),
+/// Whether the folder's `done` names this address; another address is an error.
+pub(super) fn finished(folder: &Path, made: &Provenance) -> Result<bool> {
+    match files::read_text_if_there(&folder.join("done"))? {
+        Some(text) if text.trim() == made.address => Ok(true),
+        Some(_) => Err(made.another(folder)),
+        None => Ok(false),
     }
 }
 
 /// Reads a finished run's result.
-pub(super) fn finished_result(folder: &Path, address: &str) -> Result<Option<CellResult>> {
-    if finished(folder, address)? { read_result(folder).map(Some) } else { Ok(None) }
+pub(super) fn finished_result(folder: &Path, made: &Provenance) -> Result<Option<CellResult>> {
+    if finished(folder, made)? { read_result(folder).map(Some) } else { Ok(None) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::progress::Silent;
+    use crate::study::testing::with_job;
+    use crate::tape::Type;
+
+    #[test]
+    fn a_lock_that_is_held_is_not_one_that_cannot_be_had() {
+        let held = not_locked(Path::new("run"), ErrorKind::WouldBlock.into());
+        assert!(held.exit_code() == 75 && held.to_string().contains("another process works in run"), "{held}");
+        let broken = not_locked(Path::new("run"), ErrorKind::Unsupported.into());
+        assert_eq!(broken.exit_code(), 4, "{broken}");
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(locked(dir.path(), || locked(dir.path(), || Ok(()))).unwrap_err().exit_code(), 75);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_unfinished() {
+        with_job("", &Silent, |job| {
+            let made = Provenance::new(job.gpu, Value::Null, "d", "random", &[]).unwrap();
+            assert!(!finished(job.out, &made).unwrap());
+            let done = job.out.join("done");
+            std::fs::create_dir(&done).unwrap();
+            assert_eq!(finished(job.out, &made).unwrap_err().exit_code(), 4);
+            std::fs::remove_dir(&done).unwrap();
+            files::write_atomic(&done, made.address.as_bytes()).unwrap();
+            assert!(finished(job.out, &made).unwrap());
+            files::write_atomic(&done, b"other").unwrap();
+            assert_eq!(finished(job.out, &made).unwrap_err().exit_code(), 2);
+        });
+    }
+
+    #[test]
+    fn a_batch_past_the_largest_binding_names_one_that_fits() {
+        with_job("", &Silent, |job| {
+            const IMAGE: u64 = 64 << 20;
+            let most = (job.gpu.caps().binding_bytes / IMAGE) as usize;
+            let record = |batch: usize| {
+                let mut t = Tape::new();
+                let x = t.input("x", Type::f32([batch, IMAGE as usize / 4]))?;
+                let y = t.scale(x, 2.0)?;
+                t.output("y", y);
+                Ok(vec![t])
+            };
+            let before = job.gpu.meter().buffers_made();
+            let e = job.compile(&State::new(), "training.batch_size", most + 3, 1, &record).unwrap_err();
+            assert_eq!(e.exit_code(), 2);
+            let due = format!("the largest training.batch_size that fits is {most}");
+            assert!(e.to_string().contains("in one buffer") && e.to_string().ends_with(&due), "{e}");
+            assert_eq!(job.gpu.meter().buffers_made(), before, "nothing is allocated for a refusal");
+        });
+    }
 }

@@ -8,10 +8,13 @@ pub mod job;
 pub mod plot;
 mod pretrain;
 pub mod progress;
+mod provenance;
 pub mod report;
 pub mod results;
 mod stage;
 pub mod statistics;
+#[cfg(test)]
+mod testing;
 mod train;
 
 pub use config::Config;

@@ -32,6 +32,9 @@ pub struct CellResult {
     pub macro_f1: f64,
     /// Mean area under the one-against-rest ROC curves; none where no class has a curve.
     pub auroc: Option<f64>,
+    /// Accuracy on the test images of a vote of the nearest training images by the backbone's features, with true labels;
+    /// none where it was not measured.
+    pub knn_accuracy: Option<f64>,
     /// The best validation accuracy of any epoch.
     pub best_val_accuracy: f64,
     /// The epoch that reached it first, from 1.
@@ -81,6 +84,9 @@ pub struct EpochRecord {
     pub loss: f64,
     /// Learning rate of its last step.
     pub lr: f64,
+    /// How many of its steps changed nothing, because a gradient was not finite.
+    #[serde(default)]
+    pub skipped_steps: usize,
     /// Share of training images taken for their given label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_accuracy: Option<f64>,
@@ -150,10 +156,7 @@ pub fn write_epochs(folder: &Path, epochs: &[EpochRecord]) -> Result<()> {
 /// Reads `folder/epochs.jsonl`; no file is no records.
 pub fn read_epochs(folder: &Path) -> Result<Vec<EpochRecord>> {
     let path = folder.join("epochs.jsonl");
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let text = files::read_text(&path)?;
+    let Some(text) = files::read_text_if_there(&path)? else { return Ok(Vec::new()) };
     let record = |(i, line): (usize, &str)| {
         serde_json::from_str(line)
             .map_err(|e| Error::Data(format!("{}:{}: not an epoch's record: {e}", path.display(), i + 1)))
@@ -188,10 +191,8 @@ pub fn write_pictures(dir: &Path, dataset: &str, pictures: &[Picture]) -> Result
 pub fn read_pictures(dir: &Path, dataset: &str) -> Result<Vec<Picture>> {
     let folder = dir.join("pictures").join(dataset);
     let path = folder.join("labels.json");
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let labels: Vec<(String, String)> = read_json(&path, &files::read_text(&path)?)?;
+    let Some(text) = files::read_text_if_there(&path)? else { return Ok(Vec::new()) };
+    let labels: Vec<(String, String)> = read_json(&path, &text)?;
     let picture =
         |(i, (clean, given))| Ok(Picture { png: files::read(&folder.join(format!("{i:02}.png")))?, clean, given });
     labels.into_iter().enumerate().map(picture).collect()
@@ -210,7 +211,7 @@ pub fn gather(dir: &Path) -> Result<Vec<(String, CellResult)>> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|e| Error::io(&runs, "list", e))?;
-        if entry.path().join("result.json").exists() {
+        if files::exists(&entry.path().join("result.json"))? {
             found.push((entry.file_name().to_string_lossy().into_owned(), read_result(&entry.path())?));
         }
     }
@@ -218,7 +219,7 @@ pub fn gather(dir: &Path) -> Result<Vec<(String, CellResult)>> {
         return Err(Error::Data(format!("{} holds no finished cell; run the study first", dir.display())));
     }
     let config = dir.join("config.toml");
-    let grid = if config.exists() { cells(&Config::load(&config)?) } else { Vec::new() };
+    let grid = if files::exists(&config)? { cells(&Config::load(&config)?) } else { Vec::new() };
     let place = |name: &str| grid.iter().position(|c| c.name == name).unwrap_or(usize::MAX);
     found.sort_by_cached_key(|(name, _)| (place(name), name.clone()));
     Ok(found)
@@ -270,6 +271,7 @@ pub(super) mod tests {
             balanced_accuracy: test_accuracy - 0.02,
             macro_f1: test_accuracy - 0.03,
             auroc: Some((test_accuracy + 0.1).min(1.0)),
+            knn_accuracy: Some(test_accuracy - 0.2),
             best_val_accuracy: test_accuracy + 0.01,
             best_val_epoch: 6,
             best_val_test_accuracy: Some(test_accuracy + 0.01),
@@ -305,7 +307,7 @@ pub(super) mod tests {
         assert!(lines[0].starts_with(
             "dataset,pretraining,noise_kind,noise_rate,realised_noise_rate,method,seed,test_accuracy,balanced_accuracy,"
         ));
-        assert!(lines[0].contains(",seconds,"));
+        assert!(lines[0].contains(",knn_accuracy,") && lines[0].contains(",seconds,"));
         assert!(lines[1].starts_with("phantom-covid,none,none,0.0,"));
         assert!(lines[3].starts_with("phantom-covid,simclr,symmetric,0.4,"));
         assert_eq!(lines.len(), 4);
@@ -335,6 +337,7 @@ pub(super) mod tests {
             epoch: 1,
             loss: 0.1 + 0.2,
             lr: 1e-3,
+            skipped_steps: 2,
             train_accuracy: Some(0.5),
             wrong_label_memorised: None,
             val_accuracy: Some(1.0 / 3.0),

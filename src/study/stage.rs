@@ -6,6 +6,7 @@
 
 use super::config::{Optimization, Schedule as Decay};
 use super::job::Job;
+use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase, read_epochs, write_epochs};
 use crate::base::rng::Rng;
 use crate::base::{Error, Result, files};
@@ -67,7 +68,7 @@ pub(super) struct Stage<'a> {
     /// Training images, and how many of them a step takes.
     pub images: usize,
     pub batch: usize,
-    /// Columns of the ring `metrics`; column 0 is the loss.
+    /// Columns of the ring `metrics`: the first is the loss, the last the flag of the step's guard.
     pub columns: usize,
     /// What differs between stages.
     pub task: &'a dyn Task,
@@ -115,6 +116,7 @@ impl Stage<'_> {
         self.job.progress.stage(&self.name, total, done, "images");
         while at.epoch < self.optimization.epochs {
             self.epoch(plan, state, &mut at, &records, &mut watch)?;
+            let skipped_steps = self.skipped(&at)?;
             if watch.since_save_s() >= 0.5 * self.job.config.run.checkpoint_seconds {
                 self.save(state, &at, &records, &mut watch)?; // the evaluation below may take long
             }
@@ -125,6 +127,7 @@ impl Stage<'_> {
                 epoch: at.epoch + 1,
                 loss: at.sums[0] / self.steps() as f64,
                 lr: self.rate(at.epoch, self.steps() - 1),
+                skipped_steps,
                 train_accuracy: None,
                 wrong_label_memorised: None,
                 val_accuracy: None,
@@ -237,9 +240,32 @@ impl Stage<'_> {
                     row[0]
                 )));
             }
-            at.sums.iter_mut().zip(row).for_each(|(s, v)| *s += *v as f64);
+            let (flag, metrics) = (self.columns - 1, &row[..self.columns - 1]);
+            at.sums.iter_mut().zip(metrics).for_each(|(s, v)| *s += *v as f64);
+            at.sums[flag] += f64::from(u8::from(row[flag].to_bits() != 0)); // a word, not a float
         }
         Ok(())
+    }
+
+    /// How many steps of the epoch that is over changed nothing, because a gradient was not finite though the loss was:
+    /// a few are told, all of them end the run.
+    fn skipped(&self, at: &Cursor) -> Result<usize> {
+        let (skipped, steps) = (at.sums[self.columns - 1] as usize, self.steps());
+        let (name, epoch) = (&self.name, at.epoch + 1);
+        let way_out = "a smaller lr or a longer warm-up may help";
+        if skipped == steps {
+            return Err(Error::Failed(format!(
+                "{name}: all {steps} steps of epoch {epoch} were skipped, because a gradient of each was not finite; \
+                 nothing is learnt this way; {way_out}, and so may other weights to start from"
+            )));
+        }
+        if skipped > 0 {
+            let what = "were skipped, because a gradient was not finite";
+            self.job
+                .progress
+                .note(&format!("warning: {name}: {skipped} of {steps} steps of epoch {epoch} {what}; {way_out}"));
+        }
+        Ok(skipped)
     }
 
     fn save(&self, state: &State, at: &Cursor, records: &[EpochRecord], watch: &mut Watch) -> Result<()> {
@@ -272,27 +298,18 @@ pub(super) fn add_missing(gpu: &Gpu, state: &mut State, tape: &Tape) -> Result<(
 
 /// The cursor of an interrupted run in `folder`, its tensors written over those of `state`; none where nothing was
 /// saved yet.
-pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, address: &str) -> Result<Option<Cursor>> {
+pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, made: &Provenance) -> Result<Option<Cursor>> {
     let path = folder.join("state.safetensors");
-    if !path.exists() {
+    if !files::exists(&path)? {
         return Ok(None);
     }
     let cursor: Cursor = serde_json::from_str(&checkpoint::read_metadata(&path)?)
         .map_err(|e| Error::Data(format!("{} holds no cursor ({e}); delete it to start anew", path.display())))?;
-    if cursor.address != address {
-        return Err(another_run(folder));
+    if cursor.address != made.address {
+        return Err(made.another(folder));
     }
     checkpoint::restore_state(&path, gpu, state)?;
     Ok(Some(cursor))
-}
-
-/// The sentence for a folder that something else made.
-pub(super) fn another_run(folder: &Path) -> Error {
-    Error::Usage(format!(
-        "{} was made with another config, data, program version, adapter or driver (see its environment.json and \
-         config.toml); take another --out, or delete it to start anew",
-        folder.display()
-    ))
 }
 
 /// Adds up seconds over interruptions.
@@ -323,5 +340,91 @@ impl Watch {
 
     fn since_save_s(&self) -> f64 {
         self.saved.elapsed().as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Optimizer;
+    use crate::study::config::{Config, Optimizer as Kind};
+    use crate::study::testing::{Heard, with_job};
+    use crate::tape::{Options, Schedule, Type};
+
+    /// Gives a step that takes one of the `bad` images inputs under which a gradient overflows and the loss does not.
+    struct Overflowing {
+        bad: Vec<u32>,
+    }
+
+    impl Task for Overflowing {
+        fn inputs(&self, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+            let bad = indices.iter().any(|i| self.bad.contains(i));
+            let (a, b): (f32, f32) = if bad { (1e-30, 1e30) } else { (1.0, 1.0) };
+            vec![("a", a.to_le_bytes().to_vec()), ("b", b.to_le_bytes().to_vec())]
+        }
+
+        fn epoch(&self, _: &State, _: &EpochSums<'_>, _: &mut EpochRecord, _: &mut serde_json::Value) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// loss = w·a·b·b: with a = 1e-30 and b = 1e30 it is 1e30 for w = 1, and the gradient of w·a is past the largest f32.
+    fn tape(slots: usize) -> Result<Tape> {
+        let mut t = Tape::new();
+        t.input("indices", Type::u32([2]))?;
+        for scalar in ["epoch", "lr"] {
+            t.scalar(scalar)?;
+        }
+        let one = Type::f32([1, 1]);
+        let (w, a, b) = (t.state("w", one)?, t.input("a", one)?, t.input("b", one)?);
+        let mut x = w;
+        for factor in [a, b, b] {
+            x = t.matmul(x, factor, false, false)?;
+        }
+        let loss = t.reshape(x, [1])?;
+        let sgd = Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+        let skipped = sgd.minimize(&mut t, loss, &["w".to_string()])?;
+        let row = t.scalar("ring_row")?;
+        t.ring(RING, slots, row, &[loss, skipped])?;
+        Ok(t)
+    }
+
+    /// Two epochs of four steps on eight images, of which `bad` overflow: the records and `w`, or the error.
+    fn run(job: &Job<'_>, bad: Vec<u32>) -> Result<(Vec<EpochRecord>, f32)> {
+        let tape = tape(job.config.run.loss_every)?;
+        let mut state = State::new();
+        state.insert(job.gpu, "w", Type::f32([1, 1]), Some(&1f32.to_le_bytes()))?;
+        add_missing(job.gpu, &mut state, &tape)?;
+        let plan = Plan::new(job.gpu, Schedule::new(&tape, &Options::new(job.gpu.caps()))?, &state)?;
+        let training = Config::parse("t", "[training]\nlr = 0.01\nschedule = \"constant\"")?.training;
+        let optimization = Optimization { epochs: 2, optimizer: Kind::Sgd, ..training.optimization() };
+        let task = &Overflowing { bad };
+        let (name, address, phase, folder) = ("s".to_string(), "a".to_string(), Phase::Train, job.out);
+        let (seed, images, batch, columns) = (0, 8, 2, 2);
+        let stage = Stage { job, name, phase, folder, address, seed, optimization, images, batch, columns, task };
+        let (records, _, _) = stage.run(&plan, &state, stage.start())?;
+        Ok((records, state.read_f32(job.gpu, "w")?[0]))
+    }
+
+    #[test]
+    fn skipped_steps_are_counted_and_told_and_an_epoch_of_them_ends_the_run() {
+        let heard = Heard::default();
+        with_job("[run]\nloss_every = 3", &heard, |job| {
+            let (records, w) = run(job, Vec::new()).unwrap();
+            assert!(records.iter().all(|r| r.skipped_steps == 0) && heard.lines().is_empty());
+            assert!((w - 0.92).abs() < 1e-6, "{w} after eight steps of 0.01");
+
+            let (records, w) = run(job, vec![3]).unwrap();
+            assert_eq!(records.iter().map(|r| r.skipped_steps).collect::<Vec<_>>(), [1, 1]);
+            assert_eq!(read_epochs(job.out).unwrap(), records);
+            assert!((w - 0.94).abs() < 1e-6, "{w} after six steps of 0.01");
+            let lines = heard.lines();
+            assert_eq!(lines.len(), 2, "once an epoch: {lines:?}");
+            assert!(lines[0].starts_with("warning: s: 1 of 4 steps of epoch 1 were skipped"), "{lines:?}");
+
+            let e = run(job, (0..8).collect()).unwrap_err();
+            assert_eq!(e.exit_code(), 1);
+            assert!(e.to_string().contains("all 4 steps of epoch 1 were skipped"), "{e}");
+        });
     }
 }

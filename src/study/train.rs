@@ -1,10 +1,11 @@
 //! Supervised training on labels that may be wrong, and the evaluation of what came out on clean test images.
 
 use super::config::Optimization;
-use super::evaluate::{Output, Pass, argmax, metrics, plain};
+use super::evaluate::{Pass, argmax, knn, metrics, plain};
 use super::grid::Cell;
-use super::job::{Job, Loaded, finished_result, locked};
+use super::job::{Job, Loaded, TrainImages, finished_result, locked};
 use super::pretrain::{batch_of, optimizer};
+use super::provenance::{Provenance, training_settings};
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, write_labels, write_result};
 use super::stage::{Cursor, EpochSums, RING, Stage, Task, add_missing, load_cursor};
 use super::statistics::mean_last;
@@ -14,6 +15,8 @@ use crate::nn::{Mode, Params, checkpoint};
 use crate::noise::{self, NoiseKind};
 use crate::tape::{Plan, State, Tape, Type};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::env::consts::OS;
 use std::path::{Path, PathBuf};
 
 /// What training keeps between epochs.
@@ -67,8 +70,8 @@ impl Labelled<'_> {
     }
 
     fn test_accuracy(&self) -> Result<f64> {
-        let rows = self.test.rows(self.job)?;
-        Ok(metrics(&rows, &self.set.data.test.labels, self.classes())?.accuracy)
+        let logits = self.test.logits(self.job)?;
+        Ok(metrics(&logits, &self.set.data.test.labels, self.classes())?.accuracy)
     }
 }
 
@@ -95,8 +98,8 @@ impl Task for Labelled<'_> {
         record.train_accuracy = Some(sums.sums[1] / sums.seen.len() as f64);
         let wrong = sums.seen.iter().filter(|&&i| self.is_wrong(i)).count();
         record.wrong_label_memorised = (wrong > 0).then(|| sums.sums[2] / wrong as f64);
-        let rows = self.val.rows(self.job)?;
-        let val = metrics(&rows, &self.set.data.val.labels, self.classes())?.accuracy;
+        let logits = self.val.logits(self.job)?;
+        let val = metrics(&logits, &self.set.data.val.labels, self.classes())?.accuracy;
         record.val_accuracy = Some(val);
         let improved = sums.epoch == 0 || val > m.best_val_accuracy;
         if improved || sums.epoch + LAST >= self.epochs {
@@ -118,6 +121,19 @@ pub(super) struct Start {
     pub path: PathBuf,
     /// What made it, for the results.
     pub made_by: String,
+    /// Of what made it, or of its bytes.
+    pub address: String,
+}
+
+/// What the bits of a cell depend on.
+fn provenance(job: &Job<'_>, set: &Loaded, cell: &Cell, start: Option<&Start>) -> Result<Provenance> {
+    let (c, classes) = (job.config, set.data.classes.len());
+    let batch = batch_of(c.training.batch_size, set.data.train.len())?;
+    let stores = [&set.train.store, &set.val, &set.test];
+    let mut tapes = Pass::tapes(job, &set.train, &stores, Some(classes), c.evaluation.batch_size)?;
+    tapes.push(record(job, &set.train, cell.seed, classes, batch)?.0);
+    let start = start.map_or("random", |s| &s.address);
+    Provenance::new(job.gpu, training_settings(c, cell), &set.data.fingerprint, start, &tapes)
 }
 
 /// Trains a cell into `folder` unless that is done, and returns its result.
@@ -127,23 +143,27 @@ pub(super) fn run(
     cell: &Cell,
     start: Option<&Start>,
     folder: &Path,
-    address: &str,
 ) -> Result<CellResult> {
-    if let Some(result) = finished_result(folder, address)? {
+    let made = provenance(job, set, cell, start)?;
+    if let Some(result) = finished_result(folder, &made)? {
         return Ok(result);
     }
     // What can be refused is refused before the folder is touched.
     let ready = Ready::new(job, set, cell, start)?;
     locked(folder, || {
-        if let Some(result) = finished_result(folder, address)? {
+        if let Some(result) = finished_result(folder, &made)? {
             return Ok(result); // of another process, meanwhile
         }
-        let at = load_cursor(folder, job.gpu, &ready.state, address)?;
-        job.describe(folder, set, address)?;
+        let at = load_cursor(folder, job.gpu, &ready.state, &made)?;
+        let (data, train) = (&set.data, &set.train);
+        let about = json!({
+            "os": OS, "data": data.name, "classes": data.classes, "mean": train.mean, "std": train.std,
+        });
+        job.describe(folder, &made, about)?;
         write_labels(&folder.join("labels.csv"), &ready.task.rows())?;
-        let result = ready.train(cell, at, folder, address)?;
+        let result = ready.train(cell, at, folder, &made.address)?;
         write_result(folder, &result)?;
-        files::write_atomic(&folder.join("done"), address.as_bytes())?;
+        files::write_atomic(&folder.join("done"), made.address.as_bytes())?;
         Ok(result)
     })
 }
@@ -164,17 +184,18 @@ impl<'a> Ready<'a> {
         let kind = cell.noise_kind.unwrap_or(NoiseKind::Symmetric);
         let given = noise::corrupt(kind, cell.noise_rate, &data.train.labels, classes, cell.seed)?;
         let optimization = job.config.training.optimization();
-        let batch = batch_of(job, optimization.batch_size, data.train.len())?;
+        let batch = batch_of(optimization.batch_size, data.train.len())?;
+        job.say_batch(optimization.batch_size, batch);
         let mut state = set.resident.clone();
-        let (tape, params) = record(job, set, cell.seed, classes, batch)?;
+        let (tape, params) = record(job, &set.train, cell.seed, classes, batch)?;
         if let Some(Start { path, .. }) = start {
             checkpoint::load_backbone(path, job.gpu, &mut state, "backbone.", &job.backbone_tensors()?)?;
         }
         params.fill(job.gpu, &mut state, cell.seed)?;
         add_missing(job.gpu, &mut state, &tape)?;
-        let stores = [&set.train, &set.val, &set.test];
-        let [train, val, test] = Pass::each(job, set, stores, &state, Output::Logits(classes))?;
-        let record = |b| record(job, set, cell.seed, classes, b).map(|r| r.0);
+        let stores = [&set.train.store, &set.val, &set.test];
+        let [train, val, test] = Pass::each(job, &set.train, stores, &state, Some(classes))?;
+        let record = |b| record(job, &set.train, cell.seed, classes, b).map(|r| r.0);
         let plan = job.step(&state, "training.batch_size", batch, &record)?;
         let task = Labelled { job, set, given, epochs: optimization.epochs, train, val, test };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
@@ -192,13 +213,13 @@ impl<'a> Ready<'a> {
             seed: cell.seed,
             images: data.train.len(),
             batch: self.batch,
-            columns: 3,
+            columns: 4,
             task: &self.task,
             optimization: self.optimization,
         };
         let (records, seconds, at) = stage.run(&self.plan, &self.state, at.unwrap_or_else(|| stage.start()))?;
         let steps = (records.len() * stage.steps()) as i64;
-        let made = serde_json::json!({ "method": cell.method.to_string(), "data": data.name, "address": address });
+        let made = json!({ "method": cell.method.to_string(), "data": data.name, "address": address });
         let path = folder.join("backbone.safetensors");
         checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, &made.to_string())?;
         summarize(&self.task, cell, &self.made_by, &at, (records.len(), seconds))
@@ -206,7 +227,7 @@ impl<'a> Ready<'a> {
 }
 
 /// One step: a view of each image, logits, the loss on the given labels, the update, the metrics.
-fn record(job: &Job<'_>, set: &Loaded, seed: u64, classes: usize, batch: usize) -> Result<(Tape, Params)> {
+fn record(job: &Job<'_>, images: &TrainImages, seed: u64, classes: usize, batch: usize) -> Result<(Tape, Params)> {
     let (mut t, mut params) = (Tape::new(), Params::new());
     let indices = t.input("indices", Type::u32([batch]))?;
     let labels = t.input("labels", Type::u32([batch]))?;
@@ -217,19 +238,19 @@ fn record(job: &Job<'_>, set: &Loaded, seed: u64, classes: usize, batch: usize) 
         crop_scale: c.crop_scale.map(|x| x as f32),
         crop_ratio: job.config.augmentation.crop_ratio.map(|x| x as f32),
         flip_probability: c.flip_probability as f32,
-        ..plain(set)
+        ..plain(images)
     };
     let size = job.config.data.image_size as u32;
-    let x = t.layer("view0", |t| augmentation.view(t, &set.train, indices, 0, seed, size))?;
+    let x = t.layer("view0", |t| augmentation.view(t, &images.store, indices, 0, seed, size))?;
     let model = job.model();
     let features = model.forward(&mut t, &mut params, "backbone.", x, Mode::Train)?;
     let logits = model.classify(&mut t, &mut params, "backbone.", features, classes)?;
     let [loss, _, _] = t.cross_entropy(logits, labels, weights)?;
-    optimizer(&c.optimization()).minimize(&mut t, loss, &params.trained())?;
+    let skipped = optimizer(&c.optimization()).minimize(&mut t, loss, &params.trained())?;
     let correct = t.correct(logits, labels, weights)?;
     let memorised = t.correct(logits, labels, wrong)?;
     let row = t.scalar("ring_row")?;
-    t.ring(RING, job.config.run.loss_every, row, &[loss, correct, memorised])?;
+    t.ring(RING, job.config.run.loss_every, row, &[loss, correct, memorised, skipped])?;
     Ok((t, params))
 }
 
@@ -242,9 +263,15 @@ fn summarize(
 ) -> Result<CellResult> {
     let (job, data, classes) = (task.job, &task.set.data, task.classes());
     let memory = Memory::read(at.memory.clone())?;
-    let test = metrics(&task.test.rows(job)?, &data.test.labels, classes)?;
+    let [logits, features] = task.test.both(job)?;
+    let test = metrics(&logits, &data.test.labels, classes)?;
+    let [train_logits, train_features] = task.train.both(job)?;
+    // The true labels vote: what the features are worth, whatever the classifier on top was taught.
+    let neighbours = job.config.evaluation.knn_neighbours;
+    let labels = (&data.train.labels[..], &data.test.labels[..]);
+    let knn_accuracy = knn((&train_features, labels.0), (&features, labels.1), job.model().features(), neighbours);
     let wrong: Vec<usize> = (0..task.given.len()).filter(|&i| task.is_wrong(i)).collect();
-    let predicted = argmax(&task.train.rows(job)?, classes);
+    let predicted = argmax(&train_logits, classes);
     let fooled = wrong.iter().filter(|&&i| predicted[i] == task.given[i]).count();
     Ok(CellResult {
         dataset: cell.dataset.clone(),
@@ -258,6 +285,7 @@ fn summarize(
         balanced_accuracy: test.balanced_accuracy,
         macro_f1: test.macro_f1,
         auroc: test.auroc,
+        knn_accuracy: Some(knn_accuracy),
         best_val_accuracy: memory.best_val_accuracy,
         best_val_epoch: memory.best_val_epoch,
         best_val_test_accuracy: Some(memory.best_val_test_accuracy),

@@ -3,6 +3,7 @@
 
 pub mod assign;
 pub mod backward;
+pub mod demand;
 pub mod op;
 pub mod plan;
 pub mod program;

@@ -1,6 +1,7 @@
 //! A plan: a schedule bound to a device. Buffers, parameters, pipelines and bind groups are made once; a run writes
 //! the inputs, encodes and submits. Nothing is allocated and no shape is looked at while running.
 
+use super::demand::misfit;
 use super::op::Type;
 use super::record::SCALARS;
 use super::schedule::{Place, Schedule};
@@ -60,9 +61,12 @@ impl std::fmt::Debug for Buffers {
 }
 
 impl Plan {
-    /// Compiles a schedule over the tensors of `state`, which must hold every state it names.
+    /// Compiles a schedule over the tensors of `state`, which must hold every state it names. One that would not fit is
+    /// an error before anything is allocated.
     pub fn new(gpu: &Gpu, schedule: Schedule, state: &State) -> Result<Plan> {
-        within_budget(gpu, &schedule)?;
+        if let Some(why) = misfit(gpu, std::slice::from_ref(&schedule)) {
+            return Err(Error::Usage(format!("the plan does not fit: {why}; use a smaller batch_size or image_size")));
+        }
         let states = schedule
             .states
             .iter()
@@ -168,18 +172,4 @@ impl Plan {
     pub fn slabs(&self) -> &[Arc<Buffer>] {
         &self.slabs
     }
-}
-
-/// Refuses a plan that would not fit, before anything is allocated: a software driver overcommits until it is killed.
-fn within_budget(gpu: &Gpu, schedule: &Schedule) -> Result<()> {
-    let Some(budget) = gpu.options().memory_budget_bytes else { return Ok(()) };
-    let need = gpu.meter().live_bytes() + schedule.plan_bytes();
-    if need <= budget {
-        return Ok(());
-    }
-    Err(Error::Usage(format!(
-        "the plan needs {need} bytes of device memory ({} alive already) and --memory-budget is {budget}; \
-         use a smaller batch_size or image_size, or a larger budget",
-        gpu.meter().live_bytes()
-    )))
 }

@@ -13,7 +13,6 @@ use super::op::{Cost, Emit, Launch, Op, Slot, Type};
 use super::record::{Role, Tape, Var};
 use crate::base::{Error, Result};
 use crate::device::Caps;
-use crate::device::dispatch::ParamBlocks;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -125,13 +124,6 @@ impl Schedule {
     /// Bytes of all slabs together.
     pub fn slab_bytes(&self) -> u64 {
         self.slabs.iter().sum()
-    }
-
-    /// Bytes of inputs, slabs and parameters: what a plan adds to the state it works on.
-    pub fn plan_bytes(&self) -> u64 {
-        let buffers = self.slabs.iter().copied().chain(self.inputs.iter().map(|i| i.1.bytes()));
-        let params = self.steps.iter().flat_map(|s| &s.launches).map(|(l, _)| ParamBlocks::block_bytes(&l.params));
-        buffers.map(|b| b.max(16).next_multiple_of(16)).sum::<u64>() + params.sum::<u64>()
     }
 }
 

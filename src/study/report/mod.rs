@@ -39,6 +39,7 @@ mod tests {
             epoch,
             loss: 2.0 / epoch as f64,
             lr: 0.01,
+            skipped_steps: 0,
             train_accuracy: Some(0.5),
             wrong_label_memorised: (cell.noise_rate > 0.0).then(|| reach * (1.0 - (-(epoch as f64) / 6.0).exp())),
             val_accuracy: Some(0.6),
@@ -95,6 +96,7 @@ mod tests {
             "llvmpipe",
             &format!("{} of {} cells", grid.len(), grid.len()),
             "95 %",
+            "<th>neighbours</th>",
             "symmetric",
         ] {
             assert!(page.contains(part), "{part} is not in the page");

@@ -1,6 +1,6 @@
 //! A study's folder as the report asks about it: which lines a plot has, and what repeats of a cell say together.
 
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, files};
 use crate::study::config::{Config, PretrainingMethod};
 use crate::study::grid::cells;
 use crate::study::plot::Point;
@@ -55,7 +55,7 @@ pub(super) struct Study {
 impl Study {
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join("config.toml");
-        if !path.exists() {
+        if !files::exists(&path)? {
             return Err(Error::Data(format!("{} holds no config.toml; name a study's folder", dir.display())));
         }
         let config = Config::load(&path)?;

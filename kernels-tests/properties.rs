@@ -1,0 +1,159 @@
+//! Random cases by the thousand: ops, parameters, shapes and data are drawn, one plan is run, and values and gradients
+//! are compared with the reference. A family is a function that draws a case; the rest is shared.
+//!
+//! The seed is fixed, so that a run says the same twice. `WGSLAB_PROPERTY_SEED=random` draws a fresh one and prints it,
+//! `WGSLAB_PROPERTY_SEED=<number>` repeats it, `WGSLAB_PROPERTY_CASES=<number>` makes a run longer.
+
+use crate::harness::recording::Recording;
+use crate::harness::{self, compare, device, gradient, text};
+use crate::reference::{self, Answer};
+use libtest_mimic::{Failed, Trial};
+use std::any::Any;
+use wgslab::base::Shape;
+use wgslab::base::rng::Rng;
+use wgslab::kernels::broadcast::Broadcast;
+use wgslab::kernels::unary::Unary;
+use wgslab::kernels::{self, Case, Fill};
+use wgslab::tape::{Op, Options, Plan, Schedule, State, Type};
+
+/// Draws a case. Shapes should be small: each element of an input costs two evaluations of the reference.
+type Draw = fn(&mut Rng) -> Case;
+
+const FAMILIES: &[(&str, Draw)] = &[("binary", binary), ("broadcast", broadcast), ("select", select), ("unary", unary)];
+
+/// Cases of a family in a plain run.
+const CASES: u64 = 1000;
+/// The seed of a plain run.
+const SEED: u64 = 7;
+/// The stream that draws cases; those of data and cotangents are keyed by a seed of their own.
+const STREAM: u32 = 0;
+/// Most elements of a drawn shape.
+const ELEMENTS: usize = 300;
+
+/// One trial for each family.
+pub fn trials() -> Vec<Trial> {
+    let trial = |&(name, draw): &(&'static str, Draw)| {
+        Trial::test(format!("T1 properties {name}"), move || family(name, draw).map_err(Failed::from))
+    };
+    FAMILIES.iter().map(trial).collect()
+}
+
+/// An environment variable as a number.
+fn number(variable: &str) -> Result<Option<u64>, String> {
+    match std::env::var(variable) {
+        Err(_) => Ok(None),
+        Ok(v) => v.parse().map(Some).map_err(|e| format!("{variable}={v} must be a whole number: {e}")),
+    }
+}
+
+fn seed() -> Result<u64, String> {
+    if std::env::var("WGSLAB_PROPERTY_SEED").is_ok_and(|v| v == "random") {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_err(|e| e.to_string())?;
+        return Ok(now.as_nanos() as u64);
+    }
+    Ok(number("WGSLAB_PROPERTY_SEED")?.unwrap_or(SEED))
+}
+
+fn family(name: &str, draw: Draw) -> Result<(), String> {
+    let (seed, cases) = (seed()?, number("WGSLAB_PROPERTY_CASES")?.unwrap_or(CASES));
+    if seed != SEED {
+        eprintln!("properties {name}: {cases} cases of WGSLAB_PROPERTY_SEED={seed}");
+    }
+    for i in 0..cases {
+        let mut rng = Rng::new(seed, STREAM, i);
+        let case = draw(&mut rng);
+        check(&case, &mut rng).map_err(|e| {
+            let types: Vec<String> = case.inputs.iter().map(|i| i.0.to_string()).collect();
+            format!("case {i} of seed {seed}, {:?} of {}: {e}", case.op, types.join(", "))
+        })?;
+    }
+    Ok(())
+}
+
+/// Values and gradients of one run of one plan, over poisoned buffers, each op under one of its variants.
+fn check(case: &Case, rng: &mut Rng) -> Result<(), String> {
+    let name = case.op.name();
+    let reference = reference::of(name).ok_or_else(|| format!("{name} has no reference"))?;
+    let (seed, variant) = (rng.word() as u64, rng.word() as usize);
+    let fill = |(i, (ty, fill)): (usize, &(Type, Fill))| fill.words(*ty, seed, i as u32);
+    let inputs: Vec<Vec<u32>> = case.inputs.iter().enumerate().map(fill).collect();
+    let answer: Answer = harness::answer(reference, case, &inputs)?;
+    let recording = Recording::seeded(case, &answer, &answer.through, seed)?;
+    let gpu = device::gpu(true)?;
+    let choose = |_: &dyn Op, _: &[Type], offered: &[&'static str]| Some(offered[variant % offered.len()]);
+    let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
+    let plan = Plan::new(&gpu, Schedule::new(&recording.tape, &options).map_err(text)?, &State::new()).map_err(text)?;
+    harness::poison(&gpu, &plan, 0)?;
+    plan.run(&gpu, &recording.feed(&inputs)).map_err(text)?;
+    let got = recording.read(|name| plan.read(&gpu, name))?;
+    for (i, expected) in answer.outputs.iter().enumerate() {
+        compare::output(&format!("output {i}"), expected, &got.find(&format!("y{i}"))?)?;
+    }
+    gradient::check(reference, case, &answer, &recording, &inputs, &got)
+}
+
+/// A shape of rank 1 to 4 and at most `elements` elements, its larger dimensions anywhere.
+fn shape(rng: &mut Rng, elements: usize) -> Shape {
+    let (rank, mut left) = (1 + rng.below(4), elements);
+    let mut dims = vec![1; rank];
+    for d in rng.permutation(rank) {
+        dims[d] = 1 + rng.below(left);
+        left /= dims[d];
+    }
+    Shape::new(&dims)
+}
+
+/// One of a list.
+fn one<'a, T>(rng: &mut Rng, list: &'a [T]) -> &'a T {
+    &list[rng.below(list.len())]
+}
+
+/// A named case of the family under a random shape, the same for every input.
+fn reshaped(rng: &mut Rng, families: &[(&'static str, Vec<Case>)]) -> Case {
+    let family = one(rng, families);
+    let mut case = one(rng, &family.1).clone();
+    let shape = shape(rng, ELEMENTS);
+    case.inputs.iter_mut().for_each(|(ty, _)| ty.shape = shape);
+    case
+}
+
+fn binary(rng: &mut Rng) -> Case {
+    reshaped(rng, &kernels::binary::families())
+}
+
+fn select(rng: &mut Rng) -> Case {
+    reshaped(rng, &[("select", kernels::select::cases())])
+}
+
+/// Parameters are drawn anew within what the case's data allow.
+fn unary(rng: &mut Rng) -> Case {
+    let case = reshaped(rng, &kernels::unary::families());
+    let op: &dyn Any = case.op.as_ref();
+    // A quarter of a step off the grid of the data: a bound is a kink.
+    let off_grid = |rng: &mut Rng| (rng.below(100) as f32 + 0.25) * 0.01;
+    let drawn = match op.downcast_ref::<Unary>() {
+        Some(Unary::Clamp { .. }) => Unary::Clamp { min: -off_grid(rng), max: off_grid(rng) },
+        Some(Unary::LeakyRelu { .. }) => Unary::LeakyRelu { negative_slope: rng.uniform() - 0.5 },
+        Some(Unary::Pow { exponent }) if exponent.fract() == 0.0 && exponent.abs() < 9.0 => {
+            let positive = matches!(case.inputs[0].1, Fill::Values(_)); // has a 0 among them
+            Unary::Pow { exponent: rng.below(9) as f32 - if positive { 0.0 } else { 3.0 } }
+        }
+        Some(Unary::Pow { exponent }) if exponent.fract() != 0.0 => Unary::Pow { exponent: 6.0 * rng.uniform() - 3.0 },
+        _ => return case,
+    };
+    Case::new(case.name, drawn, case.inputs)
+}
+
+/// Any dimensions repeated; one shape in thirty is long enough for a gradient in two stages.
+fn broadcast(rng: &mut Rng) -> Case {
+    let long = rng.below(30) == 0;
+    let mut y: Vec<usize> = shape(rng, ELEMENTS).dims().iter().map(|d| *d as usize).collect();
+    let repeated: Vec<bool> = y.iter().map(|_| rng.below(2) == 0).collect();
+    if let Some(d) = repeated.iter().position(|r| *r).filter(|_| long) {
+        y[d] = 2048 + rng.below(2048);
+    }
+    let x: Vec<usize> = y.iter().zip(&repeated).map(|(&d, &r)| if r { 1 } else { d }).collect();
+    let ones = x.iter().take_while(|d| **d == 1).count();
+    let x = &x[rng.below(ones + 1)..];
+    Case::new("random", Broadcast { shape: Shape::new(&y) }, vec![(Type::f32(Shape::new(x)), Fill::Normal)])
+}

@@ -1,0 +1,88 @@
+// attention.forward: y_i = Σ_j exp(s_ij − lse_i)·v_j, s_ij = scale·⟨q_i, k_j⟩, lse_i = log Σ_j exp(s_ij), in one walk over
+// the keys with a running maximum (online softmax). A workgroup owns 64 queries of a head and walks the keys in tiles
+// of 32: their scores by tile.wgsl, the new maximum of each row over its eight lanes, then the tile's share of y.
+
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> lse: array<f32>;
+
+fn owned_0(row: u32, unit: u32) -> vec4<f32> {
+    return q[row * p.width + unit];
+}
+fn walked_0(row: u32, unit: u32) -> vec4<f32> {
+    return k[row * p.width + unit];
+}
+fn summand_0(row: u32, unit: u32) -> vec4<f32> {
+    return v[row * p.width + unit];
+}
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let tile = group_index(wid, groups);
+    let head = tile / p.blocks;
+    if (head >= p.total) {
+        return; // surplus of the folded grid: the whole workgroup leaves
+    }
+    let i0 = (tile % p.blocks) * 64u;
+    let ly = lane / 8u;
+    let lx = lane % 8u;
+    let keys = keys_of(head);
+    let end = visible(keys, min(i0 + 64u, p.t) - 1u);
+    var top = vec4<f32>(LOWEST); // of rows ly + 16 m
+    var total = vec4<f32>(0.0);  // over this lane's keys
+    for (var j0 = 0u; j0 < end; j0 += 32u) {
+        let s = products_0(head * p.t + i0, (head + 1u) * p.t, head * p.s + j0, head * p.s + keys, lane);
+        let j = vec4<u32>(j0 + lx * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+        var highest = vec4<f32>(LOWEST);
+        //@ for m in 0..4
+        let seen_$m = j < vec4<u32>(visible(keys, i0 + ly + $m * 16));
+        let s_$m = select(vec4<f32>(LOWEST), p.scale * s.rows[$m], seen_$m);
+        highest[$m] = max(max(s_$m.x, s_$m.y), max(s_$m.z, s_$m.w));
+        //@ end
+        workgroupBarrier();
+        tile_b[lane] = highest;
+        workgroupBarrier();
+        var now = top;
+        //@ for x in 0..8
+        now = max(now, tile_b[ly * 8 + $x]);
+        //@ end
+        let keep = exp(top - now);
+        top = now;
+        total *= keep;
+        //@ for m in 0..4
+        let p_$m = select(vec4<f32>(0.0), exp(s_$m - now[$m]), seen_$m);
+        total[$m] += (p_$m.x + p_$m.y) + (p_$m.z + p_$m.w);
+        weights[(ly + $m * 16) * 8 + lx] = p_$m;
+        //@ for g in 0..EG
+        sum_0_$m_$g *= keep[$m];
+        //@ end
+        //@ end
+        accumulate_0(head * p.s + j0, head * p.s + keys, lane);
+    }
+    workgroupBarrier();
+    tile_b[lane] = total;
+    workgroupBarrier();
+    total = vec4<f32>(0.0);
+    //@ for x in 0..8
+    total += tile_b[ly * 8 + $x];
+    //@ end
+    // A row that sees no key has y 0 and lse LOWEST.
+    let share = select(vec4<f32>(0.0), 1.0 / total, total > vec4<f32>(0.0));
+    let logs = select(vec4<f32>(LOWEST), top + log(total), total > vec4<f32>(0.0));
+    //@ for m in 0..4
+    if (i0 + ly + $m * 16 < p.t) {
+        let row_$m = head * p.t + i0 + ly + $m * 16;
+        //@ for g in 0..EG
+        if (lx + $g * 8 < p.width) {
+            y[row_$m * p.width + lx + $g * 8] = share[$m] * sum_0_$m_$g;
+        }
+        //@ end
+        if (lx == 0u) {
+            lse[row_$m] = logs[$m];
+        }
+    }
+    //@ end
+}

@@ -1,0 +1,64 @@
+// attention.grad_query: dq_i = scale·Σ_j dS_ij·k_j, dS_ij = P_ij·(⟨dy_i, v_j⟩ − D_i), P_ij = exp(s_ij − lse_i), computed
+// again. A workgroup owns 64 queries of a head and walks the keys in tiles of 32.
+
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>; // (lse, D)
+@group(0) @binding(6) var<storage, read_write> dq: array<vec4<f32>>;
+
+fn owned_0(row: u32, unit: u32) -> vec4<f32> {
+    return q[row * p.width + unit];
+}
+fn walked_0(row: u32, unit: u32) -> vec4<f32> {
+    return k[row * p.width + unit];
+}
+fn owned_1(row: u32, unit: u32) -> vec4<f32> {
+    return dy[row * p.width + unit];
+}
+fn walked_1(row: u32, unit: u32) -> vec4<f32> {
+    return v[row * p.width + unit];
+}
+fn summand_0(row: u32, unit: u32) -> vec4<f32> {
+    return k[row * p.width + unit];
+}
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let tile = group_index(wid, groups);
+    let head = tile / p.blocks;
+    if (head >= p.total) {
+        return; // surplus of the folded grid: the whole workgroup leaves
+    }
+    let i0 = (tile % p.blocks) * 64u;
+    let ly = lane / 8u;
+    let lx = lane % 8u;
+    let keys = keys_of(head);
+    let end = visible(keys, min(i0 + 64u, p.t) - 1u);
+    //@ for m in 0..4
+    let stats_$m = stats[head * p.t + min(i0 + ly + $m * 16, p.t - 1u)];
+    //@ end
+    for (var j0 = 0u; j0 < end; j0 += 32u) {
+        let s = products_0(head * p.t + i0, (head + 1u) * p.t, head * p.s + j0, head * p.s + keys, lane);
+        let d = products_1(head * p.t + i0, (head + 1u) * p.t, head * p.s + j0, head * p.s + keys, lane);
+        let j = vec4<u32>(j0 + lx * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+        //@ for m in 0..4
+        let seen_$m = j < vec4<u32>(visible(keys, i0 + ly + $m * 16));
+        let ds_$m = exp(p.scale * s.rows[$m] - stats_$m.x) * (d.rows[$m] - stats_$m.y);
+        weights[(ly + $m * 16) * 8 + lx] = select(vec4<f32>(0.0), ds_$m, seen_$m);
+        //@ end
+        accumulate_0(head * p.s + j0, head * p.s + keys, lane);
+    }
+    //@ for m in 0..4
+    if (i0 + ly + $m * 16 < p.t) {
+        let row_$m = head * p.t + i0 + ly + $m * 16;
+        //@ for g in 0..EG
+        if (lx + $g * 8 < p.width) {
+            dq[row_$m * p.width + lx + $g * 8] = p.scale * sum_0_$m_$g;
+        }
+        //@ end
+    }
+    //@ end
+}

@@ -1,0 +1,19 @@
+// binary.grad: the gradient of one operand as apply_grad(a, b, dy), four elements an invocation and step. `apply_grad`
+// is the function's own piece and says what a and b are.
+// A workgroup owns 256 vec4 in a row; buffers are padded to 16 bytes, so the last vec4 is whole.
+
+struct Params { vectors: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> dx: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let start = group_index(wid, groups) * 256u;
+    for (var i = start + lane; i < min(start + 256u, p.vectors); i += 64u) {
+        dx[i] = apply_grad(a[i], b[i], dy[i]);
+    }
+}

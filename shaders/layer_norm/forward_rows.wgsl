@@ -1,0 +1,40 @@
+// layer_norm: y = (x − mean)·rstd·weight + bias. One invocation a row: no barriers, for software adapters. The row is
+// read three times: for the mean, for the variance around it, and for y; all of it is shifted by the row's first
+// elements, exact among neighbours, so that the rounding of a large mean costs no digits.
+
+struct Params { rows: u32, vectors: u32, columns: u32, eps: f32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<V>;
+@group(0) @binding(2) var<storage, read> weight: array<V>;
+@group(0) @binding(3) var<storage, read> bias: array<V>;
+@group(0) @binding(4) var<storage, read_write> y: array<V>;
+@group(0) @binding(5) var<storage, read_write> mean: array<f32>;
+@group(0) @binding(6) var<storage, read_write> rstd: array<f32>;
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let i = group_index(wid, groups) * 8u + lane;
+    if (i >= p.rows) {
+        return;
+    }
+    let row = i * p.vectors;
+    let columns = f32(p.columns);
+    let shift = dot_v(x[row], V(1.0)) * f32(p.vectors) / columns;
+    var sum = V(0.0);
+    for (var k = 0u; k < p.vectors; k++) {
+        sum += x[row + k] - shift;
+    }
+    let middle = dot_v(sum, V(1.0)) / columns;
+    var squares = V(0.0);
+    for (var k = 0u; k < p.vectors; k++) {
+        let d = (x[row + k] - shift) - middle;
+        squares += d * d;
+    }
+    let r = 1.0 / sqrt(dot_v(squares, V(1.0)) / columns + p.eps);
+    for (var k = 0u; k < p.vectors; k++) {
+        y[row + k] = ((x[row + k] - shift) - middle) * r * weight[k] + bias[k];
+    }
+    mean[i] = shift + middle;
+    rstd[i] = r;
+}

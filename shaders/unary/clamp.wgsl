@@ -1,0 +1,10 @@
+// clamp: y = min(max(x, a), b); a NaN stays a NaN. dx = dy where a ≤ x ≤ b, the bounds included as in PyTorch, else 0.
+
+fn apply(x: vec4<f32>) -> vec4<f32> {
+    let raised = select(x, vec4<f32>(p.a), x < vec4<f32>(p.a));
+    return select(raised, vec4<f32>(p.b), raised > vec4<f32>(p.b));
+}
+
+fn apply_grad(x: vec4<f32>, dy: vec4<f32>) -> vec4<f32> {
+    return select(vec4<f32>(0.0), dy, (x >= vec4<f32>(p.a)) & (x <= vec4<f32>(p.b)));
+}

@@ -1,0 +1,212 @@
+//! Which variant of an op is fastest on an adapter: the race between candidates, and the table that keeps its results.
+//!
+//! A race takes interleaved samples, one of each candidate a round, so that a machine that slows down slows all of
+//! them alike; a candidate whose best time is far behind leaves early. An entry of the table holds a checksum of its
+//! candidates' text: an edited kernel runs its race again.
+
+use crate::base::hash::Hasher;
+use crate::base::{Error, Result, files};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a race may take and when a candidate is out of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rules {
+    /// The most rounds; each gives every candidate that is left one sample.
+    pub rounds: usize,
+    /// Fewer rounds than `rounds`, but at least one, once this much time is gone.
+    pub limit: Duration,
+    /// A candidate leaves when its best sample is more than this many times the best candidate's.
+    pub behind: f64,
+    /// A later candidate wins only when its median is below this share of an earlier one's: the order of candidates is
+    /// what is expected of the adapter, and noise should not overturn it.
+    pub margin: f64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules { rounds: 9, limit: Duration::from_secs(3), behind: 1.5, margin: 0.97 }
+    }
+}
+
+/// The samples of a race and who won it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Race {
+    /// Index of the winner.
+    pub winner: usize,
+    /// Samples of each candidate, ms; fewer for those that left early.
+    pub samples_ms: Vec<Vec<f64>>,
+}
+
+/// Runs a race between `candidates`; `sample(i)` times candidate `i` once, in ms.
+pub fn race(candidates: usize, rules: &Rules, mut sample: impl FnMut(usize) -> Result<f64>) -> Result<Race> {
+    if candidates == 0 {
+        return Err(Error::Failed("a race needs a candidate".into()));
+    }
+    let started = Instant::now();
+    let mut samples_ms = vec![Vec::new(); candidates];
+    let mut left: Vec<usize> = (0..candidates).collect();
+    for round in 0..rules.rounds.max(1) {
+        // Each round starts with another candidate: being first after a pause costs something.
+        let from = round % left.len();
+        for at in 0..left.len() {
+            let i = left[(from + at) % left.len()];
+            let ms: f64 = sample(i)?;
+            samples_ms[i].push(ms);
+        }
+        let best = |i: usize| samples_ms[i].iter().copied().fold(f64::INFINITY, f64::min);
+        let leader = left.iter().map(|&i| best(i)).fold(f64::INFINITY, f64::min);
+        left.retain(|&i| best(i) <= leader * rules.behind);
+        if left.len() <= 1 || started.elapsed() > rules.limit {
+            break;
+        }
+    }
+    let mut winner = left.first().copied().unwrap_or(0);
+    for &i in left.iter().skip(1) {
+        if median(&samples_ms[i]) < rules.margin * median(&samples_ms[winner]) {
+            winner = i;
+        }
+    }
+    Ok(Race { winner, samples_ms })
+}
+
+/// The middle of some samples; infinity of none.
+pub fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
+    if sorted.is_empty() { f64::INFINITY } else { (sorted[low] + sorted[high]) / 2.0 }
+}
+
+/// One result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The variant to run.
+    pub variant: String,
+    /// Of the text of every candidate.
+    pub checksum: String,
+    /// Median of each candidate that ran and gave the right values, ms.
+    pub median_ms: BTreeMap<String, f64>,
+    /// Why a candidate was not allowed to win.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, String>,
+}
+
+/// Results on one adapter with one driver.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// The adapter's name.
+    pub adapter: String,
+    /// Its driver's name and version.
+    pub driver: String,
+    /// By op, its constants and the bucket of its shapes.
+    pub entries: BTreeMap<String, Entry>,
+}
+
+impl Table {
+    /// An empty table of an adapter.
+    pub fn new(adapter: &str, driver: &str) -> Self {
+        Table { adapter: adapter.into(), driver: driver.into(), entries: BTreeMap::new() }
+    }
+
+    /// The table in `path`, or `None` where there is no such file; an error for one that cannot be read or belongs to
+    /// another adapter or driver.
+    pub fn load(path: &Path, adapter: &str, driver: &str) -> Result<Option<Table>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let shown = path.display();
+        let table: Table = serde_json::from_str(&files::read_text(path)?)
+            .map_err(|e| Error::Data(format!("{shown} is no table of kernels ({e}); remove it to tune again")))?;
+        if table.adapter != adapter || table.driver != driver {
+            return Err(Error::Usage(format!(
+                "{shown} was tuned on {} ({}) and this is {adapter} ({driver}); take that adapter, or remove the file \
+                 to tune again",
+                table.adapter, table.driver
+            )));
+        }
+        Ok(Some(table))
+    }
+
+    /// Writes the table, whole or not at all.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::Failed(format!("{}: {e}", path.display())))?;
+        files::write_atomic(path, format!("{text}\n").as_bytes())
+    }
+
+    /// The variant to run for `key`, where a race was run for it.
+    pub fn variant(&self, key: &str) -> Option<&str> {
+        self.entries.get(key).map(|e| e.variant.as_str())
+    }
+
+    /// What the choices are, for the address of a run: the times do not matter, the winners do.
+    pub fn hash(&self) -> String {
+        let mut hash = Hasher::new();
+        for (key, entry) in &self.entries {
+            hash.update(key);
+            hash.update(&entry.variant);
+        }
+        hash.short()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    /// A race between candidates of these true times, each sample slowed by noise and the machine's drift.
+    fn simulated(times: &[f64], seed: u64) -> Race {
+        let (mut rng, mut drift) = (Rng::new(seed, 0, 0), 1.0);
+        race(times.len(), &Rules::default(), |i| {
+            drift *= 1.0 + 0.05 * rng.normal() as f64;
+            Ok(times[i] * drift * (1.0 + 0.03 * (rng.normal() as f64).abs()))
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn the_fastest_wins_however_the_machine_drifts() {
+        for seed in 0..100 {
+            assert_eq!(simulated(&[2.0, 1.0, 1.6], seed).winner, 1, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn equal_candidates_keep_their_order() {
+        let firsts = (0..100).filter(|&seed| simulated(&[1.0, 1.0], seed).winner == 0).count();
+        assert!(firsts >= 75, "{firsts}");
+    }
+
+    #[test]
+    fn a_slow_candidate_leaves_after_one_sample() {
+        let race = simulated(&[1.0, 50.0, 1.0], 7);
+        assert_eq!(race.samples_ms[1].len(), 1);
+        assert_eq!(race.samples_ms[0].len(), Rules::default().rounds);
+    }
+
+    #[test]
+    fn a_table_belongs_to_one_adapter() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kernels.json");
+        assert_eq!(Table::load(&path, "a", "1").unwrap(), None);
+        let mut table = Table::new("a", "1");
+        let median_ms = BTreeMap::from([("naive".to_string(), 1.5)]);
+        let entry = Entry { variant: "naive".into(), checksum: "c".into(), median_ms, refused: BTreeMap::new() };
+        table.entries.insert("k".into(), entry);
+        table.save(&path).unwrap();
+        assert_eq!(Table::load(&path, "a", "1").unwrap(), Some(table.clone()));
+        assert!(Table::load(&path, "a", "2").unwrap_err().to_string().contains("a (1)"));
+        std::fs::write(&path, "{").unwrap();
+        assert!(Table::load(&path, "a", "1").unwrap_err().to_string().contains("tune again"));
+        let before = table.hash();
+        table.entries.get_mut("k").unwrap().median_ms.clear();
+        assert_eq!(table.hash(), before, "times do not matter");
+        table.entries.get_mut("k").unwrap().variant = "tiled".into();
+        assert_ne!(table.hash(), before);
+    }
+}

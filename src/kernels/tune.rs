@@ -1,0 +1,217 @@
+//! The tuner: which of an op's variants runs fastest on the adapter at hand, at the shapes of a recorded step.
+//!
+//! Each candidate runs alone on made-up inputs of the op's own types, is compared with the naive variant, and only
+//! then may race (`device/tune.rs`). A candidate that does not fit the device, or whose values are further from the
+//! naive ones than f32 sums of that length may be, is refused and the table says why.
+
+use crate::base::hash::Hasher;
+use crate::base::{DType, Error, Result};
+use crate::device::Gpu;
+use crate::device::tune::{Entry, Rules, Table, median, race};
+use crate::kernels::Fill;
+use crate::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// An op at the types of its inputs, with more than one variant to choose from.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Where its result stands in the table.
+    pub key: String,
+    /// The op.
+    pub op: Arc<dyn Op>,
+    /// Types of its inputs.
+    pub x: Vec<Type>,
+    /// Its variants on this adapter, the one expected to win first.
+    pub variants: Vec<&'static str>,
+}
+
+/// Where the result of an op with inputs of these types stands: the op's name and constants and the types, each whole
+/// number above 16 rounded to the nearest power of two, so that a slightly different batch or image is not raced again.
+pub fn key(op: &dyn Op, x: &[Type]) -> String {
+    let types = x.iter().map(Type::to_string).collect::<Vec<_>>().join(" ");
+    let exact = format!("{} {op:?} {types}", op.name());
+    let (mut bucket, mut digits) = (String::new(), String::new());
+    for c in exact.chars().chain([' ']) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        match digits.parse::<u64>() {
+            Ok(n) if n > 16 => bucket.push_str(&(1u64 << (n as f64).log2().round() as u32).to_string()),
+            _ => bucket.push_str(&digits),
+        }
+        digits.clear();
+        bucket.push(c);
+    }
+    bucket.trim_end().to_string()
+}
+
+/// What a [`Schedule`] asks for the variant of each op: the table's, where it has one that the op offers.
+pub fn chooser(table: &Table) -> impl Fn(&dyn Op, &[Type], &[&'static str]) -> Option<&'static str> + '_ {
+    |op, x, variants| {
+        let wanted = if variants.len() > 1 { table.variant(&key(op, x)) } else { None };
+        wanted.and_then(|w| variants.iter().find(|v| **v == w).copied())
+    }
+}
+
+/// The ops of a schedule that the table has no result for, or one of other kernels than today's.
+pub fn missing(gpu: &Gpu, schedule: &Schedule, table: &Table) -> Result<Vec<Subject>> {
+    let (mut seen, mut list) = (BTreeSet::new(), Vec::new());
+    for step in &schedule.steps {
+        let variants = step.op.variants(&step.x, gpu.caps());
+        let key = key(step.op.as_ref(), &step.x);
+        if variants.len() < 2 || !seen.insert(key.clone()) {
+            continue;
+        }
+        let subject = Subject { key, op: step.op.clone(), x: step.x.clone(), variants };
+        let known = table.entries.get(&subject.key).map(|e| e.checksum.as_str());
+        if known != Some(checksum(gpu, &subject)?.as_str()) {
+            list.push(subject);
+        }
+    }
+    Ok(list)
+}
+
+/// Runs the race of one op and gives its entry of the table.
+pub fn tune(gpu: &Gpu, subject: &Subject, rules: &Rules) -> Result<Entry> {
+    let tape = tape(subject)?;
+    let inputs = inputs(subject);
+    let naive = subject.variants.iter().find(|v| **v == "naive").or(subject.variants.last()).copied();
+    let oracle = values(gpu, &plan(gpu, &tape, naive)?, &inputs)?;
+    let (mut refused, mut plans) = (BTreeMap::new(), Vec::new());
+    for &variant in &subject.variants {
+        let checked = plan(gpu, &tape, Some(variant)).and_then(|plan| {
+            let got = values(gpu, &plan, &inputs)?;
+            agree(subject, &got, &oracle, &inputs).map(|()| plan)
+        });
+        match checked {
+            Ok(plan) => plans.push((variant, plan)),
+            Err(e @ Error::TryAgain(_)) => return Err(e), // a lost device says nothing of the variant
+            Err(e) => {
+                gpu.check()?;
+                refused.insert(variant.to_string(), e.to_string());
+            }
+        }
+    }
+    if plans.is_empty() {
+        let why = refused.values().next().cloned().unwrap_or_default();
+        return Err(Error::Failed(format!("no variant of {} can run here: {why}", subject.key)));
+    }
+    let result = race(plans.len(), rules, |i| {
+        let timed = gpu.time_repeated(plans[i].1.dispatches(), 1)?;
+        Ok(timed.device_ms.unwrap_or(timed.wall_ms))
+    })?;
+    let times = plans.iter().zip(&result.samples_ms);
+    let median_ms = times.map(|((variant, _), ms)| (variant.to_string(), median(ms))).collect();
+    let variant = plans[result.winner].0.to_string();
+    Ok(Entry { variant, checksum: checksum(gpu, subject)?, median_ms, refused })
+}
+
+/// Of the text of every kernel that any candidate launches.
+fn checksum(gpu: &Gpu, subject: &Subject) -> Result<String> {
+    let (tape, mut hash, mut seen) = (tape(subject)?, Hasher::new(), BTreeSet::new());
+    for &variant in &subject.variants {
+        hash.update(variant);
+        let choose = move |_: &dyn Op, _: &[Type], _: &[&'static str]| Some(variant);
+        let schedule = Schedule::new(&tape, &Options { choose: &choose, ..Options::new(gpu.caps()) })?;
+        for (launch, _) in schedule.steps.iter().flat_map(|s| &s.launches) {
+            for piece in launch.kernel.pieces.iter().filter(|p| seen.insert(p.path)) {
+                hash.update(piece.text);
+            }
+            hash.update(format!("{:?}", launch.kernel.constants));
+        }
+    }
+    Ok(hash.short())
+}
+
+/// The op alone, every output kept.
+fn tape(subject: &Subject) -> Result<Tape> {
+    let mut t = Tape::new();
+    let named = subject.x.iter().enumerate().map(|(i, ty)| t.input(&format!("x{i}"), *ty));
+    let inputs = named.collect::<Result<Vec<_>>>()?;
+    let outputs = t.apply_dyn(subject.op.clone(), &inputs)?;
+    for (i, y) in outputs.into_iter().enumerate() {
+        t.output(&format!("y{i}"), y);
+    }
+    Ok(t)
+}
+
+/// The words of each input. Floats are positive: sums then have no cancellation, and a deviation from the naive
+/// variant is one of the kernel, not of the data. Integers are zero, which is a label, an index and a lowered flag.
+fn inputs(subject: &Subject) -> Vec<Vec<u32>> {
+    let words = |(i, ty): (usize, &Type)| match ty.dtype {
+        DType::F32 => Fill::Uniform(0.25, 1.25).words(*ty, 0, i as u32),
+        DType::U32 => vec![0; ty.shape.numel()],
+    };
+    subject.x.iter().enumerate().map(words).collect()
+}
+
+fn plan(gpu: &Gpu, tape: &Tape, variant: Option<&'static str>) -> Result<Plan> {
+    // Copies of in-place inputs, which the schedule adds, have one variant and it is not this one.
+    let choose = move |_: &dyn Op, _: &[Type], offered: &[&'static str]| variant.filter(|v| offered.contains(v));
+    let schedule = Schedule::new(tape, &Options { choose: &choose, ..Options::new(gpu.caps()) })?;
+    Plan::new(gpu, schedule, &State::new())
+}
+
+/// The words of every output.
+fn values(gpu: &Gpu, plan: &Plan, inputs: &[Vec<u32>]) -> Result<Vec<(Type, Vec<u32>)>> {
+    let names: Vec<String> = (0..inputs.len()).map(|i| format!("x{i}")).collect();
+    let mut feed = Feed::new();
+    for (name, words) in names.iter().zip(inputs) {
+        feed = feed.input(name, words);
+    }
+    for name in &plan.schedule().scalars {
+        feed = feed.scalar(name, 1.0);
+    }
+    plan.run(gpu, &feed)?;
+    let outputs = plan.schedule().outputs.iter();
+    outputs.map(|(name, ty, _)| Ok((*ty, bytemuck::pod_collect_to_vec(&plan.read(gpu, name)?)))).collect()
+}
+
+/// An error unless each value is as near the naive one as two f32 sums of the op's length may be: each is within
+/// 4·√K · 2⁻²⁴ of the truth for terms of one sign, built-ins included, relative to the largest value around.
+fn agree(subject: &Subject, got: &[(Type, Vec<u32>)], naive: &[(Type, Vec<u32>)], inputs: &[Vec<u32>]) -> Result<()> {
+    let y: Vec<Type> = got.iter().map(|g| g.0).collect();
+    let elements = y.iter().map(|t| t.shape.numel()).max().unwrap_or(1).max(1) as f64;
+    let length = (subject.op.cost(&subject.x, &y).flops as f64 / elements).max(1.0);
+    let floats = |words: &[u32]| words.iter().map(|w| f32::from_bits(*w) as f64).collect::<Vec<_>>();
+    let largest = |v: &[f64]| v.iter().filter(|v| v.is_finite()).fold(0.0, |a: f64, b| a.max(b.abs()));
+    let given = subject.x.iter().zip(inputs).filter(|(t, _)| t.dtype == DType::F32);
+    let around = given.map(|(_, w)| largest(&floats(w))).fold(0.0, f64::max);
+    for (i, ((ty, got), (_, naive))) in got.iter().zip(naive).enumerate() {
+        if ty.dtype == DType::U32 {
+            if got != naive {
+                return Err(Error::Failed(format!("output {i} differs from the naive variant's")));
+            }
+            continue;
+        }
+        let (got, naive) = (floats(got), floats(naive));
+        let allowed = (8.0 * length.sqrt() + 32.0) / 16_777_216.0 * largest(&naive).max(around);
+        // Not "> allowed": a NaN on one side must not pass.
+        let same = |a: f64, b: f64| (a - b).abs() <= allowed || a == b || (a.is_nan() && b.is_nan());
+        if let Some(at) = (0..got.len()).find(|&k| !same(got[k], naive[k])) {
+            let what = format!("element {at} of output {i} is {} and the naive variant's {}", got[at], naive[at]);
+            return Err(Error::Failed(format!("{what}: further apart than {allowed:.2e}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::matmul::MatMul;
+
+    #[test]
+    fn near_sizes_share_a_key_and_transposes_do_not() {
+        let plain = MatMul { trans_a: false, trans_b: false };
+        let types = |n: usize| [Type::f32([n, 64]), Type::f32([64, 7])];
+        assert_eq!(key(&plain, &types(60)), key(&plain, &types(70)));
+        assert_ne!(key(&plain, &types(60)), key(&plain, &types(128)));
+        assert_ne!(key(&plain, &types(7)), key(&plain, &types(8)), "small sizes are exact");
+        let transposed = MatMul { trans_a: false, trans_b: true };
+        let square = [Type::f32([64, 64]), Type::f32([64, 64])];
+        assert_ne!(key(&plain, &square), key(&transposed, &square));
+    }
+}

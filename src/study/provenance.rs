@@ -1,0 +1,257 @@
+//! What a stage's bits depend on, and their address: what it reads of the config, the data it reads, the weights it
+//! starts from, the kernels it launches, the program, the adapter and its driver. Nothing else is in the address, so that
+//! a run goes on, and a pretraining is shared, wherever the bits would be the same.
+
+use super::config::{Config, Optimization, PretrainingMethod};
+use super::grid::Cell;
+use super::pretrain::optimizer;
+use crate::base::hash::Hasher;
+use crate::base::{Error, Result, files};
+use crate::device::{Gpu, Kernel};
+use crate::tape::{Options, Schedule, Tape};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
+
+/// What made a folder; `environment.json` holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Provenance {
+    /// The hash of the rest: 16 hex digits.
+    pub address: String,
+    /// What the stage reads of the config, with its seed.
+    pub settings: Value,
+    /// Of the images, and of the labels where it reads them.
+    pub data_fingerprint: String,
+    /// The address of the weights it starts from; `random` without any.
+    pub start: String,
+    /// The hash of the text of every kernel it launches here. Not of all of `shaders/`: a run of days goes on though a
+    /// kernel that it does not use was edited.
+    pub kernels: String,
+    /// The program's version.
+    pub wgslab: String,
+    /// The adapter's name.
+    pub adapter: String,
+    /// Its driver.
+    pub driver: String,
+    /// Vulkan, Metal or DX12.
+    pub backend: String,
+}
+
+impl Provenance {
+    /// Of a stage that reads these settings and data and runs plans of these tapes.
+    pub fn new(gpu: &Gpu, settings: Value, data: &str, start: &str, tapes: &[Tape]) -> Result<Self> {
+        let options = Options::new(gpu.caps());
+        let schedules = tapes.iter().map(|t| Schedule::new(t, &options)).collect::<Result<Vec<_>>>()?;
+        let adapter = gpu.adapter();
+        let mut made = Provenance {
+            address: String::new(),
+            settings,
+            data_fingerprint: data.to_string(),
+            start: start.to_string(),
+            kernels: text_of(schedules.iter().flat_map(Schedule::kernels)),
+            wgslab: env!("CARGO_PKG_VERSION").to_string(),
+            adapter: adapter.name.clone(),
+            driver: adapter.driver.clone(),
+            backend: adapter.backend.clone(),
+        };
+        made.address = Hasher::new().part(serde_json::to_vec(&made).map_err(unwritable)?).short();
+        Ok(made)
+    }
+
+    /// The text of `environment.json`: this and `about`, an object for people.
+    pub fn environment(&self, about: Value) -> Result<String> {
+        let mut record = serde_json::to_value(self).map_err(unwritable)?;
+        if let (Some(record), Value::Object(about)) = (record.as_object_mut(), about) {
+            record.extend(about);
+        }
+        Ok(format!("{record:#}\n"))
+    }
+
+    /// The sentence for a folder that something else made, with what differs.
+    pub fn another(&self, folder: &Path) -> Error {
+        let text = files::read_text(&folder.join("environment.json")).unwrap_or_default();
+        let what = match serde_json::from_str::<Provenance>(&text) {
+            Ok(before) => self.differences(&before),
+            Err(_) => vec!["program; its environment.json cannot be read".to_string()],
+        };
+        let (folder, what) = (folder.display(), what.join(" and another "));
+        Error::Usage(format!(
+            "{folder} was made with another {what}; go on with what it was made with, take another --out, or delete it \
+             to start anew"
+        ))
+    }
+
+    fn differences(&self, before: &Provenance) -> Vec<String> {
+        let device = |p: &Provenance| (p.adapter.clone(), p.driver.clone(), p.backend.clone());
+        let (name, driver, backend) = device(before);
+        let others = [
+            (self.settings != before.settings, "config (its own is in its config.toml)".to_string()),
+            (self.data_fingerprint != before.data_fingerprint, "version of the data".to_string()),
+            (self.start != before.start, "backbone to start from".to_string()),
+            (self.wgslab != before.wgslab, format!("program version ({})", before.wgslab)),
+            (device(self) != device(before), format!("adapter or driver ({name}, {driver}, {backend})")),
+        ];
+        let said: Vec<String> = others.into_iter().filter_map(|(differs, what)| differs.then_some(what)).collect();
+        if !said.is_empty() {
+            return said; // these choose other kernels too, without any edit
+        }
+        let edited = "text of the kernels (a file of shaders/ that it uses, or which it uses, has changed since, and so \
+                      may the results)";
+        vec![edited.to_string()]
+    }
+}
+
+fn unwritable(e: serde_json::Error) -> Error {
+    Error::Failed(format!("cannot write what a run depends on as JSON: {e}"))
+}
+
+/// The hash of all that makes up the text of these kernels, whatever their order and number.
+fn text_of<'a>(kernels: impl Iterator<Item = &'a Kernel>) -> String {
+    let one = |k: &Kernel| {
+        let mut hash = Hasher::new().part(k.name).part(k.variant);
+        for piece in k.pieces {
+            hash = hash.part(piece.path).part(piece.text);
+        }
+        k.constants.iter().fold(hash, |h, (name, value)| h.part(name).part(value.to_le_bytes())).hex()
+    };
+    let distinct: HashSet<&Kernel> = kernels.collect();
+    let sorted: BTreeSet<String> = distinct.into_iter().map(one).collect();
+    sorted.iter().fold(Hasher::new(), |h, k| h.part(k)).short()
+}
+
+/// What pretraining reads of the config.
+pub(super) fn pretraining_settings(c: &Config, method: PretrainingMethod, seed: u64) -> Value {
+    let p = &c.pretraining;
+    json!({
+        "seed": seed, "method": method, "image_size": c.data.image_size, "model": c.model,
+        "optimization": optimization(&p.optimization()), "augmentation": c.augmentation,
+        "temperature": p.temperature, "projection_dims": p.projection_dims,
+    })
+}
+
+/// What training and its evaluation read of the config.
+pub(super) fn training_settings(c: &Config, cell: &Cell) -> Value {
+    let t = &c.training;
+    json!({
+        "seed": cell.seed, "method": cell.method, "image_size": c.data.image_size, "model": c.model,
+        "optimization": optimization(&t.optimization()), "crop_scale": t.crop_scale,
+        "crop_ratio": c.augmentation.crop_ratio, "flip_probability": t.flip_probability,
+        "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": c.evaluation,
+    })
+}
+
+/// The optimizer with the constants that it reads: Adam takes no notice of a momentum.
+fn optimization(o: &Optimization) -> Value {
+    json!({
+        "epochs": o.epochs, "batch_size": o.batch_size, "lr": o.lr, "warmup_epochs": o.warmup_epochs,
+        "schedule": o.schedule, "optimizer": format!("{:?}", optimizer(o)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Piece;
+    use crate::study::cells;
+    use crate::study::progress::Silent;
+    use crate::study::testing::with_job;
+
+    fn pretraining(text: &str) -> Value {
+        pretraining_settings(&Config::parse("t", text).unwrap(), PretrainingMethod::Simclr, 0)
+    }
+
+    /// Of the first cell: random weights, clean labels.
+    fn training(text: &str) -> Value {
+        let config = Config::parse("t", text).unwrap();
+        training_settings(&config, &cells(&config)[0])
+    }
+
+    const ADAM: &str = "[pretraining]\nmomentum = 0.5";
+
+    #[test]
+    fn a_stage_depends_on_what_it_reads_and_on_nothing_else() {
+        let of_neither = [
+            "name = \"other\"\nseeds = [0, 1]",
+            "[data]\nspecs = [\"phantom:mura\"]",
+            "[data]\nval_fraction = 0.2", // what it changes is in the data's fingerprint
+            "[noise]\nrates = [0.0, 0.1]",
+            "[pretraining]\nmethods = [\"none\"]",
+            "[run]\nloss_every = 3",
+            ADAM,
+        ];
+        let of_pretraining = [
+            "[pretraining]\nepochs = 11",
+            "[pretraining]\ntemperature = 0.1",
+            "[pretraining]\noptimizer = \"sgd\"",
+            "[augmentation]\nblur_probability = 0.0",
+        ];
+        let of_training = [
+            "[training]\nepochs = 3",
+            "[training]\nmomentum = 0.5",
+            "[evaluation]\nbatch_size = 3",
+            "[evaluation]\nknn_neighbours = 3",
+            "[noise]\nrates = [0.1]",
+        ];
+        let of_both = ["[data]\nimage_size = 16", "[model]\nwidth = 0.5", "[augmentation]\ncrop_ratio = [1.0, 1.0]"];
+        for (texts, pretrains, trains) in [
+            (&of_neither[..], false, false),
+            (&of_pretraining, true, false),
+            (&of_training, false, true),
+            (&of_both, true, true),
+        ] {
+            for text in texts {
+                assert_eq!(pretraining(text) != pretraining(""), pretrains, "pretraining: {text}");
+                assert_eq!(training(text) != training(""), trains, "training: {text}");
+            }
+        }
+        let seed = |seed| pretraining_settings(&Config::parse("t", "").unwrap(), PretrainingMethod::Simclr, seed);
+        assert_ne!(seed(0), seed(1));
+        assert_ne!(training("seeds = [0]"), training("seeds = [1]"));
+    }
+
+    #[test]
+    fn a_changed_kernel_is_another_text() {
+        let kernel = |text: &'static str| {
+            let pieces: &'static [Piece] = Box::leak(Box::new([Piece { path: "a.wgsl", text }]));
+            Kernel::new("op.forward", "portable", pieces)
+        };
+        let (one, two) = (kernel("fn f() {}"), kernel("fn f() { }"));
+        let text = |kernels: &[&Kernel]| text_of(kernels.iter().copied());
+        assert_ne!(text(&[&one]), text(&[&two]));
+        assert_ne!(text(&[&one]), text(&[&one.clone().with("TILE", 4)]));
+        assert_ne!(text(&[&one]), text(&[&one, &two]));
+        assert_eq!(text(&[&one, &two]), text(&[&two, &one, &two]));
+    }
+
+    #[test]
+    fn a_folder_of_something_else_says_what_differs() {
+        with_job("", &Silent, |job| {
+            let mut tape = Tape::new();
+            let x = tape.fill([4], 1.0).unwrap();
+            tape.output("x", x);
+            let made = |start: &str| Provenance::new(job.gpu, json!({"a": 1}), "d", start, &[tape.clone()]).unwrap();
+            let (ours, other) = (made("random"), made("b"));
+            assert_eq!(ours, made("random"));
+            assert_ne!(ours.address, other.address);
+            let said = |made: &Provenance, folder: &str| {
+                let path = job.out.join(folder);
+                let text = made.environment(json!({"os": "any"})).unwrap();
+                files::write_atomic(&path.join("environment.json"), text.as_bytes()).unwrap();
+                let e = ours.another(&path);
+                assert_eq!(e.exit_code(), 2);
+                e.to_string()
+            };
+            assert!(said(&other, "start").contains("with another backbone to start from; go on"));
+            let edited = Provenance { kernels: "k".into(), ..ours.clone() };
+            assert!(
+                said(&edited, "edited").contains("another text of the kernels (a file of shaders/ that it uses, or")
+            );
+            // Another adapter runs other kernels, without any edit.
+            let e = said(&Provenance { driver: "x 7".into(), start: "c".into(), ..edited }, "two");
+            assert!(e.contains("another backbone to start from and another adapter or driver (") && e.contains("x 7"));
+            assert!(!e.contains("kernels"), "{e}");
+            assert!(ours.another(&job.out.join("gone")).to_string().contains("environment.json"));
+        });
+    }
+}

@@ -1,0 +1,41 @@
+//! What the tests of this floor share.
+
+use super::{Config, Job, Progress};
+use crate::device::gpu::adapters;
+use crate::device::{Gpu, GpuOptions};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+/// Keeps the lines that a person would see.
+#[derive(Default)]
+pub struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Progress for Heard {
+    fn stage(&self, _name: &str, _total: u64, _done: u64, _unit: &'static str) {}
+    fn step(&self, _done: u64, _note: &str) {}
+    fn done(&self, _line: &str) {}
+    fn note(&self, line: &str) {
+        self.0.lock().unwrap().push(line.to_string());
+    }
+}
+
+/// Runs `f` on a job of the config `text` that writes into a folder of its own. Without an adapter this says so and does
+/// nothing, or fails where REQUIRE_GPU=1.
+pub fn with_job(text: &str, progress: &dyn Progress, f: impl FnOnce(&Job<'_>)) {
+    if adapters(None).is_ok_and(|list| list.is_empty()) {
+        assert!(std::env::var("REQUIRE_GPU").as_deref() != Ok("1"), "a test of a study needs an adapter");
+        eprintln!("SKIPPED: no adapter. REQUIRE_GPU=1 makes this a failure.");
+        return;
+    }
+    let gpu = Gpu::open(&GpuOptions::default()).unwrap();
+    let config = Config::parse("test.toml", text).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    f(&Job { gpu: &gpu, config: &config, out: dir.path(), data_root: dir.path(), progress, stop: &stop });
+}

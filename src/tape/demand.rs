@@ -1,0 +1,97 @@
+//! What plans would ask of a device, known before anything is made: kernels, bytes, bindings, workgroups.
+
+use super::schedule::{Place, Schedule};
+use crate::device::dispatch::ParamBlocks;
+use crate::device::{Caps, Gpu, Kernel};
+use std::collections::BTreeMap;
+
+impl Schedule {
+    /// The kernels it launches, in order, each as often as it is launched.
+    pub fn kernels(&self) -> impl Iterator<Item = &Kernel> {
+        self.steps.iter().flat_map(|s| &s.launches).map(|(launch, _)| &launch.kernel)
+    }
+
+    /// Bytes of inputs, slabs and parameters: what a plan adds to the state it works on.
+    pub fn plan_bytes(&self) -> u64 {
+        let buffers = self.slabs.iter().copied().chain(self.inputs.iter().map(|i| i.1.bytes()));
+        let params = self.steps.iter().flat_map(|s| &s.launches).map(|(l, _)| ParamBlocks::block_bytes(&l.params));
+        buffers.map(padded).sum::<u64>() + params.sum::<u64>()
+    }
+
+    /// The first launch that binds more bytes in one buffer, or more workgroups in one dimension, than `caps` allows.
+    fn past_limits(&self, caps: &Caps) -> Option<String> {
+        let sizes = |list: &[(String, super::Type)]| list.iter().map(|(n, ty)| (n.clone(), ty.bytes())).collect();
+        let (inputs, states): (BTreeMap<String, u64>, BTreeMap<String, u64>) =
+            (sizes(&self.inputs), sizes(&self.states));
+        let bytes = |place: &Place| match place {
+            Place::Input(name) => inputs.get(name).copied().unwrap_or(0),
+            Place::State(name) => states.get(name).copied().unwrap_or(0),
+            Place::Slab(i) => self.slabs[*i],
+        };
+        let launches = self.steps.iter().flat_map(|s| s.launches.iter().map(move |l| (s, l)));
+        launches.into_iter().find_map(|(step, (launch, places))| {
+            let largest = places.iter().map(|p| padded(bytes(p))).max().unwrap_or(0);
+            let (label, limit) = (step.label(), caps.binding_bytes);
+            if largest > limit {
+                let (largest, limit) = (size(largest), size(limit));
+                return Some(format!("{label} needs {largest} in one buffer, and the adapter binds at most {limit}"));
+            }
+            let (grid, limit) = (launch.grid, caps.groups);
+            let past = grid.iter().any(|&g| g > limit);
+            past.then(|| format!("{label} needs {grid:?} workgroups, and the adapter runs at most {limit} a dimension"))
+        })
+    }
+}
+
+/// Why plans of all `schedules` together do not fit the device besides what is alive there: past its largest binding or
+/// most workgroups, or over the memory budget. None where they fit. Nothing is allocated: a software driver overcommits
+/// until it is killed.
+pub fn misfit(gpu: &Gpu, schedules: &[Schedule]) -> Option<String> {
+    let (live, budget) = (gpu.meter().live_bytes(), gpu.options().memory_budget_bytes);
+    schedules.iter().find_map(|s| s.past_limits(gpu.caps())).or_else(|| {
+        let need = schedules.iter().map(Schedule::plan_bytes).sum::<u64>();
+        let budget = budget.filter(|budget| live + need > *budget)?;
+        Some(format!(
+            "{} of device memory are needed besides the {} in use, and the budget is {} (--memory-budget sets it)",
+            size(need),
+            size(live),
+            size(budget)
+        ))
+    })
+}
+
+/// Bytes of the buffer that holds `bytes`.
+fn padded(bytes: u64) -> u64 {
+    bytes.max(16).next_multiple_of(16)
+}
+
+/// Bytes for people.
+fn size(bytes: u64) -> String {
+    match bytes >> 20 {
+        0 => format!("{bytes} bytes"),
+        _ => format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tape::assign::Copy;
+    use crate::tape::{Options, Tape, Type};
+
+    #[test]
+    fn limits_are_of_one_binding_and_one_dimension() {
+        let mut t = Tape::new();
+        let x = t.input("x", Type::f32([1000])).unwrap();
+        let y = t.apply1(Copy, &[x]).unwrap();
+        t.output("y", y);
+        let caps = Caps::portable();
+        let schedule = Schedule::new(&t, &Options::new(&caps)).unwrap();
+        assert_eq!(schedule.past_limits(&Caps { binding_bytes: 4000, ..caps.clone() }), None);
+        let why = schedule.past_limits(&Caps { binding_bytes: 3999, ..caps.clone() }).unwrap();
+        assert!(why.contains("copy needs 4000 bytes in one buffer") && why.contains("3999"), "{why}");
+        let why = schedule.past_limits(&Caps { groups: 0, ..caps }).unwrap();
+        assert!(why.contains("copy needs [") && why.contains("workgroups"), "{why}");
+        assert_eq!(schedule.kernels().map(|k| k.name).collect::<Vec<_>>(), ["assign.copy"]);
+    }
+}
