@@ -246,7 +246,6 @@ const ALL: &[(&str, Reference)] = &[
     ("random", random::reference),
     ("resize", resize::reference),
     ("ring", ring::reference),
-    ("rotate", rotate::reference),
     ("scale", scale::reference),
     ("select", select::reference),
     ("sgd", sgd::reference),
@@ -255,10 +254,11 @@ const ALL: &[(&str, Reference)] = &[
     ("permute", permute::reference),
     ("rank", rank::reference),
     ("reduce", reduce::reference),
+    ("rotate", rotate::reference),
     ("scatter_add", scatter_add::reference),
     ("softmax", softmax::reference),
-    ("top_k", top_k::reference),
     ("solarize", solarize::reference),
+    ("top_k", top_k::reference),
 ];
 
 /// Of op files that hold several names: which ones.
