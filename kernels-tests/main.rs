@@ -18,6 +18,7 @@ mod plans;
 mod properties;
 mod random_misc;
 mod random_norms;
+mod random_product;
 mod random_shape;
 mod reach;
 mod reference;
@@ -35,9 +36,7 @@ fn main() {
     let mut trials = vec![Trial::test("T0 every op has a reference", || reference::complete().map_err(Failed::from))];
     trials.extend(wgsl::trials());
     trials.extend(tidy::trials());
-    trials.extend(random_norms::trials());
     trials.extend(plans::trials());
-    trials.extend(random_misc::trials());
     let device = device_trials();
     let skipped = match harness::device::available() {
         Ok(()) => {
@@ -69,7 +68,6 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden_resnet::trials());
     trials.extend(properties::trials());
     trials.extend(golden_shape::trials());
-    trials.extend(random_shape::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
     trials.extend(tune::trials());

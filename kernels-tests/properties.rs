@@ -6,7 +6,9 @@
 
 use crate::harness::recording::Recording;
 use crate::harness::{self, compare, device, gradient, text};
+use crate::random_norms::Generator;
 use crate::reference::{self, Answer};
+use crate::{random_misc, random_norms, random_product, random_shape};
 use libtest_mimic::{Failed, Trial};
 use std::any::Any;
 use wgslab::base::Shape;
@@ -16,10 +18,31 @@ use wgslab::kernels::unary::Unary;
 use wgslab::kernels::{self, Case, Fill};
 use wgslab::tape::{Op, Options, Plan, Schedule, State, Type};
 
-/// Draws a case. Shapes should be small: each element of an input costs two evaluations of the reference.
-type Draw = fn(&mut Rng) -> Case;
+/// Draws a case, with the name of its op file. Shapes should be small: each element of an input costs two evaluations of
+/// the reference.
+type Draw = fn(&mut Rng) -> (&'static str, Case);
 
-const FAMILIES: &[(&str, Draw)] = &[("binary", binary), ("broadcast", broadcast), ("select", select), ("unary", unary)];
+/// Draws from one of a list of op files.
+fn any(rng: &mut Rng, list: &[(&'static str, Generator)]) -> (&'static str, Case) {
+    let (name, draw) = *one(rng, list);
+    (name, draw(rng))
+}
+
+fn named(case: Case) -> (&'static str, Case) {
+    (case.op.name(), case)
+}
+
+const FAMILIES: &[(&str, Draw)] = &[
+    ("binary", |rng| named(binary(rng))),
+    ("broadcast", |rng| named(broadcast(rng))),
+    ("conv2d", |rng| named(random_product::conv2d(rng))),
+    ("matmul", |rng| named(random_product::matmul(rng))),
+    ("normalization and attention", |rng| any(rng, random_norms::GENERATORS)),
+    ("pooling, resize and dropout", |rng| any(rng, random_misc::GENERATORS)),
+    ("select", |rng| named(select(rng))),
+    ("shapes, reductions and order", |rng| any(rng, random_shape::GENERATORS)),
+    ("unary", |rng| named(unary(rng))),
+];
 
 /// Cases of a family in a plain run.
 const CASES: u64 = 1000;
@@ -27,6 +50,8 @@ const CASES: u64 = 1000;
 const SEED: u64 = 7;
 /// The stream that draws cases; those of data and cotangents are keyed by a seed of their own.
 const STREAM: u32 = 0;
+/// Gradients of larger cases are checked along random directions.
+const WORK: u64 = 2_000_000;
 /// Most elements of a drawn shape.
 const ELEMENTS: usize = 300;
 
@@ -61,8 +86,8 @@ fn family(name: &str, draw: Draw) -> Result<(), String> {
     }
     for i in 0..cases {
         let mut rng = Rng::new(seed, STREAM, i);
-        let case = draw(&mut rng);
-        check(&case, &mut rng).map_err(|e| {
+        let (op, case) = draw(&mut rng);
+        check(op, &case, &mut rng).map_err(|e| {
             let types: Vec<String> = case.inputs.iter().map(|i| i.0.to_string()).collect();
             format!("case {i} of seed {seed}, {:?} of {}: {e}", case.op, types.join(", "))
         })?;
@@ -71,8 +96,7 @@ fn family(name: &str, draw: Draw) -> Result<(), String> {
 }
 
 /// Values and gradients of one run of one plan, over poisoned buffers, each op under one of its variants.
-fn check(case: &Case, rng: &mut Rng) -> Result<(), String> {
-    let name = case.op.name();
+fn check(name: &str, case: &Case, rng: &mut Rng) -> Result<(), String> {
     let reference = reference::of(name).ok_or_else(|| format!("{name} has no reference"))?;
     let (seed, variant) = (rng.word() as u64, rng.word() as usize);
     let fill = |(i, (ty, fill)): (usize, &(Type, Fill))| fill.words(*ty, seed, i as u32);
@@ -89,7 +113,7 @@ fn check(case: &Case, rng: &mut Rng) -> Result<(), String> {
     for (i, expected) in answer.outputs.iter().enumerate() {
         compare::output(&format!("output {i}"), expected, &got.find(&format!("y{i}"))?)?;
     }
-    gradient::check(reference, case, &answer, &recording, &inputs, &got)
+    gradient::check(reference, case, &answer, &recording, &inputs, &got, WORK)
 }
 
 /// A shape of rank 1 to 4 and at most `elements` elements, its larger dimensions anywhere.

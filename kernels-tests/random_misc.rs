@@ -1,8 +1,6 @@
 //! Random cases of pooling, resize and dropout for property tests: sizes, strides and paddings that fit each other. Sides
 //! and strides are few, so that cases share pipelines and references are quick.
 
-use crate::reference;
-use libtest_mimic::{Failed, Trial};
 use wgslab::base::rng::Rng;
 use wgslab::kernels::adaptive_avg_pool2d::AdaptiveAvgPool2d;
 use wgslab::kernels::adaptive_max_pool2d::AdaptiveMaxPool2d;
@@ -29,31 +27,6 @@ pub const GENERATORS: &[(&str, Generator)] = &[
     ("max_pool2d", max_pool2d),
     ("resize", resize),
 ];
-
-/// One T0 trial: each generator makes cases that its op takes and that its reference answers.
-pub fn trials() -> Vec<Trial> {
-    let trial = |(name, generator): &(&'static str, Generator)| {
-        let (name, generator) = (*name, *generator);
-        Trial::test(format!("T0 random cases of {name} are cases"), move || fit(name, generator).map_err(Failed::from))
-    };
-    GENERATORS.iter().map(trial).collect()
-}
-
-fn fit(name: &str, generator: Generator) -> Result<(), String> {
-    let reference = reference::of(name).ok_or_else(|| format!("{name} has no reference"))?;
-    for draw in 0..50 {
-        let case = generator(&mut Rng::new(7, 0, draw));
-        let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
-        let outputs = case.op.infer(&types).map_err(|e| format!("draw {draw}, {:?}: {e}", case.op))?;
-        let inputs = crate::harness::recording::inputs(&case);
-        let answer = reference(case.op.as_ref(), &crate::harness::tensors(&case, &inputs));
-        let lengths: Vec<usize> = answer.outputs.iter().map(|o| o.len()).collect();
-        if lengths != outputs.iter().map(|t| t.shape.numel()).collect::<Vec<_>>() {
-            return Err(format!("draw {draw}, {:?}: the reference has outputs of {lengths:?} elements", case.op));
-        }
-    }
-    Ok(())
-}
 
 /// A whole number in low..=high.
 fn within(rng: &mut Rng, low: usize, high: usize) -> usize {

@@ -1,6 +1,5 @@
 //! Random cases of attention and the normalizations, for property tests: sizes, alignments and forms that nobody chose.
 
-use libtest_mimic::{Failed, Trial};
 use wgslab::base::Shape;
 use wgslab::base::rng::Rng;
 use wgslab::kernels::attention::Attention;
@@ -24,22 +23,6 @@ pub const GENERATORS: &[(&str, Generator)] = &[
     ("merge_statistics", merge_statistics),
     ("spectral_norm", spectral_norm),
 ];
-
-/// Every generated case is one that its op takes.
-pub fn trials() -> Vec<Trial> {
-    let well_formed = |generator: Generator| {
-        let mut rng = Rng::new(7, 0, 0);
-        (0..200).try_for_each(|_| {
-            let case = generator(&mut rng);
-            let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
-            case.op.infer(&types).map(drop).map_err(|e| Failed::from(format!("{:?} over {types:?}: {e}", case.op)))
-        })
-    };
-    let trial = |&(name, generator): &(&str, Generator)| {
-        Trial::test(format!("T0 random cases of {name}"), move || well_formed(generator))
-    };
-    GENERATORS.iter().map(trial).collect()
-}
 
 /// Between the two, both included.
 fn between(rng: &mut Rng, low: usize, high: usize) -> usize {

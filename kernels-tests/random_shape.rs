@@ -1,7 +1,5 @@
 //! Random cases of the ops that move, reduce and order elements.
 
-use crate::harness::{self, SEED, device, recording};
-use libtest_mimic::{Failed, Trial};
 use wgslab::base::Shape;
 use wgslab::base::rng::Rng;
 use wgslab::kernels::concat::Concat;
@@ -19,7 +17,7 @@ use wgslab::tape::Type;
 type Draw = fn(&mut Rng) -> Case;
 
 /// The op file and a random case of it.
-pub const FAMILIES: &[(&str, Draw)] = &[
+pub const GENERATORS: &[(&str, Draw)] = &[
     ("concat", concat),
     ("gather", gather),
     ("permute", permute),
@@ -29,26 +27,6 @@ pub const FAMILIES: &[(&str, Draw)] = &[
     ("softmax", softmax),
     ("top_k", top_k),
 ];
-
-/// Cases of each op.
-const CASES: u64 = 12;
-
-/// One trial for each op: every variant of every case.
-pub fn trials() -> Vec<Trial> {
-    let one = |name: &'static str, generate: Draw| {
-        for i in 0..CASES {
-            let case = generate(&mut Rng::new(SEED, 3000, i));
-            for variant in recording::variants(name, &case, &device::caps()) {
-                harness::check(name, &case, variant).map_err(|e| format!("case {i} [{variant}], {case:?}: {e}"))?;
-            }
-        }
-        Ok::<(), String>(())
-    };
-    let trial = |&(name, generate): &(&'static str, Draw)| {
-        Trial::test(format!("T1 random {name}"), move || one(name, generate).map_err(Failed::from))
-    };
-    FAMILIES.iter().map(trial).collect()
-}
 
 /// Up to `most`, often small, often a multiple of four, sometimes one off it.
 fn size(rng: &mut Rng, most: usize) -> usize {

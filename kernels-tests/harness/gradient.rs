@@ -11,12 +11,13 @@ use wgslab::kernels::Case;
 const STEP: f64 = 1e-5;
 /// Error allowed, relative to the root mean square of the gradient.
 const RELATIVE: f64 = 1e-4;
-/// Up to this many elementary operations every entry is checked; past it, random directions.
-const WORK: u64 = 50_000_000;
+/// The work of a named case.
+pub const WORK: u64 = 50_000_000;
 /// How many directions.
 const DIRECTIONS: u32 = 8;
 
-/// Compares every gradient of a run.
+/// Compares every gradient of a run: each entry where that takes up to `work` elementary operations, else along random
+/// directions.
 pub fn check(
     reference: Reference,
     case: &Case,
@@ -24,6 +25,7 @@ pub fn check(
     recording: &Recording,
     inputs: &[Vec<u32>],
     got: &Values,
+    work: u64,
 ) -> Result<(), String> {
     let x = tensors(case, inputs);
     let dy: Vec<(usize, Vec<f64>)> = recording.cotangents.iter().map(|(i, w)| (*i, floats(w))).collect();
@@ -38,7 +40,7 @@ pub fn check(
         let what = format!("gradient of input {i}");
         if let Some(picks) = &answer.picks {
             chosen(&what, picks, &dy[0].1, &words)?;
-        } else if 2 * words.len() as u64 * (cost.flops + cost.bytes) <= WORK {
+        } else if 2 * words.len() as u64 * (cost.flops + cost.bytes) <= work {
             entries(&what, &loss, x.clone(), i, &words, answer.gradient_floor)?;
         } else {
             directions(&what, &loss, &x, i, &words, answer.gradient_floor)?;

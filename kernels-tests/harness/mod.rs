@@ -56,7 +56,7 @@ pub fn check(name: &'static str, case: &Case, variant: &'static str) -> Result<(
         for (i, expected) in answer.outputs.iter().enumerate() {
             compare::output(&format!("output {i}"), expected, &got.find(&format!("y{i}"))?)?;
         }
-        gradient::check(reference, case, &answer, &recording, &inputs, &got)
+        gradient::check(reference, case, &answer, &recording, &inputs, &got, gradient::WORK)
             .map_err(|e| format!("through the outputs {way:?}: {e}"))?;
     }
     Ok(())
