@@ -8,29 +8,44 @@ mod adam;
 mod add;
 mod add_bias;
 mod avg_pool2d;
+mod barlow_twins;
 mod batch_norm;
+mod bce_with_logits;
+mod center;
 mod color_jitter;
 mod concat;
 mod conv2d;
 mod correct;
 mod crop_resize;
 mod cross_entropy;
+mod elr;
 mod ema;
 mod enqueue;
 mod fill;
 mod found_inf;
 mod gaussian_blur;
+mod gce;
+mod hinge;
 mod increment;
+mod info_nce;
+mod kl_div;
+mod kl_gaussian;
 mod l2_normalize;
 mod matmul;
 mod max_pool2d;
+mod mse;
+mod nce_rce;
+mod negative_cosine;
 mod normalize;
 mod nt_xent;
 mod relu;
 mod ring;
+mod row_loss;
 mod scale;
+mod sce;
 mod sgd;
 mod slice;
+mod vicreg;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
@@ -165,29 +180,43 @@ const ALL: &[(&str, Reference)] = &[
     ("add", add::reference),
     ("add_bias", add_bias::reference),
     ("avg_pool2d", avg_pool2d::reference),
+    ("barlow_twins", barlow_twins::reference),
     ("batch_norm", batch_norm::reference),
+    ("bce_with_logits", bce_with_logits::reference),
+    ("center", center::reference),
     ("color_jitter", color_jitter::reference),
     ("concat", concat::reference),
     ("conv2d", conv2d::reference),
     ("correct", correct::reference),
     ("crop_resize", crop_resize::reference),
     ("cross_entropy", cross_entropy::reference),
+    ("elr", elr::reference),
     ("ema", ema::reference),
     ("enqueue", enqueue::reference),
     ("fill", fill::reference),
     ("found_inf", found_inf::reference),
     ("gaussian_blur", gaussian_blur::reference),
+    ("gce", gce::reference),
+    ("hinge", hinge::reference),
     ("increment", increment::reference),
+    ("info_nce", info_nce::reference),
+    ("kl_div", kl_div::reference),
+    ("kl_gaussian", kl_gaussian::reference),
     ("l2_normalize", l2_normalize::reference),
     ("matmul", matmul::reference),
     ("max_pool2d", max_pool2d::reference),
+    ("mse", mse::reference),
+    ("nce_rce", nce_rce::reference),
+    ("negative_cosine", negative_cosine::reference),
     ("normalize", normalize::reference),
     ("nt_xent", nt_xent::reference),
     ("relu", relu::reference),
     ("ring", ring::reference),
     ("scale", scale::reference),
+    ("sce", sce::reference),
     ("sgd", sgd::reference),
     ("slice", slice::reference),
+    ("vicreg", vicreg::reference),
 ];
 
 /// The reference of an op file.

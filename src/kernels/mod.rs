@@ -6,34 +6,50 @@ pub mod adam;
 pub mod add;
 pub mod add_bias;
 pub mod avg_pool2d;
+pub mod barlow_twins;
 pub mod batch_norm;
+pub mod bce_with_logits;
 pub mod case;
+pub mod center;
 pub mod color_jitter;
 pub mod concat;
+mod contrast;
 pub mod conv2d;
 mod conv2d_pack;
 pub mod correct;
 pub mod crop_resize;
 pub mod cross_entropy;
 pub mod draw;
+pub mod elr;
 pub mod ema;
 pub mod enqueue;
 pub mod fill;
 pub mod found_inf;
 pub mod gaussian_blur;
+pub mod gce;
 pub(crate) mod gemm;
+pub mod hinge;
 pub mod increment;
+pub mod info_nce;
+pub mod kl_div;
+pub mod kl_gaussian;
 pub mod l2_normalize;
 pub mod linear;
 pub mod matmul;
 pub mod max_pool2d;
+pub mod mse;
+pub mod nce_rce;
+pub mod negative_cosine;
 pub mod normalize;
 pub mod nt_xent;
 pub mod relu;
 pub mod ring;
+pub mod row_loss;
 pub mod scale;
+pub mod sce;
 pub mod sgd;
 pub mod slice;
+pub mod vicreg;
 
 pub use case::{Case, Fill};
 
@@ -49,29 +65,43 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("add", add::cases()),
         ("add_bias", add_bias::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
+        ("barlow_twins", barlow_twins::cases()),
         ("batch_norm", batch_norm::cases()),
+        ("bce_with_logits", bce_with_logits::cases()),
+        ("center", center::cases()),
         ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
         ("conv2d", conv2d::cases()),
         ("correct", correct::cases()),
         ("crop_resize", crop_resize::cases()),
         ("cross_entropy", cross_entropy::cases()),
+        ("elr", elr::cases()),
         ("ema", ema::cases()),
         ("enqueue", enqueue::cases()),
         ("fill", fill::cases()),
         ("found_inf", found_inf::cases()),
         ("gaussian_blur", gaussian_blur::cases()),
+        ("gce", gce::cases()),
+        ("hinge", hinge::cases()),
         ("increment", increment::cases()),
+        ("info_nce", info_nce::cases()),
+        ("kl_div", kl_div::cases()),
+        ("kl_gaussian", kl_gaussian::cases()),
         ("l2_normalize", l2_normalize::cases()),
         ("matmul", matmul::cases()),
         ("max_pool2d", max_pool2d::cases()),
+        ("mse", mse::cases()),
+        ("nce_rce", nce_rce::cases()),
+        ("negative_cosine", negative_cosine::cases()),
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
         ("relu", relu::cases()),
         ("ring", ring::cases()),
         ("scale", scale::cases()),
+        ("sce", sce::cases()),
         ("sgd", sgd::cases()),
         ("slice", slice::cases()),
+        ("vicreg", vicreg::cases()),
     ]
 }
 
