@@ -8,9 +8,11 @@
 mod augment;
 mod facts;
 mod golden;
+mod golden_losses;
 mod golden_resnet;
 mod harness;
 mod plans;
+mod random_losses;
 mod reach;
 mod reference;
 mod tidy;
@@ -27,6 +29,7 @@ fn main() {
     trials.extend(wgsl::trials());
     trials.extend(tidy::trials());
     trials.extend(plans::trials());
+    trials.extend(random_losses::trials());
     let device = device_trials();
     let skipped = match harness::device::available() {
         Ok(()) => {
@@ -52,6 +55,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(augment::device_trials());
     trials.extend(facts::trials());
     trials.extend(golden::trials());
+    trials.extend(golden_losses::trials());
     trials.extend(golden_resnet::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());

@@ -14,6 +14,7 @@ import copy
 import pathlib
 import sys
 
+import losses
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
@@ -248,6 +249,7 @@ def main():
         "resnet_7x7": resnet(2, 4, channels=1, classes=5, stem="7x7", batch=3, height=33, width=29),
         "ops": ops(),
         "optim": optim(),
+        "losses": losses.make(),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}
