@@ -7,8 +7,8 @@
 use super::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, rule, same_pair, square};
 use crate::base::Result;
 use crate::kernels::{Case, Fill};
+use crate::params;
 use crate::tape::{Tape, Type, Var};
-use crate::{params, piece};
 
 /// products C [D, D] = ẑ₁ᵀ ẑ₂ -> (loss [1], losses of its rows [D]).
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +20,7 @@ pub struct BarlowTwins {
 }
 
 params! {
-    pub struct Params { rows: u32, vectors: u32, inverse_count: f32, lambda: f32 }
+    pub(crate) struct Params { rows: u32, vectors: u32, inverse_count: f32, lambda: f32 }
 }
 
 static RULE: Rule = rule!(Sum, sources 0, terms true, keeps false, slopes 1, flops 5;

@@ -6,15 +6,15 @@
 use super::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, rule};
 use crate::base::{DType, Error, Result};
 use crate::kernels::{Case, Fill};
+use crate::params;
 use crate::tape::{Tape, Type, Var};
-use crate::{params, piece};
 
 /// (logits [N, K], targets [N, K], pos_weight [K]?, weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq)]
 pub struct BceWithLogits;
 
 params! {
-    pub struct Params { rows: u32, vectors: u32, inverse_columns: f32 }
+    pub(crate) struct Params { rows: u32, vectors: u32, inverse_columns: f32 }
 }
 
 static EVEN: Rule = rule!(Mean, sources 0, terms true, keeps false, slopes 1, flops 12;

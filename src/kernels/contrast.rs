@@ -23,19 +23,19 @@ pub(crate) type ByWalk = [[&'static [Piece]; 2]; 2];
 macro_rules! contrast_pieces {
     (@ $v:literal, $products:literal, $walk:literal, $($path:literal),*) => {
         &[
-            piece!("common/index.wgsl"), piece!($v), piece!("contrast/params.wgsl"), $(piece!($path),)*
-            piece!($products), piece!($walk),
+            $crate::piece!("common/index.wgsl"), $crate::piece!($v), $crate::piece!("contrast/params.wgsl"), $($crate::piece!($path),)*
+            $crate::piece!($products), $crate::piece!($walk),
         ]
     };
     ($rows:literal, $tiles:literal; $($path:literal),*) => {
         [
             [
-                contrast_pieces!(@ "common/vec4.wgsl", "contrast/products_rows.wgsl", $rows, $($path),*),
-                contrast_pieces!(@ "common/vec4.wgsl", "contrast/products_tiles.wgsl", $tiles, $($path),*),
+                $crate::kernels::contrast::contrast_pieces!(@ "common/vec4.wgsl", "contrast/products_rows.wgsl", $rows, $($path),*),
+                $crate::kernels::contrast::contrast_pieces!(@ "common/vec4.wgsl", "contrast/products_tiles.wgsl", $tiles, $($path),*),
             ],
             [
-                contrast_pieces!(@ "common/scalar.wgsl", "contrast/products_rows.wgsl", $rows, $($path),*),
-                contrast_pieces!(@ "common/scalar.wgsl", "contrast/products_tiles.wgsl", $tiles, $($path),*),
+                $crate::kernels::contrast::contrast_pieces!(@ "common/scalar.wgsl", "contrast/products_rows.wgsl", $rows, $($path),*),
+                $crate::kernels::contrast::contrast_pieces!(@ "common/scalar.wgsl", "contrast/products_tiles.wgsl", $tiles, $($path),*),
             ],
         ]
     };

@@ -8,8 +8,8 @@
 use super::row_loss::{Formula, Names, RowLoss, Rule, Walk, labelled, labelled_case, names, pair, rule};
 use crate::base::{DType, Error, Result};
 use crate::kernels::{Case, Fill};
+use crate::params;
 use crate::tape::{Tape, Type, Var};
-use crate::{params, piece};
 
 /// (logits [N, K], labels u32 [N] or probabilities f32 [N, K], class weights [K]?, weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub struct CrossEntropy {
 }
 
 params! {
-    pub struct Params { rows: u32, vectors: u32, classes: u32, smoothing: f32 }
+    pub(crate) struct Params { rows: u32, vectors: u32, classes: u32, smoothing: f32 }
 }
 
 static PLAIN: Rule = rule!(Mean, sources 1, terms false, keeps true, slopes 1, flops 4;

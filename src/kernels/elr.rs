@@ -28,7 +28,7 @@ pub struct ElrTargets {
 }
 
 params! {
-    pub struct Params { rows: u32, vectors: u32, classes: u32, samples: u32, lambda: f32 }
+    pub(crate) struct Params { rows: u32, vectors: u32, classes: u32, samples: u32, lambda: f32 }
 }
 params! {
     struct Move { rows: u32, vectors: u32, samples: u32, keep: f32 }

@@ -6,8 +6,8 @@
 use super::row_loss::{Formula, Names, RowLoss, Rule, Walk, labelled, labelled_case, names, rule};
 use crate::base::{Error, Result};
 use crate::kernels::{Case, Fill};
+use crate::params;
 use crate::tape::{Tape, Type, Var};
-use crate::{params, piece};
 
 /// (logits [N, K], labels u32 [N], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub struct Gce {
 }
 
 params! {
-    pub struct Params { rows: u32, vectors: u32, classes: u32, q: f32 }
+    pub(crate) struct Params { rows: u32, vectors: u32, classes: u32, q: f32 }
 }
 
 static RULE: Rule = rule!(Mean, sources 1, terms false, keeps true, slopes 1, flops 4;

@@ -6,8 +6,8 @@
 use super::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, rule};
 use crate::base::{DType, Result};
 use crate::kernels::{Case, Fill};
+use crate::params;
 use crate::tape::{Tape, Type, Var};
-use crate::{params, piece};
 
 /// Whose loss it is. (scores [N, K], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,7 +21,7 @@ pub enum Hinge {
 }
 
 params! {
-    pub struct Params { rows: u32, vectors: u32, margin: f32, sign: f32, floor: f32, inverse_columns: f32 }
+    pub(crate) struct Params { rows: u32, vectors: u32, margin: f32, sign: f32, floor: f32, inverse_columns: f32 }
 }
 
 static RULE: Rule = rule!(Mean, sources 0, terms true, keeps false, slopes 1, flops 4;

@@ -7,8 +7,8 @@
 use super::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, pair_case, rule};
 use crate::base::{Error, Result};
 use crate::kernels::{Case, Fill};
+use crate::params;
 use crate::tape::{Tape, Type, Var};
-use crate::{params, piece};
 
 /// (student [N, K], teacher [N, K], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct KlDiv {
 }
 
 params! {
-    pub struct Params { rows: u32, vectors: u32, inverse_temperature: f32 }
+    pub(crate) struct Params { rows: u32, vectors: u32, inverse_temperature: f32 }
 }
 
 static RULE: Rule = rule!(Mean, sources 2, terms true, keeps true, slopes 2, flops 12;

@@ -5,15 +5,15 @@
 use super::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, pair_case, rule};
 use crate::base::Result;
 use crate::kernels::{Case, Fill};
+use crate::params;
 use crate::tape::{Tape, Type, Var};
-use crate::{params, piece};
 
 /// (mean [N, K], log-variance [N, K], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq)]
 pub struct KlGaussian;
 
 params! {
-    pub struct Params { rows: u32, vectors: u32 }
+    pub(crate) struct Params { rows: u32, vectors: u32 }
 }
 
 static RULE: Rule = rule!(Mean, sources 0, terms true, keeps false, slopes 2, flops 8;

@@ -7,8 +7,8 @@
 use super::row_loss::{Formula, Names, RowLoss, Rule, Walk, labelled, labelled_case, names, rule};
 use crate::base::{Error, Result};
 use crate::kernels::{Case, Fill};
+use crate::params;
 use crate::tape::{Tape, Type, Var};
-use crate::{params, piece};
 
 /// (logits [N, K], labels u32 [N], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub struct NceRce {
 }
 
 params! {
-    pub struct Params { rows: u32, vectors: u32, classes: u32, alpha: f32, reverse: f32 }
+    pub(crate) struct Params { rows: u32, vectors: u32, classes: u32, alpha: f32, reverse: f32 }
 }
 
 static RULE: Rule = rule!(Mean, sources 1, terms true, keeps true, slopes 1, flops 10;

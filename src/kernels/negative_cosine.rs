@@ -6,8 +6,8 @@
 use super::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, pair_case, rule};
 use crate::base::Result;
 use crate::kernels::{Case, Fill};
+use crate::params;
 use crate::tape::{Tape, Type, Var};
-use crate::{params, piece};
 
 /// (a [N, D], b [N, D], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub struct NegativeCosine {
 }
 
 params! {
-    pub struct Params { rows: u32, vectors: u32, eps: f32 }
+    pub(crate) struct Params { rows: u32, vectors: u32, eps: f32 }
 }
 
 static RULE: Rule = rule!(Mean, sources 0, terms true, keeps true, slopes 2, flops 6;

@@ -17,7 +17,7 @@ use std::fmt::Debug;
 
 /// Names of a loss's op, kernels and gradient.
 #[derive(Debug)]
-pub struct Names {
+pub(crate) struct Names {
     pub(crate) op: &'static str,
     pub(crate) forward: &'static str,
     pub(crate) reduce: &'static str,
@@ -39,7 +39,7 @@ pub(crate) use names;
 
 /// The pieces of a loss and what they bring.
 #[derive(Debug)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// Rows of logits that are normalised first.
     pub sources: u32,
     /// Whether there are terms.
@@ -62,33 +62,33 @@ pub struct Rule {
 macro_rules! rule_pieces {
     (@forward $v:literal, $unit:literal, $lanes:literal, $($path:literal),*) => {
         &[
-            piece!("common/index.wgsl"), piece!($v), piece!($unit), piece!($lanes), piece!("row_loss/shift.wgsl"),
-            $(piece!($path),)* piece!("row_loss/forward.wgsl"),
+            $crate::piece!("common/index.wgsl"), $crate::piece!($v), $crate::piece!($unit), $crate::piece!($lanes), $crate::piece!("row_loss/shift.wgsl"),
+            $($crate::piece!($path),)* $crate::piece!("row_loss/forward.wgsl"),
         ]
     };
     (@grad $v:literal, $unit:literal, $of:literal, $($path:literal),*) => {
         &[
-            piece!("common/index.wgsl"), piece!($v), piece!($unit), piece!($of),
-            $(piece!($path),)* piece!("row_loss/grad.wgsl"),
+            $crate::piece!("common/index.wgsl"), $crate::piece!($v), $crate::piece!($unit), $crate::piece!($of),
+            $($crate::piece!($path),)* $crate::piece!("row_loss/grad.wgsl"),
         ]
     };
     (@both $kind:ident, $a:literal, $b:literal, $($path:literal),*) => {
         [
             [
-                rule_pieces!(@$kind "common/vec4.wgsl", "row_loss/of_vec4.wgsl", $a, $($path),*),
-                rule_pieces!(@$kind "common/vec4.wgsl", "row_loss/of_vec4.wgsl", $b, $($path),*),
+                $crate::kernels::row_loss::rule_pieces!(@$kind "common/vec4.wgsl", "row_loss/of_vec4.wgsl", $a, $($path),*),
+                $crate::kernels::row_loss::rule_pieces!(@$kind "common/vec4.wgsl", "row_loss/of_vec4.wgsl", $b, $($path),*),
             ],
             [
-                rule_pieces!(@$kind "common/scalar.wgsl", "row_loss/of_scalar.wgsl", $a, $($path),*),
-                rule_pieces!(@$kind "common/scalar.wgsl", "row_loss/of_scalar.wgsl", $b, $($path),*),
+                $crate::kernels::row_loss::rule_pieces!(@$kind "common/scalar.wgsl", "row_loss/of_scalar.wgsl", $a, $($path),*),
+                $crate::kernels::row_loss::rule_pieces!(@$kind "common/scalar.wgsl", "row_loss/of_scalar.wgsl", $b, $($path),*),
             ],
         ]
     };
     (forward: $($path:literal),*) => {
-        rule_pieces!(@both forward, "row_loss/lanes_1.wgsl", "row_loss/lanes_64.wgsl", $($path),*)
+        $crate::kernels::row_loss::rule_pieces!(@both forward, "row_loss/lanes_1.wgsl", "row_loss/lanes_64.wgsl", $($path),*)
     };
     (grad of $loss:literal: $($path:literal),*) => {
-        rule_pieces!(@both grad, $loss, "row_loss/of_losses.wgsl", $($path),*)
+        $crate::kernels::row_loss::rule_pieces!(@both grad, $loss, "row_loss/of_losses.wgsl", $($path),*)
     };
 }
 pub(crate) use rule_pieces;
@@ -135,7 +135,7 @@ params! {
 
 /// The matrices of a call, as the walk sees them.
 #[derive(Clone, Copy, Debug)]
-pub struct Walk {
+pub(crate) struct Walk {
     /// What is computed of each row.
     pub rule: &'static Rule,
     /// N.
@@ -156,7 +156,7 @@ impl Walk {
 }
 
 /// A loss over rows, as plain data.
-pub trait Formula: Any + Debug + Clone + PartialEq + Send + Sync {
+pub(crate) trait Formula: Any + Debug + Clone + PartialEq + Send + Sync {
     /// The `Params` of its pieces: rows and vectors first.
     type Params: ParamBlock;
     /// Its names.
@@ -257,11 +257,9 @@ pub(crate) fn lanes(variant: &str, caps: &Caps, rows: usize) -> (u32, u32, [u32;
     (lanes, size, groups_1d(rows.div_ceil((size / lanes) as usize)))
 }
 
-impl<F: Formula> RowLoss<F> {
-    /// What belongs to the formula of the op's inputs: all but the weights.
-    fn own<'a, T>(&self, inputs: &'a [T]) -> &'a [T] {
-        &inputs[..inputs.len() - usize::from(F::WEIGHTED)]
-    }
+/// What belongs to the formula of the op's inputs: all but the weights.
+fn own<F: Formula, T>(inputs: &[T]) -> &[T] {
+    &inputs[..inputs.len() - usize::from(F::WEIGHTED)]
 }
 
 impl<F: Formula> Op for RowLoss<F> {
@@ -270,7 +268,7 @@ impl<F: Formula> Op for RowLoss<F> {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        let w = self.0.walk(self.own(x))?;
+        let w = self.0.walk(own::<F, _>(x))?;
         if w.rows == 0 || w.columns == 0 {
             return Err(Error::shape(F::NAMES.op, format!("{} has no element; give one row and column or more", x[0])));
         }
@@ -291,11 +289,11 @@ impl<F: Formula> Op for RowLoss<F> {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(self.0.walk(self.own(x)).map_or(1, |w| w.columns), caps)
+        variants(self.0.walk(own::<F, _>(x)).map_or(1, |w| w.columns), caps)
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (w, own) = (self.0.walk(self.own(e.x))?, self.own(e.x).len());
+        let (w, own) = (self.0.walk(own::<F, _>(e.x))?, own::<F, _>(e.x).len());
         let (lanes, size, grid) = lanes(e.variant, e.caps, w.rows);
         let kernel = Kernel::new(
             F::NAMES.forward,
@@ -313,7 +311,7 @@ impl<F: Formula> Op for RowLoss<F> {
         if w.rule.keeps {
             buffers.push(Slot::Out(e.y.len() - 1));
         }
-        let params = self.0.params(self.own(e.x), &w);
+        let params = self.0.params(own::<F, _>(e.x), &w);
         e.launch(kernel, &buffers, &params, grid);
         if F::WEIGHTED {
             let classes = w.rule.by_class.then_some(w.columns);
@@ -330,17 +328,17 @@ impl<F: Formula> Op for RowLoss<F> {
             return Err(Error::Failed(what));
         }
         let types: Vec<Type> = x.iter().map(|&v| t.ty(v)).collect();
-        let rule = self.0.walk(self.own(&types))?.rule;
+        let rule = self.0.walk(own::<F, _>(&types))?.rule;
         let mut dx = vec![None; x.len()];
         let wanted: Vec<usize> = (0..rule.slopes).filter(|&i| t.wants(x[i])).collect();
         let (Some(&from), Some(&last)) = (wanted.first(), wanted.last()) else { return Ok(dx) };
-        let mut base = self.own(x).to_vec();
+        let mut base = own::<F, _>(x).to_vec();
         base.extend(rule.keeps.then(|| y[y.len() - 1]));
         let shares = F::WEIGHTED.then(|| y[2]);
         for (of_losses, cotangent, shares) in [(false, dy[0], shares), (true, dy[1], None)] {
             let Some(cotangent) = cotangent else { continue };
             let inputs: Vec<Var> = base.iter().copied().chain([cotangent]).chain(shares).collect();
-            let op = RowLossGrad { of: self.0.clone(), own: self.own(x).len(), from, to: last + 1, of_losses };
+            let op = RowLossGrad { of: self.0.clone(), own: own::<F, _>(x).len(), from, to: last + 1, of_losses };
             for (d, g) in dx[from..].iter_mut().zip(t.apply(op, &inputs)?) {
                 *d = Some(d.map_or(Ok(g), |have| t.add(have, g))?);
             }
@@ -349,7 +347,7 @@ impl<F: Formula> Op for RowLoss<F> {
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
-        let flops = self.0.walk(self.own(x)).map_or(0, |w| w.rule.flops);
+        let flops = self.0.walk(own::<F, _>(x)).map_or(0, |w| w.rule.flops);
         Cost { flops: flops * x[0].shape.numel() as u64, bytes: x.iter().chain(y).map(Type::bytes).sum() }
     }
 }

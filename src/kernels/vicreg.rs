@@ -8,8 +8,8 @@
 use super::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, rule, same_pair, square};
 use crate::base::{Error, Result};
 use crate::kernels::{Case, Fill};
+use crate::params;
 use crate::tape::{Tape, Type, Var};
-use crate::{params, piece};
 
 /// What the three parts of the loss weigh; the paper uses 25, 25 and 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +34,7 @@ pub struct VicregView {
 }
 
 params! {
-    pub struct Params { rows: u32, vectors: u32, inverse_count: f32, variance: f32, covariance: f32 }
+    pub(crate) struct Params { rows: u32, vectors: u32, inverse_count: f32, variance: f32, covariance: f32 }
 }
 
 static RULE: Rule = rule!(Sum, sources 0, terms true, keeps true, slopes 1, flops 6;
