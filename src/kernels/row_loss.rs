@@ -293,7 +293,8 @@ impl<F: Formula> Op for RowLoss<F> {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (w, own) = (self.0.walk(own::<F, _>(e.x))?, own::<F, _>(e.x).len());
+        let x = own::<F, _>(e.x);
+        let w = self.0.walk(x)?;
         let (lanes, size, grid) = lanes(e.variant, e.caps, w.rows);
         let kernel = Kernel::new(
             F::NAMES.forward,
@@ -305,17 +306,17 @@ impl<F: Formula> Op for RowLoss<F> {
         .with("SOURCES", w.rule.sources)
         .with("TERMS", u32::from(w.rule.terms))
         .with("KEEPS", u32::from(w.rule.keeps))
-        .with("LOSSES", own as u32 + 1);
-        let mut buffers: Vec<Slot> = (0..own).map(Slot::In).collect();
+        .with("LOSSES", x.len() as u32 + 1);
+        let mut buffers: Vec<Slot> = (0..x.len()).map(Slot::In).collect();
         buffers.push(Slot::Out(1));
         if w.rule.keeps {
             buffers.push(Slot::Out(e.y.len() - 1));
         }
-        let params = self.0.params(own::<F, _>(e.x), &w);
+        let params = self.0.params(x, &w);
         e.launch(kernel, &buffers, &params, grid);
         if F::WEIGHTED {
             let classes = w.rule.by_class.then_some(w.columns);
-            mean(e, F::NAMES.reduce, [Slot::Out(1), Slot::In(own), Slot::Out(0), Slot::Out(2)], w.rows, classes);
+            mean(e, F::NAMES.reduce, [Slot::Out(1), Slot::In(x.len()), Slot::Out(0), Slot::Out(2)], w.rows, classes);
         } else {
             sum(e, F::NAMES.reduce, Slot::Out(1), w.rows, 1.0);
         }
