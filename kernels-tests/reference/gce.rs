@@ -20,5 +20,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     }
     let mut outputs = mean(losses, &x[2], k, ULPS + 2.5, |_| 1.0);
     outputs.push(stats(kept, k, ULPS));
-    Answer::new(outputs).gradient(&[0], &[0, 1])
+    // Central differences of a loss of up to 1/q are themselves off in f64: 4 roundings over the step, and a gradient
+    // of saturated rows is smaller than that.
+    Answer::new(outputs).gradient(&[0], &[0, 1]).floor(4.0 * f64::EPSILON / q / 1e-5)
 }

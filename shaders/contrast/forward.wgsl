@@ -7,7 +7,8 @@
 //   positive(i) -> u32             which j is the positive of i, if it is among them
 
 //@ let parts = A + 1
-@group(0) @binding($parts) var<storage, read_write> parts: array<vec4<f32>>; // [slice][lane of a row][row]: maximum, sum, s at the positive
+// [slice][lane of a row][row]: maximum, sum, s at the positive
+@group(0) @binding($parts) var<storage, read_write> parts: array<vec4<f32>>;
 
 @compute @workgroup_size($SIZE)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,

@@ -97,8 +97,7 @@ impl Walk {
         if self.tiles { 16 } else { 1 }
     }
 
-    /// What the forward needs: four numbers of each (slice, lane of a row, row), and the rows' losses where the op does not
-    /// give them.
+    /// What the forward needs: four numbers of each (slice, lane of a row, row).
     pub fn partials(&self) -> Type {
         Type::f32([self.slices, self.parts() as usize, self.rows, 4])
     }
