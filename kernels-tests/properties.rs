@@ -8,7 +8,7 @@ use crate::harness::recording::Recording;
 use crate::harness::{self, compare, device, gradient, text};
 use crate::random_norms::Generator;
 use crate::reference::{self, Answer};
-use crate::{random_misc, random_norms, random_product, random_shape};
+use crate::{random_losses, random_misc, random_norms, random_product, random_shape};
 use libtest_mimic::{Failed, Trial};
 use std::any::Any;
 use wgslab::base::Shape;
@@ -36,6 +36,7 @@ const FAMILIES: &[(&str, Draw)] = &[
     ("binary", |rng| named(binary(rng))),
     ("broadcast", |rng| named(broadcast(rng))),
     ("conv2d", |rng| named(random_product::conv2d(rng))),
+    ("losses", |rng| any(rng, random_losses::GENERATORS)),
     ("matmul", |rng| named(random_product::matmul(rng))),
     ("normalization and attention", |rng| any(rng, random_norms::GENERATORS)),
     ("pooling, resize and dropout", |rng| any(rng, random_misc::GENERATORS)),

@@ -15,6 +15,7 @@ import pathlib
 import sys
 
 import elementwise
+import losses
 import misc
 import norms
 import shape
@@ -257,6 +258,7 @@ def main():
         "elementwise": elementwise.make(),
         "shape": shape.make(),
         "misc": misc.make(),
+        "losses": losses.make(),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}

@@ -1,38 +1,38 @@
-//! cross_entropy: l_i = log Σ_k exp(x_ik) − x_i,label; loss = Σ w_i·l_i / Σ w_i.
+//! cross_entropy: l_i = −Σ_k T_ik log softmax(x_i)_k, T_ik = c_k ((1 − ε) t_ik + ε / K); loss = Σ w_i·l_i / Σ w_i, where
+//! labels have class weights / Σ w_i·c_label.
 
-use super::{Answer, Expected, Tensor};
+use super::row_loss::{NOTHING, Softmax, ULPS, label, mean, row, stats};
+use super::{Answer, Tensor, cast};
+use wgslab::kernels::cross_entropy::CrossEntropy;
+use wgslab::kernels::row_loss::RowLoss;
 use wgslab::tape::Op;
 
-/// log 3, and exp 3 + 2·|x| weighted by exp(x) itself: at most 8 where it matters.
-const ULPS: f64 = 11.0;
-
-/// log Σ exp and its Σ|terms|; the 1 is what log may be off near 1, in absolute terms.
+/// log Σ exp and its Σ|terms|.
 pub fn lse(row: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
-    let max = row.clone().fold(f64::NEG_INFINITY, f64::max);
-    let log = row.map(|v| (v - max).exp()).sum::<f64>().ln();
-    (max + log, max.abs() + log.abs() + 1.0)
+    Softmax::new(row).lse
 }
 
-pub fn reference(_op: &dyn Op, x: &[Tensor]) -> Answer {
+pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
+    let smoothing = cast::<RowLoss<CrossEntropy>>(op).0.label_smoothing as f64;
     let (n, k) = (x[0].dim(0), x[0].dim(1));
-    let (mut losses, mut lses) = (Vec::new(), Vec::new());
+    let of_labels = x[1].f.is_empty();
+    let class = |c: usize| if x.len() > 3 { x[2].f[c] } else { 1.0 };
+    let (mut losses, mut kept) = (Vec::new(), Vec::new());
     for i in 0..n {
-        let row = &x[0].f[i * k..(i + 1) * k];
-        let (lse, terms) = lse(row.iter().copied());
-        let at_label = row[(x[1].u[i] as usize).min(k - 1)];
-        losses.push((lse - at_label, terms + at_label.abs()));
-        lses.push((lse, terms));
+        let softmax = Softmax::new(row(&x[0], i).iter().copied());
+        let (mut loss, mut weight) = (NOTHING, 0.0);
+        for c in 0..k {
+            let hit = if of_labels { f64::from(u8::from(c == label(&x[1], i, k))) } else { x[1].f[i * k + c] };
+            let t = class(c) * ((1.0 - smoothing) * hit + smoothing / k as f64);
+            loss = (loss.0 - t * softmax.log[c].0, loss.1 + t * softmax.log[c].1);
+            weight += t;
+        }
+        losses.push(loss);
+        kept.push([softmax.lse, (weight, weight), NOTHING, NOTHING]);
     }
-    let weight: f64 = x[2].f.iter().sum();
-    let mean = |f: &dyn Fn(&(f64, f64)) -> f64| match weight {
-        0.0 => 0.0,
-        _ => losses.iter().zip(&x[2].f).map(|(l, w)| w * f(l)).sum::<f64>() / weight,
-    };
-    let loss = vec![(mean(&|l| l.0), mean(&|l| l.1))];
-    let outputs = vec![
-        Expected::sums(loss, n + k).ulps(ULPS + 2.5),
-        Expected::sums(losses, k).ulps(ULPS),
-        Expected::sums(lses, k).ulps(ULPS),
-    ];
+    let by_class = of_labels && x.len() > 3;
+    let count = |i: usize| if by_class { class(label(&x[1], i, k)) } else { 1.0 };
+    let mut outputs = mean(losses, &x[x.len() - 1], k, ULPS, count);
+    outputs.push(stats(kept, k, ULPS));
     Answer::new(outputs).gradient(&[0], &[0, 1])
 }

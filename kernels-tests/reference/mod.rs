@@ -10,10 +10,13 @@ mod adaptive_max_pool2d;
 mod add_bias;
 mod attention;
 mod avg_pool2d;
+mod barlow_twins;
 mod batch_norm;
+mod bce_with_logits;
 mod binary;
 mod broadcast;
 mod cast;
+mod center;
 mod clip_grad_norm;
 mod color_jitter;
 mod concat;
@@ -26,15 +29,21 @@ mod cutmix;
 mod cutout;
 mod drop_path;
 mod dropout;
+mod elr;
 mod ema;
 mod enqueue;
 mod fill;
 mod found_inf;
 mod gather;
 mod gaussian_blur;
+mod gce;
 mod group_norm;
+mod hinge;
 mod increment;
+mod info_nce;
 mod jigsaw;
+mod kl_div;
+mod kl_gaussian;
 mod l2_normalize;
 mod lars;
 mod layer_norm;
@@ -44,6 +53,9 @@ mod matmul;
 mod max_pool2d;
 mod merge_statistics;
 mod mixup;
+mod mse;
+mod nce_rce;
+mod negative_cosine;
 mod normalize;
 mod nt_xent;
 mod permute;
@@ -53,8 +65,10 @@ mod reduce;
 mod resize;
 mod ring;
 mod rotate;
+mod row_loss;
 mod scale;
 mod scatter_add;
+mod sce;
 mod select;
 mod sgd;
 mod slice;
@@ -63,6 +77,7 @@ mod solarize;
 mod spectral_norm;
 mod top_k;
 mod unary;
+mod vicreg;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
@@ -208,10 +223,13 @@ const ALL: &[(&str, Reference)] = &[
     ("add_bias", add_bias::reference),
     ("attention", attention::reference),
     ("avg_pool2d", avg_pool2d::reference),
+    ("barlow_twins", barlow_twins::reference),
     ("batch_norm", batch_norm::reference),
     ("broadcast", broadcast::reference),
     ("cast", cast::reference),
     ("clip_grad_norm", clip_grad_norm::reference),
+    ("bce_with_logits", bce_with_logits::reference),
+    ("center", center::reference),
     ("color_jitter", color_jitter::reference),
     ("concat", concat::reference),
     ("conv2d", conv2d::reference),
@@ -223,6 +241,7 @@ const ALL: &[(&str, Reference)] = &[
     ("cutout", cutout::reference),
     ("drop_path", drop_path::reference),
     ("dropout", dropout::reference),
+    ("elr", elr::reference),
     ("ema", ema::reference),
     ("enqueue", enqueue::reference),
     ("fill", fill::reference),
@@ -232,11 +251,19 @@ const ALL: &[(&str, Reference)] = &[
     ("group_norm", group_norm::reference),
     ("increment", increment::reference),
     ("jigsaw", jigsaw::reference),
+    ("gce", gce::reference),
+    ("hinge", hinge::reference),
+    ("info_nce", info_nce::reference),
+    ("kl_div", kl_div::reference),
+    ("kl_gaussian", kl_gaussian::reference),
     ("l2_normalize", l2_normalize::reference),
     ("layer_norm", layer_norm::reference),
     ("matmul", matmul::reference),
     ("max_pool2d", max_pool2d::reference),
     ("merge_statistics", merge_statistics::reference),
+    ("mse", mse::reference),
+    ("nce_rce", nce_rce::reference),
+    ("negative_cosine", negative_cosine::reference),
     ("normalize", normalize::reference),
     ("nt_xent", nt_xent::reference),
     ("lars", lars::reference),
@@ -259,6 +286,8 @@ const ALL: &[(&str, Reference)] = &[
     ("softmax", softmax::reference),
     ("solarize", solarize::reference),
     ("top_k", top_k::reference),
+    ("sce", sce::reference),
+    ("vicreg", vicreg::reference),
 ];
 
 /// Of op files that hold several names: which ones.

@@ -1,123 +1,112 @@
-//! cross_entropy: loss_i = log Σ_k exp(x_ik) − x_i,label; loss = Σ w_i loss_i / max(Σ w_i, tiny).
-//! A row of weight 0 is padding. Labels past the last class count as the last one; the host checks them first.
-//! dx_ik = f_i (softmax(x_i)_k − [k = label_i]), f_i = dy w_i / max(Σ w, tiny) + dlosses_i. Shaders:
-//! shaders/cross_entropy/.
+//! cross_entropy: loss_i = −Σ_k T_ik log softmax(x_i)_k with T_ik = c_k ((1 − ε) t_ik + ε / K): t the targets (1 at the
+//! label, or probabilities), c the class weights, ε the label smoothing (Szegedy et al. 2015, arXiv:1512.00567, 7).
+//! loss = Σ w_i loss_i / max(Σ w_i, tiny), with labels and class weights / max(Σ w_i c_label, tiny): PyTorch's
+//! `cross_entropy`. A row of weight 0 is padding. Labels past the last class count as the last; the host checks them first.
+//! dx_ik = f_i (softmax(x_i)_k Σ_j T_ij − T_ik). Plain labels have pieces of their own that need no sum over T.
+//! Shaders: shaders/cross_entropy/, shaders/row_loss/.
 
-use crate::base::{Error, Result};
-use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, classification};
-use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
-use crate::{params, piece};
+use super::row_loss::{Formula, Names, RowLoss, Rule, Walk, labelled, labelled_case, names, pair, rule};
+use crate::base::{DType, Error, Result};
+use crate::kernels::{Case, Fill};
+use crate::params;
+use crate::tape::{Tape, Type, Var};
 
-/// (logits [N, K], labels u32 [N], weights [N]) -> (loss [1], losses [N], lse [N]).
+/// (logits [N, K], labels u32 [N] or probabilities f32 [N, K], class weights [K]?, weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq)]
-pub struct CrossEntropy;
-
-/// dlogits from (logits, labels, lse, dloss, weights), or from (logits, labels, lse, dlosses).
-#[derive(Clone, Debug, PartialEq)]
-struct CrossEntropyGrad;
-
-params! {
-    struct Rows { rows: u32, classes: u32 }
-}
-params! {
-    struct Loss { rows: u32 }
+pub struct CrossEntropy {
+    /// ε: how much of the target is spread over all classes.
+    pub label_smoothing: f32,
 }
 
-const ROWS: &[Piece] = &[piece!("common/index.wgsl"), piece!("cross_entropy/rows.wgsl")];
-const LOSS: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("cross_entropy/loss.wgsl")];
-const GRAD_OF_LOSS: &[Piece] = &[
-    piece!("common/index.wgsl"),
-    piece!("common/sum64.wgsl"),
-    piece!("cross_entropy/of_loss.wgsl"),
-    piece!("cross_entropy/grad.wgsl"),
-];
-const GRAD_OF_LOSSES: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("cross_entropy/of_losses.wgsl"), piece!("cross_entropy/grad.wgsl")];
+params! {
+    pub(crate) struct Params { rows: u32, vectors: u32, classes: u32, smoothing: f32 }
+}
+
+static PLAIN: Rule = rule!(Mean, sources 1, terms false, keeps true, slopes 1, flops 4;
+    "row_loss/logits.wgsl", "row_loss/labels.wgsl", "row_loss/at_label.wgsl", "cross_entropy/labels.wgsl");
+static LABELS: Rule = rule!(Mean, sources 1, terms true, keeps true, slopes 1, flops 9;
+    "row_loss/logits.wgsl", "row_loss/labels.wgsl", "cross_entropy/of_labels.wgsl", "cross_entropy/class_even.wgsl",
+    "cross_entropy/full.wgsl");
+static WEIGHTED_LABELS: Rule = rule!(MeanByClass, sources 1, terms true, keeps true, slopes 1, flops 9;
+    "row_loss/logits.wgsl", "row_loss/labels.wgsl", "cross_entropy/of_labels.wgsl", "cross_entropy/class_weights.wgsl",
+    "cross_entropy/full.wgsl");
+static PROBABILITIES: Rule = rule!(Mean, sources 1, terms true, keeps true, slopes 1, flops 9;
+    "row_loss/logits.wgsl", "cross_entropy/of_probabilities.wgsl", "cross_entropy/class_even.wgsl",
+    "cross_entropy/full.wgsl");
+static WEIGHTED_PROBABILITIES: Rule = rule!(Mean, sources 1, terms true, keeps true, slopes 1, flops 9;
+    "row_loss/logits.wgsl", "cross_entropy/of_probabilities.wgsl", "cross_entropy/class_weights.wgsl",
+    "cross_entropy/full.wgsl");
 
 impl Tape {
     /// Weighted mean cross-entropy of logits [N, K] against labels u32 [N] with weights [N]: [loss [1], losses [N]
-    /// without weights, lse [N]]. The loss and the losses have a gradient, lse has none.
+    /// without weights, shares [N], what each row counts in the mean]. The loss and the losses have a gradient.
     pub fn cross_entropy(&mut self, logits: Var, labels: Var, weights: Var) -> Result<[Var; 3]> {
-        let y = self.apply(CrossEntropy, &[logits, labels, weights])?;
+        self.cross_entropy_with(logits, labels, weights, None, 0.0)
+    }
+
+    /// The same in full: targets are labels u32 [N] or probabilities f32 [N, K] (no gradient), class weights are f32 [K].
+    pub fn cross_entropy_with(
+        &mut self,
+        logits: Var,
+        targets: Var,
+        weights: Var,
+        class_weights: Option<Var>,
+        label_smoothing: f32,
+    ) -> Result<[Var; 3]> {
+        let inputs: Vec<Var> = [logits, targets].into_iter().chain(class_weights).chain([weights]).collect();
+        let y = self.apply(RowLoss(CrossEntropy { label_smoothing }), &inputs)?;
         Ok([y[0], y[1], y[2]])
     }
 }
 
-impl Op for CrossEntropy {
-    fn name(&self) -> &'static str {
-        "cross_entropy"
-    }
+impl Formula for CrossEntropy {
+    type Params = Params;
+    const NAMES: Names = names!("cross_entropy");
 
-    fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        let (n, _) = classification("cross_entropy", x)?;
-        Ok(vec![Type::f32([1]), Type::f32([n]), Type::f32([n])])
-    }
-
-    fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let [n, k] = e.x[0].shape.matrix("cross_entropy", "logits")?;
-        let rows = Rows { rows: n as u32, classes: k as u32 };
-        let buffers = [Slot::In(0), Slot::In(1), Slot::Out(1), Slot::Out(2)];
-        e.launch(Kernel::new("cross_entropy.rows", "portable", ROWS), &buffers, &rows, groups_1d(n.div_ceil(64)));
-        let buffers = [Slot::Out(1), Slot::In(2), Slot::Out(0)];
-        let loss = Loss { rows: n as u32 };
-        e.launch(Kernel::new("cross_entropy.loss", "portable", LOSS), &buffers, &loss, [1, 1, 1]);
-        Ok(())
-    }
-
-    fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
-        if dy[2].is_some() {
-            return Err(Error::Failed("cross_entropy: its lse output has no gradient; detach it".into()));
+    fn walk(&self, x: &[Type]) -> Result<Walk> {
+        let op = "cross_entropy";
+        let (of_labels, weighted) = (x[1].dtype == DType::U32, x.len() > 2);
+        let [rows, columns] = if of_labels { labelled(op, x)? } else { pair(op, x, ["logits", "probabilities"])? };
+        if weighted && x[2] != Type::f32([columns]) {
+            let need = "class weights must be f32 with one element for each class";
+            return Err(Error::shapes(op, ("class weights", x[2].shape), ("logits", x[0].shape), need));
         }
-        let loss = dy[0].map(|d| t.apply1(CrossEntropyGrad, &[x[0], x[1], y[2], d, x[2]])).transpose()?;
-        let losses = dy[1].map(|d| t.apply1(CrossEntropyGrad, &[x[0], x[1], y[2], d])).transpose()?;
-        let dx = match (loss, losses) {
-            (Some(a), Some(b)) => Some(t.add(a, b)?),
-            (a, b) => a.or(b),
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            return Err(Error::shape(op, format!("label smoothing is {}, not in 0 to 1", self.label_smoothing)));
+        }
+        let rule = match (of_labels, weighted) {
+            (true, false) if self.label_smoothing == 0.0 => &PLAIN,
+            (true, false) => &LABELS,
+            (true, true) => &WEIGHTED_LABELS,
+            (false, false) => &PROBABILITIES,
+            (false, true) => &WEIGHTED_PROBABILITIES,
         };
-        Ok(vec![dx, None, None])
+        Ok(Walk { rule, rows, columns })
     }
 
-    fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
-        let bytes = x.iter().chain(y).map(Type::bytes).sum();
-        Cost { flops: 4 * x[0].shape.numel() as u64, bytes }
-    }
-}
-
-impl Op for CrossEntropyGrad {
-    fn name(&self) -> &'static str {
-        "cross_entropy.grad"
-    }
-
-    fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        Ok(vec![x[0]])
-    }
-
-    fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let [n, k] = e.x[0].shape.matrix("cross_entropy.grad", "logits")?;
-        let params = Rows { rows: n as u32, classes: k as u32 };
-        let grid = groups_1d(n.div_ceil(64));
-        let mut buffers = vec![Slot::In(0), Slot::In(1), Slot::In(2), Slot::In(3), Slot::Out(0)];
-        if e.x.len() == 5 {
-            buffers.push(Slot::In(4));
-            e.launch(Kernel::new("cross_entropy.grad", "of_loss", GRAD_OF_LOSS), &buffers, &params, grid);
-        } else {
-            e.launch(Kernel::new("cross_entropy.grad", "of_losses", GRAD_OF_LOSSES), &buffers, &params, grid);
-        }
-        Ok(())
-    }
-
-    fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
-        let bytes = x.iter().chain(y).map(Type::bytes).sum();
-        Cost { flops: 4 * x[0].shape.numel() as u64, bytes }
+    fn params(&self, _x: &[Type], w: &Walk) -> Params {
+        let (rows, vectors, classes) = (w.rows as u32, w.vectors() as u32, w.columns as u32);
+        Params { rows, vectors, classes, smoothing: self.label_smoothing }
     }
 }
 
 /// Named cases.
 pub fn cases() -> Vec<Case> {
+    let plain = RowLoss(CrossEntropy { label_smoothing: 0.0 });
     let case = |name, n: usize, k: usize, logits: Fill, weights: Fill| {
-        let labels = (Type::u32([n]), Fill::Below(k as u32));
-        Case::new(name, CrossEntropy, vec![(Type::f32([n, k]), logits), labels, (Type::f32([n]), weights)])
+        let mut case = labelled_case(name, plain.clone(), n, k, logits);
+        case.inputs[2].1 = weights;
+        case
+    };
+    let full = |name, n: usize, k: usize, labels: bool, classes: bool, label_smoothing: f32| {
+        let mut case = labelled_case(name, RowLoss(CrossEntropy { label_smoothing }), n, k, Fill::Normal);
+        if !labels {
+            case.inputs[1] = (Type::f32([n, k]), Fill::Uniform(0.0, 2.0 / k as f32));
+        }
+        if classes {
+            case.inputs.insert(2, (Type::f32([k]), Fill::Uniform(0.5, 2.0)));
+        }
+        case
     };
     vec![
         case("one row", 1, 2, Fill::Normal, Fill::Weights),
@@ -127,6 +116,13 @@ pub fn cases() -> Vec<Case> {
         case("a workgroup", 64, 10, Fill::Normal, Fill::Weights),
         case("a workgroup and one", 65, 10, Fill::Normal, Fill::Weights),
         case("many", 257, 101, Fill::Normal, Fill::Weights),
+        case("long rows of whole vec4", 9, 1000, Fill::Normal, Fill::Weights),
         case("nothing but padding", 5, 4, Fill::Normal, Fill::Values(vec![0.0])),
+        full("smoothing", 7, 5, true, false, 0.1),
+        full("class weights", 13, 8, true, true, 0.0),
+        full("class weights and smoothing", 7, 5, true, true, 0.3),
+        full("probabilities", 7, 5, false, false, 0.0),
+        full("probabilities, class weights and smoothing", 13, 8, false, true, 0.1),
+        full("probabilities, more than a workgroup", 65, 101, false, true, 0.0),
     ]
 }

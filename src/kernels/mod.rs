@@ -8,14 +8,18 @@ pub mod adaptive_max_pool2d;
 pub mod add_bias;
 pub mod attention;
 pub mod avg_pool2d;
+pub mod barlow_twins;
 pub mod batch_norm;
+pub mod bce_with_logits;
 pub mod binary;
 pub mod broadcast;
 pub mod case;
 pub mod cast;
+pub mod center;
 pub mod clip_grad_norm;
 pub mod color_jitter;
 pub mod concat;
+mod contrast;
 pub mod conv2d;
 mod conv2d_pack;
 pub mod conv_transpose2d;
@@ -27,16 +31,22 @@ pub mod cutout;
 pub mod draw;
 pub mod drop_path;
 pub mod dropout;
+pub mod elr;
 pub mod ema;
 pub mod enqueue;
 pub mod fill;
 pub mod found_inf;
 pub mod gather;
 pub mod gaussian_blur;
+pub mod gce;
 pub(crate) mod gemm;
 pub mod group_norm;
+pub mod hinge;
 pub mod increment;
+pub mod info_nce;
 pub mod jigsaw;
+pub mod kl_div;
+pub mod kl_gaussian;
 pub mod l2_normalize;
 pub mod lars;
 pub mod layer_norm;
@@ -48,6 +58,9 @@ pub mod matmul;
 pub mod max_pool2d;
 pub mod merge_statistics;
 pub mod mixup;
+pub mod mse;
+pub mod nce_rce;
+pub mod negative_cosine;
 pub mod normalize;
 pub mod nt_xent;
 pub(crate) mod order;
@@ -59,8 +72,10 @@ pub mod reduce;
 pub mod resize;
 pub mod ring;
 pub mod rotate;
+pub mod row_loss;
 pub mod scale;
 pub mod scatter_add;
+pub mod sce;
 pub mod select;
 pub mod sgd;
 pub mod slice;
@@ -71,6 +86,7 @@ pub(crate) mod tiles;
 pub mod top_k;
 pub mod tune;
 pub mod unary;
+pub mod vicreg;
 mod walk;
 
 pub use case::{Case, Fill, Recorded};
@@ -89,9 +105,12 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("add_bias", add_bias::cases()),
         ("attention", attention::cases()),
         ("avg_pool2d", avg_pool2d::cases()),
+        ("barlow_twins", barlow_twins::cases()),
         ("batch_norm", batch_norm::cases()),
+        ("bce_with_logits", bce_with_logits::cases()),
         ("broadcast", broadcast::cases()),
         ("cast", cast::cases()),
+        ("center", center::cases()),
         ("clip_grad_norm", clip_grad_norm::cases()),
         ("color_jitter", color_jitter::cases()),
         ("concat", concat::cases()),
@@ -104,15 +123,21 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("cutout", cutout::cases()),
         ("drop_path", drop_path::cases()),
         ("dropout", dropout::cases()),
+        ("elr", elr::cases()),
         ("ema", ema::cases()),
         ("enqueue", enqueue::cases()),
         ("fill", fill::cases()),
         ("found_inf", found_inf::cases()),
         ("gather", gather::cases()),
         ("gaussian_blur", gaussian_blur::cases()),
+        ("gce", gce::cases()),
         ("group_norm", group_norm::cases()),
+        ("hinge", hinge::cases()),
         ("increment", increment::cases()),
+        ("info_nce", info_nce::cases()),
         ("jigsaw", jigsaw::cases()),
+        ("kl_div", kl_div::cases()),
+        ("kl_gaussian", kl_gaussian::cases()),
         ("l2_normalize", l2_normalize::cases()),
         ("lars", lars::cases()),
         ("layer_norm", layer_norm::cases()),
@@ -122,6 +147,9 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("max_pool2d", max_pool2d::cases()),
         ("merge_statistics", merge_statistics::cases()),
         ("mixup", mixup::cases()),
+        ("mse", mse::cases()),
+        ("nce_rce", nce_rce::cases()),
+        ("negative_cosine", negative_cosine::cases()),
         ("normalize", normalize::cases()),
         ("nt_xent", nt_xent::cases()),
         ("permute", permute::cases()),
@@ -133,6 +161,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("rotate", rotate::cases()),
         ("scale", scale::cases()),
         ("scatter_add", scatter_add::cases()),
+        ("sce", sce::cases()),
         ("select", select::cases()),
         ("sgd", sgd::cases()),
         ("slice", slice::cases()),
@@ -140,6 +169,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("solarize", solarize::cases()),
         ("spectral_norm", spectral_norm::cases()),
         ("top_k", top_k::cases()),
+        ("vicreg", vicreg::cases()),
     ];
     ops.extend(binary::families());
     ops.extend(unary::families());

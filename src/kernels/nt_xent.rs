@@ -2,13 +2,15 @@
 //! then view 2 of all N: s_ij = z_i·z_j / τ, pos(i) = (i + N) mod 2N, lse_i = log Σ_{j≠i} exp(s_ij),
 //! loss = mean_i (lse_i − s_i,pos(i)).
 //! dz_i = dy/(2N τ) Σ_j (P_ij + P_ji − 2 [j = pos(i)]) z_j with P_ij = exp(s_ij − lse_i) for j ≠ i. The similarities
-//! are computed again, so that no 2N × 2N matrix is ever kept. Shaders: shaders/nt_xent/.
+//! are computed again, so that no 2N × 2N matrix is ever kept. Shaders: shaders/nt_xent/, shaders/contrast/.
 
+use super::contrast::{self, ByWalk, Walk, contrast_pieces};
+use super::row_loss;
 use crate::base::{DType, Error, Result};
-use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::device::{Caps, Piece};
 use crate::kernels::{Case, Fill};
+use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
-use crate::{params, piece};
 
 /// z [2N, D], its rows already normalised -> (loss [1], lse [2N]).
 #[derive(Clone, Debug, PartialEq)]
@@ -23,62 +25,23 @@ struct NtXentGrad {
     temperature: f32,
 }
 
-params! {
-    struct Forward { rows: u32, vectors: u32, inverse_temperature: f32 }
-}
-params! {
-    struct Loss { rows: u32 }
-}
-params! {
-    struct Grad { rows: u32, vectors: u32, inverse_temperature: f32, scale: f32 }
-}
-
-/// The pieces of a variant: for rows of whole vec4, and for the rest.
-type Widths = [&'static [Piece]; 2];
-
-const FORWARD_ROWS: Widths = [
-    &[piece!("common/index.wgsl"), piece!("common/vec4.wgsl"), piece!("nt_xent/forward_rows.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/scalar.wgsl"), piece!("nt_xent/forward_rows.wgsl")],
-];
-const GRAD_ROWS: Widths = [
-    &[piece!("common/index.wgsl"), piece!("common/vec4.wgsl"), piece!("nt_xent/grad_rows.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/scalar.wgsl"), piece!("nt_xent/grad_rows.wgsl")],
-];
-const FORWARD_TILES: Widths = [
+const FORWARD: ByWalk = contrast_pieces!("contrast/forward.wgsl", "contrast/forward.wgsl"; "nt_xent/pairs.wgsl");
+const FINISH: [&[Piece]; 2] = [
     &[
         piece!("common/index.wgsl"),
-        piece!("common/vec4.wgsl"),
-        piece!("nt_xent/tile.wgsl"),
-        piece!("nt_xent/forward_tiles.wgsl"),
+        piece!("contrast/params.wgsl"),
+        piece!("nt_xent/start.wgsl"),
+        piece!("contrast/finish.wgsl"),
     ],
     &[
         piece!("common/index.wgsl"),
-        piece!("common/scalar.wgsl"),
-        piece!("nt_xent/tile.wgsl"),
-        piece!("nt_xent/forward_tiles.wgsl"),
+        piece!("contrast/params.wgsl"),
+        piece!("nt_xent/start.wgsl"),
+        piece!("contrast/finish.wgsl"),
     ],
 ];
-const GRAD_TILES: Widths = [
-    &[
-        piece!("common/index.wgsl"),
-        piece!("common/vec4.wgsl"),
-        piece!("nt_xent/tile.wgsl"),
-        piece!("nt_xent/grad_tiles.wgsl"),
-    ],
-    &[
-        piece!("common/index.wgsl"),
-        piece!("common/scalar.wgsl"),
-        piece!("nt_xent/tile.wgsl"),
-        piece!("nt_xent/grad_tiles.wgsl"),
-    ],
-];
-const LOSS: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("nt_xent/loss.wgsl")];
-
-/// Rows i of an invocation and rows j of a group, of the variant `rows`: few i keep every core busy on small batches,
-/// more of them save loads on large ones.
-fn block(rows: usize) -> (u32, u32) {
-    if rows <= 512 { (2, 8) } else { (4, 8) }
-}
+const GRAD: ByWalk = contrast_pieces!("contrast/grad_rows.wgsl", "contrast/grad_tiles.wgsl";
+    "nt_xent/pairs.wgsl", "row_loss/of_sum.wgsl", "nt_xent/pull.wgsl");
 
 impl Tape {
     /// The NT-Xent loss of z [2N, D], whose rows are normalised: row i and row (i + N) mod 2N are two views of one
@@ -88,21 +51,10 @@ impl Tape {
     }
 }
 
-/// `rows`: an invocation owns rows and loads as little as it can. `tiles`: a workgroup stages tiles.
-fn variants(caps: &Caps) -> Vec<&'static str> {
-    if caps.software { vec!["rows", "tiles"] } else { vec!["tiles", "rows"] }
-}
-
-/// The kernel, its grid, and how many units a row has.
-fn kernel(e: &Emit<'_>, name: &'static str, pieces: [&Widths; 2]) -> Result<(Kernel, [u32; 3], usize)> {
-    let [n, d] = e.x[0].shape.matrix("nt_xent", "z")?;
-    let (width, vectors) = if d.is_multiple_of(4) { (0, d / 4) } else { (1, d) };
-    if e.variant == "rows" {
-        let (ti, tj) = block(n);
-        let kernel = Kernel::new(name, "rows", pieces[0][width]).with("TI", ti).with("TJ", tj);
-        return Ok((kernel, groups_1d(n.div_ceil(8 * ti as usize)), vectors));
-    }
-    Ok((Kernel::new(name, "tiles", pieces[1][width]), groups_1d(n.div_ceil(32)), vectors))
+/// How a variant walks z against itself.
+fn walk(z: Type, variant: &str) -> Walk {
+    let (rows, d) = (z.shape.dim(0), z.shape.dim(1));
+    Walk::new([rows, rows, d], variant)
 }
 
 impl Op for NtXent {
@@ -122,20 +74,20 @@ impl Op for NtXent {
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+        contrast::variants(caps)
     }
 
-    fn workspace(&self, _x: &[Type], y: &[Type], _variant: &'static str, _caps: &Caps) -> Vec<Type> {
-        vec![y[1]] // the rows' losses
+    fn workspace(&self, x: &[Type], y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
+        vec![walk(x[0], variant).partials(), y[1]] // and the rows' losses
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (kernel, grid, vectors) = kernel(e, "nt_xent.forward", [&FORWARD_ROWS, &FORWARD_TILES])?;
-        let rows = e.y[1].shape.numel() as u32;
-        let params = Forward { rows, vectors: vectors as u32, inverse_temperature: 1.0 / self.temperature };
-        e.launch(kernel, &[Slot::In(0), Slot::Out(1), Slot::Work(0)], &params, grid);
-        let kernel = Kernel::new("nt_xent.loss", "portable", LOSS);
-        e.launch(kernel, &[Slot::Work(0), Slot::Out(0)], &Loss { rows }, [1, 1, 1]);
+        let (w, rows) = (walk(e.x[0], e.variant), e.y[1].shape.numel());
+        let params = w.params(self.temperature, 1.0);
+        let names = ["nt_xent.forward", "nt_xent.finish"];
+        let to = [Slot::Out(1), Slot::Work(1)];
+        w.forward(e, names, (&FORWARD, &[Slot::In(0)]), (&FINISH, &[]), to, params);
+        row_loss::sum(e, "nt_xent.loss", Slot::Work(1), rows, 1.0 / rows as f32);
         Ok(())
     }
 
@@ -163,16 +115,19 @@ impl Op for NtXentGrad {
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+        contrast::variants(caps)
+    }
+
+    fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
+        walk(x[0], variant).partial_gradients()
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (kernel, grid, vectors) = kernel(e, "nt_xent.grad", [&GRAD_ROWS, &GRAD_TILES])?;
-        let rows = e.x[1].shape.numel();
-        let inverse_temperature = 1.0 / self.temperature;
-        let scale = inverse_temperature / rows as f32;
-        let params = Grad { rows: rows as u32, vectors: vectors as u32, inverse_temperature, scale };
-        e.launch(kernel, &[Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)], &params, grid);
+        let (w, rows) = (walk(e.x[0], e.variant), e.x[1].shape.numel());
+        let params = w.params(self.temperature, 1.0 / (self.temperature * rows as f32));
+        let names = ["nt_xent.grad", "nt_xent.grad_sum"];
+        let inputs = [Slot::In(0), Slot::In(1), Slot::In(2)];
+        w.grad(e, names, (&GRAD, &inputs), 3, Slot::Out(0), params);
         Ok(())
     }
 

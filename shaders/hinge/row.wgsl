@@ -1,0 +1,21 @@
+// hinge: loss_i = Σ_k max(margin − sign·x_ik, floor) / K; slope −sign / K above the floor, 0 at it and below.
+
+struct Params { rows: u32, vectors: u32, margin: f32, sign: f32, floor: f32, inverse_columns: f32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> scores: array<V>;
+
+fn gap(i: u32, k: u32) -> V {
+    return V(p.margin) - p.sign * scores[i * p.vectors + k];
+}
+
+fn terms(i: u32, k: u32, mark: vec2<u32>, shift: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(sum_v(max(gap(i, k), V(p.floor))), 0.0, 0.0, 0.0);
+}
+
+fn row_loss(i: u32, mark: vec2<u32>, shift: vec4<f32>, sums: vec4<f32>) -> f32 {
+    return p.inverse_columns * sums.x;
+}
+
+fn slope_0(i: u32, k: u32, mark: vec2<u32>, kept: vec4<f32>) -> V {
+    return select(V(0.0), V(-p.sign * p.inverse_columns), gap(i, k) > V(p.floor));
+}
