@@ -6,7 +6,6 @@ use libtest_mimic::{Failed, Trial};
 use wgslab::base::Result as BaseResult;
 use wgslab::device::tune::{Rules, Table};
 use wgslab::device::{Caps, Kernel, Piece, groups_1d};
-use wgslab::kernels::matmul::MatMul;
 use wgslab::kernels::tune::{Subject, chooser, key, missing, tune};
 use wgslab::tape::{Cost, Emit, Op, Options, Schedule, Slot, Tape, Type};
 
@@ -40,9 +39,8 @@ fn winner_runs() -> Result<(), String> {
     if !entry.refused.is_empty() || entry.median_ms.len() != subject.variants.len() {
         return Err(format!("every variant of matmul is right and must race: {entry:?}"));
     }
-    let fastest = entry.median_ms.values().copied().fold(f64::INFINITY, f64::min);
-    if entry.median_ms[&entry.variant] > fastest * 1.05 {
-        return Err(format!("the winner is not the fastest: {entry:?}"));
+    if !entry.median_ms.contains_key(&entry.variant) {
+        return Err(format!("the winner did not race: {entry:?}"));
     }
     table.entries.insert(subject.key.clone(), entry.clone());
     if !missing(&gpu, &schedule, &table).map_err(text)?.is_empty() {
@@ -67,7 +65,7 @@ fn winner_runs() -> Result<(), String> {
 
 /// Doubles; its first variant does next to nothing and is wrong in the last element alone.
 #[derive(Clone, Debug, PartialEq)]
-struct Double;
+struct Double(&'static [&'static str]);
 
 const HEAD: Piece = Piece {
     path: "a test: doubling",
@@ -96,11 +94,11 @@ impl Op for Double {
     }
 
     fn variants(&self, _x: &[Type], _caps: &Caps) -> Vec<&'static str> {
-        vec!["wrong", "naive"]
+        self.0.to_vec()
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> BaseResult<()> {
-        let pieces = if e.variant == "wrong" { WRONG } else { RIGHT };
+        let pieces = if e.variant.contains("wrong") { WRONG } else { RIGHT };
         let kernel = Kernel::new("double.forward", e.variant, pieces);
         e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &Nothing {}, groups_1d(e.y[0].shape.numel().div_ceil(64)));
         Ok(())
@@ -111,21 +109,23 @@ impl Op for Double {
     }
 }
 
+fn subject(offered: &'static [&'static str]) -> Result<Subject, String> {
+    let (op, x) = (Double(offered), vec![Type::f32([1000])]);
+    let variants = op.variants(&x, gpu(false)?.caps());
+    Ok(Subject { key: key(&op, &x), op: std::sync::Arc::new(op), x, variants })
+}
+
 fn wrong_is_refused() -> Result<(), String> {
     let gpu = gpu(false)?;
-    let x = vec![Type::f32([1000])];
-    let variants = Double.variants(&x, gpu.caps());
-    let subject = Subject { key: key(&Double, &x), op: std::sync::Arc::new(Double), x, variants };
-    let entry = tune(&gpu, &subject, &Rules::default()).map_err(text)?;
-    let why = entry.refused.get("wrong").cloned().unwrap_or_default();
-    if entry.variant != "naive" || !why.contains("element 999") || entry.median_ms.contains_key("wrong") {
-        return Err(format!("the wrong candidate must be refused with the place of its error: {entry:?}"));
+    for offered in [&["wrong", "naive"] as &[_], &["wrong", "right", "right too"]] {
+        let entry = tune(&gpu, &subject(offered)?, &Rules::default()).map_err(text)?;
+        let why = entry.refused.get("wrong").cloned().unwrap_or_default();
+        if !why.contains("element 999") || entry.median_ms.contains_key("wrong") || entry.variant == "wrong" {
+            return Err(format!("the wrong candidate must be refused with the place of its error: {entry:?}"));
+        }
     }
-    // The same table keeps an op with other constants apart.
-    let other = MatMul { trans_a: true, trans_b: false };
-    let square = [Type::f32([64, 64]), Type::f32([64, 64])];
-    match key(&other, &square) != key(&MatMul { trans_a: false, trans_b: false }, &square) {
-        true => Ok(()),
-        false => Err("a transposed product has the key of a plain one".into()),
+    match tune(&gpu, &subject(&["wrong", "right"])?, &Rules::default()) {
+        Err(e) if e.to_string().contains("no two variants") => Ok(()),
+        other => Err(format!("a lone pair that differs must be an error, not {other:?}")),
     }
 }

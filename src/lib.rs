@@ -22,8 +22,9 @@
 //!
 //! Rules a test keeps (`kernels-tests/tidy.rs`): floors go one way; only `device` says `wgpu::`, only `device/shader.rs`
 //! `naga::`, only `data` `image::`, only `cli` `clap::`; `ssl` and `noise` never see each other or `data`; below `study`
-//! nothing reads the environment or a clock. An op reaches other ops through `Tape` methods, or a core they share
-//! (`kernels/gemm.rs`, `kernels/order.rs`).
+//! nothing reads the environment, and only `device/timing.rs` and `device/tune.rs` a clock. An op reaches other ops
+//! through `Tape` methods, or a core they share: `kernels/gemm.rs` (products), `pool.rs` (windows), `order.rs` (sorting),
+//! `walk.rs` (normalizations), `row_loss.rs` (losses over rows), `draw.rs` (randomness).
 //!
 //! # The path of a training step
 //!
@@ -61,8 +62,10 @@
 //! - Assigns commit together at the end of a step instead of in the order they were recorded: with a guard known only
 //!   after the backward pass, this makes "all or nothing" hold for running statistics recorded before it, too.
 //! - Running statistics, EMA teachers and queues are ordinary in-place ops, not part of batch norm or a loss.
-//! - Fusion of neighbouring ops, the tuner, f16 and recompute are not built yet; variants are chosen by the adapter's kind
-//!   and the shape.
+//! - Variants are chosen by the adapter's kind and the shape, or by a table that `wgslab tune` fills
+//!   (`kernels/tune.rs`, `device/tune.rs`) and a study keeps beside its runs. A study does not tune by itself: on a software
+//!   driver that would take longer than the smoke study, and the order that ops offer was measured there.
+//! - Fusion of neighbouring ops, f16, cooperative matrices and recompute are not built yet.
 //!
 //! # Where to start
 //!

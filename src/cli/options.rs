@@ -1,7 +1,7 @@
 //! The options that every command takes, and what they open.
 
 use super::listener::Listener;
-use super::signals;
+use super::{output, signals};
 use crate::base::{Error, Result};
 use crate::device::tune::Table;
 use crate::device::{AdapterChoice, Gpu, GpuOptions};
@@ -72,14 +72,28 @@ impl Options {
     /// The table of variants to use in `out`: the one it was begun with, else `--kernels`.
     fn table(&self, gpu: &Gpu, out: &Path) -> Result<Table> {
         let (adapter, driver) = (gpu.adapter().name.as_str(), gpu.adapter().driver.as_str());
-        let path = out.join(KERNELS);
-        let kept = Table::load(&path, adapter, driver)?;
+        // A cell of a study finds the study's table two folders up. A table of another adapter is no use here; whether
+        // the run may go on without it, its own address says.
+        let study = out.parent().and_then(Path::parent).unwrap_or(out);
+        let mut kept = None;
+        for path in [out.join(KERNELS), study.join(KERNELS)] {
+            match Table::load(&path, adapter, driver) {
+                Ok(table) => kept = kept.or(table),
+                Err(Error::Usage(why)) => output::complain(&format!("warning: its table is not used: {why}")),
+                Err(e) => return Err(e),
+            }
+        }
         let Some(file) = &self.kernels else { return Ok(kept.unwrap_or_default()) };
         let Some(given) = Table::load(file, adapter, driver)? else {
             let file = file.display();
             return Err(Error::Usage(format!("--kernels {file} is not there; `wgslab tune --out {file}` makes it")));
         };
+        let begun = ["runs", "config.toml"].iter().any(|name| out.join(name).exists());
         match kept {
+            None if begun => Err(Error::Usage(format!(
+                "{} was begun without a table of kernels; leave --kernels out to go on, or take another --out",
+                out.display()
+            ))),
             Some(kept) if kept.hash() != given.hash() => Err(Error::Usage(format!(
                 "{} was begun with another table than {}; leave --kernels out to go on with its own, or take another \
                  --out",

@@ -16,10 +16,11 @@ use std::path::PathBuf;
 
 /// Find the fastest variant of each kernel of a model on this adapter
 ///
-/// Records a training step, runs every variant of every op in it at its shapes, compares each
-/// with the naive variant, and races those that agree. The winners go into a table that
-/// `wgslab study run --kernels FILE` reads. What is in the table already, with unchanged
-/// kernels, is not raced again.
+/// Records a supervised training step with SGD, runs every variant of every op in it at its
+/// shapes, compares each with the naive variant, and races those that agree. The winners go
+/// into a table that `study run`, `pretrain` and `train` read with --kernels FILE; give the
+/// sizes of your config. Ops that the step does not have (a contrastive loss, Adam) are not
+/// raced. What is in the table already, with unchanged kernels, is not raced again.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment, after_help = "Example:\n  wgslab tune --size 32 --batch 64 --out kernels.json")]
 pub(super) struct Tune {

@@ -127,7 +127,9 @@ impl Job<'_> {
     /// The schedule of a tape with the variants of the job's table.
     pub(super) fn schedule(&self, tape: &Tape) -> Result<Schedule> {
         let choose = tune::chooser(&self.kernels);
-        Schedule::new(tape, &Options { choose: &choose, ..Options::new(self.gpu.caps()) })
+        let schedule = Schedule::new(tape, &Options { choose: &choose, ..Options::new(self.gpu.caps()) })?;
+        tune::expect_fresh(self.gpu, &schedule, &self.kernels)?;
+        Ok(schedule)
     }
 
     /// Writes a tuned table beside the runs that use it, so that going on, and other processes, use the same.

@@ -95,6 +95,9 @@ impl Tape {
         if self.inputs.iter().any(|i| i.0 == name) {
             return Err(Error::Failed(format!("the tape already has an input called {name}")));
         }
+        if ty.shape.numel() == 0 {
+            return Err(Error::Failed(format!("the input {name} is {ty}: every size must be at least 1")));
+        }
         let v = self.value(ty, Role::Input(name.to_string()));
         self.inputs.push((name.to_string(), v));
         Ok(v)
@@ -187,6 +190,9 @@ impl Tape {
             Error::Shape { op, what } if !layer.is_empty() => Error::Shape { op, what: format!("at {layer}: {what}") },
             e => e,
         })?;
+        if let Some(empty) = outputs.iter().find(|ty| ty.shape.numel() == 0) {
+            return Err(Error::shape(op.name(), format!("its output would be {empty}: every size must be at least 1")));
+        }
         let outputs: Vec<Var> = outputs.into_iter().map(|ty| self.value(ty, Role::Temp)).collect();
         let is_gradient = self.in_backward;
         self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone(), layer, is_gradient });
