@@ -25,8 +25,11 @@ use wgslab::kernels::vicreg::VicregView;
 use wgslab::kernels::{Case, Fill};
 use wgslab::tape::{Op, Type};
 
+/// What makes a random case.
+pub type Generator = fn(&mut Rng) -> Case;
+
 /// The name of an op file and what makes a random case of it.
-pub const GENERATORS: &[(&str, fn(&mut Rng) -> Case)] = &[
+pub const GENERATORS: &[(&str, Generator)] = &[
     ("barlow_twins", barlow_twins),
     ("bce_with_logits", bce_with_logits),
     ("center", |r| case(Center, vec![matrix(size(r), size(r), Fill::Normal)])),
@@ -161,14 +164,14 @@ fn info_nce(r: &mut Rng) -> Case {
 
 /// Each generator gives cases that op and reference take, with no two draws alike.
 pub fn trials() -> Vec<Trial> {
-    let of = |(name, make): &(&'static str, fn(&mut Rng) -> Case)| {
+    let of = |(name, make): &(&'static str, Generator)| {
         let (name, make) = (*name, *make);
         Trial::test(format!("T0 random {name}"), move || sound(name, make).map_err(Failed::from))
     };
     GENERATORS.iter().map(of).collect()
 }
 
-fn sound(name: &str, make: fn(&mut Rng) -> Case) -> Result<(), String> {
+fn sound(name: &str, make: Generator) -> Result<(), String> {
     let reference = reference::of(name).ok_or_else(|| format!("{name} has no reference"))?;
     let mut seen = std::collections::BTreeSet::new();
     for counter in 0..20 {
