@@ -403,6 +403,44 @@ fn a_run_says_what_made_its_weights() {
     assert_eq!(labels, ["none", "simclr", "cross_entropy", "imagenet"]);
 }
 
+/// A table of kernels: made, used, kept beside the run it was used for, and refused where it would change one.
+#[test]
+fn a_table_of_kernels_belongs_to_the_run_it_was_begun_with() {
+    if !adapter("a_table_of_kernels_belongs_to_the_run_it_was_begun_with") {
+        return;
+    }
+    let dir = empty();
+    write(&dir, "small.toml", SMALL);
+    let train = ["train", "--data", "phantom:covid?train=16&val=4&test=4", "--config", "small.toml"];
+    let runs = |words: &[&str]| {
+        let output = common::wgslab(dir.path(), words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    fails_on_device(
+        &dir,
+        &[&train[..], &["--out", "r", "--kernels", "t.json"]].concat(),
+        2,
+        &["t.json", "wgslab tune"],
+    );
+    let tune = ["tune", "--size", "8", "--batch", "2", "--width", "0.05", "--out", "t.json"];
+    assert!(runs(&tune).contains("ops in t.json"));
+    assert!(
+        said(&common::wgslab(dir.path(), &tune).output().unwrap()).contains("0 ops tuned"),
+        "nothing is raced twice"
+    );
+    runs(&[&train[..], &["--out", "tuned", "--kernels", "t.json"]].concat());
+    assert_eq!(
+        std::fs::read(dir.path().join("tuned/kernels.json")).unwrap(),
+        std::fs::read(dir.path().join("t.json")).unwrap()
+    );
+    runs(&[&train[..], &["--out", "tuned"]].concat()); // goes on with its own
+    runs(&[&train[..], &["--out", "plain"]].concat());
+    let refused = [&train[..], &["--out", "plain", "--kernels", "t.json"]].concat();
+    fails_on_device(&dir, &refused, 2, &["plain", "without a table"]);
+    runs(&[&train[..], &["--out", "plain"]].concat());
+}
+
 /// The tensors of a backbone, without the metadata, which names the data.
 fn tensors(path: &Path) -> Vec<u8> {
     let bytes = std::fs::read(path).unwrap();

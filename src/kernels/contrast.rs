@@ -21,22 +21,26 @@ pub(crate) type ByWalk = [[&'static [Piece]; 2]; 2];
 
 /// The pieces of the walk around those of a loss.
 macro_rules! contrast_pieces {
-    (@ $v:literal, $products:literal, $walk:literal, $($path:literal),*) => {
+    (@kernel $v:literal, $products:literal, $walk:literal, $($path:literal),*) => {
         &[
-            $crate::piece!("common/index.wgsl"), $crate::piece!($v), $crate::piece!("contrast/params.wgsl"), $($crate::piece!($path),)*
-            $crate::piece!($products), $crate::piece!($walk),
+            $crate::piece!("common/index.wgsl"),
+            $crate::piece!($v),
+            $crate::piece!("contrast/params.wgsl"),
+            $($crate::piece!($path),)*
+            $crate::piece!($products),
+            $crate::piece!($walk),
+        ]
+    };
+    (@unit $v:literal, $rows:literal, $tiles:literal, $($path:literal),*) => {
+        [
+            contrast_pieces!(@kernel $v, "contrast/products_rows.wgsl", $rows, $($path),*),
+            contrast_pieces!(@kernel $v, "contrast/products_tiles.wgsl", $tiles, $($path),*),
         ]
     };
     ($rows:literal, $tiles:literal; $($path:literal),*) => {
         [
-            [
-                $crate::kernels::contrast::contrast_pieces!(@ "common/vec4.wgsl", "contrast/products_rows.wgsl", $rows, $($path),*),
-                $crate::kernels::contrast::contrast_pieces!(@ "common/vec4.wgsl", "contrast/products_tiles.wgsl", $tiles, $($path),*),
-            ],
-            [
-                $crate::kernels::contrast::contrast_pieces!(@ "common/scalar.wgsl", "contrast/products_rows.wgsl", $rows, $($path),*),
-                $crate::kernels::contrast::contrast_pieces!(@ "common/scalar.wgsl", "contrast/products_tiles.wgsl", $tiles, $($path),*),
-            ],
+            contrast_pieces!(@unit "common/vec4.wgsl", $rows, $tiles, $($path),*),
+            contrast_pieces!(@unit "common/scalar.wgsl", $rows, $tiles, $($path),*),
         ]
     };
 }
