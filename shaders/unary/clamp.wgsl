@@ -1,5 +1,5 @@
-// clamp: y = min(max(x, a), b); a NaN stays a NaN. dx = dy where a < x < b, else 0: at a
-// bound too, as in PyTorch 2.15 and as relu at 0.
+// clamp: y = min(max(x, a), b); a NaN stays a NaN. dx = dy where a < x < b, else 0: at a bound too, as in PyTorch 2.15
+// and as relu at 0.
 
 fn apply(x: vec4<f32>) -> vec4<f32> {
     let raised = select(x, vec4<f32>(p.a), x < vec4<f32>(p.a));
