@@ -18,11 +18,11 @@ pub fn is_temporary(path: &Path) -> bool {
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
-    let mut f = tempfile::Builder::new()
-        .prefix(PREFIX)
-        .suffix(SUFFIX)
-        .tempfile_in(folder)
-        .map_err(|e| Error::io(folder, "write in", e))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX).suffix(SUFFIX);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
+    let mut f = builder.tempfile_in(folder).map_err(|e| Error::io(folder, "write in", e))?;
     f.write_all(bytes).and_then(|()| f.as_file().sync_all()).map_err(|e| Error::io(path, "write", e))?;
     f.persist(path).map_err(|e| Error::io(path, "rename to", e.error))?;
     // The rename itself must survive a power cut: sync the folder where the platform allows opening one.

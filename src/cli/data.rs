@@ -36,7 +36,8 @@ SPEC is one of:
   a MedMNIST .npz file
   a folder of class folders, or of split folders (train, val, test) of class folders
   a .csv manifest with the columns path,label[,split]
-  phantom:NAME, generated images: fetal, dermnet, covid, mura or nct-crc"
+  phantom:NAME, generated images: fetal, dermnet, covid, mura or nct-crc; phantom:NAME?train=160&val=24&test=96
+    sets how many"
 )]
 struct Inspect {
     /// Which data

@@ -27,7 +27,7 @@ const LARGEST_SEED: u64 = i64::MAX as u64;
       --config configs/study/pneumonia.toml"
 )]
 pub(super) struct Pretrain {
-    /// Which images: an .npz, a folder of class folders, a .csv manifest, or phantom:NAME
+    /// Which images: an .npz, a folder with train/CLASS and test/CLASS, a .csv manifest, or phantom:NAME
     #[arg(long, value_name = "SPEC")]
     data: String,
     /// The folder to write
@@ -58,7 +58,7 @@ pub(super) struct Pretrain {
       --weights runs/backbone/backbone.safetensors"
 )]
 pub(super) struct Train {
-    /// Which images: an .npz, a folder of class folders, a .csv manifest, or phantom:NAME
+    /// Which images: an .npz, a folder with train/CLASS and test/CLASS, a .csv manifest, or phantom:NAME
     #[arg(long, value_name = "SPEC")]
     data: String,
     /// The folder to write
@@ -94,7 +94,7 @@ pub(super) struct Train {
   wgslab evaluate --data other_hospital/ --run runs/noisy --split test --json"
 )]
 pub(super) struct Evaluate {
-    /// Which images: an .npz, a folder of class folders, a .csv manifest, or phantom:NAME
+    /// Which images: an .npz, a folder with train/CLASS and test/CLASS, a .csv manifest, or phantom:NAME
     #[arg(long, value_name = "SPEC")]
     data: String,
     /// The folder of a finished run

@@ -18,7 +18,7 @@ pub fn assemble(source: Source, options: &LoadOptions) -> Result<Dataset> {
     let fail = |what: String| Error::Data(format!("{name}: {what}"));
     let train = train.filter(|p| !p.images.is_empty()).ok_or_else(|| fail("there is no train split".into()))?;
     let test = test.filter(|p| !p.images.is_empty()).ok_or_else(|| {
-        fail("there is no test split, and none is cut from train; add one, so that results stand on images never learnt from".into())
+        fail("there is no test split, and none is cut from train; put class folders into train/ and test/, or name the split of each image in a CSV (path,label,split), so that results stand on images never learnt from".into())
     })?;
     for (split, part) in Split::ALL.into_iter().zip([Some(&train), val.as_ref(), Some(&test)]) {
         check_labels(part, classes.len()).map_err(|what| fail(format!("{} {what}", split.name())))?;

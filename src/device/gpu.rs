@@ -176,8 +176,13 @@ pub fn adapters(backend: Option<&str>) -> Result<Vec<Adapter>> {
     Ok(enumerate(backend)?.iter().map(describe).collect())
 }
 
-fn choose(list: Vec<wgpu::Adapter>, choice: &AdapterChoice) -> Result<wgpu::Adapter> {
+fn choose(list: Vec<wgpu::Adapter>, choice: &AdapterChoice, backend: Option<&str>) -> Result<wgpu::Adapter> {
     let names = list.iter().map(|a| a.get_info().name).collect::<Vec<_>>();
+    if let (Some(backend), true) = (backend, names.is_empty()) {
+        return Err(Error::NoAdapter(format!(
+            "no adapter speaks {backend} here; `wgslab devices` without --backend lists those that speak another"
+        )));
+    }
     if names.is_empty() {
         return Err(Error::NoAdapter(
             "no Vulkan, Metal or DX12 adapter is there; install a GPU driver, or Mesa's software driver \
@@ -207,7 +212,8 @@ fn choose(list: Vec<wgpu::Adapter>, choice: &AdapterChoice) -> Result<wgpu::Adap
 impl Gpu {
     /// Opens an adapter with all its limits and the features the kernels can use.
     pub fn open(options: &GpuOptions) -> Result<Gpu> {
-        let found = choose(enumerate(options.backend.as_deref())?, &options.adapter)?;
+        let backend = options.backend.as_deref();
+        let found = choose(enumerate(backend)?, &options.adapter, backend)?;
         let adapter = describe(&found);
         let wish = wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16

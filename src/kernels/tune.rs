@@ -79,11 +79,25 @@ pub fn missing(gpu: &Gpu, schedule: &Schedule, table: &Table) -> Result<Vec<Subj
     Ok(list)
 }
 
-/// An error where the table has a result for an op of the schedule that other kernels than today's raced for.
-pub fn expect_fresh(gpu: &Gpu, schedule: &Schedule, table: &Table) -> Result<()> {
+/// Whether the table has a result for any op of the schedule; an error where it has one that other kernels than today's
+/// raced for, or of a variant that the op does not offer.
+pub fn expect_fresh(gpu: &Gpu, schedule: &Schedule, table: &Table) -> Result<bool> {
+    let mut used = false;
+    for step in &schedule.steps {
+        let variants = step.op.variants(&step.x, gpu.caps());
+        let Some(chosen) = table.variant(&key(step.op.as_ref(), &step.x)).filter(|_| variants.len() > 1) else {
+            continue;
+        };
+        used = true;
+        if !variants.contains(&chosen) {
+            let (op, there) = (step.op.name(), variants.join(", "));
+            let what = format!("the table of kernels names the variant {chosen} of {op}, which offers {there} here");
+            return Err(Error::Usage(format!("{what}; run `wgslab tune` again")));
+        }
+    }
     let stale = missing(gpu, schedule, table)?.into_iter().find(|s| table.entries.contains_key(&s.key));
     match stale {
-        None => Ok(()),
+        None => Ok(used),
         Some(s) => Err(Error::Usage(format!(
             "the table of kernels was tuned before a kernel of {} was edited; run `wgslab tune` on it again",
             s.op.name()

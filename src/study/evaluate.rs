@@ -198,8 +198,12 @@ struct Trained {
 impl Trained {
     fn read(folder: &Path) -> Result<Trained> {
         let path = folder.join("environment.json");
-        serde_json::from_str(&files::read_text(&path)?)
-            .map_err(|e| Error::Data(format!("{} does not say what was trained on: {e}", path.display())))
+        serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
+            Error::Data(format!(
+                "{} is not of a trained classifier ({e}); give a folder that `train` or a study made",
+                path.display()
+            ))
+        })
     }
 }
 

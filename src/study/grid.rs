@@ -29,6 +29,14 @@ pub struct Cell {
     pub method: TrainingMethod,
 }
 
+impl Cell {
+    /// The seed of its label noise: the repeat's, mixed with the dataset, so that datasets are independent draws.
+    pub fn noise_seed(&self) -> u64 {
+        let mixed = Hasher::new().part(&self.dataset).part(self.seed.to_le_bytes()).hex();
+        u64::from_str_radix(&mixed[..16], 16).unwrap_or(self.seed) // 16 hex digits always parse
+    }
+}
+
 /// Every cell of a study, in order. Clean labels are one cell, whatever the number of noise kinds.
 pub fn cells(config: &Config) -> Vec<Cell> {
     let mut noises = Vec::new();

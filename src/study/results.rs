@@ -207,6 +207,11 @@ pub fn run_folder(dir: &Path, cell: &str) -> PathBuf {
 /// lists them, others after that by name.
 pub fn gather(dir: &Path) -> Result<Vec<(String, CellResult)>> {
     let runs = dir.join("runs");
+    if !files::exists(&runs)? {
+        let what =
+            "is no study, or one without a cell yet: it has no folder runs; give the --out of `wgslab study run`";
+        return Err(Error::Data(format!("{} {what}", dir.display())));
+    }
     let entries = std::fs::read_dir(&runs).map_err(|e| Error::io(&runs, "list", e))?;
     let mut found = Vec::new();
     for entry in entries {

@@ -183,7 +183,7 @@ impl<'a> Ready<'a> {
     fn new(job: &'a Job<'a>, set: &'a Loaded, cell: &Cell, start: Option<&Start>) -> Result<Self> {
         let (data, classes) = (&set.data, set.data.classes.len());
         let kind = cell.noise_kind.unwrap_or(NoiseKind::Symmetric);
-        let given = noise::corrupt(kind, cell.noise_rate, &data.train.labels, classes, cell.seed)?;
+        let given = noise::corrupt(kind, cell.noise_rate, &data.train.labels, classes, cell.noise_seed())?;
         let optimization = job.config.training.optimization();
         let batch = batch_of(optimization.batch_size, data.train.len())?;
         job.say_batch(optimization.batch_size, batch);

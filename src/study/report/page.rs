@@ -62,8 +62,9 @@ fn headline(study: &Study) -> String {
     for (series, kind) in pretrained(study) {
         let levels = study.levels(&kind);
         let mean_gain = |level: &NoiseLevel| {
-            let gains = study.datasets.iter().flat_map(|(d, _)| study.gains(d, level, &series)).collect::<Vec<_>>();
-            (!gains.is_empty()).then(|| format!("{} points with {}", signed(mean(&gains)), level.words()))
+            let s = Summary::of(&dataset_gains(study, level, &series));
+            let ci = s.ci95.map(|ci| format!(" ± {ci:.1}")).unwrap_or_default();
+            (s.n > 0).then(|| format!("{}{ci} points with {}", signed(s.mean), level.words()))
         };
         let ends = if levels.len() > 1 { vec![&levels[0], &levels[levels.len() - 1]] } else { levels.iter().collect() };
         let parts: Vec<String> = ends.into_iter().filter_map(mean_gain).collect();
@@ -76,7 +77,18 @@ fn headline(study: &Study) -> String {
     if sentences.is_empty() {
         return String::new();
     }
-    format!("{} These are means over all datasets and repeats.", sentences.join(" "))
+    let interval = if study.datasets.len() > 1 {
+        ", ± half their 95 % confidence interval: one that holds zero says little"
+    } else {
+        ""
+    };
+    format!("{} These are means over datasets{interval}.", sentences.join(" "))
+}
+
+/// The mean gain of each dataset: datasets, not repeats, are what an interval over datasets is over.
+fn dataset_gains(study: &Study, level: &NoiseLevel, series: &Series) -> Vec<f64> {
+    let all = study.datasets.iter().map(|(d, _)| study.gains(d, level, series));
+    all.filter(|g| !g.is_empty()).map(|g| mean(&g)).collect()
 }
 
 fn accuracy(study: &Study) -> Result<String> {
@@ -159,12 +171,7 @@ fn gains(study: &Study) -> String {
         let sets = &study.datasets;
         let mut rows: String = sets.iter().map(|(d, _)| row("", d, &|l| study.gains(d, l, &series))).collect();
         if sets.len() > 1 {
-            // Datasets, not repeats, are what this row's interval is over.
-            let means = |l: &NoiseLevel| -> Vec<f64> {
-                let all = sets.iter().map(|(d, _)| study.gains(d, l, &series));
-                all.filter(|g| !g.is_empty()).map(|g| mean(&g)).collect()
-            };
-            rows += &row(" class=\"total\"", "mean over datasets", &means);
+            rows += &row(" class=\"total\"", "mean over datasets", &|l| dataset_gains(study, l, &series));
         }
         tables += &format!(
             "<div class=\"card scroll\"><table>\n<thead><tr><th class=\"words\">{}</th>{head}</tr></thead>\n<tbody>\n\
