@@ -5,6 +5,7 @@ use super::{Double, Named, ensure, must_fail, schedule, tape, text};
 use crate::harness::device::gpu;
 use wgslab::base::rng::Rng;
 use wgslab::device::Gpu;
+use wgslab::kernels::loss_scale::LossScale;
 use wgslab::tape::{Feed, Options, Plan, Program, Schedule, State, Tape, Trace, Type};
 
 pub fn list() -> Vec<Named> {
@@ -12,6 +13,7 @@ pub fn list() -> Vec<Named> {
         ("random steps on the device", random),
         ("a swap swaps", swap),
         ("a raised guard stops every assign", guard),
+        ("what defies the guard moves though its old value is kept", defiance),
         ("a program repeats its stages over one store", program),
         ("feeds and stores that do not fit are refused", feeds),
         ("a run makes no buffer and no bind group", allocates_nothing),
@@ -98,6 +100,33 @@ fn guard() -> Result<(), String> {
         let (w, v) = (read("w")?, read("v")?);
         let holds = w == [times, 2.0 * times] && v == [3.0 * times, 4.0 * times];
         ensure(holds, format!("after the flag {flag}: w is {w:?}, v is {v:?}, must be {times} times the start"))?;
+    }
+    Ok(())
+}
+
+/// A loss scale falls after a bad step, also where the step keeps its old value as an output: the new one is then not
+/// written in place but committed.
+fn defiance() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    for kept in [false, true] {
+        let op = LossScale { initial: 64.0, interval: 10 };
+        let tape = tape(|t| {
+            let flag = t.input("guard", Type::u32([1]))?;
+            t.set_guard(flag)?;
+            let old = t.state("loss_scale.scale", Type::f32([1]))?;
+            let now = t.loss_scale(op)?;
+            t.update_loss_scale(op, flag)?;
+            t.output("now", if kept { old } else { now });
+            Ok(())
+        })?;
+        let mut state = State::new();
+        state.insert_missing(&gpu, &tape.state_types()).map_err(text)?;
+        let plan = plan(&gpu, &tape, &state)?;
+        for (flag, scale) in [(1u32, 32.0), (0, 32.0), (1, 16.0)] {
+            plan.run(&gpu, &Feed::new().input("guard", &[flag])).map_err(text)?;
+            let now = state.read_f32(&gpu, "loss_scale.scale").map_err(text)?;
+            ensure(now == [scale], format!("old value kept {kept}: the scale is {now:?} after {flag}, not {scale}"))?;
+        }
     }
     Ok(())
 }

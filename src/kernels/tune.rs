@@ -264,7 +264,8 @@ mod tests {
     fn near_sizes_share_a_key_and_transposes_do_not() {
         let plain = MatMul { trans_a: false, trans_b: false };
         let types = |n: usize| [Type::f32([n, 64]), Type::f32([64, 7])];
-        assert_eq!(key(&plain, &types(60)), key(&plain, &types(70)));
+        assert_eq!(key(&plain, &types(60)), key(&plain, &types(68)));
+        assert_ne!(key(&plain, &types(68)), key(&plain, &types(70)), "whole vec4 or not");
         assert_ne!(key(&plain, &types(60)), key(&plain, &types(128)));
         assert_ne!(key(&plain, &types(7)), key(&plain, &types(8)), "small sizes are exact");
         let transposed = MatMul { trans_a: false, trans_b: true };

@@ -384,13 +384,14 @@ impl<'a> Builder<'a> {
                 sources.push(home);
             }
         }
+        let producers = self.producers();
         let targets = assigned.iter().map(|a| self.home_of(a.1)).collect::<Result<Vec<_>>>()?;
         self.keep_old_values(&assigned)?;
         let guard = self.tape.guard.map(|g| Ok::<_, Error>((self.tape.ty(g), self.home_of(g)?))).transpose()?;
         for (((name, _, newest), source), target) in assigned.iter().zip(sources).zip(targets) {
             let ty = self.tape.ty(*newest);
             let (mut x, mut inputs) = (vec![ty], vec![source]);
-            if let Some((gty, ghome)) = guard {
+            if let Some((gty, ghome)) = guard.filter(|_| !self.defies_guard(*newest, &producers)) {
                 x.push(gty);
                 inputs.push(ghome);
             }
@@ -402,6 +403,11 @@ impl<'a> Builder<'a> {
             self.storage[home].death = end;
         }
         Ok(())
+    }
+
+    /// Whether the op that made a state's newest value moves it whatever the guard says.
+    fn defies_guard(&self, newest: Var, producers: &BTreeMap<Var, usize>) -> bool {
+        producers.get(&self.root(newest, producers)).is_some_and(|&i| self.tape.nodes[i].op.defies_guard())
     }
 
     /// Sets aside the old value of a state about to be overwritten where it is a named output or the guard.
