@@ -16,6 +16,8 @@ pub fn trials() -> Vec<Trial> {
         trial("batch_norm gives mean 0 and variance 1", standard),
         trial("batch_norm does not feel an offset of the input", offset),
         trial("cross_entropy does not feel an offset of a row", softmax),
+        trial("linear is x·wᵀ + b", linear),
+        trial("a NaN in either operand is the maximum and the minimum", nan),
         trial("nt_xent does not feel which view is first", views),
         trial("nt_xent of equal rows is log(2N − 1)", equal_rows),
         trial("sgd without momentum is a step along the gradient", plain_sgd),
@@ -25,6 +27,54 @@ pub fn trials() -> Vec<Trial> {
 fn normal(n: usize, stream: u32) -> Vec<f32> {
     let mut rng = Rng::new(6, stream, 0);
     (0..n).map(|_| rng.normal()).collect()
+}
+
+/// Values and gradients of a linear layer, which has no kernels of its own, from the formula in f64.
+fn linear() -> Result<(), String> {
+    let (m, n, k) = (5, 7, 6);
+    let (x, w, b, dy) = (normal(m * k, 0), normal(n * k, 1), normal(n, 2), normal(m * n, 3));
+    let inputs = [
+        Input::f32("x", &[m, k], &x),
+        Input::f32("w", &[n, k], &w),
+        Input::f32("b", &[n], &b),
+        Input::f32("dy", &[m, n], &dy),
+    ];
+    let got = run(&inputs, |t, v| {
+        let y = t.linear(v["x"], v["w"], Some(v["b"]))?;
+        let bare = t.linear(v["x"], v["w"], None)?;
+        let grads = t.backward(&[y], &[Some(v["dy"])], &[v["x"], v["w"], v["b"]])?;
+        let named = ["dx", "dw", "db"].into_iter().zip(grads).filter_map(|(name, g)| Some((name, g?)));
+        Ok([("y", y), ("bare", bare)].into_iter().chain(named).collect())
+    })?;
+    let at = |a: &[f32], i: usize| f64::from(a[i]);
+    let sum = |count: usize, term: &dyn Fn(usize) -> f64| (0..count).map(term).sum::<f64>() as f32;
+    let product = |i: usize| sum(k, &|c| at(&x, i / n * k + c) * at(&w, i % n * k + c));
+    let want: [(&str, Vec<f32>); 5] = [
+        ("bare", (0..m * n).map(product).collect()),
+        ("y", (0..m * n).map(|i| product(i) + b[i % n]).collect()),
+        ("dx", (0..m * k).map(|i| sum(n, &|j| at(&dy, i / k * n + j) * at(&w, j * k + i % k))).collect()),
+        ("dw", (0..n * k).map(|i| sum(m, &|j| at(&dy, j * n + i / k) * at(&x, j * k + i % k))).collect()),
+        ("db", (0..n).map(|i| sum(m, &|j| at(&dy, j * n + i))).collect()),
+    ];
+    for (name, want) in want {
+        near(name, got.get(name).ok_or_else(|| format!("{name} is missing"))?, &want, 1e-6)?;
+    }
+    Ok(())
+}
+
+fn nan() -> Result<(), String> {
+    let (a, b) = ([f32::NAN, 1.0, f32::NAN, 2.0, -0.5], [1.0, f32::NAN, f32::NAN, -3.0, 4.0]);
+    let inputs = [Input::f32("a", &[5], &a), Input::f32("b", &[5], &b)];
+    let got = run(&inputs, |t, v| {
+        Ok(vec![("maximum", t.maximum(v["a"], v["b"])?), ("minimum", t.minimum(v["a"], v["b"])?)])
+    })?;
+    for (name, numbers) in [("maximum", [2.0, 4.0]), ("minimum", [-3.0, -0.5])] {
+        let got = &got[name];
+        if !got[..3].iter().all(|v| v.is_nan()) || got[3..] != numbers {
+            return Err(format!("the {name} of {a:?} and {b:?} is {got:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// A 3×3 filter that is 1 at (0, 2) takes the pixel one up and one right.

@@ -6,7 +6,6 @@
 
 use crate::harness::recording::Recording;
 use crate::harness::{self, compare, device, gradient, text};
-use crate::random_norms::Generator;
 use crate::reference::{self, Answer};
 use crate::{random_losses, random_misc, random_norms, random_product, random_shape};
 use libtest_mimic::{Failed, Trial};
@@ -17,6 +16,9 @@ use wgslab::kernels::broadcast::Broadcast;
 use wgslab::kernels::unary::Unary;
 use wgslab::kernels::{self, Case, Fill};
 use wgslab::tape::{Op, Options, Plan, Schedule, State, Type};
+
+/// Draws a case of one op file.
+pub type Generator = fn(&mut Rng) -> Case;
 
 /// Draws a case, with the name of its op file. Shapes should be small: each element of an input costs two evaluations of
 /// the reference.

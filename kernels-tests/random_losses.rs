@@ -1,7 +1,7 @@
 //! Random cases of the losses: sizes of one to a few workgroups with whole and broken vec4, rows with and without
 //! padding, and every option of an op. Values stay away from kinks, so that gradients can be checked as well.
 
-use crate::random_norms::Generator;
+use crate::properties::Generator;
 use wgslab::base::rng::Rng;
 use wgslab::kernels::barlow_twins::BarlowTwins;
 use wgslab::kernels::bce_with_logits::BceWithLogits;

@@ -1,6 +1,7 @@
 //! Random cases of pooling, resize and dropout for property tests: sizes, strides and paddings that fit each other. Sides
 //! and strides are few, so that cases share pipelines and references are quick.
 
+use crate::properties::Generator;
 use wgslab::base::rng::Rng;
 use wgslab::kernels::adaptive_avg_pool2d::AdaptiveAvgPool2d;
 use wgslab::kernels::adaptive_max_pool2d::AdaptiveMaxPool2d;
@@ -13,9 +14,6 @@ use wgslab::kernels::resize::{Filter, Resize};
 use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 use wgslab::tape::record::SCALARS;
-
-/// A generator of cases of one op, by the name of its reference.
-pub type Generator = fn(&mut Rng) -> Case;
 
 /// All of them.
 pub const GENERATORS: &[(&str, Generator)] = &[

@@ -1,5 +1,6 @@
 //! Random cases of attention and the normalizations, for property tests: sizes, alignments and forms that nobody chose.
 
+use crate::properties::Generator;
 use wgslab::base::Shape;
 use wgslab::base::rng::Rng;
 use wgslab::kernels::attention::Attention;
@@ -10,9 +11,6 @@ use wgslab::kernels::merge_statistics::MergeStatistics;
 use wgslab::kernels::spectral_norm::SpectralNorm;
 use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
-
-/// Makes a case from random bits.
-pub type Generator = fn(&mut Rng) -> Case;
 
 /// Of each op: its name in the list of ops, and its generator.
 pub const GENERATORS: &[(&str, Generator)] = &[

@@ -1,5 +1,6 @@
 //! Random cases of the ops that move, reduce and order elements.
 
+use crate::properties::Generator;
 use wgslab::base::Shape;
 use wgslab::base::rng::Rng;
 use wgslab::kernels::concat::Concat;
@@ -13,11 +14,8 @@ use wgslab::kernels::top_k::TopK;
 use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 
-/// Draws a case.
-type Draw = fn(&mut Rng) -> Case;
-
 /// The op file and a random case of it.
-pub const GENERATORS: &[(&str, Draw)] = &[
+pub const GENERATORS: &[(&str, Generator)] = &[
     ("concat", concat),
     ("gather", gather),
     ("permute", permute),

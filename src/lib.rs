@@ -24,7 +24,8 @@
 //! `naga::`, only `data` `image::`, only `cli` `clap::`; `ssl` and `noise` never see each other or `data`; below `study`
 //! nothing reads the environment, and only `device/timing.rs` and `device/tune.rs` a clock. An op reaches other ops
 //! through `Tape` methods, or a core they share: `kernels/gemm.rs` (products), `pool.rs` (windows), `order.rs` (sorting),
-//! `walk.rs` (normalizations), `row_loss.rs` (losses over rows), `draw.rs` (randomness).
+//! `walk.rs` (normalizations), `row_loss.rs` (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of
+//! images), `draw.rs` (randomness).
 //!
 //! # The path of a training step
 //!

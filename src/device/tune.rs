@@ -143,7 +143,7 @@ impl Table {
         self.entries.get(key).map(|e| e.variant.as_str())
     }
 
-    /// What the choices are, for the address of a run: the times do not matter, the winners do.
+    /// What the choices are, to tell two tables apart: the times do not matter, the winners do.
     pub fn hash(&self) -> String {
         let mut hash = Hasher::new();
         for (key, entry) in &self.entries {

@@ -56,14 +56,15 @@ params! {
 /// Name and pieces of a kernel.
 type Entry = (&'static str, &'static [Piece]);
 
-/// The kernel of the function whose piece is shaders/binary/`$name`.wgsl, over elements of `$unit`.
+/// The kernel of the function whose piece is shaders/binary/`$name`.wgsl, over elements of the first `$unit`; others are
+/// pieces that the function calls.
 macro_rules! kernel {
-    ($name:literal, $unit:literal) => {
+    ($name:literal, $($unit:literal),+) => {
         (
             concat!($name, ".forward"),
             &[
                 piece!("common/index.wgsl"),
-                piece!($unit),
+                $(piece!($unit),)+
                 piece!(concat!("binary/", $name, ".wgsl")),
                 piece!("binary/forward.wgsl"),
             ],
@@ -85,8 +86,8 @@ const GE: [Entry; 2] = comparison!("ge");
 const GT: [Entry; 2] = comparison!("gt");
 const LE: [Entry; 2] = comparison!("le");
 const LT: [Entry; 2] = comparison!("lt");
-const MAXIMUM: Entry = kernel!("maximum", "common/vec4.wgsl");
-const MINIMUM: Entry = kernel!("minimum", "common/vec4.wgsl");
+const MAXIMUM: Entry = kernel!("maximum", "common/vec4.wgsl", "binary/is_nan.wgsl");
+const MINIMUM: Entry = kernel!("minimum", "common/vec4.wgsl", "binary/is_nan.wgsl");
 const MUL: Entry = kernel!("mul", "common/vec4.wgsl");
 const NE: [Entry; 2] = comparison!("ne");
 const SUB: Entry = kernel!("sub", "common/vec4.wgsl");

@@ -1,4 +1,5 @@
-//! linear: y = x·wᵀ + b, recorded as a matmul and an add_bias: it has no kernels, gradient or cases of its own.
+//! linear: y = x·wᵀ + b, recorded as a matmul and an add_bias: it has no kernels, gradient or cases of its own;
+//! kernels-tests/facts.rs holds its values and gradients to the formula.
 
 use crate::base::Result;
 use crate::tape::{Tape, Var};
