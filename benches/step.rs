@@ -9,12 +9,12 @@ mod common;
 
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
-use common::Spread;
 use std::path::PathBuf;
 use std::time::Instant;
 use wgslab::base::Result;
 use wgslab::base::rng::Rng;
 use wgslab::device::{Gpu, GpuOptions};
+use wgslab::lab::Spread;
 use wgslab::nn::step::TrainingStep;
 use wgslab::nn::{Params, ResNet, Stem};
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape};
@@ -105,13 +105,13 @@ fn run() -> Result<()> {
     }
     let made = (gpu.meter().buffers_made() - made.0, gpu.meter().bind_groups_made() - made.1);
     let loss = plan.read_f32(&gpu, "loss")?[0];
-    let (step, encode) = (Spread::of(step_ms), Spread::of(encode_ms).median);
+    let (step, encode) = (Spread::of(&step_ms), Spread::of(&encode_ms).median);
     let median = step.median;
     let flops: u64 = plan.schedule().steps.iter().map(|s| s.cost().flops).sum();
     let report = serde_json::json!({
         "model": a.model, "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels, "batch": a.batch,
         "steps": a.steps, "images_per_s": a.batch as f64 / median * 1e3, "gflop_per_s": flops as f64 / median * 1e-6,
-        "step_ms": step.json(),
+        "step_ms": step,
         "record_ms": record_ms, "compile_ms": compile_ms, "first_step_ms": first_ms,
         "encode_ms": encode, "device_ms": median - encode, "encode_share": encode / median,
         "peak_device_bytes": gpu.meter().peak_bytes(), "state_bytes": state_bytes, "plan_bytes": plan_bytes,

@@ -4,7 +4,7 @@
 //! # Floors
 //!
 //! ```text
-//! base → device → tape → kernels → nn → { data | ssl | noise } → study → cli      (→ "is used by")
+//! base → device → tape → kernels → nn → { data | ssl | noise } → study → lab → cli      (→ "is used by")
 //! ```
 //!
 //! | floor | holds |
@@ -18,6 +18,7 @@
 //! | [`ssl`] | one self-supervised method per file |
 //! | [`noise`] | one kind of label noise per file |
 //! | [`study`] | configs, the grid, resumable stages, evaluation, statistics, the report |
+//! | [`lab`] | single kernels and steps measured, compared, profiled and edited |
 //! | [`cli`] | the command line, thin |
 //!
 //! Rules a test keeps (`kernels-tests/tidy.rs`): floors go one way; only `device` says `wgpu::`, only `device/shader.rs`
@@ -78,6 +79,7 @@ pub mod cli;
 pub mod data;
 pub mod device;
 pub mod kernels;
+pub mod lab;
 pub mod nn;
 pub mod noise;
 pub mod ssl;
