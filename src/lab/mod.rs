@@ -4,7 +4,9 @@
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
 pub mod environment;
+pub mod report;
 pub mod spread;
 
 pub use environment::{Environment, Timer};
+pub use report::{Cache, Report, Row};
 pub use spread::Spread;
