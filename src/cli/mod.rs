@@ -1,6 +1,7 @@
 //! cli: the command line. Each subcommand is short: it reads its options, calls the floor below and prints. Results
 //! go to stdout; progress, warnings and errors to stderr.
 
+mod bench;
 mod data;
 mod devices;
 mod kernels;
@@ -52,6 +53,7 @@ enum Command {
     Evaluate(stage::Evaluate),
     Data(data::Data),
     Kernels(kernels::Kernels),
+    Bench(bench::Bench),
     Tune(tune::Tune),
 }
 
@@ -66,6 +68,7 @@ impl Cli {
             Command::Evaluate(c) => c.run(options),
             Command::Data(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
+            Command::Bench(c) => c.run(options),
             Command::Tune(c) => c.run(options),
         }
     }
@@ -141,7 +144,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 11);
+        assert_eq!(found.len(), 12);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

@@ -48,17 +48,22 @@ impl Options {
         GpuOptions { adapter, backend: self.backend.clone(), checked: false, memory_budget_bytes: self.memory_budget }
     }
 
-    /// Opens the device, watches for signals, and does `work` in `out` with progress shown.
-    pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
-        let listener = Arc::new(Listener::new(self.quiet));
+    /// Opens the device; for a software adapter, says `what` that means and keeps to the memory that is free.
+    pub fn open(&self, listener: &Listener, what: &str) -> Result<Gpu> {
         let mut gpu = Gpu::open(&self.gpu())?;
         if gpu.caps().software {
             if let (None, Some(free)) = (self.memory_budget, free_memory()) {
                 gpu.set_memory_budget(free / 5 * 4);
             }
-            let name = &gpu.adapter().name;
-            listener.note(&format!("warning: {name} is a software adapter: training runs on the CPU, slowly"));
+            listener.note(&format!("warning: {} is a software adapter: {what}", gpu.adapter().name));
         }
+        Ok(gpu)
+    }
+
+    /// Opens the device, watches for signals, and does `work` in `out` with progress shown.
+    pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
+        let listener = Arc::new(Listener::new(self.quiet));
+        let gpu = self.open(&listener, "training runs on the CPU, slowly")?;
         let kernels = self.table(&gpu, out)?;
         let stop = signals::watch(listener.clone())?;
         let data_root = &self.data_root;

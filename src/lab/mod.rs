@@ -3,10 +3,19 @@
 //!
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
+pub mod bench;
 pub mod environment;
+mod fields;
+mod forms;
+mod own;
 pub mod report;
+pub mod rule;
+pub mod sets;
 pub mod spread;
 
+pub use bench::{Asked, bench};
 pub use environment::{Environment, Timer};
 pub use report::{Cache, Report, Row, Skipped};
+pub use rule::Rule;
+pub use sets::Set;
 pub use spread::Spread;
