@@ -3,6 +3,7 @@
 //!
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
+pub mod compare;
 pub mod environment;
 pub mod report;
 pub mod spread;

@@ -57,6 +57,9 @@ pub struct Row {
     pub samples_ms: Vec<f64>,
     /// The host's clock beside each sample, ms per run.
     pub wall_ms: Vec<f64>,
+    /// The reference kernel just before each sample, ms per run: what the machine's drift is cancelled with. Empty where
+    /// none was timed.
+    pub reference_ms: Vec<f64>,
     /// The samples had not settled (their relative IQR stayed above the limit) when time was up.
     pub noisy: bool,
     /// Share of what the roofline allows (flops or bytes, whichever binds), where a roof was measured.
@@ -73,7 +76,26 @@ pub enum Cache {
     Cold,
 }
 
+impl Cache {
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cache::Hot => "hot",
+            Cache::Cold => "cold",
+        }
+    }
+}
+
 impl Row {
+    /// The samples over the reference kernel's beside them, in which the machine's speed cancels; the samples themselves
+    /// where no reference was timed.
+    pub fn steady(&self) -> Vec<f64> {
+        match self.reference_ms.is_empty() {
+            true => self.samples_ms.clone(),
+            false => self.samples_ms.iter().zip(&self.reference_ms).map(|(ms, reference)| ms / reference).collect(),
+        }
+    }
+
     /// Order statistics of the samples, ms.
     pub fn ms(&self) -> Spread {
         Spread::of(&self.samples_ms)
@@ -116,8 +138,12 @@ impl Report {
         let report: Report = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
         for row in report.rows.iter().chain(&report.reference) {
             let wrong = |ms: &f64| !ms.is_finite() || *ms <= 0.0;
-            if row.samples_ms.is_empty() || row.samples_ms.iter().any(wrong) {
+            if row.samples_ms.is_empty() || row.samples_ms.iter().chain(&row.reference_ms).any(wrong) {
                 return Err(bad(format!("the samples of {} must be at least one, each above 0", row.name())));
+            }
+            if !row.reference_ms.is_empty() && row.reference_ms.len() != row.samples_ms.len() {
+                let (ours, theirs) = (row.samples_ms.len(), row.reference_ms.len());
+                return Err(bad(format!("{} has {ours} samples and {theirs} of the reference", row.name())));
             }
         }
         Ok(report)
