@@ -338,7 +338,7 @@ mod tests {
         let environment = crate::lab::environment::tests::made_up();
         let schema = super::super::report::SCHEMA.into();
         let rows = rows.iter().map(|&(case, ms)| machine.row(case, ms)).collect();
-        Report { schema, environment, reference: Some(machine.row(0, 2.0)), rows }
+        Report { schema, environment, reference: Some(machine.row(0, 2.0)), rows, skipped: Vec::new() }
     }
 
     #[test]

@@ -9,5 +9,5 @@ pub mod report;
 pub mod spread;
 
 pub use environment::{Environment, Timer};
-pub use report::{Cache, Report, Row};
+pub use report::{Cache, Report, Row, Skipped};
 pub use spread::Spread;

@@ -2,7 +2,7 @@
 //! benches/peers/ write too. Raw samples stand in it, so that every figure of a table can be worked out again.
 //!
 //! ```text
-//! { "schema": "wgslab-bench/1", "environment": {…}, "reference": {row}, "rows": [{row}, …] }
+//! { "schema": "wgslab-bench/1", "environment": {…}, "reference": {row}, "rows": [{row}, …], "skipped": [{…}, …] }
 //! ```
 
 use super::{Environment, Spread, Timer};
@@ -25,6 +25,21 @@ pub struct Report {
     pub reference: Option<Row>,
     /// What was measured.
     pub rows: Vec<Row>,
+    /// What was asked for and could not run, with the reason: never left out silently.
+    #[serde(default)]
+    pub skipped: Vec<Skipped>,
+}
+
+/// A case that could not run where the others did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skipped {
+    /// The op.
+    pub op: String,
+    /// The name of the case.
+    pub case: String,
+    /// Why, in a sentence.
+    pub why: String,
 }
 
 /// A kernel (or a step) at a shape under a variant.
@@ -57,8 +72,9 @@ pub struct Row {
     pub samples_ms: Vec<f64>,
     /// The host's clock beside each sample, ms per run.
     pub wall_ms: Vec<f64>,
-    /// The reference kernel just before each sample, ms per run: what the machine's drift is cancelled with. Empty where
-    /// none was timed.
+    /// The reference kernel's time in the round of each sample, ms per run: what it says the machine did at that moment.
+    /// Empty where no reference was timed.
+    #[serde(default)]
     pub reference_ms: Vec<f64>,
     /// The samples had not settled (their relative IQR stayed above the limit) when time was up.
     pub noisy: bool,
@@ -138,12 +154,12 @@ impl Report {
         let report: Report = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
         for row in report.rows.iter().chain(&report.reference) {
             let wrong = |ms: &f64| !ms.is_finite() || *ms <= 0.0;
-            if row.samples_ms.is_empty() || row.samples_ms.iter().chain(&row.reference_ms).any(wrong) {
+            if row.samples_ms.is_empty() || row.samples_ms.iter().any(wrong) {
                 return Err(bad(format!("the samples of {} must be at least one, each above 0", row.name())));
             }
-            if !row.reference_ms.is_empty() && row.reference_ms.len() != row.samples_ms.len() {
-                let (ours, theirs) = (row.samples_ms.len(), row.reference_ms.len());
-                return Err(bad(format!("{} has {ours} samples and {theirs} of the reference", row.name())));
+            let beside = |list: &[f64]| list.is_empty() || list.len() == row.samples_ms.len();
+            if !beside(&row.reference_ms) || row.reference_ms.iter().any(wrong) {
+                return Err(bad(format!("reference_ms of {} must be empty, or one above 0 a sample", row.name())));
             }
         }
         Ok(report)
