@@ -2,9 +2,9 @@
 //!
 //! Each case runs once as a whole, so that every kernel reads real values; the rows of a case (directions and variants,
 //! and the trees where two are compared) are warmed up, and then samples are taken round and round over them, every other
-//! round backwards, because a shared machine is faster in one minute than in the next. A round begins with a sample of the
-//! reference kernel. What takes less than a millisecond is repeated within one submission. Times are the device's
-//! timestamps where it has them, with the wall clock as a witness.
+//! round backwards, because a shared machine is faster in one minute than in the next. A sample of the reference kernel is
+//! never older than [`REFERENCE_MS`] when a row's sample begins. What takes less than a millisecond is repeated within one
+//! submission. Times are the device's timestamps where it has them, with the wall clock as a witness.
 
 use super::own::{Own, reference_row};
 use super::rule::Rule;
@@ -48,6 +48,8 @@ const SEED: u64 = 20;
 const SAMPLE_MS: (f64, f64) = (5.0, 20.0);
 /// The most repeats of a sample.
 const REPEATS: f64 = 1000.0;
+/// After this much sampling the reference kernel is timed again.
+const REFERENCE_MS: f64 = 20.0;
 /// Warming up takes at least this long: clocks rise and caches fill.
 const WARM_MS: f64 = 50.0;
 
@@ -162,21 +164,28 @@ struct Reference<'a> {
     own: Own,
     repeats: usize,
     samples: Samples,
+    /// The last sample, ms per run, and the milliseconds of sampling since.
+    last: f64,
+    age: f64,
 }
 
 impl<'a> Reference<'a> {
     fn new(gpu: &'a Gpu) -> Result<Self> {
         let own = Own::reference(gpu)?;
         let repeats = warm(gpu, &own.dispatches, false)?;
-        Ok(Reference { gpu, own, repeats, samples: Samples::default() })
+        Ok(Reference { gpu, own, repeats, samples: Samples::default(), last: f64::NAN, age: f64::INFINITY })
     }
 
-    /// Takes a sample and gives it back, ms per run.
-    fn sample(&mut self) -> Result<f64> {
-        let t = self.gpu.time_repeated(&self.own.dispatches, self.repeats)?;
-        self.samples.add(t, self.repeats, None);
-        let (wall, device) = (self.samples.wall_ms.last(), self.samples.device_ms.last().copied().flatten());
-        Ok(device.filter(|ms| *ms > 0.0).or(wall.copied()).unwrap_or(f64::NAN))
+    /// What a run takes about now, ms.
+    fn now(&mut self) -> Result<f64> {
+        if self.age >= REFERENCE_MS {
+            let t = self.gpu.time_repeated(&self.own.dispatches, self.repeats)?;
+            self.samples.add(t, self.repeats, None);
+            let (wall, device) = (self.samples.wall_ms.last(), self.samples.device_ms.last().copied().flatten());
+            self.last = device.filter(|ms| *ms > 0.0).or(wall.copied()).unwrap_or(f64::NAN);
+            self.age = 0.0;
+        }
+        Ok(self.last)
     }
 
     fn row(&self, rule: &Rule) -> Row {
@@ -311,17 +320,18 @@ impl<'a> Bench<'a> {
             if going.is_empty() {
                 return Ok(());
             }
-            let reference_ms = self.reference.sample()?;
             for i in 0..group.len() {
                 let i = if round % 2 == 0 { i } else { group.len() - 1 - i };
                 let r = &mut group[i];
                 if !going.contains(&r.place) {
                     continue;
                 }
+                let reference_ms = self.reference.now()?;
                 if let Some(flush) = self.flush.get(r.device) {
                     r.gpu.time_repeated(&flush.dispatches, 1)?;
                 }
                 let t = r.gpu.time_repeated(&r.plan.dispatches()[r.launches.clone()], r.repeats)?;
+                self.reference.age += t.wall_ms;
                 r.samples.add(t, r.repeats, Some(reference_ms));
             }
         }

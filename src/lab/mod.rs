@@ -4,6 +4,7 @@
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
 pub mod bench;
+pub mod compare;
 pub mod environment;
 mod fields;
 mod forms;

@@ -92,7 +92,26 @@ pub enum Cache {
     Cold,
 }
 
+impl Cache {
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cache::Hot => "hot",
+            Cache::Cold => "cold",
+        }
+    }
+}
+
 impl Row {
+    /// The samples over the reference kernel's beside them, in which the machine's speed cancels; the samples themselves
+    /// where no reference was timed.
+    pub fn steady(&self) -> Vec<f64> {
+        match self.reference_ms.is_empty() {
+            true => self.samples_ms.clone(),
+            false => self.samples_ms.iter().zip(&self.reference_ms).map(|(ms, reference)| ms / reference).collect(),
+        }
+    }
+
     /// Order statistics of the samples, ms.
     pub fn ms(&self) -> Spread {
         Spread::of(&self.samples_ms)
