@@ -138,8 +138,28 @@ fn git(words: &[&str]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// For tests of reports.
+    pub fn made_up() -> Environment {
+        Environment {
+            adapter: "made up".into(),
+            driver: "1".into(),
+            backend: "Vulkan".into(),
+            wgpu: "30.0.1".into(),
+            limits: Limits::default(),
+            features: Vec::new(),
+            subgroup_size: None,
+            os: "an os".into(),
+            cpu: "a cpu".into(),
+            git_commit: None,
+            git_dirty: None,
+            arguments: Vec::new(),
+            timer: Timer::Wall,
+            time: "2026-01-01T00:00:00Z".into(),
+        }
+    }
 
     #[test]
     fn the_locked_version_is_read() {
