@@ -28,6 +28,7 @@ mod reach;
 mod reference;
 mod tidy;
 mod training;
+mod tree;
 mod tune;
 mod wgsl;
 
@@ -75,6 +76,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden_shape::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
+    trials.extend(tree::trials());
     trials.extend(tune::trials());
     trials.extend(harness::trials());
     trials

@@ -19,7 +19,7 @@ use crate::nn::{self, Mode, Params, ResNet, checkpoint};
 use crate::noise::{self, NoiseKind};
 use crate::tape::demand::misfit;
 use crate::tape::{Options, Plan, Schedule, State, Tape};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -277,6 +277,10 @@ impl Job<'_> {
 
     /// `config.toml` and `environment.json` of a folder: what made it, and `about` it in words.
     pub(super) fn describe(&self, folder: &Path, made: &Provenance, about: Value) -> Result<()> {
+        let mut about = about;
+        if let (Some(hash), Value::Object(about)) = (self.gpu.tree().hash(), &mut about) {
+            about.insert("shaders".into(), json!({ "hash": hash, "edited": self.gpu.tree().edited() }));
+        }
         files::write_atomic(&folder.join("environment.json"), made.environment(about)?.as_bytes())?;
         files::write_atomic(&folder.join("config.toml"), self.config.to_toml()?.as_bytes())
     }

@@ -4,6 +4,7 @@
 pub mod assign;
 pub mod backward;
 pub mod demand;
+pub mod layout;
 pub mod op;
 pub mod plan;
 pub mod program;
