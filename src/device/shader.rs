@@ -43,15 +43,15 @@ pub struct Kernel {
     /// Which of the op's variants this is, for instance `naive`.
     pub variant: &'static str,
     /// The text, in order.
-    pub pieces: &'static [Piece],
+    pub pieces: Vec<Piece>,
     /// Values of `$NAME`.
     pub constants: Vec<(&'static str, u32)>,
 }
 
 impl Kernel {
     /// A kernel without constants.
-    pub const fn new(name: &'static str, variant: &'static str, pieces: &'static [Piece]) -> Self {
-        Kernel { name, variant, pieces, constants: Vec::new() }
+    pub fn new(name: &'static str, variant: &'static str, pieces: &[Piece]) -> Self {
+        Kernel { name, variant, pieces: pieces.to_vec(), constants: Vec::new() }
     }
 
     /// The kernel with `$name` set to `value`.
@@ -60,10 +60,16 @@ impl Kernel {
         self
     }
 
+    /// The kernel with more text behind it: WGSL may declare what it uses in any order.
+    pub fn followed_by(mut self, pieces: &[Piece]) -> Self {
+        self.pieces.extend(pieces);
+        self
+    }
+
     /// The complete WGSL, as it runs, with the origin of each line.
     pub fn source(&self) -> Result<Source> {
         let mut s = Source { text: String::new(), origin: Vec::new() };
-        for piece in self.pieces {
+        for piece in &self.pieces {
             let lines: Vec<(usize, &str)> = piece.text.lines().enumerate().collect();
             let mut values: Vec<(String, u32)> = self.constants.iter().map(|&(n, v)| (n.to_string(), v)).collect();
             expand(piece.path, &lines, &mut values, &mut s)?;
