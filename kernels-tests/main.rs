@@ -7,6 +7,7 @@
 
 mod augment;
 mod facts;
+mod fusion;
 mod golden;
 mod golden_elementwise;
 mod golden_losses;
@@ -42,6 +43,7 @@ fn main() {
     trials.extend(wgsl::trials());
     trials.extend(tidy::trials());
     trials.extend(plans::trials());
+    trials.extend(fusion::trials());
     let device = device_trials();
     let skipped = match harness::device::available() {
         Ok(()) => {
@@ -66,6 +68,7 @@ fn device_trials() -> Vec<Trial> {
     let mut trials = plans::device_trials();
     trials.extend(augment::device_trials());
     trials.extend(facts::trials());
+    trials.extend(fusion::device_trials());
     trials.extend(golden::trials());
     trials.extend(golden_norms::trials());
     trials.extend(golden_elementwise::trials());

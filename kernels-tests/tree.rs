@@ -107,7 +107,7 @@ fn tuned() -> Result<(), String> {
         let entry = tune(&committed, &subject, &Rules { rounds: 1, ..Rules::default() }).map_err(text)?;
         table.entries.insert(subject.key.clone(), entry);
     }
-    let launched = schedule.kernels().flat_map(|k| k.pieces).next().ok_or("matmul launches nothing")?.path;
+    let launched = schedule.kernels().flat_map(|k| &k.pieces).next().ok_or("matmul launches nothing")?.path;
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let file = folder.path().join("any.wgsl");
     let before = wgslab::device::tree::pieces().find(|p| p.0 == launched).ok_or("the piece is gone")?.1;

@@ -39,15 +39,15 @@ pub struct Kernel {
     /// Which of the op's variants this is, for instance `naive`.
     pub variant: &'static str,
     /// The text, in order.
-    pub pieces: &'static [Piece],
+    pub pieces: Vec<Piece>,
     /// Values of `$NAME`.
     pub constants: Vec<(&'static str, u32)>,
 }
 
 impl Kernel {
     /// A kernel without constants.
-    pub const fn new(name: &'static str, variant: &'static str, pieces: &'static [Piece]) -> Self {
-        Kernel { name, variant, pieces, constants: Vec::new() }
+    pub fn new(name: &'static str, variant: &'static str, pieces: &[Piece]) -> Self {
+        Kernel { name, variant, pieces: pieces.to_vec(), constants: Vec::new() }
     }
 
     /// The kernel with `$name` set to `value`.
@@ -56,10 +56,16 @@ impl Kernel {
         self
     }
 
+    /// The kernel with more text behind it: WGSL may declare what it uses in any order.
+    pub fn followed_by(mut self, pieces: &[Piece]) -> Self {
+        self.pieces.extend(pieces);
+        self
+    }
+
     /// The complete WGSL, as it runs with the text of `tree`, with the origin of each line.
     pub fn source(&self, tree: &Tree) -> Result<Source> {
         let mut s = Source::default();
-        for piece in self.pieces {
+        for piece in &self.pieces {
             expand(&tree.place(piece), tree.text(piece), &self.constants, &mut s)?;
         }
         Ok(s)

@@ -155,6 +155,7 @@ pub(super) mod tests {
             cpu: "a cpu".into(),
             git_commit: None,
             git_dirty: None,
+            shaders: None,
             arguments: Vec::new(),
             timer: Timer::Wall,
             time: "2026-01-01T00:00:00Z".into(),

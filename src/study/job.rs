@@ -14,7 +14,7 @@ use crate::data::store::ImageStore;
 use crate::data::{self, Dataset, LoadOptions};
 use crate::device::Gpu;
 use crate::device::tune::Table;
-use crate::kernels::tune;
+use crate::kernels::{fuse, tune};
 use crate::nn::{self, Mode, Params, ResNet, checkpoint};
 use crate::noise::{self, NoiseKind};
 use crate::tape::demand::misfit;
@@ -127,7 +127,7 @@ impl Job<'_> {
     /// The schedule of a tape with the variants of the job's table.
     pub(super) fn schedule(&self, tape: &Tape) -> Result<Schedule> {
         let choose = tune::chooser(&self.kernels);
-        let schedule = Schedule::new(tape, &Options { choose: &choose, ..Options::new(self.gpu.caps()) })?;
+        let schedule = Schedule::new(tape, &Options { choose: &choose, ..fuse::options(self.gpu.caps()) })?;
         if !self.kernels.entries.is_empty() && !tune::expect_fresh(self.gpu, &schedule, &self.kernels)? {
             let what = "warning: the table of kernels has no result for any op of this step; tune with its sizes";
             self.progress.note(what);

@@ -109,7 +109,7 @@ fn unwritable(e: serde_json::Error) -> Error {
 fn text_of<'a>(tree: &Tree, kernels: impl Iterator<Item = &'a Kernel>) -> String {
     let one = |k: &Kernel| {
         let mut hash = Hasher::new().part(k.name).part(k.variant);
-        for piece in k.pieces {
+        for piece in &k.pieces {
             hash = hash.part(piece.path).part(tree.text(piece));
         }
         k.constants.iter().fold(hash, |h, (name, value)| h.part(name).part(value.to_le_bytes())).hex()

@@ -9,6 +9,7 @@ pub mod op;
 pub mod plan;
 pub mod program;
 pub mod record;
+pub mod rewrite;
 pub mod schedule;
 pub mod state;
 pub mod trace;
