@@ -7,6 +7,7 @@ mod kernels;
 mod listener;
 mod options;
 mod output;
+mod profile;
 mod signals;
 mod stage;
 mod study;
@@ -52,6 +53,7 @@ enum Command {
     Evaluate(stage::Evaluate),
     Data(data::Data),
     Kernels(kernels::Kernels),
+    Profile(profile::ProfileStep),
     Tune(tune::Tune),
 }
 
@@ -66,6 +68,7 @@ impl Cli {
             Command::Evaluate(c) => c.run(options),
             Command::Data(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
+            Command::Profile(c) => c.run(options),
             Command::Tune(c) => c.run(options),
         }
     }
@@ -141,7 +144,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 11);
+        assert_eq!(found.len(), 12);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

@@ -33,6 +33,9 @@ pub(super) struct Options {
     /// run or study that was begun with one, else the variants that adapters of this kind usually run fastest]
     #[arg(long, global = true, value_name = "FILE")]
     pub kernels: Option<PathBuf>,
+    /// Show graphics debuggers (Nsight, RGP, RenderDoc, Xcode) the layer and kernel of each dispatch
+    #[arg(long, global = true)]
+    pub labels: bool,
     /// Print no progress: warnings, errors and results only
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -45,7 +48,13 @@ impl Options {
             Ok(index) => AdapterChoice::Index(index),
             Err(_) => AdapterChoice::Name(text.clone()),
         });
-        GpuOptions { adapter, backend: self.backend.clone(), checked: false, memory_budget_bytes: self.memory_budget }
+        GpuOptions {
+            adapter,
+            backend: self.backend.clone(),
+            labels: self.labels,
+            memory_budget_bytes: self.memory_budget,
+            ..GpuOptions::default()
+        }
     }
 
     /// Opens the device, watches for signals, and does `work` in `out` with progress shown.

@@ -13,4 +13,4 @@ pub use buffer::Buffer;
 pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};
 pub use gpu::{AdapterChoice, Caps, Gpu, GpuOptions};
 pub use shader::{Kernel, Piece};
-pub use timing::Timed;
+pub use timing::{Clocked, Timed};

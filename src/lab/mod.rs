@@ -4,8 +4,10 @@
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
 pub mod environment;
+pub mod profile;
 pub mod report;
 pub mod spread;
+pub mod step;
 
 pub use environment::{Environment, Timer};
 pub use report::{Cache, Report, Row};

@@ -4,6 +4,7 @@
 pub mod assign;
 pub mod backward;
 pub mod demand;
+pub mod lifetime;
 pub mod op;
 pub mod plan;
 pub mod program;
@@ -15,7 +16,7 @@ pub mod trace;
 pub use op::{Cost, Emit, Launch, Op, Slot, Type};
 pub use plan::{Feed, Plan};
 pub use program::Program;
-pub use record::{Scalar, Tape, Var};
+pub use record::{Phase, Scalar, Tape, Var};
 pub use schedule::{Options, Schedule};
 pub use state::State;
 pub use trace::Trace;
