@@ -8,6 +8,7 @@ mod kernels;
 mod listener;
 mod options;
 mod output;
+mod profile;
 mod signals;
 mod stage;
 mod study;
@@ -54,6 +55,7 @@ enum Command {
     Data(data::Data),
     Kernels(kernels::Kernels),
     Bench(bench::Bench),
+    Profile(profile::ProfileStep),
     Tune(tune::Tune),
 }
 
@@ -70,6 +72,7 @@ impl Cli {
             Command::Data(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
             Command::Bench(c) => c.run(options),
+            Command::Profile(c) => c.run(options),
             Command::Tune(c) => c.run(options),
         }
     }

@@ -9,10 +9,12 @@ pub mod environment;
 mod fields;
 mod forms;
 mod own;
+pub mod profile;
 pub mod report;
 pub mod rule;
 pub mod sets;
 pub mod spread;
+pub mod step;
 
 pub use bench::{Asked, bench};
 pub use environment::{Environment, Timer};
