@@ -14,6 +14,7 @@ mod golden_misc;
 mod golden_norms;
 mod golden_resnet;
 mod golden_shape;
+mod halves;
 mod harness;
 mod plans;
 mod properties;
@@ -26,6 +27,7 @@ mod reach;
 mod reference;
 mod tidy;
 mod training;
+mod traps;
 mod tune;
 mod wgsl;
 
@@ -38,6 +40,8 @@ fn main() {
     let mut trials = vec![Trial::test("T0 every op has a reference", || reference::complete().map_err(Failed::from))];
     trials.extend(wgsl::trials());
     trials.extend(tidy::trials());
+    trials.extend(halves::trials());
+    trials.extend(traps::trials());
     trials.extend(plans::trials());
     let device = device_trials();
     let skipped = match harness::device::available() {
@@ -73,6 +77,8 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden_shape::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
+    trials.extend(traps::device_trials());
+    trials.extend(halves::device_trials());
     trials.extend(tune::trials());
     trials.extend(harness::trials());
     trials

@@ -33,6 +33,10 @@ pub(super) struct Options {
     /// run or study that was begun with one, else the variants that adapters of this kind usually run fastest]
     #[arg(long, global = true, value_name = "FILE")]
     pub kernels: Option<PathBuf>,
+    /// Use cooperative matrices where the adapter lists 16x16x16 or 8x8x8 ones. Never run on hardware by the authors, and
+    /// experimental in wgpu: check the values it gives
+    #[arg(long, global = true)]
+    pub experimental_cooperative_matrix: bool,
     /// Print no progress: warnings, errors and results only
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -45,7 +49,13 @@ impl Options {
             Ok(index) => AdapterChoice::Index(index),
             Err(_) => AdapterChoice::Name(text.clone()),
         });
-        GpuOptions { adapter, backend: self.backend.clone(), checked: false, memory_budget_bytes: self.memory_budget }
+        GpuOptions {
+            adapter,
+            backend: self.backend.clone(),
+            checked: false,
+            memory_budget_bytes: self.memory_budget,
+            experimental_cooperative_matrix: self.experimental_cooperative_matrix,
+        }
     }
 
     /// Opens the device, watches for signals, and does `work` in `out` with progress shown.

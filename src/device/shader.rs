@@ -97,6 +97,7 @@ fn capabilities() -> naga::valid::Capabilities {
     naga::valid::Capabilities::SUBGROUP
         | naga::valid::Capabilities::SUBGROUP_BARRIER
         | naga::valid::Capabilities::SHADER_FLOAT16
+        | naga::valid::Capabilities::COOPERATIVE_MATRIX
 }
 
 /// Expanded text and, for each of its lines, the file and line it came from.
