@@ -12,7 +12,6 @@
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::Spread;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -24,6 +23,7 @@ use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::listing::entry_name;
 use wgslab::kernels::matmul::MatMul;
 use wgslab::kernels::{Case, Fill, Recorded, ops};
+use wgslab::lab::Spread;
 use wgslab::tape::{Cost, Feed, Op, Options, Plan, Schedule, State, Type};
 
 /// Times single kernels
@@ -162,7 +162,7 @@ impl Row {
 
     fn result(&self) -> Timing {
         let each = |ms: f64| ms / self.repeats as f64;
-        let ms = Spread::of(self.samples.iter().map(|t| each(t.device_ms.unwrap_or(t.wall_ms))));
+        let ms = Spread::of(&self.samples.iter().map(|t| each(t.device_ms.unwrap_or(t.wall_ms))).collect::<Vec<_>>());
         Timing {
             entry: self.entry.clone(),
             case: self.case,
@@ -173,7 +173,7 @@ impl Row {
             samples: self.samples.len(),
             timestamps: self.samples.iter().all(|t| t.device_ms.is_some()),
             ms,
-            wall_ms: Spread::of(self.samples.iter().map(|t| each(t.wall_ms))).median,
+            wall_ms: Spread::of(&self.samples.iter().map(|t| each(t.wall_ms)).collect::<Vec<_>>()).median,
         }
     }
 }
@@ -221,7 +221,7 @@ impl Timing {
             "entry": self.entry, "case": self.case, "variant": self.variant,
             "flops": self.cost.flops, "bytes": self.cost.bytes, "samples": self.samples, "repeats": self.repeats,
             "clock": if self.timestamps { "timestamps" } else { "wall" },
-            "ms": self.ms.json(), "wall_ms": self.wall_ms,
+            "ms": self.ms, "wall_ms": self.wall_ms,
             "gflop_per_s": self.gflop_per_s(), "gb_per_s": self.gb_per_s(),
             "burn_gflop_per_s": self.peer.map(|p| p.burn), "ratio": self.ratio(),
         })

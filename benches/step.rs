@@ -9,15 +9,16 @@ mod common;
 
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
-use common::Spread;
 use std::path::PathBuf;
 use std::time::Instant;
 use wgslab::base::Result;
 use wgslab::base::rng::Rng;
 use wgslab::device::{Gpu, GpuOptions};
+use wgslab::kernels::fuse;
+use wgslab::lab::Spread;
 use wgslab::nn::step::TrainingStep;
 use wgslab::nn::{Params, ResNet, Stem};
-use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape};
+use wgslab::tape::{Feed, Plan, Schedule, State, Tape};
 
 const CLASSES: usize = 10;
 
@@ -74,7 +75,7 @@ fn run() -> Result<()> {
     let (tape, params) = record(&a)?;
     let record_ms = ms(clock);
     let clock = Instant::now();
-    let schedule = Schedule::new(&tape, &Options::new(gpu.caps()))?;
+    let schedule = Schedule::new(&tape, &fuse::options(gpu.caps()))?;
     let mut state = State::new();
     params.fill(&gpu, &mut state, 0)?;
     state.insert_missing(&gpu, &tape.state_types())?;
@@ -105,13 +106,13 @@ fn run() -> Result<()> {
     }
     let made = (gpu.meter().buffers_made() - made.0, gpu.meter().bind_groups_made() - made.1);
     let loss = plan.read_f32(&gpu, "loss")?[0];
-    let (step, encode) = (Spread::of(step_ms), Spread::of(encode_ms).median);
+    let (step, encode) = (Spread::of(&step_ms), Spread::of(&encode_ms).median);
     let median = step.median;
     let flops: u64 = plan.schedule().steps.iter().map(|s| s.cost().flops).sum();
     let report = serde_json::json!({
         "model": a.model, "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels, "batch": a.batch,
         "steps": a.steps, "images_per_s": a.batch as f64 / median * 1e3, "gflop_per_s": flops as f64 / median * 1e-6,
-        "step_ms": step.json(),
+        "step_ms": step,
         "record_ms": record_ms, "compile_ms": compile_ms, "first_step_ms": first_ms,
         "encode_ms": encode, "device_ms": median - encode, "encode_share": encode / median,
         "peak_device_bytes": gpu.meter().peak_bytes(), "state_bytes": state_bytes, "plan_bytes": plan_bytes,

@@ -4,12 +4,13 @@
 use crate::golden::{self, floats, gradients};
 use crate::harness::device::gpu;
 use crate::harness::quick::{Input, near, run};
+use crate::harness::recording::chooser;
 use crate::harness::text;
 use half::f16;
 use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeSet;
 use wgslab::base::DType;
-use wgslab::kernels::{Case, ops};
+use wgslab::kernels::{self, Case, Fill, ops};
 use wgslab::nn::checkpoint;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
 
@@ -31,6 +32,7 @@ pub fn device_trials() -> Vec<Trial> {
         trial("an odd number of them is state, input, output and checkpoint", odd),
         trial("a checkpoint refuses an infinite one", infinite),
         trial("gradients add up in f16", sums),
+        trial("a product of them ends in a bias and an activation", fused),
     ];
     let golden = golden::read("half").unwrap_or_default();
     let cases: BTreeSet<String> = golden.keys().filter_map(|k| Some(k.rsplit_once('/')?.0.to_string())).collect();
@@ -155,6 +157,46 @@ fn sums() -> Result<(), String> {
     })?;
     let want: Vec<f32> = a.iter().map(|a| 2.0 * a + 1.0).collect();
     ensure(got["half"] == want && got["single"] == want, format!("{got:?} must be {want:?}"))
+}
+
+/// What follows a product of halves, on its way to memory and as ops of their own, under every variant.
+fn fused() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    for (m, n, k) in [(5, 7, 9), (12, 8, 20), (6, 8, 1108)] {
+        let mut t = Tape::new();
+        let mut build = || {
+            let (a, b) = (t.input("a", Type::f16([m, k]))?, t.input("b", Type::f16([n, k]))?);
+            let bias = t.input("bias", Type::f32([n]))?;
+            let y = t.linear(a, b, Some(bias))?;
+            let y = t.silu(y)?;
+            t.output("y", y);
+            Ok::<_, wgslab::base::Error>(())
+        };
+        build().map_err(text)?;
+        let fill = |ty, stream| Fill::Normal.words(ty, 5, stream);
+        let (a, b) = (fill(Type::f16([m, k]), 0), fill(Type::f16([n, k]), 1));
+        let bias = fill(Type::f32([n]), 2);
+        let run = |variant, fuse| {
+            let choose = chooser(variant);
+            let options = Options { choose: &choose, fuse, ..Options::new(gpu.caps()) };
+            let schedule = Schedule::new(&t, &options).map_err(text)?;
+            let steps = schedule.steps.len();
+            let plan = Plan::new(&gpu, schedule, &State::new()).map_err(text)?;
+            let halves = |words, n: usize| &bytemuck::cast_slice::<u32, u8>(words)[..2 * n];
+            plan.run(
+                &gpu,
+                &Feed::new().input("a", halves(&a, m * k)).input("b", halves(&b, n * k)).input("bias", &bias),
+            )
+            .map_err(text)?;
+            Ok::<_, String>((plan.read_f32(&gpu, "y").map_err(text)?, steps))
+        };
+        for variant in ["naive", "packed", "tiled_f16"] {
+            let ((whole, one), (apart, three)) = (run(variant, Some(kernels::fuse::fuse))?, run(variant, None)?);
+            ensure((one, three) == (1, 3), format!("{one} and {three} steps"))?;
+            near(&format!("{variant} {m}x{n}x{k}"), &whole, &apart, 1e-6)?;
+        }
+    }
+    Ok(())
 }
 
 /// Operands are given as f32 that are halves already, and become f16 here.

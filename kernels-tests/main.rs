@@ -7,6 +7,7 @@
 
 mod augment;
 mod facts;
+mod fusion;
 mod golden;
 mod golden_elementwise;
 mod golden_losses;
@@ -18,9 +19,11 @@ mod halves;
 mod harness;
 mod plans;
 mod properties;
+mod random_augment;
 mod random_losses;
 mod random_misc;
 mod random_norms;
+mod random_optim;
 mod random_product;
 mod random_shape;
 mod reach;
@@ -28,6 +31,7 @@ mod reference;
 mod tidy;
 mod training;
 mod traps;
+mod tree;
 mod tune;
 mod wgsl;
 
@@ -43,6 +47,7 @@ fn main() {
     trials.extend(halves::trials());
     trials.extend(traps::trials());
     trials.extend(plans::trials());
+    trials.extend(fusion::trials());
     let device = device_trials();
     let skipped = match harness::device::available() {
         Ok(()) => {
@@ -67,6 +72,7 @@ fn device_trials() -> Vec<Trial> {
     let mut trials = plans::device_trials();
     trials.extend(augment::device_trials());
     trials.extend(facts::trials());
+    trials.extend(fusion::device_trials());
     trials.extend(golden::trials());
     trials.extend(golden_norms::trials());
     trials.extend(golden_elementwise::trials());
@@ -79,6 +85,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(training::trials());
     trials.extend(traps::device_trials());
     trials.extend(halves::device_trials());
+    trials.extend(tree::trials());
     trials.extend(tune::trials());
     trials.extend(harness::trials());
     trials

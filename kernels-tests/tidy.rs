@@ -14,7 +14,8 @@ const FLOORS: &[(&str, u32)] = &[
     ("ssl", 5),
     ("noise", 5),
     ("study", 6),
-    ("cli", 7),
+    ("lab", 7),
+    ("cli", 8),
 ];
 
 /// Crates with one home in src/.

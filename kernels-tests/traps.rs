@@ -13,7 +13,7 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use wgslab::base::{DType, Result as BaseResult};
 use wgslab::device::dispatch::ParamBlocks;
-use wgslab::device::{Caps, Cooperative, Kernel, Piece};
+use wgslab::device::{Caps, Cooperative, Kernel, Piece, Tree};
 use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::matmul::MatMul;
 use wgslab::kernels::{Case, listing, ops};
@@ -112,7 +112,7 @@ fn inline_store(text: &str) -> Option<String> {
 fn coop_store() -> Result<(), String> {
     let mut found = 0;
     for kernel in kernels()?.iter().filter(|k| k.variant.starts_with("coop")) {
-        let text = kernel.source().map_err(text)?.text;
+        let text = kernel.source(&Tree::default()).map_err(text)?.text;
         ensure(text.contains("coopStore"), format!("{kernel:?} stores nothing"))?;
         found += 1;
         if let Some(call) = inline_store(&text) {
@@ -137,7 +137,7 @@ fn coop_kernel(body: &'static str) -> Kernel {
                    let at = wid.x * 256u; let stride = 16u;",
     };
     let pieces: Vec<Piece> = vec![head, Piece { path: "a test: body", text: body }];
-    Kernel::new("test.coop", "coop_16x16", Box::leak(pieces.into_boxed_slice()))
+    Kernel::new("test.coop", "coop_16x16", &pieces)
 }
 
 fn coop_store_inline() -> Result<(), String> {
@@ -149,8 +149,8 @@ fn coop_store_inline() -> Result<(), String> {
     ];
     for (body, fits) in stores {
         let kernel = coop_kernel(body);
-        kernel.reflect().map_err(text)?; // valid, all of them: that is the trap
-        let found = inline_store(&kernel.source().map_err(text)?.text);
+        kernel.reflect(&Tree::default()).map_err(text)?; // valid, all of them: that is the trap
+        let found = inline_store(&kernel.source(&Tree::default()).map_err(text)?.text);
         ensure(found.is_none() == fits, format!("'{body}': found {found:?}"))?;
     }
     Ok(())
@@ -160,7 +160,8 @@ fn divergent() -> Result<(), String> {
     let store = "coopStoreT(sum, &c[at], stride); }";
     let uniform = ["sum = coopMultiplyAdd(x, y, sum);", "if (wid.x < 7u) { sum = coopMultiplyAdd(x, y, sum); }"];
     let not = ["if (subgroup < 1u) { sum = coopMultiplyAdd(x, y, sum); }"];
-    let with = |body: &str| coop_kernel(Box::leak(format!("{body} {store}").into_boxed_str())).reflect();
+    let with =
+        |body: &str| coop_kernel(Box::leak(format!("{body} {store}").into_boxed_str())).reflect(&Tree::default());
     for body in uniform {
         with(body).map_err(|e| format!("'{body}': {e}"))?;
     }
@@ -204,7 +205,7 @@ fn offered() -> Result<(), String> {
 /// naga refuses `enable subgroups`, which browsers need: it must not be in the text. f16 in immediates is refused too.
 fn directives() -> Result<(), String> {
     for kernel in kernels()? {
-        let text = kernel.source().map_err(text)?.text;
+        let text = kernel.source(&Tree::default()).map_err(text)?.text;
         let known = ["enable f16;", "enable wgpu_cooperative_matrix;"];
         let odd = text
             .lines()
@@ -221,7 +222,7 @@ fn directives() -> Result<(), String> {
 fn barriers() -> Result<(), String> {
     let own = ["local_invocation_index", "local_invocation_id", "global_invocation_id", "subgroup_invocation_id"];
     for kernel in kernels()? {
-        let text = kernel.source().map_err(text)?.text;
+        let text = kernel.source(&Tree::default()).map_err(text)?.text;
         let mut names: BTreeSet<String> = BTreeSet::new();
         for (at, _) in own.iter().flat_map(|o| text.match_indices(o)) {
             let after = text[at..].split_once(')').map_or("", |t| t.1);

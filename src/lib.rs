@@ -4,7 +4,7 @@
 //! # Floors
 //!
 //! ```text
-//! base → device → tape → kernels → nn → { data | ssl | noise } → study → cli      (→ "is used by")
+//! base → device → tape → kernels → nn → { data | ssl | noise } → study → lab → cli      (→ "is used by")
 //! ```
 //!
 //! | floor | holds |
@@ -18,6 +18,7 @@
 //! | [`ssl`] | one self-supervised method per file |
 //! | [`noise`] | one kind of label noise per file |
 //! | [`study`] | configs, the grid, resumable stages, evaluation, statistics, the report |
+//! | [`lab`] | single kernels and steps measured, compared, profiled and edited |
 //! | [`cli`] | the command line, thin |
 //!
 //! Rules a test keeps (`kernels-tests/tidy.rs`): floors go one way; only `device` says `wgpu::`, only `device/shader.rs`
@@ -68,7 +69,7 @@
 //!   driver that would take longer than the smoke study, and the order that ops offer was measured there.
 //! - f16 is storage: an op reads halves, computes in f32 and rounds once. Recording refuses f16 to an op that does not say
 //!   that it takes it (`Op::takes_f16`); a model as a whole does not run in f16 yet.
-//! - Fusion of neighbouring ops and recompute are not built yet.
+//! - Recompute is not built yet.
 //!
 //! # Where to start
 //!
@@ -80,6 +81,7 @@ pub mod cli;
 pub mod data;
 pub mod device;
 pub mod kernels;
+pub mod lab;
 pub mod nn;
 pub mod noise;
 pub mod ssl;

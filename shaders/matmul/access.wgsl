@@ -8,6 +8,10 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 
-fn c_put(m: u32, n: u32, slice: u32, v: f32) {
-    c[((slice * p.batches + batch) * p.m + m) * p.n + n] = v;
+fn c_at(m: u32, n: u32, slice: u32) -> u32 {
+    return ((slice * p.batches + batch) * p.m + m) * p.n + n;
+}
+
+fn c_put(at: u32, v: f32) {
+    c[at] = v;
 }

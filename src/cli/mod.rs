@@ -56,7 +56,8 @@ enum Command {
 }
 
 impl Cli {
-    fn run(&self) -> Result<()> {
+    fn run(&mut self) -> Result<()> {
+        self.options.load_shaders()?;
         let options = &self.options;
         match &self.command {
             Command::Devices(c) => c.run(options),
@@ -74,7 +75,7 @@ impl Cli {
 /// The whole program: reads the command line, runs it, and turns what went wrong into a sentence and an exit code.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(panicked));
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
             let _ = e.print(); // a closed pipe: nobody reads it

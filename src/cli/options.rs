@@ -4,7 +4,7 @@ use super::listener::Listener;
 use super::{output, signals};
 use crate::base::{Error, Result};
 use crate::device::tune::Table;
-use crate::device::{AdapterChoice, Gpu, GpuOptions};
+use crate::device::{AdapterChoice, Gpu, GpuOptions, Tree};
 use crate::study::job::KERNELS;
 use crate::study::progress::Progress;
 use crate::study::{Config, Job};
@@ -37,6 +37,13 @@ pub(super) struct Options {
     /// experimental in wgpu: check the values it gives
     #[arg(long, global = true)]
     pub experimental_cooperative_matrix: bool,
+    /// Edited shaders to run instead of the built-in ones: a folder laid out as shaders/ is, with the edited files or
+    /// all. Kernels with an edited file run with bounds and loop checks
+    #[arg(long, global = true, value_name = "DIR")]
+    pub shaders: Option<PathBuf>,
+    /// What --shaders holds.
+    #[arg(skip)]
+    tree: Arc<Tree>,
     /// Print no progress: warnings, errors and results only
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -49,13 +56,27 @@ impl Options {
             Ok(index) => AdapterChoice::Index(index),
             Err(_) => AdapterChoice::Name(text.clone()),
         });
-        GpuOptions {
-            adapter,
-            backend: self.backend.clone(),
-            checked: false,
-            memory_budget_bytes: self.memory_budget,
-            experimental_cooperative_matrix: self.experimental_cooperative_matrix,
+        let (backend, memory_budget_bytes) = (self.backend.clone(), self.memory_budget);
+        let experimental_cooperative_matrix = self.experimental_cooperative_matrix;
+        let shaders = self.tree.clone();
+        GpuOptions { adapter, backend, checked: false, memory_budget_bytes, experimental_cooperative_matrix, shaders }
+    }
+
+    /// Reads --shaders; every command does it first.
+    pub fn load_shaders(&mut self) -> Result<()> {
+        if let Some(folder) = &self.shaders {
+            self.tree = Arc::new(Tree::load(folder).map_err(|e| Error::Usage(format!("--shaders: {e}")))?);
+            if self.tree.edited().is_empty() && !self.quiet {
+                let folder = folder.display();
+                output::complain(&format!("note: every file of {folder} is equal to the built-in one"));
+            }
         }
+        Ok(())
+    }
+
+    /// The shaders to run.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
     }
 
     /// Opens the device, watches for signals, and does `work` in `out` with progress shown.

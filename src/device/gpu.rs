@@ -2,6 +2,7 @@
 
 use super::buffer::{Buffer, Meter};
 use super::pipeline::Pipelines;
+use super::tree::Tree;
 use crate::base::{DType, Error, Result};
 use std::sync::{Arc, Mutex};
 
@@ -31,6 +32,8 @@ pub struct GpuOptions {
     /// Use cooperative matrices where the adapter has them. wgpu calls them experimental: a mistake in it or in the
     /// driver may show as anything, wrong values included.
     pub experimental_cooperative_matrix: bool,
+    /// Edited shaders to run instead of the committed ones; kernels with an edited piece keep their runtime checks.
+    pub shaders: Arc<Tree>,
 }
 
 /// Cooperative matrices that kernels can be written for: side × side operands, sums of side × side in f32.
@@ -314,6 +317,11 @@ impl Gpu {
     /// How the device was opened.
     pub fn options(&self) -> &GpuOptions {
         &self.options
+    }
+
+    /// The edited shaders that it runs.
+    pub fn tree(&self) -> &Tree {
+        &self.options.shaders
     }
 
     /// What is allocated.

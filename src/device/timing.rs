@@ -46,6 +46,11 @@ impl Timestamps {
 }
 
 impl Gpu {
+    /// Whether the adapter has timestamps; without them times are the host's.
+    pub fn has_timestamps(&self) -> bool {
+        self.timestamp_period_ns.is_some()
+    }
+
     /// Runs `list`, each dispatch in a pass of its own between two timestamps, and returns milliseconds per dispatch.
     /// Separate passes cost a little; the sum is an upper bound of a plain run.
     pub fn time_each(&self, list: &[Dispatch]) -> Result<Vec<f64>> {

@@ -1,0 +1,170 @@
+//! Where and how something was measured: the record that every measurement of the lab carries, so that two files can be
+//! compared, or refused, years later.
+
+use crate::base::{Error, Result};
+use crate::device::Gpu;
+use serde::{Deserialize, Serialize};
+use std::process::Command;
+use std::time::SystemTime;
+
+/// The environment of a measurement, one JSON object in every report of the lab.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// The adapter's name.
+    pub adapter: String,
+    /// Its driver's name and version.
+    pub driver: String,
+    /// Vulkan, Metal or DX12; a peer writes its own device, such as cpu or cuda.
+    pub backend: String,
+    /// Version of wgpu, or of the peer's framework with its name.
+    pub wgpu: String,
+    /// What the adapter allows.
+    pub limits: Limits,
+    /// Names of the adapter's features.
+    pub features: Vec<String>,
+    /// Smallest and largest subgroup, where it has subgroup operations.
+    pub subgroup_size: Option<[u32; 2]>,
+    /// Name and version of the operating system.
+    pub os: String,
+    /// Model of the processor and how many cores it shows.
+    pub cpu: String,
+    /// Commit of the checkout the program was built in, where it still lies in one.
+    pub git_commit: Option<String>,
+    /// Whether that checkout held changes when the measurement was made.
+    pub git_dirty: Option<bool>,
+    /// The hash of the edited shaders it ran; none where it ran the committed ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shaders: Option<String>,
+    /// The command line, the program's own path left out.
+    pub arguments: Vec<String>,
+    /// The clock the times were taken with.
+    pub timer: Timer,
+    /// When, in UTC, as RFC 3339.
+    pub time: String,
+}
+
+/// Limits of an adapter as far as kernels depend on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// The largest binding.
+    pub binding_bytes: u64,
+    /// The most storage buffers of a kernel.
+    pub storage_buffers: u32,
+    /// The most workgroups of a dimension.
+    pub groups: u32,
+    /// The most invocations of a workgroup.
+    pub invocations: u32,
+    /// The most bytes of workgroup memory.
+    pub workgroup_bytes: u32,
+}
+
+/// A clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Timer {
+    /// The device's timestamps at the boundaries of a pass.
+    Timestamps,
+    /// The host's clock, from the submission until the device was done.
+    Wall,
+}
+
+impl Environment {
+    /// Of what is measured on `gpu` now.
+    pub fn of(gpu: &Gpu) -> Self {
+        let (adapter, caps) = (gpu.adapter(), gpu.caps());
+        Environment {
+            adapter: adapter.name.clone(),
+            driver: adapter.driver.clone(),
+            backend: adapter.backend.clone(),
+            wgpu: locked_version("wgpu").unwrap_or_else(|| "unknown".into()),
+            limits: Limits {
+                binding_bytes: caps.binding_bytes,
+                storage_buffers: caps.storage_buffers,
+                groups: caps.groups,
+                invocations: caps.invocations,
+                workgroup_bytes: caps.workgroup_bytes,
+            },
+            features: adapter.features.clone(),
+            subgroup_size: caps.subgroup.map(|(min, max)| [min, max]),
+            os: sysinfo::System::long_os_version().unwrap_or_else(|| std::env::consts::OS.into()),
+            cpu: cpu(),
+            git_commit: git(&["rev-parse", "HEAD"]),
+            git_dirty: git(&["status", "--porcelain", "--untracked-files=no"]).map(|s| !s.is_empty()),
+            shaders: gpu.tree().hash(),
+            arguments: std::env::args().skip(1).collect(),
+            timer: if gpu.has_timestamps() { Timer::Timestamps } else { Timer::Wall },
+            time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        }
+    }
+
+    /// An error where times of `other` cannot be set beside these: another adapter, driver or backend is another machine.
+    pub fn expect_same_device(&self, other: &Environment, shown: &str) -> Result<()> {
+        let named = |e: &Environment| format!("{} ({}, {})", e.adapter, e.driver, e.backend);
+        if named(self) == named(other) {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "{shown} was measured on {} and this is {}; times of different adapters or drivers have no verdict. Measure \
+             the base again here, or lay the files side by side with --against",
+            named(other),
+            named(self)
+        )))
+    }
+}
+
+/// The version of a crate this program was built with.
+fn locked_version(name: &str) -> Option<String> {
+    const LOCK: &str = include_str!("../../Cargo.lock");
+    let block = LOCK.split("[[package]]").find(|b| b.contains(&format!("name = \"{name}\"\n")))?;
+    let line = block.lines().find_map(|l| l.strip_prefix("version = "))?;
+    Some(line.trim_matches('"').to_string())
+}
+
+fn cpu() -> String {
+    let system = sysinfo::System::new_with_specifics(
+        sysinfo::RefreshKind::nothing().with_cpu(sysinfo::CpuRefreshKind::nothing()),
+    );
+    let brand = system.cpus().first().map_or("unknown", |c| c.brand()).trim().to_string();
+    format!("{brand}, {} cores", system.cpus().len())
+}
+
+/// What git says of the checkout that holds this program; nothing where there is none, or no git.
+fn git(words: &[&str]) -> Option<String> {
+    let program = std::env::current_exe().ok()?;
+    let out = Command::new("git").arg("-C").arg(program.parent()?).args(words).output().ok()?;
+    out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// For tests of reports.
+    pub fn made_up() -> Environment {
+        Environment {
+            adapter: "made up".into(),
+            driver: "1".into(),
+            backend: "Vulkan".into(),
+            wgpu: "30.0.1".into(),
+            limits: Limits::default(),
+            features: Vec::new(),
+            subgroup_size: None,
+            os: "an os".into(),
+            cpu: "a cpu".into(),
+            git_commit: None,
+            git_dirty: None,
+            shaders: None,
+            arguments: Vec::new(),
+            timer: Timer::Wall,
+            time: "2026-01-01T00:00:00Z".into(),
+        }
+    }
+
+    #[test]
+    fn the_locked_version_is_read() {
+        assert_eq!(locked_version("wgpu").unwrap().split('.').count(), 3);
+        assert_eq!(locked_version("no-such-crate"), None);
+    }
+}

@@ -1,0 +1,13 @@
+//! lab: kernels under the magnifying glass. What a kernel or a step costs on the adapter at hand, how that compares with
+//! the adapter's own peaks, with another run and with another framework, and what an edit of a shader does to it.
+//!
+//! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
+
+pub mod compare;
+pub mod environment;
+pub mod report;
+pub mod spread;
+
+pub use environment::{Environment, Timer};
+pub use report::{Cache, Report, Row, Skipped};
+pub use spread::Spread;

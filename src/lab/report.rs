@@ -1,0 +1,173 @@
+//! The one schema of measurements: what `wgslab bench --json` writes, `--compare` and `--against` read, and the peers in
+//! benches/peers/ write too. Raw samples stand in it, so that every figure of a table can be worked out again.
+//!
+//! ```text
+//! { "schema": "wgslab-bench/1", "environment": {…}, "reference": {row}, "rows": [{row}, …], "skipped": [{…}, …] }
+//! ```
+
+use super::{Environment, Spread, Timer};
+use crate::base::{Error, Result, files};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What `schema` says in a file of today's form.
+pub const SCHEMA: &str = "wgslab-bench/1";
+
+/// A file of measurements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Where and how.
+    pub environment: Environment,
+    /// A kernel that no build changes, timed among the rows: what it drifts between two files, the machine did.
+    pub reference: Option<Row>,
+    /// What was measured.
+    pub rows: Vec<Row>,
+    /// What was asked for and could not run, with the reason: never left out silently.
+    #[serde(default)]
+    pub skipped: Vec<Skipped>,
+}
+
+/// A case that could not run where the others did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skipped {
+    /// The op.
+    pub op: String,
+    /// The name of the case.
+    pub case: String,
+    /// Why, in a sentence.
+    pub why: String,
+}
+
+/// A kernel (or a step) at a shape under a variant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// The op, as files and folders spell it: conv2d.
+    pub op: String,
+    /// `<op>.<entry>`: conv2d.grad_weight.
+    pub entry: String,
+    /// Forward, or which gradient: forward, grad_input, grad_weight, grad.
+    pub direction: String,
+    /// The name of the case, unique in its set and op.
+    pub case: String,
+    /// The shapes of the inputs for people: x [16, 64, 56, 56] f32, weight [64, 64, 3, 3] f32.
+    pub shape: String,
+    /// The variant: tiled_64; a peer writes its own name.
+    pub variant: String,
+    /// Floating-point operations of the formula.
+    pub flops: u64,
+    /// Bytes of every operand, counted once.
+    pub bytes: u64,
+    /// Hot: operands may lie in a cache. Cold: a buffer larger than the caches was written before each sample.
+    pub cache: Cache,
+    /// The clock of `samples_ms`.
+    pub timer: Timer,
+    /// How often a sample ran the kernel; the samples are per run already.
+    pub repeats: u32,
+    /// Each sample, ms per run.
+    pub samples_ms: Vec<f64>,
+    /// The host's clock beside each sample, ms per run.
+    pub wall_ms: Vec<f64>,
+    /// The reference kernel's time in the round of each sample, ms per run: what it says the machine did at that moment.
+    /// Empty where no reference was timed.
+    #[serde(default)]
+    pub reference_ms: Vec<f64>,
+    /// The samples had not settled (their relative IQR stayed above the limit) when time was up.
+    pub noisy: bool,
+    /// Share of what the roofline allows (flops or bytes, whichever binds), where a roof was measured.
+    pub roof_share: Option<f64>,
+}
+
+/// What lies in the caches when a sample begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cache {
+    /// Operands of the run before.
+    Hot,
+    /// Something else.
+    Cold,
+}
+
+impl Cache {
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cache::Hot => "hot",
+            Cache::Cold => "cold",
+        }
+    }
+}
+
+impl Row {
+    /// The samples over the reference kernel's beside them, in which the machine's speed cancels; the samples themselves
+    /// where no reference was timed.
+    pub fn steady(&self) -> Vec<f64> {
+        match self.reference_ms.is_empty() {
+            true => self.samples_ms.clone(),
+            false => self.samples_ms.iter().zip(&self.reference_ms).map(|(ms, reference)| ms / reference).collect(),
+        }
+    }
+
+    /// Order statistics of the samples, ms.
+    pub fn ms(&self) -> Spread {
+        Spread::of(&self.samples_ms)
+    }
+
+    /// GFLOP/s at the median.
+    pub fn gflop_per_s(&self) -> f64 {
+        self.flops as f64 / self.ms().median * 1e-6
+    }
+
+    /// GB/s at the median.
+    pub fn gb_per_s(&self) -> f64 {
+        self.bytes as f64 / self.ms().median * 1e-6
+    }
+
+    /// What makes a row the same row in another file of the same framework.
+    pub fn key(&self) -> (&str, &str, &str, &str, Cache) {
+        (&self.entry, &self.case, &self.shape, &self.variant, self.cache)
+    }
+
+    /// Its name for people.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.entry, self.case)
+    }
+}
+
+impl Report {
+    /// Reads a file; an error says what in it is not of this schema, and where.
+    pub fn load(path: &Path) -> Result<Report> {
+        let shown = path.display();
+        let bad = |why: String| Error::Data(format!("{shown} is no report of `wgslab bench --json`: {why}"));
+        let text = files::read_text(path)?;
+        // The schema first: a file of another version should be told so, not that it has an unknown field.
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        match value.get("schema").and_then(|s| s.as_str()) {
+            Some(SCHEMA) => {}
+            Some(other) => return Err(bad(format!("its schema is {other} and this program reads {SCHEMA}"))),
+            None => return Err(bad(format!("it has no \"schema\": \"{SCHEMA}\""))),
+        }
+        let report: Report = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        for row in report.rows.iter().chain(&report.reference) {
+            let wrong = |ms: &f64| !ms.is_finite() || *ms <= 0.0;
+            if row.samples_ms.is_empty() || row.samples_ms.iter().any(wrong) {
+                return Err(bad(format!("the samples of {} must be at least one, each above 0", row.name())));
+            }
+            let beside = |list: &[f64]| list.is_empty() || list.len() == row.samples_ms.len();
+            if !beside(&row.reference_ms) || row.reference_ms.iter().any(wrong) {
+                return Err(bad(format!("reference_ms of {} must be empty, or one above 0 a sample", row.name())));
+            }
+        }
+        Ok(report)
+    }
+
+    /// Writes the file, whole or not at all.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::Failed(format!("{}: {e}", path.display())))?;
+        files::write_atomic(path, format!("{text}\n").as_bytes())
+    }
+}

@@ -1,0 +1,50 @@
+//! Order statistics of samples: a shared machine has outliers to one side, so the median and quartiles are quoted and
+//! never the mean.
+
+use serde::{Deserialize, Serialize};
+
+/// Median and quartiles of some samples, in their unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spread {
+    /// Half the samples lie below.
+    pub median: f64,
+    /// A quarter lies below.
+    pub q1: f64,
+    /// Three quarters lie below.
+    pub q3: f64,
+}
+
+impl Spread {
+    /// Of some samples, linear between neighbours as numpy's quantiles are; NaN of none.
+    pub fn of(samples: &[f64]) -> Self {
+        let mut sorted = samples.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = sorted.len().saturating_sub(1) as f64 * share;
+            let low = sorted.get(place as usize).copied().unwrap_or(f64::NAN);
+            let high = sorted.get(place.ceil() as usize).copied().unwrap_or(f64::NAN);
+            low + (high - low) * place.fract()
+        };
+        Spread { median: at(0.5), q1: at(0.25), q3: at(0.75) }
+    }
+
+    /// The distance of the quartiles over the median: how noisy the samples are.
+    pub fn relative_iqr(&self) -> f64 {
+        (self.q3 - self.q1) / self.median
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_numpy() {
+        // numpy.quantile([1, 2, 4, 8], [0.25, 0.5, 0.75])
+        assert_eq!(Spread::of(&[8.0, 1.0, 4.0, 2.0]), Spread { q1: 1.75, median: 3.0, q3: 5.0 });
+        assert_eq!(Spread::of(&[3.0]), Spread { q1: 3.0, median: 3.0, q3: 3.0 });
+        assert!(Spread::of(&[]).median.is_nan());
+        assert_eq!(Spread::of(&[1.0, 2.0, 3.0, 4.0, 5.0]).relative_iqr(), 2.0 / 3.0);
+    }
+}
