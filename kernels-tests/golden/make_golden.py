@@ -15,6 +15,7 @@ import pathlib
 import sys
 
 import elementwise
+import half
 import losses
 import misc
 import norms
@@ -259,6 +260,7 @@ def main():
         "shape": shape.make(),
         "misc": misc.make(),
         "losses": losses.make(),
+        "half": half.make(),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}
