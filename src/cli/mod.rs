@@ -2,6 +2,7 @@
 //! go to stdout; progress, warnings and errors to stderr.
 
 mod bench;
+mod bench_table;
 mod data;
 mod devices;
 mod kernels;

@@ -4,11 +4,13 @@
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
 pub mod bench;
+mod chart;
 pub mod compare;
 pub mod environment;
 mod fields;
 mod forms;
 mod own;
+mod page;
 pub mod profile;
 pub mod report;
 pub mod rule;
