@@ -3,11 +3,13 @@
 //!
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
+pub mod against;
 pub mod compare;
 pub mod environment;
 pub mod report;
 pub mod spread;
 
+pub use against::{Against, Other, against};
 pub use environment::{Environment, Timer};
 pub use report::{Cache, Report, Row, Skipped};
 pub use spread::Spread;
