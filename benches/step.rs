@@ -14,10 +14,11 @@ use std::time::Instant;
 use wgslab::base::Result;
 use wgslab::base::rng::Rng;
 use wgslab::device::{Gpu, GpuOptions};
+use wgslab::kernels::fuse;
 use wgslab::lab::Spread;
 use wgslab::nn::step::TrainingStep;
 use wgslab::nn::{Params, ResNet, Stem};
-use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape};
+use wgslab::tape::{Feed, Plan, Schedule, State, Tape};
 
 const CLASSES: usize = 10;
 
@@ -74,7 +75,7 @@ fn run() -> Result<()> {
     let (tape, params) = record(&a)?;
     let record_ms = ms(clock);
     let clock = Instant::now();
-    let schedule = Schedule::new(&tape, &Options::new(gpu.caps()))?;
+    let schedule = Schedule::new(&tape, &fuse::options(gpu.caps()))?;
     let mut state = State::new();
     params.fill(&gpu, &mut state, 0)?;
     state.insert_missing(&gpu, &tape.state_types())?;

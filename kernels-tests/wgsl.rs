@@ -6,8 +6,9 @@ use libtest_mimic::{Failed, Trial};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use wgslab::device::shader::{Access, Reflected};
-use wgslab::device::{Caps, Kernel};
+use wgslab::device::{Caps, Kernel, Tree};
 use wgslab::kernels::{Case, listing, ops};
+use wgslab::tape::layout::written_before;
 use wgslab::tape::schedule::Place;
 use wgslab::tape::{Launch, Options, Schedule, Slot, Tape, Type};
 
@@ -60,12 +61,12 @@ fn commit_tape() -> Result<Tape, String> {
 
 fn each_launch(schedule: &Schedule, caps: &Caps, seen: &mut HashSet<Kernel>) -> Result<(), String> {
     for step in &schedule.steps {
-        // An op may read back what it wrote itself.
-        let mut written: Vec<Slot> = step.op.in_place().into_iter().map(|(_, y)| Slot::Out(y)).collect();
+        let mut written = written_before(step);
         for (launch, places) in &step.launches {
             let at = |what: String| format!("{} [{}]: {what}", launch.kernel.name, launch.kernel.variant);
-            let reflected = launch.kernel.reflect().map_err(|e| e.to_string())?;
-            bindings(launch, &reflected, &mut written).map_err(at)?;
+            let reflected = launch.kernel.reflect(&Tree::default()).map_err(|e| e.to_string())?;
+            let Reflected { params, params_bytes, buffers, .. } = &reflected;
+            launch.fits(params, *params_bytes, buffers, &mut written).map_err(at)?;
             aliases(places, &reflected).map_err(at)?;
             limits(launch, &reflected, caps).map_err(at)?;
             for (x, y) in step.op.in_place() {
@@ -80,36 +81,6 @@ fn each_launch(schedule: &Schedule, caps: &Caps, seen: &mut HashSet<Kernel>) -> 
         }
         if let Some(y) = (0..step.y.len()).find(|y| !written.contains(&Slot::Out(*y))) {
             return Err(format!("{} [{}] never writes its output {y}", step.op.name(), step.variant));
-        }
-    }
-    Ok(())
-}
-
-/// Params and buffers are laid out as Rust fills them.
-fn bindings(launch: &Launch, r: &Reflected, written: &mut Vec<Slot>) -> Result<(), String> {
-    let fields: Vec<(String, u32)> = launch.fields.iter().map(|(n, at)| (n.to_string(), *at as u32)).collect();
-    if fields != r.params || launch.params.len() as u32 != r.params_bytes {
-        return Err(format!(
-            "Params is {:?} of {} bytes in Rust and {:?} of {} bytes in WGSL",
-            fields,
-            launch.params.len(),
-            r.params,
-            r.params_bytes
-        ));
-    }
-    if launch.buffers.len() != r.buffers.len() {
-        return Err(format!("was given {} buffers and binds {}", launch.buffers.len(), r.buffers.len()));
-    }
-    for (i, (slot, access)) in launch.buffers.iter().zip(&r.buffers).enumerate() {
-        let fits = match slot {
-            Slot::In(_) => *access == Access::Read,
-            Slot::Out(_) | Slot::Work(_) => *access == Access::ReadWrite || written.contains(slot),
-        };
-        if !fits {
-            return Err(format!("binding {} is {slot:?}, declared {access:?}, and not written before", i + 1));
-        }
-        if *access == Access::ReadWrite {
-            written.push(*slot);
         }
     }
     Ok(())

@@ -4,12 +4,21 @@
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
 pub mod against;
+pub mod bench;
 pub mod compare;
 pub mod environment;
+mod fields;
+mod forms;
+mod own;
 pub mod report;
+pub mod rule;
+pub mod sets;
 pub mod spread;
 
 pub use against::{Against, Other, against};
+pub use bench::{Asked, bench};
 pub use environment::{Environment, Timer};
 pub use report::{Cache, Report, Row, Skipped};
+pub use rule::Rule;
+pub use sets::Set;
 pub use spread::Spread;
