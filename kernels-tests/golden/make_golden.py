@@ -21,6 +21,7 @@ import norms
 import shape
 import torch
 import torch.nn.functional as F
+import vit
 from safetensors.torch import save_file
 from torch import nn
 
@@ -258,6 +259,7 @@ def main():
         "elementwise": elementwise.make(),
         "shape": shape.make(),
         "misc": misc.make(),
+        "vit": vit.make(),
         "losses": losses.make(),
     }.items():
         # clone: the format refuses tensors that share memory
