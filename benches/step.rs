@@ -1,35 +1,35 @@
-//! Times a whole training step: SGD with momentum on cross-entropy, a 3×3-stem ResNet, random images.
+//! Times whole training steps on random images: a ResNet-18 or a ViT-Ti on cross-entropy, or an epoch of SimCLR from the
+//! bytes of its images, augmentation on the device included.
 //!
 //! `cargo bench --bench step -- --model resnet18 --size 32 --batch 64 --json FILE` prints and writes images per second,
 //! step time (median, quartiles), where the CPU's time goes (record, compile, encode) and the device's, memory against
 //! what the values would take without sharing, and what was allocated while steps ran (nothing). `--kernels` adds the
-//! device time of each kernel. One warm-up step, then `--steps` timed ones, each waited for.
+//! device time of each kernel. One warm-up step, then `--steps` timed ones (of SimCLR the epoch's), each waited for.
 
 mod common;
+#[path = "common/work.rs"]
+mod work;
 
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use wgslab::base::{Result, files};
-use wgslab::device::tune::Table;
+use std::time::Instant;
+use wgslab::base::{Error, Result, files};
 use wgslab::device::{Dispatch, Gpu, GpuOptions};
+use wgslab::kernels::fuse;
 use wgslab::lab::Spread;
-use wgslab::lab::step::{Host, Ready};
-use wgslab::nn::step::TrainingStep;
-use wgslab::nn::{ResNet, Stem};
-use wgslab::tape::demand::padded;
+use wgslab::tape::{Plan, Schedule, State};
+use work::{Model, Work};
 
-const CLASSES: usize = 10;
-
-/// Times a whole training step
+/// Times whole training steps
 #[derive(Parser, Debug)]
 #[command(name = "cargo bench --bench step --")]
-struct Arguments {
-    /// Which network; there is resnet18
-    #[arg(long, default_value = "resnet18", value_parser = ["resnet18"])]
-    model: String,
+pub struct Arguments {
+    /// What is trained
+    #[arg(long, value_enum, default_value = "resnet18")]
+    model: Model,
     /// Pixels of a side
     #[arg(long, default_value_t = 32, value_parser = at_least_one())]
     size: usize,
@@ -39,12 +39,18 @@ struct Arguments {
     /// Channels of an image
     #[arg(long, default_value_t = 3, value_parser = at_least_one())]
     channels: usize,
-    /// Scales the channels of the network
+    /// Scales the channels of a ResNet
     #[arg(long, default_value_t = 1.0)]
     width: f64,
-    /// Timed steps
+    /// Pixels of the side of a ViT's patch
+    #[arg(long, default_value_t = 8, value_parser = at_least_one())]
+    patch: usize,
+    /// Timed steps; simclr times an epoch instead
     #[arg(long, default_value_t = 5, value_parser = at_least_one())]
     steps: usize,
+    /// Images of an epoch of simclr
+    #[arg(long, default_value_t = 1024, value_parser = at_least_one())]
+    images: usize,
     /// Print the device time of each kernel too
     #[arg(long)]
     kernels: bool,
@@ -60,37 +66,69 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
 }
 
+fn ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
 fn run() -> Result<()> {
-    let a = Arguments::parse();
+    let (start, a) = (Instant::now(), Arguments::parse());
+    let epoch = a.model == Model::Simclr;
+    if epoch && a.images < a.batch {
+        return Err(Error::Usage(format!("--images {} is less than a batch of {}", a.images, a.batch)));
+    }
     let gpu = Gpu::open(&GpuOptions::default())?;
-    let model = ResNet { stem: Stem::Small, width: a.width, in_channels: a.channels };
-    let step = TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES };
-    let ready = Ready::new(&gpu, step.subject(), &Table::default())?;
+    let mut state = State::new();
+    let clock = Instant::now();
+    let Work { tape, params, inputs } = Work::record(&gpu, &mut state, &a)?;
+    let record_ms = ms(clock);
+    let clock = Instant::now();
+    let schedule = Schedule::new(&tape, &fuse::options(gpu.caps()))?;
+    params.fill(&gpu, &mut state, 0)?;
+    state.insert_missing(&gpu, &tape.state_types())?;
+    let state_bytes = gpu.meter().live_bytes();
+    let (values_bytes, plan_bytes) = (schedule.values_bytes, schedule.plan_bytes());
+    let plan = Plan::new(&gpu, schedule, &state)?;
+    let compile_ms = ms(clock);
+
+    let clock = Instant::now();
+    plan.run(&gpu, &inputs.feed(0))?;
+    gpu.wait()?;
+    let (first_ms, to_first_ms) = (ms(clock), ms(start)); // the driver compiles at the first dispatch
     let made = (gpu.meter().buffers_made(), gpu.meter().bind_groups_made());
-    let steps = (0..a.steps).map(|_| ready.plain(&gpu)).collect::<Result<Vec<Host>>>()?;
+    let steps = if epoch { a.images / a.batch } else { a.steps };
+    let (mut step_ms, mut encode_ms) = (Vec::new(), Vec::new());
+    for i in 0..steps {
+        let clock = Instant::now();
+        plan.write(&gpu, &inputs.feed(i))?;
+        let work = gpu.encode(plan.dispatches());
+        encode_ms.push(ms(clock)); // what Plan::run does before it submits; a software driver computes while submitting
+        gpu.wait_for(&gpu.submit(work))?;
+        step_ms.push(ms(clock));
+    }
     let made = (gpu.meter().buffers_made() - made.0, gpu.meter().bind_groups_made() - made.1);
-    let loss = ready.plan.read_f32(&gpu, "loss")?[0];
-    let (step, host) = (Spread::of(&steps.iter().map(Host::total_ms).collect::<Vec<_>>()), Host::medians(&steps));
-    let (median, encode, p) = (step.median, host.encode_ms, ready.preparation);
-    let schedule = ready.plan.schedule();
-    let flops: u64 = schedule.steps.iter().map(|s| s.cost().flops).sum();
-    let state_bytes: u64 = schedule.states.iter().map(|s| padded(s.1.bytes())).sum();
+    let loss = plan.read_f32(&gpu, "loss")?[0];
+    let (step, encode) = (Spread::of(&step_ms), Spread::of(&encode_ms).median);
+    let median = step.median;
+    let flops: u64 = plan.schedule().steps.iter().map(|s| s.cost().flops).sum();
+    // An epoch counts as a whole, of like steps the median does.
+    let each_ms = if epoch { step_ms.iter().sum::<f64>() / steps as f64 } else { median };
     let report = serde_json::json!({
-        "model": a.model, "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels, "batch": a.batch,
-        "steps": a.steps, "images_per_s": a.batch as f64 / median * 1e3, "gflop_per_s": flops as f64 / median * 1e-6,
-        "step_ms": step,
-        "record_ms": p.record_ms, "compile_ms": p.schedule_ms + p.compile_ms, "first_step_ms": p.first_step_ms,
-        "encode_ms": encode, "device_ms": median - encode, "encode_share": encode / median,
-        "peak_device_bytes": gpu.meter().peak_bytes(), "state_bytes": state_bytes, "plan_bytes": schedule.plan_bytes(),
-        "values_bytes": schedule.values_bytes,
-        "plan_share_of_values": schedule.plan_bytes() as f64 / schedule.values_bytes as f64,
-        "buffers_made_per_step": made.0 as f64 / a.steps as f64,
-        "bind_groups_made_per_step": made.1 as f64 / a.steps as f64,
+        "schema": "wgslab-step/1", "environment": wgslab::lab::Environment::of(&gpu),
+        "model": a.model.name(), "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels,
+        "batch": a.batch, "steps": steps, "images_per_s": a.batch as f64 / each_ms * 1e3,
+        "gflop_per_s": flops as f64 / median * 1e-6, "step_ms": step, "samples_ms": step_ms,
+        "record_ms": record_ms, "compile_ms": compile_ms, "first_step_ms": first_ms,
+        "time_to_first_step_ms": to_first_ms, "encode_ms": encode, "device_ms": median - encode,
+        "encode_share": encode / median, "peak_device_bytes": gpu.meter().peak_bytes(),
+        "peak_process_bytes": common::peak_process_bytes(), "state_bytes": state_bytes, "plan_bytes": plan_bytes,
+        "values_bytes": values_bytes, "plan_share_of_values": plan_bytes as f64 / values_bytes as f64,
+        "buffers_made_per_step": made.0 as f64 / steps as f64,
+        "bind_groups_made_per_step": made.1 as f64 / steps as f64,
         "loss": loss,
     });
     println!("{:#}", write(&gpu, report, a.json.as_deref())?);
     if a.kernels {
-        by_kernel(&gpu, ready.plan.dispatches())?;
+        by_kernel(&gpu, plan.dispatches())?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //!
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
+pub mod against;
 pub mod bench;
 mod chart;
 pub mod compare;
@@ -18,6 +19,7 @@ pub mod sets;
 pub mod spread;
 pub mod step;
 
+pub use against::{Against, Other, against};
 pub use bench::{Asked, bench};
 pub use environment::{Environment, Timer};
 pub use report::{Cache, Report, Row, Skipped};
