@@ -1,12 +1,15 @@
 //! cli: the command line. Each subcommand is short: it reads its options, calls the floor below and prints. Results
 //! go to stdout; progress, warnings and errors to stderr.
 
+mod bench;
+mod bench_table;
 mod data;
 mod devices;
 mod kernels;
 mod listener;
 mod options;
 mod output;
+mod profile;
 mod signals;
 mod stage;
 mod study;
@@ -52,6 +55,8 @@ enum Command {
     Evaluate(stage::Evaluate),
     Data(data::Data),
     Kernels(kernels::Kernels),
+    Bench(bench::Bench),
+    Profile(profile::ProfileStep),
     Tune(tune::Tune),
 }
 
@@ -67,6 +72,8 @@ impl Cli {
             Command::Evaluate(c) => c.run(options),
             Command::Data(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
+            Command::Bench(c) => c.run(options),
+            Command::Profile(c) => c.run(options),
             Command::Tune(c) => c.run(options),
         }
     }
@@ -142,7 +149,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 11);
+        assert_eq!(found.len(), 12);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

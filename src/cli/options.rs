@@ -44,6 +44,9 @@ pub(super) struct Options {
     /// What --shaders holds.
     #[arg(skip)]
     tree: Arc<Tree>,
+    /// Show graphics debuggers (Nsight, RGP, RenderDoc, Xcode) the layer and kernel of each dispatch
+    #[arg(long, global = true)]
+    pub labels: bool,
     /// Print no progress: warnings, errors and results only
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -56,10 +59,15 @@ impl Options {
             Ok(index) => AdapterChoice::Index(index),
             Err(_) => AdapterChoice::Name(text.clone()),
         });
-        let (backend, memory_budget_bytes) = (self.backend.clone(), self.memory_budget);
-        let experimental_cooperative_matrix = self.experimental_cooperative_matrix;
-        let shaders = self.tree.clone();
-        GpuOptions { adapter, backend, checked: false, memory_budget_bytes, experimental_cooperative_matrix, shaders }
+        GpuOptions {
+            adapter,
+            backend: self.backend.clone(),
+            labels: self.labels,
+            memory_budget_bytes: self.memory_budget,
+            experimental_cooperative_matrix: self.experimental_cooperative_matrix,
+            shaders: self.tree.clone(),
+            ..GpuOptions::default()
+        }
     }
 
     /// Reads --shaders; every command does it first.
@@ -79,17 +87,22 @@ impl Options {
         &self.tree
     }
 
-    /// Opens the device, watches for signals, and does `work` in `out` with progress shown.
-    pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
-        let listener = Arc::new(Listener::new(self.quiet));
+    /// Opens the device; for a software adapter, says `what` that means and keeps to the memory that is free.
+    pub fn open(&self, listener: &Listener, what: &str) -> Result<Gpu> {
         let mut gpu = Gpu::open(&self.gpu())?;
         if gpu.caps().software {
             if let (None, Some(free)) = (self.memory_budget, free_memory()) {
                 gpu.set_memory_budget(free / 5 * 4);
             }
-            let name = &gpu.adapter().name;
-            listener.note(&format!("warning: {name} is a software adapter: training runs on the CPU, slowly"));
+            listener.note(&format!("warning: {} is a software adapter: {what}", gpu.adapter().name));
         }
+        Ok(gpu)
+    }
+
+    /// Opens the device, watches for signals, and does `work` in `out` with progress shown.
+    pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
+        let listener = Arc::new(Listener::new(self.quiet));
+        let gpu = self.open(&listener, "training runs on the CPU, slowly")?;
         let kernels = self.table(&gpu, out)?;
         let stop = signals::watch(listener.clone())?;
         let data_root = &self.data_root;
