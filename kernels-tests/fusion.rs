@@ -235,7 +235,7 @@ fn close(ways: &[Values; 3], allowed: f64) -> Result<(), String> {
     let [plain, fused, traced] = ways;
     same_bits("plan and trace", fused, traced)?;
     let floats = |got: Got| got.words.into_iter().map(f32::from_bits).collect::<Vec<f32>>();
-    for (name, ..) in &plain.0 {
+    for (name, _, _) in &plain.0 {
         near(name, &floats(fused.find(name)?), &floats(plain.find(name)?), allowed)?;
     }
     Ok(())

@@ -15,8 +15,24 @@ use wgslab::nn::checkpoint;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
 
 /// Ops that take f16 for every float they take.
-const TAKE: [&str; 14] =
-    ["abs", "add", "cast", "clamp", "gelu", "leaky_relu", "log", "matmul", "mul", "neg", "pow", "relu", "silu", "sub"];
+const TAKE: [&str; 16] = [
+    "abs",
+    "add",
+    "cast",
+    "clamp",
+    "conv2d",
+    "conv_transpose2d",
+    "gelu",
+    "leaky_relu",
+    "log",
+    "matmul",
+    "mul",
+    "neg",
+    "pow",
+    "relu",
+    "silu",
+    "sub",
+];
 
 /// Trials without a device.
 pub fn trials() -> Vec<Trial> {

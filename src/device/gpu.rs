@@ -1,9 +1,10 @@
 //! Opening an adapter, what it can do, and what went wrong with it.
 
 use super::buffer::{Buffer, Meter};
+use super::cooperative::{self, Cooperative};
 use super::pipeline::Pipelines;
 use super::tree::Tree;
-use crate::base::{DType, Error, Result};
+use crate::base::{Error, Result};
 use std::sync::{Arc, Mutex};
 
 /// Which adapter to open.
@@ -37,15 +38,6 @@ pub struct GpuOptions {
     pub experimental_cooperative_matrix: bool,
     /// Edited shaders to run instead of the committed ones; kernels with an edited piece keep their runtime checks.
     pub shaders: Arc<Tree>,
-}
-
-/// Cooperative matrices that kernels can be written for: side × side operands, sums of side × side in f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cooperative {
-    /// Rows and columns of every matrix.
-    pub side: u32,
-    /// Elements of the operands, F16 or F32.
-    pub operands: DType,
 }
 
 /// What an adapter can do, as plain data: what variants are chosen by.
@@ -193,33 +185,9 @@ fn describe(a: &wgpu::Adapter) -> Adapter {
             groups: limits.max_compute_workgroups_per_dimension,
         },
         features: features.iter_names().map(|(n, _)| n.to_string()).collect(),
-        cooperative: a.cooperative_matrix_properties().iter().map(shape).collect(),
+        cooperative: a.cooperative_matrix_properties().iter().map(cooperative::shape).collect(),
         name: info.name,
     }
-}
-
-/// A reported shape for people.
-fn shape(p: &wgpu::CooperativeMatrixProperties) -> String {
-    format!("{}x{}x{} {:?} to {:?}", p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type)
-}
-
-/// Of the shapes an adapter reports, those that WGSL can express and a kernel is written for.
-fn cooperative(reported: &[wgpu::CooperativeMatrixProperties]) -> Vec<Cooperative> {
-    use wgpu::CooperativeScalarType::{F16, F32};
-    let known = |p: &wgpu::CooperativeMatrixProperties| match (p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type) {
-        (16, 16, 16, F16, F32) => Some(Cooperative { side: 16, operands: DType::F16 }),
-        (8, 8, 8, F16, F32) => Some(Cooperative { side: 8, operands: DType::F16 }),
-        (8, 8, 8, F32, F32) => Some(Cooperative { side: 8, operands: DType::F32 }),
-        _ => None,
-    };
-    reported.iter().filter_map(known).collect()
-}
-
-/// wgpu's token for features it calls experimental.
-#[expect(unsafe_code, reason = "the one place: wgpu's way to agree to its experimental features is an unsafe function")]
-fn experimental() -> wgpu::ExperimentalFeatures {
-    // SAFETY: only on the user's explicit wish, and only cooperative matrices are requested with it.
-    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
 /// Every adapter, in the order their indices count: the best first.
@@ -272,7 +240,7 @@ impl Gpu {
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
         let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
         if options.experimental_cooperative_matrix {
-            adapter.caps.cooperative = cooperative(&found.cooperative_matrix_properties());
+            adapter.caps.cooperative = cooperative::usable(&found.cooperative_matrix_properties());
             if adapter.caps.cooperative.is_empty() {
                 return Err(Error::Usage(format!(
                     "{} has no cooperative matrices that a kernel is written for (16x16x16 or 8x8x8, sums in f32); leave \
@@ -281,7 +249,7 @@ impl Gpu {
                 )));
             }
             wish |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-            experimental_features = experimental();
+            experimental_features = cooperative::experimental();
         }
         let features = found.features() & wish;
         let (device, queue) = pollster::block_on(found.request_device(&wgpu::DeviceDescriptor {

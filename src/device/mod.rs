@@ -2,6 +2,7 @@
 //! and encodes launches. It knows neither tensors nor ops.
 
 pub mod buffer;
+pub mod cooperative;
 pub mod dispatch;
 pub mod gpu;
 pub mod pipeline;
@@ -12,8 +13,9 @@ pub mod tree;
 pub mod tune;
 
 pub use buffer::Buffer;
+pub use cooperative::Cooperative;
 pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};
-pub use gpu::{AdapterChoice, Caps, Cooperative, Gpu, GpuOptions};
+pub use gpu::{AdapterChoice, Caps, Gpu, GpuOptions};
 pub use shader::{Kernel, Piece};
 pub use template::Source;
 pub use timing::{Clocked, Timed};

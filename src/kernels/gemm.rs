@@ -21,6 +21,11 @@ pub(crate) fn variants(m: usize, n: usize, caps: &Caps) -> Vec<&'static str> {
     v
 }
 
+/// Variants of a product of halves: `tiled_f16` needs `shader-f16`; `packed` reads words of two and runs everywhere.
+pub(crate) fn half_variants(caps: &Caps) -> Vec<&'static str> {
+    if caps.f16 { vec!["tiled_f16", "packed", "naive"] } else { vec!["packed", "naive"] }
+}
+
 /// Lanes of the broadcast kernels: the subgroup must be of one known size that divides the tiles.
 pub(crate) fn lanes(caps: &Caps) -> Option<u32> {
     caps.fixed_subgroup().filter(|l| [8, 16].contains(l))

@@ -73,12 +73,7 @@ const COOP_F32: &[Piece] = &[
 
 /// Variants of a product of halves, the one expected to win first.
 pub(super) fn variants(s: Sizes, caps: &Caps) -> Vec<&'static str> {
-    let mut v = cooperative_variants(s, DType::F16, caps);
-    if caps.f16 {
-        v.push("tiled_f16");
-    }
-    v.extend(["packed", "naive"]);
-    v
+    [cooperative_variants(s, DType::F16, caps), gemm::half_variants(caps)].concat()
 }
 
 /// The cooperative variants of a product of such operands.
@@ -87,7 +82,8 @@ pub(super) fn cooperative_variants(s: Sizes, operands: DType, caps: &Caps) -> Ve
         let whole = [s.m, s.n, s.k].iter().all(|v| v.is_multiple_of(side));
         let shape = Cooperative { side: side as u32, operands };
         // The kernel's workgroup is one subgroup, so its size must be known.
-        whole && caps.fixed_subgroup().is_some() && caps.cooperative.contains(&shape)
+        let typed = operands != DType::F16 || caps.f16;
+        whole && typed && caps.fixed_subgroup().is_some() && caps.cooperative.contains(&shape)
     };
     let shapes = [("coop_16x16", 16), ("coop_8x8", 8)];
     shapes.into_iter().filter(|(_, side)| offered(*side)).map(|(name, _)| name).collect()
