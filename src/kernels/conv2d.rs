@@ -226,7 +226,7 @@ fn emit_gathered(
             (kernel, with_z(grid))
         }
     };
-    let (kernel, buffers) = ending.of(sizes.constants(kernel), &buffers);
+    let (kernel, buffers) = ending.of(sizes.constants(kernel), &buffers, false);
     e.launch(kernel, &buffers, &sizes.params(mnk, k), grid);
 }
 
@@ -415,7 +415,7 @@ impl Op for GradWeight {
         let (kernel, [x, y, _]) = gemm::tiled("conv2d.grad_weight", e.variant, pieces, m, n, 1);
         let params = s.params((m, n, k), k.div_ceil(slices));
         let grid = [x, y, (s.groups * slices) as u32];
-        let (kernel, buffers) = Ending::NONE.of(s.constants(kernel), &[Slot::In(0), Slot::In(1), Slot::Work(0)]);
+        let (kernel, buffers) = Ending::NONE.of(s.constants(kernel), &[Slot::In(0), Slot::In(1), Slot::Work(0)], false);
         e.launch(kernel, &buffers, &params, grid);
         gemm::sum_slices(e, "conv2d.grad_weight_sum", Slot::Work(0), Slot::Out(0), s.groups * m * n, slices);
         Ok(())

@@ -242,7 +242,7 @@ impl Product for MatMul {
         };
         // A product in slices ends where they are added up.
         let (c, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (Slot::Out(0), ending) };
-        let (kernel, buffers) = first.of(kernel, &[Slot::In(0), Slot::In(1), c]);
+        let (kernel, buffers) = first.of(kernel, &[Slot::In(0), Slot::In(1), c], false);
         e.launch(kernel, &buffers, &params, [gx, gy, (z * slices) as u32]);
         if slices > 1 {
             gemm::end_slices(e, "matmul.sum_slices", [c, Slot::Out(0)], (z * m * n, n), slices, ending);
