@@ -10,10 +10,14 @@ use crate::kernels::epilogue::Ending;
 use crate::tape::{Emit, Slot};
 use crate::{params, piece};
 
+/// The guarded tiles in the order they are expected to win: `m` × `n` outputs.
+pub(crate) fn tiles(m: usize, n: usize) -> [&'static str; 2] {
+    if m >= 128 && m * n >= 1 << 18 { ["tiled_128", "tiled_64"] } else { ["tiled_64", "tiled_128"] }
+}
+
 /// Variants in the order they are expected to win: `m` × `n` outputs.
 pub(crate) fn variants(m: usize, n: usize, caps: &Caps) -> Vec<&'static str> {
-    let mut v =
-        if m >= 128 && m * n >= 1 << 18 { vec!["tiled_128", "tiled_64"] } else { vec!["tiled_64", "tiled_128"] };
+    let mut v = tiles(m, n).to_vec();
     v.push("naive");
     if lanes(caps).is_some() {
         v.insert(if caps.software { 0 } else { v.len() - 1 }, "broadcast");

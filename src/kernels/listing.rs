@@ -209,7 +209,7 @@ fn tier(variant: &str, needs: &[String]) -> Tier {
         v if v.starts_with("coop") => Tier::Cooperative,
         _ if needs("shader-f16") || variant == "packed" => Tier::F16,
         _ if needs("subgroups") => Tier::Subgroup,
-        v if v.starts_with("tiled") => Tier::Tiled,
+        v if v.contains("tiled") => Tier::Tiled,
         _ => Tier::Portable,
     }
 }

@@ -251,6 +251,22 @@ impl Product for MatMul {
     }
 }
 
+/// Launches `z` products [M, K] · [K, N] of buffers that another op has made, through workgroup memory; `side` is a tiled
+/// variant.
+pub(super) fn tiled(
+    e: &mut Emit<'_>,
+    name: &'static str,
+    side: &'static str,
+    (a, b, c): (Slot, Slot, Slot),
+    zmnk: [usize; 4],
+) {
+    let [z, m, n, k] = zmnk.map(|v| v as u32);
+    let params = Params { m, n, k, k_split: k, a_m: k, a_k: 1, b_k: n, b_n: 1, batches: z };
+    let (kernel, [x, y, _]) = gemm::tiled(name, side, TILED, zmnk[1], zmnk[2], 1);
+    let (kernel, buffers) = Ending::NONE.of(kernel, &[a, b, c], false);
+    e.launch(kernel, &buffers, &params, [x, y, z]);
+}
+
 /// Named cases.
 pub fn cases() -> Vec<Case> {
     let case = |name, dims, trans_a, trans_b| case(name, DType::F32, 0, dims, trans_a, trans_b);
