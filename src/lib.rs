@@ -67,7 +67,9 @@
 //! - Variants are chosen by the adapter's kind and the shape, or by a table that `wgslab tune` fills
 //!   (`kernels/tune.rs`, `device/tune.rs`) and a study keeps beside its runs. A study does not tune by itself: on a software
 //!   driver that would take longer than the smoke study, and the order that ops offer was measured there.
-//! - Fusion of neighbouring ops, f16, cooperative matrices and recompute are not built yet.
+//! - f16 is storage: an op reads halves, computes in f32 and rounds once. Recording refuses f16 to an op that does not say
+//!   that it takes it (`Op::takes_f16`); a model as a whole does not run in f16 yet.
+//! - Recompute is not built yet.
 //!
 //! # Where to start
 //!

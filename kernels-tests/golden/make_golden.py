@@ -15,6 +15,7 @@ import pathlib
 import sys
 
 import elementwise
+import half
 import losses
 import misc
 import norms
@@ -261,6 +262,7 @@ def main():
         "misc": misc.make(),
         "vit": vit.make(),
         "losses": losses.make(),
+        "half": half.make(),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}

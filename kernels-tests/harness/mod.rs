@@ -21,8 +21,8 @@ pub const SEED: u64 = 20;
 const FENCE: u64 = 256;
 /// What lies there.
 const SENTINEL: u32 = 0x5ea1_f00d;
-/// A quiet NaN: what every buffer of a plan holds before a run.
-const POISON: u32 = 0x7fc0_0000;
+/// A quiet NaN as f32, and two as f16: what every buffer of a plan holds before a run.
+const POISON: u32 = 0x7fc0_7fc0;
 
 /// One trial for each op, case and variant.
 pub fn trials() -> Vec<Trial> {

@@ -1,15 +1,19 @@
 //! `wgslab bench`.
 
+use super::bench_table;
 use super::listener::Listener;
 use super::options::Options;
-use super::output::{print, table};
-use crate::base::{Error, Result, nearest};
+use super::output::print;
+use crate::base::{Error, Result, files, nearest};
+use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::ops;
-use crate::lab;
+use crate::lab::against::{self, Other, against};
+use crate::lab::compare::{THRESHOLD, compare};
 use crate::lab::sets::{self, CASES, Set};
-use crate::lab::{Against, Asked, Cache, Report, Row, Rule, Timer, against, bench};
+use crate::lab::{Asked, Cache, Report, Rule, bench};
 use clap::Args;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Time kernels, forward and backward, one by one
 ///
@@ -32,7 +36,8 @@ use std::path::{Path, PathBuf};
   wgslab bench resnet18 --variant all --json run.json
   wgslab bench conv2d.grad_weight
   wgslab bench --op conv2d --shape x=16,64,56,56 weight=64,64,3,3 padding=1 --variant all
-  wgslab bench my.toml --cache cold --csv run.csv
+  wgslab bench my.toml --cache cold --csv run.csv --html run.html
+  wgslab bench matmul --ab shaders edited
   wgslab bench vit --against torch.json burn.json      beside what benches/peers/ wrote"
 )]
 pub(super) struct Bench {
@@ -66,11 +71,25 @@ pub(super) struct Bench {
     /// Write the report with every sample there
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Lay other frameworks' or adapters' reports beside this one, with ratios
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// Write a table of the rows there, for a spreadsheet
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write a page with plots there; it needs no other file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Measure two trees of shaders in turn, in one run, and say which is faster: folders laid out as shaders/ is, with
+    /// the edited files or all. Both run with bounds and loop checks. Exit code 5 where the second is slower. The files
+    /// written get -a and -b behind their names
+    #[arg(long, value_name = "DIR", num_args = 2, conflicts_with = "shaders")]
+    ab: Vec<PathBuf>,
+    /// The change that counts with --ab: 0.1 is 10 %
+    #[arg(long, value_name = "SHARE", default_value_t = THRESHOLD)]
+    threshold: f64,
+    /// Lay the reports of other frameworks or adapters beside this one, with ratios; benches/peers/ writes some
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "ab")]
     against: Vec<PathBuf>,
     /// Show the report that an earlier run wrote with --json, in place of measuring
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "op", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "op", "ab", "json", "csv", "html"])]
     read: Option<PathBuf>,
 }
 
@@ -88,24 +107,10 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 impl Bench {
     pub fn run(&self, options: &Options) -> Result<()> {
-        let others = lab::against::load(&self.against)?; // a file that cannot be read is found before a long measurement
-        let reports = match &self.read {
-            Some(path) => vec![Report::load(path)?],
-            None => self.measured(options)?,
-        };
-        for report in reports {
-            if let Some(path) = &self.json {
-                report.save(path)?;
-            }
-            match others.is_empty() {
-                true => print(&shown(&report))?,
-                false => print(&beside(&against(&report, &others)?))?,
-            }
+        if let Some(path) = &self.read {
+            return self.show(&Report::load(path)?, &against::load(&self.against)?);
         }
-        Ok(())
-    }
-
-    fn measured(&self, options: &Options) -> Result<Vec<Report>> {
+        let others = against::load(&self.against)?; // what cannot be read is found before a long measurement
         let (set, filter) = self.set()?;
         let (samples, seconds, limit) = (self.samples, self.seconds, self.time_limit.max(self.seconds));
         let asked = Asked {
@@ -117,9 +122,72 @@ impl Bench {
         };
         let listener = Listener::new(options.quiet);
         let gpu = options.open(&listener, "kernels run on the CPU")?;
-        let ended = bench(&[&gpu], &set, &asked, &listener);
+        match self.ab.as_slice() {
+            [a, b] => self.run_ab(&set, &asked, &listener, gpu.options(), [a, b]),
+            _ => {
+                let ended = bench(&[&gpu], &set, &asked, &listener);
+                listener.clear();
+                for report in ended? {
+                    self.write(&report, "")?;
+                    self.show(&report, &others)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Two trees of shaders on two devices of one adapter. Kernels with edited text run with checks; for a fair race all do.
+    fn run_ab(
+        &self,
+        set: &Set,
+        asked: &Asked,
+        listener: &Listener,
+        options: &GpuOptions,
+        folders: [&PathBuf; 2],
+    ) -> Result<()> {
+        let open = |folder: &PathBuf| {
+            let shaders = Arc::new(Tree::load(folder).map_err(|e| Error::Usage(format!("--ab: {e}")))?);
+            Gpu::open(&GpuOptions { shaders, checked: true, ..options.clone() })
+        };
+        let [a, b] = [open(folders[0])?, open(folders[1])?];
+        let ended = bench(&[&a, &b], set, asked, listener);
         listener.clear();
-        ended
+        let [a, b] =
+            <[Report; 2]>::try_from(ended?).map_err(|_| Error::Failed("two trees gave no two reports".into()))?;
+        self.write(&a, "-a")?;
+        self.write(&b, "-b")?;
+        let names = folders.map(|f| f.display().to_string());
+        let c = compare(&a, &b, self.threshold, &names[0])?;
+        let e = &a.environment;
+        let table = bench_table::comparison(&c, [&names[0], &names[1]]);
+        print(&format!("{}, {}; every kernel with checks\n\n{table}", e.adapter, e.driver))?;
+        c.expect_no_regression()
+    }
+
+    fn show(&self, report: &Report, others: &[Other]) -> Result<()> {
+        match others {
+            [] => print(&bench_table::report(report)),
+            others => print(&bench_table::against(&against(report, others)?)),
+        }
+    }
+
+    /// Writes the files that were asked for, `suffix` behind their names.
+    fn write(&self, report: &Report, suffix: &str) -> Result<()> {
+        let named = |path: &Path| {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let ending = path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
+            path.with_file_name(format!("{stem}{suffix}{ending}"))
+        };
+        if let Some(path) = &self.json {
+            report.save(&named(path))?;
+        }
+        if let Some(path) = &self.csv {
+            files::write_atomic(&named(path), report.csv()?.as_bytes())?;
+        }
+        if let Some(path) = &self.html {
+            files::write_atomic(&named(path), report.html()?.as_bytes())?;
+        }
+        Ok(())
     }
 
     /// What to measure, and the text that rows must have in their name.
@@ -164,72 +232,4 @@ fn unknown(what: &str) -> Error {
         "{what} is no set ({}), no TOML file and in no name of an op or a case{meant}",
         sets::names().join(", ")
     ))
-}
-
-/// The report for people.
-fn shown(report: &Report) -> String {
-    let e = &report.environment;
-    let head = ["kernel", "case", "variant", "median ms", "q1", "q3", "wall ms", "GFLOP/s", "GB/s", "timer", ""];
-    let mut rows = vec![head.map(String::from).to_vec()];
-    rows.extend(report.rows.iter().map(line));
-    let mut text = format!("{}, {}\n\n{}\n", e.adapter, e.driver, table(&rows));
-    if let Some(r) = &report.reference {
-        let ms = r.ms();
-        text += &format!(
-            "\nreference kernel: {} ms (quartiles {} and {}) over {} rounds{}\n",
-            short(ms.median),
-            short(ms.q1),
-            short(ms.q3),
-            r.samples_ms.len(),
-            if r.noisy { ", noisy" } else { "" }
-        );
-    }
-    for s in &report.skipped {
-        text += &format!("skipped: {} {}: {}\n", s.op, s.case, s.why);
-    }
-    text
-}
-
-/// Reports side by side, for people.
-fn beside(a: &Against) -> String {
-    let mut text = format!("{}\n\n{}\n\n", table(&a.table()), table(&a.mean_table()));
-    text += "times: the other's median over ours; 2 is half as fast. By kernel their geometric mean.\n";
-    for ((label, about), missing) in a.labels.iter().zip(&a.about).zip(&a.missing) {
-        text += &format!("{label}: {about}\n");
-        if !missing.is_empty() {
-            text += &format!("  {} of its rows are not here, the first {}\n", missing.len(), missing[0]);
-        }
-    }
-    if a.alone > 0 {
-        text += &format!("{} rows of ours are in none of them\n", a.alone);
-    }
-    text
-}
-
-fn line(r: &Row) -> Vec<String> {
-    let ms = r.ms();
-    let wall = crate::lab::Spread::of(&r.wall_ms).median;
-    let rate = |v: f64| if v >= 100.0 { format!("{v:.0}") } else { format!("{v:.1}") };
-    vec![
-        r.entry.clone(),
-        r.case.clone(),
-        r.variant.clone(),
-        short(ms.median),
-        short(ms.q1),
-        short(ms.q3),
-        short(wall),
-        if r.flops == 0 { "-".into() } else { rate(r.gflop_per_s()) },
-        if r.bytes == 0 { "-".into() } else { rate(r.gb_per_s()) },
-        match r.timer {
-            Timer::Timestamps => "device".into(),
-            Timer::Wall => "wall".into(),
-        },
-        if r.noisy { "noisy".into() } else { String::new() },
-    ]
-}
-
-/// Milliseconds with four digits that count.
-fn short(ms: f64) -> String {
-    let digits = (3 - ms.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
-    format!("{ms:.digits$}")
 }

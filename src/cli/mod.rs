@@ -2,12 +2,14 @@
 //! go to stdout; progress, warnings and errors to stderr.
 
 mod bench;
+mod bench_table;
 mod data;
 mod devices;
 mod kernels;
 mod listener;
 mod options;
 mod output;
+mod profile;
 mod signals;
 mod stage;
 mod study;
@@ -54,6 +56,7 @@ enum Command {
     Data(data::Data),
     Kernels(kernels::Kernels),
     Bench(bench::Bench),
+    Profile(profile::ProfileStep),
     Tune(tune::Tune),
 }
 
@@ -70,6 +73,7 @@ impl Cli {
             Command::Data(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
             Command::Bench(c) => c.run(options),
+            Command::Profile(c) => c.run(options),
             Command::Tune(c) => c.run(options),
         }
     }

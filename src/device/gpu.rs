@@ -3,7 +3,7 @@
 use super::buffer::{Buffer, Meter};
 use super::pipeline::Pipelines;
 use super::tree::Tree;
-use crate::base::{Error, Result};
+use crate::base::{DType, Error, Result};
 use std::sync::{Arc, Mutex};
 
 /// Which adapter to open.
@@ -27,10 +27,25 @@ pub struct GpuOptions {
     pub backend: Option<String>,
     /// Keep the runtime checks in every kernel (tests do; a study does not).
     pub checked: bool,
+    /// Hand labels to the driver, and mark each dispatch with its layer: what Nsight, RGP, RenderDoc and Xcode show. It
+    /// costs a little for each dispatch.
+    pub labels: bool,
     /// Refuse plans that would need more device memory than this.
     pub memory_budget_bytes: Option<u64>,
+    /// Use cooperative matrices where the adapter has them. wgpu calls them experimental: a mistake in it or in the
+    /// driver may show as anything, wrong values included.
+    pub experimental_cooperative_matrix: bool,
     /// Edited shaders to run instead of the committed ones; kernels with an edited piece keep their runtime checks.
     pub shaders: Arc<Tree>,
+}
+
+/// Cooperative matrices that kernels can be written for: side × side operands, sums of side × side in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cooperative {
+    /// Rows and columns of every matrix.
+    pub side: u32,
+    /// Elements of the operands, F16 or F32.
+    pub operands: DType,
 }
 
 /// What an adapter can do, as plain data: what variants are chosen by.
@@ -42,6 +57,8 @@ pub struct Caps {
     pub subgroup: Option<(u32, u32)>,
     /// `shader-f16` is there.
     pub f16: bool,
+    /// Cooperative matrices that kernels may use: none unless they were asked for when the device was opened.
+    pub cooperative: Vec<Cooperative>,
     /// The most storage buffers of one kernel.
     pub storage_buffers: u32,
     /// The largest binding.
@@ -61,6 +78,7 @@ impl Caps {
             software: false,
             subgroup: None,
             f16: false,
+            cooperative: Vec::new(),
             storage_buffers: 8,
             binding_bytes: 128 << 20,
             invocations: 256,
@@ -90,6 +108,8 @@ pub struct Adapter {
     pub caps: Caps,
     /// Names of its features.
     pub features: Vec<String>,
+    /// The shapes of cooperative matrices that it reports, M×N×K, operands and sums, those without a kernel too.
+    pub cooperative: Vec<String>,
 }
 
 /// An open device.
@@ -128,9 +148,11 @@ fn backends(name: Option<&str>) -> Result<wgpu::Backends> {
     })
 }
 
-fn instance(backends: wgpu::Backends) -> wgpu::Instance {
+fn instance(backends: wgpu::Backends, labels: bool) -> wgpu::Instance {
     let mut d = wgpu::InstanceDescriptor::new_without_display_handle();
     d.backends = backends;
+    // Without this flag, which release builds leave out, wgpu does not tell a Vulkan driver any label.
+    d.flags.set(wgpu::InstanceFlags::DEBUG, labels);
     wgpu::Instance::new(d)
 }
 
@@ -144,9 +166,9 @@ fn rank(kind: wgpu::DeviceType) -> u32 {
     }
 }
 
-fn enumerate(backend: Option<&str>) -> Result<Vec<wgpu::Adapter>> {
+fn enumerate(backend: Option<&str>, labels: bool) -> Result<Vec<wgpu::Adapter>> {
     let wanted = backends(backend)?;
-    let mut list = pollster::block_on(instance(wanted).enumerate_adapters(wanted));
+    let mut list = pollster::block_on(instance(wanted, labels).enumerate_adapters(wanted));
     list.sort_by_key(|a| rank(a.get_info().device_type)); // stable: the driver's order within a kind
     Ok(list)
 }
@@ -163,6 +185,7 @@ fn describe(a: &wgpu::Adapter) -> Adapter {
                 .contains(wgpu::Features::SUBGROUP)
                 .then_some((info.subgroup_min_size, info.subgroup_max_size)),
             f16: features.contains(wgpu::Features::SHADER_F16),
+            cooperative: Vec::new(),
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             binding_bytes: limits.max_storage_buffer_binding_size,
             invocations: limits.max_compute_invocations_per_workgroup,
@@ -170,13 +193,38 @@ fn describe(a: &wgpu::Adapter) -> Adapter {
             groups: limits.max_compute_workgroups_per_dimension,
         },
         features: features.iter_names().map(|(n, _)| n.to_string()).collect(),
+        cooperative: a.cooperative_matrix_properties().iter().map(shape).collect(),
         name: info.name,
     }
 }
 
+/// A reported shape for people.
+fn shape(p: &wgpu::CooperativeMatrixProperties) -> String {
+    format!("{}x{}x{} {:?} to {:?}", p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type)
+}
+
+/// Of the shapes an adapter reports, those that WGSL can express and a kernel is written for.
+fn cooperative(reported: &[wgpu::CooperativeMatrixProperties]) -> Vec<Cooperative> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let known = |p: &wgpu::CooperativeMatrixProperties| match (p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type) {
+        (16, 16, 16, F16, F32) => Some(Cooperative { side: 16, operands: DType::F16 }),
+        (8, 8, 8, F16, F32) => Some(Cooperative { side: 8, operands: DType::F16 }),
+        (8, 8, 8, F32, F32) => Some(Cooperative { side: 8, operands: DType::F32 }),
+        _ => None,
+    };
+    reported.iter().filter_map(known).collect()
+}
+
+/// wgpu's token for features it calls experimental.
+#[expect(unsafe_code, reason = "the one place: wgpu's way to agree to its experimental features is an unsafe function")]
+fn experimental() -> wgpu::ExperimentalFeatures {
+    // SAFETY: only on the user's explicit wish, and only cooperative matrices are requested with it.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
+}
+
 /// Every adapter, in the order their indices count: the best first.
 pub fn adapters(backend: Option<&str>) -> Result<Vec<Adapter>> {
-    Ok(enumerate(backend)?.iter().map(describe).collect())
+    Ok(enumerate(backend, false)?.iter().map(describe).collect())
 }
 
 fn choose(list: Vec<wgpu::Adapter>, choice: &AdapterChoice, backend: Option<&str>) -> Result<wgpu::Adapter> {
@@ -216,17 +264,31 @@ impl Gpu {
     /// Opens an adapter with all its limits and the features the kernels can use.
     pub fn open(options: &GpuOptions) -> Result<Gpu> {
         let backend = options.backend.as_deref();
-        let found = choose(enumerate(backend)?, &options.adapter, backend)?;
-        let adapter = describe(&found);
-        let wish = wgpu::Features::SUBGROUP
+        let found = choose(enumerate(backend, options.labels)?, &options.adapter, backend)?;
+        let mut adapter = describe(&found);
+        let mut wish = wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if options.experimental_cooperative_matrix {
+            adapter.caps.cooperative = cooperative(&found.cooperative_matrix_properties());
+            if adapter.caps.cooperative.is_empty() {
+                return Err(Error::Usage(format!(
+                    "{} has no cooperative matrices that a kernel is written for (16x16x16 or 8x8x8, sums in f32); leave \
+                     --experimental-cooperative-matrix out",
+                    adapter.name
+                )));
+            }
+            wish |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            experimental_features = experimental();
+        }
         let features = found.features() & wish;
         let (device, queue) = pollster::block_on(found.request_device(&wgpu::DeviceDescriptor {
             label: Some("wgslab"),
             required_features: features,
             required_limits: found.limits(),
+            experimental_features,
             memory_hints: wgpu::MemoryHints::MemoryUsage, // plans lease whole buffers: large blocks would be waste
             ..Default::default()
         }))
@@ -339,11 +401,11 @@ impl Gpu {
         Ok(Buffer::new(raw, self.meter.clone()))
     }
 
-    /// Writes `bytes` at `offset` before anything submitted later.
+    /// Writes `bytes` at `offset`, and zeros up to the end of the last word, before anything submitted later.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         // One write at a time keeps wgpu's staging memory small: it frees it at the next submit.
         for (i, chunk) in bytes.chunks(16 << 20).enumerate() {
-            self.queue.write_buffer(&buffer.raw, offset + (i as u64) * (16 << 20), chunk);
+            self.put(buffer, offset + (i as u64) * (16 << 20), chunk);
             self.queue.submit([]);
         }
         self.check()
@@ -351,7 +413,18 @@ impl Gpu {
 
     /// Writes a small input of a step: it takes effect before anything submitted later and after all submitted before.
     pub fn stage(&self, buffer: &Buffer, bytes: &[u8]) {
-        self.queue.write_buffer(&buffer.raw, 0, bytes);
+        self.put(buffer, 0, bytes);
+    }
+
+    /// wgpu copies whole words; an odd number of halves ends within one.
+    fn put(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
+        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        self.queue.write_buffer(&buffer.raw, offset, words);
+        if !rest.is_empty() {
+            let mut word = [0; 4];
+            word[..rest.len()].copy_from_slice(rest);
+            self.queue.write_buffer(&buffer.raw, offset + words.len() as u64, &word);
+        }
     }
 
     /// Reads the first `bytes` of a buffer, waiting for all work before it: the only read-back.

@@ -72,17 +72,27 @@ type Family = [&'static [Piece]; 3];
 
 const FORWARD: Family = [
     &[piece!("common/index.wgsl"), piece!("conv2d/forward.wgsl"), piece!("gemm/naive.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("conv2d/forward.wgsl"), piece!("gemm/tiled.wgsl")],
+    &[piece!("common/index.wgsl"), piece!("conv2d/forward.wgsl"), piece!("gemm/stage.wgsl"), piece!("gemm/tiled.wgsl")],
     &[piece!("common/index.wgsl"), piece!("conv2d/direct_forward.wgsl")],
 ];
 const GRAD_INPUT: Family = [
     &[piece!("common/index.wgsl"), piece!("conv2d/grad_input.wgsl"), piece!("gemm/naive.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("conv2d/grad_input.wgsl"), piece!("gemm/tiled.wgsl")],
+    &[
+        piece!("common/index.wgsl"),
+        piece!("conv2d/grad_input.wgsl"),
+        piece!("gemm/stage.wgsl"),
+        piece!("gemm/tiled.wgsl"),
+    ],
     &[piece!("common/index.wgsl"), piece!("conv2d/direct_grad_input.wgsl")],
 ];
 const GRAD_WEIGHT: Family = [
     &[piece!("common/index.wgsl"), piece!("conv2d/grad_weight.wgsl"), piece!("gemm/naive.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("conv2d/grad_weight.wgsl"), piece!("gemm/tiled.wgsl")],
+    &[
+        piece!("common/index.wgsl"),
+        piece!("conv2d/grad_weight.wgsl"),
+        piece!("gemm/stage.wgsl"),
+        piece!("gemm/tiled.wgsl"),
+    ],
     &[piece!("common/index.wgsl"), piece!("common/sum64.wgsl"), piece!("conv2d/direct_grad_weight.wgsl")],
 ];
 

@@ -156,7 +156,10 @@ impl<P: Product> Op for Fused<P> {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.product.variants(&x[..2], caps)
+        // Elements of a cooperative matrix cannot be reached: nothing can follow such a product on its way to memory.
+        let mut variants = self.product.variants(&x[..2], caps);
+        variants.retain(|v| !v.starts_with("coop"));
+        variants
     }
 
     fn workspace(&self, x: &[Type], y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {

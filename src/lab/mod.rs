@@ -5,15 +5,19 @@
 
 pub mod against;
 pub mod bench;
+mod chart;
 pub mod compare;
 pub mod environment;
 mod fields;
 mod forms;
 mod own;
+mod page;
+pub mod profile;
 pub mod report;
 pub mod rule;
 pub mod sets;
 pub mod spread;
+pub mod step;
 
 pub use against::{Against, Other, against};
 pub use bench::{Asked, bench};

@@ -18,8 +18,9 @@ impl Schedule {
         buffers.map(padded).sum::<u64>() + params.sum::<u64>()
     }
 
-    /// The first launch that binds more bytes in one buffer, or more workgroups in one dimension, than `caps` allows.
-    fn past_limits(&self, caps: &Caps) -> Option<String> {
+    /// The first launch that binds more bytes in one buffer, or more workgroups in one dimension, than `caps` allows, in a
+    /// sentence; none where all fit.
+    pub fn past_limits(&self, caps: &Caps) -> Option<String> {
         let sizes = |list: &[(String, super::Type)]| list.iter().map(|(n, ty)| (n.clone(), ty.bytes())).collect();
         let (inputs, states): (BTreeMap<String, u64>, BTreeMap<String, u64>) =
             (sizes(&self.inputs), sizes(&self.states));
@@ -61,7 +62,7 @@ pub fn misfit(gpu: &Gpu, schedules: &[Schedule]) -> Option<String> {
 }
 
 /// Bytes of the buffer that holds `bytes`.
-fn padded(bytes: u64) -> u64 {
+pub fn padded(bytes: u64) -> u64 {
     bytes.max(16).next_multiple_of(16)
 }
 
