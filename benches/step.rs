@@ -1,5 +1,5 @@
-//! Times whole training steps on random images: a ResNet-18 or a ViT-Ti on cross-entropy, or an epoch of SimCLR from the
-//! bytes of its images, augmentation on the device included.
+//! Times whole training steps on random images: a ResNet-18 with the 3×3 stem (SGD with momentum) or a ViT-Ti (AdamW) on
+//! cross-entropy, or an epoch of SimCLR from the bytes of its images, whose augmentation is on the device.
 //!
 //! `cargo bench --bench step -- --model resnet18 --size 32 --batch 64 --json FILE` prints and writes images per second,
 //! step time (median, quartiles), where the CPU's time goes (record, compile, encode) and the device's, memory against
@@ -7,8 +7,8 @@
 //! device time of each kernel. One warm-up step, then `--steps` timed ones (of SimCLR the epoch's), each waited for.
 
 mod common;
-#[path = "common/work.rs"]
-mod work;
+#[path = "common/subjects.rs"]
+mod subjects;
 
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
@@ -16,19 +16,20 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use subjects::Model;
 use wgslab::base::{Error, Result, files};
+use wgslab::device::tune::Table;
 use wgslab::device::{Dispatch, Gpu, GpuOptions};
-use wgslab::kernels::fuse;
-use wgslab::lab::Spread;
-use wgslab::tape::{Plan, Schedule, State};
-use work::{Model, Work};
+use wgslab::lab::step::{Host, Ready};
+use wgslab::lab::{Environment, Spread};
+use wgslab::tape::demand::padded;
 
 /// Times whole training steps
 #[derive(Parser, Debug)]
 #[command(name = "cargo bench --bench step --")]
-pub struct Arguments {
+struct Arguments {
     /// What is trained
-    #[arg(long, value_enum, default_value = "resnet18")]
+    #[arg(long, value_enum, default_value_t = Model::Resnet18)]
     model: Model,
     /// Pixels of a side
     #[arg(long, default_value_t = 32, value_parser = at_least_one())]
@@ -66,10 +67,6 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
 }
 
-fn ms(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
-}
-
 fn run() -> Result<()> {
     let (start, a) = (Instant::now(), Arguments::parse());
     let epoch = a.model == Model::Simclr;
@@ -77,58 +74,39 @@ fn run() -> Result<()> {
         return Err(Error::Usage(format!("--images {} is less than a batch of {}", a.images, a.batch)));
     }
     let gpu = Gpu::open(&GpuOptions::default())?;
-    let mut state = State::new();
-    let clock = Instant::now();
-    let Work { tape, params, inputs } = Work::record(&gpu, &mut state, &a)?;
-    let record_ms = ms(clock);
-    let clock = Instant::now();
-    let schedule = Schedule::new(&tape, &fuse::options(gpu.caps()))?;
-    params.fill(&gpu, &mut state, 0)?;
-    state.insert_missing(&gpu, &tape.state_types())?;
-    let state_bytes = gpu.meter().live_bytes();
-    let (values_bytes, plan_bytes) = (schedule.values_bytes, schedule.plan_bytes());
-    let plan = Plan::new(&gpu, schedule, &state)?;
-    let compile_ms = ms(clock);
-
-    let clock = Instant::now();
-    plan.run(&gpu, &inputs.feed(0))?;
-    gpu.wait()?;
-    let (first_ms, to_first_ms) = (ms(clock), ms(start)); // the driver compiles at the first dispatch
+    let ready = Ready::new(&gpu, subjects::subject(&gpu, &a)?, &Table::default())?;
+    let to_first_ms = start.elapsed().as_secs_f64() * 1e3;
     let made = (gpu.meter().buffers_made(), gpu.meter().bind_groups_made());
-    let steps = if epoch { a.images / a.batch } else { a.steps };
-    let (mut step_ms, mut encode_ms) = (Vec::new(), Vec::new());
-    for i in 0..steps {
-        let clock = Instant::now();
-        plan.write(&gpu, &inputs.feed(i))?;
-        let work = gpu.encode(plan.dispatches());
-        encode_ms.push(ms(clock)); // what Plan::run does before it submits; a software driver computes while submitting
-        gpu.wait_for(&gpu.submit(work))?;
-        step_ms.push(ms(clock));
-    }
+    let count = if epoch { a.images / a.batch } else { a.steps };
+    let steps = (0..count).map(|_| ready.plain(&gpu)).collect::<Result<Vec<Host>>>()?;
     let made = (gpu.meter().buffers_made() - made.0, gpu.meter().bind_groups_made() - made.1);
-    let loss = plan.read_f32(&gpu, "loss")?[0];
-    let (step, encode) = (Spread::of(&step_ms), Spread::of(&encode_ms).median);
-    let median = step.median;
-    let flops: u64 = plan.schedule().steps.iter().map(|s| s.cost().flops).sum();
-    // An epoch counts as a whole, of like steps the median does.
-    let each_ms = if epoch { step_ms.iter().sum::<f64>() / steps as f64 } else { median };
+    let loss = ready.plan.read_f32(&gpu, "loss")?[0];
+    let samples_ms: Vec<f64> = steps.iter().map(Host::total_ms).collect();
+    let (step, host) = (Spread::of(&samples_ms), Host::medians(&steps));
+    let (median, encode, p) = (step.median, host.encode_ms, ready.preparation);
+    let schedule = ready.plan.schedule();
+    let flops: u64 = schedule.steps.iter().map(|s| s.cost().flops).sum();
+    let state_bytes: u64 = schedule.states.iter().map(|s| padded(s.1.bytes())).sum();
+    // An epoch counts as a whole; of like steps the median does.
+    let each_ms = if epoch { samples_ms.iter().sum::<f64>() / count as f64 } else { median };
     let report = serde_json::json!({
-        "schema": "wgslab-step/1", "environment": wgslab::lab::Environment::of(&gpu),
-        "model": a.model.name(), "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels,
-        "batch": a.batch, "steps": steps, "images_per_s": a.batch as f64 / each_ms * 1e3,
-        "gflop_per_s": flops as f64 / median * 1e-6, "step_ms": step, "samples_ms": step_ms,
-        "record_ms": record_ms, "compile_ms": compile_ms, "first_step_ms": first_ms,
-        "time_to_first_step_ms": to_first_ms, "encode_ms": encode, "device_ms": median - encode,
-        "encode_share": encode / median, "peak_device_bytes": gpu.meter().peak_bytes(),
-        "peak_process_bytes": common::peak_process_bytes(), "state_bytes": state_bytes, "plan_bytes": plan_bytes,
-        "values_bytes": values_bytes, "plan_share_of_values": plan_bytes as f64 / values_bytes as f64,
-        "buffers_made_per_step": made.0 as f64 / steps as f64,
-        "bind_groups_made_per_step": made.1 as f64 / steps as f64,
+        "schema": "wgslab-step/1", "environment": Environment::of(&gpu),
+        "model": a.model, "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels, "batch": a.batch,
+        "steps": count, "images_per_s": a.batch as f64 / each_ms * 1e3, "gflop_per_s": flops as f64 / median * 1e-6,
+        "step_ms": step, "samples_ms": samples_ms, "time_to_first_step_ms": to_first_ms,
+        "record_ms": p.record_ms, "compile_ms": p.schedule_ms + p.compile_ms, "first_step_ms": p.first_step_ms,
+        "encode_ms": encode, "device_ms": median - encode, "encode_share": encode / median,
+        "peak_device_bytes": gpu.meter().peak_bytes(), "state_bytes": state_bytes, "plan_bytes": schedule.plan_bytes(),
+        "values_bytes": schedule.values_bytes,
+        "plan_share_of_values": schedule.plan_bytes() as f64 / schedule.values_bytes as f64,
+        "peak_process_bytes": peak_process_bytes(),
+        "buffers_made_per_step": made.0 as f64 / count as f64,
+        "bind_groups_made_per_step": made.1 as f64 / count as f64,
         "loss": loss,
     });
     println!("{:#}", write(&gpu, report, a.json.as_deref())?);
     if a.kernels {
-        by_kernel(&gpu, plan.dispatches())?;
+        by_kernel(&gpu, ready.plan.dispatches())?;
     }
     Ok(())
 }
@@ -143,6 +121,13 @@ fn write(gpu: &Gpu, mut report: Value, path: Option<&Path>) -> Result<Value> {
         files::write_atomic(path, format!("{report:#}\n").as_bytes())?;
     }
     Ok(report)
+}
+
+/// The most memory this process has held, a software driver's device memory included; only Linux says.
+fn peak_process_bytes() -> Option<u64> {
+    let status = files::read_text(Path::new("/proc/self/status")).ok()?;
+    let kib = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;
+    kib.trim().parse::<u64>().ok().map(|k| k << 10)
 }
 
 /// Prints the device time of `list` by kernel, the longest first.

@@ -6,6 +6,7 @@ The schema is src/lab/report.rs, the sets are benches/sets/*.toml, the rule is s
 
 import datetime
 import json
+import math
 import os
 import platform
 import subprocess
@@ -96,7 +97,7 @@ class Running:
             spent += max(wall, 0.1)
             ms, aim = (wall, SAMPLE_MS[1]) if device is None else (device, SAMPLE_MS[0])
             each = ms / self.repeats
-            self.repeats = min(REPEATS, int(aim / max(each, 1e-6)) + 1) if each < 1.0 else 1
+            self.repeats = min(REPEATS, math.ceil(aim / max(each, 1e-6))) if each < 1.0 else 1
 
     def sample(self):
         """Takes one."""

@@ -42,14 +42,14 @@ def tensors(inputs, device, channels_last):
 
 
 def works(made, t):
-    """(row, function that is timed) of each row of a case."""
+    """The function that is timed of each row of a case."""
     for entry in made.rows:
         if made.prepare:
-            yield entry, made.prepare(t)
+            yield made.prepare(t)
         elif not entry.of:
-            yield entry, inference(made.run, t)
+            yield inference(made.run, t)
         else:
-            yield entry, gradient(made.run, t, entry.of)
+            yield gradient(made.run, t, entry.of)
 
 
 def inference(run, t):
@@ -72,15 +72,10 @@ def gradient(run, t, of):
     return lambda: torch.autograd.grad(y, inputs, dy, retain_graph=True)
 
 
-def rows_of(op, table, device, arguments):
-    """The rows of a case, measured."""
-    made = form(op, table)
-    t = tensors(made.inputs, device.device, arguments.channels_last)
-    variant = "torch" + (", composed" if made.composed else "")
-    variant += ", channels last" if arguments.channels_last else ""
-    group = []
-    for entry, work in works(made, t):
-        row = {
+def described(op, table, made, variant):
+    """The rows of a case without their samples."""
+    for entry in made.rows:
+        yield {
             "op": op,
             "entry": f"{op}.{entry.direction}",
             "direction": entry.direction,
@@ -90,8 +85,19 @@ def rows_of(op, table, device, arguments):
             "flops": entry.flops,
             "bytes": entry.bytes,
         }
-        group.append(lab.Running(row, lambda repeats, work=work: device.timed(work, repeats)))
-    return lab.measure(group, arguments.rule)
+
+
+def rows_of(op, table, device, arguments):
+    """The rows of a case; measured, unless they are only to be checked."""
+    made = form(op, table)
+    variant = "torch" + (", composed" if made.composed else "")
+    variant += ", channels last" if arguments.channels_last else ""
+    rows = list(described(op, table, made, variant))
+    if arguments.check:
+        return rows
+    t = tensors(made.inputs, device.device, arguments.channels_last)
+    timed = lambda work: lambda repeats: device.timed(work, repeats)
+    return lab.measure([lab.Running(row, timed(work)) for row, work in zip(rows, works(made, t))], arguments.rule)
 
 
 def main():
@@ -103,7 +109,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=lab.Rule.seconds, help="the least seconds of a row")
     parser.add_argument("--time-limit", type=float, default=lab.Rule.limit, help="the most seconds of a row")
     parser.add_argument("--json", help="write the report there")
-    parser.add_argument("--check", help="compare shapes, flops and bytes with this report of `wgslab bench`")
+    parser.add_argument("--check", help="only compare shapes, flops and bytes with this report of `wgslab bench`")
     a = parser.parse_args()
     a.rule = lab.Rule(seconds=a.seconds, limit=max(a.seconds, a.time_limit))
     device = Device.of(a)
@@ -120,11 +126,11 @@ def main():
     if not report["rows"]:
         why = next((f"{s['op']} {s['case']}: {s['why']}" for s in report["skipped"]), "no case was asked for")
         lab.fail(f"nothing could be measured; {why}")
+    if a.check:
+        raise SystemExit(0 if lab.check(report, a.check) else 1)
     lab.show(report)
     if a.json:
         lab.save(report, a.json)
-    if a.check and not lab.check(report, a.check):
-        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ class Device:
             lab.fail(f"--device {name}: PyTorch {torch.__version__} finds no such device here")
         self.kind, self.device = kind, torch.device(name)
         self.module = None if kind == "cpu" else getattr(torch, kind)
+        if kind in ("cuda", "xpu") and self.device.index is not None:
+            self.module.set_device(self.device)  # events belong to the current one
         if threads:
             torch.set_num_threads(threads)
         self.tf32 = tf32 and kind == "cuda"

@@ -90,7 +90,7 @@ pub(super) struct Bench {
     /// The change that counts with --compare and --ab: 0.1 is 10 %
     #[arg(long, value_name = "SHARE", default_value_t = THRESHOLD)]
     threshold: f64,
-    /// Lay other frameworks' or adapters' reports beside this one, with ratios
+    /// Lay the reports of other frameworks or adapters beside this one, with ratios; benches/peers/ writes some
     #[arg(long, value_name = "FILE", num_args = 1..)]
     against: Vec<PathBuf>,
     /// Show the report that an earlier run wrote with --json, in place of measuring
@@ -125,7 +125,7 @@ impl Bench {
         self.write(&report, "")?;
         match others.is_empty() {
             true => print(&bench_table::report(&report))?,
-            false => print(&bench_table::beside(&against::against(&report, &others)?))?,
+            false => print(&bench_table::against(&against::against(&report, &others)?))?,
         }
         let (Some(base), Some(path)) = (base, &self.compare) else { return Ok(()) };
         let shown = path.display().to_string();

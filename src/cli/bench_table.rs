@@ -1,9 +1,8 @@
 //! Reports of `wgslab bench` as text.
 
 use super::output::table;
-use crate::lab::against::Against;
 use crate::lab::compare::{Comparison, Verdict};
-use crate::lab::{Report, Row, Spread, Timer};
+use crate::lab::{Against, Report, Row, Spread, Timer};
 
 /// The report for people.
 pub(super) fn report(report: &Report) -> String {
@@ -51,6 +50,23 @@ fn line(r: &Row, roof: bool) -> Vec<String> {
     cells
 }
 
+/// Other frameworks beside ours.
+pub(super) fn against(a: &Against) -> String {
+    let mut text = format!("{}\n\n{}\n\n", table(&a.table()), table(&a.mean_table()));
+    text +=
+        "times: the other's median over ours, so 2 means that ours takes half as long; by kernel the geometric mean\n";
+    for ((label, about), missing) in a.labels.iter().zip(&a.about).zip(&a.missing) {
+        text += &format!("{label}: {about}\n");
+        if let Some(first) = missing.first() {
+            text += &format!("  {} of its rows are not ours, the first {first}\n", missing.len());
+        }
+    }
+    if a.alone > 0 {
+        text += &format!("{} rows of ours are in no other report\n", a.alone);
+    }
+    text
+}
+
 /// Two runs side by side, by what they are called.
 pub(super) fn comparison(c: &Comparison, [base, new]: [&str; 2]) -> String {
     let head =
@@ -74,22 +90,6 @@ pub(super) fn comparison(c: &Comparison, [base, new]: [&str; 2]) -> String {
         if !names.is_empty() {
             text += &format!("only in {what}: {}\n", names.join("; "));
         }
-    }
-    text
-}
-
-/// Reports side by side.
-pub(super) fn beside(a: &Against) -> String {
-    let mut text = format!("{}\n\n{}\n\n", table(&a.table()), table(&a.mean_table()));
-    text += "times: the other's median over ours; 2 is half as fast. By kernel their geometric mean.\n";
-    for ((label, about), missing) in a.labels.iter().zip(&a.about).zip(&a.missing) {
-        text += &format!("{label}: {about}\n");
-        if !missing.is_empty() {
-            text += &format!("  {} of its rows are not here, the first {}\n", missing.len(), missing[0]);
-        }
-    }
-    if a.alone > 0 {
-        text += &format!("{} rows of ours are in none of them\n", a.alone);
     }
     text
 }

@@ -5,7 +5,8 @@
 //!
 //! Nothing is judged here. Two devices have no verdict; [`super::compare`] gives one for two runs on the same.
 
-use super::report::{Cache, Report, Row};
+use super::compare::{Place, place};
+use super::report::{Report, Row};
 use crate::base::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -92,13 +93,6 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Other>> {
         others.push(Other { label, report: Report::load(Path::new(path))? });
     }
     Ok(others)
-}
-
-type Place<'a> = (&'a str, &'a str, &'a str, Cache);
-
-fn place(row: &Row) -> Place<'_> {
-    let (entry, case, shape, _, cache) = row.key();
-    (entry, case, shape, cache)
 }
 
 /// The first row of each place, in order.
@@ -225,7 +219,7 @@ fn digits(v: f64) -> String {
 mod tests {
     use super::super::Timer;
     use super::super::environment::tests::made_up;
-    use super::super::report::SCHEMA;
+    use super::super::report::{Cache, SCHEMA};
     use super::*;
 
     fn row(entry: &str, case: &str, variant: &str, ms: f64) -> Row {
