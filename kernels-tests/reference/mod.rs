@@ -176,13 +176,16 @@ impl Expected {
     }
 }
 
+/// The outputs of an op, given its inputs.
+pub type Outputs = fn(&dyn Op, &[Tensor]) -> Vec<Expected>;
+
 /// What a reference says of a case.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Each output.
     pub outputs: Vec<Expected>,
     /// Variants that sum other terms than the formula's, by the beginning of their names, and what is expected of them.
-    pub other_terms: Option<(&'static str, fn(&dyn Op, &[Tensor]) -> Vec<Expected>)>,
+    pub other_terms: Option<(&'static str, Outputs)>,
     /// Inputs that must have a gradient; every other input must have none.
     pub wrt: Vec<usize>,
     /// Outputs whose cotangents the op takes.
