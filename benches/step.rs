@@ -9,16 +9,17 @@ mod common;
 
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
-use std::path::PathBuf;
-use std::time::Instant;
-use wgslab::base::Result;
-use wgslab::base::rng::Rng;
-use wgslab::device::{Gpu, GpuOptions};
-use wgslab::kernels::fuse;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use wgslab::base::{Result, files};
+use wgslab::device::tune::Table;
+use wgslab::device::{Dispatch, Gpu, GpuOptions};
 use wgslab::lab::Spread;
+use wgslab::lab::step::{Host, Ready};
 use wgslab::nn::step::TrainingStep;
-use wgslab::nn::{Params, ResNet, Stem};
-use wgslab::tape::{Feed, Plan, Schedule, State, Tape};
+use wgslab::nn::{ResNet, Stem};
+use wgslab::tape::demand::padded;
 
 const CLASSES: usize = 10;
 
@@ -59,71 +60,66 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
 }
 
-fn record(a: &Arguments) -> Result<(Tape, Params)> {
-    let model = ResNet { stem: Stem::Small, width: a.width, in_channels: a.channels };
-    TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES }.record()
-}
-
-fn ms(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
-}
-
 fn run() -> Result<()> {
     let a = Arguments::parse();
     let gpu = Gpu::open(&GpuOptions::default())?;
-    let clock = Instant::now();
-    let (tape, params) = record(&a)?;
-    let record_ms = ms(clock);
-    let clock = Instant::now();
-    let schedule = Schedule::new(&tape, &fuse::options(gpu.caps()))?;
-    let mut state = State::new();
-    params.fill(&gpu, &mut state, 0)?;
-    state.insert_missing(&gpu, &tape.state_types())?;
-    let state_bytes = gpu.meter().live_bytes();
-    let (values_bytes, plan_bytes) = (schedule.values_bytes, schedule.plan_bytes());
-    let plan = Plan::new(&gpu, schedule, &state)?;
-    let compile_ms = ms(clock);
-
-    let mut rng = Rng::new(0, 0, 0);
-    let images: Vec<f32> = (0..a.batch * a.channels * a.size * a.size).map(|_| rng.normal()).collect();
-    let labels: Vec<u32> = (0..a.batch).map(|_| rng.below(CLASSES) as u32).collect();
-    let weights = vec![1.0f32; a.batch];
-    let inputs = Feed::new().input("images", &images).input("labels", &labels).input("weights", &weights);
-    let feed = inputs.scalar("lr", 0.05);
-    let clock = Instant::now();
-    plan.run(&gpu, &feed)?;
-    gpu.wait()?;
-    let first_ms = ms(clock); // the driver compiles at the first dispatch
+    let model = ResNet { stem: Stem::Small, width: a.width, in_channels: a.channels };
+    let step = TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES };
+    let ready = Ready::new(&gpu, step.subject(), &Table::default())?;
     let made = (gpu.meter().buffers_made(), gpu.meter().bind_groups_made());
-    let (mut step_ms, mut encode_ms) = (Vec::new(), Vec::new());
-    for _ in 0..a.steps {
-        let clock = Instant::now();
-        plan.write(&gpu, &feed)?;
-        let work = gpu.encode(plan.dispatches());
-        encode_ms.push(ms(clock)); // what Plan::run does before it submits; a software driver computes while submitting
-        gpu.wait_for(&gpu.submit(work))?;
-        step_ms.push(ms(clock));
-    }
+    let steps = (0..a.steps).map(|_| ready.plain(&gpu)).collect::<Result<Vec<Host>>>()?;
     let made = (gpu.meter().buffers_made() - made.0, gpu.meter().bind_groups_made() - made.1);
-    let loss = plan.read_f32(&gpu, "loss")?[0];
-    let (step, encode) = (Spread::of(&step_ms), Spread::of(&encode_ms).median);
-    let median = step.median;
-    let flops: u64 = plan.schedule().steps.iter().map(|s| s.cost().flops).sum();
+    let loss = ready.plan.read_f32(&gpu, "loss")?[0];
+    let (step, host) = (Spread::of(&steps.iter().map(Host::total_ms).collect::<Vec<_>>()), Host::medians(&steps));
+    let (median, encode, p) = (step.median, host.encode_ms, ready.preparation);
+    let schedule = ready.plan.schedule();
+    let flops: u64 = schedule.steps.iter().map(|s| s.cost().flops).sum();
+    let state_bytes: u64 = schedule.states.iter().map(|s| padded(s.1.bytes())).sum();
     let report = serde_json::json!({
         "model": a.model, "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels, "batch": a.batch,
         "steps": a.steps, "images_per_s": a.batch as f64 / median * 1e3, "gflop_per_s": flops as f64 / median * 1e-6,
         "step_ms": step,
-        "record_ms": record_ms, "compile_ms": compile_ms, "first_step_ms": first_ms,
+        "record_ms": p.record_ms, "compile_ms": p.schedule_ms + p.compile_ms, "first_step_ms": p.first_step_ms,
         "encode_ms": encode, "device_ms": median - encode, "encode_share": encode / median,
-        "peak_device_bytes": gpu.meter().peak_bytes(), "state_bytes": state_bytes, "plan_bytes": plan_bytes,
-        "values_bytes": values_bytes, "plan_share_of_values": plan_bytes as f64 / values_bytes as f64,
+        "peak_device_bytes": gpu.meter().peak_bytes(), "state_bytes": state_bytes, "plan_bytes": schedule.plan_bytes(),
+        "values_bytes": schedule.values_bytes,
+        "plan_share_of_values": schedule.plan_bytes() as f64 / schedule.values_bytes as f64,
         "buffers_made_per_step": made.0 as f64 / a.steps as f64,
         "bind_groups_made_per_step": made.1 as f64 / a.steps as f64,
         "loss": loss,
     });
-    println!("{:#}", common::write(&gpu, report, a.json.as_deref())?);
+    println!("{:#}", write(&gpu, report, a.json.as_deref())?);
     if a.kernels {
-        common::by_kernel(&gpu, plan.dispatches())?;
+        by_kernel(&gpu, ready.plan.dispatches())?;
+    }
+    Ok(())
+}
+
+/// Writes `report` with the adapter's facts added, where a file was asked for.
+fn write(gpu: &Gpu, mut report: Value, path: Option<&Path>) -> Result<Value> {
+    let adapter = gpu.adapter();
+    report["adapter"] = adapter.name.as_str().into();
+    report["driver"] = adapter.driver.as_str().into();
+    report["backend"] = adapter.backend.as_str().into();
+    if let Some(path) = path {
+        files::write_atomic(path, format!("{report:#}\n").as_bytes())?;
+    }
+    Ok(report)
+}
+
+/// Prints the device time of `list` by kernel, the longest first.
+fn by_kernel(gpu: &Gpu, list: &[Dispatch]) -> Result<()> {
+    let mut sums: BTreeMap<String, (f64, usize)> = BTreeMap::new();
+    for (d, ms) in list.iter().zip(gpu.time_each(list)?) {
+        let name = d.label.rsplit('/').next().unwrap_or_default().to_string();
+        let e = sums.entry(name).or_default();
+        *e = (e.0 + ms, e.1 + 1);
+    }
+    let total: f64 = sums.values().map(|v| v.0).sum();
+    let mut rows: Vec<_> = sums.into_iter().collect();
+    rows.sort_by(|x, y| y.1.0.total_cmp(&x.1.0));
+    for (name, (ms, calls)) in rows {
+        println!("{name:36} {calls:4} calls {ms:10.2} ms {:5.1} %", 100.0 * ms / total);
     }
     Ok(())
 }

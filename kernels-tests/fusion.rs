@@ -183,8 +183,13 @@ fn either() -> Result<(), String> {
     ensure(chained == ["matmul.fused", "matmul.fused"], format!("{chained:?}"))
 }
 
+/// Values of inputs by name.
+type Inputs = Vec<(String, Vec<f32>)>;
+/// Types and values of states by name.
+type States = Vec<(String, Type, Vec<f32>)>;
+
 /// Random values of every input and state of a tape, running variances positive.
-fn fed(tape: &Tape) -> (Vec<(String, Vec<f32>)>, Vec<(String, Type, Vec<f32>)>) {
+fn fed(tape: &Tape) -> (Inputs, States) {
     let mut stream = 0;
     let mut values = |ty: Type, positive: bool| {
         stream += 1;

@@ -78,7 +78,11 @@ fn misfits() -> Result<(), String> {
             "binds 3 storage buffers; the op gives 2",
         ),
         ("var<storage, read> x", "var<storage, read_write> x", "binding 1 is input 0: declare it var<storage, read>"),
-        ("read_write> y: array<vec4<f32>>", "read_write> y: array<vec4<f64>>", "forward.wgsl:7"),
+        (
+            "read_write> y: array<vec4<f32>>",
+            "read_write> y: array<vec4<f64>>",
+            "forward.wgsl:14: scale.forward [portable]: automatic conversions",
+        ),
         ("@workgroup_size(64)", "@workgroup_size(64, 64)", "4096 invocations in a workgroup"),
         ("y[i] = ", "y[i] = nothing + ", "forward.wgsl:14: scale.forward"),
         ("p.factor", "$FACTOR", "forward.wgsl:14: $FACTOR has no value"),

@@ -9,6 +9,7 @@ mod kernels;
 mod listener;
 mod options;
 mod output;
+mod profile;
 mod signals;
 mod stage;
 mod study;
@@ -55,6 +56,7 @@ enum Command {
     Data(data::Data),
     Kernels(kernels::Kernels),
     Bench(bench::Bench),
+    Profile(profile::ProfileStep),
     Tune(tune::Tune),
 }
 
@@ -71,6 +73,7 @@ impl Cli {
             Command::Data(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
             Command::Bench(c) => c.run(options),
+            Command::Profile(c) => c.run(options),
             Command::Tune(c) => c.run(options),
         }
     }
@@ -146,7 +149,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 12);
+        assert_eq!(found.len(), 13);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

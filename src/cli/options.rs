@@ -40,6 +40,9 @@ pub(super) struct Options {
     /// What --shaders holds.
     #[arg(skip)]
     tree: Arc<Tree>,
+    /// Show graphics debuggers (Nsight, RGP, RenderDoc, Xcode) the layer and kernel of each dispatch
+    #[arg(long, global = true)]
+    pub labels: bool,
     /// Print no progress: warnings, errors and results only
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -52,8 +55,14 @@ impl Options {
             Ok(index) => AdapterChoice::Index(index),
             Err(_) => AdapterChoice::Name(text.clone()),
         });
-        let (backend, memory_budget_bytes) = (self.backend.clone(), self.memory_budget);
-        GpuOptions { adapter, backend, checked: false, memory_budget_bytes, shaders: self.tree.clone() }
+        GpuOptions {
+            adapter,
+            backend: self.backend.clone(),
+            labels: self.labels,
+            memory_budget_bytes: self.memory_budget,
+            shaders: self.tree.clone(),
+            ..GpuOptions::default()
+        }
     }
 
     /// Reads --shaders; every command does it first.

@@ -16,7 +16,7 @@ pub struct Dispatch {
 }
 
 /// Commands ready to be submitted once.
-pub struct Encoded(Vec<wgpu::CommandBuffer>);
+pub struct Encoded(pub(super) Vec<wgpu::CommandBuffer>);
 
 /// Stands for work that was submitted.
 #[derive(Clone, Debug)]
@@ -115,10 +115,33 @@ impl Gpu {
     pub fn encode(&self, list: &[Dispatch]) -> Encoded {
         let one = |chunk: &[Dispatch]| {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encode(&mut encoder, chunk, None);
+            self.pass(&mut encoder, chunk, None, None);
             encoder.finish()
         };
         Encoded(list.chunks(CHUNK).map(one).collect())
+    }
+
+    /// Encodes `list` as one pass. Debuggers show its label, and with [`super::GpuOptions::labels`] that of each dispatch.
+    pub(super) fn pass<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        list: impl IntoIterator<Item = &'a Dispatch>,
+        label: Option<&str>,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes });
+        let groups = self.options().labels;
+        for d in list {
+            if groups {
+                pass.push_debug_group(&d.label);
+            }
+            pass.set_pipeline(&d.pipeline.raw);
+            pass.set_bind_group(0, &d.group, &[]);
+            pass.dispatch_workgroups(d.grid[0], d.grid[1], d.grid[2]);
+            if groups {
+                pass.pop_debug_group();
+            }
+        }
     }
 
     /// Submits what was encoded, a submission per chunk. A software driver may run it before this returns.
@@ -135,21 +158,7 @@ impl Gpu {
 }
 
 /// Dispatches of one submission.
-const CHUNK: usize = 64;
-
-pub(super) fn encode<'a>(
-    encoder: &mut wgpu::CommandEncoder,
-    list: impl IntoIterator<Item = &'a Dispatch>,
-    timestamps: Option<wgpu::ComputePassTimestampWrites<'_>>,
-) {
-    let mut pass =
-        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: timestamps });
-    for d in list {
-        pass.set_pipeline(&d.pipeline.raw);
-        pass.set_bind_group(0, &d.group, &[]);
-        pass.dispatch_workgroups(d.grid[0], d.grid[1], d.grid[2]);
-    }
-}
+pub(super) const CHUNK: usize = 64;
 
 #[cfg(test)]
 mod tests {

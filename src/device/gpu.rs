@@ -27,6 +27,9 @@ pub struct GpuOptions {
     pub backend: Option<String>,
     /// Keep the runtime checks in every kernel (tests do; a study does not).
     pub checked: bool,
+    /// Hand labels to the driver, and mark each dispatch with its layer: what Nsight, RGP, RenderDoc and Xcode show. It
+    /// costs a little for each dispatch.
+    pub labels: bool,
     /// Refuse plans that would need more device memory than this.
     pub memory_budget_bytes: Option<u64>,
     /// Edited shaders to run instead of the committed ones; kernels with an edited piece keep their runtime checks.
@@ -128,9 +131,11 @@ fn backends(name: Option<&str>) -> Result<wgpu::Backends> {
     })
 }
 
-fn instance(backends: wgpu::Backends) -> wgpu::Instance {
+fn instance(backends: wgpu::Backends, labels: bool) -> wgpu::Instance {
     let mut d = wgpu::InstanceDescriptor::new_without_display_handle();
     d.backends = backends;
+    // Without this flag, which release builds leave out, wgpu does not tell a Vulkan driver any label.
+    d.flags.set(wgpu::InstanceFlags::DEBUG, labels);
     wgpu::Instance::new(d)
 }
 
@@ -144,9 +149,9 @@ fn rank(kind: wgpu::DeviceType) -> u32 {
     }
 }
 
-fn enumerate(backend: Option<&str>) -> Result<Vec<wgpu::Adapter>> {
+fn enumerate(backend: Option<&str>, labels: bool) -> Result<Vec<wgpu::Adapter>> {
     let wanted = backends(backend)?;
-    let mut list = pollster::block_on(instance(wanted).enumerate_adapters(wanted));
+    let mut list = pollster::block_on(instance(wanted, labels).enumerate_adapters(wanted));
     list.sort_by_key(|a| rank(a.get_info().device_type)); // stable: the driver's order within a kind
     Ok(list)
 }
@@ -176,7 +181,7 @@ fn describe(a: &wgpu::Adapter) -> Adapter {
 
 /// Every adapter, in the order their indices count: the best first.
 pub fn adapters(backend: Option<&str>) -> Result<Vec<Adapter>> {
-    Ok(enumerate(backend)?.iter().map(describe).collect())
+    Ok(enumerate(backend, false)?.iter().map(describe).collect())
 }
 
 fn choose(list: Vec<wgpu::Adapter>, choice: &AdapterChoice, backend: Option<&str>) -> Result<wgpu::Adapter> {
@@ -216,7 +221,7 @@ impl Gpu {
     /// Opens an adapter with all its limits and the features the kernels can use.
     pub fn open(options: &GpuOptions) -> Result<Gpu> {
         let backend = options.backend.as_deref();
-        let found = choose(enumerate(backend)?, &options.adapter, backend)?;
+        let found = choose(enumerate(backend, options.labels)?, &options.adapter, backend)?;
         let adapter = describe(&found);
         let wish = wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16

@@ -16,5 +16,5 @@ pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};
 pub use gpu::{AdapterChoice, Caps, Gpu, GpuOptions};
 pub use shader::{Kernel, Piece};
 pub use template::Source;
-pub use timing::Timed;
+pub use timing::{Clocked, Timed};
 pub use tree::Tree;

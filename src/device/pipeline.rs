@@ -56,10 +56,12 @@ impl Gpu {
             let read_only = *access == Access::Read;
             entries.push(entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }));
         }
-        let label = Some(kernel.name);
+        // Of an op's variants a debugger should tell which one runs.
+        let name = format!("{} [{}]", kernel.name, kernel.variant);
+        let label = Some(name.as_str());
         let layout =
             self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
-        let module = create_module(&self.device, kernel.name, &kernel.source(tree)?.text, checked);
+        let module = create_module(&self.device, &name, &kernel.source(tree)?.text, checked);
         let raw = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
             layout: Some(&self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {

@@ -1,6 +1,6 @@
 //! Time on the device: timestamps around dispatches where the adapter has them, the wall clock beside them.
 
-use super::dispatch::{Dispatch, encode};
+use super::dispatch::{CHUNK, Dispatch, Encoded};
 use super::{Buffer, Gpu};
 use crate::base::{Error, Result};
 use std::time::Instant;
@@ -14,34 +14,60 @@ pub struct Timed {
     pub wall_ms: f64,
 }
 
-/// Timestamps of one command encoder, a pair around each pass.
+/// A list of dispatches that was run once by the clock.
+#[derive(Clone, Debug)]
+pub struct Clocked {
+    /// When each pass began and ended, ms after the first began.
+    pub passes: Vec<[f64; 2]>,
+    /// The host's ms: encoding, submitting, and waiting until the times were read.
+    pub host_ms: [f64; 3],
+}
+
+impl Clocked {
+    /// Milliseconds of each pass.
+    pub fn ms(&self) -> Vec<f64> {
+        self.passes.iter().map(|p| p[1] - p[0]).collect()
+    }
+}
+
+/// Timestamps of one submission or several, a pair around each pass.
 struct Timestamps {
-    queries: wgpu::QuerySet,
-    resolved: Buffer,
-    count: u32,
+    /// Sets of [`SET`] passes, the last one maybe fewer.
+    sets: Vec<(wgpu::QuerySet, Buffer, u32)>,
     period_ns: f32,
 }
+
+/// Passes of a query set: drivers allow at least 4096 queries, two a pass.
+const SET: usize = 1024;
 
 impl Timestamps {
     /// Around pass `i`.
     fn around(&self, i: usize) -> wgpu::ComputePassTimestampWrites<'_> {
+        let at = (i % SET) as u32;
         wgpu::ComputePassTimestampWrites {
-            query_set: &self.queries,
-            beginning_of_pass_write_index: Some(2 * i as u32),
-            end_of_pass_write_index: Some(2 * i as u32 + 1),
+            query_set: &self.sets[i / SET].0,
+            beginning_of_pass_write_index: Some(2 * at),
+            end_of_pass_write_index: Some(2 * at + 1),
         }
     }
 
+    /// Appends the copy of what all passes have written by then.
     fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
-        encoder.resolve_query_set(&self.queries, 0..self.count, &self.resolved.raw, 0);
+        for (queries, resolved, passes) in &self.sets {
+            encoder.resolve_query_set(queries, 0..2 * passes, &resolved.raw, 0);
+        }
     }
 
-    /// Milliseconds of each pass.
-    fn read(&self, gpu: &Gpu) -> Result<Vec<f64>> {
-        let bytes = gpu.read(&self.resolved, 8 * self.count as u64)?;
-        let ticks: Vec<u64> = bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
-        let ms = |t: &[u64]| t[1].saturating_sub(t[0]) as f64 * self.period_ns as f64 * 1e-6;
-        Ok(ticks.chunks(2).map(ms).collect())
+    /// When each pass began and ended, ms after the first began.
+    fn read(&self, gpu: &Gpu) -> Result<Vec<[f64; 2]>> {
+        let mut ticks: Vec<[u64; 2]> = Vec::new();
+        for (_, resolved, passes) in &self.sets {
+            let bytes = gpu.read(resolved, 16 * *passes as u64)?;
+            ticks.extend(bytes.chunks_exact(16).map(bytemuck::pod_read_unaligned::<[u64; 2]>));
+        }
+        let zero = ticks.first().map_or(0, |t| t[0]);
+        let ms = |t: u64| t.saturating_sub(zero) as f64 * self.period_ns as f64 * 1e-6;
+        Ok(ticks.into_iter().map(|[begin, end]| [ms(begin), ms(end.max(begin))]).collect())
     }
 }
 
@@ -54,20 +80,67 @@ impl Gpu {
     /// Runs `list`, each dispatch in a pass of its own between two timestamps, and returns milliseconds per dispatch.
     /// Separate passes cost a little; the sum is an upper bound of a plain run.
     pub fn time_each(&self, list: &[Dispatch]) -> Result<Vec<f64>> {
-        let mut ms = Vec::with_capacity(list.len());
-        for chunk in list.chunks(256) {
-            let Some(stamps) = self.timestamps(chunk.len())? else {
-                return Err(Error::Failed(format!("{} has no timestamp queries", self.adapter().name)));
-            };
+        Ok(self.clock_each(list)?.ms())
+    }
+
+    /// As [`Gpu::time_each`], with when each dispatch ran. An error where the adapter has no timestamps.
+    pub fn clock_each(&self, list: &[Dispatch]) -> Result<Clocked> {
+        self.clock_passes(list, 1)
+    }
+
+    /// Runs `list` in the passes of a plain run, each between two timestamps. An error where the adapter has none.
+    pub fn clock_plain(&self, list: &[Dispatch]) -> Result<Clocked> {
+        self.clock_passes(list, CHUNK)
+    }
+
+    /// Runs `list` with timestamps around each `per_pass` dispatches; as many submissions as a plain run.
+    fn clock_passes(&self, list: &[Dispatch], per_pass: usize) -> Result<Clocked> {
+        let Some(stamps) = self.timestamps(list.len().div_ceil(per_pass))? else {
+            return Err(Error::Failed(format!("{} has no timestamp queries", self.adapter().name)));
+        };
+        let clock = Instant::now();
+        let (mut work, mut pass, chunks) = (Vec::new(), 0, list.len().div_ceil(CHUNK));
+        for (i, chunk) in list.chunks(CHUNK).enumerate() {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            for (i, d) in chunk.iter().enumerate() {
-                encode(&mut encoder, [d], Some(stamps.around(i)));
+            for part in chunk.chunks(per_pass) {
+                let label = (per_pass == 1).then_some(part[0].label.as_str());
+                self.pass(&mut encoder, part, label, Some(stamps.around(pass)));
+                pass += 1;
             }
-            stamps.resolve(&mut encoder);
-            self.queue.submit([encoder.finish()]);
-            ms.extend(stamps.read(self)?);
+            if i + 1 == chunks {
+                stamps.resolve(&mut encoder);
+            }
+            work.push(encoder.finish());
         }
-        Ok(ms)
+        let encoded = clock.elapsed();
+        self.submit(Encoded(work));
+        let submitted = clock.elapsed();
+        let passes = stamps.read(self)?;
+        let ms = [encoded, submitted - encoded, clock.elapsed() - submitted].map(|d| d.as_secs_f64() * 1e3);
+        Ok(Clocked { passes, host_ms: ms })
+    }
+
+    /// Runs `list`, each dispatch submitted alone and waited for, by the host's clock: more than the device's time by the
+    /// cost of a submission for each, and all there is where an adapter has no timestamps.
+    pub fn clock_alone(&self, list: &[Dispatch]) -> Result<Clocked> {
+        let started = Instant::now();
+        let ms = || started.elapsed().as_secs_f64() * 1e3;
+        let (mut passes, mut host_ms) = (Vec::with_capacity(list.len()), [0.0; 3]);
+        for d in list {
+            let begun = ms();
+            let work = self.encode(std::slice::from_ref(d));
+            let encoded = ms();
+            let ticket = self.submit(work);
+            let submitted = ms();
+            self.wait_for(&ticket)?;
+            let done = ms();
+            passes.push([encoded, done]);
+            let took = [encoded - begun, submitted - encoded, done - submitted];
+            host_ms.iter_mut().zip(took).for_each(|(sum, ms)| *sum += ms);
+        }
+        let zero = passes.first().map_or(0.0, |p| p[0]);
+        passes.iter_mut().flatten().for_each(|t| *t -= zero);
+        Ok(Clocked { passes, host_ms })
     }
 
     /// Runs `list` `repeats` times in one pass of one submission and waits: the way to time what is shorter than a
@@ -77,7 +150,7 @@ impl Gpu {
         let stamps = self.timestamps(1)?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let rounds = (0..repeats).flat_map(|_| list);
-        encode(&mut encoder, rounds, stamps.as_ref().map(|s| s.around(0)));
+        self.pass(&mut encoder, rounds, None, stamps.as_ref().map(|s| s.around(0)));
         if let Some(s) = &stamps {
             s.resolve(&mut encoder);
         }
@@ -86,21 +159,24 @@ impl Gpu {
         self.queue.submit([work]);
         self.wait()?;
         let wall_ms = clock.elapsed().as_secs_f64() * 1e3;
-        let device_ms = stamps.map(|s| Ok::<_, Error>(s.read(self)?.iter().sum())).transpose()?;
+        let device_ms = stamps.map(|s| Ok::<_, Error>(s.read(self)?.iter().map(|p| p[1] - p[0]).sum())).transpose()?;
         Ok(Timed { device_ms, wall_ms })
     }
 
     /// Room for the timestamps of `passes` passes, where the adapter has them.
     fn timestamps(&self, passes: usize) -> Result<Option<Timestamps>> {
         let Some(period_ns) = self.timestamp_period_ns else { return Ok(None) };
-        let count = 2 * passes as u32;
-        let queries = self.device.create_query_set(&wgpu::QuerySetDescriptor {
-            label: Some("timing"),
-            ty: wgpu::QueryType::Timestamp,
-            count,
-        });
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let resolved = self.raw_buffer("timestamps", 8 * count as u64, usage)?;
-        Ok(Some(Timestamps { queries, resolved, count, period_ns }))
+        let mut sets = Vec::new();
+        for first in (0..passes).step_by(SET) {
+            let passes = SET.min(passes - first) as u32;
+            let queries = self.device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("timing"),
+                ty: wgpu::QueryType::Timestamp,
+                count: 2 * passes,
+            });
+            sets.push((queries, self.raw_buffer("timestamps", 16 * passes as u64, usage)?, passes));
+        }
+        Ok(Some(Timestamps { sets, period_ns }))
     }
 }

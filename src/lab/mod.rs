@@ -11,10 +11,12 @@ mod fields;
 mod forms;
 mod own;
 mod page;
+pub mod profile;
 pub mod report;
 pub mod rule;
 pub mod sets;
 pub mod spread;
+pub mod step;
 
 pub use bench::{Asked, bench};
 pub use environment::{Environment, Timer};

@@ -6,7 +6,7 @@ use crate::kernels::adam::Adam;
 use crate::kernels::lars::Lars;
 use crate::kernels::loss_scale::LossScale;
 use crate::kernels::sgd::Sgd;
-use crate::tape::{Scalar, Tape, Var};
+use crate::tape::{Phase, Scalar, Tape, Var};
 
 /// An optimizer with its constants; the learning rate is the step's scalar `lr`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,10 +98,19 @@ impl Optimizer {
         let found = t.backward(&[loss], &[loss_scale], &vars)?;
         let missing =
             |n: &String| Error::Failed(format!("the loss does not depend on {n}; leave it out of the trained set"));
-        let mut grads = Vec::new();
-        for (name, g) in trained.iter().zip(found) {
-            grads.push(g.ok_or_else(|| missing(name))?);
-        }
+        let grads = trained.iter().zip(found).map(|(name, g)| g.ok_or_else(|| missing(name)));
+        let grads = grads.collect::<Result<Vec<_>>>()?;
+        t.phase(Phase::Optimizer, |t| self.apply(t, trained, grads, (limits, loss_scale)))
+    }
+
+    /// Guards, limits and applies the gradients of `trained`.
+    fn apply(
+        &self,
+        t: &mut Tape,
+        trained: &[String],
+        mut grads: Vec<Var>,
+        (limits, loss_scale): (Limits, Option<Var>),
+    ) -> Result<Step> {
         let mut grad_norm = None;
         let skipped = if loss_scale.is_some() || limits.max_grad_norm.is_some() {
             let (clipped, norm) = t.clip_grad_norm(&grads, limits.max_grad_norm.unwrap_or(f32::MAX), loss_scale)?;

@@ -77,9 +77,9 @@ impl ResNet {
             Stem::Small => r.conv_bn(x, ("conv1", "bn1"), channels[0], 3, Conv2d::new(1, 1))?,
             Stem::Large => r.conv_bn(x, ("conv1", "bn1"), channels[0], 7, Conv2d::new(2, 3))?,
         };
-        y = r.t.relu(y)?;
+        y = r.t.layer("relu", |t| t.relu(y))?;
         if self.stem == Stem::Large {
-            y = r.t.max_pool2d(y, 3, 2, 1)?;
+            y = r.t.layer("maxpool", |t| t.max_pool2d(y, 3, 2, 1))?;
         }
         for (stage, &width) in channels.iter().enumerate() {
             for block in 0..BLOCKS[stage] {
@@ -136,7 +136,7 @@ impl Recorder<'_> {
         let part = |p: &str| format!("{name}.{p}");
         let c = self.t.shape(x).dim(1);
         let y = self.conv_bn(x, (&part("conv1"), &part("bn1")), width, 3, Conv2d::new(stride, 1))?;
-        let y = self.t.relu(y)?;
+        let y = self.t.layer(&part("relu"), |t| t.relu(y))?;
         let y = self.conv_bn(y, (&part("conv2"), &part("bn2")), width, 3, Conv2d::new(1, 1))?;
         let shortcut = if stride != 1 || c != width {
             let names = (part("downsample.0"), part("downsample.1"));

@@ -21,10 +21,12 @@ impl SimClr {
     /// The loss [1] of two views, each [N, C, H, W]. The network is named under `backbone.`, the head under
     /// `projection.`.
     pub fn loss(&self, t: &mut Tape, params: &mut Params, backbone: &ResNet, views: [Var; 2]) -> Result<Var> {
-        let x = t.concat(&views, 0)?;
+        let x = t.layer("views", |t| t.concat(&views, 0))?;
         let features = backbone.forward(t, params, "backbone.", x, Mode::Train)?;
         let z = projection(t, params, "projection.", features, self.hidden, self.out)?;
-        let z = t.l2_normalize(z, 1e-12)?;
-        t.layer("loss", |t| t.nt_xent(z, self.temperature))
+        t.layer("loss", |t| {
+            let z = t.l2_normalize(z, 1e-12)?;
+            t.nt_xent(z, self.temperature)
+        })
     }
 }

@@ -13,6 +13,7 @@ pub mod report;
 pub mod results;
 mod stage;
 pub mod statistics;
+mod step;
 #[cfg(test)]
 mod testing;
 mod train;

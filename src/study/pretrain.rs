@@ -84,7 +84,7 @@ pub(super) fn run(
 }
 
 /// One step: two views, the loss, the update.
-fn record(job: &Job<'_>, images: &TrainImages, seed: u64, batch: usize) -> Result<(Tape, Params)> {
+pub(super) fn record(job: &Job<'_>, images: &TrainImages, seed: u64, batch: usize) -> Result<(Tape, Params)> {
     let (mut t, mut params) = (Tape::new(), Params::new());
     let indices = t.input("indices", Type::u32([batch]))?;
     let (augmentation, size) = (augmentation(job, images), job.config.data.image_size as u32);

@@ -149,7 +149,7 @@ impl Stage<'_> {
 
     /// The order of images in an epoch.
     fn order(&self, epoch: usize) -> Vec<usize> {
-        Rng::new(self.seed, SHUFFLE, epoch as u64).permutation(self.images)
+        order(self.seed, epoch, self.images)
     }
 
     fn rate(&self, epoch: usize, step: usize) -> f64 {
@@ -284,6 +284,11 @@ impl Stage<'_> {
         let text = std::fs::read_to_string(self.folder.join("clock.json")).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or_default()
     }
+}
+
+/// The order in which an epoch takes the images.
+pub(super) fn order(seed: u64, epoch: usize, images: usize) -> Vec<usize> {
+    Rng::new(seed, SHUFFLE, epoch as u64).permutation(images)
 }
 
 /// Adds to `state` what `tape` names and it lacks. The ring is added as data: its rows are read before every save, so a

@@ -77,14 +77,7 @@ impl Labelled<'_> {
 
 impl Task for Labelled<'_> {
     fn inputs(&self, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
-        let labels: Vec<u32> = indices.iter().map(|&i| self.given[i as usize]).collect();
-        let weights = vec![1.0f32; indices.len()];
-        let wrong: Vec<f32> = indices.iter().map(|&i| if self.is_wrong(i as usize) { 1.0 } else { 0.0 }).collect();
-        vec![
-            ("labels", bytemuck::cast_slice(&labels).to_vec()),
-            ("weights", bytemuck::cast_slice(&weights).to_vec()),
-            ("wrong", bytemuck::cast_slice(&wrong).to_vec()),
-        ]
+        inputs(&self.given, &self.set.data.train.labels, indices)
     }
 
     fn epoch(
@@ -114,6 +107,19 @@ impl Task for Labelled<'_> {
         *memory = serde_json::to_value(m).map_err(|e| Error::Failed(format!("cannot keep the best epoch: {e}")))?;
         Ok(())
     }
+}
+
+/// What a step reads besides the images at `indices`: their labels, each of weight 1, and which of them are wrong.
+pub(super) fn inputs(given: &[u32], clean: &[u32], indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+    let labels: Vec<u32> = indices.iter().map(|&i| given[i as usize]).collect();
+    let weights = vec![1.0f32; indices.len()];
+    let is_wrong = |&i: &u32| if given[i as usize] == clean[i as usize] { 0.0 } else { 1.0 };
+    let wrong: Vec<f32> = indices.iter().map(is_wrong).collect();
+    vec![
+        ("labels", bytemuck::cast_slice(&labels).to_vec()),
+        ("weights", bytemuck::cast_slice(&weights).to_vec()),
+        ("wrong", bytemuck::cast_slice(&wrong).to_vec()),
+    ]
 }
 
 /// The backbone that training starts from.
@@ -228,7 +234,13 @@ impl<'a> Ready<'a> {
 }
 
 /// One step: a view of each image, logits, the loss on the given labels, the update, the metrics.
-fn record(job: &Job<'_>, images: &TrainImages, seed: u64, classes: usize, batch: usize) -> Result<(Tape, Params)> {
+pub(super) fn record(
+    job: &Job<'_>,
+    images: &TrainImages,
+    seed: u64,
+    classes: usize,
+    batch: usize,
+) -> Result<(Tape, Params)> {
     let (mut t, mut params) = (Tape::new(), Params::new());
     let indices = t.input("indices", Type::u32([batch]))?;
     let labels = t.input("labels", Type::u32([batch]))?;
@@ -246,7 +258,7 @@ fn record(job: &Job<'_>, images: &TrainImages, seed: u64, classes: usize, batch:
     let model = job.model();
     let features = model.forward(&mut t, &mut params, "backbone.", x, Mode::Train)?;
     let logits = model.classify(&mut t, &mut params, "backbone.", features, classes)?;
-    let [loss, _, _] = t.cross_entropy(logits, labels, weights)?;
+    let [loss, _, _] = t.layer("loss", |t| t.cross_entropy(logits, labels, weights))?;
     let skipped = optimizer(&c.optimization()).minimize(&mut t, loss, &params.trained())?;
     let correct = t.correct(logits, labels, weights)?;
     let memorised = t.correct(logits, labels, wrong)?;

@@ -1,8 +1,11 @@
 //! Reverse-mode differentiation: walks the recording backwards and lets each op append its gradient.
 
-use super::record::{Tape, Var};
+use super::record::{Phase, Tape, Var};
 use crate::base::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The layer of what a backward pass itself appends: the first cotangent, and sums where a value was used twice.
+const SUMS: &str = "gradients";
 
 /// The two ops a backward pass needs that are not any op's gradient; `kernels` passes them in, so that this floor
 /// names no op.
@@ -31,9 +34,7 @@ impl Tape {
         }
         let recorded = self.nodes.len();
         self.wanted = self.reached_from(wrt, recorded);
-        self.in_backward = true;
-        let result = self.walk::<A>(outputs, cotangents, wrt, recorded);
-        self.in_backward = false;
+        let result = self.phase(Phase::Backward, |t| t.walk::<A>(outputs, cotangents, wrt, recorded));
         self.wanted.clear();
         result
     }
@@ -67,7 +68,7 @@ impl Tape {
                     return Err(Error::Failed(format!("a cotangent is {} and its output {}", self.ty(d), self.ty(y))));
                 }
                 Some(d) => d,
-                None => A::ones(self, y)?,
+                None => self.layer(SUMS, |t| A::ones(t, y))?,
             };
             self.accumulate::<A>(&mut grads, y, dy)?;
         }
@@ -77,7 +78,7 @@ impl Tape {
             if dy.iter().all(Option::is_none) || !node.inputs.iter().any(|v| self.wanted.contains(v)) {
                 continue;
             }
-            if node.is_gradient {
+            if node.phase == Phase::Backward {
                 return Err(Error::Failed(format!(
                     "{} was appended by a backward pass; gradients of gradients are not supported, detach it",
                     node.op.name()
@@ -100,7 +101,7 @@ impl Tape {
 
     fn accumulate<A: Arithmetic>(&mut self, grads: &mut BTreeMap<Var, Var>, x: Var, dx: Var) -> Result<()> {
         let sum = match grads.get(&x) {
-            Some(&have) => A::sum(self, have, dx)?,
+            Some(&have) => self.layer(SUMS, |t| A::sum(t, have, dx))?,
             None => dx,
         };
         grads.insert(x, sum);

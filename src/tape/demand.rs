@@ -61,7 +61,7 @@ pub fn misfit(gpu: &Gpu, schedules: &[Schedule]) -> Option<String> {
 }
 
 /// Bytes of the buffer that holds `bytes`.
-fn padded(bytes: u64) -> u64 {
+pub fn padded(bytes: u64) -> u64 {
     bytes.max(16).next_multiple_of(16)
 }
 

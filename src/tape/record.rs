@@ -44,6 +44,35 @@ pub(super) struct Value {
     pub role: Role,
 }
 
+/// Which part of a training step a node belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
+pub enum Phase {
+    /// What turns stored samples into the network's input.
+    Augmentation,
+    /// The network, its loss and its metrics.
+    #[default]
+    Forward,
+    /// Appended by a backward pass: cannot be differentiated again.
+    Backward,
+    /// What moves the state once the gradients are known.
+    Optimizer,
+}
+
+impl Phase {
+    /// All of them, in the order of a step.
+    pub const ALL: [Phase; 4] = [Phase::Augmentation, Phase::Forward, Phase::Backward, Phase::Optimizer];
+
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Augmentation => "augmentation",
+            Phase::Forward => "forward",
+            Phase::Backward => "backward",
+            Phase::Optimizer => "optimizer",
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub op: Arc<dyn Op>,
@@ -51,8 +80,8 @@ pub(super) struct Node {
     pub outputs: Vec<Var>,
     /// Path of layers it was recorded under.
     pub layer: String,
-    /// Appended by a backward pass: cannot be differentiated again.
-    pub is_gradient: bool,
+    /// The part of the step it was recorded in.
+    pub phase: Phase,
 }
 
 /// State as the tape sees it: the value at the start of the step and the newest one assigned.
@@ -75,7 +104,7 @@ pub struct Tape {
     pub(super) guard: Option<Var>,
     pub(super) detached: BTreeSet<Var>,
     pub(super) wanted: BTreeSet<Var>,
-    pub(super) in_backward: bool,
+    phase: Phase,
     layers: Vec<String>,
 }
 
@@ -194,8 +223,8 @@ impl Tape {
             return Err(Error::shape(op.name(), format!("its output would be {empty}: every size must be at least 1")));
         }
         let outputs: Vec<Var> = outputs.into_iter().map(|ty| self.value(ty, Role::Temp)).collect();
-        let is_gradient = self.in_backward;
-        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone(), layer, is_gradient });
+        let phase = self.phase;
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone(), layer, phase });
         Ok(outputs)
     }
 
@@ -204,6 +233,14 @@ impl Tape {
         self.layers.push(name.to_string());
         let r = f(self);
         self.layers.pop();
+        r
+    }
+
+    /// Records `f` as a part of the step: its nodes carry the phase into the schedule.
+    pub fn phase<T>(&mut self, phase: Phase, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
+        let before = std::mem::replace(&mut self.phase, phase);
+        let r = f(self);
+        self.phase = before;
         r
     }
 

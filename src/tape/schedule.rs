@@ -9,8 +9,9 @@
 //! nothing later needs the old value and the op itself takes the guard.
 
 use super::assign::{Assign, Copy};
+use super::lifetime::{Storage, assign_slabs};
 use super::op::{Cost, Emit, Launch, Op, Slot, Type};
-use super::record::{Role, Tape, Var};
+use super::record::{Phase, Role, Tape, Var};
 use super::rewrite::Rule;
 use crate::base::{Error, Result};
 use crate::device::Caps;
@@ -61,13 +62,18 @@ pub struct Step {
     pub variant: &'static str,
     /// Path of layers, as recorded.
     pub layer: String,
+    /// The part of the training step, as recorded.
+    pub phase: Phase,
     /// Types of inputs.
     pub x: Vec<Type>,
     /// Types of outputs.
     pub y: Vec<Type>,
-    inputs: Vec<usize>,
-    outputs: Vec<usize>,
-    work: Vec<usize>,
+    /// Of each input, which of [`Schedule::storage`] holds it.
+    pub inputs: Vec<usize>,
+    /// Of each output.
+    pub outputs: Vec<usize>,
+    /// Of each workspace.
+    pub work: Vec<usize>,
     /// Its launches with their buffers.
     pub launches: Vec<(Launch, Vec<Place>)>,
 }
@@ -82,16 +88,6 @@ impl Step {
     pub fn cost(&self) -> Cost {
         self.op.cost(&self.x, &self.y)
     }
-}
-
-/// A stretch of memory with a lifetime in steps, both ends included.
-#[derive(Clone, Debug)]
-struct Storage {
-    bytes: u64,
-    birth: usize,
-    death: usize,
-    fixed: Option<Place>,
-    slab: usize,
 }
 
 /// The result.
@@ -111,6 +107,8 @@ pub struct Schedule {
     pub outputs: Vec<(String, Type, Place)>,
     /// Sum of the bytes of all values that are neither input nor state, as if none shared memory.
     pub values_bytes: u64,
+    /// The memory of every value, with its lifetime.
+    pub storage: Vec<Storage>,
     /// Of each recorded value: its type and place, for the trace.
     pub places: BTreeMap<Var, (Type, Place)>,
 }
@@ -261,7 +259,12 @@ impl<'a> Builder<'a> {
                 } else {
                     let copy = self.fresh(tape.ty(node.inputs[x]).bytes());
                     let ty = tape.ty(node.inputs[x]);
-                    self.push(Arc::new(Copy), &node.layer, (vec![ty], vec![inputs[x]]), (vec![ty], vec![copy]))?;
+                    self.push(
+                        Arc::new(Copy),
+                        (&node.layer, node.phase),
+                        (vec![ty], vec![inputs[x]]),
+                        (vec![ty], vec![copy]),
+                    )?;
                     outputs[y] = Some(copy);
                 }
             }
@@ -273,7 +276,7 @@ impl<'a> Builder<'a> {
             }
             let x = node.inputs.iter().map(|&v| tape.ty(v)).collect();
             let y = node.outputs.iter().map(|&v| tape.ty(v)).collect();
-            self.push(node.op.clone(), &node.layer, (x, inputs), (y, homes))?;
+            self.push(node.op.clone(), (&node.layer, node.phase), (x, inputs), (y, homes))?;
         }
         Ok(())
     }
@@ -314,7 +317,7 @@ impl<'a> Builder<'a> {
     fn push(
         &mut self,
         op: Arc<dyn Op>,
-        layer: &str,
+        (layer, phase): (&str, Phase),
         (x, inputs): (Vec<Type>, Vec<usize>),
         (y, outputs): (Vec<Type>, Vec<usize>),
     ) -> Result<()> {
@@ -338,7 +341,8 @@ impl<'a> Builder<'a> {
             storage.birth = storage.birth.min(now);
             storage.death = storage.death.max(now);
         }
-        self.steps.push(Step { op, variant, layer: layer.to_string(), x, y, inputs, outputs, work, launches });
+        let layer = layer.to_string();
+        self.steps.push(Step { op, variant, layer, phase, x, y, inputs, outputs, work, launches });
         Ok(())
     }
 
@@ -358,7 +362,12 @@ impl<'a> Builder<'a> {
             let ty = self.tape.ty(*newest);
             if matches!(self.storage[home].fixed, Some(Place::State(_))) {
                 let copy = self.fresh(ty.bytes());
-                self.push(Arc::new(Copy), "commit", (vec![ty], vec![home]), (vec![ty], vec![copy]))?;
+                self.push(
+                    Arc::new(Copy),
+                    ("commit", Phase::Optimizer),
+                    (vec![ty], vec![home]),
+                    (vec![ty], vec![copy]),
+                )?;
                 sources.push(copy);
             } else {
                 sources.push(home);
@@ -375,7 +384,8 @@ impl<'a> Builder<'a> {
                 x.push(gty);
                 inputs.push(ghome);
             }
-            self.push(Arc::new(Assign), &format!("commit.{name}"), (x, inputs), (vec![ty], vec![target]))?;
+            let layer = format!("commit.{name}");
+            self.push(Arc::new(Assign), (&layer, Phase::Optimizer), (x, inputs), (vec![ty], vec![target]))?;
         }
         let end = self.steps.len();
         for (_, v) in self.tape.outputs.clone() {
@@ -399,36 +409,20 @@ impl<'a> Builder<'a> {
                 && assigned.iter().any(|a| a.0 == *name)
             {
                 let (ty, copy) = (tape.ty(v), self.fresh(tape.ty(v).bytes()));
-                self.push(Arc::new(Copy), "commit", (vec![ty], vec![home]), (vec![ty], vec![copy]))?;
+                self.push(
+                    Arc::new(Copy),
+                    ("commit", Phase::Optimizer),
+                    (vec![ty], vec![home]),
+                    (vec![ty], vec![copy]),
+                )?;
                 self.home.insert(v, copy);
             }
         }
         Ok(())
     }
 
-    /// Gives slabs: large values first, each into the smallest slab that is free over its whole life.
-    fn assign_slabs(&mut self) -> Vec<u64> {
-        let mut order: Vec<usize> = (0..self.storage.len()).filter(|&s| self.storage[s].fixed.is_none()).collect();
-        order.sort_by_key(|&s| (std::cmp::Reverse(self.storage[s].bytes), self.storage[s].birth, s));
-        let mut slabs: Vec<(u64, Vec<usize>)> = Vec::new();
-        for s in order {
-            let (bytes, birth, death) = (self.storage[s].bytes, self.storage[s].birth, self.storage[s].death);
-            let free = |members: &[usize]| {
-                members.iter().all(|&m| self.storage[m].death < birth || death < self.storage[m].birth)
-            };
-            let found = self.options.reuse.then(|| slabs.iter().rposition(|slab| free(&slab.1))).flatten();
-            let at = found.unwrap_or_else(|| {
-                slabs.push((bytes, Vec::new()));
-                slabs.len() - 1
-            });
-            slabs[at].1.push(s);
-            self.storage[s].slab = at;
-        }
-        slabs.into_iter().map(|s| s.0).collect()
-    }
-
     fn finish(mut self) -> Result<Schedule> {
-        let slabs = self.assign_slabs();
+        let slabs = assign_slabs(&mut self.storage, self.options.reuse);
         let place = |s: usize| match &self.storage[s].fixed {
             Some(p) => p.clone(),
             None => Place::Slab(self.storage[s].slab),
@@ -470,6 +464,7 @@ impl<'a> Builder<'a> {
             states: self.tape.state_types(),
             outputs,
             values_bytes,
+            storage: self.storage,
             places,
             steps: self.steps,
         })

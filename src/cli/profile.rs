@@ -1,0 +1,250 @@
+//! `wgslab profile`.
+
+use super::options::{Options, config};
+use super::output::{print, size, table};
+use crate::base::{Error, Result, files};
+use crate::lab::profile::{self, Profile, Sum, page, trace};
+use crate::lab::step::Ready;
+use crate::lab::{Spread, Timer};
+use crate::nn::step::{Subject, TrainingStep};
+use crate::nn::{ResNet, Stem};
+use crate::study::{Job, Phase};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Show where the time and the memory of a training step go
+///
+/// Runs one step again and again: the plain supervised step of a model on random images, or with
+/// a CONFIG the step of a study's stage, augmentation included, on its first dataset. Prints time
+/// by part of the step, by kernel and by layer, memory with what holds it, and the host's time.
+/// Each dispatch is timed in a pass of its own; the first lines say what that costs and how well
+/// the parts add up to the whole. Trains nothing to an end and writes only the files named.
+#[derive(Args, Debug)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
+  wgslab profile --model resnet18 --size 32 --batch 8 --html profile.html
+  wgslab profile configs/smoke.toml --stage pretrain --trace trace.json
+      open ui.perfetto.dev and drop trace.json there"
+)]
+pub(super) struct ProfileStep {
+    /// A study's config: profile the step of one of its stages
+    #[arg(value_name = "CONFIG", conflicts_with = "config")]
+    study: Option<PathBuf>,
+    /// The same, by name
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
+    /// Which stage of the config
+    #[arg(long, value_enum, default_value_t = Stage::Pretrain)]
+    stage: Stage,
+    /// The images of the config's step [default: its first dataset]
+    #[arg(long, value_name = "SPEC")]
+    data: Option<String>,
+    /// Without a config: which network; there is resnet18
+    #[arg(long, default_value = "resnet18", value_parser = ["resnet18"])]
+    model: String,
+    /// Without a config: side of the images in pixels
+    #[arg(long, default_value_t = 32)]
+    size: usize,
+    /// Without a config: images of a step
+    #[arg(long, default_value_t = 8)]
+    batch: usize,
+    /// Without a config: channels of the images
+    #[arg(long, default_value_t = 3)]
+    channels: usize,
+    /// Without a config: times 64, 128, 256, 512 channels of the ResNet-18
+    #[arg(long, default_value_t = 1.0)]
+    width: f64,
+    /// Without a config: the first layers, 3x3, or 7x7 with pooling
+    #[arg(long, default_value = "3x3", value_parser = ["3x3", "7x7"])]
+    stem: String,
+    /// How often each kind of step is run; figures are medians
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    steps: usize,
+    /// Submit each dispatch alone and use the host's clock, although the adapter has timestamps
+    #[arg(long)]
+    wall_clock: bool,
+    /// Rows of the tables of kernels, layers and values; the files have all
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    rows: usize,
+    /// Write everything as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a page with pictures
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write a trace for ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+}
+
+/// A stage of a study.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Stage {
+    /// Self-supervised pretraining
+    Pretrain,
+    /// Supervised training
+    Train,
+}
+
+impl ProfileStep {
+    pub fn run(&self, options: &Options) -> Result<()> {
+        let study = self.study.as_deref().or(self.config.as_deref());
+        let sizes = [self.size, self.batch, self.channels, self.steps];
+        if sizes.contains(&0) || self.width.is_nan() || self.width <= 0.0 {
+            return Err(Error::Usage("--size, --batch, --channels, --width and --steps must be above 0".into()));
+        }
+        let config = config(study)?;
+        // The decoded images of a study's step go where they disturb nobody.
+        let folder = tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), "make a folder in", e))?;
+        let found = options.job(&config, folder.path(), |job| {
+            let subject = if study.is_some() { self.of_study(job)? } else { self.of_model() };
+            let ready = Ready::new(job.gpu, subject, &job.kernels)?;
+            let timestamps = job.gpu.has_timestamps() && !self.wall_clock;
+            let timer = if timestamps { Timer::Timestamps } else { Timer::Wall };
+            profile::profile(job.gpu, &ready, self.steps, timer)
+        })?;
+        write_json(self.json.as_deref(), || Ok(&found))?;
+        write_json(self.trace.as_deref(), || Ok(trace::trace(&found)))?;
+        if let Some(path) = &self.html {
+            files::write_atomic(path, page::page(&found)?.as_bytes())?;
+        }
+        print(&self.report(&found))
+    }
+
+    fn of_model(&self) -> Subject<'static> {
+        let stem = if self.stem == "3x3" { Stem::Small } else { Stem::Large };
+        let model = ResNet { stem, width: self.width, in_channels: self.channels };
+        TrainingStep { model, batch: self.batch, size: self.size, classes: 10 }.subject()
+    }
+
+    fn of_study<'a>(&self, job: &'a Job<'_>) -> Result<Subject<'a>> {
+        let first = job.config.data.specs.first().cloned();
+        let Some(spec) = self.data.clone().or(first) else {
+            return Err(Error::Usage("the config names no dataset; give one with --data".into()));
+        };
+        let (phase, seed) = match self.stage {
+            Stage::Pretrain => (Phase::Pretrain, job.config.seeds.first().copied().unwrap_or(0)),
+            Stage::Train => (Phase::Train, job.config.seeds.first().copied().unwrap_or(0)),
+        };
+        job.step_of(&spec, phase, seed)
+    }
+
+    fn report(&self, p: &Profile) -> String {
+        let files = [&self.json, &self.html, &self.trace].into_iter().flatten();
+        let files: Vec<String> = files.map(|f| f.display().to_string()).collect();
+        let parts = [whole(p), sums("part", &p.phases, self.rows), sums("kernel", &p.kernels, self.rows)];
+        let rest = [layers(p, self.rows), memory(p, self.rows), host(p), files.join("\n")];
+        parts.into_iter().chain(rest).collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+/// Writes what `make` makes, where a file was asked for.
+fn write_json<T: Serialize>(path: Option<&Path>, make: impl FnOnce() -> Result<T>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let text = serde_json::to_string(&make()?).map_err(|e| Error::Failed(format!("{}: {e}", path.display())))?;
+    files::write_atomic(path, format!("{text}\n").as_bytes())
+}
+
+fn ms(s: Spread) -> String {
+    format!("{:.2} ms ({:.2} to {:.2})", s.median, s.q1, s.q3)
+}
+
+fn whole(p: &Profile) -> String {
+    let (w, e) = (&p.whole, &p.environment);
+    let timer = match e.timer {
+        Timer::Timestamps => "timestamps of the device",
+        Timer::Wall => "the host's clock, each dispatch submitted alone",
+    };
+    format!(
+        "{}, {} ({}); timer: {timer}\n{}, {} images, {} dispatches; medians and quartiles of {} steps\n\n\
+         plain step        {}, {:.1} images/s\n\
+         on the device     {}\n\
+         sum of kernels    {}: {:.3} × the device's time\n\
+         profiled step     {}: {:.3} × a plain step",
+        e.adapter,
+        e.driver,
+        e.backend,
+        p.subject,
+        p.images,
+        p.launches.len(),
+        p.steps,
+        ms(w.step_ms),
+        p.images as f64 / w.step_ms.median * 1e3,
+        ms(w.device_ms),
+        ms(w.kernels_ms),
+        w.agreement,
+        ms(w.profiled_ms),
+        w.overhead
+    )
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// The first `most` of `rows` under `head`, and a line of how many are left.
+fn shortened(head: &[&str], mut rows: Vec<Vec<String>>, most: usize) -> String {
+    let left = rows.len().saturating_sub(most);
+    rows.truncate(most);
+    rows.insert(0, head.iter().map(ToString::to_string).collect());
+    let more = if left > 0 { format!("\n… {left} more (--rows, --json, --html)") } else { String::new() };
+    table(&rows) + &more
+}
+
+fn sums(what: &str, sums: &[Sum], most: usize) -> String {
+    let row = |s: &Sum| {
+        vec![
+            s.name.clone(),
+            s.calls.to_string(),
+            s.dispatches.to_string(),
+            format!("{:.3}", s.ms.median),
+            percent(s.share),
+            format!("{:.2}", s.gflop_per_s),
+            format!("{:.2}", s.gb_per_s),
+        ]
+    };
+    let head = [what, "calls", "dispatches", "ms", "share", "GFLOP/s", "GB/s"];
+    shortened(&head, sums.iter().map(row).collect(), most)
+}
+
+/// Layers, the longest first.
+fn layers(p: &Profile, most: usize) -> String {
+    let mut sorted: Vec<&Sum> = p.layers.iter().collect();
+    sorted.sort_by(|a, b| b.ms.median.total_cmp(&a.ms.median));
+    let row = |s: &&Sum| {
+        let part = |phase: &str| s.phases_ms.get(phase).map_or("-".to_string(), |ms| format!("{ms:.3}"));
+        vec![s.name.clone(), part("forward"), part("backward"), format!("{:.3}", s.ms.median), percent(s.share)]
+    };
+    let head = ["layer", "forward ms", "backward ms", "all ms", "share"];
+    shortened(&head, sorted.iter().map(row).collect(), most)
+}
+
+fn memory(p: &Profile, most: usize) -> String {
+    let m = &p.memory;
+    let held = m.allocated.iter().filter(|a| a.1 > 0).map(|(what, bytes)| format!("{what} {}", size(*bytes)));
+    let row = |a: &profile::memory::Alive| {
+        let lives = format!("{} to {}", a.born, a.dies);
+        vec![size(a.bytes), a.label.clone(), a.ty.clone(), a.kind.to_string(), lives]
+    };
+    format!(
+        "memory            {}: {}\nalive in slabs    at most {}, at node {} of {}, {}\n\n{}",
+        size(m.allocated_bytes()),
+        held.collect::<Vec<_>>().join(", "),
+        size(m.peak_bytes()),
+        m.peak_node,
+        m.alive.len(),
+        m.peak_label,
+        shortened(&["bytes", "value of", "type", "kind", "nodes"], m.at_peak.iter().map(row).collect(), most)
+    )
+}
+
+fn host(p: &Profile) -> String {
+    let (a, h) = (&p.preparation, &p.host);
+    format!(
+        "host, once        record {:.1} ms, schedule {:.1} ms, compile {:.1} ms, first step {:.1} ms\n\
+         host, each step   encode {:.2} ms, submit {:.2} ms, wait {:.2} ms",
+        a.record_ms, a.schedule_ms, a.compile_ms, a.first_step_ms, h.encode_ms, h.submit_ms, h.wait_ms
+    )
+}

@@ -1,0 +1,181 @@
+//! One training step under the glass: the time of each dispatch, summed by kernel, by layer and by part of the step; the
+//! memory of each moment and what holds it; where the host's time goes.
+//!
+//! Three kinds of step are run in turns: plain ones by the host's clock, plain ones between timestamps, and ones with each
+//! dispatch in a pass of its own between timestamps. So the profile carries its own doubts: what the separate passes cost
+//! a step, and how far the sum of all kernels is from the device's time of the plain step.
+
+pub mod memory;
+pub mod page;
+pub mod sums;
+pub mod trace;
+
+pub use memory::Memory;
+pub use sums::Sum;
+
+use super::step::{Host, Preparation, Ready};
+use super::{Environment, Spread, Timer};
+use crate::base::Result;
+use crate::device::{Clocked, Gpu};
+use crate::kernels::listing::entry_name;
+use crate::tape::Phase;
+use serde::Serialize;
+
+/// What `schema` says in a file of today's form.
+pub const SCHEMA: &str = "wgslab-profile/1";
+
+/// A profile.
+#[derive(Clone, Debug, Serialize)]
+pub struct Profile {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Where and how.
+    pub environment: Environment,
+    /// What was run.
+    pub subject: String,
+    /// Images of a step.
+    pub images: usize,
+    /// How often each kind of step was run.
+    pub steps: usize,
+    /// The times of whole steps.
+    pub whole: Whole,
+    /// What the host did before.
+    pub preparation: Preparation,
+    /// What the host does in a plain step, medians.
+    pub host: Host,
+    /// Time by part of the step, in its order.
+    pub phases: Vec<Sum>,
+    /// Time by kernel, the longest first.
+    pub kernels: Vec<Sum>,
+    /// Time by layer, in the order of the step.
+    pub layers: Vec<Sum>,
+    /// Memory over the step.
+    pub memory: Memory,
+    /// The dispatches of the step that `host_ms` and each `span_ms` are of: the one whose sum is the median.
+    pub launches: Vec<Launched>,
+    /// Encoding, submitting and waiting of that step, ms.
+    pub host_ms: [f64; 3],
+}
+
+/// The times of whole steps and the two ratios by which a profile is judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct Whole {
+    /// A plain step by the host's clock, ms.
+    pub step_ms: Spread,
+    /// The device's time of a plain step, ms; without timestamps from the submission until it was done.
+    pub device_ms: Spread,
+    /// A step profiled per kernel by the host's clock, ms.
+    pub profiled_ms: Spread,
+    /// The sum of its kernels' times, ms.
+    pub kernels_ms: Spread,
+    /// Profiled over plain step, the median of neighbours: what profiling costs.
+    pub overhead: f64,
+    /// Sum of the kernels over the device's time, the median of neighbours: how well the parts make up the whole.
+    pub agreement: f64,
+}
+
+/// A dispatch of a step.
+#[derive(Clone, Debug, Serialize)]
+pub struct Launched {
+    /// Path of layers; that of a gradient ends in '.
+    pub layer: String,
+    /// `<op>.<entry>` of its node.
+    pub entry: String,
+    /// The node's variant.
+    pub variant: &'static str,
+    /// The kernel: a variant may launch several.
+    pub kernel: &'static str,
+    /// The part of the step.
+    pub phase: &'static str,
+    /// The node, by its place in the step; dispatches of one node share it.
+    pub node: usize,
+    /// Workgroups.
+    pub grid: [u32; 3],
+    /// Floating-point operations of the whole node.
+    pub node_flops: u64,
+    /// Bytes that the whole node must move.
+    pub node_bytes: u64,
+    /// Begin and end, ms after the first dispatch began.
+    pub span_ms: [f64; 2],
+    /// Its time over all steps, ms.
+    pub ms: Spread,
+}
+
+/// Runs the step `steps` times of each kind and sums up. Without timestamps, or with `timer` [`Timer::Wall`], each
+/// dispatch is submitted alone and waited for.
+pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer) -> Result<Profile> {
+    let (list, stamps) = (ready.plan.dispatches(), timer == Timer::Timestamps);
+    let each = |gpu: &Gpu| if stamps { gpu.clock_each(list) } else { gpu.clock_alone(list) };
+    let (mut plain, mut device, mut profiled, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::<Clocked>::new());
+    ready.clocked(gpu, each)?; // once before: what it allocates is new to the driver
+    for _ in 0..steps.max(1) {
+        let host = ready.plain(gpu)?;
+        device.push(match stamps {
+            true => ready.clocked(gpu, |gpu| gpu.clock_plain(list))?.0.ms().iter().sum(),
+            false => host.submit_ms + host.wait_ms,
+        });
+        let (run, ms) = ready.clocked(gpu, each)?;
+        plain.push(host);
+        profiled.push(ms);
+        runs.push(run);
+    }
+    let sums: Vec<f64> = runs.iter().map(|r| r.ms().iter().sum()).collect();
+    let shown = &runs[middle(&sums)];
+    let launches = launches(ready, shown, &runs);
+    let totals: Vec<f64> = plain.iter().map(Host::total_ms).collect();
+    let ratio = |a: &[f64], b: &[f64]| Spread::of(&a.iter().zip(b).map(|(a, b)| a / b).collect::<Vec<_>>()).median;
+    let whole = Whole {
+        step_ms: Spread::of(&totals),
+        device_ms: Spread::of(&device),
+        profiled_ms: Spread::of(&profiled),
+        kernels_ms: Spread::of(&sums),
+        overhead: ratio(&profiled, &totals),
+        agreement: ratio(&sums, &device),
+    };
+    let sums = sums::Sums::new(ready.plan.schedule(), &runs);
+    Ok(Profile {
+        schema: SCHEMA,
+        environment: Environment { timer, ..Environment::of(gpu) },
+        subject: ready.subject.name.clone(),
+        images: ready.subject.images,
+        steps: runs.len(),
+        whole,
+        preparation: ready.preparation,
+        host: Host::medians(&plain),
+        phases: Phase::ALL.iter().filter_map(|&p| sums.phase(p)).collect(),
+        kernels: sums.kernels(),
+        layers: sums.layers(),
+        memory: Memory::of(ready),
+        host_ms: shown.host_ms,
+        launches,
+    })
+}
+
+/// The place of the sample nearest the median.
+fn middle(samples: &[f64]) -> usize {
+    let mut order: Vec<usize> = (0..samples.len()).collect();
+    order.sort_by(|&a, &b| samples[a].total_cmp(&samples[b]));
+    order.get(order.len() / 2).copied().unwrap_or(0)
+}
+
+fn launches(ready: &Ready<'_>, shown: &Clocked, runs: &[Clocked]) -> Vec<Launched> {
+    let steps = ready.plan.schedule().steps.iter().enumerate();
+    let all = steps.flat_map(|(node, step)| step.launches.iter().map(move |(launch, _)| (node, step, launch)));
+    let one = |(i, (node, step, launch)): (usize, (usize, &crate::tape::schedule::Step, &crate::tape::Launch))| {
+        let ms: Vec<f64> = runs.iter().map(|r| r.passes[i][1] - r.passes[i][0]).collect();
+        Launched {
+            layer: step.layer.clone(),
+            entry: entry_name(step.op.as_ref()),
+            variant: step.variant,
+            kernel: launch.kernel.name,
+            phase: step.phase.name(),
+            node,
+            grid: launch.grid,
+            node_flops: step.cost().flops,
+            node_bytes: step.cost().bytes,
+            span_ms: shown.passes[i],
+            ms: Spread::of(&ms),
+        }
+    };
+    all.enumerate().map(one).collect()
+}

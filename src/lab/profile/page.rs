@@ -1,0 +1,240 @@
+//! A profile as one HTML page that needs no other file.
+
+use super::memory::KINDS;
+use super::{Profile, Sum};
+use crate::base::{Error, Result};
+use crate::study::plot::escape;
+use crate::tape::Phase;
+use plotters::prelude::*;
+
+/// Colours of the kinds of memory and of the parts of a step, told apart on light and dark paper.
+const COLOURS: [(u8, u8, u8); 5] = [(22, 158, 118), (42, 123, 222), (224, 116, 22), (134, 96, 210), (136, 140, 150)];
+
+const STYLE: &str = "\
+h3 { margin-top: 1.4rem; }
+.bars td { border: 0; padding: .12rem .42rem; }
+.bars td.bar { width: 60%; }
+.bars i { display: inline-block; height: .85em; vertical-align: middle; }
+.bars tr:nth-child(even) { background: color-mix(in srgb, var(--line) 25%, transparent); }
+td.path { text-align: left; font-family: ui-monospace, Consolas, \"DejaVu Sans Mono\", monospace; font-size: .8rem; }
+";
+
+/// The whole page.
+pub fn page(p: &Profile) -> Result<String> {
+    let title = escape(&format!("Profile of {}", p.subject));
+    let body = [summary(p), phases(p), kernels(p), layers(p), memory(p)?, host(p), about(p)].concat();
+    let style = include_str!("../../study/report/style.css");
+    Ok(format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
+         <style>\n{style}{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}</main>\n</body>\n</html>\n"
+    ))
+}
+
+fn colour(i: usize) -> String {
+    let (r, g, b) = COLOURS[i % COLOURS.len()];
+    format!("#{r:02X}{g:02X}{b:02X}")
+}
+
+/// Of a part of the step.
+fn colour_of(phase: &str) -> String {
+    colour(KINDS.iter().position(|k| *k == phase).unwrap_or(0))
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / (1 << 20) as f64)
+}
+
+fn summary(p: &Profile) -> String {
+    let tile = |value: String, label: &str| {
+        format!("<div class=\"card tile\"><b>{}</b><span>{label}</span></div>\n", escape(&value))
+    };
+    let (w, e) = (&p.whole, &p.environment);
+    format!(
+        "<p class=\"soft\">{}, {}; {} images a step; medians of {} steps.</p>\n<div class=\"tiles\">\n{}{}{}{}{}</div>\n\
+         <p>Profiled dispatch by dispatch, a step took {:.2} times a plain one; the times of its kernels add up to {:.2} \
+         times the device's time of a plain step.</p>\n",
+        escape(&e.adapter),
+        escape(&e.driver),
+        p.images,
+        p.steps,
+        tile(format!("{:.1} ms", w.step_ms.median), "a plain step"),
+        tile(format!("{:.1}", p.images as f64 / w.step_ms.median * 1e3), "images a second"),
+        tile(format!("{:.1} ms", w.device_ms.median), "of it on the device"),
+        tile(p.launches.len().to_string(), "dispatches"),
+        tile(format!("{} MiB", mib(p.memory.allocated_bytes())), "device memory"),
+        w.overhead,
+        w.agreement,
+    )
+}
+
+fn legend(names: &[&str]) -> String {
+    let item = |name: &&str| format!("<li><i style=\"background:{}\"></i>{name}</li>", colour_of(name));
+    format!("<ul class=\"legend\">{}</ul>\n", names.iter().map(item).collect::<String>())
+}
+
+/// A bar of the sum's time, split by the part of the step, against the longest.
+fn bar(sum: &Sum, longest: f64) -> String {
+    let part = |phase: &Phase| {
+        let (name, ms) = (phase.name(), sum.phases_ms.get(phase.name())?);
+        let width = 100.0 * ms / longest;
+        Some(format!("<i style=\"width:{width:.2}%;background:{}\" title=\"{name} {ms:.3} ms\"></i>", colour_of(name)))
+    };
+    Phase::ALL.iter().filter_map(part).collect()
+}
+
+fn bars(sums: &[Sum]) -> String {
+    let longest = sums.iter().map(|s| s.ms.median).fold(f64::MIN_POSITIVE, f64::max);
+    let row = |s: &Sum| {
+        format!(
+            "<tr><td class=\"path\">{}</td><td>{:.2} ms</td><td>{:.1} %</td><td class=\"bar words\">{}</td></tr>\n",
+            escape(&s.name),
+            s.ms.median,
+            100.0 * s.share,
+            bar(s, longest)
+        )
+    };
+    format!(
+        "<div class=\"card scroll\"><table class=\"bars\">\n{}</table></div>\n",
+        sums.iter().map(row).collect::<String>()
+    )
+}
+
+fn phases(p: &Profile) -> String {
+    format!("<h2>By part of the step</h2>\n{}", bars(&p.phases))
+}
+
+fn kernels(p: &Profile) -> String {
+    let row = |s: &Sum| {
+        format!(
+            "<tr><td class=\"path\">{}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{:.1} %</td><td>{:.2}</td><td>{:.2}</td></tr>\n",
+            escape(&s.name),
+            s.calls,
+            s.dispatches,
+            s.ms.median,
+            100.0 * s.share,
+            s.gflop_per_s,
+            s.gb_per_s
+        )
+    };
+    format!(
+        "<h2>By kernel</h2>\n<p class=\"soft\">An entry with its variant; packing of operands is in its time and not in its \
+         work.</p>\n{}{}<details><summary>As a table</summary><div class=\"scroll\"><table>\n<tr><th class=\"words\">kernel</th>\
+         <th>calls</th><th>dispatches</th><th>ms</th><th>share</th><th>GFLOP/s</th><th>GB/s</th></tr>\n{}</table></div></details>\n",
+        legend(&KINDS[..4]),
+        bars(&p.kernels),
+        p.kernels.iter().map(row).collect::<String>()
+    )
+}
+
+fn layers(p: &Profile) -> String {
+    format!("<h2>By layer</h2>\n{}{}", legend(&KINDS[..4]), bars(&p.layers))
+}
+
+fn memory(p: &Profile) -> Result<String> {
+    let m = &p.memory;
+    let held = m.allocated.iter().filter(|a| a.1 > 0);
+    let held: Vec<String> = held.map(|(what, bytes)| format!("{what} {} MiB", mib(*bytes))).collect();
+    let row = |a: &super::memory::Alive| {
+        format!(
+            "<tr><td>{}</td><td class=\"path\">{}</td><td class=\"words\">{}</td><td class=\"words\">{}</td><td>{} – {}</td></tr>\n",
+            mib(a.bytes),
+            escape(&a.label),
+            escape(&a.ty),
+            a.kind,
+            a.born,
+            a.dies
+        )
+    };
+    Ok(format!(
+        "<h2>Memory over the step</h2>\n<p class=\"soft\">Allocated for the step: {}. The slabs are buffers that values share \
+         over time: without sharing the values would take {} MiB. The plot shows what is alive in them while each of the {} \
+         nodes runs; at the peak, {}, it is {} MiB.</p>\n{}<figure class=\"card\">{}</figure>\n<h3>The largest values alive at \
+         the peak</h3>\n<div class=\"scroll\"><table>\n<tr><th>MiB</th><th class=\"words\">made by</th><th class=\"words\">type\
+         </th><th class=\"words\">kind</th><th>alive, nodes</th></tr>\n{}</table></div>\n",
+        held.join(", "),
+        mib(m.values_bytes),
+        m.alive.len(),
+        escape(&m.peak_label),
+        mib(m.peak_bytes()),
+        legend(&KINDS),
+        memory_svg(p)?,
+        m.at_peak.iter().take(20).map(row).collect::<String>()
+    ))
+}
+
+/// Bytes alive by kind over the device's time, stacked.
+fn memory_svg(p: &Profile) -> Result<String> {
+    let mut text = String::new();
+    draw(p, &mut text).map_err(|e| Error::Failed(format!("cannot draw the memory of a step: {e}")))?;
+    let body = text.find("viewBox").map_or("", |i| &text[i..]).replace("#000000", "currentColor");
+    Ok(format!("<svg role=\"img\" aria-label=\"Bytes alive over the step\" {body}"))
+}
+
+fn draw(p: &Profile, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    const SIZE: (u32, u32) = (1100, 340);
+    let unit = (1 << 20) as f64;
+    // A node's bytes stand from its first dispatch to the next node's.
+    let nodes: Vec<(f64, usize)> =
+        p.launches.chunk_by(|a, b| a.node == b.node).map(|c| (c[0].span_ms[0], c[0].node)).collect();
+    let end = p.launches.last().map_or(1.0, |l| l.span_ms[1]);
+    let slabs = p.memory.allocated.last().map_or(0, |a| a.1) as f64 / unit;
+    let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
+    let mut chart = ChartBuilder::on(&root)
+        .margin_top(12)
+        .margin_right(16)
+        .set_label_area_size(LabelAreaPosition::Left, 64)
+        .set_label_area_size(LabelAreaPosition::Bottom, 44)
+        .build_cartesian_2d(0.0..end, 0.0..slabs.max(1e-3) * 1.08)?;
+    let ink = |size: u32, alpha: f64| ("sans-serif", size).into_font().color(&BLACK.mix(alpha));
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.13))
+        .axis_style(BLACK.mix(0.45))
+        .y_label_formatter(&|v| format!("{v:.0} MiB"))
+        .x_label_formatter(&|v| format!("{v:.0}"))
+        .label_style(ink(15, 0.8))
+        .axis_desc_style(ink(16, 0.9))
+        .x_desc("ms on the device")
+        .draw()?;
+    let mut base = vec![0.0; nodes.len()];
+    for (kind, &(r, g, b)) in COLOURS.iter().enumerate() {
+        let top: Vec<f64> = nodes.iter().zip(&base).map(|(n, b)| b + p.memory.alive[n.1][kind] as f64 / unit).collect();
+        let stairs = |heights: &[f64]| -> Vec<(f64, f64)> {
+            let until = |i: usize| nodes.get(i + 1).map_or(end, |n| n.0);
+            (0..nodes.len()).flat_map(|i| [(nodes[i].0, heights[i]), (until(i), heights[i])]).collect()
+        };
+        let outline: Vec<(f64, f64)> = stairs(&top).into_iter().chain(stairs(&base).into_iter().rev()).collect();
+        chart.draw_series([Polygon::new(outline, RGBColor(r, g, b).mix(0.85).filled())])?;
+        base = top;
+    }
+    chart.draw_series([PathElement::new([(0.0, slabs), (end, slabs)], BLACK.mix(0.6).stroke_width(1))])?;
+    chart.draw_series([Text::new("slabs", (end * 0.005, slabs * 1.05), ink(14, 0.8))])?;
+    root.present()?;
+    drop(chart);
+    Ok(())
+}
+
+fn host(p: &Profile) -> String {
+    let (a, h) = (&p.preparation, &p.host);
+    let row = |what: &str, ms: f64| format!("<tr><td class=\"words\">{what}</td><td>{ms:.2}</td></tr>\n");
+    format!(
+        "<h2>The host</h2>\n<div class=\"scroll\"><table>\n<tr><th class=\"words\">what</th><th>ms</th></tr>\n{}</table></div>\n",
+        [
+            row("once: record the step", a.record_ms),
+            row("once: schedule", a.schedule_ms),
+            row("once: fill the state, make buffers, pipelines and bind groups", a.compile_ms),
+            row("once: the first step", a.first_step_ms),
+            row("each step: write inputs and encode", h.encode_ms),
+            row("each step: submit (a software driver may compute meanwhile)", h.submit_ms),
+            row("each step: wait for the device", h.wait_ms),
+        ]
+        .concat()
+    )
+}
+
+fn about(p: &Profile) -> String {
+    let text = serde_json::to_string_pretty(&p.environment).unwrap_or_default();
+    format!("<details><summary>Where and how it was measured</summary><pre>{}</pre></details>\n", escape(&text))
+}

@@ -1,0 +1,124 @@
+//! Times of a step's dispatches, summed by kernel, by layer and by part of the step. Work is counted by node, from the
+//! formula of its op: a kernel that packs operands adds to the time and not to the work.
+
+use super::super::Spread;
+use crate::device::Clocked;
+use crate::kernels::listing::entry_name;
+use crate::tape::schedule::Step;
+use crate::tape::{Phase, Schedule};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A sum over nodes that have something in common.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sum {
+    /// What they have in common.
+    pub name: String,
+    /// How many nodes.
+    pub calls: usize,
+    /// How many dispatches.
+    pub dispatches: usize,
+    /// Their time a step, ms.
+    pub ms: Spread,
+    /// Their share of the time of all nodes.
+    pub share: f64,
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes that must move.
+    pub bytes: u64,
+    /// GFLOP/s at the median.
+    pub gflop_per_s: f64,
+    /// GB/s at the median.
+    pub gb_per_s: f64,
+    /// The median time in each part of the step, ms.
+    pub phases_ms: BTreeMap<&'static str, f64>,
+}
+
+/// The nodes of a step with their times.
+pub(super) struct Sums<'a> {
+    steps: &'a [Step],
+    /// Of each node, its dispatches.
+    dispatches: Vec<usize>,
+    /// Of each node and run, ms.
+    ms: Vec<Vec<f64>>,
+}
+
+impl<'a> Sums<'a> {
+    /// Of a schedule whose dispatches were run, one by one, some times.
+    pub fn new(schedule: &'a Schedule, runs: &[Clocked]) -> Self {
+        let (mut ms, mut dispatches, mut at) = (Vec::new(), Vec::new(), 0);
+        for step in &schedule.steps {
+            let own = at..at + step.launches.len();
+            at = own.end;
+            dispatches.push(own.len());
+            ms.push(runs.iter().map(|r| r.passes[own.clone()].iter().map(|p| p[1] - p[0]).sum()).collect());
+        }
+        Sums { steps: &schedule.steps, dispatches, ms }
+    }
+
+    fn of(&self, name: String, nodes: &[usize]) -> Sum {
+        let over = |nodes: &[usize]| {
+            let runs = self.ms.first().map_or(0, Vec::len);
+            Spread::of(&(0..runs).map(|r| nodes.iter().map(|&n| self.ms[n][r]).sum()).collect::<Vec<f64>>())
+        };
+        let all: Vec<usize> = (0..self.steps.len()).collect();
+        let ms = over(nodes);
+        let (flops, bytes) = nodes.iter().fold((0, 0), |(flops, bytes), &n| {
+            let cost = self.steps[n].cost();
+            (flops + cost.flops, bytes + cost.bytes)
+        });
+        let mut phases_ms = BTreeMap::new();
+        for phase in Phase::ALL {
+            let own: Vec<usize> = nodes.iter().copied().filter(|&n| self.steps[n].phase == phase).collect();
+            if !own.is_empty() {
+                phases_ms.insert(phase.name(), over(&own).median);
+            }
+        }
+        Sum {
+            name,
+            calls: nodes.len(),
+            dispatches: nodes.iter().map(|&n| self.dispatches[n]).sum(),
+            ms,
+            share: ms.median / over(&all).median,
+            flops,
+            bytes,
+            gflop_per_s: flops as f64 / ms.median * 1e-6,
+            gb_per_s: bytes as f64 / ms.median * 1e-6,
+            phases_ms,
+        }
+    }
+
+    /// Nodes by what `name` makes of them, in the order of their first.
+    fn by(&self, name: impl Fn(&Step) -> String) -> Vec<Sum> {
+        let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
+        for (n, step) in self.steps.iter().enumerate() {
+            let name = name(step);
+            match groups.iter_mut().find(|g| g.0 == name) {
+                Some(group) => group.1.push(n),
+                None => groups.push((name, vec![n])),
+            }
+        }
+        groups.into_iter().map(|(name, nodes)| self.of(name, &nodes)).collect()
+    }
+
+    /// A part of the step, where it has that.
+    pub fn phase(&self, phase: Phase) -> Option<Sum> {
+        self.by(|s| s.phase.name().to_string()).into_iter().find(|s| s.name == phase.name())
+    }
+
+    /// `<op>.<entry> [variant]`, the longest first.
+    pub fn kernels(&self) -> Vec<Sum> {
+        let mut sums = self.by(|s| format!("{} [{}]", entry_name(s.op.as_ref()), s.variant));
+        sums.sort_by(|a, b| b.ms.median.total_cmp(&a.ms.median));
+        sums
+    }
+
+    /// Layers, each with its gradient; the optimizer is one.
+    pub fn layers(&self) -> Vec<Sum> {
+        self.by(|s| match (s.phase, s.layer.trim_end_matches('\'')) {
+            (Phase::Optimizer, _) => "optimizer".to_string(),
+            (_, "") => format!("({})", entry_name(s.op.as_ref()).split('.').next().unwrap_or_default()),
+            (_, layer) => layer.to_string(),
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! Memory over a step: which stretches of it live when, and which of them share a buffer.
+
+use super::schedule::Place;
+
+/// A stretch of memory with a lifetime in steps, both ends included.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    /// Its size.
+    pub bytes: u64,
+    /// The step that first writes it.
+    pub birth: usize,
+    /// The last step that reads or writes it; the number of steps where it is kept for the host.
+    pub death: usize,
+    /// Where it lies, if that is no slab.
+    pub fixed: Option<Place>,
+    /// Which slab it lies in, if it is not fixed.
+    pub slab: usize,
+}
+
+/// Gives slabs: large values first, each into the smallest slab that is free over its whole life. Returns their sizes.
+pub(super) fn assign_slabs(storage: &mut [Storage], reuse: bool) -> Vec<u64> {
+    let mut order: Vec<usize> = (0..storage.len()).filter(|&s| storage[s].fixed.is_none()).collect();
+    order.sort_by_key(|&s| (std::cmp::Reverse(storage[s].bytes), storage[s].birth, s));
+    let mut slabs: Vec<(u64, Vec<usize>)> = Vec::new();
+    for s in order {
+        let (bytes, birth, death) = (storage[s].bytes, storage[s].birth, storage[s].death);
+        let free = |members: &[usize]| members.iter().all(|&m| storage[m].death < birth || death < storage[m].birth);
+        let found = reuse.then(|| slabs.iter().rposition(|slab| free(&slab.1))).flatten();
+        let at = found.unwrap_or_else(|| {
+            slabs.push((bytes, Vec::new()));
+            slabs.len() - 1
+        });
+        slabs[at].1.push(s);
+        storage[s].slab = at;
+    }
+    slabs.into_iter().map(|s| s.0).collect()
+}

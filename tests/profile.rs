@@ -1,0 +1,207 @@
+//! `wgslab profile` on tiny steps: what it prints, that its files hold together, and the two figures it is judged by.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
+
+mod common;
+
+use common::{adapter, wgslab};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use wgslab::device::tune::Table;
+use wgslab::device::{Gpu, GpuOptions};
+use wgslab::lab::Timer;
+use wgslab::lab::profile::profile;
+use wgslab::lab::step::Ready;
+use wgslab::nn::step::TrainingStep;
+use wgslab::nn::{ResNet, Stem};
+
+/// One test at a time: they measure.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const TINY: [&str; 9] = ["profile", "--width", "0.125", "--size", "8", "--batch", "4", "--steps", "2"];
+
+/// Runs the command and gives what it printed.
+#[track_caller]
+fn prints(dir: &Path, words: &[&str]) -> String {
+    let output = wgslab(dir, words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().unwrap()
+}
+
+fn sum(list: &[Value], number: impl Fn(&Value) -> Option<f64>) -> f64 {
+    list.iter().map(|v| number(v).unwrap()).sum()
+}
+
+fn near(a: f64, b: f64, relative: f64) -> bool {
+    (a - b).abs() <= relative * b.abs()
+}
+
+#[test]
+fn the_parts_of_a_profile_make_up_its_whole() {
+    if !adapter("the_parts_of_a_profile_make_up_its_whole") {
+        return;
+    }
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
+    let files = ["--json", "p.json", "--html", "p.html", "--trace", "t.json"];
+    let said = prints(dir.path(), &[&TINY[..], &files].concat());
+    for part in
+        ["sum of kernels", "profiled step", "backward", "conv2d.grad_weight", "layer4.1.conv2", "alive in slabs"]
+    {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    let p = json(&dir.path().join("p.json"));
+    assert_eq!(p["schema"], "wgslab-profile/1");
+    let launches = list(&p, "launches");
+    for sums in ["kernels", "layers", "phases"] {
+        let dispatches = sum(list(&p, sums), |s| s["dispatches"].as_f64());
+        assert_eq!(dispatches as usize, launches.len(), "{sums}");
+        // Medians of parts need not add up to the median of the whole, but of two runs they do.
+        let ms = sum(list(&p, sums), |s| s["ms"]["median"].as_f64());
+        assert!(near(ms, p["whole"]["kernels_ms"]["median"].as_f64().unwrap(), 1e-6), "{sums}: {ms}");
+        assert!(near(sum(list(&p, sums), |s| s["share"].as_f64()), 1.0, 1e-6), "{sums}");
+    }
+    let phases: Vec<&str> = list(&p, "phases").iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert_eq!(phases, ["forward", "backward", "optimizer"]);
+    memory_holds_together(&p["memory"]);
+    the_trace_is_of(&json(&dir.path().join("t.json")), &p);
+    let page = std::fs::read_to_string(dir.path().join("p.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("layer4.1.conv2") && page.ends_with("</html>\n"));
+    assert!(!page.contains("http://") && !page.contains("https://"), "it needs no other file");
+    let left = std::fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(left, 3, "only the files named are written");
+}
+
+/// What is alive never exceeds the slabs, and reaches the peak where the values alive there are listed.
+#[track_caller]
+fn memory_holds_together(memory: &Value) {
+    let slabs = list(memory, "allocated").iter().find(|a| a[0] == "slabs").unwrap()[1].as_f64().unwrap();
+    let alive: Vec<f64> = list(memory, "alive").iter().map(|a| sum(a.as_array().unwrap(), Value::as_f64)).collect();
+    let most = alive.iter().copied().fold(0.0, f64::max);
+    assert!(most <= slabs && most > 0.5 * slabs, "{most} of {slabs}");
+    assert_eq!(alive[memory["peak_node"].as_u64().unwrap() as usize], most);
+    assert_eq!(sum(list(memory, "at_peak"), |v| v["bytes"].as_f64()), most);
+    assert!(memory["values_bytes"].as_f64().unwrap() > slabs);
+}
+
+/// The trace event format, no two events at once on a track, and the device's time on the track of dispatches.
+#[track_caller]
+fn the_trace_is_of(trace: &Value, profile: &Value) {
+    let mut tracks: BTreeMap<(u64, u64), Vec<(f64, f64)>> = BTreeMap::new();
+    let mut counted = 0;
+    for e in list(trace, "traceEvents") {
+        assert!(e["name"].is_string() && e["pid"].is_u64() && e["args"].is_object(), "{e}");
+        match e["ph"].as_str().unwrap() {
+            "M" => assert!(["process_name", "thread_name"].contains(&e["name"].as_str().unwrap()), "{e}"),
+            "X" => {
+                let (ts, dur) = (e["ts"].as_f64().unwrap(), e["dur"].as_f64().unwrap());
+                assert!(ts >= 0.0 && dur >= 0.0, "{e}");
+                tracks.entry((e["pid"].as_u64().unwrap(), e["tid"].as_u64().unwrap())).or_default().push((ts, dur));
+            }
+            "C" => {
+                assert!(e["ts"].is_number() && e["args"].as_object().unwrap().values().all(Value::is_u64), "{e}");
+                counted += 1;
+            }
+            other => panic!("{other} is no phase of a trace: {e}"),
+        }
+    }
+    for ((pid, tid), events) in &tracks {
+        for pair in events.windows(2) {
+            assert!(pair[0].0 + pair[0].1 <= pair[1].0 + 1e-3, "{pid}/{tid}: {pair:?} overlap, or are out of order");
+        }
+    }
+    let launches = list(profile, "launches");
+    let device = sum(launches, |l| Some(l["span_ms"][1].as_f64()? - l["span_ms"][0].as_f64()?));
+    let dispatches = &tracks[&(1, 1)];
+    assert_eq!(dispatches.len(), launches.len());
+    assert!(near(dispatches.iter().map(|e| e.1).sum::<f64>(), 1e3 * device, 1e-6));
+    assert_eq!(counted, list(&profile["memory"], "alive").len());
+    // The device works while the host submits and waits.
+    let host_end = tracks[&(2, 1)].last().map(|e| e.0 + e.1).unwrap();
+    assert!(dispatches.last().map(|e| e.0 + e.1).unwrap() <= host_end);
+}
+
+#[test]
+fn without_timestamps_each_dispatch_is_timed_alone() {
+    if !adapter("without_timestamps_each_dispatch_is_timed_alone") {
+        return;
+    }
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
+    let files = ["--json", "p.json", "--trace", "t.json", "--wall-clock", "--labels"];
+    let said = prints(dir.path(), &[&TINY[..], &files].concat());
+    assert!(said.contains("timer: the host's clock, each dispatch submitted alone"), "{said}");
+    let p = json(&dir.path().join("p.json"));
+    assert_eq!(p["environment"]["timer"], "wall");
+    the_trace_is_of(&json(&dir.path().join("t.json")), &p);
+}
+
+#[test]
+fn a_stage_of_a_study_is_profiled_with_its_augmentation() {
+    if !adapter("a_stage_of_a_study_is_profiled_with_its_augmentation") {
+        return;
+    }
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
+    let config = "[data]\nspecs = [\"phantom:covid?train=16&val=8&test=8\"]\nstore_size = 16\nimage_size = 8\n\
+                  [model]\nwidth = 0.125\n[pretraining]\nbatch_size = 4\n[training]\nbatch_size = 8\n";
+    std::fs::write(dir.path().join("c.toml"), config).unwrap();
+    for (stage, images, entry) in [("pretrain", 4, "nt_xent.forward"), ("train", 8, "cross_entropy.forward")] {
+        prints(dir.path(), &["profile", "c.toml", "--stage", stage, "--steps", "1", "--json", "p.json", "--quiet"]);
+        let p = json(&dir.path().join("p.json"));
+        let phases: Vec<&str> = list(&p, "phases").iter().map(|s| s["name"].as_str().unwrap()).collect();
+        assert_eq!(phases, ["augmentation", "forward", "backward", "optimizer"], "{stage}");
+        assert_eq!(p["images"], images, "{stage}");
+        let entries = list(&p, "launches").iter().map(|l| (l["entry"].as_str().unwrap(), l["phase"].as_str().unwrap()));
+        let entries: Vec<_> = entries.collect();
+        assert!(entries.contains(&(entry, "forward")), "{stage}");
+        assert!(entries.contains(&("crop_resize.forward", "augmentation")), "{stage}");
+        assert!(entries.contains(&("found_inf.forward", "optimizer")), "{stage}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is written");
+}
+
+#[test]
+fn a_step_of_nothing_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for words in [["profile", "--batch", "0"], ["profile", "--steps", "0"], ["profile", "--width", "nan"]] {
+        let output = wgslab(dir.path(), &words).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+    }
+}
+
+/// What the profiler promises of itself: a profiled step takes at most 1.3 times a plain one, and the kernels' times add
+/// up to the device's time within 10 %. Kinds of step are run in turns, and each figure is the median of neighbours, so
+/// that a machine that slows down slows both alike.
+#[test]
+fn a_profile_is_cheap_and_adds_up() {
+    if !adapter("a_profile_is_cheap_and_adds_up") {
+        return;
+    }
+    let _alone = alone();
+    let gpu = Gpu::open(&GpuOptions::default()).unwrap();
+    if !gpu.has_timestamps() {
+        eprintln!("SKIPPED: {} has no timestamps", gpu.adapter().name);
+        return;
+    }
+    let model = ResNet { stem: Stem::Small, width: 0.25, in_channels: 3 };
+    let subject = TrainingStep { model, batch: 8, size: 32, classes: 10 }.subject();
+    let ready = Ready::new(&gpu, subject, &Table::default()).unwrap();
+    let whole = profile(&gpu, &ready, 15, Timer::Timestamps).unwrap().whole;
+    assert!(whole.overhead <= 1.3, "a profiled step takes {:.2} times a plain one: {whole:?}", whole.overhead);
+    assert!(
+        (whole.agreement - 1.0).abs() <= 0.1,
+        "the kernels add up to {:.2} times the whole: {whole:?}",
+        whole.agreement
+    );
+}
