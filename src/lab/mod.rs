@@ -6,6 +6,7 @@
 pub mod environment;
 pub mod profile;
 pub mod report;
+pub mod roofline;
 pub mod spread;
 pub mod step;
 

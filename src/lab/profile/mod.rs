@@ -13,6 +13,7 @@ pub mod trace;
 pub use memory::Memory;
 pub use sums::Sum;
 
+use super::roofline::Roof;
 use super::step::{Host, Preparation, Ready};
 use super::{Environment, Spread, Timer};
 use crate::base::Result;
@@ -51,6 +52,8 @@ pub struct Profile {
     pub layers: Vec<Sum>,
     /// Memory over the step.
     pub memory: Memory,
+    /// The adapter's roofs, where they were measured.
+    pub roof: Option<Roof>,
     /// The dispatches of the step that `host_ms` and each `span_ms` are of: the one whose sum is the median.
     pub launches: Vec<Launched>,
     /// Encoding, submitting and waiting of that step, ms.
@@ -102,8 +105,8 @@ pub struct Launched {
 }
 
 /// Runs the step `steps` times of each kind and sums up. Without timestamps, or with `timer` [`Timer::Wall`], each
-/// dispatch is submitted alone and waited for.
-pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer) -> Result<Profile> {
+/// dispatch is submitted alone and waited for. With a `roof`, sums say how near it they are.
+pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer, roof: Option<Roof>) -> Result<Profile> {
     let (list, stamps) = (ready.plan.dispatches(), timer == Timer::Timestamps);
     let each = |gpu: &Gpu| if stamps { gpu.clock_each(list) } else { gpu.clock_alone(list) };
     let (mut plain, mut device, mut profiled, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::<Clocked>::new());
@@ -132,7 +135,7 @@ pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer) -> Resu
         overhead: ratio(&profiled, &totals),
         agreement: ratio(&sums, &device),
     };
-    let sums = sums::Sums::new(ready.plan.schedule(), &runs);
+    let sums = sums::Sums::new(ready.plan.schedule(), &runs, roof.as_ref());
     Ok(Profile {
         schema: SCHEMA,
         environment: Environment { timer, ..Environment::of(gpu) },
@@ -146,6 +149,7 @@ pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer) -> Resu
         kernels: sums.kernels(),
         layers: sums.layers(),
         memory: Memory::of(ready),
+        roof: roof.clone(),
         host_ms: shown.host_ms,
         launches,
     })
