@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use wgslab::base::{Error, Result as BaseResult};
 use wgslab::device::Gpu;
+use wgslab::kernels::fuse;
 use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem, checkpoint};
+use wgslab::tape::rewrite::Rule;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
 
 /// What may lie between PyTorch's numbers and these, as a share of the largest value of a tensor: both round in f32 and
@@ -171,7 +173,10 @@ fn against_pytorch(golden: Golden, family: &'static str) -> Result<(), String> {
         failures.extend(compare(&format!("after/{key}"), &state.read_f32(&gpu, key).map_err(text)?, STATISTICS).err());
         compared += 1;
     }
-    failures.extend(compare("eval/logits", &evaluate(&gpu, golden, &tensors, &state, &options)?, LOGITS).err());
+    for fuse in [None, Some(fuse::fuse as Rule)] {
+        let options = Options { choose: &choose, fuse, ..Options::new(gpu.caps()) };
+        failures.extend(compare("eval/logits", &evaluate(&gpu, golden, &tensors, &state, &options)?, LOGITS).err());
+    }
     let wanted = tensors.keys().filter(|k| !k.starts_with("param/") && !["input", "labels"].contains(&k.as_str()));
     if compared + 1 != wanted.count() {
         return Err(format!("{} tensors were compared and the file holds another number", compared + 1));

@@ -7,6 +7,7 @@
 
 mod augment;
 mod facts;
+mod fusion;
 mod golden;
 mod golden_elementwise;
 mod golden_losses;
@@ -17,15 +18,18 @@ mod golden_shape;
 mod harness;
 mod plans;
 mod properties;
+mod random_augment;
 mod random_losses;
 mod random_misc;
 mod random_norms;
+mod random_optim;
 mod random_product;
 mod random_shape;
 mod reach;
 mod reference;
 mod tidy;
 mod training;
+mod tree;
 mod tune;
 mod wgsl;
 
@@ -39,6 +43,7 @@ fn main() {
     trials.extend(wgsl::trials());
     trials.extend(tidy::trials());
     trials.extend(plans::trials());
+    trials.extend(fusion::trials());
     let device = device_trials();
     let skipped = match harness::device::available() {
         Ok(()) => {
@@ -63,6 +68,7 @@ fn device_trials() -> Vec<Trial> {
     let mut trials = plans::device_trials();
     trials.extend(augment::device_trials());
     trials.extend(facts::trials());
+    trials.extend(fusion::device_trials());
     trials.extend(golden::trials());
     trials.extend(golden_norms::trials());
     trials.extend(golden_elementwise::trials());
@@ -73,6 +79,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden_shape::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
+    trials.extend(tree::trials());
     trials.extend(tune::trials());
     trials.extend(harness::trials());
     trials

@@ -7,7 +7,7 @@
 use crate::harness::recording::Recording;
 use crate::harness::{self, compare, device, gradient, text};
 use crate::reference::{self, Answer};
-use crate::{random_losses, random_misc, random_norms, random_product, random_shape};
+use crate::{random_augment, random_losses, random_misc, random_norms, random_optim, random_product, random_shape};
 use libtest_mimic::{Failed, Trial};
 use std::any::Any;
 use wgslab::base::Shape;
@@ -35,12 +35,14 @@ fn named(case: Case) -> (&'static str, Case) {
 }
 
 const FAMILIES: &[(&str, Draw)] = &[
+    ("augmentation", |rng| any(rng, random_augment::GENERATORS)),
     ("binary", |rng| named(binary(rng))),
     ("broadcast", |rng| named(broadcast(rng))),
     ("conv2d", |rng| named(random_product::conv2d(rng))),
     ("losses", |rng| any(rng, random_losses::GENERATORS)),
     ("matmul", |rng| named(random_product::matmul(rng))),
     ("normalization and attention", |rng| any(rng, random_norms::GENERATORS)),
+    ("optimizers", |rng| any(rng, random_optim::GENERATORS)),
     ("pooling, resize and dropout", |rng| any(rng, random_misc::GENERATORS)),
     ("select", |rng| named(select(rng))),
     ("shapes, reductions and order", |rng| any(rng, random_shape::GENERATORS)),

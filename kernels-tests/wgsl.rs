@@ -6,9 +6,10 @@ use libtest_mimic::{Failed, Trial};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use wgslab::device::shader::{Access, Reflected};
-use wgslab::device::{Caps, Kernel};
+use wgslab::device::{Caps, Kernel, Tree};
 use wgslab::kernels::{Case, listing, ops};
 use wgslab::lab::roofline;
+use wgslab::tape::layout::written_before;
 use wgslab::tape::schedule::Place;
 use wgslab::tape::{Launch, Options, Schedule, Slot, Tape, Type};
 
@@ -49,7 +50,7 @@ fn commits() -> Result<(), String> {
 /// The kernels that measure an adapter's roofs.
 fn probes() -> Result<(), String> {
     for kernel in roofline::kernels() {
-        let reflected = kernel.reflect().map_err(|e| e.to_string())?;
+        let reflected = kernel.reflect(&Tree::default()).map_err(|e| e.to_string())?;
         usage(&reflected).and_then(|()| backends(&reflected)).map_err(|e| format!("{}: {e}", kernel.name))?;
     }
     Ok(())
@@ -71,12 +72,12 @@ fn commit_tape() -> Result<Tape, String> {
 
 fn each_launch(schedule: &Schedule, caps: &Caps, seen: &mut HashSet<Kernel>) -> Result<(), String> {
     for step in &schedule.steps {
-        // An op may read back what it wrote itself.
-        let mut written: Vec<Slot> = step.op.in_place().into_iter().map(|(_, y)| Slot::Out(y)).collect();
+        let mut written = written_before(step);
         for (launch, places) in &step.launches {
             let at = |what: String| format!("{} [{}]: {what}", launch.kernel.name, launch.kernel.variant);
-            let reflected = launch.kernel.reflect().map_err(|e| e.to_string())?;
-            bindings(launch, &reflected, &mut written).map_err(at)?;
+            let reflected = launch.kernel.reflect(&Tree::default()).map_err(|e| e.to_string())?;
+            let Reflected { params, params_bytes, buffers, .. } = &reflected;
+            launch.fits(params, *params_bytes, buffers, &mut written).map_err(at)?;
             aliases(places, &reflected).map_err(at)?;
             limits(launch, &reflected, caps).map_err(at)?;
             for (x, y) in step.op.in_place() {
@@ -91,36 +92,6 @@ fn each_launch(schedule: &Schedule, caps: &Caps, seen: &mut HashSet<Kernel>) -> 
         }
         if let Some(y) = (0..step.y.len()).find(|y| !written.contains(&Slot::Out(*y))) {
             return Err(format!("{} [{}] never writes its output {y}", step.op.name(), step.variant));
-        }
-    }
-    Ok(())
-}
-
-/// Params and buffers are laid out as Rust fills them.
-fn bindings(launch: &Launch, r: &Reflected, written: &mut Vec<Slot>) -> Result<(), String> {
-    let fields: Vec<(String, u32)> = launch.fields.iter().map(|(n, at)| (n.to_string(), *at as u32)).collect();
-    if fields != r.params || launch.params.len() as u32 != r.params_bytes {
-        return Err(format!(
-            "Params is {:?} of {} bytes in Rust and {:?} of {} bytes in WGSL",
-            fields,
-            launch.params.len(),
-            r.params,
-            r.params_bytes
-        ));
-    }
-    if launch.buffers.len() != r.buffers.len() {
-        return Err(format!("was given {} buffers and binds {}", launch.buffers.len(), r.buffers.len()));
-    }
-    for (i, (slot, access)) in launch.buffers.iter().zip(&r.buffers).enumerate() {
-        let fits = match slot {
-            Slot::In(_) => *access == Access::Read,
-            Slot::Out(_) | Slot::Work(_) => *access == Access::ReadWrite || written.contains(slot),
-        };
-        if !fits {
-            return Err(format!("binding {} is {slot:?}, declared {access:?}, and not written before", i + 1));
-        }
-        if *access == Access::ReadWrite {
-            written.push(*slot);
         }
     }
     Ok(())
@@ -203,7 +174,7 @@ fn files() -> Result<(), String> {
     }
     let schedule = Schedule::new(&commit_tape()?, &Options::new(&Caps::portable())).map_err(|e| e.to_string())?;
     used.extend(pieces(&schedule));
-    used.extend(roofline::kernels().iter().flat_map(|k| k.pieces).map(|p| p.path));
+    used.extend(roofline::kernels().iter().flat_map(|k| k.pieces.clone()).map(|p| p.path));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut wrong = Vec::new();
     for path in crate::tidy::files(&root, "wgsl") {

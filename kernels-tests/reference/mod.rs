@@ -32,6 +32,7 @@ mod dropout;
 mod elr;
 mod ema;
 mod enqueue;
+mod epilogue;
 mod fill;
 mod found_inf;
 mod gather;
@@ -244,6 +245,7 @@ const ALL: &[(&str, Reference)] = &[
     ("elr", elr::reference),
     ("ema", ema::reference),
     ("enqueue", enqueue::reference),
+    ("epilogue", epilogue::reference),
     ("fill", fill::reference),
     ("found_inf", found_inf::reference),
     ("gather", gather::reference),

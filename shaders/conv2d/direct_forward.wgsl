@@ -2,7 +2,7 @@
 // For depthwise and grouped convolutions and few channels, where a tile of a product would be mostly empty. An
 // invocation owns four neighbouring outputs of a row, so that a weight is read once for four products and the inputs of
 // neighbouring windows come from the cache; a workgroup owns 64 such quads in a row of the flattened [N, K, P, Q / 4].
-// $R, $S and $STRIDE are text: the window is unrolled. Nothing must divide.
+// $R, $S and $STRIDE are text: the window is unrolled. `finish`: shaders/epilogue/. Nothing must divide.
 
 struct Params {
     m: u32, n: u32, k: u32, k_split: u32,
@@ -51,9 +51,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         //@ end
     }
     let y_at = (plane * p.p + row) * p.q + q;
+    let next = vec4<u32>(0u, 1u, 2u, 3u);
+    let out = finish(sum, out_channel, next, y_at + min(next, vec4<u32>(p.q - 1u - q)));
     //@ for i in 0..4
     if (q + $i < p.q) {
-        y[y_at + $i] = sum[$i];
+        y[y_at + $i] = out[$i];
     }
     //@ end
 }

@@ -39,7 +39,11 @@ fn b_at(column: Column, k: u32) -> f32 {
     return x[((column.image * p.c * p.groups + channel) * p.h + h) * p.w + w];
 }
 
-fn c_put(m: u32, n: u32, slice: u32, v: f32) {
+fn c_at(m: u32, n: u32, slice: u32) -> u32 {
     let plane = p.p * p.q;
-    y[(((n / plane) * p.groups + batch) * p.m + m) * plane + n % plane] = v;
+    return (((n / plane) * p.groups + batch) * p.m + m) * plane + n % plane;
+}
+
+fn c_put(at: u32, v: f32) {
+    y[at] = v;
 }

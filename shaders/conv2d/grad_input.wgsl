@@ -41,7 +41,11 @@ fn b_at(column: Column, k: u32) -> f32 {
     return dy[(channel * p.p + h / $STRIDE) * p.q + w / $STRIDE];
 }
 
-fn c_put(m: u32, n: u32, slice: u32, v: f32) {
+fn c_at(m: u32, n: u32, slice: u32) -> u32 {
     let plane = p.h * p.w;
-    dx[(((n / plane) * p.groups + batch) * p.m + m) * plane + n % plane] = v;
+    return (((n / plane) * p.groups + batch) * p.m + m) * plane + n % plane;
+}
+
+fn c_put(at: u32, v: f32) {
+    dx[at] = v;
 }

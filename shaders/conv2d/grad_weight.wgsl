@@ -41,6 +41,10 @@ fn b_at(column: Column, k: u32) -> f32 {
     return x[(((k / plane) * p.groups * p.c + column.channel) * p.h + h) * p.w + w];
 }
 
-fn c_put(m: u32, n: u32, slice: u32, v: f32) {
-    dw[((slice * p.groups + batch) * p.m + m) * p.n + n] = v;
+fn c_at(m: u32, n: u32, slice: u32) -> u32 {
+    return ((slice * p.groups + batch) * p.m + m) * p.n + n;
+}
+
+fn c_put(at: u32, v: f32) {
+    dw[at] = v;
 }

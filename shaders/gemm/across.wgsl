@@ -4,7 +4,7 @@
 // owns four columns and all $TM rows of the tile in registers; a lies in panels of $TM rows, loaded $L vec4 in a row
 // by all lanes together and spread with subgroupBroadcast from a constant lane. wid.z is z.
 // N is a multiple of 4; K is padded to 4 in a by packing, and reads of b past it are drawn back to its last row, which
-// meets zeros of a. Surplus columns recompute the last ones and are not stored.
+// meets zeros of a. Surplus columns recompute the last ones and are not stored. `finish`: shaders/epilogue/.
 
 struct Params {
     m: u32, m_tiles: u32, n4: u32, k: u32, // n4: N / 4
@@ -52,9 +52,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         //@ end
         at += ${TM}u;
     }
+    let next = vec4<u32>(0u, 1u, 2u, 3u);
     //@ for m in 0..TM
     if (m0 + $m < p.m && column < p.n4) {
-        c[(wid.z * p.m + m0 + $m) * p.n4 + column] = acc_$m;
+        let at_$m = (wid.z * p.m + m0 + $m) * p.n4 + column;
+        c[at_$m] = finish(acc_$m, m0 + $m, column * 4u + next, at_$m * 4u + next);
     }
     //@ end
 }

@@ -6,7 +6,7 @@
 // borders of zeros. Columns are (n, u, v) of p.u × p.v planes with strides, taps an i × j grid with (wrapping) strides:
 // one kernel serves matmul, convolution and its gradient to the input. wid.z is the product of a batch.
 // K is padded to 4 and M to $TM by packing; surplus columns recompute the last one and are not stored.
-// The last piece defines the output buffer and store(first element, m, lane's first column, plane, values).
+// The store_ piece defines the output buffer and store(first element, m, lane's first column, plane, values).
 
 struct Params {
     m: u32, columns: u32, m_tiles: u32, a_panel: u32,         // a_panel: vec4 of a panel of a

@@ -1,7 +1,8 @@
 // sum_slices: y[i] = Σ_s x[s, i], s ascending: joins the slices of a product whose k was split, always in one order.
+// The product of p.columns columns ends here: `finish` is of shaders/epilogue/.
 // An invocation sums one element; a workgroup owns 64 in a row, so each slice is read in a row.
 
-struct Params { elements: u32, slices: u32 }
+struct Params { elements: u32, slices: u32, columns: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
@@ -17,5 +18,5 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var s = 0u; s < p.slices; s++) {
         sum += x[s * p.elements + i];
     }
-    y[i] = sum;
+    y[i] = finish(vec4<f32>(sum), i / p.columns, vec4<u32>(i % p.columns), vec4<u32>(i)).x;
 }

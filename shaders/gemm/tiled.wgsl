@@ -1,5 +1,6 @@
 // gemm, tiled for GPUs: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] through workgroup memory.
-// The op's own piece says where operands come from: row_of, column_of, a_at, b_at, c_put, and p.m, p.n, p.k, p.k_split.
+// The op's own piece says where operands come from: row_of, column_of, a_at, b_at, c_at, c_put, and p.m, p.n, p.k,
+// p.k_split; `finish` how the product ends: shaders/epilogue/.
 // A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: all load one tile of a and of
 // b (b's along n, so that neighbours read neighbours), then each invocation updates $TM × $TN outputs in named vec4
 // registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
@@ -95,9 +96,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
 
 fn put4(m: u32, n: u32, slice: u32, v: vec4<f32>) {
     if (m < p.m) {
+        let columns = min(n + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(p.n - 1u));
+        //@ for i in 0..4
+        let at_$i = c_at(m, columns[$i], slice);
+        //@ end
+        let out = finish(v, batch * p.m + m, columns, vec4<u32>(at_0, at_1, at_2, at_3));
         //@ for i in 0..4
         if (n + $i < p.n) {
-            c_put(m, n + $i, slice, v[$i]);
+            c_put(at_$i, out[$i]);
         }
         //@ end
     }

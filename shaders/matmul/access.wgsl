@@ -26,6 +26,10 @@ fn b_at(column: u32, k: u32) -> f32 {
     return b[column + k * p.b_k];
 }
 
-fn c_put(m: u32, n: u32, slice: u32, v: f32) {
-    c[((slice * p.batches + batch) * p.m + m) * p.n + n] = v;
+fn c_at(m: u32, n: u32, slice: u32) -> u32 {
+    return ((slice * p.batches + batch) * p.m + m) * p.n + n;
+}
+
+fn c_put(at: u32, v: f32) {
+    c[at] = v;
 }

@@ -15,6 +15,9 @@ pub enum Error {
     /// Files are missing, damaged or hold something unexpected (exit code 4).
     #[error("{0}")]
     Data(String),
+    /// A measurement is slower than its base by more than was allowed (exit code 5).
+    #[error("{0}")]
+    Regression(String),
     /// An op was given shapes it cannot take.
     #[error("{op}: {what}")]
     Shape {
@@ -35,13 +38,15 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// The process exit code of this error: 1 failure, 2 usage or config, 3 no adapter, 4 bad data, 75 try again.
+    /// The process exit code of this error: 1 failure, 2 usage or config, 3 no adapter, 4 bad data, 5 performance
+    /// regression, 75 try again.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Shape { .. } | Error::Failed(_) => 1,
             Error::Usage(_) => 2,
             Error::NoAdapter(_) => 3,
             Error::Data(_) => 4,
+            Error::Regression(_) => 5,
             Error::TryAgain(_) => 75,
         }
     }

@@ -1,10 +1,12 @@
-//! base: vocabulary that needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes.
+//! base: vocabulary that needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names.
 
 pub mod error;
 pub mod files;
 pub mod hash;
+pub mod nearest;
 pub mod rng;
 pub mod shape;
 
 pub use error::{Error, Result};
+pub use nearest::nearest;
 pub use shape::{DType, Shape};

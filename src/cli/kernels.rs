@@ -88,7 +88,7 @@ fn adapter(options: &Options) -> Result<(Option<String>, Caps)> {
 impl List {
     fn run(&self, options: &Options) -> Result<()> {
         let (name, caps) = adapter(options)?;
-        let entries = listing::entries(&caps)?;
+        let entries = listing::entries(&caps, options.tree())?;
         if self.json {
             let entries: Vec<Value> = entries.iter().map(as_json).collect();
             return print_json(&json!({ "adapter": name, "entries": entries }));
@@ -137,12 +137,12 @@ impl Show {
         let mut text = String::new();
         for k in &kernels {
             let constants: Vec<String> = k.constants.iter().map(|(n, v)| format!("{n} = {v}")).collect();
-            let pieces: Vec<&str> = k.pieces.iter().map(|p| p.path).collect();
+            let pieces: Vec<String> = k.pieces.iter().map(|p| options.tree().place(p)).collect();
             text += &format!("// {} [{variant}] in the case '{case}'\n// of {}\n", k.name, pieces.join(", "));
             if !constants.is_empty() {
                 text += &format!("// with {}\n", constants.join(", "));
             }
-            text += &format!("\n{}\n", k.source()?.text);
+            text += &format!("\n{}\n", k.source(options.tree())?.text);
         }
         print(&text)
     }

@@ -1,6 +1,7 @@
 //! cli: the command line. Each subcommand is short: it reads its options, calls the floor below and prints. Results
 //! go to stdout; progress, warnings and errors to stderr.
 
+mod bench;
 mod data;
 mod devices;
 mod kernels;
@@ -54,12 +55,14 @@ enum Command {
     Evaluate(stage::Evaluate),
     Data(data::Data),
     Kernels(kernels::Kernels),
+    Bench(bench::Bench),
     Profile(profile::ProfileStep),
     Tune(tune::Tune),
 }
 
 impl Cli {
-    fn run(&self) -> Result<()> {
+    fn run(&mut self) -> Result<()> {
+        self.options.load_shaders()?;
         let options = &self.options;
         match &self.command {
             Command::Devices(c) => c.run(options),
@@ -69,6 +72,7 @@ impl Cli {
             Command::Evaluate(c) => c.run(options),
             Command::Data(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
+            Command::Bench(c) => c.run(options),
             Command::Profile(c) => c.run(options),
             Command::Tune(c) => c.run(options),
         }
@@ -78,7 +82,7 @@ impl Cli {
 /// The whole program: reads the command line, runs it, and turns what went wrong into a sentence and an exit code.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(panicked));
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
             let _ = e.print(); // a closed pipe: nobody reads it

@@ -4,7 +4,7 @@ use super::listener::Listener;
 use super::{output, signals};
 use crate::base::{Error, Result};
 use crate::device::tune::Table;
-use crate::device::{AdapterChoice, Gpu, GpuOptions};
+use crate::device::{AdapterChoice, Gpu, GpuOptions, Tree};
 use crate::study::job::KERNELS;
 use crate::study::progress::Progress;
 use crate::study::{Config, Job};
@@ -33,6 +33,13 @@ pub(super) struct Options {
     /// run or study that was begun with one, else the variants that adapters of this kind usually run fastest]
     #[arg(long, global = true, value_name = "FILE")]
     pub kernels: Option<PathBuf>,
+    /// Edited shaders to run instead of the built-in ones: a folder laid out as shaders/ is, with the edited files or
+    /// all. Kernels with an edited file run with bounds and loop checks
+    #[arg(long, global = true, value_name = "DIR")]
+    pub shaders: Option<PathBuf>,
+    /// What --shaders holds.
+    #[arg(skip)]
+    tree: Arc<Tree>,
     /// Show graphics debuggers (Nsight, RGP, RenderDoc, Xcode) the layer and kernel of each dispatch
     #[arg(long, global = true)]
     pub labels: bool,
@@ -53,21 +60,44 @@ impl Options {
             backend: self.backend.clone(),
             labels: self.labels,
             memory_budget_bytes: self.memory_budget,
+            shaders: self.tree.clone(),
             ..GpuOptions::default()
         }
     }
 
-    /// Opens the device, watches for signals, and does `work` in `out` with progress shown.
-    pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
-        let listener = Arc::new(Listener::new(self.quiet));
+    /// Reads --shaders; every command does it first.
+    pub fn load_shaders(&mut self) -> Result<()> {
+        if let Some(folder) = &self.shaders {
+            self.tree = Arc::new(Tree::load(folder).map_err(|e| Error::Usage(format!("--shaders: {e}")))?);
+            if self.tree.edited().is_empty() && !self.quiet {
+                let folder = folder.display();
+                output::complain(&format!("note: every file of {folder} is equal to the built-in one"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The shaders to run.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Opens the device; for a software adapter, says `what` that means and keeps to the memory that is free.
+    pub fn open(&self, listener: &Listener, what: &str) -> Result<Gpu> {
         let mut gpu = Gpu::open(&self.gpu())?;
         if gpu.caps().software {
             if let (None, Some(free)) = (self.memory_budget, free_memory()) {
                 gpu.set_memory_budget(free / 5 * 4);
             }
-            let name = &gpu.adapter().name;
-            listener.note(&format!("warning: {name} is a software adapter: training runs on the CPU, slowly"));
+            listener.note(&format!("warning: {} is a software adapter: {what}", gpu.adapter().name));
         }
+        Ok(gpu)
+    }
+
+    /// Opens the device, watches for signals, and does `work` in `out` with progress shown.
+    pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
+        let listener = Arc::new(Listener::new(self.quiet));
+        let gpu = self.open(&listener, "training runs on the CPU, slowly")?;
         let kernels = self.table(&gpu, out)?;
         let stop = signals::watch(listener.clone())?;
         let data_root = &self.data_root;

@@ -6,21 +6,21 @@ use super::output::print;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
 use crate::device::tune::{Rules, Table};
-use crate::kernels::tune;
+use crate::kernels::{fuse, tune};
 use crate::nn::step::TrainingStep;
 use crate::nn::{ResNet, Stem};
 use crate::study::progress::Progress;
-use crate::tape::{Options as Scheduling, Schedule};
+use crate::tape::Schedule;
 use clap::Args;
 use std::path::PathBuf;
 
 /// Find the fastest variant of each kernel of a model on this adapter
 ///
-/// Records a supervised training step with SGD, runs every variant of every op in it at its
-/// shapes, compares each with the naive variant, and races those that agree. The winners go
-/// into a table that `study run`, `pretrain` and `train` read with --kernels FILE; give the
-/// sizes of your config. Ops that the step does not have (a contrastive loss, Adam) are not
-/// raced. What is in the table already, with unchanged kernels, is not raced again.
+/// Records a supervised training step with SGD and an evaluation, runs every variant of every
+/// op in them at its shapes, compares each with the naive variant, and races those that agree.
+/// The winners go into a table that `study run`, `pretrain` and `train` read with --kernels
+/// FILE; give the sizes of your config. Ops that the step does not have (a contrastive loss,
+/// Adam) are not raced. What is in the table already, with unchanged kernels, is not raced again.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment, after_help = "Example:\n  wgslab tune --size 32 --batch 64 --out kernels.json")]
 pub(super) struct Tune {
@@ -59,9 +59,15 @@ impl Tune {
         let stem = if self.stem == "3x3" { Stem::Small } else { Stem::Large };
         let model = ResNet { stem, width: self.width, in_channels: self.channels };
         let step = TrainingStep { model, batch: self.batch, size: self.size, classes: self.classes };
-        let (tape, _) = step.record()?;
-        let schedule = Schedule::new(&tape, &Scheduling::new(gpu.caps()))?;
-        let subjects = tune::missing(&gpu, &schedule, &table)?;
+        let mut subjects = Vec::new();
+        for (tape, _) in [step.record()?, step.record_evaluation()?] {
+            let schedule = Schedule::new(&tape, &fuse::options(gpu.caps()))?;
+            for s in tune::missing(&gpu, &schedule, &table)? {
+                if subjects.iter().all(|known: &tune::Subject| known.key != s.key) {
+                    subjects.push(s);
+                }
+            }
+        }
         let listener = Listener::new(options.quiet);
         listener.stage(&format!("tune on {adapter}"), subjects.len() as u64, 0, "ops");
         for (i, subject) in subjects.iter().enumerate() {

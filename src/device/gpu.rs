@@ -2,6 +2,7 @@
 
 use super::buffer::{Buffer, Meter};
 use super::pipeline::Pipelines;
+use super::tree::Tree;
 use crate::base::{Error, Result};
 use std::sync::{Arc, Mutex};
 
@@ -31,6 +32,8 @@ pub struct GpuOptions {
     pub labels: bool,
     /// Refuse plans that would need more device memory than this.
     pub memory_budget_bytes: Option<u64>,
+    /// Edited shaders to run instead of the committed ones; kernels with an edited piece keep their runtime checks.
+    pub shaders: Arc<Tree>,
 }
 
 /// What an adapter can do, as plain data: what variants are chosen by.
@@ -262,6 +265,11 @@ impl Gpu {
     /// How the device was opened.
     pub fn options(&self) -> &GpuOptions {
         &self.options
+    }
+
+    /// The edited shaders that it runs.
+    pub fn tree(&self) -> &Tree {
+        &self.options.shaders
     }
 
     /// What is allocated.

@@ -6,11 +6,15 @@ pub mod dispatch;
 pub mod gpu;
 pub mod pipeline;
 pub mod shader;
+mod template;
 pub mod timing;
+pub mod tree;
 pub mod tune;
 
 pub use buffer::Buffer;
 pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};
 pub use gpu::{AdapterChoice, Caps, Gpu, GpuOptions};
 pub use shader::{Kernel, Piece};
+pub use template::Source;
 pub use timing::{Clocked, Timed};
+pub use tree::Tree;

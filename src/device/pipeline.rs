@@ -1,6 +1,6 @@
 //! Pipelines, made once per kernel and kept: wgpu does not cache them, and a driver takes up to seconds for one.
 
-use super::shader::{Access, Kernel, create_module};
+use super::shader::{Access, Kernel, Reflected, create_module};
 use super::{Caps, Gpu};
 use crate::base::{Error, Result};
 use std::collections::HashMap;
@@ -13,6 +13,8 @@ pub struct Pipeline {
     pub(super) layout: wgpu::BindGroupLayout,
     /// Access of its storage buffers, in order.
     pub buffers: Vec<Access>,
+    /// Names and offsets of the fields of its `Params`.
+    pub params: Vec<(String, u32)>,
     /// Bytes of its `Params`.
     pub params_bytes: u32,
 }
@@ -36,8 +38,10 @@ impl Gpu {
     }
 
     fn compile(&self, kernel: &Kernel) -> Result<Pipeline> {
-        let reflected = kernel.reflect()?;
-        fits(kernel, &reflected, self.caps())?;
+        let tree = self.tree();
+        let reflected = kernel.reflect(tree)?;
+        fits(&tree.names(kernel), &reflected, self.caps())?;
+        let checked = self.options().checked || !tree.edited_of(kernel).is_empty();
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -57,7 +61,7 @@ impl Gpu {
         let label = Some(name.as_str());
         let layout =
             self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
-        let module = create_module(&self.device, &name, &kernel.source()?.text, self.options().checked);
+        let module = create_module(&self.device, &name, &kernel.source(tree)?.text, checked);
         let raw = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
             layout: Some(&self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -68,22 +72,22 @@ impl Gpu {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: self.options().checked,
+                zero_initialize_workgroup_memory: checked,
                 ..Default::default()
             },
             cache: None,
         });
         self.check()?;
-        Ok(Pipeline { raw, layout, buffers: reflected.buffers, params_bytes: reflected.params_bytes })
+        let Reflected { buffers, params, params_bytes, .. } = reflected;
+        Ok(Pipeline { raw, layout, buffers, params, params_bytes })
     }
 }
 
 /// Refuses a kernel the adapter cannot run, with a sentence instead of a validation error.
-fn fits(kernel: &Kernel, r: &super::shader::Reflected, caps: &Caps) -> Result<()> {
+fn fits(kernel: &str, r: &Reflected, caps: &Caps) -> Result<()> {
     let over = |what: &str, need: u64, have: u64| {
         Err(Error::Failed(format!(
-            "{} [{}] needs {need} {what} and the adapter has {have}; another variant must be chosen",
-            kernel.name, kernel.variant
+            "{kernel} needs {need} {what} and the adapter has {have}; another variant must be chosen"
         )))
     };
     let invocations: u32 = r.workgroup.iter().product();

@@ -1,12 +1,8 @@
 //! Shader text: pieces are put together, the typed templater unrolls what WGSL cannot, naga parses, validates and
 //! reflects. What Rust and WGSL share (bindings, access, parameter offsets) is read from here, never typed twice.
-//!
-//! The templater knows two things. `$NAME` stands for a number: a constant of the kernel or a loop counter (names are
-//! letters and digits, so `acc_$m_$n` holds two of them; `${m}u` where a letter follows). Lines between `//@ for i in A..B` and `//@ end` are repeated
-//! for each i, and `//@ let n = A` names a number until the end of its block; A and B are whole-number expressions of
-//! constants and counters with + - * / % and parentheses. Loops nest. Unrolling as text matters: naga emits no loop a
-//! driver can unroll, and function-local arrays indexed by a loop counter spill.
 
+use super::template::{Source, expand};
+use super::tree::Tree;
 use crate::base::{Error, Result};
 
 /// A file of WGSL text below `shaders/`.
@@ -43,15 +39,15 @@ pub struct Kernel {
     /// Which of the op's variants this is, for instance `naive`.
     pub variant: &'static str,
     /// The text, in order.
-    pub pieces: &'static [Piece],
+    pub pieces: Vec<Piece>,
     /// Values of `$NAME`.
     pub constants: Vec<(&'static str, u32)>,
 }
 
 impl Kernel {
     /// A kernel without constants.
-    pub const fn new(name: &'static str, variant: &'static str, pieces: &'static [Piece]) -> Self {
-        Kernel { name, variant, pieces, constants: Vec::new() }
+    pub fn new(name: &'static str, variant: &'static str, pieces: &[Piece]) -> Self {
+        Kernel { name, variant, pieces: pieces.to_vec(), constants: Vec::new() }
     }
 
     /// The kernel with `$name` set to `value`.
@@ -60,35 +56,41 @@ impl Kernel {
         self
     }
 
-    /// The complete WGSL, as it runs, with the origin of each line.
-    pub fn source(&self) -> Result<Source> {
-        let mut s = Source { text: String::new(), origin: Vec::new() };
-        for piece in self.pieces {
-            let lines: Vec<(usize, &str)> = piece.text.lines().enumerate().collect();
-            let mut values: Vec<(String, u32)> = self.constants.iter().map(|&(n, v)| (n.to_string(), v)).collect();
-            expand(piece.path, &lines, &mut values, &mut s)?;
+    /// The kernel with more text behind it: WGSL may declare what it uses in any order.
+    pub fn followed_by(mut self, pieces: &[Piece]) -> Self {
+        self.pieces.extend(pieces);
+        self
+    }
+
+    /// The complete WGSL, as it runs with the text of `tree`, with the origin of each line.
+    pub fn source(&self, tree: &Tree) -> Result<Source> {
+        let mut s = Source::default();
+        for piece in &self.pieces {
+            expand(&tree.place(piece), tree.text(piece), &self.constants, &mut s)?;
         }
         Ok(s)
     }
 
     /// Parses, validates and reflects the kernel; an error names the file and line it comes from.
-    pub fn reflect(&self) -> Result<Reflected> {
-        let source = self.source()?;
-        let module = naga::front::wgsl::parse_str(&source.text).map_err(|e| {
-            let line = e.location(&source.text).map_or(0, |l| l.line_number as usize);
-            Error::Failed(format!("{} [{}]: {}: {e}", self.name, self.variant, source.place(line)))
-        })?;
+    pub fn reflect(&self, tree: &Tree) -> Result<Reflected> {
+        let source = self.source(tree)?;
+        let wrong = |line: Option<naga::SourceLocation>, what: &str| {
+            let (place, edited) = (source.place(line.map_or(0, |l| l.line_number as usize)), tree.edited_of(self));
+            // What an edit breaks may show in a later piece.
+            let elsewhere = !edited.is_empty() && !edited.iter().any(|file| place.starts_with(file));
+            let after = if elsewhere { format!(" (edited: {})", edited.join(", ")) } else { String::new() };
+            Error::Failed(format!("{place}: {} [{}]: {what}{after}", self.name, self.variant))
+        };
+        let module =
+            naga::front::wgsl::parse_str(&source.text).map_err(|e| wrong(e.location(&source.text), e.message()))?;
         let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities())
             .validate(&module)
             .map_err(|e| {
-            let line = e.location(&source.text).map_or(0, |l| l.line_number as usize);
-            let chain = std::iter::successors(Some(e.as_inner() as &dyn std::error::Error), |e| e.source())
-                .map(|e| e.to_string())
-                .collect::<Vec<_>>()
-                .join(": ");
-            Error::Failed(format!("{} [{}]: {}: {chain}", self.name, self.variant, source.place(line)))
+            let causes = std::iter::successors(Some(e.as_inner() as &dyn std::error::Error), |e| e.source());
+            let chain = causes.map(|e| e.to_string()).collect::<Vec<_>>().join(": ");
+            wrong(e.location(&source.text), &chain)
         })?;
-        Reflected::read(self, module, info)
+        Reflected::read(self, tree, module, info)
     }
 }
 
@@ -97,151 +99,6 @@ fn capabilities() -> naga::valid::Capabilities {
     naga::valid::Capabilities::SUBGROUP
         | naga::valid::Capabilities::SUBGROUP_BARRIER
         | naga::valid::Capabilities::SHADER_FLOAT16
-}
-
-/// Expanded text and, for each of its lines, the file and line it came from.
-pub struct Source {
-    /// The WGSL.
-    pub text: String,
-    origin: Vec<(&'static str, usize)>,
-}
-
-impl Source {
-    /// `file:line` of a 1-based line of the expanded text.
-    pub fn place(&self, line: usize) -> String {
-        match self.origin.get(line.wrapping_sub(1)) {
-            Some((path, at)) => format!("shaders/{path}:{at}"),
-            None => "shaders: unknown line".to_string(),
-        }
-    }
-}
-
-fn expand(
-    path: &'static str,
-    lines: &[(usize, &str)],
-    values: &mut Vec<(String, u32)>,
-    out: &mut Source,
-) -> Result<()> {
-    let mut i = 0;
-    while i < lines.len() {
-        let (at, line) = lines[i];
-        let bad = || Error::Failed(format!("shaders/{path}:{}: cannot read '{}'", at + 1, line.trim()));
-        if let Some(definition) = line.trim_start().strip_prefix("//@ let ") {
-            let (name, value) = definition.split_once('=').ok_or_else(bad)?;
-            values.push((name.trim().to_string(), number(value, values).ok_or_else(bad)?));
-            i += 1;
-            continue;
-        }
-        if let Some(header) = line.trim_start().strip_prefix("//@ for ") {
-            let (name, range) = header.split_once(" in ").ok_or_else(bad)?;
-            let (from, to) = range.trim().split_once("..").ok_or_else(bad)?;
-            let (from, to) = (number(from, values).ok_or_else(bad)?, number(to, values).ok_or_else(bad)?);
-            let end = matching_end(&lines[i + 1..]).ok_or_else(bad)? + i + 1;
-            for v in from..to {
-                let outer = values.len();
-                values.push((name.trim().to_string(), v));
-                expand(path, &lines[i + 1..end], values, out)?;
-                values.truncate(outer);
-            }
-            i = end + 1;
-            continue;
-        }
-        substitute(line, values, &mut out.text)
-            .map_err(|n| Error::Failed(format!("shaders/{path}:{}: ${n} has no value", at + 1)))?;
-        out.text.push('\n');
-        out.origin.push((path, at + 1));
-        i += 1;
-    }
-    Ok(())
-}
-
-/// Index of the `//@ end` that closes a block whose body starts at `lines[0]`.
-fn matching_end(lines: &[(usize, &str)]) -> Option<usize> {
-    let mut depth = 0;
-    for (i, (_, l)) in lines.iter().enumerate() {
-        let l = l.trim_start();
-        if l.starts_with("//@ for ") {
-            depth += 1;
-        } else if l.starts_with("//@ end") {
-            if depth == 0 {
-                return Some(i);
-            }
-            depth -= 1;
-        }
-    }
-    None
-}
-
-/// The value of a whole-number expression, or `None` when it cannot be read.
-fn number(text: &str, values: &[(String, u32)]) -> Option<u32> {
-    let mut rest = text;
-    let v = sum(&mut rest, values)?;
-    rest.trim().is_empty().then_some(v)
-}
-
-fn sum(rest: &mut &str, values: &[(String, u32)]) -> Option<u32> {
-    let mut v = product(rest, values)?;
-    loop {
-        *rest = rest.trim_start();
-        match rest.bytes().next() {
-            Some(b'+') => {
-                *rest = &rest[1..];
-                v = v.checked_add(product(rest, values)?)?;
-            }
-            Some(b'-') => {
-                *rest = &rest[1..];
-                v = v.checked_sub(product(rest, values)?)?;
-            }
-            _ => return Some(v),
-        }
-    }
-}
-
-fn product(rest: &mut &str, values: &[(String, u32)]) -> Option<u32> {
-    let mut v = atom(rest, values)?;
-    loop {
-        *rest = rest.trim_start();
-        let Some(op @ (b'*' | b'/' | b'%')) = rest.bytes().next() else { return Some(v) };
-        *rest = &rest[1..];
-        let w = atom(rest, values)?;
-        v = match op {
-            b'*' => v.checked_mul(w)?,
-            b'/' => v.checked_div(w)?,
-            _ => v.checked_rem(w)?,
-        };
-    }
-}
-
-fn atom(rest: &mut &str, values: &[(String, u32)]) -> Option<u32> {
-    *rest = rest.trim_start();
-    if let Some(inner) = rest.strip_prefix('(') {
-        *rest = inner;
-        let v = sum(rest, values)?;
-        *rest = rest.trim_start().strip_prefix(')')?;
-        return Some(v);
-    }
-    let len = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-    let (word, tail) = rest.split_at(len);
-    *rest = tail;
-    word.parse().ok().or_else(|| values.iter().rev().find(|(n, _)| n == word).map(|(_, v)| *v))
-}
-
-fn substitute(line: &str, values: &[(String, u32)], out: &mut String) -> Result<(), String> {
-    let mut rest = line;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        let tail = &rest[at + 1..];
-        let braced = tail.strip_prefix('{').and_then(|t| t.split_once('}'));
-        let (name, after) = match braced {
-            Some(both) => both,
-            None => tail.split_at(tail.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tail.len())),
-        };
-        let value = values.iter().rev().find(|(n, _)| n == name).ok_or_else(|| name.to_string())?;
-        out.push_str(&value.1.to_string());
-        rest = after;
-    }
-    out.push_str(rest);
-    Ok(())
 }
 
 /// How a kernel uses a storage buffer.
@@ -273,8 +130,8 @@ pub struct Reflected {
 }
 
 impl Reflected {
-    fn read(kernel: &Kernel, module: naga::Module, info: naga::valid::ModuleInfo) -> Result<Self> {
-        let bad = |what: &str| Error::Failed(format!("{} [{}]: {what}", kernel.name, kernel.variant));
+    fn read(kernel: &Kernel, tree: &Tree, module: naga::Module, info: naga::valid::ModuleInfo) -> Result<Self> {
+        let bad = |what: &str| Error::Failed(format!("{}: {what}", tree.names(kernel)));
         let [entry] = module.entry_points.as_slice() else { return Err(bad("must have one entry point")) };
         if entry.name != "main" {
             return Err(bad("its entry point must be called main"));
@@ -314,16 +171,17 @@ impl Reflected {
     }
 }
 
-/// Makes the module that runs. `checked` keeps naga's bounds, loop and division checks (tests); without them the
-/// text runs as written.
+/// Makes the module that runs. `checked` keeps naga's bounds, loop and division checks (tests, and every kernel with an
+/// edited piece); without them the text runs as written.
 #[expect(unsafe_code, reason = "the one place: wgpu's way to leave runtime checks out is an unsafe function")]
 pub(super) fn create_module(device: &wgpu::Device, label: &str, text: &str, checked: bool) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(label), source: wgpu::ShaderSource::Wgsl(text.into()) };
     if checked {
         return device.create_shader_module(descriptor);
     }
-    // SAFETY: kernels are the committed text, each run with all checks on by the tests at awkward sizes, its indices
-    // from data (labels, image ids) validated on the host; no loop is unbounded.
+    // SAFETY: the caller leaves the checks out of committed text alone, never of an edited tree's (`Gpu::compile`). Each
+    // committed kernel is run with all checks on by the tests at awkward sizes, its indices from data (labels, image
+    // ids) validated on the host; no loop is unbounded.
     unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
 }
 
@@ -331,41 +189,13 @@ pub(super) fn create_module(device: &wgpu::Device, label: &str, text: &str, chec
 mod tests {
     use super::*;
 
-    fn expanded(text: &'static str, constants: &[(&'static str, u32)]) -> Result<String> {
-        let pieces: &'static [Piece] = Box::leak(Box::new([Piece { path: "t.wgsl", text }]));
-        let mut k = Kernel::new("t.t", "t", pieces);
-        k.constants = constants.to_vec();
-        k.source().map(|s| s.text)
-    }
-
-    #[test]
-    fn loops_unroll_and_nest() {
-        let text = "//@ for m in 0..TM\n//@ for n in 0..TN/4\nacc_$m_$n\n//@ end\n//@ end\nx$TM";
-        assert_eq!(expanded(text, &[("TM", 2), ("TN", 8)]).unwrap(), "acc_0_0\nacc_0_1\nacc_1_0\nacc_1_1\nx2\n");
-    }
-
-    #[test]
-    fn numbers_are_computed_and_named() {
-        let text = "//@ for i in 0..(N+1)/2\n//@ let m = (i*3 + 1) % 4\na$i_$m\n//@ end\nb$N";
-        assert_eq!(expanded(text, &[("N", 3)]).unwrap(), "a0_1\na1_0\nb3\n");
-        assert!(expanded("//@ let m = 3 / 0", &[]).is_err());
-    }
-
-    #[test]
-    fn mistakes_name_file_and_line() {
-        let e = expanded("a\nb $Q", &[]).unwrap_err().to_string();
-        assert!(e.contains("t.wgsl:2") && e.contains("$Q"), "{e}");
-        let e = expanded("//@ for i in 0..4\nno end", &[]).unwrap_err().to_string();
-        assert!(e.contains("t.wgsl:1"), "{e}");
-    }
-
     #[test]
     fn a_wgsl_mistake_is_placed_in_its_own_file() {
         let pieces: &'static [Piece] = Box::leak(Box::new([
             Piece { path: "a.wgsl", text: "fn f() {}\n" },
             Piece { path: "b.wgsl", text: "//@ for i in 0..3\n// $i\n//@ end\nfn g() { let x = y; }\n" },
         ]));
-        let e = Kernel::new("t.t", "t", pieces).reflect().unwrap_err().to_string();
+        let e = Kernel::new("t.t", "t", pieces).reflect(&Tree::default()).unwrap_err().to_string();
         assert!(e.contains("shaders/b.wgsl:4"), "{e}");
     }
 }

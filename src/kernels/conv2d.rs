@@ -8,6 +8,7 @@
 use super::{conv2d_pack as packed, gemm};
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::kernels::epilogue::{Axis, Ending, Product};
 use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
@@ -179,13 +180,15 @@ impl Sizes {
     }
 }
 
-/// Emits a naive, tiled or direct variant; `direct` is how many workgroups that takes.
+/// Emits a naive, tiled or direct variant; `direct` is how many workgroups that takes. Nothing but a forward pass ends in
+/// an epilogue.
 fn emit_gathered(
     e: &mut Emit<'_>,
     name: &'static str,
     family: &Family,
     (sizes, mnk, direct): (&Sizes, (usize, usize, usize), usize),
     buffers: [Slot; 3],
+    ending: &Ending,
 ) {
     let (m, n, k) = mnk;
     let z = sizes.groups as u32;
@@ -198,7 +201,8 @@ fn emit_gathered(
             (kernel, with_z(grid))
         }
     };
-    e.launch(sizes.constants(kernel), &buffers, &sizes.params(mnk, k), grid);
+    let (kernel, buffers) = ending.of(sizes.constants(kernel), &buffers);
+    e.launch(kernel, &buffers, &sizes.params(mnk, k), grid);
 }
 
 impl Op for Conv2d {
@@ -225,15 +229,7 @@ impl Op for Conv2d {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let s = self.sizes(e.x[0], e.x[1])?;
-        if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
-            packed::forward(e, &s, lanes);
-            return Ok(());
-        }
-        // The shader binds the weight first: it is the left operand.
-        let (buffers, quads) = ([Slot::In(1), Slot::In(0), Slot::Out(0)], s.n * s.k * s.p * s.q.div_ceil(4));
-        emit_gathered(e, "conv2d.forward", &FORWARD, (&s, s.forward(), quads.div_ceil(64)), buffers);
-        Ok(())
+        self.emit_ending(e, &Ending::NONE)
     }
 
     fn grad(&self, t: &mut Tape, x: &[Var], _y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
@@ -246,6 +242,23 @@ impl Op for Conv2d {
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
         self.sizes(x[0], x[1]).map_or(Cost::default(), |s| s.cost(&[x[0], x[1], y[0]]))
+    }
+}
+
+impl Product for Conv2d {
+    const FUSED: &'static str = "conv2d.fused";
+    const CHANNELS: Axis = Axis::Rows;
+
+    fn emit_ending(&self, e: &mut Emit<'_>, ending: &Ending) -> Result<()> {
+        let s = self.sizes(e.x[0], e.x[1])?;
+        if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
+            packed::forward(e, &s, lanes, ending);
+            return Ok(());
+        }
+        // The shader binds the weight first: it is the left operand.
+        let (buffers, quads) = ([Slot::In(1), Slot::In(0), Slot::Out(0)], s.n * s.k * s.p * s.q.div_ceil(4));
+        emit_gathered(e, "conv2d.forward", &FORWARD, (&s, s.forward(), quads.div_ceil(64)), buffers, ending);
+        Ok(())
     }
 }
 
@@ -283,7 +296,14 @@ impl Op for GradInput {
             return Ok(());
         }
         let (buffers, quads) = ([Slot::In(0), Slot::In(1), Slot::Out(0)], s.n * s.c * s.h * s.w.div_ceil(4));
-        emit_gathered(e, "conv2d.grad_input", &GRAD_INPUT, (&s, s.grad_input(), quads.div_ceil(64)), buffers);
+        emit_gathered(
+            e,
+            "conv2d.grad_input",
+            &GRAD_INPUT,
+            (&s, s.grad_input(), quads.div_ceil(64)),
+            buffers,
+            &Ending::NONE,
+        );
         Ok(())
     }
 
@@ -336,13 +356,21 @@ impl Op for GradWeight {
         let slices = gemm::slices(m, s.groups * n, k);
         if ["naive", "direct"].contains(&e.variant) || slices == 1 {
             let buffers = [Slot::In(0), Slot::In(1), Slot::Out(0)];
-            emit_gathered(e, "conv2d.grad_weight", &GRAD_WEIGHT, (&s, (m, n, k), s.groups * m * n), buffers);
+            emit_gathered(
+                e,
+                "conv2d.grad_weight",
+                &GRAD_WEIGHT,
+                (&s, (m, n, k), s.groups * m * n),
+                buffers,
+                &Ending::NONE,
+            );
             return Ok(());
         }
         let (kernel, [x, y, _]) = gemm::tiled("conv2d.grad_weight", e.variant, GRAD_WEIGHT[1], m, n, 1);
         let params = s.params((m, n, k), k.div_ceil(slices));
         let grid = [x, y, (s.groups * slices) as u32];
-        e.launch(s.constants(kernel), &[Slot::In(0), Slot::In(1), Slot::Work(0)], &params, grid);
+        let (kernel, buffers) = Ending::NONE.of(s.constants(kernel), &[Slot::In(0), Slot::In(1), Slot::Work(0)]);
+        e.launch(kernel, &buffers, &params, grid);
         gemm::sum_slices(e, "conv2d.grad_weight_sum", Slot::Work(0), Slot::Out(0), s.groups * m * n, slices);
         Ok(())
     }

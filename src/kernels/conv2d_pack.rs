@@ -5,6 +5,7 @@
 //! Packing moves each element once; the product reuses it C·R·S or K·R·S times.
 
 use super::conv2d::Sizes;
+use super::epilogue::Ending;
 use super::gemm;
 use crate::tape::{Emit, Slot, Type};
 
@@ -100,14 +101,22 @@ fn is_product(s: &Sizes) -> bool {
 }
 
 /// A 1×1 convolution or its gradient to the input: the weights packed by their `m` output channels, images as they lie.
-fn product(e: &mut Emit<'_>, name: &'static str, s: &Sizes, of_k: bool, (w, b): (Slot, Slot), lanes: u32) {
+fn product(
+    e: &mut Emit<'_>,
+    name: &'static str,
+    s: &Sizes,
+    of_k: bool,
+    (w, b): (Slot, Slot),
+    lanes: u32,
+    ending: &Ending,
+) {
     let (m, k) = if of_k { (s.k, s.c) } else { (s.c, s.k) };
     let (rows, kp) = (gemm::tile_rows(m, lanes), pad4(k));
     gemm::pack(e, "conv2d.pack_weight", w, Slot::Work(0), weight_pack(s, of_k, rows, kp, false));
     let n4 = (s.h * s.w / 4) as u32;
     // Every image meets the same weights: a does not move with z.
     let p = gemm::Across { m: m as u32, m_tiles: 0, n4, k: k as u32, a_panel: kp as u32 * rows / 4, a_z: 0 };
-    gemm::across(e, name, (Slot::Work(0), b, Slot::Out(0)), p, (rows, lanes), s.n as u32);
+    gemm::across(e, name, (Slot::Work(0), b, Slot::Out(0)), p, (rows, lanes), s.n as u32, ending);
 }
 
 pub(super) fn forward_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
@@ -117,9 +126,9 @@ pub(super) fn forward_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
     vec![weight_type(s, s.k, gemm::tile_rows(s.k, lanes), forward_x(s).inner), forward_x(s).ty(s.n)]
 }
 
-pub(super) fn forward(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
+pub(super) fn forward(e: &mut Emit<'_>, s: &Sizes, lanes: u32, ending: &Ending) {
     if is_product(s) {
-        product(e, "conv2d.forward", s, true, (Slot::In(1), Slot::In(0)), lanes);
+        product(e, "conv2d.forward", s, true, (Slot::In(1), Slot::In(0)), lanes, ending);
         return;
     }
     let (rows, x) = (gemm::tile_rows(s.k, lanes), forward_x(s));
@@ -150,7 +159,7 @@ pub(super) fn forward(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
         c_v: 1,
         ..Default::default()
     };
-    gemm::columns(e, "conv2d.forward", (Slot::Work(0), Slot::Work(1), Slot::Out(0)), p, (rows, lanes), 1);
+    gemm::columns(e, "conv2d.forward", (Slot::Work(0), Slot::Work(1), Slot::Out(0)), p, (rows, lanes), 1, ending);
 }
 
 /// One direction (rows or columns) of the gradient to the input, for inputs h ≡ phase (mod stride): `taps` taps reach
@@ -197,7 +206,7 @@ pub(super) fn grad_input_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
 
 pub(super) fn grad_input(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
     if is_product(s) {
-        product(e, "conv2d.grad_input", s, false, (Slot::In(0), Slot::In(1)), lanes);
+        product(e, "conv2d.grad_input", s, false, (Slot::In(0), Slot::In(1)), lanes, &Ending::NONE);
         return;
     }
     let (rows, (dy, border)) = (gemm::tile_rows(s.c, lanes), grad_input_dy(s));
@@ -209,7 +218,7 @@ pub(super) fn grad_input(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
             if f.count > 0 && g.count > 0 {
                 let p = grad_input_phase(s, (&dy, border), (i, f), (j, g), rows);
                 let slots = (Slot::Work(0), Slot::Work(1), Slot::Out(0));
-                gemm::columns(e, "conv2d.grad_input", slots, p, (rows, lanes), 1);
+                gemm::columns(e, "conv2d.grad_input", slots, p, (rows, lanes), 1, &Ending::NONE);
             }
         }
     }
@@ -330,7 +339,7 @@ fn grad_weight_of_pixels(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
         c_v,
         ..Default::default()
     };
-    gemm::columns(e, "conv2d.grad_weight", (Slot::Work(0), read, Slot::Out(0)), p, (rows, lanes), 1);
+    gemm::columns(e, "conv2d.grad_weight", (Slot::Work(0), read, Slot::Out(0)), p, (rows, lanes), 1, &Ending::NONE);
 }
 
 pub(super) fn grad_weight_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {

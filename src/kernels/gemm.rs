@@ -6,6 +6,7 @@
 //! shaders/gemm/columns.wgsl for why. Shaders: shaders/gemm/.
 
 use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::kernels::epilogue::Ending;
 use crate::tape::{Emit, Slot};
 use crate::{params, piece};
 
@@ -56,6 +57,7 @@ pub(crate) fn columns(
     mut p: Columns,
     tile: (u32, u32),
     batches: u32,
+    ending: &Ending,
 ) {
     let (rows, lanes) = tile;
     p.m_tiles = p.m.div_ceil(rows);
@@ -66,7 +68,8 @@ pub(crate) fn columns(
     let kernel = Kernel::new(name, "broadcast", pieces).with("TM", rows).with("L", lanes);
     let tiles = p.m_tiles as usize * (p.columns as usize).div_ceil(4 * lanes as usize);
     let [x, y, _] = groups_1d(tiles);
-    e.launch(kernel, &[a, b, c], &p, [x, y, batches]);
+    let (kernel, buffers) = ending.of(kernel, &[a, b, c]);
+    e.launch(kernel, &buffers, &p, [x, y, batches]);
 }
 
 params! {
@@ -117,11 +120,13 @@ pub(crate) fn across(
     mut p: Across,
     tile: (u32, u32),
     z: u32,
+    ending: &Ending,
 ) {
     p.m_tiles = p.m.div_ceil(tile.0);
     let kernel = Kernel::new(name, "broadcast", ACROSS).with("TM", tile.0).with("L", tile.1);
     let [x, y, _] = groups_1d((p.m_tiles * p.n4.div_ceil(tile.1)) as usize);
-    e.launch(kernel, &[a, b, c], &p, [x, y, z]);
+    let (kernel, buffers) = ending.of(kernel, &[a, b, c]);
+    e.launch(kernel, &buffers, &p, [x, y, z]);
 }
 
 params! {
@@ -166,16 +171,28 @@ pub(crate) fn tiled(
 }
 
 params! {
-    struct SumSlices { elements: u32, slices: u32 }
+    struct SumSlices { elements: u32, slices: u32, columns: u32 }
 }
 
 const SUM_SLICES: &[Piece] = &[piece!("common/index.wgsl"), piece!("gemm/sum_slices.wgsl")];
 
 /// Launches the sum of `slices` partial products of `elements` each.
 pub(crate) fn sum_slices(e: &mut Emit<'_>, name: &'static str, x: Slot, y: Slot, elements: usize, slices: usize) {
-    let kernel = Kernel::new(name, "portable", SUM_SLICES);
-    let params = SumSlices { elements: elements as u32, slices: slices as u32 };
-    e.launch(kernel, &[x, y], &params, groups_1d(elements.div_ceil(64)));
+    end_slices(e, name, [x, y], (elements, elements), slices, &Ending::NONE);
+}
+
+/// As [`sum_slices`] of a product in rows of `columns`, which then ends.
+pub(crate) fn end_slices(
+    e: &mut Emit<'_>,
+    name: &'static str,
+    [x, y]: [Slot; 2],
+    (elements, columns): (usize, usize),
+    slices: usize,
+    ending: &Ending,
+) {
+    let (kernel, buffers) = ending.of(Kernel::new(name, "portable", SUM_SLICES), &[x, y]);
+    let params = SumSlices { elements: elements as u32, slices: slices as u32, columns: columns as u32 };
+    e.launch(kernel, &buffers, &params, groups_1d(elements.div_ceil(64)));
 }
 
 /// How many slices a product's k is cut into so that a GPU has enough workgroups: a function of the shape alone, so

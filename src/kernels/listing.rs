@@ -5,7 +5,7 @@
 
 use super::{Case, ops};
 use crate::base::{Error, Result};
-use crate::device::{Caps, Kernel};
+use crate::device::{Caps, Kernel, Tree};
 use crate::tape::schedule::Step;
 use crate::tape::{Emit, Launch, Op, Options, Schedule};
 use std::collections::{BTreeMap, HashSet};
@@ -108,8 +108,8 @@ fn launches(step: &Step, variant: &'static str, caps: &Caps) -> Result<Vec<Launc
     Ok(e.launches)
 }
 
-/// Every entry of every op; `caps` are the adapter's that is asked about.
-pub fn entries(caps: &Caps) -> Result<Vec<Entry>> {
+/// Every entry of every op; `caps` are the adapter's that is asked about, `tree` the text that it would run.
+pub fn entries(caps: &Caps, tree: &Tree) -> Result<Vec<Entry>> {
     let list = ops();
     let mut found: BTreeMap<(&'static str, String), Entry> = BTreeMap::new();
     let mut seen = HashSet::new();
@@ -126,7 +126,7 @@ pub fn entries(caps: &Caps) -> Result<Vec<Entry>> {
                     cases: Vec::new(),
                     variants: Vec::new(),
                 });
-                add(entry, &step, case.name, caps, &mut seen)?;
+                add(entry, &step, case.name, (caps, tree), &mut seen)?;
             }
         }
     }
@@ -134,7 +134,13 @@ pub fn entries(caps: &Caps) -> Result<Vec<Entry>> {
 }
 
 /// Adds what `step` offers, on the adapter asked about first.
-fn add(entry: &mut Entry, step: &Step, case: &'static str, caps: &Caps, seen: &mut HashSet<Kernel>) -> Result<()> {
+fn add(
+    entry: &mut Entry,
+    step: &Step,
+    case: &'static str,
+    (caps, tree): (&Caps, &Tree),
+    seen: &mut HashSet<Kernel>,
+) -> Result<()> {
     if !entry.cases.contains(&case) {
         entry.cases.push(case);
     }
@@ -158,7 +164,7 @@ fn add(entry: &mut Entry, step: &Step, case: &'static str, caps: &Caps, seen: &m
                     v.kernels.push(launch.kernel.name);
                 }
                 if seen.insert(launch.kernel.clone()) {
-                    limits(&launch.kernel, &mut v.needs)?;
+                    limits(&launch.kernel, tree, &mut v.needs)?;
                 }
             }
         }
@@ -202,8 +208,8 @@ fn tier(variant: &str, needs: &[String]) -> Tier {
 }
 
 /// Adds the limits of a kernel that are past WebGPU's default ones.
-fn limits(kernel: &Kernel, needs: &mut Vec<String>) -> Result<()> {
-    let (r, portable) = (kernel.reflect()?, Caps::portable());
+fn limits(kernel: &Kernel, tree: &Tree, needs: &mut Vec<String>) -> Result<()> {
+    let (r, portable) = (kernel.reflect(tree)?, Caps::portable());
     let used = [
         (r.buffers.len() as u32, portable.storage_buffers, "storage buffers"),
         (r.workgroup.iter().product(), portable.invocations, "invocations a workgroup"),
@@ -259,7 +265,7 @@ pub fn kernels(wanted: &Wanted<'_>, caps: &Caps) -> Result<(&'static str, &'stat
 
 /// The sentence that says which part of `wanted` does not exist.
 fn not_found(wanted: &Wanted<'_>, caps: &Caps) -> Result<Error> {
-    let entries = entries(caps)?;
+    let entries = entries(caps, &Tree::default())?;
     let Some(entry) = entries.iter().find(|e| e.name == wanted.entry) else {
         let op = wanted.entry.split('.').next().unwrap_or_default();
         let near: Vec<&str> = entries.iter().filter(|e| e.op == op).map(|e| e.name.as_str()).collect();
@@ -283,7 +289,7 @@ mod tests {
     #[test]
     fn every_entry_has_variants_and_every_case_a_first_one() {
         for (_, caps) in kinds() {
-            for e in entries(&caps).unwrap() {
+            for e in entries(&caps, &Tree::default()).unwrap() {
                 let first: usize = e.variants.iter().map(|v| v.first_for.len()).sum();
                 assert!(first >= e.cases.len(), "{}: {:?}", e.name, e.variants);
                 assert!(e.variants.iter().all(|v| !v.kernels.is_empty()), "{}: {:?}", e.name, e.variants);
@@ -293,7 +299,7 @@ mod tests {
 
     #[test]
     fn what_a_variant_needs_is_found() {
-        let entries = entries(&Caps::portable()).unwrap();
+        let entries = entries(&Caps::portable(), &Tree::default()).unwrap();
         let forward = entries.iter().find(|e| e.name == "conv2d.forward").unwrap();
         let variant = |name| forward.variants.iter().find(|v| v.name == name).unwrap();
         assert_eq!((variant("naive").tier, variant("naive").needs.len()), (Tier::Naive, 0));

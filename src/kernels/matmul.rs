@@ -4,6 +4,7 @@
 use super::gemm;
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::kernels::epilogue::{Axis, Ending, Product};
 use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
@@ -74,7 +75,7 @@ impl MatMul {
         if self.trans_b { s.k.is_multiple_of(4) } else { s.n.is_multiple_of(4) }
     }
 
-    fn emit_broadcast(&self, e: &mut Emit<'_>, sizes: Sizes, lanes: u32) {
+    fn emit_broadcast(&self, e: &mut Emit<'_>, sizes: Sizes, lanes: u32, ending: &Ending) {
         let rows = gemm::tile_rows(sizes.m, lanes);
         let b_lies_packed = self.b_lies_packed(sizes);
         let [z, m, n, k] = [sizes.z, sizes.m, sizes.n, sizes.k].map(|v| v as u32);
@@ -87,7 +88,7 @@ impl MatMul {
         let (a_panel, a_z) = (z * kp * rows / 4, kp * rows / 4);
         if b_lies_packed && !self.trans_b {
             let p = gemm::Across { m, m_tiles: 0, n4: n / 4, k, a_panel, a_z };
-            gemm::across(e, "matmul.forward", (Slot::Work(0), Slot::In(1), Slot::Out(0)), p, (rows, lanes), z);
+            gemm::across(e, "matmul.forward", (Slot::Work(0), Slot::In(1), Slot::Out(0)), p, (rows, lanes), z, ending);
             return;
         }
         let b_slot = if b_lies_packed {
@@ -115,7 +116,7 @@ impl MatMul {
             c_v: 1,
             ..Default::default()
         };
-        gemm::columns(e, "matmul.forward", (Slot::Work(0), b_slot, Slot::Out(0)), p, (rows, lanes), z);
+        gemm::columns(e, "matmul.forward", (Slot::Work(0), b_slot, Slot::Out(0)), p, (rows, lanes), z, ending);
     }
 }
 
@@ -151,28 +152,7 @@ impl Op for MatMul {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let sizes = self.sizes(e.x)?;
-        let Sizes { z, m, n, k } = sizes;
-        if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
-            self.emit_broadcast(e, sizes, lanes);
-            return Ok(());
-        }
-        let slices = if e.variant == "naive" { 1 } else { gemm::slices(m, z * n, k) };
-        let (a_m, a_k) = if self.trans_a { (1, m) } else { (k, 1) };
-        let (b_k, b_n) = if self.trans_b { (1, k) } else { (n, 1) };
-        let [m32, n32, k32, k_split, a_m, a_k, b_k, b_n, batches] =
-            [m, n, k, k.div_ceil(slices), a_m, a_k, b_k, b_n, z].map(|v| v as u32);
-        let params = Params { m: m32, n: n32, k: k32, k_split, a_m, a_k, b_k, b_n, batches };
-        let (kernel, [gx, gy, _]) = match e.variant {
-            "naive" => (Kernel::new("matmul.forward", "naive", NAIVE), groups_1d((m * n).div_ceil(64))),
-            tiled => gemm::tiled("matmul.forward", tiled, TILED, m, n, 1),
-        };
-        let c = if slices > 1 { Slot::Work(0) } else { Slot::Out(0) };
-        e.launch(kernel, &[Slot::In(0), Slot::In(1), c], &params, [gx, gy, (z * slices) as u32]);
-        if slices > 1 {
-            gemm::sum_slices(e, "matmul.sum_slices", c, Slot::Out(0), z * m * n, slices);
-        }
-        Ok(())
+        self.emit_ending(e, &Ending::NONE)
     }
 
     fn grad(&self, t: &mut Tape, x: &[Var], _y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
@@ -194,6 +174,38 @@ impl Op for MatMul {
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
         let flops = self.sizes(x).map_or(0, |s| 2 * (s.z * s.m * s.n * s.k) as u64);
         Cost { flops, bytes: x[0].bytes() + x[1].bytes() + y[0].bytes() }
+    }
+}
+
+impl Product for MatMul {
+    const FUSED: &'static str = "matmul.fused";
+    const CHANNELS: Axis = Axis::Columns;
+
+    fn emit_ending(&self, e: &mut Emit<'_>, ending: &Ending) -> Result<()> {
+        let sizes = self.sizes(e.x)?;
+        let Sizes { z, m, n, k } = sizes;
+        if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
+            self.emit_broadcast(e, sizes, lanes, ending);
+            return Ok(());
+        }
+        let slices = if e.variant == "naive" { 1 } else { gemm::slices(m, z * n, k) };
+        let (a_m, a_k) = if self.trans_a { (1, m) } else { (k, 1) };
+        let (b_k, b_n) = if self.trans_b { (1, k) } else { (n, 1) };
+        let [m32, n32, k32, k_split, a_m, a_k, b_k, b_n, batches] =
+            [m, n, k, k.div_ceil(slices), a_m, a_k, b_k, b_n, z].map(|v| v as u32);
+        let params = Params { m: m32, n: n32, k: k32, k_split, a_m, a_k, b_k, b_n, batches };
+        let (kernel, [gx, gy, _]) = match e.variant {
+            "naive" => (Kernel::new("matmul.forward", "naive", NAIVE), groups_1d((m * n).div_ceil(64))),
+            tiled => gemm::tiled("matmul.forward", tiled, TILED, m, n, 1),
+        };
+        // A product in slices ends where they are added up.
+        let (c, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (Slot::Out(0), ending) };
+        let (kernel, buffers) = first.of(kernel, &[Slot::In(0), Slot::In(1), c]);
+        e.launch(kernel, &buffers, &params, [gx, gy, (z * slices) as u32]);
+        if slices > 1 {
+            gemm::end_slices(e, "matmul.sum_slices", [c, Slot::Out(0)], (z * m * n, n), slices, ending);
+        }
+        Ok(())
     }
 }
 

@@ -34,8 +34,10 @@ pub mod dropout;
 pub mod elr;
 pub mod ema;
 pub mod enqueue;
+pub mod epilogue;
 pub mod fill;
 pub mod found_inf;
+pub mod fuse;
 pub mod gather;
 pub mod gaussian_blur;
 pub mod gce;
@@ -126,6 +128,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
         ("elr", elr::cases()),
         ("ema", ema::cases()),
         ("enqueue", enqueue::cases()),
+        ("epilogue", epilogue::cases()),
         ("fill", fill::cases()),
         ("found_inf", found_inf::cases()),
         ("gather", gather::cases()),
@@ -253,7 +256,7 @@ pub(crate) fn same_types(op: &'static str, x: &[(&str, Type)]) -> Result<()> {
 /// pieces `under_guard` with the guard bound last.
 pub(crate) fn guarded(
     kernel: Kernel,
-    under_guard: &'static [Piece],
+    under_guard: &[Piece],
     mut buffers: Vec<Slot>,
     inputs: usize,
     plain: usize,
@@ -262,6 +265,6 @@ pub(crate) fn guarded(
         return (kernel, buffers);
     }
     buffers.push(Slot::In(plain));
-    let kernel = Kernel { pieces: under_guard, ..kernel }.with("GUARD", buffers.len() as u32);
+    let kernel = Kernel { pieces: under_guard.to_vec(), ..kernel }.with("GUARD", buffers.len() as u32);
     (kernel, buffers)
 }

@@ -161,7 +161,7 @@ fn oracle<'a>(subject: &Subject, ran: &'a [(&'static str, Values, Plan)], inputs
     found.ok_or_else(|| Error::Failed(format!("no variant of {} can run on this adapter", subject.key)))
 }
 
-/// Of the text of every kernel that any candidate launches.
+/// Of the text of every kernel that any candidate launches, as it runs.
 fn checksum(gpu: &Gpu, subject: &Subject) -> Result<String> {
     let (tape, mut hash, mut seen) = (tape(subject)?, Hasher::new(), BTreeSet::new());
     for &variant in &subject.variants {
@@ -170,7 +170,7 @@ fn checksum(gpu: &Gpu, subject: &Subject) -> Result<String> {
         let schedule = Schedule::new(&tape, &Options { choose: &choose, ..Options::new(gpu.caps()) })?;
         for (launch, _) in schedule.steps.iter().flat_map(|s| &s.launches) {
             for piece in launch.kernel.pieces.iter().filter(|p| seen.insert(p.path)) {
-                hash.update(piece.text);
+                hash.update(gpu.tree().text(piece));
             }
         }
     }

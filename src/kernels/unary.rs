@@ -228,6 +228,19 @@ impl Unary {
         }
     }
 
+    /// The pieces that define `apply`, for kernels of products that end in this function; none where no such kernel is
+    /// tested, or where it takes numbers of its own.
+    pub(crate) fn pieces(self) -> Option<&'static [Piece]> {
+        let whole = self.form().kernels[0].1;
+        let ends = matches!(self, Unary::Relu | Unary::Gelu(_) | Unary::Silu | Unary::Sigmoid | Unary::Tanh);
+        ends.then(|| &whole[1..whole.len() - 1]) // without the walk around them
+    }
+
+    /// Flops of an element.
+    pub(crate) fn flops(self) -> u64 {
+        self.form().flops
+    }
+
     fn launch(self, e: &mut Emit<'_>, entry: usize, buffers: &[Slot]) {
         let Form { kernels, a, b, .. } = self.form();
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());

@@ -33,6 +33,9 @@ pub struct Environment {
     pub git_commit: Option<String>,
     /// Whether that checkout held changes when the measurement was made.
     pub git_dirty: Option<bool>,
+    /// The hash of the edited shaders it ran; none where it ran the committed ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shaders: Option<String>,
     /// The command line, the program's own path left out.
     pub arguments: Vec<String>,
     /// The clock the times were taken with.
@@ -89,6 +92,7 @@ impl Environment {
             cpu: cpu(),
             git_commit: git(&["rev-parse", "HEAD"]),
             git_dirty: git(&["status", "--porcelain", "--untracked-files=no"]).map(|s| !s.is_empty()),
+            shaders: gpu.tree().hash(),
             arguments: std::env::args().skip(1).collect(),
             timer: if gpu.has_timestamps() { Timer::Timestamps } else { Timer::Wall },
             time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
@@ -134,8 +138,29 @@ fn git(words: &[&str]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// For tests of reports.
+    pub fn made_up() -> Environment {
+        Environment {
+            adapter: "made up".into(),
+            driver: "1".into(),
+            backend: "Vulkan".into(),
+            wgpu: "30.0.1".into(),
+            limits: Limits::default(),
+            features: Vec::new(),
+            subgroup_size: None,
+            os: "an os".into(),
+            cpu: "a cpu".into(),
+            git_commit: None,
+            git_dirty: None,
+            shaders: None,
+            arguments: Vec::new(),
+            timer: Timer::Wall,
+            time: "2026-01-01T00:00:00Z".into(),
+        }
+    }
 
     #[test]
     fn the_locked_version_is_read() {

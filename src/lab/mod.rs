@@ -3,13 +3,23 @@
 //!
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
+pub mod bench;
+pub mod compare;
 pub mod environment;
+mod fields;
+mod forms;
+mod own;
 pub mod profile;
 pub mod report;
 pub mod roofline;
+pub mod rule;
+pub mod sets;
 pub mod spread;
 pub mod step;
 
+pub use bench::{Asked, bench};
 pub use environment::{Environment, Timer};
-pub use report::{Cache, Report, Row};
+pub use report::{Cache, Report, Row, Skipped};
+pub use rule::Rule;
+pub use sets::Set;
 pub use spread::Spread;

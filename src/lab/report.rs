@@ -2,7 +2,7 @@
 //! benches/peers/ write too. Raw samples stand in it, so that every figure of a table can be worked out again.
 //!
 //! ```text
-//! { "schema": "wgslab-bench/1", "environment": {…}, "reference": {row}, "rows": [{row}, …] }
+//! { "schema": "wgslab-bench/1", "environment": {…}, "reference": {row}, "rows": [{row}, …], "skipped": [{…}, …] }
 //! ```
 
 use super::{Environment, Spread, Timer};
@@ -25,6 +25,21 @@ pub struct Report {
     pub reference: Option<Row>,
     /// What was measured.
     pub rows: Vec<Row>,
+    /// What was asked for and could not run, with the reason: never left out silently.
+    #[serde(default)]
+    pub skipped: Vec<Skipped>,
+}
+
+/// A case that could not run where the others did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skipped {
+    /// The op.
+    pub op: String,
+    /// The name of the case.
+    pub case: String,
+    /// Why, in a sentence.
+    pub why: String,
 }
 
 /// A kernel (or a step) at a shape under a variant.
@@ -57,6 +72,10 @@ pub struct Row {
     pub samples_ms: Vec<f64>,
     /// The host's clock beside each sample, ms per run.
     pub wall_ms: Vec<f64>,
+    /// The reference kernel's time in the round of each sample, ms per run: what it says the machine did at that moment.
+    /// Empty where no reference was timed.
+    #[serde(default)]
+    pub reference_ms: Vec<f64>,
     /// The samples had not settled (their relative IQR stayed above the limit) when time was up.
     pub noisy: bool,
     /// Share of what the roofline allows (flops or bytes, whichever binds), where a roof was measured.
@@ -73,7 +92,26 @@ pub enum Cache {
     Cold,
 }
 
+impl Cache {
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cache::Hot => "hot",
+            Cache::Cold => "cold",
+        }
+    }
+}
+
 impl Row {
+    /// The samples over the reference kernel's beside them, in which the machine's speed cancels; the samples themselves
+    /// where no reference was timed.
+    pub fn steady(&self) -> Vec<f64> {
+        match self.reference_ms.is_empty() {
+            true => self.samples_ms.clone(),
+            false => self.samples_ms.iter().zip(&self.reference_ms).map(|(ms, reference)| ms / reference).collect(),
+        }
+    }
+
     /// Order statistics of the samples, ms.
     pub fn ms(&self) -> Spread {
         Spread::of(&self.samples_ms)
@@ -118,6 +156,10 @@ impl Report {
             let wrong = |ms: &f64| !ms.is_finite() || *ms <= 0.0;
             if row.samples_ms.is_empty() || row.samples_ms.iter().any(wrong) {
                 return Err(bad(format!("the samples of {} must be at least one, each above 0", row.name())));
+            }
+            let beside = |list: &[f64]| list.is_empty() || list.len() == row.samples_ms.len();
+            if !beside(&row.reference_ms) || row.reference_ms.iter().any(wrong) {
+                return Err(bad(format!("reference_ms of {} must be empty, or one above 0 a sample", row.name())));
             }
         }
         Ok(report)

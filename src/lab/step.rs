@@ -4,7 +4,7 @@ use super::Spread;
 use crate::base::Result;
 use crate::device::tune::Table;
 use crate::device::{Clocked, Gpu};
-use crate::kernels::tune;
+use crate::kernels::{fuse, tune};
 use crate::nn::Params;
 use crate::nn::step::Subject;
 use crate::tape::{Feed, Options, Plan, Schedule, State};
@@ -73,7 +73,7 @@ impl<'a> Ready<'a> {
         let (tape, params) = (subject.record)()?;
         lap(0);
         let choose = tune::chooser(table);
-        let schedule = Schedule::new(&tape, &Options { choose: &choose, ..Options::new(gpu.caps()) })?;
+        let schedule = Schedule::new(&tape, &Options { choose: &choose, ..fuse::options(gpu.caps()) })?;
         lap(1);
         let mut state = subject.state.clone();
         params.fill(gpu, &mut state, 0)?;

@@ -1,4 +1,4 @@
-//! A plain supervised training step, recorded whole: what benches time and the tuner tunes.
+//! A plain supervised training step and a step of its evaluation, recorded whole: what benches time and the tuner tunes.
 
 use super::{Mode, Optimizer, Params, ResNet};
 use crate::base::Result;
@@ -71,6 +71,16 @@ impl TrainingStep {
         let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 5e-4 };
         sgd.minimize(&mut t, loss, &params.trained())?;
         t.output("loss", loss);
+        Ok((t, params))
+    }
+
+    /// A step of the evaluation over the input `images`; its output is `logits` f32 [batch, classes].
+    pub fn record_evaluation(&self) -> Result<(Tape, Params)> {
+        let (mut t, mut params) = (Tape::new(), Params::new());
+        let x = t.input("images", Type::f32([self.batch, self.model.in_channels, self.size, self.size]))?;
+        let features = self.model.forward(&mut t, &mut params, "", x, Mode::Eval)?;
+        let logits = self.model.classify(&mut t, &mut params, "", features, self.classes)?;
+        t.output("logits", logits);
         Ok((t, params))
     }
 }

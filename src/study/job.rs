@@ -14,12 +14,12 @@ use crate::data::store::ImageStore;
 use crate::data::{self, Dataset, LoadOptions};
 use crate::device::Gpu;
 use crate::device::tune::Table;
-use crate::kernels::tune;
+use crate::kernels::{fuse, tune};
 use crate::nn::{self, Mode, Params, ResNet, checkpoint};
 use crate::noise::{self, NoiseKind};
 use crate::tape::demand::misfit;
 use crate::tape::{Options, Plan, Schedule, State, Tape};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -127,7 +127,7 @@ impl Job<'_> {
     /// The schedule of a tape with the variants of the job's table.
     pub(super) fn schedule(&self, tape: &Tape) -> Result<Schedule> {
         let choose = tune::chooser(&self.kernels);
-        let schedule = Schedule::new(tape, &Options { choose: &choose, ..Options::new(self.gpu.caps()) })?;
+        let schedule = Schedule::new(tape, &Options { choose: &choose, ..fuse::options(self.gpu.caps()) })?;
         if !self.kernels.entries.is_empty() && !tune::expect_fresh(self.gpu, &schedule, &self.kernels)? {
             let what = "warning: the table of kernels has no result for any op of this step; tune with its sizes";
             self.progress.note(what);
@@ -277,6 +277,10 @@ impl Job<'_> {
 
     /// `config.toml` and `environment.json` of a folder: what made it, and `about` it in words.
     pub(super) fn describe(&self, folder: &Path, made: &Provenance, about: Value) -> Result<()> {
+        let mut about = about;
+        if let (Some(hash), Value::Object(about)) = (self.gpu.tree().hash(), &mut about) {
+            about.insert("shaders".into(), json!({ "hash": hash, "edited": self.gpu.tree().edited() }));
+        }
         files::write_atomic(&folder.join("environment.json"), made.environment(about)?.as_bytes())?;
         files::write_atomic(&folder.join("config.toml"), self.config.to_toml()?.as_bytes())
     }

@@ -7,7 +7,7 @@ use super::grid::Cell;
 use super::pretrain::optimizer;
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
-use crate::device::{Gpu, Kernel};
+use crate::device::{Gpu, Kernel, Tree};
 use crate::tape::Schedule;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,8 +25,8 @@ pub(super) struct Provenance {
     pub data_fingerprint: String,
     /// The address of the weights it starts from; `random` without any.
     pub start: String,
-    /// The hash of the text of every kernel it launches here. Not of all of `shaders/`: a run of days goes on though a
-    /// kernel that it does not use was edited.
+    /// The hash of the text of every kernel it launches here, edits of `--shaders` included. Not of all of `shaders/`: a
+    /// run of days goes on though a kernel that it does not use was edited.
     pub kernels: String,
     /// The program's version.
     pub wgslab: String,
@@ -47,7 +47,7 @@ impl Provenance {
             settings,
             data_fingerprint: data.to_string(),
             start: start.to_string(),
-            kernels: text_of(schedules.iter().flat_map(Schedule::kernels)),
+            kernels: text_of(gpu.tree(), schedules.iter().flat_map(Schedule::kernels)),
             wgslab: env!("CARGO_PKG_VERSION").to_string(),
             adapter: adapter.name.clone(),
             driver: adapter.driver.clone(),
@@ -94,8 +94,8 @@ impl Provenance {
         if !said.is_empty() {
             return said; // these choose other kernels too, without any edit
         }
-        let edited = "text of the kernels (a file of shaders/ that it uses, or which it uses, has changed since, and so \
-                      may the results)";
+        let edited = "text of the kernels (a file of shaders/ or --shaders that it uses, or which it uses, has changed \
+                      since, and so may the results)";
         vec![edited.to_string()]
     }
 }
@@ -106,11 +106,11 @@ fn unwritable(e: serde_json::Error) -> Error {
 
 /// The hash of all that makes up the text of these kernels, one after the other: which layer runs which variant changes
 /// bits, too.
-fn text_of<'a>(kernels: impl Iterator<Item = &'a Kernel>) -> String {
+fn text_of<'a>(tree: &Tree, kernels: impl Iterator<Item = &'a Kernel>) -> String {
     let one = |k: &Kernel| {
         let mut hash = Hasher::new().part(k.name).part(k.variant);
-        for piece in k.pieces {
-            hash = hash.part(piece.path).part(piece.text);
+        for piece in &k.pieces {
+            hash = hash.part(piece.path).part(tree.text(piece));
         }
         k.constants.iter().fold(hash, |h, (name, value)| h.part(name).part(value.to_le_bytes())).hex()
     };
@@ -151,11 +151,12 @@ fn optimization(o: &Optimization) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Piece;
+    use crate::device::{GpuOptions, Piece};
     use crate::study::cells;
     use crate::study::progress::Silent;
     use crate::study::testing::with_job;
     use crate::tape::Tape;
+    use std::sync::Arc;
 
     fn pretraining(text: &str) -> Value {
         pretraining_settings(&Config::parse("t", text).unwrap(), PretrainingMethod::Simclr, 0)
@@ -217,12 +218,33 @@ mod tests {
             Kernel::new("op.forward", "portable", pieces)
         };
         let (one, two) = (kernel("fn f() {}"), kernel("fn f() { }"));
-        let text = |kernels: &[&Kernel]| text_of(kernels.iter().copied());
+        let text = |kernels: &[&Kernel]| text_of(&Tree::default(), kernels.iter().copied());
         assert_ne!(text(&[&one]), text(&[&two]));
         assert_ne!(text(&[&one]), text(&[&one.clone().with("TILE", 4)]));
         assert_ne!(text(&[&one]), text(&[&one, &two]));
         assert_ne!(text(&[&one, &two]), text(&[&two, &one]), "which layer runs which");
         assert_eq!(text(&[&one, &two, &one]), text(&[&one.clone(), &two, &one]));
+    }
+
+    #[test]
+    fn edited_shaders_are_another_address() {
+        with_job("", &Silent, |job| {
+            let mut tape = Tape::new();
+            let x = tape.fill([4], 1.0).unwrap();
+            tape.output("x", x);
+            let schedule = job.schedule(&tape).unwrap();
+            let piece = schedule.kernels().next().unwrap().pieces[0];
+            let file = job.out.join("edited.wgsl");
+            std::fs::write(&file, format!("{}// edited\n", piece.text)).unwrap();
+            let options = |tree: Tree| GpuOptions { shaders: Arc::new(tree), ..GpuOptions::default() };
+            let made =
+                |gpu: &Gpu| Provenance::new(gpu, json!({}), "d", "random", std::slice::from_ref(&schedule)).unwrap();
+            let edited = Gpu::open(&options(Tree::default().with(piece.path, &file).unwrap())).unwrap();
+            assert_ne!(made(job.gpu).address, made(&edited).address);
+            let other = if piece.path == "sgd/step.wgsl" { "fill/forward.wgsl" } else { "sgd/step.wgsl" };
+            let unused = Gpu::open(&options(Tree::default().with(other, &file).unwrap())).unwrap();
+            assert_eq!(made(job.gpu).address, made(&unused).address, "an edit of what it does not launch");
+        });
     }
 
     #[test]
@@ -247,9 +269,7 @@ mod tests {
             };
             assert!(said(&other, "start").contains("with another backbone to start from; go on"));
             let edited = Provenance { kernels: "k".into(), ..ours.clone() };
-            assert!(
-                said(&edited, "edited").contains("another text of the kernels (a file of shaders/ that it uses, or")
-            );
+            assert!(said(&edited, "edited").contains("another text of the kernels (a file of shaders/ or --shaders"));
             // Another adapter runs other kernels, without any edit.
             let e = said(&Provenance { driver: "x 7".into(), start: "c".into(), ..edited }, "two");
             assert!(e.contains("another backbone to start from and another adapter or driver (") && e.contains("x 7"));

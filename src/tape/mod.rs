@@ -4,11 +4,13 @@
 pub mod assign;
 pub mod backward;
 pub mod demand;
+pub mod layout;
 pub mod lifetime;
 pub mod op;
 pub mod plan;
 pub mod program;
 pub mod record;
+pub mod rewrite;
 pub mod schedule;
 pub mod state;
 pub mod trace;

@@ -2,6 +2,7 @@
 //! the inputs, encodes and submits. Nothing is allocated and no shape is looked at while running.
 
 use super::demand::misfit;
+use super::layout::expect_layout;
 use super::op::Type;
 use super::record::SCALARS;
 use super::schedule::{Place, Schedule};
@@ -86,6 +87,9 @@ impl Plan {
         let launches = || schedule.steps.iter().flat_map(|s| s.launches.iter().map(move |l| (s, l)));
         let params = ParamBlocks::new(launches().map(|(_, (l, _))| l.params.as_slice())).upload(gpu)?;
         let mut dispatches = Vec::new();
+        for step in &schedule.steps {
+            expect_layout(gpu, step)?;
+        }
         for (i, (step, (launch, places))) in launches().enumerate() {
             let buffers = places
                 .iter()

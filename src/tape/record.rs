@@ -276,6 +276,26 @@ impl Tape {
         self.wanted.contains(&v)
     }
 
+    /// The values that a step is run for: outputs, what is assigned, the guard.
+    pub(super) fn kept(&self) -> impl Iterator<Item = Var> + '_ {
+        let assigned = self.states.values().filter(|s| s.newest != s.first).map(|s| s.newest);
+        self.outputs.iter().map(|o| o.1).chain(assigned).chain(self.guard)
+    }
+
+    /// Of each node, whether anything kept needs it.
+    pub(super) fn live(&self) -> Vec<bool> {
+        let mut needed = vec![false; self.values.len()];
+        self.kept().for_each(|v| needed[v.index()] = true);
+        let mut live = vec![false; self.nodes.len()];
+        for (i, n) in self.nodes.iter().enumerate().rev() {
+            if n.outputs.iter().any(|v| needed[v.index()]) {
+                live[i] = true;
+                n.inputs.iter().for_each(|v| needed[v.index()] = true);
+            }
+        }
+        live
+    }
+
     /// How many nodes are recorded.
     pub fn len(&self) -> usize {
         self.nodes.len()

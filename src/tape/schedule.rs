@@ -12,6 +12,7 @@ use super::assign::{Assign, Copy};
 use super::lifetime::{Storage, assign_slabs};
 use super::op::{Cost, Emit, Launch, Op, Slot, Type};
 use super::record::{Phase, Role, Tape, Var};
+use super::rewrite::Rule;
 use crate::base::{Error, Result};
 use crate::device::Caps;
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ pub struct Options<'a> {
     pub caps: &'a Caps,
     /// Which variants run.
     pub choose: Choose<'a>,
+    /// The table of fusions; without it each recorded op runs by itself.
+    pub fuse: Option<Rule>,
     /// Let values share buffers; without it each has its own (the trace).
     pub reuse: bool,
     /// Bytes added behind each value, in which a test plants sentinels; 0 otherwise.
@@ -33,9 +36,9 @@ pub struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// The first variant of each op, buffers shared.
+    /// The first variant of each op, nothing fused, buffers shared.
     pub fn new(caps: &'a Caps) -> Self {
-        Options { caps, choose: &|_, _, _| None, reuse: true, fence_bytes: 0 }
+        Options { caps, choose: &|_, _, _| None, fuse: None, reuse: true, fence_bytes: 0 }
     }
 }
 
@@ -113,7 +116,8 @@ pub struct Schedule {
 impl Schedule {
     /// Schedules a tape.
     pub fn new(tape: &Tape, options: &Options<'_>) -> Result<Schedule> {
-        let mut b = Builder::new(tape, options);
+        let fused = options.fuse.map(|rule| tape.rewritten(rule)).transpose()?;
+        let mut b = Builder::new(fused.as_ref().unwrap_or(tape), options);
         b.steps()?;
         b.commit()?;
         b.finish()
@@ -165,37 +169,15 @@ impl<'a> Builder<'a> {
         let mut b = Builder {
             tape,
             options,
-            live: Vec::new(),
+            live: tape.live(),
             storage: Vec::new(),
             home: BTreeMap::new(),
             last_use: BTreeMap::new(),
             committed: Vec::new(),
             steps: Vec::new(),
         };
-        b.find_live();
         b.find_last_uses();
         b
-    }
-
-    /// Marks the nodes that an output or an assign needs.
-    fn find_live(&mut self) {
-        let mut needed = vec![false; self.tape.values.len()];
-        for (_, v) in &self.tape.outputs {
-            needed[v.index()] = true;
-        }
-        for s in self.tape.states.values().filter(|s| s.newest != s.first) {
-            needed[s.newest.index()] = true;
-        }
-        if let Some(g) = self.tape.guard {
-            needed[g.index()] = true;
-        }
-        self.live = vec![false; self.tape.nodes.len()];
-        for (i, n) in self.tape.nodes.iter().enumerate().rev() {
-            if n.outputs.iter().any(|v| needed[v.index()]) {
-                self.live[i] = true;
-                n.inputs.iter().for_each(|v| needed[v.index()] = true);
-            }
-        }
     }
 
     /// The value whose memory `v` is, through views.
@@ -220,9 +202,7 @@ impl<'a> Builder<'a> {
                 last.insert(self.root(v, &producers), i);
             }
         }
-        let kept = self.tape.outputs.iter().map(|o| o.1).chain(self.tape.guard);
-        let sources = self.tape.states.values().filter(|s| s.newest != s.first).map(|s| s.newest);
-        for v in kept.chain(sources).collect::<Vec<_>>() {
+        for v in self.tape.kept() {
             last.insert(self.root(v, &producers), usize::MAX);
         }
         self.last_use = last;

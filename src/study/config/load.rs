@@ -3,7 +3,7 @@
 //! that serde or the checks point at names its file and line even after merging.
 
 use super::{BASE, Config, check};
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result, files, nearest};
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
@@ -172,27 +172,6 @@ fn plain(message: &str) -> String {
         ("unknown variant", "unknown value"),
     ];
     types.iter().fold(message.trim().to_string(), |m, (rust, words)| m.replace(rust, words))
-}
-
-/// The known name close enough to be what was meant: at most a third of its letters differ.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let near = known.iter().map(|k| (distance(name, k), *k)).min()?;
-    (near.0 <= 1.max(near.1.len() / 3)).then_some(near.1)
-}
-
-/// Edit distance (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

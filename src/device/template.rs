@@ -1,0 +1,204 @@
+//! The templater of shader text: what WGSL cannot say is unrolled as text.
+//!
+//! It knows two things. `$NAME` stands for a number: a constant of the kernel or a loop counter (names are letters and
+//! digits, so `acc_$m_$n` holds two of them; `${m}u` where a letter follows). Lines between `//@ for i in A..B` and
+//! `//@ end` are repeated for each i, and `//@ let n = A` names a number until the end of its block; A and B are
+//! whole-number expressions of constants and counters with + - * / % and parentheses. Loops nest. Unrolling as text
+//! matters: naga emits no loop a driver can unroll, and function-local arrays indexed by a loop counter spill.
+
+use crate::base::{Error, Result};
+
+/// The most bytes of a kernel's text: a loop of a million rounds is a slip of the pen, not a kernel.
+const MOST_BYTES: usize = 16 << 20;
+
+/// Expanded text and, for each of its lines, the file and line it came from.
+#[derive(Default)]
+pub struct Source {
+    /// The WGSL.
+    pub text: String,
+    files: Vec<String>,
+    /// Of each line: which of `files`, and its line there.
+    origin: Vec<(usize, usize)>,
+}
+
+impl Source {
+    /// `file:line` of a 1-based line of the expanded text.
+    pub fn place(&self, line: usize) -> String {
+        match self.origin.get(line.wrapping_sub(1)) {
+            Some(&(file, at)) => format!("{}:{at}", self.files[file]),
+            None => format!("{}: unknown line", self.files.join(", ")),
+        }
+    }
+}
+
+/// Appends a piece's text with its loops unrolled and the kernel's constants filled in. An error names `file`, the
+/// piece's place as a person knows it, and the line.
+pub(super) fn expand(file: &str, text: &str, constants: &[(&'static str, u32)], out: &mut Source) -> Result<()> {
+    let lines: Vec<(usize, &str)> = text.lines().enumerate().collect();
+    let mut values: Vec<(String, u32)> = constants.iter().map(|&(n, v)| (n.to_string(), v)).collect();
+    out.files.push(file.to_string());
+    block(&lines, &mut values, out)
+}
+
+fn block(lines: &[(usize, &str)], values: &mut Vec<(String, u32)>, out: &mut Source) -> Result<()> {
+    let of = out.files.len() - 1;
+    let mut i = 0;
+    while i < lines.len() {
+        let (at, line) = lines[i];
+        let file = out.files[of].clone();
+        let bad = || Error::Failed(format!("{file}:{}: cannot read '{}'", at + 1, line.trim()));
+        if let Some(definition) = line.trim_start().strip_prefix("//@ let ") {
+            let (name, value) = definition.split_once('=').ok_or_else(bad)?;
+            values.push((name.trim().to_string(), number(value, values).ok_or_else(bad)?));
+            i += 1;
+            continue;
+        }
+        if let Some(header) = line.trim_start().strip_prefix("//@ for ") {
+            let (name, range) = header.split_once(" in ").ok_or_else(bad)?;
+            let (from, to) = range.trim().split_once("..").ok_or_else(bad)?;
+            let (from, to) = (number(from, values).ok_or_else(bad)?, number(to, values).ok_or_else(bad)?);
+            let end = matching_end(&lines[i + 1..]).ok_or_else(bad)? + i + 1;
+            for v in from..to {
+                let outer = values.len();
+                values.push((name.trim().to_string(), v));
+                block(&lines[i + 1..end], values, out)?;
+                values.truncate(outer);
+            }
+            i = end + 1;
+            continue;
+        }
+        substitute(line, values, &mut out.text)
+            .map_err(|n| Error::Failed(format!("{file}:{}: ${n} has no value", at + 1)))?;
+        out.text.push('\n');
+        if out.text.len() > MOST_BYTES {
+            let place = format!("{}:{}", out.files[of], at + 1);
+            return Err(Error::Failed(format!("{place}: the loops unroll to more than {MOST_BYTES} bytes of text")));
+        }
+        out.origin.push((of, at + 1));
+        i += 1;
+    }
+    Ok(())
+}
+
+/// Index of the `//@ end` that closes a block whose body starts at `lines[0]`.
+fn matching_end(lines: &[(usize, &str)]) -> Option<usize> {
+    let mut depth = 0;
+    for (i, (_, l)) in lines.iter().enumerate() {
+        let l = l.trim_start();
+        if l.starts_with("//@ for ") {
+            depth += 1;
+        } else if l.starts_with("//@ end") {
+            if depth == 0 {
+                return Some(i);
+            }
+            depth -= 1;
+        }
+    }
+    None
+}
+
+/// The value of a whole-number expression, or `None` when it cannot be read.
+fn number(text: &str, values: &[(String, u32)]) -> Option<u32> {
+    let mut rest = text;
+    let v = sum(&mut rest, values)?;
+    rest.trim().is_empty().then_some(v)
+}
+
+fn sum(rest: &mut &str, values: &[(String, u32)]) -> Option<u32> {
+    let mut v = product(rest, values)?;
+    loop {
+        *rest = rest.trim_start();
+        match rest.bytes().next() {
+            Some(b'+') => {
+                *rest = &rest[1..];
+                v = v.checked_add(product(rest, values)?)?;
+            }
+            Some(b'-') => {
+                *rest = &rest[1..];
+                v = v.checked_sub(product(rest, values)?)?;
+            }
+            _ => return Some(v),
+        }
+    }
+}
+
+fn product(rest: &mut &str, values: &[(String, u32)]) -> Option<u32> {
+    let mut v = atom(rest, values)?;
+    loop {
+        *rest = rest.trim_start();
+        let Some(op @ (b'*' | b'/' | b'%')) = rest.bytes().next() else { return Some(v) };
+        *rest = &rest[1..];
+        let w = atom(rest, values)?;
+        v = match op {
+            b'*' => v.checked_mul(w)?,
+            b'/' => v.checked_div(w)?,
+            _ => v.checked_rem(w)?,
+        };
+    }
+}
+
+fn atom(rest: &mut &str, values: &[(String, u32)]) -> Option<u32> {
+    *rest = rest.trim_start();
+    if let Some(inner) = rest.strip_prefix('(') {
+        *rest = inner;
+        let v = sum(rest, values)?;
+        *rest = rest.trim_start().strip_prefix(')')?;
+        return Some(v);
+    }
+    let len = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+    let (word, tail) = rest.split_at(len);
+    *rest = tail;
+    word.parse().ok().or_else(|| values.iter().rev().find(|(n, _)| n == word).map(|(_, v)| *v))
+}
+
+fn substitute(line: &str, values: &[(String, u32)], out: &mut String) -> Result<(), String> {
+    let mut rest = line;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        let tail = &rest[at + 1..];
+        let braced = tail.strip_prefix('{').and_then(|t| t.split_once('}'));
+        let (name, after) = match braced {
+            Some(both) => both,
+            None => tail.split_at(tail.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tail.len())),
+        };
+        let value = values.iter().rev().find(|(n, _)| n == name).ok_or_else(|| name.to_string())?;
+        out.push_str(&value.1.to_string());
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(text: &str, constants: &[(&'static str, u32)]) -> Result<String> {
+        let mut s = Source::default();
+        expand("t.wgsl", text, constants, &mut s)?;
+        Ok(s.text)
+    }
+
+    #[test]
+    fn loops_unroll_and_nest() {
+        let text = "//@ for m in 0..TM\n//@ for n in 0..TN/4\nacc_$m_$n\n//@ end\n//@ end\nx$TM";
+        assert_eq!(expanded(text, &[("TM", 2), ("TN", 8)]).unwrap(), "acc_0_0\nacc_0_1\nacc_1_0\nacc_1_1\nx2\n");
+    }
+
+    #[test]
+    fn numbers_are_computed_and_named() {
+        let text = "//@ for i in 0..(N+1)/2\n//@ let m = (i*3 + 1) % 4\na$i_$m\n//@ end\nb$N";
+        assert_eq!(expanded(text, &[("N", 3)]).unwrap(), "a0_1\na1_0\nb3\n");
+        assert!(expanded("//@ let m = 3 / 0", &[]).is_err());
+    }
+
+    #[test]
+    fn mistakes_name_file_and_line() {
+        let e = expanded("a\nb $Q", &[]).unwrap_err().to_string();
+        assert!(e.contains("t.wgsl:2") && e.contains("$Q"), "{e}");
+        let e = expanded("//@ for i in 0..4\nno end", &[]).unwrap_err().to_string();
+        assert!(e.contains("t.wgsl:1"), "{e}");
+        let e = expanded("//@ for i in 0..4000000000\na long line of text\n//@ end", &[]).unwrap_err().to_string();
+        assert!(e.contains("t.wgsl:2") && e.contains("unroll"), "{e}");
+    }
+}

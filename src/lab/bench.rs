@@ -1,0 +1,407 @@
+//! Times kernels: what an op or its gradient runs, packing of operands included, at the shapes of a set.
+//!
+//! Each case runs once as a whole, so that every kernel reads real values; the rows of a case (directions and variants,
+//! and the trees where two are compared) are warmed up, and then samples are taken round and round over them, every other
+//! round backwards, because a shared machine is faster in one minute than in the next. A sample of the reference kernel is
+//! never older than [`REFERENCE_MS`] when a row's sample begins. What takes less than a millisecond is repeated within one
+//! submission. Times are the device's timestamps where it has them, with the wall clock as a witness.
+
+use super::own::{Own, reference_row};
+use super::rule::Rule;
+use super::sets::{FIRST, Set, Subject};
+use super::{Cache, Environment, Report, Row, Skipped, Timer};
+use crate::base::{Error, Result, nearest};
+use crate::device::{Dispatch, Gpu, Timed};
+use crate::kernels::Recorded;
+use crate::kernels::listing::entry_name;
+use crate::study::progress::Progress;
+use crate::tape::{Cost, Feed, Op, Options, Plan, Schedule, State, Type};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// What is measured of a set, and how.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Which variants: names, [`FIRST`], or `all`; empty for those the set says.
+    pub variants: Vec<String>,
+    /// forward, grad_input, …; `grad` is every gradient. None is all.
+    pub direction: Option<String>,
+    /// Only rows whose name holds this text.
+    pub filter: String,
+    /// What lies in the caches when a sample begins.
+    pub cache: Cache,
+    /// When a row has been sampled enough.
+    pub rule: Rule,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        let (variants, direction, filter) = (Vec::new(), None, String::new());
+        Asked { variants, direction, filter, cache: Cache::Hot, rule: Rule::default() }
+    }
+}
+
+/// Seed of the data.
+const SEED: u64 = 20;
+/// A sample of something short is repeated until it takes about this long, in milliseconds: by timestamps, by the clock.
+const SAMPLE_MS: (f64, f64) = (5.0, 20.0);
+/// The most repeats of a sample.
+const REPEATS: f64 = 1000.0;
+/// After this much sampling the reference kernel is timed again.
+const REFERENCE_MS: f64 = 20.0;
+/// Warming up takes at least this long: clocks rise and caches fill.
+const WARM_MS: f64 = 50.0;
+
+/// Measures a set on each of `gpus`, which are one adapter opened with different shaders or one alone, and gives a report
+/// for each. Rows of the same case are interleaved over all of them. A case that cannot run is skipped and said to be;
+/// where nothing at all ran it is an error.
+pub fn bench(gpus: &[&Gpu], set: &Set, asked: &Asked, progress: &dyn Progress) -> Result<Vec<Report>> {
+    let Some(first) = gpus.first() else { return Err(Error::Failed("a bench needs a device".into())) };
+    let variants = if asked.variants.is_empty() { &set.variants } else { &asked.variants };
+    let mut bench =
+        Bench { gpus, variants, asked, reference: Reference::new(first)?, flush: Vec::new(), seen: Seen::default() };
+    if asked.cache == Cache::Cold {
+        bench.flush = gpus.iter().map(|gpu| Own::flush(gpu)).collect::<Result<_>>()?;
+    }
+    let mut reports: Vec<Report> = gpus.iter().map(|gpu| Report::empty(gpu)).collect();
+    progress.stage(&format!("bench {} on {}", set.name, first.adapter().name), set.subjects.len() as u64, 0, "cases");
+    for (i, subject) in set.subjects.iter().enumerate() {
+        bench.subject(subject, &mut reports, progress)?;
+        progress.step(i as u64 + 1, &format!("{} {}", subject.op, subject.name));
+    }
+    let rows: usize = reports.iter().map(|r| r.rows.len()).sum();
+    progress.done(&format!("{rows} rows of {} cases measured", set.subjects.len()));
+    if rows == 0 {
+        return Err(bench.nothing(set, &reports));
+    }
+    let reference = bench.reference.row(&asked.rule);
+    for report in &mut reports {
+        report.reference = Some(reference.clone());
+    }
+    Ok(reports)
+}
+
+struct Bench<'a> {
+    gpus: &'a [&'a Gpu],
+    variants: &'a [String],
+    asked: &'a Asked,
+    reference: Reference<'a>,
+    /// The flush of each device, for cold samples.
+    flush: Vec<Own>,
+    seen: Seen,
+}
+
+/// What there was to choose from, for an error that says it.
+#[derive(Default)]
+struct Seen {
+    variants: BTreeSet<&'static str>,
+    directions: BTreeSet<String>,
+}
+
+/// A node of a case under a variant on a device, with its samples.
+struct Running<'a> {
+    gpu: &'a Gpu,
+    /// Which device, and which row of the case: the same row of two trees has the same place.
+    device: usize,
+    place: usize,
+    entry: String,
+    variant: &'static str,
+    plan: Rc<Plan>,
+    launches: Range<usize>,
+    cost: Cost,
+    repeats: usize,
+    samples: Samples,
+}
+
+/// Samples of something, of `repeats` runs each.
+#[derive(Default)]
+struct Samples {
+    device_ms: Vec<Option<f64>>,
+    wall_ms: Vec<f64>,
+    reference_ms: Vec<f64>,
+    spent_s: f64,
+}
+
+impl Samples {
+    fn add(&mut self, t: Timed, repeats: usize, reference_ms: Option<f64>) {
+        let each = |ms: f64| ms / repeats as f64;
+        self.device_ms.push(t.device_ms.map(each));
+        self.wall_ms.push(each(t.wall_ms));
+        self.reference_ms.extend(reference_ms);
+        self.spent_s += t.wall_ms * 1e-3;
+    }
+
+    /// The samples and their clock: the device's, unless it is too coarse to see one of them.
+    fn times(&self) -> (Timer, Vec<f64>) {
+        match self.device_ms.iter().map(|ms| ms.filter(|ms| *ms > 0.0)).collect::<Option<Vec<f64>>>() {
+            Some(ms) => (Timer::Timestamps, ms),
+            None => (Timer::Wall, self.wall_ms.clone()),
+        }
+    }
+
+    fn is_over(&self, rule: &Rule) -> bool {
+        rule.is_over(&self.times().1, self.spent_s)
+    }
+}
+
+/// Runs `list` until it is warm, and says how often a sample should repeat it.
+fn warm(gpu: &Gpu, list: &[Dispatch], cold: bool) -> Result<usize> {
+    let (mut spent, mut repeats) = (0.0, 1);
+    while spent < WARM_MS {
+        let t = gpu.time_repeated(list, repeats)?;
+        spent += t.wall_ms.max(0.1); // a clock that stands still must not hold the program
+        let (ms, aim) = t.device_ms.map_or((t.wall_ms, SAMPLE_MS.1), |ms| (ms, SAMPLE_MS.0));
+        let each = ms / repeats as f64;
+        repeats = if each < 1.0 { (aim / each.max(1e-6)).min(REPEATS).ceil() as usize } else { 1 };
+    }
+    Ok(if cold { 1 } else { repeats })
+}
+
+/// The reference kernel on the first device.
+struct Reference<'a> {
+    gpu: &'a Gpu,
+    own: Own,
+    repeats: usize,
+    samples: Samples,
+    /// The last sample, ms per run, and the milliseconds of sampling since.
+    last: f64,
+    age: f64,
+}
+
+impl<'a> Reference<'a> {
+    fn new(gpu: &'a Gpu) -> Result<Self> {
+        let own = Own::reference(gpu)?;
+        let repeats = warm(gpu, &own.dispatches, false)?;
+        Ok(Reference { gpu, own, repeats, samples: Samples::default(), last: f64::NAN, age: f64::INFINITY })
+    }
+
+    /// What a run takes about now, ms.
+    fn now(&mut self) -> Result<f64> {
+        if self.age >= REFERENCE_MS {
+            let t = self.gpu.time_repeated(&self.own.dispatches, self.repeats)?;
+            self.samples.add(t, self.repeats, None);
+            let (wall, device) = (self.samples.wall_ms.last(), self.samples.device_ms.last().copied().flatten());
+            self.last = device.filter(|ms| *ms > 0.0).or(wall.copied()).unwrap_or(f64::NAN);
+            self.age = 0.0;
+        }
+        Ok(self.last)
+    }
+
+    fn row(&self, rule: &Rule) -> Row {
+        let (timer, samples_ms) = self.samples.times();
+        let noisy = !rule.settled(&samples_ms, f64::INFINITY);
+        let wall_ms = self.samples.wall_ms.clone();
+        Row { samples_ms, wall_ms, noisy, ..reference_row(timer, self.repeats as u32) }
+    }
+}
+
+impl Report {
+    /// Of nothing yet, on `gpu`.
+    fn empty(gpu: &Gpu) -> Report {
+        let (schema, environment) = (super::report::SCHEMA.to_string(), Environment::of(gpu));
+        Report { schema, environment, reference: None, rows: Vec::new(), skipped: Vec::new() }
+    }
+}
+
+impl<'a> Bench<'a> {
+    /// Measures a case on every device, into their reports.
+    fn subject(&mut self, subject: &Subject, reports: &mut [Report], progress: &dyn Progress) -> Result<()> {
+        let mut group = Vec::new();
+        for (device, report) in reports.iter_mut().enumerate() {
+            let gpu = self.gpus[device];
+            match self.rows(device, subject) {
+                Ok(list) => group.extend(list),
+                Err(e @ Error::TryAgain(_)) => return Err(e), // a lost device says nothing of the case
+                Err(e) => {
+                    gpu.check()?;
+                    let (op, case, why) = (subject.op.clone(), subject.name.clone(), e.to_string());
+                    progress.note(&format!("warning: {op} {case} is skipped: {why}"));
+                    report.skipped.push(Skipped { op, case, why });
+                }
+            }
+        }
+        group.sort_by_key(|r| (r.place, r.device));
+        self.measure(&mut group)?;
+        for r in &group {
+            reports[r.device].rows.push(self.row(r, subject));
+        }
+        Ok(())
+    }
+
+    /// The rows of a case on a device, its plans run once. Each value has a buffer of its own, so that a node can be run
+    /// again later.
+    fn rows(&mut self, device: usize, subject: &Subject) -> Result<Vec<Running<'a>>> {
+        let gpu = self.gpus[device];
+        let forward = subject.case.forward()?;
+        let whole = subject.case.gradients()?.into_iter().next().unwrap_or_else(|| forward.clone());
+        let mut rows: Vec<Running<'a>> = Vec::new();
+        for choice in self.choices(gpu, &whole)? {
+            let choose = |_: &dyn Op, _: &[Type], offered: &[&'static str]| choice.filter(|v| offered.contains(v));
+            let options = Options { choose: &choose, reuse: false, ..Options::new(gpu.caps()) };
+            let (short, long) = (Schedule::new(&forward.tape, &options)?, Schedule::new(&whole.tape, &options)?);
+            let (of_short, mut found) = (self.wanted(subject, choice, &short), self.wanted(subject, choice, &long));
+            let enough = of_short.len() == found.len();
+            let (schedule, recorded) = if enough { (short, &forward) } else { (long, &whole) };
+            if enough {
+                found = of_short;
+            }
+            // A variant asked for by name may be the first, too.
+            found.retain(|f| rows.iter().all(|r| (&r.entry, r.variant) != (&f.0, schedule.steps[f.1].variant)));
+            if found.is_empty() {
+                continue;
+            }
+            let plan = Rc::new(Plan::new(gpu, schedule, &State::new())?);
+            run_once(gpu, &plan, recorded)?;
+            for (entry, i, launches) in found {
+                let step = &plan.schedule().steps[i];
+                let (variant, cost, place, plan) = (step.variant, step.cost(), rows.len(), plan.clone());
+                let samples = Samples::default();
+                rows.push(Running { gpu, device, place, entry, variant, plan, launches, cost, repeats: 1, samples });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The variants to run of a case: `None` is each op's first.
+    fn choices(&mut self, gpu: &Gpu, recorded: &Recorded) -> Result<Vec<Option<&'static str>>> {
+        let schedule = Schedule::new(&recorded.tape, &Options::new(gpu.caps()))?;
+        let offered: BTreeSet<_> = schedule.steps.iter().flat_map(|s| s.op.variants(&s.x, gpu.caps())).collect();
+        self.seen.variants.extend(&offered);
+        let mut choices = Vec::new();
+        for wanted in self.variants {
+            match wanted.as_str() {
+                FIRST => choices.push(None),
+                "all" => choices.extend(offered.iter().map(|v| Some(*v))),
+                name => choices.extend(offered.get(name).map(|v| Some(*v))),
+            }
+        }
+        Ok(choices)
+    }
+
+    /// The entries of a case in a schedule that were asked for: name, place among the steps and launches.
+    fn wanted(&mut self, subject: &Subject, choice: Option<&str>, s: &Schedule) -> Vec<(String, usize, Range<usize>)> {
+        let (mut found, mut at): (Vec<(String, usize, Range<usize>)>, usize) = (Vec::new(), 0);
+        let op = subject.case.op.name();
+        for (i, step) in s.steps.iter().enumerate() {
+            let launches = at..at + step.launches.len();
+            at = launches.end;
+            let entry = entry_name(step.op.as_ref());
+            let own = i == 0 || entry.split('.').next() == Some(op);
+            let chosen = choice.is_none_or(|v| v == step.variant);
+            let named = format!("{entry} {}", subject.name).contains(&self.asked.filter);
+            let direction = direction(&entry);
+            let facing = self
+                .asked
+                .direction
+                .as_ref()
+                .is_none_or(|d| d == direction || d == "grad" && direction.starts_with("grad"));
+            if own && !launches.is_empty() {
+                self.seen.directions.insert(direction.to_string());
+            }
+            // An op whose gradient is itself (matmul) is timed forward.
+            if own && chosen && named && facing && !launches.is_empty() && found.iter().all(|f| f.0 != entry) {
+                found.push((entry, i, launches));
+            }
+        }
+        found
+    }
+
+    /// Takes the samples of a group, round and round.
+    fn measure(&mut self, group: &mut [Running<'a>]) -> Result<()> {
+        let cold = self.asked.cache == Cache::Cold;
+        for r in group.iter_mut() {
+            r.repeats = warm(r.gpu, &r.plan.dispatches()[r.launches.clone()], cold)?;
+        }
+        for round in 0.. {
+            // The same row of two trees goes on until both are over: neither has samples of another hour.
+            let going: BTreeSet<usize> =
+                group.iter().filter(|r| !r.samples.is_over(&self.asked.rule)).map(|r| r.place).collect();
+            if going.is_empty() {
+                return Ok(());
+            }
+            for i in 0..group.len() {
+                let i = if round % 2 == 0 { i } else { group.len() - 1 - i };
+                let r = &mut group[i];
+                if !going.contains(&r.place) {
+                    continue;
+                }
+                let reference_ms = self.reference.now()?;
+                if let Some(flush) = self.flush.get(r.device) {
+                    r.gpu.time_repeated(&flush.dispatches, 1)?;
+                }
+                let t = r.gpu.time_repeated(&r.plan.dispatches()[r.launches.clone()], r.repeats)?;
+                self.reference.age += t.wall_ms;
+                r.samples.add(t, r.repeats, Some(reference_ms));
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&self, r: &Running<'_>, subject: &Subject) -> Row {
+        let (timer, samples_ms) = r.samples.times();
+        Row {
+            op: subject.op.clone(),
+            direction: direction(&r.entry).to_string(),
+            entry: r.entry.clone(),
+            case: subject.name.clone(),
+            shape: subject.shape.clone(),
+            variant: r.variant.to_string(),
+            flops: r.cost.flops,
+            bytes: r.cost.bytes,
+            cache: self.asked.cache,
+            timer,
+            repeats: r.repeats as u32,
+            noisy: !self.asked.rule.settled(&samples_ms, r.samples.spent_s),
+            samples_ms,
+            wall_ms: r.samples.wall_ms.clone(),
+            reference_ms: r.samples.reference_ms.clone(),
+            roof_share: None,
+        }
+    }
+
+    /// Why there is no row.
+    fn nothing(&self, set: &Set, reports: &[Report]) -> Error {
+        if let Some(s) = reports.iter().flat_map(|r| &r.skipped).next() {
+            return Error::Usage(format!("nothing could be measured; {} {}: {}", s.op, s.case, s.why));
+        }
+        let told = |known: Vec<&str>, wrong: &str| {
+            let near = nearest(wrong, &known).map(|n| format!("did you mean {n}? "));
+            format!("{}there are {}", near.unwrap_or_default(), known.join(", "))
+        };
+        let variants: Vec<&str> = self.seen.variants.iter().copied().collect();
+        let unknown = self.variants.iter().find(|v| *v != FIRST && *v != "all" && !variants.contains(&v.as_str()));
+        if let Some(v) = unknown {
+            return Error::Usage(format!("no kernel of {} has the variant {v}; {}", set.name, told(variants, v)));
+        }
+        let directions: Vec<&str> = self.seen.directions.iter().map(String::as_str).collect();
+        match &self.asked.direction {
+            Some(d) if !directions.contains(&d.as_str()) && !directions.is_empty() => {
+                Error::Usage(format!("no kernel of {} has the direction {d}; {}", set.name, told(directions, d)))
+            }
+            _ => {
+                let filter = &self.asked.filter;
+                Error::Usage(format!(
+                    "no row of {} has '{filter}' in its name, the variant and the direction",
+                    set.name
+                ))
+            }
+        }
+    }
+}
+
+/// Forward, or which gradient.
+fn direction(entry: &str) -> &str {
+    entry.split_once('.').map_or("forward", |e| e.1)
+}
+
+fn run_once(gpu: &Gpu, plan: &Plan, recorded: &Recorded) -> Result<()> {
+    let fill = |(i, (_, ty, fill)): (usize, &(String, Type, crate::kernels::Fill))| fill.words(*ty, SEED, i as u32);
+    let words: Vec<Vec<u32>> = recorded.inputs.iter().enumerate().map(fill).collect();
+    let mut feed = Feed::new();
+    for ((name, _, _), words) in recorded.inputs.iter().zip(&words) {
+        feed = feed.input(name, words);
+    }
+    plan.run(gpu, &feed)?;
+    gpu.wait()
+}

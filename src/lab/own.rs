@@ -1,0 +1,84 @@
+//! The lab's own kernels, outside the ops and their tree of shaders: the reference that is timed among the rows, and the
+//! flush that empties the caches before a cold sample.
+
+use super::{Cache, Row, Timer};
+use crate::base::{Result, files};
+use crate::device::dispatch::ParamBlocks;
+use crate::device::{Buffer, Dispatch, Gpu, Kernel, Piece};
+use std::path::Path;
+
+const REFERENCE: &[Piece] = &[Piece { path: "../src/lab/reference.wgsl", text: include_str!("reference.wgsl") }];
+const FLUSH: &[Piece] = &[Piece { path: "../src/lab/flush.wgsl", text: include_str!("flush.wgsl") }];
+
+/// Workgroups of the reference kernel, of 64 invocations with a vec4 each.
+const GROUPS: u32 = 4096;
+/// Fused multiply-adds of an invocation's chain.
+const CHAIN: u64 = 64;
+/// Bytes written before a cold sample on a GPU: more than the caches of any of today, as far as it can bind that much.
+const GPU_FLUSH: u64 = 512 << 20;
+/// The same for a software adapter whose processor does not say how large its last cache is.
+const CPU_FLUSH: u64 = 64 << 20;
+
+/// A kernel with the buffer it works on.
+pub(super) struct Own {
+    /// What runs, as a list of one.
+    pub dispatches: Vec<Dispatch>,
+    _buffer: Buffer,
+}
+
+impl Own {
+    fn new(gpu: &Gpu, name: &'static str, pieces: &'static [Piece], bytes: u64, groups: u32) -> Result<Own> {
+        let buffer = gpu.buffer(name, bytes)?;
+        let none = ParamBlocks::new(std::iter::empty()).upload(gpu)?;
+        let kernel = Kernel::new(name, "fixed", pieces);
+        let dispatch = gpu.dispatch(name, &kernel, &[&buffer], (&none, 0), [groups, 1, 1])?;
+        Ok(Own { dispatches: vec![dispatch], _buffer: buffer })
+    }
+
+    /// The reference kernel.
+    pub fn reference(gpu: &Gpu) -> Result<Own> {
+        Own::new(gpu, "lab.reference", REFERENCE, u64::from(GROUPS) * 64 * 16, GROUPS)
+    }
+
+    /// The flush, of a buffer of twice the last cache.
+    pub fn flush(gpu: &Gpu) -> Result<Own> {
+        let bytes = match gpu.caps().software {
+            true => last_cache().map_or(CPU_FLUSH, |b| 2 * b),
+            false => GPU_FLUSH,
+        };
+        Own::new(gpu, "lab.flush", FLUSH, bytes.min(gpu.caps().binding_bytes / 16 * 16), 8192)
+    }
+}
+
+/// The row of the reference kernel.
+pub(super) fn reference_row(timer: Timer, repeats: u32) -> Row {
+    let invocations = u64::from(GROUPS) * 64;
+    Row {
+        op: "reference".into(),
+        entry: "lab.reference".into(),
+        direction: "forward".into(),
+        case: "multiply-adds and memory".into(),
+        shape: format!("values [{invocations}, 4] f32"),
+        variant: "fixed".into(),
+        flops: invocations * 4 * 2 * CHAIN,
+        bytes: invocations * 16 * 2,
+        cache: Cache::Hot,
+        timer,
+        repeats,
+        samples_ms: Vec::new(),
+        wall_ms: Vec::new(),
+        reference_ms: Vec::new(),
+        noisy: false,
+        roof_share: None,
+    }
+}
+
+/// Bytes of the processor's last cache, where Linux says.
+fn last_cache() -> Option<u64> {
+    let sizes = (0..8).filter_map(|i| {
+        let path = format!("/sys/devices/system/cpu/cpu0/cache/index{i}/size");
+        let text = files::read_text(Path::new(&path)).ok()?;
+        text.trim().strip_suffix('K')?.parse::<u64>().ok().map(|k| k << 10)
+    });
+    sizes.max()
+}

@@ -1,0 +1,98 @@
+//! When a row has been sampled enough. At least [`Rule::samples`] samples and [`Rule::seconds`] of them; then as soon as
+//! the samples lie close enough together (their relative interquartile range is at most [`Rule::spread`]), or at
+//! [`Rule::limit`], however many there are. What ended at the limit without lying close is noisy, and is said to be.
+
+use super::Spread;
+
+/// The rule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// The least samples.
+    pub samples: usize,
+    /// The least seconds of sampling.
+    pub seconds: f64,
+    /// The relative interquartile range below which a row has settled.
+    pub spread: f64,
+    /// The most seconds a row may take.
+    pub limit: f64,
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Rule { samples: 10, seconds: 0.5, spread: 0.05, limit: 5.0 }
+    }
+}
+
+impl Rule {
+    /// Whether samples that took `seconds` on the clock are enough and lie close together.
+    pub fn settled(&self, samples_ms: &[f64], seconds: f64) -> bool {
+        samples_ms.len() >= self.samples
+            && seconds >= self.seconds
+            && Spread::of(samples_ms).relative_iqr() <= self.spread
+    }
+
+    /// Whether no more samples are to be taken; one is always.
+    pub fn is_over(&self, samples_ms: &[f64], seconds: f64) -> bool {
+        self.settled(samples_ms, seconds) || !samples_ms.is_empty() && seconds >= self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    /// Samples around `ms`, `noise` of it apart, taken until the rule ends them; and whether they settled.
+    fn simulated(rule: &Rule, ms: f64, noise: f64, seed: u64) -> (Vec<f64>, bool) {
+        let (mut rng, mut samples, mut seconds) = (Rng::new(seed, 0, 0), Vec::new(), 0.0);
+        while !rule.is_over(&samples, seconds) {
+            let one = ms * (1.0 + noise * (rng.normal() as f64).abs());
+            samples.push(one);
+            seconds += one * 1e-3;
+        }
+        let settled = rule.settled(&samples, seconds);
+        (samples, settled)
+    }
+
+    #[test]
+    fn quiet_samples_stop_at_the_least() {
+        let rule = Rule::default();
+        for seed in 0..50 {
+            let (samples, settled) = simulated(&rule, 5.0, 0.01, seed);
+            assert!(settled && (98..=102).contains(&samples.len()), "{}: half a second of 5 ms", samples.len());
+            let (samples, settled) = simulated(&rule, 200.0, 0.01, seed);
+            assert!(settled && samples.len() == 10);
+        }
+    }
+
+    #[test]
+    fn noisy_samples_go_on_to_the_limit_and_are_told() {
+        let rule = Rule::default();
+        for seed in 0..50 {
+            let (samples, settled) = simulated(&rule, 5.0, 1.0, seed);
+            let seconds = samples.iter().sum::<f64>() * 1e-3;
+            assert!(!settled && (5.0..5.1).contains(&seconds), "{seconds}");
+        }
+    }
+
+    /// A burst of noise at the start is outlived by the quiet after it.
+    #[test]
+    fn a_burst_is_waited_out() {
+        let rule = Rule::default();
+        let (mut samples, mut seconds) = (Vec::new(), 0.0);
+        while !rule.is_over(&samples, seconds) {
+            let ms = if samples.len() < 100 { 5.0 + (samples.len() % 7) as f64 } else { 5.0 };
+            samples.push(ms);
+            seconds += ms * 1e-3;
+        }
+        assert!(rule.settled(&samples, seconds) && seconds < rule.limit && samples.len() > 150, "{}", samples.len());
+    }
+
+    #[test]
+    fn what_takes_longer_than_the_limit_is_sampled_once_and_told() {
+        let (samples, settled) = simulated(&Rule::default(), 9000.0, 0.0, 1);
+        assert!(samples.len() == 1 && !settled);
+        let (samples, settled) = simulated(&Rule { limit: 0.0, ..Rule::default() }, 1.0, 0.0, 1);
+        assert!(samples.len() == 1 && !settled);
+    }
+}

@@ -1,0 +1,305 @@
+//! Case sets: which ops are measured at which shapes. A set is a TOML file, the same for this program and its peers:
+//!
+//! ```toml
+//! about = "what it is for"
+//! variants = ["first", "naive"]   # of each op; without it the one that the adapter would run first
+//!
+//! [[conv2d]]
+//! name = "3x3 64@56 N16"          # unique among the cases of its op
+//! x = [16, 64, 56, 56]
+//! weight = [64, 64, 3, 3]
+//! padding = 1                     # what is left out has PyTorch's default
+//! ```
+//!
+//! `forms.rs` says which fields an op has. The set `cases` is no file: it is every op at the shapes of its own tests.
+
+use super::fields::{Fields, Source};
+use super::forms::{FORMS, Made};
+use crate::base::{Error, Result, files, nearest};
+use crate::kernels::{Case, ops};
+use crate::tape::Type;
+use std::path::{Path, PathBuf};
+use toml::de::DeValue;
+
+/// The built-in files.
+const FILES: &[(&str, &str)] = &[
+    ("quick", include_str!("../../benches/sets/quick.toml")),
+    ("resnet18", include_str!("../../benches/sets/resnet18.toml")),
+    ("resnet50", include_str!("../../benches/sets/resnet50.toml")),
+    ("vit", include_str!("../../benches/sets/vit.toml")),
+    ("simclr", include_str!("../../benches/sets/simclr.toml")),
+    ("deepbench", include_str!("../../benches/sets/deepbench.toml")),
+    ("peers", include_str!("../../benches/sets/peers.toml")),
+    ("smoke", include_str!("../../benches/sets/smoke.toml")),
+];
+
+/// The set of every op's tests.
+pub const CASES: &str = "cases";
+
+/// The variant that an adapter would run.
+pub const FIRST: &str = "first";
+
+/// An op at a shape.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The op as people call it: relu.
+    pub op: String,
+    /// The name of the case.
+    pub name: String,
+    /// Its inputs with their names, for people.
+    pub shape: String,
+    /// The op and its inputs.
+    pub case: Case,
+}
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Set {
+    /// Its name, or its file.
+    pub name: String,
+    /// What it is for.
+    pub about: String,
+    /// Which variants of each op.
+    pub variants: Vec<String>,
+    /// The cases, in the order of the file.
+    pub subjects: Vec<Subject>,
+}
+
+/// Names of the built-in sets.
+pub fn names() -> Vec<&'static str> {
+    FILES.iter().map(|f| f.0).chain([CASES]).collect()
+}
+
+impl Set {
+    /// The built-in set of that name.
+    pub fn built_in(name: &str) -> Option<Result<Set>> {
+        if name == CASES {
+            return Some(Ok(cases()));
+        }
+        let (_, text) = FILES.iter().find(|f| f.0 == name)?;
+        Some(Set::parse(&Source::new(Path::new(&format!("benches/sets/{name}.toml (built in)")), text), name))
+    }
+
+    /// The set in a file.
+    pub fn load(path: &Path) -> Result<Set> {
+        if !path.is_file() {
+            let path = path.display();
+            return Err(Error::Usage(format!("there is no set {path}; built in are {}", names().join(", "))));
+        }
+        let text = files::read_text(path).map_err(|e| Error::Usage(e.to_string()))?;
+        Set::parse(&Source::new(path, &text), &path.display().to_string())
+    }
+
+    /// One case from fields given as words, `x=16,64,56,56` or `causal=true`.
+    pub fn one(op: &str, fields: &[String]) -> Result<Set> {
+        let mut text = format!("[[{}]]\n", toml::Value::String(op.to_string()));
+        for field in fields {
+            let Some((name, value)) = field.split_once('=') else {
+                return Err(Error::Usage(format!("--shape {field}: write FIELD=VALUE, such as x=16,64,56,56")));
+            };
+            let name = toml::Value::String(name.trim().to_string());
+            text += &format!("{name} = {}\n", word(value.trim()));
+        }
+        let named = format!("name = {}\n", toml::Value::String(fields.join(" ")));
+        Set::parse(&Source { path: PathBuf::from("--shape"), text: text + &named }, op).map_err(|e| match e {
+            // The lines are those of a text that nobody wrote.
+            Error::Usage(e) => {
+                Error::Usage(e.split_once(": ").map_or(e.clone(), |(_, what)| format!("--shape: {what}")))
+            }
+            e => e,
+        })
+    }
+
+    fn parse(source: &Source, name: &str) -> Result<Set> {
+        let table = source.parse()?;
+        let mut set =
+            Set { name: name.into(), about: String::new(), variants: vec![FIRST.into()], subjects: Vec::new() };
+        let mut keys: Vec<_> = table.iter().collect();
+        keys.sort_by_key(|(k, _)| k.span().start);
+        let mut placed = Vec::new();
+        for (key, value) in keys {
+            let at = |what: &str| source.at(value.span().start, what);
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("about", v) => set.about = v.as_str().ok_or_else(|| at("about must be a text"))?.to_string(),
+                ("variants", v) => {
+                    let words = |v: &DeValue<'_>| {
+                        v.as_array()?.iter().map(|w| w.get_ref().as_str().map(String::from)).collect::<Option<Vec<_>>>()
+                    };
+                    set.variants = words(v)
+                        .filter(|w| !w.is_empty())
+                        .ok_or_else(|| at("variants must be a list of names such as [\"first\", \"naive\"]"))?;
+                }
+                (op, v) => {
+                    let build = form(op).map_err(|what| source.at(key.span().start, &what))?;
+                    let list = v.as_array().ok_or_else(|| at(&format!("write the cases of {op} as [[{op}]]")))?;
+                    for one in list {
+                        let start = one.span().start;
+                        let fields =
+                            one.get_ref().as_table().ok_or_else(|| source.at(start, "a case is a table of fields"))?;
+                        placed.push((start, subject(Fields::new(source, fields, op, start), build)?));
+                    }
+                }
+            }
+        }
+        placed.sort_by_key(|p| p.0);
+        for (start, s) in placed {
+            if set.subjects.iter().any(|o| o.op == s.op && o.name == s.name) {
+                return Err(source.at(start, &format!("{} has two cases called {:?}; name them apart", s.op, s.name)));
+            }
+            set.subjects.push(s);
+        }
+        Ok(set)
+    }
+}
+
+/// A value of `--shape` as TOML: a list of numbers, a number, true or false, else a text.
+fn word(value: &str) -> String {
+    let plain = |v: &str| v.parse::<f64>().is_ok() || v == "true" || v == "false";
+    match value {
+        v if v.contains(',') && v.split(',').all(|p| plain(p.trim())) => format!("[{v}]"),
+        v if plain(v) => v.to_string(),
+        v => toml::Value::String(v.to_string()).to_string(),
+    }
+}
+
+/// How a case of `op` is built, or why none can be.
+fn form(op: &str) -> Result<fn(&mut Fields<'_>) -> Result<Made>, String> {
+    if let Some((_, build)) = FORMS.iter().find(|f| f.0 == op) {
+        return Ok(*build);
+    }
+    let known: Vec<&str> = FORMS.iter().map(|f| f.0).collect();
+    Err(match nearest(op, &known) {
+        _ if ops().iter().any(|o| o.0 == op) => {
+            format!("{op} cannot be described by fields yet; `wgslab bench {op}` measures it at its tests' shapes")
+        }
+        Some(near) => format!("there is no op `{op}`; did you mean `{near}`?"),
+        None => format!("there is no op `{op}`; described by fields are {}", known.join(", ")),
+    })
+}
+
+fn subject(mut f: Fields<'_>, build: fn(&mut Fields<'_>) -> Result<Made>) -> Result<Subject> {
+    let name = f.text("name")?.filter(|n| !n.trim().is_empty());
+    let Made { case, names } = build(&mut f)?;
+    f.finish()?;
+    let name = name.ok_or_else(|| f.wrong(&format!("a case of {} has no name", f.op())))?;
+    let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
+    case.op.infer(&types).map_err(|e| f.wrong(&e.to_string()))?;
+    Ok(Subject { op: f.op().to_string(), name, shape: shown(&names, &types), case })
+}
+
+/// Inputs for people: x [16, 64, 56, 56] f32, weight [64, 64, 3, 3] f32.
+fn shown(names: &[&str], types: &[Type]) -> String {
+    let each = names.iter().zip(types).map(|(n, ty)| format!("{n} {} {}", ty.shape, ty.dtype.name()));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Every op at the shapes of its tests.
+fn cases() -> Set {
+    let subject = |op: &str, case: Case| {
+        let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
+        let names: Vec<String> = (0..types.len()).map(|i| format!("x{i}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Subject { op: op.into(), name: case.name.into(), shape: shown(&names, &types), case }
+    };
+    Set {
+        name: CASES.into(),
+        about: "every op at the shapes of its tests".into(),
+        variants: vec![FIRST.into()],
+        subjects: ops().into_iter().flat_map(|(op, list)| list.into_iter().map(move |c| subject(op, c))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        let e = Set::parse(&Source::new(Path::new("my.toml"), text), "my").unwrap_err();
+        assert_eq!(e.exit_code(), 2);
+        e.to_string()
+    }
+
+    #[test]
+    fn every_built_in_set_can_be_read() {
+        for name in names() {
+            let set = Set::built_in(name).unwrap().unwrap();
+            assert!(!set.subjects.is_empty() && !set.about.is_empty(), "{name}");
+        }
+        assert!(Set::built_in("slow").is_none());
+    }
+
+    /// The fields' order in a table is no surprise to a reader, and no op is listed that does not exist.
+    #[test]
+    fn forms_are_sorted_ops() {
+        let ops: Vec<&str> = ops().iter().map(|o| o.0).collect();
+        assert!(FORMS.is_sorted_by_key(|f| f.0));
+        for (name, _) in FORMS {
+            assert!(ops.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_case_is_read_with_defaults() {
+        let text = "[[relu]]\nname = \"a\"\nx = [3]\n[[conv2d]]\nname = \"b\"\nx = [2, 3, 5, 5]\nweight = [4, 3, 3, 3]\n\
+                    padding = 1\n[[relu]]\nname = \"c\"\nx = [7, 2]\n";
+        let set = Set::parse(&Source::new(Path::new("my.toml"), text), "my").unwrap();
+        let names: Vec<&str> = set.subjects.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!((names, set.variants), (vec!["a", "b", "c"], vec![FIRST.to_string()]));
+        let conv = &set.subjects[1];
+        assert_eq!(conv.shape, "x [2, 3, 5, 5] f32, weight [4, 3, 3, 3] f32");
+        assert_eq!(format!("{:?}", conv.case.op), "Conv2d { stride: 1, padding: 1, dilation: 1, groups: 1 }");
+    }
+
+    #[test]
+    fn a_case_may_be_given_in_words() {
+        let words = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let set = Set::one("conv2d", &words(&["x=2,3,5,5", "weight=4,3,3,3", "stride=2"])).unwrap();
+        assert_eq!(set.subjects[0].name, "x=2,3,5,5 weight=4,3,3,3 stride=2");
+        assert!(Set::one("attention", &words(&["q=1,1,4,4", "k=1,1,4,4", "causal=true"])).is_ok());
+        assert!(Set::one("gelu", &words(&["x=4", "approximate=tanh"])).is_ok());
+        for (op, fields, says) in [
+            ("conv", &["x=1,1,1,1"][..], "--shape: there is no op `conv`"),
+            ("relu", &["x"][..], "x=16,64,56,56"),
+            ("relu", &["y=1,2"][..], "relu needs x"),
+            ("relu", &["x=1,2", "y=1,2"][..], "--shape: relu has no field `y`"),
+            ("matmul", &["a=2,3", "b=4,5"][..], "--shape: matmul"),
+        ] {
+            let e = Set::one(op, &words(fields)).unwrap_err().to_string();
+            assert!(e.contains(says), "{e}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_names_file_line_and_what_was_meant() {
+        for (text, line, says) in [
+            ("[[conv2]]\nname = \"a\"\n", 1, "there is no op `conv2`; did you mean `conv2d`?"),
+            ("about = 3\n", 1, "about must be a text"),
+            ("variants = []\n", 1, "variants must be a list of names"),
+            ("[[jigsaw]]\nname = \"a\"\n", 1, "wgslab bench jigsaw"),
+            ("[[relu]]\nname = \"a\"\n\nx = [1]\ny = 2\n", 5, "relu has no field `y`; it has name, x"),
+            ("[[relu]]\nname = \"a\"\n\nx = [1, 0]\n", 4, "x of relu must be a list of 1 to 6 sizes above 0"),
+            ("[[relu]]\nname = \"a\"\nx = [65536, 65536]\n", 3, "fewer than 2³² elements"),
+            ("\n[[relu]]\nx = [1]\n", 2, "a case of relu has no name"),
+            ("\n[[relu]]\nname = \"a\"\n", 2, "relu needs x: a list of"),
+            (
+                "[[gelu]]\nname = \"a\"\nx = [1]\napproximate = \"erf\"\n",
+                4,
+                "approximate of gelu must be one of none, tanh",
+            ),
+            ("[[conv2d]]\nname = \"a\"\nx = [1,2,3,3]\nweight = [1,3,1,1]\n", 1, "conv2d"),
+            (
+                "[[conv2d]]\nname = \"a\"\nx = [1,2,3,3]\nweigth = [1,2,1,1]\n",
+                4,
+                "no field `weigth`; did you mean `weight`?",
+            ),
+            ("[[relu]]\nname = \"a\"\nx = [1]\n[[relu]]\nname = \"a\"\nx = [2]\n", 4, "two cases called"),
+            ("[relu]\nx = [1]\n", 1, "write the cases of relu as [[relu]]"),
+            ("[[relu]\n", 1, ""),
+            ("[[batch_norm]]\nname = \"a\"\nx = [4]\n", 1, "needs at least 2 dimensions"),
+        ] {
+            let e = error(text);
+            assert!(e.starts_with(&format!("my.toml:{line}: ")) && e.contains(says), "{e}");
+        }
+        assert!(Set::load(Path::new("none.toml")).unwrap_err().to_string().contains("quick"));
+    }
+}

@@ -1,0 +1,69 @@
+//! What Rust and a shader must agree on: the fields of `Params` with their offsets, how many buffers there are, and which
+//! of them the shader may write. Tests hold the committed kernels to it; an edited one is held to it before it runs.
+
+use super::op::{Launch, Slot};
+use super::schedule::Step;
+use crate::base::{Error, Result};
+use crate::device::Gpu;
+use crate::device::shader::Access;
+
+/// An error that names the file and what was expected where a kernel of the step is not laid out as its launch fills it.
+pub(super) fn expect_layout(gpu: &Gpu, step: &Step) -> Result<()> {
+    let mut written = written_before(step);
+    for (launch, _) in &step.launches {
+        let pipeline = gpu.pipeline(&launch.kernel)?;
+        launch
+            .fits(&pipeline.params, pipeline.params_bytes, &pipeline.buffers, &mut written)
+            .map_err(|what| Error::Failed(format!("{}: {what}", gpu.tree().names(&launch.kernel))))?;
+    }
+    Ok(())
+}
+
+/// An op may read back what it wrote itself, and what it finds in place.
+pub fn written_before(step: &Step) -> Vec<Slot> {
+    step.op.in_place().into_iter().map(|(_, y)| Slot::Out(y)).collect()
+}
+
+impl Launch {
+    /// A sentence where a shader with these `Params` and buffers is not what the launch fills; `written` are the slots
+    /// that the op's launches wrote so far.
+    pub fn fits(
+        &self,
+        params: &[(String, u32)],
+        params_bytes: u32,
+        buffers: &[Access],
+        written: &mut Vec<Slot>,
+    ) -> Result<(), String> {
+        let fields: Vec<(String, u32)> = self.fields.iter().map(|(n, at)| (n.to_string(), *at as u32)).collect();
+        if fields != params || self.params.len() as u32 != params_bytes {
+            let shown = |fields: &[(String, u32)], bytes: u32| {
+                let each: Vec<String> = fields.iter().map(|(n, at)| format!("{n} at {at}")).collect();
+                if each.is_empty() { "nothing".to_string() } else { format!("{} in {bytes} bytes", each.join(", ")) }
+            };
+            return Err(format!(
+                "Params holds {} in the shader; the op fills {}",
+                shown(params, params_bytes),
+                shown(&fields, self.params.len() as u32)
+            ));
+        }
+        if self.buffers.len() != buffers.len() {
+            let (has, wants) = (buffers.len(), self.buffers.len());
+            return Err(format!("the shader binds {has} storage buffers; the op gives {wants}, bindings 1 to {wants}"));
+        }
+        for (i, (slot, access)) in self.buffers.iter().zip(buffers).enumerate() {
+            let binding = i + 1;
+            match (slot, access) {
+                (Slot::In(x), Access::ReadWrite) => {
+                    return Err(format!("binding {binding} is input {x}: declare it var<storage, read>"));
+                }
+                (Slot::Out(_) | Slot::Work(_), Access::Read) if !written.contains(slot) => {
+                    let what = format!("binding {binding} is {slot:?}, which nothing has written yet");
+                    return Err(format!("{what}: declare it var<storage, read_write>"));
+                }
+                (_, Access::ReadWrite) => written.push(*slot),
+                (_, Access::Read) => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Rewriting: one node in the place of a chain of them, each read by the next alone. A pure pass over a recording, from
+//! its end, so that the longest chain is found first. It names no op: what may be fused is a rule that `kernels` passes
+//! in (its fuse.rs). The new node stands where the chain's last one stood and computes the same value, so every handle
+//! stays good; what it took in is needed by nobody any more and is dropped with the dead nodes.
+
+use super::op::{Op, Type};
+use super::record::{Node, Tape, Var};
+use crate::base::{Error, Result};
+use std::any::Any;
+use std::sync::Arc;
+
+/// What may stand for the chain that ends in a value, if anything.
+pub type Rule = fn(&Chain<'_>, Var) -> Option<Fusion>;
+
+/// One node for a chain.
+#[derive(Clone, Debug)]
+pub struct Fusion {
+    /// Its op, of one output.
+    pub op: Arc<dyn Op>,
+    /// Its inputs: values that come from outside the chain.
+    pub inputs: Vec<Var>,
+    /// The chain's first value: the new node is named after the layer that made it.
+    pub begins: Var,
+}
+
+/// The chain of nodes that ends in one value, as a rule asks for it.
+#[derive(Debug)]
+pub struct Chain<'a> {
+    tape: &'a Tape,
+    uses: &'a Uses,
+    end: Var,
+}
+
+/// Of each value: the node that makes it, and how often it is read, one more where the step is run for it.
+#[derive(Debug)]
+struct Uses {
+    maker: Vec<Option<usize>>,
+    readers: Vec<usize>,
+}
+
+impl Uses {
+    fn new(tape: &Tape) -> Self {
+        let (mut maker, mut readers) = (vec![None; tape.values.len()], vec![0; tape.values.len()]);
+        for (i, (node, _)) in tape.nodes.iter().zip(tape.live()).enumerate().filter(|(_, (_, live))| *live) {
+            node.inputs.iter().for_each(|v| readers[v.index()] += 1);
+            node.outputs.iter().for_each(|v| maker[v.index()] = Some(i));
+        }
+        tape.kept().for_each(|v| readers[v.index()] += 1);
+        Uses { maker, readers }
+    }
+}
+
+impl<'a> Chain<'a> {
+    /// The op that makes `v` and its inputs, if it is a `T` that makes nothing else, and `v` is the chain's end or read
+    /// by the next of the chain alone.
+    pub fn part<T: Op>(&self, v: Var) -> Option<(&'a T, &'a [Var])> {
+        let inside = v == self.end || self.uses.readers[v.index()] == 1;
+        let tape: &'a Tape = self.tape;
+        let node = self.uses.maker[v.index()].filter(|_| inside).map(|i| &tape.nodes[i])?;
+        let op: &'a dyn Any = node.op.as_ref();
+        (node.outputs.len() == 1).then_some((op.downcast_ref::<T>()?, node.inputs.as_slice()))
+    }
+}
+
+impl Tape {
+    /// The recording with every chain that `rule` knows replaced; an error where a fusion gives another type.
+    pub fn rewritten(&self, rule: Rule) -> Result<Tape> {
+        let (mut tape, uses) = (self.clone(), Uses::new(self));
+        let mut taken = vec![false; self.nodes.len()];
+        for (i, node) in self.nodes.iter().enumerate().rev() {
+            let [end] = node.outputs[..] else { continue };
+            if taken[i] || uses.maker[end.index()].is_none() {
+                continue;
+            }
+            if let Some(fusion) = rule(&Chain { tape: self, uses: &uses, end }, end) {
+                self.take(&uses, end, &fusion.inputs, &mut taken);
+                tape.nodes[i] = self.fused(node, fusion, &uses)?;
+            }
+        }
+        Ok(tape)
+    }
+
+    /// Marks the nodes between a chain's inputs and its end.
+    fn take(&self, uses: &Uses, v: Var, inputs: &[Var], taken: &mut [bool]) {
+        if let Some(i) = uses.maker[v.index()].filter(|_| !inputs.contains(&v)) {
+            taken[i] = true;
+            self.nodes[i].inputs.iter().for_each(|&x| self.take(uses, x, inputs, taken));
+        }
+    }
+
+    fn fused(&self, last: &Node, Fusion { op, inputs, begins }: Fusion, uses: &Uses) -> Result<Node> {
+        let types: Vec<Type> = inputs.iter().map(|&v| self.ty(v)).collect();
+        let (made, wanted) = (op.infer(&types)?, self.ty(last.outputs[0]));
+        if made != [wanted] {
+            let (name, what) = (op.name(), last.op.name());
+            return Err(Error::Failed(format!("{name} makes {made:?} in the place of {what}, which makes {wanted}")));
+        }
+        let layer = uses.maker[begins.index()].map_or(&last.layer, |i| &self.nodes[i].layer).clone();
+        Ok(Node { op, inputs, outputs: last.outputs.clone(), layer, phase: last.phase })
+    }
+}

@@ -1,0 +1,124 @@
+//! `wgslab bench` from outside, on the adapter, at tiny sizes: what it prints and writes, and what each mistake says.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
+
+mod common;
+
+use common::{adapter, wgslab};
+use std::path::Path;
+use std::process::Output;
+use wgslab::lab::{Cache, Report};
+
+const FAST: [&str; 4] = ["--seconds", "0", "--time-limit", "0.05"];
+
+fn run(dir: &Path, words: &[&str]) -> Output {
+    wgslab(dir, &[&["bench"], words, &FAST, &["--quiet"]].concat()).output().unwrap()
+}
+
+#[track_caller]
+fn runs(dir: &Path, words: &[&str]) -> String {
+    let out = run(dir, words);
+    assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[track_caller]
+fn fails(dir: &Path, words: &[&str], parts: &[&str]) {
+    let out = run(dir, words);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let error = said.lines().find(|l| l.starts_with("error: ")).unwrap_or_default();
+    assert_eq!(out.status.code(), Some(2), "{words:?}: {said}");
+    for part in parts {
+        assert!(error.contains(part), "{words:?}: {part} is not in: {said}");
+    }
+}
+
+#[test]
+fn a_set_is_measured_and_written_with_every_sample() {
+    if !adapter("a_set_is_measured_and_written_with_every_sample") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let text = runs(dir.path(), &["smoke", "--variant", "first,naive", "--json", "run.json"]);
+    for part in ["conv2d.forward", "conv2d.grad_input", "conv2d.grad_weight", "matmul.forward", "naive", "reference"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let report = Report::load(&dir.path().join("run.json")).unwrap();
+    assert!(report.reference.is_some() && report.skipped.is_empty());
+    assert!(report.environment.arguments.contains(&"smoke".to_string()));
+    for row in &report.rows {
+        assert_eq!(row.samples_ms.len(), row.wall_ms.len());
+        assert_eq!(row.samples_ms.len(), row.reference_ms.len());
+        assert!(row.flops > 0 && row.bytes > 0 && row.gflop_per_s() > 0.0, "{row:?}");
+    }
+    let keys: std::collections::BTreeSet<_> = report.rows.iter().map(|r| (&r.entry, &r.case, &r.variant)).collect();
+    assert_eq!(keys.len(), report.rows.len(), "a row is there twice");
+}
+
+#[test]
+fn rows_are_chosen_by_filter_direction_and_shape() {
+    if !adapter("rows_are_chosen_by_filter_direction_and_shape") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let rows = |words: &[&str]| {
+        runs(dir.path(), &[words, &["--json", "run.json"]].concat());
+        Report::load(&dir.path().join("run.json")).unwrap().rows
+    };
+    let gelu = rows(&["gelu.grad"]);
+    assert!(gelu.len() > 3 && gelu.iter().all(|r| r.entry == "gelu.grad" && r.direction == "grad"));
+    let smoke = rows(&["smoke", "--direction", "grad"]);
+    assert!(smoke.len() == 4 && smoke.iter().all(|r| r.direction.starts_with("grad_")));
+    let own = rows(&["--op", "conv2d", "--shape", "x=1,3,9,9", "weight=2,3,3,3", "stride=2", "--direction", "forward"]);
+    assert_eq!((own.len(), own[0].case.as_str()), (1, "x=1,3,9,9 weight=2,3,3,3 stride=2"));
+    assert_eq!(own[0].flops, 2 * 2 * 16 * 27);
+}
+
+#[test]
+fn cold_samples_run_once_each() {
+    if !adapter("cold_samples_run_once_each") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    runs(dir.path(), &["--op", "relu", "--shape", "x=4096", "--cache", "cold", "--json", "run.json"]);
+    let report = Report::load(&dir.path().join("run.json")).unwrap();
+    assert!(report.rows.iter().all(|r| r.cache == Cache::Cold && r.repeats == 1));
+}
+
+#[test]
+fn a_case_past_the_limits_is_skipped_and_the_rest_is_measured() {
+    if !adapter("a_case_past_the_limits_is_skipped_and_the_rest_is_measured") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let huge = "[[relu]]\nname = \"huge\"\nx = [4294967295]\n";
+    std::fs::write(dir.path().join("my.toml"), format!("{huge}[[relu]]\nname = \"small\"\nx = [64]\n")).unwrap();
+    let text = runs(dir.path(), &["my.toml", "--json", "run.json"]);
+    assert!(text.contains("skipped: relu huge: ") && text.contains("relu.forward"), "{text}");
+    let report = Report::load(&dir.path().join("run.json")).unwrap();
+    assert_eq!((report.skipped.len(), report.skipped[0].case.as_str()), (1, "huge"));
+    std::fs::write(dir.path().join("my.toml"), huge).unwrap();
+    fails(dir.path(), &["my.toml"], &["nothing could be measured", "relu huge"]);
+}
+
+#[test]
+fn mistakes_are_named_with_what_was_meant() {
+    if !adapter("mistakes_are_named_with_what_was_meant") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bad.toml"), "[[conv2d]]\nname = \"a\"\nstrid = 1\n").unwrap();
+    for (words, parts) in [
+        (&["resnet19"][..], &["resnet19", "did you mean resnet18?", "quick"][..]),
+        (&["conv2.grad_weight"], &["did you mean conv2d?"]),
+        (&["conv2d.grad_wait"], &["conv2d.grad_wait"]),
+        (&["none.toml"], &["there is no set none.toml"]),
+        (&["bad.toml"], &["bad.toml:1: ", "conv2d needs x"]),
+        (&["smoke", "--variant", "naiv"], &["the variant naiv", "did you mean naive?"]),
+        (&["smoke", "--direction", "grad_wait"], &["the direction grad_wait", "grad_weight"]),
+        (&["--op", "conv2", "--shape", "x=1"], &["did you mean `conv2d`?"]),
+        (&["--op", "matmul", "--shape", "a=2,3", "b=4,5"], &["--shape: matmul"]),
+    ] {
+        fails(dir.path(), words, parts);
+    }
+}
