@@ -4,11 +4,11 @@
 use crate::harness::compare::same_bits;
 use crate::harness::device::gpu;
 use crate::harness::quick::near;
-use crate::harness::recording::Values;
+use crate::harness::recording::{Got, Values};
 use crate::harness::text;
 use libtest_mimic::{Failed, Trial};
 use wgslab::base::rng::Rng;
-use wgslab::base::{Error, Result as BaseResult};
+use wgslab::base::{DType, Error, Result as BaseResult};
 use wgslab::device::Caps;
 use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::fuse;
@@ -219,13 +219,13 @@ fn three_ways(tape: &Tape, outputs: &[(String, Var)]) -> Result<[Values; 3], Str
         let planned = |options: &Options<'_>| {
             let plan = Plan::new(&gpu, Schedule::new(tape, options)?, &state)?;
             plan.run(&gpu, &feed)?;
-            let all = outputs.iter().map(|(n, _)| Ok((n.clone(), plan.read(&gpu, n)?)));
+            let all = outputs.iter().map(|(n, _)| Ok((n.clone(), DType::F32, plan.read(&gpu, n)?)));
             all.collect::<BaseResult<Vec<_>>>().map(Values)
         };
         let options = fuse::options(gpu.caps());
         let (plain, fused) = (planned(&Options::new(gpu.caps()))?, planned(&options)?);
         let trace = Trace::run(&gpu, tape, &options, &state, &feed)?;
-        let traced = outputs.iter().map(|(n, v)| Ok((n.clone(), trace.read(&gpu, *v)?)));
+        let traced = outputs.iter().map(|(n, v)| Ok((n.clone(), DType::F32, trace.read(&gpu, *v)?)));
         Ok::<_, Error>([plain, fused, Values(traced.collect::<BaseResult<Vec<_>>>()?)])
     };
     run().map_err(text)
@@ -234,8 +234,8 @@ fn three_ways(tape: &Tape, outputs: &[(String, Var)]) -> Result<[Values; 3], Str
 fn close(ways: &[Values; 3], allowed: f64) -> Result<(), String> {
     let [plain, fused, traced] = ways;
     same_bits("plan and trace", fused, traced)?;
-    let floats = |w: Vec<u32>| w.into_iter().map(f32::from_bits).collect::<Vec<f32>>();
-    for (name, _) in &plain.0 {
+    let floats = |got: Got| got.words.into_iter().map(f32::from_bits).collect::<Vec<f32>>();
+    for (name, _, _) in &plain.0 {
         near(name, &floats(fused.find(name)?), &floats(plain.find(name)?), allowed)?;
     }
     Ok(())

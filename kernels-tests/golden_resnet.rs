@@ -9,7 +9,7 @@ use crate::harness::{device::gpu, text};
 use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeMap;
 use std::path::Path;
-use wgslab::base::{Error, Result as BaseResult};
+use wgslab::base::{DType, Error, Result as BaseResult};
 use wgslab::device::Gpu;
 use wgslab::kernels::fuse;
 use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem, checkpoint};
@@ -99,7 +99,7 @@ fn training_step(model: ResNet, tensors: &Tensors) -> BaseResult<Step> {
 }
 
 /// The golden parameters and running statistics, under `prefix`, and what the tape needs besides.
-fn store(gpu: &Gpu, tensors: &Tensors, prefix: &str, types: &[(String, Type)]) -> BaseResult<State> {
+pub fn store(gpu: &Gpu, tensors: &Tensors, prefix: &str, types: &[(String, Type)]) -> BaseResult<State> {
     let mut state = State::new();
     for (key, tensor) in tensors {
         if let Some(name) = key.strip_prefix("param/") {
@@ -112,7 +112,7 @@ fn store(gpu: &Gpu, tensors: &Tensors, prefix: &str, types: &[(String, Type)]) -
 }
 
 /// The names and shapes of a model must be those of the file, one for one.
-fn same_names(params: &Params, tensors: &Tensors) -> Result<(), String> {
+pub fn same_names(params: &Params, tensors: &Tensors) -> Result<(), String> {
     let named = |(k, v): (&String, &crate::harness::quick::Input)| Some((k.strip_prefix("param/")?.to_string(), v.ty));
     let want: BTreeMap<String, Type> = tensors.iter().filter_map(named).collect();
     let have: BTreeMap<String, Type> = params.list().iter().map(|p| (p.name.clone(), p.ty)).collect();
@@ -209,10 +209,10 @@ fn plan_and_trace(golden: Golden) -> Result<(), String> {
     let after = |state: &State, read: &dyn Fn(&str, Var) -> BaseResult<Vec<u8>>| {
         let mut all = Vec::new();
         for (name, v) in &step.reads {
-            all.push((name.clone(), read(name, *v)?));
+            all.push((name.clone(), DType::F32, read(name, *v)?));
         }
         for name in state.names() {
-            all.push((name.to_string(), state.read(&gpu, name)?));
+            all.push((name.to_string(), DType::F32, state.read(&gpu, name)?));
         }
         Ok::<_, Error>(Values(all))
     };
@@ -234,7 +234,7 @@ fn plan_and_trace(golden: Golden) -> Result<(), String> {
         Ok::<_, Error>((first, second, after(&state, &|_, v| trace.read(&gpu, v))?))
     };
     let (first, second, traced) = run().map_err(text)?;
-    let moved = |name: &str| first.0.iter().any(|(n, b)| n == name && *b != bytes_of(&tensors, name));
+    let moved = |name: &str| first.0.iter().any(|(n, _, b)| n == name && *b != bytes_of(&tensors, name));
     if !moved("conv1.weight") || !moved("bn1.running_mean") {
         return Err("the step moved nothing, so equal bits say nothing".into());
     }

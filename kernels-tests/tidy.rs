@@ -48,8 +48,10 @@ fn root() -> &'static Path {
 
 /// Every file with this ending below a folder, sorted.
 pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let all = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok);
-    let paths = all.map(|e| e.into_path());
+    let all = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
+    // What a peer's build leaves below benches/peers is not ours.
+    let ours = all.filter_entry(|e| e.file_name() != "target").filter_map(Result::ok);
+    let paths = ours.map(|e| e.into_path());
     paths.filter(|p| p.extension().is_some_and(|e| e == ending)).collect()
 }
 

@@ -75,6 +75,63 @@ fn rows_are_chosen_by_filter_direction_and_shape() {
 }
 
 #[test]
+fn a_report_is_written_for_spreadsheets_and_as_a_page() {
+    if !adapter("a_report_is_written_for_spreadsheets_and_as_a_page") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    runs(dir.path(), &["smoke", "--json", "run.json", "--csv", "run.csv", "--html", "run.html"]);
+    let report = Report::load(&dir.path().join("run.json")).unwrap();
+    let mut table = csv::Reader::from_path(dir.path().join("run.csv")).unwrap();
+    let median = table.headers().unwrap().iter().position(|h| h == "median_ms").unwrap();
+    let records: Vec<_> = table.records().map(Result::unwrap).collect();
+    assert_eq!(records.len(), report.rows.len());
+    for (record, row) in records.iter().zip(&report.rows) {
+        assert_eq!((record[0].to_string(), record[median].parse()), (row.op.clone(), Ok(row.ms().median)));
+    }
+    let page = std::fs::read_to_string(dir.path().join("run.html")).unwrap();
+    for part in ["<!DOCTYPE html>", "<svg", "conv2d.grad_weight", "GFLOP/s", &report.environment.driver] {
+        assert!(page.contains(part), "{part} is not in the page");
+    }
+    assert!(!page.contains("src=") && !page.contains("href="), "the page needs another file");
+}
+
+/// relu against one that takes its time.
+#[test]
+fn two_trees_are_raced_in_one_run() {
+    if !adapter("two_trees_are_raced_in_one_run") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let text = std::fs::read_to_string(shaders.join("unary/relu.wgsl")).unwrap();
+    for (folder, text) in [("a", format!("{text}\n// the same\n")), ("b", slower(&text))] {
+        std::fs::create_dir_all(dir.path().join(folder).join("unary")).unwrap();
+        std::fs::write(dir.path().join(folder).join("unary/relu.wgsl"), text).unwrap();
+    }
+    let words =
+        ["bench", "--op", "relu", "--shape", "x=262144", "--direction", "forward", "--json", "run.json", "--quiet"];
+    let race = |a: &str, b: &str| wgslab(dir.path(), &[&words[..], &["--ab", a, b]].concat()).output().unwrap();
+    let out = race("a", "b");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert_eq!(out.status.code(), Some(5), "{text}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(text.contains("slower") && text.contains("a ms") && text.contains("b ms"), "{text}");
+    let [a, b] = ["run-a.json", "run-b.json"].map(|f| Report::load(&dir.path().join(f)).unwrap());
+    assert!(a.environment.shaders != b.environment.shaders && a.rows[0].key() == b.rows[0].key());
+    let out = race("a", "a");
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stdout));
+    fails(dir.path(), &["smoke", "--ab", "a", "none"], &["--ab: ", "there is no folder none"]);
+}
+
+/// relu that takes its time and gives the same values.
+fn slower(text: &str) -> String {
+    let slow = "var z = x; for (var i = 0; i < 200; i++) { z = fma(z, vec4<f32>(0.5), x * 0.5); } return select(z,";
+    let slowed = text.replacen("return select(x,", slow, 1);
+    assert_ne!(slowed, text, "the shader was written anew: slow it down another way");
+    slowed
+}
+
+#[test]
 fn cold_samples_run_once_each() {
     if !adapter("cold_samples_run_once_each") {
         return;

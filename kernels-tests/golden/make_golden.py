@@ -15,12 +15,14 @@ import pathlib
 import sys
 
 import elementwise
+import half
 import losses
 import misc
 import norms
 import shape
 import torch
 import torch.nn.functional as F
+import vit
 from safetensors.torch import save_file
 from torch import nn
 
@@ -258,7 +260,9 @@ def main():
         "elementwise": elementwise.make(),
         "shape": shape.make(),
         "misc": misc.make(),
+        "vit": vit.make(),
         "losses": losses.make(),
+        "half": half.make(),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}

@@ -1,14 +1,16 @@
 //! Comparisons and their messages: where, both values, and the tolerance.
 
-use super::recording::Values;
+use super::recording::{Got, Values};
 use crate::reference::{Expected, HALF_ULP};
+use wgslab::base::DType;
 
 /// The same values with the same bits.
 pub fn same_bits(what: &str, a: &Values, b: &Values) -> Result<(), String> {
-    for ((name, a), (_, b)) in a.0.iter().zip(&b.0) {
-        if let Some(i) = a.chunks(4).zip(b.chunks(4)).position(|(a, b)| a != b) {
-            let f = |v: &[u8]| f32::from_le_bytes([v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3]]);
-            return Err(format!("{what} differ: {name}[{i}] is {:e} and {:e}", f(a), f(b)));
+    for ((name, dtype, a), (_, _, b)) in a.0.iter().zip(&b.0) {
+        let size = dtype.bytes();
+        if let Some(i) = a.chunks(size).zip(b.chunks(size)).position(|(a, b)| a != b) {
+            let shown = |v: &[u8]| Got { dtype: *dtype, words: bytemuck::pod_collect_to_vec(v) }.number(i);
+            return Err(format!("{what} differ: {name}[{i}] is {:e} and {:e}", shown(a), shown(b)));
         }
         if a.len() != b.len() {
             return Err(format!("{what} differ: {name} has {} bytes and {}", a.len(), b.len()));
@@ -18,10 +20,10 @@ pub fn same_bits(what: &str, a: &Values, b: &Values) -> Result<(), String> {
 }
 
 /// An output against the reference.
-pub fn output(what: &str, expected: &Expected, got: &[u32]) -> Result<(), String> {
+pub fn output(what: &str, expected: &Expected, got: &Got) -> Result<(), String> {
     match expected {
-        Expected::Words(want) => match want.iter().zip(got).position(|(w, g)| w != g) {
-            Some(i) => Err(format!("{what}[{i}] is {} and must be {}", got[i], want[i])),
+        Expected::Words(want) => match want.iter().zip(&got.words).position(|(w, g)| w != g) {
+            Some(i) => Err(format!("{what}[{i}] is {} and must be {}", got.words[i], want[i])),
             None => Ok(()),
         },
         Expected::Floats { value, terms, length, ulps } => {
@@ -31,13 +33,34 @@ pub fn output(what: &str, expected: &Expected, got: &[u32]) -> Result<(), String
     }
 }
 
-/// Fails at the element that is furthest past its tolerance. A tolerance of 0 asks for the nearest f32.
-pub fn worst(what: &str, want: &[f64], got: &[u32], tolerance: impl Fn(usize) -> f64) -> Result<(), String> {
+/// What the rounding of `want` to an element of f16 adds to the tolerance of f32: half an ulp of f16, at least 2⁻²⁵.
+fn rounding(dtype: DType, want: f64) -> f64 {
+    match dtype {
+        DType::F16 => (want.abs() * 2f64.powi(-11)).max(2f64.powi(-25)),
+        DType::F32 | DType::U32 => 0.0,
+    }
+}
+
+/// The nearest number of that type.
+fn nearest(dtype: DType, want: f64) -> f64 {
+    match dtype {
+        DType::F16 => half::f16::from_f64(want).to_f64(),
+        DType::F32 | DType::U32 => want as f32 as f64,
+    }
+}
+
+/// Fails at the element that is furthest past its tolerance. A tolerance of 0 asks for the nearest number; where there is
+/// one, an f16 element may be off by its own rounding besides. Where a NaN is wanted any will do.
+pub fn worst(what: &str, want: &[f64], got: &Got, tolerance: impl Fn(usize) -> f64) -> Result<(), String> {
     let (mut at, mut excess, mut failures) = (0, 0.0, 0);
-    for (i, (&w, &g)) in want.iter().zip(got).enumerate() {
-        let g = f32::from_bits(g) as f64;
+    let tolerance = |i: usize| match tolerance(i) {
+        0.0 => 0.0,
+        some => some + rounding(got.dtype, want[i]),
+    };
+    for (i, &w) in want.iter().enumerate() {
+        let g = got.number(i);
         let (error, allowed) = ((g - w).abs(), tolerance(i));
-        if error <= allowed || g == w as f32 as f64 {
+        if error <= allowed || g == nearest(got.dtype, w) || (g.is_nan() && w.is_nan()) {
             continue;
         }
         failures += 1;
@@ -49,10 +72,10 @@ pub fn worst(what: &str, want: &[f64], got: &[u32], tolerance: impl Fn(usize) ->
     if failures == 0 {
         return Ok(());
     }
-    let (g, w, t) = (f32::from_bits(got[at]), want[at], tolerance(at));
+    let (g, w, t) = (got.number(at), want[at], tolerance(at));
     Err(format!(
         "{what}: {failures} of {} elements are wrong; worst is [{at}] = {g:e}, must be {w:e}; off by {:e}, allowed {t:e}",
         want.len(),
-        (g as f64 - w).abs()
+        (g - w).abs()
     ))
 }

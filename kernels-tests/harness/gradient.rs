@@ -1,9 +1,10 @@
 //! Gradients against central differences of the f64 reference.
 
 use super::compare::worst;
-use super::recording::{Recording, Values};
+use super::recording::{Got, Recording, Values};
 use super::{SEED, tensors};
 use crate::reference::{Answer, Expected, HALF_ULP, Reference, Tensor};
+use wgslab::base::DType;
 use wgslab::base::rng::Rng;
 use wgslab::kernels::Case;
 
@@ -28,7 +29,8 @@ pub fn check(
     work: u64,
 ) -> Result<(), String> {
     let x = tensors(case, inputs);
-    let dy: Vec<(usize, Vec<f64>)> = recording.cotangents.iter().map(|(i, w)| (*i, floats(w))).collect();
+    let cotangents = recording.cotangents.iter();
+    let dy: Vec<(usize, Vec<f64>)> = cotangents.map(|(i, dy)| (*i, dy.numbers(&answer.outputs[*i]))).collect();
     let loss = |x: &[Tensor]| {
         let outputs = reference(case.op.as_ref(), x).outputs;
         dy.iter().map(|(i, dy)| dot(values(&outputs[*i]), dy)).sum::<f64>()
@@ -36,14 +38,15 @@ pub fn check(
     let types: Vec<_> = case.inputs.iter().map(|i| i.0).collect();
     let cost = case.op.cost(&types, &case.op.infer(&types).map_err(super::text)?);
     for &i in &answer.wrt {
-        let words = got.find(&format!("dx{i}")).unwrap_or_else(|_| vec![0; x[i].f.len()]); // no path is a zero
+        let none = || Got { dtype: DType::F32, words: vec![0; x[i].f.len()] }; // no path is a zero
+        let got = got.find(&format!("dx{i}")).unwrap_or_else(|_| none());
         let what = format!("gradient of input {i}");
         if let Some(picks) = &answer.picks {
-            chosen(&what, picks, &dy[0].1, &words)?;
-        } else if 2 * words.len() as u64 * (cost.flops + cost.bytes) <= work {
-            entries(&what, &loss, x.clone(), i, &words, answer.gradient_floor)?;
+            chosen(&what, picks, &dy[0].1, x[i].f.len(), &got)?;
+        } else if 2 * x[i].f.len() as u64 * (cost.flops + cost.bytes) <= work {
+            entries(&what, &loss, x.clone(), i, &got, answer.gradient_floor)?;
         } else {
-            directions(&what, &loss, &x, i, &words, answer.gradient_floor)?;
+            directions(&what, &loss, &x, i, &got, answer.gradient_floor)?;
         }
     }
     Ok(())
@@ -54,11 +57,11 @@ fn entries(
     loss: &dyn Fn(&[Tensor]) -> f64,
     mut x: Vec<Tensor>,
     i: usize,
-    got: &[u32],
+    got: &Got,
     floor: f64,
 ) -> Result<(), String> {
-    let mut want = Vec::with_capacity(got.len());
-    for k in 0..got.len() {
+    let mut want = Vec::with_capacity(x[i].f.len());
+    for k in 0..x[i].f.len() {
         let at = x[i].f[k];
         x[i].f[k] = at + STEP;
         let up = loss(&x);
@@ -72,8 +75,8 @@ fn entries(
 }
 
 /// Each cotangent goes to the element its output chose.
-fn chosen(what: &str, picks: &[usize], dy: &[f64], got: &[u32]) -> Result<(), String> {
-    let (mut want, mut terms) = (vec![0.0; got.len()], vec![0.0; got.len()]);
+fn chosen(what: &str, picks: &[usize], dy: &[f64], elements: usize, got: &Got) -> Result<(), String> {
+    let (mut want, mut terms) = (vec![0.0; elements], vec![0.0; elements]);
     for (&at, dy) in picks.iter().zip(dy) {
         want[at] += dy;
         terms[at] += dy.abs();
@@ -87,11 +90,13 @@ fn directions(
     loss: &dyn Fn(&[Tensor]) -> f64,
     x: &[Tensor],
     i: usize,
-    got: &[u32],
+    got: &Got,
     floor: f64,
 ) -> Result<(), String> {
-    let dx = floats(got);
-    let allowed = (RELATIVE * rms(&dx)).max(floor) * (dx.len() as f64).sqrt();
+    let dx: Vec<f64> = (0..x[i].f.len()).map(|k| got.number(k)).collect();
+    // An f16 element is off by up to half an ulp of its own.
+    let relative = if got.dtype == DType::F16 { RELATIVE + 2f64.powi(-11) } else { RELATIVE };
+    let allowed = (relative * rms(&dx)).max(floor) * (dx.len() as f64).sqrt();
     for d in 0..DIRECTIONS {
         let mut rng = Rng::new(SEED, 2000 + d, 0);
         let v: Vec<f64> = dx.iter().map(|_| rng.normal() as f64).collect();
@@ -107,10 +112,6 @@ fn directions(
         return Err(format!("{what}: along direction {d} it is {is:e}, must be {want:e}; allowed {allowed:e}"));
     }
     Ok(())
-}
-
-fn floats(words: &[u32]) -> Vec<f64> {
-    words.iter().map(|w| f32::from_bits(*w) as f64).collect()
 }
 
 fn values(e: &Expected) -> &[f64] {

@@ -1,8 +1,9 @@
 //! A tape over named inputs, run once on the checked device: for tests that state a fact instead of a case.
 
+use super::recording::Got;
 use super::{device, text};
 use std::collections::BTreeMap;
-use wgslab::base::Result as BaseResult;
+use wgslab::base::{DType, Result as BaseResult};
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type, Var};
 
 /// A named input.
@@ -46,7 +47,7 @@ pub fn run(
     let plan = Plan::new(&gpu, schedule, &state).map_err(text)?;
     let mut feed = Feed::new();
     for i in inputs {
-        feed = feed.input(&i.name, &i.words);
+        feed = feed.input(&i.name, &bytemuck::cast_slice::<u32, u8>(&i.words)[..i.ty.bytes() as usize]);
     }
     plan.run(&gpu, &feed).map_err(text)?;
     outputs.iter().map(|(name, _)| Ok((*name, plan.read_f32(&gpu, name).map_err(text)?))).collect()
@@ -54,11 +55,11 @@ pub fn run(
 
 /// Fails where `got` is further from `want` than `allowed` times the largest of `want`.
 pub fn near(what: &str, got: &[f32], want: &[f32], allowed: f64) -> Result<(), String> {
-    let words: Vec<u32> = got.iter().map(|v| v.to_bits()).collect();
+    let got = Got { dtype: DType::F32, words: got.iter().map(|v| v.to_bits()).collect() };
     let want: Vec<f64> = want.iter().map(|v| *v as f64).collect();
-    if words.len() != want.len() {
-        return Err(format!("{what} has {} elements and must have {}", words.len(), want.len()));
+    if got.words.len() != want.len() {
+        return Err(format!("{what} has {} elements and must have {}", got.words.len(), want.len()));
     }
     let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-    super::compare::worst(what, &want, &words, |_| allowed * largest)
+    super::compare::worst(what, &want, &got, |_| allowed * largest)
 }

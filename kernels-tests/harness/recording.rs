@@ -1,7 +1,7 @@
 //! A case as a tape: its inputs, its outputs, random cotangents, and the gradient of every f32 input.
 
 use super::SEED;
-use crate::reference::{self, Answer};
+use crate::reference::{self, Answer, Expected};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use wgslab::base::{DType, Result as BaseResult};
@@ -12,15 +12,37 @@ use wgslab::tape::{Feed, Op, Options, Schedule, Tape, Type, Var};
 /// Streams of the cotangents, away from those of the inputs.
 const COTANGENTS: u32 = 1000;
 
-/// What a run gave: names and bytes, in a fixed order.
+/// What a run gave: names, elements and bytes, in a fixed order.
 #[derive(Debug)]
-pub struct Values(pub Vec<(String, Vec<u8>)>);
+pub struct Values(pub Vec<(String, DType, Vec<u8>)>);
 
 impl Values {
-    /// The words of a named value.
-    pub fn find(&self, name: &str) -> Result<Vec<u32>, String> {
+    /// A named value.
+    pub fn find(&self, name: &str) -> Result<Got, String> {
         let found = self.0.iter().find(|v| v.0 == name).ok_or_else(|| format!("the run has no value {name}"))?;
-        Ok(bytemuck::pod_collect_to_vec(&found.1))
+        Ok(Got { dtype: found.1, words: bytemuck::pod_collect_to_vec(&found.2) })
+    }
+}
+
+/// A tensor's elements as words.
+#[derive(Clone, Debug)]
+pub struct Got {
+    pub dtype: DType,
+    pub words: Vec<u32>,
+}
+
+impl Got {
+    /// Element `i`.
+    pub fn number(&self, i: usize) -> f64 {
+        match self.dtype {
+            DType::F16 => half::f16::from_bits((self.words[i / 2] >> (16 * (i % 2))) as u16).to_f64(),
+            DType::F32 | DType::U32 => f32::from_bits(self.words[i]) as f64,
+        }
+    }
+
+    /// As many elements as `like` has.
+    pub fn numbers(&self, like: &Expected) -> Vec<f64> {
+        (0..like.len()).map(|i| self.number(i)).collect()
     }
 }
 
@@ -30,9 +52,10 @@ pub struct Recording {
     pub tape: Tape,
     /// Named values to read: y0, y1, …, dx0, ….
     pub reads: Vec<(String, Var)>,
-    /// Index of an output and the words of its cotangent.
-    pub cotangents: Vec<(usize, Vec<u32>)>,
+    /// Index of an output and its cotangent.
+    pub cotangents: Vec<(usize, Got)>,
     names: Vec<String>,
+    types: Vec<(String, Type)>,
 }
 
 impl Recording {
@@ -49,7 +72,8 @@ impl Recording {
         let inputs = inputs.collect::<BaseResult<Vec<Var>>>().map_err(super::text)?;
         let outputs = tape.apply_dyn(case.op.clone(), &inputs).map_err(super::text)?;
         let reads = outputs.iter().enumerate().map(|(i, &v)| (format!("y{i}"), v)).collect();
-        let mut r = Recording { tape, reads, cotangents: Vec::new(), names };
+        let types = names.iter().cloned().zip(case.inputs.iter().map(|i| i.0)).collect();
+        let mut r = Recording { tape, reads, cotangents: Vec::new(), names, types };
         if !answer.wrt.is_empty() {
             r.differentiate(answer, through, seed, &inputs, &outputs)?;
         }
@@ -68,13 +92,19 @@ impl Recording {
         outputs: &[Var],
     ) -> Result<(), String> {
         let (mut ys, mut dys) = (Vec::new(), Vec::new());
+        // A cotangent that becomes f16 on its way is f16 from the start: how it is rounded is for the cases of cast.
+        let halves = inputs.iter().any(|&v| self.tape.ty(v).dtype == DType::F16);
         for &i in through {
             let ty = self.tape.ty(outputs[i]);
-            self.cotangents.push((i, Fill::Normal.words(ty, seed, COTANGENTS + i as u32)));
+            let drawn = Fill::Normal.words(ty, seed, COTANGENTS + i as u32);
+            let half = |w: &u32| half::f16::from_f32(f32::from_bits(*w)).to_f32().to_bits();
+            let words = if halves && ty.dtype == DType::F32 { drawn.iter().map(half).collect() } else { drawn };
+            self.cotangents.push((i, Got { dtype: ty.dtype, words }));
             ys.push(outputs[i]);
-            dys.push(Some(self.tape.input(&format!("dy{i}"), ty).map_err(super::text)?));
+            dys.push(Some(self.tape.input(DY[i], ty).map_err(super::text)?));
+            self.types.push((DY[i].to_string(), ty));
         }
-        let float = |i: &usize| self.tape.ty(inputs[*i]).dtype == DType::F32;
+        let float = |i: &usize| self.tape.ty(inputs[*i]).dtype.is_float();
         let wrt: Vec<usize> = (0..inputs.len()).filter(float).collect();
         let vars: Vec<Var> = wrt.iter().map(|&i| inputs[i]).collect();
         let grads = self.tape.backward(&ys, &dys, &vars).map_err(super::text)?;
@@ -93,24 +123,31 @@ impl Recording {
     /// The feed of a run.
     pub fn feed<'a>(&'a self, inputs: &'a [Vec<u32>]) -> Feed<'a> {
         let mut feed = Feed::new();
+        // Without the padding of an odd number of halves.
+        let bytes = |name: &str, words: &'a [u32]| {
+            let given = self.types.iter().find(|t| t.0 == name).map_or(0, |t| t.1.bytes() as usize);
+            &bytemuck::cast_slice::<u32, u8>(words)[..given]
+        };
         for (name, words) in self.names.iter().zip(inputs) {
-            feed = feed.input(name, words);
+            feed = feed.input(name, bytes(name, words));
         }
-        for (i, words) in &self.cotangents {
-            feed = feed.input(DY[*i], words);
+        for (i, dy) in &self.cotangents {
+            feed = feed.input(DY[*i], bytes(DY[*i], &dy.words));
         }
         feed
     }
 
     /// Reads every named value through `read`.
     pub fn read(&self, read: impl Fn(&str) -> BaseResult<Vec<u8>>) -> Result<Values, String> {
-        let values = self.reads.iter().map(|(n, _)| Ok((n.clone(), read(n).map_err(super::text)?)));
+        let dtype = |v: &Var| self.tape.ty(*v).dtype;
+        let values = self.reads.iter().map(|(n, v)| Ok((n.clone(), dtype(v), read(n).map_err(super::text)?)));
         Ok(Values(values.collect::<Result<_, String>>()?))
     }
 
     /// Reads every named value by its handle.
     pub fn read_vars(&self, read: impl Fn(Var) -> BaseResult<Vec<u8>>) -> Result<Values, String> {
-        let values = self.reads.iter().map(|(n, v)| Ok((n.clone(), read(*v).map_err(super::text)?)));
+        let dtype = |v: &Var| self.tape.ty(*v).dtype;
+        let values = self.reads.iter().map(|(n, v)| Ok((n.clone(), dtype(v), read(*v).map_err(super::text)?)));
         Ok(Values(values.collect::<Result<_, String>>()?))
     }
 }

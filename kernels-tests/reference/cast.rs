@@ -4,10 +4,15 @@ use super::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::cast::Cast;
 use wgslab::tape::Op;
 
-/// The value of a finite half float, IEEE 754 binary16: sign 1, exponent 5, fraction 10 bits.
-fn value(half: u32) -> f64 {
+/// The value of a half float, IEEE 754 binary16: sign 1, exponent 5, fraction 10 bits.
+pub fn value(half: u32) -> f64 {
     let (sign, exponent, fraction) = (half >> 15, (half >> 10 & 31) as i32, (half & 1023) as f64 / 1024.0);
-    let size = if exponent == 0 { fraction * 2f64.powi(-14) } else { (1.0 + fraction) * 2f64.powi(exponent - 15) };
+    let size = match exponent {
+        0 => fraction * 2f64.powi(-14),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction) * 2f64.powi(exponent - 15),
+    };
     if sign == 1 { -size } else { size }
 }
 
@@ -29,7 +34,10 @@ fn half(x: f64) -> u32 {
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let x = &x[0];
-    Answer::new(vec![match cast::<Cast>(op) {
+    let op = cast::<Cast>(op);
+    let answer = Answer::new(vec![match op {
+        Cast::F16 => Expected::exact(x.f.iter().map(|&x| value(half(x))).collect()),
+        Cast::F32 if !x.f.is_empty() => Expected::exact(x.f.clone()),
         Cast::F32 => Expected::exact(x.u.iter().map(|&u| u as f64).collect()),
         Cast::U32 => Expected::Words(x.f.iter().map(|f| f.clamp(0.0, 4_294_967_040.0) as u32).collect()),
         Cast::PackF16 => {
@@ -40,5 +48,10 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
             let halves = x.u.iter().flat_map(|&w| [value(w & 0xffff), value(w >> 16)]);
             Expected::exact(halves.take(shape.numel()).collect())
         }
-    }])
+    }]);
+    // Each cotangent goes to its own element.
+    match op {
+        Cast::F16 | Cast::F32 if !x.f.is_empty() => answer.gradient(&[0], &[0]).picks((0..x.f.len()).collect()),
+        _ => answer,
+    }
 }

@@ -90,12 +90,12 @@ pub const HALF_ULP: f64 = 1.0 / 16_777_216.0;
 /// The least normal f32, in units of [`HALF_ULP`]: a device may take anything smaller for 0.
 pub const FLUSHED: f64 = f32::MIN_POSITIVE as f64 / HALF_ULP;
 
-/// An input as a reference reads it: `f` for f32 elements, `u` for u32.
+/// An input as a reference reads it: `f` for f32 and f16 elements, `u` for u32.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     /// Its dimensions.
     pub shape: Shape,
-    /// Elements of an f32 tensor.
+    /// Elements of an f32 or f16 tensor.
     pub f: Vec<f64>,
     /// Elements of a u32 tensor.
     pub u: Vec<u32>,
@@ -106,6 +106,10 @@ impl Tensor {
     pub fn new(ty: Type, words: &[u32]) -> Self {
         let (mut f, mut u) = (Vec::new(), Vec::new());
         match ty.dtype {
+            DType::F16 => {
+                let halves = words.iter().flat_map(|w| [w & 0xffff, w >> 16]);
+                f = halves.take(ty.shape.numel()).map(cast::value).collect();
+            }
             DType::F32 => f = words.iter().map(|w| f32::from_bits(*w) as f64).collect(),
             DType::U32 => u = words.to_vec(),
         }
@@ -121,7 +125,7 @@ impl Tensor {
 /// What one output must be.
 #[derive(Clone, Debug)]
 pub enum Expected {
-    /// f32 elements.
+    /// Float elements. The tolerance is that of f32; f16 elements may be off by half an ulp of their own besides.
     Floats {
         /// The values.
         value: Vec<f64>,
@@ -137,7 +141,7 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// Values that f32 must give to the last bit.
+    /// Values that must be given to the last bit.
     pub fn exact(value: Vec<f64>) -> Self {
         let terms = vec![0.0; value.len()];
         Expected::Floats { value, terms, length: 1, ulps: 0.0 }
@@ -172,11 +176,16 @@ impl Expected {
     }
 }
 
+/// The outputs of an op, given its inputs.
+pub type Outputs = fn(&dyn Op, &[Tensor]) -> Vec<Expected>;
+
 /// What a reference says of a case.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Each output.
     pub outputs: Vec<Expected>,
+    /// Variants that sum other terms than the formula's, by the beginning of their names, and what is expected of them.
+    pub other_terms: Option<(&'static str, Outputs)>,
     /// Inputs that must have a gradient; every other input must have none.
     pub wrt: Vec<usize>,
     /// Outputs whose cotangents the op takes.
@@ -191,7 +200,15 @@ pub struct Answer {
 impl Answer {
     /// Outputs without a gradient.
     pub fn new(outputs: Vec<Expected>) -> Self {
-        Answer { outputs, wrt: Vec::new(), through: Vec::new(), gradient_floor: 0.0, picks: None }
+        Answer { outputs, other_terms: None, wrt: Vec::new(), through: Vec::new(), gradient_floor: 0.0, picks: None }
+    }
+
+    /// What is expected of a variant of `op` over `x`.
+    pub fn of(&self, variant: &str, op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
+        match self.other_terms {
+            Some((begins, outputs)) if variant.starts_with(begins) => outputs(op, x),
+            _ => self.outputs.clone(),
+        }
     }
 
     /// Inputs `wrt` have a gradient, through the outputs `through`.

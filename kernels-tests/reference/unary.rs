@@ -42,7 +42,9 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
             let (s, error) = logistic(t, 6.0 * t.abs());
             of_product(v, s, error)
         }),
-        Unary::LeakyRelu { negative_slope } => exact(&|v| if v > 0.0 { v } else { negative_slope as f64 * v }),
+        Unary::LeakyRelu { negative_slope } => {
+            within(&|v| relative(if v > 0.0 { v } else { negative_slope as f64 * v }, 1.0))
+        }
         Unary::Log => within(&|v| (v.ln(), log_error(v, v.ln()))),
         Unary::Neg => exact(&|v| -v),
         // Repeated squaring: n − 1 products, however they are shared, and a division.

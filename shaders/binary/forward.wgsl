@@ -1,18 +1,18 @@
-// binary: y = apply(a, b), four elements an invocation and step. `apply` is the function's own piece; V, the unit of
-// the operands, is vec4<f32>, or vec4<u32> where labels are compared.
+// binary: y = apply(a, b), four elements an invocation and step. `apply` is the function's own piece; Quad,
+// Result, loaded and stored say how elements lie (common/quads_f32.wgsl).
 // A workgroup owns 256 vec4 in a row; buffers are padded to 16 bytes, so the last vec4 is whole.
 
 struct Params { vectors: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<V>;
-@group(0) @binding(2) var<storage, read> b: array<V>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> a: array<Quad>;
+@group(0) @binding(2) var<storage, read> b: array<Quad>;
+@group(0) @binding(3) var<storage, read_write> y: array<Result>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
     let start = group_index(wid, groups) * 256u;
     for (var i = start + lane; i < min(start + 256u, p.vectors); i += 64u) {
-        y[i] = apply(a[i], b[i]);
+        y[i] = stored(apply(loaded(a[i]), loaded(b[i])));
     }
 }

@@ -1,14 +1,13 @@
 // Operands of conv2d forward for the gemm kernels: y[n, k, p, q] = Σ_{c, r, s} w[k, c, r, s] · x[n, c, p·st + r·dil − pad, …].
 // Rows are output channels of the group `batch`, columns (n, p, q), the reduction (c, r, s) over the group's p.c input
-// channels: w is read as it lies, x is gathered. $R, $S and $STRIDE are text: divisions by them cost little then.
+// channels. $R, $S and $STRIDE are text: divisions by them cost little then.
+// The operands' own piece, gemm/operands_f32.wgsl or a twin, reads an element: a is w as it lies, b is x, gathered.
 
 struct Params {
     m: u32, n: u32, k: u32, k_split: u32,
     c: u32, h: u32, w: u32, p: u32, q: u32, padding: u32, dilation: u32, groups: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> weight: array<f32>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
 // Where a column's window begins; u32 wraps where that is in the border, and one comparison guards both ends.
@@ -25,7 +24,7 @@ fn column_of(n: u32) -> Column {
 }
 
 fn a_at(row: u32, k: u32) -> f32 {
-    return weight[row + k];
+    return a_get(row + k);
 }
 
 fn b_at(column: Column, k: u32) -> f32 {
@@ -36,7 +35,7 @@ fn b_at(column: Column, k: u32) -> f32 {
         return 0.0;
     }
     let channel = batch * p.c + k / ($R * $S);
-    return x[((column.image * p.c * p.groups + channel) * p.h + h) * p.w + w];
+    return b_get(((column.image * p.c * p.groups + channel) * p.h + h) * p.w + w);
 }
 
 fn c_at(m: u32, n: u32, slice: u32) -> u32 {

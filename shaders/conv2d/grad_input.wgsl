@@ -2,14 +2,13 @@
 // dx[n, c, h, w] = Σ_{k, r, s} w[k, c, r, s] · dy[n, k, (h + pad − r·dil) / st, …] where that divides.
 // Rows are input channels of the group `batch`, columns (n, h, w), the reduction (k, r, s) over the group's output
 // channels. $R, $S and $STRIDE are text: divisions by them cost little then.
+// The operands' own piece, gemm/operands_f32.wgsl or a twin, reads an element: a is w, b is dy, gathered.
 
 struct Params {
     m: u32, n: u32, k: u32, k_split: u32,
     c: u32, h: u32, w: u32, p: u32, q: u32, padding: u32, dilation: u32, groups: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> weight: array<f32>;
-@group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
 struct Column { image: u32, bottom: u32, right: u32 }
@@ -25,7 +24,7 @@ fn column_of(n: u32) -> Column {
 }
 
 fn a_at(row: u32, k: u32) -> f32 {
-    return weight[(k / ($R * $S)) * p.m * $R * $S + row + k % ($R * $S)];
+    return a_get((k / ($R * $S)) * p.m * $R * $S + row + k % ($R * $S));
 }
 
 fn b_at(column: Column, k: u32) -> f32 {
@@ -38,7 +37,7 @@ fn b_at(column: Column, k: u32) -> f32 {
         return 0.0;
     }
     let channel = (column.image * p.groups + batch) * out_channels + k / ($R * $S);
-    return dy[(channel * p.p + h / $STRIDE) * p.q + w / $STRIDE];
+    return b_get((channel * p.p + h / $STRIDE) * p.q + w / $STRIDE);
 }
 
 fn c_at(m: u32, n: u32, slice: u32) -> u32 {

@@ -2,14 +2,13 @@
 // dw[k, c, r, s] = Σ_{n, p, q} dy[n, k, p, q] · x[n, c, p·st + r·dil − pad, q·st + s·dil − pad].
 // Rows are output channels of the group `batch`, columns (c, r, s) over the group's p.c input channels, the reduction
 // (n, p, q), which is long: it may be split into slices. $R, $S and $STRIDE are text: divisions by them cost little then.
+// The operands' own piece, gemm/operands_f32.wgsl or a twin, reads an element: a is dy, b is x, gathered.
 
 struct Params {
     m: u32, n: u32, k: u32, k_split: u32,
     c: u32, h: u32, w: u32, p: u32, q: u32, padding: u32, dilation: u32, groups: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dw: array<f32>;
 
 struct Column { channel: u32, top: u32, left: u32 }
@@ -26,7 +25,7 @@ fn column_of(n: u32) -> Column {
 
 fn a_at(row: u32, k: u32) -> f32 {
     let plane = p.p * p.q;
-    return dy[(((k / plane) * p.groups + batch) * p.m + row) * plane + k % plane];
+    return a_get((((k / plane) * p.groups + batch) * p.m + row) * plane + k % plane);
 }
 
 fn b_at(column: Column, k: u32) -> f32 {
@@ -38,7 +37,7 @@ fn b_at(column: Column, k: u32) -> f32 {
     if (h >= p.h || w >= p.w) {
         return 0.0;
     }
-    return x[(((k / plane) * p.groups * p.c + column.channel) * p.h + h) * p.w + w];
+    return b_get((((k / plane) * p.groups * p.c + column.channel) * p.h + h) * p.w + w);
 }
 
 fn c_at(m: u32, n: u32, slice: u32) -> u32 {

@@ -1,14 +1,13 @@
 // gemm, tiled for GPUs: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] through workgroup memory.
-// The op's own piece says where operands come from: row_of, column_of, a_at, b_at, c_at, c_put, and p.m, p.n, p.k,
-// p.k_split; `finish` how the product ends: shaders/epilogue/.
+// The op's own pieces say where operands come from and results go: c_at, c_put, p.m, p.n, p.k, p.k_split, and `stage`,
+// which fills tile_a and tile_b, from gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `finish` how the
+// product ends: shaders/epilogue/.
 // A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: all load one tile of a and of
 // b (b's along n, so that neighbours read neighbours), then each invocation updates $TM × $TN outputs in named vec4
 // registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
 // conflicts. wid.z counts (z, slice of k): `batch`, z, is the product of a batch or the group of a convolution; long thin
 // products are cut into slices, p.k_split long, that the op adds up in order.
-// What a column's operand begins with is worked out once, before the walk: an invocation stages the same columns in
-// every step, and that costs divisions.
-// BM, BN divide by the register tile, BM · BK and BN · BK by the invocations, those by BN / 4; M, N, K are guarded.
+// BM, BN divide by the register tile; M, N, K are guarded.
 
 var<private> batch: u32;
 var<workgroup> tile_a: array<vec4<f32>, $BK * $BM / 4>;
@@ -38,34 +37,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ end
     //@ end
 
-    let staged = (t % ($BN / 4u)) * 4u;
-    //@ for i in 0..4
-    let column_$i = column_of(min(n0 + staged + $i, p.n - 1u));
-    //@ end
-
+    let staged = staged_of(t, n0);
     for (var k0 = k_begin; k0 < k_end; k0 += $BK) {
-        // Whole vec4 are staged: writing one component may touch the whole vector, and invocations would race.
-        for (var e = t; e < $BM * $BK / 4; e += $THREADS) {
-            let k = e % $BK;
-            let m = (e / $BK) * 4u;
-            var v = vec4<f32>(0.0);
-            //@ for i in 0..4
-            if (m0 + m + $i < p.m && k0 + k < k_end) {
-                v[$i] = a_at(row_of(m0 + m + $i), k0 + k);
-            }
-            //@ end
-            tile_a[(k * $BM + m) / 4u] = v;
-        }
-        for (var e = t; e < $BN * $BK / 4; e += $THREADS) {
-            let k = e / ($BN / 4u);
-            var v = vec4<f32>(0.0);
-            //@ for i in 0..4
-            if (n0 + staged + $i < p.n && k0 + k < k_end) {
-                v[$i] = b_at(column_$i, k0 + k);
-            }
-            //@ end
-            tile_b[(k * $BN + staged) / 4u] = v;
-        }
+        stage(staged, t, m0, n0, k0, k_end);
         workgroupBarrier();
         for (var k = 0u; k < $BK; k++) {
             //@ for h in 0..TM/4

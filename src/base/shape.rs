@@ -89,7 +89,10 @@ impl<const N: usize> From<[usize; N]> for Shape {
 /// Element type of a tensor on the device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum DType {
-    /// 32-bit float: every value that is differentiated.
+    /// 16-bit float, IEEE 754 binary16: activations and their gradients where a step asks for it; arithmetic is in f32.
+    /// Elements lie two to a word, the first in the low half.
+    F16,
+    /// 32-bit float: everything else that is differentiated.
     F32,
     /// 32-bit unsigned: labels, indices, flags, and images packed four bytes a word.
     U32,
@@ -98,12 +101,21 @@ pub enum DType {
 impl DType {
     /// Bytes of one element.
     pub fn bytes(self) -> usize {
-        4
+        match self {
+            DType::F16 => 2,
+            DType::F32 | DType::U32 => 4,
+        }
+    }
+
+    /// Whether a gradient may flow through such elements.
+    pub fn is_float(self) -> bool {
+        matches!(self, DType::F16 | DType::F32)
     }
 
     /// Name as safetensors spells it.
     pub fn name(self) -> &'static str {
         match self {
+            DType::F16 => "F16",
             DType::F32 => "F32",
             DType::U32 => "U32",
         }

@@ -1,14 +1,18 @@
 //! `wgslab bench`.
 
+use super::bench_table;
 use super::listener::Listener;
 use super::options::Options;
-use super::output::{print, table};
-use crate::base::{Error, Result, nearest};
+use super::output::print;
+use crate::base::{Error, Result, files, nearest};
+use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::ops;
+use crate::lab::compare::{THRESHOLD, compare};
 use crate::lab::sets::{self, CASES, Set};
-use crate::lab::{Asked, Cache, Report, Row, Rule, Timer, bench};
+use crate::lab::{Asked, Cache, Report, Rule, against, bench};
 use clap::Args;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Time kernels, forward and backward, one by one
 ///
@@ -21,7 +25,7 @@ use std::path::{Path, PathBuf};
 /// the quartiles lie within 5 % of the median, or for --time-limit: what has not settled by then
 /// is marked noisy. Times are the device's timestamps, or the wall clock where it has none (the
 /// timer column says which); GFLOP/s counts the operations of the formula, GB/s each operand
-/// once. A reference kernel of fixed work is timed in every round and stored with the samples.
+/// once. A reference kernel of fixed work is timed in between and stored with the samples.
 /// A case that cannot run on the adapter is listed as skipped.
 #[derive(Args, Debug)]
 #[command(
@@ -31,7 +35,10 @@ use std::path::{Path, PathBuf};
   wgslab bench resnet18 --variant all --json run.json
   wgslab bench conv2d.grad_weight
   wgslab bench --op conv2d --shape x=16,64,56,56 weight=64,64,3,3 padding=1 --variant all
-  wgslab bench my.toml --cache cold --csv run.csv"
+  wgslab bench my.toml --cache cold --csv run.csv --html run.html
+  wgslab bench resnet18 --compare run.json             exit code 5 where a row became slower
+  wgslab bench matmul --ab shaders edited
+  wgslab bench vit --against torch.json burn.json      beside what benches/peers/ wrote"
 )]
 pub(super) struct Bench {
     /// A set, a TOML file, or a text that rows of `cases` have in their name [default: quick]
@@ -44,7 +51,7 @@ pub(super) struct Bench {
     #[arg(long, value_name = "FIELD=VALUE", num_args = 1.., requires = "op")]
     shape: Vec<String>,
     /// Variants by name, first for the one the adapter would run, or all [default: those of the set]
-    #[arg(long, value_name = "NAME|first|all", num_args = 1.., value_delimiter = ',')]
+    #[arg(long, value_name = "NAME|first|all", value_delimiter = ',')]
     variant: Vec<String>,
     /// forward, grad (every gradient) or one by name, such as grad_weight [default: all]
     #[arg(long)]
@@ -58,12 +65,37 @@ pub(super) struct Bench {
     /// The least seconds of sampling a row
     #[arg(long, value_name = "S", value_parser = seconds, default_value_t = Rule::default().seconds)]
     seconds: f64,
-    /// The most seconds of sampling a row
+    /// The most seconds of sampling a row; five times that where it lacks its least samples
     #[arg(long, value_name = "S", value_parser = seconds, default_value_t = Rule::default().limit)]
     time_limit: f64,
     /// Write the report with every sample there
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write a table of the rows there, for a spreadsheet
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write a page with plots there; it needs no other file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Say which rows are faster or slower than in a report that an earlier build wrote with --json on this adapter. Each
+    /// sample is set against the reference kernel beside it, so a slower hour is no slower kernel. Exit code 5 where
+    /// a row is slower
+    #[arg(long, value_name = "BASE")]
+    compare: Option<PathBuf>,
+    /// Measure two trees of shaders in turn, in one run, and say which is faster: folders laid out as shaders/ is, with
+    /// the edited files or all. Both run with bounds and loop checks. Exit code 5 where the second is slower. The files
+    /// written get -a and -b behind their names
+    #[arg(long, value_name = "DIR", num_args = 2, conflicts_with_all = ["compare", "against", "read"])]
+    ab: Vec<PathBuf>,
+    /// The change that counts with --compare and --ab: 0.1 is 10 %
+    #[arg(long, value_name = "SHARE", default_value_t = THRESHOLD)]
+    threshold: f64,
+    /// Lay the reports of other frameworks or adapters beside this one, with ratios; benches/peers/ writes some
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    against: Vec<PathBuf>,
+    /// Show the report that an earlier run wrote with --json, in place of measuring
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "op", "json"])]
+    read: Option<PathBuf>,
 }
 
 fn cache(text: &str) -> Result<Cache, String> {
@@ -80,26 +112,90 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 impl Bench {
     pub fn run(&self, options: &Options) -> Result<()> {
-        let (set, filter) = self.set()?;
-        let (samples, seconds, limit) = (self.samples, self.seconds, self.time_limit.max(self.seconds));
-        let asked = Asked {
-            variants: self.variant.clone(),
-            direction: self.direction.clone(),
-            filter,
-            cache: self.cache,
-            rule: Rule { samples, seconds, limit, ..Rule::default() },
+        // A file that cannot be read is found before a long measurement.
+        let others = against::load(&self.against)?;
+        let base = self.compare.as_ref().map(|path| Report::load(path)).transpose()?;
+        if let [a, b] = self.ab.as_slice() {
+            if options.shaders.is_some() {
+                return Err(Error::Usage("--ab names both trees of shaders; leave --shaders out".into()));
+            }
+            return self.run_ab(options, [a, b]);
+        }
+        let report = match &self.read {
+            Some(path) => Report::load(path)?,
+            None => self.measured(options)?,
         };
+        self.write(&report, "")?;
+        match others.is_empty() {
+            true => print(&bench_table::report(&report))?,
+            false => print(&bench_table::against(&against::against(&report, &others)?))?,
+        }
+        let (Some(base), Some(path)) = (base, &self.compare) else { return Ok(()) };
+        let shown = path.display().to_string();
+        let c = compare(&base, &report, self.threshold, &shown)?;
+        print(&format!("\n{}", bench_table::comparison(&c, [&shown, "now"])))?;
+        c.expect_no_regression()
+    }
+
+    fn measured(&self, options: &Options) -> Result<Report> {
+        let (set, asked) = self.asked()?;
         let listener = Listener::new(options.quiet);
         let gpu = options.open(&listener, "kernels run on the CPU")?;
         let ended = bench(&[&gpu], &set, &asked, &listener);
         listener.clear();
-        for report in ended? {
-            if let Some(path) = &self.json {
-                report.save(path)?;
-            }
-            print(&shown(&report))?;
+        ended?.pop().ok_or_else(|| Error::Failed("a device gave no report".into()))
+    }
+
+    /// Two trees of shaders on two devices of one adapter. Kernels with edited text run with checks; for a fair race all do.
+    fn run_ab(&self, options: &Options, folders: [&PathBuf; 2]) -> Result<()> {
+        let (set, asked) = self.asked()?;
+        let listener = Listener::new(options.quiet);
+        let first = options.open(&listener, "kernels run on the CPU")?;
+        let open = |folder: &PathBuf| {
+            let shaders = Arc::new(Tree::load(folder).map_err(|e| Error::Usage(format!("--ab: {e}")))?);
+            Gpu::open(&GpuOptions { shaders, checked: true, ..first.options().clone() })
+        };
+        let [a, b] = [open(folders[0])?, open(folders[1])?];
+        let ended = bench(&[&a, &b], &set, &asked, &listener);
+        listener.clear();
+        let [a, b] =
+            <[Report; 2]>::try_from(ended?).map_err(|_| Error::Failed("two trees gave no two reports".into()))?;
+        self.write(&a, "-a")?;
+        self.write(&b, "-b")?;
+        let names = folders.map(|f| f.display().to_string());
+        let c = compare(&a, &b, self.threshold, &names[0])?;
+        let e = &a.environment;
+        let table = bench_table::comparison(&c, [&names[0], &names[1]]);
+        print(&format!("{}, {}; every kernel with checks\n\n{table}", e.adapter, e.driver))?;
+        c.expect_no_regression()
+    }
+
+    /// Writes the files that were asked for, `suffix` behind their names.
+    fn write(&self, report: &Report, suffix: &str) -> Result<()> {
+        let named = |path: &Path| {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let ending = path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
+            path.with_file_name(format!("{stem}{suffix}{ending}"))
+        };
+        if let Some(path) = &self.json {
+            report.save(&named(path))?;
+        }
+        if let Some(path) = &self.csv {
+            files::write_atomic(&named(path), report.csv()?.as_bytes())?;
+        }
+        if let Some(path) = &self.html {
+            files::write_atomic(&named(path), report.html()?.as_bytes())?;
         }
         Ok(())
+    }
+
+    /// What to measure, and how.
+    fn asked(&self) -> Result<(Set, Asked)> {
+        let (set, filter) = self.set()?;
+        let (samples, seconds, limit) = (self.samples, self.seconds, self.time_limit.max(self.seconds));
+        let rule = Rule { samples, seconds, limit, ..Rule::default() };
+        let (variants, direction) = (self.variant.clone(), self.direction.clone());
+        Ok((set, Asked { variants, direction, filter, cache: self.cache, rule }))
     }
 
     /// What to measure, and the text that rows must have in their name.
@@ -144,56 +240,4 @@ fn unknown(what: &str) -> Error {
         "{what} is no set ({}), no TOML file and in no name of an op or a case{meant}",
         sets::names().join(", ")
     ))
-}
-
-/// The report for people.
-fn shown(report: &Report) -> String {
-    let e = &report.environment;
-    let head = ["kernel", "case", "variant", "median ms", "q1", "q3", "wall ms", "GFLOP/s", "GB/s", "timer", ""];
-    let mut rows = vec![head.map(String::from).to_vec()];
-    rows.extend(report.rows.iter().map(line));
-    let mut text = format!("{}, {}\n\n{}\n", e.adapter, e.driver, table(&rows));
-    if let Some(r) = &report.reference {
-        let ms = r.ms();
-        text += &format!(
-            "\nreference kernel: {} ms (quartiles {} and {}) over {} rounds{}\n",
-            short(ms.median),
-            short(ms.q1),
-            short(ms.q3),
-            r.samples_ms.len(),
-            if r.noisy { ", noisy" } else { "" }
-        );
-    }
-    for s in &report.skipped {
-        text += &format!("skipped: {} {}: {}\n", s.op, s.case, s.why);
-    }
-    text
-}
-
-fn line(r: &Row) -> Vec<String> {
-    let ms = r.ms();
-    let wall = crate::lab::Spread::of(&r.wall_ms).median;
-    let rate = |v: f64| if v >= 100.0 { format!("{v:.0}") } else { format!("{v:.1}") };
-    vec![
-        r.entry.clone(),
-        r.case.clone(),
-        r.variant.clone(),
-        short(ms.median),
-        short(ms.q1),
-        short(ms.q3),
-        short(wall),
-        if r.flops == 0 { "-".into() } else { rate(r.gflop_per_s()) },
-        if r.bytes == 0 { "-".into() } else { rate(r.gb_per_s()) },
-        match r.timer {
-            Timer::Timestamps => "device".into(),
-            Timer::Wall => "wall".into(),
-        },
-        if r.noisy { "noisy".into() } else { String::new() },
-    ]
-}
-
-/// Milliseconds with four digits that count.
-fn short(ms: f64) -> String {
-    let digits = (3 - ms.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
-    format!("{ms:.digits$}")
 }

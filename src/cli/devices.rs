@@ -53,7 +53,11 @@ fn as_text((index, a): (usize, &Adapter)) -> String {
     let c = &a.caps;
     let software = if c.software { ", a software adapter" } else { "" };
     let default = if index == 0 { ", used unless --adapter names another" } else { "" };
-    let f16 = if c.f16 { "the adapter has it, no kernel uses it yet" } else { "no: the adapter has no shader-f16" };
+    let f16 = if c.f16 { "tiled_f16 and packed" } else { "packed: the adapter has no shader-f16" };
+    let cooperative = match a.cooperative.as_slice() {
+        [] => "no: the adapter has no cooperative matrices".to_string(),
+        shapes => format!("off unless --experimental-cooperative-matrix; the adapter lists {}", shapes.join(", ")),
+    };
     let lines = [
         format!("{index}  {}", a.name),
         format!("   {} on {} ({}{software}{default})", a.driver, a.backend, a.kind),
@@ -70,7 +74,8 @@ fn as_text((index, a): (usize, &Adapter)) -> String {
         ),
         "   kernels     portable: yes".to_string(),
         format!("               subgroup: {}", broadcast(c)),
-        format!("               f16: {f16}"),
+        format!("               f16 (only where a step asks for f16): {f16}"),
+        format!("               cooperative: {cooperative}"),
         format!("   features    {}", wrapped(&a.features, 100, "               ")),
     ];
     lines.join("\n") + "\n"
@@ -114,7 +119,8 @@ fn as_json((index, a): (usize, &Adapter)) -> Value {
             "portable": true,
             "subgroup_broadcast_lanes": gemm::lanes(c),
             "f16_adapter_support": c.f16,
-            "f16_kernels": false,
+            "f16_kernels": true,
+            "cooperative_matrix_shapes": a.cooperative,
         },
         "features": a.features,
     })

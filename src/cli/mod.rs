@@ -2,6 +2,7 @@
 //! go to stdout; progress, warnings and errors to stderr.
 
 mod bench;
+mod bench_table;
 mod data;
 mod devices;
 mod kernels;
@@ -149,7 +150,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 12);
+        assert_eq!(found.len(), 13);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

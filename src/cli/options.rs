@@ -33,6 +33,10 @@ pub(super) struct Options {
     /// run or study that was begun with one, else the variants that adapters of this kind usually run fastest]
     #[arg(long, global = true, value_name = "FILE")]
     pub kernels: Option<PathBuf>,
+    /// Use cooperative matrices where the adapter lists 16x16x16 or 8x8x8 ones. Never run on hardware by the authors, and
+    /// experimental in wgpu: check the values it gives
+    #[arg(long, global = true)]
+    pub experimental_cooperative_matrix: bool,
     /// Edited shaders to run instead of the built-in ones: a folder laid out as shaders/ is, with the edited files or
     /// all. Kernels with an edited file run with bounds and loop checks
     #[arg(long, global = true, value_name = "DIR")]
@@ -60,6 +64,7 @@ impl Options {
             backend: self.backend.clone(),
             labels: self.labels,
             memory_budget_bytes: self.memory_budget,
+            experimental_cooperative_matrix: self.experimental_cooperative_matrix,
             shaders: self.tree.clone(),
             ..GpuOptions::default()
         }

@@ -1,6 +1,7 @@
 //! Dispatches: a pipeline, its bind group and a grid, ready to be encoded again and again.
 
 use super::pipeline::Pipeline;
+use super::shader::Access;
 use super::{Buffer, Gpu, Kernel};
 use crate::base::{Error, Result};
 use std::sync::Arc;
@@ -83,6 +84,14 @@ impl Gpu {
         }
         if grid.iter().any(|&g| g == 0 || g > self.caps().groups) {
             return bad(format!("a grid of {grid:?} workgroups is past the limit {}", self.caps().groups));
+        }
+        for (i, one) in buffers.iter().enumerate() {
+            let again = (i + 1..buffers.len()).find(|&j| std::ptr::eq(*one, buffers[j]));
+            if let Some(j) = again.filter(|&j| [i, j].map(|at| pipeline.buffers[at]).contains(&Access::ReadWrite)) {
+                let what =
+                    format!("bindings {} and {} are one buffer, and it is written through one of them", i + 1, j + 1);
+                return bad(what);
+            }
         }
         let mut entries: Vec<wgpu::BindGroupEntry> = buffers
             .iter()

@@ -1,6 +1,7 @@
 //! Opening an adapter, what it can do, and what went wrong with it.
 
 use super::buffer::{Buffer, Meter};
+use super::cooperative::{self, Cooperative};
 use super::pipeline::Pipelines;
 use super::tree::Tree;
 use crate::base::{Error, Result};
@@ -32,6 +33,9 @@ pub struct GpuOptions {
     pub labels: bool,
     /// Refuse plans that would need more device memory than this.
     pub memory_budget_bytes: Option<u64>,
+    /// Use cooperative matrices where the adapter has them. wgpu calls them experimental: a mistake in it or in the
+    /// driver may show as anything, wrong values included.
+    pub experimental_cooperative_matrix: bool,
     /// Edited shaders to run instead of the committed ones; kernels with an edited piece keep their runtime checks.
     pub shaders: Arc<Tree>,
 }
@@ -45,6 +49,8 @@ pub struct Caps {
     pub subgroup: Option<(u32, u32)>,
     /// `shader-f16` is there.
     pub f16: bool,
+    /// Cooperative matrices that kernels may use: none unless they were asked for when the device was opened.
+    pub cooperative: Vec<Cooperative>,
     /// The most storage buffers of one kernel.
     pub storage_buffers: u32,
     /// The largest binding.
@@ -64,6 +70,7 @@ impl Caps {
             software: false,
             subgroup: None,
             f16: false,
+            cooperative: Vec::new(),
             storage_buffers: 8,
             binding_bytes: 128 << 20,
             invocations: 256,
@@ -93,6 +100,8 @@ pub struct Adapter {
     pub caps: Caps,
     /// Names of its features.
     pub features: Vec<String>,
+    /// The shapes of cooperative matrices that it reports, M×N×K, operands and sums, those without a kernel too.
+    pub cooperative: Vec<String>,
 }
 
 /// An open device.
@@ -168,6 +177,7 @@ fn describe(a: &wgpu::Adapter) -> Adapter {
                 .contains(wgpu::Features::SUBGROUP)
                 .then_some((info.subgroup_min_size, info.subgroup_max_size)),
             f16: features.contains(wgpu::Features::SHADER_F16),
+            cooperative: Vec::new(),
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             binding_bytes: limits.max_storage_buffer_binding_size,
             invocations: limits.max_compute_invocations_per_workgroup,
@@ -175,6 +185,7 @@ fn describe(a: &wgpu::Adapter) -> Adapter {
             groups: limits.max_compute_workgroups_per_dimension,
         },
         features: features.iter_names().map(|(n, _)| n.to_string()).collect(),
+        cooperative: a.cooperative_matrix_properties().iter().map(cooperative::shape).collect(),
         name: info.name,
     }
 }
@@ -222,16 +233,30 @@ impl Gpu {
     pub fn open(options: &GpuOptions) -> Result<Gpu> {
         let backend = options.backend.as_deref();
         let found = choose(enumerate(backend, options.labels)?, &options.adapter, backend)?;
-        let adapter = describe(&found);
-        let wish = wgpu::Features::SUBGROUP
+        let mut adapter = describe(&found);
+        let mut wish = wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if options.experimental_cooperative_matrix {
+            adapter.caps.cooperative = cooperative::usable(&found.cooperative_matrix_properties());
+            if adapter.caps.cooperative.is_empty() {
+                return Err(Error::Usage(format!(
+                    "{} has no cooperative matrices that a kernel is written for (16x16x16 or 8x8x8, sums in f32); leave \
+                     --experimental-cooperative-matrix out",
+                    adapter.name
+                )));
+            }
+            wish |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            experimental_features = cooperative::experimental();
+        }
         let features = found.features() & wish;
         let (device, queue) = pollster::block_on(found.request_device(&wgpu::DeviceDescriptor {
             label: Some("wgslab"),
             required_features: features,
             required_limits: found.limits(),
+            experimental_features,
             memory_hints: wgpu::MemoryHints::MemoryUsage, // plans lease whole buffers: large blocks would be waste
             ..Default::default()
         }))
@@ -344,11 +369,11 @@ impl Gpu {
         Ok(Buffer::new(raw, self.meter.clone()))
     }
 
-    /// Writes `bytes` at `offset` before anything submitted later.
+    /// Writes `bytes` at `offset`, and zeros up to the end of the last word, before anything submitted later.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         // One write at a time keeps wgpu's staging memory small: it frees it at the next submit.
         for (i, chunk) in bytes.chunks(16 << 20).enumerate() {
-            self.queue.write_buffer(&buffer.raw, offset + (i as u64) * (16 << 20), chunk);
+            self.put(buffer, offset + (i as u64) * (16 << 20), chunk);
             self.queue.submit([]);
         }
         self.check()
@@ -356,7 +381,18 @@ impl Gpu {
 
     /// Writes a small input of a step: it takes effect before anything submitted later and after all submitted before.
     pub fn stage(&self, buffer: &Buffer, bytes: &[u8]) {
-        self.queue.write_buffer(&buffer.raw, 0, bytes);
+        self.put(buffer, 0, bytes);
+    }
+
+    /// wgpu copies whole words; an odd number of halves ends within one.
+    fn put(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
+        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        self.queue.write_buffer(&buffer.raw, offset, words);
+        if !rest.is_empty() {
+            let mut word = [0; 4];
+            word[..rest.len()].copy_from_slice(rest);
+            self.queue.write_buffer(&buffer.raw, offset + words.len() as u64, &word);
+        }
     }
 
     /// Reads the first `bytes` of a buffer, waiting for all work before it: the only read-back.

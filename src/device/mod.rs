@@ -2,6 +2,7 @@
 //! and encodes launches. It knows neither tensors nor ops.
 
 pub mod buffer;
+pub mod cooperative;
 pub mod dispatch;
 pub mod gpu;
 pub mod pipeline;
@@ -12,6 +13,7 @@ pub mod tree;
 pub mod tune;
 
 pub use buffer::Buffer;
+pub use cooperative::Cooperative;
 pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};
 pub use gpu::{AdapterChoice, Caps, Gpu, GpuOptions};
 pub use shader::{Kernel, Piece};

@@ -99,6 +99,7 @@ fn capabilities() -> naga::valid::Capabilities {
     naga::valid::Capabilities::SUBGROUP
         | naga::valid::Capabilities::SUBGROUP_BARRIER
         | naga::valid::Capabilities::SHADER_FLOAT16
+        | naga::valid::Capabilities::COOPERATIVE_MATRIX
 }
 
 /// How a kernel uses a storage buffer.

@@ -3,7 +3,8 @@
 //!
 //! add: da = dy, db = dy. sub: da = dy, db = −dy. mul: da = b·dy, db = a·dy. div: da = dy/b, db = −y·dy/b.
 //! minimum, maximum: dy to the chosen operand, half to each where both are equal (PyTorch's choice).
-//! Comparisons give 1 or 0 in f32 and have no gradient. Shaders: shaders/binary/.
+//! Comparisons give 1 or 0 in f32 and have no gradient. add, sub and mul take f16 too, computed in f32 and rounded once.
+//! Shaders: shaders/binary/.
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Kernel, Piece};
@@ -56,8 +57,8 @@ params! {
 /// Name and pieces of a kernel.
 type Entry = (&'static str, &'static [Piece]);
 
-/// The kernel of the function whose piece is shaders/binary/`$name`.wgsl, over elements of the first `$unit`; others are
-/// pieces that the function calls.
+/// The kernel of the function whose piece is shaders/binary/`$name`.wgsl, with the pieces it needs: how its elements lie
+/// is one of them.
 macro_rules! kernel {
     ($name:literal, $($unit:literal),+) => {
         (
@@ -75,38 +76,45 @@ macro_rules! kernel {
 /// A comparison's kernels, of f32 and of u32 operands.
 macro_rules! comparison {
     ($name:literal) => {
-        [kernel!($name, "common/vec4.wgsl"), kernel!($name, "common/vec4_u32.wgsl")]
+        [kernel!($name, "common/quads_f32.wgsl"), kernel!($name, "common/quads_u32.wgsl")]
     };
 }
 
-const ADD: Entry = kernel!("add", "common/vec4.wgsl");
-const DIV: Entry = kernel!("div", "common/vec4.wgsl");
+/// The kernels of f32 and of f16 operands.
+macro_rules! arithmetic {
+    ($name:literal) => {
+        [kernel!($name, "common/quads_f32.wgsl"), kernel!($name, "common/half.wgsl", "common/quads_f16.wgsl")]
+    };
+}
+
+const ADD: [Entry; 2] = arithmetic!("add");
+const DIV: Entry = kernel!("div", "common/quads_f32.wgsl");
 const EQ: [Entry; 2] = comparison!("eq");
 const GE: [Entry; 2] = comparison!("ge");
 const GT: [Entry; 2] = comparison!("gt");
 const LE: [Entry; 2] = comparison!("le");
 const LT: [Entry; 2] = comparison!("lt");
-const MAXIMUM: Entry = kernel!("maximum", "common/vec4.wgsl", "binary/is_nan.wgsl");
-const MINIMUM: Entry = kernel!("minimum", "common/vec4.wgsl", "binary/is_nan.wgsl");
-const MUL: Entry = kernel!("mul", "common/vec4.wgsl");
+const MAXIMUM: Entry = kernel!("maximum", "common/quads_f32.wgsl", "binary/is_nan.wgsl");
+const MINIMUM: Entry = kernel!("minimum", "common/quads_f32.wgsl", "binary/is_nan.wgsl");
+const MUL: [Entry; 2] = arithmetic!("mul");
 const NE: [Entry; 2] = comparison!("ne");
-const SUB: Entry = kernel!("sub", "common/vec4.wgsl");
+const SUB: [Entry; 2] = arithmetic!("sub");
 const DIV_GRAD: &[Piece] = &[piece!("common/index.wgsl"), piece!("binary/div_grad.wgsl"), piece!("binary/grad.wgsl")];
 const MAXIMUM_GRAD: &[Piece] =
     &[piece!("common/index.wgsl"), piece!("binary/maximum_grad.wgsl"), piece!("binary/grad.wgsl")];
 
 impl Tape {
-    /// a + b, both f32 of one shape.
+    /// a + b, both f32 or both f16, of one shape.
     pub fn add(&mut self, a: Var, b: Var) -> Result<Var> {
         self.apply1(Binary::Add, &[a, b])
     }
 
-    /// a − b, both f32 of one shape.
+    /// a − b, both f32 or both f16, of one shape.
     pub fn sub(&mut self, a: Var, b: Var) -> Result<Var> {
         self.apply1(Binary::Sub, &[a, b])
     }
 
-    /// a·b, both f32 of one shape.
+    /// a·b, both f32 or both f16, of one shape.
     pub fn mul(&mut self, a: Var, b: Var) -> Result<Var> {
         self.apply1(Binary::Mul, &[a, b])
     }
@@ -158,11 +166,13 @@ impl Tape {
 }
 
 impl Binary {
-    /// Its name and the kernels of f32 and u32 operands; arithmetic has none of u32.
-    fn form(self) -> (&'static str, [Option<Entry>; 2]) {
-        let (float, both) = (|entry| [Some(entry), None], |entries: [Entry; 2]| entries.map(Some));
+    /// Its name and the kernels of f32, u32 and f16 operands, where it has them.
+    fn form(self) -> (&'static str, [Option<Entry>; 3]) {
+        let float = |entry| [Some(entry), None, None];
+        let both = |[float, integer]: [Entry; 2]| [Some(float), Some(integer), None];
+        let halves = |[float, half]: [Entry; 2]| [Some(float), None, Some(half)];
         match self {
-            Binary::Add => ("add", float(ADD)),
+            Binary::Add => ("add", halves(ADD)),
             Binary::Div => ("div", float(DIV)),
             Binary::Eq => ("eq", both(EQ)),
             Binary::Ge => ("ge", both(GE)),
@@ -171,16 +181,20 @@ impl Binary {
             Binary::Lt => ("lt", both(LT)),
             Binary::Maximum => ("maximum", float(MAXIMUM)),
             Binary::Minimum => ("minimum", float(MINIMUM)),
-            Binary::Mul => ("mul", float(MUL)),
+            Binary::Mul => ("mul", halves(MUL)),
             Binary::Ne => ("ne", both(NE)),
-            Binary::Sub => ("sub", float(SUB)),
+            Binary::Sub => ("sub", halves(SUB)),
         }
     }
 
     /// The kernel for operands of this type, or an error that names the op.
     fn kernel(self, dtype: DType) -> Result<Entry> {
-        let (name, [float, integer]) = self.form();
-        let kernel = if dtype == DType::F32 { float } else { integer };
+        let (name, [float, integer, half]) = self.form();
+        let kernel = match dtype {
+            DType::F16 => half,
+            DType::F32 => float,
+            DType::U32 => integer,
+        };
         kernel.ok_or_else(|| Error::shape(name, format!("a must hold F32, not {}", dtype.name())))
     }
 }
@@ -198,6 +212,10 @@ impl Op for Binary {
         self.form().0
     }
 
+    fn takes_f16(&self) -> bool {
+        self.form().1[2].is_some()
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         self.kernel(x[0].dtype)?;
         x[1].expect_dtype(self.name(), "b", x[0].dtype)?;
@@ -205,7 +223,8 @@ impl Op for Binary {
             let need = "they must be equal; repeat the smaller one with broadcast";
             return Err(Error::shapes(self.name(), ("a", x[0].shape), ("b", x[1].shape), need));
         }
-        Ok(vec![Type::f32(x[0].shape)])
+        let half = x[0].dtype == DType::F16;
+        Ok(vec![if half { x[0] } else { Type::f32(x[0].shape) }])
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
@@ -287,9 +306,14 @@ pub fn families() -> Vec<(&'static str, Vec<Case>)> {
         let x = (Type::u32([1025]), Fill::Below(3));
         vec![Case::new("labels", op, vec![x.clone(), x])]
     };
+    let arithmetic = |op| {
+        let x = (Type::f16([1025]), Fill::Normal);
+        let halves = vec![Case::new("f16, odd", op, vec![x.clone(), x])];
+        [sizes(op, Fill::Normal, Fill::Normal), halves].concat()
+    };
     let compare = |op| [sizes(op, Fill::Distinct, Fill::Distinct), labels(op)].concat();
     vec![
-        ("add", sizes(Add, Fill::Normal, Fill::Normal)),
+        ("add", arithmetic(Add)),
         ("div", sizes(Div, Fill::Normal, Fill::AwayFromZero)),
         ("eq", compare(Eq)),
         ("ge", compare(Ge)),
@@ -298,9 +322,9 @@ pub fn families() -> Vec<(&'static str, Vec<Case>)> {
         ("lt", compare(Lt)),
         ("maximum", sizes(Maximum, Fill::Distinct, Fill::Distinct)),
         ("minimum", sizes(Minimum, Fill::Distinct, Fill::Distinct)),
-        ("mul", sizes(Mul, Fill::Normal, Fill::Normal)),
+        ("mul", arithmetic(Mul)),
         ("ne", compare(Ne)),
-        ("sub", sizes(Sub, Fill::Normal, Fill::Normal)),
+        ("sub", arithmetic(Sub)),
     ]
 }
 

@@ -29,8 +29,15 @@ pub enum Fill {
 }
 
 impl Fill {
-    /// The words of an input of type `ty`, from (seed, stream).
+    /// The words of an input of type `ty`, from (seed, stream). Floats of an f16 tensor are those of an f32 one, each
+    /// rounded to the nearest half.
     pub fn words(&self, ty: Type, seed: u64, stream: u32) -> Vec<u32> {
+        if ty.dtype == DType::F16 {
+            return match self {
+                Fill::Words(_) | Fill::Bytes => self.words(Type::u32([ty.shape.numel().div_ceil(2)]), seed, stream),
+                floats => packed(&floats.words(Type::f32(ty.shape), seed, stream)),
+            };
+        }
         let n = ty.shape.numel();
         let mut rng = Rng::new(seed, stream, 0);
         let floats = |f: &mut dyn FnMut(usize) -> f32| (0..n).map(|i| f(i).to_bits()).collect::<Vec<u32>>();
@@ -55,6 +62,12 @@ impl Fill {
             Fill::Bytes => (0..n).map(|_| rng.word()).collect(),
         }
     }
+}
+
+/// f32 words as half floats, two to a word, an odd end filled with 0.
+fn packed(words: &[u32]) -> Vec<u32> {
+    let half = |w: &u32| u32::from(half::f16::from_f32(f32::from_bits(*w)).to_bits());
+    words.chunks(2).map(|pair| half(&pair[0]) | pair.get(1).map_or(0, half) << 16).collect()
 }
 
 /// A named case.
@@ -90,11 +103,11 @@ impl Case {
         Ok(self.record()?.0)
     }
 
-    /// The op and the gradient of every f32 input: through all f32 outputs together, then through each alone, since an
+    /// The op and the gradient of every float input: through all float outputs together, then through each alone, since an
     /// op may have a kernel for either. What the op has no gradient through is left out, so the list may be empty.
     pub fn gradients(&self) -> Result<Vec<Recorded>> {
         let (forward, inputs, outputs) = self.record()?;
-        let float = |v: &Var| forward.tape.ty(*v).dtype == DType::F32;
+        let float = |v: &Var| forward.tape.ty(*v).dtype.is_float();
         let wrt: Vec<Var> = inputs.into_iter().filter(float).collect();
         let through: Vec<(usize, Var)> = outputs.into_iter().enumerate().filter(|(_, v)| float(v)).collect();
         let mut ways = vec![through.clone()];

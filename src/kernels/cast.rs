@@ -1,7 +1,8 @@
 //! cast: y = x as another element type. f32 to u32 goes towards zero, to the nearest u32 where there is none, NaN to 0;
-//! u32 to f32 to the nearest. Half floats have no element type of their own: pack_f16 puts two into a u32, rounded to the
-//! nearest with ties to even, and unpack_f16 takes them out, so that storing them needs no feature of an adapter.
-//! There is no gradient: whole numbers and words have none. Shaders: shaders/cast/.
+//! u32 to f32 to the nearest. f32 to f16 goes to the nearest, ties to even, from 65,520 on to infinity, below 2⁻²⁵ to 0,
+//! NaN to NaN (IEEE 754, as PyTorch); f16 to f32 is exact. Both work on the words in which halves lie, and need no
+//! feature of an adapter. pack_f16 and unpack_f16 do the same where the halves are to be seen as u32.
+//! Between f16 and f32 dx is dy as the type of x. Whole numbers and words have no gradient. Shaders: shaders/cast/.
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
@@ -12,7 +13,9 @@ use crate::{params, piece};
 /// A conversion.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cast {
-    /// u32 to f32.
+    /// f32 to f16.
+    F16,
+    /// u32 or f16 to f32.
     F32,
     /// f32 to u32.
     U32,
@@ -30,21 +33,25 @@ params! {
 }
 
 macro_rules! pieces {
-    ($conversion:literal) => {
-        &[piece!("common/index.wgsl"), piece!($conversion), piece!("cast/forward.wgsl")]
+    ($($conversion:literal),+) => {
+        &[piece!("common/index.wgsl"), $(piece!($conversion),)+ piece!("cast/forward.wgsl")]
     };
 }
 
 const TO_F32: &[Piece] = pieces!("cast/f32.wgsl");
 const TO_U32: &[Piece] = pieces!("cast/u32.wgsl");
-const PACK: &[Piece] = pieces!("cast/pack_f16.wgsl");
-const UNPACK: &[Piece] = pieces!("cast/unpack_f16.wgsl");
+const PACK: &[Piece] = pieces!("common/half.wgsl", "cast/pack_f16.wgsl");
+const UNPACK: &[Piece] = pieces!("common/half.wgsl", "cast/unpack_f16.wgsl");
 
 impl Tape {
-    /// x as `dtype`; x itself where it is that already. No gradient flows through a conversion.
+    /// x as `dtype`; x itself where it is that already. f16 and u32 go by way of f32. A gradient flows between f16 and f32.
     pub fn cast(&mut self, x: Var, dtype: DType) -> Result<Var> {
+        let from = self.ty(x).dtype;
+        let by_f32 = matches!((from, dtype), (DType::F16, DType::U32) | (DType::U32, DType::F16));
+        let x = if by_f32 { self.apply1(Cast::F32, &[x])? } else { x };
         match dtype {
-            dtype if dtype == self.ty(x).dtype => Ok(x),
+            dtype if dtype == from => Ok(x),
+            DType::F16 => self.apply1(Cast::F16, &[x]),
             DType::F32 => self.apply1(Cast::F32, &[x]),
             DType::U32 => self.apply1(Cast::U32, &[x]),
         }
@@ -66,10 +73,18 @@ impl Op for Cast {
         "cast"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        let from = if matches!(self, Cast::U32 | Cast::PackF16) { DType::F32 } else { DType::U32 };
-        x[0].expect_dtype("cast", "x", from)?;
+        match self {
+            Cast::F16 | Cast::U32 | Cast::PackF16 => x[0].expect_dtype("cast", "x", DType::F32)?,
+            Cast::F32 if x[0].dtype == DType::F16 => {}
+            Cast::F32 | Cast::UnpackF16 { .. } => x[0].expect_dtype("cast", "x", DType::U32)?,
+        }
         Ok(vec![match *self {
+            Cast::F16 => Type::f16(x[0].shape),
             Cast::F32 => Type::f32(x[0].shape),
             Cast::U32 => Type::u32(x[0].shape),
             Cast::PackF16 => Type::u32([x[0].shape.numel().div_ceil(2)]),
@@ -84,8 +99,10 @@ impl Op for Cast {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (x, y) = (e.x[0].shape.numel(), e.y[0].shape.numel());
         let (pieces, units, elements) = match self {
+            Cast::F32 if e.x[0].dtype == DType::F16 => (UNPACK, x.div_ceil(2), x),
             Cast::F32 => (TO_F32, x.div_ceil(4), x),
             Cast::U32 => (TO_U32, x.div_ceil(4), x),
+            Cast::F16 => (PACK, x.div_ceil(2), x),
             Cast::PackF16 => (PACK, y, x),
             Cast::UnpackF16 { .. } => (UNPACK, x, y),
         };
@@ -95,8 +112,10 @@ impl Op for Cast {
         Ok(())
     }
 
-    fn grad(&self, _t: &mut Tape, _x: &[Var], _y: &[Var], _dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
-        Ok(vec![None])
+    fn grad(&self, t: &mut Tape, x: &[Var], _y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
+        let float = t.ty(x[0]).dtype.is_float() && matches!(self, Cast::F16 | Cast::F32);
+        let (from, dy) = (t.ty(x[0]).dtype, dy[0].filter(|_| float));
+        Ok(vec![dy.map(|dy| t.cast(dy, from)).transpose()?])
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
@@ -113,6 +132,17 @@ pub fn cases() -> Vec<Case> {
     let halves =
         [1.0, 1.000_488_3, 1.001_464_8, 65_504.0, 65_519.9, 65_520.0, -1e9, 6.1e-5, 6.0e-5, -3e-8, 2.9e-8, 1e-30];
     vec![
+        case("floats to halves, one", Cast::F16, Type::f32([1]), Fill::Normal),
+        case("floats to halves, odd", Cast::F16, Type::f32([7, 13]), Fill::Normal),
+        case("floats to halves, edges", Cast::F16, Type::f32([12]), Fill::Values(halves.to_vec())),
+        case(
+            "floats to halves, no numbers",
+            Cast::F16,
+            Type::f32([3]),
+            Fill::Values(vec![f32::NAN, f32::INFINITY, -1e38]),
+        ),
+        case("halves to floats, odd", Cast::F32, Type::f16([257]), Fill::Normal),
+        case("halves to floats, every size", Cast::F32, Type::f16([4096]), Fill::Bytes),
         case("words to floats", Cast::F32, Type::u32([7, 13]), Fill::Bytes),
         case("small words to floats", Cast::F32, Type::u32([257]), Fill::Below(1 << 24)),
         case("floats to words", Cast::U32, Type::f32([67, 5]), Fill::Uniform(-100.0, 4e9)),

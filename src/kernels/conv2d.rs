@@ -3,8 +3,12 @@
 //! dx[n, c, h, w] = Σ w[k, c, r, s] · dy[n, k, p, q] over the (p, q, r, s) that reach (h, w);
 //! dw[k, c, r, s] = Σ_{n, p, q} dy[n, k, p, q] · x[n, c, p·st + r·dil − pad, q·st + s·dil − pad].
 //! All three are matrix products over gathered operands: shaders/conv2d/ says how to gather, shaders/gemm/ multiplies.
-//! How the software adapter's operands are packed: conv2d_pack.rs. `direct` variants serve depthwise convolutions.
+//! How the software adapter's operands are packed: conv2d_pack.rs. `direct` variants serve depthwise convolutions,
+//! `winograd` ones 3×3 windows of stride 1: conv2d_winograd.rs.
+//! x and w are both f32 or both f16; y is f32 and so are all sums. With f16 operands dy is rounded to f16, multiplied like
+//! x and w were, and dx and dw are rounded to f16.
 
+use super::conv2d_winograd::Winograd;
 use super::{conv2d_pack as packed, gemm};
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
@@ -67,28 +71,47 @@ params! {
     }
 }
 
-/// The pieces of a direction's variants: naive, tiled, direct.
-type Family = [&'static [Piece]; 3];
+/// The pieces of a direction's variants: naive, tiled and direct ones of f32; naive, tiled and packed ones of f16.
+type Family = [&'static [Piece]; 6];
 
-const FORWARD: Family = [
-    &[piece!("common/index.wgsl"), piece!("conv2d/forward.wgsl"), piece!("gemm/naive.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("conv2d/forward.wgsl"), piece!("gemm/tiled.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("conv2d/direct_forward.wgsl")],
-];
-const GRAD_INPUT: Family = [
-    &[piece!("common/index.wgsl"), piece!("conv2d/grad_input.wgsl"), piece!("gemm/naive.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("conv2d/grad_input.wgsl"), piece!("gemm/tiled.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("conv2d/direct_grad_input.wgsl")],
-];
-const GRAD_WEIGHT: Family = [
-    &[piece!("common/index.wgsl"), piece!("conv2d/grad_weight.wgsl"), piece!("gemm/naive.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("conv2d/grad_weight.wgsl"), piece!("gemm/tiled.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/sum64.wgsl"), piece!("conv2d/direct_grad_weight.wgsl")],
-];
+/// The family whose operands the piece `$gather` finds.
+macro_rules! family {
+    ($gather:literal, $($direct:literal),+) => {
+        [
+            family!(@product $gather, "gemm/naive.wgsl"; "gemm/operands_f32.wgsl"),
+            family!(@product $gather, "gemm/stage.wgsl", "gemm/tiled.wgsl"; "gemm/operands_f32.wgsl"),
+            &[piece!("common/index.wgsl"), $(piece!($direct)),+],
+            family!(@product $gather, "gemm/naive.wgsl"; "common/half.wgsl", "gemm/operands_packed.wgsl"),
+            family!(@product $gather, "gemm/stage.wgsl", "gemm/tiled.wgsl";
+                "common/enable_f16.wgsl", "gemm/operands_f16.wgsl"),
+            family!(@product $gather, "gemm/stage.wgsl", "gemm/tiled.wgsl";
+                "common/half.wgsl", "gemm/operands_packed.wgsl"),
+        ]
+    };
+    (@product $gather:literal, $($core:literal),+; $($operands:literal),+) => {
+        &[$(piece!($operands),)+ piece!("common/index.wgsl"), piece!($gather), $(piece!($core)),+]
+    };
+}
+
+const FORWARD: Family = family!("conv2d/forward.wgsl", "conv2d/direct_forward.wgsl");
+const GRAD_INPUT: Family = family!("conv2d/grad_input.wgsl", "conv2d/direct_grad_input.wgsl");
+const GRAD_WEIGHT: Family = family!("conv2d/grad_weight.wgsl", "common/sum64.wgsl", "conv2d/direct_grad_weight.wgsl");
+
+/// The pieces of a variant for operands of that type.
+fn pieces(family: &Family, variant: &str, operands: DType) -> &'static [Piece] {
+    match (variant, operands) {
+        ("naive", DType::F16) => family[3],
+        ("tiled_f16", _) => family[4],
+        ("packed", _) => family[5],
+        ("naive", _) => family[0],
+        ("direct", _) => family[2],
+        _ => family[1],
+    }
+}
 
 impl Tape {
     /// 2-D convolution (cross-correlation, as everywhere) of x [N, C, H, W] with weight [K, C / groups, R, S];
-    /// y [N, K, P, Q]. torch.nn.functional.conv2d without its bias.
+    /// x and weight both f32 or both f16; y f32 [N, K, P, Q]. torch.nn.functional.conv2d without its bias.
     pub fn conv2d(&mut self, x: Var, weight: Var, conv: Conv2d) -> Result<Var> {
         self.apply1(conv, &[x, weight])
     }
@@ -162,12 +185,24 @@ impl Sizes {
     }
 
     /// Variants of an m × n product per group. With few channels in a group a tile of a product would be mostly empty
-    /// and `direct` comes first. The packed operands of `broadcast` know one group and neighbouring taps.
-    fn variants(&self, (m, n, _): (usize, usize, usize), caps: &Caps) -> Vec<&'static str> {
+    /// and `direct` comes first. The packed operands of `broadcast` know one group and neighbouring taps. Winograd's come
+    /// behind what is sure to be fast; a race decides.
+    fn variants(
+        &self,
+        (m, n, _): (usize, usize, usize),
+        operands: DType,
+        winograd: Option<Winograd>,
+        caps: &Caps,
+    ) -> Vec<&'static str> {
+        if operands == DType::F16 {
+            return gemm::half_variants(caps);
+        }
         let mut v = gemm::variants(m, n, caps);
         if self.groups > 1 || self.dilation > 1 {
             v.retain(|name| *name != "broadcast");
         }
+        let plain = v.len() - 1;
+        v.splice(plain..plain, winograd.map_or(Vec::new(), |w| w.variants(caps)));
         let narrow = self.groups > 1 && (caps.software || self.c.min(self.k) / self.groups < 8);
         v.insert(if narrow { 0 } else { v.len() - 1 }, "direct");
         v
@@ -193,15 +228,16 @@ fn emit_gathered(
     let (m, n, k) = mnk;
     let z = sizes.groups as u32;
     let with_z = |[x, y, _]: [u32; 3]| [x, y, z];
+    let pieces = pieces(family, e.variant, e.x[0].dtype);
     let (kernel, grid) = match e.variant {
-        "naive" => (Kernel::new(name, "naive", family[0]), with_z(groups_1d((m * n).div_ceil(64)))),
-        "direct" => (Kernel::new(name, "direct", family[2]), groups_1d(direct)),
+        "naive" => (Kernel::new(name, "naive", pieces), with_z(groups_1d((m * n).div_ceil(64)))),
+        "direct" => (Kernel::new(name, "direct", pieces), groups_1d(direct)),
         tiled => {
-            let (kernel, grid) = gemm::tiled(name, tiled, family[1], m, n, 1);
+            let (kernel, grid) = gemm::tiled(name, tiled, pieces, m, n, 1);
             (kernel, with_z(grid))
         }
     };
-    let (kernel, buffers) = ending.of(sizes.constants(kernel), &buffers);
+    let (kernel, buffers) = ending.of(sizes.constants(kernel), &buffers, false);
     e.launch(kernel, &buffers, &sizes.params(mnk, k), grid);
 }
 
@@ -210,20 +246,29 @@ impl Op for Conv2d {
         "conv2d"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype("conv2d", "x", DType::F32)?;
-        x[1].expect_dtype("conv2d", "weight", DType::F32)?;
+        if x[0].dtype != DType::F16 {
+            x[0].expect_dtype("conv2d", "x", DType::F32)?;
+        }
+        x[1].expect_dtype("conv2d", "weight", x[0].dtype)?;
         let s = self.sizes(x[0], x[1])?;
         Ok(vec![Type::f32([s.n, s.k, s.p, s.q])])
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.sizes(x[0], x[1]).map_or(vec!["naive"], |s| s.variants(s.forward(), caps))
+        let of = |s: Sizes| s.variants(s.forward(), x[0].dtype, Winograd::forward(&s), caps);
+        self.sizes(x[0], x[1]).map_or(vec!["naive"], of)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
-        match (self.sizes(x[0], x[1]), gemm::lanes(caps), variant) {
-            (Ok(s), Some(lanes), "broadcast") => packed::forward_workspace(&s, lanes),
+        let Ok(s) = self.sizes(x[0], x[1]) else { return Vec::new() };
+        match (variant, gemm::lanes(caps), Winograd::forward(&s)) {
+            ("broadcast", Some(lanes), _) => packed::forward_workspace(&s, lanes),
+            (v, _, Some(w)) if Winograd::is(v) => w.workspace(v, caps),
             _ => Vec::new(),
         }
     }
@@ -234,10 +279,11 @@ impl Op for Conv2d {
 
     fn grad(&self, t: &mut Tape, x: &[Var], _y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         let Some(dy) = dy[0] else { return Ok(vec![None, None]) };
-        let (xt, wt) = (t.ty(x[0]), t.ty(x[1]));
+        let (dtype, xt, wt) = (t.ty(x[0]).dtype, Type::f32(t.shape(x[0])), Type::f32(t.shape(x[1])));
+        let dy = t.cast(dy, dtype)?;
         let dx = if t.wants(x[0]) { Some(t.apply1(GradInput { conv: *self, x: xt }, &[x[1], dy])?) } else { None };
         let dw = if t.wants(x[1]) { Some(t.apply1(GradWeight { conv: *self, w: wt }, &[dy, x[0]])?) } else { None };
-        Ok(vec![dx, dw])
+        [dx, dw].into_iter().map(|d| d.map(|d| t.cast(d, dtype)).transpose()).collect()
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
@@ -255,6 +301,10 @@ impl Product for Conv2d {
             packed::forward(e, &s, lanes, ending);
             return Ok(());
         }
+        if let Some(w) = Winograd::forward(&s).filter(|_| Winograd::is(e.variant)) {
+            w.emit(e, "conv2d.winograd_product", (Slot::In(1), Slot::In(0)), ending);
+            return Ok(());
+        }
         // The shader binds the weight first: it is the left operand.
         let (buffers, quads) = ([Slot::In(1), Slot::In(0), Slot::Out(0)], s.n * s.k * s.p * s.q.div_ceil(4));
         emit_gathered(e, "conv2d.forward", &FORWARD, (&s, s.forward(), quads.div_ceil(64)), buffers, ending);
@@ -267,9 +317,16 @@ impl Op for GradInput {
         "conv2d.grad_input"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         let s = self.conv.sizes(self.x, x[0])?;
-        x[1].expect_dtype("conv2d.grad_input", "grad_output", DType::F32)?;
+        if x[0].dtype != DType::F16 {
+            x[0].expect_dtype("conv2d.grad_input", "weight", DType::F32)?;
+        }
+        x[1].expect_dtype("conv2d.grad_input", "grad_output", x[0].dtype)?;
         let made = Shape::from([s.n, s.k, s.p, s.q]);
         if x[1].shape != made {
             let need = format!("the convolution of {} with it gives {made}", self.x.shape);
@@ -279,12 +336,15 @@ impl Op for GradInput {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.conv.sizes(self.x, x[0]).map_or(vec!["naive"], |s| s.variants(s.grad_input(), caps))
+        let of = |s: Sizes| s.variants(s.grad_input(), x[0].dtype, Winograd::grad_input(&s), caps);
+        self.conv.sizes(self.x, x[0]).map_or(vec!["naive"], of)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
-        match (self.conv.sizes(self.x, x[0]), gemm::lanes(caps), variant) {
-            (Ok(s), Some(lanes), "broadcast") => packed::grad_input_workspace(&s, lanes),
+        let Ok(s) = self.conv.sizes(self.x, x[0]) else { return Vec::new() };
+        match (variant, gemm::lanes(caps), Winograd::grad_input(&s)) {
+            ("broadcast", Some(lanes), _) => packed::grad_input_workspace(&s, lanes),
+            (v, _, Some(w)) if Winograd::is(v) => w.workspace(v, caps),
             _ => Vec::new(),
         }
     }
@@ -293,6 +353,10 @@ impl Op for GradInput {
         let s = self.conv.sizes(self.x, e.x[0])?;
         if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
             packed::grad_input(e, &s, lanes);
+            return Ok(());
+        }
+        if let Some(w) = Winograd::grad_input(&s).filter(|_| Winograd::is(e.variant)) {
+            w.emit(e, "conv2d.winograd_grad_product", (Slot::In(0), Slot::In(1)), &Ending::NONE);
             return Ok(());
         }
         let (buffers, quads) = ([Slot::In(0), Slot::In(1), Slot::Out(0)], s.n * s.c * s.h * s.w.div_ceil(4));
@@ -310,10 +374,11 @@ impl Op for GradInput {
     /// Of a transposed convolution: dx is linear in w and in dy.
     fn grad(&self, t: &mut Tape, x: &[Var], _y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         let Some(d) = dy[0] else { return Ok(vec![None, None]) };
-        let w = t.ty(x[0]);
+        let (dtype, w) = (t.ty(x[0]).dtype, Type::f32(t.shape(x[0])));
+        let d = t.cast(d, dtype)?;
         let dw = if t.wants(x[0]) { Some(t.apply1(GradWeight { conv: self.conv, w }, &[x[1], d])?) } else { None };
         let ddy = if t.wants(x[1]) { Some(t.conv2d(d, x[0], self.conv)?) } else { None };
-        Ok(vec![dw, ddy])
+        [dw, ddy].into_iter().map(|d| d.map(|d| t.cast(d, dtype)).transpose()).collect()
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
@@ -326,12 +391,17 @@ impl Op for GradWeight {
         "conv2d.grad_weight"
     }
 
-    fn infer(&self, _x: &[Type]) -> Result<Vec<Type>> {
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
+    fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
+        x[1].expect_dtype("conv2d.grad_weight", "x", x[0].dtype)?;
         Ok(vec![self.w])
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.conv.sizes(x[1], self.w).map_or(vec!["naive"], |s| s.variants(s.grad_weight(), caps))
+        self.conv.sizes(x[1], self.w).map_or(vec!["naive"], |s| s.variants(s.grad_weight(), x[0].dtype, None, caps))
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
@@ -339,7 +409,7 @@ impl Op for GradWeight {
         let (m, n, k) = s.grad_weight();
         match (variant, gemm::lanes(caps)) {
             ("broadcast", Some(lanes)) => packed::grad_weight_workspace(&s, lanes),
-            ("tiled_64" | "tiled_128", _) if gemm::slices(m, s.groups * n, k) > 1 => {
+            ("tiled_64" | "tiled_128" | "tiled_f16" | "packed", _) if gemm::slices(m, s.groups * n, k) > 1 => {
                 vec![Type::f32([gemm::slices(m, s.groups * n, k), s.groups * m, n])]
             }
             _ => Vec::new(),
@@ -366,10 +436,11 @@ impl Op for GradWeight {
             );
             return Ok(());
         }
-        let (kernel, [x, y, _]) = gemm::tiled("conv2d.grad_weight", e.variant, GRAD_WEIGHT[1], m, n, 1);
+        let pieces = pieces(&GRAD_WEIGHT, e.variant, e.x[0].dtype);
+        let (kernel, [x, y, _]) = gemm::tiled("conv2d.grad_weight", e.variant, pieces, m, n, 1);
         let params = s.params((m, n, k), k.div_ceil(slices));
         let grid = [x, y, (s.groups * slices) as u32];
-        let (kernel, buffers) = Ending::NONE.of(s.constants(kernel), &[Slot::In(0), Slot::In(1), Slot::Work(0)]);
+        let (kernel, buffers) = Ending::NONE.of(s.constants(kernel), &[Slot::In(0), Slot::In(1), Slot::Work(0)], false);
         e.launch(kernel, &buffers, &params, grid);
         gemm::sum_slices(e, "conv2d.grad_weight_sum", Slot::Work(0), Slot::Out(0), s.groups * m * n, slices);
         Ok(())
@@ -385,6 +456,9 @@ pub fn cases() -> Vec<Case> {
     let case = |name, x: [usize; 4], w: [usize; 4], conv: Conv2d| {
         Case::new(name, conv, vec![(Type::f32(x), Fill::Normal), (Type::f32(w), Fill::Normal)])
     };
+    let half = |name, x: [usize; 4], w: [usize; 4], conv: Conv2d| {
+        Case::new(name, conv, vec![(Type::f16(x), Fill::Normal), (Type::f16(w), Fill::Normal)])
+    };
     let plain = Conv2d::new;
     let grouped = |stride, padding, groups| Conv2d { groups, ..Conv2d::new(stride, padding) };
     let dilated = |stride, padding, dilation| Conv2d { dilation, ..Conv2d::new(stride, padding) };
@@ -392,6 +466,8 @@ pub fn cases() -> Vec<Case> {
         case("one", [1, 1, 1, 1], [1, 1, 1, 1], plain(1, 0)),
         case("3x3", [2, 8, 8, 8], [16, 8, 3, 3], plain(1, 1)),
         case("3x3 primes", [3, 5, 7, 11], [13, 5, 3, 3], plain(1, 1)),
+        case("3x3 on one pixel, padded", [3, 2, 1, 1], [3, 2, 3, 3], plain(1, 1)),
+        case("3x3 without padding", [1, 6, 6, 5], [67, 6, 3, 3], plain(1, 0)),
         case("3x3 stride 2", [2, 6, 9, 8], [10, 6, 3, 3], plain(2, 1)),
         case("1x1", [3, 12, 6, 6], [20, 12, 1, 1], plain(1, 0)),
         case("1x1, more input channels, a prime", [2, 67, 4, 10], [13, 67, 1, 1], plain(1, 0)),
@@ -406,6 +482,12 @@ pub fn cases() -> Vec<Case> {
         case("dilated", [2, 5, 9, 11], [7, 5, 3, 3], dilated(1, 2, 2)),
         case("dilated, stride 2", [1, 4, 11, 13], [6, 4, 3, 2], dilated(2, 1, 3)),
         case("groups", [2, 6, 7, 5], [9, 2, 3, 3], grouped(1, 1, 3)),
+        half("f16, one", [1, 1, 1, 1], [1, 1, 1, 1], plain(1, 0)),
+        half("f16, 3x3 primes", [3, 5, 7, 11], [13, 5, 3, 3], plain(1, 1)),
+        half("f16, 3x3 stride 2", [2, 6, 9, 8], [10, 6, 3, 3], plain(2, 1)),
+        half("f16, 1x1", [3, 12, 6, 6], [20, 12, 1, 1], plain(1, 0)),
+        half("f16, groups, dilated", [2, 6, 9, 7], [9, 2, 3, 3], Conv2d { dilation: 2, ..grouped(1, 1, 3) }),
+        half("f16, long reduction", [9, 4, 16, 16], [4, 4, 3, 3], plain(1, 1)),
         case("depthwise", [2, 7, 9, 6], [7, 1, 3, 3], grouped(1, 1, 7)),
         case("depthwise, two filters, stride 2", [3, 5, 8, 9], [10, 1, 3, 3], grouped(2, 1, 5)),
         case(

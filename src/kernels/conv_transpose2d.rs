@@ -21,8 +21,10 @@ impl Tape {
 /// The convolution whose gradient to its input is the transposed convolution of x with weight.
 fn transposed(x: Type, weight: Type, conv: Conv2d, output_padding: u32) -> Result<GradInput> {
     const OP: &str = "conv_transpose2d";
-    x.expect_dtype(OP, "x", DType::F32)?;
-    weight.expect_dtype(OP, "weight", DType::F32)?;
+    if x.dtype != DType::F16 {
+        x.expect_dtype(OP, "x", DType::F32)?;
+    }
+    weight.expect_dtype(OP, "weight", x.dtype)?;
     let [n, c, p, q] = x.shape.nchw(OP, "x")?;
     let [wc, k, r, s] = weight.shape.nchw(OP, "weight")?;
     let bad = |need: &str| Err(Error::shapes(OP, ("x", x.shape), ("weight", weight.shape), need));
@@ -48,20 +50,23 @@ fn transposed(x: Type, weight: Type, conv: Conv2d, output_padding: u32) -> Resul
 
 /// Named cases; the inputs are (weight, x), as the op binds them.
 pub fn cases() -> Vec<Case> {
-    let case = |name, x: [usize; 4], w: [usize; 4], conv: Conv2d, output_padding| {
-        let (x, w) = (Type::f32(x), Type::f32(w));
+    let of = |dtype, name, x: [usize; 4], w: [usize; 4], conv: Conv2d, output_padding| {
+        let (x, w) = (Type { shape: x.into(), dtype }, Type { shape: w.into(), dtype });
         let op = transposed(x, w, conv, output_padding);
         op.ok().map(|op| Case::new(name, op, vec![(w, Fill::Normal), (x, Fill::Normal)]))
     };
+    let case = |name, x, w, conv, output_padding| of(DType::F32, name, x, w, conv, output_padding);
     let plain = Conv2d::new;
     let grouped = Conv2d { groups: 3, ..Conv2d::new(2, 1) };
     let list = [
         case("one", [1, 1, 1, 1], [1, 1, 1, 1], plain(1, 0), 0),
         case("doubling 4x4/2", [2, 6, 5, 4], [6, 5, 4, 4], plain(2, 1), 0),
+        case("3x3", [2, 5, 7, 6], [5, 11, 3, 3], plain(1, 1), 0),
         case("3x3/2 with output padding", [2, 5, 4, 3], [5, 7, 3, 3], plain(2, 1), 1),
         case("primes", [3, 7, 5, 3], [7, 11, 3, 2], plain(1, 1), 0),
         case("groups", [1, 6, 4, 5], [6, 2, 3, 3], grouped, 1),
         case("dilated", [1, 3, 5, 4], [3, 4, 2, 3], Conv2d { dilation: 2, ..plain(1, 0) }, 0),
+        of(DType::F16, "f16, 3x3/2 with output padding", [2, 5, 4, 3], [5, 7, 3, 3], plain(2, 1), 1),
         case("stride past the window", [1, 2, 4, 3], [2, 3, 2, 2], plain(3, 0), 2),
     ];
     list.into_iter().flatten().collect()
@@ -73,7 +78,7 @@ mod tests {
 
     #[test]
     fn every_case_is_possible() {
-        assert_eq!(cases().len(), 7);
+        assert_eq!(cases().len(), 8);
     }
 
     #[test]

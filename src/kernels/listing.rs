@@ -4,8 +4,8 @@
 //! on an adapter without it, and from the kernels' own reflection.
 
 use super::{Case, ops};
-use crate::base::{Error, Result};
-use crate::device::{Caps, Kernel, Tree};
+use crate::base::{DType, Error, Result};
+use crate::device::{Caps, Cooperative, Kernel, Tree};
 use crate::tape::schedule::Step;
 use crate::tape::{Emit, Launch, Op, Options, Schedule};
 use std::collections::{BTreeMap, HashSet};
@@ -16,6 +16,9 @@ pub fn kinds() -> Vec<(&'static str, Caps)> {
     let gpu = Caps {
         subgroup: Some((32, 32)),
         f16: true,
+        cooperative: [(16, DType::F16), (8, DType::F16), (8, DType::F32)]
+            .map(|(side, operands)| Cooperative { side, operands })
+            .to_vec(),
         storage_buffers: 16,
         binding_bytes: 1 << 31,
         invocations: 1024,
@@ -36,7 +39,7 @@ pub enum Tier {
     Tiled,
     /// Subgroup operations.
     Subgroup,
-    /// f16 storage or arithmetic.
+    /// f16 storage, by `shader-f16` or in words of two.
     F16,
     /// Cooperative matrices.
     Cooperative,
@@ -189,6 +192,10 @@ fn features(step: &Step, variant: &str, caps: &Caps) -> Vec<String> {
     if !offered(&Caps { f16: false, ..caps.clone() }) {
         needs.push("shader-f16".to_string());
     }
+    if !caps.cooperative.is_empty() && !offered(&Caps { cooperative: Vec::new(), ..caps.clone() }) {
+        let side = variant.rsplit('x').next().unwrap_or_default();
+        needs.push(format!("{side}x{side}x{side} cooperative matrices and --experimental-cooperative-matrix"));
+    }
     if !offered(&Caps { software: !caps.software, ..caps.clone() }) {
         needs.push(if caps.software { "a software adapter" } else { "no software adapter" }.to_string());
     }
@@ -200,9 +207,9 @@ fn tier(variant: &str, needs: &[String]) -> Tier {
     match variant {
         "naive" => Tier::Naive,
         v if v.starts_with("coop") => Tier::Cooperative,
-        _ if needs("shader-f16") => Tier::F16,
+        _ if needs("shader-f16") || variant == "packed" => Tier::F16,
         _ if needs("subgroups") => Tier::Subgroup,
-        v if v.starts_with("tiled") => Tier::Tiled,
+        v if v.contains("tiled") => Tier::Tiled,
         _ => Tier::Portable,
     }
 }

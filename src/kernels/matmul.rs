@@ -1,7 +1,9 @@
 //! matmul: C = op(A) · op(B), op the transpose or nothing: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n], z the batch.
-//! dA = dC · op(B)ᵀ and dB = op(A)ᵀ · dC, transposed where A or B were. Shaders: shaders/matmul/, shaders/gemm/.
+//! dA = dC · op(B)ᵀ and dB = op(A)ᵀ · dC, transposed where A or B were.
+//! A and B are both f32 or both f16; C is f32 and so are all sums. With f16 operands dC is rounded to f16, multiplied like
+//! A and B were, and dA and dB are rounded to f16 (matmul_f16.rs). Shaders: shaders/matmul/, shaders/gemm/.
 
-use super::gemm;
+use super::{gemm, matmul_f16 as half};
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::kernels::epilogue::{Axis, Ending, Product};
@@ -25,12 +27,25 @@ params! {
     }
 }
 
-const NAIVE: &[Piece] = &[piece!("common/index.wgsl"), piece!("matmul/access.wgsl"), piece!("gemm/naive.wgsl")];
-const TILED: &[Piece] = &[piece!("common/index.wgsl"), piece!("matmul/access.wgsl"), piece!("gemm/tiled.wgsl")];
+const NAIVE: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("gemm/operands_f32.wgsl"),
+    piece!("matmul/access.wgsl"),
+    piece!("matmul/each.wgsl"),
+    piece!("gemm/naive.wgsl"),
+];
+const TILED: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("gemm/operands_f32.wgsl"),
+    piece!("matmul/access.wgsl"),
+    piece!("matmul/each.wgsl"),
+    piece!("gemm/stage.wgsl"),
+    piece!("gemm/tiled.wgsl"),
+];
 
 impl Tape {
-    /// op(a) · op(b): f32 matrices [M, K] (or [K, M]) and [K, N] (or [N, K]) give [M, N]. With a batch in front, equal
-    /// in both, each pair of matrices is multiplied: [Z, M, K] and [Z, K, N] give [Z, M, N] (torch.bmm).
+    /// op(a) · op(b): f32 or f16 matrices [M, K] (or [K, M]) and [K, N] (or [N, K]) give f32 [M, N]. With a batch in
+    /// front, equal in both, each pair of matrices is multiplied: [Z, M, K] and [Z, K, N] give [Z, M, N] (torch.bmm).
     pub fn matmul(&mut self, a: Var, b: Var, trans_a: bool, trans_b: bool) -> Result<Var> {
         self.apply1(MatMul { trans_a, trans_b }, &[a, b])
     }
@@ -38,11 +53,11 @@ impl Tape {
 
 /// Every size of a product.
 #[derive(Clone, Copy, Debug)]
-struct Sizes {
-    z: usize,
-    m: usize,
-    n: usize,
-    k: usize,
+pub(super) struct Sizes {
+    pub z: usize,
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
 }
 
 /// [Z, rows, columns] of an operand; a matrix is a batch of one.
@@ -120,33 +135,56 @@ impl MatMul {
     }
 }
 
+/// Into how many slices k is cut, and their length.
+fn slices(s: Sizes, variant: &'static str) -> (usize, usize) {
+    match variant {
+        "tiled_64" | "tiled_128" => {
+            let slices = gemm::slices(s.m, s.z * s.n, s.k);
+            (slices, s.k.div_ceil(slices))
+        }
+        _ => half::slices(s, variant),
+    }
+}
+
 impl Op for MatMul {
     fn name(&self) -> &'static str {
         "matmul"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype("matmul", "a", DType::F32)?;
-        x[1].expect_dtype("matmul", "b", DType::F32)?;
+        if x[0].dtype != DType::F16 {
+            x[0].expect_dtype("matmul", "a", DType::F32)?;
+        }
+        x[1].expect_dtype("matmul", "b", x[0].dtype)?;
         let Sizes { z, m, n, .. } = self.sizes(x)?;
         Ok(vec![if x[0].shape.rank() == 2 { Type::f32([m, n]) } else { Type::f32([z, m, n]) }])
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.sizes(x).map_or(vec!["naive"], |s| gemm::variants(s.m, s.n, caps))
+        let Ok(s) = self.sizes(x) else { return vec!["naive"] };
+        if x[0].dtype == DType::F16 {
+            return half::variants(s, caps);
+        }
+        let mut variants = half::cooperative_variants(s, DType::F32, caps);
+        variants.extend(gemm::variants(s.m, s.n, caps));
+        variants
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
         let Ok(sizes) = self.sizes(x) else { return Vec::new() };
         let Sizes { z, m, n, k } = sizes;
-        let slices = gemm::slices(m, z * n, k);
+        let slices = slices(sizes, variant).0;
         match (variant, gemm::lanes(caps)) {
             ("broadcast", Some(lanes)) => {
                 let (mp, kp) = (m.next_multiple_of(gemm::tile_rows(m, lanes) as usize), k.next_multiple_of(4));
                 let b = (!self.b_lies_packed(sizes)).then(|| Type::f32([z, n, kp]));
                 [Type::f32([z, kp, mp])].into_iter().chain(b).collect()
             }
-            ("tiled_64" | "tiled_128", _) if slices > 1 => vec![Type::f32([slices, z, m, n])],
+            _ if slices > 1 => vec![Type::f32([slices, z, m, n])],
             _ => Vec::new(),
         }
     }
@@ -158,6 +196,8 @@ impl Op for MatMul {
     fn grad(&self, t: &mut Tape, x: &[Var], _y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         let (Some(dc), [a, b]) = (dy[0], [x[0], x[1]]) else { return Ok(vec![None, None]) };
         let (ta, tb) = (self.trans_a, self.trans_b);
+        let dtype = t.ty(a).dtype;
+        let dc = t.cast(dc, dtype)?;
         let da = match (t.wants(a), ta) {
             (false, _) => None,
             (true, false) => Some(t.matmul(dc, b, false, !tb)?),
@@ -168,7 +208,7 @@ impl Op for MatMul {
             (true, false) => Some(t.matmul(a, dc, !ta, false)?),
             (true, true) => Some(t.matmul(dc, a, true, ta)?),
         };
-        Ok(vec![da, db])
+        [da, db].into_iter().map(|d| d.map(|d| t.cast(d, dtype)).transpose()).collect()
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
@@ -188,19 +228,21 @@ impl Product for MatMul {
             self.emit_broadcast(e, sizes, lanes, ending);
             return Ok(());
         }
-        let slices = if e.variant == "naive" { 1 } else { gemm::slices(m, z * n, k) };
+        let (slices, k_split) = slices(sizes, e.variant);
         let (a_m, a_k) = if self.trans_a { (1, m) } else { (k, 1) };
         let (b_k, b_n) = if self.trans_b { (1, k) } else { (n, 1) };
         let [m32, n32, k32, k_split, a_m, a_k, b_k, b_n, batches] =
-            [m, n, k, k.div_ceil(slices), a_m, a_k, b_k, b_n, z].map(|v| v as u32);
+            [m, n, k, k_split, a_m, a_k, b_k, b_n, z].map(|v| v as u32);
         let params = Params { m: m32, n: n32, k: k32, k_split, a_m, a_k, b_k, b_n, batches };
         let (kernel, [gx, gy, _]) = match e.variant {
+            _ if e.x[0].dtype == DType::F16 => half::kernel(e, sizes, *self),
+            v if v.starts_with("coop") => half::kernel(e, sizes, *self),
             "naive" => (Kernel::new("matmul.forward", "naive", NAIVE), groups_1d((m * n).div_ceil(64))),
             tiled => gemm::tiled("matmul.forward", tiled, TILED, m, n, 1),
         };
         // A product in slices ends where they are added up.
         let (c, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (Slot::Out(0), ending) };
-        let (kernel, buffers) = first.of(kernel, &[Slot::In(0), Slot::In(1), c]);
+        let (kernel, buffers) = first.of(kernel, &[Slot::In(0), Slot::In(1), c], false);
         e.launch(kernel, &buffers, &params, [gx, gy, (z * slices) as u32]);
         if slices > 1 {
             gemm::end_slices(e, "matmul.sum_slices", [c, Slot::Out(0)], (z * m * n, n), slices, ending);
@@ -209,18 +251,27 @@ impl Product for MatMul {
     }
 }
 
+/// Launches `z` products [M, K] · [K, N] of buffers that another op has made, through workgroup memory; `side` is a tiled
+/// variant.
+pub(super) fn tiled(
+    e: &mut Emit<'_>,
+    name: &'static str,
+    side: &'static str,
+    (a, b, c): (Slot, Slot, Slot),
+    zmnk: [usize; 4],
+) {
+    let [z, m, n, k] = zmnk.map(|v| v as u32);
+    let params = Params { m, n, k, k_split: k, a_m: k, a_k: 1, b_k: n, b_n: 1, batches: z };
+    let (kernel, [x, y, _]) = gemm::tiled(name, side, TILED, zmnk[1], zmnk[2], 1);
+    let (kernel, buffers) = Ending::NONE.of(kernel, &[a, b, c], false);
+    e.launch(kernel, &buffers, &params, [x, y, z]);
+}
+
 /// Named cases.
 pub fn cases() -> Vec<Case> {
-    let case = |name, (m, n, k): (usize, usize, usize), trans_a, trans_b| {
-        let a = Type::f32(if trans_a { [k, m] } else { [m, k] });
-        let b = Type::f32(if trans_b { [n, k] } else { [k, n] });
-        Case::new(name, MatMul { trans_a, trans_b }, vec![(a, Fill::Normal), (b, Fill::Normal)])
-    };
-    let batch = |name, z: usize, (m, n, k): (usize, usize, usize), trans_a, trans_b| {
-        let a = Type::f32(if trans_a { [z, k, m] } else { [z, m, k] });
-        let b = Type::f32(if trans_b { [z, n, k] } else { [z, k, n] });
-        Case::new(name, MatMul { trans_a, trans_b }, vec![(a, Fill::Normal), (b, Fill::Normal)])
-    };
+    let case = |name, dims, trans_a, trans_b| case(name, DType::F32, 0, dims, trans_a, trans_b);
+    let batch = |name, z, dims, trans_a, trans_b| self::case(name, DType::F32, z, dims, trans_a, trans_b);
+    let half = |name, z, dims, trans_a, trans_b| self::case(name, DType::F16, z, dims, trans_a, trans_b);
     vec![
         case("one", (1, 1, 1), false, false),
         case("primes", (13, 31, 17), false, false),
@@ -238,5 +289,37 @@ pub fn cases() -> Vec<Case> {
         batch("a batch, b transposed", 3, (9, 13, 12), false, true),
         batch("a batch, both transposed", 2, (70, 66, 33), true, true),
         batch("a batch, a long sum", 3, (4, 6, 1100), true, false),
+        half("f16, one", 0, (1, 1, 1), false, false),
+        half("f16, primes", 0, (13, 31, 17), false, false),
+        half("f16, primes, a transposed", 0, (13, 31, 17), true, false),
+        half("f16, primes, both transposed", 0, (13, 31, 17), true, true),
+        half("f16, a tile and one", 0, (65, 65, 33), false, true),
+        half("f16, whole vec4", 0, (68, 132, 20), false, false),
+        half("f16, whole vec4, a transposed", 0, (68, 132, 20), true, false),
+        half("f16, whole vec4, b transposed", 0, (66, 131, 20), false, true),
+        half("f16, whole vec4, both transposed", 0, (68, 13, 20), true, true),
+        half("f16, whole vec4, an odd sum", 0, (12, 8, 37), true, false),
+        half("f16, whole matrices of 16", 0, (64, 48, 32), false, true),
+        half("f16, a long sum", 0, (5, 7, 1101), false, true),
+        half("f16, a long sum of whole vec4", 0, (6, 8, 1108), false, false),
+        half("f16, an odd batch", 3, (5, 7, 3), false, false),
+        half("f16, a batch of whole vec4", 3, (12, 8, 20), true, true),
     ]
+}
+
+/// A product of `z` pairs of matrices, of two matrices where that is 0.
+fn case(
+    name: &'static str,
+    dtype: DType,
+    z: usize,
+    (m, n, k): (usize, usize, usize),
+    trans_a: bool,
+    trans_b: bool,
+) -> Case {
+    let of = |[rows, columns]: [usize; 2]| {
+        let shape = if z == 0 { Shape::from([rows, columns]) } else { Shape::from([z, rows, columns]) };
+        (Type { shape, dtype }, Fill::Normal)
+    };
+    let (a, b) = (of(if trans_a { [k, m] } else { [m, k] }), of(if trans_b { [n, k] } else { [k, n] }));
+    Case::new(name, MatMul { trans_a, trans_b }, vec![a, b])
 }

@@ -22,6 +22,7 @@ pub mod concat;
 mod contrast;
 pub mod conv2d;
 mod conv2d_pack;
+mod conv2d_winograd;
 pub mod conv_transpose2d;
 pub mod correct;
 pub mod crop_resize;
@@ -57,6 +58,7 @@ pub mod listing;
 pub mod loss_scale;
 pub mod magnify;
 pub mod matmul;
+mod matmul_f16;
 pub mod max_pool2d;
 pub mod merge_statistics;
 pub mod mixup;
@@ -185,8 +187,9 @@ struct Ops;
 
 impl Arithmetic for Ops {
     fn ones(t: &mut Tape, like: Var) -> Result<Var> {
-        let shape = t.shape(like);
-        t.fill(shape, 1.0)
+        let (shape, dtype) = (t.shape(like), t.ty(like).dtype);
+        let ones = t.fill(shape, 1.0)?;
+        t.cast(ones, dtype)
     }
 
     fn sum(t: &mut Tape, a: Var, b: Var) -> Result<Var> {

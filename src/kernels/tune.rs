@@ -193,10 +193,10 @@ fn tape(subject: &Subject) -> Result<Tape> {
 /// variant is one of the kernel, not of the data. Integers are below the smallest size of any float input, so that they
 /// are labels and indices of anything; a lone one is 0, a lowered flag.
 fn inputs(subject: &Subject) -> Vec<Vec<u32>> {
-    let floats = subject.x.iter().filter(|t| t.dtype == DType::F32);
+    let floats = subject.x.iter().filter(|t| t.dtype.is_float());
     let bound = floats.flat_map(|t| t.shape.dims().to_vec()).filter(|d| *d > 1).min().unwrap_or(1);
     let words = |(i, ty): (usize, &Type)| match ty.dtype {
-        DType::F32 => Fill::Uniform(0.25, 1.25).words(*ty, 0, i as u32),
+        DType::F16 | DType::F32 => Fill::Uniform(0.25, 1.25).words(*ty, 0, i as u32),
         DType::U32 if ty.shape.numel() == 1 => vec![0],
         DType::U32 => Fill::Below(bound).words(*ty, 0, i as u32),
     };
@@ -232,10 +232,15 @@ fn agree(subject: &Subject, got: &Values, naive: &Values, inputs: &[Vec<u32>]) -
     let y: Vec<Type> = got.iter().map(|g| g.0).collect();
     let elements = y.iter().map(|t| t.shape.numel()).max().unwrap_or(1).max(1) as f64;
     let length = (subject.op.cost(&subject.x, &y).flops as f64 / elements).max(1.0);
-    let floats = |words: &[u32]| words.iter().map(|w| f32::from_bits(*w) as f64).collect::<Vec<_>>();
+    let single = |w: &u32| f64::from(f32::from_bits(*w));
+    let half = |w: u32| half::f16::from_bits(w as u16).to_f64();
+    let floats = |ty: &Type, words: &[u32]| match ty.dtype {
+        DType::F16 => words.iter().flat_map(|w| [half(*w), half(w >> 16)]).take(ty.shape.numel()).collect(),
+        _ => words.iter().map(single).collect::<Vec<f64>>(),
+    };
     let largest = |v: &[f64]| v.iter().filter(|v| v.is_finite()).fold(0.0, |a: f64, b| a.max(b.abs()));
-    let given = subject.x.iter().zip(inputs).filter(|(t, _)| t.dtype == DType::F32);
-    let around = given.map(|(_, w)| largest(&floats(w))).fold(0.0, f64::max);
+    let given = subject.x.iter().zip(inputs).filter(|(t, _)| t.dtype.is_float());
+    let around = given.map(|(t, w)| largest(&floats(t, w))).fold(0.0, f64::max);
     for (i, ((ty, got), (_, naive))) in got.iter().zip(naive).enumerate() {
         if ty.dtype == DType::U32 {
             if got != naive {
@@ -243,8 +248,10 @@ fn agree(subject: &Subject, got: &Values, naive: &Values, inputs: &[Vec<u32>]) -
             }
             continue;
         }
-        let (got, naive) = (floats(got), floats(naive));
-        let allowed = (8.0 * length.sqrt() + 32.0) / 16_777_216.0 * largest(&naive).max(around * 1e-3);
+        let (got, naive) = (floats(ty, got), floats(ty, naive));
+        // Sums this near may still round to neighbouring halves: 2⁻¹⁰ apart.
+        let rounding = if ty.dtype == DType::F16 { 16_384.0 } else { 0.0 };
+        let allowed = (8.0 * length.sqrt() + 32.0 + rounding) / 16_777_216.0 * largest(&naive).max(around * 1e-3);
         // Not "> allowed": a NaN must not pass.
         let same = |a: f64, b: f64| (a - b).abs() <= allowed || a == b;
         if let Some(at) = (0..got.len()).find(|&k| !same(got[k], naive[k])) {

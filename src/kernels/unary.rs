@@ -1,5 +1,7 @@
 //! unary: y = f(x), element by element: one walk, a small piece of WGSL for each f, which holds its formula.
-//! dx = f′(x)·dy, from y instead of x where f′ follows from y, so that x need not be kept. Shaders: shaders/unary/.
+//! dx = f′(x)·dy, from y instead of x where f′ follows from y, so that x need not be kept.
+//! f16 elements are computed with in f32 and rounded once; functions whose slope is a number that follows from y have no
+//! f16 form, since y is rounded there. Shaders: shaders/unary/.
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Kernel, Piece};
@@ -68,25 +70,29 @@ params! {
     struct Params { vectors: u32, a: f32, b: f32 }
 }
 
-/// Name and pieces of a function's two kernels.
-type Kernels = [(&'static str, &'static [Piece]); 2];
+/// Names of a function's two kernels, and the pieces of each for f32 and for f16 elements.
+type Kernels = [(&'static str, [&'static [Piece]; 2]); 2];
 
 /// The kernels of the function whose piece is shaders/unary/`$name`.wgsl, which may need other pieces.
 macro_rules! kernels {
     ($name:literal $(, $needs:literal)*) => {
         [
-            (concat!($name, ".forward"), &[
-                piece!("common/index.wgsl"),
-                $(piece!($needs),)*
-                piece!(concat!("unary/", $name, ".wgsl")),
-                piece!("unary/forward.wgsl"),
-            ]),
-            (concat!($name, ".grad"), &[
-                piece!("common/index.wgsl"),
-                $(piece!($needs),)*
-                piece!(concat!("unary/", $name, ".wgsl")),
-                piece!("unary/grad.wgsl"),
-            ]),
+            (concat!($name, ".forward"), kernels!(@both "unary/forward.wgsl", $name $(, $needs)*)),
+            (concat!($name, ".grad"), kernels!(@both "unary/grad.wgsl", $name $(, $needs)*)),
+        ]
+    };
+    (@both $walk:literal, $name:literal $(, $needs:literal)*) => {
+        [
+            kernels!(@one $walk, $name, "common/quads_f32.wgsl" $(, $needs)*),
+            kernels!(@one $walk, $name, "common/half.wgsl", "common/quads_f16.wgsl" $(, $needs)*),
+        ]
+    };
+    (@one $walk:literal, $name:literal $(, $needs:literal)*) => {
+        &[
+            piece!("common/index.wgsl"),
+            $(piece!($needs),)*
+            piece!(concat!("unary/", $name, ".wgsl")),
+            piece!($walk),
         ]
     };
 }
@@ -228,12 +234,17 @@ impl Unary {
         }
     }
 
+    /// Whether the slope has no rounding of y in it.
+    fn takes_f16(self) -> bool {
+        self.form().reads != Reads::Y || matches!(self, Unary::LeakyRelu { .. } | Unary::Relu)
+    }
+
     /// The pieces that define `apply`, for kernels of products that end in this function; none where no such kernel is
     /// tested, or where it takes numbers of its own.
     pub(crate) fn pieces(self) -> Option<&'static [Piece]> {
-        let whole = self.form().kernels[0].1;
+        let whole = self.form().kernels[0].1[0];
         let ends = matches!(self, Unary::Relu | Unary::Gelu(_) | Unary::Silu | Unary::Sigmoid | Unary::Tanh);
-        ends.then(|| &whole[1..whole.len() - 1]) // without the walk around them
+        ends.then(|| &whole[2..whole.len() - 1]) // without the walk around them and how its elements lie
     }
 
     /// Flops of an element.
@@ -244,7 +255,8 @@ impl Unary {
     fn launch(self, e: &mut Emit<'_>, entry: usize, buffers: &[Slot]) {
         let Form { kernels, a, b, .. } = self.form();
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
-        let (name, pieces) = kernels[entry];
+        let (name, [single, half]) = kernels[entry];
+        let pieces = if e.y[0].dtype == DType::F16 { half } else { single };
         e.launch(Kernel::new(name, "portable", pieces), buffers, &Params { vectors, a, b }, grid);
     }
 }
@@ -254,8 +266,14 @@ impl Op for Unary {
         self.form().name
     }
 
+    fn takes_f16(&self) -> bool {
+        (*self).takes_f16()
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype(self.name(), "x", DType::F32)?;
+        if x[0].dtype != DType::F16 {
+            x[0].expect_dtype(self.name(), "x", DType::F32)?;
+        }
         match *self {
             Unary::Clamp { min, max } if min.is_nan() || max.is_nan() || min > max => {
                 Err(Error::shape("clamp", format!("min must be at most max, not {min} with a max of {max}")))
@@ -290,6 +308,10 @@ impl Op for Unary {
 impl Op for UnaryGrad {
     fn name(&self) -> &'static str {
         self.0.form().kernels[1].0
+    }
+
+    fn takes_f16(&self) -> bool {
+        self.0.takes_f16()
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -330,9 +352,16 @@ pub fn families() -> Vec<(&'static str, Vec<Case>)> {
             ]
             .concat(),
         ),
-        ("leaky_relu", sizes(&[leaky(0.01), leaky(0.0), leaky(-0.5)], Fill::AwayFromZero)),
+        (
+            "leaky_relu",
+            [
+                sizes(&[leaky(0.01), leaky(0.0), leaky(-0.5)], Fill::AwayFromZero),
+                halves(&[leaky(0.01), leaky(-0.5)], Fill::AwayFromZero),
+            ]
+            .concat(),
+        ),
         ("log", sizes(&[Unary::Log], positive())),
-        ("neg", sizes(&[Unary::Neg], Fill::Normal)),
+        ("neg", [sizes(&[Unary::Neg], Fill::Normal), halves(&[Unary::Neg], Fill::Normal)].concat()),
         (
             "pow",
             [
@@ -344,12 +373,29 @@ pub fn families() -> Vec<(&'static str, Vec<Case>)> {
             .concat(),
         ),
         ("reciprocal", sizes(&[Unary::Reciprocal], Fill::AwayFromZero)),
-        ("relu", sizes(&[Unary::Relu], Fill::AwayFromZero)),
+        ("relu", [sizes(&[Unary::Relu], Fill::AwayFromZero), halves(&[Unary::Relu], Fill::AwayFromZero)].concat()),
         ("sigmoid", [sizes(&[Unary::Sigmoid], wide()), vec![case("extremes", 24, Unary::Sigmoid, extreme())]].concat()),
-        ("silu", [sizes(&[Unary::Silu], wide()), vec![case("extremes", 24, Unary::Silu, extreme())]].concat()),
+        (
+            "silu",
+            [
+                sizes(&[Unary::Silu], wide()),
+                halves(&[Unary::Silu], Fill::Normal),
+                vec![case("extremes", 24, Unary::Silu, extreme())],
+            ]
+            .concat(),
+        ),
         ("sqrt", sizes(&[Unary::Sqrt], positive())),
         ("tanh", [sizes(&[Unary::Tanh], wide()), vec![case("extremes", 24, Unary::Tanh, extreme())]].concat()),
     ]
+}
+
+/// Odd and even sizes in f16.
+fn halves(ops: &[Unary], fill: Fill) -> Vec<Case> {
+    let case = |(i, &op): (usize, &Unary)| {
+        let (name, n) = [("f16, odd", 1001), ("f16, a workgroup and two", 1026)][i];
+        Case::new(name, op, vec![(Type::f16([n]), fill.clone())])
+    };
+    ops.iter().enumerate().map(case).collect()
 }
 
 fn case(name: &'static str, n: usize, op: Unary, fill: Fill) -> Case {

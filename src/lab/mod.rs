@@ -3,12 +3,15 @@
 //!
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
+pub mod against;
 pub mod bench;
+mod chart;
 pub mod compare;
 pub mod environment;
 mod fields;
 mod forms;
 mod own;
+mod page;
 pub mod profile;
 pub mod report;
 pub mod roofline;
@@ -17,6 +20,7 @@ pub mod sets;
 pub mod spread;
 pub mod step;
 
+pub use against::{Against, Other, against};
 pub use bench::{Asked, bench};
 pub use environment::{Environment, Timer};
 pub use report::{Cache, Report, Row, Skipped};

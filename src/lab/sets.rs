@@ -189,7 +189,8 @@ fn subject(mut f: Fields<'_>, build: fn(&mut Fields<'_>) -> Result<Made>) -> Res
 
 /// Inputs for people: x [16, 64, 56, 56] f32, weight [64, 64, 3, 3] f32.
 fn shown(names: &[&str], types: &[Type]) -> String {
-    let each = names.iter().zip(types).map(|(n, ty)| format!("{n} {} {}", ty.shape, ty.dtype.name()));
+    let dtype = |ty: &Type| ty.dtype.name().to_lowercase();
+    let each = names.iter().zip(types).map(|(n, ty)| format!("{n} {} {}", ty.shape, dtype(ty)));
     each.collect::<Vec<_>>().join(", ")
 }
 

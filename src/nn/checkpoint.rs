@@ -36,6 +36,7 @@ fn dims(shape: Shape) -> Vec<usize> {
 
 fn kind(ty: Type) -> Dtype {
     match ty.dtype {
+        DType::F16 => Dtype::F16,
         DType::F32 => Dtype::F32,
         DType::U32 => Dtype::U32,
     }
@@ -56,8 +57,14 @@ pub fn save_state(path: &Path, gpu: &Gpu, state: &State, metadata: &str) -> Resu
 }
 
 fn finite(path: &Path, name: &str, ty: Type, bytes: &[u8]) -> Result<()> {
-    let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    match values.into_iter().find(|v| !v.is_finite()).filter(|_| ty.dtype == DType::F32) {
+    let single = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    let half = |b: &[u8]| half::f16::from_le_bytes([b[0], b[1]]).to_f32();
+    let odd = match ty.dtype {
+        DType::F16 => bytes.chunks_exact(2).map(half).find(|v| !v.is_finite()),
+        DType::F32 => bytes.chunks_exact(4).map(single).find(|v| !v.is_finite()),
+        DType::U32 => None,
+    };
+    match odd {
         None => Ok(()),
         Some(v) => Err(Error::Failed(format!(
             "training went astray: {name} holds {v}; it is not saved to {}; a smaller lr or a longer warm-up may help",
@@ -92,9 +99,10 @@ pub fn load_state(path: &Path, gpu: &Gpu, state: &mut State) -> Result<String> {
     for (name, view) in file.tensors() {
         let shape = Shape::new(view.shape());
         let ty = match view.dtype() {
+            Dtype::F16 => Type::f16(shape),
             Dtype::F32 => Type::f32(shape),
             Dtype::U32 => Type::u32(shape),
-            other => return Err(damaged(path, &format!("{name} holds {other:?}, and a state holds F32 and U32"))),
+            other => return Err(damaged(path, &format!("{name} holds {other:?}, and a state holds F16, F32 and U32"))),
         };
         state.insert(gpu, &name, ty, Some(view.data()))?;
     }
@@ -117,7 +125,7 @@ pub fn save_backbone(path: &Path, gpu: &Gpu, state: &State, prefix: &str, batche
     let mut tensors: Vec<Named> = Vec::new();
     for name in state.names().filter(|n| n.starts_with(prefix)) {
         let (short, Some(ty)) = (&name[prefix.len()..], state.ty(name)) else { continue };
-        tensors.push((short.to_string(), Dtype::F32, dims(ty.shape), state.read(gpu, name)?));
+        tensors.push((short.to_string(), kind(ty), dims(ty.shape), state.read(gpu, name)?));
         if let Some(norm) = short.strip_suffix("running_var") {
             let name = format!("{norm}num_batches_tracked");
             tensors.push((name, Dtype::I64, Vec::new(), batches.to_le_bytes().to_vec()));

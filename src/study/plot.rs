@@ -12,9 +12,15 @@ const SIZE: (u32, u32) = (380, 250);
 const COLOURS: [(u8, u8, u8); 7] =
     [(136, 140, 150), (42, 123, 222), (224, 116, 22), (22, 158, 118), (196, 78, 140), (134, 96, 210), (172, 144, 0)];
 
-/// The colour of line `i` for HTML; after the last colour they repeat.
-pub fn colour(i: usize) -> String {
+/// The colour of line `i`; after the last colour they repeat.
+pub fn rgb(i: usize) -> RGBColor {
     let (r, g, b) = COLOURS[i % COLOURS.len()];
+    RGBColor(r, g, b)
+}
+
+/// The colour of line `i` for HTML.
+pub fn colour(i: usize) -> String {
+    let RGBColor(r, g, b) = rgb(i);
     format!("#{r:02X}{g:02X}{b:02X}")
 }
 
@@ -56,11 +62,7 @@ impl Plot {
     pub fn svg(&self) -> Result<String> {
         let mut text = String::new();
         self.draw(&mut text).map_err(|e| Error::Failed(format!("cannot draw the plot {:?}: {e}", self.title)))?;
-        let Some(body) = text.find("viewBox").map(|i| &text[i..]) else {
-            return Err(Error::Failed(format!("the plot {:?} came out without a size", self.title)));
-        };
-        let title = escape(&self.title);
-        Ok(format!("<svg role=\"img\" aria-label=\"{title}\" {}", body.replace("#000000", "currentColor")))
+        element(&self.title, &text)
     }
 
     fn draw(&self, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
@@ -94,12 +96,12 @@ impl Plot {
             .x_desc(self.x_label.as_str())
             .draw()?;
         for line in &self.lines {
-            let (r, g, b) = COLOURS[line.colour % COLOURS.len()];
-            let style = RGBColor(r, g, b).stroke_width(2);
+            let colour = rgb(line.colour);
+            let style = colour.stroke_width(2);
             chart.draw_series(LineSeries::new(line.points.iter().map(|p| (p.x, p.y)), style))?;
             for p in &line.points {
                 if line.dots {
-                    chart.draw_series([Circle::new((p.x, p.y), 4, RGBColor(r, g, b).filled())])?;
+                    chart.draw_series([Circle::new((p.x, p.y), 4, colour.filled())])?;
                 }
                 if let Some(s) = p.spread {
                     let cap = (x1 - x0) * 0.012;
@@ -116,6 +118,15 @@ impl Plot {
         drop(chart);
         Ok(())
     }
+}
+
+/// What plotters drew as an `<svg>` element of the page: its size and its black follow the page.
+pub fn element(title: &str, text: &str) -> Result<String> {
+    let Some(body) = text.find("viewBox").map(|i| &text[i..]) else {
+        return Err(Error::Failed(format!("the plot {title:?} came out without a size")));
+    };
+    let title = escape(title);
+    Ok(format!("<svg role=\"img\" aria-label=\"{title}\" {}", body.replace("#000000", "currentColor")))
 }
 
 /// Smallest and largest of the finite values, never the same.
@@ -137,7 +148,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// A tick's number: without a fraction where it has none.
-fn number(v: f64) -> String {
+pub fn number(v: f64) -> String {
     let v = if v.abs() < 1e-9 { 0.0 } else { v };
     if (v - v.round()).abs() < 1e-6 { format!("{v:.0}") } else { format!("{v:.1}") }
 }

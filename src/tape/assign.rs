@@ -48,6 +48,10 @@ impl Op for View {
         true
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn emit(&self, _e: &mut Emit<'_>) -> Result<()> {
         Ok(())
     }
@@ -71,7 +75,7 @@ pub(super) struct Copy;
 pub(super) struct Assign;
 
 fn emit(e: &mut Emit<'_>) {
-    let words = e.y[0].shape.numel();
+    let words = e.y[0].bytes().div_ceil(4) as usize;
     let params = Params { words: words as u32 };
     let grid = groups_1d(words.div_ceil(256));
     if e.x.len() == 2 {

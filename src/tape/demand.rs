@@ -18,8 +18,9 @@ impl Schedule {
         buffers.map(padded).sum::<u64>() + params.sum::<u64>()
     }
 
-    /// The first launch that binds more bytes in one buffer, or more workgroups in one dimension, than `caps` allows.
-    fn past_limits(&self, caps: &Caps) -> Option<String> {
+    /// The first launch that binds more bytes in one buffer, or more workgroups in one dimension, than `caps` allows, in a
+    /// sentence; none where all fit.
+    pub fn past_limits(&self, caps: &Caps) -> Option<String> {
         let sizes = |list: &[(String, super::Type)]| list.iter().map(|(n, ty)| (n.clone(), ty.bytes())).collect();
         let (inputs, states): (BTreeMap<String, u64>, BTreeMap<String, u64>) =
             (sizes(&self.inputs), sizes(&self.states));

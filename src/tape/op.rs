@@ -15,6 +15,11 @@ pub struct Type {
 }
 
 impl Type {
+    /// An f16 tensor.
+    pub fn f16(shape: impl Into<Shape>) -> Self {
+        Type { shape: shape.into(), dtype: DType::F16 }
+    }
+
     /// An f32 tensor.
     pub fn f32(shape: impl Into<Shape>) -> Self {
         Type { shape: shape.into(), dtype: DType::F32 }
@@ -25,7 +30,7 @@ impl Type {
         Type { shape: shape.into(), dtype: DType::U32 }
     }
 
-    /// Bytes on the device.
+    /// Bytes of its elements. Buffers are longer: whole vec4, so an odd number of halves ends in padding.
     pub fn bytes(&self) -> u64 {
         (self.shape.numel() * self.dtype.bytes()) as u64
     }
@@ -115,6 +120,12 @@ pub trait Op: Any + std::fmt::Debug + Send + Sync {
 
     /// Types of the outputs, or an error naming the op, both shapes and what would fit.
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>>;
+
+    /// Whether it takes and gives f16 where `infer` lets it. Recording refuses f16 to any other op, so that none computes
+    /// wrongly with elements it was not written for.
+    fn takes_f16(&self) -> bool {
+        false
+    }
 
     /// The variants that can run on `caps`, the one expected to be fastest first; never empty.
     fn variants(&self, _x: &[Type], _caps: &Caps) -> Vec<&'static str> {

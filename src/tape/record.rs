@@ -215,7 +215,12 @@ impl Tape {
     pub fn apply_dyn(&mut self, op: Arc<dyn Op>, inputs: &[Var]) -> Result<Vec<Var>> {
         let types: Vec<Type> = inputs.iter().map(|&v| self.ty(v)).collect();
         let layer = self.layers.join(".");
-        let outputs = op.infer(&types).map_err(|e| match e {
+        let halves = |types: &[Type]| match types.iter().find(|ty| ty.dtype == DType::F16 && !op.takes_f16()) {
+            None => Ok(()),
+            Some(ty) => Err(Error::shape(op.name(), format!("it has no f16 form for {ty}; cast to F32 before it"))),
+        };
+        let inferred = halves(&types).and_then(|()| op.infer(&types)).and_then(|y| halves(&y).map(|()| y));
+        let outputs = inferred.map_err(|e| match e {
             Error::Shape { op, what } if !layer.is_empty() => Error::Shape { op, what: format!("at {layer}: {what}") },
             e => e,
         })?;
@@ -268,7 +273,7 @@ impl Tape {
 
     /// Whether a gradient may flow through values of this element type.
     pub(super) fn is_float(&self, v: Var) -> bool {
-        self.ty(v).dtype == DType::F32
+        self.ty(v).dtype.is_float()
     }
 
     /// During a backward pass: whether anybody needs the gradient of `v`.

@@ -1,0 +1,383 @@
+//! Traps of naga, wgpu and drivers, each with a test that no kernel and no plan falls into it:
+//! operands of coopStore that naga 30.0.1 panics on; cooperative matrices and barriers in control flow that is not
+//! uniform; directives that naga or browsers refuse; products whose k is no multiple of 4; more than 65,535 workgroups in
+//! a dimension; bindings past 128 MiB and past 2 GiB; one buffer read and written in one dispatch.
+//! What else is known is tested where it belongs: wgsl.rs (limits of portable adapters, unused and aliased bindings),
+//! the cases of tanh, gelu and softmax (large inputs), plans/ (schedules), harness/ (sentinels, runtime checks).
+
+use crate::harness::device::gpu;
+use crate::harness::recording::{self, chooser};
+use crate::harness::text;
+use libtest_mimic::{Failed, Trial};
+use std::any::Any;
+use std::collections::BTreeSet;
+use wgslab::base::{DType, Result as BaseResult};
+use wgslab::device::dispatch::ParamBlocks;
+use wgslab::device::{Caps, Cooperative, Kernel, Piece, Tree};
+use wgslab::kernels::conv2d::Conv2d;
+use wgslab::kernels::matmul::MatMul;
+use wgslab::kernels::{Case, listing, ops};
+use wgslab::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
+
+type Named = (&'static str, fn() -> Result<(), String>);
+
+fn named(tier: &str, list: Vec<Named>) -> Vec<Trial> {
+    let trial = |(name, test): Named| Trial::test(format!("{tier} traps {name}"), move || test().map_err(Failed::from));
+    list.into_iter().map(trial).collect()
+}
+
+/// Trials without a device.
+pub fn trials() -> Vec<Trial> {
+    named(
+        "T0",
+        vec![
+            ("coopStore takes names alone", coop_store),
+            ("coopStore with an expression is found before naga panics", coop_store_inline),
+            ("cooperative matrices in divergent control flow are refused", divergent),
+            ("cooperative variants only by shape and by wish", offered),
+            ("a kernel has no directive but two", directives),
+            ("no barrier inside a branch on an invocation", barriers),
+            ("every variant of a product meets a k that 4 does not divide", odd_k),
+            ("bindings past 2 GiB are refused", two_gib),
+        ],
+    )
+}
+
+/// Trials on a device.
+pub fn device_trials() -> Vec<Trial> {
+    named(
+        "T1",
+        vec![
+            ("more than 65,535 workgroups of a flat kernel", many_groups),
+            ("more than 65,535 products of a batch are refused", many_products),
+            ("a tensor past the adapter's binding is refused", binding),
+            ("a buffer read and written in one dispatch is refused", read_and_written),
+        ],
+    )
+}
+
+fn ensure(holds: bool, what: impl Into<String>) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.into()) }
+}
+
+/// The sentence of an error that must come and must hold each of `words`.
+fn refused<T>(what: &str, r: BaseResult<T>, words: &[&str]) -> Result<(), String> {
+    let Err(e) = r else { return Err(format!("{what} must be an error")) };
+    let e = e.to_string();
+    ensure(words.iter().all(|w| e.contains(w)), format!("{what}: '{e}' must name {words:?}"))
+}
+
+/// The kind of adapter that is offered every variant a GPU may have.
+fn full() -> Caps {
+    listing::kinds().into_iter().map(|k| k.1).find(|c| !c.cooperative.is_empty()).unwrap_or_else(Caps::portable)
+}
+
+/// Every different kernel of any op, gradients included, on any kind of adapter.
+fn kernels() -> Result<Vec<Kernel>, String> {
+    let mut found: Vec<Kernel> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for (_, caps) in listing::kinds() {
+        for (name, cases) in ops() {
+            for case in &cases {
+                for (_, schedule) in recording::schedules(name, case, &caps)? {
+                    found.extend(schedule.kernels().filter(|k| seen.insert((*k).clone())).cloned());
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The first coopStore whose index or stride is not a lone name: naga 30.0.1 validates it and panics as it writes SPIR-V.
+fn inline_store(text: &str) -> Option<String> {
+    let is_name = |s: &str| {
+        !s.is_empty() && s.chars().all(|c| c.is_alphanumeric() || c == '_') && !s.starts_with(char::is_numeric)
+    };
+    let code: String = text.lines().map(|l| l.split("//").next().unwrap_or_default().to_string() + "\n").collect();
+    let calls = code.match_indices("coopStore").map(|(at, _)| &code[at..]);
+    calls.into_iter().map(|call| call.split(';').next().unwrap_or_default()).find_map(|call| {
+        let inside = call.split_once('(').map_or("", |c| c.1).trim_end().strip_suffix(')').unwrap_or_default();
+        let arguments: Vec<&str> = inside.split(',').map(str::trim).collect();
+        let fits = match arguments.as_slice() {
+            [_, pointer, stride] => {
+                let index = pointer.split_once('[').and_then(|p| p.1.strip_suffix(']')).unwrap_or_default();
+                is_name(index) && is_name(stride)
+            }
+            _ => false,
+        };
+        (!fits).then(|| call.to_string())
+    })
+}
+
+fn coop_store() -> Result<(), String> {
+    let mut found = 0;
+    for kernel in kernels()?.iter().filter(|k| k.variant.starts_with("coop")) {
+        let text = kernel.source(&Tree::default()).map_err(text)?.text;
+        ensure(text.contains("coopStore"), format!("{kernel:?} stores nothing"))?;
+        found += 1;
+        if let Some(call) = inline_store(&text) {
+            return Err(format!("{} [{}]: '{call}' has an expression", kernel.name, kernel.variant));
+        }
+    }
+    ensure(found > 3, format!("only {found} cooperative kernels were found"))
+}
+
+/// A kernel with this body between the load of a matrix and the end.
+fn coop_kernel(body: &'static str) -> Kernel {
+    let head = Piece {
+        path: "a test: head",
+        text: "enable f16; enable wgpu_cooperative_matrix;
+               @group(0) @binding(1) var<storage, read> a: array<f16>;
+               @group(0) @binding(2) var<storage, read_write> c: array<f32>;
+               @compute @workgroup_size(32)
+               fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(subgroup_id) subgroup: u32) {
+                   let x = coopLoadT<coop_mat16x16<f16, A>>(&a[0], 16u);
+                   let y = coopLoadT<coop_mat16x16<f16, B>>(&a[256], 16u);
+                   var sum = coop_mat16x16<f32, C>();
+                   let at = wid.x * 256u; let stride = 16u;",
+    };
+    let pieces: Vec<Piece> = vec![head, Piece { path: "a test: body", text: body }];
+    Kernel::new("test.coop", "coop_16x16", &pieces)
+}
+
+fn coop_store_inline() -> Result<(), String> {
+    let stores = [
+        ("coopStoreT(sum, &c[at], stride); }", true),
+        ("coopStoreT(sum, &c[wid.x * 256u], stride); }", false),
+        ("coopStoreT(sum, &c[at], stride + 0u); }", false),
+        ("coopStore(sum, &c[at], 16u); }", false),
+    ];
+    for (body, fits) in stores {
+        let kernel = coop_kernel(body);
+        kernel.reflect(&Tree::default()).map_err(text)?; // valid, all of them: that is the trap
+        let found = inline_store(&kernel.source(&Tree::default()).map_err(text)?.text);
+        ensure(found.is_none() == fits, format!("'{body}': found {found:?}"))?;
+    }
+    Ok(())
+}
+
+fn divergent() -> Result<(), String> {
+    let store = "coopStoreT(sum, &c[at], stride); }";
+    let uniform = ["sum = coopMultiplyAdd(x, y, sum);", "if (wid.x < 7u) { sum = coopMultiplyAdd(x, y, sum); }"];
+    let not = ["if (subgroup < 1u) { sum = coopMultiplyAdd(x, y, sum); }"];
+    let with =
+        |body: &str| coop_kernel(Box::leak(format!("{body} {store}").into_boxed_str())).reflect(&Tree::default());
+    for body in uniform {
+        with(body).map_err(|e| format!("'{body}': {e}"))?;
+    }
+    for body in not {
+        refused(body, with(body), &["test.coop", "uniform"])?;
+    }
+    Ok(())
+}
+
+/// Cooperative variants of a product of f16 or f32 matrices on `caps`.
+fn cooperative(dtype: DType, (m, n, k): (usize, usize, usize), caps: &Caps) -> Vec<&'static str> {
+    let ty = |rows: usize, columns: usize| Type { shape: [rows, columns].into(), dtype };
+    let op = MatMul { trans_a: false, trans_b: false };
+    let variants = op.variants(&[ty(m, k), ty(k, n)], caps);
+    variants.into_iter().filter(|v| v.starts_with("coop")).collect()
+}
+
+fn offered() -> Result<(), String> {
+    let (full, whole) = (full(), (64, 32, 48));
+    let only = |side, operands| Caps { cooperative: vec![Cooperative { side, operands }], ..full.clone() };
+    let varying = Caps { subgroup: Some((8, 32)), ..full.clone() };
+    let expect = |dtype, size, caps: &Caps, want: &[&str]| {
+        let got = cooperative(dtype, size, caps);
+        ensure(got == want, format!("{dtype:?} {size:?} with {:?}: {got:?}, not {want:?}", caps.cooperative))
+    };
+    expect(DType::F16, whole, &full, &["coop_16x16", "coop_8x8"])?;
+    expect(DType::F32, whole, &full, &["coop_8x8"])?;
+    expect(DType::F16, whole, &only(16, DType::F16), &["coop_16x16"])?;
+    expect(DType::F32, whole, &only(16, DType::F16), &[])?;
+    expect(DType::F16, whole, &only(8, DType::F32), &[])?;
+    expect(DType::F16, (64, 32, 24), &full, &["coop_8x8"])?;
+    expect(DType::F16, (64, 32, 20), &full, &[])?;
+    expect(DType::F16, (65, 32, 16), &full, &[])?;
+    expect(DType::F16, whole, &varying, &[])?;
+    // Without the wish an adapter's caps have none, whatever it lists.
+    let silent =
+        wgslab::device::gpu::adapters(None).unwrap_or_default().into_iter().find(|a| !a.caps.cooperative.is_empty());
+    ensure(silent.is_none(), format!("{silent:?} offers cooperative matrices unasked"))
+}
+
+/// naga refuses `enable subgroups`, which browsers need: it must not be in the text. f16 in immediates is refused too.
+fn directives() -> Result<(), String> {
+    for kernel in kernels()? {
+        let text = kernel.source(&Tree::default()).map_err(text)?.text;
+        let known = ["enable f16;", "enable wgpu_cooperative_matrix;"];
+        let odd = text
+            .lines()
+            .find(|l| ["enable", "requires", "diagnostic"].iter().any(|d| l.starts_with(d)) && !known.contains(l));
+        ensure(odd.is_none(), format!("{} [{}] says {odd:?}", kernel.name, kernel.variant))?;
+        let immediate = text.contains("var<immediate>");
+        ensure(!immediate, format!("{} [{}] uses immediates, which browsers lack", kernel.name, kernel.variant))?;
+    }
+    Ok(())
+}
+
+/// naga lets a barrier stand in control flow that is not uniform; drivers hang there and browsers refuse it. Blocks opened
+/// by an `if` that names an invocation's own number, or by a loop that starts from it, must hold none.
+fn barriers() -> Result<(), String> {
+    let own = ["local_invocation_index", "local_invocation_id", "global_invocation_id", "subgroup_invocation_id"];
+    for kernel in kernels()? {
+        let text = kernel.source(&Tree::default()).map_err(text)?.text;
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        for (at, _) in own.iter().flat_map(|o| text.match_indices(o)) {
+            let after = text[at..].split_once(')').map_or("", |t| t.1);
+            names.insert(after.split(':').next().unwrap_or_default().trim().to_string());
+        }
+        let mut divergent: Vec<bool> = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let branches = ["if ", "for ", "while "].iter().any(|k| code.contains(k));
+            let words: Vec<&str> = code.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+            let own = branches && names.iter().any(|n| words.contains(&n.as_str()));
+            if code.contains("Barrier()") && divergent.contains(&true) {
+                return Err(format!("{} [{}] line {}: a barrier in a branch", kernel.name, kernel.variant, number + 1));
+            }
+            for c in code.chars() {
+                match c {
+                    '{' => divergent.push(own),
+                    '}' => drop(divergent.pop()),
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The reduction of a product of a case, or none where the op is no product.
+fn reduction(case: &Case) -> Option<usize> {
+    let op: &dyn Any = case.op.as_ref();
+    let dim = |i: usize, back: usize| case.inputs[i].0.shape.dim(case.inputs[i].0.shape.rank() - back);
+    if let Some(op) = op.downcast_ref::<MatMul>() {
+        return Some(dim(0, if op.trans_a { 2 } else { 1 }));
+    }
+    op.downcast_ref::<Conv2d>().map(|_| case.inputs[1].0.shape.dims()[1..].iter().product::<u32>() as usize)
+}
+
+fn odd_k() -> Result<(), String> {
+    let (mut offered, mut met) = (BTreeSet::new(), BTreeSet::new());
+    for (_, caps) in listing::kinds() {
+        for (name, cases) in ops() {
+            for case in &cases {
+                let Some(k) = reduction(case) else { continue };
+                let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
+                for variant in case.op.variants(&types, &caps) {
+                    let key = (name, types[0].dtype, variant);
+                    if !k.is_multiple_of(4) {
+                        met.insert(key);
+                    }
+                    if !variant.starts_with("coop") {
+                        offered.insert(key);
+                    }
+                }
+            }
+        }
+    }
+    let never: Vec<_> = offered.difference(&met).collect();
+    ensure(never.is_empty(), format!("no case has a k that 4 does not divide: {never:?}"))?;
+    let wrong: Vec<_> = met.iter().filter(|v| v.2.starts_with("coop")).collect();
+    ensure(wrong.is_empty(), format!("offered where their matrices do not divide k: {wrong:?}"))
+}
+
+/// A step that copies one input.
+fn relu_of(ty: Type) -> Result<Tape, String> {
+    let mut t = Tape::new();
+    let x = t.input("x", ty).map_err(text)?;
+    let y = t.relu(x).map_err(text)?;
+    t.output("y", y);
+    Ok(t)
+}
+
+/// Vulkan and DX12 bind at most 2³¹ − 4 bytes in wgpu, whatever the device can.
+fn two_gib() -> Result<(), String> {
+    let caps = Caps { binding_bytes: 2_147_483_644, ..Caps::portable() };
+    let past = |ty| {
+        let schedule = Schedule::new(&relu_of(ty)?, &Options::new(&caps)).map_err(text)?;
+        Ok::<_, String>(schedule.past_limits(&caps))
+    };
+    // The last vec4 that fits, and one element more.
+    let (fits, over) = (past(Type::f32([536_870_908]))?, past(Type::f32([536_870_909]))?);
+    ensure(fits.is_none(), format!("2 GiB less 16 bytes must fit: {fits:?}"))?;
+    let why = over.unwrap_or_default();
+    ensure(["relu", "2048.0 MiB", "binds at most"].iter().all(|w| why.contains(w)), format!("'{why}'"))?;
+    let halves = past(Type::f16([1_073_741_816]))?;
+    ensure(halves.is_none(), format!("twice as many halves must fit: {halves:?}"))
+}
+
+/// An outer product of 4,198,401 elements: 65,601 workgroups of 64, folded over two dimensions.
+fn many_groups() -> Result<(), String> {
+    const SIDE: usize = 2049;
+    let (gpu, mut t) = (gpu(true)?, Tape::new());
+    let mut build = || {
+        let (a, b) = (t.input("a", Type::f32([SIDE, 1]))?, t.input("b", Type::f32([1, SIDE]))?);
+        let c = t.matmul(a, b, false, false)?;
+        t.output("c", c);
+        Ok(())
+    };
+    build().map_err(text)?;
+    let choose = chooser("naive");
+    let schedule = Schedule::new(&t, &Options { choose: &choose, ..Options::new(gpu.caps()) }).map_err(text)?;
+    let grid = schedule.steps[0].launches[0].0.grid;
+    ensure(grid[0] as usize * grid[1] as usize > 65_535 && grid[1] > 1, format!("the grid is {grid:?}"))?;
+    let plan = Plan::new(&gpu, schedule, &State::new()).map_err(text)?;
+    let a: Vec<f32> = (0..SIDE).map(|i| i as f32).collect();
+    let b: Vec<f32> = (0..SIDE).map(|i| 1.0 + i as f32).collect();
+    plan.run(&gpu, &Feed::new().input("a", &a).input("b", &b)).map_err(text)?;
+    let c = plan.read_f32(&gpu, "c").map_err(text)?;
+    match (0..SIDE * SIDE).find(|i| c[*i] != a[i / SIDE] * b[i % SIDE]) {
+        None => Ok(()),
+        Some(i) => Err(format!("element {i} is {} and must be {}", c[i], a[i / SIDE] * b[i % SIDE])),
+    }
+}
+
+/// Products of a batch are counted by the third dimension of the grid alone.
+fn many_products() -> Result<(), String> {
+    let (gpu, mut t) = (gpu(true)?, Tape::new());
+    let x = t.input("x", Type::f32([gpu.caps().groups as usize + 1, 1, 1])).map_err(text)?;
+    let y = t.matmul(x, x, false, false).map_err(text)?;
+    t.output("y", y);
+    let schedule = Schedule::new(&t, &Options::new(gpu.caps())).map_err(text)?;
+    let limit = gpu.caps().groups.to_string();
+    refused("a batch past the grid", Plan::new(&gpu, schedule, &State::new()), &["matmul", "workgroups", &limit])
+}
+
+/// Nothing is allocated before a plan is known to fit.
+fn binding() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    let (limit, before) = (gpu.caps().binding_bytes, gpu.meter().buffers_made());
+    let elements = limit as usize / 4 + 4;
+    let schedule = Schedule::new(&relu_of(Type::f32([elements]))?, &Options::new(gpu.caps())).map_err(text)?;
+    let of = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1048576.0);
+    let words = ["relu", &of(limit + 16), "binds at most", &of(limit)];
+    refused("a plan past the binding", Plan::new(&gpu, schedule, &State::new()), &words)?;
+    let (size, limit) = ((limit + 16).to_string(), limit.to_string());
+    refused(
+        "a buffer past the binding",
+        gpu.buffer("pages", limit.parse::<u64>().unwrap() + 16),
+        &["pages", &size, &limit],
+    )?;
+    ensure(gpu.meter().buffers_made() == before, "a buffer was made")
+}
+
+/// wgpu's own answer would be a validation error after the fact.
+fn read_and_written() -> Result<(), String> {
+    const DOUBLE: &[Piece] = &[Piece {
+        path: "a test: doubling",
+        text: "@group(0) @binding(1) var<storage, read> x: array<f32>;
+               @group(0) @binding(2) var<storage, read> z: array<f32>;
+               @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+               @compute @workgroup_size(1) fn main() { y[0] = x[0] + z[0]; }",
+    }];
+    let gpu = gpu(true)?;
+    let (x, y) = (gpu.buffer("x", 16).map_err(text)?, gpu.buffer("y", 16).map_err(text)?);
+    let (kernel, params) = (Kernel::new("double.forward", "test", DOUBLE), ParamBlocks::new(std::iter::empty()));
+    let dispatch = |buffers: [&_; 3]| gpu.dispatch("layer/double", &kernel, &buffers, (&params, 0), [1, 1, 1]);
+    refused("x written too", dispatch([&x, &y, &x]), &["layer/double", "bindings 1 and 3", "one buffer"])?;
+    dispatch([&x, &x, &y]).map_err(|e| format!("a buffer may be read twice: {e}"))?;
+    gpu.check().map_err(text)
+}

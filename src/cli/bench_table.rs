@@ -1,0 +1,111 @@
+//! Reports of `wgslab bench` as text.
+
+use super::output::table;
+use crate::lab::compare::{Comparison, Verdict};
+use crate::lab::{Against, Report, Row, Spread, Timer};
+
+/// The report for people.
+pub(super) fn report(report: &Report) -> String {
+    let e = &report.environment;
+    let roof = report.rows.iter().any(|r| r.roof_share.is_some());
+    let mut head = vec!["kernel", "case", "variant", "median ms", "q1", "q3", "wall ms", "GFLOP/s", "GB/s"];
+    head.extend(roof.then_some("of roof"));
+    head.extend(["timer", ""]);
+    let mut rows = vec![head.into_iter().map(String::from).collect()];
+    rows.extend(report.rows.iter().map(|r| line(r, roof)));
+    format!("{}, {}\n\n{}\n{}", e.adapter, e.driver, table(&rows), below(report))
+}
+
+/// The reference kernel and what could not run.
+fn below(report: &Report) -> String {
+    let mut text = String::new();
+    if let Some(r) = &report.reference {
+        let (ms, noisy) = (r.ms(), if r.noisy { ", noisy" } else { "" });
+        let (median, q1, q3) = (short(ms.median), short(ms.q1), short(ms.q3));
+        let n = r.samples_ms.len();
+        text += &format!("\nreference kernel: {median} ms (quartiles {q1} and {q3}) in {n} samples{noisy}\n");
+    }
+    for s in &report.skipped {
+        text += &format!("skipped: {} {}: {}\n", s.op, s.case, s.why);
+    }
+    text
+}
+
+fn line(r: &Row, roof: bool) -> Vec<String> {
+    let (ms, wall) = (r.ms(), Spread::of(&r.wall_ms).median);
+    let rate = |of: u64, v: f64| match of {
+        0 => "-".to_string(),
+        _ if v >= 100.0 => format!("{v:.0}"),
+        _ => format!("{v:.1}"),
+    };
+    let mut cells = vec![r.entry.clone(), r.case.clone(), r.variant.clone()];
+    cells.extend([ms.median, ms.q1, ms.q3, wall].map(short));
+    cells.extend([rate(r.flops, r.gflop_per_s()), rate(r.bytes, r.gb_per_s())]);
+    cells.extend(roof.then(|| r.roof_share.map_or("-".into(), |s| format!("{:.0} %", 100.0 * s))));
+    let timer = match r.timer {
+        Timer::Timestamps => "device",
+        Timer::Wall => "wall",
+    };
+    cells.extend([timer.to_string(), if r.noisy { "noisy".into() } else { String::new() }]);
+    cells
+}
+
+/// Other frameworks beside ours.
+pub(super) fn against(a: &Against) -> String {
+    let mut text = format!("{}\n\n{}\n\n", table(&a.table()), table(&a.mean_table()));
+    text +=
+        "times: the other's median over ours, so 2 means that ours takes half as long; by kernel the geometric mean\n";
+    for ((label, about), missing) in a.labels.iter().zip(&a.about).zip(&a.missing) {
+        text += &format!("{label}: {about}\n");
+        if let Some(first) = missing.first() {
+            text += &format!("  {} of its rows are not ours, the first {first}\n", missing.len());
+        }
+    }
+    if a.alone > 0 {
+        text += &format!("{} rows of ours are in no other report\n", a.alone);
+    }
+    text
+}
+
+/// Two runs side by side, by what they are called.
+pub(super) fn comparison(c: &Comparison, [base, new]: [&str; 2]) -> String {
+    let head =
+        ["kernel and case", "variant", &format!("{base} ms"), &format!("{new} ms"), "ratio", "from", "to", "verdict"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    for r in &c.rows {
+        let j = r.judgement;
+        let variant = match r.variant == r.base_variant {
+            true => r.variant.clone(),
+            false => format!("{} -> {}", r.base_variant, r.variant),
+        };
+        let mut cells = vec![r.name.clone(), variant, short(r.base_ms), short(r.ms)];
+        cells.extend([j.ratio, j.low, j.high].map(|v| format!("{v:.3}")));
+        cells.push(j.verdict.name().into());
+        rows.push(cells);
+    }
+    let count = |v: Verdict| format!("{} {}", c.count(v), v.name());
+    let all = [Verdict::Faster, Verdict::Slower, Verdict::Same, Verdict::TooNoisy].map(count).join(", ");
+    let mut text = format!("{}\n\nat a threshold of {:.0} %: {all}\n", table(&rows), 100.0 * c.threshold);
+    for (what, names) in [(base, &c.only_base), (new, &c.only_new)] {
+        if !names.is_empty() {
+            text += &format!("only in {what}: {}\n", names.join("; "));
+        }
+    }
+    text
+}
+
+/// Milliseconds with four digits that count.
+fn short(ms: f64) -> String {
+    let digits = (3 - ms.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
+    format!("{ms:.digits$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn times_have_four_digits_that_count() {
+        assert_eq!([0.001234, 0.5, 12.345, 12345.6].map(short), ["0.001234", "0.5000", "12.35", "12346"]);
+    }
+}
