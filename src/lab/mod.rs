@@ -14,6 +14,7 @@ mod own;
 mod page;
 pub mod profile;
 pub mod report;
+pub mod roofline;
 pub mod rule;
 pub mod sets;
 pub mod spread;
