@@ -188,9 +188,10 @@ fn op_files() -> Vec<String> {
     }
     let folders = std::fs::read_dir(root().join("shaders")).unwrap().filter_map(Result::ok);
     for name in folders.map(|f| f.file_name().to_string_lossy().into_owned()) {
-        let owners = [format!("src/kernels/{name}.rs"), format!("src/tape/{name}.rs")];
+        // Besides ops, what the tape itself launches and the probes of the lab.
+        let owners = ["kernels", "tape", "lab"].map(|floor| format!("src/{floor}/{name}.rs"));
         if name != "common" && !owners.iter().any(|o| root().join(o).is_file()) {
-            wrong.push(format!("shaders/{name}/ has no src/kernels/{name}.rs"));
+            wrong.push(format!("shaders/{name}/ has no {}", owners.join(" or ")));
         }
     }
     wrong

@@ -8,6 +8,7 @@ use std::path::Path;
 use wgslab::device::shader::{Access, Language, Reflected};
 use wgslab::device::{Caps, Kernel, Tree};
 use wgslab::kernels::{Case, listing, ops};
+use wgslab::lab::roofline;
 use wgslab::tape::layout::written_before;
 use wgslab::tape::schedule::Place;
 use wgslab::tape::{Launch, Options, Schedule, Slot, Tape, Type};
@@ -25,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
         }
     }
     trials.push(Trial::test("T0 wgsl commits", || commits().map_err(Failed::from)));
+    trials.push(Trial::test("T0 wgsl roofline", || probes().map_err(Failed::from)));
     trials.push(Trial::test("T0 wgsl files", || files().map_err(Failed::from)));
     trials
 }
@@ -43,6 +45,15 @@ fn op(name: &str, cases: &[Case], caps: &Caps) -> Result<(), String> {
 fn commits() -> Result<(), String> {
     let schedule = Schedule::new(&commit_tape()?, &Options::new(&Caps::portable())).map_err(|e| e.to_string())?;
     each_launch(&schedule, &Caps::portable(), &mut HashSet::new())
+}
+
+/// The kernels that measure an adapter's roofs.
+fn probes() -> Result<(), String> {
+    for kernel in roofline::kernels() {
+        let reflected = kernel.reflect(&Tree::default()).map_err(|e| e.to_string())?;
+        usage(&reflected).and_then(|()| backends(&reflected)).map_err(|e| format!("{}: {e}", kernel.name))?;
+    }
+    Ok(())
 }
 
 /// Two states that swap under a guard: a copy and two guarded commits.
@@ -156,6 +167,7 @@ fn files() -> Result<(), String> {
     }
     let schedule = Schedule::new(&commit_tape()?, &Options::new(&Caps::portable())).map_err(|e| e.to_string())?;
     used.extend(pieces(&schedule));
+    used.extend(roofline::kernels().iter().flat_map(|k| k.pieces.clone()).map(|p| p.path));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut wrong = Vec::new();
     for path in crate::tidy::files(&root, "wgsl") {

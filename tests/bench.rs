@@ -46,6 +46,7 @@ fn a_set_is_measured_and_written_with_every_sample() {
     let report = Report::load(&dir.path().join("run.json")).unwrap();
     assert!(report.reference.is_some() && report.skipped.is_empty());
     assert!(report.environment.arguments.contains(&"smoke".to_string()));
+    assert_eq!(report.rows[0].shape, "x [2, 8, 8, 8] f32, weight [8, 8, 3, 3] f32");
     for row in &report.rows {
         assert_eq!(row.samples_ms.len(), row.wall_ms.len());
         assert_eq!(row.samples_ms.len(), row.reference_ms.len());

@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// the quartiles lie within 5 % of the median, or for --time-limit: what has not settled by then
 /// is marked noisy. Times are the device's timestamps, or the wall clock where it has none (the
 /// timer column says which); GFLOP/s counts the operations of the formula, GB/s each operand
-/// once. A reference kernel of fixed work is timed in every round and stored with the samples.
+/// once. A reference kernel of fixed work is timed in between and stored with the samples.
 /// A case that cannot run on the adapter is listed as skipped.
 #[derive(Args, Debug)]
 #[command(
@@ -51,7 +51,7 @@ pub(super) struct Bench {
     #[arg(long, value_name = "FIELD=VALUE", num_args = 1.., requires = "op")]
     shape: Vec<String>,
     /// Variants by name, first for the one the adapter would run, or all [default: those of the set]
-    #[arg(long, value_name = "NAME|first|all", num_args = 1.., value_delimiter = ',')]
+    #[arg(long, value_name = "NAME|first|all", value_delimiter = ',')]
     variant: Vec<String>,
     /// forward, grad (every gradient) or one by name, such as grad_weight [default: all]
     #[arg(long)]
@@ -65,7 +65,7 @@ pub(super) struct Bench {
     /// The least seconds of sampling a row
     #[arg(long, value_name = "S", value_parser = seconds, default_value_t = Rule::default().seconds)]
     seconds: f64,
-    /// The most seconds of sampling a row
+    /// The most seconds of sampling a row; five times that where it lacks its least samples
     #[arg(long, value_name = "S", value_parser = seconds, default_value_t = Rule::default().limit)]
     time_limit: f64,
     /// Write the report with every sample there
@@ -85,7 +85,7 @@ pub(super) struct Bench {
     /// Measure two trees of shaders in turn, in one run, and say which is faster: folders laid out as shaders/ is, with
     /// the edited files or all. Both run with bounds and loop checks. Exit code 5 where the second is slower. The files
     /// written get -a and -b behind their names
-    #[arg(long, value_name = "DIR", num_args = 2, conflicts_with_all = ["shaders", "compare", "against", "read"])]
+    #[arg(long, value_name = "DIR", num_args = 2, conflicts_with_all = ["compare", "against", "read"])]
     ab: Vec<PathBuf>,
     /// The change that counts with --compare and --ab: 0.1 is 10 %
     #[arg(long, value_name = "SHARE", default_value_t = THRESHOLD)]
@@ -116,6 +116,9 @@ impl Bench {
         let others = against::load(&self.against)?;
         let base = self.compare.as_ref().map(|path| Report::load(path)).transpose()?;
         if let [a, b] = self.ab.as_slice() {
+            if options.shaders.is_some() {
+                return Err(Error::Usage("--ab names both trees of shaders; leave --shaders out".into()));
+            }
             return self.run_ab(options, [a, b]);
         }
         let report = match &self.read {

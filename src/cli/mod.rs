@@ -10,6 +10,7 @@ mod listener;
 mod options;
 mod output;
 mod profile;
+mod roofline;
 mod signals;
 mod stage;
 mod study;

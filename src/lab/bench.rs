@@ -125,7 +125,8 @@ struct Samples {
 
 impl Samples {
     fn add(&mut self, t: Timed, repeats: usize, reference_ms: Option<f64>) {
-        let each = |ms: f64| ms / repeats as f64;
+        // To a tenth of a nanosecond, less than any clock here can tell: shorter files.
+        let each = |ms: f64| (ms / repeats as f64 * 1e7).round() / 1e7;
         self.device_ms.push(t.device_ms.map(each));
         self.wall_ms.push(each(t.wall_ms));
         self.reference_ms.extend(reference_ms);
@@ -255,11 +256,15 @@ impl<'a> Bench<'a> {
             run_once(gpu, &plan, recorded)?;
             for (entry, i, launches) in found {
                 let step = &plan.schedule().steps[i];
-                let (variant, cost, place, plan) = (step.variant, step.cost(), rows.len(), plan.clone());
-                let samples = Samples::default();
+                let (variant, cost, plan) = (step.variant, step.cost(), plan.clone());
+                let (place, samples) = (0, Samples::default());
                 rows.push(Running { gpu, device, place, entry, variant, plan, launches, cost, repeats: 1, samples });
             }
         }
+        // The variants of an entry side by side.
+        let entries: Vec<String> = rows.iter().map(|r| r.entry.clone()).collect();
+        rows.sort_by_key(|r| entries.iter().position(|e| *e == r.entry));
+        rows.iter_mut().enumerate().for_each(|(place, r)| r.place = place);
         Ok(rows)
     }
 

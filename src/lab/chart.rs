@@ -14,6 +14,9 @@ const ROW: u32 = 22;
 /// How far the axis of a strip reaches at the most, as a multiple of the median; what lies beyond is drawn at its end.
 const FAR: f64 = 3.0;
 
+/// The most samples of a row that get a dot; of more, every second, third, …
+const DOTS: usize = 300;
+
 /// A row of a chart.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
@@ -50,7 +53,7 @@ pub(super) fn strips(title: &str, lines: &[Line]) -> Result<String> {
         let ends = [(s.q1.clamp(low, high), y + 0.15), (s.q3.clamp(low, high), y + 0.85)];
         area.draw(&Rectangle::new(ends, colour.mix(0.3).filled()))?;
         area.draw(&PathElement::new([(1.0, y + 0.1), (1.0, y + 0.9)], colour.stroke_width(2)))?;
-        for (k, v) in l.samples.iter().enumerate() {
+        for (k, v) in l.samples.iter().enumerate().step_by(l.samples.len().div_ceil(DOTS)) {
             // Spread over the row's height in the order of time, so that a drift shows as a slope.
             let at = y + 0.2 + 0.6 * k as f64 / l.samples.len().max(2).saturating_sub(1) as f64;
             area.draw(&Circle::new((v.clamp(low, high), at), 1, colour.mix(0.7).filled()))?;

@@ -16,6 +16,7 @@ mod own;
 mod page;
 pub mod profile;
 pub mod report;
+pub mod roofline;
 pub mod rule;
 pub mod sets;
 pub mod spread;
