@@ -2,6 +2,7 @@
 
 use super::output::table;
 use crate::lab::compare::{Comparison, Verdict};
+use crate::lab::spread::figures;
 use crate::lab::{Against, Report, Row, Spread, Timer};
 
 /// The report for people.
