@@ -8,57 +8,79 @@ mod resnet;
 mod step;
 
 use burn::tensor::{Device, DeviceKind};
-use clap::{Parser, Subcommand};
 use measure::Rule;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Times Burn at wgslab's case sets
-#[derive(Parser)]
-#[command(name = "wgslab-peer-burn")]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Single ops at the cases of a set
-    Bench {
-        /// A set of benches/sets, or a TOML file
-        set: String,
-        /// Only cases with this text in 'op name'
-        #[arg(long, default_value = "")]
-        filter: String,
-        /// The least seconds of a row
-        #[arg(long, default_value_t = Rule::default().seconds)]
-        seconds: f64,
-        /// The most seconds of a row; tuning, before its first sample, comes on top
-        #[arg(long, default_value_t = Rule::default().limit)]
-        time_limit: f64,
-        /// Write the report there
-        #[arg(long)]
-        json: Option<PathBuf>,
-    },
-    /// A ResNet-18 training step: cross-entropy, SGD with momentum, random images
-    Step(step::Arguments),
-}
+const USAGE: &str = "\
+wgslab-peer-burn bench SET|FILE.toml [--filter TEXT] [--seconds S] [--time-limit S] [--json FILE]
+wgslab-peer-burn step [--batch N] [--size PIXELS] [--steps N] [--json FILE]";
 
 fn main() -> ExitCode {
-    let ended = match Arguments::parse().command {
-        Command::Bench { set, filter, seconds, time_limit, json } => {
-            let rule = Rule { seconds, limit: time_limit.max(seconds), ..Rule::default() };
-            bench(&set, &filter, &rule, json.as_deref())
-        }
-        Command::Step(a) => step::run(&a),
-    };
-    match ended {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(what) => {
             eprintln!("error: {what}");
             ExitCode::from(2)
         }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let mut options = Options(words);
+    let command = options.word().ok_or(USAGE)?;
+    let json = options.value("--json")?.map(PathBuf::from);
+    match command.as_str() {
+        "bench" => {
+            let filter = options.value("--filter")?.unwrap_or_default();
+            let mut rule = Rule::default();
+            rule.seconds = options.number("--seconds", rule.seconds)?;
+            rule.limit = options.number("--time-limit", rule.limit)?.max(rule.seconds);
+            let set = options.word().ok_or(USAGE)?;
+            options.finish()?;
+            bench(&set, &filter, &rule, json.as_deref())
+        }
+        "step" => {
+            let batch = options.number("--batch", 64)?;
+            let size = options.number("--size", 32)?;
+            let steps = options.number("--steps", 5)?;
+            options.finish()?;
+            step::run(batch, size, steps, json.as_deref())
+        }
+        _ => Err(USAGE.into()),
+    }
+}
+
+/// The words of the command line that nobody has taken yet.
+struct Options(Vec<String>);
+
+impl Options {
+    /// The next word that is no option; options are taken before it.
+    fn word(&mut self) -> Option<String> {
+        let at = self.0.iter().position(|w| !w.starts_with("--"))?;
+        Some(self.0.remove(at))
+    }
+
+    fn value(&mut self, name: &str) -> Result<Option<String>, String> {
+        let Some(at) = self.0.iter().position(|w| w == name) else { return Ok(None) };
+        if at + 1 >= self.0.len() {
+            return Err(format!("{name} needs a value\n{USAGE}"));
+        }
+        self.0.remove(at);
+        Ok(Some(self.0.remove(at)))
+    }
+
+    fn number<T: std::str::FromStr>(&mut self, name: &str, default: T) -> Result<T, String> {
+        match self.value(name)? {
+            None => Ok(default),
+            Some(text) => text.parse().map_err(|_| format!("{name} {text} is no number it takes\n{USAGE}")),
+        }
+    }
+
+    fn finish(&self) -> Result<(), String> {
+        self.0.first().map_or(Ok(()), |w| Err(format!("{w} is not known\n{USAGE}")))
     }
 }
 
@@ -78,7 +100,7 @@ fn bench(set: &str, filter: &str, rule: &Rule, json: Option<&Path>) -> Result<()
         // A kernel that Burn cannot launch on the adapter ends in a panic of its own.
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let form = forms::form(&op, &case, &device)?;
-            Ok(measure::rows(&op, name, form, &device, rule))
+            Ok::<_, String>(measure::rows(&op, name, form, &device, rule))
         }));
         match ran {
             Ok(Ok(of_case)) => of_case.iter().for_each(|row| {

@@ -3,8 +3,11 @@
 use crate::measure::spread;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::pin::pin;
 use std::process::Command;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The adapter that Burn's default device is, most likely: cubecl asks wgpu for the high-performance one, too.
 fn adapter() -> Result<wgpu::AdapterInfo, String> {
@@ -15,17 +18,13 @@ fn adapter() -> Result<wgpu::AdapterInfo, String> {
         power_preference: wgpu::PowerPreference::HighPerformance,
         ..wgpu::RequestAdapterOptions::default()
     };
-    let found = pollster::block_on(instance.request_adapter(&options));
+    let found = block_on(instance.request_adapter(&options));
     found.map(|a| a.get_info()).map_err(|e| format!("no adapter: {e}"))
 }
 
 /// The environment record of wgslab's schema; what only wgslab asks of wgpu is 0 or null.
 pub fn environment() -> Result<Value, String> {
     let adapter = adapter()?;
-    let system = sysinfo::System::new_with_specifics(
-        sysinfo::RefreshKind::nothing().with_cpu(sysinfo::CpuRefreshKind::nothing()),
-    );
-    let brand = system.cpus().first().map_or("unknown", |c| c.brand()).trim().to_string();
     Ok(json!({
         "adapter": adapter.name,
         "driver": format!("{} {}", adapter.driver, adapter.driver_info),
@@ -36,14 +35,62 @@ pub fn environment() -> Result<Value, String> {
         },
         "features": ["autotune", "fusion"],
         "subgroup_size": null,
-        "os": sysinfo::System::long_os_version().unwrap_or_else(|| std::env::consts::OS.into()),
-        "cpu": format!("{brand}, {} cores", system.cpus().len()),
+        "os": os(),
+        "cpu": cpu(),
         "git_commit": git(&["rev-parse", "HEAD"]),
         "git_dirty": git(&["status", "--porcelain", "--untracked-files=no"]).map(|s| !s.is_empty()),
         "arguments": std::env::args().skip(1).collect::<Vec<_>>(),
         "timer": "wall",
-        "time": humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        "time": now(),
     }))
+}
+
+/// Waits for a future that is ready at once or wakes this thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let (mut context, mut future) = (Context::from_waker(&waker), pin!(future));
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(found) => return found,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// The value behind `key` in a file of lines `key = value` or `key : value`.
+fn field(path: &str, key: &str, between: char) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let found =
+        text.lines().find_map(|l| l.split_once(between).filter(|(k, _)| k.trim() == key).map(|(_, v)| v.trim()));
+    found.map(|v| v.trim_matches('"').to_string())
+}
+
+fn os() -> String {
+    field("/etc/os-release", "PRETTY_NAME", '=').unwrap_or_else(|| std::env::consts::OS.into())
+}
+
+fn cpu() -> String {
+    let model = field("/proc/cpuinfo", "model name", ':').unwrap_or_else(|| std::env::consts::ARCH.into());
+    format!("{model}, {} cores", std::thread::available_parallelism().map_or(0, |n| n.get()))
+}
+
+/// RFC 3339, from the days since 1970 by Hinnant's civil_from_days.
+fn now() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let m = (5 * of_year + 2) / 153;
+    let (d, month) = (of_year - (153 * m + 2) / 5 + 1, if m < 10 { m + 3 } else { m - 9 });
+    let y = 400 * era + year + u64::from(month <= 2);
+    format!("{y:04}-{month:02}-{d:02}T{:02}:{:02}:{:02}Z", time / 3600, time / 60 % 60, time % 60)
 }
 
 fn git(words: &[&str]) -> Option<String> {
