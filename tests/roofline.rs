@@ -5,11 +5,18 @@
 mod common;
 
 use common::{adapter, wgslab};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use wgslab::device::dispatch::ParamBlocks;
 use wgslab::device::{Dispatch, Gpu, GpuOptions, Kernel, Piece};
-use wgslab::lab::Spread;
 use wgslab::lab::roofline::{self, Peak, Point, Probe, Roof};
+use wgslab::lab::{Report, Spread};
+
+/// One test at a time: some measure.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// 4096 · 16 multiply-adds of two vec4 an invocation, in loops that the lab's kernel does not have.
 const FMA: &[Piece] = &[Piece {
@@ -99,6 +106,7 @@ fn roofs_agree_with_loops_written_elsewhere() {
     if !adapter("roofs_agree_with_loops_written_elsewhere") {
         return;
     }
+    let _alone = alone();
     let gpu = Gpu::open(&GpuOptions::default()).unwrap();
     // Enough workgroups for a sample well above a launch, on a GPU far more than on a CPU.
     let groups = if gpu.caps().software { 16 } else { 16 << 10 };
@@ -136,6 +144,7 @@ fn the_nearer_roof_binds_and_a_file_comes_back_as_it_was() {
     if !adapter("the_nearer_roof_binds_and_a_file_comes_back_as_it_was") {
         return;
     }
+    let _alone = alone();
     let gpu = Gpu::open(&GpuOptions::default()).unwrap();
     let (roof, dir) = (made_up(&gpu), tempfile::tempdir().unwrap());
     // 10⁹ flops take 10 ms at the peak, 10⁸ bytes 10 ms at the bandwidth.
@@ -164,6 +173,7 @@ fn a_profile_says_how_near_its_kernels_are_to_the_roof() {
     if !adapter("a_profile_says_how_near_its_kernels_are_to_the_roof") {
         return;
     }
+    let _alone = alone();
     let gpu = Gpu::open(&GpuOptions::default()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let roof = made_up(&gpu);
@@ -190,4 +200,27 @@ fn a_profile_says_how_near_its_kernels_are_to_the_roof() {
     let output = run(&other);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("roof.json was measured on"));
+}
+
+#[test]
+fn a_bench_is_drawn_under_the_roofs_of_this_adapter() {
+    if !adapter("a_bench_is_drawn_under_the_roofs_of_this_adapter") {
+        return;
+    }
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
+    let words = ["bench", "smoke", "--samples", "3", "--seconds", "0.01", "--roofline", "r.svg", "--json", "b.json"];
+    let output = wgslab(dir.path(), &words).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("f32 multiply-add") && said.contains("of roof"), "{said}");
+    let roof = Roof::load(&dir.path().join("r.json")).unwrap();
+    for (name, peak, _) in roof.figures().iter().filter(|f| !f.0.starts_with("cooperative") && !f.0.starts_with("f16"))
+    {
+        assert!(peak.median().is_some_and(|m| m.is_finite() && m > 0.0), "{name}: {peak:?}");
+    }
+    let report = Report::load(&dir.path().join("b.json")).unwrap();
+    for row in &report.rows {
+        assert_eq!(row.roof_share, roof.share(row.flops, row.bytes, row.ms().median), "{}", row.name());
+    }
+    assert!(std::fs::read_to_string(dir.path().join("r.svg")).unwrap().contains(&report.rows[0].case));
 }

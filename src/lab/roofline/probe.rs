@@ -1,7 +1,8 @@
 //! The probes: a kernel, how much it does, and its rate by the clock.
 
 use super::Peak;
-use crate::base::Result;
+use crate::base::{DType, Result};
+use crate::device::cooperative::Cooperative;
 use crate::device::dispatch::ParamBlocks;
 use crate::device::{Buffer, Dispatch, Gpu, Kernel, Piece, groups_1d};
 use crate::lab::Spread;
@@ -12,10 +13,18 @@ use std::time::Instant;
 crate::params! { struct FmaParams { rounds: u32, m: f32, b: f32 } }
 crate::params! { struct CopyParams { vectors: u32 } }
 crate::params! { struct CacheParams { rounds: u32, mask: u32 } }
-crate::params! { struct LocalParams { rounds: u32 } }
+crate::params! { struct RoundsParams { rounds: u32 } }
 
 const F32: &[Piece] = &[piece!("roofline/f32.wgsl"), piece!("roofline/fma.wgsl")];
-const F16: &[Piece] = &[piece!("roofline/f16.wgsl"), piece!("roofline/fma.wgsl")];
+const F16: &[Piece] = &[piece!("common/enable_f16.wgsl"), piece!("roofline/f16.wgsl"), piece!("roofline/fma.wgsl")];
+const COOP_F32: &[Piece] =
+    &[piece!("common/enable_cooperative.wgsl"), piece!("matmul/coop_f32.wgsl"), piece!("roofline/coop.wgsl")];
+const COOP_F16: &[Piece] = &[
+    piece!("common/enable_f16.wgsl"),
+    piece!("common/enable_cooperative.wgsl"),
+    piece!("matmul/coop_f16.wgsl"),
+    piece!("roofline/coop.wgsl"),
+];
 const COPY: &[Piece] = &[piece!("common/index.wgsl"), piece!("roofline/copy.wgsl")];
 const CACHE: &[Piece] = &[piece!("common/index.wgsl"), piece!("roofline/cache.wgsl")];
 const LOCAL: &[Piece] = &[piece!("roofline/local.wgsl")];
@@ -38,6 +47,12 @@ fn fma_kernel(half: bool, chains: u32, width: u32) -> Kernel {
     Kernel::new(name, "probe", pieces).with("CHAINS", chains).with("WIDTH", width).with("STEPS", STEPS)
 }
 
+fn coop_kernel(shape: Cooperative, chains: u32, lanes: u32) -> Kernel {
+    let pieces = if shape.operands == DType::F16 { COOP_F16 } else { COOP_F32 };
+    let kernel = Kernel::new("roofline.coop", "probe", pieces).with("SIDE", shape.side).with("LANES", lanes);
+    kernel.with("CHAINS", chains).with("STEPS", STEPS)
+}
+
 fn copy_kernel(each: u32, width: u32) -> Kernel {
     Kernel::new("roofline.copy", "probe", COPY).with("EACH", each).with("WIDTH", width)
 }
@@ -50,12 +65,15 @@ fn local_kernel(width: u32) -> Kernel {
     Kernel::new("roofline.local", "probe", LOCAL).with("WIDTH", width).with("STEPS", STEPS).with("SIZE", 512)
 }
 
-/// Every kernel a roof is measured with on an adapter that has f16, for the tests of shaders.
+/// Every kernel a roof is measured with on an adapter that has all of it, for the tests of shaders.
 pub fn kernels() -> Vec<Kernel> {
     let launches = [Kernel::new("roofline.empty", "probe", EMPTY), Kernel::new("roofline.touch", "probe", TOUCH)];
+    let shapes = [(16, DType::F16), (8, DType::F16), (8, DType::F32)];
+    let coop = shapes.map(|(side, operands)| coop_kernel(Cooperative { side, operands }, 4, 32));
     [fma_kernel(false, 4, 64), fma_kernel(true, 4, 64), copy_kernel(4, 64), cache_kernel(64), local_kernel(64)]
         .into_iter()
         .chain(launches)
+        .chain(coop)
         .collect()
 }
 
@@ -128,6 +146,29 @@ pub(super) fn fma(gpu: &Gpu, half: bool) -> Result<Vec<Probe>> {
     Ok(probes)
 }
 
+/// Products of cooperative matrices of each shape that kernels here use, in subgroups of `lanes`.
+pub(super) fn matrix(gpu: &Gpu, lanes: u32) -> Result<Vec<Probe>> {
+    let params = RoundsParams { rounds: ROUNDS };
+    let mut probes = Vec::new();
+    for &shape in &gpu.caps().cooperative {
+        let Cooperative { side, operands } = shape;
+        if operands == DType::F16 && !gpu.caps().f16 {
+            continue;
+        }
+        let (ab, c) = (gpu.buffer("roofline", 4 * 256)?, gpu.buffer("roofline c", 4 * 256 * 8)?);
+        // Ones: a device may be faster at zeros.
+        let one: &[u8] = if operands == DType::F16 { &[0x00, 0x3c] } else { &[0x00, 0x00, 0x80, 0x3f] };
+        gpu.write(&ab, 0, &one.repeat(1024 / one.len()))?;
+        for chains in [1, 2, 4, 8] {
+            let kernel = coop_kernel(shape, chains, lanes);
+            let how = format!("{side}x{side}x{side} {operands:?} to F32, {chains} chains, subgroups of {lanes}");
+            let work = f64::from(chains * STEPS * ROUNDS) * 2.0 * f64::from(side).powi(3);
+            probes.push(grown(gpu, &how, (&kernel, &[&ab, &ab, &c], &params), work)?);
+        }
+    }
+    Ok(probes)
+}
+
 /// Copies between two buffers as large as a cache is not, or as the adapter and its budget allow.
 pub(super) fn copy(gpu: &Gpu) -> Result<Vec<Probe>> {
     let budget = gpu.options().memory_budget_bytes.unwrap_or(u64::MAX);
@@ -165,7 +206,7 @@ pub(super) fn local(gpu: &Gpu) -> Result<Vec<Probe>> {
     let y = gpu.buffer("roofline", 4 * 256)?;
     let one = |width: u32| {
         let work = f64::from(width * STEPS * ROUNDS) * 16.0;
-        let what = (&local_kernel(width), &[&y][..], &LocalParams { rounds: ROUNDS });
+        let what = (&local_kernel(width), &[&y][..], &RoundsParams { rounds: ROUNDS });
         grown(gpu, &format!("8 KiB, workgroups of {width}"), what, work)
     };
     [64, 256].into_iter().map(one).collect()
