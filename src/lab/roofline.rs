@@ -80,6 +80,9 @@ pub fn copy_probe(gpu: &Gpu) -> Result<(Probe, Peak)> {
     best(gpu, probe::copy(gpu)?)
 }
 
+/// The least samples of a figure.
+const SAMPLES: usize = 11;
+
 /// Measures all roofs; a minute at most.
 pub fn measure(gpu: &Gpu) -> Result<Roof> {
     let peak = |probes: Vec<Probe>| Ok::<_, Error>(best(gpu, probes)?.1);
@@ -122,10 +125,14 @@ fn matrix(gpu: &Gpu) -> Result<Peak> {
 
 /// The winner of a race between probes, with the median and quartiles of its rates.
 fn best(gpu: &Gpu, mut probes: Vec<Probe>) -> Result<(Probe, Peak)> {
-    // Rates are samples here; a race is won by the least, so it runs over times of one unit of work.
+    // A race is won by the least, so it runs over the times of a unit of work.
     let rules = Rules { rounds: 15, limit: Duration::from_secs(6), behind: 1.25, margin: 1.0 };
     let result = race(probes.len(), &rules, |i| Ok(1.0 / probes[i].sample(gpu)?))?;
-    let rates: Vec<f64> = result.samples_ms[result.winner].iter().map(|t| 1.0 / t).collect();
+    let mut rates: Vec<f64> = result.samples_ms[result.winner].iter().map(|t| 1.0 / t).collect();
+    // Where all others left early, the winner has hardly run.
+    while rates.len() < SAMPLES {
+        rates.push(probes[result.winner].sample(gpu)?);
+    }
     let winner = probes.swap_remove(result.winner);
     let peak = Peak { value: Some(Spread::of(&rates)), how: winner.how.clone() };
     Ok((winner, peak))

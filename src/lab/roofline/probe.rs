@@ -37,6 +37,9 @@ const SAMPLE_MS: f64 = 12.0;
 const ROUNDS: u32 = 256;
 /// Steps of a round written out one after the other.
 const STEPS: u32 = 8;
+/// Sums of an invocation that only reads, and invocations of its workgroup: a GPU hides latency with many sums, a CPU has
+/// registers for few.
+const SUMS: [(u32, u32); 6] = [(1, 64), (2, 64), (8, 64), (1, 256), (2, 256), (8, 256)];
 /// Bytes of a buffer to copy: more than any cache of a GPU holds.
 const COPIED: u64 = 256 << 20;
 /// Bytes that the cache probe walks.
@@ -57,12 +60,12 @@ fn copy_kernel(each: u32, width: u32) -> Kernel {
     Kernel::new("roofline.copy", "probe", COPY).with("EACH", each).with("WIDTH", width)
 }
 
-fn cache_kernel(width: u32) -> Kernel {
-    Kernel::new("roofline.cache", "probe", CACHE).with("WIDTH", width).with("STEPS", STEPS)
+fn cache_kernel(steps: u32, width: u32) -> Kernel {
+    Kernel::new("roofline.cache", "probe", CACHE).with("WIDTH", width).with("STEPS", steps)
 }
 
-fn local_kernel(width: u32) -> Kernel {
-    Kernel::new("roofline.local", "probe", LOCAL).with("WIDTH", width).with("STEPS", STEPS).with("SIZE", 512)
+fn local_kernel(steps: u32, width: u32) -> Kernel {
+    Kernel::new("roofline.local", "probe", LOCAL).with("WIDTH", width).with("STEPS", steps).with("SIZE", 512)
 }
 
 /// Every kernel a roof is measured with on an adapter that has all of it, for the tests of shaders.
@@ -70,7 +73,7 @@ pub fn kernels() -> Vec<Kernel> {
     let launches = [Kernel::new("roofline.empty", "probe", EMPTY), Kernel::new("roofline.touch", "probe", TOUCH)];
     let shapes = [(16, DType::F16), (8, DType::F16), (8, DType::F32)];
     let coop = shapes.map(|(side, operands)| coop_kernel(Cooperative { side, operands }, 4, 32));
-    [fma_kernel(false, 4, 64), fma_kernel(true, 4, 64), copy_kernel(4, 64), cache_kernel(64), local_kernel(64)]
+    [fma_kernel(false, 4, 64), fma_kernel(true, 4, 64), copy_kernel(4, 64), cache_kernel(4, 64), local_kernel(4, 64)]
         .into_iter()
         .chain(launches)
         .chain(coop)
@@ -169,17 +172,15 @@ pub(super) fn matrix(gpu: &Gpu, lanes: u32) -> Result<Vec<Probe>> {
     Ok(probes)
 }
 
-/// Copies between two buffers as large as a cache is not, or as the adapter and its budget allow.
-pub(super) fn copy(gpu: &Gpu) -> Result<Vec<Probe>> {
-    let budget = gpu.options().memory_budget_bytes.unwrap_or(u64::MAX);
-    let bytes = COPIED.min(gpu.caps().binding_bytes / 16 * 16).min(budget / 4 / 16 * 16);
+/// Copies between two buffers of `bytes` each, repeated until they make a sample.
+fn copies(gpu: &Gpu, bytes: u64) -> Result<Vec<Probe>> {
     let (x, y) = (gpu.buffer("roofline x", bytes)?, gpu.buffer("roofline y", bytes)?);
     let vectors = (bytes / 16) as u32;
     let mut probes = Vec::new();
     for width in [64, 256] {
         for each in [1, 4, 16] {
             let groups = vectors.div_ceil(width * each) as usize;
-            let how = format!("{} MiB, {each} vec4 an invocation, workgroups of {width}", bytes >> 20);
+            let how = format!("copies of {} MiB, {each} vec4 an invocation, workgroups of {width}", bytes >> 20);
             let what = (&copy_kernel(each, width), &[&x, &y][..], &CopyParams { vectors });
             let mut probe = probe(gpu, &how, what, groups, 2.0 * bytes as f64)?;
             probe.repeats = (SAMPLE_MS / probe.ms(gpu)?.max(1e-3)).ceil() as usize;
@@ -189,27 +190,36 @@ pub(super) fn copy(gpu: &Gpu) -> Result<Vec<Probe>> {
     Ok(probes)
 }
 
-/// Reads of a window that a cache holds.
+/// Copies between two buffers as large as a cache is not, or as the adapter and its budget allow.
+pub(super) fn copy(gpu: &Gpu) -> Result<Vec<Probe>> {
+    let budget = gpu.options().memory_budget_bytes.unwrap_or(u64::MAX);
+    copies(gpu, COPIED.min(gpu.caps().binding_bytes / 16 * 16).min(budget / 4 / 16 * 16))
+}
+
+/// Reads of a window that a cache holds, and copies within one.
 pub(super) fn cache(gpu: &Gpu) -> Result<Vec<Probe>> {
     let (x, y) = (gpu.buffer("roofline x", CACHED)?, gpu.buffer("roofline", 4 * 256)?);
     let params = CacheParams { rounds: ROUNDS, mask: (CACHED / 16 - 1) as u32 };
-    let one = |width: u32| {
-        let how = format!("{} MiB, workgroups of {width}", CACHED >> 20);
-        let work = f64::from(width * STEPS * ROUNDS) * 16.0;
-        grown(gpu, &how, (&cache_kernel(width), &[&x, &y], &params), work)
-    };
-    [64, 256].into_iter().map(one).collect()
+    let mut probes = copies(gpu, CACHED / 2)?;
+    for (steps, width) in SUMS {
+        let how = format!("reads of {} MiB, {steps} sums of vec4, workgroups of {width}", CACHED >> 20);
+        let work = f64::from(width * steps * ROUNDS) * 16.0;
+        probes.push(grown(gpu, &how, (&cache_kernel(steps, width), &[&x, &y], &params), work)?);
+    }
+    Ok(probes)
 }
 
 /// Reads of workgroup memory.
 pub(super) fn local(gpu: &Gpu) -> Result<Vec<Probe>> {
     let y = gpu.buffer("roofline", 4 * 256)?;
-    let one = |width: u32| {
-        let work = f64::from(width * STEPS * ROUNDS) * 16.0;
-        let what = (&local_kernel(width), &[&y][..], &RoundsParams { rounds: ROUNDS });
-        grown(gpu, &format!("8 KiB, workgroups of {width}"), what, work)
-    };
-    [64, 256].into_iter().map(one).collect()
+    let mut probes = Vec::new();
+    for (steps, width) in SUMS {
+        let how = format!("reads of 8 KiB, {steps} sums of vec4, workgroups of {width}");
+        let work = f64::from(width * steps * ROUNDS) * 16.0;
+        let what = (&local_kernel(steps, width), &[&y][..], &RoundsParams { rounds: ROUNDS });
+        probes.push(grown(gpu, &how, what, work)?);
+    }
+    Ok(probes)
 }
 
 /// µs of a dispatch among many in one pass, each waiting for the one before or not.
