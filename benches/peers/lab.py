@@ -238,3 +238,10 @@ def check(report, path):
     for line in wrong:
         print(f"  {line}")
     return not wrong
+
+
+if __name__ == "__main__":
+    # python3 benches/peers/lab.py PEER.json HERE.json: do both mean the same rows?
+    if len(sys.argv) != 3:
+        fail("give a peer's report and one of `wgslab bench --json` at the same set")
+    sys.exit(0 if check(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2]) else 1)
