@@ -1,11 +1,11 @@
 //! T0 for shaders, without an adapter: every kernel that any case launches, under several kinds of adapter, parses,
 //! validates, is bound as it is declared, keeps the limits, and goes through the writers of every backend.
 
-use crate::harness::recording;
+use crate::harness::{recording, text};
 use libtest_mimic::{Failed, Trial};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
-use wgslab::device::shader::{Access, Reflected};
+use wgslab::device::shader::{Access, Language, Reflected};
 use wgslab::device::{Caps, Kernel, Tree};
 use wgslab::kernels::{Case, listing, ops};
 use wgslab::lab::roofline;
@@ -144,24 +144,13 @@ fn usage(r: &Reflected) -> Result<(), String> {
 
 /// The text of every language a driver may be given.
 fn backends(r: &Reflected) -> Result<(), String> {
-    let stage = naga::ShaderStage::Compute;
-    let spv = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
-    let entry = naga::back::spv::PipelineOptions { shader_stage: stage, entry_point: "main".into() };
-    naga::back::spv::write_vec(&r.module, &r.info, &spv, Some(&entry)).map_err(|e| format!("SPIR-V: {e}"))?;
-    let msl = naga::back::msl::Options { lang_version: (2, 4), ..Default::default() };
-    let (_, made) = naga::back::msl::write_string(&r.module, &r.info, &msl, &Default::default())
-        .map_err(|e| format!("MSL: {e}"))?;
-    made.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| format!("MSL: {e}"))?;
+    r.spirv().map_err(text)?;
+    r.text(Language::Msl).map_err(text)?;
     if r.module.types.iter().any(|(_, t)| matches!(t.inner, naga::TypeInner::CooperativeMatrix { .. })) {
         eprintln!("HLSL SKIPPED for a kernel of cooperative matrices: naga writes none, and DX12 has none in wgpu 30");
         return Ok(());
     }
-    let hlsl = naga::back::hlsl::Options { shader_model: naga::back::hlsl::ShaderModel::V6_2, ..Default::default() };
-    let (mut text, pipeline) = (String::new(), Default::default());
-    naga::back::hlsl::Writer::new(&mut text, &hlsl, &pipeline)
-        .write(&r.module, &r.info, None)
-        .map(drop)
-        .map_err(|e| format!("HLSL: {e}"))
+    r.text(Language::Hlsl).map(drop).map_err(text)
 }
 
 /// Every file below shaders/ is used, says what it is in its first line, and is short.

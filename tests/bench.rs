@@ -68,6 +68,8 @@ fn rows_are_chosen_by_filter_direction_and_shape() {
     };
     let gelu = rows(&["gelu.grad"]);
     assert!(gelu.len() > 3 && gelu.iter().all(|r| r.entry == "gelu.grad" && r.direction == "grad"));
+    let sgd = rows(&["--op", "sgd", "--shape", "param=64"]);
+    assert_eq!(sgd.len(), 1, "the tape's copy for an op in place is no kernel of it: {sgd:?}");
     let smoke = rows(&["smoke", "--direction", "grad"]);
     assert!(smoke.len() == 4 && smoke.iter().all(|r| r.direction.starts_with("grad_")));
     let own = rows(&["--op", "conv2d", "--shape", "x=1,3,9,9", "weight=2,3,3,3", "stride=2", "--direction", "forward"]);

@@ -15,6 +15,7 @@ mod signals;
 mod stage;
 mod study;
 mod tune;
+mod watch;
 
 use crate::base::Result;
 use clap::{Parser, Subcommand};
@@ -150,7 +151,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 13);
+        assert_eq!(found.len(), 14);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

@@ -287,12 +287,12 @@ impl<'a> Bench<'a> {
     /// The entries of a case in a schedule that were asked for: name, place among the steps and launches.
     fn wanted(&mut self, subject: &Subject, choice: Option<&str>, s: &Schedule) -> Vec<(String, usize, Range<usize>)> {
         let (mut found, mut at): (Vec<(String, usize, Range<usize>)>, usize) = (Vec::new(), 0);
-        let op = subject.case.op.name();
+        let (op, first) = (subject.case.op.name(), entry_name(subject.case.op.as_ref()));
         for (i, step) in s.steps.iter().enumerate() {
             let launches = at..at + step.launches.len();
             at = launches.end;
             let entry = entry_name(step.op.as_ref());
-            let own = i == 0 || entry.split('.').next() == Some(op);
+            let own = entry == first || entry.split('.').next() == Some(op);
             let chosen = choice.is_none_or(|v| v == step.variant);
             let named = format!("{entry} {}", subject.name).contains(&self.asked.filter);
             let direction = direction(&entry);

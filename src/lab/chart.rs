@@ -1,5 +1,6 @@
 //! Charts of a report as SVG text for its page: a line of text and a mark for each row, from top to bottom.
 
+use super::spread::figures;
 use crate::base::{Error, Result};
 use crate::study::plot::{element, number, rgb};
 use plotters::coord::types::RangedCoordf64;
@@ -38,7 +39,7 @@ pub(super) fn bars(title: &str, unit: &str, lines: &[Line]) -> Result<String> {
     chart(title, unit, 0.0..(most * 1.02).max(1e-9), &|v| number(*v), lines, &|area, i, l| {
         let y = i as f64;
         area.draw(&Rectangle::new([(0.0, y + 0.2), (l.rate, y + 0.8)], rgb(l.colour).filled()))?;
-        Ok(vec![(l.rate, if l.rate >= 100.0 { format!("{:.0}", l.rate) } else { format!("{:.1}", l.rate) })])
+        Ok(vec![(l.rate, figures(l.rate, 3))])
     })
 }
 
@@ -135,7 +136,7 @@ mod tests {
         let line = |label: &str, rate| Line { label: label.into(), colour: 1, samples: vec![0.95, 1.0, 9.0], rate };
         let lines = [line("relu <a>", 3.0), line("relu b", 123.4)];
         let svg = bars("rates", "GFLOP/s", &lines).unwrap();
-        for part in ["relu &lt;a&gt;", "relu b", "123", "3.0", "GFLOP/s", "currentColor"] {
+        for part in ["relu &lt;a&gt;", "relu b", "123", "3.00", "GFLOP/s", "currentColor"] {
             assert!(svg.contains(part), "{part} is not in {svg}");
         }
         let svg = strips("samples", &lines).unwrap();
