@@ -1,35 +1,36 @@
-//! Times a whole training step: SGD with momentum on cross-entropy, a 3×3-stem ResNet, random images.
+//! Times whole training steps on random images: a ResNet-18 with the 3×3 stem (SGD with momentum) or a ViT-Ti (AdamW) on
+//! cross-entropy, or an epoch of SimCLR from the bytes of its images, whose augmentation is on the device.
 //!
 //! `cargo bench --bench step -- --model resnet18 --size 32 --batch 64 --json FILE` prints and writes images per second,
 //! step time (median, quartiles), where the CPU's time goes (record, compile, encode) and the device's, memory against
 //! what the values would take without sharing, and what was allocated while steps ran (nothing). `--kernels` adds the
-//! device time of each kernel. One warm-up step, then `--steps` timed ones, each waited for.
+//! device time of each kernel. One warm-up step, then `--steps` timed ones (of SimCLR the epoch's), each waited for.
 
 mod common;
+#[path = "common/subjects.rs"]
+mod subjects;
 
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use wgslab::base::{Result, files};
+use std::time::Instant;
+use subjects::Model;
+use wgslab::base::{Error, Result, files};
 use wgslab::device::tune::Table;
 use wgslab::device::{Dispatch, Gpu, GpuOptions};
-use wgslab::lab::Spread;
 use wgslab::lab::step::{Host, Ready};
-use wgslab::nn::step::TrainingStep;
-use wgslab::nn::{ResNet, Stem};
+use wgslab::lab::{Environment, Spread};
 use wgslab::tape::demand::padded;
 
-const CLASSES: usize = 10;
-
-/// Times a whole training step
+/// Times whole training steps
 #[derive(Parser, Debug)]
 #[command(name = "cargo bench --bench step --")]
 struct Arguments {
-    /// Which network; there is resnet18
-    #[arg(long, default_value = "resnet18", value_parser = ["resnet18"])]
-    model: String,
+    /// What is trained
+    #[arg(long, value_enum, default_value_t = Model::Resnet18)]
+    model: Model,
     /// Pixels of a side
     #[arg(long, default_value_t = 32, value_parser = at_least_one())]
     size: usize,
@@ -39,12 +40,18 @@ struct Arguments {
     /// Channels of an image
     #[arg(long, default_value_t = 3, value_parser = at_least_one())]
     channels: usize,
-    /// Scales the channels of the network
+    /// Scales the channels of a ResNet
     #[arg(long, default_value_t = 1.0)]
     width: f64,
-    /// Timed steps
+    /// Pixels of the side of a ViT's patch
+    #[arg(long, default_value_t = 8, value_parser = at_least_one())]
+    patch: usize,
+    /// Timed steps; simclr times an epoch instead
     #[arg(long, default_value_t = 5, value_parser = at_least_one())]
     steps: usize,
+    /// Images of an epoch of simclr
+    #[arg(long, default_value_t = 1024, value_parser = at_least_one())]
+    images: usize,
     /// Print the device time of each kernel too
     #[arg(long)]
     kernels: bool,
@@ -61,31 +68,40 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
 }
 
 fn run() -> Result<()> {
-    let a = Arguments::parse();
+    let (start, a) = (Instant::now(), Arguments::parse());
+    let epoch = a.model == Model::Simclr;
+    if epoch && a.images < a.batch {
+        return Err(Error::Usage(format!("--images {} is less than a batch of {}", a.images, a.batch)));
+    }
     let gpu = Gpu::open(&GpuOptions::default())?;
-    let model = ResNet { stem: Stem::Small, width: a.width, in_channels: a.channels };
-    let step = TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES };
-    let ready = Ready::new(&gpu, step.subject(), &Table::default())?;
+    let ready = Ready::new(&gpu, subjects::subject(&gpu, &a)?, &Table::default())?;
+    let to_first_ms = start.elapsed().as_secs_f64() * 1e3;
     let made = (gpu.meter().buffers_made(), gpu.meter().bind_groups_made());
-    let steps = (0..a.steps).map(|_| ready.plain(&gpu)).collect::<Result<Vec<Host>>>()?;
+    let count = if epoch { a.images / a.batch } else { a.steps };
+    let steps = (0..count).map(|_| ready.plain(&gpu)).collect::<Result<Vec<Host>>>()?;
     let made = (gpu.meter().buffers_made() - made.0, gpu.meter().bind_groups_made() - made.1);
     let loss = ready.plan.read_f32(&gpu, "loss")?[0];
-    let (step, host) = (Spread::of(&steps.iter().map(Host::total_ms).collect::<Vec<_>>()), Host::medians(&steps));
+    let samples_ms: Vec<f64> = steps.iter().map(Host::total_ms).collect();
+    let (step, host) = (Spread::of(&samples_ms), Host::medians(&steps));
     let (median, encode, p) = (step.median, host.encode_ms, ready.preparation);
     let schedule = ready.plan.schedule();
     let flops: u64 = schedule.steps.iter().map(|s| s.cost().flops).sum();
     let state_bytes: u64 = schedule.states.iter().map(|s| padded(s.1.bytes())).sum();
+    // An epoch counts as a whole; of like steps the median does.
+    let each_ms = if epoch { samples_ms.iter().sum::<f64>() / count as f64 } else { median };
     let report = serde_json::json!({
+        "schema": "wgslab-step/1", "environment": Environment::of(&gpu),
         "model": a.model, "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels, "batch": a.batch,
-        "steps": a.steps, "images_per_s": a.batch as f64 / median * 1e3, "gflop_per_s": flops as f64 / median * 1e-6,
-        "step_ms": step,
+        "steps": count, "images_per_s": a.batch as f64 / each_ms * 1e3, "gflop_per_s": flops as f64 / median * 1e-6,
+        "step_ms": step, "samples_ms": samples_ms, "time_to_first_step_ms": to_first_ms,
         "record_ms": p.record_ms, "compile_ms": p.schedule_ms + p.compile_ms, "first_step_ms": p.first_step_ms,
         "encode_ms": encode, "device_ms": median - encode, "encode_share": encode / median,
         "peak_device_bytes": gpu.meter().peak_bytes(), "state_bytes": state_bytes, "plan_bytes": schedule.plan_bytes(),
         "values_bytes": schedule.values_bytes,
         "plan_share_of_values": schedule.plan_bytes() as f64 / schedule.values_bytes as f64,
-        "buffers_made_per_step": made.0 as f64 / a.steps as f64,
-        "bind_groups_made_per_step": made.1 as f64 / a.steps as f64,
+        "peak_process_bytes": peak_process_bytes(),
+        "buffers_made_per_step": made.0 as f64 / count as f64,
+        "bind_groups_made_per_step": made.1 as f64 / count as f64,
         "loss": loss,
     });
     println!("{:#}", write(&gpu, report, a.json.as_deref())?);
@@ -105,6 +121,13 @@ fn write(gpu: &Gpu, mut report: Value, path: Option<&Path>) -> Result<Value> {
         files::write_atomic(path, format!("{report:#}\n").as_bytes())?;
     }
     Ok(report)
+}
+
+/// The most memory this process has held, a software driver's device memory included; only Linux says.
+fn peak_process_bytes() -> Option<u64> {
+    let status = files::read_text(Path::new("/proc/self/status")).ok()?;
+    let kib = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;
+    kib.trim().parse::<u64>().ok().map(|k| k << 10)
 }
 
 /// Prints the device time of `list` by kernel, the longest first.

@@ -99,7 +99,7 @@ fn training_step(model: ResNet, tensors: &Tensors) -> BaseResult<Step> {
 }
 
 /// The golden parameters and running statistics, under `prefix`, and what the tape needs besides.
-fn store(gpu: &Gpu, tensors: &Tensors, prefix: &str, types: &[(String, Type)]) -> BaseResult<State> {
+pub fn store(gpu: &Gpu, tensors: &Tensors, prefix: &str, types: &[(String, Type)]) -> BaseResult<State> {
     let mut state = State::new();
     for (key, tensor) in tensors {
         if let Some(name) = key.strip_prefix("param/") {
@@ -112,7 +112,7 @@ fn store(gpu: &Gpu, tensors: &Tensors, prefix: &str, types: &[(String, Type)]) -
 }
 
 /// The names and shapes of a model must be those of the file, one for one.
-fn same_names(params: &Params, tensors: &Tensors) -> Result<(), String> {
+pub fn same_names(params: &Params, tensors: &Tensors) -> Result<(), String> {
     let named = |(k, v): (&String, &crate::harness::quick::Input)| Some((k.strip_prefix("param/")?.to_string(), v.ty));
     let want: BTreeMap<String, Type> = tensors.iter().filter_map(named).collect();
     let have: BTreeMap<String, Type> = params.list().iter().map(|p| (p.name.clone(), p.ty)).collect();

@@ -15,6 +15,7 @@ mod golden_misc;
 mod golden_norms;
 mod golden_resnet;
 mod golden_shape;
+mod golden_vit;
 mod halves;
 mod harness;
 mod plans;
@@ -81,6 +82,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden_resnet::trials());
     trials.extend(properties::trials());
     trials.extend(golden_shape::trials());
+    trials.extend(golden_vit::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());
     trials.extend(traps::device_trials());

@@ -1,8 +1,11 @@
 //! Random cases of the ops that are matrix products.
 
+use std::any::Any;
 use wgslab::base::rng::Rng;
 use wgslab::kernels::conv2d::Conv2d;
+use wgslab::kernels::epilogue::{Epilogue, Fused, Product, Shift};
 use wgslab::kernels::matmul::MatMul;
+use wgslab::kernels::unary::Unary;
 use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 
@@ -34,4 +37,38 @@ pub fn conv2d(rng: &mut Rng) -> Case {
     let [stride, padding, dilation, groups] = [stride, padding, dilation, groups].map(|v| v as u32);
     let op = Conv2d { stride, padding, dilation, groups };
     Case::new("random", op, vec![(x, Fill::Normal), (weight, Fill::Normal)])
+}
+
+/// A drawn product with a batch norm, a residual and a relu, or with a bias. Every ending is a text of its own, which the
+/// driver compiles, so there are two of them.
+pub fn epilogue(rng: &mut Rng) -> Case {
+    let activation = Some(Unary::Relu);
+    let whole = Epilogue { shift: Shift::BatchNorm { eps: 1e-5 }, residual: true, activation };
+    let bias = Epilogue { shift: Shift::Bias, residual: false, activation: None };
+    let ending = if rng.below(2) == 0 { whole } else { bias };
+    if rng.below(2) == 0 { ended::<MatMul>(matmul(rng), ending) } else { ended::<Conv2d>(conv2d(rng), ending) }
+}
+
+/// The case with an ending; a batch of matrices, whose columns are its last dimension, keeps its first pair.
+fn ended<P: Product>(case: Case, epilogue: Epilogue) -> Case {
+    let op: &dyn Any = case.op.as_ref();
+    let product = op.downcast_ref::<P>().expect("a product of this type").clone();
+    let mut inputs = case.inputs;
+    for (ty, _) in &mut inputs {
+        if let [_, rows, columns] = *ty.shape.dims() {
+            *ty = Type::f32([rows as usize, columns as usize]);
+        }
+    }
+    let y = product.infer(&[inputs[0].0, inputs[1].0]).expect("a drawn case is possible")[0];
+    let channels = Type::f32([y.shape.dim(1)]);
+    let positive = Fill::Uniform(0.5, 1.5);
+    match epilogue.shift {
+        Shift::None => {}
+        Shift::Bias => inputs.push((channels, Fill::Normal)),
+        Shift::BatchNorm { .. } => {
+            inputs.extend([positive.clone(), Fill::Normal, Fill::Normal, positive].map(|fill| (channels, fill)));
+        }
+    }
+    inputs.extend(epilogue.residual.then_some((y, Fill::Normal)));
+    Case::new("random", Fused { product, epilogue }, inputs)
 }

@@ -1,13 +1,14 @@
 //! T0 for shaders, without an adapter: every kernel that any case launches, under several kinds of adapter, parses,
 //! validates, is bound as it is declared, keeps the limits, and goes through the writers of every backend.
 
-use crate::harness::recording;
+use crate::harness::{recording, text};
 use libtest_mimic::{Failed, Trial};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
-use wgslab::device::shader::{Access, Reflected};
+use wgslab::device::shader::{Access, Language, Reflected};
 use wgslab::device::{Caps, Kernel, Tree};
 use wgslab::kernels::{Case, listing, ops};
+use wgslab::lab::roofline;
 use wgslab::tape::layout::written_before;
 use wgslab::tape::schedule::Place;
 use wgslab::tape::{Launch, Options, Schedule, Slot, Tape, Type};
@@ -25,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
         }
     }
     trials.push(Trial::test("T0 wgsl commits", || commits().map_err(Failed::from)));
+    trials.push(Trial::test("T0 wgsl roofline", || probes().map_err(Failed::from)));
     trials.push(Trial::test("T0 wgsl files", || files().map_err(Failed::from)));
     trials
 }
@@ -43,6 +45,15 @@ fn op(name: &str, cases: &[Case], caps: &Caps) -> Result<(), String> {
 fn commits() -> Result<(), String> {
     let schedule = Schedule::new(&commit_tape()?, &Options::new(&Caps::portable())).map_err(|e| e.to_string())?;
     each_launch(&schedule, &Caps::portable(), &mut HashSet::new())
+}
+
+/// The kernels that measure an adapter's roofs.
+fn probes() -> Result<(), String> {
+    for kernel in roofline::kernels() {
+        let reflected = kernel.reflect(&Tree::default()).map_err(|e| e.to_string())?;
+        usage(&reflected).and_then(|()| backends(&reflected)).map_err(|e| format!("{}: {e}", kernel.name))?;
+    }
+    Ok(())
 }
 
 /// Two states that swap under a guard: a copy and two guarded commits.
@@ -133,24 +144,13 @@ fn usage(r: &Reflected) -> Result<(), String> {
 
 /// The text of every language a driver may be given.
 fn backends(r: &Reflected) -> Result<(), String> {
-    let stage = naga::ShaderStage::Compute;
-    let spv = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
-    let entry = naga::back::spv::PipelineOptions { shader_stage: stage, entry_point: "main".into() };
-    naga::back::spv::write_vec(&r.module, &r.info, &spv, Some(&entry)).map_err(|e| format!("SPIR-V: {e}"))?;
-    let msl = naga::back::msl::Options { lang_version: (2, 4), ..Default::default() };
-    let (_, made) = naga::back::msl::write_string(&r.module, &r.info, &msl, &Default::default())
-        .map_err(|e| format!("MSL: {e}"))?;
-    made.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| format!("MSL: {e}"))?;
+    r.spirv().map_err(text)?;
+    r.text(Language::Msl).map_err(text)?;
     if r.module.types.iter().any(|(_, t)| matches!(t.inner, naga::TypeInner::CooperativeMatrix { .. })) {
         eprintln!("HLSL SKIPPED for a kernel of cooperative matrices: naga writes none, and DX12 has none in wgpu 30");
         return Ok(());
     }
-    let hlsl = naga::back::hlsl::Options { shader_model: naga::back::hlsl::ShaderModel::V6_2, ..Default::default() };
-    let (mut text, pipeline) = (String::new(), Default::default());
-    naga::back::hlsl::Writer::new(&mut text, &hlsl, &pipeline)
-        .write(&r.module, &r.info, None)
-        .map(drop)
-        .map_err(|e| format!("HLSL: {e}"))
+    r.text(Language::Hlsl).map(drop).map_err(text)
 }
 
 /// Every file below shaders/ is used, says what it is in its first line, and is short.
@@ -167,6 +167,7 @@ fn files() -> Result<(), String> {
     }
     let schedule = Schedule::new(&commit_tape()?, &Options::new(&Caps::portable())).map_err(|e| e.to_string())?;
     used.extend(pieces(&schedule));
+    used.extend(roofline::kernels().iter().flat_map(|k| k.pieces.clone()).map(|p| p.path));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut wrong = Vec::new();
     for path in crate::tidy::files(&root, "wgsl") {

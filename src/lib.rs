@@ -32,7 +32,9 @@
 //!
 //! **Record.** A model is straight-line Rust over [`tape::Var`] handles; each call appends a node that holds an op: plain
 //! data, printable, never a closure. Nothing runs. **Differentiate.** [`tape::Tape::backward`] appends the nodes that
-//! each op's `grad` asks for. **Schedule.** [`tape::Schedule`] is pure: from the nodes, the adapter's capabilities and the
+//! each op's `grad` asks for. **Fuse.** Where a product's result is read by a bias, a batch norm, a residual or an activation
+//! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/fuse.rs`); no table, nothing is fused.
+//! **Schedule.** [`tape::Schedule`] is pure: from the nodes, the adapter's capabilities and the
 //! chosen variants it computes order, lifetimes and slabs, and the launches as plain data. **Plan.** [`tape::Plan`] binds a
 //! schedule to a device: buffers, parameters, pipelines and bind groups are made once. **Replay.** `Plan::run` writes the
 //! inputs and one buffer of named scalars, encodes and submits; nothing is allocated and no shape is looked at.
@@ -67,6 +69,8 @@
 //! - Variants are chosen by the adapter's kind and the shape, or by a table that `wgslab tune` fills
 //!   (`kernels/tune.rs`, `device/tune.rs`) and a study keeps beside its runs. A study does not tune by itself: on a software
 //!   driver that would take longer than the smoke study, and the order that ops offer was measured there.
+//! - Fusing at evaluation leaves batch norm beside the product instead of folding it into the weights
+//!   (`kernels/epilogue.rs` says why).
 //! - f16 is storage: an op reads halves, computes in f32 and rounds once. Recording refuses f16 to an op that does not say
 //!   that it takes it (`Op::takes_f16`); a model as a whole does not run in f16 yet.
 //! - Recompute is not built yet.

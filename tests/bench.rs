@@ -46,6 +46,7 @@ fn a_set_is_measured_and_written_with_every_sample() {
     let report = Report::load(&dir.path().join("run.json")).unwrap();
     assert!(report.reference.is_some() && report.skipped.is_empty());
     assert!(report.environment.arguments.contains(&"smoke".to_string()));
+    assert_eq!(report.rows[0].shape, "x [2, 8, 8, 8] f32, weight [8, 8, 3, 3] f32");
     for row in &report.rows {
         assert_eq!(row.samples_ms.len(), row.wall_ms.len());
         assert_eq!(row.samples_ms.len(), row.reference_ms.len());
@@ -67,6 +68,8 @@ fn rows_are_chosen_by_filter_direction_and_shape() {
     };
     let gelu = rows(&["gelu.grad"]);
     assert!(gelu.len() > 3 && gelu.iter().all(|r| r.entry == "gelu.grad" && r.direction == "grad"));
+    let sgd = rows(&["--op", "sgd", "--shape", "param=64"]);
+    assert_eq!(sgd.len(), 1, "the tape's copy for an op in place is no kernel of it: {sgd:?}");
     let smoke = rows(&["smoke", "--direction", "grad"]);
     assert!(smoke.len() == 4 && smoke.iter().all(|r| r.direction.starts_with("grad_")));
     let own = rows(&["--op", "conv2d", "--shape", "x=1,3,9,9", "weight=2,3,3,3", "stride=2", "--direction", "forward"]);

@@ -247,6 +247,10 @@ fn kernels_are_listed_and_shown_with_and_without_an_adapter() {
         assert!(output.status.success(), "{words:?}: {}", said(&output));
         String::from_utf8(output.stdout).unwrap()
     };
+    for (language, says) in [("spirv", "OpEntryPoint GLCompute"), ("msl", "kernel void"), ("hlsl", "[numthreads(")] {
+        let shown = run(&["kernels", "show", "relu.forward", "--language", language], true);
+        assert!(shown.contains(says) && shown.contains("relu.forward ["), "{shown}");
+    }
     for hidden in [true, false].into_iter().filter(|hidden| *hidden || here) {
         let list: serde_json::Value = serde_json::from_str(&run(&["kernels", "list", "--json"], hidden)).unwrap();
         if cfg!(target_os = "linux") {
@@ -403,6 +407,38 @@ fn a_run_says_what_made_its_weights() {
     assert_eq!(labels, ["none", "simclr", "cross_entropy", "imagenet"]);
 }
 
+#[test]
+fn mistakes_of_tune_are_told_before_the_races() {
+    let dir = empty();
+    write(&dir, "small.toml", SMALL);
+    fails(&dir, &["tune", "--export", "all.txt"], 2, &["all.txt", ".csv or .json"]);
+    fails(&dir, &["tune", "gone.toml"], 2, &["gone.toml"]);
+    let output = wgslab(dir.path(), &["tune", "small.toml", "--size", "8"]).output().unwrap();
+    assert!(output.status.code() == Some(2) && said(&output).contains("--size"), "{}", said(&output));
+}
+
+/// What a config's stages run, a contrastive loss and Adam included, is tuned ahead.
+#[test]
+fn a_config_is_tuned_whole() {
+    if !adapter("a_config_is_tuned_whole") {
+        return;
+    }
+    let dir = empty();
+    let data = "[data]\nspecs = [\"phantom:covid?train=16&val=4&test=4\"]\n";
+    write(&dir, "small.toml", SMALL.replace("[data]\n", data));
+    let tune = ["tune", "small.toml", "--out", "t.json"];
+    let runs = |words: &[&str]| {
+        let output = common::wgslab(dir.path(), words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned() + &said(&output)
+    };
+    let first = runs(&tune);
+    for op in ["nt_xent", "nt_xent.grad", "cross_entropy", "conv2d.grad_weight"] {
+        assert!(first.contains(&format!(" {op} ")), "{op} is not in: {first}");
+    }
+    assert!(runs(&tune).contains("0 ops tuned"));
+}
+
 /// A table of kernels: made, used, kept beside the run it was used for, and refused where it would change one.
 #[test]
 fn a_table_of_kernels_belongs_to_the_run_it_was_begun_with() {
@@ -425,10 +461,18 @@ fn a_table_of_kernels_belongs_to_the_run_it_was_begun_with() {
     );
     let tune = ["tune", "--size", "8", "--batch", "2", "--width", "0.05", "--out", "t.json"];
     assert!(runs(&tune).contains("ops in t.json"));
-    assert!(
-        said(&common::wgslab(dir.path(), &tune).output().unwrap()).contains("0 ops tuned"),
-        "nothing is raced twice"
-    );
+    let again = common::wgslab(dir.path(), &[&tune[..], &["--export", "t.csv"]].concat()).output().unwrap();
+    assert!(said(&again).contains("0 ops tuned"), "nothing is raced twice");
+    let landscape = std::fs::read_to_string(dir.path().join("t.csv")).unwrap();
+    assert!(landscape.starts_with("op,variant,won,sample,ms,refused\n"), "{landscape}");
+    let table: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.path().join("t.json")).unwrap()).unwrap();
+    for (op, entry) in table["entries"].as_object().unwrap() {
+        let samples: usize =
+            entry["samples_ms"].as_object().unwrap().values().map(|s| s.as_array().unwrap().len()).sum();
+        let refused = entry["refused"].as_object().map_or(0, |r| r.len());
+        let mut rows = csv::Reader::from_reader(landscape.as_bytes());
+        assert_eq!(rows.records().filter(|r| r.as_ref().unwrap()[0] == **op).count(), samples + refused, "{op}");
+    }
     runs(&[&train[..], &["--out", "tuned", "--kernels", "t.json"]].concat());
     assert_eq!(
         std::fs::read(dir.path().join("tuned/kernels.json")).unwrap(),

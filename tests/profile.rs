@@ -195,9 +195,9 @@ fn a_profile_is_cheap_and_adds_up() {
         return;
     }
     let model = ResNet { stem: Stem::Small, width: 0.25, in_channels: 3 };
-    let subject = TrainingStep { model, batch: 8, size: 32, classes: 10 }.subject();
+    let subject = TrainingStep { model, batch: 12, size: 32, classes: 10 }.subject();
     let ready = Ready::new(&gpu, subject, &Table::default()).unwrap();
-    let whole = profile(&gpu, &ready, 15, Timer::Timestamps).unwrap().whole;
+    let whole = profile(&gpu, &ready, 15, Timer::Timestamps, None).unwrap().whole;
     assert!(whole.overhead <= 1.3, "a profiled step takes {:.2} times a plain one: {whole:?}", whole.overhead);
     assert!(
         (whole.agreement - 1.0).abs() <= 0.1,

@@ -33,8 +33,7 @@ fn a_tree_that_cannot_be_used_is_a_usage_error() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "typo/scale/forwrad.wgsl", "");
     write(dir.path(), "empty/readme.md", "");
-    for (tree, says) in
-        [("gone", "no folder gone"), ("typo", "near are scale/forward.wgsl"), ("empty", "no .wgsl file")]
+    for (tree, says) in [("gone", "no folder gone"), ("typo", "is it scale/forward.wgsl?"), ("empty", "no .wgsl file")]
     {
         let output = wgslab(dir.path(), &["kernels", "list", "--shaders", tree]).output().unwrap();
         let said = said(&output);

@@ -1,4 +1,4 @@
-//! How a bench ends.
+//! What benches share: the memory they took and how they end.
 
 use std::process::ExitCode;
 use wgslab::base::Result;

@@ -22,6 +22,7 @@ import norms
 import shape
 import torch
 import torch.nn.functional as F
+import vit
 from safetensors.torch import save_file
 from torch import nn
 
@@ -259,6 +260,7 @@ def main():
         "elementwise": elementwise.make(),
         "shape": shape.make(),
         "misc": misc.make(),
+        "vit": vit.make(),
         "losses": losses.make(),
         "half": half.make(),
     }.items():

@@ -1,7 +1,8 @@
 //! conv_transpose2d: every input pixel adds its value times the weight's window to the output.
 
-use super::{Answer, Expected, Tensor, cast};
-use wgslab::kernels::conv2d::GradInput;
+use super::{Answer, Expected, Tensor, cast, conv2d};
+use wgslab::base::Shape;
+use wgslab::kernels::conv2d::{Conv2d, GradInput};
 use wgslab::tape::Op;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
@@ -27,5 +28,19 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
             *y = (y.0 + t, y.1 + f64::abs(t));
         }
     }
-    Answer::new(vec![Expected::sums(y, c / groups * r * s)]).gradient(&[0, 1], &[0])
+    let mut answer = Answer::new(vec![Expected::sums(y, c / groups * r * s)]).gradient(&[0, 1], &[0]);
+    if (r, s, stride, dilation, groups) == (3, 3, 1, 1, 1) && padding <= 2 {
+        answer.other_terms = Some(("winograd", winograd));
+    }
+    answer
+}
+
+/// Of stride 1 it is the convolution with the filters turned round, channels in each other's place and a border of
+/// 2 − padding.
+fn winograd(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
+    let [c, k] = [0, 1].map(|i| x[0].dim(i));
+    let turned = |i: usize| x[0].f[((i / 9 % c) * k + i / (9 * c)) * 9 + 8 - i % 9];
+    let filters = Tensor { shape: Shape::from([k, c, 3, 3]), f: (0..9 * c * k).map(turned).collect(), u: Vec::new() };
+    let forward = Conv2d::new(1, 2 - cast::<GradInput>(op).conv.padding);
+    conv2d::winograd(&forward, &[x[1].clone(), filters])
 }

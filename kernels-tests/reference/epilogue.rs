@@ -1,7 +1,7 @@
 //! epilogue: y = f(s(c) + residual) of each element of a product c: what the references of the parts give one after the
 //! other, with the errors that each hands on to the next.
 
-use super::{Answer, Expected, HALF_ULP, Tensor, batch_norm, conv2d, matmul, unary};
+use super::{Answer, Expected, HALF_ULP, Tensor, batch_norm, cast, conv2d, matmul, unary};
 use std::any::Any;
 use wgslab::base::Shape;
 use wgslab::kernels::batch_norm::BatchNormEval;
@@ -14,14 +14,24 @@ use wgslab::tape::Op;
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let any: &dyn Any = op;
     if let Some(Fused { product, epilogue }) = any.downcast_ref::<Fused<Conv2d>>() {
-        let outer = [x[0].dim(0), x[1].dim(0)];
-        return ended(*epilogue, conv2d::reference(product, &x[..2]), outer, &x[2..]);
+        let of_product = conv2d::reference(product, &x[..2]);
+        let mut answer = Answer::new(end(*epilogue, &of_product.outputs, channels_second(x), &x[2..]));
+        answer.other_terms = of_product.other_terms.map(|(variant, _)| (variant, winograd as _));
+        return answer;
     }
-    let Some(Fused { product, epilogue }) = any.downcast_ref::<Fused<MatMul>>() else {
-        panic!("the reference does not know the op {op:?}")
-    };
+    let Fused { product, epilogue } = cast::<Fused<MatMul>>(op);
     let outer = [x[0].dim(usize::from(product.trans_a)), x[1].dim(usize::from(!product.trans_b))];
-    ended(*epilogue, matmul::reference(product, &x[..2]), outer, &x[2..])
+    Answer::new(end(*epilogue, &matmul::reference(product, &x[..2]).outputs, outer, &x[2..]))
+}
+
+fn winograd(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
+    let Fused { product, epilogue } = cast::<Fused<Conv2d>>(op);
+    end(*epilogue, &conv2d::winograd(product, &x[..2]), channels_second(x), &x[2..])
+}
+
+/// Images and channels of a convolution's output.
+fn channels_second(x: &[Tensor]) -> [usize; 2] {
+    [x[0].dim(0), x[1].dim(0)]
 }
 
 /// Values and how many times 2⁻²⁴ each may be off.
@@ -34,8 +44,8 @@ fn values(e: &Expected) -> Values {
 }
 
 /// Ends a product of [images, channels, plane] elements.
-fn ended(epilogue: Epilogue, product: Answer, [images, channels]: [usize; 2], more: &[Tensor]) -> Answer {
-    let mut y = values(&product.outputs[0]);
+fn end(epilogue: Epilogue, c: &[Expected], [images, channels]: [usize; 2], more: &[Tensor]) -> Vec<Expected> {
+    let mut y = values(&c[0]);
     let plane = y.len() / (images * channels);
     let channel = |i: usize| i / plane % channels;
     match epilogue.shift {
@@ -63,7 +73,7 @@ fn ended(epilogue: Epilogue, product: Answer, [images, channels]: [usize; 2], mo
         let after = unary::reference(&f, &[z]).outputs;
         y = values(&after[0]).into_iter().zip(&y).map(|((v, own), z)| (v, own + slope(f) * z.1)).collect();
     }
-    Answer::new(vec![Expected::within(y)])
+    vec![Expected::within(y)]
 }
 
 /// One rounding more.

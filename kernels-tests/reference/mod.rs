@@ -176,11 +176,16 @@ impl Expected {
     }
 }
 
+/// The outputs of an op, given its inputs.
+pub type Outputs = fn(&dyn Op, &[Tensor]) -> Vec<Expected>;
+
 /// What a reference says of a case.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Each output.
     pub outputs: Vec<Expected>,
+    /// Variants that sum other terms than the formula's, by the beginning of their names, and what is expected of them.
+    pub other_terms: Option<(&'static str, Outputs)>,
     /// Inputs that must have a gradient; every other input must have none.
     pub wrt: Vec<usize>,
     /// Outputs whose cotangents the op takes.
@@ -195,7 +200,15 @@ pub struct Answer {
 impl Answer {
     /// Outputs without a gradient.
     pub fn new(outputs: Vec<Expected>) -> Self {
-        Answer { outputs, wrt: Vec::new(), through: Vec::new(), gradient_floor: 0.0, picks: None }
+        Answer { outputs, other_terms: None, wrt: Vec::new(), through: Vec::new(), gradient_floor: 0.0, picks: None }
+    }
+
+    /// What is expected of a variant of `op` over `x`.
+    pub fn of(&self, variant: &str, op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
+        match self.other_terms {
+            Some((begins, outputs)) if variant.starts_with(begins) => outputs(op, x),
+            _ => self.outputs.clone(),
+        }
     }
 
     /// Inputs `wrt` have a gradient, through the outputs `through`.

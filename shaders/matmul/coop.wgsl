@@ -11,7 +11,7 @@ var<private> batch: u32;
 @compute @workgroup_size($LANES)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let tiles_n = p.n / ($SIDE * $TN);
-    let tile = wid.x + wid.y * groups.x; // group_index, in place: naga takes the result of a call for divergent
+    let tile = wid.x + wid.y * groups.x; // in place: naga takes no result of a function for uniform
     let m0 = (tile / tiles_n) * $SIDE * $TM;
     let n0 = (tile % tiles_n) * $SIDE * $TN;
     if (m0 >= p.m) {

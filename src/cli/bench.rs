@@ -9,7 +9,7 @@ use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::ops;
 use crate::lab::compare::{THRESHOLD, compare};
 use crate::lab::sets::{self, CASES, Set};
-use crate::lab::{Asked, Cache, Report, Rule, bench};
+use crate::lab::{Asked, Cache, Report, Rule, against, bench};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// the quartiles lie within 5 % of the median, or for --time-limit: what has not settled by then
 /// is marked noisy. Times are the device's timestamps, or the wall clock where it has none (the
 /// timer column says which); GFLOP/s counts the operations of the formula, GB/s each operand
-/// once. A reference kernel of fixed work is timed in every round and stored with the samples.
+/// once. A reference kernel of fixed work is timed in between and stored with the samples.
 /// A case that cannot run on the adapter is listed as skipped.
 #[derive(Args, Debug)]
 #[command(
@@ -36,7 +36,9 @@ use std::sync::Arc;
   wgslab bench conv2d.grad_weight
   wgslab bench --op conv2d --shape x=16,64,56,56 weight=64,64,3,3 padding=1 --variant all
   wgslab bench my.toml --cache cold --csv run.csv --html run.html
-  wgslab bench matmul --ab shaders edited"
+  wgslab bench resnet18 --compare run.json             exit code 5 where a row became slower
+  wgslab bench matmul --ab shaders edited
+  wgslab bench vit --against torch.json burn.json      beside what benches/peers/ wrote"
 )]
 pub(super) struct Bench {
     /// A set, a TOML file, or a text that rows of `cases` have in their name [default: quick]
@@ -49,7 +51,7 @@ pub(super) struct Bench {
     #[arg(long, value_name = "FIELD=VALUE", num_args = 1.., requires = "op")]
     shape: Vec<String>,
     /// Variants by name, first for the one the adapter would run, or all [default: those of the set]
-    #[arg(long, value_name = "NAME|first|all", num_args = 1.., value_delimiter = ',')]
+    #[arg(long, value_name = "NAME|first|all", value_delimiter = ',')]
     variant: Vec<String>,
     /// forward, grad (every gradient) or one by name, such as grad_weight [default: all]
     #[arg(long)]
@@ -63,7 +65,7 @@ pub(super) struct Bench {
     /// The least seconds of sampling a row
     #[arg(long, value_name = "S", value_parser = seconds, default_value_t = Rule::default().seconds)]
     seconds: f64,
-    /// The most seconds of sampling a row
+    /// The most seconds of sampling a row; five times that where it lacks its least samples
     #[arg(long, value_name = "S", value_parser = seconds, default_value_t = Rule::default().limit)]
     time_limit: f64,
     /// Write the report with every sample there
@@ -75,14 +77,25 @@ pub(super) struct Bench {
     /// Write a page with plots there; it needs no other file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Say which rows are faster or slower than in a report that an earlier build wrote with --json on this adapter. Each
+    /// sample is set against the reference kernel beside it, so a slower hour is no slower kernel. Exit code 5 where
+    /// a row is slower
+    #[arg(long, value_name = "BASE")]
+    compare: Option<PathBuf>,
     /// Measure two trees of shaders in turn, in one run, and say which is faster: folders laid out as shaders/ is, with
     /// the edited files or all. Both run with bounds and loop checks. Exit code 5 where the second is slower. The files
     /// written get -a and -b behind their names
-    #[arg(long, value_name = "DIR", num_args = 2, conflicts_with = "shaders")]
+    #[arg(long, value_name = "DIR", num_args = 2, conflicts_with_all = ["compare", "against", "read"])]
     ab: Vec<PathBuf>,
-    /// The change that counts with --ab: 0.1 is 10 %
+    /// The change that counts with --compare and --ab: 0.1 is 10 %
     #[arg(long, value_name = "SHARE", default_value_t = THRESHOLD)]
     threshold: f64,
+    /// Lay the reports of other frameworks or adapters beside this one, with ratios; benches/peers/ writes some
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    against: Vec<PathBuf>,
+    /// Show the report that an earlier run wrote with --json, in place of measuring
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "op", "json"])]
+    read: Option<PathBuf>,
 }
 
 fn cache(text: &str) -> Result<Cache, String> {
@@ -99,46 +112,51 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 impl Bench {
     pub fn run(&self, options: &Options) -> Result<()> {
-        let (set, filter) = self.set()?;
-        let (samples, seconds, limit) = (self.samples, self.seconds, self.time_limit.max(self.seconds));
-        let asked = Asked {
-            variants: self.variant.clone(),
-            direction: self.direction.clone(),
-            filter,
-            cache: self.cache,
-            rule: Rule { samples, seconds, limit, ..Rule::default() },
+        // A file that cannot be read is found before a long measurement.
+        let others = against::load(&self.against)?;
+        let base = self.compare.as_ref().map(|path| Report::load(path)).transpose()?;
+        if let [a, b] = self.ab.as_slice() {
+            if options.shaders.is_some() {
+                return Err(Error::Usage("--ab names both trees of shaders; leave --shaders out".into()));
+            }
+            return self.run_ab(options, [a, b]);
+        }
+        let report = match &self.read {
+            Some(path) => Report::load(path)?,
+            None => self.measured(options)?,
         };
+        self.write(&report, "")?;
+        match others.is_empty() {
+            true => print(&bench_table::report(&report))?,
+            false => print(&bench_table::against(&against::against(&report, &others)?))?,
+        }
+        let (Some(base), Some(path)) = (base, &self.compare) else { return Ok(()) };
+        let shown = path.display().to_string();
+        let c = compare(&base, &report, self.threshold, &shown)?;
+        print(&format!("\n{}", bench_table::comparison(&c, [&shown, "now"])))?;
+        c.expect_no_regression()
+    }
+
+    fn measured(&self, options: &Options) -> Result<Report> {
+        let (set, asked) = self.asked()?;
         let listener = Listener::new(options.quiet);
         let gpu = options.open(&listener, "kernels run on the CPU")?;
-        match self.ab.as_slice() {
-            [a, b] => self.run_ab(&set, &asked, &listener, gpu.options(), [a, b]),
-            _ => {
-                let ended = bench(&[&gpu], &set, &asked, &listener);
-                listener.clear();
-                for report in ended? {
-                    self.write(&report, "")?;
-                    print(&bench_table::report(&report))?;
-                }
-                Ok(())
-            }
-        }
+        let ended = bench(&[&gpu], &set, &asked, &listener);
+        listener.clear();
+        ended?.pop().ok_or_else(|| Error::Failed("a device gave no report".into()))
     }
 
     /// Two trees of shaders on two devices of one adapter. Kernels with edited text run with checks; for a fair race all do.
-    fn run_ab(
-        &self,
-        set: &Set,
-        asked: &Asked,
-        listener: &Listener,
-        options: &GpuOptions,
-        folders: [&PathBuf; 2],
-    ) -> Result<()> {
+    fn run_ab(&self, options: &Options, folders: [&PathBuf; 2]) -> Result<()> {
+        let (set, asked) = self.asked()?;
+        let listener = Listener::new(options.quiet);
+        let first = options.open(&listener, "kernels run on the CPU")?;
         let open = |folder: &PathBuf| {
             let shaders = Arc::new(Tree::load(folder).map_err(|e| Error::Usage(format!("--ab: {e}")))?);
-            Gpu::open(&GpuOptions { shaders, checked: true, ..options.clone() })
+            Gpu::open(&GpuOptions { shaders, checked: true, ..first.options().clone() })
         };
         let [a, b] = [open(folders[0])?, open(folders[1])?];
-        let ended = bench(&[&a, &b], set, asked, listener);
+        let ended = bench(&[&a, &b], &set, &asked, &listener);
         listener.clear();
         let [a, b] =
             <[Report; 2]>::try_from(ended?).map_err(|_| Error::Failed("two trees gave no two reports".into()))?;
@@ -169,6 +187,15 @@ impl Bench {
             files::write_atomic(&named(path), report.html()?.as_bytes())?;
         }
         Ok(())
+    }
+
+    /// What to measure, and how.
+    fn asked(&self) -> Result<(Set, Asked)> {
+        let (set, filter) = self.set()?;
+        let (samples, seconds, limit) = (self.samples, self.seconds, self.time_limit.max(self.seconds));
+        let rule = Rule { samples, seconds, limit, ..Rule::default() };
+        let (variants, direction) = (self.variant.clone(), self.direction.clone());
+        Ok((set, Asked { variants, direction, filter, cache: self.cache, rule }))
     }
 
     /// What to measure, and the text that rows must have in their name.

@@ -2,7 +2,8 @@
 
 use super::output::table;
 use crate::lab::compare::{Comparison, Verdict};
-use crate::lab::{Report, Row, Spread, Timer};
+use crate::lab::spread::figures;
+use crate::lab::{Against, Report, Row, Spread, Timer};
 
 /// The report for people.
 pub(super) fn report(report: &Report) -> String {
@@ -35,8 +36,7 @@ fn line(r: &Row, roof: bool) -> Vec<String> {
     let (ms, wall) = (r.ms(), Spread::of(&r.wall_ms).median);
     let rate = |of: u64, v: f64| match of {
         0 => "-".to_string(),
-        _ if v >= 100.0 => format!("{v:.0}"),
-        _ => format!("{v:.1}"),
+        _ => figures(v, 3),
     };
     let mut cells = vec![r.entry.clone(), r.case.clone(), r.variant.clone()];
     cells.extend([ms.median, ms.q1, ms.q3, wall].map(short));
@@ -48,6 +48,23 @@ fn line(r: &Row, roof: bool) -> Vec<String> {
     };
     cells.extend([timer.to_string(), if r.noisy { "noisy".into() } else { String::new() }]);
     cells
+}
+
+/// Other frameworks beside ours.
+pub(super) fn against(a: &Against) -> String {
+    let mut text = format!("{}\n\n{}\n\n", table(&a.table()), table(&a.mean_table()));
+    text +=
+        "times: the other's median over ours, so 2 means that ours takes half as long; by kernel the geometric mean\n";
+    for ((label, about), missing) in a.labels.iter().zip(&a.about).zip(&a.missing) {
+        text += &format!("{label}: {about}\n");
+        if let Some(first) = missing.first() {
+            text += &format!("  {} of its rows are not ours, the first {first}\n", missing.len());
+        }
+    }
+    if a.alone > 0 {
+        text += &format!("{} rows of ours are in no other report\n", a.alone);
+    }
+    text
 }
 
 /// Two runs side by side, by what they are called.
@@ -79,16 +96,5 @@ pub(super) fn comparison(c: &Comparison, [base, new]: [&str; 2]) -> String {
 
 /// Milliseconds with four digits that count.
 fn short(ms: f64) -> String {
-    let digits = (3 - ms.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
-    format!("{ms:.digits$}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::short;
-
-    #[test]
-    fn times_have_four_digits_that_count() {
-        assert_eq!([0.001234, 0.5, 12.345, 12345.6].map(short), ["0.001234", "0.5000", "12.35", "12346"]);
-    }
+    figures(ms, 4)
 }

@@ -2,9 +2,12 @@
 
 use super::options::Options;
 use super::output::{complain, print, print_json, table};
+use super::watch::Watch;
 use crate::base::{Error, Result};
-use crate::device::{Caps, Gpu};
-use crate::kernels::listing::{self, Entry, Variant, Wanted};
+use crate::device::shader::Language;
+use crate::device::tune::Table;
+use crate::device::{Caps, Gpu, Kernel, Tree};
+use crate::kernels::listing::{self, Asked, Entry, Variant, Wanted};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -20,18 +23,23 @@ pub(super) struct Kernels {
 enum KernelsCommand {
     List(List),
     Show(Show),
+    Watch(Watch),
 }
 
 /// List ops, their entries, and the variants of each with its tier
 ///
 /// An entry is what an op or its gradient runs. "here" says where the adapter stands: the
 /// share of the op's test cases in which it would run that variant first, "yes" where it can
-/// run it, "no" where it cannot. Without an adapter the list is that of WebGPU's default
-/// limits. Tiers: naive, portable, tiled, subgroup, f16, cooperative. Writes nothing.
+/// run it, "no" where it cannot. With --kernels, "first" is what the table chooses, where it has
+/// a result for a case's sizes. Without an adapter the list is that of WebGPU's default limits.
+/// Tiers: naive, portable, tiled, subgroup, f16, cooperative. Writes nothing.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
-    after_help = "Examples:\n  wgslab kernels list\n  wgslab kernels list --json | jq '.entries[].name'"
+    after_help = "Examples:
+  wgslab kernels list
+  wgslab kernels list --kernels kernels.json
+  wgslab kernels list --json | jq '.entries[].name'"
 )]
 struct List {
     /// Print JSON
@@ -39,17 +47,19 @@ struct List {
     json: bool,
 }
 
-/// Print the WGSL of an entry exactly as it is compiled
+/// Print the WGSL of an entry exactly as it is compiled, or what naga makes of it
 ///
 /// The pieces of shaders/ put together, constants filled in, loops unrolled: every kernel that
 /// the entry launches, in order. Which constants a kernel has may depend on the shape, so on
-/// the case.
+/// the case. SPIR-V (disassembled), MSL and HLSL are what naga writes of it without runtime
+/// checks; drivers compile them further.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:
   wgslab kernels show relu.grad
-  wgslab kernels show conv2d.forward --variant tiled_64 --case '3x3 stride 2'"
+  wgslab kernels show conv2d.forward --variant tiled_64 --case '3x3 stride 2'
+  wgslab kernels show matmul.forward --language spirv"
 )]
 struct Show {
     /// Which, as `wgslab kernels list` names it
@@ -61,6 +71,9 @@ struct Show {
     /// Which of the op's test cases [default: the first that has the variant]
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
+    /// wgsl, spirv, msl or hlsl
+    #[arg(long, value_name = "NAME", default_value = "wgsl", value_parser = ["wgsl", "spirv", "msl", "hlsl"])]
+    language: String,
 }
 
 impl Kernels {
@@ -68,30 +81,48 @@ impl Kernels {
         match &self.command {
             KernelsCommand::List(c) => c.run(options),
             KernelsCommand::Show(c) => c.run(options),
+            KernelsCommand::Watch(c) => c.run(options),
         }
     }
 }
 
-/// The adapter's name and what it can do; without any adapter, what every one can, after saying so. One that was asked
-/// for by name must be there.
-fn adapter(options: &Options) -> Result<(Option<String>, Caps)> {
-    match Gpu::open(&options.gpu()) {
-        Ok(gpu) => Ok((Some(gpu.adapter().name.clone()), gpu.caps().clone())),
-        Err(Error::NoAdapter(_)) if options.adapter.is_none() => {
-            complain("warning: no adapter is here: this is for the default limits of WebGPU");
-            Ok((None, Caps::portable()))
+/// What is asked about.
+struct Here {
+    /// The adapter's name; none without any adapter.
+    name: Option<String>,
+    caps: Caps,
+    table: Table,
+}
+
+impl Here {
+    /// The adapter and the table of --kernels; without any adapter, what every one can, after saying so. One that was
+    /// asked for by name must be there, and so must the one that a table belongs to.
+    fn new(options: &Options) -> Result<Here> {
+        match Gpu::open(&options.gpu()) {
+            Ok(gpu) => {
+                let (name, caps) = (Some(gpu.adapter().name.clone()), gpu.caps().clone());
+                Ok(Here { name, caps, table: options.given_table(&gpu)?.unwrap_or_default() })
+            }
+            Err(Error::NoAdapter(_)) if options.adapter.is_none() && options.kernels.is_none() => {
+                complain("warning: no adapter is here: this is for the default limits of WebGPU");
+                Ok(Here { name: None, caps: Caps::portable(), table: Table::default() })
+            }
+            Err(e) => Err(e),
         }
-        Err(e) => Err(e),
+    }
+
+    fn asked<'a>(&'a self, options: &'a Options) -> Asked<'a> {
+        Asked { caps: &self.caps, tree: options.tree(), table: &self.table }
     }
 }
 
 impl List {
     fn run(&self, options: &Options) -> Result<()> {
-        let (name, caps) = adapter(options)?;
-        let entries = listing::entries(&caps, options.tree())?;
+        let here = Here::new(options)?;
+        let entries = listing::entries(&here.asked(options))?;
         if self.json {
             let entries: Vec<Value> = entries.iter().map(as_json).collect();
-            return print_json(&json!({ "adapter": name, "entries": entries }));
+            return print_json(&json!({ "adapter": here.name, "entries": entries }));
         }
         let mut rows = vec![["entry", "variant", "tier", "here", "needs"].map(String::from).to_vec()];
         for e in &entries {
@@ -101,7 +132,7 @@ impl List {
                 rows.push(vec![entry, v.name.to_string(), tier, standing(e, v), v.needs.join(", ")]);
             }
         }
-        let here = name.unwrap_or_else(|| "an adapter with the default limits of WebGPU".to_string());
+        let here = here.name.unwrap_or_else(|| "an adapter with the default limits of WebGPU".to_string());
         print(&format!("here: {here}\n\n{}", table(&rows)))
     }
 }
@@ -133,17 +164,31 @@ fn as_json(e: &Entry) -> Value {
 impl Show {
     fn run(&self, options: &Options) -> Result<()> {
         let wanted = Wanted { entry: &self.entry, variant: self.variant.as_deref(), case: self.case.as_deref() };
-        let (variant, case, kernels) = listing::kernels(&wanted, &adapter(options)?.1)?;
+        let here = Here::new(options)?;
+        let found = listing::find(&wanted, &here.asked(options))?;
+        let (variant, case) = (found.variant, found.case.name);
         let mut text = String::new();
-        for k in &kernels {
+        for k in &found.kernels()? {
             let constants: Vec<String> = k.constants.iter().map(|(n, v)| format!("{n} = {v}")).collect();
             let pieces: Vec<String> = k.pieces.iter().map(|p| options.tree().place(p)).collect();
-            text += &format!("// {} [{variant}] in the case '{case}'\n// of {}\n", k.name, pieces.join(", "));
+            let comment = if self.language == "spirv" { ";" } else { "//" };
+            text += &format!("{comment} {} [{variant}] in the case '{case}'\n", k.name);
+            text += &format!("{comment} of {}\n", pieces.join(", "));
             if !constants.is_empty() {
-                text += &format!("// with {}\n", constants.join(", "));
+                text += &format!("{comment} with {}\n", constants.join(", "));
             }
-            text += &format!("\n{}\n", k.source(options.tree())?.text);
+            text += &format!("\n{}\n", self.written(k, options.tree())?);
         }
         print(&text)
+    }
+    /// A kernel in the language asked for.
+    fn written(&self, kernel: &Kernel, tree: &Tree) -> Result<String> {
+        let language = match self.language.as_str() {
+            "spirv" => Language::Spirv,
+            "msl" => Language::Msl,
+            "hlsl" => Language::Hlsl,
+            _ => return Ok(kernel.source(tree)?.text),
+        };
+        kernel.reflect(tree)?.text(language)
     }
 }

@@ -10,10 +10,12 @@ mod listener;
 mod options;
 mod output;
 mod profile;
+mod roofline;
 mod signals;
 mod stage;
 mod study;
 mod tune;
+mod watch;
 
 use crate::base::Result;
 use clap::{Parser, Subcommand};
@@ -149,7 +151,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 12);
+        assert_eq!(found.len(), 14);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

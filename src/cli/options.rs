@@ -113,6 +113,18 @@ impl Options {
 }
 
 impl Options {
+    /// The table of --kernels.
+    pub fn given_table(&self, gpu: &Gpu) -> Result<Option<Table>> {
+        let Some(file) = &self.kernels else { return Ok(None) };
+        match Table::load(file, &gpu.adapter().name, &gpu.adapter().driver)? {
+            Some(table) => Ok(Some(table)),
+            None => {
+                let file = file.display();
+                Err(Error::Usage(format!("--kernels {file} is not there; `wgslab tune --out {file}` makes it")))
+            }
+        }
+    }
+
     /// The table of variants to use in `out`: the one it was begun with, else `--kernels`.
     fn table(&self, gpu: &Gpu, out: &Path) -> Result<Table> {
         let (adapter, driver) = (gpu.adapter().name.as_str(), gpu.adapter().driver.as_str());
@@ -127,10 +139,8 @@ impl Options {
                 Err(e) => return Err(e),
             }
         }
-        let Some(file) = &self.kernels else { return Ok(kept.unwrap_or_default()) };
-        let Some(given) = Table::load(file, adapter, driver)? else {
-            let file = file.display();
-            return Err(Error::Usage(format!("--kernels {file} is not there; `wgslab tune --out {file}` makes it")));
+        let (Some(file), Some(given)) = (&self.kernels, self.given_table(gpu)?) else {
+            return Ok(kept.unwrap_or_default());
         };
         let begun = ["runs", "config.toml"].iter().any(|name| out.join(name).exists());
         match kept {

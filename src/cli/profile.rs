@@ -3,9 +3,11 @@
 use super::options::{Options, config};
 use super::output::{print, size, table};
 use crate::base::{Error, Result, files};
+use crate::device::Gpu;
 use crate::lab::profile::{self, Profile, Sum, page, trace};
+use crate::lab::roofline::{self, Roof};
 use crate::lab::step::Ready;
-use crate::lab::{Spread, Timer};
+use crate::lab::{Environment, Spread, Timer};
 use crate::nn::step::{Subject, TrainingStep};
 use crate::nn::{ResNet, Stem};
 use crate::study::{Job, Phase};
@@ -65,6 +67,12 @@ pub(super) struct ProfileStep {
     /// Submit each dispatch alone and use the host's clock, although the adapter has timestamps
     #[arg(long)]
     wall_clock: bool,
+    /// Roofs that `wgslab bench --roofline --json FILE` measured here: tables then say how near a kernel is
+    #[arg(long, value_name = "FILE")]
+    roof: Option<PathBuf>,
+    /// Measure the adapter's roofs first
+    #[arg(long, conflicts_with = "roof")]
+    roofline: bool,
     /// Rows of the tables of kernels, layers and values; the files have all
     #[arg(long, value_name = "N", default_value_t = 12)]
     rows: usize,
@@ -103,7 +111,7 @@ impl ProfileStep {
             let ready = Ready::new(job.gpu, subject, &job.kernels)?;
             let timestamps = job.gpu.has_timestamps() && !self.wall_clock;
             let timer = if timestamps { Timer::Timestamps } else { Timer::Wall };
-            profile::profile(job.gpu, &ready, self.steps, timer)
+            profile::profile(job.gpu, &ready, self.steps, timer, self.roof(job.gpu)?)
         })?;
         write_json(self.json.as_deref(), || Ok(&found))?;
         write_json(self.trace.as_deref(), || Ok(trace::trace(&found)))?;
@@ -111,6 +119,17 @@ impl ProfileStep {
             files::write_atomic(path, page::page(&found)?.as_bytes())?;
         }
         print(&self.report(&found))
+    }
+
+    /// The roofs to judge by, if any.
+    fn roof(&self, gpu: &Gpu) -> Result<Option<Roof>> {
+        if self.roofline {
+            return roofline::measure(gpu).map(Some);
+        }
+        let Some(path) = &self.roof else { return Ok(None) };
+        let roof = Roof::load(path)?;
+        Environment::of(gpu).expect_same_device(&roof.environment, &path.display().to_string())?;
+        Ok(Some(roof))
     }
 
     fn of_model(&self) -> Subject<'static> {
@@ -134,9 +153,10 @@ impl ProfileStep {
     fn report(&self, p: &Profile) -> String {
         let files = [&self.json, &self.html, &self.trace].into_iter().flatten();
         let files: Vec<String> = files.map(|f| f.display().to_string()).collect();
+        let roof = p.roof.as_ref().map(super::roofline::table);
         let parts = [whole(p), sums("part", &p.phases, self.rows), sums("kernel", &p.kernels, self.rows)];
         let rest = [layers(p, self.rows), memory(p, self.rows), host(p), files.join("\n")];
-        parts.into_iter().chain(rest).collect::<Vec<_>>().join("\n\n")
+        parts.into_iter().chain(roof).chain(rest).collect::<Vec<_>>().join("\n\n")
     }
 }
 
@@ -203,9 +223,11 @@ fn sums(what: &str, sums: &[Sum], most: usize) -> String {
             percent(s.share),
             format!("{:.2}", s.gflop_per_s),
             format!("{:.2}", s.gb_per_s),
+            s.roof_share.map_or(String::new(), percent),
         ]
     };
-    let head = [what, "calls", "dispatches", "ms", "share", "GFLOP/s", "GB/s"];
+    let of_roof = if sums.iter().any(|s| s.roof_share.is_some()) { "of roof" } else { "" };
+    let head = [what, "calls", "dispatches", "ms", "share", "GFLOP/s", "GB/s", of_roof];
     shortened(&head, sums.iter().map(row).collect(), most)
 }
 

@@ -96,7 +96,7 @@ impl Study {
 }
 
 /// Where a study is written when nothing else is said.
-fn default_out(config: &Path) -> PathBuf {
+pub(super) fn default_out(config: &Path) -> PathBuf {
     Path::new("runs").join(config.file_stem().unwrap_or_default())
 }
 

@@ -74,21 +74,31 @@ impl Kernel {
     /// Parses, validates and reflects the kernel; an error names the file and line it comes from.
     pub fn reflect(&self, tree: &Tree) -> Result<Reflected> {
         let source = self.source(tree)?;
-        let wrong = |line: Option<naga::SourceLocation>, what: &str| {
-            let (place, edited) = (source.place(line.map_or(0, |l| l.line_number as usize)), tree.edited_of(self));
+        let wrong = |what: &str, labels: &[(naga::Span, String)]| {
+            let place = |span: &naga::Span| source.place(span.location(&source.text).line_number as usize);
+            let first = labels.first().map_or_else(|| source.place(0), |l| place(&l.0));
+            let mut text = format!("{first}: {} [{}]: {what}", self.name, self.variant);
+            // naga may point at the line that asks for something before the one that gives another thing.
+            for (at, said) in labels.iter().map(|l| (place(&l.0), &l.1)).filter(|l| l.0 != first) {
+                text += &format!("; {at}: {said}");
+            }
             // What an edit breaks may show in a later piece.
-            let elsewhere = !edited.is_empty() && !edited.iter().any(|file| place.starts_with(file));
-            let after = if elsewhere { format!(" (edited: {})", edited.join(", ")) } else { String::new() };
-            Error::Failed(format!("{place}: {} [{}]: {what}{after}", self.name, self.variant))
+            let edited = tree.edited_of(self);
+            if !edited.is_empty() && !edited.iter().any(|file| text.contains(file)) {
+                text += &format!(" (edited: {})", edited.join(", "));
+            }
+            Error::Failed(text)
         };
-        let module =
-            naga::front::wgsl::parse_str(&source.text).map_err(|e| wrong(e.location(&source.text), e.message()))?;
+        let module = naga::front::wgsl::parse_str(&source.text).map_err(|e| {
+            let labels: Vec<_> = e.labels().map(|(span, said)| (span, said.to_string())).collect();
+            wrong(e.message(), &labels)
+        })?;
         let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities())
             .validate(&module)
             .map_err(|e| {
             let causes = std::iter::successors(Some(e.as_inner() as &dyn std::error::Error), |e| e.source());
             let chain = causes.map(|e| e.to_string()).collect::<Vec<_>>().join(": ");
-            wrong(e.location(&source.text), &chain)
+            wrong(&chain, &e.spans().cloned().collect::<Vec<_>>())
         })?;
         Reflected::read(self, tree, module, info)
     }
@@ -169,6 +179,63 @@ impl Reflected {
             info,
             module,
         })
+    }
+}
+
+/// What a driver may be given instead of WGSL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Language {
+    /// Vulkan's, disassembled.
+    Spirv,
+    /// Metal's.
+    Msl,
+    /// DX12's.
+    Hlsl,
+}
+
+impl Reflected {
+    /// The kernel in another language as naga writes it, without runtime checks.
+    pub fn text(&self, language: Language) -> Result<String> {
+        match language {
+            Language::Spirv => {
+                let module = rspirv::dr::load_words(self.spirv()?)
+                    .map_err(|e| Error::Failed(format!("naga's SPIR-V cannot be disassembled: {e}")))?;
+                Ok(rspirv::binary::Disassemble::disassemble(&module) + "\n")
+            }
+            Language::Msl => self.msl(),
+            Language::Hlsl => self.hlsl(),
+        }
+    }
+
+    /// SPIR-V 1.3, with names.
+    pub fn spirv(&self) -> Result<Vec<u32>> {
+        let mut options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+        options.flags |= naga::back::spv::WriterFlags::DEBUG;
+        let (shader_stage, entry_point) = (naga::ShaderStage::Compute, "main".to_string());
+        let entry = naga::back::spv::PipelineOptions { shader_stage, entry_point };
+        naga::back::spv::write_vec(&self.module, &self.info, &options, Some(&entry))
+            .map_err(|e| Error::Failed(format!("SPIR-V: {e}")))
+    }
+
+    /// Metal Shading Language 2.4.
+    fn msl(&self) -> Result<String> {
+        let bad = |e: &dyn std::fmt::Display| Error::Failed(format!("MSL: {e}"));
+        let options = naga::back::msl::Options { lang_version: (2, 4), ..Default::default() };
+        let (text, made) = naga::back::msl::write_string(&self.module, &self.info, &options, &Default::default())
+            .map_err(|e| bad(&e))?;
+        made.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| bad(&e))?;
+        Ok(text)
+    }
+
+    /// HLSL of shader model 6.2.
+    fn hlsl(&self) -> Result<String> {
+        let shader_model = naga::back::hlsl::ShaderModel::V6_2;
+        let options = naga::back::hlsl::Options { shader_model, ..Default::default() };
+        let (mut text, pipeline) = (String::new(), Default::default());
+        naga::back::hlsl::Writer::new(&mut text, &options, &pipeline)
+            .write(&self.module, &self.info, None)
+            .map_err(|e| Error::Failed(format!("HLSL: {e}")))?;
+        Ok(text)
     }
 }
 

@@ -7,16 +7,13 @@
 
 use super::shader::{Kernel, Piece};
 use crate::base::hash::Hasher;
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result, files, nearest};
 use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Every committed piece, by path.
 static COMMITTED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/shaders");
-
-/// How alike two paths must be to be named as a guess.
-const ALIKE: f64 = 0.5;
 
 /// An edited piece.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,6 +33,11 @@ impl std::fmt::Debug for Tree {
 }
 
 impl Tree {
+    /// No edits.
+    pub const fn committed() -> Tree {
+        Tree(BTreeMap::new())
+    }
+
     /// The tree in `folder`, which mirrors `shaders/`: a full copy of it or the edited files alone. Only files called
     /// `*.wgsl` are read, hidden ones are not. An error for a folder that is not there or holds no such file, and for a
     /// file that names no piece, with those it may have meant.
@@ -126,14 +128,12 @@ pub fn pieces() -> impl Iterator<Item = (&'static str, &'static str)> {
     below(&COMMITTED).into_iter().filter(|p| p.0.ends_with(".wgsl"))
 }
 
-/// The pieces that a path may have meant, as the end of a sentence.
-fn guess(path: &str) -> String {
-    let alike = |known: &str| strsim::normalized_damerau_levenshtein(path, known);
-    let mut near: Vec<(f64, &str)> = pieces().map(|(known, _)| (alike(known), known)).collect();
-    near.retain(|n| n.0 >= ALIKE);
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let near: Vec<&str> = near.into_iter().take(3).map(|n| n.1).collect();
-    if near.is_empty() { String::new() } else { format!("; near are {}", near.join(", ")) }
+/// The piece that a path may have meant, as the end of a sentence.
+pub fn guess(path: &str) -> String {
+    let known: Vec<&str> = pieces().map(|p| p.0).collect();
+    // A folder too high, or a slip of the pen.
+    let inside = known.iter().copied().find(|k| path.ends_with(&format!("/{k}")));
+    inside.or_else(|| nearest(path, &known)).map_or(String::new(), |near| format!("; is it {near}?"))
 }
 
 #[cfg(test)]
@@ -196,7 +196,7 @@ mod tests {
         let e = wrong("// a\nconst x = $NO;\n");
         assert!(e.starts_with(":2: $NO has no value"), "{e}");
         let e = wrong("fn f() -> u32 {\n  return 1.5;\n}\n");
-        assert!(e.starts_with(":2: "), "{e}");
+        assert!(e.contains("forward.wgsl:2: "), "{e}");
         let e = wrong("fn f() {}\n");
         assert!(e.contains("one entry point"), "{e}");
     }

@@ -81,7 +81,7 @@ pub fn median(samples: &[f64]) -> f64 {
 }
 
 /// One result.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// The variant to run.
@@ -90,6 +90,9 @@ pub struct Entry {
     pub checksum: String,
     /// Median of each candidate that ran and gave the right values, ms.
     pub median_ms: BTreeMap<String, f64>,
+    /// Their samples, ms, in the order of the rounds; fewer of a candidate that left the race early.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub samples_ms: BTreeMap<String, Vec<f64>>,
     /// Why a candidate was not allowed to win.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, String>,
@@ -196,7 +199,7 @@ mod tests {
         assert_eq!(Table::load(&path, "a", "1").unwrap(), None);
         let mut table = Table::new("a", "1");
         let median_ms = BTreeMap::from([("naive".to_string(), 1.5)]);
-        let entry = Entry { variant: "naive".into(), checksum: "c".into(), median_ms, refused: BTreeMap::new() };
+        let entry = Entry { variant: "naive".into(), checksum: "c".into(), median_ms, ..Entry::default() };
         table.entries.insert("k".into(), entry);
         table.save(&path).unwrap();
         assert_eq!(Table::load(&path, "a", "1").unwrap(), Some(table.clone()));

@@ -3,10 +3,12 @@
 //! dx[n, c, h, w] = Σ w[k, c, r, s] · dy[n, k, p, q] over the (p, q, r, s) that reach (h, w);
 //! dw[k, c, r, s] = Σ_{n, p, q} dy[n, k, p, q] · x[n, c, p·st + r·dil − pad, q·st + s·dil − pad].
 //! All three are matrix products over gathered operands: shaders/conv2d/ says how to gather, shaders/gemm/ multiplies.
-//! How the software adapter's operands are packed: conv2d_pack.rs. `direct` variants serve depthwise convolutions.
+//! How the software adapter's operands are packed: conv2d_pack.rs. `direct` variants serve depthwise convolutions,
+//! `winograd` ones 3×3 windows of stride 1: conv2d_winograd.rs.
 //! x and w are both f32 or both f16; y is f32 and so are all sums. With f16 operands dy is rounded to f16, multiplied like
 //! x and w were, and dx and dw are rounded to f16.
 
+use super::conv2d_winograd::Winograd;
 use super::{conv2d_pack as packed, gemm};
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
@@ -183,8 +185,15 @@ impl Sizes {
     }
 
     /// Variants of an m × n product per group. With few channels in a group a tile of a product would be mostly empty
-    /// and `direct` comes first. The packed operands of `broadcast` know one group and neighbouring taps.
-    fn variants(&self, (m, n, _): (usize, usize, usize), operands: DType, caps: &Caps) -> Vec<&'static str> {
+    /// and `direct` comes first. The packed operands of `broadcast` know one group and neighbouring taps. Winograd's come
+    /// behind what is sure to be fast; a race decides.
+    fn variants(
+        &self,
+        (m, n, _): (usize, usize, usize),
+        operands: DType,
+        winograd: Option<Winograd>,
+        caps: &Caps,
+    ) -> Vec<&'static str> {
         if operands == DType::F16 {
             return gemm::half_variants(caps);
         }
@@ -192,6 +201,8 @@ impl Sizes {
         if self.groups > 1 || self.dilation > 1 {
             v.retain(|name| *name != "broadcast");
         }
+        let plain = v.len() - 1;
+        v.splice(plain..plain, winograd.map_or(Vec::new(), |w| w.variants(caps)));
         let narrow = self.groups > 1 && (caps.software || self.c.min(self.k) / self.groups < 8);
         v.insert(if narrow { 0 } else { v.len() - 1 }, "direct");
         v
@@ -226,7 +237,7 @@ fn emit_gathered(
             (kernel, with_z(grid))
         }
     };
-    let (kernel, buffers) = ending.of(sizes.constants(kernel), &buffers);
+    let (kernel, buffers) = ending.of(sizes.constants(kernel), &buffers, false);
     e.launch(kernel, &buffers, &sizes.params(mnk, k), grid);
 }
 
@@ -249,12 +260,15 @@ impl Op for Conv2d {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.sizes(x[0], x[1]).map_or(vec!["naive"], |s| s.variants(s.forward(), x[0].dtype, caps))
+        let of = |s: Sizes| s.variants(s.forward(), x[0].dtype, Winograd::forward(&s), caps);
+        self.sizes(x[0], x[1]).map_or(vec!["naive"], of)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
-        match (self.sizes(x[0], x[1]), gemm::lanes(caps), variant) {
-            (Ok(s), Some(lanes), "broadcast") => packed::forward_workspace(&s, lanes),
+        let Ok(s) = self.sizes(x[0], x[1]) else { return Vec::new() };
+        match (variant, gemm::lanes(caps), Winograd::forward(&s)) {
+            ("broadcast", Some(lanes), _) => packed::forward_workspace(&s, lanes),
+            (v, _, Some(w)) if Winograd::is(v) => w.workspace(v, caps),
             _ => Vec::new(),
         }
     }
@@ -285,6 +299,10 @@ impl Product for Conv2d {
         let s = self.sizes(e.x[0], e.x[1])?;
         if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
             packed::forward(e, &s, lanes, ending);
+            return Ok(());
+        }
+        if let Some(w) = Winograd::forward(&s).filter(|_| Winograd::is(e.variant)) {
+            w.emit(e, "conv2d.winograd_product", (Slot::In(1), Slot::In(0)), ending);
             return Ok(());
         }
         // The shader binds the weight first: it is the left operand.
@@ -318,12 +336,15 @@ impl Op for GradInput {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.conv.sizes(self.x, x[0]).map_or(vec!["naive"], |s| s.variants(s.grad_input(), x[0].dtype, caps))
+        let of = |s: Sizes| s.variants(s.grad_input(), x[0].dtype, Winograd::grad_input(&s), caps);
+        self.conv.sizes(self.x, x[0]).map_or(vec!["naive"], of)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
-        match (self.conv.sizes(self.x, x[0]), gemm::lanes(caps), variant) {
-            (Ok(s), Some(lanes), "broadcast") => packed::grad_input_workspace(&s, lanes),
+        let Ok(s) = self.conv.sizes(self.x, x[0]) else { return Vec::new() };
+        match (variant, gemm::lanes(caps), Winograd::grad_input(&s)) {
+            ("broadcast", Some(lanes), _) => packed::grad_input_workspace(&s, lanes),
+            (v, _, Some(w)) if Winograd::is(v) => w.workspace(v, caps),
             _ => Vec::new(),
         }
     }
@@ -332,6 +353,10 @@ impl Op for GradInput {
         let s = self.conv.sizes(self.x, e.x[0])?;
         if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
             packed::grad_input(e, &s, lanes);
+            return Ok(());
+        }
+        if let Some(w) = Winograd::grad_input(&s).filter(|_| Winograd::is(e.variant)) {
+            w.emit(e, "conv2d.winograd_grad_product", (Slot::In(0), Slot::In(1)), &Ending::NONE);
             return Ok(());
         }
         let (buffers, quads) = ([Slot::In(0), Slot::In(1), Slot::Out(0)], s.n * s.c * s.h * s.w.div_ceil(4));
@@ -376,7 +401,7 @@ impl Op for GradWeight {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.conv.sizes(x[1], self.w).map_or(vec!["naive"], |s| s.variants(s.grad_weight(), x[0].dtype, caps))
+        self.conv.sizes(x[1], self.w).map_or(vec!["naive"], |s| s.variants(s.grad_weight(), x[0].dtype, None, caps))
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
@@ -415,7 +440,7 @@ impl Op for GradWeight {
         let (kernel, [x, y, _]) = gemm::tiled("conv2d.grad_weight", e.variant, pieces, m, n, 1);
         let params = s.params((m, n, k), k.div_ceil(slices));
         let grid = [x, y, (s.groups * slices) as u32];
-        let (kernel, buffers) = Ending::NONE.of(s.constants(kernel), &[Slot::In(0), Slot::In(1), Slot::Work(0)]);
+        let (kernel, buffers) = Ending::NONE.of(s.constants(kernel), &[Slot::In(0), Slot::In(1), Slot::Work(0)], false);
         e.launch(kernel, &buffers, &params, grid);
         gemm::sum_slices(e, "conv2d.grad_weight_sum", Slot::Work(0), Slot::Out(0), s.groups * m * n, slices);
         Ok(())
@@ -441,6 +466,8 @@ pub fn cases() -> Vec<Case> {
         case("one", [1, 1, 1, 1], [1, 1, 1, 1], plain(1, 0)),
         case("3x3", [2, 8, 8, 8], [16, 8, 3, 3], plain(1, 1)),
         case("3x3 primes", [3, 5, 7, 11], [13, 5, 3, 3], plain(1, 1)),
+        case("3x3 on one pixel, padded", [3, 2, 1, 1], [3, 2, 3, 3], plain(1, 1)),
+        case("3x3 without padding", [1, 6, 6, 5], [67, 6, 3, 3], plain(1, 0)),
         case("3x3 stride 2", [2, 6, 9, 8], [10, 6, 3, 3], plain(2, 1)),
         case("1x1", [3, 12, 6, 6], [20, 12, 1, 1], plain(1, 0)),
         case("1x1, more input channels, a prime", [2, 67, 4, 10], [13, 67, 1, 1], plain(1, 0)),

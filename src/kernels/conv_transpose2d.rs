@@ -61,6 +61,7 @@ pub fn cases() -> Vec<Case> {
     let list = [
         case("one", [1, 1, 1, 1], [1, 1, 1, 1], plain(1, 0), 0),
         case("doubling 4x4/2", [2, 6, 5, 4], [6, 5, 4, 4], plain(2, 1), 0),
+        case("3x3", [2, 5, 7, 6], [5, 11, 3, 3], plain(1, 1), 0),
         case("3x3/2 with output padding", [2, 5, 4, 3], [5, 7, 3, 3], plain(2, 1), 1),
         case("primes", [3, 7, 5, 3], [7, 11, 3, 2], plain(1, 1), 0),
         case("groups", [1, 6, 4, 5], [6, 2, 3, 3], grouped, 1),

@@ -83,6 +83,7 @@ const BIAS: &[Piece] = &[piece!("epilogue/bias.wgsl")];
 const BATCH_NORM: &[Piece] = &[piece!("epilogue/batch_norm.wgsl")];
 const FINISH: &[Piece] = &[piece!("epilogue/finish.wgsl")];
 const RESIDUAL: &[Piece] = &[piece!("epilogue/residual.wgsl")];
+const RESIDUAL_VEC4: &[Piece] = &[piece!("epilogue/residual_vec4.wgsl")];
 const IDENTITY: &[Piece] = &[piece!("epilogue/identity.wgsl")];
 
 impl Epilogue {
@@ -105,23 +106,27 @@ impl Ending {
     /// Nothing follows the product.
     pub const NONE: Ending = Ending { fused: None };
 
-    /// The kernel that ends so, over `buffers` and those of the epilogue.
-    pub(crate) fn of(&self, kernel: Kernel, buffers: &[Slot]) -> (Kernel, Vec<Slot>) {
+    /// The kernel that ends so, over `buffers` and those of the epilogue; `whole` where it stores whole vec4.
+    pub(crate) fn of(&self, kernel: Kernel, buffers: &[Slot], whole: bool) -> (Kernel, Vec<Slot>) {
         let mut buffers = buffers.to_vec();
         let Some((epilogue, channels)) = self.fused else { return (kernel.followed_by(NONE), buffers) };
         let shift_at = buffers.len() as u32 + 1;
         let inputs = epilogue.shift.inputs().len() + usize::from(epilogue.residual);
         buffers.extend((2..2 + inputs).map(Slot::In));
-        let by = if channels == Axis::Rows { BY_ROW } else { BY_COLUMN };
+        let (by, width) = if channels == Axis::Rows { (BY_ROW, 1) } else { (BY_COLUMN, 4) };
         let kernel = match epilogue.shift {
             Shift::None => kernel.followed_by(UNSHIFTED),
             Shift::Bias => kernel.followed_by(by).followed_by(BIAS),
             Shift::BatchNorm { eps } => kernel.followed_by(by).followed_by(BATCH_NORM).with("EPS", eps.to_bits()),
         };
-        let kernel = kernel.followed_by(if epilogue.residual { RESIDUAL } else { FINISH });
+        let kernel = kernel.followed_by(match (epilogue.residual, whole) {
+            (false, _) => FINISH,
+            (true, false) => RESIDUAL,
+            (true, true) => RESIDUAL_VEC4,
+        });
         let activation = epilogue.activation.and_then(Unary::pieces).unwrap_or(IDENTITY);
-        let kernel = kernel.followed_by(activation).with("SHIFT", shift_at).with("RESIDUAL", buffers.len() as u32);
-        (kernel, buffers)
+        let kernel = kernel.followed_by(activation).with("SHIFT", shift_at).with("WIDTH", width);
+        (kernel.with("RESIDUAL", buffers.len() as u32), buffers)
     }
 }
 

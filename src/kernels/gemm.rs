@@ -10,10 +10,14 @@ use crate::kernels::epilogue::Ending;
 use crate::tape::{Emit, Slot};
 use crate::{params, piece};
 
+/// The guarded tiles in the order they are expected to win: `m` × `n` outputs.
+pub(crate) fn tiles(m: usize, n: usize) -> [&'static str; 2] {
+    if m >= 128 && m * n >= 1 << 18 { ["tiled_128", "tiled_64"] } else { ["tiled_64", "tiled_128"] }
+}
+
 /// Variants in the order they are expected to win: `m` × `n` outputs.
 pub(crate) fn variants(m: usize, n: usize, caps: &Caps) -> Vec<&'static str> {
-    let mut v =
-        if m >= 128 && m * n >= 1 << 18 { vec!["tiled_128", "tiled_64"] } else { vec!["tiled_64", "tiled_128"] };
+    let mut v = tiles(m, n).to_vec();
     v.push("naive");
     if lanes(caps).is_some() {
         v.insert(if caps.software { 0 } else { v.len() - 1 }, "broadcast");
@@ -69,11 +73,12 @@ pub(crate) fn columns(
     let plane = p.u * p.v;
     let contiguous = p.c_v == 1 && (p.u == 1 || p.c_u == p.v);
     let whole = [plane, p.c_n, p.c_m, p.c_start, p.c_z].iter().all(|s| s % 4 == 0);
-    let pieces = if contiguous && whole { STORE_VEC4 } else { STORE_SCALAR };
+    let whole = contiguous && whole;
+    let pieces = if whole { STORE_VEC4 } else { STORE_SCALAR };
     let kernel = Kernel::new(name, "broadcast", pieces).with("TM", rows).with("L", lanes);
     let tiles = p.m_tiles as usize * (p.columns as usize).div_ceil(4 * lanes as usize);
     let [x, y, _] = groups_1d(tiles);
-    let (kernel, buffers) = ending.of(kernel, &[a, b, c]);
+    let (kernel, buffers) = ending.of(kernel, &[a, b, c], whole);
     e.launch(kernel, &buffers, &p, [x, y, batches]);
 }
 
@@ -130,7 +135,7 @@ pub(crate) fn across(
     p.m_tiles = p.m.div_ceil(tile.0);
     let kernel = Kernel::new(name, "broadcast", ACROSS).with("TM", tile.0).with("L", tile.1);
     let [x, y, _] = groups_1d((p.m_tiles * p.n4.div_ceil(tile.1)) as usize);
-    let (kernel, buffers) = ending.of(kernel, &[a, b, c]);
+    let (kernel, buffers) = ending.of(kernel, &[a, b, c], true);
     e.launch(kernel, &buffers, &p, [x, y, z]);
 }
 
@@ -195,7 +200,7 @@ pub(crate) fn end_slices(
     slices: usize,
     ending: &Ending,
 ) {
-    let (kernel, buffers) = ending.of(Kernel::new(name, "portable", SUM_SLICES), &[x, y]);
+    let (kernel, buffers) = ending.of(Kernel::new(name, "portable", SUM_SLICES), &[x, y], false);
     let params = SumSlices { elements: elements as u32, slices: slices as u32, columns: columns as u32 };
     e.launch(kernel, &buffers, &params, groups_1d(elements.div_ceil(64)));
 }

@@ -3,8 +3,10 @@
 //! `conv2d.grad_weight`); a variant of it launches one kernel or several. What a variant needs is found by asking again
 //! on an adapter without it, and from the kernels' own reflection.
 
+use super::tune::chooser;
 use super::{Case, ops};
 use crate::base::{DType, Error, Result};
+use crate::device::tune::Table;
 use crate::device::{Caps, Cooperative, Kernel, Tree};
 use crate::tape::schedule::Step;
 use crate::tape::{Emit, Launch, Op, Options, Schedule};
@@ -111,8 +113,27 @@ fn launches(step: &Step, variant: &'static str, caps: &Caps) -> Result<Vec<Launc
     Ok(e.launches)
 }
 
-/// Every entry of every op; `caps` are the adapter's that is asked about, `tree` the text that it would run.
-pub fn entries(caps: &Caps, tree: &Tree) -> Result<Vec<Entry>> {
+/// The adapter that is asked about.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// What it can do.
+    pub caps: &'a Caps,
+    /// The text that it would run.
+    pub tree: &'a Tree,
+    /// The variants that a table chooses for it; empty where there is none.
+    pub table: &'a Table,
+}
+
+impl Asked<'_> {
+    /// The variant of `step` that it would run unless told otherwise.
+    fn first(&self, step: &Step) -> Option<&'static str> {
+        let offered = step.op.variants(&step.x, self.caps);
+        chooser(self.table)(step.op.as_ref(), &step.x, &offered).or(offered.first().copied())
+    }
+}
+
+/// Every entry of every op, as an adapter stands to it.
+pub fn entries(asked: &Asked<'_>) -> Result<Vec<Entry>> {
     let list = ops();
     let mut found: BTreeMap<(&'static str, String), Entry> = BTreeMap::new();
     let mut seen = HashSet::new();
@@ -129,7 +150,7 @@ pub fn entries(caps: &Caps, tree: &Tree) -> Result<Vec<Entry>> {
                     cases: Vec::new(),
                     variants: Vec::new(),
                 });
-                add(entry, &step, case.name, (caps, tree), &mut seen)?;
+                add(entry, &step, case.name, asked, &mut seen)?;
             }
         }
     }
@@ -141,15 +162,15 @@ fn add(
     entry: &mut Entry,
     step: &Step,
     case: &'static str,
-    (caps, tree): (&Caps, &Tree),
+    asked: &Asked<'_>,
     seen: &mut HashSet<Kernel>,
 ) -> Result<()> {
     if !entry.cases.contains(&case) {
         entry.cases.push(case);
     }
-    let kinds = kinds();
-    for (kind, on) in std::iter::once(caps).chain(kinds.iter().map(|k| &k.1)).enumerate() {
-        for (place, name) in step.op.variants(&step.x, on).into_iter().enumerate() {
+    let (kinds, first) = (kinds(), asked.first(step));
+    for (kind, on) in std::iter::once(asked.caps).chain(kinds.iter().map(|k| &k.1)).enumerate() {
+        for name in step.op.variants(&step.x, on) {
             let at = entry.variants.iter().position(|v| v.name == name).unwrap_or_else(|| {
                 let needs = features(step, name, on);
                 let tier = tier(name, &needs);
@@ -159,7 +180,7 @@ fn add(
             });
             let v = &mut entry.variants[at];
             v.here |= kind == 0;
-            if kind == 0 && place == 0 && !v.first_for.contains(&case) {
+            if kind == 0 && first == Some(name) && !v.first_for.contains(&case) {
                 v.first_for.push(case);
             }
             for launch in launches(step, name, on)? {
@@ -167,7 +188,7 @@ fn add(
                     v.kernels.push(launch.kernel.name);
                 }
                 if seen.insert(launch.kernel.clone()) {
-                    limits(&launch.kernel, tree, &mut v.needs)?;
+                    limits(&launch.kernel, asked.tree, &mut v.needs)?;
                 }
             }
         }
@@ -209,7 +230,7 @@ fn tier(variant: &str, needs: &[String]) -> Tier {
         v if v.starts_with("coop") => Tier::Cooperative,
         _ if needs("shader-f16") || variant == "packed" => Tier::F16,
         _ if needs("subgroups") => Tier::Subgroup,
-        v if v.starts_with("tiled") => Tier::Tiled,
+        v if v.contains("tiled") => Tier::Tiled,
         _ => Tier::Portable,
     }
 }
@@ -242,37 +263,58 @@ pub struct Wanted<'a> {
     pub case: Option<&'a str>,
 }
 
-/// The variant, the case and the different kernels that an entry launches, as they run on `caps`, or where `caps` has no
-/// such variant on the first kind of adapter that has it.
-pub fn kernels(wanted: &Wanted<'_>, caps: &Caps) -> Result<(&'static str, &'static str, Vec<Kernel>)> {
+/// An entry in a case.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The case whose recording, or whose gradient's, runs it.
+    pub case: Case,
+    /// The node.
+    pub step: Step,
+    /// Its variant.
+    pub variant: &'static str,
+    /// The adapter asked about, or where that has no such variant, the first kind of adapter that has it.
+    pub caps: Caps,
+}
+
+impl Found {
+    /// The different kernels that it launches.
+    pub fn kernels(&self) -> Result<Vec<Kernel>> {
+        let mut different: Vec<Kernel> = Vec::new();
+        for launch in launches(&self.step, self.variant, &self.caps)? {
+            if !different.contains(&launch.kernel) {
+                different.push(launch.kernel);
+            }
+        }
+        Ok(different)
+    }
+}
+
+/// Finds an entry: the first case that has it in the variant.
+pub fn find(wanted: &Wanted<'_>, asked: &Asked<'_>) -> Result<Found> {
     let mut steps = Vec::new();
-    for case in ops().iter().flat_map(|o| &o.1) {
+    for case in ops().into_iter().flat_map(|o| o.1) {
         if wanted.case.is_none_or(|c| c == case.name) {
             let named = |s: &Step| entry_name(s.op.as_ref()) == wanted.entry;
-            steps.extend(nodes(case)?.into_iter().filter(named).map(|s| (case.name, s)));
+            steps.extend(nodes(&case)?.into_iter().filter(named).map(|s| (case.clone(), s)));
         }
     }
     let kinds = kinds();
-    for on in std::iter::once(caps).chain(kinds.iter().map(|k| &k.1)) {
+    for (kind, on) in std::iter::once(asked.caps).chain(kinds.iter().map(|k| &k.1)).enumerate() {
         for (case, step) in &steps {
-            let offered = step.op.variants(&step.x, on);
-            if let Some(variant) = offered.into_iter().find(|v| wanted.variant.is_none_or(|w| w == *v)) {
-                let mut different: Vec<Kernel> = Vec::new();
-                for launch in launches(step, variant, on)? {
-                    if !different.contains(&launch.kernel) {
-                        different.push(launch.kernel);
-                    }
-                }
-                return Ok((variant, case, different));
+            let first = if kind == 0 { asked.first(step) } else { None };
+            let offered = first.into_iter().chain(step.op.variants(&step.x, on));
+            let wanted = offered.into_iter().find(|v| wanted.variant.is_none_or(|w| w == *v));
+            if let Some(variant) = wanted {
+                return Ok(Found { case: case.clone(), step: step.clone(), variant, caps: on.clone() });
             }
         }
     }
-    Err(not_found(wanted, caps)?)
+    Err(not_found(wanted, asked.caps)?)
 }
 
 /// The sentence that says which part of `wanted` does not exist.
 fn not_found(wanted: &Wanted<'_>, caps: &Caps) -> Result<Error> {
-    let entries = entries(caps, &Tree::default())?;
+    let entries = entries(&Asked { caps, tree: &Tree::default(), table: &Table::default() })?;
     let Some(entry) = entries.iter().find(|e| e.name == wanted.entry) else {
         let op = wanted.entry.split('.').next().unwrap_or_default();
         let near: Vec<&str> = entries.iter().filter(|e| e.op == op).map(|e| e.name.as_str()).collect();
@@ -292,11 +334,33 @@ fn not_found(wanted: &Wanted<'_>, caps: &Caps) -> Result<Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::tune::Entry as Tuned;
+
+    fn asked<'a>(caps: &'a Caps, table: &'a Table) -> Asked<'a> {
+        static COMMITTED: Tree = Tree::committed();
+        Asked { caps, tree: &COMMITTED, table }
+    }
+
+    #[test]
+    fn a_table_chooses_what_is_first() {
+        let caps = Caps::portable();
+        let wanted = Wanted { entry: "matmul.forward", variant: None, case: None };
+        let found = find(&wanted, &asked(&caps, &Table::default())).unwrap();
+        assert_ne!(found.variant, "naive");
+        let mut table = Table::new("a", "1");
+        let key = super::super::tune::key(found.step.op.as_ref(), &found.step.x);
+        table.entries.insert(key, Tuned { variant: "naive".into(), ..Tuned::default() });
+        assert_eq!(find(&wanted, &asked(&caps, &table)).unwrap().variant, "naive");
+        let entries = entries(&asked(&caps, &table)).unwrap();
+        let forward = entries.iter().find(|e| e.name == "matmul.forward").unwrap();
+        let naive = forward.variants.iter().find(|v| v.name == "naive").unwrap();
+        assert!(naive.first_for.contains(&found.case.name) && naive.first_for.len() < forward.cases.len());
+    }
 
     #[test]
     fn every_entry_has_variants_and_every_case_a_first_one() {
         for (_, caps) in kinds() {
-            for e in entries(&caps, &Tree::default()).unwrap() {
+            for e in entries(&asked(&caps, &Table::default())).unwrap() {
                 let first: usize = e.variants.iter().map(|v| v.first_for.len()).sum();
                 assert!(first >= e.cases.len(), "{}: {:?}", e.name, e.variants);
                 assert!(e.variants.iter().all(|v| !v.kernels.is_empty()), "{}: {:?}", e.name, e.variants);
@@ -306,7 +370,7 @@ mod tests {
 
     #[test]
     fn what_a_variant_needs_is_found() {
-        let entries = entries(&Caps::portable(), &Tree::default()).unwrap();
+        let entries = entries(&asked(&Caps::portable(), &Table::default())).unwrap();
         let forward = entries.iter().find(|e| e.name == "conv2d.forward").unwrap();
         let variant = |name| forward.variants.iter().find(|v| v.name == name).unwrap();
         assert_eq!((variant("naive").tier, variant("naive").needs.len()), (Tier::Naive, 0));
@@ -319,10 +383,13 @@ mod tests {
 
     #[test]
     fn kernels_are_found_by_name_and_mistakes_are_named() {
-        let find = |entry, variant, case| kernels(&Wanted { entry, variant, case }, &Caps::portable());
-        let (variant, _, list) = find("relu.grad", None, None).unwrap();
-        assert!(list[0].name == "relu.grad" && list[0].variant == variant);
-        assert_eq!(find("matmul.forward", Some("broadcast"), None).unwrap().0, "broadcast");
+        let (caps, table) = (Caps::portable(), Table::default());
+        let find = |entry, variant, case| find(&Wanted { entry, variant, case }, &asked(&caps, &table));
+        let found = find("relu.grad", None, None).unwrap();
+        let list = found.kernels().unwrap();
+        assert!(list[0].name == "relu.grad" && list[0].variant == found.variant);
+        let elsewhere = find("matmul.forward", Some("broadcast"), None).unwrap();
+        assert!(elsewhere.variant == "broadcast" && elsewhere.caps != caps);
         for (wanted, says) in [
             (("conv2d.forwards", None, None), "conv2d.grad_weight"),
             (("matmul.forward", Some("fast"), None), "naive"),

@@ -242,13 +242,29 @@ impl Product for MatMul {
         };
         // A product in slices ends where they are added up.
         let (c, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (Slot::Out(0), ending) };
-        let (kernel, buffers) = first.of(kernel, &[Slot::In(0), Slot::In(1), c]);
+        let (kernel, buffers) = first.of(kernel, &[Slot::In(0), Slot::In(1), c], false);
         e.launch(kernel, &buffers, &params, [gx, gy, (z * slices) as u32]);
         if slices > 1 {
             gemm::end_slices(e, "matmul.sum_slices", [c, Slot::Out(0)], (z * m * n, n), slices, ending);
         }
         Ok(())
     }
+}
+
+/// Launches `z` products [M, K] · [K, N] of buffers that another op has made, through workgroup memory; `side` is a tiled
+/// variant.
+pub(super) fn tiled(
+    e: &mut Emit<'_>,
+    name: &'static str,
+    side: &'static str,
+    (a, b, c): (Slot, Slot, Slot),
+    zmnk: [usize; 4],
+) {
+    let [z, m, n, k] = zmnk.map(|v| v as u32);
+    let params = Params { m, n, k, k_split: k, a_m: k, a_k: 1, b_k: n, b_n: 1, batches: z };
+    let (kernel, [x, y, _]) = gemm::tiled(name, side, TILED, zmnk[1], zmnk[2], 1);
+    let (kernel, buffers) = Ending::NONE.of(kernel, &[a, b, c], false);
+    e.launch(kernel, &buffers, &params, [x, y, z]);
 }
 
 /// Named cases.

@@ -22,6 +22,7 @@ pub mod concat;
 mod contrast;
 pub mod conv2d;
 mod conv2d_pack;
+mod conv2d_winograd;
 pub mod conv_transpose2d;
 pub mod correct;
 pub mod crop_resize;

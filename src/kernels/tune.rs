@@ -8,9 +8,10 @@
 
 use crate::base::hash::Hasher;
 use crate::base::{DType, Error, Result};
-use crate::device::Gpu;
 use crate::device::tune::{Entry, Rules, Table, median, race};
+use crate::device::{Caps, Gpu};
 use crate::kernels::Fill;
+use crate::tape::schedule::Step;
 use crate::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -65,12 +66,10 @@ pub fn chooser(table: &Table) -> impl Fn(&dyn Op, &[Type], &[&'static str]) -> O
 pub fn missing(gpu: &Gpu, schedule: &Schedule, table: &Table) -> Result<Vec<Subject>> {
     let (mut seen, mut list) = (BTreeSet::new(), Vec::new());
     for step in &schedule.steps {
-        let variants = step.op.variants(&step.x, gpu.caps());
-        let key = key(step.op.as_ref(), &step.x);
-        if variants.len() < 2 || !seen.insert(key.clone()) {
+        let subject = Subject::of(step, gpu.caps());
+        if subject.variants.len() < 2 || !seen.insert(subject.key.clone()) {
             continue;
         }
-        let subject = Subject { key, op: step.op.clone(), x: step.x.clone(), variants };
         let known = table.entries.get(&subject.key).map(|e| e.checksum.as_str());
         if known != Some(checksum(gpu, &subject)?.as_str()) {
             list.push(subject);
@@ -107,11 +106,10 @@ pub fn expect_fresh(gpu: &Gpu, schedule: &Schedule, table: &Table) -> Result<boo
 
 /// Runs the race of one op and gives its entry of the table.
 pub fn tune(gpu: &Gpu, subject: &Subject, rules: &Rules) -> Result<Entry> {
-    let tape = tape(subject)?;
-    let inputs = inputs(subject);
+    let inputs = subject.inputs();
     let (mut refused, mut ran) = (BTreeMap::new(), Vec::new());
     for &variant in &subject.variants {
-        match plan(gpu, &tape, Some(variant)).and_then(|plan| Ok((values(gpu, &plan, &inputs)?, plan))) {
+        match subject.plan(gpu, variant, 0).and_then(|plan| Ok((values(gpu, &plan, &inputs)?, plan))) {
             Ok((got, plan)) => ran.push((variant, got, plan)),
             Err(e @ Error::TryAgain(_)) => return Err(e), // a lost device says nothing of the variant
             Err(e) => {
@@ -123,7 +121,7 @@ pub fn tune(gpu: &Gpu, subject: &Subject, rules: &Rules) -> Result<Entry> {
     let oracle = oracle(subject, &ran, &inputs)?.clone();
     let mut plans = Vec::new();
     for (variant, got, plan) in ran {
-        match agree(subject, &got, &oracle, &inputs) {
+        match subject.agree(&got, &oracle, &inputs) {
             Ok(()) => plans.push((variant, plan)),
             Err(e) => drop(refused.insert(variant.to_string(), e.to_string())),
         }
@@ -136,14 +134,15 @@ pub fn tune(gpu: &Gpu, subject: &Subject, rules: &Rules) -> Result<Entry> {
         let timed = gpu.time_repeated(plans[i].1.dispatches(), 1)?;
         Ok(timed.device_ms.unwrap_or(timed.wall_ms))
     })?;
-    let times = plans.iter().zip(&result.samples_ms);
-    let median_ms = times.map(|((variant, _), ms)| (variant.to_string(), median(ms))).collect();
     let variant = plans[result.winner].0.to_string();
-    Ok(Entry { variant, checksum: checksum(gpu, subject)?, median_ms, refused })
+    let times = plans.iter().map(|p| p.0.to_string()).zip(result.samples_ms);
+    let samples_ms: BTreeMap<String, Vec<f64>> = times.collect();
+    let median_ms = samples_ms.iter().map(|(variant, ms)| (variant.clone(), median(ms))).collect();
+    Ok(Entry { variant, checksum: checksum(gpu, subject)?, median_ms, samples_ms, refused })
 }
 
-/// What a variant gave.
-type Values = Vec<(Type, Vec<u32>)>;
+/// What a variant gave: type and words of every output.
+pub type Values = Vec<(Type, Vec<u32>)>;
 
 /// The values that the others are compared with: the naive variant's, else those that most variants agree with, the one
 /// expected to win first.
@@ -151,10 +150,10 @@ fn oracle<'a>(subject: &Subject, ran: &'a [(&'static str, Values, Plan)], inputs
     if let Some((_, naive, _)) = ran.iter().find(|r| r.0 == "naive") {
         return Ok(naive);
     }
-    let friends = |one: &Values| ran.iter().filter(|r| agree(subject, &r.1, one, inputs).is_ok()).count();
+    let friends = |one: &Values| ran.iter().filter(|r| subject.agree(&r.1, one, inputs).is_ok()).count();
     let most = ran.iter().map(|r| friends(&r.1)).max().unwrap_or(0);
     if ran.len() > 1 && most < 2 {
-        let why = agree(subject, &ran[1].1, &ran[0].1, inputs).err().map(|e| e.to_string()).unwrap_or_default();
+        let why = subject.agree(&ran[1].1, &ran[0].1, inputs).err().map(|e| e.to_string()).unwrap_or_default();
         return Err(Error::Failed(format!("no two variants of {} agree on this adapter: {why}", subject.key)));
     }
     let found = ran.iter().find(|r| friends(&r.1) == most).map(|r| &r.1);
@@ -163,7 +162,7 @@ fn oracle<'a>(subject: &Subject, ran: &'a [(&'static str, Values, Plan)], inputs
 
 /// Of the text of every kernel that any candidate launches, as it runs.
 fn checksum(gpu: &Gpu, subject: &Subject) -> Result<String> {
-    let (tape, mut hash, mut seen) = (tape(subject)?, Hasher::new(), BTreeSet::new());
+    let (tape, mut hash, mut seen) = (subject.tape()?, Hasher::new(), BTreeSet::new());
     for &variant in &subject.variants {
         hash.update(variant);
         let choose = move |_: &dyn Op, _: &[Type], _: &[&'static str]| Some(variant);
@@ -177,41 +176,90 @@ fn checksum(gpu: &Gpu, subject: &Subject) -> Result<String> {
     Ok(hash.short())
 }
 
-/// The op alone, every output kept.
-fn tape(subject: &Subject) -> Result<Tape> {
-    let mut t = Tape::new();
-    let named = subject.x.iter().enumerate().map(|(i, ty)| t.input(&format!("x{i}"), *ty));
-    let inputs = named.collect::<Result<Vec<_>>>()?;
-    let outputs = t.apply_dyn(subject.op.clone(), &inputs)?;
-    for (i, y) in outputs.into_iter().enumerate() {
-        t.output(&format!("y{i}"), y);
+impl Subject {
+    /// A node of a schedule.
+    pub fn of(step: &Step, caps: &Caps) -> Self {
+        let (op, x) = (step.op.clone(), step.x.clone());
+        Subject { key: key(op.as_ref(), &x), variants: op.variants(&x, caps), op, x }
     }
-    Ok(t)
+
+    /// The op alone, every output kept.
+    fn tape(&self) -> Result<Tape> {
+        let mut t = Tape::new();
+        let named = self.x.iter().enumerate().map(|(i, ty)| t.input(&format!("x{i}"), *ty));
+        let inputs = named.collect::<Result<Vec<_>>>()?;
+        let outputs = t.apply_dyn(self.op.clone(), &inputs)?;
+        for (i, y) in outputs.into_iter().enumerate() {
+            t.output(&format!("y{i}"), y);
+        }
+        Ok(t)
+    }
+
+    /// Made-up words of each input. Floats are positive: sums then have no cancellation, and a deviation from the naive
+    /// variant is one of the kernel, not of the data. Integers are below the smallest size of any float input, so that
+    /// they are labels and indices of anything; a lone one is 0, a lowered flag.
+    pub fn inputs(&self) -> Vec<Vec<u32>> {
+        let floats = self.x.iter().filter(|t| t.dtype.is_float());
+        let bound = floats.flat_map(|t| t.shape.dims().to_vec()).filter(|d| *d > 1).min().unwrap_or(1);
+        let words = |(i, ty): (usize, &Type)| match ty.dtype {
+            DType::F16 | DType::F32 => Fill::Uniform(0.25, 1.25).words(*ty, 0, i as u32),
+            DType::U32 if ty.shape.numel() == 1 => vec![0],
+            DType::U32 => Fill::Below(bound).words(*ty, 0, i as u32),
+        };
+        self.x.iter().enumerate().map(words).collect()
+    }
+
+    /// The plan of a variant. With `fence_bytes`, each value has a buffer of its own and so many bytes behind it, see
+    /// [`Plan::expect_fences`].
+    pub fn plan(&self, gpu: &Gpu, variant: &'static str, fence_bytes: u64) -> Result<Plan> {
+        // Copies of in-place inputs, which the schedule adds, have one variant and it is not this one.
+        let choose =
+            move |_: &dyn Op, _: &[Type], offered: &[&'static str]| offered.contains(&variant).then_some(variant);
+        let plain = Options::new(gpu.caps());
+        let options = Options { choose: &choose, reuse: fence_bytes == 0, fence_bytes, ..plain };
+        Plan::new(gpu, Schedule::new(&self.tape()?, &options)?, &State::new())
+    }
+
+    /// An error unless each value is as near the naive one as two f32 sums of the op's length may be: each is within
+    /// 4·√K · 2⁻²⁴ of the truth for terms of one sign, built-ins included, relative to the largest value; where an op's
+    /// terms cancel, to a thousandth of the largest input.
+    pub fn agree(&self, got: &Values, naive: &Values, inputs: &[Vec<u32>]) -> Result<()> {
+        let y: Vec<Type> = got.iter().map(|g| g.0).collect();
+        let elements = y.iter().map(|t| t.shape.numel()).max().unwrap_or(1).max(1) as f64;
+        let length = (self.op.cost(&self.x, &y).flops as f64 / elements).max(1.0);
+        let single = |w: &u32| f64::from(f32::from_bits(*w));
+        let half = |w: u32| half::f16::from_bits(w as u16).to_f64();
+        let floats = |ty: &Type, words: &[u32]| match ty.dtype {
+            DType::F16 => words.iter().flat_map(|w| [half(*w), half(w >> 16)]).take(ty.shape.numel()).collect(),
+            _ => words.iter().map(single).collect::<Vec<f64>>(),
+        };
+        let largest = |v: &[f64]| v.iter().filter(|v| v.is_finite()).fold(0.0, |a: f64, b| a.max(b.abs()));
+        let given = self.x.iter().zip(inputs).filter(|(t, _)| t.dtype.is_float());
+        let around = given.map(|(t, w)| largest(&floats(t, w))).fold(0.0, f64::max);
+        for (i, ((ty, got), (_, naive))) in got.iter().zip(naive).enumerate() {
+            if ty.dtype == DType::U32 {
+                if got != naive {
+                    return Err(Error::Failed(format!("output {i} differs from the naive variant's")));
+                }
+                continue;
+            }
+            let (got, naive) = (floats(ty, got), floats(ty, naive));
+            // Sums this near may still round to neighbouring halves: 2⁻¹⁰ apart.
+            let rounding = if ty.dtype == DType::F16 { 16_384.0 } else { 0.0 };
+            let allowed = (8.0 * length.sqrt() + 32.0 + rounding) / 16_777_216.0 * largest(&naive).max(around * 1e-3);
+            // Not "> allowed": a NaN must not pass.
+            let same = |a: f64, b: f64| (a - b).abs() <= allowed || a == b;
+            if let Some(at) = (0..got.len()).find(|&k| !same(got[k], naive[k])) {
+                let what = format!("element {at} of output {i} is {} and the naive variant's {}", got[at], naive[at]);
+                return Err(Error::Failed(format!("{what}: further apart than {allowed:.2e}")));
+            }
+        }
+        Ok(())
+    }
 }
 
-/// The words of each input. Floats are positive: sums then have no cancellation, and a deviation from the naive
-/// variant is one of the kernel, not of the data. Integers are below the smallest size of any float input, so that they
-/// are labels and indices of anything; a lone one is 0, a lowered flag.
-fn inputs(subject: &Subject) -> Vec<Vec<u32>> {
-    let floats = subject.x.iter().filter(|t| t.dtype.is_float());
-    let bound = floats.flat_map(|t| t.shape.dims().to_vec()).filter(|d| *d > 1).min().unwrap_or(1);
-    let words = |(i, ty): (usize, &Type)| match ty.dtype {
-        DType::F16 | DType::F32 => Fill::Uniform(0.25, 1.25).words(*ty, 0, i as u32),
-        DType::U32 if ty.shape.numel() == 1 => vec![0],
-        DType::U32 => Fill::Below(bound).words(*ty, 0, i as u32),
-    };
-    subject.x.iter().enumerate().map(words).collect()
-}
-
-fn plan(gpu: &Gpu, tape: &Tape, variant: Option<&'static str>) -> Result<Plan> {
-    // Copies of in-place inputs, which the schedule adds, have one variant and it is not this one.
-    let choose = move |_: &dyn Op, _: &[Type], offered: &[&'static str]| variant.filter(|v| offered.contains(v));
-    let schedule = Schedule::new(tape, &Options { choose: &choose, ..Options::new(gpu.caps()) })?;
-    Plan::new(gpu, schedule, &State::new())
-}
-
-/// The words of every output.
-fn values(gpu: &Gpu, plan: &Plan, inputs: &[Vec<u32>]) -> Result<Values> {
+/// Runs a plan of [`Subject::plan`] on these words and reads every output.
+pub fn values(gpu: &Gpu, plan: &Plan, inputs: &[Vec<u32>]) -> Result<Values> {
     let names: Vec<String> = (0..inputs.len()).map(|i| format!("x{i}")).collect();
     let mut feed = Feed::new();
     for (name, words) in names.iter().zip(inputs) {
@@ -223,43 +271,6 @@ fn values(gpu: &Gpu, plan: &Plan, inputs: &[Vec<u32>]) -> Result<Values> {
     plan.run(gpu, &feed)?;
     let outputs = plan.schedule().outputs.iter();
     outputs.map(|(name, ty, _)| Ok((*ty, bytemuck::pod_collect_to_vec(&plan.read(gpu, name)?)))).collect()
-}
-
-/// An error unless each value is as near the naive one as two f32 sums of the op's length may be: each is within
-/// 4·√K · 2⁻²⁴ of the truth for terms of one sign, built-ins included, relative to the largest value; where an op's terms
-/// cancel, to a thousandth of the largest input.
-fn agree(subject: &Subject, got: &Values, naive: &Values, inputs: &[Vec<u32>]) -> Result<()> {
-    let y: Vec<Type> = got.iter().map(|g| g.0).collect();
-    let elements = y.iter().map(|t| t.shape.numel()).max().unwrap_or(1).max(1) as f64;
-    let length = (subject.op.cost(&subject.x, &y).flops as f64 / elements).max(1.0);
-    let single = |w: &u32| f64::from(f32::from_bits(*w));
-    let half = |w: u32| half::f16::from_bits(w as u16).to_f64();
-    let floats = |ty: &Type, words: &[u32]| match ty.dtype {
-        DType::F16 => words.iter().flat_map(|w| [half(*w), half(w >> 16)]).take(ty.shape.numel()).collect(),
-        _ => words.iter().map(single).collect::<Vec<f64>>(),
-    };
-    let largest = |v: &[f64]| v.iter().filter(|v| v.is_finite()).fold(0.0, |a: f64, b| a.max(b.abs()));
-    let given = subject.x.iter().zip(inputs).filter(|(t, _)| t.dtype.is_float());
-    let around = given.map(|(t, w)| largest(&floats(t, w))).fold(0.0, f64::max);
-    for (i, ((ty, got), (_, naive))) in got.iter().zip(naive).enumerate() {
-        if ty.dtype == DType::U32 {
-            if got != naive {
-                return Err(Error::Failed(format!("output {i} differs from the naive variant's")));
-            }
-            continue;
-        }
-        let (got, naive) = (floats(ty, got), floats(ty, naive));
-        // Sums this near may still round to neighbouring halves: 2⁻¹⁰ apart.
-        let rounding = if ty.dtype == DType::F16 { 16_384.0 } else { 0.0 };
-        let allowed = (8.0 * length.sqrt() + 32.0 + rounding) / 16_777_216.0 * largest(&naive).max(around * 1e-3);
-        // Not "> allowed": a NaN must not pass.
-        let same = |a: f64, b: f64| (a - b).abs() <= allowed || a == b;
-        if let Some(at) = (0..got.len()).find(|&k| !same(got[k], naive[k])) {
-            let what = format!("element {at} of output {i} is {} and the naive variant's {}", got[at], naive[at]);
-            return Err(Error::Failed(format!("{what}: further apart than {allowed:.2e}")));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -125,7 +125,8 @@ struct Samples {
 
 impl Samples {
     fn add(&mut self, t: Timed, repeats: usize, reference_ms: Option<f64>) {
-        let each = |ms: f64| ms / repeats as f64;
+        // To a tenth of a nanosecond, less than any clock here can tell: shorter files.
+        let each = |ms: f64| (ms / repeats as f64 * 1e7).round() / 1e7;
         self.device_ms.push(t.device_ms.map(each));
         self.wall_ms.push(each(t.wall_ms));
         self.reference_ms.extend(reference_ms);
@@ -255,11 +256,15 @@ impl<'a> Bench<'a> {
             run_once(gpu, &plan, recorded)?;
             for (entry, i, launches) in found {
                 let step = &plan.schedule().steps[i];
-                let (variant, cost, place, plan) = (step.variant, step.cost(), rows.len(), plan.clone());
-                let samples = Samples::default();
+                let (variant, cost, plan) = (step.variant, step.cost(), plan.clone());
+                let (place, samples) = (0, Samples::default());
                 rows.push(Running { gpu, device, place, entry, variant, plan, launches, cost, repeats: 1, samples });
             }
         }
+        // The variants of an entry side by side.
+        let entries: Vec<String> = rows.iter().map(|r| r.entry.clone()).collect();
+        rows.sort_by_key(|r| entries.iter().position(|e| *e == r.entry));
+        rows.iter_mut().enumerate().for_each(|(place, r)| r.place = place);
         Ok(rows)
     }
 
@@ -282,12 +287,12 @@ impl<'a> Bench<'a> {
     /// The entries of a case in a schedule that were asked for: name, place among the steps and launches.
     fn wanted(&mut self, subject: &Subject, choice: Option<&str>, s: &Schedule) -> Vec<(String, usize, Range<usize>)> {
         let (mut found, mut at): (Vec<(String, usize, Range<usize>)>, usize) = (Vec::new(), 0);
-        let op = subject.case.op.name();
+        let (op, first) = (subject.case.op.name(), entry_name(subject.case.op.as_ref()));
         for (i, step) in s.steps.iter().enumerate() {
             let launches = at..at + step.launches.len();
             at = launches.end;
             let entry = entry_name(step.op.as_ref());
-            let own = i == 0 || entry.split('.').next() == Some(op);
+            let own = entry == first || entry.split('.').next() == Some(op);
             let chosen = choice.is_none_or(|v| v == step.variant);
             let named = format!("{entry} {}", subject.name).contains(&self.asked.filter);
             let direction = direction(&entry);

@@ -1,5 +1,6 @@
 //! Charts of a report as SVG text for its page: a line of text and a mark for each row, from top to bottom.
 
+use super::spread::figures;
 use crate::base::{Error, Result};
 use crate::study::plot::{element, number, rgb};
 use plotters::coord::types::RangedCoordf64;
@@ -13,6 +14,9 @@ const FIGURES: u32 = 70;
 const ROW: u32 = 22;
 /// How far the axis of a strip reaches at the most, as a multiple of the median; what lies beyond is drawn at its end.
 const FAR: f64 = 3.0;
+
+/// The most samples of a row that get a dot; of more, every second, third, …
+const DOTS: usize = 300;
 
 /// A row of a chart.
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ pub(super) fn bars(title: &str, unit: &str, lines: &[Line]) -> Result<String> {
     chart(title, unit, 0.0..(most * 1.02).max(1e-9), &|v| number(*v), lines, &|area, i, l| {
         let y = i as f64;
         area.draw(&Rectangle::new([(0.0, y + 0.2), (l.rate, y + 0.8)], rgb(l.colour).filled()))?;
-        Ok(vec![(l.rate, if l.rate >= 100.0 { format!("{:.0}", l.rate) } else { format!("{:.1}", l.rate) })])
+        Ok(vec![(l.rate, figures(l.rate, 3))])
     })
 }
 
@@ -50,7 +54,7 @@ pub(super) fn strips(title: &str, lines: &[Line]) -> Result<String> {
         let ends = [(s.q1.clamp(low, high), y + 0.15), (s.q3.clamp(low, high), y + 0.85)];
         area.draw(&Rectangle::new(ends, colour.mix(0.3).filled()))?;
         area.draw(&PathElement::new([(1.0, y + 0.1), (1.0, y + 0.9)], colour.stroke_width(2)))?;
-        for (k, v) in l.samples.iter().enumerate() {
+        for (k, v) in l.samples.iter().enumerate().step_by(l.samples.len().div_ceil(DOTS)) {
             // Spread over the row's height in the order of time, so that a drift shows as a slope.
             let at = y + 0.2 + 0.6 * k as f64 / l.samples.len().max(2).saturating_sub(1) as f64;
             area.draw(&Circle::new((v.clamp(low, high), at), 1, colour.mix(0.7).filled()))?;
@@ -132,7 +136,7 @@ mod tests {
         let line = |label: &str, rate| Line { label: label.into(), colour: 1, samples: vec![0.95, 1.0, 9.0], rate };
         let lines = [line("relu <a>", 3.0), line("relu b", 123.4)];
         let svg = bars("rates", "GFLOP/s", &lines).unwrap();
-        for part in ["relu &lt;a&gt;", "relu b", "123", "3.0", "GFLOP/s", "currentColor"] {
+        for part in ["relu &lt;a&gt;", "relu b", "123", "3.00", "GFLOP/s", "currentColor"] {
             assert!(svg.contains(part), "{part} is not in {svg}");
         }
         let svg = strips("samples", &lines).unwrap();

@@ -174,9 +174,10 @@ fn side_by_side(base: &Row, new: &Row, threshold: f64, shown: &str) -> Result<Co
 }
 
 /// What makes a row the same row, its variant left out.
-type Place<'a> = (&'a str, &'a str, &'a str, &'static str);
+pub(super) type Place<'a> = (&'a str, &'a str, &'a str, &'static str);
 
-fn place(row: &Row) -> Place<'_> {
+/// Of a row.
+pub(super) fn place(row: &Row) -> Place<'_> {
     let (entry, case, shape, _, cache) = row.key();
     (entry, case, shape, cache.name())
 }

@@ -71,11 +71,12 @@ impl<'a> Fields<'a> {
     }
 
     fn missing(&self, name: &str, want: &str) -> Error {
-        let keys: Vec<_> =
-            self.table.iter().map(|(k, _)| k).filter(|k| !self.known.contains(&k.as_ref().as_ref())).collect();
-        let slip = keys.into_iter().find(|k| nearest(k.as_ref(), &[name]).is_some() && name.len() > 2);
+        let slip = self.table.iter().map(|(k, _)| k).find(|k| {
+            let key = k.get_ref().as_ref();
+            name.len() > 2 && !self.known.contains(&key) && nearest(key, &[name]).is_some()
+        });
         if let Some(slip) = slip {
-            let what = format!("{} has no field `{}`; did you mean `{name}`?", self.op, slip.as_ref());
+            let what = format!("{} has no field `{}`; did you mean `{name}`?", self.op, slip.get_ref());
             return self.source.at(slip.span().start, &what);
         }
         self.wrong(&format!("{} needs {name}: {want}", self.op))

@@ -3,21 +3,27 @@
 //!
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
 
+pub mod against;
 pub mod bench;
 mod chart;
 pub mod compare;
+pub mod edit;
 pub mod environment;
 mod fields;
 mod forms;
+pub mod landscape;
 mod own;
 mod page;
 pub mod profile;
 pub mod report;
+pub mod roofline;
 pub mod rule;
 pub mod sets;
 pub mod spread;
 pub mod step;
+pub mod watch;
 
+pub use against::{Against, Other, against};
 pub use bench::{Asked, bench};
 pub use environment::{Environment, Timer};
 pub use report::{Cache, Report, Row, Skipped};

@@ -11,7 +11,7 @@ const REFERENCE: &[Piece] = &[Piece { path: "../src/lab/reference.wgsl", text: i
 const FLUSH: &[Piece] = &[Piece { path: "../src/lab/flush.wgsl", text: include_str!("flush.wgsl") }];
 
 /// Workgroups of the reference kernel, of 64 invocations with a vec4 each.
-const GROUPS: u32 = 4096;
+const GROUPS: u32 = 1024;
 /// Fused multiply-adds of an invocation's chain.
 const CHAIN: u64 = 64;
 /// Bytes written before a cold sample on a GPU: more than the caches of any of today, as far as it can bind that much.

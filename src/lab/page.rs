@@ -1,6 +1,7 @@
 //! A report as one HTML page that needs no other file, and as a table for spreadsheets.
 
 use super::chart::{Line, bars, strips};
+use super::spread::figures;
 use super::{Report, Row, Spread, Timer};
 use crate::base::{Error, Result};
 use crate::study::plot::{colour, escape};
@@ -86,19 +87,19 @@ impl Report {
             let share = r.roof_share.map_or("-".to_string(), |s| format!("{:.0} %", 100.0 * s));
             text += &format!(
                 "<tr{}><td class=\"words\">{}</td><td class=\"words\" title=\"{}\">{}</td><td class=\"words\">{}</td>\
-                 <td>{:.4}</td><td>{:.4} to {:.4}</td><td>{}</td><td>{:.2}</td><td>{:.2}</td>{}<td class=\"bad\">{}</td>\
+                 <td>{}</td><td>{} to {}</td><td>{}</td><td>{}</td><td>{}</td>{}<td class=\"bad\">{}</td>\
                  </tr>\n",
                 if new { " class=\"group\"" } else { "" },
                 escape(&r.entry),
                 escape(&r.shape),
                 escape(&r.case),
                 escape(&r.variant),
-                ms.median,
-                ms.q1,
-                ms.q3,
+                figures(ms.median, 4),
+                figures(ms.q1, 3),
+                figures(ms.q3, 3),
                 r.samples_ms.len(),
-                r.gflop_per_s(),
-                r.gb_per_s(),
+                figures(r.gflop_per_s(), 3),
+                figures(r.gb_per_s(), 3),
                 if roof { format!("<td>{share}</td>") } else { String::new() },
                 if r.noisy { "noisy" } else { "" }
             );

@@ -2,7 +2,7 @@
 // drifts, the machine drifted. Half of it is arithmetic and half memory, as in most kernels.
 //
 // An invocation owns the vec4 `i` of the buffer: it reads it, puts it through a chain of 64 fused multiply-adds and writes
-// it back. The chain contracts towards 1, so values stay finite however often the kernel runs. The grid is exact: 4,096
+// it back. The chain contracts towards 1, so values stay finite however often the kernel runs. The grid is exact: 1,024
 // workgroups of 64.
 
 @group(0) @binding(1) var<storage, read_write> values: array<vec4f>;

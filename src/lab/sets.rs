@@ -16,6 +16,7 @@
 use super::fields::{Fields, Source};
 use super::forms::{FORMS, Made};
 use crate::base::{Error, Result, files, nearest};
+use crate::kernels::listing::entry_name;
 use crate::kernels::{Case, ops};
 use crate::tape::Type;
 use std::path::{Path, PathBuf};
@@ -189,7 +190,8 @@ fn subject(mut f: Fields<'_>, build: fn(&mut Fields<'_>) -> Result<Made>) -> Res
 
 /// Inputs for people: x [16, 64, 56, 56] f32, weight [64, 64, 3, 3] f32.
 fn shown(names: &[&str], types: &[Type]) -> String {
-    let each = names.iter().zip(types).map(|(n, ty)| format!("{n} {} {}", ty.shape, ty.dtype.name()));
+    let dtype = |ty: &Type| ty.dtype.name().to_lowercase();
+    let each = names.iter().zip(types).map(|(n, ty)| format!("{n} {} {}", ty.shape, dtype(ty)));
     each.collect::<Vec<_>>().join(", ")
 }
 
@@ -199,7 +201,10 @@ fn cases() -> Set {
         let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
         let names: Vec<String> = (0..types.len()).map(|i| format!("x{i}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        Subject { op: op.into(), name: case.name.into(), shape: shown(&names, &types), case }
+        // What is recorded as another op has a name of its own among that op's cases.
+        let own = entry_name(case.op.as_ref()).split('.').next() == Some(op);
+        let name = if own { case.name.to_string() } else { format!("{op}: {}", case.name) };
+        Subject { op: op.into(), name, shape: shown(&names, &types), case }
     };
     Set {
         name: CASES.into(),
@@ -226,6 +231,16 @@ mod tests {
             assert!(!set.subjects.is_empty() && !set.about.is_empty(), "{name}");
         }
         assert!(Set::built_in("slow").is_none());
+    }
+
+    /// Rows of two reports are found again by entry, case, shape and variant.
+    #[test]
+    fn no_two_rows_of_the_tests_cases_are_called_the_same() {
+        let mut seen = std::collections::BTreeSet::new();
+        for s in cases().subjects {
+            let row = format!("{} {} {}", entry_name(s.case.op.as_ref()), s.name, s.shape);
+            assert!(seen.insert(row.clone()), "{row}");
+        }
     }
 
     /// The fields' order in a table is no surprise to a reader, and no op is listed that does not exist.

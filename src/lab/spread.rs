@@ -35,9 +35,21 @@ impl Spread {
     }
 }
 
+/// A figure with `n` digits that count, and none before the point cut: 0.00123, 12.35, 12346.
+pub fn figures(v: f64, n: i32) -> String {
+    let digits = (n - 1 - v.abs().max(1e-9).log10().floor() as i32).clamp(0, 9) as usize;
+    format!("{v:.digits$}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_have_the_digits_that_count() {
+        assert_eq!([0.001234, 0.5, 12.345, 12345.6].map(|v| figures(v, 4)), ["0.001234", "0.5000", "12.35", "12346"]);
+        assert_eq!([0.0456, 0.5, 34.21, 1234.5].map(|v| figures(v, 2)), ["0.046", "0.50", "34", "1235"]);
+    }
 
     #[test]
     fn quantiles_are_those_of_numpy() {

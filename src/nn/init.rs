@@ -14,6 +14,8 @@ pub enum Init {
     KaimingNormalFanOut,
     /// Uniform in ±1/√fan_in: PyTorch's default for linear layers, weight and bias.
     UniformFanIn(usize),
+    /// Normal with this σ.
+    Normal(f32),
     /// All ones.
     Ones,
     /// All zeros.
@@ -105,6 +107,7 @@ pub fn values(p: &Param, seed: u64) -> Vec<f32> {
             let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
             (0..n).map(|_| bound * (2.0 * rng.uniform() - 1.0)).collect()
         }
+        Init::Normal(std) => (0..n).map(|_| std * rng.normal()).collect(),
         Init::KaimingNormalFanOut => {
             let d = p.ty.shape.dims();
             let fan_out = d.iter().product::<u32>() / d.get(1).copied().unwrap_or(1).max(1);

@@ -5,6 +5,7 @@ pub mod config;
 pub mod evaluate;
 pub mod grid;
 pub mod job;
+mod plans;
 pub mod plot;
 mod pretrain;
 pub mod progress;

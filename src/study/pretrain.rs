@@ -10,7 +10,7 @@ use crate::base::{Error, Result, files};
 use crate::data::augment::Augmentation;
 use crate::nn::{Optimizer, Params, checkpoint};
 use crate::ssl::simclr::SimClr;
-use crate::tape::{State, Tape, Type};
+use crate::tape::{Schedule, State, Tape, Type};
 use serde_json::json;
 use std::env::consts::OS;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,12 @@ impl Task for Unlabelled {
     }
 }
 
+/// The schedules of the plans that a pretraining runs.
+pub(super) fn schedules(job: &Job<'_>, images: &TrainImages, seed: u64) -> Result<Vec<Schedule>> {
+    let batch = batch_of(job.config.pretraining.batch_size, images.store.count)?;
+    Ok(vec![job.schedule(&record(job, images, seed, batch)?.0)?])
+}
+
 /// What the bits of a pretraining depend on: neither a label nor an image of another split is in it.
 pub(super) fn provenance(
     job: &Job<'_>,
@@ -35,10 +41,8 @@ pub(super) fn provenance(
     method: PretrainingMethod,
     seed: u64,
 ) -> Result<Provenance> {
-    let batch = batch_of(job.config.pretraining.batch_size, images.store.count)?;
-    let (tape, _) = record(job, images, seed, batch)?;
     let settings = pretraining_settings(job.config, method, seed);
-    Provenance::new(job.gpu, settings, &images.fingerprint, "random", &[job.schedule(&tape)?])
+    Provenance::new(job.gpu, settings, &images.fingerprint, "random", &schedules(job, images, seed)?)
 }
 
 /// Pretrains into `folder` unless that is done, and returns the path of the backbone.

@@ -13,7 +13,7 @@ use crate::base::{Error, Result, files};
 use crate::data::augment::Augmentation;
 use crate::nn::{Mode, Params, checkpoint};
 use crate::noise::{self, NoiseKind};
-use crate::tape::{Plan, State, Tape, Type};
+use crate::tape::{Plan, Schedule, State, Tape, Type};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::env::consts::OS;
@@ -131,16 +131,21 @@ pub(super) struct Start {
     pub address: String,
 }
 
-/// What the bits of a cell depend on.
-fn provenance(job: &Job<'_>, set: &Loaded, cell: &Cell, start: Option<&Start>) -> Result<Provenance> {
+/// The schedules of the plans that a cell runs: the passes of its evaluation, then the training step.
+pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<Schedule>> {
     let (c, classes) = (job.config, set.data.classes.len());
     let batch = batch_of(c.training.batch_size, set.data.train.len())?;
     let stores = [&set.train.store, &set.val, &set.test];
     let mut tapes = Pass::tapes(job, &set.train, &stores, Some(classes), c.evaluation.batch_size)?;
     tapes.push(record(job, &set.train, cell.seed, classes, batch)?.0);
+    tapes.iter().map(|t| job.schedule(t)).collect()
+}
+
+/// What the bits of a cell depend on.
+fn provenance(job: &Job<'_>, set: &Loaded, cell: &Cell, start: Option<&Start>) -> Result<Provenance> {
     let start = start.map_or("random", |s| &s.address);
-    let schedules = tapes.iter().map(|t| job.schedule(t)).collect::<Result<Vec<_>>>()?;
-    Provenance::new(job.gpu, training_settings(c, cell), &set.data.fingerprint, start, &schedules)
+    let settings = training_settings(job.config, cell);
+    Provenance::new(job.gpu, settings, &set.data.fingerprint, start, &schedules(job, set, cell)?)
 }
 
 /// Trains a cell into `folder` unless that is done, and returns its result.

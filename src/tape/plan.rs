@@ -159,6 +159,11 @@ impl Plan {
         gpu.read(self.buffer(place), ty.bytes())
     }
 
+    /// Reads the value of type `ty` that lies at a place of the schedule.
+    pub fn read_place(&self, gpu: &Gpu, place: &Place, ty: Type) -> Result<Vec<u8>> {
+        gpu.read(self.buffer(place), ty.bytes())
+    }
+
     /// Reads a named f32 output of the last run.
     pub fn read_f32(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
         Ok(bytemuck::pod_collect_to_vec(&self.read(gpu, name)?))

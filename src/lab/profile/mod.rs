@@ -13,6 +13,7 @@ pub mod trace;
 pub use memory::Memory;
 pub use sums::Sum;
 
+use super::roofline::Roof;
 use super::step::{Host, Preparation, Ready};
 use super::{Environment, Spread, Timer};
 use crate::base::Result;
@@ -51,6 +52,8 @@ pub struct Profile {
     pub layers: Vec<Sum>,
     /// Memory over the step.
     pub memory: Memory,
+    /// The adapter's roofs, where they were measured.
+    pub roof: Option<Roof>,
     /// The dispatches of the step that `host_ms` and each `span_ms` are of: the one whose sum is the median.
     pub launches: Vec<Launched>,
     /// Encoding, submitting and waiting of that step, ms.
@@ -101,23 +104,49 @@ pub struct Launched {
     pub ms: Spread,
 }
 
+/// How a step is run.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// By the host's clock.
+    Plain,
+    /// In the same passes, by the device's.
+    Device,
+    /// Dispatch by dispatch.
+    Each,
+}
+
 /// Runs the step `steps` times of each kind and sums up. Without timestamps, or with `timer` [`Timer::Wall`], each
-/// dispatch is submitted alone and waited for.
-pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer) -> Result<Profile> {
+/// dispatch is submitted alone and waited for. With a `roof`, sums say how near it they are.
+pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer, roof: Option<Roof>) -> Result<Profile> {
     let (list, stamps) = (ready.plan.dispatches(), timer == Timer::Timestamps);
     let each = |gpu: &Gpu| if stamps { gpu.clock_each(list) } else { gpu.clock_alone(list) };
     let (mut plain, mut device, mut profiled, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::<Clocked>::new());
     ready.clocked(gpu, each)?; // once before: what it allocates is new to the driver
-    for _ in 0..steps.max(1) {
-        let host = ready.plain(gpu)?;
-        device.push(match stamps {
-            true => ready.clocked(gpu, |gpu| gpu.clock_plain(list))?.0.ms().iter().sum(),
-            false => host.submit_ms + host.wait_ms,
-        });
-        let (run, ms) = ready.clocked(gpu, each)?;
-        plain.push(host);
-        profiled.push(ms);
-        runs.push(run);
+    for round in 0..steps.max(1) {
+        // The profiled step stands between the two it is compared with, and every other round runs backwards: a machine
+        // that slows down then slows each of them alike.
+        let order = if round % 2 == 0 {
+            [Kind::Plain, Kind::Each, Kind::Device]
+        } else {
+            [Kind::Device, Kind::Each, Kind::Plain]
+        };
+        for kind in order {
+            match kind {
+                Kind::Plain => plain.push(ready.plain(gpu)?),
+                Kind::Device if stamps => {
+                    device.push(ready.clocked(gpu, |gpu| gpu.clock_plain(list))?.0.ms().iter().sum());
+                }
+                Kind::Device => {
+                    let host = ready.plain(gpu)?;
+                    device.push(host.submit_ms + host.wait_ms);
+                }
+                Kind::Each => {
+                    let (run, ms) = ready.clocked(gpu, each)?;
+                    profiled.push(ms);
+                    runs.push(run);
+                }
+            }
+        }
     }
     let sums: Vec<f64> = runs.iter().map(|r| r.ms().iter().sum()).collect();
     let shown = &runs[middle(&sums)];
@@ -132,7 +161,7 @@ pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer) -> Resu
         overhead: ratio(&profiled, &totals),
         agreement: ratio(&sums, &device),
     };
-    let sums = sums::Sums::new(ready.plan.schedule(), &runs);
+    let sums = sums::Sums::new(ready.plan.schedule(), &runs, roof.as_ref());
     Ok(Profile {
         schema: SCHEMA,
         environment: Environment { timer, ..Environment::of(gpu) },
@@ -146,6 +175,7 @@ pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer) -> Resu
         kernels: sums.kernels(),
         layers: sums.layers(),
         memory: Memory::of(ready),
+        roof: roof.clone(),
         host_ms: shown.host_ms,
         launches,
     })

@@ -3,6 +3,7 @@
 use super::memory::KINDS;
 use super::{Profile, Sum};
 use crate::base::{Error, Result};
+use crate::lab::roofline::{self, Point};
 use crate::study::plot::escape;
 use crate::tape::Phase;
 use plotters::prelude::*;
@@ -22,7 +23,7 @@ td.path { text-align: left; font-family: ui-monospace, Consolas, \"DejaVu Sans M
 /// The whole page.
 pub fn page(p: &Profile) -> Result<String> {
     let title = escape(&format!("Profile of {}", p.subject));
-    let body = [summary(p), phases(p), kernels(p), layers(p), memory(p)?, host(p), about(p)].concat();
+    let body = [summary(p), phases(p), kernels(p), roofline(p)?, layers(p), memory(p)?, host(p), about(p)].concat();
     let style = include_str!("../../study/report/style.css");
     Ok(format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -107,24 +108,37 @@ fn phases(p: &Profile) -> String {
 fn kernels(p: &Profile) -> String {
     let row = |s: &Sum| {
         format!(
-            "<tr><td class=\"path\">{}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{:.1} %</td><td>{:.2}</td><td>{:.2}</td></tr>\n",
+            "<tr><td class=\"path\">{}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{:.1} %</td><td>{:.2}</td><td>{:.2}</td><td>{}</td></tr>\n",
             escape(&s.name),
             s.calls,
             s.dispatches,
             s.ms.median,
             100.0 * s.share,
             s.gflop_per_s,
-            s.gb_per_s
+            s.gb_per_s,
+            s.roof_share.map_or(String::new(), |share| format!("{:.1} %", 100.0 * share))
         )
     };
     format!(
         "<h2>By kernel</h2>\n<p class=\"soft\">An entry with its variant; packing of operands is in its time and not in its \
          work.</p>\n{}{}<details><summary>As a table</summary><div class=\"scroll\"><table>\n<tr><th class=\"words\">kernel</th>\
-         <th>calls</th><th>dispatches</th><th>ms</th><th>share</th><th>GFLOP/s</th><th>GB/s</th></tr>\n{}</table></div></details>\n",
+         <th>calls</th><th>dispatches</th><th>ms</th><th>share</th><th>GFLOP/s</th><th>GB/s</th><th>of roof</th></tr>\n{}</table></div></details>\n",
         legend(&KINDS[..4]),
         bars(&p.kernels),
         p.kernels.iter().map(row).collect::<String>()
     )
+}
+
+/// Kernels against the adapter's roofs, where those were measured.
+fn roofline(p: &Profile) -> Result<String> {
+    let Some(roof) = &p.roof else { return Ok(String::new()) };
+    let point = |s: &Sum| Point { name: s.name.clone(), flops: s.flops, bytes: s.bytes, ms: s.ms.median };
+    let points: Vec<Point> = p.kernels.iter().map(point).collect();
+    Ok(format!(
+        "<h2>Against the roofs of the adapter</h2>\n<p class=\"soft\">Each kernel with all its calls as one point; above \
+         the slope of the copy lies only what a cache holds.</p>\n<figure class=\"card\">{}</figure>\n",
+        roofline::svg(roof, &points)?
+    ))
 }
 
 fn layers(p: &Profile) -> String {

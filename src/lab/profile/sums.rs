@@ -1,9 +1,10 @@
 //! Times of a step's dispatches, summed by kernel, by layer and by part of the step. Work is counted by node, from the
 //! formula of its op: a kernel that packs operands adds to the time and not to the work.
 
-use super::super::Spread;
 use crate::device::Clocked;
 use crate::kernels::listing::entry_name;
+use crate::lab::Spread;
+use crate::lab::roofline::Roof;
 use crate::tape::schedule::Step;
 use crate::tape::{Phase, Schedule};
 use serde::Serialize;
@@ -30,6 +31,8 @@ pub struct Sum {
     pub gflop_per_s: f64,
     /// GB/s at the median.
     pub gb_per_s: f64,
+    /// The least time that the roofs allow these nodes over their time, where roofs were measured.
+    pub roof_share: Option<f64>,
     /// The median time in each part of the step, ms.
     pub phases_ms: BTreeMap<&'static str, f64>,
 }
@@ -37,6 +40,7 @@ pub struct Sum {
 /// The nodes of a step with their times.
 pub(super) struct Sums<'a> {
     steps: &'a [Step],
+    roof: Option<&'a Roof>,
     /// Of each node, its dispatches.
     dispatches: Vec<usize>,
     /// Of each node and run, ms.
@@ -45,7 +49,7 @@ pub(super) struct Sums<'a> {
 
 impl<'a> Sums<'a> {
     /// Of a schedule whose dispatches were run, one by one, some times.
-    pub fn new(schedule: &'a Schedule, runs: &[Clocked]) -> Self {
+    pub fn new(schedule: &'a Schedule, runs: &[Clocked], roof: Option<&'a Roof>) -> Self {
         let (mut ms, mut dispatches, mut at) = (Vec::new(), Vec::new(), 0);
         for step in &schedule.steps {
             let own = at..at + step.launches.len();
@@ -53,7 +57,7 @@ impl<'a> Sums<'a> {
             dispatches.push(own.len());
             ms.push(runs.iter().map(|r| r.passes[own.clone()].iter().map(|p| p[1] - p[0]).sum()).collect());
         }
-        Sums { steps: &schedule.steps, dispatches, ms }
+        Sums { steps: &schedule.steps, roof, dispatches, ms }
     }
 
     fn of(&self, name: String, nodes: &[usize]) -> Sum {
@@ -74,6 +78,10 @@ impl<'a> Sums<'a> {
                 phases_ms.insert(phase.name(), over(&own).median);
             }
         }
+        let least_ms = |n: &usize| {
+            let cost = self.steps[*n].cost();
+            self.roof?.least_ms(cost.flops, cost.bytes)
+        };
         Sum {
             name,
             calls: nodes.len(),
@@ -84,6 +92,7 @@ impl<'a> Sums<'a> {
             bytes,
             gflop_per_s: flops as f64 / ms.median * 1e-6,
             gb_per_s: bytes as f64 / ms.median * 1e-6,
+            roof_share: nodes.iter().map(least_ms).sum::<Option<f64>>().map(|least| least / ms.median),
             phases_ms,
         }
     }

@@ -1,0 +1,240 @@
+"""What every peer measured from Python shares with `wgslab bench`: its case sets, its schema, its rule for when a row has
+enough samples, and its order statistics. Needs Python 3.11 and nothing else.
+
+The schema is src/lab/report.rs, the sets are benches/sets/*.toml, the rule is src/lab/rule.rs.
+"""
+
+import datetime
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+SCHEMA = "wgslab-bench/1"
+SETS = Path(__file__).resolve().parent.parent / "sets"
+# A sample of something short is repeated until it takes about this long, ms: by device events, by the clock.
+SAMPLE_MS = (5.0, 20.0)
+REPEATS = 1000
+WARM_MS = 50.0
+
+
+def fail(what):
+    """Ends the program as a usage error."""
+    print(f"error: {what}", file=sys.stderr)
+    sys.exit(2)
+
+
+def load_set(name):
+    """(op, fields) of each case of a built-in set or a file, in the order of the file."""
+    path = SETS / f"{name}.toml" if "/" not in name and not name.endswith(".toml") else Path(name)
+    if not path.is_file():
+        fail(f"there is no set {path}; built in are {', '.join(sorted(p.stem for p in SETS.glob('*.toml')))}")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as e:
+        fail(f"{path}: {e}")
+    cases = [(op, fields) for op, list_ in table.items() if op not in ("about", "variants") for fields in list_]
+    for op, fields in cases:
+        if not isinstance(fields, dict) or not isinstance(fields.get("name"), str):
+            fail(f"{path}: a case of {op} has no name")
+    return cases
+
+
+def quantile(samples, share):
+    """Linear between neighbours, as numpy's."""
+    ordered = sorted(samples)
+    place = (len(ordered) - 1) * share
+    low = ordered[int(place)]
+    high = ordered[min(int(place) + 1, len(ordered) - 1)]
+    return low + (high - low) * (place - int(place))
+
+
+def spread(samples):
+    """Median and quartiles, as a report writes them."""
+    return {"median": quantile(samples, 0.5), "q1": quantile(samples, 0.25), "q3": quantile(samples, 0.75)}
+
+
+@dataclass
+class Rule:
+    """When a row has been sampled enough."""
+
+    samples: int = 10
+    seconds: float = 0.5
+    spread: float = 0.05
+    limit: float = 5.0
+
+    def settled(self, samples, seconds):
+        """Whether the samples are enough and lie close together."""
+        if len(samples) < self.samples or seconds < self.seconds:
+            return False
+        s = spread(samples)
+        return (s["q3"] - s["q1"]) / s["median"] <= self.spread
+
+    def is_over(self, samples, seconds):
+        """Whether no more are to be taken."""
+        return self.settled(samples, seconds) or (bool(samples) and seconds >= self.limit)
+
+
+class Running:
+    """A row under measurement: `time(repeats)` runs it and gives (device ms or None, wall ms) of all repeats."""
+
+    def __init__(self, row, time):
+        self.row, self.time = row, time
+        self.device_ms, self.wall_ms, self.spent_s = [], [], 0.0
+        self.repeats = 1
+
+    def warm(self):
+        """Runs until warm, and finds how often a sample repeats it."""
+        spent = 0.0
+        while spent < WARM_MS:
+            device, wall = self.time(self.repeats)
+            spent += max(wall, 0.1)
+            ms, aim = (wall, SAMPLE_MS[1]) if device is None else (device, SAMPLE_MS[0])
+            each = ms / self.repeats
+            self.repeats = min(REPEATS, math.ceil(aim / max(each, 1e-6))) if each < 1.0 else 1
+
+    def sample(self):
+        """Takes one."""
+        device, wall = self.time(self.repeats)
+        self.device_ms.append(None if device is None else device / self.repeats)
+        self.wall_ms.append(wall / self.repeats)
+        self.spent_s += wall * 1e-3
+
+    def times(self):
+        """The clock and its samples: the device's unless it has none or is too coarse to see one."""
+        if all(ms is not None and ms > 0.0 for ms in self.device_ms):
+            return "timestamps", self.device_ms
+        return "wall", self.wall_ms
+
+    def finished(self, rule):
+        """The row as the schema has it."""
+        timer, samples = self.times()
+        return self.row | {
+            "cache": "hot",
+            "timer": timer,
+            "repeats": self.repeats,
+            "samples_ms": samples,
+            "wall_ms": self.wall_ms,
+            "reference_ms": [],
+            "noisy": not rule.settled(samples, self.spent_s),
+            "roof_share": None,
+        }
+
+
+def measure(group, rule):
+    """Samples the rows of a case in turn, every other round backwards, until each is over; gives their rows."""
+    for running in group:
+        running.warm()
+    going, forwards = list(group), True
+    while going:
+        for running in going if forwards else reversed(going):
+            running.sample()
+        going = [r for r in going if not rule.is_over(r.times()[1], r.spent_s)]
+        forwards = not forwards
+    return [r.finished(rule) for r in group]
+
+
+def environment(adapter, driver, backend, version, features, subgroup, timer):
+    """The record that every report carries; what only wgpu knows is 0 or null."""
+    limits = ("binding_bytes", "storage_buffers", "groups", "invocations", "workgroup_bytes")
+    commit = git("rev-parse", "HEAD")
+    return {
+        "adapter": adapter,
+        "driver": driver,
+        "backend": backend,
+        "wgpu": version,
+        "limits": dict.fromkeys(limits, 0),
+        "features": features,
+        "subgroup_size": subgroup,
+        "os": system(),
+        "cpu": f"{cpu()}, {os.cpu_count()} cores",
+        "git_commit": commit,
+        "git_dirty": None if commit is None else bool(git("status", "--porcelain", "--untracked-files=no")),
+        "arguments": sys.argv[1:],
+        "timer": timer,
+        "time": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def system():
+    """Name and version of the operating system."""
+    try:
+        release = platform.freedesktop_os_release()
+        return f"Linux ({release['NAME']} {release.get('VERSION_ID', '')})"
+    except OSError:
+        return f"{platform.system()} {platform.release()}"
+
+
+def cpu():
+    """Model of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def git(*words):
+    """What git says of the checkout that holds this file; None where there is none."""
+    try:
+        out = subprocess.run(["git", "-C", str(SETS), *words], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return out.stdout.strip()
+
+
+def save(report, path):
+    """Writes a report whole or not at all."""
+    path = Path(path)
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as f:
+            f.write(json.dumps(report, indent=2) + "\n")
+        os.replace(f.name, path)
+    except OSError as e:
+        fail(f"{path} cannot be written: {e}")
+
+
+def show(report):
+    """Prints the rows for people."""
+    e = report["environment"]
+    print(f"{e['adapter']}, {e['driver']}, {', '.join(e['features'])}\n")
+    print(f"{'kernel':26} {'case':38} {'median ms':>10} {'q1':>10} {'q3':>10} {'GFLOP/s':>9} {'GB/s':>7}")
+    for r in report["rows"]:
+        s = spread(r["samples_ms"])
+        rates = [r["flops"] / s["median"] * 1e-6, r["bytes"] / s["median"] * 1e-6]
+        times = " ".join(f"{s[k]:10.4g}" for k in ("median", "q1", "q3"))
+        noisy = " noisy" if r["noisy"] else ""
+        print(f"{r['entry']:26} {r['case']:38} {times} {rates[0]:9.1f} {rates[1]:7.1f}{noisy}")
+    for s in report["skipped"]:
+        print(f"skipped: {s['op']} {s['case']}: {s['why']}")
+
+
+def check(report, path):
+    """Compares shape, flops and bytes of each row with those of a report of `wgslab bench`; a difference is an error."""
+    ours = {}
+    for r in json.loads(Path(path).read_text())["rows"]:
+        ours.setdefault((r["entry"], r["case"]), r)
+    both, wrong = 0, []
+    for r in report["rows"]:
+        other = ours.pop((r["entry"], r["case"]), None)
+        if other is None:
+            wrong.append(f"{r['entry']} {r['case']}: {path} has no such row")
+            continue
+        both += 1
+        for key in ("op", "direction", "shape", "flops", "bytes"):
+            if r[key] != other[key]:
+                wrong.append(f"{r['entry']} {r['case']}: {key} is {r[key]} here and {other[key]} in {path}")
+    skipped = {(s["op"], s["case"]) for s in report["skipped"]}
+    for (entry, case), r in ours.items():
+        if (r["op"], case) not in skipped:
+            wrong.append(f"{entry} {case} of {path} is neither measured nor skipped here")
+    print(f"{both} rows of both, {len(ours)} of {path} alone, {len(wrong)} differences")
+    for line in wrong:
+        print(f"  {line}")
+    return not wrong

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Times PyTorch at the case sets of `wgslab bench`, forward and backward, and writes its schema.
+
+    python3 benches/peers/torch_bench.py SET|FILE.toml [--device cpu|cuda|mps|xpu] [--threads N] [--json torch.json]
+
+A row is an op's forward function, or torch.autograd.grad of its prepared graph for the inputs that wgslab's kernel of that
+name gives the gradient of; the autograd engine's own time (some 10 µs) is in it. Times are CUDA events where there are any,
+else the clock around work that is waited for. `wgslab bench --against torch.json` lays the rows beside wgslab's.
+"""
+
+import argparse
+
+import torch
+
+import lab
+from torch_device import Device
+from torch_forms import Unsupported, form, shown
+
+SEED = 20
+
+
+def tensors(inputs, device, channels_last):
+    """The inputs, filled."""
+    generator = torch.Generator().manual_seed(SEED)
+    made = {}
+    for name, shape, dtype, (fill, *numbers) in inputs:
+        if fill == "normal":
+            t = torch.randn(shape, generator=generator)
+        elif fill == "uniform":
+            t = torch.rand(shape, generator=generator) * (numbers[1] - numbers[0]) + numbers[0]
+        elif fill == "away":
+            t = torch.randn(shape, generator=generator)
+            t = t.sign() * (t.abs() + 0.5)
+        elif fill == "below":
+            t = torch.randint(numbers[0], shape, generator=generator)
+        else:
+            t = torch.full(shape, numbers[0])
+        made[name] = t.to(device)
+        if channels_last and len(shape) == 4:
+            made[name] = made[name].to(memory_format=torch.channels_last)
+    return made
+
+
+def works(made, t):
+    """The function that is timed of each row of a case."""
+    for entry in made.rows:
+        if made.prepare:
+            yield made.prepare(t)
+        elif not entry.of:
+            yield inference(made.run, t)
+        else:
+            yield gradient(made.run, t, entry.of)
+
+
+def inference(run, t):
+    """The forward function alone."""
+
+    def work():
+        with torch.no_grad():
+            run(t)
+
+    return work
+
+
+def gradient(run, t, of):
+    """The gradient of inputs `of`, its graph made once."""
+    with torch.enable_grad():
+        t = {name: v.detach().requires_grad_(name in of) for name, v in t.items()}
+        y = run(t)
+        inputs = [t[name] for name in of]
+        dy = torch.ones_like(y) if y.numel() == 1 else torch.randn_like(y)
+    return lambda: torch.autograd.grad(y, inputs, dy, retain_graph=True)
+
+
+def described(op, table, made, variant):
+    """The rows of a case without their samples."""
+    for entry in made.rows:
+        yield {
+            "op": op,
+            "entry": f"{op}.{entry.direction}",
+            "direction": entry.direction,
+            "case": table["name"],
+            "shape": shown(made.inputs),
+            "variant": variant,
+            "flops": entry.flops,
+            "bytes": entry.bytes,
+        }
+
+
+def rows_of(op, table, device, arguments):
+    """The rows of a case; measured, unless they are only to be checked."""
+    made = form(op, table)
+    variant = "torch" + (", composed" if made.composed else "")
+    variant += ", channels last" if arguments.channels_last else ""
+    rows = list(described(op, table, made, variant))
+    if arguments.check:
+        return rows
+    t = tensors(made.inputs, device.device, arguments.channels_last)
+    timed = lambda work: lambda repeats: device.timed(work, repeats)
+    return lab.measure([lab.Running(row, timed(work)) for row, work in zip(rows, works(made, t))], arguments.rule)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", help="a set of benches/sets, or a TOML file")
+    Device.add_arguments(parser)
+    parser.add_argument("--channels-last", action="store_true", help="images in PyTorch's channels-last layout")
+    parser.add_argument("--filter", default="", help="only cases with this text in 'op name'")
+    parser.add_argument("--seconds", type=float, default=lab.Rule.seconds, help="the least seconds of a row")
+    parser.add_argument("--time-limit", type=float, default=lab.Rule.limit, help="the most seconds of a row")
+    parser.add_argument("--json", help="write the report there")
+    parser.add_argument("--check", help="only compare shapes, flops and bytes with this report of `wgslab bench`")
+    a = parser.parse_args()
+    a.rule = lab.Rule(seconds=a.seconds, limit=max(a.seconds, a.time_limit))
+    device = Device.of(a)
+    report = {"schema": lab.SCHEMA, "environment": device.environment(), "reference": None, "rows": [], "skipped": []}
+    for op, table in lab.load_set(a.set):
+        if a.filter not in f"{op} {table['name']}":
+            continue
+        try:
+            report["rows"] += rows_of(op, table, device, a)
+        except (Unsupported, torch.OutOfMemoryError, NotImplementedError) as e:
+            report["skipped"].append({"op": op, "case": table["name"], "why": str(e)})
+        except KeyError as e:
+            lab.fail(f"{a.set}: {e.args[0]}")
+    if not report["rows"]:
+        why = next((f"{s['op']} {s['case']}: {s['why']}" for s in report["skipped"]), "no case was asked for")
+        lab.fail(f"nothing could be measured; {why}")
+    if a.check:
+        raise SystemExit(0 if lab.check(report, a.check) else 1)
+    lab.show(report)
+    if a.json:
+        lab.save(report, a.json)
+
+
+if __name__ == "__main__":
+    main()

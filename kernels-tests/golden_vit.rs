@@ -1,0 +1,90 @@
+//! A vision transformer against PyTorch: logits, loss and the gradient of every parameter of one training step from the
+//! same weights. `golden/README.md` says what each key holds.
+
+use crate::golden::{floats, read};
+use crate::golden_resnet::{same_names, store};
+use crate::harness::quick::near;
+use crate::harness::recording::chooser;
+use crate::harness::{device::gpu, text};
+use libtest_mimic::{Failed, Trial};
+use wgslab::base::{Error, Result as BaseResult};
+use wgslab::nn::{Params, Vit};
+use wgslab::tape::{Feed, Options, Plan, Schedule, Tape, Type};
+
+const MODEL: Vit = Vit { patch: 4, width: 12, depth: 2, heads: 3, in_channels: 2 };
+const CLASSES: usize = 5;
+
+/// What may lie between PyTorch's numbers and these, as a share of the largest value of a tensor; both round in f32 and
+/// sum in different orders.
+const ALLOWED: f64 = 2e-5;
+
+/// The trials: which variant is taken where an op offers it; "first" is offered nowhere, so each op takes its own.
+pub fn trials() -> Vec<Trial> {
+    let trial = |family: &'static str| {
+        Trial::test(format!("T1 golden vit::{family}"), move || against_pytorch(family).map_err(Failed::from))
+    };
+    let mut trials: Vec<Trial> = ["first", "naive", "groups", "tiles"].into_iter().map(trial).collect();
+    trials.push(Trial::test("T1 golden vit::what does not fit", || misfits().map_err(Failed::from)));
+    trials
+}
+
+fn against_pytorch(family: &'static str) -> Result<(), String> {
+    let (gpu, tensors) = (gpu(true)?, read("vit")?);
+    let record = || {
+        let (mut t, mut params) = (Tape::new(), Params::new());
+        let x = t.input("input", tensors["input"].ty)?;
+        let labels = t.input("labels", tensors["labels"].ty)?;
+        let weights = t.input("weights", Type::f32(tensors["labels"].ty.shape))?;
+        let features = MODEL.forward(&mut t, &mut params, "", x)?;
+        let logits = MODEL.classify(&mut t, &mut params, "", features, CLASSES)?;
+        let [loss, _, _] = t.cross_entropy(logits, labels, weights)?;
+        t.output("train/logits", logits);
+        t.output("train/loss", loss);
+        let mut vars = Vec::new();
+        for p in params.list() {
+            vars.push(t.state(&p.name, p.ty)?);
+        }
+        let gradients = t.gradient(loss, &vars)?;
+        for (p, g) in params.list().iter().zip(gradients) {
+            let g = g.ok_or_else(|| Error::Failed(format!("{} has no gradient", p.name)))?;
+            t.output(&format!("grad/{}", p.name), g);
+        }
+        BaseResult::Ok((t, params))
+    };
+    let (tape, params) = record().map_err(text)?;
+    same_names(&params, &tensors)?;
+    let state = store(&gpu, &tensors, "", &tape.state_types()).map_err(text)?;
+    let choose = chooser(family);
+    let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
+    let plan = Plan::new(&gpu, Schedule::new(&tape, &options).map_err(text)?, &state).map_err(text)?;
+    let weights = vec![1.0f32; tensors["labels"].words.len()];
+    let feed = Feed::new().input("input", &tensors["input"].words).input("labels", &tensors["labels"].words);
+    plan.run(&gpu, &feed.input("weights", &weights)).map_err(text)?;
+    let mut failures = Vec::new();
+    let names: Vec<&String> = tensors.keys().filter(|k| k.starts_with("train/") || k.starts_with("grad/")).collect();
+    for name in &names {
+        let got = plan.read_f32(&gpu, name).map_err(text)?;
+        failures.extend(near(name, &got, &floats(&tensors[*name]), ALLOWED).err());
+    }
+    if names.len() != params.list().len() + 2 {
+        return Err(format!("{} tensors were compared for {} parameters", names.len(), params.list().len()));
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+}
+
+fn misfits() -> Result<(), String> {
+    for (model, shape, says) in [
+        (MODEL, [1, 3, 8, 8], "x has 3 channels and the network takes 2"),
+        (MODEL, [1, 2, 8, 9], "patches of 4 pixels do not divide images of 8 × 9"),
+        (Vit { heads: 5, ..MODEL }, [1, 2, 8, 8], "5 heads do not divide a width of 12"),
+    ] {
+        let (mut t, mut params) = (Tape::new(), Params::new());
+        let x = t.input("input", Type::f32(shape)).map_err(text)?;
+        match model.forward(&mut t, &mut params, "", x) {
+            Err(e) if e.to_string().contains(says) => {}
+            Err(e) => return Err(format!("the error should say '{says}': {e}")),
+            Ok(_) => return Err(format!("this was recorded, and should be refused: {says}")),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The roofs of an adapter on the terminal, for the commands that measure them.
+
+use super::output;
+use crate::lab::roofline::Roof;
+
+/// A line for each roof: its median, its quartiles and how it was measured, or why there is none.
+pub(super) fn table(roof: &Roof) -> String {
+    let mut rows = vec![["roof", "median", "quartiles", "unit", "how"].map(String::from).to_vec()];
+    for (name, peak, unit) in roof.figures() {
+        let number = |v: f64| if v < 10.0 { format!("{v:.2}") } else { format!("{v:.1}") };
+        let median = peak.value.map_or("-".to_string(), |v| number(v.median));
+        let quartiles = peak.value.map_or("-".to_string(), |v| format!("{} to {}", number(v.q1), number(v.q3)));
+        rows.push(vec![name.to_string(), median, quartiles, unit.to_string(), peak.how.clone()]);
+    }
+    output::table(&rows)
+}

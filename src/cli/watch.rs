@@ -1,0 +1,209 @@
+//! `wgslab kernels watch`.
+
+use super::options::Options;
+use super::output::{complain, print};
+use crate::base::{Error, Result};
+use crate::device::tree::{guess, pieces};
+use crate::device::tune::Table;
+use crate::device::{Gpu, GpuOptions};
+use crate::kernels::listing::{self, Asked, Found, Wanted};
+use crate::lab::edit::{Verdict, judge};
+use crate::lab::{Spread, watch};
+use clap::Args;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Try an edited shader at each save: is it right, and is it faster
+///
+/// FILE is an edited copy of a file of shaders/. At each save it is compiled, its values are
+/// compared with those of the built-in naive variant, and it is timed beside the built-in text,
+/// samples interleaved, runtime checks on in both. An edit that does not compile is told
+/// with the line of FILE, and the watch goes on. Each trial runs in a process of its own, which
+/// is killed where it does not end in time. Ctrl-C ends the watch.
+#[derive(Args, Debug)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
+  cp -r shaders mine
+  wgslab kernels watch mine/softmax/forward_rows.wgsl --case softmax.forward
+  wgslab kernels watch my.wgsl --piece scale/forward.wgsl --case scale.forward/prime --once --json"
+)]
+pub(super) struct Watch {
+    /// The edited file
+    file: PathBuf,
+    /// What to run: an entry as `wgslab kernels list` names it, and one of the op's cases [default: the first
+    /// case that has the variant]
+    #[arg(long, value_name = "OP.ENTRY[/CASE]")]
+    case: String,
+    /// Which variant [default: the first here that is made of the file]
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
+    /// Which file of shaders/ it stands for [default: the one that the end of its path names]
+    #[arg(long, value_name = "PATH")]
+    piece: Option<String>,
+    /// Try it once, and end with exit code 1 where it does not compile or is not right
+    #[arg(long)]
+    once: bool,
+    /// Kill a trial that takes longer, in seconds
+    #[arg(long, value_name = "S", default_value_t = 30.0, value_parser = seconds)]
+    limit_s: f64,
+    /// Print each verdict as a line of JSON, with every sample
+    #[arg(long)]
+    json: bool,
+    /// Be the process that tries it
+    #[arg(long, hide = true)]
+    child: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|s| (0.1..=86_400.0).contains(s));
+    seconds.ok_or_else(|| "use seconds from 0.1 to 86400".to_string())
+}
+
+impl Watch {
+    pub fn run(&self, options: &Options) -> Result<()> {
+        if self.child {
+            return self.judge(options);
+        }
+        if !self.file.is_file() {
+            return Err(Error::Usage(format!("there is no file {}; copy one of shaders/ there", self.file.display())));
+        }
+        let gpu = Gpu::open(&GpuOptions { shaders: Arc::default(), ..options.gpu() })?;
+        let (piece, found) = (self.piece()?, self.find(&gpu)?);
+        drop(gpu);
+        if !options.quiet {
+            let (file, variant, case) = (self.file.display(), found.variant, found.case.name);
+            let entry = self.entry().0;
+            complain(&format!("{file} for shaders/{piece} in {entry} [{variant}], case '{case}'"));
+        }
+        let mut right = true;
+        let limit = Duration::from_secs_f64(self.limit_s);
+        watch::watch(&self.file, self.once, limit, &child, &mut |verdict| {
+            right = matches!(verdict, Verdict::Right(_));
+            if self.json {
+                let line = serde_json::to_string(verdict);
+                return print(&line.map_err(|e| Error::Failed(format!("cannot write a verdict as JSON: {e}")))?);
+            }
+            let at = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+            print(&format!("{}  {}", &at[11..19], self.told(verdict)))
+        })?;
+        if right { Ok(()) } else { Err(Error::Failed(format!("{} is not right", self.file.display()))) }
+    }
+
+    /// What the child does: one verdict on stdout.
+    fn judge(&self, options: &Options) -> Result<()> {
+        let limit = Duration::from_secs_f64(self.limit_s);
+        // Where nobody is left to kill it, it ends by itself.
+        std::thread::spawn(move || {
+            std::thread::sleep(limit + Duration::from_secs(5));
+            std::process::abort();
+        });
+        let mut gpu_options = options.gpu();
+        let verdict = match options.tree().clone().with(self.piece()?, &self.file) {
+            Err(e) => Verdict::Broken { why: e.to_string() },
+            Ok(tree) => {
+                let found = self.find(&Gpu::open(&GpuOptions { shaders: Arc::default(), ..options.gpu() })?)?;
+                gpu_options.shaders = Arc::new(tree);
+                judge(&gpu_options, &found, (limit / 4).min(Duration::from_secs(3)))?
+            }
+        };
+        let line = serde_json::to_string(&verdict);
+        print(&line.map_err(|e| Error::Failed(format!("cannot write a verdict as JSON: {e}")))?)
+    }
+
+    /// Entry and case of --case.
+    fn entry(&self) -> (&str, Option<&str>) {
+        match self.case.split_once('/') {
+            Some((entry, case)) => (entry, Some(case)),
+            None => (&self.case, None),
+        }
+    }
+
+    /// The piece that the file stands for.
+    fn piece(&self) -> Result<&'static str> {
+        let file = self.file.to_string_lossy().replace('\\', "/");
+        let named = |path: &str| match &self.piece {
+            Some(piece) => path == piece,
+            None => file == path || file.ends_with(&format!("/{path}")),
+        };
+        if let Some((path, _)) = pieces().find(|p| named(p.0)) {
+            return Ok(path);
+        }
+        let wanted = self.piece.as_deref().unwrap_or(&file);
+        Err(Error::Usage(format!(
+            "{wanted} names no file of shaders/; say with --piece which one it stands for, as in --piece \
+             scale/forward.wgsl{}",
+            guess(wanted)
+        )))
+    }
+
+    /// The entry, in a variant that this adapter can run and that is made of the piece.
+    fn find(&self, gpu: &Gpu) -> Result<Found> {
+        let (piece, (entry, case)) = (self.piece()?, self.entry());
+        let (tree, table) = (gpu.tree(), Table::default());
+        let asked = Asked { caps: gpu.caps(), tree, table: &table };
+        let find = |variant| listing::find(&Wanted { entry, variant, case }, &asked);
+        let found = find(self.variant.as_deref())?;
+        let made_of = |found: &Found| {
+            let kernels = found.kernels()?;
+            let paths = kernels.iter().flat_map(|k| &k.pieces).map(|p| p.path).collect::<Vec<_>>();
+            Ok::<_, Error>(paths)
+        };
+        let offered = match self.variant {
+            Some(_) => vec![found.variant],
+            None => found.step.op.variants(&found.step.x, gpu.caps()),
+        };
+        for variant in offered {
+            let found = find(Some(variant))?;
+            if found.caps != *gpu.caps() {
+                let (name, needs) = (&gpu.adapter().name, "`wgslab kernels list` says what it needs");
+                return Err(Error::Usage(format!("{name} cannot run {entry} [{variant}]; {needs}")));
+            }
+            if made_of(&found)?.contains(&piece) {
+                return Ok(found);
+            }
+        }
+        let mut paths = made_of(&found)?;
+        paths.sort_unstable();
+        paths.dedup();
+        let (variant, paths) = (found.variant, paths.join(", "));
+        Err(Error::Usage(format!("{piece} is no part of {entry} [{variant}], which is made of {paths}")))
+    }
+
+    /// A verdict as a line.
+    fn told(&self, verdict: &Verdict) -> String {
+        match verdict {
+            Verdict::Broken { why } => format!("broken: {why}"),
+            Verdict::Wrong { why } => format!("wrong values: {why}"),
+            Verdict::Stopped { why } => format!("stopped: {why}"),
+            Verdict::Right(times) => {
+                let ms = |s: Spread| format!("{} ms ({} to {})", short(s.median), short(s.q1), short(s.q3));
+                let [edited, committed, shipped] = times.spreads();
+                format!(
+                    "right and {}, {:.2} x the time: {} against {}; as shipped, without checks, {} ms",
+                    times.word(),
+                    times.ratio(),
+                    ms(edited),
+                    ms(committed),
+                    short(shipped.median)
+                )
+            }
+        }
+    }
+}
+
+/// Three digits that count.
+fn short(ms: f64) -> String {
+    let digits = (2.0 - ms.max(1e-9).log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{ms:.digits$}")
+}
+
+/// This command again, as the process that tries the file.
+fn child() -> Result<Command> {
+    let program = std::env::current_exe().map_err(|e| Error::Failed(format!("cannot find this program: {e}")))?;
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).arg("--child");
+    Ok(command)
+}

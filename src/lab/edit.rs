@@ -1,0 +1,185 @@
+//! What an edit of a shader does to a kernel: does it compile and fit its op, are its values right, and how fast is it
+//! beside the committed text.
+//!
+//! Values are compared with the committed naive variant's (or, where an op has none, with the same variant's) within the
+//! tuner's tolerance: on the tuner's made-up inputs, which have no cancellation, and on what the node is given when its
+//! case runs, negative numbers and edge cases included. Each output is poisoned with NaN and fenced by sentinels before. Times
+//! are of interleaved samples with naga's runtime checks in both, since an edited kernel never runs without them; what
+//! the committed text takes as it is shipped stands beside.
+
+use super::Spread;
+use crate::base::{Error, Result};
+use crate::device::tune::{Rules, race};
+use crate::device::{Gpu, GpuOptions, Tree};
+use crate::kernels::listing::{Found, entry_name};
+use crate::kernels::tune::{Subject, Values, values};
+use crate::kernels::{Case, Recorded};
+use crate::tape::schedule::{Place, Step};
+use crate::tape::{Feed, Options, Plan, Schedule, Slot, State};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of sentinels behind each value.
+const FENCE: u64 = 4096;
+
+/// The seed of a case's data.
+const SEED: u64 = 20;
+
+/// A timed sample is at least this long, ms: shorter ones are those of the timer.
+const SAMPLE_MS: f64 = 2.0;
+
+/// What became of an edit. As JSON, the key `verdict` says which.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// It does not compile, does not fit its op, or the device refused it.
+    Broken {
+        /// With the file and line where naga names them.
+        why: String,
+    },
+    /// It ran and its values are wrong, or it wrote outside its outputs.
+    Wrong {
+        /// Which element, and by how much.
+        why: String,
+    },
+    /// It did not end in time, or ended the process that ran it.
+    Stopped {
+        /// After how long, or how.
+        why: String,
+    },
+    /// Its values agree.
+    Right(Times),
+}
+
+/// Interleaved samples, ms a run of the entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// Of the edited text, with runtime checks.
+    pub edited_ms: Vec<f64>,
+    /// Of the committed text, with runtime checks.
+    pub committed_ms: Vec<f64>,
+    /// Of the committed text as it is shipped, without.
+    pub shipped_ms: Vec<f64>,
+}
+
+impl Times {
+    /// Median and quartiles of the edited text, the committed one and that as it is shipped.
+    pub fn spreads(&self) -> [Spread; 3] {
+        [&self.edited_ms, &self.committed_ms, &self.shipped_ms].map(|ms| Spread::of(ms))
+    }
+
+    /// The edited text's median over the committed one's.
+    pub fn ratio(&self) -> f64 {
+        let [edited, committed, _] = self.spreads();
+        edited.median / committed.median
+    }
+
+    /// "faster", "slower", or "as fast" where the quartiles overlap.
+    pub fn word(&self) -> &'static str {
+        let [edited, committed, _] = self.spreads();
+        match (edited.q3 < committed.q1, edited.q1 > committed.q3) {
+            (true, _) => "faster",
+            (_, true) => "slower",
+            _ => "as fast",
+        }
+    }
+}
+
+/// Compiles, checks and times an entry with the tree of `options`. An endless loop does not return: run it in a process
+/// of its own. `patience` is about how long the timing may take.
+pub fn judge(options: &GpuOptions, found: &Found, patience: Duration) -> Result<Verdict> {
+    let open = |shaders: Arc<Tree>, checked| Gpu::open(&GpuOptions { shaders, checked, ..options.clone() });
+    let edited = open(options.shaders.clone(), true)?;
+    let (committed, shipped) = (open(Arc::default(), true)?, open(Arc::default(), false)?);
+    let subject = Subject::of(&found.step, committed.caps());
+    let plan = match subject.plan(&edited, found.variant, FENCE) {
+        Ok(plan) => plan,
+        Err(e) => return Ok(Verdict::Broken { why: e.to_string() }),
+    };
+    for (what, inputs) in [("made-up inputs", subject.inputs()), ("the case's inputs", given(&committed, found)?)] {
+        let naive = if subject.variants.contains(&"naive") { "naive" } else { found.variant };
+        let right = values(&committed, &subject.plan(&committed, naive, 0)?, &inputs)?;
+        if let Err(e) = run(&edited, &plan, &subject, &inputs, &right) {
+            return Ok(match edited.check() {
+                Ok(()) => Verdict::Wrong { why: format!("on {what}, {e}") },
+                Err(device) => Verdict::Broken { why: device.to_string() },
+            });
+        }
+    }
+    let inputs = given(&committed, found)?;
+    let racers = [&edited, &committed, &shipped];
+    let plans =
+        racers.into_iter().map(|gpu| ready(gpu, &subject, found.variant, &inputs)).collect::<Result<Vec<_>>>()?;
+    let time = |i: usize, repeats: usize| {
+        let timed = racers[i].time_repeated(plans[i].dispatches(), repeats)?;
+        Ok::<f64, Error>(timed.device_ms.unwrap_or(timed.wall_ms) / repeats as f64)
+    };
+    time(1, 1)?; // the first run of a pipeline pays for more than itself
+    let repeats = (SAMPLE_MS / time(1, 1)?.max(1e-3)).ceil().clamp(1.0, 1000.0) as usize;
+    let rules = Rules { rounds: 40, limit: patience, behind: f64::INFINITY, margin: 1.0 };
+    let [edited_ms, committed_ms, shipped_ms] =
+        <[_; 3]>::try_from(race(3, &rules, |i| time(i, repeats))?.samples_ms)
+            .map_err(|_| Error::Failed("a race of three has other samples than three".into()))?;
+    Ok(Verdict::Right(Times { edited_ms, committed_ms, shipped_ms }))
+}
+
+/// An error unless a run over poisoned, fenced outputs gives the right values.
+fn run(gpu: &Gpu, plan: &Plan, subject: &Subject, inputs: &[Vec<u32>], right: &Values) -> Result<()> {
+    plan.poison(gpu, FENCE)?;
+    let got = values(gpu, plan, inputs)?;
+    plan.expect_fences(gpu, FENCE)?;
+    subject.agree(&got, right, inputs)
+}
+
+/// A plan that ran once on the inputs, ready to be timed.
+fn ready(gpu: &Gpu, subject: &Subject, variant: &'static str, inputs: &[Vec<u32>]) -> Result<Plan> {
+    let plan = subject.plan(gpu, variant, 0)?;
+    values(gpu, &plan, inputs)?;
+    Ok(plan)
+}
+
+/// The words that a node is given when its case runs. What it is given in place, or not at all, is made up.
+fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
+    let (case, step) = (&found.case, &found.step);
+    if entry_name(case.op.as_ref()) == entry_name(step.op.as_ref()) && types(case) == step.x {
+        return Ok(filled(&case.forward()?).map(|(_, words)| words).collect());
+    }
+    let mut inputs = Subject::of(step, gpu.caps()).inputs();
+    for recorded in case.gradients()? {
+        let schedule = Schedule::new(&recorded.tape, &Options { reuse: false, ..Options::new(gpu.caps()) })?;
+        let same = |s: &Step| format!("{:?}", s.op) == format!("{:?}", step.op) && s.x == step.x;
+        let Some(at) = schedule.steps.iter().position(same) else { continue };
+        let before: usize = schedule.steps[..at].iter().map(|s| s.launches.len()).sum();
+        let plan = Plan::new(gpu, schedule, &State::new())?;
+        let data: Vec<(String, Vec<u32>)> = filled(&recorded).collect();
+        let feed = data.iter().fold(Feed::new(), |feed, (name, words)| feed.input(name, words));
+        plan.write(gpu, &feed)?;
+        gpu.submit(gpu.encode(&plan.dispatches()[..before]));
+        gpu.wait()?;
+        for (slot, place) in bound(&plan.schedule().steps[at]) {
+            if let Slot::In(x) = slot {
+                inputs[x] = bytemuck::pod_collect_to_vec(&plan.read_place(gpu, &place, step.x[x])?);
+            }
+        }
+        return Ok(inputs);
+    }
+    Ok(inputs)
+}
+
+fn types(case: &Case) -> Vec<crate::tape::Type> {
+    case.inputs.iter().map(|i| i.0).collect()
+}
+
+/// Names and words of a recording's inputs.
+fn filled(recorded: &Recorded) -> impl Iterator<Item = (String, Vec<u32>)> + '_ {
+    recorded.inputs.iter().enumerate().map(|(i, (name, ty, fill))| (name.clone(), fill.words(*ty, SEED, i as u32)))
+}
+
+/// The buffers of a node by role.
+fn bound(step: &Step) -> Vec<(Slot, Place)> {
+    let of = |(launch, places): &(crate::tape::Launch, Vec<Place>)| {
+        launch.buffers.iter().copied().zip(places.iter().cloned()).collect::<Vec<_>>()
+    };
+    step.launches.iter().flat_map(of).collect()
+}

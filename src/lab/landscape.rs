@@ -1,0 +1,138 @@
+//! The tuner's landscape: every candidate of every op, every sample, and why a candidate was refused.
+//!
+//! As CSV, a row a sample (a refused candidate has one row without time); as JSON, an object with the environment and,
+//! for each op, its candidates with their samples.
+
+use super::{Environment, Spread};
+use crate::base::{Error, Result, files};
+use crate::device::tune::{Entry, Table};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A variant that stood for choice.
+#[derive(Debug, Serialize)]
+struct Candidate<'a> {
+    variant: &'a str,
+    won: bool,
+    /// Of the samples; none of a refused candidate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spread_ms: Option<Spread>,
+    samples_ms: &'a [f64],
+    /// Why it was not allowed to race.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a str>,
+}
+
+/// An op at the sizes of its key.
+#[derive(Debug, Serialize)]
+struct Race<'a> {
+    key: &'a str,
+    candidates: Vec<Candidate<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Landscape<'a> {
+    schema: &'static str,
+    environment: &'a Environment,
+    ops: Vec<Race<'a>>,
+}
+
+/// A row of the CSV.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    op: &'a str,
+    variant: &'a str,
+    won: bool,
+    sample: Option<usize>,
+    ms: Option<f64>,
+    refused: Option<&'a str>,
+}
+
+/// Writes the landscape of a table to `path`, as CSV or JSON by its ending; another ending is an error. A table of a
+/// version that kept no samples gives the medians it has.
+pub fn export(table: &Table, environment: &Environment, path: &Path) -> Result<()> {
+    let races = table.entries.iter().map(|(key, e)| Race { key, candidates: candidates(e) }).collect::<Vec<_>>();
+    let bytes = match format(path)? {
+        "csv" => csv(&races)?,
+        _ => {
+            let all = Landscape { schema: "wgslab-landscape/1", environment, ops: races };
+            let text = serde_json::to_string_pretty(&all).map_err(|e| unwritable(&e))?;
+            format!("{text}\n").into_bytes()
+        }
+    };
+    files::write_atomic(path, &bytes)
+}
+
+/// What a file's ending asks for; an error for another than csv and json.
+pub fn format(path: &Path) -> Result<&'static str> {
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("csv") => Ok("csv"),
+        Some("json") => Ok("json"),
+        _ => Err(Error::Usage(format!("{}: the landscape is written to a file called .csv or .json", path.display()))),
+    }
+}
+
+fn candidates(e: &Entry) -> Vec<Candidate<'_>> {
+    let names: BTreeSet<&String> = e.median_ms.keys().chain(e.refused.keys()).collect();
+    names
+        .into_iter()
+        .map(|variant| {
+            let median = e.median_ms.get(variant).map(std::slice::from_ref).unwrap_or_default();
+            let samples_ms = e.samples_ms.get(variant).map_or(median, Vec::as_slice);
+            Candidate {
+                variant,
+                won: *variant == e.variant,
+                spread_ms: (!samples_ms.is_empty()).then(|| Spread::of(samples_ms)),
+                samples_ms,
+                refused: e.refused.get(variant).map(String::as_str),
+            }
+        })
+        .collect()
+}
+
+fn csv(races: &[Race<'_>]) -> Result<Vec<u8>> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    for (race, c) in races.iter().flat_map(|r| r.candidates.iter().map(move |c| (r, c))) {
+        let row = |sample, ms| Row { op: race.key, variant: c.variant, won: c.won, sample, ms, refused: c.refused };
+        if c.samples_ms.is_empty() {
+            out.serialize(row(None, None)).map_err(|e| unwritable(&e))?;
+        }
+        for (i, &ms) in c.samples_ms.iter().enumerate() {
+            out.serialize(row(Some(i), Some(ms))).map_err(|e| unwritable(&e))?;
+        }
+    }
+    out.into_inner().map_err(|e| unwritable(&e))
+}
+
+fn unwritable(e: &dyn std::fmt::Display) -> Error {
+    Error::Failed(format!("cannot write the landscape: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_candidate_has_its_rows() {
+        let mut table = Table::new("a", "1");
+        let samples_ms = BTreeMap::from([("tiled".to_string(), vec![1.0, 3.0]), ("naive".to_string(), vec![9.0])]);
+        let median_ms = BTreeMap::from([("tiled".to_string(), 2.0), ("naive".to_string(), 9.0)]);
+        let refused = BTreeMap::from([("fast".to_string(), "it is \"wrong\"".to_string())]);
+        let (variant, checksum) = ("tiled".to_string(), String::new());
+        table.entries.insert("op, of".into(), Entry { variant, checksum, median_ms, samples_ms, refused });
+        let races: Vec<_> = table.entries.iter().map(|(key, e)| Race { key, candidates: candidates(e) }).collect();
+        let text = String::from_utf8(csv(&races).unwrap()).unwrap();
+        assert_eq!(
+            text,
+            "op,variant,won,sample,ms,refused\n\
+             \"op, of\",fast,false,,,\"it is \"\"wrong\"\"\"\n\
+             \"op, of\",naive,false,0,9.0,\n\
+             \"op, of\",tiled,true,0,1.0,\n\
+             \"op, of\",tiled,true,1,3.0,\n"
+        );
+        assert_eq!(races[0].candidates[2].spread_ms.unwrap().median, 2.0);
+        assert_eq!(format(Path::new("a.txt")).unwrap_err().exit_code(), 2);
+    }
+}

@@ -1,0 +1,166 @@
+//! The adapter's own roofs, measured with kernels that do one thing: multiply and add in registers, move memory that no
+//! cache holds, read what one holds, read workgroup memory, and nothing at all. A kernel of f flops and b bytes takes at
+//! least max(f / peak, b / bandwidth): the roofline model (Williams, Waterman and Patterson 2009, CACM 52(4)).
+//!
+//! Of each kind several shapes run a race, and the median of the winner counts. Shaders: shaders/roofline/.
+
+mod chart;
+mod probe;
+
+pub use chart::{Point, svg};
+pub use probe::{Probe, kernels};
+
+use super::{Environment, Spread};
+use crate::base::{Error, Result, files};
+use crate::device::Gpu;
+use crate::device::tune::{Rules, race};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::Duration;
+
+/// What `schema` says in a file of today's form.
+pub const SCHEMA: &str = "wgslab-roof/1";
+
+/// The roofs of an adapter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Roof {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Where and how.
+    pub environment: Environment,
+    /// Fused multiply-adds of f32, GFLOP/s.
+    pub f32: Peak,
+    /// Of f16.
+    pub f16: Peak,
+    /// Products of cooperative matrices.
+    pub matrix: Peak,
+    /// Copying what no cache holds, GB/s, read and write counted.
+    pub copy: Peak,
+    /// Reading what a cache holds, GB/s.
+    pub cache: Peak,
+    /// Reading workgroup memory, GB/s.
+    pub workgroup: Peak,
+    /// An empty dispatch among others in a pass, µs.
+    pub launch: Peak,
+    /// A dispatch that waits for the one before, µs.
+    pub dependent_launch: Peak,
+    /// A dispatch encoded, submitted and waited for, by the host's clock, µs.
+    pub round_trip: Peak,
+}
+
+/// A figure of an adapter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peak {
+    /// The samples' median and quartiles; none where it could not be measured.
+    pub value: Option<Spread>,
+    /// Which shape won, or why there is no value.
+    pub how: String,
+}
+
+impl Peak {
+    fn missing(why: &str) -> Peak {
+        Peak { value: None, how: why.to_string() }
+    }
+
+    /// The median.
+    pub fn median(&self) -> Option<f64> {
+        self.value.map(|v| v.median)
+    }
+}
+
+/// The f32 roof, and the probe that won.
+pub fn f32_probe(gpu: &Gpu) -> Result<(Probe, Peak)> {
+    best(gpu, probe::fma(gpu, false)?)
+}
+
+/// The roof of copies, and the probe that won.
+pub fn copy_probe(gpu: &Gpu) -> Result<(Probe, Peak)> {
+    best(gpu, probe::copy(gpu)?)
+}
+
+/// Measures all roofs; a minute at most.
+pub fn measure(gpu: &Gpu) -> Result<Roof> {
+    let peak = |probes: Vec<Probe>| Ok::<_, Error>(best(gpu, probes)?.1);
+    let caps = gpu.caps();
+    let has_matrix = gpu.adapter().features.iter().any(|f| f.contains("COOPERATIVE_MATRIX"));
+    Ok(Roof {
+        schema: SCHEMA.into(),
+        environment: Environment::of(gpu),
+        f32: f32_probe(gpu)?.1,
+        f16: match caps.f16 {
+            true => peak(probe::fma(gpu, true)?)?,
+            false => Peak::missing("not there: the adapter has no shader-f16"),
+        },
+        matrix: Peak::missing(match has_matrix {
+            true => "not opted in: the adapter has cooperative matrices and no kernel here uses them",
+            false => "not there: the adapter has no cooperative matrices",
+        }),
+        copy: copy_probe(gpu)?.1,
+        cache: peak(probe::cache(gpu)?)?,
+        workgroup: peak(probe::local(gpu)?)?,
+        launch: probe::launch(gpu, false)?,
+        dependent_launch: probe::launch(gpu, true)?,
+        round_trip: probe::round_trip(gpu)?,
+    })
+}
+
+/// The winner of a race between probes, with the median and quartiles of its rates.
+fn best(gpu: &Gpu, mut probes: Vec<Probe>) -> Result<(Probe, Peak)> {
+    // Rates are samples here; a race is won by the least, so it runs over times of one unit of work.
+    let rules = Rules { rounds: 15, limit: Duration::from_secs(6), behind: 1.25, margin: 1.0 };
+    let result = race(probes.len(), &rules, |i| Ok(1.0 / probes[i].sample(gpu)?))?;
+    let rates: Vec<f64> = result.samples_ms[result.winner].iter().map(|t| 1.0 / t).collect();
+    let winner = probes.swap_remove(result.winner);
+    let peak = Peak { value: Some(Spread::of(&rates)), how: winner.how.clone() };
+    Ok((winner, peak))
+}
+
+impl Roof {
+    /// The least time of a kernel of `flops` f32 operations and `bytes` of memory, ms.
+    pub fn least_ms(&self, flops: u64, bytes: u64) -> Option<f64> {
+        let (peak, bandwidth) = (self.f32.median()?, self.copy.median()?);
+        Some((flops as f64 / peak).max(bytes as f64 / bandwidth) * 1e-6)
+    }
+
+    /// The share of what the roof allows that a kernel of `flops` f32 operations and `bytes` reaches in `ms`: 1 at the
+    /// roof, above it only where its operands lie in a cache.
+    pub fn share(&self, flops: u64, bytes: u64, ms: f64) -> Option<f64> {
+        Some(self.least_ms(flops, bytes)? / ms)
+    }
+
+    /// Reads a file; an error says what in it is not of this schema.
+    pub fn load(path: &Path) -> Result<Roof> {
+        let shown = path.display();
+        let bad = |why: String| Error::Data(format!("{shown} is no roof of `wgslab bench --roofline --json`: {why}"));
+        let value: serde_json::Value =
+            serde_json::from_str(&files::read_text(path)?).map_err(|e| bad(e.to_string()))?;
+        match value["schema"].as_str() {
+            Some(SCHEMA) => serde_json::from_value(value).map_err(|e| bad(e.to_string())),
+            Some(other) => Err(bad(format!("its schema is {other} and this program reads {SCHEMA}"))),
+            None => Err(bad(format!("it has no \"schema\": \"{SCHEMA}\""))),
+        }
+    }
+
+    /// Writes the file, whole or not at all.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::Failed(format!("{}: {e}", path.display())))?;
+        files::write_atomic(path, format!("{text}\n").as_bytes())
+    }
+
+    /// Every figure: its name, the figure and its unit.
+    pub fn figures(&self) -> [(&'static str, &Peak, &'static str); 9] {
+        [
+            ("f32 multiply-add", &self.f32, "GFLOP/s"),
+            ("f16 multiply-add", &self.f16, "GFLOP/s"),
+            ("cooperative matrix", &self.matrix, "GFLOP/s"),
+            ("copy past the caches", &self.copy, "GB/s"),
+            ("read from a cache", &self.cache, "GB/s"),
+            ("read workgroup memory", &self.workgroup, "GB/s"),
+            ("empty dispatch", &self.launch, "µs"),
+            ("dependent dispatch", &self.dependent_launch, "µs"),
+            ("submit and wait", &self.round_trip, "µs"),
+        ]
+    }
+}

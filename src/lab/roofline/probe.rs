@@ -1,0 +1,208 @@
+//! The probes: a kernel, how much it does, and its rate by the clock.
+
+use super::Peak;
+use crate::base::Result;
+use crate::device::dispatch::ParamBlocks;
+use crate::device::{Buffer, Dispatch, Gpu, Kernel, Piece, groups_1d};
+use crate::lab::Spread;
+use crate::piece;
+use crate::tape::op::ParamBlock;
+use std::time::Instant;
+
+crate::params! { struct FmaParams { rounds: u32, m: f32, b: f32 } }
+crate::params! { struct CopyParams { vectors: u32 } }
+crate::params! { struct CacheParams { rounds: u32, mask: u32 } }
+crate::params! { struct LocalParams { rounds: u32 } }
+
+const F32: &[Piece] = &[piece!("roofline/f32.wgsl"), piece!("roofline/fma.wgsl")];
+const F16: &[Piece] = &[piece!("roofline/f16.wgsl"), piece!("roofline/fma.wgsl")];
+const COPY: &[Piece] = &[piece!("common/index.wgsl"), piece!("roofline/copy.wgsl")];
+const CACHE: &[Piece] = &[piece!("common/index.wgsl"), piece!("roofline/cache.wgsl")];
+const LOCAL: &[Piece] = &[piece!("roofline/local.wgsl")];
+const EMPTY: &[Piece] = &[piece!("roofline/empty.wgsl")];
+const TOUCH: &[Piece] = &[piece!("roofline/touch.wgsl")];
+
+/// A sample takes at least this long, ms: far more than a launch, far less than a driver's watchdog allows.
+const SAMPLE_MS: f64 = 12.0;
+/// Rounds of the loops: a workgroup of any probe then takes well below a sample.
+const ROUNDS: u32 = 256;
+/// Steps of a round written out one after the other.
+const STEPS: u32 = 8;
+/// Bytes of a buffer to copy: more than any cache of a GPU holds.
+const COPIED: u64 = 256 << 20;
+/// Bytes that the cache probe walks.
+const CACHED: u64 = 2 << 20;
+
+fn fma_kernel(half: bool, chains: u32, width: u32) -> Kernel {
+    let (name, pieces) = if half { ("roofline.fma_f16", F16) } else { ("roofline.fma", F32) };
+    Kernel::new(name, "probe", pieces).with("CHAINS", chains).with("WIDTH", width).with("STEPS", STEPS)
+}
+
+fn copy_kernel(each: u32, width: u32) -> Kernel {
+    Kernel::new("roofline.copy", "probe", COPY).with("EACH", each).with("WIDTH", width)
+}
+
+fn cache_kernel(width: u32) -> Kernel {
+    Kernel::new("roofline.cache", "probe", CACHE).with("WIDTH", width).with("STEPS", STEPS)
+}
+
+fn local_kernel(width: u32) -> Kernel {
+    Kernel::new("roofline.local", "probe", LOCAL).with("WIDTH", width).with("STEPS", STEPS).with("SIZE", 512)
+}
+
+/// Every kernel a roof is measured with on an adapter that has f16, for the tests of shaders.
+pub fn kernels() -> Vec<Kernel> {
+    let launches = [Kernel::new("roofline.empty", "probe", EMPTY), Kernel::new("roofline.touch", "probe", TOUCH)];
+    [fma_kernel(false, 4, 64), fma_kernel(true, 4, 64), copy_kernel(4, 64), cache_kernel(64), local_kernel(64)]
+        .into_iter()
+        .chain(launches)
+        .collect()
+}
+
+/// A kernel with its work, ready to be timed.
+pub struct Probe {
+    /// What it is, for people.
+    pub how: String,
+    /// Its bind group keeps its buffers alive.
+    list: [Dispatch; 1],
+    /// Flops or bytes of a run.
+    work: f64,
+    repeats: usize,
+}
+
+impl Probe {
+    /// One sample, in 10⁹ flops or bytes a second.
+    pub fn sample(&self, gpu: &Gpu) -> Result<f64> {
+        Ok(self.work / self.ms(gpu)? * 1e-6)
+    }
+
+    /// Of one run.
+    fn ms(&self, gpu: &Gpu) -> Result<f64> {
+        let timed = gpu.time_repeated(&self.list, self.repeats)?;
+        Ok(timed.device_ms.unwrap_or(timed.wall_ms) / self.repeats as f64)
+    }
+}
+
+/// A probe of one grid.
+fn probe<P: ParamBlock>(
+    gpu: &Gpu,
+    how: &str,
+    (kernel, buffers, params): (&Kernel, &[&Buffer], &P),
+    groups: usize,
+    work: f64,
+) -> Result<Probe> {
+    let params = ParamBlocks::new(std::iter::once(bytemuck::bytes_of(params))).upload(gpu)?;
+    let dispatch = gpu.dispatch(kernel.name, kernel, buffers, (&params, 0), groups_1d(groups))?;
+    let probe = Probe { how: how.to_string(), list: [dispatch], work, repeats: 1 };
+    probe.ms(gpu)?; // the driver compiles, memory is touched
+    Ok(probe)
+}
+
+/// A probe of as many workgroups as a sample needs; `work` is that of one.
+fn grown<P: ParamBlock>(gpu: &Gpu, how: &str, what: (&Kernel, &[&Buffer], &P), work: f64) -> Result<Probe> {
+    let mut groups = 16;
+    loop {
+        let probe = probe(gpu, how, what, groups, work * groups as f64)?;
+        let ms = probe.ms(gpu)?;
+        if ms >= SAMPLE_MS || groups >= 1 << 21 {
+            return Ok(probe);
+        }
+        let factor = (SAMPLE_MS * 1.2 / ms.max(1e-3)).clamp(1.25, 16.0);
+        groups = (groups as f64 * factor).ceil() as usize;
+    }
+}
+
+/// Multiply-adds in few and in many chains: few fit the registers, many hide the latency.
+pub(super) fn fma(gpu: &Gpu, half: bool) -> Result<Vec<Probe>> {
+    let y = gpu.buffer("roofline", 4 * 256)?;
+    let params = FmaParams { rounds: ROUNDS, m: 0.75, b: 0.5 };
+    let mut probes = Vec::new();
+    for width in [64, 256] {
+        for chains in [1, 2, 4, 8] {
+            let kernel = fma_kernel(half, chains, width);
+            let how = format!("{chains} chains of vec4, workgroups of {width}");
+            let work = f64::from(width * chains * STEPS * ROUNDS) * 8.0;
+            probes.push(grown(gpu, &how, (&kernel, &[&y], &params), work)?);
+        }
+    }
+    Ok(probes)
+}
+
+/// Copies between two buffers as large as a cache is not, or as the adapter and its budget allow.
+pub(super) fn copy(gpu: &Gpu) -> Result<Vec<Probe>> {
+    let budget = gpu.options().memory_budget_bytes.unwrap_or(u64::MAX);
+    let bytes = COPIED.min(gpu.caps().binding_bytes / 16 * 16).min(budget / 4 / 16 * 16);
+    let (x, y) = (gpu.buffer("roofline x", bytes)?, gpu.buffer("roofline y", bytes)?);
+    let vectors = (bytes / 16) as u32;
+    let mut probes = Vec::new();
+    for width in [64, 256] {
+        for each in [1, 4, 16] {
+            let groups = vectors.div_ceil(width * each) as usize;
+            let how = format!("{} MiB, {each} vec4 an invocation, workgroups of {width}", bytes >> 20);
+            let what = (&copy_kernel(each, width), &[&x, &y][..], &CopyParams { vectors });
+            let mut probe = probe(gpu, &how, what, groups, 2.0 * bytes as f64)?;
+            probe.repeats = (SAMPLE_MS / probe.ms(gpu)?.max(1e-3)).ceil() as usize;
+            probes.push(probe);
+        }
+    }
+    Ok(probes)
+}
+
+/// Reads of a window that a cache holds.
+pub(super) fn cache(gpu: &Gpu) -> Result<Vec<Probe>> {
+    let (x, y) = (gpu.buffer("roofline x", CACHED)?, gpu.buffer("roofline", 4 * 256)?);
+    let params = CacheParams { rounds: ROUNDS, mask: (CACHED / 16 - 1) as u32 };
+    let one = |width: u32| {
+        let how = format!("{} MiB, workgroups of {width}", CACHED >> 20);
+        let work = f64::from(width * STEPS * ROUNDS) * 16.0;
+        grown(gpu, &how, (&cache_kernel(width), &[&x, &y], &params), work)
+    };
+    [64, 256].into_iter().map(one).collect()
+}
+
+/// Reads of workgroup memory.
+pub(super) fn local(gpu: &Gpu) -> Result<Vec<Probe>> {
+    let y = gpu.buffer("roofline", 4 * 256)?;
+    let one = |width: u32| {
+        let work = f64::from(width * STEPS * ROUNDS) * 16.0;
+        let what = (&local_kernel(width), &[&y][..], &LocalParams { rounds: ROUNDS });
+        grown(gpu, &format!("8 KiB, workgroups of {width}"), what, work)
+    };
+    [64, 256].into_iter().map(one).collect()
+}
+
+/// µs of a dispatch among many in one pass, each waiting for the one before or not.
+pub(super) fn launch(gpu: &Gpu, dependent: bool) -> Result<Peak> {
+    const MANY: usize = 1000;
+    let list = [smallest(gpu, dependent)?];
+    let mut samples = Vec::new();
+    for _ in 0..12 {
+        let timed = gpu.time_repeated(&list, MANY)?;
+        samples.push(timed.device_ms.unwrap_or(timed.wall_ms) * 1e3 / MANY as f64);
+    }
+    let how = format!("{MANY} in a pass, one workgroup of one invocation each");
+    Ok(Peak { value: Some(Spread::of(&samples[2..])), how })
+}
+
+fn smallest(gpu: &Gpu, touching: bool) -> Result<Dispatch> {
+    let none = ParamBlocks::new(std::iter::empty());
+    if !touching {
+        let kernel = Kernel::new("roofline.empty", "probe", EMPTY);
+        return gpu.dispatch(kernel.name, &kernel, &[], (&none, 0), [1, 1, 1]);
+    }
+    let kernel = Kernel::new("roofline.touch", "probe", TOUCH);
+    let y = gpu.buffer("roofline", 4)?;
+    gpu.dispatch(kernel.name, &kernel, &[&y], (&none, 0), [1, 1, 1])
+}
+
+/// µs from encoding an empty dispatch until the host knows that it is done.
+pub(super) fn round_trip(gpu: &Gpu) -> Result<Peak> {
+    let (list, mut samples) = ([smallest(gpu, false)?], Vec::new());
+    for _ in 0..60 {
+        let clock = Instant::now();
+        let ticket = gpu.submit(gpu.encode(&list));
+        gpu.wait_for(&ticket)?;
+        samples.push(clock.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(Peak { value: Some(Spread::of(&samples[10..])), how: "an empty dispatch, by the host's clock".into() })
+}

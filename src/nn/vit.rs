@@ -1,0 +1,167 @@
+//! Vision transformers (Dosovitskiy et al. 2020, arXiv 2010.11929, equations 1 to 4) with timm's parameter names, shapes
+//! and first values:
+//!
+//! ```text
+//! z = [class, patches · E] + position
+//! z = z + attention(norm1(z))        then        z = z + fc2(gelu(fc1(norm2(z))))        in each block
+//! y = norm(z)[class]
+//! ```
+//!
+//! Tokens are rows: z is [N·T, D] but where attention looks at samples and heads. The final norm sees the class token
+//! alone, since it works row by row and nothing reads the others.
+
+use super::init::{Init, Params};
+use crate::base::{Error, Result};
+use crate::kernels::conv2d::Conv2d;
+use crate::kernels::unary::Approximate;
+use crate::tape::{Tape, Var};
+
+/// A vision transformer for square or oblong images whose sides are whole patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vit {
+    /// Pixels of a patch's side.
+    pub patch: usize,
+    /// Length of a token.
+    pub width: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Heads of attention; they divide the width.
+    pub heads: usize,
+    /// Channels of the input.
+    pub in_channels: usize,
+}
+
+/// timm's, not PyTorch's default.
+const EPS: f32 = 1e-6;
+/// The hidden layer of a block's MLP, over the width.
+const MLP: usize = 4;
+/// timm truncates at 100 σ, which no value reaches.
+const WEIGHT: Init = Init::Normal(0.02);
+
+/// A recording in progress: where parameters are named, N samples of T tokens.
+struct Recorder<'a> {
+    t: &'a mut Tape,
+    params: &'a mut Params,
+    prefix: &'a str,
+    vit: Vit,
+    samples: usize,
+    tokens: usize,
+}
+
+impl Vit {
+    /// ViT-Ti: 12 blocks of 192 with 3 heads (Touvron et al. 2020, arXiv 2012.12877, table 1).
+    pub fn tiny(patch: usize, in_channels: usize) -> Self {
+        Vit { patch, width: 192, depth: 12, heads: 3, in_channels }
+    }
+
+    /// ViT-S: 12 blocks of 384 with 6 heads.
+    pub fn small(patch: usize, in_channels: usize) -> Self {
+        Vit { patch, width: 384, depth: 12, heads: 6, in_channels }
+    }
+
+    /// Records the network up to its class token: x [N, in_channels, H, W] gives [N, width]. Parameters are named under
+    /// `prefix`, for instance `backbone.`. An error where patches do not divide the image or heads the width.
+    pub fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var) -> Result<Var> {
+        let [samples, c, h, w] = t.shape(x).nchw("vit", "x")?;
+        let Vit { patch, width, heads, .. } = *self;
+        if c != self.in_channels {
+            let want = self.in_channels;
+            return Err(Error::shape("vit", format!("x has {c} channels and the network takes {want}")));
+        }
+        if patch == 0 || h * w == 0 || !h.is_multiple_of(patch) || !w.is_multiple_of(patch) {
+            return Err(Error::shape("vit", format!("patches of {patch} pixels do not divide images of {h} × {w}")));
+        }
+        if heads == 0 || !width.is_multiple_of(heads) {
+            return Err(Error::shape("vit", format!("{heads} heads do not divide a width of {width}")));
+        }
+        let patches = (h / patch) * (w / patch);
+        let mut r = Recorder { t, params, prefix, vit: *self, samples, tokens: patches + 1 };
+        let mut z = r.embed(x, patches)?;
+        for i in 0..self.depth {
+            z = r.block(z, &format!("blocks.{i}"))?;
+        }
+        let z = r.t.reshape(z, [samples, patches + 1, width])?;
+        let class = r.t.slice(z, 1, 0, 1)?;
+        let class = r.t.reshape(class, [samples, width])?;
+        r.norm(class, "norm")
+    }
+
+    /// Records the classifier of the network, `head`: features [N, width] give logits [N, classes].
+    pub fn classify(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, classes: usize) -> Result<Var> {
+        let mut r = Recorder { t, params, prefix, vit: *self, samples: 0, tokens: 0 };
+        r.linear(x, "head", classes)
+    }
+}
+
+impl Recorder<'_> {
+    fn weight<const D: usize>(&mut self, name: &str, shape: [usize; D], init: Init) -> Result<Var> {
+        self.params.weight(self.t, &format!("{}{name}", self.prefix), shape, init)
+    }
+
+    /// Patches to tokens with the class token before them, and their positions added: [N·T, D].
+    fn embed(&mut self, x: Var, patches: usize) -> Result<Var> {
+        let Vit { patch, width: d, in_channels: c, .. } = self.vit;
+        let (n, tokens, fan_in) = (self.samples, self.tokens, c * patch * patch);
+        let weight = self.weight("patch_embed.proj.weight", [d, c, patch, patch], Init::UniformFanIn(fan_in))?;
+        let bias = self.weight("patch_embed.proj.bias", [d], Init::UniformFanIn(fan_in))?;
+        let class = self.weight("cls_token", [1, 1, d], Init::Normal(1e-6))?;
+        let position = self.weight("pos_embed", [1, tokens, d], WEIGHT)?;
+        self.t.layer("patch_embed", |t| {
+            let y = t.conv2d(x, weight, Conv2d::new(patch as u32, 0))?;
+            let y = t.permute(y, &[0, 2, 3, 1])?;
+            let y = t.reshape(y, [n * patches, d])?;
+            let y = t.add_bias(y, bias)?;
+            let y = t.reshape(y, [n, patches, d])?;
+            let class = t.broadcast(class, [n, 1, d])?;
+            let z = t.concat(&[class, y], 1)?;
+            let position = t.broadcast(position, [n, tokens, d])?;
+            let z = t.add(z, position)?;
+            t.reshape(z, [n * tokens, d])
+        })
+    }
+
+    fn block(&mut self, z: Var, name: &str) -> Result<Var> {
+        let part = |p: &str| format!("{name}.{p}");
+        let y = self.norm(z, &part("norm1"))?;
+        let y = self.attention(y, &part("attn"))?;
+        let z = self.t.add(z, y)?;
+        let y = self.norm(z, &part("norm2"))?;
+        let y = self.linear(y, &part("mlp.fc1"), MLP * self.vit.width)?;
+        let y = self.t.gelu(y, Approximate::None)?;
+        let y = self.linear(y, &part("mlp.fc2"), self.vit.width)?;
+        self.t.add(z, y)
+    }
+
+    /// z [N·T, D] to the sum of values that each token attends to, projected: [N·T, D].
+    fn attention(&mut self, z: Var, name: &str) -> Result<Var> {
+        let Vit { width, heads, .. } = self.vit;
+        let (n, tokens) = (self.samples, self.tokens);
+        let qkv = self.linear(z, &format!("{name}.qkv"), 3 * width)?;
+        let y = self.t.layer(name, |t| {
+            let head = |t: &mut Tape, i: usize| {
+                let part = t.slice(qkv, 1, i * width, width)?;
+                let part = t.reshape(part, [n, tokens, heads, width / heads])?;
+                t.permute(part, &[0, 2, 1, 3])
+            };
+            let (q, k, v) = (head(t, 0)?, head(t, 1)?, head(t, 2)?);
+            let [y, _] = t.attention(q, k, v, None, false)?;
+            let y = t.permute(y, &[0, 2, 1, 3])?;
+            t.reshape(y, [n * tokens, width])
+        })?;
+        self.linear(y, &format!("{name}.proj"), width)
+    }
+
+    fn norm(&mut self, z: Var, name: &str) -> Result<Var> {
+        let d = self.vit.width;
+        let weight = self.weight(&format!("{name}.weight"), [d], Init::Ones)?;
+        let bias = self.weight(&format!("{name}.bias"), [d], Init::Zeros)?;
+        self.t.layer(name, |t| t.layer_norm(z, weight, bias, EPS))
+    }
+
+    fn linear(&mut self, z: Var, name: &str, k: usize) -> Result<Var> {
+        let [_, d] = self.t.shape(z).matrix("linear", "x")?;
+        let weight = self.weight(&format!("{name}.weight"), [k, d], WEIGHT)?;
+        let bias = self.weight(&format!("{name}.bias"), [k], Init::Zeros)?;
+        self.t.layer(name, |t| t.linear(z, weight, Some(bias)))
+    }
+}

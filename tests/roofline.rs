@@ -1,0 +1,193 @@
+//! The roofs that the lab measures, against loops written here, and what a roof says of a kernel.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
+
+mod common;
+
+use common::{adapter, wgslab};
+use std::time::Instant;
+use wgslab::device::dispatch::ParamBlocks;
+use wgslab::device::{Dispatch, Gpu, GpuOptions, Kernel, Piece};
+use wgslab::lab::Spread;
+use wgslab::lab::roofline::{self, Peak, Point, Probe, Roof};
+
+/// 4096 · 16 multiply-adds of two vec4 an invocation, in loops that the lab's kernel does not have.
+const FMA: &[Piece] = &[Piece {
+    path: "test/fma.wgsl",
+    text: "
+struct Params { m: f32, b: f32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let m = vec4<f32>(p.m);
+    let b = vec4<f32>(p.b);
+    var u = vec4<f32>(f32(id.x), 1.0, 2.0, 3.0);
+    var v = vec4<f32>(4.0, 5.0, 6.0, f32(id.x));
+    for (var i = 0u; i < 4096u; i++) {
+        u = u * m + b; v = v * m + b; u = u * m + b; v = v * m + b;
+        u = u * m + b; v = v * m + b; u = u * m + b; v = v * m + b;
+        u = u * m + b; v = v * m + b; u = u * m + b; v = v * m + b;
+        u = u * m + b; v = v * m + b; u = u * m + b; v = v * m + b;
+        u = u * m + b; v = v * m + b; u = u * m + b; v = v * m + b;
+        u = u * m + b; v = v * m + b; u = u * m + b; v = v * m + b;
+        u = u * m + b; v = v * m + b; u = u * m + b; v = v * m + b;
+        u = u * m + b; v = v * m + b; u = u * m + b; v = v * m + b;
+    }
+    out[id.x] = u + v;
+}",
+}];
+
+/// A workgroup copies a stretch of 4096 vec4, each invocation every 128th.
+const COPY: &[Piece] = &[Piece {
+    path: "test/copy.wgsl",
+    text: "
+@group(0) @binding(1) var<storage, read> from: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> to: array<vec4<f32>>;
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    for (var i = local.x; i < 4096u; i += 128u) {
+        to[group.x * 4096u + i] = from[group.x * 4096u + i];
+    }
+}",
+}];
+
+/// A loop of this file with the work of one run, in flops or bytes, timed by the host's clock.
+struct Loop {
+    list: [Dispatch; 1],
+    work: f64,
+}
+
+impl Loop {
+    /// 10⁹ a second.
+    fn rate(&self, gpu: &Gpu) -> f64 {
+        let clock = Instant::now();
+        let ticket = gpu.submit(gpu.encode(&self.list));
+        gpu.wait_for(&ticket).unwrap();
+        self.work / clock.elapsed().as_secs_f64() * 1e-9
+    }
+}
+
+fn fma_loop(gpu: &Gpu, groups: u32) -> Loop {
+    let params = ParamBlocks::new(std::iter::once(bytemuck::bytes_of(&[0.5f32, 0.25]))).upload(gpu).unwrap();
+    let out = gpu.buffer("out", 16 * 64 * groups as u64).unwrap();
+    let kernel = Kernel::new("test.fma", "test", FMA);
+    let list = [gpu.dispatch("fma", &kernel, &[&out], (&params, 0), [groups, 1, 1]).unwrap()];
+    Loop { list, work: (groups * 64) as f64 * 4096.0 * 16.0 * 8.0 }
+}
+
+fn copy_loop(gpu: &Gpu, bytes: u64) -> Loop {
+    let (from, to) = (gpu.buffer("from", bytes).unwrap(), gpu.buffer("to", bytes).unwrap());
+    let (kernel, none) = (Kernel::new("test.copy", "test", COPY), ParamBlocks::new(std::iter::empty()));
+    let groups = (bytes / 16 / 4096) as u32;
+    let list = [gpu.dispatch("copy", &kernel, &[&from, &to], (&none, 0), [groups, 1, 1]).unwrap()];
+    Loop { list, work: 2.0 * bytes as f64 }
+}
+
+/// The median over turns of the lab's rate over that of the loop of this file.
+fn ratio(gpu: &Gpu, probe: &Probe, own: &Loop, turns: usize) -> f64 {
+    own.rate(gpu); // compiled, and memory touched
+    let turn = |_| {
+        let (before, lab, after) = (own.rate(gpu), probe.sample(gpu).unwrap(), own.rate(gpu));
+        2.0 * lab / (before + after)
+    };
+    Spread::of(&(0..turns).map(turn).collect::<Vec<_>>()).median
+}
+
+#[test]
+fn roofs_agree_with_loops_written_elsewhere() {
+    if !adapter("roofs_agree_with_loops_written_elsewhere") {
+        return;
+    }
+    let gpu = Gpu::open(&GpuOptions::default()).unwrap();
+    // Enough workgroups for a sample well above a launch, on a GPU far more than on a CPU.
+    let groups = if gpu.caps().software { 16 } else { 16 << 10 };
+    let (probe, peak) = roofline::f32_probe(&gpu).unwrap();
+    let fma = ratio(&gpu, &probe, &fma_loop(&gpu, groups), 21);
+    assert!((fma - 1.0).abs() <= 0.15, "f32: {fma:.3} times the loop of this test; {peak:?}");
+    let (probe, peak) = roofline::copy_probe(&gpu).unwrap();
+    let copy = ratio(&gpu, &probe, &copy_loop(&gpu, 256 << 20), 21);
+    assert!((copy - 1.0).abs() <= 0.15, "copy: {copy:.3} times the loop of this test; {peak:?}");
+}
+
+fn peak(median: f64) -> Peak {
+    Peak { value: Some(Spread { median, q1: median, q3: median }), how: "made up".into() }
+}
+
+/// A roof of 100 GFLOP/s and 10 GB/s.
+fn made_up(gpu: &Gpu) -> Roof {
+    Roof {
+        schema: roofline::SCHEMA.into(),
+        environment: wgslab::lab::Environment::of(gpu),
+        f32: peak(100.0),
+        f16: Peak { value: None, how: "not there".into() },
+        matrix: Peak { value: None, how: "not there".into() },
+        copy: peak(10.0),
+        cache: peak(40.0),
+        workgroup: peak(80.0),
+        launch: peak(3.0),
+        dependent_launch: peak(5.0),
+        round_trip: peak(60.0),
+    }
+}
+
+#[test]
+fn the_nearer_roof_binds_and_a_file_comes_back_as_it_was() {
+    if !adapter("the_nearer_roof_binds_and_a_file_comes_back_as_it_was") {
+        return;
+    }
+    let gpu = Gpu::open(&GpuOptions::default()).unwrap();
+    let (roof, dir) = (made_up(&gpu), tempfile::tempdir().unwrap());
+    // 10⁹ flops take 10 ms at the peak, 10⁸ bytes 10 ms at the bandwidth.
+    assert_eq!(roof.share(1_000_000_000, 1000, 20.0), Some(0.5));
+    assert_eq!(roof.share(1000, 100_000_000, 40.0), Some(0.25));
+    let path = dir.path().join("roof.json");
+    roof.save(&path).unwrap();
+    assert_eq!(Roof::load(&path).unwrap(), roof);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("wgslab-roof/1", "wgslab-roof/9")).unwrap();
+    assert!(Roof::load(&path).unwrap_err().to_string().contains("wgslab-roof/9"));
+    std::fs::write(&path, "[]").unwrap();
+    assert_eq!(Roof::load(&path).unwrap_err().exit_code(), 4);
+
+    let point = |name: &str, flops, bytes| Point { name: name.into(), flops, bytes, ms: 20.0 };
+    let points = [point("conv2d.forward <3x3>", 1_000_000_000, 1_000_000), point("copy.forward", 0, 1 << 20)];
+    let svg = roofline::svg(&roof, &points).unwrap();
+    for part in ["<svg", "flops a byte", "f32 100.0 GFLOP/s", "copy 10.0 GB/s", "&lt;3x3&gt;", "50 %", "1 more"] {
+        assert!(svg.contains(part), "{part} is not in {svg}");
+    }
+    assert!(roofline::svg(&roof, &[]).is_ok(), "without kernels the roofs still draw");
+}
+
+#[test]
+fn a_profile_says_how_near_its_kernels_are_to_the_roof() {
+    if !adapter("a_profile_says_how_near_its_kernels_are_to_the_roof") {
+        return;
+    }
+    let gpu = Gpu::open(&GpuOptions::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let roof = made_up(&gpu);
+    let tiny = ["profile", "--width", "0.125", "--size", "8", "--batch", "4", "--steps", "1", "--roof"];
+    let run = |roof: &Roof| {
+        roof.save(&dir.path().join("roof.json")).unwrap();
+        let words = [&tiny[..], &["roof.json", "--json", "p.json", "--html", "p.html"]].concat();
+        wgslab(dir.path(), &words).output().unwrap()
+    };
+    let output = run(&roof);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("of roof"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(dir.path().join("p.json")).unwrap();
+    let profile: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for kernel in profile["kernels"].as_array().unwrap() {
+        let (flops, bytes) = (kernel["flops"].as_u64().unwrap(), kernel["bytes"].as_u64().unwrap());
+        let (share, ms) = (kernel["roof_share"].as_f64().unwrap(), kernel["ms"]["median"].as_f64().unwrap());
+        // A sum of nodes is at least as far below as its work in one piece.
+        assert!(share * 1.000_001 >= roof.share(flops, bytes, ms).unwrap(), "{kernel}");
+    }
+    assert!(std::fs::read_to_string(dir.path().join("p.html")).unwrap().contains("flops a byte"));
+    let mut other = roof.clone();
+    other.environment.driver = "another".into();
+    let output = run(&other);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("roof.json was measured on"));
+}

@@ -1,0 +1,184 @@
+//! `wgslab kernels watch` from outside, on real files: edits that are right, slow, wrong, broken, endless, and that write
+//! where they must not.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
+
+mod common;
+
+use common::{adapter, wgslab};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const PIECE: &str = "scale/forward.wgsl";
+
+/// The line that computes.
+const LINE: &str = "y[i] = p.factor * x[i];";
+
+/// The committed text with its line replaced.
+fn edited(by: &str) -> String {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(PIECE)).unwrap();
+    assert!(text.contains(LINE), "{text}");
+    text.replace(LINE, by)
+}
+
+/// A folder with the edited file at mine/scale/forward.wgsl.
+fn folder(text: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mine").join(PIECE);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+    dir
+}
+
+const CASE: &str = "scale.forward/a workgroup and one";
+const WATCH: &[&str] = &["kernels", "watch", "mine/scale/forward.wgsl", "--case", CASE, "--quiet"];
+
+fn once(text: &str, words: &[&str]) -> Output {
+    let dir = folder(text);
+    wgslab(dir.path(), &[WATCH, &["--once"], words].concat()).output().unwrap()
+}
+
+/// The verdict on an edit; it is right exactly where the exit code is 0.
+#[track_caller]
+fn verdict(by: &str, limit_s: &str) -> Value {
+    let output = once(&edited(by), &["--json", "--limit-s", limit_s]);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(out.lines().count(), 1, "{out}{err}");
+    let verdict: Value = serde_json::from_str(&out).unwrap();
+    let code = if verdict["verdict"] == "right" { 0 } else { 1 };
+    assert_eq!(output.status.code(), Some(code), "{out}{err}");
+    verdict
+}
+
+fn median(samples: &Value) -> f64 {
+    let mut ms: Vec<f64> = samples.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    ms.sort_by(f64::total_cmp);
+    ms[ms.len() / 2]
+}
+
+#[test]
+fn an_edit_is_right_and_timed() {
+    if !adapter("an_edit_is_right_and_timed") {
+        return;
+    }
+    let right = verdict("let v = x[i]; y[i] = v * p.factor;", "60");
+    assert_eq!(right["verdict"], "right", "{right}");
+    for samples in ["edited_ms", "committed_ms", "shipped_ms"] {
+        assert!(right[samples].as_array().unwrap().len() >= 3, "{right}");
+    }
+    // Sines are below 2, which no compiler sees.
+    let slow = "var waste = x[i];
+        for (var k = 0u; k < 500u; k++) { waste = sin(waste); }
+        y[i] = select(p.factor * x[i], waste, waste > vec4(2.0));";
+    let slow = verdict(slow, "60");
+    assert_eq!(slow["verdict"], "right", "{slow}");
+    let ratio = median(&slow["edited_ms"]) / median(&slow["committed_ms"]);
+    assert!(ratio > 1.5, "{ratio}: {slow}");
+}
+
+#[test]
+fn wrong_values_are_named() {
+    if !adapter("wrong_values_are_named") {
+        return;
+    }
+    let wrong = verdict("y[i] = 1.01 * p.factor * x[i];", "60");
+    assert!(wrong["verdict"] == "wrong" && wrong["why"].as_str().unwrap().contains("element 0 of output 0"), "{wrong}");
+    // Right where values are positive, as the tuner's are.
+    let wrong = verdict("y[i] = p.factor * abs(x[i]);", "60");
+    assert!(wrong["verdict"] == "wrong" && wrong["why"].as_str().unwrap().contains("the case's inputs"), "{wrong}");
+    let missing = verdict("if (i > 0u) { y[i] = p.factor * x[i]; }", "60");
+    assert!(missing["verdict"] == "wrong" && missing["why"].as_str().unwrap().contains("is NaN"), "{missing}");
+}
+
+#[test]
+fn writing_behind_the_output_is_seen() {
+    if !adapter("writing_behind_the_output_is_seen") {
+        return;
+    }
+    let outside = verdict("y[i] = p.factor * x[i]; y[p.vectors + i] = vec4(1.0);", "60");
+    let why = outside["why"].as_str().unwrap();
+    assert!(outside["verdict"] == "wrong" && why.contains("behind a value"), "{outside}");
+    // So far out that the checks hold it back: nothing is trampled down, the tool lives.
+    let far = verdict("y[i] = p.factor * x[i]; y[i + 500000000u] = vec4(1.0);", "60");
+    assert!(["right", "wrong"].contains(&far["verdict"].as_str().unwrap()), "{far}");
+}
+
+#[test]
+fn what_does_not_compile_is_placed() {
+    if !adapter("what_does_not_compile_is_placed") {
+        return;
+    }
+    let line = 1 + edited(LINE).lines().position(|l| l.contains(LINE)).unwrap();
+    let broken = verdict("y[i] = p.factor * nothing[i];", "60");
+    let why = broken["why"].as_str().unwrap();
+    let due = format!("mine/scale/forward.wgsl:{line}: scale.forward");
+    assert!(broken["verdict"] == "broken" && why.starts_with(&due) && why.contains("nothing"), "{broken}");
+    let output = once(&edited(LINE).replace("factor: f32 }", "factor: f32, more: u32 }"), &[]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("broken: mine/scale/forward.wgsl: ") && told.contains("the op fills"), "{told}");
+}
+
+#[test]
+fn a_loop_without_end_is_killed() {
+    if !adapter("a_loop_without_end_is_killed") {
+        return;
+    }
+    let endless = verdict("loop { y[i] = p.factor * x[i]; if (p.vectors == 0u) { break; } }", "6");
+    let why = endless["why"].as_str().unwrap();
+    assert!(endless["verdict"] == "stopped" && why.contains("6 s") && why.contains("--limit-s"), "{endless}");
+}
+
+#[test]
+fn mistakes_of_the_command_are_told_before_anything_runs() {
+    if !adapter("mistakes_of_the_command_are_told_before_anything_runs") {
+        return;
+    }
+    let dir = folder(&edited(LINE));
+    std::fs::write(dir.path().join("any.wgsl"), "").unwrap();
+    for (words, says) in [
+        (&["gone.wgsl", "--case", "scale.forward"] as &[&str], "no file gone.wgsl"),
+        (&["any.wgsl", "--case", "scale.forward"], "--piece"),
+        (&["any.wgsl", "--case", "scale.forward", "--piece", "scale/forwards.wgsl"], "is it scale/forward.wgsl?"),
+        (&["any.wgsl", "--case", "scale.forward", "--piece", "sgd/step.wgsl"], "is no part of scale.forward"),
+        (&["any.wgsl", "--case", "scale.backwards", "--piece", PIECE], "no kernel scale.backwards"),
+        (&["any.wgsl", "--case", "scale.forward/none", "--piece", PIECE], "no case none"),
+        (&["any.wgsl", "--case", "scale.forward", "--piece", PIECE, "--limit-s", "0"], "0.1 to 86400"),
+    ] {
+        let words = [&["kernels", "watch", "--once"], words].concat();
+        let output = wgslab(dir.path(), &words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(says), "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn the_watch_goes_on_after_a_broken_edit() {
+    if !adapter("the_watch_goes_on_after_a_broken_edit") {
+        return;
+    }
+    let dir = folder(&edited(LINE));
+    let mut child = wgslab(dir.path(), &[WATCH, &["--limit-s", "60"]].concat()).stdout(Stdio::piped()).spawn().unwrap();
+    let (tell, told) = channel();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|l| drop(tell.send(l))));
+    let next = || told.recv_timeout(Duration::from_secs(120)).unwrap();
+    let save = |by: &str| std::fs::write(dir.path().join("mine").join(PIECE), edited(by)).unwrap();
+    let mut heard = vec![next()];
+    save("y[i] = nothing;");
+    heard.push(next());
+    save("y[i] = 2.0 * p.factor * x[i];");
+    heard.push(next());
+    save("y[i] = x[i] * p.factor;");
+    heard.push(next());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let due = ["  right and ", "  broken: mine/scale/forward.wgsl:", "  wrong values: ", "  right and "];
+    for (line, due) in heard.iter().zip(due) {
+        assert!(line.contains(due), "{due} is due in: {heard:?}");
+    }
+}
