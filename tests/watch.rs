@@ -128,9 +128,21 @@ fn a_loop_without_end_is_killed() {
     if !adapter("a_loop_without_end_is_killed") {
         return;
     }
-    let endless = verdict("loop { y[i] = p.factor * x[i]; if (p.vectors == 0u) { break; } }", "6");
+    // Mesa's software driver leaves a loop after 65,535 rounds, so a round is long here.
+    let endless = "var v = x[i];
+        loop {
+            //@ for k in 0..2000
+            v = sin(v + $k.0);
+            //@ end
+            if (p.vectors == 0u) { break; }
+        }
+        y[i] = v;";
+    let endless = verdict(endless, "3");
     let why = endless["why"].as_str().unwrap();
-    assert!(endless["verdict"] == "stopped" && why.contains("6 s") && why.contains("--limit-s"), "{endless}");
+    // A GPU's driver may end it first, by taking the device away.
+    let lost = endless["verdict"] == "broken" && why.contains("lost");
+    let killed = endless["verdict"] == "stopped" && why.contains("3 s") && why.contains("--limit-s");
+    assert!(killed || lost, "{endless}");
 }
 
 #[test]
