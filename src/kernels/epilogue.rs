@@ -195,6 +195,7 @@ pub fn cases() -> Vec<Case> {
     let bias = |activation| Epilogue { shift: Shift::Bias, residual: false, activation };
     let norm = |residual, activation| Epilogue { shift: Shift::BatchNorm { eps: 1e-5 }, residual, activation };
     let bare = |residual, activation| Epilogue { shift: Shift::None, residual, activation };
+    let whole = Epilogue { shift: Shift::Bias, residual: true, activation: relu };
     let (exact, tanh) = (Unary::Gelu(Approximate::None), Unary::Gelu(Approximate::Tanh));
     let plain = Conv2d::new;
     vec![
@@ -204,6 +205,7 @@ pub fn cases() -> Vec<Case> {
         matmul("matmul, bias, gelu by tanh, whole vec4", (9, 36, 20), false, bias(Some(tanh))),
         matmul("matmul, bias, silu, a long sum", (5, 7, 1100), true, bias(Some(Unary::Silu))),
         matmul("matmul, residual, a long sum", (4, 6, 1100), false, bare(true, None)),
+        matmul("matmul, whole tiles, bias, residual, relu", (128, 128, 32), true, whole),
         matmul("matmul, tanh", (7, 10, 12), false, bare(false, Some(Unary::Tanh))),
         matmul("matmul, batch norm, residual, sigmoid", (19, 13, 8), true, norm(true, Some(Unary::Sigmoid))),
         conv2d("3x3, batch norm", [2, 5, 7, 11], [13, 5, 3, 3], plain(1, 1), norm(false, None)),

@@ -43,6 +43,16 @@ const TILED: &[Piece] = &[
     piece!("gemm/tiled.wgsl"),
 ];
 
+const ALIGNED: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("matmul/fours_f32.wgsl"),
+    piece!("matmul/access.wgsl"),
+    piece!("matmul/blocks.wgsl"),
+    piece!("gemm/aligned.wgsl"),
+];
+/// The variant that needs whole tiles.
+const VEC4: &str = "tiled_128_vec4";
+
 impl Tape {
     /// op(a) · op(b): f32 or f16 matrices [M, K] (or [K, M]) and [K, N] (or [N, K]) give f32 [M, N]. With a batch in
     /// front, equal in both, each pair of matrices is multiplied: [Z, M, K] and [Z, K, N] give [Z, M, N] (torch.bmm).
@@ -58,6 +68,14 @@ pub(super) struct Sizes {
     pub m: usize,
     pub n: usize,
     pub k: usize,
+}
+
+impl Sizes {
+    /// Whole tiles of 128 × 128 × 16, the slices of k too.
+    fn is_aligned(&self) -> bool {
+        let length = self.k.div_ceil(gemm::slices(self.m, self.z * self.n, self.k));
+        [(self.m, 128), (self.n, 128), (self.k, 16), (length, 16)].into_iter().all(|(size, of)| size.is_multiple_of(of))
+    }
 }
 
 /// [Z, rows, columns] of an operand; a matrix is a batch of one.
@@ -138,7 +156,7 @@ impl MatMul {
 /// Into how many slices k is cut, and their length.
 fn slices(s: Sizes, variant: &'static str) -> (usize, usize) {
     match variant {
-        "tiled_64" | "tiled_128" => {
+        "tiled_64" | "tiled_128" | VEC4 => {
             let slices = gemm::slices(s.m, s.z * s.n, s.k);
             (slices, s.k.div_ceil(slices))
         }
@@ -170,7 +188,12 @@ impl Op for MatMul {
             return half::variants(s, caps);
         }
         let mut variants = half::cooperative_variants(s, DType::F32, caps);
-        variants.extend(gemm::variants(s.m, s.n, caps));
+        let mut others = gemm::variants(s.m, s.n, caps);
+        if s.is_aligned() {
+            let guarded = others.iter().position(|v| *v == "tiled_128").unwrap_or(0);
+            others.insert(guarded, VEC4);
+        }
+        variants.extend(others);
         variants
     }
 
@@ -238,6 +261,7 @@ impl Product for MatMul {
             _ if e.x[0].dtype == DType::F16 => half::kernel(e, sizes, *self),
             v if v.starts_with("coop") => half::kernel(e, sizes, *self),
             "naive" => (Kernel::new("matmul.forward", "naive", NAIVE), groups_1d((m * n).div_ceil(64))),
+            VEC4 => gemm::tiled("matmul.forward", VEC4, ALIGNED, m, n, 1),
             tiled => gemm::tiled("matmul.forward", tiled, TILED, m, n, 1),
         };
         // A product in slices ends where they are added up.
@@ -284,6 +308,10 @@ pub fn cases() -> Vec<Case> {
         case("one column", (70, 1, 36), false, true),
         case("several tiles", (130, 132, 68), false, false),
         case("a long sum", (5, 7, 1100), false, true),
+        case("whole tiles", (128, 256, 48), false, false),
+        case("whole tiles, a transposed", (128, 128, 32), true, false),
+        case("whole tiles, b transposed, a long sum", (128, 128, 1024), false, true),
+        batch("whole tiles, both transposed, a batch", 2, (256, 128, 16), true, true),
         batch("a batch", 5, (9, 13, 11), false, false),
         batch("a batch, a transposed", 3, (9, 13, 12), true, false),
         batch("a batch, b transposed", 3, (9, 13, 12), false, true),

@@ -35,9 +35,12 @@ impl Spread {
     }
 }
 
-/// A figure with `n` digits that count, and none before the point cut: 0.00123, 12.35, 12346.
+/// A figure with `n` digits that count, and none before the point cut: 0.00123, 12.35, 12346; 0 below 10⁻⁹.
 pub fn figures(v: f64, n: i32) -> String {
-    let digits = (n - 1 - v.abs().max(1e-9).log10().floor() as i32).clamp(0, 9) as usize;
+    if v.abs() < 1e-9 {
+        return "0".into();
+    }
+    let digits = (n - 1 - v.abs().log10().floor() as i32).clamp(0, 12) as usize;
     format!("{v:.digits$}")
 }
 
