@@ -131,9 +131,12 @@ fn a_loop_without_end_is_killed() {
     // Mesa's software driver leaves a single loop after 65,536 rounds; loops in loops keep it for days.
     let never = "if (p.vectors == 0u) { break; }";
     let inner = format!("loop {{ y[i] = p.factor * x[i]; {never} }} {never}");
-    let endless = verdict(&format!("loop {{ loop {{ {inner} }} {never} }}"), "6");
+    let endless = verdict(&format!("loop {{ loop {{ {inner} }} {never} }}"), "3");
     let why = endless["why"].as_str().unwrap();
-    assert!(endless["verdict"] == "stopped" && why.contains("6 s") && why.contains("--limit-s"), "{endless}");
+    // A GPU's driver may end it first, by taking the device away.
+    let lost = endless["verdict"] == "broken" && why.contains("lost");
+    let killed = endless["verdict"] == "stopped" && why.contains("3 s") && why.contains("--limit-s");
+    assert!(killed || lost, "{endless}");
 }
 
 #[test]
