@@ -1,6 +1,7 @@
 //! Random cases of the ops that are matrix products.
 
 use std::any::Any;
+use wgslab::base::DType;
 use wgslab::base::rng::Rng;
 use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::epilogue::{Epilogue, Fused, Product, Shift};
@@ -9,16 +10,22 @@ use wgslab::kernels::unary::Unary;
 use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 
+/// A product in four is one of halves.
+fn dtype(rng: &mut Rng) -> DType {
+    if rng.below(4) == 0 { DType::F16 } else { DType::F32 }
+}
+
 /// Products of up to 16 × 16 × 40, plain or in batches, all transposes.
 pub fn matmul(rng: &mut Rng) -> Case {
     let [m, n, k] = [16, 16, 40].map(|most| 1 + rng.below(most));
     let op = MatMul { trans_a: rng.below(2) == 0, trans_b: rng.below(2) == 0 };
     let (a, b) = (if op.trans_a { [k, m] } else { [m, k] }, if op.trans_b { [n, k] } else { [k, n] });
-    let ty = |[rows, columns]: [usize; 2], z: usize| match z {
-        0 => Type::f32([rows, columns]),
-        _ => Type::f32([z, rows, columns]),
-    };
     let z = rng.below(4); // 0: matrices, no batch
+    let dtype = dtype(rng);
+    let ty = |[rows, columns]: [usize; 2], z: usize| match z {
+        0 => Type { shape: [rows, columns].into(), dtype },
+        _ => Type { shape: [z, rows, columns].into(), dtype },
+    };
     Case::new("random", op, vec![(ty(a, z), Fill::Normal), (ty(b, z), Fill::Normal)])
 }
 
@@ -32,8 +39,9 @@ pub fn conv2d(rng: &mut Rng) -> Case {
     let (h, w) = (least(reach_h) + rng.below(6), least(reach_w) + rng.below(6));
     let groups = if rng.below(3) == 0 { 1 + rng.below(3) } else { 1 };
     let [n, c, k] = [2, 5, 6].map(|most| 1 + rng.below(most));
-    let x = Type::f32([n, c * groups, h, w]);
-    let weight = Type::f32([k * groups, c, r, s]);
+    let dtype = dtype(rng);
+    let x = Type { shape: [n, c * groups, h, w].into(), dtype };
+    let weight = Type { shape: [k * groups, c, r, s].into(), dtype };
     let [stride, padding, dilation, groups] = [stride, padding, dilation, groups].map(|v| v as u32);
     let op = Conv2d { stride, padding, dilation, groups };
     Case::new("random", op, vec![(x, Fill::Normal), (weight, Fill::Normal)])

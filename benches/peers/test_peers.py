@@ -27,8 +27,11 @@ class Lab(unittest.TestCase):
         self.assertFalse(rule.is_over([1.0] * 9, 0.6))
         self.assertTrue(rule.is_over([1.0] * 10, 0.6))
         self.assertFalse(rule.is_over([1.0, 2.0] * 10, 0.6))
-        self.assertTrue(rule.is_over([1.0, 2.0] * 10, 5.0))
-        self.assertFalse(rule.settled([1.0, 2.0] * 10, 5.0))
+        self.assertTrue(rule.is_over([1.0, 2.0] * 10, 2.0))
+        self.assertFalse(rule.settled([1.0, 2.0] * 10, 2.0))
+        # What is slow goes on for its least samples, but not for ever.
+        self.assertFalse(rule.is_over([1.0] * 3, 9.0))
+        self.assertTrue(rule.is_over([1.0] * 3, 10.0))
 
     def test_short_work_is_repeated_and_samples_are_per_run(self):
         calls = []

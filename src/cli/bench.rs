@@ -9,7 +9,7 @@ use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::ops;
 use crate::lab::compare::{THRESHOLD, compare};
 use crate::lab::sets::{self, CASES, Set};
-use crate::lab::{Asked, Cache, Report, Rule, against, bench};
+use crate::lab::{Asked, Cache, Report, Rule, against, bench, roofline};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,6 +77,10 @@ pub(super) struct Bench {
     /// Write a page with plots there; it needs no other file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Measure the adapter's own roofs first (arithmetic, memory, caches, launches), say how near to them each row is, and
+    /// draw both there; the roofs go into a .json of the same name, which `wgslab profile --roof` reads
+    #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["ab", "read"])]
+    roofline: Option<PathBuf>,
     /// Say which rows are faster or slower than in a report that an earlier build wrote with --json on this adapter. Each
     /// sample is set against the reference kernel beside it, so a slower hour is no slower kernel. Exit code 5 where
     /// a row is slower
@@ -141,9 +145,15 @@ impl Bench {
         let (set, asked) = self.asked()?;
         let listener = Listener::new(options.quiet);
         let gpu = options.open(&listener, "kernels run on the CPU")?;
+        let roof = self.roofline.is_some().then(|| roofline::measure(&gpu)).transpose()?;
         let ended = bench(&[&gpu], &set, &asked, &listener);
         listener.clear();
-        ended?.pop().ok_or_else(|| Error::Failed("a device gave no report".into()))
+        let mut report = ended?.pop().ok_or_else(|| Error::Failed("a device gave no report".into()))?;
+        if let (Some(roof), Some(picture)) = (&roof, &self.roofline) {
+            super::roofline::judge(roof, &mut report, picture)?;
+            print(&format!("{}\n", super::roofline::table(roof)))?;
+        }
+        Ok(report)
     }
 
     /// Two trees of shaders on two devices of one adapter. Kernels with edited text run with checks; for a fair race all do.

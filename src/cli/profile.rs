@@ -5,7 +5,7 @@ use super::output::{print, size, table};
 use crate::base::{Error, Result, files};
 use crate::device::Gpu;
 use crate::lab::profile::{self, Profile, Sum, page, trace};
-use crate::lab::roofline::{self, Roof};
+use crate::lab::roofline::Roof;
 use crate::lab::step::Ready;
 use crate::lab::{Environment, Spread, Timer};
 use crate::nn::step::{Subject, TrainingStep};
@@ -67,12 +67,10 @@ pub(super) struct ProfileStep {
     /// Submit each dispatch alone and use the host's clock, although the adapter has timestamps
     #[arg(long)]
     wall_clock: bool,
-    /// Roofs that `wgslab bench --roofline --json FILE` measured here: tables then say how near a kernel is
+    /// The roofs of this adapter, which `wgslab bench --roofline roof.svg` leaves in roof.json: tables and page then say
+    /// how near to them a kernel is
     #[arg(long, value_name = "FILE")]
     roof: Option<PathBuf>,
-    /// Measure the adapter's roofs first
-    #[arg(long, conflicts_with = "roof")]
-    roofline: bool,
     /// Rows of the tables of kernels, layers and values; the files have all
     #[arg(long, value_name = "N", default_value_t = 12)]
     rows: usize,
@@ -123,9 +121,6 @@ impl ProfileStep {
 
     /// The roofs to judge by, if any.
     fn roof(&self, gpu: &Gpu) -> Result<Option<Roof>> {
-        if self.roofline {
-            return roofline::measure(gpu).map(Some);
-        }
         let Some(path) = &self.roof else { return Ok(None) };
         let roof = Roof::load(path)?;
         Environment::of(gpu).expect_same_device(&roof.environment, &path.display().to_string())?;

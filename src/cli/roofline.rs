@@ -1,7 +1,20 @@
 //! The roofs of an adapter on the terminal, for the commands that measure them.
 
 use super::output;
-use crate::lab::roofline::Roof;
+use crate::base::{Result, files};
+use crate::lab::Report;
+use crate::lab::roofline::{Point, Roof, svg};
+use std::path::Path;
+
+/// Tells each row of `report` how near it is to the roofs, draws both as `picture`, and keeps the roofs beside it.
+pub(super) fn judge(roof: &Roof, report: &mut Report, picture: &Path) -> Result<()> {
+    for row in &mut report.rows {
+        row.roof_share = roof.share(row.flops, row.bytes, row.ms().median);
+    }
+    let points: Vec<Point> = report.rows.iter().map(Point::from).collect();
+    files::write_atomic(picture, svg(roof, &points)?.as_bytes())?;
+    roof.save(&picture.with_extension("json"))
+}
 
 /// A line for each roof: its median, its quartiles and how it was measured, or why there is none.
 pub(super) fn table(roof: &Roof) -> String {

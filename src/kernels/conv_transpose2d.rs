@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn every_case_is_possible() {
-        assert_eq!(cases().len(), 8);
+        assert_eq!(cases().len(), 9);
     }
 
     #[test]

@@ -366,7 +366,9 @@ pub fn families() -> Vec<(&'static str, Vec<Case>)> {
             "pow",
             [
                 sizes(&[pow(2.0), pow(3.0), pow(-2.0), pow(0.0), pow(1.0)], Fill::AwayFromZero),
-                sizes(&[pow(0.5), pow(2.7), pow(-1.5)], positive()),
+                vec![case("a root, a workgroup and one", 1025, pow(0.5), positive())],
+                vec![case("a fraction, prime", 1001, pow(2.7), positive())],
+                vec![case("a negative fraction, one", 1, pow(-1.5), positive())],
                 vec![case("a large exponent", 65, pow(41.0), Fill::Uniform(-1.1, 1.1))],
                 vec![case("zero", 5, pow(2.0), Fill::Values(vec![0.0, -1.0, 2.0]))],
             ]

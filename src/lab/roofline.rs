@@ -80,11 +80,13 @@ pub fn copy_probe(gpu: &Gpu) -> Result<(Probe, Peak)> {
     best(gpu, probe::copy(gpu)?)
 }
 
+/// The least samples of a figure.
+const SAMPLES: usize = 11;
+
 /// Measures all roofs; a minute at most.
 pub fn measure(gpu: &Gpu) -> Result<Roof> {
     let peak = |probes: Vec<Probe>| Ok::<_, Error>(best(gpu, probes)?.1);
     let caps = gpu.caps();
-    let has_matrix = gpu.adapter().features.iter().any(|f| f.contains("COOPERATIVE_MATRIX"));
     Ok(Roof {
         schema: SCHEMA.into(),
         environment: Environment::of(gpu),
@@ -93,10 +95,7 @@ pub fn measure(gpu: &Gpu) -> Result<Roof> {
             true => peak(probe::fma(gpu, true)?)?,
             false => Peak::missing("not there: the adapter has no shader-f16"),
         },
-        matrix: Peak::missing(match has_matrix {
-            true => "not opted in: the adapter has cooperative matrices and no kernel here uses them",
-            false => "not there: the adapter has no cooperative matrices",
-        }),
+        matrix: matrix(gpu)?,
         copy: copy_probe(gpu)?.1,
         cache: peak(probe::cache(gpu)?)?,
         workgroup: peak(probe::local(gpu)?)?,
@@ -106,12 +105,34 @@ pub fn measure(gpu: &Gpu) -> Result<Roof> {
     })
 }
 
+/// The roof of cooperative matrices, or why there is none.
+fn matrix(gpu: &Gpu) -> Result<Peak> {
+    let (caps, adapter) = (gpu.caps(), gpu.adapter());
+    let why = match (adapter.cooperative.is_empty(), caps.cooperative.is_empty(), caps.fixed_subgroup()) {
+        (true, ..) => "not there: the adapter has no cooperative matrices",
+        (false, true, _) => "not opted in: --experimental-cooperative-matrix",
+        (false, false, None) => "not there: the adapter's subgroups vary in size",
+        (false, false, Some(lanes)) => {
+            let probes = probe::matrix(gpu, lanes)?;
+            if !probes.is_empty() {
+                return Ok(best(gpu, probes)?.1);
+            }
+            "not there: its matrices hold f16, and the adapter has no shader-f16"
+        }
+    };
+    Ok(Peak::missing(why))
+}
+
 /// The winner of a race between probes, with the median and quartiles of its rates.
 fn best(gpu: &Gpu, mut probes: Vec<Probe>) -> Result<(Probe, Peak)> {
-    // Rates are samples here; a race is won by the least, so it runs over times of one unit of work.
+    // A race is won by the least, so it runs over the times of a unit of work.
     let rules = Rules { rounds: 15, limit: Duration::from_secs(6), behind: 1.25, margin: 1.0 };
     let result = race(probes.len(), &rules, |i| Ok(1.0 / probes[i].sample(gpu)?))?;
-    let rates: Vec<f64> = result.samples_ms[result.winner].iter().map(|t| 1.0 / t).collect();
+    let mut rates: Vec<f64> = result.samples_ms[result.winner].iter().map(|t| 1.0 / t).collect();
+    // Where all others left early, the winner has hardly run.
+    while rates.len() < SAMPLES {
+        rates.push(probes[result.winner].sample(gpu)?);
+    }
     let winner = probes.swap_remove(result.winner);
     let peak = Peak { value: Some(Spread::of(&rates)), how: winner.how.clone() };
     Ok((winner, peak))
@@ -133,7 +154,9 @@ impl Roof {
     /// Reads a file; an error says what in it is not of this schema.
     pub fn load(path: &Path) -> Result<Roof> {
         let shown = path.display();
-        let bad = |why: String| Error::Data(format!("{shown} is no roof of `wgslab bench --roofline --json`: {why}"));
+        let bad = |why: String| {
+            Error::Data(format!("{shown} is no file of roofs that `wgslab bench --roofline` wrote: {why}"))
+        };
         let value: serde_json::Value =
             serde_json::from_str(&files::read_text(path)?).map_err(|e| bad(e.to_string()))?;
         match value["schema"].as_str() {

@@ -97,7 +97,7 @@ mod tests {
     fn what_is_slow_gets_its_least_samples_within_reason() {
         let (samples, settled) = simulated(&Rule::default(), 900.0, 0.01, 1);
         assert!(samples.len() == 10 && settled, "nine seconds for ten samples");
-        let (samples, settled) = simulated(&Rule::default(), 900.0, 1.0, 1);
+        let (samples, settled) = simulated(&Rule::default(), 800.0, 0.2, 1);
         assert!(samples.len() == 10 && !settled, "and no more of them");
         let (samples, settled) = simulated(&Rule::default(), 4000.0, 0.0, 1);
         assert!(samples.len() == 3 && !settled, "ten seconds");

@@ -291,7 +291,7 @@ mod tests {
             ("about = 3\n", 1, "about must be a text"),
             ("variants = []\n", 1, "variants must be a list of names"),
             ("[[jigsaw]]\nname = \"a\"\n", 1, "wgslab bench jigsaw"),
-            ("[[relu]]\nname = \"a\"\n\nx = [1]\ny = 2\n", 5, "relu has no field `y`; it has name, x"),
+            ("[[relu]]\nname = \"a\"\n\nx = [1]\nstride = 2\n", 5, "relu has no field `stride`; it has name, x"),
             ("[[relu]]\nname = \"a\"\n\nx = [1, 0]\n", 4, "x of relu must be a list of 1 to 6 sizes above 0"),
             ("[[relu]]\nname = \"a\"\nx = [65536, 65536]\n", 3, "fewer than 2³² elements"),
             ("\n[[relu]]\nx = [1]\n", 2, "a case of relu has no name"),

@@ -1,7 +1,8 @@
 //! The probes: a kernel, how much it does, and its rate by the clock.
 
 use super::Peak;
-use crate::base::Result;
+use crate::base::{DType, Result};
+use crate::device::cooperative::Cooperative;
 use crate::device::dispatch::ParamBlocks;
 use crate::device::{Buffer, Dispatch, Gpu, Kernel, Piece, groups_1d};
 use crate::lab::Spread;
@@ -12,10 +13,18 @@ use std::time::Instant;
 crate::params! { struct FmaParams { rounds: u32, m: f32, b: f32 } }
 crate::params! { struct CopyParams { vectors: u32 } }
 crate::params! { struct CacheParams { rounds: u32, mask: u32 } }
-crate::params! { struct LocalParams { rounds: u32 } }
+crate::params! { struct RoundsParams { rounds: u32 } }
 
 const F32: &[Piece] = &[piece!("roofline/f32.wgsl"), piece!("roofline/fma.wgsl")];
-const F16: &[Piece] = &[piece!("roofline/f16.wgsl"), piece!("roofline/fma.wgsl")];
+const F16: &[Piece] = &[piece!("common/enable_f16.wgsl"), piece!("roofline/f16.wgsl"), piece!("roofline/fma.wgsl")];
+const COOP_F32: &[Piece] =
+    &[piece!("common/enable_cooperative.wgsl"), piece!("matmul/coop_f32.wgsl"), piece!("roofline/coop.wgsl")];
+const COOP_F16: &[Piece] = &[
+    piece!("common/enable_f16.wgsl"),
+    piece!("common/enable_cooperative.wgsl"),
+    piece!("matmul/coop_f16.wgsl"),
+    piece!("roofline/coop.wgsl"),
+];
 const COPY: &[Piece] = &[piece!("common/index.wgsl"), piece!("roofline/copy.wgsl")];
 const CACHE: &[Piece] = &[piece!("common/index.wgsl"), piece!("roofline/cache.wgsl")];
 const LOCAL: &[Piece] = &[piece!("roofline/local.wgsl")];
@@ -28,6 +37,9 @@ const SAMPLE_MS: f64 = 12.0;
 const ROUNDS: u32 = 256;
 /// Steps of a round written out one after the other.
 const STEPS: u32 = 8;
+/// Sums of an invocation that only reads, and invocations of its workgroup: a GPU hides latency with many sums, a CPU has
+/// registers for few.
+const SUMS: [(u32, u32); 6] = [(1, 64), (2, 64), (8, 64), (1, 256), (2, 256), (8, 256)];
 /// Bytes of a buffer to copy: more than any cache of a GPU holds.
 const COPIED: u64 = 256 << 20;
 /// Bytes that the cache probe walks.
@@ -38,24 +50,33 @@ fn fma_kernel(half: bool, chains: u32, width: u32) -> Kernel {
     Kernel::new(name, "probe", pieces).with("CHAINS", chains).with("WIDTH", width).with("STEPS", STEPS)
 }
 
+fn coop_kernel(shape: Cooperative, chains: u32, lanes: u32) -> Kernel {
+    let pieces = if shape.operands == DType::F16 { COOP_F16 } else { COOP_F32 };
+    let kernel = Kernel::new("roofline.coop", "probe", pieces).with("SIDE", shape.side).with("LANES", lanes);
+    kernel.with("CHAINS", chains).with("STEPS", STEPS)
+}
+
 fn copy_kernel(each: u32, width: u32) -> Kernel {
     Kernel::new("roofline.copy", "probe", COPY).with("EACH", each).with("WIDTH", width)
 }
 
-fn cache_kernel(width: u32) -> Kernel {
-    Kernel::new("roofline.cache", "probe", CACHE).with("WIDTH", width).with("STEPS", STEPS)
+fn cache_kernel(steps: u32, width: u32) -> Kernel {
+    Kernel::new("roofline.cache", "probe", CACHE).with("WIDTH", width).with("STEPS", steps)
 }
 
-fn local_kernel(width: u32) -> Kernel {
-    Kernel::new("roofline.local", "probe", LOCAL).with("WIDTH", width).with("STEPS", STEPS).with("SIZE", 512)
+fn local_kernel(steps: u32, width: u32) -> Kernel {
+    Kernel::new("roofline.local", "probe", LOCAL).with("WIDTH", width).with("STEPS", steps).with("SIZE", 512)
 }
 
-/// Every kernel a roof is measured with on an adapter that has f16, for the tests of shaders.
+/// Every kernel a roof is measured with on an adapter that has all of it, for the tests of shaders.
 pub fn kernels() -> Vec<Kernel> {
     let launches = [Kernel::new("roofline.empty", "probe", EMPTY), Kernel::new("roofline.touch", "probe", TOUCH)];
-    [fma_kernel(false, 4, 64), fma_kernel(true, 4, 64), copy_kernel(4, 64), cache_kernel(64), local_kernel(64)]
+    let shapes = [(16, DType::F16), (8, DType::F16), (8, DType::F32)];
+    let coop = shapes.map(|(side, operands)| coop_kernel(Cooperative { side, operands }, 4, 32));
+    [fma_kernel(false, 4, 64), fma_kernel(true, 4, 64), copy_kernel(4, 64), cache_kernel(4, 64), local_kernel(4, 64)]
         .into_iter()
         .chain(launches)
+        .chain(coop)
         .collect()
 }
 
@@ -128,17 +149,38 @@ pub(super) fn fma(gpu: &Gpu, half: bool) -> Result<Vec<Probe>> {
     Ok(probes)
 }
 
-/// Copies between two buffers as large as a cache is not, or as the adapter and its budget allow.
-pub(super) fn copy(gpu: &Gpu) -> Result<Vec<Probe>> {
-    let budget = gpu.options().memory_budget_bytes.unwrap_or(u64::MAX);
-    let bytes = COPIED.min(gpu.caps().binding_bytes / 16 * 16).min(budget / 4 / 16 * 16);
+/// Products of cooperative matrices of each shape that kernels here use, in subgroups of `lanes`.
+pub(super) fn matrix(gpu: &Gpu, lanes: u32) -> Result<Vec<Probe>> {
+    let params = RoundsParams { rounds: ROUNDS };
+    let mut probes = Vec::new();
+    for &shape in &gpu.caps().cooperative {
+        let Cooperative { side, operands } = shape;
+        if operands == DType::F16 && !gpu.caps().f16 {
+            continue;
+        }
+        let (ab, c) = (gpu.buffer("roofline", 4 * 256)?, gpu.buffer("roofline c", 4 * 256 * 8)?);
+        // Ones: a device may be faster at zeros.
+        let one: &[u8] = if operands == DType::F16 { &[0x00, 0x3c] } else { &[0x00, 0x00, 0x80, 0x3f] };
+        gpu.write(&ab, 0, &one.repeat(1024 / one.len()))?;
+        for chains in [1, 2, 4, 8] {
+            let kernel = coop_kernel(shape, chains, lanes);
+            let how = format!("{side}x{side}x{side} {operands:?} to F32, {chains} chains, subgroups of {lanes}");
+            let work = f64::from(chains * STEPS * ROUNDS) * 2.0 * f64::from(side).powi(3);
+            probes.push(grown(gpu, &how, (&kernel, &[&ab, &ab, &c], &params), work)?);
+        }
+    }
+    Ok(probes)
+}
+
+/// Copies between two buffers of `bytes` each, repeated until they make a sample.
+fn copies(gpu: &Gpu, bytes: u64) -> Result<Vec<Probe>> {
     let (x, y) = (gpu.buffer("roofline x", bytes)?, gpu.buffer("roofline y", bytes)?);
     let vectors = (bytes / 16) as u32;
     let mut probes = Vec::new();
     for width in [64, 256] {
         for each in [1, 4, 16] {
             let groups = vectors.div_ceil(width * each) as usize;
-            let how = format!("{} MiB, {each} vec4 an invocation, workgroups of {width}", bytes >> 20);
+            let how = format!("copies of {} MiB, {each} vec4 an invocation, workgroups of {width}", bytes >> 20);
             let what = (&copy_kernel(each, width), &[&x, &y][..], &CopyParams { vectors });
             let mut probe = probe(gpu, &how, what, groups, 2.0 * bytes as f64)?;
             probe.repeats = (SAMPLE_MS / probe.ms(gpu)?.max(1e-3)).ceil() as usize;
@@ -148,27 +190,36 @@ pub(super) fn copy(gpu: &Gpu) -> Result<Vec<Probe>> {
     Ok(probes)
 }
 
-/// Reads of a window that a cache holds.
+/// Copies between two buffers as large as a cache is not, or as the adapter and its budget allow.
+pub(super) fn copy(gpu: &Gpu) -> Result<Vec<Probe>> {
+    let budget = gpu.options().memory_budget_bytes.unwrap_or(u64::MAX);
+    copies(gpu, COPIED.min(gpu.caps().binding_bytes / 16 * 16).min(budget / 4 / 16 * 16))
+}
+
+/// Reads of a window that a cache holds, and copies within one.
 pub(super) fn cache(gpu: &Gpu) -> Result<Vec<Probe>> {
     let (x, y) = (gpu.buffer("roofline x", CACHED)?, gpu.buffer("roofline", 4 * 256)?);
     let params = CacheParams { rounds: ROUNDS, mask: (CACHED / 16 - 1) as u32 };
-    let one = |width: u32| {
-        let how = format!("{} MiB, workgroups of {width}", CACHED >> 20);
-        let work = f64::from(width * STEPS * ROUNDS) * 16.0;
-        grown(gpu, &how, (&cache_kernel(width), &[&x, &y], &params), work)
-    };
-    [64, 256].into_iter().map(one).collect()
+    let mut probes = copies(gpu, CACHED / 2)?;
+    for (steps, width) in SUMS {
+        let how = format!("reads of {} MiB, {steps} sums of vec4, workgroups of {width}", CACHED >> 20);
+        let work = f64::from(width * steps * ROUNDS) * 16.0;
+        probes.push(grown(gpu, &how, (&cache_kernel(steps, width), &[&x, &y], &params), work)?);
+    }
+    Ok(probes)
 }
 
 /// Reads of workgroup memory.
 pub(super) fn local(gpu: &Gpu) -> Result<Vec<Probe>> {
     let y = gpu.buffer("roofline", 4 * 256)?;
-    let one = |width: u32| {
-        let work = f64::from(width * STEPS * ROUNDS) * 16.0;
-        let what = (&local_kernel(width), &[&y][..], &LocalParams { rounds: ROUNDS });
-        grown(gpu, &format!("8 KiB, workgroups of {width}"), what, work)
-    };
-    [64, 256].into_iter().map(one).collect()
+    let mut probes = Vec::new();
+    for (steps, width) in SUMS {
+        let how = format!("reads of 8 KiB, {steps} sums of vec4, workgroups of {width}");
+        let work = f64::from(width * steps * ROUNDS) * 16.0;
+        let what = (&local_kernel(steps, width), &[&y][..], &RoundsParams { rounds: ROUNDS });
+        probes.push(grown(gpu, &how, what, work)?);
+    }
+    Ok(probes)
 }
 
 /// µs of a dispatch among many in one pass, each waiting for the one before or not.

@@ -112,7 +112,8 @@ fn bench(set: &str, filter: &str, rule: &Rule, json: Option<&Path>) -> Result<()
         }
     }
     for s in &skipped {
-        println!("skipped: {} {}: {}", s["op"], s["case"], s["why"]);
+        let [op, case, why] = ["op", "case", "why"].map(|key| s[key].as_str().unwrap_or_default());
+        println!("skipped: {op} {case}: {why}");
     }
     if rows.is_empty() {
         return Err("nothing could be measured".into());

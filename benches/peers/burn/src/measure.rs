@@ -1,6 +1,6 @@
 //! Samples of rows by the rule of `wgslab bench` (src/lab/rule.rs and bench.rs there): warmed up, in turn over the rows of
 //! a case, every other round backwards, until at least 10 samples and 0.5 s are taken and the quartiles lie close, or
-//! the time is up. The clock runs around work that is waited for: Burn gives no timestamps of single ops.
+//! the time is up (five times as much for what is so slow that it lacks its samples). The clock runs around work that is waited for: Burn gives no timestamps of single ops.
 
 use crate::forms::{Entry, Form};
 use burn::tensor::Device;
@@ -26,6 +26,8 @@ const REPEATS: f64 = 1000.0;
 /// Graphs that wait to be differentiated hold their values in memory.
 const GRAPHS: f64 = 16.0;
 const WARM_MS: f64 = 50.0;
+/// How many times the limit a row may take for its least samples.
+const PATIENCE: f64 = 5.0;
 
 /// When a row has been sampled enough.
 pub struct Rule {
@@ -37,7 +39,7 @@ pub struct Rule {
 
 impl Default for Rule {
     fn default() -> Self {
-        Rule { samples: 10, seconds: 0.5, spread: 0.05, limit: 5.0 }
+        Rule { samples: 10, seconds: 0.5, spread: 0.05, limit: 2.0 }
     }
 }
 
@@ -116,7 +118,8 @@ impl Running<'_> {
     }
 
     fn is_over(&self, rule: &Rule) -> bool {
-        rule.settled(&self.wall_ms, self.spent_s) || !self.wall_ms.is_empty() && self.spent_s >= rule.limit
+        let limit = if self.wall_ms.len() >= rule.samples { rule.limit } else { PATIENCE * rule.limit };
+        rule.settled(&self.wall_ms, self.spent_s) || !self.wall_ms.is_empty() && self.spent_s >= limit
     }
 }
 
