@@ -262,8 +262,10 @@ impl Subject {
 pub fn values(gpu: &Gpu, plan: &Plan, inputs: &[Vec<u32>]) -> Result<Values> {
     let names: Vec<String> = (0..inputs.len()).map(|i| format!("x{i}")).collect();
     let mut feed = Feed::new();
-    for (name, words) in names.iter().zip(inputs) {
-        feed = feed.input(name, words);
+    for (name, ty) in &plan.schedule().inputs {
+        if let Some(i) = names.iter().position(|n| n == name) {
+            feed = feed.words(name, *ty, &inputs[i]);
+        }
     }
     for name in &plan.schedule().scalars {
         feed = feed.scalar(name, 1.0);

@@ -404,8 +404,8 @@ fn run_once(gpu: &Gpu, plan: &Plan, recorded: &Recorded) -> Result<()> {
     let fill = |(i, (_, ty, fill)): (usize, &(String, Type, crate::kernels::Fill))| fill.words(*ty, SEED, i as u32);
     let words: Vec<Vec<u32>> = recorded.inputs.iter().enumerate().map(fill).collect();
     let mut feed = Feed::new();
-    for ((name, _, _), words) in recorded.inputs.iter().zip(&words) {
-        feed = feed.input(name, words);
+    for ((name, ty, _), words) in recorded.inputs.iter().zip(&words) {
+        feed = feed.words(name, *ty, words);
     }
     plan.run(gpu, &feed)?;
     gpu.wait()

@@ -143,7 +143,7 @@ fn ready(gpu: &Gpu, subject: &Subject, variant: &'static str, inputs: &[Vec<u32>
 fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
     let (case, step) = (&found.case, &found.step);
     if entry_name(case.op.as_ref()) == entry_name(step.op.as_ref()) && types(case) == step.x {
-        return Ok(filled(&case.forward()?).map(|(_, words)| words).collect());
+        return Ok(filled(&case.forward()?).collect());
     }
     let mut inputs = Subject::of(step, gpu.caps()).inputs();
     for recorded in case.gradients()? {
@@ -152,8 +152,9 @@ fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
         let Some(at) = schedule.steps.iter().position(same) else { continue };
         let before: usize = schedule.steps[..at].iter().map(|s| s.launches.len()).sum();
         let plan = Plan::new(gpu, schedule, &State::new())?;
-        let data: Vec<(String, Vec<u32>)> = filled(&recorded).collect();
-        let feed = data.iter().fold(Feed::new(), |feed, (name, words)| feed.input(name, words));
+        let words: Vec<Vec<u32>> = filled(&recorded).collect();
+        let named = recorded.inputs.iter().zip(&words);
+        let feed = named.fold(Feed::new(), |feed, ((name, ty, _), words)| feed.words(name, *ty, words));
         plan.write(gpu, &feed)?;
         gpu.submit(gpu.encode(&plan.dispatches()[..before]));
         gpu.wait()?;
@@ -171,9 +172,9 @@ fn types(case: &Case) -> Vec<crate::tape::Type> {
     case.inputs.iter().map(|i| i.0).collect()
 }
 
-/// Names and words of a recording's inputs.
-fn filled(recorded: &Recorded) -> impl Iterator<Item = (String, Vec<u32>)> + '_ {
-    recorded.inputs.iter().enumerate().map(|(i, (name, ty, fill))| (name.clone(), fill.words(*ty, SEED, i as u32)))
+/// The words of a recording's inputs.
+fn filled(recorded: &Recorded) -> impl Iterator<Item = Vec<u32>> + '_ {
+    recorded.inputs.iter().enumerate().map(|(i, (_, ty, fill))| fill.words(*ty, SEED, i as u32))
 }
 
 /// The buffers of a node by role.

@@ -34,6 +34,13 @@ impl<'a> Feed<'a> {
         self
     }
 
+    /// Adds an input of type `ty` as words: of an odd number of halves, the last word holds one.
+    pub fn words(mut self, name: &'a str, ty: Type, words: &'a [u32]) -> Self {
+        let bytes: &[u8] = bytemuck::cast_slice(words);
+        self.inputs.push((name, bytes.get(..ty.bytes() as usize).unwrap_or(bytes)));
+        self
+    }
+
     /// Adds a scalar.
     pub fn scalar(mut self, name: &'a str, value: f32) -> Self {
         self.scalars.push((name, value));
