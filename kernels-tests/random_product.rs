@@ -57,12 +57,14 @@ pub fn epilogue(rng: &mut Rng) -> Case {
     if rng.below(2) == 0 { ended::<MatMul>(matmul(rng), ending) } else { ended::<Conv2d>(conv2d(rng), ending) }
 }
 
-/// The case with an ending; a batch of matrices, whose columns are its last dimension, keeps its first pair.
+/// The case with an ending, in f32, which endings are written for; a batch of matrices, whose columns are its last
+/// dimension, keeps its first pair.
 fn ended<P: Product>(case: Case, epilogue: Epilogue) -> Case {
     let op: &dyn Any = case.op.as_ref();
     let product = op.downcast_ref::<P>().expect("a product of this type").clone();
     let mut inputs = case.inputs;
     for (ty, _) in &mut inputs {
+        ty.dtype = DType::F32;
         if let [_, rows, columns] = *ty.shape.dims() {
             *ty = Type::f32([rows as usize, columns as usize]);
         }

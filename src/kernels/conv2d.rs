@@ -5,10 +5,8 @@
 //! All three are matrix products over gathered operands: shaders/conv2d/ says how to gather, shaders/gemm/ multiplies.
 //! How the software adapter's operands are packed: conv2d_pack.rs. `direct` variants serve depthwise convolutions,
 //! `winograd` ones 3×3 windows of stride 1: conv2d_winograd.rs. Predicted share of a GPU's f32 roof of the tiled ones
-//! (gemm.rs has the arithmetic): gathering costs about 25 instructions a number instead of 12, so 40 to 48 %; published
-//! for an implicit product in f32: 45 % (ggml-vulkan, RTX 3090).
-//! x and w are both f32 or both f16; y is f32 and so are all sums. With f16 operands dy is rounded to f16, multiplied like
-//! x and w were, and dx and dw are rounded to f16.
+//! (arithmetic: gemm.rs): a gather costs about 25 instructions a number, not 12, so 40 to 48 %; ggml-vulkan has 45 %.
+//! x and w are both f32 or both f16, y and all sums f32. In f16 dy is rounded before its product, dx and dw after theirs.
 
 use super::conv2d_winograd::Winograd;
 use super::{conv2d_pack as packed, gemm};
