@@ -57,8 +57,8 @@ pub fn epilogue(rng: &mut Rng) -> Case {
     if rng.below(2) == 0 { ended::<MatMul>(matmul(rng), ending) } else { ended::<Conv2d>(conv2d(rng), ending) }
 }
 
-/// The case with an ending, in f32, which endings are written for; a batch of matrices, whose columns are its last
-/// dimension, keeps its first pair.
+/// The case with an ending, in f32: fused products of halves are made by rewriting alone and tested in halves.rs. A batch of
+/// matrices, whose columns are its last dimension, keeps its first pair.
 fn ended<P: Product>(case: Case, epilogue: Epilogue) -> Case {
     let op: &dyn Any = case.op.as_ref();
     let product = op.downcast_ref::<P>().expect("a product of this type").clone();

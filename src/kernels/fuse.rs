@@ -10,7 +10,6 @@ use super::conv2d::Conv2d;
 use super::epilogue::{Epilogue, Fused, Product, Shift};
 use super::matmul::MatMul;
 use super::unary::Unary;
-use crate::base::DType;
 use crate::device::Caps;
 use crate::tape::rewrite::{Chain, Fusion};
 use crate::tape::{Op, Options, Var};
@@ -52,8 +51,5 @@ fn shifted(chain: &Chain<'_>, y: Var, residual: Option<Var>, activation: Option<
 
 fn product<'a, P: Product>(chain: &Chain<'a>, y: Var, epilogue: Epilogue) -> Option<(Arc<dyn Op>, &'a [Var])> {
     let (product, x) = chain.part::<P>(y)?;
-    if x.iter().any(|&v| chain.ty(v).dtype != DType::F32) {
-        return None; // endings are written for f32 operands
-    }
     Some((Arc::new(Fused { product: product.clone(), epilogue }), x))
 }

@@ -51,11 +51,6 @@ impl Uses {
 }
 
 impl<'a> Chain<'a> {
-    /// The type of a value.
-    pub fn ty(&self, v: Var) -> Type {
-        self.tape.ty(v)
-    }
-
     /// The op that makes `v` and its inputs, if it is a `T` that makes nothing else, and `v` is the chain's end or read
     /// by the next of the chain alone.
     pub fn part<T: Op>(&self, v: Var) -> Option<(&'a T, &'a [Var])> {
