@@ -10,10 +10,10 @@
 //! | floor | holds |
 //! |---|---|
 //! | [`base`] | shapes, dtypes, counter-based randomness, errors with exit codes, hashes, whole-file writes |
-//! | [`device`] | adapters and what they can do, WGSL pieces put together and reflected by naga, pipelines, buffers, dispatches, timestamps |
+//! | [`device`] | adapters and what they can do, WGSL pieces (built in or edited) put together and reflected by naga, pipelines, buffers, dispatches, timestamps |
 //! | [`tape`] | recording, backward, state, the pure schedule, the plan that replays it, programs of plans, the trace |
 //! | [`kernels`] | one op per file, the same name in `shaders/<op>/` and `kernels-tests/reference/<op>.rs` |
-//! | [`nn`] | ResNet-18 with torchvision's names, initial values, optimizers, schedules, checkpoints |
+//! | [`nn`] | ResNet-18 and vision transformers with torchvision's and timm's names, initial values, optimizers, schedules, checkpoints |
 //! | [`data`] | dataset readers, splits without shared images, generated datasets, images on the device, augmentation |
 //! | [`ssl`] | one self-supervised method per file |
 //! | [`noise`] | one kind of label noise per file |
@@ -24,7 +24,7 @@
 //! Rules a test keeps (`kernels-tests/tidy.rs`): floors go one way; only `device` says `wgpu::`, only `device/shader.rs`
 //! `naga::`, only `data` `image::`, only `cli` `clap::`; `ssl` and `noise` never see each other or `data`; below `study`
 //! nothing reads the environment, and only `device/timing.rs` and `device/tune.rs` a clock. An op reaches other ops
-//! through `Tape` methods, or a core they share: `kernels/gemm.rs` (products), `pool.rs` (windows), `order.rs` (sorting),
+//! through `Tape` methods, or a core they share: `kernels/gemm.rs` (products), `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting),
 //! `walk.rs` (normalizations), `row_loss.rs` (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of
 //! images), `draw.rs` (randomness).
 //!

@@ -134,6 +134,27 @@ fn slower(text: &str) -> String {
     slowed
 }
 
+/// The naive variant stands in for a regression: no noise hides it.
+#[test]
+fn a_slower_variant_than_the_base_is_exit_code_5() {
+    if !adapter("a_slower_variant_than_the_base_is_exit_code_5") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let of = |variant: &'static str, more: &[&str]| {
+        let words =
+            ["--op", "matmul", "--shape", "a=256,256", "b=256,256", "--direction", "forward", "--variant", variant];
+        let out = wgslab(dir.path(), &[&["bench", "--quiet"], &words[..], more].concat()).output().unwrap();
+        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
+    };
+    let (code, said) = of("first", &["--json", "base.json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = of("naive", &["--compare", "base.json"]);
+    assert!(code == Some(5) && said.contains("slower") && said.contains("matmul.forward"), "{said}");
+    let (code, said) = of("naive", &["--compare", "gone.json"]);
+    assert!(code == Some(4) && said.contains("gone.json"), "{said}");
+}
+
 #[test]
 fn cold_samples_run_once_each() {
     if !adapter("cold_samples_run_once_each") {

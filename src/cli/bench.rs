@@ -136,6 +136,12 @@ impl Bench {
         }
         let (Some(base), Some(path)) = (base, &self.compare) else { return Ok(()) };
         let shown = path.display().to_string();
+        if base.environment.shaders != report.environment.shaders {
+            return Err(Error::Usage(format!(
+                "{shown} was not measured with the same --shaders; edited kernels run with checks and built-in ones \
+                 without, so this has no verdict: race the trees with --ab"
+            )));
+        }
         let c = compare(&base, &report, self.threshold, &shown)?;
         print(&format!("\n{}", bench_table::comparison(&c, [&shown, "now"])))?;
         c.expect_no_regression()

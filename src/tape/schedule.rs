@@ -361,14 +361,7 @@ impl<'a> Builder<'a> {
             let home = self.home_of(*newest)?;
             let ty = self.tape.ty(*newest);
             if matches!(self.storage[home].fixed, Some(Place::State(_))) {
-                let copy = self.fresh(ty.bytes());
-                self.push(
-                    Arc::new(Copy),
-                    ("commit", Phase::Optimizer),
-                    (vec![ty], vec![home]),
-                    (vec![ty], vec![copy]),
-                )?;
-                sources.push(copy);
+                sources.push(self.set_aside(ty, home)?);
             } else {
                 sources.push(home);
             }
@@ -400,6 +393,13 @@ impl<'a> Builder<'a> {
         producers.get(&self.root(newest, producers)).is_some_and(|&i| self.tape.nodes[i].op.defies_guard())
     }
 
+    /// Copies a value before its memory is written, and says where the copy lies.
+    fn set_aside(&mut self, ty: Type, home: usize) -> Result<usize> {
+        let copy = self.fresh(ty.bytes());
+        self.push(Arc::new(Copy), ("commit", Phase::Optimizer), (vec![ty], vec![home]), (vec![ty], vec![copy]))?;
+        Ok(copy)
+    }
+
     /// Sets aside the old value of a state about to be overwritten where it is a named output or the guard.
     fn keep_old_values(&mut self, assigned: &[(String, Var, Var)]) -> Result<()> {
         let tape = self.tape;
@@ -408,13 +408,7 @@ impl<'a> Builder<'a> {
             if let Some(Place::State(name)) = &self.storage[home].fixed
                 && assigned.iter().any(|a| a.0 == *name)
             {
-                let (ty, copy) = (tape.ty(v), self.fresh(tape.ty(v).bytes()));
-                self.push(
-                    Arc::new(Copy),
-                    ("commit", Phase::Optimizer),
-                    (vec![ty], vec![home]),
-                    (vec![ty], vec![copy]),
-                )?;
+                let copy = self.set_aside(tape.ty(v), home)?;
                 self.home.insert(v, copy);
             }
         }

@@ -4,12 +4,12 @@ use super::memory::KINDS;
 use super::{Profile, Sum};
 use crate::base::{Error, Result};
 use crate::lab::roofline::{self, Point};
-use crate::study::plot::escape;
+use crate::study::plot::{self, escape};
 use crate::tape::Phase;
 use plotters::prelude::*;
 
-/// Colours of the kinds of memory and of the parts of a step, told apart on light and dark paper.
-const COLOURS: [(u8, u8, u8); 5] = [(22, 158, 118), (42, 123, 222), (224, 116, 22), (134, 96, 210), (136, 140, 150)];
+/// The kinds of memory, and of them the parts of a step, in the colours of the study's plots.
+const COLOURS: [usize; KINDS.len()] = [3, 1, 2, 5, 0];
 
 const STYLE: &str = "\
 h3 { margin-top: 1.4rem; }
@@ -32,14 +32,9 @@ pub fn page(p: &Profile) -> Result<String> {
     ))
 }
 
-fn colour(i: usize) -> String {
-    let (r, g, b) = COLOURS[i % COLOURS.len()];
-    format!("#{r:02X}{g:02X}{b:02X}")
-}
-
 /// Of a part of the step.
 fn colour_of(phase: &str) -> String {
-    colour(KINDS.iter().position(|k| *k == phase).unwrap_or(0))
+    plot::colour(COLOURS[KINDS.iter().position(|k| *k == phase).unwrap_or(0)])
 }
 
 fn mib(bytes: u64) -> String {
@@ -213,14 +208,14 @@ fn draw(p: &Profile, text: &mut String) -> std::result::Result<(), Box<dyn std::
         .x_desc("ms on the device")
         .draw()?;
     let mut base = vec![0.0; nodes.len()];
-    for (kind, &(r, g, b)) in COLOURS.iter().enumerate() {
+    for (kind, &colour) in COLOURS.iter().enumerate() {
         let top: Vec<f64> = nodes.iter().zip(&base).map(|(n, b)| b + p.memory.alive[n.1][kind] as f64 / unit).collect();
         let stairs = |heights: &[f64]| -> Vec<(f64, f64)> {
             let until = |i: usize| nodes.get(i + 1).map_or(end, |n| n.0);
             (0..nodes.len()).flat_map(|i| [(nodes[i].0, heights[i]), (until(i), heights[i])]).collect()
         };
         let outline: Vec<(f64, f64)> = stairs(&top).into_iter().chain(stairs(&base).into_iter().rev()).collect();
-        chart.draw_series([Polygon::new(outline, RGBColor(r, g, b).mix(0.85).filled())])?;
+        chart.draw_series([Polygon::new(outline, plot::rgb(colour).mix(0.85).filled())])?;
         base = top;
     }
     chart.draw_series([PathElement::new([(0.0, slabs), (end, slabs)], BLACK.mix(0.6).stroke_width(1))])?;

@@ -4,6 +4,7 @@
 use super::Roof;
 use crate::base::{Error, Result};
 use crate::lab::Row;
+use crate::study::plot::rgb;
 use plotters::prelude::*;
 
 /// Width of the plot, of the key, and the height of both.
@@ -118,8 +119,8 @@ fn draw(roof: &Roof, points: &[Point], text: &mut String) -> std::result::Result
         left.draw(&Text::new(line.name.clone(), (x, y + below), ink(14)))?;
     }
     for (i, p) in drawn.iter().enumerate() {
-        let (at, (r, g, b)) = ((p.intensity(), p.rate()), COLOURS[i % COLOURS.len()]);
-        chart.draw_series([Circle::new(at, 5, RGBColor(r, g, b).mix(0.9).filled())])?;
+        let (at, colour) = ((p.intensity(), p.rate()), rgb(i + 1));
+        chart.draw_series([Circle::new(at, 5, colour.mix(0.9).filled())])?;
         let (x, y) = chart.backend_coord(&at);
         left.draw(&Text::new((i + 1).to_string(), (x + 6, y - 13), ink(13)))?;
     }
@@ -127,10 +128,6 @@ fn draw(roof: &Roof, points: &[Point], text: &mut String) -> std::result::Result
     root.present()?;
     Ok(())
 }
-
-/// Told apart on white paper.
-const COLOURS: [(u8, u8, u8); 7] =
-    [(42, 123, 222), (224, 116, 22), (22, 158, 118), (196, 78, 140), (134, 96, 210), (172, 144, 0), (110, 114, 124)];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
@@ -148,8 +145,7 @@ fn key(
     area.draw(&Text::new(short(&format!("{}, {}", e.backend, e.driver), 62), (0, 40), ink(12)))?;
     for (i, p) in drawn.iter().enumerate() {
         let y = 68 + LINE * i as i32;
-        let (r, g, b) = COLOURS[i % COLOURS.len()];
-        area.draw(&Circle::new((5, y + 6), 4, RGBColor(r, g, b).filled()))?;
+        area.draw(&Circle::new((5, y + 6), 4, rgb(i + 1).filled()))?;
         let share = roof.share(p.flops, p.bytes, p.ms).map_or(String::new(), |s| format!(" {:.0} %", 100.0 * s));
         let line = format!("{} {}{share}", i + 1, short(&p.name, 46));
         area.draw(&Text::new(line, (14, y), ink(13)))?;
