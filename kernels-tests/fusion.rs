@@ -13,7 +13,7 @@ use wgslab::device::Caps;
 use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::fuse;
 use wgslab::kernels::unary::Approximate;
-use wgslab::nn::step::TrainingStep;
+use wgslab::nn::step::{Network, TrainingStep};
 use wgslab::nn::{Mode, Params, ResNet, Stem};
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
 
@@ -54,8 +54,12 @@ fn both(t: &Tape, caps: &Caps) -> Result<[Schedule; 2], String> {
     Ok([Schedule::new(t, &Options::new(caps)).map_err(text)?, Schedule::new(t, &fuse::options(caps)).map_err(text)?])
 }
 
+fn resnet(stem: Stem) -> ResNet {
+    ResNet { stem, width: 0.125, in_channels: 3 }
+}
+
 fn step(stem: Stem) -> TrainingStep {
-    TrainingStep { model: ResNet { stem, width: 0.125, in_channels: 3 }, batch: 3, size: 16, classes: 5 }
+    TrainingStep { model: Network::ResNet(resnet(stem)), batch: 3, size: 16, classes: 5 }
 }
 
 fn ensure(holds: bool, what: impl Into<String>) -> Result<(), String> {
@@ -245,7 +249,7 @@ fn close(ways: &[Values; 3], allowed: f64) -> Result<(), String> {
 /// no more than the contraction of a product and a sum may differ, in each of twenty layers.
 fn as_unfused() -> Result<(), String> {
     for stem in [Stem::Small, Stem::Large] {
-        let model = step(stem).model;
+        let model = resnet(stem);
         let (mut t, mut params) = (Tape::new(), Params::new());
         let mut record = || {
             let x = t.input("images", Type::f32([3, 3, 16, 16]))?;

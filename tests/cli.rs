@@ -437,6 +437,21 @@ fn a_config_is_tuned_whole() {
         assert!(first.contains(&format!(" {op} ")), "{op} is not in: {first}");
     }
     assert!(runs(&tune).contains("0 ops tuned"));
+
+    // A study that tunes first keeps the table beside its runs, and neither races again nor goes on without it.
+    let study = |out: &str, more: &[&str]| [&["study", "run", "small.toml", "--out", out], more].concat().join(" ");
+    let words = |text: &str| runs(&text.split(' ').collect::<Vec<_>>());
+    let raced = |said: &str| said.contains(" ops tuned");
+    assert!(raced(&words(&study("tuned", &["--tune"]))));
+    let table = |path: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(dir.path().join(path)).unwrap()).unwrap()
+    };
+    let ops = |path: &str| table(path)["entries"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(ops("tuned/kernels.json"), ops("t.json"));
+    assert!(!raced(&words(&study("tuned", &["--tune"]))));
+    assert!(!raced(&words(&study("plain", &["--no-tune"]))) && !dir.path().join("plain/kernels.json").exists());
+    let late = ["study", "run", "small.toml", "--out", "plain", "--tune"];
+    fails_on_device(&dir, &late, 2, &["plain", "without a table", "--tune"]);
 }
 
 /// A table of kernels: made, used, kept beside the run it was used for, and refused where it would change one.

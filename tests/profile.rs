@@ -14,7 +14,7 @@ use wgslab::device::{Gpu, GpuOptions};
 use wgslab::lab::Timer;
 use wgslab::lab::profile::profile;
 use wgslab::lab::step::Ready;
-use wgslab::nn::step::TrainingStep;
+use wgslab::nn::step::{Network, TrainingStep};
 use wgslab::nn::{ResNet, Stem};
 
 /// One test at a time: they measure.
@@ -195,7 +195,7 @@ fn a_profile_is_cheap_and_adds_up() {
         return;
     }
     let model = ResNet { stem: Stem::Small, width: 0.25, in_channels: 3 };
-    let subject = TrainingStep { model, batch: 12, size: 32, classes: 10 }.subject();
+    let subject = TrainingStep { model: Network::ResNet(model), batch: 12, size: 32, classes: 10 }.subject();
     let ready = Ready::new(&gpu, subject, &Table::default()).unwrap();
     let whole = profile(&gpu, &ready, 15, Timer::Timestamps, None).unwrap().whole;
     assert!(whole.overhead <= 1.3, "a profiled step takes {:.2} times a plain one: {whole:?}", whole.overhead);

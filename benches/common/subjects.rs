@@ -6,7 +6,7 @@ use wgslab::base::rng::Rng;
 use wgslab::data::augment::Augmentation;
 use wgslab::data::store::ImageStore;
 use wgslab::device::Gpu;
-use wgslab::nn::step::{Subject, TrainingStep};
+use wgslab::nn::step::{Network, Subject, TrainingStep};
 use wgslab::nn::{Optimizer, Params, ResNet, Stem, Vit};
 use wgslab::ssl::simclr::SimClr;
 use wgslab::tape::{State, Tape, Type};
@@ -28,30 +28,12 @@ pub enum Model {
 /// The step that `a` asks for, on random images.
 pub fn subject(gpu: &Gpu, a: &Arguments) -> Result<Subject<'static>> {
     let resnet = ResNet { stem: Stem::Small, width: a.width, in_channels: a.channels };
-    let labelled = TrainingStep { model: resnet, batch: a.batch, size: a.size, classes: CLASSES };
+    let labelled = |model| TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES }.subject();
     match a.model {
-        Model::Resnet18 => Ok(labelled.subject()),
-        Model::Vit => {
-            let (model, batch, side) = (Vit::tiny(a.patch, a.channels), a.batch, a.size);
-            // The same images and labels, another network.
-            let record = Box::new(move || vit(model, batch, side));
-            Ok(Subject { name: "a supervised step of ViT-Ti".into(), record, ..labelled.subject() })
-        }
+        Model::Resnet18 => Ok(labelled(Network::ResNet(resnet))),
+        Model::Vit => Ok(labelled(Network::Vit(Vit::tiny(a.patch, a.channels)))),
         Model::Simclr => simclr(gpu, resnet, a),
     }
-}
-
-fn vit(model: Vit, batch: usize, side: usize) -> Result<(Tape, Params)> {
-    let (mut t, mut params) = (Tape::new(), Params::new());
-    let x = t.input("images", Type::f32([batch, model.in_channels, side, side]))?;
-    let labels = t.input("labels", Type::u32([batch]))?;
-    let weights = t.input("weights", Type::f32([batch]))?;
-    let features = model.forward(&mut t, &mut params, "", x)?;
-    let logits = model.classify(&mut t, &mut params, "", features, CLASSES)?;
-    let [loss, _, _] = t.layer("loss", |t| t.cross_entropy(logits, labels, weights))?;
-    Optimizer::adamw(0.05).minimize(&mut t, loss, &params.trained())?;
-    t.output("loss", loss);
-    Ok((t, params))
 }
 
 /// As the study pretrains (src/study/pretrain.rs), with the strengths of configs/base.toml. Which images a batch has

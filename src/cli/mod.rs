@@ -7,6 +7,7 @@ mod data;
 mod devices;
 mod kernels;
 mod listener;
+mod network;
 mod options;
 mod output;
 mod profile;

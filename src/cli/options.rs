@@ -7,7 +7,7 @@ use crate::device::tune::Table;
 use crate::device::{AdapterChoice, Gpu, GpuOptions, Tree};
 use crate::study::job::KERNELS;
 use crate::study::progress::Progress;
-use crate::study::{Config, Job};
+use crate::study::{self, Config, Job};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,9 +130,9 @@ impl Options {
         let (adapter, driver) = (gpu.adapter().name.as_str(), gpu.adapter().driver.as_str());
         // A cell of a study finds the study's table two folders up. A table of another adapter is no use here; whether
         // the run may go on without it, its own address says.
-        let study = out.parent().and_then(Path::parent).unwrap_or(out);
+        let above = out.parent().and_then(Path::parent).unwrap_or(out);
         let mut kept = None;
-        for path in [out.join(KERNELS), study.join(KERNELS)] {
+        for path in [out.join(KERNELS), above.join(KERNELS)] {
             match Table::load(&path, adapter, driver) {
                 Ok(table) => kept = kept.or(table),
                 Err(Error::Usage(why)) => output::complain(&format!("warning: its table is not used: {why}")),
@@ -142,7 +142,7 @@ impl Options {
         let (Some(file), Some(given)) = (&self.kernels, self.given_table(gpu)?) else {
             return Ok(kept.unwrap_or_default());
         };
-        let begun = ["runs", "config.toml"].iter().any(|name| out.join(name).exists());
+        let begun = study::begun(out);
         match kept {
             None if begun => Err(Error::Usage(format!(
                 "{} was begun without a table of kernels; leave --kernels out to go on, or take another --out",

@@ -1,5 +1,6 @@
 //! `wgslab profile`.
 
+use super::network::NetworkOptions;
 use super::options::{Options, config};
 use super::output::{print, size, table};
 use crate::base::{Error, Result, files};
@@ -8,8 +9,7 @@ use crate::lab::profile::{self, Profile, Sum, page, trace};
 use crate::lab::roofline::Roof;
 use crate::lab::step::Ready;
 use crate::lab::{Environment, Spread, Timer};
-use crate::nn::step::{Subject, TrainingStep};
-use crate::nn::{ResNet, Stem};
+use crate::nn::step::{Network, Subject, TrainingStep};
 use crate::study::{Job, Phase};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
     verbatim_doc_comment,
     after_help = "Examples:
   wgslab profile --model resnet18 --size 32 --batch 8 --html profile.html
+  wgslab profile --model vit --patch 4 --size 32 --batch 8
   wgslab profile configs/smoke.toml --stage pretrain --trace trace.json
       open ui.perfetto.dev and drop trace.json there"
 )]
@@ -43,24 +44,14 @@ pub(super) struct ProfileStep {
     /// The images of the config's step [default: its first dataset]
     #[arg(long, value_name = "SPEC")]
     data: Option<String>,
-    /// Without a config: which network; there is resnet18
-    #[arg(long, default_value = "resnet18", value_parser = ["resnet18"])]
-    model: String,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// Without a config: side of the images in pixels
     #[arg(long, default_value_t = 32)]
     size: usize,
     /// Without a config: images of a step
     #[arg(long, default_value_t = 8)]
     batch: usize,
-    /// Without a config: channels of the images
-    #[arg(long, default_value_t = 3)]
-    channels: usize,
-    /// Without a config: times 64, 128, 256, 512 channels of the ResNet-18
-    #[arg(long, default_value_t = 1.0)]
-    width: f64,
-    /// Without a config: the first layers, 3x3, or 7x7 with pooling
-    #[arg(long, default_value = "3x3", value_parser = ["3x3", "7x7"])]
-    stem: String,
     /// How often each kind of step is run; figures are medians
     #[arg(long, value_name = "N", default_value_t = 5)]
     steps: usize,
@@ -97,15 +88,15 @@ enum Stage {
 impl ProfileStep {
     pub fn run(&self, options: &Options) -> Result<()> {
         let study = self.study.as_deref().or(self.config.as_deref());
-        let sizes = [self.size, self.batch, self.channels, self.steps];
-        if sizes.contains(&0) || self.width.is_nan() || self.width <= 0.0 {
-            return Err(Error::Usage("--size, --batch, --channels, --width and --steps must be above 0".into()));
+        if [self.size, self.batch, self.steps].contains(&0) {
+            return Err(Error::Usage("--size, --batch and --steps must be above 0".into()));
         }
+        let model = self.network.network()?;
         let config = config(study)?;
         // The decoded images of a study's step go where they disturb nobody.
         let folder = tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), "make a folder in", e))?;
         let found = options.job(&config, folder.path(), |job| {
-            let subject = if study.is_some() { self.of_study(job)? } else { self.of_model() };
+            let subject = if study.is_some() { self.of_study(job)? } else { self.of(model) };
             let ready = Ready::new(job.gpu, subject, &job.kernels)?;
             let timestamps = job.gpu.has_timestamps() && !self.wall_clock;
             let timer = if timestamps { Timer::Timestamps } else { Timer::Wall };
@@ -127,9 +118,7 @@ impl ProfileStep {
         Ok(Some(roof))
     }
 
-    fn of_model(&self) -> Subject<'static> {
-        let stem = if self.stem == "3x3" { Stem::Small } else { Stem::Large };
-        let model = ResNet { stem, width: self.width, in_channels: self.channels };
+    fn of(&self, model: Network) -> Subject<'static> {
         TrainingStep { model, batch: self.batch, size: self.size, classes: 10 }.subject()
     }
 

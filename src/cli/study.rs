@@ -4,7 +4,7 @@ use super::options::{Options, config};
 use super::output::{print, print_json, results, table};
 use crate::base::{Error, Result};
 use crate::study::results::{gather, write_csv};
-use crate::study::{Cell, Selection, cells, report};
+use crate::study::{self, Cell, Job, Selection, cells, report};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,13 @@ struct Run {
     /// Run part I of N parts, from 1/N to N/N
     #[arg(long, value_name = "I/N", value_parser = Selection::shard)]
     shard: Option<Selection>,
+    /// Race the variants of every kernel of the study first, as `wgslab tune` does, and keep the table in OUT/kernels.json
+    /// [default: on a GPU, unless the study was begun, --kernels names a table, or only a part of the study is run]
+    #[arg(long, conflicts_with_all = ["kernels", "index", "shard"])]
+    tune: bool,
+    /// Race nothing: run what is usually fastest on adapters of this kind [default: on a software adapter]
+    #[arg(long, conflicts_with = "tune")]
+    no_tune: bool,
 }
 
 /// List the cells of a study
@@ -109,10 +116,30 @@ impl Run {
             return Err(Error::Usage(format!("this shard has no cell: the study has {} only", all.len())));
         }
         let out = self.out.clone().unwrap_or_else(|| default_out(&self.config));
-        let found = options.job(&config, &out, |job| job.run(selection))?;
+        let found = options.job(&config, &out, |job| {
+            let kernels = if self.races(job)? { job.tuned()? } else { job.kernels.clone() };
+            Job { kernels, ..*job }.run(selection)
+        })?;
         let files = ["results.csv", "report.html"].map(|name| out.join(name));
         let files = files.iter().filter(|f| f.exists()).map(|f| f.display().to_string());
         print(&format!("{}\n\n{}", results(&found), files.collect::<Vec<_>>().join("\n")))
+    }
+}
+
+impl Run {
+    /// Whether to tune first. A part of a study does not: the others would tune beside it, and each get a table of its own.
+    fn races(&self, job: &Job<'_>) -> Result<bool> {
+        let table = !job.kernels.entries.is_empty();
+        let begun = study::begun(job.out);
+        if self.tune && begun && !table {
+            let out = job.out.display();
+            return Err(Error::Usage(format!(
+                "{out} was begun without a table of kernels; leave --tune out to go on, or take another --out"
+            )));
+        }
+        let part = self.index.is_some() || self.shard.is_some();
+        let by_itself = !job.gpu.caps().software && !part && !self.no_tune;
+        Ok((self.tune || by_itself) && !begun && !table)
     }
 }
 

@@ -1,28 +1,27 @@
 //! `wgslab tune`.
 
 use super::listener::Listener;
+use super::network::NetworkOptions;
 use super::options::Options;
 use super::output::print;
+use super::signals;
 use super::study::default_out;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
-use crate::device::tune::{Rules, Table};
+use crate::device::tune::Table;
 use crate::kernels::fuse;
-use crate::kernels::tune::{self, Subject};
 use crate::lab::{Environment, landscape};
 use crate::nn::step::TrainingStep;
-use crate::nn::{ResNet, Stem};
-use crate::study::progress::Progress;
-use crate::study::{Config, Job};
+use crate::study::{self, Config};
 use crate::tape::Schedule;
 use clap::Args;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Find the fastest variant of each kernel of a model or a study on this adapter
 ///
 /// With CONFIG, records every step that the config's stages would run (pretraining, training,
-/// evaluation), which reads its datasets; without, a supervised training step with SGD and an
+/// evaluation), which reads its datasets; without, a supervised training step and an
 /// evaluation of the given sizes. Runs every variant of every op in them at its shapes, compares
 /// each with the naive variant, and races those that agree. The winners go into a table that `study run`,
 /// `pretrain` and `train` read with --kernels FILE. What is in the table already, with unchanged
@@ -36,26 +35,19 @@ use std::path::PathBuf;
 )]
 pub(super) struct Tune {
     /// A study's config: tune what its stages run
-    #[arg(conflicts_with_all = ["width", "size", "batch", "channels", "classes", "stem"])]
+    #[arg(conflicts_with_all = ["model", "width", "size", "batch", "channels", "classes", "stem", "patch"])]
     config: Option<PathBuf>,
-    /// Times 64, 128, 256, 512 channels of the ResNet-18
-    #[arg(long, default_value_t = 1.0)]
-    width: f64,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// Side of the images in pixels
     #[arg(long, default_value_t = 32)]
     size: usize,
     /// Images of a step
     #[arg(long, default_value_t = 64)]
     batch: usize,
-    /// Channels of the images
-    #[arg(long, default_value_t = 3)]
-    channels: usize,
     /// Classes
     #[arg(long, default_value_t = 10)]
     classes: usize,
-    /// The first layers: 3x3, or 7x7 with pooling
-    #[arg(long, default_value = "3x3", value_parser = ["3x3", "7x7"])]
-    stem: String,
     /// The table; what it holds is kept
     #[arg(long, value_name = "FILE", default_value = "kernels.json")]
     out: PathBuf,
@@ -71,15 +63,19 @@ impl Tune {
         }
         match &self.config {
             None => {
+                let listener = Arc::new(Listener::new(options.quiet));
                 let gpu = Gpu::open(&options.gpu())?;
-                self.races(&gpu, &self.steps(&gpu)?, &Listener::new(options.quiet))
+                let (schedules, stop) = (self.steps(&gpu)?, signals::watch(listener.clone())?);
+                let table = study::tune(&gpu, &schedules, &self.out, &*listener, &stop);
+                listener.clear();
+                self.show(&gpu, &table?)
             }
             Some(path) => {
                 let config = Config::load(path)?;
                 // Where `study run` looks for decoded images.
                 options.job(&config, &default_out(path), |job| {
-                    let untuned = Job { kernels: Table::default(), ..*job };
-                    self.races(job.gpu, &untuned.schedules()?, job.progress)
+                    let table = job.tune(&self.out)?;
+                    self.show(job.gpu, &table)
                 })
             }
         }
@@ -87,41 +83,21 @@ impl Tune {
 
     /// The plain steps of the given sizes.
     fn steps(&self, gpu: &Gpu) -> Result<Vec<Schedule>> {
-        if [self.size, self.batch, self.channels, self.classes].contains(&0) || self.width.is_nan() || self.width <= 0.0
-        {
-            return Err(Error::Usage("--width, --size, --batch, --channels and --classes must be above 0".into()));
+        if [self.size, self.batch, self.classes].contains(&0) {
+            return Err(Error::Usage("--size, --batch and --classes must be above 0".into()));
         }
-        let stem = if self.stem == "3x3" { Stem::Small } else { Stem::Large };
-        let model = ResNet { stem, width: self.width, in_channels: self.channels };
+        let model = self.network.network()?;
         let step = TrainingStep { model, batch: self.batch, size: self.size, classes: self.classes };
         let tapes = [step.record()?.0, step.record_evaluation()?.0];
         tapes.iter().map(|tape| Schedule::new(tape, &fuse::options(gpu.caps()))).collect()
     }
 
-    /// Races what the table does not have, and prints and writes what it has then.
-    fn races(&self, gpu: &Gpu, schedules: &[Schedule], progress: &dyn Progress) -> Result<()> {
-        let (adapter, driver) = (gpu.adapter().name.as_str(), gpu.adapter().driver.as_str());
-        let mut table = Table::load(&self.out, adapter, driver)?.unwrap_or_else(|| Table::new(adapter, driver));
-        let mut subjects: BTreeMap<String, Subject> = BTreeMap::new();
-        for schedule in schedules {
-            let missing = tune::missing(gpu, schedule, &table)?;
-            subjects.extend(missing.into_iter().map(|s| (s.key.clone(), s)));
-        }
-        progress.stage(&format!("tune on {adapter}"), subjects.len() as u64, 0, "ops");
-        for (i, (key, subject)) in subjects.iter().enumerate() {
-            let entry = tune::tune(gpu, subject, &Rules::default())?;
-            for (variant, why) in &entry.refused {
-                progress.note(&format!("warning: {key} [{variant}] is not used: {why}"));
-            }
-            progress.step(i as u64 + 1, &format!("{} takes {}", subject.op.name(), entry.variant));
-            table.entries.insert(key.clone(), entry);
-            table.save(&self.out)?; // an interruption loses one race
-        }
-        progress.done(&format!("{} ops tuned, {} known before", subjects.len(), table.entries.len() - subjects.len()));
+    /// Prints the table, and writes its landscape where asked to.
+    fn show(&self, gpu: &Gpu, table: &Table) -> Result<()> {
         if let Some(export) = &self.export {
-            landscape::export(&table, &Environment::of(gpu), export)?;
+            landscape::export(table, &Environment::of(gpu), export)?;
         }
-        print(&summary(&table, &self.out))
+        print(&summary(table, &self.out))
     }
 }
 

@@ -1,9 +1,10 @@
 //! A plain supervised training step and a step of its evaluation, recorded whole: what benches time and the tuner tunes.
 
-use super::{Mode, Optimizer, Params, ResNet};
+use super::{Mode, Optimizer, Params, ResNet, Vit};
 use crate::base::Result;
 use crate::base::rng::Rng;
-use crate::tape::{State, Tape, Type};
+use crate::tape::{State, Tape, Type, Var};
+use std::fmt;
 
 /// A step that can be recorded again and again, with what it reads: what is measured.
 pub struct Subject<'a> {
@@ -21,11 +22,60 @@ pub struct Subject<'a> {
     pub scalars: Vec<(&'static str, f32)>,
 }
 
-/// SGD with momentum on the cross-entropy of a ResNet over a batch of square images.
+/// A network that classifies images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Network {
+    /// Trained with SGD and momentum.
+    ResNet(ResNet),
+    /// Trained with AdamW.
+    Vit(Vit),
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Network::ResNet(n) => write!(f, "resnet18 × {}", n.width),
+            Network::Vit(n) => write!(f, "vit of {} blocks of {}, patches of {}", n.depth, n.width, n.patch),
+        }
+    }
+}
+
+impl Network {
+    fn in_channels(&self) -> usize {
+        match self {
+            Network::ResNet(n) => n.in_channels,
+            Network::Vit(n) => n.in_channels,
+        }
+    }
+
+    /// Images [N, C, H, W] give logits [N, classes].
+    fn logits(&self, t: &mut Tape, params: &mut Params, x: Var, mode: Mode, classes: usize) -> Result<Var> {
+        match self {
+            Network::ResNet(n) => {
+                let features = n.forward(t, params, "", x, mode)?;
+                n.classify(t, params, "", features, classes)
+            }
+            Network::Vit(n) => {
+                let features = n.forward(t, params, "", x)?;
+                n.classify(t, params, "", features, classes)
+            }
+        }
+    }
+
+    /// How such a network is usually trained.
+    fn optimizer(&self) -> Optimizer {
+        match self {
+            Network::ResNet(_) => Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 5e-4 },
+            Network::Vit(_) => Optimizer::adamw(0.05),
+        }
+    }
+}
+
+/// A step on the cross-entropy of a network over a batch of square images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrainingStep {
-    /// The network.
-    pub model: ResNet,
+    /// The network, which says the optimizer too.
+    pub model: Network,
     /// Images of a step.
     pub batch: usize,
     /// Their side in pixels.
@@ -38,13 +88,13 @@ impl TrainingStep {
     /// The step on random images and labels.
     pub fn subject(self) -> Subject<'static> {
         let mut rng = Rng::new(0, 0, 0);
-        let pixels = self.batch * self.model.in_channels * self.size * self.size;
+        let pixels = self.batch * self.model.in_channels() * self.size * self.size;
         let images: Vec<f32> = (0..pixels).map(|_| rng.normal()).collect();
         let labels: Vec<u32> = (0..self.batch).map(|_| rng.below(self.classes) as u32).collect();
         let bytes = |data: &[f32]| bytemuck::cast_slice(data).to_vec();
-        let (size, channels) = (self.size, self.model.in_channels);
+        let (size, channels) = (self.size, self.model.in_channels());
         Subject {
-            name: format!("a supervised step of resnet18 × {} on {size} × {size} × {channels}", self.model.width),
+            name: format!("a supervised step of {} on {size} × {size} × {channels}", self.model),
             images: self.batch,
             record: Box::new(move || self.record()),
             state: State::new(),
@@ -57,19 +107,20 @@ impl TrainingStep {
         }
     }
 
+    fn images(&self) -> Type {
+        Type::f32([self.batch, self.model.in_channels(), self.size, self.size])
+    }
+
     /// The step over the inputs `images` f32 [batch, C, size, size], `labels` u32 [batch] and `weights` f32 [batch] and
     /// the scalar `lr`; its output is `loss` f32 [1].
     pub fn record(&self) -> Result<(Tape, Params)> {
         let (mut t, mut params) = (Tape::new(), Params::new());
-        let images = Type::f32([self.batch, self.model.in_channels, self.size, self.size]);
-        let x = t.input("images", images)?;
+        let x = t.input("images", self.images())?;
         let labels = t.input("labels", Type::u32([self.batch]))?;
         let weights = t.input("weights", Type::f32([self.batch]))?;
-        let features = self.model.forward(&mut t, &mut params, "", x, Mode::Train)?;
-        let logits = self.model.classify(&mut t, &mut params, "", features, self.classes)?;
+        let logits = self.model.logits(&mut t, &mut params, x, Mode::Train, self.classes)?;
         let [loss, _, _] = t.layer("loss", |t| t.cross_entropy(logits, labels, weights))?;
-        let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 5e-4 };
-        sgd.minimize(&mut t, loss, &params.trained())?;
+        self.model.optimizer().minimize(&mut t, loss, &params.trained())?;
         t.output("loss", loss);
         Ok((t, params))
     }
@@ -77,9 +128,8 @@ impl TrainingStep {
     /// A step of the evaluation over the input `images`; its output is `logits` f32 [batch, classes].
     pub fn record_evaluation(&self) -> Result<(Tape, Params)> {
         let (mut t, mut params) = (Tape::new(), Params::new());
-        let x = t.input("images", Type::f32([self.batch, self.model.in_channels, self.size, self.size]))?;
-        let features = self.model.forward(&mut t, &mut params, "", x, Mode::Eval)?;
-        let logits = self.model.classify(&mut t, &mut params, "", features, self.classes)?;
+        let x = t.input("images", self.images())?;
+        let logits = self.model.logits(&mut t, &mut params, x, Mode::Eval, self.classes)?;
         t.output("logits", logits);
         Ok((t, params))
     }

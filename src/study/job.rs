@@ -46,6 +46,11 @@ pub struct Job<'a> {
 /// Where a folder keeps the table of variants that its runs use.
 pub const KERNELS: &str = "kernels.json";
 
+/// Whether a run or a study was begun in a folder.
+pub fn begun(out: &Path) -> bool {
+    ["runs", "pretraining", "config.toml"].iter().any(|name| out.join(name).exists())
+}
+
 /// The training images of a dataset on the device, and nothing else: all that pretraining is given.
 pub(super) struct TrainImages {
     /// The dataset's name, for people.
@@ -133,6 +138,12 @@ impl Job<'_> {
             self.progress.note(what);
         }
         Ok(schedule)
+    }
+
+    /// A table of the whole study. Only when it is whole does it stand beside the runs: until then it is in the cache, where
+    /// an interrupted race goes on.
+    pub fn tuned(&self) -> Result<Table> {
+        self.tune(&self.out.join("cache").join(KERNELS))
     }
 
     /// Writes a tuned table beside the runs that use it, so that going on, and other processes, use the same.

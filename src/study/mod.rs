@@ -21,7 +21,8 @@ mod train;
 
 pub use config::Config;
 pub use grid::{Cell, Selection, cells};
-pub use job::Job;
+pub use job::{Job, begun};
+pub use plans::tune;
 pub use progress::Progress;
 pub use report::report;
 pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture};

@@ -1,11 +1,17 @@
-//! Which plans a config's stages would run: what the tuner tunes ahead of time.
+//! Which plans a config's stages would run, and tuning them ahead of time.
 
 use super::config::PretrainingMethod;
 use super::grid::cells;
+use super::progress::Progress;
 use super::{Job, pretrain, train};
-use crate::base::Result;
+use crate::base::{Error, Result};
+use crate::device::Gpu;
+use crate::device::tune::{Rules, Table};
+use crate::kernels::tune::{self, Subject};
 use crate::tape::Schedule;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Job<'_> {
     /// The schedule of every plan that the cells of the config would run: each dataset's pretraining steps, training
@@ -27,6 +33,45 @@ impl Job<'_> {
         }
         Ok(schedules)
     }
+
+    /// A table with every op of the config's plans, raced where the one in `path` lacks it. An interruption keeps what was
+    /// raced before it.
+    pub fn tune(&self, path: &Path) -> Result<Table> {
+        let untuned = Job { kernels: Table::default(), ..*self };
+        tune(self.gpu, &untuned.schedules()?, path, self.progress, self.stop)
+    }
+}
+
+/// Races the ops of `schedules` that the table in `path` has no result for, saves it after each race, and returns it.
+pub fn tune(
+    gpu: &Gpu,
+    schedules: &[Schedule],
+    path: &Path,
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<Table> {
+    let (adapter, driver) = (gpu.adapter().name.as_str(), gpu.adapter().driver.as_str());
+    let mut table = Table::load(path, adapter, driver)?.unwrap_or_else(|| Table::new(adapter, driver));
+    let mut subjects: BTreeMap<String, Subject> = BTreeMap::new();
+    for schedule in schedules {
+        let missing = tune::missing(gpu, schedule, &table)?;
+        subjects.extend(missing.into_iter().map(|s| (s.key.clone(), s)));
+    }
+    progress.stage(&format!("tune on {adapter}"), subjects.len() as u64, 0, "ops");
+    for (i, (key, subject)) in subjects.iter().enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::TryAgain(format!("stopped after {i} races; the same command goes on from there")));
+        }
+        let entry = tune::tune(gpu, subject, &Rules::default())?;
+        for (variant, why) in &entry.refused {
+            progress.note(&format!("warning: {key} [{variant}] is not used: {why}"));
+        }
+        progress.step(i as u64 + 1, &format!("{} takes {}", subject.op.name(), entry.variant));
+        table.entries.insert(key.clone(), entry);
+        table.save(path)?;
+    }
+    progress.done(&format!("{} ops tuned, {} known before", subjects.len(), table.entries.len() - subjects.len()));
+    Ok(table)
 }
 
 #[cfg(test)]

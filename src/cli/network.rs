@@ -1,0 +1,41 @@
+//! The options that say which network, where no config does.
+
+use crate::base::{Error, Result};
+use crate::nn::step::Network;
+use crate::nn::{ResNet, Stem, Vit};
+use clap::Args;
+
+/// A network of given sizes.
+#[derive(Args, Debug)]
+pub(super) struct NetworkOptions {
+    /// Without a config: which network, resnet18 or vit, a ViT-Ti
+    #[arg(long, default_value = "resnet18", value_parser = ["resnet18", "vit"])]
+    model: String,
+    /// Without a config: channels of the images
+    #[arg(long, default_value_t = 3)]
+    channels: usize,
+    /// Without a config: times 64, 128, 256, 512 channels of the ResNet-18
+    #[arg(long, default_value_t = 1.0)]
+    width: f64,
+    /// Without a config: the first layers of the ResNet-18, 3x3, or 7x7 with pooling
+    #[arg(long, default_value = "3x3", value_parser = ["3x3", "7x7"])]
+    stem: String,
+    /// Without a config: side of the ViT's patches in pixels
+    #[arg(long, default_value_t = 8)]
+    patch: usize,
+}
+
+impl NetworkOptions {
+    /// The network they name.
+    pub fn network(&self) -> Result<Network> {
+        let NetworkOptions { channels, width, patch, .. } = *self;
+        if channels == 0 || patch == 0 || width.is_nan() || width <= 0.0 {
+            return Err(Error::Usage("--channels, --width and --patch must be above 0".into()));
+        }
+        let stem = if self.stem == "3x3" { Stem::Small } else { Stem::Large };
+        Ok(match self.model.as_str() {
+            "vit" => Network::Vit(Vit::tiny(patch, channels)),
+            _ => Network::ResNet(ResNet { stem, width, in_channels: channels }),
+        })
+    }
+}
