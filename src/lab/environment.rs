@@ -137,12 +137,12 @@ impl Environment {
             return Ok(());
         }
         let named = |e: &Environment| match (e.checked, &e.shaders) {
-            (true, _) => "with checks in every kernel, as --ab does".to_string(),
-            (_, Some(hash)) => format!("with the edited shaders {hash}, which run with checks"),
-            (_, None) => "with the built-in shaders, without checks".to_string(),
+            (true, _) => "with checks in every kernel (as by --ab)".to_string(),
+            (_, Some(hash)) => format!("with the edited shaders {hash} (they run with checks)"),
+            (_, None) => "with the built-in shaders (without checks)".to_string(),
         };
         Err(Error::Usage(format!(
-            "{shown} was measured {} and this is {}: checks cost time, so this has no verdict. Give both the same \
+            "{shown} was measured {}, and this {}: checks cost time, so this has no verdict. Give both the same \
              --shaders, or race two trees with --ab",
             named(other),
             named(self)

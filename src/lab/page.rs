@@ -92,7 +92,8 @@ impl Report {
             let share = r.roof_share.map_or("-".to_string(), |s| format!("{:.0} %", 100.0 * s));
             text += &format!(
                 "<tr{}><td class=\"words\">{}</td><td class=\"words\" title=\"{}\">{}</td><td class=\"words\">{}</td>\
-                 <td class=\"words\">{}</td><td class=\"words\">{}</td><td>{}</td><td>{} to {}</td><td>{}</td><td>{}</td><td>{}</td>{}<td class=\"bad\">{}</td>\
+                 <td class=\"words\">{}</td><td class=\"words\">{}</td><td>{}</td>\
+                 <td>{} to {}</td><td>{}</td><td>{}</td><td>{}</td>{}<td class=\"bad\">{}</td>\
                  </tr>\n",
                 if new { " class=\"group\"" } else { "" },
                 escape(&r.entry),
