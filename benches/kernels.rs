@@ -28,7 +28,7 @@ struct Arguments {
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
     /// The most seconds of samples a row
-    #[arg(long, value_name = "S", default_value_t = 3.0)]
+    #[arg(long, value_name = "S", value_parser = seconds, default_value_t = 3.0)]
     seconds: f64,
     /// Write the report there
     #[arg(long)]
@@ -36,6 +36,10 @@ struct Arguments {
     /// cargo adds it
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|s: &f64| (0.0..1e6).contains(s)).ok_or_else(|| "use seconds from 0 up".into())
 }
 
 /// Burn 0.22.1 (wgpu), forward, GFLOP/s, and under which mean the ratio counts: autotuned, steady, on Mesa llvmpipe 22.3.6

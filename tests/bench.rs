@@ -239,3 +239,80 @@ fn mistakes_are_named_with_what_was_meant() {
         fails(dir.path(), words, parts);
     }
 }
+
+/// No device is needed: each is a mistake of the command alone.
+#[test]
+fn files_and_options_that_get_in_each_other_s_way_are_told_before_anything_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    for (words, parts) in [
+        (&["smoke", "--roofline", "roof.png"][..], &["roof.png", "ends in .svg"][..]),
+        (&["smoke", "--roofline", "a.svg", "--json", "a.json"], &["--json", "the roofs of --roofline", "a.json"]),
+        (&["smoke", "--roofline", "a.svg", "--csv", "./a.json"], &["--csv", "name them apart"]),
+        (&["smoke", "--json", "a.out", "--html", "a.out"], &["--json and --html", "name them apart"]),
+        (&["smoke", "--compare", "a.json", "--threshold=-1"], &["--threshold", "0.1 for 10 %"]),
+        (&["smoke", "--compare", "a.json", "--threshold", "nan"], &["--threshold", "0.1 for 10 %"]),
+        (&["--read", "a.json", "--cache", "cold"], &["--read", "cannot be used with"]),
+        (&["--read", "a.json", "--samples", "3"], &["--read", "cannot be used with"]),
+    ] {
+        let out = run(dir.path(), words);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(2), "{words:?}: {said}");
+        assert!(parts.iter().all(|p| said.contains(p)), "{words:?}: {said}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_base_without_a_verdict_is_told_before_anything_runs() {
+    if !adapter("a_base_without_a_verdict_is_told_before_anything_runs") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    runs(dir.path(), &["--op", "relu", "--shape", "x=64", "--json", "run.json"]);
+    let path = dir.path().join("run.json");
+    let mut base = Report::load(&path).unwrap();
+    base.environment.checked = true; // as one of --ab
+    base.save(&path).unwrap();
+    // A set that would take minutes.
+    fails(dir.path(), &["resnet18", "--compare", "run.json"], &["run.json", "checks", "--ab"]);
+    (base.environment.checked, base.environment.adapter) = (false, "another adapter".into());
+    base.save(&path).unwrap();
+    fails(dir.path(), &["resnet18", "--compare", "run.json"], &["another adapter", "--against"]);
+    fails(dir.path(), &["smoke", "--kernels", "gone.json"], &["--kernels gone.json", "wgslab tune"]);
+}
+
+/// Halves are packed in words where the adapter has no shader-f16.
+#[test]
+fn products_of_halves_are_measured_at_shapes_of_one_s_own() {
+    if !adapter("products_of_halves_are_measured_at_shapes_of_one_s_own") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (op, shape) in
+        [("matmul", &["a=48,16", "b=16,32"][..]), ("conv2d", &["x=1,4,8,8", "weight=8,4,3,3", "padding=1"])]
+    {
+        runs(dir.path(), &[&["--op", op, "--shape"], shape, &["dtype=f16", "--json", "run.json"]].concat());
+        let report = Report::load(&dir.path().join("run.json")).unwrap();
+        assert_eq!(report.skipped, vec![]);
+        assert!(report.rows.iter().any(|r| r.entry == format!("{op}.forward")), "{report:?}");
+        assert!(report.rows.iter().all(|r| r.shape.contains("f16")), "{report:?}");
+    }
+}
+
+/// What Ctrl-C does to `wgslab profile`: no round begins after it.
+#[test]
+fn a_profile_that_is_stopped_is_to_be_tried_again() {
+    use std::sync::atomic::AtomicBool;
+    use wgslab::nn::step::{Network, TrainingStep};
+    if !adapter("a_profile_that_is_stopped_is_to_be_tried_again") {
+        return;
+    }
+    let gpu = wgslab::device::Gpu::open(&wgslab::device::GpuOptions::default()).unwrap();
+    let model = wgslab::nn::ResNet { stem: wgslab::nn::Stem::Small, width: 0.125, in_channels: 3 };
+    let subject = TrainingStep { model: Network::ResNet(model), batch: 2, size: 8, classes: 10 }.subject();
+    let ready = wgslab::lab::step::Ready::new(&gpu, subject, &Default::default()).unwrap();
+    let stop = AtomicBool::new(true);
+    let timer = wgslab::lab::Timer::Wall;
+    let e = wgslab::lab::profile::profile_until(&gpu, &ready, 1000, timer, None, &stop).unwrap_err();
+    assert!(e.exit_code() == 75 && e.to_string().contains("stopped after 0 of 1000 rounds"), "{e}");
+}

@@ -77,7 +77,7 @@ fn an_edit_is_right_and_timed() {
     let slow = "var waste = x[i];
         for (var k = 0u; k < 500u; k++) { waste = sin(waste); }
         y[i] = select(p.factor * x[i], waste, waste > vec4(2.0));";
-    let slow = verdict(slow, "60");
+    let slow = verdict(slow, "30");
     assert_eq!(slow["verdict"], "right", "{slow}");
     let ratio = median(&slow["edited_ms"]) / median(&slow["committed_ms"]);
     assert!(ratio > 1.5, "{ratio}: {slow}");
@@ -228,4 +228,25 @@ impl Drop for Ends {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// How often a sample runs the committed text says nothing of an edit that is thousands of times slower.
+#[test]
+fn a_slow_edit_is_judged_and_not_killed() {
+    if !adapter("a_slow_edit_is_judged_and_not_killed") {
+        return;
+    }
+    // Sines never reach 2, which the compiler does not know.
+    let slow = "var v = x[i];
+        for (var k = 0u; k < 20000u; k++) {
+            //@ for j in 0..20
+            v = sin(v + $j.0);
+            //@ end
+        }
+        let z = p.factor * x[i];
+        y[i] = select(z, v, v > vec4<f32>(2.0));";
+    let slow = verdict(slow, "30");
+    assert_eq!(slow["verdict"], "right", "{slow}");
+    let (edited, committed) = (median(&slow["edited_ms"]), median(&slow["committed_ms"]));
+    assert!(edited > 10.0 * committed, "{edited} {committed}");
 }

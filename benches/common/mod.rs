@@ -1,4 +1,4 @@
-//! What benches share: the memory they took and how they end.
+//! What benches share: how they end.
 
 use std::process::ExitCode;
 use wgslab::base::Result;

@@ -11,7 +11,7 @@ import torch
 import lab
 import torch_bench
 import torch_device
-from torch_forms import Unsupported, form
+from torch_forms import Unsupported, form, shown
 
 
 class Lab(unittest.TestCase):
@@ -61,6 +61,19 @@ class Torch(unittest.TestCase):
                     self.assertTrue(form(op, table).rows)
                 except Unsupported as e:
                     self.assertTrue(str(e))
+
+    def test_products_of_halves_have_operands_of_halves(self):
+        made = form("matmul", {"name": "a", "a": [2, 3], "b": [3, 4], "dtype": "f16"})
+        t = torch_bench.tensors(made.inputs, torch.device("cpu"), False)
+        self.assertEqual({v.dtype for v in t.values()}, {torch.float16})
+        self.assertEqual(shown(made.inputs), "a [2, 3] f16, b [3, 4] f16")
+        # As wgslab counts: operands of halves, the product in f32.
+        self.assertEqual(made.rows[0].bytes, 2 * (6 + 12) + 4 * 8)
+        with self.assertRaisesRegex(KeyError, "must be f32 or f16"):
+            form("matmul", {"name": "a", "a": [2, 3], "b": [3, 4], "dtype": "half"})
+
+    def test_an_axis_may_stand_alone(self):
+        self.assertEqual(form("reduce", {"name": "a", "x": [2, 3], "axes": 1}).rows[0].bytes, 4 * (6 + 2))
 
     def test_an_unknown_field_is_an_error(self):
         with self.assertRaisesRegex(KeyError, "fields unknown here: y"):

@@ -35,7 +35,7 @@ def tensors(inputs, device, channels_last):
             t = torch.randint(numbers[0], shape, generator=generator)
         else:
             t = torch.full(shape, numbers[0])
-        made[name] = t.to(device)
+        made[name] = (t.half() if dtype == "f16" else t).to(device)
         if channels_last and len(shape) == 4:
             made[name] = made[name].to(memory_format=torch.channels_last)
     return made

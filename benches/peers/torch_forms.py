@@ -83,9 +83,14 @@ def size(*shapes):
     return 4 * sum(numel(s) for s in shapes)
 
 
-def normal(name, shape):
+def half_size(*shapes):
+    """Bytes of f16 tensors."""
+    return size(*shapes) // 2
+
+
+def normal(name, shape, dtype="f32"):
     """An input of standard normal values."""
-    return (name, shape, "f32", ("normal",))
+    return (name, shape, dtype, ("normal",))
 
 
 def uniform(name, shape, low, high):
@@ -103,7 +108,15 @@ def value(name, shape, x):
     return (name, shape, "f32", ("value", x))
 
 
-# Products
+# Products. Of halves wgslab gives f32, and rounds the output's gradient to halves; PyTorch's output is f16.
+
+
+def operands(f):
+    """The dtype of a product's operands, and bytes of tensors of it."""
+    dtype = f.get("dtype", "f32")
+    if dtype not in ("f32", "f16"):
+        raise KeyError(f"dtype of {f.op} must be f32 or f16")
+    return dtype, half_size if dtype == "f16" else size
 
 
 def conv2d(f):
@@ -114,14 +127,15 @@ def conv2d(f):
     groups = f.get("groups", 1)
     p, q = ((size_ + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 for size_, kernel in ((h, r), (w, s)))
     y = [n, k, p, q]
-    flops, bytes_ = 2 * numel(y) * cg * r * s, size(x, weight, y)
+    dtype, own_size = operands(f)
+    flops, bytes_ = 2 * numel(y) * cg * r * s, own_size(x, weight, y)
     rows = [
-        Entry("forward", flops, bytes_),
+        Entry("forward", flops, own_size(x, weight) + size(y)),
         Entry("grad_input", flops, bytes_, ("x",)),
         Entry("grad_weight", flops, bytes_, ("weight",)),
     ]
     run = lambda t: F.conv2d(t["x"], t["weight"], None, stride, padding, dilation, groups)
-    return Form([normal("x", x), normal("weight", weight)], run, rows)
+    return Form([normal("x", x, dtype), normal("weight", weight, dtype)], run, rows)
 
 
 def matmul(f):
@@ -132,7 +146,9 @@ def matmul(f):
     n = b[-2] if trans_b else b[-1]
     y = [*z, m, n]
     run = lambda t: torch.matmul(t["a"].mT if trans_a else t["a"], t["b"].mT if trans_b else t["b"])
-    return Form([normal("a", a), normal("b", b)], run, [Entry("forward", 2 * numel(y) * k, size(a, b, y))])
+    dtype, own_size = operands(f)
+    rows = [Entry("forward", 2 * numel(y) * k, own_size(a, b) + size(y))]
+    return Form([normal("a", a, dtype), normal("b", b, dtype)], run, rows)
 
 
 def add_bias(f):
@@ -396,13 +412,13 @@ def broadcast(f):
 
 def permute(f):
     """A copy, not a view."""
-    x, axes = f.shape("x"), f.get("axes")
+    x, axes = f.shape("x"), f.shape("axes")
     return Form([normal("x", x)], lambda t: t["x"].permute(axes).contiguous(), [Entry("forward", 0, 2 * size(x))])
 
 
 def reduce(f):
     """sum, mean, var, max or argmax over axes."""
-    x, axes, keepdim = f.shape("x"), f.get("axes"), f.get("keepdim", False)
+    x, axes, keepdim = f.shape("x"), f.shape("axes"), f.get("keepdim", False)
     kind = f.get("kind", "sum")
     y = [n for i, n in enumerate(x) if i not in axes] or [1]
     inputs = [normal("x", x)]

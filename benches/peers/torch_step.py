@@ -10,8 +10,10 @@ DataLoader workers, two views, the network, NT-Xent and Adam. A first step, one 
 """
 
 import argparse
+import gc
 import math
 import resource
+import sys
 import time
 
 import torch
@@ -60,7 +62,7 @@ def supervised(a, device):
         optimizer.step()
         return loss
 
-    return step
+    return step, lambda: None
 
 
 class Views(torch.utils.data.Dataset):
@@ -112,7 +114,7 @@ def nt_xent(z, temperature=0.5):
 
 
 def self_supervised(a, device):
-    """A step with the loading of its batch; an epoch is images / batch of them."""
+    """A step with the loading of its batch, of which images / batch are an epoch, and what ends the workers."""
     net = SimClr().to(device.device).train()
     if a.channels_last:
         net = net.to(memory_format=torch.channels_last)
@@ -143,7 +145,17 @@ def self_supervised(a, device):
         optimizer.step()
         return loss
 
-    return step
+    def close():
+        source.close()
+        loader._iterator = None  # persistent workers end with it
+        gc.collect()
+
+    return step, close
+
+
+def peak_bytes(who):
+    """The most memory of this process (RUSAGE_SELF), or of the largest of its children that ended (RUSAGE_CHILDREN)."""
+    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main():
@@ -163,7 +175,7 @@ def main():
     epoch = a.model == "simclr"
     if epoch and a.images < a.batch:
         lab.fail(f"--images {a.images} is less than a batch of {a.batch}")
-    step = self_supervised(a, device) if epoch else supervised(a, device)
+    step, close = self_supervised(a, device) if epoch else supervised(a, device)
     first = device.timed(step)[1]
     to_first = (time.perf_counter() - START) * 1e3
     if device.kind == "cuda":
@@ -172,6 +184,10 @@ def main():
     made = []
     steps = a.images // a.batch if epoch else a.steps
     times = [device.timed(lambda: made.append(step()))[1] for _ in range(steps)]
+    process_bytes = peak_bytes(resource.RUSAGE_SELF)
+    close()
+    # Of the largest worker, pages that it shares with this process included; asked for before git runs as a child, too.
+    worker_bytes = peak_bytes(resource.RUSAGE_CHILDREN) if epoch and a.workers else None
     s = lab.spread(times)
     # Batches arrive in gusts, so an epoch counts as a whole; of like steps the median does.
     rate = a.batch * steps / sum(times) if epoch else a.batch / s["median"]
@@ -187,7 +203,8 @@ def main():
         "samples_ms": times,
         "first_step_ms": first,
         "time_to_first_step_ms": to_first,
-        "peak_process_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_process_bytes": process_bytes,
+        "peak_worker_bytes": worker_bytes,
         "peak_device_bytes": torch.cuda.max_memory_allocated(device.device) if device.kind == "cuda" else None,
         "loss": made[-1].item(),
     }

@@ -15,7 +15,7 @@ pub enum Error {
     /// Files are missing, damaged or hold something unexpected (exit code 4).
     #[error("{0}")]
     Data(String),
-    /// A measurement is slower than its base by more than was allowed (exit code 5).
+    /// A measurement is slower than its base by more than was allowed, or no longer runs (exit code 5).
     #[error("{0}")]
     Regression(String),
     /// An op was given shapes it cannot take.

@@ -7,9 +7,9 @@ use super::output::print;
 use crate::base::{Error, Result, files, nearest};
 use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::ops;
-use crate::lab::compare::{THRESHOLD, compare};
+use crate::lab::compare::{THRESHOLD, compare, expect_comparable};
 use crate::lab::sets::{self, CASES, Set};
-use crate::lab::{Asked, Cache, Report, Rule, against, bench, roofline};
+use crate::lab::{Asked, Cache, Environment, Report, Rule, against, bench, roofline};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,7 +83,7 @@ pub(super) struct Bench {
     roofline: Option<PathBuf>,
     /// Say which rows are faster or slower than in a report that an earlier build wrote with --json on this adapter. Each
     /// sample is set against the reference kernel beside it, so a slower hour is no slower kernel. Exit code 5 where
-    /// a row is slower
+    /// a row is slower or no longer runs
     #[arg(long, value_name = "BASE")]
     compare: Option<PathBuf>,
     /// Measure two trees of shaders in turn, in one run, and say which is faster: folders laid out as shaders/ is, with
@@ -92,13 +92,17 @@ pub(super) struct Bench {
     #[arg(long, value_name = "DIR", num_args = 2, conflicts_with_all = ["compare", "against", "read"])]
     ab: Vec<PathBuf>,
     /// The change that counts with --compare and --ab: 0.1 is 10 %
-    #[arg(long, value_name = "SHARE", default_value_t = THRESHOLD)]
+    #[arg(long, value_name = "SHARE", value_parser = threshold, default_value_t = THRESHOLD)]
     threshold: f64,
     /// Lay the reports of other frameworks or adapters beside this one, with ratios; benches/peers/ writes some
     #[arg(long, value_name = "FILE", num_args = 1..)]
     against: Vec<PathBuf>,
     /// Show the report that an earlier run wrote with --json, in place of measuring
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "op", "json"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["what", "op", "json", "variant", "direction", "cache", "samples"]
+    )]
     read: Option<PathBuf>,
 }
 
@@ -110,15 +114,24 @@ fn cache(text: &str) -> Result<Cache, String> {
     }
 }
 
+fn threshold(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|s: &f64| *s > 0.0 && s.is_finite());
+    share.ok_or_else(|| "use a share above 0, such as 0.1 for 10 %".into())
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|s: &f64| (0.0..1e6).contains(s)).ok_or_else(|| "use seconds from 0 up".into())
 }
 
 impl Bench {
     pub fn run(&self, options: &Options) -> Result<()> {
-        // A file that cannot be read is found before a long measurement.
+        // A file that cannot be read or written is found before a long measurement.
+        self.expect_files_apart()?;
         let others = against::load(&self.against)?;
-        let base = self.compare.as_ref().map(|path| Report::load(path)).transpose()?;
+        let base = match &self.compare {
+            Some(path) => Some((Report::load(path)?, path.display().to_string())),
+            None => None,
+        };
         if let [a, b] = self.ab.as_slice() {
             if options.shaders.is_some() {
                 return Err(Error::Usage("--ab names both trees of shaders; leave --shaders out".into()));
@@ -127,30 +140,52 @@ impl Bench {
         }
         let report = match &self.read {
             Some(path) => Report::load(path)?,
-            None => self.measured(options)?,
+            None => self.measured(options, base.as_ref())?,
         };
         self.write(&report, "")?;
         match others.is_empty() {
             true => print(&bench_table::report(&report))?,
             false => print(&bench_table::against(&against::against(&report, &others)?))?,
         }
-        let (Some(base), Some(path)) = (base, &self.compare) else { return Ok(()) };
-        let shown = path.display().to_string();
-        if base.environment.shaders != report.environment.shaders {
-            return Err(Error::Usage(format!(
-                "{shown} was not measured with the same --shaders; edited kernels run with checks and built-in ones \
-                 without, so this has no verdict: race the trees with --ab"
-            )));
-        }
+        let Some((base, shown)) = base else { return Ok(()) };
         let c = compare(&base, &report, self.threshold, &shown)?;
         print(&format!("\n{}", bench_table::comparison(&c, [&shown, "now"])))?;
         c.expect_no_regression()
     }
 
-    fn measured(&self, options: &Options) -> Result<Report> {
-        let (set, asked) = self.asked()?;
+    /// An error where the picture of the roofs is none, or two files would be written to one place.
+    fn expect_files_apart(&self) -> Result<()> {
+        if let Some(picture) = self.roofline.as_ref().filter(|p| p.extension().is_none_or(|e| e != "svg")) {
+            let shown = picture.display();
+            return Err(Error::Usage(format!("--roofline {shown} is drawn as SVG; give it a name that ends in .svg")));
+        }
+        let roofs = self.roofline.as_ref().map(|p| p.with_extension("json"));
+        let written = [
+            ("--json", &self.json),
+            ("--csv", &self.csv),
+            ("--html", &self.html),
+            ("--roofline", &self.roofline),
+            ("the roofs of --roofline", &roofs),
+        ];
+        let whole = |p: &PathBuf| std::path::absolute(p).unwrap_or_else(|_| p.clone());
+        let written: Vec<_> = written.iter().filter_map(|(what, p)| Some((what, whole(p.as_ref()?)))).collect();
+        for (i, (what, path)) in written.iter().enumerate() {
+            if let Some((other, _)) = written[..i].iter().find(|w| w.1 == *path) {
+                let shown = path.display();
+                return Err(Error::Usage(format!("{other} and {what} would both be {shown}; name them apart")));
+            }
+        }
+        Ok(())
+    }
+
+    fn measured(&self, options: &Options, base: Option<&(Report, String)>) -> Result<Report> {
+        let (set, mut asked) = self.asked()?;
         let listener = Listener::new(options.quiet);
         let gpu = options.open(&listener, "kernels run on the CPU")?;
+        if let Some((base, shown)) = base {
+            expect_comparable(base, &Environment::of(&gpu), shown)?;
+        }
+        asked.table = options.given_table(&gpu)?.unwrap_or_default();
         let roof = self.roofline.is_some().then(|| roofline::measure(&gpu)).transpose()?;
         let ended = bench(&[&gpu], &set, &asked, &listener);
         listener.clear();
@@ -164,9 +199,10 @@ impl Bench {
 
     /// Two trees of shaders on two devices of one adapter. Kernels with edited text run with checks; for a fair race all do.
     fn run_ab(&self, options: &Options, folders: [&PathBuf; 2]) -> Result<()> {
-        let (set, asked) = self.asked()?;
+        let (set, mut asked) = self.asked()?;
         let listener = Listener::new(options.quiet);
         let first = options.open(&listener, "kernels run on the CPU")?;
+        asked.table = options.given_table(&first)?.unwrap_or_default();
         let open = |folder: &PathBuf| {
             let shaders = Arc::new(Tree::load(folder).map_err(|e| Error::Usage(format!("--ab: {e}")))?);
             Gpu::open(&GpuOptions { shaders, checked: true, ..first.options().clone() })
@@ -211,7 +247,7 @@ impl Bench {
         let (samples, seconds, limit) = (self.samples, self.seconds, self.time_limit.max(self.seconds));
         let rule = Rule { samples, seconds, limit, ..Rule::default() };
         let (variants, direction) = (self.variant.clone(), self.direction.clone());
-        Ok((set, Asked { variants, direction, filter, cache: self.cache, rule }))
+        Ok((set, Asked { variants, direction, filter, cache: self.cache, rule, ..Asked::default() }))
     }
 
     /// What to measure, and the text that rows must have in their name.

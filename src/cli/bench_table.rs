@@ -3,17 +3,19 @@
 use super::output::table;
 use crate::lab::compare::{Comparison, Verdict};
 use crate::lab::spread::figures;
-use crate::lab::{Against, Report, Row, Spread, Timer};
+use crate::lab::{Against, Cache, Report, Row, Spread, Timer};
 
 /// The report for people.
 pub(super) fn report(report: &Report) -> String {
     let e = &report.environment;
     let roof = report.rows.iter().any(|r| r.roof_share.is_some());
+    let cold = report.rows.iter().any(|r| r.cache == Cache::Cold);
     let mut head = vec!["kernel", "case", "variant", "median ms", "q1", "q3", "wall ms", "GFLOP/s", "GB/s"];
     head.extend(roof.then_some("of roof"));
+    head.extend(cold.then_some("cache"));
     head.extend(["timer", ""]);
     let mut rows = vec![head.into_iter().map(String::from).collect()];
-    rows.extend(report.rows.iter().map(|r| line(r, roof)));
+    rows.extend(report.rows.iter().map(|r| line(r, roof, cold)));
     format!("{}, {}\n\n{}\n{}", e.adapter, e.driver, table(&rows), below(report))
 }
 
@@ -32,7 +34,7 @@ fn below(report: &Report) -> String {
     text
 }
 
-fn line(r: &Row, roof: bool) -> Vec<String> {
+fn line(r: &Row, roof: bool, cold: bool) -> Vec<String> {
     let (ms, wall) = (r.ms(), Spread::of(&r.wall_ms).median);
     let rate = |of: u64, v: f64| match of {
         0 => "-".to_string(),
@@ -42,6 +44,7 @@ fn line(r: &Row, roof: bool) -> Vec<String> {
     cells.extend([ms.median, ms.q1, ms.q3, wall].map(short));
     cells.extend([rate(r.flops, r.gflop_per_s()), rate(r.bytes, r.gb_per_s())]);
     cells.extend(roof.then(|| r.roof_share.map_or("-".into(), |s| format!("{:.0} %", 100.0 * s))));
+    cells.extend(cold.then(|| r.cache.name().to_string()));
     let timer = match r.timer {
         Timer::Timestamps => "device",
         Timer::Wall => "wall",
@@ -86,10 +89,24 @@ pub(super) fn comparison(c: &Comparison, [base, new]: [&str; 2]) -> String {
     let count = |v: Verdict| format!("{} {}", c.count(v), v.name());
     let all = [Verdict::Faster, Verdict::Slower, Verdict::Same, Verdict::TooNoisy].map(count).join(", ");
     let mut text = format!("{}\n\nat a threshold of {:.0} %: {all}\n", table(&rows), 100.0 * c.threshold);
+    if let Some(drift) = c.drift {
+        text += &format!("reference kernel: {} times its time in {base}, which is cancelled\n", figures(drift, 3));
+    }
+    let unsteady: Vec<&str> = c.rows.iter().filter(|r| !r.steady).map(|r| r.name.as_str()).collect();
+    if !unsteady.is_empty() {
+        let which = unsteady.join("; ");
+        text += &format!("no reference kernel on one side, so the machine's drift is not cancelled in: {which}\n");
+    }
+    for s in &c.stopped {
+        text += &format!("no longer runs: {}: {}\n", s.name, s.why);
+    }
     for (what, names) in [(base, &c.only_base), (new, &c.only_new)] {
         if !names.is_empty() {
             text += &format!("only in {what}: {}\n", names.join("; "));
         }
+    }
+    for s in &c.skipped {
+        text += &format!("skipped in {new}: {} {}: {}\n", s.op, s.case, s.why);
     }
     text
 }

@@ -30,7 +30,7 @@ Exit codes:
   2   the command line or a config is wrong
   3   no usable adapter
   4   bad data: missing, damaged or not what it should be
-  5   a measurement is slower than its base by more than --threshold
+  5   a measurement is slower than its base by more than --threshold, or no longer runs
   75  try again: the device was lost, or a signal stopped the job after it saved; the same command goes on
   130 stopped at once by a second Ctrl-C
 

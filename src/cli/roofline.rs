@@ -4,6 +4,7 @@ use super::output;
 use crate::base::{Result, files};
 use crate::lab::Report;
 use crate::lab::roofline::{Point, Roof, svg};
+use crate::lab::spread::figures;
 use std::path::Path;
 
 /// Tells each row of `report` how near it is to the roofs, draws both as `picture`, and keeps the roofs beside it.
@@ -20,7 +21,7 @@ pub(super) fn judge(roof: &Roof, report: &mut Report, picture: &Path) -> Result<
 pub(super) fn table(roof: &Roof) -> String {
     let mut rows = vec![["roof", "median", "quartiles", "unit", "how"].map(String::from).to_vec()];
     for (name, peak, unit) in roof.figures() {
-        let number = |v: f64| if v < 10.0 { format!("{v:.2}") } else { format!("{v:.1}") };
+        let number = |v: f64| figures(v, 3);
         let median = peak.value.map_or("-".to_string(), |v| number(v.median));
         let quartiles = peak.value.map_or("-".to_string(), |v| format!("{} to {}", number(v.q1), number(v.q3)));
         rows.push(vec![name.to_string(), median, quartiles, unit.to_string(), peak.how.clone()]);

@@ -4,12 +4,13 @@ use super::options::Options;
 use super::output::{complain, print};
 use crate::base::{Error, Result};
 use crate::device::tree::{guess, pieces};
-use crate::device::tune::Table;
 use crate::device::{Gpu, GpuOptions};
 use crate::kernels::listing::{self, Asked, Found, Wanted};
 use crate::lab::edit::{Verdict, judge};
+use crate::lab::spread::figures;
 use crate::lab::{Spread, watch};
 use clap::Args;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl Watch {
             return Err(Error::Usage(format!("there is no file {}; copy one of shaders/ there", self.file.display())));
         }
         let gpu = Gpu::open(&GpuOptions { shaders: Arc::default(), ..options.gpu() })?;
-        let (piece, found) = (self.piece()?, self.find(&gpu)?);
+        let (piece, found) = (self.piece()?, self.find(options, &gpu)?);
         drop(gpu);
         if !options.quiet {
             let (file, variant, case) = (self.file.display(), found.variant, found.case.name);
@@ -104,7 +105,8 @@ impl Watch {
         let verdict = match options.tree().clone().with(self.piece()?, &self.file) {
             Err(e) => Verdict::Broken { why: e.to_string() },
             Ok(tree) => {
-                let found = self.find(&Gpu::open(&GpuOptions { shaders: Arc::default(), ..options.gpu() })?)?;
+                let gpu = Gpu::open(&GpuOptions { shaders: Arc::default(), ..options.gpu() })?;
+                let found = self.find(options, &gpu)?;
                 gpu_options.shaders = Arc::new(tree);
                 judge(&gpu_options, &found, (limit / 4).min(Duration::from_secs(3)))?
             }
@@ -140,9 +142,9 @@ impl Watch {
     }
 
     /// The entry, in a variant that this adapter can run and that is made of the piece.
-    fn find(&self, gpu: &Gpu) -> Result<Found> {
+    fn find(&self, options: &Options, gpu: &Gpu) -> Result<Found> {
         let (piece, (entry, case)) = (self.piece()?, self.entry());
-        let (tree, table) = (gpu.tree(), Table::default());
+        let (tree, table) = (gpu.tree(), options.given_table(gpu)?.unwrap_or_default());
         let asked = Asked { caps: gpu.caps(), tree, table: &table };
         let find = |variant| listing::find(&Wanted { entry, variant, case }, &asked);
         let found = find(self.variant.as_deref())?;
@@ -180,11 +182,13 @@ impl Watch {
             Verdict::Stopped { why } => format!("stopped: {why}"),
             Verdict::Right(times) => {
                 let ms = |s: Spread| format!("{} ms ({} to {})", short(s.median), short(s.q1), short(s.q3));
-                let [edited, committed, shipped] = times.spreads();
+                let ([edited, committed, shipped], j) = (times.spreads(), times.judgement());
                 format!(
-                    "right and {}, {:.2} x the time: {} against {}; as shipped, without checks, {} ms",
+                    "right and {}, {:.2} x the time ({:.2} to {:.2}): {} against {}; as shipped, without checks, {} ms",
                     times.word(),
-                    times.ratio(),
+                    j.ratio,
+                    j.low,
+                    j.high,
                     ms(edited),
                     ms(committed),
                     short(shipped.median)
@@ -194,16 +198,33 @@ impl Watch {
     }
 }
 
-/// Three digits that count.
 fn short(ms: f64) -> String {
-    let digits = (2.0 - ms.max(1e-9).log10().floor()).clamp(0.0, 6.0) as usize;
-    format!("{ms:.digits$}")
+    figures(ms, 3)
 }
 
 /// This command again, as the process that tries the file.
 fn child() -> Result<Command> {
     let program = std::env::current_exe().map_err(|e| Error::Failed(format!("cannot find this program: {e}")))?;
     let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1)).arg("--child");
+    command.args(as_child(std::env::args_os().skip(1).collect()));
     Ok(command)
+}
+
+/// The words of a command with --child among its options: none is read behind `--`.
+fn as_child(mut words: Vec<OsString>) -> Vec<OsString> {
+    let end = words.iter().position(|w| w == "--").unwrap_or(words.len());
+    words.insert(end, "--child".into());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_behind_two_dashes_is_no_option_of_the_child() {
+        let child = |words: &[&str]| as_child(words.iter().map(OsString::from).collect());
+        assert_eq!(child(&["kernels", "watch", "--", "-a.wgsl"]), ["kernels", "watch", "--child", "--", "-a.wgsl"]);
+        assert_eq!(child(&["kernels", "watch", "a.wgsl"]), ["kernels", "watch", "a.wgsl", "--child"]);
+    }
 }

@@ -10,6 +10,7 @@ use crate::base::{DType, Error, Result};
 use crate::device::tune::{Entry, Rules, Table, median, race};
 use crate::device::{Caps, Gpu};
 use crate::kernels::{Fill, epilogue};
+use crate::tape::fence::POISON;
 use crate::tape::schedule::Step;
 use crate::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
 use std::collections::{BTreeMap, BTreeSet};
@@ -252,18 +253,30 @@ impl Subject {
                 }
                 continue;
             }
-            let (got, naive) = (floats(ty, got), floats(ty, naive));
+            let words = got;
+            let (got, naive) = (floats(ty, words), floats(ty, naive));
             // Sums this near may still round to neighbouring halves: 2⁻¹⁰ apart.
             let rounding = if ty.dtype == DType::F16 { 16_384.0 } else { 0.0 };
             let allowed = (8.0 * length.sqrt() + 32.0 + rounding) / 16_777_216.0 * largest(&naive).max(around * 1e-3);
-            // Not "> allowed": a NaN must not pass.
-            let same = |a: f64, b: f64| (a - b).abs() <= allowed || a == b;
-            if let Some(at) = (0..got.len()).find(|&k| !same(got[k], naive[k])) {
+            // Not "> allowed": a NaN must not pass, unless it is the right value and one that the kernel wrote.
+            let same = |k: usize| {
+                let (a, b) = (got[k], naive[k]);
+                (a - b).abs() <= allowed || a == b || a.is_nan() && b.is_nan() && !is_poison(*ty, words, k)
+            };
+            if let Some(at) = (0..got.len()).find(|&k| !same(k)) {
                 let what = format!("element {at} of output {i} is {} and the naive variant's {}", got[at], naive[at]);
                 return Err(Error::Failed(format!("{what}: further apart than {allowed:.2e}")));
             }
         }
         Ok(())
+    }
+}
+
+/// Whether element `k` is as [`Plan::poison`] left it.
+fn is_poison(ty: Type, words: &[u32], k: usize) -> bool {
+    match ty.dtype {
+        DType::F16 => words[k / 2] >> (16 * (k % 2)) & 0xffff == POISON & 0xffff,
+        _ => words[k] == POISON,
     }
 }
 
@@ -331,5 +344,24 @@ mod tests {
         let at = |i: usize, j: usize| f32::from_bits(inputs[i][j]);
         let sum: f32 = (0..k).map(|j| at(0, j) * at(1, 8 * j)).sum::<f32>() + at(2, 0);
         assert!((0.1..4.0).contains(&sum), "{sum}");
+    }
+
+    #[test]
+    fn nan_is_right_where_it_is_due_and_was_written() {
+        let (op, x) = (MatMul { trans_a: false, trans_b: false }, vec![Type::f32([1, 1]), Type::f32([1, 2])]);
+        let subject = Subject { key: String::new(), op: Arc::new(op), x, variants: vec!["naive"] };
+        let inputs = [vec![1f32.to_bits()], vec![1f32.to_bits(); 2]];
+        let (one, nan) = (1f32.to_bits(), f32::NAN.to_bits());
+        let agree = |ty: Type, got: &[u32], right: &[u32]| {
+            let values = |words: &[u32]| vec![(ty, words.to_vec())];
+            subject.agree(&values(got), &values(right), &inputs).is_ok()
+        };
+        let single = Type::f32([1, 2]);
+        assert!(agree(single, &[one, nan], &[one, nan]) && agree(single, &[one, nan | 1], &[one, nan]));
+        assert!(!agree(single, &[one, POISON], &[one, nan]), "an element that was not written");
+        assert!(!agree(single, &[one, nan], &[one, one]) && !agree(single, &[one, one], &[one, nan]));
+        let half = Type::f16([1, 2]);
+        let (due, left) = (0x7e00_3c00, POISON & 0xffff_0000 | 0x3c00); // 1 and NaN
+        assert!(agree(half, &[due], &[due]) && !agree(half, &[left], &[due]));
     }
 }

@@ -7,6 +7,7 @@
 
 use super::compare::{Place, place};
 use super::report::{Report, Row};
+use super::spread::figures;
 use crate::base::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -209,10 +210,8 @@ impl Against {
     }
 }
 
-/// Three digits that count.
 fn digits(v: f64) -> String {
-    let after = (2 - v.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
-    format!("{v:.after$}")
+    figures(v, 3)
 }
 
 #[cfg(test)]

@@ -3,19 +3,22 @@
 //! Each case runs once as a whole, so that every kernel reads real values; the rows of a case (directions and variants,
 //! and the trees where two are compared) are warmed up, and then samples are taken round and round over them, every other
 //! round backwards, because a shared machine is faster in one minute than in the next. A sample of the reference kernel is
-//! never older than [`REFERENCE_MS`] when a row's sample begins. What takes less than a millisecond is repeated within one
-//! submission. Times are the device's timestamps where it has them, with the wall clock as a witness.
+//! never older than 20 ms when a row's sample begins. What takes less than a millisecond is repeated within one submission
+//! (`samples.rs`). Times are the device's timestamps where it has them, with the wall clock as a witness.
 
-use super::own::{Own, reference_row};
+use super::feed;
+use super::own::Own;
 use super::rule::Rule;
+use super::samples::{Reference, Samples, warm};
 use super::sets::{FIRST, Set, Subject};
-use super::{Cache, Environment, Report, Row, Skipped, Timer};
+use super::{Cache, Environment, Report, Row, Skipped};
 use crate::base::{Error, Result, nearest};
-use crate::device::{Dispatch, Gpu, Timed};
-use crate::kernels::Recorded;
+use crate::device::Gpu;
+use crate::device::tune::Table;
 use crate::kernels::listing::entry_name;
+use crate::kernels::{Recorded, tune};
 use crate::study::progress::Progress;
-use crate::tape::{Cost, Feed, Op, Options, Plan, Schedule, State, Type};
+use crate::tape::{Cost, Op, Options, Plan, Schedule, State, Type};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::rc::Rc;
@@ -33,25 +36,16 @@ pub struct Asked {
     pub cache: Cache,
     /// When a row has been sampled enough.
     pub rule: Rule,
+    /// What a tuned adapter runs where no variant is asked for by name.
+    pub table: Table,
 }
 
 impl Default for Asked {
     fn default() -> Self {
         let (variants, direction, filter) = (Vec::new(), None, String::new());
-        Asked { variants, direction, filter, cache: Cache::Hot, rule: Rule::default() }
+        Asked { variants, direction, filter, cache: Cache::Hot, rule: Rule::default(), table: Table::default() }
     }
 }
-
-/// Seed of the data.
-const SEED: u64 = 20;
-/// A sample of something short is repeated until it takes about this long, in milliseconds: by timestamps, by the clock.
-const SAMPLE_MS: (f64, f64) = (5.0, 20.0);
-/// The most repeats of a sample.
-const REPEATS: f64 = 1000.0;
-/// After this much sampling the reference kernel is timed again.
-const REFERENCE_MS: f64 = 20.0;
-/// Warming up takes at least this long: clocks rise and caches fill.
-const WARM_MS: f64 = 50.0;
 
 /// Measures a set on each of `gpus`, which are one adapter opened with different shaders or one alone, and gives a report
 /// for each. Rows of the same case are interleaved over all of them. A case that cannot run is skipped and said to be;
@@ -114,89 +108,6 @@ struct Running<'a> {
     samples: Samples,
 }
 
-/// Samples of something, of `repeats` runs each.
-#[derive(Default)]
-struct Samples {
-    device_ms: Vec<Option<f64>>,
-    wall_ms: Vec<f64>,
-    reference_ms: Vec<f64>,
-    spent_s: f64,
-}
-
-impl Samples {
-    fn add(&mut self, t: Timed, repeats: usize, reference_ms: Option<f64>) {
-        // To a tenth of a nanosecond, less than any clock here can tell: shorter files.
-        let each = |ms: f64| (ms / repeats as f64 * 1e7).round() / 1e7;
-        self.device_ms.push(t.device_ms.map(each));
-        self.wall_ms.push(each(t.wall_ms));
-        self.reference_ms.extend(reference_ms);
-        self.spent_s += t.wall_ms * 1e-3;
-    }
-
-    /// The samples and their clock: the device's, unless it is too coarse to see one of them.
-    fn times(&self) -> (Timer, Vec<f64>) {
-        match self.device_ms.iter().map(|ms| ms.filter(|ms| *ms > 0.0)).collect::<Option<Vec<f64>>>() {
-            Some(ms) => (Timer::Timestamps, ms),
-            None => (Timer::Wall, self.wall_ms.clone()),
-        }
-    }
-
-    fn is_over(&self, rule: &Rule) -> bool {
-        rule.is_over(&self.times().1, self.spent_s)
-    }
-}
-
-/// Runs `list` until it is warm, and says how often a sample should repeat it.
-fn warm(gpu: &Gpu, list: &[Dispatch], cold: bool) -> Result<usize> {
-    let (mut spent, mut repeats) = (0.0, 1);
-    while spent < WARM_MS {
-        let t = gpu.time_repeated(list, repeats)?;
-        spent += t.wall_ms.max(0.1); // a clock that stands still must not hold the program
-        let (ms, aim) = t.device_ms.map_or((t.wall_ms, SAMPLE_MS.1), |ms| (ms, SAMPLE_MS.0));
-        let each = ms / repeats as f64;
-        repeats = if each < 1.0 { (aim / each.max(1e-6)).min(REPEATS).ceil() as usize } else { 1 };
-    }
-    Ok(if cold { 1 } else { repeats })
-}
-
-/// The reference kernel on the first device.
-struct Reference<'a> {
-    gpu: &'a Gpu,
-    own: Own,
-    repeats: usize,
-    samples: Samples,
-    /// The last sample, ms per run, and the milliseconds of sampling since.
-    last: f64,
-    age: f64,
-}
-
-impl<'a> Reference<'a> {
-    fn new(gpu: &'a Gpu) -> Result<Self> {
-        let own = Own::reference(gpu)?;
-        let repeats = warm(gpu, &own.dispatches, false)?;
-        Ok(Reference { gpu, own, repeats, samples: Samples::default(), last: f64::NAN, age: f64::INFINITY })
-    }
-
-    /// What a run takes about now, ms.
-    fn now(&mut self) -> Result<f64> {
-        if self.age >= REFERENCE_MS {
-            let t = self.gpu.time_repeated(&self.own.dispatches, self.repeats)?;
-            self.samples.add(t, self.repeats, None);
-            let (wall, device) = (self.samples.wall_ms.last(), self.samples.device_ms.last().copied().flatten());
-            self.last = device.filter(|ms| *ms > 0.0).or(wall.copied()).unwrap_or(f64::NAN);
-            self.age = 0.0;
-        }
-        Ok(self.last)
-    }
-
-    fn row(&self, rule: &Rule) -> Row {
-        let (timer, samples_ms) = self.samples.times();
-        let noisy = !rule.settled(&samples_ms, f64::INFINITY);
-        let wall_ms = self.samples.wall_ms.clone();
-        Row { samples_ms, wall_ms, noisy, ..reference_row(timer, self.repeats as u32) }
-    }
-}
-
 impl Report {
     /// Of nothing yet, on `gpu`.
     fn empty(gpu: &Gpu) -> Report {
@@ -237,8 +148,11 @@ impl<'a> Bench<'a> {
         let forward = subject.case.forward()?;
         let whole = subject.case.gradients()?.into_iter().next().unwrap_or_else(|| forward.clone());
         let mut rows: Vec<Running<'a>> = Vec::new();
+        let tuned = tune::chooser(&self.asked.table);
         for choice in self.choices(gpu, &whole)? {
-            let choose = |_: &dyn Op, _: &[Type], offered: &[&'static str]| choice.filter(|v| offered.contains(v));
+            let choose = |op: &dyn Op, x: &[Type], offered: &[&'static str]| {
+                choice.filter(|v| offered.contains(v)).or_else(|| tuned(op, x, offered))
+            };
             let options = Options { choose: &choose, reuse: false, ..Options::new(gpu.caps()) };
             let (short, long) = (Schedule::new(&forward.tape, &options)?, Schedule::new(&whole.tape, &options)?);
             let (of_short, mut found) = (self.wanted(subject, choice, &short), self.wanted(subject, choice, &long));
@@ -253,7 +167,7 @@ impl<'a> Bench<'a> {
                 continue;
             }
             let plan = Rc::new(Plan::new(gpu, schedule, &State::new())?);
-            run_once(gpu, &plan, recorded)?;
+            feed::run_once(gpu, &plan, recorded)?;
             for (entry, i, launches) in found {
                 let step = &plan.schedule().steps[i];
                 let (variant, cost, plan) = (step.variant, step.cost(), plan.clone());
@@ -268,7 +182,7 @@ impl<'a> Bench<'a> {
         Ok(rows)
     }
 
-    /// The variants to run of a case: `None` is each op's first.
+    /// The variants to run of a case: `None` is each op's first, or the table's.
     fn choices(&mut self, gpu: &Gpu, recorded: &Recorded) -> Result<Vec<Option<&'static str>>> {
         let schedule = Schedule::new(&recorded.tape, &Options::new(gpu.caps()))?;
         let offered: BTreeSet<_> = schedule.steps.iter().flat_map(|s| s.op.variants(&s.x, gpu.caps())).collect();
@@ -336,7 +250,7 @@ impl<'a> Bench<'a> {
                     r.gpu.time_repeated(&flush.dispatches, 1)?;
                 }
                 let t = r.gpu.time_repeated(&r.plan.dispatches()[r.launches.clone()], r.repeats)?;
-                self.reference.age += t.wall_ms;
+                self.reference.grow_older(t.wall_ms);
                 r.samples.add(t, r.repeats, Some(reference_ms));
             }
         }
@@ -344,7 +258,7 @@ impl<'a> Bench<'a> {
     }
 
     fn row(&self, r: &Running<'_>, subject: &Subject) -> Row {
-        let (timer, samples_ms) = r.samples.times();
+        let times = r.samples.times();
         Row {
             op: subject.op.clone(),
             direction: direction(&r.entry).to_string(),
@@ -355,12 +269,12 @@ impl<'a> Bench<'a> {
             flops: r.cost.flops,
             bytes: r.cost.bytes,
             cache: self.asked.cache,
-            timer,
+            timer: times.timer,
             repeats: r.repeats as u32,
-            noisy: !self.asked.rule.settled(&samples_ms, r.samples.spent_s),
-            samples_ms,
-            wall_ms: r.samples.wall_ms.clone(),
-            reference_ms: r.samples.reference_ms.clone(),
+            noisy: !self.asked.rule.settled(&times.samples_ms, r.samples.spent_s),
+            samples_ms: times.samples_ms,
+            wall_ms: times.wall_ms,
+            reference_ms: times.reference_ms,
             roof_share: None,
         }
     }
@@ -398,15 +312,4 @@ impl<'a> Bench<'a> {
 /// Forward, or which gradient.
 fn direction(entry: &str) -> &str {
     entry.split_once('.').map_or("forward", |e| e.1)
-}
-
-fn run_once(gpu: &Gpu, plan: &Plan, recorded: &Recorded) -> Result<()> {
-    let fill = |(i, (_, ty, fill)): (usize, &(String, Type, crate::kernels::Fill))| fill.words(*ty, SEED, i as u32);
-    let words: Vec<Vec<u32>> = recorded.inputs.iter().enumerate().map(fill).collect();
-    let mut feed = Feed::new();
-    for ((name, ty, _), words) in recorded.inputs.iter().zip(&words) {
-        feed = feed.words(name, *ty, words);
-    }
-    plan.run(gpu, &feed)?;
-    gpu.wait()
 }

@@ -14,8 +14,8 @@
 //! The verdict: *slower* (or *faster*) where the estimate is past the threshold and the interval does not hold "no change";
 //! *same* where the interval rules out a change of twice the threshold; else *too noisy*.
 
-use super::Spread;
-use super::report::{Report, Row};
+use super::report::{Report, Row, Skipped};
+use super::{Environment, Spread};
 use crate::base::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -119,9 +119,20 @@ pub struct Compared {
     pub base_ms: f64,
     /// Median of the new report, ms, as it was measured.
     pub ms: f64,
-    /// The verdict, the machine's drift cancelled.
+    /// Whether the machine's drift is cancelled: not where a side has no samples of the reference kernel.
+    pub steady: bool,
+    /// The verdict.
     #[serde(flatten)]
     pub judgement: Judgement,
+}
+
+/// A row of the base whose case could not run in the new report.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stopped {
+    /// Entry, case and variant.
+    pub name: String,
+    /// Why it could not run.
+    pub why: String,
 }
 
 /// Two reports side by side.
@@ -129,7 +140,11 @@ pub struct Compared {
 pub struct Comparison {
     /// Rows that both have, in the new report's order.
     pub rows: Vec<Compared>,
-    /// Rows that only the base has.
+    /// Rows of the base that no longer run.
+    pub stopped: Vec<Stopped>,
+    /// What could not run in the new report.
+    pub skipped: Vec<Skipped>,
+    /// Rows that only the base has, though their cases ran.
     pub only_base: Vec<String>,
     /// Rows that only the new report has.
     pub only_new: Vec<String>,
@@ -145,12 +160,14 @@ pub struct Comparison {
 /// is compared with the base's other variant where each report has exactly one of it: another variant by default is a
 /// change like any other.
 pub fn compare(base: &Report, new: &Report, threshold: f64, shown: &str) -> Result<Comparison> {
-    new.environment.expect_same_device(&base.environment, shown)?;
     if !(threshold > 0.0 && threshold.is_finite()) {
         return Err(Error::Usage(format!("--threshold {threshold} must be above 0, such as 0.1 for 10 %")));
     }
+    expect_comparable(base, &new.environment, shown)?;
     let (old, fresh) = (grouped(base, shown)?, grouped(new, "the new report")?);
-    let mut c = Comparison { rows: vec![], only_base: vec![], only_new: vec![], drift: drift(base, new), threshold };
+    let (rows, stopped, only_base, only_new) = (vec![], vec![], vec![], vec![]);
+    let (drift, skipped) = (drift(base, new), new.skipped.clone());
+    let mut c = Comparison { rows, stopped, skipped, only_base, only_new, drift, threshold };
     for row in &new.rows {
         let beside = old.get(&place(row)).map_or(&[][..], Vec::as_slice);
         let alone = beside.len() == 1 && fresh.get(&place(row)).is_some_and(|f| f.len() == 1);
@@ -162,13 +179,29 @@ pub fn compare(base: &Report, new: &Report, threshold: f64, shown: &str) -> Resu
     for (place, rows) in &old {
         let there = fresh.get(place).map_or(&[][..], Vec::as_slice);
         let alone = rows.len() == 1 && there.len() == 1;
-        let gone = rows.iter().filter(|b| !alone && there.iter().all(|f| f.variant != b.variant));
-        c.only_base.extend(gone.map(|b| shown_name(b)));
+        for gone in rows.iter().filter(|b| !alone && there.iter().all(|f| f.variant != b.variant)) {
+            match new.skipped.iter().find(|s| s.op == gone.op && s.case == gone.case) {
+                Some(s) => c.stopped.push(Stopped { name: shown_name(gone), why: s.why.clone() }),
+                None => c.only_base.push(shown_name(gone)),
+            }
+        }
     }
-    if c.rows.is_empty() {
-        return Err(Error::Usage(format!("{shown} and the new report have no row in common; give both the same set")));
+    if c.rows.is_empty() && c.stopped.is_empty() {
+        let first = new.skipped.first().map(|s| format!("; {} {} was skipped: {}", s.op, s.case, s.why));
+        return Err(Error::Usage(format!(
+            "{shown} and the new report have no row in common; give both the same set{}",
+            first.unwrap_or_default()
+        )));
     }
     Ok(c)
+}
+
+/// An error where no report measured in the environment `here` can be compared with `base`: what can be known before
+/// anything is measured.
+pub fn expect_comparable(base: &Report, here: &Environment, shown: &str) -> Result<()> {
+    here.expect_same_device(&base.environment, shown)?;
+    here.expect_same_checks(&base.environment, shown)?;
+    grouped(base, shown).map(drop)
 }
 
 fn side_by_side(base: &Row, new: &Row, threshold: f64, shown: &str) -> Result<Compared> {
@@ -181,8 +214,8 @@ fn side_by_side(base: &Row, new: &Row, threshold: f64, shown: &str) -> Result<Co
         )));
     }
     // One side without a reference would compare milliseconds with ratios.
-    let both = !base.reference_ms.is_empty() && !new.reference_ms.is_empty();
-    let of = |r: &Row| match both {
+    let steady = !base.reference_ms.is_empty() && !new.reference_ms.is_empty();
+    let of = |r: &Row| match steady {
         true => observations(&r.steady(), &r.reference_ms),
         false => observations(&r.samples_ms, &[]),
     };
@@ -192,6 +225,7 @@ fn side_by_side(base: &Row, new: &Row, threshold: f64, shown: &str) -> Result<Co
         variant: new.variant.clone(),
         base_ms: base.ms().median,
         ms: new.ms().median,
+        steady,
         judgement: judge(&of(base), &of(new), threshold),
     })
 }
@@ -227,20 +261,25 @@ fn drift(base: &Report, new: &Report) -> Option<f64> {
 }
 
 impl Comparison {
-    /// An error, with exit code 5, where any row became slower.
+    /// An error, with exit code 5, where any row became slower or no longer runs.
     pub fn expect_no_regression(&self) -> Result<()> {
         let slower: Vec<&Compared> = self.rows.iter().filter(|r| r.judgement.verdict == Verdict::Slower).collect();
-        let Some(worst) = slower.iter().max_by(|a, b| a.judgement.ratio.total_cmp(&b.judgement.ratio)) else {
-            return Ok(());
-        };
-        Err(Error::Regression(format!(
-            "{} of {} rows are slower by more than {:.0} %; the worst is {}: {:.2} times its base",
-            slower.len(),
-            self.rows.len(),
-            100.0 * self.threshold,
-            worst.name,
-            worst.judgement.ratio
-        )))
+        let worst = slower.iter().max_by(|a, b| a.judgement.ratio.total_cmp(&b.judgement.ratio)).map(|worst| {
+            format!(
+                "{} of {} rows are slower by more than {:.0} %; the worst is {}: {:.2} times its base",
+                slower.len(),
+                self.rows.len(),
+                100.0 * self.threshold,
+                worst.name,
+                worst.judgement.ratio
+            )
+        });
+        let stopped = self.stopped.first().map(|first| {
+            let n = self.stopped.len();
+            format!("{n} rows of the base no longer run; the first is {}: {}", first.name, first.why)
+        });
+        let what: Vec<String> = stopped.into_iter().chain(worst).collect();
+        if what.is_empty() { Ok(()) } else { Err(Error::Regression(what.join("; "))) }
     }
 
     /// How many rows have a verdict.
@@ -248,6 +287,9 @@ impl Comparison {
         self.rows.iter().filter(|r| r.judgement.verdict == verdict).count()
     }
 }
+
+#[cfg(test)]
+mod guards;
 
 #[cfg(test)]
 mod tests {

@@ -7,24 +7,22 @@
 //! are of interleaved samples with naga's runtime checks in both, since an edited kernel never runs without them; what
 //! the committed text takes as it is shipped stands beside.
 
-use super::Spread;
+use super::compare::{self, Judgement, THRESHOLD};
+use super::{Spread, feed};
 use crate::base::{Error, Result};
 use crate::device::tune::{Rules, race};
 use crate::device::{Gpu, GpuOptions, Tree};
+use crate::kernels::Case;
 use crate::kernels::listing::{Found, entry_name};
 use crate::kernels::tune::{Subject, Values, values};
-use crate::kernels::{Case, Recorded};
 use crate::tape::schedule::{Place, Step};
-use crate::tape::{Feed, Options, Plan, Schedule, Slot, State};
+use crate::tape::{Options, Plan, Schedule, Slot, State};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of sentinels behind each value.
 const FENCE: u64 = 4096;
-
-/// The seed of a case's data.
-const SEED: u64 = 20;
 
 /// A timed sample is at least this long, ms: shorter ones are those of the timer.
 const SAMPLE_MS: f64 = 2.0;
@@ -69,19 +67,18 @@ impl Times {
         [&self.edited_ms, &self.committed_ms, &self.shipped_ms].map(|ms| Spread::of(ms))
     }
 
-    /// The edited text's median over the committed one's.
-    pub fn ratio(&self) -> f64 {
-        let [edited, committed, _] = self.spreads();
-        edited.median / committed.median
+    /// Times of the edited text over the committed one's, judged as `wgslab bench --ab` does.
+    pub fn judgement(&self) -> Judgement {
+        compare::judge(&self.committed_ms, &self.edited_ms, THRESHOLD)
     }
 
-    /// "faster", "slower", or "as fast" where the quartiles overlap.
+    /// Its verdict in words that follow "right and".
     pub fn word(&self) -> &'static str {
-        let [edited, committed, _] = self.spreads();
-        match (edited.q3 < committed.q1, edited.q1 > committed.q3) {
-            (true, _) => "faster",
-            (_, true) => "slower",
-            _ => "as fast",
+        match self.judgement().verdict {
+            compare::Verdict::Faster => "faster",
+            compare::Verdict::Slower => "slower",
+            compare::Verdict::Same => "as fast",
+            compare::Verdict::TooNoisy => "too noisy to judge",
         }
     }
 }
@@ -115,11 +112,15 @@ pub fn judge(options: &GpuOptions, found: &Found, patience: Duration) -> Result<
         let timed = racers[i].time_repeated(plans[i].dispatches(), repeats)?;
         Ok::<f64, Error>(timed.device_ms.unwrap_or(timed.wall_ms) / repeats as f64)
     };
-    time(1, 1)?; // the first run of a pipeline pays for more than itself
-    let repeats = (SAMPLE_MS / time(1, 1)?.max(1e-3)).ceil().clamp(1.0, 1000.0) as usize;
+    // Of each racer its own: an edit a thousand times slower than the committed text is slow, and has an end.
+    let repeats = |i: usize| {
+        time(i, 1)?; // the first run of a pipeline pays for more than itself
+        Ok((SAMPLE_MS / time(i, 1)?.max(1e-3)).ceil().clamp(1.0, 1000.0) as usize)
+    };
+    let repeats = (0..racers.len()).map(repeats).collect::<Result<Vec<_>>>()?;
     let rules = Rules { rounds: 40, limit: patience, behind: f64::INFINITY, margin: 1.0 };
     let [edited_ms, committed_ms, shipped_ms] =
-        <[_; 3]>::try_from(race(3, &rules, |i| time(i, repeats))?.samples_ms)
+        <[_; 3]>::try_from(race(3, &rules, |i| time(i, repeats[i]))?.samples_ms)
             .map_err(|_| Error::Failed("a race of three has other samples than three".into()))?;
     Ok(Verdict::Right(Times { edited_ms, committed_ms, shipped_ms }))
 }
@@ -143,7 +144,7 @@ fn ready(gpu: &Gpu, subject: &Subject, variant: &'static str, inputs: &[Vec<u32>
 fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
     let (case, step) = (&found.case, &found.step);
     if entry_name(case.op.as_ref()) == entry_name(step.op.as_ref()) && types(case) == step.x {
-        return Ok(filled(&case.forward()?).collect());
+        return Ok(feed::words(&case.forward()?));
     }
     let mut inputs = Subject::of(step, gpu.caps()).inputs();
     for recorded in case.gradients()? {
@@ -152,10 +153,7 @@ fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
         let Some(at) = schedule.steps.iter().position(same) else { continue };
         let before: usize = schedule.steps[..at].iter().map(|s| s.launches.len()).sum();
         let plan = Plan::new(gpu, schedule, &State::new())?;
-        let words: Vec<Vec<u32>> = filled(&recorded).collect();
-        let named = recorded.inputs.iter().zip(&words);
-        let feed = named.fold(Feed::new(), |feed, ((name, ty, _), words)| feed.words(name, *ty, words));
-        plan.write(gpu, &feed)?;
+        plan.write(gpu, &feed::feed(&recorded, &feed::words(&recorded)))?;
         gpu.submit(gpu.encode(&plan.dispatches()[..before]));
         gpu.wait()?;
         for (slot, place) in bound(&plan.schedule().steps[at]) {
@@ -170,11 +168,6 @@ fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
 
 fn types(case: &Case) -> Vec<crate::tape::Type> {
     case.inputs.iter().map(|i| i.0).collect()
-}
-
-/// The words of a recording's inputs.
-fn filled(recorded: &Recorded) -> impl Iterator<Item = Vec<u32>> + '_ {
-    recorded.inputs.iter().enumerate().map(|(i, (_, ty, fill))| fill.words(*ty, SEED, i as u32))
 }
 
 /// The buffers of a node by role.

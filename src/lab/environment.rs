@@ -29,13 +29,17 @@ pub struct Environment {
     pub os: String,
     /// Model of the processor and how many cores it shows.
     pub cpu: String,
-    /// Commit of the checkout the program was built in, where it still lies in one.
+    /// HEAD of the source tree at the time of the run: of the checkout that the program lies in, if it lies in one. A
+    /// program that was not built again since says nothing of the commit it was built from.
     pub git_commit: Option<String>,
-    /// Whether that checkout held changes when the measurement was made.
+    /// Whether that source tree held changes at the time of the run.
     pub git_dirty: Option<bool>,
     /// The hash of the edited shaders it ran; none where it ran the committed ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shaders: Option<String>,
+    /// Whether every kernel ran with bounds and loop checks, as those of `--ab` do.
+    #[serde(default)]
+    pub checked: bool,
     /// The command line, the program's own path left out.
     pub arguments: Vec<String>,
     /// The clock the times were taken with.
@@ -70,6 +74,16 @@ pub enum Timer {
     Wall,
 }
 
+impl Timer {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Timer::Timestamps => "timestamps",
+            Timer::Wall => "wall",
+        }
+    }
+}
+
 impl Environment {
     /// Of what is measured on `gpu` now.
     pub fn of(gpu: &Gpu) -> Self {
@@ -93,21 +107,43 @@ impl Environment {
             git_commit: git(&["rev-parse", "HEAD"]),
             git_dirty: git(&["status", "--porcelain", "--untracked-files=no"]).map(|s| !s.is_empty()),
             shaders: gpu.tree().hash(),
+            checked: gpu.options().checked,
             arguments: std::env::args().skip(1).collect(),
             timer: if gpu.has_timestamps() { Timer::Timestamps } else { Timer::Wall },
             time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         }
     }
 
-    /// An error where times of `other` cannot be set beside these: another adapter, driver or backend is another machine.
+    /// An error where times of `other` cannot be set beside these: another adapter, driver or backend is another machine,
+    /// and so is another processor, which a software adapter computes with and which feeds any other.
     pub fn expect_same_device(&self, other: &Environment, shown: &str) -> Result<()> {
-        let named = |e: &Environment| format!("{} ({}, {})", e.adapter, e.driver, e.backend);
+        let named = |e: &Environment| format!("{} ({}, {}) with {}", e.adapter, e.driver, e.backend, e.cpu);
         if named(self) == named(other) {
             return Ok(());
         }
         Err(Error::Usage(format!(
-            "{shown} was measured on {} and this is {}; times of different adapters or drivers have no verdict. Measure \
-             the base again here, or lay the files side by side with --against",
+            "{shown} was measured on {} and this is {}; times of different adapters, drivers or processors have no \
+             verdict. Measure the base again here, or lay the files side by side with --against",
+            named(other),
+            named(self)
+        )))
+    }
+
+    /// An error where kernels of `other` ran with other runtime checks than these: edited ones run with checks and built-in
+    /// ones without, unless every kernel of both had them.
+    pub fn expect_same_checks(&self, other: &Environment, shown: &str) -> Result<()> {
+        let fair = self.checked == other.checked && (self.checked || self.shaders == other.shaders);
+        if fair {
+            return Ok(());
+        }
+        let named = |e: &Environment| match (e.checked, &e.shaders) {
+            (true, _) => "with checks in every kernel (as by --ab)".to_string(),
+            (_, Some(hash)) => format!("with the edited shaders {hash} (they run with checks)"),
+            (_, None) => "with the built-in shaders (without checks)".to_string(),
+        };
+        Err(Error::Usage(format!(
+            "{shown} was measured {}, and this {}: checks cost time, so this has no verdict. Give both the same \
+             --shaders, or race two trees with --ab",
             named(other),
             named(self)
         )))
@@ -130,7 +166,7 @@ fn cpu() -> String {
     format!("{brand}, {} cores", system.cpus().len())
 }
 
-/// What git says of the checkout that holds this program; nothing where there is none, or no git.
+/// What git says now of the checkout that holds this program; nothing where there is none, or no git.
 fn git(words: &[&str]) -> Option<String> {
     let program = std::env::current_exe().ok()?;
     let out = Command::new("git").arg("-C").arg(program.parent()?).args(words).output().ok()?;
@@ -156,6 +192,7 @@ pub(super) mod tests {
             git_commit: None,
             git_dirty: None,
             shaders: None,
+            checked: false,
             arguments: Vec::new(),
             timer: Timer::Wall,
             time: "2026-01-01T00:00:00Z".into(),

@@ -133,12 +133,14 @@ impl<'a> Fields<'a> {
         pair.ok_or_else(|| self.not(name, v, "a whole number, or two in a list"))
     }
 
-    /// Whole numbers from 0 up in a list: axes.
+    /// Whole numbers from 0 up in a list, or a single one: axes.
     pub fn axes(&mut self, name: &'static str) -> Result<Vec<u32>> {
         let want = "a list of axes, from 0 up";
         let Some(v) = self.value(name) else { return Err(self.missing(name, want)) };
-        let list: Option<Vec<u32>> =
-            v.get_ref().as_array().and_then(|a| a.iter().map(|d| whole(d.get_ref())).collect());
+        let list: Option<Vec<u32>> = match v.get_ref().as_array() {
+            Some(list) => list.iter().map(|d| whole(d.get_ref())).collect(),
+            None => whole(v.get_ref()).map(|n| vec![n]),
+        };
         list.ok_or_else(|| self.not(name, v, want))
     }
 

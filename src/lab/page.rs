@@ -9,7 +9,7 @@ use crate::study::plot::{colour, escape};
 impl Report {
     /// The page: what was measured where, every row in a table, and for each op its rates and the samples of its rows.
     pub fn html(&self) -> Result<String> {
-        let title = format!("Kernels of wgslab on {}", self.environment.adapter);
+        let title = format!("Kernels on {}", self.environment.adapter);
         let mut body = format!("<h1>{}</h1>\n{}{}", escape(&title), self.about(), self.table());
         let mut ops: Vec<&str> = Vec::new();
         for row in &self.rows {
@@ -46,6 +46,11 @@ impl Report {
             let ms = r.ms();
             tile(&format!("{:.3} ms ± {:.1} %", ms.median, 50.0 * ms.relative_iqr()), "reference kernel, half its IQR")
         });
+        // A peer writes its framework's name there.
+        let library = match e.wgpu.starts_with(|c: char| c.is_ascii_digit()) {
+            true => format!("wgpu {}", e.wgpu),
+            false => e.wgpu.clone(),
+        };
         let clock = match e.timer {
             Timer::Timestamps => "the device's timestamps",
             Timer::Wall => "the wall clock",
@@ -61,13 +66,13 @@ impl Report {
         };
         format!(
             "<p class=\"soft\">{} rows, timed by {clock}, {}.</p>\n<div class=\"tiles\">\n{}{}{}{}{reference}</div>\n\
-             <p class=\"soft\">wgslab {}</p>\n{skipped}",
+             <p class=\"soft\">Arguments: {}</p>\n{skipped}",
             self.rows.len(),
             escape(&e.time),
             tile(&e.driver, "driver"),
-            tile(&format!("{}, wgpu {}", e.backend, e.wgpu), "backend"),
+            tile(&format!("{}, {library}", e.backend), "backend"),
             tile(&format!("{}; {}", e.cpu, e.os), "machine"),
-            tile(&commit, "commit"),
+            tile(&commit, "source tree's HEAD at the time"),
             escape(&e.arguments.join(" ")),
         )
     }
@@ -75,7 +80,7 @@ impl Report {
     fn table(&self) -> String {
         let roof = self.rows.iter().any(|r| r.roof_share.is_some());
         let head = ["median, ms", "quartiles, ms", "samples", "GFLOP/s", "GB/s"].map(|h| format!("<th>{h}</th>"));
-        let words = ["kernel", "case", "variant"].map(|h| format!("<th class=\"words\">{h}</th>"));
+        let words = ["kernel", "case", "variant", "timer", "cache"].map(|h| format!("<th class=\"words\">{h}</th>"));
         let mut text = format!(
             "<h2>Every row</h2>\n<div class=\"card scroll\">\n<table>\n<thead><tr>{}{}{}</tr></thead>\n<tbody>\n",
             words.concat(),
@@ -87,13 +92,16 @@ impl Report {
             let share = r.roof_share.map_or("-".to_string(), |s| format!("{:.0} %", 100.0 * s));
             text += &format!(
                 "<tr{}><td class=\"words\">{}</td><td class=\"words\" title=\"{}\">{}</td><td class=\"words\">{}</td>\
-                 <td>{}</td><td>{} to {}</td><td>{}</td><td>{}</td><td>{}</td>{}<td class=\"bad\">{}</td>\
+                 <td class=\"words\">{}</td><td class=\"words\">{}</td><td>{}</td>\
+                 <td>{} to {}</td><td>{}</td><td>{}</td><td>{}</td>{}<td class=\"bad\">{}</td>\
                  </tr>\n",
                 if new { " class=\"group\"" } else { "" },
                 escape(&r.entry),
                 escape(&r.shape),
                 escape(&r.case),
                 escape(&r.variant),
+                r.timer.name(),
+                r.cache.name(),
                 figures(ms.median, 4),
                 figures(ms.q1, 3),
                 figures(ms.q3, 3),
@@ -168,13 +176,7 @@ impl Report {
         ])
         .map_err(|e| bad(&e))?;
         for r in &self.rows {
-            let (ms, timer) = (
-                r.ms(),
-                match r.timer {
-                    Timer::Timestamps => "timestamps",
-                    Timer::Wall => "wall",
-                },
-            );
+            let (ms, timer) = (r.ms(), r.timer.name());
             let median =
                 |list: &[f64]| if list.is_empty() { String::new() } else { Spread::of(list).median.to_string() };
             let words = [&r.op, &r.entry, &r.direction, &r.case, &r.shape, &r.variant].map(String::clone);

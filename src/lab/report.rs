@@ -1,6 +1,8 @@
 //! The one schema of measurements: what `wgslab bench --json` writes, `--compare` and `--against` read, and the peers in
 //! benches/peers/ write too. Raw samples stand in it, so that every figure of a table can be worked out again.
 //!
+//! `git_commit` of the environment is HEAD of the source tree at the time of the run, not of the build.
+//!
 //! ```text
 //! { "schema": "wgslab-bench/1", "environment": {…}, "reference": {row}, "rows": [{row}, …], "skipped": [{…}, …] }
 //! ```

@@ -263,6 +263,9 @@ mod tests {
         let conv = &set.subjects[1];
         assert_eq!(conv.shape, "x [2, 3, 5, 5] f32, weight [4, 3, 3, 3] f32");
         assert_eq!(format!("{:?}", conv.case.op), "Conv2d { stride: 1, padding: 1, dilation: 1, groups: 1 }");
+        let text = "[[conv2d]]\nname = \"h\"\nx = [1, 2, 5, 5]\nweight = [4, 2, 3, 3]\ndtype = \"f16\"\n";
+        let half = Set::parse(&Source::new(Path::new("my.toml"), text), "my").unwrap();
+        assert_eq!(half.subjects[0].shape, "x [1, 2, 5, 5] f16, weight [4, 2, 3, 3] f16");
     }
 
     #[test]
@@ -272,6 +275,10 @@ mod tests {
         assert_eq!(set.subjects[0].name, "x=2,3,5,5 weight=4,3,3,3 stride=2");
         assert!(Set::one("attention", &words(&["q=1,1,4,4", "k=1,1,4,4", "causal=true"])).is_ok());
         assert!(Set::one("gelu", &words(&["x=4", "approximate=tanh"])).is_ok());
+        let sum = Set::one("reduce", &words(&["x=2,3", "axes=1"])).unwrap();
+        assert!(format!("{:?}", sum.subjects[0].case.op).contains("axes: [1]"), "{:?}", sum.subjects[0].case.op);
+        let half = Set::one("matmul", &words(&["a=2,3", "b=3,4", "dtype=f16"])).unwrap();
+        assert_eq!(half.subjects[0].shape, "a [2, 3] f16, b [3, 4] f16");
         for (op, fields, says) in [
             ("conv", &["x=1,1,1,1"][..], "--shape: there is no op `conv`"),
             ("relu", &["x"][..], "x=16,64,56,56"),
@@ -302,6 +309,7 @@ mod tests {
                 "approximate of gelu must be one of none, tanh",
             ),
             ("[[conv2d]]\nname = \"a\"\nx = [1,2,3,3]\nweight = [1,3,1,1]\n", 1, "conv2d"),
+            ("[[matmul]]\nname = \"a\"\na = [1,2]\nb = [2,1]\ndtype = \"half\"\n", 5, "must be one of f32, f16"),
             (
                 "[[conv2d]]\nname = \"a\"\nx = [1,2,3,3]\nweigth = [1,2,1,1]\n",
                 4,

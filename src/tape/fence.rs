@@ -8,7 +8,7 @@ use crate::device::Gpu;
 /// What lies behind a value.
 const SENTINEL: u32 = 0x5ea1_f00d;
 /// A quiet NaN as f32, and two as f16: what every buffer of a plan holds before a run.
-const POISON: u32 = 0x7fc0_7fc0;
+pub const POISON: u32 = 0x7fc0_7fc0;
 
 impl Plan {
     /// Fills the plan's own buffers with NaN, and the last `fence_bytes` of each with sentinels.

@@ -16,11 +16,12 @@ pub use sums::Sum;
 use super::roofline::Roof;
 use super::step::{Host, Preparation, Ready};
 use super::{Environment, Spread, Timer};
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::device::{Clocked, Gpu};
 use crate::kernels::listing::entry_name;
 use crate::tape::Phase;
 use serde::Serialize;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What `schema` says in a file of today's form.
 pub const SCHEMA: &str = "wgslab-profile/1";
@@ -115,14 +116,31 @@ enum Kind {
     Each,
 }
 
-/// Runs the step `steps` times of each kind and sums up. Without timestamps, or with `timer` [`Timer::Wall`], each
-/// dispatch is submitted alone and waited for. With a `roof`, sums say how near it they are.
-pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer, roof: Option<Roof>) -> Result<Profile> {
+/// What the rounds of steps took.
+#[derive(Default)]
+struct Rounds {
+    /// Plain steps.
+    plain: Vec<Host>,
+    /// The device's time of a plain step, ms.
+    device_ms: Vec<f64>,
+    /// Profiled steps, by the host's clock.
+    profiled_ms: Vec<f64>,
+    /// The same, dispatch by dispatch.
+    runs: Vec<Clocked>,
+}
+
+/// Runs the step `steps` times of each kind, until `stop` is up.
+fn rounds(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer, stop: &AtomicBool) -> Result<Rounds> {
     let (list, stamps) = (ready.plan.dispatches(), timer == Timer::Timestamps);
     let each = |gpu: &Gpu| if stamps { gpu.clock_each(list) } else { gpu.clock_alone(list) };
-    let (mut plain, mut device, mut profiled, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::<Clocked>::new());
+    let mut all = Rounds::default();
     ready.clocked(gpu, each)?; // once before: what it allocates is new to the driver
     for round in 0..steps.max(1) {
+        if stop.load(Ordering::SeqCst) {
+            return Err(Error::TryAgain(format!(
+                "stopped after {round} of {steps} rounds; nothing was written, and the same command begins anew"
+            )));
+        }
         // The profiled step stands between the two it is compared with, and every other round runs backwards: a machine
         // that slows down then slows each of them alike.
         let order = if round % 2 == 0 {
@@ -132,22 +150,41 @@ pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer, roof: O
         };
         for kind in order {
             match kind {
-                Kind::Plain => plain.push(ready.plain(gpu)?),
+                Kind::Plain => all.plain.push(ready.plain(gpu)?),
                 Kind::Device if stamps => {
-                    device.push(ready.clocked(gpu, |gpu| gpu.clock_plain(list))?.0.ms().iter().sum());
+                    all.device_ms.push(ready.clocked(gpu, |gpu| gpu.clock_plain(list))?.0.ms().iter().sum());
                 }
                 Kind::Device => {
                     let host = ready.plain(gpu)?;
-                    device.push(host.submit_ms + host.wait_ms);
+                    all.device_ms.push(host.submit_ms + host.wait_ms);
                 }
                 Kind::Each => {
                     let (run, ms) = ready.clocked(gpu, each)?;
-                    profiled.push(ms);
-                    runs.push(run);
+                    all.profiled_ms.push(ms);
+                    all.runs.push(run);
                 }
             }
         }
     }
+    Ok(all)
+}
+
+/// Runs the step `steps` times of each kind and sums up. Without timestamps, or with `timer` [`Timer::Wall`], each
+/// dispatch is submitted alone and waited for. With a `roof`, sums say how near it they are.
+pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer, roof: Option<Roof>) -> Result<Profile> {
+    profile_until(gpu, ready, steps, timer, roof, &AtomicBool::new(false))
+}
+
+/// As [`profile`], until `stop` is up: then it is an error to try again.
+pub fn profile_until(
+    gpu: &Gpu,
+    ready: &Ready<'_>,
+    steps: usize,
+    timer: Timer,
+    roof: Option<Roof>,
+    stop: &AtomicBool,
+) -> Result<Profile> {
+    let Rounds { plain, device_ms: device, profiled_ms: profiled, runs } = rounds(gpu, ready, steps, timer, stop)?;
     let sums: Vec<f64> = runs.iter().map(|r| r.ms().iter().sum()).collect();
     let shown = &runs[middle(&sums)];
     let launches = launches(ready, shown, &runs);

@@ -176,8 +176,7 @@ fn memory(p: &Profile) -> Result<String> {
 fn memory_svg(p: &Profile) -> Result<String> {
     let mut text = String::new();
     draw(p, &mut text).map_err(|e| Error::Failed(format!("cannot draw the memory of a step: {e}")))?;
-    let body = text.find("viewBox").map_or("", |i| &text[i..]).replace("#000000", "currentColor");
-    Ok(format!("<svg role=\"img\" aria-label=\"Bytes alive over the step\" {body}"))
+    plot::element("Bytes alive over the step", &text)
 }
 
 fn draw(p: &Profile, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {

@@ -47,6 +47,11 @@ pub(super) struct Sums<'a> {
     ms: Vec<Vec<f64>>,
 }
 
+/// `what` over `ms`; 0 where the clock was too coarse to see any time at all.
+fn rate(what: f64, ms: f64) -> f64 {
+    if ms > 0.0 { what / ms } else { 0.0 }
+}
+
 impl<'a> Sums<'a> {
     /// Of a schedule whose dispatches were run, one by one, some times.
     pub fn new(schedule: &'a Schedule, runs: &[Clocked], roof: Option<&'a Roof>) -> Self {
@@ -87,12 +92,17 @@ impl<'a> Sums<'a> {
             calls: nodes.len(),
             dispatches: nodes.iter().map(|&n| self.dispatches[n]).sum(),
             ms,
-            share: ms.median / over(&all).median,
+            share: rate(ms.median, over(&all).median),
             flops,
             bytes,
-            gflop_per_s: flops as f64 / ms.median * 1e-6,
-            gb_per_s: bytes as f64 / ms.median * 1e-6,
-            roof_share: nodes.iter().map(least_ms).sum::<Option<f64>>().map(|least| least / ms.median),
+            gflop_per_s: rate(flops as f64 * 1e-6, ms.median),
+            gb_per_s: rate(bytes as f64 * 1e-6, ms.median),
+            roof_share: nodes
+                .iter()
+                .map(least_ms)
+                .sum::<Option<f64>>()
+                .filter(|_| ms.median > 0.0)
+                .map(|least| least / ms.median),
             phases_ms,
         }
     }

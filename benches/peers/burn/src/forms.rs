@@ -157,6 +157,9 @@ impl Case<'_> {
     }
 
     fn build(&mut self) -> Ended {
+        if self.word("dtype").is_some_and(|d| d != "f32") {
+            return Err("only products of f32 are timed here".into());
+        }
         match self.op {
             "conv2d" => self.conv2d(),
             "matmul" => self.matmul(),

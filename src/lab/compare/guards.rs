@@ -1,0 +1,96 @@
+//! Tests of what a comparison refuses, and of what it must not pass over.
+
+use super::super::report::{Cache, SCHEMA};
+use super::super::{Timer, environment};
+use super::*;
+
+/// Of cases with steady samples.
+fn report(cases: &[u32]) -> Report {
+    let row = |case: u32| Row {
+        op: "relu".into(),
+        entry: "relu.forward".into(),
+        direction: "forward".into(),
+        case: format!("case {case}"),
+        shape: "x [1] f32".into(),
+        variant: "portable".into(),
+        flops: 1,
+        bytes: 8,
+        cache: Cache::Hot,
+        timer: Timer::Wall,
+        repeats: 1,
+        samples_ms: (0..20).map(|i| 1.0 + 0.001 * f64::from(i)).collect(),
+        wall_ms: Vec::new(),
+        reference_ms: vec![2.0; 20],
+        noisy: false,
+        roof_share: None,
+    };
+    let (reference, rows) = (Some(row(0)), cases.iter().map(|&c| row(c)).collect());
+    Report { schema: SCHEMA.into(), environment: environment::tests::made_up(), reference, rows, skipped: Vec::new() }
+}
+
+#[test]
+fn what_no_longer_runs_is_a_regression_that_says_why() {
+    let base = report(&[1, 2]);
+    let mut new = report(&[1]);
+    let skip = |case: &str| Skipped { op: "relu".into(), case: case.into(), why: "a binding is missing".into() };
+    new.skipped = vec![skip("case 2"), skip("a case that the base does not have")];
+    let c = compare(&base, &new, THRESHOLD, "base.json").unwrap();
+    assert_eq!((c.stopped.len(), c.skipped.len(), c.only_base.len()), (1, 2, 0));
+    let e = c.expect_no_regression().unwrap_err();
+    let said = e.to_string();
+    assert!(e.exit_code() == 5 && said.contains("case 2") && said.contains("a binding is missing"), "{said}");
+    new.rows.clear();
+    let e = compare(&base, &new, THRESHOLD, "base.json").unwrap().expect_no_regression().unwrap_err();
+    assert_eq!(e.exit_code(), 5, "nothing of it runs: {e}");
+    new.skipped.remove(0);
+    let e = compare(&base, &new, THRESHOLD, "base.json").unwrap_err().to_string();
+    assert!(e.contains("no row in common") && e.contains("a binding is missing"), "{e}");
+}
+
+/// A race of two trees leaves reports whose kernels all ran with checks.
+#[test]
+fn runs_with_and_without_checks_have_no_verdict() {
+    let plain = report(&[1]);
+    let with = |checked: bool, shaders: Option<&str>| {
+        let mut r = plain.clone();
+        (r.environment.checked, r.environment.shaders) = (checked, shaders.map(String::from));
+        r
+    };
+    let fair = |base: &Report, new: &Report| match compare(base, new, THRESHOLD, "run-a.json") {
+        Ok(_) => true,
+        Err(e) => {
+            assert!(e.exit_code() == 2 && e.to_string().contains("run-a.json") && e.to_string().contains("checks"));
+            false
+        }
+    };
+    assert!(fair(&plain, &plain) && fair(&with(true, None), &with(true, Some("b"))));
+    assert!(fair(&with(false, Some("a")), &with(false, Some("a"))));
+    assert!(!fair(&with(true, None), &plain) && !fair(&plain, &with(false, Some("a"))));
+    assert!(!fair(&with(false, Some("b")), &with(false, Some("a"))));
+}
+
+#[test]
+fn a_missing_reference_is_told() {
+    let base = report(&[1, 2]);
+    let mut new = base.clone();
+    new.rows[1].reference_ms.clear();
+    let c = compare(&base, &new, THRESHOLD, "base.json").unwrap();
+    assert_eq!(c.rows.iter().map(|r| r.steady).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(c.drift, Some(1.0));
+}
+
+#[test]
+fn another_processor_is_another_machine() {
+    let (base, mut new) = (report(&[1]), report(&[1]));
+    new.environment.cpu = "a newer cpu".into();
+    let e = compare(&base, &new, THRESHOLD, "base.json").unwrap_err();
+    assert!(e.exit_code() == 2 && e.to_string().contains("a newer cpu"), "{e}");
+}
+
+/// Known before anything is measured.
+#[test]
+fn a_base_with_a_row_twice_is_refused_at_once() {
+    let base = report(&[1, 2, 1]);
+    let e = expect_comparable(&base, &base.environment, "base.json").unwrap_err().to_string();
+    assert!(e.contains("base.json has two rows") && e.contains("case 1"), "{e}");
+}

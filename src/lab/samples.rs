@@ -1,0 +1,165 @@
+//! Samples of a kernel and of the reference beside it: how often a sample repeats what is short, which clock counts, and
+//! how old the reference may be.
+
+use super::own::{Own, reference_row};
+use super::rule::Rule;
+use super::{Row, Timer};
+use crate::base::Result;
+use crate::device::{Dispatch, Gpu, Timed};
+
+/// A sample of something short is repeated until it takes about this long, in milliseconds: by timestamps, by the clock.
+const SAMPLE_MS: (f64, f64) = (5.0, 20.0);
+/// The most repeats of a sample.
+const REPEATS: f64 = 1000.0;
+/// After this much sampling the reference kernel is timed again.
+const REFERENCE_MS: f64 = 20.0;
+/// Warming up takes at least this long: clocks rise and caches fill.
+const WARM_MS: f64 = 50.0;
+
+/// Samples of something, of `repeats` runs each.
+#[derive(Default)]
+pub(super) struct Samples {
+    device_ms: Vec<Option<f64>>,
+    wall_ms: Vec<f64>,
+    reference_ms: Vec<f64>,
+    /// What they took on the clock.
+    pub spent_s: f64,
+}
+
+/// The samples that count, with what stands beside each.
+#[derive(Debug, PartialEq)]
+pub(super) struct Times {
+    /// The clock of `samples_ms`.
+    pub timer: Timer,
+    /// Each sample, ms per run.
+    pub samples_ms: Vec<f64>,
+    /// The host's clock beside each.
+    pub wall_ms: Vec<f64>,
+    /// The reference kernel beside each, where it was timed.
+    pub reference_ms: Vec<f64>,
+}
+
+impl Samples {
+    /// Takes one in.
+    pub fn add(&mut self, t: Timed, repeats: usize, reference_ms: Option<f64>) {
+        // To a tenth of a nanosecond, less than any clock here can tell: shorter files.
+        let each = |ms: f64| (ms / repeats as f64 * 1e7).round() / 1e7;
+        self.device_ms.push(t.device_ms.map(each));
+        self.wall_ms.push(each(t.wall_ms));
+        self.reference_ms.extend(reference_ms);
+        self.spent_s += t.wall_ms * 1e-3;
+    }
+
+    /// The device's times, none for a sample that its clock did not see; nothing where it sees less than half of them
+    /// and the wall clock has to do.
+    fn seen(&self) -> Option<Vec<Option<f64>>> {
+        let seen: Vec<Option<f64>> = self.device_ms.iter().map(|ms| ms.filter(|ms| *ms > 0.0)).collect();
+        let count = seen.iter().flatten().count();
+        (count > 0 && 2 * count >= seen.len()).then_some(seen)
+    }
+
+    /// The samples by the device's clock, without those it did not see: one lost timestamp must not change the row's
+    /// clock, which would leave it without a verdict. Else all of them by the wall clock.
+    pub fn times(&self) -> Times {
+        let Some(seen) = self.seen() else {
+            let (samples_ms, reference_ms) = (self.wall_ms.clone(), self.reference_ms.clone());
+            return Times { timer: Timer::Wall, wall_ms: samples_ms.clone(), samples_ms, reference_ms };
+        };
+        let kept = |list: &[f64]| list.iter().zip(&seen).filter(|(_, ms)| ms.is_some()).map(|(v, _)| *v).collect();
+        let (wall_ms, reference_ms) = (kept(&self.wall_ms), kept(&self.reference_ms));
+        Times { timer: Timer::Timestamps, samples_ms: seen.into_iter().flatten().collect(), wall_ms, reference_ms }
+    }
+
+    /// Whether the rule asks for no more.
+    pub fn is_over(&self, rule: &Rule) -> bool {
+        match self.seen() {
+            Some(seen) => rule.is_over(&seen.into_iter().flatten().collect::<Vec<_>>(), self.spent_s),
+            None => rule.is_over(&self.wall_ms, self.spent_s),
+        }
+    }
+}
+
+/// Runs `list` until it is warm, and says how often a sample should repeat it.
+pub(super) fn warm(gpu: &Gpu, list: &[Dispatch], cold: bool) -> Result<usize> {
+    let (mut spent, mut repeats) = (0.0, 1);
+    while spent < WARM_MS {
+        let t = gpu.time_repeated(list, repeats)?;
+        spent += t.wall_ms.max(0.1); // a clock that stands still must not hold the program
+        let (ms, aim) = t.device_ms.map_or((t.wall_ms, SAMPLE_MS.1), |ms| (ms, SAMPLE_MS.0));
+        let each = ms / repeats as f64;
+        repeats = if each < 1.0 { (aim / each.max(1e-6)).min(REPEATS).ceil() as usize } else { 1 };
+    }
+    Ok(if cold { 1 } else { repeats })
+}
+
+/// The reference kernel on the first device.
+pub(super) struct Reference<'a> {
+    gpu: &'a Gpu,
+    own: Own,
+    repeats: usize,
+    samples: Samples,
+    /// The last sample, ms per run, and the milliseconds of sampling since.
+    last: f64,
+    age: f64,
+}
+
+impl<'a> Reference<'a> {
+    /// Warmed up.
+    pub fn new(gpu: &'a Gpu) -> Result<Self> {
+        let own = Own::reference(gpu)?;
+        let repeats = warm(gpu, &own.dispatches, false)?;
+        Ok(Reference { gpu, own, repeats, samples: Samples::default(), last: f64::NAN, age: f64::INFINITY })
+    }
+
+    /// What a run takes about now, ms.
+    pub fn now(&mut self) -> Result<f64> {
+        if self.age >= REFERENCE_MS {
+            let t = self.gpu.time_repeated(&self.own.dispatches, self.repeats)?;
+            let (wall, device) = (t.wall_ms / self.repeats as f64, t.device_ms.map(|ms| ms / self.repeats as f64));
+            self.samples.add(t, self.repeats, None);
+            self.last = match device {
+                Some(ms) if ms > 0.0 => ms,
+                // The device's clock did not see it: the last one is nearer than another clock's.
+                Some(_) if self.last.is_finite() => self.last,
+                _ => wall,
+            };
+            self.age = 0.0;
+        }
+        Ok(self.last)
+    }
+
+    /// So many milliseconds of sampling went by.
+    pub fn grow_older(&mut self, ms: f64) {
+        self.age += ms;
+    }
+
+    /// All that was timed of it.
+    pub fn row(&self, rule: &Rule) -> Row {
+        let Times { timer, samples_ms, wall_ms, .. } = self.samples.times();
+        let noisy = !rule.settled(&samples_ms, f64::INFINITY);
+        Row { samples_ms, wall_ms, noisy, ..reference_row(timer, self.repeats as u32) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(device_ms: &[Option<f64>]) -> Samples {
+        let mut samples = Samples::default();
+        for (i, ms) in device_ms.iter().enumerate() {
+            samples.add(Timed { device_ms: *ms, wall_ms: 10.0 + i as f64 }, 1, Some(2.0 + i as f64));
+        }
+        samples
+    }
+
+    #[test]
+    fn a_lost_timestamp_leaves_the_row_its_clock() {
+        let times = samples(&[Some(1.0), Some(0.0), Some(3.0)]).times();
+        let due = [vec![1.0, 3.0], vec![10.0, 12.0], vec![2.0, 4.0]];
+        assert_eq!((times.timer, [times.samples_ms, times.wall_ms, times.reference_ms]), (Timer::Timestamps, due));
+        let coarse = samples(&[Some(0.0), Some(0.0), Some(3.0)]).times();
+        assert_eq!((coarse.timer, coarse.samples_ms), (Timer::Wall, vec![10.0, 11.0, 12.0]));
+        assert_eq!(samples(&[None, None]).times().timer, Timer::Wall);
+    }
+}
