@@ -112,7 +112,7 @@ impl Op for Double {
 fn subject(offered: &'static [&'static str]) -> Result<Subject, String> {
     let (op, x) = (Double(offered), vec![Type::f32([1000])]);
     let variants = op.variants(&x, gpu(false)?.caps());
-    Ok(Subject { key: key(&op, &x), op: std::sync::Arc::new(op), x, variants })
+    Ok(Subject { key: key(&op, &x, &variants), op: std::sync::Arc::new(op), x, variants })
 }
 
 fn wrong_is_refused() -> Result<(), String> {

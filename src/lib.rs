@@ -24,7 +24,8 @@
 //! Rules a test keeps (`kernels-tests/tidy.rs`): floors go one way; only `device` says `wgpu::`, only `device/shader.rs`
 //! `naga::`, only `data` `image::`, only `cli` `clap::`; `ssl` and `noise` never see each other or `data`; below `study`
 //! nothing reads the environment, and only `device/timing.rs` and `device/tune.rs` a clock. An op reaches other ops
-//! through `Tape` methods, or a core they share: `kernels/gemm.rs` (products), `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting),
+//! through `Tape` methods, or a core they share: `kernels/gemm.rs` (products), `strided.rs` (of matrices
+//! as they lie), `conv2d_gather.rs` (of gathered operands), `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting),
 //! `walk.rs` (normalizations), `row_loss.rs` (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of
 //! images), `draw.rs` (randomness).
 //!
@@ -67,8 +68,11 @@
 //!   after the backward pass, this makes "all or nothing" hold for running statistics recorded before it, too.
 //! - Running statistics, EMA teachers and queues are ordinary in-place ops, not part of batch norm or a loss.
 //! - Variants are chosen by the adapter's kind and the shape, or by a table that `wgslab tune` fills
-//!   (`kernels/tune.rs`, `device/tune.rs`) and a study keeps beside its runs. A study does not tune by itself: on a software
-//!   driver that would take longer than the smoke study, and the order that ops offer was measured there.
+//!   (`kernels/tune.rs`, `device/tune.rs`) and a study keeps beside its runs. `study run` tunes by itself on a GPU; on a
+//!   software driver it does with `--tune` alone: there it would take longer than the smoke study, and the order that ops
+//!   offer was measured there. Parts of a study never tune.
+//! - A 1×1 convolution is a product of matrices only where its planes fill tiles; else its columns run on from one image to
+//!   the next, as those of other windows do.
 //! - Fusing at evaluation leaves batch norm beside the product instead of folding it into the weights
 //!   (`kernels/epilogue.rs` says why).
 //! - f16 is storage: an op reads halves, computes in f32 and rounds once. Recording refuses f16 to an op that does not say

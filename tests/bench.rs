@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::{adapter, wgslab};
+use common::{adapter, alone, in_three, wgslab};
 use std::path::Path;
 use std::process::Output;
+use wgslab::lab::compare::{Comparison, THRESHOLD, Verdict, compare};
 use wgslab::lab::{Cache, Report};
 
 const FAST: [&str; 4] = ["--seconds", "0", "--time-limit", "0.05"];
@@ -38,7 +39,7 @@ fn a_set_is_measured_and_written_with_every_sample() {
     if !adapter("a_set_is_measured_and_written_with_every_sample") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     let text = runs(dir.path(), &["smoke", "--variant", "first,naive", "--json", "run.json"]);
     for part in ["conv2d.forward", "conv2d.grad_input", "conv2d.grad_weight", "matmul.forward", "naive", "reference"] {
         assert!(text.contains(part), "{part} is not in {text}");
@@ -61,7 +62,7 @@ fn rows_are_chosen_by_filter_direction_and_shape() {
     if !adapter("rows_are_chosen_by_filter_direction_and_shape") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     let rows = |words: &[&str]| {
         runs(dir.path(), &[words, &["--json", "run.json"]].concat());
         Report::load(&dir.path().join("run.json")).unwrap().rows
@@ -82,7 +83,7 @@ fn a_report_is_written_for_spreadsheets_and_as_a_page() {
     if !adapter("a_report_is_written_for_spreadsheets_and_as_a_page") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     runs(dir.path(), &["smoke", "--json", "run.json", "--csv", "run.csv", "--html", "run.html"]);
     let report = Report::load(&dir.path().join("run.json")).unwrap();
     let mut table = csv::Reader::from_path(dir.path().join("run.csv")).unwrap();
@@ -105,7 +106,7 @@ fn two_trees_are_raced_in_one_run() {
     if !adapter("two_trees_are_raced_in_one_run") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let text = std::fs::read_to_string(shaders.join("unary/relu.wgsl")).unwrap();
     for (folder, text) in [("a", format!("{text}\n// the same\n")), ("b", slower(&text))] {
@@ -121,26 +122,31 @@ fn two_trees_are_raced_in_one_run() {
     assert!(text.contains("slower") && text.contains("a ms") && text.contains("b ms"), "{text}");
     let [a, b] = ["run-a.json", "run-b.json"].map(|f| Report::load(&dir.path().join(f)).unwrap());
     assert!(a.environment.shaders != b.environment.shaders && a.rows[0].key() == b.rows[0].key());
-    let out = race("a", "a");
-    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stdout));
+    // Two devices have their pages in different places, which is now and then worth a tenth of the time. A comparison that
+    // favours one side does so in every race.
+    in_three(|| {
+        let out = race("a", "a");
+        if out.status.code() == Some(0) { Ok(()) } else { Err(String::from_utf8_lossy(&out.stdout).into_owned()) }
+    });
     fails(dir.path(), &["smoke", "--ab", "a", "none"], &["--ab: ", "there is no folder none"]);
 }
 
-/// relu that takes its time and gives the same values.
+/// relu that takes its time and gives the same values: far more arithmetic than even a GPU hides behind its memory.
 fn slower(text: &str) -> String {
-    let slow = "var z = x; for (var i = 0; i < 200; i++) { z = fma(z, vec4<f32>(0.5), x * 0.5); } return select(z,";
+    let slow = "var z = x; for (var i = 0; i < 2000; i++) { z = fma(z, vec4<f32>(0.5), x * 0.5); } return select(z,";
     let slowed = text.replacen("return select(x,", slow, 1);
     assert_ne!(slowed, text, "the shader was written anew: slow it down another way");
     slowed
 }
 
-/// The naive variant stands in for a regression: no noise hides it.
+/// A base that is said to have taken a tenth, or ten times, of what it took: no noise hides that on any adapter, whichever
+/// variant is the faster there.
 #[test]
-fn a_slower_variant_than_the_base_is_exit_code_5() {
-    if !adapter("a_slower_variant_than_the_base_is_exit_code_5") {
+fn a_row_slower_than_its_base_is_exit_code_5() {
+    if !adapter("a_row_slower_than_its_base_is_exit_code_5") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     let of = |variant: &'static str, more: &[&str]| {
         let words =
             ["--op", "matmul", "--shape", "a=256,256", "b=256,256", "--direction", "forward", "--variant", variant];
@@ -149,10 +155,40 @@ fn a_slower_variant_than_the_base_is_exit_code_5() {
     };
     let (code, said) = of("first", &["--json", "base.json"]);
     assert_eq!(code, Some(0), "{said}");
-    let (code, said) = of("naive", &["--compare", "base.json"]);
-    assert!(code == Some(5) && said.contains("slower") && said.contains("matmul.forward"), "{said}");
+    let base = Report::load(&dir.path().join("base.json")).unwrap();
+    for (name, times) in [("fast.json", 0.1), ("slow.json", 10.0)] {
+        let mut planted = base.clone();
+        planted.rows.iter_mut().flat_map(|r| &mut r.samples_ms).for_each(|ms| *ms *= times);
+        planted.save(&dir.path().join(name)).unwrap();
+    }
+    let (code, said) = of("naive", &["--compare", "fast.json"]);
+    assert!(code == Some(5) && said.contains("1 slower") && said.contains("matmul.forward"), "{said}");
+    let (code, said) = of("first", &["--compare", "slow.json"]);
+    assert!(code == Some(0) && said.contains("1 faster"), "{said}");
     let (code, said) = of("naive", &["--compare", "gone.json"]);
     assert!(code == Some(4) && said.contains("gone.json"), "{said}");
+}
+
+/// Two real runs of one build, and the second as it would be if every kernel took a fifth longer.
+#[test]
+fn recorded_runs_of_one_build_are_the_same_and_a_fifth_is_found() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded");
+    let [first, second] = ["first.json", "second.json"].map(|file| Report::load(&folder.join(file)).unwrap());
+    let times = |report: &Report, factor: f64| {
+        let mut planted = report.clone();
+        planted.rows.iter_mut().flat_map(|r| &mut r.samples_ms).for_each(|ms| *ms *= factor);
+        planted
+    };
+    let judged = |base: &Report, new: &Report| compare(base, new, THRESHOLD, "the base").unwrap();
+    let share = |c: &Comparison, verdict| c.count(verdict) as f64 / c.rows.len() as f64;
+    let same = judged(&first, &second);
+    assert!(same.rows.len() >= 100 && same.only_base.is_empty() && same.only_new.is_empty(), "{same:?}");
+    let changed = share(&same, Verdict::Faster) + share(&same, Verdict::Slower);
+    assert!(changed <= 0.01, "{changed} of the rows of one build changed: {same:?}");
+    let slower = judged(&first, &times(&second, 1.2));
+    assert!(share(&slower, Verdict::Slower) >= 0.95, "a fifth slower was missed: {slower:?}");
+    let faster = judged(&times(&first, 1.2), &second);
+    assert!(share(&faster, Verdict::Faster) >= 0.95, "a fifth faster was missed: {faster:?}");
 }
 
 #[test]
@@ -160,7 +196,7 @@ fn cold_samples_run_once_each() {
     if !adapter("cold_samples_run_once_each") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     runs(dir.path(), &["--op", "relu", "--shape", "x=4096", "--cache", "cold", "--json", "run.json"]);
     let report = Report::load(&dir.path().join("run.json")).unwrap();
     assert!(report.rows.iter().all(|r| r.cache == Cache::Cold && r.repeats == 1));
@@ -171,7 +207,7 @@ fn a_case_past_the_limits_is_skipped_and_the_rest_is_measured() {
     if !adapter("a_case_past_the_limits_is_skipped_and_the_rest_is_measured") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     let huge = "[[relu]]\nname = \"huge\"\nx = [4294967295]\n";
     std::fs::write(dir.path().join("my.toml"), format!("{huge}[[relu]]\nname = \"small\"\nx = [64]\n")).unwrap();
     let text = runs(dir.path(), &["my.toml", "--json", "run.json"]);
@@ -187,7 +223,7 @@ fn mistakes_are_named_with_what_was_meant() {
     if !adapter("mistakes_are_named_with_what_was_meant") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     std::fs::write(dir.path().join("bad.toml"), "[[conv2d]]\nname = \"a\"\nstrid = 1\n").unwrap();
     for (words, parts) in [
         (&["resnet19"][..], &["resnet19", "did you mean resnet18?", "quick"][..]),

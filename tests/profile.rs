@@ -4,11 +4,10 @@
 
 mod common;
 
-use common::{adapter, wgslab};
+use common::{adapter, alone, in_three, wgslab};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use wgslab::device::tune::Table;
 use wgslab::device::{Gpu, GpuOptions};
 use wgslab::lab::Timer;
@@ -16,12 +15,6 @@ use wgslab::lab::profile::profile;
 use wgslab::lab::step::Ready;
 use wgslab::nn::step::{Network, TrainingStep};
 use wgslab::nn::{ResNet, Stem};
-
-/// One test at a time: they measure.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 const TINY: [&str; 9] = ["profile", "--width", "0.125", "--size", "8", "--batch", "4", "--steps", "2"];
 
@@ -123,14 +116,28 @@ fn the_trace_is_of(trace: &Value, profile: &Value) {
         }
     }
     let launches = list(profile, "launches");
-    let device = sum(launches, |l| Some(l["span_ms"][1].as_f64()? - l["span_ms"][0].as_f64()?));
-    let dispatches = &tracks[&(1, 1)];
-    assert_eq!(dispatches.len(), launches.len());
-    assert!(near(dispatches.iter().map(|e| e.1).sum::<f64>(), 1e3 * device, 1e-6));
+    let span = |l: &Value| [l["span_ms"][0].as_f64().unwrap(), l["span_ms"][1].as_f64().unwrap()];
+    let parts = launches.chunk_by(|a, b| a["phase"] == b["phase"]);
+    let part = |p: &[Value]| [span(&p[0])[0], p.iter().map(|l| span(l)[1]).fold(0.0, f64::max)];
+    let (dispatches, phases) = (&tracks[&(1, 1)], &tracks[&(1, 2)]);
+    drawn_in_turn(dispatches, launches.iter().map(span).collect());
+    drawn_in_turn(phases, parts.map(part).collect());
     assert_eq!(counted, list(&profile["memory"], "alive").len());
     // The device works while the host submits and waits.
     let host_end = tracks[&(2, 1)].last().map(|e| e.0 + e.1).unwrap();
     assert!(dispatches.last().map(|e| e.0 + e.1).unwrap() <= host_end);
+}
+
+/// The events of a track last as long as their spans, ms, less what each shares with those before it.
+#[track_caller]
+fn drawn_in_turn(events: &[(f64, f64)], spans: Vec<[f64; 2]>) {
+    assert_eq!(events.len(), spans.len());
+    let mut free = 0.0;
+    for ((_, dur), [begin, end]) in events.iter().zip(spans) {
+        let own = end.max(free) - begin.max(free);
+        assert!((dur - 1e3 * own).abs() < 1e-6, "{dur} µs for {begin} to {end} ms, free from {free} on");
+        free = end.max(free);
+    }
 }
 
 #[test]
@@ -182,7 +189,8 @@ fn a_step_of_nothing_is_refused() {
 
 /// What the profiler promises of itself: a profiled step takes at most 1.3 times a plain one, and the kernels' times add
 /// up to the device's time within 10 %. Kinds of step are run in turns, and each figure is the median of neighbours, so
-/// that a machine that slows down slows both alike.
+/// that a machine that slows down slows both alike; what noise is left adds to the figures of one attempt, a fault to
+/// those of all three.
 #[test]
 fn a_profile_is_cheap_and_adds_up() {
     if !adapter("a_profile_is_cheap_and_adds_up") {
@@ -197,11 +205,15 @@ fn a_profile_is_cheap_and_adds_up() {
     let model = ResNet { stem: Stem::Small, width: 0.25, in_channels: 3 };
     let subject = TrainingStep { model: Network::ResNet(model), batch: 12, size: 32, classes: 10 }.subject();
     let ready = Ready::new(&gpu, subject, &Table::default()).unwrap();
-    let whole = profile(&gpu, &ready, 15, Timer::Timestamps, None).unwrap().whole;
-    assert!(whole.overhead <= 1.3, "a profiled step takes {:.2} times a plain one: {whole:?}", whole.overhead);
-    assert!(
-        (whole.agreement - 1.0).abs() <= 0.1,
-        "the kernels add up to {:.2} times the whole: {whole:?}",
-        whole.agreement
-    );
+    in_three(|| {
+        let whole = profile(&gpu, &ready, 15, Timer::Timestamps, None).unwrap().whole;
+        let (overhead, agreement) = (whole.overhead, whole.agreement);
+        if overhead <= 1.3 && (agreement - 1.0).abs() <= 0.1 {
+            return Ok(());
+        }
+        Err(format!(
+            "a profiled step takes {overhead:.2} times a plain one, its kernels add up to {agreement:.2} times the \
+             whole: {whole:?}"
+        ))
+    });
 }

@@ -6,13 +6,13 @@
 
 mod common;
 
-use common::{adapter, wgslab};
+use common::{adapter, alone, wgslab};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use wgslab::base::{Error, Result};
@@ -42,12 +42,6 @@ fn config(checkpoint_seconds: f64, loss_every: usize) -> String {
 /// Saves after nearly every step.
 fn often() -> String {
     config(0.01, 2)
-}
-
-/// One at a time: each uses every core, and moments are waited for.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The folder of the study that nothing interrupted.
@@ -138,7 +132,7 @@ impl Running {
     /// Waits for the moment, which must come before the end.
     #[track_caller]
     fn wait_for(&mut self, what: &str, mut moment: impl FnMut() -> bool) {
-        let patience = Instant::now() + Duration::from_secs(60);
+        let patience = Instant::now() + Duration::from_secs(300);
         while !moment() {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < patience, "{what} never came: {ended:?}, {}", self.said());

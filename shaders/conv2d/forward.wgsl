@@ -40,7 +40,8 @@ fn b_at(column: Column, k: u32) -> f32 {
 
 fn c_at(m: u32, n: u32, slice: u32) -> u32 {
     let plane = p.p * p.q;
-    return (((n / plane) * p.groups + batch) * p.m + m) * plane + n % plane;
+    let first = slice * p.groups * p.m * p.n;
+    return first + (((n / plane) * p.groups + batch) * p.m + m) * plane + n % plane;
 }
 
 fn c_put(at: u32, v: f32) {

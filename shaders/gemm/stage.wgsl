@@ -1,7 +1,8 @@
 // How gemm/tiled.wgsl fills its tiles, one element at a time, wherever the op's a_at and b_at find them. What a column's
 // operand begins with is worked out once, before the walk: an invocation stages the same columns in every step, and that
 // costs divisions. Whole vec4 are staged: writing one component may touch the whole vector, and invocations would race.
-// BN · BK and BM · BK divide by the invocations, those by BN / 4; M, N, K are guarded.
+// Neighbours stage neighbouring k of a, which lie together where k is along memory; $LDA, BM and a vec4, keeps their stores
+// out of each other's banks. BN · BK and BM · BK divide by the invocations, those by BN / 4; M, N, K are guarded.
 
 struct Staged {
     //@ for i in 0..4
@@ -28,7 +29,7 @@ fn stage(s: Staged, t: u32, m0: u32, n0: u32, k0: u32, k_end: u32) {
             v[$i] = a_at(row_of(m0 + m + $i), k0 + k);
         }
         //@ end
-        tile_a[(k * $BM + m) / 4u] = v;
+        tile_a[(k * $LDA + m) / 4u] = v;
     }
     let n = (t % ($BN / 4u)) * 4u;
     for (var e = t; e < $BN * $BK / 4; e += $THREADS) {

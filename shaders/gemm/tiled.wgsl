@@ -7,10 +7,10 @@
 // registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
 // conflicts. wid.z counts (z, slice of k): `batch`, z, is the product of a batch or the group of a convolution; long thin
 // products are cut into slices, p.k_split long, that the op adds up in order.
-// BM, BN divide by the register tile; M, N, K are guarded.
+// BM, BN divide by the register tile; a row of the tile of a has $LDA elements, of which BM are used; M, N, K are guarded.
 
 var<private> batch: u32;
-var<workgroup> tile_a: array<vec4<f32>, $BK * $BM / 4>;
+var<workgroup> tile_a: array<vec4<f32>, $BK * $LDA / 4>;
 var<workgroup> tile_b: array<vec4<f32>, $BK * $BN / 4>;
 
 @compute @workgroup_size($THREADS)
@@ -43,7 +43,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         workgroupBarrier();
         for (var k = 0u; k < $BK; k++) {
             //@ for h in 0..TM/4
-            let a_$h = tile_a[(k * $BM + tm + $h * ($BM / ($TM / 4u))) / 4u];
+            let a_$h = tile_a[(k * $LDA + tm + $h * ($BM / ($TM / 4u))) / 4u];
             //@ end
             //@ for g in 0..TN/4
             let b_$g = tile_b[(k * $BN + tn + $g * ($BN / ($TN / 4u))) / 4u];

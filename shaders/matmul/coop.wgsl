@@ -18,8 +18,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         return; // surplus of the folded grid
     }
     batch = wid.z;
-    let a0 = wid.z * p.m * p.k + m0 * p.a_m;
-    let b0 = wid.z * p.n * p.k + n0 * p.b_n;
+    let a0 = wid.z * p.a_z + m0 * p.a_m;
+    let b0 = wid.z * p.b_z + n0 * p.b_n;
     //@ for m in 0..TM
     //@ for n in 0..TN
     var acc_$m_$n = coop_mat${SIDE}x${SIDE}<f32, C>();

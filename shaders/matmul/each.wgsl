@@ -3,11 +3,11 @@
 alias Column = u32;
 
 fn row_of(m: u32) -> u32 {
-    return batch * p.m * p.k + m * p.a_m;
+    return batch * p.a_z + m * p.a_m;
 }
 
 fn column_of(n: u32) -> Column {
-    return batch * p.n * p.k + n * p.b_n;
+    return batch * p.b_z + n * p.b_n;
 }
 
 fn a_at(row: u32, k: u32) -> f32 {

@@ -2,19 +2,20 @@
 // a_four and b_four give elements 4i to 4i + 3. Tiles are vec4 along m and n; an operand that lies along k is read as
 // 4 × 4 blocks, a vec4 of each of four rows, and turned in registers.
 // The length along memory of both operands must divide by 4, and so must k_split; BM, BN and BK do. What lies along the
-// other dimension is guarded. An invocation stages a vec4 or a block, neighbours neighbouring ones.
+// other dimension is guarded. An invocation stages a vec4 or a block. Eight neighbours stage blocks side by side along m or
+// n, so that their stores fall into different banks, the next eight are four k further, in the same lines of memory.
 
 struct Staged { a: u32, b: u32 }
 
 fn staged_of(t: u32, n0: u32) -> Staged {
-    return Staged(batch * p.m * p.k, batch * p.n * p.k);
+    return Staged(batch * p.a_z, batch * p.b_z);
 }
 
 fn stage(s: Staged, t: u32, m0: u32, n0: u32, k0: u32, k_end: u32) {
     if (p.a_k == 1u) {
         for (var e = t; e < $BM * $BK / 16; e += $THREADS) {
-            let k = (e % ($BK / 4u)) * 4u;
-            let m = (e / ($BK / 4u)) * 4u;
+            let k = ((e / 8u) % ($BK / 4u)) * 4u;
+            let m = (e % 8u + e / (2u * $BK) * 8u) * 4u;
             //@ for i in 0..4
             var r_$i = vec4<f32>(0.0);
             if (m0 + m + $i < p.m && k0 + k < k_end) {
@@ -22,7 +23,7 @@ fn stage(s: Staged, t: u32, m0: u32, n0: u32, k0: u32, k_end: u32) {
             }
             //@ end
             //@ for i in 0..4
-            tile_a[((k + $i) * $BM + m) / 4u] = vec4<f32>(r_0[$i], r_1[$i], r_2[$i], r_3[$i]);
+            tile_a[((k + $i) * $LDA + m) / 4u] = vec4<f32>(r_0[$i], r_1[$i], r_2[$i], r_3[$i]);
             //@ end
         }
     } else {
@@ -33,13 +34,13 @@ fn stage(s: Staged, t: u32, m0: u32, n0: u32, k0: u32, k_end: u32) {
             if (m0 + m < p.m && k0 + k < k_end) {
                 v = a_four((s.a + (k0 + k) * p.a_k + m0 + m) / 4u);
             }
-            tile_a[(k * $BM + m) / 4u] = v;
+            tile_a[(k * $LDA + m) / 4u] = v;
         }
     }
     if (p.b_k == 1u) {
         for (var e = t; e < $BN * $BK / 16; e += $THREADS) {
-            let k = (e % ($BK / 4u)) * 4u;
-            let n = (e / ($BK / 4u)) * 4u;
+            let k = ((e / 8u) % ($BK / 4u)) * 4u;
+            let n = (e % 8u + e / (2u * $BK) * 8u) * 4u;
             //@ for i in 0..4
             var r_$i = vec4<f32>(0.0);
             if (n0 + n + $i < p.n && k0 + k < k_end) {

@@ -9,7 +9,7 @@ use super::shader::{Kernel, Piece};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, nearest};
 use include_dir::{Dir, include_dir};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Every committed piece, by path.
@@ -105,6 +105,14 @@ impl Tree {
             [] => named,
             edited => format!("{}: {named}", edited.join(", ")),
         }
+    }
+
+    /// The hash of every piece in these folders of `shaders/`, as it runs: 16 hex digits.
+    pub fn hash_of(&self, folders: &BTreeSet<&str>) -> String {
+        let inside = |path: &&str| path.split('/').next().is_some_and(|folder| folders.contains(folder));
+        let all = pieces().filter(|(path, _)| inside(path));
+        let text = |path: &str, committed| self.0.get(path).map_or(committed, |e: &Edit| e.text.as_str());
+        all.fold(Hasher::new(), |h, (path, committed)| h.part(path).part(text(path, committed))).short()
     }
 
     /// The pieces that differ from the committed ones.

@@ -3,19 +3,20 @@
 //! dx[n, c, h, w] = Σ w[k, c, r, s] · dy[n, k, p, q] over the (p, q, r, s) that reach (h, w);
 //! dw[k, c, r, s] = Σ_{n, p, q} dy[n, k, p, q] · x[n, c, p·st + r·dil − pad, q·st + s·dil − pad].
 //! All three are matrix products over gathered operands: shaders/conv2d/ says how to gather, shaders/gemm/ multiplies.
-//! How the software adapter's operands are packed: conv2d_pack.rs. `direct` variants serve depthwise convolutions,
+//! The products on GPUs: conv2d_gather.rs. How the software adapter's operands are packed: conv2d_pack.rs. `direct` variants serve depthwise convolutions,
 //! `winograd` ones 3×3 windows of stride 1: conv2d_winograd.rs. Predicted share of a GPU's f32 roof of the tiled ones
 //! (arithmetic: gemm.rs): a gather costs about 25 instructions a number, not 12, so 40 to 48 %; ggml-vulkan has 45 %.
 //! x and w are both f32 or both f16, y and all sums f32. In f16 dy is rounded before its product, dx and dw after theirs.
 
+use super::conv2d_gather::{FORWARD, GRAD_INPUT, GRAD_WEIGHT, Gathered, Sizes};
 use super::conv2d_winograd::Winograd;
+use super::strided::Strided;
 use super::{conv2d_pack as packed, gemm};
 use crate::base::{DType, Error, Result, Shape};
-use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::device::Caps;
 use crate::kernels::epilogue::{Axis, Ending, Product};
 use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
-use crate::{params, piece};
 
 /// A convolution with the same stride, padding and dilation in both directions.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,69 +45,6 @@ pub struct GradInput {
 struct GradWeight {
     conv: Conv2d,
     w: Type,
-}
-
-/// Every size of a convolution.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
-    pub n: usize,
-    pub c: usize,
-    pub h: usize,
-    pub w: usize,
-    pub k: usize,
-    pub r: usize,
-    pub s: usize,
-    pub p: usize,
-    pub q: usize,
-    pub stride: usize,
-    pub padding: usize,
-    pub dilation: usize,
-    pub groups: usize,
-}
-
-params! {
-    struct Params {
-        m: u32, n: u32, k: u32, k_split: u32,
-        c: u32, h: u32, w: u32, p: u32, q: u32, padding: u32, dilation: u32, groups: u32,
-    }
-}
-
-/// The pieces of a direction's variants: naive, tiled and direct ones of f32; naive, tiled and packed ones of f16.
-type Family = [&'static [Piece]; 6];
-
-/// The family whose operands the piece `$gather` finds.
-macro_rules! family {
-    ($gather:literal, $($direct:literal),+) => {
-        [
-            family!(@product $gather, "gemm/naive.wgsl"; "gemm/operands_f32.wgsl"),
-            family!(@product $gather, "gemm/stage.wgsl", "gemm/tiled.wgsl"; "gemm/operands_f32.wgsl"),
-            &[piece!("common/index.wgsl"), $(piece!($direct)),+],
-            family!(@product $gather, "gemm/naive.wgsl"; "common/half.wgsl", "gemm/operands_packed.wgsl"),
-            family!(@product $gather, "gemm/stage.wgsl", "gemm/tiled.wgsl";
-                "common/enable_f16.wgsl", "gemm/operands_f16.wgsl"),
-            family!(@product $gather, "gemm/stage.wgsl", "gemm/tiled.wgsl";
-                "common/half.wgsl", "gemm/operands_packed.wgsl"),
-        ]
-    };
-    (@product $gather:literal, $($core:literal),+; $($operands:literal),+) => {
-        &[$(piece!($operands),)+ piece!("common/index.wgsl"), piece!($gather), $(piece!($core)),+]
-    };
-}
-
-const FORWARD: Family = family!("conv2d/forward.wgsl", "conv2d/direct_forward.wgsl");
-const GRAD_INPUT: Family = family!("conv2d/grad_input.wgsl", "conv2d/direct_grad_input.wgsl");
-const GRAD_WEIGHT: Family = family!("conv2d/grad_weight.wgsl", "common/sum64.wgsl", "conv2d/direct_grad_weight.wgsl");
-
-/// The pieces of a variant for operands of that type.
-fn pieces(family: &Family, variant: &str, operands: DType) -> &'static [Piece] {
-    match (variant, operands) {
-        ("naive", DType::F16) => family[3],
-        ("tiled_f16", _) => family[4],
-        ("packed", _) => family[5],
-        ("naive", _) => family[0],
-        ("direct", _) => family[2],
-        _ => family[1],
-    }
 }
 
 impl Tape {
@@ -146,101 +84,6 @@ impl Conv2d {
     }
 }
 
-impl Sizes {
-    /// The shader's parameters for an m × n product over k in slices of `k_split`.
-    fn params(&self, (m, n, k): (usize, usize, usize), k_split: usize) -> Params {
-        let v = |x: usize| x as u32;
-        Params {
-            m: v(m),
-            n: v(n),
-            k: v(k),
-            k_split: v(k_split),
-            c: v(self.c / self.groups),
-            h: v(self.h),
-            w: v(self.w),
-            p: v(self.p),
-            q: v(self.q),
-            padding: v(self.padding),
-            dilation: v(self.dilation),
-            groups: v(self.groups),
-        }
-    }
-
-    /// The numbers that stand in the text of a kernel.
-    fn constants(&self, kernel: Kernel) -> Kernel {
-        kernel.with("R", self.r as u32).with("S", self.s as u32).with("STRIDE", self.stride as u32)
-    }
-
-    /// (M, N, K) of a group's product.
-    fn forward(&self) -> (usize, usize, usize) {
-        (self.k / self.groups, self.n * self.p * self.q, self.c / self.groups * self.r * self.s)
-    }
-
-    fn grad_input(&self) -> (usize, usize, usize) {
-        (self.c / self.groups, self.n * self.h * self.w, self.k / self.groups * self.r * self.s)
-    }
-
-    fn grad_weight(&self) -> (usize, usize, usize) {
-        (self.k / self.groups, self.c / self.groups * self.r * self.s, self.n * self.p * self.q)
-    }
-
-    /// Variants of an m × n product per group. With few channels in a group a tile of a product would be mostly empty
-    /// and `direct` comes first. The packed operands of `broadcast` know one group and neighbouring taps. Winograd's come
-    /// behind what is sure to be fast; a race decides.
-    fn variants(
-        &self,
-        (m, n, _): (usize, usize, usize),
-        operands: DType,
-        winograd: Option<Winograd>,
-        caps: &Caps,
-    ) -> Vec<&'static str> {
-        if operands == DType::F16 {
-            return gemm::half_variants(caps);
-        }
-        let mut v = gemm::variants(m, n, caps);
-        if self.groups > 1 || self.dilation > 1 {
-            v.retain(|name| *name != "broadcast");
-        }
-        let plain = v.len() - 1;
-        v.splice(plain..plain, winograd.map_or(Vec::new(), |w| w.variants(caps)));
-        let narrow = self.groups > 1 && (caps.software || self.c.min(self.k) / self.groups < 8);
-        v.insert(if narrow { 0 } else { v.len() - 1 }, "direct");
-        v
-    }
-
-    /// All three directions do the same arithmetic.
-    fn cost(&self, types: &[Type]) -> Cost {
-        let (m, n, k) = self.forward();
-        Cost { flops: 2 * (self.groups * m * n * k) as u64, bytes: types.iter().map(Type::bytes).sum() }
-    }
-}
-
-/// Emits a naive, tiled or direct variant; `direct` is how many workgroups that takes. Nothing but a forward pass ends in
-/// an epilogue.
-fn emit_gathered(
-    e: &mut Emit<'_>,
-    name: &'static str,
-    family: &Family,
-    (sizes, mnk, direct): (&Sizes, (usize, usize, usize), usize),
-    buffers: [Slot; 3],
-    ending: &Ending,
-) {
-    let (m, n, k) = mnk;
-    let z = sizes.groups as u32;
-    let with_z = |[x, y, _]: [u32; 3]| [x, y, z];
-    let pieces = pieces(family, e.variant, e.x[0].dtype);
-    let (kernel, grid) = match e.variant {
-        "naive" => (Kernel::new(name, "naive", pieces), with_z(groups_1d((m * n).div_ceil(64)))),
-        "direct" => (Kernel::new(name, "direct", pieces), groups_1d(direct)),
-        tiled => {
-            let (kernel, grid) = gemm::tiled(name, tiled, pieces, m, n, 1);
-            (kernel, with_z(grid))
-        }
-    };
-    let (kernel, buffers) = ending.of(sizes.constants(kernel), &buffers, false);
-    e.launch(kernel, &buffers, &sizes.params(mnk, k), grid);
-}
-
 impl Op for Conv2d {
     fn name(&self) -> &'static str {
         "conv2d"
@@ -260,16 +103,17 @@ impl Op for Conv2d {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        let of = |s: Sizes| s.variants(s.forward(), x[0].dtype, Winograd::forward(&s), caps);
+        let of = |s: Sizes| s.variants(s.forward(), x[0].dtype, (s.product(), Winograd::forward(&s)), caps);
         self.sizes(x[0], x[1]).map_or(vec!["naive"], of)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
         let Ok(s) = self.sizes(x[0], x[1]) else { return Vec::new() };
-        match (variant, gemm::lanes(caps), Winograd::forward(&s)) {
-            ("broadcast", Some(lanes), _) => packed::forward_workspace(&s, lanes),
-            (v, _, Some(w)) if Winograd::is(v) => w.workspace(v, caps),
-            _ => Vec::new(),
+        match (variant, gemm::lanes(caps), Winograd::forward(&s), s.product()) {
+            ("broadcast", Some(lanes), ..) => packed::forward_workspace(&s, lanes),
+            (v, _, Some(w), _) if Winograd::is(v) => w.workspace(v, caps),
+            (v, _, _, Some(product)) if Strided::is(v) => product.workspace(v),
+            (v, ..) => s.slices_workspace(v, s.forward()),
         }
     }
 
@@ -305,9 +149,22 @@ impl Product for Conv2d {
             w.emit(e, "conv2d.winograd_product", (Slot::In(1), Slot::In(0)), ending);
             return Ok(());
         }
-        // The shader binds the weight first: it is the left operand.
-        let (buffers, quads) = ([Slot::In(1), Slot::In(0), Slot::Out(0)], s.n * s.k * s.p * s.q.div_ceil(4));
-        emit_gathered(e, "conv2d.forward", &FORWARD, (&s, s.forward(), quads.div_ceil(64)), buffers, ending);
+        // The weight is the left operand.
+        let buffers = [Slot::In(1), Slot::In(0), Slot::Out(0)];
+        if let Some(product) = s.product().filter(|_| Strided::is(e.variant)) {
+            let kernel = product.kernel("conv2d.forward", e.variant);
+            product.launch(e, kernel, "conv2d.forward_sum", buffers, &ending.repeated(s.k));
+            return Ok(());
+        }
+        let gathered = Gathered {
+            sizes: &s,
+            family: &FORWARD,
+            names: ["conv2d.forward", "conv2d.forward_sum"],
+            mnk: s.forward(),
+            direct: (s.n * s.k * s.p * s.q.div_ceil(4)).div_ceil(64),
+            plane: s.p * s.q,
+        };
+        gathered.emit(e, buffers, ending);
         Ok(())
     }
 }
@@ -336,16 +193,17 @@ impl Op for GradInput {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        let of = |s: Sizes| s.variants(s.grad_input(), x[0].dtype, Winograd::grad_input(&s), caps);
+        let of = |s: Sizes| s.variants(s.grad_input(), x[0].dtype, (s.grad_product(), Winograd::grad_input(&s)), caps);
         self.conv.sizes(self.x, x[0]).map_or(vec!["naive"], of)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
         let Ok(s) = self.conv.sizes(self.x, x[0]) else { return Vec::new() };
-        match (variant, gemm::lanes(caps), Winograd::grad_input(&s)) {
-            ("broadcast", Some(lanes), _) => packed::grad_input_workspace(&s, lanes),
-            (v, _, Some(w)) if Winograd::is(v) => w.workspace(v, caps),
-            _ => Vec::new(),
+        match (variant, gemm::lanes(caps), Winograd::grad_input(&s), s.grad_product()) {
+            ("broadcast", Some(lanes), ..) => packed::grad_input_workspace(&s, lanes),
+            (v, _, Some(w), _) if Winograd::is(v) => w.workspace(v, caps),
+            (v, _, _, Some(product)) if Strided::is(v) => product.workspace(v),
+            (v, ..) => s.slices_workspace(v, s.grad_input()),
         }
     }
 
@@ -359,15 +217,21 @@ impl Op for GradInput {
             w.emit(e, "conv2d.winograd_grad_product", (Slot::In(0), Slot::In(1)), &Ending::NONE);
             return Ok(());
         }
-        let (buffers, quads) = ([Slot::In(0), Slot::In(1), Slot::Out(0)], s.n * s.c * s.h * s.w.div_ceil(4));
-        emit_gathered(
-            e,
-            "conv2d.grad_input",
-            &GRAD_INPUT,
-            (&s, s.grad_input(), quads.div_ceil(64)),
-            buffers,
-            &Ending::NONE,
-        );
+        let buffers = [Slot::In(0), Slot::In(1), Slot::Out(0)];
+        if let Some(product) = s.grad_product().filter(|_| Strided::is(e.variant)) {
+            let kernel = product.kernel("conv2d.grad_input", e.variant);
+            product.launch(e, kernel, "conv2d.grad_input_sum", buffers, &Ending::NONE);
+            return Ok(());
+        }
+        let gathered = Gathered {
+            sizes: &s,
+            family: &GRAD_INPUT,
+            names: ["conv2d.grad_input", "conv2d.grad_input_sum"],
+            mnk: s.grad_input(),
+            direct: (s.n * s.c * s.h * s.w.div_ceil(4)).div_ceil(64),
+            plane: s.h * s.w,
+        };
+        gathered.emit(e, buffers, &Ending::NONE);
         Ok(())
     }
 
@@ -401,18 +265,16 @@ impl Op for GradWeight {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.conv.sizes(x[1], self.w).map_or(vec!["naive"], |s| s.variants(s.grad_weight(), x[0].dtype, None, caps))
+        self.conv
+            .sizes(x[1], self.w)
+            .map_or(vec!["naive"], |s| s.variants(s.grad_weight(), x[0].dtype, (None, None), caps))
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
         let Ok(s) = self.conv.sizes(x[1], self.w) else { return Vec::new() };
-        let (m, n, k) = s.grad_weight();
         match (variant, gemm::lanes(caps)) {
             ("broadcast", Some(lanes)) => packed::grad_weight_workspace(&s, lanes),
-            ("tiled_64" | "tiled_128" | "tiled_f16" | "packed", _) if gemm::slices(m, s.groups * n, k) > 1 => {
-                vec![Type::f32([gemm::slices(m, s.groups * n, k), s.groups * m, n])]
-            }
-            _ => Vec::new(),
+            (v, _) => s.slices_workspace(v, s.grad_weight()),
         }
     }
 
@@ -423,26 +285,15 @@ impl Op for GradWeight {
             return Ok(());
         }
         let (m, n, k) = s.grad_weight();
-        let slices = gemm::slices(m, s.groups * n, k);
-        if ["naive", "direct"].contains(&e.variant) || slices == 1 {
-            let buffers = [Slot::In(0), Slot::In(1), Slot::Out(0)];
-            emit_gathered(
-                e,
-                "conv2d.grad_weight",
-                &GRAD_WEIGHT,
-                (&s, (m, n, k), s.groups * m * n),
-                buffers,
-                &Ending::NONE,
-            );
-            return Ok(());
-        }
-        let pieces = pieces(&GRAD_WEIGHT, e.variant, e.x[0].dtype);
-        let (kernel, [x, y, _]) = gemm::tiled("conv2d.grad_weight", e.variant, pieces, m, n, 1);
-        let params = s.params((m, n, k), k.div_ceil(slices));
-        let grid = [x, y, (s.groups * slices) as u32];
-        let (kernel, buffers) = Ending::NONE.of(s.constants(kernel), &[Slot::In(0), Slot::In(1), Slot::Work(0)], false);
-        e.launch(kernel, &buffers, &params, grid);
-        gemm::sum_slices(e, "conv2d.grad_weight_sum", Slot::Work(0), Slot::Out(0), s.groups * m * n, slices);
+        let gathered = Gathered {
+            sizes: &s,
+            family: &GRAD_WEIGHT,
+            names: ["conv2d.grad_weight", "conv2d.grad_weight_sum"],
+            mnk: (m, n, k),
+            direct: s.groups * m * n,
+            plane: n,
+        };
+        gathered.emit(e, [Slot::In(0), Slot::In(1), Slot::Out(0)], &Ending::NONE);
         Ok(())
     }
 
@@ -473,6 +324,10 @@ pub fn cases() -> Vec<Case> {
         case("1x1, more input channels, a prime", [2, 67, 4, 10], [13, 67, 1, 1], plain(1, 0)),
         case("1x1, odd planes", [2, 9, 5, 5], [70, 9, 1, 1], plain(1, 0)),
         case("3x3 in rows of whole vec4", [2, 9, 7, 8], [66, 9, 3, 3], plain(1, 1)),
+        case("1x1, a product an image", [2, 12, 8, 8], [20, 12, 1, 1], plain(1, 0)),
+        case("1x1, whole tiles", [1, 16, 8, 16], [128, 16, 1, 1], plain(1, 0)),
+        case("1x1 of one image, a long sum", [1, 1030, 8, 8], [3, 1030, 1, 1], plain(1, 0)),
+        case("3x3 of few outputs, a long sum", [2, 130, 5, 5], [3, 130, 3, 3], plain(1, 1)),
         case("1x1 stride 2", [2, 12, 7, 6], [20, 12, 1, 1], plain(2, 0)),
         case("resnet stem 7x7/2", [2, 3, 17, 15], [16, 3, 7, 7], plain(2, 3)),
         case("no padding", [1, 4, 6, 5], [70, 4, 3, 2], plain(1, 0)),

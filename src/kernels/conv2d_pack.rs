@@ -4,7 +4,7 @@
 //! the left operand (weights, or dy for the gradient to the weight) lies in panels of one tile's rows, so it streams.
 //! Packing moves each element once; the product reuses it C·R·S or K·R·S times.
 
-use super::conv2d::Sizes;
+use super::conv2d_gather::Sizes;
 use super::epilogue::Ending;
 use super::gemm;
 use crate::tape::{Emit, Slot, Type};

@@ -11,9 +11,10 @@
 //! |error| ≤ 2⁻²⁴ · 4·√(9·C) · |Aᵀ|·[Σ_c (|G|·|g|·|Gᵀ|) ⊙ (|Bᵀ|·|d|·|B|)]·|A|, the tests' rule for the terms that are
 //! summed (of one sign they are up to 64 / 9 times the direct ones).
 
-use super::conv2d::Sizes;
+use super::conv2d_gather::Sizes;
 use super::epilogue::Ending;
-use super::{gemm, matmul};
+use super::gemm;
+use super::strided::Strided;
 use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
@@ -196,6 +197,8 @@ impl Winograd {
             gemm::across(e, name, slots, p, (panel as u32, lanes), 16, &Ending::NONE);
             return;
         }
-        matmul::tiled(e, name, gemm::tiles(m, n)[0], slots, [16, m, n, k]);
+        let product = Strided { z: 16, m, n, k, a: [m * k, k, 1], b: [k * n, n, 1] };
+        let kernel = product.kernel(name, gemm::tiles(m, n)[0]);
+        product.launch_whole(e, kernel, slots);
     }
 }

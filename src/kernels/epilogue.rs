@@ -60,6 +60,17 @@ pub trait Product: Op + Clone {
     fn emit_ending(&self, e: &mut Emit<'_>, ending: &Ending) -> Result<()>;
 }
 
+/// Whether an epilogue can follow a variant's product: elements of a cooperative matrix cannot be reached on their way to
+/// memory.
+pub(crate) fn can_follow(variant: &str) -> bool {
+    !variant.starts_with("coop")
+}
+
+/// Whether an op is a product with an epilogue: its sums meet a function that may saturate.
+pub(crate) fn is_fused(op: &dyn Op) -> bool {
+    [MatMul::FUSED, Conv2d::FUSED].contains(&op.name())
+}
+
 /// Where channels lie in a product's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
@@ -73,10 +84,13 @@ pub enum Axis {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ending {
     fused: Option<(Epilogue, Axis)>,
+    /// Where the kernel counts rows on over a batch: how many there are before they begin again.
+    rows: Option<u32>,
 }
 
 const NONE: &[Piece] = &[piece!("epilogue/none.wgsl")];
 const BY_ROW: &[Piece] = &[piece!("epilogue/by_row.wgsl")];
+const BY_REPEATED_ROW: &[Piece] = &[piece!("epilogue/by_repeated_row.wgsl")];
 const BY_COLUMN: &[Piece] = &[piece!("epilogue/by_column.wgsl")];
 const UNSHIFTED: &[Piece] = &[piece!("epilogue/unshifted.wgsl")];
 const BIAS: &[Piece] = &[piece!("epilogue/bias.wgsl")];
@@ -104,7 +118,12 @@ impl Shift {
 
 impl Ending {
     /// Nothing follows the product.
-    pub const NONE: Ending = Ending { fused: None };
+    pub const NONE: Ending = Ending { fused: None, rows: None };
+
+    /// The same for a kernel whose products lie one below the other, each of `rows` rows.
+    pub(crate) fn repeated(self, rows: usize) -> Ending {
+        Ending { rows: Some(rows as u32), ..self }
+    }
 
     /// The kernel that ends so, over `buffers` and those of the epilogue; `whole` where it stores whole vec4.
     pub(crate) fn of(&self, kernel: Kernel, buffers: &[Slot], whole: bool) -> (Kernel, Vec<Slot>) {
@@ -113,7 +132,12 @@ impl Ending {
         let shift_at = buffers.len() as u32 + 1;
         let inputs = epilogue.shift.inputs().len() + usize::from(epilogue.residual);
         buffers.extend((2..2 + inputs).map(Slot::In));
-        let (by, width) = if channels == Axis::Rows { (BY_ROW, 1) } else { (BY_COLUMN, 4) };
+        let (by, width) = match (channels, self.rows) {
+            (Axis::Columns, _) => (BY_COLUMN, 4),
+            (Axis::Rows, None) => (BY_ROW, 1),
+            (Axis::Rows, Some(_)) => (BY_REPEATED_ROW, 1),
+        };
+        let kernel = kernel.with("ROWS", self.rows.unwrap_or(1));
         let kernel = match epilogue.shift {
             Shift::None => kernel.followed_by(UNSHIFTED),
             Shift::Bias => kernel.followed_by(by).followed_by(BIAS),
@@ -133,6 +157,10 @@ impl Ending {
 impl<P: Product> Op for Fused<P> {
     fn name(&self) -> &'static str {
         P::FUSED
+    }
+
+    fn takes_f16(&self) -> bool {
+        self.product.takes_f16()
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -161,9 +189,8 @@ impl<P: Product> Op for Fused<P> {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        // Elements of a cooperative matrix cannot be reached: nothing can follow such a product on its way to memory.
         let mut variants = self.product.variants(&x[..2], caps);
-        variants.retain(|v| !v.starts_with("coop"));
+        variants.retain(|v| can_follow(v));
         variants
     }
 
@@ -172,7 +199,7 @@ impl<P: Product> Op for Fused<P> {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        self.product.emit_ending(e, &Ending { fused: Some((self.epilogue, P::CHANNELS)) })
+        self.product.emit_ending(e, &Ending { fused: Some((self.epilogue, P::CHANNELS)), rows: None })
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
@@ -213,6 +240,9 @@ pub fn cases() -> Vec<Case> {
         conv2d("3x3, batch norm, residual, relu", [3, 5, 6, 5], [70, 5, 3, 3], plain(1, 1), norm(true, relu)),
         conv2d("3x3 stride 2, whole planes, all", [2, 6, 7, 8], [10, 6, 3, 3], plain(2, 1), norm(true, relu)),
         conv2d("1x1, all", [3, 12, 6, 6], [20, 12, 1, 1], plain(1, 0), norm(true, relu)),
+        conv2d("1x1, a product an image, all", [2, 12, 8, 8], [20, 12, 1, 1], plain(1, 0), norm(true, relu)),
+        conv2d("1x1, whole tiles, residual", [1, 16, 8, 16], [128, 16, 1, 1], plain(1, 0), bare(true, relu)),
+        conv2d("3x3 of few outputs, all, a long sum", [2, 130, 5, 5], [3, 130, 3, 3], plain(1, 1), norm(true, relu)),
         conv2d("1x1 stride 2, batch norm", [2, 12, 7, 6], [20, 12, 1, 1], plain(2, 0), norm(false, None)),
         conv2d("7x7 stride 2, batch norm, relu", [2, 3, 17, 15], [16, 3, 7, 7], plain(2, 3), norm(false, relu)),
         conv2d("bias, gelu", [2, 3, 8, 8], [5, 3, 4, 4], plain(4, 0), bias(Some(exact))),

@@ -1,18 +1,18 @@
 //! The table of fusions: matmul or conv2d, then add_bias or batch_norm_eval, then an addition of the same shape, then an
 //! activation become one product with an epilogue (epilogue.rs), whichever of the last three there are. It is passed to
 //! the schedule, which names no op ([`Options::fuse`]); what a training step still needs of the parts, a pre-activation
-//! whose gradient reads it, keeps them apart.
+//! whose gradient reads it, keeps them apart, and so does a product of cooperative matrices.
 
 use super::add_bias::AddBias;
 use super::batch_norm::BatchNormEval;
 use super::binary::Binary;
 use super::conv2d::Conv2d;
-use super::epilogue::{Epilogue, Fused, Product, Shift};
+use super::epilogue::{self, Epilogue, Fused, Product, Shift};
 use super::matmul::MatMul;
 use super::unary::Unary;
 use crate::device::Caps;
 use crate::tape::rewrite::{Chain, Fusion};
-use crate::tape::{Op, Options, Var};
+use crate::tape::{Op, Options, Type, Var};
 use std::sync::Arc;
 
 /// The options of a schedule that fuses: the first variant of each op, buffers shared.
@@ -49,7 +49,14 @@ fn shifted(chain: &Chain<'_>, y: Var, residual: Option<Var>, activation: Option<
     Some(Fusion { op, inputs, begins: y })
 }
 
+/// The product, unless its best variant is one that nothing can follow in registers, one of cooperative matrices: those
+/// save more than a pass costs.
 fn product<'a, P: Product>(chain: &Chain<'a>, y: Var, epilogue: Epilogue) -> Option<(Arc<dyn Op>, &'a [Var])> {
     let (product, x) = chain.part::<P>(y)?;
+    let types: Vec<Type> = x.iter().map(|&v| chain.ty(v)).collect();
+    let first = product.variants(&types, chain.caps).first().copied();
+    if first.is_some_and(|v| !epilogue::can_follow(v)) {
+        return None;
+    }
     Some((Arc::new(Fused { product: product.clone(), epilogue }), x))
 }

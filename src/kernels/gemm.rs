@@ -1,7 +1,8 @@
 //! The matrix product that matmul and conv2d share: c[m, n] = Σ_k a[m, k] · b[k, n].
 //!
 //! Two families. For GPUs (`naive`, `tiled_64`, `tiled_128`) an op gives a piece of WGSL that says where operands come
-//! from, so a convolution is an implicit product: nothing is unfolded in memory. For software adapters (`broadcast`)
+//! from, so a convolution is an implicit product: nothing is unfolded in memory; matrices that lie at strides are
+//! multiplied by strided.rs, in whole vec4 where they can be. For software adapters (`broadcast`)
 //! operands are packed once into borders of zeros and whole vec4, then one subgroup owns a tile in registers; see
 //! shaders/gemm/columns.wgsl for why. How a product ends (bias, batch norm, activation): epilogue.rs. Shaders:
 //! shaders/gemm/.
@@ -15,10 +16,13 @@
 //! | variant        | flops a byte of memory | other instructions beside 64 of arithmetic | predicted share |
 //! |----------------|------------------------|--------------------------------------------|-----------------|
 //! | tiled_64       | 16                     | 24 staging, 4 reads, 4 of the loop         | 40 to 50 %      |
+//! | — in vec4      | 16                     | 8 staging, 4 reads, 4 of the loop          | 48 to 58 %      |
 //! | tiled_128      | 32                     | 12 staging, 4 reads, 4 of the loop         | 50 to 57 %      |
+//! | — in vec4      | 32                     | 4 staging, 4 reads, 4 of the loop          | 52 to 62 %      |
 //! | tiled_128_vec4 | 32                     | 2 staging, 4 reads, 4 of the loop          | 55 to 65 %      |
 //!
-//! The share is that of arithmetic among the instructions (67, 76 and 86 %) times three quarters for barriers and waiting.
+//! In vec4: operands that lie at strides in whole vec4 (strided.rs), guards kept. The share is that of arithmetic among the
+//! instructions (67, 80, 76, 84 and 86 %) times three quarters for barriers and waiting.
 //! Published for such shapes: 65 to 67 % of peak (ggml-vulkan, f32 scalar), 69 % of cuBLAS for a block tile and 78 % with
 //! vec4 loads (siboehm's ladder in CUDA), WGSL at 67 to 95 % of the same kernel in CUDA (gpu.cpp, cubecl).
 
@@ -27,9 +31,20 @@ use crate::kernels::epilogue::Ending;
 use crate::tape::{Emit, Slot};
 use crate::{params, piece};
 
-/// The guarded tiles in the order they are expected to win: `m` × `n` outputs.
+/// The tiles in the order they are expected to win: `m` × `n` outputs. The large ones need some 256 workgroups, or most of
+/// a large GPU is idle.
 pub(crate) fn tiles(m: usize, n: usize) -> [&'static str; 2] {
-    if m >= 128 && m * n >= 1 << 18 { ["tiled_128", "tiled_64"] } else { ["tiled_64", "tiled_128"] }
+    if m >= 128 && m * n >= 1 << 22 { ["tiled_128", "tiled_64"] } else { ["tiled_64", "tiled_128"] }
+}
+
+/// The side of a variant's tiles for `m` × `n` outputs; none where it has no tiles in workgroup memory.
+pub(crate) fn side(variant: &str, m: usize, n: usize) -> Option<usize> {
+    match variant {
+        "tiled_64" => Some(64),
+        "tiled_128" | "tiled_128_vec4" => Some(128),
+        "tiled_f16" | "packed" => side(tiles(m, n)[0], m, n), // one name for both sides
+        _ => None,
+    }
 }
 
 /// Variants in the order they are expected to win: `m` × `n` outputs.
@@ -176,25 +191,28 @@ pub(crate) fn rows(e: &mut Emit<'_>, name: &'static str, (a, b, c): (Slot, Slot,
     e.launch(kernel, &[a, b, c], &p, [p.m_tiles * p.n4.div_ceil(tile.1), 1, p.r]);
 }
 
-/// The constants of a tiled kernel and its grid over `m` × `n` outputs and `slices` of k.
+/// The kernel of a tiled variant and its grid over `m` × `n` outputs; `fours` where `pieces` stage whole vec4 along memory.
 pub(crate) fn tiled(
     name: &'static str,
     variant: &'static str,
     pieces: &'static [Piece],
-    m: usize,
-    n: usize,
-    slices: usize,
-) -> (Kernel, [u32; 3]) {
-    let side: usize = if variant.starts_with("tiled_128") { 128 } else { 64 };
+    (m, n): (usize, usize),
+    fours: bool,
+) -> (Kernel, [u32; 2]) {
+    let side = side(variant, m, n).unwrap_or(64);
+    // Staged one by one, neighbours write k apart: rows one vec4 longer put them into different banks. Tiles of 128 with
+    // 16 k fill the 16 KiB that every adapter has.
+    let (k, padding) = if fours { (16, 0) } else { (if side == 128 { 8 } else { 16 }, 4) };
     let kernel = Kernel::new(name, variant, pieces)
         .with("BM", side as u32)
         .with("BN", side as u32)
-        .with("BK", if variant == "tiled_128" { 8 } else { 16 })
+        .with("BK", k)
+        .with("LDA", side as u32 + padding)
         .with("TM", 8)
         .with("TN", 8)
         .with("THREADS", (side * side / 64) as u32);
     let [x, y, _] = groups_1d(m.div_ceil(side) * n.div_ceil(side));
-    (kernel, [x, y, slices as u32])
+    (kernel, [x, y])
 }
 
 params! {
@@ -222,10 +240,11 @@ pub(crate) fn end_slices(
     e.launch(kernel, &buffers, &params, groups_1d(elements.div_ceil(64)));
 }
 
-/// How many slices a product's k is cut into so that a GPU has enough workgroups: a function of the shape alone, so
-/// that the sum's order, and with it every bit, is the same everywhere the variant is.
-pub(crate) fn slices(m: usize, n: usize, k: usize) -> usize {
-    let tiles = m.div_ceil(64) * n.div_ceil(64);
-    let wanted = (512 / tiles).clamp(1, k.div_ceil(512).max(1));
+/// How many slices the k of a product in tiles of `side` is cut into so that a GPU has enough workgroups: a function of
+/// the shape alone, so that the sum's order, and with it every bit, is the same everywhere the variant is.
+pub(crate) fn slices(side: usize, m: usize, n: usize, k: usize) -> usize {
+    let tiles = m.div_ceil(side) * n.div_ceil(side);
+    let enough = if side == 128 { 256 } else { 512 };
+    let wanted = (enough / tiles.max(1)).clamp(1, k.div_ceil(512).max(1));
     k.div_ceil(k.div_ceil(wanted).max(1)).max(1) // as many as slices of equal length fill
 }

@@ -348,7 +348,8 @@ mod tests {
         let found = find(&wanted, &asked(&caps, &Table::default())).unwrap();
         assert_ne!(found.variant, "naive");
         let mut table = Table::new("a", "1");
-        let key = super::super::tune::key(found.step.op.as_ref(), &found.step.x);
+        let variants = found.step.op.variants(&found.step.x, &caps);
+        let key = super::super::tune::key(found.step.op.as_ref(), &found.step.x, &variants);
         table.entries.insert(key, Tuned { variant: "naive".into(), ..Tuned::default() });
         assert_eq!(find(&wanted, &asked(&caps, &table)).unwrap().variant, "naive");
         let entries = entries(&asked(&caps, &table)).unwrap();

@@ -3,13 +3,13 @@
 //! A and B are both f32 or both f16; C is f32 and so are all sums. With f16 operands dC is rounded to f16, multiplied like
 //! A and B were, and dA and dB are rounded to f16 (matmul_f16.rs). Shaders: shaders/matmul/, shaders/gemm/.
 
+use super::strided::Strided;
 use super::{gemm, matmul_f16 as half};
 use crate::base::{DType, Error, Result, Shape};
-use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::device::Caps;
 use crate::kernels::epilogue::{Axis, Ending, Product};
 use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
-use crate::{params, piece};
 
 /// Which operands are transposed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,39 +19,6 @@ pub struct MatMul {
     /// B is given as [N, K].
     pub trans_b: bool,
 }
-
-params! {
-    struct Params {
-        m: u32, n: u32, k: u32, k_split: u32,
-        a_m: u32, a_k: u32, b_k: u32, b_n: u32, batches: u32,
-    }
-}
-
-const NAIVE: &[Piece] = &[
-    piece!("common/index.wgsl"),
-    piece!("gemm/operands_f32.wgsl"),
-    piece!("matmul/access.wgsl"),
-    piece!("matmul/each.wgsl"),
-    piece!("gemm/naive.wgsl"),
-];
-const TILED: &[Piece] = &[
-    piece!("common/index.wgsl"),
-    piece!("gemm/operands_f32.wgsl"),
-    piece!("matmul/access.wgsl"),
-    piece!("matmul/each.wgsl"),
-    piece!("gemm/stage.wgsl"),
-    piece!("gemm/tiled.wgsl"),
-];
-
-const ALIGNED: &[Piece] = &[
-    piece!("common/index.wgsl"),
-    piece!("matmul/fours_f32.wgsl"),
-    piece!("matmul/access.wgsl"),
-    piece!("matmul/blocks.wgsl"),
-    piece!("gemm/aligned.wgsl"),
-];
-/// The variant that needs whole tiles.
-const VEC4: &str = "tiled_128_vec4";
 
 impl Tape {
     /// op(a) · op(b): f32 or f16 matrices [M, K] (or [K, M]) and [K, N] (or [N, K]) give f32 [M, N]. With a batch in
@@ -71,10 +38,12 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// Whole tiles of 128 × 128 × 16, the slices of k too.
-    fn is_aligned(&self) -> bool {
-        let length = self.k.div_ceil(gemm::slices(self.m, self.z * self.n, self.k));
-        [(self.m, 128), (self.n, 128), (self.k, 16), (length, 16)].into_iter().all(|(size, of)| size.is_multiple_of(of))
+    /// The operands as they lie.
+    pub fn strided(&self, op: MatMul) -> Strided {
+        let Sizes { z, m, n, k } = *self;
+        let a = if op.trans_a { [m * k, 1, m] } else { [m * k, k, 1] };
+        let b = if op.trans_b { [n * k, 1, k] } else { [n * k, n, 1] };
+        Strided { z, m, n, k, a, b }
     }
 }
 
@@ -153,17 +122,6 @@ impl MatMul {
     }
 }
 
-/// Into how many slices k is cut, and their length.
-fn slices(s: Sizes, variant: &'static str) -> (usize, usize) {
-    match variant {
-        "tiled_64" | "tiled_128" | VEC4 => {
-            let slices = gemm::slices(s.m, s.z * s.n, s.k);
-            (slices, s.k.div_ceil(slices))
-        }
-        _ => half::slices(s, variant),
-    }
-}
-
 impl Op for MatMul {
     fn name(&self) -> &'static str {
         "matmul"
@@ -187,28 +145,20 @@ impl Op for MatMul {
         if x[0].dtype == DType::F16 {
             return half::variants(s, caps);
         }
-        let mut variants = half::cooperative_variants(s, DType::F32, caps);
-        let mut others = gemm::variants(s.m, s.n, caps);
-        if s.is_aligned() {
-            let guarded = others.iter().position(|v| *v == "tiled_128").unwrap_or(0);
-            others.insert(guarded, VEC4);
-        }
-        variants.extend(others);
-        variants
+        let plain = s.strided(*self).with_aligned(gemm::variants(s.m, s.n, caps));
+        [half::cooperative_variants(s, DType::F32, caps), plain].concat()
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
         let Ok(sizes) = self.sizes(x) else { return Vec::new() };
         let Sizes { z, m, n, k } = sizes;
-        let slices = slices(sizes, variant).0;
         match (variant, gemm::lanes(caps)) {
             ("broadcast", Some(lanes)) => {
                 let (mp, kp) = (m.next_multiple_of(gemm::tile_rows(m, lanes) as usize), k.next_multiple_of(4));
                 let b = (!self.b_lies_packed(sizes)).then(|| Type::f32([z, n, kp]));
                 [Type::f32([z, kp, mp])].into_iter().chain(b).collect()
             }
-            _ if slices > 1 => vec![Type::f32([slices, z, m, n])],
-            _ => Vec::new(),
+            _ => sizes.strided(*self).workspace(variant),
         }
     }
 
@@ -246,49 +196,19 @@ impl Product for MatMul {
 
     fn emit_ending(&self, e: &mut Emit<'_>, ending: &Ending) -> Result<()> {
         let sizes = self.sizes(e.x)?;
-        let Sizes { z, m, n, k } = sizes;
         if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
             self.emit_broadcast(e, sizes, lanes, ending);
             return Ok(());
         }
-        let (slices, k_split) = slices(sizes, e.variant);
-        let (a_m, a_k) = if self.trans_a { (1, m) } else { (k, 1) };
-        let (b_k, b_n) = if self.trans_b { (1, k) } else { (n, 1) };
-        let [m32, n32, k32, k_split, a_m, a_k, b_k, b_n, batches] =
-            [m, n, k, k_split, a_m, a_k, b_k, b_n, z].map(|v| v as u32);
-        let params = Params { m: m32, n: n32, k: k32, k_split, a_m, a_k, b_k, b_n, batches };
-        let (kernel, [gx, gy, _]) = match e.variant {
-            _ if e.x[0].dtype == DType::F16 => half::kernel(e, sizes, *self),
-            v if v.starts_with("coop") => half::kernel(e, sizes, *self),
-            "naive" => (Kernel::new("matmul.forward", "naive", NAIVE), groups_1d((m * n).div_ceil(64))),
-            VEC4 => gemm::tiled("matmul.forward", VEC4, ALIGNED, m, n, 1),
-            tiled => gemm::tiled("matmul.forward", tiled, TILED, m, n, 1),
+        let strided = sizes.strided(*self);
+        let cooperative = e.variant.starts_with("coop");
+        let kernel = match e.x[0].dtype == DType::F16 || cooperative {
+            true => half::kernel(e, &strided),
+            false => strided.kernel("matmul.forward", e.variant),
         };
-        // A product in slices ends where they are added up.
-        let (c, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (Slot::Out(0), ending) };
-        let (kernel, buffers) = first.of(kernel, &[Slot::In(0), Slot::In(1), c], false);
-        e.launch(kernel, &buffers, &params, [gx, gy, (z * slices) as u32]);
-        if slices > 1 {
-            gemm::end_slices(e, "matmul.sum_slices", [c, Slot::Out(0)], (z * m * n, n), slices, ending);
-        }
+        strided.launch(e, kernel, "matmul.sum_slices", [Slot::In(0), Slot::In(1), Slot::Out(0)], ending);
         Ok(())
     }
-}
-
-/// Launches `z` products [M, K] · [K, N] of buffers that another op has made, through workgroup memory; `side` is a tiled
-/// variant.
-pub(super) fn tiled(
-    e: &mut Emit<'_>,
-    name: &'static str,
-    side: &'static str,
-    (a, b, c): (Slot, Slot, Slot),
-    zmnk: [usize; 4],
-) {
-    let [z, m, n, k] = zmnk.map(|v| v as u32);
-    let params = Params { m, n, k, k_split: k, a_m: k, a_k: 1, b_k: n, b_n: 1, batches: z };
-    let (kernel, [x, y, _]) = gemm::tiled(name, side, TILED, zmnk[1], zmnk[2], 1);
-    let (kernel, buffers) = Ending::NONE.of(kernel, &[a, b, c], false);
-    e.launch(kernel, &buffers, &params, [x, y, z]);
 }
 
 /// Named cases.

@@ -6,7 +6,8 @@
 //! Cooperative kernels are offered only where the adapter lists exactly their shape and the user asked for them.
 
 use super::gemm;
-use super::matmul::{MatMul, Sizes};
+use super::matmul::Sizes;
+use super::strided::Strided;
 use crate::base::DType;
 use crate::device::{Caps, Cooperative, Kernel, Piece, groups_1d};
 use crate::piece;
@@ -17,6 +18,7 @@ const NAIVE: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("gemm/operands_packed.wgsl"),
     piece!("matmul/access.wgsl"),
+    piece!("matmul/put.wgsl"),
     piece!("matmul/each.wgsl"),
     piece!("gemm/naive.wgsl"),
 ];
@@ -25,6 +27,7 @@ const TILED: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("gemm/operands_f16.wgsl"),
     piece!("matmul/access.wgsl"),
+    piece!("matmul/put.wgsl"),
     piece!("matmul/each.wgsl"),
     piece!("gemm/stage.wgsl"),
     piece!("gemm/tiled.wgsl"),
@@ -34,6 +37,7 @@ const TILED_FOURS: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("matmul/fours_f16.wgsl"),
     piece!("matmul/access.wgsl"),
+    piece!("matmul/put.wgsl"),
     piece!("matmul/stage_fours.wgsl"),
     piece!("gemm/tiled.wgsl"),
 ];
@@ -42,6 +46,7 @@ const PACKED: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("gemm/operands_packed.wgsl"),
     piece!("matmul/access.wgsl"),
+    piece!("matmul/put.wgsl"),
     piece!("matmul/each.wgsl"),
     piece!("gemm/stage.wgsl"),
     piece!("gemm/tiled.wgsl"),
@@ -52,6 +57,7 @@ const PACKED_FOURS: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("matmul/fours_packed.wgsl"),
     piece!("matmul/access.wgsl"),
+    piece!("matmul/put.wgsl"),
     piece!("matmul/stage_fours.wgsl"),
     piece!("gemm/tiled.wgsl"),
 ];
@@ -61,6 +67,7 @@ const COOP_F16: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("matmul/coop_f16.wgsl"),
     piece!("matmul/access.wgsl"),
+    piece!("matmul/put.wgsl"),
     piece!("matmul/coop.wgsl"),
 ];
 const COOP_F32: &[Piece] = &[
@@ -68,6 +75,7 @@ const COOP_F32: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("matmul/coop_f32.wgsl"),
     piece!("matmul/access.wgsl"),
+    piece!("matmul/put.wgsl"),
     piece!("matmul/coop.wgsl"),
 ];
 
@@ -89,34 +97,26 @@ pub(super) fn cooperative_variants(s: Sizes, operands: DType, caps: &Caps) -> Ve
     shapes.into_iter().filter(|(_, side)| offered(*side)).map(|(name, _)| name).collect()
 }
 
-/// Into how many slices of which length k is cut: whole vec4, so that each begins on one.
-pub(super) fn slices(s: Sizes, variant: &str) -> (usize, usize) {
-    let tiled = ["tiled_f16", "packed"].contains(&variant);
-    let wanted = if tiled { gemm::slices(s.m, s.z * s.n, s.k) } else { 1 };
-    let length = s.k.div_ceil(wanted).next_multiple_of(4);
-    (s.k.div_ceil(length), length)
-}
-
-/// Emits a variant of this file: the kernel, its grid in (x, y), and how k is cut.
-pub(super) fn kernel(e: &Emit<'_>, s: Sizes, op: MatMul) -> (Kernel, [u32; 3]) {
+/// The kernel of a variant of this file, and its grid over the outputs.
+pub(super) fn kernel(e: &Emit<'_>, s: &Strided) -> (Kernel, [u32; 2]) {
     const NAME: &str = "matmul.forward";
-    let along = [if op.trans_a { s.m } else { s.k }, if op.trans_b { s.k } else { s.n }];
-    let fours = along.iter().all(|v| v.is_multiple_of(4));
+    let fours = s.fours();
     let pieces = match (e.variant, fours) {
         ("tiled_f16", true) => TILED_FOURS,
         ("tiled_f16", false) => TILED,
         ("packed", true) => PACKED_FOURS,
         ("packed", false) => PACKED,
-        ("naive", _) => return (Kernel::new(NAME, "naive", NAIVE), groups_1d((s.m * s.n).div_ceil(64))),
+        ("naive", _) => {
+            let [x, y, _] = groups_1d((s.m * s.n).div_ceil(64));
+            return (Kernel::new(NAME, "naive", NAIVE), [x, y]);
+        }
         _ => return cooperative(e, s),
     };
-    let side = if s.m >= 128 && s.m * s.n >= 1 << 18 { "tiled_128" } else { "tiled_64" };
-    let (kernel, grid) = gemm::tiled(NAME, side, pieces, s.m, s.n, 1);
-    (Kernel { variant: e.variant, ..kernel }, grid)
+    gemm::tiled(NAME, e.variant, pieces, (s.m, s.n), fours)
 }
 
 /// As many matrices for a subgroup as divide the sizes, fewer where there would be too few subgroups.
-fn cooperative(e: &Emit<'_>, s: Sizes) -> (Kernel, [u32; 3]) {
+fn cooperative(e: &Emit<'_>, s: &Strided) -> (Kernel, [u32; 2]) {
     let side = if e.variant == "coop_16x16" { 16 } else { 8 };
     let most = if s.z * s.m * s.n >= 1 << 18 { 4 } else { 2 };
     let tiles = |size: usize| [4, 2, 1].into_iter().find(|&t| t <= most && size.is_multiple_of(side * t)).unwrap_or(1);
@@ -127,5 +127,6 @@ fn cooperative(e: &Emit<'_>, s: Sizes) -> (Kernel, [u32; 3]) {
         .with("TM", tm as u32)
         .with("TN", tn as u32)
         .with("LANES", e.caps.fixed_subgroup().unwrap_or(32));
-    (kernel, groups_1d(s.m / (side * tm) * (s.n / (side * tn))))
+    let [x, y, _] = groups_1d(s.m / (side * tm) * (s.n / (side * tn)));
+    (kernel, [x, y])
 }

@@ -6,11 +6,10 @@
 //! sums of that length may be, is refused and the table says why. Made-up indices and lengths are small, so the race of
 //! an op that is masked by them says little.
 
-use crate::base::hash::Hasher;
 use crate::base::{DType, Error, Result};
 use crate::device::tune::{Entry, Rules, Table, median, race};
 use crate::device::{Caps, Gpu};
-use crate::kernels::Fill;
+use crate::kernels::{Fill, epilogue};
 use crate::tape::schedule::Step;
 use crate::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +30,9 @@ pub struct Subject {
 
 /// Where the result of an op with inputs of these types stands: the op's name and constants and the types, each whole
 /// number above 16 rounded to the nearest power of two, so that a slightly different batch or image is not raced again;
-/// `+` marks those that are no multiple of four, for which an op may run another kernel.
-pub fn key(op: &dyn Op, x: &[Type]) -> String {
+/// `+` marks those that are no multiple of four, for which an op may run another kernel. Then the variants that may be
+/// chosen, in their order: exact sizes decide of them too, and a result of other candidates is none.
+pub fn key(op: &dyn Op, x: &[Type], variants: &[&str]) -> String {
     let types = x.iter().map(Type::to_string).collect::<Vec<_>>().join(" ");
     let exact = format!("{} {op:?} {types}", op.name());
     let (mut bucket, mut digits) = (String::new(), String::new());
@@ -51,13 +51,13 @@ pub fn key(op: &dyn Op, x: &[Type]) -> String {
         digits.clear();
         bucket.push(c);
     }
-    bucket.trim_end().to_string()
+    format!("{} of {}", bucket.trim_end(), variants.join(" "))
 }
 
 /// What a [`Schedule`] asks for the variant of each op: the table's, where it has one that the op offers.
 pub fn chooser(table: &Table) -> impl Fn(&dyn Op, &[Type], &[&'static str]) -> Option<&'static str> + '_ {
     |op, x, variants| {
-        let wanted = if variants.len() > 1 { table.variant(&key(op, x)) } else { None };
+        let wanted = if variants.len() > 1 { table.variant(&key(op, x, variants)) } else { None };
         wanted.and_then(|w| variants.iter().find(|v| **v == w).copied())
     }
 }
@@ -84,9 +84,8 @@ pub fn expect_fresh(gpu: &Gpu, schedule: &Schedule, table: &Table) -> Result<boo
     let mut used = false;
     for step in &schedule.steps {
         let variants = step.op.variants(&step.x, gpu.caps());
-        let Some(chosen) = table.variant(&key(step.op.as_ref(), &step.x)).filter(|_| variants.len() > 1) else {
-            continue;
-        };
+        let known = table.variant(&key(step.op.as_ref(), &step.x, &variants));
+        let Some(chosen) = known.filter(|_| variants.len() > 1) else { continue };
         used = true;
         if !variants.contains(&chosen) {
             let (op, there) = (step.op.name(), variants.join(", "));
@@ -160,27 +159,26 @@ fn oracle<'a>(subject: &Subject, ran: &'a [(&'static str, Values, Plan)], inputs
     found.ok_or_else(|| Error::Failed(format!("no variant of {} can run on this adapter", subject.key)))
 }
 
-/// Of the text of every kernel that any candidate launches, as it runs.
+/// Of the text of every piece, as it runs, in the folders that any candidate takes one from: exact sizes of one key may
+/// choose other pieces of them. The cores count always, since some sizes need one of them and some do not.
 fn checksum(gpu: &Gpu, subject: &Subject) -> Result<String> {
-    let (tape, mut hash, mut seen) = (subject.tape()?, Hasher::new(), BTreeSet::new());
+    let (tape, mut folders) = (subject.tape()?, BTreeSet::from(["assign", "common", "epilogue", "gemm", "matmul"]));
     for &variant in &subject.variants {
-        hash.update(variant);
         let choose = move |_: &dyn Op, _: &[Type], _: &[&'static str]| Some(variant);
         let schedule = Schedule::new(&tape, &Options { choose: &choose, ..Options::new(gpu.caps()) })?;
         for (launch, _) in schedule.steps.iter().flat_map(|s| &s.launches) {
-            for piece in launch.kernel.pieces.iter().filter(|p| seen.insert(p.path)) {
-                hash.update(gpu.tree().text(piece));
-            }
+            folders.extend(launch.kernel.pieces.iter().filter_map(|p| p.path.split('/').next()));
         }
     }
-    Ok(hash.short())
+    Ok(gpu.tree().hash_of(&folders))
 }
 
 impl Subject {
     /// A node of a schedule.
     pub fn of(step: &Step, caps: &Caps) -> Self {
         let (op, x) = (step.op.clone(), step.x.clone());
-        Subject { key: key(op.as_ref(), &x), variants: op.variants(&x, caps), op, x }
+        let variants = op.variants(&x, caps);
+        Subject { key: key(op.as_ref(), &x, &variants), variants, op, x }
     }
 
     /// The op alone, every output kept.
@@ -196,17 +194,29 @@ impl Subject {
     }
 
     /// Made-up words of each input. Floats are positive: sums then have no cancellation, and a deviation from the naive
-    /// variant is one of the kernel, not of the data. Integers are below the smallest size of any float input, so that
+    /// variant is one of the kernel, not of the data. What a product's epilogue gets is near 1, or its function would give
+    /// the same for right and wrong sums. Integers are below the smallest size of any float input, so that
     /// they are labels and indices of anything; a lone one is 0, a lowered flag.
     pub fn inputs(&self) -> Vec<Vec<u32>> {
         let floats = self.x.iter().filter(|t| t.dtype.is_float());
         let bound = floats.flat_map(|t| t.shape.dims().to_vec()).filter(|d| *d > 1).min().unwrap_or(1);
+        let length = self.op.infer(&self.x).map_or(1.0, |y| self.length(&y));
         let words = |(i, ty): (usize, &Type)| match ty.dtype {
+            _ if i == 0 && epilogue::is_fused(self.op.as_ref()) => {
+                let scale = (2.0 / length) as f32; // of as many terms
+                Fill::Uniform(0.25 * scale, 1.25 * scale).words(*ty, 0, 0)
+            }
             DType::F16 | DType::F32 => Fill::Uniform(0.25, 1.25).words(*ty, 0, i as u32),
             DType::U32 if ty.shape.numel() == 1 => vec![0],
             DType::U32 => Fill::Below(bound).words(*ty, 0, i as u32),
         };
         self.x.iter().enumerate().map(words).collect()
+    }
+
+    /// Flops of an element of the largest output `y`, at least 1.
+    fn length(&self, y: &[Type]) -> f64 {
+        let elements = y.iter().map(|t| t.shape.numel()).max().unwrap_or(1).max(1) as f64;
+        (self.op.cost(&self.x, y).flops as f64 / elements).max(1.0)
     }
 
     /// The plan of a variant. With `fence_bytes`, each value has a buffer of its own and so many bytes behind it, see
@@ -225,8 +235,7 @@ impl Subject {
     /// terms cancel, to a thousandth of the largest input.
     pub fn agree(&self, got: &Values, naive: &Values, inputs: &[Vec<u32>]) -> Result<()> {
         let y: Vec<Type> = got.iter().map(|g| g.0).collect();
-        let elements = y.iter().map(|t| t.shape.numel()).max().unwrap_or(1).max(1) as f64;
-        let length = (self.op.cost(&self.x, &y).flops as f64 / elements).max(1.0);
+        let length = self.length(&y);
         let single = |w: &u32| f64::from(f32::from_bits(*w));
         let half = |w: u32| half::f16::from_bits(w as u16).to_f64();
         let floats = |ty: &Type, words: &[u32]| match ty.dtype {
@@ -278,12 +287,15 @@ pub fn values(gpu: &Gpu, plan: &Plan, inputs: &[Vec<u32>]) -> Result<Values> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::epilogue::{Epilogue, Fused, Shift};
     use crate::kernels::matmul::MatMul;
+    use crate::kernels::unary::Unary;
 
     #[test]
     fn near_sizes_share_a_key_and_transposes_do_not() {
         let plain = MatMul { trans_a: false, trans_b: false };
         let types = |n: usize| [Type::f32([n, 64]), Type::f32([64, 7])];
+        let key = |op: &dyn Op, x: &[Type]| key(op, x, &["tiled_64", "naive"]);
         assert_eq!(key(&plain, &types(60)), key(&plain, &types(68)));
         assert_ne!(key(&plain, &types(68)), key(&plain, &types(70)), "whole vec4 or not");
         assert_ne!(key(&plain, &types(60)), key(&plain, &types(128)));
@@ -291,5 +303,33 @@ mod tests {
         let transposed = MatMul { trans_a: false, trans_b: true };
         let square = [Type::f32([64, 64]), Type::f32([64, 64])];
         assert_ne!(key(&plain, &square), key(&transposed, &square));
+    }
+
+    /// Sizes of one bucket may offer other candidates, or the same in another order: each has an entry of its own, or a
+    /// table that holds one would never be fresh for the other.
+    #[test]
+    fn other_candidates_have_another_key() {
+        let (op, caps) = (MatMul { trans_a: false, trans_b: false }, Caps::portable());
+        let of = |m: usize, k: usize| {
+            let x = [Type::f32([m, k]), Type::f32([k, m])];
+            key(&op, &x, &op.variants(&x, &caps))
+        };
+        assert_ne!(of(1000, 1024), of(1024, 1024), "whole tiles or not");
+        assert_ne!(of(2044, 64), of(2052, 64), "few tiles or many");
+        assert_eq!(of(1000, 1000), of(1004, 1000));
+    }
+
+    /// What an epilogue's function gets is neither 0 nor so large that it gives 1 whatever it gets.
+    #[test]
+    fn functions_of_sums_do_not_saturate() {
+        let epilogue = Epilogue { shift: Shift::Bias, residual: false, activation: Some(Unary::Sigmoid) };
+        let op = Fused { product: MatMul { trans_a: false, trans_b: false }, epilogue };
+        let k = 4096;
+        let x = vec![Type::f32([8, k]), Type::f32([k, 8]), Type::f32([8])];
+        let subject = Subject { key: String::new(), op: Arc::new(op), x, variants: Vec::new() };
+        let inputs = subject.inputs();
+        let at = |i: usize, j: usize| f32::from_bits(inputs[i][j]);
+        let sum: f32 = (0..k).map(|j| at(0, j) * at(1, 8 * j)).sum::<f32>() + at(2, 0);
+        assert!((0.1..4.0).contains(&sum), "{sum}");
     }
 }

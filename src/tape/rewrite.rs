@@ -6,6 +6,7 @@
 use super::op::{Op, Type};
 use super::record::{Node, Tape, Var};
 use crate::base::{Error, Result};
+use crate::device::Caps;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub struct Fusion {
 /// The chain of nodes that ends in one value, as a rule asks for it.
 #[derive(Debug)]
 pub struct Chain<'a> {
+    /// The adapter's: what may be fused, and what is better left apart, can depend on it.
+    pub caps: &'a Caps,
     tape: &'a Tape,
     uses: &'a Uses,
     end: Var,
@@ -62,9 +65,16 @@ impl<'a> Chain<'a> {
     }
 }
 
+impl Chain<'_> {
+    /// The type of a value.
+    pub fn ty(&self, v: Var) -> Type {
+        self.tape.ty(v)
+    }
+}
+
 impl Tape {
     /// The recording with every chain that `rule` knows replaced; an error where a fusion gives another type.
-    pub fn rewritten(&self, rule: Rule) -> Result<Tape> {
+    pub fn rewritten(&self, rule: Rule, caps: &Caps) -> Result<Tape> {
         let (mut tape, uses) = (self.clone(), Uses::new(self));
         let mut taken = vec![false; self.nodes.len()];
         for (i, node) in self.nodes.iter().enumerate().rev() {
@@ -72,7 +82,7 @@ impl Tape {
             if taken[i] || uses.maker[end.index()].is_none() {
                 continue;
             }
-            if let Some(fusion) = rule(&Chain { tape: self, uses: &uses, end }, end) {
+            if let Some(fusion) = rule(&Chain { caps, tape: self, uses: &uses, end }, end) {
                 self.take(&uses, end, &fusion.inputs, &mut taken);
                 tape.nodes[i] = self.fused(node, fusion, &uses)?;
             }

@@ -116,7 +116,7 @@ pub struct Schedule {
 impl Schedule {
     /// Schedules a tape.
     pub fn new(tape: &Tape, options: &Options<'_>) -> Result<Schedule> {
-        let fused = options.fuse.map(|rule| tape.rewritten(rule)).transpose()?;
+        let fused = options.fuse.map(|rule| tape.rewritten(rule, options.caps)).transpose()?;
         let mut b = Builder::new(fused.as_ref().unwrap_or(tape), options);
         b.steps()?;
         b.commit()?;

@@ -19,20 +19,21 @@ pub fn trace(profile: &Profile) -> Value {
     let (host, submitted_us) = host(profile);
     events.extend(host);
     let at = |ms: f64| submitted_us + 1e3 * ms;
-    let mut free = 0.0f64;
+    let mut free = 0.0;
     for l in &profile.launches {
         let args = json!({
             "variant": l.variant, "kernel": l.kernel, "grid": l.grid, "node": l.node,
             "node_flops": l.node_flops, "node_bytes": l.node_bytes,
         });
-        // A device may begin a dispatch before the one before has ended; on one track they must not overlap.
-        let (begin, end) = (l.span_ms[0].max(free), l.span_ms[1].max(free));
-        free = end;
+        let [begin, end] = in_turn(l.span_ms, &mut free);
         let name = format!("{} {}", l.layer, l.entry);
         events.push(complete(name.trim(), l.phase, (DEVICE.0, 1), (at(begin), 1e3 * (end - begin)), args));
     }
+    free = 0.0;
     for part in profile.launches.chunk_by(|a, b| a.phase == b.phase) {
-        let (begin, end) = (part[0].span_ms[0], part[part.len() - 1].span_ms[1]);
+        // The last dispatch to begin need not be the last to end.
+        let end = part.iter().map(|l| l.span_ms[1]).fold(0.0, f64::max);
+        let [begin, end] = in_turn([part[0].span_ms[0], end], &mut free);
         let args = json!({ "dispatches": part.len() });
         events.push(complete(part[0].phase, "phase", (DEVICE.0, 2), (at(begin), 1e3 * (end - begin)), args));
     }
@@ -47,6 +48,14 @@ pub fn trace(profile: &Profile) -> Value {
             "timer": profile.environment.timer, "time": profile.environment.time,
         },
     })
+}
+
+/// The part of a span from where its track is `free` on: a device may begin a dispatch before the one before has ended,
+/// and events of one track must not overlap.
+fn in_turn([begin, end]: [f64; 2], free: &mut f64) -> [f64; 2] {
+    let own = [begin.max(*free), end.max(*free)];
+    *free = own[1];
+    own
 }
 
 fn complete(name: &str, category: &str, (pid, tid): (u32, u32), (ts, dur): (f64, f64), args: Value) -> Value {
@@ -97,4 +106,16 @@ fn alive(profile: &Profile, launched: &Launched, ts: f64) -> Value {
     let bytes = profile.memory.alive.get(launched.node).copied().unwrap_or_default();
     let series: serde_json::Map<_, _> = KINDS.iter().zip(bytes).map(|(k, b)| (k.to_string(), b.into())).collect();
     json!({ "name": "live memory, bytes", "ph": "C", "pid": DEVICE.0, "ts": ts, "args": series })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_overlaps_on_the_device_follows_on_its_track() {
+        let mut free = 0.0;
+        let spans = [[0.0, 4.0], [3.0, 5.0], [3.5, 4.5], [6.0, 7.0]].map(|s| in_turn(s, &mut free));
+        assert_eq!(spans, [[0.0, 4.0], [4.0, 5.0], [5.0, 5.0], [6.0, 7.0]]);
+    }
 }
