@@ -51,6 +51,7 @@ pub fn device_trials() -> Vec<Trial> {
         trial("a checkpoint refuses an infinite one", infinite),
         trial("gradients add up in f16", sums),
         trial("a product of them ends in what follows it", fused),
+        trial("products of them in tiles of 128", large_tiles),
     ];
     let golden = golden::read("half").unwrap_or_default();
     let cases: BTreeSet<String> = golden.keys().filter_map(|k| Some(k.rsplit_once('/')?.0.to_string())).collect();
@@ -236,6 +237,47 @@ fn fused_as_apart(
         let taken = [whole.steps[0].variant, apart.steps[0].variant];
         ensure(taken == [variant; 2], format!("{what} [{variant}]: {taken:?} were run"))?;
         near(&format!("{what} [{variant}]"), &run(whole)?, &run(apart)?, 1e-6)?;
+    }
+    Ok(())
+}
+
+/// Sizes that take tiles of 128 × 128, in whole vec4 and one by one. Whole numbers up to 3, so that every sum is exact: a
+/// reference in f32 will do, and gradients, which are products of other sizes, need none here.
+fn large_tiles() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    for (m, n, k) in [(2048, 2048, 20), (2050, 2051, 19)] {
+        let small = |words: Vec<u32>| words.into_iter().map(|w| w as f32 - 3.0).collect::<Vec<f32>>();
+        let a = small(Fill::Below(7).words(Type::u32([m, k]), 5, 0));
+        let b = small(Fill::Below(7).words(Type::u32([k, n]), 5, 1));
+        let mut want = vec![0.0f32; m * n];
+        for (row, a) in want.chunks_mut(n).zip(a.chunks(k)) {
+            for (a, b) in a.iter().zip(b.chunks(n)) {
+                row.iter_mut().zip(b).for_each(|(c, b)| *c += a * b);
+            }
+        }
+        let mut t = Tape::new();
+        let mut record = || {
+            let (a, b) = (t.input("a", Type::f16([m, k]))?, t.input("b", Type::f16([k, n]))?);
+            let c = t.matmul(a, b, false, false)?;
+            t.output("c", c);
+            BaseResult::Ok(())
+        };
+        record().map_err(text)?;
+        let first = Schedule::new(&t, &Options::new(gpu.caps())).map_err(text)?;
+        for variant in first.steps[0].op.variants(&first.steps[0].x, gpu.caps()) {
+            let choose = chooser(variant);
+            let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
+            let schedule = Schedule::new(&t, &options).map_err(text)?;
+            let large = schedule.kernels().any(|k| k.constants.contains(&("BM", 128)));
+            let what = format!("{m}x{n}x{k} [{variant}]");
+            ensure(large || !["packed", "tiled_f16"].contains(&variant), format!("{what} has small tiles"))?;
+            let plan = Plan::new(&gpu, schedule, &State::new()).map_err(text)?;
+            plan.run(&gpu, &Feed::new().input("a", &bytes(&a)).input("b", &bytes(&b))).map_err(text)?;
+            let got = plan.read_f32(&gpu, "c").map_err(text)?;
+            if let Some(i) = (0..m * n).find(|&i| got[i] != want[i]) {
+                return Err(format!("{what}: element {i} is {} and must be {}", got[i], want[i]));
+            }
+        }
     }
     Ok(())
 }

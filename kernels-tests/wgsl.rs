@@ -50,15 +50,16 @@ fn op(name: &str, cases: &[Case], caps: &Caps) -> Result<(), String> {
     Ok(())
 }
 
-/// Matrix products, as (m, n, k), whose kernels differ from those of small ones: tiles of 128 × 128 and sixteen cooperative
-/// matrices a subgroup, from 2¹⁸ outputs on. The last two have sizes that only 4 divides, and that nothing divides.
-const PRODUCTS: [(usize, usize, usize); 4] = [(4096, 4096, 4096), (512, 512, 64), (512, 516, 20), (512, 513, 20)];
+/// Matrix products, as (m, n, k), whose kernels differ from those of small ones: sixteen cooperative matrices a subgroup from
+/// 2¹⁸ outputs on, tiles of 128 × 128 from 2²² on. Some have sizes that only 4 divides, and some that nothing divides.
+const PRODUCTS: [(usize, usize, usize); 6] =
+    [(4096, 4096, 4096), (512, 512, 64), (512, 516, 20), (512, 513, 20), (2048, 2052, 20), (2048, 2049, 20)];
 
 /// Images, weights, stride and padding of convolutions of a ResNet-18 on images of 224 × 224.
 const CONVOLUTIONS: [([usize; 4], [usize; 4], u32, u32); 5] = [
     ([32, 3, 224, 224], [64, 3, 7, 7], 2, 3),
     ([32, 64, 56, 56], [64, 64, 3, 3], 1, 1),
-    ([32, 128, 28, 28], [128, 128, 3, 3], 1, 1),
+    ([256, 128, 28, 28], [128, 128, 3, 3], 1, 1),
     ([32, 128, 28, 28], [256, 128, 1, 1], 2, 0),
     ([32, 256, 14, 14], [512, 256, 3, 3], 2, 1),
 ];
@@ -106,16 +107,20 @@ fn real_sizes(caps: &Caps) -> Result<(), String> {
             }
         }
     }
-    let has = |variant: &str, constant: (&str, u32)| {
-        seen.keys().any(|k| k.variant == variant && k.constants.contains(&constant))
-    };
-    let mut meant = vec![("tiled_128", ("BM", 128)), ("packed", ("BM", 128))];
-    meant.extend(caps.f16.then_some(("tiled_f16", ("BM", 128))));
-    if !caps.cooperative.is_empty() {
-        meant.extend([("coop_16x16", ("TM", 4)), ("coop_8x8", ("TM", 4))]);
+    let large = ("BM", 128);
+    let mut meant = vec![("matmul.forward", "tiled_128", large), ("conv2d.forward", "tiled_128", large)];
+    meant.extend(["matmul.forward", "conv2d.forward"].map(|name| (name, "packed", large)));
+    if caps.f16 {
+        meant.extend(["matmul.forward", "conv2d.forward"].map(|name| (name, "tiled_f16", large)));
     }
-    match meant.iter().find(|(variant, constant)| !has(variant, *constant)) {
-        Some((variant, constant)) => Err(format!("no kernel of {variant} has {constant:?}")),
+    if !caps.cooperative.is_empty() {
+        meant.extend(["coop_16x16", "coop_8x8"].map(|variant| ("matmul.forward", variant, ("TM", 4))));
+    }
+    let has = |(name, variant, constant): &(&str, &str, (&str, u32))| {
+        seen.keys().any(|k| k.name == *name && k.variant == *variant && k.constants.contains(constant))
+    };
+    match meant.iter().find(|m| !has(m)) {
+        Some(missing) => Err(format!("none of the kernels is {missing:?}")),
         None => Ok(()),
     }
 }

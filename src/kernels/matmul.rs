@@ -252,8 +252,6 @@ pub fn cases() -> Vec<Case> {
         half("f16, a long sum of whole vec4", 0, (6, 8, 1108), false, false),
         half("f16, an odd batch", 3, (5, 7, 3), false, false),
         half("f16, a batch of whole vec4", 3, (12, 8, 20), true, true),
-        half("f16, tiles of 128, whole vec4", 0, (512, 512, 20), false, false),
-        half("f16, tiles of 128", 0, (513, 515, 5), false, false),
     ]
 }
 
