@@ -1,7 +1,7 @@
 //! T1 for images on the device: pages, and views that depend on nothing but (seed, epoch, sample, view).
 
-use crate::harness::device;
-use libtest_mimic::{Failed, Trial};
+use crate::harness::{Named, device, ensure, named};
+use libtest_mimic::Trial;
 use wgslab::base::{Result as BaseResult, rng::Rng};
 use wgslab::data::augment::Augmentation;
 use wgslab::data::store::ImageStore;
@@ -27,16 +27,14 @@ const AUGMENTATION: Augmentation = Augmentation {
 
 /// The trials.
 pub fn device_trials() -> Vec<Trial> {
-    let trial = |name: &str, test: fn() -> Result<(), String>| {
-        Trial::test(format!("T1 augment {name}"), move || test().map_err(Failed::from))
-    };
-    vec![
-        trial("a view does not depend on the place in the batch", places),
-        trial("a view depends on epoch, view and seed", keys),
-        trial("pages do not matter", pages),
-        trial("plain images are the bytes", plain),
-        trial("images that fit no page or size are refused", refused),
-    ]
+    let list: [Named; 5] = [
+        ("a view does not depend on the place in the batch", places),
+        ("a view depends on epoch, view and seed", keys),
+        ("pages do not matter", pages),
+        ("plain images are the bytes", plain),
+        ("images that fit no page or size are refused", refused),
+    ];
+    named("T1 augment", list)
 }
 
 fn pixels() -> Vec<u8> {
@@ -67,16 +65,12 @@ fn run_on(gpu: &Gpu, ids: &[u32], page_bytes: Option<u64>, view: Option<(u32, u6
     Ok(words.chunks(words.len() / ids.len()).map(<[u32]>::to_vec).collect())
 }
 
-fn ensure(holds: bool, what: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what.to_string()) }
-}
-
 fn places() -> Result<(), String> {
     let key = Some((1, 9, 4.0));
     let one = run(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], None, key)?;
     let ids = [7, 7, 3, 10, 0];
     for (id, image) in ids.iter().zip(run(&ids, None, key)?) {
-        ensure(image == one[*id as usize], &format!("sample {id} is another image at another place of another batch"))?;
+        ensure(image == one[*id as usize], format!("sample {id} is another image at another place of another batch"))?;
     }
     Ok(())
 }
@@ -87,7 +81,7 @@ fn keys() -> Result<(), String> {
     for (what, key) in [("view", (1, 9, 4.0)), ("seed", (0, 10, 4.0)), ("epoch", (0, 9, 5.0))] {
         let other = run(&ids, None, Some(key))?;
         let same = base.iter().zip(&other).filter(|(a, b)| a == b).count();
-        ensure(same == 0, &format!("{same} of {} images are the same under another {what}", ids.len()))?;
+        ensure(same == 0, format!("{same} of {} images are the same under another {what}", ids.len()))?;
     }
     Ok(())
 }
@@ -107,7 +101,7 @@ fn plain() -> Result<(), String> {
             let byte = pixels[(*id as usize * SIZE * SIZE + at) * 3 + c] as f32;
             let want = (byte / 255.0 - AUGMENTATION.mean[c]) / AUGMENTATION.std[c];
             let got = f32::from_bits(*got);
-            ensure((got - want).abs() <= 2e-6, &format!("image {id}, value {i} is {got} and must be {want}"))?;
+            ensure((got - want).abs() <= 2e-6, format!("image {id}, value {i} is {got} and must be {want}"))?;
         }
     }
     Ok(())
@@ -122,7 +116,7 @@ fn refused() -> Result<(), String> {
         [(0, None, "or none"), (SIZE * SIZE, None, "whole number"), (507, Some(500), "store_size")]
     {
         let e = upload(bytes, page_bytes).err().map(|e| e.to_string()).unwrap_or_default();
-        ensure(e.starts_with("train: ") && e.contains(word), &format!("'{e}' must name the split and say {word}"))?;
+        ensure(e.starts_with("train: ") && e.contains(word), format!("'{e}' must name the split and say {word}"))?;
     }
     Ok(())
 }

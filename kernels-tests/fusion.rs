@@ -5,8 +5,8 @@ use crate::harness::compare::same_bits;
 use crate::harness::device::gpu;
 use crate::harness::quick::near;
 use crate::harness::recording::{Got, Values};
-use crate::harness::text;
-use libtest_mimic::{Failed, Trial};
+use crate::harness::{Named, ensure, named, text};
+use libtest_mimic::Trial;
 use wgslab::base::rng::Rng;
 use wgslab::base::{DType, Error, Result as BaseResult};
 use wgslab::device::Caps;
@@ -17,29 +17,22 @@ use wgslab::nn::step::{Network, TrainingStep};
 use wgslab::nn::{Mode, Params, ResNet, Stem};
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
 
-type Test = fn() -> Result<(), String>;
-
-fn named(tier: &str, list: &[(&str, Test)]) -> Vec<Trial> {
-    let trial = |&(name, test): &(&str, Test)| {
-        Trial::test(format!("{tier} fusion {name}"), move || test().map_err(Failed::from))
-    };
-    list.iter().map(trial).collect()
-}
-
 /// Trials without a device.
 pub fn trials() -> Vec<Trial> {
-    let list: &[(&str, Test)] = &[
+    let list: [Named; 4] = [
         ("an evaluated ResNet-18 is products", evaluated),
         ("a training step keeps what its gradient reads", trained),
         ("what is needed elsewhere stays apart", needed),
         ("either operand of a sum may be the product", either),
     ];
-    named("T0", list)
+    named("T0 fusion", list)
 }
 
 /// Trials on a device.
 pub fn device_trials() -> Vec<Trial> {
-    named("T1", &[("as unfused, and as traced", as_unfused), ("a fused training step is as unfused", step_as_unfused)])
+    let list: [Named; 2] =
+        [("as unfused, and as traced", as_unfused), ("a fused training step is as unfused", step_as_unfused)];
+    named("T1 fusion", list)
 }
 
 fn ops(s: &Schedule) -> Vec<&'static str> {
@@ -60,10 +53,6 @@ fn resnet(stem: Stem) -> ResNet {
 
 fn step(stem: Stem) -> TrainingStep {
     TrainingStep { model: Network::ResNet(resnet(stem)), batch: 3, size: 16, classes: 5 }
-}
-
-fn ensure(holds: bool, what: impl Into<String>) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what.into()) }
 }
 
 fn evaluated() -> Result<(), String> {

@@ -2,13 +2,15 @@
 //! same weights. `golden/README.md` says what each key holds.
 
 use crate::golden::{floats, read};
-use crate::golden_resnet::{same_names, store};
+use crate::golden_resnet::{same_names, share, store};
 use crate::harness::quick::near;
 use crate::harness::recording::chooser;
 use crate::harness::{device::gpu, text};
 use libtest_mimic::{Failed, Trial};
 use wgslab::base::{Error, Result as BaseResult};
+use wgslab::kernels::fuse;
 use wgslab::nn::{Params, Vit};
+use wgslab::tape::rewrite::Rule;
 use wgslab::tape::{Feed, Options, Plan, Schedule, Tape, Type};
 
 const MODEL: Vit = Vit { patch: 4, width: 12, depth: 2, heads: 3, in_channels: 2 };
@@ -18,7 +20,7 @@ const CLASSES: usize = 5;
 /// sum in different orders.
 const ALLOWED: f64 = 2e-5;
 
-/// The trials: which variant is taken where an op offers it; "first" is offered nowhere, so each op takes its own.
+/// The trials, each unfused and fused: which variant is taken where an op offers it; "first" is offered nowhere, so each op takes its own.
 pub fn trials() -> Vec<Trial> {
     let trial = |family: &'static str| {
         Trial::test(format!("T1 golden vit::{family}"), move || against_pytorch(family).map_err(Failed::from))
@@ -55,16 +57,29 @@ fn against_pytorch(family: &'static str) -> Result<(), String> {
     same_names(&params, &tensors)?;
     let state = store(&gpu, &tensors, "", &tape.state_types()).map_err(text)?;
     let choose = chooser(family);
-    let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
-    let plan = Plan::new(&gpu, Schedule::new(&tape, &options).map_err(text)?, &state).map_err(text)?;
     let weights = vec![1.0f32; tensors["labels"].words.len()];
     let feed = Feed::new().input("input", &tensors["input"].words).input("labels", &tensors["labels"].words);
-    plan.run(&gpu, &feed.input("weights", &weights)).map_err(text)?;
-    let mut failures = Vec::new();
+    let feed = feed.input("weights", &weights);
     let names: Vec<&String> = tensors.keys().filter(|k| k.starts_with("train/") || k.starts_with("grad/")).collect();
-    for name in &names {
-        let got = plan.read_f32(&gpu, name).map_err(text)?;
-        failures.extend(near(name, &got, &floats(&tensors[*name]), ALLOWED).err());
+    let (mut failures, mut steps) = (Vec::new(), Vec::new());
+    for fuse in [None, Some(fuse::fuse as Rule)] {
+        let options = Options { choose: &choose, fuse, ..Options::new(gpu.caps()) };
+        let schedule = Schedule::new(&tape, &options).map_err(text)?;
+        steps.push(schedule.steps.len());
+        let plan = Plan::new(&gpu, schedule, &state).map_err(text)?;
+        plan.run(&gpu, &feed).map_err(text)?;
+        let (mut furthest, mut of) = (0.0, "");
+        for name in &names {
+            let (got, want) = (plan.read_f32(&gpu, name).map_err(text)?, floats(&tensors[*name]));
+            failures.extend(near(name, &got, &want, ALLOWED).err());
+            if share(&got, &want) > furthest {
+                (furthest, of) = (share(&got, &want), name.as_str());
+            }
+        }
+        println!("vit::{family}: furthest from PyTorch, as a share of the largest value: {furthest:e} of {of}");
+    }
+    if steps[1] >= steps[0] {
+        return Err(format!("{} steps unfused and {} fused: nothing was fused", steps[0], steps[1]));
     }
     if names.len() != params.list().len() + 2 {
         return Err(format!("{} tensors were compared for {} parameters", names.len(), params.list().len()));

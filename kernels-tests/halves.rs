@@ -5,14 +5,16 @@ use crate::golden::{self, floats, gradients};
 use crate::harness::device::gpu;
 use crate::harness::quick::{Input, near, run};
 use crate::harness::recording::chooser;
-use crate::harness::text;
+use crate::harness::{ensure, text};
 use half::f16;
 use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeSet;
-use wgslab::base::DType;
+use wgslab::base::{DType, Result as BaseResult};
+use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::{self, Case, Fill, ops};
 use wgslab::nn::checkpoint;
-use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
+use wgslab::tape::rewrite::Rule;
+use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type, Var};
 
 /// Ops that take f16 for every float they take.
 const TAKE: [&str; 16] = [
@@ -48,7 +50,8 @@ pub fn device_trials() -> Vec<Trial> {
         trial("an odd number of them is state, input, output and checkpoint", odd),
         trial("a checkpoint refuses an infinite one", infinite),
         trial("gradients add up in f16", sums),
-        trial("a product of them ends in a bias and an activation", fused),
+        trial("a product of them ends in what follows it", fused),
+        trial("products of them in tiles of 128", large_tiles),
     ];
     let golden = golden::read("half").unwrap_or_default();
     let cases: BTreeSet<String> = golden.keys().filter_map(|k| Some(k.rsplit_once('/')?.0.to_string())).collect();
@@ -67,18 +70,22 @@ pub fn device_trials() -> Vec<Trial> {
     list
 }
 
-fn ensure(holds: bool, what: impl Into<String>) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what.into()) }
+/// The inputs of an op that are f16 together, where it takes halves.
+fn together(name: &str, float: &[usize]) -> Option<Vec<usize>> {
+    match name {
+        "epilogue" => Some(vec![0, 1]), // of the product; what follows it is f32
+        name => TAKE.contains(&name).then(|| float.to_vec()),
+    }
 }
 
 /// What recording the op of a case says where the inputs `halved` are f16.
-fn recorded(case: &Case, halved: &[usize]) -> wgslab::base::Result<Vec<Type>> {
+fn recorded(case: &Case, halved: &[usize]) -> BaseResult<Vec<Type>> {
     let mut t = Tape::new();
     let input = |(i, (ty, _)): (usize, &(Type, _))| {
         let dtype = if halved.contains(&i) { DType::F16 } else { ty.dtype };
         t.input(&format!("x{i}"), Type { dtype, ..*ty })
     };
-    let inputs = case.inputs.iter().enumerate().map(input).collect::<wgslab::base::Result<Vec<_>>>()?;
+    let inputs = case.inputs.iter().enumerate().map(input).collect::<BaseResult<Vec<_>>>()?;
     Ok(t.apply_dyn(case.op.clone(), &inputs)?.into_iter().map(|v| t.ty(v)).collect())
 }
 
@@ -86,17 +93,17 @@ fn refusals() -> Result<(), String> {
     for (name, cases) in ops() {
         for case in cases.iter().filter(|c| c.inputs.iter().all(|i| i.0.dtype != DType::F16)) {
             let float: Vec<usize> = (0..case.inputs.len()).filter(|&i| case.inputs[i].0.dtype == DType::F32).collect();
+            let fits = together(name, &float);
             let mixed = float.iter().filter(|_| float.len() > 1).map(|&i| vec![i]);
-            for halved in mixed.chain([float.clone()]).filter(|h| !h.is_empty()) {
+            let sets: BTreeSet<Vec<usize>> = mixed.chain([float.clone()]).chain(fits.clone()).collect();
+            for halved in sets.into_iter().filter(|h| !h.is_empty()) {
                 let at = || format!("{name}, {}, inputs {halved:?} as f16", case.name);
+                let right = fits.as_ref() == Some(&halved);
                 match recorded(case, &halved) {
-                    Ok(y) => {
-                        let right = TAKE.contains(&name) && halved == float;
-                        ensure(right, format!("{} must be refused and gives {y:?}", at()))?;
-                    }
+                    Ok(y) => ensure(right, format!("{} must be refused and gives {y:?}", at()))?,
                     Err(e) => {
                         let (e, own) = (e.to_string(), name == "cast"); // a cast from f32 has nothing to do for f16
-                        ensure(own || !TAKE.contains(&name) || halved != float, format!("{}: {e}", at()))?;
+                        ensure(own || !right, format!("{}: {e}", at()))?;
                         ensure(e.contains("F16"), format!("{}: '{e}' must name F16", at()))?;
                     }
                 }
@@ -175,41 +182,101 @@ fn sums() -> Result<(), String> {
     ensure(got["half"] == want && got["single"] == want, format!("{got:?} must be {want:?}"))
 }
 
-/// What follows a product of halves, on its way to memory and as ops of their own, under every variant.
+/// What follows a product of halves.
 fn fused() -> Result<(), String> {
-    let gpu = gpu(true)?;
     for (m, n, k) in [(5, 7, 9), (12, 8, 20), (6, 8, 1108)] {
-        let mut t = Tape::new();
-        let mut build = || {
-            let (a, b) = (t.input("a", Type::f16([m, k]))?, t.input("b", Type::f16([n, k]))?);
-            let bias = t.input("bias", Type::f32([n]))?;
+        let types = [Type::f16([m, k]), Type::f16([n, k]), Type::f32([n])];
+        fused_as_apart(&format!("{m}x{n}x{k}"), types, |t, [a, b, bias]| {
             let y = t.linear(a, b, Some(bias))?;
-            let y = t.silu(y)?;
-            t.output("y", y);
-            Ok::<_, wgslab::base::Error>(())
+            t.silu(y)
+        })?;
+    }
+    let types = [Type::f16([2, 3, 7, 6]), Type::f16([5, 3, 3, 3]), Type::f32([2, 5, 7, 6])];
+    fused_as_apart("conv2d", types, |t, [x, weight, residual]| {
+        let y = t.conv2d(x, weight, Conv2d::new(1, 1))?;
+        let y = t.add(y, residual)?;
+        t.relu(y)
+    })
+}
+
+/// A product and two steps behind it, on its way to memory and as ops of their own, under every variant.
+fn fused_as_apart(
+    what: &str,
+    types: [Type; 3],
+    build: impl FnOnce(&mut Tape, [Var; 3]) -> BaseResult<Var>,
+) -> Result<(), String> {
+    let (gpu, mut t) = (gpu(true)?, Tape::new());
+    let record = || {
+        let [a, b, c] = types;
+        let inputs = [t.input("a", a)?, t.input("b", b)?, t.input("c", c)?];
+        let y = build(&mut t, inputs)?;
+        t.output("y", y);
+        BaseResult::Ok(())
+    };
+    record().map_err(text)?;
+    let words = [0, 1, 2].map(|i| Fill::Normal.words(types[i], 5, i as u32));
+    let bytes = |i: usize| &bytemuck::cast_slice::<u32, u8>(&words[i])[..types[i].bytes() as usize];
+    let schedule = |variant, fuse| {
+        let choose = chooser(variant);
+        Schedule::new(&t, &Options { choose: &choose, fuse, ..Options::new(gpu.caps()) }).map_err(text)
+    };
+    let run = |schedule| {
+        let plan = Plan::new(&gpu, schedule, &State::new()).map_err(text)?;
+        let feed = Feed::new().input("a", bytes(0)).input("b", bytes(1)).input("c", bytes(2));
+        plan.run(&gpu, &feed).map_err(text)?;
+        plan.read_f32(&gpu, "y").map_err(text)
+    };
+    let fuse = Some(kernels::fuse::fuse as Rule);
+    let first = schedule("first", fuse)?;
+    let variants = first.steps[0].op.variants(&first.steps[0].x, gpu.caps());
+    ensure(variants.len() > 1, format!("{what}: only {variants:?} are offered"))?;
+    for variant in variants {
+        let (whole, apart) = (schedule(variant, fuse)?, schedule(variant, None)?);
+        let steps = [whole.steps.len(), apart.steps.len()];
+        ensure(steps == [1, 3], format!("{what} [{variant}]: {steps:?} steps"))?;
+        let taken = [whole.steps[0].variant, apart.steps[0].variant];
+        ensure(taken == [variant; 2], format!("{what} [{variant}]: {taken:?} were run"))?;
+        near(&format!("{what} [{variant}]"), &run(whole)?, &run(apart)?, 1e-6)?;
+    }
+    Ok(())
+}
+
+/// Sizes that take tiles of 128 × 128, in whole vec4 and one by one. Whole numbers up to 3, so that every sum is exact: a
+/// reference in f32 will do, and gradients, which are products of other sizes, need none here.
+fn large_tiles() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    for (m, n, k) in [(2048, 2048, 20), (2050, 2051, 19)] {
+        let small = |words: Vec<u32>| words.into_iter().map(|w| w as f32 - 3.0).collect::<Vec<f32>>();
+        let a = small(Fill::Below(7).words(Type::u32([m, k]), 5, 0));
+        let b = small(Fill::Below(7).words(Type::u32([k, n]), 5, 1));
+        let mut want = vec![0.0f32; m * n];
+        for (row, a) in want.chunks_mut(n).zip(a.chunks(k)) {
+            for (a, b) in a.iter().zip(b.chunks(n)) {
+                row.iter_mut().zip(b).for_each(|(c, b)| *c += a * b);
+            }
+        }
+        let mut t = Tape::new();
+        let mut record = || {
+            let (a, b) = (t.input("a", Type::f16([m, k]))?, t.input("b", Type::f16([k, n]))?);
+            let c = t.matmul(a, b, false, false)?;
+            t.output("c", c);
+            BaseResult::Ok(())
         };
-        build().map_err(text)?;
-        let fill = |ty, stream| Fill::Normal.words(ty, 5, stream);
-        let (a, b) = (fill(Type::f16([m, k]), 0), fill(Type::f16([n, k]), 1));
-        let bias = fill(Type::f32([n]), 2);
-        let run = |variant, fuse| {
+        record().map_err(text)?;
+        let first = Schedule::new(&t, &Options::new(gpu.caps())).map_err(text)?;
+        for variant in first.steps[0].op.variants(&first.steps[0].x, gpu.caps()) {
             let choose = chooser(variant);
-            let options = Options { choose: &choose, fuse, ..Options::new(gpu.caps()) };
+            let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
             let schedule = Schedule::new(&t, &options).map_err(text)?;
-            let steps = schedule.steps.len();
+            let large = schedule.kernels().any(|k| k.constants.contains(&("BM", 128)));
+            let what = format!("{m}x{n}x{k} [{variant}]");
+            ensure(large || !["packed", "tiled_f16"].contains(&variant), format!("{what} has small tiles"))?;
             let plan = Plan::new(&gpu, schedule, &State::new()).map_err(text)?;
-            let halves = |words, n: usize| &bytemuck::cast_slice::<u32, u8>(words)[..2 * n];
-            plan.run(
-                &gpu,
-                &Feed::new().input("a", halves(&a, m * k)).input("b", halves(&b, n * k)).input("bias", &bias),
-            )
-            .map_err(text)?;
-            Ok::<_, String>((plan.read_f32(&gpu, "y").map_err(text)?, steps))
-        };
-        for variant in ["naive", "packed", "tiled_f16"] {
-            let ((whole, one), (apart, three)) = (run(variant, Some(kernels::fuse::fuse))?, run(variant, None)?);
-            ensure((one, three) == (1, 3), format!("{one} and {three} steps"))?;
-            near(&format!("{variant} {m}x{n}x{k}"), &whole, &apart, 1e-6)?;
+            plan.run(&gpu, &Feed::new().input("a", &bytes(&a)).input("b", &bytes(&b))).map_err(text)?;
+            let got = plan.read_f32(&gpu, "c").map_err(text)?;
+            if let Some(i) = (0..m * n).find(|&i| got[i] != want[i]) {
+                return Err(format!("{what}: element {i} is {} and must be {}", got[i], want[i]));
+            }
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first thing that is wrong")]
 
 mod augment;
+mod barriers;
 mod facts;
 mod fusion;
 mod golden;

@@ -15,13 +15,17 @@ fn dtype(rng: &mut Rng) -> DType {
     if rng.below(4) == 0 { DType::F16 } else { DType::F32 }
 }
 
-/// Products of up to 16 × 16 × 40, plain or in batches, all transposes.
+/// Products of up to 16 × 16 × 40, plain or in batches, all transposes; one in thirty is a plain one of f32 in whole tiles
+/// of 128 × 128 × 16.
 pub fn matmul(rng: &mut Rng) -> Case {
-    let [m, n, k] = [16, 16, 40].map(|most| 1 + rng.below(most));
+    let tiles = rng.below(30) == 0;
+    let [m, n, k] = match tiles {
+        true => [128, 128, 16].map(|tile| tile * (1 + rng.below(2))),
+        false => [16, 16, 40].map(|most| 1 + rng.below(most)),
+    };
     let op = MatMul { trans_a: rng.below(2) == 0, trans_b: rng.below(2) == 0 };
     let (a, b) = (if op.trans_a { [k, m] } else { [m, k] }, if op.trans_b { [n, k] } else { [k, n] });
-    let z = rng.below(4); // 0: matrices, no batch
-    let dtype = dtype(rng);
+    let (z, dtype) = if tiles { (0, DType::F32) } else { (rng.below(4), dtype(rng)) }; // z = 0: matrices, no batch
     let ty = |[rows, columns]: [usize; 2], z: usize| match z {
         0 => Type { shape: [rows, columns].into(), dtype },
         _ => Type { shape: [z, rows, columns].into(), dtype },
@@ -47,8 +51,8 @@ pub fn conv2d(rng: &mut Rng) -> Case {
     Case::new("random", op, vec![(x, Fill::Normal), (weight, Fill::Normal)])
 }
 
-/// A drawn product with a batch norm, a residual and a relu, or with a bias. Every ending is a text of its own, which the
-/// driver compiles, so there are two of them.
+/// A drawn product with a batch norm, a residual and a relu, or with a bias; a batch of matrices, which no recorded op
+/// shifts, with a residual and a relu. Every ending is a text of its own, which the driver compiles, so there are few.
 pub fn epilogue(rng: &mut Rng) -> Case {
     let activation = Some(Unary::Relu);
     let whole = Epilogue { shift: Shift::BatchNorm { eps: 1e-5 }, residual: true, activation };
@@ -57,19 +61,17 @@ pub fn epilogue(rng: &mut Rng) -> Case {
     if rng.below(2) == 0 { ended::<MatMul>(matmul(rng), ending) } else { ended::<Conv2d>(conv2d(rng), ending) }
 }
 
-/// The case with an ending, in f32: fused products of halves are made by rewriting alone and tested in halves.rs. A batch of
-/// matrices, whose columns are its last dimension, keeps its first pair.
+/// The case with an ending, in f32: products of halves end in named cases and in halves.rs.
 fn ended<P: Product>(case: Case, epilogue: Epilogue) -> Case {
     let op: &dyn Any = case.op.as_ref();
     let product = op.downcast_ref::<P>().expect("a product of this type").clone();
     let mut inputs = case.inputs;
     for (ty, _) in &mut inputs {
         ty.dtype = DType::F32;
-        if let [_, rows, columns] = *ty.shape.dims() {
-            *ty = Type::f32([rows as usize, columns as usize]);
-        }
     }
     let y = product.infer(&[inputs[0].0, inputs[1].0]).expect("a drawn case is possible")[0];
+    let batch = Epilogue { shift: Shift::None, residual: true, activation: Some(Unary::Relu) };
+    let epilogue = if y.shape.rank() == 3 { batch } else { epilogue };
     let channels = Type::f32([y.shape.dim(1)]);
     let positive = Fill::Uniform(0.5, 1.5);
     match epilogue.shift {

@@ -5,7 +5,7 @@ mod batches;
 mod host;
 
 use crate::harness::quick::{self, Input};
-use crate::harness::{device, text};
+use crate::harness::{self, device, text};
 use host::{Matrix, cross_entropy};
 use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ fn normal(n: usize, stream: u32) -> Vec<f32> {
 }
 
 fn ensure(holds: bool, what: impl Into<String>) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::Failed(what.into())) }
+    harness::ensure(holds, what).map_err(Error::Failed)
 }
 
 fn near(what: &str, got: &[f32], want: &[f32]) -> Result<()> {

@@ -5,59 +5,48 @@
 //! What else is known is tested where it belongs: wgsl.rs (limits of portable adapters, unused and aliased bindings),
 //! the cases of tanh, gelu and softmax (large inputs), plans/ (schedules), harness/ (sentinels, runtime checks).
 
+use crate::barriers;
 use crate::harness::device::gpu;
 use crate::harness::recording::{self, chooser};
-use crate::harness::text;
-use libtest_mimic::{Failed, Trial};
+use crate::harness::{Named, ensure, named, text};
+use libtest_mimic::Trial;
 use std::any::Any;
 use std::collections::BTreeSet;
 use wgslab::base::{DType, Result as BaseResult};
 use wgslab::device::dispatch::ParamBlocks;
 use wgslab::device::{Caps, Cooperative, Kernel, Piece, Tree};
-use wgslab::kernels::conv2d::Conv2d;
+use wgslab::kernels::conv2d::{Conv2d, GradInput};
+use wgslab::kernels::epilogue::Fused;
 use wgslab::kernels::matmul::MatMul;
-use wgslab::kernels::{Case, listing, ops};
+use wgslab::kernels::{listing, ops};
+use wgslab::tape::schedule::Step;
 use wgslab::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
-
-type Named = (&'static str, fn() -> Result<(), String>);
-
-fn named(tier: &str, list: Vec<Named>) -> Vec<Trial> {
-    let trial = |(name, test): Named| Trial::test(format!("{tier} traps {name}"), move || test().map_err(Failed::from));
-    list.into_iter().map(trial).collect()
-}
 
 /// Trials without a device.
 pub fn trials() -> Vec<Trial> {
-    named(
-        "T0",
-        vec![
-            ("coopStore takes names alone", coop_store),
-            ("coopStore with an expression is found before naga panics", coop_store_inline),
-            ("cooperative matrices in divergent control flow are refused", divergent),
-            ("cooperative variants only by shape and by wish", offered),
-            ("a kernel has no directive but two", directives),
-            ("no barrier inside a branch on an invocation", barriers),
-            ("every variant of a product meets a k that 4 does not divide", odd_k),
-            ("bindings past 2 GiB are refused", two_gib),
-        ],
-    )
+    let list: [Named; 9] = [
+        ("coopStore takes names alone", coop_store),
+        ("coopStore with an expression is found before naga panics", coop_store_inline),
+        ("cooperative matrices in divergent control flow are refused", divergent),
+        ("cooperative variants only by shape and by wish", offered),
+        ("a kernel has no directive but two", directives),
+        ("every invocation of a workgroup comes to each barrier", all_meet),
+        ("a barrier that some invocations miss is found", barriers::bodies),
+        ("every variant of a product meets a k that 4 does not divide", odd_k),
+        ("bindings past 2 GiB are refused", two_gib),
+    ];
+    named("T0 traps", list)
 }
 
 /// Trials on a device.
 pub fn device_trials() -> Vec<Trial> {
-    named(
-        "T1",
-        vec![
-            ("more than 65,535 workgroups of a flat kernel", many_groups),
-            ("more than 65,535 products of a batch are refused", many_products),
-            ("a tensor past the adapter's binding is refused", binding),
-            ("a buffer read and written in one dispatch is refused", read_and_written),
-        ],
-    )
-}
-
-fn ensure(holds: bool, what: impl Into<String>) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what.into()) }
+    let list: [Named; 4] = [
+        ("more than 65,535 workgroups of a flat kernel", many_groups),
+        ("more than 65,535 products of a batch are refused", many_products),
+        ("a tensor past the adapter's binding is refused", binding),
+        ("a buffer read and written in one dispatch is refused", read_and_written),
+    ];
+    named("T1 traps", list)
 }
 
 /// The sentence of an error that must come and must hold each of `words`.
@@ -217,46 +206,43 @@ fn directives() -> Result<(), String> {
     Ok(())
 }
 
-/// naga lets a barrier stand in control flow that is not uniform; drivers hang there and browsers refuse it. Blocks opened
-/// by an `if` that names an invocation's own number, or by a loop that starts from it, must hold none.
-fn barriers() -> Result<(), String> {
-    let own = ["local_invocation_index", "local_invocation_id", "global_invocation_id", "subgroup_invocation_id"];
+/// What kernels do, and what is found where one invocation leaves at once.
+fn all_meet() -> Result<(), String> {
+    let mut with_barriers = 0;
     for kernel in kernels()? {
         let text = kernel.source(&Tree::default()).map_err(text)?.text;
-        let mut names: BTreeSet<String> = BTreeSet::new();
-        for (at, _) in own.iter().flat_map(|o| text.match_indices(o)) {
-            let after = text[at..].split_once(')').map_or("", |t| t.1);
-            names.insert(after.split(':').next().unwrap_or_default().trim().to_string());
+        let at = |what: String| format!("{} [{}]: {what}", kernel.name, kernel.variant);
+        if let Some(found) = barriers::divergent(&text) {
+            return Err(at(format!("some invocations of a workgroup may miss a barrier: {found}")));
         }
-        let mut divergent: Vec<bool> = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let code = line.split("//").next().unwrap_or_default();
-            let branches = ["if ", "for ", "while "].iter().any(|k| code.contains(k));
-            let words: Vec<&str> = code.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
-            let own = branches && names.iter().any(|n| words.contains(&n.as_str()));
-            if code.contains("Barrier()") && divergent.contains(&true) {
-                return Err(format!("{} [{}] line {}: a barrier in a branch", kernel.name, kernel.variant, number + 1));
-            }
-            for c in code.chars() {
-                match c {
-                    '{' => divergent.push(own),
-                    '}' => drop(divergent.pop()),
-                    _ => {}
-                }
-            }
+        if let Some(broken) = barriers::with_early_return(&text) {
+            ensure(barriers::divergent(&broken).is_some(), at("an early return before a barrier is not found".into()))?;
+            with_barriers += 1;
         }
     }
-    Ok(())
+    ensure(with_barriers > 50, format!("only {with_barriers} kernels with barriers were found"))
 }
 
-/// The reduction of a product of a case, or none where the op is no product.
-fn reduction(case: &Case) -> Option<usize> {
-    let op: &dyn Any = case.op.as_ref();
-    let dim = |i: usize, back: usize| case.inputs[i].0.shape.dim(case.inputs[i].0.shape.rank() - back);
-    if let Some(op) = op.downcast_ref::<MatMul>() {
-        return Some(dim(0, if op.trans_a { 2 } else { 1 }));
+/// The reduction of a product, of the gradient of one or of one with an epilogue; none of another step.
+fn reduction(step: &Step) -> Option<usize> {
+    let op: &dyn Any = step.op.as_ref();
+    let of_matmul = |op: &MatMul| {
+        let shape = step.x[0].shape;
+        shape.dim(shape.rank() - if op.trans_a { 2 } else { 1 })
+    };
+    let all = |dims: &[u32]| dims.iter().product::<u32>() as usize;
+    if let Some(op) = op.downcast_ref::<MatMul>().or(op.downcast_ref::<Fused<MatMul>>().map(|f| &f.product)) {
+        return Some(of_matmul(op));
     }
-    op.downcast_ref::<Conv2d>().map(|_| case.inputs[1].0.shape.dims()[1..].iter().product::<u32>() as usize)
+    if op.is::<Conv2d>() || op.is::<Fused<Conv2d>>() {
+        return Some(all(&step.x[1].shape.dims()[1..]));
+    }
+    if let Some(GradInput { conv, .. }) = op.downcast_ref::<GradInput>() {
+        let [k, _, r, s] = [0, 1, 2, 3].map(|i| step.x[0].shape.dim(i));
+        return Some(k / conv.groups as usize * r * s);
+    }
+    let [n, _, p, q] = *step.x.first()?.shape.dims() else { return None };
+    (step.op.name() == "conv2d.grad_weight").then(|| all(&[n, p, q])) // of dy [N, K, P, Q]
 }
 
 /// Whether a variant must be offered only where it divides every size.
@@ -266,23 +252,28 @@ fn whole(variant: &str) -> bool {
 
 fn odd_k() -> Result<(), String> {
     let (mut offered, mut met) = (BTreeSet::new(), BTreeSet::new());
-    for (_, caps) in listing::kinds() {
-        for (name, cases) in ops() {
-            for case in &cases {
-                let Some(k) = reduction(case) else { continue };
-                let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
-                for variant in case.op.variants(&types, &caps) {
-                    let key = (name, types[0].dtype, variant);
-                    if !k.is_multiple_of(4) {
-                        met.insert(key);
-                    }
-                    if !whole(variant) {
-                        offered.insert(key);
+    for case in ops().into_iter().flat_map(|o| o.1) {
+        for recorded in std::iter::once(case.forward().map_err(text)?).chain(case.gradients().map_err(text)?) {
+            for (_, caps) in listing::kinds() {
+                let schedule = Schedule::new(&recorded.tape, &Options::new(&caps)).map_err(text)?;
+                for step in &schedule.steps {
+                    let Some(k) = reduction(step) else { continue };
+                    for variant in step.op.variants(&step.x, &caps) {
+                        let key = (step.op.name(), step.x[0].dtype, variant);
+                        if !k.is_multiple_of(4) {
+                            met.insert(key);
+                        }
+                        if !whole(variant) {
+                            offered.insert(key);
+                        }
                     }
                 }
             }
         }
     }
+    let seen: BTreeSet<&str> = offered.iter().map(|key| key.0).collect();
+    let products = ["conv2d", "conv2d.fused", "conv2d.grad_input", "conv2d.grad_weight", "matmul", "matmul.fused"];
+    ensure(seen.iter().eq(&products), format!("products are {products:?}, and counted were {seen:?}"))?;
     let never: Vec<_> = offered.difference(&met).collect();
     ensure(never.is_empty(), format!("no case has a k that 4 does not divide: {never:?}"))?;
     let wrong: Vec<_> = met.iter().filter(|v| whole(v.2)).collect();

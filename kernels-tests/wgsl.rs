@@ -3,11 +3,16 @@
 
 use crate::harness::{recording, text};
 use libtest_mimic::{Failed, Trial};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use wgslab::base::{DType, Shape};
 use wgslab::device::shader::{Access, Language, Reflected};
 use wgslab::device::{Caps, Kernel, Tree};
-use wgslab::kernels::{Case, listing, ops};
+use wgslab::kernels::conv2d::Conv2d;
+use wgslab::kernels::epilogue::{Epilogue, Fused, Product, Shift};
+use wgslab::kernels::matmul::MatMul;
+use wgslab::kernels::unary::Unary;
+use wgslab::kernels::{Case, Fill, listing, ops};
 use wgslab::lab::roofline;
 use wgslab::tape::layout::written_before;
 use wgslab::tape::schedule::Place;
@@ -25,6 +30,10 @@ pub fn trials() -> Vec<Trial> {
             trials.push(Trial::test(label, move || op(name, &cases, &caps).map_err(Failed::from)));
         }
     }
+    for (adapter, caps) in listing::kinds() {
+        let test = move || real_sizes(&caps).map_err(Failed::from);
+        trials.push(Trial::test(format!("T0 wgsl products of real sizes on {adapter}"), test));
+    }
     trials.push(Trial::test("T0 wgsl commits", || commits().map_err(Failed::from)));
     trials.push(Trial::test("T0 wgsl roofline", || probes().map_err(Failed::from)));
     trials.push(Trial::test("T0 wgsl files", || files().map_err(Failed::from)));
@@ -32,7 +41,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn op(name: &str, cases: &[Case], caps: &Caps) -> Result<(), String> {
-    let mut seen = HashSet::new();
+    let mut seen = HashMap::new();
     for case in cases {
         for (variant, schedule) in recording::schedules(name, case, caps)? {
             each_launch(&schedule, caps, &mut seen).map_err(|e| format!("{} [{variant}]: {e}", case.name))?;
@@ -41,10 +50,85 @@ fn op(name: &str, cases: &[Case], caps: &Caps) -> Result<(), String> {
     Ok(())
 }
 
+/// Matrix products, as (m, n, k), whose kernels differ from those of small ones: sixteen cooperative matrices a subgroup from
+/// 2¹⁸ outputs on, tiles of 128 × 128 from 2²² on. Some have sizes that only 4 divides, and some that nothing divides.
+const PRODUCTS: [(usize, usize, usize); 6] =
+    [(4096, 4096, 4096), (512, 512, 64), (512, 516, 20), (512, 513, 20), (2048, 2052, 20), (2048, 2049, 20)];
+
+/// Images, weights, stride and padding of convolutions of a ResNet-18 on images of 224 × 224.
+const CONVOLUTIONS: [([usize; 4], [usize; 4], u32, u32); 5] = [
+    ([32, 3, 224, 224], [64, 3, 7, 7], 2, 3),
+    ([32, 64, 56, 56], [64, 64, 3, 3], 1, 1),
+    ([256, 128, 28, 28], [128, 128, 3, 3], 1, 1),
+    ([32, 128, 28, 28], [256, 128, 1, 1], 2, 0),
+    ([32, 256, 14, 14], [512, 256, 3, 3], 2, 1),
+];
+
+/// The product and the same with a residual and a relu behind it.
+fn with_and_without_ending<P: Product>(product: P, x: [Type; 2]) -> Result<[Case; 2], String> {
+    let epilogue = Epilogue { shift: Shift::None, residual: true, activation: Some(Unary::Relu) };
+    let inputs = x.map(|ty| (ty, Fill::Normal));
+    let ended = [inputs[0].clone(), inputs[1].clone(), (product.infer(&x).map_err(text)?[0], Fill::Normal)];
+    let fused = Fused { product: product.clone(), epilogue };
+    Ok([Case::new("alone", product, inputs.to_vec()), Case::new("with an ending", fused, ended.to_vec())])
+}
+
+/// Cases too large for any reference: types alone.
+fn large() -> Result<Vec<Case>, String> {
+    let mut list = Vec::new();
+    for dtype in [DType::F32, DType::F16] {
+        let ty = |dims: &[usize]| Type { shape: Shape::new(dims), dtype };
+        for (m, n, k) in PRODUCTS {
+            let product = MatMul { trans_a: false, trans_b: false };
+            list.extend(with_and_without_ending(product, [ty(&[m, k]), ty(&[k, n])])?);
+        }
+        for (x, weight, stride, padding) in CONVOLUTIONS {
+            list.extend(with_and_without_ending(Conv2d::new(stride, padding), [ty(&x), ty(&weight)])?);
+        }
+    }
+    Ok(list)
+}
+
+/// Every kernel of [`large`], gradients included, and that those meant are among them.
+fn real_sizes(caps: &Caps) -> Result<(), String> {
+    let mut seen = HashMap::new();
+    for case in large()? {
+        let mut recorded = case.gradients().map_err(text)?; // the op itself is on each of these tapes
+        if recorded.is_empty() {
+            recorded.push(case.forward().map_err(text)?);
+        }
+        for tape in recorded.into_iter().map(|r| r.tape) {
+            for variant in recording::offered(&tape, caps) {
+                let choose = recording::chooser(variant);
+                let options = Options { choose: &choose, ..Options::new(caps) };
+                let schedule = Schedule::new(&tape, &options).map_err(text)?;
+                let types: Vec<String> = case.inputs.iter().map(|i| i.0.to_string()).collect();
+                each_launch(&schedule, caps, &mut seen).map_err(|e| format!("{} [{variant}]: {e}", types.join(" ")))?;
+            }
+        }
+    }
+    let large = ("BM", 128);
+    let mut meant = vec![("matmul.forward", "tiled_128", large), ("conv2d.forward", "tiled_128", large)];
+    meant.extend(["matmul.forward", "conv2d.forward"].map(|name| (name, "packed", large)));
+    if caps.f16 {
+        meant.extend(["matmul.forward", "conv2d.forward"].map(|name| (name, "tiled_f16", large)));
+    }
+    if !caps.cooperative.is_empty() {
+        meant.extend(["coop_16x16", "coop_8x8"].map(|variant| ("matmul.forward", variant, ("TM", 4))));
+    }
+    let has = |(name, variant, constant): &(&str, &str, (&str, u32))| {
+        seen.keys().any(|k| k.name == *name && k.variant == *variant && k.constants.contains(constant))
+    };
+    match meant.iter().find(|m| !has(m)) {
+        Some(missing) => Err(format!("none of the kernels is {missing:?}")),
+        None => Ok(()),
+    }
+}
+
 /// The kernels of the tape's own ops.
 fn commits() -> Result<(), String> {
     let schedule = Schedule::new(&commit_tape()?, &Options::new(&Caps::portable())).map_err(|e| e.to_string())?;
-    each_launch(&schedule, &Caps::portable(), &mut HashSet::new())
+    each_launch(&schedule, &Caps::portable(), &mut HashMap::new())
 }
 
 /// The kernels that measure an adapter's roofs.
@@ -70,24 +154,26 @@ fn commit_tape() -> Result<Tape, String> {
     Ok(t)
 }
 
-fn each_launch(schedule: &Schedule, caps: &Caps, seen: &mut HashSet<Kernel>) -> Result<(), String> {
+fn each_launch(schedule: &Schedule, caps: &Caps, seen: &mut HashMap<Kernel, Reflected>) -> Result<(), String> {
     for step in &schedule.steps {
         let mut written = written_before(step);
         for (launch, places) in &step.launches {
             let at = |what: String| format!("{} [{}]: {what}", launch.kernel.name, launch.kernel.variant);
-            let reflected = launch.kernel.reflect(&Tree::default()).map_err(|e| e.to_string())?;
-            let Reflected { params, params_bytes, buffers, .. } = &reflected;
+            if !seen.contains_key(&launch.kernel) {
+                let reflected = launch.kernel.reflect(&Tree::default()).map_err(|e| e.to_string())?;
+                usage(&reflected).map_err(at)?;
+                backends(&reflected).map_err(at)?;
+                seen.insert(launch.kernel.clone(), reflected);
+            }
+            let reflected = &seen[&launch.kernel];
+            let Reflected { params, params_bytes, buffers, .. } = reflected;
             launch.fits(params, *params_bytes, buffers, &mut written).map_err(at)?;
-            aliases(places, &reflected).map_err(at)?;
-            limits(launch, &reflected, caps).map_err(at)?;
+            aliases(places, reflected).map_err(at)?;
+            limits(launch, reflected, caps).map_err(at)?;
             for (x, y) in step.op.in_place() {
                 if launch.buffers.contains(&Slot::In(x)) && launch.buffers.contains(&Slot::Out(y)) {
                     return Err(at(format!("binds input {x} beside output {y}, which is the same buffer")));
                 }
-            }
-            if seen.insert(launch.kernel.clone()) {
-                usage(&reflected).map_err(at)?;
-                backends(&reflected).map_err(at)?;
             }
         }
         if let Some(y) = (0..step.y.len()).find(|y| !written.contains(&Slot::Out(*y))) {

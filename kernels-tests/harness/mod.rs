@@ -20,6 +20,20 @@ pub const SEED: u64 = 20;
 /// Bytes of sentinels behind each value.
 const FENCE: u64 = 256;
 
+/// A test and its name.
+pub type Named = (&'static str, fn() -> Result<(), String>);
+
+/// A trial for each test, its name behind `prefix`.
+pub fn named(prefix: &str, list: impl IntoIterator<Item = Named>) -> Vec<Trial> {
+    let trial = |(name, test): Named| Trial::test(format!("{prefix} {name}"), move || test().map_err(Failed::from));
+    list.into_iter().map(trial).collect()
+}
+
+/// An error unless `holds`.
+pub fn ensure(holds: bool, what: impl Into<String>) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.into()) }
+}
+
 /// One trial for each op, case and variant.
 pub fn trials() -> Vec<Trial> {
     let caps = device::caps();

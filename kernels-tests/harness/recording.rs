@@ -191,17 +191,21 @@ pub fn schedules(name: &str, case: &Case, caps: &Caps) -> Result<Vec<(&'static s
 
 /// Every variant that the op or an op of its gradient offers on `caps`.
 pub fn variants(name: &str, case: &Case, caps: &Caps) -> Vec<&'static str> {
-    let seen = RefCell::new(BTreeSet::new());
     let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
-    seen.borrow_mut().extend(case.op.variants(&types, caps));
+    let mut seen: BTreeSet<&'static str> = case.op.variants(&types, caps).into_iter().collect();
+    seen.extend(bare(name, case).into_iter().flatten().flat_map(|r| offered(&r.tape, caps)));
+    seen.into_iter().collect()
+}
+
+/// Every variant that an op of a tape offers on `caps`.
+pub fn offered(tape: &Tape, caps: &Caps) -> BTreeSet<&'static str> {
+    let seen = RefCell::new(BTreeSet::new());
     let note = |_: &dyn Op, _: &[Type], offered: &[&'static str]| {
         seen.borrow_mut().extend(offered.iter().copied());
         None
     };
-    for r in bare(name, case).into_iter().flatten() {
-        let _ = Schedule::new(&r.tape, &Options { choose: &note, ..Options::new(caps) }); // a failure shows in the trial
-    }
-    seen.into_inner().into_iter().collect()
+    let _ = Schedule::new(tape, &Options { choose: &note, ..Options::new(caps) }); // a failure shows in the trial
+    seen.into_inner()
 }
 
 /// Takes `variant` wherever an op offers it, and an op's own first one elsewhere.

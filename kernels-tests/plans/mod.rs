@@ -5,7 +5,8 @@ mod device;
 mod random;
 mod rules;
 
-use libtest_mimic::{Failed, Trial};
+use crate::harness::{Named, ensure, named, text};
+use libtest_mimic::Trial;
 use std::path::PathBuf;
 use wgslab::base::{Error, Result as BaseResult};
 use wgslab::device::{Caps, Kernel, Piece};
@@ -16,29 +17,12 @@ pub fn trials() -> Vec<Trial> {
     let mut list = rules::list();
     list.push(("random steps on the CPU", random::on_the_cpu));
     list.push(("snapshot", snapshot));
-    named("T0", list)
+    named("T0 plans", list)
 }
 
 /// Trials on a device.
 pub fn device_trials() -> Vec<Trial> {
-    named("T1", device::list())
-}
-
-/// A test and its name.
-type Named = (&'static str, fn() -> Result<(), String>);
-
-fn named(tier: &str, list: Vec<Named>) -> Vec<Trial> {
-    let trial = |(name, test): Named| Trial::test(format!("{tier} plans {name}"), move || test().map_err(Failed::from));
-    list.into_iter().map(trial).collect()
-}
-
-fn text(e: Error) -> String {
-    e.to_string()
-}
-
-/// An error unless `holds`.
-fn ensure(holds: bool, what: impl Into<String>) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what.into()) }
+    named("T1 plans", device::list())
 }
 
 /// The sentence of an error that must come and must hold each of `words`.

@@ -20,8 +20,11 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         return answer;
     }
     let Fused { product, epilogue } = cast::<Fused<MatMul>>(op);
-    let outer = [x[0].dim(usize::from(product.trans_a)), x[1].dim(usize::from(!product.trans_b))];
-    Answer::new(end(*epilogue, &matmul::reference(product, &x[..2]).outputs, outer, &x[2..]))
+    // Columns are the channels: each row, of whichever matrix of a batch, is an image.
+    let n = x[1].dim(x[1].shape.rank() - if product.trans_b { 2 } else { 1 });
+    let c = matmul::reference(product, &x[..2]).outputs;
+    let outer = [c[0].len() / n, n];
+    Answer::new(end(*epilogue, &c, outer, &x[2..]))
 }
 
 fn winograd(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {

@@ -1,20 +1,28 @@
-// add_bias.grad_bias, a workgroup per 32 columns: 8 rows of invocations walk every eighth row of dy, then row 0 adds
-// the 8 sums in order. Reads of a row of invocations are 32 neighbouring words.
+// add_bias.grad_bias, a workgroup per 32 columns and slice of p.length rows: 8 rows of invocations walk every eighth row of
+// the slice of dy, then row 0 adds the 8 sums in order. Reads of a row of invocations are 32 neighbouring words. The op
+// adds up the slices, in order, where there are several.
 
-struct Params { rows: u32, columns: u32 }
+struct Params { rows: u32, columns: u32, tiles: u32, length: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read_write> db: array<f32>;
+@group(0) @binding(2) var<storage, read_write> db: array<f32>; // [slices, columns]
 
 var<workgroup> sums: array<f32, 256>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
-    let n = group_index(wid, groups) * 32u + lane % 32u;
+    let group = group_index(wid, groups);
+    let slice = group / p.tiles;
+    let n = (group % p.tiles) * 32u + lane % 32u;
+    let begin = slice * p.length;
+    if (begin >= p.rows) {
+        return; // surplus of the folded grid: the whole workgroup leaves
+    }
+    let end = min(begin + p.length, p.rows);
     var sum = 0.0;
     if (n < p.columns) {
-        for (var m = lane / 32u; m < p.rows; m += 8u) {
+        for (var m = begin + lane / 32u; m < end; m += 8u) {
             sum += dy[m * p.columns + n];
         }
     }
@@ -24,6 +32,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         for (var r = 1u; r < 8u; r++) {
             sum += sums[r * 32u + lane];
         }
-        db[n] = sum;
+        db[slice * p.columns + n] = sum;
     }
 }

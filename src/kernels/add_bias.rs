@@ -3,7 +3,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, vec4_grid};
+use crate::kernels::{Case, Fill, gemm, vec4_grid};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -20,7 +20,11 @@ params! {
 }
 
 params! {
-    struct SumParams { rows: u32, columns: u32 }
+    struct LaneParams { rows: u32, columns: u32 }
+}
+
+params! {
+    struct GroupParams { rows: u32, columns: u32, tiles: u32, length: u32 }
 }
 
 const FORWARD: &[Piece] = &[piece!("common/index.wgsl"), piece!("add_bias/forward.wgsl")];
@@ -68,6 +72,17 @@ impl Op for AddBias {
     }
 }
 
+/// Columns that a workgroup owns.
+const COLUMNS: usize = 32;
+
+/// How many slices the rows of a variant are cut into, so that a GPU has enough workgroups, and their length: a function
+/// of the shape alone, so that the sum's order, and with it every bit, is the same everywhere.
+fn slices(rows: usize, columns: usize, variant: &str) -> (usize, usize) {
+    let groups = if variant == "workgroup" { 512 / columns.div_ceil(COLUMNS) } else { 1 };
+    let length = rows.div_ceil(groups.clamp(1, rows.div_ceil(64)));
+    (rows.div_ceil(length), length)
+}
+
 impl Op for GradBias {
     fn name(&self) -> &'static str {
         "add_bias.grad_bias"
@@ -83,12 +98,30 @@ impl Op for GradBias {
         if caps.software { vec!["lane_per_column", "workgroup"] } else { vec!["workgroup", "lane_per_column"] }
     }
 
+    fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
+        let [rows, columns] = [0, 1].map(|i| x[0].shape.dim(i));
+        let slices = slices(rows, columns, variant).0;
+        if slices > 1 { vec![Type::f32([slices, columns])] } else { Vec::new() }
+    }
+
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let [rows, columns] = e.x[0].shape.matrix("add_bias.grad_bias", "dy")?;
-        let params = SumParams { rows: rows as u32, columns: columns as u32 };
-        let (pieces, width) = if e.variant == "lane_per_column" { (LANE, 8) } else { (GROUP, 32) };
-        let kernel = Kernel::new("add_bias.grad_bias", e.variant, pieces);
-        e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &params, groups_1d(columns.div_ceil(width)));
+        const NAME: &str = "add_bias.grad_bias";
+        let [m, n] = e.x[0].shape.matrix(NAME, "dy")?;
+        let (rows, columns) = (m as u32, n as u32);
+        if e.variant == "lane_per_column" {
+            let kernel = Kernel::new(NAME, "lane_per_column", LANE);
+            e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &LaneParams { rows, columns }, groups_1d(n.div_ceil(8)));
+            return Ok(());
+        }
+        let (slices, length) = slices(m, n, e.variant);
+        let tiles = n.div_ceil(COLUMNS);
+        let params = GroupParams { rows, columns, tiles: tiles as u32, length: length as u32 };
+        let sums = if slices > 1 { Slot::Work(0) } else { Slot::Out(0) };
+        let kernel = Kernel::new(NAME, e.variant, GROUP);
+        e.launch(kernel, &[Slot::In(0), sums], &params, groups_1d(tiles * slices));
+        if slices > 1 {
+            gemm::sum_slices(e, "add_bias.grad_bias_sum", sums, Slot::Out(0), n, slices);
+        }
         Ok(())
     }
 
@@ -109,5 +142,6 @@ pub fn cases() -> Vec<Case> {
         case("prime", 13, 31),
         case("a tile and one", 9, 33),
         case("many rows", 131, 64),
+        case("rows in slices, a tile and one", 201, 33),
     ]
 }

@@ -254,7 +254,26 @@ pub fn cases() -> Vec<Case> {
             Conv2d { groups: 7, ..plain(1, 1) },
             norm(false, Some(Unary::Silu)),
         ),
+        of_batch("matmul, a batch, residual, relu, a long sum", 3, (4, 6, 1100), bare(true, relu)),
+        of_halves(matmul("matmul, f16, bias, gelu", (13, 31, 17), true, bias(Some(exact)))),
+        of_halves(matmul("matmul, f16, whole vec4, residual, relu", (12, 8, 20), false, bare(true, relu))),
+        of_halves(matmul("matmul, f16, bias, silu, a long sum", (6, 8, 1108), true, bias(Some(Unary::Silu)))),
+        of_halves(conv2d("f16, 3x3, all", [2, 3, 6, 5], [7, 3, 3, 3], plain(1, 1), norm(true, relu))),
+        of_halves(conv2d("f16, 3x3 stride 2, bias, gelu", [2, 3, 7, 8], [5, 3, 3, 3], plain(2, 1), bias(Some(exact)))),
     ]
+}
+
+/// The case with operands of f16; what follows the product stays f32.
+fn of_halves(mut case: Case) -> Case {
+    case.inputs[..2].iter_mut().for_each(|(ty, _)| ty.dtype = DType::F16);
+    case
+}
+
+/// A product of `z` pairs of matrices.
+fn of_batch(name: &'static str, z: usize, (m, n, k): (usize, usize, usize), epilogue: Epilogue) -> Case {
+    let x = [Type::f32([z, m, k]), Type::f32([z, k, n])];
+    let product = MatMul { trans_a: false, trans_b: false };
+    case(name, Fused { product, epilogue }, x, (n, Type::f32([z, m, n])))
 }
 
 fn matmul(name: &'static str, (m, n, k): (usize, usize, usize), trans_b: bool, epilogue: Epilogue) -> Case {

@@ -115,12 +115,12 @@ const SQRT: Kernels = kernels!("sqrt");
 const TANH: Kernels = kernels!("tanh");
 
 impl Tape {
-    /// |x| of an f32 tensor of any shape.
+    /// |x| of an f32 or f16 tensor of any shape.
     pub fn abs(&mut self, x: Var) -> Result<Var> {
         self.apply1(Unary::Abs, &[x])
     }
 
-    /// x, at least `min` and at most `max`, of an f32 tensor of any shape; an error where min > max.
+    /// x, at least `min` and at most `max`, of an f32 or f16 tensor of any shape; an error where min > max.
     pub fn clamp(&mut self, x: Var, min: f32, max: f32) -> Result<Var> {
         self.apply1(Unary::Clamp { min, max }, &[x])
     }
@@ -130,27 +130,27 @@ impl Tape {
         self.apply1(Unary::Exp, &[x])
     }
 
-    /// x·Φ(x) of an f32 tensor of any shape (Hendrycks and Gimpel 2016).
+    /// x·Φ(x) of an f32 or f16 tensor of any shape (Hendrycks and Gimpel 2016).
     pub fn gelu(&mut self, x: Var, approximate: Approximate) -> Result<Var> {
         self.apply1(Unary::Gelu(approximate), &[x])
     }
 
-    /// x where x > 0, else negative_slope·x, of an f32 tensor of any shape.
+    /// x where x > 0, else negative_slope·x, of an f32 or f16 tensor of any shape.
     pub fn leaky_relu(&mut self, x: Var, negative_slope: f32) -> Result<Var> {
         self.apply1(Unary::LeakyRelu { negative_slope }, &[x])
     }
 
-    /// ln x of an f32 tensor of any shape; x must be positive.
+    /// ln x of an f32 or f16 tensor of any shape; x must be positive.
     pub fn log(&mut self, x: Var) -> Result<Var> {
         self.apply1(Unary::Log, &[x])
     }
 
-    /// −x of an f32 tensor of any shape.
+    /// −x of an f32 or f16 tensor of any shape.
     pub fn neg(&mut self, x: Var) -> Result<Var> {
         self.apply1(Unary::Neg, &[x])
     }
 
-    /// x^exponent of an f32 tensor of any shape; x must not be negative unless the exponent is a whole number.
+    /// x^exponent of an f32 or f16 tensor of any shape; x must not be negative unless the exponent is a whole number.
     pub fn pow(&mut self, x: Var, exponent: f32) -> Result<Var> {
         self.apply1(Unary::Pow { exponent }, &[x])
     }
@@ -160,7 +160,7 @@ impl Tape {
         self.apply1(Unary::Reciprocal, &[x])
     }
 
-    /// max(x, 0) of an f32 tensor of any shape.
+    /// max(x, 0) of an f32 or f16 tensor of any shape.
     pub fn relu(&mut self, x: Var) -> Result<Var> {
         self.apply1(Unary::Relu, &[x])
     }
@@ -170,7 +170,7 @@ impl Tape {
         self.apply1(Unary::Sigmoid, &[x])
     }
 
-    /// x/(1 + e⁻ˣ) of an f32 tensor of any shape.
+    /// x/(1 + e⁻ˣ) of an f32 or f16 tensor of any shape.
     pub fn silu(&mut self, x: Var) -> Result<Var> {
         self.apply1(Unary::Silu, &[x])
     }
@@ -333,18 +333,21 @@ impl Op for UnaryGrad {
 pub fn families() -> Vec<(&'static str, Vec<Case>)> {
     let pow = |exponent| Unary::Pow { exponent };
     let leaky = |negative_slope| Unary::LeakyRelu { negative_slope };
+    let clamp = Unary::Clamp { min: -0.7525, max: 0.5025 };
+    let gelu = [Unary::Gelu(Approximate::None), Unary::Gelu(Approximate::Tanh)];
     let wide = || Fill::Uniform(-12.0, 12.0);
     let positive = || Fill::Uniform(0.05, 4.0);
     // Where e^(2x) overflows, and where 1 − 2/(e^(2x) + 1) would lose everything.
     let extreme = || Fill::Values(vec![-1e30, -200.0, -9.01, -0.6, -1e-3, -1e-20, 0.0, 3e-9, 0.04, 0.63, 15.5, 90.0]);
     vec![
-        ("abs", sizes(&[Unary::Abs], Fill::AwayFromZero)),
-        ("clamp", sizes(&[Unary::Clamp { min: -0.7525, max: 0.5025 }], Fill::Distinct)),
+        ("abs", [sizes(&[Unary::Abs], Fill::AwayFromZero), halves(&[Unary::Abs], Fill::AwayFromZero)].concat()),
+        ("clamp", [sizes(&[clamp], Fill::Distinct), halves(&[clamp], Fill::Distinct)].concat()),
         ("exp", sizes(&[Unary::Exp], Fill::Uniform(-20.0, 6.0))),
         (
             "gelu",
             [
-                sizes(&[Unary::Gelu(Approximate::None), Unary::Gelu(Approximate::Tanh)], Fill::Normal),
+                sizes(&gelu, Fill::Normal),
+                halves(&gelu, Fill::Normal),
                 vec![case("tails", 257, Unary::Gelu(Approximate::None), wide())],
                 vec![case("tails, tanh", 257, Unary::Gelu(Approximate::Tanh), wide())],
                 vec![case("extremes", 24, Unary::Gelu(Approximate::None), extreme())],
@@ -360,7 +363,7 @@ pub fn families() -> Vec<(&'static str, Vec<Case>)> {
             ]
             .concat(),
         ),
-        ("log", sizes(&[Unary::Log], positive())),
+        ("log", [sizes(&[Unary::Log], positive()), halves(&[Unary::Log], positive())].concat()),
         ("neg", [sizes(&[Unary::Neg], Fill::Normal), halves(&[Unary::Neg], Fill::Normal)].concat()),
         (
             "pow",
@@ -371,6 +374,7 @@ pub fn families() -> Vec<(&'static str, Vec<Case>)> {
                 vec![case("a negative fraction, one", 1, pow(-1.5), positive())],
                 vec![case("a large exponent", 65, pow(41.0), Fill::Uniform(-1.1, 1.1))],
                 vec![case("zero", 5, pow(2.0), Fill::Values(vec![0.0, -1.0, 2.0]))],
+                halves(&[pow(3.0), pow(2.7)], Fill::Uniform(0.5, 2.0)), // powers that f16 can hold
             ]
             .concat(),
         ),
