@@ -79,7 +79,7 @@ impl Tape {
 impl CropResize {
     /// Words of one stored image.
     pub fn words(&self) -> usize {
-        ((self.size * self.size * self.channels) as usize).div_ceil(4)
+        (self.size as usize * self.size as usize * self.channels as usize).div_ceil(4)
     }
 
     /// How many of the inputs are pages.
@@ -104,7 +104,8 @@ impl CropResize {
         }
         p.batch = y[0].shape.dim(0) as u32;
         (p.images_per_page, p.count, p.words) = (self.images_per_page, self.count(x) as u32, self.words() as u32);
-        (p.size, p.out, p.chunks) = (self.size, self.out, ((self.out * self.out) as usize).div_ceil(CHUNK) as u32);
+        (p.size, p.out, p.chunks) =
+            (self.size, self.out, (self.out as usize * self.out as usize).div_ceil(CHUNK) as u32);
         p
     }
 }
