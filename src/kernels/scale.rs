@@ -64,5 +64,6 @@ pub fn cases() -> Vec<Case> {
         case("prime", &[7, 13, 11], 0.37),
         case("zero", &[5], 0.0),
         case("a workgroup and one", &[1025], 3.0),
+        case("many workgroups", &[70_001], 0.5),
     ]
 }
