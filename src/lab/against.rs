@@ -237,6 +237,7 @@ mod tests {
             samples_ms: vec![ms * 0.9, ms, ms * 1.1],
             wall_ms: Vec::new(),
             reference_ms: Vec::new(),
+            turns: Vec::new(),
             noisy: false,
             roof_share: None,
         }

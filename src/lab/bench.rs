@@ -2,13 +2,14 @@
 //!
 //! Each case runs once as a whole, so that every kernel reads real values; the rows of a case (directions and variants,
 //! and the trees where two are compared) are warmed up, and then samples are taken round and round over them, every other
-//! round backwards, because a shared machine is faster in one minute than in the next. A sample of the reference kernel is
-//! never older than 20 ms when a row's sample begins. What takes less than a millisecond is repeated within one submission
+//! round backwards, because a shared machine is faster in one minute than in the next. For the same reason a row is sampled
+//! in turns ([`TURNS`]): as many cases as have room side by side are gone over again and again. A sample of the reference kernel is
+//! never older than 8 ms when a row's sample begins. What takes less than a millisecond is repeated within one submission
 //! (`samples.rs`). Times are the device's timestamps where it has them, with the wall clock as a witness.
 
 use super::feed;
 use super::own::Own;
-use super::rule::Rule;
+use super::rule::{Rule, TURNS};
 use super::samples::{Reference, Samples, warm};
 use super::sets::{FIRST, Set, Subject};
 use super::{Cache, Environment, Report, Row, Skipped};
@@ -19,9 +20,12 @@ use crate::kernels::listing::entry_name;
 use crate::kernels::{Recorded, tune};
 use crate::study::progress::Progress;
 use crate::tape::{Cost, Op, Options, Plan, Schedule, State, Type};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
+
+/// Cases are held side by side until their values take this much.
+const TOGETHER_BYTES: u64 = 1 << 30;
 
 /// What is measured of a set, and how.
 #[derive(Clone, Debug)]
@@ -60,10 +64,19 @@ pub fn bench(gpus: &[&Gpu], set: &Set, asked: &Asked, progress: &dyn Progress) -
     }
     let mut reports: Vec<Report> = gpus.iter().map(|gpu| Report::empty(gpu)).collect();
     progress.stage(&format!("bench {} on {}", set.name, first.adapter().name), set.subjects.len() as u64, 0, "cases");
-    for (i, subject) in set.subjects.iter().enumerate() {
-        bench.subject(subject, &mut reports, progress)?;
-        progress.step(i as u64 + 1, &format!("{} {}", subject.op, subject.name));
+    let mut held = Held::default();
+    for subject in &set.subjects {
+        let mut found = bench.prepared(subject);
+        if found.iter().any(Result::is_err) && !held.cases.is_empty() {
+            bench.sampled(&mut held, &mut reports, progress)?; // there may have been no room beside the others
+            found = bench.prepared(subject);
+        }
+        held.cases.push((subject, bench.group(subject, found, &mut reports, progress)?));
+        if held.bytes() > TOGETHER_BYTES {
+            bench.sampled(&mut held, &mut reports, progress)?;
+        }
     }
+    bench.sampled(&mut held, &mut reports, progress)?;
     let rows: usize = reports.iter().map(|r| r.rows.len()).sum();
     progress.done(&format!("{rows} rows of {} cases measured", set.subjects.len()));
     if rows == 0 {
@@ -74,6 +87,23 @@ pub fn bench(gpus: &[&Gpu], set: &Set, asked: &Asked, progress: &dyn Progress) -
         report.reference = Some(reference.clone());
     }
     Ok(reports)
+}
+
+/// Cases on the device, not yet sampled.
+#[derive(Default)]
+struct Held<'a, 's> {
+    /// How many cases were finished before.
+    finished: usize,
+    cases: Vec<(&'s Subject, Vec<Running<'a>>)>,
+}
+
+impl Held<'_, '_> {
+    /// Of the values of all plans; some rows share one.
+    fn bytes(&self) -> u64 {
+        let rows = self.cases.iter().flat_map(|c| &c.1);
+        let plans: BTreeMap<_, _> = rows.map(|r| (Rc::as_ptr(&r.plan), r.plan.schedule().values_bytes)).collect();
+        plans.values().sum()
+    }
 }
 
 struct Bench<'a> {
@@ -117,27 +147,52 @@ impl Report {
 }
 
 impl<'a> Bench<'a> {
-    /// Measures a case on every device, into their reports.
-    fn subject(&mut self, subject: &Subject, reports: &mut [Report], progress: &dyn Progress) -> Result<()> {
+    /// The rows of a case on every device.
+    fn prepared(&mut self, subject: &Subject) -> Vec<Result<Vec<Running<'a>>>> {
+        (0..self.gpus.len()).map(|device| self.rows(device, subject)).collect()
+    }
+
+    /// Those that can run, the same row of all devices side by side; the others are skipped in their reports.
+    fn group(
+        &self,
+        subject: &Subject,
+        found: Vec<Result<Vec<Running<'a>>>>,
+        reports: &mut [Report],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Running<'a>>> {
         let mut group = Vec::new();
-        for (device, report) in reports.iter_mut().enumerate() {
-            let gpu = self.gpus[device];
-            match self.rows(device, subject) {
+        for (device, list) in found.into_iter().enumerate() {
+            match list {
                 Ok(list) => group.extend(list),
                 Err(e @ Error::TryAgain(_)) => return Err(e), // a lost device says nothing of the case
                 Err(e) => {
-                    gpu.check()?;
+                    self.gpus[device].check()?;
                     let (op, case, why) = (subject.op.clone(), subject.name.clone(), e.to_string());
                     progress.note(&format!("warning: {op} {case} is skipped: {why}"));
-                    report.skipped.push(Skipped { op, case, why });
+                    reports[device].skipped.push(Skipped { op, case, why });
                 }
             }
         }
         group.sort_by_key(|r| (r.place, r.device));
-        self.measure(&mut group)?;
-        for r in &group {
-            reports[r.device].rows.push(self.row(r, subject));
+        Ok(group)
+    }
+
+    /// Samples the cases on the device in turns, into the reports, and lets them go.
+    fn sampled(&mut self, held: &mut Held<'a, '_>, reports: &mut [Report], progress: &dyn Progress) -> Result<()> {
+        let count = held.cases.len();
+        for turn in 1..=TURNS {
+            for (i, (subject, group)) in held.cases.iter_mut().enumerate() {
+                self.measure(group, turn)?;
+                let done = held.finished + ((turn - 1) * count + i + 1) / TURNS;
+                progress.step(done as u64, &format!("turn {turn} of {TURNS}: {} {}", subject.op, subject.name));
+            }
         }
+        for (subject, group) in held.cases.drain(..) {
+            for r in &group {
+                reports[r.device].rows.push(self.row(r, subject));
+            }
+        }
+        held.finished += count;
         Ok(())
     }
 
@@ -226,16 +281,20 @@ impl<'a> Bench<'a> {
         found
     }
 
-    /// Takes the samples of a group, round and round.
-    fn measure(&mut self, group: &mut [Running<'a>]) -> Result<()> {
-        let cold = self.asked.cache == Cache::Cold;
+    /// Takes a turn's samples of a group, round and round.
+    fn measure(&mut self, group: &mut [Running<'a>], turn: usize) -> Result<()> {
+        let (cold, rule) = (self.asked.cache == Cache::Cold, self.asked.rule.after(turn));
         for r in group.iter_mut() {
-            r.repeats = warm(r.gpu, &r.plan.dispatches()[r.launches.clone()], cold)?;
+            let list = &r.plan.dispatches()[r.launches.clone()];
+            match turn {
+                1 => r.repeats = warm(r.gpu, list, cold)?,
+                _ => drop(r.gpu.time_repeated(list, r.repeats)?), // another case was here in between
+            }
+            r.samples.now = turn;
         }
         for round in 0.. {
             // The same row of two trees goes on until both are over: neither has samples of another hour.
-            let going: BTreeSet<usize> =
-                group.iter().filter(|r| !r.samples.is_over(&self.asked.rule)).map(|r| r.place).collect();
+            let going: BTreeSet<usize> = group.iter().filter(|r| !r.samples.is_over(&rule)).map(|r| r.place).collect();
             if going.is_empty() {
                 return Ok(());
             }
@@ -275,6 +334,7 @@ impl<'a> Bench<'a> {
             samples_ms: times.samples_ms,
             wall_ms: times.wall_ms,
             reference_ms: times.reference_ms,
+            turns: times.turns,
             roof_share: None,
         }
     }

@@ -2,19 +2,20 @@
 //!
 //! Two things fool a plain comparison of medians: noise within a run, and a machine that is slower today than it was
 //! yesterday. Against the second, each sample is divided by the time of a reference kernel that no build changes, taken at
-//! most 20 ms of sampling before it. Against the first, the change of the logarithm is estimated by Hodges and Lehmann's
+//! most 8 ms of sampling before it. Against the first, the change of the logarithm is estimated by Hodges and Lehmann's
 //! median of all pairwise differences, with the distribution-free interval of Moses (Hollander & Wolfe, Nonparametric
 //! Statistical Methods, 4.2 and 4.3): no outlier moves it and no shape of the noise is assumed.
 //!
 //! The interval takes what it is given for independent, and samples are not: several share a reference with its noise, and
-//! what disturbs a machine outlasts a sample. So a row counts as [`STRETCHES`] observations at most, each the median of a
-//! stretch of its samples. What lasts a whole run and spares the reference (where the run's memory lies, say) looks like
-//! a change all the same.
+//! what disturbs a machine outlasts a sample. So a row counts as one observation for each of its turns over the set
+//! ([`TURNS`]), the median of the turn's samples. Where it has none, a peer's, it counts as that many stretches of equal
+//! length. What lasts a whole run and spares the reference (where the run's memory lies, say) looks like a change all the same.
 //!
 //! The verdict: *slower* (or *faster*) where the estimate is past the threshold and the interval does not hold "no change";
 //! *same* where the interval rules out a change of twice the threshold; else *too noisy*.
 
 use super::report::{Report, Row, Skipped};
+use super::rule::TURNS;
 use super::{Environment, Spread};
 use crate::base::{Error, Result};
 use serde::Serialize;
@@ -64,18 +65,20 @@ pub const THRESHOLD: f64 = 0.1;
 /// Quantile of the normal distribution of the interval: of independent observations, it misses the true change in 1 of 100
 /// rows.
 const Z: f64 = 2.576;
-/// The most observations of a row: as many as half a second has references.
-pub const STRETCHES: usize = 25;
-
-/// What of a row's times may count as independent: the medians of stretches of equal length, as many as there were
-/// references if those are fewer than [`STRETCHES`].
-fn observations(times: &[f64], references: &[f64]) -> Vec<f64> {
-    let timed = match references {
-        [] => times.len(),
-        list => list.chunk_by(|a, b| a == b).count(),
+/// What of a row's times may count as independent.
+fn observations(times: &[f64], row: &Row) -> Vec<f64> {
+    let equal = |stretches: usize| {
+        let at = |i: usize| i * times.len() / stretches;
+        (0..stretches).map(|i| at(i + 1) - at(i)).collect()
     };
-    let (n, stretches) = (times.len(), timed.min(STRETCHES));
-    (0..stretches).map(|i| Spread::of(&times[i * n / stretches..(i + 1) * n / stretches]).median).collect()
+    let turns = if row.turns.is_empty() { equal(times.len().min(TURNS)) } else { row.turns.clone() };
+    let mut rest = times;
+    let medians = turns.into_iter().map(|n| {
+        let (turn, others) = rest.split_at(n.min(rest.len()));
+        rest = others;
+        Spread::of(turn).median
+    });
+    medians.collect()
 }
 
 /// Judges independent times (or times over a reference's) at a threshold: 0.1 is 10 %.
@@ -216,8 +219,8 @@ fn side_by_side(base: &Row, new: &Row, threshold: f64, shown: &str) -> Result<Co
     // One side without a reference would compare milliseconds with ratios.
     let steady = !base.reference_ms.is_empty() && !new.reference_ms.is_empty();
     let of = |r: &Row| match steady {
-        true => observations(&r.steady(), &r.reference_ms),
-        false => observations(&r.samples_ms, &[]),
+        true => observations(&r.steady(), r),
+        false => observations(&r.samples_ms, r),
     };
     Ok(Compared {
         name: new.name(),

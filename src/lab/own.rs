@@ -68,6 +68,7 @@ pub(super) fn reference_row(timer: Timer, repeats: u32) -> Row {
         samples_ms: Vec::new(),
         wall_ms: Vec::new(),
         reference_ms: Vec::new(),
+        turns: Vec::new(),
         noisy: false,
         roof_share: None,
     }

@@ -78,6 +78,9 @@ pub struct Row {
     /// Empty where no reference was timed.
     #[serde(default)]
     pub reference_ms: Vec<f64>,
+    /// How many samples, in their order, each turn over the set has; empty where they were taken in one go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turns: Vec<usize>,
     /// The samples had not settled (their relative IQR stayed above the limit) when time was up.
     pub noisy: bool,
     /// Share of what the roofline allows (flops or bytes, whichever binds), where a roof was measured.
@@ -162,6 +165,9 @@ impl Report {
             let beside = |list: &[f64]| list.is_empty() || list.len() == row.samples_ms.len();
             if !beside(&row.reference_ms) || row.reference_ms.iter().any(wrong) {
                 return Err(bad(format!("reference_ms of {} must be empty, or one above 0 a sample", row.name())));
+            }
+            if !row.turns.is_empty() && row.turns.iter().sum::<usize>() != row.samples_ms.len() {
+                return Err(bad(format!("turns of {} must be empty, or add up to its samples", row.name())));
             }
         }
         Ok(report)

@@ -1,12 +1,16 @@
 //! When a row has been sampled enough. At least [`Rule::samples`] samples and [`Rule::seconds`] of them; then as soon as
 //! they lie close enough together (their relative interquartile range is at most [`Rule::spread`]), or at [`Rule::limit`].
 //! What is so slow that it has not its least samples by then goes on for them, to [`PATIENCE`] times the limit. A row that
-//! ended without lying close is noisy, and is said to be.
+//! ended without lying close is noisy, and is said to be. All of it is taken in [`TURNS`] turns, a like share in each.
 
 use super::Spread;
 
 /// How many times the limit a row may take for its least samples.
 pub const PATIENCE: f64 = 5.0;
+
+/// In how many turns over the cases of a set a row is sampled: what disturbs a machine for seconds meets a part of its
+/// samples, and shows as a difference between turns.
+pub const TURNS: usize = 16;
 
 /// The rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +32,13 @@ impl Default for Rule {
 }
 
 impl Rule {
+    /// What must be there after so many turns.
+    pub fn after(&self, turns: usize) -> Rule {
+        let share = turns as f64 / TURNS as f64;
+        let samples = (self.samples as f64 * share).ceil() as usize;
+        Rule { samples, seconds: self.seconds * share, limit: self.limit * share, ..*self }
+    }
+
     /// Whether samples that took `seconds` on the clock are enough and lie close together.
     pub fn settled(&self, samples_ms: &[f64], seconds: f64) -> bool {
         samples_ms.len() >= self.samples
@@ -78,6 +89,16 @@ mod tests {
             let seconds = samples.iter().sum::<f64>() * 1e-3;
             assert!(!settled && (2.0..2.1).contains(&seconds), "{seconds}");
         }
+    }
+
+    #[test]
+    fn turns_share_the_rule() {
+        let rule = Rule::default();
+        assert_eq!(rule.after(TURNS), rule);
+        let half = Rule { samples: 5, seconds: 0.25, limit: 1.0, ..rule };
+        assert_eq!(rule.after(TURNS / 2), half);
+        let first = rule.after(1);
+        assert!(first.samples == 1 && first.seconds > 0.0, "no turn of something short is empty: {first:?}");
     }
 
     /// A burst of noise at the start is outlived by the quiet after it.

@@ -12,7 +12,7 @@ const SAMPLE_MS: (f64, f64) = (5.0, 20.0);
 /// The most repeats of a sample.
 const REPEATS: f64 = 1000.0;
 /// After this much sampling the reference kernel is timed again.
-const REFERENCE_MS: f64 = 20.0;
+const REFERENCE_MS: f64 = 8.0;
 /// Warming up takes at least this long: clocks rise and caches fill.
 const WARM_MS: f64 = 50.0;
 
@@ -22,6 +22,10 @@ pub(super) struct Samples {
     device_ms: Vec<Option<f64>>,
     wall_ms: Vec<f64>,
     reference_ms: Vec<f64>,
+    /// Of each sample.
+    turn: Vec<usize>,
+    /// The turn of the samples to come.
+    pub now: usize,
     /// What they took on the clock.
     pub spent_s: f64,
 }
@@ -37,6 +41,8 @@ pub(super) struct Times {
     pub wall_ms: Vec<f64>,
     /// The reference kernel beside each, where it was timed.
     pub reference_ms: Vec<f64>,
+    /// How many of them each turn has.
+    pub turns: Vec<usize>,
 }
 
 impl Samples {
@@ -47,6 +53,7 @@ impl Samples {
         self.device_ms.push(t.device_ms.map(each));
         self.wall_ms.push(each(t.wall_ms));
         self.reference_ms.extend(reference_ms);
+        self.turn.push(self.now);
         self.spent_s += t.wall_ms * 1e-3;
     }
 
@@ -63,11 +70,14 @@ impl Samples {
     pub fn times(&self) -> Times {
         let Some(seen) = self.seen() else {
             let (samples_ms, reference_ms) = (self.wall_ms.clone(), self.reference_ms.clone());
-            return Times { timer: Timer::Wall, wall_ms: samples_ms.clone(), samples_ms, reference_ms };
+            let turns = lengths(self.turn.iter().copied());
+            return Times { timer: Timer::Wall, wall_ms: samples_ms.clone(), samples_ms, reference_ms, turns };
         };
         let kept = |list: &[f64]| list.iter().zip(&seen).filter(|(_, ms)| ms.is_some()).map(|(v, _)| *v).collect();
         let (wall_ms, reference_ms) = (kept(&self.wall_ms), kept(&self.reference_ms));
-        Times { timer: Timer::Timestamps, samples_ms: seen.into_iter().flatten().collect(), wall_ms, reference_ms }
+        let turns = lengths(self.turn.iter().zip(&seen).filter(|(_, ms)| ms.is_some()).map(|(t, _)| *t));
+        let samples_ms = seen.into_iter().flatten().collect();
+        Times { timer: Timer::Timestamps, samples_ms, wall_ms, reference_ms, turns }
     }
 
     /// Whether the rule asks for no more.
@@ -77,6 +87,11 @@ impl Samples {
             None => rule.is_over(&self.wall_ms, self.spent_s),
         }
     }
+}
+
+/// How many times each turn stands in a row.
+fn lengths(turns: impl Iterator<Item = usize>) -> Vec<usize> {
+    turns.collect::<Vec<_>>().chunk_by(|a, b| a == b).map(<[usize]>::len).collect()
 }
 
 /// Runs `list` until it is warm, and says how often a sample should repeat it.
@@ -148,6 +163,7 @@ mod tests {
     fn samples(device_ms: &[Option<f64>]) -> Samples {
         let mut samples = Samples::default();
         for (i, ms) in device_ms.iter().enumerate() {
+            samples.now = i / 2;
             samples.add(Timed { device_ms: *ms, wall_ms: 10.0 + i as f64 }, 1, Some(2.0 + i as f64));
         }
         samples
@@ -158,8 +174,10 @@ mod tests {
         let times = samples(&[Some(1.0), Some(0.0), Some(3.0)]).times();
         let due = [vec![1.0, 3.0], vec![10.0, 12.0], vec![2.0, 4.0]];
         assert_eq!((times.timer, [times.samples_ms, times.wall_ms, times.reference_ms]), (Timer::Timestamps, due));
+        assert_eq!(times.turns, [1, 1], "the lost one is of the first turn");
         let coarse = samples(&[Some(0.0), Some(0.0), Some(3.0)]).times();
         assert_eq!((coarse.timer, coarse.samples_ms), (Timer::Wall, vec![10.0, 11.0, 12.0]));
+        assert_eq!(coarse.turns, [2, 1]);
         assert_eq!(samples(&[None, None]).times().timer, Timer::Wall);
     }
 }

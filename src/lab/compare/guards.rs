@@ -21,6 +21,7 @@ fn report(cases: &[u32]) -> Report {
         samples_ms: (0..20).map(|i| 1.0 + 0.001 * f64::from(i)).collect(),
         wall_ms: Vec::new(),
         reference_ms: vec![2.0; 20],
+        turns: Vec::new(),
         noisy: false,
         roof_share: None,
     };
