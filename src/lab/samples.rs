@@ -80,6 +80,11 @@ impl Samples {
         Times { timer: Timer::Timestamps, samples_ms, wall_ms, reference_ms, turns }
     }
 
+    /// Whether they are so short that what lies in the caches counts.
+    pub fn are_short(&self) -> bool {
+        self.spent_s * 1e3 < WARM_MS * self.turn.len() as f64
+    }
+
     /// Whether the rule asks for no more.
     pub fn is_over(&self, rule: &Rule) -> bool {
         match self.seen() {
