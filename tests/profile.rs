@@ -181,6 +181,15 @@ fn a_stage_of_a_study_is_profiled_with_its_augmentation() {
 #[test]
 fn a_step_of_nothing_is_refused() {
     let dir = tempfile::tempdir().unwrap();
+    for words in [
+        ["profile", "none.toml", "--model=vit"],
+        ["profile", "--config=none.toml", "--width=0.5"],
+        ["profile", "--json=p", "--html=./p"],
+    ] {
+        let output = wgslab(dir.path(), &words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && !said.contains("none.toml: "), "{words:?}: {said}");
+    }
     for words in [["profile", "--batch", "0"], ["profile", "--steps", "0"], ["profile", "--width", "nan"]] {
         let output = wgslab(dir.path(), &words).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{words:?}");

@@ -3,7 +3,7 @@
 use super::bench_table;
 use super::listener::Listener;
 use super::options::Options;
-use super::output::print;
+use super::output::{expect_apart, print};
 use crate::base::{Error, Result, files, nearest};
 use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::ops;
@@ -160,22 +160,14 @@ impl Bench {
             return Err(Error::Usage(format!("--roofline {shown} is drawn as SVG; give it a name that ends in .svg")));
         }
         let roofs = self.roofline.as_ref().map(|p| p.with_extension("json"));
-        let written = [
-            ("--json", &self.json),
-            ("--csv", &self.csv),
-            ("--html", &self.html),
-            ("--roofline", &self.roofline),
-            ("the roofs of --roofline", &roofs),
-        ];
-        let whole = |p: &PathBuf| std::path::absolute(p).unwrap_or_else(|_| p.clone());
-        let written: Vec<_> = written.iter().filter_map(|(what, p)| Some((what, whole(p.as_ref()?)))).collect();
-        for (i, (what, path)) in written.iter().enumerate() {
-            if let Some((other, _)) = written[..i].iter().find(|w| w.1 == *path) {
-                let shown = path.display();
-                return Err(Error::Usage(format!("{other} and {what} would both be {shown}; name them apart")));
-            }
-        }
-        Ok(())
+        expect_apart(&[
+            ("--json", self.json.as_deref()),
+            ("--csv", self.csv.as_deref()),
+            ("--html", self.html.as_deref()),
+            ("--roofline", self.roofline.as_deref()),
+            ("the roofs of --roofline", roofs.as_deref()),
+            ("the base of --compare", self.compare.as_deref()),
+        ])
     }
 
     fn measured(&self, options: &Options, base: Option<&(Report, String)>) -> Result<Report> {

@@ -4,6 +4,7 @@ use crate::base::{Error, Result};
 use crate::study::results::CellResult;
 use serde::Serialize;
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 /// Prints `text` and a line end to stdout.
 pub(super) fn print(text: &str) -> Result<()> {
@@ -18,6 +19,19 @@ pub(super) fn print(text: &str) -> Result<()> {
 pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value);
     print(&text.map_err(|e| Error::Failed(format!("cannot write the result as JSON: {e}")))?)
+}
+
+/// An error where two of these files, each with what it is, would be one.
+pub(super) fn expect_apart(files: &[(&str, Option<&Path>)]) -> Result<()> {
+    let whole = |p: &Path| std::path::absolute(p).unwrap_or_else(|_| p.to_path_buf());
+    let files: Vec<_> = files.iter().filter_map(|(what, p)| Some((what, whole((*p)?)))).collect();
+    for (i, (what, path)) in files.iter().enumerate() {
+        if let Some((other, _)) = files[..i].iter().find(|f| f.1 == *path) {
+            let shown = path.display();
+            return Err(Error::Usage(format!("{other} and {what} would both be {shown}; name them apart")));
+        }
+    }
+    Ok(())
 }
 
 /// Prints a line to stderr. Where stderr is gone there is nobody left to tell.

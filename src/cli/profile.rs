@@ -2,7 +2,7 @@
 
 use super::network::NetworkOptions;
 use super::options::{Options, config};
-use super::output::{print, size, table};
+use super::output::{expect_apart, print, size, table};
 use crate::base::{Error, Result, files};
 use crate::device::Gpu;
 use crate::lab::profile::{self, Profile, Sum, page, trace};
@@ -33,10 +33,10 @@ use std::path::{Path, PathBuf};
 )]
 pub(super) struct ProfileStep {
     /// A study's config: profile the step of one of its stages
-    #[arg(value_name = "CONFIG", conflicts_with = "config")]
+    #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "model", "size", "batch", "channels", "width", "stem", "patch"])]
     study: Option<PathBuf>,
     /// The same, by name
-    #[arg(long, value_name = "CONFIG")]
+    #[arg(long, value_name = "CONFIG", conflicts_with_all = ["model", "size", "batch", "channels", "width", "stem", "patch"])]
     config: Option<PathBuf>,
     /// Which stage of the config
     #[arg(long, value_enum, default_value_t = Stage::Pretrain)]
@@ -91,6 +91,11 @@ impl ProfileStep {
         if [self.size, self.batch, self.steps].contains(&0) {
             return Err(Error::Usage("--size, --batch and --steps must be above 0".into()));
         }
+        expect_apart(&[
+            ("--json", self.json.as_deref()),
+            ("--html", self.html.as_deref()),
+            ("--trace", self.trace.as_deref()),
+        ])?;
         let model = self.network.network()?;
         let config = config(study)?;
         // The decoded images of a study's step go where they disturb nobody.

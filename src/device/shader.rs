@@ -209,7 +209,8 @@ impl Reflected {
 
     /// SPIR-V 1.3, with names.
     pub fn spirv(&self) -> Result<Vec<u32>> {
-        let mut options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+        let mut options =
+            naga::back::spv::Options { lang_version: (1, 3), force_loop_bounding: false, ..Default::default() };
         options.flags |= naga::back::spv::WriterFlags::DEBUG;
         let (shader_stage, entry_point) = (naga::ShaderStage::Compute, "main".to_string());
         let entry = naga::back::spv::PipelineOptions { shader_stage, entry_point };
@@ -220,7 +221,8 @@ impl Reflected {
     /// Metal Shading Language 2.4.
     fn msl(&self) -> Result<String> {
         let bad = |e: &dyn std::fmt::Display| Error::Failed(format!("MSL: {e}"));
-        let options = naga::back::msl::Options { lang_version: (2, 4), ..Default::default() };
+        let options =
+            naga::back::msl::Options { lang_version: (2, 4), force_loop_bounding: false, ..Default::default() };
         let (text, made) = naga::back::msl::write_string(&self.module, &self.info, &options, &Default::default())
             .map_err(|e| bad(&e))?;
         made.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| bad(&e))?;
@@ -230,7 +232,9 @@ impl Reflected {
     /// HLSL of shader model 6.2.
     fn hlsl(&self) -> Result<String> {
         let shader_model = naga::back::hlsl::ShaderModel::V6_2;
-        let options = naga::back::hlsl::Options { shader_model, ..Default::default() };
+        let unchecked =
+            naga::back::hlsl::Options { force_loop_bounding: false, restrict_indexing: false, ..Default::default() };
+        let options = naga::back::hlsl::Options { shader_model, ..unchecked };
         let (mut text, pipeline) = (String::new(), Default::default());
         naga::back::hlsl::Writer::new(&mut text, &options, &pipeline)
             .write(&self.module, &self.info, None)

@@ -259,7 +259,7 @@ pub struct Wanted<'a> {
     pub entry: &'a str,
     /// A variant; `None` is the one the adapter would run first.
     pub variant: Option<&'a str>,
-    /// A case by name; `None` is the first that has the variant.
+    /// A case by name; `None` is the largest that has the variant.
     pub case: Option<&'a str>,
 }
 
@@ -289,7 +289,7 @@ impl Found {
     }
 }
 
-/// Finds an entry: the first case that has it in the variant.
+/// Finds an entry: the first or, where none is named, the largest case that has it in the variant.
 pub fn find(wanted: &Wanted<'_>, asked: &Asked<'_>) -> Result<Found> {
     let mut steps = Vec::new();
     for case in ops().into_iter().flat_map(|o| o.1) {
@@ -298,6 +298,8 @@ pub fn find(wanted: &Wanted<'_>, asked: &Asked<'_>) -> Result<Found> {
             steps.extend(nodes(&case)?.into_iter().filter(named).map(|s| (case.clone(), s)));
         }
     }
+    // Where no case is named the largest speaks for all: a kernel of one element is neither right nor fast.
+    steps.sort_by_key(|(_, s)| std::cmp::Reverse(s.cost().bytes));
     let kinds = kinds();
     for (kind, on) in std::iter::once(asked.caps).chain(kinds.iter().map(|k| &k.1)).enumerate() {
         for (case, step) in &steps {

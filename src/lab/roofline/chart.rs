@@ -102,21 +102,22 @@ fn draw(roof: &Roof, points: &[Point], text: &mut String) -> std::result::Result
         .x_desc("flops a byte")
         .y_desc("GFLOP/s")
         .draw()?;
+    let mut slopes: Vec<i32> = Vec::new(); // where their names stand
     for line in &lines {
         let style = BLACK.mix(if line.main { 1.0 } else { 0.45 }).stroke_width(if line.main { 2 } else { 1 });
-        let (ends, at, below) = match line.bandwidth {
-            Some(b) => {
-                let ridge = line.peak / b;
-                let from = x0.max(y0 / b);
-                (vec![(from, b * from), (ridge.min(x1), (b * ridge).min(b * x1))], (from * 1.12, b * from * 1.12), 2)
-            }
-            None => (vec![(x0.max(least_ridge(&lines, line.peak)), line.peak), (x1, line.peak)], (x1, line.peak), -18),
-        };
+        let (ends, at, below) = place(line, &lines, [x0, x1, y0]);
         chart.draw_series([PathElement::new(ends, style)])?;
         let (x, y) = chart.backend_coord(&at);
         let width = (line.name.chars().count() as i32) * 7;
-        let x = if line.bandwidth.is_some() { x + 8 } else { x - width - 6 };
-        left.draw(&Text::new(line.name.clone(), (x, y + below), ink(14)))?;
+        let (x, mut y) = (if line.bandwidth.is_some() { x + 8 } else { x - width - 6 }, y + below);
+        if line.bandwidth.is_some() {
+            // Where a cache is no faster than memory the slopes are one; their names are not.
+            while slopes.iter().any(|other| (other - y).abs() < 16) {
+                y += 16;
+            }
+            slopes.push(y);
+        }
+        left.draw(&Text::new(line.name.clone(), (x, y), ink(14)))?;
     }
     for (i, p) in drawn.iter().enumerate() {
         let (at, colour) = ((p.intensity(), p.rate()), rgb(i + 1));
@@ -127,6 +128,17 @@ fn draw(roof: &Roof, points: &[Point], text: &mut String) -> std::result::Result
     key(roof, &drawn, points.len(), &right)?;
     root.present()?;
     Ok(())
+}
+
+/// The ends of a roof, and where its name stands and how far below that.
+fn place(line: &Line, lines: &[Line], [x0, x1, y0]: [f64; 3]) -> (Vec<(f64, f64)>, (f64, f64), i32) {
+    match line.bandwidth {
+        Some(b) => {
+            let (ridge, from) = (line.peak / b, x0.max(y0 / b));
+            (vec![(from, b * from), (ridge.min(x1), (b * ridge).min(b * x1))], (from * 1.12, b * from * 1.12), 2)
+        }
+        None => (vec![(x0.max(least_ridge(lines, line.peak)), line.peak), (x1, line.peak)], (x1, line.peak), -18),
+    }
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
