@@ -198,8 +198,9 @@ fn a_step_of_nothing_is_refused() {
 
 /// What the profiler promises of itself: a profiled step takes at most 1.3 times a plain one, and the kernels' times add
 /// up to the device's time within 10 %. Kinds of step are run in turns, and each figure is the median of neighbours, so
-/// that a machine that slows down slows both alike; what noise is left adds to the figures of one attempt, a fault to
-/// those of all three.
+/// that a machine that slows down slows both alike. A pass of its own costs some 25 µs, more on a busy machine, so the
+/// step is one of about a second here, half of what `wgslab profile` runs unasked. What noise is left adds to the figures
+/// of one attempt, a fault to those of all three.
 #[test]
 fn a_profile_is_cheap_and_adds_up() {
     if !adapter("a_profile_is_cheap_and_adds_up") {
@@ -211,11 +212,11 @@ fn a_profile_is_cheap_and_adds_up() {
         eprintln!("SKIPPED: {} has no timestamps", gpu.adapter().name);
         return;
     }
-    let model = ResNet { stem: Stem::Small, width: 0.25, in_channels: 3 };
-    let subject = TrainingStep { model: Network::ResNet(model), batch: 12, size: 32, classes: 10 }.subject();
+    let model = ResNet { stem: Stem::Small, width: 0.5, in_channels: 3 };
+    let subject = TrainingStep { model: Network::ResNet(model), batch: 16, size: 32, classes: 10 }.subject();
     let ready = Ready::new(&gpu, subject, &Table::default()).unwrap();
     in_three(|| {
-        let whole = profile(&gpu, &ready, 15, Timer::Timestamps, None).unwrap().whole;
+        let whole = profile(&gpu, &ready, 5, Timer::Timestamps, None).unwrap().whole;
         let (overhead, agreement) = (whole.overhead, whole.agreement);
         if overhead <= 1.3 && (agreement - 1.0).abs() <= 0.1 {
             return Ok(());
