@@ -179,15 +179,15 @@ fn recorded_runs_of_one_build_are_the_same_and_a_fifth_is_found() {
         planted.rows.iter_mut().flat_map(|r| &mut r.samples_ms).for_each(|ms| *ms *= factor);
         planted
     };
-    let judged = |base: &Report, new: &Report| compare(base, new, THRESHOLD, "the base").unwrap();
+    let judged = |base: &Report, new: &Report| compare(base, new, THRESHOLD, ["the base", "the new one"]).unwrap();
     let share = |c: &Comparison, verdict| c.count(verdict) as f64 / c.rows.len() as f64;
     let same = judged(&first, &second);
     assert!(same.rows.len() >= 100 && same.only_base.is_empty() && same.only_new.is_empty(), "{same:?}");
-    // The machine was a noisy one, whose reference kernel has quartiles of 1.9 and 3.3 ms; the interval errs in 1 of 100.
+    // The machine was a noisy one, whose reference kernel has quartiles of 1.8 and 2.3 ms; the interval errs in 1 of 100.
     let changed = share(&same, Verdict::Faster) + share(&same, Verdict::Slower);
     assert!(changed <= 0.02, "{changed} of the rows of one build changed: {same:?}");
     let kept = share(&same, Verdict::Same);
-    assert!(kept > 0.5, "{kept} of the rows of one build are the same for certain: {same:?}");
+    assert!(kept >= 0.95, "{kept} of the rows of one build are the same for certain: {same:?}");
     // What can be told from noise at all is found, and nothing is ever judged the wrong way round.
     let told = |c: &Comparison, found| share(c, found) / (1.0 - share(c, Verdict::TooNoisy));
     let slower = judged(&first, &times(&second, 1.2));

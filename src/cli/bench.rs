@@ -3,12 +3,12 @@
 use super::bench_table;
 use super::listener::Listener;
 use super::options::Options;
-use super::output::{expect_apart, print};
+use super::output::{expect_writable, print};
 use crate::base::{Error, Result, files, nearest};
 use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::ops;
-use crate::lab::compare::{THRESHOLD, compare, expect_comparable};
-use crate::lab::sets::{self, CASES, Set};
+use crate::lab::compare::{THRESHOLD, compare, expect_comparable, no_row_in_common};
+use crate::lab::sets::{self, CASES, Set, Subject};
 use crate::lab::{Asked, Cache, Environment, Report, Rule, against, bench, roofline};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -60,14 +60,15 @@ pub(super) struct Bench {
     #[arg(long, value_name = "hot|cold", value_parser = cache, default_value = "hot")]
     cache: Cache,
     /// The least samples of a row
-    #[arg(long, value_name = "N", default_value_t = Rule::default().samples)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = Rule::default().samples)]
     samples: usize,
     /// The least seconds of sampling a row
     #[arg(long, value_name = "S", value_parser = seconds, default_value_t = Rule::default().seconds)]
     seconds: f64,
-    /// The most seconds of sampling a row; five times that where it lacks its least samples
-    #[arg(long, value_name = "S", value_parser = seconds, default_value_t = Rule::default().limit)]
-    time_limit: f64,
+    /// The most seconds of sampling a row; five times that where it lacks its least samples [default: 2, or --seconds
+    /// where that is more]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    time_limit: Option<f64>,
     /// Write the report with every sample there
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -91,9 +92,9 @@ pub(super) struct Bench {
     /// written get -a and -b behind their names
     #[arg(long, value_name = "DIR", num_args = 2, conflicts_with_all = ["compare", "against", "read"])]
     ab: Vec<PathBuf>,
-    /// The change that counts with --compare and --ab: 0.1 is 10 %
-    #[arg(long, value_name = "SHARE", value_parser = threshold, default_value_t = THRESHOLD)]
-    threshold: f64,
+    /// The change that counts with --compare and --ab: 0.1 is 10 % [default: 0.1]
+    #[arg(long, value_name = "SHARE", value_parser = threshold)]
+    threshold: Option<f64>,
     /// Lay the reports of other frameworks or adapters beside this one, with ratios; benches/peers/ writes some
     #[arg(long, value_name = "FILE", num_args = 1..)]
     against: Vec<PathBuf>,
@@ -119,38 +120,63 @@ fn threshold(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "use a share above 0, such as 0.1 for 10 %".into())
 }
 
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "use a count above 0".into())
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|s: &f64| (0.0..1e6).contains(s)).ok_or_else(|| "use seconds from 0 up".into())
 }
 
 impl Bench {
     pub fn run(&self, options: &Options) -> Result<()> {
-        // A file that cannot be read or written is found before a long measurement.
-        self.expect_files_apart()?;
+        // What cannot be read, written or meant is found before a long measurement.
+        self.expect_sense()?;
         let others = against::load(&self.against)?;
         let base = match &self.compare {
             Some(path) => Some((Report::load(path)?, path.display().to_string())),
             None => None,
         };
         if let [a, b] = self.ab.as_slice() {
-            if options.shaders.is_some() {
-                return Err(Error::Usage("--ab names both trees of shaders; leave --shaders out".into()));
-            }
             return self.run_ab(options, [a, b]);
         }
-        let report = match &self.read {
+        let mut report = match &self.read {
             Some(path) => Report::load(path)?,
             None => self.measured(options, base.as_ref())?,
         };
+        let compared = base.map(|(base, shown)| compare(&base, &report, self.threshold(), [&shown, "this run"]));
+        if let Some(Ok(c)) = &compared {
+            report.comparison = Some(c.clone());
+        }
         self.write(&report, "")?;
         match others.is_empty() {
             true => print(&bench_table::report(&report))?,
             false => print(&bench_table::against(&against::against(&report, &others)?))?,
         }
-        let Some((base, shown)) = base else { return Ok(()) };
-        let c = compare(&base, &report, self.threshold, &shown)?;
-        print(&format!("\n{}", bench_table::comparison(&c, [&shown, "now"])))?;
+        compared.transpose()?; // the report is written before a comparison can fail
+        let Some(c) = &report.comparison else { return Ok(()) };
+        print(&format!("\n{}", bench_table::comparison(c)))?;
         c.expect_no_regression()
+    }
+
+    fn threshold(&self) -> f64 {
+        self.threshold.unwrap_or(THRESHOLD)
+    }
+
+    /// An error for options that contradict each other, and for files that cannot be written.
+    fn expect_sense(&self) -> Result<()> {
+        if let Some(limit) = self.time_limit.filter(|limit| *limit < self.seconds) {
+            let seconds = self.seconds;
+            return Err(Error::Usage(format!(
+                "--time-limit {limit} is less than --seconds {seconds}, the least sampling of a row; raise one or lower \
+                 the other"
+            )));
+        }
+        let judges = self.compare.is_some() || !self.ab.is_empty();
+        if self.threshold.is_some() && !judges && self.read.is_none() {
+            return Err(Error::Usage("--threshold judges what --compare or --ab compares; give one of them".into()));
+        }
+        self.expect_files_apart()
     }
 
     /// An error where the picture of the roofs is none, or two files would be written to one place.
@@ -160,13 +186,14 @@ impl Bench {
             return Err(Error::Usage(format!("--roofline {shown} is drawn as SVG; give it a name that ends in .svg")));
         }
         let roofs = self.roofline.as_ref().map(|p| p.with_extension("json"));
-        expect_apart(&[
+        expect_writable(&[
             ("--json", self.json.as_deref()),
             ("--csv", self.csv.as_deref()),
             ("--html", self.html.as_deref()),
             ("--roofline", self.roofline.as_deref()),
             ("the roofs of --roofline", roofs.as_deref()),
             ("the base of --compare", self.compare.as_deref()),
+            ("--read", self.read.as_deref()),
         ])
     }
 
@@ -176,6 +203,10 @@ impl Bench {
         let gpu = options.open(&listener, "kernels run on the CPU")?;
         if let Some((base, shown)) = base {
             expect_comparable(base, &Environment::of(&gpu), shown)?;
+            let meant = |s: &Subject| base.rows.iter().any(|r| asked.cache == r.cache && s.is_of(r));
+            if !set.subjects.iter().any(meant) {
+                return Err(no_row_in_common([shown, &set.name], None));
+            }
         }
         asked.table = options.given_table(&gpu)?.unwrap_or_default();
         let roof = self.roofline.is_some().then(|| roofline::measure(&gpu)).transpose()?;
@@ -191,6 +222,9 @@ impl Bench {
 
     /// Two trees of shaders on two devices of one adapter. Kernels with edited text run with checks; for a fair race all do.
     fn run_ab(&self, options: &Options, folders: [&PathBuf; 2]) -> Result<()> {
+        if options.shaders.is_some() {
+            return Err(Error::Usage("--ab names both trees of shaders; leave --shaders out".into()));
+        }
         let (set, mut asked) = self.asked()?;
         let listener = Listener::new(options.quiet);
         let first = options.open(&listener, "kernels run on the CPU")?;
@@ -202,14 +236,17 @@ impl Bench {
         let [a, b] = [open(folders[0])?, open(folders[1])?];
         let ended = bench(&[&a, &b], &set, &asked, &listener);
         listener.clear();
-        let [a, b] =
+        let [mut a, mut b] =
             <[Report; 2]>::try_from(ended?).map_err(|_| Error::Failed("two trees gave no two reports".into()))?;
-        self.write(&a, "-a")?;
-        self.write(&b, "-b")?;
         let names = folders.map(|f| f.display().to_string());
-        let c = compare(&a, &b, self.threshold, &names[0])?;
-        let e = &a.environment;
-        let table = bench_table::comparison(&c, [&names[0], &names[1]]);
+        let compared = compare(&a, &b, self.threshold(), names.each_ref().map(String::as_str));
+        for ((report, folder), suffix) in [&mut a, &mut b].into_iter().zip(&names).zip(["-a", "-b"]) {
+            report.environment.shader_folder = Some(folder.clone()); // also where its text is the built-in one
+            report.comparison = compared.as_ref().ok().cloned();
+            self.write(report, suffix)?;
+        }
+        let (c, e) = (compared?, &a.environment);
+        let table = bench_table::comparison(&c);
         print(&format!("{}, {}; every kernel with checks\n\n{table}", e.adapter, e.driver))?;
         c.expect_no_regression()
     }
@@ -236,7 +273,8 @@ impl Bench {
     /// What to measure, and how.
     fn asked(&self) -> Result<(Set, Asked)> {
         let (set, filter) = self.set()?;
-        let (samples, seconds, limit) = (self.samples, self.seconds, self.time_limit.max(self.seconds));
+        let (samples, seconds) = (self.samples, self.seconds);
+        let limit = self.time_limit.unwrap_or(Rule::default().limit.max(seconds));
         let rule = Rule { samples, seconds, limit, ..Rule::default() };
         let (variants, direction) = (self.variant.clone(), self.direction.clone());
         Ok((set, Asked { variants, direction, filter, cache: self.cache, rule, ..Asked::default() }))

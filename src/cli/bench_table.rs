@@ -16,7 +16,11 @@ pub(super) fn report(report: &Report) -> String {
     head.extend(["timer", ""]);
     let mut rows = vec![head.into_iter().map(String::from).collect()];
     rows.extend(report.rows.iter().map(|r| line(r, roof, cold)));
-    format!("{}, {}\n\n{}\n{}", e.adapter, e.driver, table(&rows), below(report))
+    let edited = e.shaders.as_ref().map_or(String::new(), |hash| match &e.shader_folder {
+        Some(folder) => format!("; shaders of {folder} ({hash}), with checks"),
+        None => format!("; edited shaders ({hash}), with checks"),
+    });
+    format!("{}, {}{edited}\n\n{}\n{}", e.adapter, e.driver, table(&rows), below(report))
 }
 
 /// The reference kernel and what could not run.
@@ -70,18 +74,15 @@ pub(super) fn against(a: &Against) -> String {
     text
 }
 
-/// Two runs side by side, by what they are called.
-pub(super) fn comparison(c: &Comparison, [base, new]: [&str; 2]) -> String {
+/// Two runs side by side.
+pub(super) fn comparison(c: &Comparison) -> String {
+    let [base, new] = &c.names;
     let head =
         ["kernel and case", "variant", &format!("{base} ms"), &format!("{new} ms"), "ratio", "from", "to", "verdict"];
     let mut rows = vec![head.map(String::from).to_vec()];
     for r in &c.rows {
         let j = r.judgement;
-        let variant = match r.variant == r.base_variant {
-            true => r.variant.clone(),
-            false => format!("{} -> {}", r.base_variant, r.variant),
-        };
-        let mut cells = vec![r.name.clone(), variant, short(r.base_ms), short(r.ms)];
+        let mut cells = vec![r.name.clone(), r.variants(), short(r.base_ms), short(r.ms)];
         cells.extend([j.ratio, j.low, j.high].map(|v| format!("{v:.3}")));
         cells.push(j.verdict.name().into());
         rows.push(cells);

@@ -21,14 +21,22 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&text.map_err(|e| Error::Failed(format!("cannot write the result as JSON: {e}")))?)
 }
 
-/// An error where two of these files, each with what it is, would be one.
-pub(super) fn expect_apart(files: &[(&str, Option<&Path>)]) -> Result<()> {
+/// An error where two of these files, each with what it is, would be one, or where one is a folder or lies in a file: what
+/// would else be found once the work is done and nowhere to be put.
+pub(super) fn expect_writable(files: &[(&str, Option<&Path>)]) -> Result<()> {
     let whole = |p: &Path| std::path::absolute(p).unwrap_or_else(|_| p.to_path_buf());
     let files: Vec<_> = files.iter().filter_map(|(what, p)| Some((what, whole((*p)?)))).collect();
     for (i, (what, path)) in files.iter().enumerate() {
+        let shown = path.display();
         if let Some((other, _)) = files[..i].iter().find(|f| f.1 == *path) {
-            let shown = path.display();
             return Err(Error::Usage(format!("{other} and {what} would both be {shown}; name them apart")));
+        }
+        if path.is_dir() {
+            return Err(Error::Usage(format!("{what} {shown} is a folder; give the name of a file")));
+        }
+        if let Some(file) = path.ancestors().skip(1).find(|p| p.is_file()) {
+            let file = file.display();
+            return Err(Error::Usage(format!("{what} {shown} cannot be written: {file} is a file, not a folder")));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::network::NetworkOptions;
 use super::options::{Options, config};
-use super::output::{expect_apart, print, size, table};
+use super::output::{expect_writable, print, size, table};
 use crate::base::{Error, Result, files};
 use crate::device::Gpu;
 use crate::lab::profile::{self, Profile, Sum, page, trace};
@@ -91,7 +91,7 @@ impl ProfileStep {
         if [self.size, self.batch, self.steps].contains(&0) {
             return Err(Error::Usage("--size, --batch and --steps must be above 0".into()));
         }
-        expect_apart(&[
+        expect_writable(&[
             ("--json", self.json.as_deref()),
             ("--html", self.html.as_deref()),
             ("--trace", self.trace.as_deref()),

@@ -125,6 +125,12 @@ impl Tree {
         let all = self.0.iter().fold(Hasher::new(), |h, (path, edit)| h.part(path).part(&edit.text));
         (!self.0.is_empty()).then(|| all.short())
     }
+
+    /// The folder they lie in, as it was given.
+    pub fn folder(&self) -> Option<&str> {
+        let (path, edit) = self.0.first_key_value()?;
+        edit.file.to_str()?.strip_suffix(path)?.strip_suffix(['/', '\\'])
+    }
 }
 
 /// Path below `shaders/` and committed text of every piece.

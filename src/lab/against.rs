@@ -244,7 +244,14 @@ mod tests {
     }
 
     fn report(rows: Vec<Row>) -> Report {
-        Report { schema: SCHEMA.into(), environment: made_up(), reference: None, rows, skipped: Vec::new() }
+        Report {
+            schema: SCHEMA.into(),
+            environment: made_up(),
+            reference: None,
+            rows,
+            skipped: Vec::new(),
+            comparison: None,
+        }
     }
 
     fn other(label: &str, rows: Vec<Row>) -> Other {

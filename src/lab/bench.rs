@@ -3,8 +3,8 @@
 //! Each case runs once as a whole, so that every kernel reads real values; the rows of a case (directions and variants,
 //! and the trees where two are compared) are warmed up, and then samples are taken round and round over them, every other
 //! round backwards, because a shared machine is faster in one minute than in the next. For the same reason a row is sampled
-//! in turns ([`TURNS`]): as many cases as have room side by side are gone over again and again. A sample of the reference kernel is
-//! never older than 8 ms when a row's sample begins. What takes less than a millisecond is repeated within one submission
+//! in turns ([`TURNS`]): as many cases as have room side by side are gone over again and again. A sample of the reference kernel
+//! stands before and behind each of a row's. What takes less than a millisecond is repeated within one submission
 //! (`samples.rs`). Times are the device's timestamps where it has them, with the wall clock as a witness.
 
 use super::feed;
@@ -142,7 +142,7 @@ impl Report {
     /// Of nothing yet, on `gpu`.
     fn empty(gpu: &Gpu) -> Report {
         let (schema, environment) = (super::report::SCHEMA.to_string(), Environment::of(gpu));
-        Report { schema, environment, reference: None, rows: Vec::new(), skipped: Vec::new() }
+        Report { schema, environment, reference: None, rows: Vec::new(), skipped: Vec::new(), comparison: None }
     }
 }
 
@@ -293,6 +293,7 @@ impl<'a> Bench<'a> {
             }
             r.samples.now = turn;
         }
+        let mut before = self.reference.sample()?;
         for round in 0.. {
             // The same row of two trees goes on until both are over: neither has samples of another hour.
             let going: BTreeSet<usize> = group.iter().filter(|r| !r.samples.is_over(&rule)).map(|r| r.place).collect();
@@ -305,13 +306,13 @@ impl<'a> Bench<'a> {
                 if !going.contains(&r.place) {
                     continue;
                 }
-                let reference_ms = self.reference.now()?;
                 if let Some(flush) = self.flush.get(r.device) {
                     r.gpu.time_repeated(&flush.dispatches, 1)?;
                 }
                 let t = r.gpu.time_repeated(&r.plan.dispatches()[r.launches.clone()], r.repeats)?;
-                self.reference.grow_older(t.wall_ms);
-                r.samples.add(t, r.repeats, Some(reference_ms));
+                let after = self.reference.sample()?;
+                r.samples.add(t, r.repeats, Some((before + after) / 2.0));
+                before = after;
             }
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! Is it faster? A verdict on samples of two builds (or two shader trees), with the error it may have made.
 //!
 //! Two things fool a plain comparison of medians: noise within a run, and a machine that is slower today than it was
-//! yesterday. Against the second, each sample is divided by the time of a reference kernel that no build changes, taken at
-//! most 8 ms of sampling before it. Against the first, the change of the logarithm is estimated by Hodges and Lehmann's
+//! yesterday. Against the second, each sample is divided by the time of a reference kernel that no build changes, the mean
+//! of one before and one behind it. Against the first, the change of the logarithm is estimated by Hodges and Lehmann's
 //! median of all pairwise differences, with the distribution-free interval of Moses (Hollander & Wolfe, Nonparametric
 //! Statistical Methods, 4.2 and 4.3): no outlier moves it and no shape of the noise is assumed.
 //!
@@ -18,11 +18,11 @@ use super::report::{Report, Row, Skipped};
 use super::rule::TURNS;
 use super::{Environment, Spread};
 use crate::base::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What can be said of two lists of samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// By more than the threshold.
@@ -48,7 +48,7 @@ impl Verdict {
 }
 
 /// Times of `new` over times of `base`, and what follows.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The estimate: 1.2 is a fifth slower.
     pub ratio: f64,
@@ -110,7 +110,7 @@ pub fn judge(base: &[f64], new: &[f64], threshold: f64) -> Judgement {
 }
 
 /// A row of two reports side by side.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Compared {
     /// Entry and case.
     pub name: String,
@@ -129,8 +129,18 @@ pub struct Compared {
     pub judgement: Judgement,
 }
 
+impl Compared {
+    /// Its variant, or both where they differ.
+    pub fn variants(&self) -> String {
+        match self.variant == self.base_variant {
+            true => self.variant.clone(),
+            false => format!("{} -> {}", self.base_variant, self.variant),
+        }
+    }
+}
+
 /// A row of the base whose case could not run in the new report.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stopped {
     /// Entry, case and variant.
     pub name: String,
@@ -139,8 +149,10 @@ pub struct Stopped {
 }
 
 /// Two reports side by side.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
+    /// What the base and the new report are called.
+    pub names: [String; 2],
     /// Rows that both have, in the new report's order.
     pub rows: Vec<Compared>,
     /// Rows of the base that no longer run.
@@ -157,20 +169,22 @@ pub struct Comparison {
     pub threshold: f64,
 }
 
-/// Compares the rows of two reports of one adapter; `shown` names the base in errors.
+/// Compares the rows of two reports of one adapter, which `names` calls by what people gave.
 ///
 /// Rows are the same where entry, case, shape, cache mode and variant are. A row whose variant the base does not have
 /// is compared with the base's other variant where each report has exactly one of it: another variant by default is a
 /// change like any other.
-pub fn compare(base: &Report, new: &Report, threshold: f64, shown: &str) -> Result<Comparison> {
+pub fn compare(base: &Report, new: &Report, threshold: f64, names: [&str; 2]) -> Result<Comparison> {
+    let [shown, now] = names;
     if !(threshold > 0.0 && threshold.is_finite()) {
         return Err(Error::Usage(format!("--threshold {threshold} must be above 0, such as 0.1 for 10 %")));
     }
     expect_comparable(base, &new.environment, shown)?;
-    let (old, fresh) = (grouped(base, shown)?, grouped(new, "the new report")?);
+    let (old, fresh) = (grouped(base, shown)?, grouped(new, now)?);
     let (rows, stopped, only_base, only_new) = (vec![], vec![], vec![], vec![]);
     let (drift, skipped) = (drift(base, new), new.skipped.clone());
-    let mut c = Comparison { rows, stopped, skipped, only_base, only_new, drift, threshold };
+    let mut c =
+        Comparison { names: names.map(String::from), rows, stopped, skipped, only_base, only_new, drift, threshold };
     for row in &new.rows {
         let beside = old.get(&place(row)).map_or(&[][..], Vec::as_slice);
         let alone = beside.len() == 1 && fresh.get(&place(row)).is_some_and(|f| f.len() == 1);
@@ -190,13 +204,15 @@ pub fn compare(base: &Report, new: &Report, threshold: f64, shown: &str) -> Resu
         }
     }
     if c.rows.is_empty() && c.stopped.is_empty() {
-        let first = new.skipped.first().map(|s| format!("; {} {} was skipped: {}", s.op, s.case, s.why));
-        return Err(Error::Usage(format!(
-            "{shown} and the new report have no row in common; give both the same set{}",
-            first.unwrap_or_default()
-        )));
+        return Err(no_row_in_common(names, new.skipped.first()));
     }
     Ok(c)
+}
+
+/// The error for two reports of other rows; `skipped` may be why.
+pub fn no_row_in_common([base, new]: [&str; 2], skipped: Option<&Skipped>) -> Error {
+    let first = skipped.map(|s| format!("; {} {} was skipped: {}", s.op, s.case, s.why)).unwrap_or_default();
+    Error::Usage(format!("{base} and {new} have no row in common; give both the same set{first}"))
 }
 
 /// An error where no report measured in the environment `here` can be compared with `base`: what can be known before
@@ -283,6 +299,11 @@ impl Comparison {
         });
         let what: Vec<String> = stopped.into_iter().chain(worst).collect();
         if what.is_empty() { Ok(()) } else { Err(Error::Regression(what.join("; "))) }
+    }
+
+    /// The line of a row of the new report.
+    pub fn of(&self, row: &Row) -> Option<&Compared> {
+        self.rows.iter().find(|r| r.variant == row.variant && r.name == row.name())
     }
 
     /// How many rows have a verdict.

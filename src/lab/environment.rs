@@ -37,6 +37,9 @@ pub struct Environment {
     /// The hash of the edited shaders it ran; none where it ran the committed ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shaders: Option<String>,
+    /// The folder they came from, as it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shader_folder: Option<String>,
     /// Whether every kernel ran with bounds and loop checks, as those of `--ab` do.
     #[serde(default)]
     pub checked: bool,
@@ -107,6 +110,7 @@ impl Environment {
             git_commit: git(&["rev-parse", "HEAD"]),
             git_dirty: git(&["status", "--porcelain", "--untracked-files=no"]).map(|s| !s.is_empty()),
             shaders: gpu.tree().hash(),
+            shader_folder: gpu.tree().folder().map(String::from),
             checked: gpu.options().checked,
             arguments: std::env::args().skip(1).collect(),
             timer: if gpu.has_timestamps() { Timer::Timestamps } else { Timer::Wall },
@@ -192,6 +196,7 @@ pub(super) mod tests {
             git_commit: None,
             git_dirty: None,
             shaders: None,
+            shader_folder: None,
             checked: false,
             arguments: Vec::new(),
             timer: Timer::Wall,

@@ -4,9 +4,11 @@
 //! `git_commit` of the environment is HEAD of the source tree at the time of the run, not of the build.
 //!
 //! ```text
-//! { "schema": "wgslab-bench/1", "environment": {…}, "reference": {row}, "rows": [{row}, …], "skipped": [{…}, …] }
+//! { "schema": "wgslab-bench/1", "environment": {…}, "reference": {row}, "rows": [{row}, …], "skipped": [{…}, …],
+//!   "comparison": {…} }
 //! ```
 
+use super::compare::Comparison;
 use super::{Environment, Spread, Timer};
 use crate::base::{Error, Result, files};
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,9 @@ pub struct Report {
     /// What was asked for and could not run, with the reason: never left out silently.
     #[serde(default)]
     pub skipped: Vec<Skipped>,
+    /// The verdicts of `--compare` or `--ab`, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
 }
 
 /// A case that could not run where the others did.

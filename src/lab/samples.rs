@@ -1,5 +1,5 @@
-//! Samples of a kernel and of the reference beside it: how often a sample repeats what is short, which clock counts, and
-//! how old the reference may be.
+//! Samples of a kernel and of the reference before and behind each: how often a sample repeats what is short, and which
+//! clock counts.
 
 use super::own::{Own, reference_row};
 use super::rule::Rule;
@@ -11,8 +11,6 @@ use crate::device::{Dispatch, Gpu, Timed};
 const SAMPLE_MS: (f64, f64) = (5.0, 20.0);
 /// The most repeats of a sample.
 const REPEATS: f64 = 1000.0;
-/// After this much sampling the reference kernel is timed again.
-const REFERENCE_MS: f64 = 8.0;
 /// Warming up takes at least this long: clocks rise and caches fill.
 const WARM_MS: f64 = 50.0;
 
@@ -99,15 +97,16 @@ fn lengths(turns: impl Iterator<Item = usize>) -> Vec<usize> {
     turns.collect::<Vec<_>>().chunk_by(|a, b| a == b).map(<[usize]>::len).collect()
 }
 
-/// Runs `list` until it is warm, and says how often a sample should repeat it.
+/// Runs `list` until it is warm, and says how often a sample should repeat it: by the fastest run seen, because a
+/// disturbed one would leave a row with short samples for good.
 pub(super) fn warm(gpu: &Gpu, list: &[Dispatch], cold: bool) -> Result<usize> {
-    let (mut spent, mut repeats) = (0.0, 1);
+    let (mut spent, mut repeats, mut fastest) = (0.0, 1, f64::INFINITY);
     while spent < WARM_MS {
         let t = gpu.time_repeated(list, repeats)?;
         spent += t.wall_ms.max(0.1); // a clock that stands still must not hold the program
         let (ms, aim) = t.device_ms.map_or((t.wall_ms, SAMPLE_MS.1), |ms| (ms, SAMPLE_MS.0));
-        let each = ms / repeats as f64;
-        repeats = if each < 1.0 { (aim / each.max(1e-6)).min(REPEATS).ceil() as usize } else { 1 };
+        fastest = fastest.min(ms / repeats as f64);
+        repeats = if fastest < 1.0 { (aim / fastest.max(1e-6)).min(REPEATS).ceil() as usize } else { 1 };
     }
     Ok(if cold { 1 } else { repeats })
 }
@@ -118,9 +117,8 @@ pub(super) struct Reference<'a> {
     own: Own,
     repeats: usize,
     samples: Samples,
-    /// The last sample, ms per run, and the milliseconds of sampling since.
+    /// The last sample, ms per run.
     last: f64,
-    age: f64,
 }
 
 impl<'a> Reference<'a> {
@@ -128,29 +126,21 @@ impl<'a> Reference<'a> {
     pub fn new(gpu: &'a Gpu) -> Result<Self> {
         let own = Own::reference(gpu)?;
         let repeats = warm(gpu, &own.dispatches, false)?;
-        Ok(Reference { gpu, own, repeats, samples: Samples::default(), last: f64::NAN, age: f64::INFINITY })
+        Ok(Reference { gpu, own, repeats, samples: Samples::default(), last: f64::NAN })
     }
 
-    /// What a run takes about now, ms.
-    pub fn now(&mut self) -> Result<f64> {
-        if self.age >= REFERENCE_MS {
-            let t = self.gpu.time_repeated(&self.own.dispatches, self.repeats)?;
-            let (wall, device) = (t.wall_ms / self.repeats as f64, t.device_ms.map(|ms| ms / self.repeats as f64));
-            self.samples.add(t, self.repeats, None);
-            self.last = match device {
-                Some(ms) if ms > 0.0 => ms,
-                // The device's clock did not see it: the last one is nearer than another clock's.
-                Some(_) if self.last.is_finite() => self.last,
-                _ => wall,
-            };
-            self.age = 0.0;
-        }
+    /// Takes a sample: ms per run.
+    pub fn sample(&mut self) -> Result<f64> {
+        let t = self.gpu.time_repeated(&self.own.dispatches, self.repeats)?;
+        let (wall, device) = (t.wall_ms / self.repeats as f64, t.device_ms.map(|ms| ms / self.repeats as f64));
+        self.samples.add(t, self.repeats, None);
+        self.last = match device {
+            Some(ms) if ms > 0.0 => ms,
+            // The device's clock did not see it: the last one is nearer than another clock's.
+            Some(_) if self.last.is_finite() => self.last,
+            _ => wall,
+        };
         Ok(self.last)
-    }
-
-    /// So many milliseconds of sampling went by.
-    pub fn grow_older(&mut self, ms: f64) {
-        self.age += ms;
     }
 
     /// All that was timed of it.

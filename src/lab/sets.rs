@@ -13,6 +13,7 @@
 //!
 //! `forms.rs` says which fields an op has. The set `cases` is no file: it is every op at the shapes of its own tests.
 
+use super::Row;
 use super::fields::{Fields, Source};
 use super::forms::{FORMS, Made};
 use crate::base::{Error, Result, files, nearest};
@@ -51,6 +52,13 @@ pub struct Subject {
     pub shape: String,
     /// The op and its inputs.
     pub case: Case,
+}
+
+impl Subject {
+    /// Whether a row of a report is of this case.
+    pub fn is_of(&self, row: &Row) -> bool {
+        row.op == self.op && row.case == self.name && row.shape == self.shape
+    }
 }
 
 /// What to measure.

@@ -26,7 +26,14 @@ fn report(cases: &[u32]) -> Report {
         roof_share: None,
     };
     let (reference, rows) = (Some(row(0)), cases.iter().map(|&c| row(c)).collect());
-    Report { schema: SCHEMA.into(), environment: environment::tests::made_up(), reference, rows, skipped: Vec::new() }
+    Report {
+        schema: SCHEMA.into(),
+        environment: environment::tests::made_up(),
+        reference,
+        rows,
+        skipped: Vec::new(),
+        comparison: None,
+    }
 }
 
 #[test]
@@ -35,16 +42,16 @@ fn what_no_longer_runs_is_a_regression_that_says_why() {
     let mut new = report(&[1]);
     let skip = |case: &str| Skipped { op: "relu".into(), case: case.into(), why: "a binding is missing".into() };
     new.skipped = vec![skip("case 2"), skip("a case that the base does not have")];
-    let c = compare(&base, &new, THRESHOLD, "base.json").unwrap();
+    let c = compare(&base, &new, THRESHOLD, ["base.json", "now"]).unwrap();
     assert_eq!((c.stopped.len(), c.skipped.len(), c.only_base.len()), (1, 2, 0));
     let e = c.expect_no_regression().unwrap_err();
     let said = e.to_string();
     assert!(e.exit_code() == 5 && said.contains("case 2") && said.contains("a binding is missing"), "{said}");
     new.rows.clear();
-    let e = compare(&base, &new, THRESHOLD, "base.json").unwrap().expect_no_regression().unwrap_err();
+    let e = compare(&base, &new, THRESHOLD, ["base.json", "now"]).unwrap().expect_no_regression().unwrap_err();
     assert_eq!(e.exit_code(), 5, "nothing of it runs: {e}");
     new.skipped.remove(0);
-    let e = compare(&base, &new, THRESHOLD, "base.json").unwrap_err().to_string();
+    let e = compare(&base, &new, THRESHOLD, ["base.json", "now"]).unwrap_err().to_string();
     assert!(e.contains("no row in common") && e.contains("a binding is missing"), "{e}");
 }
 
@@ -57,7 +64,7 @@ fn runs_with_and_without_checks_have_no_verdict() {
         (r.environment.checked, r.environment.shaders) = (checked, shaders.map(String::from));
         r
     };
-    let fair = |base: &Report, new: &Report| match compare(base, new, THRESHOLD, "run-a.json") {
+    let fair = |base: &Report, new: &Report| match compare(base, new, THRESHOLD, ["run-a.json", "now"]) {
         Ok(_) => true,
         Err(e) => {
             assert!(e.exit_code() == 2 && e.to_string().contains("run-a.json") && e.to_string().contains("checks"));
@@ -75,7 +82,7 @@ fn a_missing_reference_is_told() {
     let base = report(&[1, 2]);
     let mut new = base.clone();
     new.rows[1].reference_ms.clear();
-    let c = compare(&base, &new, THRESHOLD, "base.json").unwrap();
+    let c = compare(&base, &new, THRESHOLD, ["base.json", "now"]).unwrap();
     assert_eq!(c.rows.iter().map(|r| r.steady).collect::<Vec<_>>(), [true, false]);
     assert_eq!(c.drift, Some(1.0));
 }
@@ -84,7 +91,7 @@ fn a_missing_reference_is_told() {
 fn another_processor_is_another_machine() {
     let (base, mut new) = (report(&[1]), report(&[1]));
     new.environment.cpu = "a newer cpu".into();
-    let e = compare(&base, &new, THRESHOLD, "base.json").unwrap_err();
+    let e = compare(&base, &new, THRESHOLD, ["base.json", "now"]).unwrap_err();
     assert!(e.exit_code() == 2 && e.to_string().contains("a newer cpu"), "{e}");
 }
 

@@ -172,7 +172,7 @@ fn report(machine: &mut Machine, rows: &[(usize, f64)]) -> Report {
     let environment = crate::lab::environment::tests::made_up();
     let schema = super::super::report::SCHEMA.into();
     let rows = rows.iter().map(|&(case, ms)| machine.row(case, ms)).collect();
-    Report { schema, environment, reference: Some(machine.row(0, 2.0)), rows, skipped: Vec::new() }
+    Report { schema, environment, reference: Some(machine.row(0, 2.0)), rows, skipped: Vec::new(), comparison: None }
 }
 
 #[test]
@@ -181,21 +181,21 @@ fn reports_are_matched_row_by_row() {
     let base = report(&mut m, &[(1, 1.0), (2, 1.0), (3, 1.0)]);
     let mut new = report(&mut m, &[(2, 1.5), (3, 1.0), (4, 1.0)]);
     new.rows[1].variant = "naive".into();
-    let c = compare(&base, &new, THRESHOLD, "base.json").unwrap();
+    let c = compare(&base, &new, THRESHOLD, ["base.json", "now"]).unwrap();
     let found: Vec<_> = c.rows.iter().map(|r| (r.name.as_str(), r.judgement.verdict)).collect();
     assert_eq!(found, [("relu.forward case 2", Verdict::Slower), ("relu.forward case 3", Verdict::Same)]);
     assert_eq!((c.only_base.len(), c.only_new.len()), (1, 1));
     let e = c.expect_no_regression().unwrap_err();
     assert!(e.exit_code() == 5 && e.to_string().contains("case 2"), "{e}");
     new.rows.remove(0);
-    compare(&base, &new, THRESHOLD, "base.json").unwrap().expect_no_regression().unwrap();
+    compare(&base, &new, THRESHOLD, ["base.json", "now"]).unwrap().expect_no_regression().unwrap();
 }
 
 #[test]
 fn what_has_no_verdict_is_refused() {
     let mut m = Machine::new(1, (0.01, 0.0));
     let (base, new) = (report(&mut m, &[(1, 1.0)]), report(&mut m, &[(2, 1.0)]));
-    let wrong = |base: &Report, new: &Report| compare(base, new, 0.1, "base.json").unwrap_err().to_string();
+    let wrong = |base: &Report, new: &Report| compare(base, new, 0.1, ["base.json", "now"]).unwrap_err().to_string();
     assert!(wrong(&base, &new).contains("no row in common"));
     let mut other = base.clone();
     other.environment.adapter = "another".into();
@@ -206,5 +206,5 @@ fn what_has_no_verdict_is_refused() {
     let mut clock = base.clone();
     clock.rows[0].timer = super::super::Timer::Timestamps;
     assert!(wrong(&clock, &base).contains("clock"));
-    assert!(compare(&base, &base, f64::NAN, "b").is_err());
+    assert!(compare(&base, &base, f64::NAN, ["b", "now"]).is_err());
 }

@@ -1,4 +1,7 @@
-//! A report as one HTML page that needs no other file, and as a table for spreadsheets.
+//! A report as one HTML page that needs no other file, and as a table for spreadsheets; both with the verdicts of a
+//! comparison where there is one.
+
+mod verdicts;
 
 use super::chart::{Line, bars, strips};
 use super::spread::figures;
@@ -10,7 +13,8 @@ impl Report {
     /// The page: what was measured where, every row in a table, and for each op its rates and the samples of its rows.
     pub fn html(&self) -> Result<String> {
         let title = format!("Kernels on {}", self.environment.adapter);
-        let mut body = format!("<h1>{}</h1>\n{}{}", escape(&title), self.about(), self.table());
+        let verdicts = self.comparison.as_ref().map(verdicts::section).transpose()?.unwrap_or_default();
+        let mut body = format!("<h1>{}</h1>\n{}{verdicts}{}", escape(&title), self.about(), self.table());
         let mut ops: Vec<&str> = Vec::new();
         for row in &self.rows {
             if !ops.contains(&row.op.as_str()) {
@@ -24,7 +28,7 @@ impl Report {
         for op in ops {
             body += &self.op(op)?;
         }
-        let style = concat!(include_str!("../study/report/style.css"), include_str!("page.css"));
+        let style = concat!(include_str!("../../study/report/style.css"), include_str!("page.css"));
         Ok(format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n\
@@ -64,8 +68,11 @@ impl Report {
             true => String::new(),
             false => format!("<p><b>Skipped</b>, because it cannot run here:</p>\n<ul>\n{skipped}</ul>\n"),
         };
+        let shaders = e.shaders.as_ref().map_or(String::new(), |hash| {
+            tile(e.shader_folder.as_deref().unwrap_or("edited"), &format!("shaders, {hash}; they run with checks"))
+        });
         format!(
-            "<p class=\"soft\">{} rows, timed by {clock}, {}.</p>\n<div class=\"tiles\">\n{}{}{}{}{reference}</div>\n\
+            "<p class=\"soft\">{} rows, timed by {clock}, {}.</p>\n<div class=\"tiles\">\n{}{}{}{}{shaders}{reference}</div>\n\
              <p class=\"soft\">Arguments: {}</p>\n{skipped}",
             self.rows.len(),
             escape(&e.time),
@@ -173,6 +180,12 @@ impl Report {
             "gb_per_s",
             "roof_share",
             "noisy",
+            "base_variant",
+            "base_ms",
+            "ratio",
+            "ratio_low",
+            "ratio_high",
+            "verdict",
         ])
         .map_err(|e| bad(&e))?;
         for r in &self.rows {
@@ -186,7 +199,14 @@ impl Report {
             let beside = [median(&r.wall_ms), median(&r.reference_ms), r.flops.to_string(), r.bytes.to_string()];
             let rates = [r.gflop_per_s(), r.gb_per_s()].map(|v| v.to_string());
             let last = [r.roof_share.map(|s| s.to_string()).unwrap_or_default(), r.noisy.to_string()];
-            let record = words.iter().chain(&counts).chain(&times).chain(&beside).chain(&rates).chain(&last);
+            let verdict = self.comparison.as_ref().and_then(|c| c.of(r)).map_or_else(Default::default, |c| {
+                let (j, number) = (c.judgement, |v: f64| v.to_string());
+                let ratios = [c.base_ms, j.ratio, j.low, j.high].map(number);
+                let [base, ratio, low, high] = ratios;
+                [c.base_variant.clone(), base, ratio, low, high, j.verdict.name().to_string()]
+            });
+            let numbers = counts.iter().chain(&times).chain(&beside).chain(&rates).chain(&last);
+            let record = words.iter().chain(numbers).chain(&verdict);
             out.write_record(record).map_err(|e| bad(&e))?;
         }
         let bytes = out.into_inner().map_err(|e| bad(&e))?;
