@@ -156,7 +156,8 @@ impl Bench {
         compared.transpose()?; // the report is written before a comparison can fail
         let Some(c) = &report.comparison else { return Ok(()) };
         print(&format!("\n{}", bench_table::comparison(c)))?;
-        c.expect_no_regression()
+        // Showing an old report is no new regression.
+        if self.compare.is_some() { c.expect_no_regression() } else { Ok(()) }
     }
 
     fn threshold(&self) -> f64 {
@@ -173,7 +174,7 @@ impl Bench {
             )));
         }
         let judges = self.compare.is_some() || !self.ab.is_empty();
-        if self.threshold.is_some() && !judges && self.read.is_none() {
+        if self.threshold.is_some() && !judges {
             return Err(Error::Usage("--threshold judges what --compare or --ab compares; give one of them".into()));
         }
         self.expect_files_apart()
