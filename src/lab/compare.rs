@@ -6,7 +6,7 @@
 //! median of all pairwise differences, with the distribution-free interval of Moses (Hollander & Wolfe, Nonparametric
 //! Statistical Methods, 4.2 and 4.3): no outlier moves it and no shape of the noise is assumed.
 //!
-//! The interval takes what it is given for independent, and samples are not: several share a reference with its noise, and
+//! The interval takes what it is given for independent, and samples are not: neighbours share a reference with its noise, and
 //! what disturbs a machine outlasts a sample. So a row counts as one observation for each of its turns over the set
 //! ([`TURNS`]), the median of the turn's samples. Where it has none, a peer's, it counts as that many stretches of equal
 //! length. What lasts a whole run and spares the reference (where the run's memory lies, say) looks like a change all the same.

@@ -79,8 +79,8 @@ pub struct Row {
     pub samples_ms: Vec<f64>,
     /// The host's clock beside each sample, ms per run.
     pub wall_ms: Vec<f64>,
-    /// The reference kernel's time in the round of each sample, ms per run: what it says the machine did at that moment.
-    /// Empty where no reference was timed.
+    /// The reference kernel's time beside each sample, ms per run (the mean of one before and one behind it): what it says
+    /// the machine did at that moment. Empty where no reference was timed.
     #[serde(default)]
     pub reference_ms: Vec<f64>,
     /// How many samples, in their order, each turn over the set has; empty where they were taken in one go.

@@ -37,8 +37,8 @@ impl Machine {
         }
     }
 
-    /// A row as `bench` samples it by default: half a second of 5 ms each in turns, other rows sampled between them, the
-    /// reference timed again after 8 ms.
+    /// A row as `bench` samples it by default: half a second of 5 ms each in turns, other rows sampled between them. The
+    /// reference is timed before every second sample only, which is harder than what `bench` does: before and behind each.
     fn row(&mut self, case: usize, ms: f64) -> Row {
         let (mut pairs, mut reference) = (Vec::new(), 0.0);
         let each = 96 / TURNS;
