@@ -191,11 +191,12 @@ fn recorded_runs_of_one_build_are_the_same_and_a_fifth_is_found() {
     let share = |c: &Comparison, verdict| c.count(verdict) as f64 / c.rows.len() as f64;
     let same = judged(&first, &second);
     assert!(same.rows.len() >= 100 && same.only_base.is_empty() && same.only_new.is_empty(), "{same:?}");
-    // The machine was a noisy one, whose reference kernel has quartiles of 1.8 and 2.3 ms; the interval errs in 1 of 100.
+    // The machine was a noisy one, whose reference kernel has quartiles two fifths of its median apart; the interval errs in 1
+    // of 100. The aim is 99 of 100 the same: simulated rows have it, these two runs miss it by one row of 117.
     let changed = share(&same, Verdict::Faster) + share(&same, Verdict::Slower);
-    assert!(changed <= 0.02, "{changed} of the rows of one build changed: {same:?}");
+    assert!(changed <= 0.01, "{changed} of the rows of one build changed: {same:?}");
     let kept = share(&same, Verdict::Same);
-    assert!(kept >= 0.95, "{kept} of the rows of one build are the same for certain: {same:?}");
+    assert!(kept >= 0.98, "{kept} of the rows of one build are the same for certain: {same:?}");
     let slower = judged(&first, &times(&second, 1.2));
     assert!(share(&slower, Verdict::Slower) >= 0.95, "a fifth slower was missed: {slower:?}");
     let faster = judged(&times(&first, 1.2), &second);
@@ -241,7 +242,7 @@ fn mistakes_are_named_with_what_was_meant() {
         (&["resnet19"][..], &["resnet19", "did you mean resnet18?", "quick"][..]),
         (&["conv2.grad_weight"], &["did you mean conv2d?"]),
         (&["conv2d.grad_wait"], &["conv2d.grad_wait"]),
-        (&["none.toml"], &["there is no set none.toml"]),
+        (&["none.toml"], &["there is no file none.toml", "quick"]),
         (&["bad.toml"], &["bad.toml:1: ", "conv2d needs x"]),
         (&["smoke", "--variant", "naiv"], &["the variant naiv", "did you mean naive?"]),
         (&["smoke", "--direction", "grad_wait"], &["the direction grad_wait", "grad_weight"]),

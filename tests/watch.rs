@@ -108,6 +108,25 @@ fn wrong_values_are_named() {
     assert!(missing["verdict"] == "wrong" && missing["why"].as_str().unwrap().contains("is NaN"), "{missing}");
 }
 
+/// Where no case is named, an edit has to be right in all of them.
+#[test]
+fn an_edit_that_is_wrong_in_a_small_case_alone_is_wrong() {
+    if !adapter("an_edit_that_is_wrong_in_a_small_case_alone_is_wrong") {
+        return;
+    }
+    let _alone = alone();
+    let verdict = |by: &str| -> Value {
+        let (dir, mut words) = (folder(&edited(by)), WATCH.to_vec());
+        words[4] = "scale.forward";
+        let output = wgslab(dir.path(), &[&words[..], &["--once", "--json"]].concat()).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let wrong = verdict("y[i] = p.factor * x[i] + select(0.0, 1.0, p.vectors == 2u);");
+    assert!(wrong["verdict"] == "wrong" && wrong["why"].as_str().unwrap().contains("in the case 'zero'"), "{wrong}");
+    let right = verdict("y[i] = x[i] * p.factor;");
+    assert!(right["verdict"] == "right" && right["cases"] == 5, "{right}");
+}
+
 #[test]
 fn writing_behind_the_output_is_seen() {
     if !adapter("writing_behind_the_output_is_seen") {
@@ -222,13 +241,13 @@ fn the_watch_goes_on_after_a_broken_edit() {
         std::fs::write(&beside, edited(by)).unwrap();
         std::fs::rename(beside, path).unwrap();
     };
-    hear("  right and ");
+    hear("  right in its case and ");
     save("y[i] = nothing;");
     hear("  broken: mine/scale/forward.wgsl:");
     save("y[i] = 2.0 * p.factor * x[i];");
     hear("  wrong values: ");
     save("y[i] = x[i] * p.factor;");
-    hear("  right and ");
+    hear("  right in its case and ");
 }
 
 /// A process that does not outlive its test.

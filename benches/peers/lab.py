@@ -1,7 +1,8 @@
 """What every peer measured from Python shares with `wgslab bench`: its case sets, its schema, its rule for when a row has
 enough samples, and its order statistics. Needs Python 3.11 and nothing else.
 
-The schema is src/lab/report.rs, the sets are benches/sets/*.toml, the rule is src/lab/rule.rs.
+The schema is src/lab/report.rs, the sets are benches/sets/*.toml, the rule is that of src/lab/rule.rs
+without turns over a set.
 """
 
 import datetime
@@ -41,7 +42,7 @@ def load_set(name):
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as e:
         fail(f"{path}: {e}")
-    cases = [(op, fields) for op, list_ in table.items() if op not in ("about", "variants") for fields in list_]
+    cases = [(op, fields) for op, list_ in table.items() if op not in ("about", "variants", "time_limit_s") for fields in list_]
     for op, fields in cases:
         if not isinstance(fields, dict) or not isinstance(fields.get("name"), str):
             fail(f"{path}: a case of {op} has no name")

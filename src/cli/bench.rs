@@ -22,8 +22,8 @@ use std::sync::Arc;
 ///
 /// A row is a kernel (conv2d.grad_weight), a case and a variant. It is warmed up and sampled, in
 /// turn with the other rows of its case, at least --samples times and for --seconds; then until
-/// the quartiles lie within 5 % of the median, or for --time-limit: what has not settled by then
-/// is marked noisy. Times are the device's timestamps, or the wall clock where it has none (the
+/// the quartiles lie within 5 % of the median, or its centre is known to 1.6 %, or for
+/// --time-limit: what is not within 5 % by then is marked noisy. Times are the device's timestamps, or the wall clock where it has none (the
 /// timer column says which); GFLOP/s counts the operations of the formula, GB/s each operand
 /// once. A reference kernel of fixed work is timed in between and stored with the samples.
 /// A case that cannot run on the adapter is listed as skipped.
@@ -65,8 +65,8 @@ pub(super) struct Bench {
     /// The least seconds of sampling a row
     #[arg(long, value_name = "S", value_parser = seconds, default_value_t = Rule::default().seconds)]
     seconds: f64,
-    /// The most seconds of sampling a row; five times that where it lacks its least samples [default: 2, or --seconds
-    /// where that is more]
+    /// The most seconds of sampling a row; twice that where it lacks its least samples [default: what the set
+    /// says, 2 for `quick`, or 6; or --seconds where that is more]
     #[arg(long, value_name = "S", value_parser = seconds)]
     time_limit: Option<f64>,
     /// Write the report with every sample there
@@ -275,7 +275,7 @@ impl Bench {
     fn asked(&self) -> Result<(Set, Asked)> {
         let (set, filter) = self.set()?;
         let (samples, seconds) = (self.samples, self.seconds);
-        let limit = self.time_limit.unwrap_or(Rule::default().limit.max(seconds));
+        let limit = self.time_limit.unwrap_or(set.time_limit_s.unwrap_or(Rule::default().limit).max(seconds));
         let rule = Rule { samples, seconds, limit, ..Rule::default() };
         let (variants, direction) = (self.variant.clone(), self.direction.clone());
         Ok((set, Asked { variants, direction, filter, cache: self.cache, rule, ..Asked::default() }))

@@ -26,11 +26,16 @@ pub(super) struct NetworkOptions {
 }
 
 impl NetworkOptions {
-    /// The network they name.
-    pub fn network(&self) -> Result<Network> {
+    /// The network they name, for images of `size` by `size` pixels.
+    pub fn network(&self, size: usize) -> Result<Network> {
         let NetworkOptions { channels, width, patch, .. } = *self;
         if channels == 0 || patch == 0 || width.is_nan() || width <= 0.0 {
             return Err(Error::Usage("--channels, --width and --patch must be above 0".into()));
+        }
+        if self.model == "vit" && !size.is_multiple_of(patch) {
+            return Err(Error::Usage(format!(
+                "--patch {patch} does not divide --size {size}; a ViT's image is whole patches"
+            )));
         }
         let stem = if self.stem == "3x3" { Stem::Small } else { Stem::Large };
         Ok(match self.model.as_str() {

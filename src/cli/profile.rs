@@ -96,7 +96,7 @@ impl ProfileStep {
             ("--html", self.html.as_deref()),
             ("--trace", self.trace.as_deref()),
         ])?;
-        let model = self.network.network()?;
+        let model = self.network.network(self.size)?;
         let config = config(study)?;
         // The decoded images of a study's step go where they disturb nobody.
         let folder = tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), "make a folder in", e))?;

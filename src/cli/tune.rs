@@ -86,7 +86,7 @@ impl Tune {
         if [self.size, self.batch, self.classes].contains(&0) {
             return Err(Error::Usage("--size, --batch and --classes must be above 0".into()));
         }
-        let model = self.network.network()?;
+        let model = self.network.network(self.size)?;
         let step = TrainingStep { model, batch: self.batch, size: self.size, classes: self.classes };
         let tapes = [step.record()?.0, step.record_evaluation()?.0];
         tapes.iter().map(|tape| Schedule::new(tape, &fuse::options(gpu.caps()))).collect()

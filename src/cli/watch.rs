@@ -19,8 +19,9 @@ use std::time::Duration;
 /// Try an edited shader at each save: is it right, and is it faster
 ///
 /// FILE is an edited copy of a file of shaders/. At each save it is compiled, its values are
-/// compared with those of the built-in naive variant, and it is timed beside the built-in text,
-/// samples interleaved, runtime checks on in both. An edit that does not compile is told
+/// compared with those of the built-in naive variant (of the variant itself where the op has no
+/// naive one) in every case that runs it, and in the largest of them it is timed beside the
+/// built-in text, samples interleaved, runtime checks on in both. An edit that does not compile is told
 /// with the line of FILE, and the watch goes on. Each trial runs in a process of its own, which
 /// is killed where it does not end in time. Ctrl-C ends the watch.
 #[derive(Args, Debug)]
@@ -34,8 +35,8 @@ use std::time::Duration;
 pub(super) struct Watch {
     /// The edited file
     file: PathBuf,
-    /// What to run: an entry as `wgslab kernels list` names it, and one of the op's cases [default: the first
-    /// case that has the variant]
+    /// What to run: an entry as `wgslab kernels list` names it, and one of the op's cases [default: all of them that have
+    /// the variant]
     #[arg(long, value_name = "OP.ENTRY[/CASE]")]
     case: String,
     /// Which variant [default: the first here that is made of the file]
@@ -75,9 +76,12 @@ impl Watch {
         let (piece, found) = (self.piece()?, self.find(options, &gpu)?);
         drop(gpu);
         if !options.quiet {
-            let (file, variant, case) = (self.file.display(), found.variant, found.case.name);
-            let entry = self.entry().0;
-            complain(&format!("{file} for shaders/{piece} in {entry} [{variant}], case '{case}'"));
+            let (file, variant, case) = (self.file.display(), found[0].variant, found[0].case.name);
+            let cases = match found.len() {
+                1 => format!("case '{case}'"),
+                n => format!("{n} cases, timed in '{case}'"),
+            };
+            complain(&format!("{file} for shaders/{piece} in {} [{variant}], {cases}", self.entry().0));
         }
         let mut right = true;
         let limit = Duration::from_secs_f64(self.limit_s);
@@ -141,13 +145,13 @@ impl Watch {
         )))
     }
 
-    /// The entry, in a variant that this adapter can run and that is made of the piece.
-    fn find(&self, options: &Options, gpu: &Gpu) -> Result<Found> {
+    /// The entry in its cases, in a variant that this adapter can run and that is made of the piece.
+    fn find(&self, options: &Options, gpu: &Gpu) -> Result<Vec<Found>> {
         let (piece, (entry, case)) = (self.piece()?, self.entry());
         let (tree, table) = (gpu.tree(), options.given_table(gpu)?.unwrap_or_default());
         let asked = Asked { caps: gpu.caps(), tree, table: &table };
-        let find = |variant| listing::find(&Wanted { entry, variant, case }, &asked);
-        let found = find(self.variant.as_deref())?;
+        let find = |variant| listing::find_all(&Wanted { entry, variant, case }, &asked);
+        let found = find(self.variant.as_deref())?.swap_remove(0);
         let made_of = |found: &Found| {
             let kernels = found.kernels()?;
             let paths = kernels.iter().flat_map(|k| &k.pieces).map(|p| p.path).collect::<Vec<_>>();
@@ -159,11 +163,14 @@ impl Watch {
         };
         for variant in offered {
             let found = find(Some(variant))?;
-            if found.caps != *gpu.caps() {
+            if found[0].caps != *gpu.caps() {
                 let (name, needs) = (&gpu.adapter().name, "`wgslab kernels list` says what it needs");
                 return Err(Error::Usage(format!("{name} cannot run {entry} [{variant}]; {needs}")));
             }
-            if made_of(&found)?.contains(&piece) {
+            // The sizes of a case may leave the piece out.
+            let made = found.iter().map(|f| Ok(made_of(f)?.contains(&piece))).collect::<Result<Vec<_>>>()?;
+            let found: Vec<Found> = found.into_iter().zip(made).filter_map(|(f, made)| made.then_some(f)).collect();
+            if !found.is_empty() {
                 return Ok(found);
             }
         }
@@ -184,7 +191,8 @@ impl Watch {
                 let ms = |s: Spread| format!("{} ms ({} to {})", short(s.median), short(s.q1), short(s.q3));
                 let ([edited, committed, shipped], j) = (times.spreads(), times.judgement());
                 format!(
-                    "right and {}, {:.2} x the time ({:.2} to {:.2}): {} against {}; as shipped, without checks, {} ms",
+                    "right in {} and {}, {:.2} x the time ({:.2} to {:.2}): {} against {}; as shipped, without checks, {} ms",
+                    if times.cases == 1 { "its case".into() } else { format!("all {} cases", times.cases) },
                     times.word(),
                     j.ratio,
                     j.low,

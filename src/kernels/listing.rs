@@ -289,8 +289,14 @@ impl Found {
     }
 }
 
-/// Finds an entry: the first or, where none is named, the largest case that has it in the variant.
+/// Finds an entry: in the case named or, where none is, the largest that has it in the variant.
 pub fn find(wanted: &Wanted<'_>, asked: &Asked<'_>) -> Result<Found> {
+    // Where no case is named the largest speaks for all: a kernel of one element is neither right nor fast.
+    find_all(wanted, asked)?.into_iter().next().ok_or_else(|| Error::Failed("an entry was found in no case".into()))
+}
+
+/// Finds an entry in every case that has it in the variant, the largest first; an error where there is none.
+pub fn find_all(wanted: &Wanted<'_>, asked: &Asked<'_>) -> Result<Vec<Found>> {
     let mut steps = Vec::new();
     for case in ops().into_iter().flat_map(|o| o.1) {
         if wanted.case.is_none_or(|c| c == case.name) {
@@ -298,17 +304,27 @@ pub fn find(wanted: &Wanted<'_>, asked: &Asked<'_>) -> Result<Found> {
             steps.extend(nodes(&case)?.into_iter().filter(named).map(|s| (case.clone(), s)));
         }
     }
-    // Where no case is named the largest speaks for all: a kernel of one element is neither right nor fast.
     steps.sort_by_key(|(_, s)| std::cmp::Reverse(s.cost().bytes));
+    // Cases share nodes, and a gradient may run the forward one again.
+    let mut seen = HashSet::new();
+    steps.retain(|(_, s)| seen.insert(format!("{:?} of {:?}", s.op, s.x)));
     let kinds = kinds();
     for (kind, on) in std::iter::once(asked.caps).chain(kinds.iter().map(|k| &k.1)).enumerate() {
+        let mut found: Vec<Found> = Vec::new();
         for (case, step) in &steps {
             let first = if kind == 0 { asked.first(step) } else { None };
             let offered = first.into_iter().chain(step.op.variants(&step.x, on));
-            let wanted = offered.into_iter().find(|v| wanted.variant.is_none_or(|w| w == *v));
-            if let Some(variant) = wanted {
-                return Ok(Found { case: case.clone(), step: step.clone(), variant, caps: on.clone() });
-            }
+            let variant = found.first().map(|f| f.variant).or(wanted.variant);
+            let wanted = offered.into_iter().find(|v| variant.is_none_or(|w| w == *v));
+            found.extend(wanted.map(|variant| Found {
+                case: case.clone(),
+                step: step.clone(),
+                variant,
+                caps: on.clone(),
+            }));
+        }
+        if !found.is_empty() {
+            return Ok(found);
         }
     }
     Err(not_found(wanted, asked.caps)?)

@@ -149,7 +149,10 @@ fn beside(row: &Row, ours: f64) -> Beside {
 fn about(report: &Report) -> String {
     let e = &report.environment;
     let features = if e.features.len() <= 8 { e.features.join(", ") } else { format!("{} features", e.features.len()) };
-    format!("{} on {} ({}; {}; {features}), {}", e.wgpu, e.adapter, e.backend, e.driver, e.time)
+    // A peer says its framework's name with the version.
+    let own = e.wgpu.starts_with(|c: char| c.is_ascii_digit());
+    let framework = if own { format!("wgslab with wgpu {}", e.wgpu) } else { e.wgpu.clone() };
+    format!("{framework} on {} ({}; {}; {features}), {}", e.adapter, e.backend, e.driver, e.time)
 }
 
 fn means(lines: &[Line], others: usize) -> Vec<Mean> {

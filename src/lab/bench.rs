@@ -3,13 +3,13 @@
 //! Each case runs once as a whole, so that every kernel reads real values; the rows of a case (directions and variants,
 //! and the trees where two are compared) are warmed up, and then samples are taken round and round over them, every other
 //! round backwards, because a shared machine is faster in one minute than in the next. For the same reason a row is sampled
-//! in turns ([`TURNS`]): as many cases as have room side by side are gone over again and again. A sample of the reference kernel
-//! stands before and behind each of a row's. What takes less than a millisecond is repeated within one submission
-//! (`samples.rs`). Times are the device's timestamps where it has them, with the wall clock as a witness.
+//! in turns ([`TURNS`]): as many cases as have room side by side are gone over again and again, at last only those whose turns
+//! do not agree yet. A sample of the reference kernel stands before and behind each of a row's. What is short is repeated
+//! within one submission (`samples.rs`). Times are the device's timestamps where it has them, with the wall clock as a witness.
 
 use super::feed;
 use super::own::Own;
-use super::rule::{Rule, TURNS};
+use super::rule::{MOST_TURNS, Rule, TURNS};
 use super::samples::{Reference, Samples, warm};
 use super::sets::{FIRST, Set, Subject};
 use super::{Cache, Environment, Report, Row, Skipped};
@@ -26,6 +26,9 @@ use std::rc::Rc;
 
 /// Cases are held side by side until their values take this much.
 const TOGETHER_BYTES: u64 = 1 << 30;
+
+/// How often the rows are gone over to be warmed up: one disturbed second does not say how long a row takes.
+const WARM_UPS: usize = 3;
 
 /// What is measured of a set, and how.
 #[derive(Clone, Debug)]
@@ -180,11 +183,26 @@ impl<'a> Bench<'a> {
     /// Samples the cases on the device in turns, into the reports, and lets them go.
     fn sampled(&mut self, held: &mut Held<'a, '_>, reports: &mut [Report], progress: &dyn Progress) -> Result<()> {
         let count = held.cases.len();
-        for turn in 1..=TURNS {
+        for _ in 0..WARM_UPS {
+            for (subject, group) in &mut held.cases {
+                progress.step(held.finished as u64, &format!("warming up: {} {}", subject.op, subject.name));
+                for r in group.iter_mut() {
+                    let list = &r.plan.dispatches()[r.launches.clone()];
+                    r.repeats = r.repeats.max(warm(r.gpu, list, self.asked.cache == Cache::Cold)?);
+                }
+            }
+        }
+        for turn in 1..=MOST_TURNS {
+            let mut wide = 0;
             for (i, (subject, group)) in held.cases.iter_mut().enumerate() {
                 self.measure(group, turn)?;
-                let done = held.finished + ((turn - 1) * count + i + 1) / TURNS;
-                progress.step(done as u64, &format!("turn {turn} of {TURNS}: {} {}", subject.op, subject.name));
+                wide += self.wide(group).len();
+                let done = held.finished + ((turn - 1) * count + i + 1).min(TURNS * count) / TURNS;
+                let of = if turn <= TURNS { format!(" of {TURNS}") } else { " where they lie apart".into() };
+                progress.step(done as u64, &format!("turn {turn}{of}: {} {}", subject.op, subject.name));
+            }
+            if turn >= TURNS && wide == 0 {
+                break;
             }
         }
         for (subject, group) in held.cases.drain(..) {
@@ -194,6 +212,11 @@ impl<'a> Bench<'a> {
         }
         held.finished += count;
         Ok(())
+    }
+
+    /// The places of a group at which a further turn could tell more.
+    fn wide(&self, group: &[Running<'a>]) -> BTreeSet<usize> {
+        group.iter().filter(|r| r.samples.is_wide(&self.asked.rule)).map(|r| r.place).collect()
     }
 
     /// The rows of a case on a device, its plans run once. Each value has a buffer of its own, so that a node can be run
@@ -283,39 +306,48 @@ impl<'a> Bench<'a> {
 
     /// Takes a turn's samples of a group, round and round.
     fn measure(&mut self, group: &mut [Running<'a>], turn: usize) -> Result<()> {
-        let (cold, rule) = (self.asked.cache == Cache::Cold, self.asked.rule.after(turn));
+        let rule = self.asked.rule;
+        // After the first turns the same row of two trees goes on where either is wide: neither has turns of another hour.
+        let wide = self.wide(group);
+        let asked: Vec<bool> = group.iter().map(|r| turn <= TURNS || wide.contains(&r.place)).collect();
         for r in group.iter_mut() {
-            let list = &r.plan.dispatches()[r.launches.clone()];
-            if turn == 1 {
-                r.repeats = warm(r.gpu, list, cold)?;
-            } else if r.samples.are_short() {
-                r.gpu.time_repeated(list, r.repeats)?; // another case was here in between
-            }
             r.samples.now = turn;
         }
-        let mut before = self.reference.sample()?;
-        for round in 0.. {
-            // The same row of two trees goes on until both are over: neither has samples of another hour.
-            let going: BTreeSet<usize> = group.iter().filter(|r| !r.samples.is_over(&rule)).map(|r| r.place).collect();
-            if going.is_empty() {
-                return Ok(());
-            }
-            for i in 0..group.len() {
-                let i = if round % 2 == 0 { i } else { group.len() - 1 - i };
-                let r = &mut group[i];
-                if !going.contains(&r.place) {
-                    continue;
-                }
-                if let Some(flush) = self.flush.get(r.device) {
-                    r.gpu.time_repeated(&flush.dispatches, 1)?;
-                }
-                let t = r.gpu.time_repeated(&r.plan.dispatches()[r.launches.clone()], r.repeats)?;
-                let after = self.reference.sample()?;
-                r.samples.add(t, r.repeats, Some((before + after) / 2.0));
-                before = after;
+        let going = |group: &[Running<'a>]| -> Vec<usize> {
+            (0..group.len()).filter(|&i| asked[i] && !group[i].samples.is_over(&rule)).collect()
+        };
+        let mut now = going(group);
+        for &i in &now {
+            let r = &group[i];
+            if r.samples.are_short() {
+                // Another case was here in between.
+                r.gpu.time_repeated(&r.plan.dispatches()[r.launches.clone()], r.repeats)?;
             }
         }
+        let (mut before, mut forwards) = (None, true);
+        while !now.is_empty() {
+            if !forwards {
+                now.reverse();
+            }
+            for i in now {
+                before = Some(self.sample(&mut group[i], before)?);
+            }
+            (now, forwards) = (going(group), !forwards);
+        }
         Ok(())
+    }
+
+    /// Takes a sample of a row, between one of the reference, which may have been taken already, and the next, which it
+    /// returns.
+    fn sample(&mut self, r: &mut Running<'a>, before: Option<f64>) -> Result<f64> {
+        let before = before.map_or_else(|| self.reference.sample(), Ok)?;
+        if let Some(flush) = self.flush.get(r.device) {
+            r.gpu.time_repeated(&flush.dispatches, 1)?;
+        }
+        let t = r.gpu.time_repeated(&r.plan.dispatches()[r.launches.clone()], r.repeats)?;
+        let after = self.reference.sample()?;
+        r.samples.add(t, r.repeats, Some((before + after) / 2.0));
+        Ok(after)
     }
 
     fn row(&self, r: &Running<'_>, subject: &Subject) -> Row {

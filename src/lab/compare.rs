@@ -8,15 +8,15 @@
 //!
 //! The interval takes what it is given for independent, and samples are not: neighbours share a reference with its noise, and
 //! what disturbs a machine outlasts a sample. So a row counts as one observation for each of its turns over the set
-//! ([`TURNS`]), the median of the turn's samples. Where it has none, a peer's, it counts as that many stretches of equal
+//! ([`TURNS`] and more), the turn's centre ([`centres`]). Where it has none, a peer's, it counts as that many stretches of equal
 //! length. What lasts a whole run and spares the reference (where the run's memory lies, say) looks like a change all the same.
 //!
 //! The verdict: *slower* (or *faster*) where the estimate is past the threshold and the interval does not hold "no change";
 //! *same* where the interval rules out a change of twice the threshold; else *too noisy*.
 
+use super::Environment;
 use super::report::{Report, Row, Skipped};
-use super::rule::TURNS;
-use super::{Environment, Spread};
+use super::rule::{TURNS, centres};
 use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -72,13 +72,7 @@ fn observations(times: &[f64], row: &Row) -> Vec<f64> {
         (0..stretches).map(|i| at(i + 1) - at(i)).collect()
     };
     let turns = if row.turns.is_empty() { equal(times.len().min(TURNS)) } else { row.turns.clone() };
-    let mut rest = times;
-    let medians = turns.into_iter().map(|n| {
-        let (turn, others) = rest.split_at(n.min(rest.len()));
-        rest = others;
-        Spread::of(turn).median
-    });
-    medians.collect()
+    centres(times, turns)
 }
 
 /// Judges independent times (or times over a reference's) at a threshold: 0.1 is 10 %.

@@ -1,10 +1,10 @@
 //! What an edit of a shader does to a kernel: does it compile and fit its op, are its values right, and how fast is it
 //! beside the committed text.
 //!
-//! Values are compared with the committed naive variant's (or, where an op has none, with the same variant's) within the
-//! tuner's tolerance: on the tuner's made-up inputs, which have no cancellation, and on what the node is given when its
+//! Values are compared in every case it is given with the committed naive variant's (or, where an op has none, with the same
+//! variant's) within the tuner's tolerance: on the tuner's made-up inputs, which have no cancellation, and on what the node is given when its
 //! case runs, negative numbers and edge cases included. Each output is poisoned with NaN and fenced by sentinels before. Times
-//! are of interleaved samples with naga's runtime checks in both, since an edited kernel never runs without them; what
+//! are of the first case, of interleaved samples with naga's runtime checks in both, since an edited kernel never runs without them; what
 //! the committed text takes as it is shipped stands beside.
 
 use super::compare::{self, Judgement, THRESHOLD};
@@ -53,6 +53,8 @@ pub enum Verdict {
 /// Interleaved samples, ms a run of the entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Times {
+    /// In how many cases the values agree; the times are of the largest.
+    pub cases: usize,
     /// Of the edited text, with runtime checks.
     pub edited_ms: Vec<f64>,
     /// Of the committed text, with runtime checks.
@@ -83,31 +85,46 @@ impl Times {
     }
 }
 
-/// Compiles, checks and times an entry with the tree of `options`. An endless loop does not return: run it in a process
-/// of its own. `patience` is about how long the timing may take.
-pub fn judge(options: &GpuOptions, found: &Found, patience: Duration) -> Result<Verdict> {
+/// Compiles an entry with the tree of `options`, checks it in each of the cases it was found in, and times it in the first.
+/// An endless loop does not return: run it in a process of its own. `patience` is about how long the timing may take.
+pub fn judge(options: &GpuOptions, found: &[Found], patience: Duration) -> Result<Verdict> {
     let open = |shaders: Arc<Tree>, checked| Gpu::open(&GpuOptions { shaders, checked, ..options.clone() });
-    let edited = open(options.shaders.clone(), true)?;
-    let (committed, shipped) = (open(Arc::default(), true)?, open(Arc::default(), false)?);
-    let subject = Subject::of(&found.step, committed.caps());
-    let plan = match subject.plan(&edited, found.variant, FENCE) {
-        Ok(plan) => plan,
-        Err(e) => return Ok(Verdict::Broken { why: e.to_string() }),
-    };
-    for (what, inputs) in [("made-up inputs", subject.inputs()), ("the case's inputs", given(&committed, found)?)] {
-        let naive = if subject.variants.contains(&"naive") { "naive" } else { found.variant };
-        let right = values(&committed, &subject.plan(&committed, naive, 0)?, &inputs)?;
-        if let Err(e) = run(&edited, &plan, &subject, &inputs, &right) {
-            return Ok(match edited.check() {
-                Ok(()) => Verdict::Wrong { why: format!("on {what}, {e}") },
-                Err(device) => Verdict::Broken { why: device.to_string() },
-            });
+    let (edited, committed) = (open(options.shaders.clone(), true)?, open(Arc::default(), true)?);
+    for found in found {
+        if let Some(verdict) = mistake(&edited, &committed, found)? {
+            return Ok(verdict);
         }
     }
-    let inputs = given(&committed, found)?;
-    let racers = [&edited, &committed, &shipped];
-    let plans =
-        racers.into_iter().map(|gpu| ready(gpu, &subject, found.variant, &inputs)).collect::<Result<Vec<_>>>()?;
+    let first = found.first().ok_or_else(|| Error::Failed("an edit is judged in a case".into()))?;
+    let racers = [edited, committed, open(Arc::default(), false)?];
+    let [edited_ms, committed_ms, shipped_ms] = times(&racers, first, patience)?;
+    Ok(Verdict::Right(Times { cases: found.len(), edited_ms, committed_ms, shipped_ms }))
+}
+
+/// What is wrong with the edit in a case.
+fn mistake(edited: &Gpu, committed: &Gpu, found: &Found) -> Result<Option<Verdict>> {
+    let (subject, case) = (Subject::of(&found.step, committed.caps()), found.case.name);
+    let plan = match subject.plan(edited, found.variant, FENCE) {
+        Ok(plan) => plan,
+        Err(e) => return Ok(Some(Verdict::Broken { why: e.to_string() })),
+    };
+    for (what, inputs) in [("made-up inputs", subject.inputs()), ("the case's inputs", given(committed, found)?)] {
+        let naive = if subject.variants.contains(&"naive") { "naive" } else { found.variant };
+        let right = values(committed, &subject.plan(committed, naive, 0)?, &inputs)?;
+        if let Err(e) = run(edited, &plan, &subject, &inputs, &right) {
+            return Ok(Some(match edited.check() {
+                Ok(()) => Verdict::Wrong { why: format!("in the case '{case}', on {what}, {e}") },
+                Err(device) => Verdict::Broken { why: device.to_string() },
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// Interleaved samples of an entry on each device, ms a run.
+fn times(racers: &[Gpu; 3], found: &Found, patience: Duration) -> Result<[Vec<f64>; 3]> {
+    let (subject, inputs) = (Subject::of(&found.step, racers[1].caps()), given(&racers[1], found)?);
+    let plans = racers.iter().map(|gpu| ready(gpu, &subject, found.variant, &inputs)).collect::<Result<Vec<_>>>()?;
     let time = |i: usize, repeats: usize| {
         let timed = racers[i].time_repeated(plans[i].dispatches(), repeats)?;
         Ok::<f64, Error>(timed.device_ms.unwrap_or(timed.wall_ms) / repeats as f64)
@@ -119,10 +136,8 @@ pub fn judge(options: &GpuOptions, found: &Found, patience: Duration) -> Result<
     };
     let repeats = (0..racers.len()).map(repeats).collect::<Result<Vec<_>>>()?;
     let rules = Rules { rounds: 40, limit: patience, behind: f64::INFINITY, margin: 1.0 };
-    let [edited_ms, committed_ms, shipped_ms] =
-        <[_; 3]>::try_from(race(3, &rules, |i| time(i, repeats[i]))?.samples_ms)
-            .map_err(|_| Error::Failed("a race of three has other samples than three".into()))?;
-    Ok(Verdict::Right(Times { edited_ms, committed_ms, shipped_ms }))
+    <[_; 3]>::try_from(race(3, &rules, |i| time(i, repeats[i]))?.samples_ms)
+        .map_err(|_| Error::Failed("a race of three has other samples than three".into()))
 }
 
 /// An error unless a run over poisoned, fenced outputs gives the right values.

@@ -188,7 +188,8 @@ fn whole(v: &DeValue<'_>) -> Option<u32> {
     u32::from_str_radix(i.as_str(), i.radix()).ok()
 }
 
-fn number(v: &DeValue<'_>) -> Option<f32> {
+/// A number, whole or not.
+pub(super) fn number(v: &DeValue<'_>) -> Option<f32> {
     let float = v.as_float().and_then(|f| f.as_str().parse::<f32>().ok());
     float.or_else(|| v.as_integer().and_then(|i| i64::from_str_radix(i.as_str(), i.radix()).ok()).map(|i| i as f32))
 }

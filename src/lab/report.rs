@@ -112,14 +112,19 @@ impl Cache {
     }
 }
 
+/// Samples over the reference kernel's beside them; themselves where there is none.
+pub(super) fn over(samples_ms: &[f64], reference_ms: &[f64]) -> Vec<f64> {
+    match reference_ms.is_empty() {
+        true => samples_ms.to_vec(),
+        false => samples_ms.iter().zip(reference_ms).map(|(ms, reference)| ms / reference).collect(),
+    }
+}
+
 impl Row {
     /// The samples over the reference kernel's beside them, in which the machine's speed cancels; the samples themselves
     /// where no reference was timed.
     pub fn steady(&self) -> Vec<f64> {
-        match self.reference_ms.is_empty() {
-            true => self.samples_ms.clone(),
-            false => self.samples_ms.iter().zip(&self.reference_ms).map(|(ms, reference)| ms / reference).collect(),
-        }
+        over(&self.samples_ms, &self.reference_ms)
     }
 
     /// Order statistics of the samples, ms.

@@ -14,7 +14,7 @@
 //! `forms.rs` says which fields an op has. The set `cases` is no file: it is every op at the shapes of its own tests.
 
 use super::Row;
-use super::fields::{Fields, Source};
+use super::fields::{Fields, Source, number};
 use super::forms::{FORMS, Made};
 use crate::base::{Error, Result, files, nearest};
 use crate::kernels::listing::entry_name;
@@ -70,6 +70,8 @@ pub struct Set {
     pub about: String,
     /// Which variants of each op.
     pub variants: Vec<String>,
+    /// The most seconds of a row, where the set says that rows are to be done sooner than by the rule.
+    pub time_limit_s: Option<f64>,
     /// The cases, in the order of the file.
     pub subjects: Vec<Subject>,
 }
@@ -92,8 +94,8 @@ impl Set {
     /// The set in a file.
     pub fn load(path: &Path) -> Result<Set> {
         if !path.is_file() {
-            let path = path.display();
-            return Err(Error::Usage(format!("there is no set {path}; built in are {}", names().join(", "))));
+            let (path, sets) = (path.display(), names().join(", "));
+            return Err(Error::Usage(format!("there is no file {path} with a set of cases; built-in sets are {sets}")));
         }
         let text = files::read_text(path).map_err(|e| Error::Usage(e.to_string()))?;
         Set::parse(&Source::new(path, &text), &path.display().to_string())
@@ -121,8 +123,8 @@ impl Set {
 
     fn parse(source: &Source, name: &str) -> Result<Set> {
         let table = source.parse()?;
-        let mut set =
-            Set { name: name.into(), about: String::new(), variants: vec![FIRST.into()], subjects: Vec::new() };
+        let (name, about, variants, subjects) = (name.into(), String::new(), vec![FIRST.into()], Vec::new());
+        let mut set = Set { name, about, variants, time_limit_s: None, subjects };
         let mut keys: Vec<_> = table.iter().collect();
         keys.sort_by_key(|(k, _)| k.span().start);
         let mut placed = Vec::new();
@@ -137,6 +139,10 @@ impl Set {
                     set.variants = words(v)
                         .filter(|w| !w.is_empty())
                         .ok_or_else(|| at("variants must be a list of names such as [\"first\", \"naive\"]"))?;
+                }
+                ("time_limit_s", v) => {
+                    let seconds = number(v).filter(|s| *s > 0.0 && s.is_finite()).map(f64::from);
+                    set.time_limit_s = Some(seconds.ok_or_else(|| at("time_limit_s must be seconds above 0"))?);
                 }
                 (op, v) => {
                     let build = form(op).map_err(|what| source.at(key.span().start, &what))?;
@@ -218,6 +224,7 @@ fn cases() -> Set {
         name: CASES.into(),
         about: "every op at the shapes of its tests".into(),
         variants: vec![FIRST.into()],
+        time_limit_s: None,
         subjects: ops().into_iter().flat_map(|(op, list)| list.into_iter().map(move |c| subject(op, c))).collect(),
     }
 }

@@ -35,6 +35,15 @@ impl Spread {
     }
 }
 
+/// The mean of the middle half: as deaf to outliers as the median, and of noise without them more exact. NaN of none.
+pub fn midmean(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let cut = sorted.len() / 4;
+    let middle = &sorted[cut..sorted.len() - cut];
+    middle.iter().sum::<f64>() / middle.len() as f64
+}
+
 /// A figure with `n` digits that count, and none before the point cut: 0.00123, 12.35, 12346; 0 below 10⁻⁹.
 pub fn figures(v: f64, n: i32) -> String {
     if v.abs() < 1e-9 {
@@ -52,6 +61,13 @@ mod tests {
     fn figures_have_the_digits_that_count() {
         assert_eq!([0.001234, 0.5, 12.345, 12345.6].map(|v| figures(v, 4)), ["0.001234", "0.5000", "12.35", "12346"]);
         assert_eq!([0.0456, 0.5, 34.21, 1234.6].map(|v| figures(v, 2)), ["0.046", "0.50", "34", "1235"]);
+    }
+
+    #[test]
+    fn the_midmean_leaves_out_a_quarter_at_each_end() {
+        assert_eq!(midmean(&[900.0, 1.0, 3.0, 4.0, -70.0, 2.0, 5.0, 6.0]), 3.5);
+        assert_eq!((midmean(&[2.0]), midmean(&[1.0, 2.0, 6.0])), (2.0, 3.0));
+        assert!(midmean(&[]).is_nan());
     }
 
     #[test]

@@ -73,7 +73,9 @@ impl Plan {
     /// an error before anything is allocated.
     pub fn new(gpu: &Gpu, schedule: Schedule, state: &State) -> Result<Plan> {
         if let Some(why) = misfit(gpu, std::slice::from_ref(&schedule)) {
-            return Err(Error::Usage(format!("the plan does not fit: {why}; use a smaller batch_size or image_size")));
+            return Err(Error::Usage(format!(
+                "the plan does not fit: {why}; use a smaller batch_size, image_size or case"
+            )));
         }
         let states = schedule
             .states

@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::base::rng::Rng;
+use crate::device::Timed;
+use crate::lab::rule::{MOST_TURNS, Rule};
+use crate::lab::samples::Samples;
 
 /// A machine whose speed wanders by up to a factor of two, with noise on each sample, now and then an outlier, and a
 /// slow noise that the reference does not see.
@@ -37,21 +40,23 @@ impl Machine {
         }
     }
 
-    /// A row as `bench` samples it by default: half a second of 5 ms each in turns, other rows sampled between them. The
-    /// reference is timed before every second sample only, which is harder than what `bench` does: before and behind each.
+    /// A row as `bench` samples it by default: 5 ms each, in turns with other rows sampled between them, for as many turns
+    /// as its rule asks for, the reference before and behind each.
     fn row(&mut self, case: usize, ms: f64) -> Row {
-        let (mut pairs, mut reference) = (Vec::new(), 0.0);
-        let each = 96 / TURNS;
-        for i in 0..96 {
-            if i > 0 && i % each == 0 {
-                self.wait(50);
+        let (rule, mut samples) = (Rule::default(), Samples::default());
+        while samples.now < TURNS || samples.now < MOST_TURNS && samples.is_wide(&rule) {
+            samples.now += 1;
+            self.wait(50);
+            let mut before = self.time(2.0);
+            while !samples.is_over(&rule) {
+                let wall_ms = self.time(ms) * self.slow.exp();
+                let after = self.time(2.0);
+                samples.add(Timed { device_ms: None, wall_ms }, 1, Some((before + after) / 2.0));
+                samples.spent_s += 5e-3 - wall_ms * 1e-3;
+                before = after;
             }
-            if (i % each).is_multiple_of(2) {
-                reference = self.time(2.0);
-            }
-            let ms = self.time(ms);
-            pairs.push((reference, ms * self.slow.exp()));
         }
+        let times = samples.times();
         Row {
             op: "relu".into(),
             entry: "relu.forward".into(),
@@ -64,10 +69,10 @@ impl Machine {
             cache: super::super::Cache::Hot,
             timer: super::super::Timer::Wall,
             repeats: 1,
-            samples_ms: pairs.iter().map(|p| p.1).collect(),
-            wall_ms: pairs.iter().map(|p| p.1).collect(),
-            reference_ms: pairs.iter().map(|p| p.0).collect(),
-            turns: vec![each; TURNS],
+            samples_ms: times.samples_ms,
+            wall_ms: times.wall_ms,
+            reference_ms: times.reference_ms,
+            turns: times.turns,
             noisy: false,
             roof_share: None,
         }
@@ -117,7 +122,7 @@ fn without_the_reference_drift_looks_like_a_change() {
         after.drift = 2f64.ln();
         let (mut b, n) = (before.row(0, 1.0), after.row(0, 1.0));
         b.reference_ms.clear();
-        side_by_side(&b, &n, THRESHOLD, "b").unwrap().judgement.verdict == Verdict::Slower
+        side_by_side(&b, &n, THRESHOLD, "b").unwrap().judgement.verdict != Verdict::Same
     });
     assert!(fooled.count() > 50);
 }
@@ -144,15 +149,21 @@ fn a_row_counts_as_its_turns() {
     assert_eq!(observations(&times, &row), [0.0, 2.0, 51.5]);
     row.turns.clear();
     assert_eq!(observations(&times, &row).len(), TURNS);
-    assert_eq!(observations(&times[..TURNS * 2], &row)[..2], [0.5, 2.5]);
+    assert_eq!(observations(&times[..TURNS * 2], &row)[..2], [0.5, 2.5], "a peer's");
     assert_eq!(observations(&times[..3], &row), times[..3]);
     assert!(observations(&[], &row).is_empty());
 }
 
 #[test]
 fn noise_that_could_hide_a_change_is_told() {
-    let [faster, slower, _, noisy] = verdicts((0.4, 0.0), 1.0);
-    assert!(noisy > 900 && faster + slower < 20, "faster {faster}, slower {slower}, too noisy {noisy}");
+    let wild = (0..100).map(|seed| {
+        let [b, n] = runs(seed, (2.0, 0.0), 1.0);
+        assert_eq!(n.turns.len(), MOST_TURNS, "sampled on and on");
+        side_by_side(&b, &n, THRESHOLD, "b").unwrap().judgement.verdict
+    });
+    let wild: Vec<Verdict> = wild.collect();
+    let count = |verdict| wild.iter().filter(|v| **v == verdict).count();
+    assert!(count(Verdict::TooNoisy) > 90 && count(Verdict::Faster) + count(Verdict::Slower) < 5, "{wild:?}");
     assert_eq!(judge(&[1.0, 1.0], &[2.0, 2.0], 0.1).verdict, Verdict::TooNoisy, "two samples prove nothing");
     assert_eq!(judge(&[], &[], 0.1).verdict, Verdict::TooNoisy);
 }

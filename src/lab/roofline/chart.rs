@@ -90,7 +90,10 @@ fn draw(roof: &Roof, points: &[Point], text: &mut String) -> std::result::Result
         .margin(14)
         .set_label_area_size(LabelAreaPosition::Left, 62)
         .set_label_area_size(LabelAreaPosition::Bottom, 48)
-        .build_cartesian_2d((x0..x1).log_scale(), (y0..y1).log_scale())?;
+        .build_cartesian_2d(
+            (x0..x1).log_scale().with_key_points(ticks(x0, x1)),
+            (y0..y1).log_scale().with_key_points(ticks(y0, y1)),
+        )?;
     chart
         .configure_mesh()
         .light_line_style(BLACK.mix(0.05))
@@ -191,6 +194,13 @@ fn range(values: impl Iterator<Item = f64>, air: f64) -> (f64, f64) {
     } else {
         (low, high)
     }
+}
+
+/// The numbers of a logarithmic axis: 1, 2 and 5 of each decade. (The drawing library's own have each power of ten twice.)
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;
+    let all = decades.flat_map(|d| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(d)));
+    all.filter(|v| (low..=high).contains(v)).collect()
 }
 
 /// A number of a logarithmic axis.

@@ -137,7 +137,7 @@ fn cases(set: &str) -> Result<Vec<(String, toml::Table)>, String> {
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let table: toml::Table = toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut cases = Vec::new();
-    for (op, list) in table.into_iter().filter(|(key, _)| key != "about" && key != "variants") {
+    for (op, list) in table.into_iter().filter(|(key, _)| !["about", "variants", "time_limit_s"].contains(&key.as_str())) {
         for case in list.as_array().ok_or(format!("{}: {op} must be a list of cases", path.display()))? {
             let case = case.as_table().ok_or(format!("{}: a case of {op} must be a table", path.display()))?;
             cases.push((op.clone(), case.clone()));
