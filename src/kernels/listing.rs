@@ -305,9 +305,9 @@ pub fn find_all(wanted: &Wanted<'_>, asked: &Asked<'_>) -> Result<Vec<Found>> {
         }
     }
     steps.sort_by_key(|(_, s)| std::cmp::Reverse(s.cost().bytes));
-    // Cases share nodes, and a gradient may run the forward one again.
+    // A case's gradient runs its forward node again.
     let mut seen = HashSet::new();
-    steps.retain(|(_, s)| seen.insert(format!("{:?} of {:?}", s.op, s.x)));
+    steps.retain(|(case, s)| seen.insert(format!("{}: {:?} of {:?}", case.name, s.op, s.x)));
     let kinds = kinds();
     for (kind, on) in std::iter::once(asked.caps).chain(kinds.iter().map(|k| &k.1)).enumerate() {
         let mut found: Vec<Found> = Vec::new();

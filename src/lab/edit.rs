@@ -1,11 +1,11 @@
 //! What an edit of a shader does to a kernel: does it compile and fit its op, are its values right, and how fast is it
 //! beside the committed text.
 //!
-//! Values are compared in every case it is given with the committed naive variant's (or, where an op has none, with the same
-//! variant's) within the tuner's tolerance: on the tuner's made-up inputs, which have no cancellation, and on what the node is given when its
-//! case runs, negative numbers and edge cases included. Each output is poisoned with NaN and fenced by sentinels before. Times
-//! are of the first case, of interleaved samples with naga's runtime checks in both, since an edited kernel never runs without them; what
-//! the committed text takes as it is shipped stands beside.
+//! Values are compared in every case it is given with the committed naive variant's (or, where an op has none, with the
+//! same variant's) within the tuner's tolerance: on the tuner's made-up inputs, which have no cancellation, and on what
+//! the node is given when its case runs, negative numbers and edge cases included. Each output is poisoned with NaN and
+//! fenced by sentinels before. Times are of the first case, of interleaved samples with naga's runtime checks in both, since
+//! an edited kernel never runs without them; what the committed text takes as it is shipped stands beside.
 
 use super::compare::{self, Judgement, THRESHOLD};
 use super::{Spread, feed};
