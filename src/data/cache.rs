@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Raised whenever decoding, resizing or this file's layout changes what is stored.
-const VERSION: &str = "wgslab decoded 1";
+const VERSION: &str = "wgslab decoded 2";
 
 /// The one metadata key; several would come out in changing order.
 const META: &str = "wgslab";
@@ -26,6 +26,7 @@ struct Meta {
     width: usize,
     channels: usize,
     names: [Option<Vec<String>>; 3],
+    notes: Vec<String>,
     checksum: String,
 }
 
@@ -76,8 +77,8 @@ fn pack(path: &Path, source: &Source) -> Result<Option<Vec<u8>>> {
     let Some(first) = source.parts.iter().flatten().next() else { return Ok(None) };
     let Images { height, width, channels, .. } = first.images;
     let names = source.parts.each_ref().map(|p| p.as_ref().map(|p| p.images.names.clone()));
-    let (name, classes) = (source.name.clone(), source.classes.clone());
-    let mut meta = Meta { name, classes, height, width, channels, names, checksum: String::new() };
+    let (name, classes, notes) = (source.name.clone(), source.classes.clone(), source.notes.clone());
+    let mut meta = Meta { name, classes, height, width, channels, names, notes, checksum: String::new() };
     let origins = source.parts.each_ref().map(|p| p.as_ref().map_or(Vec::new(), |p| pack_origins(&p.origins)));
     let mut tensors = Vec::new();
     for (split, (part, origins)) in Split::ALL.into_iter().zip(source.parts.iter().zip(&origins)) {
@@ -110,6 +111,7 @@ fn checksum(meta: &Meta, tensors: &[(String, TensorView<'_>)]) -> Result<String,
         meta.width,
         meta.channels,
         &meta.names,
+        &meta.notes,
     ))?);
     let mut sorted: Vec<_> = tensors.iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
@@ -133,8 +135,8 @@ fn unpack(bytes: &[u8]) -> Result<Source, String> {
         let view = tensors.iter().find(|(n, _)| *n == name).ok_or_else(|| format!("{name} is missing"))?;
         Ok::<_, String>(view.1.data())
     };
-    let Meta { name, classes, height, width, channels, names, .. } = meta;
-    let mut source = Source { name, classes, ..Source::default() };
+    let Meta { name, classes, height, width, channels, names, notes, .. } = meta;
+    let mut source = Source { name, classes, notes, ..Source::default() };
     for (split, names) in Split::ALL.into_iter().zip(names) {
         let Some(names) = names else { continue };
         let pixels = find(split, "pixels")?.to_vec();

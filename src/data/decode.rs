@@ -141,6 +141,8 @@ pub struct Listing {
     pub classes: Vec<String>,
     /// Files of train, val, test; none where there is no such split.
     pub files: [Option<Vec<Entry>>; 3],
+    /// What a person should know of how they were listed, a line each.
+    pub notes: Vec<String>,
 }
 
 impl Listing {
@@ -166,7 +168,12 @@ impl Listing {
     /// Decodes every file; those that cannot be are listed with the reason.
     pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
         let total = self.files.iter().flatten().map(Vec::len).sum();
-        let mut source = Source { name: self.name.clone(), classes: self.classes.clone(), ..Source::default() };
+        let mut source = Source {
+            name: self.name.clone(),
+            classes: self.classes.clone(),
+            notes: self.notes.clone(),
+            ..Source::default()
+        };
         let mut done = 0;
         for (entries, slot) in self.files.iter().zip(&mut source.parts) {
             let Some(entries) = entries else { continue };

@@ -239,6 +239,8 @@ pub struct Source {
     pub parts: [Option<Part>; 3],
     /// Files that could not be decoded, each with its reason.
     pub unreadable: Vec<String>,
+    /// What a person should know of how the files were read, a line each.
+    pub notes: Vec<String>,
 }
 
 /// Reads what `spec` names, drops duplicates across splits and makes a validation split where there is none.
@@ -252,7 +254,9 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) 
             source.unreadable.len()
         )));
     }
+    let notes = source.notes.clone();
     let mut data = split::assemble(source, options)?;
+    data.warnings.extend(notes);
     if let Some(fresh) = fresh {
         fresh.keep()?; // only now: data that cannot be used leaves nothing behind
         data.warnings.extend(fresh.warning);

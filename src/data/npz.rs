@@ -34,7 +34,7 @@ pub fn read(path: &Path, bytes: &[u8], options: &LoadOptions, progress: &dyn Fn(
         parts[split as usize] = Some(raw.decode(split, options, &|done| progress(before + done, total))?);
         before += n;
     }
-    Ok(Source { name, classes, parts, unreadable: Vec::new() })
+    Ok(Source { name, classes, parts, ..Source::default() })
 }
 
 /// The named classes of a known archive, else "0", "1", … up to the largest training label.

@@ -125,7 +125,7 @@ mod tests {
 
     fn source(train: &[(u8, u32)], val: Option<&[(u8, u32)]>, test: Option<&[(u8, u32)]>) -> Source {
         let parts = [Some(part(train)), val.map(part), test.map(part)];
-        Source { name: "x".into(), classes: vec!["a".into(), "b".into()], parts, unreadable: vec![] }
+        Source { name: "x".into(), classes: vec!["a".into(), "b".into()], parts, ..Source::default() }
     }
 
     #[test]

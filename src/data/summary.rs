@@ -92,7 +92,7 @@ pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
         duplicates: duplicates(&source),
         unreadable: source.unreadable.clone(),
         fingerprint: None,
-        notes: Vec::new(),
+        notes: source.notes.clone(),
     };
     let carved = source.parts[Split::Val as usize].is_none();
     if !source.unreadable.is_empty() {

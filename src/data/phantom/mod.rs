@@ -89,7 +89,7 @@ pub fn generate(request: &Request, options: &LoadOptions, progress: &dyn Fn(usiz
         Some(part)
     });
     let classes = modality.classes.iter().map(|c| c.to_string()).collect();
-    Source { name: format!("phantom:{}", modality.name), classes, parts, unreadable: Vec::new() }
+    Source { name: format!("phantom:{}", modality.name), classes, parts, ..Source::default() }
 }
 
 /// Every generated image is another one, so its place is its digest.
