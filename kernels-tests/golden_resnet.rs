@@ -12,7 +12,8 @@ use std::path::Path;
 use wgslab::base::{DType, Error, Result as BaseResult};
 use wgslab::device::Gpu;
 use wgslab::kernels::fuse;
-use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem, checkpoint};
+use wgslab::nn::checkpoint::{self, Checkpoint};
+use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem};
 use wgslab::tape::rewrite::Rule;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
 
@@ -266,7 +267,7 @@ fn checkpoints(golden: Golden) -> Result<(), String> {
     let counter = Type::u32([1]);
     state.insert(&gpu, "optim.count", counter, Some(&7u32.to_le_bytes())).map_err(text)?;
     let path = folder.path().join("backbone.safetensors");
-    checkpoint::save_backbone(&path, &gpu, &state, "backbone.", 42, "{\"k\":1}").map_err(text)?;
+    checkpoint::save_backbone(&path, &gpu, &state, "backbone.", 42, metadata("k")).map_err(text)?;
     torchvision_names(&path, &tensors)?;
     let mut loaded = State::new();
     checkpoint::load_backbone(&path, &gpu, &mut loaded, "backbone.", &wanted).map_err(text)?;
@@ -304,18 +305,38 @@ fn torchvision_names(path: &Path, tensors: &Tensors) -> Result<(), String> {
 /// Equal states give equal files, and a file gives the state back.
 fn whole_state(gpu: &Gpu, state: &State, folder: &Path) -> Result<(), String> {
     let (a, b) = (folder.join("a.safetensors"), folder.join("b.safetensors"));
-    let metadata = "{\"step\":3}";
-    checkpoint::save_state(&a, gpu, state, metadata).map_err(text)?;
-    let mut loaded = State::new();
-    if checkpoint::load_state(&a, gpu, &mut loaded).map_err(text)? != metadata {
+    checkpoint::save_state(&a, gpu, state, metadata("step")).map_err(text)?;
+    let (mut loaded, saved) = (State::new(), Checkpoint::open(&a).map_err(text)?);
+    saved.load(gpu, &mut loaded).map_err(text)?;
+    if saved.metadata != metadata("step") {
         return Err("the metadata came back changed".into());
     }
-    checkpoint::save_state(&b, gpu, &loaded, metadata).map_err(text)?;
-    let (a, b) = (std::fs::read(&a), std::fs::read(&b));
-    if a.map_err(|e| e.to_string())? != b.map_err(|e| e.to_string())? || !loaded.names().eq(state.names()) {
+    checkpoint::save_state(&b, gpu, &loaded, saved.metadata).map_err(text)?;
+    let (whole, again) = (std::fs::read(&a), std::fs::read(&b));
+    let whole = whole.map_err(|e| e.to_string())?;
+    if whole != again.map_err(|e| e.to_string())? || !loaded.names().eq(state.names()) {
         return Err("a state saved, loaded and saved again gives another file".into());
     }
+    flipped(&a, &whole)
+}
+
+/// No bit of a checkpoint can change unseen: in the header, in the metadata, in a weight.
+fn flipped(path: &Path, whole: &[u8]) -> Result<(), String> {
+    let header = 8 + u64::from_le_bytes(std::array::from_fn(|i| whole[i])) as usize;
+    let places = (0..header).chain((header..whole.len()).step_by(whole.len() / 200 + 1)).chain([whole.len() - 1]);
+    for at in places {
+        let mut bytes = whole.to_vec();
+        bytes[at] ^= 1 << (at % 8);
+        match Checkpoint::of(path, bytes) {
+            Err(Error::Damaged { .. }) => {}
+            other => return Err(format!("byte {at} changed, and the file is {:?}", other.map(|c| c.metadata))),
+        }
+    }
     Ok(())
+}
+
+fn metadata(key: &str) -> serde_json::Map<String, serde_json::Value> {
+    serde_json::Map::from_iter([(key.to_string(), 3.into())])
 }
 
 /// Damaged and foreign files are refused with what is wrong.
@@ -332,8 +353,9 @@ fn misfits(gpu: &Gpu, golden: Golden, tensors: &Tensors, path: &Path, wanted: &[
     for keep in [0, 5, 200, bytes.len() - 1] {
         std::fs::write(&cut, &bytes[..keep]).map_err(|e| e.to_string())?;
         refused("a truncated backbone", load(&cut, wanted), &["cut.safetensors"])?;
-        let whole = checkpoint::load_state(&cut, gpu, &mut State::new()).map(drop);
-        refused("a truncated state", whole, &["cut.safetensors"])?;
+        if !matches!(Checkpoint::open(&cut), Err(Error::Damaged { .. })) {
+            return Err(format!("a state cut to {keep} bytes must be damaged"));
+        }
     }
     let mut wide = golden;
     wide.model.width *= 2.0;

@@ -145,11 +145,12 @@ fn odd() -> Result<(), String> {
     }
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let path = folder.path().join("state.safetensors");
-    checkpoint::save_state(&path, &gpu, &state, "{}").map_err(text)?;
+    checkpoint::save_state(&path, &gpu, &state, Default::default()).map_err(text)?;
     state.write(&gpu, "s", &bytes(&s)).map_err(text)?;
-    checkpoint::restore_state(&path, &gpu, &state).map_err(text)?;
+    let saved = checkpoint::Checkpoint::open(&path).map_err(text)?;
+    saved.restore(&gpu, &state).map_err(text)?;
     let mut loaded = State::new();
-    checkpoint::load_state(&path, &gpu, &mut loaded).map_err(text)?;
+    saved.load(&gpu, &mut loaded).map_err(text)?;
     for (what, state) in [("restored", &state), ("loaded", &loaded)] {
         let got = state.read(&gpu, "s").map_err(text)?;
         ensure(got == bytes(&want) && state.ty("s") == Some(ty), format!("{what}: {got:?} of {:?}", state.ty("s")))?;
@@ -161,7 +162,7 @@ fn infinite() -> Result<(), String> {
     let (gpu, mut state) = (gpu(true)?, State::new());
     state.insert(&gpu, "s", Type::f16([3]), Some(&bytes(&[1.0, 2.0, 1e6]))).map_err(text)?;
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    match checkpoint::save_state(&folder.path().join("state.safetensors"), &gpu, &state, "{}") {
+    match checkpoint::save_state(&folder.path().join("state.safetensors"), &gpu, &state, Default::default()) {
         Err(e) if e.to_string().contains("s holds inf") => Ok(()),
         other => Err(format!("an infinite half must be refused, not {other:?}")),
     }

@@ -59,7 +59,9 @@
 //!
 //! [`study::Job`] walks a grid of cells. Each stage has an address (`study/provenance.rs`): the hash of what its bits
 //! depend on, the text of the kernels it launches included, and of nothing else. Through it cells share a pretraining, and
-//! a folder of something else is never gone on with. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed,
+//! a folder of something else is never gone on with. Host code that moves bits has a number in it, `RESULTS`. What a
+//! stage writes is compared with its checksum before it is used (`base/seal.rs`, `study/folder.rs`): weights and cursors in
+//! their metadata, JSON in a key, configs in a first line, and `done` holds the SHA-256 of every file. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed,
 //! epoch, step) and the state alone, so a stopped run goes on to the same bits.
 //!
 //! # Where building departed from the first design

@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
-use wgslab::base::{Error, Result};
+use wgslab::base::{Error, Result, seal};
 use wgslab::device::tune::Table;
 use wgslab::device::{Gpu, GpuOptions};
 use wgslab::study::progress::{Progress, Silent};
-use wgslab::study::{Config, Job, Selection};
+use wgslab::study::{Config, Job, Manner, Selection};
 
 /// Steps of an epoch × images of a step.
 const EPOCH: usize = 5 * 8;
@@ -68,7 +68,7 @@ fn files(out: &Path) -> BTreeMap<String, Vec<u8>> {
 fn timeless(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     let without_times = |text: &str| {
         let mut record: Value = serde_json::from_str(text).unwrap();
-        for time in ["seconds", "images_per_s"] {
+        for time in ["seconds", "images_per_s", "checksum"] {
             record.as_object_mut().unwrap().remove(time);
         }
         record.to_string()
@@ -76,6 +76,14 @@ fn timeless(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     let text = || String::from_utf8(bytes.to_vec()).unwrap();
     match name.rsplit('/').next().unwrap() {
         "clock.json" | "report.html" | "config.toml" => None,
+        // The hashes of the files that hold times, or settings that may differ, are left out.
+        "done" => {
+            let mut done: Value = serde_json::from_str(&text()).unwrap();
+            done.as_object_mut().unwrap().remove("checksum");
+            let of = done["files"].as_object_mut().unwrap();
+            of.retain(|name, _| !["config.toml", "result.json", "epochs.jsonl"].contains(&name.as_str()));
+            Some(done.to_string().into_bytes())
+        }
         "result.json" => Some(without_times(&text()).into_bytes()),
         "epochs.jsonl" => Some(text().lines().map(|l| without_times(l) + "\n").collect::<String>().into_bytes()),
         "results.csv" => {
@@ -272,31 +280,70 @@ fn a_run_of_other_kernels_does_not_go_on() {
     let path = dir.path().join("o/environment.json");
     let mut made: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     made["kernels"] = "0123456789abcdef".into();
-    std::fs::write(&path, made.to_string()).unwrap();
-    std::fs::write(dir.path().join("o/done"), "0123456789abcdef").unwrap();
+    made["address"] = "0123456789abcdef".into();
+    seal::write(&path, &made).unwrap();
+    let done = dir.path().join("o/done");
+    let mut finished: Value = serde_json::from_slice(&std::fs::read(&done).unwrap()).unwrap();
+    finished["address"] = "0123456789abcdef".into();
+    seal::write(&done, &finished).unwrap();
     let (code, said) = train();
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("o was made with another text of the kernels") && said.contains("shaders/"), "{said}");
 }
 
 #[test]
-fn a_second_process_in_the_same_folder_is_sent_away() {
-    if !adapter("a_second_process_in_the_same_folder_is_sent_away") {
+fn a_second_process_waits_or_is_sent_away() {
+    if !adapter("a_second_process_waits_or_is_sent_away") {
         return;
     }
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    std::fs::write(dir.path().join("study.toml"), often().replace("epochs = 4", "epochs = 400")).unwrap();
+    // Pretraining alone: there is no other cell for the second process to take.
+    let text = often().replace("epochs = 4", "epochs = 400").replace("\"simclr\", \"none\"", "\"simclr\"");
+    std::fs::write(dir.path().join("study.toml"), text).unwrap();
     let mut run = Running::start(dir.path());
     run.wait_for("the first checkpoint", || find(&out, "pretraining", "state.safetensors").is_some());
-    let output = wgslab(dir.path(), &["study", "run", "study.toml", "--out", "out"]).output().unwrap();
+    let words = ["study", "run", "study.toml", "--out", "out", "--no-wait"];
+    let output = wgslab(dir.path(), &words).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(75), "{said}");
     assert!(said.contains("another process works in"), "{said}");
+    // Without it the second waits, and hears a stop while it does.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let stderr = elsewhere.path().join("stderr");
+    let second = wgslab(dir.path(), &words[..5]).stderr(std::fs::File::create(&stderr).unwrap()).spawn().unwrap();
+    let mut second = Running { child: second, said: stderr };
+    let said = second.said.clone();
+    second.wait_for("the wait", || std::fs::read_to_string(&said).unwrap().contains("wait for other processes"));
+    second.signal("TERM");
+    assert_eq!(second.end(), Some(75), "{}", second.said());
     assert!(run.child.try_wait().unwrap().is_none(), "the first goes on: {}", run.said());
     run.signal("TERM");
     assert_eq!(run.end(), Some(75), "{}", run.said());
+}
+
+#[test]
+fn four_shards_started_together_end_as_one_process_does() {
+    if !adapter("four_shards_started_together_end_as_one_process_does") {
+        return;
+    }
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    std::fs::write(dir.path().join("study.toml"), often()).unwrap();
+    let start = |i: usize| {
+        let said = dir.path().join(format!("stderr-{i}"));
+        let shard = format!("{i}/4");
+        let mut command = wgslab(dir.path(), &["study", "run", "study.toml", "--out", "out", "--shard", &shard]);
+        command.stdout(Stdio::null()).stderr(std::fs::File::create(&said).unwrap());
+        Running { child: command.spawn().unwrap(), said }
+    };
+    let shards: Vec<Running> = (1..=4).map(start).collect();
+    for mut shard in shards {
+        assert_eq!(shard.end(), Some(0), "{}", shard.said());
+    }
+    same_as_uninterrupted(&out, Selection::All);
 }
 
 /// Does something to the device at a step of the first stage.
@@ -333,7 +380,7 @@ fn run(gpu: &Gpu, out: &Path, progress: &dyn Progress) -> Result<()> {
         stop: &AtomicBool::new(false),
         kernels: Table::default(),
     };
-    job.run(FIRST).map(drop)
+    job.run(FIRST, Manner::default()).map(drop)
 }
 
 /// Runs a cell on a device that gets into trouble, checks the error, and ends the cell on a new device.

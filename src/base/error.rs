@@ -2,6 +2,9 @@
 //! thing that is wrong and the way out of it.
 
 use crate::base::Shape;
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// What can go wrong, grouped by who can mend it.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +18,14 @@ pub enum Error {
     /// Files are missing, damaged or hold something unexpected (exit code 4).
     #[error("{0}")]
     Data(String),
+    /// A file that the program wrote is not what it wrote (exit code 4): a byte changed, or it is gone.
+    #[error("{what}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The whole sentence: which file, why, and the way out.
+        what: String,
+    },
     /// A measurement is slower than its base by more than was allowed, or no longer runs (exit code 5).
     #[error("{0}")]
     Regression(String),
@@ -26,6 +37,9 @@ pub enum Error {
         /// Both shapes and what would fit.
         what: String,
     },
+    /// Another process works in this folder (exit code 75).
+    #[error("another process works in {}; wait for it or take another --out", .0.display())]
+    Busy(PathBuf),
     /// The device was lost, or a signal stopped the run after saving: the same command goes on (exit code 75).
     #[error("{0}")]
     TryAgain(String),
@@ -45,9 +59,9 @@ impl Error {
             Error::Shape { .. } | Error::Failed(_) => 1,
             Error::Usage(_) => 2,
             Error::NoAdapter(_) => 3,
-            Error::Data(_) => 4,
+            Error::Data(_) | Error::Damaged { .. } => 4,
             Error::Regression(_) => 5,
-            Error::TryAgain(_) => 75,
+            Error::TryAgain(_) | Error::Busy(_) => 75,
         }
     }
 
@@ -61,8 +75,50 @@ impl Error {
         Error::shape(op, format!("{} is {} and {} is {}; {need}", a.0, a.1, b.0, b.1))
     }
 
-    /// An I/O error with the path it happened at; a missing or unreadable file is bad data.
-    pub fn io(path: &std::path::Path, doing: &str, e: std::io::Error) -> Self {
-        Error::Data(format!("cannot {doing} {}: {e}", path.display()))
+    /// A file of ours that cannot be trusted: which, why, and the way out.
+    pub fn damaged(path: &Path, why: impl Display, way_out: &str) -> Self {
+        let what = format!("{} is damaged: {why}; {way_out}", path.display());
+        Error::Damaged { path: path.to_path_buf(), what }
+    }
+
+    /// An I/O error with the path it happened at. A missing or unreadable file is bad data; a disk without room is a
+    /// failure, and the same command goes on once there is some.
+    pub fn io(path: &Path, doing: &str, e: io::Error) -> Self {
+        let e = inner(e);
+        let what = format!("cannot {doing} {}: {e}", path.display());
+        match e.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Error::Failed(format!("{what}; make room, and the same command goes on"))
+            }
+            _ => Error::Data(what),
+        }
+    }
+}
+
+/// The system's own error of one that a library wrapped to name a path: ours is named already.
+fn inner(e: io::Error) -> io::Error {
+    let wrapped = e.get_ref().and_then(|w| w.source()).and_then(|s| s.downcast_ref::<io::Error>());
+    match wrapped {
+        Some(own) => io::Error::new(own.kind(), own.to_string()),
+        None => e,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_failure_and_a_path_is_named_once() {
+        let path = Path::new("a/b");
+        let full = Error::io(path, "write", io::Error::from_raw_os_error(28));
+        assert!(full.exit_code() == 1 || cfg!(not(unix)), "{full}");
+        assert_eq!(Error::io(path, "read", io::ErrorKind::NotFound.into()).exit_code(), 4);
+        // tempfile names the path of its file in its errors.
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("gone");
+        let e = tempfile::Builder::new().tempfile_in(&gone).unwrap_err();
+        let said = Error::io(&gone, "write in", e).to_string();
+        assert_eq!(said.matches("gone").count(), 1, "{said}");
     }
 }

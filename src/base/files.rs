@@ -48,6 +48,20 @@ pub fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(|e| Error::io(path, "look at", e))
 }
 
+/// The bytes of a file that the program wrote; else why it cannot be read, without its name.
+pub fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+    match std::fs::read(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err("it is missing".to_string()),
+        Err(e) => Err(format!("it cannot be read ({e})")),
+        Ok(bytes) => Ok(bytes),
+    }
+}
+
+/// The text of a file that the program wrote; else why it cannot be read, without its name.
+pub fn text(path: &Path) -> Result<String, String> {
+    String::from_utf8(bytes(path)?).map_err(|_| "it is no text".to_string())
+}
+
 /// Reads a UTF-8 file, naming it in the error.
 pub fn read_text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|e| Error::io(path, "read", e))

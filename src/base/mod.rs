@@ -5,6 +5,7 @@ pub mod files;
 pub mod hash;
 pub mod nearest;
 pub mod rng;
+pub mod seal;
 pub mod shape;
 
 pub use error::{Error, Result};

@@ -7,6 +7,7 @@ use crate::data::Split;
 use crate::noise::NoiseKind;
 use crate::study::config::PretrainingMethod;
 use crate::study::evaluate::evaluate_run;
+use crate::study::kept_config;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -153,7 +154,7 @@ impl Evaluate {
             let run = self.run.display();
             return Err(Error::Data(format!("{run} is no run: it has no config.toml; give a folder `train` made")));
         }
-        let config = config(Some(&own))?;
+        let config = kept_config(&self.run)?;
         let found = options.job(&config, &self.run, |job| evaluate_run(job, &self.data, self.split, &self.run))?;
         if self.json {
             return print_json(&found);

@@ -4,7 +4,7 @@ use super::options::{Options, config};
 use super::output::{print, print_json, results, table};
 use crate::base::{Error, Result};
 use crate::study::results::{gather, write_csv};
-use crate::study::{self, Cell, Job, Selection, cells, report};
+use crate::study::{self, Cell, Job, Manner, Selection, cells, report};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,13 @@ struct Run {
     /// [default: on a GPU, unless the study was begun, --kernels names a table, or only a part of the study is run]
     #[arg(long, conflicts_with_all = ["kernels", "index", "shard"])]
     tune: bool,
+    /// Empty the folder of each damaged cell or pretraining and make it again [default: tell it, run the others and end
+    /// with code 4]
+    #[arg(long)]
+    redo_damaged: bool,
+    /// End with code 75 when the cells that are left are those other processes work on [default: wait for them]
+    #[arg(long)]
+    no_wait: bool,
     /// Race nothing: run what is usually fastest on adapters of this kind [default: on a software adapter]
     #[arg(long, conflicts_with = "tune")]
     no_tune: bool,
@@ -118,11 +125,30 @@ impl Run {
         let out = self.out.clone().unwrap_or_else(|| default_out(&self.config));
         let found = options.job(&config, &out, |job| {
             let kernels = if self.races(job)? { job.tuned()? } else { job.kernels.clone() };
-            Job { kernels, ..*job }.run(selection)
+            let manner = Manner { no_wait: self.no_wait, redo_damaged: self.redo_damaged };
+            Job { kernels, ..*job }.run(selection, manner)
         })?;
         let files = ["results.csv", "report.html"].map(|name| out.join(name));
         let files = files.iter().filter(|f| f.exists()).map(|f| f.display().to_string());
-        print(&format!("{}\n\n{}", results(&found), files.collect::<Vec<_>>().join("\n")))
+        print(&format!("{}\n\n{}", results(&found.results), files.collect::<Vec<_>>().join("\n")))?;
+        all_whole(&found.damaged)
+    }
+}
+
+/// What is damaged was told and left out; the exit code says so too.
+fn all_whole(damaged: &[String]) -> Result<()> {
+    match damaged {
+        [] => Ok(()),
+        [one] => Err(Error::Data(format!("1 cell is damaged and left out: {one}"))),
+        [first, ..] => {
+            let all = damaged.join("\n");
+            let n = damaged.len();
+            Err(Error::Data(if n > 8 {
+                format!("{n} cells are damaged and left out; the first is {first}")
+            } else {
+                format!("{n} cells are damaged and left out:\n{all}")
+            }))
+        }
     }
 }
 
@@ -175,8 +201,10 @@ fn as_json(c: &Cell) -> serde_json::Value {
 
 impl Report {
     fn run(&self) -> Result<()> {
-        let found: Vec<_> = gather(&self.dir)?.into_iter().map(|(_, result)| result).collect();
-        let (csv, page) = (write_csv(&self.dir)?, report(&self.dir)?);
-        print(&format!("{}\n\n{}\n{}", results(&found), csv.display(), page.display()))
+        let found = gather(&self.dir)?;
+        let (csv, page) = (write_csv(&self.dir, &found)?, report(&self.dir, &found)?);
+        let cells: Vec<_> = found.cells.into_iter().map(|(_, result)| result).collect();
+        print(&format!("{}\n\n{}\n{}", results(&cells), csv.display(), page.display()))?;
+        all_whole(&found.damaged)
     }
 }

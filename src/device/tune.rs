@@ -5,8 +5,9 @@
 //! candidates' text: an edited kernel runs its race again.
 
 use crate::base::hash::Hasher;
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result, files, seal};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -126,8 +127,11 @@ impl Table {
             return Ok(None);
         }
         let shown = path.display();
-        let table: Table = serde_json::from_str(&files::read_text(path)?)
-            .map_err(|e| Error::Data(format!("{shown} is no table of kernels ({e}); remove it to tune again")))?;
+        let table = Table::parse(&files::read_text(path)?).map_err(|why| {
+            let way_out =
+                "runs that began with it go on with it alone: bring it back, or tune again and take another --out";
+            Error::damaged(path, format!("{why}, so that it is no table of kernels"), way_out)
+        })?;
         if table.adapter != adapter || table.driver != driver {
             return Err(Error::Usage(format!(
                 "{shown} was tuned on {} ({}) and this is {adapter} ({driver}); take that adapter, or remove the file \
@@ -138,10 +142,19 @@ impl Table {
         Ok(Some(table))
     }
 
+    /// Reads a table; one that a person wrote or changed needs no checksum.
+    fn parse(text: &str) -> Result<Table, String> {
+        let object: Map<String, Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        if object.contains_key(seal::CHECKSUM) {
+            return seal::parse(text)
+                .map_err(|why| format!("{why} (where you changed it, take the key \"checksum\" out)"));
+        }
+        serde_json::from_value(object.into()).map_err(|e| e.to_string())
+    }
+
     /// Writes the table, whole or not at all.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).map_err(|e| Error::Failed(format!("{}: {e}", path.display())))?;
-        files::write_atomic(path, format!("{text}\n").as_bytes())
+        seal::write(path, self)
     }
 
     /// The variant to run for `key`, where a race was run for it.
@@ -219,6 +232,14 @@ mod tests {
         assert!(Table::load(&path, "a", "2").unwrap_err().to_string().contains("a (1)"));
         std::fs::write(&path, "{").unwrap();
         assert!(Table::load(&path, "a", "1").unwrap_err().to_string().contains("tune again"));
+        table.save(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap().replace("\"naive\"", "\"tiled\"");
+        std::fs::write(&path, &text).unwrap();
+        let e = Table::load(&path, "a", "1").unwrap_err();
+        assert!(matches!(e, Error::Damaged { .. }) && e.to_string().contains("checksum"), "{e}");
+        let own: String = text.lines().filter(|l| !l.contains("\"checksum\": \"") || l.contains("\"c\"")).collect();
+        std::fs::write(&path, own.replace(",}", "}")).unwrap();
+        assert_eq!(Table::load(&path, "a", "1").unwrap().unwrap().variant("k"), Some("tiled"));
         let before = table.hash();
         table.entries.get_mut("k").unwrap().median_ms.clear();
         assert_eq!(table.hash(), before, "times do not matter");

@@ -1,33 +1,135 @@
 //! Checkpoints as safetensors: the whole state of a run, or a backbone alone under torchvision's names.
 //!
 //! Metadata goes under one key, `wgslab`, as JSON: several keys would come out in changing order, and equal states must
-//! give equal files.
+//! give equal files. It holds a checksum over all that the file says, and what we wrote is compared with it before it is
+//! used: a changed bit of a weight would train on to another result without a word.
 
-use crate::base::{DType, Error, Result, Shape, files};
+use crate::base::hash::Hasher;
+use crate::base::{DType, Error, Result, Shape, files, seal};
 use crate::device::Gpu;
 use crate::tape::{State, Type};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The one metadata key.
+const META: &str = "wgslab";
+
+/// The key, within the metadata, of the digest of the tensors.
+const TENSORS: &str = "tensors";
 
 /// A tensor of a file.
 type Named = (String, Dtype, Vec<usize>, Vec<u8>);
 
-fn write(path: &Path, tensors: &[Named], metadata: &str) -> Result<()> {
+fn write(path: &Path, tensors: &[Named], mut metadata: Map<String, Value>) -> Result<()> {
+    let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot write {}: {e}", path.display()));
     let views = tensors
         .iter()
-        .map(|(n, d, s, b)| Ok((n.clone(), TensorView::new(*d, s.clone(), b).map_err(|e| damaged(path, &e))?)))
+        .map(|(n, d, s, b)| Ok((n.clone(), TensorView::new(*d, s.clone(), b).map_err(|e| failed(&e))?)))
         .collect::<Result<Vec<_>>>()?;
-    let metadata = HashMap::from([("wgslab".to_string(), metadata.to_string())]);
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| damaged(path, &e))?;
+    metadata.insert(TENSORS.into(), digest(&views).into());
+    let metadata = Value::Object(seal::sealed(&metadata).map_err(|e| failed(&e))?).to_string();
+    let metadata = HashMap::from([(META.to_string(), metadata)]);
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| failed(&e))?;
     files::write_atomic(path, &bytes)
 }
 
+/// Of names, types, shapes and values, in the order of the names.
+fn digest<N: AsRef<str>>(tensors: &[(N, TensorView<'_>)]) -> String {
+    let mut sorted: Vec<_> = tensors.iter().map(|(name, view)| (name.as_ref(), view)).collect();
+    sorted.sort_by_key(|(name, _)| *name);
+    let one = |mut hash: Hasher, (name, view): &(&str, &TensorView<'_>)| {
+        hash.update(name);
+        hash.update(view.dtype().to_string());
+        view.shape().iter().for_each(|d| hash.update((*d as u64).to_le_bytes()));
+        hash.part(view.data())
+    };
+    sorted.iter().fold(Hasher::new(), one).short()
+}
+
+fn unusable(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    let path = path.display();
+    Error::Data(format!("{path} is not a usable safetensors file: {why}; make it again or fetch it again"))
+}
+
 fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
-    Error::Data(format!(
-        "{} is not a usable safetensors file: {why}; make it again, or, where a run was to go on from it, delete it to start anew",
-        path.display()
-    ))
+    Error::damaged(path, why, "where a run was to go on from it, delete it to start anew; else make it again")
+}
+
+/// A file that [`save_state`] or [`save_backbone`] wrote, its checksum compared.
+pub struct Checkpoint {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// What it was saved with.
+    pub metadata: Map<String, Value>,
+}
+
+impl Checkpoint {
+    /// Reads the file. One that is not what was written, or that another program wrote, is an error.
+    pub fn open(path: &Path) -> Result<Checkpoint> {
+        let bytes = files::bytes(path).map_err(|e| damaged(path, &e))?;
+        Checkpoint::of(path, bytes)
+    }
+
+    /// The same of the file's bytes.
+    pub fn of(path: &Path, bytes: Vec<u8>) -> Result<Checkpoint> {
+        let metadata = verified(&bytes).map_err(|e| damaged(path, &e))?;
+        Ok(Checkpoint { path: path.to_path_buf(), bytes, metadata })
+    }
+
+    fn tensors(&self) -> Result<SafeTensors<'_>> {
+        SafeTensors::deserialize(&self.bytes).map_err(|e| damaged(&self.path, &e))
+    }
+
+    /// Writes its tensors over those of `state`, so that plans made over it stay good. Both must hold the same names and
+    /// types.
+    pub fn restore(&self, gpu: &Gpu, state: &State) -> Result<()> {
+        let (path, file) = (&self.path, self.tensors()?);
+        if let Some(extra) = file.names().into_iter().find(|n| state.ty(n).is_none()) {
+            return Err(damaged(path, &format!("it holds {extra}, which this run does not have")));
+        }
+        for name in state.names() {
+            let view = file.tensor(name).map_err(|e| damaged(path, &e))?;
+            let ty = state.ty(name).filter(|ty| view.dtype() == kind(*ty) && view.shape() == dims(ty.shape));
+            if ty.is_none() {
+                return Err(damaged(path, &format!("{name} is {:?} {:?} there", view.dtype(), view.shape())));
+            }
+            state.write(gpu, name, view.data())?;
+        }
+        Ok(())
+    }
+
+    /// Adds every tensor to `state`.
+    pub fn load(&self, gpu: &Gpu, state: &mut State) -> Result<()> {
+        for (name, view) in self.tensors()?.tensors() {
+            let shape = Shape::new(view.shape());
+            let ty = match view.dtype() {
+                Dtype::F16 => Type::f16(shape),
+                Dtype::F32 => Type::f32(shape),
+                Dtype::U32 => Type::u32(shape),
+                other => {
+                    let why = format!("{name} holds {other:?}, and a state holds F16, F32 and U32");
+                    return Err(damaged(&self.path, &why));
+                }
+            };
+            state.insert(gpu, &name, ty, Some(view.data()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The metadata of a file of ours whose checksum holds, without what only the check needs.
+fn verified(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+    let text = header.metadata().as_ref().and_then(|m| m.get(META)).ok_or("it has no metadata of ours")?;
+    let mut metadata = seal::opened(text)?;
+    let kept = metadata.remove(TENSORS);
+    if kept.as_ref().and_then(Value::as_str) != Some(&digest(&file.tensors())) {
+        return Err("its checksum differs from the tensors it holds".to_string());
+    }
+    Ok(metadata)
 }
 
 fn dims(shape: Shape) -> Vec<usize> {
@@ -42,9 +144,9 @@ fn kind(ty: Type) -> Dtype {
     }
 }
 
-/// Writes everything a checkpoint holds of `state`, with `metadata` (JSON). A value that is not finite is an error, and
+/// Writes everything a checkpoint holds of `state`, with `metadata`. A value that is not finite is an error, and
 /// the file stays as it was: nothing good can follow from such a state.
-pub fn save_state(path: &Path, gpu: &Gpu, state: &State, metadata: &str) -> Result<()> {
+pub fn save_state(path: &Path, gpu: &Gpu, state: &State, metadata: Map<String, Value>) -> Result<()> {
     let mut tensors = Vec::new();
     for name in state.names() {
         if let Some(ty) = state.ty(name) {
@@ -73,55 +175,28 @@ fn finite(path: &Path, name: &str, ty: Type, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Writes the tensors of a file over those of `state`, so that plans made over it stay good. Both must hold the same
-/// names and types.
-pub fn restore_state(path: &Path, gpu: &Gpu, state: &State) -> Result<()> {
-    let bytes = files::read(path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
-    if let Some(extra) = file.names().into_iter().find(|n| state.ty(n).is_none()) {
-        return Err(damaged(path, &format!("it holds {extra}, which this run does not have")));
+/// The metadata of any safetensors file, ours or another program's. Where it holds a checksum, that is compared; a file
+/// that people bring needs none.
+pub fn read_metadata(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| unusable(path, &e))?;
+    let ours = header.metadata().as_ref().and_then(|m| m.get(META));
+    let object = ours.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
+    match object {
+        Some(object) if object.contains_key(seal::CHECKSUM) => verified(bytes).map_err(|e| damaged(path, &e)),
+        other => Ok(other.unwrap_or_default()),
     }
-    for name in state.names() {
-        let view = file.tensor(name).map_err(|e| damaged(path, &e))?;
-        let ty = state.ty(name).filter(|ty| view.dtype() == kind(*ty) && view.shape() == dims(ty.shape));
-        if ty.is_none() {
-            return Err(damaged(path, &format!("{name} is {:?} {:?} there", view.dtype(), view.shape())));
-        }
-        state.write(gpu, name, view.data())?;
-    }
-    Ok(())
-}
-
-/// Adds every tensor of a file to `state` and returns its metadata.
-pub fn load_state(path: &Path, gpu: &Gpu, state: &mut State) -> Result<String> {
-    let bytes = files::read(path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
-    for (name, view) in file.tensors() {
-        let shape = Shape::new(view.shape());
-        let ty = match view.dtype() {
-            Dtype::F16 => Type::f16(shape),
-            Dtype::F32 => Type::f32(shape),
-            Dtype::U32 => Type::u32(shape),
-            other => return Err(damaged(path, &format!("{name} holds {other:?}, and a state holds F16, F32 and U32"))),
-        };
-        state.insert(gpu, &name, ty, Some(view.data()))?;
-    }
-    metadata(path, &bytes)
-}
-
-fn metadata(path: &Path, bytes: &[u8]) -> Result<String> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(path, &e))?;
-    Ok(header.metadata().as_ref().and_then(|m| m.get("wgslab").cloned()).unwrap_or_default())
-}
-
-/// Reads a file's metadata alone.
-pub fn read_metadata(path: &Path) -> Result<String> {
-    metadata(path, &files::read(path)?)
 }
 
 /// Writes the tensors of `state` whose names start with `prefix`, without it: the names PyTorch loads. Each batch norm
 /// also gets `num_batches_tracked`, which torchvision's `load_state_dict` insists on.
-pub fn save_backbone(path: &Path, gpu: &Gpu, state: &State, prefix: &str, batches: i64, metadata: &str) -> Result<()> {
+pub fn save_backbone(
+    path: &Path,
+    gpu: &Gpu,
+    state: &State,
+    prefix: &str,
+    batches: i64,
+    metadata: Map<String, Value>,
+) -> Result<()> {
     let mut tensors: Vec<Named> = Vec::new();
     for name in state.names().filter(|n| n.starts_with(prefix)) {
         let (short, Some(ty)) = (&name[prefix.len()..], state.ty(name)) else { continue };
@@ -138,7 +213,8 @@ pub fn save_backbone(path: &Path, gpu: &Gpu, state: &State, prefix: &str, batche
 /// the classifier `fc.*` and `num_batches_tracked`; so are missing ones. `wanted` lists (name without prefix, type).
 pub fn load_backbone(path: &Path, gpu: &Gpu, state: &mut State, prefix: &str, wanted: &[(String, Type)]) -> Result<()> {
     let bytes = files::read(path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| unusable(path, &e))?;
+    read_metadata(path, &bytes)?;
     let bad = |why: String| Err(Error::Data(format!("{} does not fit the model: {why}", path.display())));
     for (name, ty) in wanted {
         let Ok(view) = file.tensor(name) else {

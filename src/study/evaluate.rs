@@ -1,13 +1,15 @@
 //! Evaluation: logits and features of plain images, metrics on the host, k nearest neighbours.
 
 use super::config::Config;
+use super::folder::{DONE, Done, ENVIRONMENT, REDO, STATE};
 use super::job::{Job, TrainImages};
 use super::statistics::{ConfusionMatrix, macro_auroc};
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result, files, seal};
 use crate::data::augment::Augmentation;
 use crate::data::store::ImageStore;
 use crate::data::{Images, Split};
-use crate::nn::{Mode, Params, checkpoint};
+use crate::nn::checkpoint::{self, Checkpoint};
+use crate::nn::{Mode, Params};
 use crate::tape::{Feed, Plan, State, Tape, Type};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -197,8 +199,10 @@ struct Trained {
 
 impl Trained {
     fn read(folder: &Path) -> Result<Trained> {
-        let path = folder.join("environment.json");
-        serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
+        let path = folder.join(ENVIRONMENT);
+        let object = files::text(&path).and_then(|text| seal::opened(&text));
+        let object = object.map_err(|why| Error::damaged(&path, why, REDO))?;
+        serde_json::from_value(object.into()).map_err(|e| {
             Error::Data(format!(
                 "{} is not of a trained classifier ({e}); give a folder that `train` or a study made",
                 path.display()
@@ -211,16 +215,21 @@ impl Trained {
 pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> Result<Evaluation> {
     let mut set = job.load(spec)?;
     let mut state = set.resident.clone();
-    let path = folder.join("state.safetensors");
-    if !files::exists(&path)? {
-        return Err(Error::Data(format!(
-            "{} holds no state.safetensors; is it a folder that train wrote?",
-            folder.display()
-        )));
+    let path = folder.join(STATE);
+    if !files::exists(&path)? && !files::exists(&folder.join(DONE))? {
+        return Err(Error::Data(format!("{} holds no {STATE}; is it a folder that train wrote?", folder.display())));
     }
-    if !files::exists(&folder.join("done"))? {
-        job.progress.note(&format!("warning: {} is not finished; its last checkpoint is evaluated", folder.display()));
-    }
+    let saved = match Done::read(folder)? {
+        Some(done) => {
+            done.check(folder)?;
+            Checkpoint::of(&path, done.bytes(folder, STATE)?)?
+        }
+        None => {
+            let folder = folder.display();
+            job.progress.note(&format!("warning: {folder} is not finished; its last checkpoint is evaluated"));
+            Checkpoint::open(&path)?
+        }
+    };
     let trained = Trained::read(folder)?;
     if trained.classes != set.data.classes {
         let (knew, has) = (trained.classes.join(", "), set.data.classes.join(", "));
@@ -228,7 +237,7 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         return Err(Error::Data(format!("the classifier in {folder} knows the classes {knew}; {spec} has {has}")));
     }
     (set.train.mean, set.train.std) = (trained.mean, trained.std); // it learnt under its own data's statistics
-    checkpoint::load_state(&path, job.gpu, &mut state)?;
+    saved.load(job.gpu, &mut state)?;
     let classes = set.data.classes.len();
     match state.ty("backbone.fc.weight").map(|t| t.shape.dim(0)) {
         Some(k) if k == classes => {}

@@ -30,6 +30,11 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// The name of its kind of noise; `none` where labels are clean.
+    pub fn kind_name(&self) -> String {
+        self.noise_kind.map_or("none".to_string(), |k| k.to_string())
+    }
+
     /// The seed of its label noise: the repeat's, mixed with the dataset, so that datasets are independent draws.
     pub fn noise_seed(&self) -> u64 {
         let mixed = Hasher::new().part(&self.dataset).part(self.seed.to_le_bytes()).hex();

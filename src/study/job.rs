@@ -2,12 +2,11 @@
 //! label noise meet.
 
 use super::config::{Config, Model, PretrainingMethod, Stem};
+use super::folder::{clear, locked, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
-use super::provenance::Provenance;
-use super::results::{CellResult, Picture, read_result, run_folder, write_csv, write_pictures};
+use super::results::{CellResult, Picture, gather, read_pictures, run_folder, write_csv, write_pictures};
 use super::train::Start;
 use super::{Progress, pretrain, report, train};
-use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
 use crate::data::spec::Spec;
 use crate::data::store::ImageStore;
@@ -15,12 +14,11 @@ use crate::data::{self, Dataset, LoadOptions};
 use crate::device::Gpu;
 use crate::device::tune::Table;
 use crate::kernels::{fuse, tune};
-use crate::nn::{self, Mode, Params, ResNet, checkpoint};
+use crate::nn::{self, Mode, Params, ResNet};
 use crate::noise::{self, NoiseKind};
 use crate::tape::demand::misfit;
 use crate::tape::{Options, Plan, Schedule, State, Tape};
-use serde_json::{Value, json};
-use std::io::ErrorKind;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -75,9 +73,29 @@ pub(super) struct Loaded {
     pub test: ImageStore,
 }
 
+/// How the cells of a study are gone through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// End at once where nothing is left but what other processes work on, instead of waiting for them.
+    pub no_wait: bool,
+    /// Empty the folder of a damaged cell or pretraining and make it again.
+    pub redo_damaged: bool,
+}
+
+/// What a study came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The results of the chosen cells, in the grid's order.
+    pub results: Vec<CellResult>,
+    /// A sentence for each cell that is damaged and was left out.
+    pub damaged: Vec<String>,
+}
+
 impl Job<'_> {
-    /// Runs the selected cells of the grid, resuming what was begun, and writes `results.csv` and `report.html`.
-    pub fn run(&self, selection: Selection) -> Result<Vec<CellResult>> {
+    /// Runs the selected cells of the grid, resuming what was begun, and writes `results.csv` and `report.html`. A cell
+    /// that another process works on is left to it, and looked at again when the others are done. A damaged cell is told,
+    /// and the others go on.
+    pub fn run(&self, selection: Selection, manner: Manner) -> Result<Outcome> {
         let all = cells(self.config);
         let chosen = selection.of(&all)?;
         for cell in chosen {
@@ -86,31 +104,88 @@ impl Job<'_> {
         sweep(self.out, Duration::from_secs(2));
         self.keep_kernels()?;
         let mut loaded: Option<Loaded> = None;
-        let mut results = Vec::new();
-        for cell in chosen {
-            if loaded.as_ref().is_none_or(|l| l.spec != cell.spec) {
-                drop(loaded.take()); // frees its pages before the next ones are made
-                loaded = Some(self.load(&cell.spec)?);
+        let (mut results, mut damaged) = (BTreeMap::new(), Vec::new());
+        let mut left: Vec<&Cell> = chosen.iter().collect();
+        while !left.is_empty() {
+            let (mut busy, mut held) = (Vec::new(), Vec::new());
+            for cell in left {
+                if loaded.as_ref().is_none_or(|l| l.spec != cell.spec) {
+                    drop(loaded.take()); // frees its pages before the next ones are made
+                    loaded = Some(self.load(&cell.spec)?);
+                }
+                let Some(set) = &loaded else { continue };
+                match self.cell(cell, set, manner) {
+                    Ok(result) => {
+                        results.insert(cell.index, result);
+                        self.gather()?;
+                    }
+                    Err(Error::Busy(folder)) => {
+                        busy.push(cell);
+                        held.push(folder);
+                    }
+                    Err(Error::Damaged { what, .. }) => {
+                        self.progress.note(&format!("damaged: {}: {what}", cell.name));
+                        damaged.push(format!("{}: {what}", cell.name));
+                    }
+                    Err(e) => return Err(e),
+                }
             }
-            let Some(set) = &loaded else { continue };
-            results.push(self.cell(cell, set)?);
-            // Not before a cell is done: a study that cannot run leaves nothing behind.
-            files::write_atomic(&self.out.join("config.toml"), self.config.to_toml()?.as_bytes())?;
-            write_csv(self.out)?;
+            if let (Some(folder), true) = (held.first(), manner.no_wait) {
+                return Err(Error::Busy(folder.clone()));
+            }
+            if let Some(folder) = held.first() {
+                let (n, folder) = (busy.len(), folder.display());
+                self.progress.note(&format!("{n} cells wait for other processes; one works in {folder}"));
+                wait_for_any(&held, self.stop)?;
+            }
+            left = busy;
         }
-        report(self.out)?;
-        Ok(results)
+        if !results.is_empty() {
+            self.gather()?;
+        }
+        Ok(Outcome { results: results.into_values().collect(), damaged })
     }
 
-    fn cell(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
+    /// Writes what the study says of itself: its config, the table and the report. One process at a time, so that what an
+    /// earlier one gathered never replaces what a later one did.
+    fn gather(&self) -> Result<()> {
+        // Not before a cell is done: a study that cannot run leaves nothing behind.
+        locked_soon(self.out, self.stop, || {
+            write_config(self.out, self.config)?;
+            let gathered = gather(self.out)?;
+            write_csv(self.out, &gathered)?;
+            report(self.out, &gathered).map(drop)
+        })
+    }
+
+    /// Runs a cell; with `redo_damaged`, each folder of its that is damaged is emptied once and made again.
+    fn cell(&self, cell: &Cell, set: &Loaded, manner: Manner) -> Result<CellResult> {
+        let mut cleared = BTreeSet::new();
+        loop {
+            match self.cell_once(cell, set) {
+                Err(Error::Damaged { path, what }) if manner.redo_damaged => {
+                    let folder = path.parent().unwrap_or(self.out).to_path_buf();
+                    let own = ["runs", "pretraining"].iter().any(|f| folder.parent() == Some(&self.out.join(f)));
+                    if !own || !cleared.insert(folder.clone()) {
+                        return Err(Error::Damaged { path, what });
+                    }
+                    self.progress.note(&format!("{} is made again, because {what}", folder.display()));
+                    clear(&folder)?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn cell_once(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
         let start = match cell.pretraining {
             PretrainingMethod::None => None,
             method => {
                 let made = pretrain::provenance(self, &set.train, method, cell.seed)?;
                 let key = format!("{}-{method}-seed-{}-{}", cell.dataset, cell.seed, made.address);
                 let folder = self.out.join("pretraining").join(key);
-                let path = pretrain::run(self, &set.train, method, cell.seed, &folder, &made)?;
-                Some(Start { path, made_by: method.to_string(), address: made.address })
+                let (path, done) = pretrain::run(self, &set.train, method, cell.seed, &folder, &made)?;
+                Some(Start::pretrained(path, method, &done)?)
             }
         };
         let result = train::run(self, set, cell, start.as_ref(), &run_folder(self.out, &cell.name))?;
@@ -126,7 +201,7 @@ impl Job<'_> {
         let images = self.load(spec)?.train;
         self.keep_kernels()?;
         let made = pretrain::provenance(self, &images, method, seed)?;
-        pretrain::run(self, &images, method, seed, self.out, &made)
+        Ok(pretrain::run(self, &images, method, seed, self.out, &made)?.0)
     }
 
     /// The schedule of a tape with the variants of the job's table.
@@ -157,11 +232,7 @@ impl Job<'_> {
 
     /// Trains on one dataset into `out`, from `weights` or from random ones.
     pub fn train(&self, spec: &str, weights: Option<&Path>, noise: (NoiseKind, f64), seed: u64) -> Result<CellResult> {
-        let start = weights.map(|path| {
-            let address = Hasher::new().part(files::read(path)?).hex();
-            Ok::<_, Error>(Start { path: path.to_path_buf(), made_by: made_by(path)?, address })
-        });
-        let start = start.transpose()?;
+        let start = weights.map(Start::given).transpose()?;
         let set = self.load(spec)?;
         self.keep_kernels()?;
         let mut cell = self.single(spec, noise, seed)?;
@@ -286,25 +357,19 @@ impl Job<'_> {
         Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {way_out}")))
     }
 
-    /// `config.toml` and `environment.json` of a folder: what made it, and `about` it in words.
-    pub(super) fn describe(&self, folder: &Path, made: &Provenance, about: Value) -> Result<()> {
-        let mut about = about;
-        if let (Some(hash), Value::Object(about)) = (self.gpu.tree().hash(), &mut about) {
-            about.insert("shaders".into(), json!({ "hash": hash, "edited": self.gpu.tree().edited() }));
-        }
-        files::write_atomic(&folder.join("environment.json"), made.environment(about)?.as_bytes())?;
-        files::write_atomic(&folder.join("config.toml"), self.config.to_toml()?.as_bytes())
-    }
-
     /// A strip of training images for the report, labels as the noisiest cell of the first seed trains on them. It is
     /// written once for a dataset, whichever of its cells comes first.
     fn pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
-        let folder = self.out.join("pictures").join(&cell.dataset);
-        if files::exists(&folder.join("labels.json"))? {
-            return Ok(());
+        match read_pictures(self.out, &cell.dataset) {
+            Ok(pictures) if !pictures.is_empty() => return Ok(()),
+            Err(Error::Damaged { what, .. }) => {
+                self.progress.note(&format!("pictures are written anew, because {what}"))
+            }
+            other => drop(other?),
         }
+        let folder = self.out.join("pictures").join(&cell.dataset);
         match locked(&folder, || self.write_pictures(cell, set)) {
-            Err(Error::TryAgain(_)) => Ok(()), // another shard is writing the same ones
+            Err(Error::Busy(_)) => Ok(()), // another shard is writing the same ones
             written => written,
         }
     }
@@ -326,93 +391,12 @@ impl Job<'_> {
     }
 }
 
-/// The method that made a backbone, by its metadata or, where that is not ours, by the file's name.
-fn made_by(weights: &Path) -> Result<String> {
-    let metadata: Value = serde_json::from_str(&checkpoint::read_metadata(weights)?).unwrap_or_default();
-    let stem = || weights.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(metadata["method"].as_str().map_or_else(stem, str::to_string))
-}
-
-/// Holds a folder for one process; another one gets a sentence instead of a race.
-pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<T> {
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
-    let path = folder.join("lock");
-    let file = std::fs::File::create(&path).map_err(|e| Error::io(&path, "make", e))?;
-    let mut lock = fd_lock::RwLock::new(file);
-    let _guard = lock.try_write().map_err(|e| not_locked(folder, e))?;
-    sweep(folder, Duration::ZERO);
-    f()
-}
-
-/// Only one error means that another process holds the lock; a file system that cannot lock will not in a while either.
-fn not_locked(folder: &Path, e: std::io::Error) -> Error {
-    match e.kind() {
-        ErrorKind::WouldBlock => {
-            Error::TryAgain(format!("another process works in {}; wait for it or take another --out", folder.display()))
-        }
-        _ => Error::io(&folder.join("lock"), "lock", e),
-    }
-}
-
-/// Removes what writes cut short by a kill left behind. Who holds the folder's lock takes them all; in a folder that
-/// shards share, only those too old to belong to a write under way.
-fn sweep(folder: &Path, older_than: Duration) {
-    let old = |p: &Path| {
-        let changed = p.metadata().and_then(|m| m.modified()).ok();
-        changed.and_then(|c| c.elapsed().ok()).is_some_and(|age| age >= older_than)
-    };
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for path in entries.map(|e| e.path()).filter(|p| files::is_temporary(p) && old(p)) {
-        let _ = std::fs::remove_file(path); // it is in nobody's way
-    }
-}
-
-/// Whether the folder's `done` names this address; another address is an error.
-pub(super) fn finished(folder: &Path, made: &Provenance) -> Result<bool> {
-    match files::read_text_if_there(&folder.join("done"))? {
-        Some(text) if text.trim() == made.address => Ok(true),
-        Some(_) => Err(made.another(folder)),
-        None => Ok(false),
-    }
-}
-
-/// Reads a finished run's result.
-pub(super) fn finished_result(folder: &Path, made: &Provenance) -> Result<Option<CellResult>> {
-    if finished(folder, made)? { read_result(folder).map(Some) } else { Ok(None) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::study::progress::Silent;
     use crate::study::testing::with_job;
     use crate::tape::Type;
-
-    #[test]
-    fn a_lock_that_is_held_is_not_one_that_cannot_be_had() {
-        let held = not_locked(Path::new("run"), ErrorKind::WouldBlock.into());
-        assert!(held.exit_code() == 75 && held.to_string().contains("another process works in run"), "{held}");
-        let broken = not_locked(Path::new("run"), ErrorKind::Unsupported.into());
-        assert_eq!(broken.exit_code(), 4, "{broken}");
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(locked(dir.path(), || locked(dir.path(), || Ok(()))).unwrap_err().exit_code(), 75);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_not_taken_for_unfinished() {
-        with_job("", &Silent, |job| {
-            let made = Provenance::new(job.gpu, Value::Null, "d", "random", &[]).unwrap();
-            assert!(!finished(job.out, &made).unwrap());
-            let done = job.out.join("done");
-            std::fs::create_dir(&done).unwrap();
-            assert_eq!(finished(job.out, &made).unwrap_err().exit_code(), 4);
-            std::fs::remove_dir(&done).unwrap();
-            files::write_atomic(&done, made.address.as_bytes()).unwrap();
-            assert!(finished(job.out, &made).unwrap());
-            files::write_atomic(&done, b"other").unwrap();
-            assert_eq!(finished(job.out, &made).unwrap_err().exit_code(), 2);
-        });
-    }
 
     #[test]
     fn a_batch_past_the_largest_binding_names_one_that_fits() {

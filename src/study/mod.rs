@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod evaluate;
+mod folder;
 pub mod grid;
 pub mod job;
 mod plans;
@@ -20,8 +21,9 @@ mod testing;
 mod train;
 
 pub use config::Config;
+pub use folder::kept_config;
 pub use grid::{Cell, Selection, cells};
-pub use job::{Job, begun};
+pub use job::{Job, Manner, Outcome, begun};
 pub use plans::tune;
 pub use progress::Progress;
 pub use report::report;

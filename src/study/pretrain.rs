@@ -2,11 +2,12 @@
 //! else: no label, no validation or test image.
 
 use super::config::{Optimization, Optimizer as Kind, PretrainingMethod};
-use super::job::{Job, TrainImages, finished, locked};
+use super::folder::{BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, STATE, busy, finished, locked, object};
+use super::job::{Job, TrainImages};
 use super::provenance::{Provenance, pretraining_settings};
 use super::results::{EpochRecord, Phase};
 use super::stage::{EpochSums, RING, Stage, Task, add_missing, load_cursor};
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result};
 use crate::data::augment::Augmentation;
 use crate::nn::{Optimizer, Params, checkpoint};
 use crate::ssl::simclr::SimClr;
@@ -45,7 +46,7 @@ pub(super) fn provenance(
     Provenance::new(job.gpu, settings, &images.fingerprint, "random", &schedules(job, images, seed)?)
 }
 
-/// Pretrains into `folder` unless that is done, and returns the path of the backbone.
+/// Pretrains into `folder` unless that is done, and returns the path of the backbone with what the folder's `done` says.
 pub(super) fn run(
     job: &Job<'_>,
     images: &TrainImages,
@@ -53,10 +54,13 @@ pub(super) fn run(
     seed: u64,
     folder: &Path,
     made: &Provenance,
-) -> Result<PathBuf> {
-    let backbone = folder.join("backbone.safetensors");
-    if finished(folder, made)? {
-        return Ok(backbone);
+) -> Result<(PathBuf, Done)> {
+    let backbone = folder.join(BACKBONE);
+    if let Some(done) = finished(folder, made)? {
+        return Ok((backbone, done));
+    }
+    if busy(folder)? {
+        return Err(Error::Busy(folder.to_path_buf())); // before minutes of compiling
     }
     // What can be refused is refused before the folder is touched.
     let optimization = job.config.pretraining.optimization();
@@ -71,9 +75,9 @@ pub(super) fn run(
     let name = format!("pretrain {method} on {dataset}, seed {seed}");
     let (phase, address, task) = (Phase::Pretrain, made.address.clone(), &Unlabelled);
     let stage = Stage { job, name, phase, folder, address, seed, images: count, batch, columns: 2, task, optimization };
-    locked(folder, || {
-        if finished(folder, made)? {
-            return Ok(()); // by another process, meanwhile
+    let done = locked(folder, || {
+        if let Some(done) = finished(folder, made)? {
+            return Ok(done); // by another process, meanwhile
         }
         let at = load_cursor(folder, job.gpu, &state, made)?.unwrap_or_else(|| stage.start());
         let about = json!({ "os": OS, "data": dataset, "mean": images.mean, "std": images.std });
@@ -81,10 +85,10 @@ pub(super) fn run(
         let (records, _, _) = stage.run(&plan, &state, at)?;
         let steps = (records.len() * stage.steps()) as i64;
         let by = json!({ "method": method.to_string(), "data": dataset, "address": made.address });
-        checkpoint::save_backbone(&backbone, job.gpu, &state, "backbone.", steps, &by.to_string())?;
-        files::write_atomic(&folder.join("done"), made.address.as_bytes())
+        checkpoint::save_backbone(&backbone, job.gpu, &state, "backbone.", steps, object(by))?;
+        Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STATE, BACKBONE])
     })?;
-    Ok(backbone)
+    Ok((backbone, done))
 }
 
 /// One step: two views, the loss, the update.

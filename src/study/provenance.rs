@@ -3,16 +3,22 @@
 //! a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
 use super::config::{Config, Optimization, PretrainingMethod};
+use super::folder::{ENVIRONMENT, REDO};
 use super::grid::Cell;
 use super::pretrain::optimizer;
 use crate::base::hash::Hasher;
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result, seal};
 use crate::device::{Gpu, Kernel, Tree};
 use crate::tape::Schedule;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::Path;
+
+/// Raised by any change of host code that moves the bits of a result: the order of batches, which labels go wrong, initial
+/// weights, what is done with the last batch, decoding, evaluation. Kernels need no such number, their text is hashed. The
+/// test at the end of this file holds what it stands for.
+pub(super) const RESULTS: u32 = 2;
 
 /// What made a folder; `environment.json` holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +34,8 @@ pub(super) struct Provenance {
     /// The hash of the text of every kernel it launches here, edits of `--shaders` included. Not of all of `shaders/`: a
     /// run of days goes on though a kernel that it does not use was edited.
     pub kernels: String,
+    /// The version of the results, [`RESULTS`].
+    pub results: u32,
     /// The program's version.
     pub wgslab: String,
     /// The adapter's name.
@@ -48,6 +56,7 @@ impl Provenance {
             data_fingerprint: data.to_string(),
             start: start.to_string(),
             kernels: text_of(gpu.tree(), schedules.iter().flat_map(Schedule::kernels)),
+            results: RESULTS,
             wgslab: env!("CARGO_PKG_VERSION").to_string(),
             adapter: adapter.name.clone(),
             driver: adapter.driver.clone(),
@@ -57,22 +66,23 @@ impl Provenance {
         Ok(made)
     }
 
-    /// The text of `environment.json`: this and `about`, an object for people.
-    pub fn environment(&self, about: Value) -> Result<String> {
+    /// What `environment.json` holds: this and `about`, an object for people.
+    pub fn environment(&self, about: Value) -> Result<Value> {
         let mut record = serde_json::to_value(self).map_err(unwritable)?;
         if let (Some(record), Value::Object(about)) = (record.as_object_mut(), about) {
             record.extend(about);
         }
-        Ok(format!("{record:#}\n"))
+        Ok(record)
     }
 
     /// The sentence for a folder that something else made, with what differs.
     pub fn another(&self, folder: &Path) -> Error {
-        let text = files::read_text(&folder.join("environment.json")).unwrap_or_default();
-        let what = match serde_json::from_str::<Provenance>(&text) {
-            Ok(before) => self.differences(&before),
-            Err(_) => vec!["program; its environment.json cannot be read".to_string()],
+        let path = folder.join(ENVIRONMENT);
+        let before = match seal::read::<Before>(&path) {
+            Ok(before) => before,
+            Err(why) => return Error::damaged(&path, format!("{why}, and it says what made the folder"), REDO),
         };
+        let what = self.differences(&before);
         let (folder, what) = (folder.display(), what.join(" and another "));
         Error::Usage(format!(
             "{folder} was made with another {what}; go on with what it was made with, take another --out, or delete it \
@@ -80,13 +90,19 @@ impl Provenance {
         ))
     }
 
-    fn differences(&self, before: &Provenance) -> Vec<String> {
+    fn differences(&self, before: &Before) -> Vec<String> {
+        let table = before.kernel_table.is_some();
+        let before = &before.made;
         let device = |p: &Provenance| (p.adapter.clone(), p.driver.clone(), p.backend.clone());
         let (name, driver, backend) = device(before);
         let others = [
             (self.settings != before.settings, "config (its own is in its config.toml)".to_string()),
             (self.data_fingerprint != before.data_fingerprint, "version of the data".to_string()),
             (self.start != before.start, "backbone to start from".to_string()),
+            (
+                self.results != before.results,
+                format!("version of results ({}, and this program's is {})", before.results, self.results),
+            ),
             (self.wgslab != before.wgslab, format!("program version ({})", before.wgslab)),
             (device(self) != device(before), format!("adapter or driver ({name}, {driver}, {backend})")),
         ];
@@ -94,10 +110,28 @@ impl Provenance {
         if !said.is_empty() {
             return said; // these choose other kernels too, without any edit
         }
+        if self.address == before.address {
+            return vec!["address than its environment.json tells; a file of another folder stands in it".to_string()];
+        }
+        if table {
+            let lost = "table of kernels (it was tuned, and the kernels.json beside its study, or given with --kernels, \
+                        is missing or another one)";
+            return vec![lost.to_string()];
+        }
         let edited = "text of the kernels (a file of shaders/ or --shaders that it uses, or which it uses, has changed \
                       since, and so may the results)";
         vec![edited.to_string()]
     }
+}
+
+/// What an earlier `environment.json` says.
+#[derive(Deserialize)]
+struct Before {
+    #[serde(flatten)]
+    made: Provenance,
+    /// The hash of the table of tuned kernels that it ran with.
+    #[serde(default)]
+    kernel_table: Option<String>,
 }
 
 fn unwritable(e: serde_json::Error) -> Error {
@@ -152,9 +186,10 @@ fn optimization(o: &Optimization) -> Value {
 mod tests {
     use super::*;
     use crate::device::{GpuOptions, Piece};
-    use crate::study::cells;
     use crate::study::progress::Silent;
+    use crate::study::results::{read_epochs, run_folder};
     use crate::study::testing::with_job;
+    use crate::study::{Manner, Selection, cells};
     use crate::tape::Tape;
     use std::sync::Arc;
 
@@ -166,6 +201,45 @@ mod tests {
     fn training(text: &str) -> Value {
         let config = Config::parse("t", text).unwrap();
         training_settings(&config, &cells(&config)[0])
+    }
+
+    /// What host code decides of a tiny cell, and what the cell comes to: where this literal moves, [`RESULTS`] is raised
+    /// and the literal written anew, so that no folder is gone on with whose results would now be others.
+    #[test]
+    fn the_results_version_stands_for_these_results() {
+        let text = "[data]\nspecs = [\"phantom:covid?train=24&val=8&test=9\"]\nstore_size = 16\nimage_size = 16\n\
+                    [model]\nwidth = 0.125\n[noise]\nrates = [0.4]\n[pretraining]\nmethods = [\"simclr\"]\nepochs = 1\n\
+                    batch_size = 8\nwarmup_epochs = 0\nprojection_dims = [8, 4]\n[training]\nepochs = 2\nbatch_size = 7\n";
+        with_job(text, &Silent, |job| {
+            let results = job.run(Selection::All, Manner::default()).unwrap().results;
+            let [cell] = &cells(job.config)[..] else { panic!("one cell") };
+            let set = job.load(&cell.spec).unwrap();
+            let (labels, classes) = (&set.data.train.labels, set.data.classes.len());
+            let given =
+                crate::noise::corrupt(cell.noise_kind.unwrap(), 0.4, labels, classes, cell.noise_seed()).unwrap();
+            let (_, params) = crate::study::train::record(job, &set.train, cell.seed, classes, 7).unwrap();
+            let mut state = crate::tape::State::new();
+            params.fill(job.gpu, &mut state, cell.seed).unwrap();
+            let mut host = Hasher::new().part(&set.data.fingerprint);
+            given.iter().for_each(|l| host.update(l.to_le_bytes()));
+            for epoch in 0..3 {
+                crate::study::stage::order(cell.seed, epoch, 24)
+                    .iter()
+                    .for_each(|i| host.update((*i as u64).to_le_bytes()));
+            }
+            for p in params.list() {
+                host.update(&p.name);
+                host.update(state.read(job.gpu, &p.name).unwrap());
+            }
+            assert_eq!((RESULTS, host.short().as_str()), (2, "HOST"), "raise RESULTS with this literal");
+            // What the device makes of it moves a little with the driver; another order of batches moves it much more.
+            let folder = run_folder(job.out, &cell.name);
+            let losses: Vec<f64> = read_epochs(&folder).unwrap().iter().map(|e| e.loss).collect();
+            let due = [0.0, 0.0];
+            let close = losses.iter().zip(due).all(|(l, d)| (l - d).abs() < 2e-3 * d);
+            assert!(close && losses.len() == 2, "{losses:?} and not {due:?}: raise RESULTS with this literal");
+            assert_eq!((results[0].train_images, results[0].test_images), (24, 9));
+        });
     }
 
     const ADAM: &str = "[pretraining]\nmomentum = 0.5";
@@ -261,8 +335,7 @@ mod tests {
             assert_ne!(ours.address, other.address);
             let said = |made: &Provenance, folder: &str| {
                 let path = job.out.join(folder);
-                let text = made.environment(json!({"os": "any"})).unwrap();
-                files::write_atomic(&path.join("environment.json"), text.as_bytes()).unwrap();
+                seal::write(&path.join(ENVIRONMENT), &made.environment(json!({"os": "any"})).unwrap()).unwrap();
                 let e = ours.another(&path);
                 assert_eq!(e.exit_code(), 2);
                 e.to_string()

@@ -1,10 +1,12 @@
 //! What a run leaves in its folder and a study gathers: `result.json`, `epochs.jsonl`, `labels.csv`, the sample
 //! pictures, and `results.csv`, a row per cell. Every file is written whole or not at all; a damaged one names itself.
 
-use super::config::Config;
-use super::grid::cells;
-use crate::base::{Error, Result, files};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use super::folder::{CONFIG, Done, EPOCHS, REDO, RESULT, kept_config};
+use super::grid::{Cell, cells};
+use crate::base::hash::sha256;
+use crate::base::{Error, Result, files, seal};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// A finished cell: one row of `results.csv`. Shares are 0 to 1.
@@ -126,7 +128,7 @@ pub struct Picture {
 
 /// Writes `folder/result.json`.
 pub fn write_result(folder: &Path, result: &CellResult) -> Result<()> {
-    let path = folder.join("result.json");
+    let path = folder.join(RESULT);
     let mut text = json(&path, serde_json::to_string_pretty(result))?;
     // JSON has no NaN: it would come out as null, and the file could not be read again.
     if let Err(e) = serde_json::from_str::<CellResult>(&text) {
@@ -136,30 +138,43 @@ pub fn write_result(folder: &Path, result: &CellResult) -> Result<()> {
     files::write_atomic(&path, text.as_bytes())
 }
 
-/// Reads `folder/result.json`.
-pub fn read_result(folder: &Path) -> Result<CellResult> {
-    let path = folder.join("result.json");
-    read_json(&path, &files::read_text(&path)?)
+/// Reads the result of a finished run, which its `done` describes.
+pub(super) fn read_result(folder: &Path, done: &Done) -> Result<CellResult> {
+    let bad = |e| Error::damaged(&folder.join(RESULT), e, REDO);
+    serde_json::from_str(&done.text(folder, RESULT)?).map_err(bad)
 }
 
-/// Writes `folder/epochs.jsonl`, a line per record.
+/// Writes `folder/epochs.jsonl`, a line per record, each with a checksum of its own: a run that goes on reads them again.
 pub fn write_epochs(folder: &Path, epochs: &[EpochRecord]) -> Result<()> {
-    let path = folder.join("epochs.jsonl");
+    let path = folder.join(EPOCHS);
     let mut text = String::new();
     for epoch in epochs {
-        text.push_str(&json(&path, serde_json::to_string(epoch))?);
+        let line = seal::sealed(epoch).map_err(|e| Error::Failed(format!("cannot write {}: {e}", path.display())))?;
+        text.push_str(&serde_json::Value::Object(line).to_string());
         text.push('\n');
     }
     files::write_atomic(&path, text.as_bytes())
 }
 
-/// Reads `folder/epochs.jsonl`; no file is no records.
+/// Reads the `folder/epochs.jsonl` of a run that is not finished: each line is compared with its checksum.
 pub fn read_epochs(folder: &Path) -> Result<Vec<EpochRecord>> {
-    let path = folder.join("epochs.jsonl");
-    let Some(text) = files::read_text_if_there(&path)? else { return Ok(Vec::new()) };
+    let path = folder.join(EPOCHS);
+    let bad = |why: String| Error::damaged(&path, why, REDO);
+    parse_epochs(&files::text(&path).map_err(bad)?).map_err(bad)
+}
+
+/// Reads the epochs of a finished run, which its `done` describes.
+pub(super) fn finished_epochs(folder: &Path, done: &Done) -> Result<Vec<EpochRecord>> {
+    parse_epochs(&done.text(folder, EPOCHS)?).map_err(|why| Error::damaged(&folder.join(EPOCHS), why, REDO))
+}
+
+fn parse_epochs(text: &str) -> Result<Vec<EpochRecord>, String> {
     let record = |(i, line): (usize, &str)| {
-        serde_json::from_str(line)
-            .map_err(|e| Error::Data(format!("{}:{}: not an epoch's record: {e}", path.display(), i + 1)))
+        let record: EpochRecord = seal::parse(line).map_err(|why| format!("line {}: {why}", i + 1))?;
+        if record.epoch != i + 1 {
+            return Err(format!("line {} is of epoch {}", i + 1, record.epoch));
+        }
+        Ok(record)
     };
     text.lines().enumerate().map(record).collect()
 }
@@ -176,26 +191,52 @@ pub fn read_labels(path: &Path) -> Result<Vec<LabelRow>> {
     rows.map_err(|e| Error::Data(format!("{} is no table of labels (name, clean, given): {e}", path.display())))
 }
 
+/// The labels of a strip of pictures, and what each picture's file holds: `labels.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Strip {
+    pictures: Vec<Label>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Label {
+    clean: String,
+    given: String,
+    sha256: String,
+}
+
+/// The file that is written last of a strip of pictures.
+const STRIP: &str = "labels.json";
+
 /// Writes `dataset`'s sample pictures into the study's folder `dir`.
 pub fn write_pictures(dir: &Path, dataset: &str, pictures: &[Picture]) -> Result<()> {
     let folder = dir.join("pictures").join(dataset);
     for (i, picture) in pictures.iter().enumerate() {
         files::write_atomic(&folder.join(format!("{i:02}.png")), &picture.png)?;
     }
-    let path = folder.join("labels.json");
-    let labels: Vec<(&str, &str)> = pictures.iter().map(|p| (p.clean.as_str(), p.given.as_str())).collect();
-    files::write_atomic(&path, json(&path, serde_json::to_string(&labels))?.as_bytes())
+    let label = |p: &Picture| Label { clean: p.clean.clone(), given: p.given.clone(), sha256: sha256(&p.png) };
+    seal::write(&folder.join(STRIP), &Strip { pictures: pictures.iter().map(label).collect() })
 }
 
 /// Reads `dataset`'s sample pictures; none where none were written.
 pub fn read_pictures(dir: &Path, dataset: &str) -> Result<Vec<Picture>> {
     let folder = dir.join("pictures").join(dataset);
-    let path = folder.join("labels.json");
-    let Some(text) = files::read_text_if_there(&path)? else { return Ok(Vec::new()) };
-    let labels: Vec<(String, String)> = read_json(&path, &text)?;
-    let picture =
-        |(i, (clean, given))| Ok(Picture { png: files::read(&folder.join(format!("{i:02}.png")))?, clean, given });
-    labels.into_iter().enumerate().map(picture).collect()
+    let way_out = "run the study again, which writes the pictures anew";
+    let path = folder.join(STRIP);
+    if !files::exists(&path)? {
+        return Ok(Vec::new());
+    }
+    let strip: Strip = seal::read(&path).map_err(|why| Error::damaged(&path, why, way_out))?;
+    let picture = |(i, label): (usize, Label)| {
+        let path = folder.join(format!("{i:02}.png"));
+        let png = files::bytes(&path).map_err(|why| Error::damaged(&path, why, way_out))?;
+        if sha256(&png) != label.sha256 {
+            return Err(Error::damaged(&path, "it is not the picture that was written", way_out));
+        }
+        Ok(Picture { png, clean: label.clean, given: label.given })
+    };
+    strip.pictures.into_iter().enumerate().map(picture).collect()
 }
 
 /// A run's folder in the study's folder `dir`.
@@ -203,37 +244,77 @@ pub fn run_folder(dir: &Path, cell: &str) -> PathBuf {
     dir.join("runs").join(cell)
 }
 
-/// The finished cells of the study in `dir`, as (folder name, result): in the grid's order where its `config.toml`
-/// lists them, others after that by name.
-pub fn gather(dir: &Path) -> Result<Vec<(String, CellResult)>> {
+/// What a study's folder holds.
+#[derive(Debug)]
+pub struct Gathered {
+    /// Its finished cells as (folder name, result): in the grid's order where its `config.toml` lists them, others after
+    /// that by name.
+    pub cells: Vec<(String, CellResult)>,
+    /// A sentence for each cell whose files are not what was written there. None of its numbers is among `cells`.
+    pub damaged: Vec<String>,
+}
+
+/// Gathers the finished cells of the study in `dir`.
+pub fn gather(dir: &Path) -> Result<Gathered> {
     let runs = dir.join("runs");
     if !files::exists(&runs)? {
         let what =
             "is no study, or one without a cell yet: it has no folder runs; give the --out of `wgslab study run`";
         return Err(Error::Data(format!("{} {what}", dir.display())));
     }
+    let grid = if files::exists(&dir.join(CONFIG))? { cells(&kept_config(dir)?) } else { Vec::new() };
+    let places: HashMap<&str, &Cell> = grid.iter().map(|c| (c.name.as_str(), c)).collect();
     let entries = std::fs::read_dir(&runs).map_err(|e| Error::io(&runs, "list", e))?;
-    let mut found = Vec::new();
+    let mut gathered = Gathered { cells: Vec::new(), damaged: Vec::new() };
     for entry in entries {
         let entry = entry.map_err(|e| Error::io(&runs, "list", e))?;
-        if files::exists(&entry.path().join("result.json"))? {
-            found.push((entry.file_name().to_string_lossy().into_owned(), read_result(&entry.path())?));
+        let (folder, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        match finished_cell(&folder, places.get(name.as_str()).copied()) {
+            Ok(Some(result)) => gathered.cells.push((name, result)),
+            Ok(None) => {}
+            Err(Error::Damaged { what, .. }) => gathered.damaged.push(what),
+            Err(e) => return Err(e),
         }
     }
-    if found.is_empty() {
-        return Err(Error::Data(format!("{} holds no finished cell; run the study first", dir.display())));
+    if gathered.cells.is_empty() {
+        let damage = gathered.damaged.first().map(|d| format!("; one is damaged: {d}")).unwrap_or_default();
+        return Err(Error::Data(format!("{} holds no finished cell; run the study first{damage}", dir.display())));
     }
-    let config = dir.join("config.toml");
-    let grid = if files::exists(&config)? { cells(&Config::load(&config)?) } else { Vec::new() };
-    let place = |name: &str| grid.iter().position(|c| c.name == name).unwrap_or(usize::MAX);
-    found.sort_by_cached_key(|(name, _)| (place(name), name.clone()));
-    Ok(found)
+    let place = |name: &str| places.get(name).map_or(usize::MAX, |c| c.index);
+    gathered.cells.sort_by_cached_key(|(name, _)| (place(name), name.clone()));
+    gathered.damaged.sort();
+    Ok(gathered)
+}
+
+/// The result in a run's folder; none where the run is not finished. One of another cell than the folder's name says is
+/// damage.
+fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult>> {
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let Some(done) = Done::read(folder)? else { return Ok(None) };
+    done.check(folder)?;
+    let result = read_result(folder, &done)?;
+    let Some(cell) = cell else { return Ok(Some(result)) };
+    let due = (&cell.dataset, cell.pretraining.to_string(), cell.kind_name(), cell.noise_rate, cell.method.to_string());
+    let got = (
+        &result.dataset,
+        result.pretraining.clone(),
+        result.noise_kind.clone(),
+        result.noise_rate,
+        result.method.clone(),
+    );
+    if due != got || cell.seed != result.seed {
+        let why = "it is the result of another cell than its folder's name says";
+        return Err(Error::damaged(&folder.join(RESULT), why, REDO));
+    }
+    Ok(Some(result))
 }
 
 /// Gathers the study in `dir` into `results.csv`, and says where that is.
-pub fn write_csv(dir: &Path) -> Result<PathBuf> {
+pub fn write_csv(dir: &Path, gathered: &Gathered) -> Result<PathBuf> {
     let path = dir.join("results.csv");
-    let rows: Vec<CellResult> = gather(dir)?.into_iter().map(|(_, result)| result).collect();
+    let rows: Vec<&CellResult> = gathered.cells.iter().map(|(_, result)| result).collect();
     write_rows(&path, &rows)?;
     Ok(path)
 }
@@ -252,14 +333,11 @@ fn json(path: &Path, text: serde_json::Result<String>) -> Result<String> {
     text.map_err(|e| Error::Failed(format!("cannot write {}: {e}", path.display())))
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|e| Error::Data(format!("{} is damaged ({e}); remove its folder and run again", path.display())))
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::study::Config;
+    use crate::study::folder::write_config;
 
     /// A plausible result to write in tests.
     pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) -> CellResult {
@@ -293,10 +371,17 @@ pub(super) mod tests {
         }
     }
 
-    fn study() -> (tempfile::TempDir, Vec<crate::study::Cell>) {
+    /// A finished run in `folder`, as a stage leaves one.
+    pub(in crate::study) fn finish(folder: &Path, result: &CellResult, epochs: &[EpochRecord]) {
+        write_result(folder, result).unwrap();
+        write_epochs(folder, epochs).unwrap();
+        Done::write(folder, "address", &[RESULT, EPOCHS]).unwrap();
+    }
+
+    fn study() -> (tempfile::TempDir, Vec<Cell>) {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::parse("t", "").unwrap();
-        files::write_atomic(&dir.path().join("config.toml"), config.to_toml().unwrap().as_bytes()).unwrap();
+        write_config(dir.path(), &config).unwrap();
         (dir, cells(&config))
     }
 
@@ -304,10 +389,12 @@ pub(super) mod tests {
     fn results_csv_has_a_row_per_finished_cell_in_the_grid_s_order() {
         let (dir, grid) = study();
         for cell in [&grid[3], &grid[0], &grid[1]] {
-            write_result(&run_folder(dir.path(), &cell.name), &sample(cell, 0.7)).unwrap();
+            finish(&run_folder(dir.path(), &cell.name), &sample(cell, 0.7), &[]);
         }
-        std::fs::create_dir_all(run_folder(dir.path(), &grid[2].name)).unwrap(); // begun, not finished
-        let text = files::read_text(&write_csv(dir.path()).unwrap()).unwrap();
+        // Begun and not finished: nothing there, or no done yet.
+        write_result(&run_folder(dir.path(), &grid[2].name), &sample(&grid[2], 0.7)).unwrap();
+        let all = gather(dir.path()).unwrap();
+        let text = files::read_text(&write_csv(dir.path(), &all).unwrap()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with(
             "dataset,pretraining,noise_kind,noise_rate,realised_noise_rate,method,seed,test_accuracy,balanced_accuracy,"
@@ -316,22 +403,49 @@ pub(super) mod tests {
         assert!(lines[1].starts_with("phantom-covid,none,none,0.0,"));
         assert!(lines[3].starts_with("phantom-covid,simclr,symmetric,0.4,"));
         assert_eq!(lines.len(), 4);
-        let all = gather(dir.path()).unwrap();
-        assert_eq!(all[2].1, sample(&grid[3], 0.7));
+        assert_eq!(all.cells[2].1, sample(&grid[3], 0.7));
+        assert!(all.damaged.is_empty());
     }
 
     #[test]
-    fn a_damaged_result_names_itself_and_nan_is_refused() {
+    fn a_damaged_result_is_left_out_and_told() {
+        let (dir, grid) = study();
+        let folder = |i: usize| run_folder(dir.path(), &grid[i].name);
+        assert_eq!(gather(dir.path()).unwrap_err().exit_code(), 4);
+        (0..2).for_each(|i| finish(&folder(i), &sample(&grid[i], 0.7), &[]));
+        let path = folder(0).join(RESULT);
+        let whole = files::read_text(&path).unwrap();
+        let broken: [&dyn Fn(); 5] = [
+            &|| std::fs::write(&path, whole.replace("0.7", "7.5")).unwrap(),
+            &|| std::fs::write(&path, "").unwrap(),
+            &|| std::fs::remove_file(&path).unwrap(),
+            &|| std::fs::remove_file(folder(0).join(EPOCHS)).unwrap(),
+            &|| finish(&folder(0), &sample(&grid[1], 0.7), &[]), // another cell's files
+        ];
+        for (i, break_it) in broken.iter().enumerate() {
+            finish(&folder(0), &sample(&grid[0], 0.7), &[]);
+            break_it();
+            let all = gather(dir.path()).unwrap();
+            assert_eq!(all.cells.len(), 1, "{i}");
+            assert!(all.damaged.len() == 1 && all.damaged[0].contains("--redo-damaged"), "{i}: {:?}", all.damaged);
+            assert!(all.damaged[0].contains(&grid[0].name), "{:?}", all.damaged);
+        }
+        let config = dir.path().join(CONFIG);
+        for text in ["", "name = \"other\"\n"] {
+            std::fs::write(&config, text).unwrap();
+            assert!(gather(dir.path()).unwrap_err().to_string().contains("config.toml is damaged"));
+        }
+    }
+
+    #[test]
+    fn nan_is_no_result() {
         let (dir, grid) = study();
         let folder = run_folder(dir.path(), &grid[0].name);
-        assert_eq!(gather(dir.path()).unwrap_err().exit_code(), 4);
-        files::write_atomic(&folder.join("result.json"), b"{\"dataset\": \"x\"").unwrap();
-        let e = write_csv(dir.path()).unwrap_err();
-        assert!(e.to_string().contains(&format!("{}", folder.join("result.json").display())), "{e}");
-        assert_eq!(e.exit_code(), 4);
+        write_result(&folder, &sample(&grid[0], 0.5)).unwrap();
+        let before = files::read_text(&folder.join(RESULT)).unwrap();
         let e = write_result(&folder, &sample(&grid[0], f64::NAN)).unwrap_err();
         assert!(e.to_string().contains("not a number"), "{e}");
-        assert!(files::read_text(&folder.join("result.json")).unwrap().starts_with("{\"dataset\""), "left as it was");
+        assert_eq!(files::read_text(&folder.join(RESULT)).unwrap(), before, "left as it was");
     }
 
     #[test]
@@ -349,10 +463,22 @@ pub(super) mod tests {
             seconds: 0.25,
             images_per_s: 640.0,
         };
-        write_epochs(dir.path(), &[epoch.clone(), epoch.clone()]).unwrap();
-        assert_eq!(read_epochs(dir.path()).unwrap(), [epoch.clone(), epoch]);
-        std::fs::write(dir.path().join("epochs.jsonl"), "{\"phase\":\"train\"").unwrap();
-        assert!(read_epochs(dir.path()).unwrap_err().to_string().contains("epochs.jsonl:1:"));
+        let two = [epoch.clone(), EpochRecord { epoch: 2, ..epoch.clone() }];
+        write_epochs(dir.path(), &two).unwrap();
+        assert_eq!(read_epochs(dir.path()).unwrap(), two);
+        let path = dir.path().join(EPOCHS);
+        let text = files::read_text(&path).unwrap();
+        let second = text.lines().nth(1).unwrap();
+        for (changed, say) in [
+            (text.replacen("640", "641", 1), "line 1: its checksum differs"),
+            (text[..text.len() - 9].to_string(), "line 2: "),
+            (format!("{second}\n"), "line 1 is of epoch 2"),
+            ("{\"phase\":\"train\"}\n".to_string(), "line 1: it has no checksum"),
+        ] {
+            std::fs::write(&path, changed).unwrap();
+            let e = read_epochs(dir.path()).unwrap_err().to_string();
+            assert!(e.contains("epochs.jsonl is damaged") && e.contains(say), "{e}");
+        }
 
         let rows = [LabelRow { name: "a, \"b\".png".into(), clean: 1, given: 0 }];
         let path = dir.path().join("labels.csv");

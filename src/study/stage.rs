@@ -5,19 +5,23 @@
 //! are kept beside it, in `clock.json`, so that the checkpoint of a resumed run equals that of an uninterrupted one.
 
 use super::config::{Optimization, Schedule as Decay};
+use super::folder::{EPOCHS, REDO, STATE, object};
 use super::job::Job;
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase, read_epochs, write_epochs};
 use crate::base::rng::Rng;
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result, files, seal};
 use crate::device::{Gpu, Ticket};
-use crate::nn::checkpoint;
+use crate::nn::checkpoint::{self, Checkpoint};
 use crate::nn::schedule::learning_rate;
 use crate::tape::{Feed, Plan, State, Tape};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+/// Where the times of a run are kept.
+const CLOCK: &str = "clock.json";
 
 /// The state that a step's metrics go to.
 pub(super) const RING: &str = "metrics";
@@ -107,9 +111,9 @@ impl Stage<'_> {
 
     /// Runs the epochs that are left and returns the records of all of them, the seconds they took and the final cursor.
     pub fn run(&self, plan: &Plan, state: &State, mut at: Cursor) -> Result<(Vec<EpochRecord>, f64, Cursor)> {
-        let mut records = read_epochs(self.folder)?;
-        records.truncate(at.epoch);
-        let mut watch = Watch::new(self.read_clock());
+        self.check(&at)?;
+        let mut records = self.records(&at)?;
+        let mut watch = Watch::new(self.read_clock(&at));
         let per_epoch = self.steps() as u64 * self.batch as u64;
         let total = self.optimization.epochs as u64 * per_epoch;
         let done = at.epoch as u64 * per_epoch + at.step as u64 * self.batch as u64;
@@ -145,6 +149,37 @@ impl Stage<'_> {
         let last = records.last().map_or(String::new(), |r| format!("loss {:.4}", r.loss));
         self.job.progress.done(&format!("{}: {} epochs, {last}", self.name, records.len()));
         Ok((records, watch.clock.total_s, at))
+    }
+
+    /// The records of the epochs that are done. A run that goes on without one would tell of fewer epochs than it had.
+    fn records(&self, at: &Cursor) -> Result<Vec<EpochRecord>> {
+        if at.epoch == 0 {
+            return Ok(Vec::new());
+        }
+        let path = self.folder.join(EPOCHS);
+        let mut records = read_epochs(self.folder)?;
+        if records.len() < at.epoch {
+            let why = format!("it holds {} epochs, and {} are done", records.len(), at.epoch);
+            return Err(Error::damaged(&path, why, REDO));
+        }
+        records.truncate(at.epoch);
+        Ok(records)
+    }
+
+    /// A cursor is a place of this stage, or it is not what a run of it wrote.
+    fn check(&self, at: &Cursor) -> Result<()> {
+        let (epochs, steps) = (self.optimization.epochs, self.steps());
+        let place = at.epoch < epochs && at.step <= steps || at.epoch == epochs && at.step == 0;
+        let flag = at.sums.last().copied().unwrap_or_default();
+        let sums = at.sums.len() == self.columns && at.sums.iter().all(|s| s.is_finite());
+        if place && sums && (0.0..=at.step as f64).contains(&flag) {
+            return Ok(());
+        }
+        let why = format!(
+            "it stands at epoch {}, step {} with the sums {:?}, and this run has {epochs} epochs of {steps} steps and {} sums",
+            at.epoch, at.step, at.sums, self.columns
+        );
+        Err(Error::damaged(&self.folder.join(STATE), why, "delete it to start anew"))
     }
 
     /// The order of images in an epoch.
@@ -228,7 +263,7 @@ impl Stage<'_> {
         for step in from..at.step {
             let row = &ring[(step % slots) * self.columns..][..self.columns];
             if !row[0].is_finite() {
-                let kept = match self.folder.join("state.safetensors").exists() {
+                let kept = match self.folder.join(STATE).exists() {
                     true => format!("the last checkpoint, from before it, is kept in {}", self.folder.display()),
                     false => "nothing had been saved yet".to_string(),
                 };
@@ -270,19 +305,24 @@ impl Stage<'_> {
 
     fn save(&self, state: &State, at: &Cursor, records: &[EpochRecord], watch: &mut Watch) -> Result<()> {
         write_epochs(self.folder, records)?;
-        let clock =
-            serde_json::to_vec(&watch.read()).map_err(|e| Error::Failed(format!("cannot write the clock: {e}")))?;
-        files::write_atomic(&self.folder.join("clock.json"), &clock)?;
-        let metadata = serde_json::to_string(at).map_err(|e| Error::Failed(format!("cannot write the cursor: {e}")))?;
-        checkpoint::save_state(&self.folder.join("state.safetensors"), self.job.gpu, state, &metadata)?;
+        seal::write(&self.folder.join(CLOCK), &watch.read())?;
+        let cursor = serde_json::to_value(at).map_err(|e| Error::Failed(format!("cannot write the cursor: {e}")))?;
+        checkpoint::save_state(&self.folder.join(STATE), self.job.gpu, state, object(cursor))?;
         watch.saved = Instant::now();
         Ok(())
     }
 
-    /// Times of an earlier run; a missing or damaged clock only loses times.
-    fn read_clock(&self) -> Clock {
-        let text = std::fs::read_to_string(self.folder.join("clock.json")).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
+    /// Times of the earlier runs that left a checkpoint. A missing or damaged clock loses times alone, and says so.
+    fn read_clock(&self, at: &Cursor) -> Clock {
+        if *at == self.start() {
+            return Clock::default();
+        }
+        let path = self.folder.join(CLOCK);
+        seal::read(&path).unwrap_or_else(|why| {
+            let path = path.display();
+            self.job.progress.note(&format!("warning: {path} is damaged: {why}; seconds are counted from here on"));
+            Clock::default()
+        })
     }
 }
 
@@ -304,16 +344,18 @@ pub(super) fn add_missing(gpu: &Gpu, state: &mut State, tape: &Tape) -> Result<(
 /// The cursor of an interrupted run in `folder`, its tensors written over those of `state`; none where nothing was
 /// saved yet.
 pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, made: &Provenance) -> Result<Option<Cursor>> {
-    let path = folder.join("state.safetensors");
+    let path = folder.join(STATE);
     if !files::exists(&path)? {
         return Ok(None);
     }
-    let cursor: Cursor = serde_json::from_str(&checkpoint::read_metadata(&path)?)
-        .map_err(|e| Error::Data(format!("{} holds no cursor ({e}); delete it to start anew", path.display())))?;
+    let saved = Checkpoint::open(&path)?;
+    let cursor: Cursor = serde_json::from_value(saved.metadata.clone().into()).map_err(|e| {
+        Error::damaged(&path, format!("it holds no place to go on from ({e})"), "delete it to start anew")
+    })?;
     if cursor.address != made.address {
         return Err(made.another(folder));
     }
-    checkpoint::restore_state(&path, gpu, state)?;
+    saved.restore(gpu, state)?;
     Ok(Some(cursor))
 }
 

@@ -1,14 +1,18 @@
 //! Supervised training on labels that may be wrong, and the evaluation of what came out on clean test images.
 
-use super::config::Optimization;
+use super::config::{Optimization, PretrainingMethod};
 use super::evaluate::{Pass, argmax, knn, metrics, plain};
+use super::folder::{
+    BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, LABELS, REDO, RESULT, STATE, busy, finished, locked, object,
+};
 use super::grid::Cell;
-use super::job::{Job, Loaded, TrainImages, finished_result, locked};
+use super::job::{Job, Loaded, TrainImages};
 use super::pretrain::{batch_of, optimizer};
 use super::provenance::{Provenance, training_settings};
-use super::results::{CellResult, EpochRecord, LabelRow, Phase, write_labels, write_result};
+use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, write_labels, write_result};
 use super::stage::{Cursor, EpochSums, RING, Stage, Task, add_missing, load_cursor};
 use super::statistics::mean_last;
+use crate::base::hash::{Hasher, sha256};
 use crate::base::{Error, Result, files};
 use crate::data::augment::Augmentation;
 use crate::nn::{Mode, Params, checkpoint};
@@ -124,11 +128,46 @@ pub(super) fn inputs(given: &[u32], clean: &[u32], indices: &[u32]) -> Vec<(&'st
 
 /// The backbone that training starts from.
 pub(super) struct Start {
-    pub path: PathBuf,
+    path: PathBuf,
     /// What made it, for the results.
-    pub made_by: String,
-    /// Of what made it, or of its bytes.
-    pub address: String,
+    made_by: String,
+    /// Of what made it and of its bytes.
+    address: String,
+    /// Of its bytes.
+    sha256: String,
+}
+
+impl Start {
+    /// The backbone of a finished pretraining.
+    pub fn pretrained(path: PathBuf, method: PretrainingMethod, done: &Done) -> Result<Start> {
+        let Some(contents) = done.files.get(BACKBONE) else {
+            return Err(Error::damaged(&path, "the done beside it does not name it", REDO));
+        };
+        let sha256 = contents.sha256.clone();
+        let address = Hasher::new().part(&done.address).part(&sha256).short();
+        Ok(Start { path, made_by: method.to_string(), address, sha256 })
+    }
+
+    /// A file that somebody brings. What made it stands in its metadata or, where that is not ours, in its name.
+    pub fn given(path: &Path) -> Result<Start> {
+        let bytes = files::read(path)?;
+        let metadata = checkpoint::read_metadata(path, &bytes)?;
+        let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let made_by = metadata.get("method").and_then(|m| m.as_str()).map_or_else(stem, str::to_string);
+        let sha256 = sha256(&bytes);
+        let address = Hasher::new().part(&sha256).short();
+        Ok(Start { path: path.to_path_buf(), made_by, address, sha256 })
+    }
+
+    /// Its file still holds what the address stands for.
+    fn check(&self) -> Result<()> {
+        let bad = |why: &str| Error::damaged(&self.path, why, REDO);
+        let bytes = files::bytes(&self.path).map_err(|why| bad(&why))?;
+        if sha256(&bytes) != self.sha256 {
+            return Err(bad("it is not the backbone that was written there"));
+        }
+        Ok(())
+    }
 }
 
 /// The schedules of the plans that a cell runs: the passes of its evaluation, then the training step.
@@ -157,25 +196,31 @@ pub(super) fn run(
     folder: &Path,
 ) -> Result<CellResult> {
     let made = provenance(job, set, cell, start)?;
-    if let Some(result) = finished_result(folder, &made)? {
+    let kept = || finished(folder, &made)?.map(|done| read_result(folder, &done)).transpose();
+    if let Some(result) = kept()? {
         return Ok(result);
+    }
+    if busy(folder)? {
+        return Err(Error::Busy(folder.to_path_buf())); // before minutes of compiling
     }
     // What can be refused is refused before the folder is touched.
     let ready = Ready::new(job, set, cell, start)?;
     locked(folder, || {
-        if let Some(result) = finished_result(folder, &made)? {
+        if let Some(result) = kept()? {
             return Ok(result); // of another process, meanwhile
         }
         let at = load_cursor(folder, job.gpu, &ready.state, &made)?;
         let (data, train) = (&set.data, &set.train);
+        let weights = start.map(|s| json!({ "made_by": s.made_by, "file": s.path.file_name().map(|n| n.to_string_lossy()), "sha256": s.sha256 }));
         let about = json!({
             "os": OS, "data": data.name, "classes": data.classes, "mean": train.mean, "std": train.std,
+            "weights": weights,
         });
         job.describe(folder, &made, about)?;
-        write_labels(&folder.join("labels.csv"), &ready.task.rows())?;
+        write_labels(&folder.join(LABELS), &ready.task.rows())?;
         let result = ready.train(cell, at, folder, &made.address)?;
         write_result(folder, &result)?;
-        files::write_atomic(&folder.join("done"), made.address.as_bytes())?;
+        Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, LABELS, EPOCHS, STATE, BACKBONE, RESULT])?;
         Ok(result)
     })
 }
@@ -200,7 +245,9 @@ impl<'a> Ready<'a> {
         job.say_batch(optimization.batch_size, batch);
         let mut state = set.resident.clone();
         let (tape, params) = record(job, &set.train, cell.seed, classes, batch)?;
-        if let Some(Start { path, .. }) = start {
+        if let Some(start) = start {
+            start.check()?;
+            let path = &start.path;
             checkpoint::load_backbone(path, job.gpu, &mut state, "backbone.", &job.backbone_tensors()?)?;
         }
         params.fill(job.gpu, &mut state, cell.seed)?;
@@ -232,8 +279,8 @@ impl<'a> Ready<'a> {
         let (records, seconds, at) = stage.run(&self.plan, &self.state, at.unwrap_or_else(|| stage.start()))?;
         let steps = (records.len() * stage.steps()) as i64;
         let made = json!({ "method": cell.method.to_string(), "data": data.name, "address": address });
-        let path = folder.join("backbone.safetensors");
-        checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, &made.to_string())?;
+        let path = folder.join(BACKBONE);
+        checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, object(made))?;
         summarize(&self.task, cell, &self.made_by, &at, (records.len(), seconds))
     }
 }

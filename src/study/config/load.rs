@@ -3,7 +3,7 @@
 //! that serde or the checks point at names its file and line even after merging.
 
 use super::{BASE, Config, check};
-use crate::base::{Error, Result, files, nearest};
+use crate::base::{Error, Result, files, nearest, seal};
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
@@ -45,6 +45,12 @@ impl Config {
                 return Err(Error::Usage(format!("{asked_by}the configs stand on each other in a circle; cut it")));
             }
             let text = files::read_text(&path).map_err(|e| Error::Usage(e.to_string()))?;
+            if let Err(why) = seal::opened_if_sealed(&text) {
+                let path = path.display();
+                return Err(Error::Usage(format!(
+                    "{asked_by}{path}: {why}; where you changed it on purpose, take its first line out"
+                )));
+            }
             let start = sources.last().map_or(0, |s| s.padded.len());
             sources.push(Source::new(path.clone(), &text, start));
             let table = sources[sources.len() - 1].parse(&sources)?;

@@ -5,14 +5,15 @@ mod page;
 mod read;
 mod words;
 
+use super::results::Gathered;
 use crate::base::{Result, files};
 use std::path::{Path, PathBuf};
 
-/// Writes `report.html` from what the study's folder `dir` holds (`config.toml`, `runs/*/result.json`,
+/// Writes `report.html` from what was gathered in the study's folder `dir` (`config.toml`, `runs/*/result.json`,
 /// `runs/*/epochs.jsonl`, `pictures/`), and says where it is.
-pub fn report(dir: &Path) -> Result<PathBuf> {
+pub fn report(dir: &Path, gathered: &Gathered) -> Result<PathBuf> {
     let path = dir.join("report.html");
-    let study = read::Study::read(dir)?;
+    let study = read::Study::read(dir, gathered)?;
     files::write_atomic(&path, page::page(&study)?.as_bytes())?;
     Ok(path)
 }
@@ -20,9 +21,14 @@ pub fn report(dir: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::results::{EpochRecord, Phase, Picture, run_folder, tests::sample, write_epochs, write_pictures};
-    use crate::study::results::{read_result, write_result};
+    use crate::study::folder::{DONE, write_config};
+    use crate::study::results::tests::{finish, sample};
+    use crate::study::results::{EpochRecord, Phase, Picture, gather, run_folder, write_pictures};
     use crate::study::{Cell, Config, cells};
+
+    fn write(dir: &Path) -> Result<PathBuf> {
+        report(dir, &gather(dir)?)
+    }
 
     /// A made-up study in which pretraining helps, more so with more noise.
     fn accuracy(cell: &Cell) -> f64 {
@@ -57,12 +63,11 @@ mod tests {
 
     fn write_study(dir: &Path, text: &str) -> Vec<Cell> {
         let config = Config::parse("t", text).unwrap();
-        files::write_atomic(&dir.join("config.toml"), config.to_toml().unwrap().as_bytes()).unwrap();
+        write_config(dir, &config).unwrap();
         let grid = cells(&config);
         for cell in &grid {
             let folder = run_folder(dir, &cell.name);
-            write_result(&folder, &sample(cell, accuracy(cell))).unwrap();
-            write_epochs(&folder, &epochs(cell)).unwrap();
+            finish(&folder, &sample(cell, accuracy(cell)), &epochs(cell));
         }
         let classes = ["abdomen", "brain", "femur", "a class of a long name"];
         for set in &config.data.specs {
@@ -85,7 +90,7 @@ mod tests {
         let text =
             format!("name = \"Noise & <pretraining>\"\nseeds = [0, 1, 2]\n{SPECS}[noise]\nrates = [0.0, 0.2, 0.4]\n");
         let grid = write_study(dir.path(), &text);
-        let page = files::read_text(&report(dir.path()).unwrap()).unwrap();
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
         for part in [
             "Noise &amp; &lt;pretraining&gt;",
             "<svg",
@@ -104,7 +109,7 @@ mod tests {
         let outside = ["http://", "https://", "<script", "<link", "url("];
         let page_only = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", ""); // a name, not an address to fetch
         assert!(outside.iter().all(|o| !page_only.contains(o)), "the page reaches outside");
-        assert_eq!(page, files::read_text(&report(dir.path()).unwrap()).unwrap(), "the same folder, the same page");
+        assert_eq!(page, files::read_text(&write(dir.path()).unwrap()).unwrap(), "the same folder, the same page");
     }
 
     #[test]
@@ -112,14 +117,33 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let grid = write_study(dir.path(), SPECS);
         for cell in &grid[2..] {
-            std::fs::remove_file(run_folder(dir.path(), &cell.name).join("result.json")).unwrap();
+            std::fs::remove_file(run_folder(dir.path(), &cell.name).join(DONE)).unwrap();
         }
-        let page = files::read_text(&report(dir.path()).unwrap()).unwrap();
-        assert!(page.contains("2 of 12 cells"));
-        for cell in &grid[..2] {
-            std::fs::remove_file(run_folder(dir.path(), &cell.name).join("result.json")).unwrap();
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(page.contains("2 of 12 cells") && !page.contains("damaged"));
+        let result = run_folder(dir.path(), &grid[0].name).join("result.json");
+        std::fs::write(&result, "{}").unwrap();
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(page.contains("1 of 12 cells") && page.contains("One cell is damaged and left out"));
+        assert!(page.contains("10 cells are not finished yet") && page.contains("--redo-damaged"));
+        std::fs::remove_file(run_folder(dir.path(), &grid[1].name).join(DONE)).unwrap();
+        assert_eq!(write(dir.path()).unwrap_err().exit_code(), 4);
+    }
+
+    #[test]
+    fn a_changed_picture_is_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        write_study(dir.path(), SPECS);
+        let picture = dir.path().join("pictures/phantom-covid/03.png");
+        let mut bytes = PNG.to_vec();
+        bytes[40] ^= 1;
+        for change in [Some(bytes), None] {
+            match change {
+                Some(bytes) => std::fs::write(&picture, bytes).unwrap(),
+                None => std::fs::remove_file(&picture).unwrap(),
+            }
+            let e = write(dir.path()).unwrap_err();
+            assert!(e.exit_code() == 4 && e.to_string().contains("03.png is damaged"), "{e}");
         }
-        assert_eq!(report(dir.path()).unwrap_err().exit_code(), 4);
-        assert!(read_result(&run_folder(dir.path(), &grid[0].name)).is_err());
     }
 }

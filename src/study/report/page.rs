@@ -37,14 +37,24 @@ fn summary(study: &Study) -> String {
     let tile = |value: &str, label: &str| {
         format!("<div class=\"card tile\"><b>{}</b><span>{label}</span></div>\n", escape(value))
     };
-    let unfinished = match planned - done {
+    let unfinished = match planned - done - study.damaged.len().min(planned - done) {
         0 => String::new(),
         left => format!("<p><b>{left} cells are not finished yet</b>: this page shows what there is.</p>\n"),
+    };
+    let damaged: String = study.damaged.iter().map(|d| format!("<li>{}</li>\n", escape(d))).collect();
+    let left_out = match study.damaged.len() {
+        0 => String::new(),
+        1 => "One cell is damaged and left out".to_string(),
+        n => format!("{n} cells are damaged and left out"),
+    };
+    let damaged = match damaged.as_str() {
+        "" => String::new(),
+        list => format!("<p><b>{left_out}</b> of every number here:</p>\n<ul>\n{list}</ul>\n"),
     };
     let model = &study.config.model;
     format!(
         "<p class=\"soft\">Self-supervised pretraining against label noise: {done} of {planned} cells, last finished {}. \
-         Training labels were made wrong on purpose; test labels are clean.</p>\n{unfinished}\
+         Training labels were made wrong on purpose; test labels are clean.</p>\n{unfinished}{damaged}\
          <div class=\"tiles\">\n{}{}{}{}{}</div>\n<p>{}</p>\n",
         date(study.finished),
         tile(&study.datasets.len().to_string(), if study.datasets.len() == 1 { "dataset" } else { "datasets" }),

@@ -1,10 +1,12 @@
 //! A study's folder as the report asks about it: which lines a plot has, and what repeats of a cell say together.
 
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result};
 use crate::study::config::{Config, PretrainingMethod};
+use crate::study::folder::{Done, RESULT, kept_config};
 use crate::study::grid::cells;
 use crate::study::plot::Point;
-use crate::study::results::{CellResult, EpochRecord, Phase, Picture, gather, read_epochs, read_pictures, run_folder};
+use crate::study::results::{CellResult, EpochRecord, Gathered, Phase, Picture};
+use crate::study::results::{finished_epochs, read_pictures, run_folder};
 use crate::study::statistics::{Summary, mean};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -50,15 +52,13 @@ pub(super) struct Study {
     pub finished: u64,
     /// The datasets with their sample pictures, in the grid's order.
     pub datasets: Vec<(String, Vec<Picture>)>,
+    /// A sentence for each cell that is damaged and left out.
+    pub damaged: Vec<String>,
 }
 
 impl Study {
-    pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join("config.toml");
-        if !files::exists(&path)? {
-            return Err(Error::Data(format!("{} holds no config.toml; name a study's folder", dir.display())));
-        }
-        let config = Config::load(&path)?;
+    pub fn read(dir: &Path, gathered: &Gathered) -> Result<Self> {
+        let config = kept_config(dir)?;
         let mut study = Study {
             config_text: config.to_toml()?,
             planned: cells(&config).len(),
@@ -66,16 +66,19 @@ impl Study {
             runs: Vec::new(),
             finished: 0,
             datasets: Vec::new(),
+            damaged: gathered.damaged.clone(),
         };
-        for (name, result) in gather(dir)? {
-            let folder = run_folder(dir, &name);
-            let file = folder.join("result.json");
+        for (name, result) in &gathered.cells {
+            let folder = run_folder(dir, name);
+            let file = folder.join(RESULT);
             let time = file.metadata().and_then(|m| m.modified()).map_err(|e| Error::io(&file, "date", e))?;
             study.finished = study.finished.max(seconds(time));
             if !study.datasets.iter().any(|(d, _)| *d == result.dataset) {
                 study.datasets.push((result.dataset.clone(), read_pictures(dir, &result.dataset)?));
             }
-            study.runs.push(Run { result, epochs: read_epochs(&folder)? });
+            let done = Done::read(&folder)?;
+            let epochs = done.map(|done| finished_epochs(&folder, &done)).transpose()?.unwrap_or_default();
+            study.runs.push(Run { result: result.clone(), epochs });
         }
         // A merge may bring cells of other grids: they count as planned.
         study.planned = study.planned.max(study.runs.len());

@@ -1,0 +1,345 @@
+//! A folder of a run or of a pretraining: one process works in it at a time, `config.toml` and `environment.json` say
+//! what makes it, and `done`, written last, names what made it with the SHA-256 of every file. Before a file of a
+//! finished folder is used it is compared with that.
+
+use super::config::Config;
+use super::job::Job;
+use super::provenance::Provenance;
+use crate::base::hash::sha256;
+use crate::base::{Error, Result, files, seal};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The files of a folder.
+pub(super) const DONE: &str = "done";
+pub(super) const CONFIG: &str = "config.toml";
+pub(super) const ENVIRONMENT: &str = "environment.json";
+pub(super) const STATE: &str = "state.safetensors";
+pub(super) const BACKBONE: &str = "backbone.safetensors";
+pub(super) const RESULT: &str = "result.json";
+pub(super) const EPOCHS: &str = "epochs.jsonl";
+pub(super) const LABELS: &str = "labels.csv";
+const LOCK: &str = "lock";
+
+/// The way out of damage in a folder of a study.
+pub(super) const REDO: &str =
+    "`wgslab study run` with --redo-damaged makes its folder again; or delete the folder and run the same command";
+
+/// Files up to this many bytes are read whole whenever a finished folder is met; of larger ones, the weights, only the
+/// size is compared then, and the rest when they are used.
+const SMALL: u64 = 1 << 20;
+
+/// What `done` says of a finished folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Done {
+    /// What made it: see [`Provenance`].
+    pub address: String,
+    /// Its files by name.
+    pub files: BTreeMap<String, Contents>,
+}
+
+/// What a file held when it was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Contents {
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+impl Done {
+    /// Marks `folder` as finished, holding these files.
+    pub fn write(folder: &Path, address: &str, names: &[&str]) -> Result<Done> {
+        let contents = |name: &&str| {
+            let bytes = files::read(&folder.join(name))?;
+            Ok((name.to_string(), Contents { bytes: bytes.len() as u64, sha256: sha256(&bytes) }))
+        };
+        let files = names.iter().map(contents).collect::<Result<_>>()?;
+        let done = Done { address: address.to_string(), files };
+        seal::write(&folder.join(DONE), &done)?;
+        Ok(done)
+    }
+
+    /// What `folder` says of itself; none where it is not finished.
+    pub fn read(folder: &Path) -> Result<Option<Done>> {
+        let path = folder.join(DONE);
+        if !files::exists(&path)? {
+            return Ok(None);
+        }
+        let text = files::text(&path).map_err(|why| Error::damaged(&path, why, REDO))?;
+        if text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            let folder = folder.display();
+            return Err(Error::Usage(format!(
+                "{folder} was made by an older version of wgslab, whose files carry no checksums; take another --out, or \
+                 delete it to start anew"
+            )));
+        }
+        seal::parse(&text).map(Some).map_err(|why| Error::damaged(&path, why, REDO))
+    }
+
+    /// The bytes of one of its files, compared.
+    pub fn bytes(&self, folder: &Path, name: &str) -> Result<Vec<u8>> {
+        let path = folder.join(name);
+        let bad = |why: &str| Error::damaged(&path, why, REDO);
+        let due = self.files.get(name).ok_or_else(|| bad("the folder's done does not name it"))?;
+        let bytes = files::bytes(&path).map_err(|why| bad(&why))?;
+        if bytes.len() as u64 != due.bytes || sha256(&bytes) != due.sha256 {
+            return Err(bad("it is not what was written there when the folder was done"));
+        }
+        Ok(bytes)
+    }
+
+    /// The text of one of its files, compared.
+    pub fn text(&self, folder: &Path, name: &str) -> Result<String> {
+        let bad = |_| Error::damaged(&folder.join(name), "it is no text", REDO);
+        String::from_utf8(self.bytes(folder, name)?).map_err(bad)
+    }
+
+    /// Compares all its files: the small ones whole, the others by their size.
+    pub fn check(&self, folder: &Path) -> Result<()> {
+        for (name, due) in &self.files {
+            if due.bytes <= SMALL {
+                self.bytes(folder, name)?;
+                continue;
+            }
+            let path = folder.join(name);
+            match path.metadata() {
+                Ok(found) if found.is_file() && found.len() == due.bytes => {}
+                Ok(_) => return Err(Error::damaged(&path, "its size is another", REDO)),
+                Err(e) => return Err(Error::damaged(&path, format!("it cannot be looked at ({e})"), REDO)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `done` says where the folder is finished and `made` made it; another maker is an error.
+pub(super) fn finished(folder: &Path, made: &Provenance) -> Result<Option<Done>> {
+    match Done::read(folder)? {
+        Some(done) if done.address == made.address => {
+            done.check(folder)?;
+            Ok(Some(done))
+        }
+        Some(_) => Err(made.another(folder)),
+        None => Ok(None),
+    }
+}
+
+impl Job<'_> {
+    /// Writes `config.toml` and `environment.json` of a folder: what makes it, and `about` it in words.
+    pub(super) fn describe(&self, folder: &Path, made: &Provenance, about: Value) -> Result<()> {
+        let mut about = about;
+        if let Value::Object(about) = &mut about {
+            let table = !self.kernels.entries.is_empty();
+            about.insert("kernel_table".into(), json!(table.then(|| self.kernels.hash())));
+            if let Some(hash) = self.gpu.tree().hash() {
+                about.insert("shaders".into(), json!({ "hash": hash, "edited": self.gpu.tree().edited() }));
+            }
+        }
+        seal::write(&folder.join(ENVIRONMENT), &made.environment(about)?)?;
+        write_config(folder, self.config)
+    }
+}
+
+/// Writes the resolved config into a folder.
+pub(super) fn write_config(folder: &Path, config: &Config) -> Result<()> {
+    files::write_atomic(&folder.join(CONFIG), seal::sealed_text(&config.to_toml()?).as_bytes())
+}
+
+/// The object of `json!({..})`.
+pub(super) fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+/// The resolved config that a run or a study left in its folder, compared with its checksum.
+pub fn kept_config(folder: &Path) -> Result<Config> {
+    let path = folder.join(CONFIG);
+    let way_out = "run its study or stage again, which writes it";
+    let bad = |why: String| Error::damaged(&path, why, way_out);
+    let text = files::text(&path).map_err(bad)?;
+    Config::parse(&path.display().to_string(), seal::opened_text(&text).map_err(bad)?)
+}
+
+/// Holds a folder for one process while `f` runs; another one is sent away with [`Error::Busy`].
+pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    let mut lock = open_lock(folder)?;
+    // Who only looks whether a folder is free holds its lock for a moment.
+    for _ in 0..5 {
+        if is_free(&mut lock) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _guard = lock.try_write().map_err(|e| not_locked(folder, e))?;
+    sweep(folder, Duration::ZERO);
+    f()
+}
+
+/// The same, after waiting for others: for what takes a moment.
+pub(super) fn locked_soon<T>(folder: &Path, stop: &AtomicBool, mut f: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match locked(folder, &mut f) {
+            Err(Error::Busy(held)) if held == folder => wait_for_any(&[folder.to_path_buf()], stop)?,
+            other => return other,
+        }
+    }
+}
+
+/// Waits until one of the folders is free; a stop is heard meanwhile.
+pub(super) fn wait_for_any(folders: &[PathBuf], stop: &AtomicBool) -> Result<()> {
+    loop {
+        for folder in folders {
+            if !busy(folder)? {
+                return Ok(());
+            }
+        }
+        if stop.load(Ordering::Relaxed) {
+            let what = "stopped while other processes were waited for; the same command goes on";
+            return Err(Error::TryAgain(what.into()));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Whether another process works in `folder`, which need not exist.
+pub(super) fn busy(folder: &Path) -> Result<bool> {
+    if !files::exists(&folder.join(LOCK))? {
+        return Ok(false);
+    }
+    Ok(!is_free(&mut open_lock(folder)?))
+}
+
+fn is_free(lock: &mut fd_lock::RwLock<std::fs::File>) -> bool {
+    !lock.try_write().is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
+}
+
+fn open_lock(folder: &Path) -> Result<fd_lock::RwLock<std::fs::File>> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
+    let path = folder.join(LOCK);
+    let file = std::fs::File::create(&path).map_err(|e| Error::io(&path, "make", e))?;
+    Ok(fd_lock::RwLock::new(file))
+}
+
+/// Only one error means that another process holds the lock; a file system that cannot lock will not in a while either.
+fn not_locked(folder: &Path, e: std::io::Error) -> Error {
+    match e.kind() {
+        ErrorKind::WouldBlock => Error::Busy(folder.to_path_buf()),
+        _ => Error::io(&folder.join(LOCK), "lock", e),
+    }
+}
+
+/// Empties a folder, so that what stood there is made again. `done` goes first: what is left of a clearing that was cut
+/// short is never taken for finished.
+pub(super) fn clear(folder: &Path) -> Result<()> {
+    locked(folder, || {
+        let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))?;
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| !p.ends_with(LOCK)).collect();
+        paths.sort_by_key(|p| !p.ends_with(DONE));
+        for path in paths {
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            removed.map_err(|e| Error::io(&path, "remove", e))?;
+        }
+        Ok(())
+    })
+}
+
+/// Removes what writes cut short by a kill left behind. Who holds the folder's lock takes them all; in a folder that
+/// shards share, only those too old to belong to a write under way.
+pub(super) fn sweep(folder: &Path, older_than: Duration) {
+    let old = |p: &Path| {
+        let changed = p.metadata().and_then(|m| m.modified()).ok();
+        changed.and_then(|c| c.elapsed().ok()).is_some_and(|age| age >= older_than)
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in entries.map(|e| e.path()).filter(|p| files::is_temporary(p) && old(p)) {
+        let _ = std::fs::remove_file(path); // it is in nobody's way
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::progress::Silent;
+    use crate::study::testing::with_job;
+
+    #[test]
+    fn a_lock_that_is_held_is_not_one_that_cannot_be_had() {
+        let held = not_locked(Path::new("run"), ErrorKind::WouldBlock.into());
+        assert!(held.exit_code() == 75 && held.to_string().contains("another process works in run"), "{held}");
+        let broken = not_locked(Path::new("run"), ErrorKind::Unsupported.into());
+        assert_eq!(broken.exit_code(), 4, "{broken}");
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!busy(&dir.path().join("gone")).unwrap());
+        let inner = locked(dir.path(), || {
+            assert!(busy(dir.path()).unwrap());
+            locked(dir.path(), || Ok(()))
+        });
+        assert_eq!(inner.unwrap_err().exit_code(), 75);
+        assert!(!busy(dir.path()).unwrap());
+        locked_soon(dir.path(), &AtomicBool::new(false), || Ok(())).unwrap();
+        let stop = AtomicBool::new(true);
+        let waited = locked(dir.path(), || wait_for_any(&[dir.path().to_path_buf()], &stop));
+        assert_eq!(waited.unwrap_err().exit_code(), 75, "a stop is heard");
+    }
+
+    #[test]
+    fn a_finished_folder_is_what_was_written() {
+        with_job("", &Silent, |job| {
+            let made = Provenance::new(job.gpu, Value::Null, "d", "random", &[]).unwrap();
+            let path = |name: &str| job.out.join(name);
+            assert_eq!(finished(job.out, &made).unwrap(), None);
+            std::fs::create_dir(path(DONE)).unwrap();
+            assert_eq!(finished(job.out, &made).unwrap_err().exit_code(), 4, "a folder is not unfinished");
+            std::fs::remove_dir(path(DONE)).unwrap();
+            files::write_atomic(&path(RESULT), b"{}").unwrap();
+            files::write_atomic(&path(BACKBONE), &vec![7; 2 << 20]).unwrap();
+            Done::write(job.out, &made.address, &[RESULT, BACKBONE]).unwrap();
+            let done = finished(job.out, &made).unwrap().unwrap();
+            assert_eq!(done.text(job.out, RESULT).unwrap(), "{}");
+            // A large file is compared when it is used.
+            files::write_atomic(&path(BACKBONE), &vec![8; 2 << 20]).unwrap();
+            assert!(finished(job.out, &made).is_ok() && done.bytes(job.out, BACKBONE).is_err());
+            let damage: [&dyn Fn(); 4] = [
+                &|| files::write_atomic(&path(BACKBONE), b"cut").unwrap(),
+                &|| files::write_atomic(&path(RESULT), b"[]").unwrap(),
+                &|| std::fs::remove_file(path(RESULT)).unwrap(),
+                &|| files::write_atomic(&path(DONE), b"{}").unwrap(),
+            ];
+            for (i, break_it) in damage.iter().enumerate() {
+                files::write_atomic(&path(BACKBONE), &vec![7; 2 << 20]).unwrap();
+                break_it();
+                let e = finished(job.out, &made).unwrap_err();
+                assert!(matches!(e, Error::Damaged { .. }) && e.to_string().contains("--redo-damaged"), "{i}: {e}");
+            }
+            Done::write(job.out, "other", &[]).unwrap();
+            assert_eq!(finished(job.out, &made).unwrap_err().exit_code(), 2);
+            files::write_atomic(&path(DONE), b"0123456789abcdef").unwrap();
+            assert!(finished(job.out, &made).unwrap_err().to_string().contains("older version"));
+            clear(job.out).unwrap();
+            assert_eq!(std::fs::read_dir(job.out).unwrap().count(), 1, "the lock alone");
+        });
+    }
+
+    #[test]
+    fn a_kept_config_is_the_one_that_ran() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::parse("t", "[data]\nimage_size = 32").unwrap();
+        write_config(dir.path(), &config).unwrap();
+        assert_eq!(kept_config(dir.path()).unwrap(), config);
+        let path = dir.path().join(CONFIG);
+        let text = files::read_text(&path).unwrap();
+        for changed in [text.replace("image_size = 32", "image_size = 22"), String::new(), text[..200].to_string()] {
+            std::fs::write(&path, changed).unwrap();
+            let e = kept_config(dir.path()).unwrap_err();
+            assert!(matches!(e, Error::Damaged { .. }) && e.to_string().contains("config.toml"), "{e}");
+        }
+    }
+}
