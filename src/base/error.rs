@@ -95,12 +95,12 @@ impl Error {
     }
 }
 
-/// The system's own error of one that a library wrapped to name a path: ours is named already.
+/// The system's own words of an error that tempfile wrapped to name a path: ours is named already.
 fn inner(e: io::Error) -> io::Error {
-    let wrapped = e.get_ref().and_then(|w| w.source()).and_then(|s| s.downcast_ref::<io::Error>());
-    match wrapped {
-        Some(own) => io::Error::new(own.kind(), own.to_string()),
-        None => e,
+    let text = e.to_string();
+    match text.split_once(" at path \"") {
+        Some((own, _)) if e.get_ref().is_some() => io::Error::new(e.kind(), own.to_string()),
+        _ => e,
     }
 }
 

@@ -320,7 +320,11 @@ mod tests {
                 assert!(matches!(e, Error::Damaged { .. }) && e.to_string().contains("--redo-damaged"), "{i}: {e}");
             }
             Done::write(job.out, "other", &[]).unwrap();
-            assert_eq!(finished(job.out, &made).unwrap_err().exit_code(), 2);
+            let e = finished(job.out, &made).unwrap_err();
+            assert!(e.to_string().contains("environment.json is damaged: it is missing"), "{e}");
+            seal::write(&path(ENVIRONMENT), &made.environment(json!({})).unwrap()).unwrap();
+            let e = finished(job.out, &made).unwrap_err();
+            assert!(e.exit_code() == 2 && e.to_string().contains("another address"), "{e}");
             files::write_atomic(&path(DONE), b"0123456789abcdef").unwrap();
             assert!(finished(job.out, &made).unwrap_err().to_string().contains("older version"));
             clear(job.out).unwrap();
