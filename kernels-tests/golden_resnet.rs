@@ -13,7 +13,7 @@ use wgslab::base::{DType, Error, Result as BaseResult};
 use wgslab::device::Gpu;
 use wgslab::kernels::fuse;
 use wgslab::nn::checkpoint::{self, Checkpoint};
-use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem};
+use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem, weights};
 use wgslab::tape::rewrite::Rule;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
 
@@ -270,7 +270,8 @@ fn checkpoints(golden: Golden) -> Result<(), String> {
     checkpoint::save_backbone(&path, &gpu, &state, "backbone.", 42, metadata("k")).map_err(text)?;
     torchvision_names(&path, &tensors)?;
     let mut loaded = State::new();
-    checkpoint::load_backbone(&path, &gpu, &mut loaded, "backbone.", &wanted).map_err(text)?;
+    let bytes = weights::read(&path).map_err(text)?;
+    weights::load((&path, &bytes), &gpu, &mut loaded, "backbone.", &wanted, None).map_err(text)?;
     for (name, _) in &wanted {
         let full = format!("backbone.{name}");
         if loaded.read(&gpu, &full).map_err(text)? != bytes_of(&tensors, name) {
@@ -342,7 +343,8 @@ fn metadata(key: &str) -> serde_json::Map<String, serde_json::Value> {
 /// Damaged and foreign files are refused with what is wrong.
 fn misfits(gpu: &Gpu, golden: Golden, tensors: &Tensors, path: &Path, wanted: &[(String, Type)]) -> Result<(), String> {
     let load = |path: &Path, wanted: &[(String, Type)]| {
-        checkpoint::load_backbone(path, gpu, &mut State::new(), "backbone.", wanted)
+        let bytes = weights::read(path)?;
+        weights::load((path, &bytes), gpu, &mut State::new(), "backbone.", wanted, None).map(drop)
     };
     let refused = |what: &str, r: BaseResult<()>, words: &[&str]| match r {
         Err(Error::Data(e)) if words.iter().all(|w| e.contains(w)) => Ok(()),

@@ -92,10 +92,9 @@ fn simclr() -> Result<(), String> {
     let mut pairs = Vec::new();
     for seed in 0..3 {
         pairs.push(with_job(|job| {
-            let k = job.config.evaluation.knn_neighbours;
-            let random = knn_accuracy(job, SPEC, None, seed, k)?;
+            let random = knn_accuracy(job, SPEC, None, seed)?;
             let backbone = job.pretrain(SPEC, PretrainingMethod::Simclr, seed)?;
-            Ok((random, knn_accuracy(job, SPEC, Some(&backbone), seed, k)?))
+            Ok((random, knn_accuracy(job, SPEC, Some(&backbone), seed)?))
         })?);
     }
     let gain = pairs.iter().map(|(random, learned)| learned - random).sum::<f64>() / pairs.len() as f64;

@@ -101,7 +101,7 @@ impl ProfileStep {
         // The decoded images of a study's step go where they disturb nobody.
         let folder = tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), "make a folder in", e))?;
         let found = options.job(&config, folder.path(), |job| {
-            let subject = if study.is_some() { self.of_study(job)? } else { self.of(model) };
+            let subject = if study.is_some() { self.of_study(job)? } else { self.of(model, job.gpu)? };
             let ready = Ready::new(job.gpu, subject, &job.kernels)?;
             let timestamps = job.gpu.has_timestamps() && !self.wall_clock;
             let timer = if timestamps { Timer::Timestamps } else { Timer::Wall };
@@ -123,8 +123,10 @@ impl ProfileStep {
         Ok(Some(roof))
     }
 
-    fn of(&self, model: Network) -> Subject<'static> {
-        TrainingStep { model, batch: self.batch, size: self.size, classes: 10 }.subject()
+    fn of(&self, model: Network, gpu: &Gpu) -> Result<Subject<'static>> {
+        let step = TrainingStep { model, batch: self.batch, size: self.size, classes: 10 };
+        step.expect_bindable(gpu)?;
+        Ok(step.subject())
     }
 
     fn of_study<'a>(&self, job: &'a Job<'_>) -> Result<Subject<'a>> {

@@ -5,6 +5,7 @@ use super::output::{print, print_json, results};
 use crate::base::{Error, Result};
 use crate::data::Split;
 use crate::noise::NoiseKind;
+use crate::study::Brought;
 use crate::study::config::PretrainingMethod;
 use crate::study::evaluate::evaluate_run;
 use crate::study::kept_config;
@@ -65,9 +66,13 @@ pub(super) struct Train {
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// A backbone to start from [default: random weights]
+    /// A backbone to start from, with torchvision's names; values of BF16, F16 and F64 are converted, and a prefix of all
+    /// names is taken off [default: random weights]
     #[arg(long, value_name = "FILE.safetensors")]
     weights: Option<PathBuf>,
+    /// Keep the classifier of --weights, whose classes must be those of SPEC [default: a new one]
+    #[arg(long, requires = "weights")]
+    keep_classifier: bool,
     /// How training labels go wrong: symmetric (to any other class alike)
     #[arg(long, value_name = "KIND", default_value = "symmetric")]
     noise_kind: NoiseKind,
@@ -85,8 +90,8 @@ pub(super) struct Train {
 /// Measure a trained classifier on any data
 ///
 /// Loads the run folder that `train` or a study made and measures its classifier on one split
-/// of SPEC, whose classes must be those it was trained on. Writes nothing but RUN/cache, the
-/// decoded images.
+/// of SPEC, whose classes are matched by name and must be among those it was trained on. Writes
+/// nothing but RUN/cache, the decoded images.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -140,6 +145,7 @@ impl Train {
         if let Some(missing) = weights.filter(|w| !w.is_file()) {
             return Err(Error::Data(format!("the weights {} are not there; check the path", missing.display())));
         }
+        let weights = weights.map(|path| Brought { path, keep_classifier: self.keep_classifier });
         let noise = (self.noise_kind, self.noise_rate);
         let result = options.job(&config, &self.out, |job| job.train(&self.data, weights, noise, self.seed))?;
         print(&format!("{}\n\n{}", results(&[result]), self.out.display()))
@@ -161,7 +167,7 @@ impl Evaluate {
         }
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         print(&format!(
-            "{} {} images, {} classes: accuracy {}, balanced accuracy {}, macro F1 {}, AUROC {}, nearest neighbours {}",
+            "{} {} images, {} classes: accuracy {}, balanced accuracy {}, macro F1 {}, AUROC {}, nearest neighbours {}, weighted {}",
             found.images,
             self.split.name(),
             found.classes,
@@ -169,7 +175,8 @@ impl Evaluate {
             percent(found.balanced_accuracy),
             percent(found.macro_f1),
             found.auroc.map_or("none".to_string(), |a| format!("{a:.3}")),
-            found.knn_accuracy.map_or("none".to_string(), percent)
+            found.knn_accuracy.map_or("none".to_string(), percent),
+            found.knn_weighted_accuracy.map_or("none".to_string(), percent)
         ))
     }
 }

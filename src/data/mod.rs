@@ -121,6 +121,17 @@ pub struct Dataset {
     pub warnings: Vec<String>,
 }
 
+impl Dataset {
+    /// The images of a split.
+    pub fn part(&self, split: Split) -> &Images {
+        match split {
+            Split::Train => &self.train,
+            Split::Val => &self.val,
+            Split::Test => &self.test,
+        }
+    }
+}
+
 /// How to decode and split.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {

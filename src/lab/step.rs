@@ -1,12 +1,13 @@
 //! A whole step by the clock: recorded, scheduled, compiled and run, what the profiler and the step bench share.
 
 use super::Spread;
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::device::tune::Table;
 use crate::device::{Clocked, Gpu};
 use crate::kernels::{fuse, tune};
 use crate::nn::Params;
 use crate::nn::step::Subject;
+use crate::tape::demand::misfit;
 use crate::tape::{Feed, Options, Plan, Schedule, State};
 use serde::Serialize;
 use std::time::Instant;
@@ -76,6 +77,9 @@ impl<'a> Ready<'a> {
         let schedule = Schedule::new(&tape, &Options { choose: &choose, ..fuse::options(gpu.caps()) })?;
         lap(1);
         let mut state = subject.state.clone();
+        if let Some(why) = misfit(gpu, std::slice::from_ref(&schedule), &state) {
+            return Err(Error::Usage(format!("the step does not fit: {why}; use a smaller batch, image or model")));
+        }
         params.fill(gpu, &mut state, 0)?;
         state.insert_missing(gpu, &tape.state_types())?;
         let plan = Plan::new(gpu, schedule, &state)?;

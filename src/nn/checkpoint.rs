@@ -208,30 +208,3 @@ pub fn save_backbone(
     }
     write(path, &tensors, metadata)
 }
-
-/// Loads a backbone (ours or one that PyTorch saved) under `prefix`. Tensors the model does not name are refused, except
-/// the classifier `fc.*` and `num_batches_tracked`; so are missing ones. `wanted` lists (name without prefix, type).
-pub fn load_backbone(path: &Path, gpu: &Gpu, state: &mut State, prefix: &str, wanted: &[(String, Type)]) -> Result<()> {
-    let bytes = files::read(path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| unusable(path, &e))?;
-    read_metadata(path, &bytes)?;
-    let bad = |why: String| Err(Error::Data(format!("{} does not fit the model: {why}", path.display())));
-    for (name, ty) in wanted {
-        let Ok(view) = file.tensor(name) else {
-            return bad(format!("it has no tensor {name} ({ty})"));
-        };
-        if view.dtype() != Dtype::F32 || view.shape() != dims(ty.shape) {
-            return bad(format!(
-                "{name} is {:?} {:?} and the model needs {ty}; check width, stem and channels",
-                view.dtype(),
-                view.shape()
-            ));
-        }
-        state.insert(gpu, &format!("{prefix}{name}"), *ty, Some(view.data()))?;
-    }
-    let known = |n: &str| n.starts_with("fc.") || n.ends_with("num_batches_tracked") || wanted.iter().any(|w| w.0 == n);
-    match file.names().into_iter().find(|n| !known(n)) {
-        Some(n) => bad(format!("it holds {n}, which the model does not have; it is another architecture")),
-        None => Ok(()),
-    }
-}

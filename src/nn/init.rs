@@ -5,6 +5,7 @@ use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result, Shape};
 use crate::device::Gpu;
+use crate::tape::demand::{padded, size};
 use crate::tape::{State, Tape, Type, Var};
 
 /// How a parameter begins.
@@ -78,11 +79,42 @@ impl Params {
         self.list.iter().filter(|p| p.trained).map(|p| p.name.clone()).collect()
     }
 
+    /// Why they cannot be trained on the device, each with a gradient and `moments` more tensors of its size, and which
+    /// of them is the largest; none where nothing speaks against it yet. Known from types alone, before any is filled.
+    pub fn misfit(&self, gpu: &Gpu, moments: u64) -> Option<(&Param, String)> {
+        let largest = self.list.iter().max_by_key(|p| p.ty.bytes())?;
+        let (bytes, limit) = (padded(largest.ty.bytes()), gpu.caps().binding_bytes);
+        if bytes > limit {
+            let (name, bytes, limit) = (&largest.name, size(bytes), size(limit));
+            let what =
+                format!("{name} {} takes {bytes}, and the adapter binds at most {limit} in one buffer", largest.ty);
+            return Some((largest, what));
+        }
+        let copies = |p: &Param| if p.trained { 2 + moments } else { 1 };
+        let need = self.list.iter().map(|p| copies(p) * padded(p.ty.bytes())).sum::<u64>();
+        let budget = gpu.options().memory_budget_bytes.filter(|&budget| need > budget)?;
+        let (need, budget, bytes) = (size(need), size(budget), size(bytes));
+        Some((
+            largest,
+            format!(
+                "the weights with their gradients and the optimizer's moments take {need}, {} alone {bytes}, and the \
+                 budget is {budget} (--memory-budget sets it)",
+                largest.name
+            ),
+        ))
+    }
+
     /// Fills those that `state` lacks.
     pub fn fill(&self, gpu: &Gpu, state: &mut State, seed: u64) -> Result<()> {
         for p in &self.list {
             match state.ty(&p.name) {
-                None => state.insert(gpu, &p.name, p.ty, Some(bytemuck::cast_slice(&values(p, seed))))?,
+                None => {
+                    let room = Vec::<f32>::new().try_reserve_exact(p.ty.shape.numel());
+                    room.map_err(|_| {
+                        Error::Failed(format!("no memory to draw {} {}; use a smaller model", p.name, p.ty))
+                    })?;
+                    state.insert(gpu, &p.name, p.ty, Some(bytemuck::cast_slice(&values(p, seed))))?;
+                }
                 Some(ty) if ty != p.ty => {
                     let what = format!("the checkpoint holds {} as {ty} and the model needs {}", p.name, p.ty);
                     return Err(Error::Data(format!("{what}; width, stem or channels differ")));
@@ -109,8 +141,7 @@ pub fn values(p: &Param, seed: u64) -> Vec<f32> {
         }
         Init::Normal(std) => (0..n).map(|_| std * rng.normal()).collect(),
         Init::KaimingNormalFanOut => {
-            let d = p.ty.shape.dims();
-            let fan_out = d.iter().product::<u32>() / d.get(1).copied().unwrap_or(1).max(1);
+            let fan_out = n / p.ty.shape.dims().get(1).map_or(1, |&d| d as usize).max(1);
             let std = (2.0 / fan_out.max(1) as f32).sqrt();
             (0..n).map(|_| std * rng.normal()).collect()
         }

@@ -9,6 +9,7 @@ pub mod resnet;
 pub mod schedule;
 pub mod step;
 pub mod vit;
+pub mod weights;
 
 pub use init::{Init, Params};
 pub use optimizer::Optimizer;

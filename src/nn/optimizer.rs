@@ -84,6 +84,14 @@ impl Optimizer {
         Optimizer::Lars { momentum: 0.9, weight_decay, eta: 0.001, clip: false }
     }
 
+    /// Tensors of a parameter's size that are kept for it between steps.
+    pub fn moments(&self) -> u64 {
+        match self {
+            Optimizer::Sgd { .. } | Optimizer::Lars { .. } => 1,
+            Optimizer::Adam { .. } => 2,
+        }
+    }
+
     /// Records the backward pass of `loss` and the update of every parameter in `trained`; a non-finite gradient of any
     /// of them raises the step's guard, and then nothing is updated. Returns the guard's flag.
     pub fn minimize(&self, t: &mut Tape, loss: Var, trained: &[String]) -> Result<Var> {

@@ -1,8 +1,9 @@
 //! A plain supervised training step and a step of its evaluation, recorded whole: what benches time and the tuner tunes.
 
 use super::{Mode, Optimizer, Params, ResNet, Vit};
-use crate::base::Result;
 use crate::base::rng::Rng;
+use crate::base::{Error, Result};
+use crate::device::Gpu;
 use crate::tape::{State, Tape, Type, Var};
 use std::fmt;
 
@@ -85,6 +86,20 @@ pub struct TrainingStep {
 }
 
 impl TrainingStep {
+    /// Refuses images that no buffer of `gpu` holds, before any is drawn.
+    pub fn expect_bindable(&self, gpu: &Gpu) -> Result<()> {
+        let dims = [self.batch, self.model.in_channels(), self.size, self.size].map(|d| d as u128);
+        let (bytes, limit) = (dims.iter().fold(4u128, |n, d| n.saturating_mul(*d)), gpu.caps().binding_bytes);
+        if bytes <= u128::from(limit) {
+            return Ok(());
+        }
+        let [batch, channels, size, _] = dims;
+        Err(Error::Usage(format!(
+            "{batch} images of {size} × {size} × {channels} take {bytes} bytes in one buffer, and the adapter binds at most \
+             {limit}; use a smaller --batch or --size"
+        )))
+    }
+
     /// The step on random images and labels.
     pub fn subject(self) -> Subject<'static> {
         let mut rng = Rng::new(0, 0, 0);

@@ -10,14 +10,13 @@ use super::{Progress, pretrain, report, train};
 use crate::base::{Error, Result, files};
 use crate::data::spec::Spec;
 use crate::data::store::ImageStore;
-use crate::data::{self, Dataset, LoadOptions};
+use crate::data::{self, Dataset, Images, LoadOptions};
 use crate::device::Gpu;
 use crate::device::tune::Table;
 use crate::kernels::{fuse, tune};
 use crate::nn::{self, Mode, Params, ResNet};
 use crate::noise::{self, NoiseKind};
-use crate::tape::demand::misfit;
-use crate::tape::{Options, Plan, Schedule, State, Tape};
+use crate::tape::{Options, Schedule, State, Tape};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -39,6 +38,15 @@ pub struct Job<'a> {
     pub stop: &'a AtomicBool,
     /// Which variants won on this adapter; empty where nothing was tuned.
     pub kernels: Table,
+}
+
+/// Weights that a person brings.
+#[derive(Clone, Copy, Debug)]
+pub struct Brought<'a> {
+    /// A safetensors file.
+    pub path: &'a Path,
+    /// Whether its classifier is kept: its classes must be the data's. Otherwise training begins with a new one.
+    pub keep_classifier: bool,
 }
 
 /// Where a folder keeps the table of variants that its runs use.
@@ -101,6 +109,7 @@ impl Job<'_> {
         for cell in chosen {
             Spec::parse(&cell.spec, self.data_root)?; // a wrong name shows now, not after hours of other cells
         }
+        self.check_sets(chosen)?;
         sweep(self.out, Duration::from_secs(2));
         self.keep_kernels()?;
         let mut loaded: Option<Loaded> = None;
@@ -177,6 +186,24 @@ impl Job<'_> {
         }
     }
 
+    /// Reads every set that the cells use before the first is trained on: what is wrong with the last one shows now. They
+    /// are decoded through the cache, where each is found again when its turn comes; one set alone is read next anyway.
+    fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
+        let apart = |(i, cell): &(usize, &Cell)| chosen[..*i].iter().all(|before| before.spec != cell.spec);
+        let sets: Vec<&Cell> = chosen.iter().enumerate().filter(apart).map(|(_, cell)| cell).collect();
+        for first in sets.iter().filter(|_| sets.len() > 1) {
+            let data = self.read(&first.spec, &|_| {})?;
+            pretrain::batch_of(self.config.training.batch_size, data.train.len())
+                .map_err(|e| Error::Data(format!("{}: {e}", first.spec)))?;
+            for cell in chosen.iter().filter(|c| c.spec == first.spec && c.noise_rate > 0.0) {
+                let kind = cell.noise_kind.unwrap_or(NoiseKind::Symmetric);
+                noise::corrupt(kind, cell.noise_rate, &data.train.labels, data.classes.len(), cell.noise_seed())
+                    .map_err(|e| Error::Data(format!("{}: {e}", first.spec)))?;
+            }
+        }
+        Ok(())
+    }
+
     fn cell_once(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
         let start = match cell.pretraining {
             PretrainingMethod::None => None,
@@ -231,7 +258,13 @@ impl Job<'_> {
     }
 
     /// Trains on one dataset into `out`, from `weights` or from random ones.
-    pub fn train(&self, spec: &str, weights: Option<&Path>, noise: (NoiseKind, f64), seed: u64) -> Result<CellResult> {
+    pub fn train(
+        &self,
+        spec: &str,
+        weights: Option<Brought<'_>>,
+        noise: (NoiseKind, f64),
+        seed: u64,
+    ) -> Result<CellResult> {
         let start = weights.map(Start::given).transpose()?;
         let set = self.load(spec)?;
         self.keep_kernels()?;
@@ -249,8 +282,8 @@ impl Job<'_> {
         cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
     }
 
-    /// Decodes a dataset and puts its images on the device.
-    pub(super) fn load(&self, spec: &str) -> Result<Loaded> {
+    /// Decodes a dataset; `say` is told what a person should know of how it was read.
+    pub(super) fn read(&self, spec: &str, say: &dyn Fn(&str)) -> Result<Dataset> {
         let c = &self.config.data;
         let options = LoadOptions {
             data_root: self.data_root.to_path_buf(),
@@ -262,20 +295,29 @@ impl Job<'_> {
         };
         self.progress.stage(&format!("load {spec}"), 0, 0, "images");
         let data = data::load(spec, &options, &|done, _| self.progress.step(done as u64, ""))?;
-        data.warnings.iter().for_each(|w| self.progress.note(w));
+        data.warnings.iter().for_each(|w| say(w));
+        Ok(data)
+    }
+
+    /// Puts images on the device, under the name of their split.
+    pub(super) fn upload(&self, name: &str, i: &Images, state: &mut State) -> Result<ImageStore> {
+        ImageStore::upload(self.gpu, state, name, &i.pixels, [i.height, i.channels], None)
+    }
+
+    /// Decodes a dataset and puts its images on the device.
+    pub(super) fn load(&self, spec: &str) -> Result<Loaded> {
+        let data = self.read(spec, &|w| self.progress.note(w))?;
         let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
         let (m, s) = data.train.statistics();
         for i in 0..3 {
             mean[i] = m[i.min(m.len() - 1)];
             std[i] = s[i.min(s.len() - 1)].max(1e-3); // a constant image set has no spread to divide by
         }
-        let upload = |name: &str, i: &data::Images, state: &mut State| {
-            ImageStore::upload(self.gpu, state, name, &i.pixels, [i.height, i.channels], None)
-        };
         let mut pages = State::new();
-        let store = upload("train", &data.train, &mut pages)?;
+        let store = self.upload("train", &data.train, &mut pages)?;
         let mut resident = pages.clone();
-        let (val, test) = (upload("val", &data.val, &mut resident)?, upload("test", &data.test, &mut resident)?);
+        let val = self.upload("val", &data.val, &mut resident)?;
+        let test = self.upload("test", &data.test, &mut resident)?;
         let (name, fingerprint) = (data.name.clone(), data.train.fingerprint());
         let train = TrainImages { name, fingerprint, resident: pages, store, mean, std };
         self.progress.done(&format!(
@@ -306,55 +348,6 @@ impl Job<'_> {
         let x = t.input("x", crate::tape::Type::f32([2, self.config.data.channels, size, size]))?;
         self.model().forward(&mut t, &mut params, "", x, Mode::Eval)?;
         Ok(params.list().iter().map(|p| (p.name.clone(), p.ty)).collect())
-    }
-
-    /// Says where a step takes fewer images than wanted.
-    pub(super) fn say_batch(&self, wanted: usize, batch: usize) {
-        if wanted > batch {
-            self.progress
-                .note(&format!("batch_size is {wanted} and there are {batch} training images: a step takes them all"));
-        }
-    }
-
-    /// Compiles a training step, see [`Job::compile`]. Batch statistics and contrast need two images.
-    pub(super) fn step(
-        &self,
-        state: &State,
-        key: &str,
-        batch: usize,
-        record: &dyn Fn(usize) -> Result<Tape>,
-    ) -> Result<Plan> {
-        let plans = self.compile(state, key, batch, 2, &|b| Ok(vec![record(b)?]))?;
-        plans.into_iter().next().ok_or_else(|| Error::Failed("a step has no plan".into()))
-    }
-
-    /// Compiles what `record` records for a batch. Where that does not fit the device, the error names the largest value
-    /// of the config's `key` that does, at least `least`.
-    pub(super) fn compile(
-        &self,
-        state: &State,
-        key: &str,
-        batch: usize,
-        least: usize,
-        record: &dyn Fn(usize) -> Result<Vec<Tape>>,
-    ) -> Result<Vec<Plan>> {
-        let schedules = |b: usize| record(b)?.iter().map(|t| self.schedule(t)).collect::<Result<Vec<_>>>();
-        let all = schedules(batch)?;
-        let Some(why) = misfit(self.gpu, &all) else {
-            return all.into_iter().map(|s| Plan::new(self.gpu, s, state)).collect();
-        };
-        let fits = |b: usize| Ok::<_, Error>(misfit(self.gpu, &schedules(b)?).is_none());
-        let way_out = if batch > least && fits(least)? {
-            let (mut low, mut high) = (least, batch); // low fits, high does not
-            while high - low > 1 {
-                let middle = (low + high) / 2;
-                if fits(middle)? { low = middle } else { high = middle }
-            }
-            format!("the largest {key} that fits is {low}")
-        } else {
-            format!("no {key} is small enough: use a smaller data.image_size or model.width, or a larger budget")
-        };
-        Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {way_out}")))
     }
 
     /// A strip of training images for the report, labels as the noisiest cell of the first seed trains on them. It is
@@ -388,34 +381,5 @@ impl Job<'_> {
             .map(|i| Ok(Picture { png: data::png(train, i)?, clean: class(train.labels[i]), given: class(given[i]) }))
             .collect::<Result<Vec<_>>>()?;
         write_pictures(self.out, &cell.dataset, &pictures)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::study::progress::Silent;
-    use crate::study::testing::with_job;
-    use crate::tape::Type;
-
-    #[test]
-    fn a_batch_past_the_largest_binding_names_one_that_fits() {
-        with_job("", &Silent, |job| {
-            const IMAGE: u64 = 64 << 20;
-            let most = (job.gpu.caps().binding_bytes / IMAGE) as usize;
-            let record = |batch: usize| {
-                let mut t = Tape::new();
-                let x = t.input("x", Type::f32([batch, IMAGE as usize / 4]))?;
-                let y = t.scale(x, 2.0)?;
-                t.output("y", y);
-                Ok(vec![t])
-            };
-            let before = job.gpu.meter().buffers_made();
-            let e = job.compile(&State::new(), "training.batch_size", most + 3, 1, &record).unwrap_err();
-            assert_eq!(e.exit_code(), 2);
-            let due = format!("the largest training.batch_size that fits is {most}");
-            assert!(e.to_string().contains("in one buffer") && e.to_string().ends_with(&due), "{e}");
-            assert_eq!(job.gpu.meter().buffers_made(), before, "nothing is allocated for a refusal");
-        });
     }
 }

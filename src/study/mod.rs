@@ -1,11 +1,14 @@
 //! study: the grid of data, pretraining, label noise and learning methods; its configs, numbers and report. The one
 //! floor that combines `data`, `ssl` and `noise`.
 
+mod batches;
 pub mod config;
 pub mod evaluate;
+mod fit;
 mod folder;
 pub mod grid;
 pub mod job;
+mod neighbours;
 mod plans;
 pub mod plot;
 mod pretrain;
@@ -23,7 +26,7 @@ mod train;
 pub use config::Config;
 pub use folder::kept_config;
 pub use grid::{Cell, Selection, cells};
-pub use job::{Job, Manner, Outcome, begun};
+pub use job::{Brought, Job, Manner, Outcome, begun};
 pub use plans::tune;
 pub use progress::Progress;
 pub use report::report;

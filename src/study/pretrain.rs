@@ -1,7 +1,8 @@
 //! Self-supervised pretraining of a backbone on the training images of one dataset. It is given images and nothing
 //! else: no label, no validation or test image.
 
-use super::config::{Optimization, Optimizer as Kind, PretrainingMethod};
+use super::batches::Batches;
+use super::config::{LastBatch, Optimization, Optimizer as Kind, PretrainingMethod};
 use super::folder::{BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, STATE, busy, finished, locked, object};
 use super::job::{Job, TrainImages};
 use super::provenance::{Provenance, pretraining_settings};
@@ -69,12 +70,16 @@ pub(super) fn run(
     job.say_batch(optimization.batch_size, batch);
     let mut state = images.resident.clone();
     let (tape, params) = record(job, images, seed, batch)?;
+    // A contrastive loss over fewer images is another one: what does not fill a batch is left out.
+    let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
+    let record = |b| record(job, images, seed, b).map(|r| r.0);
+    job.expect_fit(&state, "pretraining.batch_size", batches, &record)?;
     params.fill(job.gpu, &mut state, seed)?;
     add_missing(job.gpu, &mut state, &tape)?;
-    let plan = job.step(&state, "pretraining.batch_size", batch, &|b| record(job, images, seed, b).map(|r| r.0))?;
+    let plans = job.steps(&state, "pretraining.batch_size", batches, &record)?;
     let name = format!("pretrain {method} on {dataset}, seed {seed}");
     let (phase, address, task) = (Phase::Pretrain, made.address.clone(), &Unlabelled);
-    let stage = Stage { job, name, phase, folder, address, seed, images: count, batch, columns: 2, task, optimization };
+    let stage = Stage { job, name, phase, folder, address, seed, batches, columns: 2, task, optimization };
     let done = locked(folder, || {
         if let Some(done) = finished(folder, made)? {
             return Ok(done); // by another process, meanwhile
@@ -82,7 +87,7 @@ pub(super) fn run(
         let at = load_cursor(folder, job.gpu, &state, made)?.unwrap_or_else(|| stage.start());
         let about = json!({ "os": OS, "data": dataset, "mean": images.mean, "std": images.std });
         job.describe(folder, made, about)?;
-        let (records, _, _) = stage.run(&plan, &state, at)?;
+        let (records, _, _) = stage.run(&plans, &state, at)?;
         let steps = (records.len() * stage.steps()) as i64;
         let by = json!({ "method": method.to_string(), "data": dataset, "address": made.address });
         checkpoint::save_backbone(&backbone, job.gpu, &state, "backbone.", steps, object(by))?;
@@ -103,6 +108,7 @@ pub(super) fn record(job: &Job<'_>, images: &TrainImages, seed: u64, batch: usiz
     let p = &job.config.pretraining;
     let method = SimClr { temperature: p.temperature as f32, hidden: p.projection_dims[0], out: p.projection_dims[1] };
     let loss = method.loss(&mut t, &mut params, &job.model(), views)?;
+    job.expect_bearable(&params, &p.optimization())?;
     let skipped = optimizer(&p.optimization()).minimize(&mut t, loss, &params.trained())?;
     let row = t.scalar("ring_row")?;
     t.ring(RING, job.config.run.loss_every, row, &[loss, skipped])?;

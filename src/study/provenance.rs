@@ -168,7 +168,7 @@ pub(super) fn training_settings(c: &Config, cell: &Cell) -> Value {
     let t = &c.training;
     json!({
         "seed": cell.seed, "method": cell.method, "image_size": c.data.image_size, "model": c.model,
-        "optimization": optimization(&t.optimization()), "crop_scale": t.crop_scale,
+        "optimization": optimization(&t.optimization()), "last_batch": t.last_batch, "crop_scale": t.crop_scale,
         "crop_ratio": c.augmentation.crop_ratio, "flip_probability": t.flip_probability,
         "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": c.evaluation,
     })
@@ -264,8 +264,10 @@ mod tests {
         let of_training = [
             "[training]\nepochs = 3",
             "[training]\nmomentum = 0.5",
+            "[training]\nlast_batch = \"keep\"",
             "[evaluation]\nbatch_size = 3",
             "[evaluation]\nknn_neighbours = 3",
+            "[evaluation]\nknn_temperature = 0.1",
             "[noise]\nrates = [0.1]",
         ];
         let of_both = ["[data]\nimage_size = 16", "[model]\nwidth = 0.5", "[augmentation]\ncrop_ratio = [1.0, 1.0]"];

@@ -37,9 +37,18 @@ pub struct CellResult {
     /// Accuracy on the test images of a vote of the nearest training images by the backbone's features, with true labels;
     /// none where it was not measured.
     pub knn_accuracy: Option<f64>,
+    /// The same where a vote weighs exp(cos / τ).
+    #[serde(default)]
+    pub knn_weighted_accuracy: Option<f64>,
+    /// How many neighbours voted.
+    #[serde(default)]
+    pub knn_neighbours: Option<usize>,
+    /// τ of the weighted vote.
+    #[serde(default)]
+    pub knn_temperature: Option<f64>,
     /// The best validation accuracy of any epoch.
     pub best_val_accuracy: f64,
-    /// The epoch that reached it first, from 1.
+    /// The epoch that reached it first, from 1; 0 is the initial weights, where no epoch was trained.
     pub best_val_epoch: usize,
     /// Test accuracy after that epoch; none where it was not measured.
     pub best_val_test_accuracy: Option<f64>,
@@ -355,6 +364,9 @@ pub(super) mod tests {
             macro_f1: test_accuracy - 0.03,
             auroc: Some((test_accuracy + 0.1).min(1.0)),
             knn_accuracy: Some(test_accuracy - 0.2),
+            knn_weighted_accuracy: Some(test_accuracy - 0.19),
+            knn_neighbours: Some(20),
+            knn_temperature: Some(0.07),
             best_val_accuracy: test_accuracy + 0.01,
             best_val_epoch: 6,
             best_val_test_accuracy: Some(test_accuracy + 0.01),

@@ -4,6 +4,7 @@
 //! What a step does depends on (seed, epoch, step) and the state alone; a checkpoint is the state and a cursor. Times
 //! are kept beside it, in `clock.json`, so that the checkpoint of a resumed run equals that of an uninterrupted one.
 
+use super::batches::Batches;
 use super::config::{Optimization, Schedule as Decay};
 use super::folder::{EPOCHS, REDO, STATE, object};
 use super::job::Job;
@@ -69,13 +70,19 @@ pub(super) struct Stage<'a> {
     pub address: String,
     pub seed: u64,
     pub optimization: Optimization,
-    /// Training images, and how many of them a step takes.
-    pub images: usize,
-    pub batch: usize,
+    pub batches: Batches,
     /// Columns of the ring `metrics`: the first is the loss, the last the flag of the step's guard.
     pub columns: usize,
     /// What differs between stages.
     pub task: &'a dyn Task,
+}
+
+/// The plans of a stage.
+pub(super) struct Plans {
+    /// Of a step of a whole batch.
+    pub whole: Plan,
+    /// Of the smaller last one, where one is taken.
+    pub rest: Option<Plan>,
 }
 
 /// What differs between stages.
@@ -93,9 +100,13 @@ pub(super) trait Task {
 }
 
 impl Stage<'_> {
-    /// Steps of an epoch; the last, incomplete batch is dropped.
+    /// Steps of an epoch.
     pub fn steps(&self) -> usize {
-        self.images / self.batch
+        self.batches.steps()
+    }
+
+    fn taken(&self, steps: usize) -> usize {
+        self.batches.taken(steps)
     }
 
     /// The cursor of a stage that has not begun.
@@ -110,16 +121,16 @@ impl Stage<'_> {
     }
 
     /// Runs the epochs that are left and returns the records of all of them, the seconds they took and the final cursor.
-    pub fn run(&self, plan: &Plan, state: &State, mut at: Cursor) -> Result<(Vec<EpochRecord>, f64, Cursor)> {
+    pub fn run(&self, plans: &Plans, state: &State, mut at: Cursor) -> Result<(Vec<EpochRecord>, f64, Cursor)> {
         self.check(&at)?;
         let mut records = self.records(&at)?;
         let mut watch = Watch::new(self.read_clock(&at));
-        let per_epoch = self.steps() as u64 * self.batch as u64;
+        let per_epoch = self.taken(self.steps()) as u64;
         let total = self.optimization.epochs as u64 * per_epoch;
-        let done = at.epoch as u64 * per_epoch + at.step as u64 * self.batch as u64;
+        let done = at.epoch as u64 * per_epoch + self.taken(at.step) as u64;
         self.job.progress.stage(&self.name, total, done, "images");
         while at.epoch < self.optimization.epochs {
-            self.epoch(plan, state, &mut at, &records, &mut watch)?;
+            self.epoch(plans, state, &mut at, &records, &mut watch)?;
             let skipped_steps = self.skipped(&at)?;
             if watch.since_save_s() >= 0.5 * self.job.config.run.checkpoint_seconds {
                 self.save(state, &at, &records, &mut watch)?; // the evaluation below may take long
@@ -184,7 +195,7 @@ impl Stage<'_> {
 
     /// The order of images in an epoch.
     fn order(&self, epoch: usize) -> Vec<usize> {
-        order(self.seed, epoch, self.images)
+        order(self.seed, epoch, self.batches.images)
     }
 
     fn rate(&self, epoch: usize, step: usize) -> f64 {
@@ -200,7 +211,7 @@ impl Stage<'_> {
     /// The steps of one epoch that are left.
     fn epoch(
         &self,
-        plan: &Plan,
+        plans: &Plans,
         state: &State,
         at: &mut Cursor,
         records: &[EpochRecord],
@@ -211,7 +222,7 @@ impl Stage<'_> {
         let mut unread = at.step;
         let mut in_flight: Option<Ticket> = None;
         while at.step < self.steps() {
-            let ticket = self.step(plan, &order, at, slots)?;
+            let ticket = self.step(plans, &order, at, slots)?;
             at.step += 1;
             // One step ahead of the device, so that the clock below is the device's, and a signal is heard in time.
             if let Some(before) = in_flight.replace(ticket) {
@@ -222,7 +233,7 @@ impl Stage<'_> {
             if save || at.step - unread == slots || at.step == self.steps() {
                 self.read_ring(state, at, unread, slots)?;
                 unread = at.step;
-                let images = (at.epoch * self.steps() + at.step) as u64 * self.batch as u64;
+                let images = (at.epoch * self.taken(self.steps()) + self.taken(at.step)) as u64;
                 let loss = at.sums[0] / at.step as f64;
                 self.job
                     .progress
@@ -244,8 +255,9 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn step(&self, plan: &Plan, order: &[usize], at: &Cursor, slots: usize) -> Result<Ticket> {
-        let chosen = &order[at.step * self.batch..][..self.batch];
+    fn step(&self, plans: &Plans, order: &[usize], at: &Cursor, slots: usize) -> Result<Ticket> {
+        let chosen = &order[self.taken(at.step)..self.taken(at.step + 1)];
+        let plan = plans.rest.as_ref().filter(|_| chosen.len() < self.batches.whole).unwrap_or(&plans.whole);
         let indices: Vec<u32> = chosen.iter().map(|&i| i as u32).collect();
         let own = self.task.inputs(&indices);
         let mut feed = Feed::new()
@@ -394,7 +406,7 @@ impl Watch {
 mod tests {
     use super::*;
     use crate::nn::Optimizer;
-    use crate::study::config::{Config, Optimizer as Kind};
+    use crate::study::config::{Config, LastBatch, Optimizer as Kind};
     use crate::study::testing::{Heard, with_job};
     use crate::tape::{Options, Schedule, Type};
 
@@ -442,14 +454,14 @@ mod tests {
         let mut state = State::new();
         state.insert(job.gpu, "w", Type::f32([1, 1]), Some(&1f32.to_le_bytes()))?;
         add_missing(job.gpu, &mut state, &tape)?;
-        let plan = Plan::new(job.gpu, Schedule::new(&tape, &Options::new(job.gpu.caps()))?, &state)?;
+        let whole = Plan::new(job.gpu, Schedule::new(&tape, &Options::new(job.gpu.caps()))?, &state)?;
         let training = Config::parse("t", "[training]\nlr = 0.01\nschedule = \"constant\"")?.training;
         let optimization = Optimization { epochs: 2, optimizer: Kind::Sgd, ..training.optimization() };
         let task = &Overflowing { bad };
         let (name, address, phase, folder) = ("s".to_string(), "a".to_string(), Phase::Train, job.out);
-        let (seed, images, batch, columns) = (0, 8, 2, 2);
-        let stage = Stage { job, name, phase, folder, address, seed, optimization, images, batch, columns, task };
-        let (records, _, _) = stage.run(&plan, &state, stage.start())?;
+        let (seed, batches, columns) = (0, Batches { images: 8, whole: 2, last: LastBatch::Drop }, 2);
+        let stage = Stage { job, name, phase, folder, address, seed, optimization, batches, columns, task };
+        let (records, _, _) = stage.run(&Plans { whole, rest: None }, &state, stage.start())?;
         Ok((records, state.read_f32(job.gpu, "w")?[0]))
     }
 

@@ -1,23 +1,26 @@
 //! Supervised training on labels that may be wrong, and the evaluation of what came out on clean test images.
 
+use super::batches::Batches;
 use super::config::{Optimization, PretrainingMethod};
-use super::evaluate::{Pass, argmax, knn, metrics, plain};
+use super::evaluate::{Pass, argmax, metrics, plain};
 use super::folder::{
     BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, LABELS, REDO, RESULT, STATE, busy, finished, locked, object,
 };
 use super::grid::Cell;
-use super::job::{Job, Loaded, TrainImages};
+use super::job::{Brought, Job, Loaded, TrainImages};
+use super::neighbours::knn;
 use super::pretrain::{batch_of, optimizer};
 use super::provenance::{Provenance, training_settings};
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, write_labels, write_result};
-use super::stage::{Cursor, EpochSums, RING, Stage, Task, add_missing, load_cursor};
+use super::stage::{Cursor, EpochSums, Plans, RING, Stage, Task, add_missing, load_cursor};
 use super::statistics::mean_last;
 use crate::base::hash::{Hasher, sha256};
 use crate::base::{Error, Result, files};
 use crate::data::augment::Augmentation;
+use crate::nn::weights::{self, Classifier};
 use crate::nn::{Mode, Params, checkpoint};
 use crate::noise::{self, NoiseKind};
-use crate::tape::{Plan, Schedule, State, Tape, Type};
+use crate::tape::{Schedule, State, Tape, Type};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::env::consts::OS;
@@ -73,6 +76,11 @@ impl Labelled<'_> {
         (0..train.len()).map(row).collect()
     }
 
+    fn val_accuracy(&self) -> Result<f64> {
+        let logits = self.val.logits(self.job)?;
+        Ok(metrics(&logits, &self.set.data.val.labels, self.classes())?.accuracy)
+    }
+
     fn test_accuracy(&self) -> Result<f64> {
         let logits = self.test.logits(self.job)?;
         Ok(metrics(&logits, &self.set.data.test.labels, self.classes())?.accuracy)
@@ -95,8 +103,7 @@ impl Task for Labelled<'_> {
         record.train_accuracy = Some(sums.sums[1] / sums.seen.len() as f64);
         let wrong = sums.seen.iter().filter(|&&i| self.is_wrong(i)).count();
         record.wrong_label_memorised = (wrong > 0).then(|| sums.sums[2] / wrong as f64);
-        let logits = self.val.logits(self.job)?;
-        let val = metrics(&logits, &self.set.data.val.labels, self.classes())?.accuracy;
+        let val = self.val_accuracy()?;
         record.val_accuracy = Some(val);
         let improved = sums.epoch == 0 || val > m.best_val_accuracy;
         if improved || sums.epoch + LAST >= self.epochs {
@@ -135,6 +142,8 @@ pub(super) struct Start {
     address: String,
     /// Of its bytes.
     sha256: String,
+    /// Whether its classifier is kept, too.
+    classifier: bool,
 }
 
 impl Start {
@@ -145,38 +154,50 @@ impl Start {
         };
         let sha256 = contents.sha256.clone();
         let address = Hasher::new().part(&done.address).part(&sha256).short();
-        Ok(Start { path, made_by: method.to_string(), address, sha256 })
+        Ok(Start { path, made_by: method.to_string(), address, sha256, classifier: false })
     }
 
     /// A file that somebody brings. What made it stands in its metadata or, where that is not ours, in its name.
-    pub fn given(path: &Path) -> Result<Start> {
-        let bytes = files::read(path)?;
+    pub fn given(Brought { path, keep_classifier }: Brought<'_>) -> Result<Start> {
+        let bytes = weights::read(path)?;
         let metadata = checkpoint::read_metadata(path, &bytes)?;
         let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let made_by = metadata.get("method").and_then(|m| m.as_str()).map_or_else(stem, str::to_string);
         let sha256 = sha256(&bytes);
-        let address = Hasher::new().part(&sha256).short();
-        Ok(Start { path: path.to_path_buf(), made_by, address, sha256 })
+        let address = Hasher::new().part(&sha256);
+        let address = if keep_classifier { address.part("with its classifier").short() } else { address.short() };
+        Ok(Start { path: path.to_path_buf(), made_by, address, sha256, classifier: keep_classifier })
     }
 
-    /// Its file still holds what the address stands for.
-    fn check(&self) -> Result<()> {
+    /// Loads it into `state` where its file still holds what the address stands for, and says what was done to make it
+    /// fit.
+    fn load(&self, job: &Job<'_>, classes: &[String], state: &mut State) -> Result<()> {
         let bad = |why: &str| Error::damaged(&self.path, why, REDO);
         let bytes = files::bytes(&self.path).map_err(|why| bad(&why))?;
         if sha256(&bytes) != self.sha256 {
             return Err(bad("it is not the backbone that was written there"));
         }
+        let keep = self.classifier.then(|| Classifier { classes, features: job.model().features() });
+        let file = (self.path.as_path(), &bytes[..]);
+        let notes = weights::load(file, job.gpu, state, "backbone.", &job.backbone_tensors()?, keep)?;
+        notes.iter().for_each(|n| job.progress.note(n));
         Ok(())
     }
 }
 
-/// The schedules of the plans that a cell runs: the passes of its evaluation, then the training step.
+fn batches(job: &Job<'_>, set: &Loaded) -> Result<Batches> {
+    let (images, c) = (set.data.train.len(), &job.config.training);
+    Ok(Batches { images, whole: batch_of(c.batch_size, images)?, last: c.last_batch })
+}
+
+/// The schedules of the plans that a cell runs: the passes of its evaluation, then the training steps.
 pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<Schedule>> {
-    let (c, classes) = (job.config, set.data.classes.len());
-    let batch = batch_of(c.training.batch_size, set.data.train.len())?;
-    let stores = [&set.train.store, &set.val, &set.test];
-    let mut tapes = Pass::tapes(job, &set.train, &stores, Some(classes), c.evaluation.batch_size)?;
-    tapes.push(record(job, &set.train, cell.seed, classes, batch)?.0);
+    let (c, classes, train) = (job.config, set.data.classes.len(), &set.train);
+    let (stores, view) = ([&train.store, &set.val, &set.test], plain(train.mean, train.std));
+    let mut tapes = Pass::tapes(job, &view, &stores, Some(classes), c.evaluation.batch_size)?;
+    for batch in batches(job, set)?.sizes() {
+        tapes.push(record(job, train, cell.seed, classes, batch)?.0);
+    }
     tapes.iter().map(|t| job.schedule(t)).collect()
 }
 
@@ -230,9 +251,9 @@ struct Ready<'a> {
     task: Labelled<'a>,
     made_by: String,
     optimization: Optimization,
-    batch: usize,
+    batches: Batches,
     state: State,
-    plan: Plan,
+    plans: Plans,
 }
 
 impl<'a> Ready<'a> {
@@ -241,24 +262,24 @@ impl<'a> Ready<'a> {
         let kind = cell.noise_kind.unwrap_or(NoiseKind::Symmetric);
         let given = noise::corrupt(kind, cell.noise_rate, &data.train.labels, classes, cell.noise_seed())?;
         let optimization = job.config.training.optimization();
-        let batch = batch_of(optimization.batch_size, data.train.len())?;
-        job.say_batch(optimization.batch_size, batch);
+        let batches = batches(job, set)?;
+        job.say_batches(optimization.batch_size, batches);
         let mut state = set.resident.clone();
-        let (tape, params) = record(job, &set.train, cell.seed, classes, batch)?;
+        let (tape, params) = record(job, &set.train, cell.seed, classes, batches.whole)?;
+        let record = |b| record(job, &set.train, cell.seed, classes, b).map(|r| r.0);
+        job.expect_fit(&state, "training.batch_size", batches, &record)?;
         if let Some(start) = start {
-            start.check()?;
-            let path = &start.path;
-            checkpoint::load_backbone(path, job.gpu, &mut state, "backbone.", &job.backbone_tensors()?)?;
+            start.load(job, &data.classes, &mut state)?;
         }
         params.fill(job.gpu, &mut state, cell.seed)?;
         add_missing(job.gpu, &mut state, &tape)?;
-        let stores = [&set.train.store, &set.val, &set.test];
-        let [train, val, test] = Pass::each(job, &set.train, stores, &state, Some(classes))?;
-        let record = |b| record(job, &set.train, cell.seed, classes, b).map(|r| r.0);
-        let plan = job.step(&state, "training.batch_size", batch, &record)?;
+        let (stores, view) = ([&set.train.store, &set.val, &set.test], plain(set.train.mean, set.train.std));
+        let weights = format!("the weights of {}", cell.name);
+        let [train, val, test] = Pass::each(job, &view, stores, (&state, &weights), Some(classes))?;
+        let plans = job.steps(&state, "training.batch_size", batches, &record)?;
         let task = Labelled { job, set, given, epochs: optimization.epochs, train, val, test };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
-        Ok(Ready { task, made_by, optimization, batch, state, plan })
+        Ok(Ready { task, made_by, optimization, batches, state, plans })
     }
 
     fn train(&self, cell: &Cell, at: Option<Cursor>, folder: &Path, address: &str) -> Result<CellResult> {
@@ -270,15 +291,16 @@ impl<'a> Ready<'a> {
             folder,
             address: address.to_string(),
             seed: cell.seed,
-            images: data.train.len(),
-            batch: self.batch,
+            batches: self.batches,
             columns: 4,
             task: &self.task,
             optimization: self.optimization,
         };
-        let (records, seconds, at) = stage.run(&self.plan, &self.state, at.unwrap_or_else(|| stage.start()))?;
+        let (records, seconds, at) = stage.run(&self.plans, &self.state, at.unwrap_or_else(|| stage.start()))?;
         let steps = (records.len() * stage.steps()) as i64;
-        let made = json!({ "method": cell.method.to_string(), "data": data.name, "address": address });
+        let classes = &data.classes; // who keeps the classifier compares them
+        let made =
+            json!({ "method": cell.method.to_string(), "data": data.name, "address": address, "classes": classes });
         let path = folder.join(BACKBONE);
         checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, object(made))?;
         summarize(&self.task, cell, &self.made_by, &at, (records.len(), seconds))
@@ -303,7 +325,7 @@ pub(super) fn record(
         crop_scale: c.crop_scale.map(|x| x as f32),
         crop_ratio: job.config.augmentation.crop_ratio.map(|x| x as f32),
         flip_probability: c.flip_probability as f32,
-        ..plain(images)
+        ..plain(images.mean, images.std)
     };
     let size = job.config.data.image_size as u32;
     let x = t.layer("view0", |t| augmentation.view(t, &images.store, indices, 0, seed, size))?;
@@ -311,6 +333,7 @@ pub(super) fn record(
     let features = model.forward(&mut t, &mut params, "backbone.", x, Mode::Train)?;
     let logits = model.classify(&mut t, &mut params, "backbone.", features, classes)?;
     let [loss, _, _] = t.layer("loss", |t| t.cross_entropy(logits, labels, weights))?;
+    job.expect_bearable(&params, &c.optimization())?;
     let skipped = optimizer(&c.optimization()).minimize(&mut t, loss, &params.trained())?;
     let correct = t.correct(logits, labels, weights)?;
     let memorised = t.correct(logits, labels, wrong)?;
@@ -327,14 +350,17 @@ fn summarize(
     (epochs, seconds): (usize, f64),
 ) -> Result<CellResult> {
     let (job, data, classes) = (task.job, &task.set.data, task.classes());
-    let memory = Memory::read(at.memory.clone())?;
+    let mut memory = Memory::read(at.memory.clone())?;
     let [logits, features] = task.test.both(job)?;
     let test = metrics(&logits, &data.test.labels, classes)?;
+    if epochs == 0 {
+        (memory.best_val_accuracy, memory.best_val_test_accuracy) = (task.val_accuracy()?, test.accuracy);
+    }
     let [train_logits, train_features] = task.train.both(job)?;
     // The true labels vote: what the features are worth, whatever the classifier on top was taught.
-    let neighbours = job.config.evaluation.knn_neighbours;
+    let c = &job.config.evaluation;
     let labels = (&data.train.labels[..], &data.test.labels[..]);
-    let knn_accuracy = knn((&train_features, labels.0), (&features, labels.1), job.model().features(), neighbours);
+    let neighbours = knn((&train_features, labels.0), (&features, labels.1), job.model().features(), c);
     let wrong: Vec<usize> = (0..task.given.len()).filter(|&i| task.is_wrong(i)).collect();
     let predicted = argmax(&train_logits, classes);
     let fooled = wrong.iter().filter(|&&i| predicted[i] == task.given[i]).count();
@@ -350,11 +376,14 @@ fn summarize(
         balanced_accuracy: test.balanced_accuracy,
         macro_f1: test.macro_f1,
         auroc: test.auroc,
-        knn_accuracy: Some(knn_accuracy),
+        knn_accuracy: Some(neighbours.accuracy),
+        knn_weighted_accuracy: Some(neighbours.weighted_accuracy),
+        knn_neighbours: Some(c.knn_neighbours),
+        knn_temperature: Some(c.knn_temperature),
         best_val_accuracy: memory.best_val_accuracy,
         best_val_epoch: memory.best_val_epoch,
         best_val_test_accuracy: Some(memory.best_val_test_accuracy),
-        last5_test_accuracy: Some(mean_last(&memory.test_accuracy, LAST)),
+        last5_test_accuracy: (epochs > 0).then(|| mean_last(&memory.test_accuracy, LAST)),
         memorised_fraction: (!wrong.is_empty()).then(|| fooled as f64 / wrong.len() as f64),
         classes,
         train_images: data.train.len(),

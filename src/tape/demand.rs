@@ -1,6 +1,7 @@
 //! What plans would ask of a device, known before anything is made: kernels, bytes, bindings, workgroups.
 
 use super::schedule::{Place, Schedule};
+use super::state::State;
 use crate::device::dispatch::ParamBlocks;
 use crate::device::{Caps, Gpu, Kernel};
 use std::collections::BTreeMap;
@@ -44,13 +45,15 @@ impl Schedule {
     }
 }
 
-/// Why plans of all `schedules` together do not fit the device besides what is alive there: past its largest binding or
-/// most workgroups, or over the memory budget. None where they fit. Nothing is allocated: a software driver overcommits
-/// until it is killed.
-pub fn misfit(gpu: &Gpu, schedules: &[Schedule]) -> Option<String> {
+/// Why plans of all `schedules` together, and the tensors they name that `state` still lacks, do not fit the device besides
+/// what is alive there: past its largest binding or most workgroups, or over the memory budget. None where they fit.
+/// Nothing is allocated: a software driver overcommits until it is killed.
+pub fn misfit(gpu: &Gpu, schedules: &[Schedule], state: &State) -> Option<String> {
     let (live, budget) = (gpu.meter().live_bytes(), gpu.options().memory_budget_bytes);
     schedules.iter().find_map(|s| s.past_limits(gpu.caps())).or_else(|| {
-        let need = schedules.iter().map(Schedule::plan_bytes).sum::<u64>();
+        let named = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| state.ty(name).is_none());
+        let lacking: BTreeMap<&str, u64> = named.map(|(name, ty)| (name.as_str(), padded(ty.bytes()))).collect();
+        let need = schedules.iter().map(Schedule::plan_bytes).sum::<u64>() + lacking.values().sum::<u64>();
         let budget = budget.filter(|budget| live + need > *budget)?;
         Some(format!(
             "{} of device memory are needed besides the {} in use, and the budget is {} (--memory-budget sets it)",
@@ -67,7 +70,7 @@ pub fn padded(bytes: u64) -> u64 {
 }
 
 /// Bytes for people.
-fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     match bytes >> 20 {
         0 => format!("{bytes} bytes"),
         _ => format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64),

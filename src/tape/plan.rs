@@ -72,7 +72,7 @@ impl Plan {
     /// Compiles a schedule over the tensors of `state`, which must hold every state it names. One that would not fit is
     /// an error before anything is allocated.
     pub fn new(gpu: &Gpu, schedule: Schedule, state: &State) -> Result<Plan> {
-        if let Some(why) = misfit(gpu, std::slice::from_ref(&schedule)) {
+        if let Some(why) = misfit(gpu, std::slice::from_ref(&schedule), state) {
             return Err(Error::Usage(format!(
                 "the plan does not fit: {why}; use a smaller batch_size, image_size or case"
             )));

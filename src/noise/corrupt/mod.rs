@@ -1,5 +1,6 @@
-//! Label corruption, one noise kind per file. Whether and where a label flips depends on (seed, sample index) alone:
-//! not on the order of samples, and the labels wrong at a low rate are wrong, in the same way, at every higher rate.
+//! Label corruption, one noise kind per file. Whether and where a label flips depends on (seed, sample index) and on which
+//! classes have images: not on the order of samples, and the labels wrong at a low rate are wrong, in the same way, at
+//! every higher rate.
 
 mod symmetric;
 
@@ -13,7 +14,7 @@ const STREAM: u32 = 0x6e6f_6973;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoiseKind {
-    /// Each label flips to any other class alike.
+    /// Each label flips to any other class with images alike.
     Symmetric,
 }
 
@@ -41,15 +42,11 @@ impl std::str::FromStr for NoiseKind {
     }
 }
 
-/// The labels after noise of `kind`: each of `labels` (0..classes) goes wrong with probability `rate`.
+/// The labels after noise of `kind`: each of `labels` (0..classes) goes wrong with probability `rate`. No label becomes
+/// that of a class which none of `labels` has.
 pub fn corrupt(kind: NoiseKind, rate: f64, labels: &[u32], classes: usize, seed: u64) -> Result<Vec<u32>> {
     if !(0.0..=1.0).contains(&rate) {
         return Err(Error::Usage(format!("the noise rate is {rate}; use a share from 0 to 1")));
-    }
-    if classes < 2 && rate > 0.0 {
-        return Err(Error::Data(format!(
-            "a dataset of {classes} class has no other class for a label to flip to; use noise rate 0 or another dataset"
-        )));
     }
     if let Some(i) = labels.iter().position(|&y| y as usize >= classes) {
         return Err(Error::Data(format!(
@@ -58,8 +55,17 @@ pub fn corrupt(kind: NoiseKind, rate: f64, labels: &[u32], classes: usize, seed:
             classes.saturating_sub(1)
         )));
     }
+    let mut held = vec![false; classes];
+    labels.iter().for_each(|&l| held[l as usize] = true);
+    let present: Vec<u32> = (0..classes as u32).filter(|&c| held[c as usize]).collect();
+    if present.len() < 2 && rate > 0.0 {
+        return Err(Error::Data(format!(
+            "training images of one class only leave no other for a label to flip to ({classes} in all); use noise rate 0 or \
+             another dataset"
+        )));
+    }
     Ok(match kind {
-        NoiseKind::Symmetric => symmetric::corrupt(rate, labels, classes, seed),
+        NoiseKind::Symmetric => symmetric::corrupt(rate, labels, &present, seed),
     })
 }
 
@@ -94,6 +100,7 @@ mod tests {
         assert_eq!(corrupt(NoiseKind::Symmetric, 1.1, &[0], 2, 0).unwrap_err().exit_code(), 2);
         assert_eq!(corrupt(NoiseKind::Symmetric, f64::NAN, &[0], 2, 0).unwrap_err().exit_code(), 2);
         assert_eq!(corrupt(NoiseKind::Symmetric, 0.1, &[0], 1, 0).unwrap_err().exit_code(), 4);
+        assert_eq!(corrupt(NoiseKind::Symmetric, 0.1, &[1, 1], 3, 0).unwrap_err().exit_code(), 4);
         assert_eq!(corrupt(NoiseKind::Symmetric, 0.1, &[0, 2], 2, 0).unwrap_err().exit_code(), 4);
         assert_eq!(corrupt(NoiseKind::Symmetric, 0.0, &[0, 0], 1, 0).unwrap(), [0, 0]);
     }

@@ -1,28 +1,42 @@
-//! Symmetric noise: a label flips with probability `rate`, to a class drawn alike from all the others. The clean class
-//! is never drawn, so the share of wrong labels is `rate` itself, not rate · (classes − 1) / classes.
+//! Symmetric noise: a label flips with probability `rate`, to a class drawn alike from all the others that have images.
+//! The clean class is never drawn, so the share of wrong labels is `rate` itself, not rate · (classes − 1) / classes.
 
 use super::STREAM;
 use crate::base::rng::Rng;
 
-/// The labels after symmetric noise; the caller has checked the rate, the classes and the labels.
-pub(super) fn corrupt(rate: f64, labels: &[u32], classes: usize, seed: u64) -> Vec<u32> {
+/// The labels after symmetric noise. `present` lists the classes that some label has, ascending; the caller has checked
+/// the rate, the labels and, at a rate above 0, that there are two of them.
+pub(super) fn corrupt(rate: f64, labels: &[u32], present: &[u32], seed: u64) -> Vec<u32> {
     let flip = |(i, &label): (usize, &u32)| {
         let mut rng = Rng::new(seed, STREAM, i as u64);
         if f64::from(rng.uniform()) >= rate {
             return label;
         }
-        let other = rng.below(classes - 1) as u32; // one of the other classes: those from `label` on move up by one
-        other + u32::from(other >= label)
+        let other = rng.below(present.len() - 1); // one of the other classes: those from `label` on move up by one
+        present[other + usize::from(present[other] >= label)]
     };
     labels.iter().enumerate().map(flip).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     fn labels(n: usize, classes: u32) -> Vec<u32> {
         (0..n as u32).map(|i| i % classes).collect()
+    }
+
+    fn corrupt(rate: f64, labels: &[u32], classes: u32, seed: u64) -> Vec<u32> {
+        super::corrupt(rate, labels, &(0..classes).collect::<Vec<_>>(), seed)
+    }
+
+    #[test]
+    fn a_class_without_images_is_never_flipped_to() {
+        let clean: Vec<u32> = labels(6_000, 3).iter().map(|l| [1, 4, 5][*l as usize]).collect();
+        let given = super::corrupt(0.9, &clean, &[1, 4, 5], 3);
+        assert!(given.iter().all(|g| [1, 4, 5].contains(g)));
+        let close = labels(6_000, 3);
+        let due: Vec<u32> = corrupt(0.9, &close, 3, 3).iter().map(|g| [1, 4, 5][*g as usize]).collect();
+        assert_eq!(given, due, "as if the classes stood without a gap");
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     share("training.flip_probability", t.flip_probability)?;
     between("evaluation.batch_size", config.evaluation.batch_size, 1, 65_536)?;
     between("evaluation.knn_neighbours", config.evaluation.knn_neighbours, 1, 65_536)?;
+    positive("evaluation.knn_temperature", config.evaluation.knn_temperature)?;
     positive("run.checkpoint_seconds", r.checkpoint_seconds)?;
     between("run.loss_every", r.loss_every, 1, 1_000_000)
 }
@@ -77,7 +78,7 @@ fn augmentation(config: &Config) -> Result<(), Mistake> {
 
 fn optimization(table: &str, o: &Optimization) -> Result<(), Mistake> {
     let key = |name: &str| format!("{table}.{name}");
-    between(&key("epochs"), o.epochs, 1, 1_000_000)?;
+    between(&key("epochs"), o.epochs, 0, 1_000_000)?;
     between(&key("batch_size"), o.batch_size, 2, 65_536)?;
     positive(&key("lr"), o.lr)?;
     if !(o.weight_decay >= 0.0 && o.weight_decay.is_finite()) {
@@ -89,7 +90,8 @@ fn optimization(table: &str, o: &Optimization) -> Result<(), Mistake> {
     if o.nesterov && o.momentum == 0.0 {
         return mistake(&key("nesterov"), format!("is true while {table}.momentum is 0; give a momentum or use false"));
     }
-    if o.warmup_epochs > o.epochs {
+    // Of no epochs, none warms up: initial weights need no other key.
+    if o.epochs > 0 && o.warmup_epochs > o.epochs {
         let say = format!("is {}; use at most {table}.epochs, which is {}", o.warmup_epochs, o.epochs);
         return mistake(&key("warmup_epochs"), say);
     }

@@ -123,6 +123,16 @@ pub enum Schedule {
     Constant,
 }
 
+/// What becomes of the images that do not fill the last batch of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastBatch {
+    /// They are left out of this epoch.
+    Drop,
+    /// They are a smaller step of their own, batch statistics over them alone.
+    Keep,
+}
+
 /// The keys that `[pretraining]` and `[training]` share: how weights are updated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Optimization {
@@ -236,6 +246,8 @@ pub struct Training {
     pub methods: Vec<TrainingMethod>,
     pub epochs: usize,
     pub batch_size: usize,
+    /// What becomes of images that do not fill the last batch.
+    pub last_batch: LastBatch,
     pub optimizer: Optimizer,
     pub lr: f64,
     pub weight_decay: f64,
@@ -257,6 +269,8 @@ pub struct Evaluation {
     pub batch_size: usize,
     /// Neighbours that vote.
     pub knn_neighbours: usize,
+    /// τ of the weighted vote.
+    pub knn_temperature: f64,
 }
 
 /// `[run]`
@@ -286,6 +300,7 @@ spelled! {
     TrainingMethod { CrossEntropy = "cross_entropy" }
     Optimizer { Adam = "adam", Sgd = "sgd" }
     Schedule { Cosine = "cosine", Constant = "constant" }
+    LastBatch { Drop = "drop", Keep = "keep" }
 }
 
 impl Config {

@@ -1,0 +1,165 @@
+//! Whether a stage fits the device, known from shapes alone before anything is filled, and its plans where it does.
+
+use super::batches::Batches;
+use super::config::{LastBatch, Optimization};
+use super::job::Job;
+use super::pretrain::optimizer;
+use super::stage::Plans;
+use crate::base::{Error, Result};
+use crate::nn::Params;
+use crate::tape::demand::misfit;
+use crate::tape::{Plan, Schedule, State, Tape};
+
+impl Job<'_> {
+    /// Says where a step takes fewer images than wanted.
+    pub(super) fn say_batch(&self, wanted: usize, batch: usize) {
+        if wanted > batch {
+            self.progress
+                .note(&format!("batch_size is {wanted} and there are {batch} training images: a step takes them all"));
+        }
+    }
+
+    /// Says where the last batch of an epoch is kept and is none.
+    pub(super) fn say_batches(&self, wanted: usize, batches: Batches) {
+        self.say_batch(wanted, batches.whole);
+        if batches.last == LastBatch::Keep && batches.images % batches.whole == 1 {
+            self.progress.note(
+                "the last batch of an epoch would be one image, which has no batch statistics: it is left out, another \
+                 one in each epoch",
+            );
+        }
+    }
+
+    /// Compiles the steps of a stage, see [`Job::compile`]. Batch statistics and contrast need two images.
+    pub(super) fn steps(
+        &self,
+        state: &State,
+        key: &str,
+        batches: Batches,
+        record: &dyn Fn(usize) -> Result<Tape>,
+    ) -> Result<Plans> {
+        let record = |whole| Batches { whole, ..batches }.sizes().into_iter().map(record).collect();
+        let mut plans = self.compile(state, key, batches.whole, 2, &record)?.into_iter();
+        let whole = plans.next().ok_or_else(|| Error::Failed("a step has no plan".into()))?;
+        Ok(Plans { whole, rest: plans.next() })
+    }
+
+    /// Refuses steps that do not fit with the tensors that `state` still lacks: before anything is filled.
+    pub(super) fn expect_fit(
+        &self,
+        state: &State,
+        key: &str,
+        batches: Batches,
+        record: &dyn Fn(usize) -> Result<Tape>,
+    ) -> Result<()> {
+        let record = |whole| Batches { whole, ..batches }.sizes().into_iter().map(record).collect();
+        self.fitting(state, key, batches.whole, 2, &record).map(drop)
+    }
+
+    /// Refuses parameters that no step could train on this device, by the config's key that makes them so large. It is
+    /// asked while a step is recorded, so that sizes past all bounds go no further.
+    pub(super) fn expect_bearable(&self, params: &Params, o: &Optimization) -> Result<()> {
+        let Some((largest, why)) = params.misfit(self.gpu, optimizer(o).moments()) else { return Ok(()) };
+        let (c, name) = (self.config, largest.name.as_str());
+        let key = match name {
+            _ if name.starts_with("projection.") => {
+                format!("pretraining.projection_dims = {:?} is", c.pretraining.projection_dims)
+            }
+            _ if name.contains("fc.") => {
+                format!("{} classes with model.width = {} are", largest.ty.shape.dim(0), c.model.width)
+            }
+            _ => format!("model.width = {} is", c.model.width),
+        };
+        Err(Error::Usage(format!("{key} too large: {why}")))
+    }
+
+    /// Compiles what `record` records for a batch. Where that does not fit the device, the error names the largest value
+    /// of the config's `key` that does, at least `least`.
+    pub(super) fn compile(
+        &self,
+        state: &State,
+        key: &str,
+        batch: usize,
+        least: usize,
+        record: &dyn Fn(usize) -> Result<Vec<Tape>>,
+    ) -> Result<Vec<Plan>> {
+        let all = self.fitting(state, key, batch, least, record)?;
+        all.into_iter().map(|s| Plan::new(self.gpu, s, state)).collect()
+    }
+
+    /// What [`Job::compile`] compiles.
+    fn fitting(
+        &self,
+        state: &State,
+        key: &str,
+        batch: usize,
+        least: usize,
+        record: &dyn Fn(usize) -> Result<Vec<Tape>>,
+    ) -> Result<Vec<Schedule>> {
+        let schedules = |b: usize| record(b)?.iter().map(|t| self.schedule(t)).collect::<Result<Vec<_>>>();
+        let all = schedules(batch)?;
+        let Some(why) = misfit(self.gpu, &all, state) else { return Ok(all) };
+        let fits = |b: usize| Ok::<_, Error>(misfit(self.gpu, &schedules(b)?, state).is_none());
+        let way_out = if batch > least && fits(least)? {
+            let (mut low, mut high) = (least, batch); // low fits, high does not
+            while high - low > 1 {
+                let middle = (low + high) / 2;
+                if fits(middle)? { low = middle } else { high = middle }
+            }
+            format!("the largest {key} that fits is {low}")
+        } else {
+            format!("no {key} is small enough: use a smaller data.image_size or model.width, or a larger budget")
+        };
+        Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {way_out}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::progress::Silent;
+    use crate::study::testing::with_job;
+    use crate::tape::Type;
+
+    #[test]
+    fn a_batch_past_the_largest_binding_names_one_that_fits() {
+        with_job("", &Silent, |job| {
+            const IMAGE: u64 = 64 << 20;
+            let most = (job.gpu.caps().binding_bytes / IMAGE) as usize;
+            let record = |batch: usize| {
+                let mut t = Tape::new();
+                let x = t.input("x", Type::f32([batch, IMAGE as usize / 4]))?;
+                let y = t.scale(x, 2.0)?;
+                t.output("y", y);
+                Ok(vec![t])
+            };
+            let before = job.gpu.meter().buffers_made();
+            let e = job.compile(&State::new(), "training.batch_size", most + 3, 1, &record).unwrap_err();
+            assert_eq!(e.exit_code(), 2);
+            let due = format!("the largest training.batch_size that fits is {most}");
+            assert!(e.to_string().contains("in one buffer") && e.to_string().ends_with(&due), "{e}");
+            assert_eq!(job.gpu.meter().buffers_made(), before, "nothing is allocated for a refusal");
+        });
+    }
+
+    #[test]
+    fn parameters_past_the_largest_binding_name_their_key_and_nothing_is_filled() {
+        with_job("[pretraining]\nprojection_dims = [65536, 65536]", &Silent, |job| {
+            let before = job.gpu.meter().buffers_made();
+            let bearable = |name: &str, dims: [usize; 2]| {
+                let (mut t, mut params) = (Tape::new(), Params::new());
+                params.weight(&mut t, name, dims, crate::nn::Init::Zeros).unwrap();
+                job.expect_bearable(&params, &job.config.pretraining.optimization()).map_err(|e| {
+                    assert_eq!(e.exit_code(), 2);
+                    e.to_string()
+                })
+            };
+            let e = bearable("projection.2.weight", [65536, 65536]).unwrap_err();
+            assert!(e.contains("projection_dims = [65536, 65536] is too large") && e.contains("16384.0 MiB"), "{e}");
+            assert!(bearable("backbone.conv1.weight", [1 << 30, 1 << 30]).unwrap_err().contains("model.width = 1 is"));
+            assert!(bearable("backbone.fc.weight", [1 << 30, 512]).unwrap_err().contains("1073741824 classes"));
+            assert!(bearable("projection.2.weight", [8, 8]).is_ok());
+            assert_eq!(job.gpu.meter().buffers_made(), before);
+        });
+    }
+}
