@@ -322,12 +322,13 @@ fn configs_past_all_bounds_are_refused_at_once() {
             &["projection_dims = [65536, 65536]", "projection.2.weight"][..],
         ),
         ("pretrain", with("[8, 4]", "[32768, 32768]"), &["projection_dims = [32768, 32768]", "projection.2.weight"]),
-        ("train", with("width = 0.0625", "width = 8"), &["model.width = 8", "budget"]),
-        ("pretrain", with("width = 0.0625", "width = 8"), &["model.width = 8", "budget"]),
+        ("train", with("width = 0.0625", "width = 8"), &["model.width = 8 is too large"]),
+        ("pretrain", with("width = 0.0625", "width = 8"), &["model.width = 8 is too large"]),
+        ("train", with("width = 0.0625", "width = 1"), &["model.width = 1 is too large", "budget"]),
     ] {
         write(&dir, "small.toml", text);
         let began = std::time::Instant::now();
-        let words = [command, "--data", DATA, "--config", "small.toml", "--out", "out", "--memory-budget", "2GiB"];
+        let words = [command, "--data", DATA, "--config", "small.toml", "--out", "out", "--memory-budget", "100MiB"];
         let said = fails(&dir, &words, 2, names);
         assert!(began.elapsed().as_secs() < 60, "{said}"); // filling took minutes
         assert!(!dir.path().join("out/config.toml").exists());
