@@ -192,7 +192,7 @@ mod tests {
         // What stands behind a deep operand is deeper still.
         assert!(depth("((((1)))) + 1") > depth("((((1))))"));
         assert_eq!(depth("// ((((\n/* (((( /* (( */ ((( */ 1.5"), 0);
-        assert_eq!(depth("a<b<c, d<e, f>>>"), depth("a<b<c>>") + 3);
+        assert_eq!(depth("a<b<c, d<e, f>>>"), depth("a<b<c>>") + 2);
         assert_eq!(nesting("a\n((\n").too_much_at, None);
         assert_eq!(nesting(&format!("a\n\n{}", "(".repeat(300))).too_much_at, Some(3));
         assert_eq!(nesting("const a = 1; fn f() { var x: u32; const b = 2; } struct S { v: u32 }").declarations, 3);

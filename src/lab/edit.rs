@@ -140,7 +140,8 @@ fn mistake(edited: &Gpu, committed: &Gpu, found: &Found) -> Result<Option<Verdic
 fn not_numbers(ty: Type, input: usize, words: &mut [u32]) {
     let n = ty.shape.numel();
     for (k, value) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].into_iter().enumerate().take(n) {
-        let at = (k * (n - 1) / 2 + input) % n;
+        let apart = if n < 3 { k } else { k * (n - 1) / 2 };
+        let at = (apart + input) % n;
         match ty.dtype {
             DType::F16 => {
                 let shift = 16 * (at % 2);
@@ -273,7 +274,7 @@ mod tests {
         let (caps, tree, table) = (gpus[1].caps(), gpus[1].tree(), Table::default());
         let all = entries(&Asked { caps, tree, table: &table }).unwrap();
         let mut right = 0;
-        for entry in all.iter().filter(|e| ELEMENTWISE.contains(&e.op) || e.name.ends_with(".grad")) {
+        for entry in &all {
             if let Some(wrong) = judged(&gpus, &entry.name) {
                 assert_eq!(wrong, None, "{}", entry.name);
                 right += 1;

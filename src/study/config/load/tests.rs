@@ -111,7 +111,7 @@ fn lists() -> Vec<(String, String, Vec<Value>)> {
 }
 
 fn overlay(table: &str, key: &str, value: &str) -> String {
-    if table.is_empty() { format!("{key} =\n{value}") } else { format!("[{table}]\n{key} = {value}") }
+    if table.is_empty() { format!("\n{key} = {value}") } else { format!("[{table}]\n{key} = {value}") }
 }
 
 /// No element of any list is read and forgotten: a list of another length is kept whole or refused with its line.
