@@ -166,7 +166,124 @@ fn a_config_s_mistake_names_its_file_and_line() {
     fails(&dir, &["train", "--data", "d", "--out", "o", "--config", "my.toml"], 2, &["my.toml:3"]);
     write(&dir, "good.toml", "");
     fails(&dir, &["study", "run", "good.toml", "--index", "99"], 2, &["99", "4 cells"]);
-    fails(&dir, &["study", "run", "good.toml", "--shard", "1/9"], 2, &["no cell"]);
+}
+
+/// A part of a study without a cell is none that failed, however many parts there are.
+#[test]
+fn a_part_without_a_cell_is_done_at_once() {
+    let dir = empty();
+    write(&dir, "good.toml", "");
+    let huge = format!("1/{}", usize::MAX);
+    for shard in ["1/9", &huge, "4611686018427387904/9223372036854775808"] {
+        let output = wgslab(dir.path(), &["study", "run", "good.toml", "--shard", shard]).output().unwrap();
+        let said = said(&output);
+        assert!(output.status.success() && said.contains("no cell") && said.contains("4 cells"), "{shard}: {said}");
+        assert!(output.stdout.is_empty() && listing(dir.path()).len() == 2, "{shard}");
+    }
+    for shard in ["9223372036854775808/9223372036854775808", "9/9"] {
+        // It has the last cell, so it needs an adapter.
+        fails(
+            &dir,
+            &["study", "run", "good.toml", "--shard", shard],
+            if cfg!(target_os = "linux") { 3 } else { 0 },
+            &[],
+        );
+    }
+    fails(
+        &dir,
+        &["study", "run", "good.toml", "--shard", "99999999999999999999/99999999999999999999"],
+        2,
+        &["no shard"],
+    );
+}
+
+#[test]
+fn a_large_grid_is_listed_at_once() {
+    let dir = empty();
+    let seeds: String = (0..25_000).map(|i| format!("{i}, ")).collect();
+    write(&dir, "large.toml", format!("seeds = [{seeds}]\n"));
+    let begun = std::time::Instant::now();
+    let output = wgslab(dir.path(), &["study", "list", "large.toml"]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 100_001);
+    let json = wgslab(dir.path(), &["study", "list", "large.toml", "--json"]).output().unwrap();
+    assert_eq!(serde_json::from_slice::<Vec<serde_json::Value>>(&json.stdout).unwrap().len(), 100_000);
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+/// Names and lines of files are shown, never obeyed, and none of them fills a terminal. JSON has them as they are.
+#[test]
+fn text_of_files_can_be_read_on_a_terminal() {
+    let dir = empty();
+    let odd = "a\u{1b}[2J\u{202e}b";
+    let shown = "a\\u{1b}[2J\\u{202e}b";
+    let plain = |output: &[u8], what: &str| {
+        let text = String::from_utf8_lossy(output).into_owned();
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{what}: {text}");
+        assert!(text.lines().all(|l| l.chars().count() < 2500), "{what}: {}", text.len());
+        text
+    };
+    // Errors: a key, a value, a path, a word of the command line.
+    let long = "x".repeat(3_000_000);
+    write(&dir, "key.toml", format!("\"{}\" = 1", odd.replace('\u{1b}', "\\u001b")));
+    write(&dir, "value.toml", format!("[model]\narch = \"{long}\""));
+    for (words, says) in [
+        (vec!["study", "list", "key.toml"], shown),
+        (vec!["study", "list", "value.toml"], "are left out"),
+        (vec!["study", "list", odd], shown),
+        (vec!["study", "list", "key.toml", "--index", odd], "--index"),
+        (vec![odd], shown),
+        (vec!["data", "inspect", odd], shown),
+    ] {
+        let output = wgslab(dir.path(), &words).output().unwrap();
+        assert!(matches!(output.status.code(), Some(2 | 4)), "{words:?}");
+        let text = plain(&output.stderr, "an error");
+        assert!(text.contains(says), "{words:?}: {text}");
+    }
+    // Tables: class names of a manifest, as long as a file likes.
+    let images: String = ["p.png", "q.png", "r.png"].map(|p| format!("{p},\"{odd}\"\n")).concat();
+    for (i, name) in ["p.png", "q.png", "r.png", "s.png", "t.png", "u.png"].iter().enumerate() {
+        write(&dir, name, png(i as u8));
+    }
+    let others: String = ["s.png", "t.png", "u.png"].map(|p| format!("{p},{}\n", "y".repeat(40_000))).concat();
+    write(&dir, "set.csv", format!("path,label\n{images}{others}"));
+    let output = wgslab(dir.path(), &["data", "inspect", "set.csv"]).output().unwrap();
+    let text = plain(&output.stdout, "inspect") + &plain(&output.stderr, "inspect");
+    assert!(text.contains(shown), "{text}");
+    let output = wgslab(dir.path(), &["data", "inspect", "set.csv", "--json"]).output().unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(summary["classes"].as_array().unwrap().iter().any(|c| c == odd), "JSON is exact");
+    // A listing.
+    write(&dir, "grid.toml", format!("[data]\nspecs = [\"{}\"]", odd.replace('\u{1b}', "\\u001b")));
+    let output = wgslab(dir.path(), &["study", "list", "grid.toml"]).output().unwrap();
+    assert!(output.status.success());
+    plain(&output.stdout, "list");
+}
+
+/// Files that only look like configs end in a sentence, in little time and memory.
+#[test]
+fn a_config_that_is_none_is_refused_soon() {
+    let dir = empty();
+    let n = 100_000;
+    for (name, text, says) in [
+        ("itself.toml", format!("base = \"itself.toml\"\n{}", "# padding\n".repeat(2_000_000)), "hold more than"),
+        ("circle.toml", format!("base = \"./circle.toml\"\n{}", "# padding\n".repeat(200_000)), "circle"),
+        ("brackets.toml", format!("seeds = {}", "[".repeat(n)), "brackets.toml:1"),
+        ("dots.toml", format!("{}a = 1", "a.".repeat(n)), "dots.toml:1"),
+        ("tables.toml", format!("[{}a]", "a.".repeat(n)), "tables.toml:1"),
+        ("seeds.toml", format!("seeds = [{}]", "1,".repeat(2_000_000)), "names 1 twice"),
+        (
+            "list.toml",
+            "[pretraining]\nprojection_dims = [32, 16, 8]".to_string(),
+            "list.toml:2: pretraining.projection_dims",
+        ),
+        ("jitter.toml", "[augmentation]\njitter = [0, 0, 0, 0, 0]".to_string(), "holds 5 values; use 4"),
+        ("empty.toml", "\0".repeat(n), "empty.toml:1"),
+    ] {
+        write(&dir, name, text);
+        let begun = std::time::Instant::now();
+        fails(&dir, &["study", "list", name], 2, &[says]);
+        assert!(begun.elapsed().as_secs() < 10, "{name}: {:?}", begun.elapsed());
+    }
 }
 
 #[cfg(target_os = "linux")] // elsewhere the adapter cannot be hidden

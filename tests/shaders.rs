@@ -79,3 +79,64 @@ fn a_mistake_is_named_where_it_was_made() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("error: mine/sgd/step.wgsl:{line}: sgd")), "{said}");
 }
+
+/// Every way of nesting 100,000 deep that a text may hold: around, behind, and among its declarations.
+fn deep() -> Vec<(&'static str, String)> {
+    let n = 100_000;
+    let around = |open: &str, middle: &str, close: &str| format!("{}{middle}{}", open.repeat(n), close.repeat(n));
+    let declared = |each: &dyn Fn(usize) -> String| (0..n).map(each).collect::<String>();
+    let body = |text: String| format!("fn deep() {{ {text} }}\n");
+    vec![
+        ("parentheses", body(format!("var x = {};", around("(", "1", ")")))),
+        ("blocks", body(around("{", "", "}"))),
+        ("minus", body(format!("var x = {}1;", "- ".repeat(n)))),
+        ("sums", body(format!("var x = 1{};", " + 1".repeat(n)))),
+        ("members", body(format!("var v = vec4<f32>(); var x = v{};", ".xyzw".repeat(n)))),
+        ("else ifs", body(format!("if (true) {{}} {}", "else if (true) {} ".repeat(n)))),
+        ("arrays", body(format!("var x: {};", around("array<", "f32", ", 1>")))),
+        ("pointers", format!("fn f(x: {}) {{}}\n", around("ptr<function, ", "f32", ">"))),
+        ("constants", declared(&|i| format!("const c{i} = c{};\n", i + 1)) + &format!("const c{n} = 1;\n")),
+        ("open brackets", "(".repeat(n)),
+        ("unrolled", format!("//@ for i in 0..{n}\n(\n//@ end\n")),
+        ("loops", "//@ for i in 0..1\n".repeat(n) + &"//@ end\n".repeat(n)),
+        ("numbers", format!("//@ let a = {}\n", around("(", "1", ")"))),
+        ("rounds", "//@ for i in 0..4000000000\n//@ end\n".to_string()),
+    ]
+}
+
+/// An edited text that nests without end is a sentence with file and line, not the end of the process, in every command that
+/// reads one.
+#[test]
+fn a_text_that_nests_without_end_is_refused() {
+    let text = committed("scale/forward.wgsl");
+    let lines = text.lines().count();
+    for (name, deep) in deep() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "mine/scale/forward.wgsl", &format!("{text}{deep}"));
+        for words in [
+            &["kernels", "list"][..],
+            &["kernels", "show", "scale.forward", "--language", "msl"],
+            &["bench", "scale", "--samples", "1"],
+        ] {
+            if words[0] == "bench" && !adapter("a_text_that_nests_without_end_is_refused") {
+                continue;
+            }
+            let output = wgslab(dir.path(), &[words, &["--shaders", "mine"]].concat()).output().unwrap();
+            let said = said(&output);
+            assert_eq!(output.status.code(), Some(1), "{name}, {words:?}: {:.500}", said);
+            let place = format!("error: mine/scale/forward.wgsl:{}", lines + 1);
+            let near = said.lines().any(|l| l.starts_with(&place[..place.len() - 1]) && l.len() < 1000);
+            assert!(near, "{name}, {words:?}: {:.500}", said);
+        }
+    }
+    // Comments nest without any stack.
+    let dir = tempfile::tempdir().unwrap();
+    let comments = format!("{}{}", "/*".repeat(100_000), "*/".repeat(100_000));
+    write(dir.path(), "mine/scale/forward.wgsl", &format!("{text}{comments}\n"));
+    let output = wgslab(dir.path(), &["kernels", "list", "--shaders", "mine"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    // A file that is no shader is not read to its end.
+    std::fs::File::create(dir.path().join("mine/scale/forward.wgsl")).unwrap().set_len(1 << 40).unwrap();
+    let output = wgslab(dir.path(), &["kernels", "list", "--shaders", "mine"]).output().unwrap();
+    assert!(output.status.code() == Some(2) && said(&output).contains("more than 1024 KiB"), "{}", said(&output));
+}

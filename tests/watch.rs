@@ -108,6 +108,35 @@ fn wrong_values_are_named() {
     assert!(missing["verdict"] == "wrong" && missing["why"].as_str().unwrap().contains("is NaN"), "{missing}");
 }
 
+/// Right on every number, and it hides a bad step: NaN in must be NaN out.
+#[test]
+fn a_lost_nan_is_seen() {
+    if !adapter("a_lost_nan_is_seen") {
+        return;
+    }
+    let _alone = alone();
+    let committed =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders/unary/relu.wgsl")).unwrap();
+    let line = "return select(x, vec4<f32>(0.0), x <= vec4<f32>(0.0));";
+    assert!(committed.contains(line), "{committed}");
+    for (by, right) in [
+        ("return select(vec4<f32>(0.0), x, x > vec4<f32>(0.0));", false),
+        ("return select(vec4<f32>(0.0), x, !(x <= vec4<f32>(0.0)));", true),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("mine/unary")).unwrap();
+        std::fs::write(dir.path().join("mine/unary/relu.wgsl"), committed.replace(line, by)).unwrap();
+        let words =
+            ["kernels", "watch", "mine/unary/relu.wgsl", "--case", "relu.forward", "--once", "--json", "--quiet"];
+        let output = wgslab(dir.path(), &words).output().unwrap();
+        let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(if right { 0 } else { 1 }), "{verdict}");
+        let lost =
+            "on the case's inputs with NaN and infinities in input 0, element 0 of output 0 is 0 and should be NaN";
+        assert!(right || verdict["why"].as_str().unwrap().contains(lost), "{verdict}");
+    }
+}
+
 /// Where no case is named, an edit has to be right in all of them.
 #[test]
 fn an_edit_that_is_wrong_in_a_small_case_alone_is_wrong() {

@@ -1,7 +1,7 @@
 //! Files are written whole or not at all: to a temporary name beside the target, synced, renamed.
 
 use crate::base::{Error, Result};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 /// How the temporary names begin and end.
@@ -35,6 +35,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Reads a file, naming it in the error.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::io(path, "read", e))
+}
+
+/// Reads a UTF-8 file of at most `most` bytes; none where it is longer, whatever its length was said to be.
+pub fn read_text_up_to(path: &Path, most: usize) -> Result<Option<String>> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|e| Error::io(path, "read", e))?;
+    file.take(most as u64 + 1).read_to_string(&mut text).map_err(|e| Error::io(path, "read", e))?;
+    Ok((text.len() <= most).then_some(text))
 }
 
 /// Reads a UTF-8 file; none where there is no such file. Anything else that stands in the way is an error.

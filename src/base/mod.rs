@@ -1,4 +1,5 @@
-//! base: vocabulary that needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names.
+//! base: vocabulary that needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names,
+//! text for terminals.
 
 pub mod error;
 pub mod files;
@@ -7,6 +8,7 @@ pub mod nearest;
 pub mod rng;
 pub mod seal;
 pub mod shape;
+pub mod text;
 
 pub use error::{Error, Result};
 pub use nearest::nearest;

@@ -1,7 +1,7 @@
 //! `wgslab bench`.
 
 use super::bench_table;
-use super::listener::Listener;
+use super::listener::{Listener, waiting};
 use super::options::Options;
 use super::output::{expect_writable, print};
 use crate::base::{Error, Result, files, nearest};
@@ -200,7 +200,7 @@ impl Bench {
 
     fn measured(&self, options: &Options, base: Option<&(Report, String)>) -> Result<Report> {
         let (set, mut asked) = self.asked()?;
-        let listener = Listener::new(options.quiet);
+        let listener = Arc::new(Listener::new(options.quiet));
         let gpu = options.open(&listener, "kernels run on the CPU")?;
         if let Some((base, shown)) = base {
             expect_comparable(base, &Environment::of(&gpu), shown)?;
@@ -211,7 +211,7 @@ impl Bench {
         }
         asked.table = options.given_table(&gpu)?.unwrap_or_default();
         let roof = self.roofline.is_some().then(|| roofline::measure(&gpu)).transpose()?;
-        let ended = bench(&[&gpu], &set, &asked, &listener);
+        let ended = bench(&[&gpu], &set, &asked, &*listener);
         listener.clear();
         let mut report = ended?.pop().ok_or_else(|| Error::Failed("a device gave no report".into()))?;
         if let (Some(roof), Some(picture)) = (&roof, &self.roofline) {
@@ -227,15 +227,17 @@ impl Bench {
             return Err(Error::Usage("--ab names both trees of shaders; leave --shaders out".into()));
         }
         let (set, mut asked) = self.asked()?;
-        let listener = Listener::new(options.quiet);
+        let listener = Arc::new(Listener::new(options.quiet));
         let first = options.open(&listener, "kernels run on the CPU")?;
         asked.table = options.given_table(&first)?.unwrap_or_default();
         let open = |folder: &PathBuf| {
             let shaders = Arc::new(Tree::load(folder).map_err(|e| Error::Usage(format!("--ab: {e}")))?);
-            Gpu::open(&GpuOptions { shaders, checked: true, ..first.options().clone() })
+            let mut gpu = Gpu::open(&GpuOptions { shaders, checked: true, ..first.options().clone() })?;
+            gpu.while_compiling(waiting(listener.clone(), None));
+            Ok::<_, Error>(gpu)
         };
         let [a, b] = [open(folders[0])?, open(folders[1])?];
-        let ended = bench(&[&a, &b], &set, &asked, &listener);
+        let ended = bench(&[&a, &b], &set, &asked, &*listener);
         listener.clear();
         let [mut a, mut b] =
             <[Report; 2]>::try_from(ended?).map_err(|_| Error::Failed("two trees gave no two reports".into()))?;

@@ -1,7 +1,7 @@
 //! `wgslab kernels`.
 
 use super::options::Options;
-use super::output::{complain, print, print_json, table};
+use super::output::{complain, print, print_json, print_source, table};
 use super::watch::Watch;
 use crate::base::{Error, Result};
 use crate::device::shader::Language;
@@ -179,7 +179,7 @@ impl Show {
             }
             text += &format!("\n{}\n", self.written(k, options.tree())?);
         }
-        print(&text)
+        print_source(&text)
     }
     /// A kernel in the language asked for.
     fn written(&self, kernel: &Kernel, tree: &Tree) -> Result<String> {

@@ -1,15 +1,25 @@
 //! Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere, warnings alone when quiet.
 
 use super::output;
+use crate::base::Error;
+use crate::base::text::visible;
+use crate::device::pipeline::Waiting;
 use crate::study::progress::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
 use std::io::IsTerminal;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Off a terminal, at most a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// A compile of so many seconds is named, and again each time it has taken twice as long.
+const LONG_S: u64 = 5;
+
+/// The most characters of the name and of the state beside a bar: a bar is one line.
+const SHORT: usize = 120;
 
 /// The rate is of the steps of this long: long enough to be steady, short enough to forget the slow first step.
 const WINDOW: Duration = Duration::from_secs(20);
@@ -113,6 +123,32 @@ impl Listener {
     }
 }
 
+/// What is asked while the driver compiles a kernel: names the kernel once that takes long, and ends the wait once `stop` is up.
+/// Nothing is lost by it: a compile has nothing to save.
+pub(super) fn waiting(listener: Arc<Listener>, stop: Option<Arc<AtomicBool>>) -> Waiting {
+    // Since when, and after how many seconds to say so next.
+    let since = Mutex::new((Instant::now(), LONG_S));
+    Arc::new(move |kernel, asked| {
+        if stop.as_ref().is_some_and(|s| s.load(Ordering::SeqCst)) {
+            return Err(Error::TryAgain(format!(
+                "stopped while the driver compiled {kernel}; the same command goes on"
+            )));
+        }
+        let mut since = since.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked == 0 {
+            *since = (Instant::now(), LONG_S);
+        }
+        let seconds = since.0.elapsed().as_secs();
+        if seconds >= since.1 {
+            listener.note(&format!(
+                "compiling {kernel} for {seconds} s: nothing runs before the driver is through with it"
+            ));
+            since.1 = 2 * seconds;
+        }
+        Ok(())
+    })
+}
+
 /// No colours: the bar looks the same with NO_COLOR. Without a total there is only a count.
 fn bar(name: &str, total: Option<u64>, done: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
@@ -120,7 +156,7 @@ fn bar(name: &str, total: Option<u64>, done: u64) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(shape) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.set_prefix(name.to_string());
+    bar.set_prefix(visible(name, SHORT));
     bar.set_position(done);
     bar
 }
@@ -150,7 +186,7 @@ impl Progress for Listener {
         let left = stage.total.map(|total| total.saturating_sub(done));
         let state = || state(stage.meter.rate(), left, stage.unit, note);
         if let Some(bar) = &stage.bar {
-            bar.set_message(state());
+            bar.set_message(visible(&state(), SHORT));
             bar.set_position(done);
         } else if self.mode == Mode::Lines && now.duration_since(stage.printed) >= LINE_EVERY {
             let of = stage.total.map(|total| format!("/{total}")).unwrap_or_default();

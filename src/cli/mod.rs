@@ -18,7 +18,7 @@ mod study;
 mod tune;
 mod watch;
 
-use crate::base::Result;
+use crate::base::{Result, text};
 use clap::{Parser, Subcommand};
 use options::Options;
 use std::process::ExitCode;
@@ -89,7 +89,11 @@ pub fn main() -> ExitCode {
     let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
-            let _ = e.print(); // a closed pipe: nobody reads it
+            let plain = e.render().to_string();
+            match text::visible_lines(&plain) {
+                shown if shown == plain => drop(e.print()), // in colours; a closed pipe: nobody reads it
+                shown => shown.trim_end().lines().for_each(output::complain),
+            }
             return ExitCode::from(e.exit_code() as u8);
         }
     };
@@ -113,7 +117,7 @@ fn panicked(info: &std::panic::PanicHookInfo<'_>) {
     output::complain(&format!("error: wgslab has a bug: {what}{place}; please report this line and the command"));
     let trace = std::backtrace::Backtrace::capture(); // empty unless RUST_BACKTRACE asks for one
     if trace.status() == std::backtrace::BacktraceStatus::Captured {
-        output::complain(&trace.to_string());
+        trace.to_string().lines().for_each(output::complain);
     }
 }
 

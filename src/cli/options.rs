@@ -1,6 +1,6 @@
 //! The options that every command takes, and what they open.
 
-use super::listener::Listener;
+use super::listener::{Listener, waiting};
 use super::{output, signals};
 use crate::base::{Error, Result};
 use crate::device::tune::Table;
@@ -88,8 +88,9 @@ impl Options {
     }
 
     /// Opens the device; for a software adapter, says `what` that means and keeps to the memory that is free.
-    pub fn open(&self, listener: &Listener, what: &str) -> Result<Gpu> {
+    pub fn open(&self, listener: &Arc<Listener>, what: &str) -> Result<Gpu> {
         let mut gpu = Gpu::open(&self.gpu())?;
+        gpu.while_compiling(waiting(listener.clone(), None));
         if gpu.caps().software {
             if let (None, Some(free)) = (self.memory_budget, free_memory()) {
                 gpu.set_memory_budget(free / 5 * 4);
@@ -102,9 +103,10 @@ impl Options {
     /// Opens the device, watches for signals, and does `work` in `out` with progress shown.
     pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
         let listener = Arc::new(Listener::new(self.quiet));
-        let gpu = self.open(&listener, "training runs on the CPU, slowly")?;
+        let mut gpu = self.open(&listener, "training runs on the CPU, slowly")?;
         let kernels = self.table(&gpu, out)?;
         let stop = signals::watch(listener.clone())?;
+        gpu.while_compiling(waiting(listener.clone(), Some(stop.clone())));
         let data_root = &self.data_root;
         let ended = work(&Job { gpu: &gpu, config, out, data_root, progress: &*listener, stop: &stop, kernels });
         listener.clear();

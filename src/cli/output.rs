@@ -1,24 +1,45 @@
-//! What goes to stdout and stderr. A reader that closes its end, as `head` does, is no error.
+//! What goes to stdout and stderr: everything but JSON and WGSL goes through `base/text`, since names and lines of files may
+//! hold what a terminal obeys, or be megabytes long. A reader that closes its end, as `head` does, is no error.
 
+use crate::base::text::{self, CELL, LINE};
 use crate::base::{Error, Result};
 use crate::study::results::CellResult;
 use serde::Serialize;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
-/// Prints `text` and a line end to stdout.
+/// Prints `text`, line by line as a terminal can show it, and a line end to stdout.
 pub(super) fn print(text: &str) -> Result<()> {
+    print_exact(&text::visible_lines(text))
+}
+
+/// Prints what a program is to read, or a file to hold, as it is.
+pub(super) fn print_exact(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::Failed(format!("cannot write to stdout: {e}"))),
-        _ => Ok(()),
+    written(writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()))
+}
+
+/// Prints a path or a source text as it is, for a program or a file, but to a terminal as that can show it.
+pub(super) fn print_source(text: &str) -> Result<()> {
+    if std::io::stdout().is_terminal() { print(text) } else { print_exact(text) }
+}
+
+/// Prints `value` as JSON to stdout, as it is made.
+pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let json = serde_json::to_writer_pretty(&mut out, value);
+    match json.map_err(|e| (e.io_error_kind(), e)) {
+        Ok(()) => written(writeln!(out).and_then(|()| out.flush())),
+        Err((Some(ErrorKind::BrokenPipe), _)) => Ok(()),
+        Err((_, e)) => Err(Error::Failed(format!("cannot write the result as JSON: {e}"))),
     }
 }
 
-/// Prints `value` as JSON to stdout.
-pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value);
-    print(&text.map_err(|e| Error::Failed(format!("cannot write the result as JSON: {e}")))?)
+fn written(done: std::io::Result<()>) -> Result<()> {
+    match done {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::Failed(format!("cannot write to stdout: {e}"))),
+        _ => Ok(()),
+    }
 }
 
 /// An error where two of these files, each with what it is, would be one, or where one is a folder or lies in a file: what
@@ -42,28 +63,35 @@ pub(super) fn expect_writable(files: &[(&str, Option<&Path>)]) -> Result<()> {
     Ok(())
 }
 
-/// Prints a line to stderr. Where stderr is gone there is nobody left to tell.
+/// Prints a line to stderr, as a terminal can show it. Where stderr is gone there is nobody left to tell.
 pub(super) fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", text::visible(line, LINE));
 }
 
-/// Lines of aligned columns: the first row is the head, numbers stand to the right.
+/// Lines of aligned columns: the first row is the head, numbers stand to the right. A cell is shortened before its column
+/// takes its width.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let cell = |row: &Vec<String>, c: usize| row.get(c).cloned().unwrap_or_default();
-    let width = |c: usize| rows.iter().map(|r| cell(r, c).chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let numeric =
-        |c: usize| rows.iter().skip(1).all(|r| cell(r, c).chars().all(|k| k.is_ascii_digit() || "+-.% ".contains(k)));
-    let right: Vec<bool> = (0..columns).map(numeric).collect();
-    let line = |row: &Vec<String>| {
-        let cells = (0..columns).map(|c| match (right[c], widths[c]) {
-            (true, w) => format!("{:>w$}", cell(row, c)),
-            (false, w) => format!("{:<w$}", cell(row, c)),
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    let shown: Vec<Vec<String>> = rows.iter().map(|r| r.iter().map(|t| text::visible(t, CELL)).collect()).collect();
+    let columns = shown.iter().map(Vec::len).max().unwrap_or(0);
+    let (mut widths, mut right) = (vec![0; columns], vec![true; columns]);
+    for (r, row) in shown.iter().enumerate() {
+        for (c, cell) in row.iter().enumerate() {
+            widths[c] = widths[c].max(cell.chars().count());
+            right[c] &= r == 0 || cell.chars().all(|k| k.is_ascii_digit() || "+-.% ".contains(k));
+        }
+    }
+    let mut out = String::new();
+    for row in &shown {
+        let start = out.len();
+        for (c, (&w, &right)) in widths.iter().zip(&right).enumerate() {
+            let (gap, cell) = (if c == 0 { "" } else { "  " }, row.get(c).map_or("", String::as_str));
+            out += &if right { format!("{gap}{cell:>w$}") } else { format!("{gap}{cell:<w$}") };
+        }
+        out.truncate(start + out[start..].trim_end().len());
+        out.push('\n');
+    }
+    out.truncate(out.trim_end_matches('\n').len());
+    out
 }
 
 /// The results of a study, a line per cell; the seed stands there where it tells cells apart.
@@ -116,6 +144,15 @@ mod tests {
         let row = |cells: &[&str]| cells.iter().map(ToString::to_string).collect::<Vec<_>>();
         let text = table(&[row(&["name", "share"]), row(&["größe", "9.5 %"]), row(&["b", "100.0 %"])]);
         assert_eq!(text, "name     share\ngröße    9.5 %\nb      100.0 %");
+    }
+
+    #[test]
+    fn a_cell_can_be_read_and_does_not_widen_its_column_without_end() {
+        let row = |a: &str| vec![a.to_string(), "1".to_string()];
+        let text = table(&[row("name"), row("a\u{1b}[2J\nb"), row(&"x".repeat(3_000_000))]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.len() == 3 && lines[1].starts_with("a\\u{1b}[2J\\nb "), "{text}");
+        assert!(lines.iter().all(|l| l.chars().count() < 200), "{}", lines[2].len());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `wgslab pretrain`, `train` and `evaluate`: one stage of one cell, on any data.
 
 use super::options::{Options, config};
-use super::output::{print, print_json, results};
+use super::output::{print, print_json, print_source, results};
 use crate::base::{Error, Result};
 use crate::data::Split;
 use crate::noise::NoiseKind;
@@ -134,7 +134,7 @@ impl Pretrain {
     pub fn run(&self, options: &Options) -> Result<()> {
         let config = config(self.config.as_deref())?;
         let path = options.job(&config, &self.out, |job| job.pretrain(&self.data, self.method, self.seed))?;
-        print(&path.display().to_string())
+        print_source(&path.display().to_string())
     }
 }
 

@@ -1,11 +1,12 @@
 //! `wgslab study run`, `list` and `report`.
 
 use super::options::{Options, config};
-use super::output::{print, print_json, results, table};
+use super::output::{complain, print, print_json, results, table};
 use crate::base::{Error, Result};
 use crate::study::results::{gather, write_csv};
 use crate::study::{self, Cell, Job, Manner, Selection, cells, report};
 use clap::{Args, Subcommand};
+use serde::{Serialize, Serializer};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -120,7 +121,9 @@ impl Run {
         let selection = self.index.map(Selection::Index).or(self.shard).unwrap_or_default();
         let all = cells(&config);
         if selection.of(&all)?.is_empty() {
-            return Err(Error::Usage(format!("this shard has no cell: the study has {} only", all.len())));
+            // Of more parts than cells some are empty: a scheduler starts them all the same, and none of them failed.
+            complain(&format!("this part has no cell to run: the study has {} cells, fewer than parts", all.len()));
+            return Ok(());
         }
         let out = self.out.clone().unwrap_or_else(|| default_out(&self.config));
         let found = options.job(&config, &out, |job| {
@@ -173,7 +176,7 @@ impl List {
     fn run(&self) -> Result<()> {
         let all = cells(&config(Some(&self.config))?);
         if self.json {
-            return print_json(&all.iter().map(as_json).collect::<Vec<_>>());
+            return print_json(&Listed(&all));
         }
         let head = ["index", "dataset", "pretraining", "noise", "method", "seed"].map(String::from).to_vec();
         let row = |c: &Cell| {
@@ -182,6 +185,15 @@ impl List {
             vec![c.index.to_string(), c.dataset.clone(), pretraining, noise, method, c.seed.to_string()]
         };
         print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))
+    }
+}
+
+/// The cells as JSON, made one at a time: a grid may have a million.
+struct Listed<'a>(&'a [Cell]);
+
+impl Serialize for Listed<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(as_json))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `wgslab tune`.
 
-use super::listener::Listener;
+use super::listener::{Listener, waiting};
 use super::network::NetworkOptions;
 use super::options::Options;
 use super::output::print;
@@ -64,8 +64,9 @@ impl Tune {
         match &self.config {
             None => {
                 let listener = Arc::new(Listener::new(options.quiet));
-                let gpu = Gpu::open(&options.gpu())?;
+                let mut gpu = Gpu::open(&options.gpu())?;
                 let (schedules, stop) = (self.steps(&gpu)?, signals::watch(listener.clone())?);
+                gpu.while_compiling(waiting(listener.clone(), Some(stop.clone())));
                 let table = study::tune(&gpu, &schedules, &self.out, &*listener, &stop);
                 listener.clear();
                 self.show(&gpu, &table?)

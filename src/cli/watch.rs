@@ -1,7 +1,7 @@
 //! `wgslab kernels watch`.
 
 use super::options::Options;
-use super::output::{complain, print};
+use super::output::{complain, print, print_exact};
 use crate::base::{Error, Result};
 use crate::device::tree::{guess, pieces};
 use crate::device::{Gpu, GpuOptions};
@@ -20,8 +20,9 @@ use std::time::Duration;
 ///
 /// FILE is an edited copy of a file of shaders/. At each save it is compiled, its values are
 /// compared with those of the built-in naive variant (of the variant itself where the op has no
-/// naive one) in every case that runs it, and in the largest of them it is timed beside the
-/// built-in text, samples interleaved, runtime checks on in both. An edit that does not compile is told
+/// naive one) in every case that runs it, and with NaN and infinities among its inputs with those
+/// of the variant itself; in the largest case it is timed beside the built-in text, samples
+/// interleaved, runtime checks on in both. An edit that does not compile is told
 /// with the line of FILE, and the watch goes on. Each trial runs in a process of its own, which
 /// is killed where it does not end in time. Ctrl-C ends the watch.
 #[derive(Args, Debug)]
@@ -89,7 +90,7 @@ impl Watch {
             right = matches!(verdict, Verdict::Right(_));
             if self.json {
                 let line = serde_json::to_string(verdict);
-                return print(&line.map_err(|e| Error::Failed(format!("cannot write a verdict as JSON: {e}")))?);
+                return print_exact(&line.map_err(|e| Error::Failed(format!("cannot write a verdict as JSON: {e}")))?);
             }
             let at = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
             print(&format!("{}  {}", &at[11..19], self.told(verdict)))
@@ -116,7 +117,7 @@ impl Watch {
             }
         };
         let line = serde_json::to_string(&verdict);
-        print(&line.map_err(|e| Error::Failed(format!("cannot write a verdict as JSON: {e}")))?)
+        print_exact(&line.map_err(|e| Error::Failed(format!("cannot write a verdict as JSON: {e}")))?)
     }
 
     /// Entry and case of --case.

@@ -1,6 +1,7 @@
 //! What a dataset holds, for people and for programs.
 
 use crate::base::Result;
+use crate::base::text::{CELL, visible};
 use crate::data::{LoadOptions, Source, Split, read, split};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -166,11 +167,13 @@ fn duplicates(source: &Source) -> Duplicates {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} classes", self.name, self.classes.len())?;
-        let width = self.classes.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(6);
+        // A name is shortened before its column takes its width: a file may hold a name of megabytes.
+        let classes: Vec<String> = self.classes.iter().map(|c| visible(c, CELL)).collect();
+        let width = classes.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(6);
         write!(f, "  {:width$}", "class")?;
         self.splits.iter().try_for_each(|s| write!(f, "  {:>7}", s.split))?;
         writeln!(f)?;
-        for (i, class) in self.classes.iter().enumerate() {
+        for (i, class) in classes.iter().enumerate() {
             write!(f, "  {class:width$}")?;
             self.splits.iter().try_for_each(|s| write!(f, "  {:>7}", s.per_class[i]))?;
             writeln!(f)?;

@@ -2,7 +2,7 @@
 
 use super::buffer::{Buffer, Meter};
 use super::cooperative::{self, Cooperative};
-use super::pipeline::Pipelines;
+use super::pipeline::{Pipelines, Waiting};
 use super::tree::Tree;
 use crate::base::{Error, Result};
 use std::sync::{Arc, Mutex};
@@ -109,6 +109,7 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) pipelines: Pipelines,
+    pub(super) waiting: Waiting,
     pub(super) timestamp_period_ns: Option<f32>,
     trouble: Arc<Mutex<Option<Trouble>>>,
     meter: Arc<Meter>,
@@ -269,6 +270,7 @@ impl Gpu {
             device,
             queue,
             pipelines: Pipelines::default(),
+            waiting: Arc::new(|_, _| Ok(())),
             timestamp_period_ns,
             trouble,
             meter: Arc::default(),
@@ -328,6 +330,11 @@ impl Gpu {
                 Err(Error::Failed(format!("wgpu reports an error on {}: {why}", self.adapter.name)))
             }
         }
+    }
+
+    /// Asks `waiting` from now on while a kernel is being compiled; its error ends the wait, not the compiler.
+    pub fn while_compiling(&mut self, waiting: Waiting) {
+        self.waiting = waiting;
     }
 
     /// Refuses plans past `bytes` from now on.

@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod cooperative;
 pub mod dispatch;
 pub mod gpu;
+mod nesting;
 pub mod pipeline;
 pub mod shader;
 mod template;

@@ -1,10 +1,13 @@
-//! Pipelines, made once per kernel and kept: wgpu does not cache them, and a driver takes up to seconds for one.
+//! Pipelines, made once per kernel and kept: wgpu does not cache them, and a driver takes up to seconds for one, some
+//! minutes. Nothing interrupts a driver, so it works on a thread of its own, and who waits for it may leave.
 
-use super::shader::{Access, Kernel, Reflected, create_module};
+use super::shader::{Access, Kernel, Reflected, STACK_BYTES, create_module};
 use super::{Caps, Gpu};
 use crate::base::{Error, Result};
 use std::collections::HashMap;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A pipeline with the layout its bind groups need.
 #[derive(Debug)]
@@ -21,6 +24,32 @@ pub struct Pipeline {
 
 #[derive(Default)]
 pub(super) struct Pipelines(Mutex<HashMap<Kernel, Arc<Pipeline>>>);
+
+/// What is asked again and again while a kernel is being compiled, with the kernel's name and variant and how often it was
+/// asked before: an error ends the wait, and is what the caller of [`Gpu::pipeline`] gets.
+pub type Waiting = Arc<dyn Fn(&str, usize) -> Result<()> + Send + Sync>;
+
+/// How often it is asked.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What `work` gives, done on a thread of its own; or the error of `waiting`, with the thread left to itself. The thread
+/// has a stack that no shader of bounded nesting fills.
+fn beside<T: Send + 'static>(name: &str, waiting: &Waiting, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let failed = |what: &str| Error::Failed(format!("{name} could not be compiled: {what}"));
+    let (tell, told) = channel();
+    let spawned = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        let _ = tell.send(work()); // where nobody waits any more, nobody needs it
+    });
+    spawned.map_err(|e| failed(&format!("there is no thread for it ({e})")))?;
+    for asked in 0.. {
+        match told.recv_timeout(TICK) {
+            Ok(done) => return Ok(done),
+            Err(RecvTimeoutError::Timeout) => waiting(name, asked)?,
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    Err(failed("the compiler gave up on it"))
+}
 
 impl Gpu {
     /// The pipeline of `kernel`, made at the first call.
@@ -61,22 +90,26 @@ impl Gpu {
         let label = Some(name.as_str());
         let layout =
             self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
-        let module = create_module(&self.device, &name, &kernel.source(tree)?.text, checked);
-        let raw = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label,
-            layout: Some(&self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label,
-                bind_group_layouts: &[Some(&layout)],
-                immediate_size: 0,
-            })),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: checked,
-                ..Default::default()
-            },
-            cache: None,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
         });
+        let (device, text, label) = (self.device.clone(), kernel.source(tree)?.text, name.clone());
+        let raw = beside(&name, &self.waiting, move || {
+            let module = create_module(&device, &label, &text, checked);
+            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(&label),
+                layout: Some(&pipeline_layout),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    zero_initialize_workgroup_memory: checked,
+                    ..Default::default()
+                },
+                cache: None,
+            })
+        })?;
         self.check()?;
         let Reflected { buffers, params, params_bytes, .. } = reflected;
         Ok(Pipeline { raw, layout, buffers, params, params_bytes })
@@ -101,4 +134,33 @@ fn fits(kernel: &str, r: &Reflected, caps: &Caps) -> Result<()> {
         return over("bytes of workgroup memory", r.workgroup_bytes as u64, caps.workgroup_bytes as u64);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Of a compiler that takes its time.
+    #[test]
+    fn who_waits_is_asked_and_may_leave() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let patient: Waiting = Arc::new(move |name, before| {
+            assert_eq!((name, before), ("a.b [c]", count.fetch_add(1, Ordering::SeqCst)));
+            Ok(())
+        });
+        assert_eq!(beside("a.b [c]", &patient, || 7).unwrap(), 7);
+        let slow = || std::thread::sleep(5 * TICK);
+        beside("a.b [c]", &patient, slow).unwrap();
+        assert!(asked.load(Ordering::SeqCst) >= 1);
+        let hasty: Waiting = Arc::new(|name, _| Err(Error::TryAgain(format!("stopped while compiling {name}"))));
+        let (hold, held) = channel::<()>();
+        let e = beside("a.b [c]", &hasty, move || held.recv()).unwrap_err(); // it never ends by itself
+        assert!(e.exit_code() == 75 && e.to_string().contains("a.b [c]"), "{e}");
+        drop(hold);
+        let never: Waiting = Arc::new(|_, _| Ok(()));
+        let e = beside("a.b [c]", &never, || panic!("a bug of a driver")).unwrap_err();
+        assert!(e.to_string().contains("a.b [c] could not be compiled"), "{e}");
+    }
 }

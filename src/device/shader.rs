@@ -1,6 +1,7 @@
 //! Shader text: pieces are put together, the typed templater unrolls what WGSL cannot, naga parses, validates and
 //! reflects. What Rust and WGSL share (bindings, access, parameter offsets) is read from here, never typed twice.
 
+use super::nesting;
 use super::template::{Source, expand};
 use super::tree::Tree;
 use crate::base::{Error, Result};
@@ -74,6 +75,24 @@ impl Kernel {
     /// Parses, validates and reflects the kernel; an error names the file and line it comes from.
     pub fn reflect(&self, tree: &Tree) -> Result<Reflected> {
         let source = self.source(tree)?;
+        if tree.edited_of(self).is_empty() {
+            return self.reflect_source(tree, source);
+        }
+        if let Some(line) = nesting::nesting(&source.text).too_much_at {
+            return Err(Error::Failed(format!(
+                "{}: {} [{}]: brackets, operators and `else if`s nest more than {} deep here, or there are more than {} \
+                 declarations; split what is so large",
+                source.place(line),
+                self.name,
+                self.variant,
+                nesting::MOST_DEPTH,
+                nesting::MOST_DECLARATIONS
+            )));
+        }
+        with_deep_stack(|| self.reflect_source(tree, source))?
+    }
+
+    fn reflect_source(&self, tree: &Tree, source: Source) -> Result<Reflected> {
         let wrong = |what: &str, labels: &[(naga::Span, String)]| {
             let place = |span: &naga::Span| source.place(span.location(&source.text).line_number as usize);
             let first = labels.first().map_or_else(|| source.place(0), |l| place(&l.0));
@@ -102,6 +121,19 @@ impl Kernel {
         })?;
         Reflected::read(self, tree, module, info)
     }
+}
+
+/// Bytes of the stack that text of the most nesting is compiled on: the memory is taken as it is used.
+pub(super) const STACK_BYTES: usize = 256 << 20;
+
+/// Does `work` on a stack that text of [`nesting::MOST_DEPTH`] does not fill.
+fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+    let failed = |what: &str| Error::Failed(format!("an edited shader could not be compiled: {what}"));
+    std::thread::scope(|s| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(s, work);
+        let thread = thread.map_err(|e| failed(&format!("there is no thread for it ({e})")))?;
+        thread.join().map_err(|_| failed("the compiler gave up on it"))
+    })
 }
 
 /// What the kernels may use beyond core WGSL; each use is guarded by the adapter's features when a variant is chosen.

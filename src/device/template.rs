@@ -8,8 +8,16 @@
 
 use crate::base::{Error, Result};
 
-/// The most bytes of a kernel's text: a loop of a million rounds is a slip of the pen, not a kernel.
-const MOST_BYTES: usize = 16 << 20;
+/// The most bytes of a kernel's text: a loop of a million rounds is a slip of the pen, not a kernel. Compilers take a
+/// thousand times the memory of a text, and of one this long seconds.
+const MOST_BYTES: usize = 1 << 20;
+
+/// The most rounds of all loops together, lines that give no text included.
+const MOST_ROUNDS: usize = 1 << 20;
+
+/// The most loops around each other, parentheses around a number, and names.
+const MOST_DEPTH: usize = 32;
+const MOST_NAMES: usize = 1000;
 
 /// Expanded text and, for each of its lines, the file and line it came from.
 #[derive(Default)]
@@ -19,6 +27,8 @@ pub struct Source {
     files: Vec<String>,
     /// Of each line: which of `files`, and its line there.
     origin: Vec<(usize, usize)>,
+    /// Rounds of loops, and lines of them that only name a number.
+    rounds: usize,
 }
 
 impl Source {
@@ -37,19 +47,26 @@ pub(super) fn expand(file: &str, text: &str, constants: &[(&'static str, u32)], 
     let lines: Vec<(usize, &str)> = text.lines().enumerate().collect();
     let mut values: Vec<(String, u32)> = constants.iter().map(|&(n, v)| (n.to_string(), v)).collect();
     out.files.push(file.to_string());
-    block(&lines, &mut values, out)
+    block(&lines, &mut values, 0, out)
 }
 
-fn block(lines: &[(usize, &str)], values: &mut Vec<(String, u32)>, out: &mut Source) -> Result<()> {
+fn block(lines: &[(usize, &str)], values: &mut Vec<(String, u32)>, depth: usize, out: &mut Source) -> Result<()> {
     let of = out.files.len() - 1;
     let mut i = 0;
     while i < lines.len() {
         let (at, line) = lines[i];
         let file = out.files[of].clone();
         let bad = || Error::Failed(format!("{file}:{}: cannot read '{}'", at + 1, line.trim()));
+        let too = |what: String| Error::Failed(format!("{file}:{}: {what}", at + 1));
         if let Some(definition) = line.trim_start().strip_prefix("//@ let ") {
             let (name, value) = definition.split_once('=').ok_or_else(bad)?;
             values.push((name.trim().to_string(), number(value, values).ok_or_else(bad)?));
+            out.rounds += 1;
+            if values.len() > MOST_NAMES || out.rounds > MOST_ROUNDS {
+                return Err(too(format!(
+                    "more than {MOST_NAMES} numbers have a name, or {MOST_ROUNDS} were given one"
+                )));
+            }
             i += 1;
             continue;
         }
@@ -58,10 +75,17 @@ fn block(lines: &[(usize, &str)], values: &mut Vec<(String, u32)>, out: &mut Sou
             let (from, to) = range.trim().split_once("..").ok_or_else(bad)?;
             let (from, to) = (number(from, values).ok_or_else(bad)?, number(to, values).ok_or_else(bad)?);
             let end = matching_end(&lines[i + 1..]).ok_or_else(bad)? + i + 1;
+            if depth == MOST_DEPTH {
+                return Err(too(format!("more than {MOST_DEPTH} loops stand in each other")));
+            }
             for v in from..to {
+                out.rounds += 1;
+                if out.rounds > MOST_ROUNDS {
+                    return Err(too(format!("the loops unroll to more than {MOST_ROUNDS} rounds")));
+                }
                 let outer = values.len();
                 values.push((name.trim().to_string(), v));
-                block(&lines[i + 1..end], values, out)?;
+                block(&lines[i + 1..end], values, depth + 1, out)?;
                 values.truncate(outer);
             }
             i = end + 1;
@@ -99,6 +123,9 @@ fn matching_end(lines: &[(usize, &str)]) -> Option<usize> {
 
 /// The value of a whole-number expression, or `None` when it cannot be read.
 fn number(text: &str, values: &[(String, u32)]) -> Option<u32> {
+    if text.matches('(').count() > MOST_DEPTH {
+        return None; // reading them takes stack
+    }
     let mut rest = text;
     let v = sum(&mut rest, values)?;
     rest.trim().is_empty().then_some(v)
@@ -200,5 +227,22 @@ mod tests {
         assert!(e.contains("t.wgsl:1"), "{e}");
         let e = expanded("//@ for i in 0..4000000000\na long line of text\n//@ end", &[]).unwrap_err().to_string();
         assert!(e.contains("t.wgsl:2") && e.contains("unroll"), "{e}");
+    }
+
+    /// Whatever stands in a text, it is unrolled in little time and stack, or refused where it is too much.
+    #[test]
+    fn loops_and_numbers_without_end_are_refused() {
+        let ways = [
+            ("//@ for i in 0..4000000000\n//@ end".to_string(), "rounds"),
+            ("//@ for i in 0..60000\n//@ for j in 0..60000\n//@ end\n//@ end".to_string(), "rounds"),
+            ("//@ for i in 0..1\n".repeat(100_000) + &"//@ end\n".repeat(100_000), "in each other"),
+            (format!("//@ let a = {}1{}", "(".repeat(100_000), ")".repeat(100_000)), "cannot read"),
+            ("//@ let a = 1\n".repeat(100_000), "have a name"),
+            (format!("//@ for i in 0..1000000\n{}//@ end", "//@ let a = 1\n".repeat(900)), "given one"),
+        ];
+        for (text, says) in ways {
+            let e = expanded(&text, &[]).unwrap_err().to_string();
+            assert!(e.starts_with("t.wgsl:") && e.contains(says), "{says}: {:.200}", e);
+        }
     }
 }

@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Every committed piece, by path.
 static COMMITTED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/shaders");
 
+/// The most bytes of an edited piece.
+const MOST_BYTES: usize = 1 << 20;
+
 /// An edited piece.
 #[derive(Clone, PartialEq, Eq)]
 struct Edit {
@@ -71,7 +74,13 @@ impl Tree {
         let Some((path, committed)) = pieces().find(|p| p.0 == path) else {
             return Err(Error::Usage(format!("{} names no piece of shaders/{}", file.display(), guess(path))));
         };
-        let text = files::read_text(file)?;
+        let Some(text) = files::read_text_up_to(file, MOST_BYTES)? else {
+            let shown = file.display();
+            return Err(Error::Usage(format!(
+                "{shown} holds more than {} KiB; no piece of a kernel does",
+                MOST_BYTES >> 10
+            )));
+        };
         if text == committed {
             self.0.remove(path);
         } else {

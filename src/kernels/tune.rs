@@ -249,7 +249,7 @@ impl Subject {
         for (i, ((ty, got), (_, naive))) in got.iter().zip(naive).enumerate() {
             if ty.dtype == DType::U32 {
                 if got != naive {
-                    return Err(Error::Failed(format!("output {i} differs from the naive variant's")));
+                    return Err(Error::Failed(format!("output {i}, whole numbers, is not what it should be")));
                 }
                 continue;
             }
@@ -264,7 +264,7 @@ impl Subject {
                 (a - b).abs() <= allowed || a == b || a.is_nan() && b.is_nan() && !is_poison(*ty, words, k)
             };
             if let Some(at) = (0..got.len()).find(|&k| !same(k)) {
-                let what = format!("element {at} of output {i} is {} and the naive variant's {}", got[at], naive[at]);
+                let what = format!("element {at} of output {i} is {} and should be {}", got[at], naive[at]);
                 return Err(Error::Failed(format!("{what}: further apart than {allowed:.2e}")));
             }
         }

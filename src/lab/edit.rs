@@ -3,20 +3,25 @@
 //!
 //! Values are compared in every case it is given with the committed naive variant's (or, where an op has none, with the
 //! same variant's) within the tuner's tolerance: on the tuner's made-up inputs, which have no cancellation, and on what
-//! the node is given when its case runs, negative numbers and edge cases included. Each output is poisoned with NaN and
-//! fenced by sentinels before. Times are of the first case, of interleaved samples with naga's runtime checks in both, since
+//! the node is given when its case runs, negative numbers and edge cases included.
+//!
+//! NaN and infinities are put into each float input in turn: what training calls a skipped step, a kernel must not turn into
+//! a number. Variants may differ there and still be right (a maximum over NaN is whatever order it is taken in), so the rule
+//! is the committed text of the same variant: NaN where that has NaN, the same infinity, a number where that has one.
+//!
+//! Each output is poisoned with NaN and fenced by sentinels before. Times are of the first case, of interleaved samples with naga's runtime checks in both, since
 //! an edited kernel never runs without them; what the committed text takes as it is shipped stands beside.
 
 use super::compare::{self, Judgement, THRESHOLD};
 use super::{Spread, feed};
-use crate::base::{Error, Result};
+use crate::base::{DType, Error, Result};
 use crate::device::tune::{Rules, race};
 use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::Case;
 use crate::kernels::listing::{Found, entry_name};
 use crate::kernels::tune::{Subject, Values, values};
 use crate::tape::schedule::{Place, Step};
-use crate::tape::{Options, Plan, Schedule, Slot, State};
+use crate::tape::{Options, Plan, Schedule, Slot, State, Type};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,9 +113,18 @@ fn mistake(edited: &Gpu, committed: &Gpu, found: &Found) -> Result<Option<Verdic
         Ok(plan) => plan,
         Err(e) => return Ok(Some(Verdict::Broken { why: e.to_string() })),
     };
-    for (what, inputs) in [("made-up inputs", subject.inputs()), ("the case's inputs", given(committed, found)?)] {
-        let naive = if subject.variants.contains(&"naive") { "naive" } else { found.variant };
-        let right = values(committed, &subject.plan(committed, naive, 0)?, &inputs)?;
+    let naive = if subject.variants.contains(&"naive") { "naive" } else { found.variant };
+    let [naive, same] = [naive, found.variant].map(|v| subject.plan(committed, v, 0));
+    let (naive, same, given) = (naive?, same?, given(committed, found)?);
+    let mut trials = vec![("made-up inputs".to_string(), subject.inputs(), &naive)];
+    for (i, ty) in subject.x.iter().enumerate().filter(|(_, ty)| ty.dtype.is_float() && ty.shape.numel() > 0) {
+        let mut inputs = given.clone();
+        not_numbers(*ty, i, &mut inputs[i]);
+        trials.push((format!("the case's inputs with NaN and infinities in input {i}"), inputs, &same));
+    }
+    trials.insert(1, ("the case's inputs".to_string(), given, &naive));
+    for (what, inputs, built_in) in trials {
+        let right = values(committed, built_in, &inputs)?;
         if let Err(e) = run(edited, &plan, &subject, &inputs, &right) {
             return Ok(Some(match edited.check() {
                 Ok(()) => Verdict::Wrong { why: format!("in the case '{case}', on {what}, {e}") },
@@ -119,6 +133,24 @@ fn mistake(edited: &Gpu, committed: &Gpu, found: &Found) -> Result<Option<Verdic
         }
     }
     Ok(None)
+}
+
+/// Puts NaN and, where there is room, both infinities into the words of a float input, at other places of each input: they
+/// are at its start, in its middle and at its end, in other lanes of a vector.
+fn not_numbers(ty: Type, input: usize, words: &mut [u32]) {
+    let n = ty.shape.numel();
+    for (k, value) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].into_iter().enumerate().take(n) {
+        let apart = if n < 3 { k } else { k * (n - 1) / 2 };
+        let at = (apart + input) % n;
+        match ty.dtype {
+            DType::F16 => {
+                let shift = 16 * (at % 2);
+                let half = u32::from(half::f16::from_f32(value).to_bits());
+                words[at / 2] = words[at / 2] & !(0xffff << shift) | half << shift;
+            }
+            _ => words[at] = value.to_bits(),
+        }
+    }
 }
 
 /// Interleaved samples of an entry on each device, ms a run.
@@ -181,7 +213,7 @@ fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
     Ok(inputs)
 }
 
-fn types(case: &Case) -> Vec<crate::tape::Type> {
+fn types(case: &Case) -> Vec<Type> {
     case.inputs.iter().map(|i| i.0).collect()
 }
 
@@ -191,4 +223,95 @@ fn bound(step: &Step) -> Vec<(Slot, Place)> {
         launch.buffers.iter().copied().zip(places.iter().cloned()).collect::<Vec<_>>()
     };
     step.launches.iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::tree::pieces;
+    use crate::device::tune::Table;
+    use crate::kernels::listing::{Asked, Wanted, entries, find_all};
+
+    /// A device that runs `edit` of each piece in these folders of shaders/, and one that runs them as committed; none
+    /// without an adapter.
+    fn devices(folders: &[&str], edit: &dyn Fn(&str, &str) -> String) -> Option<[Gpu; 2]> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tree = Tree::default();
+        for (path, text) in pieces().filter(|(path, _)| folders.contains(&path.split('/').next().unwrap())) {
+            let file = dir.path().join(path.replace('/', "-"));
+            std::fs::write(&file, edit(path, text)).unwrap();
+            tree = tree.with(path, &file).unwrap();
+        }
+        let open = |shaders: Tree| {
+            Gpu::open(&GpuOptions { shaders: Arc::new(shaders), checked: true, ..GpuOptions::default() })
+        };
+        match [open(tree), open(Tree::default())] {
+            [Ok(edited), Ok(committed)] => Some([edited, committed]),
+            _ => {
+                eprintln!("SKIPPED: no adapter. REQUIRE_GPU=1 makes this a failure.");
+                assert!(std::env::var("REQUIRE_GPU").as_deref() != Ok("1"), "an adapter is required");
+                None
+            }
+        }
+    }
+
+    /// What is wrong with `entry` in its smallest case, if anything is; none where it has no kernel made of these folders.
+    fn judged([edited, committed]: &[Gpu; 2], entry: &str) -> Option<Option<Verdict>> {
+        let (table, tree) = (Table::default(), edited.tree());
+        let asked = Asked { caps: committed.caps(), tree, table: &table };
+        let found = find_all(&Wanted { entry, variant: None, case: None }, &asked).unwrap();
+        let touched = |f: &&Found| f.kernels().unwrap().iter().any(|k| !tree.edited_of(k).is_empty());
+        let found = found.iter().rev().find(touched)?;
+        Some(mistake(edited, committed, found).unwrap())
+    }
+
+    const ELEMENTWISE: [&str; 7] = ["unary", "binary", "scale", "select", "cast", "add_bias", "normalize"];
+
+    /// Whatever NaN and infinities do in it, text that differs in a comment alone is right.
+    #[test]
+    fn a_copy_of_an_elementwise_shader_is_right() {
+        let Some(gpus) = devices(&ELEMENTWISE, &|_, text| format!("{text}// a copy\n")) else { return };
+        let (caps, tree, table) = (gpus[1].caps(), gpus[1].tree(), Table::default());
+        let all = entries(&Asked { caps, tree, table: &table }).unwrap();
+        let mut right = 0;
+        for entry in &all {
+            if let Some(wrong) = judged(&gpus, &entry.name) {
+                assert_eq!(wrong, None, "{}", entry.name);
+                right += 1;
+            }
+        }
+        assert!(right > 30, "{right}");
+    }
+
+    /// The case that slipped through: right on every number.
+    #[test]
+    fn a_lost_nan_is_wrong() {
+        let lose = |path: &str, text: &str| match path {
+            "unary/relu.wgsl" => {
+                "fn apply(x: vec4<f32>) -> vec4<f32> { return select(vec4(0.0), x, x > vec4(0.0)); }\n\
+                 fn apply_grad(x: vec4<f32>, dy: vec4<f32>) -> vec4<f32> { \
+                 return select(vec4(0.0), dy, (x > vec4(0.0)) & (dy == dy)); }\n"
+                    .to_string()
+            }
+            _ => text.to_string(),
+        };
+        let Some(gpus) = devices(&["unary"], &lose) else { return };
+        for (entry, says) in [("relu.forward", " is 0 and should be NaN"), ("relu.grad", " is 0 and should be ")] {
+            let Some(Some(Verdict::Wrong { why })) = judged(&gpus, entry) else { panic!("{entry} passed") };
+            assert!(why.contains("NaN and infinities in input") && why.contains(says), "{why}");
+        }
+    }
+
+    #[test]
+    fn not_numbers_fit_whatever_there_is() {
+        let floats = |n: usize, input: usize| {
+            let mut words = vec![1f32.to_bits(); n];
+            not_numbers(Type::f32([n]), input, &mut words);
+            words.into_iter().map(f32::from_bits).filter(|v| !v.is_finite()).count()
+        };
+        assert_eq!([1, 2, 3, 9, 1000].map(|n| floats(n, 5)), [1, 2, 3, 3, 3]);
+        let mut halves = vec![0x3c00_3c00; 2];
+        not_numbers(Type::f16([3]), 1, &mut halves);
+        assert_eq!(halves, [0x7e00_fc00, 0x3c00_7c00]);
+    }
 }

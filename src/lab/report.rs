@@ -9,6 +9,7 @@
 //! ```
 
 use super::compare::Comparison;
+use super::rule::MOST_TURNS;
 use super::{Environment, Spread, Timer};
 use crate::base::{Error, Result, files};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,12 @@ use std::path::Path;
 
 /// What `schema` says in a file of today's form.
 pub const SCHEMA: &str = "wgslab-bench/1";
+
+/// What a time in ms can be on any machine.
+const MEASURABLE_MS: std::ops::RangeInclusive<f64> = 1e-9..=1e12;
+
+/// The most samples of a row that are read: more than a day of the fastest kernel gives.
+const MOST_SAMPLES: usize = 1_000_000;
 
 /// A file of measurements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,16 +175,24 @@ impl Report {
         }
         let report: Report = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
         for row in report.rows.iter().chain(&report.reference) {
-            let wrong = |ms: &f64| !ms.is_finite() || *ms <= 0.0;
-            if row.samples_ms.is_empty() || row.samples_ms.iter().any(wrong) {
-                return Err(bad(format!("the samples of {} must be at least one, each above 0", row.name())));
+            let wrong = |ms: &f64| !MEASURABLE_MS.contains(ms);
+            if !(1..=MOST_SAMPLES).contains(&row.samples_ms.len()) || row.samples_ms.iter().any(wrong) {
+                return Err(bad(format!(
+                    "the samples of {} must be one to {MOST_SAMPLES}, each above 0 and a time that can be measured",
+                    row.name()
+                )));
             }
             let beside = |list: &[f64]| list.is_empty() || list.len() == row.samples_ms.len();
             if !beside(&row.reference_ms) || row.reference_ms.iter().any(wrong) {
                 return Err(bad(format!("reference_ms of {} must be empty, or one above 0 a sample", row.name())));
             }
-            if !row.turns.is_empty() && row.turns.iter().sum::<usize>() != row.samples_ms.len() {
-                return Err(bad(format!("turns of {} must be empty, or add up to its samples", row.name())));
+            let in_turns = row.turns.iter().try_fold(0usize, |sum, &n| sum.checked_add(n));
+            let turns = row.turns.is_empty() || in_turns == Some(row.samples_ms.len()) && !row.turns.contains(&0);
+            if !turns || row.turns.len() > MOST_TURNS {
+                return Err(bad(format!(
+                    "turns of {} must be empty, or at most {MOST_TURNS}, each above 0, that add up to its samples",
+                    row.name()
+                )));
             }
         }
         Ok(report)

@@ -21,6 +21,9 @@ use std::time::Duration;
 /// What `schema` says in a file of today's form.
 pub const SCHEMA: &str = "wgslab-roof/1";
 
+/// What a rate in GFLOP/s or GB/s can be on any machine.
+const MEASURABLE: std::ops::RangeInclusive<f64> = 1e-9..=1e12;
+
 /// The roofs of an adapter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,7 +163,15 @@ impl Roof {
         let value: serde_json::Value =
             serde_json::from_str(&files::read_text(path)?).map_err(|e| bad(e.to_string()))?;
         match value["schema"].as_str() {
-            Some(SCHEMA) => serde_json::from_value(value).map_err(|e| bad(e.to_string())),
+            Some(SCHEMA) => {
+                let roof: Roof = serde_json::from_value(value).map_err(|e| bad(e.to_string()))?;
+                let off = |s: &Spread| [s.q1, s.median, s.q3].iter().any(|v| !MEASURABLE.contains(v));
+                // The rates: the times of a launch are differences, and may be nothing.
+                match roof.figures()[..6].iter().find(|f| f.1.value.as_ref().is_some_and(off)) {
+                    Some((name, ..)) => Err(bad(format!("the figures of {name} are none that can be measured"))),
+                    None => Ok(roof),
+                }
+            }
             Some(other) => Err(bad(format!("its schema is {other} and this program reads {SCHEMA}"))),
             None => Err(bad(format!("it has no \"schema\": \"{SCHEMA}\""))),
         }

@@ -5,6 +5,7 @@ use super::config::{Config, PretrainingMethod, TrainingMethod};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::noise::NoiseKind;
+use std::collections::HashMap;
 
 /// One cell of the grid: one run, one folder.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,9 +93,11 @@ fn dataset_names(specs: &[String]) -> Vec<String> {
         format!("{layout}{stem}").chars().map(plain).collect::<String>().trim_start_matches('.').to_string()
     };
     let names: Vec<String> = specs.iter().map(short).collect();
+    // Some file systems do not tell capitals apart.
+    let mut times = HashMap::<String, usize>::new();
+    names.iter().for_each(|n| *times.entry(n.to_ascii_lowercase()).or_default() += 1);
     let apart = |(i, name): (usize, &String)| {
-        // Some file systems do not tell capitals apart.
-        let shared = names.iter().filter(|n| n.eq_ignore_ascii_case(name)).count() > 1;
+        let shared = times.get(&name.to_ascii_lowercase()).is_some_and(|&n| n > 1);
         let hash = Hasher::new().part(&specs[i]).short();
         if shared || name.is_empty() { format!("{name}-{}", &hash[..8]) } else { name.clone() }
     };
@@ -109,7 +112,8 @@ pub enum Selection {
     All,
     /// The cell with this index, from 0.
     Index(usize),
-    /// Part `part` (from 1) of `of` parts: neighbouring cells, the parts equal to within one cell.
+    /// Part `part` (from 1) of `of` parts: neighbouring cells, the parts equal to within one cell; of more parts than cells,
+    /// some have none.
     Shard {
         /// Which part, from 1.
         part: usize,
@@ -132,12 +136,13 @@ impl Selection {
     pub fn of(self, cells: &[Cell]) -> Result<&[Cell]> {
         match self {
             Selection::All => Ok(cells),
-            Selection::Index(i) => cells.get(i..=i).ok_or_else(|| {
+            Selection::Index(i) => cells.get(i..).and_then(|c| c.get(..1)).ok_or_else(|| {
                 let last = cells.len().saturating_sub(1);
                 Error::Usage(format!("there is no cell {i}; the study has {} cells, 0 to {last}", cells.len()))
             }),
             Selection::Shard { part, of } => {
-                let bound = |part: usize| part * cells.len() / of;
+                // A product of two counts does not fit a count.
+                let bound = |part: usize| (part as u128 * cells.len() as u128 / of as u128) as usize;
                 Ok(&cells[bound(part - 1)..bound(part)])
             }
         }
@@ -182,7 +187,7 @@ mod tests {
     #[test]
     fn shards_cover_the_grid_once() {
         let grid = cells(&config("seeds = [0, 1, 2, 3, 4]\n[noise]\nrates = [0.0, 0.2, 0.4]"));
-        for of in [1, 3, 7, 40] {
+        for of in [1, 3, 7, 40, 1000] {
             let parts = (1..=of).map(|part| Selection::Shard { part, of }.of(&grid).unwrap());
             assert_eq!(parts.flatten().cloned().collect::<Vec<_>>(), grid);
         }
@@ -190,6 +195,13 @@ mod tests {
         for bad in ["0/3", "4/3", "1", "a/b", "1/0"] {
             assert_eq!(Selection::shard(bad).unwrap_err().exit_code(), 2, "{bad}");
         }
+        // Parts without number: the last has the last cell, and no product overflows into another cell.
+        let of = usize::MAX;
+        let cells = |part| Selection::Shard { part, of }.of(&grid).unwrap().to_vec();
+        assert_eq!((cells(of), cells(1), cells(of / 2)), (grid[grid.len() - 1..].to_vec(), vec![], vec![]));
+        assert_eq!(Selection::shard(&format!("{of}/{of}")).unwrap(), Selection::Shard { part: of, of });
+        assert_eq!(Selection::shard("1/99999999999999999999999").unwrap_err().exit_code(), 2);
+        assert_eq!(Selection::Index(usize::MAX).of(&grid).unwrap_err().exit_code(), 2);
         assert_eq!(Selection::Index(3).of(&grid).unwrap()[0].index, 3);
         assert_eq!(Selection::Index(30).of(&grid).unwrap_err().exit_code(), 2);
     }

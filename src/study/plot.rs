@@ -7,6 +7,9 @@ use plotters::prelude::*;
 /// Width and height of a plot's own coordinates.
 const SIZE: (u32, u32) = (380, 250);
 
+/// The largest coordinate that is drawn: an axis of larger ones has no numbers between its ends.
+const FARTHEST: f64 = 1e12;
+
 /// Colours of lines, told apart on light and dark paper and by most colour-blind eyes. The first is for what others
 /// are compared with.
 const COLOURS: [(u8, u8, u8); 7] =
@@ -67,12 +70,19 @@ impl Plot {
 
     fn draw(&self, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
         let points = || self.lines.iter().flat_map(|l| &l.points);
+        if let Some(p) = points().find(|p| [p.x, p.y, p.spread.unwrap_or(0.0)].iter().any(|v| !(v.abs() < FARTHEST))) {
+            return Err(format!("a point at {} and {} ± {:?} is no measurement", p.x, p.y, p.spread).into());
+        }
         let (x0, x1) = span(points().map(|p| p.x));
         let spread = |p: &Point| p.spread.unwrap_or(0.0);
         let (y0, y1) = span(points().flat_map(|p| [p.y - spread(p), p.y + spread(p)]));
         // Some air around the data; percent ends at 0 and 100.
         let (air_x, air_y) = ((x1 - x0) * 0.05, ((y1 - y0) * 0.08).max(1.0));
-        let (y0, y1) = ((y0 - air_y).max(-2.0), (y1 + air_y).min(102.0));
+        // Unless all of it lies past them.
+        let (y0, y1) = match (y0 - air_y).max(-2.0) < (y1 + air_y).min(102.0) {
+            true => ((y0 - air_y).max(-2.0), (y1 + air_y).min(102.0)),
+            false => (y0 - air_y, y1 + air_y),
+        };
 
         let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&root)
@@ -133,13 +143,12 @@ pub fn element(title: &str, text: &str) -> Result<String> {
 fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let finite = values.filter(|v| v.is_finite());
     let (low, high) = finite.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
-    if low < high {
-        (low, high)
-    } else if low == high {
-        (low - 1.0, high + 1.0)
-    } else {
-        (0.0, 1.0) // no points at all
+    if low > high {
+        return (0.0, 1.0); // no points at all
     }
+    // An axis whose ends are one number, or so near that a float has hardly another between them, has no ticks.
+    let scale = low.abs().max(high.abs()).max(1.0);
+    if high - low > 1e-6 * scale { (low, high) } else { (low - scale * 1e-6 - 1.0, high + scale * 1e-6 + 1.0) }
 }
 
 /// Text for HTML and SVG.
@@ -176,6 +185,24 @@ mod tests {
         }
         assert!(!svg.contains("#000000"));
         assert_eq!(svg, plot.svg().unwrap());
+    }
+
+    /// Whatever the numbers, a plot is drawn or refused, soon.
+    #[test]
+    fn any_number_is_drawn_or_refused() {
+        let odd = [0.0, -0.0, 1.0, 100.0, 750.0, -300.0, 1e-300, 5e11, -5e11, 1e12, 1e300, f64::INFINITY, f64::NAN];
+        for (x, y) in odd.iter().flat_map(|x| odd.iter().map(move |y| (*x, *y))) {
+            for spread in [None, Some(0.0), Some(1e11), Some(f64::NAN)] {
+                for other in [0.0, x, x + 1.0] {
+                    let points = vec![Point { x: other, y: 50.0, spread: None }, Point { x, y, spread }];
+                    let (title, x_label) = (String::new(), "epoch".to_string());
+                    let lines = vec![Line { colour: 0, points, dots: true }];
+                    let drawn = Plot { title, x_label, lines }.svg();
+                    let far = |v: f64| !(v.abs() < FARTHEST);
+                    assert_eq!(drawn.is_err(), [x, y, spread.unwrap_or(0.0), other].into_iter().any(far), "{x} {y}");
+                }
+            }
+        }
     }
 
     #[test]

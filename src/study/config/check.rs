@@ -1,6 +1,7 @@
 //! The values each key allows. A mistake is a key and a sentence; `load` adds the file and the line.
 
 use super::{Config, Optimization};
+use std::collections::HashSet;
 
 /// The key at fault, as `table.key`, and what is wrong with it.
 pub(super) type Mistake = (String, String);
@@ -35,7 +36,11 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     between("run.loss_every", r.loss_every, 1, 1_000_000)
 }
 
-/// The lists that span the grid: none is empty, none names a thing twice.
+/// The most cells of a grid, and the most bytes of the names in it: each cell holds its dataset's SPEC.
+const MAX_CELLS: u128 = 1_000_000;
+const MAX_NAMES: u128 = 256 << 20;
+
+/// The lists that span the grid: none is empty, none names a thing twice, and the grid is one that a list can hold.
 fn grid(config: &Config) -> Result<(), Mistake> {
     if config.name.trim().is_empty() {
         return mistake("name", "is empty; say what the report is titled");
@@ -54,7 +59,27 @@ fn grid(config: &Config) -> Result<(), Mistake> {
     for &rate in &config.noise.rates {
         share("noise.rates", rate)?;
     }
-    distinct("training.methods", &config.training.methods)
+    distinct("training.methods", &config.training.methods)?;
+    size(config)
+}
+
+/// The product of the lists, before anything of its size is made.
+fn size(config: &Config) -> Result<(), Mistake> {
+    let (c, n) = (config, &config.noise);
+    let lists = [c.seeds.len(), c.data.specs.len(), c.pretraining.methods.len(), c.training.methods.len()];
+    let noises = [n.kinds.len(), n.rates.len()];
+    let cells: u128 = lists.iter().chain(&noises).map(|&n| n as u128).product(); // six lists of a bounded text
+    if cells > MAX_CELLS {
+        let longest = [("seeds", lists[0]), ("data.specs", lists[1]), ("noise.rates", noises[1])];
+        let (key, values) = longest.into_iter().max_by_key(|l| l.1).unwrap_or(("seeds", 0));
+        let what = format!("has {values} values and makes a grid of {cells} cells; use at most {MAX_CELLS} in a study");
+        return mistake(key, what);
+    }
+    let longest = c.data.specs.iter().map(String::len).max().unwrap_or(0);
+    if cells * longest as u128 > MAX_NAMES {
+        return mistake("data.specs", format!("holds a name of {longest} bytes for {cells} cells; use shorter names"));
+    }
+    Ok(())
 }
 
 fn augmentation(config: &Config) -> Result<(), Mistake> {
@@ -102,12 +127,14 @@ fn mistake(key: &str, what: impl Into<String>) -> Result<(), Mistake> {
     Err((key.to_string(), what.into()))
 }
 
-fn distinct<T: PartialEq + std::fmt::Debug>(key: &str, list: &[T]) -> Result<(), Mistake> {
+fn distinct<T: std::fmt::Debug>(key: &str, list: &[T]) -> Result<(), Mistake> {
     if list.is_empty() {
         return mistake(key, "is empty; name at least one");
     }
-    match list.iter().enumerate().find(|(i, x)| list[..*i].contains(x)) {
-        Some((_, twice)) => mistake(key, format!("names {twice:?} twice; name each once")),
+    // As text: a number with a point has no hash of its own.
+    let mut seen = HashSet::with_capacity(list.len());
+    match list.iter().map(|x| format!("{x:?}")).find(|x| !seen.insert(x.clone())) {
+        Some(twice) => mistake(key, format!("names {twice} twice; name each once")),
         None => Ok(()),
     }
 }

@@ -5,10 +5,15 @@
 use super::{BASE, Config, check};
 use crate::base::{Error, Result, files, nearest, seal};
 use std::path::{Path, PathBuf};
+use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-/// How many files may stand on each other; more is a circle.
-const MAX_DEPTH: usize = 16;
+/// How many files may stand on each other.
+const MAX_FILES: usize = 16;
+
+/// The most bytes of a config, the files that it stands on included. A list of 200,000 seeds fits several times; texts are
+/// padded and parsed into tables a hundred times their size.
+const MAX_BYTES: usize = 4 << 20;
 
 /// One file of the chain, its text padded to the file's offset.
 struct Source {
@@ -36,21 +41,34 @@ impl Config {
         let built_in = Source::new(PathBuf::from("configs/base.toml (built in)"), BASE, 0);
         let mut sources = vec![built_in];
         let mut next = Some(path.to_path_buf());
-        let mut asked_by = String::new();
+        let (mut asked_by, mut seen, mut left) = (String::new(), Vec::new(), MAX_BYTES);
         while let Some(path) = next.take() {
+            let wrong = |what: &str| Err(Error::Usage(format!("{asked_by}{what}")));
             if !path.is_file() {
-                return Err(Error::Usage(format!("{asked_by}there is no config {}; check the path", path.display())));
+                return wrong(&format!("there is no config {}; check the path", path.display()));
             }
-            if sources.len() > MAX_DEPTH {
-                return Err(Error::Usage(format!("{asked_by}the configs stand on each other in a circle; cut it")));
+            // By another name, through a link or with `..` in it, a file is still the same one.
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            if seen.contains(&real) {
+                return wrong("the configs stand on each other in a circle; cut it");
             }
-            let text = files::read_text(&path).map_err(|e| Error::Usage(e.to_string()))?;
+            seen.push(real);
+            if seen.len() > MAX_FILES {
+                return wrong(&format!("more than {MAX_FILES} configs stand on each other; merge some of them"));
+            }
+            let text = files::read_text_up_to(&path, left).map_err(|e| Error::Usage(e.to_string()))?;
+            let Some(text) = text else {
+                return wrong(&format!(
+                    "{} and the configs that stand on it hold more than {} MiB; a config names data, it does not hold them",
+                    path.display(),
+                    MAX_BYTES >> 20
+                ));
+            };
             if let Err(why) = seal::opened_if_sealed(&text) {
                 let path = path.display();
-                return Err(Error::Usage(format!(
-                    "{asked_by}{path}: {why}; where you changed it on purpose, take its first line out"
-                )));
+                return wrong(&format!("{path}: {why}; where you changed it on purpose, take its first line out"));
             }
+            left -= text.len();
             let start = sources.last().map_or(0, |s| s.padded.len());
             sources.push(Source::new(path.clone(), &text, start));
             let table = sources[sources.len() - 1].parse(&sources)?;
@@ -90,8 +108,46 @@ fn resolve(sources: &[Source]) -> Result<Config> {
         let key = key_at(&spans, offset).map(|k| format!("{k}: ")).unwrap_or_default();
         at(sources, offset, &format!("{key}{}", plain(e.message())))
     })?;
+    let kept = Value::try_from(&config).map_err(|e| Error::Failed(format!("cannot write the config as TOML: {e}")))?;
+    faithful_table(&spans, &kept).map_err(|(offset, what)| {
+        let key = key_at(&spans, offset).unwrap_or_default();
+        at(sources, offset, &format!("{key} {what}"))
+    })?;
     check::check(&config).map_err(|(key, what)| at(sources, offset_of(&spans, &key), &format!("{key} {what}")))?;
     Ok(config)
+}
+
+/// An error where `kept`, what the program goes on with, is not what was `written`: serde reads as many elements as a list
+/// of fixed length has and does not look for more. No number of any key is infinite, not a number or less than nothing by
+/// a sign alone. The error is an offset and a sentence.
+fn faithful(written: &DeValue<'_>, kept: &Value) -> Result<(), (usize, String)> {
+    match (written, kept) {
+        (DeValue::Table(written), kept) => faithful_table(written, kept),
+        (DeValue::Array(written), Value::Array(kept)) => {
+            if let Some(surplus) = written.get(kept.len()) {
+                let (has, want) = (written.len(), kept.len());
+                return Err((surplus.span().start, format!("holds {has} values; use {want}")));
+            }
+            written.iter().zip(kept).try_for_each(|(v, kept)| at_value(v, kept))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn faithful_table(written: &DeTable<'_>, kept: &Value) -> Result<(), (usize, String)> {
+    // In the order of the file, so that the first mistake is told.
+    let mut pairs: Vec<_> = written.iter().filter_map(|(k, v)| Some((v, kept.get(k.get_ref().as_ref())?))).collect();
+    pairs.sort_by_key(|(v, _)| v.span().start);
+    pairs.into_iter().try_for_each(|(v, kept)| at_value(v, kept))
+}
+
+fn at_value(written: &toml::Spanned<DeValue<'_>>, kept: &Value) -> Result<(), (usize, String)> {
+    if let Value::Float(v) = kept {
+        if !v.is_finite() || (*v == 0.0 && v.is_sign_negative()) {
+            return Err((written.span().start, format!("is {v:?}; use a plain number")));
+        }
+    }
+    faithful(written.get_ref(), kept)
 }
 
 /// An error at a place: `FILE:LINE: what`.
@@ -181,111 +237,4 @@ fn plain(message: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error(text: &str) -> String {
-        let e = Config::parse("my.toml", text).unwrap_err();
-        assert_eq!(e.exit_code(), 2);
-        e.to_string()
-    }
-
-    #[test]
-    fn the_built_in_base_is_a_config_and_holds_every_key() {
-        let base = Config::parse("empty.toml", "").unwrap();
-        let again = Config::parse("again.toml", &base.to_toml().unwrap()).unwrap();
-        assert_eq!(base, again);
-        assert_eq!(base.hash().unwrap(), again.hash().unwrap());
-        // Every key serde knows stands in base.toml: a default hidden in the code would fail to resolve instead.
-        assert!(toml::from_str::<Config>(BASE).is_ok());
-    }
-
-    #[test]
-    fn shipped_configs_load() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
-        for name in ["base.toml", "smoke.toml", "study/pneumonia.toml", "study/isic9.toml"] {
-            let config = Config::load(&root.join(name)).unwrap();
-            assert!(!config.data.specs.is_empty(), "{name}");
-        }
-    }
-
-    #[test]
-    fn an_overlay_changes_its_keys_alone() {
-        let base = Config::parse("a", "").unwrap();
-        let over = Config::parse("b", "[training]\nlr = 1\n").unwrap();
-        assert_eq!(over.training.lr, 1.0);
-        assert_eq!(over.training.epochs, base.training.epochs);
-        assert_ne!(over.hash().unwrap(), base.hash().unwrap());
-    }
-
-    #[test]
-    fn an_unknown_key_names_file_line_and_the_likely_key() {
-        let e = error("name = \"x\"\n[training]\nepochs = 3\nwarmup_epoch = 2\n");
-        assert_eq!(e, "my.toml:4: there is no key `training.warmup_epoch`; did you mean `training.warmup_epochs`?");
-        let e = error("\n\n[nose]\nrates = [0]\n");
-        assert!(e.starts_with("my.toml:3: there is no key `nose`; did you mean `noise`?"), "{e}");
-        let e = error("[run]\nquack = 1\n");
-        assert!(e.contains("my.toml:2:") && e.contains("known here: checkpoint_seconds, loss_every"), "{e}");
-    }
-
-    #[test]
-    fn a_wrong_type_or_value_names_file_line_and_key() {
-        for (text, line, words) in [
-            ("seeds = 3", 1, "seeds: invalid type: integer `3`, expected a list"),
-            (
-                "[training]\n\nepochs = \"ten\"",
-                3,
-                "training.epochs: invalid type: string \"ten\", expected a whole number",
-            ),
-            ("[training]\nlr = true", 2, "training.lr: invalid type: boolean `true`, expected a number"),
-            ("[training]\nnesterov = 1", 2, "training.nesterov: invalid type: integer `1`, expected true or false"),
-            (
-                "[pretraining]\noptimizer = \"adm\"",
-                2,
-                "pretraining.optimizer: unknown value `adm`, expected `adam` or `sgd`",
-            ),
-            (
-                "[noise]\nkinds = [\n\"symmetric\",\n\"odd\"]",
-                4,
-                "noise.kinds: unknown value `odd`, expected `symmetric`",
-            ),
-            ("data = 3", 1, "`data` is a table of keys"),
-            ("[data]\nval_fraction = 1.5", 2, "data.val_fraction is 1.5; use a share above 0 and below 1"),
-            ("[data]\nimage_size = 99", 2, "data.image_size is 99; use a whole number from 8 to 36"),
-            ("[noise]\nrates = [0.2, 0.2]", 2, "noise.rates names 0.2 twice"),
-            ("[training]\nepochs = 2\nwarmup_epochs = 3", 3, "at most training.epochs, which is 2"),
-            ("[training\n", 1, "unclosed table"),
-        ] {
-            let e = error(text);
-            assert!(e.starts_with(&format!("my.toml:{line}: ")) && e.contains(words), "{e}");
-        }
-        let e = error("[augmentation]\njitter = [0.1, 0.1]");
-        assert!(e.starts_with("my.toml:2: augmentation.jitter: invalid length 2"), "{e}");
-        let e = error("[training]\nbatch_size = -4");
-        assert!(e.starts_with("my.toml:2: training.batch_size: invalid value: integer `-4`"), "{e}");
-    }
-
-    #[test]
-    fn files_stand_on_files_and_a_mistake_names_the_right_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
-        write("low.toml", "seeds = [4]\n[training]\nlr = 0.5\nepochs = 7\n");
-        write("high.toml", "base = \"low.toml\"\n[training]\nepochs = 9\n");
-        let config = Config::load(&path("high.toml")).unwrap();
-        assert_eq!((config.training.lr, config.training.epochs, config.seeds), (0.5, 9, vec![4]));
-
-        write("low.toml", "seeds = [4]\n[training]\nlr = \"fast\"\n");
-        let e = Config::load(&path("high.toml")).unwrap_err().to_string();
-        assert!(e.contains("low.toml:3: training.lr"), "{e}");
-
-        write("high.toml", "\nbase = \"gone.toml\"\n");
-        let e = Config::load(&path("high.toml")).unwrap_err();
-        assert!(e.to_string().contains("high.toml:2: ") && e.to_string().contains("gone.toml"), "{e}");
-        assert_eq!(e.exit_code(), 2);
-
-        write("high.toml", "base = \"high.toml\"\n");
-        assert!(Config::load(&path("high.toml")).unwrap_err().to_string().contains("circle"));
-        assert_eq!(Config::load(&path("none.toml")).unwrap_err().exit_code(), 2);
-    }
-}
+mod tests;

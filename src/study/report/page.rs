@@ -6,6 +6,7 @@ use crate::base::Result;
 use crate::study::plot::{Line, Plot, Point, colour, escape};
 use crate::study::results::CellResult;
 use crate::study::statistics::{Summary, mean};
+use std::collections::HashSet;
 
 /// The whole page.
 pub(super) fn page(study: &Study) -> Result<String> {
@@ -33,7 +34,7 @@ fn summary(study: &Study) -> String {
     let results = || study.runs.iter().map(|r| &r.result);
     let (done, planned) = (study.runs.len(), study.planned);
     let adapters = distinct(results().map(|r| r.adapter.as_str())).join(", ");
-    let seeds = distinct(results().map(|r| r.seed)).len();
+    let seeds = results().map(|r| r.seed).collect::<HashSet<_>>().len();
     let tile = |value: &str, label: &str| {
         format!("<div class=\"card tile\"><b>{}</b><span>{label}</span></div>\n", escape(value))
     };

@@ -8,6 +8,7 @@ use crate::study::plot::Point;
 use crate::study::results::{CellResult, EpochRecord, Gathered, Phase, Picture};
 use crate::study::results::{finished_epochs, read_pictures, run_folder};
 use crate::study::statistics::{Summary, mean};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -133,23 +134,25 @@ impl Study {
     /// The memorised share of wrong labels in percent against the epoch, mean over repeats.
     pub fn memorisation_line(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<Point> {
         let repeats = self.repeats(dataset, level, series);
-        let all = || repeats.iter().flat_map(|r| &r.epochs).filter(|e| e.phase == Phase::Train);
-        let last = all().map(|e| e.epoch).max().unwrap_or(0);
-        let at = |epoch| {
-            let shares: Vec<f64> = all().filter(|e| e.epoch == epoch).filter_map(|e| e.wrong_label_memorised).collect();
-            (!shares.is_empty()).then(|| Point { x: epoch as f64, y: mean(&shares) * 100.0, spread: None })
-        };
-        (1..=last).filter_map(at).collect()
+        // By the epochs that are there: a number in a file is nothing to count up to.
+        let mut shares = BTreeMap::<usize, Vec<f64>>::new();
+        for e in repeats.iter().flat_map(|r| &r.epochs).filter(|e| e.phase == Phase::Train) {
+            if let Some(share) = e.wrong_label_memorised {
+                shares.entry(e.epoch).or_default().push(share);
+            }
+        }
+        let point = |(epoch, of): (usize, Vec<f64>)| Point { x: epoch as f64, y: mean(&of) * 100.0, spread: None };
+        shares.into_iter().map(point).collect()
     }
 
     /// What `series` gains over random weights at the same method, in points of test accuracy, seed by seed.
     pub fn gains(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<f64> {
         let random = Series { pretraining: PretrainingMethod::None.to_string(), method: series.method.clone() };
         let before = self.repeats(dataset, level, &random);
-        let gain = |r: &&Run| {
-            let other = before.iter().find(|b| b.result.seed == r.result.seed)?;
-            Some((r.result.test_accuracy - other.result.test_accuracy) * 100.0)
-        };
+        // The first of a seed counts, as everywhere.
+        let accuracy: HashMap<u64, f64> =
+            before.iter().rev().map(|b| (b.result.seed, b.result.test_accuracy)).collect();
+        let gain = |r: &&Run| Some((r.result.test_accuracy - accuracy.get(&r.result.seed)?) * 100.0);
         self.repeats(dataset, level, series).iter().filter_map(gain).collect()
     }
 }

@@ -1,0 +1,85 @@
+//! Text for a terminal: names and lines of files may hold anything, and a person has to be able to read what is printed.
+
+/// The most characters of a line on a terminal; of a longer one the middle is left out, since an error ends with the way
+/// out of it.
+pub const LINE: usize = 2000;
+
+/// The most characters of a cell of a table, whose other rows are padded to its width.
+pub const CELL: usize = 120;
+
+/// `line` as one line of at most `most` characters on a terminal: what a terminal would obey instead of showing it (escapes,
+/// line ends, letters that turn the direction of writing) is spelled out as `\u{1b}`, and the middle of a longer text is
+/// counted instead of shown. Tabs stay.
+pub fn visible(line: &str, most: usize) -> String {
+    let mut out = String::new();
+    // As many characters as are shown, and no more, are looked at twice.
+    let count = if line.len() <= most { line.len() } else { line.chars().count() };
+    if count <= most {
+        line.chars().for_each(|c| push(c, &mut out));
+        return out;
+    }
+    let (head, tail) = (most * 2 / 3, most / 3);
+    line.chars().take(head).for_each(|c| push(c, &mut out));
+    out.push_str(&format!(" … ({} characters are left out) … ", count - head - tail));
+    let mut end: Vec<char> = line.chars().rev().take(tail).collect();
+    end.reverse();
+    end.into_iter().for_each(|c| push(c, &mut out));
+    out
+}
+
+/// Each line of `text` as [`visible`] shows it.
+pub fn visible_lines(text: &str) -> String {
+    text.split('\n').map(|l| visible(l, LINE)).collect::<Vec<_>>().join("\n")
+}
+
+fn push(c: char, out: &mut String) {
+    match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        c if obeyed(c) => out.extend(c.escape_unicode()),
+        c => out.push(c),
+    }
+}
+
+/// Whether a terminal acts on a character, or shows nothing of it, where a person should see it.
+fn obeyed(c: char) -> bool {
+    match c {
+        '\t' => false,
+        // The two that join letters belong to the spelling of some languages.
+        '\u{200c}' | '\u{200d}' => false,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' => true,
+        // No width, other line ends, marks and overrides of direction, tags.
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
+        '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => true,
+        c => c.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_spelled_out() {
+        assert_eq!(visible("a\u{1b}[31mb\r\n\tc", LINE), "a\\u{1b}[31mb\\r\\n\tc");
+        assert_eq!(visible("left\u{202e}right\u{9b}\u{7f}\u{2028}", LINE), "left\\u{202e}right\\u{9b}\\u{7f}\\u{2028}");
+        for plain in ["Größe, 子宮, صورة, क्ष, 🩻", "می\u{200c}خواهم", ""] {
+            assert_eq!(visible(plain, LINE), plain);
+        }
+        assert_eq!(visible_lines("a\u{7}\nb\n"), "a\\u{7}\nb\n");
+        // Nothing that is shown is obeyed, whatever stands in a text.
+        let all: String = (0..=0x10_ffff).filter_map(char::from_u32).collect();
+        let shown = visible(&all, usize::MAX);
+        assert!(!shown.chars().any(|c| c != '\t' && (obeyed(c) || c.is_control())));
+    }
+
+    #[test]
+    fn a_long_line_is_shown_from_both_ends() {
+        let long = format!("{}{}end", "ü".repeat(5_000_000), "\u{1b}".repeat(3));
+        let shown = visible(&long, 90);
+        assert!(shown.starts_with(&"ü".repeat(60)) && shown.ends_with("\\u{1b}\\u{1b}\\u{1b}end"), "{shown}");
+        assert!(shown.contains(" (4999916 characters are left out) ") && shown.len() < 300, "{shown}");
+        assert_eq!(visible("ü".repeat(90).as_str(), 90), "ü".repeat(90));
+        assert!(visible(&"\u{1b}".repeat(3_000_000), LINE).len() < 8 * LINE);
+    }
+}

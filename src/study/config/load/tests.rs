@@ -1,0 +1,260 @@
+//! Tests of reading configs: what is merged, which mistakes are told where, and what no file can do.
+
+use super::*;
+
+fn error(text: &str) -> String {
+    let e = Config::parse("my.toml", text).unwrap_err();
+    assert_eq!(e.exit_code(), 2);
+    e.to_string()
+}
+
+#[test]
+fn the_built_in_base_is_a_config_and_holds_every_key() {
+    let base = Config::parse("empty.toml", "").unwrap();
+    let again = Config::parse("again.toml", &base.to_toml().unwrap()).unwrap();
+    assert_eq!(base, again);
+    assert_eq!(base.hash().unwrap(), again.hash().unwrap());
+    // Every key serde knows stands in base.toml: a default hidden in the code would fail to resolve instead.
+    assert!(toml::from_str::<Config>(BASE).is_ok());
+}
+
+#[test]
+fn shipped_configs_load() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    for name in ["base.toml", "smoke.toml", "study/pneumonia.toml", "study/isic9.toml"] {
+        let config = Config::load(&root.join(name)).unwrap();
+        assert!(!config.data.specs.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn an_overlay_changes_its_keys_alone() {
+    let base = Config::parse("a", "").unwrap();
+    let over = Config::parse("b", "[training]\nlr = 1\n").unwrap();
+    assert_eq!(over.training.lr, 1.0);
+    assert_eq!(over.training.epochs, base.training.epochs);
+    assert_ne!(over.hash().unwrap(), base.hash().unwrap());
+}
+
+#[test]
+fn an_unknown_key_names_file_line_and_the_likely_key() {
+    let e = error("name = \"x\"\n[training]\nepochs = 3\nwarmup_epoch = 2\n");
+    assert_eq!(e, "my.toml:4: there is no key `training.warmup_epoch`; did you mean `training.warmup_epochs`?");
+    let e = error("\n\n[nose]\nrates = [0]\n");
+    assert!(e.starts_with("my.toml:3: there is no key `nose`; did you mean `noise`?"), "{e}");
+    let e = error("[run]\nquack = 1\n");
+    assert!(e.contains("my.toml:2:") && e.contains("known here: checkpoint_seconds, loss_every"), "{e}");
+}
+
+#[test]
+fn a_wrong_type_or_value_names_file_line_and_key() {
+    for (text, line, words) in [
+        ("seeds = 3", 1, "seeds: invalid type: integer `3`, expected a list"),
+        ("[training]\n\nepochs = \"ten\"", 3, "training.epochs: invalid type: string \"ten\", expected a whole number"),
+        ("[training]\nlr = true", 2, "training.lr: invalid type: boolean `true`, expected a number"),
+        ("[training]\nnesterov = 1", 2, "training.nesterov: invalid type: integer `1`, expected true or false"),
+        (
+            "[pretraining]\noptimizer = \"adm\"",
+            2,
+            "pretraining.optimizer: unknown value `adm`, expected `adam` or `sgd`",
+        ),
+        ("[noise]\nkinds = [\n\"symmetric\",\n\"odd\"]", 4, "noise.kinds: unknown value `odd`, expected `symmetric`"),
+        ("data = 3", 1, "`data` is a table of keys"),
+        ("[data]\nval_fraction = 1.5", 2, "data.val_fraction is 1.5; use a share above 0 and below 1"),
+        ("[data]\nimage_size = 99", 2, "data.image_size is 99; use a whole number from 8 to 36"),
+        ("[noise]\nrates = [0.2, 0.2]", 2, "noise.rates names 0.2 twice"),
+        ("[training]\nepochs = 2\nwarmup_epochs = 3", 3, "at most training.epochs, which is 2"),
+        ("[training\n", 1, "unclosed table"),
+    ] {
+        let e = error(text);
+        assert!(e.starts_with(&format!("my.toml:{line}: ")) && e.contains(words), "{e}");
+    }
+    let e = error("[augmentation]\njitter = [0.1, 0.1]");
+    assert!(e.starts_with("my.toml:2: augmentation.jitter: invalid length 2"), "{e}");
+    let e = error("[training]\nbatch_size = -4");
+    assert!(e.starts_with("my.toml:2: training.batch_size: invalid value: integer `-4`"), "{e}");
+}
+
+#[test]
+fn files_stand_on_files_and_a_mistake_names_the_right_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+    write("low.toml", "seeds = [4]\n[training]\nlr = 0.5\nepochs = 7\n");
+    write("high.toml", "base = \"low.toml\"\n[training]\nepochs = 9\n");
+    let config = Config::load(&path("high.toml")).unwrap();
+    assert_eq!((config.training.lr, config.training.epochs, config.seeds), (0.5, 9, vec![4]));
+
+    write("low.toml", "seeds = [4]\n[training]\nlr = \"fast\"\n");
+    let e = Config::load(&path("high.toml")).unwrap_err().to_string();
+    assert!(e.contains("low.toml:3: training.lr"), "{e}");
+
+    write("high.toml", "\nbase = \"gone.toml\"\n");
+    let e = Config::load(&path("high.toml")).unwrap_err();
+    assert!(e.to_string().contains("high.toml:2: ") && e.to_string().contains("gone.toml"), "{e}");
+    assert_eq!(e.exit_code(), 2);
+
+    write("high.toml", "base = \"high.toml\"\n");
+    assert!(Config::load(&path("high.toml")).unwrap_err().to_string().contains("circle"));
+    assert_eq!(Config::load(&path("none.toml")).unwrap_err().exit_code(), 2);
+}
+
+/// The lists of the base config, as (table or none, key, elements).
+fn lists() -> Vec<(String, String, Vec<Value>)> {
+    let base: toml::Table = BASE.parse().unwrap();
+    let of = |table: &str, t: &toml::Table| {
+        let lists = t.iter().filter_map(|(k, v)| Some((table.to_string(), k.clone(), v.as_array()?.clone())));
+        lists.collect::<Vec<_>>()
+    };
+    let inner = base.iter().filter_map(|(name, v)| Some(of(name, v.as_table()?))).flatten();
+    of("", &base).into_iter().chain(inner).collect()
+}
+
+fn overlay(table: &str, key: &str, value: &str) -> String {
+    if table.is_empty() { format!("\n{key} = {value}") } else { format!("[{table}]\n{key} = {value}") }
+}
+
+/// No element of any list is read and forgotten: a list of another length is kept whole or refused with its line.
+#[test]
+fn no_list_drops_an_element() {
+    let mut fixed = 0;
+    for (table, key, elements) in lists() {
+        for (n, many) in [(elements.len() + 1, true), (elements.len() + 3, true), (elements.len() - 1, false)] {
+            let number = |i: usize| match &elements[i.min(elements.len() - 1)] {
+                Value::Float(_) if many => Some(Value::Float(0.15 + 0.1 * i as f64)),
+                Value::Integer(_) if many => Some(Value::Integer(90 + i as i64)),
+                Value::String(_) if many => None, // names of their own check
+                same => Some(same.clone()),
+            };
+            let Some(list) =
+                (0..n).map(|i| if i < elements.len() { Some(elements[i].clone()) } else { number(i) }).collect()
+            else {
+                continue;
+            };
+            let text = overlay(&table, &key, &Value::Array(list).to_string());
+            match Config::parse("my.toml", &text) {
+                Ok(config) => {
+                    let kept: toml::Table = config.to_toml().unwrap().parse().unwrap();
+                    let at = if table.is_empty() { &kept } else { kept[&table].as_table().unwrap() };
+                    assert_eq!(at[&key].as_array().unwrap().len(), n, "{text}");
+                }
+                Err(e) => {
+                    let (e, name) = (e.to_string(), format!("{table}.{key}"));
+                    assert!(e.starts_with("my.toml:2: ") && e.contains(name.trim_start_matches('.')), "{e}");
+                    assert!(e.contains(&format!("holds {n} values; use {}", elements.len())) == many, "{e}");
+                    fixed += 1;
+                }
+            }
+        }
+    }
+    assert!(fixed >= 3 * 5, "{fixed}: projection_dims, jitter, blur_sigma, two crop_scale and crop_ratio are fixed");
+    let e = error("[augmentation]\nblur_sigma = [0.1, 2.0,\n-1]");
+    assert_eq!(e, "my.toml:3: augmentation.blur_sigma holds 3 values; use 2");
+}
+
+/// Of every number of the base config: what is none, or has a sign and no size, is refused with its line.
+#[test]
+fn numbers_are_plain() {
+    let base: toml::Table = BASE.parse().unwrap();
+    let mut tried = 0;
+    for (table, t) in base.iter().filter_map(|(name, v)| Some((name, v.as_table()?))) {
+        for (key, value) in t.iter() {
+            for odd in ["nan", "-nan", "inf", "-inf", "-0.0", "1e400", "-1e-400"] {
+                let list = value.as_array();
+                let text = match (value, list) {
+                    (Value::Float(_), _) => odd.to_string(),
+                    (_, Some(l)) if l[0].is_float() => {
+                        let plain = l.iter().skip(1).map(|v| v.to_string() + ", ");
+                        format!("[{}{odd}]", plain.collect::<String>())
+                    }
+                    _ => continue,
+                };
+                let e = error(&overlay(table, key, &text));
+                assert!(e.starts_with("my.toml:2: ") && e.contains(key), "{text}: {e}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 100, "{tried}");
+    // A whole number is a number.
+    assert_eq!(Config::parse("a", "[training]\nlr = 1\nweight_decay = 0\nmomentum = -0").unwrap().training.lr, 1.0);
+    let e = error("[training]\nepochs = 3.0");
+    assert!(e.contains("training.epochs: invalid type: floating point `3.0`, expected a whole number"), "{e}");
+}
+
+/// Within seconds, in memory that follows the length of the text, and without the end of the process.
+#[test]
+fn a_hostile_text_is_refused_soon() {
+    let n = 100_000;
+    let many = |each: &dyn Fn(usize) -> String| (0..n).map(each).collect::<String>();
+    for (what, text) in [
+        ("brackets", format!("seeds = {}", "[".repeat(n))),
+        ("closed brackets", format!("seeds = {}1{}", "[".repeat(n), "]".repeat(n))),
+        ("inline tables", format!("data = {}1{}", "{a = ".repeat(n), "}".repeat(n))),
+        ("dotted key", format!("{}b = 1", "a.".repeat(n))),
+        ("dotted header", format!("[{}b]", "a.".repeat(n))),
+        ("dotted array header", format!("[[{}b]]", "a.".repeat(n))),
+        ("dots and tables", format!("x = {}1{}", "{a.b.c.d.e.f.g.h = ".repeat(n), "}".repeat(n))),
+        ("headers", many(&|i| format!("[a{i}]\n"))),
+        ("the same header", "[data]\n".repeat(n)),
+        ("keys", many(&|i| format!("k{i} = 1\n"))),
+        ("dotted keys", many(&|i| format!("data.k{i} = 1\n"))),
+        ("open text", format!("name = \"\"\"{}", "\\\\\n".repeat(n))),
+        ("escapes", format!("name = \"{}", "\\u12".repeat(n))),
+        ("not text", "\u{1}".repeat(n)),
+        ("seeds", format!("seeds = [{}]", "1,".repeat(n))),
+        ("signs", format!("[training]\nlr = {}1", "-".repeat(n))),
+        ("a long number", format!("[training]\nlr = {}", "9".repeat(n))),
+        ("a long key", format!("{} = 1", "k".repeat(n))),
+    ] {
+        let begun = std::time::Instant::now();
+        let e = error(&text);
+        assert!(e.starts_with("my.toml:"), "{what}: {:.300}", e);
+        assert!(begun.elapsed().as_secs() < 10, "{what} took {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_large_grid_is_one_that_fits() {
+    let seeds = |n: usize| format!("seeds = [{}]\n", (0..n).map(|i| format!("{i},")).collect::<String>());
+    let begun = std::time::Instant::now();
+    assert_eq!(Config::parse("t", &seeds(200_000)).unwrap().seeds.len(), 200_000);
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+    let e = error(&seeds(300_000));
+    assert!(e.starts_with("my.toml:1: seeds has 300000 values and makes a grid of 1200000 cells; use at most"), "{e}");
+    let e = error(&(seeds(100_000) + &format!("[data]\nspecs = [\"{}\"]", "x".repeat(4000))));
+    assert!(e.starts_with("my.toml:3: data.specs holds a name of 4000 bytes for 400000 cells"), "{e}");
+    assert!(error(&(seeds(100_000) + "[noise]\nrates = [0.1, 0.2, 0.1]")).contains("names 0.1 twice"));
+}
+
+#[test]
+fn a_chain_of_configs_has_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let fails = |name: &str, says: &str| {
+        let e = Config::load(&path(name)).unwrap_err();
+        assert!(e.exit_code() == 2 && e.to_string().contains(says), "{e}");
+    };
+    // The same file by other names is a circle, however long it is and however it is called.
+    let padding = format!("# {}\n", "x".repeat(100_000));
+    std::fs::write(
+        path("self.toml"),
+        format!("base = \"../{}/./self.toml\"\n{padding}", dir.path().file_name().unwrap().to_string_lossy()),
+    )
+    .unwrap();
+    fails("self.toml", "self.toml:1: base: the configs stand on each other in a circle");
+    std::fs::write(path("a.toml"), "base = \"b.toml\"").unwrap();
+    std::fs::write(path("b.toml"), "base = \"a.toml\"").unwrap();
+    fails("a.toml", "b.toml:1: base: the configs stand on each other in a circle");
+    for i in 0..40 {
+        std::fs::write(path(&format!("{i}.toml")), format!("base = \"{}.toml\"", i + 1)).unwrap();
+    }
+    fails("0.toml", "15.toml:1: base: more than 16 configs stand on each other");
+    std::fs::write(path("39.toml"), "seeds = [5]").unwrap();
+    assert_eq!(Config::load(&path("30.toml")).unwrap().seeds, [5]);
+    // All of them together are bounded, and one that is too long is not read to its end.
+    std::fs::write(path("39.toml"), "# \n".repeat(MAX_BYTES / 3 + 1)).unwrap();
+    fails("30.toml", "39.toml and the configs that stand on it hold more than 4 MiB");
+    std::fs::File::create(path("39.toml")).unwrap().set_len(1 << 40).unwrap();
+    fails("39.toml", "hold more than 4 MiB");
+}
