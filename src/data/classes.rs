@@ -122,21 +122,23 @@ fn is_several(name: &str, is_class: impl Fn(&str) -> bool) -> bool {
         || [',', '/', '+', '&'].into_iter().map(parts).any(|p| p.len() > 1 && p.iter().all(|part| is_class(part)))
 }
 
-/// A name for a message: in quotes, cut where it is long, with what does not show written out. Characters beyond ASCII stay
-/// where two names differ by them, so a message can tell them apart by their codes.
+/// A name for a message, in quotes; see [`plain`].
 pub fn shown(name: &str) -> String {
-    const LONG: usize = 60;
-    let mut text = String::new();
-    for c in name.chars().take(LONG) {
-        match c {
-            // Combining marks and what has no width do not show by themselves.
-            '\u{300}'..='\u{36f}' | '\u{a0}' => text.push_str(&format!("\\u{{{:x}}}", c as u32)),
-            c if c.is_control() || is_without_width(c) => text.push_str(&format!("\\u{{{:x}}}", c as u32)),
-            c => text.push(c),
-        }
+    format!("'{}'", plain(name))
+}
+
+/// Text of a file as it can be shown on a terminal: cut where it is long, with what does not show by itself written out as
+/// its code, so that names that look the same can be told apart.
+pub fn plain(text: &str) -> String {
+    const LONG: usize = 200;
+    let mut plain = String::new();
+    for c in text.chars().take(LONG) {
+        // Combining marks, and spaces that are not the usual one.
+        let unseen = matches!(c, '\u{300}'..='\u{36f}') || c.is_whitespace() && c != ' ' || is_without_width(c);
+        if unseen || c.is_control() { plain.push_str(&format!("\\u{{{:x}}}", c as u32)) } else { plain.push(c) }
     }
-    let rest = name.chars().count().saturating_sub(LONG);
-    if rest > 0 { format!("'{text}…' ({rest} more characters)") } else { format!("'{text}'") }
+    let rest = text.chars().count().saturating_sub(LONG);
+    if rest > 0 { format!("{plain}… ({rest} more characters)") } else { plain }
 }
 
 /// The known class that `name` would be taken for, as a clause for a message about an unknown class; empty where there is
@@ -211,7 +213,7 @@ mod tests {
 
     #[test]
     fn long_names_and_lists_are_cut() {
-        assert!(shown(&"x".repeat(100_000)).len() < 120);
+        assert!(shown(&"x".repeat(100_000)).len() < 300);
         assert_eq!(shown("a\u{1b}[31m"), "'a\\u{1b}[31m'");
         assert!(listed(&vec!["a".to_string(); 50]).ends_with("and 38 more"));
     }

@@ -26,8 +26,12 @@ pub fn list(path: &Path) -> Result<Listing> {
         let file = folder.join(&row.path);
         match file.metadata() {
             Ok(meta) if meta.is_file() => found.take(row, file),
-            Ok(_) => return Err(bad(path, row.line, format!("{} is no file", shown(&file.to_string_lossy())))),
-            Err(_) => return Err(bad(path, row.line, format!("{} is not there", shown(&file.to_string_lossy())))),
+            Ok(_) => {
+                return Err(bad(path, row.line, format!("{} is no file", classes::plain(&file.to_string_lossy()))));
+            }
+            Err(_) => {
+                return Err(bad(path, row.line, format!("{} is not there", classes::plain(&file.to_string_lossy()))));
+            }
         }
         found.check_repeats(path)
     })?;
@@ -71,7 +75,7 @@ impl Found {
             std::collections::hash_map::Entry::Vacant(v) => drop(v.insert((row.line, label))),
             std::collections::hash_map::Entry::Occupied(o) => {
                 let &(line, before) = o.get();
-                let say = || format!("line {} names {}, as line {line} does", row.line, shown(row.path));
+                let say = || format!("line {} names {}, as line {line} does", row.line, classes::plain(row.path));
                 self.again += 1;
                 self.first[0].get_or_insert_with(say);
                 if before != label {
@@ -107,10 +111,12 @@ impl Found {
         let mut notes = classes::notes(&classes);
         let [first, first_other] = first.map(Option::unwrap_or_default);
         if again > 0 {
-            notes.push(format!("{again} rows name an image that an earlier row names: {first}"));
+            notes.push(format!("rows that name an image which an earlier row names: {again}, first {first}"));
         }
         if other_label > 0 {
-            notes.push(format!("{other_label} rows give an image another label than an earlier row: {first_other}"));
+            notes.push(format!(
+                "rows that give an image another label than an earlier row: {other_label}, first {first_other}"
+            ));
         }
         Listing { name, classes, files, notes, ..Listing::default() }
     }
@@ -120,10 +126,18 @@ fn bad(path: &Path, line: u64, what: impl std::fmt::Display) -> Error {
     Error::Data(format!("{} line {line}: {what}", path.display()))
 }
 
-/// Text of a file for a message, without quotes.
-fn shown(text: &str) -> String {
-    let shown = classes::shown(text);
-    shown.strip_prefix('\'').and_then(|s| s.strip_suffix('\'')).map_or(shown.clone(), str::to_string)
+/// What is wrong with a line that is no row.
+fn broken(path: &Path, e: &csv::Error) -> Error {
+    match e.kind() {
+        csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } => {
+            let what = "a comma is missing or too many, or a quotation mark is not closed";
+            bad(path, pos.line(), format!("it has {len} columns and the header has {expected_len}: {what}"))
+        }
+        csv::ErrorKind::Utf8 { pos: Some(pos), .. } => {
+            bad(path, pos.line(), "it is not UTF-8 text; save the CSV in that encoding")
+        }
+        _ => Error::Data(format!("{} is not a readable CSV file: {e}", path.display())),
+    }
 }
 
 struct Row<'a> {
@@ -136,7 +150,7 @@ struct Row<'a> {
 /// Hands each row to `take`, without keeping them.
 fn rows(path: &Path, bytes: &[u8], mut take: impl FnMut(Row<'_>) -> Result<()>) -> Result<()> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-    let broken = |e: csv::Error| Error::Data(format!("{} is not a readable CSV file: {e}", path.display()));
+    let broken = |e: csv::Error| broken(path, &e);
     let header = reader.headers().map_err(broken)?.clone();
     // Some spreadsheets begin a file with a byte-order mark.
     let column = |name: &str| header.iter().position(|h| h.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name));
@@ -196,11 +210,8 @@ fn wrong_header(header: &csv::StringRecord) -> String {
         "the header must name the columns path and label, and may name split; it is {}, and columns are separated by commas",
         if found.is_empty() { "empty".into() } else { classes::listed(&found) }
     );
-    if let Some((sign, name)) = [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")]
-        .into_iter()
-        .find(|(sign, _)| header.len() == 1 && found[0].contains(sign))
-    {
-        let _ = sign;
+    let signs = [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")];
+    if let Some((_, name)) = signs.into_iter().find(|(sign, _)| header.len() == 1 && found[0].contains(sign)) {
         what.push_str(&format!(" (this file seems to have {name}: save it with commas)"));
     } else if found.iter().any(|f| f.contains(['/', '\\']) || f.contains('.')) {
         what.push_str(" (this line looks like an image: put a line path,label,split before it)");
@@ -241,8 +252,8 @@ mod tests {
         assert!(refuse(b"path,label\na.png,x\nb.png,x\n").contains("line 3: "));
         assert!(refuse(b"path,label,split\na.png,x,extra\n").contains("'extra'"));
         assert!(refuse(b"path,label\na.png,\n").contains("line 2"));
-        assert!(refuse(b"path,label\na.png,x,y,z\n").contains("CSV"));
-        assert!(refuse(b"path,label\n\xff\xfe,x\n").contains("CSV"));
+        assert!(refuse(b"path,label\na.png,x,y,z\n").contains("line 2: it has 4 columns"));
+        assert!(refuse(b"path,label\n\xff\xfe,x\n").contains("line 2: it is not UTF-8"));
     }
 
     #[test]
@@ -282,14 +293,14 @@ mod tests {
         );
         let long = format!("path,label\n0.png,{}\n", "x".repeat(70_000));
         let said = complaint(of(&long));
-        assert!(said.contains("line 2: ") && said.contains("longer than 255") && said.len() < 300, "{said}");
+        assert!(said.contains("line 2: ") && said.contains("longer than 255") && said.len() < 600, "{said}");
         let said = complaint(of("path,label\n0.png,\"a\n1.png,b\n2.png,c\n"));
         assert!(said.contains("line 2: ") && said.contains("quotation mark"), "{said}");
         let notes = of("path,label\n0.png,A\n1.png,a\n2.png,a|b\n3.png,b\n./0.png,A\n0.png,b\n").unwrap().notes;
         assert!(notes[0].contains("'A' and 'a' differ only in case"), "{notes:?}");
         assert!(notes[1].contains("'a|b' looks like several"), "{notes:?}");
-        assert!(notes[2].starts_with("2 rows name an image") && notes[2].contains("line 6 names ./0.png, as line 2"));
-        assert!(notes[3].starts_with("1 rows give an image another label"), "{notes:?}");
+        assert!(notes[2].contains("names: 2, first line 6 names ./0.png, as line 2"));
+        assert!(notes[3].contains("another label than an earlier row: 1, first line 7"), "{notes:?}");
     }
 
     #[test]

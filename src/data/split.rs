@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_duplicate_within_train_does_not_reach_both_sides_of_the_cut() {
-        let train: Vec<(u8, u32)> = (0..100).map(|i| (i / 2, 0)).collect();
+        let train: Vec<(u8, u32)> = (0..100).map(|i| (i / 2, u32::from(i / 2 % 2))).collect();
         let data = assemble(source(&train, None, Some(&[(250, 0)])), &options(), Need::Training).unwrap();
         assert!(data.dropped_duplicates > 0);
         assert!(data.val.pixels.iter().all(|v| !data.train.pixels.contains(v)));
@@ -317,9 +317,42 @@ mod tests {
             complaint(assemble(source(&[], None, Some(&[(2, 0)])), &options(), Need::Training))
                 .contains("no train split")
         );
+        let said = complaint(assemble(source(&[(1, 0)], None, Some(&[(2, 0)])), &options(), Need::Training));
+        assert!(said.contains("train has no image of the class 'b', nor has any other split; train has 'a'"), "{said}");
+        let said = complaint(assemble(source(&[(1, 0), (3, 1)], None, Some(&[(2, 0)])), &options(), Need::Training));
+        assert!(said.contains("each class has one training image"), "{said}");
+        let all = [(1, 0), (3, 1), (4, 0)];
+        let said = complaint(assemble(source(&all, Some(&[(2, 0)]), Some(&[(2, 0)])), &options(), Need::Training));
+        assert!(said.contains("no validation image is left"), "{said}");
+    }
+
+    #[test]
+    fn an_evaluation_needs_its_split_alone_and_finds_the_images_that_training_does() {
+        let evaluate = |s: Source, split| assemble(s, &options(), Need::Evaluation(split));
+        let of = |parts: [Option<&[(u8, u32)]>; 3]| Source {
+            name: "x".into(),
+            classes: vec!["a".into(), "b".into()],
+            parts: parts.map(|p| p.map(part)),
+            ..Source::default()
+        };
+        let (one, two): (&[(u8, u32)], &[(u8, u32)]) = (&[(1, 0), (1, 0)], &[(2, 1), (1, 0)]);
+        assert_eq!(evaluate(of([None, None, Some(one)]), Split::Test).unwrap().test.pixels, [1, 1]);
+        assert_eq!(evaluate(of([None, Some(two), None]), Split::Val).unwrap().val.pixels, [2, 1]);
+        assert_eq!(evaluate(of([None, Some(two), Some(one)]), Split::Val).unwrap().val.pixels, [2]);
         assert!(
-            complaint(assemble(source(&[(1, 0)], None, Some(&[(2, 0)])), &options(), Need::Training))
-                .contains("no validation")
+            complaint(evaluate(of([None, Some(one), Some(one)]), Split::Val)).contains("no validation image is left")
         );
+        let said = complaint(evaluate(of([None, Some(one), Some(two)]), Split::Train));
+        assert!(said.contains("there is no train split, it has val and test alone"), "{said}");
+        let train: Vec<(u8, u32)> = (0..50).map(|i| (i, u32::from(i % 2))).collect();
+        let whole = || of([Some(&train), None, Some(&[(60, 0), (61, 1)])]);
+        let trained = assemble(whole(), &options(), Need::Training).unwrap();
+        for split in Split::ALL {
+            let data = evaluate(whole(), split).unwrap();
+            assert_eq!(
+                (data.train, data.val, data.test),
+                (trained.train.clone(), trained.val.clone(), trained.test.clone())
+            );
+        }
     }
 }

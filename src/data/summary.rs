@@ -1,7 +1,7 @@
 //! What a dataset holds, for people and for programs.
 
 use crate::base::Result;
-use crate::data::{LoadOptions, Need, Source, Split, read, split};
+use crate::data::{LoadOptions, Need, Source, Split, classes, read, split};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -170,11 +170,12 @@ fn duplicates(source: &Source) -> Duplicates {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} classes", self.name, self.classes.len())?;
-        let width = self.classes.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(6);
+        let classes: Vec<String> = self.classes.iter().map(|c| classes::plain(c)).collect();
+        let width = classes.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(6);
         write!(f, "  {:width$}", "class")?;
         self.splits.iter().try_for_each(|s| write!(f, "  {:>7}", s.split))?;
         writeln!(f)?;
-        for (i, class) in self.classes.iter().enumerate() {
+        for (i, class) in classes.iter().enumerate() {
             write!(f, "  {class:width$}")?;
             self.splits.iter().try_for_each(|s| write!(f, "  {:>7}", s.per_class[i]))?;
             writeln!(f)?;

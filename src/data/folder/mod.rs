@@ -248,8 +248,8 @@ mod tests {
         std::fs::write(dir.path().join("train/a/.DS_Store"), "x").unwrap();
         let (counts, notes) = counted(&dir);
         assert_eq!(counts, [2, 2]);
-        assert!(notes[0].starts_with("6 hidden or system folders"), "{notes:?}");
-        assert!(notes[1].contains("1 hidden images") && notes[1].contains("train/a/._0.png"), "{notes:?}");
+        assert!(notes[0].contains("not looked into: 6; the first is '.Trash-1000'"), "{notes:?}");
+        assert!(notes[1].contains("hidden images left out: 1") && notes[1].contains("train/a/._0.png"), "{notes:?}");
         assert_eq!(notes.len(), 2);
     }
 
@@ -272,7 +272,7 @@ mod tests {
         let (counts, notes) = counted(&dir);
         // Of b: its usual two, x, the y_mask without a y, and the two folders that are none of masks.
         assert_eq!(counts, [3, 6], "{notes:?}");
-        assert!(notes[0].starts_with("7 masks are left out"), "{notes:?}");
+        assert!(notes[0].starts_with("masks left out: 7 ("), "{notes:?}");
         assert!(notes[0].contains("1 in 'train/a/lung masks'") || notes[0].contains("more"), "{notes:?}");
     }
 
@@ -286,7 +286,7 @@ mod tests {
         }
         assert_eq!(counted(&dir), (vec![1, 1], Vec::new()));
         let dir = with(&["train/c/masks/0.png"]);
-        assert!(complaint(list(dir.path())).contains("train/c holds nothing but 1 masks"));
+        assert!(complaint(list(dir.path())).contains("train/c holds masks alone (1)"));
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
             std::fs::write(dir.path().join(name), "x").unwrap();
         }
         let listing = list(dir.path()).unwrap();
-        assert!(listing.notes[0].starts_with("5 files are not read"), "{:?}", listing.notes);
+        assert!(listing.notes[0].starts_with("files not read: 5 ("), "{:?}", listing.notes);
         assert!(listing.notes[0].contains("the first is 'notes.txt'"), "{:?}", listing.notes);
         let due = [(".dcm", 1), (".txt", 1), (".webp", 2), ("no ending", 1)].map(|(e, n)| (e.to_string(), n));
         assert_eq!(listing.unread, due.into());
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(summary.unread[".webp"], 2);
         std::fs::create_dir(dir.path().join("train/c")).unwrap();
         std::fs::write(dir.path().join("train/c/0.webp"), "x").unwrap();
-        assert!(complaint(list(dir.path())).contains("train/c holds 1 files, but none that is read"));
+        assert!(complaint(list(dir.path())).contains("train/c holds files (1), but none that is read"));
     }
 
     #[test]

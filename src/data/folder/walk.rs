@@ -227,7 +227,7 @@ impl<'a> Walk<'a> {
             let kinds: Vec<String> = unread.iter().map(|(ending, t)| format!("{} {ending}", t.count)).collect();
             let kinds = cut(&kinds);
             notes.push(format!(
-                "{count} files are not read ({kinds}); the first is {}; images end in {}",
+                "files not read: {count} ({kinds}); the first is {}; images end in {}",
                 shown(first),
                 EXTENSIONS.join(", ")
             ));
@@ -235,7 +235,7 @@ impl<'a> Walk<'a> {
         if masks.count > 0 {
             let places: Vec<String> = masks_in.iter().map(|(f, n)| format!("{n} in {}", shown(f))).collect();
             notes.push(format!(
-                "{} masks are left out ({}); the first is {}: below a class folder, what lies in a folder of masks, and X_mask beside X, is no image of the class; rename it if it is",
+                "masks left out: {} ({}); the first is {}: below a class folder, what lies in a folder of masks, and X_mask beside X, is no image of the class; rename it if it is",
                 masks.count,
                 cut(&places),
                 shown(&masks.first)
@@ -243,15 +243,17 @@ impl<'a> Walk<'a> {
         }
         if folders.count > 0 {
             let (n, first) = (folders.count, shown(&folders.first));
-            notes.push(format!("{n} hidden or system folders are not looked into; the first is {first}"));
+            notes.push(format!("hidden or system folders not looked into: {n}; the first is {first}"));
         }
         if images.count > 0 {
             let (n, first) = (images.count, shown(&images.first));
-            notes.push(format!("{n} hidden images are left out; the first is {first}"));
+            notes.push(format!("hidden images left out: {n}; the first is {first}"));
         }
         if not_text.count > 0 {
             let (n, first) = (not_text.count, shown(&not_text.first));
-            notes.push(format!("{n} names are not UTF-8; their other bytes are shown as \\xHH; the first is {first}"));
+            notes.push(format!(
+                "names that are not UTF-8: {n}; their other bytes are shown as \\xHH; the first is {first}"
+            ));
         }
         notes
     }
@@ -290,11 +292,11 @@ fn no_image(folder: &Path, masks: usize, unread: usize, hidden: usize) -> Error 
     let endings = EXTENSIONS.join(", ");
     Error::Data(if masks > 0 {
         format!(
-            "the class folder {folder} holds nothing but {masks} masks; rename the folder they lie in if they are its images"
+            "the class folder {folder} holds masks alone ({masks}); rename the folder they lie in if they are its images"
         )
     } else if unread > 0 {
         format!(
-            "the class folder {folder} holds {unread} files, but none that is read: images end in {endings}; save them so, or remove the folder"
+            "the class folder {folder} holds files ({unread}), but none that is read: images end in {endings}; save them so, or remove the folder"
         )
     } else if hidden > 0 {
         format!("the class folder {folder} holds hidden files only; fill it or remove it")
