@@ -23,7 +23,9 @@ enum DataCommand {
 ///
 /// Decodes every image and prints classes, splits, sizes, statistics, exact duplicates across
 /// and within the splits, and files that cannot be read. Needs no adapter and writes nothing.
-/// Ends with code 4 where a study could not load the data as it is.
+/// What is left out is counted: files by ending, hidden folders, and masks, which are folders called
+/// masks below a class folder and X_mask beside X. Ends with code 4 where a study could not load the
+/// data as it is; a set without train says that it serves an evaluation alone.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,

@@ -3,13 +3,17 @@
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
+use crate::data::decode::Listing;
 use crate::data::{Images, LoadOptions, Origin, Part, Source, Split};
+use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Raised whenever decoding, resizing or this file's layout changes what is stored.
-const VERSION: &str = "wgslab decoded 2";
+const VERSION: &str = "wgslab decoded 3";
 
 /// The one metadata key; several would come out in changing order.
 const META: &str = "wgslab";
@@ -45,20 +49,56 @@ impl Fresh {
     }
 }
 
+/// What the cache knows files by: their names, classes and contents. Times and sizes would be read faster, but a picture
+/// may change and keep both, as when a folder is restored or copied; reading costs less than the decoding it saves.
+pub fn key_of(listing: &Listing) -> Result<Hasher> {
+    let mut key = Hasher::new().part("files").part(&listing.name);
+    listing.classes.iter().for_each(|c| key.update(c));
+    for (split, entries) in Split::ALL.into_iter().zip(&listing.files) {
+        let Some(entries) = entries else { continue };
+        let digests: Vec<Result<[u8; 32]>> = entries.par_iter().map(|e| digest(&e.path)).collect();
+        for (e, digest) in entries.iter().zip(digests) {
+            key.update(split.name());
+            key.update(&e.name);
+            key.update(e.label.to_le_bytes());
+            key.update(digest?);
+        }
+    }
+    Ok(key)
+}
+
+/// SHA-256 of a file, read some at a time.
+pub fn digest(path: &Path) -> Result<[u8; 32]> {
+    let failed = |e| Error::io(path, "read", e);
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let mut sum = Sha256::new();
+    let mut bytes = vec![0; (length + 1).clamp(1 << 12, 1 << 20) as usize];
+    loop {
+        match file.read(&mut bytes).map_err(failed)? {
+            0 => return Ok(sum.finalize().into()),
+            n => sum.update(&bytes[..n]),
+        }
+    }
+}
+
 /// The cached source for `key`, or what `make` gives, with the file that keeps it for the next time. What could not be
 /// decoded whole is not to be kept.
 pub fn through(
-    key: Hasher,
+    key: impl FnOnce() -> Result<Hasher>,
     options: &LoadOptions,
     make: impl FnOnce() -> Result<Source>,
 ) -> Result<(Source, Option<Fresh>)> {
     let Some(folder) = &options.cache else { return Ok((make()?, None)) };
     let size = [options.store_size as u64, options.channels as u64];
-    let key = key.part(VERSION).part(size[0].to_le_bytes()).part(size[1].to_le_bytes()).short();
+    let key = key()?.part(VERSION).part(size[0].to_le_bytes()).part(size[1].to_le_bytes()).short();
     let path = folder.join(format!("{key}.safetensors"));
     let mut warning = None;
     if path.exists() {
-        match files::read(&path).map_err(|e| e.to_string()).and_then(|bytes| unpack(&bytes)) {
+        // A pipe in its place would be waited for.
+        let bytes =
+            if path.is_file() { files::read(&path).map_err(|e| e.to_string()) } else { Err("it is no file".into()) };
+        match bytes.and_then(|bytes| unpack(&bytes)) {
             Ok(source) => return Ok((source, None)),
             Err(why) => {
                 let path = path.display();
@@ -210,5 +250,35 @@ mod tests {
         assert_eq!(load().1, 0);
         write_png(&dir.path().join("set/train/c/0.png"), 77, 12);
         assert_eq!(load().1, 8, "a changed file is decoded again");
+    }
+
+    #[test]
+    fn a_picture_changed_with_its_size_and_time_kept_is_decoded_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let bmp = |v: u8| {
+            let mut bytes = Vec::new();
+            let image = image::GrayImage::from_pixel(8, 8, image::Luma([v]));
+            image.write_to(&mut std::io::Cursor::new(&mut bytes), image::ImageFormat::Bmp).unwrap();
+            bytes
+        };
+        for (split, v) in [("train", 10), ("train", 20), ("test", 30), ("val", 40)] {
+            let path = dir.path().join(format!("set/{split}/c/{v}.bmp"));
+            files::write_atomic(&path, &bmp(v)).unwrap();
+        }
+        let options =
+            LoadOptions { cache: Some(dir.path().join("cache")), ..crate::data::testing::options(dir.path(), 1) };
+        let load = || crate::data::load("set", &options, &|_, _| ()).unwrap();
+        let before = load();
+        let path = dir.path().join("set/train/c/10.bmp");
+        let was = path.metadata().unwrap();
+        std::fs::write(&path, bmp(99)).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(was.modified().unwrap()).unwrap();
+        let is = path.metadata().unwrap();
+        assert_eq!((is.len(), is.modified().unwrap()), (was.len(), was.modified().unwrap()));
+        let after = load();
+        assert_ne!(after.fingerprint, before.fingerprint);
+        assert_eq!(after.train.image(0)[0], 99);
+        std::fs::write(&path, bmp(10)).unwrap();
+        assert_eq!(load().fingerprint, before.fingerprint, "its name and its content are all that counts");
     }
 }

@@ -4,20 +4,20 @@
 //! resizing. File bytes would miss the same picture with other metadata or in another lossless container; pixels
 //! after resizing would merge different pictures that look alike once small, and would depend on the store size.
 
-use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
-use crate::data::{Images, LoadOptions, Origin, Part, Source, Split};
+use crate::data::{Images, LoadOptions, Origin, Part, Source};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
 use image::{ImageReader, Limits};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use fast_image_resize::Resizer;
 
 /// Extensions of image files, in lower case.
-const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff"];
+pub const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff"];
 
 /// Whether a file is taken for an image.
 pub fn is_image(path: &Path) -> bool {
@@ -141,39 +141,18 @@ pub struct Listing {
     pub classes: Vec<String>,
     /// Files of train, val, test; none where there is no such split.
     pub files: [Option<Vec<Entry>>; 3],
+    /// How many files of each ending were found and are not read.
+    pub unread: BTreeMap<String, usize>,
     /// What a person should know of how they were listed, a line each.
     pub notes: Vec<String>,
 }
 
 impl Listing {
-    /// What the cache knows these files by: their names, classes, sizes and times of change.
-    pub fn key(&self) -> Hasher {
-        let mut key = Hasher::new().part("files").part(&self.name);
-        self.classes.iter().for_each(|c| key.update(c));
-        for (split, entries) in Split::ALL.into_iter().zip(&self.files) {
-            for e in entries.iter().flatten() {
-                key.update(split.name());
-                key.update(&e.name);
-                key.update(e.label.to_le_bytes());
-                if let Ok(meta) = e.path.metadata() {
-                    key.update(meta.len().to_le_bytes());
-                    let since = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-                    key.update(since.map_or(0, |d| d.as_nanos()).to_le_bytes());
-                }
-            }
-        }
-        key
-    }
-
-    /// Decodes every file; those that cannot be are listed with the reason.
+    /// Decodes every file; those that cannot be are listed with the reason. What the listing notes is the caller's to add:
+    /// it is not of the pixels, which the cache keeps.
     pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
         let total = self.files.iter().flatten().map(Vec::len).sum();
-        let mut source = Source {
-            name: self.name.clone(),
-            classes: self.classes.clone(),
-            notes: self.notes.clone(),
-            ..Source::default()
-        };
+        let mut source = Source { name: self.name.clone(), classes: self.classes.clone(), ..Source::default() };
         let mut done = 0;
         for (entries, slot) in self.files.iter().zip(&mut source.parts) {
             let Some(entries) = entries else { continue };

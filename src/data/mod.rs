@@ -6,6 +6,7 @@
 
 pub mod augment;
 pub mod cache;
+pub mod classes;
 pub mod decode;
 pub mod folder;
 pub mod manifest;
@@ -20,8 +21,9 @@ pub use decode::png;
 pub use summary::{Summary, inspect};
 
 use crate::base::hash::Hasher;
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result};
 use spec::Spec;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The decoded images of one split.
@@ -250,14 +252,40 @@ pub struct Source {
     pub parts: [Option<Part>; 3],
     /// Files that could not be decoded, each with its reason.
     pub unreadable: Vec<String>,
+    /// How many files of each ending were found and are not read.
+    pub unread: BTreeMap<String, usize>,
     /// What a person should know of how the files were read, a line each.
     pub notes: Vec<String>,
 }
 
-/// Reads what `spec` names, drops duplicates across splits and makes a validation split where there is none.
-/// `progress` is told (done, total) images while files are decoded.
+impl Source {
+    /// With notes of how its files were listed before those of how they were decoded.
+    fn noting(mut self, listed: Vec<String>) -> Self {
+        self.notes.splice(0..0, listed);
+        self
+    }
+}
+
+/// What a dataset is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Training: there must be images to learn from and to test on, of every class in train, and a validation split is cut
+    /// from train where there is none.
+    Training,
+    /// Evaluation of a trained classifier on one split: the others may be missing, and are then without images.
+    Evaluation(Split),
+}
+
+/// [`load_for`] training.
 pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Dataset> {
-    let (source, fresh) = read(spec, options, progress)?;
+    load_for(spec, options, Need::Training, progress)
+}
+
+/// Reads what `spec` names, drops duplicates across splits and makes a validation split where there is none.
+/// `progress` is told (done, total) images while files are decoded. Data that does not serve `need` is an error, before
+/// anything is decoded where labels alone show it.
+pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Fn(usize, usize)) -> Result<Dataset> {
+    let (source, fresh) = read(spec, options, Some(need), progress)?;
     if let Some(first) = source.unreadable.first() {
         return Err(Error::Data(format!(
             "{}: {} of its images cannot be decoded; remove or mend them (`wgslab data inspect` lists all); the first is {first}",
@@ -266,7 +294,7 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) 
         )));
     }
     let notes = source.notes.clone();
-    let mut data = split::assemble(source, options)?;
+    let mut data = split::assemble(source, options, need)?;
     data.warnings.extend(notes);
     if let Some(fresh) = fresh {
         fresh.keep()?; // only now: data that cannot be used leaves nothing behind
@@ -275,27 +303,40 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) 
     Ok(data)
 }
 
-/// Reads what `spec` names, through the cache.
+/// Refuses what shows without decoding that `spec` does not serve `need`: what is not there, a line or a member that cannot
+/// be used, a missing split, a class without images. A study asks this of all its datasets before its first cell.
+pub fn check(spec: &str, options: &LoadOptions, need: Need) -> Result<()> {
+    options.check()?;
+    match Spec::parse(spec, &options.data_root)? {
+        Spec::Npz(path) => npz::Archive::open(&path)?.outline().check(need),
+        Spec::Folder(path) => folder::list(&path)?.outline().check(need),
+        Spec::Manifest(path) => manifest::list(&path)?.outline().check(need),
+        Spec::Phantom(_) => Ok(()),
+    }
+}
+
+/// Reads what `spec` names, through the cache; refused before it is decoded where it cannot serve `need`.
 pub(crate) fn read(
     spec: &str,
     options: &LoadOptions,
+    need: Option<Need>,
     progress: &dyn Fn(usize, usize),
 ) -> Result<(Source, Option<cache::Fresh>)> {
     options.check()?;
+    let files = |listing: decode::Listing| {
+        need.map_or(Ok(()), |need| listing.outline().check(need))?;
+        let found = cache::through(|| cache::key_of(&listing), options, || listing.decode(options, progress));
+        found.map(|(source, fresh)| (Source { unread: listing.unread, ..source }.noting(listing.notes), fresh))
+    };
     match Spec::parse(spec, &options.data_root)? {
         Spec::Npz(path) => {
-            let bytes = files::read(&path)?;
-            let key = Hasher::new().part("npz").part(decode::name_of(&path)).part(&bytes);
-            cache::through(key, options, || npz::read(&path, &bytes, options, progress))
+            let archive = npz::Archive::open(&path)?;
+            need.map_or(Ok(()), |need| archive.outline().check(need))?;
+            let found = cache::through(|| archive.key(), options, || archive.decode(options, progress));
+            found.map(|(source, fresh)| (source.noting(archive.notes), fresh))
         }
-        Spec::Folder(path) => {
-            let listing = folder::list(&path)?;
-            cache::through(listing.key(), options, || listing.decode(options, progress))
-        }
-        Spec::Manifest(path) => {
-            let listing = manifest::list(&path)?;
-            cache::through(listing.key(), options, || listing.decode(options, progress))
-        }
+        Spec::Folder(path) => files(folder::list(&path)?),
+        Spec::Manifest(path) => files(manifest::list(&path)?),
         Spec::Phantom(request) => Ok((phantom::generate(&request, options, progress), None)),
     }
 }
@@ -315,7 +356,7 @@ pub(crate) mod testing {
         let pixels = (0..size * size * 3).map(|_| rng.below(256) as u8).collect();
         let one =
             Images { height: size, width: size, channels: 3, pixels, labels: vec![0], names: vec![String::new()] };
-        files::write_atomic(path, &png(&one, 0).unwrap()).unwrap();
+        crate::base::files::write_atomic(path, &png(&one, 0).unwrap()).unwrap();
     }
 
     /// What the error of a result says.

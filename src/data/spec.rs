@@ -39,6 +39,10 @@ impl Spec {
             (true, Some("npz")) => Ok(Spec::Npz(path)),
             (true, Some("csv")) => Ok(Spec::Manifest(path)),
             (true, _) => Err(Error::Data(format!("{} is a file of an unknown kind; data is {FORMS}", path.display()))),
+            // A pipe or a device would be waited for, or never end.
+            (false, _) if path.exists() => {
+                Err(Error::Data(format!("{} is neither a file nor a folder; data is {FORMS}", path.display())))
+            }
             (false, _) => Err(missing(spec, data_root, &path)),
         }
     }

@@ -6,55 +6,188 @@
 use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
-use crate::data::{Dataset, Images, LoadOptions, Part, Source, Split};
+use crate::data::decode::Listing;
+use crate::data::{Dataset, Images, LoadOptions, Need, Part, Source, Split, classes};
 use std::collections::HashSet;
 
 /// The random stream that chooses validation images.
 const STREAM: u32 = 0x5357;
 
-/// Makes the dataset.
-pub fn assemble(source: Source, options: &LoadOptions) -> Result<Dataset> {
+/// What is known of a dataset without its pixels.
+pub(super) struct Outline<'a> {
+    /// A short name.
+    pub name: &'a str,
+    /// Class names.
+    pub classes: &'a [String],
+    /// The labels of train, val and test; none where there is no such split.
+    pub labels: [Option<Vec<u32>>; 3],
+    /// The name of an image.
+    pub place: Box<dyn Fn(Split, usize) -> String + 'a>,
+}
+
+impl Outline<'_> {
+    /// Whether the labels serve `need`. Every reader asks this before it decodes, and [`assemble`] asks it again.
+    pub fn check(&self, need: Need) -> Result<()> {
+        let fail = |what: String| Err(Error::Data(format!("{}: {what}", self.name)));
+        let has = |split: Split| self.labels[split as usize].as_ref().is_some_and(|l| !l.is_empty());
+        let found = || {
+            let found: Vec<&str> = Split::ALL.into_iter().filter(|s| has(*s)).map(Split::name).collect();
+            if found.is_empty() { "it holds no image".into() } else { format!("it has {} alone", found.join(" and ")) }
+        };
+        match need {
+            Need::Training if !has(Split::Train) => {
+                let usable = Split::ALL.into_iter().find(|s| has(*s)).map_or(String::new(), |s| {
+                    format!("; a trained classifier can be evaluated on it (`evaluate --split {}`)", s.name())
+                });
+                return fail(format!("there is no train split, {}, so nothing can be learnt from it{usable}", found()));
+            }
+            Need::Training if !has(Split::Test) => return fail(NO_TEST.into()),
+            // A validation split can be cut from train.
+            Need::Evaluation(Split::Val) if !has(Split::Val) && has(Split::Train) => {}
+            Need::Evaluation(split) if !has(split) => {
+                return fail(format!("there is no {} split, {}; name one it has", split.name(), found()));
+            }
+            _ => {}
+        }
+        self.check_labels(need == Need::Training).or_else(fail)?;
+        let no_val = self.labels[Split::Val as usize].is_none();
+        if no_val && matches!(need, Need::Training | Need::Evaluation(Split::Val)) {
+            let counts = self.counts(Split::Train);
+            if counts.iter().all(|&n| n < 2) {
+                return fail("each class has one training image, none can be held out for validation; add training images, or a val split".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Labels are classes and, where it is to be learnt from, each class has an image in train: noise would otherwise flip
+    /// labels to a class that no image shows.
+    fn check_labels(&self, learnt: bool) -> Result<(), String> {
+        let classes = self.classes.len();
+        for split in Split::ALL {
+            let labels = self.labels[split as usize].as_deref().unwrap_or_default();
+            if let Some(i) = labels.iter().position(|&l| l as usize >= classes) {
+                let (name, label) = ((self.place)(split, i), labels[i]);
+                let split = split.name();
+                return Err(format!(
+                    "{split} image {name} has label {label}, but there are only the classes 0 to {}",
+                    classes.saturating_sub(1)
+                ));
+            }
+        }
+        if !learnt {
+            return Ok(());
+        }
+        let train = self.counts(Split::Train);
+        let Some(missing) = train.iter().position(|&n| n == 0) else { return Ok(()) };
+        let class = &self.classes[missing];
+        let first = [Split::Val, Split::Test].into_iter().find_map(|split| {
+            let labels = self.labels[split as usize].as_deref()?;
+            labels.iter().position(|&l| l as usize == missing).map(|i| (split, (self.place)(split, i)))
+        });
+        let known: Vec<String> =
+            self.classes.iter().zip(&train).filter(|(_, n)| **n > 0).map(|(c, _)| c.clone()).collect();
+        let which = match first {
+            Some((split, image)) => format!(", but {image} of {} is of it", split.name()),
+            None => ", nor has any other split".into(),
+        };
+        Err(format!(
+            "train has no image of the class {}{which}; train has {}{}",
+            classes::shown(class),
+            classes::listed(&known),
+            classes::hint(class, &known)
+        ))
+    }
+
+    /// How many images of each class a split has.
+    fn counts(&self, split: Split) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        self.labels[split as usize].iter().flatten().for_each(|&l| {
+            if let Some(n) = counts.get_mut(l as usize) {
+                *n += 1;
+            }
+        });
+        counts
+    }
+}
+
+impl Source {
+    /// What is known of it without its pixels.
+    pub(super) fn outline(&self) -> Outline<'_> {
+        let labels = self.parts.each_ref().map(|p| p.as_ref().map(|p| p.images.labels.clone()));
+        let name_of = |split: Split, i: usize| {
+            self.parts[split as usize].as_ref().map_or(String::new(), |p| p.images.names[i].clone())
+        };
+        Outline { name: &self.name, classes: &self.classes, labels, place: Box::new(name_of) }
+    }
+}
+
+impl Listing {
+    /// What is known of it without its pixels.
+    pub(super) fn outline(&self) -> Outline<'_> {
+        let labels = self.files.each_ref().map(|f| f.as_ref().map(|f| f.iter().map(|e| e.label).collect()));
+        let name_of =
+            |split: Split, i: usize| self.files[split as usize].as_ref().map_or(String::new(), |f| f[i].name.clone());
+        Outline { name: &self.name, classes: &self.classes, labels, place: Box::new(name_of) }
+    }
+}
+
+const NO_TEST: &str = "there is no test split, and none is cut from train; put class folders into train/ and test/, or \
+    name the split of each image in a CSV (path,label,split), so that results stand on images never learnt from";
+
+/// Makes the dataset. For an evaluation splits may be empty, the named one apart; what is there is treated as for training,
+/// so that a split holds the same images whatever it is needed for.
+pub fn assemble(source: Source, options: &LoadOptions, need: Need) -> Result<Dataset> {
+    source.outline().check(need)?;
     let Source { name, classes, parts: [train, val, test], .. } = source;
     let fail = |what: String| Error::Data(format!("{name}: {what}"));
-    let train = train.filter(|p| !p.images.is_empty()).ok_or_else(|| fail("there is no train split".into()))?;
-    let test = test.filter(|p| !p.images.is_empty()).ok_or_else(|| {
-        fail("there is no test split, and none is cut from train; put class folders into train/ and test/, or name the split of each image in a CSV (path,label,split), so that results stand on images never learnt from".into())
-    })?;
-    for (split, part) in Split::ALL.into_iter().zip([Some(&train), val.as_ref(), Some(&test)]) {
-        check_labels(part, classes.len()).map_err(|what| fail(format!("{} {what}", split.name())))?;
-    }
+    let [train, test] = [train, test].map(|p| p.unwrap_or_else(|| Part::empty(options)));
     let before = train.images.class_counts(classes.len());
     let mut dropped = 0;
     let train = without(train, &test, &mut dropped);
+    let mut warnings = Vec::new();
     let (train, val) = match val {
         Some(val) => (train, without(val, &test, &mut dropped)),
-        None => carve(&train, classes.len(), options).map_err(fail)?,
+        None if train.images.is_empty() => (train, Part::empty(options)),
+        None => {
+            let counts = train.images.class_counts(classes.len());
+            let single: Vec<String> =
+                classes.iter().zip(counts).filter(|(_, n)| *n == 1).map(|(c, _)| c.clone()).collect();
+            if !single.is_empty() {
+                let listed = classes::listed(&single);
+                warnings.push(format!("one training image only, so none in the val split cut from train: {listed}"));
+            }
+            carve(&train, classes.len(), options).map_err(fail)?
+        }
     };
     let train = without(train, &val, &mut dropped);
     let after = train.images.class_counts(classes.len());
-    if let Some(c) = (0..classes.len()).find(|&c| before[c] > 0 && after[c] == 0) {
+    let lost = (0..classes.len()).find(|&c| before[c] > 0 && after[c] == 0);
+    if let Some(c) = lost.filter(|_| need == Need::Training) {
         return Err(fail(format!(
             "no training image of class {} is left after exact duplicates of validation and test images were dropped",
             classes[c]
         )));
     }
     let (train, val, test) = (train.images, val.images, test.images);
-    if val.is_empty() {
-        return Err(fail("no validation image is left; add some, or leave the split out and set val_fraction".into()));
+    let left = match need {
+        Need::Training | Need::Evaluation(Split::Val) => Some((&val, Split::Val)),
+        Need::Evaluation(Split::Train) => Some((&train, Split::Train)),
+        Need::Evaluation(Split::Test) => None, // test images are never dropped
+    };
+    match left {
+        Some((images, Split::Val)) if images.is_empty() => {
+            let what = "no validation image is left; add some, or leave the split out and set val_fraction";
+            return Err(fail(what.into()));
+        }
+        Some((images, split)) if images.is_empty() => {
+            let split = split.name();
+            return Err(fail(format!("no {split} image is left after exact duplicates of later splits were dropped")));
+        }
+        _ => {}
     }
     let fingerprint = fingerprint(&classes, [&train, &val, &test]);
-    Ok(Dataset { name, classes, train, val, test, dropped_duplicates: dropped, fingerprint, warnings: Vec::new() })
-}
-
-fn check_labels(part: Option<&Part>, classes: usize) -> Result<(), String> {
-    let Some(part) = part else { return Ok(()) };
-    match part.images.labels.iter().position(|&l| l as usize >= classes) {
-        None => Ok(()),
-        Some(i) => {
-            let (name, label) = (&part.images.names[i], part.images.labels[i]);
-            Err(format!("image {name} has label {label}, but there are only the classes 0 to {}", classes - 1))
-        }
-    }
+    Ok(Dataset { name, classes, train, val, test, dropped_duplicates: dropped, fingerprint, warnings })
 }
 
 /// `part` without the pictures that `other` holds; counts them.
@@ -131,13 +264,16 @@ mod tests {
     #[test]
     fn duplicates_leave_train_and_val_but_never_test() {
         let train = [(1, 0), (2, 1), (3, 0), (4, 1), (1, 0)];
-        let data =
-            assemble(source(&train, Some(&[(3, 0), (9, 1), (8, 0)]), Some(&[(1, 0), (9, 1), (9, 1)])), &options());
+        let data = assemble(
+            source(&train, Some(&[(3, 0), (9, 1), (8, 0)]), Some(&[(1, 0), (9, 1), (9, 1)])),
+            &options(),
+            Need::Training,
+        );
         let said = complaint(data);
         assert!(said.contains("class a is left"), "{said}");
         let train = [(1, 0), (2, 1), (3, 0), (4, 1), (1, 0), (5, 0), (5, 0)];
         let s = source(&train, Some(&[(3, 0), (9, 1), (8, 0)]), Some(&[(1, 0), (9, 1), (9, 1)]));
-        let data = assemble(s, &options()).unwrap();
+        let data = assemble(s, &options(), Need::Training).unwrap();
         assert_eq!(data.train.pixels, [2, 4, 5, 5]);
         assert_eq!(data.val.pixels, [3, 8]);
         assert_eq!(data.test.pixels, [1, 9, 9]);
@@ -149,7 +285,7 @@ mod tests {
         let train: Vec<(u8, u32)> = (0..200).map(|i| (i, u32::from(i >= 50))).collect();
         let cut = |seed, val_fraction| {
             let options = LoadOptions { seed, val_fraction, ..options() };
-            assemble(source(&train, None, Some(&[(250, 0)])), &options)
+            assemble(source(&train, None, Some(&[(250, 0), (251, 1)])), &options, Need::Training)
         };
         let data = cut(1, 0.1).unwrap();
         assert_eq!(data.val.class_counts(2), [5, 15]);
@@ -164,18 +300,59 @@ mod tests {
 
     #[test]
     fn a_duplicate_within_train_does_not_reach_both_sides_of_the_cut() {
-        let train: Vec<(u8, u32)> = (0..100).map(|i| (i / 2, 0)).collect();
-        let data = assemble(source(&train, None, Some(&[(250, 0)])), &options()).unwrap();
+        let train: Vec<(u8, u32)> = (0..100).map(|i| (i / 2, u32::from(i / 2 % 2))).collect();
+        let data = assemble(source(&train, None, Some(&[(250, 0)])), &options(), Need::Training).unwrap();
         assert!(data.dropped_duplicates > 0);
         assert!(data.val.pixels.iter().all(|v| !data.train.pixels.contains(v)));
     }
 
     #[test]
     fn labels_out_of_range_and_missing_splits_are_refused() {
-        let said = complaint(assemble(source(&[(1, 0)], None, Some(&[(2, 2)])), &options()));
+        let said = complaint(assemble(source(&[(1, 0)], None, Some(&[(2, 2)])), &options(), Need::Training));
         assert!(said.contains("label 2") && said.contains("test"), "{said}");
-        assert!(complaint(assemble(source(&[(1, 0)], None, None), &options())).contains("no test split"));
-        assert!(complaint(assemble(source(&[], None, Some(&[(2, 0)])), &options())).contains("no train split"));
-        assert!(complaint(assemble(source(&[(1, 0)], None, Some(&[(2, 0)])), &options())).contains("no validation"));
+        assert!(
+            complaint(assemble(source(&[(1, 0)], None, None), &options(), Need::Training)).contains("no test split")
+        );
+        assert!(
+            complaint(assemble(source(&[], None, Some(&[(2, 0)])), &options(), Need::Training))
+                .contains("no train split")
+        );
+        let said = complaint(assemble(source(&[(1, 0)], None, Some(&[(2, 0)])), &options(), Need::Training));
+        assert!(said.contains("train has no image of the class 'b', nor has any other split; train has 'a'"), "{said}");
+        let said = complaint(assemble(source(&[(1, 0), (3, 1)], None, Some(&[(2, 0)])), &options(), Need::Training));
+        assert!(said.contains("each class has one training image"), "{said}");
+        let all = [(1, 0), (3, 1), (4, 0)];
+        let said = complaint(assemble(source(&all, Some(&[(2, 0)]), Some(&[(2, 0)])), &options(), Need::Training));
+        assert!(said.contains("no validation image is left"), "{said}");
+    }
+
+    #[test]
+    fn an_evaluation_needs_its_split_alone_and_finds_the_images_that_training_does() {
+        let evaluate = |s: Source, split| assemble(s, &options(), Need::Evaluation(split));
+        let of = |parts: [Option<&[(u8, u32)]>; 3]| Source {
+            name: "x".into(),
+            classes: vec!["a".into(), "b".into()],
+            parts: parts.map(|p| p.map(part)),
+            ..Source::default()
+        };
+        let (one, two): (&[(u8, u32)], &[(u8, u32)]) = (&[(1, 0), (1, 0)], &[(2, 1), (1, 0)]);
+        assert_eq!(evaluate(of([None, None, Some(one)]), Split::Test).unwrap().test.pixels, [1, 1]);
+        assert_eq!(evaluate(of([None, Some(two), None]), Split::Val).unwrap().val.pixels, [2, 1]);
+        assert_eq!(evaluate(of([None, Some(two), Some(one)]), Split::Val).unwrap().val.pixels, [2]);
+        assert!(
+            complaint(evaluate(of([None, Some(one), Some(one)]), Split::Val)).contains("no validation image is left")
+        );
+        let said = complaint(evaluate(of([None, Some(one), Some(two)]), Split::Train));
+        assert!(said.contains("there is no train split, it has val and test alone"), "{said}");
+        let train: Vec<(u8, u32)> = (0..50).map(|i| (i, u32::from(i % 2))).collect();
+        let whole = || of([Some(&train), None, Some(&[(60, 0), (61, 1)])]);
+        let trained = assemble(whole(), &options(), Need::Training).unwrap();
+        for split in Split::ALL {
+            let data = evaluate(whole(), split).unwrap();
+            assert_eq!(
+                (data.train, data.val, data.test),
+                (trained.train.clone(), trained.val.clone(), trained.test.clone())
+            );
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::base::Result;
 use crate::base::text::{CELL, visible};
-use crate::data::{LoadOptions, Source, Split, read, split};
+use crate::data::{LoadOptions, Need, Source, Split, classes, read, split};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -71,6 +71,8 @@ pub struct Summary {
     pub duplicates: Duplicates,
     /// Files that cannot be decoded, each with its reason.
     pub unreadable: Vec<String>,
+    /// How many files of each ending are not read.
+    pub unread: BTreeMap<String, usize>,
     /// Content address of the dataset as loaded, where it can be.
     pub fingerprint: Option<String>,
     /// Why it cannot be loaded, or what loading does with it.
@@ -79,7 +81,7 @@ pub struct Summary {
 
 /// Reads what `spec` names and says what it holds, also where it could not be trained on as it is.
 pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
-    let (source, _) = read(spec, options, &|_, _| ())?;
+    let (source, _) = read(spec, options, None, &|_, _| ())?;
     let (mean, std) = source.parts[0].as_ref().map(|p| p.images.statistics()).unwrap_or_default();
     let mut summary = Summary {
         name: source.name.clone(),
@@ -92,6 +94,7 @@ pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
         std,
         duplicates: duplicates(&source),
         unreadable: source.unreadable.clone(),
+        unread: source.unread.clone(),
         fingerprint: None,
         notes: source.notes.clone(),
     };
@@ -100,7 +103,7 @@ pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
         summary.notes.push("it cannot be loaded until the unreadable files are mended or removed".into());
         return Ok(summary);
     }
-    match split::assemble(source, options) {
+    match split::assemble(source, options, Need::Training) {
         Err(e) => summary.notes.push(format!("it cannot be loaded: {e}")),
         Ok(data) => {
             if carved {
@@ -113,6 +116,7 @@ pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
                     .notes
                     .push(format!("loading drops {n} images of train and val that also stand in a later split"));
             }
+            summary.notes.extend(data.warnings);
             summary.fingerprint = Some(data.fingerprint);
         }
     }
@@ -202,6 +206,9 @@ impl fmt::Display for Summary {
         )?;
         writeln!(f, "unreadable files: {}", self.unreadable.len())?;
         self.unreadable.iter().try_for_each(|u| writeln!(f, "  {u}"))?;
+        let unread: Vec<String> = self.unread.iter().map(|(ending, n)| format!("{n} {ending}")).collect();
+        let of = if unread.is_empty() { String::new() } else { format!(" ({})", unread.join(", ")) };
+        writeln!(f, "files not read: {}{of}", self.unread.values().sum::<usize>())?;
         self.notes.iter().try_for_each(|n| writeln!(f, "note: {n}"))?;
         write!(f, "fingerprint: {}", self.fingerprint.as_deref().unwrap_or("none"))
     }

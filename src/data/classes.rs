@@ -1,0 +1,220 @@
+//! Class names: their order, and what a person should know of names that look alike or that hardly name a class.
+
+use std::collections::HashMap;
+use unicode_normalization::UnicodeNormalization;
+
+/// How many notes of one kind are told; the rest are counted.
+const TOLD: usize = 4;
+
+/// What programs write where a value is missing. A class may be called so, thus it is only told.
+const MISSING: [&str; 7] = ["na", "n/a", "none", "null", "nil", "<na>", "#n/a"];
+
+/// Sorts class names, and drops those that stand there again: as numbers where all are numbers, else by their characters.
+/// The order gives each class its number, so every reader of data uses this one.
+pub fn sort(names: &mut Vec<String>) {
+    match names.iter().map(|n| number(n)).collect::<Option<Vec<f64>>>() {
+        Some(_) => names.sort_by(|a, b| {
+            let value = |n: &str| number(n).unwrap_or(0.0);
+            value(a).total_cmp(&value(b)).then_with(|| a.cmp(b))
+        }),
+        None => names.sort(),
+    }
+    names.dedup();
+}
+
+/// The value of a name that is a plain number: digits with at most a sign and a point.
+fn number(name: &str) -> Option<f64> {
+    let digits = name.strip_prefix('-').unwrap_or(name);
+    let plain = digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
+        && digits.len() <= 40;
+    if plain { name.parse().ok().filter(|v: &f64| v.is_finite()) } else { None }
+}
+
+/// Whether a label says that it is not a number: what is left of a missing value, never a class.
+pub fn is_nan(label: &str) -> bool {
+    ["nan", "+nan", "-nan", "1.#qnan", "-1.#ind", "1.#ind", "-1.#qnan"].iter().any(|n| label.eq_ignore_ascii_case(n))
+}
+
+/// What two different names differ in where a person would take them for the same, as "in Unicode form".
+pub fn likeness(a: &str, b: &str) -> Option<&'static str> {
+    if a == b || fold(a) != fold(b) {
+        return None;
+    }
+    let same = |f: fn(&str) -> String| f(a) == f(b);
+    Some(match () {
+        () if same(|n| n.nfkc().collect()) => "in Unicode form",
+        () if same(|n| visible(n).collect()) => "in spaces or characters without width",
+        () if same(str::to_lowercase) => "in case",
+        () if number(a).is_some() => "in how the number is written",
+        () => "in case, spaces, the signs between words or Unicode form",
+    })
+}
+
+/// The characters that show, with one space for any number of them and none around.
+fn visible(name: &str) -> impl Iterator<Item = char> {
+    let shown: String = name.chars().filter(|&c| !is_without_width(c)).collect();
+    shown.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect::<Vec<_>>().into_iter()
+}
+
+fn is_without_width(c: char) -> bool {
+    c.is_control() && !c.is_whitespace() || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+/// One text for all names that a person would take for the same.
+fn fold(name: &str) -> String {
+    if let Some(value) = number(name.trim()) {
+        return value.to_string();
+    }
+    let composed: String = name.nfkc().collect();
+    let spaced: String = visible(&composed).map(|c| if matches!(c, '-' | '_') { ' ' } else { c }).collect();
+    visible(&spaced).collect::<String>().to_lowercase()
+}
+
+/// What a person should know of `names`, a line each.
+pub fn notes(names: &[String]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let [only] = names {
+        notes.push(format!(
+            "there is one class only, {}: every image is of it, so an accuracy of 100 % says nothing",
+            shown(only)
+        ));
+    }
+    let mut first: HashMap<String, &String> = HashMap::new();
+    let mut alike = Vec::new();
+    for name in names {
+        let of = *first.entry(fold(name)).or_insert(name);
+        if let Some(what) = likeness(of, name) {
+            let (a, b) = (shown(of), shown(name));
+            alike.push(format!(
+                "the classes {a} and {b} differ only {what}; they are two classes: if they mean the same, give them one name"
+            ));
+        }
+    }
+    let known: HashMap<&str, ()> = names.iter().map(|n| (n.as_str(), ())).collect();
+    let several: Vec<String> = names
+        .iter()
+        .filter(|n| is_several(n, |part| known.contains_key(part)))
+        .map(|n| {
+            let n = shown(n);
+            format!("the class {n} looks like several labels of one image; it is taken for a class of its own")
+        })
+        .collect();
+    let missing: Vec<String> = names
+        .iter()
+        .filter(|n| is_nan(n) || MISSING.iter().any(|m| n.eq_ignore_ascii_case(m)))
+        .map(|n| format!("the class {} may stand for a missing label; it is taken for a class", shown(n)))
+        .collect();
+    for kind in [alike, several, missing] {
+        let more = kind.len().saturating_sub(TOLD);
+        notes.extend(kind.into_iter().take(TOLD));
+        if more > 0 {
+            notes.push(format!("and {more} more classes of the kind"));
+        }
+    }
+    notes
+}
+
+/// Whether a label is several: cut at `|` or `;`, or at a sign that also stands in names, where every part is a class.
+fn is_several(name: &str, is_class: impl Fn(&str) -> bool) -> bool {
+    let parts = |sign: char| name.split(sign).map(str::trim).filter(|p| !p.is_empty()).collect::<Vec<_>>();
+    ['|', ';'].into_iter().any(|sign| parts(sign).len() > 1)
+        || [',', '/', '+', '&'].into_iter().map(parts).any(|p| p.len() > 1 && p.iter().all(|part| is_class(part)))
+}
+
+/// A name for a message, in quotes; see [`plain`].
+pub fn shown(name: &str) -> String {
+    format!("'{}'", plain(name))
+}
+
+/// Text of a file as it can be shown on a terminal: cut where it is long, with what does not show by itself written out as
+/// its code, so that names that look the same can be told apart.
+pub fn plain(text: &str) -> String {
+    const LONG: usize = 200;
+    let mut plain = String::new();
+    for c in text.chars().take(LONG) {
+        // Combining marks, and spaces that are not the usual one.
+        let unseen = matches!(c, '\u{300}'..='\u{36f}') || c.is_whitespace() && c != ' ' || is_without_width(c);
+        if unseen || c.is_control() { plain.push_str(&format!("\\u{{{:x}}}", c as u32)) } else { plain.push(c) }
+    }
+    let rest = text.chars().count().saturating_sub(LONG);
+    if rest > 0 { format!("{plain}… ({rest} more characters)") } else { plain }
+}
+
+/// The known class that `name` would be taken for, as a clause for a message about an unknown class; empty where there is
+/// none.
+pub fn hint(name: &str, known: &[String]) -> String {
+    let like = known.iter().find_map(|k| likeness(k, name).map(|what| (k, what)));
+    like.map_or(String::new(), |(k, what)| format!("; it differs from {} only {what}", shown(k)))
+}
+
+/// A list of names for a message, cut where there are many.
+pub fn listed(names: &[String]) -> String {
+    const MANY: usize = 12;
+    let told = names.iter().take(MANY).map(|n| shown(n)).collect::<Vec<_>>().join(", ");
+    if names.len() > MANY { format!("{told} and {} more", names.len() - MANY) } else { told }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(names: &[&str]) -> Vec<String> {
+        let mut names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
+        sort(&mut names);
+        names
+    }
+
+    #[test]
+    fn numbers_sort_as_numbers_where_all_are() {
+        assert_eq!(sorted(&["10", "2", "1", "0", "2"]), ["0", "1", "2", "10"]);
+        assert_eq!(sorted(&["10.0", "2.0", "-1.5", "1"]), ["-1.5", "1", "2.0", "10.0"]);
+        assert_eq!(sorted(&["01", "1", "00"]), ["00", "01", "1"]);
+        assert_eq!(sorted(&["10", "2", "a"]), ["10", "2", "a"]);
+        assert_eq!(sorted(&["1e5", "2"]), ["1e5", "2"], "no plain number");
+        assert_eq!(sorted(&["1.2.3", "1.10.0"]), ["1.10.0", "1.2.3"], "a version is no number");
+    }
+
+    #[test]
+    fn what_differs_in_form_only_is_told_with_the_form() {
+        for (a, b, what) in [
+            ("café", "cafe\u{301}", "Unicode"),
+            ("A", "a", "in case"),
+            ("a b", "a  b", "spaces"),
+            ("a", "a\u{a0}", "spaces"),
+            ("a", "\u{200b}a", "without width"),
+            ("1", "01", "number"),
+            ("1", "1.0", "number"),
+            ("Non-COVID", "non_covid", "signs between words"),
+        ] {
+            assert!(likeness(a, b).unwrap_or("").contains(what), "{a} {b} {:?}", likeness(a, b));
+        }
+        for (a, b) in [("a", "a"), ("a", "b"), ("1", "10"), ("", "a")] {
+            assert_eq!(likeness(a, b), None);
+        }
+        let notes = notes(&["A".into(), "a".into(), "b".into()]);
+        assert!(notes.len() == 1 && notes[0].contains("'A' and 'a' differ only in case"), "{notes:?}");
+        assert!(shown("cafe\u{301}").contains("\\u{301}"));
+        assert!(hint("a", &["b".into(), "A".into()]).contains("'A' only in case"));
+    }
+
+    #[test]
+    fn several_labels_missing_ones_and_one_class_are_told() {
+        let of = |names: &[&str]| notes(&names.iter().map(|n| n.to_string()).collect::<Vec<_>>());
+        assert!(of(&["a", "a|b", "b"])[0].contains("'a|b' looks like several"));
+        assert!(of(&["a", "a/b", "b"])[0].contains("several"));
+        assert!(of(&["n/s", "b"]).is_empty() && of(&["R&D", "b"]).is_empty());
+        assert!(of(&["None", "b"])[0].contains("missing"));
+        assert!(of(&["only"])[0].contains("one class only"));
+        let many: Vec<String> = (0..20).map(|i| format!("a|{i}")).collect();
+        assert_eq!(notes(&many).len(), TOLD + 1);
+        assert!(is_nan("NaN") && !is_nan("Nancy"));
+    }
+
+    #[test]
+    fn long_names_and_lists_are_cut() {
+        assert!(shown(&"x".repeat(100_000)).len() < 300);
+        assert_eq!(shown("a\u{1b}[31m"), "'a\\u{1b}[31m'");
+        assert!(listed(&vec!["a".to_string(); 50]).ends_with("and 38 more"));
+    }
+}

@@ -1,0 +1,389 @@
+//! Folders of class folders, with or without split folders (train, val/valid/validation, test, in any case).
+//!
+//! Below a class folder every image counts, at any depth, but for what is no picture of the class: see [`walk`].
+
+mod walk;
+
+use crate::base::{Error, Result};
+use crate::data::decode::{Entry, Listing, is_image, name_of};
+use crate::data::{Split, classes};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use walk::Walk;
+
+/// Lists the images under `root`, sorted by name.
+pub fn list(root: &Path) -> Result<Listing> {
+    let mut listing = Listing { name: name_of(root), ..Listing::default() };
+    let mut walk = Walk::new(root);
+    let mut found: [Option<Vec<(String, Vec<Entry>)>>; 3] = [None, None, None];
+    for (split, folder, folders) in split_folders(&mut walk)? {
+        no_splits_below(&folder, &folders)?;
+        let mut of = Vec::new();
+        for (class, folder) in folders {
+            of.push((class, walk.images_of(&folder)?));
+        }
+        found[split as usize] = Some(of);
+    }
+    listing.classes = found.iter().flatten().flatten().map(|(class, _)| class.clone()).collect();
+    classes::sort(&mut listing.classes);
+    let number: HashMap<&String, u32> = listing.classes.iter().zip(0..).collect();
+    for (of, slot) in found.into_iter().zip(&mut listing.files) {
+        let Some(of) = of else { continue };
+        // Classes by number, so that images stand in the order of their labels.
+        let mut of: Vec<(u32, Vec<Entry>)> =
+            of.into_iter().map(|(class, e)| (number.get(&class).copied().unwrap_or(0), e)).collect();
+        of.sort_by_key(|(label, _)| *label);
+        let entries = of.into_iter().flat_map(|(label, e)| e.into_iter().map(move |e| Entry { label, ..e }));
+        *slot = Some(entries.collect());
+    }
+    listing.notes = classes::notes(&listing.classes);
+    listing.notes.extend(walk.notes());
+    listing.unread = walk.unread();
+    Ok(listing)
+}
+
+/// A split, its folder, and its class folders by name.
+type SplitFolder = (Split, PathBuf, Vec<(String, PathBuf)>);
+
+/// The split folders under the root, train first; the root itself where it holds class folders.
+fn split_folders(walk: &mut Walk<'_>) -> Result<Vec<SplitFolder>> {
+    let root = walk.root;
+    let children = class_folders(walk, root)?;
+    let mut found: Vec<(Split, PathBuf)> = Vec::new();
+    let mut other = None;
+    for (name, path) in &children {
+        match Split::parse(name) {
+            None => other = Some(name),
+            Some(split) => {
+                if let Some((_, twin)) = found.iter().find(|(s, _)| *s == split) {
+                    let (a, b) = (twin.display(), path.display());
+                    return Err(Error::Data(format!("{a} and {b} both name the {} split; keep one", split.name())));
+                }
+                found.push((split, path.clone()));
+            }
+        }
+    }
+    match (found.is_empty(), other) {
+        (true, _) => Ok(vec![(Split::Train, root.to_path_buf(), children)]),
+        (false, Some(other)) => Err(Error::Data(format!(
+            "{} holds split folders and also {}; keep split folders only, or class folders only",
+            root.display(),
+            classes::shown(other)
+        ))),
+        (false, None) => {
+            found.sort_by_key(|(s, _)| *s as usize);
+            found
+                .into_iter()
+                .map(|(split, folder)| class_folders(walk, &folder).map(|children| (split, folder, children)))
+                .collect()
+        }
+    }
+}
+
+/// The folders in `folder` by name, hidden and trash ones aside. An image beside them has no class, which is an error.
+fn class_folders(walk: &mut Walk<'_>, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))? {
+        let path = entry.map_err(|e| Error::io(folder, "list", e))?.path();
+        let name = walk::text(path.file_name().unwrap_or_default());
+        if walk::is_hidden(&name) {
+            walk.hide(&path, path.is_dir());
+        } else if path.is_dir() {
+            out.push((name, path));
+        } else if path.is_file() && is_image(&path) {
+            return Err(Error::Data(format!("{} stands outside any class folder; move it into one", path.display())));
+        } else {
+            walk.leave(&path);
+        }
+    }
+    if out.is_empty() {
+        return Err(Error::Data(format!("{} holds no class folders", folder.display())));
+    }
+    out.sort();
+    if let Some(pair) = out.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let name = classes::shown(&pair[0].0);
+        return Err(Error::Data(format!("two folders in {} are called {name}; rename one", folder.display())));
+    }
+    Ok(out)
+}
+
+/// Refuses a class folder that holds split folders: its images would be learnt from and tested on alike. Such a tree is a
+/// whole dataset that is named one folder too high, or has its splits below its classes.
+fn no_splits_below(folder: &Path, classes: &[(String, PathBuf)]) -> Result<()> {
+    for (_, class) in classes {
+        let children = std::fs::read_dir(class).map_err(|e| Error::io(class, "list", e))?;
+        let mut splits: Vec<Split> = Vec::new();
+        for child in children {
+            let child = child.map_err(|e| Error::io(class, "list", e))?.path();
+            let split = Split::parse(&walk::text(child.file_name().unwrap_or_default()));
+            splits.extend(split.filter(|s| !splits.contains(s) && child.is_dir()));
+        }
+        if splits.len() > 1 {
+            let (class, folder) = (class.display(), folder.display());
+            return Err(Error::Data(format!(
+                "{class} holds split folders and stands where a class folder should; give {class} as the dataset, or put the split folders into {folder} and the class folders into them"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing::{complaint, options, write_png};
+    use crate::data::{inspect, load};
+
+    fn small(root: &Path) {
+        for (s, split) in ["Train", "VALID", "test"].iter().enumerate() {
+            for (c, class) in ["b", "a"].iter().enumerate() {
+                for i in 0..3 {
+                    let seed = 100 * s as u64 + 10 * c as u64 + i;
+                    write_png(&root.join(format!("{split}/{class}/{i}.png")), seed, 10);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn splits_classes_and_names_are_sorted() {
+        let dir = tempfile::tempdir().unwrap();
+        small(dir.path());
+        let told = std::cell::Cell::new((0, 0));
+        let data = load(".", &options(dir.path(), 3), &|done, total| told.set((done, total))).unwrap();
+        assert_eq!(told.get(), (18, 18));
+        assert_eq!(data.classes, ["a", "b"]);
+        assert_eq!((data.train.len(), data.val.len(), data.test.len()), (6, 6, 6));
+        assert_eq!(data.train.labels, [0, 0, 0, 1, 1, 1]);
+        assert_eq!(data.train.names[0], "Train/a/0.png");
+        assert_eq!(data.train.pixels.len(), 6 * 8 * 8 * 3);
+        assert_eq!(data.dropped_duplicates, 0);
+        assert_eq!(data.fingerprint, load(".", &options(dir.path(), 3), &|_, _| ()).unwrap().fingerprint);
+        assert_ne!(data.fingerprint, load(".", &options(dir.path(), 1), &|_, _| ()).unwrap().fingerprint);
+    }
+
+    #[test]
+    fn a_damaged_image_is_named_and_inspect_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        small(dir.path());
+        let path = dir.path().join("Train/a/1.png");
+        let whole = std::fs::read(&path).unwrap();
+        for cut in [0, 7, 20, whole.len() / 2] {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let said = complaint(load(".", &options(dir.path(), 3), &|_, _| ()));
+            assert!(said.contains("1.png") && said.contains("1 of its images"), "{said}");
+        }
+        let summary = inspect(".", &options(dir.path(), 3)).unwrap();
+        assert_eq!(summary.unreadable.len(), 1);
+        assert!(summary.fingerprint.is_none() && summary.to_string().contains("1.png"), "{summary}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_a_dataset_is_refused_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let refuse = || complaint(load(".", &options(root, 3), &|_, _| ()));
+        assert!(refuse().contains("no class folders"));
+        small(root);
+        std::fs::create_dir(root.join("Train/c")).unwrap();
+        assert!(refuse().contains("Train/c holds no image"));
+        std::fs::remove_dir(root.join("Train/c")).unwrap();
+        write_png(&root.join("test/c/0.png"), 7, 10);
+        assert!(refuse().contains("train has no image of the class 'c', but test/c/0.png of test is of it"));
+        std::fs::remove_dir_all(root.join("test/c")).unwrap();
+        write_png(&root.join("test/0.png"), 7, 10);
+        assert!(refuse().contains("outside any class folder"));
+        std::fs::remove_file(root.join("test/0.png")).unwrap();
+        std::fs::create_dir(root.join("val")).unwrap();
+        assert!(refuse().contains("both name the val split"));
+        std::fs::rename(root.join("val"), root.join("more")).unwrap();
+        assert!(refuse().contains("'more'"));
+        std::fs::remove_dir(root.join("more")).unwrap();
+        std::fs::remove_dir_all(root.join("Train")).unwrap();
+        assert!(refuse().contains("there is no train split, it has val and test alone"));
+    }
+
+    #[test]
+    fn without_a_test_split_nothing_is_loaded_but_inspected() {
+        let dir = tempfile::tempdir().unwrap();
+        write_png(&dir.path().join("x/0.png"), 1, 10);
+        write_png(&dir.path().join("y/0.png"), 2, 12);
+        assert!(complaint(load(".", &options(dir.path(), 1), &|_, _| ())).contains("no test split"));
+        let summary = inspect(".", &options(dir.path(), 1)).unwrap();
+        assert_eq!(summary.splits.len(), 1);
+        assert_eq!(summary.image_sizes.len(), 2);
+    }
+
+    /// A dataset of two classes with train and test, and what else is written into it.
+    fn with(more: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let usual =
+            ["train/a/0.png", "train/a/1.png", "train/b/0.png", "train/b/1.png", "test/a/0.png", "test/b/0.png"];
+        for (i, name) in usual.iter().chain(more).enumerate() {
+            write_png(&dir.path().join(name), 300 + i as u64, 10);
+        }
+        dir
+    }
+
+    /// How many images each class of train has, and the notes.
+    fn counted(dir: &tempfile::TempDir) -> (Vec<usize>, Vec<String>) {
+        let listing = list(dir.path()).unwrap();
+        let mut counts = vec![0; listing.classes.len()];
+        listing.files[0].iter().flatten().for_each(|e| counts[e.label as usize] += 1);
+        (counts, listing.notes)
+    }
+
+    #[test]
+    fn hidden_and_system_folders_are_not_looked_into() {
+        let dir = with(&[
+            "train/a/.ipynb_checkpoints/0-checkpoint.png",
+            "train/a/__MACOSX/0.png",
+            "train/a/deep/.x/y/0.png",
+            "train/a/._0.png",
+            ".Trash-1000/a/0.png",
+            "train/@eaDir/0.png",
+            "test/b/$RECYCLE.BIN/0.png",
+        ]);
+        std::fs::write(dir.path().join("train/a/Thumbs.db"), "x").unwrap();
+        std::fs::write(dir.path().join("train/a/.DS_Store"), "x").unwrap();
+        let (counts, notes) = counted(&dir);
+        assert_eq!(counts, [2, 2]);
+        assert!(notes[0].contains("not looked into: 6; the first is '.Trash-1000'"), "{notes:?}");
+        assert!(notes[1].contains("hidden images left out: 1") && notes[1].contains("train/a/._0.png"), "{notes:?}");
+        assert_eq!(notes.len(), 2);
+    }
+
+    #[test]
+    fn masks_below_class_folders_are_left_out_and_told() {
+        let dir = with(&[
+            "train/a/images/5.png",
+            "train/a/lung masks/5.png",
+            "train/a/Infection_Masks/5.png",
+            "train/a/masks/deep/5.png",
+            "train/b/x.png",
+            "train/b/x_mask.png",
+            "train/b/x_mask_1.png",
+            "train/b/y_mask.png",
+            "train/b/more/x_segmentation.png",
+            "train/b/without_mask/5.png",
+            "train/b/masked/5.png",
+            "test/a/0_Mask.png",
+        ]);
+        let (counts, notes) = counted(&dir);
+        // Of b: its usual two, x, the y_mask without a y, and the two folders that are none of masks.
+        assert_eq!(counts, [3, 6], "{notes:?}");
+        assert!(notes[0].starts_with("masks left out: 7 ("), "{notes:?}");
+        assert!(notes[0].contains("1 in 'train/a/lung masks'") || notes[0].contains("more"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_class_may_be_called_mask() {
+        let dir = tempfile::tempdir().unwrap();
+        for (i, name) in
+            ["train/mask/0.png", "train/no_mask/0.png", "test/mask/0.png", "test/no_mask/0.png"].iter().enumerate()
+        {
+            write_png(&dir.path().join(name), i as u64, 10);
+        }
+        assert_eq!(counted(&dir), (vec![1, 1], Vec::new()));
+        let dir = with(&["train/c/masks/0.png"]);
+        assert!(complaint(list(dir.path())).contains("train/c holds masks alone (1)"));
+    }
+
+    #[test]
+    fn files_that_are_not_read_are_counted_by_ending_and_named() {
+        let dir = with(&[]);
+        for name in ["train/a/x.webp", "train/a/y.WEBP", "train/b/scan.dcm", "test/a/IM0001", "notes.txt"] {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let listing = list(dir.path()).unwrap();
+        assert!(listing.notes[0].starts_with("files not read: 5 ("), "{:?}", listing.notes);
+        assert!(listing.notes[0].contains("the first is 'notes.txt'"), "{:?}", listing.notes);
+        let due = [(".dcm", 1), (".txt", 1), (".webp", 2), ("no ending", 1)].map(|(e, n)| (e.to_string(), n));
+        assert_eq!(listing.unread, due.into());
+        let summary = inspect(".", &options(dir.path(), 1)).unwrap();
+        assert!(summary.to_string().contains("files not read: 5 (1 .dcm, 1 .txt, 2 .webp, 1 no ending)"), "{summary}");
+        assert_eq!(summary.unread[".webp"], 2);
+        std::fs::create_dir(dir.path().join("train/c")).unwrap();
+        std::fs::write(dir.path().join("train/c/0.webp"), "x").unwrap();
+        assert!(complaint(list(dir.path())).contains("train/c holds files (1), but none that is read"));
+    }
+
+    #[test]
+    fn classes_that_look_alike_or_are_numbers() {
+        let dir = with(&["test/A/0.png"]);
+        let said = complaint(load(".", &options(dir.path(), 1), &|_, _| ()));
+        assert!(said.contains("'A'") && said.contains("differs from 'a' only in case"), "{said}");
+        let dir = with(&["train/caf\u{e9}/0.png", "test/cafe\u{301}/0.png"]);
+        let said = complaint(load(".", &options(dir.path(), 1), &|_, _| ()));
+        assert!(said.contains("only in Unicode form"), "{said}");
+        let dir = tempfile::tempdir().unwrap();
+        for (i, class) in ["10", "2", "1"].iter().enumerate() {
+            write_png(&dir.path().join(format!("train/{class}/0.png")), i as u64, 9);
+        }
+        let listing = list(dir.path()).unwrap();
+        assert_eq!(listing.classes, ["1", "2", "10"]);
+        let names: Vec<_> = listing.files[0].iter().flatten().map(|e| (e.name.as_str(), e.label)).collect();
+        assert_eq!(names, [("train/1/0.png", 0), ("train/2/0.png", 1), ("train/10/0.png", 2)]);
+    }
+
+    #[test]
+    fn a_tree_named_one_folder_too_high_is_refused() {
+        let dir = with(&[]);
+        std::fs::create_dir(dir.path().join("up")).unwrap();
+        for split in ["train", "test"] {
+            std::fs::rename(dir.path().join(split), dir.path().join("up").join(split)).unwrap();
+        }
+        let said = complaint(list(dir.path()));
+        assert!(said.contains("up holds split folders"), "{said}");
+    }
+
+    #[test]
+    fn a_set_without_train_serves_an_evaluation_alone() {
+        use crate::data::{Need, check, load_for};
+        let dir = with(&[]);
+        std::fs::remove_dir_all(dir.path().join("train")).unwrap();
+        let options = options(dir.path(), 1);
+        let said = complaint(load(".", &options, &|_, _| ()));
+        assert!(said.contains("no train split, it has test alone") && said.contains("--split test"), "{said}");
+        let data = load_for(".", &options, Need::Evaluation(Split::Test), &|_, _| ()).unwrap();
+        assert_eq!((data.train.len(), data.val.len(), data.test.len()), (0, 0, 2));
+        assert_eq!(data.classes, ["a", "b"]);
+        for split in [Split::Train, Split::Val] {
+            assert!(complaint(check(".", &options, Need::Evaluation(split))).contains("it has test alone"));
+        }
+        let summary = inspect(".", &options).unwrap();
+        assert!(summary.to_string().contains("can be evaluated"), "{summary}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_pipes_and_names_that_are_no_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = with(&[]);
+        let root = dir.path();
+        std::os::unix::fs::symlink(root.join("train"), root.join("train/a/up")).unwrap();
+        assert!(complaint(list(root)).contains("is a link back to"));
+        std::fs::remove_file(root.join("train/a/up")).unwrap();
+        std::os::unix::fs::symlink("gone.png", root.join("train/a/2.png")).unwrap();
+        assert!(complaint(list(root)).contains("2.png is a link to nothing"));
+        std::fs::remove_file(root.join("train/a/2.png")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(root.join("train/a/pipe.png")).status();
+        if made.is_ok_and(|s| s.success()) {
+            assert_eq!(list(root).unwrap().unread["no regular file"], 1);
+            std::fs::remove_file(root.join("train/a/pipe.png")).unwrap();
+        }
+        for (i, byte) in [0xe9u8, 0xe8].iter().enumerate() {
+            let class = std::ffi::OsStr::from_bytes(&[b'h', *byte]).to_owned();
+            for split in ["train", "test"] {
+                let folder = root.join(split).join(&class);
+                if std::fs::create_dir(&folder).is_err() {
+                    return; // some file systems keep text only
+                }
+                write_png(&folder.join("0.png"), 900 + i as u64, 10);
+            }
+        }
+        let listing = list(root).unwrap();
+        assert_eq!(listing.classes, ["a", "b", "h\\xE8", "h\\xE9"]);
+        assert!(listing.notes.iter().any(|n| n.contains("not UTF-8")), "{:?}", listing.notes);
+    }
+}

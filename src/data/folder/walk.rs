@@ -1,0 +1,306 @@
+//! What counts below a class folder, and what is told of the rest.
+//!
+//! Not counted are
+//! - files and folders whose names begin with a dot, and the folders that systems leave behind ([`is_hidden`]);
+//! - files whose ending is not that of an image that can be read;
+//! - masks: what lies in a folder called mask(s) or segmentation(s), or whose name ends in such a word, as "lung masks", and a
+//!   file `X_mask` or `X_mask_2` where an image `X` stands beside it or in a folder beside its own. Only below class folders:
+//!   a class may be called `with_mask`, and what is below a class folder may say with, without or no mask.
+//!
+//! Each of the three is counted and told with its first, so nothing vanishes without a word.
+
+use crate::base::{Error, Result};
+use crate::data::classes;
+use crate::data::decode::{EXTENSIONS, Entry, is_image};
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
+
+/// Folders and files of systems and file managers, in lower case, besides those that begin with a dot.
+const SYSTEM: [&str; 9] = [
+    "__macosx",
+    "$recycle.bin",
+    "system volume information",
+    "@eadir",
+    "#recycle",
+    "lost+found",
+    "thumbs.db",
+    "desktop.ini",
+    "icon\r",
+];
+
+/// Words that name masks.
+const MASKS: [&str; 4] = ["mask", "masks", "segmentation", "segmentations"];
+
+/// How many places are told.
+const TOLD: usize = 4;
+
+/// A name as text. Bytes that are no UTF-8 are written as \xHH, so that different names stay different.
+pub(super) fn text(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|b| text.push_str(&format!("\\x{b:02X}")));
+    }
+    text
+}
+
+/// Whether a file or folder of this name is left out with all below it.
+pub(super) fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') || SYSTEM.iter().any(|s| name.eq_ignore_ascii_case(s))
+}
+
+/// Whether a folder below a class folder holds masks.
+fn is_mask_folder(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
+    match words.as_slice() {
+        [.., before, last] => MASKS.contains(last) && !["with", "without", "no", "face"].contains(before),
+        [only] => MASKS.contains(only),
+        [] => false,
+    }
+}
+
+/// The X of a file's stem that is `X_mask` or `X_mask_2`.
+fn masked(stem: &str) -> Option<&str> {
+    let is_sign = |c: char| matches!(c, '_' | '-' | ' ');
+    let numbered = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+    let stem = if numbered.len() < stem.len() { numbered.strip_suffix(is_sign).unwrap_or(stem) } else { stem };
+    let at = stem.rfind(is_sign)?;
+    let word = stem[at + 1..].to_lowercase();
+    (at > 0 && MASKS.contains(&word.as_str())).then_some(&stem[..at])
+}
+
+/// Something that is counted, with its first in words.
+#[derive(Default)]
+struct Tally {
+    count: usize,
+    first: String,
+}
+
+impl Tally {
+    /// Folders come in any order, so the first is that by name.
+    fn add(&mut self, name: String) {
+        if self.count == 0 || name < self.first {
+            self.first = name;
+        }
+        self.count += 1;
+    }
+}
+
+/// A walk through a tree.
+pub(super) struct Walk<'a> {
+    /// Where names start from.
+    pub root: &'a Path,
+    told: Told,
+}
+
+/// What is told at the end.
+#[derive(Default)]
+struct Told {
+    /// Files that are not read, by ending.
+    unread: BTreeMap<String, Tally>,
+    /// Hidden folders that were not entered, and hidden images.
+    folders: Tally,
+    images: Tally,
+    /// Masks, and how many lie in each folder.
+    masks: Tally,
+    masks_in: BTreeMap<String, usize>,
+    /// Names that are no UTF-8.
+    not_text: Tally,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(root: &'a Path) -> Self {
+        Walk { root, told: Told::default() }
+    }
+
+    /// A path from the root, with `/` between its parts.
+    fn name(&self, path: &Path) -> String {
+        let relative = path.strip_prefix(self.root).unwrap_or(path);
+        relative.components().map(|c| text(c.as_os_str())).collect::<Vec<_>>().join("/")
+    }
+
+    /// Counts a hidden thing. What systems leave beside images is told only where it could be taken for one.
+    pub fn hide(&mut self, path: &Path, is_folder: bool) {
+        let name = self.name(path);
+        if is_folder {
+            self.told.folders.add(name);
+        } else if is_image(path) {
+            self.told.images.add(name);
+        }
+    }
+
+    /// Counts a file that is not read, by its ending.
+    pub fn leave(&mut self, path: &Path) {
+        let ending = match path.extension() {
+            _ if !path.is_file() => "no regular file".to_string(),
+            Some(e) => format!(".{}", text(e).to_lowercase().chars().take(20).collect::<String>()),
+            None => "no ending".to_string(),
+        };
+        let name = self.name(path);
+        self.told.unread.entry(ending).or_default().add(name);
+    }
+
+    /// The images that count below a class folder, sorted by name, without their class; none at all is an error.
+    pub fn images_of(&mut self, folder: &Path) -> Result<Vec<Entry>> {
+        let mut images = Vec::new();
+        let (mut unread, mut hidden) = (0, 0);
+        let mut walk = WalkDir::new(folder).follow_links(true).into_iter();
+        while let Some(entry) = walk.next() {
+            let entry = entry.map_err(|e| unlisted(folder, &e))?;
+            let path = entry.path();
+            let is_folder = entry.file_type().is_dir();
+            if entry.depth() > 0 && is_hidden(&text(entry.file_name())) {
+                self.hide(path, is_folder);
+                hidden += 1;
+                if is_folder {
+                    walk.skip_current_dir();
+                }
+            } else if entry.file_type().is_file() && is_image(path) {
+                if entry.file_name().to_str().is_none() {
+                    self.told.not_text.add(self.name(path));
+                }
+                images.push(path.to_path_buf());
+            } else if !is_folder {
+                self.leave(path);
+                unread += 1;
+            }
+        }
+        if folder.file_name().is_some_and(|n| n.to_str().is_none()) {
+            self.told.not_text.add(self.name(folder));
+        }
+        let found = images.len();
+        let images = self.without_masks(folder, images);
+        if images.is_empty() {
+            return Err(no_image(folder, found, unread, hidden));
+        }
+        let entry = |path: PathBuf| Entry { name: self.name(&path), path, label: 0 };
+        let mut entries: Vec<Entry> = images.into_iter().map(entry).collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    /// Takes the masks out of a class folder's images and counts them.
+    fn without_masks(&mut self, class: &Path, images: Vec<PathBuf>) -> Vec<PathBuf> {
+        let mask_folder = |path: &Path| {
+            let below = path.strip_prefix(class).unwrap_or(path).parent().unwrap_or(Path::new(""));
+            below.components().any(|c| is_mask_folder(&text(c.as_os_str())))
+        };
+        // Stems by folder, and by the folder above it: X in images/ is beside X_mask in labels/.
+        let mut stems: HashSet<(PathBuf, String)> = HashSet::new();
+        if images.iter().any(|p| masked(&stem(p)).is_some()) {
+            for path in images.iter().filter(|p| !mask_folder(p)) {
+                let beside = path.ancestors().skip(1).take(2).take_while(|f| f.starts_with(class));
+                stems.extend(beside.map(|f| (f.to_path_buf(), stem(path))));
+            }
+        }
+        let is_mask = |path: &Path| {
+            let stem = stem(path);
+            let of = masked(&stem).map(str::to_string);
+            let beside = path.ancestors().skip(1).take(2).take_while(|f| f.starts_with(class));
+            mask_folder(path)
+                || of.is_some_and(|of| beside.into_iter().any(|f| stems.contains(&(f.into(), of.clone()))))
+        };
+        let (masks, images): (Vec<_>, Vec<_>) = images.into_iter().partition(|p| is_mask(p));
+        for mask in masks {
+            let (name, folder) = (self.name(&mask), self.name(mask.parent().unwrap_or(class)));
+            self.told.masks.add(name);
+            *self.told.masks_in.entry(folder).or_default() += 1;
+        }
+        images
+    }
+
+    /// How many files of each ending are not read.
+    pub fn unread(&self) -> BTreeMap<String, usize> {
+        self.told.unread.iter().map(|(ending, tally)| (ending.clone(), tally.count)).collect()
+    }
+
+    /// What a person should know of what does not count, a line each.
+    pub fn notes(&self) -> Vec<String> {
+        let Told { unread, folders, images, masks, masks_in, not_text } = &self.told;
+        let mut notes = Vec::new();
+        let shown = |name: &str| classes::shown(name);
+        if let Some(first) = unread.values().map(|t| &t.first).min() {
+            let count: usize = unread.values().map(|t| t.count).sum();
+            let kinds: Vec<String> = unread.iter().map(|(ending, t)| format!("{} {ending}", t.count)).collect();
+            let kinds = cut(&kinds);
+            notes.push(format!(
+                "files not read: {count} ({kinds}); the first is {}; images end in {}",
+                shown(first),
+                EXTENSIONS.join(", ")
+            ));
+        }
+        if masks.count > 0 {
+            let places: Vec<String> = masks_in.iter().map(|(f, n)| format!("{n} in {}", shown(f))).collect();
+            notes.push(format!(
+                "masks left out: {} ({}); the first is {}: below a class folder, what lies in a folder of masks, and X_mask beside X, is no image of the class; rename it if it is",
+                masks.count,
+                cut(&places),
+                shown(&masks.first)
+            ));
+        }
+        if folders.count > 0 {
+            let (n, first) = (folders.count, shown(&folders.first));
+            notes.push(format!("hidden or system folders not looked into: {n}; the first is {first}"));
+        }
+        if images.count > 0 {
+            let (n, first) = (images.count, shown(&images.first));
+            notes.push(format!("hidden images left out: {n}; the first is {first}"));
+        }
+        if not_text.count > 0 {
+            let (n, first) = (not_text.count, shown(&not_text.first));
+            notes.push(format!(
+                "names that are not UTF-8: {n}; their other bytes are shown as \\xHH; the first is {first}"
+            ));
+        }
+        notes
+    }
+}
+
+/// The first few of a list, and how many more.
+fn cut(list: &[String]) -> String {
+    let more = list.len().saturating_sub(TOLD);
+    let told = list.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{told} and {more} more") } else { told }
+}
+
+fn stem(path: &Path) -> String {
+    text(path.file_stem().unwrap_or_default())
+}
+
+/// Why a class folder cannot be listed.
+fn unlisted(folder: &Path, e: &walkdir::Error) -> Error {
+    let at = e.path().unwrap_or(folder).display();
+    let folder = folder.display();
+    Error::Data(match (e.loop_ancestor(), e.io_error()) {
+        (Some(ancestor), _) => {
+            format!("{at} is a link back to {}, so {folder} has no end; remove the link", ancestor.display())
+        }
+        (None, Some(io)) if io.kind() == std::io::ErrorKind::NotFound => {
+            format!("{at} is a link to nothing; fetch what it stands for, or remove it")
+        }
+        (None, Some(io)) => format!("cannot list {at}: {io}"),
+        (None, None) => format!("cannot list {at}: {e}"),
+    })
+}
+
+/// Why a class folder gives no image: of so many images that can be read all were masks, or there was none.
+fn no_image(folder: &Path, masks: usize, unread: usize, hidden: usize) -> Error {
+    let folder = folder.display();
+    let endings = EXTENSIONS.join(", ");
+    Error::Data(if masks > 0 {
+        format!(
+            "the class folder {folder} holds masks alone ({masks}); rename the folder they lie in if they are its images"
+        )
+    } else if unread > 0 {
+        format!(
+            "the class folder {folder} holds files ({unread}), but none that is read: images end in {endings}; save them so, or remove the folder"
+        )
+    } else if hidden > 0 {
+        format!("the class folder {folder} holds hidden files only; fill it or remove it")
+    } else {
+        format!("the class folder {folder} holds no image ({endings}); fill it or remove it")
+    })
+}

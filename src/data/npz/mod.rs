@@ -1,0 +1,281 @@
+//! MedMNIST archives: {train,val,test}_{images,labels}; images (N,H,W) or (N,H,W,3) of uint8, labels (N,1) or (N,) of whole
+//! numbers, whatever their type. Both are read in C and in Fortran order.
+//!
+//! An archive is judged by the heads of its members before anything is inflated, and its images are inflated some at a time:
+//! only what is kept of them, resized, is held.
+
+mod member;
+#[cfg(test)]
+mod tests;
+
+use crate::base::hash::Hasher;
+use crate::base::{Error, Result};
+use crate::data::split::Outline;
+use crate::data::{LoadOptions, Part, Source, Split, cache, classes, decode};
+use member::{Head, MAX_CLASSES, Zip, bad};
+use npyz::{TypeChar, npz::NpzArchive};
+use std::path::{Path, PathBuf};
+
+/// Class names of archives known by the start of their file name.
+const KNOWN: &[(&str, &[&str])] = &[("pneumoniamnist", &["normal", "pneumonia"])];
+
+/// Real images shrink to a half or, where they are plain, to a twentieth. What claims more than this times the file is taken
+/// for an attack on memory; [`SMALL`] is always read.
+const MAX_RATIO: u64 = 100;
+
+/// Fortran order mixes all images, so all of them are held at once: it may claim less.
+const MAX_RATIO_HELD: u64 = 32;
+
+/// Bytes of images that no machine minds.
+const SMALL: u64 = 64 << 20;
+
+/// Even a plain image takes so many bytes of the file. Many images of next to none are stored far larger than they came.
+const MIN_BYTES: u64 = 128;
+
+/// A number of images that no machine minds.
+const FEW: u64 = 65_536;
+
+/// Bytes of one image: a square of 11,585 pixels in gray.
+const MAX_IMAGE: usize = 1 << 27;
+
+/// Bytes of images inflated at a time, and how many images at most.
+const CHUNK: (usize, usize) = (32 << 20, 1024);
+
+/// An archive of which the heads and the labels are read.
+pub struct Archive {
+    path: PathBuf,
+    name: String,
+    classes: Vec<String>,
+    splits: [Option<Held>; 3],
+    /// What a person should know of how it was read, a line each.
+    pub notes: Vec<String>,
+}
+
+/// One split of an archive.
+struct Held {
+    images: Head,
+    /// Images, rows, columns, channels.
+    dims: [usize; 4],
+    /// Before [`Archive::open`] ends, the numbers in the file; then the classes.
+    labels: Vec<u32>,
+}
+
+impl Archive {
+    /// Reads the heads of all members and the labels.
+    pub fn open(path: &Path) -> Result<Archive> {
+        let mut zip = zip(path)?;
+        let mut heads = Vec::new();
+        for split in Split::ALL {
+            heads.push(heads_of(&mut zip, path, split)?);
+        }
+        plausible(path, &heads)?;
+        let (mut splits, mut notes) = ([None, None, None], Vec::new());
+        for (slot, heads) in splits.iter_mut().zip(heads) {
+            let Some((images, labels, dims)) = heads else { continue };
+            notes.extend(labels.label_note());
+            *slot = Some(Held { labels: labels.labels(&mut zip, path)?, images, dims });
+        }
+        let name = decode::name_of(path);
+        let classes = name_classes(path, &name, &mut splits, &mut notes)?;
+        notes.extend(classes::notes(&classes));
+        Ok(Archive { path: path.to_path_buf(), name, classes, splits, notes })
+    }
+
+    /// What the cache knows it by: its name, and its bytes.
+    pub fn key(&self) -> Result<Hasher> {
+        Ok(Hasher::new().part("npz").part(&self.name).part(cache::digest(&self.path)?))
+    }
+
+    /// What is known of it without its pixels.
+    pub(super) fn outline(&self) -> Outline<'_> {
+        Outline {
+            name: &self.name,
+            classes: &self.classes,
+            labels: self.splits.each_ref().map(|s| s.as_ref().map(|s| s.labels.clone())),
+            place: Box::new(|split, i| format!("{}/{i}", split.name())),
+        }
+    }
+
+    /// Decodes every image.
+    pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
+        let mut zip = zip(&self.path)?;
+        let total = self.splits.iter().flatten().map(|s| s.labels.len()).sum();
+        let (mut parts, mut before) = ([None, None, None], 0);
+        for split in Split::ALL {
+            let Some(held) = &self.splits[split as usize] else { continue };
+            let told = |done| progress(before + done, total);
+            parts[split as usize] = Some(held.decode(&mut zip, &self.path, split, options, &told)?);
+            before += held.labels.len();
+        }
+        let (name, classes) = (self.name.clone(), self.classes.clone());
+        Ok(Source { name, classes, parts, ..Source::default() })
+    }
+}
+
+impl Held {
+    fn decode(
+        &self,
+        zip: &mut Zip,
+        path: &Path,
+        split: Split,
+        options: &LoadOptions,
+        progress: &dyn Fn(usize),
+    ) -> Result<Part> {
+        let [n, height, width, channels] = self.dims;
+        let stride = height * width * channels;
+        let mut body = self.images.body(zip, path)?;
+        let mut part = Part::empty(options);
+        let mut take = |bytes: &[u8], start: usize, of: &(dyn Fn(&[u8], usize) -> Vec<u8> + Sync), count: usize| {
+            let one = |i: usize, resizer: &mut decode::Resizer| {
+                let pixels = of(bytes, i);
+                decode::Raw { height, width, channels, pixels }.store(options, resizer)
+            };
+            decode::in_parallel(count, one, |i, stored| {
+                let (pixels, origin) = stored?;
+                let i = start + i;
+                part.push(&pixels, origin, self.labels[i], format!("{}/{i}", split.name()));
+                progress(i + 1);
+                Ok(())
+            })
+        };
+        if self.images.fortran {
+            let mut bytes = vec![0; self.images.size];
+            body.fill(&mut bytes)?;
+            body.end()?;
+            let dims = self.dims;
+            take(&bytes, 0, &|bytes, i| fortran_image(bytes, dims, i), n)?;
+            return Ok(part);
+        }
+        let some = (CHUNK.0 / stride).clamp(1, CHUNK.1).min(n);
+        let mut bytes = vec![0; some * stride];
+        for start in (0..n).step_by(some) {
+            let count = some.min(n - start);
+            let bytes = &mut bytes[..count * stride];
+            body.fill(bytes)?;
+            take(bytes, start, &|bytes, i| bytes[i * stride..(i + 1) * stride].to_vec(), count)?;
+        }
+        body.end()?;
+        Ok(part)
+    }
+}
+
+/// Image `i` of an array in Fortran order, whose first axis moves fastest, in C order.
+fn fortran_image(bytes: &[u8], [n, height, width, channels]: [usize; 4], i: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(height * width * channels);
+    for h in 0..height {
+        for w in 0..width {
+            out.extend((0..channels).map(|c| bytes[i + n * (h + height * (w + width * c))]));
+        }
+    }
+    out
+}
+
+fn zip(path: &Path) -> Result<Zip> {
+    let file = std::fs::File::open(path).map_err(|e| Error::io(path, "read", e))?;
+    NpzArchive::new(std::io::BufReader::new(file)).map_err(|e| {
+        Error::Data(format!("{} is not a whole .npz archive ({e}); fetch or save it again", path.display()))
+    })
+}
+
+/// The heads of one split and the images' axes: images, rows, columns, channels; none where it has no such split.
+fn heads_of(zip: &mut Zip, path: &Path, split: Split) -> Result<Option<(Head, Head, [usize; 4])>> {
+    let (images_name, labels_name) = (format!("{}_images", split.name()), format!("{}_labels", split.name()));
+    let images = Head::read(zip, path, &images_name)?;
+    let labels = Head::read(zip, path, &labels_name)?;
+    let (images, labels) = match (images, labels) {
+        (None, None) => return Ok(None),
+        (Some(_), None) => return Err(bad(path, &labels_name, format!("is missing beside {images_name}"))),
+        (None, Some(_)) => return Err(bad(path, &images_name, format!("is missing beside {labels_name}"))),
+        (Some(images), Some(labels)) => (images, labels),
+    };
+    if images.kind != (TypeChar::Uint, 1) {
+        return Err(bad(path, &images_name, "must be of uint8; scale the images to 0 to 255 and save them as that"));
+    }
+    let dims @ [n, height, width, channels] = match *images.shape.as_slice() {
+        [n, h, w] => [n, h, w, 1],
+        [n, h, w, c @ (1 | 3)] => [n, h, w, c],
+        _ => {
+            let shape = &images.shape;
+            return Err(bad(path, &images_name, format!("has shape {shape:?}; it must be (N,H,W) or (N,H,W,3)")));
+        }
+    };
+    if n == 0 || height == 0 || width == 0 {
+        return Err(bad(path, &images_name, "holds no pixels"));
+    }
+    if !matches!(*labels.shape.as_slice(), [_] | [_, 1]) {
+        let shape = &labels.shape;
+        let what = format!("has shape {shape:?}; one label an image, (N,) or (N,1), is needed");
+        return Err(bad(path, &labels_name, what));
+    }
+    if labels.shape[0] != n {
+        let m = labels.shape[0];
+        return Err(bad(path, &labels_name, format!("holds {m} labels, but {images_name} holds {n} images")));
+    }
+    if images.size / n > MAX_IMAGE {
+        let what = format!("has images of {height} × {width} × {channels} bytes; one may have {MAX_IMAGE} bytes");
+        return Err(bad(path, &images_name, what));
+    }
+    Ok(Some((images, labels, dims)))
+}
+
+/// Refuses what claims far more than the file can honestly hold, before any of it is inflated.
+fn plausible(path: &Path, heads: &[Option<(Head, Head, [usize; 4])>]) -> Result<()> {
+    let file = path.metadata().map_err(|e| Error::io(path, "read", e))?.len();
+    let heads = || heads.iter().flatten();
+    let claimed = heads().map(|(i, l, _)| i.size as u64 + l.size as u64).fold(0, u64::saturating_add);
+    let images = heads().map(|(_, _, dims)| dims[0] as u64).fold(0, u64::saturating_add);
+    let ratio = if heads().any(|(i, ..)| i.fortran) { MAX_RATIO_HELD } else { MAX_RATIO };
+    let way_out = "no real images shrink so far; if these do, numpy.savez saves them as they are";
+    if claimed > SMALL && claimed / ratio > file {
+        return Err(Error::Data(format!(
+            "{} has {file} bytes and claims {claimed} bytes of images and labels, over {ratio} times as many: {way_out}",
+            path.display()
+        )));
+    }
+    if images > FEW && file / images < MIN_BYTES {
+        return Err(Error::Data(format!(
+            "{} has {file} bytes and claims {images} images, under {MIN_BYTES} bytes each: {way_out}",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Turns the numbers of all splits into classes and names them: the names of a known archive, else the numbers. A number
+/// that no image has is no class: labels would flip to it, and it would count in every mean over classes.
+fn name_classes(
+    path: &Path,
+    name: &str,
+    splits: &mut [Option<Held>; 3],
+    notes: &mut Vec<String>,
+) -> Result<Vec<String>> {
+    let lower = name.to_ascii_lowercase();
+    let known = KNOWN.iter().find(|(prefix, _)| lower.starts_with(prefix)).map(|(_, names)| *names);
+    let mut class_of = vec![None; MAX_CLASSES as usize];
+    for held in splits.iter().flatten() {
+        for (i, &label) in held.labels.iter().enumerate() {
+            if let Some(names) = known.filter(|names| label as usize >= names.len()) {
+                let member = held.images.name.replace("images", "labels");
+                let what = format!("row {i} has the label {label}; {name} has the classes {}", names.join(", "));
+                return Err(bad(path, &member, what));
+            }
+            class_of[label as usize] = Some(0);
+        }
+    }
+    let used: Vec<u32> = (0..).zip(&class_of).filter(|(_, c)| c.is_some()).map(|(l, _)| l).collect();
+    for (class, &label) in used.iter().enumerate() {
+        class_of[label as usize] = Some(class as u32);
+    }
+    for held in splits.iter_mut().flatten() {
+        held.labels.iter_mut().for_each(|l| *l = class_of[*l as usize].unwrap_or(*l));
+    }
+    let Some(&last) = used.last() else { return Err(bad(path, "train_images", "is missing, and so is every other")) };
+    let unused: Vec<String> = (0..last).filter(|&l| class_of[l as usize].is_none()).map(|l| l.to_string()).collect();
+    if !unused.is_empty() {
+        let which = classes::listed(&unused).replace('\'', "");
+        let what = "what no image shows is no class, and the others keep their numbers as names";
+        notes.push(format!("no image has the class number {which}: {what}"));
+    }
+    let named = |label: u32| known.map_or(label.to_string(), |names| names[label as usize].to_string());
+    Ok(used.into_iter().map(named).collect())
+}
