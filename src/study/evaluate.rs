@@ -65,6 +65,11 @@ impl Pass {
         stores.iter().map(|store| record(job, view, store, batch.min(store.count), classes)).collect()
     }
 
+    /// Images of its steps: the config's, or all of the largest of `stores` where that is fewer.
+    pub fn batch(job: &Job<'_>, stores: &[&ImageStore]) -> usize {
+        job.config.evaluation.batch_size.min(stores.iter().map(|s| s.count).max().unwrap_or(1))
+    }
+
     /// Compiles a pass over each of `stores` with the parameters in `state`, which `weights` names for people; they fit
     /// the device together.
     pub fn each<const N: usize>(
@@ -74,7 +79,7 @@ impl Pass {
         (state, weights): (&State, &str),
         classes: Option<usize>,
     ) -> Result<[Pass; N]> {
-        let batch = job.config.evaluation.batch_size.min(stores.iter().map(|s| s.count).max().unwrap_or(1));
+        let batch = Pass::batch(job, &stores);
         let tapes = |b: usize| Pass::tapes(job, view, &stores, classes, b);
         let mut plans = job.compile(state, "evaluation.batch_size", batch, 1, &tapes)?.into_iter();
         let pass = |store: &ImageStore| {

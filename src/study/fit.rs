@@ -38,22 +38,10 @@ impl Job<'_> {
         batches: Batches,
         record: &dyn Fn(usize) -> Result<Tape>,
     ) -> Result<Plans> {
-        let record = |whole| Batches { whole, ..batches }.sizes().into_iter().map(record).collect();
-        let mut plans = self.compile(state, key, batches.whole, 2, &record)?.into_iter();
+        let tapes = |whole| batches.tapes(whole, record);
+        let mut plans = self.compile(state, key, batches.whole, 2, &tapes)?.into_iter();
         let whole = plans.next().ok_or_else(|| Error::Failed("a step has no plan".into()))?;
         Ok(Plans { whole, rest: plans.next() })
-    }
-
-    /// Refuses steps that do not fit with the tensors that `state` still lacks: before anything is filled.
-    pub(super) fn expect_fit(
-        &self,
-        state: &State,
-        key: &str,
-        batches: Batches,
-        record: &dyn Fn(usize) -> Result<Tape>,
-    ) -> Result<()> {
-        let record = |whole| Batches { whole, ..batches }.sizes().into_iter().map(record).collect();
-        self.fitting(state, key, batches.whole, 2, &record).map(drop)
     }
 
     /// Refuses parameters that no step could train on this device, by the config's key that makes them so large. It is
@@ -70,7 +58,7 @@ impl Job<'_> {
             }
             _ => format!("model.width = {} is", c.model.width),
         };
-        Err(Error::Usage(format!("{key} too large: {why}")))
+        Err(Error::Usage(format!("{key} too large: {why}; use a smaller one, or a larger budget")))
     }
 
     /// Compiles what `record` records for a batch. Where that does not fit the device, the error names the largest value
@@ -87,8 +75,9 @@ impl Job<'_> {
         all.into_iter().map(|s| Plan::new(self.gpu, s, state)).collect()
     }
 
-    /// What [`Job::compile`] compiles.
-    fn fitting(
+    /// What [`Job::compile`] compiles. Tensors that `state` still lacks count: asked before they are filled, this refuses
+    /// what will not fit once they are.
+    pub(super) fn fitting(
         &self,
         state: &State,
         key: &str,

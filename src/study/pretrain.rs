@@ -73,7 +73,7 @@ pub(super) fn run(
     // A contrastive loss over fewer images is another one: what does not fill a batch is left out.
     let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
     let record = |b| record(job, images, seed, b).map(|r| r.0);
-    job.expect_fit(&state, "pretraining.batch_size", batches, &record)?;
+    job.fitting(&state, "pretraining.batch_size", batch, 2, &|whole| batches.tapes(whole, &record))?;
     params.fill(job.gpu, &mut state, seed)?;
     add_missing(job.gpu, &mut state, &tape)?;
     let plans = job.steps(&state, "pretraining.batch_size", batches, &record)?;

@@ -267,13 +267,17 @@ impl<'a> Ready<'a> {
         let mut state = set.resident.clone();
         let (tape, params) = record(job, &set.train, cell.seed, classes, batches.whole)?;
         let record = |b| record(job, &set.train, cell.seed, classes, b).map(|r| r.0);
-        job.expect_fit(&state, "training.batch_size", batches, &record)?;
+        let (stores, view) = ([&set.train.store, &set.val, &set.test], plain(set.train.mean, set.train.std));
+        let eval = Pass::batch(job, &stores);
+        let passes = |batch| Pass::tapes(job, &view, &stores, Some(classes), batch);
+        job.fitting(&state, "evaluation.batch_size", eval, 1, &passes)?;
+        let both = |whole| Ok([passes(eval)?, batches.tapes(whole, &record)?].concat());
+        job.fitting(&state, "training.batch_size", batches.whole, 2, &both)?;
         if let Some(start) = start {
             start.load(job, &data.classes, &mut state)?;
         }
         params.fill(job.gpu, &mut state, cell.seed)?;
         add_missing(job.gpu, &mut state, &tape)?;
-        let (stores, view) = ([&set.train.store, &set.val, &set.test], plain(set.train.mean, set.train.std));
         let weights = format!("the weights of {}", cell.name);
         let [train, val, test] = Pass::each(job, &view, stores, (&state, &weights), Some(classes))?;
         let plans = job.steps(&state, "training.batch_size", batches, &record)?;
