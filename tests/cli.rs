@@ -420,6 +420,7 @@ fn bad_data_leaves_nothing_behind() {
     write(&dir, "empty/train/cat/0.png", png(1));
     std::fs::create_dir_all(dir.path().join("empty/train/dog")).unwrap();
     write(&dir, "broken/train/cat/0.png", &png(1)[..40]);
+    write(&dir, "broken/train/cat/1.png", png(3));
     write(&dir, "broken/test/cat/0.png", png(2));
     for (spec, names) in [
         ("gone.npz", &["gone.npz", "--data-root"][..]),

@@ -6,7 +6,7 @@
 //! whole-number expressions of constants and counters with + - * / % and parentheses. Loops nest. Unrolling as text
 //! matters: naga emits no loop a driver can unroll, and function-local arrays indexed by a loop counter spill.
 
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, text};
 
 /// The most bytes of a kernel's text: a loop of a million rounds is a slip of the pen, not a kernel. Compilers take a
 /// thousand times the memory of a text, and of one this long seconds.
@@ -56,7 +56,8 @@ fn block(lines: &[(usize, &str)], values: &mut Vec<(String, u32)>, depth: usize,
     while i < lines.len() {
         let (at, line) = lines[i];
         let file = out.files[of].clone();
-        let bad = || Error::Failed(format!("{file}:{}: cannot read '{}'", at + 1, line.trim()));
+        let bad =
+            || Error::Failed(format!("{file}:{}: cannot read '{}'", at + 1, text::visible(line.trim(), text::CELL)));
         let too = |what: String| Error::Failed(format!("{file}:{}: {what}", at + 1));
         if let Some(definition) = line.trim_start().strip_prefix("//@ let ") {
             let (name, value) = definition.split_once('=').ok_or_else(bad)?;
