@@ -124,7 +124,7 @@ REFINED = (
 def main():
     files, refused = {}, {}
     for s, (name, sample) in enumerate(SAMPLES.items()):
-        for width, height in SIZES[: 3 if s < 8 else 1]:
+        for width, height in SIZES[: 4 if s == 2 else 3 if s < 8 else 1]:
             image = picture(width, height, s)
             tag = f"{name}_{width}x{height}"
             files[f"base_{tag}"] = cjpeg(image, "-sample", sample)
@@ -144,8 +144,10 @@ def main():
             files[f"refined_{name}"] = cjpeg(image, "-sample", sample, scans=REFINED)
     files["separate_420_88x88"] = cjpeg(picture(88, 88, 9), "-sample", "2x2", "-quality", "95", scans=SEPARATE)
     for width, height in [(1, 1), (1, 9), (9, 1), (2, 3), (8, 8), (17, 3), (3, 33)]:
-        files[f"tiny_{width}x{height}"] = cjpeg(picture(width, height, 5), "-sample", "2x2")
-        files[f"tiny_prog_{width}x{height}"] = cjpeg(picture(width, height, 6), "-sample", "2x1", "-progressive")
+        # libjpeg stretches colours of one or two columns plainly, and all others smoothly.
+        sample = "2x2" if width > 4 else "1x1"
+        files[f"tiny_{width}x{height}"] = cjpeg(picture(width, height, 5), "-sample", sample)
+        files[f"tiny_prog_{width}x{height}"] = cjpeg(picture(width, height, 6), "-sample", sample, "-progressive")
 
     # Colour: what the components are is told by JFIF, then by Adobe's segment, then by the component ids.
     image = picture(35, 27, 50)

@@ -34,7 +34,7 @@ pub fn flatten(image: DynamicImage, channels: usize, alpha: Alpha, bits: u32) ->
         DynamicImage::ImageRgb16(i) => deep::<3, 3>(&i.into_raw(), channels, alpha, top)?,
         DynamicImage::ImageLumaA16(i) => deep::<1, 2>(&i.into_raw(), channels, alpha, top)?,
         DynamicImage::ImageRgba16(i) => deep::<3, 4>(&i.into_raw(), channels, alpha, top)?,
-        _ => return Err("its samples are floating-point numbers of no stated range; save it with 8 or 16 bits".into()),
+        _ => return Err("floating-point samples have no stated range and are not read; save it with 8 or 16 bits".into()),
     };
     Ok((raw(pixels), highest))
 }

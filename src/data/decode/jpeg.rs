@@ -1,7 +1,8 @@
 //! JPEG files: markers are read and scans are checked here, `jpeg-decoder` makes the pixels.
 //!
 //! The decoder is lenient where science must not be, so a file is walked first: every scan must hold what the frame
-//! needs, and every coefficient must be told. What the components mean is decided here as libjpeg decides it: by JFIF,
+//! needs, and every coefficient must be told. A JPEG has no checksum, so damage that leaves as many codes is not seen.
+//! What the components mean is decided here as libjpeg decides it: by JFIF,
 //! then by Adobe's segment, then by the names of the components. Pixels differ from libjpeg-turbo's by up to 3 levels;
 //! `tests/pictures/README.md` says why.
 
@@ -48,14 +49,14 @@ pub fn decode(bytes: &[u8], limit: &Limit) -> Result<Picture, String> {
     Ok(picture)
 }
 
-/// Cyan, magenta, yellow and black as the decoder gives them, 255 for no ink, as red, green and blue: Pillow's product.
-fn without_black(pixels: &[u8]) -> Vec<u8> {
+/// Cyan, magenta, yellow and black, 255 for full ink, as red, green and blue: what light two inks let through is a
+/// product, rounded as Pillow does.
+fn without_black(inks: &[u8]) -> Vec<u8> {
     let times = |a: u8, b: u8| {
         let product = u32::from(a) * u32::from(b) + 128;
         ((product + (product >> 8)) >> 8) as u8
     };
-    // Inks are 255 − value, and Pillow gives (255 − K) − (255 − K) · ink / 255, rounded in that order.
-    pixels.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]].map(|v| p[3] - times(255 - v, p[3]))).collect()
+    inks.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]].map(|ink| 255 - p[3] - times(ink, 255 - p[3]))).collect()
 }
 
 fn transform(frame: &Frame, facts: &Facts) -> ColorTransform {

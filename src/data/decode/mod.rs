@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
+mod blocks;
 mod entropy;
 mod flatten;
 mod jpeg;

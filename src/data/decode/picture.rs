@@ -1,7 +1,7 @@
 //! One picture file: what kind it is, what stands in its header, and its pixels. Content decides, not the ending.
 
 use super::flatten::{Alpha, flatten};
-use super::{Raw, jpeg, tiff};
+use super::{Raw, blocks, jpeg, tiff};
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, Limits};
@@ -110,17 +110,27 @@ impl Picture {
 /// Reads the file at `path`: 1 or 3 channels of bytes, upright, with remarks. `bits` is what a 16-bit file uses.
 pub fn open(path: &Path, channels: usize, bits: u32, limit: &Limit) -> Result<(Raw, Vec<Remark>), String> {
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    read(&bytes, Kind::of_ending(path), channels, bits, limit)
+}
+
+/// Reads the content of a file whose ending promises `promised`.
+pub fn read(
+    bytes: &[u8],
+    promised: Option<Kind>,
+    channels: usize,
+    bits: u32,
+    limit: &Limit,
+) -> Result<(Raw, Vec<Remark>), String> {
     if bytes.is_empty() {
         return Err("it is empty".into());
     }
     let names = "JPEG, PNG, TIFF, BMP, WebP or GIF";
-    let kind = Kind::of_content(&bytes).ok_or_else(|| format!("its content is not {names}"))?;
+    let kind = Kind::of_content(bytes).ok_or_else(|| format!("its content is not {names}"))?;
     let mut remarks = Vec::new();
-    if Kind::of_ending(path) != Some(kind) {
+    if promised != Some(kind) {
         remarks.push(Remark::Ending(kind));
     }
-    let picture = decode(&bytes, kind, limit).map_err(|why| format!("{}: {why}", kind.name()))?;
-    drop(bytes);
+    let picture = decode(bytes, kind, limit).map_err(|why| format!("{}: {why}", kind.name()))?;
     if picture.without_end {
         remarks.push(Remark::WithoutEnd);
     }
@@ -143,9 +153,8 @@ fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
             allowed.max_alloc = Some(1 << 26); // of text and profiles; pixels are limited by their number
             let decoder = PngDecoder::with_limits(source, allowed).map_err(failed)?;
             let several = decoder.is_apng().map_err(failed)?;
-            let mut picture = pixels(decoder, limit)?;
-            picture.orientation = png_orientation(bytes).unwrap_or(picture.orientation);
-            Ok(Picture { several, ..picture })
+            let orientation = blocks::png_orientation(bytes)?.unwrap_or(Orientation::NoTransforms);
+            Ok(Picture { several, orientation, ..pixels(decoder, limit)? })
         }
         Kind::Tiff => {
             let facts = tiff::facts(bytes)?;
@@ -154,16 +163,14 @@ fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
         }
         Kind::Bmp => pixels(BmpDecoder::new(source).map_err(failed)?, limit),
         Kind::WebP => {
-            let size = bytes.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
-            if (bytes.len() as u64) < u64::from(size) + 8 {
-                return Err(format!("it says that it has {} bytes and has {}: it is cut", u64::from(size) + 8, bytes.len()));
-            }
+            let (width, height) = blocks::webp_frame(bytes)?;
+            limit.check(width, height)?; // a frame may be larger than the canvas says
             let decoder = WebPDecoder::new(source).map_err(failed)?;
             let several = decoder.has_animation();
             Ok(Picture { several, ..pixels(decoder, limit)? })
         }
         Kind::Gif => {
-            let several = gif_frames(bytes)? > 1;
+            let several = blocks::gif_frames(bytes)? > 1;
             Ok(Picture { several, ..pixels(GifDecoder::new(source).map_err(failed)?, limit)? })
         }
     }
@@ -180,44 +187,4 @@ fn pixels(mut decoder: impl ImageDecoder, limit: &Limit) -> Result<Picture, Stri
     let orientation = decoder.orientation().map_err(|e| e.to_string())?;
     let image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
     Ok(Picture::new(image, orientation))
-}
-
-/// The orientation in the Exif chunk of a PNG, which may stand before or behind the pixels.
-fn png_orientation(bytes: &[u8]) -> Option<Orientation> {
-    let mut rest = bytes.get(8..)?;
-    loop {
-        let length = u32::from_be_bytes(rest.get(..4)?.try_into().ok()?) as usize;
-        let body = rest.get(8..)?.get(..length)?;
-        if &rest[4..8] == b"eXIf" {
-            return Orientation::from_exif_chunk(body);
-        }
-        rest = rest.get(12 + length..)?;
-    }
-}
-
-/// How many frames a GIF has, two at most; an error where its blocks are cut.
-fn gif_frames(bytes: &[u8]) -> Result<usize, String> {
-    let cut = "it is cut";
-    let palette = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
-    let mut at = 13 + palette(*bytes.get(10).ok_or(cut)?);
-    let mut frames = 0;
-    while frames < 2 {
-        match bytes.get(at).ok_or(cut)? {
-            0x3B => break,
-            0x21 => at += 2,
-            0x2C => {
-                frames += 1;
-                at += 11 + palette(*bytes.get(at + 9).ok_or(cut)?);
-            }
-            _ => return Err("a block begins with a byte that none begins with: it is damaged".into()),
-        }
-        loop {
-            let length = usize::from(*bytes.get(at).ok_or(cut)?);
-            at += 1 + length;
-            if length == 0 {
-                break;
-            }
-        }
-    }
-    Ok(frames)
 }

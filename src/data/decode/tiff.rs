@@ -11,27 +11,44 @@ pub struct Facts {
 }
 
 const COMPRESSION: u64 = 259;
+const PHOTOMETRIC: u64 = 262;
+const SAMPLES: u64 = 277;
+const PLANES: u64 = 284;
 const EXTRA_SAMPLES: u64 = 338;
+const SAMPLE_FORMAT: u64 = 339;
 
-/// Reads the first directory.
+/// Reads the first directory, and refuses what the library would read as another picture or not name.
 pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
-    let file = File { bytes, little: bytes.first() == Some(&b'I'), big: bytes.get(2..4).is_some_and(|b| b.contains(&43)) };
-    let first = if file.big { file.number(8, 8)? } else { file.number(4, 4)? };
-    // Classic: a count of 2 bytes, entries of 12. BigTIFF: 8 and 20.
-    let (counted, entry, offset) = if file.big { (8, 20, 8) } else { (2, 12, 4) };
+    let big = bytes.get(2..4).is_some_and(|b| b.contains(&43));
+    let file = File { bytes, little: bytes.first() == Some(&b'I') };
+    // Classic: a count of 2 bytes, entries of 12 with a value of 4. BigTIFF: 8, 20 and 8.
+    let (start, counted, entry, room) = if big { (8, 8, 20, 8) } else { (4, 2, 12, 4) };
+    let first = file.number(start, room)?;
     let count = file.number(first, counted)?;
     let entries = first.saturating_add(counted);
-    let next = file.number(entries.saturating_add(count.saturating_mul(entry)), offset)?;
+    let next = file.number(entries.saturating_add(count.saturating_mul(entry)), room)?;
     let mut facts = Facts { alpha: Alpha::Straight, several: next != 0 };
-    for i in 0..count {
-        let at = entries + i * entry;
-        // The value stands in the entry where it is short, as both of these are.
-        let value = file.number(at + entry - offset, 2)?;
+    for at in (0..count).map(|i| entries + i * entry) {
+        let values = file.number(at + 4, room)?;
+        // Numbers of two bytes stand in the entry where they fit, else where it points.
+        let inside = values.saturating_mul(2) <= room;
+        let value = || file.number(if inside { at + entry - room } else { file.number(at + entry - room, room)? }, 2);
+        let save = "save it with 8 or 16 bits a sample, as gray or RGB";
         match file.number(at, 2)? {
-            COMPRESSION if value == 6 || value == 7 => {
+            COMPRESSION if matches!(value()?, 6 | 7) => {
                 return Err("JPEG within TIFF is not read; save it with LZW or Deflate, or as JPEG".into());
             }
-            EXTRA_SAMPLES if value != 2 => facts.alpha = Alpha::Done,
+            PHOTOMETRIC if value()? == 3 => return Err(format!("a palette is not read; {save}, or as PNG")),
+            PHOTOMETRIC if !matches!(value()?, 0 | 1 | 2 | 5) => {
+                return Err(format!("the colour space {} (PhotometricInterpretation) is not read; {save}", value()?));
+            }
+            SAMPLES if value()? == 2 => return Err(format!("gray with a second sample is not read; {save}")),
+            PLANES if value()? == 2 => return Err(format!("colours in separate planes are not read; {save}")),
+            SAMPLE_FORMAT if value()? == 3 => {
+                return Err(format!("floating-point samples have no stated range and are not read; {save}"));
+            }
+            SAMPLE_FORMAT if value()? == 2 => return Err(format!("signed samples are not read; {save}")),
+            EXTRA_SAMPLES if value()? != 2 => facts.alpha = Alpha::Done,
             _ => {}
         }
     }
@@ -41,7 +58,6 @@ pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
 struct File<'a> {
     bytes: &'a [u8],
     little: bool,
-    big: bool,
 }
 
 impl File<'_> {
