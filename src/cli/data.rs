@@ -53,6 +53,12 @@ struct Inspect {
     /// 1 gray or 3 RGB [default: the base config's]
     #[arg(long, value_name = "N")]
     channels: Option<usize>,
+    /// The most pixels of one picture file [default: the base config's]
+    #[arg(long, value_name = "N")]
+    max_pixels: Option<u64>,
+    /// Bits that 16-bit picture files use [default: the base config's]
+    #[arg(long, value_name = "N")]
+    bit_depth: Option<u32>,
 }
 
 impl Data {
@@ -74,6 +80,8 @@ impl Inspect {
                 channels: self.channels.unwrap_or(base.channels),
                 val_fraction: base.val_fraction as f32,
                 seed: 0,
+                max_pixels: self.max_pixels.unwrap_or(base.max_pixels),
+                bit_depth: self.bit_depth.unwrap_or(base.bit_depth),
                 cache: None,
             },
         )?;

@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Raised whenever decoding, resizing or this file's layout changes what is stored.
-const VERSION: &str = "wgslab decoded 3";
+const VERSION: &str = "wgslab decoded 4";
 
 /// The one metadata key; several would come out in changing order.
 const META: &str = "wgslab";
@@ -90,8 +90,8 @@ pub fn through(
     make: impl FnOnce() -> Result<Source>,
 ) -> Result<(Source, Option<Fresh>)> {
     let Some(folder) = &options.cache else { return Ok((make()?, None)) };
-    let size = [options.store_size as u64, options.channels as u64];
-    let key = key()?.part(VERSION).part(size[0].to_le_bytes()).part(size[1].to_le_bytes()).short();
+    let how = [options.store_size as u64, options.channels as u64, options.bit_depth.into()];
+    let key = how.iter().fold(key()?.part(VERSION), |key, n| key.part(n.to_le_bytes())).short();
     let path = folder.join(format!("{key}.safetensors"));
     let mut warning = None;
     if path.exists() {

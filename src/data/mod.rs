@@ -147,6 +147,10 @@ pub struct LoadOptions {
     pub val_fraction: f32,
     /// The seed of that choice.
     pub seed: u64,
+    /// The most pixels of one picture file; a larger one is refused by name.
+    pub max_pixels: u64,
+    /// The bits that 16-bit picture files use, from 9 to 16: the level 2^bits − 1 is white.
+    pub bit_depth: u32,
     /// A folder for decoded data, or none to decode each time.
     pub cache: Option<PathBuf>,
 }
@@ -158,6 +162,12 @@ impl LoadOptions {
         }
         if !(4..=2048).contains(&self.store_size) {
             return Err(Error::Usage(format!("store_size is {}; it must be from 4 to 2048", self.store_size)));
+        }
+        if !(9..=16).contains(&self.bit_depth) {
+            return Err(Error::Usage(format!("bit_depth is {}; it must be from 9 to 16", self.bit_depth)));
+        }
+        if self.max_pixels == 0 {
+            return Err(Error::Usage("max_pixels is 0; no picture is that small".into()));
         }
         Ok(())
     }
@@ -347,7 +357,16 @@ pub(crate) mod testing {
 
     /// Options for a test: 8 × 8, without a cache.
     pub fn options(root: &std::path::Path, channels: usize) -> LoadOptions {
-        LoadOptions { data_root: root.into(), store_size: 8, channels, val_fraction: 0.2, seed: 1, cache: None }
+        LoadOptions {
+            data_root: root.into(),
+            store_size: 8,
+            channels,
+            val_fraction: 0.2,
+            seed: 1,
+            max_pixels: decode::MAX_PIXELS,
+            bit_depth: 16,
+            cache: None,
+        }
     }
 
     /// Writes a PNG whose pixels depend on `seed` alone.

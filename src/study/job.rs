@@ -291,6 +291,8 @@ impl Job<'_> {
             channels: c.channels,
             val_fraction: c.val_fraction as f32,
             seed: 0, // one split for all seeds, so that they are compared on the same images
+            max_pixels: c.max_pixels,
+            bit_depth: c.bit_depth,
             cache: Some(self.out.join("cache")),
         };
         self.progress.stage(&format!("load {spec}"), 0, 0, "images");

@@ -292,19 +292,19 @@ mod tests {
     #[test]
     fn files_that_are_not_read_are_counted_by_ending_and_named() {
         let dir = with(&[]);
-        for name in ["train/a/x.webp", "train/a/y.WEBP", "train/b/scan.dcm", "test/a/IM0001", "notes.txt"] {
+        for name in ["train/a/x.jp2", "train/a/y.JP2", "train/b/scan.dcm", "test/a/IM0001", "notes.txt"] {
             std::fs::write(dir.path().join(name), "x").unwrap();
         }
         let listing = list(dir.path()).unwrap();
         assert!(listing.notes[0].starts_with("files not read: 5 ("), "{:?}", listing.notes);
         assert!(listing.notes[0].contains("the first is 'notes.txt'"), "{:?}", listing.notes);
-        let due = [(".dcm", 1), (".txt", 1), (".webp", 2), ("no ending", 1)].map(|(e, n)| (e.to_string(), n));
+        let due = [(".dcm", 1), (".jp2", 2), (".txt", 1), ("no ending", 1)].map(|(e, n)| (e.to_string(), n));
         assert_eq!(listing.unread, due.into());
         let summary = inspect(".", &options(dir.path(), 1)).unwrap();
-        assert!(summary.to_string().contains("files not read: 5 (1 .dcm, 1 .txt, 2 .webp, 1 no ending)"), "{summary}");
-        assert_eq!(summary.unread[".webp"], 2);
+        assert!(summary.to_string().contains("files not read: 5 (1 .dcm, 2 .jp2, 1 .txt, 1 no ending)"), "{summary}");
+        assert_eq!(summary.unread[".jp2"], 2);
         std::fs::create_dir(dir.path().join("train/c")).unwrap();
-        std::fs::write(dir.path().join("train/c/0.webp"), "x").unwrap();
+        std::fs::write(dir.path().join("train/c/0.jp2"), "x").unwrap();
         assert!(complaint(list(dir.path())).contains("train/c holds files (1), but none that is read"));
     }
 

@@ -11,7 +11,7 @@
 
 use crate::base::{Error, Result};
 use crate::data::classes;
-use crate::data::decode::{EXTENSIONS, Entry, is_image};
+use crate::data::decode::{Entry, endings, is_image};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -229,7 +229,7 @@ impl<'a> Walk<'a> {
             notes.push(format!(
                 "files not read: {count} ({kinds}); the first is {}; images end in {}",
                 shown(first),
-                EXTENSIONS.join(", ")
+                endings().collect::<Vec<_>>().join(", ")
             ));
         }
         if masks.count > 0 {
@@ -289,7 +289,7 @@ fn unlisted(folder: &Path, e: &walkdir::Error) -> Error {
 /// Why a class folder gives no image: of so many images that can be read all were masks, or there was none.
 fn no_image(folder: &Path, masks: usize, unread: usize, hidden: usize) -> Error {
     let folder = folder.display();
-    let endings = EXTENSIONS.join(", ");
+    let endings = endings().collect::<Vec<_>>().join(", ");
     Error::Data(if masks > 0 {
         format!(
             "the class folder {folder} holds masks alone ({masks}); rename the folder they lie in if they are its images"

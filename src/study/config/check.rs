@@ -18,6 +18,12 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     if !(d.val_fraction > 0.0 && d.val_fraction < 1.0) {
         return mistake("data.val_fraction", format!("is {}; use a share above 0 and below 1", d.val_fraction));
     }
+    if d.max_pixels == 0 {
+        return mistake("data.max_pixels", "is 0; use a whole number above 0");
+    }
+    if !(9..=16).contains(&d.bit_depth) {
+        return mistake("data.bit_depth", format!("is {}; use a whole number from 9 to 16", d.bit_depth));
+    }
     if !(config.model.width > 0.0 && config.model.width <= 8.0) {
         return mistake("model.width", format!("is {}; use a number above 0, at most 8", config.model.width));
     }

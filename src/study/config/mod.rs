@@ -52,6 +52,10 @@ pub struct Data {
     pub channels: usize,
     /// Share of training images held out where a dataset has no validation split.
     pub val_fraction: f64,
+    /// The most pixels of one picture file.
+    pub max_pixels: u64,
+    /// The bits that 16-bit picture files use.
+    pub bit_depth: u32,
 }
 
 /// `[model]`

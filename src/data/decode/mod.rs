@@ -1,27 +1,43 @@
 //! From files to stored pixels: decoding, channels, resizing, and the digest that tells duplicates.
 //!
 //! Two images are duplicates when their size and pixels are equal after decoding to the wanted channels and before
-//! resizing. File bytes would miss the same picture with other metadata or in another lossless container; pixels
+//! resizing. A picture is upright, over black where it is transparent, and 8 bits deep by then. File bytes would miss the same picture with other metadata or in another lossless container; pixels
 //! after resizing would merge different pictures that look alike once small, and would depend on the store size.
 
 use crate::base::{Error, Result};
 use crate::data::{Images, LoadOptions, Origin, Part, Source};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
-use image::{ImageReader, Limits};
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, RgbImage};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+mod blocks;
+mod entropy;
+mod flatten;
+mod jpeg;
+mod limit;
+mod notes;
+mod picture;
+#[cfg(test)]
+mod tests;
+mod tiff;
+
 pub use fast_image_resize::Resizer;
+pub use flatten::luma;
+pub use limit::MAX_PIXELS;
 
-/// Extensions of image files, in lower case.
-pub const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff"];
-
-/// Whether a file is taken for an image.
+/// Whether a file is taken for an image: it has one of the [`endings`].
 pub fn is_image(path: &Path) -> bool {
-    path.extension().is_some_and(|e| EXTENSIONS.iter().any(|x| e.eq_ignore_ascii_case(x)))
+    picture::Kind::of_ending(path).is_some()
+}
+
+/// Endings of the files that are read, in lower case and without the dot. Case does not matter in file names.
+pub fn endings() -> impl Iterator<Item = &'static str> {
+    picture::ENDINGS.iter().map(|(ending, _)| *ending)
 }
 
 /// The stem of a file or the name of a folder, for messages and tables.
@@ -43,22 +59,26 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Decodes a file by its content; the extension may lie.
-    fn open(path: &Path, channels: usize) -> Result<Self, String> {
-        let mut reader = ImageReader::open(path).and_then(|r| r.with_guessed_format()).map_err(|e| e.to_string())?;
-        let mut limits = Limits::default();
-        limits.max_alloc = Some(1 << 30); // a gigapixel header in a damaged file must not take all memory
-        reader.limits(limits);
-        let image = reader.decode().map_err(|e| e.to_string())?;
+    /// The picture as it is meant to be seen.
+    fn turned(self, orientation: Orientation) -> Result<Self, String> {
+        if orientation == Orientation::NoTransforms {
+            return Ok(self);
+        }
+        let (width, height, channels) = (self.width as u32, self.height as u32, self.channels);
+        let image = match channels {
+            1 => GrayImage::from_raw(width, height, self.pixels).map(DynamicImage::from),
+            _ => RgbImage::from_raw(width, height, self.pixels).map(DynamicImage::from),
+        };
+        let mut image = image.ok_or("its pixels do not fit its size")?;
+        image.apply_orientation(orientation);
         let (width, height) = (image.width() as usize, image.height() as usize);
-        let pixels = if channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() };
-        Ok(Raw { height, width, channels, pixels })
+        Ok(Raw { height, width, channels, pixels: image.into_bytes() })
     }
 
     fn convert(self, channels: usize) -> Self {
         let pixels = match (self.channels, channels) {
             (1, 3) => self.pixels.iter().flat_map(|&v| [v; 3]).collect(),
-            (3, 1) => self.pixels.chunks_exact(3).map(luma).collect(),
+            (3, 1) => self.pixels.chunks_exact(3).map(|p| luma(p[0], p[1], p[2])).collect(),
             _ => self.pixels,
         };
         Raw { channels, pixels, ..self }
@@ -96,11 +116,6 @@ impl Raw {
         resizer.resize(&from, &mut to, &how).map_err(|e| failed(&e))?;
         Ok(to.into_vec())
     }
-}
-
-/// Rec. 709 luma, as the image decoder weighs it.
-fn luma(rgb: &[u8]) -> u8 {
-    ((2126 * u32::from(rgb[0]) + 7152 * u32::from(rgb[1]) + 722 * u32::from(rgb[2])) / 10_000) as u8
 }
 
 /// Runs `work` for 0..n on every core and hands the results to `take` in order, on the calling thread.
@@ -153,18 +168,21 @@ impl Listing {
     pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
         let total = self.files.iter().flatten().map(Vec::len).sum();
         let mut source = Source { name: self.name.clone(), classes: self.classes.clone(), ..Source::default() };
-        let mut done = 0;
+        let (mut done, mut notes, gate) = (0, notes::Notes::default(), picture::Gate::default());
         for (entries, slot) in self.files.iter().zip(&mut source.parts) {
             let Some(entries) = entries else { continue };
             let part = slot.insert(Part::empty(options));
             let one = |i: usize, resizer: &mut Resizer| {
-                Raw::open(&entries[i].path, options.channels).map(|raw| raw.store(options, resizer))
+                let limit = picture::Limit::new(options.max_pixels, &gate);
+                let opened = picture::open(&entries[i].path, options.channels, options.bit_depth, &limit);
+                opened.map(|(raw, remarks)| raw.store(options, resizer).map(|stored| (stored, remarks)))
             };
             in_parallel(entries.len(), one, |i, result| {
                 let entry = &entries[i];
                 match result {
                     Ok(stored) => {
-                        let (pixels, origin) = stored?;
+                        let ((pixels, origin), remarks) = stored?;
+                        notes.add(remarks, &entry.name);
                         part.push(&pixels, origin, entry.label, entry.name.clone());
                     }
                     Err(reason) => source.unreadable.push(format!("{}: {reason}", entry.path.display())),
@@ -174,6 +192,7 @@ impl Listing {
                 Ok(())
             })?;
         }
+        source.notes.extend(notes.lines(options));
         Ok(source)
     }
 }

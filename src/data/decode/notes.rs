@@ -1,0 +1,77 @@
+//! What a person should know of how pictures were read: one line a kind, with a count and the first file.
+
+use super::picture::{Kind, Remark};
+use crate::data::LoadOptions;
+
+/// Collects remarks over the files of a dataset.
+#[derive(Default)]
+pub struct Notes {
+    /// Text before the file's name, text behind it, and the files.
+    kinds: Vec<(Remark, usize, String)>,
+    /// The highest level of any picture of 16 bits, how many there are, and the first.
+    deep: Option<(u16, usize, String)>,
+}
+
+impl Notes {
+    /// Adds what was seen in the file `name`.
+    pub fn add(&mut self, remarks: Vec<Remark>, name: &str) {
+        for remark in remarks {
+            if let Remark::Deep(highest) = remark {
+                let deep = self.deep.get_or_insert_with(|| (0, 0, name.into()));
+                *deep = (deep.0.max(highest), deep.1 + 1, std::mem::take(&mut deep.2));
+                continue;
+            }
+            match self.kinds.iter_mut().find(|(r, ..)| r.same_kind(&remark)) {
+                Some((_, n, _)) => *n += 1,
+                None => self.kinds.push((remark, 1, name.into())),
+            }
+        }
+    }
+
+    /// A line each.
+    pub fn lines(self, options: &LoadOptions) -> Vec<String> {
+        let mut lines: Vec<String> = self.kinds.iter().map(|(remark, n, first)| line(remark, *n, first)).collect();
+        lines.sort();
+        if let Some((highest, n, first)) = self.deep {
+            let used = u16::BITS - highest.leading_zeros();
+            let files = counted(n, "is a 16-bit file", "are 16-bit files");
+            if options.bit_depth < 16 {
+                let top = (1u32 << options.bit_depth) - 1;
+                let depth = options.bit_depth;
+                lines.push(format!(
+                    "{files} read as {depth} bits: level {top} is white (data.bit_depth); the highest level is {highest}; the first is {first}"
+                ));
+            } else if used < 16 {
+                lines.push(format!(
+                    "{files} using only the levels 0 to {highest} of 65535, so they are stored dark; if they hold {used} bits, data.bit_depth = {used} (--bit-depth {used}) makes level {} white; the first is {first}",
+                    (1u32 << used) - 1
+                ));
+            }
+        }
+        lines
+    }
+}
+
+fn counted(n: usize, one: &str, more: &str) -> String {
+    if n == 1 { format!("1 image {one}") } else { format!("{n} images {more}") }
+}
+
+fn line(remark: &Remark, n: usize, first: &str) -> String {
+    match remark {
+        Remark::WithoutEnd => {
+            let lack = counted(n, "lacks only its end marker and is read", "lack only their end markers and are read");
+            format!("{lack}; the first is {first}")
+        }
+        Remark::Frames(kind) => {
+            let parts = if *kind == Kind::Tiff { "pages" } else { "frames" };
+            let have = counted(n, "has", "have");
+            format!("{have} several {parts}, of which the first is read; the first is {first}")
+        }
+        Remark::Ending(kind) => {
+            let kind = kind.name();
+            let are = counted(n, "is", "are");
+            format!("{are} {kind} by content though the ending says otherwise, read as {kind}; the first is {first}")
+        }
+        Remark::Deep(_) => String::new(), // told for the whole set
+    }
+}

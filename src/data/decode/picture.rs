@@ -1,0 +1,190 @@
+//! One picture file: what kind it is, what stands in its header, and its pixels. Content decides, not the ending.
+
+use super::flatten::{Alpha, flatten};
+use super::{Raw, blocks, jpeg, tiff};
+use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, Limits};
+use std::io::Cursor;
+use std::path::Path;
+
+pub use super::limit::{Gate, Limit};
+
+/// The kinds of files that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Baseline, extended and progressive JPEG.
+    Jpeg,
+    /// PNG of every colour type; of an animation the default picture.
+    Png,
+    /// TIFF and BigTIFF; the first page.
+    Tiff,
+    /// Windows bitmap.
+    Bmp,
+    /// WebP; the first frame.
+    WebP,
+    /// GIF; the first frame.
+    Gif,
+}
+
+/// Endings of the files that are read, in lower case.
+pub const ENDINGS: [(&str, Kind); 11] = [
+    ("jpg", Kind::Jpeg),
+    ("jpeg", Kind::Jpeg),
+    ("jpe", Kind::Jpeg),
+    ("jfif", Kind::Jpeg),
+    ("jif", Kind::Jpeg),
+    ("png", Kind::Png),
+    ("tif", Kind::Tiff),
+    ("tiff", Kind::Tiff),
+    ("bmp", Kind::Bmp),
+    ("webp", Kind::WebP),
+    ("gif", Kind::Gif),
+];
+
+impl Kind {
+    /// The kind that an ending promises, in any case.
+    pub fn of_ending(path: &Path) -> Option<Self> {
+        let ending = path.extension()?;
+        ENDINGS.iter().find(|(e, _)| ending.eq_ignore_ascii_case(e)).map(|(_, kind)| *kind)
+    }
+
+    /// The kind that the first bytes tell.
+    fn of_content(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0xFF, 0xD8, ..] => Some(Kind::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(Kind::Png),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Kind::Tiff),
+            [b'B', b'M', ..] => Some(Kind::Bmp),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Kind::WebP),
+            [b'G', b'I', b'F', b'8', ..] => Some(Kind::Gif),
+            _ => None,
+        }
+    }
+
+    /// The name for messages.
+    pub fn name(self) -> &'static str {
+        ["JPEG", "PNG", "TIFF", "BMP", "WebP", "GIF"][self as usize]
+    }
+}
+
+/// What a person should know of how a picture was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// A JPEG whose end marker alone is missing.
+    WithoutEnd,
+    /// More than one page or frame.
+    Frames(Kind),
+    /// Another kind than the ending says.
+    Ending(Kind),
+    /// Samples of 16 bits, with the highest level.
+    Deep(u16),
+}
+
+impl Remark {
+    /// Whether two remarks are told in one line.
+    pub fn same_kind(&self, other: &Remark) -> bool {
+        matches!((self, other), (Remark::Deep(_), Remark::Deep(_))) || self == other
+    }
+}
+
+/// A decoded picture, not turned yet.
+pub struct Picture {
+    image: DynamicImage,
+    orientation: Orientation,
+    /// What its fourth sample means.
+    pub alpha: Alpha,
+    /// Whether its end marker alone is missing.
+    pub without_end: bool,
+    /// Whether it has more than one page or frame.
+    pub several: bool,
+}
+
+impl Picture {
+    /// A picture to be turned by `orientation`, whole, alone in its file.
+    pub fn new(image: DynamicImage, orientation: Orientation) -> Self {
+        Picture { image, orientation, alpha: Alpha::Straight, without_end: false, several: false }
+    }
+}
+
+/// Reads the file at `path`: 1 or 3 channels of bytes, upright, with remarks. `bits` is what a 16-bit file uses.
+pub fn open(path: &Path, channels: usize, bits: u32, limit: &Limit) -> Result<(Raw, Vec<Remark>), String> {
+    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    read(&bytes, Kind::of_ending(path), channels, bits, limit)
+}
+
+/// Reads the content of a file whose ending promises `promised`.
+pub fn read(
+    bytes: &[u8],
+    promised: Option<Kind>,
+    channels: usize,
+    bits: u32,
+    limit: &Limit,
+) -> Result<(Raw, Vec<Remark>), String> {
+    if bytes.is_empty() {
+        return Err("it is empty".into());
+    }
+    let names = "JPEG, PNG, TIFF, BMP, WebP or GIF";
+    let kind = Kind::of_content(bytes).ok_or_else(|| format!("its content is not {names}"))?;
+    let mut remarks = Vec::new();
+    if promised != Some(kind) {
+        remarks.push(Remark::Ending(kind));
+    }
+    let picture = decode(bytes, kind, limit).map_err(|why| format!("{}: {why}", kind.name()))?;
+    if picture.without_end {
+        remarks.push(Remark::WithoutEnd);
+    }
+    if picture.several {
+        remarks.push(Remark::Frames(kind));
+    }
+    let orientation = picture.orientation;
+    let (raw, highest) = flatten(picture.image, channels, picture.alpha, bits)?;
+    remarks.extend(highest.map(Remark::Deep));
+    Ok((raw.turned(orientation)?, remarks))
+}
+
+fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
+    let source = Cursor::new(bytes);
+    let failed = |e: image::ImageError| e.to_string();
+    match kind {
+        Kind::Jpeg => jpeg::decode(bytes, limit),
+        Kind::Png => {
+            let mut allowed = Limits::no_limits();
+            allowed.max_alloc = Some(1 << 26); // of text and profiles; pixels are limited by their number
+            let decoder = PngDecoder::with_limits(source, allowed).map_err(failed)?;
+            let several = decoder.is_apng().map_err(failed)?;
+            let orientation = blocks::png_orientation(bytes)?.unwrap_or(Orientation::NoTransforms);
+            Ok(Picture { several, orientation, ..pixels(decoder, limit)? })
+        }
+        Kind::Tiff => {
+            let facts = tiff::facts(bytes)?;
+            let picture = pixels(TiffDecoder::new(source).map_err(failed)?, limit)?;
+            Ok(Picture { alpha: facts.alpha, several: facts.several, ..picture })
+        }
+        Kind::Bmp => pixels(BmpDecoder::new(source).map_err(failed)?, limit),
+        Kind::WebP => {
+            let (width, height) = blocks::webp_frame(bytes)?;
+            limit.check(width, height)?; // a frame may be larger than the canvas says
+            let decoder = WebPDecoder::new(source).map_err(failed)?;
+            let several = decoder.has_animation();
+            Ok(Picture { several, ..pixels(decoder, limit)? })
+        }
+        Kind::Gif => {
+            let several = blocks::gif_frames(bytes)? > 1;
+            Ok(Picture { several, ..pixels(GifDecoder::new(source).map_err(failed)?, limit)? })
+        }
+    }
+}
+
+/// The pixels that a decoder of the image library makes, where its header is within the limit.
+fn pixels(mut decoder: impl ImageDecoder, limit: &Limit) -> Result<Picture, String> {
+    let (width, height) = decoder.dimensions();
+    limit.check(width.into(), height.into())?;
+    let mut allowed = Limits::no_limits();
+    // The pixels twice, as samples of the file and as they are handed over, and a little for tables.
+    allowed.max_alloc = Some(decoder.total_bytes().saturating_mul(2).saturating_add(1 << 26));
+    decoder.set_limits(allowed).map_err(|e| e.to_string())?;
+    let orientation = decoder.orientation().map_err(|e| e.to_string())?;
+    let image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    Ok(Picture::new(image, orientation))
+}

@@ -1,0 +1,287 @@
+//! Pictures of every kind against numbers of Pillow, libjpeg-turbo and numpy; `tests/pictures` says how they were made.
+
+use super::picture::{Gate, Kind, Limit, Remark, read};
+use super::*;
+use safetensors::SafeTensors;
+
+/// The most by which a level of a JPEG may differ, and the most on average. Y, Cb and Cr are rounded after the inverse
+/// transform and again after stretching, which makes them differ by one; blue is Y + 1.772 Cb.
+const JPEG: (u8, f64) = (3, 0.5);
+
+/// A file with the pixels that are right, none where it is to be refused.
+struct Case {
+    name: String,
+    file: Vec<u8>,
+    /// Height, width, and red, green and blue.
+    right: Option<(usize, usize, Vec<u8>)>,
+}
+
+fn cases(file: &str) -> Vec<Case> {
+    let path = format!("{}/tests/pictures/{file}.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let bytes = std::fs::read(path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let mut names: Vec<_> = tensors.names().into_iter().filter_map(|n| n.strip_suffix(".file")).collect();
+    names.sort();
+    let one = |name: &str| Case {
+        name: name.into(),
+        file: tensors.tensor(&format!("{name}.file")).unwrap().data().into(),
+        right: tensors.tensor(&format!("{name}.pixels")).ok().map(|t| (t.shape()[0], t.shape()[1], t.data().into())),
+    };
+    names.into_iter().map(one).collect()
+}
+
+fn case(file: &str, name: &str) -> Vec<u8> {
+    cases(file).into_iter().find(|c| c.name == name).unwrap().file
+}
+
+fn seen(bytes: &[u8], promised: Option<Kind>, channels: usize) -> Result<(Raw, Vec<Remark>), String> {
+    read(bytes, promised, channels, 16, &Limit::new(MAX_PIXELS, &Gate::default()))
+}
+
+fn pixels(bytes: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
+    seen(bytes, None, 3).map(|(raw, _)| (raw.height, raw.width, raw.pixels))
+}
+
+/// What is wrong with a case that has pixels.
+fn wrong(case: &Case, (most, mean): (u8, f64)) -> Option<String> {
+    let (height, width, right) = case.right.as_ref().unwrap();
+    let raw = match seen(&case.file, None, 3) {
+        Err(why) => return Some(format!("{}: {why}", case.name)),
+        Ok((raw, _)) => raw,
+    };
+    if (raw.height, raw.width) != (*height, *width) {
+        return Some(format!("{}: {}×{} instead of {width}×{height}", case.name, raw.width, raw.height));
+    }
+    let gray = seen(&case.file, None, 1).unwrap().0.pixels;
+    let luma: Vec<u8> = raw.pixels.chunks_exact(3).map(|p| luma(p[0], p[1], p[2])).collect();
+    assert_eq!(gray, luma, "{}: gray is not the luma of its colours", case.name);
+    let off: Vec<u8> = raw.pixels.iter().zip(right).map(|(a, b)| a.abs_diff(*b)).collect();
+    let average = off.iter().map(|&d| f64::from(d)).sum::<f64>() / off.len() as f64;
+    let worst = off.iter().max().copied().unwrap_or(0);
+    (worst > most || average > mean).then(|| format!("{}: off by up to {worst}, {average:.3} on average", case.name))
+}
+
+#[test]
+fn jpegs_are_the_pictures_of_libjpeg_turbo() {
+    let cases = cases("jpeg");
+    let (right, refused): (Vec<_>, Vec<_>) = cases.iter().partition(|c| c.right.is_some());
+    assert!(right.len() >= 180, "{}", right.len());
+    let wrong: Vec<String> = right.into_iter().filter_map(|c| wrong(c, JPEG)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for case in refused {
+        let said = pixels(&case.file).unwrap_err();
+        let word = case.name.split('_').next().unwrap();
+        let word = ["two", "twelve"].iter().position(|w| *w == word).map_or(word, |i| ["2 components", "12 bits"][i]);
+        assert!(said.starts_with("JPEG: ") && said.contains(word), "{}: {said}", case.name);
+    }
+}
+
+#[test]
+fn other_files_are_the_pictures_that_were_written() {
+    let cases = cases("files");
+    let (right, refused): (Vec<_>, Vec<_>) = cases.iter().partition(|c| c.right.is_some());
+    assert!(right.len() >= 100, "{}", right.len());
+    let allowed = |c: &Case| match c.name.as_str() {
+        "cmyk.tif" => (1, 0.5), // the library rounds down where Pillow rounds
+        _ if c.file.starts_with(&[0xFF, 0xD8]) => JPEG,
+        _ => (0, 0.0),
+    };
+    let wrong: Vec<String> = right.into_iter().filter_map(|c| wrong(c, allowed(c))).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for case in refused {
+        let said = pixels(&case.file).unwrap_err();
+        let reason = match case.name.split(['_', '.']).next().unwrap() {
+            "float" | "half" | "double" => "floating-point",
+            "jpeg" => "JPEG within TIFF",
+            "planes" => "separate planes",
+            "words" => "its content is not JPEG, PNG, TIFF, BMP, WebP or GIF",
+            word => word,
+        };
+        assert!(said.contains(reason), "{}: {said}", case.name);
+    }
+}
+
+#[test]
+fn a_cut_file_is_unreadable_or_the_whole_picture() {
+    let jpegs =
+        ["base_420_35x27", "prog_420_35x27", "separate_420_35x27", "restart_420", "refined_422", "gray", "cmyk"];
+    let mut files: Vec<Case> = cases("files").into_iter().filter(|c| c.right.is_some()).collect();
+    files.extend(cases("jpeg").into_iter().filter(|c| jpegs.contains(&c.name.as_str())));
+    let mut other = Vec::new();
+    for case in files {
+        let whole = pixels(&case.file).unwrap();
+        for length in 0..case.file.len() {
+            let cut = &case.file[..length];
+            // Some programs put the end marker of a JPEG behind what they have.
+            let end = if case.file.starts_with(&[0xFF, 0xD8]) { [0xFF, 0xD9].as_slice() } else { &[] };
+            for bytes in [cut.to_vec(), [cut, end].concat()] {
+                if pixels(&bytes).is_ok_and(|p| p != whole) {
+                    other.push(format!("{} of {} bytes", case.name, bytes.len()));
+                }
+            }
+        }
+    }
+    assert!(other.is_empty(), "{} other pictures: {:#?}", other.len(), &other[..other.len().min(20)]);
+}
+
+#[test]
+fn only_the_end_marker_of_a_jpeg_may_be_missing() {
+    for name in ["base_420_35x27", "prog_420_35x27"] {
+        let file = case("jpeg", name);
+        let whole = pixels(&file).unwrap();
+        for lost in [1, 2] {
+            let (raw, remarks) = seen(&file[..file.len() - lost], Some(Kind::Jpeg), 3).unwrap();
+            assert_eq!((raw.pixels, remarks), (whole.2.clone(), vec![Remark::WithoutEnd]));
+        }
+        let said = pixels(&file[..file.len() - 3]).unwrap_err();
+        assert!(said.contains("cut or damaged"), "{said}");
+    }
+}
+
+#[test]
+fn a_damaged_scan_is_named() {
+    let file = case("jpeg", "base_420_88x88");
+    let scan = file.windows(2).position(|w| w == [0xFF, 0xDA]).unwrap() + 14;
+    let with = |at: usize, bytes: &[u8]| [&file[..at], bytes, &file[at..]].concat();
+    let mut rng = crate::base::rng::Rng::new(3, 0, 0);
+    let (size, mut tried, mut slipped) = (400, 0, 0);
+    for at in (scan..file.len() - 2 - size).step_by(13) {
+        let noise: Vec<u8> = (0..size).map(|_| rng.below(255) as u8).collect();
+        let over = [&file[..at], &noise, &file[at + size..]].concat();
+        let lost = [&file[..at], &file[at + size..]].concat();
+        for damaged in [over, lost, with(at, &noise), [&file[..at], &vec![0; size], &file[at + size..]].concat()] {
+            tried += 1;
+            slipped += u32::from(pixels(&damaged).is_ok());
+        }
+    }
+    // A JPEG has no checksum: codes fall into step again, and what is left may be just as many blocks. A few bytes often
+    // pass so; of a sixth of the file little does.
+    assert!(tried > 600 && slipped * 20 < tried, "{slipped} of {tried}");
+    // Zeros behind the data are padding; anything else is more than the picture needs.
+    let end = file.len() - 2;
+    assert_eq!(pixels(&with(end, &[0; 5])).unwrap(), pixels(&file).unwrap());
+    assert!(pixels(&with(end, &[0, 7])).unwrap_err().contains("goes on"));
+    let file = case("jpeg", "restart_420");
+    let at = file.windows(2).position(|w| w == [0xFF, 0xD1]).unwrap();
+    let swapped = [&file[..at], &[0xFF, 0xD2], &file[at + 2..]].concat();
+    assert!(pixels(&swapped).unwrap_err().contains("restart marker 1 is missing"));
+}
+
+#[test]
+fn remarks_tell_what_was_decided() {
+    let deep = |remarks: &[Remark]| matches!(remarks, [Remark::Deep(_)]);
+    for case in cases("files").into_iter().filter(|c| c.right.is_some()) {
+        let promised = Kind::of_ending(Path::new(&case.name));
+        let (_, remarks) = seen(&case.file, promised, 1).unwrap();
+        let stem = case.name.split('.').next().unwrap();
+        match stem {
+            "several" => assert_eq!(remarks, [Remark::Frames(promised.unwrap())], "{}", case.name),
+            _ if stem.ends_with("_named") => assert!(matches!(remarks[..], [Remark::Ending(_)]), "{}", case.name),
+            _ if stem.contains("_16") => assert!(deep(&remarks), "{}", case.name),
+            _ => assert_eq!(remarks, [], "{}", case.name),
+        }
+    }
+}
+
+/// A file's header that claims many pixels, with nothing behind it that could fill them.
+fn claims(kind: Kind) -> Vec<u8> {
+    let mut file = match kind {
+        Kind::Jpeg => case("jpeg", "prog_420_35x27"),
+        Kind::Png => case("files", "rgb_8.png"),
+        Kind::Tiff => case("files", "rgb_8.tif"),
+        Kind::Bmp => case("files", "rgb.bmp"),
+        Kind::WebP => case("files", "lossless.webp"),
+        Kind::Gif => case("files", "still.gif"),
+    };
+    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    match kind {
+        Kind::Jpeg => {
+            let at = file.windows(2).position(|w| w == [0xFF, 0xC2]).unwrap() + 5;
+            file[at..at + 4].copy_from_slice(&[0xFF; 4]);
+        }
+        Kind::Png => {
+            put(16, &[0, 0, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF]);
+            let crc = crc32(&file[12..29]);
+            file[29..33].copy_from_slice(&crc.to_be_bytes());
+        }
+        Kind::Tiff => {
+            // Width, height and rows a strip.
+            [18, 30, 102].iter().for_each(|&at| put(at, &60_000u16.to_le_bytes()));
+        }
+        Kind::Bmp => put(18, &[0, 0x70, 0, 0, 0, 0x70, 0, 0]),
+        Kind::WebP => put(21, &[0xFE, 0xBF, 0xFF, 0x0F]),
+        Kind::Gif => put(6, &[0xFF; 4]),
+    }
+    file
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, &b| (0..8).fold(crc ^ u32::from(b), |c, _| c >> 1 ^ (c & 1) * 0xEDB8_8320))
+}
+
+#[test]
+fn a_claim_of_many_pixels_is_refused_before_anything_is_inflated() {
+    for kind in [Kind::Jpeg, Kind::Png, Kind::Tiff, Kind::Bmp, Kind::WebP, Kind::Gif] {
+        let file = claims(kind);
+        let said = pixels(&file).unwrap_err();
+        assert!(said.starts_with(kind.name()) && said.contains("data.max_pixels"), "{said}");
+    }
+    // A picture of this size passes with the key and not without.
+    let file = case("files", "rgb_8.png");
+    let gate = Gate::default();
+    assert!(read(&file, None, 3, 16, &Limit::new(76, &gate)).err().unwrap().contains("11×7 = 77 pixels"));
+    assert!(read(&file, None, 3, 16, &Limit::new(77, &gate)).is_ok());
+}
+
+#[test]
+fn a_jpeg_of_endless_scans_is_refused() {
+    let file = case("jpeg", "separate_444_35x27");
+    let scan = file.windows(2).position(|w| w == [0xFF, 0xDA]).unwrap();
+    let next = scan + 2 + file[scan + 2..].windows(2).position(|w| w == [0xFF, 0xDA] || w == [0xFF, 0xC4]).unwrap();
+    let twice = [&file[..next], &file[scan..next], &file[next..]].concat();
+    assert!(pixels(&twice).unwrap_err().contains("out of turn"));
+    let file = case("jpeg", "prog_444_35x27");
+    let scan = file.windows(2).position(|w| w == [0xFF, 0xDA]).unwrap();
+    let empty = [&file[..scan], &file[scan..file.len() - 2], &file[scan..]].concat();
+    assert!(pixels(&empty).unwrap_err().contains("out of turn"));
+}
+
+#[test]
+fn a_set_tells_each_kind_of_remark_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut entries = Vec::new();
+    let mut add = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        entries.push(Entry { path, name: name.into(), label: 0 });
+    };
+    for i in 0..3 {
+        add(&format!("{i}.jpg"), &case("files", "png_named.jpg"));
+        add(&format!("deep{i}.png"), &case("files", "gray_12_of_16.png"));
+    }
+    add("pages.tif", &case("files", "several.tif"));
+    add("words.png", &case("files", "words.png"));
+    let listing = Listing {
+        name: "x".into(),
+        classes: vec!["a".into()],
+        files: [Some(entries), None, None],
+        ..Listing::default()
+    };
+    let options = crate::data::testing::options(dir.path(), 1);
+    let source = listing.decode(&options, &|_, _| ()).unwrap();
+    assert_eq!(source.unreadable.len(), 1);
+    let told = source.notes.join("\n");
+    assert_eq!(source.notes.len(), 3, "{told}");
+    for said in ["3 images are PNG by content", "the first is 0.jpg", "1 image has several pages", "pages.tif"] {
+        assert!(told.contains(said), "{told}");
+    }
+    assert!(told.contains("3 images are 16-bit files using only the levels 0 to 4095 of 65535"), "{told}");
+    assert!(told.contains("data.bit_depth = 12") && told.contains("the first is deep0.png"), "{told}");
+    let scaled = listing.decode(&LoadOptions { bit_depth: 12, ..options.clone() }, &|_, _| ()).unwrap();
+    assert!(scaled.notes.join("\n").contains("read as 12 bits"), "{:?}", scaled.notes);
+    let white = |s: &Source| s.parts[0].as_ref().unwrap().images.pixels.iter().copied().max().unwrap();
+    let deep = |s: &Source| s.parts[0].as_ref().unwrap().images.image(1).iter().copied().max().unwrap();
+    assert!(white(&scaled) > 200 && deep(&scaled) > 200 && deep(&source) < 16);
+    let dark = listing.decode(&LoadOptions { bit_depth: 10, ..options }, &|_, _| ()).unwrap();
+    assert_eq!(dark.unreadable.len(), 4);
+}

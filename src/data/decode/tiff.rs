@@ -1,0 +1,71 @@
+//! What the image library does not tell of a TIFF file: whether pages follow, and what a fourth sample means.
+
+use super::flatten::Alpha;
+
+/// What stands in the directory of the first page.
+pub struct Facts {
+    /// What the extra sample means.
+    pub alpha: Alpha,
+    /// Whether another page follows.
+    pub several: bool,
+}
+
+const COMPRESSION: u64 = 259;
+const PHOTOMETRIC: u64 = 262;
+const SAMPLES: u64 = 277;
+const PLANES: u64 = 284;
+const EXTRA_SAMPLES: u64 = 338;
+const SAMPLE_FORMAT: u64 = 339;
+
+/// Reads the first directory, and refuses what the library would read as another picture or not name.
+pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
+    let big = bytes.get(2..4).is_some_and(|b| b.contains(&43));
+    let file = File { bytes, little: bytes.first() == Some(&b'I') };
+    // Classic: a count of 2 bytes, entries of 12 with a value of 4. BigTIFF: 8, 20 and 8.
+    let (start, counted, entry, room) = if big { (8, 8, 20, 8) } else { (4, 2, 12, 4) };
+    let first = file.number(start, room)?;
+    let count = file.number(first, counted)?;
+    let entries = first.saturating_add(counted);
+    let next = file.number(entries.saturating_add(count.saturating_mul(entry)), room)?;
+    let mut facts = Facts { alpha: Alpha::Straight, several: next != 0 };
+    for at in (0..count).map(|i| entries + i * entry) {
+        let values = file.number(at + 4, room)?;
+        // Numbers of two bytes stand in the entry where they fit, else where it points.
+        let inside = values.saturating_mul(2) <= room;
+        let value = || file.number(if inside { at + entry - room } else { file.number(at + entry - room, room)? }, 2);
+        let save = "save it with 8 or 16 bits a sample, as gray or RGB";
+        match file.number(at, 2)? {
+            COMPRESSION if matches!(value()?, 6 | 7) => {
+                return Err("JPEG within TIFF is not read; save it with LZW or Deflate, or as JPEG".into());
+            }
+            PHOTOMETRIC if value()? == 3 => return Err(format!("a palette is not read; {save}, or as PNG")),
+            PHOTOMETRIC if !matches!(value()?, 0 | 1 | 2 | 5) => {
+                return Err(format!("the colour space {} (PhotometricInterpretation) is not read; {save}", value()?));
+            }
+            SAMPLES if value()? == 2 => return Err(format!("gray with a second sample is not read; {save}")),
+            PLANES if value()? == 2 => return Err(format!("colours in separate planes are not read; {save}")),
+            SAMPLE_FORMAT if value()? == 3 => {
+                return Err(format!("floating-point samples have no stated range and are not read; {save}"));
+            }
+            SAMPLE_FORMAT if value()? == 2 => return Err(format!("signed samples are not read; {save}")),
+            EXTRA_SAMPLES if value()? != 2 => facts.alpha = Alpha::Done,
+            _ => {}
+        }
+    }
+    Ok(facts)
+}
+
+struct File<'a> {
+    bytes: &'a [u8],
+    little: bool,
+}
+
+impl File<'_> {
+    /// The number in the `n` bytes at `at`.
+    fn number(&self, at: u64, n: u64) -> Result<u64, String> {
+        let range = usize::try_from(at).ok().zip(usize::try_from(at.saturating_add(n)).ok());
+        let bytes = range.and_then(|(a, b)| self.bytes.get(a..b)).ok_or("its directory is cut")?;
+        let join = |n: u64, b: &u8| n << 8 | u64::from(*b);
+        Ok(if self.little { bytes.iter().rev().fold(0, join) } else { bytes.iter().fold(0, join) })
+    }
+}
