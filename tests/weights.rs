@@ -260,6 +260,11 @@ fn evaluation_matches_classes_by_name() {
     let right = |e: &Value| e["accuracy"].as_f64().unwrap() * e["images"].as_f64().unwrap();
     assert!((right(&cow) + right(&rest) - right(&all)).abs() < 1e-9, "{all} is not {cow} and {rest}");
     assert_eq!(cow["knn_accuracy"], 1.0, "all its training images are cows");
+    // Test images alone: another hospital's.
+    leveled(&dir, "alone", "test", &[("ant", 30), ("bee", 120), ("cow", 210)], 4);
+    let (alone, said) = evaluate("alone");
+    assert_eq!((&alone["accuracy"], &alone["knn_accuracy"]), (&all["accuracy"], &Value::Null));
+    assert!(said.contains("alone has no training images: nearest neighbours are not measured"), "{said}");
     leveled(&dir, "more", "train", &[("cow", 200), ("dog", 90)], 3);
     leveled(&dir, "more", "test", &[("cow", 210), ("dog", 100)], 3);
     fails(&dir, &["evaluate", "--data", "more", "--run", "run"], 4, &["ant, bee, cow", "not dog of more"]);

@@ -8,7 +8,7 @@ use super::statistics::{ConfusionMatrix, macro_auroc};
 use crate::base::{Error, Result, files, seal};
 use crate::data::augment::Augmentation;
 use crate::data::store::ImageStore;
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Need, Split};
 use crate::nn::checkpoint::Checkpoint;
 use crate::nn::{Mode, Params, weights};
 use crate::tape::{Feed, Plan, State, Tape, Type};
@@ -253,7 +253,7 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         }
     };
     let trained = Trained::read(folder)?;
-    let mut data = job.read(spec, &|w| job.progress.note(w))?;
+    let mut data = job.read(spec, Need::Evaluation(split), &|w| job.progress.note(w))?;
     let missing = match_classes(&mut data, split, &trained.classes)
         .map_err(|why| Error::Data(format!("the classifier in {} {why} {spec}", folder.display())))?;
     if !missing.is_empty() {

@@ -8,9 +8,8 @@ use super::results::{CellResult, Picture, gather, read_pictures, run_folder, wri
 use super::train::Start;
 use super::{Progress, pretrain, report, train};
 use crate::base::{Error, Result, files};
-use crate::data::spec::Spec;
 use crate::data::store::ImageStore;
-use crate::data::{self, Dataset, Images, LoadOptions};
+use crate::data::{self, Dataset, Images, LoadOptions, Need};
 use crate::device::Gpu;
 use crate::device::tune::Table;
 use crate::kernels::{fuse, tune};
@@ -106,9 +105,6 @@ impl Job<'_> {
     pub fn run(&self, selection: Selection, manner: Manner) -> Result<Outcome> {
         let all = cells(self.config);
         let chosen = selection.of(&all)?;
-        for cell in chosen {
-            Spec::parse(&cell.spec, self.data_root)?; // a wrong name shows now, not after hours of other cells
-        }
         self.check_sets(chosen)?;
         sweep(self.out, Duration::from_secs(2));
         self.keep_kernels()?;
@@ -186,19 +182,26 @@ impl Job<'_> {
         }
     }
 
-    /// Reads every set that the cells use before the first is trained on: what is wrong with the last one shows now. They
-    /// are decoded through the cache, where each is found again when its turn comes; one set alone is read next anyway.
+    /// Refuses a set that the cells cannot use before the first of them is trained on another. All are listed first; then
+    /// each is decoded through the cache, where it is found again when its turn comes. One set alone is read next anyway.
     fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
-        let apart = |(i, cell): &(usize, &Cell)| chosen[..*i].iter().all(|before| before.spec != cell.spec);
-        let sets: Vec<&Cell> = chosen.iter().enumerate().filter(apart).map(|(_, cell)| cell).collect();
-        for first in sets.iter().filter(|_| sets.len() > 1) {
-            let data = self.read(&first.spec, &|_| {})?;
-            pretrain::batch_of(self.config.training.batch_size, data.train.len())
-                .map_err(|e| Error::Data(format!("{}: {e}", first.spec)))?;
-            for cell in chosen.iter().filter(|c| c.spec == first.spec && c.noise_rate > 0.0) {
-                let kind = cell.noise_kind.unwrap_or(NoiseKind::Symmetric);
+        let mut sets: Vec<&str> = Vec::new();
+        for cell in chosen {
+            if !sets.contains(&cell.spec.as_str()) {
+                data::check(&cell.spec, &self.load_options(), Need::Training)?;
+                sets.push(&cell.spec);
+            }
+        }
+        for spec in sets.iter().filter(|_| sets.len() > 1) {
+            let named = |e: Error| Error::Data(format!("{spec}: {e}"));
+            let data = self.read(spec, Need::Training, &|_| {})?;
+            pretrain::batch_of(self.config.training.batch_size, data.train.len()).map_err(named)?;
+            // What keeps one of its cells from going wrong keeps the others.
+            if let Some((kind, cell)) =
+                chosen.iter().find_map(|c| c.noise_kind.filter(|_| c.spec == *spec).zip(Some(c)))
+            {
                 noise::corrupt(kind, cell.noise_rate, &data.train.labels, data.classes.len(), cell.noise_seed())
-                    .map_err(|e| Error::Data(format!("{}: {e}", first.spec)))?;
+                    .map_err(named)?;
             }
         }
         Ok(())
@@ -283,9 +286,17 @@ impl Job<'_> {
     }
 
     /// Decodes a dataset; `say` is told what a person should know of how it was read.
-    pub(super) fn read(&self, spec: &str, say: &dyn Fn(&str)) -> Result<Dataset> {
+    pub(super) fn read(&self, spec: &str, need: Need, say: &dyn Fn(&str)) -> Result<Dataset> {
+        self.progress.stage(&format!("load {spec}"), 0, 0, "images");
+        let step = |done: usize, _| self.progress.step(done as u64, "");
+        let data = data::load_for(spec, &self.load_options(), need, &step)?;
+        data.warnings.iter().for_each(|w| say(w));
+        Ok(data)
+    }
+
+    fn load_options(&self) -> LoadOptions {
         let c = &self.config.data;
-        let options = LoadOptions {
+        LoadOptions {
             data_root: self.data_root.to_path_buf(),
             store_size: c.store_size,
             channels: c.channels,
@@ -294,11 +305,7 @@ impl Job<'_> {
             max_pixels: c.max_pixels,
             bit_depth: c.bit_depth,
             cache: Some(self.out.join("cache")),
-        };
-        self.progress.stage(&format!("load {spec}"), 0, 0, "images");
-        let data = data::load(spec, &options, &|done, _| self.progress.step(done as u64, ""))?;
-        data.warnings.iter().for_each(|w| say(w));
-        Ok(data)
+        }
     }
 
     /// Puts images on the device, under the name of their split.
@@ -308,7 +315,7 @@ impl Job<'_> {
 
     /// Decodes a dataset and puts its images on the device.
     pub(super) fn load(&self, spec: &str) -> Result<Loaded> {
-        let data = self.read(spec, &|w| self.progress.note(w))?;
+        let data = self.read(spec, Need::Training, &|w| self.progress.note(w))?;
         let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
         let (m, s) = data.train.statistics();
         for i in 0..3 {
