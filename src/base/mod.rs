@@ -1,5 +1,6 @@
 //! base: vocabulary that needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names.
 
+pub mod contained;
 pub mod error;
 pub mod files;
 pub mod hash;
@@ -8,6 +9,7 @@ pub mod rng;
 pub mod seal;
 pub mod shape;
 
+pub use contained::contained;
 pub use error::{Error, Result};
 pub use nearest::nearest;
 pub use shape::{DType, Shape};

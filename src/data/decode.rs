@@ -5,7 +5,7 @@
 //! after resizing would merge different pictures that look alike once small, and would depend on the store size.
 
 use crate::base::hash::Hasher;
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, contained};
 use crate::data::{Images, LoadOptions, Origin, Part, Source, Split};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
@@ -49,7 +49,7 @@ impl Raw {
         let mut limits = Limits::default();
         limits.max_alloc = Some(1 << 30); // a gigapixel header in a damaged file must not take all memory
         reader.limits(limits);
-        let image = reader.decode().map_err(|e| e.to_string())?;
+        let image = contained(|| reader.decode())?.map_err(|e| e.to_string())?;
         let (width, height) = (image.width() as usize, image.height() as usize);
         let pixels = if channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() };
         Ok(Raw { height, width, channels, pixels })
