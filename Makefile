@@ -11,7 +11,7 @@ ARGS ?=
 export NODEVICE_SELECT ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build study test lint fmt-check clippy shell-check bench-smoke
+.PHONY: help setup build study test test-long lint fmt-check clippy shell-check bench-smoke
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +33,11 @@ study: build ## run the main job, from images to a table and a report
 # make) makes that a failure; make hands it on.
 test: setup ## run all tests
 	cargo test --release
+
+# What CI has no time for: new hostile files for every reader. CASES says how many; the seed is printed.
+CASES ?= 1000000
+test-long: setup ## try a million hostile files
+	FUZZ_CASES=$(CASES) cargo test --release --test fuzz
 
 lint: fmt-check clippy shell-check ## check format and warnings
 

@@ -6,9 +6,8 @@
 
 mod common;
 
-use common::{adapter, alone, wgslab};
+use common::{adapter, alone, files, timeless, wgslab};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -55,46 +54,6 @@ fn uninterrupted() -> &'static Path {
         dir
     });
     Box::leak(dir.path().join("out").into_boxed_path())
-}
-
-/// Files of `out` by relative path.
-fn files(out: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = walkdir::WalkDir::new(out).into_iter().map(|e| e.unwrap()).filter(|e| e.file_type().is_file());
-    let relative = |path: &Path| path.strip_prefix(out).unwrap().to_string_lossy().into_owned();
-    entries.map(|e| (relative(e.path()), std::fs::read(e.path()).unwrap())).collect()
-}
-
-/// What a file says besides the times in it; none for what is all times or settings that may differ.
-fn timeless(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
-    let without_times = |text: &str| {
-        let mut record: Value = serde_json::from_str(text).unwrap();
-        for time in ["seconds", "images_per_s", "checksum"] {
-            record.as_object_mut().unwrap().remove(time);
-        }
-        record.to_string()
-    };
-    let text = || String::from_utf8(bytes.to_vec()).unwrap();
-    match name.rsplit('/').next().unwrap() {
-        "clock.json" | "report.html" | "config.toml" => None,
-        // The hashes of the files that hold times, or settings that may differ, are left out.
-        "done" => {
-            let mut done: Value = serde_json::from_str(&text()).unwrap();
-            done.as_object_mut().unwrap().remove("checksum");
-            let of = done["files"].as_object_mut().unwrap();
-            of.retain(|name, _| !["config.toml", "result.json", "epochs.jsonl"].contains(&name.as_str()));
-            Some(done.to_string().into_bytes())
-        }
-        "result.json" => Some(without_times(&text()).into_bytes()),
-        "epochs.jsonl" => Some(text().lines().map(|l| without_times(l) + "\n").collect::<String>().into_bytes()),
-        "results.csv" => {
-            let text = text();
-            let rows: Vec<Vec<&str>> = text.lines().map(|l| l.split(',').collect()).collect();
-            let times = rows[0].iter().position(|c| *c == "seconds").unwrap();
-            let row = |r: &Vec<&str>| [&r[..times], &r[times + 1..]].concat().join(",");
-            Some(rows.iter().map(row).collect::<Vec<_>>().join("\n").into_bytes())
-        }
-        _ => Some(bytes.to_vec()),
-    }
 }
 
 /// Holds `out` to the uninterrupted study or to a part of its cells: the same files with the same bytes, times aside.

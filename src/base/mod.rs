@@ -1,6 +1,7 @@
 //! base: vocabulary that needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names,
 //! text for terminals.
 
+pub mod contained;
 pub mod error;
 pub mod files;
 pub mod hash;
@@ -10,6 +11,7 @@ pub mod seal;
 pub mod shape;
 pub mod text;
 
+pub use contained::contained;
 pub use error::{Error, Result};
 pub use nearest::nearest;
 pub use shape::{DType, Shape};

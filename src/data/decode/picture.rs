@@ -2,6 +2,7 @@
 
 use super::flatten::{Alpha, flatten};
 use super::{Raw, blocks, jpeg, tiff};
+use crate::base::contained;
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, Limits};
@@ -130,7 +131,9 @@ pub fn read(
     if promised != Some(kind) {
         remarks.push(Remark::Ending(kind));
     }
-    let picture = decode(bytes, kind, limit).map_err(|why| format!("{}: {why}", kind.name()))?;
+    let picture = contained(|| decode(bytes, kind, limit))
+        .and_then(|read| read)
+        .map_err(|why| format!("{}: {why}", kind.name()))?;
     if picture.without_end {
         remarks.push(Remark::WithoutEnd);
     }

@@ -1,0 +1,42 @@
+//! Foreign code on hostile input: a decoder or a parser that panics on a file says no more than that it cannot read it.
+//! What our own code panics on stays a bug of the program.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a call into another crate; a panic in it becomes its words. `what` it calls must keep nothing that a panic could
+/// leave half done: it is dropped.
+pub fn contained<T>(what: impl FnOnce() -> T) -> Result<T, String> {
+    let before = INSIDE.replace(true);
+    let ended = catch_unwind(AssertUnwindSafe(what));
+    INSIDE.set(before);
+    ended.map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().copied();
+        let words = text.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given");
+        format!("it cannot be read, and the reader stopped with: {words}")
+    })
+}
+
+/// Whether this thread is inside such a call: a panic there is told by its caller.
+pub fn is_contained() -> bool {
+    INSIDE.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_words_and_nothing_else_does() {
+        assert_eq!(contained(|| 3), Ok(3));
+        let list: Vec<u8> = Vec::new();
+        let why = contained(|| list[1]).unwrap_err();
+        assert!(why.contains("index out of bounds"), "{why}");
+        assert!(contained(is_contained).unwrap() && !is_contained());
+        assert_eq!(contained(|| contained(|| list[1]).is_err() && is_contained()), Ok(true));
+    }
+}

@@ -1,0 +1,122 @@
+//! Every file that a study leaves, damaged in every way that a disk, a full one, a careless hand or a wrong user can: the
+//! program then gives the right bits, or a sentence that names what is damaged with a documented exit code. Never another
+//! number, and no internal error, signal or hang.
+//!
+//! The files are those of a real study, listed: a new one is covered by existing. CI tries a part of the combinations,
+//! the same every time; DAMAGE=all tries them all. The table of outcomes is kept as target/tmp/damage-*.txt.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
+#![cfg(unix)] // users and their rights
+
+#[path = "../common/mod.rs"]
+mod common;
+mod kinds;
+mod outcome;
+mod study;
+
+use kinds::{Kind, damaged_copy};
+use outcome::{Outcome, Table};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use study::{Made, made};
+use wgslab::base::hash::Hasher;
+
+/// A file of a study, what happens to it, and the command that meets it then.
+#[derive(Clone, Debug)]
+struct Combination {
+    file: String,
+    kind: Kind,
+    command: &'static str,
+}
+
+impl Combination {
+    /// Whether CI tries it: one in `of`, by its name alone, and of the report's pictures the first two.
+    fn is_chosen(&self, of: u8) -> bool {
+        if std::env::var("DAMAGE").as_deref() == Ok("all") {
+            return true;
+        }
+        let name = self.file.rsplit('/').next().unwrap();
+        let one_of_many = name.ends_with(".png") && name > "01.png";
+        let lot = Hasher::new().part(format!("{} {:?} {}", self.file, self.kind, self.command)).hex();
+        !one_of_many && u8::from_str_radix(&lot[..2], 16).unwrap().is_multiple_of(of)
+    }
+}
+
+/// Every combination of the files of `base` with commands that read them.
+fn combinations(base: &Path, commands: impl Fn(&str) -> Vec<(&'static str, u8)>) -> Vec<Combination> {
+    let files: BTreeMap<String, Vec<u8>> = common::files(base);
+    let mut all = Vec::new();
+    for (file, bytes) in &files {
+        for kind in Kind::ALL.into_iter().filter(|k| k.applies(file, bytes, &files)) {
+            for (command, of) in commands(file) {
+                let one = Combination { file: file.clone(), kind, command };
+                if one.is_chosen(of) {
+                    all.push(one);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Tries all of `list` with `attempt`, on two threads where it may be, keeps the table and fails for what is wrong in it.
+fn check(name: &str, list: &[Combination], threads: usize, attempt: &(dyn Fn(&Combination) -> Outcome + Sync)) {
+    let (next, table) = (AtomicUsize::new(0), Mutex::new(Table::default()));
+    let work = || {
+        while let Some(one) = list.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let outcome = attempt(one);
+            table.lock().unwrap().add(one, outcome);
+        }
+    };
+    std::thread::scope(|scope| {
+        (1..threads).for_each(|_| drop(scope.spawn(work)));
+        work();
+    });
+    table.into_inner().unwrap().finish(name);
+}
+
+#[test]
+fn damage_to_a_finished_study_is_told_or_changes_nothing() {
+    if !common::adapter("damage_to_a_finished_study_is_told_or_changes_nothing") {
+        return;
+    }
+    let made: &Made = made();
+    let list = combinations(&made.finished, |file| {
+        let mut commands = vec![("run", 2), ("report", 1)];
+        if file.starts_with("runs/") {
+            commands.push(("evaluate", 2));
+        }
+        if file.ends_with("config.toml") {
+            commands.push(("list", 1));
+        }
+        commands
+    });
+    assert!(list.len() >= 300, "{} combinations", list.len());
+    check("finished", &list, 2, &|one| {
+        let copy = damaged_copy(made, &made.finished, one);
+        outcome::of_command(made, one, &copy)
+    });
+    assert!(common::files(&made.finished) == made.due, "a command wrote into another study's files");
+}
+
+#[test]
+fn damage_to_a_stopped_study_is_told_or_changes_nothing() {
+    if !common::adapter("damage_to_a_stopped_study_is_told_or_changes_nothing") {
+        return;
+    }
+    let made: &Made = made();
+    for (name, base) in [("stopped in pretraining", &made.pretraining), ("stopped in training", &made.training)] {
+        // What the stage was doing is in its own folder, and what it stands on in that of the pretraining.
+        let is_of_stage = |file: &str| file.starts_with("pretraining/") || file.starts_with("runs/");
+        let list = combinations(base, |file| if is_of_stage(file) { vec![("go on", 2)] } else { vec![] });
+        // The process that goes on is this one, so that kernels are compiled once: root reads everything.
+        let list: Vec<_> = list.into_iter().filter(|c| c.kind != Kind::Unreadable).collect();
+        assert!(list.len() >= 20, "{name}: {} combinations", list.len());
+        check(name, &list, 1, &|one| {
+            let copy = damaged_copy(made, base, one);
+            outcome::of_going_on(made, one, &copy)
+        });
+    }
+}

@@ -1,0 +1,270 @@
+//! Readers of what the program itself wrote: cached images, weights, states, the files of runs and studies.
+
+use super::mutate::Seed;
+use super::readers::Desk;
+use super::seeds;
+use safetensors::Dtype;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::OnceLock;
+use wgslab::base::hash::sha256;
+use wgslab::base::{Error, Result, Shape, seal};
+use wgslab::data::npz::Archive;
+use wgslab::data::{LoadOptions, Source, cache};
+use wgslab::device::tune::Table;
+use wgslab::nn::{
+    self,
+    checkpoint::{self, Checkpoint},
+};
+use wgslab::study::{CellResult, Config, EpochRecord, LabelRow, Phase, Picture, kept_config, results};
+use wgslab::tape::{State, Type};
+
+/// A cache file as the program writes it, with its header apart.
+pub fn caches() -> Vec<Seed> {
+    let desk = Desk::new();
+    read_cache(&desk, &[]).unwrap();
+    let folder = desk.dir.path().join("cache");
+    let file = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    vec![seeds::safetensors(&std::fs::read(file).unwrap())]
+}
+
+/// Whatever the file holds, the source is that of the data.
+pub fn read_cache(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    let folder = desk.dir.path().join("cache");
+    let options = LoadOptions { cache: Some(folder.clone()), ..desk.options(1) };
+    static DUE: OnceLock<Source> = OnceLock::new();
+    let due = DUE.get_or_init(|| {
+        let archive = Archive::open(&desk.file("a.npz", &seeds::npz()[0].file())).unwrap();
+        archive.decode(&options, &|_, _| ()).unwrap()
+    });
+    let through = || cache::through(|| Ok(wgslab::base::hash::Hasher::new()), &options, || Ok(due.clone()));
+    if !folder.exists() {
+        let (_, fresh) = through()?;
+        return fresh.unwrap().keep();
+    }
+    let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&file, bytes).unwrap();
+    assert!(through()?.0 == *due, "a damaged cache gave other data");
+    Ok(())
+}
+
+/// Tensors of a toy model.
+const WANTED: [(&str, &[usize]); 4] = [
+    ("conv1.weight", &[2, 1, 3, 3]),
+    ("bn1.weight", &[2]),
+    ("bn1.running_var", &[2]),
+    ("layer1.0.conv1.weight", &[2, 2]),
+];
+
+pub fn tensors(prefix: &str, metadata: &str) -> Vec<u8> {
+    let names: Vec<String> = WANTED.iter().map(|w| format!("{prefix}{}", w.0)).collect();
+    let data = |shape: &[usize]| (0..shape.iter().product()).flat_map(|i: usize| (i as f32).to_le_bytes()).collect();
+    let list: Vec<_> = names.iter().zip(WANTED).map(|(n, w)| (n.as_str(), Dtype::F32, w.1, data(w.1))).collect();
+    seeds::tensors(&list, metadata)
+}
+
+pub fn weights() -> Vec<Seed> {
+    let halves: Vec<_> = WANTED
+        .iter()
+        .map(|(n, s)| {
+            (*n, if s.len() == 2 { Dtype::BF16 } else { Dtype::F16 }, *s, vec![0x3c; 2 * s.iter().product::<usize>()])
+        })
+        .collect();
+    [tensors("", "{\"method\":\"simclr\"}"), tensors("module.", ""), seeds::tensors(&halves, "")]
+        .iter()
+        .map(|f| seeds::safetensors(f))
+        .collect()
+}
+
+pub fn read_weights(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    let path = desk.file("w.safetensors", bytes);
+    checkpoint::read_metadata(&path, bytes)?;
+    let wanted: Vec<_> = WANTED.iter().map(|(n, s)| (n.to_string(), Type::f32(Shape::new(s)))).collect();
+    nn::weights::load((&path, bytes), desk.gpu(), &mut State::new(), "backbone.", &wanted, None).map(drop)
+}
+
+pub fn states() -> Vec<Seed> {
+    let desk = Desk::new();
+    let path = desk.file("s.safetensors", &tensors("", ""));
+    let mut state = State::new();
+    let wanted: Vec<_> = WANTED.iter().map(|(n, s)| (n.to_string(), Type::f32(Shape::new(s)))).collect();
+    nn::weights::load((&path, &tensors("", "")), desk.gpu(), &mut state, "", &wanted, None).unwrap();
+    let cursor = json!({ "address": "0123456789abcdef", "epoch": 1, "step": 2, "sums": [0.5, 0.0], "memory": null });
+    checkpoint::save_state(&path, desk.gpu(), &state, cursor.as_object().unwrap().clone()).unwrap();
+    vec![seeds::safetensors(&std::fs::read(path).unwrap())]
+}
+
+pub fn read_state(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    let path = desk.file("s.safetensors", bytes);
+    Checkpoint::open(&path)?.load(desk.gpu(), &mut State::new())
+}
+
+fn sample() -> CellResult {
+    CellResult {
+        dataset: "phantom-covid".into(),
+        pretraining: "none".into(),
+        noise_kind: "symmetric".into(),
+        noise_rate: 0.4,
+        realised_noise_rate: 0.425,
+        method: "cross_entropy".into(),
+        seed: 0,
+        test_accuracy: 0.625,
+        balanced_accuracy: 0.5,
+        macro_f1: 0.25,
+        auroc: Some(0.75),
+        knn_accuracy: None,
+        knn_weighted_accuracy: None,
+        knn_neighbours: Some(20),
+        knn_temperature: Some(0.07),
+        best_val_accuracy: 0.5,
+        best_val_epoch: 2,
+        best_val_test_accuracy: Some(0.5),
+        last5_test_accuracy: None,
+        memorised_fraction: Some(0.125),
+        classes: 4,
+        train_images: 40,
+        val_images: 8,
+        test_images: 8,
+        dropped_duplicates: 0,
+        epochs: 3,
+        seconds: 1.5,
+        adapter: "llvmpipe".into(),
+    }
+}
+
+/// What `write` left in a folder.
+pub fn written(write: impl FnOnce(&Path) -> Result<()>, name: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path()).unwrap();
+    std::fs::read_to_string(dir.path().join(name)).unwrap()
+}
+
+/// The cell `a` of a study in `dir`, with its dataset's pictures.
+pub fn write_run(dir: &Path) {
+    let run = dir.join("runs/a");
+    results::write_result(&run, &sample()).unwrap();
+    results::write_epochs(&run, &epochs()).unwrap();
+    results::write_pictures(dir, "phantom-covid", &pictures()).unwrap();
+    finish(&run);
+}
+
+/// What names the files of a run as they are.
+fn done(run: &Path) -> Value {
+    let contents = |name: &str| {
+        let bytes = std::fs::read(run.join(name)).unwrap();
+        json!({ "bytes": bytes.len(), "sha256": sha256(&bytes) })
+    };
+    let files = json!({ "result.json": contents("result.json"), "epochs.jsonl": contents("epochs.jsonl") });
+    json!({ "address": "0123456789abcdef", "files": files })
+}
+
+pub fn finish(run: &Path) {
+    seal::write(&run.join("done"), &done(run)).unwrap();
+}
+
+/// A study of one cell whose files but one are whole, read as the report reads it.
+fn report(desk: &Desk, file: &str, bytes: &[u8]) -> Result<()> {
+    let dir = desk.dir.path();
+    if !dir.join("config.toml").exists() {
+        desk.file("config.toml", seal::sealed_text(&Config::parse("t", "")?.to_toml()?).as_bytes());
+        write_run(dir);
+    }
+    desk.file(file, bytes);
+    // A file that is the one that `done` names is read on; one that is not is refused at once. Both are tried.
+    if !file.ends_with("done") && !bytes.len().is_multiple_of(4) {
+        finish(&dir.join("runs/a"));
+    }
+    let gathered = results::gather(dir)?;
+    results::write_csv(dir, &gathered)?;
+    wgslab::study::report(dir, &gathered)?;
+    match gathered.damaged.first() {
+        Some(what) => Err(Error::Data(what.clone())),
+        None => Ok(()),
+    }
+}
+
+pub fn done_files() -> Vec<Seed> {
+    let desk = Desk::new();
+    write_run(desk.dir.path());
+    vec![seeds::sealed(&[done(&desk.dir.path().join("runs/a")).to_string()])]
+}
+
+pub fn read_done(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    report(desk, "runs/a/done", bytes)
+}
+
+pub fn kept_configs() -> Vec<Seed> {
+    vec![seeds::sealed_text(&Config::parse("t", "").unwrap().to_toml().unwrap())]
+}
+
+pub fn read_kept_config(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    kept_config(desk.file("config.toml", bytes).parent().unwrap()).map(drop)
+}
+
+pub fn result_files() -> Vec<Seed> {
+    vec![Seed::whole(written(|dir| results::write_result(dir, &sample()), "result.json"))]
+}
+
+pub fn read_result(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    report(desk, "runs/a/result.json", bytes)
+}
+
+pub fn epochs() -> Vec<EpochRecord> {
+    let record = |epoch: usize| EpochRecord {
+        phase: Phase::Train,
+        epoch,
+        loss: 2.0 / epoch as f64,
+        lr: 0.01,
+        skipped_steps: 0,
+        train_accuracy: Some(0.5),
+        wrong_label_memorised: Some(0.25),
+        val_accuracy: Some(0.5),
+        seconds: 1.0,
+        images_per_s: 150.0,
+    };
+    (1..=3).map(record).collect()
+}
+
+pub fn epoch_files() -> Vec<Seed> {
+    let text = written(|dir| results::write_epochs(dir, &epochs()), "epochs.jsonl");
+    vec![seeds::sealed(&text.lines().map(String::from).collect::<Vec<_>>())]
+}
+
+pub fn read_epochs(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    report(desk, "runs/a/epochs.jsonl", bytes)
+}
+
+pub fn pictures() -> Vec<Picture> {
+    let png = seeds::png()[0].file();
+    ["a", "b"].map(|c| Picture { png: png.clone(), clean: c.into(), given: "a".into() }).to_vec()
+}
+
+pub fn label_lists() -> Vec<Seed> {
+    vec![seeds::sealed(&[written(|dir| results::write_pictures(dir, "a", &pictures()), "pictures/a/labels.json")])]
+}
+
+pub fn read_pictures(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    report(desk, "pictures/phantom-covid/labels.json", bytes)
+}
+
+pub fn label_rows() -> Vec<Seed> {
+    let rows = ["a.png", "b,c.png"].map(|name| LabelRow { name: name.into(), clean: 0, given: 1 });
+    vec![Seed::whole(written(|dir| results::write_labels(&dir.join("labels.csv"), &rows), "labels.csv"))]
+}
+
+pub fn read_labels(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    results::read_labels(&desk.file("labels.csv", bytes)).map(drop)
+}
+
+pub fn tables() -> Vec<Seed> {
+    let entry = json!({
+        "variant": "naive", "checksum": "00", "median_ms": { "naive": 1.5, "tiled": 2.0 },
+        "samples_ms": { "naive": [1.5, 1.6] }, "refused": { "tiled": "its values differ" },
+    });
+    let table = json!({ "adapter": "a", "driver": "d", "entries": { "matmul {} x 16": entry } });
+    vec![Seed::whole(format!("{table:#}\n"))]
+}
+
+pub fn read_table(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    Table::load(&desk.file("kernels.json", bytes), "a", "d").map(|t| drop(t.map(|t| t.hash())))
+}

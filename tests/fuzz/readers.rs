@@ -1,0 +1,217 @@
+//! Every function of the library that reads what people bring or what a run left: seeds, the words of its format, and
+//! what a caller does next with what was read.
+
+use super::left::*;
+use super::mutate::Seed;
+use super::seeds;
+use super::texts::*;
+use super::words::{CSV, JSON, NPY, SPEC, TOML, WGSL};
+use std::path::PathBuf;
+use tempfile::TempDir;
+use wgslab::base::{Error, Result};
+use wgslab::data::decode::MAX_PIXELS;
+use wgslab::data::decode::{Entry, Listing};
+use wgslab::data::npz::Archive;
+use wgslab::data::{LoadOptions, Source, manifest, spec::Spec};
+use wgslab::device::{Gpu, GpuOptions};
+
+/// One reader.
+pub struct Reader {
+    pub name: &'static str,
+    pub seeds: fn() -> Vec<Seed>,
+    /// Words of the format, put anywhere.
+    pub words: &'static [&'static str],
+    /// Reads a file that holds these bytes.
+    pub read: fn(&Desk, &[u8]) -> Result<()>,
+    /// The exit codes with which it may refuse one.
+    pub codes: &'static [u8],
+    /// How many cases CI tries.
+    pub cases: u64,
+    /// Whether it needs an adapter.
+    pub device: bool,
+}
+
+/// Where a reader finds its file, and the device of those that need one.
+pub struct Desk {
+    pub dir: TempDir,
+    gpu: std::sync::OnceLock<Gpu>,
+}
+
+impl Desk {
+    pub fn new() -> Desk {
+        Desk { dir: tempfile::tempdir().unwrap(), gpu: Default::default() }
+    }
+
+    pub fn gpu(&self) -> &Gpu {
+        self.gpu.get_or_init(|| Gpu::open(&GpuOptions::default()).unwrap())
+    }
+
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub fn options(&self, channels: usize) -> LoadOptions {
+        let data_root = self.dir.path().to_path_buf();
+        LoadOptions {
+            data_root,
+            store_size: 8,
+            channels,
+            val_fraction: 0.2,
+            seed: 1,
+            cache: None,
+            bit_depth: 16,
+            max_pixels: MAX_PIXELS,
+        }
+    }
+}
+
+const BAD: &[u8] = &[2, 4];
+
+/// All of them.
+pub fn all() -> Vec<Reader> {
+    let picture =
+        |name, seeds| Reader { name, seeds, words: &[], read: read_picture, codes: BAD, cases: 2000, device: false };
+    let json = |name, seeds, read| Reader { name, seeds, words: JSON, read, codes: BAD, cases: 1500, device: false };
+    vec![
+        Reader { name: "npz", seeds: seeds::npz, words: NPY, read: read_npz, codes: BAD, cases: 3000, device: false },
+        picture("png", seeds::png),
+        picture("jpeg", || seeds::pictures(&["jpg"])),
+        picture("tiff", || seeds::pictures(&["tif"])),
+        picture("bmp", || seeds::pictures(&["bmp"])),
+        picture("gif and webp", || seeds::pictures(&["gif", "webp"])),
+        Reader {
+            name: "manifest",
+            seeds: manifests,
+            words: CSV,
+            read: read_manifest,
+            codes: BAD,
+            cases: 2000,
+            device: false,
+        },
+        Reader { name: "spec", seeds: specs, words: SPEC, read: read_spec, codes: BAD, cases: 2000, device: false },
+        Reader { name: "cache", seeds: caches, words: JSON, read: read_cache, codes: BAD, cases: 1500, device: false },
+        Reader {
+            name: "weights",
+            seeds: weights,
+            words: JSON,
+            read: read_weights,
+            codes: BAD,
+            cases: 1500,
+            device: true,
+        },
+        Reader { name: "state", seeds: states, words: JSON, read: read_state, codes: BAD, cases: 1500, device: true },
+        Reader {
+            name: "config",
+            seeds: configs,
+            words: TOML,
+            read: read_config,
+            codes: BAD,
+            cases: 2000,
+            device: false,
+        },
+        Reader {
+            name: "study's config",
+            seeds: kept_configs,
+            words: TOML,
+            read: read_kept_config,
+            codes: BAD,
+            cases: 1500,
+            device: false,
+        },
+        Reader {
+            name: "set of cases",
+            seeds: sets,
+            words: TOML,
+            read: read_set,
+            codes: BAD,
+            cases: 2000,
+            device: false,
+        },
+        json("bench report", reports, read_report),
+        json("roofs", roofs, read_roofs),
+        json("table of kernels", tables, read_table),
+        json("done", done_files, read_done),
+        json("result.json", result_files, read_result),
+        json("epochs.jsonl", epoch_files, read_epochs),
+        json("pictures' labels.json", label_lists, read_pictures),
+        Reader {
+            name: "labels.csv",
+            seeds: label_rows,
+            words: CSV,
+            read: read_labels,
+            codes: BAD,
+            cases: 1500,
+            device: false,
+        },
+        Reader {
+            name: "wgsl",
+            seeds: shaders,
+            words: WGSL,
+            read: read_shader,
+            codes: &[1, 2, 4],
+            cases: 1500,
+            device: false,
+        },
+    ]
+}
+
+// Data.
+
+fn read_npz(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    let archive = Archive::open(&desk.file("a.npz", bytes))?;
+    consistent(&archive.decode(&desk.options(1 + 2 * (bytes.len() % 2)), &|_, _| ())?);
+    Ok(())
+}
+
+/// What a reader gave must hold together: everything after it indexes without asking.
+fn consistent(source: &Source) {
+    for part in source.parts.iter().flatten() {
+        let images = &part.images;
+        assert_eq!(images.pixels.len(), images.len() * images.stride());
+        assert_eq!((images.names.len(), part.origins.len()), (images.len(), images.len()));
+    }
+}
+
+fn read_picture(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    let path = desk.file("a.png", bytes);
+    let entry = Entry { path, name: "a.png".into(), label: 0 };
+    let (name, classes) = ("set".to_string(), vec!["a".to_string()]);
+    let listing = Listing { name, classes, files: [Some(vec![entry]), None, None], ..Default::default() };
+    let source = listing.decode(&desk.options(1 + 2 * (bytes.len() % 2)), &|_, _| ())?;
+    consistent(&source);
+    match source.unreadable.first() {
+        Some(why) => Err(Error::Data(why.clone())),
+        None => Ok(()),
+    }
+}
+
+fn manifests() -> Vec<Seed> {
+    [
+        "path,label,split\na.png,x,train\na.png,y,train\na.png,x,test\n",
+        "path,label\na.png,10\na.png,9\n",
+        "\u{feff}label,\"path\"\n\"a,b\",a.png\n\"c\"\"d\",a.png\n",
+    ]
+    .map(Seed::whole)
+    .to_vec()
+}
+
+fn read_manifest(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    if !desk.dir.path().join("a.png").exists() {
+        desk.file("a.png", &seeds::png()[0].file());
+    }
+    let listing = manifest::list(&desk.file("m.csv", bytes))?;
+    let known = |e: &Entry| (e.label as usize) < listing.classes.len();
+    assert!(listing.files.iter().flatten().flatten().all(known), "a label without a class");
+    Ok(())
+}
+
+fn specs() -> Vec<Seed> {
+    ["phantom:covid?train=40&val=8&test=8", "phantom:fetal", "folder", "a.csv", "../x.npz"].map(Seed::whole).to_vec()
+}
+
+fn read_spec(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    Spec::parse(&String::from_utf8_lossy(bytes), desk.dir.path()).map(drop)
+}

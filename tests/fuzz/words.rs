@@ -1,0 +1,36 @@
+//! Words of each format, put where nobody expects them.
+
+#[rustfmt::skip] // one word a line would be pages
+pub const JSON: &[&str] = &[
+    "{", "}", "[", "]", "[[[[", "{\"a\":", "null", "true", "\"", "\\u0000", "\\ud800", ",", ":", "1e999", "\n",
+    "\u{feff}",
+];
+
+#[rustfmt::skip] // one word a line would be pages
+pub const NPY: &[&str] = &[
+    "{", "(", "}", ")", "'shape'", "'descr'", "True", "False", "'>u8'", "'|O'", "'<f4'", "PK\x05\x06", "L",
+];
+
+#[rustfmt::skip] // one word a line would be pages
+pub const CSV: &[&str] = &[
+    ",", "\"", "\n", "\r\n", ";", "path", "label", "split", "train", "test", "\u{feff}", "\0", "../", "NaN", "|",
+];
+
+#[rustfmt::skip] // one word a line would be pages
+pub const SPEC: &[&str] = &[
+    "phantom:", "covid", "?", "&", "=", "train=", "test=", "/", "..", ":", "%00", ".npz",
+];
+
+#[rustfmt::skip] // one word a line would be pages
+pub const TOML: &[&str] = &[
+    "[", "]", "[[", "]]", "{", "}", "=", ".", "\"", "'''", "\n", "#", "base = ", "nan", "inf", "true", "[data]\n",
+    "[model]\n", "a = {a = {a = {", "[[[[[[[[", "1979-05-27", "\\U0010FFFF", "\u{feff}", "a.b.c.d = 1\n", "seeds = [",
+    "width = ",
+];
+
+#[rustfmt::skip] // one word a line would be pages
+pub const WGSL: &[&str] = &[
+    "(", ")", "{", "}", "<", ">", "array<", "vec4<f32>", "u32", "@compute ", "@workgroup_size(1) ", "fn ",
+    "var<workgroup> ", "loop {", "if (", "$", "//", "/*", "*/", ";", "0x", "f16", "&", "*", "struct ", "-", "!",
+    "enable f16;", "for (;;) {", "1e99", "//@ for i in 0..9\n", "//@ end\n", "//@ let n = 3\n", "$i", "((((((((",
+];

@@ -1,0 +1,93 @@
+//! The process that tries cases. Panics are caught and told; what ends or stops the process itself (a stack that is too
+//! deep, an allocation past the bound, an endless loop) is seen by the one that watches it.
+
+use super::mutate::case;
+use super::readers::{Desk, Reader};
+use super::watcher::{Finding, Order, Tally};
+use cap::Cap;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// What a reader may take beyond what was there before.
+pub const BYTES: usize = 1 << 30;
+
+/// What a reader may take of time.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+#[global_allocator]
+static MEMORY: Cap<std::alloc::System> = Cap::new(std::alloc::System, usize::MAX);
+
+/// Where the last panic was, in words.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// Tries the cases of an order and says on stdout what it found: a line of JSON each, the tally last.
+pub fn work(reader: &Reader, order: &Order) {
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.payload().downcast_ref::<&str>().copied();
+        let what = text.or(info.payload().downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given");
+        let place = info.location().map_or(String::new(), |l| format!(" at {}:{}", l.file(), l.line()));
+        *PANIC.lock().unwrap() = format!("panic: {what}{place}");
+    }));
+    let (desk, seeds) = (Desk::new(), (reader.seeds)());
+    let mut tally = Tally::default();
+    if order.from == 0 {
+        for seed in &seeds {
+            // A seed that is refused finds little; one that the reader does not know is left out of its list.
+            if let Some(why) = attempt(reader, &desk, &seed.file(), &mut Tally::default()) {
+                say(&Finding { index: u64::MAX, what: format!("a seed: {why}") });
+            }
+        }
+    }
+    let base = MEMORY.allocated();
+    let mut place = File::create(&order.place).unwrap();
+    let started = Instant::now();
+    for index in order.from..order.to {
+        if order.seconds.is_some_and(|s| started.elapsed().as_secs_f64() > s) {
+            break;
+        }
+        // Read by the watcher when this process is no more.
+        place.rewind().and_then(|()| place.write_all(&index.to_le_bytes())).unwrap();
+        let bytes = case(&seeds, reader.words, order.run, index);
+        // An allocation past the bound ends the process: nothing larger is ever filled on this machine.
+        MEMORY.set_limit(MEMORY.allocated() + BYTES).unwrap();
+        let why = attempt(reader, &desk, &bytes, &mut tally);
+        MEMORY.set_limit(usize::MAX).unwrap();
+        tally.cases += 1;
+        if let Some(what) = why {
+            say(&Finding { index, what });
+        }
+    }
+    tally.peak = (MEMORY.max_allocated() - base) as u64;
+    tally.seconds = started.elapsed().as_secs_f64();
+    println!("{}", serde_json::to_string(&tally).unwrap());
+}
+
+fn say(finding: &Finding) {
+    println!("{}", serde_json::to_string(finding).unwrap());
+}
+
+/// What is wrong with how the reader took these bytes; none where it read or refused them as it should.
+pub fn attempt(reader: &Reader, desk: &Desk, bytes: &[u8], tally: &mut Tally) -> Option<String> {
+    let started = Instant::now();
+    let ended = catch_unwind(AssertUnwindSafe(|| (reader.read)(desk, bytes)));
+    let took = started.elapsed();
+    tally.slowest = tally.slowest.max(took.as_secs_f64());
+    if took > PATIENCE {
+        return Some(format!("took {:.1} s", took.as_secs_f64()));
+    }
+    match ended {
+        Err(_) => Some(PANIC.lock().unwrap().clone()),
+        Ok(Ok(())) => {
+            tally.read += 1;
+            None
+        }
+        Ok(Err(e)) => {
+            let text = e.to_string();
+            let code = e.exit_code();
+            (!reader.codes.contains(&code) || text.trim().is_empty()).then(|| format!("exit code {code}: {text}"))
+        }
+    }
+}
