@@ -149,8 +149,55 @@ pub fn write_result(folder: &Path, result: &CellResult) -> Result<()> {
 
 /// Reads the result of a finished run, which its `done` describes.
 pub(super) fn read_result(folder: &Path, done: &Done) -> Result<CellResult> {
-    let bad = |e| Error::damaged(&folder.join(RESULT), e, REDO);
-    serde_json::from_str(&done.text(folder, RESULT)?).map_err(bad)
+    let bad = |why: String| Error::damaged(&folder.join(RESULT), why, REDO);
+    let result: CellResult = serde_json::from_str(&done.text(folder, RESULT)?).map_err(|e| bad(e.to_string()))?;
+    result.plausible().map_err(bad)?;
+    Ok(result)
+}
+
+impl CellResult {
+    /// Every share is one: a file that says otherwise is not what a run wrote, whatever its checksum says.
+    fn plausible(&self) -> Result<(), String> {
+        shares(&[
+            ("noise_rate", Some(self.noise_rate)),
+            ("realised_noise_rate", Some(self.realised_noise_rate)),
+            ("test_accuracy", Some(self.test_accuracy)),
+            ("balanced_accuracy", Some(self.balanced_accuracy)),
+            ("macro_f1", Some(self.macro_f1)),
+            ("auroc", self.auroc),
+            ("knn_accuracy", self.knn_accuracy),
+            ("knn_weighted_accuracy", self.knn_weighted_accuracy),
+            ("best_val_accuracy", Some(self.best_val_accuracy)),
+            ("best_val_test_accuracy", self.best_val_test_accuracy),
+            ("last5_test_accuracy", self.last5_test_accuracy),
+            ("memorised_fraction", self.memorised_fraction),
+        ])?;
+        seconds(self.seconds)
+    }
+}
+
+impl EpochRecord {
+    /// As [`CellResult::plausible`].
+    fn plausible(&self) -> Result<(), String> {
+        shares(&[
+            ("train_accuracy", self.train_accuracy),
+            ("wrong_label_memorised", self.wrong_label_memorised),
+            ("val_accuracy", self.val_accuracy),
+        ])?;
+        seconds(self.seconds)
+    }
+}
+
+fn shares(all: &[(&str, Option<f64>)]) -> Result<(), String> {
+    match all.iter().find(|(_, share)| share.is_some_and(|s| !(0.0..=1.0).contains(&s))) {
+        Some((name, Some(share))) => Err(format!("{name} is {share}, which is no share from 0 to 1")),
+        _ => Ok(()),
+    }
+}
+
+fn seconds(s: f64) -> Result<(), String> {
+    // A century: what is longer was not measured.
+    if (0.0..3.2e9).contains(&s) { Ok(()) } else { Err(format!("seconds is {s}, which no run takes")) }
 }
 
 /// Writes `folder/epochs.jsonl`, a line per record, each with a checksum of its own: a run that goes on reads them again.
@@ -180,6 +227,7 @@ pub(super) fn finished_epochs(folder: &Path, done: &Done) -> Result<Vec<EpochRec
 fn parse_epochs(text: &str) -> Result<Vec<EpochRecord>, String> {
     let record = |(i, line): (usize, &str)| {
         let record: EpochRecord = seal::parse(line).map_err(|why| format!("line {}: {why}", i + 1))?;
+        record.plausible().map_err(|why| format!("line {}: {why}", i + 1))?;
         if record.epoch != i + 1 {
             return Err(format!("line {} is of epoch {}", i + 1, record.epoch));
         }

@@ -18,8 +18,8 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     if !(d.val_fraction > 0.0 && d.val_fraction < 1.0) {
         return mistake("data.val_fraction", format!("is {}; use a share above 0 and below 1", d.val_fraction));
     }
-    if d.max_pixels == 0 {
-        return mistake("data.max_pixels", "is 0; use a whole number above 0");
+    if !(1..=1 << 40).contains(&d.max_pixels) {
+        return mistake("data.max_pixels", format!("is {}; use a whole number from 1 to {}", d.max_pixels, 1u64 << 40));
     }
     if !(9..=16).contains(&d.bit_depth) {
         return mistake("data.bit_depth", format!("is {}; use a whole number from 9 to 16", d.bit_depth));

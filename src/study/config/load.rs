@@ -108,12 +108,13 @@ fn resolve(sources: &[Source]) -> Result<Config> {
         let key = key_at(&spans, offset).map(|k| format!("{k}: ")).unwrap_or_default();
         at(sources, offset, &format!("{key}{}", plain(e.message())))
     })?;
+    // Before it is written as TOML below, which has no number past an i64.
+    check::check(&config).map_err(|(key, what)| at(sources, offset_of(&spans, &key), &format!("{key} {what}")))?;
     let kept = Value::try_from(&config).map_err(|e| Error::Failed(format!("cannot write the config as TOML: {e}")))?;
     faithful_table(&spans, &kept).map_err(|(offset, what)| {
         let key = key_at(&spans, offset).unwrap_or_default();
         at(sources, offset, &format!("{key} {what}"))
     })?;
-    check::check(&config).map_err(|(key, what)| at(sources, offset_of(&spans, &key), &format!("{key} {what}")))?;
     Ok(config)
 }
 
