@@ -224,7 +224,12 @@ fn is_free(lock: &mut fd_lock::RwLock<std::fs::File>) -> bool {
 fn open_lock(folder: &Path) -> Result<fd_lock::RwLock<std::fs::File>> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
     let path = folder.join(LOCK);
-    let file = std::fs::File::create(&path).map_err(|e| Error::io(&path, "make", e))?;
+    // A lock that another user made can be held without being written.
+    let file = match std::fs::File::open(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => std::fs::File::create(&path),
+        found => found,
+    };
+    let file = file.map_err(|e| Error::io(&path, "make", e))?;
     Ok(fd_lock::RwLock::new(file))
 }
 

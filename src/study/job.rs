@@ -4,6 +4,7 @@
 use super::config::{Config, Model, PretrainingMethod, Stem};
 use super::folder::{clear, locked, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
+use super::provenance::expect_table;
 use super::results::{CellResult, Picture, gather, read_pictures, run_folder, write_csv, write_pictures};
 use super::train::Start;
 use super::{Progress, pretrain, report, train};
@@ -107,6 +108,7 @@ impl Job<'_> {
         let chosen = selection.of(&all)?;
         self.check_sets(chosen)?;
         sweep(self.out, Duration::from_secs(2));
+        expect_table(self.out, &self.kernels)?;
         self.keep_kernels()?;
         let mut loaded: Option<Loaded> = None;
         let (mut results, mut damaged) = (BTreeMap::new(), Vec::new());

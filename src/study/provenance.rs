@@ -5,15 +5,17 @@
 use super::config::{Config, Optimization, PretrainingMethod};
 use super::folder::{ENVIRONMENT, REDO};
 use super::grid::Cell;
+use super::job::KERNELS;
 use super::pretrain::optimizer;
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, seal};
+use crate::device::tune::Table;
 use crate::device::{Gpu, Kernel, Tree};
 use crate::tape::Schedule;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Raised by any change of host code that moves the bits of a result: the order of batches, which labels go wrong, initial
 /// weights, what is done with the last batch, decoding, evaluation. Kernels need no such number, their text is hashed. The
@@ -122,6 +124,22 @@ impl Provenance {
                       since, and so may the results)";
         vec![edited.to_string()]
     }
+}
+
+/// Refuses to go on without the table of kernels that the folders below `out` were made with: other variants would run, and
+/// pretrainings would begin anew beside those that are there.
+pub(super) fn expect_table(out: &Path, ours: &Table) -> Result<()> {
+    let below = |name: &str| std::fs::read_dir(out.join(name)).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = ["pretraining", "runs"].into_iter().flat_map(below).map(|e| e.path()).collect();
+    folders.sort();
+    // They all have one; a damaged one is told when its turn comes.
+    let before = folders.iter().find_map(|folder| seal::read::<Before>(&folder.join(ENVIRONMENT)).ok());
+    let Some(table) = before.and_then(|b| b.kernel_table) else { return Ok(()) };
+    if ours.entries.is_empty() || ours.hash() != table {
+        let why = "it is missing or another one than the study was begun with";
+        return Err(Error::damaged(&out.join(KERNELS), why, "bring it back, or take another --out"));
+    }
+    Ok(())
 }
 
 /// What an earlier `environment.json` says.

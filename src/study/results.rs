@@ -282,6 +282,9 @@ pub fn read_pictures(dir: &Path, dataset: &str) -> Result<Vec<Picture>> {
     let way_out = "run the study again, which writes the pictures anew";
     let path = folder.join(STRIP);
     if !files::exists(&path)? {
+        if files::exists(&folder.join("00.png"))? {
+            return Err(Error::damaged(&path, "it is missing beside its pictures", way_out));
+        }
         return Ok(Vec::new());
     }
     let strip: Strip = seal::read(&path).map_err(|why| Error::damaged(&path, why, way_out))?;
@@ -349,7 +352,14 @@ fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult
     if !folder.is_dir() {
         return Ok(None);
     }
-    let Some(done) = Done::read(folder)? else { return Ok(None) };
+    let Some(done) = Done::read(folder)? else {
+        let path = folder.join(RESULT);
+        if !files::exists(&path)? {
+            return Ok(None);
+        }
+        let why = "a result stands there and no done: the run was stopped just before its end, or done is lost";
+        return Err(Error::damaged(&path, why, "`wgslab study run` finishes it"));
+    };
     done.check(folder)?;
     let result = read_result(folder, &done)?;
     let Some(cell) = cell else { return Ok(Some(result)) };
