@@ -124,7 +124,7 @@ impl Kernel {
 }
 
 /// Bytes of the stack that text of the most nesting is compiled on: the memory is taken as it is used.
-pub(super) const STACK_BYTES: usize = 256 << 20;
+pub(super) const STACK_BYTES: usize = 64 << 20;
 
 /// Does `work` on a stack that text of [`nesting::MOST_DEPTH`] does not fill.
 fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
