@@ -160,6 +160,14 @@ fn the_nearer_roof_binds_and_a_file_comes_back_as_it_was() {
     assert!(Roof::load(&path).unwrap_err().to_string().contains("wgslab-roof/9"));
     std::fs::write(&path, "[]").unwrap();
     assert_eq!(Roof::load(&path).unwrap_err().exit_code(), 4);
+    // An axis has no decade for each of these, and no picture is drawn of them.
+    for odd in [0.0, -1.0, 1e-300, 1e300] {
+        let mut roof = roof.clone();
+        roof.copy.value = Some(Spread { median: odd, q1: odd, q3: odd });
+        roof.save(&path).unwrap();
+        let e = Roof::load(&path).unwrap_err();
+        assert!(e.exit_code() == 4 && e.to_string().contains("copy past the caches"), "{e}");
+    }
 
     let point = |name: &str, flops, bytes| Point { name: name.into(), flops, bytes, ms: 20.0 };
     let points = [point("conv2d.forward <3x3>", 1_000_000_000, 1_000_000), point("copy.forward", 0, 1 << 20)];

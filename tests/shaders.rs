@@ -111,7 +111,9 @@ fn a_text_that_nests_without_end_is_refused() {
     for (name, deep) in deep(100_000).into_iter().chain(deep(20_000)) {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "mine/scale/forward.wgsl", &format!("{text}{deep}"));
-        for words in [&["kernels", "list"][..], &["kernels", "show", "scale.forward", "--language", "msl"]] {
+        let show = &["kernels", "show", "scale.forward", "--language", "msl"][..];
+        let list = if name == "sums" { Some(&["kernels", "list"][..]) } else { None }; // it reads every kernel
+        for words in std::iter::once(show).chain(list) {
             let output = wgslab(dir.path(), &[words, &["--shaders", "mine"]].concat()).output().unwrap();
             let said = said(&output);
             if text.len() + deep.len() > 1 << 20 {
@@ -130,7 +132,7 @@ fn a_text_that_nests_without_end_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let comments = format!("{}{}", "/*".repeat(100_000), "*/".repeat(100_000));
     write(dir.path(), "mine/scale/forward.wgsl", &format!("{text}{comments}\n"));
-    let output = wgslab(dir.path(), &["kernels", "list", "--shaders", "mine"]).output().unwrap();
+    let output = wgslab(dir.path(), &["kernels", "show", "scale.forward", "--shaders", "mine"]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     // A file that is no shader is not read to its end.
     std::fs::File::create(dir.path().join("mine/scale/forward.wgsl")).unwrap().set_len(1 << 40).unwrap();

@@ -169,7 +169,7 @@ pub(super) fn ways(n: usize) -> Vec<(&'static str, String)> {
             "structs",
             numbered(&|i| format!("struct S{i} {{ a: S{} }}\n", i + 1)) + &format!("struct S{n} {{ a: u32 }}\n"),
         ),
-        ("functions", numbered(&|i| format!("fn f{i}() {{ f{}(); }}\n", i + 1)) + &format!("fn f{n}() {{}}\n")),
+        ("functions", numbered(&|i| format!("fn g{i}() {{ g{}(); }}\n", i + 1)) + &format!("fn g{n}() {{}}\n")),
         ("comments", format!("{}{}", around("/*", " ", "*/"), body(String::new()))),
         ("open brackets", "(".repeat(n)),
         ("open braces", "fn f() ".to_string() + &"{".repeat(n)),

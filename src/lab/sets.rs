@@ -20,8 +20,12 @@ use crate::base::{Error, Result, files, nearest};
 use crate::kernels::listing::entry_name;
 use crate::kernels::{Case, ops};
 use crate::tape::Type;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
+
+/// The most bytes of a set: a million short cases would not be measured in a year.
+const MOST_BYTES: usize = 1 << 20;
 
 /// The built-in files.
 const FILES: &[(&str, &str)] = &[
@@ -97,7 +101,10 @@ impl Set {
             let (path, sets) = (path.display(), names().join(", "));
             return Err(Error::Usage(format!("there is no file {path} with a set of cases; built-in sets are {sets}")));
         }
-        let text = files::read_text(path).map_err(|e| Error::Usage(e.to_string()))?;
+        let text = files::read_text_up_to(path, MOST_BYTES).map_err(|e| Error::Usage(e.to_string()))?;
+        let text = text.ok_or_else(|| {
+            Error::Usage(format!("{} holds more than {} MiB; a set names cases", path.display(), MOST_BYTES >> 20))
+        })?;
         Set::parse(&Source::new(path, &text), &path.display().to_string())
     }
 
@@ -157,8 +164,9 @@ impl Set {
             }
         }
         placed.sort_by_key(|p| p.0);
+        let mut seen = HashSet::new();
         for (start, s) in placed {
-            if set.subjects.iter().any(|o| o.op == s.op && o.name == s.name) {
+            if !seen.insert((s.op.clone(), s.name.clone())) {
                 return Err(source.at(start, &format!("{} has two cases called {:?}; name them apart", s.op, s.name)));
             }
             set.subjects.push(s);
@@ -339,5 +347,14 @@ mod tests {
             assert!(e.starts_with(&format!("my.toml:{line}: ")) && e.contains(says), "{e}");
         }
         assert!(Set::load(Path::new("none.toml")).unwrap_err().to_string().contains("quick"));
+        // As many cases as a set may hold are read at once, the last like the first one.
+        let case = |i: usize| format!("[[relu]]\nname=\"{i}\"\nx=1\n");
+        let many: String = (0..30_000).map(case).collect();
+        let begun = std::time::Instant::now();
+        assert!(error(&(many + &case(29_999))).starts_with("my.toml:90001: relu has two cases called"));
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 40).unwrap();
+        assert!(Set::load(file.path()).unwrap_err().to_string().contains("holds more than 1 MiB"));
     }
 }

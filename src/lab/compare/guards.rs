@@ -102,3 +102,37 @@ fn a_base_with_a_row_twice_is_refused_at_once() {
     let e = expect_comparable(&base, &base.environment, "base.json").unwrap_err().to_string();
     assert!(e.contains("base.json has two rows") && e.contains("case 1"), "{e}");
 }
+
+/// Whatever numbers stand in a file of measurements, it is compared or refused, soon.
+#[test]
+fn no_number_of_a_report_is_counted_up_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("base.json");
+    let refused = |says: &str, edit: &dyn Fn(&mut Row)| {
+        let mut report = report(&[1, 2]);
+        edit(&mut report.rows[1]);
+        report.save(&path).unwrap();
+        let e = Report::load(&path).unwrap_err();
+        assert!(e.exit_code() == 4 && e.to_string().contains(says), "{e}");
+    };
+    // As whole numbers that wrap they add up.
+    refused("turns of relu.forward case 2", &|r| r.turns = vec![usize::MAX, 1, 20]);
+    refused("turns of relu.forward case 2", &|r| r.turns = vec![0, 20]);
+    refused("turns of relu.forward case 2", &|r| r.turns = vec![1 << 40]);
+    refused("turns of relu.forward case 2", &|r| {
+        (r.samples_ms, r.reference_ms, r.turns) = (vec![1.0; 5000], Vec::new(), vec![1; 5000]);
+    });
+    refused("the samples of relu.forward case 2", &|r| r.samples_ms = Vec::new());
+    for odd in [0.0, -1.0, 1e-300, 1e300] {
+        refused("the samples of relu.forward case 2", &|r| r.samples_ms[3] = odd);
+        refused("reference_ms of relu.forward case 2", &|r| r.reference_ms[3] = odd);
+    }
+    let mut report = report(&[1, 2]);
+    for row in &mut report.rows {
+        (row.repeats, row.flops, row.bytes, row.roof_share) = (u32::MAX, u64::MAX, u64::MAX, Some(1e300));
+        (row.samples_ms, row.reference_ms) = ((0..100_000).map(|i| 1.0 + 1e-6 * f64::from(i)).collect(), Vec::new());
+    }
+    report.save(&path).unwrap();
+    let base = Report::load(&path).unwrap();
+    assert!(compare(&base, &base, THRESHOLD, ["base.json", "now"]).is_ok() && base.html().is_ok());
+}
