@@ -1,5 +1,6 @@
 //! Class names: their order, and what a person should know of names that look alike or that hardly name a class.
 
+use crate::base::text::visible;
 use std::collections::HashMap;
 use unicode_normalization::UnicodeNormalization;
 
@@ -44,7 +45,7 @@ pub fn likeness(a: &str, b: &str) -> Option<&'static str> {
     let same = |f: fn(&str) -> String| f(a) == f(b);
     Some(match () {
         () if same(|n| n.nfkc().collect()) => "in Unicode form",
-        () if same(|n| visible(n).collect()) => "in spaces or characters without width",
+        () if same(seen) => "in spaces or characters without width",
         () if same(str::to_lowercase) => "in case",
         () if number(a).is_some() => "in how the number is written",
         () => "in case, spaces, the signs between words or Unicode form",
@@ -52,9 +53,9 @@ pub fn likeness(a: &str, b: &str) -> Option<&'static str> {
 }
 
 /// The characters that show, with one space for any number of them and none around.
-fn visible(name: &str) -> impl Iterator<Item = char> {
+fn seen(name: &str) -> String {
     let shown: String = name.chars().filter(|&c| !is_without_width(c)).collect();
-    shown.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect::<Vec<_>>().into_iter()
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn is_without_width(c: char) -> bool {
@@ -67,8 +68,8 @@ fn fold(name: &str) -> String {
         return value.to_string();
     }
     let composed: String = name.nfkc().collect();
-    let spaced: String = visible(&composed).map(|c| if matches!(c, '-' | '_') { ' ' } else { c }).collect();
-    visible(&spaced).collect::<String>().to_lowercase()
+    let spaced = seen(&composed).replace(['-', '_'], " ");
+    seen(&spaced).to_lowercase()
 }
 
 /// What a person should know of `names`, a line each.
@@ -127,18 +128,16 @@ pub fn shown(name: &str) -> String {
     format!("'{}'", plain(name))
 }
 
-/// Text of a file as it can be shown on a terminal: cut where it is long, with what does not show by itself written out as
-/// its code, so that names that look the same can be told apart.
+/// Text of a file for a terminal, as [`visible`] shows it, with combining marks and spaces that are not the usual one
+/// written out as their codes, too: names that look the same can then be told apart.
 pub fn plain(text: &str) -> String {
     const LONG: usize = 200;
     let mut plain = String::new();
-    for c in text.chars().take(LONG) {
-        // Combining marks, and spaces that are not the usual one.
+    for c in visible(text, LONG).chars() {
         let unseen = matches!(c, '\u{300}'..='\u{36f}') || c.is_whitespace() && c != ' ' || is_without_width(c);
-        if unseen || c.is_control() { plain.push_str(&format!("\\u{{{:x}}}", c as u32)) } else { plain.push(c) }
+        if unseen { plain.extend(c.escape_unicode()) } else { plain.push(c) }
     }
-    let rest = text.chars().count().saturating_sub(LONG);
-    if rest > 0 { format!("{plain}… ({rest} more characters)") } else { plain }
+    plain
 }
 
 /// The known class that `name` would be taken for, as a clause for a message about an unknown class; empty where there is

@@ -23,7 +23,7 @@ pub fn list(path: &Path) -> Result<Listing> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut found = Found::default();
     rows(path, &bytes, |row| {
-        let file = folder.join(&row.path);
+        let file = folder.join(row.path);
         match file.metadata() {
             Ok(meta) if meta.is_file() => found.take(row, file),
             Ok(_) => {

@@ -335,7 +335,8 @@ mod tests {
             parts: parts.map(|p| p.map(part)),
             ..Source::default()
         };
-        let (one, two): (&[(u8, u32)], &[(u8, u32)]) = (&[(1, 0), (1, 0)], &[(2, 1), (1, 0)]);
+        let one: &[(u8, u32)] = &[(1, 0), (1, 0)];
+        let two: &[(u8, u32)] = &[(2, 1), (1, 0)];
         assert_eq!(evaluate(of([None, None, Some(one)]), Split::Test).unwrap().test.pixels, [1, 1]);
         assert_eq!(evaluate(of([None, Some(two), None]), Split::Val).unwrap().val.pixels, [2, 1]);
         assert_eq!(evaluate(of([None, Some(two), Some(one)]), Split::Val).unwrap().val.pixels, [2]);
