@@ -12,6 +12,9 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
+/// A tensor ready for the store: its name, type and bytes.
+type Converted = (String, Type, Vec<u8>);
+
 /// The classifier of a file, where it is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Classifier<'a> {
@@ -229,7 +232,7 @@ impl Loading<'_> {
     }
 
     /// The classifier's tensors, its rows in the wished order, and what to say of them.
-    fn classifier(&mut self, wish: Classifier<'_>, known: &[String]) -> Result<(String, Vec<(String, Type, Vec<u8>)>)> {
+    fn classifier(&mut self, wish: Classifier<'_>, known: &[String]) -> Result<(String, Vec<Converted>)> {
         let Classifier { classes, features } = wish;
         let Ok(view) = self.file.tensor(&format!("{}{FC_WEIGHT}", self.own)) else {
             return Err(unfit(self.path, "it holds no classifier fc to keep; leave --keep-classifier out"));

@@ -10,6 +10,11 @@ const SIZE: (u32, u32) = (380, 250);
 /// The largest coordinate that is drawn: an axis of larger ones has no numbers between its ends.
 const FARTHEST: f64 = 1e12;
 
+/// Whether a number is too far away to draw, or none.
+fn is_far(v: f64) -> bool {
+    v.is_nan() || v.abs() >= FARTHEST
+}
+
 /// Colours of lines, told apart on light and dark paper and by most colour-blind eyes. The first is for what others
 /// are compared with.
 const COLOURS: [(u8, u8, u8); 7] =
@@ -70,7 +75,7 @@ impl Plot {
 
     fn draw(&self, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
         let points = || self.lines.iter().flat_map(|l| &l.points);
-        if let Some(p) = points().find(|p| [p.x, p.y, p.spread.unwrap_or(0.0)].iter().any(|v| !(v.abs() < FARTHEST))) {
+        if let Some(p) = points().find(|p| [p.x, p.y, p.spread.unwrap_or(0.0)].iter().any(|&v| is_far(v))) {
             return Err(format!("a point at {} and {} ± {:?} is no measurement", p.x, p.y, p.spread).into());
         }
         let (x0, x1) = span(points().map(|p| p.x));
@@ -198,7 +203,7 @@ mod tests {
                     let (title, x_label) = (String::new(), "epoch".to_string());
                     let lines = vec![Line { colour: 0, points, dots: true }];
                     let drawn = Plot { title, x_label, lines }.svg();
-                    let far = |v: f64| !(v.abs() < FARTHEST);
+                    let far = is_far;
                     assert_eq!(drawn.is_err(), [x, y, spread.unwrap_or(0.0), other].into_iter().any(far), "{x} {y}");
                 }
             }

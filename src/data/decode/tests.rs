@@ -216,7 +216,7 @@ fn claims(kind: Kind) -> Vec<u8> {
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |crc, &b| (0..8).fold(crc ^ u32::from(b), |c, _| c >> 1 ^ (c & 1) * 0xEDB8_8320))
+    !bytes.iter().fold(!0u32, |crc, &b| (0..8).fold(crc ^ u32::from(b), |c, _| (c >> 1) ^ ((c & 1) * 0xEDB8_8320)))
 }
 
 #[test]
