@@ -34,10 +34,11 @@ study: build ## run the main job, from images to a table and a report
 test: setup ## run all tests
 	cargo test --release
 
-# What CI has no time for: new hostile files for every reader. CASES says how many; the seed is printed.
+# What CI has no time for: new hostile files for every reader (CASES of them; the seed is printed), and every file of a study
+# damaged in every way under every command.
 CASES ?= 1000000
-test-long: setup ## try a million hostile files
-	FUZZ_CASES=$(CASES) cargo test --release --test fuzz
+test-long: setup ## try a million hostile files, and every damage to a study
+	FUZZ_CASES=$(CASES) DAMAGE=all cargo test --release --test fuzz --test damage
 
 lint: fmt-check clippy shell-check ## check format and warnings
 

@@ -422,3 +422,32 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint() {
         assert!(before.replace(saved.clone()).is_none_or(|b| b == saved), "the same command fails the same way");
     }
 }
+
+/// A file that may not grow stands for a disk that has no room for it.
+#[test]
+fn a_full_disk_is_told_and_the_same_command_goes_on() {
+    if !adapter("a_full_disk_is_told_and_the_same_command_goes_on") {
+        return;
+    }
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    std::fs::write(dir.path().join("study.toml"), often()).unwrap();
+    // A shell counts in blocks of 512 bytes: no room for what describes a run, for a checkpoint, for the larger ones.
+    for (blocks, file) in [(1, "environment.json"), (128, "state.safetensors"), (2048, "state.safetensors")] {
+        let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" study run study.toml --out out");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_wgslab")]).current_dir(dir.path());
+        let output = command.stdout(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{blocks} blocks: {said}");
+        let error = said.lines().find(|l| l.starts_with("error: ")).unwrap_or_else(|| panic!("{said}"));
+        assert!(error.contains("make room, and the same command goes on"), "{error}");
+        assert_eq!(error.matches(file).count(), 1, "{error}");
+        let left = files(&out).into_keys().find(|name| name.contains(".wgslab-"));
+        assert_eq!(left, None, "{blocks} blocks: a piece of a file is left");
+    }
+    let mut run = Running::start(dir.path());
+    assert_eq!(run.end(), Some(0), "{}", run.said());
+    same_as_uninterrupted(&out, Selection::All);
+}

@@ -7,8 +7,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 
+mod bombs;
 #[path = "../common/mod.rs"]
 mod common;
+mod hostile;
 mod left;
 mod mutate;
 mod readers;
@@ -45,6 +47,10 @@ fn find(name: &str) -> Reader {
 }
 
 fn main() {
+    #[cfg(unix)]
+    if let Some(words) = variable(hostile::MEASURE) {
+        return hostile::measure(&words);
+    }
     if let Some(order) = variable(ORDER) {
         let order: Order = serde_json::from_str(&order).unwrap();
         return worker::work(&find(&order.reader), &order);
@@ -70,7 +76,15 @@ fn main() {
             Ok(())
         })
     };
-    libtest_mimic::run(&arguments, all.into_iter().map(trial).collect()).exit();
+    let mut trials: Vec<Trial> = all.into_iter().map(trial).collect();
+    #[cfg(unix)] // the memory of a process that has ended
+    trials.extend(hostile::rows().into_iter().map(|row| {
+        Trial::test(format!("hostile {}", row.name), move || {
+            println!("{}", row.check()?);
+            Ok(())
+        })
+    }));
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn figures(reader: &str, run: u64, t: &Tally) -> String {

@@ -1,0 +1,297 @@
+//! Files below 10 MB that claim or become far more, as a table: the program takes less than 1 GiB and 10 s for each, and
+//! refuses it in a sentence that a terminal can show, or reads it.
+
+use super::bombs::*;
+use super::common;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The variable that makes the test's program one that runs a command and measures it.
+pub const MEASURE: &str = "WGSLAB_HOSTILE_MEASURE";
+
+/// The most of a process's own memory, bytes.
+const BYTES: u64 = 1 << 30;
+/// The most time, s.
+const SECONDS: f64 = 10.0;
+/// The longest line that a person is shown.
+const LINE: usize = 4096;
+
+/// One row of the table.
+pub struct Row {
+    pub name: &'static str,
+    /// Writes its files into a folder.
+    pub write: fn(&Path),
+    /// What is run there.
+    pub words: &'static [&'static str],
+    /// Whether that opens a device.
+    pub device: bool,
+    /// Exit codes that are right.
+    pub codes: &'static [i32],
+}
+
+/// What a command took.
+#[derive(Serialize, Deserialize)]
+pub struct Measured {
+    code: Option<i32>,
+    seconds: f64,
+    /// Of resident memory, at most.
+    bytes: u64,
+    said: String,
+}
+
+const INSPECT: &[&str] = &["data", "inspect", "x.npz"];
+const FOLDER: &[&str] = &["data", "inspect", "x"];
+const MANIFEST: &[&str] = &["data", "inspect", "x.csv"];
+const LIST: &[&str] = &["study", "list", "x.toml"];
+const REPORT: &[&str] = &["study", "report", "x"];
+const SET: &[&str] = &["bench", "x.toml", "--samples", "1"];
+const BASE: &[&str] = &["bench", "--read", "x.json"];
+const SHADERS: &[&str] =
+    &["--shaders", "x", "bench", "--op", "relu", "--shape", "x=4", "--seconds", "0.01", "--time-limit", "0.1"];
+const WEIGHTS: &[&str] =
+    &["train", "--data", "phantom:covid?train=8&val=4&test=4", "--weights", "x.safetensors", "--out", "o"];
+
+/// The table.
+pub fn rows() -> Vec<Row> {
+    let row = |name, write, words| Row { name, write, words, device: false, codes: &[2, 4] };
+    let any = |name, write, words| Row { name, write, words, device: false, codes: &[0, 2, 4] };
+    let on = |name, write, words, codes| Row { name, write, words, device: true, codes };
+    vec![
+        row("npz: 2 GiB of deflated zeros", |d| npz_bomb(d, 2 << 30), INSPECT),
+        row("npz: a claim of 2³¹ images", |d| npz_claim(d, "(2147483648, 28, 28)"), INSPECT),
+        row("npz: a claim past 2⁶⁴ bytes", |d| npz_claim(d, "(4294967296, 4294967296, 4)"), INSPECT),
+        row("npz: a header of 4 GiB", npz_long_header, INSPECT),
+        row("npz: a header of a million brackets", npz_brackets, INSPECT),
+        any("npz: 60,000 members", npz_members, INSPECT),
+        row("png: 30,000 × 30,000 deflated zeros", |d| png_bomb(d, 30_000, 30_000, 0, 8), FOLDER),
+        row("png: a claim of 2³¹ × 2³¹", |d| png_claim(d, 0x7fff_ffff, 0x7fff_ffff), FOLDER),
+        row("png: 16 bit, 4 channels, 20,000 × 20,000", |d| png_bomb(d, 20_000, 20_000, 6, 16), FOLDER),
+        any("png: a text of 2 GiB", |d| png_text_bomb(d, *b"zTXt"), FOLDER),
+        any("png: a colour profile of 2 GiB", |d| png_text_bomb(d, *b"iCCP"), FOLDER),
+        row("bmp: a claim of 2³¹ × 2³¹", |d| bmp(d, i32::MAX, i32::MAX, &[]), FOLDER),
+        any("bmp: run lengths of 60,000 × 60,000", |d| bmp(d, 60_000, 60_000, &[0, 1]), FOLDER),
+        row("tiff: a deflated strip of 2 GiB", tiff_bomb, FOLDER),
+        any("tiff: a directory that follows itself", tiff_circle, FOLDER),
+        row("tiff: a tag of 2³² values", tiff_tag, FOLDER),
+        row("jpeg: a claim of 65,500 × 65,500", jpeg_claim, FOLDER),
+        any("jpeg: 5,000 empty scans of 8,000 × 8,000", jpeg_scans, FOLDER),
+        row(
+            "csv: a line of 9 MB",
+            |d| write(d, "x.csv", &[b"path,label\n", vec![b'a'; 9 << 20].as_slice()].concat()),
+            MANIFEST,
+        ),
+        row(
+            "csv: a quote that never ends",
+            |d| write(d, "x.csv", &[b"path,label\n\"", vec![b'\n'; 9 << 20].as_slice()].concat()),
+            MANIFEST,
+        ),
+        any("csv: 100,000 classes", |d| manifest(d, 100_000, |i| format!("class {i}")), MANIFEST),
+        any(
+            "csv: a label of 70,000 letters",
+            |d| manifest(d, 8, |i| format!("{}{}", "a".repeat(70_000), i % 2)),
+            MANIFEST,
+        ),
+        any("csv: a million columns", csv_columns, MANIFEST),
+        row(
+            "safetensors: a header of 2⁶³ bytes",
+            |d| write(d, "x.safetensors", &[0, 0, 0, 0, 0, 0, 0, 0x80, b'{', b'}']),
+            WEIGHTS,
+        )
+        .on(),
+        row("safetensors: 4 million brackets", |d| safetensors(d, "[".repeat(4 << 20)), WEIGHTS).on(),
+        row("safetensors: 100,000 tensors", safetensors_many, WEIGHTS).on(),
+        row("safetensors: a shape past 2⁶⁴", safetensors_shape, WEIGHTS).on(),
+        row("toml: 9 MB of brackets", |d| write(d, "x.toml", &vec![b'['; 9 << 20]), LIST),
+        row("toml: inline tables, 100,000 deep", |d| write(d, "x.toml", "a={".repeat(100_000).as_bytes()), LIST),
+        row(
+            "toml: a list, 100,000 deep",
+            |d| write(d, "x.toml", format!("seeds={}", "[".repeat(100_000)).as_bytes()),
+            LIST,
+        ),
+        row(
+            "toml: a key of 100,000 parts",
+            |d| write(d, "x.toml", format!("{}=1", vec!["a"; 100_000].join(".")).as_bytes()),
+            LIST,
+        ),
+        row("toml: half a million keys", toml_keys, LIST),
+        row(
+            "toml: 9 MB that is its own base",
+            |d| write(d, "x.toml", format!("base = \"x.toml\"\n{}", "#\n".repeat(4 << 20)).as_bytes()),
+            LIST,
+        ),
+        any("toml: 200,000 seeds", toml_seeds, LIST),
+        row(
+            "toml: a projector of 2³²",
+            |d| write(d, "x.toml", b"[pretraining]\nprojection_dims = [65536, 65536]\n"),
+            TRAIN,
+        )
+        .on(),
+        row("toml: a width of 2²⁰", |d| write(d, "x.toml", b"[model]\nwidth = 1048576\n"), TRAIN).on(),
+        row("set: 9 MB of brackets", |d| write(d, "x.toml", &vec![b'['; 9 << 20]), SET).on(),
+        row(
+            "set: a tensor past 2⁶⁴",
+            |d| write(d, "x.toml", b"[[relu]]\nname = \"a\"\nx = [4294967295, 4294967295, 9]\n"),
+            SET,
+        )
+        .on(),
+        row("json: 4 million brackets", |d| write(d, "x.json", "[".repeat(4 << 20).as_bytes()), BASE).on(),
+        row("json: 4 million objects", |d| write(d, "x.json", "{\"a\":".repeat(1 << 20).as_bytes()), BASE).on(),
+        row(
+            "result.json: 4 million brackets",
+            |d| study(d, "runs/a/result.json", "[".repeat(4 << 20).as_bytes()),
+            REPORT,
+        ),
+        any("epochs.jsonl: an epoch of 2⁴⁰", study_epoch, REPORT),
+        row("epochs.jsonl: a line of 9 MB", |d| study(d, "runs/a/epochs.jsonl", &vec![b'{'; 9 << 20]), REPORT),
+        row(
+            "labels.json: 4 million brackets",
+            |d| study(d, "pictures/phantom-covid/labels.json", "[".repeat(4 << 20).as_bytes()),
+            REPORT,
+        ),
+        on(
+            "wgsl: 100,000 parentheses",
+            |d| shader(d, &format!("const a = {}1;\n", "(".repeat(100_000))),
+            SHADERS,
+            WGSL,
+        ),
+        on("wgsl: 100,000 blocks", |d| shader(d, &format!("fn f() {}\n", "{".repeat(100_000))), SHADERS, WGSL),
+        on(
+            "wgsl: a million minus signs",
+            |d| shader(d, &format!("const a = {}1;\n", "- ".repeat(1_000_000))),
+            SHADERS,
+            WGSL,
+        ),
+        on(
+            "wgsl: 100,000 negations in a function",
+            |d| shader(d, &format!("fn f() -> bool {{ return {}true; }}\n", "!".repeat(100_000))),
+            SHADERS,
+            WGSL,
+        ),
+        on(
+            "wgsl: a sum of 100,000 terms",
+            |d| shader(d, &format!("fn f(a: f32) -> f32 {{ return a{}; }}\n", "+a".repeat(100_000))),
+            SHADERS,
+            WGSL,
+        ),
+        on(
+            "wgsl: 100,000 nested arrays",
+            |d| shader(d, &format!("alias a = {}f32;\n", "array<".repeat(100_000))),
+            SHADERS,
+            WGSL,
+        ),
+        on("wgsl: a million comments within comments", |d| shader(d, &"/*".repeat(1_000_000)), SHADERS, WGSL),
+        on(
+            "wgsl: 100,000 branches",
+            |d| shader(d, &format!("fn f() {{ if true {{}} {} }}\n", "else if true {}".repeat(100_000))),
+            SHADERS,
+            WGSL,
+        ),
+        on(
+            "wgsl: an unrolled loop of 2³² rounds of nothing",
+            |d| shader(d, "//@ for i in 0..4294967295\n//@ end\n"),
+            SHADERS,
+            WGSL,
+        ),
+        on(
+            "wgsl: an expression of a million brackets",
+            |d| shader(d, &format!("//@ let n = {}1\n", "(".repeat(1_000_000))),
+            SHADERS,
+            WGSL,
+        ),
+        on(
+            "wgsl: loops within loops, 100,000 deep",
+            |d| shader(d, &"//@ for i in 0..1\n".repeat(100_000)),
+            SHADERS,
+            WGSL,
+        ),
+        on("wgsl: a line of 9 MB", |d| shader(d, &"a".repeat(9 << 20)), SHADERS, WGSL),
+    ]
+}
+
+/// What a shader that cannot be compiled ends with, or one that can be: text behind a kernel harms none.
+const WGSL: &[i32] = &[0, 1, 2];
+
+const TRAIN: &[&str] =
+    &["pretrain", "--data", "phantom:covid?train=8&val=4&test=4", "--config", "x.toml", "--out", "o"];
+
+impl Row {
+    fn on(self) -> Row {
+        Row { device: true, ..self }
+    }
+
+    /// Runs it and gives its figures, or what is wrong.
+    pub fn check(&self) -> Result<String, String> {
+        if self.device && !common::adapter(self.name) {
+            return Ok(String::new());
+        }
+        let dir = tempfile::tempdir().unwrap();
+        (self.write)(dir.path());
+        let largest = walkdir::WalkDir::new(dir.path()).into_iter().map(|e| e.unwrap().metadata().unwrap().len()).max();
+        assert!(largest.unwrap() < 10 << 20, "{}: the file itself is too large", self.name);
+        let output = Command::new(std::env::current_exe().unwrap())
+            .env(MEASURE, serde_json::to_string(self.words).unwrap())
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let found: Measured = serde_json::from_slice(&output.stdout).unwrap();
+        let said = found.said.trim_end();
+        let figures = format!(
+            "{:>5.2} s {:>5} MiB  {:<48} {}",
+            found.seconds,
+            found.bytes >> 20,
+            self.name,
+            shortened(said.lines().next_back().unwrap_or_default(), 160)
+        );
+        let code = found.code.filter(|c| self.codes.contains(c));
+        let strange = said.chars().find(|c| c.is_control() && !"\n\t".contains(*c));
+        match code {
+            None => Err(format!("exit code {:?}: {figures}", found.code)),
+            Some(_) if found.seconds > SECONDS => Err(format!("too long: {figures}")),
+            Some(_) if found.bytes > BYTES => Err(format!("too much memory: {figures}")),
+            Some(_) if said.contains("has a bug") => Err(format!("an internal error: {figures}")),
+            Some(_) if said.lines().any(|l| l.len() > LINE) => Err(format!("a line too long to read: {figures}")),
+            Some(_) if strange.is_some() => Err(format!("says {strange:?}: {figures}")),
+            Some(_) => Ok(figures),
+        }
+    }
+}
+
+fn shortened(line: &str, most: usize) -> String {
+    let start: String = line.chars().take(most).collect();
+    if start.len() < line.len() { start + "…" } else { start }
+}
+
+/// Runs the program with these words and says on stdout what it took.
+pub fn measure(words: &str) {
+    let words: Vec<String> = serde_json::from_str(words).unwrap();
+    let said = tempfile::NamedTempFile::new().unwrap();
+    let started = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wgslab"))
+        .args(words)
+        .env_remove(MEASURE)
+        .env_remove("RUST_BACKTRACE")
+        .env("NODEVICE_SELECT", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(said.reopen().unwrap())
+        .spawn()
+        .unwrap();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if started.elapsed().as_secs_f64() > 2.0 * SECONDS => {
+                let _ = child.kill();
+                break child.wait().unwrap();
+            }
+            None => std::thread::sleep(Duration::from_millis(2)),
+        }
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN).unwrap();
+    // Linux counts in KiB, macOS in bytes.
+    let bytes = usage.max_rss() as u64 * if cfg!(target_os = "macos") { 1 } else { 1024 };
+    let said = String::from_utf8_lossy(&std::fs::read(said.path()).unwrap()).into_owned();
+    println!("{}", serde_json::to_string(&Measured { code: status.code(), seconds, bytes, said }).unwrap());
+}
