@@ -1,8 +1,12 @@
 //! From files to stored pixels: decoding, channels, resizing, and the digest that tells duplicates.
 //!
 //! Two images are duplicates when their size and pixels are equal after decoding to the wanted channels and before
-//! resizing. A picture is upright, over black where it is transparent, and 8 bits deep by then. File bytes would miss the same picture with other metadata or in another lossless container; pixels
-//! after resizing would merge different pictures that look alike once small, and would depend on the store size.
+//! resizing. A picture is upright, over black where it is transparent, and 8 bits deep by then. File bytes would miss
+//! the same picture with other metadata or in another lossless container; pixels after resizing would merge different
+//! pictures that look alike once small, and would depend on the store size.
+//!
+//! [`picture`] opens a file of any kind within its [`limit`], [`jpeg`] and [`entropy`] read JPEG, [`blocks`] and
+//! [`tiff`] find what the image library does not tell, [`flatten`] makes bytes, and [`notes`] tells what was decided.
 
 use crate::base::{Error, Result};
 use crate::data::{Images, LoadOptions, Origin, Part, Source};
