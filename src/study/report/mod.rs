@@ -117,7 +117,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let grid = write_study(dir.path(), SPECS);
         for cell in &grid[2..] {
-            std::fs::remove_file(run_folder(dir.path(), &cell.name).join(DONE)).unwrap();
+            std::fs::remove_dir_all(run_folder(dir.path(), &cell.name)).unwrap();
         }
         let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
         assert!(page.contains("2 of 12 cells") && !page.contains("damaged"));

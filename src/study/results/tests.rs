@@ -59,8 +59,7 @@ fn results_csv_has_a_row_per_finished_cell_in_the_grid_s_order() {
     for cell in [&grid[3], &grid[0], &grid[1]] {
         finish(&run_folder(dir.path(), &cell.name), &sample(cell, 0.7), &[]);
     }
-    // Begun and not finished: nothing there, or no done yet.
-    write_result(&run_folder(dir.path(), &grid[2].name), &sample(&grid[2], 0.7)).unwrap();
+    std::fs::create_dir_all(run_folder(dir.path(), &grid[2].name)).unwrap(); // begun, not finished
     let all = gather(dir.path()).unwrap();
     let text = files::read_text(&write_csv(dir.path(), &all).unwrap()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
@@ -73,6 +72,10 @@ fn results_csv_has_a_row_per_finished_cell_in_the_grid_s_order() {
     assert_eq!(lines.len(), 4);
     assert_eq!(all.cells[2].1, sample(&grid[3], 0.7));
     assert!(all.damaged.is_empty());
+    // A result without its done: stopped just before the end, or done is lost. Its row never goes in silence.
+    write_result(&run_folder(dir.path(), &grid[2].name), &sample(&grid[2], 0.7)).unwrap();
+    let all = gather(dir.path()).unwrap();
+    assert!(all.cells.len() == 3 && all.damaged[0].contains("`wgslab study run` finishes it"), "{:?}", all.damaged);
 }
 
 #[test]
