@@ -3,6 +3,7 @@
 
 mod batches;
 pub mod config;
+mod cursor;
 pub mod evaluate;
 mod fit;
 mod folder;

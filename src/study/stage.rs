@@ -6,6 +6,7 @@
 
 use super::batches::Batches;
 use super::config::{Optimization, Schedule as Decay};
+use super::cursor::{Cursor, history};
 use super::folder::{EPOCHS, REDO, STATE, object};
 use super::job::Job;
 use super::provenance::Provenance;
@@ -29,21 +30,6 @@ pub(super) const RING: &str = "metrics";
 
 /// The stream of the batch order.
 const SHUFFLE: u32 = 0x7368_7566; // "shuf"
-
-/// Where a stage stands: everything the host must remember besides the state.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Cursor {
-    /// What made this state; another one must not go on from it.
-    pub address: String,
-    /// Whole epochs done.
-    pub epoch: usize,
-    /// Steps done of the next one.
-    pub step: usize,
-    /// Sums over those steps, a column each.
-    pub sums: Vec<f64>,
-    /// What the stage keeps between epochs.
-    pub memory: serde_json::Value,
-}
 
 /// Times of a run so far; not part of the checkpoint.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -117,6 +103,7 @@ impl Stage<'_> {
             step: 0,
             sums: vec![0.0; self.columns],
             memory: serde_json::Value::Null,
+            history: String::new(),
         }
     }
 
@@ -174,6 +161,9 @@ impl Stage<'_> {
             return Err(Error::damaged(&path, why, REDO));
         }
         records.truncate(at.epoch);
+        if history(&records)? != at.history {
+            return Err(Error::damaged(&path, "it does not hold the epochs that the checkpoint stands on", REDO));
+        }
         Ok(records)
     }
 
@@ -318,7 +308,8 @@ impl Stage<'_> {
     fn save(&self, state: &State, at: &Cursor, records: &[EpochRecord], watch: &mut Watch) -> Result<()> {
         write_epochs(self.folder, records)?;
         seal::write(&self.folder.join(CLOCK), &watch.read())?;
-        let cursor = serde_json::to_value(at).map_err(|e| Error::Failed(format!("cannot write the cursor: {e}")))?;
+        let at = Cursor { history: history(records)?, ..at.clone() };
+        let cursor = serde_json::to_value(&at).map_err(|e| Error::Failed(format!("cannot write the cursor: {e}")))?;
         checkpoint::save_state(&self.folder.join(STATE), self.job.gpu, state, object(cursor))?;
         watch.saved = Instant::now();
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::batches::Batches;
 use super::config::{Optimization, PretrainingMethod};
+use super::cursor::Cursor;
 use super::evaluate::{Pass, argmax, metrics, plain};
 use super::folder::{
     BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, LABELS, REDO, RESULT, STATE, busy, finished, locked, object,
@@ -12,7 +13,7 @@ use super::neighbours::knn;
 use super::pretrain::{batch_of, optimizer};
 use super::provenance::{Provenance, training_settings};
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, write_labels, write_result};
-use super::stage::{Cursor, EpochSums, Plans, RING, Stage, Task, add_missing, load_cursor};
+use super::stage::{EpochSums, Plans, RING, Stage, Task, add_missing, load_cursor};
 use super::statistics::mean_last;
 use crate::base::hash::{Hasher, sha256};
 use crate::base::{Error, Result, files};
