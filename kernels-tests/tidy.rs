@@ -178,21 +178,28 @@ fn undone() -> Vec<String> {
 fn op_files() -> Vec<String> {
     let mut wrong = Vec::new();
     for (floor, path, text) in sources() {
-        let file = path.rsplit('/').next().unwrap_or_default();
-        let reference = root().join("kernels-tests/reference").join(file);
+        let below = path.strip_prefix("src/kernels/").unwrap_or_default();
         // A family file (`unary`) holds the cases of several names, and has one folder and one reference all the same.
         let has_cases = ["pub fn cases()", "pub fn families()"].iter().any(|f| text.contains(f));
-        if floor == "kernels" && has_cases && !reference.is_file() {
-            wrong.push(format!("{path} has cases and no kernels-tests/reference/{file}"));
+        let reference = format!("kernels-tests/reference/{below}");
+        if floor == "kernels" && has_cases && !root().join(&reference).is_file() {
+            wrong.push(format!("{path} has cases and no {reference}"));
         }
     }
-    let folders = std::fs::read_dir(root().join("shaders")).unwrap().filter_map(Result::ok);
-    for name in folders.map(|f| f.file_name().to_string_lossy().into_owned()) {
-        // Besides ops, what the tape itself launches and the probes of the lab.
-        let owners = ["kernels", "tape", "lab"].map(|floor| format!("src/{floor}/{name}.rs"));
-        if name != "common" && !owners.iter().any(|o| root().join(o).is_file()) {
-            wrong.push(format!("shaders/{name}/ has no {}", owners.join(" or ")));
+    for folder in shader_folders() {
+        // Besides ops, what the tape itself launches and the probes of the lab: `tape/assign`, `lab/roofline`.
+        let owners = [format!("src/kernels/{folder}.rs"), format!("src/{folder}.rs")];
+        if folder != "common" && !owners.iter().any(|o| root().join(o).is_file()) {
+            wrong.push(format!("shaders/{folder}/ has no {}", owners.join(" or ")));
         }
     }
     wrong
+}
+
+/// Every folder below shaders/ that holds a shader.
+fn shader_folders() -> std::collections::BTreeSet<String> {
+    let base = root().join("shaders");
+    let folder =
+        |path: PathBuf| path.parent()?.strip_prefix(&base).ok().map(|p| p.to_string_lossy().replace('\\', "/"));
+    files(&base, "wgsl").into_iter().filter_map(folder).collect()
 }

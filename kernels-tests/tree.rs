@@ -10,7 +10,7 @@ use wgslab::kernels::tune::{missing, tune};
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
 
 /// The piece that the edits here are of.
-const PIECE: &str = "scale/forward.wgsl";
+const PIECE: &str = "elementwise/scale/forward.wgsl";
 
 /// The trials.
 pub fn trials() -> Vec<Trial> {

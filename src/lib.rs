@@ -12,7 +12,7 @@
 //! | [`base`] | shapes, dtypes, counter-based randomness, errors with exit codes, hashes, whole-file writes |
 //! | [`device`] | adapters and what they can do, WGSL pieces (built in or edited) put together and reflected by naga, pipelines, buffers, dispatches, timestamps |
 //! | [`tape`] | recording, backward, state, the pure schedule, the plan that replays it, programs of plans, the trace |
-//! | [`kernels`] | one op per file, the same name in `shaders/<op>/` and `kernels-tests/reference/<op>.rs` |
+//! | [`kernels`] | one op per file, in families; the same names in `shaders/<family>/<op>/` and `kernels-tests/reference/<family>/<op>.rs` |
 //! | [`nn`] | ResNet-18 and vision transformers with torchvision's and timm's names, initial values, optimizers, schedules, checkpoints |
 //! | [`data`] | dataset readers, splits without shared images, generated datasets, images on the device, augmentation |
 //! | [`ssl`] | one self-supervised method per file |
@@ -24,17 +24,17 @@
 //! Rules a test keeps (`kernels-tests/tidy.rs`): floors go one way; only `device` says `wgpu::`, only `device/shader.rs`
 //! `naga::`, only `data` `image::`, only `cli` `clap::`; `ssl` and `noise` never see each other or `data`; below `study`
 //! nothing reads the environment, and only `device/timing.rs` and `device/tune.rs` a clock. An op reaches other ops
-//! through `Tape` methods, or a core they share: `kernels/gemm.rs` (products), `strided.rs` (of matrices
-//! as they lie), `conv2d_gather.rs` (of gathered operands), `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting),
-//! `walk.rs` (normalizations), `row_loss.rs` (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of
-//! images), `draw.rs` (randomness).
+//! through `Tape` methods, or a core they share, in `kernels/core/`: `gemm.rs` (products), `strided.rs` (of matrices as
+//! they lie), `conv2d_gather.rs` (of gathered operands), `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs`
+//! (sorting), `walk.rs` (normalizations), `row_loss.rs` (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs`
+//! (planes of images), `draw.rs` (randomness).
 //!
 //! # The path of a training step
 //!
 //! **Record.** A model is straight-line Rust over [`tape::Var`] handles; each call appends a node that holds an op: plain
 //! data, printable, never a closure. Nothing runs. **Differentiate.** [`tape::Tape::backward`] appends the nodes that
 //! each op's `grad` asks for. **Fuse.** Where a product's result is read by a bias, a batch norm, a residual or an activation
-//! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/fuse.rs`); no table, nothing is fused.
+//! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/core/fuse.rs`); no table, nothing is fused.
 //! **Schedule.** [`tape::Schedule`] is pure: from the nodes, the adapter's capabilities and the
 //! chosen variants it computes order, lifetimes and slabs, and the launches as plain data. **Plan.** [`tape::Plan`] binds a
 //! schedule to a device: buffers, parameters, pipelines and bind groups are made once. **Replay.** `Plan::run` writes the
@@ -53,7 +53,7 @@
 //! walk them. What WGSL cannot unroll (named registers) the templater of [`device::shader`] does; there is no `#ifdef`.
 //! Each op offers variants, the one expected to be fastest on this adapter first; the naive one stays as oracle. A GPU
 //! wants workgroup tiles and coalesced loads; Mesa's software driver runs a subgroup as one vector of the CPU, where
-//! only arithmetic per load counts: hence the `broadcast` family (`shaders/gemm/columns.wgsl` says why).
+//! only arithmetic per load counts: hence the `broadcast` family (`shaders/core/gemm/columns.wgsl` says why).
 //!
 //! # A study
 //!
@@ -70,20 +70,20 @@
 //!   after the backward pass, this makes "all or nothing" hold for running statistics recorded before it, too.
 //! - Running statistics, EMA teachers and queues are ordinary in-place ops, not part of batch norm or a loss.
 //! - Variants are chosen by the adapter's kind and the shape, or by a table that `wgslab tune` fills
-//!   (`kernels/tune.rs`, `device/tune.rs`) and a study keeps beside its runs. `study run` tunes by itself on a GPU; on a
+//!   (`kernels/catalog/tune.rs`, `device/tune.rs`) and a study keeps beside its runs. `study run` tunes by itself on a GPU; on a
 //!   software driver it does with `--tune` alone: there it would take longer than the smoke study, and the order that ops
 //!   offer was measured there. Parts of a study never tune.
 //! - A 1×1 convolution is a product of matrices only where its planes fill tiles; else its columns run on from one image to
 //!   the next, as those of other windows do.
 //! - Fusing at evaluation leaves batch norm beside the product instead of folding it into the weights
-//!   (`kernels/epilogue.rs` says why).
+//!   (`kernels/core/epilogue.rs` says why).
 //! - f16 is storage: an op reads halves, computes in f32 and rounds once. Recording refuses f16 to an op that does not say
 //!   that it takes it (`Op::takes_f16`); a model as a whole does not run in f16 yet.
 //! - Recompute is not built yet.
 //!
 //! # Where to start
 //!
-//! `kernels/scale.rs` is the shortest op with a gradient; `kernels/conv2d.rs` with `kernels/gemm.rs` the longest.
+//! `kernels/elementwise/scale.rs` is the shortest op with a gradient; `kernels/layers/conv2d.rs` with `kernels/core/gemm.rs` the longest.
 //! `tape/schedule.rs` is the heart. `study/pretrain.rs` shows a whole step recorded.
 
 pub mod base;

@@ -31,9 +31,10 @@ fn printed(output: &Output) -> String {
 #[test]
 fn a_tree_that_cannot_be_used_is_a_usage_error() {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), "typo/scale/forwrad.wgsl", "");
+    write(dir.path(), "typo/elementwise/scale/forwrad.wgsl", "");
     write(dir.path(), "empty/readme.md", "");
-    for (tree, says) in [("gone", "no folder gone"), ("typo", "is it scale/forward.wgsl?"), ("empty", "no .wgsl file")]
+    for (tree, says) in
+        [("gone", "no folder gone"), ("typo", "is it elementwise/scale/forward.wgsl?"), ("empty", "no .wgsl file")]
     {
         let output = wgslab(dir.path(), &["kernels", "list", "--shaders", tree]).output().unwrap();
         let said = said(&output);
@@ -47,8 +48,8 @@ fn what_is_shown_is_what_would_run() {
     let dir = tempfile::tempdir().unwrap();
     write(
         dir.path(),
-        "mine/scale/forward.wgsl",
-        &committed("scale/forward.wgsl").replace("p.factor *", "2.0 * p.factor *"),
+        "mine/elementwise/scale/forward.wgsl",
+        &committed("elementwise/scale/forward.wgsl").replace("p.factor *", "2.0 * p.factor *"),
     );
     let shown = |words: &[&str]| {
         let output = wgslab(dir.path(), &[&["kernels", "show", "scale.forward"], words].concat()).output().unwrap();
@@ -57,10 +58,10 @@ fn what_is_shown_is_what_would_run() {
     };
     let (before, after) = (shown(&[]), shown(&["--shaders", "mine"]));
     assert!(
-        before.contains("= p.factor *") && before.contains("of shaders/common/index.wgsl, shaders/scale"),
+        before.contains("= p.factor *") && before.contains("of shaders/common/index.wgsl, shaders/elementwise/scale"),
         "{before}"
     );
-    assert!(after.contains("2.0 * p.factor *") && after.contains("mine/scale/forward.wgsl"), "{after}");
+    assert!(after.contains("2.0 * p.factor *") && after.contains("mine/elementwise/scale/forward.wgsl"), "{after}");
 }
 
 #[test]
@@ -69,15 +70,15 @@ fn a_mistake_is_named_where_it_was_made() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let text = committed("sgd/step.wgsl");
+    let text = committed("training/sgd/step.wgsl");
     let broken = text.replacen("p.lr", "q.lr", 1);
     let line = 1 + text.lines().position(|l| l.contains("p.lr")).unwrap();
-    write(dir.path(), "mine/sgd/step.wgsl", &broken);
+    write(dir.path(), "mine/training/sgd/step.wgsl", &broken);
     let words = ["train", "--data", "phantom:covid", "--out", "run", "--shaders", "mine", "--quiet"];
     let output = wgslab(dir.path(), &words).output().unwrap();
     let said = said(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains(&format!("error: mine/sgd/step.wgsl:{line}: sgd")), "{said}");
+    assert!(said.contains(&format!("error: mine/training/sgd/step.wgsl:{line}: sgd")), "{said}");
 }
 
 /// Every way of nesting 100,000 deep that a text may hold: around, behind, and among its declarations.
@@ -106,11 +107,11 @@ fn deep(n: usize) -> Vec<(&'static str, String)> {
 /// An edited text that nests without end is a sentence with file and line, not the end of the process.
 #[test]
 fn a_text_that_nests_without_end_is_refused() {
-    let text = committed("scale/forward.wgsl");
+    let text = committed("elementwise/scale/forward.wgsl");
     let lines = text.lines().count();
     for (name, deep) in deep(100_000).into_iter().chain(deep(20_000)) {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "mine/scale/forward.wgsl", &format!("{text}{deep}"));
+        write(dir.path(), "mine/elementwise/scale/forward.wgsl", &format!("{text}{deep}"));
         let show = &["kernels", "show", "scale.forward", "--language", "msl"][..];
         let list = if name == "sums" { Some(&["kernels", "list"][..]) } else { None }; // it reads every kernel
         for words in std::iter::once(show).chain(list) {
@@ -122,8 +123,9 @@ fn a_text_that_nests_without_end_is_refused() {
             }
             assert_eq!(output.status.code(), Some(1), "{name}, {words:?}: {:.500}", said);
             // Placed at a line of what was added, and short.
-            let line =
-                |l: &str| l.strip_prefix("error: mine/scale/forward.wgsl:")?.split(':').next()?.parse::<usize>().ok();
+            let line = |l: &str| {
+                l.strip_prefix("error: mine/elementwise/scale/forward.wgsl:")?.split(':').next()?.parse::<usize>().ok()
+            };
             let near = said.lines().any(|l| line(l).is_some_and(|n| n >= lines) && l.len() < 1000);
             assert!(near, "{name}, {words:?}: {:.500}", said);
         }
@@ -131,11 +133,11 @@ fn a_text_that_nests_without_end_is_refused() {
     // Comments nest without any stack.
     let dir = tempfile::tempdir().unwrap();
     let comments = format!("{}{}", "/*".repeat(100_000), "*/".repeat(100_000));
-    write(dir.path(), "mine/scale/forward.wgsl", &format!("{text}{comments}\n"));
+    write(dir.path(), "mine/elementwise/scale/forward.wgsl", &format!("{text}{comments}\n"));
     let output = wgslab(dir.path(), &["kernels", "show", "scale.forward", "--shaders", "mine"]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     // A file that is no shader is not read to its end.
-    std::fs::File::create(dir.path().join("mine/scale/forward.wgsl")).unwrap().set_len(1 << 40).unwrap();
+    std::fs::File::create(dir.path().join("mine/elementwise/scale/forward.wgsl")).unwrap().set_len(1 << 40).unwrap();
     let output = wgslab(dir.path(), &["kernels", "list", "--shaders", "mine"]).output().unwrap();
     assert!(output.status.code() == Some(2) && said(&output).contains("more than 1024 KiB"), "{}", said(&output));
 }

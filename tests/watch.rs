@@ -14,7 +14,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const PIECE: &str = "scale/forward.wgsl";
+const PIECE: &str = "elementwise/scale/forward.wgsl";
 
 /// The line that computes.
 const LINE: &str = "y[i] = p.factor * x[i];";
@@ -26,7 +26,7 @@ fn edited(by: &str) -> String {
     text.replace(LINE, by)
 }
 
-/// A folder with the edited file at mine/scale/forward.wgsl.
+/// A folder with the edited file at mine/elementwise/scale/forward.wgsl.
 fn folder(text: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mine").join(PIECE);
@@ -36,7 +36,7 @@ fn folder(text: &str) -> TempDir {
 }
 
 const CASE: &str = "scale.forward/a workgroup and one";
-const WATCH: &[&str] = &["kernels", "watch", "mine/scale/forward.wgsl", "--case", CASE, "--quiet"];
+const WATCH: &[&str] = &["kernels", "watch", "mine/elementwise/scale/forward.wgsl", "--case", CASE, "--quiet"];
 
 fn once(text: &str, words: &[&str]) -> Output {
     let dir = folder(text);
@@ -116,7 +116,8 @@ fn a_lost_nan_is_seen() {
     }
     let _alone = alone();
     let committed =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders/unary/relu.wgsl")).unwrap();
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders/elementwise/unary/relu.wgsl"))
+            .unwrap();
     let line = "return select(x, vec4<f32>(0.0), x <= vec4<f32>(0.0));";
     assert!(committed.contains(line), "{committed}");
     for (by, right) in [
@@ -124,10 +125,18 @@ fn a_lost_nan_is_seen() {
         ("return select(vec4<f32>(0.0), x, !(x <= vec4<f32>(0.0)));", true),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("mine/unary")).unwrap();
-        std::fs::write(dir.path().join("mine/unary/relu.wgsl"), committed.replace(line, by)).unwrap();
-        let words =
-            ["kernels", "watch", "mine/unary/relu.wgsl", "--case", "relu.forward", "--once", "--json", "--quiet"];
+        std::fs::create_dir_all(dir.path().join("mine/elementwise/unary")).unwrap();
+        std::fs::write(dir.path().join("mine/elementwise/unary/relu.wgsl"), committed.replace(line, by)).unwrap();
+        let words = [
+            "kernels",
+            "watch",
+            "mine/elementwise/unary/relu.wgsl",
+            "--case",
+            "relu.forward",
+            "--once",
+            "--json",
+            "--quiet",
+        ];
         let output = wgslab(dir.path(), &words).output().unwrap();
         let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(if right { 0 } else { 1 }), "{verdict}");
@@ -179,11 +188,11 @@ fn what_does_not_compile_is_placed() {
     let line = 1 + edited(LINE).lines().position(|l| l.contains(LINE)).unwrap();
     let broken = verdict("y[i] = p.factor * nothing[i];", "60");
     let why = broken["why"].as_str().unwrap();
-    let due = format!("mine/scale/forward.wgsl:{line}: scale.forward");
+    let due = format!("mine/elementwise/scale/forward.wgsl:{line}: scale.forward");
     assert!(broken["verdict"] == "broken" && why.starts_with(&due) && why.contains("nothing"), "{broken}");
     let output = once(&edited(LINE).replace("factor: f32 }", "factor: f32, more: u32 }"), &[]);
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(told.contains("broken: mine/scale/forward.wgsl: ") && told.contains("the op fills"), "{told}");
+    assert!(told.contains("broken: mine/elementwise/scale/forward.wgsl: ") && told.contains("the op fills"), "{told}");
 }
 
 #[test]
@@ -229,8 +238,11 @@ fn mistakes_of_the_command_are_told_before_anything_runs() {
     for (words, says) in [
         (&["gone.wgsl", "--case", "scale.forward"] as &[&str], "no file gone.wgsl"),
         (&["any.wgsl", "--case", "scale.forward"], "--piece"),
-        (&["any.wgsl", "--case", "scale.forward", "--piece", "scale/forwards.wgsl"], "is it scale/forward.wgsl?"),
-        (&["any.wgsl", "--case", "scale.forward", "--piece", "sgd/step.wgsl"], "is no part of scale.forward"),
+        (
+            &["any.wgsl", "--case", "scale.forward", "--piece", "elementwise/scale/forwards.wgsl"],
+            "is it elementwise/scale/forward.wgsl?",
+        ),
+        (&["any.wgsl", "--case", "scale.forward", "--piece", "training/sgd/step.wgsl"], "is no part of scale.forward"),
         (&["any.wgsl", "--case", "scale.backwards", "--piece", PIECE], "no kernel scale.backwards"),
         (&["any.wgsl", "--case", "scale.forward/none", "--piece", PIECE], "no case none"),
         (&["any.wgsl", "--case", "scale.forward", "--piece", PIECE, "--limit-s", "0"], "0.1 to 86400"),
@@ -266,13 +278,13 @@ fn the_watch_goes_on_after_a_broken_edit() {
     };
     // As editors save: at no moment is the file empty or half there.
     let save = |by: &str| {
-        let (path, beside) = (dir.path().join("mine").join(PIECE), dir.path().join("mine/scale/saved"));
+        let (path, beside) = (dir.path().join("mine").join(PIECE), dir.path().join("mine/elementwise/scale/saved"));
         std::fs::write(&beside, edited(by)).unwrap();
         std::fs::rename(beside, path).unwrap();
     };
     hear("  right in its case and ");
     save("y[i] = nothing;");
-    hear("  broken: mine/scale/forward.wgsl:");
+    hear("  broken: mine/elementwise/scale/forward.wgsl:");
     save("y[i] = 2.0 * p.factor * x[i];");
     hear("  wrong values: ");
     save("y[i] = x[i] * p.factor;");

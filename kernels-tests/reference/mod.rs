@@ -4,81 +4,30 @@
 //! element, |error| ≤ 2⁻²⁴ · Σ|terms| · (4 · max(1, √K) + 2 · ulps). `ulps` is what Vulkan grants to the inexact
 //! built-ins the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on top of the rounding of sums.
 
-mod adam;
-mod adaptive_avg_pool2d;
-mod adaptive_max_pool2d;
-mod add_bias;
-mod attention;
-mod avg_pool2d;
-mod barlow_twins;
-mod batch_norm;
-mod bce_with_logits;
-mod binary;
-mod broadcast;
-mod cast;
-mod center;
-mod clip_grad_norm;
-mod color_jitter;
-mod concat;
-mod conv2d;
-mod conv_transpose2d;
-mod correct;
-mod crop_resize;
-mod cross_entropy;
-mod cutmix;
-mod cutout;
-mod drop_path;
-mod dropout;
-mod elr;
-mod ema;
-mod enqueue;
-mod epilogue;
-mod fill;
-mod found_inf;
-mod gather;
-mod gaussian_blur;
-mod gce;
-mod group_norm;
-mod hinge;
-mod increment;
-mod info_nce;
-mod jigsaw;
-mod kl_div;
-mod kl_gaussian;
-mod l2_normalize;
-mod lars;
-mod layer_norm;
-mod loss_scale;
-mod magnify;
-mod matmul;
-mod max_pool2d;
-mod merge_statistics;
-mod mixup;
-mod mse;
-mod nce_rce;
-mod negative_cosine;
-mod normalize;
-mod nt_xent;
-mod permute;
-mod random;
-mod rank;
-mod reduce;
-mod resize;
-mod ring;
-mod rotate;
-mod row_loss;
-mod scale;
-mod scatter_add;
-mod sce;
-mod select;
-mod sgd;
-mod slice;
-mod softmax;
-mod solarize;
-mod spectral_norm;
-mod top_k;
-mod unary;
-mod vicreg;
+/// The references of a family, one line each: their modules, and `LISTED`, every op's name with its reference.
+macro_rules! references {
+    ($($op:ident,)*) => {
+        $(pub mod $op;)*
+
+        /// Every op of this list: its name and its reference.
+        pub const LISTED: &[(&str, crate::reference::Reference)] = &[$((stringify!($op), $op::reference)),*];
+    };
+}
+
+mod core;
+mod elementwise;
+mod images;
+mod layers;
+mod losses;
+mod shape;
+mod training;
+
+pub use self::core::*;
+pub use self::elementwise::*;
+pub use self::images::*;
+pub use self::layers::*;
+pub use self::losses::*;
+pub use self::shape::*;
 
 use std::any::Any;
 use wgslab::base::{DType, Shape};
@@ -233,80 +182,15 @@ impl Answer {
 /// An op's reference.
 pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
 
-/// Of each name in the list of ops.
-const ALL: &[(&str, Reference)] = &[
-    ("adam", adam::reference),
-    ("adaptive_avg_pool2d", adaptive_avg_pool2d::reference),
-    ("adaptive_max_pool2d", adaptive_max_pool2d::reference),
-    ("add_bias", add_bias::reference),
-    ("attention", attention::reference),
-    ("avg_pool2d", avg_pool2d::reference),
-    ("barlow_twins", barlow_twins::reference),
-    ("batch_norm", batch_norm::reference),
-    ("broadcast", broadcast::reference),
-    ("cast", cast::reference),
-    ("clip_grad_norm", clip_grad_norm::reference),
-    ("bce_with_logits", bce_with_logits::reference),
-    ("center", center::reference),
-    ("color_jitter", color_jitter::reference),
-    ("concat", concat::reference),
-    ("conv2d", conv2d::reference),
-    ("conv_transpose2d", conv_transpose2d::reference),
-    ("correct", correct::reference),
-    ("crop_resize", crop_resize::reference),
-    ("cross_entropy", cross_entropy::reference),
-    ("cutmix", cutmix::reference),
-    ("cutout", cutout::reference),
-    ("drop_path", drop_path::reference),
-    ("dropout", dropout::reference),
-    ("elr", elr::reference),
-    ("ema", ema::reference),
-    ("enqueue", enqueue::reference),
-    ("epilogue", epilogue::reference),
-    ("fill", fill::reference),
-    ("found_inf", found_inf::reference),
-    ("gather", gather::reference),
-    ("gaussian_blur", gaussian_blur::reference),
-    ("group_norm", group_norm::reference),
-    ("increment", increment::reference),
-    ("jigsaw", jigsaw::reference),
-    ("gce", gce::reference),
-    ("hinge", hinge::reference),
-    ("info_nce", info_nce::reference),
-    ("kl_div", kl_div::reference),
-    ("kl_gaussian", kl_gaussian::reference),
-    ("l2_normalize", l2_normalize::reference),
-    ("layer_norm", layer_norm::reference),
-    ("matmul", matmul::reference),
-    ("max_pool2d", max_pool2d::reference),
-    ("merge_statistics", merge_statistics::reference),
-    ("mse", mse::reference),
-    ("nce_rce", nce_rce::reference),
-    ("negative_cosine", negative_cosine::reference),
-    ("normalize", normalize::reference),
-    ("nt_xent", nt_xent::reference),
-    ("lars", lars::reference),
-    ("loss_scale", loss_scale::reference),
-    ("magnify", magnify::reference),
-    ("mixup", mixup::reference),
-    ("random", random::reference),
-    ("resize", resize::reference),
-    ("ring", ring::reference),
-    ("scale", scale::reference),
-    ("select", select::reference),
-    ("sgd", sgd::reference),
-    ("slice", slice::reference),
-    ("spectral_norm", spectral_norm::reference),
-    ("permute", permute::reference),
-    ("rank", rank::reference),
-    ("reduce", reduce::reference),
-    ("rotate", rotate::reference),
-    ("scatter_add", scatter_add::reference),
-    ("softmax", softmax::reference),
-    ("solarize", solarize::reference),
-    ("top_k", top_k::reference),
-    ("sce", sce::reference),
-    ("vicreg", vicreg::reference),
+/// The lists of all families.
+const ALL: [&[(&str, Reference)]; 7] = [
+    core::LISTED,
+    elementwise::LISTED,
+    images::LISTED,
+    layers::LISTED,
+    losses::LISTED,
+    shape::LISTED,
+    training::LISTED,
 ];
 
 /// Of op files that hold several names: which ones.
@@ -315,7 +199,7 @@ const FAMILIES: &[(&[&str], Reference)] = &[(binary::NAMES, binary::reference), 
 /// Every name with its reference.
 fn all() -> impl Iterator<Item = (&'static str, Reference)> {
     let families = FAMILIES.iter().flat_map(|(names, reference)| names.iter().map(|name| (*name, *reference)));
-    ALL.iter().copied().chain(families)
+    ALL.into_iter().flatten().copied().chain(families)
 }
 
 /// The reference of an op.

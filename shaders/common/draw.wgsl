@@ -1,4 +1,4 @@
-// Draws of a random op on images, the twin of src/kernels/draw.rs: a word depends on the seed, the stream and view,
+// Draws of a random op on images, the twin of src/kernels/core/draw.rs: a word depends on the seed, the stream and view,
 // the epoch, the sample and the block, never on the place in the batch. It needs `p` and `scalars` of the kernel.
 
 fn draw(block: u32, sample: u32) -> vec4<u32> {

@@ -1,6 +1,6 @@
 // The part of one sample that a workgroup owns, for ops that treat samples differently and their elements alike: 256
 // units (vec4 where a sample is whole vec4) in a row; a sample is p.chunks such parts. The twin is Spans of
-// src/kernels/tiles.rs. It needs `p.samples`, `p.units` and `p.chunks` of the kernel.
+// src/kernels/core/tiles.rs. It needs `p.samples`, `p.units` and `p.chunks` of the kernel.
 
 struct Span { sample: u32, base: u32, start: u32, end: u32 }
 

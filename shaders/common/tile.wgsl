@@ -1,4 +1,4 @@
-// The part of some planes that a workgroup of 64 lanes owns, the twin of src/kernels/tiles.rs. Its lanes stand as $PLANES
+// The part of some planes that a workgroup of 64 lanes owns, the twin of src/kernels/core/tiles.rs. Its lanes stand as $PLANES
 // planes × $ROWS rows × $COLUMNS columns, all powers of two, so that no lane divides by a size: a grid is ($ACROSS tiles of
 // 64 columns × tiles of p.tile rows, planes folded over y and z), and a lane walks down one column in strides of $ROWS.
 // Neighbours own neighbours. It needs `p.planes` and `p.tile` of the kernel.

@@ -31,7 +31,7 @@ use std::time::Duration;
     after_help = "Examples:
   cp -r shaders mine
   wgslab kernels watch mine/softmax/forward_rows.wgsl --case softmax.forward
-  wgslab kernels watch my.wgsl --piece scale/forward.wgsl --case scale.forward/prime --once --json"
+  wgslab kernels watch my.wgsl --piece elementwise/scale/forward.wgsl --case scale.forward/prime --once --json"
 )]
 pub(super) struct Watch {
     /// The edited file
@@ -141,7 +141,7 @@ impl Watch {
         let wanted = self.piece.as_deref().unwrap_or(&file);
         Err(Error::Usage(format!(
             "{wanted} names no file of shaders/; say with --piece which one it stands for, as in --piece \
-             scale/forward.wgsl{}",
+             elementwise/scale/forward.wgsl{}",
             guess(wanted)
         )))
     }

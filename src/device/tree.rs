@@ -118,7 +118,7 @@ impl Tree {
 
     /// The hash of every piece in these folders of `shaders/`, as it runs: 16 hex digits.
     pub fn hash_of(&self, folders: &BTreeSet<&str>) -> String {
-        let inside = |path: &&str| path.split('/').next().is_some_and(|folder| folders.contains(folder));
+        let inside = |path: &str| path.rsplit_once('/').is_some_and(|(folder, _)| folders.contains(folder));
         let all = pieces().filter(|(path, _)| inside(path));
         let text = |path: &str, committed| self.0.get(path).map_or(committed, |e: &Edit| e.text.as_str());
         all.fold(Hasher::new(), |h, (path, committed)| h.part(path).part(text(path, committed))).short()
@@ -154,8 +154,8 @@ pub fn pieces() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// The piece that a path may have meant, as the end of a sentence.
 pub fn guess(path: &str) -> String {
     let known: Vec<&str> = pieces().map(|p| p.0).collect();
-    // A folder too high, or a slip of the pen.
-    let inside = known.iter().copied().find(|k| path.ends_with(&format!("/{k}")));
+    // A folder too high, one too low (a tree from before ops stood in families), or a slip of the pen.
+    let inside = known.iter().copied().find(|k| path.ends_with(&format!("/{k}")) || k.ends_with(&format!("/{path}")));
     inside.or_else(|| nearest(path, &known)).map_or(String::new(), |near| format!("; is it {near}?"))
 }
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_equal_to_the_committed_text_is_no_edit() {
-        let scale = piece!("scale/forward.wgsl");
+        let scale = piece!("elementwise/scale/forward.wgsl");
         let other = pieces().find(|p| p.0 != scale.path).unwrap();
         let edited = format!("{}// more\n", scale.text);
         let alone = folder(&[(scale.path, &edited)]);
@@ -192,9 +192,11 @@ mod tests {
 
     #[test]
     fn a_file_that_names_no_piece_is_an_error_with_a_guess() {
-        for (path, guess) in
-            [("scale/forwards.wgsl", "scale/forward.wgsl"), ("shaders/gemm/columns.wgsl", "gemm/columns.wgsl")]
-        {
+        for (path, guess) in [
+            ("elementwise/scale/forwards.wgsl", "elementwise/scale/forward.wgsl"),
+            ("shaders/core/gemm/columns.wgsl", "core/gemm/columns.wgsl"),
+            ("gemm/columns.wgsl", "core/gemm/columns.wgsl"),
+        ] {
             let dir = folder(&[(path, "")]);
             let e = Tree::load(dir.path()).unwrap_err();
             assert!(e.exit_code() == 2 && e.to_string().contains(guess), "{e}");
@@ -206,7 +208,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_placed_in_the_edited_file() {
-        const PIECES: &[Piece] = &[piece!("scale/forward.wgsl")];
+        const PIECES: &[Piece] = &[piece!("elementwise/scale/forward.wgsl")];
         let kernel = Kernel::new("scale.forward", "portable", PIECES);
         let wrong = |text: &str| {
             let dir = folder(&[(PIECES[0].path, text)]);

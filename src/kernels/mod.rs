@@ -1,101 +1,39 @@
 //! kernels: one file per op, in one order: formula, data, params, shaders, public method, shapes, dispatch, gradient,
-//! cost, cases. The same name stands in `shaders/<op>/` and `kernels-tests/reference/<op>.rs`. An op file reaches
-//! other ops through `Tape` methods, or through a core they share, nothing else.
+//! cost, cases. Ops stand in families (`elementwise`, `shape`, `layers`, `losses`, `images`, `training`); `core` holds what
+//! they share and `catalog` what goes over all of them. The same names stand in `shaders/<family>/<op>/` and
+//! `kernels-tests/reference/<family>/<op>.rs`. An op file reaches other ops through `Tape` methods, or through a core,
+//! nothing else. Paths leave the family out: `wgslab::kernels::conv2d`.
 
-pub mod adam;
-pub mod adaptive_avg_pool2d;
-pub mod adaptive_max_pool2d;
-pub mod add_bias;
-pub mod attention;
-pub mod avg_pool2d;
-pub mod barlow_twins;
-pub mod batch_norm;
-pub mod bce_with_logits;
-pub mod binary;
-pub mod broadcast;
-pub mod case;
-pub mod cast;
-pub mod center;
-pub mod clip_grad_norm;
-pub mod color_jitter;
-pub mod concat;
-mod contrast;
-pub mod conv2d;
-mod conv2d_gather;
-mod conv2d_pack;
-mod conv2d_winograd;
-pub mod conv_transpose2d;
-pub mod correct;
-pub mod crop_resize;
-pub mod cross_entropy;
-pub mod cutmix;
-pub mod cutout;
-pub mod draw;
-pub mod drop_path;
-pub mod dropout;
-pub mod elr;
-pub mod ema;
-pub mod enqueue;
-pub mod epilogue;
-pub mod fill;
-pub mod found_inf;
-pub mod fuse;
-pub mod gather;
-pub mod gaussian_blur;
-pub mod gce;
-pub(crate) mod gemm;
-pub mod group_norm;
-pub mod hinge;
-pub mod increment;
-pub mod info_nce;
-pub mod jigsaw;
-pub mod kl_div;
-pub mod kl_gaussian;
-pub mod l2_normalize;
-pub mod lars;
-pub mod layer_norm;
-pub mod linear;
-pub mod listing;
-pub mod loss_scale;
-pub mod magnify;
-pub mod matmul;
-mod matmul_f16;
-pub mod max_pool2d;
-pub mod merge_statistics;
-pub mod mixup;
-pub mod mse;
-pub mod nce_rce;
-pub mod negative_cosine;
-pub mod normalize;
-pub mod nt_xent;
-pub(crate) mod order;
-pub mod permute;
-pub(crate) mod pool;
-pub mod random;
-pub mod rank;
-pub mod reduce;
-pub mod resize;
-pub mod ring;
-pub mod rotate;
-pub mod row_loss;
-pub mod scale;
-pub mod scatter_add;
-pub mod sce;
-pub mod select;
-pub mod sgd;
-pub mod slice;
-pub mod softmax;
-pub mod solarize;
-pub mod spectral_norm;
-mod strided;
-pub(crate) mod tiles;
-pub mod top_k;
-pub mod tune;
-pub mod unary;
-pub mod vicreg;
-mod walk;
+/// The ops of a family, one line each: their modules, and `listed()`, every op's name with its cases.
+macro_rules! ops {
+    ($($op:ident,)*) => {
+        $(pub mod $op;)*
 
-pub use case::{Case, Fill, Recorded};
+        /// Every op of this list: its name and its named cases.
+        pub(crate) fn listed() -> Vec<(&'static str, Vec<crate::kernels::Case>)> {
+            vec![$((stringify!($op), $op::cases())),*]
+        }
+    };
+}
+
+mod catalog;
+mod core;
+mod elementwise;
+mod images;
+mod layers;
+mod losses;
+mod shape;
+mod training;
+
+pub use self::catalog::case::{Case, Fill, Recorded};
+pub use self::catalog::*;
+pub use self::core::*;
+pub use self::elementwise::*;
+pub use self::images::*;
+pub use self::layers::*;
+pub use self::losses::*;
+pub use self::shape::*;
+pub use self::training::*;
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
@@ -104,80 +42,10 @@ use crate::tape::{Slot, Tape, Type, Var};
 
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
-    let mut ops = vec![
-        ("adam", adam::cases()),
-        ("adaptive_avg_pool2d", adaptive_avg_pool2d::cases()),
-        ("adaptive_max_pool2d", adaptive_max_pool2d::cases()),
-        ("add_bias", add_bias::cases()),
-        ("attention", attention::cases()),
-        ("avg_pool2d", avg_pool2d::cases()),
-        ("barlow_twins", barlow_twins::cases()),
-        ("batch_norm", batch_norm::cases()),
-        ("bce_with_logits", bce_with_logits::cases()),
-        ("broadcast", broadcast::cases()),
-        ("cast", cast::cases()),
-        ("center", center::cases()),
-        ("clip_grad_norm", clip_grad_norm::cases()),
-        ("color_jitter", color_jitter::cases()),
-        ("concat", concat::cases()),
-        ("conv2d", conv2d::cases()),
-        ("conv_transpose2d", conv_transpose2d::cases()),
-        ("correct", correct::cases()),
-        ("crop_resize", crop_resize::cases()),
-        ("cross_entropy", cross_entropy::cases()),
-        ("cutmix", cutmix::cases()),
-        ("cutout", cutout::cases()),
-        ("drop_path", drop_path::cases()),
-        ("dropout", dropout::cases()),
-        ("elr", elr::cases()),
-        ("ema", ema::cases()),
-        ("enqueue", enqueue::cases()),
-        ("epilogue", epilogue::cases()),
-        ("fill", fill::cases()),
-        ("found_inf", found_inf::cases()),
-        ("gather", gather::cases()),
-        ("gaussian_blur", gaussian_blur::cases()),
-        ("gce", gce::cases()),
-        ("group_norm", group_norm::cases()),
-        ("hinge", hinge::cases()),
-        ("increment", increment::cases()),
-        ("info_nce", info_nce::cases()),
-        ("jigsaw", jigsaw::cases()),
-        ("kl_div", kl_div::cases()),
-        ("kl_gaussian", kl_gaussian::cases()),
-        ("l2_normalize", l2_normalize::cases()),
-        ("lars", lars::cases()),
-        ("layer_norm", layer_norm::cases()),
-        ("loss_scale", loss_scale::cases()),
-        ("magnify", magnify::cases()),
-        ("matmul", matmul::cases()),
-        ("max_pool2d", max_pool2d::cases()),
-        ("merge_statistics", merge_statistics::cases()),
-        ("mixup", mixup::cases()),
-        ("mse", mse::cases()),
-        ("nce_rce", nce_rce::cases()),
-        ("negative_cosine", negative_cosine::cases()),
-        ("normalize", normalize::cases()),
-        ("nt_xent", nt_xent::cases()),
-        ("permute", permute::cases()),
-        ("random", random::cases()),
-        ("rank", rank::cases()),
-        ("reduce", reduce::cases()),
-        ("resize", resize::cases()),
-        ("ring", ring::cases()),
-        ("rotate", rotate::cases()),
-        ("scale", scale::cases()),
-        ("scatter_add", scatter_add::cases()),
-        ("sce", sce::cases()),
-        ("select", select::cases()),
-        ("sgd", sgd::cases()),
-        ("slice", slice::cases()),
-        ("softmax", softmax::cases()),
-        ("solarize", solarize::cases()),
-        ("spectral_norm", spectral_norm::cases()),
-        ("top_k", top_k::cases()),
-        ("vicreg", vicreg::cases()),
-    ];
+    let families: [fn() -> Vec<(&'static str, Vec<Case>)>; 6] =
+        [elementwise::listed, images::listed, layers::listed, losses::listed, shape::listed, training::listed];
+    let mut ops: Vec<_> = families.iter().flat_map(|family| family()).collect();
+    ops.push(("epilogue", epilogue::cases()));
     ops.extend(binary::families());
     ops.extend(unary::families());
     ops.sort_by_key(|op| op.0);

@@ -237,7 +237,7 @@ mod tests {
     fn devices(folders: &[&str], edit: &dyn Fn(&str, &str) -> String) -> Option<[Gpu; 2]> {
         let dir = tempfile::tempdir().unwrap();
         let mut tree = Tree::default();
-        for (path, text) in pieces().filter(|(path, _)| folders.contains(&path.split('/').next().unwrap())) {
+        for (path, text) in pieces().filter(|(path, _)| folders.contains(&path.rsplit_once('/').unwrap().0)) {
             let file = dir.path().join(path.replace('/', "-"));
             std::fs::write(&file, edit(path, text)).unwrap();
             tree = tree.with(path, &file).unwrap();
@@ -265,7 +265,15 @@ mod tests {
         Some(mistake(edited, committed, found).unwrap())
     }
 
-    const ELEMENTWISE: [&str; 7] = ["unary", "binary", "scale", "select", "cast", "add_bias", "normalize"];
+    const ELEMENTWISE: [&str; 7] = [
+        "elementwise/unary",
+        "elementwise/binary",
+        "elementwise/scale",
+        "elementwise/select",
+        "elementwise/cast",
+        "layers/add_bias",
+        "images/normalize",
+    ];
 
     /// Whatever NaN and infinities do in it, text that differs in a comment alone is right.
     #[test]
@@ -287,7 +295,7 @@ mod tests {
     #[test]
     fn a_lost_nan_is_wrong() {
         let lose = |path: &str, text: &str| match path {
-            "unary/relu.wgsl" => {
+            "elementwise/unary/relu.wgsl" => {
                 "fn apply(x: vec4<f32>) -> vec4<f32> { return select(vec4(0.0), x, x > vec4(0.0)); }\n\
                  fn apply_grad(x: vec4<f32>, dy: vec4<f32>) -> vec4<f32> { \
                  return select(vec4(0.0), dy, (x > vec4(0.0)) & (dy == dy)); }\n"
@@ -295,7 +303,7 @@ mod tests {
             }
             _ => text.to_string(),
         };
-        let Some(gpus) = devices(&["unary"], &lose) else { return };
+        let Some(gpus) = devices(&["elementwise/unary"], &lose) else { return };
         for (entry, says) in [("relu.forward", " is 0 and should be NaN"), ("relu.grad", " is 0 and should be ")] {
             let Some(Some(Verdict::Wrong { why })) = judged(&gpus, entry) else { panic!("{entry} passed") };
             assert!(why.contains("NaN and infinities in input") && why.contains(says), "{why}");

@@ -2,7 +2,7 @@
 //! cache holds, read what one holds, read workgroup memory, and nothing at all. A kernel of f flops and b bytes takes at
 //! least max(f / peak, b / bandwidth): the roofline model (Williams, Waterman and Patterson 2009, CACM 52(4)).
 //!
-//! Of each kind several shapes run a race, and the median of the winner counts. Shaders: shaders/roofline/.
+//! Of each kind several shapes run a race, and the median of the winner counts. Shaders: shaders/lab/roofline/.
 
 mod chart;
 mod probe;

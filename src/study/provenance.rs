@@ -335,7 +335,11 @@ mod tests {
                 |gpu: &Gpu| Provenance::new(gpu, json!({}), "d", "random", std::slice::from_ref(&schedule)).unwrap();
             let edited = Gpu::open(&options(Tree::default().with(piece.path, &file).unwrap())).unwrap();
             assert_ne!(made(job.gpu).address, made(&edited).address);
-            let other = if piece.path == "sgd/step.wgsl" { "fill/forward.wgsl" } else { "sgd/step.wgsl" };
+            let other = if piece.path == "training/sgd/step.wgsl" {
+                "elementwise/fill/forward.wgsl"
+            } else {
+                "training/sgd/step.wgsl"
+            };
             let unused = Gpu::open(&options(Tree::default().with(other, &file).unwrap())).unwrap();
             assert_eq!(made(job.gpu).address, made(&unused).address, "an edit of what it does not launch");
         });

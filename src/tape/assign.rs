@@ -1,7 +1,7 @@
 //! The ops of the tape itself: a view, a copy, and the commit of an assign.
 //!
 //! view: y = x under another shape. copy: y = x. assign: state = x, unless the guard is raised.
-//! Shaders: shaders/assign/.
+//! Shaders: shaders/tape/assign/.
 
 use super::op::{Cost, Emit, Op, Slot, Type};
 use super::record::{Tape, Var};
@@ -13,8 +13,8 @@ params! {
     struct Params { words: u32 }
 }
 
-const COPY: &[Piece] = &[piece!("common/index.wgsl"), piece!("assign/copy.wgsl")];
-const GUARDED: &[Piece] = &[piece!("common/index.wgsl"), piece!("assign/guarded.wgsl")];
+const COPY: &[Piece] = &[piece!("common/index.wgsl"), piece!("tape/assign/copy.wgsl")];
+const GUARDED: &[Piece] = &[piece!("common/index.wgsl"), piece!("tape/assign/guarded.wgsl")];
 
 /// The same memory under another shape.
 #[derive(Clone, Debug, PartialEq)]

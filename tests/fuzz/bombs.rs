@@ -261,7 +261,7 @@ pub fn study_epoch(dir: &Path) {
 }
 
 /// A piece of relu.
-const PIECE: &str = "unary/relu.wgsl";
+const PIECE: &str = "elementwise/unary/relu.wgsl";
 
 pub fn shader(dir: &Path, text: &str) {
     let committed = wgslab::device::tree::pieces().find(|p| p.0 == PIECE).unwrap().1;

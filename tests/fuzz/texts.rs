@@ -94,7 +94,7 @@ pub fn read_roofs(desk: &Desk, bytes: &[u8]) -> Result<()> {
 }
 
 /// The piece that the mutated text replaces.
-const PIECE: &str = "scale/forward.wgsl";
+const PIECE: &str = "elementwise/scale/forward.wgsl";
 
 /// A text that the templater unrolls.
 const LOOPS: &str = "struct Params { vectors: u32, factor: f32 }
@@ -115,7 +115,8 @@ pub fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
 pub fn shaders() -> Vec<Seed> {
     let committed = wgslab::device::tree::pieces();
-    let texts = committed.filter(|p| p.0 == PIECE || p.0.starts_with("softmax/") || p.0.starts_with("gemm/"));
+    let texts =
+        committed.filter(|p| p.0 == PIECE || p.0.starts_with("layers/softmax/") || p.0.starts_with("core/gemm/"));
     let mut seeds: Vec<_> = texts.map(|p| Seed::whole(p.1)).collect();
     let own = wgslab::device::tree::pieces().find(|p| p.0 == PIECE).unwrap().1;
     // Most cases begin with a text that compiles by itself.
@@ -126,6 +127,6 @@ pub fn shaders() -> Vec<Seed> {
 
 pub fn read_shader(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let tree = Tree::committed().with(PIECE, &desk.file(PIECE, bytes))?;
-    let pieces = [wgslab::piece!("common/index.wgsl"), wgslab::piece!("scale/forward.wgsl")];
+    let pieces = [wgslab::piece!("common/index.wgsl"), wgslab::piece!("elementwise/scale/forward.wgsl")];
     Kernel::new("scale.forward", "portable", &pieces).reflect(&tree)?.text(Language::Spirv).map(drop)
 }

@@ -15,21 +15,25 @@ crate::params! { struct CopyParams { vectors: u32 } }
 crate::params! { struct CacheParams { rounds: u32, mask: u32 } }
 crate::params! { struct RoundsParams { rounds: u32 } }
 
-const F32: &[Piece] = &[piece!("roofline/f32.wgsl"), piece!("roofline/fma.wgsl")];
-const F16: &[Piece] = &[piece!("common/enable_f16.wgsl"), piece!("roofline/f16.wgsl"), piece!("roofline/fma.wgsl")];
-const COOP_F32: &[Piece] =
-    &[piece!("common/enable_cooperative.wgsl"), piece!("matmul/coop_f32.wgsl"), piece!("roofline/coop.wgsl")];
+const F32: &[Piece] = &[piece!("lab/roofline/f32.wgsl"), piece!("lab/roofline/fma.wgsl")];
+const F16: &[Piece] =
+    &[piece!("common/enable_f16.wgsl"), piece!("lab/roofline/f16.wgsl"), piece!("lab/roofline/fma.wgsl")];
+const COOP_F32: &[Piece] = &[
+    piece!("common/enable_cooperative.wgsl"),
+    piece!("layers/matmul/coop_f32.wgsl"),
+    piece!("lab/roofline/coop.wgsl"),
+];
 const COOP_F16: &[Piece] = &[
     piece!("common/enable_f16.wgsl"),
     piece!("common/enable_cooperative.wgsl"),
-    piece!("matmul/coop_f16.wgsl"),
-    piece!("roofline/coop.wgsl"),
+    piece!("layers/matmul/coop_f16.wgsl"),
+    piece!("lab/roofline/coop.wgsl"),
 ];
-const COPY: &[Piece] = &[piece!("common/index.wgsl"), piece!("roofline/copy.wgsl")];
-const CACHE: &[Piece] = &[piece!("common/index.wgsl"), piece!("roofline/cache.wgsl")];
-const LOCAL: &[Piece] = &[piece!("roofline/local.wgsl")];
-const EMPTY: &[Piece] = &[piece!("roofline/empty.wgsl")];
-const TOUCH: &[Piece] = &[piece!("roofline/touch.wgsl")];
+const COPY: &[Piece] = &[piece!("common/index.wgsl"), piece!("lab/roofline/copy.wgsl")];
+const CACHE: &[Piece] = &[piece!("common/index.wgsl"), piece!("lab/roofline/cache.wgsl")];
+const LOCAL: &[Piece] = &[piece!("lab/roofline/local.wgsl")];
+const EMPTY: &[Piece] = &[piece!("lab/roofline/empty.wgsl")];
+const TOUCH: &[Piece] = &[piece!("lab/roofline/touch.wgsl")];
 
 /// A sample takes at least this long, ms: far more than a launch, far less than a driver's watchdog allows.
 const SAMPLE_MS: f64 = 12.0;

@@ -1,0 +1,7 @@
+//! core: the references of src/kernels/core/.
+
+pub mod row_loss;
+
+references! {
+    epilogue,
+}

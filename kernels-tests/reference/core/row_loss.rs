@@ -1,0 +1,99 @@
+//! What the references of losses over rows share: the softmax of a row, how labels are read, and the weighted mean.
+//! A pair is (value, Σ|terms|).
+
+use crate::reference::{Expected, Tensor};
+
+/// log 3, and exp 3 + 2·|x| weighted by exp(x) itself: at most 8 where it matters. What |x| itself may be off is in the
+/// terms.
+pub const ULPS: f64 = 11.0;
+
+/// The log-probabilities of a row, each with its terms.
+pub struct Softmax {
+    /// log softmax.
+    pub log: Vec<(f64, f64)>,
+    /// log Σ exp.
+    pub lse: (f64, f64),
+}
+
+impl Softmax {
+    /// Of a row of logits; the 1 in the terms is what log may be off near 1, in absolute terms.
+    pub fn new(row: impl Iterator<Item = f64> + Clone) -> Self {
+        let max = row.clone().fold(f64::NEG_INFINITY, f64::max);
+        let log_sum = row.clone().map(|v| (v - max).exp()).sum::<f64>().ln();
+        let terms = max.abs() + log_sum.abs() + 1.0;
+        let lse = (max + log_sum, terms);
+        Softmax { log: row.map(|v| (v - lse.0, v.abs() + terms)).collect(), lse }
+    }
+
+    /// Probability k.
+    pub fn p(&self, k: usize) -> (f64, f64) {
+        let (log, terms) = self.log[k];
+        (log.exp(), log.exp() * (1.0 + terms))
+    }
+
+    /// The cross-entropy at a label.
+    pub fn cross_entropy(&self, label: usize) -> (f64, f64) {
+        (-self.log[label].0, self.log[label].1)
+    }
+
+    /// Σ_{k ≠ label} max(p_k, 1e-7), and Σ p_k of those not clamped.
+    pub fn reverse(&self, label: usize) -> [(f64, f64); 2] {
+        let others = (0..self.log.len()).filter(|k| *k != label).map(|k| self.p(k));
+        let sum = |f: &dyn Fn((f64, f64)) -> (f64, f64)| {
+            others.clone().map(f).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1))
+        };
+        [sum(&|p| (p.0.max(1e-7), p.1.max(1e-7))), sum(&|p| if p.0 < 1e-7 { (0.0, 1e-7) } else { p })]
+    }
+}
+
+/// Row i of a matrix.
+pub fn row(x: &Tensor, i: usize) -> &[f64] {
+    let k = x.dim(1);
+    &x.f[i * k..(i + 1) * k]
+}
+
+/// The label of row i: one past the last class counts as the last.
+pub fn label(labels: &Tensor, i: usize, classes: usize) -> usize {
+    (labels.u[i] as usize).min(classes - 1)
+}
+
+/// a·x + b·y of pairs.
+pub fn sum(a: f64, x: (f64, f64), b: f64, y: (f64, f64)) -> (f64, f64) {
+    (a * x.0 + b * y.0, a.abs() * x.1 + b.abs() * y.1)
+}
+
+/// Outputs loss, losses and shares from the rows' losses: the mean under weights, row i counting `count(i)` times.
+pub fn mean(
+    losses: Vec<(f64, f64)>,
+    weights: &Tensor,
+    columns: usize,
+    ulps: f64,
+    count: impl Fn(usize) -> f64,
+) -> Vec<Expected> {
+    let w = &weights.f;
+    let total: f64 = w.iter().enumerate().map(|(i, w)| w * count(i)).sum();
+    let share = |w: f64| if total == 0.0 { 0.0 } else { w / total };
+    let mean = losses.iter().zip(w).fold((0.0, 0.0), |a, (l, &w)| (a.0 + share(w) * l.0, a.1 + share(w) * l.1));
+    let shares = w.iter().map(|&w| (share(w), share(w))).collect();
+    let n = losses.len();
+    vec![
+        Expected::sums(vec![mean], n + columns).ulps(ulps + 2.5),
+        Expected::sums(losses, columns).ulps(ulps),
+        Expected::sums(shares, n).ulps(2.5),
+    ]
+}
+
+/// Outputs loss and losses where the loss is the plain sum.
+pub fn plain_sum(losses: Vec<(f64, f64)>, columns: usize, ulps: f64) -> Vec<Expected> {
+    let total = losses.iter().fold((0.0, 0.0), |a, l| (a.0 + l.0, a.1 + l.1));
+    let n = losses.len();
+    vec![Expected::sums(vec![total], n + columns).ulps(ulps), Expected::sums(losses, columns).ulps(ulps)]
+}
+
+/// The last output: four numbers of each row.
+pub fn stats(rows: Vec<[(f64, f64); 4]>, columns: usize, ulps: f64) -> Expected {
+    Expected::sums(rows.into_iter().flatten().collect(), columns).ulps(ulps)
+}
+
+/// The zero of a pair.
+pub const NOTHING: (f64, f64) = (0.0, 0.0);

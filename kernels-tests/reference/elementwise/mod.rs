@@ -1,0 +1,13 @@
+//! elementwise: the references of src/kernels/elementwise/.
+
+pub mod binary;
+pub mod unary;
+
+references! {
+    cast,
+    fill,
+    increment,
+    random,
+    scale,
+    select,
+}

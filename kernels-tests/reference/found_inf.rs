@@ -1,9 +1,0 @@
-//! found_inf: the flag becomes 1 where an element is infinite or not a number, and is what it was otherwise.
-
-use super::{Answer, Expected, Tensor};
-use wgslab::tape::Op;
-
-pub fn reference(_op: &dyn Op, x: &[Tensor]) -> Answer {
-    let bad = x[0].f.iter().any(|v| !v.is_finite());
-    Answer::new(vec![Expected::Words(if bad { vec![1] } else { x[1].u.clone() })])
-}

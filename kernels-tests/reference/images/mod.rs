@@ -1,0 +1,16 @@
+//! images: the references of src/kernels/images/.
+
+references! {
+    color_jitter,
+    crop_resize,
+    cutmix,
+    cutout,
+    gaussian_blur,
+    jigsaw,
+    magnify,
+    mixup,
+    normalize,
+    resize,
+    rotate,
+    solarize,
+}

@@ -1,0 +1,45 @@
+//! attention: y_i = Σ_j P_ij·v_j, P_ij = exp(s_ij − lse_i), s_ij = scale·⟨q_i, k_j⟩ over the keys j that query i sees: those
+//! before the sample's length and, where causal, not after i. A query that sees none has y 0 and lse −1e30.
+
+use crate::reference::{Answer, Expected, Tensor, cast};
+use wgslab::kernels::attention::Attention;
+use wgslab::tape::Op;
+
+/// Division 2.5; exp 3 + 2·|x|, weighted by exp(x) itself: at most 8 where it matters; log 3.
+const ULPS: f64 = 13.5;
+
+pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
+    let op = cast::<Attention>(op);
+    let [b, h, t, e] = [0, 1, 2, 3].map(|i| x[0].dim(i));
+    let s = x[1].dim(2);
+    let scale = op.scale.map_or(1.0 / (e as f64).sqrt(), |v| v as f64);
+    let (mut y, mut lses) = (Vec::new(), Vec::new());
+    for row in 0..b * h * t {
+        let (sample, head, i) = (row / (h * t), row / t, row % t);
+        let length = x.get(3).map_or(s, |l| (l.u[sample] as usize).min(s));
+        let seen = if op.causal { length.min(i + 1) } else { length };
+        if seen == 0 {
+            y.extend(vec![(0.0, 0.0); e]);
+            lses.push((-1e30f32 as f64, 0.0));
+            continue;
+        }
+        let q = &x[0].f[row * e..(row + 1) * e];
+        let at = |x: &Tensor, j: usize, d: usize| x.f[(head * s + j) * e + d];
+        let score = |j: usize| (0..e).map(|d| scale * q[d] * at(&x[1], j, d)).sum::<f64>();
+        let size = |j: usize| (0..e).map(|d| (scale * q[d] * at(&x[1], j, d)).abs()).sum::<f64>();
+        let scores: Vec<f64> = (0..seen).map(score).collect();
+        let top = scores.iter().fold(f64::NEG_INFINITY, |m, v| m.max(*v));
+        let total = scores.iter().map(|v| (v - top).exp()).sum::<f64>();
+        let shares: Vec<f64> = scores.iter().map(|v| (v - top).exp() / total).collect();
+        // A score that is off by δ makes its exp off by a factor of 1 + δ; so does the sum's, for all of them.
+        let off: f64 = (0..seen).map(|j| shares[j] * (1.0 + size(j) + (scores[j] - top).abs())).sum();
+        for d in 0..e {
+            let value = (0..seen).map(|j| shares[j] * at(&x[2], j, d)).sum::<f64>();
+            let own = (0..seen).map(|j| shares[j] * at(&x[2], j, d).abs() * (1.0 + size(j) + (scores[j] - top).abs()));
+            y.push((value, own.sum::<f64>() + value.abs() * off));
+        }
+        lses.push((top + total.ln(), top.abs() + total.ln().abs() + off));
+    }
+    let outputs = vec![Expected::sums(y, s.max(e)).ulps(ULPS), Expected::sums(lses, s.max(e)).ulps(ULPS)];
+    Answer::new(outputs).gradient(&[0, 1, 2], &[0])
+}

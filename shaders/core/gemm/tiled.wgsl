@@ -1,0 +1,84 @@
+// gemm, tiled for GPUs: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] through workgroup memory.
+// The op's own pieces say where operands come from and results go: c_at, c_put, p.m, p.n, p.k, p.k_split, and `stage`,
+// which fills tile_a and tile_b, from core/gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `finish` how the
+// product ends: shaders/core/epilogue/.
+// A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: all load one tile of a and of
+// b (b's along n, so that neighbours read neighbours), then each invocation updates $TM × $TN outputs in named vec4
+// registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
+// conflicts. wid.z counts (z, slice of k): `batch`, z, is the product of a batch or the group of a convolution; long thin
+// products are cut into slices, p.k_split long, that the op adds up in order.
+// BM, BN divide by the register tile; a row of the tile of a has $LDA elements, of which BM are used; M, N, K are guarded.
+
+var<private> batch: u32;
+var<workgroup> tile_a: array<vec4<f32>, $BK * $LDA / 4>;
+var<workgroup> tile_b: array<vec4<f32>, $BK * $BN / 4>;
+
+@compute @workgroup_size($THREADS)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) t: u32) {
+    let tiles_n = (p.n + $BN - 1u) / $BN;
+    let tile = group_index(wid, groups);
+    let m0 = (tile / tiles_n) * $BM;
+    let n0 = (tile % tiles_n) * $BN;
+    if (m0 >= p.m) {
+        return; // surplus of the folded grid: the whole workgroup leaves
+    }
+    let tm = (t / ($BN / $TN)) * 4u;
+    let tn = (t % ($BN / $TN)) * 4u;
+    let slices = (p.k + p.k_split - 1u) / p.k_split;
+    batch = wid.z / slices;
+    let slice = wid.z % slices;
+    let k_begin = slice * p.k_split;
+    let k_end = min(k_begin + p.k_split, p.k);
+
+    //@ for m in 0..TM
+    //@ for g in 0..TN/4
+    var acc_$m_$g = vec4<f32>(0.0);
+    //@ end
+    //@ end
+
+    let staged = staged_of(t, n0);
+    for (var k0 = k_begin; k0 < k_end; k0 += $BK) {
+        stage(staged, t, m0, n0, k0, k_end);
+        workgroupBarrier();
+        for (var k = 0u; k < $BK; k++) {
+            //@ for h in 0..TM/4
+            let a_$h = tile_a[(k * $LDA + tm + $h * ($BM / ($TM / 4u))) / 4u];
+            //@ end
+            //@ for g in 0..TN/4
+            let b_$g = tile_b[(k * $BN + tn + $g * ($BN / ($TN / 4u))) / 4u];
+            //@ end
+            //@ for m in 0..TM
+            //@ let h = m / 4
+            //@ let e = m % 4
+            //@ for g in 0..TN/4
+            acc_$m_$g = fma(vec4<f32>(a_$h[$e]), b_$g, acc_$m_$g);
+            //@ end
+            //@ end
+        }
+        workgroupBarrier();
+    }
+
+    //@ for m in 0..TM
+    //@ let h = m / 4
+    //@ let e = m % 4
+    //@ for g in 0..TN/4
+    put4(m0 + tm + $h * ($BM / ($TM / 4u)) + $e, n0 + tn + $g * ($BN / ($TN / 4u)), slice, acc_$m_$g);
+    //@ end
+    //@ end
+}
+
+fn put4(m: u32, n: u32, slice: u32, v: vec4<f32>) {
+    if (m < p.m) {
+        let columns = min(n + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(p.n - 1u));
+        //@ for i in 0..4
+        let at_$i = c_at(m, columns[$i], slice);
+        //@ end
+        let out = finish(v, batch * p.m + m, columns, vec4<u32>(at_0, at_1, at_2, at_3));
+        //@ for i in 0..4
+        if (n + $i < p.n) {
+            c_put(at_$i, out[$i]);
+        }
+        //@ end
+    }
+}

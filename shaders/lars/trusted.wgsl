@@ -1,6 +1,0 @@
-// The trust ratio of the tensor, for sgd/step.wgsl. Its twin is sgd/untrusted.wgsl.
-@group(0) @binding(5) var<storage, read> ratio: array<f32>;
-
-fn trust() -> f32 {
-    return ratio[0];
-}

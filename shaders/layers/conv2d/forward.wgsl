@@ -1,0 +1,49 @@
+// Operands of conv2d forward for the gemm kernels: y[n, k, p, q] = Σ_{c, r, s} w[k, c, r, s] · x[n, c, p·st + r·dil − pad, …].
+// Rows are output channels of the group `batch`, columns (n, p, q), the reduction (c, r, s) over the group's p.c input
+// channels. $R, $S and $STRIDE are text: divisions by them cost little then.
+// The operands' own piece, core/gemm/operands_f32.wgsl or a twin, reads an element: a is w as it lies, b is x, gathered.
+
+struct Params {
+    m: u32, n: u32, k: u32, k_split: u32,
+    c: u32, h: u32, w: u32, p: u32, q: u32, padding: u32, dilation: u32, groups: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+// Where a column's window begins; u32 wraps where that is in the border, and one comparison guards both ends.
+struct Column { image: u32, top: u32, left: u32 }
+
+fn row_of(m: u32) -> u32 {
+    return (batch * p.m + m) * p.k;
+}
+
+fn column_of(n: u32) -> Column {
+    let plane = p.p * p.q;
+    let at = n % plane;
+    return Column(n / plane, (at / p.q) * ${STRIDE}u - p.padding, (at % p.q) * ${STRIDE}u - p.padding);
+}
+
+fn a_at(row: u32, k: u32) -> f32 {
+    return a_get(row + k);
+}
+
+fn b_at(column: Column, k: u32) -> f32 {
+    let tap = k % ($R * $S);
+    let h = column.top + (tap / $S) * p.dilation;
+    let w = column.left + (tap % $S) * p.dilation;
+    if (h >= p.h || w >= p.w) {
+        return 0.0;
+    }
+    let channel = batch * p.c + k / ($R * $S);
+    return b_get(((column.image * p.c * p.groups + channel) * p.h + h) * p.w + w);
+}
+
+fn c_at(m: u32, n: u32, slice: u32) -> u32 {
+    let plane = p.p * p.q;
+    let first = slice * p.groups * p.m * p.n;
+    return first + (((n / plane) * p.groups + batch) * p.m + m) * plane + n % plane;
+}
+
+fn c_put(at: u32, v: f32) {
+    y[at] = v;
+}

@@ -1,5 +1,0 @@
-// Every row counts once. The twin of cross_entropy/count_class.wgsl.
-
-fn count(i: u32) -> f32 {
-    return 1.0;
-}

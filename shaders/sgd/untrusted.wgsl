@@ -1,5 +1,0 @@
-// Plain sgd: every gradient is taken as it is. Its twin is lars/trusted.wgsl.
-
-fn trust() -> f32 {
-    return 1.0;
-}

@@ -1,0 +1,17 @@
+//! core: what ops share: products, gathers, windows, walks, orders, draws, endings, fusion.
+
+pub(crate) mod contrast;
+pub(crate) mod conv2d_gather;
+pub(crate) mod conv2d_pack;
+pub(crate) mod conv2d_winograd;
+pub mod draw;
+pub mod epilogue;
+pub mod fuse;
+pub(crate) mod gemm;
+pub(crate) mod matmul_f16;
+pub(crate) mod order;
+pub(crate) mod pool;
+pub mod row_loss;
+pub(crate) mod strided;
+pub(crate) mod tiles;
+pub(crate) mod walk;

@@ -1,0 +1,180 @@
+//! The walk that batch_norm and group_norm share: how x is split into chunks, and the launches over them. It is the
+//! host's side of shaders/layers/batch_norm/params.wgsl, whole.wgsl and split.wgsl.
+
+use crate::device::{Kernel, Piece, groups_1d};
+use crate::params;
+use crate::tape::{Emit, Slot, Type};
+
+/// A kernel's pieces with cells of one element, and of four.
+pub(crate) type ByCell = [&'static [Piece]; 2];
+/// The same for channels that are walked whole, and split into sub-batches.
+pub(crate) type BySplit = [ByCell; 2];
+
+/// The pieces of a kernel that does not ask where a channel begins.
+macro_rules! by_cell {
+    (@ $cell:literal, $($path:literal),*) => {
+        &[
+            $crate::piece!("common/index.wgsl"),
+            $crate::piece!($cell),
+            $crate::piece!("layers/batch_norm/params.wgsl"),
+            $($crate::piece!($path)),*
+        ]
+    };
+    ($($path:literal),*) => {[
+        by_cell!(@ "layers/batch_norm/cell_f32.wgsl", $($path),*),
+        by_cell!(@ "layers/batch_norm/cell_vec4.wgsl", $($path),*),
+    ]};
+}
+/// As [`by_cell`], for both kinds of channels.
+macro_rules! by_split {
+    ($($path:literal),*) => {[
+        by_cell!("layers/batch_norm/whole.wgsl", $($path),*),
+        by_cell!("layers/batch_norm/split.wgsl", $($path),*),
+    ]};
+}
+/// As [`by_split`], without and with a weight for each sample.
+macro_rules! by_weight {
+    ($($path:literal),*) => {[
+        by_split!("layers/batch_norm/unweighted.wgsl", $($path),*),
+        by_split!("layers/batch_norm/weighted.wgsl", $($path),*),
+    ]};
+}
+pub(crate) use {by_cell, by_split, by_weight};
+
+/// An invocation walks a whole chunk of a channel: few invocations with long serial walks.
+pub(crate) const LANE: &str = "lane_per_chunk";
+/// A workgroup walks a chunk of a channel side by side, and what is element by element runs so.
+pub(crate) const GROUP: &str = "workgroup_per_chunk";
+
+params! {
+    pub(crate) struct Params {
+        channels: u32, chunks: u32, per: u32, length: u32,
+        total: u32, step: u32, walk_stride: u32, channel_stride: u32,
+        walks: u32, real: u32, share: u32, split_stride: u32,
+        eps: f32,
+    }
+}
+
+/// x as the walk sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// Images.
+    pub images: usize,
+    /// Channels of an image.
+    pub channels: usize,
+    /// Elements of a channel of an image.
+    pub plane: usize,
+    /// Sub-batches of as many images each; a channel of one is a channel of its own.
+    pub splits: usize,
+    /// Each image has a weight of its own.
+    pub weighted: bool,
+}
+
+/// The split of one layout for one variant. Lengths and strides count cells of one element or of four.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk {
+    params: Params,
+    of_four: bool,
+    split: bool,
+}
+
+/// The fewest elements of a chunk that one invocation walks: below, writing and merging partial results would show.
+const LANE_CHUNK: usize = 128;
+/// As much for a workgroup: 16 elements an invocation.
+const GROUP_CHUNK: usize = 4096;
+
+impl Walk {
+    /// Splits a layout.
+    pub fn new(x: Layout, variant: &str, eps: f32) -> Self {
+        let images = x.images / x.splits;
+        let chunk = if variant == LANE { LANE_CHUNK } else { GROUP_CHUNK };
+        let of_four = x.plane.is_multiple_of(4);
+        let cells = if of_four { x.plane / 4 } else { x.plane };
+        // Where no two elements of a channel are neighbours a walk is a run of images, unless each has its own weight.
+        let run = if x.plane == 1 && !x.weighted { images.min(chunk) } else { 1 };
+        let walks = images.div_ceil(run);
+        let per = if run > 1 { 1 } else { chunk.div_ceil(x.plane.max(1)).min(images) };
+        let count = |v: usize| v as u32;
+        let params = Params {
+            channels: count(x.channels * x.splits),
+            chunks: count(walks.div_ceil(per)),
+            per: count(per),
+            length: count(run * cells),
+            total: count(images * cells),
+            step: count(if x.plane == 1 { x.channels } else { 1 }),
+            walk_stride: count(run * x.channels * cells),
+            channel_stride: count(cells),
+            walks: count(walks),
+            real: count(x.channels),
+            share: 1,
+            split_stride: count(images * x.channels * cells),
+            eps,
+        };
+        Walk { params, of_four, split: x.splits > 1 }
+    }
+
+    /// The same where `share` channels in a row have their statistics in common.
+    pub fn sharing(mut self, share: usize) -> Self {
+        (self.params.share, self.split) = (share as u32, true);
+        self
+    }
+
+    /// No two elements of a channel are neighbours.
+    pub fn is_scattered(&self) -> bool {
+        self.params.step > 1
+    }
+
+    /// Two numbers of each (chunk, channel).
+    pub fn partials(&self) -> Type {
+        Type::f32([self.params.chunks as usize, self.params.channels as usize, 2])
+    }
+}
+
+/// Launches kernels over one walk.
+pub(crate) struct Launcher<'a, 'b> {
+    e: &'a mut Emit<'b>,
+    walk: Walk,
+}
+
+impl<'a, 'b> Launcher<'a, 'b> {
+    /// Over `walk`, whose variant is that of `e`.
+    pub fn new(e: &'a mut Emit<'b>, walk: Walk) -> Self {
+        Launcher { walk, e }
+    }
+
+    /// A kernel of `groups` workgroups. Sample weights, where a kernel has them, are its last buffer.
+    fn launch(&mut self, name: &'static str, pieces: BySplit, buffers: &[Slot], groups: usize) {
+        let pieces = pieces[usize::from(self.walk.split)][usize::from(self.walk.of_four)];
+        let kernel = Kernel::new(name, self.e.variant, pieces).with("LAST", buffers.len() as u32);
+        self.e.launch(kernel, buffers, &self.walk.params, groups_1d(groups));
+    }
+
+    /// A kernel of an invocation for each of `count` channels or groups of them.
+    pub fn each(&mut self, name: &'static str, pieces: BySplit, buffers: &[Slot], count: usize) {
+        self.launch(name, pieces, buffers, count.div_ceil(64));
+    }
+
+    /// A kernel of an invocation a channel, of each sub-batch.
+    pub fn channels(&mut self, name: &'static str, pieces: BySplit, buffers: &[Slot]) {
+        self.each(name, pieces, buffers, self.walk.params.channels as usize);
+    }
+
+    /// A kernel that reduces each chunk, by an invocation or by a workgroup.
+    pub fn chunks(&mut self, name: &'static str, [lane, group]: [BySplit; 2], buffers: &[Slot]) {
+        let pairs = self.walk.params.chunks as usize * self.walk.params.channels as usize;
+        match self.e.variant {
+            LANE => self.launch(name, lane, buffers, pairs.div_ceil(64)),
+            _ => self.launch(name, group, buffers, pairs),
+        }
+    }
+
+    /// A kernel that writes every element, an invocation a chunk or a cell.
+    pub fn elements(&mut self, name: &'static str, [lane, each]: [BySplit; 2], buffers: &[Slot]) {
+        let p = self.walk.params;
+        let (pairs, cells) = (p.chunks as usize * p.channels as usize, p.total as usize * p.channels as usize);
+        match self.e.variant {
+            LANE => self.launch(name, lane, buffers, pairs.div_ceil(64)),
+            _ => self.launch(name, each, buffers, cells.div_ceil(256)),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! color_jitter: with a probability, brightness, contrast, saturation and hue in random order; then, with another
+//! probability, gray in all three channels. Values are clamped to [0, 1] after each stage.
+//!
+//! As torchvision's ColorJitter and RandomGrayscale: a factor f is uniform in [max(0, 1 − s), 1 + s] for a strength s;
+//! brightness is f·x, contrast f·x + (1 − f)·mean(gray(x)) with the mean over the image at that point of the order,
+//! saturation f·x + (1 − f)·gray(x), and hue is turned by a part of the circle uniform in [−h, h]. Saturation, hue
+//! and gray leave images of one channel alone. There is no gradient towards images. Shaders: shaders/images/color_jitter/.
+
+use crate::base::{Error, Result};
+use crate::device::{Kernel, Piece, groups_1d};
+use crate::kernels::draw::Draws;
+use crate::kernels::{Case, Fill};
+use crate::tape::record::SCALARS;
+use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
+use crate::{params, piece};
+
+/// Inputs: x f32 [B, C, H, W] in [0, 1], indices u32 [B], the scalars. Output: as x.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColorJitter {
+    /// Where the draws come from.
+    pub draws: Draws,
+    /// Probability of the four stages.
+    pub probability: f32,
+    /// Strength of brightness.
+    pub brightness: f32,
+    /// Strength of contrast.
+    pub contrast: f32,
+    /// Strength of saturation.
+    pub saturation: f32,
+    /// Strength of hue, at most 0.5.
+    pub hue: f32,
+    /// Probability of gray.
+    pub grayscale: f32,
+}
+
+params! {
+    struct Params {
+        seed_low: u32, seed_high: u32, stream: u32, epoch: u32, batch: u32, plane: u32,
+        probability: f32, brightness: f32, contrast: f32, saturation: f32, hue: f32, grayscale: f32,
+    }
+}
+
+const FORWARD: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("common/rng.wgsl"),
+    piece!("common/draw.wgsl"),
+    piece!("images/color_jitter/forward.wgsl"),
+];
+
+impl Tape {
+    /// Colours of x changed at random; `scalars` holds the epoch.
+    pub fn color_jitter(&mut self, op: ColorJitter, x: Var, indices: Var, scalars: Var) -> Result<Var> {
+        self.apply1(op, &[x, indices, scalars])
+    }
+}
+
+impl Op for ColorJitter {
+    fn name(&self) -> &'static str {
+        "color_jitter"
+    }
+
+    fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
+        self.draws.check_images("color_jitter", x)?;
+        let strengths = [self.brightness, self.contrast, self.saturation, self.hue];
+        if strengths.iter().any(|s| s.is_nan() || *s < 0.0) || self.hue > 0.5 {
+            let what = format!("strengths {strengths:?} must not be negative, and hue at most 0.5");
+            return Err(Error::shape("color_jitter", what));
+        }
+        Ok(vec![x[0]])
+    }
+
+    fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
+        let [batch, channels, height, width] = e.x[0].shape.nchw("color_jitter", "x")?;
+        let [seed_low, seed_high, stream, epoch] = self.draws.fields();
+        let params = Params {
+            seed_low,
+            seed_high,
+            stream,
+            epoch,
+            batch: batch as u32,
+            plane: (height * width) as u32,
+            probability: self.probability,
+            brightness: self.brightness,
+            contrast: self.contrast,
+            saturation: self.saturation,
+            hue: self.hue,
+            grayscale: self.grayscale,
+        };
+        let kernel = Kernel::new("color_jitter.forward", "portable", FORWARD).with("C", channels as u32);
+        let buffers = [Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)];
+        e.launch(kernel, &buffers, &params, groups_1d(batch));
+        Ok(())
+    }
+
+    fn grad(&self, _t: &mut Tape, x: &[Var], _y: &[Var], _dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
+        Ok(vec![None; x.len()])
+    }
+
+    fn cost(&self, _x: &[Type], y: &[Type]) -> Cost {
+        // About 20 operations a value, and a second reading for the mean.
+        Cost { flops: 20 * y[0].shape.numel() as u64, bytes: 3 * y[0].bytes() }
+    }
+}
+
+/// Named cases.
+pub fn cases() -> Vec<Case> {
+    let case = |name, strengths: [f32; 4], [probability, grayscale]: [f32; 2], shape: [usize; 4], view| {
+        let draws = Draws { seed: 0xfeed_beef_0007, stream: 8, view, epoch: 1 };
+        let [brightness, contrast, saturation, hue] = strengths;
+        let op = ColorJitter { draws, probability, brightness, contrast, saturation, hue, grayscale };
+        let x = (Type::f32(shape), Fill::Uniform(0.0, 1.0));
+        let indices = (Type::u32([shape[0]]), Fill::Below(1000));
+        Case::new(name, op, vec![x, indices, (Type::f32([SCALARS]), Fill::Values(vec![5.0]))])
+    };
+    let all = [0.8, 0.8, 0.8, 0.2];
+    vec![
+        case("one pixel", all, [1.0, 0.0], [1, 3, 1, 1], 0),
+        case("all four, always", all, [1.0, 0.0], [11, 3, 7, 13], 0),
+        case("some of them, some gray", all, [0.8, 0.2], [23, 3, 8, 8], 1),
+        case("hue alone", [0.0, 0.0, 0.0, 0.5], [1.0, 0.0], [3, 3, 5, 13], 0),
+        case("always gray", [0.4, 0.0, 0.4, 0.0], [0.5, 1.0], [5, 3, 6, 11], 0),
+        case("one channel", all, [0.8, 0.5], [7, 1, 9, 11], 2),
+    ]
+}

@@ -1,0 +1,113 @@
+//! solarize: with a probability, y = 1 − x where x ≥ threshold, else x; as torchvision's RandomSolarize on values in
+//! [0, 1]. There is no gradient towards images. Shaders: shaders/images/solarize/.
+
+use crate::base::Result;
+use crate::device::{Kernel, Piece};
+use crate::kernels::draw::Draws;
+use crate::kernels::tiles::Spans;
+use crate::kernels::{Case, Fill};
+use crate::tape::record::SCALARS;
+use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
+use crate::{params, piece};
+
+/// Inputs: x f32 [B, C, H, W] in [0, 1], indices u32 [B], the scalars. Output: as x.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Solarize {
+    /// Where the draws come from.
+    pub draws: Draws,
+    /// Probability of a change.
+    pub probability: f32,
+    /// The least value that is turned round: ½ in BYOL.
+    pub threshold: f32,
+}
+
+params! {
+    struct Params {
+        seed_low: u32, seed_high: u32, stream: u32, epoch: u32, samples: u32, units: u32, chunks: u32,
+        probability: f32, threshold: f32,
+    }
+}
+
+/// For samples of whole vec4, and for the rest.
+const WIDTHS: [&[Piece]; 2] = [
+    &[
+        piece!("common/index.wgsl"),
+        piece!("common/vec4.wgsl"),
+        piece!("common/rng.wgsl"),
+        piece!("common/draw.wgsl"),
+        piece!("common/span.wgsl"),
+        piece!("images/solarize/forward.wgsl"),
+    ],
+    &[
+        piece!("common/index.wgsl"),
+        piece!("common/scalar.wgsl"),
+        piece!("common/rng.wgsl"),
+        piece!("common/draw.wgsl"),
+        piece!("common/span.wgsl"),
+        piece!("images/solarize/forward.wgsl"),
+    ],
+];
+
+impl Tape {
+    /// x solarized at random; `scalars` holds the epoch.
+    pub fn solarize(&mut self, op: Solarize, x: Var, indices: Var, scalars: Var) -> Result<Var> {
+        self.apply1(op, &[x, indices, scalars])
+    }
+}
+
+impl Op for Solarize {
+    fn name(&self) -> &'static str {
+        "solarize"
+    }
+
+    fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
+        self.draws.check_images("solarize", x)?;
+        Ok(vec![x[0]])
+    }
+
+    fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
+        let [seed_low, seed_high, stream, epoch] = self.draws.fields();
+        let spans = Spans::new(e.y[0].shape);
+        let params = Params {
+            seed_low,
+            seed_high,
+            stream,
+            epoch,
+            samples: spans.samples,
+            units: spans.units,
+            chunks: spans.chunks,
+            probability: self.probability,
+            threshold: self.threshold,
+        };
+        let kernel = Kernel::new("solarize.forward", "portable", WIDTHS[usize::from(!spans.wide)]);
+        let buffers = [Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)];
+        e.launch(kernel, &buffers, &params, spans.grid);
+        Ok(())
+    }
+
+    fn grad(&self, _t: &mut Tape, x: &[Var], _y: &[Var], _dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
+        Ok(vec![None; x.len()])
+    }
+
+    fn cost(&self, _x: &[Type], y: &[Type]) -> Cost {
+        Cost { flops: y[0].shape.numel() as u64, bytes: 2 * y[0].bytes() }
+    }
+}
+
+/// Named cases.
+pub fn cases() -> Vec<Case> {
+    let case = |name, probability, threshold, shape: [usize; 4], fill| {
+        let draws = Draws { seed: 0x501a, stream: 12, view: 1, epoch: 2 };
+        let indices = (Type::u32([shape[0]]), Fill::Below(1000));
+        let scalars = (Type::f32([SCALARS]), Fill::Values(vec![5.0]));
+        Case::new(name, Solarize { draws, probability, threshold }, vec![(Type::f32(shape), fill), indices, scalars])
+    };
+    let values = || Fill::Uniform(0.0, 1.0);
+    vec![
+        case("one pixel", 1.0, 0.5, [1, 1, 1, 1], values()),
+        case("always, at the threshold", 1.0, 0.5, [3, 1, 5, 7], Fill::Values(vec![0.5, 0.0, 1.0, 0.25])),
+        case("whole vec4, some", 0.5, 0.5, [11, 3, 8, 6], values()),
+        case("more than a workgroup a sample, some", 0.5, 0.7, [5, 3, 37, 41], values()),
+        case("never", 0.0, 0.5, [2, 3, 5, 5], values()),
+    ]
+}

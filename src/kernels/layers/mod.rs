@@ -1,0 +1,24 @@
+//! layers: what networks are made of.
+
+pub mod linear;
+
+ops! {
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    add_bias,
+    attention,
+    avg_pool2d,
+    batch_norm,
+    conv2d,
+    conv_transpose2d,
+    drop_path,
+    dropout,
+    group_norm,
+    l2_normalize,
+    layer_norm,
+    matmul,
+    max_pool2d,
+    merge_statistics,
+    softmax,
+    spectral_norm,
+}

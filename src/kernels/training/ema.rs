@@ -1,0 +1,157 @@
+//! ema: target = keep·target + (1 − keep)·factor·x in place: running statistics and momentum encoders.
+//! It moves state and has no gradient. Shaders: shaders/training/ema/.
+
+use crate::base::{DType, Error, Result};
+use crate::device::{Kernel, Piece};
+use crate::kernels::{Case, Fill, vec4_grid};
+use crate::tape::record::SCALARS;
+use crate::tape::{Cost, Emit, Op, Scalar, Slot, Tape, Type, Var};
+use crate::{params, piece};
+
+/// An exponential moving average, in place on input 0. Inputs: target, x, the scalars where `slot` is given, and the
+/// step's guard where it has one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ema {
+    /// How much of the old value stays; not used where `slot` is given.
+    pub keep: f32,
+    /// The scalar that says how much of the old value stays.
+    pub slot: Option<u32>,
+    /// What x is multiplied by first: n/(n−1) makes a biased variance of n values an unbiased one.
+    pub factor: f32,
+}
+
+params! {
+    struct Params { vectors: u32, keep: f32, factor: f32 }
+}
+
+params! {
+    struct Scheduled { vectors: u32, slot: u32, factor: f32 }
+}
+
+/// Pieces by what keep is and whether there is a guard.
+const CONSTANT: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("common/unguarded.wgsl"),
+    piece!("training/ema/keep_constant.wgsl"),
+    piece!("training/ema/forward.wgsl"),
+];
+const CONSTANT_GUARDED: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("common/guarded.wgsl"),
+    piece!("training/ema/keep_constant.wgsl"),
+    piece!("training/ema/forward.wgsl"),
+];
+const SCHEDULED: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("common/unguarded.wgsl"),
+    piece!("training/ema/keep_scheduled.wgsl"),
+    piece!("training/ema/forward.wgsl"),
+];
+const SCHEDULED_GUARDED: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("common/guarded.wgsl"),
+    piece!("training/ema/keep_scheduled.wgsl"),
+    piece!("training/ema/forward.wgsl"),
+];
+
+impl Tape {
+    /// Moves the state `target` towards x: keep·target + (1 − keep)·factor·x, both f32 of one shape. The step's guard
+    /// must be set before, if it gets one. Returns the new value, already assigned.
+    pub fn ema(&mut self, target: &str, x: Var, keep: f32, factor: f32) -> Result<Var> {
+        self.ema_of(target, Ema { keep, slot: None, factor }, &[x])
+    }
+
+    /// As [`Tape::ema`] with factor 1 and a scheduled keep.
+    pub fn ema_scheduled(&mut self, target: &str, x: Var, keep: Scalar) -> Result<Var> {
+        self.ema_of(target, Ema { keep: 0.0, slot: Some(keep.slot), factor: 1.0 }, &[x, keep.var])
+    }
+
+    fn ema_of(&mut self, target: &str, op: Ema, inputs: &[Var]) -> Result<Var> {
+        let ty = self.ty(inputs[0]);
+        let mut all = vec![self.state(target, ty)?];
+        all.extend_from_slice(inputs);
+        all.extend(self.guard());
+        let moved = self.apply1(op, &all)?;
+        self.assign(target, moved)?;
+        Ok(moved)
+    }
+}
+
+impl Ema {
+    /// How many inputs come before the guard.
+    fn unguarded(&self) -> usize {
+        2 + usize::from(self.slot.is_some())
+    }
+}
+
+impl Op for Ema {
+    fn name(&self) -> &'static str {
+        "ema"
+    }
+
+    fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
+        x[0].expect_dtype("ema", "target", DType::F32)?;
+        x[1].expect_dtype("ema", "x", DType::F32)?;
+        if x[0].shape != x[1].shape {
+            return Err(Error::shapes("ema", ("target", x[0].shape), ("x", x[1].shape), "they must be equal"));
+        }
+        if self.slot.is_some() && x.get(2) != Some(&Type::f32([SCALARS])) {
+            return Err(Error::shape("ema", "a scheduled keep needs the buffer of all scalars as its third input"));
+        }
+        if let Some(guard) = x.get(self.unguarded()).filter(|&&g| g != Type::u32([1])) {
+            return Err(Error::shape("ema", format!("the guard must be U32 [1], not {guard}")));
+        }
+        Ok(vec![x[0]])
+    }
+
+    fn in_place(&self) -> Vec<(usize, usize)> {
+        vec![(0, 0)]
+    }
+
+    fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
+        let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
+        let guarded = e.x.len() > self.unguarded();
+        let mut buffers = vec![Slot::Out(0)];
+        buffers.extend((1..e.x.len()).map(Slot::In));
+        let pieces = match (self.slot, guarded) {
+            (None, false) => CONSTANT,
+            (None, true) => CONSTANT_GUARDED,
+            (Some(_), false) => SCHEDULED,
+            (Some(_), true) => SCHEDULED_GUARDED,
+        };
+        // The guard is the last input and the target, input 0, is binding 1: its binding is the number of inputs.
+        let kernel = Kernel::new("ema.forward", "portable", pieces).with("GUARD", e.x.len() as u32);
+        match self.slot {
+            None => e.launch(kernel, &buffers, &Params { vectors, keep: self.keep, factor: self.factor }, grid),
+            Some(slot) => e.launch(kernel, &buffers, &Scheduled { vectors, slot, factor: self.factor }, grid),
+        }
+        Ok(())
+    }
+
+    fn cost(&self, _x: &[Type], y: &[Type]) -> Cost {
+        Cost { flops: 3 * y[0].shape.numel() as u64, bytes: 3 * y[0].bytes() }
+    }
+}
+
+/// Named cases.
+pub fn cases() -> Vec<Case> {
+    let case = |name, shape: &[usize], op: Ema, rest: Vec<(Type, Fill)>| {
+        let ty = Type::f32(crate::base::Shape::new(shape));
+        let mut inputs = vec![(ty, Fill::Normal), (ty, Fill::Normal)];
+        inputs.extend(rest);
+        Case::new(name, op, inputs)
+    };
+    let constant = |keep, factor| Ema { keep, slot: None, factor };
+    let scheduled = Ema { keep: 0.0, slot: Some(3), factor: 1.0 };
+    let scalars = || (Type::f32([SCALARS]), Fill::Uniform(0.5, 1.0));
+    let guard = |raised| (Type::u32([1]), Fill::Words(vec![raised]));
+    vec![
+        case("one", &[1], constant(0.9, 1.0), vec![]),
+        case("prime", &[7, 13, 11], constant(0.99, 1.25), vec![]),
+        case("guard down", &[1025], constant(0.9, 1.0), vec![guard(0)]),
+        case("guard raised", &[1025], constant(0.9, 1.0), vec![guard(1)]),
+        case("scheduled", &[31], scheduled.clone(), vec![scalars()]),
+        case("scheduled, guard down", &[31], scheduled.clone(), vec![scalars(), guard(0)]),
+        case("scheduled, guard raised", &[31], scheduled, vec![scalars(), guard(1)]),
+    ]
+}
