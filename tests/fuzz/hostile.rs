@@ -44,6 +44,7 @@ pub struct Measured {
 const INSPECT: &[&str] = &["data", "inspect", "x.npz"];
 const FOLDER: &[&str] = &["data", "inspect", "x"];
 const MANIFEST: &[&str] = &["data", "inspect", "x.csv"];
+const STUDY: &[&str] = &["study", "run", "x.toml", "--out", "o"];
 const LIST: &[&str] = &["study", "list", "x.toml"];
 const REPORT: &[&str] = &["study", "report", "x"];
 const SET: &[&str] = &["bench", "x.toml", "--samples", "1"];
@@ -129,6 +130,12 @@ pub fn rows() -> Vec<Row> {
         )
         .on(),
         row("toml: a width of 2²⁰", |d| write(d, "x.toml", b"[model]\nwidth = 1048576\n"), TRAIN).on(),
+        row(
+            "toml: a million phantoms of 1024 × 1024",
+            |d| write(d, "x.toml", b"[data]\nspecs = [\"phantom:covid?train=1000000\"]\nstore_size = 1024\n"),
+            STUDY,
+        )
+        .on(),
         row("set: 9 MB of brackets", |d| write(d, "x.toml", &vec![b'['; 9 << 20]), SET).on(),
         row(
             "set: a tensor past 2⁶⁴",
