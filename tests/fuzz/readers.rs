@@ -136,6 +136,7 @@ pub fn all() -> Vec<Reader> {
         json("roofs", roofs, read_roofs),
         json("table of kernels", tables, read_table),
         json("done", done_files, read_done),
+        Reader { device: true, cases: 1000, ..json("environment.json", environments, read_environment) },
         json("result.json", result_files, read_result),
         json("epochs.jsonl", epoch_files, read_epochs),
         json("pictures' labels.json", label_lists, read_pictures),
