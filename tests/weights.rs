@@ -78,6 +78,10 @@ fn save(dir: &TempDir, name: &str, tensors: &[Named]) {
     write(dir, name, safetensors::serialize(views, None).unwrap());
 }
 
+fn behind(prefix: &str, tensors: &[Named]) -> Vec<Named> {
+    tensors.iter().map(|(n, d, s, b)| (format!("{prefix}{n}"), *d, s.clone(), b.clone())).collect()
+}
+
 fn json(dir: &TempDir, name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(dir.path().join(name)).unwrap()).unwrap()
 }
@@ -175,6 +179,18 @@ fn a_classifier_is_left_out_or_kept_and_either_is_said() {
     assert!(fc("kept") == fc("first"));
     let (a, b) = (json(&dir, "kept/environment.json"), json(&dir, "new/environment.json"));
     assert_ne!(a["address"], b["address"], "what is kept makes another run");
+    // Without names its rows may be other classes than they are taken for: that is told even when quiet, and alone.
+    save(&dir, "nested.st", &behind("module.", &tensors(&dir.path().join("first/backbone.safetensors"))));
+    let quiet = |out: &str, more: &[&str]| {
+        let said = runs(&dir, &train(DATA, out, &[&["--weights", "nested.st", "--quiet"], more].concat()));
+        said.lines().filter(|l| l.contains("nested.st")).map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(quiet("silent", &[]), Vec::<String>::new());
+    let said = quiet("told", &["--keep-classifier"]);
+    assert!(
+        said.len() == 1 && said[0].starts_with("warning: nested.st: ") && said[0].contains("does not name"),
+        "{said:?}"
+    );
     // Another number of classes, and other names.
     let other = "phantom:dermnet?train=18&val=9&test=9";
     fails(&dir, &train(other, "x", &[&w[..], &["--keep-classifier"]].concat()), 4, &["classes", "does not fit"]);

@@ -1,4 +1,4 @@
-//! Foreign code on hostile input: a decoder or a parser that panics on a file says no more than that it cannot read it.
+//! Foreign code on hostile input: a decoder or a compiler that panics on a file says no more than that it cannot read it.
 //! What our own code panics on stays a bug of the program.
 
 use std::cell::Cell;
@@ -16,8 +16,7 @@ pub fn contained<T>(what: impl FnOnce() -> T) -> Result<T, String> {
     INSIDE.set(before);
     ended.map_err(|payload| {
         let text = payload.downcast_ref::<&str>().copied();
-        let words = text.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given");
-        format!("it cannot be read, and the reader stopped with: {words}")
+        text.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given").to_string()
     })
 }
 

@@ -7,11 +7,42 @@ pub const LINE: usize = 2000;
 /// The most characters of a cell of a table, whose other rows are padded to its width.
 pub const CELL: usize = 120;
 
+/// The most characters of a name within a sentence.
+pub const NAME: usize = 200;
+
 /// `line` as one line of at most `most` characters on a terminal: what a terminal would obey instead of showing it (escapes,
 /// line ends, letters that turn the direction of writing) is spelled out as `\u{1b}`, and the middle of a longer text is
 /// counted instead of shown. Tabs stay.
 pub fn visible(line: &str, most: usize) -> String {
+    spelled(line, most, obeyed)
+}
+
+/// A name as [`visible`] shows it, with what makes two names look the same (marks that join a letter, letters without
+/// width, spaces that are not the usual one) spelled out, too.
+pub fn distinct(name: &str, most: usize) -> String {
+    let alike = |c: char| matches!(c, '\u{300}'..='\u{36f}') || c.is_whitespace() && c != ' ' || is_without_width(c);
+    spelled(name, most, |c| obeyed(c) || alike(c))
+}
+
+/// Whether nothing is seen of a character, not even a space.
+pub fn is_without_width(c: char) -> bool {
+    is_joiner(c) || obeyed(c) && !c.is_whitespace()
+}
+
+/// The two that join letters or keep them apart belong to the spelling of some languages.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+/// `line` with the characters that `hidden` names as their codes, and the middle of a longer one counted.
+fn spelled(line: &str, most: usize, hidden: impl Fn(char) -> bool) -> String {
     let mut out = String::new();
+    let push = |c: char, out: &mut String| match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        c if hidden(c) => out.extend(c.escape_unicode()),
+        c => out.push(c),
+    };
     // As many characters as are shown, and no more, are looked at twice.
     let count = if line.len() <= most { line.len() } else { line.chars().count() };
     if count <= most {
@@ -32,21 +63,11 @@ pub fn visible_lines(text: &str) -> String {
     text.split('\n').map(|l| visible(l, LINE)).collect::<Vec<_>>().join("\n")
 }
 
-fn push(c: char, out: &mut String) {
-    match c {
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        c if obeyed(c) => out.extend(c.escape_unicode()),
-        c => out.push(c),
-    }
-}
-
 /// Whether a terminal acts on a character, or shows nothing of it, where a person should see it.
 fn obeyed(c: char) -> bool {
     match c {
         '\t' => false,
-        // The two that join letters belong to the spelling of some languages.
-        '\u{200c}' | '\u{200d}' => false,
+        c if is_joiner(c) => false,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' => true,
         // No width, other line ends, marks and overrides of direction, tags.
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
@@ -66,6 +87,10 @@ mod tests {
         for plain in ["Größe, 子宮, صورة, क्ष, 🩻", "می\u{200c}خواهم", ""] {
             assert_eq!(visible(plain, LINE), plain);
         }
+        assert_eq!(
+            distinct("می\u{200c}a\t\u{a0}e\u{301}\u{202e} b", CELL),
+            "می\\u{200c}a\\u{9}\\u{a0}e\\u{301}\\u{202e} b"
+        );
         assert_eq!(visible_lines("a\u{7}\nb\n"), "a\\u{7}\nb\n");
         // Nothing that is shown is obeyed, whatever stands in a text.
         let all: String = (0..=0x10_ffff).filter_map(char::from_u32).collect();

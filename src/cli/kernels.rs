@@ -189,6 +189,6 @@ impl Show {
             "hlsl" => Language::Hlsl,
             _ => return Ok(kernel.source(tree)?.text),
         };
-        kernel.reflect(tree)?.text(language)
+        kernel.text(tree, language)
     }
 }

@@ -113,7 +113,7 @@ pub fn main() -> ExitCode {
 /// A broken invariant is still one sentence, with what a report of it needs.
 fn panicked(info: &std::panic::PanicHookInfo<'_>) {
     if is_contained() {
-        return; // a decoder's, on a hostile file: who called it says that it cannot be read
+        return; // of a decoder or a compiler on a hostile file: who called it says that it cannot be read
     }
     let text = info.payload().downcast_ref::<&str>().copied();
     let what = text.or(info.payload().downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given");

@@ -1,6 +1,6 @@
 //! Class names: their order, and what a person should know of names that look alike or that hardly name a class.
 
-use crate::base::text::visible;
+use crate::base::text::{NAME, distinct, is_without_width};
 use std::collections::HashMap;
 use unicode_normalization::UnicodeNormalization;
 
@@ -56,10 +56,6 @@ pub fn likeness(a: &str, b: &str) -> Option<&'static str> {
 fn seen(name: &str) -> String {
     let shown: String = name.chars().filter(|&c| !is_without_width(c)).collect();
     shown.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn is_without_width(c: char) -> bool {
-    c.is_control() && !c.is_whitespace() || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
 /// One text for all names that a person would take for the same.
@@ -123,21 +119,9 @@ fn is_several(name: &str, is_class: impl Fn(&str) -> bool) -> bool {
         || [',', '/', '+', '&'].into_iter().map(parts).any(|p| p.len() > 1 && p.iter().all(|part| is_class(part)))
 }
 
-/// A name for a message, in quotes; see [`plain`].
+/// A name for a message, in quotes, with what makes it look like another one spelled out; see [`distinct`].
 pub fn shown(name: &str) -> String {
-    format!("'{}'", plain(name))
-}
-
-/// Text of a file for a terminal, as [`visible`] shows it, with combining marks and spaces that are not the usual one
-/// written out as their codes, too: names that look the same can then be told apart.
-pub fn plain(text: &str) -> String {
-    const LONG: usize = 200;
-    let mut plain = String::new();
-    for c in visible(text, LONG).chars() {
-        let unseen = matches!(c, '\u{300}'..='\u{36f}') || c.is_whitespace() && c != ' ' || is_without_width(c);
-        if unseen { plain.extend(c.escape_unicode()) } else { plain.push(c) }
-    }
-    plain
+    format!("'{}'", distinct(name, NAME))
 }
 
 /// The known class that `name` would be taken for, as a clause for a message about an unknown class; empty where there is
@@ -182,6 +166,7 @@ mod tests {
             ("a b", "a  b", "spaces"),
             ("a", "a\u{a0}", "spaces"),
             ("a", "\u{200b}a", "without width"),
+            ("ab", "a\u{202e}b", "without width"),
             ("1", "01", "number"),
             ("1", "1.0", "number"),
             ("Non-COVID", "non_covid", "signs between words"),

@@ -1,6 +1,7 @@
 //! CSV manifests with the columns path, label and, where there are splits, split. Paths start from the manifest's
 //! folder. Labels are class names; where all are numbers they sort as numbers.
 
+use crate::base::text::{NAME, distinct};
 use crate::base::{Error, Result, files};
 use crate::data::decode::{Entry, Listing, name_of};
 use crate::data::{Split, classes};
@@ -27,10 +28,10 @@ pub fn list(path: &Path) -> Result<Listing> {
         match file.metadata() {
             Ok(meta) if meta.is_file() => found.take(row, file),
             Ok(_) => {
-                return Err(bad(path, row.line, format!("{} is no file", classes::plain(&file.to_string_lossy()))));
+                return Err(bad(path, row.line, format!("{} is no file", distinct(&file.to_string_lossy(), NAME))));
             }
             Err(_) => {
-                return Err(bad(path, row.line, format!("{} is not there", classes::plain(&file.to_string_lossy()))));
+                return Err(bad(path, row.line, format!("{} is not there", distinct(&file.to_string_lossy(), NAME))));
             }
         }
         found.check_repeats(path)
@@ -75,7 +76,7 @@ impl Found {
             std::collections::hash_map::Entry::Vacant(v) => drop(v.insert((row.line, label))),
             std::collections::hash_map::Entry::Occupied(o) => {
                 let &(line, before) = o.get();
-                let say = || format!("line {} names {}, as line {line} does", row.line, classes::plain(row.path));
+                let say = || format!("line {} names {}, as line {line} does", row.line, distinct(row.path, NAME));
                 self.again += 1;
                 self.first[0].get_or_insert_with(say);
                 if before != label {

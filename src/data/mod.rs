@@ -321,7 +321,7 @@ pub fn check(spec: &str, options: &LoadOptions, need: Need) -> Result<()> {
         Spec::Npz(path) => npz::Archive::open(&path)?.outline().check(need),
         Spec::Folder(path) => folder::list(&path)?.outline().check(need),
         Spec::Manifest(path) => manifest::list(&path)?.outline().check(need),
-        Spec::Phantom(_) => Ok(()),
+        Spec::Phantom(request) => request.check(options),
     }
 }
 
@@ -347,7 +347,10 @@ pub(crate) fn read(
         }
         Spec::Folder(path) => files(folder::list(&path)?),
         Spec::Manifest(path) => files(manifest::list(&path)?),
-        Spec::Phantom(request) => Ok((phantom::generate(&request, options, progress), None)),
+        Spec::Phantom(request) => {
+            request.check(options)?;
+            Ok((phantom::generate(&request, options, progress), None))
+        }
     }
 }
 

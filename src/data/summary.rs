@@ -1,8 +1,8 @@
 //! What a dataset holds, for people and for programs.
 
 use crate::base::Result;
-use crate::base::text::{CELL, visible};
-use crate::data::{LoadOptions, Need, Source, Split, classes, read, split};
+use crate::base::text::{CELL, distinct};
+use crate::data::{LoadOptions, Need, Source, Split, read, split};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -172,7 +172,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} classes", self.name, self.classes.len())?;
         // A name is shortened before its column takes its width: a file may hold a name of megabytes.
-        let classes: Vec<String> = self.classes.iter().map(|c| visible(&classes::plain(c), CELL)).collect();
+        let classes: Vec<String> = self.classes.iter().map(|c| distinct(c, CELL)).collect();
         let width = classes.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(6);
         write!(f, "  {:width$}", "class")?;
         self.splits.iter().try_for_each(|s| write!(f, "  {:>7}", s.split))?;

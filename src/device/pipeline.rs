@@ -96,7 +96,7 @@ impl Gpu {
             immediate_size: 0,
         });
         let (device, text, label) = (self.device.clone(), kernel.source(tree)?.text, name.clone());
-        let raw = beside(&name, &self.waiting, move || {
+        let make = move || {
             let module = create_module(&device, &label, &text, checked);
             device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(&label),
@@ -109,7 +109,10 @@ impl Gpu {
                 },
                 cache: None,
             })
-        })?;
+        };
+        let (of, shaders) = (kernel.clone(), self.options().shaders.clone());
+        let raw = beside(&name, &self.waiting, move || of.compiled(&shaders, make))?
+            .map_err(|why| Error::Failed(format!("{}: {why}", tree.names(kernel))))?;
         self.check()?;
         let Reflected { buffers, params, params_bytes, .. } = reflected;
         Ok(Pipeline { raw, layout, buffers, params, params_bytes })

@@ -4,7 +4,7 @@
 use super::nesting;
 use super::template::{Source, expand};
 use super::tree::Tree;
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, contained};
 
 /// A file of WGSL text below `shaders/`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,9 +74,13 @@ impl Kernel {
 
     /// Parses, validates and reflects the kernel; an error names the file and line it comes from.
     pub fn reflect(&self, tree: &Tree) -> Result<Reflected> {
+        self.reflect_by(tree, naga::front::wgsl::parse_str)
+    }
+
+    fn reflect_by(&self, tree: &Tree, parse: Parse) -> Result<Reflected> {
         let source = self.source(tree)?;
-        if tree.edited_of(self).is_empty() {
-            return self.reflect_source(tree, source);
+        if !self.is_edited(tree) {
+            return self.reflect_source(tree, source, parse);
         }
         if let Some(line) = nesting::nesting(&source.text).too_much_at {
             return Err(Error::Failed(format!(
@@ -89,10 +93,32 @@ impl Kernel {
                 nesting::MOST_DECLARATIONS
             )));
         }
-        with_deep_stack(|| self.reflect_source(tree, source))?
+        with_deep_stack(|| self.reflect_source(tree, source, parse))?
     }
 
-    fn reflect_source(&self, tree: &Tree, source: Source) -> Result<Reflected> {
+    /// The kernel in another language, as naga writes it.
+    pub fn text(&self, tree: &Tree, language: Language) -> Result<String> {
+        let reflected = self.reflect(tree)?;
+        let text = self.compiled(tree, || reflected.text(language));
+        text.unwrap_or_else(|why| Err(Error::Failed(format!("{}: {why}", tree.names(self)))))
+    }
+
+    fn is_edited(&self, tree: &Tree) -> bool {
+        !tree.edited_of(self).is_empty()
+    }
+
+    /// Does `work` of naga or of wgpu on the kernel. Edited text may be what their authors never tried: a panic on it is
+    /// told as what is wrong with the text. On committed text it is a bug of the program.
+    pub(super) fn compiled<T>(&self, tree: &Tree, work: impl FnOnce() -> T) -> Result<T, String> {
+        if !self.is_edited(tree) {
+            return Ok(work());
+        }
+        contained(work).map_err(|words| {
+            format!("the compiler cannot read it, and stopped with: {words}; write what was edited in another way")
+        })
+    }
+
+    fn reflect_source(&self, tree: &Tree, source: Source, parse: Parse) -> Result<Reflected> {
         let wrong = |what: &str, labels: &[(naga::Span, String)]| {
             let place = |span: &naga::Span| source.place(span.location(&source.text).line_number as usize);
             let first = labels.first().map_or_else(|| source.place(0), |l| place(&l.0));
@@ -108,13 +134,16 @@ impl Kernel {
             }
             Error::Failed(text)
         };
-        let module = naga::front::wgsl::parse_str(&source.text).map_err(|e| {
+        let stopped = |why: String| wrong(&why, &[]);
+        let module = self.compiled(tree, || parse(&source.text)).map_err(stopped)?.map_err(|e| {
             let labels: Vec<_> = e.labels().map(|(span, said)| (span, said.to_string())).collect();
             wrong(e.message(), &labels)
         })?;
-        let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities())
-            .validate(&module)
-            .map_err(|e| {
+        let validate = || {
+            let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities());
+            validator.validate(&module).map_err(Box::new)
+        };
+        let info = self.compiled(tree, validate).map_err(stopped)?.map_err(|e| {
             let causes = std::iter::successors(Some(e.as_inner() as &dyn std::error::Error), |e| e.source());
             let chain = causes.map(|e| e.to_string()).collect::<Vec<_>>().join(": ");
             wrong(&chain, &e.spans().cloned().collect::<Vec<_>>())
@@ -122,6 +151,9 @@ impl Kernel {
         Reflected::read(self, tree, module, info)
     }
 }
+
+/// naga's parser, or a test's.
+type Parse = fn(&str) -> Result<naga::Module, naga::front::wgsl::ParseError>;
 
 /// Bytes of the stack that text of the most nesting is compiled on: the memory is taken as it is used.
 pub(super) const STACK_BYTES: usize = 64 << 20;
@@ -301,5 +333,21 @@ mod tests {
         ]));
         let e = Kernel::new("t.t", "t", pieces).reflect(&Tree::default()).unwrap_err().to_string();
         assert!(e.contains("shaders/b.wgsl:4"), "{e}");
+    }
+
+    #[test]
+    fn a_panic_of_the_compiler_on_edited_text_is_a_mistake_of_the_text() {
+        const PIECE: Piece = piece!("scale/forward.wgsl");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(PIECE.path);
+        crate::base::files::write_atomic(&file, format!("{}// more\n", PIECE.text).as_bytes()).unwrap();
+        let tree = Tree::load(dir.path()).unwrap();
+        let kernel = Kernel::new("scale.forward", "portable", &[piece!("common/index.wgsl"), PIECE]);
+        let e = kernel.reflect_by(&tree, |_| panic!("a bug of naga")).unwrap_err();
+        let said = e.to_string();
+        assert!(e.exit_code() == 1 && said.contains("stopped with: a bug of naga") && said.contains(PIECE.path), "{e}");
+        assert!(kernel.reflect(&tree).is_ok() && kernel.text(&tree, Language::Spirv).is_ok());
+        let committed = || kernel.reflect_by(&Tree::default(), |_| panic!("a bug of naga"));
+        assert!(std::panic::catch_unwind(committed).is_err(), "what is committed is to be mended");
     }
 }

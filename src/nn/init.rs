@@ -5,7 +5,7 @@ use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result, Shape};
 use crate::device::Gpu;
-use crate::tape::demand::{padded, size};
+use crate::tape::demand::{Misfit, padded, size};
 use crate::tape::{State, Tape, Type, Var};
 
 /// How a parameter begins.
@@ -81,14 +81,14 @@ impl Params {
 
     /// Why they cannot be trained on the device, each with a gradient and `moments` more tensors of its size, and which
     /// of them is the largest; none where nothing speaks against it yet. Known from types alone, before any is filled.
-    pub fn misfit(&self, gpu: &Gpu, moments: u64) -> Option<(&Param, String)> {
+    pub fn misfit(&self, gpu: &Gpu, moments: u64) -> Option<(&Param, Misfit)> {
         let largest = self.list.iter().max_by_key(|p| p.ty.bytes())?;
         let (bytes, limit) = (padded(largest.ty.bytes()), gpu.caps().binding_bytes);
         if bytes > limit {
             let (name, bytes, limit) = (&largest.name, size(bytes), size(limit));
             let what =
                 format!("{name} {} takes {bytes}, and the adapter binds at most {limit} in one buffer", largest.ty);
-            return Some((largest, what));
+            return Some((largest, Misfit::Limit(what)));
         }
         let copies = |p: &Param| if p.trained { 2 + moments } else { 1 };
         let need = self.list.iter().map(|p| copies(p) * padded(p.ty.bytes())).sum::<u64>();
@@ -96,11 +96,11 @@ impl Params {
         let (need, budget, bytes) = (size(need), size(budget), size(bytes));
         Some((
             largest,
-            format!(
+            Misfit::Budget(format!(
                 "the weights with their gradients and the optimizer's moments take {need}, {} alone {bytes}, and the \
                  budget is {budget} (--memory-budget sets it)",
                 largest.name
-            ),
+            )),
         ))
     }
 

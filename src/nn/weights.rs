@@ -89,7 +89,8 @@ fn torch(path: &Path, what: &str) -> String {
 }
 
 /// Loads the backbone in a file (its path and bytes) under `prefix`, and its classifier where one is asked for. `wanted` lists (name without
-/// prefix, type). Returns what was done to make it fit, a line each. Tensors the model does not name are refused, except
+/// prefix, type). Returns what was done to make it fit, a line each; one that begins with "warning" may make other results
+/// than were meant, and is told even when quiet. Tensors the model does not name are refused, except
 /// `num_batches_tracked` and what stands outside the prefix of the model's own; so are missing ones, and values that are
 /// not finite.
 pub fn load(
@@ -105,23 +106,25 @@ pub fn load(
     let names: Vec<String> = file.names().into_iter().map(str::to_string).collect();
     let own = own_prefix(&names, wanted).map_err(|why| unfit(path, why))?;
     let mut loading = Loading { path, file: &file, own: &own, converted: Vec::new() };
-    let mut notes = loading.strangers(&names, wanted)?;
+    let line = |note: String| format!("{}: {note}", path.display());
+    let mut notes: Vec<String> = loading.strangers(&names, wanted)?.into_iter().map(line).collect();
     for (name, ty) in wanted {
         let values = loading.values(name, *ty)?;
         state.insert(gpu, &format!("{prefix}{name}"), *ty, Some(&values))?;
     }
     if let Some(wish) = classifier {
-        let (note, tensors) = loading.classifier(wish, &classes_of(&about))?;
-        for (name, ty, values) in tensors {
+        let kept = loading.classifier(wish, &classes_of(&about))?;
+        for (name, ty, values) in kept.tensors {
             state.insert(gpu, &format!("{prefix}{name}"), ty, Some(&values))?;
         }
-        notes.push(note);
+        let note = line(kept.note);
+        notes.push(if kept.named { note } else { format!("warning: {note}") });
     } else if let Ok(view) = file.tensor(&format!("{own}{FC_WEIGHT}")) {
         let classes = view.shape().first().copied().unwrap_or(0);
-        notes.push(format!("its classifier fc ({classes} classes) is left out; --keep-classifier asks for it"));
+        notes.push(line(format!("its classifier fc ({classes} classes) is left out; --keep-classifier asks for it")));
     }
-    notes.extend(loading.conversions());
-    Ok(notes.into_iter().map(|n| format!("{}: {n}", path.display())).collect())
+    notes.extend(loading.conversions().map(line));
+    Ok(notes)
 }
 
 const FC_WEIGHT: &str = "fc.weight";
@@ -166,6 +169,14 @@ fn shared(names: &[String]) -> String {
     let ends = first.match_indices('.').map(|(i, _)| i + 1);
     let all = |end: &usize| names.iter().all(|n| n.as_bytes().get(..*end) == Some(&first.as_bytes()[..*end]));
     ends.take_while(all).last().map_or(String::new(), |end| first[..end].to_string())
+}
+
+/// The classifier that is kept.
+struct Kept {
+    note: String,
+    /// Whether the file names its classes. Rows in another order than the data's classes give wrong answers, not an error.
+    named: bool,
+    tensors: Vec<Converted>,
 }
 
 /// A file whose names stand behind `own`.
@@ -232,7 +243,7 @@ impl Loading<'_> {
     }
 
     /// The classifier's tensors, its rows in the wished order, and what to say of them.
-    fn classifier(&mut self, wish: Classifier<'_>, known: &[String]) -> Result<(String, Vec<Converted>)> {
+    fn classifier(&mut self, wish: Classifier<'_>, known: &[String]) -> Result<Kept> {
         let Classifier { classes, features } = wish;
         let Ok(view) = self.file.tensor(&format!("{}{FC_WEIGHT}", self.own)) else {
             return Err(unfit(self.path, "it holds no classifier fc to keep; leave --keep-classifier out"));
@@ -243,15 +254,15 @@ impl Loading<'_> {
             let what = format!("its classifier knows {count} classes and the data has {wanted}; {out}");
             return Err(unfit(self.path, what));
         }
-        let names = known.len() == count;
+        let named = known.len() == count;
         let row = |c: &String| known.iter().position(|k| k == c);
         let rows: Option<Vec<usize>> =
-            if names { classes.iter().map(row).collect() } else { Some((0..count).collect()) };
+            if named { classes.iter().map(row).collect() } else { Some((0..count).collect()) };
         let Some(rows) = rows else {
             let (has, want) = (known.join(", "), classes.join(", "));
             return Err(unfit(self.path, format!("its classifier knows the classes {has}, and the data has {want}")));
         };
-        let note = match names {
+        let note = match named {
             true => format!("its classifier fc is kept, for the classes {}", classes.join(", ")),
             false => format!(
                 "its classifier fc is kept; it does not name its {count} classes, so its rows are taken for {} in this order",
@@ -265,7 +276,7 @@ impl Loading<'_> {
             let ordered = rows.iter().flat_map(|&r| values[r * stride..][..stride].iter().copied()).collect();
             tensors.push((name.to_string(), ty, ordered));
         }
-        Ok((note, tensors))
+        Ok(Kept { note, named, tensors })
     }
 
     fn conversions(&self) -> impl Iterator<Item = String> {
@@ -382,22 +393,22 @@ mod tests {
             loading(&file, "", |mut l| l.classifier(Classifier { classes: &classes, features: 2 }, &known))
         };
         let bias = |tensors: &[(String, Type, Vec<u8>)]| bytemuck::pod_collect_to_vec::<u8, f32>(&tensors[1].2);
-        let (note, tensors) = keep(&["a", "b", "c"], &["b", "c", "a"]).unwrap();
+        let Kept { note, named, tensors } = keep(&["a", "b", "c"], &["b", "c", "a"]).unwrap();
         assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&tensors[0].2), [2.0, 2.1, 0.0, 0.1, 1.0, 1.1]);
         assert_eq!(bias(&tensors), [2.0, 0.0, 1.0], "rows follow the names");
-        assert!(note.contains("kept, for the classes a, b, c"), "{note}");
-        let (note, tensors) = keep(&["a", "b", "c"], &[]).unwrap();
+        assert!(named && note.contains("kept, for the classes a, b, c"), "{note}");
+        let Kept { note, named, tensors } = keep(&["a", "b", "c"], &[]).unwrap();
         assert_eq!(bias(&tensors), [0.0, 1.0, 2.0]);
-        assert!(note.contains("does not name its 3 classes"), "{note}");
+        assert!(!named && note.contains("does not name its 3 classes"), "{note}");
         let said = |classes: &[&str], known: &[&str]| {
-            let e = keep(classes, known).unwrap_err();
+            let e = keep(classes, known).err().unwrap();
             assert_eq!(e.exit_code(), 4);
             e.to_string()
         };
         assert!(said(&["a", "b"], &["a", "b", "c"]).contains("knows 3 classes and the data has 2"));
         assert!(said(&["a", "b", "d"], &["a", "b", "c"]).contains("classes a, b, c, and the data has a, b, d"));
         let e = loading(&[], "", |mut l| l.classifier(Classifier { classes: &names(&["a"]), features: 2 }, &[]));
-        assert!(e.unwrap_err().to_string().contains("no classifier fc"));
+        assert!(e.err().unwrap().to_string().contains("no classifier fc"));
     }
 
     #[test]

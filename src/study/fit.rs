@@ -58,7 +58,7 @@ impl Job<'_> {
             }
             _ => format!("model.width = {} is", c.model.width),
         };
-        Err(Error::Usage(format!("{key} too large: {why}; use a smaller one, or a larger budget")))
+        Err(Error::Usage(format!("{key} too large: {why}; use a smaller one{}", why.or_budget())))
     }
 
     /// Compiles what `record` records for a batch. Where that does not fit the device, the error names the largest value
@@ -88,16 +88,22 @@ impl Job<'_> {
         let schedules = |b: usize| record(b)?.iter().map(|t| self.schedule(t)).collect::<Result<Vec<_>>>();
         let all = schedules(batch)?;
         let Some(why) = misfit(self.gpu, &all, state) else { return Ok(all) };
-        let fits = |b: usize| Ok::<_, Error>(misfit(self.gpu, &schedules(b)?, state).is_none());
-        let way_out = if batch > least && fits(least)? {
-            let (mut low, mut high) = (least, batch); // low fits, high does not
-            while high - low > 1 {
-                let middle = (low + high) / 2;
-                if fits(middle)? { low = middle } else { high = middle }
+        let at = |b: usize| Ok::<_, Error>(misfit(self.gpu, &schedules(b)?, state));
+        // What keeps the least batch out may be another thing than what keeps this one out.
+        let of_least = if batch > least { at(least)? } else { Some(why.clone()) };
+        let way_out = match of_least {
+            None => {
+                let (mut low, mut high) = (least, batch); // low fits, high does not
+                while high - low > 1 {
+                    let middle = (low + high) / 2;
+                    if at(middle)?.is_none() { low = middle } else { high = middle }
+                }
+                format!("the largest {key} that fits is {low}")
             }
-            format!("the largest {key} that fits is {low}")
-        } else {
-            format!("no {key} is small enough: use a smaller data.image_size or model.width, or a larger budget")
+            Some(of_least) => {
+                let more = of_least.or_budget();
+                format!("no {key} is small enough: use a smaller data.image_size or model.width{more}")
+            }
         };
         Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {way_out}")))
     }
@@ -106,6 +112,8 @@ impl Job<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::tune::Table;
+    use crate::device::{Gpu, GpuOptions};
     use crate::study::progress::Silent;
     use crate::study::testing::with_job;
     use crate::tape::Type;
@@ -132,6 +140,33 @@ mod tests {
     }
 
     #[test]
+    fn a_larger_budget_is_offered_where_it_would_help() {
+        with_job("", &Silent, |job| {
+            let small = GpuOptions { memory_budget_bytes: Some(1 << 20), ..GpuOptions::default() };
+            let (small, most) = (Gpu::open(&small).unwrap(), job.gpu.caps().binding_bytes as usize / 4);
+            let ends = |gpu: &Gpu, words: usize| {
+                let record = |_| {
+                    let mut t = Tape::new();
+                    let x = t.input("x", Type::f32([words]))?;
+                    let y = t.scale(x, 2.0)?;
+                    t.output("y", y);
+                    Ok(vec![t])
+                };
+                let job = Job { gpu, kernels: Table::default(), ..*job };
+                let e = job.compile(&State::new(), "training.batch_size", 8, 2, &record).unwrap_err().to_string();
+                e.rsplit_once("use a smaller ").unwrap().1.to_string()
+            };
+            assert_eq!(ends(job.gpu, most + 1024), "data.image_size or model.width");
+            assert_eq!(ends(&small, 1 << 20), "data.image_size or model.width, or a larger budget");
+            let (mut t, mut params) = (Tape::new(), Params::new());
+            params.weight(&mut t, "projection.2.weight", [1024, 1024], crate::nn::Init::Zeros).unwrap();
+            let job = Job { gpu: &small, kernels: Table::default(), ..*job };
+            let bearable = job.expect_bearable(&params, &job.config.training.optimization());
+            assert!(bearable.unwrap_err().to_string().ends_with("use a smaller one, or a larger budget"));
+        });
+    }
+
+    #[test]
     fn parameters_past_the_largest_binding_name_their_key_and_nothing_is_filled() {
         with_job("[pretraining]\nprojection_dims = [65536, 65536]", &Silent, |job| {
             let before = job.gpu.meter().buffers_made();
@@ -147,6 +182,7 @@ mod tests {
             assert!(e.contains("projection_dims = [65536, 65536] is too large") && e.contains("16384.0 MiB"), "{e}");
             assert!(bearable("backbone.conv1.weight", [1 << 30, 1 << 30]).unwrap_err().contains("model.width = 1 is"));
             assert!(bearable("backbone.fc.weight", [1 << 30, 512]).unwrap_err().contains("1073741824 classes"));
+            assert!(e.ends_with("use a smaller one"), "no budget raises what an adapter binds: {e}");
             assert!(bearable("projection.2.weight", [8, 8]).is_ok());
             assert_eq!(job.gpu.meter().buffers_made(), before);
         });

@@ -5,6 +5,33 @@ use super::state::State;
 use crate::device::dispatch::ParamBlocks;
 use crate::device::{Caps, Gpu, Kernel};
 use std::collections::BTreeMap;
+use std::fmt;
+
+/// Why something does not fit a device, in a sentence; who offers a way out has to know which kind it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// Past what the adapter can do: nothing but a smaller size helps.
+    Limit(String),
+    /// Over the memory budget: a larger one helps, too.
+    Budget(String),
+}
+
+impl Misfit {
+    /// What helps beside a smaller size, to be put behind it.
+    pub fn or_budget(&self) -> &'static str {
+        match self {
+            Misfit::Limit(_) => "",
+            Misfit::Budget(_) => ", or a larger budget",
+        }
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Misfit::Limit(why) | Misfit::Budget(why)) = self;
+        f.write_str(why)
+    }
+}
 
 impl Schedule {
     /// The kernels it launches, in order, each as often as it is launched.
@@ -48,19 +75,19 @@ impl Schedule {
 /// Why plans of all `schedules` together, and the tensors they name that `state` still lacks, do not fit the device besides
 /// what is alive there: past its largest binding or most workgroups, or over the memory budget. None where they fit.
 /// Nothing is allocated: a software driver overcommits until it is killed.
-pub fn misfit(gpu: &Gpu, schedules: &[Schedule], state: &State) -> Option<String> {
+pub fn misfit(gpu: &Gpu, schedules: &[Schedule], state: &State) -> Option<Misfit> {
     let (live, budget) = (gpu.meter().live_bytes(), gpu.options().memory_budget_bytes);
-    schedules.iter().find_map(|s| s.past_limits(gpu.caps())).or_else(|| {
+    schedules.iter().find_map(|s| s.past_limits(gpu.caps())).map(Misfit::Limit).or_else(|| {
         let named = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| state.ty(name).is_none());
         let lacking: BTreeMap<&str, u64> = named.map(|(name, ty)| (name.as_str(), padded(ty.bytes()))).collect();
         let need = schedules.iter().map(Schedule::plan_bytes).sum::<u64>() + lacking.values().sum::<u64>();
         let budget = budget.filter(|budget| live + need > *budget)?;
-        Some(format!(
+        Some(Misfit::Budget(format!(
             "{} of device memory are needed besides the {} in use, and the budget is {} (--memory-budget sets it)",
             size(need),
             size(live),
             size(budget)
-        ))
+        )))
     })
 }
 

@@ -4,6 +4,7 @@ use super::left;
 use super::seeds;
 use flate2::{Compress, Compression, FlushCompress};
 use std::path::Path;
+use wgslab::base::seal;
 use wgslab::study::{Config, EpochRecord, results};
 
 pub fn write(dir: &Path, name: &str, bytes: &[u8]) {
@@ -246,18 +247,22 @@ pub fn toml_seeds(dir: &Path) {
     write(dir, "x.toml", text.as_bytes());
 }
 
-/// A study of one cell with one file of another's making.
+/// A study of one cell with one file of another's making, whose checksums are right: what is after them reads it.
 pub fn study(dir: &Path, file: &str, bytes: &[u8]) {
     let dir = dir.join("x");
-    write(&dir, "config.toml", Config::parse("t", "").unwrap().to_toml().unwrap().as_bytes());
+    let config = Config::parse("t", "").unwrap().to_toml().unwrap();
+    write(&dir, "config.toml", seal::sealed_text(&config).as_bytes());
     left::write_run(&dir);
     write(&dir, file, bytes);
+    left::finish(&dir.join("runs/a"));
 }
 
 pub fn study_epoch(dir: &Path) {
     study(dir, "runs/b/nothing", &[]);
     let far = EpochRecord { epoch: 1 << 40, ..left::epochs()[0].clone() };
-    results::write_epochs(&dir.join("x/runs/a"), &[far]).unwrap();
+    let run = dir.join("x/runs/a");
+    results::write_epochs(&run, &[far]).unwrap();
+    left::finish(&run);
 }
 
 /// A piece of relu.

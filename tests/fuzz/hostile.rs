@@ -3,6 +3,7 @@
 
 use super::bombs::*;
 use super::common;
+use super::watcher::{alone, beside};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -44,6 +45,7 @@ pub struct Measured {
 const INSPECT: &[&str] = &["data", "inspect", "x.npz"];
 const FOLDER: &[&str] = &["data", "inspect", "x"];
 const MANIFEST: &[&str] = &["data", "inspect", "x.csv"];
+const STUDY: &[&str] = &["study", "run", "x.toml", "--out", "o"];
 const LIST: &[&str] = &["study", "list", "x.toml"];
 const REPORT: &[&str] = &["study", "report", "x"];
 const SET: &[&str] = &["bench", "x.toml", "--samples", "1"];
@@ -129,6 +131,12 @@ pub fn rows() -> Vec<Row> {
         )
         .on(),
         row("toml: a width of 2²⁰", |d| write(d, "x.toml", b"[model]\nwidth = 1048576\n"), TRAIN).on(),
+        row(
+            "toml: a million phantoms of 1024 × 1024",
+            |d| write(d, "x.toml", b"[data]\nspecs = [\"phantom:covid?train=1000000\"]\nstore_size = 1024\n"),
+            STUDY,
+        )
+        .on(),
         row("set: 9 MB of brackets", |d| write(d, "x.toml", &vec![b'['; 9 << 20]), SET).on(),
         row(
             "set: a tensor past 2⁶⁴",
@@ -226,6 +234,24 @@ impl Row {
         if self.device && !common::adapter(self.name) {
             return Ok(String::new());
         }
+        let mut found = beside(|| self.measured());
+        if found.seconds > SECONDS {
+            println!("hostile {}: {:.1} s beside others; it is tried again alone", self.name, found.seconds);
+            found = alone(|| self.measured());
+        }
+        let said = found.said.trim_end();
+        let figures = format!(
+            "{:>5.2} s {:>5} MiB  {:<48} {}",
+            found.seconds,
+            found.bytes >> 20,
+            self.name,
+            shortened(said.lines().next_back().unwrap_or_default(), 160)
+        );
+        self.judge(&found, said, figures)
+    }
+
+    /// Writes its files into a new folder and runs it there.
+    fn measured(&self) -> Measured {
         let dir = tempfile::tempdir().unwrap();
         (self.write)(dir.path());
         let largest = walkdir::WalkDir::new(dir.path()).into_iter().map(|e| e.unwrap().metadata().unwrap().len()).max();
@@ -235,15 +261,10 @@ impl Row {
             .current_dir(dir.path())
             .output()
             .unwrap();
-        let found: Measured = serde_json::from_slice(&output.stdout).unwrap();
-        let said = found.said.trim_end();
-        let figures = format!(
-            "{:>5.2} s {:>5} MiB  {:<48} {}",
-            found.seconds,
-            found.bytes >> 20,
-            self.name,
-            shortened(said.lines().next_back().unwrap_or_default(), 160)
-        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn judge(&self, found: &Measured, said: &str, figures: String) -> Result<String, String> {
         let code = found.code.filter(|c| self.codes.contains(c));
         let strange = said.chars().find(|c| c.is_control() && !"\n\t".contains(*c));
         match code {

@@ -5,18 +5,21 @@ use super::readers::Desk;
 use super::seeds;
 use safetensors::Dtype;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use wgslab::base::hash::sha256;
 use wgslab::base::{Error, Result, Shape, seal};
 use wgslab::data::npz::Archive;
-use wgslab::data::{LoadOptions, Source, cache};
+use wgslab::data::{LoadOptions, Source, Split, cache};
 use wgslab::device::tune::Table;
 use wgslab::nn::{
     self,
     checkpoint::{self, Checkpoint},
 };
-use wgslab::study::{CellResult, Config, EpochRecord, LabelRow, Phase, Picture, kept_config, results};
+use wgslab::study::evaluate::evaluate_run;
+use wgslab::study::progress::Silent;
+use wgslab::study::{CellResult, Config, EpochRecord, Job, LabelRow, Phase, Picture, kept_config, results};
 use wgslab::tape::{State, Type};
 
 /// A cache file as the program writes it, with its header apart.
@@ -85,18 +88,49 @@ pub fn read_weights(desk: &Desk, bytes: &[u8]) -> Result<()> {
 
 pub fn states() -> Vec<Seed> {
     let desk = Desk::new();
-    let path = desk.file("s.safetensors", &tensors("", ""));
+    vec![seeds::safetensors(&std::fs::read(state(&desk, "s.safetensors")).unwrap())]
+}
+
+/// A checkpoint of a toy model without a classifier.
+fn state(desk: &Desk, name: &str) -> PathBuf {
+    let path = desk.file(name, &tensors("", ""));
     let mut state = State::new();
     let wanted: Vec<_> = WANTED.iter().map(|(n, s)| (n.to_string(), Type::f32(Shape::new(s)))).collect();
     nn::weights::load((&path, &tensors("", "")), desk.gpu(), &mut state, "", &wanted, None).unwrap();
     let cursor = json!({ "address": "0123456789abcdef", "epoch": 1, "step": 2, "sums": [0.5, 0.0], "memory": null });
     checkpoint::save_state(&path, desk.gpu(), &state, cursor.as_object().unwrap().clone()).unwrap();
-    vec![seeds::safetensors(&std::fs::read(path).unwrap())]
+    path
 }
 
 pub fn read_state(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let path = desk.file("s.safetensors", bytes);
     Checkpoint::open(&path)?.load(desk.gpu(), &mut State::new())
+}
+
+const DATA: &str = "phantom:covid?train=3&val=3&test=3";
+
+pub fn environments() -> Vec<Seed> {
+    let object = json!({
+        "address": "0123456789abcdef", "os": "any", "classes": ["covid-19", "non-covid", "normal"],
+        "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25],
+    });
+    vec![seeds::sealed(&[object.to_string()])]
+}
+
+/// As `evaluate` reads it, up to the network: the checkpoint beside it has no classifier.
+pub fn read_environment(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    let folder = desk.file("run/environment.json", bytes).parent().unwrap().to_path_buf();
+    if !folder.join("state.safetensors").exists() {
+        state(desk, "run/state.safetensors");
+    }
+    let config = Config::parse("t", "[data]\nstore_size = 8\nimage_size = 8\n")?;
+    let (out, stop) = (desk.dir.path(), AtomicBool::new(false));
+    let (gpu, kernels) = (desk.gpu(), Table::default());
+    let job = Job { gpu, config: &config, out, data_root: out, progress: &Silent, stop: &stop, kernels };
+    match evaluate_run(&job, DATA, Split::Test, &folder) {
+        Err(Error::Data(why)) if why.ends_with("holds no classifier") => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 fn sample() -> CellResult {

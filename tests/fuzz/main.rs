@@ -1,5 +1,5 @@
 //! Hostile files for every reader: a fault is a panic, a process that dies or hangs, more than 1 GiB of memory or 10 s for
-//! a file below 10 MB, a refusal without a sentence or with an exit code that says something else.
+//! a file below 10 MB, a refusal without a sentence or with an exit code that says something else. What was only slow is tried once more alone.
 //!
 //! CI tries the same cases every time, so that it passes or fails for what changed in the program. A longer run has new
 //! ones: FUZZ_CASES=1000000 tries so many, shared among the readers, FUZZ_SEED=7 chooses which (it is printed). A case
@@ -40,7 +40,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn find(name: &str) -> Reader {
-    let all = readers::all();
+    let all: Vec<Reader> = readers::all().into_iter().chain(readers::sluggish()).collect();
     let names: Vec<&str> = all.iter().map(|r| r.name).collect();
     let unknown = format!("{name} is none of the readers: {}", names.join(", "));
     all.into_iter().find(|r| r.name == name).unwrap_or_else(|| panic!("{unknown}"))
@@ -71,12 +71,19 @@ fn main() {
             if reader.device && !common::adapter(reader.name) {
                 return Ok(());
             }
-            let tally = watcher::watch(&reader, run, cases, seconds)?;
+            let tally = watcher::watch(&reader, run, cases, seconds, worker::PATIENCE)?;
             println!("{}", figures(reader.name, run, &tally));
             Ok(())
         })
     };
     let mut trials: Vec<Trial> = all.into_iter().map(trial).collect();
+    trials.push(Trial::test("a case that took too long is tried again alone", || {
+        let [once, always] = readers::sluggish().map(|r| watcher::watch(&r, RUN, 1, None, readers::SLOW.1));
+        assert_eq!(once?.cases, 1);
+        let why = always.err().unwrap();
+        assert!(why.contains(" s, and tried again alone: ") && why.contains("case 0 of run"), "{why}");
+        Ok(())
+    }));
     #[cfg(unix)] // the memory of a process that has ended
     trials.extend(hostile::rows().into_iter().map(|row| {
         Trial::test(format!("hostile {}", row.name), move || {

@@ -5,8 +5,10 @@ use super::left::*;
 use super::mutate::Seed;
 use super::seeds;
 use super::texts::*;
+use super::watcher::{ORDER, Order};
 use super::words::{CSV, JSON, NPY, SPEC, TOML, WGSL};
 use std::path::PathBuf;
+use std::time::Duration;
 use tempfile::TempDir;
 use wgslab::base::{Error, Result};
 use wgslab::data::decode::MAX_PIXELS;
@@ -134,6 +136,7 @@ pub fn all() -> Vec<Reader> {
         json("roofs", roofs, read_roofs),
         json("table of kernels", tables, read_table),
         json("done", done_files, read_done),
+        Reader { device: true, cases: 1000, ..json("environment.json", environments, read_environment) },
         json("result.json", result_files, read_result),
         json("epochs.jsonl", epoch_files, read_epochs),
         json("pictures' labels.json", label_lists, read_pictures),
@@ -156,6 +159,37 @@ pub fn all() -> Vec<Reader> {
             device: false,
         },
     ]
+}
+
+/// Readers of the watcher's own test: the first time slow, and always.
+pub fn sluggish() -> [Reader; 2] {
+    let reader = |name, read| Reader {
+        name,
+        seeds: || vec![Seed::whole("a")],
+        words: &[],
+        read,
+        codes: BAD,
+        cases: 1,
+        device: false,
+    };
+    [reader("slow once", read_slowly_once), reader("slow always", read_slowly)]
+}
+
+/// What a slow reader takes, and what its test allows.
+pub const SLOW: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(400));
+
+fn read_slowly(_: &Desk, _: &[u8]) -> Result<()> {
+    std::thread::sleep(SLOW.0);
+    Ok(())
+}
+
+/// The marker's folder lies where the watcher put the number of the case: it is the same for all its workers.
+fn read_slowly_once(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    let order: Order = serde_json::from_str(&std::env::var(ORDER).unwrap()).unwrap();
+    match std::fs::File::create_new(order.place.with_file_name("slow")) {
+        Ok(_) => read_slowly(desk, bytes),
+        Err(_) => Ok(()),
+    }
 }
 
 // Data.

@@ -128,5 +128,5 @@ pub fn shaders() -> Vec<Seed> {
 pub fn read_shader(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let tree = Tree::committed().with(PIECE, &desk.file(PIECE, bytes))?;
     let pieces = [wgslab::piece!("common/index.wgsl"), wgslab::piece!("elementwise/scale/forward.wgsl")];
-    Kernel::new("scale.forward", "portable", &pieces).reflect(&tree)?.text(Language::Spirv).map(drop)
+    Kernel::new("scale.forward", "portable", &pieces).text(&tree, Language::Spirv).map(drop)
 }

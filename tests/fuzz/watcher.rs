@@ -1,17 +1,33 @@
 //! The process that hands out cases and watches: who panics is told, who dies or hangs is found out, and the input that
-//! did it is kept in a file.
+//! did it is kept in a file. A case that took too long is tried again alone, since a machine that is busy with other things
+//! makes every case slow.
 
 use super::mutate::case;
 use super::readers::Reader;
-use super::worker::PATIENCE;
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// The variable that makes the test's program a worker: an [`Order`] as JSON.
 pub const ORDER: &str = "WGSLAB_FUZZ_ORDER";
+
+/// Held for reading by what runs beside others, and for writing by what is tried again alone.
+static OTHERS: RwLock<()> = RwLock::new(());
+
+/// Does `work` while others may.
+pub fn beside<T>(work: impl FnOnce() -> T) -> T {
+    let _held = OTHERS.read().unwrap_or_else(PoisonError::into_inner);
+    work()
+}
+
+/// Does `work` when no other case is tried.
+pub fn alone<T>(work: impl FnOnce() -> T) -> T {
+    let _held = OTHERS.write().unwrap_or_else(PoisonError::into_inner);
+    work()
+}
 
 /// What a worker is to do.
 #[derive(Clone, Serialize, Deserialize)]
@@ -24,6 +40,8 @@ pub struct Order {
     pub to: u64,
     /// Fewer cases once so much time is gone.
     pub seconds: Option<f64>,
+    /// What a case may take, s.
+    pub patience: f64,
     /// Where it writes the number of the case it is at.
     pub place: PathBuf,
 }
@@ -33,6 +51,8 @@ pub struct Order {
 pub struct Finding {
     pub index: u64,
     pub what: String,
+    /// Whether time is all that was wrong.
+    pub slow: bool,
 }
 
 /// What a worker counted.
@@ -58,48 +78,80 @@ impl Tally {
     }
 }
 
+/// The index of a finding in the seeds themselves.
+pub const SEED: u64 = u64::MAX;
+
 /// No more workers are begun after so many findings: a reader that fails everywhere need not be told a thousand times.
 const ENOUGH: usize = 20;
 
 /// Tries `cases` of a reader and gives the figures, or what went wrong with where each input is kept.
-pub fn watch(reader: &Reader, run: u64, cases: u64, seconds: Option<f64>) -> Result<Tally, String> {
+pub fn watch(reader: &Reader, run: u64, cases: u64, seconds: Option<f64>, patience: Duration) -> Result<Tally, String> {
     let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("place");
     let (mut total, mut findings) = (Tally::default(), Vec::new());
-    let mut from = 0;
-    while from < cases && findings.len() < ENOUGH {
-        let place = dir.path().join("place");
-        std::fs::write(&place, from.to_le_bytes()).unwrap();
-        let left = seconds.map(|s| s - total.seconds);
-        if left.is_some_and(|l| l <= 0.0) {
+    let mut order =
+        Order { reader: reader.name.into(), run, from: 0, to: cases, seconds, patience: patience.as_secs_f64(), place };
+    while order.from < cases && findings.len() < ENOUGH {
+        order.seconds = seconds.map(|s| s - total.seconds);
+        if order.seconds.is_some_and(|l| l <= 0.0) {
             break;
         }
-        let order = Order { reader: reader.name.into(), run, from, to: cases, seconds: left, place };
-        let (died, said) = Worker::start(&order, dir.path()).watched(&order.place);
-        for line in said.lines() {
-            match (serde_json::from_str::<Finding>(line), serde_json::from_str::<Tally>(line)) {
-                (Ok(finding), _) => findings.push(finding),
-                (_, Ok(tally)) => total.add(&tally),
-                _ => {}
-            }
-        }
-        let Some(what) = died else { break };
-        let index = at(&order.place);
-        total.cases += index + 1 - from;
-        findings.push(Finding { index, what });
-        from = index + 1;
+        let (died, found) = beside(|| tried(&order, dir.path(), &mut total));
+        findings.extend(found);
+        let Some(finding) = died else { break };
+        total.cases += finding.index + 1 - order.from;
+        order.from = finding.index + 1;
+        findings.push(finding);
     }
-    if findings.is_empty() {
+    let wrong: Vec<Finding> = findings.into_iter().filter_map(|f| again(f, &order, dir.path())).collect();
+    if wrong.is_empty() {
         return Ok(total);
     }
     let kept = |f: &Finding| match f.index {
-        u64::MAX => f.what.clone(),
+        SEED => f.what.clone(),
         i => {
             let path = keep(reader, run, i);
             format!("case {i} of run {run}: {}\n    {}", f.what, path.display())
         }
     };
-    let list: Vec<String> = findings.iter().map(kept).collect();
-    Err(format!("{} of {} cases went wrong:\n  {}", findings.len(), total.cases, list.join("\n  ")))
+    let list: Vec<String> = wrong.iter().map(kept).collect();
+    Err(format!("{} of {} cases went wrong:\n  {}", wrong.len(), total.cases, list.join("\n  ")))
+}
+
+/// One worker's cases: the one that it died of, and those that went wrong before.
+fn tried(order: &Order, dir: &Path, total: &mut Tally) -> (Option<Finding>, Vec<Finding>) {
+    std::fs::write(&order.place, order.from.to_le_bytes()).unwrap();
+    let (died, said) = Worker::start(order, dir).watched(order);
+    let mut findings = Vec::new();
+    for line in said.lines() {
+        match (serde_json::from_str::<Finding>(line), serde_json::from_str::<Tally>(line)) {
+            (Ok(finding), _) => findings.push(finding),
+            (_, Ok(tally)) => total.add(&tally),
+            _ => {}
+        }
+    }
+    (died, findings)
+}
+
+/// A finding that stands: one of time alone is tried once more, alone, and only what is then wrong counts.
+fn again(finding: Finding, order: &Order, dir: &Path) -> Option<Finding> {
+    if !finding.slow {
+        return Some(finding);
+    }
+    let (from, to, name) = match finding.index {
+        SEED => (0, 0, "a seed".to_string()), // the first worker tries them all
+        i => (i, i + 1, format!("case {i}")),
+    };
+    let order = Order { from, to, seconds: None, ..order.clone() };
+    let (died, mut found) = alone(|| tried(&order, dir, &mut Tally::default()));
+    found.extend(died);
+    let Finding { index, what, .. } = finding;
+    let Some(worse) = found.pop() else {
+        println!("fuzz {}: {name} of run {}: {what}; tried again alone it passed", order.reader, order.run);
+        return None;
+    };
+    println!("fuzz {}: {name} of run {}: {what}; tried again alone: {}", order.reader, order.run, worse.what);
+    Some(Finding { index, what: format!("{what}, and tried again alone: {}", worse.what), slow: worse.slow })
 }
 
 fn at(place: &Path) -> u64 {
@@ -142,8 +194,10 @@ impl Worker {
         Worker { child, stderr }
     }
 
-    /// Waits for its end: how it died, if it did, and what it said.
-    fn watched(mut self, place: &Path) -> (Option<String>, String) {
+    /// Waits for its end: of which case it died, if it did, and what it said.
+    fn watched(mut self, order: &Order) -> (Option<Finding>, String) {
+        let patience = Duration::from_secs_f64(order.patience);
+        let died = |what, slow| Some(Finding { index: at(&order.place), what, slow });
         let mut out = self.child.stdout.take().unwrap();
         let reader = std::thread::spawn(move || {
             let mut text = String::new();
@@ -151,22 +205,23 @@ impl Worker {
             text
         });
         let (mut last, mut since) = (None, Instant::now());
-        let died = loop {
+        let ended = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let words = std::fs::read_to_string(&self.stderr).unwrap_or_default();
                 let words = words.lines().rfind(|l| !l.contains("XDG_RUNTIME_DIR")).unwrap_or_default();
-                break (!status.success()).then(|| format!("the process died ({status}): {words}"));
+                let what = format!("the process died ({status}): {words}");
+                break if status.success() { None } else { died(what, false) };
             }
-            let now = Some(at(place));
+            let now = Some(at(&order.place));
             if now != last {
                 (last, since) = (now, Instant::now());
-            } else if since.elapsed() > PATIENCE + Duration::from_secs(5) {
+            } else if since.elapsed() > patience + Duration::from_secs(5) {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
-                break Some(format!("it did not end within {} s", PATIENCE.as_secs()));
+                break died(format!("it did not end within {} s", order.patience), true);
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        (died, reader.join().unwrap_or_default())
+        (ended, reader.join().unwrap_or_default())
     }
 }

@@ -3,7 +3,7 @@
 
 use super::mutate::case;
 use super::readers::{Desk, Reader};
-use super::watcher::{Finding, Order, Tally};
+use super::watcher::{Finding, Order, SEED, Tally};
 use cap::Cap;
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -32,12 +32,14 @@ pub fn work(reader: &Reader, order: &Order) {
         *PANIC.lock().unwrap() = format!("panic: {what}{place}");
     }));
     let (desk, seeds) = (Desk::new(), (reader.seeds)());
+    let patience = Duration::from_secs_f64(order.patience);
+    let attempt = |bytes: &[u8], tally: &mut Tally| attempt(reader, &desk, bytes, tally, patience);
     let mut tally = Tally::default();
     if order.from == 0 {
         for seed in &seeds {
             // A seed that is refused finds little; one that the reader does not know is left out of its list.
-            if let Some(why) = attempt(reader, &desk, &seed.file(), &mut Tally::default()) {
-                say(&Finding { index: u64::MAX, what: format!("a seed: {why}") });
+            if let Some((why, slow)) = attempt(&seed.file(), &mut Tally::default()) {
+                say(&Finding { index: SEED, what: format!("a seed: {why}"), slow });
             }
         }
     }
@@ -53,11 +55,11 @@ pub fn work(reader: &Reader, order: &Order) {
         let bytes = case(&seeds, reader.words, order.run, index);
         // An allocation past the bound ends the process: nothing larger is ever filled on this machine.
         MEMORY.set_limit(MEMORY.allocated() + BYTES).unwrap();
-        let why = attempt(reader, &desk, &bytes, &mut tally);
+        let why = attempt(&bytes, &mut tally);
         MEMORY.set_limit(usize::MAX).unwrap();
         tally.cases += 1;
-        if let Some(what) = why {
-            say(&Finding { index, what });
+        if let Some((what, slow)) = why {
+            say(&Finding { index, what, slow });
         }
     }
     tally.peak = (MEMORY.max_allocated() - base) as u64;
@@ -69,16 +71,20 @@ fn say(finding: &Finding) {
     println!("{}", serde_json::to_string(finding).unwrap());
 }
 
-/// What is wrong with how the reader took these bytes; none where it read or refused them as it should.
-pub fn attempt(reader: &Reader, desk: &Desk, bytes: &[u8], tally: &mut Tally) -> Option<String> {
+/// What is wrong with how the reader took these bytes, and whether time is all of it; none where it read or refused them
+/// as it should.
+fn attempt(
+    reader: &Reader,
+    desk: &Desk,
+    bytes: &[u8],
+    tally: &mut Tally,
+    patience: Duration,
+) -> Option<(String, bool)> {
     let started = Instant::now();
     let ended = catch_unwind(AssertUnwindSafe(|| (reader.read)(desk, bytes)));
     let took = started.elapsed();
     tally.slowest = tally.slowest.max(took.as_secs_f64());
-    if took > PATIENCE {
-        return Some(format!("took {:.1} s", took.as_secs_f64()));
-    }
-    match ended {
+    let wrong = match ended {
         Err(_) => Some(PANIC.lock().unwrap().clone()),
         Ok(Ok(())) => {
             tally.read += 1;
@@ -89,5 +95,10 @@ pub fn attempt(reader: &Reader, desk: &Desk, bytes: &[u8], tally: &mut Tally) ->
             let code = e.exit_code();
             (!reader.codes.contains(&code) || text.trim().is_empty()).then(|| format!("exit code {code}: {text}"))
         }
+    };
+    let slow = took > patience;
+    match wrong {
+        Some(what) => Some((what, false)),
+        None => slow.then(|| (format!("took {:.1} s", took.as_secs_f64()), true)),
     }
 }

@@ -131,7 +131,9 @@ pub fn read(
     if promised != Some(kind) {
         remarks.push(Remark::Ending(kind));
     }
+    let stopped = |words| format!("it cannot be read, and the reader stopped with: {words}");
     let picture = contained(|| decode(bytes, kind, limit))
+        .map_err(stopped)
         .and_then(|read| read)
         .map_err(|why| format!("{}: {why}", kind.name()))?;
     if picture.without_end {

@@ -27,6 +27,13 @@ struct Modality {
 
 const MODALITIES: [Modality; 5] = [fetal::MODALITY, dermnet::MODALITY, covid::MODALITY, mura::MODALITY, nct::MODALITY];
 
+/// Bytes of all images together: with their copy on a software adapter this keeps a process near a gigabyte. No file
+/// stands behind them whose size would bound them, so that a zero too many would take all memory.
+const MAX_BYTES: u64 = 512 << 20;
+
+/// Bytes of images made at a time, and how many images at most.
+const CHUNK: (usize, usize) = (32 << 20, 1024);
+
 /// The names after `phantom:`.
 pub fn names() -> impl Iterator<Item = &'static str> {
     MODALITIES.iter().map(|m| m.name)
@@ -58,6 +65,26 @@ impl Request {
         }
         Ok(request)
     }
+
+    /// Refuses more than [`MAX_BYTES`] of images, known from shapes alone.
+    pub fn check(&self, options: &LoadOptions) -> Result<()> {
+        let LoadOptions { store_size: size, channels, .. } = *options;
+        let (stride, images) = ((size * size * channels) as u64, self.counts.iter().sum::<usize>() as u64);
+        if images * stride <= MAX_BYTES {
+            return Ok(());
+        }
+        let name = MODALITIES[self.modality].name;
+        let asked: Vec<String> =
+            Split::ALL.iter().zip(self.counts).map(|(split, n)| format!("{}={n}", split.name())).collect();
+        Err(Error::Data(format!(
+            "phantom:{name} with {} is {images} images of {size} × {size} × {channels} bytes, {} bytes in all and over \
+             the limit of {MAX_BYTES}: ask for fewer, of this size at most {} fit, or lower data.store_size \
+             (--store-size of data inspect)",
+            asked.join(", "),
+            images * stride,
+            MAX_BYTES / stride
+        )))
+    }
 }
 
 fn find(name: &str) -> Result<usize> {
@@ -75,15 +102,18 @@ pub fn generate(request: &Request, options: &LoadOptions, progress: &dyn Fn(usiz
     let parts = Split::ALL.map(|split| {
         let mut part = Part::empty(options);
         let n = request.counts[split as usize];
-        for start in (0..n).step_by(1024) {
-            let range = start..n.min(start + 1024);
-            let made: Vec<Vec<u8>> =
-                range.into_par_iter().map(|i| draw(modality, split, i, options.store_size, options.channels)).collect();
+        let some = (CHUNK.0 / (options.store_size.pow(2) * options.channels)).clamp(1, CHUNK.1);
+        for start in (0..n).step_by(some) {
+            let end = n.min(start + some);
+            let made: Vec<Vec<u8>> = (start..end)
+                .into_par_iter()
+                .map(|i| draw(modality, split, i, options.store_size, options.channels))
+                .collect();
             for (i, pixels) in (start..).zip(made) {
                 let label = (i % modality.classes.len()) as u32;
                 part.push(&pixels, origin(modality, split, i, options), label, format!("{}/{i}", split.name()));
             }
-            done += n.min(start + 1024) - start;
+            done += end - start;
             progress(done, total);
         }
         Some(part)
@@ -205,6 +235,28 @@ mod tests {
         for bad in ["mura?train=0", "mura?n=3", "mura?train", "mura?test=-1", "mura?test=99999999999999999999"] {
             assert!(complaint(Request::parse(bad)).contains("train=N"), "{bad}");
         }
+    }
+
+    #[test]
+    fn more_images_than_memory_bears_are_refused_before_one_is_made() {
+        let nothing = |_, _| panic!("an image was made");
+        let refused = |spec: &str, store_size: usize, channels: usize| {
+            let options = LoadOptions { store_size, ..options(Path::new(""), channels) };
+            let said = complaint(load(spec, &options, &nothing));
+            assert_eq!(said, complaint(crate::data::check(spec, &options, crate::data::Need::Training)));
+            said
+        };
+        let said = refused("phantom:covid?train=1000000", 1024, 1);
+        for part in ["train=1000000, val=64, test=160", "1024 × 1024 × 1", "at most 512 fit", "data.store_size"] {
+            assert!(said.contains(part), "{said}");
+        }
+        // The largest numbers that can be asked for.
+        refused("phantom:covid?train=1000000&val=1000000&test=1000000", 2048, 3);
+        let most = |train: usize| {
+            let options = LoadOptions { store_size: 1024, ..options(Path::new(""), 1) };
+            Request::parse(&format!("mura?train={train}&val=1&test=1")).unwrap().check(&options).is_ok()
+        };
+        assert!(most(510) && !most(511));
     }
 
     #[test]
