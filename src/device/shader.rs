@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_compiler_on_edited_text_is_a_mistake_of_the_text() {
-        const PIECE: Piece = piece!("scale/forward.wgsl");
+        const PIECE: Piece = piece!("elementwise/scale/forward.wgsl");
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(PIECE.path);
         crate::base::files::write_atomic(&file, format!("{}// more\n", PIECE.text).as_bytes()).unwrap();
