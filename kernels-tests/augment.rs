@@ -6,6 +6,7 @@ use wgslab::base::{Result as BaseResult, rng::Rng};
 use wgslab::data::augment::Augmentation;
 use wgslab::data::store::ImageStore;
 use wgslab::device::Gpu;
+use wgslab::nn::Recipe;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
 
 const SIZE: usize = 13;
@@ -13,14 +14,16 @@ const OUT: u32 = 12;
 const COUNT: usize = 11;
 
 const AUGMENTATION: Augmentation = Augmentation {
-    crop_scale: [0.2, 1.0],
-    crop_ratio: [0.75, 4.0 / 3.0],
-    flip_probability: 0.5,
-    jitter_probability: 0.8,
-    jitter: [0.4, 0.4, 0.4, 0.1],
-    grayscale_probability: 0.2,
-    blur_probability: 0.5,
-    blur_sigma: [0.1, 2.0],
+    recipe: Recipe {
+        crop_scale: [0.2, 1.0],
+        crop_ratio: [0.75, 4.0 / 3.0],
+        flip_probability: 0.5,
+        jitter_probability: 0.8,
+        jitter: [0.4, 0.4, 0.4, 0.1],
+        grayscale_probability: 0.2,
+        blur_probability: 0.5,
+        blur_sigma: [0.1, 2.0],
+    },
     mean: [0.5, 0.4, 0.3],
     std: [0.2, 0.3, 0.4],
 };

@@ -13,7 +13,8 @@ use wgslab::device::Caps;
 use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::fuse;
 use wgslab::kernels::unary::Approximate;
-use wgslab::nn::step::{Network, TrainingStep};
+use wgslab::nn::Backbone;
+use wgslab::nn::step::TrainingStep;
 use wgslab::nn::{Mode, Params, ResNet, Stem};
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
 
@@ -52,7 +53,7 @@ fn resnet(stem: Stem) -> ResNet {
 }
 
 fn step(stem: Stem) -> TrainingStep {
-    TrainingStep { model: Network::ResNet(resnet(stem)), batch: 3, size: 16, classes: 5 }
+    TrainingStep { model: std::sync::Arc::new(resnet(stem)), batch: 3, size: 16, classes: 5 }
 }
 
 fn evaluated() -> Result<(), String> {

@@ -12,6 +12,7 @@ use std::path::Path;
 use wgslab::base::{DType, Error, Result as BaseResult};
 use wgslab::device::Gpu;
 use wgslab::kernels::fuse;
+use wgslab::nn::Backbone;
 use wgslab::nn::checkpoint::{self, Checkpoint};
 use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem, weights};
 use wgslab::tape::rewrite::Rule;

@@ -9,6 +9,7 @@ use crate::harness::{device::gpu, text};
 use libtest_mimic::{Failed, Trial};
 use wgslab::base::{Error, Result as BaseResult};
 use wgslab::kernels::fuse;
+use wgslab::nn::Backbone;
 use wgslab::nn::{Params, Vit};
 use wgslab::tape::rewrite::Rule;
 use wgslab::tape::{Feed, Options, Plan, Schedule, Tape, Type};
@@ -38,7 +39,7 @@ fn against_pytorch(family: &'static str) -> Result<(), String> {
         let x = t.input("input", tensors["input"].ty)?;
         let labels = t.input("labels", tensors["labels"].ty)?;
         let weights = t.input("weights", Type::f32(tensors["labels"].ty.shape))?;
-        let features = MODEL.forward(&mut t, &mut params, "", x)?;
+        let features = MODEL.forward(&mut t, &mut params, "", x, wgslab::nn::Mode::Train)?;
         let logits = MODEL.classify(&mut t, &mut params, "", features, CLASSES)?;
         let [loss, _, _] = t.cross_entropy(logits, labels, weights)?;
         t.output("train/logits", logits);
@@ -96,7 +97,7 @@ fn misfits() -> Result<(), String> {
     ] {
         let (mut t, mut params) = (Tape::new(), Params::new());
         let x = t.input("input", Type::f32(shape)).map_err(text)?;
-        match model.forward(&mut t, &mut params, "", x) {
+        match model.forward(&mut t, &mut params, "", x, wgslab::nn::Mode::Train) {
             Err(e) if e.to_string().contains(says) => {}
             Err(e) => return Err(format!("the error should say '{says}': {e}")),
             Ok(_) => return Err(format!("this was recorded, and should be refused: {says}")),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use wgslab::base::{Error, Result, rng::Rng};
 use wgslab::device::Gpu;
 use wgslab::kernels::sgd::Sgd;
+use wgslab::nn::Backbone;
 use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem};
 use wgslab::tape::{Feed, Options, Plan, Program, Schedule, State, Tape, Type, Var};
 

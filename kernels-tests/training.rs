@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicBool;
 use wgslab::base::Result as BaseResult;
 use wgslab::device::tune::Table;
 use wgslab::noise::NoiseKind;
-use wgslab::study::config::PretrainingMethod;
 use wgslab::study::evaluate::knn_accuracy;
 use wgslab::study::progress::Silent;
 use wgslab::study::results::read_epochs;
@@ -30,10 +29,10 @@ width = 0.0625
 [pretraining]
 epochs = 16
 batch_size = 64
-lr = 0.003
 warmup_epochs = 1
-temperature = 0.2
-projection_dims = [64, 32]
+optimizer.lr = 0.003
+simclr.temperature = 0.2
+simclr.projection_dims = [64, 32]
 
 [augmentation]
 crop_scale = [0.3, 1.0]
@@ -44,7 +43,7 @@ blur_probability = 0.0
 [training]
 epochs = 8
 batch_size = 32
-lr = 0.05
+optimizer.lr = 0.05
 crop_scale = [0.8, 1.0]
 
 [evaluation]
@@ -93,7 +92,7 @@ fn simclr() -> Result<(), String> {
     for seed in 0..3 {
         pairs.push(with_job(|job| {
             let random = knn_accuracy(job, SPEC, None, seed)?;
-            let backbone = job.pretrain(SPEC, PretrainingMethod::Simclr, seed)?;
+            let backbone = job.pretrain(SPEC, "simclr", seed)?;
             Ok((random, knn_accuracy(job, SPEC, Some(&backbone), seed)?))
         })?);
     }

@@ -316,13 +316,13 @@ fn products_of_halves_are_measured_at_shapes_of_one_s_own() {
 #[test]
 fn a_profile_that_is_stopped_is_to_be_tried_again() {
     use std::sync::atomic::AtomicBool;
-    use wgslab::nn::step::{Network, TrainingStep};
+    use wgslab::nn::step::TrainingStep;
     if !adapter("a_profile_that_is_stopped_is_to_be_tried_again") {
         return;
     }
     let gpu = wgslab::device::Gpu::open(&wgslab::device::GpuOptions::default()).unwrap();
     let model = wgslab::nn::ResNet { stem: wgslab::nn::Stem::Small, width: 0.125, in_channels: 3 };
-    let subject = TrainingStep { model: Network::ResNet(model), batch: 2, size: 8, classes: 10 }.subject();
+    let subject = TrainingStep { model: std::sync::Arc::new(model), batch: 2, size: 8, classes: 10 }.subject();
     let ready = wgslab::lab::step::Ready::new(&gpu, subject, &Default::default()).unwrap();
     let stop = AtomicBool::new(true);
     let timer = wgslab::lab::Timer::Wall;

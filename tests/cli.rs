@@ -118,7 +118,7 @@ fn npz(test_labels: &[u8; 4]) -> Vec<u8> {
 
 /// A small network on small images.
 const SMALL: &str = "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.125\n\
-                     [pretraining]\nepochs = 1\nwarmup_epochs = 0\nprojection_dims = [16, 8]\n\
+                     [pretraining]\nepochs = 1\nwarmup_epochs = 0\nsimclr.projection_dims = [16, 8]\n\
                      [training]\nepochs = 1\n[evaluation]\nbatch_size = 4\n";
 
 #[test]
@@ -270,8 +270,8 @@ fn a_config_that_is_none_is_refused_soon() {
         ("seeds.toml", format!("seeds = [{}]", "1,".repeat(2_000_000)), "names 1 twice"),
         (
             "list.toml",
-            "[pretraining]\nprojection_dims = [32, 16, 8]".to_string(),
-            "list.toml:2: pretraining.projection_dims",
+            "[pretraining]\nsimclr.projection_dims = [32, 16, 8]".to_string(),
+            "list.toml:2: pretraining.simclr.projection_dims",
         ),
         ("jitter.toml", "[augmentation]\njitter = [0, 0, 0, 0, 0]".to_string(), "holds 5 values; use 4"),
         ("empty.toml", "\0".repeat(n), "empty.toml:1"),

@@ -13,7 +13,7 @@ use wgslab::device::{Gpu, GpuOptions};
 use wgslab::lab::Timer;
 use wgslab::lab::profile::profile;
 use wgslab::lab::step::Ready;
-use wgslab::nn::step::{Network, TrainingStep};
+use wgslab::nn::step::TrainingStep;
 use wgslab::nn::{ResNet, Stem};
 
 const TINY: [&str; 9] = ["profile", "--width", "0.125", "--size", "8", "--batch", "4", "--steps", "2"];
@@ -213,7 +213,7 @@ fn a_profile_is_cheap_and_adds_up() {
         return;
     }
     let model = ResNet { stem: Stem::Small, width: 0.5, in_channels: 3 };
-    let subject = TrainingStep { model: Network::ResNet(model), batch: 16, size: 32, classes: 10 }.subject();
+    let subject = TrainingStep { model: std::sync::Arc::new(model), batch: 16, size: 32, classes: 10 }.subject();
     let ready = Ready::new(&gpu, subject, &Table::default()).unwrap();
     in_three(|| {
         let whole = profile(&gpu, &ready, 5, Timer::Timestamps, None).unwrap().whole;

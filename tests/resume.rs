@@ -30,7 +30,7 @@ fn config(checkpoint_seconds: f64, loss_every: usize) -> String {
          [data]\nspecs = [\"phantom:covid?train=44&val=8&test=8\"]\nstore_size = 20\nimage_size = 16\n\
          [model]\nwidth = 0.125\n\
          [pretraining]\nmethods = [\"simclr\", \"none\"]\nepochs = 4\nbatch_size = 8\nwarmup_epochs = 1\n\
-         projection_dims = [16, 8]\n\
+         simclr.projection_dims = [16, 8]\n\
          [noise]\nrates = [0.0, 0.4]\n\
          [training]\nepochs = 3\nbatch_size = 8\nlast_batch = \"keep\"\n\
          [evaluation]\nbatch_size = 8\n\
@@ -404,7 +404,8 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint() {
     }
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("study.toml"), often().replace("[training]\n", "[training]\nlr = 1e30\n")).unwrap();
+    std::fs::write(dir.path().join("study.toml"), often().replace("[training]\n", "[training]\noptimizer.lr = 1e30\n"))
+        .unwrap();
     let words = ["train", "--data", "phantom:covid?train=40&val=8&test=8", "--out", "out", "--config", "study.toml"];
     let mut before = None;
     for _ in 0..2 {

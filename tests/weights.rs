@@ -20,7 +20,7 @@ const DATA: &str = "phantom:covid?train=16&val=4&test=4";
 fn config(training: &str) -> String {
     format!(
         "[data]\nstore_size = 16\nimage_size = 16\n[model]\nstem = \"7x7\"\nwidth = 0.0625\n\
-         [pretraining]\nepochs = 1\nbatch_size = 8\nwarmup_epochs = 0\nprojection_dims = [8, 4]\n\
+         [pretraining]\nepochs = 1\nbatch_size = 8\nwarmup_epochs = 0\nsimclr.projection_dims = [8, 4]\n\
          [training]\nbatch_size = 8\n{training}\n[evaluation]\nbatch_size = 8\nknn_neighbours = 3\n"
     )
 }

@@ -1,14 +1,16 @@
 //! What benches/step.rs trains.
 
 use crate::Arguments;
+use std::sync::Arc;
 use wgslab::base::Result;
 use wgslab::base::rng::Rng;
-use wgslab::data::augment::Augmentation;
+use wgslab::data::augment::StoreViews;
 use wgslab::data::store::ImageStore;
 use wgslab::device::Gpu;
-use wgslab::nn::step::{Network, Subject, TrainingStep};
-use wgslab::nn::{Optimizer, Params, ResNet, Stem, Vit};
-use wgslab::ssl::simclr::SimClr;
+use wgslab::nn::step::{Subject, TrainingStep};
+use wgslab::nn::{Backbone, Mode, Optimizer, Params, Recorder, ResNet, Stem, Turn, Vit};
+use wgslab::ssl::{Method, simclr::SimClr};
+use wgslab::study::Config;
 use wgslab::tape::{State, Tape, Type};
 
 const CLASSES: usize = 10;
@@ -28,10 +30,11 @@ pub enum Model {
 /// The step that `a` asks for, on random images.
 pub fn subject(gpu: &Gpu, a: &Arguments) -> Result<Subject<'static>> {
     let resnet = ResNet { stem: Stem::Small, width: a.width, in_channels: a.channels };
-    let labelled = |model| TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES }.subject();
+    let labelled =
+        |model: Arc<dyn Backbone>| TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES }.subject();
     match a.model {
-        Model::Resnet18 => Ok(labelled(Network::ResNet(resnet))),
-        Model::Vit => Ok(labelled(Network::Vit(Vit::tiny(a.patch, a.channels)))),
+        Model::Resnet18 => Ok(labelled(Arc::new(resnet))),
+        Model::Vit => Ok(labelled(Arc::new(Vit::tiny(a.patch, a.channels)))),
         Model::Simclr => simclr(gpu, resnet, a),
     }
 }
@@ -42,28 +45,23 @@ fn simclr(gpu: &Gpu, backbone: ResNet, a: &Arguments) -> Result<Subject<'static>
     let (mut rng, mut state) = (Rng::new(0, 0, 0), State::new());
     let pixels: Vec<u8> = (0..a.images * a.channels * a.size * a.size).map(|_| rng.below(256) as u8).collect();
     let store = ImageStore::upload(gpu, &mut state, "train", &pixels, [a.size, a.channels], None)?;
-    let augmentation = Augmentation {
-        crop_scale: [0.2, 1.0],
-        crop_ratio: [0.75, 4.0 / 3.0],
-        flip_probability: 0.5,
-        jitter_probability: 0.8,
-        jitter: [0.8, 0.8, 0.8, 0.2],
-        grayscale_probability: 0.2,
-        blur_probability: 0.5,
-        blur_sigma: [0.1, 2.0],
-        mean: [0.5; 3],
-        std: [0.25; 3],
-    };
-    let (batch, size) = (a.batch, a.size as u32);
+    let recipe = Config::parse("built in", "").map(|c| c.augmentation)?;
+    let (batch, out) = (a.batch, a.size as u32);
     let record = move || {
         let (mut t, mut params) = (Tape::new(), Params::new());
         let indices = t.input("indices", Type::u32([batch]))?;
-        let views = [
-            t.layer("view0", |t| augmentation.view(t, &store, indices, 0, 0, size))?,
-            t.layer("view1", |t| augmentation.view(t, &store, indices, 1, 0, size))?,
-        ];
-        let method = SimClr { temperature: 0.5, hidden: 512, out: 128 };
-        let loss = method.loss(&mut t, &mut params, &backbone, views)?;
+        let views = StoreViews { store: &store, seed: 0, out, mean: [0.5; 3], std: [0.25; 3] };
+        let mut r = Recorder {
+            t: &mut t,
+            params: &mut params,
+            backbone: &backbone,
+            recipe: &recipe,
+            batch,
+            indices,
+            views: &views,
+            mode: Mode::Train,
+        };
+        let loss = SimClr { temperature: 0.5, projection_dims: [512, 128] }.record(&Turn::ONLY, &mut r)?.total;
         Optimizer::adam(1e-4).minimize(&mut t, loss, &params.trained())?;
         t.output("loss", loss);
         Ok((t, params))

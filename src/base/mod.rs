@@ -1,11 +1,12 @@
 //! base: vocabulary that needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names,
-//! text for terminals.
+//! ranges of values, text for terminals.
 
 pub mod contained;
 pub mod error;
 pub mod files;
 pub mod hash;
 pub mod nearest;
+pub mod range;
 pub mod rng;
 pub mod seal;
 pub mod shape;

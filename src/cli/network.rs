@@ -1,9 +1,9 @@
 //! The options that say which network, where no config does.
 
 use crate::base::{Error, Result};
-use crate::nn::step::Network;
-use crate::nn::{ResNet, Stem, Vit};
+use crate::nn::{Backbone, ResNet, Stem, Vit};
 use clap::Args;
+use std::sync::Arc;
 
 /// A network of given sizes.
 #[derive(Args, Debug)]
@@ -27,7 +27,7 @@ pub(super) struct NetworkOptions {
 
 impl NetworkOptions {
     /// The network they name, for images of `size` by `size` pixels.
-    pub fn network(&self, size: usize) -> Result<Network> {
+    pub fn network(&self, size: usize) -> Result<Arc<dyn Backbone>> {
         let NetworkOptions { channels, width, patch, .. } = *self;
         if channels == 0 || patch == 0 || width.is_nan() || width <= 0.0 {
             return Err(Error::Usage("--channels, --width and --patch must be above 0".into()));
@@ -39,8 +39,8 @@ impl NetworkOptions {
         }
         let stem = if self.stem == "3x3" { Stem::Small } else { Stem::Large };
         Ok(match self.model.as_str() {
-            "vit" => Network::Vit(Vit::tiny(patch, channels)),
-            _ => Network::ResNet(ResNet { stem, width, in_channels: channels }),
+            "vit" => Arc::new(Vit::tiny(patch, channels)),
+            _ => Arc::new(ResNet { stem, width, in_channels: channels }),
         })
     }
 }

@@ -9,11 +9,13 @@ use crate::lab::profile::{self, Profile, Sum, page, trace};
 use crate::lab::roofline::Roof;
 use crate::lab::step::Ready;
 use crate::lab::{Environment, Spread, Timer};
-use crate::nn::step::{Network, Subject, TrainingStep};
+use crate::nn::Backbone;
+use crate::nn::step::{Subject, TrainingStep};
 use crate::study::{Job, Phase};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Show where the time and the memory of a training step go
 ///
@@ -123,7 +125,7 @@ impl ProfileStep {
         Ok(Some(roof))
     }
 
-    fn of(&self, model: Network, gpu: &Gpu) -> Result<Subject<'static>> {
+    fn of(&self, model: Arc<dyn Backbone>, gpu: &Gpu) -> Result<Subject<'static>> {
         let step = TrainingStep { model, batch: self.batch, size: self.size, classes: 10 };
         step.expect_bindable(gpu)?;
         Ok(step.subject())

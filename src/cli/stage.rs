@@ -4,9 +4,10 @@ use super::options::{Options, config};
 use super::output::{print, print_json, print_source, results};
 use crate::base::{Error, Result};
 use crate::data::Split;
+use crate::nn::listed::Entry;
 use crate::noise::NoiseKind;
+use crate::ssl::{self, Method};
 use crate::study::Brought;
-use crate::study::config::PretrainingMethod;
 use crate::study::evaluate::evaluate_run;
 use crate::study::kept_config;
 use clap::Args;
@@ -38,9 +39,9 @@ pub(super) struct Pretrain {
     /// A config for sizes, model and training; its datasets and grid are not read [default: the built-in one]
     #[arg(long, value_name = "CONFIG")]
     config: Option<PathBuf>,
-    /// How to learn: simclr
-    #[arg(long, default_value = "simclr", value_parser = method)]
-    method: PretrainingMethod,
+    /// How to learn
+    #[arg(long, default_value = "simclr", value_parser = methods())]
+    method: String,
     /// The seed of weights, batches and augmentation
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
     seed: u64,
@@ -114,11 +115,10 @@ pub(super) struct Evaluate {
     json: bool,
 }
 
-fn method(text: &str) -> Result<PretrainingMethod, String> {
-    match text {
-        "simclr" => Ok(PretrainingMethod::Simclr),
-        _ => Err("use simclr".to_string()),
-    }
+/// The names of all pretraining methods, for the help and the check.
+fn methods() -> clap::builder::PossibleValuesParser {
+    let one = |m: &'static Entry<dyn Method>| clap::builder::PossibleValue::new(m.name).help(m.about);
+    ssl::methods().into_iter().map(one).collect::<Vec<_>>().into()
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -133,7 +133,7 @@ fn split(text: &str) -> Result<Split, String> {
 impl Pretrain {
     pub fn run(&self, options: &Options) -> Result<()> {
         let config = config(self.config.as_deref())?;
-        let path = options.job(&config, &self.out, |job| job.pretrain(&self.data, self.method, self.seed))?;
+        let path = options.job(&config, &self.out, |job| job.pretrain(&self.data, &self.method, self.seed))?;
         print_source(&path.display().to_string())
     }
 }

@@ -7,6 +7,7 @@ use crate::kernels::color_jitter::ColorJitter;
 use crate::kernels::crop_resize::{CropResize, RandomCrop};
 use crate::kernels::draw::Draws;
 use crate::kernels::gaussian_blur::GaussianBlur;
+use crate::nn::{Recipe, Views};
 use crate::tape::{Phase, Tape, Var};
 
 /// The random streams of the ops.
@@ -14,29 +15,36 @@ const CROP: u32 = 0x4352;
 const JITTER: u32 = 0x4a49;
 const BLUR: u32 = 0x424c;
 
-/// The strengths of a view, in the order they are applied.
+/// How an image becomes what a network sees.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Augmentation {
-    /// Least and greatest area of the crop, as fractions of the image.
-    pub crop_scale: [f32; 2],
-    /// Least and greatest width / height of the crop.
-    pub crop_ratio: [f32; 2],
-    /// Probability of a mirror image.
-    pub flip_probability: f32,
-    /// Probability that colours change.
-    pub jitter_probability: f32,
-    /// Strengths of brightness, contrast, saturation and hue.
-    pub jitter: [f32; 4],
-    /// Probability of gray.
-    pub grayscale_probability: f32,
-    /// Probability of a blur.
-    pub blur_probability: f32,
-    /// Least and greatest sigma of the blur, in pixels.
-    pub blur_sigma: [f32; 2],
+    /// The strengths of a random view.
+    pub recipe: Recipe,
     /// What is subtracted from each channel, as a fraction of 255.
     pub mean: [f32; 3],
     /// What each channel is divided by then.
     pub std: [f32; 3],
+}
+
+/// Views of the images in a store.
+pub struct StoreViews<'a> {
+    /// The images.
+    pub store: &'a ImageStore,
+    /// The seed of every draw.
+    pub seed: u64,
+    /// Side of a view in pixels.
+    pub out: u32,
+    /// See [`Augmentation::mean`].
+    pub mean: [f32; 3],
+    /// See [`Augmentation::std`].
+    pub std: [f32; 3],
+}
+
+impl Views for StoreViews<'_> {
+    fn view(&self, t: &mut Tape, indices: Var, i: u32, recipe: &Recipe) -> Result<Var> {
+        let augmentation = Augmentation { recipe: recipe.clone(), mean: self.mean, std: self.std };
+        augmentation.view(t, self.store, indices, i, self.seed, self.out)
+    }
 }
 
 impl Augmentation {
@@ -56,25 +64,22 @@ impl Augmentation {
     ) -> Result<Var> {
         let epoch = t.scalar("epoch")?;
         let draws = |stream| Draws::new(seed, stream, view, epoch);
-        let crop = RandomCrop {
-            draws: draws(CROP),
-            scale: self.crop_scale,
-            ratio: self.crop_ratio,
-            flip: self.flip_probability,
-        };
+        let (r, pair) = (&self.recipe, |v: [f64; 2]| v.map(|x| x as f32));
+        let (scale, ratio, flip) = (pair(r.crop_scale), pair(r.crop_ratio), r.flip_probability as f32);
+        let crop = RandomCrop { draws: draws(CROP), scale, ratio, flip };
         let pages = store.on_tape(t)?;
         let mut x = t.crop_resize(crop_of(store, Some(crop), out), indices, &pages, Some(epoch.var))?;
-        if self.jitter_probability > 0.0 || self.grayscale_probability > 0.0 {
-            let [brightness, contrast, saturation, hue] = self.jitter;
-            let (probability, grayscale) = (self.jitter_probability, self.grayscale_probability);
+        if r.jitter_probability > 0.0 || r.grayscale_probability > 0.0 {
+            let [brightness, contrast, saturation, hue] = r.jitter.map(|x| x as f32);
+            let (probability, grayscale) = (r.jitter_probability as f32, r.grayscale_probability as f32);
             let draws = draws(JITTER);
             let op = ColorJitter { draws, probability, brightness, contrast, saturation, hue, grayscale };
             x = t.color_jitter(op, x, indices, epoch.var)?;
         }
-        if self.blur_probability > 0.0 {
+        if r.blur_probability > 0.0 {
             // SimCLR's kernel is a tenth of the image wide; at small sizes that is the least there is, three taps.
             let radius = (out / 20).max(1);
-            let (draws, probability, sigma) = (draws(BLUR), self.blur_probability, self.blur_sigma);
+            let (draws, probability, sigma) = (draws(BLUR), r.blur_probability as f32, pair(r.blur_sigma));
             x = t.gaussian_blur(GaussianBlur { draws, probability, sigma, radius }, x, indices, epoch.var)?;
         }
         t.normalize(x, self.mean, self.std)

@@ -34,6 +34,10 @@ pub struct Param {
     pub init: Init,
     /// Whether a gradient moves it; running statistics are not trained.
     pub trained: bool,
+    /// Whose it is; "" where there is one player.
+    pub player: &'static str,
+    /// The parameter whose first value it has, instead of one of its own.
+    pub copy_of: Option<String>,
 }
 
 /// The stream of the generator that parameters are drawn from.
@@ -43,6 +47,14 @@ const STREAM: u32 = 0x696e_6974; // "init"
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     list: Vec<Param>,
+    playing: Playing,
+}
+
+/// Whose parameters are being named, and whose first values they copy.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Playing {
+    player: &'static str,
+    copy_of: Option<&'static str>,
 }
 
 impl Params {
@@ -63,10 +75,61 @@ impl Params {
 
     fn named(&mut self, t: &mut Tape, name: &str, shape: Shape, init: Init, trained: bool) -> Result<Var> {
         let ty = Type::f32(shape);
-        if !self.list.iter().any(|p| p.name == name) {
-            self.list.push(Param { name: name.to_string(), ty, init, trained });
+        let Playing { player, copy_of } = self.playing;
+        if let Some(known) = self.list.iter().find(|p| p.name == name) {
+            if known.player != player {
+                let whose =
+                    |p: &str| if p.is_empty() { "the player without a name".to_string() } else { p.to_string() };
+                return Err(Error::Failed(format!(
+                    "parameter {name} belongs to {} and is named by {} too; name it with Recorder::named, which puts the \
+                     player before it",
+                    whose(known.player),
+                    whose(player)
+                )));
+            }
+            return t.state(name, ty);
         }
+        let copy_of = copy_of.map(|from| self.original(name, player, from, ty)).transpose()?;
+        self.list.push(Param { name: name.to_string(), ty, init, trained, player, copy_of });
         t.state(name, ty)
+    }
+
+    /// The name of the parameter of the player `from` that `name` of `player` begins as a copy of.
+    fn original(&self, name: &str, player: &str, from: &str, ty: Type) -> Result<String> {
+        let bare = name.strip_prefix(player).and_then(|n| n.strip_prefix('.')).unwrap_or(name);
+        let original = if from.is_empty() { bare.to_string() } else { format!("{from}.{bare}") };
+        match self.list.iter().find(|p| p.name == original) {
+            Some(p) if p.ty == ty => Ok(original),
+            Some(p) => Err(Error::Failed(format!("{name} {ty} cannot begin as a copy of {original} {}", p.ty))),
+            None => Err(Error::Failed(format!(
+                "{name} begins as a copy of {original}, which is not recorded; record the original player first"
+            ))),
+        }
+    }
+
+    /// From here on parameters are named by `player`, with first values copied from those of `copy_of` if given. Returns
+    /// what held before, for [`Params::resume`].
+    pub fn play(&mut self, player: &'static str, copy_of: Option<&'static str>) -> Playing {
+        std::mem::replace(&mut self.playing, Playing { player, copy_of })
+    }
+
+    /// Ends a [`Params::play`].
+    pub fn resume(&mut self, before: Playing) {
+        self.playing = before;
+    }
+
+    /// `name` with the current player before it: `teacher.backbone.`.
+    pub fn named_by_player(&self, name: &str) -> String {
+        match self.playing.player {
+            "" => name.to_string(),
+            player => format!("{player}.{name}"),
+        }
+    }
+
+    /// Names of the trained ones of these players, in order.
+    pub fn trained_by(&self, players: &[&str]) -> Vec<String> {
+        let theirs = self.list.iter().filter(|p| p.trained && players.contains(&p.player));
+        theirs.map(|p| p.name.clone()).collect()
     }
 
     /// All of them, in the order they were named.
@@ -109,6 +172,12 @@ impl Params {
         for p in &self.list {
             match state.ty(&p.name) {
                 None => {
+                    // What its original holds: weights that were brought are copied, too.
+                    if let Some(from) = p.copy_of.as_ref().filter(|from| state.ty(from) == Some(p.ty)) {
+                        let bytes = state.read(gpu, from)?;
+                        state.insert(gpu, &p.name, p.ty, Some(&bytes))?;
+                        continue;
+                    }
                     let room = Vec::<f32>::new().try_reserve_exact(p.ty.shape.numel());
                     room.map_err(|_| {
                         Error::Failed(format!("no memory to draw {} {}; use a smaller model", p.name, p.ty))
@@ -126,10 +195,10 @@ impl Params {
     }
 }
 
-/// The first values of a parameter.
+/// The first values of a parameter; of a copy, those of its original.
 pub fn values(p: &Param, seed: u64) -> Vec<f32> {
     let n = p.ty.shape.numel();
-    let address = Hasher::new().part(&p.name).hex();
+    let address = Hasher::new().part(p.copy_of.as_ref().unwrap_or(&p.name)).hex();
     let counter = u64::from_str_radix(&address[..16], 16).unwrap_or(0); // 16 hex digits always parse
     let mut rng = Rng::new(seed, STREAM, counter);
     match p.init {
@@ -154,7 +223,8 @@ mod tests {
 
     #[test]
     fn values_have_the_stated_spread_and_follow_the_name() {
-        let p = |name: &str, init| Param { name: name.into(), ty: Type::f32([64, 32, 3, 3]), init, trained: true };
+        let ty = Type::f32([64, 32, 3, 3]);
+        let p = |name: &str, init| Param { name: name.into(), ty, init, trained: true, player: "", copy_of: None };
         let v = values(&p("a", Init::KaimingNormalFanOut), 1);
         let std = (v.iter().map(|x| x * x).sum::<f32>() / v.len() as f32).sqrt();
         assert!((std / (2.0f32 / (64.0 * 9.0)).sqrt() - 1.0).abs() < 0.03, "{std}");

@@ -4,17 +4,23 @@
 //! of stride 1 and no pooling, for images of about 32 pixels. Four stages of two basic blocks; a block is
 //! conv3x3–bn–relu–conv3x3–bn, plus its input (through a 1×1 convolution where shapes differ), then relu.
 
+use super::backbone::Backbone;
 use super::init::{Init, Params};
+use super::optimizer::Optimizer;
 use crate::base::{Error, Result};
 use crate::kernels::conv2d::Conv2d;
 use crate::tape::{Tape, Var};
+use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The first layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stem {
     /// One 3×3 convolution.
+    #[serde(rename = "3x3")]
     Small,
     /// 7×7 of stride 2 and max pooling.
+    #[serde(rename = "7x7")]
     Large,
 }
 
@@ -45,7 +51,7 @@ const EPS: f32 = 1e-5;
 const MOMENTUM: f32 = 0.1;
 
 /// A recording in progress: where parameters are named and how batch norm behaves.
-struct Recorder<'a> {
+struct Layers<'a> {
     t: &'a mut Tape,
     params: &'a mut Params,
     prefix: &'a str,
@@ -57,22 +63,32 @@ impl ResNet {
     pub fn channels(&self) -> [usize; 4] {
         [64, 128, 256, 512].map(|c| ((c as f64 * self.width).round() as usize).max(1))
     }
+}
 
-    /// Length of the feature vector.
-    pub fn features(&self) -> usize {
+impl fmt::Display for ResNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "resnet18 × {}", self.width)
+    }
+}
+
+impl Backbone for ResNet {
+    fn in_channels(&self) -> usize {
+        self.in_channels
+    }
+
+    fn features(&self) -> usize {
         self.channels()[3]
     }
 
-    /// Records the network up to the global average: x [N, in_channels, H, W] gives [N, features]. Parameters are named
-    /// under `prefix`, for instance `backbone.`.
-    pub fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, mode: Mode) -> Result<Var> {
+    /// Up to the global average.
+    fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, mode: Mode) -> Result<Var> {
         let channels = self.channels();
         let c = t.shape(x).nchw("resnet", "x")?[1];
         if c != self.in_channels {
             let (have, want) = (c, self.in_channels);
             return Err(Error::shape("resnet", format!("x has {have} channels and the network takes {want}")));
         }
-        let mut r = Recorder { t, params, prefix, mode };
+        let mut r = Layers { t, params, prefix, mode };
         let mut y = match self.stem {
             Stem::Small => r.conv_bn(x, ("conv1", "bn1"), channels[0], 3, Conv2d::new(1, 1))?,
             Stem::Large => r.conv_bn(x, ("conv1", "bn1"), channels[0], 7, Conv2d::new(2, 3))?,
@@ -90,13 +106,17 @@ impl ResNet {
         r.t.layer("avgpool", |t| t.global_avg_pool(y))
     }
 
-    /// Records the classifier of the network, `fc`: features [N, features] give logits [N, classes].
-    pub fn classify(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, classes: usize) -> Result<Var> {
+    /// Named `fc`.
+    fn classify(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, classes: usize) -> Result<Var> {
         linear(t, params, &format!("{prefix}fc"), x, classes)
+    }
+
+    fn usual_optimizer(&self) -> Optimizer {
+        Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 5e-4 }
     }
 }
 
-impl Recorder<'_> {
+impl Layers<'_> {
     /// Convolution without bias, then batch norm.
     fn conv_bn(&mut self, x: Var, (conv, bn): (&str, &str), k: usize, window: usize, op: Conv2d) -> Result<Var> {
         let c = self.t.shape(x).dim(1);

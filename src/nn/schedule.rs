@@ -1,8 +1,11 @@
 //! Learning rates over a run: linear warm-up, then cosine to zero (Loshchilov and Hutter 2017, arXiv 1608.03983) or
 //! constant. Pure functions of the step.
 
+use serde::{Deserialize, Serialize};
+
 /// What follows the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Decay {
     /// Half a cosine, down to zero.
     Cosine,

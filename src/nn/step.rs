@@ -1,11 +1,11 @@
 //! A plain supervised training step and a step of its evaluation, recorded whole: what benches time and the tuner tunes.
 
-use super::{Mode, Optimizer, Params, ResNet, Vit};
+use super::{Backbone, Mode, Params};
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
 use crate::tape::{State, Tape, Type, Var};
-use std::fmt;
+use std::sync::Arc;
 
 /// A step that can be recorded again and again, with what it reads: what is measured.
 pub struct Subject<'a> {
@@ -23,60 +23,11 @@ pub struct Subject<'a> {
     pub scalars: Vec<(&'static str, f32)>,
 }
 
-/// A network that classifies images.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Network {
-    /// Trained with SGD and momentum.
-    ResNet(ResNet),
-    /// Trained with AdamW.
-    Vit(Vit),
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Network::ResNet(n) => write!(f, "resnet18 × {}", n.width),
-            Network::Vit(n) => write!(f, "vit of {} blocks of {}, patches of {}", n.depth, n.width, n.patch),
-        }
-    }
-}
-
-impl Network {
-    fn in_channels(&self) -> usize {
-        match self {
-            Network::ResNet(n) => n.in_channels,
-            Network::Vit(n) => n.in_channels,
-        }
-    }
-
-    /// Images [N, C, H, W] give logits [N, classes].
-    fn logits(&self, t: &mut Tape, params: &mut Params, x: Var, mode: Mode, classes: usize) -> Result<Var> {
-        match self {
-            Network::ResNet(n) => {
-                let features = n.forward(t, params, "", x, mode)?;
-                n.classify(t, params, "", features, classes)
-            }
-            Network::Vit(n) => {
-                let features = n.forward(t, params, "", x)?;
-                n.classify(t, params, "", features, classes)
-            }
-        }
-    }
-
-    /// How such a network is usually trained.
-    fn optimizer(&self) -> Optimizer {
-        match self {
-            Network::ResNet(_) => Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 5e-4 },
-            Network::Vit(_) => Optimizer::adamw(0.05),
-        }
-    }
-}
-
 /// A step on the cross-entropy of a network over a batch of square images.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct TrainingStep {
     /// The network, which says the optimizer too.
-    pub model: Network,
+    pub model: Arc<dyn Backbone>,
     /// Images of a step.
     pub batch: usize,
     /// Their side in pixels.
@@ -108,18 +59,25 @@ impl TrainingStep {
         let labels: Vec<u32> = (0..self.batch).map(|_| rng.below(self.classes) as u32).collect();
         let bytes = |data: &[f32]| bytemuck::cast_slice(data).to_vec();
         let (size, channels) = (self.size, self.model.in_channels());
+        let (batch, name) = (self.batch, self.model.to_string());
         Subject {
-            name: format!("a supervised step of {} on {size} × {size} × {channels}", self.model),
-            images: self.batch,
+            name: format!("a supervised step of {name} on {size} × {size} × {channels}"),
+            images: batch,
             record: Box::new(move || self.record()),
             state: State::new(),
             inputs: vec![
                 ("images", bytes(&images)),
                 ("labels", bytemuck::cast_slice(&labels).to_vec()),
-                ("weights", bytes(&vec![1.0; self.batch])),
+                ("weights", bytes(&vec![1.0; batch])),
             ],
             scalars: vec![("lr", 0.05)],
         }
+    }
+
+    /// Images [N, C, H, W] give logits [N, classes].
+    fn logits(&self, t: &mut Tape, params: &mut Params, x: Var, mode: Mode) -> Result<Var> {
+        let features = self.model.forward(t, params, "", x, mode)?;
+        self.model.classify(t, params, "", features, self.classes)
     }
 
     fn images(&self) -> Type {
@@ -133,9 +91,9 @@ impl TrainingStep {
         let x = t.input("images", self.images())?;
         let labels = t.input("labels", Type::u32([self.batch]))?;
         let weights = t.input("weights", Type::f32([self.batch]))?;
-        let logits = self.model.logits(&mut t, &mut params, x, Mode::Train, self.classes)?;
+        let logits = self.logits(&mut t, &mut params, x, Mode::Train)?;
         let [loss, _, _] = t.layer("loss", |t| t.cross_entropy(logits, labels, weights))?;
-        self.model.optimizer().minimize(&mut t, loss, &params.trained())?;
+        self.model.usual_optimizer().minimize(&mut t, loss, &params.trained())?;
         t.output("loss", loss);
         Ok((t, params))
     }
@@ -144,7 +102,7 @@ impl TrainingStep {
     pub fn record_evaluation(&self) -> Result<(Tape, Params)> {
         let (mut t, mut params) = (Tape::new(), Params::new());
         let x = t.input("images", self.images())?;
-        let logits = self.model.logits(&mut t, &mut params, x, Mode::Eval, self.classes)?;
+        let logits = self.logits(&mut t, &mut params, x, Mode::Eval)?;
         t.output("logits", logits);
         Ok((t, params))
     }

@@ -10,11 +10,15 @@
 //! Tokens are rows: z is [N·T, D] but where attention looks at samples and heads. The final norm sees the class token
 //! alone, since it works row by row and nothing reads the others.
 
+use super::backbone::Backbone;
 use super::init::{Init, Params};
+use super::optimizer::Optimizer;
+use super::resnet::Mode;
 use crate::base::{Error, Result};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::unary::Approximate;
 use crate::tape::{Tape, Var};
+use std::fmt;
 
 /// A vision transformer for square or oblong images whose sides are whole patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,7 @@ const MLP: usize = 4;
 const WEIGHT: Init = Init::Normal(0.02);
 
 /// A recording in progress: where parameters are named, N samples of T tokens.
-struct Recorder<'a> {
+struct Layers<'a> {
     t: &'a mut Tape,
     params: &'a mut Params,
     prefix: &'a str,
@@ -59,9 +63,15 @@ impl Vit {
         Vit { patch, width: 384, depth: 12, heads: 6, in_channels }
     }
 
-    /// Records the network up to its class token: x [N, in_channels, H, W] gives [N, width]. Parameters are named under
-    /// `prefix`, for instance `backbone.`. An error where patches do not divide the image or heads the width.
-    pub fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var) -> Result<Var> {
+    /// Records the blocks: tokens [N·T, width] before the final norm, with N and T. An error where patches do not divide the
+    /// image or heads the width.
+    fn blocks<'a>(
+        &self,
+        t: &'a mut Tape,
+        params: &'a mut Params,
+        prefix: &'a str,
+        x: Var,
+    ) -> Result<(Layers<'a>, Var)> {
         let [samples, c, h, w] = t.shape(x).nchw("vit", "x")?;
         let Vit { patch, width, heads, .. } = *self;
         if c != self.in_channels {
@@ -75,25 +85,60 @@ impl Vit {
             return Err(Error::shape("vit", format!("{heads} heads do not divide a width of {width}")));
         }
         let patches = (h / patch) * (w / patch);
-        let mut r = Recorder { t, params, prefix, vit: *self, samples, tokens: patches + 1 };
+        let mut r = Layers { t, params, prefix, vit: *self, samples, tokens: patches + 1 };
         let mut z = r.embed(x, patches)?;
         for i in 0..self.depth {
             z = r.block(z, &format!("blocks.{i}"))?;
         }
-        let z = r.t.reshape(z, [samples, patches + 1, width])?;
+        Ok((r, z))
+    }
+}
+
+impl fmt::Display for Vit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "vit of {} blocks of {}, patches of {}", self.depth, self.width, self.patch)
+    }
+}
+
+impl Backbone for Vit {
+    fn in_channels(&self) -> usize {
+        self.in_channels
+    }
+
+    fn features(&self) -> usize {
+        self.width
+    }
+
+    /// Up to the class token. It has no batch norm: both modes are one.
+    fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, _: Mode) -> Result<Var> {
+        let (mut r, z) = self.blocks(t, params, prefix, x)?;
+        let (samples, width) = (r.samples, self.width);
+        let z = r.t.reshape(z, [samples, r.tokens, width])?;
         let class = r.t.slice(z, 1, 0, 1)?;
         let class = r.t.reshape(class, [samples, width])?;
         r.norm(class, "norm")
     }
 
-    /// Records the classifier of the network, `head`: features [N, width] give logits [N, classes].
-    pub fn classify(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, classes: usize) -> Result<Var> {
-        let mut r = Recorder { t, params, prefix, vit: *self, samples: 0, tokens: 0 };
+    /// The class token comes first.
+    fn tokens(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, _: Mode) -> Result<Var> {
+        let (mut r, z) = self.blocks(t, params, prefix, x)?;
+        let z = r.norm(z, "norm")?;
+        let (samples, tokens) = (r.samples, r.tokens);
+        r.t.reshape(z, [samples, tokens, self.width])
+    }
+
+    /// Named `head`.
+    fn classify(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, classes: usize) -> Result<Var> {
+        let mut r = Layers { t, params, prefix, vit: *self, samples: 0, tokens: 0 };
         r.linear(x, "head", classes)
+    }
+
+    fn usual_optimizer(&self) -> Optimizer {
+        Optimizer::adamw(0.05)
     }
 }
 
-impl Recorder<'_> {
+impl Layers<'_> {
     fn weight<const D: usize>(&mut self, name: &str, shape: [usize; D], init: Init) -> Result<Var> {
         self.params.weight(self.t, &format!("{}{name}", self.prefix), shape, init)
     }

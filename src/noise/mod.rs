@@ -1,6 +1,7 @@
-//! noise: what is done to labels. `corrupt/` makes them wrong in known ways, one kind per file; methods that learn
-//! from wrong labels get their own room.
+//! noise: labels that may be wrong. `corrupt/` makes them wrong in known ways, one kind per file; `learn/` holds the ways to
+//! learn from them, one learner per file.
 
 pub mod corrupt;
+pub mod learn;
 
 pub use corrupt::{NoiseKind, corrupt, realised_rate};

@@ -2,3 +2,62 @@
 //! sees labels, files or test images; `study` decides what flows in.
 
 pub mod simclr;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use crate::base::Result;
+use crate::nn::listed::{Checked, Entry, find};
+use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
+use crate::tape::Type;
+use std::fmt::Debug;
+
+/// A way to pretrain a backbone on images without labels.
+pub trait Method: Checked + Debug + Send + Sync {
+    /// The turns of a step, in order.
+    fn turns(&self) -> Vec<Turn> {
+        vec![Turn::ONLY]
+    }
+
+    /// Records one turn: views, networks, the loss. What it names in every turn must be the same parameters.
+    fn record(&self, turn: &Turn, r: &mut Recorder<'_>) -> Result<Loss>;
+
+    /// Records what follows the update of a turn: a teacher that moves towards its student.
+    fn after_update(&self, _turn: &Turn, _r: &mut Recorder<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// The numbers that move from step to step, by the names of the scalars that the recordings read.
+    fn scalars(&self, _at: Progress) -> Vec<(&'static str, f32)> {
+        Vec::new()
+    }
+
+    /// The method's own inputs of a step on the images `indices`, by name: bytes of the recorded types.
+    fn inputs(&self, _at: Progress, _indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+        Vec::new()
+    }
+
+    /// Where a parameter is too large for the device: the method's key that makes it so, and its value. None where the
+    /// backbone's width does.
+    fn size_key(&self, _parameter: &str, _ty: Type) -> Option<(&'static str, String)> {
+        None
+    }
+}
+
+/// What configs call no pretraining.
+pub const NONE: &str = "none";
+
+/// Every method, one line each.
+const METHODS: &[&Entry<dyn Method>] = &[&simclr::ENTRY];
+
+/// Every method.
+pub fn methods() -> Vec<&'static Entry<dyn Method>> {
+    let all = METHODS.to_vec();
+    #[cfg(test)]
+    let all = [all, testing::METHODS.to_vec()].concat();
+    all
+}
+
+/// The method called `name`; an error names all.
+pub fn method(name: &str) -> Result<&'static Entry<dyn Method>> {
+    find("pretraining method", name, &methods())
+}

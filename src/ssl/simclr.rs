@@ -1,32 +1,59 @@
 //! SimCLR (Chen et al. 2020, arXiv 2002.05709): two views of each image, one network, NT-Xent over both (eq. 1).
 //! Views pass the network together, so batch norm sees 2N images.
 
+use super::Method;
 use crate::base::Result;
+use crate::base::range::{Mistake, between, positive};
+use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::projection::projection;
-use crate::nn::{Mode, Params, ResNet};
-use crate::tape::{Tape, Var};
+use crate::nn::recorder::{Loss, Recorder, Turn};
+use crate::tape::Type;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-/// SimCLR's constants.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Its line in the list.
+pub const ENTRY: Entry<dyn Method> = Entry {
+    name: "simclr",
+    about: "SimCLR: two views, NT-Xent (Chen et al. 2020)",
+    overlay: include_str!("../../configs/ssl/simclr.toml"),
+    read: |from| read(from, |method: SimClr| Arc::new(method)),
+};
+
+/// `[pretraining.simclr]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SimClr {
     /// τ of the softmax over similarities.
-    pub temperature: f32,
-    /// Width of the head's hidden layer.
-    pub hidden: usize,
-    /// Length of the projections that are compared.
-    pub out: usize,
+    pub temperature: f64,
+    /// The head: width of the hidden layer, length of the projections that are compared.
+    pub projection_dims: [usize; 2],
 }
 
-impl SimClr {
-    /// The loss [1] of two views, each [N, C, H, W]. The network is named under `backbone.`, the head under
-    /// `projection.`.
-    pub fn loss(&self, t: &mut Tape, params: &mut Params, backbone: &ResNet, views: [Var; 2]) -> Result<Var> {
-        let x = t.layer("views", |t| t.concat(&views, 0))?;
-        let features = backbone.forward(t, params, "backbone.", x, Mode::Train)?;
-        let z = projection(t, params, "projection.", features, self.hidden, self.out)?;
-        t.layer("loss", |t| {
+impl Checked for SimClr {
+    fn check(&self) -> Result<(), Mistake> {
+        positive("temperature", self.temperature)?;
+        self.projection_dims.iter().try_for_each(|&d| between("projection_dims", d, 1, 65_536))
+    }
+}
+
+impl Method for SimClr {
+    /// The network is named under `backbone.`, the head under `projection.`.
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let recipe = r.recipe.clone();
+        let views = [r.view(0, &recipe)?, r.view(1, &recipe)?];
+        let x = r.t.layer("views", |t| t.concat(&views, 0))?;
+        let features = r.features(x)?;
+        let ([hidden, out], prefix) = (self.projection_dims, r.named("projection."));
+        let z = projection(r.t, r.params, &prefix, features, hidden, out)?;
+        let temperature = self.temperature as f32;
+        let loss = r.t.layer("loss", |t| {
             let z = t.l2_normalize(z, 1e-12)?;
-            t.nt_xent(z, self.temperature)
-        })
+            t.nt_xent(z, temperature)
+        })?;
+        Ok(loss.into())
+    }
+
+    fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
+        parameter.starts_with("projection.").then(|| ("projection_dims", format!("{:?}", self.projection_dims)))
     }
 }

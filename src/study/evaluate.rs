@@ -10,10 +10,12 @@ use crate::data::augment::Augmentation;
 use crate::data::store::ImageStore;
 use crate::data::{Dataset, Need, Split};
 use crate::nn::checkpoint::Checkpoint;
+use crate::nn::{Backbone, Model, Recipe};
 use crate::nn::{Mode, Params, weights};
 use crate::tape::{Feed, Plan, State, Tape, Type};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Metrics of a classifier on a split; shares are 0 to 1.
@@ -57,12 +59,12 @@ impl Pass {
     /// classifier of so many `classes`, the logits.
     pub fn tapes(
         job: &Job<'_>,
-        view: &Augmentation,
+        eye: &Eye,
         stores: &[&ImageStore],
         classes: Option<usize>,
         batch: usize,
     ) -> Result<Vec<Tape>> {
-        stores.iter().map(|store| record(job, view, store, batch.min(store.count), classes)).collect()
+        stores.iter().map(|store| record(job, eye, store, batch.min(store.count), classes)).collect()
     }
 
     /// Images of its steps: the config's, or all of the largest of `stores` where that is fewer.
@@ -74,13 +76,13 @@ impl Pass {
     /// the device together.
     pub fn each<const N: usize>(
         job: &Job<'_>,
-        view: &Augmentation,
+        eye: &Eye,
         stores: [&ImageStore; N],
         (state, weights): (&State, &str),
         classes: Option<usize>,
     ) -> Result<[Pass; N]> {
         let batch = Pass::batch(job, &stores);
-        let tapes = |b: usize| Pass::tapes(job, view, &stores, classes, b);
+        let tapes = |b: usize| Pass::tapes(job, eye, &stores, classes, b);
         let mut plans = job.compile(state, "evaluation.batch_size", batch, 1, &tapes)?.into_iter();
         let pass = |store: &ImageStore| {
             let plan = plans.next().ok_or_else(|| Error::Failed("a pass has no plan".into()))?;
@@ -139,39 +141,29 @@ impl Pass {
 const LOGITS: &str = "logits";
 const FEATURES: &str = "features";
 
-fn record(
-    job: &Job<'_>,
-    view: &Augmentation,
-    store: &ImageStore,
-    batch: usize,
-    classes: Option<usize>,
-) -> Result<Tape> {
+fn record(job: &Job<'_>, eye: &Eye, store: &ImageStore, batch: usize, classes: Option<usize>) -> Result<Tape> {
     let (mut t, mut params) = (Tape::new(), Params::new());
     let indices = t.input("indices", Type::u32([batch]))?;
-    let x = view.plain(&mut t, store, indices, job.config.data.image_size as u32)?;
-    let model = job.model();
-    let features = model.forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
+    let x = eye.plain.plain(&mut t, store, indices, job.config.data.image_size as u32)?;
+    let features = eye.backbone.forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
     t.output(FEATURES, features);
     if let Some(classes) = classes {
-        let logits = model.classify(&mut t, &mut params, "backbone.", features, classes)?;
+        let logits = eye.backbone.classify(&mut t, &mut params, "backbone.", features, classes)?;
         t.output(LOGITS, logits);
     }
     Ok(t)
 }
 
-/// No augmentation, the statistics of training images.
-pub(super) fn plain(mean: [f32; 3], std: [f32; 3]) -> Augmentation {
-    Augmentation {
-        crop_scale: [1.0, 1.0],
-        crop_ratio: [1.0, 1.0],
-        flip_probability: 0.0,
-        jitter_probability: 0.0,
-        jitter: [0.0; 4],
-        grayscale_probability: 0.0,
-        blur_probability: 0.0,
-        blur_sigma: [1.0, 1.0],
-        mean,
-        std,
+/// What looks at images in an evaluation: a backbone, at images as they are under the statistics of the training images.
+#[derive(Clone, Debug)]
+pub(super) struct Eye {
+    plain: Augmentation,
+    pub backbone: Arc<dyn Backbone>,
+}
+
+impl Eye {
+    pub fn new(backbone: Arc<dyn Backbone>, mean: [f32; 3], std: [f32; 3]) -> Eye {
+        Eye { plain: Augmentation { recipe: Recipe::PLAIN, mean, std }, backbone }
     }
 }
 
@@ -215,9 +207,16 @@ pub(super) fn metrics(logits: &[f32], labels: &[u32], classes: usize) -> Result<
 /// What a run's `environment.json` says of the data it was trained on.
 #[derive(Deserialize)]
 struct Trained {
+    settings: TrainedSettings,
     classes: Vec<String>,
     mean: [f32; 3],
     std: [f32; 3],
+}
+
+/// What it says of the settings that it was trained with.
+#[derive(Deserialize)]
+struct TrainedSettings {
+    model: Model,
 }
 
 impl Trained {
@@ -272,14 +271,15 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         None => return Err(Error::Data(format!("{} holds no classifier", path.display()))),
     }
     let weights = format!("the weights in {}", path.display());
-    let view = plain(trained.mean, trained.std); // it learnt under its own data's statistics
-    let ([logits, features], near) = outputs(job, &data, split, &view, (&mut state, &weights), classes)?;
+    let backbone = trained.settings.model.backbone(job.config.data.channels)?;
+    let eye = Eye::new(backbone, trained.mean, trained.std); // it learnt under its own data's statistics
+    let ([logits, features], near) = outputs(job, &data, split, &eye, (&mut state, &weights), classes)?;
     let labels = &data.part(split).labels;
     if near.is_none() && split != Split::Train {
         job.progress.note(&format!("{spec} has no training images: nearest neighbours are not measured"));
     }
     let c = &job.config.evaluation;
-    let near = near.map(|rows| knn((&rows, &data.train.labels), (&features, labels), job.model().features(), c));
+    let near = near.map(|rows| knn((&rows, &data.train.labels), (&features, labels), eye.backbone.features(), c));
     Ok(evaluation(&metrics(&logits, labels, classes)?, near, c, (labels.len(), classes)))
 }
 
@@ -309,17 +309,17 @@ fn outputs(
     job: &Job<'_>,
     data: &Dataset,
     split: Split,
-    view: &Augmentation,
+    eye: &Eye,
     (state, weights): (&mut State, &str),
     classes: usize,
 ) -> Result<([Vec<f32>; 2], Option<Vec<f32>>)> {
     let store = job.upload(split.name(), data.part(split), state)?;
     if split == Split::Train || data.train.is_empty() {
-        let [pass] = Pass::each(job, view, [&store], (state, weights), Some(classes))?;
+        let [pass] = Pass::each(job, eye, [&store], (state, weights), Some(classes))?;
         return Ok((pass.both(job)?, None));
     }
     let train = job.upload("train", &data.train, state)?;
-    let [pass, train] = Pass::each(job, view, [&store, &train], (state, weights), Some(classes))?;
+    let [pass, train] = Pass::each(job, eye, [&store, &train], (state, weights), Some(classes))?;
     Ok((pass.both(job)?, Some(train.features(job)?)))
 }
 
@@ -347,22 +347,30 @@ fn match_classes(data: &mut Dataset, split: Split, classes: &[String]) -> Result
 /// the config says, with the weights in `backbone` or, without, random ones of `seed`.
 pub fn knn_accuracy(job: &Job<'_>, spec: &str, backbone: Option<&Path>, seed: u64) -> Result<f64> {
     let set = job.load(spec)?;
+    let network = job.config.model.backbone(job.config.data.channels)?;
     let mut state = set.resident.clone();
     if let Some(path) = backbone {
         let bytes = weights::read(path)?;
-        weights::load((path, &bytes), job.gpu, &mut state, "backbone.", &job.backbone_tensors()?, None)?;
+        weights::load(
+            (path, &bytes),
+            job.gpu,
+            &mut state,
+            "backbone.",
+            &job.backbone_tensors(network.as_ref())?,
+            None,
+        )?;
     }
     let (mut t, mut params) = (Tape::new(), Params::new());
     let Config { data, .. } = job.config;
     let x = t.input("x", Type::f32([2, data.channels, data.image_size, data.image_size]))?;
-    job.model().forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
+    network.forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
     params.fill(job.gpu, &mut state, seed)?;
     let weights = backbone.map_or("random weights".to_string(), |path| format!("the weights in {}", path.display()));
-    let (stores, view) = ([&set.train.store, &set.test], plain(set.train.mean, set.train.std));
-    let [train, test] = Pass::each(job, &view, stores, (&state, &weights), None)?;
+    let eye = Eye::new(network, set.train.mean, set.train.std);
+    let [train, test] = Pass::each(job, &eye, [&set.train.store, &set.test], (&state, &weights), None)?;
     let (train, test) = (train.features(job)?, test.features(job)?);
     let (near, images) = ((&train[..], &set.data.train.labels[..]), (&test[..], &set.data.test.labels[..]));
-    Ok(knn(near, images, job.model().features(), &job.config.evaluation).accuracy)
+    Ok(knn(near, images, eye.backbone.features(), &job.config.evaluation).accuracy)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Whether a stage fits the device, known from shapes alone before anything is filled, and its plans where it does.
 
 use super::batches::Batches;
-use super::config::{LastBatch, Optimization};
+use super::config::LastBatch;
 use super::job::Job;
-use super::pretrain::optimizer;
 use super::stage::Plans;
 use crate::base::{Error, Result};
-use crate::nn::Params;
+use crate::nn::Optimization;
+use crate::nn::init::{Param, Params};
 use crate::tape::demand::misfit;
 use crate::tape::{Plan, Schedule, State, Tape};
 
@@ -44,19 +44,23 @@ impl Job<'_> {
         Ok(Plans { whole, rest: plans.next() })
     }
 
-    /// Refuses parameters that no step could train on this device, by the config's key that makes them so large. It is
-    /// asked while a step is recorded, so that sizes past all bounds go no further.
-    pub(super) fn expect_bearable(&self, params: &Params, o: &Optimization) -> Result<()> {
-        let Some((largest, why)) = params.misfit(self.gpu, optimizer(o).moments()) else { return Ok(()) };
-        let (c, name) = (self.config, largest.name.as_str());
-        let key = match name {
-            _ if name.starts_with("projection.") => {
-                format!("pretraining.projection_dims = {:?} is", c.pretraining.projection_dims)
+    /// Refuses parameters that no step could train on this device, by the config's key that makes them so large: one of the
+    /// method's own, which `size_key` knows, else the backbone's width. It is asked while a step is recorded, so that sizes
+    /// past all bounds go no further.
+    pub(super) fn expect_bearable(
+        &self,
+        params: &Params,
+        o: &Optimization,
+        width: f64,
+        size_key: &dyn Fn(&Param) -> Option<String>,
+    ) -> Result<()> {
+        let Some((largest, why)) = params.misfit(self.gpu, o.optimizer().moments()) else { return Ok(()) };
+        let key = match size_key(largest) {
+            Some(key) => format!("{key} is"),
+            None if largest.name.contains("fc.") => {
+                format!("{} classes with model.width = {width} are", largest.ty.shape.dim(0))
             }
-            _ if name.contains("fc.") => {
-                format!("{} classes with model.width = {} are", largest.ty.shape.dim(0), c.model.width)
-            }
-            _ => format!("model.width = {} is", c.model.width),
+            None => format!("model.width = {width} is"),
         };
         Err(Error::Usage(format!("{key} too large: {why}; use a smaller one{}", why.or_budget())))
     }
@@ -161,19 +165,21 @@ mod tests {
             let (mut t, mut params) = (Tape::new(), Params::new());
             params.weight(&mut t, "projection.2.weight", [1024, 1024], crate::nn::Init::Zeros).unwrap();
             let job = Job { gpu: &small, kernels: Table::default(), ..*job };
-            let bearable = job.expect_bearable(&params, &job.config.training.optimization());
+            let bearable =
+                job.expect_bearable(&params, &job.config.training.optimization, job.config.model.width, &|_| None);
             assert!(bearable.unwrap_err().to_string().ends_with("use a smaller one, or a larger budget"));
         });
     }
 
     #[test]
     fn parameters_past_the_largest_binding_name_their_key_and_nothing_is_filled() {
-        with_job("[pretraining]\nprojection_dims = [65536, 65536]", &Silent, |job| {
+        with_job("[pretraining.simclr]\nprojection_dims = [65536, 65536]", &Silent, |job| {
             let before = job.gpu.meter().buffers_made();
             let bearable = |name: &str, dims: [usize; 2]| {
                 let (mut t, mut params) = (Tape::new(), Params::new());
                 params.weight(&mut t, name, dims, crate::nn::Init::Zeros).unwrap();
-                job.expect_bearable(&params, &job.config.pretraining.optimization()).map_err(|e| {
+                let p = job.config.pretraining_of("simclr").unwrap();
+                job.expect_bearable(&params, &p.optimization, p.model.width, &|one| p.size_key(one)).map_err(|e| {
                     assert_eq!(e.exit_code(), 2);
                     e.to_string()
                 })

@@ -1,7 +1,7 @@
 //! The grid: dataset × pretraining × seed × noise kind × noise rate × method, in this order, so that the cells which
 //! share a pretraining stand together and a shard (a run of neighbours) seldom repeats another's pretraining.
 
-use super::config::{Config, PretrainingMethod, TrainingMethod};
+use super::config::Config;
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::noise::NoiseKind;
@@ -18,16 +18,16 @@ pub struct Cell {
     pub spec: String,
     /// The dataset's short name, fit for a file name and unique in the grid.
     pub dataset: String,
-    /// Where the backbone's weights come from.
-    pub pretraining: PretrainingMethod,
+    /// Where the backbone's weights come from: `none`, or a method of `ssl::methods`.
+    pub pretraining: String,
     /// The repeat.
     pub seed: u64,
     /// How labels go wrong; none at rate 0.
     pub noise_kind: Option<NoiseKind>,
     /// The share of labels that flip.
     pub noise_rate: f64,
-    /// How to learn from them.
-    pub method: TrainingMethod,
+    /// How to learn from them: a method of `noise::learn::learners`.
+    pub method: String,
 }
 
 impl Cell {
@@ -54,21 +54,21 @@ pub fn cells(config: &Config) -> Vec<Cell> {
     }
     let mut cells = Vec::new();
     for (spec, dataset) in config.data.specs.iter().zip(dataset_names(&config.data.specs)) {
-        for &pretraining in &config.pretraining.methods {
+        for pretraining in &config.pretraining.methods {
             for &seed in &config.seeds {
                 for &(noise_kind, noise_rate) in &noises {
-                    for &method in &config.training.methods {
+                    for method in &config.training.methods {
                         let noise = noise_kind.map_or("clean".to_string(), |k| format!("{k}-{noise_rate}"));
                         cells.push(Cell {
                             index: cells.len(),
                             name: format!("{dataset}__{pretraining}__{noise}__{method}__seed-{seed}"),
                             spec: spec.clone(),
                             dataset: dataset.clone(),
-                            pretraining,
+                            pretraining: pretraining.clone(),
                             seed,
                             noise_kind,
                             noise_rate,
-                            method,
+                            method: method.clone(),
                         });
                     }
                 }

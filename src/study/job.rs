@@ -1,7 +1,7 @@
 //! A job: everything a stage needs, and the grid that calls the stages. The one place where data, self-supervision and
 //! label noise meet.
 
-use super::config::{Config, Model, PretrainingMethod, Stem};
+use super::config::Config;
 use super::folder::{clear, locked, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
 use super::provenance::expect_table;
@@ -14,8 +14,9 @@ use crate::data::{self, Dataset, Images, LoadOptions, Need};
 use crate::device::Gpu;
 use crate::device::tune::Table;
 use crate::kernels::{fuse, tune};
-use crate::nn::{self, Mode, Params, ResNet};
+use crate::nn::{Backbone, Mode, Params};
 use crate::noise::{self, NoiseKind};
+use crate::ssl;
 use crate::tape::{Options, Schedule, State, Tape};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -197,7 +198,7 @@ impl Job<'_> {
         for spec in sets.iter().filter(|_| sets.len() > 1) {
             let named = |e: Error| Error::Data(format!("{spec}: {e}"));
             let data = self.read(spec, Need::Training, &|_| {})?;
-            pretrain::batch_of(self.config.training.batch_size, data.train.len()).map_err(named)?;
+            pretrain::batch_of(self.config.training.optimization.batch_size, data.train.len()).map_err(named)?;
             // What keeps one of its cells from going wrong keeps the others.
             if let Some((kind, cell)) =
                 chosen.iter().find_map(|c| c.noise_kind.filter(|_| c.spec == *spec).zip(Some(c)))
@@ -210,14 +211,15 @@ impl Job<'_> {
     }
 
     fn cell_once(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
-        let start = match cell.pretraining {
-            PretrainingMethod::None => None,
-            method => {
-                let made = pretrain::provenance(self, &set.train, method, cell.seed)?;
-                let key = format!("{}-{method}-seed-{}-{}", cell.dataset, cell.seed, made.address);
+        let start = match cell.pretraining.as_str() {
+            ssl::NONE => None,
+            name => {
+                let method = self.config.pretraining_of(name)?;
+                let made = pretrain::provenance(self, &set.train, &method, cell.seed)?;
+                let key = format!("{}-{name}-seed-{}-{}", cell.dataset, cell.seed, made.address);
                 let folder = self.out.join("pretraining").join(key);
-                let (path, done) = pretrain::run(self, &set.train, method, cell.seed, &folder, &made)?;
-                Some(Start::pretrained(path, method, &done)?)
+                let (path, done) = pretrain::run(self, &set.train, &method, cell.seed, &folder, &made)?;
+                Some(Start::pretrained(path, name, &done)?)
             }
         };
         let result = train::run(self, set, cell, start.as_ref(), &run_folder(self.out, &cell.name))?;
@@ -226,14 +228,12 @@ impl Job<'_> {
     }
 
     /// Pretrains on one dataset into `out`; returns the path of the backbone.
-    pub fn pretrain(&self, spec: &str, method: PretrainingMethod, seed: u64) -> Result<PathBuf> {
-        if method == PretrainingMethod::None {
-            return Err(Error::Usage("--method none does not pretrain; take simclr".into()));
-        }
+    pub fn pretrain(&self, spec: &str, method: &str, seed: u64) -> Result<PathBuf> {
+        let method = self.config.pretraining_of(method)?;
         let images = self.load(spec)?.train;
         self.keep_kernels()?;
-        let made = pretrain::provenance(self, &images, method, seed)?;
-        Ok(pretrain::run(self, &images, method, seed, self.out, &made)?.0)
+        let made = pretrain::provenance(self, &images, &method, seed)?;
+        Ok(pretrain::run(self, &images, &method, seed, self.out, &made)?.0)
     }
 
     /// The schedule of a tape with the variants of the job's table.
@@ -279,10 +279,10 @@ impl Job<'_> {
     }
 
     /// The one cell of a command that trains.
-    fn single(&self, spec: &str, noise: (NoiseKind, f64), seed: u64) -> Result<Cell> {
+    pub(super) fn single(&self, spec: &str, noise: (NoiseKind, f64), seed: u64) -> Result<Cell> {
         let mut c = self.config.clone();
         c.data.specs = vec![spec.to_string()];
-        c.pretraining.methods = vec![PretrainingMethod::None];
+        c.pretraining.methods = vec![ssl::NONE.to_string()];
         (c.noise.kinds, c.noise.rates, c.seeds) = (vec![noise.0], vec![noise.1], vec![seed]);
         cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
     }
@@ -343,21 +343,12 @@ impl Job<'_> {
         Ok(Loaded { spec: spec.to_string(), data, train, resident, val, test })
     }
 
-    pub(super) fn model(&self) -> ResNet {
-        let Model { stem, width, .. } = self.config.model;
-        let stem = match stem {
-            Stem::Small => nn::Stem::Small,
-            Stem::Large => nn::Stem::Large,
-        };
-        ResNet { stem, width, in_channels: self.config.data.channels }
-    }
-
     /// Names and types of a backbone's tensors, without prefix.
-    pub(super) fn backbone_tensors(&self) -> Result<Vec<(String, crate::tape::Type)>> {
+    pub(super) fn backbone_tensors(&self, backbone: &dyn Backbone) -> Result<Vec<(String, crate::tape::Type)>> {
         let (mut t, mut params) = (Tape::new(), Params::new());
         let size = self.config.data.image_size;
         let x = t.input("x", crate::tape::Type::f32([2, self.config.data.channels, size, size]))?;
-        self.model().forward(&mut t, &mut params, "", x, Mode::Eval)?;
+        backbone.forward(&mut t, &mut params, "", x, Mode::Eval)?;
         Ok(params.list().iter().map(|p| (p.name.clone(), p.ty)).collect())
     }
 

@@ -1,6 +1,5 @@
 //! Which plans a config's stages would run, and tuning them ahead of time.
 
-use super::config::PretrainingMethod;
 use super::grid::cells;
 use super::progress::Progress;
 use super::{Job, pretrain, train};
@@ -8,6 +7,7 @@ use crate::base::{Error, Result};
 use crate::device::Gpu;
 use crate::device::tune::{Rules, Table};
 use crate::kernels::tune::{self, Subject};
+use crate::ssl;
 use crate::tape::Schedule;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,10 +23,13 @@ impl Job<'_> {
             let set = self.load(spec)?;
             let (mut pretrained, mut trained) = (BTreeSet::new(), BTreeSet::new());
             for cell in all.iter().filter(|c| c.spec == *spec) {
-                if cell.pretraining != PretrainingMethod::None && pretrained.insert(cell.pretraining) {
-                    schedules.extend(pretrain::schedules(self, &set.train, cell.seed)?);
+                if cell.pretraining != ssl::NONE && pretrained.insert(&cell.pretraining) {
+                    let method = self.config.pretraining_of(&cell.pretraining)?;
+                    schedules.extend(pretrain::schedules(self, &set.train, &method, cell.seed)?);
                 }
-                if trained.insert(cell.method) {
+                // Another backbone has other shapes.
+                let backbone = self.config.model_of(&cell.pretraining)?;
+                if trained.insert((&cell.method, serde_json::json!(backbone).to_string())) {
                     schedules.extend(train::schedules(self, &set, cell)?);
                 }
             }

@@ -2,56 +2,82 @@
 //! else: no label, no validation or test image.
 
 use super::batches::Batches;
-use super::config::{LastBatch, Optimization, Optimizer as Kind, PretrainingMethod};
+use super::config::{LastBatch, Pretrained};
 use super::folder::{BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, STATE, busy, finished, locked, object};
 use super::job::{Job, TrainImages};
 use super::provenance::{Provenance, pretraining_settings};
 use super::results::{EpochRecord, Phase};
-use super::stage::{EpochSums, RING, Stage, Task, add_missing, load_cursor};
+use super::stage::{EpochSums, Plans, Stage, Task, add_missing, load_cursor, ring_of};
 use crate::base::{Error, Result};
-use crate::data::augment::Augmentation;
-use crate::nn::{Optimizer, Params, checkpoint};
-use crate::ssl::simclr::SimClr;
+use crate::data::augment::StoreViews;
+use crate::nn::recorder::{Progress, Recorder, Turn};
+use crate::nn::{Mode, Params, checkpoint};
 use crate::tape::{Schedule, State, Tape, Type};
 use serde_json::json;
 use std::env::consts::OS;
 use std::path::{Path, PathBuf};
 
-/// SimCLR needs nothing besides the images, and records the loss alone.
-struct Unlabelled;
+/// A method at work: what its turns are called and what they measure.
+struct Unlabelled<'a> {
+    method: &'a Pretrained,
+    /// Steps of an epoch.
+    steps: usize,
+    /// The name of each column of all rings, in order; the first is the loss of the first turn.
+    columns: Vec<String>,
+}
 
-impl Task for Unlabelled {
-    fn inputs(&self, _indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
-        Vec::new()
+impl Task for Unlabelled<'_> {
+    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+        self.method.method.inputs(at, indices)
     }
 
-    fn epoch(&self, _: &State, _: &EpochSums<'_>, _: &mut EpochRecord, _: &mut serde_json::Value) -> Result<()> {
+    fn scalars(&self, at: Progress) -> Vec<(&'static str, f32)> {
+        self.method.method.scalars(at)
+    }
+
+    fn epoch(
+        &self,
+        _: &State,
+        sums: &EpochSums<'_>,
+        record: &mut EpochRecord,
+        _: &mut serde_json::Value,
+    ) -> Result<()> {
+        let named = self.columns.iter().zip(sums.sums).skip(1).filter(|(name, _)| !name.ends_with(SKIPPED));
+        record.terms = named.map(|(name, sum)| (name.clone(), sum / self.steps as f64)).collect();
         Ok(())
     }
 }
 
+/// The end of the name of a column that holds a guard's flag.
+const SKIPPED: &str = "skipped";
+
+/// A recorded turn.
+pub(super) struct Recorded {
+    pub turn: Turn,
+    pub tape: Tape,
+    /// The parameters of this turn and those before it.
+    pub params: Params,
+    /// The names of the columns of its ring.
+    pub columns: Vec<String>,
+}
+
 /// The schedules of the plans that a pretraining runs.
-pub(super) fn schedules(job: &Job<'_>, images: &TrainImages, seed: u64) -> Result<Vec<Schedule>> {
-    let batch = batch_of(job.config.pretraining.batch_size, images.store.count)?;
-    Ok(vec![job.schedule(&record(job, images, seed, batch)?.0)?])
+pub(super) fn schedules(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Vec<Schedule>> {
+    let batch = batch_of(method.optimization.batch_size, images.store.count)?;
+    record(job, images, method, seed, batch)?.iter().map(|r| job.schedule(&r.tape)).collect()
 }
 
 /// What the bits of a pretraining depend on: neither a label nor an image of another split is in it.
-pub(super) fn provenance(
-    job: &Job<'_>,
-    images: &TrainImages,
-    method: PretrainingMethod,
-    seed: u64,
-) -> Result<Provenance> {
+pub(super) fn provenance(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Provenance> {
     let settings = pretraining_settings(job.config, method, seed);
-    Provenance::new(job.gpu, settings, &images.fingerprint, "random", &schedules(job, images, seed)?)
+    Provenance::new(job.gpu, settings, &images.fingerprint, "random", &schedules(job, images, method, seed)?)
 }
 
 /// Pretrains into `folder` unless that is done, and returns the path of the backbone with what the folder's `done` says.
 pub(super) fn run(
     job: &Job<'_>,
     images: &TrainImages,
-    method: PretrainingMethod,
+    method: &Pretrained,
     seed: u64,
     folder: &Path,
     made: &Provenance,
@@ -64,22 +90,28 @@ pub(super) fn run(
         return Err(Error::Busy(folder.to_path_buf())); // before minutes of compiling
     }
     // What can be refused is refused before the folder is touched.
-    let optimization = job.config.pretraining.optimization();
+    let optimization = method.optimization.clone();
     let (count, dataset) = (images.store.count, &images.name);
     let batch = batch_of(optimization.batch_size, count)?;
     job.say_batch(optimization.batch_size, batch);
     let mut state = images.resident.clone();
-    let (tape, params) = record(job, images, seed, batch)?;
+    let turns = record(job, images, method, seed, batch)?;
     // A contrastive loss over fewer images is another one: what does not fill a batch is left out.
     let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
-    let record = |b| record(job, images, seed, b).map(|r| r.0);
-    job.fitting(&state, "pretraining.batch_size", batch, 2, &|whole| batches.tapes(whole, &record))?;
-    params.fill(job.gpu, &mut state, seed)?;
-    add_missing(job.gpu, &mut state, &tape)?;
-    let plans = job.steps(&state, "pretraining.batch_size", batches, &record)?;
-    let name = format!("pretrain {method} on {dataset}, seed {seed}");
-    let (phase, address, task) = (Phase::Pretrain, made.address.clone(), &Unlabelled);
-    let stage = Stage { job, name, phase, folder, address, seed, batches, columns: 2, task, optimization };
+    let tapes = |b| Ok(record(job, images, method, seed, b)?.into_iter().map(|r| r.tape).collect());
+    job.fitting(&state, BATCH_SIZE, batch, 2, &tapes)?;
+    if let Some(last) = turns.last() {
+        last.params.fill(job.gpu, &mut state, seed)?;
+    }
+    turns.iter().try_for_each(|r| add_missing(job.gpu, &mut state, &r.tape))?;
+    let plans = job.compile(&state, BATCH_SIZE, batch, 2, &tapes)?;
+    let plans: Vec<Plans> = plans.into_iter().map(|whole| Plans { whole, rest: None }).collect();
+    let columns = turns.iter().flat_map(|r| r.columns.clone()).collect();
+    let task = &Unlabelled { method, steps: batches.steps(), columns };
+    let turns = turns.into_iter().map(|r| (r.turn, r.columns.len())).collect();
+    let name = format!("pretrain {} on {dataset}, seed {seed}", method.name);
+    let (phase, address) = (Phase::Pretrain, made.address.clone());
+    let stage = Stage { job, name, phase, folder, address, seed, batches, turns, task, optimization };
     let done = locked(folder, || {
         if let Some(done) = finished(folder, made)? {
             return Ok(done); // by another process, meanwhile
@@ -89,57 +121,66 @@ pub(super) fn run(
         job.describe(folder, made, about)?;
         let (records, _, _) = stage.run(&plans, &state, at)?;
         let steps = (records.len() * stage.steps()) as i64;
-        let by = json!({ "method": method.to_string(), "data": dataset, "address": made.address });
+        let by = json!({ "method": method.name, "data": dataset, "address": made.address });
         checkpoint::save_backbone(&backbone, job.gpu, &state, "backbone.", steps, object(by))?;
         Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STATE, BACKBONE])
     })?;
     Ok((backbone, done))
 }
 
-/// One step: two views, the loss, the update.
-pub(super) fn record(job: &Job<'_>, images: &TrainImages, seed: u64, batch: usize) -> Result<(Tape, Params)> {
-    let (mut t, mut params) = (Tape::new(), Params::new());
-    let indices = t.input("indices", Type::u32([batch]))?;
-    let (augmentation, size) = (augmentation(job, images), job.config.data.image_size as u32);
-    let views = [
-        t.layer("view0", |t| augmentation.view(t, &images.store, indices, 0, seed, size))?,
-        t.layer("view1", |t| augmentation.view(t, &images.store, indices, 1, seed, size))?,
-    ];
-    let p = &job.config.pretraining;
-    let method = SimClr { temperature: p.temperature as f32, hidden: p.projection_dims[0], out: p.projection_dims[1] };
-    let loss = method.loss(&mut t, &mut params, &job.model(), views)?;
-    job.expect_bearable(&params, &p.optimization())?;
-    let skipped = optimizer(&p.optimization()).minimize(&mut t, loss, &params.trained())?;
-    let row = t.scalar("ring_row")?;
-    t.ring(RING, job.config.run.loss_every, row, &[loss, skipped])?;
-    Ok((t, params))
+/// The key that says how many images a step takes.
+const BATCH_SIZE: &str = "pretraining.batch_size";
+
+/// The turns of one step: each has its views, its loss and the update of what it trains.
+pub(super) fn record(
+    job: &Job<'_>,
+    images: &TrainImages,
+    method: &Pretrained,
+    seed: u64,
+    batch: usize,
+) -> Result<Vec<Recorded>> {
+    let (mean, std, out) = (images.mean, images.std, job.config.data.image_size as u32);
+    let views = StoreViews { store: &images.store, seed, out, mean, std };
+    let mut params = Params::new();
+    let mut recorded = Vec::new();
+    for turn in method.method.turns() {
+        let mut t = Tape::new();
+        let indices = t.input("indices", Type::u32([batch]))?;
+        let mut r = Recorder {
+            t: &mut t,
+            params: &mut params,
+            backbone: method.backbone.as_ref(),
+            recipe: &method.augmentation,
+            batch,
+            indices,
+            views: &views,
+            mode: Mode::Train,
+        };
+        let columns = record_turn(job, method, &turn, &mut r)?;
+        recorded.push(Recorded { turn, tape: t, params: params.clone(), columns });
+    }
+    Ok(recorded)
 }
 
-fn augmentation(job: &Job<'_>, images: &TrainImages) -> Augmentation {
-    let a = &job.config.augmentation;
-    let pair = |v: [f64; 2]| v.map(|x| x as f32);
-    Augmentation {
-        crop_scale: pair(a.crop_scale),
-        crop_ratio: pair(a.crop_ratio),
-        flip_probability: a.flip_probability as f32,
-        jitter_probability: a.jitter_probability as f32,
-        jitter: a.jitter.map(|x| x as f32),
-        grayscale_probability: a.grayscale_probability as f32,
-        blur_probability: a.blur_probability as f32,
-        blur_sigma: pair(a.blur_sigma),
-        mean: images.mean,
-        std: images.std,
+/// Records one turn and returns the names of its ring's columns.
+fn record_turn(job: &Job<'_>, method: &Pretrained, turn: &Turn, r: &mut Recorder<'_>) -> Result<Vec<String>> {
+    let loss = method.method.record(turn, r)?;
+    let o = &method.optimization;
+    job.expect_bearable(r.params, o, method.model.width, &|one| method.size_key(one))?;
+    let trained = r.params.trained_by(turn.trains);
+    if trained.is_empty() {
+        let (name, players) = (&method.name, turn.trains);
+        return Err(Error::Failed(format!("a turn of {name} trains {players:?}, who have no parameters")));
     }
-}
-
-/// The optimizer a config names.
-pub(super) fn optimizer(o: &Optimization) -> Optimizer {
-    match o.optimizer {
-        Kind::Adam => Optimizer::adam(o.weight_decay as f32),
-        Kind::Sgd => {
-            Optimizer::Sgd { momentum: o.momentum as f32, nesterov: o.nesterov, weight_decay: o.weight_decay as f32 }
-        }
-    }
+    let skipped = o.optimizer().minimize(r.t, loss.total, &trained)?;
+    method.method.after_update(turn, r)?;
+    let mut values = vec![loss.total];
+    values.extend(loss.terms.iter().map(|t| t.1));
+    values.push(skipped);
+    let row = r.t.scalar("ring_row")?;
+    r.t.ring(&ring_of(turn), job.config.run.loss_every * turn.repeats, row, &values)?;
+    let names = std::iter::once("loss").chain(loss.terms.iter().map(|t| t.0)).chain([SKIPPED]);
+    Ok(names.map(|n| if turn.name.is_empty() { n.to_string() } else { format!("{}.{n}", turn.name) }).collect())
 }
 
 /// The batch of a stage: the config's, or all images where there are fewer.

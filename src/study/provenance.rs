@@ -2,15 +2,15 @@
 //! starts from, the kernels it launches, the program, the adapter and its driver. Nothing else is in the address, so that
 //! a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
-use super::config::{Config, Optimization, PretrainingMethod};
+use super::config::{Config, Pretrained};
 use super::folder::{ENVIRONMENT, REDO};
 use super::grid::Cell;
 use super::job::KERNELS;
-use super::pretrain::optimizer;
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, seal};
 use crate::device::tune::Table;
 use crate::device::{Gpu, Kernel, Tree};
+use crate::nn::Optimization;
 use crate::tape::Schedule;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -172,32 +172,32 @@ fn text_of<'a>(tree: &Tree, kernels: impl Iterator<Item = &'a Kernel>) -> String
 }
 
 /// What pretraining reads of the config.
-pub(super) fn pretraining_settings(c: &Config, method: PretrainingMethod, seed: u64) -> Value {
-    let p = &c.pretraining;
+pub(super) fn pretraining_settings(c: &Config, p: &Pretrained, seed: u64) -> Value {
     json!({
-        "seed": seed, "method": method, "image_size": c.data.image_size, "model": c.model,
-        "optimization": optimization(&p.optimization()), "augmentation": c.augmentation,
-        "temperature": p.temperature, "projection_dims": p.projection_dims,
+        "seed": seed, "method": p.name, "settings": p.settings, "image_size": c.data.image_size, "model": p.model,
+        "optimization": optimization(&p.optimization), "augmentation": p.augmentation,
     })
 }
 
 /// What training and its evaluation read of the config.
-pub(super) fn training_settings(c: &Config, cell: &Cell) -> Value {
-    let t = &c.training;
-    json!({
-        "seed": cell.seed, "method": cell.method, "image_size": c.data.image_size, "model": c.model,
-        "optimization": optimization(&t.optimization()), "last_batch": t.last_batch, "crop_scale": t.crop_scale,
+pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
+    let (t, l) = (&c.training, c.learning_of(&cell.method)?);
+    Ok(json!({
+        "seed": cell.seed, "method": l.name, "settings": l.settings, "image_size": c.data.image_size,
+        "model": c.model_of(&cell.pretraining)?, "optimization": optimization(&l.optimization),
+        "last_batch": t.last_batch, "crop_scale": t.crop_scale,
         "crop_ratio": c.augmentation.crop_ratio, "flip_probability": t.flip_probability,
         "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": c.evaluation,
-    })
+    }))
 }
 
-/// The optimizer with the constants that it reads: Adam takes no notice of a momentum.
+/// The keys that its optimizer reads: Adam takes no notice of a momentum.
 fn optimization(o: &Optimization) -> Value {
-    json!({
-        "epochs": o.epochs, "batch_size": o.batch_size, "lr": o.lr, "warmup_epochs": o.warmup_epochs,
-        "schedule": o.schedule, "optimizer": format!("{:?}", optimizer(o)),
-    })
+    let mut settings = json!(o);
+    if let Some(optimizer) = settings["optimizer"].as_object_mut() {
+        optimizer.retain(|key, _| o.optimizer.reads(key));
+    }
+    settings
 }
 
 #[cfg(test)]
@@ -212,13 +212,14 @@ mod tests {
     use std::sync::Arc;
 
     fn pretraining(text: &str) -> Value {
-        pretraining_settings(&Config::parse("t", text).unwrap(), PretrainingMethod::Simclr, 0)
+        let config = Config::parse("t", text).unwrap();
+        pretraining_settings(&config, &config.pretraining_of("simclr").unwrap(), 0)
     }
 
     /// Of the first cell: random weights, clean labels.
     fn training(text: &str) -> Value {
         let config = Config::parse("t", text).unwrap();
-        training_settings(&config, &cells(&config)[0])
+        training_settings(&config, &cells(&config)[0]).unwrap()
     }
 
     /// What host code decides of a tiny cell, and what the cell comes to: where this literal moves, [`RESULTS`] is raised
@@ -227,7 +228,7 @@ mod tests {
     fn the_results_version_stands_for_these_results() {
         let text = "[data]\nspecs = [\"phantom:covid?train=24&val=8&test=9\"]\nstore_size = 16\nimage_size = 16\n\
                     [model]\nwidth = 0.125\n[noise]\nrates = [0.4]\n[pretraining]\nmethods = [\"simclr\"]\nepochs = 1\n\
-                    batch_size = 8\nwarmup_epochs = 0\nprojection_dims = [8, 4]\n[training]\nepochs = 2\nbatch_size = 7\n";
+                    batch_size = 8\nwarmup_epochs = 0\n[pretraining.simclr]\nprojection_dims = [8, 4]\n[training]\nepochs = 2\nbatch_size = 7\n";
         with_job(text, &Silent, |job| {
             let results = job.run(Selection::All, Manner::default()).unwrap().results;
             let [cell] = &cells(job.config)[..] else { panic!("one cell") };
@@ -235,7 +236,7 @@ mod tests {
             let (labels, classes) = (&set.data.train.labels, set.data.classes.len());
             let given =
                 crate::noise::corrupt(cell.noise_kind.unwrap(), 0.4, labels, classes, cell.noise_seed()).unwrap();
-            let (_, params) = crate::study::train::record(job, &set.train, cell.seed, classes, 7).unwrap();
+            let (_, params) = crate::study::train::record(job, &set.train, cell, classes, 7).unwrap();
             let mut state = crate::tape::State::new();
             params.fill(job.gpu, &mut state, cell.seed).unwrap();
             let mut host = Hasher::new().part(&set.data.fingerprint);
@@ -260,7 +261,7 @@ mod tests {
         });
     }
 
-    const ADAM: &str = "[pretraining]\nmomentum = 0.5";
+    const ADAM: &str = "[pretraining.optimizer]\nmomentum = 0.5";
 
     #[test]
     fn a_stage_depends_on_what_it_reads_and_on_nothing_else() {
@@ -275,13 +276,17 @@ mod tests {
         ];
         let of_pretraining = [
             "[pretraining]\nepochs = 11",
-            "[pretraining]\ntemperature = 0.1",
-            "[pretraining]\noptimizer = \"sgd\"",
+            "[pretraining.simclr]\ntemperature = 0.1",
+            "[pretraining.simclr]\nepochs = 11",
+            "[pretraining.simclr.optimizer]\nlr = 0.5",
+            "[pretraining.simclr.augmentation]\nblur_probability = 0.0",
+            "[pretraining.optimizer]\nname = \"sgd\"",
             "[augmentation]\nblur_probability = 0.0",
         ];
         let of_training = [
             "[training]\nepochs = 3",
-            "[training]\nmomentum = 0.5",
+            "[training.optimizer]\nmomentum = 0.5",
+            "[training.cross_entropy]\nepochs = 3",
             "[training]\nlast_batch = \"keep\"",
             "[evaluation]\nbatch_size = 3",
             "[evaluation]\nknn_neighbours = 3",
@@ -300,7 +305,8 @@ mod tests {
                 assert_eq!(training(text) != training(""), trains, "training: {text}");
             }
         }
-        let seed = |seed| pretraining_settings(&Config::parse("t", "").unwrap(), PretrainingMethod::Simclr, seed);
+        let config = Config::parse("t", "").unwrap();
+        let seed = |seed| pretraining_settings(&config, &config.pretraining_of("simclr").unwrap(), seed);
         assert_ne!(seed(0), seed(1));
         assert_ne!(training("seeds = [0]"), training("seeds = [1]"));
     }

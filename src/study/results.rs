@@ -6,7 +6,7 @@ use super::grid::{Cell, cells};
 use crate::base::hash::sha256;
 use crate::base::{Error, Result, files, seal};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// A finished cell: one row of `results.csv`. Shares are 0 to 1.
@@ -93,6 +93,10 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Mean loss of its steps.
     pub loss: f64,
+    /// Means of the other numbers that its method names: the terms of the loss, and the losses of further turns as
+    /// `<turn>.loss`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub terms: BTreeMap<String, f64>,
     /// Learning rate of its last step.
     pub lr: f64,
     /// How many of its steps changed nothing, because a gradient was not finite.

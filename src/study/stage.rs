@@ -5,7 +5,6 @@
 //! are kept beside it, in `clock.json`, so that the checkpoint of a resumed run equals that of an uninterrupted one.
 
 use super::batches::Batches;
-use super::config::{Optimization, Schedule as Decay};
 use super::cursor::{Cursor, history};
 use super::folder::{EPOCHS, REDO, STATE, object};
 use super::job::Job;
@@ -15,9 +14,10 @@ use crate::base::rng::Rng;
 use crate::base::{Error, Result, files, seal};
 use crate::device::{Gpu, Ticket};
 use crate::nn::checkpoint::{self, Checkpoint};
-use crate::nn::schedule::learning_rate;
+use crate::nn::{Optimization, Progress, Turn};
 use crate::tape::{Feed, Plan, State, Tape};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -25,8 +25,10 @@ use std::time::Instant;
 /// Where the times of a run are kept.
 const CLOCK: &str = "clock.json";
 
-/// The state that a step's metrics go to.
-pub(super) const RING: &str = "metrics";
+/// The state that the metrics of a turn go to.
+pub(super) fn ring_of(turn: &Turn) -> String {
+    if turn.name.is_empty() { "metrics".to_string() } else { format!("metrics.{}", turn.name) }
+}
 
 /// The stream of the batch order.
 const SHUFFLE: u32 = 0x7368_7566; // "shuf"
@@ -57,8 +59,8 @@ pub(super) struct Stage<'a> {
     pub seed: u64,
     pub optimization: Optimization,
     pub batches: Batches,
-    /// Columns of the ring `metrics`: the first is the loss, the last the flag of the step's guard.
-    pub columns: usize,
+    /// The turns of a step, each with the columns of its ring: the first is the loss, the last the flag of its guard.
+    pub turns: Vec<(Turn, usize)>,
     /// What differs between stages.
     pub task: &'a dyn Task,
 }
@@ -74,7 +76,11 @@ pub(super) struct Plans {
 /// What differs between stages.
 pub(super) trait Task {
     /// The step's own inputs for these images, besides `indices`.
-    fn inputs(&self, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)>;
+    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)>;
+    /// The step's own scalars, besides those that every stage has.
+    fn scalars(&self, _at: Progress) -> Vec<(&'static str, f32)> {
+        Vec::new()
+    }
     /// After an epoch: measures what belongs in its record. `memory` is kept in the checkpoint.
     fn epoch(
         &self,
@@ -95,20 +101,34 @@ impl Stage<'_> {
         self.batches.taken(steps)
     }
 
+    /// Columns of all rings together.
+    fn columns(&self) -> usize {
+        self.turns.iter().map(|t| t.1).sum()
+    }
+
+    /// Each turn with the place of its first column among all.
+    fn placed(&self) -> impl Iterator<Item = (&Turn, std::ops::Range<usize>)> {
+        self.turns.iter().scan(0, |from, (turn, count)| {
+            let columns = *from..*from + count;
+            *from = columns.end;
+            Some((turn, columns))
+        })
+    }
+
     /// The cursor of a stage that has not begun.
     pub fn start(&self) -> Cursor {
         Cursor {
             address: self.address.clone(),
             epoch: 0,
             step: 0,
-            sums: vec![0.0; self.columns],
+            sums: vec![0.0; self.columns()],
             memory: serde_json::Value::Null,
             history: String::new(),
         }
     }
 
     /// Runs the epochs that are left and returns the records of all of them, the seconds they took and the final cursor.
-    pub fn run(&self, plans: &Plans, state: &State, mut at: Cursor) -> Result<(Vec<EpochRecord>, f64, Cursor)> {
+    pub fn run(&self, plans: &[Plans], state: &State, mut at: Cursor) -> Result<(Vec<EpochRecord>, f64, Cursor)> {
         self.check(&at)?;
         let mut records = self.records(&at)?;
         let mut watch = Watch::new(self.read_clock(&at));
@@ -128,6 +148,7 @@ impl Stage<'_> {
                 phase: self.phase,
                 epoch: at.epoch + 1,
                 loss: at.sums[0] / self.steps() as f64,
+                terms: BTreeMap::new(),
                 lr: self.rate(at.epoch, self.steps() - 1),
                 skipped_steps,
                 train_accuracy: None,
@@ -140,7 +161,7 @@ impl Stage<'_> {
             record.seconds = watch.end_epoch();
             record.images_per_s = per_epoch as f64 / record.seconds.max(1e-9);
             records.push(record);
-            at = Cursor { epoch: at.epoch + 1, step: 0, sums: vec![0.0; self.columns], ..at };
+            at = Cursor { epoch: at.epoch + 1, step: 0, sums: vec![0.0; self.columns()], ..at };
             write_epochs(self.folder, &records)?;
         }
         self.save(state, &at, &records, &mut watch)?;
@@ -171,14 +192,17 @@ impl Stage<'_> {
     fn check(&self, at: &Cursor) -> Result<()> {
         let (epochs, steps) = (self.optimization.epochs, self.steps());
         let place = at.epoch < epochs && at.step <= steps || at.epoch == epochs && at.step == 0;
-        let flag = at.sums.last().copied().unwrap_or_default();
-        let sums = at.sums.len() == self.columns && at.sums.iter().all(|s| s.is_finite());
-        if place && sums && (0.0..=at.step as f64).contains(&flag) {
+        let sums = at.sums.len() == self.columns() && at.sums.iter().all(|s| s.is_finite());
+        let flags = || self.placed().all(|(_, columns)| (0.0..=at.step as f64).contains(&at.sums[columns.end - 1]));
+        if place && sums && flags() {
             return Ok(());
         }
         let why = format!(
             "it stands at epoch {}, step {} with the sums {:?}, and this run has {epochs} epochs of {steps} steps and {} sums",
-            at.epoch, at.step, at.sums, self.columns
+            at.epoch,
+            at.step,
+            at.sums,
+            self.columns()
         );
         Err(Error::damaged(&self.folder.join(STATE), why, "delete it to start anew"))
     }
@@ -189,19 +213,13 @@ impl Stage<'_> {
     }
 
     fn rate(&self, epoch: usize, step: usize) -> f64 {
-        let o = &self.optimization;
-        let steps = self.steps();
-        let decay = match o.schedule {
-            Decay::Cosine => crate::nn::schedule::Decay::Cosine,
-            Decay::Constant => crate::nn::schedule::Decay::Constant,
-        };
-        learning_rate(o.lr, epoch * steps + step, o.epochs * steps, o.warmup_epochs * steps, decay)
+        self.optimization.rate(epoch, step, self.steps())
     }
 
     /// The steps of one epoch that are left.
     fn epoch(
         &self,
-        plans: &Plans,
+        plans: &[Plans],
         state: &State,
         at: &mut Cursor,
         records: &[EpochRecord],
@@ -245,49 +263,88 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn step(&self, plans: &Plans, order: &[usize], at: &Cursor, slots: usize) -> Result<Ticket> {
+    /// Takes the turns of a step.
+    fn step(&self, plans: &[Plans], order: &[usize], at: &Cursor, slots: usize) -> Result<Ticket> {
         let chosen = &order[self.taken(at.step)..self.taken(at.step + 1)];
-        let plan = plans.rest.as_ref().filter(|_| chosen.len() < self.batches.whole).unwrap_or(&plans.whole);
         let indices: Vec<u32> = chosen.iter().map(|&i| i as u32).collect();
-        let own = self.task.inputs(&indices);
-        let mut feed = Feed::new()
-            .input("indices", &indices)
-            .scalar("lr", self.rate(at.epoch, at.step) as f32)
-            .scalar("epoch", at.epoch as f32)
-            .scalar("ring_row", (at.step % slots) as f32);
-        feed.inputs.extend(own.iter().map(|(n, b)| (*n, b.as_slice())));
+        let mut last = None;
+        for ((turn, _), plans) in self.turns.iter().zip(plans) {
+            let plan = plans.rest.as_ref().filter(|_| chosen.len() < self.batches.whole).unwrap_or(&plans.whole);
+            for repeat in 0..turn.repeats {
+                last = Some(self.turn(plan, turn, &indices, (at, repeat), slots)?);
+            }
+        }
+        last.ok_or_else(|| Error::Failed("a step has no turn".into()))
+    }
+
+    fn turn(
+        &self,
+        plan: &Plan,
+        turn: &Turn,
+        indices: &[u32],
+        (at, repeat): (&Cursor, usize),
+        slots: usize,
+    ) -> Result<Ticket> {
+        let (epochs, steps) = (self.optimization.epochs, self.steps());
+        let progress = Progress { seed: self.seed, epoch: at.epoch, epochs, step: at.step, steps, repeat };
+        let (own, numbers) = (self.task.inputs(progress, indices), self.task.scalars(progress));
+        let row = (at.step % slots) * turn.repeats + repeat;
+        let lr = self.rate(at.epoch, at.step) as f32;
+        let mut feed = Feed::new();
+        // A turn takes what its recording names; another turn may take the rest.
+        let schedule = plan.schedule();
+        for name in &schedule.scalars {
+            let common = [("epoch", at.epoch as f32), ("ring_row", row as f32), ("repeat", repeat as f32)];
+            let own = numbers.iter().chain(&common).find(|n| n.0 == name).map(|n| n.1);
+            let value = if name == "lr" || name.ends_with(".lr") { Some(lr) } else { own };
+            feed = value.into_iter().fold(feed, |feed, value| feed.scalar(name, value));
+        }
+        let named = |name: &str| schedule.inputs.iter().any(|i| i.0 == name);
+        if named("indices") {
+            feed = feed.input("indices", indices);
+        }
+        feed.inputs.extend(own.iter().filter(|o| named(o.0)).map(|(n, b)| (*n, b.as_slice())));
         plan.run(self.job.gpu, &feed)
     }
 
-    /// Adds the rows of steps `from..at.step` to the sums; a loss that is not finite ends the run.
+    /// Adds the rows of steps `from..at.step` to the sums, a turn's repeats averaged; a loss that is not finite ends the run.
     fn read_ring(&self, state: &State, at: &mut Cursor, from: usize, slots: usize) -> Result<()> {
-        let ring = state.read_f32(self.job.gpu, RING)?;
-        for step in from..at.step {
-            let row = &ring[(step % slots) * self.columns..][..self.columns];
-            if !row[0].is_finite() {
-                let kept = match self.folder.join(STATE).exists() {
-                    true => format!("the last checkpoint, from before it, is kept in {}", self.folder.display()),
-                    false => "nothing had been saved yet".to_string(),
-                };
-                return Err(Error::Failed(format!(
-                    "{}: the loss of epoch {}, step {} is {}; {kept}; a smaller lr or a longer warm-up may help",
-                    self.name,
-                    at.epoch + 1,
-                    step + 1,
-                    row[0]
-                )));
+        for (turn, columns) in self.placed() {
+            let ring = state.read_f32(self.job.gpu, &ring_of(turn))?;
+            for (step, repeat) in (from..at.step).flat_map(|s| (0..turn.repeats).map(move |r| (s, r))) {
+                let row = &ring[((step % slots) * turn.repeats + repeat) * columns.len()..][..columns.len()];
+                if !row[0].is_finite() {
+                    return Err(self.not_finite(at.epoch, step, row[0]));
+                }
+                let (flag, share) = (columns.len() - 1, 1.0 / turn.repeats as f64);
+                let sums = &mut at.sums[columns.clone()];
+                sums.iter_mut().zip(&row[..flag]).for_each(|(s, v)| *s += *v as f64 * share);
+                sums[flag] += f64::from(u8::from(row[flag].to_bits() != 0)) * share; // a word, not a float
             }
-            let (flag, metrics) = (self.columns - 1, &row[..self.columns - 1]);
-            at.sums.iter_mut().zip(metrics).for_each(|(s, v)| *s += *v as f64);
-            at.sums[flag] += f64::from(u8::from(row[flag].to_bits() != 0)); // a word, not a float
         }
         Ok(())
+    }
+
+    fn not_finite(&self, epoch: usize, step: usize, loss: f32) -> Error {
+        let kept = match self.folder.join(STATE).exists() {
+            true => format!("the last checkpoint, from before it, is kept in {}", self.folder.display()),
+            false => "nothing had been saved yet".to_string(),
+        };
+        Error::Failed(format!(
+            "{}: the loss of epoch {}, step {} is {loss}; {kept}; a smaller lr or a longer warm-up may help",
+            self.name,
+            epoch + 1,
+            step + 1
+        ))
     }
 
     /// How many steps of the epoch that is over changed nothing, because a gradient was not finite though the loss was:
     /// a few are told, all of them end the run.
     fn skipped(&self, at: &Cursor) -> Result<usize> {
-        let (skipped, steps) = (at.sums[self.columns - 1] as usize, self.steps());
+        let steps = self.steps();
+        // Of the turn that was skipped most: its shares of steps add up to whole ones but for rounding.
+        let most = self.placed().map(|(_, columns)| at.sums[columns.end - 1]).fold(0.0, f64::max);
+        let skipped = (most - 1e-6).ceil().max(0.0) as usize;
         let (name, epoch) = (&self.name, at.epoch + 1);
         let way_out = "a smaller lr or a longer warm-up may help";
         if skipped == steps {
@@ -338,8 +395,10 @@ pub(super) fn order(seed: u64, epoch: usize, images: usize) -> Vec<usize> {
 /// checkpoint need not hold it and does not depend on its length.
 pub(super) fn add_missing(gpu: &Gpu, state: &mut State, tape: &Tape) -> Result<()> {
     let types = tape.state_types();
-    if let Some((name, ty)) = types.iter().find(|t| t.0 == RING) {
-        state.insert_resident(gpu, name, *ty, &vec![0; ty.bytes() as usize])?;
+    for (name, ty) in types.iter().filter(|t| t.0 == "metrics" || t.0.starts_with("metrics.")) {
+        if state.ty(name).is_none() {
+            state.insert_resident(gpu, name, *ty, &vec![0; ty.bytes() as usize])?;
+        }
     }
     state.insert_missing(gpu, &types)
 }
@@ -397,7 +456,7 @@ impl Watch {
 mod tests {
     use super::*;
     use crate::nn::Optimizer;
-    use crate::study::config::{Config, LastBatch, Optimizer as Kind};
+    use crate::study::config::{Config, LastBatch};
     use crate::study::testing::{Heard, with_job};
     use crate::tape::{Options, Schedule, Type};
 
@@ -407,7 +466,7 @@ mod tests {
     }
 
     impl Task for Overflowing {
-        fn inputs(&self, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+        fn inputs(&self, _: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
             let bad = indices.iter().any(|i| self.bad.contains(i));
             let (a, b): (f32, f32) = if bad { (1e-30, 1e30) } else { (1.0, 1.0) };
             vec![("a", a.to_le_bytes().to_vec()), ("b", b.to_le_bytes().to_vec())]
@@ -435,7 +494,7 @@ mod tests {
         let sgd = Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
         let skipped = sgd.minimize(&mut t, loss, &["w".to_string()])?;
         let row = t.scalar("ring_row")?;
-        t.ring(RING, slots, row, &[loss, skipped])?;
+        t.ring(&ring_of(&Turn::ONLY), slots, row, &[loss, skipped])?;
         Ok(t)
     }
 
@@ -446,13 +505,14 @@ mod tests {
         state.insert(job.gpu, "w", Type::f32([1, 1]), Some(&1f32.to_le_bytes()))?;
         add_missing(job.gpu, &mut state, &tape)?;
         let whole = Plan::new(job.gpu, Schedule::new(&tape, &Options::new(job.gpu.caps()))?, &state)?;
-        let training = Config::parse("t", "[training]\nlr = 0.01\nschedule = \"constant\"")?.training;
-        let optimization = Optimization { epochs: 2, optimizer: Kind::Sgd, ..training.optimization() };
+        let text = "[training]\nepochs = 2\nschedule = \"constant\"\n[training.optimizer]\nlr = 0.01";
+        let optimization = Config::parse("t", text)?.training.optimization;
         let task = &Overflowing { bad };
         let (name, address, phase, folder) = ("s".to_string(), "a".to_string(), Phase::Train, job.out);
-        let (seed, batches, columns) = (0, Batches { images: 8, whole: 2, last: LastBatch::Drop }, 2);
-        let stage = Stage { job, name, phase, folder, address, seed, optimization, batches, columns, task };
-        let (records, _, _) = stage.run(&Plans { whole, rest: None }, &state, stage.start())?;
+        let (seed, batches) = (0, Batches { images: 8, whole: 2, last: LastBatch::Drop });
+        let turns = vec![(Turn::ONLY, 2)];
+        let stage = Stage { job, name, phase, folder, address, seed, optimization, batches, turns, task };
+        let (records, _, _) = stage.run(&[Plans { whole, rest: None }], &state, stage.start())?;
         Ok((records, state.read_f32(job.gpu, "w")?[0]))
     }
 

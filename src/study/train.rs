@@ -1,25 +1,27 @@
 //! Supervised training on labels that may be wrong, and the evaluation of what came out on clean test images.
 
 use super::batches::Batches;
-use super::config::{Optimization, PretrainingMethod};
+use super::config::Learning;
 use super::cursor::Cursor;
-use super::evaluate::{Pass, argmax, metrics, plain};
+use super::evaluate::{Eye, Pass, argmax, metrics};
 use super::folder::{
     BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, LABELS, REDO, RESULT, STATE, busy, finished, locked, object,
 };
 use super::grid::Cell;
 use super::job::{Brought, Job, Loaded, TrainImages};
 use super::neighbours::knn;
-use super::pretrain::{batch_of, optimizer};
+use super::pretrain::batch_of;
 use super::provenance::{Provenance, training_settings};
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, write_labels, write_result};
-use super::stage::{EpochSums, Plans, RING, Stage, Task, add_missing, load_cursor};
+use super::stage::{EpochSums, Plans, Stage, Task, add_missing, load_cursor, ring_of};
 use super::statistics::mean_last;
 use crate::base::hash::{Hasher, sha256};
 use crate::base::{Error, Result, files};
-use crate::data::augment::Augmentation;
+use crate::data::augment::StoreViews;
+use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::weights::{self, Classifier};
-use crate::nn::{Mode, Params, checkpoint};
+use crate::nn::{Backbone, Mode, Params, Recipe, checkpoint};
+use crate::noise::learn::Batch;
 use crate::noise::{self, NoiseKind};
 use crate::tape::{Schedule, State, Tape, Type};
 use serde::{Deserialize, Serialize};
@@ -89,7 +91,7 @@ impl Labelled<'_> {
 }
 
 impl Task for Labelled<'_> {
-    fn inputs(&self, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+    fn inputs(&self, _: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
         inputs(&self.given, &self.set.data.train.labels, indices)
     }
 
@@ -149,7 +151,7 @@ pub(super) struct Start {
 
 impl Start {
     /// The backbone of a finished pretraining.
-    pub fn pretrained(path: PathBuf, method: PretrainingMethod, done: &Done) -> Result<Start> {
+    pub fn pretrained(path: PathBuf, method: &str, done: &Done) -> Result<Start> {
         let Some(contents) = done.files.get(BACKBONE) else {
             return Err(Error::damaged(&path, "the done beside it does not name it", REDO));
         };
@@ -172,32 +174,39 @@ impl Start {
 
     /// Loads it into `state` where its file still holds what the address stands for, and says what was done to make it
     /// fit.
-    fn load(&self, job: &Job<'_>, classes: &[String], state: &mut State) -> Result<()> {
+    fn load(&self, job: &Job<'_>, classes: &[String], backbone: &dyn Backbone, state: &mut State) -> Result<()> {
         let bad = |why: &str| Error::damaged(&self.path, why, REDO);
         let bytes = files::bytes(&self.path).map_err(|why| bad(&why))?;
         if sha256(&bytes) != self.sha256 {
             return Err(bad("it is not the backbone that was written there"));
         }
-        let keep = self.classifier.then(|| Classifier { classes, features: job.model().features() });
+        let keep = self.classifier.then(|| Classifier { classes, features: backbone.features() });
         let file = (self.path.as_path(), &bytes[..]);
-        let notes = weights::load(file, job.gpu, state, "backbone.", &job.backbone_tensors()?, keep)?;
+        let notes = weights::load(file, job.gpu, state, "backbone.", &job.backbone_tensors(backbone)?, keep)?;
         notes.iter().for_each(|n| job.progress.note(n));
         Ok(())
     }
 }
 
-fn batches(job: &Job<'_>, set: &Loaded) -> Result<Batches> {
-    let (images, c) = (set.data.train.len(), &job.config.training);
-    Ok(Batches { images, whole: batch_of(c.batch_size, images)?, last: c.last_batch })
+fn batches(job: &Job<'_>, learning: &Learning, set: &Loaded) -> Result<Batches> {
+    let images = set.data.train.len();
+    let whole = batch_of(learning.optimization.batch_size, images)?;
+    Ok(Batches { images, whole, last: job.config.training.last_batch })
+}
+
+/// The backbone of a cell at the images of its set.
+fn eye(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Eye> {
+    let backbone = job.config.model_of(&cell.pretraining)?.backbone(job.config.data.channels)?;
+    Ok(Eye::new(backbone, set.train.mean, set.train.std))
 }
 
 /// The schedules of the plans that a cell runs: the passes of its evaluation, then the training steps.
 pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<Schedule>> {
     let (c, classes, train) = (job.config, set.data.classes.len(), &set.train);
-    let (stores, view) = ([&train.store, &set.val, &set.test], plain(train.mean, train.std));
-    let mut tapes = Pass::tapes(job, &view, &stores, Some(classes), c.evaluation.batch_size)?;
-    for batch in batches(job, set)?.sizes() {
-        tapes.push(record(job, train, cell.seed, classes, batch)?.0);
+    let (stores, eye) = ([&train.store, &set.val, &set.test], eye(job, set, cell)?);
+    let mut tapes = Pass::tapes(job, &eye, &stores, Some(classes), c.evaluation.batch_size)?;
+    for batch in batches(job, &c.learning_of(&cell.method)?, set)?.sizes() {
+        tapes.push(record(job, train, cell, classes, batch)?.0);
     }
     tapes.iter().map(|t| job.schedule(t)).collect()
 }
@@ -205,7 +214,7 @@ pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<
 /// What the bits of a cell depend on.
 fn provenance(job: &Job<'_>, set: &Loaded, cell: &Cell, start: Option<&Start>) -> Result<Provenance> {
     let start = start.map_or("random", |s| &s.address);
-    let settings = training_settings(job.config, cell);
+    let settings = training_settings(job.config, cell)?;
     Provenance::new(job.gpu, settings, &set.data.fingerprint, start, &schedules(job, set, cell)?)
 }
 
@@ -251,7 +260,8 @@ pub(super) fn run(
 struct Ready<'a> {
     task: Labelled<'a>,
     made_by: String,
-    optimization: Optimization,
+    learning: Learning,
+    eye: Eye,
     batches: Batches,
     state: State,
     plans: Plans,
@@ -262,29 +272,29 @@ impl<'a> Ready<'a> {
         let (data, classes) = (&set.data, set.data.classes.len());
         let kind = cell.noise_kind.unwrap_or(NoiseKind::Symmetric);
         let given = noise::corrupt(kind, cell.noise_rate, &data.train.labels, classes, cell.noise_seed())?;
-        let optimization = job.config.training.optimization();
-        let batches = batches(job, set)?;
-        job.say_batches(optimization.batch_size, batches);
+        let learning = job.config.learning_of(&cell.method)?;
+        let batches = batches(job, &learning, set)?;
+        job.say_batches(learning.optimization.batch_size, batches);
         let mut state = set.resident.clone();
-        let (tape, params) = record(job, &set.train, cell.seed, classes, batches.whole)?;
-        let record = |b| record(job, &set.train, cell.seed, classes, b).map(|r| r.0);
-        let (stores, view) = ([&set.train.store, &set.val, &set.test], plain(set.train.mean, set.train.std));
+        let (tape, params) = record(job, &set.train, cell, classes, batches.whole)?;
+        let record = |b| record(job, &set.train, cell, classes, b).map(|r| r.0);
+        let (stores, eye) = ([&set.train.store, &set.val, &set.test], eye(job, set, cell)?);
         let eval = Pass::batch(job, &stores);
-        let passes = |batch| Pass::tapes(job, &view, &stores, Some(classes), batch);
+        let passes = |batch| Pass::tapes(job, &eye, &stores, Some(classes), batch);
         job.fitting(&state, "evaluation.batch_size", eval, 1, &passes)?;
         let both = |whole| Ok([passes(eval)?, batches.tapes(whole, &record)?].concat());
         job.fitting(&state, "training.batch_size", batches.whole, 2, &both)?;
         if let Some(start) = start {
-            start.load(job, &data.classes, &mut state)?;
+            start.load(job, &data.classes, eye.backbone.as_ref(), &mut state)?;
         }
         params.fill(job.gpu, &mut state, cell.seed)?;
         add_missing(job.gpu, &mut state, &tape)?;
         let weights = format!("the weights of {}", cell.name);
-        let [train, val, test] = Pass::each(job, &view, stores, (&state, &weights), Some(classes))?;
+        let [train, val, test] = Pass::each(job, &eye, stores, (&state, &weights), Some(classes))?;
         let plans = job.steps(&state, "training.batch_size", batches, &record)?;
-        let task = Labelled { job, set, given, epochs: optimization.epochs, train, val, test };
+        let task = Labelled { job, set, given, epochs: learning.optimization.epochs, train, val, test };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
-        Ok(Ready { task, made_by, optimization, batches, state, plans })
+        Ok(Ready { task, made_by, learning, eye, batches, state, plans })
     }
 
     fn train(&self, cell: &Cell, at: Option<Cursor>, folder: &Path, address: &str) -> Result<CellResult> {
@@ -297,18 +307,19 @@ impl<'a> Ready<'a> {
             address: address.to_string(),
             seed: cell.seed,
             batches: self.batches,
-            columns: 4,
+            turns: vec![(Turn::ONLY, 4)],
             task: &self.task,
-            optimization: self.optimization,
+            optimization: self.learning.optimization.clone(),
         };
-        let (records, seconds, at) = stage.run(&self.plans, &self.state, at.unwrap_or_else(|| stage.start()))?;
+        let (records, seconds, at) =
+            stage.run(std::slice::from_ref(&self.plans), &self.state, at.unwrap_or_else(|| stage.start()))?;
         let steps = (records.len() * stage.steps()) as i64;
         let classes = &data.classes; // who keeps the classifier compares them
         let made =
             json!({ "method": cell.method.to_string(), "data": data.name, "address": address, "classes": classes });
         let path = folder.join(BACKBONE);
         checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, object(made))?;
-        summarize(&self.task, cell, &self.made_by, &at, (records.len(), seconds))
+        summarize(&self.task, (cell, &self.eye), &self.made_by, &at, (records.len(), seconds))
     }
 }
 
@@ -316,7 +327,7 @@ impl<'a> Ready<'a> {
 pub(super) fn record(
     job: &Job<'_>,
     images: &TrainImages,
-    seed: u64,
+    cell: &Cell,
     classes: usize,
     batch: usize,
 ) -> Result<(Tape, Params)> {
@@ -325,31 +336,37 @@ pub(super) fn record(
     let labels = t.input("labels", Type::u32([batch]))?;
     let weights = t.input("weights", Type::f32([batch]))?;
     let wrong = t.input("wrong", Type::f32([batch]))?;
-    let c = &job.config.training;
-    let augmentation = Augmentation {
-        crop_scale: c.crop_scale.map(|x| x as f32),
-        crop_ratio: job.config.augmentation.crop_ratio.map(|x| x as f32),
-        flip_probability: c.flip_probability as f32,
-        ..plain(images.mean, images.std)
+    let (c, learning) = (&job.config.training, job.config.learning_of(&cell.method)?);
+    let (model, crop_ratio) = (job.config.model_of(&cell.pretraining)?, job.config.augmentation.crop_ratio);
+    let (crop_scale, flip_probability) = (c.crop_scale, c.flip_probability);
+    let backbone = model.backbone(job.config.data.channels)?;
+    let recipe = Recipe { crop_scale, crop_ratio, flip_probability, ..Recipe::PLAIN };
+    let (mean, std, out) = (images.mean, images.std, job.config.data.image_size as u32);
+    let mut r = Recorder {
+        t: &mut t,
+        params: &mut params,
+        backbone: backbone.as_ref(),
+        recipe: &recipe,
+        batch,
+        indices,
+        views: &StoreViews { store: &images.store, seed: cell.seed, out, mean, std },
+        mode: Mode::Train,
     };
-    let size = job.config.data.image_size as u32;
-    let x = t.layer("view0", |t| augmentation.view(t, &images.store, indices, 0, seed, size))?;
-    let model = job.model();
-    let features = model.forward(&mut t, &mut params, "backbone.", x, Mode::Train)?;
-    let logits = model.classify(&mut t, &mut params, "backbone.", features, classes)?;
-    let [loss, _, _] = t.layer("loss", |t| t.cross_entropy(logits, labels, weights))?;
-    job.expect_bearable(&params, &c.optimization())?;
-    let skipped = optimizer(&c.optimization()).minimize(&mut t, loss, &params.trained())?;
+    let learned = learning.learner.record(&mut r, &Batch { labels, weights, classes })?;
+    let (loss, logits) = (learned.loss.total, learned.logits);
+    let optimization = &learning.optimization;
+    job.expect_bearable(&params, optimization, model.width, &|_| None)?;
+    let skipped = optimization.optimizer().minimize(&mut t, loss, &params.trained())?;
     let correct = t.correct(logits, labels, weights)?;
     let memorised = t.correct(logits, labels, wrong)?;
     let row = t.scalar("ring_row")?;
-    t.ring(RING, job.config.run.loss_every, row, &[loss, correct, memorised, skipped])?;
+    t.ring(&ring_of(&Turn::ONLY), job.config.run.loss_every, row, &[loss, correct, memorised, skipped])?;
     Ok((t, params))
 }
 
 fn summarize(
     task: &Labelled<'_>,
-    cell: &Cell,
+    (cell, eye): (&Cell, &Eye),
     made_by: &str,
     at: &Cursor,
     (epochs, seconds): (usize, f64),
@@ -365,7 +382,7 @@ fn summarize(
     // The true labels vote: what the features are worth, whatever the classifier on top was taught.
     let c = &job.config.evaluation;
     let labels = (&data.train.labels[..], &data.test.labels[..]);
-    let neighbours = knn((&train_features, labels.0), (&features, labels.1), job.model().features(), c);
+    let neighbours = knn((&train_features, labels.0), (&features, labels.1), eye.backbone.features(), c);
     let wrong: Vec<usize> = (0..task.given.len()).filter(|&i| task.is_wrong(i)).collect();
     let predicted = argmax(&train_logits, classes);
     let fooled = wrong.iter().filter(|&&i| predicted[i] == task.given[i]).count();

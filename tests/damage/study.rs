@@ -30,7 +30,7 @@ fn text(data: &Path) -> String {
     format!(
         "name = \"Damage\"\n[data]\nspecs = [{:?}]\nstore_size = 10\nimage_size = 8\n[model]\nwidth = 0.125\n\
          [pretraining]\nmethods = [\"simclr\", \"none\"]\nepochs = 2\nbatch_size = 8\nwarmup_epochs = 0\n\
-         projection_dims = [16, 8]\n[noise]\nrates = [0.4]\n[training]\nepochs = 3\nbatch_size = 8\nwarmup_epochs = 0\n\
+         simclr.projection_dims = [16, 8]\n[noise]\nrates = [0.4]\n[training]\nepochs = 3\nbatch_size = 8\nwarmup_epochs = 0\n\
          [evaluation]\nbatch_size = 8\n[run]\nloss_every = 1\ncheckpoint_seconds = 3600\n",
         data.join("set").to_str().unwrap()
     )

@@ -126,7 +126,7 @@ pub fn rows() -> Vec<Row> {
         any("toml: 200,000 seeds", toml_seeds, LIST),
         row(
             "toml: a projector of 2³²",
-            |d| write(d, "x.toml", b"[pretraining]\nprojection_dims = [65536, 65536]\n"),
+            |d| write(d, "x.toml", b"[pretraining]\nsimclr.projection_dims = [65536, 65536]\n"),
             TRAIN,
         )
         .on(),

@@ -1,12 +1,14 @@
 //! The values each key allows. A mistake is a key and a sentence; `load` adds the file and the line.
 
-use super::{Config, Optimization};
+use super::{Config, methods};
+use crate::base::nearest;
+use crate::base::range::{Mistake, between, mistake, positive, range, share};
+use crate::nn::backbone::{self, Model};
+use crate::noise::learn;
+use crate::ssl;
 use std::collections::HashSet;
 
-/// The key at fault, as `table.key`, and what is wrong with it.
-pub(super) type Mistake = (String, String);
-
-/// The first mistake in `config`.
+/// The first mistake in `config`: the key at fault, as `table.key`, and what is wrong with it.
 pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     grid(config)?;
     let (d, p, t, r) = (&config.data, &config.pretraining, &config.training, &config.run);
@@ -24,15 +26,11 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     if !(9..=16).contains(&d.bit_depth) {
         return mistake("data.bit_depth", format!("is {}; use a whole number from 9 to 16", d.bit_depth));
     }
-    if !(config.model.width > 0.0 && config.model.width <= 8.0) {
-        return mistake("model.width", format!("is {}; use a number above 0, at most 8", config.model.width));
-    }
-    optimization("pretraining", &p.optimization())?;
-    positive("pretraining.temperature", p.temperature)?;
-    between("pretraining.projection_dims", p.projection_dims[0], 1, 65_536)?;
-    between("pretraining.projection_dims", p.projection_dims[1], 1, 65_536)?;
-    augmentation(config)?;
-    optimization("training", &t.optimization())?;
+    model(&config.model).map_err(below("model"))?;
+    p.optimization.check().map_err(below("pretraining"))?;
+    config.augmentation.check().map_err(below("augmentation"))?;
+    t.optimization.check().map_err(below("training"))?;
+    methods::check(config)?;
     range("training.crop_scale", t.crop_scale, 1.0)?;
     share("training.flip_probability", t.flip_probability)?;
     between("evaluation.batch_size", config.evaluation.batch_size, 1, 65_536)?;
@@ -59,13 +57,15 @@ fn grid(config: &Config) -> Result<(), Mistake> {
     if config.data.specs.iter().any(|s| s.trim().is_empty()) {
         return mistake("data.specs", "holds an empty name; use data SPECs such as \"phantom:covid\" or \"set.npz\"");
     }
-    distinct("pretraining.methods", &config.pretraining.methods)?;
+    let known = std::iter::once(ssl::NONE).chain(ssl::methods().iter().map(|m| m.name)).collect();
+    listed("pretraining.methods", &config.pretraining.methods, known)?;
     distinct("noise.kinds", &config.noise.kinds)?;
     distinct("noise.rates", &config.noise.rates)?;
     for &rate in &config.noise.rates {
         share("noise.rates", rate)?;
     }
-    distinct("training.methods", &config.training.methods)?;
+    let known = learn::learners().iter().map(|l| l.name).collect();
+    listed("training.methods", &config.training.methods, known)?;
     size(config)
 }
 
@@ -88,49 +88,32 @@ fn size(config: &Config) -> Result<(), Mistake> {
     Ok(())
 }
 
-fn augmentation(config: &Config) -> Result<(), Mistake> {
-    let a = &config.augmentation;
-    range("augmentation.crop_scale", a.crop_scale, 1.0)?;
-    range("augmentation.crop_ratio", a.crop_ratio, 100.0)?;
-    share("augmentation.flip_probability", a.flip_probability)?;
-    share("augmentation.jitter_probability", a.jitter_probability)?;
-    for (strength, largest) in a.jitter.into_iter().zip([1.0, 1.0, 1.0, 0.5]) {
-        if !(0.0..=largest).contains(&strength) {
-            return mistake(
-                "augmentation.jitter",
-                format!("holds {strength}; use 0 to 1 for brightness, contrast and saturation, 0 to 0.5 for hue"),
-            );
-        }
+/// Ranges of `[model]`.
+pub(super) fn model(m: &Model) -> Result<(), Mistake> {
+    if !backbone::names().contains(&m.arch.as_str()) {
+        return mistake("arch", format!("is {:?}; known: {}", m.arch, backbone::names().join(", ")));
     }
-    share("augmentation.grayscale_probability", a.grayscale_probability)?;
-    share("augmentation.blur_probability", a.blur_probability)?;
-    range("augmentation.blur_sigma", a.blur_sigma, 100.0)
-}
-
-fn optimization(table: &str, o: &Optimization) -> Result<(), Mistake> {
-    let key = |name: &str| format!("{table}.{name}");
-    between(&key("epochs"), o.epochs, 0, 1_000_000)?;
-    between(&key("batch_size"), o.batch_size, 2, 65_536)?;
-    positive(&key("lr"), o.lr)?;
-    if !(o.weight_decay >= 0.0 && o.weight_decay.is_finite()) {
-        return mistake(&key("weight_decay"), format!("is {}; use 0 or a positive number", o.weight_decay));
-    }
-    if !(0.0..1.0).contains(&o.momentum) {
-        return mistake(&key("momentum"), format!("is {}; use 0 to below 1", o.momentum));
-    }
-    if o.nesterov && o.momentum == 0.0 {
-        return mistake(&key("nesterov"), format!("is true while {table}.momentum is 0; give a momentum or use false"));
-    }
-    // Of no epochs, none warms up: initial weights need no other key.
-    if o.epochs > 0 && o.warmup_epochs > o.epochs {
-        let say = format!("is {}; use at most {table}.epochs, which is {}", o.warmup_epochs, o.epochs);
-        return mistake(&key("warmup_epochs"), say);
+    if !(m.width > 0.0 && m.width <= 8.0) {
+        return mistake("width", format!("is {}; use a number above 0, at most 8", m.width));
     }
     Ok(())
 }
 
-fn mistake(key: &str, what: impl Into<String>) -> Result<(), Mistake> {
-    Err((key.to_string(), what.into()))
+/// Names of a list: none but those there are, none twice.
+fn listed(key: &str, names: &[String], known: Vec<&str>) -> Result<(), Mistake> {
+    distinct(key, names)?;
+    match names.iter().find(|n| !known.contains(&n.as_str())) {
+        None => Ok(()),
+        Some(n) => {
+            let meant = nearest(n, &known).map_or(String::new(), |near| format!("; did you mean {near:?}?"));
+            mistake(key, format!("holds {n:?}; known: {}{meant}", known.join(", ")))
+        }
+    }
+}
+
+/// Puts `table.` before the key of a mistake.
+fn below(table: &str) -> impl Fn(Mistake) -> Mistake + '_ {
+    move |(key, what)| (format!("{table}.{key}"), what)
 }
 
 fn distinct<T: std::fmt::Debug>(key: &str, list: &[T]) -> Result<(), Mistake> {
@@ -143,33 +126,4 @@ fn distinct<T: std::fmt::Debug>(key: &str, list: &[T]) -> Result<(), Mistake> {
         Some(twice) => mistake(key, format!("names {twice} twice; name each once")),
         None => Ok(()),
     }
-}
-
-fn between(key: &str, value: usize, least: usize, most: usize) -> Result<(), Mistake> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    mistake(key, format!("is {value}; use a whole number from {least} to {most}"))
-}
-
-fn positive(key: &str, value: f64) -> Result<(), Mistake> {
-    if value > 0.0 && value.is_finite() {
-        return Ok(());
-    }
-    mistake(key, format!("is {value}; use a number above 0"))
-}
-
-fn share(key: &str, value: f64) -> Result<(), Mistake> {
-    if (0.0..=1.0).contains(&value) {
-        return Ok(());
-    }
-    mistake(key, format!("is {value}; use a share from 0 to 1"))
-}
-
-/// Two numbers, smallest and largest, above 0 and at most `most`.
-fn range(key: &str, [low, high]: [f64; 2], most: f64) -> Result<(), Mistake> {
-    if low > 0.0 && low <= high && high <= most {
-        return Ok(());
-    }
-    mistake(key, format!("is [{low}, {high}]; use [smallest, largest], both above 0 and at most {most}"))
 }

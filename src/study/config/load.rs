@@ -2,8 +2,12 @@
 //! table. All files share one line of offsets (each text is padded to start where the last one ended), so a span
 //! that serde or the checks point at names its file and line even after merging.
 
+use super::methods::{OPTIMIZATION, TABLES, gather, readable};
 use super::{BASE, Config, check};
 use crate::base::{Error, Result, files, nearest, seal};
+use crate::noise::learn;
+use crate::ssl;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use toml::Value;
 use toml::de::{DeTable, DeValue};
@@ -38,8 +42,7 @@ impl Source {
 impl Config {
     /// Reads the config at `path`, with everything it stands on.
     pub fn load(path: &Path) -> Result<Self> {
-        let built_in = Source::new(PathBuf::from("configs/base.toml (built in)"), BASE, 0);
-        let mut sources = vec![built_in];
+        let mut sources = built_in();
         let mut next = Some(path.to_path_buf());
         let (mut asked_by, mut seen, mut left) = (String::new(), Vec::new(), MAX_BYTES);
         while let Some(path) = next.take() {
@@ -90,34 +93,105 @@ impl Config {
 
     /// Reads a config from text that stands on the built-in base alone; `name` is how errors call it.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
-        let built_in = Source::new(PathBuf::from("configs/base.toml (built in)"), BASE, 0);
-        let start = built_in.padded.len();
-        resolve(&[built_in, Source::new(PathBuf::from(name), text, start)])
+        let mut sources = built_in();
+        let start = sources.last().map_or(0, |s| s.padded.len());
+        sources.push(Source::new(PathBuf::from(name), text, start));
+        resolve(&sources)
     }
 }
 
-/// Merges the chain (the built-in base, then the named file down to its lowest base) and checks the result.
-fn resolve(sources: &[Source]) -> Result<Config> {
+/// The stage and the name of every listed method, and its overlay, whose table of its name holds its defaults.
+fn overlays() -> Vec<(&'static str, &'static str, &'static str)> {
+    let ssl = ssl::methods().into_iter().map(|m| ("pretraining", m.name, m.overlay));
+    ssl.chain(learn::learners().into_iter().map(|l| ("training", l.name, l.overlay))).collect()
+}
+
+/// The base and the overlays of all methods: below every config.
+fn built_in() -> Vec<Source> {
+    let mut sources = vec![Source::new(PathBuf::from("configs/base.toml (built in)"), BASE, 0)];
+    for (stage, name, text) in overlays() {
+        let folder = if stage == "pretraining" { "ssl" } else { "noise" };
+        let start = sources.last().map_or(0, |s| s.padded.len());
+        sources.push(Source::new(PathBuf::from(format!("configs/{folder}/{name}.toml (built in)")), text, start));
+    }
+    sources
+}
+
+/// The built-in tables, merged: what holds where no file says otherwise. With it, the keys that there are.
+fn defaults(sources: &[Source]) -> Result<(DeTable<'_>, DeTable<'_>)> {
     let mut merged = sources[0].parse(sources)?;
-    let schema = merged.clone();
-    for source in sources[1..].iter().rev() {
+    let mut schema = merged.clone();
+    let common = schema.clone();
+    for ((stage, name, _), source) in overlays().into_iter().zip(&sources[1..]) {
+        let mut overlay = source.parse(sources)?;
+        let own = overlay.get_mut(stage).and_then(|t| match t.get_mut() {
+            DeValue::Table(t) => t.remove(name),
+            _ => None,
+        });
+        let Some(own) = own else {
+            return Err(Error::Failed(format!("{} has no [{stage}.{name}]", source.path.display())));
+        };
+        let key = || toml::Spanned::new(own.span(), Cow::Borrowed(name));
+        let mut known = own.clone();
+        if let DeValue::Table(known) = known.get_mut() {
+            let stage_keys = OPTIMIZATION.iter().filter_map(|k| inner(&common, stage)?.get_key_value(*k));
+            let tables = TABLES.iter().filter(|_| stage == "pretraining").filter_map(|k| common.get_key_value(*k));
+            known.extend(stage_keys.chain(tables).map(|(k, v)| (k.clone(), v.clone())));
+        }
+        if let Some(t) = inner_mut(&mut schema, stage) {
+            t.insert(key(), known);
+        }
+        let key = key();
+        if let Some(t) = inner_mut(&mut merged, stage) {
+            t.insert(key, own);
+        }
+    }
+    Ok((merged, schema))
+}
+
+/// The table called `name` in `table`.
+pub(super) fn inner<'a, 'b>(table: &'b DeTable<'a>, name: &str) -> Option<&'b DeTable<'a>> {
+    match table.get(name)?.get_ref() {
+        DeValue::Table(t) => Some(t),
+        _ => None,
+    }
+}
+
+fn inner_mut<'a, 'b>(table: &'b mut DeTable<'a>, name: &str) -> Option<&'b mut DeTable<'a>> {
+    match table.get_mut(name)?.get_mut() {
+        DeValue::Table(t) => Some(t),
+        _ => None,
+    }
+}
+
+/// Merges the chain (what is built in, then the named file down to its lowest base) and checks the result.
+fn resolve(sources: &[Source]) -> Result<Config> {
+    let (mut merged, schema) = defaults(sources)?;
+    for source in sources[1 + overlays().len()..].iter().rev() {
         let mut overlay = source.parse(sources)?;
         overlay.remove("base");
         known_keys(&overlay, &schema, "", sources)?;
         merge(&mut merged, overlay);
     }
     let spans = merged.clone();
+    gather(&mut merged);
+    let wrong = |offset: usize, what: &str| {
+        let key = key_at(&spans, offset).map(|k| format!("{k}: ")).unwrap_or_default();
+        at(sources, offset, &format!("{key}{}", plain(what)))
+    };
     let read: Result<Config, toml::de::Error> =
         serde::Deserialize::deserialize(toml::Deserializer::from(toml::Spanned::new(0..0, merged)));
-    let config = read.map_err(|e| {
-        let offset = e.span().map_or(0, |s| s.start);
-        let key = key_at(&spans, offset).map(|k| format!("{k}: ")).unwrap_or_default();
-        at(sources, offset, &format!("{key}{}", plain(e.message())))
+    let config = read.map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message()))?;
+    readable(&spans, &faithful_table).map_err(|(offset, what)| {
+        match what.starts_with("holds") || what.starts_with("is ") {
+            true => at(sources, offset, &format!("{} {what}", key_at(&spans, offset).unwrap_or_default())),
+            false => wrong(offset, &what),
+        }
     })?;
     // Before it is written as TOML below, which has no number past an i64.
     check::check(&config).map_err(|(key, what)| at(sources, offset_of(&spans, &key), &format!("{key} {what}")))?;
-    let kept = Value::try_from(&config).map_err(|e| Error::Failed(format!("cannot write the config as TOML: {e}")))?;
-    faithful_table(&spans, &kept).map_err(|(offset, what)| {
+    let kept = config.as_written().map_err(|e| Error::Failed(format!("cannot write the config as TOML: {e}")))?;
+    faithful_table(&spans, &Value::Table(kept)).map_err(|(offset, what)| {
         let key = key_at(&spans, offset).unwrap_or_default();
         at(sources, offset, &format!("{key} {what}"))
     })?;
@@ -167,13 +241,28 @@ fn at(sources: &[Source], offset: usize, what: &str) -> Error {
     Error::Usage(format!("{}:{line}: {what}", source.path.display()))
 }
 
+/// The name of today for a key of earlier versions.
+fn moved(prefix: &str, name: &str) -> Option<String> {
+    let to = match (prefix, name) {
+        ("pretraining.", "temperature" | "projection_dims") => "simclr.",
+        ("pretraining." | "training.", "lr" | "weight_decay" | "momentum" | "nesterov") => "optimizer.",
+        _ => return None,
+    };
+    Some(format!("{prefix}{to}{name}"))
+}
+
 /// Fails on the first key of `table`, in the order of the file, that `schema` does not have.
 fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: &[Source]) -> Result<()> {
     let mut keys: Vec<_> = table.iter().collect();
     keys.sort_by_key(|(k, _)| k.span().start);
     for (key, value) in keys {
         let name = key.get_ref().as_ref();
+        let place = key.span().start;
         match schema.get(name).map(|v| v.get_ref()) {
+            None if moved(prefix, name).is_some() => {
+                let now = moved(prefix, name).unwrap_or_default();
+                return Err(at(sources, place, &format!("`{prefix}{name}` is `{now}` now; write it so")));
+            }
             None => {
                 let known: Vec<&str> = schema.keys().map(|k| k.get_ref().as_ref()).collect();
                 let what = match nearest(name, &known) {
@@ -185,7 +274,9 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
             Some(DeValue::Table(inner)) => match value.get_ref() {
                 DeValue::Table(t) => known_keys(t, inner, &format!("{prefix}{name}."), sources)?,
                 _ => {
-                    let what = format!("`{prefix}{name}` is a table of keys, not a value; write [{prefix}{name}]");
+                    let like = if name == "optimizer" { " with name = \"adam\" or \"sgd\", lr and so on" } else { "" };
+                    let what =
+                        format!("`{prefix}{name}` is a table of keys, not a value; write [{prefix}{name}]{like}");
                     return Err(at(sources, value.span().start, &what));
                 }
             },
@@ -196,7 +287,7 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
 }
 
 /// Lays `over` on `under`: tables key by key, anything else replaced whole.
-fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
+pub(super) fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
     for (key, value) in over {
         match (under.get_mut(&key).map(|v| v.get_mut()), value.get_ref()) {
             (Some(DeValue::Table(below)), DeValue::Table(_)) => {
@@ -215,7 +306,11 @@ fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
 fn offset_of(table: &DeTable<'_>, key: &str) -> usize {
     match key.split_once('.') {
         Some((head, rest)) => match table.get(head).map(|v| v.get_ref()) {
-            Some(DeValue::Table(t)) => offset_of(t, rest),
+            // A key that a method takes from its stage stands nowhere in its table: then the last that does is the place.
+            Some(DeValue::Table(t)) => match offset_of(t, rest) {
+                0 => t.values().map(|v| v.span().start).max().unwrap_or(0),
+                found => found,
+            },
             _ => 0,
         },
         None => table.get(key).map_or(0, |v| v.span().start),

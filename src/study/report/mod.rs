@@ -41,6 +41,7 @@ mod tests {
     fn epochs(cell: &Cell) -> Vec<EpochRecord> {
         let reach = if cell.pretraining.to_string() == "none" { 0.8 } else { 0.5 };
         let record = |epoch: usize| EpochRecord {
+            terms: Default::default(),
             phase: Phase::Train,
             epoch,
             loss: 2.0 / epoch as f64,

@@ -1,7 +1,8 @@
 //! A study's folder as the report asks about it: which lines a plot has, and what repeats of a cell say together.
 
 use crate::base::{Error, Result};
-use crate::study::config::{Config, PretrainingMethod};
+use crate::ssl;
+use crate::study::config::Config;
 use crate::study::folder::{Done, RESULT, kept_config};
 use crate::study::grid::cells;
 use crate::study::plot::Point;
@@ -90,7 +91,7 @@ impl Study {
     pub fn series(&self) -> Vec<Series> {
         let series = |r: &Run| Series { pretraining: r.result.pretraining.clone(), method: r.result.method.clone() };
         let mut all = distinct(self.runs.iter().map(series));
-        all.sort_by_key(|s| s.pretraining != PretrainingMethod::None.to_string());
+        all.sort_by_key(|s| s.pretraining != ssl::NONE);
         all
     }
 
@@ -147,7 +148,7 @@ impl Study {
 
     /// What `series` gains over random weights at the same method, in points of test accuracy, seed by seed.
     pub fn gains(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<f64> {
-        let random = Series { pretraining: PretrainingMethod::None.to_string(), method: series.method.clone() };
+        let random = Series { pretraining: ssl::NONE.to_string(), method: series.method.clone() };
         let before = self.repeats(dataset, level, &random);
         // The first of a seed counts, as everywhere.
         let accuracy: HashMap<u64, f64> =

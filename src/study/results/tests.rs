@@ -123,6 +123,7 @@ fn nan_is_no_result() {
 fn epochs_labels_and_pictures_read_back_as_written() {
     let dir = tempfile::tempdir().unwrap();
     let epoch = EpochRecord {
+        terms: Default::default(),
         phase: Phase::Train,
         epoch: 1,
         loss: 0.1 + 0.2,

@@ -14,14 +14,20 @@ fn the_built_in_base_is_a_config_and_holds_every_key() {
     let again = Config::parse("again.toml", &base.to_toml().unwrap()).unwrap();
     assert_eq!(base, again);
     assert_eq!(base.hash().unwrap(), again.hash().unwrap());
-    // Every key serde knows stands in base.toml: a default hidden in the code would fail to resolve instead.
-    assert!(toml::from_str::<Config>(BASE).is_ok());
+    // Every key serde knows stands in base.toml and the overlays of methods: `parse` of nothing would fail otherwise.
 }
 
 #[test]
 fn shipped_configs_load() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
-    for name in ["base.toml", "smoke.toml", "study/pneumonia.toml", "study/isic9.toml"] {
+    for name in [
+        "base.toml",
+        "smoke.toml",
+        "study/pneumonia.toml",
+        "study/isic9.toml",
+        "ssl/simclr.toml",
+        "noise/cross_entropy.toml",
+    ] {
         let config = Config::load(&root.join(name)).unwrap();
         assert!(!config.data.specs.is_empty(), "{name}");
     }
@@ -30,9 +36,9 @@ fn shipped_configs_load() {
 #[test]
 fn an_overlay_changes_its_keys_alone() {
     let base = Config::parse("a", "").unwrap();
-    let over = Config::parse("b", "[training]\nlr = 1\n").unwrap();
-    assert_eq!(over.training.lr, 1.0);
-    assert_eq!(over.training.epochs, base.training.epochs);
+    let over = Config::parse("b", "[training.optimizer]\nlr = 1\n").unwrap();
+    assert_eq!(over.training.optimization.optimizer.lr, 1.0);
+    assert_eq!(over.training.optimization.epochs, base.training.optimization.epochs);
     assert_ne!(over.hash().unwrap(), base.hash().unwrap());
 }
 
@@ -51,19 +57,61 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
     for (text, line, words) in [
         ("seeds = 3", 1, "seeds: invalid type: integer `3`, expected a list"),
         ("[training]\n\nepochs = \"ten\"", 3, "training.epochs: invalid type: string \"ten\", expected a whole number"),
-        ("[training]\nlr = true", 2, "training.lr: invalid type: boolean `true`, expected a number"),
-        ("[training]\nnesterov = 1", 2, "training.nesterov: invalid type: integer `1`, expected true or false"),
         (
-            "[pretraining]\noptimizer = \"adm\"",
+            "[training.optimizer]\nlr = true",
             2,
-            "pretraining.optimizer: unknown value `adm`, expected `adam` or `sgd`",
+            "training.optimizer.lr: invalid type: boolean `true`, expected a number",
         ),
+        (
+            "[training.optimizer]\nnesterov = 1",
+            2,
+            "training.optimizer.nesterov: invalid type: integer `1`, expected true or false",
+        ),
+        ("[pretraining.optimizer]\nname = \"adm\"", 2, "pretraining.optimizer.name is \"adm\"; known: adam, sgd"),
+        (
+            "[pretraining]\nepochs = 4\noptimizer = \"adam\"",
+            3,
+            "`pretraining.optimizer` is a table of keys, not a value; write [pretraining.optimizer] with name = \"adam\"",
+        ),
+        ("[pretraining]\ntemperature = 1", 2, "`pretraining.temperature` is `pretraining.simclr.temperature` now"),
+        ("\n[training]\nlr = 1", 3, "`training.lr` is `training.optimizer.lr` now"),
+        (
+            "[pretraining]\nmethods = [\"simclr\", \"byoll\"]",
+            2,
+            "pretraining.methods holds \"byoll\"; known: none, simclr",
+        ),
+        ("[training]\nmethods = [\"cross_entrop\"]", 2, "did you mean \"cross_entropy\"?"),
+        ("[pretraining.simclr]\ntemperature = 0", 2, "pretraining.simclr.temperature is 0; use a number above 0"),
+        ("[pretraining.simclr]\ntemprature = 1", 2, "did you mean `pretraining.simclr.temperature`?"),
+        (
+            "[pretraining.simclr]\ntemperature = \"hot\"",
+            2,
+            "pretraining.simclr.temperature: invalid type: string \"hot\"",
+        ),
+        (
+            "[pretraining.simclr]\nepochs = 3",
+            2,
+            "pretraining.simclr.warmup_epochs is 10; use at most epochs, which is 3",
+        ),
+        ("[pretraining.simclr.optimizer]\n\nlr = 0", 3, "pretraining.simclr.optimizer.lr is 0; use a number above 0"),
+        (
+            "[pretraining.simclr.model]\nwidth = 9",
+            2,
+            "pretraining.simclr.model.width is 9; use a number above 0, at most 8",
+        ),
+        (
+            "[pretraining.simclr.augmentation]\nflip_probability = 2",
+            2,
+            "pretraining.simclr.augmentation.flip_probability is 2",
+        ),
+        ("[training.cross_entropy]\nbatch_size = 1", 2, "training.cross_entropy.batch_size is 1"),
+        ("[training.cross_entropy]\nmodel = 1", 2, "there is no key `training.cross_entropy.model`"),
         ("[noise]\nkinds = [\n\"symmetric\",\n\"odd\"]", 4, "noise.kinds: unknown value `odd`, expected `symmetric`"),
         ("data = 3", 1, "`data` is a table of keys"),
         ("[data]\nval_fraction = 1.5", 2, "data.val_fraction is 1.5; use a share above 0 and below 1"),
         ("[data]\nimage_size = 99", 2, "data.image_size is 99; use a whole number from 8 to 36"),
         ("[noise]\nrates = [0.2, 0.2]", 2, "noise.rates names 0.2 twice"),
-        ("[training]\nepochs = 2\nwarmup_epochs = 3", 3, "at most training.epochs, which is 2"),
+        ("[training]\nepochs = 2\nwarmup_epochs = 3", 3, "at most epochs, which is 2"),
         ("[training\n", 1, "unclosed table"),
     ] {
         let e = error(text);
@@ -80,14 +128,17 @@ fn files_stand_on_files_and_a_mistake_names_the_right_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
-    write("low.toml", "seeds = [4]\n[training]\nlr = 0.5\nepochs = 7\n");
+    write("low.toml", "seeds = [4]\n[training]\nepochs = 7\n[training.optimizer]\nlr = 0.5\n");
     write("high.toml", "base = \"low.toml\"\n[training]\nepochs = 9\n");
     let config = Config::load(&path("high.toml")).unwrap();
-    assert_eq!((config.training.lr, config.training.epochs, config.seeds), (0.5, 9, vec![4]));
+    assert_eq!(
+        (config.training.optimization.optimizer.lr, config.training.optimization.epochs, config.seeds),
+        (0.5, 9, vec![4])
+    );
 
-    write("low.toml", "seeds = [4]\n[training]\nlr = \"fast\"\n");
+    write("low.toml", "seeds = [4]\n[training.optimizer]\nlr = \"fast\"\n");
     let e = Config::load(&path("high.toml")).unwrap_err().to_string();
-    assert!(e.contains("low.toml:3: training.lr"), "{e}");
+    assert!(e.contains("low.toml:3: training.optimizer.lr"), "{e}");
 
     write("high.toml", "\nbase = \"gone.toml\"\n");
     let e = Config::load(&path("high.toml")).unwrap_err();
@@ -99,15 +150,13 @@ fn files_stand_on_files_and_a_mistake_names_the_right_one() {
     assert_eq!(Config::load(&path("none.toml")).unwrap_err().exit_code(), 2);
 }
 
-/// The lists of the base config, as (table or none, key, elements).
+/// The lists of the built-in config, as (table or none, key, elements).
 fn lists() -> Vec<(String, String, Vec<Value>)> {
-    let base: toml::Table = BASE.parse().unwrap();
-    let of = |table: &str, t: &toml::Table| {
-        let lists = t.iter().filter_map(|(k, v)| Some((table.to_string(), k.clone(), v.as_array()?.clone())));
+    let of = |(table, t): (String, toml::Table)| {
+        let lists = t.into_iter().filter_map(|(k, v)| Some((table.clone(), k, v.as_array()?.clone())));
         lists.collect::<Vec<_>>()
     };
-    let inner = base.iter().filter_map(|(name, v)| Some(of(name, v.as_table()?))).flatten();
-    of("", &base).into_iter().chain(inner).collect()
+    all_tables().into_iter().flat_map(of).collect()
 }
 
 fn overlay(table: &str, key: &str, value: &str) -> String {
@@ -135,8 +184,7 @@ fn no_list_drops_an_element() {
             match Config::parse("my.toml", &text) {
                 Ok(config) => {
                     let kept: toml::Table = config.to_toml().unwrap().parse().unwrap();
-                    let at = if table.is_empty() { &kept } else { kept[&table].as_table().unwrap() };
-                    assert_eq!(at[&key].as_array().unwrap().len(), n, "{text}");
+                    assert_eq!(at_path(&kept, &table)[&key].as_array().unwrap().len(), n, "{text}");
                 }
                 Err(e) => {
                     let (e, name) = (e.to_string(), format!("{table}.{key}"));
@@ -152,12 +200,30 @@ fn no_list_drops_an_element() {
     assert_eq!(e, "my.toml:3: augmentation.blur_sigma holds 3 values; use 2");
 }
 
+/// Every table of the built-in config, those in tables too, by its path: `pretraining.simclr`.
+fn all_tables() -> Vec<(String, toml::Table)> {
+    fn below(path: &str, table: &toml::Table, all: &mut Vec<(String, toml::Table)>) {
+        for (key, inner) in table.iter().filter_map(|(key, v)| Some((key, v.as_table()?))) {
+            below(format!("{path}.{key}").trim_start_matches('.'), inner, all);
+        }
+        all.push((path.to_string(), table.clone()));
+    }
+    let mut all = Vec::new();
+    below("", &Config::parse("empty", "").unwrap().to_toml().unwrap().parse().unwrap(), &mut all);
+    assert!(all.len() > 9, "{all:?}");
+    all
+}
+
+/// The table at `path` of a config.
+fn at_path<'a>(config: &'a toml::Table, path: &str) -> &'a toml::Table {
+    path.split('.').filter(|p| !p.is_empty()).fold(config, |table, key| table[key].as_table().unwrap())
+}
+
 /// Of every number of the base config: what is none, or has a sign and no size, is refused with its line.
 #[test]
 fn numbers_are_plain() {
-    let base: toml::Table = BASE.parse().unwrap();
     let mut tried = 0;
-    for (table, t) in base.iter().filter_map(|(name, v)| Some((name, v.as_table()?))) {
+    for (table, t) in &all_tables() {
         for (key, value) in t.iter() {
             for odd in ["nan", "-nan", "inf", "-inf", "-0.0", "1e400", "-1e-400"] {
                 let list = value.as_array();
@@ -177,7 +243,15 @@ fn numbers_are_plain() {
     }
     assert!(tried > 100, "{tried}");
     // A whole number is a number.
-    assert_eq!(Config::parse("a", "[training]\nlr = 1\nweight_decay = 0\nmomentum = -0").unwrap().training.lr, 1.0);
+    assert_eq!(
+        Config::parse("a", "[training.optimizer]\nlr = 1\nweight_decay = 0\nmomentum = -0")
+            .unwrap()
+            .training
+            .optimization
+            .optimizer
+            .lr,
+        1.0
+    );
     let e = error("[training]\nepochs = 3.0");
     assert!(e.contains("training.epochs: invalid type: floating point `3.0`, expected a whole number"), "{e}");
 }
@@ -203,8 +277,8 @@ fn a_hostile_text_is_refused_soon() {
         ("escapes", format!("name = \"{}", "\\u12".repeat(n))),
         ("not text", "\u{1}".repeat(n)),
         ("seeds", format!("seeds = [{}]", "1,".repeat(n))),
-        ("signs", format!("[training]\nlr = {}1", "-".repeat(n))),
-        ("a long number", format!("[training]\nlr = {}", "9".repeat(n))),
+        ("signs", format!("[training.optimizer]\nlr = {}1", "-".repeat(n))),
+        ("a long number", format!("[training.optimizer]\nlr = {}", "9".repeat(n))),
         ("a long key", format!("{} = 1", "k".repeat(n))),
     ] {
         let begun = std::time::Instant::now();

@@ -1,0 +1,50 @@
+//! A list of methods: the one place that knows their names. The config's check, the command line's help, the grid and the
+//! tests read it.
+
+use crate::base::range::Mistake;
+use crate::base::{Error, Result, nearest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// What its settings, read, come to: the method, and its settings with every key, which runs are addressed by.
+pub type Read<T> = Result<(Arc<T>, toml::Value), toml::de::Error>;
+
+/// One line of a list.
+pub struct Entry<T: ?Sized> {
+    /// What configs and the command line call it.
+    pub name: &'static str,
+    /// What it is, in a few words, with its paper.
+    pub about: &'static str,
+    /// Its overlay in `configs/`. The table of its name holds the default of every key.
+    pub overlay: &'static str,
+    /// Makes it from its settings; unknown keys are refused.
+    pub read: fn(toml::Deserializer<'_>) -> Read<T>,
+}
+
+/// What a listed method's settings must keep besides their types.
+pub trait Checked {
+    /// The first value that is out of its range, by its key.
+    fn check(&self) -> Result<(), Mistake> {
+        Ok(())
+    }
+}
+
+/// Reads `M`; `wrap` makes the listed trait of it. For [`Entry::read`].
+pub fn read<M, T: ?Sized>(from: toml::Deserializer<'_>, wrap: fn(M) -> Arc<T>) -> Read<T>
+where
+    M: DeserializeOwned + Serialize,
+{
+    let method = M::deserialize(from)?;
+    let settings = toml::Value::try_from(&method).map_err(|e| serde::de::Error::custom(e.to_string()))?;
+    Ok((wrap(method), settings))
+}
+
+/// The entry called `name`; an error names those there are. `what` is what they are, for instance `pretraining method`.
+pub fn find<'a, T: ?Sized>(what: &str, name: &str, list: &[&'a Entry<T>]) -> Result<&'a Entry<T>> {
+    list.iter().find(|e| e.name == name).copied().ok_or_else(|| {
+        let known: Vec<&str> = list.iter().map(|e| e.name).collect();
+        let meant = nearest(name, &known).map_or(String::new(), |near| format!("; did you mean {near}?"));
+        Error::Usage(format!("there is no {what} {name:?}; known: {}{meant}", known.join(", ")))
+    })
+}

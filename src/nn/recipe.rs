@@ -1,0 +1,58 @@
+//! How a random view of an image is made: plain data, which a config holds and the data floor carries out.
+
+use crate::base::range::{Mistake, mistake, range, share};
+use serde::{Deserialize, Serialize};
+
+/// `[augmentation]`: the strengths of a view, in the order they are applied. Sizes are shares of the image, probabilities
+/// from 0 to 1, sigma in pixels of the view.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Area of the crop as a share of the image: smallest, largest.
+    pub crop_scale: [f64; 2],
+    /// Width over height of the crop: smallest, largest.
+    pub crop_ratio: [f64; 2],
+    /// Of a mirror image.
+    pub flip_probability: f64,
+    /// Of changing the colours.
+    pub jitter_probability: f64,
+    /// Strength for brightness, contrast, saturation, hue.
+    pub jitter: [f64; 4],
+    /// Of losing the colours.
+    pub grayscale_probability: f64,
+    /// Of a Gaussian blur.
+    pub blur_probability: f64,
+    /// Standard deviation in pixels: smallest, largest.
+    pub blur_sigma: [f64; 2],
+}
+
+impl Recipe {
+    /// The whole image, unchanged.
+    pub const PLAIN: Recipe = Recipe {
+        crop_scale: [1.0, 1.0],
+        crop_ratio: [1.0, 1.0],
+        flip_probability: 0.0,
+        jitter_probability: 0.0,
+        jitter: [0.0; 4],
+        grayscale_probability: 0.0,
+        blur_probability: 0.0,
+        blur_sigma: [1.0, 1.0],
+    };
+
+    /// The first value that is out of its range, by its key.
+    pub fn check(&self) -> Result<(), Mistake> {
+        range("crop_scale", self.crop_scale, 1.0)?;
+        range("crop_ratio", self.crop_ratio, 100.0)?;
+        share("flip_probability", self.flip_probability)?;
+        share("jitter_probability", self.jitter_probability)?;
+        for (strength, largest) in self.jitter.into_iter().zip([1.0, 1.0, 1.0, 0.5]) {
+            if !(0.0..=largest).contains(&strength) {
+                let what = "use 0 to 1 for brightness, contrast and saturation, 0 to 0.5 for hue";
+                return mistake("jitter", format!("holds {strength}; {what}"));
+            }
+        }
+        share("grayscale_probability", self.grayscale_probability)?;
+        share("blur_probability", self.blur_probability)?;
+        range("blur_sigma", self.blur_sigma, 100.0)
+    }
+}

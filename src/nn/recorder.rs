@@ -1,0 +1,134 @@
+//! What a method records a step through: the tape, the parameters, the backbone and the images. It keeps who a parameter
+//! belongs to, so that a step of one player leaves the others alone.
+
+use super::backbone::Backbone;
+use super::init::Params;
+use super::recipe::Recipe;
+use super::resnet::Mode;
+use crate::base::Result;
+use crate::tape::{Tape, Type, Var};
+
+/// Makes views of a step's images. The floor that knows images implements it.
+pub trait Views {
+    /// View `i` of the images at `indices` u32 [B], made by `recipe`: f32 [B, C, H, W]. Different `i` are independent draws.
+    fn view(&self, t: &mut Tape, indices: Var, i: u32, recipe: &Recipe) -> Result<Var>;
+}
+
+/// A recording of a step in progress.
+pub struct Recorder<'a> {
+    /// The tape.
+    pub t: &'a mut Tape,
+    /// The parameters so far, those of earlier turns included.
+    pub params: &'a mut Params,
+    /// The network that the study asks about.
+    pub backbone: &'a dyn Backbone,
+    /// How the config makes views.
+    pub recipe: &'a Recipe,
+    /// Images of the step.
+    pub batch: usize,
+    /// Which images, u32 [batch].
+    pub indices: Var,
+    /// Who makes their views.
+    pub views: &'a dyn Views,
+    /// The batch statistics that batch norm takes.
+    pub mode: Mode,
+}
+
+impl Recorder<'_> {
+    /// View `i` of the images: f32 [batch, C, H, W].
+    pub fn view(&mut self, i: u32, recipe: &Recipe) -> Result<Var> {
+        let (views, indices) = (self.views, self.indices);
+        self.t.layer(&format!("view{i}"), |t| views.view(t, indices, i, recipe))
+    }
+
+    /// An input that the method's `inputs` fills before each step.
+    pub fn input(&mut self, name: &str, ty: Type) -> Result<Var> {
+        self.t.input(name, ty)
+    }
+
+    /// The features of images by the backbone of the current player: x [N, C, H, W] gives [N, features].
+    pub fn features(&mut self, x: Var) -> Result<Var> {
+        let prefix = self.named("backbone.");
+        self.backbone.forward(self.t, self.params, &prefix, x, self.mode)
+    }
+
+    /// The logits of features by the classifier of the current player: [N, features] gives [N, classes].
+    pub fn logits(&mut self, features: Var, classes: usize) -> Result<Var> {
+        let prefix = self.named("backbone.");
+        self.backbone.classify(self.t, self.params, &prefix, features, classes)
+    }
+
+    /// The name of a parameter, or a prefix of some, of the current player: `projection.` or `teacher.projection.`.
+    pub fn named(&self, name: &str) -> String {
+        self.params.named_by_player(name)
+    }
+
+    /// Records `f` as `player`: what it names is the player's, and a turn trains it only where it says so. First values are
+    /// its own; with `copy_of` they are copies of another player's, whose parameters are recorded before it.
+    pub fn player<T>(
+        &mut self,
+        player: &'static str,
+        copy_of: Option<&'static str>,
+        f: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let before = self.params.play(player, copy_of);
+        let made = f(self);
+        self.params.resume(before);
+        made
+    }
+}
+
+/// What a turn of a step moves: one for most methods, discriminator and generator for adversarial ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Whose optimizer, step count, guard and rate it uses, and how its terms are called; empty where there is one turn.
+    pub name: &'static str,
+    /// How often it is taken in a step.
+    pub repeats: usize,
+    /// The players whose parameters it trains; all others are frozen in it. The player without a name is "".
+    pub trains: &'static [&'static str],
+}
+
+impl Turn {
+    /// The one turn of most methods.
+    pub const ONLY: Turn = Turn { name: "", repeats: 1, trains: &[""] };
+}
+
+/// What a turn minimizes, and what it is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loss {
+    /// What the optimizer minimizes, f32 [1].
+    pub total: Var,
+    /// Its terms by name, each f32 [1]: they are recorded each epoch.
+    pub terms: Vec<(&'static str, Var)>,
+}
+
+impl From<Var> for Loss {
+    fn from(total: Var) -> Self {
+        Loss { total, terms: Vec::new() }
+    }
+}
+
+/// Where a stage stands: what moving numbers depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The stage's seed.
+    pub seed: u64,
+    /// Whole epochs done.
+    pub epoch: usize,
+    /// Epochs in all.
+    pub epochs: usize,
+    /// Steps done of this epoch.
+    pub step: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// How often this turn was taken in this step.
+    pub repeat: usize,
+}
+
+impl Progress {
+    /// The share of all steps that is done: 0 at the first.
+    pub fn share(&self) -> f64 {
+        (self.epoch * self.steps + self.step) as f64 / (self.epochs * self.steps).max(1) as f64
+    }
+}

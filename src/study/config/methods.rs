@@ -1,0 +1,249 @@
+//! What a config says of one method: its own settings, and the keys that it overrides for itself.
+
+use super::Config;
+use super::load::{inner, merge};
+use crate::base::range::Mistake;
+use crate::base::{Error, Result};
+use crate::nn::init::Param;
+use crate::nn::listed::Entry;
+use crate::nn::{Backbone, Model, Optimization, Recipe};
+use crate::noise::learn::{self, Learner};
+use crate::ssl::{self, Method};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Table, Value};
+
+/// The keys of [`Optimization`]: they stand in `[pretraining]` and `[training]`, and in a method's table to override them.
+pub(super) const OPTIMIZATION: [&str; 5] = ["epochs", "batch_size", "warmup_epochs", "schedule", "optimizer"];
+
+/// The tables that `[pretraining.METHOD]` may hold to override the config's own.
+pub(super) const TABLES: [&str; 2] = ["model", "augmentation"];
+
+/// A pretraining method as a config has it.
+#[derive(Clone, Debug)]
+pub struct Pretrained {
+    /// Its name.
+    pub name: String,
+    /// The method.
+    pub method: Arc<dyn Method>,
+    /// Its settings, every key.
+    pub settings: Value,
+    /// How weights are updated.
+    pub optimization: Optimization,
+    /// The backbone's settings.
+    pub model: Model,
+    /// The backbone.
+    pub backbone: Arc<dyn Backbone>,
+    /// How views are made.
+    pub augmentation: Recipe,
+}
+
+/// A training method as a config has it.
+#[derive(Clone, Debug)]
+pub struct Learning {
+    /// Its name.
+    pub name: String,
+    /// The method.
+    pub learner: Arc<dyn Learner>,
+    /// Its settings, every key.
+    pub settings: Value,
+    /// How weights are updated.
+    pub optimization: Optimization,
+}
+
+impl Pretrained {
+    /// The method's key that makes a parameter as large as it is, with its value: `pretraining.simclr.projection_dims = [8]`.
+    pub fn size_key(&self, parameter: &Param) -> Option<String> {
+        let (key, value) = self.method.size_key(&parameter.name, parameter.ty)?;
+        Some(format!("pretraining.{}.{key} = {value}", self.name))
+    }
+}
+
+impl Config {
+    /// The pretraining method `name`.
+    pub fn pretraining_of(&self, name: &str) -> Result<Pretrained> {
+        let table = self.pretraining.tables.get(name);
+        let (method, settings) = read(ssl::method(name)?, table)?;
+        let model: Model = overridden("model", &self.model, table)?;
+        Ok(Pretrained {
+            name: name.to_string(),
+            method,
+            settings,
+            optimization: optimization(&self.pretraining.optimization, table)?,
+            backbone: model.backbone(self.data.channels)?,
+            model,
+            augmentation: overridden("augmentation", &self.augmentation, table)?,
+        })
+    }
+
+    /// The training method `name`.
+    pub fn learning_of(&self, name: &str) -> Result<Learning> {
+        let table = self.training.tables.get(name);
+        let (learner, settings) = read(learn::learner(name)?, table)?;
+        let optimization = optimization(&self.training.optimization, table)?;
+        Ok(Learning { name: name.to_string(), learner, settings, optimization })
+    }
+
+    /// The backbone's settings of a cell with this pretraining.
+    pub fn model_of(&self, pretraining: &str) -> Result<Model> {
+        overridden("model", &self.model, self.pretraining.tables.get(pretraining))
+    }
+}
+
+/// A method of its own settings in `table`, without what it overrides. A config that was read has them all.
+fn read<T: ?Sized>(entry: &Entry<T>, table: Option<&Table>) -> Result<(Arc<T>, Value)> {
+    let mut own = table.cloned().unwrap_or_default();
+    own.retain(|key, _| !overrides(key));
+    let text = toml::to_string(&own).map_err(|e| wrong(entry.name, e))?;
+    let parsed = toml::Deserializer::parse(&text).map_err(|e| wrong(entry.name, e.message()))?;
+    (entry.read)(parsed).map_err(|e| wrong(entry.name, e.message()))
+}
+
+/// Whether a key of a method's table overrides one of the config.
+pub(super) fn overrides(key: &str) -> bool {
+    OPTIMIZATION.contains(&key) || TABLES.contains(&key)
+}
+
+fn wrong(method: &str, what: impl std::fmt::Display) -> Error {
+    Error::Usage(format!("the settings of {method}: {what}"))
+}
+
+fn optimization(base: &Optimization, table: Option<&Table>) -> Result<Optimization> {
+    let mut over = table.cloned().unwrap_or_default();
+    over.retain(|key, _| OPTIMIZATION.contains(&key));
+    laid("optimization", base, over)
+}
+
+fn overridden<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, table: Option<&Table>) -> Result<T> {
+    let over = table.and_then(|t| t.get(key)).and_then(Value::as_table).cloned().unwrap_or_default();
+    laid(key, base, over)
+}
+
+/// `base` with the keys of `over` laid on it, table by table.
+fn laid<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, over: Table) -> Result<T> {
+    fn lay(under: &mut Table, over: Table) {
+        for (key, value) in over {
+            match (under.get_mut(&key), value) {
+                (Some(Value::Table(under)), Value::Table(over)) => lay(under, over),
+                (_, value) => drop(under.insert(key, value)),
+            }
+        }
+    }
+    let mut table = Table::try_from(base).map_err(|e| wrong(key, e))?;
+    lay(&mut table, over);
+    table.try_into().map_err(|e: toml::de::Error| wrong(key, e.message()))
+}
+
+/// The first value of a listed method that is out of its range: the key as `pretraining.simclr.temperature`.
+pub(super) fn check(config: &Config) -> Result<(), Mistake> {
+    let below = |table: &str, name: &str| {
+        let prefix = format!("{table}.{name}.");
+        move |(key, what): Mistake| (prefix.clone() + &key, what)
+    };
+    let said = |key: String| move |e: Error| (key, format!("is wrong: {e}"));
+    for name in config.pretraining.methods.iter().filter(|n| *n != ssl::NONE) {
+        let key = || "pretraining.methods".to_string();
+        let one = config.pretraining_of(name).map_err(said(key()))?;
+        one.method.check().map_err(below("pretraining", name))?;
+        one.optimization.check().map_err(below("pretraining", name))?;
+        one.augmentation.check().map_err(below("pretraining", &format!("{name}.augmentation")))?;
+        super::check::model(&one.model).map_err(below("pretraining", &format!("{name}.model")))?;
+    }
+    for name in &config.training.methods {
+        let one = config.learning_of(name).map_err(said("training.methods".to_string()))?;
+        one.learner.check().map_err(below("training", name))?;
+        one.optimization.check().map_err(below("training", name))?;
+    }
+    Ok(())
+}
+
+/// Reads the table of every method where the places of its values are known: the offset of the first mistake and what it is.
+pub(super) fn readable(config: &DeTable<'_>, faithful: Faithful<'_>) -> Result<(), (usize, String)> {
+    for entry in ssl::methods() {
+        one(config, ("pretraining", entry.name), &|from| Ok((entry.read)(from)?.1), faithful)?;
+    }
+    for entry in learn::learners() {
+        one(config, ("training", entry.name), &|from| Ok((entry.read)(from)?.1), faithful)?;
+    }
+    Ok(())
+}
+
+/// Compares what was written with what was read of it; see `load`.
+type Faithful<'f> = &'f dyn Fn(&DeTable<'_>, &Value) -> Result<(), (usize, String)>;
+
+/// See [`readable`]: one method's table.
+fn one<'a>(
+    config: &DeTable<'a>,
+    (stage, name): (&str, &str),
+    read: &dyn Fn(toml::Deserializer<'_>) -> Result<Value, toml::de::Error>,
+    faithful: Faithful<'_>,
+) -> Result<(), (usize, String)> {
+    let Some(stage) = inner(config, stage) else { return Ok(()) };
+    let Some(table) = inner(stage, name) else { return Ok(()) };
+    let picked = |from: &DeTable<'a>, keep: &dyn Fn(&str) -> bool| -> DeTable<'a> {
+        from.iter().filter(|(key, _)| keep(key.get_ref())).map(|(k, v)| (k.clone(), v.clone())).collect()
+    };
+    let from = |table: DeTable<'a>| toml::Deserializer::from(Spanned::new(0..0, table));
+    let told = |e: toml::de::Error| (e.span().map_or(0, |s| s.start), e.message().to_string());
+    let own = picked(table, &|key| !overrides(key));
+    faithful(&own, &read(from(own.clone())).map_err(told)?)?;
+    let common = |key: &str| OPTIMIZATION.contains(&key);
+    let mut all = picked(stage, &common);
+    merge(&mut all, picked(table, &common));
+    Optimization::deserialize(from(all)).map_err(told)?;
+    for key in TABLES {
+        let (Some(base), Some(over)) = (inner(config, key), inner(table, key)) else { continue };
+        let mut all = base.clone();
+        merge(&mut all, over.clone());
+        if key == "model" {
+            Model::deserialize(from(all)).map_err(told)?;
+        } else {
+            let kept = Value::try_from(Recipe::deserialize(from(all.clone())).map_err(told)?);
+            faithful(&all, &kept.map_err(|e| (0, e.to_string()))?)?;
+        }
+    }
+    Ok(())
+}
+
+/// The stages whose methods have tables of their own, with the keys of theirs that are none of a method.
+const STAGES: [(&str, &[&str]); 2] =
+    [("pretraining", &["methods"]), ("training", &["methods", "last_batch", "crop_scale", "flip_probability"])];
+
+/// Moves the keys of [`Optimization`] and the tables of methods, which stand in a stage's table, to the fields that hold
+/// them, so that serde reads them where the place of a mistake is known.
+pub(super) fn gather(config: &mut DeTable<'_>) {
+    for (stage, own) in STAGES {
+        let Some(DeValue::Table(table)) = config.get_mut(stage).map(|v| v.get_mut()) else { continue };
+        let keys: Vec<_> = table.keys().cloned().collect();
+        let (mut optimization, mut tables) = (DeTable::new(), DeTable::new());
+        for key in keys {
+            let name = key.get_ref().to_string();
+            let to = match &name {
+                n if own.contains(&n.as_str()) => continue,
+                n if OPTIMIZATION.contains(&n.as_str()) => &mut optimization,
+                _ => &mut tables,
+            };
+            if let Some(value) = table.remove(&key) {
+                to.insert(key, value);
+            }
+        }
+        for (name, held) in [("optimization", optimization), ("tables", tables)] {
+            let key = Spanned::new(0..0, std::borrow::Cow::Borrowed(name));
+            table.insert(key, Spanned::new(0..0, DeValue::Table(held)));
+        }
+    }
+}
+
+/// Undoes [`gather`] for a config that is written.
+pub(super) fn scatter(config: &mut Table) {
+    for (stage, _) in STAGES {
+        let Some(Value::Table(table)) = config.get_mut(stage) else { continue };
+        for name in ["optimization", "tables"] {
+            if let Some(Value::Table(held)) = table.remove(name) {
+                table.extend(held);
+            }
+        }
+    }
+}
