@@ -62,8 +62,12 @@ fn run_on(gpu: &Gpu, ids: &[u32], page_bytes: Option<u64>, view: Option<(u32, u6
     };
     t.output("y", y);
     let plan = Plan::new(gpu, Schedule::new(&t, &Options::new(gpu.caps()))?, &state)?;
-    let epoch = view.map_or(0.0, |v| v.2);
-    plan.run(gpu, &Feed::new().input("indices", ids).scalar("epoch", epoch))?;
+    let feed = Feed::new().input("indices", ids);
+    let feed = match view {
+        Some((_, _, epoch)) => feed.scalar("epoch", epoch),
+        None => feed, // plain images depend on no epoch
+    };
+    plan.run(gpu, &feed)?;
     let words: Vec<u32> = bytemuck::pod_collect_to_vec(&plan.read(gpu, "y")?);
     Ok(words.chunks(words.len() / ids.len()).map(<[u32]>::to_vec).collect())
 }

@@ -42,7 +42,9 @@
 //!
 //! What outlives a step is a named tensor in a [`tape::State`]; `Tape::assign` is the only write to it. A step is a
 //! transaction: every assign takes effect at its end, and none does when its guard (for instance a non-finite gradient)
-//! is raised. The schedule lets an in-place op write state directly where nobody could tell the difference.
+//! is raised. The schedule lets an in-place op write state directly where nobody could tell the difference. Two players of
+//! one step have a scope each ([`tape::Tape::scope`]): guard, step count, loss scale and learning rate are the player's own.
+//! What a second guard, output, ring or assign of one name would lose, and a feed that a plan does not have, are errors.
 //!
 //! [`tape::Trace`] runs the same nodes one dispatch at a time, each value in a buffer of its own, bit-equal to the plan:
 //! it is the debugger.

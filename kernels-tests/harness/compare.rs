@@ -4,19 +4,56 @@ use super::recording::{Got, Values};
 use crate::reference::{Expected, HALF_ULP};
 use wgslab::base::DType;
 
-/// The same values with the same bits.
+/// The same values with the same bits: as many, under the same names, of the same types. None at all is a failure, since
+/// nothing would have been compared.
 pub fn same_bits(what: &str, a: &Values, b: &Values) -> Result<(), String> {
+    let heads = |v: &Values| v.0.iter().map(|v| (v.0.clone(), v.1)).collect::<Vec<_>>();
+    let (ours, theirs) = (heads(a), heads(b));
+    if ours != theirs || ours.is_empty() {
+        return Err(format!(
+            "{what} differ: there are the values {ours:?} and {theirs:?}, and both must be the same some"
+        ));
+    }
+    if let Some((name, ..)) = a.0.iter().chain(&b.0).find(|v| v.2.is_empty()) {
+        return Err(format!("{what}: {name} has no element to compare"));
+    }
     for ((name, dtype, a), (_, _, b)) in a.0.iter().zip(&b.0) {
         let size = dtype.bytes();
+        if a.len() != b.len() {
+            return Err(format!("{what} differ: {name} has {} bytes and {}", a.len(), b.len()));
+        }
         if let Some(i) = a.chunks(size).zip(b.chunks(size)).position(|(a, b)| a != b) {
             let shown = |v: &[u8]| Got { dtype: *dtype, words: bytemuck::pod_collect_to_vec(v) }.number(i);
             return Err(format!("{what} differ: {name}[{i}] is {:e} and {:e}", shown(a), shown(b)));
         }
-        if a.len() != b.len() {
-            return Err(format!("{what} differ: {name} has {} bytes and {}", a.len(), b.len()));
-        }
     }
     Ok(())
+}
+
+/// What [`same_bits`] must not let pass.
+pub fn same_bits_compares() -> Result<(), String> {
+    let value = |name: &str, dtype, bytes: &[u8]| (name.to_string(), dtype, bytes.to_vec());
+    let of = |list: &[(String, DType, Vec<u8>)]| Values(list.to_vec());
+    let (x, y) = (value("x", DType::F32, &[1, 2, 3, 4]), value("y", DType::F32, &[5, 6, 7, 8]));
+    let both = of(&[x.clone(), y.clone()]);
+    same_bits("equal ones", &both, &of(&[x.clone(), y.clone()]))?;
+    let others = [
+        ("a missing value", of(&[x.clone()])),
+        ("another name", of(&[x.clone(), value("z", DType::F32, &y.2)])),
+        ("another type", of(&[x.clone(), value("y", DType::U32, &y.2)])),
+        ("another length", of(&[x.clone(), value("y", DType::F32, &[5, 6, 7, 8, 0, 0, 0, 0])])),
+        ("another bit", of(&[x.clone(), value("y", DType::F32, &[5, 6, 7, 9])])),
+    ];
+    for (what, other) in others {
+        let caught = same_bits(what, &both, &other).is_err() && same_bits(what, &other, &both).is_err();
+        super::ensure(caught, format!("same_bits lets {what} pass"))?;
+    }
+    let none = value("x", DType::F32, &[]);
+    super::ensure(same_bits("nothing", &of(&[]), &of(&[])).is_err(), "same_bits lets an empty set pass")?;
+    super::ensure(
+        same_bits("nothing", &of(&[none.clone()]), &of(&[none])).is_err(),
+        "same_bits lets an empty value pass",
+    )
 }
 
 /// An output against the reference.

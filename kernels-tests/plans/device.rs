@@ -1,6 +1,6 @@
 //! The semantics of a step on a device: what schedules promise, plans and programs keep.
 
-use super::random::{Data, INPUTS, OUTPUTS, STATES, Step, bits};
+use super::random::{Data, GUARDS, INPUTS, OUTPUTS, STATES, Step, bits};
 use super::{Double, Named, ensure, must_fail, schedule, tape, text};
 use crate::harness::device::gpu;
 use wgslab::base::rng::Rng;
@@ -14,6 +14,7 @@ pub fn list() -> Vec<Named> {
         ("a swap swaps", swap),
         ("a raised guard stops every assign", guard),
         ("what defies the guard moves though its old value is kept", defiance),
+        ("two players of one step share nothing", super::players::two_players),
         ("a program repeats its stages over one store", program),
         ("feeds and stores that do not fit are refused", feeds),
         ("a run makes no buffer and no bind group", allocates_nothing),
@@ -40,8 +41,11 @@ fn random() -> Result<(), String> {
         let (step, data) = (Step::random(&mut rng, 12), Data::random(&mut rng));
         let tape = step.record().map_err(text)?;
         let values: Vec<(&str, &[f32])> = STATES.into_iter().zip(data.states.iter().map(Vec::as_slice)).collect();
-        let flag = [data.raised as u32];
-        let mut feed = Feed::new().input("guard", &flag);
+        let flags = data.raised.map(|raised| [u32::from(raised)]);
+        let mut feed = Feed::new();
+        for p in (0..GUARDS.len()).filter(|&p| step.guarded[p]) {
+            feed = feed.input(GUARDS[p], &flags[p]);
+        }
         for (name, v) in INPUTS.iter().zip(&data.inputs) {
             feed = feed.input(name, v);
         }
@@ -178,6 +182,12 @@ fn feeds() -> Result<(), String> {
     must_fail("no x", plan.run(&gpu, &Feed::new().scalar("lr", 0.1)), &["x", "[4]"])?;
     must_fail("a short x", plan.run(&gpu, &Feed::new().input("x", &x[..3]).scalar("lr", 0.1)), &["x", "[4]", "12"])?;
     must_fail("no lr", plan.run(&gpu, &Feed::new().input("x", &x)), &["lr"])?;
+    let fed = || Feed::new().input("x", &x).scalar("lr", 0.1);
+    must_fail("an unknown input", plan.run(&gpu, &fed().input("labels", &[1u32])), &["labels", "x"])?;
+    must_fail("an unknown scalar", plan.run(&gpu, &fed().scalar("tau", 0.5)), &["tau", "lr"])?;
+    must_fail("the scalars' own name", plan.run(&gpu, &fed().input("scalars", &[0f32; 64])), &["scalars", "x"])?;
+    must_fail("x twice", plan.run(&gpu, &fed().input("x", &x)), &["x", "twice"])?;
+    must_fail("lr twice", plan.run(&gpu, &fed().scalar("lr", 0.2)), &["lr", "twice"])?;
     must_fail("an unknown output", plan.read(&gpu, "z"), &["z"])?;
     plan.run(&gpu, &Feed::new().input("x", &x).scalar("lr", 0.1)).map_err(text)?;
     let y = plan.read_f32(&gpu, "y").map_err(text)?;

@@ -2,10 +2,11 @@
 //! device. Steps are made of three small ops: add, relu, and a doubling in place that may obey the guard.
 
 mod device;
+mod players;
 mod random;
 mod rules;
 
-use crate::harness::{Named, ensure, named, text};
+use crate::harness::{Named, compare, ensure, named, text};
 use libtest_mimic::Trial;
 use std::path::PathBuf;
 use wgslab::base::{Error, Result as BaseResult};
@@ -17,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
     let mut list = rules::list();
     list.push(("random steps on the CPU", random::on_the_cpu));
     list.push(("snapshot", snapshot));
+    list.push(("same_bits compares names, types, counts and bits", compare::same_bits_compares));
     named("T0 plans", list)
 }
 

@@ -15,8 +15,8 @@ pub enum Do {
     Add(usize, usize),
     Relu(usize),
     View(usize),
-    /// In place, obeying the guard where the step has one.
-    Double(usize),
+    /// In place, obeying the guard of a player where it has one.
+    Double(usize, usize),
     /// In place, whatever the guard says.
     DoubleAnyway(usize),
     /// The newest value of a state.
@@ -25,18 +25,24 @@ pub enum Do {
     Assign(usize, usize),
 }
 
-/// A step over states s0, s1, … and inputs x0, x1, … of one length.
+/// A step over states s0, s1, … and inputs x0, x1, … of one length. State `i` belongs to player `i`; the first player
+/// is the step outside any scope.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub list: Vec<Do>,
     pub outputs: Vec<usize>,
-    pub guarded: bool,
+    /// Of each player, whether it has a guard.
+    pub guarded: [bool; 3],
+    /// Guards are set behind everything else: they hold for what was recorded before, too.
+    pub late: bool,
 }
 
 /// Names are few: inputs, states, outputs.
 pub const INPUTS: [&str; 2] = ["x0", "x1"];
 pub const STATES: [&str; 3] = ["s0", "s1", "s2"];
 pub const OUTPUTS: [&str; 2] = ["o0", "o1"];
+pub const GUARDS: [&str; 3] = ["guard", "d.guard", "g.guard"];
+const PLAYERS: [&str; 3] = ["", "d", "g"];
 /// Elements of every value.
 pub const LEN: usize = 5;
 
@@ -44,6 +50,7 @@ impl Step {
     /// A random step of about `n` things. Values 0 and 1 are the inputs, 2 to 4 the states.
     pub fn random(rng: &mut Rng, n: usize) -> Self {
         let (mut list, mut values) = (Vec::new(), INPUTS.len() + STATES.len());
+        let mut unread = [false; STATES.len()];
         for _ in 0..n {
             // Mostly recent values, so that chains arise; sometimes any, so that old ones stay alive.
             let mut pick = || match rng.below(3) {
@@ -55,16 +62,24 @@ impl Step {
                 0..=2 => Do::Add(a, b),
                 3 | 4 => Do::Relu(a),
                 5 => Do::View(a),
-                6 | 7 => Do::Double(a),
+                6 | 7 => Do::Double(a, rng.below(GUARDS.len())),
                 8 => Do::DoubleAnyway(a),
                 9 => Do::Read(rng.below(STATES.len())),
-                _ => Do::Assign(rng.below(STATES.len()), a),
+                _ => match rng.below(STATES.len()) {
+                    s if unread[s] => Do::Read(s), // a second assign would lose the first, and is refused
+                    s => Do::Assign(s, a),
+                },
             };
+            match what {
+                Do::Read(s) => unread[s] = false,
+                Do::Assign(s, _) => unread[s] = true,
+                _ => {}
+            }
             values += !matches!(what, Do::Assign(..)) as usize;
             list.push(what);
         }
         let outputs = (0..OUTPUTS.len()).map(|_| rng.below(values)).collect();
-        Step { list, outputs, guarded: rng.below(2) == 1 }
+        Step { list, outputs, guarded: [0; 3].map(|_| rng.below(2) == 1), late: rng.below(4) == 0 }
     }
 
     /// The step as a tape.
@@ -75,27 +90,38 @@ impl Step {
         for s in STATES {
             v.push(t.state(s, ty)?);
         }
-        let guard = self.guarded.then(|| t.input("guard", Type::u32([1]))).transpose()?;
-        if let Some(g) = guard {
-            t.set_guard(g)?;
+        let guards = (0..GUARDS.len()).map(|p| {
+            let guard = self.guarded[p].then(|| t.input(GUARDS[p], Type::u32([1]))).transpose()?;
+            Ok(guard)
+        });
+        let guards = guards.collect::<BaseResult<Vec<Option<Var>>>>()?;
+        let set = |t: &mut Tape| {
+            let mut each = guards.iter().enumerate().filter_map(|(p, g)| Some((p, (*g)?)));
+            each.try_for_each(|(p, guard)| within(t, p, |t| t.set_guard(guard)))
+        };
+        if !self.late {
+            set(&mut t)?;
         }
         for what in &self.list {
             let new = match *what {
                 Do::Add(a, b) => t.add(v[a], v[b])?,
                 Do::Relu(a) => t.relu(v[a])?,
                 Do::View(a) => t.reshape(v[a], [LEN])?,
-                Do::Double(a) => {
-                    let inputs: Vec<Var> = [v[a]].into_iter().chain(guard).collect();
+                Do::Double(a, p) => {
+                    let inputs: Vec<Var> = [v[a]].into_iter().chain(guards[p]).collect();
                     t.apply1(Double, &inputs)?
                 }
                 Do::DoubleAnyway(a) => t.apply1(Double, &[v[a]])?,
                 Do::Read(s) => t.state(STATES[s], ty)?,
                 Do::Assign(s, a) => {
-                    t.assign(STATES[s], v[a])?;
+                    within(&mut t, s, |t| t.assign(STATES[s], v[a]))?;
                     continue;
                 }
             };
             v.push(new);
+        }
+        if self.late {
+            set(&mut t)?;
         }
         for (name, &o) in OUTPUTS.iter().zip(&self.outputs) {
             t.output(name, v[o]);
@@ -105,7 +131,7 @@ impl Step {
 
     /// What the step means: outputs, then states.
     pub fn meaning(&self, data: &Data) -> Vec<Vec<f32>> {
-        let raised = self.guarded && data.raised;
+        let raised = |p: usize| self.guarded[p] && data.raised[p];
         let mut v: Vec<Vec<f32>> = data.inputs.iter().chain(&data.states).cloned().collect();
         let mut states = data.states.clone();
         let double = |x: &Vec<f32>| x.iter().map(|x| 2.0 * x).collect::<Vec<f32>>();
@@ -113,8 +139,8 @@ impl Step {
             let new = match *what {
                 Do::Add(a, b) => v[a].iter().zip(&v[b]).map(|(a, b)| a + b).collect(),
                 Do::Relu(a) => v[a].iter().map(|x| if *x <= 0.0 { 0.0 } else { *x }).collect(),
-                Do::Double(a) if raised => v[a].clone(),
-                Do::Double(a) | Do::DoubleAnyway(a) => double(&v[a]),
+                Do::Double(a, p) if raised(p) => v[a].clone(),
+                Do::Double(a, _) | Do::DoubleAnyway(a) => double(&v[a]),
                 Do::View(a) => v[a].clone(),
                 Do::Read(s) => states[s].clone(),
                 Do::Assign(s, a) => {
@@ -125,8 +151,14 @@ impl Step {
             v.push(new);
         }
         let outputs = self.outputs.iter().map(|&o| v[o].clone());
-        outputs.chain(if raised { data.states.clone() } else { states }).collect()
+        let held = |(p, new): (usize, Vec<f32>)| if raised(p) { data.states[p].clone() } else { new };
+        outputs.chain(states.into_iter().enumerate().map(held)).collect()
     }
+}
+
+/// Records `f` as player `p`.
+fn within<T>(t: &mut Tape, p: usize, f: impl FnOnce(&mut Tape) -> BaseResult<T>) -> BaseResult<T> {
+    if p == 0 { f(t) } else { t.scope(PLAYERS[p], f) }
 }
 
 /// What a step works on.
@@ -134,14 +166,15 @@ impl Step {
 pub struct Data {
     pub inputs: Vec<Vec<f32>>,
     pub states: Vec<Vec<f32>>,
-    pub raised: bool,
+    /// Of each player, whether its guard is raised.
+    pub raised: [bool; 3],
 }
 
 impl Data {
     pub fn random(rng: &mut Rng) -> Self {
         let mut some = |n: usize| (0..n).map(|_| (0..LEN).map(|_| rng.normal()).collect()).collect::<Vec<Vec<f32>>>();
         let (inputs, states) = (some(INPUTS.len()), some(STATES.len()));
-        Data { inputs, states, raised: rng.below(2) == 1 }
+        Data { inputs, states, raised: [0; 3].map(|_| rng.below(2) == 1) }
     }
 }
 
@@ -159,7 +192,7 @@ fn execute(s: &Schedule, data: &Data) -> Result<Vec<Vec<f32>>, String> {
     memory.extend(INPUTS.iter().zip(&data.inputs).map(|(n, v)| (Place::Input(n.to_string()), v.clone())));
     memory.extend(STATES.iter().zip(&data.states).map(|(n, v)| (Place::State(n.to_string()), v.clone())));
     for (launch, places) in s.steps.iter().flat_map(|s| &s.launches) {
-        let (at, new) = run(launch, places, &memory, data.raised)?;
+        let (at, new) = run(launch, places, &memory, &data.raised)?;
         memory.insert(at, new);
     }
     let outputs = s.outputs.iter().map(|o| memory[&o.2].clone());
@@ -171,10 +204,11 @@ fn run(
     launch: &Launch,
     places: &[Place],
     memory: &BTreeMap<Place, Vec<f32>>,
-    raised: bool,
+    raised: &[bool; 3],
 ) -> Result<(Place, Vec<f32>), String> {
-    let is_guard = |p: &&Place| **p == Place::Input("guard".into());
-    let obeys = places.iter().any(|p| is_guard(&p)) && raised;
+    let player = |p: &Place| GUARDS.iter().position(|g| *p == Place::Input(g.to_string()));
+    let is_guard = |p: &&Place| player(p).is_some();
+    let obeys = places.iter().filter_map(player).any(|p| raised[p]);
     let pairs = || launch.buffers.iter().zip(places);
     let x: Vec<&Vec<f32>> = pairs()
         .filter(|(s, p)| matches!(s, Slot::In(_)) && !is_guard(p))
@@ -211,7 +245,7 @@ pub fn on_the_cpu() -> Result<(), String> {
             ensure(
                 same,
                 format!(
-                    "round {round}, reuse {reuse}, raised {}:\n{step:?}\n{schedule}\nis {got:?}\nmust be {want:?}",
+                    "round {round}, reuse {reuse}, raised {:?}:\n{step:?}\n{schedule}\nis {got:?}\nmust be {want:?}",
                     data.raised
                 ),
             )?;

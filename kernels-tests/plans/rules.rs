@@ -20,6 +20,8 @@ pub fn list() -> Vec<Named> {
         ("only wanted gradients are computed", wrt),
         ("gradients of gradients are refused", second_order),
         ("mistakes are named", mistakes),
+        ("nothing is lost to a second of one name", seconds),
+        ("assigns obey the guard of their scope alone", scopes),
         ("the same tape gives the same schedule", repeatable),
     ]
 }
@@ -196,6 +198,89 @@ fn mistakes() -> Result<(), String> {
     let y = t.relu(a).map_err(text)?;
     must_fail("a cotangent of another shape", t.backward(&[y], &[Some(b)], &[a]), &["[2, 3]", "[8]"])?;
     must_fail("fewer cotangents than outputs", t.backward(&[y], &[], &[a]), &["1", "0"])
+}
+
+/// What would be lost without a word is an error that says the name and the way out; what is meant goes on.
+fn seconds() -> Result<(), String> {
+    let mut t = Tape::new();
+    let (a, flag) = (x(&mut t).map_err(text)?, t.input("flag", Type::u32([1])).map_err(text)?);
+    let (b, w) = (t.relu(a).map_err(text)?, t.state("w", Type::f32(TY)).map_err(text)?);
+    t.set_guard(flag).map_err(text)?;
+    must_fail("a second guard", t.set_guard(flag), &["outside any scope", "Tape::scope"])?;
+    let guard = |t: &mut Tape| t.scope("d", |t| t.set_guard(flag));
+    guard(&mut t).map_err(text)?;
+    must_fail("a second guard of a player", guard(&mut t), &["the scope d", "Tape::scope"])?;
+    must_fail("a scope within one", t.scope("d", |t| t.scope("g", |_| Ok(()))), &["g", "d", "nest"])?;
+    must_fail("a player with a dot", t.scope("a.b", |_| Ok(())), &["a.b", "dot"])?;
+    t.assign("w", a).map_err(text)?;
+    must_fail("an assign that loses the first", t.assign("w", w), &["w", "twice", "Tape::state"])?;
+    t.assign("w", b).map_err(text)?; // it depends on the first
+    let newest = t.state("w", Type::f32(TY)).map_err(text)?;
+    t.assign("w", a).map_err(text)?; // the first was read
+    t.output("y", newest);
+    schedule(&t)?;
+    let row = t.scalar("row").map_err(text)?;
+    let value = t.state("v", Type::f32([1])).map_err(text)?;
+    t.ring("losses", 4, row, &[value]).map_err(text)?;
+    must_fail("a second ring", t.ring("losses", 4, row, &[value]), &["losses", "second ring", "another name"])?;
+    let scale = wgslab::kernels::loss_scale::LossScale { initial: 1.0, interval: 9 };
+    t.update_loss_scale(scale, flag).map_err(text)?;
+    must_fail("a second loss scale", t.update_loss_scale(scale, flag), &["loss_scale.scale", "Tape::scope"])?;
+    t.scope("g", |t| t.update_loss_scale(scale, flag)).map_err(text)?;
+    must_fail("an input of the scalars' name", t.input("scalars", Type::f32([1])), &["scalars"])?;
+    t.output("y", b);
+    must_fail("a second output", Schedule::new(&t, &Options::new(&Caps::portable())), &["y", "outputs"])?;
+    let adam = wgslab::nn::optimizer::Optimizer::adam(0.0);
+    let grad = t.input("grad", Type::f32(TY)).map_err(text)?;
+    let update = |t: &mut Tape, name: &str| {
+        let lr = t.scoped("lr");
+        let lr = t.scalar(&lr)?;
+        adam.update(t, &[(name.to_string(), grad)], lr)
+    };
+    update(&mut t, "p").map_err(text)?;
+    must_fail("a second Adam", update(&mut t, "q"), &["optim.step", "second optimizer", "Tape::scope"])?;
+    t.scope("g", |t| update(t, "q")).map_err(text)
+}
+
+/// The guard that each commit takes, by state.
+fn scopes() -> Result<(), String> {
+    let t = tape(|t| {
+        let (a, b) = (t.input("a", Type::u32([1]))?, t.input("b", Type::u32([1]))?);
+        let x = x(t)?;
+        for w in ["outside", "early", "late", "free"] {
+            t.state(w, Type::f32(TY))?;
+        }
+        t.assign("outside", x)?;
+        t.scope("d", |t| t.assign("early", x))?;
+        t.set_guard(a)?;
+        t.scope("d", |t| t.set_guard(b))?;
+        t.scope("d", |t| t.assign("late", x))?;
+        t.scope("g", |t| t.assign("free", x))
+    })?;
+    let s = schedule(&t)?;
+    let (input, state) = (|n: &str| Place::Input(n.into()), |n: &str| Place::State(n.into()));
+    let got: Vec<_> = s.steps.iter().flat_map(|s| &s.launches).map(|(_, p)| p.clone()).collect();
+    let want = [
+        vec![input("x"), input("b"), state("early")],
+        vec![input("x"), state("free")],
+        vec![input("x"), input("b"), state("late")],
+        vec![input("x"), input("a"), state("outside")],
+    ];
+    ensure(got == want, format!("commits must take {want:?}:\n{s}"))?;
+    let mut t = Tape::new();
+    let (flag, y) = (t.input("flag", Type::u32([1])).map_err(text)?, x(&mut t).map_err(text)?);
+    t.state("w", Type::f32(TY)).map_err(text)?;
+    t.assign("w", y).map_err(text)?;
+    let both = |t: &mut Tape| {
+        let w = t.state("w", Type::f32(TY))?;
+        let y = t.relu(w)?;
+        t.scope("d", |t| t.assign("w", y))
+    };
+    both(&mut t).map_err(text)?;
+    schedule(&t)?; // no guard yet
+    t.scope("d", |t| t.set_guard(flag)).map_err(text)?;
+    let made = Schedule::new(&t, &Options::new(&Caps::portable()));
+    must_fail("a state under two guards", made, &["w", "the scope d", "outside any scope"])
 }
 
 fn repeatable() -> Result<(), String> {

@@ -8,7 +8,8 @@ use crate::kernels::loss_scale::LossScale;
 use crate::kernels::sgd::Sgd;
 use crate::tape::{Phase, Scalar, Tape, Var};
 
-/// An optimizer with its constants; the learning rate is the step's scalar `lr`.
+/// An optimizer with its constants; the learning rate is the step's scalar `lr`, in the scope of a player `<player>.lr`
+/// ([`Tape::scope`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Optimizer {
     /// torch.optim.SGD.
@@ -93,7 +94,8 @@ impl Optimizer {
     }
 
     /// Records the backward pass of `loss` and the update of every parameter in `trained`; a non-finite gradient of any
-    /// of them raises the step's guard, and then nothing is updated. Returns the guard's flag.
+    /// of them raises the guard of the scope, and then nothing of that scope is updated. Returns the guard's flag. A second
+    /// one in a scope is an error.
     pub fn minimize(&self, t: &mut Tape, loss: Var, trained: &[String]) -> Result<Var> {
         Ok(self.minimize_within(t, loss, trained, Limits::default())?.skipped)
     }
@@ -128,7 +130,8 @@ impl Optimizer {
             t.found_inf(&grads)?
         };
         t.set_guard(skipped)?;
-        let (lr, pairs) = (t.scalar("lr")?, trained.iter().cloned().zip(grads).collect::<Vec<_>>());
+        let lr = t.scoped("lr");
+        let (lr, pairs) = (t.scalar(&lr)?, trained.iter().cloned().zip(grads).collect::<Vec<_>>());
         t.layer("optimizer", |t| self.update(t, &pairs, lr))?;
         if let Some(op) = limits.loss_scale {
             t.update_loss_scale(op, skipped)?;
@@ -136,7 +139,8 @@ impl Optimizer {
         Ok(Step { skipped, grad_norm, loss_scale })
     }
 
-    /// Records the update of each parameter by its gradient.
+    /// Records the update of each parameter by its gradient. Adam counts its steps in the state `optim.step`, in a scope
+    /// `<player>.optim.step`; a second Adam that would count there too is an error.
     pub fn update(&self, t: &mut Tape, pairs: &[(String, Var)], lr: Scalar) -> Result<()> {
         match *self {
             Optimizer::Sgd { momentum, nesterov, weight_decay } => {
@@ -144,7 +148,9 @@ impl Optimizer {
                 pairs.iter().try_for_each(|(name, g)| t.layer(name, |t| t.sgd(name, *g, lr.var, op.clone())))
             }
             Optimizer::Adam { beta1, beta2, eps, weight_decay, decoupled } => {
-                let step = t.increment("optim.step")?;
+                let steps = t.scoped("optim.step");
+                t.expect_unassigned(&steps, "optimizer")?;
+                let step = t.increment(&steps)?;
                 let op = Adam { beta1, beta2, eps, weight_decay, decoupled, lr: lr.slot };
                 pairs.iter().try_for_each(|(name, g)| t.layer(name, |t| t.adam(name, *g, step, lr.var, op.clone())))
             }

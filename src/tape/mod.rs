@@ -13,6 +13,7 @@ pub mod program;
 pub mod record;
 pub mod rewrite;
 pub mod schedule;
+mod scope;
 pub mod state;
 pub mod trace;
 

@@ -4,7 +4,7 @@
 use super::demand::misfit;
 use super::layout::expect_layout;
 use super::op::Type;
-use super::record::SCALARS;
+use super::record::{SCALARS, SCALARS_INPUT};
 use super::schedule::{Place, Schedule};
 use super::state::State;
 use crate::base::{Error, Result};
@@ -132,9 +132,16 @@ impl Plan {
         Ok(ticket)
     }
 
-    /// Writes the inputs and scalars of a run; another shape than the plan's is an error that names both.
+    /// Writes the inputs and scalars of a run. A feed that lacks one the plan has, has one the plan lacks, names one twice
+    /// or is of another shape is an error that names it; nothing is written then.
     pub fn write(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<()> {
-        for (name, (ty, buffer)) in self.inputs.iter().filter(|i| i.0 != "scalars") {
+        let with_scalars = !self.schedule.scalars.is_empty();
+        let inputs = || self.inputs.iter().filter(|i| !(with_scalars && i.0 == SCALARS_INPUT));
+        expect_known("input", &feed.inputs, &inputs().map(|i| i.0.as_str()).collect::<Vec<_>>())?;
+        let scalars: Vec<&str> = self.schedule.scalars.iter().map(String::as_str).collect();
+        expect_known("scalar", &feed.scalars, &scalars)?;
+        let mut writes = Vec::new();
+        for (name, (ty, buffer)) in inputs() {
             let Some((_, bytes)) = feed.inputs.iter().find(|i| i.0 == name) else {
                 return Err(Error::Failed(format!("the plan needs the input {name}, {ty}, and was not given it")));
             };
@@ -145,18 +152,19 @@ impl Plan {
                     bytes.len()
                 )));
             }
-            gpu.stage(buffer, bytes);
+            writes.push((buffer, *bytes));
         }
-        if let Some((_, buffer)) = self.inputs.get("scalars") {
-            let mut values = [0f32; SCALARS];
-            for (slot, name) in self.schedule.scalars.iter().enumerate() {
-                let Some(s) = feed.scalars.iter().find(|s| s.0 == name) else {
-                    return Err(Error::Failed(format!("the plan needs the scalar {name} and was not given it")));
-                };
-                values[slot] = s.1;
-            }
-            gpu.stage(buffer, bytemuck::bytes_of(&values));
+        let mut values = [0f32; SCALARS];
+        for (slot, name) in scalars.iter().enumerate() {
+            let Some(s) = feed.scalars.iter().find(|s| s.0 == *name) else {
+                return Err(Error::Failed(format!("the plan needs the scalar {name} and was not given it")));
+            };
+            values[slot] = s.1;
         }
+        if let Some((_, buffer)) = self.inputs.get(SCALARS_INPUT).filter(|_| with_scalars) {
+            writes.push((buffer, bytemuck::bytes_of(&values)));
+        }
+        writes.into_iter().for_each(|(buffer, bytes)| gpu.stage(buffer, bytes));
         Ok(())
     }
 
@@ -190,4 +198,18 @@ impl Plan {
     pub fn slabs(&self) -> &[Arc<Buffer>] {
         &self.slabs
     }
+}
+
+/// An error where something is fed that is not among `known`, or is fed twice: it would be left out without a word.
+fn expect_known<T>(what: &str, fed: &[(&str, T)], known: &[&str]) -> Result<()> {
+    for (i, (name, _)) in fed.iter().enumerate() {
+        if !known.contains(name) {
+            let has = if known.is_empty() { "none".to_string() } else { known.join(", ") };
+            return Err(Error::Failed(format!("the plan has no {what} called {name}, it has {has}; leave it out")));
+        }
+        if fed[..i].iter().any(|f| f.0 == *name) {
+            return Err(Error::Failed(format!("the {what} {name} is given twice; leave one out")));
+        }
+    }
+    Ok(())
 }

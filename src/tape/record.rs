@@ -1,6 +1,7 @@
 //! The tape: values and nodes in the order they were recorded. Nothing runs here.
 
 use super::op::{Op, Type};
+use super::scope::Scope;
 use crate::base::{DType, Error, Result, Shape};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +27,13 @@ pub struct Scalar {
 
 /// How many named scalars a tape may have.
 pub const SCALARS: usize = 64;
+
+/// The name of the buffer of all scalars among a schedule's inputs.
+pub(super) const SCALARS_INPUT: &str = "scalars";
+
+fn scalars_taken() -> Error {
+    Error::Failed("named scalars lie in a buffer called scalars; give the input of that name another one".into())
+}
 
 /// Where a value comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -84,11 +92,17 @@ pub(super) struct Node {
     pub phase: Phase,
 }
 
-/// State as the tape sees it: the value at the start of the step and the newest one assigned.
-#[derive(Clone, Copy, Debug)]
+/// State as the tape sees it.
+#[derive(Clone, Debug)]
 pub(super) struct Versions {
+    /// The value at the start of the step.
     pub first: Var,
+    /// The value that was assigned last; `first` before any assign.
     pub newest: Var,
+    /// The scopes it was assigned in.
+    pub scopes: BTreeSet<Scope>,
+    /// The newest value was assigned and nobody has asked for it since.
+    pub unread: bool,
 }
 
 /// A recording of one step.
@@ -101,9 +115,10 @@ pub struct Tape {
     pub(super) scalars: Vec<String>,
     pub(super) scalars_var: Option<Var>,
     pub(super) outputs: Vec<(String, Var)>,
-    pub(super) guard: Option<Var>,
+    pub(super) guards: BTreeMap<Scope, Var>,
     pub(super) detached: BTreeSet<Var>,
     pub(super) wanted: BTreeSet<Var>,
+    pub(super) scope: Scope,
     phase: Phase,
     layers: Vec<String>,
 }
@@ -124,6 +139,9 @@ impl Tape {
         if self.inputs.iter().any(|i| i.0 == name) {
             return Err(Error::Failed(format!("the tape already has an input called {name}")));
         }
+        if name == SCALARS_INPUT && self.scalars_var.is_some() {
+            return Err(scalars_taken());
+        }
         if ty.shape.numel() == 0 {
             return Err(Error::Failed(format!("the input {name} is {ty}: every size must be at least 1")));
         }
@@ -136,9 +154,10 @@ impl Tape {
     pub fn scalar(&mut self, name: &str) -> Result<Scalar> {
         let var = match self.scalars_var {
             Some(v) => v,
+            None if self.inputs.iter().any(|i| i.0 == SCALARS_INPUT) => return Err(scalars_taken()),
             None => *self.scalars_var.insert({
                 let v = Var(self.values.len() as u32);
-                self.values.push(Value { ty: Type::f32([SCALARS]), role: Role::Input("scalars".into()) });
+                self.values.push(Value { ty: Type::f32([SCALARS]), role: Role::Input(SCALARS_INPUT.into()) });
                 v
             }),
         };
@@ -154,49 +173,21 @@ impl Tape {
 
     /// The newest value of a named state: what it held when the step began, or what was last assigned here.
     pub fn state(&mut self, name: &str, ty: Type) -> Result<Var> {
-        if let Some(v) = self.states.get(name) {
-            let have = self.ty(v.first);
-            if have != ty {
-                return Err(Error::Failed(format!("state {name} is {have} on this tape and was asked for as {ty}")));
-            }
+        if let Some(have) = self.states.get(name).map(|v| self.ty(v.first)).filter(|have| *have != ty) {
+            return Err(Error::Failed(format!("state {name} is {have} on this tape and was asked for as {ty}")));
+        }
+        if let Some(v) = self.states.get_mut(name) {
+            v.unread = false;
             return Ok(v.newest);
         }
         let v = self.value(ty, Role::State(name.to_string()));
-        self.states.insert(name.to_string(), Versions { first: v, newest: v });
+        let versions = Versions { first: v, newest: v, scopes: BTreeSet::new(), unread: false };
+        self.states.insert(name.to_string(), versions);
         Ok(v)
     }
 
-    /// Makes `value` what the state holds once the step is over. Reads recorded before see the old value, later ones
-    /// the new. All assigns of a step take effect together, at its end, and none of them when the guard is raised.
-    pub fn assign(&mut self, name: &str, value: Var) -> Result<()> {
-        let ty = self.ty(value);
-        let Some(v) = self.states.get(name).copied() else {
-            return Err(Error::Failed(format!(
-                "state {name} is assigned but was never read; name it with Tape::state first"
-            )));
-        };
-        if self.ty(v.first) != ty {
-            return Err(Error::Failed(format!("state {name} is {} and cannot take {ty}", self.ty(v.first))));
-        }
-        self.states.insert(name.to_string(), Versions { first: v.first, newest: value });
-        Ok(())
-    }
-
-    /// Sets the guard of the step: a u32 [1] flag; when it is not zero no assign takes effect.
-    pub fn set_guard(&mut self, flag: Var) -> Result<()> {
-        if self.ty(flag) != Type::u32([1]) {
-            return Err(Error::Failed(format!("a guard is U32 [1], not {}", self.ty(flag))));
-        }
-        self.guard = Some(flag);
-        Ok(())
-    }
-
-    /// The guard of the step, for ops that write state in place.
-    pub fn guard(&self) -> Option<Var> {
-        self.guard
-    }
-
-    /// Keeps a value for [`super::Plan::read`] after each run.
+    /// Keeps a value for [`super::Plan::read`] after each run. Each name may be given once; [`super::Schedule::new`] refuses
+    /// a second output of one name.
     pub fn output(&mut self, name: &str, var: Var) {
         self.outputs.push((name.to_string(), var));
     }
@@ -281,10 +272,10 @@ impl Tape {
         self.wanted.contains(&v)
     }
 
-    /// The values that a step is run for: outputs, what is assigned, the guard.
+    /// The values that a step is run for: outputs, what is assigned, the guards.
     pub(super) fn kept(&self) -> impl Iterator<Item = Var> + '_ {
         let assigned = self.states.values().filter(|s| s.newest != s.first).map(|s| s.newest);
-        self.outputs.iter().map(|o| o.1).chain(assigned).chain(self.guard)
+        self.outputs.iter().map(|o| o.1).chain(assigned).chain(self.guards.values().copied())
     }
 
     /// Of each node, whether anything kept needs it.

@@ -5,13 +5,14 @@
 //! Nodes keep the order they were recorded in; what nothing needs is dropped. Values share whole buffers ("slabs")
 //! where their lifetimes do not overlap: wgpu tracks usage per buffer, so parts of one buffer could not be read and
 //! written in the same dispatch. All assigns are committed at the end of the step: a step is a transaction over the
-//! state. An in-place op that computes a state's newest value (an optimizer) writes the state's buffer directly when
-//! nothing later needs the old value and the op itself takes the guard.
+//! state, and each assign obeys the guard of the scope it was recorded in. An in-place op that computes a state's newest
+//! value (an optimizer) writes the state's buffer directly when nothing later needs the old value and the op itself takes
+//! that guard.
 
 use super::assign::{Assign, Copy};
 use super::lifetime::{Storage, assign_slabs};
 use super::op::{Cost, Emit, Launch, Op, Slot, Type};
-use super::record::{Phase, Role, Tape, Var};
+use super::record::{Phase, Role, SCALARS_INPUT, Tape, Var};
 use super::rewrite::Rule;
 use crate::base::{Error, Result};
 use crate::device::Caps;
@@ -114,8 +115,9 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Schedules a tape.
+    /// Schedules a tape; an error where it has two outputs of one name, or a state assigned under different guards.
     pub fn new(tape: &Tape, options: &Options<'_>) -> Result<Schedule> {
+        tape.expect_sound()?;
         let fused = options.fuse.map(|rule| tape.rewritten(rule, options.caps)).transpose()?;
         let mut b = Builder::new(fused.as_ref().unwrap_or(tape), options);
         b.steps()?;
@@ -300,9 +302,9 @@ impl<'a> Builder<'a> {
         match &self.storage[inputs[x]].fixed {
             None => true,
             Some(Place::State(name)) => {
-                let takes_guard = self.tape.guard.is_some() && n.inputs.last().copied() == self.tape.guard;
-                let guard_ok = self.tape.guard.is_none() || takes_guard || n.op.defies_guard();
-                let versions = self.tape.states.get(name).copied();
+                let guard = self.tape.guard_of(name);
+                let guard_ok = guard.is_none() || n.inputs.last().copied() == guard || n.op.defies_guard();
+                let versions = self.tape.states.get(name);
                 let is_newest = versions.is_some_and(|v| v.first == root && self.root(v.newest, producers) == y);
                 if is_newest && guard_ok {
                     self.committed.push(name.clone());
@@ -369,13 +371,12 @@ impl<'a> Builder<'a> {
         let producers = self.producers();
         let targets = assigned.iter().map(|a| self.home_of(a.1)).collect::<Result<Vec<_>>>()?;
         self.keep_old_values(&assigned)?;
-        let guard = self.tape.guard.map(|g| Ok::<_, Error>((self.tape.ty(g), self.home_of(g)?))).transpose()?;
         for (((name, _, newest), source), target) in assigned.iter().zip(sources).zip(targets) {
             let ty = self.tape.ty(*newest);
             let (mut x, mut inputs) = (vec![ty], vec![source]);
-            if let Some((gty, ghome)) = guard.filter(|_| !self.defies_guard(*newest, &producers)) {
-                x.push(gty);
-                inputs.push(ghome);
+            if let Some(guard) = self.tape.guard_of(name).filter(|_| !self.defies_guard(*newest, &producers)) {
+                x.push(self.tape.ty(guard));
+                inputs.push(self.home_of(guard)?);
             }
             let layer = format!("commit.{name}");
             self.push(Arc::new(Assign), (&layer, Phase::Optimizer), (x, inputs), (vec![ty], vec![target]))?;
@@ -400,10 +401,10 @@ impl<'a> Builder<'a> {
         Ok(copy)
     }
 
-    /// Sets aside the old value of a state about to be overwritten where it is a named output or the guard.
+    /// Sets aside the old value of a state about to be overwritten where it is a named output or a guard.
     fn keep_old_values(&mut self, assigned: &[(String, Var, Var)]) -> Result<()> {
         let tape = self.tape;
-        for v in tape.outputs.iter().map(|o| o.1).chain(tape.guard) {
+        for v in tape.outputs.iter().map(|o| o.1).chain(tape.guards.values().copied()) {
             let home = self.home_of(v)?;
             if let Some(Place::State(name)) = &self.storage[home].fixed
                 && assigned.iter().any(|a| a.0 == *name)
@@ -448,7 +449,7 @@ impl<'a> Builder<'a> {
         let mut inputs: Vec<(String, Type)> =
             self.tape.inputs.iter().map(|(n, v)| (n.clone(), self.tape.ty(*v))).collect();
         if let Some(v) = self.tape.scalars_var {
-            inputs.push(("scalars".into(), self.tape.ty(v)));
+            inputs.push((SCALARS_INPUT.into(), self.tape.ty(v)));
         }
         let scalars = self.tape.scalars.clone();
         Ok(Schedule {

@@ -36,25 +36,29 @@ params! {
 const NOW: &[Piece] = &[piece!("training/loss_scale/now.wgsl")];
 const STEP: &[Piece] = &[piece!("training/loss_scale/step.wgsl")];
 
-/// The states it keeps: the scale, and how many good steps there were since it last changed.
+/// The states it keeps, in a scope with the player's name before them: the scale, and how many good steps there were
+/// since it last changed.
 const STATES: [&str; 2] = ["loss_scale.scale", "loss_scale.good_steps"];
 
 impl Tape {
     /// The scale of this step, f32 [1]: pass it to [`Tape::backward`] as the cotangent of a loss [1], and to
     /// [`Tape::clip_grad_norm`], which divides by it.
     pub fn loss_scale(&mut self, op: LossScale) -> Result<Var> {
-        let state = self.state(STATES[0], Type::f32([1]))?;
+        let name = self.scoped(STATES[0]);
+        let state = self.state(&name, Type::f32([1]))?;
         self.apply1(Now(op), &[state])
     }
 
     /// Moves the scale for the next step: `flag`, u32 [1], is what [`Tape::found_inf`] of this step gave, and usually
-    /// the step's guard, which does not hold this back. Record it once, after [`Tape::loss_scale`].
+    /// the scope's guard, which does not hold this back. Record it after [`Tape::loss_scale`]; a second one in a scope is an
+    /// error.
     pub fn update_loss_scale(&mut self, op: LossScale, flag: Var) -> Result<()> {
-        let [state, good] = STATES;
-        let x = [self.state(state, Type::f32([1]))?, self.state(good, Type::f32([1]))?, flag];
+        let [state, good] = STATES.map(|name| self.scoped(name));
+        self.expect_unassigned(&state, "loss scale")?;
+        let x = [self.state(&state, Type::f32([1]))?, self.state(&good, Type::f32([1]))?, flag];
         let y = self.apply(Step(op), &x)?;
-        self.assign(state, y[0])?;
-        self.assign(good, y[1])
+        self.assign(&state, y[0])?;
+        self.assign(&good, y[1])
     }
 }
 

@@ -29,8 +29,9 @@ const FORWARD: &[Piece] = &[piece!("training/ring/forward.wgsl")];
 
 impl Tape {
     /// Writes `values`, each an f32 [1] or the bits of a u32 [1], into row `row` (a scalar, counted from 0) of the state
-    /// `name` [slots, k], whatever the guard says.
+    /// `name` [slots, k], whatever the guard says. A second ring of one name would write over that row and is an error.
     pub fn ring(&mut self, name: &str, slots: usize, row: Scalar, values: &[Var]) -> Result<()> {
+        self.expect_unassigned(name, "ring")?;
         let mut x = vec![self.state(name, Type::f32([slots, values.len()]))?, row.var];
         x.extend_from_slice(values);
         let y = self.apply1(Ring { slots: slots as u32, slot: row.slot }, &x)?;

@@ -1,0 +1,146 @@
+//! What belongs to a player of a step: its guard and its assigns, and names of its own for an optimizer's step count, its
+//! learning rate and its loss scale. Two players in one step (a generator and its critic) then share nothing by mistake.
+
+use super::op::Type;
+use super::record::{Tape, Var};
+use crate::base::{Error, Result};
+
+/// The name of a player, or none outside any scope.
+pub(super) type Scope = Option<String>;
+
+fn shown(scope: &Scope) -> String {
+    scope.as_ref().map_or_else(|| "the part outside any scope".to_string(), |player| format!("the scope {player}"))
+}
+
+impl Tape {
+    /// Records `f` in the scope of `player`: guards and assigns belong to it, and [`Tape::scoped`] puts its name before
+    /// others. The same player may come again; it is the same scope. Scopes do not nest, and a player's name is not empty
+    /// and has no dot.
+    pub fn scope<T>(&mut self, player: &str, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
+        if let Some(outer) = &self.scope {
+            return Err(Error::Failed(format!(
+                "the scope {player} begins within the scope {outer}; end that one first, scopes do not nest"
+            )));
+        }
+        if player.is_empty() || player.contains('.') {
+            return Err(Error::Failed(format!("\"{player}\" names no scope; take a name without a dot")));
+        }
+        self.scope = Some(player.to_string());
+        let r = f(self);
+        self.scope = None;
+        r
+    }
+
+    /// `<player>.<name>` in a scope, `name` outside any: what names a state or scalar that each player has for itself.
+    pub fn scoped(&self, name: &str) -> String {
+        self.scope.as_ref().map_or_else(|| name.to_string(), |player| format!("{player}.{name}"))
+    }
+
+    /// Makes `value` what the state holds once the step is over. Reads recorded before see the old value, later ones
+    /// the new. All assigns of a step take effect together, at its end, and those of a scope do not where the guard of
+    /// that scope is raised.
+    ///
+    /// A state may be assigned again once the value assigned before was read, or by a value that depends on it; any other
+    /// second assign would lose the first, and is an error. So is an assign of another type, or of a state not read before.
+    pub fn assign(&mut self, name: &str, value: Var) -> Result<()> {
+        let ty = self.ty(value);
+        let Some(v) = self.states.get(name) else {
+            return Err(Error::Failed(format!(
+                "state {name} is assigned but was never read; name it with Tape::state first"
+            )));
+        };
+        if self.ty(v.first) != ty {
+            return Err(Error::Failed(format!("state {name} is {} and cannot take {ty}", self.ty(v.first))));
+        }
+        if v.unread && !self.depends(value, v.newest) {
+            return Err(Error::Failed(format!(
+                "state {name} is assigned twice, and nothing reads what it was assigned first; read it with Tape::state in \
+                 between, or leave one assign out"
+            )));
+        }
+        let scope = self.scope.clone();
+        if let Some(v) = self.states.get_mut(name) {
+            (v.newest, v.unread) = (value, true);
+            v.scopes.insert(scope);
+        }
+        Ok(())
+    }
+
+    /// Whether the step assigns the state so far: what may happen once in a step asks it.
+    pub fn assigned(&self, name: &str) -> bool {
+        self.states.get(name).is_some_and(|v| !v.scopes.is_empty())
+    }
+
+    /// An error where the step assigns the state so far, since `what` may be recorded once for it.
+    pub fn expect_unassigned(&self, name: &str, what: &str) -> Result<()> {
+        if !self.assigned(name) {
+            return Ok(());
+        }
+        Err(Error::Failed(format!(
+            "{name} is written by a second {what} in one step; take another name, record a second player in a scope of its \
+             own (Tape::scope), or leave one out"
+        )))
+    }
+
+    /// Whether `value` is computed from `from`, or is it.
+    fn depends(&self, value: Var, from: Var) -> bool {
+        let mut needed = vec![false; self.values.len()];
+        needed[value.index()] = true;
+        for n in self.nodes.iter().rev().filter(|n| n.outputs.iter().all(|v| v.index() > from.index())) {
+            if n.outputs.iter().any(|v| needed[v.index()]) {
+                n.inputs.iter().for_each(|v| needed[v.index()] = true);
+            }
+        }
+        needed[from.index()]
+    }
+
+    /// Sets the guard of the scope that is being recorded: a u32 [1] flag; when it is not zero no assign of that scope,
+    /// recorded before or after, takes effect. A scope has one guard: a second one is an error.
+    pub fn set_guard(&mut self, flag: Var) -> Result<()> {
+        if self.ty(flag) != Type::u32([1]) {
+            return Err(Error::Failed(format!("a guard is U32 [1], not {}", self.ty(flag))));
+        }
+        if self.guards.contains_key(&self.scope) {
+            return Err(Error::Failed(format!(
+                "{} has a guard already; record a second player in a scope of its own (Tape::scope)",
+                shown(&self.scope)
+            )));
+        }
+        self.guards.insert(self.scope.clone(), flag);
+        Ok(())
+    }
+
+    /// The guard of the scope that is being recorded, for ops that write state in place.
+    pub fn guard(&self) -> Option<Var> {
+        self.guards.get(&self.scope).copied()
+    }
+
+    /// The guard that the assigns of a state obey.
+    pub(super) fn guard_of(&self, state: &str) -> Option<Var> {
+        let scope = self.states.get(state).and_then(|v| v.scopes.first())?;
+        self.guards.get(scope).copied()
+    }
+
+    /// What only the whole recording shows: two outputs of one name, and a state whose assigns obey different guards, so
+    /// that one of them could be held back without the other.
+    pub(super) fn expect_sound(&self) -> Result<()> {
+        let mut names: Vec<&str> = self.outputs.iter().map(|o| o.0.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let what = format!("the tape has two outputs called {}; give each a name of its own", twice[0]);
+            return Err(Error::Failed(what));
+        }
+        for (name, v) in &self.states {
+            let mut scopes = v.scopes.iter();
+            let Some(first) = scopes.next() else { continue };
+            if let Some(other) = scopes.find(|s| self.guards.get(*s) != self.guards.get(first)) {
+                return Err(Error::Failed(format!(
+                    "state {name} is assigned in {} and in {}, which have guards of their own; assign it in one scope",
+                    shown(first),
+                    shown(other)
+                )));
+            }
+        }
+        Ok(())
+    }
+}
