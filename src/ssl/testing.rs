@@ -1,7 +1,140 @@
-//! Methods that only tests know.
+//! Methods that only tests know. Each needs a part of the shape that no shipped method needs yet: a teacher whose momentum
+//! is ramped, two players who take turns, an input and a head of its own.
 
 use super::Method;
-use crate::nn::listed::Entry;
+use crate::base::Result;
+use crate::base::rng::Rng;
+use crate::nn::listed::{Checked, Entry, read};
+use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
+use crate::nn::resnet::linear;
+use crate::tape::{Type, Var};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Their list.
-pub const METHODS: &[&Entry<dyn Method>] = &[];
+pub const METHODS: &[&Entry<dyn Method>] = &[
+    &Entry {
+        name: "test_teacher",
+        about: "a student that matches a teacher which follows it",
+        overlay: "[pretraining.test_teacher]\nmomentum = 0.9\n",
+        read: |from| read(from, |method: Teacher| Arc::new(method)),
+    },
+    &Entry {
+        name: "test_duel",
+        about: "a critic that tells views apart, and a backbone that fools it",
+        overlay: "[pretraining.test_duel]\n",
+        read: |from| read(from, |method: Duel| Arc::new(method)),
+    },
+    &Entry {
+        name: "test_pretext",
+        about: "a head that predicts an input of the method's own",
+        overlay: "[pretraining.test_pretext]\nclasses = 3\nbatch_size = 6\noptimizer.name = \"sgd\"\n",
+        read: |from| read(from, |method: Pretext| Arc::new(method)),
+    },
+];
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Teacher {
+    momentum: f64,
+}
+
+impl Checked for Teacher {}
+
+fn ones(r: &mut Recorder<'_>, rows: usize) -> Result<Var> {
+    r.t.fill([rows], 1.0)
+}
+
+fn head(r: &mut Recorder<'_>, x: Var, name: &str, k: usize) -> Result<Var> {
+    let name = r.named(name);
+    linear(r.t, r.params, &name, x, k)
+}
+
+impl Method for Teacher {
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let recipe = r.recipe.clone();
+        let (x, y) = (r.view(0, &recipe)?, r.view(1, &recipe)?);
+        let features = r.features(x)?;
+        let z = head(r, features, "projection", 8)?;
+        let target = r.player("teacher", Some(""), |r| {
+            let features = r.features(y)?;
+            head(r, features, "projection", 8)
+        })?;
+        let (target, weights) = (r.t.detach(target)?, ones(r, r.batch)?);
+        let [loss, _] = r.t.negative_cosine(z, target, weights, 1e-8)?;
+        // The square of the student's output keeps it from growing, and shows that terms are named.
+        let zeros = r.t.scale(target, 0.0)?;
+        let [size, _] = r.t.mse(z, zeros, weights)?;
+        let total = r.t.add(loss, size)?;
+        Ok(Loss { total, terms: vec![("match", loss), ("size", size)] })
+    }
+
+    /// The teacher takes what the student has become.
+    fn after_update(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<()> {
+        let momentum = r.t.scalar("momentum")?;
+        for name in r.params.trained_by(&[""]) {
+            let ty = r.params.list().iter().find(|p| p.name == name).map(|p| p.ty);
+            let student = r.t.state(&name, ty.unwrap())?;
+            r.t.ema_scheduled(&format!("teacher.{name}"), student, momentum)?;
+        }
+        Ok(())
+    }
+
+    fn scalars(&self, at: Progress) -> Vec<(&'static str, f32)> {
+        vec![("momentum", (1.0 - (1.0 - self.momentum) * (1.0 - at.share())) as f32)]
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Duel {}
+
+impl Checked for Duel {}
+
+impl Method for Duel {
+    fn turns(&self) -> Vec<Turn> {
+        vec![
+            Turn { name: "critic", repeats: 2, trains: &["judge"] },
+            Turn { name: "encoder", repeats: 1, trains: &[""] },
+        ]
+    }
+
+    fn record(&self, turn: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let recipe = r.recipe.clone();
+        let x = r.view(u32::from(turn.name == "critic"), &recipe)?;
+        let features = r.features(x)?;
+        let features = if turn.name == "critic" { r.t.detach(features)? } else { features };
+        let score = r.player("judge", None, |r| head(r, features, "score", 1))?;
+        let (n, due) = (r.batch, if turn.name == "critic" { 0.0 } else { 1.0 });
+        let (weights, target) = (ones(r, n)?, r.t.fill([n, 1], due)?);
+        let [loss, _] = r.t.bce_with_logits(score, target, weights, None)?;
+        Ok(loss.into())
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pretext {
+    classes: usize,
+}
+
+impl Checked for Pretext {}
+
+impl Method for Pretext {
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let recipe = r.recipe.clone();
+        let x = r.view(0, &recipe)?;
+        let labels = r.input("pretext", Type::u32([r.batch]))?;
+        let features = r.features(x)?;
+        let logits = head(r, features, "pretext", self.classes)?;
+        let weights = ones(r, r.batch)?;
+        let [loss, _, _] = r.t.cross_entropy(logits, labels, weights)?;
+        Ok(loss.into())
+    }
+
+    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+        let label = |i: &u32| Rng::new(at.seed ^ at.epoch as u64, 7, u64::from(*i)).below(self.classes) as u32;
+        let labels: Vec<u32> = indices.iter().map(label).collect();
+        vec![("pretext", bytemuck::cast_slice(&labels).to_vec())]
+    }
+}

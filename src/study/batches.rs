@@ -1,8 +1,6 @@
 //! How many images each step of an epoch takes.
 
 use super::config::LastBatch;
-use crate::base::Result;
-use crate::tape::Tape;
 
 /// How an epoch's images are cut into steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +28,6 @@ impl Batches {
     /// The sizes of its steps, each once.
     pub fn sizes(&self) -> Vec<usize> {
         [self.whole, self.rest()].into_iter().filter(|&n| n > 0).collect()
-    }
-
-    /// What `record` records for each of those sizes, were `whole` images a step's.
-    pub fn tapes(self, whole: usize, record: &dyn Fn(usize) -> Result<Tape>) -> Result<Vec<Tape>> {
-        Batches { whole, ..self }.sizes().into_iter().map(record).collect()
     }
 
     /// Images that the first `steps` steps of an epoch take.

@@ -3,7 +3,6 @@
 use super::batches::Batches;
 use super::config::LastBatch;
 use super::job::Job;
-use super::stage::Plans;
 use crate::base::{Error, Result};
 use crate::nn::Optimization;
 use crate::nn::init::{Param, Params};
@@ -28,20 +27,6 @@ impl Job<'_> {
                  one in each epoch",
             );
         }
-    }
-
-    /// Compiles the steps of a stage, see [`Job::compile`]. Batch statistics and contrast need two images.
-    pub(super) fn steps(
-        &self,
-        state: &State,
-        key: &str,
-        batches: Batches,
-        record: &dyn Fn(usize) -> Result<Tape>,
-    ) -> Result<Plans> {
-        let tapes = |whole| batches.tapes(whole, record);
-        let mut plans = self.compile(state, key, batches.whole, 2, &tapes)?.into_iter();
-        let whole = plans.next().ok_or_else(|| Error::Failed("a step has no plan".into()))?;
-        Ok(Plans { whole, rest: plans.next() })
     }
 
     /// Refuses parameters that no step could train on this device, by the config's key that makes them so large: one of the

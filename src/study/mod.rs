@@ -21,8 +21,11 @@ mod stage;
 pub mod statistics;
 mod step;
 #[cfg(test)]
+mod tenants;
+#[cfg(test)]
 mod testing;
 mod train;
+mod turns;
 
 pub use config::Config;
 pub use folder::kept_config;

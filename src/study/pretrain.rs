@@ -7,10 +7,11 @@ use super::folder::{BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, STATE, busy, fi
 use super::job::{Job, TrainImages};
 use super::provenance::{Provenance, pretraining_settings};
 use super::results::{EpochRecord, Phase};
-use super::stage::{EpochSums, Plans, Stage, Task, add_missing, load_cursor, ring_of};
+use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
+use super::turns::{self, Recorded, Update, terms};
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
-use crate::nn::recorder::{Progress, Recorder, Turn};
+use crate::nn::recorder::{Progress, Recorder};
 use crate::nn::{Mode, Params, checkpoint};
 use crate::tape::{Schedule, State, Tape, Type};
 use serde_json::json;
@@ -42,23 +43,9 @@ impl Task for Unlabelled<'_> {
         record: &mut EpochRecord,
         _: &mut serde_json::Value,
     ) -> Result<()> {
-        let named = self.columns.iter().zip(sums.sums).skip(1).filter(|(name, _)| !name.ends_with(SKIPPED));
-        record.terms = named.map(|(name, sum)| (name.clone(), sum / self.steps as f64)).collect();
+        record.terms = terms(&self.columns, sums.sums, self.steps, &[]);
         Ok(())
     }
-}
-
-/// The end of the name of a column that holds a guard's flag.
-const SKIPPED: &str = "skipped";
-
-/// A recorded turn.
-pub(super) struct Recorded {
-    pub turn: Turn,
-    pub tape: Tape,
-    /// The parameters of this turn and those before it.
-    pub params: Params,
-    /// The names of the columns of its ring.
-    pub columns: Vec<String>,
 }
 
 /// The schedules of the plans that a pretraining runs.
@@ -95,20 +82,19 @@ pub(super) fn run(
     let batch = batch_of(optimization.batch_size, count)?;
     job.say_batch(optimization.batch_size, batch);
     let mut state = images.resident.clone();
-    let turns = record(job, images, method, seed, batch)?;
+    let recorded = record(job, images, method, seed, batch)?;
     // A contrastive loss over fewer images is another one: what does not fill a batch is left out.
     let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
-    let tapes = |b| Ok(record(job, images, method, seed, b)?.into_iter().map(|r| r.tape).collect());
-    job.fitting(&state, BATCH_SIZE, batch, 2, &tapes)?;
-    if let Some(last) = turns.last() {
+    let record = |b| record(job, images, method, seed, b);
+    job.fitting(&state, BATCH_SIZE, batch, 2, &turns::tapes(batches, &record))?;
+    if let Some(last) = recorded.last() {
         last.params.fill(job.gpu, &mut state, seed)?;
     }
-    turns.iter().try_for_each(|r| add_missing(job.gpu, &mut state, &r.tape))?;
-    let plans = job.compile(&state, BATCH_SIZE, batch, 2, &tapes)?;
-    let plans: Vec<Plans> = plans.into_iter().map(|whole| Plans { whole, rest: None }).collect();
-    let columns = turns.iter().flat_map(|r| r.columns.clone()).collect();
+    recorded.iter().try_for_each(|r| add_missing(job.gpu, &mut state, &r.tape))?;
+    let plans = turns::compile(job, &state, BATCH_SIZE, batches, &record)?;
+    let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
     let task = &Unlabelled { method, steps: batches.steps(), columns };
-    let turns = turns.into_iter().map(|r| (r.turn, r.columns.len())).collect();
+    let turns = recorded.into_iter().map(|r| (r.turn, r.columns.len())).collect();
     let name = format!("pretrain {} on {dataset}, seed {seed}", method.name);
     let (phase, address) = (Phase::Pretrain, made.address.clone());
     let stage = Stage { job, name, phase, folder, address, seed, batches, turns, task, optimization };
@@ -141,6 +127,12 @@ pub(super) fn record(
 ) -> Result<Vec<Recorded>> {
     let (mean, std, out) = (images.mean, images.std, job.config.data.image_size as u32);
     let views = StoreViews { store: &images.store, seed, out, mean, std };
+    let update = Update {
+        name: &method.name,
+        optimization: &method.optimization,
+        width: method.model.width,
+        size_key: &|one| method.size_key(one),
+    };
     let mut params = Params::new();
     let mut recorded = Vec::new();
     for turn in method.method.turns() {
@@ -156,31 +148,12 @@ pub(super) fn record(
             views: &views,
             mode: Mode::Train,
         };
-        let columns = record_turn(job, method, &turn, &mut r)?;
+        let minimize = |r: &mut Recorder<'_>| Ok((method.method.record(&turn, r)?, Vec::new()));
+        let after = |r: &mut Recorder<'_>| method.method.after_update(&turn, r);
+        let columns = update.record(job, &turn, &mut r, &minimize, &after)?;
         recorded.push(Recorded { turn, tape: t, params: params.clone(), columns });
     }
     Ok(recorded)
-}
-
-/// Records one turn and returns the names of its ring's columns.
-fn record_turn(job: &Job<'_>, method: &Pretrained, turn: &Turn, r: &mut Recorder<'_>) -> Result<Vec<String>> {
-    let loss = method.method.record(turn, r)?;
-    let o = &method.optimization;
-    job.expect_bearable(r.params, o, method.model.width, &|one| method.size_key(one))?;
-    let trained = r.params.trained_by(turn.trains);
-    if trained.is_empty() {
-        let (name, players) = (&method.name, turn.trains);
-        return Err(Error::Failed(format!("a turn of {name} trains {players:?}, who have no parameters")));
-    }
-    let skipped = o.optimizer().minimize(r.t, loss.total, &trained)?;
-    method.method.after_update(turn, r)?;
-    let mut values = vec![loss.total];
-    values.extend(loss.terms.iter().map(|t| t.1));
-    values.push(skipped);
-    let row = r.t.scalar("ring_row")?;
-    r.t.ring(&ring_of(turn), job.config.run.loss_every * turn.repeats, row, &values)?;
-    let names = std::iter::once("loss").chain(loss.terms.iter().map(|t| t.0)).chain([SKIPPED]);
-    Ok(names.map(|n| if turn.name.is_empty() { n.to_string() } else { format!("{}.{n}", turn.name) }).collect())
 }
 
 /// The batch of a stage: the config's, or all images where there are fewer.

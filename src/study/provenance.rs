@@ -236,7 +236,8 @@ mod tests {
             let (labels, classes) = (&set.data.train.labels, set.data.classes.len());
             let given =
                 crate::noise::corrupt(cell.noise_kind.unwrap(), 0.4, labels, classes, cell.noise_seed()).unwrap();
-            let (_, params) = crate::study::train::record(job, &set.train, cell, classes, 7).unwrap();
+            let recorded = crate::study::train::record(job, &set.train, cell, classes, 7).unwrap();
+            let params = &recorded[0].params;
             let mut state = crate::tape::State::new();
             params.fill(job.gpu, &mut state, cell.seed).unwrap();
             let mut host = Hasher::new().part(&set.data.fingerprint);

@@ -77,6 +77,10 @@ pub(super) struct Plans {
 pub(super) trait Task {
     /// The step's own inputs for these images, besides `indices`.
     fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)>;
+    /// Before the steps of an epoch, or those that are left of it: the order of images, which is `usual` for most.
+    fn begin_epoch(&self, _state: &State, _at: Progress, usual: Vec<usize>) -> Result<Vec<usize>> {
+        Ok(usual)
+    }
     /// The step's own scalars, besides those that every stage has.
     fn scalars(&self, _at: Progress) -> Vec<(&'static str, f32)> {
         Vec::new()
@@ -137,12 +141,12 @@ impl Stage<'_> {
         let done = at.epoch as u64 * per_epoch + self.taken(at.step) as u64;
         self.job.progress.stage(&self.name, total, done, "images");
         while at.epoch < self.optimization.epochs {
-            self.epoch(plans, state, &mut at, &records, &mut watch)?;
+            let order = self.task.begin_epoch(state, self.progress(&at, 0), self.order(at.epoch))?;
+            self.epoch((plans, &order), state, &mut at, &records, &mut watch)?;
             let skipped_steps = self.skipped(&at)?;
             if watch.since_save_s() >= 0.5 * self.job.config.run.checkpoint_seconds {
                 self.save(state, &at, &records, &mut watch)?; // the evaluation below may take long
             }
-            let order = self.order(at.epoch);
             let sums = EpochSums { epoch: at.epoch, sums: &at.sums, seen: &order[..per_epoch as usize] };
             let mut record = EpochRecord {
                 phase: self.phase,
@@ -212,6 +216,11 @@ impl Stage<'_> {
         order(self.seed, epoch, self.batches.images)
     }
 
+    fn progress(&self, at: &Cursor, repeat: usize) -> Progress {
+        let (epochs, steps) = (self.optimization.epochs, self.steps());
+        Progress { seed: self.seed, epoch: at.epoch, epochs, step: at.step, steps, repeat }
+    }
+
     fn rate(&self, epoch: usize, step: usize) -> f64 {
         self.optimization.rate(epoch, step, self.steps())
     }
@@ -219,18 +228,17 @@ impl Stage<'_> {
     /// The steps of one epoch that are left.
     fn epoch(
         &self,
-        plans: &[Plans],
+        (plans, order): (&[Plans], &[usize]),
         state: &State,
         at: &mut Cursor,
         records: &[EpochRecord],
         watch: &mut Watch,
     ) -> Result<()> {
-        let order = self.order(at.epoch);
         let slots = self.job.config.run.loss_every;
         let mut unread = at.step;
         let mut in_flight: Option<Ticket> = None;
         while at.step < self.steps() {
-            let ticket = self.step(plans, &order, at, slots)?;
+            let ticket = self.step(plans, order, at, slots)?;
             at.step += 1;
             // One step ahead of the device, so that the clock below is the device's, and a signal is heard in time.
             if let Some(before) = in_flight.replace(ticket) {
@@ -285,8 +293,7 @@ impl Stage<'_> {
         (at, repeat): (&Cursor, usize),
         slots: usize,
     ) -> Result<Ticket> {
-        let (epochs, steps) = (self.optimization.epochs, self.steps());
-        let progress = Progress { seed: self.seed, epoch: at.epoch, epochs, step: at.step, steps, repeat };
+        let progress = self.progress(at, repeat);
         let (own, numbers) = (self.task.inputs(progress, indices), self.task.scalars(progress));
         let row = (at.step % slots) * turn.repeats + repeat;
         let lr = self.rate(at.epoch, at.step) as f32;

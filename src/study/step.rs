@@ -47,8 +47,11 @@ impl Job<'_> {
             }
             Phase::Train => {
                 subject.name = format!("a step of training on {name}");
-                subject.inputs.extend(train::inputs(&labels, &labels, &indices));
-                subject.record = Box::new(move || train::record(self, &images, &cell, classes, batch));
+                subject.inputs.extend(train::inputs(&labels, &labels, (&indices, classes), None));
+                subject.record = Box::new(move || {
+                    let first = train::record(self, &images, &cell, classes, batch)?.into_iter().next();
+                    first.map(|r| (r.tape, r.params)).ok_or_else(|| Error::Failed("a learner without a turn".into()))
+                });
             }
         }
         Ok(subject)

@@ -13,21 +13,24 @@ use super::neighbours::knn;
 use super::pretrain::batch_of;
 use super::provenance::{Provenance, training_settings};
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, write_labels, write_result};
-use super::stage::{EpochSums, Plans, Stage, Task, add_missing, load_cursor, ring_of};
+use super::stage::{EpochSums, Plans, Stage, Task, add_missing, load_cursor};
 use super::statistics::mean_last;
+use super::turns::{self, Recorded, Update, terms};
 use crate::base::hash::{Hasher, sha256};
 use crate::base::{Error, Result, files};
 use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::weights::{self, Classifier};
 use crate::nn::{Backbone, Mode, Params, Recipe, checkpoint};
-use crate::noise::learn::Batch;
+use crate::noise::learn::{Batch, Epoch, EpochPlan, Learned, Learner};
 use crate::noise::{self, NoiseKind};
 use crate::tape::{Schedule, State, Tape, Type};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::cell::RefCell;
 use std::env::consts::OS;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What training keeps between epochs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,7 +60,14 @@ struct Labelled<'a> {
     job: &'a Job<'a>,
     set: &'a Loaded,
     given: Vec<u32>,
+    learner: Arc<dyn Learner>,
     epochs: usize,
+    /// Steps of an epoch.
+    steps: usize,
+    /// The columns of all rings, in order.
+    columns: Vec<String>,
+    /// What this epoch does with each image; none of learners that plan no epochs.
+    plan: RefCell<Option<EpochPlan>>,
     train: Pass,
     val: Pass,
     test: Pass,
@@ -92,7 +102,36 @@ impl Labelled<'_> {
 
 impl Task for Labelled<'_> {
     fn inputs(&self, _: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
-        inputs(&self.given, &self.set.data.train.labels, indices)
+        let plan = self.plan.borrow();
+        inputs(&self.given, &self.set.data.train.labels, (indices, self.classes()), plan.as_ref())
+    }
+
+    fn scalars(&self, at: Progress) -> Vec<(&'static str, f32)> {
+        self.learner.scalars(at)
+    }
+
+    /// The losses that a plan follows from are put aside at the first step of its epoch, since its steps write new ones: a run
+    /// that was stopped makes the same plan of them again.
+    fn begin_epoch(&self, state: &State, at: Progress, usual: Vec<usize>) -> Result<Vec<usize>> {
+        if !self.learner.plans_epochs() {
+            return Ok(usual);
+        }
+        let (gpu, turns) = (self.job.gpu, self.learner.turns());
+        let mut losses = Vec::new();
+        for turn in &turns {
+            let (newest, before) = (losses_of(turn), losses_before(turn));
+            if at.step == 0 {
+                state.write(gpu, &before, &state.read(gpu, &newest)?)?;
+            }
+            losses.push(state.read_f32(gpu, &before)?);
+        }
+        let (images, classes) = (self.given.len(), self.classes());
+        let epoch = Epoch { at: Progress { step: 0, ..at }, losses, given: &self.given, classes, order: usual };
+        let plan = self.learner.before_epoch(&epoch)?;
+        plan.check(images, classes)?;
+        let order = plan.order.clone();
+        self.plan.replace(Some(plan));
+        Ok(order)
     }
 
     fn epoch(
@@ -103,9 +142,11 @@ impl Task for Labelled<'_> {
         memory: &mut serde_json::Value,
     ) -> Result<()> {
         let mut m = Memory::read(memory.take())?;
-        record.train_accuracy = Some(sums.sums[1] / sums.seen.len() as f64);
+        let sum = |name: &str| self.columns.iter().position(|c| c == name).map_or(0.0, |i| sums.sums[i]);
+        record.train_accuracy = Some(sum(CORRECT) / sums.seen.len() as f64);
         let wrong = sums.seen.iter().filter(|&&i| self.is_wrong(i)).count();
-        record.wrong_label_memorised = (wrong > 0).then(|| sums.sums[2] / wrong as f64);
+        record.wrong_label_memorised = (wrong > 0).then(|| sum(MEMORISED) / wrong as f64);
+        record.terms = terms(&self.columns, sums.sums, self.steps, &[CORRECT, MEMORISED]);
         let val = self.val_accuracy()?;
         record.val_accuracy = Some(val);
         let improved = sums.epoch == 0 || val > m.best_val_accuracy;
@@ -123,15 +164,41 @@ impl Task for Labelled<'_> {
     }
 }
 
-/// What a step reads besides the images at `indices`: their labels, each of weight 1, and which of them are wrong.
-pub(super) fn inputs(given: &[u32], clean: &[u32], indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+/// Images of a step that are taken for their given label, and wrong ones among them.
+const CORRECT: &str = "correct";
+const MEMORISED: &str = "memorised";
+
+/// The state that holds each image's newest loss in a turn, and the one that holds those of the epoch before.
+fn losses_of(turn: &Turn) -> String {
+    ["sample_loss", turn.name].join(".").trim_end_matches('.').to_string()
+}
+
+fn losses_before(turn: &Turn) -> String {
+    ["sample_loss_before", turn.name].join(".").trim_end_matches('.').to_string()
+}
+
+/// What a step reads besides the images at `indices`: their given labels, what each counts, soft labels, and which of the
+/// given ones are wrong. Without a plan each counts 1.
+pub(super) fn inputs(
+    given: &[u32],
+    clean: &[u32],
+    (indices, classes): (&[u32], usize),
+    plan: Option<&EpochPlan>,
+) -> Vec<(&'static str, Vec<u8>)> {
+    let each = |f: &dyn Fn(usize) -> f32| indices.iter().map(|&i| f(i as usize)).collect::<Vec<f32>>();
     let labels: Vec<u32> = indices.iter().map(|&i| given[i as usize]).collect();
-    let weights = vec![1.0f32; indices.len()];
-    let is_wrong = |&i: &u32| if given[i as usize] == clean[i as usize] { 0.0 } else { 1.0 };
-    let wrong: Vec<f32> = indices.iter().map(is_wrong).collect();
+    let weights = each(&|i| plan.map_or(1.0, |p| p.weights[i]));
+    let wrong = each(&|i| f32::from(u8::from(given[i] != clean[i])));
+    let soft = |i: usize, k: usize| match plan.filter(|p| !p.targets.is_empty()) {
+        Some(plan) => plan.targets[i * classes + k],
+        None => f32::from(u8::from(given[i] as usize == k)),
+    };
+    let targets = indices.iter().flat_map(|&i| (0..classes).map(move |k| (i as usize, k)));
+    let targets: Vec<f32> = targets.map(|(i, k)| soft(i, k)).collect();
     vec![
         ("labels", bytemuck::cast_slice(&labels).to_vec()),
         ("weights", bytemuck::cast_slice(&weights).to_vec()),
+        ("targets", bytemuck::cast_slice(&targets).to_vec()),
         ("wrong", bytemuck::cast_slice(&wrong).to_vec()),
     ]
 }
@@ -206,7 +273,7 @@ pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<
     let (stores, eye) = ([&train.store, &set.val, &set.test], eye(job, set, cell)?);
     let mut tapes = Pass::tapes(job, &eye, &stores, Some(classes), c.evaluation.batch_size)?;
     for batch in batches(job, &c.learning_of(&cell.method)?, set)?.sizes() {
-        tapes.push(record(job, train, cell, classes, batch)?.0);
+        tapes.extend(record(job, train, cell, classes, batch)?.into_iter().map(|r| r.tape));
     }
     tapes.iter().map(|t| job.schedule(t)).collect()
 }
@@ -264,7 +331,8 @@ struct Ready<'a> {
     eye: Eye,
     batches: Batches,
     state: State,
-    plans: Plans,
+    turns: Vec<(Turn, usize)>,
+    plans: Vec<Plans>,
 }
 
 impl<'a> Ready<'a> {
@@ -276,25 +344,35 @@ impl<'a> Ready<'a> {
         let batches = batches(job, &learning, set)?;
         job.say_batches(learning.optimization.batch_size, batches);
         let mut state = set.resident.clone();
-        let (tape, params) = record(job, &set.train, cell, classes, batches.whole)?;
-        let record = |b| record(job, &set.train, cell, classes, b).map(|r| r.0);
+        let recorded = record(job, &set.train, cell, classes, batches.whole)?;
+        let record = |b| record(job, &set.train, cell, classes, b);
         let (stores, eye) = ([&set.train.store, &set.val, &set.test], eye(job, set, cell)?);
         let eval = Pass::batch(job, &stores);
         let passes = |batch| Pass::tapes(job, &eye, &stores, Some(classes), batch);
         job.fitting(&state, "evaluation.batch_size", eval, 1, &passes)?;
-        let both = |whole| Ok([passes(eval)?, batches.tapes(whole, &record)?].concat());
+        let steps = turns::tapes(batches, &record);
+        let both = |whole| Ok([passes(eval)?, steps(whole)?].concat());
         job.fitting(&state, "training.batch_size", batches.whole, 2, &both)?;
         if let Some(start) = start {
             start.load(job, &data.classes, eye.backbone.as_ref(), &mut state)?;
         }
-        params.fill(job.gpu, &mut state, cell.seed)?;
-        add_missing(job.gpu, &mut state, &tape)?;
+        if let Some(last) = recorded.last() {
+            last.params.fill(job.gpu, &mut state, cell.seed)?;
+        }
+        recorded.iter().try_for_each(|r| add_missing(job.gpu, &mut state, &r.tape))?;
+        for before in learning.learner.turns().iter().filter(|_| learning.learner.plans_epochs()).map(losses_before) {
+            state.insert(job.gpu, &before, Type::f32([data.train.len(), 1]), None)?;
+        }
         let weights = format!("the weights of {}", cell.name);
         let [train, val, test] = Pass::each(job, &eye, stores, (&state, &weights), Some(classes))?;
-        let plans = job.steps(&state, "training.batch_size", batches, &record)?;
-        let task = Labelled { job, set, given, epochs: learning.optimization.epochs, train, val, test };
+        let plans = turns::compile(job, &state, "training.batch_size", batches, &record)?;
+        let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
+        let turns = recorded.into_iter().map(|r| (r.turn, r.columns.len())).collect();
+        let (learner, steps, epochs) = (learning.learner.clone(), batches.steps(), learning.optimization.epochs);
+        let plan = RefCell::new(None);
+        let task = Labelled { job, set, given, learner, epochs, steps, columns, plan, train, val, test };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
-        Ok(Ready { task, made_by, learning, eye, batches, state, plans })
+        Ok(Ready { task, made_by, learning, eye, batches, state, turns, plans })
     }
 
     fn train(&self, cell: &Cell, at: Option<Cursor>, folder: &Path, address: &str) -> Result<CellResult> {
@@ -307,12 +385,11 @@ impl<'a> Ready<'a> {
             address: address.to_string(),
             seed: cell.seed,
             batches: self.batches,
-            turns: vec![(Turn::ONLY, 4)],
+            turns: self.turns.clone(),
             task: &self.task,
             optimization: self.learning.optimization.clone(),
         };
-        let (records, seconds, at) =
-            stage.run(std::slice::from_ref(&self.plans), &self.state, at.unwrap_or_else(|| stage.start()))?;
+        let (records, seconds, at) = stage.run(&self.plans, &self.state, at.unwrap_or_else(|| stage.start()))?;
         let steps = (records.len() * stage.steps()) as i64;
         let classes = &data.classes; // who keeps the classifier compares them
         let made =
@@ -323,45 +400,73 @@ impl<'a> Ready<'a> {
     }
 }
 
-/// One step: a view of each image, logits, the loss on the given labels, the update, the metrics.
+/// The turns of one step: what the learner records of the images and their labels, the update, the metrics.
 pub(super) fn record(
     job: &Job<'_>,
     images: &TrainImages,
     cell: &Cell,
     classes: usize,
     batch: usize,
-) -> Result<(Tape, Params)> {
-    let (mut t, mut params) = (Tape::new(), Params::new());
-    let indices = t.input("indices", Type::u32([batch]))?;
-    let labels = t.input("labels", Type::u32([batch]))?;
-    let weights = t.input("weights", Type::f32([batch]))?;
-    let wrong = t.input("wrong", Type::f32([batch]))?;
+) -> Result<Vec<Recorded>> {
     let (c, learning) = (&job.config.training, job.config.learning_of(&cell.method)?);
     let (model, crop_ratio) = (job.config.model_of(&cell.pretraining)?, job.config.augmentation.crop_ratio);
     let (crop_scale, flip_probability) = (c.crop_scale, c.flip_probability);
-    let backbone = model.backbone(job.config.data.channels)?;
     let recipe = Recipe { crop_scale, crop_ratio, flip_probability, ..Recipe::PLAIN };
     let (mean, std, out) = (images.mean, images.std, job.config.data.image_size as u32);
-    let mut r = Recorder {
-        t: &mut t,
-        params: &mut params,
-        backbone: backbone.as_ref(),
-        recipe: &recipe,
-        batch,
-        indices,
-        views: &StoreViews { store: &images.store, seed: cell.seed, out, mean, std },
-        mode: Mode::Train,
+    let views = StoreViews { store: &images.store, seed: cell.seed, out, mean, std };
+    let backbone = model.backbone(job.config.data.channels)?;
+    let (name, width) = (cell.method.as_str(), model.width);
+    let update = Update { name, optimization: &learning.optimization, width, size_key: &|_| None };
+    let mut params = Params::new();
+    let mut recorded = Vec::new();
+    for turn in learning.learner.turns() {
+        let mut t = Tape::new();
+        let indices = t.input("indices", Type::u32([batch]))?;
+        let labels = t.input("labels", Type::u32([batch]))?;
+        let weights = t.input("weights", Type::f32([batch]))?;
+        let plans = learning.learner.plans_epochs();
+        let targets = plans.then(|| t.input("targets", Type::f32([batch, classes]))).transpose()?;
+        let first = recorded.is_empty();
+        let wrong = first.then(|| t.input("wrong", Type::f32([batch]))).transpose()?;
+        let (params_of, recipe, views, mode) = (&mut params, &recipe, &views, Mode::Train);
+        let backbone = backbone.as_ref();
+        let mut r = Recorder { t: &mut t, params: params_of, backbone, recipe, batch, indices, views, mode };
+        let labelled = Batch { labels, weights, targets, classes };
+        let learned = |r: &mut Recorder<'_>| {
+            let learned = learning.learner.record(&turn, r, &labelled)?;
+            if plans {
+                keep_losses(r, &turn, &learned, images.store.count)?;
+            }
+            let mut metrics = Vec::new();
+            if let Some(wrong) = wrong {
+                metrics.push((CORRECT, r.t.correct(learned.logits, labels, weights)?));
+                metrics.push((MEMORISED, r.t.correct(learned.logits, labels, wrong)?));
+            }
+            Ok((learned.loss, metrics))
+        };
+        let after = |r: &mut Recorder<'_>| learning.learner.after_update(&turn, r);
+        let columns = update.record(job, &turn, &mut r, &learned, &after)?;
+        recorded.push(Recorded { turn, tape: t, params: params.clone(), columns });
+    }
+    Ok(recorded)
+}
+
+/// Writes the loss of each of the step's images into the table of all.
+fn keep_losses(r: &mut Recorder<'_>, turn: &Turn, learned: &Learned, images: usize) -> Result<()> {
+    let Some(losses) = learned.losses else {
+        return Err(Error::Failed("a learner that plans epochs must give the loss of each image".into()));
     };
-    let learned = learning.learner.record(&mut r, &Batch { labels, weights, classes })?;
-    let (loss, logits) = (learned.loss.total, learned.logits);
-    let optimization = &learning.optimization;
-    job.expect_bearable(&params, optimization, model.width, &|_| None)?;
-    let skipped = optimization.optimizer().minimize(&mut t, loss, &params.trained())?;
-    let correct = t.correct(logits, labels, weights)?;
-    let memorised = t.correct(logits, labels, wrong)?;
-    let row = t.scalar("ring_row")?;
-    t.ring(&ring_of(&Turn::ONLY), job.config.run.loss_every, row, &[loss, correct, memorised, skipped])?;
-    Ok((t, params))
+    let (indices, batch, name) = (r.indices, r.batch, losses_of(turn));
+    r.t.layer("sample_loss", |t| {
+        let losses = t.detach(losses)?;
+        let rows = t.reshape(losses, [batch, 1])?;
+        let table = t.state(&name, Type::f32([images, 1]))?;
+        let new = t.scatter_add(rows, indices, images)?;
+        let ones = t.fill([batch, 1], 1.0)?;
+        let seen = t.scatter_add(ones, indices, images)?;
+        let table = t.select(seen, new, table)?;
+        t.assign(&name, table)
+    })
 }
 
 fn summarize(

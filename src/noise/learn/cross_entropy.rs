@@ -3,7 +3,7 @@
 use super::{Batch, Learned, Learner};
 use crate::base::Result;
 use crate::nn::listed::{Checked, Entry, read};
-use crate::nn::recorder::Recorder;
+use crate::nn::recorder::{Recorder, Turn};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ pub struct CrossEntropy {}
 impl Checked for CrossEntropy {}
 
 impl Learner for CrossEntropy {
-    fn record(&self, r: &mut Recorder<'_>, batch: &Batch) -> Result<Learned> {
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>, batch: &Batch) -> Result<Learned> {
         let recipe = r.recipe.clone();
         let x = r.view(0, &recipe)?;
         let features = r.features(x)?;
         let logits = r.logits(features, batch.classes)?;
-        let [loss, _, _] = r.t.layer("loss", |t| t.cross_entropy(logits, batch.labels, batch.weights))?;
-        Ok(Learned { loss: loss.into(), logits })
+        let [loss, losses, _] = r.t.layer("loss", |t| t.cross_entropy(logits, batch.labels, batch.weights))?;
+        Ok(Learned { loss: loss.into(), losses: Some(losses), logits })
     }
 }

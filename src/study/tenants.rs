@@ -1,0 +1,176 @@
+//! The shapes of methods, learners and kinds, proved by methods that only tests know: each runs through the real stages, is
+//! stopped and started again, and ends with the same bits.
+
+use super::results::read_epochs;
+use super::{Config, Job, Manner, Progress, Selection};
+use crate::base::Error;
+use crate::device::gpu::adapters;
+use crate::device::tune::Table;
+use crate::device::{Gpu, GpuOptions};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Raises `stop` at the `at`-th step that is told.
+struct Stopper<'a> {
+    stop: &'a AtomicBool,
+    left: AtomicUsize,
+}
+
+impl Progress for Stopper<'_> {
+    fn stage(&self, _name: &str, _total: u64, _done: u64, unit: &'static str) {
+        // Decoding tells steps as well.
+        if unit == "images" {
+            return;
+        }
+    }
+    fn step(&self, _done: u64, note: &str) {
+        if note.starts_with("epoch") && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+    fn done(&self, _line: &str) {}
+    fn note(&self, _line: &str) {}
+}
+
+fn config(pretraining: &str, training: &str) -> Config {
+    let text = format!(
+        "[data]\nspecs = [\"phantom:covid?train=26&val=8&test=8\"]\nstore_size = 16\nimage_size = 16\n\
+         [model]\nwidth = 0.0625\n[pretraining]\nmethods = [\"{pretraining}\"]\nepochs = 3\nbatch_size = 8\nwarmup_epochs = 1\n\
+         [noise]\nrates = [0.4]\n[training]\nmethods = [\"{training}\"]\nepochs = 3\nbatch_size = 8\nlast_batch = \"keep\"\n\
+         [evaluation]\nbatch_size = 8\nknn_neighbours = 3\n[run]\ncheckpoint_seconds = 1000\nloss_every = 1\n"
+    );
+    Config::parse("tenants.toml", &text).unwrap()
+}
+
+/// Runs the study into `out`, stopped after each of `stops` told steps and started again.
+fn run(gpu: &Gpu, config: &Config, out: &Path, stops: &[usize]) {
+    for at in stops.iter().copied().chain([usize::MAX]) {
+        let stop = AtomicBool::new(false);
+        let progress = Stopper { stop: &stop, left: AtomicUsize::new(at) };
+        let (progress, kernels) = (&progress, Table::default());
+        let job = Job { gpu, config, out, data_root: out, progress, stop: &stop, kernels };
+        match job.run(Selection::All, Manner::default()) {
+            Ok(done) => assert!(at == usize::MAX && done.damaged.is_empty(), "it was to be stopped at {at}"),
+            Err(e) => assert!(at < usize::MAX && matches!(e, Error::TryAgain(_)), "{e}"),
+        }
+    }
+}
+
+/// Every file of weights below `out`, by its place, and the records of each epoch without times.
+fn bits(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(out).into_iter().map(Result::unwrap) {
+        let (path, place) = (entry.path(), entry.path().strip_prefix(out).unwrap().to_path_buf());
+        if path.extension().is_some_and(|e| e == "safetensors") {
+            all.insert(place, std::fs::read(path).unwrap());
+        } else if path.ends_with("epochs.jsonl") {
+            let records = read_epochs(path.parent().unwrap()).unwrap();
+            let timeless = records.into_iter().map(|r| super::EpochRecord { seconds: 0.0, images_per_s: 0.0, ..r });
+            all.insert(place, format!("{:?}", timeless.collect::<Vec<_>>()).into_bytes());
+        }
+    }
+    all
+}
+
+/// The f32 tensors of a file.
+fn tensors(path: &Path) -> BTreeMap<String, Vec<f32>> {
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let values = |t: safetensors::tensor::TensorView<'_>| bytemuck::pod_collect_to_vec(t.data());
+    file.tensors().into_iter().map(|(name, tensor)| (name, values(tensor))).collect()
+}
+
+fn one_file(out: &Path, stage: &str, name: &str) -> PathBuf {
+    let folder = std::fs::read_dir(out.join(stage)).unwrap().next().unwrap().unwrap().path();
+    folder.join(name)
+}
+
+fn with_gpu(test: impl FnOnce(&Gpu)) {
+    if adapters(None).is_ok_and(|list| list.is_empty()) {
+        assert!(std::env::var("REQUIRE_GPU").as_deref() != Ok("1"), "a test of a study needs an adapter");
+        eprintln!("SKIPPED: no adapter. REQUIRE_GPU=1 makes this a failure.");
+        return;
+    }
+    test(&Gpu::open(&GpuOptions::default()).unwrap());
+}
+
+/// Stops in each stage, in the middle of an epoch and at its end; the bits are those of a run that was not stopped.
+fn same_bits(pretraining: &str, training: &str, stops: &[usize], check: impl FnOnce(&Path)) {
+    with_gpu(|gpu| {
+        let (config, whole, parts) =
+            (config(pretraining, training), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        run(gpu, &config, whole.path(), &[]);
+        run(gpu, &config, parts.path(), stops);
+        let (whole_bits, parts_bits) = (bits(whole.path()), bits(parts.path()));
+        assert_eq!(whole_bits.keys().collect::<Vec<_>>(), parts_bits.keys().collect::<Vec<_>>());
+        assert!(whole_bits.len() >= 3, "{:?}", whole_bits.keys());
+        for (place, bytes) in &whole_bits {
+            assert!(parts_bits[place] == *bytes, "{} differs", place.display());
+        }
+        check(whole.path());
+    });
+}
+
+#[test]
+fn a_teacher_follows_its_student_by_a_ramped_momentum() {
+    same_bits("test_teacher", "cross_entropy", &[2, 2, 5, 3, 4], |out| {
+        let state = one_file(out, "pretraining", "state.safetensors");
+        let saved = tensors(&state);
+        let names: Vec<&String> = saved.keys().collect();
+        assert!(names.iter().any(|n| *n == "teacher.backbone.conv1.weight"), "{names:?}");
+        assert!(
+            names.iter().filter(|n| n.contains("teacher")).all(|n| !n.contains("adam")),
+            "it is not trained: {names:?}"
+        );
+        let epochs = read_epochs(state.parent().unwrap()).unwrap();
+        let [.., last] = &epochs[..] else { panic!("no epochs") };
+        let (match_, size) = (last.terms["match"], last.terms["size"]);
+        assert!((match_ + size - last.loss).abs() < 1e-5 && size > 0.0, "{last:?}");
+        // The backbone that is handed on is the student's alone.
+        let handed = tensors(&one_file(out, "pretraining", "backbone.safetensors"));
+        assert!(handed.keys().all(|n| !n.contains("teacher")), "{:?}", handed.keys());
+    });
+}
+
+#[test]
+fn two_players_take_turns_with_optimizers_of_their_own() {
+    same_bits("test_duel", "cross_entropy", &[2, 2, 5, 3, 4], |out| {
+        let state = one_file(out, "pretraining", "state.safetensors");
+        let saved = tensors(&state);
+        // 3 epochs of 3 steps: the critic is taken twice in each.
+        let steps = |name: &str| saved[name][0];
+        assert_eq!((steps("critic.optim.step"), steps("encoder.optim.step")), (18.0, 9.0));
+        let epochs = read_epochs(state.parent().unwrap()).unwrap();
+        assert!(epochs.iter().all(|e| e.terms.keys().eq(["encoder.loss"])), "{epochs:?}");
+    });
+}
+
+#[test]
+fn a_method_has_inputs_and_a_head_and_a_recipe_of_its_own() {
+    same_bits("test_pretext", "cross_entropy", &[2, 2, 5, 3, 4], |out| {
+        let state = one_file(out, "pretraining", "state.safetensors");
+        let saved = tensors(&state);
+        let names: Vec<&String> = saved.keys().collect();
+        assert!(names.iter().any(|n| *n == "pretext.weight"), "{names:?}");
+        assert!(names.iter().all(|n| *n != "optim.step"), "its table says sgd, which counts no steps: {names:?}");
+    });
+}
+
+#[test]
+fn a_learner_has_two_networks_and_plans_each_epoch_from_the_losses_of_the_last() {
+    same_bits("none", "test_pair", &[2, 3, 4], |out| {
+        let state = one_file(out, "runs", "state.safetensors");
+        let saved = tensors(&state);
+        let names: Vec<&String> = saved.keys().collect();
+        for due in ["second.backbone.fc.weight", "sample_loss", "sample_loss.second", "sample_loss_before.second"] {
+            assert!(names.iter().any(|n| *n == due), "{due} of {names:?}");
+        }
+        let [first, second] = ["sample_loss", "sample_loss.second"].map(|n| saved[n].clone());
+        assert!(first.len() == 26 && first.iter().chain(&second).all(|l| *l > 0.0), "{first:?}");
+        assert_ne!(first, second, "networks of their own");
+        assert_ne!(first, saved["sample_loss_before"]);
+        let epochs = read_epochs(state.parent().unwrap()).unwrap();
+        assert!(epochs.iter().all(|e| e.terms.keys().eq(["second.loss"]) && e.train_accuracy.is_some()), "{epochs:?}");
+    });
+}

@@ -1,0 +1,123 @@
+//! The turns of a step as a stage records and compiles them.
+
+use super::batches::Batches;
+use super::job::Job;
+use super::stage::{Plans, ring_of};
+use crate::base::{Error, Result};
+use crate::nn::init::Param;
+use crate::nn::recorder::{Loss, Recorder, Turn};
+use crate::nn::{Optimization, Params};
+use crate::tape::{State, Tape, Var};
+
+/// The end of the name of a column that holds a guard's flag.
+pub(super) const SKIPPED: &str = "skipped";
+
+/// A recorded turn.
+pub(super) struct Recorded {
+    pub turn: Turn,
+    pub tape: Tape,
+    /// The parameters of this turn and those before it.
+    pub params: Params,
+    /// The names of the columns of its ring: the loss, its terms, further metrics, the guard's flag.
+    pub columns: Vec<String>,
+}
+
+/// What a method records of a turn: its loss, and metrics of the stage, each f32 [1].
+pub(super) type Minimized = (Loss, Vec<(&'static str, Var)>);
+
+/// How a turn is updated.
+pub(super) struct Update<'a> {
+    /// Whose turns they are, for people.
+    pub name: &'a str,
+    pub optimization: &'a Optimization,
+    /// The backbone's width, which makes parameters large where `size_key` knows no other key.
+    pub width: f64,
+    pub size_key: &'a dyn Fn(&Param) -> Option<String>,
+}
+
+impl Update<'_> {
+    /// Records `turn`: what `minimize` records, the update of what the turn trains, what `after` records, the metrics. A turn
+    /// with a name has a scope of its own. Returns the names of the ring's columns.
+    pub fn record(
+        &self,
+        job: &Job<'_>,
+        turn: &Turn,
+        r: &mut Recorder<'_>,
+        minimize: &dyn Fn(&mut Recorder<'_>) -> Result<Minimized>,
+        after: &dyn Fn(&mut Recorder<'_>) -> Result<()>,
+    ) -> Result<Vec<String>> {
+        if turn.name.is_empty() {
+            return self.unscoped(job, turn, r, minimize, after);
+        }
+        let Recorder { params, backbone, recipe, batch, indices, views, mode, .. } = r;
+        let (backbone, recipe, batch, indices, views, mode) = (*backbone, *recipe, *batch, *indices, *views, *mode);
+        r.t.scope(turn.name, |t| {
+            let mut r = Recorder { t, params, backbone, recipe, batch, indices, views, mode };
+            self.unscoped(job, turn, &mut r, minimize, after)
+        })
+    }
+
+    fn unscoped(
+        &self,
+        job: &Job<'_>,
+        turn: &Turn,
+        r: &mut Recorder<'_>,
+        minimize: &dyn Fn(&mut Recorder<'_>) -> Result<Minimized>,
+        after: &dyn Fn(&mut Recorder<'_>) -> Result<()>,
+    ) -> Result<Vec<String>> {
+        let (loss, metrics) = minimize(r)?;
+        job.expect_bearable(r.params, self.optimization, self.width, self.size_key)?;
+        let trained = r.params.trained_by(turn.trains);
+        if trained.is_empty() {
+            let (name, players) = (self.name, turn.trains);
+            return Err(Error::Failed(format!("a turn of {name} trains {players:?}, who have no parameters")));
+        }
+        let skipped = self.optimization.optimizer().minimize(r.t, loss.total, &trained)?;
+        after(r)?;
+        let named = std::iter::once(("loss", loss.total)).chain(loss.terms).chain(metrics).chain([(SKIPPED, skipped)]);
+        let (names, values): (Vec<&str>, Vec<Var>) = named.unzip();
+        let row = r.t.scalar("ring_row")?;
+        r.t.ring(&ring_of(turn), job.config.run.loss_every * turn.repeats, row, &values)?;
+        let full = |n: &str| if turn.name.is_empty() { n.to_string() } else { format!("{}.{n}", turn.name) };
+        Ok(names.into_iter().map(full).collect())
+    }
+}
+
+/// Compiles what `record` records of each size of batch: the plans of each turn.
+pub(super) fn compile(
+    job: &Job<'_>,
+    state: &State,
+    key: &str,
+    batches: Batches,
+    record: &dyn Fn(usize) -> Result<Vec<Recorded>>,
+) -> Result<Vec<Plans>> {
+    let plans = job.compile(state, key, batches.whole, 2, &tapes(batches, record))?;
+    let turns = plans.len() / batches.sizes().len().max(1);
+    let (mut whole, mut rest) = (Vec::new(), Vec::new());
+    plans.into_iter().enumerate().for_each(|(i, plan)| if i < turns { whole.push(plan) } else { rest.push(plan) });
+    let mut rest = rest.into_iter();
+    Ok(whole.into_iter().map(|whole| Plans { whole, rest: rest.next() }).collect())
+}
+
+/// What `record` records for each size of batch, were a step of so many images: all turns of the first size, then of the next.
+pub(super) fn tapes<'a>(
+    batches: Batches,
+    record: &'a dyn Fn(usize) -> Result<Vec<Recorded>>,
+) -> impl Fn(usize) -> Result<Vec<Tape>> + 'a {
+    move |whole| {
+        let each = |size: usize| Ok(record(size)?.into_iter().map(|r| r.tape).collect::<Vec<_>>());
+        Ok(Batches { whole, ..batches }.sizes().into_iter().map(each).collect::<Result<Vec<_>>>()?.concat())
+    }
+}
+
+/// The means of an epoch's sums over its steps that a record holds by name: all but the first loss, flags and `not`.
+pub(super) fn terms(
+    columns: &[String],
+    sums: &[f64],
+    steps: usize,
+    not: &[&str],
+) -> std::collections::BTreeMap<String, f64> {
+    let named = columns.iter().zip(sums).skip(1);
+    let told = named.filter(|(name, _)| !name.ends_with(SKIPPED) && !not.contains(&name.as_str()));
+    told.map(|(name, sum)| (name.clone(), sum / steps as f64)).collect()
+}
