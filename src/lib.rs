@@ -16,7 +16,7 @@
 //! | [`nn`] | ResNet-18 and vision transformers with torchvision's and timm's names, initial values, optimizers, schedules, checkpoints |
 //! | [`data`] | dataset readers, splits without shared images, generated datasets, images on the device, augmentation |
 //! | [`ssl`] | one self-supervised method per file |
-//! | [`noise`] | one kind of label noise per file |
+//! | [`noise`] | one kind of label noise per file, and the list of them |
 //! | [`study`] | configs, the grid, resumable stages, evaluation, statistics, the report |
 //! | [`lab`] | single kernels and steps measured, compared, profiled and edited |
 //! | [`cli`] | the command line, thin |

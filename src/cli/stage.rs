@@ -10,6 +10,7 @@ use crate::study::config::PretrainingMethod;
 use crate::study::evaluate::evaluate_run;
 use crate::study::kept_config;
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::path::PathBuf;
 
 /// The largest seed: what a config can hold.
@@ -73,8 +74,8 @@ pub(super) struct Train {
     /// Keep the classifier of --weights, whose classes must be those of SPEC [default: a new one]
     #[arg(long, requires = "weights")]
     keep_classifier: bool,
-    /// How training labels go wrong: symmetric (to any other class alike)
-    #[arg(long, value_name = "KIND", default_value = "symmetric")]
+    /// How training labels go wrong; `[noise.KIND]` of --config has its settings
+    #[arg(long, value_name = "KIND", default_value_t = NoiseKind::default(), value_parser = kinds())]
     noise_kind: NoiseKind,
     /// The share of training labels that go wrong, 0 to 1
     #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = share)]
@@ -119,6 +120,12 @@ fn method(text: &str) -> Result<PretrainingMethod, String> {
         "simclr" => Ok(PretrainingMethod::Simclr),
         _ => Err("use simclr".to_string()),
     }
+}
+
+/// Reads the name of a noise kind; the help lists them with what they do.
+fn kinds() -> impl TypedValueParser<Value = NoiseKind> {
+    let known = NoiseKind::all().map(|kind| PossibleValue::new(kind.name()).help(kind.about()));
+    PossibleValuesParser::new(known).try_map(|name| name.parse::<NoiseKind>())
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -3,4 +3,4 @@
 
 pub mod corrupt;
 
-pub use corrupt::{NoiseKind, corrupt, realised_rate};
+pub use corrupt::{Corrupted, Kind, NoiseKind, realised_rate};

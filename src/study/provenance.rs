@@ -184,12 +184,16 @@ pub(super) fn pretraining_settings(c: &Config, method: PretrainingMethod, seed: 
 /// What training and its evaluation read of the config.
 pub(super) fn training_settings(c: &Config, cell: &Cell) -> Value {
     let t = &c.training;
-    json!({
+    let mut settings = json!({
         "seed": cell.seed, "method": cell.method, "image_size": c.data.image_size, "model": c.model,
         "optimization": optimization(&t.optimization()), "last_batch": t.last_batch, "crop_scale": t.crop_scale,
         "crop_ratio": c.augmentation.crop_ratio, "flip_probability": t.flip_probability,
         "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": c.evaluation,
-    })
+    });
+    if !cell.noise_settings.is_empty() {
+        settings["noise_settings"] = json!(cell.noise_settings); // nothing of a kind without: its address stays
+    }
+    settings
 }
 
 /// The optimizer with the constants that it reads: Adam takes no notice of a momentum.
@@ -232,9 +236,7 @@ mod tests {
             let results = job.run(Selection::All, Manner::default()).unwrap().results;
             let [cell] = &cells(job.config)[..] else { panic!("one cell") };
             let set = job.load(&cell.spec).unwrap();
-            let (labels, classes) = (&set.data.train.labels, set.data.classes.len());
-            let given =
-                crate::noise::corrupt(cell.noise_kind.unwrap(), 0.4, labels, classes, cell.noise_seed()).unwrap();
+            let (given, classes) = (cell.given(&set.data).unwrap(), set.data.classes.len());
             let (_, params) = crate::study::train::record(job, &set.train, cell.seed, classes, 7).unwrap();
             let mut state = crate::tape::State::new();
             params.fill(job.gpu, &mut state, cell.seed).unwrap();

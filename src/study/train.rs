@@ -20,7 +20,7 @@ use crate::base::{Error, Result, files};
 use crate::data::augment::Augmentation;
 use crate::nn::weights::{self, Classifier};
 use crate::nn::{Mode, Params, checkpoint};
-use crate::noise::{self, NoiseKind};
+use crate::noise;
 use crate::tape::{Schedule, State, Tape, Type};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -260,8 +260,7 @@ struct Ready<'a> {
 impl<'a> Ready<'a> {
     fn new(job: &'a Job<'a>, set: &'a Loaded, cell: &Cell, start: Option<&Start>) -> Result<Self> {
         let (data, classes) = (&set.data, set.data.classes.len());
-        let kind = cell.noise_kind.unwrap_or(NoiseKind::Symmetric);
-        let given = noise::corrupt(kind, cell.noise_rate, &data.train.labels, classes, cell.noise_seed())?;
+        let given = cell.given(data)?;
         let optimization = job.config.training.optimization();
         let batches = batches(job, set)?;
         job.say_batches(optimization.batch_size, batches);

@@ -2,7 +2,7 @@
 //! table. All files share one line of offsets (each text is padded to start where the last one ended), so a span
 //! that serde or the checks point at names its file and line even after merging.
 
-use super::{BASE, Config, check};
+use super::{BASE, Config, check, settings};
 use crate::base::{Error, Result, files, nearest, seal};
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -16,7 +16,7 @@ const MAX_FILES: usize = 16;
 const MAX_BYTES: usize = 4 << 20;
 
 /// One file of the chain, its text padded to the file's offset.
-struct Source {
+pub(super) struct Source {
     path: PathBuf,
     padded: String,
     start: usize,
@@ -99,21 +99,26 @@ impl Config {
 /// Merges the chain (the built-in base, then the named file down to its lowest base) and checks the result.
 fn resolve(sources: &[Source]) -> Result<Config> {
     let mut merged = sources[0].parse(sources)?;
-    let schema = merged.clone();
+    let defaults = settings::defaults()?;
+    let mut schema = merged.clone();
+    settings::known(&mut schema, &defaults);
     for source in sources[1..].iter().rev() {
         let mut overlay = source.parse(sources)?;
         overlay.remove("base");
         known_keys(&overlay, &schema, "", sources)?;
         merge(&mut merged, overlay);
     }
+    settings::complete(&mut merged, &defaults);
     let spans = merged.clone();
+    let of_noise = settings::take(&mut merged, &spans, sources)?;
     let read: Result<Config, toml::de::Error> =
         serde::Deserialize::deserialize(toml::Deserializer::from(toml::Spanned::new(0..0, merged)));
-    let config = read.map_err(|e| {
+    let mut config = read.map_err(|e| {
         let offset = e.span().map_or(0, |s| s.start);
         let key = key_at(&spans, offset).map(|k| format!("{k}: ")).unwrap_or_default();
         at(sources, offset, &format!("{key}{}", plain(e.message())))
     })?;
+    config.noise.settings = of_noise;
     // Before it is written as TOML below, which has no number past an i64.
     check::check(&config).map_err(|(key, what)| at(sources, offset_of(&spans, &key), &format!("{key} {what}")))?;
     let kept = Value::try_from(&config).map_err(|e| Error::Failed(format!("cannot write the config as TOML: {e}")))?;
@@ -158,7 +163,7 @@ fn at_value(written: &toml::Spanned<DeValue<'_>>, kept: &Value) -> Result<(), (u
 }
 
 /// An error at a place: `FILE:LINE: what`.
-fn at(sources: &[Source], offset: usize, what: &str) -> Error {
+pub(super) fn at(sources: &[Source], offset: usize, what: &str) -> Error {
     let Some(source) = sources.iter().rev().find(|s| s.start <= offset) else {
         return Error::Usage(what.to_string());
     };
@@ -176,9 +181,12 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
         match schema.get(name).map(|v| v.get_ref()) {
             None => {
                 let known: Vec<&str> = schema.keys().map(|k| k.get_ref().as_ref()).collect();
-                let what = match nearest(name, &known) {
-                    Some(near) => format!("there is no key `{prefix}{name}`; did you mean `{prefix}{near}`?"),
-                    None => format!("there is no key `{prefix}{name}`; known here: {}", known.join(", ")),
+                let what = match (settings::unknown(prefix, name), nearest(name, &known)) {
+                    (Some(what), _) => what,
+                    (None, Some(near)) => {
+                        format!("there is no key `{prefix}{name}`; did you mean `{prefix}{near}`?")
+                    }
+                    (None, None) => format!("there is no key `{prefix}{name}`; known here: {}", known.join(", ")),
                 };
                 return Err(at(sources, key.span().start, &what));
             }
@@ -196,7 +204,7 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
 }
 
 /// Lays `over` on `under`: tables key by key, anything else replaced whole.
-fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
+pub(super) fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
     for (key, value) in over {
         match (under.get_mut(&key).map(|v| v.get_mut()), value.get_ref()) {
             (Some(DeValue::Table(below)), DeValue::Table(_)) => {
@@ -212,7 +220,7 @@ fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
 }
 
 /// The value's place of `table.key`.
-fn offset_of(table: &DeTable<'_>, key: &str) -> usize {
+pub(super) fn offset_of(table: &DeTable<'_>, key: &str) -> usize {
     match key.split_once('.') {
         Some((head, rest)) => match table.get(head).map(|v| v.get_ref()) {
             Some(DeValue::Table(t)) => offset_of(t, rest),
@@ -223,7 +231,7 @@ fn offset_of(table: &DeTable<'_>, key: &str) -> usize {
 }
 
 /// The key whose value holds `offset`.
-fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
+pub(super) fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
     table.iter().find_map(|(key, value)| match value.get_ref() {
         DeValue::Table(t) => key_at(t, offset).map(|inner| format!("{}.{inner}", key.get_ref())),
         _ => value.span().contains(&offset).then(|| key.get_ref().to_string()),
@@ -231,7 +239,7 @@ fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
 }
 
 /// serde's words without the names of Rust types.
-fn plain(message: &str) -> String {
+pub(super) fn plain(message: &str) -> String {
     let types = [
         ("expected usize", "expected a whole number"),
         ("expected u64", "expected a whole number"),

@@ -3,11 +3,13 @@
 
 mod check;
 mod load;
+mod settings;
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::noise::NoiseKind;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// `configs/base.toml` as built into the program: the bottom layer of every config.
 pub const BASE: &str = include_str!("../../../configs/base.toml");
@@ -239,6 +241,16 @@ pub struct Noise {
     pub kinds: Vec<NoiseKind>,
     /// Share of labels that flip.
     pub rates: Vec<f64>,
+    /// `[noise.KIND]`: every setting of each kind that has some and is listed or set here, by the kind's name.
+    #[serde(skip_deserializing, flatten)]
+    pub settings: BTreeMap<String, toml::Table>,
+}
+
+impl Noise {
+    /// The settings of `kind`; its defaults where the config says nothing of it.
+    pub fn settings_of(&self, kind: NoiseKind) -> Result<toml::Table> {
+        self.settings.get(kind.name()).map_or_else(|| kind.defaults(), |s| Ok(s.clone()))
+    }
 }
 
 /// `[training]`
