@@ -1,5 +1,6 @@
 //! `wgslab pretrain`, `train` and `evaluate`: one stage of one cell, on any data.
 
+use super::data::which_images;
 use super::options::{Options, config};
 use super::output::{print, print_json, print_source, results};
 use crate::base::{Error, Result};
@@ -30,8 +31,7 @@ const LARGEST_SEED: u64 = i64::MAX as u64;
       --config configs/study/pneumonia.toml"
 )]
 pub(super) struct Pretrain {
-    /// Which images: an .npz, a folder with train/CLASS and test/CLASS, a .csv manifest, or phantom:NAME
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
     /// The folder to write
     #[arg(long, value_name = "DIR")]
@@ -61,8 +61,7 @@ pub(super) struct Pretrain {
       --weights runs/backbone/backbone.safetensors"
 )]
 pub(super) struct Train {
-    /// Which images: an .npz, a folder with train/CLASS and test/CLASS, a .csv manifest, or phantom:NAME
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
     /// The folder to write
     #[arg(long, value_name = "DIR")]
@@ -101,8 +100,7 @@ pub(super) struct Train {
   wgslab evaluate --data other_hospital/ --run runs/noisy --split test --json"
 )]
 pub(super) struct Evaluate {
-    /// Which images: an .npz, a folder with train/CLASS and test/CLASS, a .csv manifest, or phantom:NAME
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
     /// The folder of a finished run
     #[arg(long, value_name = "DIR")]

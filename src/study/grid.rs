@@ -4,7 +4,7 @@
 use super::config::{Config, PretrainingMethod, TrainingMethod};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
-use crate::data::Dataset;
+use crate::data::{Dataset, layout};
 use crate::noise::corrupt::Pixels;
 use crate::noise::{Corrupted, NoiseKind};
 use std::collections::HashMap;
@@ -95,19 +95,11 @@ pub fn cells(config: &Config) -> Vec<Cell> {
     cells
 }
 
-/// A short name for each SPEC: `phantom:covid?train=99` gives `phantom-covid`, `a/set.npz` gives `set`. Where two
-/// SPECs would share a name, the SPEC's hash tells them apart.
+/// A short name for each SPEC, fit for a file name. Where two SPECs would share a name, the SPEC's hash tells them apart.
 fn dataset_names(specs: &[String]) -> Vec<String> {
     let short = |spec: &String| {
-        let (layout, path) = match spec.split_once(':') {
-            Some(("phantom", request)) => ("phantom-".to_string(), request.split('?').next().unwrap_or(request)),
-            Some((layout, path)) if layout.len() > 1 => (format!("{layout}-"), path), // one letter is a drive
-            _ => (String::new(), spec.as_str()),
-        };
-        let last = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(path);
-        let stem = last.strip_suffix(".npz").or(last.strip_suffix(".csv")).unwrap_or(last);
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-        format!("{layout}{stem}").chars().map(plain).collect::<String>().trim_start_matches('.').to_string()
+        layout::short_name(spec).chars().map(plain).collect::<String>().trim_start_matches('.').to_string()
     };
     let names: Vec<String> = specs.iter().map(short).collect();
     // Some file systems do not tell capitals apart.
