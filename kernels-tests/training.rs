@@ -107,7 +107,7 @@ fn simclr() -> Result<(), String> {
 /// Clean labels: the loss falls, and far more than half of the images of two equal classes are told apart.
 fn classifier() -> Result<(), String> {
     let (result, epochs) = with_job(|job| {
-        let result = job.train(SPEC, None, (NoiseKind::Symmetric, 0.0), 0)?;
+        let result = job.train(SPEC, None, (NoiseKind::default(), 0.0), 0)?;
         Ok((result, read_epochs(job.out)?))
     })?;
     let (Some(first), Some(last)) = (epochs.first(), epochs.last()) else {

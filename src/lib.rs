@@ -14,9 +14,9 @@
 //! | [`tape`] | recording, backward, state, the pure schedule, the plan that replays it, programs of plans, the trace |
 //! | [`kernels`] | one op per file, in families; the same names in `shaders/<family>/<op>/` and `kernels-tests/reference/<family>/<op>.rs` |
 //! | [`nn`] | ResNet-18 and vision transformers with torchvision's and timm's names, initial values, optimizers, schedules, checkpoints |
-//! | [`data`] | dataset readers, splits without shared images, generated datasets, images on the device, augmentation |
+//! | [`data`] | one layout of a dataset per file, splits without shared images or patients, generated datasets, images on the device, augmentation |
 //! | [`ssl`] | one self-supervised method per file |
-//! | [`noise`] | one kind of label noise per file |
+//! | [`noise`] | one kind of label noise per file, and the list of them |
 //! | [`study`] | configs, the grid, resumable stages, evaluation, statistics, the report |
 //! | [`lab`] | single kernels and steps measured, compared, profiled and edited |
 //! | [`cli`] | the command line, thin |

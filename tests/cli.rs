@@ -151,6 +151,8 @@ fn a_wrong_command_line_is_usage() {
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", said(&output));
         assert!(output.stdout.is_empty());
     }
+    let train = ["train", "--data", "phantom:covid", "--out", "o", "--noise-kind"];
+    fails(&dir, &[&train[..], &["symetric"]].concat(), 2, &["symetric", "possible values: symmetric", "'symmetric'"]);
     fails(&dir, &["--backend", "glide", "devices"], 2, &["glide", "vulkan, metal or dx12"]);
     assert_eq!(listing(dir.path()).len(), 1);
 }

@@ -1,5 +1,6 @@
 //! `wgslab pretrain`, `train` and `evaluate`: one stage of one cell, on any data.
 
+use super::data::which_images;
 use super::options::{Options, config};
 use super::output::{print, print_json, print_source, results};
 use crate::base::{Error, Result};
@@ -11,6 +12,7 @@ use crate::study::Brought;
 use crate::study::evaluate::evaluate_run;
 use crate::study::kept_config;
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::path::PathBuf;
 
 /// The largest seed: what a config can hold.
@@ -30,8 +32,7 @@ const LARGEST_SEED: u64 = i64::MAX as u64;
       --config configs/study/pneumonia.toml"
 )]
 pub(super) struct Pretrain {
-    /// Which images: an .npz, a folder with train/CLASS and test/CLASS, a .csv manifest, or phantom:NAME
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
     /// The folder to write
     #[arg(long, value_name = "DIR")]
@@ -61,8 +62,7 @@ pub(super) struct Pretrain {
       --weights runs/backbone/backbone.safetensors"
 )]
 pub(super) struct Train {
-    /// Which images: an .npz, a folder with train/CLASS and test/CLASS, a .csv manifest, or phantom:NAME
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
     /// The folder to write
     #[arg(long, value_name = "DIR")]
@@ -74,8 +74,8 @@ pub(super) struct Train {
     /// Keep the classifier of --weights, whose classes must be those of SPEC [default: a new one]
     #[arg(long, requires = "weights")]
     keep_classifier: bool,
-    /// How training labels go wrong: symmetric (to any other class alike)
-    #[arg(long, value_name = "KIND", default_value = "symmetric")]
+    /// How training labels go wrong; `[noise.KIND]` of --config has its settings
+    #[arg(long, value_name = "KIND", default_value_t = NoiseKind::default(), value_parser = kinds())]
     noise_kind: NoiseKind,
     /// The share of training labels that go wrong, 0 to 1
     #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = share)]
@@ -101,8 +101,7 @@ pub(super) struct Train {
   wgslab evaluate --data other_hospital/ --run runs/noisy --split test --json"
 )]
 pub(super) struct Evaluate {
-    /// Which images: an .npz, a folder with train/CLASS and test/CLASS, a .csv manifest, or phantom:NAME
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
     /// The folder of a finished run
     #[arg(long, value_name = "DIR")]
@@ -119,6 +118,12 @@ pub(super) struct Evaluate {
 fn methods() -> clap::builder::PossibleValuesParser {
     let one = |m: &'static Entry<dyn Method>| clap::builder::PossibleValue::new(m.name).help(m.about);
     ssl::methods().into_iter().map(one).collect::<Vec<_>>().into()
+}
+
+/// Reads the name of a noise kind; the help lists them with what they do.
+fn kinds() -> impl TypedValueParser<Value = NoiseKind> {
+    let known = NoiseKind::all().map(|kind| PossibleValue::new(kind.name()).help(kind.about()));
+    PossibleValuesParser::new(known).try_map(|name| name.parse::<NoiseKind>())
 }
 
 fn share(text: &str) -> Result<f64, String> {

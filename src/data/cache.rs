@@ -83,15 +83,16 @@ pub fn digest(path: &Path) -> Result<[u8; 32]> {
 }
 
 /// The cached source for `key`, or what `make` gives, with the file that keeps it for the next time. What could not be
-/// decoded whole is not to be kept.
+/// decoded whole is not to be kept, nor what has no key.
 pub fn through(
-    key: impl FnOnce() -> Result<Hasher>,
+    key: impl FnOnce() -> Result<Option<Hasher>>,
     options: &LoadOptions,
     make: impl FnOnce() -> Result<Source>,
 ) -> Result<(Source, Option<Fresh>)> {
     let Some(folder) = &options.cache else { return Ok((make()?, None)) };
+    let Some(key) = key()? else { return Ok((make()?, None)) };
     let how = [options.store_size as u64, options.channels as u64, options.bit_depth.into()];
-    let key = how.iter().fold(key()?.part(VERSION), |key, n| key.part(n.to_le_bytes())).short();
+    let key = how.iter().fold(key.part(VERSION), |key, n| key.part(n.to_le_bytes())).short();
     let path = folder.join(format!("{key}.safetensors"));
     let mut warning = None;
     if path.exists() {
@@ -187,7 +188,7 @@ fn unpack(bytes: &[u8]) -> Result<Source, String> {
             return Err("its parts differ in length".into());
         }
         let images = Images { height, width, channels, pixels, labels, names };
-        source.parts[split as usize] = Some(Part { images, origins });
+        source.parts[split as usize] = Some(Part { images, origins, groups: Vec::new() });
     }
     Ok(source)
 }

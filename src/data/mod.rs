@@ -1,28 +1,25 @@
 //! data: everything that turns files (or nothing, for phantoms) into decoded images with labels, in three splits.
 //!
-//! The path of an image: [`spec`] says what a name means, [`npz`], [`folder`], [`manifest`] or [`phantom`] reads it
-//! into a [`Source`], [`cache`] keeps what was decoded, and [`split`] makes the [`Dataset`], whose training,
-//! validation and test images never share a picture.
+//! The path of an image: a [`layout`] reads what a name means into a [`Source`], [`cache`] keeps what was decoded, and
+//! [`split`] makes the [`Dataset`], whose training, validation and test images never share a picture or a patient.
 
 pub mod augment;
 pub mod cache;
 pub mod classes;
 pub mod decode;
-pub mod folder;
-pub mod manifest;
-pub mod npz;
-pub mod phantom;
-pub mod spec;
+mod groups;
+pub mod layout;
 pub mod split;
 pub mod store;
 pub mod summary;
 
 pub use decode::png;
+pub use layout::{folder, manifest, npz, phantom};
 pub use summary::{Summary, inspect};
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
-use spec::Spec;
+use layout::Spec;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -222,13 +219,16 @@ pub struct Part {
     pub images: Images,
     /// One origin an image.
     pub origins: Vec<Origin>,
+    /// The group of each image, its patient: splits never divide one. Empty where the data does not tell any.
+    pub groups: Vec<Option<String>>,
 }
 
 impl Part {
     /// A part without images of the shape that `options` ask for.
     pub fn empty(options: &LoadOptions) -> Self {
         let (size, channels) = (options.store_size, options.channels);
-        Part { images: Images { height: size, width: size, channels, ..Images::default() }, origins: Vec::new() }
+        let images = Images { height: size, width: size, channels, ..Images::default() };
+        Part { images, ..Part::default() }
     }
 
     /// Adds one image.
@@ -243,9 +243,10 @@ impl Part {
     pub fn select(&self, indices: impl IntoIterator<Item = usize>) -> Self {
         let Images { height, width, channels, .. } = self.images;
         let images = Images { height, width, channels, ..Images::default() };
-        let mut out = Part { images, origins: Vec::new() };
+        let mut out = Part { images, ..Part::default() };
         for i in indices {
             out.push(self.images.image(i), self.origins[i], self.images.labels[i], self.images.names[i].clone());
+            out.groups.extend(self.groups.get(i).cloned());
         }
         out
     }
@@ -317,12 +318,8 @@ pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Fn
 /// be used, a missing split, a class without images. A study asks this of all its datasets before its first cell.
 pub fn check(spec: &str, options: &LoadOptions, need: Need) -> Result<()> {
     options.check()?;
-    match Spec::parse(spec, &options.data_root)? {
-        Spec::Npz(path) => npz::Archive::open(&path)?.outline().check(need),
-        Spec::Folder(path) => folder::list(&path)?.outline().check(need),
-        Spec::Manifest(path) => manifest::list(&path)?.outline().check(need),
-        Spec::Phantom(request) => request.check(options),
-    }
+    let found = Spec::parse(spec, &options.data_root)?.open()?;
+    found.check(options, Some(need))
 }
 
 /// Reads what `spec` names, through the cache; refused before it is decoded where it cannot serve `need`.
@@ -333,25 +330,10 @@ pub(crate) fn read(
     progress: &dyn Fn(usize, usize),
 ) -> Result<(Source, Option<cache::Fresh>)> {
     options.check()?;
-    let files = |listing: decode::Listing| {
-        need.map_or(Ok(()), |need| listing.outline().check(need))?;
-        let found = cache::through(|| cache::key_of(&listing), options, || listing.decode(options, progress));
-        found.map(|(source, fresh)| (Source { unread: listing.unread, ..source }.noting(listing.notes), fresh))
-    };
-    match Spec::parse(spec, &options.data_root)? {
-        Spec::Npz(path) => {
-            let archive = npz::Archive::open(&path)?;
-            need.map_or(Ok(()), |need| archive.outline().check(need))?;
-            let found = cache::through(|| archive.key(), options, || archive.decode(options, progress));
-            found.map(|(source, fresh)| (source.noting(archive.notes), fresh))
-        }
-        Spec::Folder(path) => files(folder::list(&path)?),
-        Spec::Manifest(path) => files(manifest::list(&path)?),
-        Spec::Phantom(request) => {
-            request.check(options)?;
-            Ok((phantom::generate(&request, options, progress), None))
-        }
-    }
+    let found = Spec::parse(spec, &options.data_root)?.open()?;
+    found.check(options, need)?;
+    let (source, fresh) = cache::through(|| found.key(), options, || found.decode(options, progress))?;
+    Ok((found.told(source), fresh))
 }
 
 #[cfg(test)]

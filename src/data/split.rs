@@ -1,12 +1,14 @@
 //! From a source to a dataset: a validation split where there is none, and no picture in two splits.
 //!
 //! Test images are never touched. Exact duplicates (see [`crate::data::decode`]) of a test image leave val and train,
-//! those of a validation image leave train, and all that left are counted.
+//! those of a validation image leave train, and all that left are counted. So do images of a patient who has one in a later
+//! split, where the data says which patient an image is of (see [`groups`]).
 
 use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
 use crate::data::decode::Listing;
+use crate::data::groups::{self, Groups};
 use crate::data::{Dataset, Images, LoadOptions, Need, Part, Source, Split, classes};
 use std::collections::HashSet;
 
@@ -21,6 +23,8 @@ pub(super) struct Outline<'a> {
     pub classes: &'a [String],
     /// The labels of train, val and test; none where there is no such split.
     pub labels: [Option<Vec<u32>>; 3],
+    /// The groups of the images of train, val and test.
+    pub groups: [Groups<'a>; 3],
     /// The name of an image.
     pub place: Box<dyn Fn(Split, usize) -> String + 'a>,
 }
@@ -50,8 +54,13 @@ impl Outline<'_> {
             _ => {}
         }
         self.check_labels(need == Need::Training).or_else(fail)?;
-        let no_val = self.labels[Split::Val as usize].is_none();
-        if no_val && matches!(need, Need::Training | Need::Evaluation(Split::Val)) {
+        let cut =
+            self.labels[Split::Val as usize].is_none() && matches!(need, Need::Training | Need::Evaluation(Split::Val));
+        if cut || need == Need::Training {
+            let images = self.labels.each_ref().map(|l| l.as_ref().map_or(0, Vec::len));
+            groups::check(&self.groups, images, cut).or_else(fail)?;
+        }
+        if cut {
             let counts = self.counts(Split::Train);
             if counts.iter().all(|&n| n < 2) {
                 return fail("each class has one training image, none can be held out for validation; add training images, or a val split".into());
@@ -118,7 +127,8 @@ impl Source {
         let name_of = |split: Split, i: usize| {
             self.parts[split as usize].as_ref().map_or(String::new(), |p| p.images.names[i].clone())
         };
-        Outline { name: &self.name, classes: &self.classes, labels, place: Box::new(name_of) }
+        let groups = groups::decoded(&self.parts);
+        Outline { name: &self.name, classes: &self.classes, labels, groups, place: Box::new(name_of) }
     }
 }
 
@@ -128,7 +138,8 @@ impl Listing {
         let labels = self.files.each_ref().map(|f| f.as_ref().map(|f| f.iter().map(|e| e.label).collect()));
         let name_of =
             |split: Split, i: usize| self.files[split as usize].as_ref().map_or(String::new(), |f| f[i].name.clone());
-        Outline { name: &self.name, classes: &self.classes, labels, place: Box::new(name_of) }
+        let groups = groups::listed(self);
+        Outline { name: &self.name, classes: &self.classes, labels, groups, place: Box::new(name_of) }
     }
 }
 
@@ -144,10 +155,11 @@ pub fn assemble(source: Source, options: &LoadOptions, need: Need) -> Result<Dat
     let [train, test] = [train, test].map(|p| p.unwrap_or_else(|| Part::empty(options)));
     let before = train.images.class_counts(classes.len());
     let mut dropped = 0;
-    let train = without(train, &test, &mut dropped);
+    let mut of_patients = 0;
+    let train = groups::without(without(train, &test, &mut dropped), &test, &mut of_patients);
     let mut warnings = Vec::new();
     let (train, val) = match val {
-        Some(val) => (train, without(val, &test, &mut dropped)),
+        Some(val) => (train, groups::without(without(val, &test, &mut dropped), &test, &mut of_patients)),
         None if train.images.is_empty() => (train, Part::empty(options)),
         None => {
             let counts = train.images.class_counts(classes.len());
@@ -160,12 +172,15 @@ pub fn assemble(source: Source, options: &LoadOptions, need: Need) -> Result<Dat
             carve(&train, classes.len(), options).map_err(fail)?
         }
     };
-    let train = without(train, &val, &mut dropped);
+    let train = groups::without(without(train, &val, &mut dropped), &val, &mut of_patients);
+    warnings.extend(groups::left_out_note(of_patients));
     let after = train.images.class_counts(classes.len());
     let lost = (0..classes.len()).find(|&c| before[c] > 0 && after[c] == 0);
     if let Some(c) = lost.filter(|_| need == Need::Training) {
+        let patients = if of_patients > 0 { ", and all images of their patients," } else { "" };
         return Err(fail(format!(
-            "no training image of class {} is left after exact duplicates of validation and test images were dropped",
+            "no training image of class {} is left after exact duplicates of validation and test images{patients} were \
+             dropped",
             classes[c]
         )));
     }
@@ -199,11 +214,15 @@ fn without(part: Part, other: &Part, dropped: &mut usize) -> Part {
 }
 
 /// Cuts `val_fraction` of each class from train, to the nearest image; a class of two or more gives at least one
-/// and keeps at least one.
+/// and keeps at least one. Where images have groups, whole groups are cut.
 fn carve(train: &Part, classes: usize, options: &LoadOptions) -> Result<(Part, Part), String> {
     let fraction = options.val_fraction;
     if !(fraction > 0.0 && fraction < 1.0) {
         return Err(format!("there is no val split and val_fraction is {fraction}; it must lie between 0 and 1"));
+    }
+    if !train.groups.is_empty() {
+        let chosen = groups::choose(train, classes, options)?;
+        return Ok(parted(train, &chosen));
     }
     let mut chosen = vec![false; train.images.len()];
     for class in 0..classes {
@@ -217,8 +236,13 @@ fn carve(train: &Part, classes: usize, options: &LoadOptions) -> Result<(Part, P
             chosen[of_class[i]] = true;
         }
     }
+    Ok(parted(train, &chosen))
+}
+
+/// The images that are not `chosen`, and those that are.
+fn parted(train: &Part, chosen: &[bool]) -> (Part, Part) {
     let pick = |val: bool| train.select((0..chosen.len()).filter(|&i| chosen[i] == val));
-    Ok((pick(false), pick(true)))
+    (pick(false), pick(true))
 }
 
 /// The content address of classes, shapes, pixels and labels. Names are left out: a renamed file trains the same.

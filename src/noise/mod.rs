@@ -4,4 +4,4 @@
 pub mod corrupt;
 pub mod learn;
 
-pub use corrupt::{NoiseKind, corrupt, realised_rate};
+pub use corrupt::{Corrupted, Kind, NoiseKind, realised_rate};

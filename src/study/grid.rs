@@ -4,7 +4,9 @@
 use super::config::Config;
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
-use crate::noise::NoiseKind;
+use crate::data::{Dataset, layout};
+use crate::noise::corrupt::Pixels;
+use crate::noise::{Corrupted, NoiseKind};
 use std::collections::HashMap;
 
 /// One cell of the grid: one run, one folder.
@@ -26,6 +28,8 @@ pub struct Cell {
     pub noise_kind: Option<NoiseKind>,
     /// The share of labels that flip.
     pub noise_rate: f64,
+    /// Every setting of its kind of noise; empty where that has none.
+    pub noise_settings: toml::Table,
     /// How to learn from them: a method of `noise::learn::learners`.
     pub method: String,
 }
@@ -41,22 +45,34 @@ impl Cell {
         let mixed = Hasher::new().part(&self.dataset).part(self.seed.to_le_bytes()).hex();
         u64::from_str_radix(&mixed[..16], 16).unwrap_or(self.seed) // 16 hex digits always parse
     }
+
+    /// The labels that it learns from, one for each training image.
+    pub fn given(&self, data: &Dataset) -> Result<Vec<u32>> {
+        let train = &data.train;
+        let Some(kind) = self.noise_kind else { return Ok(train.labels.clone()) };
+        let pixels = Pixels { bytes: &train.pixels, shape: [train.height, train.width, train.channels] };
+        let clean = Corrupted::of(&train.labels, data.classes.len(), self.noise_rate, self.noise_seed());
+        // Features would be a network's, and which one is a decision of the study that no kind so far asks for.
+        kind.make(&self.noise_settings)?.corrupt(&Corrupted { pixels: Some(pixels), ..clean })
+    }
 }
 
 /// Every cell of a study, in order. Clean labels are one cell, whatever the number of noise kinds.
 pub fn cells(config: &Config) -> Vec<Cell> {
     let mut noises = Vec::new();
     if config.noise.rates.contains(&0.0) {
-        noises.push((None, 0.0));
+        noises.push((None, 0.0, toml::Table::new()));
     }
     for &kind in &config.noise.kinds {
-        noises.extend(config.noise.rates.iter().filter(|&&r| r > 0.0).map(|&r| (Some(kind), r)));
+        let settings = config.noise.settings.get(kind.name()).cloned().unwrap_or_default();
+        noises.extend(config.noise.rates.iter().filter(|&&r| r > 0.0).map(|&r| (Some(kind), r, settings.clone())));
     }
     let mut cells = Vec::new();
     for (spec, dataset) in config.data.specs.iter().zip(dataset_names(&config.data.specs)) {
         for pretraining in &config.pretraining.methods {
             for &seed in &config.seeds {
-                for &(noise_kind, noise_rate) in &noises {
+                for (noise_kind, noise_rate, settings) in &noises {
+                    let (noise_kind, noise_rate) = (*noise_kind, *noise_rate);
                     for method in &config.training.methods {
                         let noise = noise_kind.map_or("clean".to_string(), |k| format!("{k}-{noise_rate}"));
                         cells.push(Cell {
@@ -68,6 +84,7 @@ pub fn cells(config: &Config) -> Vec<Cell> {
                             seed,
                             noise_kind,
                             noise_rate,
+                            noise_settings: settings.clone(),
                             method: method.clone(),
                         });
                     }
@@ -78,19 +95,11 @@ pub fn cells(config: &Config) -> Vec<Cell> {
     cells
 }
 
-/// A short name for each SPEC: `phantom:covid?train=99` gives `phantom-covid`, `a/set.npz` gives `set`. Where two
-/// SPECs would share a name, the SPEC's hash tells them apart.
+/// A short name for each SPEC, fit for a file name. Where two SPECs would share a name, the SPEC's hash tells them apart.
 fn dataset_names(specs: &[String]) -> Vec<String> {
     let short = |spec: &String| {
-        let (layout, path) = match spec.split_once(':') {
-            Some(("phantom", request)) => ("phantom-".to_string(), request.split('?').next().unwrap_or(request)),
-            Some((layout, path)) if layout.len() > 1 => (format!("{layout}-"), path), // one letter is a drive
-            _ => (String::new(), spec.as_str()),
-        };
-        let last = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(path);
-        let stem = last.strip_suffix(".npz").or(last.strip_suffix(".csv")).unwrap_or(last);
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-        format!("{layout}{stem}").chars().map(plain).collect::<String>().trim_start_matches('.').to_string()
+        layout::short_name(spec).chars().map(plain).collect::<String>().trim_start_matches('.').to_string()
     };
     let names: Vec<String> = specs.iter().map(short).collect();
     // Some file systems do not tell capitals apart.
@@ -152,6 +161,9 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::Manner;
+    use crate::study::progress::Silent;
+    use crate::study::testing::with_job;
 
     fn config(text: &str) -> Config {
         Config::parse("test.toml", text).unwrap()
@@ -170,6 +182,45 @@ mod tests {
         assert_eq!(cells[0].name, "phantom-covid__none__clean__cross_entropy__seed-0");
         assert_eq!(cells[23].name, "b__simclr__symmetric-0.2__cross_entropy__seed-1");
         assert_eq!(cells[0].noise_kind, None);
+    }
+
+    /// A kind with a setting, which looks at the images, through a whole study: nothing but its own file knows it.
+    #[test]
+    fn a_listed_kind_of_noise_is_a_cell_with_its_settings() {
+        let text = |more: &str| {
+            format!(
+                "[data]\nspecs = [\"phantom:covid?train=24&val=8&test=9\"]\nstore_size = 16\nimage_size = 16\n\
+                 [model]\nwidth = 0.125\n[pretraining]\nmethods = [\"none\"]\n[training]\nepochs = 1\nbatch_size = 7\n{more}"
+            )
+        };
+        let kinds = "[noise]\nkinds = [\"symmetric\", \"bright\"]\nrates = [0.5]\n[noise.bright]\nabove = 90\n";
+        with_job(&text(kinds), &Silent, |job| {
+            let grid = cells(job.config);
+            assert_eq!(grid[1].name, "phantom-covid__none__bright-0.5__cross_entropy__seed-0");
+            let results = job.run(Selection::All, Manner::default()).unwrap().results;
+            assert_eq!(results[1].noise_kind, "bright");
+            let set = job.load(&grid[1].spec).unwrap();
+            let (train, given) = (&set.data.train, grid[1].given(&set.data).unwrap());
+            let bright = |i: usize| {
+                let mean = train.image(i).iter().map(|&v| f64::from(v)).sum::<f64>() / train.stride() as f64;
+                mean > 90.0
+            };
+            let wrong: Vec<usize> = (0..24).filter(|&i| given[i] != train.labels[i]).collect();
+            assert!(!wrong.is_empty() && wrong.iter().all(|&i| bright(i)));
+            assert_eq!(results[1].realised_noise_rate, wrong.len() as f64 / 24.0);
+            let other =
+                Cell { noise_settings: toml::Table::from_iter([("above".into(), 91.into())]), ..grid[1].clone() };
+            let settings = |cell: &Cell| super::super::provenance::training_settings(job.config, cell);
+            assert_ne!(settings(&grid[1]), settings(&other), "another address");
+            assert!(settings(&grid[0]).get("noise_settings").is_none(), "symmetric noise has none");
+            let page = std::fs::read_to_string(job.out.join("report.html")).unwrap();
+            assert!(page.contains("the label of a bright image becomes the class before"));
+            assert!(page.contains("say nothing about the truth at 66.7 % (3 classes)"));
+        });
+        with_job(&text("[noise]\nkinds = [\"by_feature\"]\nrates = [0.5]"), &Silent, |job| {
+            let e = job.run(Selection::All, Manner::default()).unwrap_err();
+            assert!(e.exit_code() == 2 && e.to_string().contains("needs features of the images"), "{e}");
+        });
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::device::Gpu;
 use crate::device::tune::Table;
 use crate::kernels::{fuse, tune};
 use crate::nn::{Backbone, Mode, Params};
-use crate::noise::{self, NoiseKind};
+use crate::noise::NoiseKind;
 use crate::ssl;
 use crate::tape::{Options, Schedule, State, Tape};
 use std::collections::{BTreeMap, BTreeSet};
@@ -186,7 +186,8 @@ impl Job<'_> {
     }
 
     /// Refuses a set that the cells cannot use before the first of them is trained on another. All are listed first; then
-    /// each is decoded through the cache, where it is found again when its turn comes. One set alone is read next anyway.
+    /// each is decoded through the cache, where it is found again when its turn comes. One set with one kind of noise
+    /// is read next anyway.
     fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
         let mut sets: Vec<&str> = Vec::new();
         for cell in chosen {
@@ -195,16 +196,19 @@ impl Job<'_> {
                 sets.push(&cell.spec);
             }
         }
-        for spec in sets.iter().filter(|_| sets.len() > 1) {
+        // One cell of each kind of noise: what keeps it from going wrong keeps the others.
+        let mut noisy: Vec<&Cell> = Vec::new();
+        for cell in chosen.iter().filter(|c| c.noise_kind.is_some()) {
+            if !noisy.iter().any(|n| (&n.spec, n.noise_kind) == (&cell.spec, cell.noise_kind)) {
+                noisy.push(cell);
+            }
+        }
+        for spec in sets.iter().filter(|_| sets.len() > 1 || noisy.len() > 1) {
             let named = |e: Error| Error::Data(format!("{spec}: {e}"));
             let data = self.read(spec, Need::Training, &|_| {})?;
             pretrain::batch_of(self.config.training.optimization.batch_size, data.train.len()).map_err(named)?;
-            // What keeps one of its cells from going wrong keeps the others.
-            if let Some((kind, cell)) =
-                chosen.iter().find_map(|c| c.noise_kind.filter(|_| c.spec == *spec).zip(Some(c)))
-            {
-                noise::corrupt(kind, cell.noise_rate, &data.train.labels, data.classes.len(), cell.noise_seed())
-                    .map_err(named)?;
+            for cell in noisy.iter().filter(|n| n.spec == *spec) {
+                cell.given(&data).map_err(named)?;
             }
         }
         Ok(())
@@ -284,6 +288,7 @@ impl Job<'_> {
         c.data.specs = vec![spec.to_string()];
         c.pretraining.methods = vec![ssl::NONE.to_string()];
         (c.noise.kinds, c.noise.rates, c.seeds) = (vec![noise.0], vec![noise.1], vec![seed]);
+        c.noise.settings.insert(noise.0.to_string(), c.noise.settings_of(noise.0)?);
         cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
     }
 
@@ -371,11 +376,12 @@ impl Job<'_> {
 
     fn write_pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
         let rate = self.config.noise.rates.iter().copied().fold(0.0, f64::max);
-        let kind = self.config.noise.kinds.first().copied().unwrap_or(NoiseKind::Symmetric);
+        let noise = &self.config.noise;
+        let kind = noise.kinds.first().copied().filter(|_| rate > 0.0);
+        let settings = kind.map_or(Ok(toml::Table::new()), |k| noise.settings_of(k))?;
         let seed = self.config.seeds.first().copied().unwrap_or(cell.seed);
-        let noise_seed = Cell { seed, ..cell.clone() }.noise_seed();
-        let train = &set.data.train;
-        let given = noise::corrupt(kind, rate, &train.labels, set.data.classes.len(), noise_seed)?;
+        let noisiest = Cell { seed, noise_kind: kind, noise_rate: rate, noise_settings: settings, ..cell.clone() };
+        let (train, given) = (&set.data.train, noisiest.given(&set.data)?);
         let class = |l: u32| set.data.classes.get(l as usize).cloned().unwrap_or_default();
         let count = train.len().min(12);
         let pictures = (0..count)

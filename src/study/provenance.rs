@@ -182,13 +182,17 @@ pub(super) fn pretraining_settings(c: &Config, p: &Pretrained, seed: u64) -> Val
 /// What training and its evaluation read of the config.
 pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
     let (t, l) = (&c.training, c.learning_of(&cell.method)?);
-    Ok(json!({
+    let mut settings = json!({
         "seed": cell.seed, "method": l.name, "settings": l.settings, "image_size": c.data.image_size,
         "model": c.model_of(&cell.pretraining)?, "optimization": optimization(&l.optimization),
         "last_batch": t.last_batch, "crop_scale": t.crop_scale,
         "crop_ratio": c.augmentation.crop_ratio, "flip_probability": t.flip_probability,
         "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": c.evaluation,
-    }))
+    });
+    if !cell.noise_settings.is_empty() {
+        settings["noise_settings"] = json!(cell.noise_settings); // nothing of a kind without: its address stays
+    }
+    Ok(settings)
 }
 
 /// The keys that its optimizer reads: Adam takes no notice of a momentum.
@@ -233,9 +237,7 @@ mod tests {
             let results = job.run(Selection::All, Manner::default()).unwrap().results;
             let [cell] = &cells(job.config)[..] else { panic!("one cell") };
             let set = job.load(&cell.spec).unwrap();
-            let (labels, classes) = (&set.data.train.labels, set.data.classes.len());
-            let given =
-                crate::noise::corrupt(cell.noise_kind.unwrap(), 0.4, labels, classes, cell.noise_seed()).unwrap();
+            let (given, classes) = (cell.given(&set.data).unwrap(), set.data.classes.len());
             let recorded = crate::study::train::record(job, &set.train, cell, classes, 7).unwrap();
             let params = &recorded[0].params;
             let mut state = crate::tape::State::new();

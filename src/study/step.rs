@@ -15,7 +15,7 @@ impl Job<'_> {
     pub fn step_of(&self, spec: &str, phase: Phase, seed: u64) -> Result<Subject<'_>> {
         let set = self.load(spec)?;
         let (config, name) = (self.config, set.data.name.clone());
-        let cell = self.single(spec, (NoiseKind::Symmetric, 0.0), seed)?;
+        let cell = self.single(spec, (NoiseKind::default(), 0.0), seed)?;
         // The first that pretrains: the config's own, else the first there is.
         let named = config.pretraining.methods.iter().find(|m| *m != ssl::NONE).map(String::as_str);
         let method = config.pretraining_of(named.unwrap_or(ssl::methods()[0].name))?;

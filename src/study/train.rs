@@ -22,8 +22,8 @@ use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::weights::{self, Classifier};
 use crate::nn::{Backbone, Mode, Params, Recipe, checkpoint};
+use crate::noise;
 use crate::noise::learn::{Batch, Epoch, EpochPlan, Learned, Learner};
-use crate::noise::{self, NoiseKind};
 use crate::tape::{Schedule, State, Tape, Type};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -338,8 +338,7 @@ struct Ready<'a> {
 impl<'a> Ready<'a> {
     fn new(job: &'a Job<'a>, set: &'a Loaded, cell: &Cell, start: Option<&Start>) -> Result<Self> {
         let (data, classes) = (&set.data, set.data.classes.len());
-        let kind = cell.noise_kind.unwrap_or(NoiseKind::Symmetric);
-        let given = noise::corrupt(kind, cell.noise_rate, &data.train.labels, classes, cell.noise_seed())?;
+        let given = cell.given(data)?;
         let learning = job.config.learning_of(&cell.method)?;
         let batches = batches(job, &learning, set)?;
         job.say_batches(learning.optimization.batch_size, batches);

@@ -14,7 +14,7 @@ use wgslab::base::{Error, Result};
 use wgslab::data::decode::MAX_PIXELS;
 use wgslab::data::decode::{Entry, Listing};
 use wgslab::data::npz::Archive;
-use wgslab::data::{LoadOptions, Source, manifest, spec::Spec};
+use wgslab::data::{LoadOptions, Source, layout::Spec, manifest};
 use wgslab::device::{Gpu, GpuOptions};
 
 /// One reader.
@@ -211,7 +211,7 @@ fn consistent(source: &Source) {
 
 fn read_picture(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let path = desk.file("a.png", bytes);
-    let entry = Entry { path, name: "a.png".into(), label: 0 };
+    let entry = Entry { path, name: "a.png".into(), label: 0, group: None };
     let (name, classes) = ("set".to_string(), vec!["a".to_string()]);
     let listing = Listing { name, classes, files: [Some(vec![entry]), None, None], ..Default::default() };
     let source = listing.decode(&desk.options(1 + 2 * (bytes.len() % 2)), &|_, _| ())?;

@@ -149,6 +149,8 @@ pub struct Entry {
     pub name: String,
     /// Its class.
     pub label: u32,
+    /// Its patient, or whatever else it shares with images that no split may take apart; none where that is not known.
+    pub group: Option<String>,
 }
 
 /// The image files of a dataset, before decoding.

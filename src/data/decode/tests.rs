@@ -260,7 +260,7 @@ fn a_set_tells_each_kind_of_remark_once() {
     let mut add = |name: &str, bytes: &[u8]| {
         let path = dir.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        entries.push(Entry { path, name: name.into(), label: 0 });
+        entries.push(Entry { path, name: name.into(), label: 0, group: None });
     };
     for i in 0..3 {
         add(&format!("{i}.jpg"), &case("files", "png_named.jpg"));

@@ -2,71 +2,72 @@
 //! classes have images: not on the order of samples, and the labels wrong at a low rate are wrong, in the same way, at
 //! every higher rate.
 
-mod symmetric;
+mod listed;
+mod sample;
+
+pub use listed::{Entry, Made, NoiseKind};
+pub use sample::{Corrupted, Features, Given, Pixels};
 
 use crate::base::{Error, Result};
-use serde::{Deserialize, Serialize};
 
 /// The random stream of label noise ("nois" in ASCII), apart from every other stream of a seed.
 const STREAM: u32 = 0x6e6f_6973;
 
-/// How labels go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NoiseKind {
-    /// Each label flips to any other class with images alike.
-    Symmetric,
+/// Declares the file of each line, and lists its `ENTRY`. The first line is the default of the command line.
+macro_rules! kinds {
+    ($($(#[$when:meta])? $kind:ident,)*) => {
+        $($(#[$when])? mod $kind;)*
+        const KINDS: &[&Entry] = &[$($(#[$when])? &$kind::ENTRY),*];
+    };
 }
 
-impl NoiseKind {
-    /// Every kind, in the order they are listed to people.
-    pub const ALL: [NoiseKind; 1] = [NoiseKind::Symmetric];
+// The one place that knows the names of the kinds. Config check, command line, grid, report and tests read it.
+kinds! {
+    symmetric,
+    #[cfg(test)]
+    bright,
+    #[cfg(test)]
+    by_feature,
 }
 
-impl std::fmt::Display for NoiseKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            NoiseKind::Symmetric => "symmetric",
-        })
+/// The setting at fault and the rest of a sentence: `step`, `is 0; use at least 1`.
+pub type Mistake = (&'static str, String);
+
+/// A way in which labels go wrong. The type that implements it holds the settings of its table, `[noise.KIND]`.
+pub trait Kind: Send + Sync {
+    /// The labels after noise, one for each of `on.labels`. [`Made::corrupt`] has checked what `on` holds.
+    fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>>;
+
+    /// The rate at which the labels of `classes` classes say nothing about the truth; none where there is no such rate.
+    fn no_signal(&self, classes: usize) -> Option<f64>;
+
+    /// The first setting whose value cannot be.
+    fn check(&self) -> Result<(), Mistake> {
+        Ok(())
     }
 }
 
-impl std::str::FromStr for NoiseKind {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        NoiseKind::ALL.into_iter().find(|k| k.to_string() == text).ok_or_else(|| {
-            let known: Vec<String> = NoiseKind::ALL.iter().map(NoiseKind::to_string).collect();
-            Error::Usage(format!("there is no noise kind {text:?}; use one of: {}", known.join(", ")))
-        })
+impl Made {
+    /// The labels after noise. Without noise, at rate 0, every kind keeps every label. No kind is asked for what cannot be:
+    /// wrong labels of one class alone.
+    pub fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {
+        on.check()?;
+        let given = self.kind.corrupt(on)?;
+        let wrong = given.iter().position(|&l| l as usize >= on.classes);
+        match wrong {
+            _ if given.len() != on.labels.len() => {
+                let (made, due) = (given.len(), on.labels.len());
+                Err(Error::Failed(format!("the noise kind made {made} labels of {due}; it must make one of each")))
+            }
+            Some(i) => {
+                let (label, last) = (given[i], on.classes - 1);
+                Err(Error::Failed(format!(
+                    "the noise kind gave sample {i} the label {label}; the classes are 0 to {last}"
+                )))
+            }
+            None => Ok(given),
+        }
     }
-}
-
-/// The labels after noise of `kind`: each of `labels` (0..classes) goes wrong with probability `rate`. No label becomes
-/// that of a class which none of `labels` has.
-pub fn corrupt(kind: NoiseKind, rate: f64, labels: &[u32], classes: usize, seed: u64) -> Result<Vec<u32>> {
-    if !(0.0..=1.0).contains(&rate) {
-        return Err(Error::Usage(format!("the noise rate is {rate}; use a share from 0 to 1")));
-    }
-    if let Some(i) = labels.iter().position(|&y| y as usize >= classes) {
-        return Err(Error::Data(format!(
-            "label {} of sample {i} is out of range; with {classes} classes labels are 0 to {}",
-            labels[i],
-            classes.saturating_sub(1)
-        )));
-    }
-    let mut held = vec![false; classes];
-    labels.iter().for_each(|&l| held[l as usize] = true);
-    let present: Vec<u32> = (0..classes as u32).filter(|&c| held[c as usize]).collect();
-    if present.len() < 2 && rate > 0.0 {
-        return Err(Error::Data(format!(
-            "training images of one class only leave no other for a label to flip to ({classes} in all); use noise rate 0 or \
-             another dataset"
-        )));
-    }
-    Ok(match kind {
-        NoiseKind::Symmetric => symmetric::corrupt(rate, labels, &present, seed),
-    })
 }
 
 /// The share of `given` labels that differ from the `clean` ones; 0 of none.
@@ -86,23 +87,62 @@ pub fn realised_rate(clean: &[u32], given: &[u32]) -> Result<f64> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn kinds_read_back_as_written() {
-        for kind in NoiseKind::ALL {
-            assert_eq!(kind.to_string().parse::<NoiseKind>().unwrap(), kind);
-            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
-        }
-        assert!("gaussian".parse::<NoiseKind>().unwrap_err().to_string().contains("symmetric"));
+    fn symmetric(rate: f64, labels: &[u32], classes: usize) -> Result<Vec<u32>> {
+        let kind: NoiseKind = "symmetric".parse().unwrap();
+        kind.make(&kind.defaults().unwrap()).unwrap().corrupt(&Corrupted::of(labels, classes, rate, 0))
     }
 
     #[test]
     fn what_cannot_be_corrupted_is_an_error() {
-        assert_eq!(corrupt(NoiseKind::Symmetric, 1.1, &[0], 2, 0).unwrap_err().exit_code(), 2);
-        assert_eq!(corrupt(NoiseKind::Symmetric, f64::NAN, &[0], 2, 0).unwrap_err().exit_code(), 2);
-        assert_eq!(corrupt(NoiseKind::Symmetric, 0.1, &[0], 1, 0).unwrap_err().exit_code(), 4);
-        assert_eq!(corrupt(NoiseKind::Symmetric, 0.1, &[1, 1], 3, 0).unwrap_err().exit_code(), 4);
-        assert_eq!(corrupt(NoiseKind::Symmetric, 0.1, &[0, 2], 2, 0).unwrap_err().exit_code(), 4);
-        assert_eq!(corrupt(NoiseKind::Symmetric, 0.0, &[0, 0], 1, 0).unwrap(), [0, 0]);
+        assert_eq!(symmetric(1.1, &[0], 2).unwrap_err().exit_code(), 2);
+        assert_eq!(symmetric(f64::NAN, &[0], 2).unwrap_err().exit_code(), 2);
+        assert_eq!(symmetric(0.1, &[0], 1).unwrap_err().exit_code(), 4);
+        assert_eq!(symmetric(0.1, &[1, 1], 3).unwrap_err().exit_code(), 4);
+        assert_eq!(symmetric(0.1, &[0, 2], 2).unwrap_err().exit_code(), 4);
+        assert_eq!(symmetric(0.0, &[0, 0], 1).unwrap(), [0, 0]);
+    }
+
+    /// What every kind promises, whatever it reads: made of features, pixels and annotations that are all there.
+    #[test]
+    fn every_kind_keeps_clean_labels_and_repeats_itself() {
+        let labels: Vec<u32> = (0..300).map(|i| i % 3).collect();
+        let bytes: Vec<u8> = (0..300u32).map(|i| (i * 37 % 256) as u8).collect();
+        let values: Vec<f32> = bytes.iter().map(|&b| f32::from(b)).collect();
+        let annotator: Vec<u32> = labels.iter().map(|l| (l + 1) % 3).collect();
+        let given = [Given { name: "annotator", labels: &annotator }];
+        for kind in NoiseKind::all() {
+            let made = kind.make(&kind.defaults().unwrap()).unwrap();
+            let at = |rate: f64, seed: u64| {
+                let on = Corrupted {
+                    pixels: Some(Pixels { bytes: &bytes, shape: [1, 1, 1] }),
+                    features: Some(Features { values: &values, width: 1 }),
+                    given: Some(&given),
+                    ..Corrupted::of(&labels, 3, rate, seed)
+                };
+                made.corrupt(&on).unwrap()
+            };
+            assert_eq!(at(0.0, 1), labels, "{kind}");
+            assert_eq!(at(0.4, 1), at(0.4, 1), "{kind}");
+            assert!(realised_rate(&labels, &at(0.4, 1)).unwrap() > 0.0, "{kind}");
+            let (low, high) = (at(0.2, 1), at(0.6, 1));
+            let kept = (0..300).all(|i| low[i] == labels[i] || low[i] == high[i]);
+            assert!(kept, "{kind}: what is wrong at 20 % is wrong in the same way at 60 %");
+        }
+    }
+
+    #[test]
+    fn what_a_kind_needs_and_does_not_get_is_named() {
+        let labels = [0, 1, 0, 1];
+        let bytes = [9, 200, 30, 40];
+        let kind: NoiseKind = "bright".parse().unwrap();
+        let made = kind.make(&kind.defaults().unwrap()).unwrap();
+        let e = made.corrupt(&Corrupted::of(&labels, 2, 1.0, 0)).unwrap_err();
+        assert!(e.exit_code() == 2 && e.to_string().contains("pixels"), "{e}");
+        let pixels = |bytes| Some(Pixels { bytes, shape: [1, 1, 1] });
+        let on = Corrupted { pixels: pixels(&bytes), ..Corrupted::of(&labels, 2, 1.0, 0) };
+        assert_eq!(made.corrupt(&on).unwrap(), [0, 0, 0, 1], "the one image brighter than 128");
+        let e = made.corrupt(&Corrupted { pixels: pixels(&bytes[1..]), ..on }).unwrap_err();
+        assert!(e.to_string().contains("3 bytes of pixels do not make 4 images"), "{e}");
     }
 
     #[test]

@@ -1,12 +1,37 @@
 //! Symmetric noise: a label flips with probability `rate`, to a class drawn alike from all the others that have images.
 //! The clean class is never drawn, so the share of wrong labels is `rate` itself, not rate · (classes − 1) / classes.
 
-use super::STREAM;
+use super::listed::{Entry, read};
+use super::{Corrupted, Kind, STREAM};
+use crate::base::Result;
 use crate::base::rng::Rng;
+use serde::{Deserialize, Serialize};
 
-/// The labels after symmetric noise. `present` lists the classes that some label has, ascending; the caller has checked
-/// the rate, the labels and, at a rate above 0, that there are two of them.
-pub(super) fn corrupt(rate: f64, labels: &[u32], present: &[u32], seed: u64) -> Vec<u32> {
+pub(super) const ENTRY: Entry = Entry {
+    name: "symmetric",
+    about: "each label that goes wrong becomes any other class, each as likely",
+    overlay: include_str!("../../../configs/noise/symmetric.toml"),
+    read: read::<Symmetric>,
+};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Symmetric {}
+
+impl Kind for Symmetric {
+    fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {
+        Ok(corrupt(on.rate, on.labels, &on.present(), on.seed))
+    }
+
+    /// At (classes − 1) / classes a label is any class alike, the true one too.
+    fn no_signal(&self, classes: usize) -> Option<f64> {
+        Some(classes.saturating_sub(1) as f64 / classes.max(1) as f64)
+    }
+}
+
+/// The labels after symmetric noise. `present` lists the classes that some label has, ascending: two at least at a rate
+/// above 0.
+fn corrupt(rate: f64, labels: &[u32], present: &[u32], seed: u64) -> Vec<u32> {
     let flip = |(i, &label): (usize, &u32)| {
         let mut rng = Rng::new(seed, STREAM, i as u64);
         if f64::from(rng.uniform()) >= rate {
@@ -20,6 +45,19 @@ pub(super) fn corrupt(rate: f64, labels: &[u32], present: &[u32], seed: u64) -> 
 
 #[cfg(test)]
 mod tests {
+    use super::{Kind, Symmetric};
+
+    #[test]
+    fn at_the_rate_without_signal_every_class_is_as_likely() {
+        let rate = Symmetric {}.no_signal(4).unwrap();
+        assert_eq!(rate, 0.75);
+        let given = corrupt(rate, &[2; 12_000], 4, 5);
+        let sigma = (12_000.0 * 0.25 * 0.75_f64).sqrt();
+        for c in 0..4 {
+            let count = given.iter().filter(|&&g| g == c).count() as f64;
+            assert!((count - 3000.0).abs() < 4.0 * sigma, "{count} of class {c}");
+        }
+    }
 
     fn labels(n: usize, classes: u32) -> Vec<u32> {
         (0..n as u32).map(|i| i % classes).collect()

@@ -3,7 +3,7 @@
 //! that serde or the checks point at names its file and line even after merging.
 
 use super::methods::{OPTIMIZATION, TABLES, gather, readable};
-use super::{BASE, Config, check};
+use super::{BASE, Config, check, settings};
 use crate::base::{Error, Result, files, nearest, seal};
 use crate::noise::learn;
 use crate::ssl;
@@ -20,7 +20,7 @@ const MAX_FILES: usize = 16;
 const MAX_BYTES: usize = 4 << 20;
 
 /// One file of the chain, its text padded to the file's offset.
-struct Source {
+pub(super) struct Source {
     path: PathBuf,
     padded: String,
     start: usize,
@@ -166,14 +166,18 @@ fn inner_mut<'a, 'b>(table: &'b mut DeTable<'a>, name: &str) -> Option<&'b mut D
 
 /// Merges the chain (what is built in, then the named file down to its lowest base) and checks the result.
 fn resolve(sources: &[Source]) -> Result<Config> {
-    let (mut merged, schema) = defaults(sources)?;
+    let (mut merged, mut schema) = defaults(sources)?;
+    let of_noise = settings::defaults()?;
+    settings::known(&mut schema, &of_noise);
     for source in sources[1 + overlays().len()..].iter().rev() {
         let mut overlay = source.parse(sources)?;
         overlay.remove("base");
         known_keys(&overlay, &schema, "", sources)?;
         merge(&mut merged, overlay);
     }
+    settings::complete(&mut merged, &of_noise);
     let spans = merged.clone();
+    let of_noise = settings::take(&mut merged, &spans, sources)?;
     gather(&mut merged);
     let wrong = |offset: usize, what: &str| {
         let key = key_at(&spans, offset).map(|k| format!("{k}: ")).unwrap_or_default();
@@ -181,13 +185,14 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     };
     let read: Result<Config, toml::de::Error> =
         serde::Deserialize::deserialize(toml::Deserializer::from(toml::Spanned::new(0..0, merged)));
-    let config = read.map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message()))?;
+    let mut config = read.map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message()))?;
     readable(&spans, &faithful_table).map_err(|(offset, what)| {
         match what.starts_with("holds") || what.starts_with("is ") {
             true => at(sources, offset, &format!("{} {what}", key_at(&spans, offset).unwrap_or_default())),
             false => wrong(offset, &what),
         }
     })?;
+    config.noise.settings = of_noise;
     // Before it is written as TOML below, which has no number past an i64.
     check::check(&config).map_err(|(key, what)| at(sources, offset_of(&spans, &key), &format!("{key} {what}")))?;
     let kept = config.as_written().map_err(|e| Error::Failed(format!("cannot write the config as TOML: {e}")))?;
@@ -232,7 +237,7 @@ fn at_value(written: &toml::Spanned<DeValue<'_>>, kept: &Value) -> Result<(), (u
 }
 
 /// An error at a place: `FILE:LINE: what`.
-fn at(sources: &[Source], offset: usize, what: &str) -> Error {
+pub(super) fn at(sources: &[Source], offset: usize, what: &str) -> Error {
     let Some(source) = sources.iter().rev().find(|s| s.start <= offset) else {
         return Error::Usage(what.to_string());
     };
@@ -265,9 +270,12 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
             }
             None => {
                 let known: Vec<&str> = schema.keys().map(|k| k.get_ref().as_ref()).collect();
-                let what = match nearest(name, &known) {
-                    Some(near) => format!("there is no key `{prefix}{name}`; did you mean `{prefix}{near}`?"),
-                    None => format!("there is no key `{prefix}{name}`; known here: {}", known.join(", ")),
+                let what = match (settings::unknown(prefix, name), nearest(name, &known)) {
+                    (Some(what), _) => what,
+                    (None, Some(near)) => {
+                        format!("there is no key `{prefix}{name}`; did you mean `{prefix}{near}`?")
+                    }
+                    (None, None) => format!("there is no key `{prefix}{name}`; known here: {}", known.join(", ")),
                 };
                 return Err(at(sources, key.span().start, &what));
             }
@@ -303,7 +311,7 @@ pub(super) fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
 }
 
 /// The value's place of `table.key`.
-fn offset_of(table: &DeTable<'_>, key: &str) -> usize {
+pub(super) fn offset_of(table: &DeTable<'_>, key: &str) -> usize {
     match key.split_once('.') {
         Some((head, rest)) => match table.get(head).map(|v| v.get_ref()) {
             // A key that a method takes from its stage stands nowhere in its table: then the last that does is the place.
@@ -318,7 +326,7 @@ fn offset_of(table: &DeTable<'_>, key: &str) -> usize {
 }
 
 /// The key whose value holds `offset`.
-fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
+pub(super) fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
     table.iter().find_map(|(key, value)| match value.get_ref() {
         DeValue::Table(t) => key_at(t, offset).map(|inner| format!("{}.{inner}", key.get_ref())),
         _ => value.span().contains(&offset).then(|| key.get_ref().to_string()),
@@ -326,7 +334,7 @@ fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
 }
 
 /// serde's words without the names of Rust types.
-fn plain(message: &str) -> String {
+pub(super) fn plain(message: &str) -> String {
     let types = [
         ("expected usize", "expected a whole number"),
         ("expected u64", "expected a whole number"),

@@ -4,6 +4,7 @@
 mod check;
 mod load;
 mod methods;
+mod settings;
 
 pub use methods::{Learning, Pretrained};
 
@@ -94,6 +95,16 @@ pub struct Noise {
     pub kinds: Vec<NoiseKind>,
     /// Share of labels that flip.
     pub rates: Vec<f64>,
+    /// `[noise.KIND]`: every setting of each kind that has some and is listed or set here, by the kind's name.
+    #[serde(skip_deserializing, flatten)]
+    pub settings: BTreeMap<String, toml::Table>,
+}
+
+impl Noise {
+    /// The settings of `kind`; its defaults where the config says nothing of it.
+    pub fn settings_of(&self, kind: NoiseKind) -> Result<toml::Table> {
+        self.settings.get(kind.name()).map_or_else(|| kind.defaults(), |s| Ok(s.clone()))
+    }
 }
 
 /// `[training]`. In TOML the keys of `optimization` and the tables of `tables` stand in it directly.

@@ -3,6 +3,7 @@
 use super::read::{NoiseLevel, Run, Series, Study, distinct};
 use super::words::{base64, date, duration, signed};
 use crate::base::Result;
+use crate::noise::NoiseKind;
 use crate::study::plot::{Line, Plot, Point, colour, escape};
 use crate::study::results::CellResult;
 use crate::study::statistics::{Summary, mean};
@@ -102,6 +103,25 @@ fn dataset_gains(study: &Study, level: &NoiseLevel, series: &Series) -> Vec<f64>
     all.filter(|g| !g.is_empty()).map(|g| mean(&g)).collect()
 }
 
+/// A sentence for each kind of noise: what it does, and at which rate its labels are worth nothing.
+fn kinds_in_words(study: &Study) -> Result<String> {
+    let mut classes = distinct(study.runs.iter().map(|r| r.result.classes));
+    classes.sort_unstable();
+    let mut words = String::new();
+    // The runs may be another program's, which knows other kinds.
+    for kind in study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()) {
+        let made = kind.make(&study.config.noise.settings_of(kind)?)?;
+        let rate = |k: &usize| made.kind.no_signal(*k).map(|r| format!("{:.1} % ({k} classes)", r * 100.0));
+        let rates: Vec<String> = classes.iter().filter_map(rate).collect();
+        let nothing = match rates.len() {
+            0 => String::new(),
+            _ => format!("; they say nothing about the truth at {}", rates.join(", ")),
+        };
+        words += &format!(" Wrong labels of the kind {kind}: {}{nothing}.", escape(kind.about()));
+    }
+    Ok(words)
+}
+
 fn accuracy(study: &Study) -> Result<String> {
     let repeated = study.config.seeds.len() > 1;
     let bars = if repeated { " Bars show one standard deviation over the repeats." } else { "" };
@@ -116,7 +136,8 @@ fn accuracy(study: &Study) -> Result<String> {
     }
     Ok(format!(
         "<h2>Accuracy against label noise</h2>\n<p class=\"soft\">Accuracy on clean test images after the last epoch.\
-         {bars}</p>\n{}<div class=\"plots\">\n{figures}</div>\n",
+         {bars}{}</p>\n{}<div class=\"plots\">\n{figures}</div>\n",
+        kinds_in_words(study)?,
         legend(study)
     ))
 }

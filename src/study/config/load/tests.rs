@@ -20,17 +20,12 @@ fn the_built_in_base_is_a_config_and_holds_every_key() {
 #[test]
 fn shipped_configs_load() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
-    for name in [
-        "base.toml",
-        "smoke.toml",
-        "study/pneumonia.toml",
-        "study/isic9.toml",
-        "ssl/simclr.toml",
-        "noise/cross_entropy.toml",
-    ] {
-        let config = Config::load(&root.join(name)).unwrap();
-        assert!(!config.data.specs.is_empty(), "{name}");
+    let files = walkdir::WalkDir::new(&root).into_iter().map(|entry| entry.unwrap().into_path());
+    let configs: Vec<_> = files.filter(|f| f.extension().is_some_and(|e| e == "toml")).collect();
+    for path in &configs {
+        assert!(!Config::load(path).unwrap().data.specs.is_empty(), "{}", path.display());
     }
+    assert!(configs.len() > 4, "{configs:?}");
 }
 
 #[test]
@@ -106,7 +101,11 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
         ),
         ("[training.cross_entropy]\nbatch_size = 1", 2, "training.cross_entropy.batch_size is 1"),
         ("[training.cross_entropy]\nmodel = 1", 2, "there is no key `training.cross_entropy.model`"),
-        ("[noise]\nkinds = [\n\"symmetric\",\n\"odd\"]", 4, "noise.kinds: unknown value `odd`, expected `symmetric`"),
+        (
+            "[noise]\nkinds = [\n\"symmetric\",\n\"odd\"]",
+            4,
+            "noise.kinds: there is no noise kind \"odd\"; use one of: symmetric",
+        ),
         ("data = 3", 1, "`data` is a table of keys"),
         ("[data]\nval_fraction = 1.5", 2, "data.val_fraction is 1.5; use a share above 0 and below 1"),
         ("[data]\nimage_size = 99", 2, "data.image_size is 99; use a whole number from 8 to 36"),
@@ -121,6 +120,42 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
     assert!(e.starts_with("my.toml:2: augmentation.jitter: invalid length 2"), "{e}");
     let e = error("[training]\nbatch_size = -4");
     assert!(e.starts_with("my.toml:2: training.batch_size: invalid value: integer `-4`"), "{e}");
+}
+
+#[test]
+fn a_kind_of_noise_has_a_table_of_settings() {
+    let of = |text: &str| Config::parse("my.toml", text).unwrap().noise;
+    assert!(of("").settings.is_empty(), "the listed kinds have none");
+    let listed = of("[noise]\nkinds = [\"bright\"]");
+    assert_eq!(listed.settings["bright"]["above"].as_integer(), Some(128), "its default");
+    let set = of("[noise]\nrates = [0.1]\n[noise.bright]\nabove = 7");
+    assert_eq!(set.settings["bright"]["above"].as_integer(), Some(7), "of a kind that is not listed too");
+    let whole = Config::parse("my.toml", "[noise.bright]\nabove = 7").unwrap();
+    assert_eq!(Config::parse("again", &whole.to_toml().unwrap()).unwrap(), whole);
+
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("low.toml", "[noise.bright]\nabove = 9\n");
+    write("high.toml", "base = \"low.toml\"\n[noise]\nkinds = [\"bright\"]\n");
+    let config = Config::load(&dir.path().join("high.toml")).unwrap();
+    assert_eq!(config.noise.settings["bright"]["above"].as_integer(), Some(9));
+
+    for (text, line, words) in [
+        ("[noise.bright]\n\nabov = 3", 3, "there is no key `noise.bright.abov`; did you mean `noise.bright.above`?"),
+        ("[noise.bright]\nabove = \"x\"", 2, "noise.bright.above: invalid type: string \"x\""),
+        ("[noise.bright]\nabove = 300", 2, "noise.bright.above is 300; use a level below 255"),
+        ("[noise]\nbright = 3", 2, "`noise.bright` is a table of keys, not a value; write [noise.bright]"),
+        (
+            "\n[noise.symmetric]\nabove = 3",
+            2,
+            "noise of the kind `symmetric` has no settings; leave noise.symmetric out",
+        ),
+        ("[noise.odd]\nabove = 3", 1, "there is no key `noise.odd`; known here: "),
+        ("[noise]\nkinds = [\"symetric\"]", 2, "did you mean \"symmetric\"?"),
+    ] {
+        let e = error(text);
+        assert!(e.starts_with(&format!("my.toml:{line}: ")) && e.contains(words), "{e}");
+    }
 }
 
 #[test]

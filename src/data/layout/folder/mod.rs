@@ -4,12 +4,21 @@
 
 mod walk;
 
+use super::{Claims, Layout, Open, files};
 use crate::base::{Error, Result};
 use crate::data::decode::{Entry, Listing, is_image, name_of};
 use crate::data::{Split, classes};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use walk::Walk;
+
+pub(super) const LAYOUT: Layout = Layout {
+    name: "folder",
+    takes: "a folder of class folders",
+    help: "a folder of class folders, or of split folders (train, val, test) of class folders",
+    claims: Claims::Folders,
+    open: Open::Path(|path| files(list(path))),
+};
 
 /// Lists the images under `root`, sorted by name.
 pub fn list(root: &Path) -> Result<Listing> {

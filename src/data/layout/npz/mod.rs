@@ -8,13 +8,22 @@ mod member;
 #[cfg(test)]
 mod tests;
 
+use super::{Claims, Found, Layout, Open};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::data::split::Outline;
-use crate::data::{LoadOptions, Part, Source, Split, cache, classes, decode};
+use crate::data::{LoadOptions, Need, Part, Source, Split, cache, classes, decode};
 use member::{Head, MAX_CLASSES, Zip, bad};
 use npyz::{TypeChar, npz::NpzArchive};
 use std::path::{Path, PathBuf};
+
+pub(super) const LAYOUT: Layout = Layout {
+    name: "npz",
+    takes: "a MedMNIST .npz file",
+    help: "a MedMNIST .npz file",
+    claims: Claims::Ending("npz"),
+    open: Open::Path(|path| Ok(Box::new(Archive::open(path)?))),
+};
 
 /// Class names of archives known by the start of their file name.
 const KNOWN: &[(&str, &[&str])] = &[("pneumoniamnist", &["normal", "pneumonia"])];
@@ -87,11 +96,12 @@ impl Archive {
     }
 
     /// What is known of it without its pixels.
-    pub(super) fn outline(&self) -> Outline<'_> {
+    fn outline(&self) -> Outline<'_> {
         Outline {
             name: &self.name,
             classes: &self.classes,
             labels: self.splits.each_ref().map(|s| s.as_ref().map(|s| s.labels.clone())),
+            groups: Default::default(),
             place: Box::new(|split, i| format!("{}/{i}", split.name())),
         }
     }
@@ -109,6 +119,24 @@ impl Archive {
         }
         let (name, classes) = (self.name.clone(), self.classes.clone());
         Ok(Source { name, classes, parts, ..Source::default() })
+    }
+}
+
+impl Found for Archive {
+    fn check(&self, _: &LoadOptions, need: Option<Need>) -> Result<()> {
+        need.map_or(Ok(()), |need| self.outline().check(need))
+    }
+
+    fn key(&self) -> Result<Option<Hasher>> {
+        Archive::key(self).map(Some)
+    }
+
+    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
+        Archive::decode(self, options, progress)
+    }
+
+    fn told(&self, source: Source) -> Source {
+        source.noting(self.notes.clone())
     }
 }
 

@@ -1,12 +1,21 @@
 //! CSV manifests with the columns path, label and, where there are splits, split. Paths start from the manifest's
 //! folder. Labels are class names; where all are numbers they sort as numbers.
 
+use super::{Claims, Layout, Open, files};
 use crate::base::text::{NAME, distinct};
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result};
 use crate::data::decode::{Entry, Listing, name_of};
 use crate::data::{Split, classes};
 use std::collections::HashMap;
 use std::path::Path;
+
+pub(super) const LAYOUT: Layout = Layout {
+    name: "manifest",
+    takes: "a .csv manifest with the columns path,label[,split]",
+    help: "a .csv manifest with the columns path,label[,split]",
+    claims: Claims::Ending("csv"),
+    open: Open::Path(|path| files(list(path))),
+};
 
 /// Characters of a label: it names a class in tables and messages.
 const MAX_LABEL: usize = 255;
@@ -20,7 +29,7 @@ const REPEATS: usize = 16;
 
 /// Lists the images a manifest names, in its order.
 pub fn list(path: &Path) -> Result<Listing> {
-    let bytes = files::read(path)?;
+    let bytes = crate::base::files::read(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut found = Found::default();
     rows(path, &bytes, |row| {
@@ -85,7 +94,7 @@ impl Found {
                 }
             }
         }
-        let entry = Entry { path: file, name: row.path.to_string(), label };
+        let entry = Entry { path: file, name: row.path.to_string(), label, group: None };
         self.files[row.split as usize].get_or_insert_default().push(entry);
     }
 

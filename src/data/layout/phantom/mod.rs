@@ -11,11 +11,23 @@ mod fetal;
 mod mura;
 mod nct;
 
+use super::{Claims, Found, Layout, Open};
+use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
-use crate::data::{Images, LoadOptions, Origin, Part, Source, Split};
+use crate::data::{Images, LoadOptions, Need, Origin, Part, Source, Split};
 use canvas::Rgb;
 use rayon::prelude::*;
+
+pub(super) const LAYOUT: Layout = Layout {
+    name: "phantom",
+    takes: "phantom:NAME",
+    help:
+        "phantom:NAME, generated images: fetal, dermnet, covid, mura or nct-crc; phantom:NAME?train=160&val=24&test=96
+    sets how many",
+    claims: Claims::Nothing,
+    open: Open::Text(|text| Ok(Box::new(Request::parse(text)?))),
+};
 
 /// One generated dataset.
 struct Modality {
@@ -84,6 +96,24 @@ impl Request {
             images * stride,
             MAX_BYTES / stride
         )))
+    }
+}
+
+impl Found for Request {
+    fn check(&self, options: &LoadOptions, _: Option<Need>) -> Result<()> {
+        Request::check(self, options) // every split has images of every class
+    }
+
+    fn key(&self) -> Result<Option<Hasher>> {
+        Ok(None) // made anew as fast as read
+    }
+
+    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
+        Ok(generate(self, options, progress))
+    }
+
+    fn told(&self, source: Source) -> Source {
+        source
     }
 }
 
@@ -224,6 +254,11 @@ mod tests {
             let (accuracy, chance) = (right as f64 / data.test.len() as f64, 1.0 / k as f64);
             assert!(accuracy < chance + 0.25, "{name}: brightness alone reaches {accuracy:.2}, chance is {chance:.2}");
         }
+    }
+
+    #[test]
+    fn the_help_names_every_phantom() {
+        assert!(names().all(|n| LAYOUT.help.contains(n)), "{:?}", names().collect::<Vec<_>>());
     }
 
     #[test]

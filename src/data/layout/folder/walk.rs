@@ -176,7 +176,7 @@ impl<'a> Walk<'a> {
         if images.is_empty() {
             return Err(no_image(folder, found, unread, hidden));
         }
-        let entry = |path: PathBuf| Entry { name: self.name(&path), path, label: 0 };
+        let entry = |path: PathBuf| Entry { name: self.name(&path), path, label: 0, group: None };
         let mut entries: Vec<Entry> = images.into_iter().map(entry).collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)

@@ -1,0 +1,242 @@
+//! Groups of images that belong together, in medicine those of one patient. Two pictures of a patient are nearly the same
+//! picture, so no two splits have images of one.
+
+use crate::base::rng::Rng;
+use crate::data::decode::Listing;
+use crate::data::{LoadOptions, Part, Split, classes};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// The random stream that chooses the groups of the validation split.
+const STREAM: u32 = 0x5347;
+
+/// The group of each image of a split; nothing where the data has no groups.
+pub(super) type Groups<'a> = Vec<Option<&'a str>>;
+
+/// The groups of the listed files, split by split.
+pub(super) fn listed(listing: &Listing) -> [Groups<'_>; 3] {
+    listing.files.each_ref().map(|files| {
+        let groups: Groups<'_> = files.iter().flatten().map(|e| e.group.as_deref()).collect();
+        if groups.iter().all(Option::is_none) { Vec::new() } else { groups }
+    })
+}
+
+/// The groups of decoded images, split by split.
+pub(super) fn decoded(parts: &[Option<Part>; 3]) -> [Groups<'_>; 3] {
+    parts.each_ref().map(|part| part.iter().flat_map(|p| &p.groups).map(Option::as_deref).collect())
+}
+
+/// Gives the images of `parts` the groups of their files. Files that could not be decoded have no image.
+pub(super) fn attach(listing: &Listing, parts: &mut [Option<Part>; 3]) {
+    for ((entries, groups), part) in listing.files.iter().zip(listed(listing)).zip(parts) {
+        let (Some(entries), Some(part)) = (entries, part) else { continue };
+        if groups.is_empty() {
+            continue;
+        }
+        let mut files = entries.iter().zip(groups);
+        let of = |name: &String| files.find(|(entry, _)| entry.name == *name).and_then(|(_, group)| group);
+        part.groups = part.images.names.iter().map(of).map(|g| g.map(str::to_string)).collect();
+    }
+}
+
+/// How many groups each split has, in words; none without groups.
+pub(super) fn note(listing: &Listing) -> Option<String> {
+    let count = |(split, groups): (Split, Groups<'_>)| {
+        let distinct = groups.into_iter().flatten().collect::<HashSet<_>>().len();
+        (distinct > 0).then(|| format!("{distinct} in {}", split.name()))
+    };
+    let counts: Vec<String> = Split::ALL.into_iter().zip(listed(listing)).filter_map(count).collect();
+    (!counts.is_empty()).then(|| format!("patients: {}; no split divides one", counts.join(", ")))
+}
+
+/// Refuses data to learn from whose images are all of one group; `cut` says that the validation split comes out of train.
+pub(super) fn check(groups: &[Groups<'_>; 3], images: [usize; 3], cut: bool) -> Result<(), String> {
+    let only = |splits: &[Split]| -> Option<String> {
+        let all = splits.iter().all(|s| groups[*s as usize].len() == images[*s as usize]);
+        let mut distinct = splits.iter().flat_map(|s| &groups[*s as usize]).collect::<BTreeSet<_>>().into_iter();
+        match (distinct.next(), distinct.next()) {
+            (Some(Some(group)), None) if all => Some(classes::shown(group)),
+            _ => None,
+        }
+    };
+    if let Some(group) = only(&Split::ALL) {
+        return Err(format!(
+            "all of its images are of one patient, {group}, and what is learnt from a patient cannot be tested on the \
+             same one; add images of other patients"
+        ));
+    }
+    match only(&[Split::Train]).filter(|_| cut) {
+        Some(group) => Err(format!(
+            "all training images are of one patient, {group}, so none can be held out for validation; add images of \
+             other patients, or a val split"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// `part` without the images whose group has an image in `other`; counts them.
+pub(super) fn without(part: Part, other: &Part, left_out: &mut usize) -> Part {
+    let held: HashSet<&String> = other.groups.iter().flatten().collect();
+    let stays = |i: &usize| !part.groups[*i].as_ref().is_some_and(|g| held.contains(g));
+    let keep: Vec<usize> = (0..part.groups.len()).filter(stays).collect();
+    *left_out += part.groups.len() - keep.len();
+    if keep.len() == part.groups.len() { part } else { part.select(keep) }
+}
+
+/// What every line of a sentence says of the images left out so.
+pub(super) fn left_out_note(left_out: usize) -> Option<String> {
+    let images =
+        if left_out == 1 { "1 image of train and val is" } else { &format!("{left_out} images of train and val are") };
+    (left_out > 0).then(|| format!("{images} left out: a later split has images of the same patients"))
+}
+
+/// Which images of train become val: whole groups, drawn at random until each class has about `val_fraction` of its images
+/// there. Every class keeps a group in train.
+pub(super) fn choose(train: &Part, classes: usize, options: &LoadOptions) -> Result<Vec<bool>, String> {
+    let groups = members(train);
+    let counts_of = |group: &[usize]| {
+        let mut counts = vec![0usize; classes];
+        group.iter().for_each(|&i| counts[train.images.labels[i] as usize] += 1);
+        counts
+    };
+    let counts: Vec<Vec<usize>> = groups.iter().map(|g| counts_of(g)).collect();
+    let total = train.images.class_counts(classes);
+    let share = |&n: &usize| {
+        if n < 2 { 0 } else { ((n as f64 * f64::from(options.val_fraction)).round() as usize).clamp(1, n - 1) }
+    };
+    let wanted: Vec<usize> = total.iter().map(share).collect();
+    let order = Rng::new(options.seed, STREAM, 0).permutation(groups.len());
+    let mut cut = Cut { total, wanted, have: vec![0; classes], taken: vec![false; groups.len()] };
+    for &g in &order {
+        if cut.brings_nearer(&counts[g]) && cut.leaves_some(&counts[g]) {
+            cut.take(g, &counts[g]);
+        }
+    }
+    // A class of large groups alone: its smallest is too much, and better than none.
+    for class in 0..classes {
+        let fits = |g: &&usize| counts[**g][class] > 0 && cut.leaves_some(&counts[**g]);
+        if cut.wanted[class] > 0 && cut.have[class] == 0 {
+            if let Some(&g) = order.iter().filter(fits).min_by_key(|g| groups[**g].len()) {
+                cut.take(g, &counts[g]);
+            }
+        }
+    }
+    if !cut.taken.contains(&true) {
+        let why = "each has all training images of some class";
+        return Err(format!(
+            "no patient can be held out for validation: {why}; add images of other patients, or a val split"
+        ));
+    }
+    let mut chosen = vec![false; train.images.len()];
+    groups.iter().zip(&cut.taken).filter(|(_, taken)| **taken).flat_map(|(g, _)| g).for_each(|&i| chosen[i] = true);
+    Ok(chosen)
+}
+
+/// What is in val so far, by class.
+struct Cut {
+    total: Vec<usize>,
+    wanted: Vec<usize>,
+    have: Vec<usize>,
+    taken: Vec<bool>,
+}
+
+impl Cut {
+    /// Whether val is nearer to what is wanted with a group of these counts.
+    fn brings_nearer(&self, counts: &[usize]) -> bool {
+        let off = |more: &dyn Fn(usize) -> usize| -> usize {
+            (0..counts.len()).map(|c| self.wanted[c].abs_diff(self.have[c] + more(c))).sum()
+        };
+        off(&|c| counts[c]) < off(&|_| 0)
+    }
+
+    /// Whether every class of the group keeps an image in train.
+    fn leaves_some(&self, counts: &[usize]) -> bool {
+        (0..counts.len()).all(|c| counts[c] == 0 || self.have[c] + counts[c] < self.total[c])
+    }
+
+    fn take(&mut self, group: usize, counts: &[usize]) {
+        self.taken[group] = true;
+        counts.iter().zip(&mut self.have).for_each(|(n, have)| *have += n);
+    }
+}
+
+/// The images of each group, groups in the order of their first image. An image without a group is one by itself.
+fn members(part: &Part) -> Vec<Vec<usize>> {
+    let (mut groups, mut at): (Vec<Vec<usize>>, HashMap<&String, usize>) = (Vec::new(), HashMap::new());
+    for (i, group) in part.groups.iter().enumerate() {
+        let new = groups.len();
+        let place = group.as_ref().map_or(new, |g| *at.entry(g).or_insert(new));
+        if place == new {
+            groups.push(Vec::new());
+        }
+        groups[place].push(i);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing::options;
+    use crate::data::{Images, Origin};
+    use std::path::Path;
+
+    /// A part of 1 × 1 images, each of a label and perhaps a group.
+    fn part(items: &[(u32, Option<u32>)]) -> Part {
+        let mut part =
+            Part { images: Images { height: 1, width: 1, channels: 1, ..Images::default() }, ..Part::default() };
+        for (i, (label, _)) in items.iter().enumerate() {
+            let mut digest = [0; 16];
+            digest[..8].copy_from_slice(&i.to_le_bytes());
+            part.push(&[0], Origin { digest, height: 1, width: 1 }, *label, i.to_string());
+        }
+        part.groups = items.iter().map(|(_, group)| group.map(|g| g.to_string())).collect();
+        part
+    }
+
+    /// Groups of all sizes, classes of all shares, images without a group: no group is ever divided.
+    #[test]
+    fn no_group_is_divided_and_every_class_keeps_an_image() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed, 1, 0);
+            let (groups, classes) = (3 + rng.below(30), 1 + rng.below(5));
+            let mut items = Vec::new();
+            for _ in 0..40 + rng.below(300) {
+                let group = rng.below(groups) as u32;
+                let label = (group as usize + rng.below(3)) % classes; // groups have classes of their own
+                items.push((label as u32, (rng.below(10) > 0).then_some(group)));
+            }
+            let train = part(&items);
+            let options = LoadOptions { seed, ..options(Path::new(""), 1) };
+            let chosen = choose(&train, classes, &options).unwrap();
+            for group in members(&train) {
+                assert!(group.iter().all(|&i| chosen[i] == chosen[group[0]]), "seed {seed}");
+            }
+            let [train, val] = [false, true].map(|v| train.select((0..items.len()).filter(|&i| chosen[i] == v)));
+            let (of_train, of_val) = (train.images.class_counts(classes), val.images.class_counts(classes));
+            assert!((0..classes).all(|c| of_train[c] > 0 || of_val[c] == 0), "seed {seed}");
+            assert_eq!(val.groups.len(), val.images.len());
+            let held: HashSet<_> = val.groups.iter().flatten().collect();
+            assert!(train.groups.iter().flatten().all(|g| !held.contains(g)), "seed {seed}");
+            assert_eq!(chosen, choose(&part(&items), classes, &options).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_share_is_met_where_groups_are_small() {
+        let items: Vec<(u32, Option<u32>)> = (0..2000).map(|i| (i % 4, Some(i / 8))).collect();
+        let chosen = choose(&part(&items), 4, &options(Path::new(""), 1)).unwrap();
+        let val = part(&items).select((0..2000).filter(|&i| chosen[i]));
+        assert_eq!(val.images.class_counts(4), [100; 4], "a fifth");
+    }
+
+    #[test]
+    fn groups_of_a_later_split_leave_the_earlier_one() {
+        let mut left_out = 0;
+        let part = |items: &[(u32, Option<u32>)]| part(items);
+        let kept =
+            without(part(&[(0, Some(1)), (0, None), (1, Some(2))]), &part(&[(0, Some(2)), (1, None)]), &mut left_out);
+        assert_eq!((kept.groups, left_out), (vec![Some("1".to_string()), None], 1));
+        assert!(left_out_note(1).unwrap().starts_with("1 image of train and val is left out"));
+        assert_eq!(left_out_note(0), None);
+    }
+}

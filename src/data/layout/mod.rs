@@ -1,0 +1,288 @@
+//! Layouts: how a data SPEC is read, one layout per file. A SPEC is a path, whose kind decides, or `NAME:` with what follows
+//! read by the layout of that name. Relative paths start from the data root; absolute ones stay.
+
+use crate::base::hash::Hasher;
+use crate::base::{Error, Result, nearest};
+use crate::data::decode::Listing;
+use crate::data::{LoadOptions, Need, Source, cache, groups};
+use std::path::{Path, PathBuf};
+
+/// Declares the file of each line, and lists its `LAYOUT`.
+macro_rules! layouts {
+    ($($(#[$when:meta])? $layout:ident,)*) => {
+        $($(#[$when])? pub mod $layout;)*
+        const LAYOUTS: &[&Layout] = &[$($(#[$when])? &$layout::LAYOUT),*];
+    };
+}
+
+// The one place that knows the names of the layouts. SPECs, messages and the command line's help read it, in this order.
+layouts! {
+    npz,
+    folder,
+    manifest,
+    phantom,
+    #[cfg(test)]
+    patients,
+}
+
+/// One line of the list.
+pub struct Layout {
+    /// `NAME:` before what it reads: the name of its file.
+    pub name: &'static str,
+    /// Its SPEC in a sentence that lists them: "a folder of class folders".
+    pub takes: &'static str,
+    /// Its SPEC in the help of `data inspect`, where there is room for more.
+    pub help: &'static str,
+    /// The paths that are its own without a name before them.
+    claims: Claims,
+    open: Open,
+}
+
+/// Which paths a layout reads without its name before them.
+#[derive(PartialEq)]
+enum Claims {
+    /// None: data is read so where a person says so.
+    Nothing,
+    /// Folders.
+    Folders,
+    /// Files with this ending, in lower case and without the dot.
+    Ending(&'static str),
+}
+
+/// How a layout finds its data. It may read whatever decoding need not: what cannot be used is then refused at once.
+#[derive(Clone, Copy)]
+enum Open {
+    /// From a file or folder that exists; [`files`] makes this of a list of image files.
+    Path(fn(&Path) -> Result<Box<dyn Found>>),
+    /// From the text after its name: data without files.
+    Text(fn(&str) -> Result<Box<dyn Found>>),
+}
+
+/// A dataset that a layout found, before any image is decoded.
+pub(super) trait Found {
+    /// Refuses what shows without decoding: data that does not serve `need`, where there is one, or takes too much memory.
+    fn check(&self, options: &LoadOptions, need: Option<Need>) -> Result<()>;
+
+    /// What the cache of decoded images knows it by; none where it is not to be cached.
+    fn key(&self) -> Result<Option<Hasher>>;
+
+    /// Decodes every image.
+    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source>;
+
+    /// Adds to the decoded images, which may come from the cache, what is not of their pixels.
+    fn told(&self, source: Source) -> Source;
+}
+
+/// What a layout found that lists image files.
+fn files(listing: Result<Listing>) -> Result<Box<dyn Found>> {
+    Ok(Box::new(listing?))
+}
+
+impl Found for Listing {
+    fn check(&self, _: &LoadOptions, need: Option<Need>) -> Result<()> {
+        need.map_or(Ok(()), |need| self.outline().check(need))
+    }
+
+    fn key(&self) -> Result<Option<Hasher>> {
+        cache::key_of(self).map(Some)
+    }
+
+    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
+        Listing::decode(self, options, progress)
+    }
+
+    fn told(&self, source: Source) -> Source {
+        let mut source = Source { unread: self.unread.clone(), ..source };
+        groups::attach(self, &mut source.parts);
+        source.noting(self.notes.iter().cloned().chain(groups::note(self)).collect())
+    }
+}
+
+/// The forms of a SPEC, for messages and help: "A, B, or C".
+pub fn forms() -> String {
+    let takes: Vec<&str> = LAYOUTS.iter().map(|l| l.takes).collect();
+    match takes.split_last() {
+        Some((last, [])) => last.to_string(),
+        Some((last, others)) => format!("{}, or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// Every layout, in the order in which they are listed to people.
+pub fn all() -> impl Iterator<Item = &'static Layout> {
+    LAYOUTS.iter().copied()
+}
+
+/// A short name of what a SPEC names: `phantom:covid?train=99` gives `phantom-covid`, `a/set.npz` gives `set`.
+pub fn short_name(spec: &str) -> String {
+    let (layout, path) = match spec.split_once(':') {
+        Some((name, text)) if named(name).is_some_and(|l| matches!(l.open, Open::Text(_))) => {
+            (format!("{name}-"), text.split('?').next().unwrap_or(text))
+        }
+        Some((name, path)) if name.len() > 1 => (format!("{name}-"), path), // one letter is a drive
+        _ => (String::new(), spec),
+    };
+    let last = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(path);
+    let stem = all().find_map(|l| match l.claims {
+        Claims::Ending(ending) => last.strip_suffix(ending)?.strip_suffix('.'),
+        _ => None,
+    });
+    format!("{layout}{}", stem.unwrap_or(last))
+}
+
+fn named(name: &str) -> Option<&'static Layout> {
+    all().find(|l| l.name == name)
+}
+
+/// What a SPEC names, and the layout that reads it.
+pub struct Spec {
+    /// How it is read.
+    pub layout: &'static Layout,
+    place: Place,
+}
+
+enum Place {
+    Path(PathBuf, fn(&Path) -> Result<Box<dyn Found>>),
+    Text(Box<dyn Found>),
+}
+
+impl Spec {
+    /// Parses `spec`; a path must exist.
+    pub fn parse(spec: &str, data_root: &Path) -> Result<Self> {
+        let prefixed = spec.split_once(':').and_then(|(name, rest)| Some((named(name)?, rest)));
+        if let Some((layout, Open::Text(open), text)) = prefixed.map(|(l, rest)| (l, l.open, rest)) {
+            return Ok(Spec { layout, place: Place::Text(open(text)?) });
+        }
+        if spec.is_empty() {
+            return Err(Error::Data(format!("the data spec is empty; it must be {}", forms())));
+        }
+        let path = data_root.join(spec);
+        if path.exists() {
+            let layout = claiming(&path)?;
+            return Spec::at(layout, path);
+        }
+        match prefixed {
+            Some((_, "")) => {
+                Err(Error::Data(format!("'{spec}' names no file or folder; write its path after the colon")))
+            }
+            Some((layout, rest)) => {
+                let path = data_root.join(rest);
+                if path.exists() { Spec::at(layout, path) } else { Err(missing(rest, data_root, &path)) }
+            }
+            None => Err(missing(spec, data_root, &path)),
+        }
+    }
+
+    fn at(layout: &'static Layout, path: PathBuf) -> Result<Self> {
+        match layout.open {
+            Open::Path(open) => Ok(Spec { layout, place: Place::Path(path, open) }),
+            // No layout claims paths and reads text: the tests of this file see to it.
+            Open::Text(_) => Err(Error::Data(format!("{} is not for the layout {}", path.display(), layout.name))),
+        }
+    }
+
+    /// Finds the data.
+    pub(super) fn open(self) -> Result<Box<dyn Found>> {
+        match self.place {
+            Place::Path(path, open) => open(&path),
+            Place::Text(found) => Ok(found),
+        }
+    }
+}
+
+/// The layout that reads `path`, which exists, without a name before it.
+fn claiming(path: &Path) -> Result<&'static Layout> {
+    let kind = if path.is_dir() {
+        all().find(|l| l.claims == Claims::Folders)
+    } else if path.is_file() {
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        all().find(|l| matches!(l.claims, Claims::Ending(ending) if extension == ending))
+    } else {
+        // A pipe or a device would be waited for, or never end.
+        let what = format!("{} is neither a file nor a folder; data is {}", path.display(), forms());
+        return Err(Error::Data(what));
+    };
+    kind.ok_or_else(|| Error::Data(format!("{} is a file of an unknown kind; data is {}", path.display(), forms())))
+}
+
+/// The sentence for a spec that names nothing: an unknown layout, or a path that is not there.
+fn missing(spec: &str, data_root: &Path, path: &Path) -> Error {
+    // One letter before the colon is a drive, not a layout.
+    let scheme = spec.split_once(':').map(|(scheme, _)| scheme);
+    let is_name = |s: &&str| s.len() > 1 && s.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    if let Some(scheme) = scheme.filter(is_name) {
+        let names: Vec<&str> = all().map(|l| l.name).collect();
+        let meant = nearest(scheme, &names).map_or(String::new(), |near| format!("; did you mean '{near}:'?"));
+        let what = format!("'{scheme}:' in '{spec}' is not a known kind of data; it must be {}{meant}", forms());
+        return Error::Data(what);
+    }
+    let place = if Path::new(spec).is_absolute() {
+        "give the path of a file or folder that exists".to_string()
+    } else {
+        format!("relative names start from the data root {}, which --data-root sets", data_root.display())
+    };
+    Error::Data(format!("data '{spec}' was looked for at {} and is not there; {place}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing::complaint;
+
+    fn parse(spec: &str, root: &Path) -> Result<(&'static str, Option<PathBuf>)> {
+        let spec = Spec::parse(spec, root)?;
+        let path = match spec.place {
+            Place::Path(path, _) => Some(path),
+            Place::Text(_) => None,
+        };
+        Ok((spec.layout.name, path))
+    }
+
+    #[test]
+    fn forms_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.NPZ"), b"").unwrap();
+        std::fs::write(dir.path().join("b.csv"), b"").unwrap();
+        std::fs::write(dir.path().join("c.txt"), b"").unwrap();
+        std::fs::create_dir(dir.path().join("d")).unwrap();
+        let here = |s: &str| parse(s, dir.path());
+        assert_eq!(here("a.NPZ").unwrap(), ("npz", Some(dir.path().join("a.NPZ"))));
+        assert_eq!(here("b.csv").unwrap(), ("manifest", Some(dir.path().join("b.csv"))));
+        assert_eq!(here("d").unwrap(), ("folder", Some(dir.path().join("d"))));
+        assert_eq!(here("patients:d").unwrap(), ("patients", Some(dir.path().join("d"))));
+        assert_eq!(here("manifest:c.txt").unwrap(), ("manifest", Some(dir.path().join("c.txt"))));
+        let absolute = dir.path().join("d");
+        assert_eq!(parse(absolute.to_str().unwrap(), Path::new("elsewhere")).unwrap(), ("folder", Some(absolute)));
+        assert_eq!(here("phantom:covid").unwrap(), ("phantom", None));
+        assert!(complaint(here("c.txt")).contains("unknown kind"));
+        assert!(complaint(here("patients:")).contains("write its path after the colon"));
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_with_the_way_out() {
+        let root = Path::new("no-such-root");
+        let gone = complaint(parse("gone.npz", root));
+        assert!(gone.contains("gone.npz") && gone.contains("no-such-root") && gone.contains("--data-root"), "{gone}");
+        let gone = complaint(parse("patients:gone", root));
+        assert!(gone.starts_with("data 'gone' was looked for at no-such-root/gone"), "{gone}");
+        let scheme = complaint(parse("mammography:somewhere", root));
+        assert!(scheme.contains("'mammography:'") && scheme.contains("phantom:NAME"), "{scheme}");
+        assert!(complaint(parse("phantm:covid", root)).ends_with("did you mean 'phantom:'?"));
+        assert!(complaint(parse("", root)).contains("empty"));
+    }
+
+    #[test]
+    fn every_layout_can_be_asked_for_and_says_how() {
+        for layout in all() {
+            assert!(forms().contains(layout.takes) && !layout.help.is_empty(), "{}", layout.name);
+            assert!(layout.name.len() > 1, "one letter is a drive");
+            let unclaimed = layout.claims == Claims::Nothing;
+            assert!(
+                unclaimed == layout.takes.contains(&format!("{}:", layout.name)),
+                "{}: how is it named?",
+                layout.name
+            );
+            assert!(unclaimed || matches!(layout.open, Open::Path(_)), "{}: a path is no text", layout.name);
+        }
+    }
+}

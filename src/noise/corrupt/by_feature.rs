@@ -1,0 +1,35 @@
+//! For tests alone: a kind without settings that reads features. A label goes wrong with probability `rate`, to the next
+//! class where the first feature is even and to the one after it elsewhere.
+
+use super::listed::{Entry, read};
+use super::{Corrupted, Kind, STREAM};
+use crate::base::Result;
+use crate::base::rng::Rng;
+use serde::{Deserialize, Serialize};
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "by_feature",
+    about: "a label becomes the next class, or the one after it, by a feature of its image",
+    overlay: "[noise]\nkinds = [\"by_feature\"]\n",
+    read: read::<ByFeature>,
+};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByFeature {}
+
+impl Kind for ByFeature {
+    fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {
+        let features = on.features()?;
+        let flip = |(i, &label): (usize, &u32)| {
+            let wrong = f64::from(Rng::new(on.seed, STREAM, i as u64).uniform()) < on.rate;
+            let step = 1 + features.of(i)[0].abs() as u32 % 2;
+            if wrong { (label + step) % on.classes as u32 } else { label }
+        };
+        Ok(on.labels.iter().enumerate().map(flip).collect())
+    }
+
+    fn no_signal(&self, _: usize) -> Option<f64> {
+        None
+    }
+}

@@ -1,0 +1,136 @@
+//! What a noise kind is given: the labels of a training set, and what else is known of its images. Where `study` or a caller
+//! has no such thing, it is none, and a kind that needs it says so.
+
+use crate::base::{Error, Result};
+
+/// The labels to corrupt, with all that a kind may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Corrupted<'a> {
+    /// The true class of each sample.
+    pub labels: &'a [u32],
+    /// How many classes there are; labels are 0 to one less.
+    pub classes: usize,
+    /// The share of labels that go wrong, from 0 to 1, in the sense that the kind gives it.
+    pub rate: f64,
+    /// Of the random choices.
+    pub seed: u64,
+    /// The images, for kinds by which some images are mislabelled more easily.
+    pub pixels: Option<Pixels<'a>>,
+    /// What a network sees in the images, for the same purpose.
+    pub features: Option<Features<'a>>,
+    /// Labels that came with the data, for kinds that take real mistakes instead of making some.
+    pub given: Option<&'a [Given<'a>]>,
+}
+
+/// The images of the samples, in their order.
+#[derive(Clone, Copy, Debug)]
+pub struct Pixels<'a> {
+    /// Samples × height × width × channels.
+    pub bytes: &'a [u8],
+    /// Height, width, channels.
+    pub shape: [usize; 3],
+}
+
+/// A vector for each sample, in their order.
+#[derive(Clone, Copy, Debug)]
+pub struct Features<'a> {
+    /// Samples × width.
+    pub values: &'a [f32],
+    /// The length of one vector.
+    pub width: usize,
+}
+
+/// The labels of one annotator, or of one rule that made a label of those of several.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// Who gave them.
+    pub name: &'a str,
+    /// One label for each sample.
+    pub labels: &'a [u32],
+}
+
+impl Pixels<'_> {
+    /// The bytes of image `i`.
+    pub fn image(&self, i: usize) -> &[u8] {
+        let stride: usize = self.shape.iter().product();
+        &self.bytes[i * stride..(i + 1) * stride]
+    }
+}
+
+impl Features<'_> {
+    /// The vector of sample `i`.
+    pub fn of(&self, i: usize) -> &[f32] {
+        &self.values[i * self.width..(i + 1) * self.width]
+    }
+}
+
+impl<'a> Corrupted<'a> {
+    /// Labels, and nothing else known.
+    pub fn of(labels: &'a [u32], classes: usize, rate: f64, seed: u64) -> Self {
+        Corrupted { labels, classes, rate, seed, pixels: None, features: None, given: None }
+    }
+
+    /// The classes that some label has, ascending: a label may become one of these, never one without images.
+    pub fn present(&self) -> Vec<u32> {
+        let mut held = vec![false; self.classes];
+        self.labels.iter().for_each(|&l| held[l as usize] = true);
+        (0..self.classes as u32).filter(|&c| held[c as usize]).collect()
+    }
+
+    /// The images, for a kind that cannot do without.
+    pub fn pixels(&self) -> Result<Pixels<'a>> {
+        self.pixels.ok_or_else(|| missing("the pixels of the images"))
+    }
+
+    /// The features, for a kind that cannot do without.
+    pub fn features(&self) -> Result<Features<'a>> {
+        self.features.ok_or_else(|| missing("features of the images"))
+    }
+
+    /// The labels that came with the data, for a kind that cannot do without.
+    pub fn given(&self) -> Result<&'a [Given<'a>]> {
+        self.given.ok_or_else(|| missing("labels that several people gave the images"))
+    }
+
+    /// Refuses what no kind could work on.
+    pub(super) fn check(&self) -> Result<()> {
+        let (labels, classes) = (self.labels, self.classes);
+        if !(0.0..=1.0).contains(&self.rate) {
+            return Err(Error::Usage(format!("the noise rate is {}; use a share from 0 to 1", self.rate)));
+        }
+        if let Some(i) = labels.iter().position(|&y| y as usize >= classes) {
+            return Err(Error::Data(format!(
+                "label {} of sample {i} is out of range; with {classes} classes labels are 0 to {}",
+                labels[i],
+                classes.saturating_sub(1)
+            )));
+        }
+        if self.rate > 0.0 && self.present().len() < 2 {
+            return Err(Error::Data(format!(
+                "training images of one class only leave no other for a label to flip to ({classes} in all); use noise rate 0 or \
+                 another dataset"
+            )));
+        }
+        let n = labels.len();
+        if let Some(p) = self.pixels.filter(|p| p.bytes.len() != n * p.shape.iter().product::<usize>()) {
+            let [height, width, channels] = p.shape;
+            let bytes = p.bytes.len();
+            return Err(Error::Failed(format!(
+                "{bytes} bytes of pixels do not make {n} images of {height} × {width} × {channels}"
+            )));
+        }
+        if let Some(f) = self.features.filter(|f| f.values.len() != n * f.width) {
+            let values = f.values.len();
+            return Err(Error::Failed(format!("{values} features do not make {n} vectors of {}", f.width)));
+        }
+        if let Some(g) = self.given.into_iter().flatten().find(|g| g.labels.len() != n) {
+            let given = g.labels.len();
+            return Err(Error::Failed(format!("{} gave {given} labels to {n} images; pass one for each", g.name)));
+        }
+        Ok(())
+    }
+}
+
+fn missing(what: &str) -> Error {
+    Error::Usage(format!("this kind of label noise needs {what}, which are not known here; take another kind"))
+}
