@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(results[1].realised_noise_rate, wrong.len() as f64 / 24.0);
             let other =
                 Cell { noise_settings: toml::Table::from_iter([("above".into(), 91.into())]), ..grid[1].clone() };
-            let settings = |cell: &Cell| super::super::provenance::training_settings(job.config, cell);
+            let settings = |cell: &Cell| super::super::provenance::training_settings(job.config, cell).unwrap();
             assert_ne!(settings(&grid[1]), settings(&other), "another address");
             assert!(settings(&grid[0]).get("noise_settings").is_none(), "symmetric noise has none");
             let page = std::fs::read_to_string(job.out.join("report.html")).unwrap();

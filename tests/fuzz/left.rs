@@ -40,7 +40,7 @@ pub fn read_cache(desk: &Desk, bytes: &[u8]) -> Result<()> {
         let archive = Archive::open(&desk.file("a.npz", &seeds::npz()[0].file())).unwrap();
         archive.decode(&options, &|_, _| ()).unwrap()
     });
-    let through = || cache::through(|| Ok(wgslab::base::hash::Hasher::new()), &options, || Ok(due.clone()));
+    let through = || cache::through(|| Ok(Some(wgslab::base::hash::Hasher::new())), &options, || Ok(due.clone()));
     if !folder.exists() {
         let (_, fresh) = through()?;
         return fresh.unwrap().keep();
@@ -245,6 +245,7 @@ pub fn read_result(desk: &Desk, bytes: &[u8]) -> Result<()> {
 
 pub fn epochs() -> Vec<EpochRecord> {
     let record = |epoch: usize| EpochRecord {
+        terms: Default::default(),
         phase: Phase::Train,
         epoch,
         loss: 2.0 / epoch as f64,
