@@ -45,8 +45,8 @@ lint: fmt-check clippy shell-check ## check format and warnings
 # A fixed format keeps differences to what changed.
 fmt-check:
 	cargo fmt --all --check
-# Lists of files (ops, noise kinds, layouts) declare their modules in a macro, which cargo fmt does not look into.
-	rustfmt --check --edition 2024 src/kernels/*/*.rs kernels-tests/reference/*/*.rs src/noise/*/*.rs src/data/layout/*.rs src/data/layout/*/*.rs
+# Lists of files (ops, methods, noise kinds, layouts) declare their modules in a macro, which cargo fmt does not look into.
+	rustfmt --check --edition 2024 $$(find src kernels-tests -name '*.rs')
 
 # All targets: tests and benches must not rot either. --release shares the one profile.
 clippy:

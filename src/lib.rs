@@ -13,10 +13,10 @@
 //! | [`device`] | adapters and what they can do, WGSL pieces (built in or edited) put together and reflected by naga, pipelines, buffers, dispatches, timestamps |
 //! | [`tape`] | recording, backward, state, the pure schedule, the plan that replays it, programs of plans, the trace |
 //! | [`kernels`] | one op per file, in families; the same names in `shaders/<family>/<op>/` and `kernels-tests/reference/<family>/<op>.rs` |
-//! | [`nn`] | ResNet-18 and vision transformers with torchvision's and timm's names, initial values, optimizers, schedules, checkpoints |
+//! | [`nn`] | backbones ([`nn::Backbone`]) with torchvision's and timm's names, initial values, optimizers, schedules, checkpoints, and what methods record through ([`nn::Recorder`]) |
 //! | [`data`] | one layout of a dataset per file, splits without shared images or patients, generated datasets, images on the device, augmentation |
-//! | [`ssl`] | one self-supervised method per file |
-//! | [`noise`] | one kind of label noise per file, and the list of them |
+//! | [`ssl`] | one self-supervised method per file, and the list of them |
+//! | [`noise`] | one kind of label noise per file and one way to learn from wrong labels per file, and the lists of them |
 //! | [`study`] | configs, the grid, resumable stages, evaluation, statistics, the report |
 //! | [`lab`] | single kernels and steps measured, compared, profiled and edited |
 //! | [`cli`] | the command line, thin |
@@ -65,6 +65,12 @@
 //! stage writes is compared with its checksum before it is used (`base/seal.rs`, `study/folder.rs`): weights and cursors in
 //! their metadata, JSON in a key, configs in a first line, and `done` holds the SHA-256 of every file. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed,
 //! epoch, step) and the state alone, so a stopped run goes on to the same bits.
+//!
+//! **A method** is data with a trait: [`ssl::Method`] and [`noise::learn::Learner`] record the turns of a step through
+//! [`nn::Recorder`]; a stage (`study/turns.rs`) gives each turn its optimizer, guard and metrics, in a scope of its own
+//! ([`tape::Tape::scope`]) where there are several. A parameter belongs to a player; what a turn does not train is frozen in
+//! it. The lists alone know the names. A method's settings are a table of the config that its own file reads; the table's
+//! defaults are the method's overlay in `configs/`.
 //!
 //! # Where building departed from the first design
 //!

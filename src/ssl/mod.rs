@@ -1,7 +1,6 @@
 //! ssl: self-supervised methods, one per file. A method sees values on a tape: views of images in, a loss out. It never
 //! sees labels, files or test images; `study` decides what flows in.
 
-pub mod simclr;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -46,8 +45,18 @@ pub trait Method: Checked + Debug + Send + Sync {
 /// What configs call no pretraining.
 pub const NONE: &str = "none";
 
-/// Every method, one line each.
-const METHODS: &[&Entry<dyn Method>] = &[&simclr::ENTRY];
+/// Declares the file of each line, and lists its `ENTRY`.
+macro_rules! list {
+    ($($method:ident,)*) => {
+        $(pub mod $method;)*
+        const METHODS: &[&Entry<dyn Method>] = &[$(&$method::ENTRY),*];
+    };
+}
+
+// The one place that knows the names of the methods, in the order in which people see them.
+list! {
+    simclr,
+}
 
 /// Every method.
 pub fn methods() -> Vec<&'static Entry<dyn Method>> {

@@ -1,7 +1,6 @@
 //! How to learn from labels that may be wrong, one learner per file. A learner sees values on a tape: images and labels in,
 //! a loss and logits out; between epochs it sees numbers on the host. It never sees files or test images.
 
-pub mod cross_entropy;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -121,8 +120,18 @@ impl EpochPlan {
     }
 }
 
-/// Every learner, one line each.
-const LEARNERS: &[&Entry<dyn Learner>] = &[&cross_entropy::ENTRY];
+/// Declares the file of each line, and lists its `ENTRY`.
+macro_rules! list {
+    ($($learner:ident,)*) => {
+        $(pub mod $learner;)*
+        const LEARNERS: &[&Entry<dyn Learner>] = &[$(&$learner::ENTRY),*];
+    };
+}
+
+// The one place that knows the names of the learners, in the order in which people see them.
+list! {
+    cross_entropy,
+}
 
 /// Every learner.
 pub fn learners() -> Vec<&'static Entry<dyn Learner>> {
