@@ -82,7 +82,7 @@ pub(super) fn without(part: Part, other: &Part, left_out: &mut usize) -> Part {
     if keep.len() == part.groups.len() { part } else { part.select(keep) }
 }
 
-/// What every line of a sentence says of the images left out so.
+/// A note on images left out by [`without`]; none where no image was.
 pub(super) fn left_out_note(left_out: usize) -> Option<String> {
     let images =
         if left_out == 1 { "1 image of train and val is" } else { &format!("{left_out} images of train and val are") };
@@ -129,6 +129,15 @@ pub(super) fn choose(train: &Part, classes: usize, options: &LoadOptions) -> Res
     let mut chosen = vec![false; train.images.len()];
     groups.iter().zip(&cut.taken).filter(|(_, taken)| **taken).flat_map(|(g, _)| g).for_each(|&i| chosen[i] = true);
     Ok(chosen)
+}
+
+/// A note on classes that have no image in `val`, which was cut from `train`; none where every class has one.
+pub(super) fn missing_note(train: &Part, val: &Part, names: &[String]) -> Option<String> {
+    let [train, val] = [train, val].map(|p| p.images.class_counts(names.len()));
+    let missing: Vec<String> =
+        names.iter().enumerate().filter(|(c, _)| train[*c] > 1 && val[*c] == 0).map(|(_, n)| n.clone()).collect();
+    let listed = classes::listed(&missing);
+    (!missing.is_empty()).then(|| format!("too few patients, so none in the val split cut from train: {listed}"))
 }
 
 /// What is in val so far, by class.

@@ -169,7 +169,9 @@ pub fn assemble(source: Source, options: &LoadOptions, need: Need) -> Result<Dat
                 let listed = classes::listed(&single);
                 warnings.push(format!("one training image only, so none in the val split cut from train: {listed}"));
             }
-            carve(&train, classes.len(), options).map_err(fail)?
+            let (left, val) = carve(&train, classes.len(), options).map_err(fail)?;
+            warnings.extend(groups::missing_note(&left, &val, &classes));
+            (left, val)
         }
     };
     let train = groups::without(without(train, &val, &mut dropped), &val, &mut of_patients);

@@ -104,6 +104,20 @@ mod tests {
         write(dir.path(), "one/val/", 5..6, 4);
         assert_eq!(load("patients:one", &options(dir.path(), 1), &|_, _| ()).unwrap().val.len(), 8);
 
+        // A class of one patient alone is learnt from whole.
+        for i in 0..3 {
+            write_png(&dir.path().join(format!("rare/train/c/p90_{i}.png")), 70 + i, 9);
+        }
+        write(dir.path(), "rare/train/", 0..10, 2);
+        write(dir.path(), "rare/test/", 20..22, 2);
+        let data = load("patients:rare", &options(dir.path(), 1), &|_, _| ()).unwrap();
+        assert_eq!((data.train.class_counts(3), data.val.class_counts(3)), (vec![16, 16, 3], vec![4, 4, 0]));
+        assert!(
+            data.warnings.iter().any(|w| w.contains("too few patients") && w.ends_with("'c'")),
+            "{:?}",
+            data.warnings
+        );
+
         // Two patients, a class each: whoever is held out takes the class along.
         for i in 0..4 {
             write_png(&dir.path().join(format!("two/train/a/p00_{i}.png")), i, 9);
