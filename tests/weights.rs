@@ -251,7 +251,7 @@ fn evaluation_matches_classes_by_name() {
     if !adapter("evaluation_matches_classes_by_name") {
         return;
     }
-    let dir = folder("epochs = 6\nlr = 0.05");
+    let dir = folder("epochs = 6\noptimizer.lr = 0.05");
     let classes = [("ant", 20), ("bee", 110), ("cow", 200)];
     leveled(&dir, "full", "train", &classes, 8);
     leveled(&dir, "full", "test", &[("ant", 30), ("bee", 120), ("cow", 210)], 4);
@@ -311,7 +311,7 @@ fn a_kept_last_batch_is_a_smaller_step() {
     }
     let data = "phantom:covid?train=21&val=4&test=4";
     let epochs = |last: &str, images: &str| {
-        let dir = folder(&format!("epochs = 2\nlr = 0.05\n{last}"));
+        let dir = folder(&format!("epochs = 2\noptimizer.lr = 0.05\n{last}"));
         let said = runs(&dir, &train(images, "run", &[]));
         let train_images = json(&dir, "run/result.json")["train_images"].as_u64().unwrap();
         let tracked = tensors(&dir.path().join("run/backbone.safetensors"));
