@@ -24,7 +24,8 @@ pub(super) const BACKBONE: &str = "backbone.safetensors";
 pub(super) const RESULT: &str = "result.json";
 pub(super) const EPOCHS: &str = "epochs.jsonl";
 pub(super) const LABELS: &str = "labels.csv";
-const LOCK: &str = "lock";
+/// Held by the process that works in a folder; made before anything else of it, and kept.
+pub(super) const LOCK: &str = "lock";
 
 /// The way out of damage in a folder of a study.
 pub(super) const REDO: &str =

@@ -4,6 +4,7 @@
 
 use super::{BASE, Config, check};
 use crate::base::{Error, Result, files, nearest, seal};
+use crate::study::folder::{ENVIRONMENT, LOCK};
 use std::path::{Path, PathBuf};
 use toml::Value;
 use toml::de::{DeTable, DeValue};
@@ -64,10 +65,7 @@ impl Config {
                     MAX_BYTES >> 20
                 ));
             };
-            // A config that lies where a run or a study left one is that one, or damaged: emptied, it would be the built-in.
-            let beside = |name: &str| path.with_file_name(name).exists();
-            let kept = path.ends_with("config.toml") && (beside("environment.json") || beside("runs"));
-            let opened = if kept { seal::opened_text(&text) } else { seal::opened_if_sealed(&text) };
+            let opened = if is_kept(&path) { seal::opened_text(&text) } else { seal::opened_if_sealed(&text) };
             if let Err(why) = opened {
                 let path = path.display();
                 return wrong(&format!(
@@ -94,6 +92,13 @@ impl Config {
         let start = built_in.padded.len();
         resolve(&[built_in, Source::new(PathBuf::from(name), text, start)])
     }
+}
+
+/// Whether a config lies where a run or a study left one: it is that one, or damaged; emptied, it would be the built-in. A
+/// folder called `runs` alone tells nothing: that is where studies are written by default, beside a person's own config.
+fn is_kept(path: &Path) -> bool {
+    let beside = |name: &str| path.with_file_name(name).exists();
+    path.ends_with("config.toml") && beside(LOCK) && (beside(ENVIRONMENT) || beside("runs"))
 }
 
 /// Merges the chain (the built-in base, then the named file down to its lowest base) and checks the result.
