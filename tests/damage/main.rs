@@ -122,3 +122,40 @@ fn damage_to_a_stopped_study_is_told_or_changes_nothing() {
         });
     }
 }
+
+/// A folder that the user may not enter, or a file in its place, is damage of one cell: the others are shown and gone on
+/// with.
+#[test]
+fn a_closed_folder_is_one_cell_s_damage() {
+    if !common::adapter("a_closed_folder_is_one_cell_s_damage") {
+        return;
+    }
+    let made: &Made = made();
+    let cells: Vec<_> =
+        std::fs::read_dir(made.finished.join("runs")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(cells.len(), 2);
+    for (closed, command) in [(true, "report"), (true, "run"), (false, "report"), (false, "run")] {
+        let copy = kinds::whole_copy(made, &made.finished);
+        let (cell, other) = (cells[0].to_str().unwrap(), cells[1].to_str().unwrap());
+        let folder = copy.path().join("out/runs").join(cell);
+        let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+        if closed {
+            std::fs::set_permissions(&folder, mode(0o000)).unwrap();
+        } else {
+            std::fs::remove_dir_all(&folder).unwrap();
+            std::fs::write(&folder, "").unwrap();
+        }
+        std::fs::copy(made.place.join("study.toml"), copy.path().join("study.toml")).unwrap();
+        let words = match command {
+            "run" => vec!["study", "run", "study.toml", "--out", "out"],
+            _ => vec!["study", "report", "out"],
+        };
+        let (code, said) = outcome::said(made, copy.path(), &words);
+        std::fs::set_permissions(&folder, mode(0o755)).unwrap(); // so that the copy can be removed
+        assert!(code == 4 && said.contains(cell) && said.contains("move it away"), "{closed} {command}: {code} {said}");
+        let page = std::fs::read_to_string(copy.path().join("out/report.html")).unwrap();
+        assert!(page.contains("1 of 2 cells") && page.contains(cell), "{closed} {command}");
+        let table = std::fs::read_to_string(copy.path().join("out/results.csv")).unwrap();
+        assert_eq!(table.lines().count(), 2, "{closed} {command}: {other} alone");
+    }
+}
