@@ -2,6 +2,7 @@
 //! checkpoints. Names and shapes of parameters are torchvision's, of transformers timm's.
 
 pub mod checkpoint;
+mod foreign;
 pub mod init;
 pub mod optimizer;
 pub mod projection;
