@@ -238,7 +238,7 @@ mod tests {
         };
         assert_eq!(said(0), "");
         assert!(said(1).contains("runs/cell 0"), "{}", said(1));
-        for n in [2, TOLD, TOLD + 1, 3000] {
+        for n in [2, TOLD + 1] {
             assert!(!said(n).contains('\n') && said(n).starts_with(&n.to_string()), "{}", said(n));
             assert_eq!(said(n).contains(page.path().to_str().unwrap()), n > TOLD, "{}", said(n));
         }

@@ -1,9 +1,10 @@
 //! Evaluation: logits and features of plain images, metrics on the host.
 
 use super::config::Config;
-use super::folder::{DONE, Done, ENVIRONMENT, REDO, STATE};
+use super::folder::{CONFIG, DONE, Done, ENVIRONMENT, REDO, STATE};
 use super::job::Job;
 use super::neighbours::{Neighbours, knn};
+use super::settings::other_setting;
 use super::statistics::{ConfusionMatrix, macro_auroc};
 use crate::base::{Error, Result, files, seal};
 use crate::data::augment::Augmentation;
@@ -13,6 +14,7 @@ use crate::nn::checkpoint::Checkpoint;
 use crate::nn::{Mode, Params, weights};
 use crate::tape::{Feed, Plan, State, Tape, Type};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -215,6 +217,8 @@ pub(super) fn metrics(logits: &[f32], labels: &[u32], classes: usize) -> Result<
 /// What a run's `environment.json` says of the data it was trained on.
 #[derive(Deserialize)]
 struct Trained {
+    address: String,
+    settings: Value,
     classes: Vec<String>,
     mean: [f32; 3],
     std: [f32; 3],
@@ -232,6 +236,22 @@ impl Trained {
             ))
         })
     }
+
+    /// Refuses files of an unfinished run that are whole and not of one run: nothing but a `done` names them all.
+    fn made(&self, config: &Config, saved: &Checkpoint, folder: &Path) -> Result<()> {
+        let way_out = "bring back the run's own, or train it again";
+        if saved.metadata.get("address").and_then(Value::as_str) != Some(&self.address) {
+            let why = "it is of another run than the environment.json beside it";
+            return Err(Error::damaged(&folder.join(STATE), why, way_out));
+        }
+        match other_setting(config, &self.settings) {
+            None => Ok(()),
+            Some(key) => {
+                let why = format!("its {key} is not what the environment.json beside it says");
+                Err(Error::damaged(&folder.join(CONFIG), why, way_out))
+            }
+        }
+    }
 }
 
 /// Evaluates the classifier of a run folder on a split of a dataset. Classes are matched by name: the run's order holds,
@@ -241,7 +261,9 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
     if !files::exists(&path)? && !files::exists(&folder.join(DONE))? {
         return Err(Error::Data(format!("{} holds no {STATE}; is it a folder that train wrote?", folder.display())));
     }
-    let saved = match Done::read(folder)? {
+    let done = Done::read(folder)?;
+    let finished = done.is_some();
+    let saved = match done {
         Some(done) => {
             done.check(folder)?;
             Checkpoint::of(&path, done.bytes(folder, STATE)?)?
@@ -253,6 +275,9 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         }
     };
     let trained = Trained::read(folder)?;
+    if !finished {
+        trained.made(job.config, &saved, folder)?;
+    }
     let mut data = job.read(spec, Need::Evaluation(split), &|w| job.progress.note(w))?;
     let missing = match_classes(&mut data, split, &trained.classes)
         .map_err(|why| Error::Data(format!("the classifier in {} {why} {spec}", folder.display())))?;

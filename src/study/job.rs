@@ -3,7 +3,7 @@
 use super::config::{Config, Model, PretrainingMethod, Stem};
 use super::grid::{Cell, cells};
 use super::results::CellResult;
-use super::train::Start;
+use super::start::Start;
 use super::{Progress, pretrain, train};
 use crate::base::{Error, Result, files};
 use crate::data::store::ImageStore;

@@ -18,7 +18,9 @@ mod provenance;
 pub mod report;
 pub mod results;
 mod run;
+mod settings;
 mod stage;
+mod start;
 pub mod statistics;
 mod step;
 #[cfg(test)]
@@ -31,6 +33,7 @@ pub use grid::{Cell, Selection, cells};
 pub use job::{Brought, Job, begun};
 pub use plans::tune;
 pub use progress::Progress;
+pub use provenance::begun_with;
 pub use report::report;
 pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture};
 pub use run::{Manner, Outcome};

@@ -7,7 +7,7 @@ use super::grid::{Cell, Selection, cells};
 use super::job::{Job, Loaded};
 use super::provenance::expect_table;
 use super::results::{CellResult, Picture, gather, read_pictures, read_strip, run_folder, write_csv, write_pictures};
-use super::train::Start;
+use super::start::Start;
 use super::{pretrain, report, train};
 use crate::base::{Error, Result};
 use crate::data::{self, Need};

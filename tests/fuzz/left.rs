@@ -266,5 +266,5 @@ pub fn tables() -> Vec<Seed> {
 }
 
 pub fn read_table(desk: &Desk, bytes: &[u8]) -> Result<()> {
-    Table::load(&desk.file("kernels.json", bytes), "a", "d").map(|t| drop(t.map(|t| t.hash())))
+    Table::load(&desk.file("kernels.json", bytes), "a", "d", "tune again").map(|t| drop(t.map(|t| t.hash())))
 }
