@@ -91,7 +91,7 @@ pub fn states() -> Vec<Seed> {
     nn::weights::load((&path, &tensors("", "")), desk.gpu(), &mut state, "", &wanted, None).unwrap();
     let cursor = json!({ "address": "0123456789abcdef", "epoch": 1, "step": 2, "sums": [0.5, 0.0], "memory": null });
     checkpoint::save_state(&path, desk.gpu(), &state, cursor.as_object().unwrap().clone()).unwrap();
-    vec![seeds::safetensors(&std::fs::read(path).unwrap())]
+    vec![seeds::sealed_tensors(&std::fs::read(path).unwrap())]
 }
 
 pub fn read_state(desk: &Desk, bytes: &[u8]) -> Result<()> {
@@ -176,8 +176,8 @@ fn report(desk: &Desk, file: &str, bytes: &[u8]) -> Result<()> {
     }
     let gathered = results::gather(dir)?;
     results::write_csv(dir, &gathered)?;
-    wgslab::study::report(dir, &gathered)?;
-    match gathered.damaged.first() {
+    let (_, not_shown) = wgslab::study::report(dir, &gathered)?;
+    match gathered.damaged.iter().chain(&not_shown).next() {
         Some(what) => Err(Error::Data(what.clone())),
         None => Ok(()),
     }
