@@ -196,7 +196,7 @@ impl Listing {
                         Ok((part.images.len() - 1, remarks))
                     }
                     Ok(None) => ended[first[i]].clone().inspect(|(at, _)| {
-                        let (pixels, origin) = (part.images.image(*at).to_vec(), part.origins[*at].clone());
+                        let (pixels, origin) = (part.images.image(*at).to_vec(), part.origins[*at]);
                         part.push(&pixels, origin, entry.label, entry.name.clone());
                     }),
                     Err(reason) => Err(reason),
