@@ -615,6 +615,9 @@ fn a_table_of_kernels_belongs_to_the_run_it_was_begun_with() {
         std::fs::read(dir.path().join("t.json")).unwrap()
     );
     runs(&[&train[..], &["--out", "tuned"]].concat()); // goes on with its own
+    // Lost, it may be brought back with the option.
+    std::fs::remove_file(dir.path().join("tuned/kernels.json")).unwrap();
+    runs(&[&train[..], &["--out", "tuned", "--kernels", "t.json"]].concat());
     runs(&[&train[..], &["--out", "plain"]].concat());
     let refused = [&train[..], &["--out", "plain", "--kernels", "t.json"]].concat();
     fails_on_device(&dir, &refused, 2, &["plain", "without a table"]);

@@ -305,6 +305,22 @@ fn a_study_s_bad_set_is_told_before_the_first_cell() {
 }
 
 #[test]
+fn a_config_called_config_runs_twice() {
+    if !adapter("a_config_called_config_runs_twice") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let cells = "[pretraining]\nmethods = [\"none\"]\n";
+    let text = config("epochs = 1").replace("[pretraining]\n", cells);
+    let text = text.replace("[data]\n", &format!("[data]\nspecs = [{DATA:?}]\n"));
+    write(&dir, "config.toml", format!("{text}[noise]\nrates = [0.0]\n"));
+    for _ in 0..2 {
+        runs(&dir, &["study", "run", "config.toml"]);
+        assert!(dir.path().join("runs/config/report.html").exists());
+    }
+}
+
+#[test]
 fn a_kept_last_batch_is_a_smaller_step() {
     if !adapter("a_kept_last_batch_is_a_smaller_step") {
         return;

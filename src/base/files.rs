@@ -39,10 +39,15 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Reads a UTF-8 file of at most `most` bytes; none where it is longer, whatever its length was said to be.
 pub fn read_text_up_to(path: &Path, most: usize) -> Result<Option<String>> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|e| Error::io(path, "read", e))?;
-    file.take(most as u64 + 1).read_to_string(&mut text).map_err(|e| Error::io(path, "read", e))?;
-    Ok((text.len() <= most).then_some(text))
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(|e| Error::io(path, "read", e))?;
+    // The length first: what is cut off may end within a character, and that is not what is wrong.
+    if bytes.len() > most {
+        return Ok(None);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("stream did not contain valid UTF-8"));
+    text.map(Some).map_err(|e| Error::io(path, "read", e))
 }
 
 /// Reads a UTF-8 file; none where there is no such file. Anything else that stands in the way is an error.
@@ -88,6 +93,19 @@ mod tests {
         assert!(is_temporary(Path::new("a/.wgslab-x.tmp")) && !is_temporary(&path));
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_that_wherever_it_is_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, "größe").unwrap();
+        for most in 0..7 {
+            assert_eq!(read_text_up_to(&path, most).unwrap(), None, "{most}");
+        }
+        assert_eq!(read_text_up_to(&path, 7).unwrap().as_deref(), Some("größe"));
+        std::fs::write(&path, b"gr\xc3").unwrap();
+        assert_eq!(read_text_up_to(&path, 7).unwrap_err().exit_code(), 4);
     }
 
     #[test]

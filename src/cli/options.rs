@@ -118,7 +118,8 @@ impl Options {
     /// The table of --kernels.
     pub fn given_table(&self, gpu: &Gpu) -> Result<Option<Table>> {
         let Some(file) = &self.kernels else { return Ok(None) };
-        match Table::load(file, &gpu.adapter().name, &gpu.adapter().driver)? {
+        let way_out = "name another with --kernels, or leave it out";
+        match Table::load(file, &gpu.adapter().name, &gpu.adapter().driver, way_out)? {
             Some(table) => Ok(Some(table)),
             None => {
                 let file = file.display();
@@ -133,9 +134,11 @@ impl Options {
         // A cell of a study finds the study's table two folders up. A table of another adapter is no use here; whether
         // the run may go on without it, its own address says.
         let above = out.parent().and_then(Path::parent).unwrap_or(out);
+        let way_out =
+            "runs that began with it go on with it alone: bring it back, or tune again and take another --out";
         let mut kept = None;
         for path in [out.join(KERNELS), above.join(KERNELS)] {
-            match Table::load(&path, adapter, driver) {
+            match Table::load(&path, adapter, driver, way_out) {
                 Ok(table) => kept = kept.or(table),
                 Err(Error::Usage(why)) => output::complain(&format!("warning: its table is not used: {why}")),
                 Err(e) => return Err(e),
@@ -146,6 +149,14 @@ impl Options {
         };
         let begun = study::begun(out);
         match kept {
+            // The table that it was begun with is gone, and this is that one.
+            None if study::begun_with(out).is_some_and(|table| table == given.hash()) => Ok(given),
+            None if study::begun_with(out).is_some() => Err(Error::Usage(format!(
+                "{} was begun with another table than {}, and its {KERNELS} is gone; bring that back and leave --kernels \
+                 out, or take another --out",
+                out.display(),
+                file.display()
+            ))),
             None if begun => Err(Error::Usage(format!(
                 "{} was begun without a table of kernels; leave --kernels out to go on, or take another --out",
                 out.display()

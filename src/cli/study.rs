@@ -134,25 +134,27 @@ impl Run {
         let files = ["results.csv", "report.html"].map(|name| out.join(name));
         let files = files.iter().filter(|f| f.exists()).map(|f| f.display().to_string());
         print(&format!("{}\n\n{}", results(&found.results), files.collect::<Vec<_>>().join("\n")))?;
-        all_whole(&found.damaged)
+        all_whole(&found.damaged, &out.join("report.html"))
     }
 }
 
-/// What is damaged was told and left out; the exit code says so too.
-fn all_whole(damaged: &[String]) -> Result<()> {
+/// So many damaged parts are told a line each where a page lists the others.
+const TOLD: usize = 8;
+
+/// What is damaged is left out, and told: the exit code says so too. `page` names all of it.
+fn all_whole(damaged: &[String], page: &Path) -> Result<()> {
+    let n = damaged.len();
+    let told = if page.exists() { n.min(TOLD) } else { n };
     match damaged {
-        [] => Ok(()),
-        [one] => Err(Error::Data(format!("1 cell is damaged and left out: {one}"))),
-        [first, ..] => {
-            let all = damaged.join("\n");
-            let n = damaged.len();
-            Err(Error::Data(if n > 8 {
-                format!("{n} cells are damaged and left out; the first is {first}")
-            } else {
-                format!("{n} cells are damaged and left out:\n{all}")
-            }))
-        }
+        [] => return Ok(()),
+        [one] => return Err(Error::Data(format!("one damaged part of the study is left out: {one}"))),
+        _ => damaged.iter().take(told).for_each(|what| complain(&format!("warning: {what}"))),
     }
+    let left_out = format!("{n} damaged parts of the study are left out");
+    Err(Error::Data(match n - told {
+        0 => format!("{left_out}, each told above"),
+        _ => format!("{left_out}; {told} are told above, and all in {}", page.display()),
+    }))
 }
 
 impl Run {
@@ -182,7 +184,7 @@ impl List {
         let row = |c: &Cell| {
             let noise = c.noise_kind.map_or("none".to_string(), |k| format!("{k} {} %", 100.0 * c.noise_rate));
             let (pretraining, method) = (c.pretraining.to_string(), c.method.to_string());
-            vec![c.index.to_string(), c.dataset.clone(), pretraining, noise, method, c.seed.to_string()]
+            vec![c.index.to_string(), c.dataset.to_string(), pretraining, noise, method, c.seed.to_string()]
         };
         print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))
     }
@@ -213,10 +215,32 @@ fn as_json(c: &Cell) -> serde_json::Value {
 
 impl Report {
     fn run(&self) -> Result<()> {
-        let found = gather(&self.dir)?;
-        let (csv, page) = (write_csv(&self.dir, &found)?, report(&self.dir, &found)?);
+        let mut found = gather(&self.dir)?;
+        let csv = write_csv(&self.dir, &found)?;
+        let (page, not_shown) = report(&self.dir, &found)?;
+        found.damaged.extend(not_shown);
         let cells: Vec<_> = found.cells.into_iter().map(|(_, result)| result).collect();
         print(&format!("{}\n\n{}\n{}", results(&cells), csv.display(), page.display()))?;
-        all_whole(&found.damaged)
+        all_whole(&found.damaged, &page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_many_damaged_cells_is_one_line() {
+        let page = tempfile::NamedTempFile::new().unwrap();
+        let said = |n: usize| {
+            let damaged: Vec<String> = (0..n).map(|i| format!("runs/cell {i} is damaged")).collect();
+            all_whole(&damaged, page.path()).map_or_else(|e| e.to_string(), |()| String::new())
+        };
+        assert_eq!(said(0), "");
+        assert!(said(1).contains("runs/cell 0"), "{}", said(1));
+        for n in [2, TOLD + 1] {
+            assert!(!said(n).contains('\n') && said(n).starts_with(&n.to_string()), "{}", said(n));
+            assert_eq!(said(n).contains(page.path().to_str().unwrap()), n > TOLD, "{}", said(n));
+        }
     }
 }

@@ -120,18 +120,15 @@ impl Table {
         Table { adapter: adapter.into(), driver: driver.into(), entries: BTreeMap::new() }
     }
 
-    /// The table in `path`, or `None` where there is no such file; an error for one that cannot be read or belongs to
-    /// another adapter or driver.
-    pub fn load(path: &Path, adapter: &str, driver: &str) -> Result<Option<Table>> {
+    /// The table in `path`, or `None` where there is no such file; an error for one that cannot be read, with the
+    /// caller's way out, or that belongs to another adapter or driver.
+    pub fn load(path: &Path, adapter: &str, driver: &str, way_out: &str) -> Result<Option<Table>> {
         if !path.exists() {
             return Ok(None);
         }
         let shown = path.display();
-        let table = Table::parse(&files::read_text(path)?).map_err(|why| {
-            let way_out =
-                "runs that began with it go on with it alone: bring it back, or tune again and take another --out";
-            Error::damaged(path, format!("{why}, so that it is no table of kernels"), way_out)
-        })?;
+        let table = Table::parse(&files::read_text(path)?)
+            .map_err(|why| Error::damaged(path, format!("{why}, so that it is no table of kernels"), way_out))?;
         if table.adapter != adapter || table.driver != driver {
             return Err(Error::Usage(format!(
                 "{shown} was tuned on {} ({}) and this is {adapter} ({driver}); take that adapter, or remove the file \
@@ -222,24 +219,24 @@ mod tests {
     fn a_table_belongs_to_one_adapter() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kernels.json");
-        assert_eq!(Table::load(&path, "a", "1").unwrap(), None);
+        assert_eq!(Table::load(&path, "a", "1", "tune again").unwrap(), None);
         let mut table = Table::new("a", "1");
         let median_ms = BTreeMap::from([("naive".to_string(), 1.5)]);
         let entry = Entry { variant: "naive".into(), checksum: "c".into(), median_ms, ..Entry::default() };
         table.entries.insert("k".into(), entry);
         table.save(&path).unwrap();
-        assert_eq!(Table::load(&path, "a", "1").unwrap(), Some(table.clone()));
-        assert!(Table::load(&path, "a", "2").unwrap_err().to_string().contains("a (1)"));
+        assert_eq!(Table::load(&path, "a", "1", "tune again").unwrap(), Some(table.clone()));
+        assert!(Table::load(&path, "a", "2", "tune again").unwrap_err().to_string().contains("a (1)"));
         std::fs::write(&path, "{").unwrap();
-        assert!(Table::load(&path, "a", "1").unwrap_err().to_string().contains("tune again"));
+        assert!(Table::load(&path, "a", "1", "tune again").unwrap_err().to_string().contains("tune again"));
         table.save(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap().replace("\"naive\"", "\"tiled\"");
         std::fs::write(&path, &text).unwrap();
-        let e = Table::load(&path, "a", "1").unwrap_err();
+        let e = Table::load(&path, "a", "1", "tune again").unwrap_err();
         assert!(matches!(e, Error::Damaged { .. }) && e.to_string().contains("checksum"), "{e}");
         let own: String = text.lines().filter(|l| !l.contains("\"checksum\": \"") || l.contains("\"c\"")).collect();
         std::fs::write(&path, own.replace(",}", "}")).unwrap();
-        assert_eq!(Table::load(&path, "a", "1").unwrap().unwrap().variant("k"), Some("tiled"));
+        assert_eq!(Table::load(&path, "a", "1", "tune again").unwrap().unwrap().variant("k"), Some("tiled"));
         let before = table.hash();
         table.entries.get_mut("k").unwrap().median_ms.clear();
         assert_eq!(table.hash(), before, "times do not matter");

@@ -5,6 +5,7 @@
 //! used: a changed bit of a weight would train on to another result without a word.
 
 use crate::base::hash::Hasher;
+use crate::base::shape::MAX_RANK;
 use crate::base::{DType, Error, Result, Shape, files, seal};
 use crate::device::Gpu;
 use crate::tape::{State, Type};
@@ -103,19 +104,26 @@ impl Checkpoint {
     /// Adds every tensor to `state`.
     pub fn load(&self, gpu: &Gpu, state: &mut State) -> Result<()> {
         for (name, view) in self.tensors()?.tensors() {
-            let shape = Shape::new(view.shape());
-            let ty = match view.dtype() {
-                Dtype::F16 => Type::f16(shape),
-                Dtype::F32 => Type::f32(shape),
-                Dtype::U32 => Type::u32(shape),
-                other => {
-                    let why = format!("{name} holds {other:?}, and a state holds F16, F32 and U32");
-                    return Err(damaged(&self.path, &why));
-                }
-            };
+            let ty = type_of(&view).map_err(|why| damaged(&self.path, &format!("{name} {why}")))?;
             state.insert(gpu, &name, ty, Some(view.data()))?;
         }
         Ok(())
+    }
+}
+
+/// What a tensor of a file is in a state. A checksum that is right says nothing of who made it: a shape that no tensor has
+/// is refused here.
+fn type_of(view: &TensorView<'_>) -> Result<Type, String> {
+    let dims = view.shape();
+    if dims.len() > MAX_RANK || dims.iter().any(|&d| u32::try_from(d).is_err()) {
+        return Err(format!("is {dims:?} there; a state's tensors have at most {MAX_RANK} dimensions of 32 bits"));
+    }
+    let shape = Shape::new(dims);
+    match view.dtype() {
+        Dtype::F16 => Ok(Type::f16(shape)),
+        Dtype::F32 => Ok(Type::f32(shape)),
+        Dtype::U32 => Ok(Type::u32(shape)),
+        other => Err(format!("holds {other:?}, and a state holds F16, F32 and U32")),
     }
 }
 
@@ -179,11 +187,13 @@ fn finite(path: &Path, name: &str, ty: Type, bytes: &[u8]) -> Result<()> {
 /// that people bring needs none.
 pub fn read_metadata(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| unusable(path, &e))?;
-    let ours = header.metadata().as_ref().and_then(|m| m.get(META));
-    let object = ours.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
-    match object {
-        Some(object) if object.contains_key(seal::CHECKSUM) => verified(bytes).map_err(|e| damaged(path, &e)),
-        other => Ok(other.unwrap_or_default()),
+    let Some(ours) = header.metadata().as_ref().and_then(|m| m.get(META)) else { return Ok(Map::new()) };
+    // Only this program writes the key: what is no object under it was one.
+    let broken = |e| damaged(path, &format!("its metadata under {META} is no JSON object ({e})"));
+    let object: Map<String, Value> = serde_json::from_str(ours).map_err(broken)?;
+    match object.contains_key(seal::CHECKSUM) {
+        true => verified(bytes).map_err(|e| damaged(path, &e)),
+        false => Ok(object),
     }
 }
 
@@ -207,4 +217,38 @@ pub fn save_backbone(
         }
     }
     write(path, &tensors, metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_of_no_state_is_refused_whatever_its_checksum_says() {
+        let of =
+            |dtype, shape: &[usize], bytes: &[u8]| type_of(&TensorView::new(dtype, shape.to_vec(), bytes).unwrap());
+        assert_eq!(of(Dtype::F32, &[1, 1, 1, 1, 1, 1], &[0; 4]).unwrap().shape.rank(), MAX_RANK);
+        for (dtype, shape, bytes) in [
+            (Dtype::F32, &[1, 1, 1, 1, 1, 1, 1][..], &[0; 4][..]),
+            (Dtype::F32, &[1 << 32, 0], &[]),
+            (Dtype::I64, &[1], &[0; 8]),
+        ] {
+            assert!(of(dtype, shape, bytes).is_err(), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn metadata_of_ours_that_is_no_object_is_damage() {
+        let of = |text: Option<&str>| {
+            let metadata = text.map(|t| HashMap::from([(META.to_string(), t.to_string())]));
+            let bytes = safetensors::serialize(Vec::<(String, TensorView<'_>)>::new(), metadata).unwrap();
+            read_metadata(Path::new("w.safetensors"), &bytes)
+        };
+        assert!(of(None).unwrap().is_empty(), "another program's");
+        assert_eq!(of(Some("{\"method\": \"simclr\"}")).unwrap().len(), 1);
+        for text in ["", "{", "[1]", "{\"method\": \"simclr\"", "1"] {
+            let e = of(Some(text)).unwrap_err();
+            assert!(matches!(e, Error::Damaged { .. }) && e.to_string().contains("no JSON object"), "{text}: {e}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 pub mod backbone;
 pub mod checkpoint;
+mod foreign;
 pub mod init;
 pub mod listed;
 pub mod optimization;

@@ -3,12 +3,14 @@
 //! another format is told by its first bytes.
 
 use super::checkpoint;
+use super::foreign::foreign;
 use crate::base::{Error, Result, files};
 use crate::device::Gpu;
 use crate::tape::{State, Type};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -37,55 +39,6 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
         Some(what) => Err(Error::Data(format!("{} is {what}", path.display()))),
         None => files::read(path),
     }
-}
-
-/// What a file is that is no safetensors file, and what to do; none where it may be one.
-fn foreign(path: &Path, head: &[u8]) -> Option<String> {
-    let holds = |text: &str| head.windows(text.len()).any(|w| w == text.as_bytes());
-    let elsewhere = |what: &str| {
-        format!(
-            "{what}, and weights are read from safetensors; load it where it was made and save its tensors with the \
-                 safetensors package, under torchvision's names of a ResNet-18"
-        )
-    };
-    let starts = |magic: &[u8]| head.starts_with(magic);
-    let named = |ending: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
-    match () {
-        () if starts(b"PK\x03\x04") && holds("data.pkl") => Some(torch(path, "a PyTorch checkpoint")),
-        () if starts(b"PK\x03\x04") && holds(".npy") => Some(elsewhere("a NumPy archive (npz)")),
-        () if starts(b"PK\x03\x04") => Some(elsewhere("a zip archive")),
-        // PyTorch before 1.6 began with its magic number, pickled; protocols 2 to 5 are in use.
-        () if starts(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.") => {
-            Some(torch(path, "a PyTorch checkpoint in the form before version 1.6"))
-        }
-        () if head.len() > 1 && head[0] == 0x80 && (2..=5).contains(&head[1]) && !starts_like_safetensors(head) => {
-            Some(torch(path, "a Python pickle"))
-        }
-        () if starts(b"\x89HDF\r\n\x1a\n") => Some(elsewhere("an HDF5 file (Keras writes such)")),
-        () if starts(b"GGUF") => Some(elsewhere("a GGUF file")),
-        () if starts(b"\x93NUMPY") => Some(elsewhere("a NumPy array (npy)")),
-        () if named("onnx") => Some(elsewhere("an ONNX file")),
-        () if starts(b"version https://git-lfs") => {
-            Some("a pointer of Git LFS, not the weights; `git lfs pull` fetches them".into())
-        }
-        () if starts(b"<!") || starts(b"<html") => Some("a web page, not weights; download the file itself".into()),
-        () => None,
-    }
-}
-
-/// Whether a length and the header's brace stand at the start.
-fn starts_like_safetensors(head: &[u8]) -> bool {
-    head.get(8) == Some(&b'{')
-}
-
-fn torch(path: &Path, what: &str) -> String {
-    let (from, to) = (path.display(), path.with_extension("safetensors"));
-    let to = to.display();
-    format!(
-        "{what}, and weights are read from safetensors; convert it: python -c \"import torch; from safetensors.torch import \
-         save_file; w = torch.load('{from}', map_location='cpu', weights_only=True); w = w.get('state_dict', w); \
-         save_file({{k: v.contiguous().clone() for k, v in w.items() if torch.is_tensor(v)}}, '{to}')\""
-    )
 }
 
 /// Loads the backbone in a file (its path and bytes) under `prefix`, and its classifier where one is asked for. `wanted` lists (name without
@@ -144,9 +97,9 @@ fn classes_of(about: &Map<String, Value>) -> Vec<String> {
 /// What stands before the model's names in the file: under it every wanted tensor is there. Where none is so, the longest
 /// that all names share, so that a complaint speaks of the rest.
 fn own_prefix(names: &[String], wanted: &[(String, Type)]) -> Result<String, String> {
-    let has = |name: &str| names.iter().any(|n| n == name);
+    let known: HashSet<&str> = names.iter().map(String::as_str).collect();
     let Some((first, _)) = wanted.first() else { return Ok(String::new()) };
-    let fits = |own: &&str| wanted.iter().all(|(name, _)| has(&format!("{own}{name}")));
+    let fits = |own: &&str| wanted.iter().all(|(name, _)| known.contains(format!("{own}{name}").as_str()));
     let before = |n: &'_ String| n.strip_suffix(first.as_str()).map(|p| p.len());
     let mut found: Vec<&str> = names
         .iter()
@@ -159,16 +112,20 @@ fn own_prefix(names: &[String], wanted: &[(String, Type)]) -> Result<String, Str
         [one] => Ok(one.to_string()),
         ["", ..] => Ok(String::new()),
         [] => Ok(shared(names)),
-        [..] => Err(format!("it holds the model more than once, under {}; make a file of one", found.join(" and "))),
+        [..] => {
+            let some = found[..found.len().min(4)].join(" and ");
+            Err(format!("it holds the model {} times, under {some}; make a file of one", found.len()))
+        }
     }
 }
 
 /// The longest prefix of whole parts that all names share.
 fn shared(names: &[String]) -> String {
     let Some(first) = names.first() else { return String::new() };
-    let ends = first.match_indices('.').map(|(i, _)| i + 1);
-    let all = |end: &usize| names.iter().all(|n| n.as_bytes().get(..*end) == Some(&first.as_bytes()[..*end]));
-    ends.take_while(all).last().map_or(String::new(), |end| first[..end].to_string())
+    let common = |a: usize, n: &String| first.bytes().zip(n.bytes()).take(a).take_while(|(a, b)| a == b).count();
+    let length = names.iter().fold(first.len(), common);
+    let end = first.as_bytes()[..length].iter().rposition(|&b| b == b'.').map_or(0, |i| i + 1);
+    first[..end].to_string()
 }
 
 /// The classifier that is kept.
@@ -341,6 +298,21 @@ mod tests {
     }
 
     #[test]
+    fn the_time_to_find_a_prefix_grows_with_the_names() {
+        let wanted = ["conv1.weight", "layer1.0.conv1.weight"].map(|n| (n.to_string(), Type::f32([1])));
+        let since = std::time::Instant::now();
+        let many: Vec<String> = (0..150_000).map(|i| format!("{i}.conv1.weight")).collect();
+        assert_eq!(own_prefix(&many, &wanted).unwrap(), "");
+        let deep: Vec<String> = (0..100).map(|i| format!("{}{i}", "a.".repeat(50_000))).collect();
+        assert_eq!(own_prefix(&deep, &wanted).unwrap().len(), 100_000);
+        let model = |i| ["conv1.weight", "layer1.0.conv1.weight"].map(|n| format!("{i}.{n}"));
+        let models: Vec<String> = (0..50_000).flat_map(model).collect();
+        let why = own_prefix(&models, &wanted).unwrap_err();
+        assert!(why.contains("50000 times, under 0. and ") && why.len() < 200, "{why}");
+        assert!(since.elapsed().as_secs() < 20, "{:?}", since.elapsed());
+    }
+
+    #[test]
     fn what_stands_beside_the_model_is_said_and_what_stands_in_it_is_refused() {
         let wanted = [("conv1.weight".to_string(), Type::f32([1]))];
         let strangers = |list: &[&str]| loading(&[], "b.", |l| l.strangers(&names(list), &wanted));
@@ -409,28 +381,5 @@ mod tests {
         assert!(said(&["a", "b", "d"], &["a", "b", "c"]).contains("classes a, b, c, and the data has a, b, d"));
         let e = loading(&[], "", |mut l| l.classifier(Classifier { classes: &names(&["a"]), features: 2 }, &[]));
         assert!(e.err().unwrap().to_string().contains("no classifier fc"));
-    }
-
-    #[test]
-    fn other_formats_are_told_by_their_first_bytes() {
-        let said = |name: &str, head: &[u8]| foreign(Path::new(name), head).unwrap_or_default();
-        let torch = said("r.pth", b"PK\x03\x04..archive/data.pkl");
-        assert!(torch.starts_with("a PyTorch checkpoint,") && torch.contains("'r.safetensors')"), "{torch}");
-        assert!(said("r.pt", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.").contains("before version 1.6"));
-        assert!(said("r", b"\x80\x04\x95\x10\0\0\0\0\0").contains("a Python pickle"));
-        for (head, what) in [
-            (&b"PK\x03\x04..a.npy"[..], "npz"),
-            (b"PK\x03\x04", "a zip archive"),
-            (b"\x89HDF\r\n\x1a\n", "HDF5"),
-            (b"GGUF\x03", "GGUF"),
-            (b"\x93NUMPY", "npy"),
-            (b"version https://git-lfs.github.com", "git lfs pull"),
-            (b"<!DOCTYPE html>", "web page"),
-        ] {
-            assert!(said("w", head).contains(what), "{what}");
-        }
-        assert!(said("w.onnx", b"\x08\x07").contains("ONNX"));
-        // A header of 0x280 bytes begins as a pickle does.
-        assert_eq!(foreign(Path::new("w"), b"\x80\x02\0\0\0\0\0\0{\"a\""), None);
     }
 }

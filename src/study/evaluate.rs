@@ -1,9 +1,10 @@
 //! Evaluation: logits and features of plain images, metrics on the host.
 
 use super::config::Config;
-use super::folder::{DONE, Done, ENVIRONMENT, REDO, STATE};
+use super::folder::{CONFIG, DONE, Done, ENVIRONMENT, REDO, STATE};
 use super::job::Job;
 use super::neighbours::{Neighbours, knn};
+use super::settings::other_setting;
 use super::statistics::{ConfusionMatrix, macro_auroc};
 use crate::base::{Error, Result, files, seal};
 use crate::data::augment::Augmentation;
@@ -14,6 +15,7 @@ use crate::nn::{Backbone, Model, Recipe};
 use crate::nn::{Mode, Params, weights};
 use crate::tape::{Feed, Plan, State, Tape, Type};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -207,16 +209,11 @@ pub(super) fn metrics(logits: &[f32], labels: &[u32], classes: usize) -> Result<
 /// What a run's `environment.json` says of the data it was trained on.
 #[derive(Deserialize)]
 struct Trained {
-    settings: TrainedSettings,
+    address: String,
+    settings: Value,
     classes: Vec<String>,
     mean: [f32; 3],
     std: [f32; 3],
-}
-
-/// What it says of the settings that it was trained with.
-#[derive(Deserialize)]
-struct TrainedSettings {
-    model: Model,
 }
 
 impl Trained {
@@ -231,6 +228,22 @@ impl Trained {
             ))
         })
     }
+
+    /// Refuses files of an unfinished run that are whole and not of one run: nothing but a `done` names them all.
+    fn made(&self, config: &Config, saved: &Checkpoint, folder: &Path) -> Result<()> {
+        let way_out = "bring back the run's own, or train it again";
+        if saved.metadata.get("address").and_then(Value::as_str) != Some(&self.address) {
+            let why = "it is of another run than the environment.json beside it";
+            return Err(Error::damaged(&folder.join(STATE), why, way_out));
+        }
+        match other_setting(config, &self.settings) {
+            None => Ok(()),
+            Some(key) => {
+                let why = format!("its {key} is not what the environment.json beside it says");
+                Err(Error::damaged(&folder.join(CONFIG), why, way_out))
+            }
+        }
+    }
 }
 
 /// Evaluates the classifier of a run folder on a split of a dataset. Classes are matched by name: the run's order holds,
@@ -240,7 +253,9 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
     if !files::exists(&path)? && !files::exists(&folder.join(DONE))? {
         return Err(Error::Data(format!("{} holds no {STATE}; is it a folder that train wrote?", folder.display())));
     }
-    let saved = match Done::read(folder)? {
+    let done = Done::read(folder)?;
+    let finished = done.is_some();
+    let saved = match done {
         Some(done) => {
             done.check(folder)?;
             Checkpoint::of(&path, done.bytes(folder, STATE)?)?
@@ -252,6 +267,9 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         }
     };
     let trained = Trained::read(folder)?;
+    if !finished {
+        trained.made(job.config, &saved, folder)?;
+    }
     let mut data = job.read(spec, Need::Evaluation(split), &|w| job.progress.note(w))?;
     let missing = match_classes(&mut data, split, &trained.classes)
         .map_err(|why| Error::Data(format!("the classifier in {} {why} {spec}", folder.display())))?;
@@ -271,7 +289,12 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         None => return Err(Error::Data(format!("{} holds no classifier", path.display()))),
     }
     let weights = format!("the weights in {}", path.display());
-    let backbone = trained.settings.model.backbone(job.config.data.channels)?;
+    let model = trained.settings.get("model").cloned().unwrap_or_default();
+    let model: Model = serde_json::from_value(model).map_err(|e| {
+        let path = folder.join(ENVIRONMENT);
+        Error::Data(format!("{} does not say which backbone was trained ({e}); train it again", path.display()))
+    })?;
+    let backbone = model.backbone(job.config.data.channels)?;
     let eye = Eye::new(backbone, trained.mean, trained.std); // it learnt under its own data's statistics
     let ([logits, features], near) = outputs(job, &data, split, &eye, (&mut state, &weights), classes)?;
     let labels = &data.part(split).labels;

@@ -24,11 +24,15 @@ pub(super) const BACKBONE: &str = "backbone.safetensors";
 pub(super) const RESULT: &str = "result.json";
 pub(super) const EPOCHS: &str = "epochs.jsonl";
 pub(super) const LABELS: &str = "labels.csv";
-const LOCK: &str = "lock";
+/// Held by the process that works in a folder; made before anything else of it, and kept.
+pub(super) const LOCK: &str = "lock";
 
 /// The way out of damage in a folder of a study.
 pub(super) const REDO: &str =
     "`wgslab study run` with --redo-damaged makes its folder again; or delete the folder and run the same command";
+
+/// The way out where something stands in the place of a folder of a study, or closes it.
+pub(super) const AWAY: &str = "give yourself the rights to it or move it away, and run the same command";
 
 /// Files up to this many bytes are read whole whenever a finished folder is met; of larger ones, the weights, only the
 /// size is compared then, and the rest when they are used.
@@ -68,7 +72,9 @@ impl Done {
     /// What `folder` says of itself; none where it is not finished.
     pub fn read(folder: &Path) -> Result<Option<Done>> {
         let path = folder.join(DONE);
-        if !files::exists(&path)? {
+        // A folder that nobody may enter, or a file in its place, is one cell's damage and not the whole study's end.
+        let closed = |e: std::io::Error| Error::damaged(folder, format!("it cannot be looked into ({e})"), AWAY);
+        if !path.try_exists().map_err(closed)? {
             return Ok(None);
         }
         let text = files::text(&path).map_err(|why| Error::damaged(&path, why, REDO))?;
@@ -100,10 +106,10 @@ impl Done {
         String::from_utf8(self.bytes(folder, name)?).map_err(bad)
     }
 
-    /// Compares all its files: the small ones whole, the others by their size.
+    /// Compares all its files: the small ones and the epochs, which a report shows, whole, the others by their size.
     pub fn check(&self, folder: &Path) -> Result<()> {
         for (name, due) in &self.files {
-            if due.bytes <= SMALL {
+            if due.bytes <= SMALL || name == EPOCHS {
                 self.bytes(folder, name)?;
                 continue;
             }
@@ -207,6 +213,28 @@ pub(super) fn wait_for_any(folders: &[PathBuf], stop: &AtomicBool) -> Result<()>
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// What `read` gives of a folder that others may be writing. What stands half written there is no damage: where it looks
+/// like some while another process works in the folder, there is nothing yet.
+pub(super) fn settled<T: Default>(folder: &Path, read: impl Fn() -> Result<T>) -> Result<T> {
+    match read() {
+        Err(Error::Damaged { .. }) if is_worked_in(folder) => Ok(T::default()),
+        Err(Error::Damaged { .. }) => read(), // who worked in it may be done since
+        other => other,
+    }
+}
+
+/// Whether another process works in `folder`, and does not only look whether it is free. One whose lock cannot be had is
+/// worked in by nobody that would write it whole.
+fn is_worked_in(folder: &Path) -> bool {
+    for _ in 0..4 {
+        if !busy(folder).unwrap_or(false) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// Whether another process works in `folder`, which need not exist.

@@ -8,8 +8,9 @@ use crate::data::{Dataset, layout};
 use crate::noise::corrupt::Pixels;
 use crate::noise::{Corrupted, NoiseKind};
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// One cell of the grid: one run, one folder.
+/// One cell of the grid: one run, one folder. What many cells have in common they share: a grid may have a million.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
     /// Its place in the grid, from 0: what `--index` takes.
@@ -17,11 +18,11 @@ pub struct Cell {
     /// The name of its folder, readable and unique in the grid.
     pub name: String,
     /// The dataset's SPEC.
-    pub spec: String,
+    pub spec: Arc<str>,
     /// The dataset's short name, fit for a file name and unique in the grid.
-    pub dataset: String,
+    pub dataset: Arc<str>,
     /// Where the backbone's weights come from: `none`, or a method of `ssl::methods`.
-    pub pretraining: String,
+    pub pretraining: Arc<str>,
     /// The repeat.
     pub seed: u64,
     /// How labels go wrong; none at rate 0.
@@ -29,9 +30,9 @@ pub struct Cell {
     /// The share of labels that flip.
     pub noise_rate: f64,
     /// Every setting of its kind of noise; empty where that has none.
-    pub noise_settings: toml::Table,
+    pub noise_settings: Arc<toml::Table>,
     /// How to learn from them: a method of `noise::learn::learners`.
-    pub method: String,
+    pub method: Arc<str>,
 }
 
 impl Cell {
@@ -42,7 +43,7 @@ impl Cell {
 
     /// The seed of its label noise: the repeat's, mixed with the dataset, so that datasets are independent draws.
     pub fn noise_seed(&self) -> u64 {
-        let mixed = Hasher::new().part(&self.dataset).part(self.seed.to_le_bytes()).hex();
+        let mixed = Hasher::new().part(self.dataset.as_bytes()).part(self.seed.to_le_bytes()).hex();
         u64::from_str_radix(&mixed[..16], 16).unwrap_or(self.seed) // 16 hex digits always parse
     }
 
@@ -61,19 +62,22 @@ impl Cell {
 pub fn cells(config: &Config) -> Vec<Cell> {
     let mut noises = Vec::new();
     if config.noise.rates.contains(&0.0) {
-        noises.push((None, 0.0, toml::Table::new()));
+        noises.push((None, 0.0, Arc::default()));
     }
     for &kind in &config.noise.kinds {
-        let settings = config.noise.settings.get(kind.name()).cloned().unwrap_or_default();
+        let settings = Arc::new(config.noise.settings.get(kind.name()).cloned().unwrap_or_default());
         noises.extend(config.noise.rates.iter().filter(|&&r| r > 0.0).map(|&r| (Some(kind), r, settings.clone())));
     }
+    let shared = |names: &[String]| names.iter().map(|n| Arc::from(n.as_str())).collect::<Vec<Arc<str>>>();
+    let (pretrainings, methods) = (shared(&config.pretraining.methods), shared(&config.training.methods));
+    let (specs, datasets) = (shared(&config.data.specs), shared(&dataset_names(&config.data.specs)));
     let mut cells = Vec::new();
-    for (spec, dataset) in config.data.specs.iter().zip(dataset_names(&config.data.specs)) {
-        for pretraining in &config.pretraining.methods {
+    for (spec, dataset) in specs.iter().zip(&datasets) {
+        for pretraining in &pretrainings {
             for &seed in &config.seeds {
                 for (noise_kind, noise_rate, settings) in &noises {
                     let (noise_kind, noise_rate) = (*noise_kind, *noise_rate);
-                    for method in &config.training.methods {
+                    for method in &methods {
                         let noise = noise_kind.map_or("clean".to_string(), |k| format!("{k}-{noise_rate}"));
                         cells.push(Cell {
                             index: cells.len(),
@@ -208,9 +212,11 @@ mod tests {
             let wrong: Vec<usize> = (0..24).filter(|&i| given[i] != train.labels[i]).collect();
             assert!(!wrong.is_empty() && wrong.iter().all(|&i| bright(i)));
             assert_eq!(results[1].realised_noise_rate, wrong.len() as f64 / 24.0);
-            let other =
-                Cell { noise_settings: toml::Table::from_iter([("above".into(), 91.into())]), ..grid[1].clone() };
-            let settings = |cell: &Cell| super::super::provenance::training_settings(job.config, cell).unwrap();
+            let other = Cell {
+                noise_settings: toml::Table::from_iter([("above".into(), 91.into())]).into(),
+                ..grid[1].clone()
+            };
+            let settings = |cell: &Cell| super::super::settings::training_settings(job.config, cell).unwrap();
             assert_ne!(settings(&grid[1]), settings(&other), "another address");
             assert!(settings(&grid[0]).get("noise_settings").is_none(), "symmetric noise has none");
             let page = std::fs::read_to_string(job.out.join("report.html")).unwrap();

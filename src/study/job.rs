@@ -1,13 +1,10 @@
-//! A job: everything a stage needs, and the grid that calls the stages. The one place where data, self-supervision and
-//! label noise meet.
+//! A job: everything a stage needs, and the commands of one stage.
 
 use super::config::Config;
-use super::folder::{clear, locked, locked_soon, sweep, wait_for_any, write_config};
-use super::grid::{Cell, Selection, cells};
-use super::provenance::expect_table;
-use super::results::{CellResult, Picture, gather, read_pictures, run_folder, write_csv, write_pictures};
-use super::train::Start;
-use super::{Progress, pretrain, report, train};
+use super::grid::{Cell, cells};
+use super::results::CellResult;
+use super::start::Start;
+use super::{Progress, pretrain, train};
 use crate::base::{Error, Result, files};
 use crate::data::store::ImageStore;
 use crate::data::{self, Dataset, Images, LoadOptions, Need};
@@ -18,10 +15,8 @@ use crate::nn::{Backbone, Mode, Params};
 use crate::noise::NoiseKind;
 use crate::ssl;
 use crate::tape::{Options, Schedule, State, Tape};
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 /// What a command gives to the study.
 pub struct Job<'a> {
@@ -82,155 +77,7 @@ pub(super) struct Loaded {
     pub test: ImageStore,
 }
 
-/// How the cells of a study are gone through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Manner {
-    /// End at once where nothing is left but what other processes work on, instead of waiting for them.
-    pub no_wait: bool,
-    /// Empty the folder of a damaged cell or pretraining and make it again.
-    pub redo_damaged: bool,
-}
-
-/// What a study came to.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The results of the chosen cells, in the grid's order.
-    pub results: Vec<CellResult>,
-    /// A sentence for each cell that is damaged and was left out.
-    pub damaged: Vec<String>,
-}
-
 impl Job<'_> {
-    /// Runs the selected cells of the grid, resuming what was begun, and writes `results.csv` and `report.html`. A cell
-    /// that another process works on is left to it, and looked at again when the others are done. A damaged cell is told,
-    /// and the others go on.
-    pub fn run(&self, selection: Selection, manner: Manner) -> Result<Outcome> {
-        let all = cells(self.config);
-        let chosen = selection.of(&all)?;
-        self.check_sets(chosen)?;
-        sweep(self.out, Duration::from_secs(2));
-        expect_table(self.out, &self.kernels)?;
-        self.keep_kernels()?;
-        let mut loaded: Option<Loaded> = None;
-        let (mut results, mut damaged) = (BTreeMap::new(), Vec::new());
-        let mut left: Vec<&Cell> = chosen.iter().collect();
-        while !left.is_empty() {
-            let (mut busy, mut held) = (Vec::new(), Vec::new());
-            for cell in left {
-                if loaded.as_ref().is_none_or(|l| l.spec != cell.spec) {
-                    drop(loaded.take()); // frees its pages before the next ones are made
-                    loaded = Some(self.load(&cell.spec)?);
-                }
-                let Some(set) = &loaded else { continue };
-                match self.cell(cell, set, manner) {
-                    Ok(result) => {
-                        results.insert(cell.index, result);
-                        self.gather()?;
-                    }
-                    Err(Error::Busy(folder)) => {
-                        busy.push(cell);
-                        held.push(folder);
-                    }
-                    Err(Error::Damaged { what, .. }) => {
-                        self.progress.note(&format!("damaged: {}: {what}", cell.name));
-                        damaged.push(format!("{}: {what}", cell.name));
-                    }
-                    Err(e) => return Err(e),
-                }
-            }
-            if let (Some(folder), true) = (held.first(), manner.no_wait) {
-                return Err(Error::Busy(folder.clone()));
-            }
-            if let Some(folder) = held.first() {
-                let (n, folder) = (busy.len(), folder.display());
-                self.progress.note(&format!("{n} cells wait for other processes; one works in {folder}"));
-                wait_for_any(&held, self.stop)?;
-            }
-            left = busy;
-        }
-        if !results.is_empty() {
-            self.gather()?;
-        }
-        Ok(Outcome { results: results.into_values().collect(), damaged })
-    }
-
-    /// Writes what the study says of itself: its config, the table and the report. One process at a time, so that what an
-    /// earlier one gathered never replaces what a later one did.
-    fn gather(&self) -> Result<()> {
-        // Not before a cell is done: a study that cannot run leaves nothing behind.
-        locked_soon(self.out, self.stop, || {
-            write_config(self.out, self.config)?;
-            let gathered = gather(self.out)?;
-            write_csv(self.out, &gathered)?;
-            report(self.out, &gathered).map(drop)
-        })
-    }
-
-    /// Runs a cell; with `redo_damaged`, each folder of its that is damaged is emptied once and made again.
-    fn cell(&self, cell: &Cell, set: &Loaded, manner: Manner) -> Result<CellResult> {
-        let mut cleared = BTreeSet::new();
-        loop {
-            match self.cell_once(cell, set) {
-                Err(Error::Damaged { path, what }) if manner.redo_damaged => {
-                    let folder = path.parent().unwrap_or(self.out).to_path_buf();
-                    let own = ["runs", "pretraining"].iter().any(|f| folder.parent() == Some(&self.out.join(f)));
-                    if !own || !cleared.insert(folder.clone()) {
-                        return Err(Error::Damaged { path, what });
-                    }
-                    self.progress.note(&format!("{} is made again, because {what}", folder.display()));
-                    clear(&folder)?;
-                }
-                other => return other,
-            }
-        }
-    }
-
-    /// Refuses a set that the cells cannot use before the first of them is trained on another. All are listed first; then
-    /// each is decoded through the cache, where it is found again when its turn comes. One set with one kind of noise
-    /// is read next anyway.
-    fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
-        let mut sets: Vec<&str> = Vec::new();
-        for cell in chosen {
-            if !sets.contains(&cell.spec.as_str()) {
-                data::check(&cell.spec, &self.load_options(), Need::Training)?;
-                sets.push(&cell.spec);
-            }
-        }
-        // One cell of each kind of noise: what keeps it from going wrong keeps the others.
-        let mut noisy: Vec<&Cell> = Vec::new();
-        for cell in chosen.iter().filter(|c| c.noise_kind.is_some()) {
-            if !noisy.iter().any(|n| (&n.spec, n.noise_kind) == (&cell.spec, cell.noise_kind)) {
-                noisy.push(cell);
-            }
-        }
-        for spec in sets.iter().filter(|_| sets.len() > 1 || noisy.len() > 1) {
-            let named = |e: Error| Error::Data(format!("{spec}: {e}"));
-            let data = self.read(spec, Need::Training, &|_| {})?;
-            pretrain::batch_of(self.config.training.optimization.batch_size, data.train.len()).map_err(named)?;
-            for cell in noisy.iter().filter(|n| n.spec == *spec) {
-                cell.given(&data).map_err(named)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn cell_once(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
-        let start = match cell.pretraining.as_str() {
-            ssl::NONE => None,
-            name => {
-                let method = self.config.pretraining_of(name)?;
-                let made = pretrain::provenance(self, &set.train, &method, cell.seed)?;
-                let key = format!("{}-{name}-seed-{}-{}", cell.dataset, cell.seed, made.address);
-                let folder = self.out.join("pretraining").join(key);
-                let (path, done) = pretrain::run(self, &set.train, &method, cell.seed, &folder, &made)?;
-                Some(Start::pretrained(path, name, &done)?)
-            }
-        };
-        let result = train::run(self, set, cell, start.as_ref(), &run_folder(self.out, &cell.name))?;
-        self.pictures(cell, set)?;
-        Ok(result)
-    }
-
     /// Pretrains on one dataset into `out`; returns the path of the backbone.
     pub fn pretrain(&self, spec: &str, method: &str, seed: u64) -> Result<PathBuf> {
         let method = self.config.pretraining_of(method)?;
@@ -258,7 +105,7 @@ impl Job<'_> {
     }
 
     /// Writes a tuned table beside the runs that use it, so that going on, and other processes, use the same.
-    fn keep_kernels(&self) -> Result<()> {
+    pub(super) fn keep_kernels(&self) -> Result<()> {
         let path = self.out.join(KERNELS);
         if self.kernels.entries.is_empty() || files::exists(&path)? {
             return Ok(());
@@ -301,7 +148,7 @@ impl Job<'_> {
         Ok(data)
     }
 
-    fn load_options(&self) -> LoadOptions {
+    pub(super) fn load_options(&self) -> LoadOptions {
         let c = &self.config.data;
         LoadOptions {
             data_root: self.data_root.to_path_buf(),
@@ -355,39 +202,5 @@ impl Job<'_> {
         let x = t.input("x", crate::tape::Type::f32([2, self.config.data.channels, size, size]))?;
         backbone.forward(&mut t, &mut params, "", x, Mode::Eval)?;
         Ok(params.list().iter().map(|p| (p.name.clone(), p.ty)).collect())
-    }
-
-    /// A strip of training images for the report, labels as the noisiest cell of the first seed trains on them. It is
-    /// written once for a dataset, whichever of its cells comes first.
-    fn pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
-        match read_pictures(self.out, &cell.dataset) {
-            Ok(pictures) if !pictures.is_empty() => return Ok(()),
-            Err(Error::Damaged { what, .. }) => {
-                self.progress.note(&format!("pictures are written anew, because {what}"))
-            }
-            other => drop(other?),
-        }
-        let folder = self.out.join("pictures").join(&cell.dataset);
-        match locked(&folder, || self.write_pictures(cell, set)) {
-            Err(Error::Busy(_)) => Ok(()), // another shard is writing the same ones
-            written => written,
-        }
-    }
-
-    fn write_pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
-        let rate = self.config.noise.rates.iter().copied().fold(0.0, f64::max);
-        let noise = &self.config.noise;
-        let kind = noise.kinds.first().copied().filter(|_| rate > 0.0);
-        let settings = kind.map_or(Ok(toml::Table::new()), |k| noise.settings_of(k))?;
-        let seed = self.config.seeds.first().copied().unwrap_or(cell.seed);
-        let noisiest = Cell { seed, noise_kind: kind, noise_rate: rate, noise_settings: settings, ..cell.clone() };
-        let (train, given) = (&set.data.train, noisiest.given(&set.data)?);
-        let class = |l: u32| set.data.classes.get(l as usize).cloned().unwrap_or_default();
-        let count = train.len().min(12);
-        let pictures = (0..count)
-            .map(|i| i * train.len() / count)
-            .map(|i| Ok(Picture { png: data::png(train, i)?, clean: class(train.labels[i]), given: class(given[i]) }))
-            .collect::<Result<Vec<_>>>()?;
-        write_pictures(self.out, &cell.dataset, &pictures)
     }
 }

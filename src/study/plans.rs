@@ -22,8 +22,8 @@ impl Job<'_> {
         for spec in &self.config.data.specs {
             let set = self.load(spec)?;
             let (mut pretrained, mut trained) = (BTreeSet::new(), BTreeSet::new());
-            for cell in all.iter().filter(|c| c.spec == *spec) {
-                if cell.pretraining != ssl::NONE && pretrained.insert(&cell.pretraining) {
+            for cell in all.iter().filter(|c| *c.spec == **spec) {
+                if *cell.pretraining != *ssl::NONE && pretrained.insert(&cell.pretraining) {
                     let method = self.config.pretraining_of(&cell.pretraining)?;
                     schedules.extend(pretrain::schedules(self, &set.train, &method, cell.seed)?);
                 }
@@ -54,7 +54,8 @@ pub fn tune(
     stop: &AtomicBool,
 ) -> Result<Table> {
     let (adapter, driver) = (gpu.adapter().name.as_str(), gpu.adapter().driver.as_str());
-    let mut table = Table::load(path, adapter, driver)?.unwrap_or_else(|| Table::new(adapter, driver));
+    let mut table = Table::load(path, adapter, driver, "delete it, and its races are run again")?
+        .unwrap_or_else(|| Table::new(adapter, driver));
     let mut subjects: BTreeMap<String, Subject> = BTreeMap::new();
     for schedule in schedules {
         let missing = tune::missing(gpu, schedule, &table)?;
@@ -81,6 +82,16 @@ pub fn tune(
 mod tests {
     use crate::study::progress::Silent;
     use crate::study::testing::with_job;
+
+    #[test]
+    fn an_unfinished_race_that_is_damaged_is_run_again_and_not_brought_back() {
+        with_job("", &Silent, |job| {
+            let path = job.out.join("kernels.json");
+            std::fs::write(&path, "{").unwrap();
+            let e = super::tune(job.gpu, &[], &path, &Silent, job.stop).unwrap_err().to_string();
+            assert!(e.contains("kernels.json is damaged") && e.contains("delete it, and its races"), "{e}");
+        });
+    }
     use crate::tape::Schedule;
 
     #[test]

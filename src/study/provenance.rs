@@ -2,18 +2,15 @@
 //! starts from, the kernels it launches, the program, the adapter and its driver. Nothing else is in the address, so that
 //! a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
-use super::config::{Config, Pretrained};
 use super::folder::{ENVIRONMENT, REDO};
-use super::grid::Cell;
 use super::job::KERNELS;
 use crate::base::hash::Hasher;
-use crate::base::{Error, Result, seal};
+use crate::base::{Error, Result, files, seal};
 use crate::device::tune::Table;
 use crate::device::{Gpu, Kernel, Tree};
-use crate::nn::Optimization;
 use crate::tape::Schedule;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -126,20 +123,39 @@ impl Provenance {
     }
 }
 
-/// Refuses to go on without the table of kernels that the folders below `out` were made with: other variants would run, and
-/// pretrainings would begin anew beside those that are there.
-pub(super) fn expect_table(out: &Path, ours: &Table) -> Result<()> {
+/// The hash of the table of kernels that a run or a study in `out` was begun with; none where it had none.
+pub fn begun_with(out: &Path) -> Option<String> {
     let below = |name: &str| std::fs::read_dir(out.join(name)).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = ["pretraining", "runs"].into_iter().flat_map(below).map(|e| e.path()).collect();
+    folders.push(out.to_path_buf());
     folders.sort();
     // They all have one; a damaged one is told when its turn comes.
     let before = folders.iter().find_map(|folder| seal::read::<Before>(&folder.join(ENVIRONMENT)).ok());
-    let Some(table) = before.and_then(|b| b.kernel_table) else { return Ok(()) };
-    if ours.entries.is_empty() || ours.hash() != table {
-        let why = "it is missing or another one than the study was begun with";
-        return Err(Error::damaged(&out.join(KERNELS), why, "bring it back, or take another --out"));
+    before.and_then(|b| b.kernel_table)
+}
+
+/// Refuses to go on without the table of kernels that the folders below `out` were made with: other variants would run, and
+/// pretrainings would begin anew beside those that are there.
+pub(super) fn expect_table(out: &Path, ours: &Table) -> Result<()> {
+    let Some(table) = begun_with(out) else { return Ok(()) };
+    let none = ours.entries.is_empty();
+    if !none && ours.hash() == table {
+        return Ok(());
     }
-    Ok(())
+    let path = out.join(KERNELS);
+    let why = match (files::exists(&path)?, none) {
+        (false, true) => "it is missing, and the study was begun with it",
+        (true, true) => "it is of another adapter or holds no result, and the study was begun with another one",
+        (true, false) => "it is another one than the study was begun with",
+        (false, false) => {
+            let (out, path) = (out.display(), path.display());
+            return Err(Error::Usage(format!(
+                "{out} was begun with another table of kernels; leave --kernels out and bring {path} back, or take another \
+                 --out"
+            )));
+        }
+    };
+    Err(Error::damaged(&path, why, "bring the first one back, or take another --out"))
 }
 
 /// What an earlier `environment.json` says.
@@ -171,39 +187,6 @@ fn text_of<'a>(tree: &Tree, kernels: impl Iterator<Item = &'a Kernel>) -> String
     kernels.fold(Hasher::new(), each).short()
 }
 
-/// What pretraining reads of the config.
-pub(super) fn pretraining_settings(c: &Config, p: &Pretrained, seed: u64) -> Value {
-    json!({
-        "seed": seed, "method": p.name, "settings": p.settings, "image_size": c.data.image_size, "model": p.model,
-        "optimization": optimization(&p.optimization), "augmentation": p.augmentation,
-    })
-}
-
-/// What training and its evaluation read of the config.
-pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
-    let (t, l) = (&c.training, c.learning_of(&cell.method)?);
-    let mut settings = json!({
-        "seed": cell.seed, "method": l.name, "settings": l.settings, "image_size": c.data.image_size,
-        "model": c.model_of(&cell.pretraining)?, "optimization": optimization(&l.optimization),
-        "last_batch": t.last_batch, "crop_scale": t.crop_scale,
-        "crop_ratio": c.augmentation.crop_ratio, "flip_probability": t.flip_probability,
-        "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": c.evaluation,
-    });
-    if !cell.noise_settings.is_empty() {
-        settings["noise_settings"] = json!(cell.noise_settings); // nothing of a kind without: its address stays
-    }
-    Ok(settings)
-}
-
-/// The keys that its optimizer reads: Adam takes no notice of a momentum.
-fn optimization(o: &Optimization) -> Value {
-    let mut settings = json!(o);
-    if let Some(optimizer) = settings["optimizer"].as_object_mut() {
-        optimizer.retain(|key, _| o.optimizer.reads(key));
-    }
-    settings
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,18 +196,8 @@ mod tests {
     use crate::study::testing::with_job;
     use crate::study::{Manner, Selection, cells};
     use crate::tape::Tape;
+    use serde_json::json;
     use std::sync::Arc;
-
-    fn pretraining(text: &str) -> Value {
-        let config = Config::parse("t", text).unwrap();
-        pretraining_settings(&config, &config.pretraining_of("simclr").unwrap(), 0)
-    }
-
-    /// Of the first cell: random weights, clean labels.
-    fn training(text: &str) -> Value {
-        let config = Config::parse("t", text).unwrap();
-        training_settings(&config, &cells(&config)[0]).unwrap()
-    }
 
     /// What host code decides of a tiny cell, and what the cell comes to: where this literal moves, [`RESULTS`] is raised
     /// and the literal written anew, so that no folder is gone on with whose results would now be others.
@@ -264,54 +237,33 @@ mod tests {
         });
     }
 
-    const ADAM: &str = "[pretraining.optimizer]\nmomentum = 0.5";
-
+    /// Each way in which a table can be none of the study's has its own sentence.
     #[test]
-    fn a_stage_depends_on_what_it_reads_and_on_nothing_else() {
-        let of_neither = [
-            "name = \"other\"\nseeds = [0, 1]",
-            "[data]\nspecs = [\"phantom:mura\"]",
-            "[data]\nval_fraction = 0.2", // what it changes is in the data's fingerprint
-            "[noise]\nrates = [0.0, 0.1]",
-            "[pretraining]\nmethods = [\"none\"]",
-            "[run]\nloss_every = 3",
-            ADAM,
-        ];
-        let of_pretraining = [
-            "[pretraining]\nepochs = 11",
-            "[pretraining.simclr]\ntemperature = 0.1",
-            "[pretraining.simclr]\nepochs = 11",
-            "[pretraining.simclr.optimizer]\nlr = 0.5",
-            "[pretraining.simclr.augmentation]\nblur_probability = 0.0",
-            "[pretraining.optimizer]\nname = \"sgd\"",
-            "[augmentation]\nblur_probability = 0.0",
-        ];
-        let of_training = [
-            "[training]\nepochs = 3",
-            "[training.optimizer]\nmomentum = 0.5",
-            "[training.cross_entropy]\nepochs = 3",
-            "[training]\nlast_batch = \"keep\"",
-            "[evaluation]\nbatch_size = 3",
-            "[evaluation]\nknn_neighbours = 3",
-            "[evaluation]\nknn_temperature = 0.1",
-            "[noise]\nrates = [0.1]",
-        ];
-        let of_both = ["[data]\nimage_size = 16", "[model]\nwidth = 0.5", "[augmentation]\ncrop_ratio = [1.0, 1.0]"];
-        for (texts, pretrains, trains) in [
-            (&of_neither[..], false, false),
-            (&of_pretraining, true, false),
-            (&of_training, false, true),
-            (&of_both, true, true),
-        ] {
-            for text in texts {
-                assert_eq!(pretraining(text) != pretraining(""), pretrains, "pretraining: {text}");
-                assert_eq!(training(text) != training(""), trains, "training: {text}");
-            }
-        }
-        let config = Config::parse("t", "").unwrap();
-        let seed = |seed| pretraining_settings(&config, &config.pretraining_of("simclr").unwrap(), seed);
-        assert_ne!(seed(0), seed(1));
-        assert_ne!(training("seeds = [0]"), training("seeds = [1]"));
+    fn a_table_of_kernels_that_is_not_the_study_s_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path();
+        let table = |variant: &str| {
+            let mut table = Table::new("a", "1");
+            table
+                .entries
+                .insert("k".into(), crate::device::tune::Entry { variant: variant.into(), ..Default::default() });
+            table
+        };
+        let (first, other, none) = (table("one"), table("two"), Table::default());
+        assert!(expect_table(out, &none).is_ok() && begun_with(out).is_none());
+        let made = json!({
+            "address": "", "settings": {}, "data_fingerprint": "", "start": "", "kernels": "", "results": 1, "wgslab": "",
+            "adapter": "", "driver": "", "backend": "", "kernel_table": first.hash(),
+        });
+        seal::write(&out.join("runs/a").join(ENVIRONMENT), &made).unwrap();
+        assert_eq!(begun_with(out), Some(first.hash()));
+        assert!(expect_table(out, &first).is_ok());
+        let said = |ours: &Table| expect_table(out, ours).unwrap_err().to_string();
+        assert!(said(&none).contains("kernels.json is damaged: it is missing"), "{}", said(&none));
+        assert!(said(&other).contains("leave --kernels out and bring"), "{}", said(&other));
+        other.save(&out.join(KERNELS)).unwrap();
+        assert!(said(&other).contains("it is another one than the study"), "{}", said(&other));
+        assert!(said(&none).contains("of another adapter"), "{}", said(&none));
     }
 
     #[test]

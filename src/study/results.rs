@@ -1,12 +1,17 @@
 //! What a run leaves in its folder and a study gathers: `result.json`, `epochs.jsonl`, `labels.csv`, the sample
 //! pictures, and `results.csv`, a row per cell. Every file is written whole or not at all; a damaged one names itself.
 
-use super::folder::{CONFIG, Done, EPOCHS, REDO, RESULT, kept_config};
-use super::grid::{Cell, cells};
-use crate::base::hash::sha256;
+mod gathering;
+mod pictures;
+
+pub use gathering::{Gathered, gather};
+pub(super) use pictures::read_strip;
+pub use pictures::{Picture, read_pictures, write_pictures};
+
+use super::folder::{Done, EPOCHS, REDO, RESULT};
 use crate::base::{Error, Result, files, seal};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A finished cell: one row of `results.csv`. Shares are 0 to 1.
@@ -128,17 +133,6 @@ pub struct LabelRow {
     pub given: u32,
 }
 
-/// A sample image of the report, with its labels in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picture {
-    /// The encoded image.
-    pub png: Vec<u8>,
-    /// The class it came with.
-    pub clean: String,
-    /// The class it is trained on.
-    pub given: String,
-}
-
 /// Writes `folder/result.json`.
 pub fn write_result(folder: &Path, result: &CellResult) -> Result<()> {
     let path = folder.join(RESULT);
@@ -252,134 +246,9 @@ pub fn read_labels(path: &Path) -> Result<Vec<LabelRow>> {
     rows.map_err(|e| Error::Data(format!("{} is no table of labels (name, clean, given): {e}", path.display())))
 }
 
-/// The labels of a strip of pictures, and what each picture's file holds: `labels.json`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Strip {
-    pictures: Vec<Label>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Label {
-    clean: String,
-    given: String,
-    sha256: String,
-}
-
-/// The file that is written last of a strip of pictures.
-const STRIP: &str = "labels.json";
-
-/// Writes `dataset`'s sample pictures into the study's folder `dir`.
-pub fn write_pictures(dir: &Path, dataset: &str, pictures: &[Picture]) -> Result<()> {
-    let folder = dir.join("pictures").join(dataset);
-    for (i, picture) in pictures.iter().enumerate() {
-        files::write_atomic(&folder.join(format!("{i:02}.png")), &picture.png)?;
-    }
-    let label = |p: &Picture| Label { clean: p.clean.clone(), given: p.given.clone(), sha256: sha256(&p.png) };
-    seal::write(&folder.join(STRIP), &Strip { pictures: pictures.iter().map(label).collect() })
-}
-
-/// Reads `dataset`'s sample pictures; none where none were written.
-pub fn read_pictures(dir: &Path, dataset: &str) -> Result<Vec<Picture>> {
-    let folder = dir.join("pictures").join(dataset);
-    let way_out = "run the study again, which writes the pictures anew";
-    let path = folder.join(STRIP);
-    if !files::exists(&path)? {
-        if files::exists(&folder.join("00.png"))? {
-            return Err(Error::damaged(&path, "it is missing beside its pictures", way_out));
-        }
-        return Ok(Vec::new());
-    }
-    let strip: Strip = seal::read(&path).map_err(|why| Error::damaged(&path, why, way_out))?;
-    let picture = |(i, label): (usize, Label)| {
-        let path = folder.join(format!("{i:02}.png"));
-        let png = files::bytes(&path).map_err(|why| Error::damaged(&path, why, way_out))?;
-        if sha256(&png) != label.sha256 {
-            return Err(Error::damaged(&path, "it is not the picture that was written", way_out));
-        }
-        Ok(Picture { png, clean: label.clean, given: label.given })
-    };
-    strip.pictures.into_iter().enumerate().map(picture).collect()
-}
-
 /// A run's folder in the study's folder `dir`.
 pub fn run_folder(dir: &Path, cell: &str) -> PathBuf {
     dir.join("runs").join(cell)
-}
-
-/// What a study's folder holds.
-#[derive(Debug)]
-pub struct Gathered {
-    /// Its finished cells as (folder name, result): in the grid's order where its `config.toml` lists them, others after
-    /// that by name.
-    pub cells: Vec<(String, CellResult)>,
-    /// A sentence for each cell whose files are not what was written there. None of its numbers is among `cells`.
-    pub damaged: Vec<String>,
-}
-
-/// Gathers the finished cells of the study in `dir`.
-pub fn gather(dir: &Path) -> Result<Gathered> {
-    let runs = dir.join("runs");
-    if !files::exists(&runs)? {
-        let what =
-            "is no study, or one without a cell yet: it has no folder runs; give the --out of `wgslab study run`";
-        return Err(Error::Data(format!("{} {what}", dir.display())));
-    }
-    let grid = if files::exists(&dir.join(CONFIG))? { cells(&kept_config(dir)?) } else { Vec::new() };
-    let places: HashMap<&str, &Cell> = grid.iter().map(|c| (c.name.as_str(), c)).collect();
-    let entries = std::fs::read_dir(&runs).map_err(|e| Error::io(&runs, "list", e))?;
-    let mut gathered = Gathered { cells: Vec::new(), damaged: Vec::new() };
-    for entry in entries {
-        let entry = entry.map_err(|e| Error::io(&runs, "list", e))?;
-        let (folder, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        match finished_cell(&folder, places.get(name.as_str()).copied()) {
-            Ok(Some(result)) => gathered.cells.push((name, result)),
-            Ok(None) => {}
-            Err(Error::Damaged { what, .. }) => gathered.damaged.push(what),
-            Err(e) => return Err(e),
-        }
-    }
-    if gathered.cells.is_empty() {
-        let damage = gathered.damaged.first().map(|d| format!("; one is damaged: {d}")).unwrap_or_default();
-        return Err(Error::Data(format!("{} holds no finished cell; run the study first{damage}", dir.display())));
-    }
-    let place = |name: &str| places.get(name).map_or(usize::MAX, |c| c.index);
-    gathered.cells.sort_by_cached_key(|(name, _)| (place(name), name.clone()));
-    gathered.damaged.sort();
-    Ok(gathered)
-}
-
-/// The result in a run's folder; none where the run is not finished. One of another cell than the folder's name says is
-/// damage.
-fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult>> {
-    if !folder.is_dir() {
-        return Ok(None);
-    }
-    let Some(done) = Done::read(folder)? else {
-        let path = folder.join(RESULT);
-        if !files::exists(&path)? {
-            return Ok(None);
-        }
-        let why = "a result stands there and no done: the run was stopped just before its end, or done is lost";
-        return Err(Error::damaged(&path, why, "`wgslab study run` finishes it"));
-    };
-    done.check(folder)?;
-    let result = read_result(folder, &done)?;
-    let Some(cell) = cell else { return Ok(Some(result)) };
-    let due = (&cell.dataset, cell.pretraining.to_string(), cell.kind_name(), cell.noise_rate, cell.method.to_string());
-    let got = (
-        &result.dataset,
-        result.pretraining.clone(),
-        result.noise_kind.clone(),
-        result.noise_rate,
-        result.method.clone(),
-    );
-    if due != got || cell.seed != result.seed {
-        let why = "it is the result of another cell than its folder's name says";
-        return Err(Error::damaged(&folder.join(RESULT), why, REDO));
-    }
-    Ok(Some(result))
 }
 
 /// Gathers the study in `dir` into `results.csv`, and says where that is.

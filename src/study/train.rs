@@ -5,23 +5,23 @@ use super::config::Learning;
 use super::cursor::Cursor;
 use super::evaluate::{Eye, Pass, argmax, metrics};
 use super::folder::{
-    BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, LABELS, REDO, RESULT, STATE, busy, finished, locked, object,
+    BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, LABELS, RESULT, STATE, busy, finished, locked, object,
 };
 use super::grid::Cell;
-use super::job::{Brought, Job, Loaded, TrainImages};
+use super::job::{Job, Loaded, TrainImages};
 use super::neighbours::knn;
 use super::pretrain::batch_of;
-use super::provenance::{Provenance, training_settings};
+use super::provenance::Provenance;
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, write_labels, write_result};
+use super::settings::training_settings;
 use super::stage::{EpochSums, Plans, Stage, Task, add_missing, load_cursor};
+use super::start::Start;
 use super::statistics::mean_last;
 use super::turns::{self, Recorded, Update, terms};
-use crate::base::hash::{Hasher, sha256};
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Progress, Recorder, Turn};
-use crate::nn::weights::{self, Classifier};
-use crate::nn::{Backbone, Mode, Params, Recipe, checkpoint};
+use crate::nn::{Mode, Params, Recipe, checkpoint};
 use crate::noise;
 use crate::noise::learn::{Batch, Epoch, EpochPlan, Learned, Learner};
 use crate::tape::{Schedule, State, Tape, Type};
@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::cell::RefCell;
 use std::env::consts::OS;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What training keeps between epochs.
@@ -203,58 +203,6 @@ pub(super) fn inputs(
     ]
 }
 
-/// The backbone that training starts from.
-pub(super) struct Start {
-    path: PathBuf,
-    /// What made it, for the results.
-    made_by: String,
-    /// Of what made it and of its bytes.
-    address: String,
-    /// Of its bytes.
-    sha256: String,
-    /// Whether its classifier is kept, too.
-    classifier: bool,
-}
-
-impl Start {
-    /// The backbone of a finished pretraining.
-    pub fn pretrained(path: PathBuf, method: &str, done: &Done) -> Result<Start> {
-        let Some(contents) = done.files.get(BACKBONE) else {
-            return Err(Error::damaged(&path, "the done beside it does not name it", REDO));
-        };
-        let sha256 = contents.sha256.clone();
-        let address = Hasher::new().part(&done.address).part(&sha256).short();
-        Ok(Start { path, made_by: method.to_string(), address, sha256, classifier: false })
-    }
-
-    /// A file that somebody brings. What made it stands in its metadata or, where that is not ours, in its name.
-    pub fn given(Brought { path, keep_classifier }: Brought<'_>) -> Result<Start> {
-        let bytes = weights::read(path)?;
-        let metadata = checkpoint::read_metadata(path, &bytes)?;
-        let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let made_by = metadata.get("method").and_then(|m| m.as_str()).map_or_else(stem, str::to_string);
-        let sha256 = sha256(&bytes);
-        let address = Hasher::new().part(&sha256);
-        let address = if keep_classifier { address.part("with its classifier").short() } else { address.short() };
-        Ok(Start { path: path.to_path_buf(), made_by, address, sha256, classifier: keep_classifier })
-    }
-
-    /// Loads it into `state` where its file still holds what the address stands for, and says what was done to make it
-    /// fit.
-    fn load(&self, job: &Job<'_>, classes: &[String], backbone: &dyn Backbone, state: &mut State) -> Result<()> {
-        let bad = |why: &str| Error::damaged(&self.path, why, REDO);
-        let bytes = files::bytes(&self.path).map_err(|why| bad(&why))?;
-        if sha256(&bytes) != self.sha256 {
-            return Err(bad("it is not the backbone that was written there"));
-        }
-        let keep = self.classifier.then(|| Classifier { classes, features: backbone.features() });
-        let file = (self.path.as_path(), &bytes[..]);
-        let notes = weights::load(file, job.gpu, state, "backbone.", &job.backbone_tensors(backbone)?, keep)?;
-        notes.iter().for_each(|n| job.progress.note(n));
-        Ok(())
-    }
-}
-
 fn batches(job: &Job<'_>, learning: &Learning, set: &Loaded) -> Result<Batches> {
     let images = set.data.train.len();
     let whole = batch_of(learning.optimization.batch_size, images)?;
@@ -414,7 +362,7 @@ pub(super) fn record(
     let (mean, std, out) = (images.mean, images.std, job.config.data.image_size as u32);
     let views = StoreViews { store: &images.store, seed: cell.seed, out, mean, std };
     let backbone = model.backbone(job.config.data.channels)?;
-    let (name, width) = (cell.method.as_str(), model.width);
+    let (name, width) = (&*cell.method, model.width);
     let update = Update { name, optimization: &learning.optimization, width, size_key: &|_| None };
     let mut params = Params::new();
     let mut recorded = Vec::new();
@@ -491,7 +439,7 @@ fn summarize(
     let predicted = argmax(&train_logits, classes);
     let fooled = wrong.iter().filter(|&&i| predicted[i] == task.given[i]).count();
     Ok(CellResult {
-        dataset: cell.dataset.clone(),
+        dataset: cell.dataset.to_string(),
         pretraining: made_by.to_string(),
         noise_kind: cell.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         noise_rate: cell.noise_rate,

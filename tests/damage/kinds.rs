@@ -100,7 +100,7 @@ pub fn damaged_copy(made: &Made, base: &Path, one: &Combination) -> Copy {
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         if *name == one.file {
             damage(&from, &to, one, bytes, &files);
-        } else if name.ends_with("/lock") {
+        } else if name == "lock" || name.ends_with("/lock") {
             std::fs::write(&to, bytes).unwrap();
         } else {
             std::fs::hard_link(&from, &to).unwrap();

@@ -22,6 +22,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use study::{Made, made};
 use wgslab::base::hash::Hasher;
+use wgslab::base::seal;
 
 /// A file of a study, what happens to it, and the command that meets it then.
 #[derive(Clone, Debug)]
@@ -120,5 +121,75 @@ fn damage_to_a_stopped_study_is_told_or_changes_nothing() {
             let copy = damaged_copy(made, base, one);
             outcome::of_going_on(made, one, &copy)
         });
+    }
+}
+
+/// A folder that the user may not enter, or a file in its place, is damage of one cell: the others are shown and gone on
+/// with.
+#[test]
+fn a_closed_folder_is_one_cell_s_damage() {
+    if !common::adapter("a_closed_folder_is_one_cell_s_damage") {
+        return;
+    }
+    let made: &Made = made();
+    let cells: Vec<_> =
+        std::fs::read_dir(made.finished.join("runs")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(cells.len(), 2);
+    for (closed, command) in [(true, "report"), (true, "run"), (false, "report"), (false, "run")] {
+        let copy = kinds::whole_copy(made, &made.finished);
+        let (cell, other) = (cells[0].to_str().unwrap(), cells[1].to_str().unwrap());
+        let folder = copy.path().join("out/runs").join(cell);
+        let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+        if closed {
+            std::fs::set_permissions(&folder, mode(0o000)).unwrap();
+        } else {
+            std::fs::remove_dir_all(&folder).unwrap();
+            std::fs::write(&folder, "").unwrap();
+        }
+        std::fs::copy(made.place.join("study.toml"), copy.path().join("study.toml")).unwrap();
+        let words = match command {
+            "run" => vec!["study", "run", "study.toml", "--out", "out"],
+            _ => vec!["study", "report", "out"],
+        };
+        let (code, said) = outcome::said(made, copy.path(), &words);
+        std::fs::set_permissions(&folder, mode(0o755)).unwrap(); // so that the copy can be removed
+        assert!(code == 4 && said.contains(cell) && said.contains("move it away"), "{closed} {command}: {code} {said}");
+        let page = std::fs::read_to_string(copy.path().join("out/report.html")).unwrap();
+        assert!(page.contains("1 of 2 cells") && page.contains(cell), "{closed} {command}");
+        let table = std::fs::read_to_string(copy.path().join("out/results.csv")).unwrap();
+        assert_eq!(table.lines().count(), 2, "{closed} {command}: {other} alone");
+    }
+}
+
+/// Of an unfinished run no `done` names the files: one of another run, whole as it is, is not evaluated with the others.
+#[test]
+fn files_of_two_unfinished_runs_are_not_evaluated_together() {
+    if !common::adapter("files_of_two_unfinished_runs_are_not_evaluated_together") {
+        return;
+    }
+    let made: &Made = made();
+    let folders = |base: &Path| -> Vec<_> {
+        std::fs::read_dir(base.join("runs")).unwrap().map(|e| e.unwrap().file_name()).collect()
+    };
+    let [cell] = &folders(&made.training)[..] else { panic!("one cell was begun") };
+    let other = folders(&made.finished).into_iter().find(|name| name != cell).unwrap();
+    let data = made.data.join("set");
+    let run = Path::new("out/runs").join(cell);
+    let words = ["evaluate", "--data", data.to_str().unwrap(), "--run", run.to_str().unwrap(), "--json"];
+    let copy = kinds::whole_copy(made, &made.training);
+    let (code, said) = outcome::said(made, copy.path(), &words);
+    assert!(code == 0 && said.contains("is not finished"), "{code}: {said}");
+    let theirs = |name: &str| std::fs::read(made.finished.join("runs").join(&other).join(name)).unwrap();
+    let text = String::from_utf8(theirs("config.toml")).unwrap();
+    let changed = seal::opened_text(&text).unwrap().replace("knn_neighbours = 20", "knn_neighbours = 3");
+    for (file, bytes, names) in [
+        ("environment.json", theirs("environment.json"), "state.safetensors is damaged: it is of another run"),
+        ("state.safetensors", theirs("state.safetensors"), "state.safetensors is damaged: it is of another run"),
+        ("config.toml", seal::sealed_text(&changed).into_bytes(), "config.toml is damaged: its evaluation"),
+    ] {
+        let copy = kinds::whole_copy(made, &made.training);
+        std::fs::write(copy.path().join(&run).join(file), bytes).unwrap();
+        let (code, said) = outcome::said(made, copy.path(), &words);
+        assert!(code == 4 && said.contains(names), "{file}: {code}: {said}");
     }
 }

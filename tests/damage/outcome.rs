@@ -91,6 +91,12 @@ fn first_run(due: &BTreeMap<String, Vec<u8>>) -> String {
     file.split('/').take(2).collect::<Vec<_>>().join("/")
 }
 
+/// Runs words on `dir` as an ordinary user and gives the exit code and what was said.
+pub fn said(made: &Made, dir: &Path, words: &[&str]) -> (i32, String) {
+    let ended = run_command(made.command(dir, words)).unwrap();
+    (ended.code, ended.said)
+}
+
 fn run_command(mut command: Command) -> Result<Ended, String> {
     let (out, said) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
     let of = |f: &tempfile::NamedTempFile| Stdio::from(f.reopen().unwrap());
@@ -140,12 +146,17 @@ fn judge(made: &Made, one: &Combination, copy: &Copy, ended: &Ended, due_out: &d
     }
 }
 
-/// Whether an error or a warning names the damaged file or the folder that it lies in.
+/// Whether an error or a warning names the damaged file or the cell's folder that it lies in. Of a file of the study itself
+/// the path is asked for: nearly every sentence names the folder `out`.
 fn names(one: &Combination, said: &str) -> bool {
     let mut parts = one.file.rsplit('/');
-    let (file, folder) = (parts.next().unwrap(), parts.next().unwrap_or("out"));
-    let lines = said.lines().filter(|l| l.contains("error:") || l.contains("warning:"));
-    lines.into_iter().any(|l| l.contains(file) || l.contains(folder))
+    let file = parts.next().unwrap();
+    let names = match parts.next() {
+        Some(folder) => vec![file.to_string(), folder.to_string()],
+        None => vec![format!("out/{file}")],
+    };
+    let mut lines = said.lines().filter(|l| l.contains("error:") || l.contains("warning:"));
+    lines.any(|l| names.iter().any(|n| l.contains(n)))
 }
 
 /// What in the folder is neither as in the undamaged study nor as it was damaged; where not all is done, files may be

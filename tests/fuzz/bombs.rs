@@ -56,23 +56,31 @@ pub fn npz_claim(dir: &Path, shape: &str) {
     write(dir, "x.npz", &seeds::archive(&members("train_images", seeds::npy("|u1", false, shape, &[0; 64]))));
 }
 
-/// An archive whose training images are `bytes` zeros, deflated.
+/// An archive whose training images are `bytes` zeros, deflated, beside small arrays under the other names.
 pub fn npz_bomb(dir: &Path, bytes: u64) {
     let header = seeds::npy("|u1", false, &format!("({}, 1024, 1024)", bytes >> 20), &[]);
     // The header as a stored block, which is not the last, then the zeros.
     let n = header.len() as u16;
     let stored = [&[0][..], &n.to_le_bytes(), &(!n).to_le_bytes(), &header].concat();
-    let data = [stored, zeros((bytes >> 20) as usize, false)].concat();
-    let size = bytes + u64::from(n);
-    let crc = crc_of_zeros(bytes, &header);
-    let mut about = [20u16, 0, 8, 0, 0].iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-    about.extend([crc, data.len() as u32, size as u32].iter().flat_map(|v| v.to_le_bytes()));
-    let name = b"train_images.npy";
-    about.extend([name.len() as u16, 0].iter().flat_map(|v| v.to_le_bytes()));
-    let file = [b"PK\x03\x04".as_slice(), &about, name, &data].concat();
-    let directory = [b"PK\x01\x02\x14\0".as_slice(), &about, &[0; 10], &0u32.to_le_bytes(), name].concat();
+    let images = [stored, zeros((bytes >> 20) as usize, false)].concat();
+    let (mut file, mut directory, mut members) = (Vec::new(), Vec::new(), 0u16);
+    for pair in seeds::npz()[0].parts.chunks(2) {
+        let (name, is_bomb) = (&pair[0], pair[0] == b"train_images.npy");
+        let (method, crc, size, data) = match is_bomb {
+            true => (8u16, crc_of_zeros(bytes, &header), bytes + u64::from(n), &images),
+            false => (0, crc32fast::hash(&pair[1]), pair[1].len() as u64, &pair[1]),
+        };
+        let mut about = [20u16, 0, method, 0, 0].iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        about.extend([crc, data.len() as u32, size as u32].iter().flat_map(|v| v.to_le_bytes()));
+        about.extend([name.len() as u16, 0].iter().flat_map(|v| v.to_le_bytes()));
+        let at = (file.len() as u32).to_le_bytes();
+        directory.extend([b"PK\x01\x02\x14\0".as_slice(), &about, &[0; 10], &at, name].concat());
+        file.extend([b"PK\x03\x04".as_slice(), &about, name, data].concat());
+        members += 1;
+    }
     let ends = [directory.len() as u32, file.len() as u32].iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-    let end = [b"PK\x05\x06\0\0\0\0\x01\0\x01\0".as_slice(), &ends, &[0, 0]].concat();
+    let count = members.to_le_bytes();
+    let end = [b"PK\x05\x06\0\0\0\0".as_slice(), &count, &count, &ends, &[0, 0]].concat();
     write(dir, "x.npz", &[file, directory, end].concat());
 }
 
@@ -201,7 +209,7 @@ pub fn jpeg_claim(dir: &Path) {
 }
 
 pub fn jpeg_scans(dir: &Path) {
-    let (file, scan) = jpeg("prog.jpg", 8_000);
+    let (file, scan) = jpeg("prog.jpg", 7_000); // within the limit of pixels, which is looked at before any scan
     let (before, last) = file.split_at(scan);
     let last = &last[..last.len() - 2];
     picture(dir, "x.jpg", &[before, &last.repeat(5_000), &[0xff, 0xd9]].concat());
@@ -213,6 +221,14 @@ pub fn manifest(dir: &Path, rows: usize, label: fn(usize) -> String) {
     (0..rows).for_each(|i| text += &format!("a.png,{},train\n", label(i)));
     text += &format!("a.png,{},test\n", label(0));
     write(dir, "x.csv", text.as_bytes());
+}
+
+/// One picture of nearly as many pixels as may be, in as many rows as are taken, each by a path of its own.
+pub fn csv_repeats(dir: &Path) {
+    let chunks = [(b"IHDR", ihdr(7000, 7000, 0, 8)), (b"IDAT", zeros(47, true)), (b"IEND", Vec::new())];
+    write(dir, "a/a.png", &png(&chunks));
+    let row = |i: usize| format!("{}a/a.png,{},{}\n", "a/../".repeat(i % 9), i % 2, ["train", "test"][i % 7 / 6]);
+    write(dir, "x.csv", format!("path,label,split\n{}", (0..8192).map(row).collect::<String>()).as_bytes());
 }
 
 pub fn csv_columns(dir: &Path) {
@@ -229,6 +245,11 @@ pub fn safetensors(dir: &Path, header: String) {
 pub fn safetensors_many(dir: &Path) {
     let one = |i: usize| format!("\"t{i}\":{{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}");
     safetensors(dir, format!("{{{}}}", (0..100_000).map(one).collect::<Vec<_>>().join(",")));
+}
+
+pub fn safetensors_prefixes(dir: &Path) {
+    let one = |i: usize| format!("\"{i}.conv1.weight\":{{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}");
+    safetensors(dir, format!("{{{}}}", (0..130_000).map(one).collect::<Vec<_>>().join(",")));
 }
 
 pub fn safetensors_shape(dir: &Path) {
@@ -254,6 +275,7 @@ pub fn study(dir: &Path, file: &str, bytes: &[u8]) {
     write(&dir, "config.toml", seal::sealed_text(&config).as_bytes());
     left::write_run(&dir);
     write(&dir, file, bytes);
+    // With the checksums that are due, so that its parser meets it.
     left::finish(&dir.join("runs/a"));
 }
 

@@ -88,7 +88,7 @@ pub fn read_weights(desk: &Desk, bytes: &[u8]) -> Result<()> {
 
 pub fn states() -> Vec<Seed> {
     let desk = Desk::new();
-    vec![seeds::safetensors(&std::fs::read(state(&desk, "s.safetensors")).unwrap())]
+    vec![seeds::sealed_tensors(&std::fs::read(state(&desk, "s.safetensors")).unwrap())]
 }
 
 /// A checkpoint of a toy model without a classifier.
@@ -113,6 +113,7 @@ pub fn environments() -> Vec<Seed> {
     let object = json!({
         "address": "0123456789abcdef", "os": "any", "classes": ["covid-19", "non-covid", "normal"],
         "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25],
+        "settings": { "model": { "arch": "resnet18", "stem": "3x3", "width": 1.0 } },
     });
     vec![seeds::sealed(&[object.to_string()])]
 }
@@ -210,8 +211,8 @@ fn report(desk: &Desk, file: &str, bytes: &[u8]) -> Result<()> {
     }
     let gathered = results::gather(dir)?;
     results::write_csv(dir, &gathered)?;
-    wgslab::study::report(dir, &gathered)?;
-    match gathered.damaged.first() {
+    let (_, not_shown) = wgslab::study::report(dir, &gathered)?;
+    match gathered.damaged.iter().chain(&not_shown).next() {
         Some(what) => Err(Error::Data(what.clone())),
         None => Ok(()),
     }
@@ -301,5 +302,5 @@ pub fn tables() -> Vec<Seed> {
 }
 
 pub fn read_table(desk: &Desk, bytes: &[u8]) -> Result<()> {
-    Table::load(&desk.file("kernels.json", bytes), "a", "d").map(|t| drop(t.map(|t| t.hash())))
+    Table::load(&desk.file("kernels.json", bytes), "a", "d", "tune again").map(|t| drop(t.map(|t| t.hash())))
 }

@@ -243,9 +243,16 @@ fn read_manifest(desk: &Desk, bytes: &[u8]) -> Result<()> {
 }
 
 fn specs() -> Vec<Seed> {
-    ["phantom:covid?train=40&val=8&test=8", "phantom:fetal", "folder", "a.csv", "../x.npz"].map(Seed::whole).to_vec()
+    ["phantom:covid?train=40&val=8&test=8", "phantom:fetal", "folder", "a.csv", "folder/../x.npz"]
+        .map(Seed::whole)
+        .to_vec()
 }
 
 fn read_spec(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    if !desk.dir.path().join("folder").exists() {
+        for name in ["folder/a", "a.csv", "x.npz"] {
+            desk.file(name, b"");
+        }
+    }
     Spec::parse(&String::from_utf8_lossy(bytes), desk.dir.path()).map(drop)
 }

@@ -2,6 +2,7 @@
 
 use super::mutate::Seed;
 use std::collections::BTreeMap;
+use wgslab::base::hash::Hasher;
 use wgslab::base::seal;
 
 /// The committed files with one of these endings: a few hundred bytes each, made with Pillow and numpy.
@@ -105,6 +106,38 @@ pub fn safetensors(file: &[u8]) -> Seed {
         (header.len() as u64).to_le_bytes().iter().chain(header).chain(data).copied().collect()
     };
     Seed { parts: vec![file[8..8 + n].to_vec(), file[8 + n..].to_vec()], join }
+}
+
+/// The same of a checkpoint: the join makes its two checksums right again where the file still is one, so that what reads
+/// shapes and metadata meets the changes.
+pub fn sealed_tensors(file: &[u8]) -> Seed {
+    let plain = safetensors(file);
+    let join = |parts: &[Vec<u8>]| {
+        let file = (safetensors(&[&2u64.to_le_bytes()[..], b"{}"].concat()).join)(parts);
+        resealed_tensors(&file).unwrap_or(file)
+    };
+    Seed { join, ..plain }
+}
+
+/// As `nn::checkpoint` writes them: a digest of the tensors among the metadata, and a checksum over that.
+fn resealed_tensors(file: &[u8]) -> Option<Vec<u8>> {
+    let tensors = safetensors::SafeTensors::deserialize(file).ok()?;
+    let mut sorted = tensors.tensors();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut hash = Hasher::new();
+    for (name, view) in &sorted {
+        hash.update(name);
+        hash.update(view.dtype().to_string());
+        view.shape().iter().for_each(|d| hash.update((*d as u64).to_le_bytes()));
+        hash = hash.part(view.data());
+    }
+    let n = u64::from_le_bytes(file[..8].try_into().ok()?) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&file[8..8 + n]).ok()?;
+    let mut about: serde_json::Value = serde_json::from_str(header["__metadata__"]["wgslab"].as_str()?).ok()?;
+    about.as_object_mut()?.insert("tensors".into(), hash.short().into());
+    header["__metadata__"]["wgslab"] = serde_json::Value::Object(seal::sealed(&about).ok()?).to_string().into();
+    let header = header.to_string();
+    Some([&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &file[8 + n..]].concat())
 }
 
 /// Tensors as a safetensors file.

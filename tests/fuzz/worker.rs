@@ -37,8 +37,11 @@ pub fn work(reader: &Reader, order: &Order) {
     let mut tally = Tally::default();
     if order.from == 0 {
         for seed in &seeds {
-            // A seed that is refused finds little; one that the reader does not know is left out of its list.
-            if let Some((why, slow)) = attempt(&seed.file(), &mut Tally::default()) {
+            // A seed that is refused finds little.
+            let mut tally = Tally::default();
+            let why = attempt(&seed.file(), &mut tally);
+            let refused = || (tally.read == 0).then(|| refusal(reader, &desk, &seed.file())).flatten();
+            if let Some((why, slow)) = why.or_else(|| refused().map(|why| (why, false))) {
                 say(&Finding { index: SEED, what: format!("a seed: {why}"), slow });
             }
         }
@@ -71,9 +74,18 @@ fn say(finding: &Finding) {
     println!("{}", serde_json::to_string(finding).unwrap());
 }
 
+/// What is told of seeds that are not to be read: kinds of TIFF that the program knows and does not take.
+const UNREAD: [&str; 3] = ["floating-point samples", "JPEG within TIFF", "a palette is not read"];
+
+/// Why a reader refuses what it should read.
+fn refusal(reader: &Reader, desk: &Desk, bytes: &[u8]) -> Option<String> {
+    let why = (reader.read)(desk, bytes).map_or_else(|e| e.to_string(), |()| "no more, the second time".to_string());
+    (!UNREAD.iter().any(|known| why.contains(known))).then(|| format!("it is refused: {why}"))
+}
+
 /// What is wrong with how the reader took these bytes, and whether time is all of it; none where it read or refused them
 /// as it should.
-fn attempt(
+pub fn attempt(
     reader: &Reader,
     desk: &Desk,
     bytes: &[u8],

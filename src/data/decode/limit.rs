@@ -36,6 +36,10 @@ impl<'a> Limit<'a> {
                 self.most
             ));
         }
+        // A smaller frame of a file that was let in takes nothing new, and the larger one still counts.
+        if pixels <= self.held.get() {
+            return Ok(());
+        }
         self.leave();
         let inside = self.gate.inside.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |inside: &mut u64| *inside > 0 && *inside + pixels > MAX_PIXELS;
@@ -94,5 +98,18 @@ mod tests {
         assert!(said.contains("data.max_pixels"), "{said}");
         assert!(Limit::new(u64::MAX - 1, &gate).check(u64::MAX, u64::MAX).is_err());
         Limit::new(100, &gate).check(10, 10).unwrap();
+    }
+
+    #[test]
+    fn the_larger_of_a_file_s_frames_counts_until_it_is_read() {
+        let gate = Gate::default();
+        let inside = || *gate.inside.lock().unwrap();
+        let limit = Limit::new(100, &gate);
+        for (side, held) in [(5, 25), (10, 100), (5, 100)] {
+            limit.check(side, side).unwrap();
+            assert_eq!(inside(), held);
+        }
+        drop(limit);
+        assert_eq!(inside(), 0);
     }
 }

@@ -16,7 +16,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 mod blocks;
@@ -178,21 +178,36 @@ impl Listing {
         for (entries, slot) in self.files.iter().zip(&mut source.parts) {
             let Some(entries) = entries else { continue };
             let part = slot.insert(Part::empty(options));
+            let first = firsts(entries);
+            // What became of each file: its place in the part with what was remarked, or why it cannot be read.
+            let mut ended: Vec<Result<(usize, Vec<picture::Remark>), String>> = Vec::with_capacity(entries.len());
             let one = |i: usize, resizer: &mut Resizer| {
+                if first[i] != i {
+                    return Ok(None);
+                }
                 let limit = picture::Limit::new(options.max_pixels, &gate);
                 let opened = picture::open(&entries[i].path, options.channels, options.bit_depth, &limit);
-                opened.map(|(raw, remarks)| raw.store(options, resizer).map(|stored| (stored, remarks)))
+                opened.map(|(raw, remarks)| Some(raw.store(options, resizer).map(|stored| (stored, remarks))))
             };
             in_parallel(entries.len(), one, |i, result| {
                 let entry = &entries[i];
-                match result {
-                    Ok(stored) => {
+                let read = match result {
+                    Ok(Some(stored)) => {
                         let ((pixels, origin), remarks) = stored?;
-                        notes.add(remarks, &entry.name);
                         part.push(&pixels, origin, entry.label, entry.name.clone());
+                        Ok((part.images.len() - 1, remarks))
                     }
-                    Err(reason) => source.unreadable.push(format!("{}: {reason}", entry.path.display())),
+                    Ok(None) => ended[first[i]].clone().inspect(|(at, _)| {
+                        let (pixels, origin) = (part.images.image(*at).to_vec(), part.origins[*at]);
+                        part.push(&pixels, origin, entry.label, entry.name.clone());
+                    }),
+                    Err(reason) => Err(reason),
+                };
+                match &read {
+                    Ok((_, remarks)) => notes.add(remarks.clone(), &entry.name),
+                    Err(reason) => source.unreadable.push(format!("{}: {reason}", entries[first[i]].path.display())),
                 }
+                ended.push(read);
                 done += 1;
                 progress(done, total);
                 Ok(())
@@ -201,6 +216,17 @@ impl Listing {
         source.notes.extend(notes.lines(options));
         Ok(source)
     }
+}
+
+/// For each entry the first that names the same file, by whatever path: a short list can name one large picture tens of
+/// thousands of times, and it is decoded once.
+fn firsts(entries: &[Entry]) -> Vec<usize> {
+    let mut places: HashMap<PathBuf, usize> = HashMap::new();
+    let place = |(i, e): (usize, &Entry)| {
+        let path = e.path.canonicalize().unwrap_or_else(|_| e.path.clone());
+        *places.entry(path).or_insert(i)
+    };
+    entries.iter().enumerate().map(place).collect()
 }
 
 /// Image `i` as a PNG file, for reports.

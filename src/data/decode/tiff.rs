@@ -30,9 +30,19 @@ pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
     let mut facts = Facts { alpha: Alpha::Straight, several: next != 0 };
     for at in (0..count).map(|i| entries + i * entry) {
         let values = file.number(at + 4, room)?;
-        // Numbers of two bytes stand in the entry where they fit, else where it points.
-        let inside = values.saturating_mul(2) <= room;
-        let value = || file.number(if inside { at + entry - room } else { file.number(at + entry - room, room)? }, 2);
+        let value = || {
+            let (tag, kind) = (file.number(at, 2)?, file.number(at + 2, 2)?);
+            let bytes = match kind {
+                1 => 1,
+                3 => 2,
+                4 => 4,
+                16 => 8,
+                _ => return Err(format!("its tag {tag} is of type {kind}, which is no whole number; save it anew")),
+            };
+            // Numbers stand in the entry where they fit, else where it points.
+            let inside = values.saturating_mul(bytes) <= room;
+            file.number(if inside { at + entry - room } else { file.number(at + entry - room, room)? }, bytes)
+        };
         let save = "save it with 8 or 16 bits a sample, as gray or RGB";
         match file.number(at, 2)? {
             COMPRESSION if matches!(value()?, 6 | 7) => {
@@ -67,5 +77,43 @@ impl File<'_> {
         let bytes = range.and_then(|(a, b)| self.bytes.get(a..b)).ok_or("its directory is cut")?;
         let join = |n: u64, b: &u8| n << 8 | u64::from(*b);
         Ok(if self.little { bytes.iter().rev().fold(0, join) } else { bytes.iter().fold(0, join) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory with one tag, in either order of bytes.
+    fn file(little: bool, tag: u16, kind: u16, value: &[u8]) -> Vec<u8> {
+        let (two, four) = (
+            |v: u16| if little { v.to_le_bytes() } else { v.to_be_bytes() },
+            |v: u32| if little { v.to_le_bytes() } else { v.to_be_bytes() },
+        );
+        let mut field = value.to_vec();
+        field.resize(4, 0);
+        let head = if little { b"II" } else { b"MM" };
+        [&head[..], &two(42), &four(8), &two(1), &two(tag), &two(kind), &four(1), &field, &four(0)].concat()
+    }
+
+    #[test]
+    fn a_number_is_read_in_its_own_type() {
+        let palette = |little, kind, value: &[u8]| facts(&file(little, PHOTOMETRIC as u16, kind, value)).err();
+        for (little, kind, value) in [
+            (true, 1, &[3][..]),
+            (false, 1, &[3]),
+            (true, 3, &[3, 0]),
+            (false, 3, &[0, 3]),
+            (true, 4, &[3, 0, 0, 0]),
+            (false, 4, &[0, 0, 0, 3]),
+        ] {
+            let said = palette(little, kind, value).unwrap_or_default();
+            assert!(said.contains("a palette is not read"), "{little} {kind} {value:?}: {said}");
+        }
+        for kind in [0, 2, 5, 11, 12] {
+            let said = palette(true, kind, &[1, 0]).unwrap_or_default();
+            assert!(said.contains(&format!("type {kind}")), "{said}");
+        }
+        assert!(palette(false, 4, &[0, 0, 0, 1]).is_none());
     }
 }

@@ -7,6 +7,7 @@ use super::{BASE, Config, check, settings};
 use crate::base::{Error, Result, files, nearest, seal};
 use crate::noise::learn;
 use crate::ssl;
+use crate::study::folder::{ENVIRONMENT, LOCK};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -67,10 +68,7 @@ impl Config {
                     MAX_BYTES >> 20
                 ));
             };
-            // A config that lies where a run or a study left one is that one, or damaged: emptied, it would be the built-in.
-            let beside = |name: &str| path.with_file_name(name).exists();
-            let kept = path.ends_with("config.toml") && (beside("environment.json") || beside("runs"));
-            let opened = if kept { seal::opened_text(&text) } else { seal::opened_if_sealed(&text) };
+            let opened = if is_kept(&path) { seal::opened_text(&text) } else { seal::opened_if_sealed(&text) };
             if let Err(why) = opened {
                 let path = path.display();
                 return wrong(&format!(
@@ -98,6 +96,13 @@ impl Config {
         sources.push(Source::new(PathBuf::from(name), text, start));
         resolve(&sources)
     }
+}
+
+/// Whether a config lies where a run or a study left one: it is that one, or damaged; emptied, it would be the built-in. A
+/// folder called `runs` alone tells nothing: that is where studies are written by default, beside a person's own config.
+fn is_kept(path: &Path) -> bool {
+    let beside = |name: &str| path.with_file_name(name).exists();
+    path.ends_with("config.toml") && beside(LOCK) && (beside(ENVIRONMENT) || beside("runs"))
 }
 
 /// The stage and the name of every listed method, and its overlay, whose table of its name holds its defaults.

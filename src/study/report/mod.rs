@@ -10,12 +10,13 @@ use crate::base::{Result, files};
 use std::path::{Path, PathBuf};
 
 /// Writes `report.html` from what was gathered in the study's folder `dir` (`config.toml`, `runs/*/result.json`,
-/// `runs/*/epochs.jsonl`, `pictures/`), and says where it is.
-pub fn report(dir: &Path, gathered: &Gathered) -> Result<PathBuf> {
+/// `runs/*/epochs.jsonl`, `pictures/`), and says where it is, with a sentence for each strip of pictures and each run's
+/// epochs that are damaged and not shown.
+pub fn report(dir: &Path, gathered: &Gathered) -> Result<(PathBuf, Vec<String>)> {
     let path = dir.join("report.html");
     let study = read::Study::read(dir, gathered)?;
     files::write_atomic(&path, page::page(&study)?.as_bytes())?;
-    Ok(path)
+    Ok((path, study.not_shown))
 }
 
 #[cfg(test)]
@@ -27,7 +28,7 @@ mod tests {
     use crate::study::{Cell, Config, cells};
 
     fn write(dir: &Path) -> Result<PathBuf> {
-        report(dir, &gather(dir)?)
+        Ok(report(dir, &gather(dir)?)?.0)
     }
 
     /// A made-up study in which pretraining helps, more so with more noise.
@@ -132,19 +133,38 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_picture_is_not_shown() {
+    fn a_changed_picture_is_not_shown_and_the_rest_is() {
         let dir = tempfile::tempdir().unwrap();
-        write_study(dir.path(), SPECS);
+        let grid = write_study(dir.path(), SPECS);
+        let whole = files::read_text(&write(dir.path()).unwrap()).unwrap();
         let picture = dir.path().join("pictures/phantom-covid/03.png");
         let mut bytes = PNG.to_vec();
         bytes[40] ^= 1;
+        let shown = |page: &str| page.matches("data:image/png").count();
         for change in [Some(bytes), None] {
             match change {
                 Some(bytes) => std::fs::write(&picture, bytes).unwrap(),
                 None => std::fs::remove_file(&picture).unwrap(),
             }
-            let e = write(dir.path()).unwrap_err();
-            assert!(e.exit_code() == 4 && e.to_string().contains("03.png is damaged"), "{e}");
+            let (path, not_shown) = report(dir.path(), &gather(dir.path()).unwrap()).unwrap();
+            let page = files::read_text(&path).unwrap();
+            assert!(not_shown.len() == 1 && not_shown[0].contains("03.png is damaged"), "{not_shown:?}");
+            assert!(page.contains("Damaged and not shown") && page.contains("03.png is damaged"));
+            let cells = format!("{} of {} cells", grid.len(), grid.len());
+            assert!(page.contains(&cells) && shown(&page) == shown(&whole) * 2 / 3, "{}", shown(&page));
         }
+    }
+
+    #[test]
+    fn epochs_that_no_run_wrote_are_not_shown_and_the_rest_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let grid = write_study(dir.path(), SPECS);
+        let folder = run_folder(dir.path(), &grid[0].name);
+        // Checksums that are right, and a share that is none.
+        let strange = EpochRecord { train_accuracy: Some(7.5), ..epochs(&grid[0])[0].clone() };
+        finish(&folder, &sample(&grid[0], accuracy(&grid[0])), &[strange]);
+        let (path, not_shown) = report(dir.path(), &gather(dir.path()).unwrap()).unwrap();
+        assert!(not_shown.len() == 1 && not_shown[0].contains("train_accuracy is 7.5"), "{not_shown:?}");
+        assert!(files::read_text(&path).unwrap().contains(&format!("{0} of {0} cells", grid.len())));
     }
 }

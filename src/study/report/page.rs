@@ -43,16 +43,11 @@ fn summary(study: &Study) -> String {
         0 => String::new(),
         left => format!("<p><b>{left} cells are not finished yet</b>: this page shows what there is.</p>\n"),
     };
-    let damaged: String = study.damaged.iter().map(|d| format!("<li>{}</li>\n", escape(d))).collect();
     let left_out = match study.damaged.len() {
-        0 => String::new(),
-        1 => "One cell is damaged and left out".to_string(),
-        n => format!("{n} cells are damaged and left out"),
+        1 => "One cell is damaged and left out of every number here".to_string(),
+        n => format!("{n} cells are damaged and left out of every number here"),
     };
-    let damaged = match damaged.as_str() {
-        "" => String::new(),
-        list => format!("<p><b>{left_out}</b> of every number here:</p>\n<ul>\n{list}</ul>\n"),
-    };
+    let damaged = told(&left_out, &study.damaged) + &told("Damaged and not shown", &study.not_shown);
     let model = &study.config.model;
     format!(
         "<p class=\"soft\">Self-supervised pretraining against label noise: {done} of {planned} cells, last finished {}. \
@@ -66,6 +61,12 @@ fn summary(study: &Study) -> String {
         tile(&adapters, "adapter"),
         headline(study),
     )
+}
+
+/// Sentences under a heading; nothing of none.
+fn told(heading: &str, sentences: &[String]) -> String {
+    let list: String = sentences.iter().map(|d| format!("<li>{}</li>\n", escape(d))).collect();
+    if list.is_empty() { list } else { format!("<p><b>{heading}</b>:</p>\n<ul>\n{list}</ul>\n") }
 }
 
 /// A sentence for each pretraining: its gain over random weights on clean and on the noisiest labels.

@@ -56,6 +56,8 @@ pub(super) struct Study {
     pub datasets: Vec<(String, Vec<Picture>)>,
     /// A sentence for each cell that is damaged and left out.
     pub damaged: Vec<String>,
+    /// A sentence for each strip of pictures and each run's epochs that are damaged and not shown.
+    pub not_shown: Vec<String>,
 }
 
 impl Study {
@@ -69,6 +71,7 @@ impl Study {
             finished: 0,
             datasets: Vec::new(),
             damaged: gathered.damaged.clone(),
+            not_shown: Vec::new(),
         };
         for (name, result) in &gathered.cells {
             let folder = run_folder(dir, name);
@@ -76,15 +79,30 @@ impl Study {
             let time = file.metadata().and_then(|m| m.modified()).map_err(|e| Error::io(&file, "date", e))?;
             study.finished = study.finished.max(seconds(time));
             if !study.datasets.iter().any(|(d, _)| *d == result.dataset) {
-                study.datasets.push((result.dataset.clone(), read_pictures(dir, &result.dataset)?));
+                let pictures = study.shown(read_pictures(dir, &result.dataset))?;
+                study.datasets.push((result.dataset.clone(), pictures));
             }
-            let done = Done::read(&folder)?;
-            let epochs = done.map(|done| finished_epochs(&folder, &done)).transpose()?.unwrap_or_default();
+            let epochs = Done::read(&folder).and_then(|done| match done {
+                Some(done) => finished_epochs(&folder, &done),
+                None => Ok(Vec::new()),
+            });
+            let epochs = study.shown(epochs)?;
             study.runs.push(Run { result: result.clone(), epochs });
         }
         // A merge may bring cells of other grids: they count as planned.
         study.planned = study.planned.max(study.runs.len());
         Ok(study)
+    }
+
+    /// What was read; damage is told and leaves a gap. A study that ended here would end before it comes to write them anew.
+    fn shown<T>(&mut self, read: Result<Vec<T>>) -> Result<Vec<T>> {
+        match read {
+            Err(Error::Damaged { what, .. }) => {
+                self.not_shown.push(what);
+                Ok(Vec::new())
+            }
+            other => other,
+        }
     }
 
     /// The lines of every plot: random weights first, then as the grid lists them.

@@ -1,14 +1,14 @@
 //! What runs leave is read back as it was written, or told.
 
 use super::*;
-use crate::study::Config;
-use crate::study::folder::write_config;
+use crate::study::folder::{CONFIG, locked, write_config};
+use crate::study::{Cell, Config, cells};
 
 /// A plausible result to write in tests.
 pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) -> CellResult {
     let noisy = cell.noise_rate > 0.0;
     CellResult {
-        dataset: cell.dataset.clone(),
+        dataset: cell.dataset.to_string(),
         pretraining: cell.pretraining.to_string(),
         noise_kind: cell.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         noise_rate: cell.noise_rate,
@@ -119,10 +119,8 @@ fn nan_is_no_result() {
     assert_eq!(files::read_text(&folder.join(RESULT)).unwrap(), before, "left as it was");
 }
 
-#[test]
-fn epochs_labels_and_pictures_read_back_as_written() {
-    let dir = tempfile::tempdir().unwrap();
-    let epoch = EpochRecord {
+fn record() -> EpochRecord {
+    EpochRecord {
         terms: Default::default(),
         phase: Phase::Train,
         epoch: 1,
@@ -134,7 +132,13 @@ fn epochs_labels_and_pictures_read_back_as_written() {
         val_accuracy: Some(1.0 / 3.0),
         seconds: 0.25,
         images_per_s: 640.0,
-    };
+    }
+}
+
+#[test]
+fn epochs_labels_and_pictures_read_back_as_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let epoch = record();
     let two = [epoch.clone(), EpochRecord { epoch: 2, ..epoch.clone() }];
     write_epochs(dir.path(), &two).unwrap();
     assert_eq!(read_epochs(dir.path()).unwrap(), two);
@@ -164,4 +168,57 @@ fn epochs_labels_and_pictures_read_back_as_written() {
     write_pictures(dir.path(), "d", &pictures).unwrap();
     assert_eq!(read_pictures(dir.path(), "d").unwrap(), pictures);
     assert!(read_pictures(dir.path(), "other").unwrap().is_empty());
+}
+
+/// Another process has written some files and not the last: nothing is damaged.
+#[test]
+fn what_another_process_is_writing_is_not_damaged() {
+    let (dir, grid) = study();
+    let folder = |i: usize| run_folder(dir.path(), &grid[i].name);
+    finish(&folder(0), &sample(&grid[0], 0.7), &[]);
+    locked(&folder(1), || {
+        write_result(&folder(1), &sample(&grid[1], 0.7))?; // done comes next
+        let all = gather(dir.path())?;
+        assert!(all.cells.len() == 1 && all.damaged.is_empty(), "{:?}", all.damaged);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(gather(dir.path()).unwrap().damaged.len(), 1, "it was stopped there");
+
+    let strip = dir.path().join("pictures/d");
+    locked(&strip, || {
+        files::write_atomic(&strip.join("00.png"), b"png")?; // labels.json comes last
+        assert!(read_pictures(dir.path(), "d")?.is_empty());
+        Ok(())
+    })
+    .unwrap();
+    let e = read_pictures(dir.path(), "d").unwrap_err();
+    assert!(matches!(e, Error::Damaged { .. }) && e.to_string().contains("labels.json"), "{e}");
+}
+
+#[test]
+fn a_file_in_the_place_of_a_cell_is_told() {
+    let (dir, grid) = study();
+    finish(&run_folder(dir.path(), &grid[0].name), &sample(&grid[0], 0.7), &[]);
+    let runs = dir.path().join("runs");
+    std::fs::write(runs.join(&grid[1].name), "").unwrap();
+    std::fs::write(runs.join(".DS_Store"), "").unwrap();
+    let all = gather(dir.path()).unwrap();
+    assert!(all.cells.len() == 1 && all.damaged.len() == 1, "{:?}", all.damaged);
+    assert!(all.damaged[0].contains(&grid[1].name) && all.damaged[0].contains("no folder"), "{:?}", all.damaged);
+}
+
+/// A report shows them, so they are compared whatever their size: else a run says that all is well, and the report not.
+#[test]
+fn epochs_are_compared_whole_whatever_their_size() {
+    let (dir, grid) = study();
+    let folder = run_folder(dir.path(), &grid[0].name);
+    let epochs: Vec<EpochRecord> = (1..=6000).map(|epoch| EpochRecord { epoch, ..record() }).collect();
+    finish(&folder, &sample(&grid[0], 0.7), &epochs);
+    let path = folder.join(EPOCHS);
+    let text = files::read_text(&path).unwrap();
+    assert!(text.len() > 1 << 20, "{}", text.len());
+    std::fs::write(&path, text.replacen("640", "641", 1)).unwrap();
+    let e = Done::read(&folder).unwrap().unwrap().check(&folder).unwrap_err();
+    assert!(e.to_string().contains("epochs.jsonl is damaged"), "{e}");
 }

@@ -367,3 +367,16 @@ fn a_chain_of_configs_has_an_end() {
     std::fs::File::create(path("39.toml")).unwrap().set_len(1 << 40).unwrap();
     fails("39.toml", "hold more than 4 MiB");
 }
+
+/// A folder runs beside it is where `study run` writes; what a study's own folder has besides is the lock.
+#[test]
+fn a_person_s_config_may_lie_beside_a_folder_of_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    std::fs::create_dir(dir.path().join("runs")).unwrap();
+    std::fs::write(&path, "name = \"x\"\n").unwrap();
+    assert_eq!(Config::load(&path).unwrap().name, "x");
+    std::fs::write(dir.path().join(LOCK), "").unwrap();
+    let e = Config::load(&path).unwrap_err();
+    assert!(e.to_string().contains("holds no checksum"), "{e}");
+}

@@ -1,0 +1,88 @@
+//! Files of weights in another format, told by their first bytes, with the way to convert them.
+
+use std::path::Path;
+
+/// What a file is that is no safetensors file, and what to do; none where it may be one.
+pub(super) fn foreign(path: &Path, head: &[u8]) -> Option<String> {
+    let holds = |text: &str| head.windows(text.len()).any(|w| w == text.as_bytes());
+    let elsewhere = |what: &str| {
+        format!(
+            "{what}, and weights are read from safetensors; load it where it was made and save its tensors with the \
+                 safetensors package, under torchvision's names of a ResNet-18"
+        )
+    };
+    let starts = |magic: &[u8]| head.starts_with(magic);
+    let named = |ending: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
+    match () {
+        () if starts(b"PK\x03\x04") && holds("data.pkl") => Some(torch(path, "a PyTorch checkpoint")),
+        () if starts(b"PK\x03\x04") && holds(".npy") => Some(elsewhere("a NumPy archive (npz)")),
+        () if starts(b"PK\x03\x04") => Some(elsewhere("a zip archive")),
+        // PyTorch before 1.6 began with its magic number, pickled; protocols 2 to 5 are in use.
+        () if starts(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.") => {
+            Some(torch(path, "a PyTorch checkpoint in the form before version 1.6"))
+        }
+        () if head.len() > 1 && head[0] == 0x80 && (2..=5).contains(&head[1]) && !starts_like_safetensors(head) => {
+            Some(torch(path, "a Python pickle"))
+        }
+        () if starts(b"\x89HDF\r\n\x1a\n") => Some(elsewhere("an HDF5 file (Keras writes such)")),
+        () if starts(b"GGUF") => Some(elsewhere("a GGUF file")),
+        () if starts(b"\x93NUMPY") => Some(elsewhere("a NumPy array (npy)")),
+        () if named("onnx") => Some(elsewhere("an ONNX file")),
+        () if starts(b"version https://git-lfs") => {
+            Some("a pointer of Git LFS, not the weights; `git lfs pull` fetches them".into())
+        }
+        () if starts(b"<!") || starts(b"<html") => Some("a web page, not weights; download the file itself".into()),
+        () => None,
+    }
+}
+
+/// Whether a length and the header's brace stand at the start.
+fn starts_like_safetensors(head: &[u8]) -> bool {
+    head.get(8) == Some(&b'{')
+}
+
+fn torch(path: &Path, what: &str) -> String {
+    let (from, to) = (quoted(path), quoted(&path.with_extension("safetensors")));
+    format!(
+        "{what}, and weights are read from safetensors; convert it: python -c \"import sys, torch; from safetensors.torch \
+         import save_file; w = torch.load(sys.argv[1], map_location='cpu', weights_only=True); w = w.get('state_dict', w); \
+         save_file({{k: v.contiguous().clone() for k, v in w.items() if torch.is_tensor(v)}}, sys.argv[2])\" {from} {to}"
+    )
+}
+
+/// A path as one word of a shell: the command is there to be copied, and a name may hold anything.
+fn quoted(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(plain) { path.into_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_formats_are_told_by_their_first_bytes() {
+        let said = |name: &str, head: &[u8]| foreign(Path::new(name), head).unwrap_or_default();
+        let torch = said("r.pth", b"PK\x03\x04..archive/data.pkl");
+        assert!(torch.starts_with("a PyTorch checkpoint,") && torch.ends_with("\" r.pth r.safetensors"), "{torch}");
+        let torch = said("a b'$(c).pth", b"PK\x03\x04..archive/data.pkl");
+        assert!(torch.ends_with("\" 'a b'\\''$(c).pth' 'a b'\\''$(c).safetensors'"), "{torch}");
+        assert!(said("r.pt", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.").contains("before version 1.6"));
+        assert!(said("r", b"\x80\x04\x95\x10\0\0\0\0\0").contains("a Python pickle"));
+        for (head, what) in [
+            (&b"PK\x03\x04..a.npy"[..], "npz"),
+            (b"PK\x03\x04", "a zip archive"),
+            (b"\x89HDF\r\n\x1a\n", "HDF5"),
+            (b"GGUF\x03", "GGUF"),
+            (b"\x93NUMPY", "npy"),
+            (b"version https://git-lfs.github.com", "git lfs pull"),
+            (b"<!DOCTYPE html>", "web page"),
+        ] {
+            assert!(said("w", head).contains(what), "{what}");
+        }
+        assert!(said("w.onnx", b"\x08\x07").contains("ONNX"));
+        // A header of 0x280 bytes begins as a pickle does.
+        assert_eq!(foreign(Path::new("w"), b"\x80\x02\0\0\0\0\0\0{\"a\""), None);
+    }
+}

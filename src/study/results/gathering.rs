@@ -1,0 +1,84 @@
+//! What a study's folder holds: its finished cells, each compared with what was written, and a sentence for each that is
+//! damaged.
+
+use super::{CellResult, read_result};
+use crate::base::{Error, Result, files};
+use crate::study::folder::{AWAY, CONFIG, Done, REDO, RESULT, kept_config, settled};
+use crate::study::grid::{Cell, cells};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// What a study's folder holds.
+#[derive(Debug)]
+pub struct Gathered {
+    /// Its finished cells as (folder name, result): in the grid's order where its `config.toml` lists them, others after
+    /// that by name.
+    pub cells: Vec<(String, CellResult)>,
+    /// A sentence for each cell whose files are not what was written there. None of its numbers is among `cells`.
+    pub damaged: Vec<String>,
+}
+
+/// Gathers the finished cells of the study in `dir`.
+pub fn gather(dir: &Path) -> Result<Gathered> {
+    let runs = dir.join("runs");
+    if !files::exists(&runs)? {
+        let what =
+            "is no study, or one without a cell yet: it has no folder runs; give the --out of `wgslab study run`";
+        return Err(Error::Data(format!("{} {what}", dir.display())));
+    }
+    let grid = if files::exists(&dir.join(CONFIG))? { cells(&kept_config(dir)?) } else { Vec::new() };
+    let places: HashMap<&str, &Cell> = grid.iter().map(|c| (c.name.as_str(), c)).collect();
+    let entries = std::fs::read_dir(&runs).map_err(|e| Error::io(&runs, "list", e))?;
+    let mut gathered = Gathered { cells: Vec::new(), damaged: Vec::new() };
+    for entry in entries {
+        let entry = entry.map_err(|e| Error::io(&runs, "list", e))?;
+        let (folder, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let cell = places.get(name.as_str()).copied();
+        match settled(&folder, || finished_cell(&folder, cell)) {
+            Ok(Some(result)) => gathered.cells.push((name, result)),
+            Ok(None) => {}
+            Err(Error::Damaged { what, .. }) => gathered.damaged.push(what),
+            Err(e) => return Err(e),
+        }
+    }
+    if gathered.cells.is_empty() {
+        let damage = gathered.damaged.first().map(|d| format!("; one is damaged: {d}")).unwrap_or_default();
+        return Err(Error::Data(format!("{} holds no finished cell; run the study first{damage}", dir.display())));
+    }
+    let place = |name: &str| places.get(name).map_or(usize::MAX, |c| c.index);
+    gathered.cells.sort_by_cached_key(|(name, _)| (place(name), name.clone()));
+    gathered.damaged.sort();
+    Ok(gathered)
+}
+
+/// The result in a run's folder; none where the run is not finished. One of another cell than the folder's name says is
+/// damage.
+fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult>> {
+    match folder.metadata() {
+        Ok(found) if found.is_dir() => {}
+        // What a file manager leaves beside the cells is none of them.
+        Ok(_) if cell.is_none() => return Ok(None),
+        Ok(_) => return Err(Error::damaged(folder, "it is a file and no folder", AWAY)),
+        Err(e) => return Err(Error::damaged(folder, format!("it cannot be looked at ({e})"), AWAY)),
+    }
+    let Some(done) = Done::read(folder)? else {
+        let path = folder.join(RESULT);
+        if !files::exists(&path)? {
+            return Ok(None);
+        }
+        let why = "a result stands there and no done: the run was stopped just before its end, or done is lost";
+        return Err(Error::damaged(&path, why, "`wgslab study run` finishes it"));
+    };
+    done.check(folder)?;
+    let result = read_result(folder, &done)?;
+    let Some(cell) = cell else { return Ok(Some(result)) };
+    let kind = cell.kind_name();
+    let due = (&*cell.dataset, &*cell.pretraining, kind.as_str(), cell.noise_rate, &*cell.method);
+    let r = &result;
+    let got = (r.dataset.as_str(), r.pretraining.as_str(), r.noise_kind.as_str(), r.noise_rate, r.method.as_str());
+    if due != got || cell.seed != result.seed {
+        let why = "it is the result of another cell than its folder's name says";
+        return Err(Error::damaged(&folder.join(RESULT), why, REDO));
+    }
+    Ok(Some(result))
+}

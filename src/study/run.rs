@@ -1,0 +1,306 @@
+//! The cells of a study, one after the other, and what the study then says of itself. The one place where data,
+//! self-supervision and label noise meet.
+
+use super::folder::{clear, locked, locked_soon, sweep, wait_for_any, write_config};
+use super::grid::{Cell, Selection, cells};
+use super::job::{Job, Loaded};
+use super::provenance::expect_table;
+use super::results::{CellResult, Picture, gather, read_pictures, read_strip, run_folder, write_csv, write_pictures};
+use super::start::Start;
+use super::{pretrain, report, train};
+use crate::base::{Error, Result};
+use crate::data::{self, Need};
+use crate::ssl;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// How the cells of a study are gone through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// End at once where nothing is left but what other processes work on, instead of waiting for them.
+    pub no_wait: bool,
+    /// Empty the folder of a damaged cell or pretraining and make it again.
+    pub redo_damaged: bool,
+}
+
+/// What a study came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The results of the chosen cells, in the grid's order.
+    pub results: Vec<CellResult>,
+    /// A sentence for each cell that is damaged and was left out.
+    pub damaged: Vec<String>,
+}
+
+/// What came of the cells so far.
+#[derive(Default)]
+struct Found {
+    results: BTreeMap<usize, CellResult>,
+    damaged: Vec<String>,
+}
+
+/// How often the study is gathered while cells come one after the other: gathering reads all that are done, and takes
+/// longer with each.
+#[derive(Default)]
+struct Pace {
+    /// When it was gathered last, and how long that took.
+    last: Option<(Instant, Duration)>,
+}
+
+impl Pace {
+    /// Gathers unless the last time was so short ago that gathering would take more than a twentieth of the study's time.
+    fn take(&mut self, gather: impl FnOnce() -> Result<()>) -> Result<()> {
+        let now = Instant::now();
+        if self.last.is_some_and(|(ended, took)| now - ended < 19 * took) {
+            return Ok(());
+        }
+        gather()?;
+        let ended = Instant::now();
+        self.last = Some((ended, ended - now));
+        Ok(())
+    }
+}
+
+impl Job<'_> {
+    /// Runs the selected cells of the grid, resuming what was begun, and writes `results.csv` and `report.html`. A cell
+    /// that another process works on is left to it, and looked at again when the others are done. A damaged cell is told,
+    /// and the others go on.
+    pub fn run(&self, selection: Selection, manner: Manner) -> Result<Outcome> {
+        let all = cells(self.config);
+        let chosen = selection.of(&all)?;
+        self.check_sets(chosen)?;
+        sweep(self.out, Duration::from_secs(2));
+        expect_table(self.out, &self.kernels)?;
+        self.keep_kernels()?;
+        let (mut found, mut pace) = (Found::default(), Pace::default());
+        let ended = self.cells(chosen, manner, &mut found, &mut pace);
+        // Whatever ended it: what is done is in the table and on the page.
+        let gathered = if found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
+        ended?;
+        gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
+        Ok(Outcome { results: found.results.into_values().collect(), damaged: found.damaged })
+    }
+
+    /// Runs cells until each is done, damaged or, where that is wished, left to another process.
+    fn cells(&self, chosen: &[Cell], manner: Manner, found: &mut Found, pace: &mut Pace) -> Result<()> {
+        let mut loaded: Option<Loaded> = None;
+        let mut left: Vec<&Cell> = chosen.iter().collect();
+        while !left.is_empty() {
+            let (mut busy, mut held) = (Vec::new(), Vec::new());
+            for cell in left {
+                if loaded.as_ref().is_none_or(|l| *l.spec != *cell.spec) {
+                    drop(loaded.take()); // frees its pages before the next ones are made
+                    loaded = Some(self.load(&cell.spec)?);
+                }
+                let Some(set) = &loaded else { continue };
+                match self.cell(cell, set, manner) {
+                    Ok(result) => {
+                        found.results.insert(cell.index, result);
+                        pace.take(|| self.gather().map(drop))?;
+                    }
+                    Err(Error::Busy(folder)) => {
+                        busy.push(cell);
+                        held.push(folder);
+                    }
+                    Err(Error::Damaged { what, .. }) => {
+                        self.progress.note(&format!("damaged: {}: {what}", cell.name));
+                        found.damaged.push(format!("{}: {what}", cell.name));
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+            if let (Some(folder), true) = (held.first(), manner.no_wait) {
+                return Err(Error::Busy(folder.clone()));
+            }
+            if let Some(folder) = held.first() {
+                let (n, folder) = (busy.len(), folder.display());
+                self.progress.note(&format!("{n} cells wait for other processes; one works in {folder}"));
+                wait_for_any(&held, self.stop)?;
+            }
+            left = busy;
+        }
+        Ok(())
+    }
+
+    /// Writes what the study says of itself: its config, the table and the report. Gives the report's sentences of what is
+    /// damaged and not shown. One process at a time, so that what an earlier one gathered never replaces what a later one
+    /// did.
+    fn gather(&self) -> Result<Vec<String>> {
+        // Not before a cell is done: a study that cannot run leaves nothing behind.
+        locked_soon(self.out, self.stop, || {
+            write_config(self.out, self.config)?;
+            let gathered = gather(self.out)?;
+            write_csv(self.out, &gathered)?;
+            Ok(report(self.out, &gathered)?.1)
+        })
+    }
+
+    /// Runs a cell; with `redo_damaged`, each folder of its that is damaged is emptied once and made again.
+    fn cell(&self, cell: &Cell, set: &Loaded, manner: Manner) -> Result<CellResult> {
+        let mut cleared = BTreeSet::new();
+        loop {
+            match self.cell_once(cell, set) {
+                Err(Error::Damaged { path, what }) if manner.redo_damaged => {
+                    let folder = path.parent().unwrap_or(self.out).to_path_buf();
+                    let own = ["runs", "pretraining"].iter().any(|f| folder.parent() == Some(&self.out.join(f)));
+                    if !own || !cleared.insert(folder.clone()) {
+                        return Err(Error::Damaged { path, what });
+                    }
+                    self.progress.note(&format!("{} is made again, because {what}", folder.display()));
+                    clear(&folder)?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Refuses a set that the cells cannot use before the first of them is trained on another. All are listed first; then
+    /// each is decoded through the cache, where it is found again when its turn comes. One set with one kind of
+    /// noise is read next anyway.
+    fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
+        let mut sets: Vec<&str> = Vec::new();
+        for cell in chosen {
+            if !sets.contains(&&*cell.spec) {
+                data::check(&cell.spec, &self.load_options(), Need::Training)?;
+                sets.push(&cell.spec);
+            }
+        }
+        // One cell of each kind of noise: what keeps it from going wrong keeps the others.
+        let mut noisy: Vec<&Cell> = Vec::new();
+        for cell in chosen.iter().filter(|c| c.noise_kind.is_some()) {
+            if !noisy.iter().any(|n| (&n.spec, n.noise_kind) == (&cell.spec, cell.noise_kind)) {
+                noisy.push(cell);
+            }
+        }
+        for spec in sets.iter().filter(|_| sets.len() > 1 || noisy.len() > 1) {
+            let named = |e: Error| Error::Data(format!("{spec}: {e}"));
+            // What was decided is told when its turn comes; a damaged cache is whole by then.
+            let warn = |w: &str| {
+                if w.starts_with("warning") {
+                    self.progress.note(w)
+                }
+            };
+            let data = self.read(spec, Need::Training, &warn)?;
+            pretrain::batch_of(self.config.training.optimization.batch_size, data.train.len()).map_err(named)?;
+            for cell in noisy.iter().filter(|n| *n.spec == **spec) {
+                cell.given(&data).map_err(named)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cell_once(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
+        let start = match &*cell.pretraining {
+            ssl::NONE => None,
+            name => {
+                let method = self.config.pretraining_of(name)?;
+                let made = pretrain::provenance(self, &set.train, &method, cell.seed)?;
+                let key = format!("{}-{name}-seed-{}-{}", cell.dataset, cell.seed, made.address);
+                let folder = self.out.join("pretraining").join(key);
+                let (path, done) = pretrain::run(self, &set.train, &method, cell.seed, &folder, &made)?;
+                Some(Start::pretrained(path, name, &done)?)
+            }
+        };
+        let result = train::run(self, set, cell, start.as_ref(), &run_folder(self.out, &cell.name))?;
+        self.pictures(cell, set)?;
+        Ok(result)
+    }
+
+    /// A strip of training images for the report, labels as the noisiest cell of the first seed trains on them. It is
+    /// written once for a dataset, whichever of its cells comes first.
+    fn pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
+        match read_pictures(self.out, &cell.dataset) {
+            Ok(pictures) if !pictures.is_empty() => return Ok(()),
+            Err(Error::Damaged { what, .. }) => {
+                self.progress.note(&format!("pictures are written anew, because {what}"))
+            }
+            other => drop(other?),
+        }
+        let folder = self.out.join("pictures").join(&*cell.dataset);
+        let write = || match read_strip(&folder) {
+            Ok(pictures) if !pictures.is_empty() => Ok(()), // another shard's, meanwhile
+            _ => self.write_pictures(cell, set),
+        };
+        match locked(&folder, write) {
+            Err(Error::Busy(_)) => Ok(()), // another shard is writing the same ones
+            written => written,
+        }
+    }
+
+    fn write_pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
+        let rate = self.config.noise.rates.iter().copied().fold(0.0, f64::max);
+        let noise = &self.config.noise;
+        let kind = noise.kinds.first().copied().filter(|_| rate > 0.0);
+        let settings = kind.map_or(Ok(toml::Table::new()), |k| noise.settings_of(k))?;
+        let seed = self.config.seeds.first().copied().unwrap_or(cell.seed);
+        let noisiest =
+            Cell { seed, noise_kind: kind, noise_rate: rate, noise_settings: settings.into(), ..cell.clone() };
+        let (train, given) = (&set.data.train, noisiest.given(&set.data)?);
+        let class = |l: u32| set.data.classes.get(l as usize).cloned().unwrap_or_default();
+        let count = train.len().min(12);
+        let pictures = (0..count)
+            .map(|i| i * train.len() / count)
+            .map(|i| Ok(Picture { png: data::png(train, i)?, clean: class(train.labels[i]), given: class(given[i]) }))
+            .collect::<Result<Vec<_>>>()?;
+        write_pictures(self.out, &cell.dataset, &pictures)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::files;
+    use crate::data::testing::write_png;
+    use crate::study::testing::{Heard, with_job};
+
+    /// Two sets of class folders, a cell each.
+    const TWO: &str = "[data]\nspecs = [\"one\", \"two\"]\nstore_size = 8\nimage_size = 8\n[model]\nwidth = 0.0625\n\
+                       [pretraining]\nmethods = [\"none\"]\n[noise]\nrates = [0.0]\n[training]\nepochs = 1\n\
+                       batch_size = 4\nwarmup_epochs = 0\n[evaluation]\nbatch_size = 4\n";
+
+    #[test]
+    fn what_is_damaged_of_one_set_ends_no_other_and_is_told() {
+        let heard = Heard::default();
+        with_job(TWO, &heard, |job| {
+            for (at, set) in ["one", "two"].into_iter().enumerate() {
+                for i in 0..20 {
+                    let split = ["train", "train", "val", "test"][i % 4];
+                    let class = ["a", "b"][i / 4 % 2];
+                    write_png(&job.data_root.join(format!("{set}/{split}/{class}/{i}.png")), (40 * at + i) as u64, 9);
+                }
+            }
+            let run = || job.run(Selection::All, Manner::default()).unwrap();
+            let whole = run();
+            let strip = job.out.join("pictures/two/labels.json");
+            let (labels, page) = (files::read(&strip).unwrap(), job.out.join("report.html"));
+            std::fs::write(&strip, "{").unwrap();
+            let caches = std::fs::read_dir(job.out.join("cache")).unwrap().map(|e| e.unwrap().path());
+            for cache in caches.filter(|p| p.is_file()) {
+                std::fs::write(cache, "damaged").unwrap();
+            }
+            let again = run();
+            assert!(again.results == whole.results && again.damaged.is_empty(), "{:?}", again.damaged);
+            assert_eq!(files::read(&strip).unwrap(), labels, "the pictures are written anew");
+            assert!(!files::read_text(&page).unwrap().contains("labels.json"), "nothing is left to tell");
+            let lines = heard.lines();
+            let said = |what: &str| lines.iter().filter(|l| l.contains(what)).count();
+            assert_eq!((said("pictures are written anew"), said("warning: the cached data")), (1, 2), "{lines:?}");
+        });
+    }
+
+    #[test]
+    fn gathering_takes_a_small_part_of_a_study_s_time() {
+        let (mut pace, mut times) = (Pace::default(), 0);
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(500) {
+            let gather = || {
+                times += 1;
+                std::thread::sleep(Duration::from_millis(10));
+                Ok(())
+            };
+            pace.take(gather).unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!((1..=3).contains(&times), "{times} times in half a second of 10 ms each");
+    }
+}

@@ -1,0 +1,138 @@
+//! What a stage reads of the config: with its seed, its part of the address.
+
+use super::config::{Config, Pretrained};
+use super::grid::{Cell, cells};
+use crate::base::Result;
+use crate::nn::Optimization;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// What pretraining reads of the config.
+pub(super) fn pretraining_settings(c: &Config, p: &Pretrained, seed: u64) -> Value {
+    json!({
+        "seed": seed, "method": p.name, "settings": p.settings, "image_size": c.data.image_size, "model": p.model,
+        "optimization": optimization(&p.optimization), "augmentation": p.augmentation,
+    })
+}
+
+/// What training and its evaluation read of the config.
+pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
+    let (t, l) = (&c.training, c.learning_of(&cell.method)?);
+    let mut settings = json!({
+        "seed": cell.seed, "method": l.name, "settings": l.settings, "image_size": c.data.image_size,
+        "model": c.model_of(&cell.pretraining)?, "optimization": optimization(&l.optimization),
+        "last_batch": t.last_batch, "crop_scale": t.crop_scale,
+        "crop_ratio": c.augmentation.crop_ratio, "flip_probability": t.flip_probability,
+        "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": c.evaluation,
+    });
+    if !cell.noise_settings.is_empty() {
+        settings["noise_settings"] = json!(cell.noise_settings); // nothing of a kind without: its address stays
+    }
+    Ok(settings)
+}
+
+/// The key of what training reads of the config that differs from the settings of a run; none where the config may be the
+/// run's. Seed and noise are of the cell, pretraining and method are those of any cell, and a key that only one of the two
+/// knows is of another version.
+pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
+    let mut seen = BTreeSet::new();
+    let all = cells(c);
+    let distinct = all.iter().filter(|cell| seen.insert((&cell.pretraining, &cell.method)));
+    let of_cell = |key: &String| ["seed", "noise_kind", "noise_rate", "noise_settings"].contains(&key.as_str());
+    let mut first = None;
+    for cell in distinct {
+        let own = training_settings(c, cell).ok()?;
+        let differs = |(key, value): (&String, &Value)| settings.get(key).is_some_and(|kept| kept != value);
+        let other = own.as_object()?.iter().filter(|(key, _)| !of_cell(key)).find(|pair| differs(*pair));
+        match other {
+            None => return None,
+            Some((key, _)) => first = first.or_else(|| Some(key.clone())),
+        }
+    }
+    first
+}
+
+/// The keys that its optimizer reads: Adam takes no notice of a momentum.
+fn optimization(o: &Optimization) -> Value {
+    let mut settings = json!(o);
+    if let Some(optimizer) = settings["optimizer"].as_object_mut() {
+        optimizer.retain(|key, _| o.optimizer.reads(key));
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pretraining(text: &str) -> Value {
+        let config = Config::parse("t", text).unwrap();
+        pretraining_settings(&config, &config.pretraining_of("simclr").unwrap(), 0)
+    }
+
+    /// Of the first cell: random weights, clean labels.
+    fn training(text: &str) -> Value {
+        let config = Config::parse("t", text).unwrap();
+        training_settings(&config, &cells(&config)[0]).unwrap()
+    }
+
+    const ADAM: &str = "[pretraining.optimizer]\nmomentum = 0.5";
+
+    #[test]
+    fn a_stage_depends_on_what_it_reads_and_on_nothing_else() {
+        let of_neither = [
+            "name = \"other\"\nseeds = [0, 1]",
+            "[data]\nspecs = [\"phantom:mura\"]",
+            "[data]\nval_fraction = 0.2", // what it changes is in the data's fingerprint
+            "[noise]\nrates = [0.0, 0.1]",
+            "[pretraining]\nmethods = [\"none\"]",
+            "[run]\nloss_every = 3",
+            ADAM,
+        ];
+        let of_pretraining = [
+            "[pretraining]\nepochs = 11",
+            "[pretraining.simclr]\ntemperature = 0.1",
+            "[pretraining.simclr]\nepochs = 11",
+            "[pretraining.simclr.optimizer]\nlr = 0.5",
+            "[pretraining.simclr.augmentation]\nblur_probability = 0.0",
+            "[pretraining.optimizer]\nname = \"sgd\"",
+            "[augmentation]\nblur_probability = 0.0",
+        ];
+        let of_training = [
+            "[training]\nepochs = 3",
+            "[training.optimizer]\nmomentum = 0.5",
+            "[training.cross_entropy]\nepochs = 3",
+            "[training]\nlast_batch = \"keep\"",
+            "[evaluation]\nbatch_size = 3",
+            "[evaluation]\nknn_neighbours = 3",
+            "[evaluation]\nknn_temperature = 0.1",
+            "[noise]\nrates = [0.1]",
+        ];
+        let of_both = ["[data]\nimage_size = 16", "[model]\nwidth = 0.5", "[augmentation]\ncrop_ratio = [1.0, 1.0]"];
+        for (texts, pretrains, trains) in [
+            (&of_neither[..], false, false),
+            (&of_pretraining, true, false),
+            (&of_training, false, true),
+            (&of_both, true, true),
+        ] {
+            for text in texts {
+                assert_eq!(pretraining(text) != pretraining(""), pretrains, "pretraining: {text}");
+                assert_eq!(training(text) != training(""), trains, "training: {text}");
+            }
+        }
+        let config = Config::parse("t", "").unwrap();
+        let seed = |seed| pretraining_settings(&config, &config.pretraining_of("simclr").unwrap(), seed);
+        assert_ne!(seed(0), seed(1));
+        assert_ne!(training("seeds = [0]"), training("seeds = [1]"));
+    }
+
+    #[test]
+    fn a_config_is_not_taken_for_the_one_that_made_other_settings() {
+        let config = |text: &str| Config::parse("t", text).unwrap();
+        let other = |text: &str| other_setting(&config(text), &training("seeds = [3]\n[noise]\nrates = [0.4]"));
+        assert_eq!(other("seeds = [0, 1]\n[noise]\nrates = [0.0]"), None);
+        assert_eq!(other("[data]\nimage_size = 22").as_deref(), Some("image_size"));
+        assert_eq!(other("[training.optimizer]\nlr = 0.5").as_deref(), Some("optimization"));
+        assert_eq!(other("[model]\nwidth = 0.5").as_deref(), Some("model"));
+    }
+}

@@ -1,0 +1,100 @@
+//! The backbone that training starts from: of a finished pretraining, or a file that somebody brings.
+
+use super::folder::{BACKBONE, Done, REDO};
+use super::job::{Brought, Job};
+use crate::base::hash::{Hasher, sha256};
+use crate::base::{Error, Result, files};
+use crate::nn::weights::{self, Classifier};
+use crate::nn::{Backbone, checkpoint};
+use crate::tape::State;
+use std::path::PathBuf;
+
+/// The backbone that training starts from.
+pub(super) struct Start {
+    pub path: PathBuf,
+    /// What made it, for the results.
+    pub made_by: String,
+    /// Of what made it and of its bytes.
+    pub address: String,
+    /// Of its bytes.
+    pub sha256: String,
+    /// Whether its classifier is kept, too.
+    classifier: bool,
+    /// Whether a person brought it.
+    brought: bool,
+}
+
+impl Start {
+    /// The backbone of a finished pretraining.
+    pub fn pretrained(path: PathBuf, method: &str, done: &Done) -> Result<Start> {
+        let Some(contents) = done.files.get(BACKBONE) else {
+            return Err(Error::damaged(&path, "the done beside it does not name it", REDO));
+        };
+        let sha256 = contents.sha256.clone();
+        let address = Hasher::new().part(&done.address).part(&sha256).short();
+        Ok(Start { path, made_by: method.to_string(), address, sha256, classifier: false, brought: false })
+    }
+
+    /// A file that somebody brings. What made it stands in its metadata or, where that is not ours, in its name.
+    pub fn given(Brought { path, keep_classifier }: Brought<'_>) -> Result<Start> {
+        let bytes = weights::read(path)?;
+        let metadata = checkpoint::read_metadata(path, &bytes)?;
+        let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let made_by = metadata.get("method").and_then(|m| m.as_str()).map_or_else(stem, str::to_string);
+        let sha256 = sha256(&bytes);
+        let address = Hasher::new().part(&sha256);
+        let address = if keep_classifier { address.part("with its classifier").short() } else { address.short() };
+        Ok(Start { path: path.to_path_buf(), made_by, address, sha256, classifier: keep_classifier, brought: true })
+    }
+
+    /// What its file holds, where that still is what the address stands for.
+    fn bytes(&self) -> Result<Vec<u8>> {
+        let found = files::bytes(&self.path);
+        let whole = found.and_then(|bytes| match sha256(&bytes) == self.sha256 {
+            true => Ok(bytes),
+            false => Err("it is not the backbone that was written there".to_string()),
+        });
+        // Of a person's own file nothing is damaged, and nothing of theirs is to be deleted.
+        whole.map_err(|why| match self.brought {
+            true => Error::Data(format!(
+                "{} changed while the data was read; run the same command again",
+                self.path.display()
+            )),
+            false => Error::damaged(&self.path, why, REDO),
+        })
+    }
+
+    /// Loads it into `state` where its file still holds what the address stands for, and says what was done to make it
+    /// fit.
+    pub fn load(&self, job: &Job<'_>, classes: &[String], backbone: &dyn Backbone, state: &mut State) -> Result<()> {
+        let bytes = self.bytes()?;
+        let keep = self.classifier.then(|| Classifier { classes, features: backbone.features() });
+        let file = (self.path.as_path(), &bytes[..]);
+        let notes = weights::load(file, job.gpu, state, "backbone.", &job.backbone_tensors(backbone)?, keep)?;
+        notes.iter().for_each(|n| job.progress.note(n));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_that_somebody_brought_are_not_to_be_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        let file = safetensors::serialize(Vec::<(String, safetensors::tensor::TensorView<'_>)>::new(), None).unwrap();
+        std::fs::write(&path, &file).unwrap();
+        let start = Start::given(Brought { path: &path, keep_classifier: false }).unwrap();
+        assert_eq!(start.bytes().unwrap(), file);
+        for change in ["changed", ""] {
+            std::fs::write(&path, change).unwrap();
+            let said = start.bytes().unwrap_err().to_string();
+            assert!(said.contains("changed while the data was read; run the same command again"), "{said}");
+            assert!(!said.contains("delete") && !said.contains("redo"), "{said}");
+        }
+        let made = Start { brought: false, ..start };
+        assert!(made.bytes().unwrap_err().to_string().contains("--redo-damaged"));
+    }
+}
