@@ -40,6 +40,9 @@
 //! schedule to a device: buffers, parameters, pipelines and bind groups are made once. **Replay.** `Plan::run` writes the
 //! inputs and one buffer of named scalars, encodes and submits; nothing is allocated and no shape is looked at.
 //!
+//! Nothing that is looked up again depends on what Rust prints. An op is known by its name and its constants
+//! ([`tape::constants`]): values in the order of the fields, without the names of types and fields.
+//!
 //! What outlives a step is a named tensor in a [`tape::State`]; `Tape::assign` is the only write to it. A step is a
 //! transaction: every assign takes effect at its end, and none does when its guard (for instance a non-finite gradient)
 //! is raised. The schedule lets an in-place op write state directly where nobody could tell the difference. Two players of

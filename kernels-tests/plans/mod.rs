@@ -51,7 +51,7 @@ fn kernels(s: &Schedule) -> Vec<&'static str> {
 }
 
 /// x = 2·x in place; a second input is a flag that leaves x alone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 struct Double;
 
 wgslab::params! {

@@ -11,7 +11,8 @@ use crate::base::hash::Hasher;
 use crate::base::{Error, Result, seal};
 use crate::device::tune::Table;
 use crate::device::{Gpu, Kernel, Tree};
-use crate::tape::Schedule;
+use crate::tape::constants::exact;
+use crate::tape::{Constants, Schedule};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -22,11 +23,18 @@ use std::path::{Path, PathBuf};
 /// test at the end of this file holds what it stands for.
 pub(super) const RESULTS: u32 = 2;
 
+/// How the rest is written: raised with every change of it that changes no result, such as how an optimizer is named. Folders
+/// of another form are told apart by it and not by what merely looks different.
+const FORM: u32 = 2;
+
 /// What made a folder; `environment.json` holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Provenance {
     /// The hash of the rest: 16 hex digits.
     pub address: String,
+    /// [`FORM`]; 0 in folders from before it was written.
+    #[serde(default)]
+    pub form: u32,
     /// What the stage reads of the config, with its seed.
     pub settings: Value,
     /// Of the images, and of the labels where it reads them.
@@ -54,6 +62,7 @@ impl Provenance {
         let adapter = gpu.adapter();
         let mut made = Provenance {
             address: String::new(),
+            form: FORM,
             settings,
             data_fingerprint: data.to_string(),
             start: start.to_string(),
@@ -95,6 +104,9 @@ impl Provenance {
     fn differences(&self, before: &Before) -> Vec<String> {
         let table = before.kernel_table.is_some();
         let before = &before.made;
+        if before.form != self.form {
+            return vec!["version of wgslab, which told runs apart in another way".to_string()];
+        }
         let device = |p: &Provenance| (p.adapter.clone(), p.driver.clone(), p.backend.clone());
         let (name, driver, backend) = device(before);
         let others = [
@@ -196,7 +208,7 @@ pub(super) fn training_settings(c: &Config, cell: &Cell) -> Value {
 fn optimization(o: &Optimization) -> Value {
     json!({
         "epochs": o.epochs, "batch_size": o.batch_size, "lr": o.lr, "warmup_epochs": o.warmup_epochs,
-        "schedule": o.schedule, "optimizer": format!("{:?}", optimizer(o)),
+        "schedule": o.schedule, "optimizer": optimizer(o).constants(exact),
     })
 }
 
@@ -367,6 +379,9 @@ mod tests {
             assert!(said(&other, "start").contains("with another backbone to start from; go on"));
             let edited = Provenance { kernels: "k".into(), address: "e".into(), ..ours.clone() };
             assert!(said(&edited, "edited").contains("another text of the kernels (a file of shaders/ or --shaders"));
+            let earlier = Provenance { form: 0, settings: json!({}), kernels: "k".into(), ..ours.clone() };
+            let e = said(&earlier, "earlier");
+            assert!(e.contains("another version of wgslab, which") && !e.contains("config"), "{e}");
             // Another adapter runs other kernels, without any edit.
             let e = said(&Provenance { driver: "x 7".into(), start: "c".into(), ..edited }, "two");
             assert!(e.contains("another backbone to start from and another adapter or driver (") && e.contains("x 7"));

@@ -3,6 +3,7 @@
 
 pub mod assign;
 pub mod backward;
+pub mod constants;
 pub mod demand;
 pub mod fence;
 pub mod layout;
@@ -17,6 +18,7 @@ mod scope;
 pub mod state;
 pub mod trace;
 
+pub use constants::Constants;
 pub use op::{Cost, Emit, Launch, Op, Slot, Type};
 pub use plan::{Feed, Plan};
 pub use program::Program;
