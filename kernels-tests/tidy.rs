@@ -43,7 +43,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Files that make keys and addresses: of runs, decoded images, tuned kernels, edited shaders.
+/// Files that make keys and addresses: of runs, decoded images, tuned kernels, edited shaders, recordings.
 const ADDRESSES: &[&str] = &[
     "src/base/hash.rs",
     "src/base/seal.rs",
@@ -54,6 +54,8 @@ const ADDRESSES: &[&str] = &[
     "src/nn/optimizer.rs",
     "src/study/provenance.rs",
     "src/tape/constants.rs",
+    "src/tape/recording.rs",
+    "src/tape/recording/file.rs",
 ];
 
 /// `{:?}` prints names of fields and types, which may be renamed: nothing that is looked up again may hold them.

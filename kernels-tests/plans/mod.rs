@@ -4,6 +4,7 @@
 mod device;
 mod players;
 mod random;
+mod recording;
 mod rules;
 
 use crate::harness::{Named, compare, ensure, named, text};

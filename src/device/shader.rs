@@ -4,6 +4,7 @@
 use super::nesting;
 use super::template::{Source, expand};
 use super::tree::Tree;
+use super::wgsl::Layout;
 use crate::base::{Error, Result};
 
 /// A file of WGSL text below `shaders/`.
@@ -74,37 +75,62 @@ impl Kernel {
 
     /// Parses, validates and reflects the kernel; an error names the file and line it comes from.
     pub fn reflect(&self, tree: &Tree) -> Result<Reflected> {
-        let source = self.source(tree)?;
-        if tree.edited_of(self).is_empty() {
-            return self.reflect_source(tree, source);
-        }
-        if let Some(line) = nesting::nesting(&source.text).too_much_at {
-            return Err(Error::Failed(format!(
-                "{}: {} [{}]: brackets, operators and `else if`s nest more than {} deep here, or there are more than {} \
-                 declarations; split what is so large",
-                source.place(line),
-                self.name,
-                self.variant,
-                nesting::MOST_DEPTH,
-                nesting::MOST_DECLARATIONS
-            )));
-        }
-        with_deep_stack(|| self.reflect_source(tree, source))?
+        let name = format!("{} [{}]", self.name, self.variant);
+        reflect(self.source(tree)?, &Text { name, edited: tree.edited_of(self), foreign: false })
     }
+}
 
-    fn reflect_source(&self, tree: &Tree, source: Source) -> Result<Reflected> {
+/// What errors call a kernel's text, and how far it is trusted.
+pub(super) struct Text {
+    /// `name [variant]`.
+    pub name: String,
+    /// Its edited files.
+    pub edited: Vec<String>,
+    /// It was read from a file that holds all of it.
+    pub foreign: bool,
+}
+
+impl Text {
+    /// The name, behind the edited files where there are any: how an error begins.
+    pub fn shown(&self) -> String {
+        match self.edited.as_slice() {
+            [] => self.name.clone(),
+            edited => format!("{}: {}", edited.join(", "), self.name),
+        }
+    }
+}
+
+/// Parses, validates and reflects a complete text.
+pub(super) fn reflect(source: Source, text: &Text) -> Result<Reflected> {
+    if text.edited.is_empty() && !text.foreign {
+        return text.reflect(source);
+    }
+    if let Some(line) = nesting::nesting(&source.text).too_much_at {
+        return Err(Error::Failed(format!(
+            "{}: {}: brackets, operators and `else if`s nest more than {} deep here, or there are more than {} \
+             declarations; split what is so large",
+            source.place(line),
+            text.name,
+            nesting::MOST_DEPTH,
+            nesting::MOST_DECLARATIONS
+        )));
+    }
+    with_deep_stack(|| text.reflect(source))?
+}
+
+impl Text {
+    fn reflect(&self, source: Source) -> Result<Reflected> {
         let wrong = |what: &str, labels: &[(naga::Span, String)]| {
             let place = |span: &naga::Span| source.place(span.location(&source.text).line_number as usize);
             let first = labels.first().map_or_else(|| source.place(0), |l| place(&l.0));
-            let mut text = format!("{first}: {} [{}]: {what}", self.name, self.variant);
+            let mut text = format!("{first}: {}: {what}", self.name);
             // naga may point at the line that asks for something before the one that gives another thing.
             for (at, said) in labels.iter().map(|l| (place(&l.0), &l.1)).filter(|l| l.0 != first) {
                 text += &format!("; {at}: {said}");
             }
             // What an edit breaks may show in a later piece.
-            let edited = tree.edited_of(self);
-            if !edited.is_empty() && !edited.iter().any(|file| text.contains(file)) {
-                text += &format!(" (edited: {})", edited.join(", "));
+            if !self.edited.is_empty() && !self.edited.iter().any(|file| text.contains(file)) {
+                text += &format!(" (edited: {})", self.edited.join(", "));
             }
             Error::Failed(text)
         };
@@ -119,7 +145,7 @@ impl Kernel {
             let chain = causes.map(|e| e.to_string()).collect::<Vec<_>>().join(": ");
             wrong(&chain, &e.spans().cloned().collect::<Vec<_>>())
         })?;
-        Reflected::read(self, tree, module, info)
+        Reflected::read(&self.shown(), module, info)
     }
 }
 
@@ -145,7 +171,8 @@ fn capabilities() -> naga::valid::Capabilities {
 }
 
 /// How a kernel uses a storage buffer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Access {
     /// `var<storage, read>`
     Read,
@@ -173,8 +200,9 @@ pub struct Reflected {
 }
 
 impl Reflected {
-    fn read(kernel: &Kernel, tree: &Tree, module: naga::Module, info: naga::valid::ModuleInfo) -> Result<Self> {
-        let bad = |what: &str| Error::Failed(format!("{}: {what}", tree.names(kernel)));
+    /// Reads a module; errors begin with `shown`.
+    fn read(shown: &str, module: naga::Module, info: naga::valid::ModuleInfo) -> Result<Self> {
+        let bad = |what: &str| Error::Failed(format!("{shown}: {what}"));
         let [entry] = module.entry_points.as_slice() else { return Err(bad("must have one entry point")) };
         if entry.name != "main" {
             return Err(bad("its entry point must be called main"));
@@ -211,6 +239,19 @@ impl Reflected {
             info,
             module,
         })
+    }
+}
+
+impl Reflected {
+    /// Its bindings and `Params`, without the module.
+    pub fn layout(&self) -> Layout {
+        Layout {
+            buffers: self.buffers.clone(),
+            params: self.params.clone(),
+            params_bytes: self.params_bytes,
+            workgroup: self.workgroup,
+            workgroup_bytes: self.workgroup_bytes,
+        }
     }
 }
 
@@ -283,7 +324,7 @@ pub(super) fn create_module(device: &wgpu::Device, label: &str, text: &str, chec
     if checked {
         return device.create_shader_module(descriptor);
     }
-    // SAFETY: the caller leaves the checks out of committed text alone, never of an edited tree's (`Gpu::compile`). Each
+    // SAFETY: the caller leaves the checks out of committed text alone, never of an edited tree's or a file's (`Gpu::compile`). Each
     // committed kernel is run with all checks on by the tests at awkward sizes, its indices from data (labels, image
     // ids) validated on the host; no loop is unbounded.
     unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
