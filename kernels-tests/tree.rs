@@ -32,7 +32,7 @@ fn edited(from: &str, to: &str) -> Result<Tree, String> {
     }
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let file = folder.path().join(PIECE);
-    std::fs::create_dir_all(folder.path().join("scale")).map_err(|e| e.to_string())?;
+    std::fs::create_dir_all(file.parent().ok_or("a piece lies in no folder")?).map_err(|e| e.to_string())?;
     std::fs::write(&file, committed.replace(from, to)).map_err(|e| e.to_string())?;
     Tree::load(folder.path()).map_err(text)
 }

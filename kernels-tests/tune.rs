@@ -64,7 +64,7 @@ fn winner_runs() -> Result<(), String> {
 }
 
 /// Doubles; its first variant does next to nothing and is wrong in the last element alone.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct Double(&'static [&'static str]);
 
 const HEAD: Piece = Piece {

@@ -36,9 +36,16 @@
 //! each op's `grad` asks for. **Fuse.** Where a product's result is read by a bias, a batch norm, a residual or an activation
 //! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/core/fuse.rs`); no table, nothing is fused.
 //! **Schedule.** [`tape::Schedule`] is pure: from the nodes, the adapter's capabilities and the
-//! chosen variants it computes order, lifetimes and slabs, and the launches as plain data. **Plan.** [`tape::Plan`] binds a
-//! schedule to a device: buffers, parameters, pipelines and bind groups are made once. **Replay.** `Plan::run` writes the
-//! inputs and one buffer of named scalars, encodes and submits; nothing is allocated and no shape is looked at.
+//! chosen variants it computes order, lifetimes and slabs, and the launches as plain data. **As data.** A
+//! [`tape::Recording`] is what a schedule becomes: kernels as complete text with their layout, buffers with role and size,
+//! launches with the bytes of their parameters, and names of what goes in and out. It serializes, and nothing else is run,
+//! so that a run's address and a file speak of what really runs. **Plan.** [`tape::Plan`] binds it to a device: buffers,
+//! parameters, pipelines and bind groups are made once ([`tape::Replay`] does so with a recording from a file, whose text
+//! runs with naga's checks). **Replay.** `Plan::run` writes the inputs and one buffer of named scalars, encodes and submits;
+//! nothing is allocated and no shape is looked at.
+//!
+//! Nothing that is looked up again depends on what Rust prints. An op is known by its name and its constants
+//! ([`tape::constants`]): values in the order of the fields, without the names of types and fields.
 //!
 //! What outlives a step is a named tensor in a [`tape::State`]; `Tape::assign` is the only write to it. A step is a
 //! transaction: every assign takes effect at its end, and none does when its guard (for instance a non-finite gradient)
@@ -60,7 +67,7 @@
 //! # A study
 //!
 //! [`study::Job`] walks a grid of cells. Each stage has an address (`study/provenance.rs`): the hash of what its bits
-//! depend on, the text of the kernels it launches included, and of nothing else. Through it cells share a pretraining, and
+//! depend on, the addresses of its recordings included ([`tape::Recording::address`]), and of nothing else. Through it cells share a pretraining, and
 //! a folder of something else is never gone on with. Host code that moves bits has a number in it, `RESULTS`. What a
 //! stage writes is compared with its checksum before it is used (`base/seal.rs`, `study/folder.rs`): weights and cursors in
 //! their metadata, JSON in a key, configs in a first line, and `done` holds the SHA-256 of every file. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed,

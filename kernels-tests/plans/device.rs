@@ -15,6 +15,8 @@ pub fn list() -> Vec<Named> {
         ("a raised guard stops every assign", guard),
         ("what defies the guard moves though its old value is kept", defiance),
         ("two players of one step share nothing", super::players::two_players),
+        ("a recording read back gives the bits of its plan", super::recording::read_back),
+        ("a recording that cannot run makes no buffer", super::recording::refused),
         ("a program repeats its stages over one store", program),
         ("feeds and stores that do not fit are refused", feeds),
         ("a run makes no buffer and no bind group", allocates_nothing),

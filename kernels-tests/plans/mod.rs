@@ -4,6 +4,7 @@
 mod device;
 mod players;
 mod random;
+mod recording;
 mod rules;
 
 use crate::harness::{Named, compare, ensure, named, text};
@@ -51,7 +52,7 @@ fn kernels(s: &Schedule) -> Vec<&'static str> {
 }
 
 /// x = 2·x in place; a second input is a flag that leaves x alone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 struct Double;
 
 wgslab::params! {

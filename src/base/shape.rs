@@ -68,6 +68,25 @@ impl Shape {
     }
 }
 
+impl serde::Serialize for Shape {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.dims())
+    }
+}
+
+impl<'a> serde::Deserialize<'a> for Shape {
+    fn deserialize<D: serde::Deserializer<'a>>(d: D) -> Result<Self, D::Error> {
+        let list = Vec::<u32>::deserialize(d)?;
+        if list.len() > MAX_RANK {
+            let why = format!("a shape has {} dimensions, and may have {MAX_RANK}", list.len());
+            return Err(serde::de::Error::custom(why));
+        }
+        let mut dims = [1; MAX_RANK];
+        dims[..list.len()].copy_from_slice(&list);
+        Ok(Shape { rank: list.len() as u8, dims })
+    }
+}
+
 impl std::fmt::Display for Shape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "[{}]", self.dims().iter().map(|d| d.to_string()).collect::<Vec<_>>().join(", "))
@@ -87,7 +106,7 @@ impl<const N: usize> From<[usize; N]> for Shape {
 }
 
 /// Element type of a tensor on the device.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum DType {
     /// 16-bit float, IEEE 754 binary16: activations and their gradients where a step asks for it; arithmetic is in f32.
     /// Elements lie two to a word, the first in the low half.

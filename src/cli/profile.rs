@@ -31,7 +31,8 @@ use std::sync::Arc;
   wgslab profile --model resnet18 --size 32 --batch 8 --html profile.html
   wgslab profile --model vit --patch 4 --size 32 --batch 8
   wgslab profile configs/smoke.toml --stage pretrain --trace trace.json
-      open ui.perfetto.dev and drop trace.json there"
+      open ui.perfetto.dev and drop trace.json there
+  wgslab profile --batch 4 --steps 1 --recording step.json"
 )]
 pub(super) struct ProfileStep {
     /// A study's config: profile the step of one of its stages
@@ -73,6 +74,9 @@ pub(super) struct ProfileStep {
     /// Write a page with pictures
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Write the step as data: kernels as complete WGSL, buffers, launches, inputs and outputs, as JSON
+    #[arg(long, value_name = "FILE")]
+    recording: Option<PathBuf>,
     /// Write a trace for ui.perfetto.dev
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -96,6 +100,7 @@ impl ProfileStep {
         expect_writable(&[
             ("--json", self.json.as_deref()),
             ("--html", self.html.as_deref()),
+            ("--recording", self.recording.as_deref()),
             ("--trace", self.trace.as_deref()),
         ])?;
         let model = self.network.network(self.size)?;
@@ -105,6 +110,9 @@ impl ProfileStep {
         let found = options.job(&config, folder.path(), |job| {
             let subject = if study.is_some() { self.of_study(job)? } else { self.of(model, job.gpu)? };
             let ready = Ready::new(job.gpu, subject, &job.kernels)?;
+            if let Some(path) = &self.recording {
+                ready.plan.recording().write(path)?;
+            }
             let timestamps = job.gpu.has_timestamps() && !self.wall_clock;
             let timer = if timestamps { Timer::Timestamps } else { Timer::Wall };
             profile::profile_until(job.gpu, &ready, self.steps, timer, self.roof(job.gpu)?, job.stop)
@@ -144,7 +152,7 @@ impl ProfileStep {
     }
 
     fn report(&self, p: &Profile) -> String {
-        let files = [&self.json, &self.html, &self.trace].into_iter().flatten();
+        let files = [&self.json, &self.html, &self.recording, &self.trace].into_iter().flatten();
         let files: Vec<String> = files.map(|f| f.display().to_string()).collect();
         let roof = p.roof.as_ref().map(super::roofline::table);
         let parts = [whole(p), sums("part", &p.phases, self.rows), sums("kernel", &p.kernels, self.rows)];

@@ -2,6 +2,7 @@
 
 use super::pipeline::Pipeline;
 use super::shader::Access;
+use super::wgsl::Shader;
 use super::{Buffer, Gpu, Kernel};
 use crate::base::{Error, Result};
 use std::sync::Arc;
@@ -77,8 +78,21 @@ impl Gpu {
         params: (&ParamBlocks, usize),
         grid: [u32; 3],
     ) -> Result<Dispatch> {
-        let pipeline = self.pipeline(kernel)?;
-        let bad = |what: String| Err(Error::Failed(format!("{label} ({} [{}]): {what}", kernel.name, kernel.variant)));
+        self.dispatch_shader(label, &self.shader(kernel)?, buffers, params, grid)
+    }
+
+    /// The same of a kernel's complete text.
+    pub fn dispatch_shader(
+        &self,
+        label: &str,
+        shader: &Arc<Shader>,
+        buffers: &[&Buffer],
+        params: (&ParamBlocks, usize),
+        grid: [u32; 3],
+    ) -> Result<Dispatch> {
+        let pipeline = self.pipeline(shader)?;
+        let named = || format!("{label} ({} [{}])", shader.name(), shader.variant());
+        let bad = |what: String| Err(Error::Failed(format!("{}: {what}", named())));
         if pipeline.buffers.len() != buffers.len() {
             return bad(format!("the shader binds {} buffers and was given {}", pipeline.buffers.len(), buffers.len()));
         }

@@ -12,6 +12,7 @@ mod template;
 pub mod timing;
 pub mod tree;
 pub mod tune;
+mod wgsl;
 
 pub use buffer::Buffer;
 pub use cooperative::Cooperative;
@@ -21,3 +22,4 @@ pub use shader::{Kernel, Piece};
 pub use template::Source;
 pub use timing::{Clocked, Timed};
 pub use tree::Tree;
+pub use wgsl::{Layout, Shader};

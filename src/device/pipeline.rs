@@ -1,12 +1,13 @@
 //! Pipelines, made once per kernel and kept: wgpu does not cache them, and a driver takes up to seconds for one, some
 //! minutes. Nothing interrupts a driver, so it works on a thread of its own, and who waits for it may leave.
 
-use super::shader::{Access, Kernel, Reflected, STACK_BYTES, create_module};
+use super::shader::{Access, Kernel, STACK_BYTES, create_module};
+use super::wgsl::{Layout, Shader};
 use super::{Caps, Gpu};
 use crate::base::{Error, Result};
 use std::collections::HashMap;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A pipeline with the layout its bind groups need.
@@ -15,15 +16,24 @@ pub struct Pipeline {
     pub(super) raw: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
     /// Access of its storage buffers, in order.
-    pub buffers: Vec<Access>,
-    /// Names and offsets of the fields of its `Params`.
-    pub params: Vec<(String, u32)>,
+    pub(super) buffers: Vec<Access>,
     /// Bytes of its `Params`.
-    pub params_bytes: u32,
+    pub(super) params_bytes: u32,
 }
 
+/// What was put together and compiled so far.
 #[derive(Default)]
-pub(super) struct Pipelines(Mutex<HashMap<Kernel, Arc<Pipeline>>>);
+pub(super) struct Pipelines {
+    shaders: Mutex<HashMap<Kernel, Arc<Shader>>>,
+    made: Mutex<HashMap<Arc<Shader>, Arc<Pipeline>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    match mutex.lock() {
+        Ok(held) => held,
+        Err(poisoned) => poisoned.into_inner(),
+    }
+}
 
 /// What is asked again and again while a kernel is being compiled, with the kernel's name and variant and how often it was
 /// asked before: an error ends the wait, and is what the caller of [`Gpu::pipeline`] gets.
@@ -52,25 +62,33 @@ fn beside<T: Send + 'static>(name: &str, waiting: &Waiting, work: impl FnOnce() 
 }
 
 impl Gpu {
-    /// The pipeline of `kernel`, made at the first call.
-    pub fn pipeline(&self, kernel: &Kernel) -> Result<Arc<Pipeline>> {
-        let mut known = match self.pipelines.0.lock() {
-            Ok(k) => k,
-            Err(poisoned) => poisoned.into_inner(),
-        };
-        if let Some(p) = known.get(kernel) {
+    /// The complete text of `kernel` with its layout, put together at the first call.
+    pub fn shader(&self, kernel: &Kernel) -> Result<Arc<Shader>> {
+        let mut known = lock(&self.pipelines.shaders);
+        if let Some(s) = known.get(kernel) {
+            return Ok(s.clone());
+        }
+        let s = Arc::new(kernel.shader(self.tree())?);
+        known.insert(kernel.clone(), s.clone());
+        Ok(s)
+    }
+
+    /// The pipeline of a text, made at the first call.
+    pub(super) fn pipeline(&self, shader: &Arc<Shader>) -> Result<Arc<Pipeline>> {
+        let mut known = lock(&self.pipelines.made);
+        if let Some(p) = known.get(shader) {
             return Ok(p.clone());
         }
-        let p = Arc::new(self.compile(kernel)?);
-        known.insert(kernel.clone(), p.clone());
+        let p = Arc::new(self.compile(shader)?);
+        known.insert(shader.clone(), p.clone());
         Ok(p)
     }
 
-    fn compile(&self, kernel: &Kernel) -> Result<Pipeline> {
-        let tree = self.tree();
-        let reflected = kernel.reflect(tree)?;
-        fits(&tree.names(kernel), &reflected, self.caps())?;
-        let checked = self.options().checked || !tree.edited_of(kernel).is_empty();
+    fn compile(&self, shader: &Shader) -> Result<Pipeline> {
+        shader.expect_valid()?;
+        let reflected = shader.layout();
+        fits(&shader.shown(), reflected, self.caps())?;
+        let checked = self.options().checked || shader.needs_checks();
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -86,7 +104,7 @@ impl Gpu {
             entries.push(entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }));
         }
         // Of an op's variants a debugger should tell which one runs.
-        let name = format!("{} [{}]", kernel.name, kernel.variant);
+        let name = format!("{} [{}]", shader.name(), shader.variant());
         let label = Some(name.as_str());
         let layout =
             self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
@@ -95,7 +113,7 @@ impl Gpu {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let (device, text, label) = (self.device.clone(), kernel.source(tree)?.text, name.clone());
+        let (device, text, label) = (self.device.clone(), shader.wgsl().to_string(), name.clone());
         let make = move || {
             let module = create_module(&device, &label, &text, checked);
             device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -110,17 +128,17 @@ impl Gpu {
                 cache: None,
             })
         };
-        let (of, shaders) = (kernel.clone(), self.options().shaders.clone());
-        let raw = beside(&name, &self.waiting, move || of.compiled(&shaders, make))?
-            .map_err(|why| Error::Failed(format!("{}: {why}", tree.names(kernel))))?;
+        let of = shader.text();
+        let raw = beside(&name, &self.waiting, move || of.compiled(make))?
+            .map_err(|why| Error::Failed(format!("{}: {why}", shader.shown())))?;
         self.check()?;
-        let Reflected { buffers, params, params_bytes, .. } = reflected;
-        Ok(Pipeline { raw, layout, buffers, params, params_bytes })
+        let (buffers, params_bytes) = (reflected.buffers.clone(), reflected.params_bytes);
+        Ok(Pipeline { raw, layout, buffers, params_bytes })
     }
 }
 
 /// Refuses a kernel the adapter cannot run, with a sentence instead of a validation error.
-fn fits(kernel: &str, r: &Reflected, caps: &Caps) -> Result<()> {
+fn fits(kernel: &str, r: &Layout, caps: &Caps) -> Result<()> {
     let over = |what: &str, need: u64, have: u64| {
         Err(Error::Failed(format!(
             "{kernel} needs {need} {what} and the adapter has {have}; another variant must be chosen"

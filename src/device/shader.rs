@@ -4,6 +4,7 @@
 use super::nesting;
 use super::template::{Source, expand};
 use super::tree::Tree;
+use super::wgsl::Layout;
 use crate::base::{Error, Result, contained};
 
 /// A file of WGSL text below `shaders/`.
@@ -74,43 +75,42 @@ impl Kernel {
 
     /// Parses, validates and reflects the kernel; an error names the file and line it comes from.
     pub fn reflect(&self, tree: &Tree) -> Result<Reflected> {
-        self.reflect_by(tree, naga::front::wgsl::parse_str)
-    }
-
-    fn reflect_by(&self, tree: &Tree, parse: Parse) -> Result<Reflected> {
-        let source = self.source(tree)?;
-        if !self.is_edited(tree) {
-            return self.reflect_source(tree, source, parse);
-        }
-        if let Some(line) = nesting::nesting(&source.text).too_much_at {
-            return Err(Error::Failed(format!(
-                "{}: {} [{}]: brackets, operators and `else if`s nest more than {} deep here, or there are more than {} \
-                 declarations; split what is so large",
-                source.place(line),
-                self.name,
-                self.variant,
-                nesting::MOST_DEPTH,
-                nesting::MOST_DECLARATIONS
-            )));
-        }
-        with_deep_stack(|| self.reflect_source(tree, source, parse))?
+        reflect(self.source(tree)?, &Text::of(self, tree), naga_parser)
     }
 
     /// The kernel in another language, as naga writes it.
     pub fn text(&self, tree: &Tree, language: Language) -> Result<String> {
-        let reflected = self.reflect(tree)?;
-        let text = self.compiled(tree, || reflected.text(language));
-        text.unwrap_or_else(|why| Err(Error::Failed(format!("{}: {why}", tree.names(self)))))
+        let (reflected, text) = (self.reflect(tree)?, Text::of(self, tree));
+        let written = text.compiled(|| reflected.text(language));
+        written.unwrap_or_else(|why| Err(Error::Failed(format!("{}: {why}", text.shown()))))
+    }
+}
+
+/// What errors call a kernel's text, and how far it is trusted.
+pub(super) struct Text {
+    /// `name [variant]`.
+    pub name: String,
+    /// Its edited files.
+    pub edited: Vec<String>,
+    /// It was read from a file that holds all of it.
+    pub foreign: bool,
+}
+
+impl Text {
+    fn of(kernel: &Kernel, tree: &Tree) -> Text {
+        let name = format!("{} [{}]", kernel.name, kernel.variant);
+        Text { name, edited: tree.edited_of(kernel), foreign: false }
     }
 
-    fn is_edited(&self, tree: &Tree) -> bool {
-        !tree.edited_of(self).is_empty()
+    /// Whether it is the committed text, which the tests speak for.
+    fn is_committed(&self) -> bool {
+        self.edited.is_empty() && !self.foreign
     }
 
-    /// Does `work` of naga or of wgpu on the kernel. Edited text may be what their authors never tried: a panic on it is
-    /// told as what is wrong with the text. On committed text it is a bug of the program.
-    pub(super) fn compiled<T>(&self, tree: &Tree, work: impl FnOnce() -> T) -> Result<T, String> {
-        if !self.is_edited(tree) {
+    /// Does `work` of naga or of wgpu on the kernel. Edited text, or text of a file, may be what their authors never tried: a
+    /// panic on it is told as what is wrong with the text. On committed text it is a bug of the program.
+    pub fn compiled<T>(&self, work: impl FnOnce() -> T) -> Result<T, String> {
+        if self.is_committed() {
             return Ok(work());
         }
         contained(work).map_err(|words| {
@@ -118,24 +118,51 @@ impl Kernel {
         })
     }
 
-    fn reflect_source(&self, tree: &Tree, source: Source, parse: Parse) -> Result<Reflected> {
+    /// The name, behind the edited files where there are any: how an error begins.
+    pub fn shown(&self) -> String {
+        match self.edited.as_slice() {
+            [] => self.name.clone(),
+            edited => format!("{}: {}", edited.join(", "), self.name),
+        }
+    }
+}
+
+/// Parses, validates and reflects a complete text.
+pub(super) fn reflect(source: Source, text: &Text, parse: Parse) -> Result<Reflected> {
+    if text.is_committed() {
+        return text.reflect(source, parse);
+    }
+    if let Some(line) = nesting::nesting(&source.text).too_much_at {
+        return Err(Error::Failed(format!(
+            "{}: {}: brackets, operators and `else if`s nest more than {} deep here, or there are more than {} \
+             declarations; split what is so large",
+            source.place(line),
+            text.name,
+            nesting::MOST_DEPTH,
+            nesting::MOST_DECLARATIONS
+        )));
+    }
+    with_deep_stack(|| text.reflect(source, parse))?
+}
+
+impl Text {
+    fn reflect(&self, source: Source, parse: Parse) -> Result<Reflected> {
         let wrong = |what: &str, labels: &[(naga::Span, String)]| {
             let place = |span: &naga::Span| source.place(span.location(&source.text).line_number as usize);
             let first = labels.first().map_or_else(|| source.place(0), |l| place(&l.0));
-            let mut text = format!("{first}: {} [{}]: {what}", self.name, self.variant);
+            let mut text = format!("{first}: {}: {what}", self.name);
             // naga may point at the line that asks for something before the one that gives another thing.
             for (at, said) in labels.iter().map(|l| (place(&l.0), &l.1)).filter(|l| l.0 != first) {
                 text += &format!("; {at}: {said}");
             }
             // What an edit breaks may show in a later piece.
-            let edited = tree.edited_of(self);
-            if !edited.is_empty() && !edited.iter().any(|file| text.contains(file)) {
-                text += &format!(" (edited: {})", edited.join(", "));
+            if !self.edited.is_empty() && !self.edited.iter().any(|file| text.contains(file)) {
+                text += &format!(" (edited: {})", self.edited.join(", "));
             }
             Error::Failed(text)
         };
         let stopped = |why: String| wrong(&why, &[]);
-        let module = self.compiled(tree, || parse(&source.text)).map_err(stopped)?.map_err(|e| {
+        let module = self.compiled(|| parse(&source.text)).map_err(stopped)?.map_err(|e| {
             let labels: Vec<_> = e.labels().map(|(span, said)| (span, said.to_string())).collect();
             wrong(e.message(), &labels)
         })?;
@@ -143,17 +170,21 @@ impl Kernel {
             let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities());
             validator.validate(&module).map_err(Box::new)
         };
-        let info = self.compiled(tree, validate).map_err(stopped)?.map_err(|e| {
+        let info = self.compiled(validate).map_err(stopped)?.map_err(|e| {
             let causes = std::iter::successors(Some(e.as_inner() as &dyn std::error::Error), |e| e.source());
             let chain = causes.map(|e| e.to_string()).collect::<Vec<_>>().join(": ");
             wrong(&chain, &e.spans().cloned().collect::<Vec<_>>())
         })?;
-        Reflected::read(self, tree, module, info)
+        Reflected::read(&self.shown(), module, info)
     }
 }
 
 /// naga's parser, or a test's.
-type Parse = fn(&str) -> Result<naga::Module, naga::front::wgsl::ParseError>;
+pub(super) type Parse = fn(&str) -> Result<naga::Module, naga::front::wgsl::ParseError>;
+
+pub(super) fn naga_parser(text: &str) -> Result<naga::Module, naga::front::wgsl::ParseError> {
+    naga::front::wgsl::parse_str(text)
+}
 
 /// Bytes of the stack that text of the most nesting is compiled on: the memory is taken as it is used.
 pub(super) const STACK_BYTES: usize = 64 << 20;
@@ -177,7 +208,8 @@ fn capabilities() -> naga::valid::Capabilities {
 }
 
 /// How a kernel uses a storage buffer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Access {
     /// `var<storage, read>`
     Read,
@@ -205,8 +237,9 @@ pub struct Reflected {
 }
 
 impl Reflected {
-    fn read(kernel: &Kernel, tree: &Tree, module: naga::Module, info: naga::valid::ModuleInfo) -> Result<Self> {
-        let bad = |what: &str| Error::Failed(format!("{}: {what}", tree.names(kernel)));
+    /// Reads a module; errors begin with `shown`.
+    fn read(shown: &str, module: naga::Module, info: naga::valid::ModuleInfo) -> Result<Self> {
+        let bad = |what: &str| Error::Failed(format!("{shown}: {what}"));
         let [entry] = module.entry_points.as_slice() else { return Err(bad("must have one entry point")) };
         if entry.name != "main" {
             return Err(bad("its entry point must be called main"));
@@ -243,6 +276,19 @@ impl Reflected {
             info,
             module,
         })
+    }
+}
+
+impl Reflected {
+    /// Its bindings and `Params`, without the module.
+    pub fn layout(&self) -> Layout {
+        Layout {
+            buffers: self.buffers.clone(),
+            params: self.params.clone(),
+            params_bytes: self.params_bytes,
+            workgroup: self.workgroup,
+            workgroup_bytes: self.workgroup_bytes,
+        }
     }
 }
 
@@ -315,7 +361,7 @@ pub(super) fn create_module(device: &wgpu::Device, label: &str, text: &str, chec
     if checked {
         return device.create_shader_module(descriptor);
     }
-    // SAFETY: the caller leaves the checks out of committed text alone, never of an edited tree's (`Gpu::compile`). Each
+    // SAFETY: the caller leaves the checks out of committed text alone, never of an edited tree's or a file's (`Gpu::compile`). Each
     // committed kernel is run with all checks on by the tests at awkward sizes, its indices from data (labels, image
     // ids) validated on the host; no loop is unbounded.
     unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
@@ -343,11 +389,13 @@ mod tests {
         crate::base::files::write_atomic(&file, format!("{}// more\n", PIECE.text).as_bytes()).unwrap();
         let tree = Tree::load(dir.path()).unwrap();
         let kernel = Kernel::new("scale.forward", "portable", &[piece!("common/index.wgsl"), PIECE]);
-        let e = kernel.reflect_by(&tree, |_| panic!("a bug of naga")).unwrap_err();
+        let reflect_by =
+            |tree: &Tree, parse: Parse| reflect(kernel.source(tree).unwrap(), &Text::of(&kernel, tree), parse);
+        let e = reflect_by(&tree, |_| panic!("a bug of naga")).unwrap_err();
         let said = e.to_string();
         assert!(e.exit_code() == 1 && said.contains("stopped with: a bug of naga") && said.contains(PIECE.path), "{e}");
         assert!(kernel.reflect(&tree).is_ok() && kernel.text(&tree, Language::Spirv).is_ok());
-        let committed = || kernel.reflect_by(&Tree::default(), |_| panic!("a bug of naga"));
+        let committed = || reflect_by(&Tree::default(), |_| panic!("a bug of naga"));
         assert!(std::panic::catch_unwind(committed).is_err(), "what is committed is to be mended");
     }
 }

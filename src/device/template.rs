@@ -32,6 +32,12 @@ pub struct Source {
 }
 
 impl Source {
+    /// A text that needs no expansion: its lines are those of `file`.
+    pub(super) fn of(file: &str, text: &str) -> Source {
+        let origin = (1..=text.lines().count()).map(|line| (0, line)).collect();
+        Source { text: text.to_string(), files: vec![file.to_string()], origin, rounds: 0 }
+    }
+
     /// `file:line` of a 1-based line of the expanded text.
     pub fn place(&self, line: usize) -> String {
         match self.origin.get(line.wrapping_sub(1)) {

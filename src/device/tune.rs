@@ -102,10 +102,17 @@ pub struct Entry {
     pub refused: BTreeMap<String, String>,
 }
 
+/// How ops are named in a table: raised whenever a name comes to mean another op, so that no table is misread.
+/// Tables without it were written when names were what an op printed as.
+pub const KEYS: u32 = 2;
+
 /// Results on one adapter with one driver.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
+    /// [`KEYS`] of the program that tuned it; 0 where it says none.
+    #[serde(default)]
+    pub keys: u32,
     /// The adapter's name.
     pub adapter: String,
     /// Its driver's name and version.
@@ -114,14 +121,20 @@ pub struct Table {
     pub entries: BTreeMap<String, Entry>,
 }
 
+impl Default for Table {
+    fn default() -> Self {
+        Table::new("", "")
+    }
+}
+
 impl Table {
     /// An empty table of an adapter.
     pub fn new(adapter: &str, driver: &str) -> Self {
-        Table { adapter: adapter.into(), driver: driver.into(), entries: BTreeMap::new() }
+        Table { keys: KEYS, adapter: adapter.into(), driver: driver.into(), entries: BTreeMap::new() }
     }
 
     /// The table in `path`, or `None` where there is no such file; an error for one that cannot be read, with the
-    /// caller's way out, or that belongs to another adapter or driver.
+    /// caller's way out, or that belongs to another adapter, driver or version of [`KEYS`].
     pub fn load(path: &Path, adapter: &str, driver: &str, way_out: &str) -> Result<Option<Table>> {
         if !path.exists() {
             return Ok(None);
@@ -129,6 +142,12 @@ impl Table {
         let shown = path.display();
         let table = Table::parse(&files::read_text(path)?)
             .map_err(|why| Error::damaged(path, format!("{why}, so that it is no table of kernels"), way_out))?;
+        if table.keys != KEYS {
+            return Err(Error::Usage(format!(
+                "{shown} was tuned by another version of wgslab, which named ops in another way; move it aside and tune \
+                 again (runs that began with it go on with that version alone, take another --out for new ones)"
+            )));
+        }
         if table.adapter != adapter || table.driver != driver {
             return Err(Error::Usage(format!(
                 "{shown} was tuned on {} ({}) and this is {adapter} ({driver}); take that adapter, or remove the file \
@@ -237,6 +256,9 @@ mod tests {
         let own: String = text.lines().filter(|l| !l.contains("\"checksum\": \"") || l.contains("\"c\"")).collect();
         std::fs::write(&path, own.replace(",}", "}")).unwrap();
         assert_eq!(Table::load(&path, "a", "1", "tune again").unwrap().unwrap().variant("k"), Some("tiled"));
+        std::fs::write(&path, "{\"adapter\": \"a\", \"driver\": \"1\", \"entries\": {}}").unwrap();
+        let e = Table::load(&path, "a", "1", "tune again").unwrap_err(); // as written before tables said how they name ops
+        assert!(e.exit_code() == 2 && e.to_string().contains("named ops in another way"), "{e}");
         let before = table.hash();
         table.entries.get_mut("k").unwrap().median_ms.clear();
         assert_eq!(table.hash(), before, "times do not matter");

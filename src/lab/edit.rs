@@ -20,6 +20,7 @@ use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::Case;
 use crate::kernels::listing::{Found, entry_name};
 use crate::kernels::tune::{Subject, Values, values};
+use crate::tape::constants::exact;
 use crate::tape::schedule::{Place, Step};
 use crate::tape::{Options, Plan, Schedule, Slot, State, Type};
 use serde::{Deserialize, Serialize};
@@ -196,7 +197,8 @@ fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
     let mut inputs = Subject::of(step, gpu.caps()).inputs();
     for recorded in case.gradients()? {
         let schedule = Schedule::new(&recorded.tape, &Options { reuse: false, ..Options::new(gpu.caps()) })?;
-        let same = |s: &Step| format!("{:?}", s.op) == format!("{:?}", step.op) && s.x == step.x;
+        let what = |s: &Step| (s.op.name(), s.op.constants(exact));
+        let same = |s: &Step| what(s) == what(step) && s.x == step.x;
         let Some(at) = schedule.steps.iter().position(same) else { continue };
         let before: usize = schedule.steps[..at].iter().map(|s| s.launches.len()).sum();
         let plan = Plan::new(gpu, schedule, &State::new())?;

@@ -10,7 +10,7 @@ use crate::tape::{Phase, Scalar, Tape, Var};
 
 /// An optimizer with its constants; the learning rate is the step's scalar `lr`, in the scope of a player `<player>.lr`
 /// ([`Tape::scope`]).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub enum Optimizer {
     /// torch.optim.SGD.
     Sgd {

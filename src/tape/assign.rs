@@ -17,7 +17,7 @@ const COPY: &[Piece] = &[piece!("common/index.wgsl"), piece!("tape/assign/copy.w
 const GUARDED: &[Piece] = &[piece!("common/index.wgsl"), piece!("tape/assign/guarded.wgsl")];
 
 /// The same memory under another shape.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct View {
     /// The new shape, of as many elements.
     pub shape: Shape,
@@ -67,11 +67,11 @@ impl Op for View {
 }
 
 /// y = x in memory of its own.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub(super) struct Copy;
 
 /// state = x, unless a guard, the second input, is raised. Output 0 is the state's buffer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub(super) struct Assign;
 
 fn emit(e: &mut Emit<'_>) {

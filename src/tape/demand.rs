@@ -1,5 +1,6 @@
 //! What plans would ask of a device, known before anything is made: kernels, bytes, bindings, workgroups.
 
+use super::recording::{Recording, Role};
 use super::schedule::{Place, Schedule};
 use super::state::State;
 use crate::device::dispatch::ParamBlocks;
@@ -60,35 +61,59 @@ impl Schedule {
         let launches = self.steps.iter().flat_map(|s| s.launches.iter().map(move |l| (s, l)));
         launches.into_iter().find_map(|(step, (launch, places))| {
             let largest = places.iter().map(|p| padded(bytes(p))).max().unwrap_or(0);
-            let (label, limit) = (step.label(), caps.binding_bytes);
-            if largest > limit {
-                let (largest, limit) = (size(largest), size(limit));
-                return Some(format!("{label} needs {largest} in one buffer, and the adapter binds at most {limit}"));
-            }
-            let (grid, limit) = (launch.grid, caps.groups);
-            let past = grid.iter().any(|&g| g > limit);
-            past.then(|| format!("{label} needs {grid:?} workgroups, and the adapter runs at most {limit} a dimension"))
+            past(&step.label(), largest, launch.grid, caps)
         })
     }
+}
+
+impl Recording {
+    /// Bytes of what a replay adds to the state it works on.
+    pub(super) fn own_bytes(&self) -> u64 {
+        self.buffers.iter().filter(|b| b.role != Role::State).map(|b| b.bytes).sum()
+    }
+
+    /// The first buffer or launch that is larger than `caps` allows, in a sentence; none where all fit.
+    pub(super) fn past_limits(&self, caps: &Caps) -> Option<String> {
+        let bound = self.buffers.iter().filter(|b| b.role != Role::Params);
+        let buffer = bound.into_iter().find_map(|b| past(&b.name, b.bytes, [1; 3], caps));
+        buffer.or_else(|| self.launches.iter().find_map(|call| past(&call.label, 0, call.grid, caps)))
+    }
+}
+
+/// What binds more bytes in one buffer, or runs more workgroups, than `caps` allows, in a sentence.
+fn past(label: &str, largest: u64, grid: [u32; 3], caps: &Caps) -> Option<String> {
+    let limit = caps.binding_bytes;
+    if largest > limit {
+        let (largest, limit) = (size(largest), size(limit));
+        return Some(format!("{label} needs {largest} in one buffer, and the adapter binds at most {limit}"));
+    }
+    let limit = caps.groups;
+    let past = grid.iter().any(|&g| g > limit);
+    past.then(|| format!("{label} needs {grid:?} workgroups, and the adapter runs at most {limit} a dimension"))
 }
 
 /// Why plans of all `schedules` together, and the tensors they name that `state` still lacks, do not fit the device besides
 /// what is alive there: past its largest binding or most workgroups, or over the memory budget. None where they fit.
 /// Nothing is allocated: a software driver overcommits until it is killed.
 pub fn misfit(gpu: &Gpu, schedules: &[Schedule], state: &State) -> Option<Misfit> {
-    let (live, budget) = (gpu.meter().live_bytes(), gpu.options().memory_budget_bytes);
     schedules.iter().find_map(|s| s.past_limits(gpu.caps())).map(Misfit::Limit).or_else(|| {
         let named = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| state.ty(name).is_none());
         let lacking: BTreeMap<&str, u64> = named.map(|(name, ty)| (name.as_str(), padded(ty.bytes()))).collect();
         let need = schedules.iter().map(Schedule::plan_bytes).sum::<u64>() + lacking.values().sum::<u64>();
-        let budget = budget.filter(|budget| live + need > *budget)?;
-        Some(Misfit::Budget(format!(
-            "{} of device memory are needed besides the {} in use, and the budget is {} (--memory-budget sets it)",
-            size(need),
-            size(live),
-            size(budget)
-        )))
+        past_budget(gpu, need).map(Misfit::Budget)
     })
+}
+
+/// Why so many bytes more are past the memory budget, if they are.
+pub(super) fn past_budget(gpu: &Gpu, need: u64) -> Option<String> {
+    let live = gpu.meter().live_bytes();
+    let budget = gpu.options().memory_budget_bytes.filter(|budget| live + need > *budget)?;
+    Some(format!(
+        "{} of device memory are needed besides the {} in use, and the budget is {} (--memory-budget sets it)",
+        size(need),
+        size(live),
+        size(budget)
+    ))
 }
 
 /// Bytes of the buffer that holds `bytes`.

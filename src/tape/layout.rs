@@ -4,19 +4,15 @@
 use super::op::{Launch, Slot};
 use super::schedule::Step;
 use crate::base::{Error, Result};
-use crate::device::Gpu;
+use crate::device::Shader;
 use crate::device::shader::Access;
 
-/// An error that names the file and what was expected where a kernel of the step is not laid out as its launch fills it.
-pub(super) fn expect_layout(gpu: &Gpu, step: &Step) -> Result<()> {
-    let mut written = written_before(step);
-    for (launch, _) in &step.launches {
-        let pipeline = gpu.pipeline(&launch.kernel)?;
-        launch
-            .fits(&pipeline.params, pipeline.params_bytes, &pipeline.buffers, &mut written)
-            .map_err(|what| Error::Failed(format!("{}: {what}", gpu.tree().names(&launch.kernel))))?;
-    }
-    Ok(())
+/// An error that names the file and what was expected where a kernel is not laid out as its launch fills it; `written` are
+/// the slots that the op's launches wrote so far.
+pub(super) fn expect_layout(launch: &Launch, shader: &Shader, written: &mut Vec<Slot>) -> Result<()> {
+    let layout = shader.layout();
+    let fits = launch.fits(&layout.params, layout.params_bytes, &layout.buffers, written);
+    fits.map_err(|what| Error::Failed(format!("{}: {what}", shader.shown())))
 }
 
 /// An op may read back what it wrote itself, and what it finds in place.

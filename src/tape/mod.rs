@@ -3,6 +3,7 @@
 
 pub mod assign;
 pub mod backward;
+pub mod constants;
 pub mod demand;
 pub mod fence;
 pub mod layout;
@@ -11,16 +12,21 @@ pub mod op;
 pub mod plan;
 pub mod program;
 pub mod record;
+pub mod recording;
+pub mod replay;
 pub mod rewrite;
 pub mod schedule;
 mod scope;
 pub mod state;
 pub mod trace;
 
+pub use constants::Constants;
 pub use op::{Cost, Emit, Launch, Op, Slot, Type};
-pub use plan::{Feed, Plan};
+pub use plan::Plan;
 pub use program::Program;
 pub use record::{Phase, Scalar, Tape, Var};
+pub use recording::Recording;
+pub use replay::{Feed, Replay};
 pub use schedule::{Options, Schedule};
 pub use state::State;
 pub use trace::Trace;

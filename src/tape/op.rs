@@ -1,12 +1,14 @@
 //! What an op is: plain data that can infer shapes, emit launches, append its gradient and state its cost.
 
+use super::constants::Constants;
 use super::record::{Tape, Var};
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel};
 use std::any::Any;
 
 /// Shape and element type of a value.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Type {
     /// Its dimensions.
     pub shape: Shape,
@@ -113,8 +115,9 @@ pub trait ParamBlock: bytemuck::Pod {
     const FIELDS: &'static [(&'static str, usize)];
 }
 
-/// An op: plain data, printable, never a closure. The same op value gives the same launches.
-pub trait Op: Any + std::fmt::Debug + Send + Sync {
+/// An op: plain data, printable, never a closure. The same op value gives the same launches. It is known by its name and
+/// its [`Constants`], so it derives `serde::Serialize`; what it prints as has no meaning.
+pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
     /// Its name, as its file is named.
     fn name(&self) -> &'static str;
 

@@ -1,7 +1,8 @@
 //! A program: several plans over one state store, each repeated a number of times. D, D, G of a GAN; accumulate,
 //! accumulate, update of a large batch.
 
-use super::plan::{Feed, Plan};
+use super::plan::Plan;
+use super::replay::Feed;
 use crate::base::Result;
 use crate::device::Gpu;
 

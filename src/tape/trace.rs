@@ -1,8 +1,9 @@
 //! The debugger: the same nodes and variants, one dispatch at a time, each value in a buffer of its own that can be
 //! read afterwards. It must be bit-equal to the plan; it is not a second engine.
 
-use super::plan::{Feed, Plan};
+use super::plan::Plan;
 use super::record::{Tape, Var};
+use super::replay::Feed;
 use super::schedule::{Options, Schedule};
 use super::state::State;
 use crate::base::{Error, Result};
@@ -33,7 +34,7 @@ impl Trace {
     /// Reads any value of the tape that the run computed.
     pub fn read(&self, gpu: &Gpu, v: Var) -> Result<Vec<u8>> {
         match self.plan.schedule().places.get(&v) {
-            Some((ty, place)) => gpu.read(self.plan.buffer(place), ty.bytes()),
+            Some((ty, place)) => self.plan.read_place(gpu, place, *ty),
             None => Err(Error::Failed("that value was not computed: nothing needs it; make it an output".into())),
         }
     }

@@ -6,7 +6,7 @@ use crate::tape::{Op, Tape, Type, Var};
 use std::sync::Arc;
 
 /// How an input of a case is filled.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub enum Fill {
     /// Standard normal.
     Normal,

@@ -8,6 +8,7 @@ use crate::device::tune::Table;
 use crate::device::{Caps, Cooperative, Kernel, Tree};
 use crate::kernels::tune::chooser;
 use crate::kernels::{Case, ops};
+use crate::tape::constants::exact;
 use crate::tape::schedule::Step;
 use crate::tape::{Emit, Launch, Op, Options, Schedule};
 use std::collections::{BTreeMap, HashSet};
@@ -307,7 +308,7 @@ pub fn find_all(wanted: &Wanted<'_>, asked: &Asked<'_>) -> Result<Vec<Found>> {
     steps.sort_by_key(|(_, s)| std::cmp::Reverse(s.cost().bytes));
     // A case's gradient runs its forward node again.
     let mut seen = HashSet::new();
-    steps.retain(|(case, s)| seen.insert(format!("{}: {:?} of {:?}", case.name, s.op, s.x)));
+    steps.retain(|(case, s)| seen.insert((case.name, s.op.name(), s.op.constants(exact), s.x.clone())));
     let kinds = kinds();
     for (kind, on) in std::iter::once(asked.caps).chain(kinds.iter().map(|k| &k.1)).enumerate() {
         let mut found: Vec<Found> = Vec::new();

@@ -29,30 +29,24 @@ pub struct Subject {
     pub variants: Vec<&'static str>,
 }
 
-/// Where the result of an op with inputs of these types stands: the op's name and constants and the types, each whole
-/// number above 16 rounded to the nearest power of two, so that a slightly different batch or image is not raced again;
-/// `+` marks those that are no multiple of four, for which an op may run another kernel. Then the variants that may be
-/// chosen, in their order: exact sizes decide of them too, and a result of other candidates is none.
+/// Where the result of an op with inputs of these types stands: the op's name and constants (see
+/// [`crate::tape::constants`]) and the types, each whole number above 16 rounded to the nearest power of two, so that a
+/// slightly different batch or image is not raced again; `+` marks those that are no multiple of four, for which an op
+/// may run another kernel. Then the variants that may be chosen, in their order: exact sizes decide of them too, and a
+/// result of other candidates is none. A change of this text raises [`crate::device::tune::KEYS`].
 pub fn key(op: &dyn Op, x: &[Type], variants: &[&str]) -> String {
-    let types = x.iter().map(Type::to_string).collect::<Vec<_>>().join(" ");
-    let exact = format!("{} {op:?} {types}", op.name());
-    let (mut bucket, mut digits) = (String::new(), String::new());
-    for c in exact.chars().chain([' ']) {
-        if c.is_ascii_digit() {
-            digits.push(c);
-            continue;
-        }
-        match digits.parse::<u64>() {
-            Ok(n) if n > 16 && !bucket.ends_with(['.', 'e', '-']) => {
-                bucket.push_str(&(1u64 << (n as f64).log2().round() as u32).to_string());
-                bucket.push_str(if n.is_multiple_of(4) { "" } else { "+" });
-            }
-            _ => bucket.push_str(&digits),
-        }
-        digits.clear();
-        bucket.push(c);
+    let dims = |ty: &Type| ty.shape.dims().iter().map(|d| bucket(u64::from(*d))).collect::<Vec<_>>().join(", ");
+    let types: Vec<String> = x.iter().map(|ty| format!("{} [{}]", ty.dtype.name(), dims(ty))).collect();
+    format!("{} {} {} of {}", op.name(), op.constants(bucket), types.join(" "), variants.join(" "))
+}
+
+/// A whole number, rounded where it is above 16.
+fn bucket(n: u64) -> String {
+    if n <= 16 {
+        return n.to_string();
     }
-    format!("{} of {}", bucket.trim_end(), variants.join(" "))
+    let near = (n as f64).log2().round().min(63.0) as u32;
+    format!("{}{}", 1u64 << near, if n.is_multiple_of(4) { "" } else { "+" })
 }
 
 /// What a [`Schedule`] asks for the variant of each op: the table's, where it has one that the op offers.
@@ -306,6 +300,7 @@ mod tests {
     use crate::kernels::epilogue::{Epilogue, Fused, Shift};
     use crate::kernels::matmul::MatMul;
     use crate::kernels::unary::Unary;
+    use crate::tape::constants::exact;
 
     #[test]
     fn near_sizes_share_a_key_and_transposes_do_not() {
@@ -319,6 +314,30 @@ mod tests {
         let transposed = MatMul { trans_a: false, trans_b: true };
         let square = [Type::f32([64, 64]), Type::f32([64, 64])];
         assert_ne!(key(&plain, &square), key(&transposed, &square));
+    }
+
+    /// Where this literal moves, [`crate::device::tune::KEYS`] is raised, so that no table is misread.
+    #[test]
+    fn a_key_holds_values_and_no_names_of_rust() {
+        let op = MatMul { trans_a: false, trans_b: true };
+        let x = [Type::f32([60, 7]), Type::f16([33, 7])];
+        assert_eq!(
+            key(&op, &x, &["tiled_64", "naive"]),
+            "matmul (false,true) F32 [64, 7] F16 [32+, 7] of tiled_64 naive"
+        );
+    }
+
+    /// An op that prints as another is another by its constants, too: no field is left out of them.
+    #[test]
+    fn constants_tell_ops_apart() {
+        let cases = crate::kernels::ops().into_iter().flat_map(|op| op.1);
+        let (mut of, mut prints) = (BTreeMap::new(), BTreeMap::new());
+        for op in cases.map(|case| case.op) {
+            let (what, printed) = ((op.name(), op.constants(exact)), format!("{op:?}"));
+            assert_eq!(of.entry(what.clone()).or_insert(printed.clone()), &printed);
+            assert_eq!(prints.entry((op.name(), printed)).or_insert(what.clone()), &what);
+        }
+        assert!(of.len() > 200, "{}", of.len());
     }
 
     /// Sizes of one bucket may offer other candidates, or the same in another order: each has an entry of its own, or a

@@ -12,7 +12,7 @@ use crate::base::{DType, Error, Result};
 use crate::tape::{Scalar, Type};
 
 /// Where the draws of a random op come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Draws {
     /// The seed of the run.
     pub seed: u64,
@@ -70,7 +70,7 @@ impl Draws {
 }
 
 /// Where the words of a random op on a tensor come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Stream {
     /// The seed of the run.
     pub seed: u64,
@@ -107,7 +107,7 @@ impl Stream {
 }
 
 /// Which fraction of a tensor a random op keeps.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub enum Keep {
     /// This one, between 0 and 1.
     Fraction(f32),

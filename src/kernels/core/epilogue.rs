@@ -17,7 +17,7 @@ use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Type};
 
 /// What is done to a channel as a whole.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub enum Shift {
     /// Nothing.
     None,
@@ -31,7 +31,7 @@ pub enum Shift {
 }
 
 /// What is done to each element of a product.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Epilogue {
     /// First this.
     pub shift: Shift,
@@ -42,7 +42,7 @@ pub struct Epilogue {
 }
 
 /// A product with its epilogue. Inputs: the product's two, those of the shift, the residual.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Fused<P> {
     /// The product.
     pub product: P,
@@ -51,7 +51,7 @@ pub struct Fused<P> {
 }
 
 /// An op of two inputs whose kernels can end in an epilogue.
-pub trait Product: Op + Clone {
+pub trait Product: Op + Clone + serde::Serialize {
     /// The name of its fused form.
     const FUSED: &'static str;
     /// Which dimension of the output, from its last, is the channels: a matrix product's columns, a convolution's rows.
@@ -72,7 +72,7 @@ pub(crate) fn is_fused(op: &dyn Op) -> bool {
 }
 
 /// Where channels lie in a product's output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Axis {
     /// Dimension 1, rows of the product: y [N, K, P, Q].
     Rows,
@@ -81,7 +81,7 @@ pub enum Axis {
 }
 
 /// How the kernels of one product end: pieces and bindings behind the product's own.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Ending {
     fused: Option<(Epilogue, Axis)>,
     /// Where the kernel counts rows on over a batch: how many there are before they begin again.

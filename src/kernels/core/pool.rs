@@ -8,7 +8,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// Where the windows of a pooling lie; each pair is (rows, columns).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) enum Windows {
     /// All of one size, a stride apart, over a padded plane.
     Strided { kernel: [u32; 2], stride: [u32; 2], padding: [u32; 2] },
@@ -17,7 +17,7 @@ pub(crate) enum Windows {
 }
 
 /// What is made of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) enum Fold {
     /// Its largest element; y comes with where in its plane that stands.
     Max,
@@ -26,7 +26,7 @@ pub(crate) enum Fold {
 }
 
 /// A pooling: what an op file delegates to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Pool {
     /// The op, as its file is named, its forward kernel, and its gradient.
     pub names: [&'static str; 3],
@@ -35,7 +35,7 @@ pub(crate) struct Pool {
 }
 
 /// dx f32 of `shape` from (dy), or from (argmax, dy) of a maximum.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct PoolGrad {
     pool: Pool,
     shape: Shape,

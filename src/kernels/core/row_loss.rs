@@ -55,7 +55,7 @@ impl Walk {
 }
 
 /// A loss over rows, as plain data.
-pub(crate) trait Formula: Any + Debug + Clone + PartialEq + Send + Sync {
+pub(crate) trait Formula: Any + Debug + Clone + PartialEq + serde::Serialize + Send + Sync {
     /// The `Params` of its pieces: rows and vectors first.
     type Params: ParamBlock;
     /// Its names.
@@ -73,11 +73,11 @@ pub(crate) trait Formula: Any + Debug + Clone + PartialEq + Send + Sync {
 
 /// (inputs of the formula, weights [N] but for a sum) -> (loss [1], losses [N], shares [N] but for a sum, stats [N, 4]
 /// where the formula keeps some). Only the first two have a gradient.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct RowLoss<F>(pub F);
 
 /// Gradients of inputs `from..to` from (inputs of the formula, stats?, dloss and shares | dloss of a sum | dlosses).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct RowLossGrad<F> {
     of: F,
     /// How many inputs are the formula's.

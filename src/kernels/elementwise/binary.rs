@@ -13,7 +13,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// A function of two numbers. The names are PyTorch's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Binary {
     /// a + b.
     Add,
@@ -42,12 +42,12 @@ pub enum Binary {
 }
 
 /// The gradient of b in a/b, from (y, b, dy).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct DivGrad;
 
 /// The gradient of one operand of a maximum, from (that operand, the other, dy); of a minimum, from (the other, that
 /// operand, dy).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct MaximumGrad;
 
 params! {

@@ -11,7 +11,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// How the numbers are distributed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub enum Distribution {
     /// From low up to, not including, high.
     Uniform {
@@ -30,7 +30,7 @@ pub enum Distribution {
 }
 
 /// scalars -> f32 of `shape`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Random {
     /// Of the tensor.
     pub shape: Shape,

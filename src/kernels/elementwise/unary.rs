@@ -10,7 +10,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// A function of one number. The names are PyTorch's.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub enum Unary {
     /// |x|; gradient 0 at 0.
     Abs,
@@ -54,7 +54,7 @@ pub enum Unary {
 }
 
 /// How gelu is computed, as PyTorch's argument of that name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Approximate {
     /// By the normal distribution function (erf).
     None,
@@ -63,7 +63,7 @@ pub enum Approximate {
 }
 
 /// dx from (y, dy) or (x, dy).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct UnaryGrad(Unary);
 
 params! {
@@ -187,7 +187,7 @@ impl Tape {
 }
 
 /// What the gradient needs besides dy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 enum Reads {
     X,
     Y,

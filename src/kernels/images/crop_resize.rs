@@ -14,7 +14,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// How a window is drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct RandomCrop {
     /// Where the draws come from.
     pub draws: Draws,
@@ -28,7 +28,7 @@ pub struct RandomCrop {
 
 /// Inputs: indices u32 [B], one or more pages u32 [..] of packed images, and, with a crop, the scalars.
 /// Output: f32 [B, channels, out, out].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct CropResize {
     /// How the window is drawn; the whole image when `None`.
     pub crop: Option<RandomCrop>,

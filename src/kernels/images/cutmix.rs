@@ -14,7 +14,7 @@ use crate::{params, piece};
 
 /// Inputs: x f32 [B, C, H, W], indices u32 [B], the scalars, pair u32 [B], λ f32 [B]. Outputs: as x, and the fraction of
 /// each image that stays its own, f32 [B].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Cutmix {
     /// Where the draws come from.
     pub draws: Draws,

@@ -13,7 +13,7 @@ use crate::{params, piece};
 
 /// Inputs: x f32 [B, C, H, W], indices u32 [B], the scalars, table u32 [R, side²]. Outputs: as x, and the row drawn for
 /// each sample, u32 [B].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Jigsaw {
     /// Where the draws come from.
     pub draws: Draws,

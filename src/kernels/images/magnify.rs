@@ -10,7 +10,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// x f32 [B, C, H, W] -> y f32 [M·B, C, OH, OW]: all images at the first of M magnifications, then all at the next.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Magnify {
     /// The magnifications, each at least 1; 1 is the whole image.
     pub magnifications: Vec<f32>,

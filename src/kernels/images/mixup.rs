@@ -12,15 +12,15 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// (x f32 [B, ...], pair u32 [B], λ f32 [B]) -> y as x.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Mixup;
 
 /// dx from (dy, pair, λ).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct MixupGrad;
 
 /// (labels u32 [B], pair u32 [B], λ f32 [B]) -> soft targets f32 [B, classes].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct MixTargets {
     /// How many classes there are, at least 1.
     pub classes: u32,

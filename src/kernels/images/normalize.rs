@@ -8,7 +8,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// y = (x − mean) / std.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Normalize {
     /// The mean of each channel; those past C do nothing.
     pub mean: [f32; 3],

@@ -11,7 +11,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// How a value between elements is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Filter {
     /// From the four elements around it.
     Bilinear,
@@ -20,7 +20,7 @@ pub enum Filter {
 }
 
 /// x f32 [N, C, H, W] -> y [N, C, OH, OW].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Resize {
     /// Rows and columns of y.
     pub out: [u32; 2],
@@ -29,7 +29,7 @@ pub struct Resize {
 }
 
 /// dx of `shape` from (dy).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct ResizeGrad {
     shape: Shape,
     filter: Filter,

@@ -13,7 +13,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// Where the angle of a sample comes from.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub enum Angle {
     /// With a probability, uniform between two bounds, in degrees.
     Random {
@@ -29,7 +29,7 @@ pub enum Angle {
 }
 
 /// What lies outside an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Border {
     /// Zeros.
     Zero,
@@ -38,7 +38,7 @@ pub enum Border {
 }
 
 /// Inputs: x f32 [B, C, H, W], then indices u32 [B] and the scalars, or angles f32 [B] in degrees. Output: as x.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Rotate {
     /// Where angles come from.
     pub angle: Angle,

@@ -11,7 +11,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// Inputs: x f32 [B, C, H, W] in [0, 1], indices u32 [B], the scalars. Output: as x.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Solarize {
     /// Where the draws come from.
     pub draws: Draws,

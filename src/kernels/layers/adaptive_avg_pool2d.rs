@@ -8,7 +8,7 @@ use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Tape, Type, Var};
 
 /// The mean of each of out rows × columns windows: y [N, C, OH, OW].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct AdaptiveAvgPool2d {
     /// Rows and columns of y.
     pub out: [u32; 2],

@@ -9,7 +9,7 @@ use crate::tape::{Cost, Emit, Op, Tape, Type, Var};
 
 /// The maximum of each of out rows × columns windows. Outputs y [N, C, OH, OW] and, as u32, where in its plane each
 /// maximum stands: h·W + w.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct AdaptiveMaxPool2d {
     /// Rows and columns of y.
     pub out: [u32; 2],

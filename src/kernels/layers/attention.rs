@@ -21,7 +21,7 @@ use launch::Launcher;
 
 /// q [B, H, T, E], k and v [B, H, S, E], and, where keys are padded, the u32 number of keys that count [B] ->
 /// (y [B, H, T, E], lse [B, H, T]).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Attention {
     /// Query i sees the keys 0 to i only.
     pub causal: bool,
@@ -30,7 +30,7 @@ pub struct Attention {
 }
 
 /// (dq, dk, dv) from (q, k, v, y, lse, dy) and the number of keys where it was given.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct AttentionGrad {
     attention: Attention,
 }

@@ -7,7 +7,7 @@ use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Tape, Type, Var};
 
 /// The mean of each window; each pair is (rows, columns).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct AvgPool2d {
     /// Size of a window.
     pub kernel: [u32; 2],

@@ -25,7 +25,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 /// Normalises each channel over the batch. Inputs x [N, C, H, W] or [N, C], weight [C], bias [C] and, where each
 /// sample has a weight, those [N]; outputs y, mean [C] and the biased variance [C]. Statistics of more than one
 /// sub-batch are [splits, C].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct BatchNorm {
     /// Added to the variance.
     pub eps: f32,
@@ -34,7 +34,7 @@ pub struct BatchNorm {
 }
 
 /// Normalises with given statistics. Inputs x, weight, bias, mean [C], variance [C]; output y.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct BatchNormEval {
     /// Added to the variance.
     pub eps: f32,
@@ -42,7 +42,7 @@ pub struct BatchNormEval {
 
 /// (dx, dweight, dbias) from (x, weight, mean, variance, dy), the weights of the samples where there are some, and
 /// (dmean, dvariance) where the loss reads the statistics.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct BatchNormGrad {
     eps: f32,
     splits: usize,
@@ -50,7 +50,7 @@ struct BatchNormGrad {
 }
 
 /// (dx, dweight, dbias, dmean, dvariance) from (x, weight, mean, variance, dy), the statistics being given.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct BatchNormEvalGrad {
     eps: f32,
 }

@@ -19,7 +19,7 @@ use crate::kernels::{conv2d_pack as packed, gemm};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
 /// A convolution with the same stride, padding and dilation in both directions.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Conv2d {
     /// Step of the window.
     pub stride: u32,
@@ -32,7 +32,7 @@ pub struct Conv2d {
 }
 
 /// dx from (w, dy): what a transposed convolution computes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct GradInput {
     /// The convolution.
     pub conv: Conv2d,
@@ -41,7 +41,7 @@ pub struct GradInput {
 }
 
 /// dw from (dy, x).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct GradWeight {
     conv: Conv2d,
     w: Type,

@@ -12,7 +12,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// (x [N, ...], scalars) -> y as x.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct DropPath {
     /// The probability that a sample's branch stays.
     pub keep: Keep,

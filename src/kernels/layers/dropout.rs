@@ -11,7 +11,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// (x, scalars) -> y as x.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Dropout {
     /// The probability that an element stays: PyTorch's p is 1 − keep.
     pub keep: Keep,

@@ -11,7 +11,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
 /// Normalises groups of channels of each sample. Inputs x [N, C, H, W] or [N, C], weight [C], bias [C]; outputs y,
 /// mean [N, G] and the biased variance [N, G].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct GroupNorm {
     /// G, which divides C.
     pub groups: usize,
@@ -20,7 +20,7 @@ pub struct GroupNorm {
 }
 
 /// (dx, dweight, dbias) from (x, weight, mean, variance, dy).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct GroupNormGrad {
     norm: GroupNorm,
 }

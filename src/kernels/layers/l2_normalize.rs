@@ -8,14 +8,14 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// x [N, D] -> (y [N, D], norm [N], the length of each row before the maximum).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct L2Normalize {
     /// The least divisor.
     pub eps: f32,
 }
 
 /// dx from (y, norm, dy).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct L2NormalizeGrad {
     eps: f32,
 }

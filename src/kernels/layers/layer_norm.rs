@@ -10,14 +10,14 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// x [N, D], weight [D], bias [D] -> (y [N, D], mean [N], rstd [N]).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct LayerNorm {
     /// Added to the variance.
     pub eps: f32,
 }
 
 /// (dx, dweight, dbias) from (x, weight, mean, rstd, dy).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct LayerNormGrad;
 
 params! {

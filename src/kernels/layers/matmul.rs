@@ -12,7 +12,7 @@ use crate::kernels::{gemm, matmul_f16 as half};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
 /// Which operands are transposed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct MatMul {
     /// A is given as [K, M].
     pub trans_a: bool,

@@ -8,7 +8,7 @@ use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Tape, Type, Var};
 
 /// The maximum of each window. Outputs y [N, C, OH, OW] and, as u32, where in its plane each maximum stands: h·W + w.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct MaxPool2d {
     /// Rows and columns of a window.
     pub kernel: u32,

@@ -9,11 +9,11 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// means [S, C], biased variances [S, C], counts [S] -> (mean [C], biased variance [C]).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct MergeStatistics;
 
 /// (dmeans, dvariances) from (means, counts, mean, dmean, dvariance).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct MergeStatisticsGrad;
 
 params! {

@@ -10,7 +10,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// x [.., K] -> y [.., K].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Softmax {
     /// T.
     pub temperature: f32,
@@ -19,7 +19,7 @@ pub struct Softmax {
 }
 
 /// dx from (y, dy).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct SoftmaxGrad(Softmax);
 
 params! {

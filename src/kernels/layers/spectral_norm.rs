@@ -9,11 +9,11 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// W [M, K], u [M], v [K] -> (y [M, K], σ [1]).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct SpectralNorm;
 
 /// dW from (dy, W, u, v, σ).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct SpectralNormGrad;
 
 params! {

@@ -11,7 +11,7 @@ use crate::params;
 use crate::tape::{Tape, Type, Var};
 
 /// products C [D, D] = ẑ₁ᵀ ẑ₂ -> (loss [1], losses of its rows [D]).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct BarlowTwins {
     /// N, what C is divided by.
     pub samples: usize,

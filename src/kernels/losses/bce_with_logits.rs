@@ -10,7 +10,7 @@ use crate::params;
 use crate::tape::{Tape, Type, Var};
 
 /// (logits [N, K], targets [N, K], pos_weight [K]?, weights [N]) -> (loss, losses, …).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct BceWithLogits;
 
 params! {

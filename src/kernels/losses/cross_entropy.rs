@@ -12,7 +12,7 @@ use crate::params;
 use crate::tape::{Tape, Type, Var};
 
 /// (logits [N, K], labels u32 [N] or probabilities f32 [N, K], class weights [K]?, weights [N]) -> (loss, losses, …).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct CrossEntropy {
     /// ε: how much of the target is spread over all classes.
     pub label_smoothing: f32,

@@ -13,7 +13,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// (logits [N, K], labels u32 [N], indices u32 [N], table [M, K], weights [N]) -> (loss, losses, …).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Elr {
     /// λ; the paper uses 3 for CIFAR-10 and 7 for CIFAR-100.
     pub lambda: f32,
@@ -21,7 +21,7 @@ pub struct Elr {
 
 /// (table [M, K], logits [N, K], indices u32 [N], weights [N], guard?) -> table', in place: the rows `indices` names move
 /// towards the clamped softmax of the logits. Rows of weight 0 move nothing; of rows with one index the last one counts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ElrTargets {
     /// β, how much of the old target stays; the paper uses 0.7 and 0.9.
     pub keep: f32,

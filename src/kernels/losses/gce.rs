@@ -10,7 +10,7 @@ use crate::params;
 use crate::tape::{Tape, Type, Var};
 
 /// (logits [N, K], labels u32 [N], weights [N]) -> (loss, losses, …).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Gce {
     /// q, above 0 and at most 1; the paper uses 0.7.
     pub q: f32,

@@ -10,7 +10,7 @@ use crate::params;
 use crate::tape::{Tape, Type, Var};
 
 /// Whose loss it is. (scores [N, K], weights [N]) -> (loss, losses, …).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub enum Hinge {
     /// The discriminator's, of real samples: max(0, 1 − x).
     Real,

@@ -14,20 +14,20 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// (query [N, D], key [N, D], queue [K, D], weights [N]) -> (loss [1], losses [N], shares [N], lse [N]).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct InfoNce {
     /// τ; MoCo uses 0.07, its second version 0.2.
     pub temperature: f32,
 }
 
 /// dquery from (query, queue, key, lse, losses, dloss and shares | dlosses).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct InfoNceGrad {
     temperature: f32,
 }
 
 /// dkey from (query, losses, dloss and shares | dlosses).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct InfoNceGradKey {
     temperature: f32,
 }

@@ -11,7 +11,7 @@ use crate::params;
 use crate::tape::{Tape, Type, Var};
 
 /// (student [N, K], teacher [N, K], weights [N]) -> (loss, losses, …).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct KlDiv {
     /// τ, what both are divided by.
     pub temperature: f32,

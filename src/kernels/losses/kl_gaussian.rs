@@ -9,7 +9,7 @@ use crate::params;
 use crate::tape::{Tape, Type, Var};
 
 /// (mean [N, K], log-variance [N, K], weights [N]) -> (loss, losses, …).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct KlGaussian;
 
 params! {

@@ -8,7 +8,7 @@ use crate::params;
 use crate::tape::{Tape, Type, Var};
 
 /// (x [N, K], y [N, K], weights [N]) -> (loss, losses, …).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Mse;
 
 params! {

@@ -10,7 +10,7 @@ use crate::params;
 use crate::tape::{Tape, Type, Var};
 
 /// (a [N, D], b [N, D], weights [N]) -> (loss, losses, …).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct NegativeCosine {
     /// The least length; PyTorch's `cosine_similarity` has 1e-8.
     pub eps: f32,

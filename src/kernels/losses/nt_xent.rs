@@ -13,14 +13,14 @@ use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
 /// z [2N, D], its rows already normalised -> (loss [1], lse [2N]).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct NtXent {
     /// τ.
     pub temperature: f32,
 }
 
 /// dz from (z, lse, dloss).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct NtXentGrad {
     temperature: f32,
 }

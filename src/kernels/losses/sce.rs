@@ -11,7 +11,7 @@ use crate::params;
 use crate::tape::{Tape, Type, Var};
 
 /// (logits [N, K], labels u32 [N], weights [N]) -> (loss, losses, …).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Sce {
     /// α, of the cross-entropy.
     pub alpha: f32,

@@ -13,7 +13,7 @@ use crate::params;
 use crate::tape::{Tape, Type, Var};
 
 /// What the three parts of the loss weigh; the paper uses 25, 25 and 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Vicreg {
     /// Of the distance of the views.
     pub invariance: f32,
@@ -24,7 +24,7 @@ pub struct Vicreg {
 }
 
 /// products C [D, D] = x̃ᵀ x̃ of one view -> (loss [1], losses of its rows [D]).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct VicregView {
     /// N.
     pub samples: usize,

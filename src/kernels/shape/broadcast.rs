@@ -8,14 +8,14 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// x repeated to a larger shape.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Broadcast {
     /// The shape of y.
     pub shape: Shape,
 }
 
 /// dx of the shape given, from dy.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct BroadcastGrad {
     shape: Shape,
 }

@@ -11,7 +11,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// The axes of x in the order `axes`: axis i of y is axis `axes[i]` of x.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Permute {
     /// Each axis of x once.
     pub axes: Vec<u32>,

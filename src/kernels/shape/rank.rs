@@ -9,7 +9,7 @@ use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
 /// x f32 [.., M] -> u32 [.., M].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Rank;
 
 const FORWARD: Walks = walks!("common/order.wgsl", "shape/rank/values.wgsl");

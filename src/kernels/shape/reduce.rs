@@ -14,7 +14,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// What becomes of the terms of an output.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub enum Reduction {
     /// Their sum.
     Sum,
@@ -32,7 +32,7 @@ pub enum Reduction {
 }
 
 /// A reduction of an f32 tensor over `axes`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Reduce {
     /// Which one.
     pub kind: Reduction,
@@ -43,7 +43,7 @@ pub struct Reduce {
 }
 
 /// dx from (dy), (dy, x, mean) or (dy, argmax), in the type of x.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct ReduceGrad {
     reduce: Reduce,
     x: Type,

@@ -14,7 +14,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// (x [N, ..], indices u32 [N]) -> y [rows, ..].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ScatterAdd {
     /// Rows of y.
     pub rows: u32,

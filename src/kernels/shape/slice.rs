@@ -8,7 +8,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// `start .. start + length` of the axis `axis`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Slice {
     /// The axis.
     pub axis: u32,
@@ -19,7 +19,7 @@ pub struct Slice {
 }
 
 /// dx from dy, in the type of x.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct SliceGrad {
     slice: Slice,
     x: Type,

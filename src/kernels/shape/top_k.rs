@@ -9,14 +9,14 @@ use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
 /// x f32 [.., M] -> (values [.., k], indices u32 [.., k]).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct TopK {
     /// How many of each row.
     pub k: u32,
 }
 
 /// dx from (indices, dvalues), in the type of x.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct TopKGrad {
     x: Type,
 }

@@ -11,7 +11,7 @@ use crate::{params, piece};
 
 /// (param, grad, exp_avg, exp_avg_sq, step, scalars, guard?) -> (param', exp_avg', exp_avg_sq'), in place. `step` is
 /// an f32 [1] that counts this step too.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Adam {
     /// Decay of the mean.
     pub beta1: f32,

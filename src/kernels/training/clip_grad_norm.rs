@@ -9,7 +9,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// (gradients f32 of any shapes …, loss scale f32 [1] where `scaled`) -> (norm [1], coefficient [1]).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct GradNorm {
     /// The longest the gradients may be, all of them as one vector; `f32::MAX` clips nothing.
     pub max_norm: f32,
@@ -18,7 +18,7 @@ pub struct GradNorm {
 }
 
 /// (gradient, coefficient [1]) -> coefficient·gradient, in place.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ApplyCoefficient;
 
 params! {

@@ -10,7 +10,7 @@ use crate::{params, piece};
 
 /// An exponential moving average, in place on input 0. Inputs: target, x, the scalars where `slot` is given, and the
 /// step's guard where it has one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Ema {
     /// How much of the old value stays; not used where `slot` is given.
     pub keep: f32,

@@ -8,11 +8,11 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// (queue [K, D], rows [N, D], pointer u32 [1], guard?) -> queue', in place; N is at most K.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Enqueue;
 
 /// (pointer u32 [1], guard?) -> pointer', in place.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct AdvancePointer {
     /// How far.
     pub by: u32,

@@ -10,7 +10,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// (param, grad, velocity, scalars, guard?) -> (param', velocity'), in place.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Lars {
     /// How much of the velocity stays.
     pub momentum: f32,

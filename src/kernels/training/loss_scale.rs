@@ -10,7 +10,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// The scale's start and pace.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct LossScale {
     /// The scale of the first step, positive: a power of two keeps scaling exact. PyTorch's is 65536.
     pub initial: f32,
@@ -19,11 +19,11 @@ pub struct LossScale {
 }
 
 /// (state [1]) -> the scale [1]: the state, or `initial` where it is 0 because no step was made yet.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Now(pub LossScale);
 
 /// (state [1], good steps [1], flag u32 [1]) -> (state', good steps'), in place.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Step(pub LossScale);
 
 params! {

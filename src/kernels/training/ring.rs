@@ -10,7 +10,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// (ring [slots, k], scalars, k values f32 [1] or u32 [1] each) -> ring', in place; k is at most [`COLUMNS`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Ring {
     /// Rows of the ring.
     pub slots: u32,

@@ -8,7 +8,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
 /// (param, grad, velocity, scalars, guard?) -> (param', velocity'), in place.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Sgd {
     /// How much of the velocity stays.
     pub momentum: f32,

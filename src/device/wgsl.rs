@@ -1,0 +1,131 @@
+//! A kernel as it runs: the complete text after templating, with its layout. What a pipeline is made from, whether the
+//! text was put together here or read back from a file.
+
+use super::shader::{Access, Kernel, Text, naga_parser, reflect};
+use super::template::Source;
+use super::tree::Tree;
+use crate::base::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// What naga says of a kernel's text and its launches must agree with.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// Access of bindings 1, 2, …: the storage buffers in order.
+    pub buffers: Vec<Access>,
+    /// Names and byte offsets of the fields of `Params`, binding 0.
+    pub params: Vec<(String, u32)>,
+    /// Bytes of `Params`; 0 without any.
+    pub params_bytes: u32,
+    /// Invocations of a workgroup.
+    pub workgroup: [u32; 3],
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u32,
+}
+
+/// Where a text comes from. Only what the tests speak for runs without runtime checks.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+enum Origin {
+    /// Read from a file: anything may stand in it.
+    #[default]
+    Foreign,
+    /// The committed pieces.
+    Committed,
+    /// Pieces of which these files were edited.
+    Edited(Vec<String>),
+}
+
+/// A kernel as complete text. Two equal ones are one pipeline.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shader {
+    name: String,
+    variant: String,
+    constants: Vec<(String, u32)>,
+    pieces: Vec<String>,
+    wgsl: String,
+    layout: Layout,
+    #[serde(skip)]
+    origin: Origin,
+}
+
+impl Kernel {
+    /// The kernel as it runs with the text of `tree`; an error names the file and line it comes from.
+    pub fn shader(&self, tree: &Tree) -> Result<Shader> {
+        let reflected = self.reflect(tree)?;
+        let edited = tree.edited_of(self);
+        Ok(Shader {
+            name: self.name.to_string(),
+            variant: self.variant.to_string(),
+            constants: self.constants.iter().map(|(n, v)| (n.to_string(), *v)).collect(),
+            pieces: self.pieces.iter().map(|p| p.path.to_string()).collect(),
+            wgsl: self.source(tree)?.text,
+            layout: reflected.layout(),
+            origin: if edited.is_empty() { Origin::Committed } else { Origin::Edited(edited) },
+        })
+    }
+}
+
+impl Shader {
+    /// `<op>.<entry>`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which of the op's variants it is.
+    pub fn variant(&self) -> &str {
+        &self.variant
+    }
+
+    /// What the numbers `$NAME` of its pieces were.
+    pub fn constants(&self) -> &[(String, u32)] {
+        &self.constants
+    }
+
+    /// Paths below `shaders/` of the files it was put together from, for people.
+    pub fn pieces(&self) -> &[String] {
+        &self.pieces
+    }
+
+    /// The complete text.
+    pub fn wgsl(&self) -> &str {
+        &self.wgsl
+    }
+
+    /// Its bindings and `Params`.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// `name [variant]`, behind its edited files where it has any: how an error begins.
+    pub fn shown(&self) -> String {
+        self.text().shown()
+    }
+
+    /// Whether it must run with naga's runtime checks: whatever is not the committed text.
+    pub fn needs_checks(&self) -> bool {
+        self.origin != Origin::Committed
+    }
+
+    pub(super) fn text(&self) -> Text {
+        let name = format!("{} [{}]", self.name, self.variant);
+        match &self.origin {
+            Origin::Committed => Text { name, edited: Vec::new(), foreign: false },
+            Origin::Edited(files) => Text { name, edited: files.clone(), foreign: false },
+            Origin::Foreign => Text { name, edited: Vec::new(), foreign: true },
+        }
+    }
+
+    /// Of a text that was read from a file: an error where it is no valid kernel, or not laid out as the file says.
+    pub fn expect_valid(&self) -> Result<()> {
+        if self.origin != Origin::Foreign {
+            return Ok(()); // it was reflected when it was made
+        }
+        let source = Source::of(&self.shown(), &self.wgsl);
+        let found = reflect(source, &self.text(), naga_parser)?.layout();
+        if found == self.layout {
+            return Ok(());
+        }
+        Err(Error::Failed(format!("{}: its text has another layout than is said of it", self.shown())))
+    }
+}

@@ -1,0 +1,211 @@
+//! A step as data: kernels as complete text, buffers, launches, and what goes in and out by name. It is all that a replay
+//! needs and the only thing a plan is made from, so that a run's address, a file and a page in a browser speak of what
+//! really runs. It serializes as JSON: bytes of parameters are few (some tens a launch) and stand in it as hex digits, so
+//! that one text holds the whole step, any language reads it, and two of them can be compared by eye.
+
+mod check;
+mod file;
+#[cfg(test)]
+mod tests;
+
+use super::demand::padded;
+use super::layout::{expect_layout, written_before};
+use super::op::Type;
+use super::record::SCALARS_INPUT;
+use super::schedule::{Place, Schedule};
+use crate::base::Result;
+use crate::base::hash::Hasher;
+use crate::device::dispatch::ParamBlocks;
+use crate::device::{Gpu, Kernel, Shader, Tree};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What `schema` says in a recording of today's form.
+pub const SCHEMA: &str = "wgslab-recording/1";
+
+/// A step as data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recording {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Its kernels, each once.
+    #[serde(with = "file::shared")]
+    pub kernels: Vec<Arc<Shader>>,
+    /// Its buffers: what is computed first, then inputs, scalars, states and parameters.
+    pub buffers: Vec<Memory>,
+    /// What runs, in order.
+    pub launches: Vec<Call>,
+    /// What the host writes before each run.
+    pub inputs: Vec<Named>,
+    /// Names of the scalars, by their slot in the buffer of scalars, an f32 each.
+    pub scalars: Vec<String>,
+    /// The tensors that outlive a run.
+    pub states: Vec<Named>,
+    /// What can be read after a run, until the next one.
+    pub outputs: Vec<Named>,
+}
+
+/// A buffer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// What it is for.
+    pub role: Role,
+    /// Its name, of its own among those of its role.
+    pub name: String,
+    /// Its size in bytes, whole vec4.
+    pub bytes: u64,
+}
+
+/// What a buffer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Written by the host before each run.
+    Input,
+    /// A tensor that outlives the run.
+    State,
+    /// Computed, and holds a named output at the end.
+    Output,
+    /// Computed; values share it over time.
+    Temp,
+    /// The `Params` of all launches, each at the next multiple of 256 bytes.
+    Params,
+    /// The named scalars, written by the host before each run.
+    Scalars,
+}
+
+/// A named value in a buffer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+    /// Which of [`Recording::buffers`] holds it, from its first byte on.
+    pub buffer: usize,
+}
+
+/// A launch of a kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// `<layer>/<op>.<entry>`, for people.
+    pub label: String,
+    /// Which of [`Recording::kernels`].
+    pub kernel: usize,
+    /// Which of [`Recording::buffers`] are bound whole, binding 1 first.
+    pub buffers: Vec<usize>,
+    /// The bytes of its `Params`, binding 0; hex digits in a file.
+    #[serde(with = "file::hex")]
+    pub params: Vec<u8>,
+    /// Workgroups.
+    pub grid: [u32; 3],
+}
+
+impl Recording {
+    /// A schedule as data, with the text of `tree`. An error where a kernel's text is not laid out as its launch fills it.
+    pub fn of(schedule: &Schedule, tree: &Tree) -> Result<Recording> {
+        Self::made(schedule, &mut |kernel| kernel.shader(tree).map(Arc::new))
+    }
+
+    /// The same with the text that `gpu` runs, which it keeps.
+    pub fn on(gpu: &Gpu, schedule: &Schedule) -> Result<Recording> {
+        Self::made(schedule, &mut |kernel| gpu.shader(kernel))
+    }
+
+    fn made(schedule: &Schedule, shader: &mut dyn FnMut(&Kernel) -> Result<Arc<Shader>>) -> Result<Recording> {
+        let (buffers, at) = buffers(schedule);
+        let (mut kernels, mut known, mut launches) = (Vec::new(), HashMap::new(), Vec::new());
+        for step in &schedule.steps {
+            let mut written = written_before(step);
+            for (launch, places) in &step.launches {
+                let kernel = match known.get(&launch.kernel) {
+                    Some(&kernel) => kernel,
+                    None => {
+                        kernels.push(shader(&launch.kernel)?);
+                        known.insert(&launch.kernel, kernels.len() - 1);
+                        kernels.len() - 1
+                    }
+                };
+                expect_layout(launch, &kernels[kernel], &mut written)?;
+                launches.push(Call {
+                    label: format!("{}/{}", step.layer, launch.kernel.name),
+                    kernel,
+                    buffers: places.iter().map(|place| at[place]).collect(),
+                    params: launch.params.clone(),
+                    grid: launch.grid,
+                });
+            }
+        }
+        let named = |(name, ty, place): (&String, Type, &Place)| Named { name: name.clone(), ty, buffer: at[place] };
+        let host = schedule.inputs.iter().map(|(n, ty)| named((n, *ty, &Place::Input(n.clone()))));
+        Ok(Recording {
+            schema: SCHEMA.to_string(),
+            kernels,
+            inputs: host.filter(|i| buffers[i.buffer].role == Role::Input).collect(),
+            scalars: schedule.scalars.clone(),
+            states: schedule.states.iter().map(|(n, ty)| named((n, *ty, &Place::State(n.clone())))).collect(),
+            outputs: schedule.outputs.iter().map(|(n, ty, place)| named((n, *ty, place))).collect(),
+            buffers,
+            launches,
+        })
+    }
+
+    /// What the address of a run takes of its steps, as 16 hex digits: the name, variant and text of every kernel, in the
+    /// order of the launches, since which layer runs which variant changes bits, too. Sizes and parameters are left
+    /// out: what decides them is in the settings of the run, and some of them (how many losses are kept on the device)
+    /// change no result.
+    pub fn address(&self) -> String {
+        let one = |k: &Arc<Shader>| Hasher::new().part(k.name()).part(k.variant()).part(k.wgsl()).hex();
+        let each: Vec<String> = self.kernels.iter().map(one).collect();
+        self.launches.iter().fold(Hasher::new(), |all, call| all.part(&each[call.kernel])).short()
+    }
+
+    /// Names and types of the states, as [`super::State::insert_missing`] takes them.
+    pub fn state_types(&self) -> Vec<(String, Type)> {
+        self.states.iter().map(|s| (s.name.clone(), s.ty)).collect()
+    }
+
+    /// The buffer that a place of the schedule is.
+    pub(super) fn index_of(&self, place: &Place) -> Option<usize> {
+        let called =
+            |roles: [Role; 2], name: &str| self.buffers.iter().position(|b| roles.contains(&b.role) && b.name == name);
+        match place {
+            Place::Slab(i) => Some(*i),
+            Place::Input(name) => called([Role::Input, Role::Scalars], name),
+            Place::State(name) => called([Role::State; 2], name),
+        }
+    }
+}
+
+/// The buffers of a schedule, slabs first, and which of them each place is.
+fn buffers(schedule: &Schedule) -> (Vec<Memory>, BTreeMap<Place, usize>) {
+    let (mut list, mut at) = (Vec::new(), BTreeMap::new());
+    let mut add = |role, name: String, bytes: u64, place: Option<Place>| {
+        at.extend(place.map(|place| (place, list.len())));
+        list.push(Memory { role, name, bytes: padded(bytes) });
+    };
+    for (i, &bytes) in schedule.slabs.iter().enumerate() {
+        let kept = schedule.outputs.iter().any(|o| o.2 == Place::Slab(i));
+        let role = if kept { Role::Output } else { Role::Temp };
+        add(role, format!("slab{i}"), bytes, Some(Place::Slab(i)));
+    }
+    for (name, ty) in &schedule.inputs {
+        let scalars = name == SCALARS_INPUT && !schedule.scalars.is_empty();
+        let role = if scalars { Role::Scalars } else { Role::Input };
+        add(role, name.clone(), ty.bytes(), Some(Place::Input(name.clone())));
+    }
+    for (name, ty) in &schedule.states {
+        add(Role::State, name.clone(), ty.bytes(), Some(Place::State(name.clone())));
+    }
+    let blocks = schedule.steps.iter().flat_map(|s| &s.launches).map(|(l, _)| ParamBlocks::block_bytes(&l.params));
+    let params: u64 = blocks.sum();
+    if params > 0 {
+        add(Role::Params, "params".into(), params, None);
+    }
+    (list, at)
+}

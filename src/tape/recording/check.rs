@@ -1,0 +1,163 @@
+//! What must hold of a recording before anything is made of it: it may come from anywhere, and every number in it is
+//! one that somebody could have changed.
+
+use super::{Call, Memory, Named, Recording, Role};
+use crate::base::Shape;
+use crate::device::dispatch::ParamBlocks;
+use crate::device::shader::Access;
+use crate::tape::demand::padded;
+use crate::tape::record::SCALARS;
+use std::collections::BTreeSet;
+
+/// The most kernels, launches, buffers and named values.
+const MOST: usize = 100_000;
+/// The most bytes of a kernel's text, as of an edited one.
+const MOST_TEXT: usize = 1 << 20;
+/// The most storage buffers of a kernel; adapters have fewer.
+const MOST_BOUND: usize = 64;
+/// The most characters of a name or label.
+const MOST_NAME: usize = 1000;
+/// The most bytes of a buffer, so that no sum of them overflows.
+const MOST_BYTES: u64 = 1 << 44;
+
+/// A sentence unless `holds`.
+fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(why()) }
+}
+
+impl Recording {
+    /// Why its parts do not fit together, in a sentence.
+    pub fn expect_sound(&self) -> Result<(), String> {
+        let counts = [
+            ("kernels", self.kernels.len()),
+            ("buffers", self.buffers.len()),
+            ("launches", self.launches.len()),
+            ("inputs", self.inputs.len()),
+            ("states", self.states.len()),
+            ("outputs", self.outputs.len()),
+        ];
+        for (what, n) in counts {
+            ensure(n <= MOST, || format!("it has {n} {what}, and may have {MOST}"))?;
+        }
+        let n = self.scalars.len();
+        ensure(n <= SCALARS, || format!("it has {n} scalars, and may have {SCALARS}"))?;
+        for kernel in &self.kernels {
+            let bytes = kernel.wgsl().len();
+            ensure(bytes <= MOST_TEXT, || format!("the text of a kernel has {bytes} bytes, and may have {MOST_TEXT}"))?;
+            expect_name("a kernel", kernel.name())?;
+            expect_name("a variant", kernel.variant())?;
+            let bound = kernel.layout().buffers.len();
+            ensure(bound <= MOST_BOUND, || format!("a kernel binds {bound} buffers, and may bind {MOST_BOUND}"))?;
+        }
+        self.expect_buffers()?;
+        self.expect_values("input", &self.inputs, &[Role::Input])?;
+        self.expect_values("state", &self.states, &[Role::State])?;
+        self.expect_values("output", &self.outputs, &[Role::Input, Role::State, Role::Output, Role::Scalars])?;
+        distinct("scalar", self.scalars.iter())?;
+        self.launches
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, call)| self.expect_call(call).map_err(|why| format!("launch {i}: {why}")))
+    }
+
+    fn expect_buffers(&self) -> Result<(), String> {
+        for Memory { name, bytes, .. } in &self.buffers {
+            expect_name("a buffer", name)?;
+            ensure((16..=MOST_BYTES).contains(bytes) && bytes.is_multiple_of(16), || {
+                format!("the buffer {name} has {bytes} bytes, which must be some whole vec4 of 16 and at most 2^44")
+            })?;
+        }
+        let last = self.buffers.iter().rposition(|b| b.role != Role::Params).map_or(0, |i| i + 1);
+        ensure(self.buffers[..last].iter().all(|b| b.role != Role::Params), || {
+            "the buffer of parameters must be the last".to_string()
+        })?;
+        for role in [Role::Input, Role::State] {
+            let named = if role == Role::Input { &self.inputs } else { &self.states };
+            let held: BTreeSet<usize> = named.iter().map(|n| n.buffer).collect();
+            let all = self.buffers.iter().enumerate().filter(|(_, b)| b.role == role).map(|(i, _)| i);
+            ensure(all.eq(held.iter().copied()) && held.len() == named.len(), || {
+                "each buffer of an input or a state must hold one, and each of them have one of its own".to_string()
+            })?;
+        }
+        let of = |role| self.buffers.iter().filter(move |b| b.role == role).map(|b| b.bytes);
+        let scalars: Vec<u64> = of(Role::Scalars).collect();
+        let wanted: &[u64] = if self.scalars.is_empty() { &[] } else { &[4 * SCALARS as u64] };
+        ensure(scalars == wanted, || {
+            format!("buffers of scalars have {} bytes and must have {}", shown(&scalars), shown(wanted))
+        })?;
+        let blocks: u64 = self.launches.iter().map(|c| ParamBlocks::block_bytes(&c.params)).sum();
+        let params: Vec<u64> = of(Role::Params).collect();
+        let wanted: &[u64] = if blocks == 0 { &[] } else { &[blocks] };
+        ensure(params == wanted, || {
+            format!("buffers of parameters have {} bytes and must have {}", shown(&params), shown(wanted))
+        })
+    }
+
+    fn expect_values(&self, what: &str, list: &[Named], roles: &[Role]) -> Result<(), String> {
+        for Named { name, ty, buffer } in list {
+            expect_name(what, name)?;
+            let Some(memory) = self.buffers.get(*buffer).filter(|b| roles.contains(&b.role)) else {
+                return Err(format!("the {what} {name} lies in buffer {buffer}, which is none for it"));
+            };
+            let bytes = bytes(ty.shape, ty.dtype.bytes());
+            // A value of the host or of the store has the whole buffer; a kernel sees how long that is.
+            let whole = matches!(memory.role, Role::Input | Role::State);
+            let fits = |n: u64| if whole { padded(n) == memory.bytes } else { n <= memory.bytes };
+            ensure(bytes.is_some_and(|n| n > 0 && n <= MOST_BYTES && fits(n)), || {
+                format!("the {what} {name} is {ty}, and its buffer has {} bytes", memory.bytes)
+            })?;
+        }
+        distinct(what, list.iter().map(|n| &n.name))
+    }
+
+    fn expect_call(&self, call: &Call) -> Result<(), String> {
+        expect_name("its label", &call.label)?;
+        let Some(kernel) = self.kernels.get(call.kernel) else {
+            return Err(format!("there is no kernel {}", call.kernel));
+        };
+        let layout = kernel.layout();
+        let (given, wanted) = (call.buffers.len(), layout.buffers.len());
+        ensure(given == wanted, || format!("it binds {given} buffers, and {} takes {wanted}", kernel.name()))?;
+        let (given, wanted) = (call.params.len(), layout.params_bytes);
+        ensure(given as u64 == u64::from(wanted), || {
+            format!("it has {given} bytes of parameters, and {} takes {wanted}", kernel.name())
+        })?;
+        // How many the adapter runs is known where it is bound to one.
+        ensure(!call.grid.contains(&0), || "it has no workgroups in a dimension".to_string())?;
+        for (i, (&buffer, access)) in call.buffers.iter().zip(&layout.buffers).enumerate() {
+            let binding = i + 1;
+            let Some(memory) = self.buffers.get(buffer).filter(|b| b.role != Role::Params) else {
+                return Err(format!("binding {binding} is buffer {buffer}, which is none to bind"));
+            };
+            let host = matches!(memory.role, Role::Input | Role::Scalars);
+            ensure(*access == Access::Read || !host, || format!("binding {binding} writes what the host does"))?;
+            let again = call.buffers[..i].iter().zip(&layout.buffers).find(|(b, _)| **b == buffer);
+            ensure(again.is_none_or(|(_, other)| [*access, *other] == [Access::Read; 2]), || {
+                format!("binding {binding} is a buffer that another binding has, too, and one of them writes it")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn shown(bytes: &[u64]) -> String {
+    if bytes.is_empty() { "none".to_string() } else { bytes.iter().map(u64::to_string).collect::<Vec<_>>().join(", ") }
+}
+
+/// Bytes of a tensor, where they can be counted.
+fn bytes(shape: Shape, element: usize) -> Option<u64> {
+    shape.dims().iter().try_fold(element as u64, |n, d| n.checked_mul(u64::from(*d)))
+}
+
+fn expect_name(what: &str, name: &str) -> Result<(), String> {
+    ensure(name.len() <= MOST_NAME, || format!("the name of {what} is longer than {MOST_NAME} bytes"))
+}
+
+fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        expect_name(what, name)?;
+        ensure(seen.insert(name), || format!("two {what}s are called {name}"))?;
+    }
+    Ok(())
+}

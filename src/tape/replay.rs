@@ -1,0 +1,189 @@
+//! A recording bound to a device: buffers, parameters, pipelines and bind groups are made once; a run writes the inputs,
+//! encodes and submits. Nothing is allocated and no shape is looked at while running. Whether the recording was made here
+//! or read from a file makes no difference, but that a text from a file runs with runtime checks.
+
+use super::demand::past_budget;
+use super::op::Type;
+use super::record::SCALARS;
+use super::recording::{Memory, Recording, Role};
+use super::state::State;
+use crate::base::{Error, Result};
+use crate::device::dispatch::ParamBlocks;
+use crate::device::{Buffer, Dispatch, Gpu, Ticket};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What the host gives a run: the bytes of each input and the value of each scalar, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Feed<'a> {
+    /// Inputs.
+    pub inputs: Vec<(&'a str, &'a [u8])>,
+    /// Scalars.
+    pub scalars: Vec<(&'a str, f32)>,
+}
+
+impl<'a> Feed<'a> {
+    /// An empty feed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an input.
+    pub fn input<T: bytemuck::NoUninit>(mut self, name: &'a str, data: &'a [T]) -> Self {
+        self.inputs.push((name, bytemuck::cast_slice(data)));
+        self
+    }
+
+    /// Adds an input of type `ty` as words: of an odd number of halves, the last word holds one.
+    pub fn words(mut self, name: &'a str, ty: Type, words: &'a [u32]) -> Self {
+        let bytes: &[u8] = bytemuck::cast_slice(words);
+        self.inputs.push((name, bytes.get(..ty.bytes() as usize).unwrap_or(bytes)));
+        self
+    }
+
+    /// Adds a scalar.
+    pub fn scalar(mut self, name: &'a str, value: f32) -> Self {
+        self.scalars.push((name, value));
+        self
+    }
+}
+
+/// A recording that runs.
+#[derive(Debug)]
+pub struct Replay {
+    recording: Recording,
+    buffers: Vec<Arc<Buffer>>,
+    dispatches: Vec<Dispatch>,
+    /// Keeps the parameter buffer alive for the bind groups.
+    _params: Params,
+}
+
+struct Params(#[allow(dead_code, reason = "held, not read: bind groups refer to it")] ParamBlocks);
+
+impl std::fmt::Debug for Params {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("params")
+    }
+}
+
+impl Replay {
+    /// Compiles a recording over the tensors of `state`, which must hold every state it names. One whose parts do not fit
+    /// together, whose text is no valid kernel, or which would not fit the device is an error before anything is allocated.
+    pub fn new(gpu: &Gpu, recording: Recording, state: &State) -> Result<Replay> {
+        let refused = |why: String| Error::Failed(format!("the recording cannot run: {why}"));
+        recording.expect_sound().map_err(refused)?;
+        recording.kernels.iter().try_for_each(|k| k.expect_valid())?;
+        if let Some(why) = recording.past_limits(gpu.caps()).or_else(|| past_budget(gpu, recording.own_bytes())) {
+            return Err(Error::Usage(format!("the recording does not fit: {why}; record a smaller step")));
+        }
+        let held = recording.states.iter().map(|s| Ok((s.buffer, state.buffer(&s.name, s.ty)?)));
+        let states = held.collect::<Result<BTreeMap<usize, Arc<Buffer>>>>()?;
+        let mut buffers = Vec::new();
+        for (i, Memory { role, name, bytes }) in recording.buffers.iter().enumerate() {
+            match states.get(&i) {
+                Some(held) => buffers.push(held.clone()),
+                None if *role == Role::Params => {} // the last one; it is uploaded below
+                None => buffers.push(Arc::new(gpu.buffer(name, *bytes)?)),
+            }
+        }
+        let params = ParamBlocks::new(recording.launches.iter().map(|c| c.params.as_slice())).upload(gpu)?;
+        let mut dispatches = Vec::new();
+        for (i, call) in recording.launches.iter().enumerate() {
+            let bound: Vec<&Buffer> = call.buffers.iter().map(|&b| buffers[b].as_ref()).collect();
+            let kernel = &recording.kernels[call.kernel];
+            dispatches.push(gpu.dispatch_shader(&call.label, kernel, &bound, (&params, i), call.grid)?);
+        }
+        Ok(Replay { recording, buffers, dispatches, _params: Params(params) })
+    }
+
+    /// What it was made from.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// The dispatches of a run, in order, for timing.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
+    /// Runs one step: writes the feed, encodes, submits. Returns before the device is done.
+    pub fn run(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<Ticket> {
+        self.write(gpu, feed)?;
+        let ticket = gpu.submit(gpu.encode(&self.dispatches));
+        gpu.check()?;
+        Ok(ticket)
+    }
+
+    /// Writes the inputs and scalars of a run. A feed that lacks one the plan has, has one the plan lacks, names one twice
+    /// or is of another shape is an error that names it; nothing is written then.
+    pub fn write(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<()> {
+        let recorded = &self.recording;
+        expect_known("input", &feed.inputs, &recorded.inputs.iter().map(|i| i.name.as_str()).collect::<Vec<_>>())?;
+        expect_known("scalar", &feed.scalars, &recorded.scalars.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let mut writes = Vec::new();
+        for input in &recorded.inputs {
+            let (name, ty) = (&input.name, input.ty);
+            let Some((_, bytes)) = feed.inputs.iter().find(|i| i.0 == name) else {
+                return Err(Error::Failed(format!("the plan needs the input {name}, {ty}, and was not given it")));
+            };
+            if bytes.len() as u64 != ty.bytes() {
+                return Err(Error::Failed(format!(
+                    "input {name} is {ty}, {} bytes, in this plan and was given {} bytes; make a plan for the other shape",
+                    ty.bytes(),
+                    bytes.len()
+                )));
+            }
+            writes.push((&self.buffers[input.buffer], *bytes));
+        }
+        let mut values = [0f32; SCALARS];
+        for (value, name) in values.iter_mut().zip(&recorded.scalars) {
+            let Some(s) = feed.scalars.iter().find(|s| s.0 == name) else {
+                return Err(Error::Failed(format!("the plan needs the scalar {name} and was not given it")));
+            };
+            *value = s.1;
+        }
+        if let Some(at) = recorded.buffers.iter().position(|b| b.role == Role::Scalars) {
+            writes.push((&self.buffers[at], bytemuck::bytes_of(&values)));
+        }
+        writes.into_iter().for_each(|(buffer, bytes)| gpu.stage(buffer, bytes));
+        Ok(())
+    }
+
+    /// Reads a named output of the last run.
+    pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<u8>> {
+        let Some(output) = self.recording.outputs.iter().find(|o| o.name == name) else {
+            return Err(Error::Failed(format!("the plan has no output called {name}")));
+        };
+        gpu.read(&self.buffers[output.buffer], output.ty.bytes())
+    }
+
+    /// Reads a named f32 output of the last run.
+    pub fn read_f32(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
+        Ok(bytemuck::pod_collect_to_vec(&self.read(gpu, name)?))
+    }
+
+    /// The buffer `i` of the recording.
+    pub(super) fn buffer(&self, i: usize) -> Option<&Buffer> {
+        self.buffers.get(i).map(Arc::as_ref)
+    }
+
+    /// The buffers of what is computed, for tests that poison them.
+    pub fn slabs(&self) -> &[Arc<Buffer>] {
+        let computed = |b: &&Memory| matches!(b.role, Role::Output | Role::Temp);
+        &self.buffers[..self.recording.buffers.iter().take_while(computed).count()]
+    }
+}
+
+/// An error where something is fed that is not among `known`, or is fed twice: it would be left out without a word.
+fn expect_known<T>(what: &str, fed: &[(&str, T)], known: &[&str]) -> Result<()> {
+    for (i, (name, _)) in fed.iter().enumerate() {
+        if !known.contains(name) {
+            let has = if known.is_empty() { "none".to_string() } else { known.join(", ") };
+            return Err(Error::Failed(format!("the plan has no {what} called {name}, it has {has}; leave it out")));
+        }
+        if fed[..i].iter().any(|f| f.0 == *name) {
+            return Err(Error::Failed(format!("the {what} {name} is given twice; leave one out")));
+        }
+    }
+    Ok(())
+}
