@@ -40,9 +40,12 @@ use crate::device::{Kernel, Piece, groups_1d};
 use crate::tape::backward::Arithmetic;
 use crate::tape::{Slot, Tape, Type, Var};
 
+/// The list of a family.
+type Listed = fn() -> Vec<(&'static str, Vec<Case>)>;
+
 /// A list of an op's name and its named cases: tests, gradients and benches read it.
 pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
-    let families: [fn() -> Vec<(&'static str, Vec<Case>)>; 6] =
+    let families: [Listed; 6] =
         [elementwise::listed, images::listed, layers::listed, losses::listed, shape::listed, training::listed];
     let mut ops: Vec<_> = families.iter().flat_map(|family| family()).collect();
     ops.push(("epilogue", epilogue::cases()));

@@ -38,8 +38,11 @@ pub struct Settings {
     pub nesterov: bool,
 }
 
+/// Makes an optimizer of these settings.
+type Make = fn(&Settings) -> Optimizer;
+
 /// Every optimizer of a config, by its name.
-pub const OPTIMIZERS: &[(&str, fn(&Settings) -> Optimizer)] = &[
+pub const OPTIMIZERS: &[(&str, Make)] = &[
     ("adam", |s| Optimizer::adam(s.weight_decay as f32)),
     ("sgd", |s| {
         let (momentum, weight_decay) = (s.momentum as f32, s.weight_decay as f32);

@@ -18,13 +18,9 @@ struct Stopper<'a> {
 }
 
 impl Progress for Stopper<'_> {
-    fn stage(&self, _name: &str, _total: u64, _done: u64, unit: &'static str) {
-        // Decoding tells steps as well.
-        if unit == "images" {
-            return;
-        }
-    }
+    fn stage(&self, _name: &str, _total: u64, _done: u64, _unit: &'static str) {}
     fn step(&self, _done: u64, note: &str) {
+        // Decoding tells steps as well.
         if note.starts_with("epoch") && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.stop.store(true, Ordering::Relaxed);
         }
