@@ -11,7 +11,7 @@ ARGS ?=
 export NODEVICE_SELECT ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build study test test-long lint fmt-check clippy shell-check bench-smoke
+.PHONY: help setup build study test test-long examples lint fmt-check clippy shell-check bench-smoke
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,13 +40,21 @@ CASES ?= 1000000
 test-long: setup ## try a million hostile files, and every damage to a study
 	FUZZ_CASES=$(CASES) DAMAGE=all cargo test --release --test fuzz --test damage
 
+# Each one ends with an error where it did not learn, or where what it shows does not hold. They are built together first, so
+# that the time of a run is the run's.
+examples: setup ## run the examples of programs of one's own
+	cargo build --release --examples
+	for name in mlp training_loop two_players own_op; do \
+		echo "== $$name"; cargo run --release --quiet --example $$name || exit 1; \
+	done
+
 lint: fmt-check clippy shell-check ## check format and warnings
 
 # A fixed format keeps differences to what changed.
 fmt-check:
 	cargo fmt --all --check
 # Lists of files (ops, methods, noise kinds, layouts) declare their modules in a macro, which cargo fmt does not look into.
-	rustfmt --check --edition 2024 $$(find src kernels-tests -name '*.rs')
+	rustfmt --check --edition 2024 $$(find src kernels-tests examples -name '*.rs')
 
 # All targets: tests and benches must not rot either. --release shares the one profile.
 clippy:

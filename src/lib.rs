@@ -56,6 +56,10 @@
 //! [`tape::Trace`] runs the same nodes one dispatch at a time, each value in a buffer of its own, bit-equal to the plan:
 //! it is the debugger.
 //!
+//! # For your own program
+//!
+//! `examples/` holds a network, a training loop with a checkpoint, two players and an op of one's own; [`lab::check`] compares an op with f64, [`lab::bench`] times it.
+//!
 //! # A kernel
 //!
 //! WGSL is put together from pieces of `shaders/`: the op's own piece says where operands come from, a core says how to

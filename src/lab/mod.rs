@@ -1,11 +1,13 @@
 //! lab: kernels under the magnifying glass. What a kernel or a step costs on the adapter at hand, how that compares with
 //! the adapter's own peaks, with another run and with another framework, and what an edit of a shader does to it.
 //!
-//! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes.
+//! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes. Only
+//! [`check::gpu_or_skip`], which is for tests, says that it skips.
 
 pub mod against;
 pub mod bench;
 mod chart;
+pub mod check;
 pub mod compare;
 pub mod edit;
 pub mod environment;
