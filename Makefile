@@ -11,7 +11,7 @@ ARGS ?=
 export NODEVICE_SELECT ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build study test test-long examples lint fmt-check clippy shell-check bench-smoke
+.PHONY: help setup build study test test-long examples lint fmt-check clippy doc shell-check bench-smoke
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -59,6 +59,9 @@ fmt-check:
 # All targets: tests and benches must not rot either. --release shares the one profile.
 clippy:
 	cargo clippy --release --all-targets -- -D warnings
+
+doc: ## the documentation of the library, in target/doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --lib
 
 # setup.sh decides what is installed on other people's machines, so it is tested on made-up ones.
 shell-check:
