@@ -11,7 +11,7 @@ ARGS ?=
 export NODEVICE_SELECT ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build study test test-long examples lint fmt-check clippy doc shell-check bench-smoke
+.PHONY: help setup build study test test-long examples lint fmt-check clippy lean doc package shell-check bench-smoke
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -60,8 +60,20 @@ fmt-check:
 clippy:
 	cargo clippy --release --all-targets -- -D warnings
 
+# A program that uses the library alone pulls in no command line, no plots and no picture readers, and the library and the
+# examples build without them.
+lean:
+	@tree=$$(cargo tree --no-default-features -e normal --prefix none) || exit 1; \
+	found=$$(echo "$$tree" | grep -E '^(clap|ctrlc|image|indicatif|jpeg-decoder|plotters)[ _-]'); \
+	if [ -n "$$found" ]; then echo "the library alone needs: $$found"; exit 1; fi
+	cargo clippy --release --no-default-features --lib --examples -- -D warnings
+
 doc: ## the documentation of the library, in target/doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --lib
+
+# Publishing is for a person to do; that it would work is checked here.
+package:
+	cargo package --no-verify --allow-dirty --offline
 
 # setup.sh decides what is installed on other people's machines, so it is tested on made-up ones.
 shell-check:

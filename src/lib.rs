@@ -58,7 +58,9 @@
 //!
 //! # For your own program
 //!
-//! `examples/` holds a network, a training loop with a checkpoint, two players and an op of one's own; [`lab::check`] compares an op with f64, [`lab::bench`] times it.
+//! The features `cli` (the default) and `study` are what a program that uses the library alone leaves out: `study` is the
+//! floors `data` and `study` and what draws in `lab`, `cli` the command line. `examples/` holds a network, a training loop
+//! with a checkpoint, two players and an op of one's own; [`lab::check`] compares an op with f64, [`lab::bench`] times it.
 //!
 //! # A kernel
 //!
@@ -106,7 +108,9 @@
 //! `tape/schedule.rs` is the heart. `study/pretrain.rs` shows a whole step recorded.
 
 pub mod base;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "study")]
 pub mod data;
 pub mod device;
 pub mod kernels;
@@ -114,5 +118,6 @@ pub mod lab;
 pub mod nn;
 pub mod noise;
 pub mod ssl;
+#[cfg(feature = "study")]
 pub mod study;
 pub mod tape;

@@ -6,6 +6,7 @@
 
 pub mod against;
 pub mod bench;
+#[cfg(feature = "study")]
 mod chart;
 pub mod check;
 pub mod compare;
@@ -16,6 +17,7 @@ mod fields;
 mod forms;
 pub mod landscape;
 mod own;
+#[cfg(feature = "study")]
 mod page;
 pub mod profile;
 pub mod report;
@@ -25,6 +27,7 @@ mod samples;
 pub mod sets;
 pub mod spread;
 pub mod step;
+#[cfg(feature = "cli")]
 pub mod watch;
 
 pub use against::{Against, Other, against};
