@@ -11,7 +11,7 @@ ARGS ?=
 export NODEVICE_SELECT ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build study test test-long lint fmt-check clippy shell-check bench-smoke
+.PHONY: help setup build study test test-long examples lint fmt-check clippy lean doc package shell-check bench-smoke
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,17 +40,40 @@ CASES ?= 1000000
 test-long: setup ## try a million hostile files, and every damage to a study
 	FUZZ_CASES=$(CASES) DAMAGE=all cargo test --release --test fuzz --test damage
 
+# Each one ends with an error where it did not learn, or where what it shows does not hold. They are built together first, so
+# that the time of a run is the run's.
+examples: setup ## run the examples of programs of one's own
+	cargo build --release --examples
+	for name in mlp training_loop two_players own_op; do \
+		echo "== $$name"; cargo run --release --quiet --example $$name || exit 1; \
+	done
+
 lint: fmt-check clippy shell-check ## check format and warnings
 
 # A fixed format keeps differences to what changed.
 fmt-check:
 	cargo fmt --all --check
 # Lists of files (ops, methods, noise kinds, layouts) declare their modules in a macro, which cargo fmt does not look into.
-	rustfmt --check --edition 2024 $$(find src kernels-tests -name '*.rs')
+	rustfmt --check --edition 2024 $$(find src kernels-tests examples -name '*.rs')
 
 # All targets: tests and benches must not rot either. --release shares the one profile.
 clippy:
 	cargo clippy --release --all-targets -- -D warnings
+
+# A program that uses the library alone pulls in no command line, no plots and no picture readers, and the library and the
+# examples build without them.
+lean:
+	@tree=$$(cargo tree --no-default-features -e normal --prefix none) || exit 1; \
+	found=$$(echo "$$tree" | grep -E '^(clap|ctrlc|image|indicatif|jpeg-decoder|plotters)[ _-]'); \
+	if [ -n "$$found" ]; then echo "the library alone needs: $$found"; exit 1; fi
+	cargo clippy --release --no-default-features --lib --examples -- -D warnings
+
+doc: ## the documentation of the library, in target/doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --lib
+
+# Publishing is for a person to do; that it would work is checked here.
+package:
+	cargo package --no-verify --allow-dirty --offline
 
 # setup.sh decides what is installed on other people's machines, so it is tested on made-up ones.
 shell-check:

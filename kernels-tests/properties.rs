@@ -103,11 +103,11 @@ fn family(name: &str, draw: Draw) -> Result<(), String> {
 
 /// Values and gradients of one run of one plan, over poisoned buffers, each op under one of its variants.
 fn check(name: &str, case: &Case, rng: &mut Rng) -> Result<(), String> {
-    let reference = reference::of(name).ok_or_else(|| format!("{name} has no reference"))?;
+    let reference = reference::expect(name)?;
     let (seed, variant) = (rng.word() as u64, rng.word() as usize);
     let fill = |(i, (ty, fill)): (usize, &(Type, Fill))| fill.words(*ty, seed, i as u32);
     let inputs: Vec<Vec<u32>> = case.inputs.iter().enumerate().map(fill).collect();
-    let answer: Answer = harness::answer(reference, case, &inputs)?;
+    let answer: Answer = harness::answer(&reference, case, &inputs)?;
     let recording = Recording::seeded(case, &answer, &answer.through, seed)?;
     let gpu = device::gpu(true)?;
     let choose = |_: &dyn Op, _: &[Type], offered: &[&'static str]| Some(offered[variant % offered.len()]);
@@ -123,7 +123,7 @@ fn check(name: &str, case: &Case, rng: &mut Rng) -> Result<(), String> {
     for (i, expected) in expected.iter().enumerate() {
         compare::output(&format!("output {i}"), expected, &got.find(&format!("y{i}"))?)?;
     }
-    gradient::check(reference, case, &answer, &recording, &inputs, &got, WORK)
+    gradient::check(&reference, case, &answer, &recording, &inputs, &got, WORK)
 }
 
 /// A shape of rank 1 to 4 and at most `elements` elements, its larger dimensions anywhere.

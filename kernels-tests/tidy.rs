@@ -185,7 +185,7 @@ fn surroundings() -> Vec<String> {
 
 fn sizes() -> Vec<String> {
     let mut wrong = Vec::new();
-    for folder in ["src", "kernels-tests", "benches"] {
+    for folder in ["src", "kernels-tests", "benches", "examples"] {
         for path in files(&root().join(folder), "rs") {
             let lines = std::fs::read_to_string(&path).unwrap().lines().count();
             if lines > LINES {
@@ -199,7 +199,7 @@ fn sizes() -> Vec<String> {
 fn undone() -> Vec<String> {
     let words = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("#[ig", "nore")];
     let mut wrong = Vec::new();
-    for folder in ["src", "kernels-tests", "benches", "shaders"] {
+    for folder in ["src", "kernels-tests", "benches", "examples", "shaders"] {
         for path in files(&root().join(folder), "rs").into_iter().chain(files(&root().join(folder), "wgsl")) {
             let text = std::fs::read_to_string(&path).unwrap();
             wrong.extend(words.iter().filter(|w| text.contains(**w)).map(|w| format!("{}: {w}", path.display())));

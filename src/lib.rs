@@ -56,6 +56,12 @@
 //! [`tape::Trace`] runs the same nodes one dispatch at a time, each value in a buffer of its own, bit-equal to the plan:
 //! it is the debugger.
 //!
+//! # For your own program
+//!
+//! The features `cli` (the default) and `study` are what a program that uses the library alone leaves out: `study` is the
+//! floors `data` and `study` and what draws in `lab`, `cli` the command line. `examples/` holds a network, a training loop
+//! with a checkpoint, two players and an op of one's own; [`lab::check`] compares an op with f64, [`lab::bench`] times it.
+//!
 //! # A kernel
 //!
 //! WGSL is put together from pieces of `shaders/`: the op's own piece says where operands come from, a core says how to
@@ -102,7 +108,9 @@
 //! `tape/schedule.rs` is the heart. `study/pretrain.rs` shows a whole step recorded.
 
 pub mod base;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "study")]
 pub mod data;
 pub mod device;
 pub mod kernels;
@@ -110,5 +118,6 @@ pub mod lab;
 pub mod nn;
 pub mod noise;
 pub mod ssl;
+#[cfg(feature = "study")]
 pub mod study;
 pub mod tape;

@@ -30,154 +30,8 @@ pub use self::losses::*;
 pub use self::shape::*;
 
 use std::any::Any;
-use wgslab::base::{DType, Shape};
-use wgslab::tape::{Op, Type};
-
-/// Half an ulp of 1 in f32: what one rounding may add.
-pub const HALF_ULP: f64 = 1.0 / 16_777_216.0;
-
-/// The least normal f32, in units of [`HALF_ULP`]: a device may take anything smaller for 0.
-pub const FLUSHED: f64 = f32::MIN_POSITIVE as f64 / HALF_ULP;
-
-/// An input as a reference reads it: `f` for f32 and f16 elements, `u` for u32.
-#[derive(Clone, Debug)]
-pub struct Tensor {
-    /// Its dimensions.
-    pub shape: Shape,
-    /// Elements of an f32 or f16 tensor.
-    pub f: Vec<f64>,
-    /// Elements of a u32 tensor.
-    pub u: Vec<u32>,
-}
-
-impl Tensor {
-    /// A tensor from its words.
-    pub fn new(ty: Type, words: &[u32]) -> Self {
-        let (mut f, mut u) = (Vec::new(), Vec::new());
-        match ty.dtype {
-            DType::F16 => {
-                let halves = words.iter().flat_map(|w| [w & 0xffff, w >> 16]);
-                f = halves.take(ty.shape.numel()).map(cast::value).collect();
-            }
-            DType::F32 => f = words.iter().map(|w| f32::from_bits(*w) as f64).collect(),
-            DType::U32 => u = words.to_vec(),
-        }
-        Tensor { shape: ty.shape, f, u }
-    }
-
-    /// Dimension `i`.
-    pub fn dim(&self, i: usize) -> usize {
-        self.shape.dim(i)
-    }
-}
-
-/// What one output must be.
-#[derive(Clone, Debug)]
-pub enum Expected {
-    /// Float elements. The tolerance is that of f32; f16 elements may be off by half an ulp of their own besides.
-    Floats {
-        /// The values.
-        value: Vec<f64>,
-        /// Σ|terms| of each; 0 asks for the nearest f32.
-        terms: Vec<f64>,
-        /// How many terms are folded into an element.
-        length: usize,
-        /// Ulps of inexact built-ins.
-        ulps: f64,
-    },
-    /// u32 elements, exactly.
-    Words(Vec<u32>),
-}
-
-impl Expected {
-    /// Values that must be given to the last bit.
-    pub fn exact(value: Vec<f64>) -> Self {
-        let terms = vec![0.0; value.len()];
-        Expected::Floats { value, terms, length: 1, ulps: 0.0 }
-    }
-
-    /// Values of (value, Σ|terms|) pairs over `length` terms.
-    pub fn sums(pairs: Vec<(f64, f64)>, length: usize) -> Self {
-        let (value, terms) = pairs.into_iter().unzip();
-        Expected::Floats { value, terms, length, ulps: 0.0 }
-    }
-
-    /// Values of (value, how many times 2⁻²⁴ it may be off) pairs. A value below the least normal f32 may be given as 0.
-    pub fn within(pairs: Vec<(f64, f64)>) -> Self {
-        let (value, terms) = pairs.into_iter().map(|(v, error)| (v, (error + FLUSHED) / 4.0)).unzip();
-        Expected::Floats { value, terms, length: 1, ulps: 0.0 }
-    }
-
-    /// The same with inexact built-ins on the way.
-    pub fn ulps(mut self, more: f64) -> Self {
-        if let Expected::Floats { ulps, .. } = &mut self {
-            *ulps += more;
-        }
-        self
-    }
-
-    /// How many elements.
-    pub fn len(&self) -> usize {
-        match self {
-            Expected::Floats { value, .. } => value.len(),
-            Expected::Words(w) => w.len(),
-        }
-    }
-}
-
-/// The outputs of an op, given its inputs.
-pub type Outputs = fn(&dyn Op, &[Tensor]) -> Vec<Expected>;
-
-/// What a reference says of a case.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// Each output.
-    pub outputs: Vec<Expected>,
-    /// Variants that sum other terms than the formula's, by the beginning of their names, and what is expected of them.
-    pub other_terms: Option<(&'static str, Outputs)>,
-    /// Inputs that must have a gradient; every other input must have none.
-    pub wrt: Vec<usize>,
-    /// Outputs whose cotangents the op takes.
-    pub through: Vec<usize>,
-    /// Absolute error of a gradient that is always allowed: for formulas whose parts cancel.
-    pub gradient_floor: f64,
-    /// Where output 0 is a choice among the elements of input 0: which one each of its elements is. The gradient then
-    /// follows the choice, which ties have none of otherwise.
-    pub picks: Option<Vec<usize>>,
-}
-
-impl Answer {
-    /// Outputs without a gradient.
-    pub fn new(outputs: Vec<Expected>) -> Self {
-        Answer { outputs, other_terms: None, wrt: Vec::new(), through: Vec::new(), gradient_floor: 0.0, picks: None }
-    }
-
-    /// What is expected of a variant of `op` over `x`.
-    pub fn of(&self, variant: &str, op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
-        match self.other_terms {
-            Some((begins, outputs)) if variant.starts_with(begins) => outputs(op, x),
-            _ => self.outputs.clone(),
-        }
-    }
-
-    /// Inputs `wrt` have a gradient, through the outputs `through`.
-    pub fn gradient(mut self, wrt: &[usize], through: &[usize]) -> Self {
-        (self.wrt, self.through) = (wrt.to_vec(), through.to_vec());
-        self
-    }
-
-    /// Output 0 is a choice among the elements of input 0.
-    pub fn picks(mut self, picks: Vec<usize>) -> Self {
-        self.picks = Some(picks);
-        self
-    }
-
-    /// Allows gradients this much of absolute error.
-    pub fn floor(mut self, floor: f64) -> Self {
-        self.gradient_floor = floor;
-        self
-    }
-}
+pub use wgslab::lab::check::{Answer, Expected, FLUSHED, HALF_ULP, Tensor};
+use wgslab::tape::Op;
 
 /// An op's reference.
 pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
@@ -205,6 +59,11 @@ fn all() -> impl Iterator<Item = (&'static str, Reference)> {
 /// The reference of an op.
 pub fn of(name: &str) -> Option<Reference> {
     all().find(|r| r.0 == name).map(|r| r.1)
+}
+
+/// The reference of an op, or that there is none.
+pub fn expect(name: &str) -> Result<Reference, String> {
+    of(name).ok_or_else(|| format!("{name} has no reference in kernels-tests/reference/"))
 }
 
 /// Every op file has a reference, and none is left over.

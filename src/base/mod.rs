@@ -1,11 +1,12 @@
 //! base: vocabulary that needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names,
-//! ranges of values, text for terminals.
+//! ranges of values, text for terminals, who is told how far a long job is.
 
 pub mod contained;
 pub mod error;
 pub mod files;
 pub mod hash;
 pub mod nearest;
+pub mod progress;
 pub mod range;
 pub mod rng;
 pub mod seal;
@@ -15,4 +16,5 @@ pub mod text;
 pub use contained::contained;
 pub use error::{Error, Result};
 pub use nearest::nearest;
+pub use progress::Progress;
 pub use shape::{DType, Shape};

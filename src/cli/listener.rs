@@ -2,9 +2,9 @@
 
 use super::output;
 use crate::base::Error;
+use crate::base::Progress;
 use crate::base::text::visible;
 use crate::device::pipeline::Waiting;
-use crate::study::progress::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
 use std::io::IsTerminal;

@@ -2,11 +2,11 @@
 
 use super::listener::{Listener, waiting};
 use super::{output, signals};
+use crate::base::Progress;
 use crate::base::{Error, Result};
 use crate::device::tune::Table;
 use crate::device::{AdapterChoice, Gpu, GpuOptions, Tree};
 use crate::study::job::KERNELS;
-use crate::study::progress::Progress;
 use crate::study::{self, Config, Job};
 use clap::Args;
 use std::path::{Path, PathBuf};

@@ -98,7 +98,8 @@ impl Tree {
     pub fn place(&self, piece: &Piece) -> String {
         match self.0.get(piece.path) {
             Some(edit) => edit.file.display().to_string(),
-            None => format!("shaders/{}", piece.path),
+            None if COMMITTED.get_file(piece.path).is_some() => format!("shaders/{}", piece.path),
+            None => piece.path.to_string(), // another program's own
         }
     }
 

@@ -7,8 +7,8 @@ use crate::device::dispatch::ParamBlocks;
 use crate::device::{Buffer, Dispatch, Gpu, Kernel, Piece};
 use std::path::Path;
 
-const REFERENCE: &[Piece] = &[Piece { path: "../src/lab/reference.wgsl", text: include_str!("reference.wgsl") }];
-const FLUSH: &[Piece] = &[Piece { path: "../src/lab/flush.wgsl", text: include_str!("flush.wgsl") }];
+const REFERENCE: &[Piece] = &[Piece { path: "src/lab/reference.wgsl", text: include_str!("reference.wgsl") }];
+const FLUSH: &[Piece] = &[Piece { path: "src/lab/flush.wgsl", text: include_str!("flush.wgsl") }];
 
 /// Workgroups of the reference kernel, of 64 invocations with a vec4 each.
 const GROUPS: u32 = 1024;

@@ -4,9 +4,11 @@
 //!
 //! Of each kind several shapes run a race, and the median of the winner counts. Shaders: shaders/lab/roofline/.
 
+#[cfg(feature = "study")]
 mod chart;
 mod probe;
 
+#[cfg(feature = "study")]
 pub use chart::{Point, svg};
 pub use probe::{Probe, kernels};
 

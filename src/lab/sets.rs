@@ -86,6 +86,13 @@ pub fn names() -> Vec<&'static str> {
 }
 
 impl Set {
+    /// These cases, of ops of ours or of one's own, each under the variant that the adapter would run first.
+    pub fn of(cases: Vec<Case>) -> Set {
+        let subjects = cases.into_iter().map(|case| numbered(case.op.name(), case)).collect();
+        let (name, about) = ("cases of one's own".into(), String::new());
+        Set { name, about, variants: vec![FIRST.into()], time_limit_s: None, subjects }
+    }
+
     /// The built-in set of that name.
     pub fn built_in(name: &str) -> Option<Result<Set>> {
         if name == CASES {
@@ -217,23 +224,25 @@ fn shown(names: &[&str], types: &[Type]) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
+/// A case of `op` with its inputs called x0, x1, ….
+fn numbered(op: &str, case: Case) -> Subject {
+    let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
+    let names: Vec<String> = (0..types.len()).map(|i| format!("x{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    // What is recorded as another op has a name of its own among that op's cases.
+    let own = entry_name(case.op.as_ref()).split('.').next() == Some(op);
+    let name = if own { case.name.to_string() } else { format!("{op}: {}", case.name) };
+    Subject { op: op.into(), name, shape: shown(&names, &types), case }
+}
+
 /// Every op at the shapes of its tests.
 fn cases() -> Set {
-    let subject = |op: &str, case: Case| {
-        let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
-        let names: Vec<String> = (0..types.len()).map(|i| format!("x{i}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        // What is recorded as another op has a name of its own among that op's cases.
-        let own = entry_name(case.op.as_ref()).split('.').next() == Some(op);
-        let name = if own { case.name.to_string() } else { format!("{op}: {}", case.name) };
-        Subject { op: op.into(), name, shape: shown(&names, &types), case }
-    };
+    let all = ops().into_iter().flat_map(|(op, list)| list.into_iter().map(move |case| numbered(op, case)));
     Set {
         name: CASES.into(),
         about: "every op at the shapes of its tests".into(),
-        variants: vec![FIRST.into()],
-        time_limit_s: None,
-        subjects: ops().into_iter().flat_map(|(op, list)| list.into_iter().map(move |c| subject(op, c))).collect(),
+        subjects: all.collect(),
+        ..Set::of(Vec::new())
     }
 }
 

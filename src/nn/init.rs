@@ -44,6 +44,20 @@ pub struct Param {
 const STREAM: u32 = 0x696e_6974; // "init"
 
 /// The parameters of a recording.
+///
+/// ```
+/// use wgslab::nn::{Init, Params};
+/// use wgslab::tape::{State, Tape};
+///
+/// # let Some(gpu) = wgslab::lab::check::gpu_or_skip()? else { return Ok(()) };
+/// let (mut t, mut params, mut state) = (Tape::new(), Params::new(), State::new());
+/// params.weight(&mut t, "head.weight", [10, 64], Init::UniformFanIn(64))?;
+/// params.statistic(&mut t, "head.seen", [10], Init::Zeros)?; // no gradient moves it
+/// assert_eq!(params.trained(), ["head.weight"]);
+/// params.fill(&gpu, &mut state, 1)?; // the seed; the same one gives the same bits
+/// assert!(state.read_f32(&gpu, "head.weight")?.iter().all(|w| w.abs() <= 0.125)); // 1/√64
+/// # Ok::<(), wgslab::base::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     list: Vec<Param>,

@@ -10,6 +10,26 @@ use crate::tape::{Phase, Scalar, Tape, Var};
 
 /// An optimizer with its constants; the learning rate is the step's scalar `lr`, in the scope of a player `<player>.lr`
 /// ([`Tape::scope`]).
+///
+/// ```
+/// use wgslab::nn::Optimizer;
+/// use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
+///
+/// # let Some(gpu) = wgslab::lab::check::gpu_or_skip()? else { return Ok(()) };
+/// let mut t = Tape::new();
+/// let w = t.state("w", Type::f32([1]))?;
+/// let loss = t.mul(w, w)?; // its gradient is 2·w
+/// let sgd = Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+/// let skipped = sgd.minimize(&mut t, loss, &["w".to_string()])?;
+/// t.output("skipped", skipped); // 1 where the gradient was not finite, and w was left alone
+/// let mut state = State::new();
+/// state.insert(&gpu, "w", Type::f32([1]), Some(bytemuck::bytes_of(&3.0f32)))?;
+/// state.insert_missing(&gpu, &t.state_types())?; // what the optimizer remembers begins at zero
+/// let plan = Plan::new(&gpu, Schedule::new(&t, &Options::new(gpu.caps()))?, &state)?;
+/// plan.run(&gpu, &Feed::new().scalar("lr", 0.25))?;
+/// assert_eq!(state.read_f32(&gpu, "w")?, [1.5]); // 3 − 0.25 · 6
+/// # Ok::<(), wgslab::base::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub enum Optimizer {
     /// torch.optim.SGD.

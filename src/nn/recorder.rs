@@ -15,6 +15,44 @@ pub trait Views {
 }
 
 /// A recording of a step in progress.
+///
+/// ```
+/// use wgslab::base::{Result, Shape};
+/// use wgslab::nn::{Backbone, Loss, Mode, Params, Recipe, Recorder, ResNet, Stem, Views};
+/// use wgslab::tape::{Tape, Type, Var};
+///
+/// /// What a method writes: two views of each image, and a teacher that begins as a copy of the network.
+/// fn record(r: &mut Recorder<'_>) -> Result<Loss> {
+///     let recipe = r.recipe.clone();
+///     let (a, b) = (r.view(0, &recipe)?, r.view(1, &recipe)?);
+///     let student = r.features(a)?;
+///     let teacher = r.player("teacher", Some(""), |r| r.features(b))?;
+///     let target = r.t.detach(teacher)?;
+///     let weights = r.t.fill([r.batch], 1.0)?;
+///     Ok(r.t.mse(student, target, weights)?[0].into())
+/// }
+///
+/// /// Views that lie in an input; those of a study come from its images.
+/// struct Given;
+/// impl Views for Given {
+///     fn view(&self, t: &mut Tape, _indices: Var, i: u32, _recipe: &Recipe) -> Result<Var> {
+///         t.input(&format!("view{i}"), Type::f32([4, 3, 8, 8]))
+///     }
+/// }
+///
+/// let (mut t, mut params) = (Tape::new(), Params::new());
+/// let indices = t.input("indices", Type::u32([4]))?;
+/// let backbone = ResNet { stem: Stem::Small, width: 0.0625, in_channels: 3 };
+/// let (t, params, backbone) = (&mut t, &mut params, &backbone as &dyn Backbone);
+/// let (recipe, views, mode) = (&Recipe::PLAIN, &Given, Mode::Train);
+/// let loss = record(&mut Recorder { t, params, backbone, recipe, batch: 4, indices, views, mode })?;
+/// assert_eq!(t.shape(loss.total), Shape::new(&[1]));
+/// // Only the student is trained; the teacher's parameters are there under its own names.
+/// let trained = params.trained_by(&[""]);
+/// assert!(trained.iter().all(|name| name.starts_with("backbone.")));
+/// assert_eq!(params.trained_by(&["teacher"]).len(), trained.len());
+/// # Ok::<(), wgslab::base::Error>(())
+/// ```
 pub struct Recorder<'a> {
     /// The tape.
     pub t: &'a mut Tape,

@@ -172,7 +172,8 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
 }
 
 /// Declares `Params` of a kernel: a plain struct of u32 and f32 fields, laid out as WGSL lays out the same struct,
-/// with the names and offsets that a test compares with what naga reflects.
+/// with the names and offsets that are compared with what naga reflects before a plan is made. The package that says it needs
+/// `bytemuck` with its feature `derive`.
 #[macro_export]
 macro_rules! params {
     ($(#[$m:meta])* $vis:vis struct $name:ident { $($field:ident : $ty:ty),* $(,)? }) => {

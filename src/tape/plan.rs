@@ -12,6 +12,22 @@ use crate::device::{Buffer, Dispatch, Gpu, Ticket};
 use std::sync::Arc;
 
 /// A compiled step.
+///
+/// ```
+/// use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
+///
+/// # let Some(gpu) = wgslab::lab::check::gpu_or_skip()? else { return Ok(()) };
+/// let mut t = Tape::new();
+/// let x = t.input("x", Type::f32([3]))?;
+/// let y = t.relu(x)?;
+/// t.output("y", y);
+/// let plan = Plan::new(&gpu, Schedule::new(&t, &Options::new(gpu.caps()))?, &State::new())?;
+/// plan.run(&gpu, &Feed::new().input("x", &[-1.0f32, 0.0, 2.0]))?;
+/// assert_eq!(plan.read_f32(&gpu, "y")?, [0.0, 0.0, 2.0]);
+/// // What the feed lacks is named.
+/// assert!(plan.run(&gpu, &Feed::new()).is_err_and(|e| e.to_string().contains("input x")));
+/// # Ok::<(), wgslab::base::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Plan {
     schedule: Schedule,

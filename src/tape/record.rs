@@ -106,6 +106,22 @@ pub(super) struct Versions {
 }
 
 /// A recording of one step.
+///
+/// ```
+/// use wgslab::base::Shape;
+/// use wgslab::tape::{Tape, Type};
+///
+/// let mut t = Tape::new();
+/// let x = t.input("x", Type::f32([2, 3]))?; // written before each run
+/// let w = t.state("w", Type::f32([4, 3]))?; // outlives the step
+/// let y = t.linear(x, w, None)?;
+/// let loss = t.mul(y, y)?;
+/// let dw = t.gradient(loss, &[w])?[0].map(|dw| t.shape(dw)); // of the sum over the loss
+/// assert_eq!((t.shape(y), dw), (Shape::new(&[2, 4]), Some(Shape::new(&[4, 3]))));
+/// // Shapes are checked while recording, and an error names both.
+/// assert!(t.matmul(x, x, false, false).is_err_and(|e| e.to_string().contains("[2, 3]")));
+/// # Ok::<(), wgslab::base::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
     pub(super) values: Vec<Value>,

@@ -15,6 +15,19 @@ struct Tensor {
 }
 
 /// The store.
+///
+/// ```
+/// use wgslab::tape::{State, Type};
+///
+/// # let Some(gpu) = wgslab::lab::check::gpu_or_skip()? else { return Ok(()) };
+/// let mut state = State::new();
+/// state.insert(&gpu, "mean", Type::f32([2]), Some(bytemuck::bytes_of(&[0.5f32, 1.5])))?;
+/// state.insert(&gpu, "count", Type::u32([1]), None)?; // zeros
+/// assert_eq!(state.read_f32(&gpu, "mean")?, [0.5, 1.5]);
+/// assert_eq!(state.names().collect::<Vec<_>>(), ["count", "mean"]);
+/// assert!(state.write(&gpu, "mean", &[0; 4]).is_err()); // 8 bytes are due
+/// # Ok::<(), wgslab::base::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct State {
     tensors: BTreeMap<String, Tensor>,

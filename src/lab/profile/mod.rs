@@ -6,6 +6,7 @@
 //! a step, and how far the sum of all kernels is from the device's time of the plain step.
 
 pub mod memory;
+#[cfg(feature = "study")]
 pub mod page;
 pub mod sums;
 pub mod trace;

@@ -1,18 +1,18 @@
 //! Gradients against central differences of the f64 reference.
 
+use super::answer::{Answer, Expected, HALF_ULP, Tensor};
 use super::compare::worst;
 use super::recording::{Got, Recording, Values};
-use super::{SEED, tensors};
-use crate::reference::{Answer, Expected, HALF_ULP, Reference, Tensor};
-use wgslab::base::DType;
-use wgslab::base::rng::Rng;
-use wgslab::kernels::Case;
+use super::{Reference, SEED, tensors};
+use crate::base::DType;
+use crate::base::rng::Rng;
+use crate::kernels::Case;
 
 /// Step of the central difference: in f64 its error is about 1e-10 of the function's own scale.
 const STEP: f64 = 1e-5;
 /// Error allowed, relative to the root mean square of the gradient.
 const RELATIVE: f64 = 1e-4;
-/// The work of a named case.
+/// The work allowed for a named case, in flops and bytes of its formula.
 pub const WORK: u64 = 50_000_000;
 /// How many directions.
 const DIRECTIONS: u32 = 8;
@@ -20,7 +20,7 @@ const DIRECTIONS: u32 = 8;
 /// Compares every gradient of a run: each entry where that takes up to `work` elementary operations, else along random
 /// directions.
 pub fn check(
-    reference: Reference,
+    reference: &Reference<'_>,
     case: &Case,
     answer: &Answer,
     recording: &Recording,

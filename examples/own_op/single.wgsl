@@ -1,0 +1,2 @@
+// One element an invocation.
+alias T = f32;
