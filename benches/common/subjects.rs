@@ -73,6 +73,6 @@ fn simclr(gpu: &Gpu, backbone: ResNet, a: &Arguments) -> Result<Subject<'static>
         record: Box::new(record),
         state,
         inputs: vec![("indices", bytemuck::cast_slice(&indices).to_vec())],
-        scalars: vec![("epoch", 0.0), ("lr", 1e-3)],
+        scalars: vec![("epoch".to_string(), 0.0), ("lr".to_string(), 1e-3)],
     })
 }

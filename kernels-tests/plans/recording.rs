@@ -34,7 +34,8 @@ fn after(
     read: impl Fn() -> BaseResult<Vec<u8>>,
 ) -> BaseResult<Values> {
     let inputs = subject.inputs.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
-    let feed = Feed { inputs, scalars: subject.scalars.clone() };
+    let scalars = subject.scalars.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let feed = Feed { inputs, scalars };
     run(&feed)?;
     run(&feed)?;
     let mut all = vec![("loss".to_string(), DType::F32, read()?)];

@@ -144,12 +144,13 @@ fn fits(kernel: &str, r: &Layout, caps: &Caps) -> Result<()> {
             "{kernel} needs {need} {what} and the adapter has {have}; another variant must be chosen"
         )))
     };
-    let invocations: u32 = r.workgroup.iter().product();
+    // Of a text from a file, a product past a word is no small one.
+    let invocations: u64 = r.workgroup.iter().map(|&n| u64::from(n)).fold(1, u64::saturating_mul);
     if r.buffers.len() as u32 > caps.storage_buffers {
         return over("storage buffers", r.buffers.len() as u64, caps.storage_buffers as u64);
     }
-    if invocations > caps.invocations {
-        return over("invocations in a workgroup", invocations as u64, caps.invocations as u64);
+    if invocations > u64::from(caps.invocations) {
+        return over("invocations in a workgroup", invocations, caps.invocations as u64);
     }
     if r.workgroup_bytes > caps.workgroup_bytes {
         return over("bytes of workgroup memory", r.workgroup_bytes as u64, caps.workgroup_bytes as u64);

@@ -275,7 +275,7 @@ impl Reflected {
                     let write = access.contains(naga::StorageAccess::STORE);
                     buffers.push((b.binding, if write { Access::ReadWrite } else { Access::Read }));
                 }
-                (naga::AddressSpace::WorkGroup, None) => workgroup_bytes += size,
+                (naga::AddressSpace::WorkGroup, None) => workgroup_bytes = u32::saturating_add(workgroup_bytes, size),
                 (naga::AddressSpace::Private, None) => {}
                 _ => return Err(bad("binds something other than Params at 0 and storage buffers after it")),
             }

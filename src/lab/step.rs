@@ -116,5 +116,6 @@ impl<'a> Ready<'a> {
 
 fn feed<'a>(subject: &'a Subject<'_>) -> Feed<'a> {
     let inputs = subject.inputs.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
-    Feed { inputs, scalars: subject.scalars.clone() }
+    let scalars = subject.scalars.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    Feed { inputs, scalars }
 }

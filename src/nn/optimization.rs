@@ -3,6 +3,7 @@
 use super::optimizer::Optimizer;
 use super::schedule::{Decay, learning_rate};
 use crate::base::range::{Mistake, between, mistake, positive};
+use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// How a stage updates weights.
@@ -58,10 +59,12 @@ impl Settings {
 }
 
 impl Optimization {
-    /// The optimizer that these settings name; of a name that [`Optimization::check`] refuses, the first there is.
-    pub fn optimizer(&self) -> Optimizer {
-        let named = OPTIMIZERS.iter().find(|o| o.0 == self.optimizer.name).unwrap_or(&OPTIMIZERS[0]);
-        named.1(&self.optimizer)
+    /// The optimizer that these settings name; an error for a name that is not in [`OPTIMIZERS`].
+    pub fn optimizer(&self) -> Result<Optimizer> {
+        match OPTIMIZERS.iter().find(|o| o.0 == self.optimizer.name) {
+            Some((_, make)) => Ok(make(&self.optimizer)),
+            None => Err(Error::Usage(format!("there is no optimizer {:?}", self.optimizer.name))),
+        }
     }
 
     /// The learning rate of a step (from 0) of an epoch (from 0) that has `steps`.

@@ -121,7 +121,8 @@ impl Recorder<'_> {
 pub struct Turn {
     /// Whose optimizer, step count, guard and rate it uses, and how its terms are called; empty where there is one turn.
     pub name: &'static str,
-    /// How often it is taken in a step.
+    /// How often it is taken in a step, on the same images and the same views each time; the scalar `repeat`, from 0, tells
+    /// the times apart for draws of the method's own.
     pub repeats: usize,
     /// The players whose parameters it trains; all others are frozen in it. The player without a name is "".
     pub trains: &'static [&'static str],
@@ -137,7 +138,7 @@ impl Turn {
 pub struct Loss {
     /// What the optimizer minimizes, f32 [1].
     pub total: Var,
-    /// Its terms by name, each f32 [1]: they are recorded each epoch.
+    /// Its terms by name, each f32 [1]: they are recorded each epoch. At most four, of a learner two.
     pub terms: Vec<(&'static str, Var)>,
 }
 

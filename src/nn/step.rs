@@ -20,7 +20,7 @@ pub struct Subject<'a> {
     /// Its inputs.
     pub inputs: Vec<(&'static str, Vec<u8>)>,
     /// Its scalars.
-    pub scalars: Vec<(&'static str, f32)>,
+    pub scalars: Vec<(String, f32)>,
 }
 
 /// A step on the cross-entropy of a network over a batch of square images.
@@ -70,7 +70,7 @@ impl TrainingStep {
                 ("labels", bytemuck::cast_slice(&labels).to_vec()),
                 ("weights", bytes(&vec![1.0; batch])),
             ],
-            scalars: vec![("lr", 0.05)],
+            scalars: vec![("lr".to_string(), 0.05)],
         }
     }
 

@@ -39,7 +39,7 @@ impl Job<'_> {
         width: f64,
         size_key: &dyn Fn(&Param) -> Option<String>,
     ) -> Result<()> {
-        let Some((largest, why)) = params.misfit(self.gpu, o.optimizer().moments()) else { return Ok(()) };
+        let Some((largest, why)) = params.misfit(self.gpu, o.optimizer()?.moments()) else { return Ok(()) };
         let key = match size_key(largest) {
             Some(key) => format!("{key} is"),
             None if largest.name.contains("fc.") => {

@@ -87,15 +87,15 @@ pub(super) fn run(
     // A contrastive loss over fewer images is another one: what does not fill a batch is left out.
     let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
     let record = |b| record(job, images, method, seed, b);
-    job.fitting(&state, BATCH_SIZE, batch, 2, &turns::tapes(batches, &record))?;
+    job.fitting(&state, &method.batch_key, batch, 2, &turns::tapes(batches, &record))?;
     if let Some(last) = recorded.last() {
         last.params.fill(job.gpu, &mut state, seed)?;
     }
     recorded.iter().try_for_each(|r| add_missing(job.gpu, &mut state, &r.tape))?;
-    let plans = turns::compile(job, &state, BATCH_SIZE, batches, &record)?;
+    let plans = turns::compile(job, &state, &method.batch_key, batches, &record)?;
     let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
     let task = &Unlabelled { method, steps: batches.steps(), columns };
-    let turns = recorded.into_iter().map(|r| (r.turn, r.columns.len())).collect();
+    let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
     let name = format!("pretrain {} on {dataset}, seed {seed}", method.name);
     let (phase, address) = (Phase::Pretrain, made.address.clone());
     let stage = Stage { job, name, phase, folder, address, seed, batches, turns, task, optimization };
@@ -115,9 +115,6 @@ pub(super) fn run(
     Ok((backbone, done))
 }
 
-/// The key that says how many images a step takes.
-const BATCH_SIZE: &str = "pretraining.batch_size";
-
 /// The turns of one step: each has its views, its loss and the update of what it trains.
 pub(super) fn record(
     job: &Job<'_>,
@@ -136,7 +133,7 @@ pub(super) fn record(
     };
     let mut params = Params::new();
     let mut recorded = Vec::new();
-    for turn in method.method.turns() {
+    for turn in turns::checked(&method.name, method.method.turns(), false)? {
         let mut t = Tape::new();
         let indices = t.input("indices", Type::u32([batch]))?;
         let mut r = Recorder {

@@ -4,6 +4,7 @@ use super::config::{Config, Pretrained};
 use super::grid::{Cell, cells};
 use crate::base::Result;
 use crate::nn::Optimization;
+use crate::ssl;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -35,13 +36,17 @@ pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
 /// run's. Seed and noise are of the cell, pretraining and method are those of any cell, and a key that only one of the two
 /// knows is of another version.
 pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
-    let mut seen = BTreeSet::new();
-    let all = cells(c);
-    let distinct = all.iter().filter(|cell| seen.insert((&cell.pretraining, &cell.method)));
+    let (mut seen, mut distinct) = (BTreeSet::new(), Vec::new());
+    for cell in cells(c) {
+        if seen.insert((cell.pretraining.clone(), cell.method.clone())) {
+            // `train` alone knows no pretraining, whatever weights it was given.
+            distinct.extend([Cell { pretraining: ssl::NONE.into(), ..cell.clone() }, cell]);
+        }
+    }
     let of_cell = |key: &String| ["seed", "noise_kind", "noise_rate", "noise_settings"].contains(&key.as_str());
     let mut first = None;
     for cell in distinct {
-        let own = training_settings(c, cell).ok()?;
+        let own = training_settings(c, &cell).ok()?;
         let differs = |(key, value): (&String, &Value)| settings.get(key).is_some_and(|kept| kept != value);
         let other = own.as_object()?.iter().filter(|(key, _)| !of_cell(key)).find(|pair| differs(*pair));
         match other {

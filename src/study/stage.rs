@@ -60,7 +60,7 @@ pub(super) struct Stage<'a> {
     pub optimization: Optimization,
     pub batches: Batches,
     /// The turns of a step, each with the columns of its ring: the first is the loss, the last the flag of its guard.
-    pub turns: Vec<(Turn, usize)>,
+    pub turns: Vec<(Turn, Vec<String>)>,
     /// What differs between stages.
     pub task: &'a dyn Task,
 }
@@ -107,13 +107,13 @@ impl Stage<'_> {
 
     /// Columns of all rings together.
     fn columns(&self) -> usize {
-        self.turns.iter().map(|t| t.1).sum()
+        self.turns.iter().map(|t| t.1.len()).sum()
     }
 
     /// Each turn with the place of its first column among all.
     fn placed(&self) -> impl Iterator<Item = (&Turn, std::ops::Range<usize>)> {
-        self.turns.iter().scan(0, |from, (turn, count)| {
-            let columns = *from..*from + count;
+        self.turns.iter().scan(0, |from, (turn, names)| {
+            let columns = *from..*from + names.len();
             *from = columns.end;
             Some((turn, columns))
         })
@@ -134,6 +134,7 @@ impl Stage<'_> {
     /// Runs the epochs that are left and returns the records of all of them, the seconds they took and the final cursor.
     pub fn run(&self, plans: &[Plans], state: &State, mut at: Cursor) -> Result<(Vec<EpochRecord>, f64, Cursor)> {
         self.check(&at)?;
+        self.check_feeds(plans)?;
         let mut records = self.records(&at)?;
         let mut watch = Watch::new(self.read_clock(&at));
         let per_epoch = self.taken(self.steps()) as u64;
@@ -197,7 +198,9 @@ impl Stage<'_> {
         let (epochs, steps) = (self.optimization.epochs, self.steps());
         let place = at.epoch < epochs && at.step <= steps || at.epoch == epochs && at.step == 0;
         let sums = at.sums.len() == self.columns() && at.sums.iter().all(|s| s.is_finite());
-        let flags = || self.placed().all(|(_, columns)| (0.0..=at.step as f64).contains(&at.sums[columns.end - 1]));
+        // Shares of repeats add up to whole ones but for rounding.
+        let steps_so_far = 0.0..=at.step as f64 + 1e-6;
+        let flags = || self.placed().all(|(_, columns)| steps_so_far.contains(&at.sums[columns.end - 1]));
         if place && sums && flags() {
             return Ok(());
         }
@@ -209,6 +212,30 @@ impl Stage<'_> {
             self.columns()
         );
         Err(Error::damaged(&self.folder.join(STATE), why, "delete it to start anew"))
+    }
+
+    /// What a method gives to a step is named by one of its turns, and takes no name of the stage's own.
+    fn check_feeds(&self, plans: &[Plans]) -> Result<()> {
+        let (at, order) = (self.progress(&self.start(), 0), self.order(0));
+        let indices: Vec<u32> = order[..self.taken(1)].iter().map(|&i| i as u32).collect();
+        let schedules = || plans.iter().map(|p| p.whole.schedule());
+        let wrong = |what: &str, name: &str, why: &str| {
+            Err(Error::Failed(format!("{}: the method gives the {what} {name}, {why}", self.name)))
+        };
+        for (name, _) in self.task.scalars(at) {
+            if COMMON.contains(&name) {
+                return wrong("scalar", name, "which is the stage's own; take another name");
+            }
+            if !schedules().any(|s| s.scalars.iter().any(|n| n == name)) {
+                return wrong("scalar", name, "which no turn reads; record it or leave it out");
+            }
+        }
+        for (name, _) in self.task.inputs(at, &indices) {
+            if !schedules().any(|s| s.inputs.iter().any(|i| i.0 == name)) {
+                return wrong("input", name, "which no turn reads; record it or leave it out");
+            }
+        }
+        Ok(())
     }
 
     /// The order of images in an epoch.
@@ -300,11 +327,9 @@ impl Stage<'_> {
         let mut feed = Feed::new();
         // A turn takes what its recording names; another turn may take the rest.
         let schedule = plan.schedule();
+        let common = [lr, at.epoch as f32, row as f32, repeat as f32];
         for name in &schedule.scalars {
-            let common = [("epoch", at.epoch as f32), ("ring_row", row as f32), ("repeat", repeat as f32)];
-            let own = numbers.iter().chain(&common).find(|n| n.0 == name).map(|n| n.1);
-            let value = if name == "lr" || name.ends_with(".lr") { Some(lr) } else { own };
-            feed = value.into_iter().fold(feed, |feed, value| feed.scalar(name, value));
+            feed = scalar(name, common, &numbers).into_iter().fold(feed, |feed, value| feed.scalar(name, value));
         }
         let named = |name: &str| schedule.inputs.iter().any(|i| i.0 == name);
         if named("indices") {
@@ -320,10 +345,11 @@ impl Stage<'_> {
             let ring = state.read_f32(self.job.gpu, &ring_of(turn))?;
             for (step, repeat) in (from..at.step).flat_map(|s| (0..turn.repeats).map(move |r| (s, r))) {
                 let row = &ring[((step % slots) * turn.repeats + repeat) * columns.len()..][..columns.len()];
-                if !row[0].is_finite() {
-                    return Err(self.not_finite(at.epoch, step, row[0]));
-                }
                 let (flag, share) = (columns.len() - 1, 1.0 / turn.repeats as f64);
+                if let Some(bad) = row[..flag].iter().position(|v| !v.is_finite()) {
+                    let name = self.turns.iter().flat_map(|t| &t.1).nth(columns.start + bad);
+                    return Err(self.not_finite(name.map_or("loss", String::as_str), (at.epoch, step), row[bad]));
+                }
                 let sums = &mut at.sums[columns.clone()];
                 sums.iter_mut().zip(&row[..flag]).for_each(|(s, v)| *s += *v as f64 * share);
                 sums[flag] += f64::from(u8::from(row[flag].to_bits() != 0)) * share; // a word, not a float
@@ -332,13 +358,13 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn not_finite(&self, epoch: usize, step: usize, loss: f32) -> Error {
+    fn not_finite(&self, name: &str, (epoch, step): (usize, usize), value: f32) -> Error {
         let kept = match self.folder.join(STATE).exists() {
             true => format!("the last checkpoint, from before it, is kept in {}", self.folder.display()),
             false => "nothing had been saved yet".to_string(),
         };
         Error::Failed(format!(
-            "{}: the loss of epoch {}, step {} is {loss}; {kept}; a smaller lr or a longer warm-up may help",
+            "{}: the {name} of epoch {}, step {} is {value}; {kept}; a smaller lr or a longer warm-up may help",
             self.name,
             epoch + 1,
             step + 1
@@ -391,6 +417,19 @@ impl Stage<'_> {
             Clock::default()
         })
     }
+}
+
+/// The scalars that a stage gives to a step by itself: the rate (in a scope `<player>.lr`), the epoch, the row of the ring
+/// and how often the turn was taken in this step.
+const COMMON: [&str; 4] = ["lr", "epoch", "ring_row", "repeat"];
+
+/// The value of a scalar that a recording reads: one of [`COMMON`], or one of the method's `own`.
+pub(super) fn scalar(name: &str, common: [f32; 4], own: &[(&'static str, f32)]) -> Option<f32> {
+    if name.ends_with(".lr") {
+        return Some(common[0]);
+    }
+    let stage = COMMON.iter().zip(common).find(|(known, _)| **known == name).map(|c| c.1);
+    stage.or_else(|| own.iter().find(|n| n.0 == name).map(|n| n.1))
 }
 
 /// The order in which an epoch takes the images.

@@ -3,12 +3,16 @@
 
 use super::job::Job;
 use super::results::Phase;
-use super::stage::order;
+use super::stage::{order, scalar};
+use super::turns::Recorded;
 use super::{pretrain, train};
 use crate::base::{Error, Result};
 use crate::nn::step::Subject;
+use crate::nn::{Params, Progress};
 use crate::noise::NoiseKind;
+use crate::noise::learn::EpochPlan;
 use crate::ssl;
+use crate::tape::Tape;
 
 impl Job<'_> {
     /// The first step of a stage on the images of `spec`, their labels clean.
@@ -27,33 +31,81 @@ impl Job<'_> {
         self.say_batch(optimization.batch_size, batch);
         let chosen = order(seed, 0, set.train.store.count);
         let indices: Vec<u32> = chosen[..batch].iter().map(|&i| i as u32).collect();
-        let mut subject = Subject {
-            name: String::new(),
-            images: batch,
-            record: Box::new(|| Ok(Default::default())),
-            state: set.train.resident.clone(),
-            inputs: vec![("indices", bytemuck::cast_slice(&indices).to_vec())],
-            scalars: vec![("lr", optimization.optimizer.lr as f32), ("epoch", 0.0), ("ring_row", 0.0)],
-        };
         let (labels, classes, images) = (set.data.train.labels, set.data.classes.len(), set.train);
-        match phase {
+        let state = images.resident.clone();
+        let at = Progress { seed, epoch: 0, epochs: optimization.epochs, step: 0, steps: 1, repeat: 0 };
+        // Of several turns, the first.
+        let first = |turns: Vec<Recorded>| match turns.into_iter().next() {
+            Some(turn) => Ok((turn.tape, turn.params)),
+            None => Err(Error::Failed("a method without a turn".into())),
+        };
+        let mut inputs = vec![("indices", bytemuck::cast_slice(&indices).to_vec())];
+        let (name, record, own): (String, Record<'_>, _) = match phase {
             Phase::Pretrain => {
-                subject.name = format!("a step of pretraining on {name}");
-                // Of several turns, the first.
-                subject.record = Box::new(move || {
-                    let first = pretrain::record(self, &images, &method, seed, batch)?.into_iter().next();
-                    first.map(|r| (r.tape, r.params)).ok_or_else(|| Error::Failed("a method without a turn".into()))
-                });
+                inputs.extend(method.method.inputs(at, &indices));
+                let own = method.method.scalars(at);
+                let record = move || first(pretrain::record(self, &images, &method, seed, batch)?);
+                (format!("a step of pretraining on {name}"), Box::new(record), own)
             }
             Phase::Train => {
-                subject.name = format!("a step of training on {name}");
-                subject.inputs.extend(train::inputs(&labels, &labels, (&indices, classes), None));
-                subject.record = Box::new(move || {
-                    let first = train::record(self, &images, &cell, classes, batch)?.into_iter().next();
-                    first.map(|r| (r.tape, r.params)).ok_or_else(|| Error::Failed("a learner without a turn".into()))
-                });
+                let learner = config.learning_of(&cell.method)?.learner;
+                let weights = vec![1.0; labels.len()];
+                let plan = learner.plans_epochs().then(|| EpochPlan { weights, ..EpochPlan::default() });
+                inputs.extend(train::inputs(&labels, &labels, (&indices, classes), plan.as_ref()));
+                inputs.extend(learner.inputs(at, &indices));
+                let own = learner.scalars(at);
+                let record = move || first(train::record(self, &images, &cell, classes, batch)?);
+                (format!("a step of training on {name}"), Box::new(record), own)
             }
+        };
+        // What the first turn reads of what the stage and the method give.
+        let schedule = self.schedule(&record()?.0)?;
+        inputs.retain(|i| schedule.inputs.iter().any(|named| named.0 == i.0));
+        let common = [optimization.optimizer.lr as f32, 0.0, 0.0, 0.0];
+        let value = |name: &String| Some((name.clone(), scalar(name, common, &own)?));
+        let scalars = schedule.scalars.iter().filter_map(value).collect();
+        Ok(Subject { name, images: batch, record, state, inputs, scalars })
+    }
+}
+
+/// Records the step.
+type Record<'a> = Box<dyn Fn() -> Result<(Tape, Params)> + 'a>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::progress::Silent;
+    use crate::study::testing::with_job;
+    use crate::tape::{Feed, Options, Plan, Schedule};
+
+    /// A step can be fed whatever its method reads: scopes, scalars and inputs of its own, plans of epochs.
+    #[test]
+    fn the_step_of_every_method_runs_with_what_it_is_fed() {
+        let spec = "phantom:covid?train=24&val=8&test=9";
+        for (pretraining, training) in [
+            ("simclr", "cross_entropy"),
+            ("test_duel", "test_pair"),
+            ("test_teacher", "cross_entropy"),
+            ("test_pretext", "cross_entropy"),
+        ] {
+            let text = format!(
+                "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.0625\n[pretraining]\n\
+                 methods = [\"{pretraining}\"]\nbatch_size = 8\n[training]\nmethods = [\"{training}\"]\nbatch_size = 8\n"
+            );
+            with_job(&text, &Silent, |job| {
+                for phase in [Phase::Pretrain, Phase::Train] {
+                    let mut subject = job.step_of(spec, phase, 0).unwrap();
+                    let (tape, params) = (subject.record)().unwrap();
+                    params.fill(job.gpu, &mut subject.state, 0).unwrap();
+                    subject.state.insert_missing(job.gpu, &tape.state_types()).unwrap();
+                    let schedule = Schedule::new(&tape, &Options::new(job.gpu.caps())).unwrap();
+                    let plan = Plan::new(job.gpu, schedule, &subject.state).unwrap();
+                    let mut feed = Feed::new();
+                    feed.inputs.extend(subject.inputs.iter().map(|(n, b)| (*n, b.as_slice())));
+                    feed.scalars.extend(subject.scalars.iter().map(|(n, v)| (n.as_str(), *v)));
+                    plan.run(job.gpu, &feed).unwrap_or_else(|e| panic!("{pretraining} {training}: {e}"));
+                }
+            });
         }
-        Ok(subject)
     }
 }

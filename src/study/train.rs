@@ -101,9 +101,11 @@ impl Labelled<'_> {
 }
 
 impl Task for Labelled<'_> {
-    fn inputs(&self, _: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
         let plan = self.plan.borrow();
-        inputs(&self.given, &self.set.data.train.labels, (indices, self.classes()), plan.as_ref())
+        let mut all = inputs(&self.given, &self.set.data.train.labels, (indices, self.classes()), plan.as_ref());
+        all.extend(self.learner.inputs(at, indices));
+        all
     }
 
     fn scalars(&self, at: Progress) -> Vec<(&'static str, f32)> {
@@ -189,18 +191,21 @@ pub(super) fn inputs(
     let labels: Vec<u32> = indices.iter().map(|&i| given[i as usize]).collect();
     let weights = each(&|i| plan.map_or(1.0, |p| p.weights[i]));
     let wrong = each(&|i| f32::from(u8::from(given[i] != clean[i])));
-    let soft = |i: usize, k: usize| match plan.filter(|p| !p.targets.is_empty()) {
-        Some(plan) => plan.targets[i * classes + k],
-        None => f32::from(u8::from(given[i] as usize == k)),
-    };
-    let targets = indices.iter().flat_map(|&i| (0..classes).map(move |k| (i as usize, k)));
-    let targets: Vec<f32> = targets.map(|(i, k)| soft(i, k)).collect();
-    vec![
+    let mut all = vec![
         ("labels", bytemuck::cast_slice(&labels).to_vec()),
         ("weights", bytemuck::cast_slice(&weights).to_vec()),
-        ("targets", bytemuck::cast_slice(&targets).to_vec()),
         ("wrong", bytemuck::cast_slice(&wrong).to_vec()),
-    ]
+    ];
+    if let Some(plan) = plan {
+        let soft = |i: usize, k: usize| match plan.targets.is_empty() {
+            false => plan.targets[i * classes + k],
+            true => f32::from(u8::from(given[i] as usize == k)),
+        };
+        let targets = indices.iter().flat_map(|&i| (0..classes).map(move |k| (i as usize, k)));
+        let targets: Vec<f32> = targets.map(|(i, k)| soft(i, k)).collect();
+        all.push(("targets", bytemuck::cast_slice(&targets).to_vec()));
+    }
+    all
 }
 
 fn batches(job: &Job<'_>, learning: &Learning, set: &Loaded) -> Result<Batches> {
@@ -279,7 +284,7 @@ struct Ready<'a> {
     eye: Eye,
     batches: Batches,
     state: State,
-    turns: Vec<(Turn, usize)>,
+    turns: Vec<(Turn, Vec<String>)>,
     plans: Vec<Plans>,
 }
 
@@ -299,9 +304,12 @@ impl<'a> Ready<'a> {
         job.fitting(&state, "evaluation.batch_size", eval, 1, &passes)?;
         let steps = turns::tapes(batches, &record);
         let both = |whole| Ok([passes(eval)?, steps(whole)?].concat());
-        job.fitting(&state, "training.batch_size", batches.whole, 2, &both)?;
+        job.fitting(&state, &learning.batch_key, batches.whole, 2, &both)?;
         if let Some(start) = start {
             start.load(job, &data.classes, eye.backbone.as_ref(), &mut state)?;
+            if let Some(last) = recorded.last() {
+                spread(job, &last.params, &mut state)?;
+            }
         }
         if let Some(last) = recorded.last() {
             last.params.fill(job.gpu, &mut state, cell.seed)?;
@@ -312,9 +320,9 @@ impl<'a> Ready<'a> {
         }
         let weights = format!("the weights of {}", cell.name);
         let [train, val, test] = Pass::each(job, &eye, stores, (&state, &weights), Some(classes))?;
-        let plans = turns::compile(job, &state, "training.batch_size", batches, &record)?;
+        let plans = turns::compile(job, &state, &learning.batch_key, batches, &record)?;
         let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
-        let turns = recorded.into_iter().map(|r| (r.turn, r.columns.len())).collect();
+        let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
         let (learner, steps, epochs) = (learning.learner.clone(), batches.steps(), learning.optimization.epochs);
         let plan = RefCell::new(None);
         let task = Labelled { job, set, given, learner, epochs, steps, columns, plan, train, val, test };
@@ -366,7 +374,7 @@ pub(super) fn record(
     let update = Update { name, optimization: &learning.optimization, width, size_key: &|_| None };
     let mut params = Params::new();
     let mut recorded = Vec::new();
-    for turn in learning.learner.turns() {
+    for turn in turns::checked(&cell.method, learning.learner.turns(), true)? {
         let mut t = Tape::new();
         let indices = t.input("indices", Type::u32([batch]))?;
         let labels = t.input("labels", Type::u32([batch]))?;
@@ -386,7 +394,9 @@ pub(super) fn record(
             }
             let mut metrics = Vec::new();
             if let Some(wrong) = wrong {
-                metrics.push((CORRECT, r.t.correct(learned.logits, labels, weights)?));
+                // Each image counts once, whatever a plan lets it count in the loss.
+                let once = if plans { r.t.fill([batch], 1.0)? } else { weights };
+                metrics.push((CORRECT, r.t.correct(learned.logits, labels, once)?));
                 metrics.push((MEMORISED, r.t.correct(learned.logits, labels, wrong)?));
             }
             Ok((learned.loss, metrics))
@@ -396,6 +406,18 @@ pub(super) fn record(
         recorded.push(Recorded { turn, tape: t, params: params.clone(), columns });
     }
     Ok(recorded)
+}
+
+/// Gives the backbone of every further player what was loaded for the first: all networks start from the same weights.
+fn spread(job: &Job<'_>, params: &Params, state: &mut State) -> Result<()> {
+    for p in params.list().iter().filter(|p| !p.player.is_empty()) {
+        let bare = p.name.strip_prefix(p.player).and_then(|n| n.strip_prefix('.')).unwrap_or_default();
+        if bare.starts_with("backbone.") && state.ty(bare) == Some(p.ty) {
+            let bytes = state.read(job.gpu, bare)?;
+            state.insert(job.gpu, &p.name, p.ty, Some(&bytes))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes the loss of each of the step's images into the table of all.

@@ -4,6 +4,7 @@ use super::batches::Batches;
 use super::job::Job;
 use super::stage::{Plans, ring_of};
 use crate::base::{Error, Result};
+use crate::kernels::ring::COLUMNS;
 use crate::nn::init::Param;
 use crate::nn::recorder::{Loss, Recorder, Turn};
 use crate::nn::{Optimization, Params};
@@ -20,6 +21,29 @@ pub(super) struct Recorded {
     pub params: Params,
     /// The names of the columns of its ring: the loss, its terms, further metrics, the guard's flag.
     pub columns: Vec<String>,
+}
+
+/// The turns of a method, where they can be taken: each has a name of its own, since ring, step count and moments go by it,
+/// and is taken at least once. A learner's first trains the network that is kept.
+pub(super) fn checked(method: &str, turns: Vec<Turn>, learner: bool) -> Result<Vec<Turn>> {
+    let wrong = |what: String| Err(Error::Failed(format!("the method {method} {what}")));
+    if turns.is_empty() {
+        return wrong("has no turn; a step is at least one".to_string());
+    }
+    for (i, turn) in turns.iter().enumerate() {
+        if turns[..i].iter().any(|t| t.name == turn.name) {
+            return wrong(format!("has two turns called {:?}; give each a name of its own", turn.name));
+        }
+        if turn.repeats == 0 || turn.trains.is_empty() {
+            return wrong(format!("has the turn {:?} that is never taken or trains nobody; leave it out", turn.name));
+        }
+    }
+    if learner && (!turns[0].name.is_empty() || turns[0].trains != [""]) {
+        return wrong(
+            "must begin with a turn without a name that trains the player \"\", who is evaluated".to_string(),
+        );
+    }
+    Ok(turns)
 }
 
 /// What a method records of a turn: its loss, and metrics of the stage, each f32 [1].
@@ -72,10 +96,18 @@ impl Update<'_> {
             let (name, players) = (self.name, turn.trains);
             return Err(Error::Failed(format!("a turn of {name} trains {players:?}, who have no parameters")));
         }
-        let skipped = self.optimization.optimizer().minimize(r.t, loss.total, &trained)?;
+        let skipped = self.optimization.optimizer()?.minimize(r.t, loss.total, &trained)?;
         after(r)?;
         let named = std::iter::once(("loss", loss.total)).chain(loss.terms).chain(metrics).chain([(SKIPPED, skipped)]);
         let (names, values): (Vec<&str>, Vec<Var>) = named.unzip();
+        if values.len() > COLUMNS {
+            let (have, most) = (values.len(), COLUMNS);
+            let name = self.name;
+            return Err(Error::Failed(format!(
+                "a turn of {name} measures {have} numbers ({}), and a ring holds {most}; name fewer terms",
+                names.join(", ")
+            )));
+        }
         let row = r.t.scalar("ring_row")?;
         r.t.ring(&ring_of(turn), job.config.run.loss_every * turn.repeats, row, &values)?;
         let full = |n: &str| if turn.name.is_empty() { n.to_string() } else { format!("{}.{n}", turn.name) };

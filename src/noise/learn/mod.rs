@@ -12,8 +12,8 @@ use std::fmt::Debug;
 
 /// A way to train a classifier on given labels.
 pub trait Learner: Checked + Debug + Send + Sync {
-    /// The turns of a step, in order: of two networks each has one. The first trains the player "", whose backbone and
-    /// classifier are evaluated and kept.
+    /// The turns of a step, in order: of two networks each has one. The first has no name and trains the player "", whose
+    /// backbone and classifier are evaluated and kept. Backbones of other players start from the same given weights.
     fn turns(&self) -> Vec<Turn> {
         vec![Turn::ONLY]
     }
@@ -29,6 +29,11 @@ pub trait Learner: Checked + Debug + Send + Sync {
 
     /// The numbers that move from step to step, by the names of the scalars that the recordings read.
     fn scalars(&self, _at: Progress) -> Vec<(&'static str, f32)> {
+        Vec::new()
+    }
+
+    /// The learner's own inputs of a step on the images `indices`, by name: bytes of the recorded types.
+    fn inputs(&self, _at: Progress, _indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
         Vec::new()
     }
 

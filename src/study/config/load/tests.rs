@@ -84,7 +84,7 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
             "pretraining.simclr.temperature: invalid type: string \"hot\"",
         ),
         (
-            "[pretraining.simclr]\nepochs = 3",
+            "[pretraining.simclr]\nepochs = 3\ntemperature = 0.1",
             2,
             "pretraining.simclr.warmup_epochs is 10; use at most epochs, which is 3",
         ),
@@ -100,6 +100,11 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
             "pretraining.simclr.augmentation.flip_probability is 2",
         ),
         ("[training.cross_entropy]\nbatch_size = 1", 2, "training.cross_entropy.batch_size is 1"),
+        (
+            "[pretraining]\nmethods = [\"none\"]\n[pretraining.simclr.optimizer]\nname = \"lars\"",
+            4,
+            "pretraining.simclr.optimizer.name is \"lars\"; known: adam, sgd",
+        ),
         ("[training.cross_entropy]\nmodel = 1", 2, "there is no key `training.cross_entropy.model`"),
         (
             "[noise]\nkinds = [\n\"symmetric\",\n\"odd\"]",
