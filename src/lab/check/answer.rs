@@ -97,6 +97,11 @@ impl Expected {
             Expected::Words(w) => w.len(),
         }
     }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// The outputs of an op, given its inputs.
