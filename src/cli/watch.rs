@@ -30,7 +30,7 @@ use std::time::Duration;
     verbatim_doc_comment,
     after_help = "Examples:
   cp -r shaders mine
-  wgslab kernels watch mine/softmax/forward_rows.wgsl --case softmax.forward
+  wgslab kernels watch mine/layers/softmax/forward_rows.wgsl --case softmax.forward
   wgslab kernels watch my.wgsl --piece elementwise/scale/forward.wgsl --case scale.forward/prime --once --json"
 )]
 pub(super) struct Watch {

@@ -10,6 +10,7 @@ use super::folder::{EPOCHS, REDO, STATE, object};
 use super::job::Job;
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase, read_epochs, write_epochs};
+use super::turns::{COMMON, scalar};
 use crate::base::rng::Rng;
 use crate::base::{Error, Result, files, seal};
 use crate::device::{Gpu, Ticket};
@@ -170,8 +171,8 @@ impl Stage<'_> {
             write_epochs(self.folder, &records)?;
         }
         self.save(state, &at, &records, &mut watch)?;
-        let last = records.last().map_or(String::new(), |r| format!("loss {:.4}", r.loss));
-        self.job.progress.done(&format!("{}: {} epochs, {last}", self.name, records.len()));
+        let last = records.last().map_or(String::new(), |r| format!(", loss {:.4}", r.loss));
+        self.job.progress.done(&format!("{}: {} epochs{last}", self.name, records.len()));
         Ok((records, watch.clock.total_s, at))
     }
 
@@ -417,19 +418,6 @@ impl Stage<'_> {
             Clock::default()
         })
     }
-}
-
-/// The scalars that a stage gives to a step by itself: the rate (in a scope `<player>.lr`), the epoch, the row of the ring
-/// and how often the turn was taken in this step.
-const COMMON: [&str; 4] = ["lr", "epoch", "ring_row", "repeat"];
-
-/// The value of a scalar that a recording reads: one of [`COMMON`], or one of the method's `own`.
-pub(super) fn scalar(name: &str, common: [f32; 4], own: &[(&'static str, f32)]) -> Option<f32> {
-    if name.ends_with(".lr") {
-        return Some(common[0]);
-    }
-    let stage = COMMON.iter().zip(common).find(|(known, _)| **known == name).map(|c| c.1);
-    stage.or_else(|| own.iter().find(|n| n.0 == name).map(|n| n.1))
 }
 
 /// The order in which an epoch takes the images.

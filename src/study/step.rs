@@ -3,8 +3,8 @@
 
 use super::job::Job;
 use super::results::Phase;
-use super::stage::{order, scalar};
-use super::turns::Recorded;
+use super::stage::order;
+use super::turns::{Recorded, scalar};
 use super::{pretrain, train};
 use crate::base::{Error, Result};
 use crate::nn::step::Subject;

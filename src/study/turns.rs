@@ -46,6 +46,19 @@ pub(super) fn checked(method: &str, turns: Vec<Turn>, learner: bool) -> Result<V
     Ok(turns)
 }
 
+/// The scalars that a stage gives to a step by itself: the rate (in a scope `<player>.lr`), the epoch, the row of the ring
+/// and how often the turn was taken in this step.
+pub(super) const COMMON: [&str; 4] = ["lr", "epoch", "ring_row", "repeat"];
+
+/// The value of a scalar that a recording reads: one of [`COMMON`], or one of the method's `own`.
+pub(super) fn scalar(name: &str, common: [f32; 4], own: &[(&'static str, f32)]) -> Option<f32> {
+    if name.ends_with(".lr") {
+        return Some(common[0]);
+    }
+    let stage = COMMON.iter().zip(common).find(|(known, _)| **known == name).map(|c| c.1);
+    stage.or_else(|| own.iter().find(|n| n.0 == name).map(|n| n.1))
+}
+
 /// What a method records of a turn: its loss, and metrics of the stage, each f32 [1].
 pub(super) type Minimized = (Loss, Vec<(&'static str, Var)>);
 

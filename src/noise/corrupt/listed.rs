@@ -122,7 +122,9 @@ impl std::str::FromStr for NoiseKind {
     fn from_str(text: &str) -> Result<Self> {
         NoiseKind::all().find(|k| k.name() == text).ok_or_else(|| {
             let known: Vec<&str> = NoiseKind::all().map(NoiseKind::name).collect();
-            let meant = nearest(text, &known).map_or(String::new(), |near| format!("; did you mean {near:?}?"));
+            // What has a known name within is another kind: asymmetric noise is not symmetric noise misspelt.
+            let near = nearest(text, &known).filter(|near| !text.contains(near));
+            let meant = near.map_or(String::new(), |near| format!("; did you mean {near:?}?"));
             Error::Usage(format!("there is no noise kind {text:?}; use one of: {}{meant}", known.join(", ")))
         })
     }

@@ -199,7 +199,11 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     })?;
     config.noise.settings = of_noise;
     // Before it is written as TOML below, which has no number past an i64.
-    check::check(&config).map_err(|(key, what)| at(sources, offset_of(&spans, &key), &format!("{key} {what}")))?;
+    check::check(&config).map_err(|(key, what)| {
+        // Of two keys that do not go together, the one that a person wrote: files lie behind what is built in.
+        let with = key.strip_suffix("warmup_epochs").map_or(0, |stage| offset_of(&spans, &format!("{stage}epochs")));
+        at(sources, offset_of(&spans, &key).max(with), &format!("{key} {what}"))
+    })?;
     let kept = config.as_written().map_err(|e| Error::Failed(format!("cannot write the config as TOML: {e}")))?;
     faithful_table(&spans, &Value::Table(kept)).map_err(|(offset, what)| {
         let key = key_at(&spans, offset).unwrap_or_default();

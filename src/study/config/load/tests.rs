@@ -88,6 +88,7 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
             2,
             "pretraining.simclr.warmup_epochs is 10; use at most epochs, which is 3",
         ),
+        ("\n[pretraining]\nepochs = 3", 3, "pretraining.warmup_epochs is 10; use at most epochs, which is 3"),
         ("[pretraining.simclr.optimizer]\n\nlr = 0", 3, "pretraining.simclr.optimizer.lr is 0; use a number above 0"),
         (
             "[pretraining.simclr.model]\nwidth = 9",
