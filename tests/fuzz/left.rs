@@ -297,7 +297,7 @@ pub fn tables() -> Vec<Seed> {
         "variant": "naive", "checksum": "00", "median_ms": { "naive": 1.5, "tiled": 2.0 },
         "samples_ms": { "naive": [1.5, 1.6] }, "refused": { "tiled": "its values differ" },
     });
-    let table = json!({ "adapter": "a", "driver": "d", "entries": { "matmul {} x 16": entry } });
+    let table = json!({ "keys": wgslab::device::tune::KEYS, "adapter": "a", "driver": "d", "entries": { "matmul {} x 16": entry } });
     vec![Seed::whole(format!("{table:#}\n"))]
 }
 
