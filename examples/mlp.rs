@@ -43,7 +43,8 @@ fn main() -> Result<()> {
     let plan = Plan::new(&gpu, Schedule::new(&t, &Options::new(gpu.caps()))?, &state)?;
     let (train, test) = (moons(1), moons(2));
     for step in 0..=300 {
-        plan.run(&gpu, &Feed::new().input("x", &train.0).input("labels", &train.1).scalar("lr", 0.01))?;
+        let feed = Feed::new().input("x", &train.0).input("labels", &train.1).scalar("lr", 0.01);
+        gpu.wait_for(&plan.run(&gpu, &feed)?)?; // or steps pile up before the device
         if step % 100 == 0 {
             println!("step {step}: loss {:.4}", plan.read_f32(&gpu, "loss")?[0]);
         }

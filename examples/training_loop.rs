@@ -57,7 +57,8 @@ impl<'a> Run<'a> {
             let y: Vec<f32> = x.chunks(2).map(|p| p[0].sin() + 0.5 * p[1] * p[1]).collect();
             let warm = (self.step + 1).min(WARM_UP) as f32 / WARM_UP as f32;
             let decay = 0.5 * (1.0 + (std::f32::consts::PI * self.step as f32 / STEPS as f32).cos());
-            self.plan.run(self.gpu, &Feed::new().input("x", &x).input("y", &y).scalar("lr", 0.02 * warm * decay))?;
+            let feed = Feed::new().input("x", &x).input("y", &y).scalar("lr", 0.02 * warm * decay);
+            self.gpu.wait_for(&self.plan.run(self.gpu, &feed)?)?; // or steps pile up before the device
             self.step += 1;
         }
         Ok(())

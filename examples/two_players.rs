@@ -90,11 +90,11 @@ fn main() -> Result<()> {
         let real: Vec<f32> = (0..2 * BATCH).map(|i| CENTRE[i % 2] + SPREAD * rng.normal()).collect();
         // The learning rate of a player is the scalar `<player>.lr`.
         let feed = Feed::new().input("real", &real).input("noise", &noise).scalar("critic.lr", 0.002);
-        if step % 2 == 0 {
-            critic_alone.run(&gpu, &feed)?;
-        } else {
-            both.run(&gpu, &feed.scalar("generator.lr", 0.001))?;
-        }
+        let ticket = match step % 2 {
+            0 => critic_alone.run(&gpu, &feed)?,
+            _ => both.run(&gpu, &feed.scalar("generator.lr", 0.001))?,
+        };
+        gpu.wait_for(&ticket)?; // or steps pile up before the device
         if step % 100 == 1 || step == STEPS - 1 {
             let (off, spread) = compared(&both.read_f32(&gpu, "points")?);
             println!(
