@@ -110,7 +110,7 @@ fn two_trees_are_raced_in_one_run() {
     let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let text = std::fs::read_to_string(shaders.join("elementwise/unary/relu.wgsl")).unwrap();
     for (folder, text) in [("a", format!("{text}\n// the same\n")), ("b", slower(&text))] {
-        std::fs::create_dir_all(dir.path().join(folder).join("unary")).unwrap();
+        std::fs::create_dir_all(dir.path().join(folder).join("elementwise/unary")).unwrap();
         std::fs::write(dir.path().join(folder).join("elementwise/unary/relu.wgsl"), text).unwrap();
     }
     let words =
