@@ -73,11 +73,12 @@
 //! # A study
 //!
 //! [`study::Job`] walks a grid of cells. Each stage has an address (`study/provenance.rs`): the hash of what its bits
-//! depend on, the addresses of its recordings included ([`tape::Recording::address`]), and of nothing else. Through it cells share a pretraining, and
-//! a folder of something else is never gone on with. Host code that moves bits has a number in it, `RESULTS`. What a
-//! stage writes is compared with its checksum before it is used (`base/seal.rs`, `study/folder.rs`): weights and cursors in
-//! their metadata, JSON in a key, configs in a first line, and `done` holds the SHA-256 of every file. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed,
-//! epoch, step) and the state alone, so a stopped run goes on to the same bits.
+//! depend on, the addresses of its recordings included ([`tape::Recording::address`]), and of nothing else. Through it
+//! cells share a pretraining, and a folder of something else is never gone on with. Host code that moves bits has a number
+//! in it, `RESULTS`. What a stage writes is compared with its checksum before it is used (`base/seal.rs`,
+//! `study/folder.rs`): weights and cursors in their metadata, JSON in a key, configs in a first line, and `done` holds the
+//! SHA-256 of every file. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does
+//! depends on (seed, epoch, step) and the state alone, so a stopped run goes on to the same bits.
 //!
 //! **A method** is data with a trait: [`ssl::Method`] and [`noise::learn::Learner`] record the turns of a step through
 //! [`nn::Recorder`]; a stage (`study/turns.rs`) gives each turn its optimizer, guard and metrics, in a scope of its own
@@ -104,8 +105,9 @@
 //!
 //! # Where to start
 //!
-//! `kernels/elementwise/scale.rs` is the shortest op with a gradient; `kernels/layers/conv2d.rs` with `kernels/core/gemm.rs` the longest.
-//! `tape/schedule.rs` is the heart. `study/pretrain.rs` shows a whole step recorded.
+//! `kernels/elementwise/scale.rs` is the shortest op with a gradient; `kernels/layers/conv2d.rs` with
+//! `kernels/core/gemm.rs` the longest. `tape/schedule.rs` is the heart. `ssl/simclr.rs` shows a method, `study/turns.rs` how
+//! its step is recorded whole.
 
 pub mod base;
 #[cfg(feature = "cli")]

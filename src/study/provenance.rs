@@ -36,8 +36,8 @@ pub(super) struct Provenance {
     pub data_fingerprint: String,
     /// The address of the weights it starts from; `random` without any.
     pub start: String,
-    /// The addresses of the steps it runs here, hashed: of the text of every kernel they launch, edits of `--shaders` included. Not of all of `shaders/`: a
-    /// run of days goes on though a kernel that it does not use was edited.
+    /// The addresses of the steps it runs here, hashed: of the text of every kernel they launch, edits of `--shaders`
+    /// included. Not of all of `shaders/`: a run of days goes on though a kernel that it does not use was edited.
     pub kernels: String,
     /// The version of the results, [`RESULTS`].
     pub results: u32,
