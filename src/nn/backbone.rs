@@ -2,7 +2,8 @@
 
 use super::init::Params;
 use super::optimizer::Optimizer;
-use super::resnet::{Mode, ResNet, Stem};
+use super::batch_norm::Mode;
+use super::resnet::{ResNet, Stem};
 use crate::base::{Error, Result};
 use crate::tape::{Tape, Var};
 use serde::{Deserialize, Serialize};
