@@ -1,8 +1,8 @@
 //! A backbone: a network from images to features, the same to every method that pretrains or trains it.
 
+use super::batch_norm::Mode;
 use super::init::Params;
 use super::optimizer::Optimizer;
-use super::batch_norm::Mode;
 use super::resnet::{ResNet, Stem};
 use crate::base::{Error, Result};
 use crate::tape::{Tape, Var};

@@ -48,13 +48,7 @@ pub fn batch_norm(t: &mut Tape, params: &mut Params, (prefix, name): (&str, &str
 }
 
 /// The same with weight 1 and bias 0, which are not parameters: PyTorch's `affine=False`.
-pub fn plain_batch_norm(
-    t: &mut Tape,
-    params: &mut Params,
-    names: (&str, &str),
-    x: Var,
-    mode: Mode,
-) -> Result<Var> {
+pub fn plain_batch_norm(t: &mut Tape, params: &mut Params, names: (&str, &str), x: Var, mode: Mode) -> Result<Var> {
     let c = t.shape(x).dim(1);
     let affine = [t.fill([c], 1.0)?, t.fill([c], 0.0)?];
     normalized(t, params, names, x, affine, mode)

@@ -2,10 +2,10 @@
 //! belongs to, so that a step of one player leaves the others alone.
 
 use super::backbone::Backbone;
+use super::batch_norm::Mode;
 use super::init::Params;
 use super::recipe::Recipe;
 use super::sequential::{Layer, sequential};
-use super::batch_norm::Mode;
 use crate::base::Result;
 use crate::tape::record::Scalar;
 use crate::tape::{Tape, Type, Var};

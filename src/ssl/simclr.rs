@@ -4,8 +4,8 @@
 use super::Method;
 use crate::base::Result;
 use crate::base::range::{Mistake, between, positive};
-use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::Layer;
+use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Loss, Recorder, Turn};
 use crate::tape::Type;
 use serde::{Deserialize, Serialize};

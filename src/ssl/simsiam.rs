@@ -63,6 +63,9 @@ impl Method for SimSiam {
 
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
         let projection = ("projection.", "projection_dim", self.projection_dim.to_string());
-        head_key(parameter, [projection, ("prediction.", "prediction_hidden_dim", self.prediction_hidden_dim.to_string())])
+        head_key(
+            parameter,
+            [projection, ("prediction.", "prediction_hidden_dim", self.prediction_hidden_dim.to_string())],
+        )
     }
 }
