@@ -47,7 +47,7 @@ pub trait Views {
 /// let backbone = ResNet { stem: Stem::Small, width: 0.0625, in_channels: 3 };
 /// let (t, params, backbone) = (&mut t, &mut params, &backbone as &dyn Backbone);
 /// let (recipe, views, mode) = (&Recipe::PLAIN, &Given, Mode::Train);
-/// let loss = record(&mut Recorder { t, params, backbone, recipe, batch: 4, indices, views, mode, seed: 1 })?;
+/// let loss = record(&mut Recorder { t, params, backbone, recipe, batch: 4, indices, views, mode })?;
 /// assert_eq!(t.shape(loss.total), Shape::new(&[1]));
 /// // Only the student is trained; the teacher's parameters are there under its own names.
 /// let trained = params.trained_by(&[""]);
@@ -72,8 +72,6 @@ pub struct Recorder<'a> {
     pub views: &'a dyn Views,
     /// The statistics that batch norm takes.
     pub mode: Mode,
-    /// The stage's seed: draws of the method's own take it.
-    pub seed: u64,
 }
 
 impl Recorder<'_> {

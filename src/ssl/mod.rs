@@ -1,6 +1,7 @@
 //! ssl: self-supervised methods, one per file. A method sees values on a tape: views of images in, a loss out. It never
 //! sees labels, files or test images; `study` decides what flows in.
 
+mod puzzle;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -57,12 +58,15 @@ macro_rules! list {
 // The one place that knows the names of the methods, in the order in which people see them.
 list! {
     rotation,
+    jigsaw,
+    jigmag,
     simclr,
     moco,
     barlow_twins,
     byol,
     simsiam,
     vicreg,
+    vae,
 }
 
 /// Every method.

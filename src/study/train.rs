@@ -385,8 +385,7 @@ pub(super) fn record(
         let wrong = first.then(|| t.input("wrong", Type::f32([batch]))).transpose()?;
         let (params_of, recipe, views, mode) = (&mut params, &recipe, &views, Mode::Train);
         let backbone = backbone.as_ref();
-        let seed = cell.seed;
-        let mut r = Recorder { t: &mut t, params: params_of, backbone, recipe, batch, indices, views, mode, seed };
+        let mut r = Recorder { t: &mut t, params: params_of, backbone, recipe, batch, indices, views, mode };
         let labelled = Batch { labels, weights, targets, classes };
         let learned = |r: &mut Recorder<'_>| {
             let learned = learning.learner.record(&turn, r, &labelled)?;

@@ -86,11 +86,11 @@ impl Update<'_> {
         if turn.name.is_empty() {
             return self.unscoped(job, turn, r, minimize, after);
         }
-        let Recorder { params, backbone, recipe, batch, indices, views, mode, seed, .. } = r;
+        let Recorder { params, backbone, recipe, batch, indices, views, mode, .. } = r;
         let (backbone, recipe, batch) = (*backbone, *recipe, *batch);
-        let (indices, views, mode, seed) = (*indices, *views, *mode, *seed);
+        let (indices, views, mode) = (*indices, *views, *mode);
         r.t.scope(turn.name, |t| {
-            let mut r = Recorder { t, params, backbone, recipe, batch, indices, views, mode, seed };
+            let mut r = Recorder { t, params, backbone, recipe, batch, indices, views, mode };
             self.unscoped(job, turn, &mut r, minimize, after)
         })
     }
