@@ -302,7 +302,8 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         job.progress.note(&format!("{spec} has no training images: nearest neighbours are not measured"));
     }
     let c = &job.config.evaluation;
-    let near = near.map(|rows| knn((&rows, &data.train.labels), (&features, labels), eye.backbone.features(), c));
+    let width = eye.backbone.features();
+    let near = near.map(|rows| knn(job, (&rows, &data.train.labels), (&features, labels), width)).transpose()?;
     Ok(evaluation(&metrics(&logits, labels, classes)?, near, c, (labels.len(), classes)))
 }
 
@@ -393,7 +394,7 @@ pub fn knn_accuracy(job: &Job<'_>, spec: &str, backbone: Option<&Path>, seed: u6
     let [train, test] = Pass::each(job, &eye, [&set.train.store, &set.test], (&state, &weights), None)?;
     let (train, test) = (train.features(job)?, test.features(job)?);
     let (near, images) = ((&train[..], &set.data.train.labels[..]), (&test[..], &set.data.test.labels[..]));
-    Ok(knn(near, images, eye.backbone.features(), &job.config.evaluation).accuracy)
+    Ok(knn(job, near, images, eye.backbone.features())?.accuracy)
 }
 
 #[cfg(test)]

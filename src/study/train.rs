@@ -456,7 +456,7 @@ fn summarize(
     // The true labels vote: what the features are worth, whatever the classifier on top was taught.
     let c = &job.config.evaluation;
     let labels = (&data.train.labels[..], &data.test.labels[..]);
-    let neighbours = knn((&train_features, labels.0), (&features, labels.1), eye.backbone.features(), c);
+    let neighbours = knn(job, (&train_features, labels.0), (&features, labels.1), eye.backbone.features())?;
     let wrong: Vec<usize> = (0..task.given.len()).filter(|&i| task.is_wrong(i)).collect();
     let predicted = argmax(&train_logits, classes);
     let fooled = wrong.iter().filter(|&&i| predicted[i] == task.given[i]).count();
