@@ -1,6 +1,7 @@
 //! How many images each step of an epoch takes.
 
 use super::config::LastBatch;
+use crate::base::{Error, Result};
 
 /// How an epoch's images are cut into steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,14 @@ impl Batches {
     pub fn taken(&self, steps: usize) -> usize {
         (steps * self.whole).min(self.images / self.whole * self.whole + self.rest())
     }
+}
+
+/// The batch of a stage: the config's, or all images where there are fewer.
+pub(super) fn batch_of(wanted: usize, images: usize) -> Result<usize> {
+    if images < 2 {
+        return Err(Error::Data(format!("{images} training images are too few; at least 2 are needed")));
+    }
+    Ok(wanted.min(images))
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! finished folder is used it is compared with that.
 
 use super::config::Config;
-use super::job::Job;
+use super::names::{AWAY, CONFIG, DONE, ENVIRONMENT, EPOCHS, LOCK, REDO};
 use super::provenance::Provenance;
+use super::session::Job;
 use crate::base::hash::sha256;
 use crate::base::{Error, Result, files, seal};
 use serde::{Deserialize, Serialize};
@@ -15,28 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The files of a folder.
-pub(super) const DONE: &str = "done";
-pub(super) const CONFIG: &str = "config.toml";
-pub(super) const ENVIRONMENT: &str = "environment.json";
-pub(super) const STATE: &str = "state.safetensors";
-pub(super) const BACKBONE: &str = "backbone.safetensors";
-pub(super) const RESULT: &str = "result.json";
-pub(super) const EPOCHS: &str = "epochs.jsonl";
-pub(super) const LABELS: &str = "labels.csv";
-/// Held by the process that works in a folder; made before anything else of it, and kept.
-pub(super) const LOCK: &str = "lock";
-
-/// The way out of damage in a folder of a study.
-pub(super) const REDO: &str =
-    "`wgslab study run` with --redo-damaged makes its folder again; or delete the folder and run the same command";
-
-/// The way out where something stands in the place of a folder of a study, or closes it.
-pub(super) const AWAY: &str = "give yourself the rights to it or move it away, and run the same command";
-
 /// Files up to this many bytes are read whole whenever a finished folder is met; of larger ones, the weights, only the
 /// size is compared then, and the rest when they are used.
 const SMALL: u64 = 1 << 20;
+
+/// Whether a run or a study was begun in a folder.
+pub fn begun(out: &Path) -> bool {
+    ["runs", "pretraining", "config.toml"].iter().any(|name| out.join(name).exists())
+}
 
 /// What `done` says of a finished folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -300,6 +287,7 @@ pub(super) fn sweep(folder: &Path, older_than: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::names::{BACKBONE, RESULT};
     use crate::study::progress::Silent;
     use crate::study::testing::with_job;
 

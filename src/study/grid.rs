@@ -7,6 +7,7 @@ use crate::base::{Error, Result};
 use crate::data::{Dataset, layout};
 use crate::noise::corrupt::Pixels;
 use crate::noise::{Corrupted, NoiseKind};
+use crate::ssl;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -97,6 +98,16 @@ pub fn cells(config: &Config) -> Vec<Cell> {
         }
     }
     cells
+}
+
+/// The one cell of a command that trains on `spec` without a grid.
+pub(super) fn single(config: &Config, spec: &str, noise: (NoiseKind, f64), seed: u64) -> Result<Cell> {
+    let mut c = config.clone();
+    c.data.specs = vec![spec.to_string()];
+    c.pretraining.methods = vec![ssl::NONE.to_string()];
+    (c.noise.kinds, c.noise.rates, c.seeds) = (vec![noise.0], vec![noise.1], vec![seed]);
+    c.noise.settings.insert(noise.0.to_string(), c.noise.settings_of(noise.0)?);
+    cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
 }
 
 /// A short name for each SPEC, fit for a file name. Where two SPECs would share a name, the SPEC's hash tells them apart.

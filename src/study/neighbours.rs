@@ -5,7 +5,7 @@
 mod search;
 
 use super::config;
-use super::job::Job;
+use super::session::Job;
 use crate::base::Result;
 use search::{Near, Search};
 

@@ -2,8 +2,7 @@
 //! starts from, the kernels it launches, the program, the adapter and its driver. Nothing else is in the address, so that
 //! a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
-use super::folder::{ENVIRONMENT, REDO};
-use super::job::KERNELS;
+use super::names::{ENVIRONMENT, KERNELS, REDO};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, seal};
 use crate::device::Gpu;

@@ -8,7 +8,8 @@ pub use gathering::{Gathered, gather};
 pub(super) use pictures::read_strip;
 pub use pictures::{Picture, read_pictures, write_pictures};
 
-use super::folder::{Done, EPOCHS, REDO, RESULT};
+use super::folder::Done;
+use super::names::{EPOCHS, REDO, RESULT};
 use crate::base::{Error, Result, files, seal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -6,11 +6,12 @@
 
 use super::batches::Batches;
 use super::cursor::{Cursor, history};
-use super::folder::{EPOCHS, REDO, STATE, object};
-use super::job::Job;
+use super::folder::object;
+use super::names::{EPOCHS, REDO, STATE};
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase, read_epochs, write_epochs};
-use super::turns::{COMMON, scalar};
+use super::session::Job;
+use super::turns::{COMMON, Plans, ring_of, scalar};
 use crate::base::rng::Rng;
 use crate::base::{Error, Result, files, seal};
 use crate::device::{Gpu, Ticket};
@@ -25,11 +26,6 @@ use std::time::Instant;
 
 /// Where the times of a run are kept.
 const CLOCK: &str = "clock.json";
-
-/// The state that the metrics of a turn go to.
-pub(super) fn ring_of(turn: &Turn) -> String {
-    if turn.name.is_empty() { "metrics".to_string() } else { format!("metrics.{}", turn.name) }
-}
 
 /// The stream of the batch order.
 const SHUFFLE: u32 = 0x7368_7566; // "shuf"
@@ -64,14 +60,6 @@ pub(super) struct Stage<'a> {
     pub turns: Vec<(Turn, Vec<String>)>,
     /// What differs between stages.
     pub task: &'a dyn Task,
-}
-
-/// The plans of a stage.
-pub(super) struct Plans {
-    /// Of a step of a whole batch.
-    pub whole: Plan,
-    /// Of the smaller last one, where one is taken.
-    pub rest: Option<Plan>,
 }
 
 /// What differs between stages.

@@ -1,13 +1,23 @@
 //! The backbone that training starts from: of a finished pretraining, or a file that somebody brings.
 
-use super::folder::{BACKBONE, Done, REDO};
-use super::job::{Brought, Job};
+use super::folder::Done;
+use super::names::{BACKBONE, REDO};
+use super::session::Job;
 use crate::base::hash::{Hasher, sha256};
 use crate::base::{Error, Result, files};
 use crate::nn::weights::{self, Classifier};
 use crate::nn::{Backbone, checkpoint};
 use crate::tape::State;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Weights that a person brings.
+#[derive(Clone, Copy, Debug)]
+pub struct Brought<'a> {
+    /// A safetensors file.
+    pub path: &'a Path,
+    /// Whether its classifier is kept: its classes must be the data's. Otherwise training begins with a new one.
+    pub keep_classifier: bool,
+}
 
 /// The backbone that training starts from.
 pub(super) struct Start {

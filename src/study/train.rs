@@ -1,23 +1,23 @@
 //! Supervised training on labels that may be wrong, and the evaluation of what came out on clean test images.
 
-use super::batches::Batches;
+use super::batches::{Batches, batch_of};
 use super::config::Learning;
 use super::cursor::Cursor;
-use super::evaluate::{Eye, Pass, argmax, metrics};
-use super::folder::{
-    BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, LABELS, RESULT, STATE, busy, finished, locked, object,
-};
+use super::dataset::{Loaded, TrainImages};
+use super::folder::{Done, busy, finished, locked, object};
 use super::grid::Cell;
-use super::job::{Job, Loaded, TrainImages};
+use super::metrics::{argmax, metrics};
+use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT, STATE};
 use super::neighbours::knn;
-use super::pretrain::batch_of;
+use super::pass::{Eye, Pass};
 use super::provenance::Provenance;
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, write_labels, write_result};
+use super::session::Job;
 use super::settings::training_settings;
-use super::stage::{EpochSums, Plans, Stage, Task, add_missing, load_cursor};
+use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
 use super::start::Start;
 use super::statistics::mean_last;
-use super::turns::{self, Recorded, Update, terms};
+use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Progress, Recorder, Turn};

@@ -7,7 +7,7 @@ use super::{BASE, Config, check, settings};
 use crate::base::{Error, Result, files, nearest, seal};
 use crate::noise::learn;
 use crate::ssl;
-use crate::study::folder::{ENVIRONMENT, LOCK};
+use crate::study::names::{ENVIRONMENT, LOCK};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use toml::Value;

@@ -13,10 +13,10 @@
 //! driver that op compares each product with all others of its row, and the host's selection takes linear time on the same
 //! cores: there the device multiplies and the host selects.
 
-use super::super::job::Job;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
 use crate::kernels::fuse;
+use crate::study::session::Job;
 use crate::tape::demand::misfit;
 use crate::tape::{Feed, Plan, Schedule, State, Tape, Type};
 use rayon::prelude::*;

@@ -22,7 +22,8 @@ pub fn report(dir: &Path, gathered: &Gathered) -> Result<(PathBuf, Vec<String>)>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::folder::{DONE, write_config};
+    use crate::study::folder::write_config;
+    use crate::study::names::DONE;
     use crate::study::results::tests::{finish, sample};
     use crate::study::results::{EpochRecord, Phase, Picture, gather, run_folder, write_pictures};
     use crate::study::{Cell, Config, cells};

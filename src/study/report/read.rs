@@ -3,8 +3,9 @@
 use crate::base::{Error, Result};
 use crate::ssl;
 use crate::study::config::Config;
-use crate::study::folder::{Done, RESULT, kept_config};
+use crate::study::folder::{Done, kept_config};
 use crate::study::grid::cells;
+use crate::study::names::RESULT;
 use crate::study::plot::Point;
 use crate::study::results::{CellResult, EpochRecord, Gathered, Phase, Picture};
 use crate::study::results::{finished_epochs, read_pictures, run_folder};

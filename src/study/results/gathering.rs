@@ -3,8 +3,9 @@
 
 use super::{CellResult, read_result};
 use crate::base::{Error, Result, files};
-use crate::study::folder::{AWAY, CONFIG, Done, REDO, RESULT, kept_config, settled};
+use crate::study::folder::{Done, kept_config, settled};
 use crate::study::grid::{Cell, cells};
+use crate::study::names::{AWAY, CONFIG, REDO, RESULT};
 use std::collections::HashMap;
 use std::path::Path;
 

@@ -1,7 +1,8 @@
 //! What runs leave is read back as it was written, or told.
 
 use super::*;
-use crate::study::folder::{CONFIG, locked, write_config};
+use crate::study::folder::{locked, write_config};
+use crate::study::names::CONFIG;
 use crate::study::{Cell, Config, cells};
 
 /// A plausible result to write in tests.

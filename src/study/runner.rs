@@ -1,13 +1,16 @@
 //! The cells of a study, one after the other, and what the study then says of itself. The one place where data,
 //! self-supervision and label noise meet.
 
+use super::batches::batch_of;
+use super::dataset::Loaded;
 use super::folder::{clear, locked, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
-use super::job::{Job, Loaded};
 use super::provenance::expect_table;
+use super::report::report;
 use super::results::{CellResult, Picture, gather, read_pictures, read_strip, run_folder, write_csv, write_pictures};
+use super::session::Job;
 use super::start::Start;
-use super::{pretrain, report, train};
+use super::{pretrain, train};
 use crate::base::{Error, Result};
 use crate::data::{self, Need};
 use crate::ssl;
@@ -181,7 +184,7 @@ impl Job<'_> {
                 }
             };
             let data = self.read(spec, Need::Training, &warn)?;
-            pretrain::batch_of(self.config.training.optimization.batch_size, data.train.len()).map_err(named)?;
+            batch_of(self.config.training.optimization.batch_size, data.train.len()).map_err(named)?;
             for cell in noisy.iter().filter(|n| *n.spec == **spec) {
                 cell.given(&data).map_err(named)?;
             }
