@@ -9,7 +9,7 @@
 //!
 //! | floor | holds |
 //! |---|---|
-//! | [`base`] | shapes, dtypes, counter-based randomness, errors with exit codes, hashes, whole-file writes |
+//! | [`base`] | shapes, dtypes, counter-based randomness, errors with exit codes, hashes, whole-file writes, line plots |
 //! | [`device`] | adapters and what they can do, WGSL pieces (built in or edited) put together and reflected by naga, pipelines, buffers, dispatches, timestamps |
 //! | [`tape`] | recording, backward, state, the pure schedule, the plan that replays it, programs of plans, the trace |
 //! | [`kernels`] | one op per file, in families; the same names in `shaders/<family>/<op>/` and `kernels-tests/reference/<family>/<op>.rs` |
@@ -60,8 +60,9 @@
 //! # For your own program
 //!
 //! The features `cli` (the default) and `study` are what a program that uses the library alone leaves out: `study` is the
-//! floors `data` and `study` and what draws in `lab`, `cli` the command line. `examples/` holds a network, a training loop
-//! with a checkpoint, two players and an op of one's own; [`lab::check`] compares an op with f64, [`lab::bench`] times it.
+//! floors `data` and `study` and what draws in `base` and `lab`, `cli` the command line. `examples/` holds a network, a
+//! training loop with a checkpoint, two players and an op of one's own; [`lab::check`] compares an op with f64,
+//! [`lab::bench`] times it.
 //!
 //! # A kernel
 //!

@@ -15,7 +15,6 @@ mod names;
 mod neighbours;
 mod pass;
 mod plans;
-pub mod plot;
 mod pretrain;
 mod provenance;
 pub mod report;

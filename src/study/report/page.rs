@@ -3,8 +3,8 @@
 use super::read::{NoiseLevel, Run, Series, Study, distinct};
 use super::words::{base64, date, duration, signed};
 use crate::base::Result;
+use crate::base::plot::{Line, Plot, Point, colour, escape};
 use crate::noise::NoiseKind;
-use crate::study::plot::{Line, Plot, Point, colour, escape};
 use crate::study::results::CellResult;
 use crate::study::statistics::{Summary, mean};
 use std::collections::HashSet;

@@ -1,12 +1,12 @@
 //! A study's folder as the report asks about it: which lines a plot has, and what repeats of a cell say together.
 
+use crate::base::plot::Point;
 use crate::base::{Error, Result};
 use crate::ssl;
 use crate::study::config::Config;
 use crate::study::folder::{Done, kept_config};
 use crate::study::grid::cells;
 use crate::study::names::RESULT;
-use crate::study::plot::Point;
 use crate::study::results::{CellResult, EpochRecord, Gathered, Phase, Picture};
 use crate::study::results::{finished_epochs, read_pictures, run_folder};
 use crate::study::statistics::{Summary, mean};
