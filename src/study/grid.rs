@@ -66,7 +66,7 @@ pub fn cells(config: &Config) -> Vec<Cell> {
         noises.push((None, 0.0, Arc::default()));
     }
     for &kind in &config.noise.kinds {
-        let settings = Arc::new(config.noise.settings.get(kind.name()).cloned().unwrap_or_default());
+        let settings = Arc::new(config.noise.tables.get(kind.name()).cloned().unwrap_or_default());
         noises.extend(config.noise.rates.iter().filter(|&&r| r > 0.0).map(|&r| (Some(kind), r, settings.clone())));
     }
     let shared = |names: &[String]| names.iter().map(|n| Arc::from(n.as_str())).collect::<Vec<Arc<str>>>();
@@ -106,7 +106,6 @@ pub(super) fn single(config: &Config, spec: &str, noise: (NoiseKind, f64), seed:
     c.data.specs = vec![spec.to_string()];
     c.pretraining.methods = vec![ssl::NONE.to_string()];
     (c.noise.kinds, c.noise.rates, c.seeds) = (vec![noise.0], vec![noise.1], vec![seed]);
-    c.noise.settings.insert(noise.0.to_string(), c.noise.settings_of(noise.0)?);
     cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
 }
 

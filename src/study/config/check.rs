@@ -1,6 +1,6 @@
 //! The values each key allows. A mistake is a key and a sentence; `load` adds the file and the line.
 
-use super::{Config, methods};
+use super::{Config, tables};
 use crate::base::nearest;
 use crate::base::range::{Mistake, between, mistake, positive, range, share};
 use crate::nn::backbone::{self, Model};
@@ -30,7 +30,7 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     p.optimization.check().map_err(below("pretraining"))?;
     config.augmentation.check().map_err(below("augmentation"))?;
     t.optimization.check().map_err(below("training"))?;
-    methods::check(config)?;
+    tables::check(config)?;
     range("training.crop_scale", t.crop_scale, 1.0)?;
     share("training.flip_probability", t.flip_probability)?;
     between("evaluation.batch_size", config.evaluation.batch_size, 1, 65_536)?;

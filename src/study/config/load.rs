@@ -2,11 +2,9 @@
 //! table. All files share one line of offsets (each text is padded to start where the last one ended), so a span
 //! that serde or the checks point at names its file and line even after merging.
 
-use super::methods::{OPTIMIZATION, TABLES, gather, readable};
-use super::{BASE, Config, check, settings};
+use super::tables::{OPTIMIZATION, TABLES, gather, listed, readable};
+use super::{BASE, Config, check};
 use crate::base::{Error, Result, files, nearest, seal};
-use crate::noise::learn;
-use crate::ssl;
 use crate::study::names::{ENVIRONMENT, LOCK};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -105,16 +103,10 @@ fn is_kept(path: &Path) -> bool {
     path.ends_with("config.toml") && beside(LOCK) && (beside(ENVIRONMENT) || beside("runs"))
 }
 
-/// The stage and the name of every listed method, and its overlay, whose table of its name holds its defaults.
-fn overlays() -> Vec<(&'static str, &'static str, &'static str)> {
-    let ssl = ssl::methods().into_iter().map(|m| ("pretraining", m.name, m.overlay));
-    ssl.chain(learn::learners().into_iter().map(|l| ("training", l.name, l.overlay))).collect()
-}
-
-/// The base and the overlays of all methods: below every config.
+/// The base and the overlays of all that is listed: below every config.
 fn built_in() -> Vec<Source> {
     let mut sources = vec![Source::new(PathBuf::from("configs/base.toml (built in)"), BASE, 0)];
-    for (stage, name, text) in overlays() {
+    for (stage, name, text) in listed() {
         let folder = if stage == "pretraining" { "ssl" } else { "noise" };
         let start = sources.last().map_or(0, |s| s.padded.len());
         sources.push(Source::new(PathBuf::from(format!("configs/{folder}/{name}.toml (built in)")), text, start));
@@ -127,7 +119,7 @@ fn defaults(sources: &[Source]) -> Result<(DeTable<'_>, DeTable<'_>)> {
     let mut merged = sources[0].parse(sources)?;
     let mut schema = merged.clone();
     let common = schema.clone();
-    for ((stage, name, _), source) in overlays().into_iter().zip(&sources[1..]) {
+    for ((stage, name, _), source) in listed().into_iter().zip(&sources[1..]) {
         let mut overlay = source.parse(sources)?;
         let own = overlay.get_mut(stage).and_then(|t| match t.get_mut() {
             DeValue::Table(t) => t.remove(name),
@@ -171,18 +163,14 @@ fn inner_mut<'a, 'b>(table: &'b mut DeTable<'a>, name: &str) -> Option<&'b mut D
 
 /// Merges the chain (what is built in, then the named file down to its lowest base) and checks the result.
 fn resolve(sources: &[Source]) -> Result<Config> {
-    let (mut merged, mut schema) = defaults(sources)?;
-    let of_noise = settings::defaults()?;
-    settings::known(&mut schema, &of_noise);
-    for source in sources[1 + overlays().len()..].iter().rev() {
+    let (mut merged, schema) = defaults(sources)?;
+    for source in sources[1 + listed().len()..].iter().rev() {
         let mut overlay = source.parse(sources)?;
         overlay.remove("base");
         known_keys(&overlay, &schema, "", sources)?;
         merge(&mut merged, overlay);
     }
-    settings::complete(&mut merged, &of_noise);
     let spans = merged.clone();
-    let of_noise = settings::take(&mut merged, &spans, sources)?;
     gather(&mut merged);
     let wrong = |offset: usize, what: &str| {
         let key = key_at(&spans, offset).map(|k| format!("{k}: ")).unwrap_or_default();
@@ -190,14 +178,13 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     };
     let read: Result<Config, toml::de::Error> =
         serde::Deserialize::deserialize(toml::Deserializer::from(toml::Spanned::new(0..0, merged)));
-    let mut config = read.map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message()))?;
+    let config = read.map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message()))?;
     readable(&spans, &faithful_table).map_err(|(offset, what)| {
         match what.starts_with("holds") || what.starts_with("is ") {
             true => at(sources, offset, &format!("{} {what}", key_at(&spans, offset).unwrap_or_default())),
             false => wrong(offset, &what),
         }
     })?;
-    config.noise.settings = of_noise;
     // Before it is written as TOML below, which has no number past an i64.
     check::check(&config).map_err(|(key, what)| {
         // Of two keys that do not go together, the one that a person wrote: files lie behind what is built in.
@@ -279,12 +266,12 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
             }
             None => {
                 let known: Vec<&str> = schema.keys().map(|k| k.get_ref().as_ref()).collect();
-                let what = match (settings::unknown(prefix, name), nearest(name, &known)) {
-                    (Some(what), _) => what,
-                    (None, Some(near)) => {
-                        format!("there is no key `{prefix}{name}`; did you mean `{prefix}{near}`?")
+                let what = match nearest(name, &known) {
+                    Some(near) => format!("there is no key `{prefix}{name}`; did you mean `{prefix}{near}`?"),
+                    None if known.is_empty() => {
+                        format!("[{}] has no keys; leave `{name}` out", prefix.trim_end_matches('.'))
                     }
-                    (None, None) => format!("there is no key `{prefix}{name}`; known here: {}", known.join(", ")),
+                    None => format!("there is no key `{prefix}{name}`; known here: {}", known.join(", ")),
                 };
                 return Err(at(sources, key.span().start, &what));
             }
