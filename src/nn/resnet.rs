@@ -24,6 +24,15 @@ pub enum Stem {
     Large,
 }
 
+impl fmt::Display for Stem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stem::Small => "3x3",
+            Stem::Large => "7x7",
+        })
+    }
+}
+
 /// Whether batch norm uses the batch's statistics and moves the running ones, or uses those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {

@@ -1,5 +1,6 @@
 //! The commands that run one stage by itself, into a folder that is no study.
 
+use super::config::Config;
 use super::grid::single;
 use super::results::CellResult;
 use super::session::Job;
@@ -28,10 +29,25 @@ impl Job<'_> {
         seed: u64,
     ) -> Result<CellResult> {
         let start = weights.map(Start::given).transpose()?;
+        let own = start.as_ref().and_then(|s| Some((&s.path, s.model.clone()?)));
+        match own.filter(|(_, model)| *model != self.config.model) {
+            None => self.train_from(spec, start.as_ref(), noise, seed),
+            Some((path, model)) => {
+                let path = path.display();
+                self.progress
+                    .note(&format!("{path} holds a backbone {model}: that one is trained, not the config's [model]"));
+                let config = Config { model, ..self.config.clone() };
+                let job = Job { config: &config, kernels: self.kernels.clone(), ..*self };
+                job.train_from(spec, start.as_ref(), noise, seed)
+            }
+        }
+    }
+
+    fn train_from(&self, spec: &str, start: Option<&Start>, noise: (NoiseKind, f64), seed: u64) -> Result<CellResult> {
         let set = self.load(spec)?;
         self.keep_kernels()?;
         let mut cell = single(self.config, spec, noise, seed)?;
         cell.name = format!("train on {}, seed {seed}", set.data.name);
-        train::run(self, &set, &cell, start.as_ref(), self.out)
+        train::run(self, &set, &cell, start, self.out)
     }
 }

@@ -8,9 +8,10 @@ use super::neighbours::{Neighbours, knn};
 use super::pass::{Eye, Pass};
 use super::session::Job;
 use super::settings::other_setting;
+use super::start::model_of;
 use crate::base::{Error, Result, files, seal};
 use crate::data::{Dataset, Need, Split};
-use crate::nn::checkpoint::Checkpoint;
+use crate::nn::checkpoint::{self, Checkpoint};
 use crate::nn::{Mode, Model, Params, weights};
 use crate::tape::{State, Tape, Type};
 use serde::{Deserialize, Serialize};
@@ -208,18 +209,16 @@ fn match_classes(data: &mut Dataset, split: Split, classes: &[String]) -> Result
 /// the config says, with the weights in `backbone` or, without, random ones of `seed`.
 pub fn knn_accuracy(job: &Job<'_>, spec: &str, backbone: Option<&Path>, seed: u64) -> Result<f64> {
     let set = job.load(spec)?;
-    let network = job.config.model.backbone(job.config.data.channels)?;
+    let bytes = backbone.map(|path| Ok::<_, Error>((path, weights::read(path)?))).transpose()?;
+    let own = match &bytes {
+        Some((path, bytes)) => model_of(path, &checkpoint::read_metadata(path, bytes)?),
+        None => None,
+    };
+    let network = own.as_ref().unwrap_or(&job.config.model).backbone(job.config.data.channels)?;
     let mut state = set.resident.clone();
-    if let Some(path) = backbone {
-        let bytes = weights::read(path)?;
-        weights::load(
-            (path, &bytes),
-            job.gpu,
-            &mut state,
-            "backbone.",
-            &job.backbone_tensors(network.as_ref())?,
-            None,
-        )?;
+    if let Some((path, bytes)) = &bytes {
+        let wanted = job.backbone_tensors(network.as_ref())?;
+        weights::load((path, bytes), job.gpu, &mut state, "backbone.", &wanted, None)?;
     }
     let (mut t, mut params) = (Tape::new(), Params::new());
     let Config { data, .. } = job.config;

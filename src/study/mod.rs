@@ -35,6 +35,7 @@ mod turns;
 
 pub use crate::base::progress::{self, Progress};
 pub use config::Config;
+pub use cursor::{Cursor, Extent};
 pub use folder::{begun, kept_config};
 pub use grid::{Cell, Selection, cells};
 pub use names::KERNELS;

@@ -105,9 +105,9 @@ impl Job<'_> {
                         busy.push(cell);
                         held.push(folder);
                     }
-                    Err(Error::Damaged { what, .. }) => {
-                        self.progress.note(&format!("damaged: {}: {what}", cell.name));
-                        found.damaged.push(format!("{}: {what}", cell.name));
+                    Err(e @ Error::Damaged { .. }) => {
+                        self.progress.note(&format!("damaged: {}: {e}", cell.name));
+                        found.damaged.push(format!("{}: {e}", cell.name));
                     }
                     Err(e) => return Err(e),
                 }
@@ -143,11 +143,11 @@ impl Job<'_> {
         let mut cleared = BTreeSet::new();
         loop {
             match self.cell_once(cell, set) {
-                Err(Error::Damaged { path, what }) if manner.redo_damaged => {
+                Err(Error::Damaged { path, what, way_out }) if manner.redo_damaged => {
                     let folder = path.parent().unwrap_or(self.out).to_path_buf();
                     let own = ["runs", "pretraining"].iter().any(|f| folder.parent() == Some(&self.out.join(f)));
                     if !own || !cleared.insert(folder.clone()) {
-                        return Err(Error::Damaged { path, what });
+                        return Err(Error::Damaged { path, what, way_out });
                     }
                     self.progress.note(&format!("{} is made again, because {what}", folder.display()));
                     clear(&folder)?;

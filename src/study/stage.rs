@@ -5,7 +5,7 @@
 //! are kept beside it, in `clock.json`, so that the checkpoint of a resumed run equals that of an uninterrupted one.
 
 use super::batches::Batches;
-use super::cursor::{Cursor, history};
+use super::cursor::{Cursor, Extent, history};
 use super::folder::object;
 use super::names::{EPOCHS, REDO, STATE};
 use super::provenance::Provenance;
@@ -184,23 +184,9 @@ impl Stage<'_> {
 
     /// A cursor is a place of this stage, or it is not what a run of it wrote.
     fn check(&self, at: &Cursor) -> Result<()> {
-        let (epochs, steps) = (self.optimization.epochs, self.steps());
-        let place = at.epoch < epochs && at.step <= steps || at.epoch == epochs && at.step == 0;
-        let sums = at.sums.len() == self.columns() && at.sums.iter().all(|s| s.is_finite());
-        // Shares of repeats add up to whole ones but for rounding.
-        let steps_so_far = 0.0..=at.step as f64 + 1e-6;
-        let flags = || self.placed().all(|(_, columns)| steps_so_far.contains(&at.sums[columns.end - 1]));
-        if place && sums && flags() {
-            return Ok(());
-        }
-        let why = format!(
-            "it stands at epoch {}, step {} with the sums {:?}, and this run has {epochs} epochs of {steps} steps and {} sums",
-            at.epoch,
-            at.step,
-            at.sums,
-            self.columns()
-        );
-        Err(Error::damaged(&self.folder.join(STATE), why, "delete it to start anew"))
+        let flags = self.placed().map(|(_, columns)| columns.end - 1).collect();
+        let (epochs, steps, columns) = (self.optimization.epochs, self.steps(), self.columns());
+        at.expect_within(&self.folder.join(STATE), &Extent { epochs, steps, columns, flags })
     }
 
     /// What a method gives to a step is named by one of its turns, and takes no name of the stage's own.
@@ -433,9 +419,7 @@ pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, made: &Proven
         return Ok(None);
     }
     let saved = Checkpoint::open(&path)?;
-    let cursor: Cursor = serde_json::from_value(saved.metadata.clone().into()).map_err(|e| {
-        Error::damaged(&path, format!("it holds no place to go on from ({e})"), "delete it to start anew")
-    })?;
+    let cursor = Cursor::read(&path, &saved.metadata)?;
     if cursor.address != made.address {
         return Err(made.another(folder));
     }

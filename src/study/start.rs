@@ -1,13 +1,14 @@
 //! The backbone that training starts from: of a finished pretraining, or a file that somebody brings.
 
 use super::folder::Done;
-use super::names::{BACKBONE, REDO};
+use super::names::{BACKBONE, ENVIRONMENT, REDO};
 use super::session::Job;
 use crate::base::hash::{Hasher, sha256};
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result, files, seal};
 use crate::nn::weights::{self, Classifier};
-use crate::nn::{Backbone, checkpoint};
+use crate::nn::{Backbone, Model, checkpoint};
 use crate::tape::State;
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// Weights that a person brings.
@@ -24,6 +25,8 @@ pub(super) struct Start {
     pub path: PathBuf,
     /// What made it, for the results.
     pub made_by: String,
+    /// The backbone's settings, of a file that a person brought out of a folder of ours.
+    pub model: Option<Model>,
     /// Of what made it and of its bytes.
     pub address: String,
     /// Of its bytes.
@@ -42,7 +45,8 @@ impl Start {
         };
         let sha256 = contents.sha256.clone();
         let address = Hasher::new().part(&done.address).part(&sha256).short();
-        Ok(Start { path, made_by: method.to_string(), address, sha256, classifier: false, brought: false })
+        let made_by = method.to_string();
+        Ok(Start { path, made_by, model: None, address, sha256, classifier: false, brought: false })
     }
 
     /// A file that somebody brings. What made it stands in its metadata or, where that is not ours, in its name.
@@ -54,7 +58,8 @@ impl Start {
         let sha256 = sha256(&bytes);
         let address = Hasher::new().part(&sha256);
         let address = if keep_classifier { address.part("with its classifier").short() } else { address.short() };
-        Ok(Start { path: path.to_path_buf(), made_by, address, sha256, classifier: keep_classifier, brought: true })
+        let (path, model) = (path.to_path_buf(), model_of(path, &metadata));
+        Ok(Start { path, made_by, model, address, sha256, classifier: keep_classifier, brought: true })
     }
 
     /// What its file holds, where that still is what the address stands for.
@@ -84,6 +89,16 @@ impl Start {
         notes.iter().for_each(|n| job.progress.note(n));
         Ok(())
     }
+}
+
+/// The settings of the backbone in a file with these metadata: what the `environment.json` beside it says, where that is of
+/// the run that wrote the file. A method may have a backbone of its own, which the config of a command does not know.
+pub(super) fn model_of(path: &Path, metadata: &Map<String, Value>) -> Option<Model> {
+    let text = files::text(&path.with_file_name(ENVIRONMENT)).ok()?;
+    let made = seal::opened(&text).ok()?;
+    let own = made.get("address").is_some_and(|address| metadata.get("address") == Some(address));
+    let model = made.get("settings")?.get("model").filter(|_| own)?;
+    serde_json::from_value(model.clone()).ok()
 }
 
 #[cfg(test)]

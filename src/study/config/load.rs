@@ -252,6 +252,13 @@ fn moved(prefix: &str, name: &str) -> Option<String> {
     Some(format!("{prefix}{to}{name}"))
 }
 
+/// Where the key `name` stands one table further down, if in one alone: `lr` in `optimizer.lr`.
+fn below(schema: &DeTable<'_>, name: &str) -> Option<String> {
+    let mut holders = schema.keys().filter(|k| inner(schema, k.get_ref()).is_some_and(|t| t.contains_key(name)));
+    let holder = holders.next().filter(|_| holders.next().is_none())?;
+    Some(format!("{}.{name}", holder.get_ref()))
+}
+
 /// Fails on the first key of `table`, in the order of the file, that `schema` does not have.
 fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: &[Source]) -> Result<()> {
     let mut keys: Vec<_> = table.iter().collect();
@@ -266,7 +273,8 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
             }
             None => {
                 let known: Vec<&str> = schema.keys().map(|k| k.get_ref().as_ref()).collect();
-                let what = match nearest(name, &known) {
+                let near = below(schema, name).or_else(|| nearest(name, &known).map(str::to_string));
+                let what = match near {
                     Some(near) => format!("there is no key `{prefix}{name}`; did you mean `{prefix}{near}`?"),
                     None if known.is_empty() => {
                         format!("[{}] has no keys; leave `{name}` out", prefix.trim_end_matches('.'))

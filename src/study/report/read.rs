@@ -55,8 +55,8 @@ pub(super) struct Study {
     pub finished: u64,
     /// The datasets with their sample pictures, in the grid's order.
     pub datasets: Vec<(String, Vec<Picture>)>,
-    /// A sentence for each cell that is damaged and left out.
-    pub damaged: Vec<String>,
+    /// A sentence for each cell that is damaged, or not known to be done, and left out.
+    pub left_out: Vec<String>,
     /// A sentence for each strip of pictures and each run's epochs that are damaged and not shown.
     pub not_shown: Vec<String>,
 }
@@ -71,7 +71,7 @@ impl Study {
             runs: Vec::new(),
             finished: 0,
             datasets: Vec::new(),
-            damaged: gathered.damaged.clone(),
+            left_out: gathered.left_out.clone(),
             not_shown: Vec::new(),
         };
         for (name, result) in &gathered.cells {
@@ -98,8 +98,8 @@ impl Study {
     /// What was read; damage is told and leaves a gap. A study that ended here would end before it comes to write them anew.
     fn shown<T>(&mut self, read: Result<Vec<T>>) -> Result<Vec<T>> {
         match read {
-            Err(Error::Damaged { what, .. }) => {
-                self.not_shown.push(what);
+            Err(e @ Error::Damaged { .. }) => {
+                self.not_shown.push(e.to_string());
                 Ok(Vec::new())
             }
             other => other,

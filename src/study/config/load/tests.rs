@@ -79,6 +79,12 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
         ("[pretraining.simclr]\ntemperature = 0", 2, "pretraining.simclr.temperature is 0; use a number above 0"),
         ("[pretraining.simclr]\ntemprature = 1", 2, "did you mean `pretraining.simclr.temperature`?"),
         (
+            "[pretraining.simclr]\n\nlr = 1",
+            3,
+            "there is no key `pretraining.simclr.lr`; did you mean `pretraining.simclr.optimizer.lr`?",
+        ),
+        ("image_size = 20", 1, "there is no key `image_size`; did you mean `data.image_size`?"),
+        (
             "[pretraining.simclr]\ntemperature = \"hot\"",
             2,
             "pretraining.simclr.temperature: invalid type: string \"hot\"",
