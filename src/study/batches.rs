@@ -14,8 +14,8 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// Images of the smaller step at the end of an epoch; 0 where none is taken. One image alone is never a step: batch
-    /// statistics need two.
+    /// Images of the smaller step at the end of an epoch; 0 where there is no such step. A step has at least two images,
+    /// because batch statistics need two.
     pub fn rest(&self) -> usize {
         let left = self.images % self.whole;
         if self.last == LastBatch::Keep && left > 1 { left } else { 0 }

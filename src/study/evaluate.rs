@@ -67,7 +67,7 @@ impl Trained {
         })
     }
 
-    /// Refuses files of an unfinished run that are whole and not of one run: nothing but a `done` names them all.
+    /// Refuses files of an unfinished run that belong to several runs, though each is whole: only a `done` names them all.
     fn made(&self, config: &Config, saved: &Checkpoint, folder: &Path) -> Result<()> {
         let way_out = "bring back the run's own, or train it again";
         if saved.metadata.get("address").and_then(Value::as_str) != Some(&self.address) {

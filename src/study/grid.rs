@@ -54,7 +54,7 @@ impl Cell {
         let Some(kind) = self.noise_kind else { return Ok(train.labels.clone()) };
         let pixels = Pixels { bytes: &train.pixels, shape: [train.height, train.width, train.channels] };
         let clean = Corrupted::of(&train.labels, data.classes.len(), self.noise_rate, self.noise_seed());
-        // Features would be a network's, and which one is a decision of the study that no kind so far asks for.
+        // No kind so far asks for features. The study would have to decide whose they are.
         kind.make(&self.noise_settings)?.corrupt(&Corrupted { pixels: Some(pixels), ..clean })
     }
 }

@@ -1,6 +1,6 @@
-//! k nearest neighbours: what a backbone's features are worth without a classifier. Training images vote for the class of
-//! an image, by the cosine of their features with its own: each alike, and each by exp(cos / τ) (Wu et al. 2018, arXiv
-//! 1805.01978), the protocol of most papers on self-supervision.
+//! k nearest neighbours: what a backbone's features are worth without a classifier. The training images whose features have
+//! the largest cosines with those of an image vote for its class. Two votes are counted: one in which all votes are equal,
+//! and one in which a vote weighs exp(cos / τ) (Wu et al. 2018, arXiv 1805.01978), as most papers on self-supervision do.
 
 mod search;
 
@@ -44,7 +44,7 @@ fn winners(near: &[Near], labels: &[u32], temperature: f64) -> Vec<[Option<u32>;
         let most = near.first().map_or(0.0, |n| f64::from(n.0));
         let mut votes = vec![[0.0; 2]; classes];
         for (cos, i) in near {
-            // Less the largest, which changes no order: no power is past the largest number.
+            // The largest is subtracted, so that no power overflows; the order of the sums stays.
             let weight = ((f64::from(*cos) - most) / temperature).exp();
             votes[labels[*i] as usize].iter_mut().zip([1.0, weight]).for_each(|(sum, w)| *sum += w);
         }

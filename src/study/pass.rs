@@ -73,7 +73,7 @@ impl Pass {
         self.read(job, [LOGITS, FEATURES])
     }
 
-    /// The last batch is filled up with the first image and cut.
+    /// The last batch is filled up with copies of the first image, whose rows are dropped.
     fn read<const N: usize>(&self, job: &Job<'_>, outputs: [&str; N]) -> Result<[Vec<f32>; N]> {
         let mut all = [const { Vec::new() }; N];
         for start in (0..self.count).step_by(self.batch) {
@@ -119,7 +119,7 @@ fn record(job: &Job<'_>, eye: &Eye, store: &ImageStore, batch: usize, classes: O
     Ok(t)
 }
 
-/// What looks at images in an evaluation: a backbone, at images as they are under the statistics of the training images.
+/// A backbone for evaluation, with the statistics of the training images by which images are normalized.
 #[derive(Clone, Debug)]
 pub(super) struct Eye {
     plain: Augmentation,

@@ -39,8 +39,8 @@ impl Job<'_> {
         Ok(schedules)
     }
 
-    /// A table of the whole study. Only when it is whole does it stand beside the runs: until then it is in the cache, where
-    /// an interrupted race goes on.
+    /// A table of the whole study. It is written into the cache, where an interrupted race goes on, and put beside the runs
+    /// once it is whole.
     pub fn tuned(&self) -> Result<Table> {
         self.tune(&self.out.join("cache").join(KERNELS))
     }

@@ -51,7 +51,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// Gathers unless the last time was so short ago that gathering would take more than a twentieth of the study's time.
+    /// Gathers, but so seldom that gathering takes at most a twentieth of the study's time.
     fn take(&mut self, gather: impl FnOnce() -> Result<()>) -> Result<()> {
         let now = Instant::now();
         if self.last.is_some_and(|(ended, took)| now - ended < 19 * took) {
@@ -77,7 +77,7 @@ impl Job<'_> {
         self.keep_kernels()?;
         let (mut found, mut pace) = (Found::default(), Pace::default());
         let ended = self.cells(chosen, manner, &mut found, &mut pace);
-        // Whatever ended it: what is done is in the table and on the page.
+        // However the cells ended, the finished ones are written to the table and the page.
         let gathered = if found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
         ended?;
         gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
@@ -129,7 +129,7 @@ impl Job<'_> {
     /// damaged and not shown. One process at a time, so that what an earlier one gathered never replaces what a later one
     /// did.
     fn gather(&self) -> Result<Vec<String>> {
-        // Not before a cell is done: a study that cannot run leaves nothing behind.
+        // Called only once a cell is done: a study that cannot run leaves nothing behind.
         locked_soon(self.out, self.stop, || {
             write_config(self.out, self.config)?;
             let gathered = gather(self.out)?;
@@ -157,9 +157,9 @@ impl Job<'_> {
         }
     }
 
-    /// Refuses a set that the cells cannot use before the first of them is trained on another. All are listed first; then
-    /// each is decoded through the cache, where it is found again when its turn comes. One set with one kind of
-    /// noise is read next anyway.
+    /// Refuses a set that the cells cannot use, before the first cell is trained. All sets are listed first. Then each is
+    /// decoded into the cache, where its cells find it. A single set with one kind of noise is not decoded here, since its
+    /// first cell does so next.
     fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
         let mut sets: Vec<&str> = Vec::new();
         for cell in chosen {
@@ -168,7 +168,7 @@ impl Job<'_> {
                 sets.push(&cell.spec);
             }
         }
-        // One cell of each kind of noise: what keeps it from going wrong keeps the others.
+        // One cell of each kind of noise stands for the others: they would fail alike.
         let mut noisy: Vec<&Cell> = Vec::new();
         for cell in chosen.iter().filter(|c| c.noise_kind.is_some()) {
             if !noisy.iter().any(|n| (&n.spec, n.noise_kind) == (&cell.spec, cell.noise_kind)) {
@@ -177,7 +177,7 @@ impl Job<'_> {
         }
         for spec in sets.iter().filter(|_| sets.len() > 1 || noisy.len() > 1) {
             let named = |e: Error| Error::Data(format!("{spec}: {e}"));
-            // What was decided is told when its turn comes; a damaged cache is whole by then.
+            // Notes are told when the set is loaded. Warnings are told now: a damaged cache is mended by then.
             let warn = |w: &str| {
                 if w.starts_with("warning") {
                     self.progress.note(w)

@@ -62,14 +62,14 @@ impl Start {
         Ok(Start { path, made_by, model, address, sha256, classifier: keep_classifier, brought: true })
     }
 
-    /// What its file holds, where that still is what the address stands for.
+    /// The bytes of its file. An error where they are no longer those that the address stands for.
     fn bytes(&self) -> Result<Vec<u8>> {
         let found = files::bytes(&self.path);
         let whole = found.and_then(|bytes| match sha256(&bytes) == self.sha256 {
             true => Ok(bytes),
             false => Err("it is not the backbone that was written there".to_string()),
         });
-        // Of a person's own file nothing is damaged, and nothing of theirs is to be deleted.
+        // A file that a person brought and changed is not damaged, and must not be deleted.
         whole.map_err(|why| match self.brought {
             true => Error::Data(format!(
                 "{} changed while the data was read; run the same command again",

@@ -43,7 +43,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// What a cursor holds: nothing at the start; anything that cannot be read is damage, not a new start.
+    /// What a cursor holds: null at the start. What cannot be read is damaged, and is not taken for a new start.
     fn read(value: serde_json::Value) -> Result<Memory> {
         if value.is_null() {
             return Ok(Memory::default());
@@ -166,7 +166,7 @@ impl Task for Labelled<'_> {
     }
 }
 
-/// Images of a step that are taken for their given label, and wrong ones among them.
+/// The metrics of a step: how many images it takes for their given label, and how many of those labels are wrong.
 const CORRECT: &str = "correct";
 const MEMORISED: &str = "memorised";
 

@@ -14,8 +14,8 @@ use toml::de::{DeTable, DeValue};
 /// How many files may stand on each other.
 const MAX_FILES: usize = 16;
 
-/// The most bytes of a config, the files that it stands on included. A list of 200,000 seeds fits several times; texts are
-/// padded and parsed into tables a hundred times their size.
+/// The most bytes of a config with the files that it stands on. A list of 200,000 seeds fits several times. The bound keeps
+/// memory small: a parsed table is a hundred times the size of its text.
 const MAX_BYTES: usize = 4 << 20;
 
 /// One file of the chain, its text padded to the file's offset.
@@ -27,7 +27,7 @@ pub(super) struct Source {
 
 impl Source {
     fn new(path: PathBuf, text: &str, start: usize) -> Self {
-        // A byte order mark is no TOML once it stands behind padding.
+        // Behind padding a byte order mark would be a TOML error.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Source { path, padded: " ".repeat(start) + text, start }
     }
@@ -49,7 +49,7 @@ impl Config {
             if !path.is_file() {
                 return wrong(&format!("there is no config {}; check the path", path.display()));
             }
-            // By another name, through a link or with `..` in it, a file is still the same one.
+            // One file may have several names: through a link, or with `..` in its path.
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
             if seen.contains(&real) {
                 return wrong("the configs stand on each other in a circle; cut it");
@@ -96,8 +96,9 @@ impl Config {
     }
 }
 
-/// Whether a config lies where a run or a study left one: it is that one, or damaged; emptied, it would be the built-in. A
-/// folder called `runs` alone tells nothing: that is where studies are written by default, beside a person's own config.
+/// Whether a config lies where a run or a study writes its own: then it must hold its checksum, since an emptied file would
+/// pass for the built-in config. A folder called `runs` alone says nothing: by default, studies are written there, beside a
+/// person's own config.
 fn is_kept(path: &Path) -> bool {
     let beside = |name: &str| path.with_file_name(name).exists();
     path.ends_with("config.toml") && beside(LOCK) && (beside(ENVIRONMENT) || beside("runs"))
@@ -114,7 +115,7 @@ fn built_in() -> Vec<Source> {
     sources
 }
 
-/// The built-in tables, merged: what holds where no file says otherwise. With it, the keys that there are.
+/// The built-in tables, merged: the defaults of all keys; and all keys that a config may have.
 fn defaults(sources: &[Source]) -> Result<(DeTable<'_>, DeTable<'_>)> {
     let mut merged = sources[0].parse(sources)?;
     let mut schema = merged.clone();
@@ -187,7 +188,7 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     })?;
     // Before it is written as TOML below, which has no number past an i64.
     check::check(&config).map_err(|(key, what)| {
-        // Of two keys that do not go together, the one that a person wrote: files lie behind what is built in.
+        // Where two keys contradict each other, the one that a person wrote is named: files lie behind what is built in.
         let with = key.strip_suffix("warmup_epochs").map_or(0, |stage| offset_of(&spans, &format!("{stage}epochs")));
         at(sources, offset_of(&spans, &key).max(with), &format!("{key} {what}"))
     })?;
@@ -199,9 +200,9 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     Ok(config)
 }
 
-/// An error where `kept`, what the program goes on with, is not what was `written`: serde reads as many elements as a list
-/// of fixed length has and does not look for more. No number of any key is infinite, not a number or less than nothing by
-/// a sign alone. The error is an offset and a sentence.
+/// An error where the program would go on with other values (`kept`) than were `written`: serde reads as many elements as a
+/// list of fixed length has, and ignores the others. Numbers that are infinite, NaN or −0 are errors, too. The error is an
+/// offset and a sentence.
 fn faithful(written: &DeValue<'_>, kept: &Value) -> Result<(), (usize, String)> {
     match (written, kept) {
         (DeValue::Table(written), kept) => faithful_table(written, kept),
@@ -217,7 +218,7 @@ fn faithful(written: &DeValue<'_>, kept: &Value) -> Result<(), (usize, String)> 
 }
 
 fn faithful_table(written: &DeTable<'_>, kept: &Value) -> Result<(), (usize, String)> {
-    // In the order of the file, so that the first mistake is told.
+    // The file's order decides which mistake is the first.
     let mut pairs: Vec<_> = written.iter().filter_map(|(k, v)| Some((v, kept.get(k.get_ref().as_ref())?))).collect();
     pairs.sort_by_key(|(v, _)| v.span().start);
     pairs.into_iter().try_for_each(|(v, kept)| at_value(v, kept))
@@ -242,7 +243,7 @@ pub(super) fn at(sources: &[Source], offset: usize, what: &str) -> Error {
     Error::Usage(format!("{}:{line}: {what}", source.path.display()))
 }
 
-/// The name of today for a key of earlier versions.
+/// Today's name of a key of earlier versions.
 fn moved(prefix: &str, name: &str) -> Option<String> {
     let to = match (prefix, name) {
         ("pretraining.", "temperature" | "projection_dims") => "simclr.",
@@ -318,7 +319,7 @@ pub(super) fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
 pub(super) fn offset_of(table: &DeTable<'_>, key: &str) -> usize {
     match key.split_once('.') {
         Some((head, rest)) => match table.get(head).map(|v| v.get_ref()) {
-            // A key that a method takes from its stage stands nowhere in its table: the one that it does not go with does.
+            // A method may take the key from its stage. Then the key that contradicts it stands in the method's table.
             Some(DeValue::Table(t)) => match offset_of(t, rest) {
                 0 => ["epochs", "momentum"].iter().find_map(|k| Some(t.get(*k)?.span().start)).unwrap_or(0),
                 found => found,

@@ -68,7 +68,7 @@ impl Pretrained {
 }
 
 impl Config {
-    /// The pretraining method `name`, its settings in their ranges whether or not the grid lists it.
+    /// The pretraining method `name`, whether or not the grid lists it. Settings out of their ranges are an error.
     pub fn pretraining_of(&self, name: &str) -> Result<Pretrained> {
         let one = self.pretraining_read(name)?;
         check_pretrained(&one).map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
@@ -91,7 +91,7 @@ impl Config {
         })
     }
 
-    /// The training method `name`, its settings in their ranges whether or not the grid lists it.
+    /// The training method `name`, whether or not the grid lists it. Settings out of their ranges are an error.
     pub fn learning_of(&self, name: &str) -> Result<Learning> {
         let one = self.learning_read(name)?;
         check_learning(&one).map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
@@ -259,7 +259,7 @@ fn one<'a>(
     Ok(())
 }
 
-/// The tables that named ones stand in, with the keys of theirs that are none.
+/// The tables that hold named tables, with their own keys.
 const STAGES: [(&str, &[&str]); 3] = [
     ("pretraining", &["methods"]),
     ("training", &["methods", "last_batch", "crop_scale", "flip_probability"]),

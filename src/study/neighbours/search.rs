@@ -3,9 +3,9 @@
 //! **The device proposes, the host decides.** The device multiplies a block of queries with a block of the bank, and the
 //! largest products of each query are kept, a few more than are asked for. The host computes the cosines of those again, in
 //! one fixed order of sums, and sorts by them. The two sums of a cosine differ by no more than a known bound ([`slack`]), so
-//! the host sees where a block may hide a neighbour, and goes through that block itself. The neighbours so depend on
-//! the features alone: not on the adapter, its kernels, or the sizes of blocks. That is why no run's address holds any of
-//! these for their sake, and why a small set, for which no pipeline is worth compiling, can be left to the host.
+//! the host sees where a block may hide a neighbour, and goes through that block itself. Therefore the neighbours depend on
+//! the features alone: not on the adapter, its kernels, or the sizes of blocks. A run's address need not hold any of these,
+//! and the host can do a small set by itself, for which a pipeline is not worth compiling.
 //!
 //! **Ties.** Of rows with equal cosines the one that stands earlier in the bank is nearer.
 //!
@@ -44,13 +44,13 @@ pub(super) struct Blocks {
     pub bank: usize,
 }
 
-/// Up to this many multiplications the host does all by itself: it takes less time than compiling a pipeline would.
+/// Up to this many multiplications the host does all by itself: that takes less time than compiling a pipeline.
 const SMALL: usize = 1 << 28;
 
-/// Products that are kept of each row beside those asked for: near the last of them others lie, closer than the bound.
+/// How many more products than neighbours are kept of each row: others lie closer to the last one than the bound.
 const SPARE: usize = 16;
 
-/// Rows of a block that is not cut further where it does not fit.
+/// Blocks of so few rows are not made smaller where they do not fit.
 const LEAST: usize = 64;
 
 /// Rows of length 1, and what is looked for in them.
@@ -114,7 +114,7 @@ impl Search<'_> {
         (self.k + SPARE).min(blocks.bank)
     }
 
-    /// The schedule of a block, and blocks as large as fit beside what is on the device; else why the smallest do not.
+    /// The largest blocks that fit beside what is on the device, with their schedule; or why the smallest do not fit.
     #[allow(clippy::type_complexity, reason = "an error of its own beside a reason to go another way")]
     fn fitting(&self, gpu: &Gpu, most: Blocks) -> Result<Result<(Blocks, Schedule), String>> {
         let mut blocks = most;
@@ -175,7 +175,7 @@ impl Search<'_> {
     /// The neighbours of `query`, row `row` of a block whose products with each block of the bank left `kept`.
     fn decide(&self, query: &[f32], row: usize, kept: &[Kept]) -> Result<Near> {
         let slack = slack(self.width);
-        // The k-th largest product of all: k rows are as near but for the bound, and what lies two of them below is farther.
+        // k rows have the k-th largest product or a larger one. A row whose product is smaller by twice the bound is farther.
         let mut products: Vec<f32> = kept.iter().flat_map(|b| b.of(row)).map(|p| p.0).collect();
         let least = match products.len() >= self.k {
             true => *products.select_nth_unstable_by(self.k - 1, |a, b| b.total_cmp(a)).1 - 2.0 * slack,

@@ -95,7 +95,7 @@ impl Study {
         Ok(study)
     }
 
-    /// What was read; damage is told and leaves a gap. A study that ended here would end before it comes to write them anew.
+    /// What was read. Damage is told and leaves a gap: an error would end the study before it could write the part anew.
     fn shown<T>(&mut self, read: Result<Vec<T>>) -> Result<Vec<T>> {
         match read {
             Err(e @ Error::Damaged { .. }) => {
@@ -154,7 +154,7 @@ impl Study {
     /// The memorised share of wrong labels in percent against the epoch, mean over repeats.
     pub fn memorisation_line(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<Point> {
         let repeats = self.repeats(dataset, level, series);
-        // By the epochs that are there: a number in a file is nothing to count up to.
+        // Only epochs that are there are counted: a number in a file may be of any size.
         let mut shares = BTreeMap::<usize, Vec<f64>>::new();
         for e in repeats.iter().flat_map(|r| &r.epochs).filter(|e| e.phase == Phase::Train) {
             if let Some(share) = e.wrong_label_memorised {

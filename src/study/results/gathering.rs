@@ -58,7 +58,7 @@ pub fn gather(dir: &Path) -> Result<Gathered> {
 fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult>> {
     match folder.metadata() {
         Ok(found) if found.is_dir() => {}
-        // What a file manager leaves beside the cells is none of them.
+        // A file manager may leave files beside the cells.
         Ok(_) if cell.is_none() => return Ok(None),
         Ok(_) => return Err(Error::damaged(folder, "it is a file and no folder", AWAY)),
         Err(e) => return Err(Error::damaged(folder, format!("it cannot be looked at ({e})"), AWAY)),
