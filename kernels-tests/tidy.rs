@@ -1,4 +1,6 @@
-//! T0 for the tree: floors go one way, each foreign crate has one home, files are short, nothing is left undone.
+//! T0 for the tree: floors go one way, the modules of a room too, each foreign crate has one home, files are short, nothing is left undone.
+
+mod circles;
 
 use libtest_mimic::{Failed, Trial};
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ pub fn trials() -> Vec<Trial> {
     };
     vec![
         trial("floors go one way", floors),
+        trial("modules of a room import each other one way", circles::circles),
         trial("foreign crates have one home", homes),
         trial("lower floors read no environment and no clock", surroundings),
         trial("files are short", sizes),
@@ -124,25 +127,21 @@ fn floors() -> Vec<String> {
 
 /// The first name of every path that begins with `crate::`.
 fn imports(text: &str) -> Vec<String> {
+    text.match_indices("crate::").flat_map(|(at, prefix)| first_names(&text[at + prefix.len()..])).collect()
+}
+
+/// The first name of the path that `rest` begins with, or of each path in a list of them.
+fn first_names(rest: &str) -> Vec<String> {
     let name = |s: &str| s.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let mut found = Vec::new();
-    for (at, _) in text.match_indices("crate::") {
-        let rest = &text[at + "crate::".len()..];
-        match rest.strip_prefix('{') {
-            None => found.push(name(rest)),
-            Some(list) => {
-                let mut depth = 0;
-                found.push(name(list));
-                for (i, c) in list.char_indices() {
-                    match c {
-                        '{' => depth += 1,
-                        '}' if depth == 0 => break,
-                        '}' => depth -= 1,
-                        ',' if depth == 0 => found.push(name(&list[i + 1..])),
-                        _ => {}
-                    }
-                }
-            }
+    let Some(list) = rest.strip_prefix('{') else { return vec![name(rest)] };
+    let (mut found, mut depth) = (vec![name(list)], 0);
+    for (i, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => found.push(name(&list[i + 1..])),
+            _ => {}
         }
     }
     found

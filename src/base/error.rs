@@ -19,12 +19,14 @@ pub enum Error {
     #[error("{0}")]
     Data(String),
     /// A file that the program wrote is not what it wrote (exit code 4): a byte changed, or it is gone.
-    #[error("{what}")]
+    #[error("{what}; {way_out}")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// The whole sentence: which file, why, and the way out.
+        /// Which file, and why it cannot be used.
         what: String,
+        /// What a person can do.
+        way_out: String,
     },
     /// A measurement is slower than its base by more than was allowed, or no longer runs (exit code 5).
     #[error("{0}")]
@@ -77,8 +79,8 @@ impl Error {
 
     /// A file of ours that cannot be trusted: which, why, and the way out.
     pub fn damaged(path: &Path, why: impl Display, way_out: &str) -> Self {
-        let what = format!("{} is damaged: {why}; {way_out}", path.display());
-        Error::Damaged { path: path.to_path_buf(), what }
+        let what = format!("{} is damaged: {why}", path.display());
+        Error::Damaged { path: path.to_path_buf(), what, way_out: way_out.to_string() }
     }
 
     /// An I/O error with the path it happened at. A missing or unreadable file is bad data; a disk without room is a

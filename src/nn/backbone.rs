@@ -46,6 +46,13 @@ pub struct Model {
     pub width: f64,
 }
 
+/// In a few words: `resnet18 × 0.5 with the stem 3x3`.
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} × {} with the stem {}", self.arch, self.width, self.stem)
+    }
+}
+
 /// Makes a backbone of these sizes for images of so many channels.
 type Make = fn(&Model, usize) -> Arc<dyn Backbone>;
 

@@ -25,6 +25,15 @@ pub enum Stem {
     Large,
 }
 
+impl fmt::Display for Stem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stem::Small => "3x3",
+            Stem::Large => "7x7",
+        })
+    }
+}
+
 /// A ResNet-18.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ResNet {

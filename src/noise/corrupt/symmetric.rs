@@ -1,22 +1,25 @@
 //! Symmetric noise: a label flips with probability `rate`, to a class drawn alike from all the others that have images.
 //! The clean class is never drawn, so the share of wrong labels is `rate` itself, not rate · (classes − 1) / classes.
 
-use super::listed::{Entry, read};
 use super::{Corrupted, Kind, STREAM};
 use crate::base::Result;
 use crate::base::rng::Rng;
+use crate::nn::listed::{Checked, Entry, read};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const ENTRY: Entry<dyn Kind> = Entry {
     name: "symmetric",
     about: "each label that goes wrong becomes any other class, each as likely",
     overlay: include_str!("../../../configs/noise/symmetric.toml"),
-    read: read::<Symmetric>,
+    read: |from| read(from, |kind: Symmetric| Arc::new(kind)),
 };
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Symmetric {}
+
+impl Checked for Symmetric {}
 
 impl Kind for Symmetric {
     fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {
