@@ -34,7 +34,7 @@
 //! **Record.** A model is straight-line Rust over [`tape::Var`] handles; each call appends a node that holds an op: plain
 //! data, printable, never a closure. Nothing runs. **Differentiate.** [`tape::Tape::backward`] appends the nodes that
 //! each op's `grad` asks for. **Fuse.** Where a product's result is read by a bias, a batch norm, a residual or an activation
-//! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/core/fuse.rs`); no table, nothing is fused.
+//! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/fuse.rs`); no table, nothing is fused.
 //! **Schedule.** [`tape::Schedule`] is pure: from the nodes, the adapter's capabilities and the
 //! chosen variants it computes order, lifetimes and slabs, and the launches as plain data. **As data.** A
 //! [`tape::Recording`] is what a schedule becomes: kernels as complete text with their layout, buffers with role and size,

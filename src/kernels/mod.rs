@@ -1,8 +1,8 @@
 //! kernels: one file per op, in one order: formula, data, params, shaders, public method, shapes, dispatch, gradient,
 //! cost, cases. Ops stand in families (`elementwise`, `shape`, `layers`, `losses`, `images`, `training`); `core` holds what
-//! they share and `catalog` what goes over all of them. The same names stand in `shaders/<family>/<op>/` and
-//! `kernels-tests/reference/<family>/<op>.rs`. An op file reaches other ops through `Tape` methods, or through a core,
-//! nothing else. Paths leave the family out: `wgslab::kernels::conv2d`.
+//! they share, `catalog` what goes over all of them, and `fuse` says which of them become one. The same names stand in
+//! `shaders/<family>/<op>/` and `kernels-tests/reference/<family>/<op>.rs`. An op file reaches other ops through `Tape`
+//! methods, or through a core, nothing else. Paths leave the family out: `wgslab::kernels::conv2d`.
 
 /// The ops of a family, one line each: their modules, and `listed()`, every op's name with its cases.
 macro_rules! ops {
@@ -19,6 +19,7 @@ macro_rules! ops {
 mod catalog;
 mod core;
 mod elementwise;
+pub mod fuse;
 mod images;
 mod layers;
 mod losses;
@@ -48,7 +49,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
     let families: [Listed; 6] =
         [elementwise::listed, images::listed, layers::listed, losses::listed, shape::listed, training::listed];
     let mut ops: Vec<_> = families.iter().flat_map(|family| family()).collect();
-    ops.push(("epilogue", epilogue::cases()));
+    ops.push(("epilogue", fuse::cases()));
     ops.extend(binary::families());
     ops.extend(unary::families());
     ops.sort_by_key(|op| op.0);

@@ -1,4 +1,4 @@
-//! core: what ops share: products, gathers, windows, walks, orders, draws, endings, fusion.
+//! core: what ops share: products, gathers, windows, walks, orders, draws, endings. Nothing here names an op.
 
 pub(crate) mod contrast;
 pub(crate) mod conv2d_gather;
@@ -6,7 +6,6 @@ pub(crate) mod conv2d_pack;
 pub(crate) mod conv2d_winograd;
 pub mod draw;
 pub mod epilogue;
-pub mod fuse;
 pub(crate) mod gemm;
 pub(crate) mod matmul_f16;
 pub(crate) mod order;

@@ -5,6 +5,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Kernel, Piece};
+use crate::kernels::epilogue::Activation;
 use crate::kernels::{Case, Fill, vec4_grid};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
@@ -239,25 +240,25 @@ impl Unary {
         self.form().reads != Reads::Y || matches!(self, Unary::LeakyRelu { .. } | Unary::Relu)
     }
 
-    /// The pieces that define `apply`, for kernels of products that end in this function; none where no such kernel is
-    /// tested, or where it takes numbers of its own.
-    pub(crate) fn pieces(self) -> Option<&'static [Piece]> {
-        let whole = self.form().kernels[0].1[0];
-        let ends = matches!(self, Unary::Relu | Unary::Gelu(_) | Unary::Silu | Unary::Sigmoid | Unary::Tanh);
-        ends.then(|| &whole[2..whole.len() - 1]) // without the walk around them and how its elements lie
-    }
-
-    /// Flops of an element.
-    pub(crate) fn flops(self) -> u64 {
-        self.form().flops
-    }
-
     fn launch(self, e: &mut Emit<'_>, entry: usize, buffers: &[Slot]) {
         let Form { kernels, a, b, .. } = self.form();
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
         let (name, [single, half]) = kernels[entry];
         let pieces = if e.y[0].dtype == DType::F16 { half } else { single };
         e.launch(Kernel::new(name, "portable", pieces), buffers, &Params { vectors, a, b }, grid);
+    }
+}
+
+impl Activation for Unary {
+    /// None where no kernel that ends so is tested, or where the function takes numbers of its own.
+    fn pieces(self) -> Option<&'static [Piece]> {
+        let whole = self.form().kernels[0].1[0];
+        let ends = matches!(self, Unary::Relu | Unary::Gelu(_) | Unary::Silu | Unary::Sigmoid | Unary::Tanh);
+        ends.then(|| &whole[2..whole.len() - 1]) // without the walk around them and how its elements lie
+    }
+
+    fn flops(self) -> u64 {
+        self.form().flops
     }
 }
 
