@@ -55,16 +55,12 @@ fn shifted(chain: &Chain<'_>, y: Var, residual: Option<Var>, activation: Option<
     Some(Fusion { op, inputs, begins: y })
 }
 
-/// The product, unless its best variant is one that nothing can follow in registers, one of cooperative matrices: those
-/// save more than a pass costs.
+/// The product, unless the variant that the schedule runs is one that nothing can follow in registers: who chose it wants
+/// it more than the pass that a fusion saves.
 fn product<'a, P: Product>(chain: &Chain<'a>, y: Var, epilogue: Epilogue<Unary>) -> Option<(Arc<dyn Op>, &'a [Var])> {
     let (product, x) = chain.part::<P>(y)?;
-    let types: Vec<Type> = x.iter().map(|&v| chain.ty(v)).collect();
-    let first = product.variants(&types, chain.caps).first().copied();
-    if first.is_some_and(|v| !product.can_end(v)) {
-        return None;
-    }
-    Some((Arc::new(Fused { product: product.clone(), epilogue }), x))
+    let can_end = product.can_end(chain.variant(product, x));
+    can_end.then(|| (Arc::new(Fused { product: product.clone(), epilogue }) as Arc<dyn Op>, x))
 }
 
 /// Named cases of products with an epilogue: each kind of ending over each store of the kernels.
