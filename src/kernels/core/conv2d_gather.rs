@@ -36,42 +36,42 @@ params! {
     }
 }
 
-/// The pieces of a direction's variants: naive, tiled and direct ones of f32; naive, tiled and packed ones of f16.
-pub(crate) type Family = [&'static [Piece]; 6];
-
-/// The family whose operands the piece `$gather` finds.
-macro_rules! family {
-    ($gather:literal, $($direct:literal),+) => {
-        [
-            family!(@product $gather, "core/gemm/naive.wgsl"; "core/gemm/operands_f32.wgsl"),
-            family!(@product $gather, "core/gemm/stage.wgsl", "core/gemm/tiled.wgsl"; "core/gemm/operands_f32.wgsl"),
-            &[piece!("common/index.wgsl"), $(piece!($direct)),+],
-            family!(@product $gather, "core/gemm/naive.wgsl"; "common/half.wgsl", "core/gemm/operands_packed.wgsl"),
-            family!(@product $gather, "core/gemm/stage.wgsl", "core/gemm/tiled.wgsl";
-                "common/enable_f16.wgsl", "core/gemm/operands_f16.wgsl"),
-            family!(@product $gather, "core/gemm/stage.wgsl", "core/gemm/tiled.wgsl";
-                "common/half.wgsl", "core/gemm/operands_packed.wgsl"),
-        ]
-    };
-    (@product $gather:literal, $($core:literal),+; $($operands:literal),+) => {
-        &[$(piece!($operands),)+ piece!("common/index.wgsl"), piece!($gather), $(piece!($core)),+]
-    };
+/// What a direction's kernels have of their own: how a product finds its operands, and the variant that is none.
+pub(crate) struct Family {
+    gather: &'static [Piece],
+    direct: &'static [Piece],
 }
 
-pub(crate) const FORWARD: Family = family!("layers/conv2d/forward.wgsl", "layers/conv2d/direct_forward.wgsl");
-pub(crate) const GRAD_INPUT: Family = family!("layers/conv2d/grad_input.wgsl", "layers/conv2d/direct_grad_input.wgsl");
-pub(crate) const GRAD_WEIGHT: Family =
-    family!("layers/conv2d/grad_weight.wgsl", "common/sum64.wgsl", "layers/conv2d/direct_grad_weight.wgsl");
+pub(crate) const FORWARD: Family =
+    Family { gather: &[piece!("layers/conv2d/forward.wgsl")], direct: &[piece!("layers/conv2d/direct_forward.wgsl")] };
+pub(crate) const GRAD_INPUT: Family = Family {
+    gather: &[piece!("layers/conv2d/grad_input.wgsl")],
+    direct: &[piece!("layers/conv2d/direct_grad_input.wgsl")],
+};
+pub(crate) const GRAD_WEIGHT: Family = Family {
+    gather: &[piece!("layers/conv2d/grad_weight.wgsl")],
+    direct: &[piece!("common/sum64.wgsl"), piece!("layers/conv2d/direct_grad_weight.wgsl")],
+};
 
-/// The pieces of a variant for operands of that type.
-fn pieces(family: &Family, variant: &str, operands: DType) -> &'static [Piece] {
-    match (variant, operands) {
-        ("naive", DType::F16) => family[3],
-        ("tiled_f16", _) => family[4],
-        ("packed", _) => family[5],
-        ("naive", _) => family[0],
-        ("direct", _) => family[2],
-        _ => family[1],
+const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
+/// How numbers lie in memory.
+const SINGLE: &[Piece] = &[piece!("core/gemm/operands_f32.wgsl")];
+const HALF: &[Piece] = &[piece!("common/enable_f16.wgsl"), piece!("core/gemm/operands_f16.wgsl")];
+const PACKED: &[Piece] = &[piece!("common/half.wgsl"), piece!("core/gemm/operands_packed.wgsl")];
+/// The walks.
+const NAIVE: &[Piece] = &[piece!("core/gemm/naive.wgsl")];
+const TILED: &[Piece] = &[piece!("core/gemm/stage.wgsl"), piece!("core/gemm/tiled.wgsl")];
+
+impl Family {
+    /// The pieces of a product of such operands.
+    fn product(&self, variant: &str, operands: DType) -> Vec<Piece> {
+        let numbers = match (variant, operands) {
+            ("tiled_f16", _) => HALF,
+            (_, DType::F16) => PACKED,
+            _ => SINGLE,
+        };
+        let walk = if variant == "naive" { NAIVE } else { TILED };
+        [numbers, INDEX, self.gather, walk].concat()
     }
 }
 
@@ -197,15 +197,15 @@ impl Gathered<'_> {
         let (sizes, mnk, name) = (self.sizes, self.mnk, self.names[0]);
         let ((m, n, k), slices) = (mnk, sizes.slices(e.variant, mnk));
         let z = (sizes.groups * slices) as u32;
-        let pieces = pieces(self.family, e.variant, e.x[0].dtype);
+        let product = self.family.product(e.variant, e.x[0].dtype);
         let (kernel, grid) = match e.variant {
             "naive" => {
                 let [x, y, _] = groups_1d((m * n).div_ceil(64));
-                (Kernel::new(name, "naive", pieces), [x, y, z])
+                (Kernel::new(name, "naive", &product), [x, y, z])
             }
-            "direct" => (Kernel::new(name, "direct", pieces), groups_1d(self.direct)),
+            "direct" => (Kernel::new(name, "direct", INDEX).followed_by(self.family.direct), groups_1d(self.direct)),
             tiled => {
-                let (kernel, [x, y]) = gemm::tiled(name, tiled, pieces, (m, n), false);
+                let (kernel, [x, y]) = gemm::tiled(name, tiled, &product, (m, n), false);
                 (kernel, [x, y, z])
             }
         };
