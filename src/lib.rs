@@ -25,7 +25,7 @@
 //! `naga::`, only `data` `image::`, only `cli` `clap::`; `ssl` and `noise` never see each other or `data`; below `study`
 //! nothing reads the environment, and only `device/timing.rs` and `device/tune.rs` a clock. An op reaches other ops
 //! through `Tape` methods, or a core they share, in `kernels/core/`: `gemm.rs` (products), `strided.rs` (of matrices as
-//! they lie), `conv2d_gather.rs` (of gathered operands), `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs`
+//! they lie), `conv2d_route.rs` (how a convolution is computed), `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs`
 //! (sorting), `walk.rs` (normalizations), `row_loss.rs` (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs`
 //! (planes of images), `draw.rs` (randomness).
 //!
