@@ -9,22 +9,26 @@ use crate::harness::{Named, ensure, named, text};
 use libtest_mimic::Trial;
 use wgslab::base::rng::Rng;
 use wgslab::base::{DType, Error, Result as BaseResult};
-use wgslab::device::Caps;
+use wgslab::device::tune::{Entry, Table};
+use wgslab::device::{Caps, Cooperative};
 use wgslab::kernels::conv2d::Conv2d;
-use wgslab::kernels::fuse;
-use wgslab::kernels::unary::Approximate;
+use wgslab::kernels::epilogue::{Epilogue, Fused, Shift};
+use wgslab::kernels::matmul::MatMul;
+use wgslab::kernels::unary::{Approximate, Unary};
+use wgslab::kernels::{fuse, tune};
 use wgslab::nn::Backbone;
 use wgslab::nn::step::TrainingStep;
 use wgslab::nn::{Mode, Params, ResNet, Stem};
-use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
+use wgslab::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
 
 /// Trials without a device.
 pub fn trials() -> Vec<Trial> {
-    let list: [Named; 4] = [
+    let list: [Named; 5] = [
         ("an evaluated ResNet-18 is products", evaluated),
         ("a training step keeps what its gradient reads", trained),
         ("what is needed elsewhere stays apart", needed),
         ("either operand of a sum may be the product", either),
+        ("the table says whether a product can end in more", tabled),
     ];
     named("T0 fusion", list)
 }
@@ -175,6 +179,50 @@ fn either() -> Result<(), String> {
         t.sigmoid(y)
     })?;
     ensure(chained == ["matmul.fused", "matmul.fused"], format!("{chained:?}"))
+}
+
+/// The first variant of this product is one of cooperative matrices, which cannot end in more; what the table says runs
+/// instead decides.
+fn tabled() -> Result<(), String> {
+    let cooperative = Cooperative { side: 8, operands: DType::F32 };
+    let caps = Caps { subgroup: Some((32, 32)), cooperative: vec![cooperative], ..Caps::portable() };
+    let (product, x) = (MatMul { trans_a: false, trans_b: false }, [Type::f32([16, 24]), Type::f32([24, 8])]);
+    let mut t = Tape::new();
+    let mut record = || {
+        let (a, b) = (t.input("a", x[0])?, t.input("b", x[1])?);
+        let bias = t.input("bias", Type::f32([8]))?;
+        let y = t.matmul(a, b, false, false)?;
+        let y = t.add_bias(y, bias)?;
+        t.output("y", y);
+        Ok::<_, Error>(())
+    };
+    record().map_err(text)?;
+    let offered = product.variants(&x, &caps);
+    ensure(offered.first() == Some(&"coop_8x8"), format!("it offers {offered:?}"))?;
+    let with = |rows: &[(&str, &str)]| {
+        let mut table = Table::new("made up", "by hand");
+        for (key, variant) in rows {
+            let entry = Entry { variant: variant.to_string(), ..Entry::default() };
+            table.entries.insert(key.to_string(), entry);
+        }
+        let choose = tune::chooser(&table);
+        let schedule = Schedule::new(&t, &Options { choose: &choose, ..fuse::options(&caps) }).map_err(text)?;
+        Ok::<_, String>(schedule.steps.iter().map(|s| (s.op.name(), s.variant)).collect::<Vec<_>>())
+    };
+    let of_product = tune::key(&product, &x, &offered);
+    let apart = [("matmul", "coop_8x8"), ("add_bias", "portable")];
+    let unknown = with(&[])?;
+    ensure(unknown == apart, format!("without a row the first variant decides: {unknown:?}"))?;
+    let coop = with(&[(&of_product, "coop_8x8")])?;
+    ensure(coop == apart, format!("the table says coop_8x8: {coop:?}"))?;
+    let first = with(&[(&of_product, "naive")])?;
+    let ended = ["tiled_64", "tiled_128"].contains(&first[0].1);
+    ensure(first.len() == 1 && first[0].0 == "matmul.fused" && ended, format!("the table says naive: {first:?}"))?;
+    let epilogue = Epilogue { shift: Shift::Bias, residual: false, activation: None::<Unary> };
+    let (fused, of_fused) = (Fused { product, epilogue }, [x[0], x[1], Type::f32([8])]);
+    let of_fused = tune::key(&fused, &of_fused, &fused.variants(&of_fused, &caps));
+    let both = with(&[(&of_product, "tiled_64"), (&of_fused, "naive")])?;
+    ensure(both == [("matmul.fused", "naive")], format!("the fused product has a row of its own: {both:?}"))
 }
 
 /// Values of inputs by name.

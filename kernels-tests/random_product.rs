@@ -62,7 +62,7 @@ pub fn epilogue(rng: &mut Rng) -> Case {
 }
 
 /// The case with an ending, in f32: products of halves end in named cases and in halves.rs.
-fn ended<P: Product>(case: Case, epilogue: Epilogue) -> Case {
+fn ended<P: Product>(case: Case, epilogue: Epilogue<Unary>) -> Case {
     let op: &dyn Any = case.op.as_ref();
     let product = op.downcast_ref::<P>().expect("a product of this type").clone();
     let mut inputs = case.inputs;

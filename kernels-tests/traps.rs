@@ -18,6 +18,7 @@ use wgslab::device::{Caps, Cooperative, Kernel, Piece, Tree};
 use wgslab::kernels::conv2d::{Conv2d, GradInput};
 use wgslab::kernels::epilogue::Fused;
 use wgslab::kernels::matmul::MatMul;
+use wgslab::kernels::unary::Unary;
 use wgslab::kernels::{listing, ops};
 use wgslab::tape::schedule::Step;
 use wgslab::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
@@ -231,10 +232,10 @@ fn reduction(step: &Step) -> Option<usize> {
         shape.dim(shape.rank() - if op.trans_a { 2 } else { 1 })
     };
     let all = |dims: &[u32]| dims.iter().product::<u32>() as usize;
-    if let Some(op) = op.downcast_ref::<MatMul>().or(op.downcast_ref::<Fused<MatMul>>().map(|f| &f.product)) {
+    if let Some(op) = op.downcast_ref::<MatMul>().or(op.downcast_ref::<Fused<MatMul, Unary>>().map(|f| &f.product)) {
         return Some(of_matmul(op));
     }
-    if op.is::<Conv2d>() || op.is::<Fused<Conv2d>>() {
+    if op.is::<Conv2d>() || op.is::<Fused<Conv2d, Unary>>() {
         return Some(all(&step.x[1].shape.dims()[1..]));
     }
     if let Some(GradInput { conv, .. }) = op.downcast_ref::<GradInput>() {

@@ -25,8 +25,8 @@
 //! `study`; only `device` says `wgpu::`, only `device/shader.rs` `naga::`, only `data` `image::`, only `cli` `clap::`;
 //! `ssl` and `noise` never see each other or `data`; below `study` nothing reads the environment, and only
 //! `device/timing.rs` and `device/tune.rs` a clock. An op reaches other ops through `Tape` methods, or a core they
-//! share, in `kernels/core/`: `gemm.rs` (products), `strided.rs` (of matrices as they lie), `conv2d_gather.rs` (of
-//! gathered operands), `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting), `walk.rs`
+//! share, in `kernels/core/`: `gemm.rs` (products), `strided.rs` (of matrices as they lie), `conv2d_route.rs` (how a
+//! convolution is computed), `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting), `walk.rs`
 //! (normalizations), `row_loss.rs` (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of
 //! images), `draw.rs` (randomness).
 //!
@@ -35,7 +35,7 @@
 //! **Record.** A model is straight-line Rust over [`tape::Var`] handles; each call appends a node that holds an op: plain
 //! data, printable, never a closure. Nothing runs. **Differentiate.** [`tape::Tape::backward`] appends the nodes that
 //! each op's `grad` asks for. **Fuse.** Where a product's result is read by a bias, a batch norm, a residual or an activation
-//! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/core/fuse.rs`); no table, nothing is fused.
+//! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/fuse.rs`); no table, nothing is fused.
 //! **Schedule.** [`tape::Schedule`] is pure: from the nodes, the adapter's capabilities and the
 //! chosen variants it computes order, lifetimes and slabs, and the launches as plain data. **As data.** A
 //! [`tape::Recording`] is what a schedule becomes: kernels as complete text with their layout, buffers with role and size,

@@ -16,6 +16,7 @@ macro_rules! references {
 
 mod core;
 mod elementwise;
+mod fuse;
 mod images;
 mod layers;
 mod losses;
@@ -37,18 +38,12 @@ use wgslab::tape::Op;
 pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
 
 /// The lists of all families.
-const ALL: [&[(&str, Reference)]; 7] = [
-    core::LISTED,
-    elementwise::LISTED,
-    images::LISTED,
-    layers::LISTED,
-    losses::LISTED,
-    shape::LISTED,
-    training::LISTED,
-];
+const ALL: [&[(&str, Reference)]; 6] =
+    [elementwise::LISTED, images::LISTED, layers::LISTED, losses::LISTED, shape::LISTED, training::LISTED];
 
-/// Of op files that hold several names: which ones.
-const FAMILIES: &[(&[&str], Reference)] = &[(binary::NAMES, binary::reference), (unary::NAMES, unary::reference)];
+/// Of files whose cases stand under other names: which ones.
+const FAMILIES: &[(&[&str], Reference)] =
+    &[(binary::NAMES, binary::reference), (unary::NAMES, unary::reference), (&["epilogue"], fuse::reference)];
 
 /// Every name with its reference.
 fn all() -> impl Iterator<Item = (&'static str, Reference)> {

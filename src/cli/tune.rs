@@ -9,11 +9,11 @@ use super::study::default_out;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
 use crate::device::tune::Table;
-use crate::kernels::fuse;
+use crate::kernels::{fuse, tune};
 use crate::lab::{Environment, landscape};
 use crate::nn::step::TrainingStep;
 use crate::study::{self, Config};
-use crate::tape::Schedule;
+use crate::tape::{self, Schedule, Tape};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,8 +65,13 @@ impl Tune {
             None => {
                 let listener = Arc::new(Listener::new(options.quiet));
                 let mut gpu = Gpu::open(&options.gpu())?;
-                let (schedules, stop) = (self.steps(&gpu)?, signals::watch(listener.clone())?);
+                let (tapes, stop) = (self.steps()?, signals::watch(listener.clone())?);
                 gpu.while_compiling(waiting(listener.clone(), Some(stop.clone())));
+                let schedules = |table: &Table| -> Result<Vec<Schedule>> {
+                    let choose = tune::chooser(table);
+                    let fusing = tape::Options { choose: &choose, ..fuse::options(gpu.caps()) };
+                    tapes.iter().map(|tape| Schedule::new(tape, &fusing)).collect()
+                };
                 let table = study::tune(&gpu, &schedules, &self.out, &*listener, &stop);
                 listener.clear();
                 self.show(&gpu, &table?)
@@ -82,15 +87,14 @@ impl Tune {
         }
     }
 
-    /// The plain steps of the given sizes.
-    fn steps(&self, gpu: &Gpu) -> Result<Vec<Schedule>> {
+    /// The plain steps of the given sizes: one of training, one of evaluation.
+    fn steps(&self) -> Result<[Tape; 2]> {
         if [self.size, self.batch, self.classes].contains(&0) {
             return Err(Error::Usage("--size, --batch and --classes must be above 0".into()));
         }
         let model = self.network.network(self.size)?;
         let step = TrainingStep { model, batch: self.batch, size: self.size, classes: self.classes };
-        let tapes = [step.record()?.0, step.record_evaluation()?.0];
-        tapes.iter().map(|tape| Schedule::new(tape, &fuse::options(gpu.caps()))).collect()
+        Ok([step.record()?.0, step.record_evaluation()?.0])
     }
 
     /// Prints the table, and writes its landscape where asked to.

@@ -1,8 +1,11 @@
 //! kernels: one file per op, in one order: formula, data, params, shaders, public method, shapes, dispatch, gradient,
 //! cost, cases. Ops stand in families (`elementwise`, `shape`, `layers`, `losses`, `images`, `training`); `core` holds what
-//! they share and `catalog` what goes over all of them. The same names stand in `shaders/<family>/<op>/` and
-//! `kernels-tests/reference/<family>/<op>.rs`. An op file reaches other ops through `Tape` methods, or through a core,
-//! nothing else. Paths leave the family out: `wgslab::kernels::conv2d`.
+//! they share, `catalog` what goes over all of them, and `fuse` says which of them become one. The same names stand in
+//! `shaders/<family>/<op>/` and `kernels-tests/reference/<family>/<op>.rs`. An op file reaches other ops through `Tape`
+//! methods, or through a core, nothing else. Paths leave the family out: `wgslab::kernels::conv2d`.
+//!
+//! The text of a kernel is put together where it is launched: [`Kernel::new`] takes the pieces it begins with, and each
+//! [`Kernel::followed_by`] adds those that one choice brings (a type, a walk, an op's own formula).
 
 /// The ops of a family, one line each: their modules, and `listed()`, every op's name with its cases.
 macro_rules! ops {
@@ -19,6 +22,7 @@ macro_rules! ops {
 mod catalog;
 mod core;
 mod elementwise;
+pub mod fuse;
 mod images;
 mod layers;
 mod losses;
@@ -37,6 +41,7 @@ pub use self::training::*;
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
+use crate::piece;
 use crate::tape::backward::Arithmetic;
 use crate::tape::{Slot, Tape, Type, Var};
 
@@ -48,7 +53,7 @@ pub fn ops() -> Vec<(&'static str, Vec<Case>)> {
     let families: [Listed; 6] =
         [elementwise::listed, images::listed, layers::listed, losses::listed, shape::listed, training::listed];
     let mut ops: Vec<_> = families.iter().flat_map(|family| family()).collect();
-    ops.push(("epilogue", epilogue::cases()));
+    ops.push(("epilogue", fuse::cases()));
     ops.extend(binary::families());
     ops.extend(unary::families());
     ops.sort_by_key(|op| op.0);
@@ -87,6 +92,14 @@ impl Tape {
 pub(crate) fn vec4_grid(elements: usize) -> (u32, [u32; 3]) {
     let vectors = elements.div_ceil(4);
     (vectors as u32, groups_1d(vectors.div_ceil(256)))
+}
+
+/// What a kernel over rows begins with: its index, and what a unit of a row is: four numbers where rows are `whole` vec4,
+/// else one.
+pub(crate) fn units(whole: bool) -> &'static [Piece] {
+    const VEC4: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/vec4.wgsl")];
+    const SCALAR: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/scalar.wgsl")];
+    if whole { VEC4 } else { SCALAR }
 }
 
 /// `x` with an axis of another size.

@@ -48,15 +48,16 @@ impl Job<'_> {
     /// A table with every op of the config's plans, raced where the one in `path` lacks it. An interruption keeps what was
     /// raced before it.
     pub fn tune(&self, path: &Path) -> Result<Table> {
-        let untuned = Job { kernels: Table::default(), ..*self };
-        tune(self.gpu, &untuned.schedules()?, path, self.progress, self.stop)
+        let with = |table: &Table| Job { kernels: table.clone(), ..*self }.schedules();
+        tune(self.gpu, &with, path, self.progress, self.stop)
     }
 }
 
-/// Races the ops of `schedules` that the table in `path` has no result for, saves it after each race, and returns it.
+/// Races the ops of the schedules that the table in `path` has no result for, saves it after each race, and returns it.
+/// `schedules` makes them with the variants of a table.
 pub fn tune(
     gpu: &Gpu,
-    schedules: &[Schedule],
+    schedules: &dyn Fn(&Table) -> Result<Vec<Schedule>>,
     path: &Path,
     progress: &dyn Progress,
     stop: &AtomicBool,
@@ -64,12 +65,35 @@ pub fn tune(
     let (adapter, driver) = (gpu.adapter().name.as_str(), gpu.adapter().driver.as_str());
     let mut table = Table::load(path, adapter, driver, "delete it, and its races are run again")?
         .unwrap_or_else(|| Table::new(adapter, driver));
+    let first = schedules(&Table::default())?;
+    race(gpu, &first, &mut table, path, progress, stop)?;
+    // A product of cooperative matrices stays apart from what follows it. Where another variant won, more is fused, and
+    // what is fused has a race of its own. Only rows that are fresh decide what is fused.
+    if !gpu.caps().cooperative.is_empty() {
+        let steps = first.iter().flat_map(|schedule| &schedule.steps);
+        let fresh: BTreeSet<String> = steps.map(|step| Subject::of(step, gpu.caps()).key).collect();
+        let mut known = table.clone();
+        known.entries.retain(|key, _| fresh.contains(key));
+        race(gpu, &schedules(&known)?, &mut table, path, progress, stop)?;
+    }
+    Ok(table)
+}
+
+/// Races the ops of `schedules` that `table` has no result for; saves it after each race.
+fn race(
+    gpu: &Gpu,
+    schedules: &[Schedule],
+    table: &mut Table,
+    path: &Path,
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<()> {
     let mut subjects: BTreeMap<String, Subject> = BTreeMap::new();
     for schedule in schedules {
-        let missing = tune::missing(gpu, schedule, &table)?;
+        let missing = tune::missing(gpu, schedule, table)?;
         subjects.extend(missing.into_iter().map(|s| (s.key.clone(), s)));
     }
-    progress.stage(&format!("tune on {adapter}"), subjects.len() as u64, 0, "ops");
+    progress.stage(&format!("tune on {}", gpu.adapter().name), subjects.len() as u64, 0, "ops");
     for (i, (key, subject)) in subjects.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
             return Err(Error::TryAgain(format!("stopped after {i} races; the same command goes on from there")));
@@ -83,7 +107,7 @@ pub fn tune(
         table.save(path)?;
     }
     progress.done(&format!("{} ops tuned, {} known before", subjects.len(), table.entries.len() - subjects.len()));
-    Ok(table)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -96,7 +120,7 @@ mod tests {
         with_job("", &Silent, |job| {
             let path = job.out.join("kernels.json");
             std::fs::write(&path, "{").unwrap();
-            let e = super::tune(job.gpu, &[], &path, &Silent, job.stop).unwrap_err().to_string();
+            let e = super::tune(job.gpu, &|_| Ok(Vec::new()), &path, &Silent, job.stop).unwrap_err().to_string();
             assert!(e.contains("kernels.json is damaged") && e.contains("delete it, and its races"), "{e}");
         });
     }

@@ -157,6 +157,12 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// A function that may saturate takes its sums: where they are large, it gives the same for right and wrong ones, so
+    /// that made-up inputs must keep them near 1.
+    fn may_saturate(&self) -> bool {
+        false
+    }
+
     /// Appends the launches of the chosen variant.
     fn emit(&self, e: &mut Emit<'_>) -> Result<()>;
 

@@ -1,12 +1,12 @@
 //! Rewriting: one node in the place of a chain of them, each read by the next alone. A pure pass over a recording, from
 //! its end, so that the longest chain is found first. It names no op: what may be fused is a rule that `kernels` passes
-//! in (its fuse.rs). The new node stands where the chain's last one stood and computes the same value, so every handle
+//! in (kernels/fuse.rs). The new node stands where the chain's last one stood and computes the same value, so every handle
 //! stays good; what it took in is needed by nobody any more and is dropped with the dead nodes.
 
 use super::op::{Op, Type};
 use super::record::{Node, Tape, Var};
+use super::schedule::Options;
 use crate::base::{Error, Result};
-use crate::device::Caps;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -25,10 +25,8 @@ pub struct Fusion {
 }
 
 /// The chain of nodes that ends in one value, as a rule asks for it.
-#[derive(Debug)]
 pub struct Chain<'a> {
-    /// The adapter's: what may be fused, and what is better left apart, can depend on it.
-    pub caps: &'a Caps,
+    options: &'a Options<'a>,
     tape: &'a Tape,
     uses: &'a Uses,
     end: Var,
@@ -70,11 +68,18 @@ impl Chain<'_> {
     pub fn ty(&self, v: Var) -> Type {
         self.tape.ty(v)
     }
+
+    /// The variant of `op` that the schedule runs over `x` if it stays as it is: what is better left apart can depend on
+    /// it.
+    pub fn variant(&self, op: &dyn Op, x: &[Var]) -> &'static str {
+        let types: Vec<Type> = x.iter().map(|&v| self.ty(v)).collect();
+        self.options.variant(op, &types)
+    }
 }
 
 impl Tape {
     /// The recording with every chain that `rule` knows replaced; an error where a fusion gives another type.
-    pub fn rewritten(&self, rule: Rule, caps: &Caps) -> Result<Tape> {
+    pub fn rewritten(&self, rule: Rule, options: &Options<'_>) -> Result<Tape> {
         let (mut tape, uses) = (self.clone(), Uses::new(self));
         let mut taken = vec![false; self.nodes.len()];
         for (i, node) in self.nodes.iter().enumerate().rev() {
@@ -82,7 +87,7 @@ impl Tape {
             if taken[i] || uses.maker[end.index()].is_none() {
                 continue;
             }
-            if let Some(fusion) = rule(&Chain { caps, tape: self, uses: &uses, end }, end) {
+            if let Some(fusion) = rule(&Chain { options, tape: self, uses: &uses, end }, end) {
                 self.take(&uses, end, &fusion.inputs, &mut taken);
                 tape.nodes[i] = self.fused(node, fusion, &uses)?;
             }

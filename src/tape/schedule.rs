@@ -41,6 +41,13 @@ impl<'a> Options<'a> {
     pub fn new(caps: &'a Caps) -> Self {
         Options { caps, choose: &|_, _, _| None, fuse: None, reuse: true, fence_bytes: 0 }
     }
+
+    /// The variant of `op` that runs over inputs of these types: the chosen one, else the first that it offers.
+    pub fn variant(&self, op: &dyn Op, x: &[Type]) -> &'static str {
+        let offered = op.variants(x, self.caps);
+        let first = offered.first().copied().unwrap_or("portable");
+        (self.choose)(op, x, &offered).unwrap_or(first)
+    }
 }
 
 /// Which buffer a value lives in.
@@ -118,7 +125,7 @@ impl Schedule {
     /// Schedules a tape; an error where it has two outputs of one name, or a state assigned under different guards.
     pub fn new(tape: &Tape, options: &Options<'_>) -> Result<Schedule> {
         tape.expect_sound()?;
-        let fused = options.fuse.map(|rule| tape.rewritten(rule, options.caps)).transpose()?;
+        let fused = options.fuse.map(|rule| tape.rewritten(rule, options)).transpose()?;
         let mut b = Builder::new(fused.as_ref().unwrap_or(tape), options);
         b.steps()?;
         b.commit()?;
@@ -323,9 +330,7 @@ impl<'a> Builder<'a> {
         (x, inputs): (Vec<Type>, Vec<usize>),
         (y, outputs): (Vec<Type>, Vec<usize>),
     ) -> Result<()> {
-        let variants = op.variants(&x, self.options.caps);
-        let first = variants.first().copied().unwrap_or("portable");
-        let variant = (self.options.choose)(op.as_ref(), &x, &variants).unwrap_or(first);
+        let variant = self.options.variant(op.as_ref(), &x);
         let work: Vec<usize> = op
             .workspace(&x, &y, variant, self.options.caps)
             .iter()

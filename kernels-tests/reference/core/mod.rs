@@ -1,7 +1,3 @@
 //! core: the references of src/kernels/core/.
 
 pub mod row_loss;
-
-references! {
-    epilogue,
-}

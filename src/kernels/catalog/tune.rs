@@ -9,7 +9,7 @@
 use crate::base::{DType, Error, Result};
 use crate::device::tune::{Entry, Rules, Table, median, race};
 use crate::device::{Caps, Gpu};
-use crate::kernels::{Fill, epilogue};
+use crate::kernels::Fill;
 use crate::tape::fence::POISON;
 use crate::tape::schedule::Step;
 use crate::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
@@ -192,15 +192,15 @@ impl Subject {
     }
 
     /// Made-up words of each input. Floats are positive: sums then have no cancellation, and a deviation from the naive
-    /// variant is one of the kernel, not of the data. What a product's epilogue gets is near 1, or its function would give
-    /// the same for right and wrong sums. Integers are below the smallest size of any float input, so that
+    /// variant is one of the kernel, not of the data. The sums of an op that may saturate are near 1, or it
+    /// would give the same for right and wrong ones. Integers are below the smallest size of any float input, so that
     /// they are labels and indices of anything; a lone one is 0, a lowered flag.
     pub fn inputs(&self) -> Vec<Vec<u32>> {
         let floats = self.x.iter().filter(|t| t.dtype.is_float());
         let bound = floats.flat_map(|t| t.shape.dims().to_vec()).filter(|d| *d > 1).min().unwrap_or(1);
         let length = self.op.infer(&self.x).map_or(1.0, |y| self.length(&y));
         let words = |(i, ty): (usize, &Type)| match ty.dtype {
-            _ if i == 0 && epilogue::is_fused(self.op.as_ref()) => {
+            _ if i == 0 && self.op.may_saturate() => {
                 let scale = (2.0 / length) as f32; // of as many terms
                 Fill::Uniform(0.25 * scale, 1.25 * scale).words(*ty, 0, 0)
             }

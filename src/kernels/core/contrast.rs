@@ -4,9 +4,9 @@
 //! positive and what c_ij is are pieces of the losses. Shaders: shaders/core/contrast/.
 
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::gemm;
-use crate::params;
+use crate::kernels::{gemm, units};
 use crate::tape::{Emit, Slot, Type};
+use crate::{params, piece};
 
 params! {
     pub(crate) struct Params {
@@ -16,35 +16,12 @@ params! {
     }
 }
 
-/// The pieces of a kernel, by unit (vec4, scalar) and variant (rows, tiles).
-pub(crate) type ByWalk = [[&'static [Piece]; 2]; 2];
-
-/// The pieces of the walk around those of a loss.
-macro_rules! contrast_pieces {
-    (@kernel $v:literal, $products:literal, $walk:literal, $($path:literal),*) => {
-        &[
-            $crate::piece!("common/index.wgsl"),
-            $crate::piece!($v),
-            $crate::piece!("core/contrast/params.wgsl"),
-            $($crate::piece!($path),)*
-            $crate::piece!($products),
-            $crate::piece!($walk),
-        ]
-    };
-    (@unit $v:literal, $rows:literal, $tiles:literal, $($path:literal),*) => {
-        [
-            contrast_pieces!(@kernel $v, "core/contrast/products_rows.wgsl", $rows, $($path),*),
-            contrast_pieces!(@kernel $v, "core/contrast/products_tiles.wgsl", $tiles, $($path),*),
-        ]
-    };
-    ($rows:literal, $tiles:literal; $($path:literal),*) => {
-        [
-            contrast_pieces!(@unit "common/vec4.wgsl", $rows, $tiles, $($path),*),
-            contrast_pieces!(@unit "common/scalar.wgsl", $rows, $tiles, $($path),*),
-        ]
-    };
-}
-pub(crate) use contrast_pieces;
+const PARAMS: &[Piece] = &[piece!("core/contrast/params.wgsl")];
+/// By variant: `rows`, `tiles`.
+const PRODUCTS: [&[Piece]; 2] =
+    [&[piece!("core/contrast/products_rows.wgsl")], &[piece!("core/contrast/products_tiles.wgsl")]];
+const FORWARD: [&[Piece]; 2] = [&[piece!("core/contrast/forward.wgsl")]; 2];
+const GRAD: [&[Piece]; 2] = [&[piece!("core/contrast/grad_rows.wgsl")], &[piece!("core/contrast/grad_tiles.wgsl")]];
 
 /// `rows`: an invocation owns rows and loads as little as it can. `tiles`: a workgroup stages tiles.
 pub(crate) fn variants(caps: &Caps) -> Vec<&'static str> {
@@ -87,7 +64,8 @@ impl Walk {
         Walk { rows, others, d, tiles: true, block: [2, 4], blocks, slices, length }
     }
 
-    fn is_whole(&self) -> bool {
+    /// Whether rows are whole vec4.
+    pub fn is_whole(&self) -> bool {
         self.d.is_multiple_of(4)
     }
 
@@ -118,9 +96,14 @@ impl Walk {
         Params { rows, others, vectors, blocks, slices, length, inverse_temperature: 1.0 / temperature, scale }
     }
 
-    fn kernel(&self, name: &'static str, variant: &'static str, pieces: &ByWalk) -> Kernel {
+    /// A kernel around the pieces `own` of a loss.
+    fn kernel(&self, name: &'static str, variant: &'static str, own: &[Piece], walk: [&[Piece]; 2]) -> Kernel {
         let (step_i, step_j, round, size) = if self.tiles { (16, 16, 64, 256) } else { (1, 1, self.block[1], 8) };
-        Kernel::new(name, variant, pieces[usize::from(!self.is_whole())][usize::from(self.tiles)])
+        Kernel::new(name, variant, units(self.is_whole()))
+            .followed_by(PARAMS)
+            .followed_by(own)
+            .followed_by(PRODUCTS[usize::from(self.tiles)])
+            .followed_by(walk[usize::from(self.tiles)])
             .with("TI", self.block[0])
             .with("TJ", self.block[1])
             .with("STEPI", step_i)
@@ -140,17 +123,16 @@ impl Walk {
         &self,
         e: &mut Emit<'_>,
         names: [&'static str; 2],
-        (pieces, inputs): (&ByWalk, &[Slot]),
-        (finish, starts): (&[&'static [Piece]; 2], &[Slot]),
+        (own, inputs): (&[Piece], &[Slot]),
+        (finish, starts): (&[Piece], &[Slot]),
         [lse, losses]: [Slot; 2],
         params: Params,
     ) {
-        let kernel = self.kernel(names[0], e.variant, pieces).with("A", inputs.len() as u32);
+        let kernel = self.kernel(names[0], e.variant, own, FORWARD).with("A", inputs.len() as u32);
         let buffers: Vec<Slot> = inputs.iter().copied().chain([Slot::Work(0)]).collect();
         e.launch(kernel, &buffers, &params, self.grid());
-        let kernel = Kernel::new(names[1], e.variant, finish[usize::from(!self.is_whole())])
-            .with("PARTS", self.parts())
-            .with("STARTS", starts.len() as u32);
+        let kernel =
+            Kernel::new(names[1], e.variant, finish).with("PARTS", self.parts()).with("STARTS", starts.len() as u32);
         let buffers: Vec<Slot> = starts.iter().copied().chain([Slot::Work(0), lse, losses]).collect();
         e.launch(kernel, &buffers, &params, groups_1d(self.rows.div_ceil(64)));
     }
@@ -160,12 +142,12 @@ impl Walk {
         &self,
         e: &mut Emit<'_>,
         names: [&'static str; 2],
-        (pieces, inputs): (&ByWalk, &[Slot]),
+        (own, inputs): (&[Piece], &[Slot]),
         dy: u32,
         da: Slot,
         params: Params,
     ) {
-        let kernel = self.kernel(names[0], e.variant, pieces).with("DY", dy).with("DX", inputs.len() as u32 + 1);
+        let kernel = self.kernel(names[0], e.variant, own, GRAD).with("DY", dy).with("DX", inputs.len() as u32 + 1);
         let to = if self.slices == 1 { da } else { Slot::Work(0) };
         let buffers: Vec<Slot> = inputs.iter().copied().chain([to]).collect();
         e.launch(kernel, &buffers, &params, self.grid());

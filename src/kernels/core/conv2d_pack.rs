@@ -4,7 +4,7 @@
 //! the left operand (weights, or dy for the gradient to the weight) lies in panels of one tile's rows, so it streams.
 //! Packing moves each element once; the product reuses it C·R·S or K·R·S times.
 
-use crate::kernels::conv2d_gather::Sizes;
+use crate::kernels::conv2d_route::{Direction, Pass, Sizes};
 use crate::kernels::epilogue::Ending;
 use crate::kernels::gemm;
 use crate::tape::{Emit, Slot, Type};
@@ -47,6 +47,24 @@ impl Packed {
             x_e: (height * width) as u32,
             ..Default::default()
         }
+    }
+}
+
+/// The packed operands of a pass.
+pub(crate) fn workspace(pass: &Pass, lanes: u32) -> Vec<Type> {
+    match pass.direction {
+        Direction::Forward => forward_workspace(&pass.sizes, lanes),
+        Direction::GradInput => grad_input_workspace(&pass.sizes, lanes),
+        Direction::GradWeight => grad_weight_workspace(&pass.sizes, lanes),
+    }
+}
+
+/// Emits the packs of a pass and its products; `ending` is of a forward pass.
+pub(crate) fn emit(e: &mut Emit<'_>, pass: &Pass, lanes: u32, ending: &Ending) {
+    match pass.direction {
+        Direction::Forward => forward(e, &pass.sizes, lanes, ending),
+        Direction::GradInput => grad_input(e, &pass.sizes, lanes),
+        Direction::GradWeight => grad_weight(e, &pass.sizes, lanes),
     }
 }
 
@@ -119,14 +137,14 @@ fn product(
     gemm::across(e, name, (Slot::Work(0), b, Slot::Out(0)), p, (rows, lanes), s.n as u32, ending);
 }
 
-pub(crate) fn forward_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
+fn forward_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
     if is_product(s) {
         return vec![weight_type(s, s.k, gemm::tile_rows(s.k, lanes), pad4(s.c))];
     }
     vec![weight_type(s, s.k, gemm::tile_rows(s.k, lanes), forward_x(s).inner), forward_x(s).ty(s.n)]
 }
 
-pub(crate) fn forward(e: &mut Emit<'_>, s: &Sizes, lanes: u32, ending: &Ending) {
+fn forward(e: &mut Emit<'_>, s: &Sizes, lanes: u32, ending: &Ending) {
     if is_product(s) {
         product(e, "conv2d.forward", s, true, (Slot::In(1), Slot::In(0)), lanes, ending);
         return;
@@ -196,7 +214,7 @@ fn grad_input_dy(s: &Sizes) -> (Packed, (usize, usize)) {
     (Packed { channels: s.k, u, v, inner: pixel(s.k) }, (top, left))
 }
 
-pub(crate) fn grad_input_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
+fn grad_input_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
     if is_product(s) {
         return vec![weight_type(s, s.c, gemm::tile_rows(s.c, lanes), pad4(s.k))];
     }
@@ -204,7 +222,7 @@ pub(crate) fn grad_input_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
     vec![weight_type(s, s.c, gemm::tile_rows(s.c, lanes), dy.inner), dy.ty(s.n)]
 }
 
-pub(crate) fn grad_input(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
+fn grad_input(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
     if is_product(s) {
         product(e, "conv2d.grad_input", s, false, (Slot::In(0), Slot::In(1)), lanes, &Ending::NONE);
         return;
@@ -342,7 +360,7 @@ fn grad_weight_of_pixels(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
     gemm::columns(e, "conv2d.grad_weight", (Slot::Work(0), read, Slot::Out(0)), p, (rows, lanes), 1, &Ending::NONE);
 }
 
-pub(crate) fn grad_weight_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
+fn grad_weight_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
     if is_product(s) {
         return pixels_workspace(s, lanes);
     }
@@ -350,7 +368,7 @@ pub(crate) fn grad_weight_workspace(s: &Sizes, lanes: u32) -> Vec<Type> {
     vec![dy.ty(s.n), x.ty(s.n)]
 }
 
-pub(crate) fn grad_weight(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
+fn grad_weight(e: &mut Emit<'_>, s: &Sizes, lanes: u32) {
     if is_product(s) {
         grad_weight_of_pixels(e, s, lanes);
         return;

@@ -12,7 +12,7 @@
 //! summed (of one sign they are up to 64 / 9 times the direct ones).
 
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::conv2d_gather::Sizes;
+use crate::kernels::conv2d_route::Sizes;
 use crate::kernels::epilogue::Ending;
 use crate::kernels::gemm;
 use crate::kernels::strided::Strided;
@@ -123,13 +123,8 @@ impl Winograd {
         list
     }
 
-    /// Whether a variant is one of these.
-    pub fn is(variant: &str) -> bool {
-        [TILED, BROADCAST].contains(&variant)
-    }
-
-    /// Emits the four launches of the variant of `e`; `product` names the one between the transforms.
-    pub fn emit(&self, e: &mut Emit<'_>, product: &'static str, (w, x): (Slot, Slot), ending: &Ending) {
+    /// Emits the four launches of the variant of `e`.
+    pub fn emit(&self, e: &mut Emit<'_>, (w, x): (Slot, Slot), ending: &Ending) {
         let v = |x: usize| x as u32;
         let (columns, (tall, wide)) = (self.padded(), self.grid());
         self.emit_weights(e, w);
@@ -145,6 +140,7 @@ impl Winograd {
         };
         let kernel = Kernel::new("conv2d.winograd_input", e.variant, INPUT);
         e.launch(kernel, &[x, Slot::Work(1)], &params, groups_1d((self.c * columns).div_ceil(64)));
+        let product = if self.turned { "conv2d.winograd_grad_product" } else { "conv2d.winograd_product" };
         self.emit_products(e, product, (Slot::Work(0), Slot::Work(1), Slot::Work(2)));
         let params = Output {
             windows: v(self.windows()),

@@ -1,6 +1,8 @@
 //! epilogue: y = f(s(c) + residual) of each element of a product c, on its way from registers to memory: s adds a bias or
 //! is a batch norm with given statistics, f is an activation; each may be missing. [`Fused`] is a product that ends so.
-//! A tape is recorded without: fuse.rs puts a fused product where the parts stand in a row, so none has a gradient.
+//! A tape is recorded without: kernels/fuse.rs puts a fused product where the parts stand in a row, so none has a
+//! gradient. No op is named here: which ops are products and which are activations, they say themselves ([`Product`],
+//! [`Activation`]).
 //!
 //! A batch norm stays one of four numbers a channel; the usual fold into the weights (w·weight/√(var + eps) and
 //! bias − mean·weight/√(var + eps)) would cost a pass over the weights and their copy in every step, because statistics
@@ -9,10 +11,6 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece};
-use crate::kernels::conv2d::Conv2d;
-use crate::kernels::matmul::MatMul;
-use crate::kernels::unary::{Approximate, Unary};
-use crate::kernels::{Case, Fill};
 use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Type};
 
@@ -32,22 +30,22 @@ pub enum Shift {
 
 /// What is done to each element of a product.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Epilogue {
+pub struct Epilogue<A> {
     /// First this.
     pub shift: Shift,
     /// Then a tensor of the product's shape is added.
     pub residual: bool,
-    /// Then this function is taken: relu, gelu, silu, sigmoid or tanh.
-    pub activation: Option<Unary>,
+    /// Then this function is taken.
+    pub activation: Option<A>,
 }
 
 /// A product with its epilogue. Inputs: the product's two, those of the shift, the residual.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Fused<P> {
+pub struct Fused<P, A> {
     /// The product.
     pub product: P,
     /// What follows it.
-    pub epilogue: Epilogue,
+    pub epilogue: Epilogue<A>,
 }
 
 /// An op of two inputs whose kernels can end in an epilogue.
@@ -56,19 +54,20 @@ pub trait Product: Op + Clone + serde::Serialize {
     const FUSED: &'static str;
     /// Which dimension of the output, from its last, is the channels: a matrix product's columns, a convolution's rows.
     const CHANNELS: Axis;
+    /// Whether the kernels of a variant can end in an epilogue: whether they reach each element on its way to memory.
+    fn can_end(&self, _variant: &str) -> bool {
+        true
+    }
     /// [`Op::emit`] with each element stored through `ending`.
     fn emit_ending(&self, e: &mut Emit<'_>, ending: &Ending) -> Result<()>;
 }
 
-/// Whether an epilogue can follow a variant's product: elements of a cooperative matrix cannot be reached on their way to
-/// memory.
-pub(crate) fn can_follow(variant: &str) -> bool {
-    !variant.starts_with("coop")
-}
-
-/// Whether an op is a product with an epilogue: its sums meet a function that may saturate.
-pub(crate) fn is_fused(op: &dyn Op) -> bool {
-    [MatMul::FUSED, Conv2d::FUSED].contains(&op.name())
+/// A function of each element that products may end in.
+pub trait Activation: Copy + PartialEq + std::fmt::Debug + serde::Serialize + Send + Sync + 'static {
+    /// The pieces that define its `apply`; none where no product ends in it.
+    fn pieces(self) -> Option<&'static [Piece]>;
+    /// Flops of an element.
+    fn flops(self) -> u64;
 }
 
 /// Where channels lie in a product's output.
@@ -81,11 +80,21 @@ pub enum Axis {
 }
 
 /// How the kernels of one product end: pieces and bindings behind the product's own.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Ending {
-    fused: Option<(Epilogue, Axis)>,
+    fused: Option<Parts>,
     /// Where the kernel counts rows on over a batch: how many there are before they begin again.
     rows: Option<u32>,
+}
+
+/// What a kernel needs to know of an epilogue.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    shift: Shift,
+    residual: bool,
+    /// The pieces that define `apply`.
+    activation: &'static [Piece],
+    channels: Axis,
 }
 
 const NONE: &[Piece] = &[piece!("core/epilogue/none.wgsl")];
@@ -100,14 +109,14 @@ const RESIDUAL: &[Piece] = &[piece!("core/epilogue/residual.wgsl")];
 const RESIDUAL_VEC4: &[Piece] = &[piece!("core/epilogue/residual_vec4.wgsl")];
 const IDENTITY: &[Piece] = &[piece!("core/epilogue/identity.wgsl")];
 
-impl Epilogue {
+impl<A> Epilogue<A> {
     /// The product as it is.
-    pub const NOTHING: Epilogue = Epilogue { shift: Shift::None, residual: false, activation: None };
+    pub const NOTHING: Self = Epilogue { shift: Shift::None, residual: false, activation: None };
 }
 
 impl Shift {
     /// Names of its inputs.
-    fn inputs(self) -> &'static [&'static str] {
+    pub(crate) fn inputs(self) -> &'static [&'static str] {
         match self {
             Shift::None => &[],
             Shift::Bias => &["bias"],
@@ -128,39 +137,42 @@ impl Ending {
     /// The kernel that ends so, over `buffers` and those of the epilogue; `whole` where it stores whole vec4.
     pub(crate) fn of(&self, kernel: Kernel, buffers: &[Slot], whole: bool) -> (Kernel, Vec<Slot>) {
         let mut buffers = buffers.to_vec();
-        let Some((epilogue, channels)) = self.fused else { return (kernel.followed_by(NONE), buffers) };
+        let Some(fused) = self.fused else { return (kernel.followed_by(NONE), buffers) };
         let shift_at = buffers.len() as u32 + 1;
-        let inputs = epilogue.shift.inputs().len() + usize::from(epilogue.residual);
+        let inputs = fused.shift.inputs().len() + usize::from(fused.residual);
         buffers.extend((2..2 + inputs).map(Slot::In));
-        let (by, width) = match (channels, self.rows) {
+        let (by, width) = match (fused.channels, self.rows) {
             (Axis::Columns, _) => (BY_COLUMN, 4),
             (Axis::Rows, None) => (BY_ROW, 1),
             (Axis::Rows, Some(_)) => (BY_REPEATED_ROW, 1),
         };
         let kernel = kernel.with("ROWS", self.rows.unwrap_or(1));
-        let kernel = match epilogue.shift {
+        let kernel = match fused.shift {
             Shift::None => kernel.followed_by(UNSHIFTED),
             Shift::Bias => kernel.followed_by(by).followed_by(BIAS),
             Shift::BatchNorm { eps } => kernel.followed_by(by).followed_by(BATCH_NORM).with("EPS", eps.to_bits()),
         };
-        let kernel = kernel.followed_by(match (epilogue.residual, whole) {
+        let kernel = kernel.followed_by(match (fused.residual, whole) {
             (false, _) => FINISH,
             (true, false) => RESIDUAL,
             (true, true) => RESIDUAL_VEC4,
         });
-        let activation = epilogue.activation.and_then(Unary::pieces).unwrap_or(IDENTITY);
-        let kernel = kernel.followed_by(activation).with("SHIFT", shift_at).with("WIDTH", width);
+        let kernel = kernel.followed_by(fused.activation).with("SHIFT", shift_at).with("WIDTH", width);
         (kernel.with("RESIDUAL", buffers.len() as u32), buffers)
     }
 }
 
-impl<P: Product> Op for Fused<P> {
+impl<P: Product, A: Activation> Op for Fused<P, A> {
     fn name(&self) -> &'static str {
         P::FUSED
     }
 
     fn takes_f16(&self) -> bool {
         self.product.takes_f16()
+    }
+
+    fn may_saturate(&self) -> bool {
+        self.epilogue.activation.is_some()
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -190,7 +202,7 @@ impl<P: Product> Op for Fused<P> {
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
         let mut variants = self.product.variants(&x[..2], caps);
-        variants.retain(|v| can_follow(v));
+        variants.retain(|v| self.product.can_end(v));
         variants
     }
 
@@ -199,7 +211,10 @@ impl<P: Product> Op for Fused<P> {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        self.product.emit_ending(e, &Ending { fused: Some((self.epilogue, P::CHANNELS)), rows: None })
+        let Epilogue { shift, residual, activation } = self.epilogue;
+        let activation = activation.and_then(A::pieces).unwrap_or(IDENTITY);
+        let parts = Parts { shift, residual, activation, channels: P::CHANNELS };
+        self.product.emit_ending(e, &Ending { fused: Some(parts), rows: None })
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
@@ -210,109 +225,8 @@ impl<P: Product> Op for Fused<P> {
             Shift::Bias => 1,
             Shift::BatchNorm { .. } => 3,
         };
-        let each = shifting + u64::from(residual) + activation.map_or(0, Unary::flops);
+        let each = shifting + u64::from(residual) + activation.map_or(0, A::flops);
         let bytes = x[2..].iter().map(Type::bytes).sum::<u64>();
         Cost { flops: product.flops + each * y[0].shape.numel() as u64, bytes: product.bytes + bytes }
-    }
-}
-
-/// Named cases: each kind of ending over each store of the kernels.
-pub fn cases() -> Vec<Case> {
-    let relu = Some(Unary::Relu);
-    let bias = |activation| Epilogue { shift: Shift::Bias, residual: false, activation };
-    let norm = |residual, activation| Epilogue { shift: Shift::BatchNorm { eps: 1e-5 }, residual, activation };
-    let bare = |residual, activation| Epilogue { shift: Shift::None, residual, activation };
-    let whole = Epilogue { shift: Shift::Bias, residual: true, activation: relu };
-    let (exact, tanh) = (Unary::Gelu(Approximate::None), Unary::Gelu(Approximate::Tanh));
-    let plain = Conv2d::new;
-    vec![
-        matmul("matmul, one, bias", (1, 1, 1), false, bias(None)),
-        matmul("matmul, bias, relu", (13, 31, 17), true, bias(relu)),
-        matmul("matmul, bias, gelu, a tile and one", (65, 66, 33), true, bias(Some(exact))),
-        matmul("matmul, bias, gelu by tanh, whole vec4", (9, 36, 20), false, bias(Some(tanh))),
-        matmul("matmul, bias, silu, a long sum", (5, 7, 1100), true, bias(Some(Unary::Silu))),
-        matmul("matmul, residual, a long sum", (4, 6, 1100), false, bare(true, None)),
-        matmul("matmul, whole tiles, bias, residual, relu", (128, 128, 32), true, whole),
-        matmul("matmul, tanh", (7, 10, 12), false, bare(false, Some(Unary::Tanh))),
-        matmul("matmul, batch norm, residual, sigmoid", (19, 13, 8), true, norm(true, Some(Unary::Sigmoid))),
-        conv2d("3x3, batch norm", [2, 5, 7, 11], [13, 5, 3, 3], plain(1, 1), norm(false, None)),
-        conv2d("3x3, batch norm, relu", [2, 9, 7, 8], [66, 9, 3, 3], plain(1, 1), norm(false, relu)),
-        conv2d("3x3, batch norm, residual, relu", [3, 5, 6, 5], [70, 5, 3, 3], plain(1, 1), norm(true, relu)),
-        conv2d("3x3 stride 2, whole planes, all", [2, 6, 7, 8], [10, 6, 3, 3], plain(2, 1), norm(true, relu)),
-        conv2d("1x1, all", [3, 12, 6, 6], [20, 12, 1, 1], plain(1, 0), norm(true, relu)),
-        conv2d("1x1, a product an image, all", [2, 12, 8, 8], [20, 12, 1, 1], plain(1, 0), norm(true, relu)),
-        conv2d("1x1, whole tiles, residual", [1, 16, 8, 16], [128, 16, 1, 1], plain(1, 0), bare(true, relu)),
-        conv2d("3x3 of few outputs, all, a long sum", [2, 130, 5, 5], [3, 130, 3, 3], plain(1, 1), norm(true, relu)),
-        conv2d("1x1 stride 2, batch norm", [2, 12, 7, 6], [20, 12, 1, 1], plain(2, 0), norm(false, None)),
-        conv2d("7x7 stride 2, batch norm, relu", [2, 3, 17, 15], [16, 3, 7, 7], plain(2, 3), norm(false, relu)),
-        conv2d("bias, gelu", [2, 3, 8, 8], [5, 3, 4, 4], plain(4, 0), bias(Some(exact))),
-        conv2d("groups, all", [2, 6, 7, 5], [9, 2, 3, 3], Conv2d { groups: 3, ..plain(1, 1) }, norm(true, relu)),
-        conv2d(
-            "depthwise, batch norm, silu",
-            [2, 7, 9, 6],
-            [7, 1, 3, 3],
-            Conv2d { groups: 7, ..plain(1, 1) },
-            norm(false, Some(Unary::Silu)),
-        ),
-        of_batch("matmul, a batch, residual, relu, a long sum", 3, (4, 6, 1100), bare(true, relu)),
-        of_halves(matmul("matmul, f16, bias, gelu", (13, 31, 17), true, bias(Some(exact)))),
-        of_halves(matmul("matmul, f16, whole vec4, residual, relu", (12, 8, 20), false, bare(true, relu))),
-        of_halves(matmul("matmul, f16, bias, silu, a long sum", (6, 8, 1108), true, bias(Some(Unary::Silu)))),
-        of_halves(conv2d("f16, 3x3, all", [2, 3, 6, 5], [7, 3, 3, 3], plain(1, 1), norm(true, relu))),
-        of_halves(conv2d("f16, 3x3 stride 2, bias, gelu", [2, 3, 7, 8], [5, 3, 3, 3], plain(2, 1), bias(Some(exact)))),
-    ]
-}
-
-/// The case with operands of f16; what follows the product stays f32.
-fn of_halves(mut case: Case) -> Case {
-    case.inputs[..2].iter_mut().for_each(|(ty, _)| ty.dtype = DType::F16);
-    case
-}
-
-/// A product of `z` pairs of matrices.
-fn of_batch(name: &'static str, z: usize, (m, n, k): (usize, usize, usize), epilogue: Epilogue) -> Case {
-    let x = [Type::f32([z, m, k]), Type::f32([z, k, n])];
-    let product = MatMul { trans_a: false, trans_b: false };
-    case(name, Fused { product, epilogue }, x, (n, Type::f32([z, m, n])))
-}
-
-fn matmul(name: &'static str, (m, n, k): (usize, usize, usize), trans_b: bool, epilogue: Epilogue) -> Case {
-    let x = [Type::f32([m, k]), Type::f32(if trans_b { [n, k] } else { [k, n] })];
-    case(name, Fused { product: MatMul { trans_a: false, trans_b }, epilogue }, x, (n, Type::f32([m, n])))
-}
-
-fn conv2d(name: &'static str, x: [usize; 4], w: [usize; 4], product: Conv2d, epilogue: Epilogue) -> Case {
-    let (stride, padding) = (product.stride as usize, product.padding as usize);
-    let out = |i: usize| (x[i] + 2 * padding - w[i]) / stride + 1;
-    let y = Type::f32([x[0], w[0], out(2), out(3)]);
-    case(name, Fused { product, epilogue }, [Type::f32(x), Type::f32(w)], (w[0], y))
-}
-
-fn case<P: Product>(name: &'static str, op: Fused<P>, x: [Type; 2], (channels, y): (usize, Type)) -> Case {
-    let mut inputs = x.map(|ty| (ty, Fill::Normal)).to_vec();
-    let scale = |n: &&str| ["weight", "running_var"].contains(n);
-    let fill = |n| if scale(&n) { Fill::Uniform(0.5, 1.5) } else { Fill::Normal };
-    inputs.extend(op.epilogue.shift.inputs().iter().map(|n| (Type::f32([channels]), fill(*n))));
-    inputs.extend(op.epilogue.residual.then_some((y, Fill::Normal)));
-    Case::new(name, op, inputs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mistakes_are_named() {
-        let op = |shift, residual, activation| Fused {
-            product: MatMul { trans_a: false, trans_b: false },
-            epilogue: Epilogue { shift, residual, activation },
-        };
-        let (a, b) = (Type::f32([3, 4]), Type::f32([4, 5]));
-        let wrong = |op: Fused<MatMul>, x: &[Type]| op.infer(x).unwrap_err().to_string();
-        assert!(wrong(op(Shift::Bias, false, None), &[a, b]).contains("takes 3"));
-        assert!(wrong(op(Shift::Bias, false, None), &[a, b, Type::f32([3])]).contains("each channel"));
-        assert!(wrong(op(Shift::None, true, None), &[a, b, a]).contains("must be F32 [3, 5]"));
-        assert!(wrong(op(Shift::None, false, Some(Unary::Exp)), &[a, b]).contains("Exp"));
-        assert_eq!(op(Shift::Bias, false, None).infer(&[a, b, Type::f32([5])]).unwrap(), [Type::f32([3, 5])]);
     }
 }

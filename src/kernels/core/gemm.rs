@@ -195,7 +195,7 @@ pub(crate) fn rows(e: &mut Emit<'_>, name: &'static str, (a, b, c): (Slot, Slot,
 pub(crate) fn tiled(
     name: &'static str,
     variant: &'static str,
-    pieces: &'static [Piece],
+    pieces: &[Piece],
     (m, n): (usize, usize),
     fours: bool,
 ) -> (Kernel, [u32; 2]) {

@@ -8,7 +8,6 @@
 use crate::base::DType;
 use crate::device::{Caps, Cooperative, Kernel, Piece, groups_1d};
 use crate::kernels::gemm;
-use crate::kernels::matmul::Sizes;
 use crate::kernels::strided::Strided;
 use crate::piece;
 use crate::tape::Emit;
@@ -80,12 +79,20 @@ const COOP_F32: &[Piece] = &[
 ];
 
 /// Variants of a product of halves, the one expected to win first.
-pub(crate) fn variants(s: Sizes, caps: &Caps) -> Vec<&'static str> {
+pub(crate) fn variants(s: &Strided, caps: &Caps) -> Vec<&'static str> {
     [cooperative_variants(s, DType::F16, caps), gemm::half_variants(caps)].concat()
 }
 
+/// The cooperative variants, and the side of their matrices.
+const COOPERATIVE: [(&str, usize); 2] = [("coop_16x16", 16), ("coop_8x8", 8)];
+
+/// Whether a variant multiplies cooperative matrices.
+pub(crate) fn is_cooperative(variant: &str) -> bool {
+    COOPERATIVE.iter().any(|c| c.0 == variant)
+}
+
 /// The cooperative variants of a product of such operands.
-pub(crate) fn cooperative_variants(s: Sizes, operands: DType, caps: &Caps) -> Vec<&'static str> {
+pub(crate) fn cooperative_variants(s: &Strided, operands: DType, caps: &Caps) -> Vec<&'static str> {
     let offered = |side: usize| {
         let whole = [s.m, s.n, s.k].iter().all(|v| v.is_multiple_of(side));
         let shape = Cooperative { side: side as u32, operands };
@@ -93,8 +100,7 @@ pub(crate) fn cooperative_variants(s: Sizes, operands: DType, caps: &Caps) -> Ve
         let typed = operands != DType::F16 || caps.f16;
         whole && typed && caps.fixed_subgroup().is_some() && caps.cooperative.contains(&shape)
     };
-    let shapes = [("coop_16x16", 16), ("coop_8x8", 8)];
-    shapes.into_iter().filter(|(_, side)| offered(*side)).map(|(name, _)| name).collect()
+    COOPERATIVE.into_iter().filter(|(_, side)| offered(*side)).map(|(name, _)| name).collect()
 }
 
 /// The kernel of a variant of this file, and its grid over the outputs.

@@ -1,12 +1,12 @@
-//! core: what ops share: products, gathers, windows, walks, orders, draws, endings, fusion.
+//! core: what ops share: products, gathers, windows, walks, orders, draws, endings. Nothing here names an op.
 
 pub(crate) mod contrast;
 pub(crate) mod conv2d_gather;
 pub(crate) mod conv2d_pack;
+pub(crate) mod conv2d_route;
 pub(crate) mod conv2d_winograd;
 pub mod draw;
 pub mod epilogue;
-pub mod fuse;
 pub(crate) mod gemm;
 pub(crate) mod matmul_f16;
 pub(crate) mod order;

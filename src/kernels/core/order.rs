@@ -3,27 +3,18 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::params;
 use crate::tape::{Emit, Slot, Type};
+use crate::{params, piece};
 
 params! {
     /// Rows, the elements of one, and how many places the op keeps.
     pub(crate) struct Params { rows: u32, length: u32, keep: u32 }
 }
 
-/// `pieces` of an op with each of the two walks: counting what comes before, and sorting in workgroup memory.
-macro_rules! walks {
-    ($($piece:literal),*) => {
-        [
-            &[piece!("common/index.wgsl"), $(piece!($piece),)* piece!("core/order/count.wgsl")],
-            &[piece!("common/index.wgsl"), $(piece!($piece),)* piece!("core/order/sort.wgsl")],
-        ]
-    };
-}
-pub(crate) use walks;
-
-/// The pieces of the variants `count` and `sort`.
-pub(crate) type Walks = [&'static [Piece]; 2];
+const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
+/// The walks: counting what comes before, and sorting in workgroup memory.
+const COUNT: &[Piece] = &[piece!("core/order/count.wgsl")];
+const SORT: &[Piece] = &[piece!("core/order/sort.wgsl")];
 
 /// Pairs that the sort holds for a row of `length`.
 fn size(length: usize) -> u32 {
@@ -49,18 +40,19 @@ pub(crate) fn rows(op: &'static str, x: &Type) -> Result<[usize; 2]> {
     }
 }
 
-/// Launches the walk of the chosen variant over `rows` of `length`.
+/// Launches the walk of the chosen variant over `rows` of `length`, with the pieces of an op.
 pub(crate) fn launch(
     e: &mut Emit<'_>,
     name: &'static str,
-    walks: &Walks,
+    own: &[Piece],
     buffers: &[Slot],
     [rows, length, keep]: [usize; 3],
 ) {
     let params = Params { rows: rows as u32, length: length as u32, keep: keep as u32 };
     if e.variant == "sort" {
-        let kernel = Kernel::new(name, "sort", walks[1]).with("SIZE", size(length));
+        let kernel = Kernel::new(name, "sort", INDEX).followed_by(own).followed_by(SORT).with("SIZE", size(length));
         return e.launch(kernel, buffers, &params, groups_1d(rows));
     }
-    e.launch(Kernel::new(name, "count", walks[0]), buffers, &params, groups_1d((rows * length).div_ceil(64)));
+    let kernel = Kernel::new(name, "count", INDEX).followed_by(own).followed_by(COUNT);
+    e.launch(kernel, buffers, &params, groups_1d((rows * length).div_ceil(64)));
 }

@@ -48,52 +48,19 @@ params! {
     }
 }
 
-/// The pieces of a forward kernel and of a gradient: where windows lie, what is folded, and the walk.
-macro_rules! forward {
-    ($windows:literal, $fold:literal, $row:literal) => {
-        &[
-            piece!("core/pool/params.wgsl"),
-            piece!("common/tile.wgsl"),
-            piece!($windows),
-            piece!($fold),
-            piece!($row),
-            piece!("core/pool/forward.wgsl"),
-        ]
-    };
-}
-macro_rules! grad {
-    ($windows:literal, $fold:literal) => {
-        &[
-            piece!("core/pool/params.wgsl"),
-            piece!("common/tile.wgsl"),
-            piece!($windows),
-            piece!($fold),
-            piece!("core/pool/grad.wgsl"),
-        ]
-    };
-}
-
-/// By the length of a window's rows, by windows, then by fold.
-const FORWARD: [[&[Piece]; 4]; 2] = [
-    [
-        forward!("core/pool/strided.wgsl", "core/pool/max.wgsl", "core/pool/row_short.wgsl"),
-        forward!("core/pool/strided.wgsl", "core/pool/mean.wgsl", "core/pool/row_short.wgsl"),
-        forward!("core/pool/adaptive.wgsl", "core/pool/max.wgsl", "core/pool/row_short.wgsl"),
-        forward!("core/pool/adaptive.wgsl", "core/pool/mean.wgsl", "core/pool/row_short.wgsl"),
-    ],
-    [
-        forward!("core/pool/strided.wgsl", "core/pool/max.wgsl", "core/pool/row_long.wgsl"),
-        forward!("core/pool/strided.wgsl", "core/pool/mean.wgsl", "core/pool/row_long.wgsl"),
-        forward!("core/pool/adaptive.wgsl", "core/pool/max.wgsl", "core/pool/row_long.wgsl"),
-        forward!("core/pool/adaptive.wgsl", "core/pool/mean.wgsl", "core/pool/row_long.wgsl"),
-    ],
-];
-const GRAD: [&[Piece]; 4] = [
-    grad!("core/pool/strided.wgsl", "core/pool/max_grad.wgsl"),
-    grad!("core/pool/strided.wgsl", "core/pool/mean_grad.wgsl"),
-    grad!("core/pool/adaptive.wgsl", "core/pool/max_grad.wgsl"),
-    grad!("core/pool/adaptive.wgsl", "core/pool/mean_grad.wgsl"),
-];
+const PARAMS: &[Piece] = &[piece!("core/pool/params.wgsl"), piece!("common/tile.wgsl")];
+/// Where windows lie.
+const STRIDED: &[Piece] = &[piece!("core/pool/strided.wgsl")];
+const ADAPTIVE: &[Piece] = &[piece!("core/pool/adaptive.wgsl")];
+/// What is folded, and its gradient.
+const MAX: [&[Piece]; 2] = [&[piece!("core/pool/max.wgsl")], &[piece!("core/pool/max_grad.wgsl")]];
+const MEAN: [&[Piece]; 2] = [&[piece!("core/pool/mean.wgsl")], &[piece!("core/pool/mean_grad.wgsl")]];
+/// Rows of a window that are taken in one step, and longer ones.
+const ROW_SHORT: &[Piece] = &[piece!("core/pool/row_short.wgsl")];
+const ROW_LONG: &[Piece] = &[piece!("core/pool/row_long.wgsl")];
+/// The walks.
+const FORWARD: &[Piece] = &[piece!("core/pool/forward.wgsl")];
+const GRAD: &[Piece] = &[piece!("core/pool/grad.wgsl")];
 
 /// The widest stride that a block of the gradient spans; elements past it are owned one by one.
 const BLOCK: u32 = 4;
@@ -166,8 +133,17 @@ impl Pool {
         })
     }
 
-    fn pieces<'a>(&self, of: &[&'a [Piece]; 4]) -> &'a [Piece] {
-        of[2 * usize::from(matches!(self.windows, Windows::Adaptive { .. })) + usize::from(self.fold == Fold::Mean)]
+    /// What a kernel begins with: where windows lie, and what is folded.
+    fn kernel(&self, name: &'static str, is_grad: bool) -> Kernel {
+        let windows = match self.windows {
+            Windows::Strided { .. } => STRIDED,
+            Windows::Adaptive { .. } => ADAPTIVE,
+        };
+        let fold = match self.fold {
+            Fold::Max => MAX,
+            Fold::Mean => MEAN,
+        };
+        Kernel::new(name, "portable", PARAMS).followed_by(windows).followed_by(fold[usize::from(is_grad)])
     }
 
     /// Launches `kernel`, which walks `over` rows × columns of each plane of x.
@@ -209,8 +185,9 @@ impl Pool {
     pub fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (x, y) = (e.x[0].shape, e.y[0].shape);
         let columns = self.windows.longest(1, x.dim(3) as u32);
-        let pieces = self.pieces(&FORWARD[usize::from(columns > STEP)]);
-        let kernel = Kernel::new(self.names[1], "portable", pieces).with("STEP", columns.min(STEP));
+        let row = if columns > STEP { ROW_LONG } else { ROW_SHORT };
+        let kernel = self.kernel(self.names[1], false).followed_by(row).followed_by(FORWARD);
+        let kernel = kernel.with("STEP", columns.min(STEP));
         let buffers = match self.fold {
             Fold::Max => vec![Slot::In(0), Slot::Out(0), Slot::Out(1)],
             Fold::Mean => vec![Slot::In(0), Slot::Out(0)],
@@ -256,7 +233,10 @@ impl Op for PoolGrad {
         let size = [2, 3].map(|i| self.shape.dim(i) as u32);
         let block = [0, 1].map(|axis| windows.block(axis));
         let over = [0, 1].map(|axis| (size[axis] + padding[axis]).div_ceil(block[axis]));
-        let kernel = Kernel::new(self.pool.names[2], "portable", self.pool.pieces(&GRAD))
+        let kernel = self
+            .pool
+            .kernel(self.pool.names[2], true)
+            .followed_by(GRAD)
             .with("REACH", windows.reach(1, size[1]))
             .with("HEIGHT", block[0])
             .with("WIDTH", block[1]);

@@ -10,15 +10,29 @@ mod rule;
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, same_types};
+use crate::kernels::{Case, Fill, same_types, units};
 use crate::tape::op::ParamBlock;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 use std::any::Any;
 use std::fmt::Debug;
 
-pub(crate) use rule::{Names, Rule, names, rule, rule_pieces};
+pub(crate) use rule::{Names, Rule, names};
 
+/// What a unit of a row is, beside [`units`]: a vec4, or one number.
+const OF_VEC4: &[Piece] = &[piece!("core/row_loss/of_vec4.wgsl")];
+const OF_SCALAR: &[Piece] = &[piece!("core/row_loss/of_scalar.wgsl")];
+/// Lanes of a row.
+const LANES_1: &[Piece] = &[piece!("core/row_loss/lanes_1.wgsl")];
+const LANES_64: &[Piece] = &[piece!("core/row_loss/lanes_64.wgsl")];
+const SHIFT: &[Piece] = &[piece!("core/row_loss/shift.wgsl")];
+/// What the cotangent belongs to: a mean, a sum, each row's loss.
+const OF_LOSS: &[Piece] = &[piece!("core/row_loss/of_loss.wgsl")];
+const OF_SUM: &[Piece] = &[piece!("core/row_loss/of_sum.wgsl")];
+const OF_LOSSES: &[Piece] = &[piece!("core/row_loss/of_losses.wgsl")];
+/// The walks.
+const FORWARD: &[Piece] = &[piece!("core/row_loss/forward.wgsl")];
+const GRAD: &[Piece] = &[piece!("core/row_loss/grad.wgsl")];
 const MEAN: &[Piece] =
     &[piece!("common/sum64.wgsl"), piece!("core/row_loss/count_one.wgsl"), piece!("core/row_loss/mean.wgsl")];
 const MEAN_BY_CLASS: &[Piece] =
@@ -156,6 +170,17 @@ pub(crate) fn lanes(variant: &str, caps: &Caps, rows: usize) -> (u32, u32, [u32;
     (lanes, size, groups_1d(rows.div_ceil((size / lanes) as usize)))
 }
 
+/// A kernel over rows of units, whole vec4 or not.
+fn kernel(name: &'static str, variant: &'static str, whole: bool) -> Kernel {
+    Kernel::new(name, variant, units(whole)).followed_by(if whole { OF_VEC4 } else { OF_SCALAR })
+}
+
+/// What a kernel begins with that walks each row with so many lanes; `guard` says whether it runs.
+pub(crate) fn walk(name: &'static str, variant: &'static str, whole: bool, lanes: u32, guard: &[Piece]) -> Kernel {
+    let kernel = kernel(name, variant, whole).followed_by(if lanes > 1 { LANES_64 } else { LANES_1 });
+    kernel.followed_by(guard).followed_by(SHIFT)
+}
+
 /// What belongs to the formula of the op's inputs: all but the weights.
 fn own<F: Formula, T>(inputs: &[T]) -> &[T] {
     &inputs[..inputs.len() - usize::from(F::WEIGHTED)]
@@ -195,17 +220,15 @@ impl<F: Formula> Op for RowLoss<F> {
         let x = own::<F, _>(e.x);
         let w = self.0.walk(x)?;
         let (lanes, size, grid) = lanes(e.variant, e.caps, w.rows);
-        let kernel = Kernel::new(
-            F::NAMES.forward,
-            e.variant,
-            w.rule.forward[usize::from(!w.is_whole())][usize::from(lanes > 1)],
-        )
-        .with("LANES", lanes)
-        .with("SIZE", size)
-        .with("SOURCES", w.rule.sources)
-        .with("TERMS", u32::from(w.rule.terms))
-        .with("KEEPS", u32::from(w.rule.keeps))
-        .with("LOSSES", x.len() as u32 + 1);
+        let kernel = walk(F::NAMES.forward, e.variant, w.is_whole(), lanes, &[])
+            .followed_by(w.rule.pieces)
+            .followed_by(FORWARD)
+            .with("LANES", lanes)
+            .with("SIZE", size)
+            .with("SOURCES", w.rule.sources)
+            .with("TERMS", u32::from(w.rule.terms))
+            .with("KEEPS", u32::from(w.rule.keeps))
+            .with("LOSSES", x.len() as u32 + 1);
         let mut buffers: Vec<Slot> = (0..x.len()).map(Slot::In).collect();
         buffers.push(Slot::Out(1));
         if w.rule.keeps {
@@ -288,16 +311,23 @@ impl<F: Formula> Op for RowLossGrad<F> {
         let (lanes, size, grid) = lanes(e.variant, e.caps, w.rows);
         let shares = F::WEIGHTED && !self.of_losses;
         let dy = e.x.len() - usize::from(shares); // the cotangent is input dy − 1
-        let kernel =
-            Kernel::new(F::NAMES.grad, e.variant, w.rule.grad[usize::from(!w.is_whole())][usize::from(self.of_losses)])
-                .with("LANES", lanes)
-                .with("SIZE", size)
-                .with("KEEPS", u32::from(w.rule.keeps))
-                .with("STATS", dy as u32 - 1)
-                .with("DY", dy as u32)
-                .with("DX", e.x.len() as u32 + 1)
-                .with("FROM", self.from as u32)
-                .with("TO", self.to as u32);
+        let of = match (self.of_losses, F::WEIGHTED) {
+            (true, _) => OF_LOSSES,
+            (false, true) => OF_LOSS,
+            (false, false) => OF_SUM,
+        };
+        let kernel = kernel(F::NAMES.grad, e.variant, w.is_whole())
+            .followed_by(of)
+            .followed_by(w.rule.pieces)
+            .followed_by(GRAD)
+            .with("LANES", lanes)
+            .with("SIZE", size)
+            .with("KEEPS", u32::from(w.rule.keeps))
+            .with("STATS", dy as u32 - 1)
+            .with("DY", dy as u32)
+            .with("DX", e.x.len() as u32 + 1)
+            .with("FROM", self.from as u32)
+            .with("TO", self.to as u32);
         let buffers: Vec<Slot> = (0..e.x.len()).map(Slot::In).chain((0..e.y.len()).map(Slot::Out)).collect();
         let params = self.of.params(&e.x[..self.own], &w);
         e.launch(kernel, &buffers, &params, grid);

@@ -67,11 +67,6 @@ pub(crate) struct Strided {
 }
 
 impl Strided {
-    /// Whether a variant is one of this file for f32 operands.
-    pub fn is(variant: &str) -> bool {
-        ["tiled_64", "tiled_128", VEC4].contains(&variant)
-    }
-
     /// Whether both operands can be read in whole vec4 along memory.
     pub fn fours(&self) -> bool {
         let ([a_z, a_m, a_k], [b_z, b_k, b_n]) = (self.a, self.b);

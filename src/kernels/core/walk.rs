@@ -2,44 +2,17 @@
 //! host's side of shaders/layers/batch_norm/params.wgsl, whole.wgsl and split.wgsl.
 
 use crate::device::{Kernel, Piece, groups_1d};
-use crate::params;
 use crate::tape::{Emit, Slot, Type};
+use crate::{params, piece};
 
-/// A kernel's pieces with cells of one element, and of four.
-pub(crate) type ByCell = [&'static [Piece]; 2];
-/// The same for channels that are walked whole, and split into sub-batches.
-pub(crate) type BySplit = [ByCell; 2];
-
-/// The pieces of a kernel that does not ask where a channel begins.
-macro_rules! by_cell {
-    (@ $cell:literal, $($path:literal),*) => {
-        &[
-            $crate::piece!("common/index.wgsl"),
-            $crate::piece!($cell),
-            $crate::piece!("layers/batch_norm/params.wgsl"),
-            $($crate::piece!($path)),*
-        ]
-    };
-    ($($path:literal),*) => {[
-        by_cell!(@ "layers/batch_norm/cell_f32.wgsl", $($path),*),
-        by_cell!(@ "layers/batch_norm/cell_vec4.wgsl", $($path),*),
-    ]};
-}
-/// As [`by_cell`], for both kinds of channels.
-macro_rules! by_split {
-    ($($path:literal),*) => {[
-        by_cell!("layers/batch_norm/whole.wgsl", $($path),*),
-        by_cell!("layers/batch_norm/split.wgsl", $($path),*),
-    ]};
-}
-/// As [`by_split`], without and with a weight for each sample.
-macro_rules! by_weight {
-    ($($path:literal),*) => {[
-        by_split!("layers/batch_norm/unweighted.wgsl", $($path),*),
-        by_split!("layers/batch_norm/weighted.wgsl", $($path),*),
-    ]};
-}
-pub(crate) use {by_cell, by_split, by_weight};
+const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
+/// Cells of one element, and of four.
+const CELL_F32: &[Piece] = &[piece!("layers/batch_norm/cell_f32.wgsl")];
+const CELL_VEC4: &[Piece] = &[piece!("layers/batch_norm/cell_vec4.wgsl")];
+const PARAMS: &[Piece] = &[piece!("layers/batch_norm/params.wgsl")];
+/// Channels that are walked whole, and split into sub-batches.
+const WHOLE: &[Piece] = &[piece!("layers/batch_norm/whole.wgsl")];
+const SPLIT: &[Piece] = &[piece!("layers/batch_norm/split.wgsl")];
 
 /// An invocation walks a whole chunk of a channel: few invocations with long serial walks.
 pub(crate) const LANE: &str = "lane_per_chunk";
@@ -142,25 +115,29 @@ impl<'a, 'b> Launcher<'a, 'b> {
         Launcher { walk, e }
     }
 
-    /// A kernel of `groups` workgroups. Sample weights, where a kernel has them, are its last buffer.
-    fn launch(&mut self, name: &'static str, pieces: BySplit, buffers: &[Slot], groups: usize) {
-        let pieces = pieces[usize::from(self.walk.split)][usize::from(self.walk.of_four)];
-        let kernel = Kernel::new(name, self.e.variant, pieces).with("LAST", buffers.len() as u32);
+    /// A kernel of `groups` workgroups with pieces of its own. Sample weights, where a kernel has them, are its last buffer.
+    fn launch(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot], groups: usize) {
+        let kernel = Kernel::new(name, self.e.variant, INDEX)
+            .followed_by(if self.walk.of_four { CELL_VEC4 } else { CELL_F32 })
+            .followed_by(PARAMS)
+            .followed_by(if self.walk.split { SPLIT } else { WHOLE })
+            .followed_by(own)
+            .with("LAST", buffers.len() as u32);
         self.e.launch(kernel, buffers, &self.walk.params, groups_1d(groups));
     }
 
     /// A kernel of an invocation for each of `count` channels or groups of them.
-    pub fn each(&mut self, name: &'static str, pieces: BySplit, buffers: &[Slot], count: usize) {
-        self.launch(name, pieces, buffers, count.div_ceil(64));
+    pub fn each(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot], count: usize) {
+        self.launch(name, own, buffers, count.div_ceil(64));
     }
 
     /// A kernel of an invocation a channel, of each sub-batch.
-    pub fn channels(&mut self, name: &'static str, pieces: BySplit, buffers: &[Slot]) {
-        self.each(name, pieces, buffers, self.walk.params.channels as usize);
+    pub fn channels(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot]) {
+        self.each(name, own, buffers, self.walk.params.channels as usize);
     }
 
     /// A kernel that reduces each chunk, by an invocation or by a workgroup.
-    pub fn chunks(&mut self, name: &'static str, [lane, group]: [BySplit; 2], buffers: &[Slot]) {
+    pub fn chunks(&mut self, name: &'static str, [lane, group]: [&[Piece]; 2], buffers: &[Slot]) {
         let pairs = self.walk.params.chunks as usize * self.walk.params.channels as usize;
         match self.e.variant {
             LANE => self.launch(name, lane, buffers, pairs.div_ceil(64)),
@@ -169,7 +146,7 @@ impl<'a, 'b> Launcher<'a, 'b> {
     }
 
     /// A kernel that writes every element, an invocation a chunk or a cell.
-    pub fn elements(&mut self, name: &'static str, [lane, each]: [BySplit; 2], buffers: &[Slot]) {
+    pub fn elements(&mut self, name: &'static str, [lane, each]: [&[Piece]; 2], buffers: &[Slot]) {
         let p = self.walk.params;
         let (pairs, cells) = (p.chunks as usize * p.channels as usize, p.total as usize * p.channels as usize);
         match self.e.variant {

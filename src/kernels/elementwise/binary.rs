@@ -54,51 +54,43 @@ params! {
     struct Params { vectors: u32 }
 }
 
-/// Name and pieces of a kernel.
-type Entry = (&'static str, &'static [Piece]);
+/// What is a function's own: the name of its kernel, and the pieces that define it.
+#[derive(Clone, Copy)]
+struct Function {
+    kernel: &'static str,
+    pieces: &'static [Piece],
+}
 
-/// The kernel of the function whose piece is shaders/elementwise/binary/`$name`.wgsl, with the pieces it needs: how its elements lie
-/// is one of them.
-macro_rules! kernel {
-    ($name:literal, $($unit:literal),+) => {
-        (
-            concat!($name, ".forward"),
-            &[
-                piece!("common/index.wgsl"),
-                $(piece!($unit),)+
-                piece!(concat!("elementwise/binary/", $name, ".wgsl")),
-                piece!("elementwise/binary/forward.wgsl"),
-            ],
-        )
+/// The function of shaders/elementwise/binary/`$name`.wgsl, and the piece that it needs, if any.
+macro_rules! function {
+    ($name:literal $(, $needs:literal)?) => {
+        Function {
+            kernel: concat!($name, ".forward"),
+            pieces: &[$(piece!($needs),)? piece!(concat!("elementwise/binary/", $name, ".wgsl"))],
+        }
     };
 }
 
-/// A comparison's kernels, of f32 and of u32 operands.
-macro_rules! comparison {
-    ($name:literal) => {
-        [kernel!($name, "common/quads_f32.wgsl"), kernel!($name, "common/quads_u32.wgsl")]
-    };
-}
+const ADD: Function = function!("add");
+const DIV: Function = function!("div");
+const EQ: Function = function!("eq");
+const GE: Function = function!("ge");
+const GT: Function = function!("gt");
+const LE: Function = function!("le");
+const LT: Function = function!("lt");
+const MAXIMUM: Function = function!("maximum", "elementwise/binary/is_nan.wgsl");
+const MINIMUM: Function = function!("minimum", "elementwise/binary/is_nan.wgsl");
+const MUL: Function = function!("mul");
+const NE: Function = function!("ne");
+const SUB: Function = function!("sub");
 
-/// The kernels of f32 and of f16 operands.
-macro_rules! arithmetic {
-    ($name:literal) => {
-        [kernel!($name, "common/quads_f32.wgsl"), kernel!($name, "common/half.wgsl", "common/quads_f16.wgsl")]
-    };
-}
+/// What kernels of f32, f16 and u32 operands begin with.
+const SINGLE: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/quads_f32.wgsl")];
+const HALF: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/half.wgsl"), piece!("common/quads_f16.wgsl")];
+const WORD: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/quads_u32.wgsl")];
+/// The walk.
+const FORWARD: &[Piece] = &[piece!("elementwise/binary/forward.wgsl")];
 
-const ADD: [Entry; 2] = arithmetic!("add");
-const DIV: Entry = kernel!("div", "common/quads_f32.wgsl");
-const EQ: [Entry; 2] = comparison!("eq");
-const GE: [Entry; 2] = comparison!("ge");
-const GT: [Entry; 2] = comparison!("gt");
-const LE: [Entry; 2] = comparison!("le");
-const LT: [Entry; 2] = comparison!("lt");
-const MAXIMUM: Entry = kernel!("maximum", "common/quads_f32.wgsl", "elementwise/binary/is_nan.wgsl");
-const MINIMUM: Entry = kernel!("minimum", "common/quads_f32.wgsl", "elementwise/binary/is_nan.wgsl");
-const MUL: [Entry; 2] = arithmetic!("mul");
-const NE: [Entry; 2] = comparison!("ne");
-const SUB: [Entry; 2] = arithmetic!("sub");
 const DIV_GRAD: &[Piece] =
     &[piece!("common/index.wgsl"), piece!("elementwise/binary/div_grad.wgsl"), piece!("elementwise/binary/grad.wgsl")];
 const MAXIMUM_GRAD: &[Piece] = &[
@@ -170,45 +162,46 @@ impl Tape {
 }
 
 impl Binary {
-    /// Its name and the kernels of f32, u32 and f16 operands, where it has them.
-    fn form(self) -> (&'static str, [Option<Entry>; 3]) {
-        let float = |entry| [Some(entry), None, None];
-        let both = |[float, integer]: [Entry; 2]| [Some(float), Some(integer), None];
-        let halves = |[float, half]: [Entry; 2]| [Some(float), None, Some(half)];
+    /// Its name, what it computes, and which operands it takes besides f32.
+    fn form(self) -> (&'static str, Function, Option<DType>) {
         match self {
-            Binary::Add => ("add", halves(ADD)),
-            Binary::Div => ("div", float(DIV)),
-            Binary::Eq => ("eq", both(EQ)),
-            Binary::Ge => ("ge", both(GE)),
-            Binary::Gt => ("gt", both(GT)),
-            Binary::Le => ("le", both(LE)),
-            Binary::Lt => ("lt", both(LT)),
-            Binary::Maximum => ("maximum", float(MAXIMUM)),
-            Binary::Minimum => ("minimum", float(MINIMUM)),
-            Binary::Mul => ("mul", halves(MUL)),
-            Binary::Ne => ("ne", both(NE)),
-            Binary::Sub => ("sub", halves(SUB)),
+            Binary::Add => ("add", ADD, Some(DType::F16)),
+            Binary::Div => ("div", DIV, None),
+            Binary::Eq => ("eq", EQ, Some(DType::U32)),
+            Binary::Ge => ("ge", GE, Some(DType::U32)),
+            Binary::Gt => ("gt", GT, Some(DType::U32)),
+            Binary::Le => ("le", LE, Some(DType::U32)),
+            Binary::Lt => ("lt", LT, Some(DType::U32)),
+            Binary::Maximum => ("maximum", MAXIMUM, None),
+            Binary::Minimum => ("minimum", MINIMUM, None),
+            Binary::Mul => ("mul", MUL, Some(DType::F16)),
+            Binary::Ne => ("ne", NE, Some(DType::U32)),
+            Binary::Sub => ("sub", SUB, Some(DType::F16)),
         }
     }
 
     /// The kernel for operands of this type, or an error that names the op.
-    fn kernel(self, dtype: DType) -> Result<Entry> {
-        let (name, [float, integer, half]) = self.form();
-        let kernel = match dtype {
-            DType::F16 => half,
-            DType::F32 => float,
-            DType::U32 => integer,
+    fn kernel(self, dtype: DType) -> Result<Kernel> {
+        let (name, function, other) = self.form();
+        if dtype != DType::F32 && other != Some(dtype) {
+            return Err(Error::shape(name, format!("a must hold F32, not {}", dtype.name())));
+        }
+        let operands = match dtype {
+            DType::F16 => HALF,
+            DType::F32 => SINGLE,
+            DType::U32 => WORD,
         };
-        kernel.ok_or_else(|| Error::shape(name, format!("a must hold F32, not {}", dtype.name())))
+        let kernel = Kernel::new(function.kernel, "portable", operands);
+        Ok(kernel.followed_by(function.pieces).followed_by(FORWARD))
     }
 }
 
 /// Launches an elementwise kernel over the inputs in order and the one output.
-fn launch(e: &mut Emit<'_>, name: &'static str, pieces: &'static [Piece]) {
+fn launch(e: &mut Emit<'_>, kernel: Kernel) {
     let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
     let mut buffers: Vec<Slot> = (0..e.x.len()).map(Slot::In).collect();
     buffers.push(Slot::Out(0));
-    e.launch(Kernel::new(name, "portable", pieces), &buffers, &Params { vectors }, grid);
+    e.launch(kernel, &buffers, &Params { vectors }, grid);
 }
 
 impl Op for Binary {
@@ -217,7 +210,7 @@ impl Op for Binary {
     }
 
     fn takes_f16(&self) -> bool {
-        self.form().1[2].is_some()
+        self.form().2 == Some(DType::F16)
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -232,8 +225,8 @@ impl Op for Binary {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (name, pieces) = self.kernel(e.x[0].dtype)?;
-        launch(e, name, pieces);
+        let kernel = self.kernel(e.x[0].dtype)?;
+        launch(e, kernel);
         Ok(())
     }
 
@@ -274,7 +267,7 @@ impl Op for DivGrad {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        launch(e, "div.grad", DIV_GRAD);
+        launch(e, Kernel::new("div.grad", "portable", DIV_GRAD));
         Ok(())
     }
 
@@ -293,7 +286,7 @@ impl Op for MaximumGrad {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        launch(e, "maximum.grad", MAXIMUM_GRAD);
+        launch(e, Kernel::new("maximum.grad", "portable", MAXIMUM_GRAD));
         Ok(())
     }
 

@@ -32,16 +32,12 @@ params! {
     struct Params { units: u32, elements: u32 }
 }
 
-macro_rules! pieces {
-    ($($conversion:literal),+) => {
-        &[piece!("common/index.wgsl"), $(piece!($conversion),)+ piece!("elementwise/cast/forward.wgsl")]
-    };
-}
-
-const TO_F32: &[Piece] = pieces!("elementwise/cast/f32.wgsl");
-const TO_U32: &[Piece] = pieces!("elementwise/cast/u32.wgsl");
-const PACK: &[Piece] = pieces!("common/half.wgsl", "elementwise/cast/pack_f16.wgsl");
-const UNPACK: &[Piece] = pieces!("common/half.wgsl", "elementwise/cast/unpack_f16.wgsl");
+const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
+const TO_F32: &[Piece] = &[piece!("elementwise/cast/f32.wgsl")];
+const TO_U32: &[Piece] = &[piece!("elementwise/cast/u32.wgsl")];
+const PACK: &[Piece] = &[piece!("common/half.wgsl"), piece!("elementwise/cast/pack_f16.wgsl")];
+const UNPACK: &[Piece] = &[piece!("common/half.wgsl"), piece!("elementwise/cast/unpack_f16.wgsl")];
+const FORWARD: &[Piece] = &[piece!("elementwise/cast/forward.wgsl")];
 
 impl Tape {
     /// x as `dtype`; x itself where it is that already. f16 and u32 go by way of f32. A gradient flows between f16 and f32.
@@ -98,7 +94,7 @@ impl Op for Cast {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (x, y) = (e.x[0].shape.numel(), e.y[0].shape.numel());
-        let (pieces, units, elements) = match self {
+        let (conversion, units, elements) = match self {
             Cast::F32 if e.x[0].dtype == DType::F16 => (UNPACK, x.div_ceil(2), x),
             Cast::F32 => (TO_F32, x.div_ceil(4), x),
             Cast::U32 => (TO_U32, x.div_ceil(4), x),
@@ -107,7 +103,7 @@ impl Op for Cast {
             Cast::UnpackF16 { .. } => (UNPACK, x, y),
         };
         let params = Params { units: units as u32, elements: elements as u32 };
-        let kernel = Kernel::new("cast.forward", "portable", pieces);
+        let kernel = Kernel::new("cast.forward", "portable", INDEX).followed_by(conversion).followed_by(FORWARD);
         e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &params, groups_1d(units.div_ceil(64)));
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Kernel, Piece};
+use crate::kernels::epilogue::Activation;
 use crate::kernels::{Case, Fill, vec4_grid};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
@@ -70,49 +71,48 @@ params! {
     struct Params { vectors: u32, a: f32, b: f32 }
 }
 
-/// Names of a function's two kernels, and the pieces of each for f32 and for f16 elements.
-type Kernels = [(&'static str, [&'static [Piece]; 2]); 2];
+/// What is a function's own: the names of its two kernels, and the pieces that define it.
+#[derive(Clone, Copy)]
+struct Function {
+    forward: &'static str,
+    grad: &'static str,
+    pieces: &'static [Piece],
+}
 
-/// The kernels of the function whose piece is shaders/elementwise/unary/`$name`.wgsl, which may need other pieces.
-macro_rules! kernels {
-    ($name:literal $(, $needs:literal)*) => {
-        [
-            (concat!($name, ".forward"), kernels!(@both "elementwise/unary/forward.wgsl", $name $(, $needs)*)),
-            (concat!($name, ".grad"), kernels!(@both "elementwise/unary/grad.wgsl", $name $(, $needs)*)),
-        ]
-    };
-    (@both $walk:literal, $name:literal $(, $needs:literal)*) => {
-        [
-            kernels!(@one $walk, $name, "common/quads_f32.wgsl" $(, $needs)*),
-            kernels!(@one $walk, $name, "common/half.wgsl", "common/quads_f16.wgsl" $(, $needs)*),
-        ]
-    };
-    (@one $walk:literal, $name:literal $(, $needs:literal)*) => {
-        &[
-            piece!("common/index.wgsl"),
-            $(piece!($needs),)*
-            piece!(concat!("elementwise/unary/", $name, ".wgsl")),
-            piece!($walk),
-        ]
+/// The function of shaders/elementwise/unary/`$name`.wgsl, and the piece that it needs, if any.
+macro_rules! function {
+    ($name:literal $(, $needs:literal)?) => {
+        Function {
+            forward: concat!($name, ".forward"),
+            grad: concat!($name, ".grad"),
+            pieces: &[$(piece!($needs),)? piece!(concat!("elementwise/unary/", $name, ".wgsl"))],
+        }
     };
 }
 
-const ABS: Kernels = kernels!("abs");
-const CLAMP: Kernels = kernels!("clamp");
-const EXP: Kernels = kernels!("exp");
-const GELU: Kernels = kernels!("gelu");
-const GELU_TANH: Kernels = kernels!("gelu_tanh", "elementwise/unary/logistic.wgsl");
-const LEAKY_RELU: Kernels = kernels!("leaky_relu");
-const LOG: Kernels = kernels!("log");
-const NEG: Kernels = kernels!("neg");
-const POW: Kernels = kernels!("pow");
-const POW_WHOLE: Kernels = kernels!("pow_whole");
-const RECIPROCAL: Kernels = kernels!("reciprocal");
-const RELU: Kernels = kernels!("relu");
-const SIGMOID: Kernels = kernels!("sigmoid", "elementwise/unary/logistic.wgsl");
-const SILU: Kernels = kernels!("silu", "elementwise/unary/logistic.wgsl");
-const SQRT: Kernels = kernels!("sqrt");
-const TANH: Kernels = kernels!("tanh");
+const ABS: Function = function!("abs");
+const CLAMP: Function = function!("clamp");
+const EXP: Function = function!("exp");
+const GELU: Function = function!("gelu");
+const GELU_TANH: Function = function!("gelu_tanh", "elementwise/unary/logistic.wgsl");
+const LEAKY_RELU: Function = function!("leaky_relu");
+const LOG: Function = function!("log");
+const NEG: Function = function!("neg");
+const POW: Function = function!("pow");
+const POW_WHOLE: Function = function!("pow_whole");
+const RECIPROCAL: Function = function!("reciprocal");
+const RELU: Function = function!("relu");
+const SIGMOID: Function = function!("sigmoid", "elementwise/unary/logistic.wgsl");
+const SILU: Function = function!("silu", "elementwise/unary/logistic.wgsl");
+const SQRT: Function = function!("sqrt");
+const TANH: Function = function!("tanh");
+
+/// What kernels of f32 elements begin with, and of f16 elements.
+const SINGLE: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/quads_f32.wgsl")];
+const HALF: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/half.wgsl"), piece!("common/quads_f16.wgsl")];
+/// The walks.
+const FORWARD: &[Piece] = &[piece!("elementwise/unary/forward.wgsl")];
+const GRAD: &[Piece] = &[piece!("elementwise/unary/grad.wgsl")];
 
 impl Tape {
     /// |x| of an f32 or f16 tensor of any shape.
@@ -197,7 +197,7 @@ enum Reads {
 /// What the ops below ask of a function.
 struct Form {
     name: &'static str,
-    kernels: Kernels,
+    function: Function,
     reads: Reads,
     /// Flops of an element, each call of a built-in counted as one.
     flops: u64,
@@ -208,7 +208,7 @@ struct Form {
 impl Unary {
     fn form(self) -> Form {
         use Reads::{Nothing, X, Y};
-        let form = |name, kernels, reads, flops| Form { name, kernels, reads, flops, a: 0.0, b: 0.0 };
+        let form = |name, function, reads, flops| Form { name, function, reads, flops, a: 0.0, b: 0.0 };
         match self {
             Unary::Abs => form("abs", ABS, X, 1),
             Unary::Clamp { min, max } => Form { a: min, b: max, ..form("clamp", CLAMP, X, 2) },
@@ -222,8 +222,8 @@ impl Unary {
             Unary::Log => form("log", LOG, X, 1),
             Unary::Neg => form("neg", NEG, Nothing, 1),
             Unary::Pow { exponent } => {
-                let kernels = if exponent.fract() == 0.0 { POW_WHOLE } else { POW };
-                Form { a: exponent, ..form("pow", kernels, X, 1) }
+                let function = if exponent.fract() == 0.0 { POW_WHOLE } else { POW };
+                Form { a: exponent, ..form("pow", function, X, 1) }
             }
             Unary::Reciprocal => form("reciprocal", RECIPROCAL, Y, 1),
             Unary::Relu => form("relu", RELU, Y, 1),
@@ -239,25 +239,25 @@ impl Unary {
         self.form().reads != Reads::Y || matches!(self, Unary::LeakyRelu { .. } | Unary::Relu)
     }
 
-    /// The pieces that define `apply`, for kernels of products that end in this function; none where no such kernel is
-    /// tested, or where it takes numbers of its own.
-    pub(crate) fn pieces(self) -> Option<&'static [Piece]> {
-        let whole = self.form().kernels[0].1[0];
-        let ends = matches!(self, Unary::Relu | Unary::Gelu(_) | Unary::Silu | Unary::Sigmoid | Unary::Tanh);
-        ends.then(|| &whole[2..whole.len() - 1]) // without the walk around them and how its elements lie
-    }
-
-    /// Flops of an element.
-    pub(crate) fn flops(self) -> u64 {
-        self.form().flops
-    }
-
-    fn launch(self, e: &mut Emit<'_>, entry: usize, buffers: &[Slot]) {
-        let Form { kernels, a, b, .. } = self.form();
+    /// Launches one of the function's kernels: `walk` goes over its elements.
+    fn launch(self, e: &mut Emit<'_>, name: &'static str, walk: &[Piece], buffers: &[Slot]) {
+        let Form { function, a, b, .. } = self.form();
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
-        let (name, [single, half]) = kernels[entry];
-        let pieces = if e.y[0].dtype == DType::F16 { half } else { single };
-        e.launch(Kernel::new(name, "portable", pieces), buffers, &Params { vectors, a, b }, grid);
+        let elements = if e.y[0].dtype == DType::F16 { HALF } else { SINGLE };
+        let kernel = Kernel::new(name, "portable", elements).followed_by(function.pieces).followed_by(walk);
+        e.launch(kernel, buffers, &Params { vectors, a, b }, grid);
+    }
+}
+
+impl Activation for Unary {
+    /// None where no kernel that ends so is tested, or where the function takes numbers of its own.
+    fn pieces(self) -> Option<&'static [Piece]> {
+        let ends = matches!(self, Unary::Relu | Unary::Gelu(_) | Unary::Silu | Unary::Sigmoid | Unary::Tanh);
+        ends.then(|| self.form().function.pieces)
+    }
+
+    fn flops(self) -> u64 {
+        self.form().flops
     }
 }
 
@@ -286,7 +286,7 @@ impl Op for Unary {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        self.launch(e, 0, &[Slot::In(0), Slot::Out(0)]);
+        self.launch(e, self.form().function.forward, FORWARD, &[Slot::In(0), Slot::Out(0)]);
         Ok(())
     }
 
@@ -307,7 +307,7 @@ impl Op for Unary {
 
 impl Op for UnaryGrad {
     fn name(&self) -> &'static str {
-        self.0.form().kernels[1].0
+        self.0.form().function.grad
     }
 
     fn takes_f16(&self) -> bool {
@@ -319,7 +319,7 @@ impl Op for UnaryGrad {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        self.0.launch(e, 1, &[Slot::In(0), Slot::In(1), Slot::Out(0)]);
+        self.0.launch(e, self.name(), GRAD, &[Slot::In(0), Slot::In(1), Slot::Out(0)]);
         Ok(())
     }
 

@@ -17,9 +17,10 @@
 //! of all parts through [`Tape::merge_statistics`] into `batch_norm_eval` of each part.
 
 use crate::base::{DType, Error, Result};
-use crate::device::Caps;
-use crate::kernels::walk::{BySplit, GROUP, LANE, Launcher, Layout, Walk, by_cell, by_split, by_weight};
+use crate::device::{Caps, Piece};
+use crate::kernels::walk::{GROUP, LANE, Launcher, Layout, Walk};
 use crate::kernels::{Case, Fill};
+use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
 /// Normalises each channel over the batch. Inputs x [N, C, H, W] or [N, C], weight [C], bias [C] and, where each
@@ -55,27 +56,31 @@ struct BatchNormEvalGrad {
     eps: f32,
 }
 
-/// Without and with weights of the samples.
-type ByWeight = [BySplit; 2];
+/// How much a sample counts: each as much as another, or as much as its weight.
+const UNWEIGHTED: &[Piece] = &[piece!("layers/batch_norm/unweighted.wgsl")];
+const WEIGHTED: &[Piece] = &[piece!("layers/batch_norm/weighted.wgsl")];
 
-const STATISTICS_LANE: ByWeight =
-    by_weight!("layers/batch_norm/moments.wgsl", "layers/batch_norm/statistics_lane.wgsl");
-const STATISTICS_GROUP: ByWeight = by_weight!(
-    "layers/batch_norm/span.wgsl",
-    "layers/batch_norm/moments.wgsl",
-    "layers/batch_norm/statistics_group.wgsl"
-);
-const FINISH: ByWeight = by_weight!("layers/batch_norm/moments.wgsl", "layers/batch_norm/finish.wgsl");
-const APPLY_LANE: BySplit = by_split!("layers/batch_norm/after_nothing.wgsl", "layers/batch_norm/apply_lane.wgsl");
-const APPLY_EACH: BySplit = by_split!("layers/batch_norm/after_nothing.wgsl", "layers/batch_norm/apply_each.wgsl");
-const SUMS_LANE: BySplit = by_split!("layers/batch_norm/sums_lane.wgsl");
-const SUMS_GROUP: BySplit = by_split!("layers/batch_norm/span.wgsl", "layers/batch_norm/sums_group.wgsl");
-const GRAD_FINISH: ByWeight = by_weight!("layers/batch_norm/through_batch.wgsl", "layers/batch_norm/grad_finish.wgsl");
-const GRAD_FINISH_FIXED: BySplit =
-    by_split!("layers/batch_norm/through_fixed.wgsl", "layers/batch_norm/grad_finish.wgsl");
-const THROUGH_GIVEN: ByWeight = by_weight!("layers/batch_norm/through_given.wgsl");
-const GRAD_LANE: ByWeight = by_weight!("layers/batch_norm/grad_lane.wgsl");
-const GRAD_EACH: ByWeight = by_weight!("layers/batch_norm/grad_each.wgsl");
+const STATISTICS_LANE: &[Piece] =
+    &[piece!("layers/batch_norm/moments.wgsl"), piece!("layers/batch_norm/statistics_lane.wgsl")];
+const STATISTICS_GROUP: &[Piece] = &[
+    piece!("layers/batch_norm/span.wgsl"),
+    piece!("layers/batch_norm/moments.wgsl"),
+    piece!("layers/batch_norm/statistics_group.wgsl"),
+];
+const FINISH: &[Piece] = &[piece!("layers/batch_norm/moments.wgsl"), piece!("layers/batch_norm/finish.wgsl")];
+const APPLY_LANE: &[Piece] =
+    &[piece!("layers/batch_norm/after_nothing.wgsl"), piece!("layers/batch_norm/apply_lane.wgsl")];
+const APPLY_EACH: &[Piece] =
+    &[piece!("layers/batch_norm/after_nothing.wgsl"), piece!("layers/batch_norm/apply_each.wgsl")];
+const SUMS_LANE: &[Piece] = &[piece!("layers/batch_norm/sums_lane.wgsl")];
+const SUMS_GROUP: &[Piece] = &[piece!("layers/batch_norm/span.wgsl"), piece!("layers/batch_norm/sums_group.wgsl")];
+const GRAD_FINISH: &[Piece] =
+    &[piece!("layers/batch_norm/through_batch.wgsl"), piece!("layers/batch_norm/grad_finish.wgsl")];
+const GRAD_FINISH_FIXED: &[Piece] =
+    &[piece!("layers/batch_norm/through_fixed.wgsl"), piece!("layers/batch_norm/grad_finish.wgsl")];
+const THROUGH_GIVEN: &[Piece] = &[piece!("layers/batch_norm/through_given.wgsl")];
+const GRAD_LANE: &[Piece] = &[piece!("layers/batch_norm/grad_lane.wgsl")];
+const GRAD_EACH: &[Piece] = &[piece!("layers/batch_norm/grad_each.wgsl")];
 
 impl Tape {
     /// Batch norm of a training step: x f32 [N, C, H, W] or [N, C], weight and bias f32 [C]. Returns
@@ -158,6 +163,11 @@ fn with_weights(buffers: &[Slot], weights: Option<Slot>) -> Vec<Slot> {
     buffers.iter().copied().chain(weights).collect()
 }
 
+/// The pieces of a kernel that asks how much a sample counts.
+fn counting(weighted: bool, own: &[Piece]) -> Vec<Piece> {
+    [if weighted { WEIGHTED } else { UNWEIGHTED }, own].concat()
+}
+
 impl BatchNorm {
     /// The walk over x, of `inputs` inputs.
     fn walk(&self, x: &[Type], variant: &str) -> Walk {
@@ -201,13 +211,14 @@ impl Op for BatchNorm {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (x, [weight, bias], [y, mean, variance]) = (Slot::In(0), [1, 2].map(Slot::In), [0, 1, 2].map(Slot::Out));
-        let (partial, w) = (Slot::Work(0), usize::from(e.x.len() > 3));
-        let weights = (w > 0).then_some(Slot::In(3));
+        let (partial, weighted) = (Slot::Work(0), e.x.len() > 3);
+        let weights = weighted.then_some(Slot::In(3));
         let walk = self.walk(e.x, e.variant);
         let mut l = Launcher::new(e, walk);
-        let statistics = [STATISTICS_LANE[w], STATISTICS_GROUP[w]];
-        l.chunks("batch_norm.statistics", statistics, &with_weights(&[x, partial], weights));
-        l.channels("batch_norm.finish", FINISH[w], &with_weights(&[x, partial, mean, variance], weights));
+        let [lane, group] = [STATISTICS_LANE, STATISTICS_GROUP].map(|own| counting(weighted, own));
+        l.chunks("batch_norm.statistics", [&lane, &group], &with_weights(&[x, partial], weights));
+        let finish = counting(weighted, FINISH);
+        l.channels("batch_norm.finish", &finish, &with_weights(&[x, partial, mean, variance], weights));
         l.elements("batch_norm.apply", [APPLY_LANE, APPLY_EACH], &[x, weight, bias, mean, variance, y]);
         Ok(())
     }
@@ -308,13 +319,14 @@ impl Op for BatchNormGrad {
         let mut l = Launcher::new(e, walk);
         l.chunks("batch_norm.sums", [SUMS_LANE, SUMS_GROUP], &[x, mean, dy, partial]);
         let buffers = with_weights(&[partial, weight, variance, dweight, dbias, coefficients], weights);
-        l.each("batch_norm.grad_finish", GRAD_FINISH[w], &buffers, channels);
+        l.each("batch_norm.grad_finish", &counting(self.weighted, GRAD_FINISH), &buffers, channels);
         if let Some([dmean, dvariance]) = given {
             let buffers = with_weights(&[dmean, dvariance, coefficients], weights);
-            l.channels("batch_norm.through_given", THROUGH_GIVEN[w], &buffers);
+            l.channels("batch_norm.through_given", &counting(self.weighted, THROUGH_GIVEN), &buffers);
         }
         let buffers = with_weights(&[x, mean, dy, coefficients, dx], weights);
-        l.elements("batch_norm.grad", [GRAD_LANE[w], GRAD_EACH[w]], &buffers);
+        let [lane, each] = [GRAD_LANE, GRAD_EACH].map(|own| counting(self.weighted, own));
+        l.elements("batch_norm.grad", [&lane, &each], &buffers);
         Ok(())
     }
 
@@ -349,7 +361,8 @@ impl Op for BatchNormEvalGrad {
         l.chunks("batch_norm.sums", [SUMS_LANE, SUMS_GROUP], &[x, mean, dy, partial]);
         let buffers = [partial, weight, variance, dweight, dbias, coefficients, dmean, dvariance];
         l.channels("batch_norm.grad_finish", GRAD_FINISH_FIXED, &buffers);
-        l.elements("batch_norm.grad", [GRAD_LANE[0], GRAD_EACH[0]], &[x, mean, dy, coefficients, dx]);
+        let [lane, each] = [GRAD_LANE, GRAD_EACH].map(|own| counting(false, own));
+        l.elements("batch_norm.grad", [&lane, &each], &[x, mean, dy, coefficients, dx]);
         Ok(())
     }
 

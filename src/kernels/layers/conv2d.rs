@@ -3,20 +3,17 @@
 //! dx[n, c, h, w] = Σ w[k, c, r, s] · dy[n, k, p, q] over the (p, q, r, s) that reach (h, w);
 //! dw[k, c, r, s] = Σ_{n, p, q} dy[n, k, p, q] · x[n, c, p·st + r·dil − pad, q·st + s·dil − pad].
 //! All three are matrix products over gathered operands: shaders/layers/conv2d/ says how to gather, shaders/core/gemm/ multiplies.
-//! The products on GPUs: conv2d_gather.rs. How the software adapter's operands are packed: conv2d_pack.rs. `direct` variants serve depthwise convolutions,
-//! `winograd` ones 3×3 windows of stride 1: conv2d_winograd.rs. Predicted share of a GPU's f32 roof of the tiled ones
+//! Which of them runs where: core/conv2d_route.rs. `direct` variants serve depthwise convolutions, `winograd` ones 3×3
+//! windows of stride 1. Predicted share of a GPU's f32 roof of the tiled ones
 //! (arithmetic: gemm.rs): a gather costs about 25 instructions a number, not 12, so 40 to 48 %; ggml-vulkan has 45 %.
 //! x and w are both f32 or both f16, y and all sums f32. In f16 dy is rounded before its product, dx and dw after theirs.
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::Caps;
-use crate::kernels::conv2d_gather::{FORWARD, GRAD_INPUT, GRAD_WEIGHT, Gathered, Sizes};
-use crate::kernels::conv2d_winograd::Winograd;
+use crate::kernels::conv2d_route::{Direction, Pass, Sizes};
 use crate::kernels::epilogue::{Axis, Ending, Product};
-use crate::kernels::strided::Strided;
 use crate::kernels::{Case, Fill};
-use crate::kernels::{conv2d_pack as packed, gemm};
-use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
+use crate::tape::{Cost, Emit, Op, Tape, Type, Var};
 
 /// A convolution with the same stride, padding and dilation in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -61,7 +58,7 @@ impl Conv2d {
         Conv2d { stride, padding, dilation: 1, groups: 1 }
     }
 
-    pub(crate) fn sizes(&self, x: Type, w: Type) -> Result<Sizes> {
+    fn sizes(&self, x: Type, w: Type) -> Result<Sizes> {
         let [n, c, h, width] = x.shape.nchw("conv2d", "x")?;
         let [k, wc, r, s] = w.shape.nchw("conv2d", "weight")?;
         let [stride, padding, dilation, groups] =
@@ -81,6 +78,15 @@ impl Conv2d {
         }
         let (p, q) = ((h + 2 * padding - reach_h) / stride + 1, (width + 2 * padding - reach_w) / stride + 1);
         Ok(Sizes { n, c, h, w: width, k, r, s, p, q, stride, padding, dilation, groups })
+    }
+
+    fn forward(&self, x: &[Type]) -> Result<Pass> {
+        self.pass(Direction::Forward, [x[0], x[1]], x)
+    }
+
+    /// A pass of the convolution of x with w over these operands.
+    fn pass(&self, direction: Direction, [x, w]: [Type; 2], operands: &[Type]) -> Result<Pass> {
+        Ok(Pass { sizes: self.sizes(x, w)?, direction, operands: operands[0].dtype })
     }
 }
 
@@ -103,18 +109,11 @@ impl Op for Conv2d {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        let of = |s: Sizes| s.variants(s.forward(), x[0].dtype, (s.product(), Winograd::forward(&s)), caps);
-        self.sizes(x[0], x[1]).map_or(vec!["naive"], of)
+        self.forward(x).map_or(vec!["naive"], |pass| pass.variants(caps))
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
-        let Ok(s) = self.sizes(x[0], x[1]) else { return Vec::new() };
-        match (variant, gemm::lanes(caps), Winograd::forward(&s), s.product()) {
-            ("broadcast", Some(lanes), ..) => packed::forward_workspace(&s, lanes),
-            (v, _, Some(w), _) if Winograd::is(v) => w.workspace(v, caps),
-            (v, _, _, Some(product)) if Strided::is(v) => product.workspace(v),
-            (v, ..) => s.slices_workspace(v, s.forward()),
-        }
+        self.forward(x).map_or(Vec::new(), |pass| pass.workspace(variant, caps))
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
@@ -140,32 +139,13 @@ impl Product for Conv2d {
     const CHANNELS: Axis = Axis::Rows;
 
     fn emit_ending(&self, e: &mut Emit<'_>, ending: &Ending) -> Result<()> {
-        let s = self.sizes(e.x[0], e.x[1])?;
-        if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
-            packed::forward(e, &s, lanes, ending);
-            return Ok(());
-        }
-        if let Some(w) = Winograd::forward(&s).filter(|_| Winograd::is(e.variant)) {
-            w.emit(e, "conv2d.winograd_product", (Slot::In(1), Slot::In(0)), ending);
-            return Ok(());
-        }
-        // The weight is the left operand.
-        let buffers = [Slot::In(1), Slot::In(0), Slot::Out(0)];
-        if let Some(product) = s.product().filter(|_| Strided::is(e.variant)) {
-            let kernel = product.kernel("conv2d.forward", e.variant);
-            product.launch(e, kernel, "conv2d.forward_sum", buffers, &ending.repeated(s.k));
-            return Ok(());
-        }
-        let gathered = Gathered {
-            sizes: &s,
-            family: &FORWARD,
-            names: ["conv2d.forward", "conv2d.forward_sum"],
-            mnk: s.forward(),
-            direct: (s.n * s.k * s.p * s.q.div_ceil(4)).div_ceil(64),
-            plane: s.p * s.q,
-        };
-        gathered.emit(e, buffers, ending);
-        Ok(())
+        self.forward(e.x)?.emit(e, ending)
+    }
+}
+
+impl GradInput {
+    fn pass(&self, x: &[Type]) -> Result<Pass> {
+        self.conv.pass(Direction::GradInput, [self.x, x[0]], x)
     }
 }
 
@@ -193,46 +173,15 @@ impl Op for GradInput {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        let of = |s: Sizes| s.variants(s.grad_input(), x[0].dtype, (s.grad_product(), Winograd::grad_input(&s)), caps);
-        self.conv.sizes(self.x, x[0]).map_or(vec!["naive"], of)
+        self.pass(x).map_or(vec!["naive"], |pass| pass.variants(caps))
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
-        let Ok(s) = self.conv.sizes(self.x, x[0]) else { return Vec::new() };
-        match (variant, gemm::lanes(caps), Winograd::grad_input(&s), s.grad_product()) {
-            ("broadcast", Some(lanes), ..) => packed::grad_input_workspace(&s, lanes),
-            (v, _, Some(w), _) if Winograd::is(v) => w.workspace(v, caps),
-            (v, _, _, Some(product)) if Strided::is(v) => product.workspace(v),
-            (v, ..) => s.slices_workspace(v, s.grad_input()),
-        }
+        self.pass(x).map_or(Vec::new(), |pass| pass.workspace(variant, caps))
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let s = self.conv.sizes(self.x, e.x[0])?;
-        if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
-            packed::grad_input(e, &s, lanes);
-            return Ok(());
-        }
-        if let Some(w) = Winograd::grad_input(&s).filter(|_| Winograd::is(e.variant)) {
-            w.emit(e, "conv2d.winograd_grad_product", (Slot::In(0), Slot::In(1)), &Ending::NONE);
-            return Ok(());
-        }
-        let buffers = [Slot::In(0), Slot::In(1), Slot::Out(0)];
-        if let Some(product) = s.grad_product().filter(|_| Strided::is(e.variant)) {
-            let kernel = product.kernel("conv2d.grad_input", e.variant);
-            product.launch(e, kernel, "conv2d.grad_input_sum", buffers, &Ending::NONE);
-            return Ok(());
-        }
-        let gathered = Gathered {
-            sizes: &s,
-            family: &GRAD_INPUT,
-            names: ["conv2d.grad_input", "conv2d.grad_input_sum"],
-            mnk: s.grad_input(),
-            direct: (s.n * s.c * s.h * s.w.div_ceil(4)).div_ceil(64),
-            plane: s.h * s.w,
-        };
-        gathered.emit(e, buffers, &Ending::NONE);
-        Ok(())
+        self.pass(e.x)?.emit(e, &Ending::NONE)
     }
 
     /// Of a transposed convolution: dx is linear in w and in dy.
@@ -247,6 +196,12 @@ impl Op for GradInput {
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
         self.conv.sizes(self.x, x[0]).map_or(Cost::default(), |s| s.cost(&[x[0], x[1], y[0]]))
+    }
+}
+
+impl GradWeight {
+    fn pass(&self, x: &[Type]) -> Result<Pass> {
+        self.conv.pass(Direction::GradWeight, [x[1], self.w], x)
     }
 }
 
@@ -265,36 +220,15 @@ impl Op for GradWeight {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        self.conv
-            .sizes(x[1], self.w)
-            .map_or(vec!["naive"], |s| s.variants(s.grad_weight(), x[0].dtype, (None, None), caps))
+        self.pass(x).map_or(vec!["naive"], |pass| pass.variants(caps))
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
-        let Ok(s) = self.conv.sizes(x[1], self.w) else { return Vec::new() };
-        match (variant, gemm::lanes(caps)) {
-            ("broadcast", Some(lanes)) => packed::grad_weight_workspace(&s, lanes),
-            (v, _) => s.slices_workspace(v, s.grad_weight()),
-        }
+        self.pass(x).map_or(Vec::new(), |pass| pass.workspace(variant, caps))
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let s = self.conv.sizes(e.x[1], self.w)?;
-        if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
-            packed::grad_weight(e, &s, lanes);
-            return Ok(());
-        }
-        let (m, n, k) = s.grad_weight();
-        let gathered = Gathered {
-            sizes: &s,
-            family: &GRAD_WEIGHT,
-            names: ["conv2d.grad_weight", "conv2d.grad_weight_sum"],
-            mnk: (m, n, k),
-            direct: s.groups * m * n,
-            plane: n,
-        };
-        gathered.emit(e, [Slot::In(0), Slot::In(1), Slot::Out(0)], &Ending::NONE);
-        Ok(())
+        self.pass(e.x)?.emit(e, &Ending::NONE)
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {

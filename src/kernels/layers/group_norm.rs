@@ -4,9 +4,10 @@
 //! It is batch_norm's walk where a channel goes through one sample. Shaders: shaders/layers/group_norm/, shaders/layers/batch_norm/.
 
 use crate::base::{DType, Error, Result};
-use crate::device::Caps;
-use crate::kernels::walk::{BySplit, GROUP, LANE, Launcher, Layout, Walk, by_cell, by_split};
+use crate::device::{Caps, Piece};
+use crate::kernels::walk::{GROUP, LANE, Launcher, Layout, Walk};
 use crate::kernels::{Case, Fill};
+use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
 /// Normalises groups of channels of each sample. Inputs x [N, C, H, W] or [N, C], weight [C], bias [C]; outputs y,
@@ -25,27 +26,32 @@ struct GroupNormGrad {
     norm: GroupNorm,
 }
 
-const STATISTICS_LANE: BySplit = by_split!(
-    "layers/batch_norm/unweighted.wgsl",
-    "layers/batch_norm/moments.wgsl",
-    "layers/batch_norm/statistics_lane.wgsl"
-);
-const STATISTICS_GROUP: BySplit = by_split!(
-    "layers/batch_norm/unweighted.wgsl",
-    "layers/batch_norm/span.wgsl",
-    "layers/batch_norm/moments.wgsl",
-    "layers/batch_norm/statistics_group.wgsl"
-);
-const FINISH: BySplit =
-    by_split!("layers/batch_norm/unweighted.wgsl", "layers/batch_norm/moments.wgsl", "layers/batch_norm/finish.wgsl");
-const APPLY_LANE: BySplit = by_split!("layers/batch_norm/after_nothing.wgsl", "layers/batch_norm/apply_lane.wgsl");
-const APPLY_EACH: BySplit = by_split!("layers/batch_norm/after_nothing.wgsl", "layers/batch_norm/apply_each.wgsl");
-const SUMS_LANE: BySplit = by_split!("layers/batch_norm/sums_lane.wgsl");
-const SUMS_GROUP: BySplit = by_split!("layers/batch_norm/span.wgsl", "layers/batch_norm/sums_group.wgsl");
-const GRAD_GROUPS: BySplit = by_split!("layers/group_norm/grad_groups.wgsl");
-const GRAD_AFFINE: BySplit = by_split!("layers/group_norm/grad_affine.wgsl");
-const GRAD_LANE: BySplit = by_split!("layers/batch_norm/unweighted.wgsl", "layers/batch_norm/grad_lane.wgsl");
-const GRAD_EACH: BySplit = by_split!("layers/batch_norm/unweighted.wgsl", "layers/batch_norm/grad_each.wgsl");
+const STATISTICS_LANE: &[Piece] = &[
+    piece!("layers/batch_norm/unweighted.wgsl"),
+    piece!("layers/batch_norm/moments.wgsl"),
+    piece!("layers/batch_norm/statistics_lane.wgsl"),
+];
+const STATISTICS_GROUP: &[Piece] = &[
+    piece!("layers/batch_norm/unweighted.wgsl"),
+    piece!("layers/batch_norm/span.wgsl"),
+    piece!("layers/batch_norm/moments.wgsl"),
+    piece!("layers/batch_norm/statistics_group.wgsl"),
+];
+const FINISH: &[Piece] = &[
+    piece!("layers/batch_norm/unweighted.wgsl"),
+    piece!("layers/batch_norm/moments.wgsl"),
+    piece!("layers/batch_norm/finish.wgsl"),
+];
+const APPLY_LANE: &[Piece] =
+    &[piece!("layers/batch_norm/after_nothing.wgsl"), piece!("layers/batch_norm/apply_lane.wgsl")];
+const APPLY_EACH: &[Piece] =
+    &[piece!("layers/batch_norm/after_nothing.wgsl"), piece!("layers/batch_norm/apply_each.wgsl")];
+const SUMS_LANE: &[Piece] = &[piece!("layers/batch_norm/sums_lane.wgsl")];
+const SUMS_GROUP: &[Piece] = &[piece!("layers/batch_norm/span.wgsl"), piece!("layers/batch_norm/sums_group.wgsl")];
+const GRAD_GROUPS: &[Piece] = &[piece!("layers/group_norm/grad_groups.wgsl")];
+const GRAD_AFFINE: &[Piece] = &[piece!("layers/group_norm/grad_affine.wgsl")];
+const GRAD_LANE: &[Piece] = &[piece!("layers/batch_norm/unweighted.wgsl"), piece!("layers/batch_norm/grad_lane.wgsl")];
+const GRAD_EACH: &[Piece] = &[piece!("layers/batch_norm/unweighted.wgsl"), piece!("layers/batch_norm/grad_each.wgsl")];
 
 impl Tape {
     /// Group norm of x f32 [N, C, H, W] or [N, C] in `groups` groups of neighbouring channels, with weight and bias

@@ -3,7 +3,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, units};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -24,45 +24,10 @@ params! {
     struct Params { rows: u32, vectors: u32, eps: f32 }
 }
 
-/// The pieces of a variant: for rows of whole vec4, and for the rest.
-type Widths = [&'static [Piece]; 2];
-
-const ROWS: Widths = [
-    &[piece!("common/index.wgsl"), piece!("common/vec4.wgsl"), piece!("layers/l2_normalize/forward_rows.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/scalar.wgsl"), piece!("layers/l2_normalize/forward_rows.wgsl")],
-];
-const GROUPS: Widths = [
-    &[
-        piece!("common/index.wgsl"),
-        piece!("common/vec4.wgsl"),
-        piece!("common/sum64.wgsl"),
-        piece!("layers/l2_normalize/forward_groups.wgsl"),
-    ],
-    &[
-        piece!("common/index.wgsl"),
-        piece!("common/scalar.wgsl"),
-        piece!("common/sum64.wgsl"),
-        piece!("layers/l2_normalize/forward_groups.wgsl"),
-    ],
-];
-const GRAD_ROWS: Widths = [
-    &[piece!("common/index.wgsl"), piece!("common/vec4.wgsl"), piece!("layers/l2_normalize/grad_rows.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/scalar.wgsl"), piece!("layers/l2_normalize/grad_rows.wgsl")],
-];
-const GRAD_GROUPS: Widths = [
-    &[
-        piece!("common/index.wgsl"),
-        piece!("common/vec4.wgsl"),
-        piece!("common/sum64.wgsl"),
-        piece!("layers/l2_normalize/grad_groups.wgsl"),
-    ],
-    &[
-        piece!("common/index.wgsl"),
-        piece!("common/scalar.wgsl"),
-        piece!("common/sum64.wgsl"),
-        piece!("layers/l2_normalize/grad_groups.wgsl"),
-    ],
-];
+const ROWS: &[Piece] = &[piece!("layers/l2_normalize/forward_rows.wgsl")];
+const GROUPS: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("layers/l2_normalize/forward_groups.wgsl")];
+const GRAD_ROWS: &[Piece] = &[piece!("layers/l2_normalize/grad_rows.wgsl")];
+const GRAD_GROUPS: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("layers/l2_normalize/grad_groups.wgsl")];
 
 impl Tape {
     /// The rows of x [N, D] divided by max(‖row‖, eps); PyTorch's eps is 1e-12.
@@ -76,13 +41,12 @@ fn variants(caps: &Caps) -> Vec<&'static str> {
     if caps.software { vec!["rows", "groups"] } else { vec!["groups", "rows"] }
 }
 
-fn launch(e: &mut Emit<'_>, name: &'static str, eps: f32, pieces: [&Widths; 2], buffers: &[Slot]) -> Result<()> {
+fn launch(e: &mut Emit<'_>, name: &'static str, eps: f32, own: [&[Piece]; 2], buffers: &[Slot]) -> Result<()> {
     let [n, d] = e.x[0].shape.matrix("l2_normalize", "x")?;
-    let wide = d.is_multiple_of(4);
-    let params = Params { rows: n as u32, vectors: (if wide { d / 4 } else { d }) as u32, eps };
-    let (widths, grid) =
-        if e.variant == "rows" { (pieces[0], groups_1d(n.div_ceil(8))) } else { (pieces[1], groups_1d(n)) };
-    e.launch(Kernel::new(name, e.variant, widths[usize::from(!wide)]), buffers, &params, grid);
+    let whole = d.is_multiple_of(4);
+    let params = Params { rows: n as u32, vectors: (if whole { d / 4 } else { d }) as u32, eps };
+    let (own, grid) = if e.variant == "rows" { (own[0], groups_1d(n.div_ceil(8))) } else { (own[1], groups_1d(n)) };
+    e.launch(Kernel::new(name, e.variant, units(whole)).followed_by(own), buffers, &params, grid);
     Ok(())
 }
 
@@ -103,7 +67,7 @@ impl Op for L2Normalize {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let buffers = [Slot::In(0), Slot::Out(0), Slot::Out(1)];
-        launch(e, "l2_normalize.forward", self.eps, [&ROWS, &GROUPS], &buffers)
+        launch(e, "l2_normalize.forward", self.eps, [ROWS, GROUPS], &buffers)
     }
 
     fn grad(&self, t: &mut Tape, _x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
@@ -133,7 +97,7 @@ impl Op for L2NormalizeGrad {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let buffers = [Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)];
-        launch(e, "l2_normalize.grad", self.eps, [&GRAD_ROWS, &GRAD_GROUPS], &buffers)
+        launch(e, "l2_normalize.grad", self.eps, [GRAD_ROWS, GRAD_GROUPS], &buffers)
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {

@@ -5,7 +5,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, units};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -28,23 +28,12 @@ params! {
     struct Affine { rows: u32, vectors: u32, chunks: u32, per: u32 }
 }
 
-/// The pieces of a variant: for rows of whole vec4, and for the rest.
-type Widths = [&'static [Piece]; 2];
-
-macro_rules! widths {
-    (@ $width:literal, $($path:literal),*) => { &[piece!("common/index.wgsl"), piece!($width), $(piece!($path)),*] };
-    ($($path:literal),*) => {[
-        widths!(@ "common/vec4.wgsl", $($path),*),
-        widths!(@ "common/scalar.wgsl", $($path),*),
-    ]};
-}
-
-const ROWS: Widths = widths!("layers/layer_norm/forward_rows.wgsl");
-const GROUPS: Widths = widths!("common/sum64.wgsl", "layers/layer_norm/forward_groups.wgsl");
-const GRAD_ROWS: Widths = widths!("layers/layer_norm/grad_rows.wgsl");
-const GRAD_GROUPS: Widths = widths!("common/sum64.wgsl", "layers/layer_norm/grad_groups.wgsl");
-const AFFINE_CHUNKS: Widths = widths!("layers/layer_norm/affine_chunks.wgsl");
-const AFFINE_FINISH: Widths = widths!("layers/layer_norm/affine_finish.wgsl");
+const ROWS: &[Piece] = &[piece!("layers/layer_norm/forward_rows.wgsl")];
+const GROUPS: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("layers/layer_norm/forward_groups.wgsl")];
+const GRAD_ROWS: &[Piece] = &[piece!("layers/layer_norm/grad_rows.wgsl")];
+const GRAD_GROUPS: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("layers/layer_norm/grad_groups.wgsl")];
+const AFFINE_CHUNKS: &[Piece] = &[piece!("layers/layer_norm/affine_chunks.wgsl")];
+const AFFINE_FINISH: &[Piece] = &[piece!("layers/layer_norm/affine_finish.wgsl")];
 
 impl Tape {
     /// Layer norm of the rows of x f32 [N, D], with weight and bias f32 [D]; PyTorch's eps is 1e-5. What has more
@@ -59,14 +48,15 @@ fn variants(caps: &Caps) -> Vec<&'static str> {
     if caps.software { vec!["rows", "groups"] } else { vec!["groups", "rows"] }
 }
 
-/// Units of a row, and which of two widths they are.
-fn units(d: usize) -> (usize, usize) {
-    if d.is_multiple_of(4) { (d / 4, 0) } else { (d, 1) }
+/// Units of a row, and what kernels over them begin with.
+fn rows_of(d: usize) -> (usize, &'static [Piece]) {
+    let whole = d.is_multiple_of(4);
+    (if whole { d / 4 } else { d }, units(whole))
 }
 
 /// Chunks of rows that the columns are summed in: enough invocations for a GPU, few partial sums for the rest.
 fn chunks(n: usize, d: usize, variant: &str) -> usize {
-    let (vectors, _) = units(d);
+    let (vectors, _) = rows_of(d);
     if variant == "rows" {
         n.div_ceil(256).min(16)
     } else {
@@ -75,13 +65,12 @@ fn chunks(n: usize, d: usize, variant: &str) -> usize {
 }
 
 /// The kernel of a row each.
-fn launch(e: &mut Emit<'_>, name: &'static str, eps: f32, pieces: [&Widths; 2], buffers: &[Slot]) -> Result<()> {
+fn launch(e: &mut Emit<'_>, name: &'static str, eps: f32, own: [&[Piece]; 2], buffers: &[Slot]) -> Result<()> {
     let [n, d] = e.x[0].shape.matrix("layer_norm", "x")?;
-    let (vectors, width) = units(d);
+    let (vectors, units) = rows_of(d);
     let params = Params { rows: n as u32, vectors: vectors as u32, columns: d as u32, eps };
-    let (pieces, grid) =
-        if e.variant == "rows" { (pieces[0], groups_1d(n.div_ceil(8))) } else { (pieces[1], groups_1d(n)) };
-    e.launch(Kernel::new(name, e.variant, pieces[width]), buffers, &params, grid);
+    let (own, grid) = if e.variant == "rows" { (own[0], groups_1d(n.div_ceil(8))) } else { (own[1], groups_1d(n)) };
+    e.launch(Kernel::new(name, e.variant, units).followed_by(own), buffers, &params, grid);
     Ok(())
 }
 
@@ -112,7 +101,7 @@ impl Op for LayerNorm {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let buffers = [Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0), Slot::Out(1), Slot::Out(2)];
-        launch(e, "layer_norm.forward", self.eps, [&ROWS, &GROUPS], &buffers)
+        launch(e, "layer_norm.forward", self.eps, [ROWS, GROUPS], &buffers)
     }
 
     fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
@@ -149,15 +138,15 @@ impl Op for LayerNormGrad {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let [x, weight, mean, rstd, dy] = [0, 1, 2, 3, 4].map(Slot::In);
         let ([dx, dweight, dbias], parts) = ([0, 1, 2].map(Slot::Out), Slot::Work(0));
-        launch(e, "layer_norm.grad", 0.0, [&GRAD_ROWS, &GRAD_GROUPS], &[x, weight, mean, rstd, dy, dx])?;
+        launch(e, "layer_norm.grad", 0.0, [GRAD_ROWS, GRAD_GROUPS], &[x, weight, mean, rstd, dy, dx])?;
         let [n, d] = e.x[0].shape.matrix("layer_norm", "x")?;
-        let (vectors, width) = units(d);
+        let (vectors, units) = rows_of(d);
         let per = n.div_ceil(chunks(n, d, e.variant));
         let chunks = chunks(n, d, e.variant);
         let params = Affine { rows: n as u32, vectors: vectors as u32, chunks: chunks as u32, per: per as u32 };
-        let kernel = Kernel::new("layer_norm.affine_chunks", e.variant, AFFINE_CHUNKS[width]);
+        let kernel = Kernel::new("layer_norm.affine_chunks", e.variant, units).followed_by(AFFINE_CHUNKS);
         e.launch(kernel, &[x, mean, rstd, dy, parts], &params, groups_1d((chunks * vectors).div_ceil(64)));
-        let kernel = Kernel::new("layer_norm.affine_finish", e.variant, AFFINE_FINISH[width]);
+        let kernel = Kernel::new("layer_norm.affine_finish", e.variant, units).followed_by(AFFINE_FINISH);
         e.launch(kernel, &[parts, dweight, dbias], &params, groups_1d(vectors.div_ceil(64)));
         Ok(())
     }

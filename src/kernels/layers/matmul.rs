@@ -142,11 +142,12 @@ impl Op for MatMul {
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
         let Ok(s) = self.sizes(x) else { return vec!["naive"] };
+        let s = s.strided(*self);
         if x[0].dtype == DType::F16 {
-            return half::variants(s, caps);
+            return half::variants(&s, caps);
         }
-        let plain = s.strided(*self).with_aligned(gemm::variants(s.m, s.n, caps));
-        [half::cooperative_variants(s, DType::F32, caps), plain].concat()
+        let plain = s.with_aligned(gemm::variants(s.m, s.n, caps));
+        [half::cooperative_variants(&s, DType::F32, caps), plain].concat()
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {
@@ -194,6 +195,11 @@ impl Product for MatMul {
     const FUSED: &'static str = "matmul.fused";
     const CHANNELS: Axis = Axis::Columns;
 
+    /// Elements of a cooperative matrix have no place that a kernel knows before they are in memory.
+    fn can_end(&self, variant: &str) -> bool {
+        !half::is_cooperative(variant)
+    }
+
     fn emit_ending(&self, e: &mut Emit<'_>, ending: &Ending) -> Result<()> {
         let sizes = self.sizes(e.x)?;
         if let ("broadcast", Some(lanes)) = (e.variant, gemm::lanes(e.caps)) {
@@ -201,8 +207,7 @@ impl Product for MatMul {
             return Ok(());
         }
         let strided = sizes.strided(*self);
-        let cooperative = e.variant.starts_with("coop");
-        let kernel = match e.x[0].dtype == DType::F16 || cooperative {
+        let kernel = match e.x[0].dtype == DType::F16 || half::is_cooperative(e.variant) {
             true => half::kernel(e, &strided),
             false => strided.kernel("matmul.forward", e.variant),
         };

@@ -5,7 +5,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, units};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -26,23 +26,12 @@ params! {
     struct Params { rows: u32, vectors: u32, inverse_temperature: f32 }
 }
 
-/// The pieces of a variant: for rows of whole vec4, and for the rest.
-type Widths = [&'static [Piece]; 2];
-
-macro_rules! widths {
-    ($($piece:literal),*) => {
-        [
-            &[piece!("common/index.wgsl"), piece!("common/vec4.wgsl"), $(piece!($piece)),*],
-            &[piece!("common/index.wgsl"), piece!("common/scalar.wgsl"), $(piece!($piece)),*],
-        ]
-    };
-}
-
-const ROWS: Widths = widths!("layers/softmax/result.wgsl", "layers/softmax/forward_rows.wgsl");
-const GROUPS: Widths = widths!("common/lse64.wgsl", "layers/softmax/result.wgsl", "layers/softmax/forward_groups.wgsl");
-const GRAD_ROWS: Widths = widths!("layers/softmax/slope.wgsl", "layers/softmax/grad_rows.wgsl");
-const GRAD_GROUPS: Widths =
-    widths!("common/sum64.wgsl", "layers/softmax/slope.wgsl", "layers/softmax/grad_groups.wgsl");
+const ROWS: &[Piece] = &[piece!("layers/softmax/result.wgsl"), piece!("layers/softmax/forward_rows.wgsl")];
+const GROUPS: &[Piece] =
+    &[piece!("common/lse64.wgsl"), piece!("layers/softmax/result.wgsl"), piece!("layers/softmax/forward_groups.wgsl")];
+const GRAD_ROWS: &[Piece] = &[piece!("layers/softmax/slope.wgsl"), piece!("layers/softmax/grad_rows.wgsl")];
+const GRAD_GROUPS: &[Piece] =
+    &[piece!("common/sum64.wgsl"), piece!("layers/softmax/slope.wgsl"), piece!("layers/softmax/grad_groups.wgsl")];
 
 impl Tape {
     /// softmax(x / temperature) of f32 x [.., K] over the last axis.
@@ -57,15 +46,15 @@ impl Tape {
 }
 
 impl Softmax {
-    fn launch(&self, e: &mut Emit<'_>, name: &'static str, pieces: [&Widths; 2], buffers: &[Slot]) {
+    fn launch(&self, e: &mut Emit<'_>, name: &'static str, own: [&[Piece]; 2], buffers: &[Slot]) {
         let shape = e.y[0].shape;
         let k = shape.dim(shape.rank() - 1);
-        let (rows, wide) = (shape.numel() / k, k.is_multiple_of(4));
-        let vectors = (if wide { k / 4 } else { k }) as u32;
+        let (rows, whole) = (shape.numel() / k, k.is_multiple_of(4));
+        let vectors = (if whole { k / 4 } else { k }) as u32;
         let params = Params { rows: rows as u32, vectors, inverse_temperature: 1.0 / self.temperature };
-        let (widths, grid) =
-            if e.variant == "rows" { (pieces[0], groups_1d(rows.div_ceil(8))) } else { (pieces[1], groups_1d(rows)) };
-        let kernel = Kernel::new(name, e.variant, widths[usize::from(!wide)]).with("LOG", u32::from(self.log));
+        let (own, grid) =
+            if e.variant == "rows" { (own[0], groups_1d(rows.div_ceil(8))) } else { (own[1], groups_1d(rows)) };
+        let kernel = Kernel::new(name, e.variant, units(whole)).followed_by(own).with("LOG", u32::from(self.log));
         e.launch(kernel, buffers, &params, grid);
     }
 }
@@ -97,7 +86,7 @@ impl Op for Softmax {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        self.launch(e, "softmax.forward", [&ROWS, &GROUPS], &[Slot::In(0), Slot::Out(0)]);
+        self.launch(e, "softmax.forward", [ROWS, GROUPS], &[Slot::In(0), Slot::Out(0)]);
         Ok(())
     }
 
@@ -125,7 +114,7 @@ impl Op for SoftmaxGrad {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let buffers = [Slot::In(0), Slot::In(1), Slot::Out(0)];
-        self.0.launch(e, "softmax.grad", [&GRAD_ROWS, &GRAD_GROUPS], &buffers);
+        self.0.launch(e, "softmax.grad", [GRAD_ROWS, GRAD_GROUPS], &buffers);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, units};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -20,25 +20,22 @@ params! {
     struct Params { rows: u32, vectors: u32 }
 }
 
-/// The pieces of a variant: for rows of whole vec4, and for the rest.
-type Widths = [&'static [Piece]; 2];
-
-macro_rules! widths {
-    (@ $width:literal, $($path:literal),*) => { &[piece!("common/index.wgsl"), piece!($width), $(piece!($path)),*] };
-    ($($path:literal),*) => {[
-        widths!(@ "common/vec4.wgsl", $($path),*),
-        widths!(@ "common/scalar.wgsl", $($path),*),
-    ]};
-}
-
-const SIGMA_ROWS: Widths = widths!("layers/spectral_norm/of_vectors.wgsl", "layers/spectral_norm/dots_rows.wgsl");
-const SIGMA_GROUPS: Widths =
-    widths!("common/sum64.wgsl", "layers/spectral_norm/of_vectors.wgsl", "layers/spectral_norm/dots_groups.wgsl");
-const INNER_ROWS: Widths = widths!("layers/spectral_norm/of_matrix.wgsl", "layers/spectral_norm/dots_rows.wgsl");
-const INNER_GROUPS: Widths =
-    widths!("common/sum64.wgsl", "layers/spectral_norm/of_matrix.wgsl", "layers/spectral_norm/dots_groups.wgsl");
-const FORWARD: Widths = widths!("layers/spectral_norm/forward.wgsl");
-const GRAD: Widths = widths!("layers/spectral_norm/grad.wgsl");
+const SIGMA_ROWS: &[Piece] =
+    &[piece!("layers/spectral_norm/of_vectors.wgsl"), piece!("layers/spectral_norm/dots_rows.wgsl")];
+const SIGMA_GROUPS: &[Piece] = &[
+    piece!("common/sum64.wgsl"),
+    piece!("layers/spectral_norm/of_vectors.wgsl"),
+    piece!("layers/spectral_norm/dots_groups.wgsl"),
+];
+const INNER_ROWS: &[Piece] =
+    &[piece!("layers/spectral_norm/of_matrix.wgsl"), piece!("layers/spectral_norm/dots_rows.wgsl")];
+const INNER_GROUPS: &[Piece] = &[
+    piece!("common/sum64.wgsl"),
+    piece!("layers/spectral_norm/of_matrix.wgsl"),
+    piece!("layers/spectral_norm/dots_groups.wgsl"),
+];
+const FORWARD: &[Piece] = &[piece!("layers/spectral_norm/forward.wgsl")];
+const GRAD: &[Piece] = &[piece!("layers/spectral_norm/grad.wgsl")];
 const TOTAL: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("layers/spectral_norm/total.wgsl")];
 
 impl Tape {
@@ -78,28 +75,30 @@ fn variants(caps: &Caps) -> Vec<&'static str> {
     if caps.software { vec!["rows", "groups"] } else { vec!["groups", "rows"] }
 }
 
-/// Parameters of W [M, K], and which of two widths its units are.
-fn sizes(w: &Type) -> Result<(Params, usize)> {
+/// Parameters of W [M, K], and what kernels over its rows begin with.
+fn sizes(w: &Type) -> Result<(Params, &'static [Piece])> {
     let [m, k] = w.shape.matrix("spectral_norm", "W")?;
-    let (vectors, width) = if k.is_multiple_of(4) { (k / 4, 0) } else { (k, 1) };
-    Ok((Params { rows: m as u32, vectors: vectors as u32 }, width))
+    let whole = k.is_multiple_of(4);
+    let vectors = if whole { k / 4 } else { k };
+    Ok((Params { rows: m as u32, vectors: vectors as u32 }, units(whole)))
 }
 
 /// Launches the products of the rows and their sum.
-fn sum(e: &mut Emit<'_>, [rows, groups]: [&Widths; 2], buffers: &[Slot], [dots, total]: [Slot; 2]) -> Result<()> {
-    let (params, width) = sizes(&e.x[0])?;
+fn sum(e: &mut Emit<'_>, [rows, groups]: [&[Piece]; 2], buffers: &[Slot], [dots, total]: [Slot; 2]) -> Result<()> {
+    let (params, units) = sizes(&e.x[0])?;
     let m = params.rows as usize;
-    let (pieces, grid) = if e.variant == "rows" { (rows, groups_1d(m.div_ceil(8))) } else { (groups, groups_1d(m)) };
-    e.launch(Kernel::new("spectral_norm.dots", e.variant, pieces[width]), buffers, &params, grid);
+    let (own, grid) = if e.variant == "rows" { (rows, groups_1d(m.div_ceil(8))) } else { (groups, groups_1d(m)) };
+    e.launch(Kernel::new("spectral_norm.dots", e.variant, units).followed_by(own), buffers, &params, grid);
     e.launch(Kernel::new("spectral_norm.total", "portable", TOTAL), &[dots, total], &params, [1, 1, 1]);
     Ok(())
 }
 
 /// Launches a kernel of an invocation a unit of W.
-fn each(e: &mut Emit<'_>, name: &'static str, pieces: &Widths, buffers: &[Slot]) -> Result<()> {
-    let (params, width) = sizes(&e.x[0])?;
-    let units = params.rows as usize * params.vectors as usize;
-    e.launch(Kernel::new(name, "portable", pieces[width]), buffers, &params, groups_1d(units.div_ceil(256)));
+fn each(e: &mut Emit<'_>, name: &'static str, own: &[Piece], buffers: &[Slot]) -> Result<()> {
+    let (params, units) = sizes(&e.x[0])?;
+    let count = params.rows as usize * params.vectors as usize;
+    let kernel = Kernel::new(name, "portable", units).followed_by(own);
+    e.launch(kernel, buffers, &params, groups_1d(count.div_ceil(256)));
     Ok(())
 }
 
@@ -130,8 +129,8 @@ impl Op for SpectralNorm {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let ([w, u, v], [y, sigma], dots) = ([0, 1, 2].map(Slot::In), [0, 1].map(Slot::Out), Slot::Work(0));
-        sum(e, [&SIGMA_ROWS, &SIGMA_GROUPS], &[w, u, v, dots], [dots, sigma])?;
-        each(e, "spectral_norm.forward", &FORWARD, &[w, sigma, y])
+        sum(e, [SIGMA_ROWS, SIGMA_GROUPS], &[w, u, v, dots], [dots, sigma])?;
+        each(e, "spectral_norm.forward", FORWARD, &[w, sigma, y])
     }
 
     fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
@@ -167,8 +166,8 @@ impl Op for SpectralNormGrad {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let [dy, w, u, v, sigma] = [0, 1, 2, 3, 4].map(Slot::In);
         let [dots, total] = [0, 1].map(Slot::Work);
-        sum(e, [&INNER_ROWS, &INNER_GROUPS], &[dy, w, dots], [dots, total])?;
-        each(e, "spectral_norm.grad", &GRAD, &[dy, sigma, total, u, v, Slot::Out(0)])
+        sum(e, [INNER_ROWS, INNER_GROUPS], &[dy, w, dots], [dots, total])?;
+        each(e, "spectral_norm.grad", GRAD, &[dy, sigma, total, u, v, Slot::Out(0)])
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {

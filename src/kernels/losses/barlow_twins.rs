@@ -5,10 +5,10 @@
 //! shaders/core/row_loss/.
 
 use crate::base::Result;
-use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, rule, same_pair, square};
+use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, same_pair, square};
 use crate::kernels::{Case, Fill};
-use crate::params;
 use crate::tape::{Tape, Type, Var};
+use crate::{params, piece};
 
 /// products C [D, D] = ẑ₁ᵀ ẑ₂ -> (loss [1], losses of its rows [D]).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -23,8 +23,15 @@ params! {
     pub(crate) struct Params { rows: u32, vectors: u32, inverse_count: f32, lambda: f32 }
 }
 
-static RULE: Rule = rule!(Sum, sources 0, terms true, keeps false, slopes 1, flops 5;
-    "core/row_loss/diagonal.wgsl", "losses/barlow_twins/row.wgsl");
+static RULE: Rule = Rule {
+    sources: 0,
+    terms: true,
+    keeps: false,
+    slopes: 1,
+    by_class: false,
+    flops: 5,
+    pieces: &[piece!("core/row_loss/diagonal.wgsl"), piece!("losses/barlow_twins/row.wgsl")],
+};
 
 impl Tape {
     /// The loss [1] of two views' projections, both f32 [N, D] with N at least 2.

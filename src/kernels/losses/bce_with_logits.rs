@@ -4,10 +4,10 @@
 //! shaders/core/row_loss/.
 
 use crate::base::{DType, Error, Result};
-use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, rule};
+use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair};
 use crate::kernels::{Case, Fill};
-use crate::params;
 use crate::tape::{Tape, Type, Var};
+use crate::{params, piece};
 
 /// (logits [N, K], targets [N, K], pos_weight [K]?, weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -17,10 +17,34 @@ params! {
     pub(crate) struct Params { rows: u32, vectors: u32, inverse_columns: f32 }
 }
 
-static EVEN: Rule = rule!(Mean, sources 0, terms true, keeps false, slopes 1, flops 12;
-    "common/exact.wgsl", "core/row_loss/unmarked.wgsl", "losses/bce_with_logits/even.wgsl", "losses/bce_with_logits/row.wgsl");
-static WEIGHTED: Rule = rule!(Mean, sources 0, terms true, keeps false, slopes 1, flops 13;
-    "common/exact.wgsl", "core/row_loss/unmarked.wgsl", "losses/bce_with_logits/pos_weight.wgsl", "losses/bce_with_logits/row.wgsl");
+static EVEN: Rule = Rule {
+    sources: 0,
+    terms: true,
+    keeps: false,
+    slopes: 1,
+    by_class: false,
+    flops: 12,
+    pieces: &[
+        piece!("common/exact.wgsl"),
+        piece!("core/row_loss/unmarked.wgsl"),
+        piece!("losses/bce_with_logits/even.wgsl"),
+        piece!("losses/bce_with_logits/row.wgsl"),
+    ],
+};
+static WEIGHTED: Rule = Rule {
+    sources: 0,
+    terms: true,
+    keeps: false,
+    slopes: 1,
+    by_class: false,
+    flops: 13,
+    pieces: &[
+        piece!("common/exact.wgsl"),
+        piece!("core/row_loss/unmarked.wgsl"),
+        piece!("losses/bce_with_logits/pos_weight.wgsl"),
+        piece!("losses/bce_with_logits/row.wgsl"),
+    ],
+};
 
 impl Tape {
     /// Binary cross-entropy of logits [N, K] against targets f32 [N, K] in [0, 1] under weights [N]; `pos_weight` [K]

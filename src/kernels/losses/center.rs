@@ -3,7 +3,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, units};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -15,11 +15,7 @@ params! {
     struct Params { rows: u32, vectors: u32, inverse_rows: f32 }
 }
 
-/// For columns in whole vec4, and for the rest.
-const FORWARD: [&[Piece]; 2] = [
-    &[piece!("common/index.wgsl"), piece!("common/vec4.wgsl"), piece!("losses/center/forward.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/scalar.wgsl"), piece!("losses/center/forward.wgsl")],
-];
+const FORWARD: &[Piece] = &[piece!("losses/center/forward.wgsl")];
 
 impl Tape {
     /// x f32 [N, D] without the mean of each column.
@@ -49,9 +45,11 @@ impl Op for Center {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let [n, d] = e.x[0].shape.matrix("center", "x")?;
-        let (pieces, vectors) = if d.is_multiple_of(4) { (FORWARD[0], d / 4) } else { (FORWARD[1], d) };
+        let whole = d.is_multiple_of(4);
+        let vectors = if whole { d / 4 } else { d };
         let (wide, tall) = if e.variant == "columns" { (8, 1) } else { (32, 8) };
-        let kernel = Kernel::new("center.forward", e.variant, pieces).with("WIDE", wide).with("TALL", tall);
+        let kernel = Kernel::new("center.forward", e.variant, units(whole)).followed_by(FORWARD);
+        let kernel = kernel.with("WIDE", wide).with("TALL", tall);
         let params = Params { rows: n as u32, vectors: vectors as u32, inverse_rows: 1.0 / n as f32 };
         let grid = groups_1d(vectors.div_ceil(wide as usize));
         e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &params, grid);

@@ -6,10 +6,10 @@
 //! Shaders: shaders/losses/cross_entropy/, shaders/core/row_loss/.
 
 use crate::base::{DType, Error, Result};
-use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, labelled, labelled_case, names, pair, rule};
+use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, labelled, labelled_case, names, pair};
 use crate::kernels::{Case, Fill};
-use crate::params;
 use crate::tape::{Tape, Type, Var};
+use crate::{params, piece};
 
 /// (logits [N, K], labels u32 [N] or probabilities f32 [N, K], class weights [K]?, weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -22,20 +22,78 @@ params! {
     pub(crate) struct Params { rows: u32, vectors: u32, classes: u32, smoothing: f32 }
 }
 
-static PLAIN: Rule = rule!(Mean, sources 1, terms false, keeps true, slopes 1, flops 4;
-    "core/row_loss/logits.wgsl", "core/row_loss/labels.wgsl", "core/row_loss/at_label.wgsl", "losses/cross_entropy/labels.wgsl");
-static LABELS: Rule = rule!(Mean, sources 1, terms true, keeps true, slopes 1, flops 9;
-    "core/row_loss/logits.wgsl", "core/row_loss/labels.wgsl", "losses/cross_entropy/of_labels.wgsl", "losses/cross_entropy/class_even.wgsl",
-    "losses/cross_entropy/full.wgsl");
-static WEIGHTED_LABELS: Rule = rule!(MeanByClass, sources 1, terms true, keeps true, slopes 1, flops 9;
-    "core/row_loss/logits.wgsl", "core/row_loss/labels.wgsl", "losses/cross_entropy/of_labels.wgsl", "losses/cross_entropy/class_weights.wgsl",
-    "losses/cross_entropy/full.wgsl");
-static PROBABILITIES: Rule = rule!(Mean, sources 1, terms true, keeps true, slopes 1, flops 9;
-    "core/row_loss/logits.wgsl", "losses/cross_entropy/of_probabilities.wgsl", "losses/cross_entropy/class_even.wgsl",
-    "losses/cross_entropy/full.wgsl");
-static WEIGHTED_PROBABILITIES: Rule = rule!(Mean, sources 1, terms true, keeps true, slopes 1, flops 9;
-    "core/row_loss/logits.wgsl", "losses/cross_entropy/of_probabilities.wgsl", "losses/cross_entropy/class_weights.wgsl",
-    "losses/cross_entropy/full.wgsl");
+static PLAIN: Rule = Rule {
+    sources: 1,
+    terms: false,
+    keeps: true,
+    slopes: 1,
+    by_class: false,
+    flops: 4,
+    pieces: &[
+        piece!("core/row_loss/logits.wgsl"),
+        piece!("core/row_loss/labels.wgsl"),
+        piece!("core/row_loss/at_label.wgsl"),
+        piece!("losses/cross_entropy/labels.wgsl"),
+    ],
+};
+static LABELS: Rule = Rule {
+    sources: 1,
+    terms: true,
+    keeps: true,
+    slopes: 1,
+    by_class: false,
+    flops: 9,
+    pieces: &[
+        piece!("core/row_loss/logits.wgsl"),
+        piece!("core/row_loss/labels.wgsl"),
+        piece!("losses/cross_entropy/of_labels.wgsl"),
+        piece!("losses/cross_entropy/class_even.wgsl"),
+        piece!("losses/cross_entropy/full.wgsl"),
+    ],
+};
+static WEIGHTED_LABELS: Rule = Rule {
+    sources: 1,
+    terms: true,
+    keeps: true,
+    slopes: 1,
+    by_class: true,
+    flops: 9,
+    pieces: &[
+        piece!("core/row_loss/logits.wgsl"),
+        piece!("core/row_loss/labels.wgsl"),
+        piece!("losses/cross_entropy/of_labels.wgsl"),
+        piece!("losses/cross_entropy/class_weights.wgsl"),
+        piece!("losses/cross_entropy/full.wgsl"),
+    ],
+};
+static PROBABILITIES: Rule = Rule {
+    sources: 1,
+    terms: true,
+    keeps: true,
+    slopes: 1,
+    by_class: false,
+    flops: 9,
+    pieces: &[
+        piece!("core/row_loss/logits.wgsl"),
+        piece!("losses/cross_entropy/of_probabilities.wgsl"),
+        piece!("losses/cross_entropy/class_even.wgsl"),
+        piece!("losses/cross_entropy/full.wgsl"),
+    ],
+};
+static WEIGHTED_PROBABILITIES: Rule = Rule {
+    sources: 1,
+    terms: true,
+    keeps: true,
+    slopes: 1,
+    by_class: false,
+    flops: 9,
+    pieces: &[
+        piece!("core/row_loss/logits.wgsl"),
+        piece!("losses/cross_entropy/of_probabilities.wgsl"),
+        piece!("losses/cross_entropy/class_weights.wgsl"),
+        piece!("losses/cross_entropy/full.wgsl"),
+    ],
+};
 
 impl Tape {
     /// Weighted mean cross-entropy of logits [N, K] against labels u32 [N] with weights [N]: [loss [1], losses [N]

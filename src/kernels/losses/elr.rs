@@ -6,8 +6,8 @@
 //! Shaders: shaders/losses/elr/, shaders/core/row_loss/.
 
 use crate::base::{DType, Error, Result};
-use crate::device::{Caps, Kernel, Piece};
-use crate::kernels::row_loss::{self, Formula, Names, RowLoss, Rule, Walk, labelled, names, rule};
+use crate::device::{Caps, Piece};
+use crate::kernels::row_loss::{self, Formula, Names, RowLoss, Rule, Walk, labelled, names};
 use crate::kernels::{Case, Fill, guarded};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
@@ -34,42 +34,25 @@ params! {
     struct Move { rows: u32, vectors: u32, samples: u32, keep: f32 }
 }
 
-static RULE: Rule = rule!(Mean, sources 1, terms true, keeps true, slopes 1, flops 9;
-    "core/row_loss/logits.wgsl", "core/row_loss/at_label.wgsl", "losses/elr/clamped.wgsl", "losses/elr/row.wgsl");
+static RULE: Rule = Rule {
+    sources: 1,
+    terms: true,
+    keeps: true,
+    slopes: 1,
+    by_class: false,
+    flops: 9,
+    pieces: &[
+        piece!("core/row_loss/logits.wgsl"),
+        piece!("core/row_loss/at_label.wgsl"),
+        piece!("losses/elr/clamped.wgsl"),
+        piece!("losses/elr/row.wgsl"),
+    ],
+};
 
-macro_rules! targets {
-    ($v:literal, $unit:literal, $lanes:literal, $guard:literal) => {
-        &[
-            piece!("common/index.wgsl"),
-            piece!($v),
-            piece!($unit),
-            piece!($lanes),
-            piece!($guard),
-            piece!("core/row_loss/shift.wgsl"),
-            piece!("core/row_loss/logits.wgsl"),
-            piece!("losses/elr/clamped.wgsl"),
-            piece!("losses/elr/targets.wgsl"),
-        ]
-    };
-    ($guard:literal) => {
-        [
-            [
-                targets!("common/vec4.wgsl", "core/row_loss/of_vec4.wgsl", "core/row_loss/lanes_1.wgsl", $guard),
-                targets!("common/vec4.wgsl", "core/row_loss/of_vec4.wgsl", "core/row_loss/lanes_64.wgsl", $guard),
-            ],
-            [
-                targets!("common/scalar.wgsl", "core/row_loss/of_scalar.wgsl", "core/row_loss/lanes_1.wgsl", $guard),
-                targets!("common/scalar.wgsl", "core/row_loss/of_scalar.wgsl", "core/row_loss/lanes_64.wgsl", $guard),
-            ],
-        ]
-    };
-}
-
-/// By unit (vec4, scalar) and lanes of a row (1, 64).
-type ByWalk = [[&'static [Piece]; 2]; 2];
-
-const TARGETS: ByWalk = targets!("common/unguarded.wgsl");
-const TARGETS_GUARDED: ByWalk = targets!("common/guarded.wgsl");
+const TARGETS: &[Piece] =
+    &[piece!("core/row_loss/logits.wgsl"), piece!("losses/elr/clamped.wgsl"), piece!("losses/elr/targets.wgsl")];
+const UNGUARDED: &[Piece] = &[piece!("common/unguarded.wgsl")];
+const GUARDED: &[Piece] = &[piece!("common/guarded.wgsl")];
 
 impl Tape {
     /// Moves the targets of the samples `indices` u32 [N] in the state `table` [samples, K] by `keep` (β), then gives the
@@ -150,16 +133,15 @@ impl Op for ElrTargets {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let [n, k] = e.x[1].shape.matrix("elr_targets", "logits")?;
         let (lanes, size, grid) = row_loss::lanes(e.variant, e.caps, n);
-        let (unit, together) = (usize::from(!k.is_multiple_of(4)), usize::from(lanes > 1));
-        let vectors = if unit == 0 { k / 4 } else { k };
+        let whole = k.is_multiple_of(4);
+        let vectors = if whole { k / 4 } else { k };
         let params =
             Move { rows: n as u32, vectors: vectors as u32, samples: e.x[0].shape.dim(0) as u32, keep: self.keep };
-        let kernel = Kernel::new("elr.targets", e.variant, TARGETS[unit][together])
-            .with("LANES", lanes)
-            .with("SIZE", size)
-            .with("SOURCES", 1);
+        let kernel = |guard| row_loss::walk("elr.targets", e.variant, whole, lanes, guard).followed_by(TARGETS);
+        let under_guard = kernel(GUARDED).pieces;
+        let kernel = kernel(UNGUARDED).with("LANES", lanes).with("SIZE", size).with("SOURCES", 1);
         let buffers = vec![Slot::In(1), Slot::In(2), Slot::In(3), Slot::Out(0)];
-        let (kernel, buffers) = guarded(kernel, TARGETS_GUARDED[unit][together], buffers, e.x.len(), 4);
+        let (kernel, buffers) = guarded(kernel, &under_guard, buffers, e.x.len(), 4);
         e.launch(kernel, &buffers, &params, grid);
         Ok(())
     }

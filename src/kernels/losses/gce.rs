@@ -4,10 +4,10 @@
 //! Shaders: shaders/losses/gce/, shaders/core/row_loss/.
 
 use crate::base::{Error, Result};
-use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, labelled, labelled_case, names, rule};
+use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, labelled, labelled_case, names};
 use crate::kernels::{Case, Fill};
-use crate::params;
 use crate::tape::{Tape, Type, Var};
+use crate::{params, piece};
 
 /// (logits [N, K], labels u32 [N], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -20,8 +20,21 @@ params! {
     pub(crate) struct Params { rows: u32, vectors: u32, classes: u32, q: f32 }
 }
 
-static RULE: Rule = rule!(Mean, sources 1, terms false, keeps true, slopes 1, flops 4;
-    "common/exact.wgsl", "core/row_loss/logits.wgsl", "core/row_loss/labels.wgsl", "core/row_loss/at_label.wgsl", "losses/gce/row.wgsl");
+static RULE: Rule = Rule {
+    sources: 1,
+    terms: false,
+    keeps: true,
+    slopes: 1,
+    by_class: false,
+    flops: 4,
+    pieces: &[
+        piece!("common/exact.wgsl"),
+        piece!("core/row_loss/logits.wgsl"),
+        piece!("core/row_loss/labels.wgsl"),
+        piece!("core/row_loss/at_label.wgsl"),
+        piece!("losses/gce/row.wgsl"),
+    ],
+};
 
 impl Tape {
     /// Generalized cross-entropy of logits [N, K] against labels u32 [N] under weights [N]: [loss [1], losses [N]].

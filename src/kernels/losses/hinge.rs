@@ -4,10 +4,10 @@
 //! shaders/core/row_loss/.
 
 use crate::base::{DType, Result};
-use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, rule};
+use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names};
 use crate::kernels::{Case, Fill};
-use crate::params;
 use crate::tape::{Tape, Type, Var};
+use crate::{params, piece};
 
 /// Whose loss it is. (scores [N, K], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -24,8 +24,15 @@ params! {
     pub(crate) struct Params { rows: u32, vectors: u32, margin: f32, sign: f32, floor: f32, inverse_columns: f32 }
 }
 
-static RULE: Rule = rule!(Mean, sources 0, terms true, keeps false, slopes 1, flops 4;
-    "core/row_loss/unmarked.wgsl", "losses/hinge/row.wgsl");
+static RULE: Rule = Rule {
+    sources: 0,
+    terms: true,
+    keeps: false,
+    slopes: 1,
+    by_class: false,
+    flops: 4,
+    pieces: &[piece!("core/row_loss/unmarked.wgsl"), piece!("losses/hinge/row.wgsl")],
+};
 
 impl Tape {
     /// Hinge loss of scores [N, K] (K scores a sample: 1, or one for each patch) under weights [N]:

@@ -7,9 +7,9 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::contrast::{self, ByWalk, Walk, contrast_pieces};
+use crate::kernels::contrast::{self, Walk};
 use crate::kernels::row_loss;
-use crate::kernels::{Case, Fill, same_types};
+use crate::kernels::{Case, Fill, same_types, units};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -36,46 +36,14 @@ params! {
     struct Key { rows: u32, vectors: u32, inverse_temperature: f32 }
 }
 
-const FORWARD: ByWalk =
-    contrast_pieces!("core/contrast/forward.wgsl", "core/contrast/forward.wgsl"; "losses/info_nce/pairs.wgsl");
-const FINISH: [&[Piece]; 2] = [
-    &[
-        piece!("common/index.wgsl"),
-        piece!("common/vec4.wgsl"),
-        piece!("core/contrast/params.wgsl"),
-        piece!("losses/info_nce/start.wgsl"),
-        piece!("core/contrast/finish.wgsl"),
-    ],
-    &[
-        piece!("common/index.wgsl"),
-        piece!("common/scalar.wgsl"),
-        piece!("core/contrast/params.wgsl"),
-        piece!("losses/info_nce/start.wgsl"),
-        piece!("core/contrast/finish.wgsl"),
-    ],
-];
-const GRAD_OF_LOSS: ByWalk = contrast_pieces!("core/contrast/grad_rows.wgsl", "core/contrast/grad_tiles.wgsl";
-    "losses/info_nce/pairs.wgsl", "core/row_loss/of_loss.wgsl", "losses/info_nce/pull.wgsl");
-const GRAD_OF_LOSSES: ByWalk = contrast_pieces!("core/contrast/grad_rows.wgsl", "core/contrast/grad_tiles.wgsl";
-    "losses/info_nce/pairs.wgsl", "core/row_loss/of_losses.wgsl", "losses/info_nce/pull.wgsl");
-
-macro_rules! key_pieces {
-    ($v:literal, $of:literal) => {
-        &[piece!("common/index.wgsl"), piece!($v), piece!($of), piece!("losses/info_nce/grad_key.wgsl")]
-    };
-}
-
-/// By unit (vec4, scalar) and what the cotangent belongs to (loss, losses).
-const KEY: [[&[Piece]; 2]; 2] = [
-    [
-        key_pieces!("common/vec4.wgsl", "core/row_loss/of_loss.wgsl"),
-        key_pieces!("common/vec4.wgsl", "core/row_loss/of_losses.wgsl"),
-    ],
-    [
-        key_pieces!("common/scalar.wgsl", "core/row_loss/of_loss.wgsl"),
-        key_pieces!("common/scalar.wgsl", "core/row_loss/of_losses.wgsl"),
-    ],
-];
+const PAIRS: &[Piece] = &[piece!("losses/info_nce/pairs.wgsl")];
+const FINISH: &[Piece] =
+    &[piece!("core/contrast/params.wgsl"), piece!("losses/info_nce/start.wgsl"), piece!("core/contrast/finish.wgsl")];
+const PULL: &[Piece] = &[piece!("losses/info_nce/pull.wgsl")];
+const GRAD_KEY: &[Piece] = &[piece!("losses/info_nce/grad_key.wgsl")];
+/// What the cotangent belongs to.
+const OF_LOSS: &[Piece] = &[piece!("core/row_loss/of_loss.wgsl")];
+const OF_LOSSES: &[Piece] = &[piece!("core/row_loss/of_losses.wgsl")];
 
 impl Tape {
     /// InfoNCE of queries [N, D] with their positive keys [N, D] against a queue [K, D], rows normalised, under weights [N]:
@@ -127,7 +95,8 @@ impl Op for InfoNce {
         let names = ["info_nce.forward", "info_nce.finish"];
         let [query, key, queue] = [0, 1, 2].map(Slot::In);
         let to = [Slot::Out(3), Slot::Out(1)];
-        w.forward(e, names, (&FORWARD, &[query, queue]), (&FINISH, &[query, key]), to, params);
+        let finish = [units(w.is_whole()), FINISH].concat();
+        w.forward(e, names, (PAIRS, &[query, queue]), (&finish, &[query, key]), to, params);
         let rows = e.x[0].shape.dim(0);
         row_loss::mean(e, "info_nce.mean", [Slot::Out(1), Slot::In(3), Slot::Out(0), Slot::Out(2)], rows, None);
         Ok(())
@@ -181,9 +150,9 @@ impl Op for InfoNceGrad {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let w = walk(e.x[0], e.x[1], e.variant);
         let params = w.params(self.temperature, 1.0 / self.temperature);
-        let pieces = if e.x.len() > 6 { &GRAD_OF_LOSS } else { &GRAD_OF_LOSSES };
+        let pieces = [PAIRS, if e.x.len() > 6 { OF_LOSS } else { OF_LOSSES }, PULL].concat();
         let inputs: Vec<Slot> = (0..e.x.len()).map(Slot::In).collect();
-        w.grad(e, ["info_nce.grad", "info_nce.grad_sum"], (pieces, &inputs), 6, Slot::Out(0), params);
+        w.grad(e, ["info_nce.grad", "info_nce.grad_sum"], (&pieces, &inputs), 6, Slot::Out(0), params);
         Ok(())
     }
 
@@ -205,10 +174,13 @@ impl Op for InfoNceGradKey {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let [n, d] = e.x[0].shape.matrix("info_nce.grad_key", "query")?;
-        let (unit, vectors) = if d.is_multiple_of(4) { (0, d / 4) } else { (1, d) };
-        let pieces = KEY[unit][usize::from(e.x.len() == 3)];
-        let kernel =
-            Kernel::new("info_nce.grad_key", "portable", pieces).with("DY", 3).with("DX", e.x.len() as u32 + 1);
+        let whole = d.is_multiple_of(4);
+        let vectors = if whole { d / 4 } else { d };
+        let kernel = Kernel::new("info_nce.grad_key", "portable", units(whole))
+            .followed_by(if e.x.len() == 3 { OF_LOSSES } else { OF_LOSS })
+            .followed_by(GRAD_KEY)
+            .with("DY", 3)
+            .with("DX", e.x.len() as u32 + 1);
         let buffers: Vec<Slot> = (0..e.x.len()).map(Slot::In).chain([Slot::Out(0)]).collect();
         let params = Key { rows: n as u32, vectors: vectors as u32, inverse_temperature: 1.0 / self.temperature };
         e.launch(kernel, &buffers, &params, groups_1d((n * vectors).div_ceil(64)));

@@ -5,10 +5,10 @@
 //! is not trained. Shaders: shaders/losses/kl_div/, shaders/core/row_loss/.
 
 use crate::base::{Error, Result};
-use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, pair_case, rule};
+use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, pair_case};
 use crate::kernels::{Case, Fill};
-use crate::params;
 use crate::tape::{Tape, Type, Var};
+use crate::{params, piece};
 
 /// (student [N, K], teacher [N, K], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -21,8 +21,15 @@ params! {
     pub(crate) struct Params { rows: u32, vectors: u32, inverse_temperature: f32 }
 }
 
-static RULE: Rule = rule!(Mean, sources 2, terms true, keeps true, slopes 2, flops 12;
-    "core/row_loss/unmarked.wgsl", "losses/kl_div/row.wgsl");
+static RULE: Rule = Rule {
+    sources: 2,
+    terms: true,
+    keeps: true,
+    slopes: 2,
+    by_class: false,
+    flops: 12,
+    pieces: &[piece!("core/row_loss/unmarked.wgsl"), piece!("losses/kl_div/row.wgsl")],
+};
 
 impl Tape {
     /// KL(softmax(teacher / τ) ‖ softmax(student / τ)) of logits [N, K] under weights [N]: [loss [1], losses [N]].

@@ -3,10 +3,10 @@
 //! dμ_ik = f_i μ_ik, dv_ik = ½ f_i expm1(v_ik). Shaders: shaders/losses/kl_gaussian/, shaders/core/row_loss/.
 
 use crate::base::Result;
-use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, pair_case, rule};
+use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, pair_case};
 use crate::kernels::{Case, Fill};
-use crate::params;
 use crate::tape::{Tape, Type, Var};
+use crate::{params, piece};
 
 /// (mean [N, K], log-variance [N, K], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -16,8 +16,19 @@ params! {
     pub(crate) struct Params { rows: u32, vectors: u32 }
 }
 
-static RULE: Rule = rule!(Mean, sources 0, terms true, keeps false, slopes 2, flops 8;
-    "common/exact.wgsl", "core/row_loss/unmarked.wgsl", "losses/kl_gaussian/row.wgsl");
+static RULE: Rule = Rule {
+    sources: 0,
+    terms: true,
+    keeps: false,
+    slopes: 2,
+    by_class: false,
+    flops: 8,
+    pieces: &[
+        piece!("common/exact.wgsl"),
+        piece!("core/row_loss/unmarked.wgsl"),
+        piece!("losses/kl_gaussian/row.wgsl"),
+    ],
+};
 
 impl Tape {
     /// KL(N(mean, exp(log_variance)) ‖ N(0, 1)), both [N, K], under weights [N]: [loss [1], losses [N]].

@@ -2,10 +2,10 @@
 //! dx_ik = 2 f_i (x_ik − y_ik) / K, dy_ik = −dx_ik. Shaders: shaders/losses/mse/, shaders/core/row_loss/.
 
 use crate::base::Result;
-use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, pair_case, rule};
+use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, pair_case};
 use crate::kernels::{Case, Fill};
-use crate::params;
 use crate::tape::{Tape, Type, Var};
+use crate::{params, piece};
 
 /// (x [N, K], y [N, K], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -15,8 +15,15 @@ params! {
     pub(crate) struct Params { rows: u32, vectors: u32, inverse_columns: f32 }
 }
 
-static RULE: Rule = rule!(Mean, sources 0, terms true, keeps false, slopes 2, flops 3;
-    "core/row_loss/unmarked.wgsl", "losses/mse/row.wgsl");
+static RULE: Rule = Rule {
+    sources: 0,
+    terms: true,
+    keeps: false,
+    slopes: 2,
+    by_class: false,
+    flops: 3,
+    pieces: &[piece!("core/row_loss/unmarked.wgsl"), piece!("losses/mse/row.wgsl")],
+};
 
 impl Tape {
     /// Mean squared error of x [N, K] against y [N, K] under weights [N]: [loss [1], losses [N]].

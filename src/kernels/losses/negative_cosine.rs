@@ -4,10 +4,10 @@
 //! ‖a‖ ≥ eps; db likewise. Shaders: shaders/losses/negative_cosine/, shaders/core/row_loss/.
 
 use crate::base::Result;
-use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, pair_case, rule};
+use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, pair, pair_case};
 use crate::kernels::{Case, Fill};
-use crate::params;
 use crate::tape::{Tape, Type, Var};
+use crate::{params, piece};
 
 /// (a [N, D], b [N, D], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -20,8 +20,15 @@ params! {
     pub(crate) struct Params { rows: u32, vectors: u32, eps: f32 }
 }
 
-static RULE: Rule = rule!(Mean, sources 0, terms true, keeps true, slopes 2, flops 6;
-    "core/row_loss/unmarked.wgsl", "losses/negative_cosine/row.wgsl");
+static RULE: Rule = Rule {
+    sources: 0,
+    terms: true,
+    keeps: true,
+    slopes: 2,
+    by_class: false,
+    flops: 6,
+    pieces: &[piece!("core/row_loss/unmarked.wgsl"), piece!("losses/negative_cosine/row.wgsl")],
+};
 
 impl Tape {
     /// Negative cosine similarity of the rows of a and b, both [N, D], under weights [N]: [loss [1], losses [N]].

@@ -6,7 +6,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Piece};
-use crate::kernels::contrast::{self, ByWalk, Walk, contrast_pieces};
+use crate::kernels::contrast::{self, Walk};
 use crate::kernels::row_loss;
 use crate::kernels::{Case, Fill};
 use crate::piece;
@@ -25,24 +25,15 @@ struct NtXentGrad {
     temperature: f32,
 }
 
-const FORWARD: ByWalk =
-    contrast_pieces!("core/contrast/forward.wgsl", "core/contrast/forward.wgsl"; "losses/nt_xent/pairs.wgsl");
-const FINISH: [&[Piece]; 2] = [
-    &[
-        piece!("common/index.wgsl"),
-        piece!("core/contrast/params.wgsl"),
-        piece!("losses/nt_xent/start.wgsl"),
-        piece!("core/contrast/finish.wgsl"),
-    ],
-    &[
-        piece!("common/index.wgsl"),
-        piece!("core/contrast/params.wgsl"),
-        piece!("losses/nt_xent/start.wgsl"),
-        piece!("core/contrast/finish.wgsl"),
-    ],
+const PAIRS: &[Piece] = &[piece!("losses/nt_xent/pairs.wgsl")];
+const FINISH: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("core/contrast/params.wgsl"),
+    piece!("losses/nt_xent/start.wgsl"),
+    piece!("core/contrast/finish.wgsl"),
 ];
-const GRAD: ByWalk = contrast_pieces!("core/contrast/grad_rows.wgsl", "core/contrast/grad_tiles.wgsl";
-    "losses/nt_xent/pairs.wgsl", "core/row_loss/of_sum.wgsl", "losses/nt_xent/pull.wgsl");
+const GRAD: &[Piece] =
+    &[piece!("losses/nt_xent/pairs.wgsl"), piece!("core/row_loss/of_sum.wgsl"), piece!("losses/nt_xent/pull.wgsl")];
 
 impl Tape {
     /// The NT-Xent loss of z [2N, D], whose rows are normalised: row i and row (i + N) mod 2N are two views of one
@@ -87,7 +78,7 @@ impl Op for NtXent {
         let params = w.params(self.temperature, 1.0);
         let names = ["nt_xent.forward", "nt_xent.finish"];
         let to = [Slot::Out(1), Slot::Work(1)];
-        w.forward(e, names, (&FORWARD, &[Slot::In(0)]), (&FINISH, &[]), to, params);
+        w.forward(e, names, (PAIRS, &[Slot::In(0)]), (FINISH, &[]), to, params);
         row_loss::sum(e, "nt_xent.loss", Slot::Work(1), rows, 1.0 / rows as f32);
         Ok(())
     }
@@ -128,7 +119,7 @@ impl Op for NtXentGrad {
         let params = w.params(self.temperature, 1.0 / (self.temperature * rows as f32));
         let names = ["nt_xent.grad", "nt_xent.grad_sum"];
         let inputs = [Slot::In(0), Slot::In(1), Slot::In(2)];
-        w.grad(e, names, (&GRAD, &inputs), 3, Slot::Out(0), params);
+        w.grad(e, names, (GRAD, &inputs), 3, Slot::Out(0), params);
         Ok(())
     }
 

@@ -5,10 +5,10 @@
 //! Shaders: shaders/losses/sce/, shaders/core/row_loss/.
 
 use crate::base::Result;
-use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, labelled, labelled_case, names, rule};
+use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, labelled, labelled_case, names};
 use crate::kernels::{Case, Fill};
-use crate::params;
 use crate::tape::{Tape, Type, Var};
+use crate::{params, piece};
 
 /// (logits [N, K], labels u32 [N], weights [N]) -> (loss, losses, …).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -25,8 +25,21 @@ params! {
     pub(crate) struct Params { rows: u32, vectors: u32, classes: u32, alpha: f32, reverse: f32 }
 }
 
-static RULE: Rule = rule!(Mean, sources 1, terms true, keeps true, slopes 1, flops 9;
-    "core/row_loss/logits.wgsl", "core/row_loss/labels.wgsl", "core/row_loss/at_label.wgsl", "core/row_loss/reverse.wgsl", "losses/sce/row.wgsl");
+static RULE: Rule = Rule {
+    sources: 1,
+    terms: true,
+    keeps: true,
+    slopes: 1,
+    by_class: false,
+    flops: 9,
+    pieces: &[
+        piece!("core/row_loss/logits.wgsl"),
+        piece!("core/row_loss/labels.wgsl"),
+        piece!("core/row_loss/at_label.wgsl"),
+        piece!("core/row_loss/reverse.wgsl"),
+        piece!("losses/sce/row.wgsl"),
+    ],
+};
 
 impl Tape {
     /// Symmetric cross-entropy of logits [N, K] against labels u32 [N] under weights [N]: [loss [1], losses [N]].

@@ -7,10 +7,10 @@
 //! the hinge is open. Shaders: shaders/losses/vicreg/, shaders/core/row_loss/.
 
 use crate::base::{Error, Result};
-use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, rule, same_pair, square};
+use crate::kernels::row_loss::{Formula, Names, RowLoss, Rule, Walk, names, same_pair, square};
 use crate::kernels::{Case, Fill};
-use crate::params;
 use crate::tape::{Tape, Type, Var};
+use crate::{params, piece};
 
 /// What the three parts of the loss weigh; the paper uses 25, 25 and 1.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -38,8 +38,15 @@ params! {
     pub(crate) struct Params { rows: u32, vectors: u32, inverse_count: f32, variance: f32, covariance: f32 }
 }
 
-static RULE: Rule = rule!(Sum, sources 0, terms true, keeps true, slopes 1, flops 6;
-    "core/row_loss/diagonal.wgsl", "losses/vicreg/row.wgsl");
+static RULE: Rule = Rule {
+    sources: 0,
+    terms: true,
+    keeps: true,
+    slopes: 1,
+    by_class: false,
+    flops: 6,
+    pieces: &[piece!("core/row_loss/diagonal.wgsl"), piece!("losses/vicreg/row.wgsl")],
+};
 
 impl Tape {
     /// The loss of two views' projections, both f32 [N, D] with N at least 2, and the three parts that it is the sum of,

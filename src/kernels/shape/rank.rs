@@ -2,8 +2,8 @@
 //! Indices have no gradient. Shaders: shaders/shape/rank/, shaders/core/order/.
 
 use crate::base::Result;
-use crate::device::Caps;
-use crate::kernels::order::{self, Walks, walks};
+use crate::device::{Caps, Piece};
+use crate::kernels::order;
 use crate::kernels::{Case, Fill};
 use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
@@ -12,7 +12,7 @@ use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Rank;
 
-const FORWARD: Walks = walks!("common/order.wgsl", "shape/rank/values.wgsl");
+const FORWARD: &[Piece] = &[piece!("common/order.wgsl"), piece!("shape/rank/values.wgsl")];
 
 impl Tape {
     /// Which element of each row of f32 x [.., M] stands at each place of the ascending order, as u32 [.., M]: stable,
@@ -39,7 +39,7 @@ impl Op for Rank {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let [rows, length] = order::rows("rank", &e.x[0])?;
-        order::launch(e, "rank.forward", &FORWARD, &[Slot::In(0), Slot::Out(0)], [rows, length, length]);
+        order::launch(e, "rank.forward", FORWARD, &[Slot::In(0), Slot::Out(0)], [rows, length, length]);
         Ok(())
     }
 

@@ -56,37 +56,41 @@ params! {
     }
 }
 
-/// The pieces of the variants `rows` and `groups`.
-type Walks = [&'static [Piece]; 2];
+/// What a walk begins with, and its ends: the variants `rows` and `groups`.
+const WALK: &[Piece] = &[piece!("common/index.wgsl"), piece!("shape/reduce/walk.wgsl")];
+const ROWS: &[Piece] = &[piece!("shape/reduce/rows.wgsl")];
+const GROUPS: &[Piece] = &[piece!("shape/reduce/groups.wgsl")];
 
-macro_rules! walks {
-    ($($piece:literal),*) => {
-        [
-            &[piece!("common/index.wgsl"), piece!("shape/reduce/walk.wgsl"), $(piece!($piece),)* piece!("shape/reduce/rows.wgsl")],
-            &[piece!("common/index.wgsl"), piece!("shape/reduce/walk.wgsl"), $(piece!($piece),)* piece!("shape/reduce/groups.wgsl")],
-        ]
-    };
-}
-macro_rules! grad {
-    ($slope:literal) => {
-        &[piece!("common/index.wgsl"), piece!("common/strided.wgsl"), piece!($slope), piece!("shape/reduce/grad.wgsl")]
-    };
-}
+/// Of each reduction what a walk at once does with a term, a walk in slices, and the walk over the results of the slices.
+type Stages = [&'static [Piece]; 3];
 
-const SUM: Walks = walks!("shape/reduce/sum.wgsl", "shape/reduce/term_value.wgsl");
-const MOST: Walks = walks!("common/order.wgsl", "shape/reduce/most.wgsl", "shape/reduce/term_key.wgsl");
-/// A walk at once, in slices, and over the results of the slices.
-const SUMS: [Walks; 3] = [SUM, SUM, SUM];
-const VARS: [Walks; 3] = [
-    walks!("shape/reduce/spread.wgsl", "shape/reduce/term_square.wgsl", "shape/reduce/store_var.wgsl"),
-    walks!("shape/reduce/spread.wgsl", "shape/reduce/term_square.wgsl", "shape/reduce/store_pair.wgsl"),
-    walks!("shape/reduce/spread.wgsl", "shape/reduce/term_pair.wgsl", "shape/reduce/store_var.wgsl"),
+const SUM: &[Piece] = &[piece!("shape/reduce/sum.wgsl"), piece!("shape/reduce/term_value.wgsl")];
+const MOST: &[Piece] =
+    &[piece!("common/order.wgsl"), piece!("shape/reduce/most.wgsl"), piece!("shape/reduce/term_key.wgsl")];
+const BEST: &[Piece] =
+    &[piece!("common/order.wgsl"), piece!("shape/reduce/most.wgsl"), piece!("shape/reduce/term_best.wgsl")];
+const SUMS: Stages = [SUM, SUM, SUM];
+const VARS: Stages = [
+    &[
+        piece!("shape/reduce/spread.wgsl"),
+        piece!("shape/reduce/term_square.wgsl"),
+        piece!("shape/reduce/store_var.wgsl"),
+    ],
+    &[
+        piece!("shape/reduce/spread.wgsl"),
+        piece!("shape/reduce/term_square.wgsl"),
+        piece!("shape/reduce/store_pair.wgsl"),
+    ],
+    &[piece!("shape/reduce/spread.wgsl"), piece!("shape/reduce/term_pair.wgsl"), piece!("shape/reduce/store_var.wgsl")],
 ];
-const MAXIMA: [Walks; 3] =
-    [MOST, MOST, walks!("common/order.wgsl", "shape/reduce/most.wgsl", "shape/reduce/term_best.wgsl")];
-const GRAD_SUM: &[Piece] = grad!("shape/reduce/slope_one.wgsl");
-const GRAD_VAR: &[Piece] = grad!("shape/reduce/slope_distance.wgsl");
-const GRAD_MAX: &[Piece] = grad!("shape/reduce/slope_chosen.wgsl");
+const MAXIMA: Stages = [MOST, MOST, BEST];
+
+/// What a gradient begins with, its slopes, and its walk.
+const STRIDED: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/strided.wgsl")];
+const SLOPE_ONE: &[Piece] = &[piece!("shape/reduce/slope_one.wgsl")];
+const SLOPE_DISTANCE: &[Piece] = &[piece!("shape/reduce/slope_distance.wgsl")];
+const SLOPE_CHOSEN: &[Piece] = &[piece!("shape/reduce/slope_chosen.wgsl")];
+const GRAD: &[Piece] = &[piece!("shape/reduce/grad.wgsl")];
 
 impl Tape {
     /// x, f32 of up to four axes (or more where neighbours go together), reduced over `axes`: their sizes leave the
@@ -101,27 +105,29 @@ impl Tape {
 impl Reduce {
     /// One walk over x into `y`, in two stages where there are slices: their results lie in workspaces 0 and 1. A kernel
     /// binds what it walks, what it writes, the second results of the slices, and `rough`.
-    fn pass(&self, e: &mut Emit<'_>, spans: &Spans, walks: &[Walks; 3], y: &[Slot], rough: &[Slot], scale: f32) {
+    fn pass(&self, e: &mut Emit<'_>, spans: &Spans, stages: &Stages, y: &[Slot], rough: &[Slot], scale: f32) {
         let slices = slices(spans, e.variant, e.caps);
         let (x, scales) = (Slot::In(0), [scale, 1.0 / spans.terms() as f32]);
         if slices == 1 {
-            return self.stage(e, spans, &walks[0], &[&[x][..], y, rough].concat(), 1, scales);
+            return self.stage(e, spans, stages[0], &[&[x][..], y, rough].concat(), 1, scales);
         }
         let works = &[Slot::Work(0), Slot::Work(1)][..y.len()];
-        self.stage(e, spans, &walks[1], &[&[x][..], works, rough].concat(), slices, [1.0; 2]);
+        self.stage(e, spans, stages[1], &[&[x][..], works, rough].concat(), slices, [1.0; 2]);
         let partials = Spans::of_partials(spans.outputs(), slices);
-        self.stage(e, &partials, &walks[2], &[&works[..1], y, &works[1..], rough].concat(), 1, scales);
+        self.stage(e, &partials, stages[2], &[&works[..1], y, &works[1..], rough].concat(), 1, scales);
     }
 
-    fn stage(&self, e: &mut Emit<'_>, spans: &Spans, pieces: &Walks, buffers: &[Slot], slices: u32, scales: [f32; 2]) {
+    fn stage(&self, e: &mut Emit<'_>, spans: &Spans, terms: &[Piece], buffers: &[Slot], slices: u32, scales: [f32; 2]) {
         let outputs = spans.outputs() as usize;
         if e.variant == "rows" {
-            let kernel = Kernel::new("reduce.forward", "rows", pieces[0]);
+            let kernel = Kernel::new("reduce.forward", "rows", WALK).followed_by(terms).followed_by(ROWS);
             let grid = groups_1d((outputs * slices as usize).div_ceil(8));
             return e.launch(kernel, buffers, &Walk::new(spans, slices, 1, scales), grid);
         }
         let lanes = Lanes::new(spans);
-        let kernel = Kernel::new("reduce.forward", "groups", pieces[1])
+        let kernel = Kernel::new("reduce.forward", "groups", WALK)
+            .followed_by(terms)
+            .followed_by(GROUPS)
             .with("TERMS", lanes.terms)
             .with("TERMSTRIDE", lanes.term_stride)
             .with("OUTSTRIDE", lanes.out_stride);
@@ -254,10 +260,10 @@ impl Op for ReduceGrad {
         let [[o0, o1, o2, o3], [t0, t1, t2, t3]] = spans.places();
         let [_, (d1, _), (d2, _), (d3, _)] = spans.joined;
         let elements = self.x.shape.numel();
-        let (pieces, factor) = match self.reduce.kind {
-            Reduction::Var { .. } => (GRAD_VAR, 2.0),
-            Reduction::Max | Reduction::Argmax => (GRAD_MAX, 1.0),
-            Reduction::Sum | Reduction::Mean => (GRAD_SUM, 1.0),
+        let (slope, factor) = match self.reduce.kind {
+            Reduction::Var { .. } => (SLOPE_DISTANCE, 2.0),
+            Reduction::Max | Reduction::Argmax => (SLOPE_CHOSEN, 1.0),
+            Reduction::Sum | Reduction::Mean => (SLOPE_ONE, 1.0),
         };
         let params = Grad {
             d1,
@@ -277,7 +283,8 @@ impl Op for ReduceGrad {
         };
         let mut buffers = vec![Slot::In(0), Slot::Out(0)];
         buffers.extend((1..e.x.len()).map(Slot::In));
-        e.launch(Kernel::new("reduce.grad", "portable", pieces), &buffers, &params, groups_1d(elements.div_ceil(256)));
+        let kernel = Kernel::new("reduce.grad", "portable", STRIDED).followed_by(slope).followed_by(GRAD);
+        e.launch(kernel, &buffers, &params, groups_1d(elements.div_ceil(256)));
         Ok(())
     }
 

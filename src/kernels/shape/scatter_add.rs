@@ -8,8 +8,8 @@
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::order::{self, Walks, walks};
-use crate::kernels::{Case, Fill, resized};
+use crate::kernels::order;
+use crate::kernels::{Case, Fill, resized, units};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -27,13 +27,9 @@ params! {
     struct Sum { units: u32, row: u32 }
 }
 
-const ORDER: Walks = walks!("shape/scatter_add/order.wgsl");
+const ORDER: &[Piece] = &[piece!("shape/scatter_add/order.wgsl")];
 const STARTS: &[Piece] = &[piece!("common/index.wgsl"), piece!("shape/scatter_add/starts.wgsl")];
-/// For rows of whole vec4, and for the rest.
-const SUM: [&[Piece]; 2] = [
-    &[piece!("common/index.wgsl"), piece!("common/vec4.wgsl"), piece!("shape/scatter_add/sum.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/scalar.wgsl"), piece!("shape/scatter_add/sum.wgsl")],
-];
+const SUM: &[Piece] = &[piece!("shape/scatter_add/sum.wgsl")];
 
 impl Tape {
     /// The rows of f32 x [N, ..] added up by their u32 indices [N]: [rows, ..], 0 where no index points. Rows are added
@@ -71,17 +67,18 @@ impl Op for ScatterAdd {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (n, rows) = (e.x[1].shape.numel(), self.rows as usize);
         let buffers = [Slot::In(1), Slot::Work(0), Slot::Work(1)];
-        order::launch(e, "scatter_add.order", &ORDER, &buffers, [1, n, rows]);
+        order::launch(e, "scatter_add.order", ORDER, &buffers, [1, n, rows]);
         let starts = Starts { rows: self.rows, length: n as u32 };
         let kernel = Kernel::new("scatter_add.starts", "portable", STARTS);
         e.launch(kernel, &[Slot::Work(0), Slot::Work(2)], &starts, groups_1d((rows + 1).div_ceil(64)));
         let row = e.y[0].shape.numel() / rows;
-        let unit = if row.is_multiple_of(4) { 4 } else { 1 };
-        let units = rows * row / unit;
-        let sum = Sum { units: units as u32, row: (row / unit) as u32 };
+        let whole = row.is_multiple_of(4);
+        let unit = if whole { 4 } else { 1 };
+        let count = rows * row / unit;
+        let sum = Sum { units: count as u32, row: (row / unit) as u32 };
         let buffers = [Slot::In(0), Slot::Work(1), Slot::Work(2), Slot::Out(0)];
-        let kernel = Kernel::new("scatter_add.sum", "portable", SUM[usize::from(unit == 1)]);
-        e.launch(kernel, &buffers, &sum, groups_1d(units.div_ceil(64)));
+        let kernel = Kernel::new("scatter_add.sum", "portable", units(whole)).followed_by(SUM);
+        e.launch(kernel, &buffers, &sum, groups_1d(count.div_ceil(64)));
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 
 use crate::base::{Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::order::{self, Params, Walks, walks};
+use crate::kernels::order::{self, Params};
 use crate::kernels::{Case, Fill, resized};
 use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
@@ -21,7 +21,7 @@ struct TopKGrad {
     x: Type,
 }
 
-const FORWARD: Walks = walks!("common/order.wgsl", "shape/top_k/values.wgsl");
+const FORWARD: &[Piece] = &[piece!("common/order.wgsl"), piece!("shape/top_k/values.wgsl")];
 const GRAD: &[Piece] = &[piece!("common/index.wgsl"), piece!("shape/top_k/grad.wgsl")];
 
 impl Tape {
@@ -56,7 +56,7 @@ impl Op for TopK {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let [rows, length] = order::rows("top_k", &e.x[0])?;
         let buffers = [Slot::In(0), Slot::Out(0), Slot::Out(1)];
-        order::launch(e, "top_k.forward", &FORWARD, &buffers, [rows, length, self.k as usize]);
+        order::launch(e, "top_k.forward", FORWARD, &buffers, [rows, length, self.k as usize]);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Attention, Sizes};
 use crate::device::{Kernel, Piece, groups_1d};
+use crate::kernels::units;
 use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
 
@@ -18,39 +19,24 @@ params! {
     struct Product { total: u32, rows: u32, inner: u32, columns: u32, w_head: u32, w_row: u32, w_inner: u32 }
 }
 
-/// A kernel's pieces for keys that all count, and for keys with lengths.
-type ByKeys = [&'static [Piece]; 2];
-
-macro_rules! by_keys {
-    (@ $keys:literal, $($path:literal),*) => {
-        &[piece!("common/index.wgsl"), piece!("layers/attention/params.wgsl"), piece!($keys), $(piece!($path)),*]
-    };
-    ($($path:literal),*) => {[
-        by_keys!(@ "layers/attention/all_keys.wgsl", $($path),*),
-        by_keys!(@ "layers/attention/key_lengths.wgsl", $($path),*),
-    ]};
-}
-
-const FORWARD_ROWS: ByKeys = by_keys!("layers/attention/forward_rows.wgsl");
-const FORWARD_TILES: ByKeys = by_keys!("layers/attention/tile.wgsl", "layers/attention/forward_tiles.wgsl");
-const GRAD_QUERY_ROWS: ByKeys = by_keys!("layers/attention/grad_query_rows.wgsl");
-const GRAD_QUERY_TILES: ByKeys = by_keys!("layers/attention/tile.wgsl", "layers/attention/grad_query_tiles.wgsl");
-const GRAD_KEY_ROWS: ByKeys = by_keys!("layers/attention/grad_key_rows.wgsl");
-const GRAD_KEY_TILES: ByKeys = by_keys!("layers/attention/tile.wgsl", "layers/attention/grad_key_tiles.wgsl");
-const NAIVE_SCORES: ByKeys = by_keys!("layers/attention/naive_scores.wgsl");
-const NAIVE_GRAD_SCORES: ByKeys = by_keys!("layers/attention/naive_grad_scores.wgsl");
-const NAIVE_SOFTMAX: &[Piece] = &[
-    piece!("common/index.wgsl"),
-    piece!("layers/attention/params.wgsl"),
-    piece!("layers/attention/naive_softmax.wgsl"),
-];
+const PARAMS: &[Piece] = &[piece!("common/index.wgsl"), piece!("layers/attention/params.wgsl")];
+/// Keys that all count, and keys with lengths.
+const ALL_KEYS: &[Piece] = &[piece!("layers/attention/all_keys.wgsl")];
+const KEY_LENGTHS: &[Piece] = &[piece!("layers/attention/key_lengths.wgsl")];
+const FORWARD_ROWS: &[Piece] = &[piece!("layers/attention/forward_rows.wgsl")];
+const FORWARD_TILES: &[Piece] = &[piece!("layers/attention/tile.wgsl"), piece!("layers/attention/forward_tiles.wgsl")];
+const GRAD_QUERY_ROWS: &[Piece] = &[piece!("layers/attention/grad_query_rows.wgsl")];
+const GRAD_QUERY_TILES: &[Piece] =
+    &[piece!("layers/attention/tile.wgsl"), piece!("layers/attention/grad_query_tiles.wgsl")];
+const GRAD_KEY_ROWS: &[Piece] = &[piece!("layers/attention/grad_key_rows.wgsl")];
+const GRAD_KEY_TILES: &[Piece] =
+    &[piece!("layers/attention/tile.wgsl"), piece!("layers/attention/grad_key_tiles.wgsl")];
+const NAIVE_SCORES: &[Piece] = &[piece!("layers/attention/naive_scores.wgsl")];
+const NAIVE_GRAD_SCORES: &[Piece] = &[piece!("layers/attention/naive_grad_scores.wgsl")];
+const NAIVE_SOFTMAX: &[Piece] = &[piece!("layers/attention/naive_softmax.wgsl")];
 const NAIVE_PRODUCT: &[Piece] = &[piece!("common/index.wgsl"), piece!("layers/attention/naive_product.wgsl")];
 const REPAD: &[Piece] = &[piece!("common/index.wgsl"), piece!("layers/attention/repad.wgsl")];
-/// For rows of whole vec4, and for the rest.
-const DELTA: [&[Piece]; 2] = [
-    &[piece!("common/index.wgsl"), piece!("common/vec4.wgsl"), piece!("layers/attention/delta.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/scalar.wgsl"), piece!("layers/attention/delta.wgsl")],
-];
+const DELTA: &[Piece] = &[piece!("layers/attention/delta.wgsl")];
 
 impl Sizes {
     /// A matrix of scores for every head.
@@ -74,8 +60,8 @@ enum Owner {
 /// What the variant that runs needs of a kernel: pieces of `rows` and of `tiles`, and the tile kernel's products and
 /// sums.
 struct Form {
-    rows: ByKeys,
-    tiles: ByKeys,
+    rows: &'static [Piece],
+    tiles: &'static [Piece],
     owner: Owner,
     pairs: u32,
     sums: u32,
@@ -104,10 +90,11 @@ impl<'a, 'b> Launcher<'a, 'b> {
         self.e.launch(kernel, buffers, &params, groups_1d(groups));
     }
 
-    /// The buffers with the lengths behind them, the pieces for them, and the kernel that binds them so.
-    fn with_lengths(&self, name: &'static str, pieces: ByKeys, buffers: &[Slot]) -> (Kernel, Vec<Slot>) {
+    /// The kernel of these pieces, and its buffers with the lengths behind them, where there are some.
+    fn with_lengths(&self, name: &'static str, own: &[Piece], buffers: &[Slot]) -> (Kernel, Vec<Slot>) {
         let all: Vec<Slot> = buffers.iter().copied().chain(self.lengths).collect();
-        let kernel = Kernel::new(name, self.e.variant, pieces[usize::from(self.lengths.is_some())]);
+        let keys = if self.lengths.is_some() { KEY_LENGTHS } else { ALL_KEYS };
+        let kernel = Kernel::new(name, self.e.variant, PARAMS).followed_by(keys).followed_by(own);
         (kernel.with("LENGTHS", all.len() as u32), all)
     }
 
@@ -152,9 +139,10 @@ impl<'a, 'b> Launcher<'a, 'b> {
     /// y, lse, dy -> stats.
     pub fn delta(&mut self, buffers: &[Slot]) {
         let (rows, e) = (self.z.total * self.z.t, self.z.e);
-        let (vectors, width) = if e.is_multiple_of(4) { (e / 4, 0) } else { (e, 1) };
+        let whole = e.is_multiple_of(4);
+        let vectors = if whole { e / 4 } else { e };
         let params = Delta { rows: rows as u32, vectors: vectors as u32 };
-        let kernel = Kernel::new("attention.delta", "portable", DELTA[width]);
+        let kernel = Kernel::new("attention.delta", "portable", units(whole)).followed_by(DELTA);
         self.e.launch(kernel, buffers, &params, groups_1d(rows.div_ceil(64)));
     }
 
@@ -176,8 +164,8 @@ impl<'a, 'b> Launcher<'a, 'b> {
     }
 
     /// An invocation a score.
-    fn naive_scores(&mut self, name: &'static str, pieces: ByKeys, buffers: &[Slot]) {
-        let (kernel, buffers) = self.with_lengths(name, pieces, buffers);
+    fn naive_scores(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot]) {
+        let (kernel, buffers) = self.with_lengths(name, own, buffers);
         self.launch(kernel, &buffers, self.z.e, 0, (self.z.total * self.z.t * self.z.s).div_ceil(64));
     }
 
@@ -195,7 +183,7 @@ impl<'a, 'b> Launcher<'a, 'b> {
     /// Forward with the scores in `work`.
     pub fn naive_forward(&mut self, [q, k, v]: [Slot; 3], work: Slot, [y, lse]: [Slot; 2]) {
         self.naive_scores("attention.scores", NAIVE_SCORES, &[q, k, work]);
-        let kernel = Kernel::new("attention.softmax", "naive", NAIVE_SOFTMAX);
+        let kernel = Kernel::new("attention.softmax", "naive", PARAMS).followed_by(NAIVE_SOFTMAX);
         self.launch(kernel, &[work, lse], self.z.e, 0, (self.z.total * self.z.t).div_ceil(64));
         self.naive_product("attention.forward", [work, v, y], false);
     }

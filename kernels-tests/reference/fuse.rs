@@ -1,4 +1,4 @@
-//! epilogue: y = f(s(c) + residual) of each element of a product c: what the references of the parts give one after the
+//! epilogue, the products of fuse.rs: y = f(s(c) + residual) of each element of a product c: what the references of the parts give one after the
 //! other, with the errors that each hands on to the next.
 
 use crate::reference::{Answer, Expected, HALF_ULP, Tensor, batch_norm, cast, conv2d, matmul, unary};
@@ -13,13 +13,13 @@ use wgslab::tape::Op;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let any: &dyn Any = op;
-    if let Some(Fused { product, epilogue }) = any.downcast_ref::<Fused<Conv2d>>() {
+    if let Some(Fused { product, epilogue }) = any.downcast_ref::<Fused<Conv2d, Unary>>() {
         let of_product = conv2d::reference(product, &x[..2]);
         let mut answer = Answer::new(end(*epilogue, &of_product.outputs, channels_second(x), &x[2..]));
         answer.other_terms = of_product.other_terms.map(|(variant, _)| (variant, winograd as _));
         return answer;
     }
-    let Fused { product, epilogue } = cast::<Fused<MatMul>>(op);
+    let Fused { product, epilogue } = cast::<Fused<MatMul, Unary>>(op);
     // Columns are the channels: each row, of whichever matrix of a batch, is an image.
     let n = x[1].dim(x[1].shape.rank() - if product.trans_b { 2 } else { 1 });
     let c = matmul::reference(product, &x[..2]).outputs;
@@ -28,7 +28,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
 }
 
 fn winograd(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
-    let Fused { product, epilogue } = cast::<Fused<Conv2d>>(op);
+    let Fused { product, epilogue } = cast::<Fused<Conv2d, Unary>>(op);
     end(*epilogue, &conv2d::winograd(product, &x[..2]), channels_second(x), &x[2..])
 }
 
@@ -47,7 +47,7 @@ fn values(e: &Expected) -> Values {
 }
 
 /// Ends a product of [images, channels, plane] elements.
-fn end(epilogue: Epilogue, c: &[Expected], [images, channels]: [usize; 2], more: &[Tensor]) -> Vec<Expected> {
+fn end(epilogue: Epilogue<Unary>, c: &[Expected], [images, channels]: [usize; 2], more: &[Tensor]) -> Vec<Expected> {
     let mut y = values(&c[0]);
     let plane = y.len() / (images * channels);
     let channel = |i: usize| i / plane % channels;

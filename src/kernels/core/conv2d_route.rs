@@ -1,0 +1,245 @@
+//! How a convolution is computed: the routes of its three passes. This file alone says which variants a pass has, and in
+//! which order for an adapter and a shape, what workspace each needs, and which launches it records. The routes lead to
+//! conv2d_gather.rs, strided.rs, conv2d_pack.rs and conv2d_winograd.rs.
+
+use crate::base::{DType, Error, Result};
+use crate::device::Caps;
+use crate::kernels::conv2d_gather::Gathered;
+use crate::kernels::conv2d_winograd::Winograd;
+use crate::kernels::epilogue::Ending;
+use crate::kernels::strided::Strided;
+use crate::kernels::{conv2d_pack as packed, gemm};
+use crate::tape::{Cost, Emit, Slot, Type};
+
+/// Every size of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub n: usize,
+    pub c: usize,
+    pub h: usize,
+    pub w: usize,
+    pub k: usize,
+    pub r: usize,
+    pub s: usize,
+    pub p: usize,
+    pub q: usize,
+    pub stride: usize,
+    pub padding: usize,
+    pub dilation: usize,
+    pub groups: usize,
+}
+
+/// Which of a convolution's three products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// y from x and w.
+    Forward,
+    /// dx from w and dy.
+    GradInput,
+    /// dw from dy and x.
+    GradWeight,
+}
+
+/// One pass of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass {
+    pub sizes: Sizes,
+    pub direction: Direction,
+    /// The elements of its operands.
+    pub operands: DType,
+}
+
+/// How a variant computes a pass.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Route {
+    /// A sum for each output, without a product's tiles.
+    Direct,
+    /// A product over operands that are gathered where they lie.
+    Gather,
+    /// A product of matrices that lie in memory already: the weight with each image.
+    Matrices(Strided),
+    /// A product over packed operands, for a software adapter whose subgroups have so many lanes.
+    Pack {
+        /// Lanes of a subgroup.
+        lanes: u32,
+    },
+    /// Sixteen products of transformed windows.
+    Winograd(Winograd),
+}
+
+impl Sizes {
+    /// All three directions do the same arithmetic.
+    pub fn cost(&self, types: &[Type]) -> Cost {
+        let terms = self.k * self.n * self.p * self.q * (self.c / self.groups * self.r * self.s);
+        Cost { flops: 2 * terms as u64, bytes: types.iter().map(Type::bytes).sum() }
+    }
+}
+
+impl Direction {
+    /// The left operand, the right one and the result.
+    pub fn slots(self) -> [Slot; 3] {
+        let [left, right] = match self {
+            Direction::Forward => [1, 0], // the weight stands left
+            Direction::GradInput | Direction::GradWeight => [0, 1],
+        };
+        [Slot::In(left), Slot::In(right), Slot::Out(0)]
+    }
+
+    /// Names of the product, and of the sum of its slices.
+    pub fn names(self) -> [&'static str; 2] {
+        match self {
+            Direction::Forward => ["conv2d.forward", "conv2d.forward_sum"],
+            Direction::GradInput => ["conv2d.grad_input", "conv2d.grad_input_sum"],
+            Direction::GradWeight => ["conv2d.grad_weight", "conv2d.grad_weight_sum"],
+        }
+    }
+}
+
+impl Pass {
+    /// (M, N, K) of a group's product.
+    pub fn mnk(&self) -> (usize, usize, usize) {
+        let Sizes { n, h, w, r, s, p, q, .. } = self.sizes;
+        let (k, c) = (self.sizes.k / self.sizes.groups, self.sizes.c / self.sizes.groups);
+        match self.direction {
+            Direction::Forward => (k, n * p * q, c * r * s),
+            Direction::GradInput => (c, n * h * w, k * r * s),
+            Direction::GradWeight => (k, c * r * s, n * p * q),
+        }
+    }
+
+    /// The pass as a product of the weight with each image, where it is one and its planes fill tiles: 1×1, stride 1, no
+    /// border.
+    fn matrices(&self) -> Option<Strided> {
+        let Sizes { n: z, c, h, w, k, .. } = self.sizes;
+        let (m, k, a) = match self.direction {
+            Direction::Forward => (k, c, [0, c, 1]),
+            Direction::GradInput => (c, k, [0, 1, c]),
+            Direction::GradWeight => return None,
+        };
+        let n = h * w;
+        let Sizes { r, s, stride, padding, groups, .. } = self.sizes;
+        let is_product = (r, s, stride, padding, groups) == (1, 1, 1, 0, 1);
+        let fills_tiles = 4 * n >= 3 * n.next_multiple_of(64) && n.is_multiple_of(4);
+        (is_product && fills_tiles).then_some(Strided { z, m, n, k, a, b: [k * n, n, 1] })
+    }
+
+    fn winograd(&self) -> Option<Winograd> {
+        match self.direction {
+            Direction::Forward => Winograd::forward(&self.sizes),
+            Direction::GradInput => Winograd::grad_input(&self.sizes),
+            Direction::GradWeight => None,
+        }
+    }
+
+    /// The variants on an adapter and their routes, the one expected to be fastest first.
+    fn routes(&self, caps: &Caps) -> Vec<(&'static str, Route)> {
+        if self.operands == DType::F16 {
+            return gemm::half_variants(caps).into_iter().map(|v| (v, Route::Gather)).collect();
+        }
+        let (Sizes { c, k, dilation, groups, .. }, (m, n, _)) = (self.sizes, self.mnk());
+        let (matrices, plain) = (self.matrices(), gemm::variants(m, n, caps));
+        let products = matrices.map_or(plain.clone(), |of| of.with_aligned(plain));
+        let route = |variant| match (variant, gemm::lanes(caps), matrices) {
+            // Packed operands know one group and neighbouring taps.
+            ("broadcast", Some(lanes), _) => (groups == 1 && dilation == 1).then_some(Route::Pack { lanes }),
+            ("naive", ..) | (_, _, None) => Some(Route::Gather),
+            (_, _, Some(of)) => Some(Route::Matrices(of)),
+        };
+        let mut routes: Vec<_> = products.into_iter().filter_map(|v| Some((v, route(v)?))).collect();
+        // Behind what is sure to be fast, before the naive variant: a race decides.
+        let naive = routes.len() - 1;
+        let winograd = self.winograd().into_iter().flat_map(|w| w.variants(caps).into_iter().map(move |v| (v, w)));
+        routes.splice(naive..naive, winograd.map(|(v, w)| (v, Route::Winograd(w))));
+        // With few channels in a group a tile of a product would be mostly empty.
+        let narrow = groups > 1 && (caps.software || c.min(k) / groups < 8);
+        routes.insert(if narrow { 0 } else { routes.len() - 1 }, ("direct", Route::Direct));
+        routes
+    }
+
+    /// The route of a variant, or an error that says which there are.
+    fn route(&self, variant: &str, caps: &Caps) -> Result<Route> {
+        let routes = self.routes(caps);
+        match routes.iter().find(|r| r.0 == variant) {
+            Some((_, route)) => Ok(*route),
+            None => {
+                let there: Vec<&str> = routes.iter().map(|r| r.0).collect();
+                let [name, _] = self.direction.names();
+                Err(Error::Failed(format!("{name} has no variant {variant} here; it has {}", there.join(", "))))
+            }
+        }
+    }
+
+    /// The variants on an adapter, the one expected to be fastest first.
+    pub fn variants(&self, caps: &Caps) -> Vec<&'static str> {
+        self.routes(caps).into_iter().map(|r| r.0).collect()
+    }
+
+    /// What a variant needs while it runs; of one that is not there nothing, since [`Pass::emit`] refuses it.
+    pub fn workspace(&self, variant: &str, caps: &Caps) -> Vec<Type> {
+        match self.route(variant, caps) {
+            Ok(Route::Direct) | Err(_) => Vec::new(),
+            Ok(Route::Gather) => Gathered::new(self).workspace(variant),
+            Ok(Route::Matrices(of)) => of.workspace(variant),
+            Ok(Route::Pack { lanes }) => packed::workspace(self, lanes),
+            Ok(Route::Winograd(w)) => w.workspace(variant, caps),
+        }
+    }
+
+    /// Records the launches of the variant of `e`.
+    pub fn emit(&self, e: &mut Emit<'_>, ending: &Ending) -> Result<()> {
+        let (slots, [name, sum]) = (self.direction.slots(), self.direction.names());
+        match self.route(e.variant, e.caps)? {
+            Route::Direct => Gathered::new(self).emit_direct(e, ending),
+            Route::Gather => Gathered::new(self).emit(e, ending),
+            Route::Matrices(of) => {
+                let kernel = of.kernel(name, e.variant);
+                of.launch(e, kernel, sum, slots, &ending.repeated(of.m));
+            }
+            Route::Pack { lanes } => packed::emit(e, self, lanes, ending),
+            Route::Winograd(w) => w.emit(e, (slots[0], slots[1]), ending),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass(direction: Direction, operands: DType, [c, k, window, groups]: [usize; 4]) -> Pass {
+        let (padding, [h, w]) = (window / 2, [8, 8]);
+        let [n, stride, dilation] = [2, 1, 1];
+        let sizes = Sizes { n, c, h, w, k, r: window, s: window, p: h, q: w, stride, padding, dilation, groups };
+        Pass { sizes, direction, operands }
+    }
+
+    /// The order is part of what users see: tables of tuned kernels name candidates in it.
+    #[test]
+    fn variants_stand_in_the_order_expected_of_an_adapter() {
+        use Direction::{Forward, GradInput, GradWeight};
+        let (gpu, software) = (Caps::portable(), Caps { software: true, subgroup: Some((8, 8)), ..Caps::portable() });
+        let narrow = Caps { binding_bytes: 1 << 10, ..Caps::portable() };
+        let (wide, depthwise) = ([16, 16, 3, 1], [16, 16, 3, 16]);
+        let of = |d, sizes, caps: &Caps| pass(d, DType::F32, sizes).variants(caps).join(" ");
+        for d in [Forward, GradInput] {
+            assert_eq!(of(d, wide, &gpu), "tiled_64 tiled_128 winograd_tiled direct naive");
+            let there = "broadcast tiled_64 tiled_128 winograd_broadcast winograd_tiled direct naive";
+            assert_eq!(of(d, wide, &software), there);
+            assert_eq!(of(d, wide, &narrow), "tiled_64 tiled_128 direct naive", "V fits no binding");
+        }
+        assert_eq!(of(GradWeight, wide, &software), "broadcast tiled_64 tiled_128 direct naive");
+        assert_eq!(of(Forward, depthwise, &gpu), "direct tiled_64 tiled_128 naive");
+        assert_eq!(of(Forward, [32, 32, 3, 4], &gpu), "tiled_64 tiled_128 direct naive");
+        assert_eq!(of(Forward, [128, 128, 1, 1], &gpu), "tiled_64 tiled_128 direct naive");
+        assert_eq!(pass(Forward, DType::F16, wide).variants(&gpu), ["packed", "naive"]);
+    }
+
+    #[test]
+    fn a_variant_that_is_not_there_is_refused() {
+        let (one, caps) = (pass(Direction::Forward, DType::F32, [16, 16, 3, 1]), Caps::portable());
+        let mut e = Emit { x: &[], y: &[], variant: "broadcast", caps: &caps, launches: Vec::new() };
+        let why = one.emit(&mut e, &Ending::NONE).unwrap_err().to_string();
+        assert!(why.contains("conv2d.forward has no variant broadcast") && why.contains("winograd_tiled"), "{why}");
+        assert!(e.launches.is_empty() && one.workspace("broadcast", &caps).is_empty());
+    }
+}
