@@ -118,7 +118,7 @@ impl Case {
         for way in &ways {
             match forward.clone().differentiate(way, &wrt) {
                 Ok(one) => recorded.push(one),
-                Err(Error::Failed(_)) => {} // the op says that it has none through this output
+                Err(Error::NoGradient { .. }) => {}
                 Err(e) => return Err(e),
             }
         }
@@ -156,5 +156,51 @@ impl Recorded {
             }
         }
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tape::{Cost, Emit};
+
+    /// An op that is never run, with an error of its own as its gradient.
+    #[derive(Debug, serde::Serialize)]
+    struct Unkind {
+        broken: bool,
+    }
+
+    impl Op for Unkind {
+        fn name(&self) -> &'static str {
+            "unkind"
+        }
+
+        fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
+            Ok(x.to_vec())
+        }
+
+        fn emit(&self, _e: &mut Emit<'_>) -> Result<()> {
+            Ok(())
+        }
+
+        fn grad(&self, _t: &mut Tape, _x: &[Var], _y: &[Var], _dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
+            match self.broken {
+                true => Err(Error::Failed("unkind: it forgot what it was".into())),
+                false => Err(Error::no_gradient("unkind", "it has none")),
+            }
+        }
+
+        fn cost(&self, _x: &[Type], _y: &[Type]) -> Cost {
+            Cost::default()
+        }
+    }
+
+    /// An op without a gradient is listed without one; an op whose gradient fails is not.
+    #[test]
+    fn only_a_missing_gradient_is_left_out() {
+        let case = |broken| Case::new("a row", Unkind { broken }, vec![(Type::f32([4]), Fill::Normal)]);
+        assert!(case(false).gradients().unwrap().is_empty());
+        let e = case(true).gradients().unwrap_err();
+        assert!(matches!(e, Error::Failed(_)) && e.to_string().contains("forgot"), "{e}");
     }
 }
