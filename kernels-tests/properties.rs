@@ -105,17 +105,17 @@ fn family(name: &str, draw: Draw) -> Result<(), String> {
 fn check(name: &str, case: &Case, rng: &mut Rng) -> Result<(), String> {
     let reference = reference::expect(name)?;
     let (seed, variant) = (rng.word() as u64, rng.word() as usize);
-    let fill = |(i, (ty, fill)): (usize, &(Type, Fill))| fill.words(*ty, seed, i as u32);
-    let inputs: Vec<Vec<u32>> = case.inputs.iter().enumerate().map(fill).collect();
+    let inputs = case.words(seed);
     let answer: Answer = harness::answer(&reference, case, &inputs)?;
-    let recording = Recording::seeded(case, &answer, &answer.through, seed)?;
+    let recording = Recording::new(case, &answer, &answer.through, seed)?;
     let gpu = device::gpu(true)?;
     let choose = |_: &dyn Op, _: &[Type], offered: &[&'static str]| Some(offered[variant % offered.len()]);
     let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
-    let plan = Plan::new(&gpu, Schedule::new(&recording.tape, &options).map_err(text)?, &State::new()).map_err(text)?;
+    let plan = Plan::new(&gpu, Schedule::new(&recording.recorded.tape, &options).map_err(text)?, &State::new())
+        .map_err(text)?;
     harness::poison(&gpu, &plan, 0)?;
-    plan.run(&gpu, &recording.feed(&inputs)).map_err(text)?;
-    let got = recording.read(|name| plan.read(&gpu, name))?;
+    plan.run(&gpu, &recording.feed()).map_err(text)?;
+    let got = recording.read(|name, _| plan.read(&gpu, name))?;
     let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
     let offered = case.op.variants(&types, gpu.caps());
     let x = harness::tensors(case, &inputs);
