@@ -1,4 +1,4 @@
-//! T0 for the tree: floors go one way, each foreign crate has one home, files are short, nothing is left undone.
+//! T0 for the tree: floors go one way, files are short, nothing is left undone.
 
 use libtest_mimic::{Failed, Trial};
 use std::path::{Path, PathBuf};
@@ -18,9 +18,6 @@ const FLOORS: &[(&str, u32)] = &[
     ("cli", 8),
 ];
 
-/// Crates with one home in src/.
-const HOMES: &[(&str, &str)] = &[("wgpu", "device"), ("naga", "device"), ("image", "data"), ("clap", "cli")];
-
 /// Longest Rust file.
 const LINES: usize = 500;
 
@@ -34,7 +31,6 @@ pub fn trials() -> Vec<Trial> {
     };
     vec![
         trial("floors go one way", floors),
-        trial("foreign crates have one home", homes),
         trial("lower floors read no environment and no clock", surroundings),
         trial("files are short", sizes),
         trial("nothing is left undone", undone),
@@ -75,7 +71,8 @@ fn addresses() -> Vec<String> {
     wrong
 }
 
-fn root() -> &'static Path {
+/// The folder of the package.
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -89,7 +86,7 @@ pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 /// The files of src/ with their floor, shown path and text without comments.
-fn sources() -> Vec<(String, String, String)> {
+pub fn sources() -> Vec<(String, String, String)> {
     let source = |path: PathBuf| {
         let shown = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
         let floor = shown.split('/').nth(1).unwrap_or_default().trim_end_matches(".rs").to_string();
@@ -146,23 +143,6 @@ fn imports(text: &str) -> Vec<String> {
         }
     }
     found
-}
-
-fn homes() -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (floor, path, text) in sources() {
-        for (krate, home) in HOMES {
-            let says = format!("{krate}::");
-            let mut at = text.match_indices(&says).filter(|(at, _)| {
-                let before = text[..*at].chars().next_back();
-                !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
-            });
-            if floor != *home && at.next().is_some() {
-                wrong.push(format!("{path}: only src/{home}/ says {says}"));
-            }
-        }
-    }
-    wrong
 }
 
 fn surroundings() -> Vec<String> {
