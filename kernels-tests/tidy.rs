@@ -1,4 +1,4 @@
-//! T0 for the tree: floors go one way, the modules of a room too, each foreign crate has one home, files are short, nothing is left undone.
+//! T0 for the tree: floors go one way, the modules of a room too, files are short, nothing is left undone.
 
 mod circles;
 
@@ -20,9 +20,6 @@ const FLOORS: &[(&str, u32)] = &[
     ("cli", 8),
 ];
 
-/// Crates with one home in src/.
-const HOMES: &[(&str, &str)] = &[("wgpu", "device"), ("naga", "device"), ("image", "data"), ("clap", "cli")];
-
 /// Longest Rust file.
 const LINES: usize = 500;
 
@@ -37,7 +34,6 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("floors go one way", floors),
         trial("modules of a room import each other one way", circles::circles),
-        trial("foreign crates have one home", homes),
         trial("lower floors read no environment and no clock", surroundings),
         trial("files are short", sizes),
         trial("nothing is left undone", undone),
@@ -78,7 +74,8 @@ fn addresses() -> Vec<String> {
     wrong
 }
 
-fn root() -> &'static Path {
+/// The folder of the package.
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -92,7 +89,7 @@ pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 /// The files of src/ with their floor, shown path and text without comments.
-fn sources() -> Vec<(String, String, String)> {
+pub fn sources() -> Vec<(String, String, String)> {
     let source = |path: PathBuf| {
         let shown = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
         let floor = shown.split('/').nth(1).unwrap_or_default().trim_end_matches(".rs").to_string();
@@ -145,23 +142,6 @@ fn first_names(rest: &str) -> Vec<String> {
         }
     }
     found
-}
-
-fn homes() -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (floor, path, text) in sources() {
-        for (krate, home) in HOMES {
-            let says = format!("{krate}::");
-            let mut at = text.match_indices(&says).filter(|(at, _)| {
-                let before = text[..*at].chars().next_back();
-                !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
-            });
-            if floor != *home && at.next().is_some() {
-                wrong.push(format!("{path}: only src/{home}/ says {says}"));
-            }
-        }
-    }
-    wrong
 }
 
 fn surroundings() -> Vec<String> {

@@ -21,14 +21,16 @@
 //! | [`lab`] | single kernels and steps measured, compared, profiled and edited |
 //! | [`cli`] | the command line, thin |
 //!
-//! Rules a test keeps (`kernels-tests/tidy.rs`): floors go one way, and so do the modules of `noise`, `ssl` and
-//! `study`; only `device` says `wgpu::`, only `device/shader.rs` `naga::`, only `data` `image::`, only `cli` `clap::`;
-//! `ssl` and `noise` never see each other or `data`; below `study` nothing reads the environment, and only
-//! `device/timing.rs` and `device/tune.rs` a clock. An op reaches other ops through `Tape` methods, or a core they
-//! share, in `kernels/core/`: `gemm.rs` (products), `strided.rs` (of matrices as they lie), `conv2d_route.rs` (how a
-//! convolution is computed), `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting), `walk.rs`
-//! (normalizations), `row_loss.rs` (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of
-//! images), `draw.rs` (randomness).
+//! Rules a test keeps (`kernels-tests/tidy.rs`, `kernels-tests/tidy_homes.rs`): floors go one way, and so do the modules
+//! of `noise`, `ssl` and `study`; each foreign crate has a home, which `tidy_homes.rs` lists for every dependency: only
+//! `device` says `wgpu::`, only `device/shader.rs` `naga::`, only `data/decode` `image::`, only `cli` `clap::`; `ssl` and
+//! `noise` never see each other or `data`; below `study` nothing reads the environment, and only `device/timing.rs` and
+//! `device/tune.rs` a clock. An op reaches other ops through `Tape` methods, or a core they share, in `kernels/core/`:
+//! `gemm.rs` (products), `strided.rs` (of matrices as they lie), `conv2d_route.rs` (how a convolution is computed),
+//! `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting), `walk.rs` (normalizations), `row_loss.rs`
+//! (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of images), `draw.rs` (randomness). An op has
+//! a reference, random cases, a form in files of benches, and values by PyTorch; what one lacks stands in
+//! `kernels-tests/holes.rs` with the reason, a list that can only get shorter.
 //!
 //! # The path of a training step
 //!

@@ -39,6 +39,15 @@ pub enum Error {
         /// Both shapes and what would fit.
         what: String,
     },
+    /// A loss was differentiated through what has no gradient. Nothing else is called so, since listings and benches go on
+    /// without it.
+    #[error("{op}: {what}")]
+    NoGradient {
+        /// The op, as its file is named.
+        op: &'static str,
+        /// What has none, and the way out.
+        what: String,
+    },
     /// Another process works in this folder (exit code 75).
     #[error("another process works in {}; wait for it or take another --out", .0.display())]
     Busy(PathBuf),
@@ -58,7 +67,7 @@ impl Error {
     /// regression, 75 try again.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Shape { .. } | Error::Failed(_) => 1,
+            Error::Shape { .. } | Error::NoGradient { .. } | Error::Failed(_) => 1,
             Error::Usage(_) => 2,
             Error::NoAdapter(_) => 3,
             Error::Data(_) | Error::Damaged { .. } => 4,
@@ -75,6 +84,11 @@ impl Error {
     /// A shape error naming both shapes.
     pub fn shapes(op: &'static str, a: (&str, Shape), b: (&str, Shape), need: &str) -> Self {
         Error::shape(op, format!("{} is {} and {} is {}; {need}", a.0, a.1, b.0, b.1))
+    }
+
+    /// `op` has no gradient: through what, and the way out.
+    pub fn no_gradient(op: &'static str, what: impl Into<String>) -> Self {
+        Error::NoGradient { op, what: what.into() }
     }
 
     /// A file of ours that cannot be trusted: which, why, and the way out.

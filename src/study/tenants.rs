@@ -8,6 +8,7 @@ use crate::device::gpu::adapters;
 use crate::device::tune::Table;
 use crate::device::{Gpu, GpuOptions};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -86,7 +87,7 @@ fn one_file(out: &Path, stage: &str, name: &str) -> PathBuf {
 fn with_gpu(test: impl FnOnce(&Gpu)) {
     if adapters(None).is_ok_and(|list| list.is_empty()) {
         assert!(std::env::var("REQUIRE_GPU").as_deref() != Ok("1"), "a test of a study needs an adapter");
-        eprintln!("SKIPPED: no adapter. REQUIRE_GPU=1 makes this a failure.");
+        std::io::stderr().write_all(b"SKIPPED: no adapter. REQUIRE_GPU=1 makes this a failure.\n").unwrap();
         return;
     }
     test(&Gpu::open(&GpuOptions::default()).unwrap());
