@@ -70,6 +70,7 @@ const IMAGES: &[(&str, Build)] = &[
         let [x, row] = t.jigsaw(Jigsaw { draws: DRAWS, side: 3 }, v["x"], v["indices"], v["table"], scalars)?;
         Ok(vec![("y", x), ("row", row)])
     }),
+    ("crop/windows", |t, v| y(t.crop(v["x"], v["shares"], [4, 5])?)),
     ("magnify/three", |t, v| y(t.magnify(v["x"], &[1.0, 2.0, 4.0], [5, 7])?)),
     ("normalize_images/rgb", |t, v| y(t.normalize(v["x"], [0.49, 0.48, 0.44], [0.25, 0.24, 0.26])?)),
     ("solarize/t0.6", |t, v| {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// Every crate of Cargo.toml's `[dependencies]` and where below src/ it may be used: files, folders, or "" for everywhere.
 const HOMES: &[(&str, &[&str])] = &[
-    ("bytemuck", &["data/", "device/", "kernels/", "lab/", "nn/", "study/", "tape/"]),
+    ("bytemuck", &["data/", "device/", "kernels/", "lab/", "nn/", "ssl/", "study/", "tape/"]),
     ("clap", &["cli/"]),
     ("csv", &["data/layout/manifest.rs", "lab/landscape.rs", "study/results.rs"]),
     ("ctrlc", &["cli/signals.rs"]),
@@ -26,9 +26,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("naga", &["device/shader.rs"]),
     ("notify_debouncer_mini", &["lab/watch.rs"]),
     ("npyz", &["data/layout/npz/"]),
-    ("plotters", &["lab/chart.rs", "lab/profile/page.rs", "lab/roofline/chart.rs", "study/plot.rs"]),
+    ("plotters", &["base/plot.rs", "lab/chart.rs", "lab/profile/page.rs", "lab/roofline/chart.rs"]),
     ("pollster", &["device/gpu.rs"]),
-    ("rayon", &["data/", "study/neighbours.rs"]),
+    ("rayon", &["data/", "study/neighbours/search.rs"]),
     ("rspirv", &["device/shader.rs"]),
     ("safetensors", &["data/cache.rs", "nn/checkpoint.rs", "nn/weights.rs"]),
     ("serde", &[""]),

@@ -146,6 +146,14 @@ def magnify(out):
     out |= {"magnify/three/x": x, "magnify/three/y": torch.cat(views)}
 
 
+def crop(out):
+    """A window of each image; a share of 0.999 is the last place."""
+    x, shares = images(3, 2, 9, 8), torch.tensor([[0.0, 0.999], [0.5, 0.25], [0.999, 0.0]])
+    at = (shares * torch.tensor([9 - 4 + 1, 8 - 5 + 1])).long().tolist()
+    y = torch.stack([TF.crop(image, top, left, 4, 5) for image, (top, left) in zip(x, at)])
+    out |= {"crop/windows/x": x, "crop/windows/shares": shares, "crop/windows/y": y}
+
+
 def crop_resize(out):
     """Images as bytes, whole: made smaller, and made larger and mirrored."""
     for case, size, channels, side in [("smaller", 12, 3, 5), ("larger", 6, 1, 11)]:
@@ -161,6 +169,6 @@ def crop_resize(out):
 def make():
     torch.manual_seed(8)
     out = {}
-    for part in (color_jitter, gaussian_blur, solarize, normalize, cutout, cutmix, jigsaw, magnify, crop_resize):
+    for part in (color_jitter, gaussian_blur, solarize, normalize, cutout, cutmix, jigsaw, magnify, crop_resize, crop):
         part(out)
     return out

@@ -34,6 +34,7 @@ fn step() -> BaseResult<Tape> {
         grayscale_probability: 0.2,
         blur_probability: 0.5,
         blur_sigma: [0.1, 2.0],
+        solarize_probability: 0.0,
     };
     let mut r = Recorder {
         t: &mut t,
