@@ -38,7 +38,7 @@ pub struct Param {
     pub trained: bool,
     /// Whose it is; "" where there is one player.
     pub player: &'static str,
-    /// The parameter whose first value it has, instead of one of its own.
+    /// The parameter whose initial value it copies, where it has none of its own.
     pub copy_of: Option<String>,
 }
 

@@ -31,7 +31,7 @@ impl<T: ?Sized> Entry<T> {
     }
 }
 
-/// What a listed method's settings must keep besides their types.
+/// The ranges of a listed method's settings.
 pub trait Checked {
     /// The first value that is out of its range, by its key.
     fn check(&self) -> Result<(), Mistake> {
@@ -49,7 +49,7 @@ where
     Ok((wrap(method), settings))
 }
 
-/// The entry called `name`; an error names those there are. `what` is what they are, for instance `pretraining method`.
+/// The entry called `name`; an error names all. `what` says what they are, for instance `pretraining method`.
 pub fn find<'a, T: ?Sized>(what: &str, name: &str, list: &[&'a Entry<T>]) -> Result<&'a Entry<T>> {
     list.iter().find(|e| e.name == name).copied().ok_or_else(|| {
         let known: Vec<&str> = list.iter().map(|e| e.name).collect();

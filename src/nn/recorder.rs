@@ -1,5 +1,5 @@
-//! What a method records a step through: the tape, the parameters, the backbone and the images. It keeps who a parameter
-//! belongs to, so that a step of one player leaves the others alone.
+//! What a method records a step through: the tape, the parameters, the backbone and the images. It knows which player a
+//! parameter belongs to, so that a step of one player does not train the others.
 
 use super::backbone::Backbone;
 use super::batch_norm::Mode;
@@ -154,7 +154,7 @@ impl Recorder<'_> {
 /// What a turn of a step moves: one for most methods, discriminator and generator for adversarial ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// Whose optimizer, step count, guard and rate it uses, and how its terms are called; empty where there is one turn.
+    /// Names its optimizer, step count, guard, rate and terms; empty where there is one turn.
     pub name: &'static str,
     /// How often it is taken in a step, on the same images and the same views each time; the scalar `repeat`, from 0, tells
     /// the times apart for draws of the method's own.

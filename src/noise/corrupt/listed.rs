@@ -40,7 +40,7 @@ impl NoiseKind {
     }
 }
 
-/// The first of the list: what `--noise-rate` alone means.
+/// The default of the command line where only `--noise-rate` is given: the first of the list.
 impl Default for NoiseKind {
     fn default() -> Self {
         NoiseKind(KINDS[0])

@@ -1,4 +1,4 @@
-//! Symmetric noise: a label flips with probability `rate`, to a class drawn alike from all the others that have images.
+//! Symmetric noise: a label flips with probability `rate`. All other classes that have images are equally likely.
 //! The clean class is never drawn, so the share of wrong labels is `rate` itself, not rate · (classes − 1) / classes.
 
 use super::{Corrupted, Kind, STREAM};
@@ -26,7 +26,7 @@ impl Kind for Symmetric {
         Ok(corrupt(on.rate, on.labels, &on.present(), on.seed))
     }
 
-    /// At (classes − 1) / classes a label is any class alike, the true one too.
+    /// At (classes − 1) / classes all classes are equally likely, the true one included.
     fn no_signal(&self, classes: usize) -> Option<f64> {
         Some(classes.saturating_sub(1) as f64 / classes.max(1) as f64)
     }
@@ -40,7 +40,7 @@ fn corrupt(rate: f64, labels: &[u32], present: &[u32], seed: u64) -> Vec<u32> {
         if f64::from(rng.uniform()) >= rate {
             return label;
         }
-        let other = rng.below(present.len() - 1); // one of the other classes: those from `label` on move up by one
+        let other = rng.below(present.len() - 1); // one of the other classes: places from that of `label` on move up by one
         present[other + usize::from(present[other] >= label)]
     };
     labels.iter().enumerate().map(flip).collect()

@@ -7,6 +7,9 @@
 //! the features alone: not on the adapter, its kernels, or the sizes of blocks. A run's address need not hold any of these,
 //! and the host can do a small set by itself, for which a pipeline is not worth compiling.
 //!
+//! Where the features of all images are nearly alike, every block may hide a neighbour. Then the host goes through all rows,
+//! which takes as long as it would without a device.
+//!
 //! **Ties.** Of rows with equal cosines the one that stands earlier in the bank is nearer.
 //!
 //! **Who keeps the largest.** On a GPU the op `top_k` does, and a block of products never leaves the device. On a software
