@@ -3,6 +3,9 @@
 //! they share and `catalog` what goes over all of them. The same names stand in `shaders/<family>/<op>/` and
 //! `kernels-tests/reference/<family>/<op>.rs`. An op file reaches other ops through `Tape` methods, or through a core,
 //! nothing else. Paths leave the family out: `wgslab::kernels::conv2d`.
+//!
+//! NaN in is NaN out, so that a bad step cannot look like a good one: an op that does otherwise says so in its head, and stands
+//! in the list of `kernels-tests/not_numbers.rs`.
 
 /// The ops of a family, one line each: their modules, and `listed()`, every op's name with its cases.
 macro_rules! ops {
