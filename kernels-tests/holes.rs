@@ -31,7 +31,7 @@ const HOLES: &[(&str, Of, &str)] = &[
 pub fn trials() -> Vec<Trial> {
     let list: [Named; 2] = [
         ("every op has random cases, or says why not", || {
-            let has = |name, cases: &[Case]| properties::draws(name) || random_listed::draw(cases, 0).is_some();
+            let has = |name, cases: &[Case]| properties::draws(name) || random_listed::draw(name, cases, 0).is_some();
             let without = ops().into_iter().filter(|(name, cases)| !has(name, cases));
             compare(Of::RandomCases, without.map(|op| op.0).collect())
         }),

@@ -22,6 +22,7 @@ mod golden_vit;
 mod halves;
 mod harness;
 mod holes;
+mod not_numbers;
 mod plans;
 mod properties;
 mod random_augment;
@@ -91,6 +92,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden_resnet::trials());
     trials.extend(properties::trials());
     trials.extend(random_listed::trials());
+    trials.extend(not_numbers::trials());
     trials.extend(golden_shape::trials());
     trials.extend(golden_ssl::trials());
     trials.extend(golden_vit::trials());

@@ -7,7 +7,8 @@
 //!
 //! NaN and infinities are put into each float input in turn: what training calls a skipped step, a kernel must not turn into
 //! a number. Variants may differ there and still be right (a maximum over NaN is whatever order it is taken in), so the rule
-//! is the committed text of the same variant: NaN where that has NaN, the same infinity, a number where that has one.
+//! is the committed text of the same variant: NaN where that has NaN, the same infinity, a number where that has one. That
+//! the committed text passes NaN on, but where the op's head says otherwise, is for `kernels-tests/not_numbers.rs` to test.
 //!
 //! Each output is poisoned with NaN and fenced by sentinels before. Times are of the first case, of interleaved samples with naga's runtime checks in both, since
 //! an edited kernel never runs without them; what the committed text takes as it is shipped stands beside.

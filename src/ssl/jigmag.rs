@@ -20,7 +20,7 @@ pub const ENTRY: Entry<dyn Method> = Entry {
 /// The stream of the orders.
 const STREAM: u32 = 0x6a6d_6167; // "jmag"
 /// More have too many orders to tell apart.
-const MOST: usize = 5;
+const MOST: usize = 6;
 
 /// `[pretraining.jigmag]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
