@@ -20,7 +20,7 @@ mod watch;
 
 use crate::base::contained::is_contained;
 use crate::base::{Result, text};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use options::Options;
 use std::process::ExitCode;
 
@@ -84,6 +84,11 @@ impl Cli {
     }
 }
 
+/// The command line as data, for whoever checks what is written about it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// The whole program: reads the command line, runs it, and turns what went wrong into a sentence and an exit code.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(panicked));
@@ -128,7 +133,6 @@ fn panicked(info: &std::panic::PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
