@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use wgslab::base::{Error, Result};
 use wgslab::device::{Gpu, GpuOptions};
-use wgslab::lab::{Asked, Row, Rule, Set, bench, sets};
+use wgslab::lab::{Asked, Row, SamplingRule, Set, bench, sets};
 use wgslab::study::progress::Silent;
 
 /// Times single kernels beside Burn's figures
@@ -106,8 +106,8 @@ fn run() -> Result<()> {
     let Some(set) = Set::built_in(&a.set).transpose()? else {
         return Err(Error::Usage(format!("--set {}: the sets are {}", a.set, sets::names().join(", "))));
     };
-    let least = Rule::default().seconds.min(a.seconds);
-    let rule = Rule { seconds: least, limit: a.seconds, ..Rule::default() };
+    let least = SamplingRule::default().seconds.min(a.seconds);
+    let rule = SamplingRule { seconds: least, limit: a.seconds, ..SamplingRule::default() };
     let asked = Asked { variants: a.variant, filter: a.filter, rule, ..Asked::default() };
     println!("{}, {}", gpu.adapter().name, gpu.adapter().driver);
     println!(

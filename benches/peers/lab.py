@@ -1,7 +1,7 @@
 """What every peer measured from Python shares with `wgslab bench`: its case sets, its schema, its rule for when a row has
 enough samples, and its order statistics. Needs Python 3.11 and nothing else.
 
-The schema is src/lab/report.rs, the sets are benches/sets/*.toml, the rule is that of src/lab/rule.rs
+The schema is src/lab/report.rs, the sets are benches/sets/*.toml, the rule is that of src/lab/sampling_rule.rs
 without turns over a set.
 """
 

@@ -9,7 +9,7 @@ use wgslab::base::{DType, Result, Shape};
 use wgslab::device::{Caps, Gpu, GpuOptions, Kernel, Piece, groups_1d};
 use wgslab::kernels::{Case, Fill};
 use wgslab::lab::check::{self, Answer, Expected, Tensor};
-use wgslab::lab::{Asked, Rule, Set, bench};
+use wgslab::lab::{Asked, SamplingRule, Set, bench};
 use wgslab::tape::{Cost, Emit, Feed, Op, Options, Plan, Schedule, Slot, State, Tape, Type, Var};
 
 /// A file beside this one.
@@ -141,7 +141,7 @@ fn main() -> Result<()> {
     plan.run(&gpu, &Feed::new().input("x", &[-1.0f32, 0.0, 1.0]))?;
     println!("of -1, 0, 1: {:?}, slopes {:?}", plan.read_f32(&gpu, "y")?, plan.read_f32(&gpu, "dx")?);
 
-    let rule = Rule { samples: 16, seconds: 0.05, limit: 0.2, ..Rule::default() };
+    let rule = SamplingRule { samples: 16, seconds: 0.05, limit: 0.2, ..SamplingRule::default() };
     let asked = Asked { variants: vec!["all".into()], rule, ..Asked::default() };
     for report in bench(&[&gpu], &Set::of(vec![case("a million", &[1 << 20])]), &asked, &Silent)? {
         for row in &report.rows {

@@ -8,8 +8,8 @@ use crate::base::{Error, Result, files, nearest};
 use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::ops;
 use crate::lab::compare::{THRESHOLD, compare, expect_comparable, no_row_in_common};
-use crate::lab::sets::{self, CASES, Set, Subject};
-use crate::lab::{Asked, Cache, Environment, Report, Rule, against, bench, roofline};
+use crate::lab::sets::{self, BenchCase, CASES, Set};
+use crate::lab::{Asked, Cache, Environment, Report, SamplingRule, bench, roofline, side_by_side};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,10 +60,10 @@ pub(super) struct Bench {
     #[arg(long, value_name = "hot|cold", value_parser = cache, default_value = "hot")]
     cache: Cache,
     /// The least samples of a row
-    #[arg(long, value_name = "N", value_parser = count, default_value_t = Rule::default().samples)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = SamplingRule::default().samples)]
     samples: usize,
     /// The least seconds of sampling a row
-    #[arg(long, value_name = "S", value_parser = seconds, default_value_t = Rule::default().seconds)]
+    #[arg(long, value_name = "S", value_parser = seconds, default_value_t = SamplingRule::default().seconds)]
     seconds: f64,
     /// The most seconds of sampling a row; twice that where it lacks its least samples [default: what the set
     /// says, 2 for `quick`, or 6; or --seconds where that is more]
@@ -132,7 +132,7 @@ impl Bench {
     pub fn run(&self, options: &Options) -> Result<()> {
         // What cannot be read, written or meant is found before a long measurement.
         self.expect_sense()?;
-        let others = against::load(&self.against)?;
+        let others = side_by_side::load(&self.against)?;
         let base = match &self.compare {
             Some(path) => Some((Report::load(path)?, path.display().to_string())),
             None => None,
@@ -151,7 +151,7 @@ impl Bench {
         self.write(&report, "")?;
         match others.is_empty() {
             true => print(&bench_table::report(&report))?,
-            false => print(&bench_table::against(&against::against(&report, &others)?))?,
+            false => print(&bench_table::against(&side_by_side(&report, &others)?))?,
         }
         compared.transpose()?; // the report is written before a comparison can fail
         let Some(c) = &report.comparison else { return Ok(()) };
@@ -204,8 +204,8 @@ impl Bench {
         let gpu = options.open(&listener, "kernels run on the CPU")?;
         if let Some((base, shown)) = base {
             expect_comparable(base, &Environment::of(&gpu), shown)?;
-            let meant = |s: &Subject| base.rows.iter().any(|r| asked.cache == r.cache && s.is_of(r));
-            if !set.subjects.iter().any(meant) {
+            let meant = |s: &BenchCase| base.rows.iter().any(|r| asked.cache == r.cache && s.is_of(r));
+            if !set.cases.iter().any(meant) {
                 return Err(no_row_in_common([shown, &set.name], None));
             }
         }
@@ -277,8 +277,8 @@ impl Bench {
     fn asked(&self) -> Result<(Set, Asked)> {
         let (set, filter) = self.set()?;
         let (samples, seconds) = (self.samples, self.seconds);
-        let limit = self.time_limit.unwrap_or(set.time_limit_s.unwrap_or(Rule::default().limit).max(seconds));
-        let rule = Rule { samples, seconds, limit, ..Rule::default() };
+        let limit = self.time_limit.unwrap_or(set.time_limit_s.unwrap_or(SamplingRule::default().limit).max(seconds));
+        let rule = SamplingRule { samples, seconds, limit, ..SamplingRule::default() };
         let (variants, direction) = (self.variant.clone(), self.direction.clone());
         Ok((set, Asked { variants, direction, filter, cache: self.cache, rule, ..Asked::default() }))
     }
@@ -298,7 +298,7 @@ impl Bench {
         }
         let Some(mut set) = Set::built_in(CASES).transpose()? else { return Err(unknown(what)) };
         // An entry's name begins with an op's; the rows themselves are filtered once their entries are known.
-        set.subjects.retain(|s| {
+        set.cases.retain(|s| {
             let op = s.case.op.name();
             what.starts_with(op)
                 || what.starts_with(&s.op)
@@ -306,11 +306,11 @@ impl Bench {
                 || s.op.contains(what)
                 || s.name.contains(what)
         });
-        if set.subjects.is_empty() {
+        if set.cases.is_empty() {
             return Err(unknown(what));
         }
         // `relu` is the op's listing, whatever its entries are called.
-        let listed = set.subjects.iter().all(|s| s.op == what);
+        let listed = set.cases.iter().all(|s| s.op == what);
         Ok((set, if listed { all } else { what.to_string() }))
     }
 }

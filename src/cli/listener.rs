@@ -35,11 +35,11 @@ enum Mode {
 /// Shows a job's progress.
 pub(super) struct Listener {
     mode: Mode,
-    stage: Mutex<Option<Stage>>,
+    stage: Mutex<Option<ShownStage>>,
 }
 
 /// The stage that runs.
-struct Stage {
+struct ShownStage {
     bar: Option<ProgressBar>,
     name: String,
     unit: &'static str,
@@ -103,7 +103,7 @@ impl Listener {
         Listener { mode, stage: Mutex::new(None) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Stage>> {
+    fn lock(&self) -> MutexGuard<'_, Option<ShownStage>> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -175,7 +175,7 @@ impl Progress for Listener {
         }
         let bar = (self.mode == Mode::Bar).then(|| bar(name, total, done));
         let meter = Meter([(now, done)].into());
-        *self.lock() = Some(Stage { bar, name: name.to_string(), unit, total, printed: now, meter });
+        *self.lock() = Some(ShownStage { bar, name: name.to_string(), unit, total, printed: now, meter });
     }
 
     fn step(&self, done: u64, note: &str) {

@@ -10,7 +10,7 @@ use crate::lab::roofline::Roof;
 use crate::lab::step::Ready;
 use crate::lab::{Environment, Spread, Timer};
 use crate::nn::Backbone;
-use crate::nn::step::{Subject, TrainingStep};
+use crate::nn::step::{MeasuredStep, TrainingStep};
 use crate::study::{Job, Phase};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -42,8 +42,8 @@ pub(super) struct ProfileStep {
     #[arg(long, value_name = "CONFIG", conflicts_with_all = ["model", "size", "batch", "channels", "width", "stem", "patch"])]
     config: Option<PathBuf>,
     /// Which stage of the config
-    #[arg(long, value_enum, default_value_t = Stage::Pretrain)]
-    stage: Stage,
+    #[arg(long, value_enum, default_value_t = StudyStage::Pretrain)]
+    stage: StudyStage,
     /// The images of the config's step [default: its first dataset]
     #[arg(long, value_name = "SPEC")]
     data: Option<String>,
@@ -84,7 +84,7 @@ pub(super) struct ProfileStep {
 
 /// A stage of a study.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum Stage {
+enum StudyStage {
     /// Self-supervised pretraining
     Pretrain,
     /// Supervised training
@@ -133,20 +133,20 @@ impl ProfileStep {
         Ok(Some(roof))
     }
 
-    fn of(&self, model: Arc<dyn Backbone>, gpu: &Gpu) -> Result<Subject<'static>> {
+    fn of(&self, model: Arc<dyn Backbone>, gpu: &Gpu) -> Result<MeasuredStep<'static>> {
         let step = TrainingStep { model, batch: self.batch, size: self.size, classes: 10 };
         step.expect_bindable(gpu)?;
-        Ok(step.subject())
+        Ok(step.measured())
     }
 
-    fn of_study<'a>(&self, job: &'a Job<'_>) -> Result<Subject<'a>> {
+    fn of_study<'a>(&self, job: &'a Job<'_>) -> Result<MeasuredStep<'a>> {
         let first = job.config.data.specs.first().cloned();
         let Some(spec) = self.data.clone().or(first) else {
             return Err(Error::Usage("the config names no dataset; give one with --data".into()));
         };
         let (phase, seed) = match self.stage {
-            Stage::Pretrain => (Phase::Pretrain, job.config.seeds.first().copied().unwrap_or(0)),
-            Stage::Train => (Phase::Train, job.config.seeds.first().copied().unwrap_or(0)),
+            StudyStage::Pretrain => (Phase::Pretrain, job.config.seeds.first().copied().unwrap_or(0)),
+            StudyStage::Train => (Phase::Train, job.config.seeds.first().copied().unwrap_or(0)),
         };
         job.step_of(&spec, phase, seed)
     }

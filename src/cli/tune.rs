@@ -10,7 +10,7 @@ use crate::base::{Error, Result};
 use crate::device::Gpu;
 use crate::device::tune::Table;
 use crate::kernels::fuse;
-use crate::lab::{Environment, landscape};
+use crate::lab::{Environment, tuning_export};
 use crate::nn::step::TrainingStep;
 use crate::study::{self, Config};
 use crate::tape::Schedule;
@@ -59,7 +59,7 @@ pub(super) struct Tune {
 impl Tune {
     pub fn run(&self, options: &Options) -> Result<()> {
         if let Some(export) = &self.export {
-            landscape::format(export)?; // before hours of races
+            tuning_export::format(export)?; // before hours of races
         }
         match &self.config {
             None => {
@@ -96,7 +96,7 @@ impl Tune {
     /// Prints the table, and writes its landscape where asked to.
     fn show(&self, gpu: &Gpu, table: &Table) -> Result<()> {
         if let Some(export) = &self.export {
-            landscape::export(table, &Environment::of(gpu), export)?;
+            tuning_export::export(table, &Environment::of(gpu), export)?;
         }
         print(&summary(table, &self.out))
     }

@@ -6,7 +6,7 @@ use crate::base::{Error, Result};
 use crate::device::tree::{guess, pieces};
 use crate::device::{Gpu, GpuOptions};
 use crate::kernels::listing::{self, Asked, Found, Wanted};
-use crate::lab::edit::{Verdict, judge};
+use crate::lab::shader_trial::{TrialVerdict, judge};
 use crate::lab::spread::figures;
 use crate::lab::{Spread, watch};
 use clap::Args;
@@ -87,7 +87,7 @@ impl Watch {
         let mut right = true;
         let limit = Duration::from_secs_f64(self.limit_s);
         watch::watch(&self.file, self.once, limit, &child, &mut |verdict| {
-            right = matches!(verdict, Verdict::Right(_));
+            right = matches!(verdict, TrialVerdict::Right(_));
             if self.json {
                 let line = serde_json::to_string(verdict);
                 return print_exact(&line.map_err(|e| Error::Failed(format!("cannot write a verdict as JSON: {e}")))?);
@@ -108,7 +108,7 @@ impl Watch {
         });
         let mut gpu_options = options.gpu();
         let verdict = match options.tree().clone().with(self.piece()?, &self.file) {
-            Err(e) => Verdict::Broken { why: e.to_string() },
+            Err(e) => TrialVerdict::Broken { why: e.to_string() },
             Ok(tree) => {
                 let gpu = Gpu::open(&GpuOptions { shaders: Arc::default(), ..options.gpu() })?;
                 let found = self.find(options, &gpu)?;
@@ -183,12 +183,12 @@ impl Watch {
     }
 
     /// A verdict as a line.
-    fn told(&self, verdict: &Verdict) -> String {
+    fn told(&self, verdict: &TrialVerdict) -> String {
         match verdict {
-            Verdict::Broken { why } => format!("broken: {why}"),
-            Verdict::Wrong { why } => format!("wrong values: {why}"),
-            Verdict::Stopped { why } => format!("stopped: {why}"),
-            Verdict::Right(times) => {
+            TrialVerdict::Broken { why } => format!("broken: {why}"),
+            TrialVerdict::Wrong { why } => format!("wrong values: {why}"),
+            TrialVerdict::Stopped { why } => format!("stopped: {why}"),
+            TrialVerdict::Right(times) => {
                 let ms = |s: Spread| format!("{} ms ({} to {})", short(s.median), short(s.q1), short(s.q3));
                 let ([edited, committed, shipped], j) = (times.spreads(), times.judgement());
                 format!(

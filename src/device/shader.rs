@@ -2,7 +2,7 @@
 //! reflects. What Rust and WGSL share (bindings, access, parameter offsets) is read from here, never typed twice.
 
 use super::nesting;
-use super::template::{Source, expand};
+use super::template::{ExpandedWgsl, expand};
 use super::tree::Tree;
 use super::wgsl::Layout;
 use crate::base::{Error, Result, contained};
@@ -82,8 +82,8 @@ impl Kernel {
     }
 
     /// The complete WGSL, as it runs with the text of `tree`, with the origin of each line.
-    pub fn source(&self, tree: &Tree) -> Result<Source> {
-        let mut s = Source::default();
+    pub fn source(&self, tree: &Tree) -> Result<ExpandedWgsl> {
+        let mut s = ExpandedWgsl::default();
         for piece in &self.pieces {
             expand(&tree.place(piece), tree.text(piece), &self.constants, &mut s)?;
         }
@@ -145,7 +145,7 @@ impl Text {
 }
 
 /// Parses, validates and reflects a complete text.
-pub(super) fn reflect(source: Source, text: &Text, parse: Parse) -> Result<Reflected> {
+pub(super) fn reflect(source: ExpandedWgsl, text: &Text, parse: Parse) -> Result<Reflected> {
     if text.is_committed() {
         return text.reflect(source, parse);
     }
@@ -163,7 +163,7 @@ pub(super) fn reflect(source: Source, text: &Text, parse: Parse) -> Result<Refle
 }
 
 impl Text {
-    fn reflect(&self, source: Source, parse: Parse) -> Result<Reflected> {
+    fn reflect(&self, source: ExpandedWgsl, parse: Parse) -> Result<Reflected> {
         let wrong = |what: &str, labels: &[(naga::Span, String)]| {
             let place = |span: &naga::Span| source.place(span.location(&source.text).line_number as usize);
             let first = labels.first().map_or_else(|| source.place(0), |l| place(&l.0));

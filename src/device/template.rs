@@ -21,7 +21,7 @@ const MOST_NAMES: usize = 1000;
 
 /// Expanded text and, for each of its lines, the file and line it came from.
 #[derive(Default)]
-pub struct Source {
+pub struct ExpandedWgsl {
     /// The WGSL.
     pub text: String,
     files: Vec<String>,
@@ -31,11 +31,11 @@ pub struct Source {
     rounds: usize,
 }
 
-impl Source {
+impl ExpandedWgsl {
     /// A text that needs no expansion: its lines are those of `file`.
-    pub(super) fn of(file: &str, text: &str) -> Source {
+    pub(super) fn of(file: &str, text: &str) -> ExpandedWgsl {
         let origin = (1..=text.lines().count()).map(|line| (0, line)).collect();
-        Source { text: text.to_string(), files: vec![file.to_string()], origin, rounds: 0 }
+        ExpandedWgsl { text: text.to_string(), files: vec![file.to_string()], origin, rounds: 0 }
     }
 
     /// `file:line` of a 1-based line of the expanded text.
@@ -49,14 +49,14 @@ impl Source {
 
 /// Appends a piece's text with its loops unrolled and the kernel's constants filled in. An error names `file`, the
 /// piece's place as a person knows it, and the line.
-pub(super) fn expand(file: &str, text: &str, constants: &[(&'static str, u32)], out: &mut Source) -> Result<()> {
+pub(super) fn expand(file: &str, text: &str, constants: &[(&'static str, u32)], out: &mut ExpandedWgsl) -> Result<()> {
     let lines: Vec<(usize, &str)> = text.lines().enumerate().collect();
     let mut values: Vec<(String, u32)> = constants.iter().map(|&(n, v)| (n.to_string(), v)).collect();
     out.files.push(file.to_string());
     block(&lines, &mut values, 0, out)
 }
 
-fn block(lines: &[(usize, &str)], values: &mut Vec<(String, u32)>, depth: usize, out: &mut Source) -> Result<()> {
+fn block(lines: &[(usize, &str)], values: &mut Vec<(String, u32)>, depth: usize, out: &mut ExpandedWgsl) -> Result<()> {
     let of = out.files.len() - 1;
     let mut i = 0;
     while i < lines.len() {
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     fn expanded(text: &str, constants: &[(&'static str, u32)]) -> Result<String> {
-        let mut s = Source::default();
+        let mut s = ExpandedWgsl::default();
         expand("t.wgsl", text, constants, &mut s)?;
         Ok(s.text)
     }

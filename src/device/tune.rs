@@ -87,7 +87,7 @@ pub fn median(samples: &[f64]) -> f64 {
 /// One result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct TunedOp {
     /// The variant to run.
     pub variant: String,
     /// Of the text of every candidate.
@@ -118,7 +118,7 @@ pub struct Table {
     /// Its driver's name and version.
     pub driver: String,
     /// By op, its constants and the bucket of its shapes.
-    pub entries: BTreeMap<String, Entry>,
+    pub entries: BTreeMap<String, TunedOp>,
 }
 
 impl Default for Table {
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(Table::load(&path, "a", "1", "tune again").unwrap(), None);
         let mut table = Table::new("a", "1");
         let median_ms = BTreeMap::from([("naive".to_string(), 1.5)]);
-        let entry = Entry { variant: "naive".into(), checksum: "c".into(), median_ms, ..Entry::default() };
+        let entry = TunedOp { variant: "naive".into(), checksum: "c".into(), median_ms, ..TunedOp::default() };
         table.entries.insert("k".into(), entry);
         table.save(&path).unwrap();
         assert_eq!(Table::load(&path, "a", "1", "tune again").unwrap(), Some(table.clone()));

@@ -2,7 +2,7 @@
 //! text was put together here or read back from a file.
 
 use super::shader::{Access, Kernel, Text, naga_parser, reflect};
-use super::template::Source;
+use super::template::ExpandedWgsl;
 use super::tree::Tree;
 use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,7 @@ impl Shader {
         if self.origin != Origin::Foreign {
             return Ok(()); // it was reflected when it was made
         }
-        let source = Source::of(&self.shown(), &self.wgsl);
+        let source = ExpandedWgsl::of(&self.shown(), &self.wgsl);
         let found = reflect(source, &self.text(), naga_parser)?.layout();
         if found == self.layout {
             return Ok(());

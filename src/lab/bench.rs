@@ -7,11 +7,11 @@
 //! do not agree yet. A sample of the reference kernel stands before and behind each of a row's. What is short is repeated
 //! within one submission (`samples.rs`). Times are the device's timestamps where it has them, with the wall clock as a witness.
 
-use super::feed;
-use super::own::Own;
-use super::rule::{MOST_TURNS, Rule, TURNS};
+use super::case_data;
+use super::fixed_kernel::FixedKernel;
 use super::samples::{Reference, Samples, warm};
-use super::sets::{FIRST, Set, Subject};
+use super::sampling_rule::{MOST_TURNS, SamplingRule, TURNS};
+use super::sets::{BenchCase, FIRST, Set};
 use super::{Cache, Environment, Report, Row, Skipped};
 use crate::base::{Error, Progress, Result, nearest};
 use crate::device::Gpu;
@@ -41,7 +41,7 @@ pub struct Asked {
     /// What lies in the caches when a sample begins.
     pub cache: Cache,
     /// When a row has been sampled enough.
-    pub rule: Rule,
+    pub rule: SamplingRule,
     /// What a tuned adapter runs where no variant is asked for by name.
     pub table: Table,
 }
@@ -49,7 +49,7 @@ pub struct Asked {
 impl Default for Asked {
     fn default() -> Self {
         let (variants, direction, filter) = (Vec::new(), None, String::new());
-        Asked { variants, direction, filter, cache: Cache::Hot, rule: Rule::default(), table: Table::default() }
+        Asked { variants, direction, filter, cache: Cache::Hot, rule: SamplingRule::default(), table: Table::default() }
     }
 }
 
@@ -62,12 +62,12 @@ pub fn bench(gpus: &[&Gpu], set: &Set, asked: &Asked, progress: &dyn Progress) -
     let mut bench =
         Bench { gpus, variants, asked, reference: Reference::new(first)?, flush: Vec::new(), seen: Seen::default() };
     if asked.cache == Cache::Cold {
-        bench.flush = gpus.iter().map(|gpu| Own::flush(gpu)).collect::<Result<_>>()?;
+        bench.flush = gpus.iter().map(|gpu| FixedKernel::flush(gpu)).collect::<Result<_>>()?;
     }
     let mut reports: Vec<Report> = gpus.iter().map(|gpu| Report::empty(gpu)).collect();
-    progress.stage(&format!("bench {} on {}", set.name, first.adapter().name), set.subjects.len() as u64, 0, "cases");
+    progress.stage(&format!("bench {} on {}", set.name, first.adapter().name), set.cases.len() as u64, 0, "cases");
     let mut held = Held::default();
-    for subject in &set.subjects {
+    for subject in &set.cases {
         let mut found = bench.prepared(subject);
         if found.iter().any(Result::is_err) && !held.cases.is_empty() {
             bench.sampled(&mut held, &mut reports, progress)?; // there may have been no room beside the others
@@ -80,7 +80,7 @@ pub fn bench(gpus: &[&Gpu], set: &Set, asked: &Asked, progress: &dyn Progress) -
     }
     bench.sampled(&mut held, &mut reports, progress)?;
     let rows: usize = reports.iter().map(|r| r.rows.len()).sum();
-    progress.done(&format!("{rows} rows of {} cases measured", set.subjects.len()));
+    progress.done(&format!("{rows} rows of {} cases measured", set.cases.len()));
     if rows == 0 {
         return Err(bench.nothing(set, &reports));
     }
@@ -96,7 +96,7 @@ pub fn bench(gpus: &[&Gpu], set: &Set, asked: &Asked, progress: &dyn Progress) -
 struct Held<'a, 's> {
     /// How many cases were finished before.
     finished: usize,
-    cases: Vec<(&'s Subject, Vec<Running<'a>>)>,
+    cases: Vec<(&'s BenchCase, Vec<Running<'a>>)>,
 }
 
 impl Held<'_, '_> {
@@ -114,7 +114,7 @@ struct Bench<'a> {
     asked: &'a Asked,
     reference: Reference<'a>,
     /// The flush of each device, for cold samples.
-    flush: Vec<Own>,
+    flush: Vec<FixedKernel>,
     seen: Seen,
 }
 
@@ -150,14 +150,14 @@ impl Report {
 
 impl<'a> Bench<'a> {
     /// The rows of a case on every device.
-    fn prepared(&mut self, subject: &Subject) -> Vec<Result<Vec<Running<'a>>>> {
+    fn prepared(&mut self, subject: &BenchCase) -> Vec<Result<Vec<Running<'a>>>> {
         (0..self.gpus.len()).map(|device| self.rows(device, subject)).collect()
     }
 
     /// Those that can run, the same row of all devices side by side; the others are skipped in their reports.
     fn group(
         &self,
-        subject: &Subject,
+        subject: &BenchCase,
         found: Vec<Result<Vec<Running<'a>>>>,
         reports: &mut [Report],
         progress: &dyn Progress,
@@ -220,7 +220,7 @@ impl<'a> Bench<'a> {
 
     /// The rows of a case on a device, its plans run once. Each value has a buffer of its own, so that a node can be run
     /// again later.
-    fn rows(&mut self, device: usize, subject: &Subject) -> Result<Vec<Running<'a>>> {
+    fn rows(&mut self, device: usize, subject: &BenchCase) -> Result<Vec<Running<'a>>> {
         let gpu = self.gpus[device];
         let forward = subject.case.forward()?;
         let whole = subject.case.gradients()?.into_iter().next().unwrap_or_else(|| forward.clone());
@@ -244,7 +244,7 @@ impl<'a> Bench<'a> {
                 continue;
             }
             let plan = Rc::new(Plan::new(gpu, schedule, &State::new())?);
-            feed::run_once(gpu, &plan, recorded)?;
+            case_data::run_once(gpu, &plan, recorded)?;
             for (entry, i, launches) in found {
                 let step = &plan.schedule().steps[i];
                 let (variant, cost, plan) = (step.variant, step.cost(), plan.clone());
@@ -276,7 +276,12 @@ impl<'a> Bench<'a> {
     }
 
     /// The entries of a case in a schedule that were asked for: name, place among the steps and launches.
-    fn wanted(&mut self, subject: &Subject, choice: Option<&str>, s: &Schedule) -> Vec<(String, usize, Range<usize>)> {
+    fn wanted(
+        &mut self,
+        subject: &BenchCase,
+        choice: Option<&str>,
+        s: &Schedule,
+    ) -> Vec<(String, usize, Range<usize>)> {
         let (mut found, mut at): (Vec<(String, usize, Range<usize>)>, usize) = (Vec::new(), 0);
         let (op, first) = (subject.case.op.name(), entry_name(subject.case.op.as_ref()));
         for (i, step) in s.steps.iter().enumerate() {
@@ -349,7 +354,7 @@ impl<'a> Bench<'a> {
         Ok(after)
     }
 
-    fn row(&self, r: &Running<'_>, subject: &Subject) -> Row {
+    fn row(&self, r: &Running<'_>, subject: &BenchCase) -> Row {
         let times = r.samples.times();
         Row {
             op: subject.op.clone(),

@@ -16,7 +16,7 @@
 
 use super::Environment;
 use super::report::{Report, Row, Skipped};
-use super::rule::{TURNS, centres};
+use super::sampling_rule::{TURNS, centres};
 use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -4,36 +4,36 @@
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes. Only
 //! [`check::gpu_or_skip`], which is for tests, says that it skips.
 
-pub mod against;
 pub mod bench;
+mod case_builders;
+mod case_data;
+mod case_fields;
 #[cfg(feature = "study")]
 mod chart;
 pub mod check;
 pub mod compare;
-pub mod edit;
 pub mod environment;
-mod feed;
-mod fields;
-mod forms;
-pub mod landscape;
-mod own;
+mod fixed_kernel;
 #[cfg(feature = "study")]
 mod page;
 pub mod profile;
 pub mod report;
 pub mod roofline;
-pub mod rule;
 mod samples;
+pub mod sampling_rule;
 pub mod sets;
+pub mod shader_trial;
+pub mod side_by_side;
 pub mod spread;
 pub mod step;
+pub mod tuning_export;
 #[cfg(feature = "cli")]
 pub mod watch;
 
-pub use against::{Against, Other, against};
 pub use bench::{Asked, bench};
 pub use environment::{Environment, Timer};
 pub use report::{Cache, Report, Row, Skipped};
-pub use rule::Rule;
+pub use sampling_rule::SamplingRule;
 pub use sets::Set;
+pub use side_by_side::{OtherReport, SideBySide, side_by_side};
 pub use spread::Spread;

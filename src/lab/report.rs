@@ -9,7 +9,7 @@
 //! ```
 
 use super::compare::Comparison;
-use super::rule::MOST_TURNS;
+use super::sampling_rule::MOST_TURNS;
 use super::{Environment, Spread, Timer};
 use crate::base::{Error, Result, files};
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
 //! Samples of a kernel and of the reference before and behind each: how often a sample repeats what is short, and which
 //! clock counts.
 
-use super::own::{Own, reference_row};
+use super::fixed_kernel::{FixedKernel, reference_row};
 use super::report::over;
-use super::rule::{ERROR, Rule, centres, error};
+use super::sampling_rule::{ERROR, SamplingRule, centres, error};
 use super::{Row, Timer};
 use crate::base::Result;
 use crate::device::{Dispatch, Gpu, Timed};
@@ -86,7 +86,7 @@ impl Samples {
     }
 
     /// Whether the rule asks for no more in this turn.
-    pub fn is_over(&self, rule: &Rule) -> bool {
+    pub fn is_over(&self, rule: &SamplingRule) -> bool {
         match self.seen() {
             Some(seen) => rule.is_over(self.now, &seen.into_iter().flatten().collect::<Vec<_>>(), self.spent_s),
             None => rule.is_over(self.now, &self.wall_ms, self.spent_s),
@@ -94,7 +94,7 @@ impl Samples {
     }
 
     /// Whether a further turn could tell more: the samples lie apart, and the turns do not agree on their centre.
-    pub fn is_wide(&self, rule: &Rule) -> bool {
+    pub fn is_wide(&self, rule: &SamplingRule) -> bool {
         let times = self.times();
         let steady = over(&times.samples_ms, &times.reference_ms);
         !rule.settled(&times.samples_ms, self.spent_s) && error(&centres(&steady, times.turns)) > ERROR
@@ -123,7 +123,7 @@ pub(super) fn warm(gpu: &Gpu, list: &[Dispatch], cold: bool) -> Result<usize> {
 /// The reference kernel on the first device.
 pub(super) struct Reference<'a> {
     gpu: &'a Gpu,
-    own: Own,
+    own: FixedKernel,
     repeats: usize,
     samples: Samples,
     /// The last sample, ms per run.
@@ -133,7 +133,7 @@ pub(super) struct Reference<'a> {
 impl<'a> Reference<'a> {
     /// Warmed up.
     pub fn new(gpu: &'a Gpu) -> Result<Self> {
-        let own = Own::reference(gpu)?;
+        let own = FixedKernel::reference(gpu)?;
         let repeats = warm(gpu, &own.dispatches, false)?;
         Ok(Reference { gpu, own, repeats, samples: Samples::default(), last: f64::NAN })
     }
@@ -153,7 +153,7 @@ impl<'a> Reference<'a> {
     }
 
     /// All that was timed of it.
-    pub fn row(&self, rule: &Rule) -> Row {
+    pub fn row(&self, rule: &SamplingRule) -> Row {
         let Times { timer, samples_ms, wall_ms, .. } = self.samples.times();
         let noisy = !rule.settled(&samples_ms, f64::INFINITY);
         Row { samples_ms, wall_ms, noisy, ..reference_row(timer, self.repeats as u32) }

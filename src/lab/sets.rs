@@ -11,11 +11,11 @@
 //! padding = 1                     # what is left out has PyTorch's default
 //! ```
 //!
-//! `forms.rs` says which fields an op has. The set `cases` is no file: it is every op at the shapes of its own tests.
+//! `case_builders.rs` says which fields an op has. The set `cases` is no file: it is every op at the shapes of its own tests.
 
 use super::Row;
-use super::fields::{Fields, Source, number};
-use super::forms::{FORMS, Made};
+use super::case_builders::{BUILDERS, BuiltCase};
+use super::case_fields::{CaseFields, SetText, number};
 use crate::base::{Error, Result, files, nearest};
 use crate::kernels::listing::entry_name;
 use crate::kernels::{Case, ops};
@@ -47,7 +47,7 @@ pub const FIRST: &str = "first";
 
 /// An op at a shape.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct BenchCase {
     /// The op as people call it: relu.
     pub op: String,
     /// The name of the case.
@@ -58,7 +58,7 @@ pub struct Subject {
     pub case: Case,
 }
 
-impl Subject {
+impl BenchCase {
     /// Whether a row of a report is of this case.
     pub fn is_of(&self, row: &Row) -> bool {
         row.op == self.op && row.case == self.name && row.shape == self.shape
@@ -77,7 +77,7 @@ pub struct Set {
     /// The most seconds of a row, where the set says that rows are to be done sooner than by the rule.
     pub time_limit_s: Option<f64>,
     /// The cases, in the order of the file.
-    pub subjects: Vec<Subject>,
+    pub cases: Vec<BenchCase>,
 }
 
 /// Names of the built-in sets.
@@ -88,9 +88,9 @@ pub fn names() -> Vec<&'static str> {
 impl Set {
     /// These cases, of ops of ours or of one's own, each under the variant that the adapter would run first.
     pub fn of(cases: Vec<Case>) -> Set {
-        let subjects = cases.into_iter().map(|case| numbered(case.op.name(), case)).collect();
+        let cases = cases.into_iter().map(|case| numbered(case.op.name(), case)).collect();
         let (name, about) = ("cases of one's own".into(), String::new());
-        Set { name, about, variants: vec![FIRST.into()], time_limit_s: None, subjects }
+        Set { name, about, variants: vec![FIRST.into()], time_limit_s: None, cases }
     }
 
     /// The built-in set of that name.
@@ -99,7 +99,7 @@ impl Set {
             return Some(Ok(cases()));
         }
         let (_, text) = FILES.iter().find(|f| f.0 == name)?;
-        Some(Set::parse(&Source::new(Path::new(&format!("benches/sets/{name}.toml (built in)")), text), name))
+        Some(Set::parse(&SetText::new(Path::new(&format!("benches/sets/{name}.toml (built in)")), text), name))
     }
 
     /// The set in a file.
@@ -112,7 +112,7 @@ impl Set {
         let text = text.ok_or_else(|| {
             Error::Usage(format!("{} holds more than {} MiB; a set names cases", path.display(), MOST_BYTES >> 20))
         })?;
-        Set::parse(&Source::new(path, &text), &path.display().to_string())
+        Set::parse(&SetText::new(path, &text), &path.display().to_string())
     }
 
     /// One case from fields given as words, `x=16,64,56,56` or `causal=true`.
@@ -126,7 +126,7 @@ impl Set {
             text += &format!("{name} = {}\n", word(value.trim()));
         }
         let named = format!("name = {}\n", toml::Value::String(fields.join(" ")));
-        Set::parse(&Source { path: PathBuf::from("--shape"), text: text + &named }, op).map_err(|e| match e {
+        Set::parse(&SetText { path: PathBuf::from("--shape"), text: text + &named }, op).map_err(|e| match e {
             // The lines are those of a text that nobody wrote.
             Error::Usage(e) => {
                 Error::Usage(e.split_once(": ").map_or(e.clone(), |(_, what)| format!("--shape: {what}")))
@@ -135,10 +135,10 @@ impl Set {
         })
     }
 
-    fn parse(source: &Source, name: &str) -> Result<Set> {
+    fn parse(source: &SetText, name: &str) -> Result<Set> {
         let table = source.parse()?;
-        let (name, about, variants, subjects) = (name.into(), String::new(), vec![FIRST.into()], Vec::new());
-        let mut set = Set { name, about, variants, time_limit_s: None, subjects };
+        let (name, about, variants, cases) = (name.into(), String::new(), vec![FIRST.into()], Vec::new());
+        let mut set = Set { name, about, variants, time_limit_s: None, cases };
         let mut keys: Vec<_> = table.iter().collect();
         keys.sort_by_key(|(k, _)| k.span().start);
         let mut placed = Vec::new();
@@ -165,7 +165,7 @@ impl Set {
                         let start = one.span().start;
                         let fields =
                             one.get_ref().as_table().ok_or_else(|| source.at(start, "a case is a table of fields"))?;
-                        placed.push((start, subject(Fields::new(source, fields, op, start), build)?));
+                        placed.push((start, subject(CaseFields::new(source, fields, op, start), build)?));
                     }
                 }
             }
@@ -176,7 +176,7 @@ impl Set {
             if !seen.insert((s.op.clone(), s.name.clone())) {
                 return Err(source.at(start, &format!("{} has two cases called {:?}; name them apart", s.op, s.name)));
             }
-            set.subjects.push(s);
+            set.cases.push(s);
         }
         Ok(set)
     }
@@ -193,11 +193,11 @@ fn word(value: &str) -> String {
 }
 
 /// How a case of `op` is built, or why none can be.
-fn form(op: &str) -> Result<fn(&mut Fields<'_>) -> Result<Made>, String> {
-    if let Some((_, build)) = FORMS.iter().find(|f| f.0 == op) {
+fn form(op: &str) -> Result<fn(&mut CaseFields<'_>) -> Result<BuiltCase>, String> {
+    if let Some((_, build)) = BUILDERS.iter().find(|f| f.0 == op) {
         return Ok(*build);
     }
-    let known: Vec<&str> = FORMS.iter().map(|f| f.0).collect();
+    let known: Vec<&str> = BUILDERS.iter().map(|f| f.0).collect();
     Err(match nearest(op, &known) {
         _ if ops().iter().any(|o| o.0 == op) => {
             format!("{op} cannot be described by fields yet; `wgslab bench {op}` measures it at its tests' shapes")
@@ -207,14 +207,14 @@ fn form(op: &str) -> Result<fn(&mut Fields<'_>) -> Result<Made>, String> {
     })
 }
 
-fn subject(mut f: Fields<'_>, build: fn(&mut Fields<'_>) -> Result<Made>) -> Result<Subject> {
+fn subject(mut f: CaseFields<'_>, build: fn(&mut CaseFields<'_>) -> Result<BuiltCase>) -> Result<BenchCase> {
     let name = f.text("name")?.filter(|n| !n.trim().is_empty());
-    let Made { case, names } = build(&mut f)?;
+    let BuiltCase { case, names } = build(&mut f)?;
     f.finish()?;
     let name = name.ok_or_else(|| f.wrong(&format!("a case of {} has no name", f.op())))?;
     let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
     case.op.infer(&types).map_err(|e| f.wrong(&e.to_string()))?;
-    Ok(Subject { op: f.op().to_string(), name, shape: shown(&names, &types), case })
+    Ok(BenchCase { op: f.op().to_string(), name, shape: shown(&names, &types), case })
 }
 
 /// Inputs for people: x [16, 64, 56, 56] f32, weight [64, 64, 3, 3] f32.
@@ -225,14 +225,14 @@ fn shown(names: &[&str], types: &[Type]) -> String {
 }
 
 /// A case of `op` with its inputs called x0, x1, ….
-fn numbered(op: &str, case: Case) -> Subject {
+fn numbered(op: &str, case: Case) -> BenchCase {
     let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
     let names: Vec<String> = (0..types.len()).map(|i| format!("x{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     // What is recorded as another op has a name of its own among that op's cases.
     let own = entry_name(case.op.as_ref()).split('.').next() == Some(op);
     let name = if own { case.name.to_string() } else { format!("{op}: {}", case.name) };
-    Subject { op: op.into(), name, shape: shown(&names, &types), case }
+    BenchCase { op: op.into(), name, shape: shown(&names, &types), case }
 }
 
 /// Every op at the shapes of its tests.
@@ -241,7 +241,7 @@ fn cases() -> Set {
     Set {
         name: CASES.into(),
         about: "every op at the shapes of its tests".into(),
-        subjects: all.collect(),
+        cases: all.collect(),
         ..Set::of(Vec::new())
     }
 }
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        let e = Set::parse(&Source::new(Path::new("my.toml"), text), "my").unwrap_err();
+        let e = Set::parse(&SetText::new(Path::new("my.toml"), text), "my").unwrap_err();
         assert_eq!(e.exit_code(), 2);
         e.to_string()
     }
@@ -260,7 +260,7 @@ mod tests {
     fn every_built_in_set_can_be_read() {
         for name in names() {
             let set = Set::built_in(name).unwrap().unwrap();
-            assert!(!set.subjects.is_empty() && !set.about.is_empty(), "{name}");
+            assert!(!set.cases.is_empty() && !set.about.is_empty(), "{name}");
         }
         assert!(Set::built_in("slow").is_none());
     }
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn no_two_rows_of_the_tests_cases_are_called_the_same() {
         let mut seen = std::collections::BTreeSet::new();
-        for s in cases().subjects {
+        for s in cases().cases {
             let row = format!("{} {} {}", entry_name(s.case.op.as_ref()), s.name, s.shape);
             assert!(seen.insert(row.clone()), "{row}");
         }
@@ -279,8 +279,8 @@ mod tests {
     #[test]
     fn forms_are_sorted_ops() {
         let ops: Vec<&str> = ops().iter().map(|o| o.0).collect();
-        assert!(FORMS.is_sorted_by_key(|f| f.0));
-        for (name, _) in FORMS {
+        assert!(BUILDERS.is_sorted_by_key(|f| f.0));
+        for (name, _) in BUILDERS {
             assert!(ops.contains(name), "{name}");
         }
     }
@@ -289,28 +289,28 @@ mod tests {
     fn a_case_is_read_with_defaults() {
         let text = "[[relu]]\nname = \"a\"\nx = [3]\n[[conv2d]]\nname = \"b\"\nx = [2, 3, 5, 5]\nweight = [4, 3, 3, 3]\n\
                     padding = 1\n[[relu]]\nname = \"c\"\nx = [7, 2]\n";
-        let set = Set::parse(&Source::new(Path::new("my.toml"), text), "my").unwrap();
-        let names: Vec<&str> = set.subjects.iter().map(|s| s.name.as_str()).collect();
+        let set = Set::parse(&SetText::new(Path::new("my.toml"), text), "my").unwrap();
+        let names: Vec<&str> = set.cases.iter().map(|s| s.name.as_str()).collect();
         assert_eq!((names, set.variants), (vec!["a", "b", "c"], vec![FIRST.to_string()]));
-        let conv = &set.subjects[1];
+        let conv = &set.cases[1];
         assert_eq!(conv.shape, "x [2, 3, 5, 5] f32, weight [4, 3, 3, 3] f32");
         assert_eq!(format!("{:?}", conv.case.op), "Conv2d { stride: 1, padding: 1, dilation: 1, groups: 1 }");
         let text = "[[conv2d]]\nname = \"h\"\nx = [1, 2, 5, 5]\nweight = [4, 2, 3, 3]\ndtype = \"f16\"\n";
-        let half = Set::parse(&Source::new(Path::new("my.toml"), text), "my").unwrap();
-        assert_eq!(half.subjects[0].shape, "x [1, 2, 5, 5] f16, weight [4, 2, 3, 3] f16");
+        let half = Set::parse(&SetText::new(Path::new("my.toml"), text), "my").unwrap();
+        assert_eq!(half.cases[0].shape, "x [1, 2, 5, 5] f16, weight [4, 2, 3, 3] f16");
     }
 
     #[test]
     fn a_case_may_be_given_in_words() {
         let words = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
         let set = Set::one("conv2d", &words(&["x=2,3,5,5", "weight=4,3,3,3", "stride=2"])).unwrap();
-        assert_eq!(set.subjects[0].name, "x=2,3,5,5 weight=4,3,3,3 stride=2");
+        assert_eq!(set.cases[0].name, "x=2,3,5,5 weight=4,3,3,3 stride=2");
         assert!(Set::one("attention", &words(&["q=1,1,4,4", "k=1,1,4,4", "causal=true"])).is_ok());
         assert!(Set::one("gelu", &words(&["x=4", "approximate=tanh"])).is_ok());
         let sum = Set::one("reduce", &words(&["x=2,3", "axes=1"])).unwrap();
-        assert!(format!("{:?}", sum.subjects[0].case.op).contains("axes: [1]"), "{:?}", sum.subjects[0].case.op);
+        assert!(format!("{:?}", sum.cases[0].case.op).contains("axes: [1]"), "{:?}", sum.cases[0].case.op);
         let half = Set::one("matmul", &words(&["a=2,3", "b=3,4", "dtype=f16"])).unwrap();
-        assert_eq!(half.subjects[0].shape, "a [2, 3] f16, b [3, 4] f16");
+        assert_eq!(half.cases[0].shape, "a [2, 3] f16, b [3, 4] f16");
         for (op, fields, says) in [
             ("conv", &["x=1,1,1,1"][..], "--shape: there is no op `conv`"),
             ("relu", &["x"][..], "x=16,64,56,56"),

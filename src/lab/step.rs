@@ -6,7 +6,7 @@ use crate::device::tune::Table;
 use crate::device::{Clocked, Gpu};
 use crate::kernels::{fuse, tune};
 use crate::nn::Params;
-use crate::nn::step::Subject;
+use crate::nn::step::MeasuredStep;
 use crate::tape::demand::misfit;
 use crate::tape::{Feed, Options, Plan, Schedule, State};
 use serde::Serialize;
@@ -52,7 +52,7 @@ impl Host {
 /// A step that was run once, so that the next ones take their usual time.
 pub struct Ready<'a> {
     /// What it is.
-    pub subject: Subject<'a>,
+    pub subject: MeasuredStep<'a>,
     /// Its parameters.
     pub params: Params,
     /// Its plan.
@@ -65,7 +65,7 @@ pub struct Ready<'a> {
 
 impl<'a> Ready<'a> {
     /// Records, schedules with the variants of `table`, compiles and runs the step once.
-    pub fn new(gpu: &Gpu, subject: Subject<'a>, table: &Table) -> Result<Self> {
+    pub fn new(gpu: &Gpu, subject: MeasuredStep<'a>, table: &Table) -> Result<Self> {
         let (mut clock, mut ms) = (Instant::now(), [0.0; 4]);
         let mut lap = |i: usize| {
             ms[i] = clock.elapsed().as_secs_f64() * 1e3;
@@ -114,7 +114,7 @@ impl<'a> Ready<'a> {
     }
 }
 
-fn feed<'a>(subject: &'a Subject<'_>) -> Feed<'a> {
+fn feed<'a>(subject: &'a MeasuredStep<'_>) -> Feed<'a> {
     let inputs = subject.inputs.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
     let scalars = subject.scalars.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     Feed { inputs, scalars }

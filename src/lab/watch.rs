@@ -1,7 +1,7 @@
 //! Watching a shader: at each save, what the edit does is found out in a process of its own, so that an endless loop or a
 //! lost device ends that process and not the watch.
 
-use super::edit::Verdict;
+use super::shader_trial::TrialVerdict;
 use crate::base::{Error, Result};
 use notify_debouncer_mini::{new_debouncer, notify::RecursiveMode};
 use std::io::{Read, Seek};
@@ -17,14 +17,14 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(20);
 
 /// Calls `judged` with the verdict on `file` as it is now and, unless `once`, at each save from then on, for ever. `child`
-/// is a command that prints a [`Verdict`] as the last line of its stdout; it is killed after `limit`, and when the file
+/// is a command that prints a [`TrialVerdict`] as the last line of its stdout; it is killed after `limit`, and when the file
 /// is saved again meanwhile. An error where `judged` gives one or the file's folder cannot be watched.
 pub fn watch(
     file: &Path,
     once: bool,
     limit: Duration,
     child: &dyn Fn() -> Result<Command>,
-    judged: &mut dyn FnMut(&Verdict) -> Result<()>,
+    judged: &mut dyn FnMut(&TrialVerdict) -> Result<()>,
 ) -> Result<()> {
     if once {
         let verdict = run(child()?, limit, &|| false)?;
@@ -60,7 +60,7 @@ fn stamp(file: &Path) -> Option<SystemTime> {
 }
 
 /// The verdict of the process, or that there is none to be had; `None` where `newer` said that it is out of date.
-fn run(mut command: Command, limit: Duration, newer: &dyn Fn() -> bool) -> Result<Option<Verdict>> {
+fn run(mut command: Command, limit: Duration, newer: &dyn Fn() -> bool) -> Result<Option<TrialVerdict>> {
     let failed = |e: std::io::Error| Error::Failed(format!("cannot run the process that judges an edit: {e}"));
     // Files, not pipes: nobody has to drain them while the process runs.
     let (mut out, mut err) = (tempfile::tempfile().map_err(failed)?, tempfile::tempfile().map_err(failed)?);
@@ -77,7 +77,7 @@ fn run(mut command: Command, limit: Duration, newer: &dyn Fn() -> bool) -> Resul
                 "it did not end in {} s and was killed: a loop without end, or a case too large for --limit-s",
                 limit.as_secs_f64()
             );
-            return Ok(late.then_some(Verdict::Stopped { why }));
+            return Ok(late.then_some(TrialVerdict::Stopped { why }));
         }
         std::thread::sleep(TICK);
     };
@@ -88,7 +88,7 @@ fn run(mut command: Command, limit: Duration, newer: &dyn Fn() -> bool) -> Resul
     };
     let (out, err) = (read(&mut out)?, read(&mut err)?);
     let verdict = out.lines().next_back().and_then(|l| serde_json::from_str(l).ok());
-    Ok(Some(verdict.unwrap_or_else(|| Verdict::Stopped { why: died(status, &err) })))
+    Ok(Some(verdict.unwrap_or_else(|| TrialVerdict::Stopped { why: died(status, &err) })))
 }
 
 /// How a process ended that gave no verdict, with the last it said.
@@ -108,13 +108,13 @@ mod tests {
         command
     }
 
-    fn verdict(text: &str, limit_ms: u64) -> Verdict {
+    fn verdict(text: &str, limit_ms: u64) -> TrialVerdict {
         run(shell(text), Duration::from_millis(limit_ms), &|| false).unwrap().unwrap()
     }
 
     #[test]
     fn the_last_line_is_the_verdict() {
-        let broken = Verdict::Broken { why: "a 'quoted' word".into() };
+        let broken = TrialVerdict::Broken { why: "a 'quoted' word".into() };
         let line = serde_json::to_string(&broken).unwrap();
         let text = format!("echo noise; cat <<'E'\n{line}\nE");
         assert_eq!(verdict(&text, 10_000), broken);
@@ -122,11 +122,13 @@ mod tests {
 
     #[test]
     fn a_process_without_a_verdict_is_one_of_its_own() {
-        let Verdict::Stopped { why } = verdict("sleep 60", 50) else { panic!("it was to be killed") };
+        let TrialVerdict::Stopped { why } = verdict("sleep 60", 50) else { panic!("it was to be killed") };
         assert!(why.contains("0.05 s"), "{why}");
-        let Verdict::Stopped { why } = verdict("echo cause >&2; exit 3", 10_000) else { panic!("it has no verdict") };
+        let TrialVerdict::Stopped { why } = verdict("echo cause >&2; exit 3", 10_000) else {
+            panic!("it has no verdict")
+        };
         assert!(why.contains('3') && why.ends_with("cause"), "{why}");
-        let Verdict::Stopped { why } = verdict("kill -SEGV $$", 10_000) else { panic!("it has no verdict") };
+        let TrialVerdict::Stopped { why } = verdict("kill -SEGV $$", 10_000) else { panic!("it has no verdict") };
         assert!(why.contains("signal"), "{why}");
         assert_eq!(run(shell("sleep 60"), Duration::from_secs(60), &|| true).unwrap(), None);
     }

@@ -1,6 +1,6 @@
 //! Reverse-mode differentiation: walks the recording backwards and lets each op append its gradient.
 
-use super::record::{Phase, Tape, Var};
+use super::record::{StepPart, Tape, Var};
 use crate::base::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ impl Tape {
         }
         let recorded = self.nodes.len();
         self.wanted = self.reached_from(wrt, recorded);
-        let result = self.phase(Phase::Backward, |t| t.walk::<A>(outputs, cotangents, wrt, recorded));
+        let result = self.part(StepPart::Backward, |t| t.walk::<A>(outputs, cotangents, wrt, recorded));
         self.wanted.clear();
         result
     }
@@ -78,7 +78,7 @@ impl Tape {
             if dy.iter().all(Option::is_none) || !node.inputs.iter().any(|v| self.wanted.contains(v)) {
                 continue;
             }
-            if node.phase == Phase::Backward {
+            if node.part == StepPart::Backward {
                 return Err(Error::Failed(format!(
                     "{} was appended by a backward pass; gradients of gradients are not supported, detach it",
                     node.op.name()

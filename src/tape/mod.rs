@@ -24,7 +24,7 @@ pub use constants::Constants;
 pub use op::{Cost, Emit, Launch, Op, Slot, Type};
 pub use plan::Plan;
 pub use program::Program;
-pub use record::{Phase, Scalar, Tape, Var};
+pub use record::{Scalar, StepPart, Tape, Var};
 pub use recording::Recording;
 pub use replay::{Feed, Replay};
 pub use schedule::{Options, Schedule};

@@ -54,7 +54,7 @@ pub(super) struct Value {
 
 /// Which part of a training step a node belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
-pub enum Phase {
+pub enum StepPart {
     /// What turns stored samples into the network's input.
     Augmentation,
     /// The network, its loss and its metrics.
@@ -66,17 +66,17 @@ pub enum Phase {
     Optimizer,
 }
 
-impl Phase {
+impl StepPart {
     /// All of them, in the order of a step.
-    pub const ALL: [Phase; 4] = [Phase::Augmentation, Phase::Forward, Phase::Backward, Phase::Optimizer];
+    pub const ALL: [StepPart; 4] = [StepPart::Augmentation, StepPart::Forward, StepPart::Backward, StepPart::Optimizer];
 
     /// Its name for people.
     pub fn name(self) -> &'static str {
         match self {
-            Phase::Augmentation => "augmentation",
-            Phase::Forward => "forward",
-            Phase::Backward => "backward",
-            Phase::Optimizer => "optimizer",
+            StepPart::Augmentation => "augmentation",
+            StepPart::Forward => "forward",
+            StepPart::Backward => "backward",
+            StepPart::Optimizer => "optimizer",
         }
     }
 }
@@ -89,7 +89,7 @@ pub(super) struct Node {
     /// Path of layers it was recorded under.
     pub layer: String,
     /// The part of the step it was recorded in.
-    pub phase: Phase,
+    pub part: StepPart,
 }
 
 /// State as the tape sees it.
@@ -135,7 +135,7 @@ pub struct Tape {
     pub(super) detached: BTreeSet<Var>,
     pub(super) wanted: BTreeSet<Var>,
     pub(super) scope: Scope,
-    phase: Phase,
+    part: StepPart,
     layers: Vec<String>,
 }
 
@@ -235,8 +235,8 @@ impl Tape {
             return Err(Error::shape(op.name(), format!("its output would be {empty}: every size must be at least 1")));
         }
         let outputs: Vec<Var> = outputs.into_iter().map(|ty| self.value(ty, Role::Temp)).collect();
-        let phase = self.phase;
-        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone(), layer, phase });
+        let part = self.part;
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone(), layer, part });
         Ok(outputs)
     }
 
@@ -248,11 +248,11 @@ impl Tape {
         r
     }
 
-    /// Records `f` as a part of the step: its nodes carry the phase into the schedule.
-    pub fn phase<T>(&mut self, phase: Phase, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
-        let before = std::mem::replace(&mut self.phase, phase);
+    /// Records `f` as a part of the step: its nodes carry the part into the schedule.
+    pub fn part<T>(&mut self, part: StepPart, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
+        let before = std::mem::replace(&mut self.part, part);
         let r = f(self);
-        self.phase = before;
+        self.part = before;
         r
     }
 

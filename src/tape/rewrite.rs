@@ -106,6 +106,6 @@ impl Tape {
             return Err(Error::Failed(format!("{name} makes {made:?} in the place of {what}, which makes {wanted}")));
         }
         let layer = uses.maker[begins.index()].map_or(&last.layer, |i| &self.nodes[i].layer).clone();
-        Ok(Node { op, inputs, outputs: last.outputs.clone(), layer, phase: last.phase })
+        Ok(Node { op, inputs, outputs: last.outputs.clone(), layer, part: last.part })
     }
 }

@@ -12,7 +12,7 @@
 use super::assign::{Assign, Copy};
 use super::lifetime::{Storage, assign_slabs};
 use super::op::{Cost, Emit, Launch, Op, Slot, Type};
-use super::record::{Phase, Role, SCALARS_INPUT, Tape, Var};
+use super::record::{Role, SCALARS_INPUT, StepPart, Tape, Var};
 use super::rewrite::Rule;
 use crate::base::{Error, Result};
 use crate::device::Caps;
@@ -64,7 +64,7 @@ pub struct Step {
     /// Path of layers, as recorded.
     pub layer: String,
     /// The part of the training step, as recorded.
-    pub phase: Phase,
+    pub part: StepPart,
     /// Types of inputs.
     pub x: Vec<Type>,
     /// Types of outputs.
@@ -263,7 +263,7 @@ impl<'a> Builder<'a> {
                     let ty = tape.ty(node.inputs[x]);
                     self.push(
                         Arc::new(Copy),
-                        (&node.layer, node.phase),
+                        (&node.layer, node.part),
                         (vec![ty], vec![inputs[x]]),
                         (vec![ty], vec![copy]),
                     )?;
@@ -278,7 +278,7 @@ impl<'a> Builder<'a> {
             }
             let x = node.inputs.iter().map(|&v| tape.ty(v)).collect();
             let y = node.outputs.iter().map(|&v| tape.ty(v)).collect();
-            self.push(node.op.clone(), (&node.layer, node.phase), (x, inputs), (y, homes))?;
+            self.push(node.op.clone(), (&node.layer, node.part), (x, inputs), (y, homes))?;
         }
         Ok(())
     }
@@ -319,7 +319,7 @@ impl<'a> Builder<'a> {
     fn push(
         &mut self,
         op: Arc<dyn Op>,
-        (layer, phase): (&str, Phase),
+        (layer, part): (&str, StepPart),
         (x, inputs): (Vec<Type>, Vec<usize>),
         (y, outputs): (Vec<Type>, Vec<usize>),
     ) -> Result<()> {
@@ -344,7 +344,7 @@ impl<'a> Builder<'a> {
             storage.death = storage.death.max(now);
         }
         let layer = layer.to_string();
-        self.steps.push(Step { op, variant, layer, phase, x, y, inputs, outputs, work, launches });
+        self.steps.push(Step { op, variant, layer, part, x, y, inputs, outputs, work, launches });
         Ok(())
     }
 
@@ -379,7 +379,7 @@ impl<'a> Builder<'a> {
                 inputs.push(self.home_of(guard)?);
             }
             let layer = format!("commit.{name}");
-            self.push(Arc::new(Assign), (&layer, Phase::Optimizer), (x, inputs), (vec![ty], vec![target]))?;
+            self.push(Arc::new(Assign), (&layer, StepPart::Optimizer), (x, inputs), (vec![ty], vec![target]))?;
         }
         let end = self.steps.len();
         for (_, v) in self.tape.outputs.clone() {
@@ -397,7 +397,7 @@ impl<'a> Builder<'a> {
     /// Copies a value before its memory is written, and says where the copy lies.
     fn set_aside(&mut self, ty: Type, home: usize) -> Result<usize> {
         let copy = self.fresh(ty.bytes());
-        self.push(Arc::new(Copy), ("commit", Phase::Optimizer), (vec![ty], vec![home]), (vec![ty], vec![copy]))?;
+        self.push(Arc::new(Copy), ("commit", StepPart::Optimizer), (vec![ty], vec![home]), (vec![ty], vec![copy]))?;
         Ok(copy)
     }
 

@@ -3,8 +3,8 @@
 use super::*;
 use crate::base::rng::Rng;
 use crate::device::Timed;
-use crate::lab::rule::{MOST_TURNS, Rule};
 use crate::lab::samples::Samples;
+use crate::lab::sampling_rule::{MOST_TURNS, SamplingRule};
 
 /// A machine whose speed wanders by up to a factor of two, with noise on each sample, now and then an outlier, and a
 /// slow noise that the reference does not see.
@@ -43,7 +43,7 @@ impl Machine {
     /// A row as `bench` samples it by default: 5 ms each, in turns with other rows sampled between them, for as many turns
     /// as its rule asks for, the reference before and behind each.
     fn row(&mut self, case: usize, ms: f64) -> Row {
-        let (rule, mut samples) = (Rule::default(), Samples::default());
+        let (rule, mut samples) = (SamplingRule::default(), Samples::default());
         while samples.now < TURNS || samples.now < MOST_TURNS && samples.is_wide(&rule) {
             samples.now += 1;
             self.wait(50);

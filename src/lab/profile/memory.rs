@@ -112,7 +112,7 @@ fn values(schedule: &Schedule) -> Vec<Alive> {
     for (i, s) in schedule.storage.iter().enumerate().filter(|(_, s)| s.fixed.is_none() && s.birth <= s.death) {
         let Some(step) = schedule.steps.get(s.birth) else { continue };
         let (kind, ty) = match step.outputs.iter().position(|&o| o == i) {
-            Some(o) => (step.phase.name(), step.y[o].to_string()),
+            Some(o) => (step.part.name(), step.y[o].to_string()),
             None => ("workspace", String::new()),
         };
         let (label, bytes, born, dies) = (step.label(), s.bytes, s.birth, s.death.min(last));

@@ -20,7 +20,7 @@ use super::{Environment, Spread, Timer};
 use crate::base::{Error, Result};
 use crate::device::{Clocked, Gpu};
 use crate::kernels::listing::entry_name;
-use crate::tape::Phase;
+use crate::tape::StepPart;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -209,7 +209,7 @@ pub fn profile_until(
         whole,
         preparation: ready.preparation,
         host: Host::medians(&plain),
-        phases: Phase::ALL.iter().filter_map(|&p| sums.phase(p)).collect(),
+        phases: StepPart::ALL.iter().filter_map(|&p| sums.part(p)).collect(),
         kernels: sums.kernels(),
         layers: sums.layers(),
         memory: Memory::of(ready),
@@ -236,7 +236,7 @@ fn launches(ready: &Ready<'_>, shown: &Clocked, runs: &[Clocked]) -> Vec<Launche
             entry: entry_name(step.op.as_ref()),
             variant: step.variant,
             kernel: launch.kernel.name,
-            phase: step.phase.name(),
+            phase: step.part.name(),
             node,
             grid: launch.grid,
             node_flops: step.cost().flops,

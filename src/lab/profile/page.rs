@@ -5,7 +5,7 @@ use super::{Profile, Sum};
 use crate::base::{Error, Result};
 use crate::lab::roofline::{self, Point};
 use crate::study::plot::{self, escape};
-use crate::tape::Phase;
+use crate::tape::StepPart;
 use plotters::prelude::*;
 
 /// The kinds of memory, and of them the parts of a step, in the colours of the study's plots.
@@ -71,12 +71,12 @@ fn legend(names: &[&str]) -> String {
 
 /// A bar of the sum's time, split by the part of the step, against the longest.
 fn bar(sum: &Sum, longest: f64) -> String {
-    let part = |phase: &Phase| {
+    let part = |phase: &StepPart| {
         let (name, ms) = (phase.name(), sum.phases_ms.get(phase.name())?);
         let width = 100.0 * ms / longest;
         Some(format!("<i style=\"width:{width:.2}%;background:{}\" title=\"{name} {ms:.3} ms\"></i>", colour_of(name)))
     };
-    Phase::ALL.iter().filter_map(part).collect()
+    StepPart::ALL.iter().filter_map(part).collect()
 }
 
 fn bars(sums: &[Sum]) -> String {

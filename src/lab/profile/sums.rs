@@ -6,7 +6,7 @@ use crate::kernels::listing::entry_name;
 use crate::lab::Spread;
 use crate::lab::roofline::Roof;
 use crate::tape::schedule::Step;
-use crate::tape::{Phase, Schedule};
+use crate::tape::{Schedule, StepPart};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -77,10 +77,10 @@ impl<'a> Sums<'a> {
             (flops + cost.flops, bytes + cost.bytes)
         });
         let mut phases_ms = BTreeMap::new();
-        for phase in Phase::ALL {
-            let own: Vec<usize> = nodes.iter().copied().filter(|&n| self.steps[n].phase == phase).collect();
+        for part in StepPart::ALL {
+            let own: Vec<usize> = nodes.iter().copied().filter(|&n| self.steps[n].part == part).collect();
             if !own.is_empty() {
-                phases_ms.insert(phase.name(), over(&own).median);
+                phases_ms.insert(part.name(), over(&own).median);
             }
         }
         let least_ms = |n: &usize| {
@@ -121,8 +121,8 @@ impl<'a> Sums<'a> {
     }
 
     /// A part of the step, where it has that.
-    pub fn phase(&self, phase: Phase) -> Option<Sum> {
-        self.by(|s| s.phase.name().to_string()).into_iter().find(|s| s.name == phase.name())
+    pub fn part(&self, part: StepPart) -> Option<Sum> {
+        self.by(|s| s.part.name().to_string()).into_iter().find(|s| s.name == part.name())
     }
 
     /// `<op>.<entry> [variant]`, the longest first.
@@ -134,8 +134,8 @@ impl<'a> Sums<'a> {
 
     /// Layers, each with its gradient; the optimizer is one.
     pub fn layers(&self) -> Vec<Sum> {
-        self.by(|s| match (s.phase, s.layer.trim_end_matches('\'')) {
-            (Phase::Optimizer, _) => "optimizer".to_string(),
+        self.by(|s| match (s.part, s.layer.trim_end_matches('\'')) {
+            (StepPart::Optimizer, _) => "optimizer".to_string(),
             (_, "") => format!("({})", entry_name(s.op.as_ref()).split('.').next().unwrap_or_default()),
             (_, layer) => layer.to_string(),
         })

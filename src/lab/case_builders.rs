@@ -7,14 +7,14 @@ mod layers;
 mod losses;
 mod training;
 
-use super::fields::Fields;
+use super::case_fields::CaseFields;
 use crate::base::{Result, Shape};
 use crate::kernels::{Case, Fill};
 use crate::tape::record::SCALARS;
 use crate::tape::{Op, Type};
 
 /// An op with named inputs.
-pub(super) struct Made {
+pub(super) struct BuiltCase {
     /// The op and how its inputs are filled; the case's own name is left empty.
     pub case: Case,
     /// A name for each input.
@@ -22,10 +22,10 @@ pub(super) struct Made {
 }
 
 type Input = (&'static str, Type, Fill);
-type Build = fn(&mut Fields<'_>) -> Result<Made>;
+type Build = fn(&mut CaseFields<'_>) -> Result<BuiltCase>;
 
 /// The ops by name.
-pub(super) const FORMS: &[(&str, Build)] = &[
+pub(super) const BUILDERS: &[(&str, Build)] = &[
     ("abs", elements::unary),
     ("adam", training::adam),
     ("adaptive_avg_pool2d", layers::adaptive_avg_pool2d),
@@ -81,9 +81,9 @@ pub(super) const FORMS: &[(&str, Build)] = &[
     ("top_k", elements::top_k),
 ];
 
-fn made(op: impl Op, inputs: Vec<Input>) -> Result<Made> {
+fn made(op: impl Op, inputs: Vec<Input>) -> Result<BuiltCase> {
     let names = inputs.iter().map(|i| i.0).collect();
-    Ok(Made { case: Case::new("", op, inputs.into_iter().map(|(_, ty, fill)| (ty, fill)).collect()), names })
+    Ok(BuiltCase { case: Case::new("", op, inputs.into_iter().map(|(_, ty, fill)| (ty, fill)).collect()), names })
 }
 
 fn normal(name: &'static str, shape: impl Into<Shape>) -> Input {

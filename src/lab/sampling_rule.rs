@@ -1,5 +1,5 @@
-//! When a row has been sampled enough. At least [`Rule::samples`] samples and [`Rule::seconds`] of them; then as soon as
-//! they lie close enough together (their relative interquartile range is at most [`Rule::spread`]), or at [`Rule::limit`].
+//! When a row has been sampled enough. At least [`SamplingRule::samples`] samples and [`SamplingRule::seconds`] of them; then as soon as
+//! they lie close enough together (their relative interquartile range is at most [`SamplingRule::spread`]), or at [`SamplingRule::limit`].
 //! All of it is taken in turns over the rows of a set: a like share of the least in each of the first [`TURNS`], and after
 //! them only what has not settled goes on, in up to [`MOST_TURNS`], until the turns agree on where its centre lies
 //! ([`error`] is at most [`ERROR`]). Noise a machine has more of than a kernel deserves is so bought off with time, and
@@ -24,7 +24,7 @@ pub const ERROR: f64 = 0.016;
 
 /// The rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rule {
+pub struct SamplingRule {
     /// The least samples.
     pub samples: usize,
     /// The least seconds of sampling.
@@ -35,13 +35,13 @@ pub struct Rule {
     pub limit: f64,
 }
 
-impl Default for Rule {
+impl Default for SamplingRule {
     fn default() -> Self {
-        Rule { samples: 10, seconds: 0.5, spread: 0.05, limit: 6.0 }
+        SamplingRule { samples: 10, seconds: 0.5, spread: 0.05, limit: 6.0 }
     }
 }
 
-impl Rule {
+impl SamplingRule {
     /// Whether samples that took `seconds` on the clock are enough and lie close together.
     pub fn settled(&self, samples_ms: &[f64], seconds: f64) -> bool {
         self.share_settled(1.0, samples_ms, seconds)
@@ -96,7 +96,7 @@ mod tests {
     use crate::base::rng::Rng;
 
     /// Samples around `ms`, `noise` of it apart, taken until the rule ends them; and whether they settled.
-    fn simulated(rule: &Rule, ms: f64, noise: f64, seed: u64) -> (Vec<f64>, bool) {
+    fn simulated(rule: &SamplingRule, ms: f64, noise: f64, seed: u64) -> (Vec<f64>, bool) {
         let (mut rng, mut samples, mut seconds) = (Rng::new(seed, 0, 0), Vec::new(), 0.0);
         while !rule.is_over(MOST_TURNS, &samples, seconds) {
             let one = ms * (1.0 + noise * (rng.normal() as f64).abs());
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn quiet_samples_stop_at_the_least() {
-        let rule = Rule::default();
+        let rule = SamplingRule::default();
         for seed in 0..50 {
             let (samples, settled) = simulated(&rule, 5.0, 0.01, seed);
             assert!(settled && (98..=102).contains(&samples.len()), "{}: half a second of 5 ms", samples.len());
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn noisy_samples_go_on_to_the_limit_and_are_told() {
-        let rule = Rule::default();
+        let rule = SamplingRule::default();
         for seed in 0..50 {
             let (samples, settled) = simulated(&rule, 5.0, 1.0, seed);
             let seconds = samples.iter().sum::<f64>() * 1e-3;
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn turns_share_the_rule() {
-        let rule = Rule::default();
+        let rule = SamplingRule::default();
         assert!(!rule.is_over(1, &[], 9.0), "no turn of something short is empty");
         // Half the turns: five samples of a quarter of a second that lie close; else a share of the limit.
         assert!(!rule.is_over(TURNS / 2, &[1.0; 4], 0.3) && rule.is_over(TURNS / 2, &[1.0; 5], 0.3));
@@ -139,7 +139,7 @@ mod tests {
         assert!(!rule.is_over(TURNS, &apart, 0.9) && rule.is_over(TURNS, &apart, 1.0));
         assert!(!rule.is_over(2 * TURNS, &apart, 1.9) && rule.is_over(2 * TURNS, &apart, 2.0));
         // A short limit is not below the least seconds, and further turns ask for no more samples.
-        let short = Rule { limit: 0.5, ..rule };
+        let short = SamplingRule { limit: 0.5, ..rule };
         assert!(!short.is_over(TURNS, &apart, 0.4) && short.is_over(TURNS, &apart, 0.5));
         assert!(rule.is_over(TURNS + 1, &[1.0; 10], 9.0));
     }
@@ -162,7 +162,7 @@ mod tests {
     /// A burst of noise at the start is outlived by the quiet after it.
     #[test]
     fn a_burst_is_waited_out() {
-        let rule = Rule::default();
+        let rule = SamplingRule::default();
         let (mut samples, mut seconds) = (Vec::new(), 0.0);
         while !rule.is_over(MOST_TURNS, &samples, seconds) {
             let ms = if samples.len() < 100 { 5.0 + (samples.len() % 7) as f64 } else { 5.0 };
@@ -174,13 +174,14 @@ mod tests {
 
     #[test]
     fn what_is_slow_gets_its_least_samples_within_reason() {
-        let (samples, settled) = simulated(&Rule::default(), 900.0, 0.01, 1);
+        let (samples, settled) = simulated(&SamplingRule::default(), 900.0, 0.01, 1);
         assert!(samples.len() == 10 && settled, "nine seconds for ten samples");
-        let (samples, settled) = simulated(&Rule::default(), 800.0, 0.2, 1);
+        let (samples, settled) = simulated(&SamplingRule::default(), 800.0, 0.2, 1);
         assert!(samples.len() == 10 && !settled, "and no more of them");
-        let (samples, settled) = simulated(&Rule::default(), 4000.0, 0.0, 1);
+        let (samples, settled) = simulated(&SamplingRule::default(), 4000.0, 0.0, 1);
         assert!(samples.len() == 3 && !settled, "twelve seconds");
-        let (samples, settled) = simulated(&Rule { seconds: 0.0, limit: 0.0, ..Rule::default() }, 1.0, 0.0, 1);
+        let (samples, settled) =
+            simulated(&SamplingRule { seconds: 0.0, limit: 0.0, ..SamplingRule::default() }, 1.0, 0.0, 1);
         assert!(samples.len() == 1 && !settled);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{Environment, Spread};
 use crate::base::{Error, Result, files};
-use crate::device::tune::{Entry, Table};
+use crate::device::tune::{Table, TunedOp};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -32,7 +32,7 @@ struct Race<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Landscape<'a> {
+struct TuningExport<'a> {
     schema: &'static str,
     environment: &'a Environment,
     ops: Vec<Race<'a>>,
@@ -56,7 +56,7 @@ pub fn export(table: &Table, environment: &Environment, path: &Path) -> Result<(
     let bytes = match format(path)? {
         "csv" => csv(&races)?,
         _ => {
-            let all = Landscape { schema: "wgslab-landscape/1", environment, ops: races };
+            let all = TuningExport { schema: "wgslab-landscape/1", environment, ops: races };
             let text = serde_json::to_string_pretty(&all).map_err(|e| unwritable(&e))?;
             format!("{text}\n").into_bytes()
         }
@@ -73,7 +73,7 @@ pub fn format(path: &Path) -> Result<&'static str> {
     }
 }
 
-fn candidates(e: &Entry) -> Vec<Candidate<'_>> {
+fn candidates(e: &TunedOp) -> Vec<Candidate<'_>> {
     let names: BTreeSet<&String> = e.median_ms.keys().chain(e.refused.keys()).collect();
     names
         .into_iter()
@@ -121,7 +121,7 @@ mod tests {
         let median_ms = BTreeMap::from([("tiled".to_string(), 2.0), ("naive".to_string(), 9.0)]);
         let refused = BTreeMap::from([("fast".to_string(), "it is \"wrong\"".to_string())]);
         let (variant, checksum) = ("tiled".to_string(), String::new());
-        table.entries.insert("op, of".into(), Entry { variant, checksum, median_ms, samples_ms, refused });
+        table.entries.insert("op, of".into(), TunedOp { variant, checksum, median_ms, samples_ms, refused });
         let races: Vec<_> = table.entries.iter().map(|(key, e)| Race { key, candidates: candidates(e) }).collect();
         let text = String::from_utf8(csv(&races).unwrap()).unwrap();
         assert_eq!(

@@ -13,7 +13,7 @@
 //! an edited kernel never runs without them; what the committed text takes as it is shipped stands beside.
 
 use super::compare::{self, Judgement, THRESHOLD};
-use super::{Spread, feed};
+use super::{Spread, case_data};
 use crate::base::{DType, Error, Result};
 use crate::device::tune::{Rules, race};
 use crate::device::{Gpu, GpuOptions, Tree};
@@ -36,7 +36,7 @@ const SAMPLE_MS: f64 = 2.0;
 /// What became of an edit. As JSON, the key `verdict` says which.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum Verdict {
+pub enum TrialVerdict {
     /// It does not compile, does not fit its op, or the device refused it.
     Broken {
         /// With the file and line where naga names them.
@@ -93,7 +93,7 @@ impl Times {
 
 /// Compiles an entry with the tree of `options`, checks it in each of the cases it was found in, and times it in the first.
 /// An endless loop does not return: run it in a process of its own. `patience` is about how long the timing may take.
-pub fn judge(options: &GpuOptions, found: &[Found], patience: Duration) -> Result<Verdict> {
+pub fn judge(options: &GpuOptions, found: &[Found], patience: Duration) -> Result<TrialVerdict> {
     let open = |shaders: Arc<Tree>, checked| Gpu::open(&GpuOptions { shaders, checked, ..options.clone() });
     let (edited, committed) = (open(options.shaders.clone(), true)?, open(Arc::default(), true)?);
     for found in found {
@@ -104,15 +104,15 @@ pub fn judge(options: &GpuOptions, found: &[Found], patience: Duration) -> Resul
     let first = found.first().ok_or_else(|| Error::Failed("an edit is judged in a case".into()))?;
     let racers = [edited, committed, open(Arc::default(), false)?];
     let [edited_ms, committed_ms, shipped_ms] = times(&racers, first, patience)?;
-    Ok(Verdict::Right(Times { cases: found.len(), edited_ms, committed_ms, shipped_ms }))
+    Ok(TrialVerdict::Right(Times { cases: found.len(), edited_ms, committed_ms, shipped_ms }))
 }
 
 /// What is wrong with the edit in a case.
-fn mistake(edited: &Gpu, committed: &Gpu, found: &Found) -> Result<Option<Verdict>> {
+fn mistake(edited: &Gpu, committed: &Gpu, found: &Found) -> Result<Option<TrialVerdict>> {
     let (subject, case) = (Subject::of(&found.step, committed.caps()), found.case.name);
     let plan = match subject.plan(edited, found.variant, FENCE) {
         Ok(plan) => plan,
-        Err(e) => return Ok(Some(Verdict::Broken { why: e.to_string() })),
+        Err(e) => return Ok(Some(TrialVerdict::Broken { why: e.to_string() })),
     };
     let naive = if subject.variants.contains(&"naive") { "naive" } else { found.variant };
     let [naive, same] = [naive, found.variant].map(|v| subject.plan(committed, v, 0));
@@ -128,8 +128,8 @@ fn mistake(edited: &Gpu, committed: &Gpu, found: &Found) -> Result<Option<Verdic
         let right = values(committed, built_in, &inputs)?;
         if let Err(e) = run(edited, &plan, &subject, &inputs, &right) {
             return Ok(Some(match edited.check() {
-                Ok(()) => Verdict::Wrong { why: format!("in the case '{case}', on {what}, {e}") },
-                Err(device) => Verdict::Broken { why: device.to_string() },
+                Ok(()) => TrialVerdict::Wrong { why: format!("in the case '{case}', on {what}, {e}") },
+                Err(device) => TrialVerdict::Broken { why: device.to_string() },
             }));
         }
     }
@@ -192,7 +192,7 @@ fn ready(gpu: &Gpu, subject: &Subject, variant: &'static str, inputs: &[Vec<u32>
 fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
     let (case, step) = (&found.case, &found.step);
     if entry_name(case.op.as_ref()) == entry_name(step.op.as_ref()) && types(case) == step.x {
-        return Ok(feed::words(&case.forward()?));
+        return Ok(case_data::words(&case.forward()?));
     }
     let mut inputs = Subject::of(step, gpu.caps()).inputs();
     for recorded in case.gradients()? {
@@ -202,7 +202,7 @@ fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
         let Some(at) = schedule.steps.iter().position(same) else { continue };
         let before: usize = schedule.steps[..at].iter().map(|s| s.launches.len()).sum();
         let plan = Plan::new(gpu, schedule, &State::new())?;
-        plan.write(gpu, &feed::feed(&recorded, &feed::words(&recorded)))?;
+        plan.write(gpu, &case_data::feed(&recorded, &case_data::words(&recorded)))?;
         gpu.submit(gpu.encode(&plan.dispatches()[..before]));
         gpu.wait()?;
         for (slot, place) in bound(&plan.schedule().steps[at]) {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     /// What is wrong with `entry` in its smallest case, if anything is; none where it has no kernel made of these folders.
-    fn judged([edited, committed]: &[Gpu; 2], entry: &str) -> Option<Option<Verdict>> {
+    fn judged([edited, committed]: &[Gpu; 2], entry: &str) -> Option<Option<TrialVerdict>> {
         let (table, tree) = (Table::default(), edited.tree());
         let asked = Asked { caps: committed.caps(), tree, table: &table };
         let found = find_all(&Wanted { entry, variant: None, case: None }, &asked).unwrap();
@@ -307,7 +307,7 @@ mod tests {
         };
         let Some(gpus) = devices(&["elementwise/unary"], &lose) else { return };
         for (entry, says) in [("relu.forward", " is 0 and should be NaN"), ("relu.grad", " is 0 and should be ")] {
-            let Some(Some(Verdict::Wrong { why })) = judged(&gpus, entry) else { panic!("{entry} passed") };
+            let Some(Some(TrialVerdict::Wrong { why })) = judged(&gpus, entry) else { panic!("{entry} passed") };
             assert!(why.contains("NaN and infinities in input") && why.contains(says), "{why}");
         }
     }

@@ -20,33 +20,33 @@ const GPU_FLUSH: u64 = 512 << 20;
 const CPU_FLUSH: u64 = 64 << 20;
 
 /// A kernel with the buffer it works on.
-pub(super) struct Own {
+pub(super) struct FixedKernel {
     /// What runs, as a list of one.
     pub dispatches: Vec<Dispatch>,
     _buffer: Buffer,
 }
 
-impl Own {
-    fn new(gpu: &Gpu, name: &'static str, pieces: &'static [Piece], bytes: u64, groups: u32) -> Result<Own> {
+impl FixedKernel {
+    fn new(gpu: &Gpu, name: &'static str, pieces: &'static [Piece], bytes: u64, groups: u32) -> Result<FixedKernel> {
         let buffer = gpu.buffer(name, bytes)?;
         let none = ParamBlocks::new(std::iter::empty()).upload(gpu)?;
         let kernel = Kernel::new(name, "fixed", pieces);
         let dispatch = gpu.dispatch(name, &kernel, &[&buffer], (&none, 0), [groups, 1, 1])?;
-        Ok(Own { dispatches: vec![dispatch], _buffer: buffer })
+        Ok(FixedKernel { dispatches: vec![dispatch], _buffer: buffer })
     }
 
     /// The reference kernel.
-    pub fn reference(gpu: &Gpu) -> Result<Own> {
-        Own::new(gpu, "lab.reference", REFERENCE, u64::from(GROUPS) * 64 * 16, GROUPS)
+    pub fn reference(gpu: &Gpu) -> Result<FixedKernel> {
+        FixedKernel::new(gpu, "lab.reference", REFERENCE, u64::from(GROUPS) * 64 * 16, GROUPS)
     }
 
     /// The flush, of a buffer of twice the last cache.
-    pub fn flush(gpu: &Gpu) -> Result<Own> {
+    pub fn flush(gpu: &Gpu) -> Result<FixedKernel> {
         let bytes = match gpu.caps().software {
             true => last_cache().map_or(CPU_FLUSH, |b| 2 * b),
             false => GPU_FLUSH,
         };
-        Own::new(gpu, "lab.flush", FLUSH, bytes.min(gpu.caps().binding_bytes / 16 * 16), 8192)
+        FixedKernel::new(gpu, "lab.flush", FLUSH, bytes.min(gpu.caps().binding_bytes / 16 * 16), 8192)
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// A report to lay beside ours.
 #[derive(Clone, Debug)]
-pub struct Other {
+pub struct OtherReport {
     /// What its columns are called: the file's name.
     pub label: String,
     /// Its rows.
@@ -63,7 +63,7 @@ pub struct Mean {
 
 /// Reports side by side.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Against {
+pub struct SideBySide {
     /// What the columns of each other report are called.
     pub labels: Vec<String>,
     /// What each was measured with.
@@ -83,15 +83,15 @@ pub struct Against {
 pub const ALL: &str = "all rows";
 
 /// Reads the reports of `--against`; columns are named by the files, which must differ in their names.
-pub fn load(paths: &[PathBuf]) -> Result<Vec<Other>> {
-    let mut others: Vec<Other> = Vec::new();
+pub fn load(paths: &[PathBuf]) -> Result<Vec<OtherReport>> {
+    let mut others: Vec<OtherReport> = Vec::new();
     for path in paths {
         let label = path.file_stem().map_or_else(|| path.display().to_string(), |s| s.to_string_lossy().into_owned());
         if others.iter().any(|o| o.label == label) {
             let shown = path.display();
             return Err(Error::Usage(format!("--against: two files are called {label}; give {shown} another name")));
         }
-        others.push(Other { label, report: Report::load(Path::new(path))? });
+        others.push(OtherReport { label, report: Report::load(Path::new(path))? });
     }
     Ok(others)
 }
@@ -109,7 +109,7 @@ fn first_rows(report: &Report) -> (Vec<&Row>, HashMap<Place<'_>, &Row>) {
 }
 
 /// Lays `others` beside `ours`; an error where one of them has no row in common with ours.
-pub fn against(ours: &Report, others: &[Other]) -> Result<Against> {
+pub fn side_by_side(ours: &Report, others: &[OtherReport]) -> Result<SideBySide> {
     let (rows, here) = first_rows(ours);
     let theirs: Vec<_> = others.iter().map(|o| first_rows(&o.report)).collect();
     for (other, (_, found)) in others.iter().zip(&theirs) {
@@ -131,7 +131,7 @@ pub fn against(ours: &Report, others: &[Other]) -> Result<Against> {
         }
     }
     let missing = |list: &[&Row]| list.iter().filter(|r| !here.contains_key(&place(r))).map(|r| r.name()).collect();
-    Ok(Against {
+    Ok(SideBySide {
         labels: others.iter().map(|o| o.label.clone()).collect(),
         about: others.iter().map(|o| about(&o.report)).collect(),
         alone: rows.len() - lines.len(),
@@ -176,7 +176,7 @@ fn means(lines: &[Line], others: usize) -> Vec<Mean> {
     order.into_iter().chain((!lines.is_empty()).then_some(ALL)).map(of).collect()
 }
 
-impl Against {
+impl SideBySide {
     /// The lines as a table of words with its head: for each other report its median and how many times ours that is;
     /// the last column says whose samples had not settled.
     pub fn table(&self) -> Vec<Vec<String>> {
@@ -257,8 +257,8 @@ mod tests {
         }
     }
 
-    fn other(label: &str, rows: Vec<Row>) -> Other {
-        Other { label: label.into(), report: report(rows) }
+    fn other(label: &str, rows: Vec<Row>) -> OtherReport {
+        OtherReport { label: label.into(), report: report(rows) }
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
         let torch =
             other("torch", vec![row("relu.forward", "b", "torch", 8.0), row("relu.forward", "a", "torch", 1.0)]);
         let burn = other("burn", vec![row("gelu.forward", "a", "burn", 3.0), row("gelu.forward", "z", "burn", 3.0)]);
-        let a = against(&ours, &[torch, burn]).unwrap();
+        let a = side_by_side(&ours, &[torch, burn]).unwrap();
         let times = |l: &Line| l.beside.iter().map(|b| b.as_ref().map(|b| b.times)).collect::<Vec<_>>();
         let found: Vec<_> = a.lines.iter().map(|l| (l.entry.as_str(), l.case.as_str(), times(l))).collect();
         assert_eq!(
@@ -300,7 +300,7 @@ mod tests {
             row("relu.forward", "b", "torch", 16.0),
             row("gelu.forward", "a", "torch", 0.5),
         ];
-        let a = against(&ours, &[other("torch", theirs)]).unwrap();
+        let a = side_by_side(&ours, &[other("torch", theirs)]).unwrap();
         let found: Vec<_> = a.means.iter().map(|m| (m.entry.as_str(), m.times[0])).collect();
         let close = |have: Option<(f64, usize)>, times: f64, n: usize| {
             have.is_some_and(|(t, rows)| (t - times).abs() < 1e-12 && rows == n)
@@ -318,7 +318,7 @@ mod tests {
         let mut cold = row("relu.forward", "a", "torch", 1.0);
         cold.cache = Cache::Cold;
         for rows in [vec![shape], vec![cold], vec![]] {
-            let e = against(&ours, &[other("torch", rows)]).unwrap_err();
+            let e = side_by_side(&ours, &[other("torch", rows)]).unwrap_err();
             assert_eq!(e.exit_code(), 2);
             assert!(e.to_string().contains("torch has no row in common"), "{e}");
         }
@@ -331,7 +331,7 @@ mod tests {
         let mut noisy = row("relu.forward", "a", "torch", 123.4);
         noisy.noisy = true;
         let burn = other("burn", vec![row("exp.forward", "a", "burn", 1.0)]);
-        let a = against(&ours, &[other("torch", vec![noisy]), burn]).unwrap();
+        let a = side_by_side(&ours, &[other("torch", vec![noisy]), burn]).unwrap();
         let table = a.table();
         assert_eq!(table[0], ["kernel", "case", "variant", "ms", "torch ms", "times", "burn ms", "times", "noisy"]);
         assert_eq!(table[1][3..], ["2.00", "123", "61.7", "-", "-", "torch"]);

@@ -9,17 +9,17 @@ use toml::de::{DeTable, DeValue};
 
 /// A text with its name, for errors that say where.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(super) struct SetText {
     /// What errors call it.
     pub path: PathBuf,
     /// What stands in it.
     pub text: String,
 }
 
-impl Source {
+impl SetText {
     pub fn new(path: &Path, text: &str) -> Self {
         // A byte order mark is no TOML.
-        Source { path: path.into(), text: text.strip_prefix('\u{feff}').unwrap_or(text).into() }
+        SetText { path: path.into(), text: text.strip_prefix('\u{feff}').unwrap_or(text).into() }
     }
 
     /// An error at a place: `FILE:LINE: what`.
@@ -36,8 +36,8 @@ impl Source {
 }
 
 /// The fields of a case.
-pub(super) struct Fields<'a> {
-    source: &'a Source,
+pub(super) struct CaseFields<'a> {
+    source: &'a SetText,
     table: &'a DeTable<'a>,
     op: &'a str,
     /// Where the case stands, for what is missing in it.
@@ -46,9 +46,9 @@ pub(super) struct Fields<'a> {
     known: Vec<&'static str>,
 }
 
-impl<'a> Fields<'a> {
-    pub fn new(source: &'a Source, table: &'a DeTable<'a>, op: &'a str, start: usize) -> Self {
-        Fields { source, table, op, start, known: Vec::new() }
+impl<'a> CaseFields<'a> {
+    pub fn new(source: &'a SetText, table: &'a DeTable<'a>, op: &'a str, start: usize) -> Self {
+        CaseFields { source, table, op, start, known: Vec::new() }
     }
 
     /// The name of the op whose case this is.
