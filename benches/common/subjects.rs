@@ -39,8 +39,8 @@ pub fn subject(gpu: &Gpu, a: &Arguments) -> Result<MeasuredStep<'static>> {
     }
 }
 
-/// As the study pretrains (src/study/pretrain.rs), with the strengths of configs/base.toml. Which images a batch has
-/// changes no step's time, so all have the same.
+/// The step of SimCLR as the study pretrains (src/study/pretrain.rs), with the strengths of configs/base.toml. The
+/// choice of images changes no step's time, so every batch has the same.
 fn simclr(gpu: &Gpu, backbone: ResNet, a: &Arguments) -> Result<MeasuredStep<'static>> {
     let (mut rng, mut state) = (Rng::new(0, 0, 0), State::new());
     let pixels: Vec<u8> = (0..a.images * a.channels * a.size * a.size).map(|_| rng.below(256) as u8).collect();

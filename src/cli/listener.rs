@@ -1,4 +1,5 @@
-//! Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere, warnings alone when quiet.
+//! Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere, and only warnings when
+//! quiet.
 
 use super::output;
 use crate::base::Error;
@@ -15,13 +16,13 @@ use std::time::{Duration, Instant};
 /// Off a terminal, at most a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// A compile of so many seconds is named, and again each time it has taken twice as long.
+/// A compile of this many seconds is named, and again each time it has taken twice as long.
 const LONG_S: u64 = 5;
 
 /// The most characters of the name and of the state beside a bar: a bar is one line.
 const SHORT: usize = 120;
 
-/// The rate is of the steps of this long: long enough to be steady, short enough to forget the slow first step.
+/// The rate is over this time: long enough to be steady, short enough to forget a slow first step.
 const WINDOW: Duration = Duration::from_secs(20);
 
 /// How to show progress.
@@ -68,7 +69,7 @@ impl Meter {
     }
 }
 
-/// "12.3 images/s, 1:05 left, loss 0.61", as much of it as is known.
+/// "12.3 images/s, 1:05 left, loss 0.61", as far as it is known.
 fn state(rate: Option<f64>, left: Option<u64>, unit: &str, note: &str) -> String {
     let mut parts = Vec::new();
     if let Some(rate) = rate {
@@ -107,7 +108,7 @@ impl Listener {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Prints a line whatever the mode, above the bar where there is one.
+    /// Prints a line in every mode, above the bar if there is one.
     pub fn say(&self, line: &str) {
         match self.lock().as_ref().and_then(|s| s.bar.as_ref()) {
             Some(bar) => bar.suspend(|| output::complain(line)),
@@ -123,10 +124,10 @@ impl Listener {
     }
 }
 
-/// What is asked while the driver compiles a kernel: names the kernel once that takes long, and ends the wait once `stop` is up.
-/// Nothing is lost by it: a compile has nothing to save.
+/// The callback while the driver compiles a kernel. It names the kernel if that takes long, and ends the wait if `stop`
+/// is set. A compile has nothing to save, so nothing is lost.
 pub(super) fn waiting(listener: Arc<Listener>, stop: Option<Arc<AtomicBool>>) -> Waiting {
-    // Since when, and after how many seconds to say so next.
+    // When it began, and after how many seconds to report next.
     let since = Mutex::new((Instant::now(), LONG_S));
     Arc::new(move |kernel, asked| {
         if stop.as_ref().is_some_and(|s| s.load(Ordering::SeqCst)) {
@@ -141,7 +142,7 @@ pub(super) fn waiting(listener: Arc<Listener>, stop: Option<Arc<AtomicBool>>) ->
         let seconds = since.0.elapsed().as_secs();
         if seconds >= since.1 {
             listener.note(&format!(
-                "compiling {kernel} for {seconds} s: nothing runs before the driver is through with it"
+                "the driver has been compiling {kernel} for {seconds} s; nothing runs until it is done"
             ));
             since.1 = 2 * seconds;
         }

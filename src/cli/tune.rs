@@ -20,18 +20,18 @@ use std::sync::Arc;
 
 /// Find the fastest variant of each kernel of a model or a study on this adapter
 ///
-/// With CONFIG, records every step that the config's stages would run (pretraining, training,
-/// evaluation), which reads its datasets; without, a supervised training step and an
-/// evaluation of the given sizes. Runs every variant of every op in them at its shapes, compares
-/// each with the naive variant, and races those that agree. The winners go into a table that `study run`,
-/// `pretrain` and `train` read with --kernels FILE. What is in the table already, with unchanged
-/// kernels, is not raced again.
+/// With CONFIG, tunes every step that the config's stages run (pretraining, training, evaluation);
+/// this reads its datasets. Without, tunes a supervised training step and an evaluation of the given
+/// sizes. Every variant of every op in them runs at its shapes and is compared with the naive
+/// variant. Those that agree race, and the winners go into a table that `study run`, `pretrain` and
+/// `train` read with --kernels FILE. What the table holds already, for unchanged kernels, is not
+/// raced again.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:
   wgslab tune configs/smoke.toml
-  wgslab tune --size 32 --batch 64 --out kernels.json --export landscape.csv"
+  wgslab tune --size 32 --batch 64 --out kernels.json --export samples.csv"
 )]
 pub(super) struct Tune {
     /// A study's config: tune what its stages run
@@ -51,7 +51,7 @@ pub(super) struct Tune {
     /// The table; what it holds is kept
     #[arg(long, value_name = "FILE", default_value = "kernels.json")]
     out: PathBuf,
-    /// Write the whole landscape of the table: every candidate, every sample, and why one was refused
+    /// Write everything that was measured: every candidate, every sample, and why one was refused
     #[arg(long, value_name = "FILE.csv|.json")]
     export: Option<PathBuf>,
 }
@@ -73,7 +73,7 @@ impl Tune {
             }
             Some(path) => {
                 let config = Config::load(path)?;
-                // Where `study run` looks for decoded images.
+                // `study run` looks for decoded images there.
                 options.job(&config, &default_out(path), |job| {
                     let table = job.tune(&self.out)?;
                     self.show(job.gpu, &table)
@@ -93,7 +93,7 @@ impl Tune {
         tapes.iter().map(|tape| Schedule::new(tape, &fuse::options(gpu.caps()))).collect()
     }
 
-    /// Prints the table, and writes its landscape where asked to.
+    /// Prints the table, and exports it if asked to.
     fn show(&self, gpu: &Gpu, table: &Table) -> Result<()> {
         if let Some(export) = &self.export {
             tuning_export::export(table, &Environment::of(gpu), export)?;

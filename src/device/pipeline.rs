@@ -1,5 +1,6 @@
-//! Pipelines, made once per kernel and kept: wgpu does not cache them, and a driver takes up to seconds for one, some
-//! minutes. Nothing interrupts a driver, so it works on a thread of its own, and who waits for it may leave.
+//! Pipelines, made once for each kernel and kept, since wgpu does not cache them. A driver may take seconds for one,
+//! and some take minutes. Nothing interrupts a driver, so it works on a thread of its own, and whoever waits for it may
+//! stop waiting.
 
 use super::shader::{Access, Kernel, STACK_BYTES, create_module};
 use super::wgsl::{Layout, Shader};
@@ -21,7 +22,7 @@ pub struct Pipeline {
     pub(super) params_bytes: u32,
 }
 
-/// What was put together and compiled so far.
+/// The texts and pipelines made so far.
 #[derive(Default)]
 pub(super) struct Pipelines {
     shaders: Mutex<HashMap<Kernel, Arc<Shader>>>,
@@ -35,15 +36,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
-/// What is asked again and again while a kernel is being compiled, with the kernel's name and variant and how often it was
-/// asked before: an error ends the wait, and is what the caller of [`Gpu::pipeline`] gets.
+/// A callback that is asked again and again while a kernel is compiled. It gets the kernel's name and variant and how
+/// often it was asked before. Its error ends the wait and is returned by [`Gpu::pipeline`].
 pub type Waiting = Arc<dyn Fn(&str, usize) -> Result<()> + Send + Sync>;
 
-/// How often it is asked.
+/// The time between two questions.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What `work` gives, done on a thread of its own; or the error of `waiting`, with the thread left to itself. The thread
-/// has a stack that no shader of bounded nesting fills.
+/// Does `work` on a thread of its own and returns its result, or the error of `waiting`; the thread then goes on alone.
+/// Its stack is large enough for any shader of bounded nesting.
 fn beside<T: Send + 'static>(name: &str, waiting: &Waiting, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let failed = |what: &str| Error::Failed(format!("{name} could not be compiled: {what}"));
     let (tell, told) = channel();
@@ -62,7 +63,7 @@ fn beside<T: Send + 'static>(name: &str, waiting: &Waiting, work: impl FnOnce() 
 }
 
 impl Gpu {
-    /// The complete text of `kernel` with its layout, put together at the first call.
+    /// The complete text of `kernel` with its layout. It is put together at the first call.
     pub fn shader(&self, kernel: &Kernel) -> Result<Arc<Shader>> {
         let mut known = lock(&self.pipelines.shaders);
         if let Some(s) = known.get(kernel) {
@@ -103,7 +104,7 @@ impl Gpu {
             let read_only = *access == Access::Read;
             entries.push(entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }));
         }
-        // Of an op's variants a debugger should tell which one runs.
+        // A debugger should show which of an op's variants runs.
         let name = format!("{} [{}]", shader.name(), shader.variant());
         let label = Some(name.as_str());
         let layout =
@@ -144,7 +145,7 @@ fn fits(kernel: &str, r: &Layout, caps: &Caps) -> Result<()> {
             "{kernel} needs {need} {what} and the adapter has {have}; another variant must be chosen"
         )))
     };
-    // Of a text from a file, a product past a word is no small one.
+    // In text from a file, the product may overflow a word.
     let invocations: u64 = r.workgroup.iter().map(|&n| u64::from(n)).fold(1, u64::saturating_mul);
     if r.buffers.len() as u32 > caps.storage_buffers {
         return over("storage buffers", r.buffers.len() as u64, caps.storage_buffers as u64);
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Of a compiler that takes its time.
+    /// A compiler that takes a while.
     #[test]
     fn who_waits_is_asked_and_may_leave() {
         let asked = Arc::new(AtomicUsize::new(0));

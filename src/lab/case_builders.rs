@@ -1,6 +1,7 @@
-//! Which ops a set file can describe, and by which fields: a row for each, in families. Names are PyTorch's where it has
-//! the op. Inputs that follow from the others (the weight of a norm, the labels of a loss) are not written down; what
-//! they hold is what the op's own cases hold. Any other op is measured at the shapes of its tests, in the set `cases`.
+//! The ops that a set file can describe, and the fields of each. Names are PyTorch's where it has the op. Some inputs
+//! follow from the others (the weight of a norm, the labels of a loss) and are not written in the file; they are filled
+//! as in the op's own cases. Ops that are not in this list are measured at the shapes of their tests, in the set
+//! `cases`.
 
 mod elements;
 mod layers;
@@ -15,7 +16,7 @@ use crate::tape::{Op, Type};
 
 /// An op with named inputs.
 pub(super) struct BuiltCase {
-    /// The op and how its inputs are filled; the case's own name is left empty.
+    /// The op, and how its inputs are filled. Its name is empty: the set file gives it.
     pub case: Case,
     /// A name for each input.
     pub names: Vec<&'static str>,
@@ -24,7 +25,7 @@ pub(super) struct BuiltCase {
 type Input = (&'static str, Type, Fill);
 type Build = fn(&mut CaseFields<'_>) -> Result<BuiltCase>;
 
-/// The ops by name.
+/// The builder of each op, by the op's name.
 pub(super) const BUILDERS: &[(&str, Build)] = &[
     ("abs", elements::unary),
     ("adam", training::adam),

@@ -1,8 +1,8 @@
-//! lab: kernels under the magnifying glass. What a kernel or a step costs on the adapter at hand, how that compares with
-//! the adapter's own peaks, with another run and with another framework, and what an edit of a shader does to it.
+//! lab: measures kernels and steps. What does a kernel cost on this adapter? How does that compare with the adapter's
+//! own peaks, with another run, with another framework? What does an edit of a shader do to it?
 //!
-//! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes. Only
-//! [`check::gpu_or_skip`], which is for tests, says that it skips.
+//! Nothing here prints: it measures, judges and returns records. `cli` shows and writes them. The one exception is
+//! [`check::gpu_or_skip`], which is for tests and says when it skips.
 
 pub mod bench;
 mod case_builders;

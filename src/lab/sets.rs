@@ -11,7 +11,8 @@
 //! padding = 1                     # what is left out has PyTorch's default
 //! ```
 //!
-//! `case_builders.rs` says which fields an op has. The set `cases` is no file: it is every op at the shapes of its own tests.
+//! `case_builders.rs` lists the fields of each op. The set `cases` is no file: it holds every op at the shapes of its
+//! tests.
 
 use super::Row;
 use super::case_builders::{BUILDERS, BuiltCase};
@@ -24,7 +25,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
-/// The most bytes of a set: a million short cases would not be measured in a year.
+/// The most bytes of a set. Even a million short cases would take years to measure.
 const MOST_BYTES: usize = 1 << 20;
 
 /// The built-in files.
@@ -42,7 +43,7 @@ const FILES: &[(&str, &str)] = &[
 /// The set of every op's tests.
 pub const CASES: &str = "cases";
 
-/// The variant that an adapter would run.
+/// Stands for the variant that the adapter would run.
 pub const FIRST: &str = "first";
 
 /// An op at a shape.
@@ -74,7 +75,7 @@ pub struct Set {
     pub about: String,
     /// Which variants of each op.
     pub variants: Vec<String>,
-    /// The most seconds of a row, where the set says that rows are to be done sooner than by the rule.
+    /// The most seconds of a row, if the set asks for less than [`super::SamplingRule`] does.
     pub time_limit_s: Option<f64>,
     /// The cases, in the order of the file.
     pub cases: Vec<BenchCase>,
@@ -86,10 +87,10 @@ pub fn names() -> Vec<&'static str> {
 }
 
 impl Set {
-    /// These cases, of ops of ours or of one's own, each under the variant that the adapter would run first.
+    /// These cases, of wgslab's ops or of your own, each in the variant that the adapter would run first.
     pub fn of(cases: Vec<Case>) -> Set {
         let cases = cases.into_iter().map(|case| numbered(case.op.name(), case)).collect();
-        let (name, about) = ("cases of one's own".into(), String::new());
+        let (name, about) = ("your own cases".into(), String::new());
         Set { name, about, variants: vec![FIRST.into()], time_limit_s: None, cases }
     }
 
@@ -115,7 +116,7 @@ impl Set {
         Set::parse(&SetText::new(path, &text), &path.display().to_string())
     }
 
-    /// One case from fields given as words, `x=16,64,56,56` or `causal=true`.
+    /// One case, from fields given as words: `x=16,64,56,56` or `causal=true`.
     pub fn one(op: &str, fields: &[String]) -> Result<Set> {
         let mut text = format!("[[{}]]\n", toml::Value::String(op.to_string()));
         for field in fields {
@@ -229,7 +230,7 @@ fn numbered(op: &str, case: Case) -> BenchCase {
     let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
     let names: Vec<String> = (0..types.len()).map(|i| format!("x{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    // What is recorded as another op has a name of its own among that op's cases.
+    // An op that is recorded as another one needs a name that does not clash with that op's cases.
     let own = entry_name(case.op.as_ref()).split('.').next() == Some(op);
     let name = if own { case.name.to_string() } else { format!("{op}: {}", case.name) };
     BenchCase { op: op.into(), name, shape: shown(&names, &types), case }
@@ -275,7 +276,7 @@ mod tests {
         }
     }
 
-    /// The fields' order in a table is no surprise to a reader, and no op is listed that does not exist.
+    /// The list is sorted, and holds only ops that exist.
     #[test]
     fn forms_are_sorted_ops() {
         let ops: Vec<&str> = ops().iter().map(|o| o.0).collect();
@@ -356,7 +357,7 @@ mod tests {
             assert!(e.starts_with(&format!("my.toml:{line}: ")) && e.contains(says), "{e}");
         }
         assert!(Set::load(Path::new("none.toml")).unwrap_err().to_string().contains("quick"));
-        // As many cases as a set may hold are read at once, the last like the first one.
+        // As many cases as a set may hold are read in little time: each costs the same.
         let case = |i: usize| format!("[[relu]]\nname=\"{i}\"\nx=1\n");
         let many: String = (0..30_000).map(case).collect();
         let begun = std::time::Instant::now();

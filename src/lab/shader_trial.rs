@@ -1,16 +1,18 @@
-//! What an edit of a shader does to a kernel: does it compile and fit its op, are its values right, and how fast is it
-//! beside the committed text.
+//! Tries an edited shader: does it compile and fit its op, are its values right, and how fast is it beside the
+//! committed text?
 //!
-//! Values are compared in every case it is given with the committed naive variant's (or, where an op has none, with the
-//! same variant's) within the tuner's tolerance: on the tuner's made-up inputs, which have no cancellation, and on what
-//! the node is given when its case runs, negative numbers and edge cases included.
+//! Values are compared in every given case with those of the committed naive variant, or of the same variant if the op
+//! has no naive one, within the tuner's tolerance. They are compared on two sets of inputs: the tuner's made-up ones,
+//! which avoid cancellation, and those that the node gets when its case runs, with negative numbers and edge cases.
 //!
-//! NaN and infinities are put into each float input in turn: what training calls a skipped step, a kernel must not turn into
-//! a number. Variants may differ there and still be right (a maximum over NaN is whatever order it is taken in), so the rule
-//! is the committed text of the same variant: NaN where that has NaN, the same infinity, a number where that has one.
+//! NaN and infinities are put into each float input in turn. Training skips a step if a gradient is not finite, so a
+//! kernel must not turn such a value into a number. Right variants may differ here (a maximum over NaN depends on the
+//! order), so the edit must do what the committed text of the same variant does: NaN for NaN, the same infinity, a
+//! number for a number.
 //!
-//! Each output is poisoned with NaN and fenced by sentinels before. Times are of the first case, of interleaved samples with naga's runtime checks in both, since
-//! an edited kernel never runs without them; what the committed text takes as it is shipped stands beside.
+//! Each output is filled with NaN and fenced by sentinels before a run. The first case is timed: samples of both texts
+//! are interleaved, both with naga's runtime checks, since an edited kernel never runs without them. The time of the
+//! committed text without checks, as it is shipped, is given as well.
 
 use super::compare::{self, Judgement, THRESHOLD};
 use super::{Spread, case_data};
@@ -30,10 +32,10 @@ use std::time::Duration;
 /// Bytes of sentinels behind each value.
 const FENCE: u64 = 4096;
 
-/// A timed sample is at least this long, ms: shorter ones are those of the timer.
+/// A timed sample takes at least this long, ms: a shorter one would measure the timer.
 const SAMPLE_MS: f64 = 2.0;
 
-/// What became of an edit. As JSON, the key `verdict` says which.
+/// The result of a trial. In JSON the key `verdict` says which.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum TrialVerdict {
@@ -70,7 +72,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// Median and quartiles of the edited text, the committed one and that as it is shipped.
+    /// Median and quartiles of the edited text, of the committed one, and of the committed one as it is shipped.
     pub fn spreads(&self) -> [Spread; 3] {
         [&self.edited_ms, &self.committed_ms, &self.shipped_ms].map(|ms| Spread::of(ms))
     }
@@ -80,7 +82,7 @@ impl Times {
         compare::judge(&self.committed_ms, &self.edited_ms, THRESHOLD)
     }
 
-    /// Its verdict in words that follow "right and".
+    /// The verdict in words that can follow "right and".
     pub fn word(&self) -> &'static str {
         match self.judgement().verdict {
             compare::Verdict::Faster => "faster",
@@ -91,8 +93,8 @@ impl Times {
     }
 }
 
-/// Compiles an entry with the tree of `options`, checks it in each of the cases it was found in, and times it in the first.
-/// An endless loop does not return: run it in a process of its own. `patience` is about how long the timing may take.
+/// Compiles an entry with the tree of `options`, checks it in each of the cases in `found`, and times the first. An
+/// endless loop does not return, so run this in a process of its own. Timing takes about `patience`.
 pub fn judge(options: &GpuOptions, found: &[Found], patience: Duration) -> Result<TrialVerdict> {
     let open = |shaders: Arc<Tree>, checked| Gpu::open(&GpuOptions { shaders, checked, ..options.clone() });
     let (edited, committed) = (open(options.shaders.clone(), true)?, open(Arc::default(), true)?);
@@ -136,8 +138,8 @@ fn mistake(edited: &Gpu, committed: &Gpu, found: &Found) -> Result<Option<TrialV
     Ok(None)
 }
 
-/// Puts NaN and, where there is room, both infinities into the words of a float input, at other places of each input: they
-/// are at its start, in its middle and at its end, in other lanes of a vector.
+/// Writes NaN and, if there is room, both infinities into the words of a float input: at its start, in its middle and
+/// at its end. Each input gets them at other places, so that they fall into different lanes of a vector.
 fn not_numbers(ty: Type, input: usize, words: &mut [u32]) {
     let n = ty.shape.numel();
     for (k, value) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].into_iter().enumerate().take(n) {
@@ -162,7 +164,7 @@ fn times(racers: &[Gpu; 3], found: &Found, patience: Duration) -> Result<[Vec<f6
         let timed = racers[i].time_repeated(plans[i].dispatches(), repeats)?;
         Ok::<f64, Error>(timed.device_ms.unwrap_or(timed.wall_ms) / repeats as f64)
     };
-    // Of each racer its own: an edit a thousand times slower than the committed text is slow, and has an end.
+    // Each racer has its own number: an edit that is a thousand times slower must still end.
     let repeats = |i: usize| {
         time(i, 1)?; // the first run of a pipeline pays for more than itself
         Ok((SAMPLE_MS / time(i, 1)?.max(1e-3)).ceil().clamp(1.0, 1000.0) as usize)
@@ -173,7 +175,7 @@ fn times(racers: &[Gpu; 3], found: &Found, patience: Duration) -> Result<[Vec<f6
         .map_err(|_| Error::Failed("a race of three has other samples than three".into()))
 }
 
-/// An error unless a run over poisoned, fenced outputs gives the right values.
+/// Runs over poisoned, fenced outputs; an error unless the values are right.
 fn run(gpu: &Gpu, plan: &Plan, subject: &Subject, inputs: &[Vec<u32>], right: &Values) -> Result<()> {
     plan.poison(gpu, FENCE)?;
     let got = values(gpu, plan, inputs)?;
@@ -188,7 +190,8 @@ fn ready(gpu: &Gpu, subject: &Subject, variant: &'static str, inputs: &[Vec<u32>
     Ok(plan)
 }
 
-/// The words that a node is given when its case runs. What it is given in place, or not at all, is made up.
+/// The words that a node gets when its case runs. Inputs that are updated in place, or that the case does not give, are
+/// made up.
 fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
     let (case, step) = (&found.case, &found.step);
     if entry_name(case.op.as_ref()) == entry_name(step.op.as_ref()) && types(case) == step.x {
@@ -234,8 +237,8 @@ mod tests {
     use crate::device::tune::Table;
     use crate::kernels::listing::{Asked, Wanted, entries, find_all};
 
-    /// A device that runs `edit` of each piece in these folders of shaders/, and one that runs them as committed; none
-    /// without an adapter.
+    /// A device that runs each piece in these folders of shaders/ as changed by `edit`, and one that runs them as
+    /// committed; `None` without an adapter.
     fn devices(folders: &[&str], edit: &dyn Fn(&str, &str) -> String) -> Option<[Gpu; 2]> {
         let dir = tempfile::tempdir().unwrap();
         let mut tree = Tree::default();
@@ -257,7 +260,7 @@ mod tests {
         }
     }
 
-    /// What is wrong with `entry` in its smallest case, if anything is; none where it has no kernel made of these folders.
+    /// What is wrong with `entry` in its smallest case; `None` if nothing is, or if no kernel of it is made of these folders.
     fn judged([edited, committed]: &[Gpu; 2], entry: &str) -> Option<Option<TrialVerdict>> {
         let (table, tree) = (Table::default(), edited.tree());
         let asked = Asked { caps: committed.caps(), tree, table: &table };
@@ -277,7 +280,7 @@ mod tests {
         "images/normalize",
     ];
 
-    /// Whatever NaN and infinities do in it, text that differs in a comment alone is right.
+    /// Text that differs only in a comment is right, whatever NaN and infinities do in it.
     #[test]
     fn a_copy_of_an_elementwise_shader_is_right() {
         let Some(gpus) = devices(&ELEMENTWISE, &|_, text| format!("{text}// a copy\n")) else { return };

@@ -1,9 +1,9 @@
-//! Other frameworks, or other machines, beside this one: rows are the same where entry, case, shape and cache mode are,
-//! whatever their variants. A ratio is their time over ours, `times = ms_theirs / ms_ours` at the medians: 2 means that
-//! this program takes half as long. Ratios of an entry are averaged as `exp(mean(ln times))`, which weighs twice as fast
-//! and half as fast alike (Fleming and Wallace 1986, How not to lie with statistics).
+//! Lays reports of other frameworks or machines beside ours. Two rows are the same if entry, case, shape and cache mode
+//! are; variants may differ. The ratio is their median time over ours, `times = ms_theirs / ms_ours`: 2 means that
+//! wgslab takes half as long. The ratios of an entry are averaged as `exp(mean(ln times))`, in which twice as fast and
+//! half as fast cancel (Fleming and Wallace 1986, How not to lie with statistics).
 //!
-//! Nothing is judged here. Two devices have no verdict; [`super::compare`] gives one for two runs on the same.
+//! There is no verdict here, since the devices may differ. [`super::compare`] judges two runs on the same device.
 
 use super::compare::{Place, place};
 use super::report::{Report, Row};
@@ -48,7 +48,7 @@ pub struct Line {
     pub ms: f64,
     /// Whether our samples had not settled.
     pub noisy: bool,
-    /// One for each other report; none where it has no such row.
+    /// One for each other report; `None` if it has no such row.
     pub beside: Vec<Option<Beside>>,
 }
 
@@ -57,7 +57,7 @@ pub struct Line {
 pub struct Mean {
     /// `<op>.<entry>`, or [`ALL`].
     pub entry: String,
-    /// For each other report the geometric mean of `times` and of how many rows; none where it has none of them.
+    /// For each other report: the geometric mean of `times` and the number of rows; `None` without any.
     pub times: Vec<Option<(f64, usize)>>,
 }
 
@@ -68,12 +68,12 @@ pub struct SideBySide {
     pub labels: Vec<String>,
     /// What each was measured with.
     pub about: Vec<String>,
-    /// Our rows that at least one other has, in our order. Of several variants the first is compared, the one that the
-    /// adapter runs unless a run asks for others.
+    /// Our rows that another report has too, in our order. If a row has several variants, the first is compared: the
+    /// one that the adapter runs, unless the run asked for others.
     pub lines: Vec<Line>,
-    /// By entry, in the order of their first lines; the last is over all lines.
+    /// One for each entry, in the order of the lines. The last is over all lines.
     pub means: Vec<Mean>,
-    /// How many of our rows no other has.
+    /// How many of our rows no other report has.
     pub alone: usize,
     /// For each other report, the names of its rows that we do not have.
     pub missing: Vec<Vec<String>>,
@@ -108,7 +108,7 @@ fn first_rows(report: &Report) -> (Vec<&Row>, HashMap<Place<'_>, &Row>) {
     (list, found)
 }
 
-/// Lays `others` beside `ours`; an error where one of them has no row in common with ours.
+/// Lays `others` beside `ours`. It is an error if one of them has no row in common with ours.
 pub fn side_by_side(ours: &Report, others: &[OtherReport]) -> Result<SideBySide> {
     let (rows, here) = first_rows(ours);
     let theirs: Vec<_> = others.iter().map(|o| first_rows(&o.report)).collect();
@@ -149,7 +149,7 @@ fn beside(row: &Row, ours: f64) -> Beside {
 fn about(report: &Report) -> String {
     let e = &report.environment;
     let features = if e.features.len() <= 8 { e.features.join(", ") } else { format!("{} features", e.features.len()) };
-    // A peer says its framework's name with the version.
+    // Another framework writes its name with the version.
     let own = e.wgpu.starts_with(|c: char| c.is_ascii_digit());
     let framework = if own { format!("wgslab with wgpu {}", e.wgpu) } else { e.wgpu.clone() };
     format!("{framework} on {} ({}; {}; {features}), {}", e.adapter, e.backend, e.driver, e.time)
@@ -177,8 +177,8 @@ fn means(lines: &[Line], others: usize) -> Vec<Mean> {
 }
 
 impl SideBySide {
-    /// The lines as a table of words with its head: for each other report its median and how many times ours that is;
-    /// the last column says whose samples had not settled.
+    /// The lines as a table of words with a head. Each other report has its median and how many times ours that is. The
+    /// last column says whose samples had not settled.
     pub fn table(&self) -> Vec<Vec<String>> {
         let mut head: Vec<String> = ["kernel", "case", "variant", "ms"].map(String::from).to_vec();
         head.extend(self.labels.iter().flat_map(|l| [format!("{l} ms"), "times".into()]));

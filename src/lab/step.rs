@@ -1,4 +1,4 @@
-//! A whole step by the clock: recorded, scheduled, compiled and run, what the profiler and the step bench share.
+//! Times a whole step: recording, scheduling, compiling and running. The profiler and the step bench share it.
 
 use super::Spread;
 use crate::base::{Error, Result};
@@ -49,7 +49,7 @@ impl Host {
     }
 }
 
-/// A step that was run once, so that the next ones take their usual time.
+/// A step that was run once, so that later runs take their usual time.
 pub struct Ready<'a> {
     /// What it is.
     pub subject: MeasuredStep<'a>,
@@ -105,7 +105,7 @@ impl<'a> Ready<'a> {
         Ok(Host { encode_ms: encoded, submit_ms: submitted - encoded, wait_ms: ms() - submitted })
     }
 
-    /// Runs a step whose dispatches `clock` runs, and says what the whole of it took the host, ms.
+    /// Runs a step through `clock`, and returns with it how long the host took for all of it, ms.
     pub fn clocked(&self, gpu: &Gpu, clock: impl FnOnce(&Gpu) -> Result<Clocked>) -> Result<(Clocked, f64)> {
         let started = Instant::now();
         self.plan.write(gpu, &feed(&self.subject))?;

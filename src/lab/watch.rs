@@ -1,5 +1,5 @@
-//! Watching a shader: at each save, what the edit does is found out in a process of its own, so that an endless loop or a
-//! lost device ends that process and not the watch.
+//! Watches a shader. At each save a process of its own tries the edit, so that an endless loop or a lost device ends
+//! that process and not the watch.
 
 use super::shader_trial::TrialVerdict;
 use crate::base::{Error, Result};
@@ -10,15 +10,15 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Saves this close together are one: editors write in several steps.
+/// Saves this close together count as one: editors write in several steps.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// How often the process is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Calls `judged` with the verdict on `file` as it is now and, unless `once`, at each save from then on, for ever. `child`
-/// is a command that prints a [`TrialVerdict`] as the last line of its stdout; it is killed after `limit`, and when the file
-/// is saved again meanwhile. An error where `judged` gives one or the file's folder cannot be watched.
+/// Calls `judged` with the verdict on `file` as it is now and, unless `once`, at each later save, for ever. `child` is
+/// a command that prints a [`TrialVerdict`] as the last line of its stdout. It is killed after `limit`, or if the file
+/// is saved meanwhile. The watch ends with an error if `judged` returns one or if the file's folder cannot be watched.
 pub fn watch(
     file: &Path,
     once: bool,
@@ -35,12 +35,12 @@ pub fn watch(
         Error::Failed(format!("cannot watch {}: {e}; --once looks at it once", file.display()))
     };
     let mut debouncer = new_debouncer(DEBOUNCE, saved).map_err(failed)?;
-    // The folder: an editor may replace the file.
+    // Watch the folder: an editor may replace the file.
     let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     debouncer.watcher().watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
     loop {
         let tried = stamp(file);
-        // Reading the file is an event, too: what counts is another time of writing.
+        // Reading the file is an event, too. Only a new time of writing counts.
         let newer = || stamp(file).is_some_and(|s| Some(s) != tried);
         if tried.is_some() {
             if let Some(verdict) = run(child()?, limit, &newer)? {
@@ -54,12 +54,13 @@ pub fn watch(
     }
 }
 
-/// When the file was last written; none while an editor replaces it.
+/// When the file was last written; `None` while an editor replaces it.
 fn stamp(file: &Path) -> Option<SystemTime> {
     file.metadata().and_then(|m| m.modified()).ok()
 }
 
-/// The verdict of the process, or that there is none to be had; `None` where `newer` said that it is out of date.
+/// The verdict of the process, or one that says why there is none. `None` if `newer` said that the file changed
+/// meanwhile.
 fn run(mut command: Command, limit: Duration, newer: &dyn Fn() -> bool) -> Result<Option<TrialVerdict>> {
     let failed = |e: std::io::Error| Error::Failed(format!("cannot run the process that judges an edit: {e}"));
     // Files, not pipes: nobody has to drain them while the process runs.
@@ -91,7 +92,7 @@ fn run(mut command: Command, limit: Duration, newer: &dyn Fn() -> bool) -> Resul
     Ok(Some(verdict.unwrap_or_else(|| TrialVerdict::Stopped { why: died(status, &err) })))
 }
 
-/// How a process ended that gave no verdict, with the last it said.
+/// How a process without a verdict ended, with its last line.
 fn died(status: ExitStatus, said: &str) -> String {
     let last = said.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("it said nothing");
     format!("the process that ran it ended with {status} and no verdict: {last}")

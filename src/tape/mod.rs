@@ -1,5 +1,5 @@
-//! tape: record straight-line Rust, differentiate, schedule, replay. It names no op but the two that move state,
-//! [`assign`], because `Tape::assign` is the only write to what outlives a step.
+//! tape: record straight-line Rust, differentiate, schedule, replay. It names no op but those that move state
+//! ([`assign`]), because `Tape::assign` is the only write to what outlives a step.
 
 pub mod assign;
 pub mod backward;

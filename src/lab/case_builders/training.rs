@@ -14,7 +14,7 @@ use crate::kernels::normalize::Normalize;
 use crate::kernels::sgd::Sgd;
 use crate::tape::Type;
 
-// Optimizers: their state starts at values of no meaning, and moves on from sample to sample
+// Optimizers. Their state starts at arbitrary values and moves on from sample to sample.
 
 fn parameter(f: &mut CaseFields<'_>, rest: &[&'static str]) -> Result<Vec<Input>> {
     let n = f.count("param")?;

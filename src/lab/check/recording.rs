@@ -65,7 +65,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Records `case` and, where the reference says that there is one, its gradient through the outputs `through`.
+    /// Records `case` and, if the reference says that there is one, its gradient through the outputs `through`.
     pub fn new(case: &Case, answer: &Answer, through: &[usize]) -> Result<Self, String> {
         Self::seeded(case, answer, through, SEED)
     }
@@ -98,7 +98,8 @@ impl Recording {
         outputs: &[Var],
     ) -> Result<(), String> {
         let (mut ys, mut dys) = (Vec::new(), Vec::new());
-        // A cotangent that becomes f16 on its way is f16 from the start: how it is rounded is for the cases of cast.
+        // A cotangent that becomes f16 on its way is rounded to f16 from the start: rounding is tested by the cases of
+        // cast.
         let halves = inputs.iter().any(|&v| self.tape.ty(v).dtype == DType::F16);
         for &i in through {
             let ty = self.tape.ty(outputs[i]);
@@ -164,7 +165,7 @@ pub fn inputs(case: &Case) -> Vec<Vec<u32>> {
     case.inputs.iter().enumerate().map(|(i, (ty, fill))| fill.words(*ty, SEED, i as u32)).collect()
 }
 
-/// Through which outputs gradients are taken: all at once, then each alone, as a loss may use them.
+/// The sets of outputs through which gradients are taken: all at once, then each alone, as a loss may use them.
 pub fn ways(answer: &Answer) -> Vec<Vec<usize>> {
     let mut ways = vec![answer.through.clone()];
     if answer.through.len() > 1 {
@@ -184,7 +185,7 @@ pub fn offered(tape: &Tape, caps: &Caps) -> BTreeSet<&'static str> {
     seen.into_inner()
 }
 
-/// Takes `variant` wherever an op offers it, and an op's own first one elsewhere.
+/// Takes `variant` for every op that offers it, and the first variant of every other op.
 pub fn chooser(variant: &'static str) -> impl Fn(&dyn Op, &[Type], &[&'static str]) -> Option<&'static str> {
     move |_, _, offered| offered.contains(&variant).then_some(variant)
 }

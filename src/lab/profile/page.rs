@@ -182,7 +182,7 @@ fn memory_svg(p: &Profile) -> Result<String> {
 fn draw(p: &Profile, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
     const SIZE: (u32, u32) = (1100, 340);
     let unit = (1 << 20) as f64;
-    // A node's bytes stand from its first dispatch to the next node's.
+    // A node's bytes are drawn from its first dispatch to the next node's.
     let nodes: Vec<(f64, usize)> =
         p.launches.chunk_by(|a, b| a.node == b.node).map(|c| (c[0].span_ms[0], c[0].node)).collect();
     let end = p.launches.last().map_or(1.0, |l| l.span_ms[1]);

@@ -83,8 +83,8 @@ struct Params { words: u32, by: f32 }
 }
 ";
 
-/// Where this literal moves, every run begins anew: [`crate::study`] goes on only with folders of its own address. It may
-/// move with `shaders/tape/assign/copy.wgsl`, which the step launches, and with nothing that is renamed in Rust.
+/// If this literal changes, every run begins anew: [`crate::study`] goes on only with folders of its own address. It
+/// may change with `shaders/tape/assign/copy.wgsl`, which the step launches, and with nothing that is renamed in Rust.
 #[test]
 fn the_address_of_a_small_recording() {
     assert_eq!(small().address(), "d275ce6e3d4c4cd2");
@@ -218,7 +218,7 @@ fn a_file_of_another_kind_is_refused() {
     }
 }
 
-/// Text that is no kernel, or not the one whose layout is told, is found before a buffer is made.
+/// Text that is no kernel, or has another layout than the file says, is refused before a buffer is made.
 #[test]
 fn foreign_text_is_read_before_it_runs() {
     let changed = |change: &dyn Fn(&mut Value)| {
