@@ -411,7 +411,7 @@ mod tests {
             |tree: &Tree, parse: Parse| reflect(kernel.source(tree).unwrap(), &Text::of(&kernel, tree), parse);
         let e = reflect_by(&tree, |_| panic!("a bug of naga")).unwrap_err();
         let said = e.to_string();
-        assert!(e.exit_code() == 1 && said.contains("stopped with: a bug of naga") && said.contains(PIECE.path), "{e}");
+        assert!(e.exit_code() == 1 && said.contains("stopped on it with: a bug of naga") && said.contains(PIECE.path), "{e}");
         assert!(kernel.reflect(&tree).is_ok() && kernel.text(&tree, Language::Spirv).is_ok());
         let committed = || reflect_by(&Tree::default(), |_| panic!("a bug of naga"));
         assert!(std::panic::catch_unwind(committed).is_err(), "what is committed is to be mended");
