@@ -20,6 +20,7 @@ import losses
 import misc
 import norms
 import shape
+import ssl_methods
 import torch
 import torch.nn.functional as F
 import vit
@@ -263,6 +264,7 @@ def main():
         "vit": vit.make(),
         "losses": losses.make(),
         "half": half.make(),
+        "ssl": ssl_methods.make(ResNet18),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}
