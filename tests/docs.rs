@@ -169,6 +169,10 @@ fn wrong(line: &[String], sentence: bool) -> Result<(), String> {
                     known.contains(&field).then_some(()).ok_or(format!("{file} does not read {flag}"))?;
                 }
             }
+            if let Some(name) = behind("--test") {
+                let listed = read("Cargo.toml").contains(&format!("[[test]]\nname = \"{name}\"\n"));
+                listed.then_some(()).ok_or(()).or_else(|()| there(&format!("tests/{name}.rs")))?;
+            }
             behind("--manifest-path").map_or(Ok(()), |path| there(path))
         }
         "python3" => rest.iter().filter(|w| w.contains('/') && !w.contains('$')).try_for_each(|w| there(w)),
