@@ -183,8 +183,8 @@ fn hostile_ones_are_refused() {
     refused("hex digits", |v| v["launches"][0]["params"] = json!("0"));
     refused("hex digits", |v| v["launches"][0]["params"] = json!("é0"));
     refused("4 bytes of parameters", |v| v["launches"][0]["params"] = json!("00000000"));
-    refused("some whole vec4", |v| v["buffers"][0]["bytes"] = json!(0));
-    refused("some whole vec4", |v| v["buffers"][0]["bytes"] = json!(u64::MAX));
+    refused("must be a multiple of 16", |v| v["buffers"][0]["bytes"] = json!(0));
+    refused("must be a multiple of 16", |v| v["buffers"][0]["bytes"] = json!(u64::MAX));
     refused("of parameters have", |v| v["buffers"][at("params")]["bytes"] = json!(256));
     refused("scalars have", |v| v["buffers"][at("scalars")]["bytes"] = json!(512));
     refused("input x is F32 [5]", |v| v["buffers"][at("input")]["bytes"] = json!(16));
