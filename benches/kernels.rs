@@ -1,8 +1,8 @@
 //! `wgslab bench` at the shapes that Burn 0.22.1 was measured at, with its figures and the ratios to them.
 //!
-//! `cargo bench --bench kernels` times convolution (forward and both gradients) and matmul; `--set NAME` takes another set
-//! of benches/sets/, `--filter TEXT` keeps the rows with the text in their name, `--variant NAME|all` takes other
-//! variants than each op's first. How rows are sampled, `src/lab/bench.rs` says.
+//! `cargo bench --bench kernels` times convolution (forward and both gradients) and matmul. `--set NAME` takes another
+//! set of benches/sets/, `--filter TEXT` keeps the rows with the text in their name, and `--variant NAME|all` takes
+//! other variants than each op's first. `src/lab/bench.rs` says how rows are sampled.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use wgslab::base::{Error, Result};
 use wgslab::device::{Gpu, GpuOptions};
-use wgslab::lab::{Asked, Row, Rule, Set, bench, sets};
+use wgslab::lab::{Asked, Row, SamplingRule, Set, bench, sets};
 use wgslab::study::progress::Silent;
 
 /// Times single kernels beside Burn's figures
@@ -21,7 +21,7 @@ struct Arguments {
     /// Which shapes
     #[arg(long, default_value = "peers")]
     set: String,
-    /// Variants by name, or all [default: those the set says]
+    /// Variants by name, or all [default: those of the set]
     #[arg(long, value_name = "NAME|all")]
     variant: Vec<String>,
     /// Only rows whose name holds this text, such as conv2d.forward
@@ -42,8 +42,9 @@ fn seconds(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|s: &f64| (0.0..1e6).contains(s)).ok_or_else(|| "use seconds from 0 up".into())
 }
 
-/// Burn 0.22.1 (wgpu), forward, GFLOP/s, and under which mean the ratio counts: autotuned, steady, on Mesa llvmpipe 22.3.6
-/// with 2 cores. It was not measured at 2048, where its best, that of 1024, stands in.
+/// Burn 0.22.1 (wgpu): the forward rate in GFLOP/s, and the mean that the ratio counts in. Measured autotuned and
+/// steady on Mesa llvmpipe 22.3.6 with 2 cores. It was not measured at 2048; its best rate, that of 1024, is used
+/// there.
 const BURN: &[(&str, &str, f64)] = &[
     ("3x3 64@56 N16", "3x3", 3.5),
     ("3x3 128@28 N16", "3x3", 3.3),
@@ -56,7 +57,7 @@ const BURN: &[(&str, &str, f64)] = &[
     ("2048", "matmul", 11.0),
 ];
 
-/// The window and Burn's figure at a row's case; none off the peers' set, whose names are what is compared.
+/// The window and Burn's figure for a row's case; `None` outside the set `peers`, since cases are matched by name.
 fn peer(set: &str, row: &Row) -> Option<(&'static str, f64)> {
     let (_, family, burn) = BURN.iter().find(|b| set == "peers" && b.0 == row.case)?;
     Some((family, *burn))
@@ -69,8 +70,8 @@ fn line(set: &str, row: &Row) -> String {
     format!("{:44} {:20} {times} {gf:8.2} {gb:7.2} {peer}", row.name(), row.variant).trim_end().to_string()
 }
 
-/// Geometric mean and least of the ratios to Burn's forward pass, by window and by direction; of several variants the
-/// fastest at each shape counts.
+/// Prints the geometric mean and the least of the ratios to Burn's forward pass, by window and by direction. If a shape
+/// has several variants, the fastest counts.
 fn print_means(set: &str, rows: &[Row]) {
     let mut best: BTreeMap<(&str, &str, &str), f64> = BTreeMap::new();
     for row in rows {
@@ -106,8 +107,8 @@ fn run() -> Result<()> {
     let Some(set) = Set::built_in(&a.set).transpose()? else {
         return Err(Error::Usage(format!("--set {}: the sets are {}", a.set, sets::names().join(", "))));
     };
-    let least = Rule::default().seconds.min(a.seconds);
-    let rule = Rule { seconds: least, limit: a.seconds, ..Rule::default() };
+    let least = SamplingRule::default().seconds.min(a.seconds);
+    let rule = SamplingRule { seconds: least, limit: a.seconds, ..SamplingRule::default() };
     let asked = Asked { variants: a.variant, filter: a.filter, rule, ..Asked::default() };
     println!("{}, {}", gpu.adapter().name, gpu.adapter().driver);
     println!(

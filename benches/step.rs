@@ -87,7 +87,7 @@ fn run() -> Result<()> {
     let schedule = ready.plan.schedule();
     let flops: u64 = schedule.steps.iter().map(|s| s.cost().flops).sum();
     let state_bytes: u64 = schedule.states.iter().map(|s| padded(s.1.bytes())).sum();
-    // An epoch counts as a whole; of like steps the median does.
+    // An epoch counts as a whole. Of equal steps the median counts.
     let each_ms = if epoch { samples_ms.iter().sum::<f64>() / count as f64 } else { median };
     let report = serde_json::json!({
         "schema": "wgslab-step/1", "environment": Environment::of(&gpu),
@@ -111,7 +111,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Writes `report` with the adapter's facts added, where a file was asked for.
+/// Adds the adapter's facts to `report`, and writes it if a file was asked for.
 fn write(gpu: &Gpu, mut report: Value, path: Option<&Path>) -> Result<Value> {
     let adapter = gpu.adapter();
     report["adapter"] = adapter.name.as_str().into();
@@ -123,7 +123,7 @@ fn write(gpu: &Gpu, mut report: Value, path: Option<&Path>) -> Result<Value> {
     Ok(report)
 }
 
-/// The most memory this process has held, a software driver's device memory included; only Linux says.
+/// The most memory that this process has held, including a software driver's device memory; only Linux reports it.
 fn peak_process_bytes() -> Option<u64> {
     let status = files::read_text(Path::new("/proc/self/status")).ok()?;
     let kib = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;

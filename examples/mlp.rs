@@ -1,4 +1,4 @@
-//! A network of one's own: an MLP that tells two moons apart. `cargo run --release --example mlp`
+//! A network of your own: an MLP that separates two moons. `cargo run --release --example mlp`
 
 use wgslab::base::{Error, Result, rng::Rng};
 use wgslab::device::{Gpu, GpuOptions};
@@ -7,7 +7,7 @@ use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
 
 const POINTS: usize = 256;
 
-/// Two half circles that reach into each other, with noise: coordinates f32 [N, 2] and the moon of each point.
+/// Two half circles that interlock, with noise: coordinates f32 [N, 2], and the moon of each point.
 fn moons(seed: u64) -> (Vec<f32>, Vec<u32>) {
     let (mut rng, mut x) = (Rng::new(seed, 0, 0), Vec::new());
     let labels: Vec<u32> = (0..POINTS as u32).map(|i| i % 2).collect();
@@ -31,7 +31,7 @@ fn main() -> Result<()> {
         h = if layer == 0 { h } else { t.relu(h)? };
         h = t.linear(h, w, Some(b))?;
     }
-    let weights = t.fill([POINTS], 1.0)?; // each point counts as much
+    let weights = t.fill([POINTS], 1.0)?; // each point counts the same
     let [loss, ..] = t.cross_entropy(h, labels, weights)?;
     t.output("loss", loss);
     t.output("logits", h);
@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     let (train, test) = (moons(1), moons(2));
     for step in 0..=300 {
         let feed = Feed::new().input("x", &train.0).input("labels", &train.1).scalar("lr", 0.01);
-        gpu.wait_for(&plan.run(&gpu, &feed)?)?; // or steps pile up before the device
+        gpu.wait_for(&plan.run(&gpu, &feed)?)?; // otherwise steps pile up in front of the device
         if step % 100 == 0 {
             println!("step {step}: loss {:.4}", plan.read_f32(&gpu, "loss")?[0]);
         }

@@ -1,9 +1,9 @@
-//! A training loop of one's own that is stopped in the middle and goes on to the same bits.
-//! `cargo run --release --example training_loop`
+//! A training loop of your own that is stopped in the middle and goes on to the same bits. `cargo run --release
+//! --example training_loop`
 //!
-//! What a step does depends on the state and on the step's number alone: batches are drawn from (seed, step), the learning
-//! rate is computed from the step, and everything else that a step remembers (weights, Adam's moments, its step count) is
-//! in the state. A checkpoint of the state, with the step's number beside it, is therefore all that a run needs to go on.
+//! A step depends only on the state and on its own number: batches are drawn from (seed, step), the learning rate is
+//! computed from the step, and all else that it remembers (weights, Adam's moments, its step count) is in the state. So
+//! a checkpoint of the state and the step's number is all that a run needs to go on.
 
 use std::path::Path;
 use wgslab::base::{Error, Result, rng::Rng};
@@ -51,14 +51,14 @@ impl<'a> Run<'a> {
     /// Trains until `end` steps are done.
     fn until(&mut self, end: u64) -> Result<()> {
         while self.step < end {
-            // The counter of the generator is the step, so a resumed run draws the batches that it would have drawn.
+            // The generator counts by step, so a resumed run draws the same batches as one that was not stopped.
             let mut rng = Rng::new(SEED, 1, self.step);
             let x: Vec<f32> = (0..2 * BATCH).map(|_| rng.normal()).collect();
             let y: Vec<f32> = x.chunks(2).map(|p| p[0].sin() + 0.5 * p[1] * p[1]).collect();
             let warm = (self.step + 1).min(WARM_UP) as f32 / WARM_UP as f32;
             let decay = 0.5 * (1.0 + (std::f32::consts::PI * self.step as f32 / STEPS as f32).cos());
             let feed = Feed::new().input("x", &x).input("y", &y).scalar("lr", 0.02 * warm * decay);
-            self.gpu.wait_for(&self.plan.run(self.gpu, &feed)?)?; // or steps pile up before the device
+            self.gpu.wait_for(&self.plan.run(self.gpu, &feed)?)?; // otherwise steps pile up in front of the device
             self.step += 1;
         }
         Ok(())
@@ -69,13 +69,13 @@ impl<'a> Run<'a> {
         Ok(self.plan.read_f32(self.gpu, "loss")?[0])
     }
 
-    /// Writes the whole state, and the step as metadata: the file is replaced as a whole, or not at all.
+    /// Writes the whole state, with the step as metadata. The file is replaced as a whole or not at all.
     fn save(&self, path: &Path) -> Result<()> {
         let step = serde_json::Map::from_iter([("step".to_string(), self.step.into())]);
         save_state(path, self.gpu, &self.state, step)
     }
 
-    /// Goes on from a file of [`Run::save`]; one that is damaged, or of another network, is an error.
+    /// Goes on from a file of [`Run::save`]. It is an error if the file is damaged or belongs to another network.
     fn restore(&mut self, path: &Path) -> Result<()> {
         let file = Checkpoint::open(path)?;
         let step = file.metadata.get("step").and_then(serde_json::Value::as_u64);
@@ -97,7 +97,7 @@ fn main() -> Result<()> {
     let mut stopped = Run::new(&gpu)?;
     stopped.until(STEPS / 2)?;
     stopped.save(&path)?;
-    drop(stopped); // what was on the device is gone; the file alone is left
+    drop(stopped); // what was on the device is gone; only the file is left
 
     let mut resumed = Run::new(&gpu)?;
     resumed.restore(&path)?;

@@ -1,8 +1,8 @@
-//! Two players in one step: a generator makes points, a critic tells them from real ones (a GAN with the hinge loss).
-//! `cargo run --release --example two_players`
+//! Two players in one step: a generator makes points, and a critic tells them from real ones (a GAN with the hinge
+//! loss). `cargo run --release --example two_players`
 //!
-//! Each player has a scope: an optimizer with its own step count, learning rate and guard. The critic moves in every step, the
-//! generator in every second one, which is why there are two plans over one state.
+//! Each player has a scope: an optimizer with its own step count, learning rate and guard. The critic moves in every
+//! step, the generator in every second one, so there are two plans over one state.
 
 use wgslab::base::{Error, Result, rng::Rng};
 use wgslab::device::{Gpu, GpuOptions};
@@ -46,7 +46,7 @@ fn step(params: &mut Params, both: bool) -> Result<Tape> {
     let weights = t.fill([BATCH], 1.0)?;
     let fake = played(params, "generator", |p| network(t, p, noise, 2))?;
     t.output("points", fake);
-    // The critic learns from the points as they are: no gradient goes back into the generator.
+    // The critic learns from the points as they are: no gradient flows back into the generator.
     let still = t.detach(fake)?;
     let mut score = |t: &mut Tape, x, of| {
         let scores = played(params, "critic", |p| network(t, p, x, 1))?;
@@ -54,7 +54,7 @@ fn step(params: &mut Params, both: bool) -> Result<Tape> {
     };
     let (on_real, on_fake) = (score(t, real, Hinge::Real)?, score(t, still, Hinge::Fake)?);
     let of_critic = t.add(on_real, on_fake)?;
-    // Recorded before the critic's update, so both players answer to the same critic.
+    // Recorded before the critic's update, so that both players see the same critic.
     let of_generator = score(t, fake, Hinge::Generator)?;
     let adam = Optimizer::Adam { beta1: 0.5, beta2: 0.9, eps: 1e-8, weight_decay: 0.0, decoupled: false };
     let (critic, generator) = (params.trained_by(&["critic"]), params.trained_by(&["generator"]));
@@ -94,7 +94,7 @@ fn main() -> Result<()> {
             0 => critic_alone.run(&gpu, &feed)?,
             _ => both.run(&gpu, &feed.scalar("generator.lr", 0.001))?,
         };
-        gpu.wait_for(&ticket)?; // or steps pile up before the device
+        gpu.wait_for(&ticket)?; // otherwise steps pile up in front of the device
         if step % 100 == 1 || step == STEPS - 1 {
             let (off, spread) = compared(&both.read_f32(&gpu, "points")?);
             println!(

@@ -9,7 +9,7 @@ use crate::harness::{Named, ensure, named, text};
 use libtest_mimic::Trial;
 use wgslab::base::rng::Rng;
 use wgslab::base::{DType, Error, Result as BaseResult};
-use wgslab::device::tune::{Entry, Table};
+use wgslab::device::tune::{Table, TunedOp};
 use wgslab::device::{Caps, Cooperative};
 use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::epilogue::{Epilogue, Fused, Shift};
@@ -202,7 +202,7 @@ fn tabled() -> Result<(), String> {
     let with = |rows: &[(&str, &str)]| {
         let mut table = Table::new("made up", "by hand");
         for (key, variant) in rows {
-            let entry = Entry { variant: variant.to_string(), ..Entry::default() };
+            let entry = TunedOp { variant: variant.to_string(), ..TunedOp::default() };
             table.entries.insert(key.to_string(), entry);
         }
         let choose = tune::chooser(&table);

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Makes a machine ready to build and run wgslab: checks the tools that must be there, and gives Linux a Vulkan adapter
-# where it has none. Safe to run again: on a ready machine it changes nothing and says so.
+# Makes a machine ready to build and run wgslab. It checks for the tools, and gives Linux a Vulkan adapter if there is
+# none. It is safe to run again: on a ready machine it changes nothing and says so.
 #
-# It installs one thing, and only on Linux where no adapter is found: Mesa's software driver (lavapipe), a Vulkan
-# adapter on the CPU. A machine with a working GPU keeps its drivers as they are.
+# It installs only one thing, and only on Linux without an adapter: Mesa's software driver (lavapipe), a Vulkan adapter on
+# the CPU. A machine with a working GPU keeps its drivers as they are.
 set -eu
 
-# The tests of this script point it at a folder that stands for the root of the file system.
+# The tests of this script set this to a folder that stands for the root of the file system.
 root="${WGSLAB_SETUP_ROOT:-}"
 
 say() { printf 'setup: %s\n' "$*"; }

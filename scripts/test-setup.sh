@@ -1,7 +1,7 @@
 #!/bin/sh
-# Tests setup.sh on made-up machines: a folder stands for the file system, small scripts for the package managers. Nothing
-# is installed and no rights are needed. Installing by mistake on a machine with a GPU, or not at all on a fresh one, would
-# be found by users only; this finds it here.
+# Tests setup.sh on simulated machines: a folder stands for the file system, small scripts for the package managers.
+# Nothing is installed and no rights are needed. Without it, only users would find that setup.sh installs by mistake on a
+# machine with a GPU, or not at all on a fresh one.
 set -eu
 
 here="$(cd "$(dirname "$0")" && pwd)"

@@ -599,14 +599,14 @@ fn a_table_of_kernels_belongs_to_the_run_it_was_begun_with() {
     assert!(runs(&tune).contains("ops in t.json"));
     let again = common::wgslab(dir.path(), &[&tune[..], &["--export", "t.csv"]].concat()).output().unwrap();
     assert!(said(&again).contains("0 ops tuned"), "nothing is raced twice");
-    let landscape = std::fs::read_to_string(dir.path().join("t.csv")).unwrap();
-    assert!(landscape.starts_with("op,variant,won,sample,ms,refused\n"), "{landscape}");
+    let exported = std::fs::read_to_string(dir.path().join("t.csv")).unwrap();
+    assert!(exported.starts_with("op,variant,won,sample,ms,refused\n"), "{exported}");
     let table: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.path().join("t.json")).unwrap()).unwrap();
     for (op, entry) in table["entries"].as_object().unwrap() {
         let samples: usize =
             entry["samples_ms"].as_object().unwrap().values().map(|s| s.as_array().unwrap().len()).sum();
         let refused = entry["refused"].as_object().map_or(0, |r| r.len());
-        let mut rows = csv::Reader::from_reader(landscape.as_bytes());
+        let mut rows = csv::Reader::from_reader(exported.as_bytes());
         assert_eq!(rows.records().filter(|r| r.as_ref().unwrap()[0] == **op).count(), samples + refused, "{op}");
     }
     runs(&[&train[..], &["--out", "tuned", "--kernels", "t.json"]].concat());

@@ -7,7 +7,7 @@ use wgslab::base::rng::Rng;
 use wgslab::data::augment::StoreViews;
 use wgslab::data::store::ImageStore;
 use wgslab::device::Gpu;
-use wgslab::nn::step::{Subject, TrainingStep};
+use wgslab::nn::step::{MeasuredStep, TrainingStep};
 use wgslab::nn::{Backbone, Mode, Optimizer, Params, Recorder, ResNet, Stem, Turn, Vit};
 use wgslab::ssl::{Method, simclr::SimClr};
 use wgslab::study::Config;
@@ -28,10 +28,10 @@ pub enum Model {
 }
 
 /// The step that `a` asks for, on random images.
-pub fn subject(gpu: &Gpu, a: &Arguments) -> Result<Subject<'static>> {
+pub fn subject(gpu: &Gpu, a: &Arguments) -> Result<MeasuredStep<'static>> {
     let resnet = ResNet { stem: Stem::Small, width: a.width, in_channels: a.channels };
     let labelled =
-        |model: Arc<dyn Backbone>| TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES }.subject();
+        |model: Arc<dyn Backbone>| TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES }.measured();
     match a.model {
         Model::Resnet18 => Ok(labelled(Arc::new(resnet))),
         Model::Vit => Ok(labelled(Arc::new(Vit::tiny(a.patch, a.channels)))),
@@ -39,9 +39,9 @@ pub fn subject(gpu: &Gpu, a: &Arguments) -> Result<Subject<'static>> {
     }
 }
 
-/// As the study pretrains (src/study/pretrain.rs), with the strengths of configs/base.toml. Which images a batch has
-/// changes no step's time, so all have the same.
-fn simclr(gpu: &Gpu, backbone: ResNet, a: &Arguments) -> Result<Subject<'static>> {
+/// The step of SimCLR as the study pretrains (src/study/pretrain.rs), with the strengths of configs/base.toml. The
+/// choice of images changes no step's time, so every batch has the same.
+fn simclr(gpu: &Gpu, backbone: ResNet, a: &Arguments) -> Result<MeasuredStep<'static>> {
     let (mut rng, mut state) = (Rng::new(0, 0, 0), State::new());
     let pixels: Vec<u8> = (0..a.images * a.channels * a.size * a.size).map(|_| rng.below(256) as u8).collect();
     let store = ImageStore::upload(gpu, &mut state, "train", &pixels, [a.size, a.channels], None)?;
@@ -67,7 +67,7 @@ fn simclr(gpu: &Gpu, backbone: ResNet, a: &Arguments) -> Result<Subject<'static>
         Ok((t, params))
     };
     let indices: Vec<u32> = rng.permutation(a.images).into_iter().take(batch).map(|i| i as u32).collect();
-    Ok(Subject {
+    Ok(MeasuredStep {
         name: format!("a step of SimCLR with resnet18 × {}", backbone.width),
         images: batch,
         record: Box::new(record),

@@ -1,7 +1,7 @@
 """What every peer measured from Python shares with `wgslab bench`: its case sets, its schema, its rule for when a row has
 enough samples, and its order statistics. Needs Python 3.11 and nothing else.
 
-The schema is src/lab/report.rs, the sets are benches/sets/*.toml, the rule is that of src/lab/rule.rs
+The schema is src/lab/report.rs, the sets are benches/sets/*.toml, the rule is that of src/lab/sampling_rule.rs
 without turns over a set.
 """
 
@@ -19,11 +19,11 @@ from pathlib import Path
 
 SCHEMA = "wgslab-bench/1"
 SETS = Path(__file__).resolve().parent.parent / "sets"
-# A sample of something short is repeated until it takes about this long, ms: by device events, by the clock.
+# A short run is repeated within a sample until it takes about this long, ms: by device events, by the clock.
 SAMPLE_MS = (5.0, 20.0)
 REPEATS = 1000
 WARM_MS = 50.0
-# How many times the limit a row may take for its least samples.
+# A row that lacks its least samples may take this many times the limit.
 PATIENCE = 5.0
 
 

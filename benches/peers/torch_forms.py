@@ -1,4 +1,4 @@
-"""The ops of a case set in PyTorch: for each the inputs that its fields describe (as src/lab/forms.rs makes them), what is
+"""The ops of a case set in PyTorch: for each the inputs that its fields describe (as src/lab/case_builders.rs makes them), what is
 timed, and the flops and bytes that wgslab counts for it, so that GFLOP/s of two reports mean the same.
 
 An op that PyTorch has as one function is timed as that function; `composed` marks what takes several.

@@ -186,10 +186,11 @@ def main():
     times = [device.timed(lambda: made.append(step()))[1] for _ in range(steps)]
     process_bytes = peak_bytes(resource.RUSAGE_SELF)
     close()
-    # Of the largest worker, pages that it shares with this process included; asked for before git runs as a child, too.
+    # Of the largest worker, including the pages that it shares with this process. Asked for before git runs as a child,
+    # too.
     worker_bytes = peak_bytes(resource.RUSAGE_CHILDREN) if epoch and a.workers else None
     s = lab.spread(times)
-    # Batches arrive in gusts, so an epoch counts as a whole; of like steps the median does.
+    # Batches arrive in bursts, so an epoch counts as a whole. Of equal steps the median counts.
     rate = a.batch * steps / sum(times) if epoch else a.batch / s["median"]
     report = {
         "schema": "wgslab-step/1",

@@ -1,15 +1,14 @@
-//! An op of one's own in WGSL, from outside the crate: checked against f64 and timed as ours are.
-//! `cargo run --release --example own_op`
+//! An op of your own in WGSL, from outside the crate: checked against f64 and timed like wgslab's own. `cargo run
+//! --release --example own_op`
 //!
-//! squareplus (Barron 2021, arXiv:2112.11687) is a smooth relu: y = (x + √(x² + b)) / 2, with dy/dx = y / √(x² + b).
-//! This file uses the public library alone; in a program of yours it would look the same.
+//! This file uses only the public library. In your program it would look the same.
 
 use wgslab::base::progress::Silent;
 use wgslab::base::{DType, Result, Shape};
 use wgslab::device::{Caps, Gpu, GpuOptions, Kernel, Piece, groups_1d};
 use wgslab::kernels::{Case, Fill};
 use wgslab::lab::check::{self, Answer, Expected, Tensor};
-use wgslab::lab::{Asked, Rule, Set, bench};
+use wgslab::lab::{Asked, SamplingRule, Set, bench};
 use wgslab::tape::{Cost, Emit, Feed, Op, Options, Plan, Schedule, Slot, State, Tape, Type, Var};
 
 /// A file beside this one.
@@ -43,7 +42,7 @@ fn squareplus(t: &mut Tape, x: Var, b: f32) -> Result<Var> {
     t.apply1(Squareplus { b }, &[x])
 }
 
-/// The variants: four elements an invocation, and the plain one that it is compared with.
+/// The variants: one with four elements for each invocation, and the plain one that it is compared with.
 fn variants() -> Vec<&'static str> {
     vec!["wide", "naive"]
 }
@@ -86,7 +85,7 @@ impl Op for Squareplus {
 }
 
 impl Op for SquareplusGrad {
-    // `<op>.<entry>`: so the lab knows it as a part of squareplus.
+    // `<op>.<entry>` makes it a part of squareplus for the lab.
     fn name(&self) -> &'static str {
         "squareplus.grad"
     }
@@ -110,8 +109,8 @@ impl Op for SquareplusGrad {
     }
 }
 
-/// The same in f64, from the formula. Nothing cancels in it, so each element is as exact as its square root (4.5 ulps) and
-/// its division (2.5 ulps) are. Input 0 has a gradient, through output 0.
+/// The same in f64, from the formula. Nothing cancels in it, so each element is as exact as its square root (4.5 ulps)
+/// and its division (2.5 ulps). Input 0 has a gradient, through output 0.
 fn reference(b: f64, x: &[Tensor]) -> Answer {
     let y = |v: &f64| (v + (v * v + b).sqrt()) / 2.0;
     let terms = x[0].f.iter().map(|v| (y(v), y(v))).collect();
@@ -129,7 +128,7 @@ fn main() -> Result<()> {
     let count = check::all([&checked, &gpu], &cases, &|_, x| reference(B.into(), x))?;
     println!("{count} variants of {} cases agree with f64, values and gradients", cases.len());
 
-    // On a tape it is applied, composed and differentiated as ours are.
+    // On a tape it is applied, composed and differentiated like any op.
     let mut t = Tape::new();
     let x = t.input("x", Type::f32([3]))?;
     let y = squareplus(&mut t, x, B)?;
@@ -141,7 +140,7 @@ fn main() -> Result<()> {
     plan.run(&gpu, &Feed::new().input("x", &[-1.0f32, 0.0, 1.0]))?;
     println!("of -1, 0, 1: {:?}, slopes {:?}", plan.read_f32(&gpu, "y")?, plan.read_f32(&gpu, "dx")?);
 
-    let rule = Rule { samples: 16, seconds: 0.05, limit: 0.2, ..Rule::default() };
+    let rule = SamplingRule { samples: 16, seconds: 0.05, limit: 0.2, ..SamplingRule::default() };
     let asked = Asked { variants: vec!["all".into()], rule, ..Asked::default() };
     for report in bench(&[&gpu], &Set::of(vec![case("a million", &[1 << 20])]), &asked, &Silent)? {
         for row in &report.rows {

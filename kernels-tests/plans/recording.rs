@@ -7,18 +7,18 @@ use crate::harness::recording::Values;
 use wgslab::base::{DType, Result as BaseResult};
 use wgslab::device::Gpu;
 use wgslab::kernels::fuse;
-use wgslab::nn::step::{Subject, TrainingStep};
+use wgslab::nn::step::{MeasuredStep, TrainingStep};
 use wgslab::nn::{ResNet, Stem};
 use wgslab::tape::{Feed, Plan, Recording, Replay, Schedule, State, Tape, Type};
 
 /// A supervised step of a narrow ResNet-18, fused as studies fuse it.
-fn subject() -> Subject<'static> {
+fn subject() -> MeasuredStep<'static> {
     let model = std::sync::Arc::new(ResNet { stem: Stem::Small, width: 0.0625, in_channels: 3 });
-    TrainingStep { model, batch: 4, size: 16, classes: 3 }.subject()
+    TrainingStep { model, batch: 4, size: 16, classes: 3 }.measured()
 }
 
 /// Parameters as drawn, and zeros.
-fn fresh(gpu: &Gpu, subject: &Subject<'_>, types: &[(String, Type)]) -> BaseResult<State> {
+fn fresh(gpu: &Gpu, subject: &MeasuredStep<'_>, types: &[(String, Type)]) -> BaseResult<State> {
     let mut state = State::new();
     (subject.record)()?.1.fill(gpu, &mut state, 0)?;
     state.insert_missing(gpu, types)?;
@@ -28,7 +28,7 @@ fn fresh(gpu: &Gpu, subject: &Subject<'_>, types: &[(String, Type)]) -> BaseResu
 /// Every output and every state after two steps.
 fn after(
     gpu: &Gpu,
-    subject: &Subject<'_>,
+    subject: &MeasuredStep<'_>,
     state: &State,
     run: impl Fn(&Feed<'_>) -> BaseResult<()>,
     read: impl Fn() -> BaseResult<Vec<u8>>,

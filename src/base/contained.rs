@@ -1,5 +1,5 @@
-//! Foreign code on hostile input: a decoder or a compiler that panics on a file says no more than that it cannot read it.
-//! What our own code panics on stays a bug of the program.
+//! Runs foreign code on hostile input. If a decoder or a compiler panics on a file, that only means that it cannot read
+//! the file. A panic of our own code stays a bug of the program.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,7 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a call into another crate; a panic in it becomes its words. `what` it calls must keep nothing that a panic could
+/// Runs a call into another crate and turns a panic into its message. The call must keep nothing that a panic could
 /// leave half done: it is dropped.
 pub fn contained<T>(what: impl FnOnce() -> T) -> Result<T, String> {
     let before = INSIDE.replace(true);
@@ -20,7 +20,7 @@ pub fn contained<T>(what: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Whether this thread is inside such a call: a panic there is told by its caller.
+/// Whether this thread is inside such a call. The caller then reports the panic.
 pub fn is_contained() -> bool {
     INSIDE.get()
 }

@@ -1,12 +1,12 @@
-//! One error type for the whole crate. Each variant maps to a documented exit code, and each message names the
-//! thing that is wrong and the way out of it.
+//! One error type for the whole crate. Each variant has a documented exit code. Each message names what is wrong and
+//! the way out.
 
 use crate::base::Shape;
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What can go wrong, grouped by who can mend it.
+/// What can go wrong, grouped by who can fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line or a config is wrong (exit code 2).
@@ -18,7 +18,7 @@ pub enum Error {
     /// Files are missing, damaged or hold something unexpected (exit code 4).
     #[error("{0}")]
     Data(String),
-    /// A file that the program wrote is not what it wrote (exit code 4): a byte changed, or it is gone.
+    /// A file that the program wrote has changed or is gone (exit code 4).
     #[error("{what}; {way_out}")]
     Damaged {
         /// The file.
@@ -28,7 +28,7 @@ pub enum Error {
         /// What a person can do.
         way_out: String,
     },
-    /// A measurement is slower than its base by more than was allowed, or no longer runs (exit code 5).
+    /// A measurement is slower than its base by more than is allowed, or no longer runs (exit code 5).
     #[error("{0}")]
     Regression(String),
     /// An op was given shapes it cannot take.
@@ -51,7 +51,7 @@ pub enum Error {
     /// Another process works in this folder (exit code 75).
     #[error("another process works in {}; wait for it or take another --out", .0.display())]
     Busy(PathBuf),
-    /// The device was lost, or a signal stopped the run after saving: the same command goes on (exit code 75).
+    /// The device was lost, or a signal stopped the run after it saved: the same command goes on (exit code 75).
     #[error("{0}")]
     TryAgain(String),
     /// Anything else (exit code 1).
@@ -91,14 +91,14 @@ impl Error {
         Error::NoGradient { op, what: what.into() }
     }
 
-    /// A file of ours that cannot be trusted: which, why, and the way out.
+    /// A file of ours that cannot be trusted: which one, why, and the way out.
     pub fn damaged(path: &Path, why: impl Display, way_out: &str) -> Self {
         let what = format!("{} is damaged: {why}", path.display());
         Error::Damaged { path: path.to_path_buf(), what, way_out: way_out.to_string() }
     }
 
-    /// An I/O error with the path it happened at. A missing or unreadable file is bad data; a disk without room is a
-    /// failure, and the same command goes on once there is some.
+    /// An I/O error with its path. A missing or unreadable file is bad data. A full disk is a failure; the same command
+    /// goes on once there is room.
     pub fn io(path: &Path, doing: &str, e: io::Error) -> Self {
         let e = inner(e);
         let what = format!("cannot {doing} {}: {e}", path.display());
@@ -111,7 +111,7 @@ impl Error {
     }
 }
 
-/// The system's own words of an error that tempfile wrapped to name a path: ours is named already.
+/// The system's own words. tempfile wraps errors to name a path, and ours is named already.
 fn inner(e: io::Error) -> io::Error {
     let text = e.to_string();
     match text.split_once(" at path \"") {

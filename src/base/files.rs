@@ -8,13 +8,13 @@ use std::path::Path;
 const PREFIX: &str = ".wgslab-";
 const SUFFIX: &str = ".tmp";
 
-/// Whether `path` is what a write that was cut short left behind.
+/// Whether `path` is the temporary file of a write that was cut short.
 pub fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
-/// Writes `bytes` to `path` atomically, making its folder if need be.
+/// Writes `bytes` to `path` atomically, and makes its folder if necessary.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
@@ -25,7 +25,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut f = builder.tempfile_in(folder).map_err(|e| Error::io(folder, "write in", e))?;
     f.write_all(bytes).and_then(|()| f.as_file().sync_all()).map_err(|e| Error::io(path, "write", e))?;
     f.persist(path).map_err(|e| Error::io(path, "rename to", e.error))?;
-    // The rename itself must survive a power cut: sync the folder where the platform allows opening one.
+    // The rename must survive a power cut, so the folder is synced if the platform can open one.
     if let Ok(d) = std::fs::File::open(folder) {
         let _ = d.sync_all(); // Some file systems refuse to sync a folder; the file itself is already safe.
     }
@@ -37,12 +37,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::io(path, "read", e))
 }
 
-/// Reads a UTF-8 file of at most `most` bytes; none where it is longer, whatever its length was said to be.
+/// Reads a UTF-8 file of at most `most` bytes; `None` if it is longer, even if its size says otherwise.
 pub fn read_text_up_to(path: &Path, most: usize) -> Result<Option<String>> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|e| Error::io(path, "read", e))?;
     file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(|e| Error::io(path, "read", e))?;
-    // The length first: what is cut off may end within a character, and that is not what is wrong.
+    // The length is checked first: text that was cut off may end within a character, and that is not the mistake.
     if bytes.len() > most {
         return Ok(None);
     }
@@ -50,18 +50,18 @@ pub fn read_text_up_to(path: &Path, most: usize) -> Result<Option<String>> {
     text.map(Some).map_err(|e| Error::io(path, "read", e))
 }
 
-/// Reads a UTF-8 file; none where there is no such file. Anything else that stands in the way is an error.
+/// Reads a UTF-8 file; `None` if there is no such file. Any other obstacle is an error.
 pub fn read_text_if_there(path: &Path) -> Result<Option<String>> {
     if exists(path)? { read_text(path).map(Some) } else { Ok(None) }
 }
 
-/// Whether there is something at `path`. A place that cannot be looked at is an error: to take it for empty would start
-/// anew what is there.
+/// Whether something is at `path`. It is an error if that cannot be found out: to take the place for empty would start
+/// over what is there.
 pub fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(|e| Error::io(path, "look at", e))
 }
 
-/// The bytes of a file that the program wrote; else why it cannot be read, without its name.
+/// The bytes of a file that the program wrote, or why it cannot be read, without its name.
 pub fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     match std::fs::read(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err("it is missing".to_string()),
@@ -70,7 +70,7 @@ pub fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The text of a file that the program wrote; else why it cannot be read, without its name.
+/// The text of a file that the program wrote, or why it cannot be read, without its name.
 pub fn text(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes(path)?).map_err(|_| "it is no text".to_string())
 }

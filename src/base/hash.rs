@@ -36,7 +36,7 @@ impl Hasher {
     }
 }
 
-/// The SHA-256 of bytes as 64 hex digits: what `sha256sum` prints of a file that holds them.
+/// The SHA-256 of bytes as 64 hex digits: what `sha256sum` prints for a file with these bytes.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }

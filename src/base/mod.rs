@@ -1,5 +1,5 @@
-//! base: vocabulary that needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names,
-//! ranges of values, text for terminals, who is told how far a long job is; line plots, where pages are made.
+//! base: what needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names, ranges of
+//! values, text for terminals, and progress of long jobs; line plots, where pages are made.
 
 pub mod contained;
 pub mod error;

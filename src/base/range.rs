@@ -1,4 +1,5 @@
-//! The values that a key allows. A mistake is the key and the rest of a sentence; who knows the file adds it.
+//! Checks the values that a key allows. A mistake is the key and the rest of a sentence; the caller, who knows the
+//! file, adds its name.
 
 /// The key at fault and what is wrong with its value: `lr`, `is 0; use a number above 0`.
 pub type Mistake = (String, String);

@@ -1,6 +1,6 @@
-//! Counter-based randomness: Philox4x32-10 (Salmon et al., SC 2011, the generator PyTorch uses on GPUs).
-//! No state, no global generator: the same (seed, stream, counter) gives the same words here and in
-//! `shaders/common/rng.wgsl`, its twin bit for bit.
+//! Counter-based randomness: Philox4x32-10 (Salmon et al., SC 2011), the generator that PyTorch uses on GPUs. There is
+//! no state and no global generator: the same (seed, stream, counter) gives the same words here and in
+//! `shaders/common/rng.wgsl`, bit for bit.
 
 const M0: u32 = 0xD251_1F53;
 const M1: u32 = 0xCD9E_8D57;
@@ -17,8 +17,8 @@ pub fn philox(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     c
 }
 
-/// A stream of words addressed by (seed, stream, counter). The key is the seed; the 128-bit counter is
-/// (block, counter low, counter high, stream), so streams of one seed never meet.
+/// A stream of words, addressed by (seed, stream, counter). The key is the seed. The 128-bit counter is (block, counter
+/// low, counter high, stream), so streams of one seed never meet.
 #[derive(Clone, Debug)]
 pub struct Rng {
     key: [u32; 2],
@@ -28,7 +28,7 @@ pub struct Rng {
 }
 
 impl Rng {
-    /// The stream `stream` of `seed`, at `counter` (an epoch, a sample: whatever the caller keys by).
+    /// The stream `stream` of `seed`, at `counter`: an epoch, a sample, or whatever the caller counts.
     pub fn new(seed: u64, stream: u32, counter: u64) -> Self {
         let key = [seed as u32, (seed >> 32) as u32];
         Rng { key, counter: [0, counter as u32, (counter >> 32) as u32, stream], words: [0; 4], used: 4 }
@@ -50,7 +50,7 @@ impl Rng {
         unit(self.word())
     }
 
-    /// Uniform in 0..n without modulo bias (Lemire's multiply-shift with rejection); n = 0 is a programming error.
+    /// Uniform in 0..n without modulo bias (Lemire's multiply-shift with rejection). n = 0 is a programming error.
     pub fn below(&mut self, n: usize) -> usize {
         assert!(n > 0 && n <= u32::MAX as usize, "below({n}) has no value to give");
         let n = n as u32;

@@ -1,8 +1,8 @@
-//! Checksums of what the program writes and later trusts. A disk, a copy or an editor can change a byte; what is read
-//! again is compared with its checksum first, so that damage is a sentence and never another result.
+//! Checksums of files that the program writes and later trusts. A disk, a copy or an editor can change a byte. So a
+//! file is compared with its checksum when it is read again, and damage gives an error instead of another result.
 //!
-//! A JSON object carries a last key `checksum` over all its other keys, whatever their order and white space. A line of
-//! JSON does the same. A text carries a first line `# checksum`, which TOML takes for a comment.
+//! A JSON object has a last key `checksum` over all its other keys, whatever their order and white space. A line of
+//! JSON has the same. A text has a first line `# checksum`, which TOML reads as a comment.
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
@@ -16,7 +16,7 @@ pub const CHECKSUM: &str = "checksum";
 /// How the first line of a sealed text begins.
 const LINE: &str = "# checksum ";
 
-/// What a reader says of a file whose content is not what was written.
+/// The message for a file whose content changed.
 const DIFFERS: &str = "its checksum differs from what it holds";
 
 /// The checksum of an object without its own: 16 hex digits.
@@ -38,7 +38,7 @@ pub fn sealed(value: &impl Serialize) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// The object of a JSON text, its checksum compared and taken away.
+/// The object of a JSON text, with its checksum verified and removed.
 pub fn opened(text: &str) -> Result<Map<String, Value>, String> {
     let mut object: Map<String, Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let Some(kept) = object.remove(CHECKSUM) else {
@@ -63,7 +63,7 @@ pub fn write(path: &Path, value: &impl Serialize) -> Result<()> {
     files::write_atomic(path, format!("{text}\n").as_bytes())
 }
 
-/// Reads sealed JSON; else why it cannot be used.
+/// Reads sealed JSON, or says why it cannot be used.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
     parse(&files::text(path)?)
 }
@@ -73,7 +73,7 @@ pub fn sealed_text(text: &str) -> String {
     format!("{LINE}{}\n{text}", Hasher::new().part(text).short())
 }
 
-/// The text below the line with its checksum, once compared.
+/// The text below its line of checksum, once verified.
 pub fn opened_text(text: &str) -> Result<&str, String> {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let Some(kept) = first.strip_prefix(LINE) else {
@@ -85,7 +85,7 @@ pub fn opened_text(text: &str) -> Result<&str, String> {
     Ok(rest)
 }
 
-/// The same of a text that may be anybody's: one without such a line is let through as it is.
+/// The same for text that may be anybody's: text without such a line passes as it is.
 pub fn opened_if_sealed(text: &str) -> Result<&str, String> {
     if text.starts_with(LINE) { opened_text(text) } else { Ok(text) }
 }

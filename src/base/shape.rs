@@ -13,7 +13,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// A shape from its dimensions; more than [`MAX_RANK`] of them is a programming error.
+    /// A shape from its dimensions. More than [`MAX_RANK`] of them is a programming error.
     pub fn new(dims: &[usize]) -> Self {
         assert!(dims.len() <= MAX_RANK, "a tensor has at most {MAX_RANK} dimensions, not {}", dims.len());
         let mut s = Shape { rank: dims.len() as u8, dims: [1; MAX_RANK] };
@@ -108,7 +108,7 @@ impl<const N: usize> From<[usize; N]> for Shape {
 /// Element type of a tensor on the device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum DType {
-    /// 16-bit float, IEEE 754 binary16: activations and their gradients where a step asks for it; arithmetic is in f32.
+    /// 16-bit float, IEEE 754 binary16: activations and their gradients, if a step asks for it. Arithmetic is in f32.
     /// Elements lie two to a word, the first in the low half.
     F16,
     /// 32-bit float: everything else that is differentiated.

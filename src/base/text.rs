@@ -1,40 +1,40 @@
-//! Text for a terminal: names and lines of files may hold anything, and a person has to be able to read what is printed.
+//! Makes text safe for a terminal. Names and lines of files may hold anything, and a person must be able to read what
+//! is printed.
 
-/// The most characters of a line on a terminal; of a longer one the middle is left out, since an error ends with the way
-/// out of it.
+/// The most characters of a line on a terminal. A longer line loses its middle, because an error ends with the way out.
 pub const LINE: usize = 2000;
 
-/// The most characters of a cell of a table, whose other rows are padded to its width.
+/// The most characters of a table's cell. All rows are padded to the widest one.
 pub const CELL: usize = 120;
 
 /// The most characters of a name within a sentence.
 pub const NAME: usize = 200;
 
-/// `line` as one line of at most `most` characters on a terminal: what a terminal would obey instead of showing it (escapes,
-/// line ends, letters that turn the direction of writing) is spelled out as `\u{1b}`, and the middle of a longer text is
-/// counted instead of shown. Tabs stay.
+/// `line` as one line of at most `most` characters. Characters that a terminal would obey instead of showing (escapes,
+/// line ends, marks that turn the direction of writing) are spelled out as `\u{1b}`. Of a longer text the middle is
+/// left out, and its length is shown instead. Tabs stay.
 pub fn visible(line: &str, most: usize) -> String {
     spelled(line, most, obeyed)
 }
 
-/// A name as [`visible`] shows it, with what makes two names look the same (marks that join a letter, letters without
-/// width, spaces that are not the usual one) spelled out, too.
+/// A name as [`visible`] shows it. Characters that make two names look the same (combining marks, letters without
+/// width, unusual spaces) are spelled out as well.
 pub fn distinct(name: &str, most: usize) -> String {
     let alike = |c: char| matches!(c, '\u{300}'..='\u{36f}') || c.is_whitespace() && c != ' ' || is_without_width(c);
     spelled(name, most, |c| obeyed(c) || alike(c))
 }
 
-/// Whether nothing is seen of a character, not even a space.
+/// Whether a character is invisible and not even a space.
 pub fn is_without_width(c: char) -> bool {
     is_joiner(c) || obeyed(c) && !c.is_whitespace()
 }
 
-/// The two that join letters or keep them apart belong to the spelling of some languages.
+/// The two joiners belong to the spelling of some languages.
 fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// `line` with the characters that `hidden` names as their codes, and the middle of a longer one counted.
+/// `line` with the characters that `hidden` selects as codes. A longer line loses its middle, whose length is shown.
 fn spelled(line: &str, most: usize, hidden: impl Fn(char) -> bool) -> String {
     let mut out = String::new();
     let push = |c: char, out: &mut String| match c {
@@ -43,7 +43,7 @@ fn spelled(line: &str, most: usize, hidden: impl Fn(char) -> bool) -> String {
         c if hidden(c) => out.extend(c.escape_unicode()),
         c => out.push(c),
     };
-    // As many characters as are shown, and no more, are looked at twice.
+    // Only as many characters as are shown are looked at twice.
     let count = if line.len() <= most { line.len() } else { line.chars().count() };
     if count <= most {
         line.chars().for_each(|c| push(c, &mut out));
@@ -63,7 +63,7 @@ pub fn visible_lines(text: &str) -> String {
     text.split('\n').map(|l| visible(l, LINE)).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a terminal acts on a character, or shows nothing of it, where a person should see it.
+/// Whether a terminal would obey a character, or show nothing of it.
 fn obeyed(c: char) -> bool {
     match c {
         '\t' => false,
@@ -92,7 +92,7 @@ mod tests {
             "می\\u{200c}a\\u{9}\\u{a0}e\\u{301}\\u{202e} b"
         );
         assert_eq!(visible_lines("a\u{7}\nb\n"), "a\\u{7}\nb\n");
-        // Nothing that is shown is obeyed, whatever stands in a text.
+        // Whatever a text holds, a terminal obeys nothing of what is shown.
         let all: String = (0..=0x10_ffff).filter_map(char::from_u32).collect();
         let shown = visible(&all, usize::MAX);
         assert!(!shown.chars().any(|c| c != '\t' && (obeyed(c) || c.is_control())));

@@ -8,25 +8,25 @@ use crate::base::{Error, Result, files, nearest};
 use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::ops;
 use crate::lab::compare::{THRESHOLD, compare, expect_comparable, no_row_in_common};
-use crate::lab::sets::{self, CASES, Set, Subject};
-use crate::lab::{Asked, Cache, Environment, Report, Rule, against, bench, roofline};
+use crate::lab::sets::{self, BenchCase, CASES, Set};
+use crate::lab::{Asked, Cache, Environment, Report, SamplingRule, bench, roofline, side_by_side};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Time kernels, forward and backward, one by one
 ///
-/// Takes the cases of a set (quick, resnet18, resnet50, vit, simclr, deepbench, peers, smoke, or
-/// cases: every op at the shapes of its tests), of a TOML file like those in benches/sets/, or
-/// of one op of your own shape; any other word keeps the rows of `cases` with it in their name.
+/// Measures the cases of a set (quick, resnet18, resnet50, vit, simclr, deepbench, peers, smoke, or
+/// cases: every op at the shapes of its tests), of a TOML file like those in benches/sets/, or of one
+/// op at your own shape. Any other word selects the rows of `cases` that have it in their name.
 ///
-/// A row is a kernel (conv2d.grad_weight), a case and a variant. It is warmed up and sampled, in
-/// turn with the other rows of its case, at least --samples times and for --seconds; then until
-/// the quartiles lie within 5 % of the median, or its centre is known to 1.6 %, or for
-/// --time-limit: what is not within 5 % by then is marked noisy. Times are the device's timestamps, or the wall clock where it has none (the
-/// timer column says which); GFLOP/s counts the operations of the formula, GB/s each operand
-/// once. A reference kernel of fixed work is timed in between and stored with the samples.
-/// A case that cannot run on the adapter is listed as skipped.
+/// A row is a kernel (conv2d.grad_weight), a case and a variant. It is warmed up and then sampled in
+/// turn with the other rows of its case: at least --samples times and for --seconds, then until the
+/// quartiles lie within 5 % of the median or the centre is known to 1.6 %, at most for --time-limit.
+/// A row that is not within 5 % by then is marked noisy. Times are the device's timestamps, or the
+/// wall clock if the adapter has none (the timer column says which). GFLOP/s counts the operations of
+/// the formula, GB/s each operand once. A reference kernel of fixed work is timed in between and
+/// stored with the samples. A case that cannot run on the adapter is listed as skipped.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -41,64 +41,66 @@ use std::sync::Arc;
   wgslab bench vit --against torch.json burn.json      beside what benches/peers/ wrote"
 )]
 pub(super) struct Bench {
-    /// A set, a TOML file, or a text that rows of `cases` have in their name [default: quick]
+    /// A set, a TOML file, or a word in the names of rows of `cases` [default: quick]
     #[arg(value_name = "SET|FILE|FILTER")]
     what: Option<String>,
     /// One op, of the shape that --shape says
     #[arg(long, conflicts_with = "what", requires = "shape")]
     op: Option<String>,
-    /// Fields of that op as in a set file: x=16,64,56,56 stride=2
+    /// The fields of that op, as in a set file: x=16,64,56,56 stride=2
     #[arg(long, value_name = "FIELD=VALUE", num_args = 1.., requires = "op")]
     shape: Vec<String>,
-    /// Variants by name, first for the one the adapter would run, or all [default: those of the set]
+    /// Variants by name; `first` is the one that the adapter would run, `all` every one that it can [default: those of
+    /// the set]
     #[arg(long, value_name = "NAME|first|all", value_delimiter = ',')]
     variant: Vec<String>,
-    /// forward, grad (every gradient) or one by name, such as grad_weight [default: all]
+    /// forward, grad (every gradient) or one gradient by name, such as grad_weight [default: all]
     #[arg(long)]
     direction: Option<String>,
     /// hot: operands may lie in a cache; cold: a buffer larger than the caches is written before each sample
     #[arg(long, value_name = "hot|cold", value_parser = cache, default_value = "hot")]
     cache: Cache,
     /// The least samples of a row
-    #[arg(long, value_name = "N", value_parser = count, default_value_t = Rule::default().samples)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = SamplingRule::default().samples)]
     samples: usize,
-    /// The least seconds of sampling a row
-    #[arg(long, value_name = "S", value_parser = seconds, default_value_t = Rule::default().seconds)]
+    /// The least seconds of sampling for a row
+    #[arg(long, value_name = "S", value_parser = seconds, default_value_t = SamplingRule::default().seconds)]
     seconds: f64,
-    /// The most seconds of sampling a row; twice that where it lacks its least samples [default: what the set
-    /// says, 2 for `quick`, or 6; or --seconds where that is more]
+    /// The most seconds of sampling for a row, or twice as many for a row that lacks its least samples [default: what
+    /// the set says, 2 for `quick`, else 6; or --seconds if that is more]
     #[arg(long, value_name = "S", value_parser = seconds)]
     time_limit: Option<f64>,
-    /// Write the report with every sample there
+    /// Write the report with every sample to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write a table of the rows there, for a spreadsheet
+    /// Write a table of the rows to this file, for a spreadsheet
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Write a page with plots there; it needs no other file
+    /// Write a page with plots to this file; it needs no other file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Measure the adapter's own roofs first (arithmetic, memory, caches, launches), say how near to them each row is, and
-    /// draw both there; the roofs go into a .json of the same name, which `wgslab profile --roof` reads
+    /// Measure the adapter's own roofs first (arithmetic, memory, caches, launches), say how near to them each row is,
+    /// and draw both into this file. The roofs are written to a .json of the same name, which `wgslab profile --roof`
+    /// reads
     #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["ab", "read"])]
     roofline: Option<PathBuf>,
-    /// Say which rows are faster or slower than in a report that an earlier build wrote with --json on this adapter. Each
-    /// sample is set against the reference kernel beside it, so a slower hour is no slower kernel. Exit code 5 where
+    /// Say which rows are faster or slower than in a report that --json wrote on this adapter. Each sample is divided
+    /// by the reference kernel beside it, so that a slower hour is not taken for a slower kernel. The exit code is 5 if
     /// a row is slower or no longer runs
     #[arg(long, value_name = "BASE")]
     compare: Option<PathBuf>,
-    /// Measure two trees of shaders in turn, in one run, and say which is faster: folders laid out as shaders/ is, with
-    /// the edited files or all. Both run with bounds and loop checks. Exit code 5 where the second is slower. The files
-    /// written get -a and -b behind their names
+    /// Measure two trees of shaders in turn, in one run, and say which is faster. Each is a folder laid out as
+    /// shaders/, with the edited files or all. Both run with bounds and loop checks. The exit code is 5 if the second
+    /// is slower. The written files get -a and -b after their names
     #[arg(long, value_name = "DIR", num_args = 2, conflicts_with_all = ["compare", "against", "read"])]
     ab: Vec<PathBuf>,
-    /// The change that counts with --compare and --ab: 0.1 is 10 % [default: 0.1]
+    /// The smallest change that counts with --compare and --ab; 0.1 is 10 % [default: 0.1]
     #[arg(long, value_name = "SHARE", value_parser = threshold)]
     threshold: Option<f64>,
     /// Lay the reports of other frameworks or adapters beside this one, with ratios; benches/peers/ writes some
     #[arg(long, value_name = "FILE", num_args = 1..)]
     against: Vec<PathBuf>,
-    /// Show the report that an earlier run wrote with --json, in place of measuring
+    /// Show the report that an earlier run wrote with --json, instead of measuring
     #[arg(
         long,
         value_name = "FILE",
@@ -130,9 +132,9 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 impl Bench {
     pub fn run(&self, options: &Options) -> Result<()> {
-        // What cannot be read, written or meant is found before a long measurement.
+        // What cannot be read, written or understood is found before a long measurement.
         self.expect_sense()?;
-        let others = against::load(&self.against)?;
+        let others = side_by_side::load(&self.against)?;
         let base = match &self.compare {
             Some(path) => Some((Report::load(path)?, path.display().to_string())),
             None => None,
@@ -151,7 +153,7 @@ impl Bench {
         self.write(&report, "")?;
         match others.is_empty() {
             true => print(&bench_table::report(&report))?,
-            false => print(&bench_table::against(&against::against(&report, &others)?))?,
+            false => print(&bench_table::against(&side_by_side(&report, &others)?))?,
         }
         compared.transpose()?; // the report is written before a comparison can fail
         let Some(c) = &report.comparison else { return Ok(()) };
@@ -180,11 +182,13 @@ impl Bench {
         self.expect_files_apart()
     }
 
-    /// An error where the picture of the roofs is none, or two files would be written to one place.
+    /// An error if the picture of the roofs is no SVG, or if two files would be written to one place.
     fn expect_files_apart(&self) -> Result<()> {
         if let Some(picture) = self.roofline.as_ref().filter(|p| p.extension().is_none_or(|e| e != "svg")) {
             let shown = picture.display();
-            return Err(Error::Usage(format!("--roofline {shown} is drawn as SVG; give it a name that ends in .svg")));
+            return Err(Error::Usage(format!(
+                "--roofline {shown} is written as SVG; give it a name that ends in .svg"
+            )));
         }
         let roofs = self.roofline.as_ref().map(|p| p.with_extension("json"));
         expect_writable(&[
@@ -204,8 +208,8 @@ impl Bench {
         let gpu = options.open(&listener, "kernels run on the CPU")?;
         if let Some((base, shown)) = base {
             expect_comparable(base, &Environment::of(&gpu), shown)?;
-            let meant = |s: &Subject| base.rows.iter().any(|r| asked.cache == r.cache && s.is_of(r));
-            if !set.subjects.iter().any(meant) {
+            let meant = |s: &BenchCase| base.rows.iter().any(|r| asked.cache == r.cache && s.is_of(r));
+            if !set.cases.iter().any(meant) {
                 return Err(no_row_in_common([shown, &set.name], None));
             }
         }
@@ -221,7 +225,8 @@ impl Bench {
         Ok(report)
     }
 
-    /// Two trees of shaders on two devices of one adapter. Kernels with edited text run with checks; for a fair race all do.
+    /// Measures two trees of shaders on two devices of one adapter. Kernels with edited text run with checks, so for a
+    /// fair race all do.
     fn run_ab(&self, options: &Options, folders: [&PathBuf; 2]) -> Result<()> {
         if options.shaders.is_some() {
             return Err(Error::Usage("--ab names both trees of shaders; leave --shaders out".into()));
@@ -254,7 +259,7 @@ impl Bench {
         c.expect_no_regression()
     }
 
-    /// Writes the files that were asked for, `suffix` behind their names.
+    /// Writes the files that were asked for, with `suffix` after their names.
     fn write(&self, report: &Report, suffix: &str) -> Result<()> {
         let named = |path: &Path| {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -277,8 +282,8 @@ impl Bench {
     fn asked(&self) -> Result<(Set, Asked)> {
         let (set, filter) = self.set()?;
         let (samples, seconds) = (self.samples, self.seconds);
-        let limit = self.time_limit.unwrap_or(set.time_limit_s.unwrap_or(Rule::default().limit).max(seconds));
-        let rule = Rule { samples, seconds, limit, ..Rule::default() };
+        let limit = self.time_limit.unwrap_or(set.time_limit_s.unwrap_or(SamplingRule::default().limit).max(seconds));
+        let rule = SamplingRule { samples, seconds, limit, ..SamplingRule::default() };
         let (variants, direction) = (self.variant.clone(), self.direction.clone());
         Ok((set, Asked { variants, direction, filter, cache: self.cache, rule, ..Asked::default() }))
     }
@@ -297,8 +302,8 @@ impl Bench {
             return Ok((Set::load(Path::new(what))?, all));
         }
         let Some(mut set) = Set::built_in(CASES).transpose()? else { return Err(unknown(what)) };
-        // An entry's name begins with an op's; the rows themselves are filtered once their entries are known.
-        set.subjects.retain(|s| {
+        // An entry's name begins with its op's name. The rows themselves are filtered once their entries are known.
+        set.cases.retain(|s| {
             let op = s.case.op.name();
             what.starts_with(op)
                 || what.starts_with(&s.op)
@@ -306,16 +311,16 @@ impl Bench {
                 || s.op.contains(what)
                 || s.name.contains(what)
         });
-        if set.subjects.is_empty() {
+        if set.cases.is_empty() {
             return Err(unknown(what));
         }
-        // `relu` is the op's listing, whatever its entries are called.
-        let listed = set.subjects.iter().all(|s| s.op == what);
+        // `relu` selects the whole op, whatever its entries are called.
+        let listed = set.cases.iter().all(|s| s.op == what);
         Ok((set, if listed { all } else { what.to_string() }))
     }
 }
 
-/// An error for a word that is no set, op or part of a case's name.
+/// An error for a word that is no set and no part of an op's or a case's name.
 fn unknown(what: &str) -> Error {
     let list = ops();
     let known: Vec<&str> = sets::names().into_iter().chain(list.iter().map(|o| o.0)).collect();

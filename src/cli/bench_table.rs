@@ -3,7 +3,7 @@
 use super::output::table;
 use crate::lab::compare::{Comparison, Verdict};
 use crate::lab::spread::figures;
-use crate::lab::{Against, Cache, Report, Row, Spread, Timer};
+use crate::lab::{Cache, Report, Row, SideBySide, Spread, Timer};
 
 /// The report for people.
 pub(super) fn report(report: &Report) -> String {
@@ -58,7 +58,7 @@ fn line(r: &Row, roof: bool, cold: bool) -> Vec<String> {
 }
 
 /// Other frameworks beside ours.
-pub(super) fn against(a: &Against) -> String {
+pub(super) fn against(a: &SideBySide) -> String {
     let mut text = format!("{}\n\n{}\n\n", table(&a.table()), table(&a.mean_table()));
     text +=
         "times: the other's median over ours, so 2 means that ours takes half as long; by kernel the geometric mean\n";

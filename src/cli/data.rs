@@ -21,11 +21,11 @@ enum DataCommand {
 
 /// Say what a dataset holds and whether it can be trained on
 ///
-/// Decodes every image and prints classes, splits, sizes, statistics, exact duplicates across
-/// and within the splits, and files that cannot be read. Needs no adapter and writes nothing.
-/// What is left out is counted: files by ending, hidden folders, and masks, which are folders called
-/// masks below a class folder and X_mask beside X. Ends with code 4 where a study could not load the
-/// data as it is; a set without train says that it serves an evaluation alone.
+/// Decodes every image and prints classes, splits, sizes, statistics, exact duplicates across and
+/// within the splits, and files that cannot be read. Needs no adapter and writes nothing. It counts
+/// what is left out: files by ending, hidden folders, and masks (folders called masks below a class
+/// folder, and X_mask beside X). The exit code is 4 if a study could not load the data as it is. A
+/// set without train can serve an evaluation alone, and is said to.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -37,7 +37,7 @@ struct Inspect {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Pixels: images are resized to this square [default: the base config's]
+    /// Side in pixels of the square that images are resized to [default: the base config's]
     #[arg(long, value_name = "N")]
     store_size: Option<usize>,
     /// 1 gray or 3 RGB [default: the base config's]

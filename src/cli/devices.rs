@@ -29,7 +29,7 @@ impl Devices {
             print_json(&list.iter().enumerate().map(as_json).collect::<Vec<_>>())?;
         }
         if list.is_empty() {
-            return Gpu::open(&options.gpu()).map(drop); // it says that there is none, and the way out
+            return Gpu::open(&options.gpu()).map(drop); // the error says that there is none, and the way out
         }
         if !self.json {
             print(&list.iter().enumerate().map(as_text).collect::<Vec<_>>().join("\n"))?;
@@ -38,7 +38,7 @@ impl Devices {
     }
 }
 
-/// The subgroup tier: lanes of the broadcast kernels, where the adapter can run them.
+/// The subgroup tier: the lanes of the broadcast kernels, if the adapter can run them.
 fn broadcast(caps: &Caps) -> String {
     match (gemm::lanes(caps), caps.subgroup) {
         (Some(lanes), _) if caps.software => format!("broadcast, {lanes} lanes, tried first"),
@@ -81,7 +81,7 @@ fn as_text((index, a): (usize, &Adapter)) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The words in lines of at most `width` characters, the later ones behind `indent`.
+/// The words in lines of at most `width` characters, all but the first after `indent`.
 fn wrapped(words: &[String], width: usize, indent: &str) -> String {
     let (mut text, mut used) = (String::new(), 0);
     for word in words {

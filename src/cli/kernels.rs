@@ -28,11 +28,11 @@ enum KernelsCommand {
 
 /// List ops, their entries, and the variants of each with its tier
 ///
-/// An entry is what an op or its gradient runs. "here" says where the adapter stands: the
-/// share of the op's test cases in which it would run that variant first, "yes" where it can
-/// run it, "no" where it cannot. With --kernels, "first" is what the table chooses, where it has
-/// a result for a case's sizes. Without an adapter the list is that of WebGPU's default limits.
-/// Tiers: naive, portable, tiled, subgroup, f16, cooperative. Writes nothing.
+/// An entry is what an op or its gradient runs. The column "here" is about this adapter: "first" if
+/// it would run that variant first in the op's test cases (with their number if not in all), "yes" if
+/// it can run it, "no" if it cannot. With --kernels, "first" is the table's choice for sizes that it
+/// knows. Without an adapter the list is for WebGPU's default limits. Tiers: naive, portable, tiled,
+/// subgroup, f16, cooperative. Writes nothing.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -49,10 +49,10 @@ struct List {
 
 /// Print the WGSL of an entry exactly as it is compiled, or what naga makes of it
 ///
-/// The pieces of shaders/ put together, constants filled in, loops unrolled: every kernel that
-/// the entry launches, in order. Which constants a kernel has may depend on the shape, so on
-/// the case. SPIR-V (disassembled), MSL and HLSL are what naga writes of it without runtime
-/// checks; drivers compile them further.
+/// Prints the pieces of shaders/ put together, with constants filled in and loops unrolled: every
+/// kernel that the entry launches, in order. The constants may depend on the shape, so on the case.
+/// SPIR-V (disassembled), MSL and HLSL are what naga writes without runtime checks; drivers compile
+/// them further.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -95,8 +95,8 @@ struct Here {
 }
 
 impl Here {
-    /// The adapter and the table of --kernels; without any adapter, what every one can, after saying so. One that was
-    /// asked for by name must be there, and so must the one that a table belongs to.
+    /// The adapter and the table of --kernels. Without any adapter it stands for the default limits, after a warning.
+    /// An adapter that was asked for by name must be there, and so must the adapter of a table.
     fn new(options: &Options) -> Result<Here> {
         match Gpu::open(&options.gpu()) {
             Ok(gpu) => {

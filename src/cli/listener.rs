@@ -1,4 +1,5 @@
-//! Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere, warnings alone when quiet.
+//! Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere, and only warnings when
+//! quiet.
 
 use super::output;
 use crate::base::Error;
@@ -15,13 +16,13 @@ use std::time::{Duration, Instant};
 /// Off a terminal, at most a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// A compile of so many seconds is named, and again each time it has taken twice as long.
+/// A compile of this many seconds is named, and again each time it has taken twice as long.
 const LONG_S: u64 = 5;
 
 /// The most characters of the name and of the state beside a bar: a bar is one line.
 const SHORT: usize = 120;
 
-/// The rate is of the steps of this long: long enough to be steady, short enough to forget the slow first step.
+/// The rate is over this time: long enough to be steady, short enough to forget a slow first step.
 const WINDOW: Duration = Duration::from_secs(20);
 
 /// How to show progress.
@@ -35,11 +36,11 @@ enum Mode {
 /// Shows a job's progress.
 pub(super) struct Listener {
     mode: Mode,
-    stage: Mutex<Option<Stage>>,
+    stage: Mutex<Option<ShownStage>>,
 }
 
 /// The stage that runs.
-struct Stage {
+struct ShownStage {
     bar: Option<ProgressBar>,
     name: String,
     unit: &'static str,
@@ -68,7 +69,7 @@ impl Meter {
     }
 }
 
-/// "12.3 images/s, 1:05 left, loss 0.61", as much of it as is known.
+/// "12.3 images/s, 1:05 left, loss 0.61", as far as it is known.
 fn state(rate: Option<f64>, left: Option<u64>, unit: &str, note: &str) -> String {
     let mut parts = Vec::new();
     if let Some(rate) = rate {
@@ -103,11 +104,11 @@ impl Listener {
         Listener { mode, stage: Mutex::new(None) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Stage>> {
+    fn lock(&self) -> MutexGuard<'_, Option<ShownStage>> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Prints a line whatever the mode, above the bar where there is one.
+    /// Prints a line in every mode, above the bar if there is one.
     pub fn say(&self, line: &str) {
         match self.lock().as_ref().and_then(|s| s.bar.as_ref()) {
             Some(bar) => bar.suspend(|| output::complain(line)),
@@ -123,10 +124,10 @@ impl Listener {
     }
 }
 
-/// What is asked while the driver compiles a kernel: names the kernel once that takes long, and ends the wait once `stop` is up.
-/// Nothing is lost by it: a compile has nothing to save.
+/// The callback while the driver compiles a kernel. It names the kernel if that takes long, and ends the wait if `stop`
+/// is set. A compile has nothing to save, so nothing is lost.
 pub(super) fn waiting(listener: Arc<Listener>, stop: Option<Arc<AtomicBool>>) -> Waiting {
-    // Since when, and after how many seconds to say so next.
+    // When it began, and after how many seconds to report next.
     let since = Mutex::new((Instant::now(), LONG_S));
     Arc::new(move |now| {
         let kernel = now.kernel;
@@ -146,7 +147,7 @@ pub(super) fn waiting(listener: Arc<Listener>, stop: Option<Arc<AtomicBool>>) ->
                 1 => "one more of this step is left after it".to_string(),
                 n => format!("{n} more of this step are left after it"),
             };
-            listener.note(&format!("the driver has compiled the kernel {kernel} for {seconds} s; {left}"));
+            listener.note(&format!("the driver has been compiling {kernel} for {seconds} s; {left}"));
             since.1 = 2 * seconds;
         }
         Ok(())
@@ -179,7 +180,7 @@ impl Progress for Listener {
         }
         let bar = (self.mode == Mode::Bar).then(|| bar(name, total, done));
         let meter = Meter([(now, done)].into());
-        *self.lock() = Some(Stage { bar, name: name.to_string(), unit, total, printed: now, meter });
+        *self.lock() = Some(ShownStage { bar, name: name.to_string(), unit, total, printed: now, meter });
     }
 
     fn step(&self, done: u64, note: &str) {

@@ -20,7 +20,7 @@ mod watch;
 
 use crate::base::contained::is_contained;
 use crate::base::{Result, text};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use options::Options;
 use std::process::ExitCode;
 
@@ -84,7 +84,12 @@ impl Cli {
     }
 }
 
-/// The whole program: reads the command line, runs it, and turns what went wrong into a sentence and an exit code.
+/// The command line as data, for tests of what is written about it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The whole program. It reads the command line, runs it, and turns an error into a sentence and an exit code.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(panicked));
     let mut cli = match Cli::try_parse() {
@@ -92,13 +97,13 @@ pub fn main() -> ExitCode {
         Err(e) => {
             let plain = e.render().to_string();
             match text::visible_lines(&plain) {
-                shown if shown == plain => drop(e.print()), // in colours; a closed pipe: nobody reads it
+                shown if shown == plain => drop(e.print()), // in colours; if the pipe is closed, nobody reads it
                 shown => shown.trim_end().lines().for_each(output::complain),
             }
             return ExitCode::from(e.exit_code() as u8);
         }
     };
-    // The hook has said what happened; what is left of a panic is the exit code.
+    // The panic hook has reported it. Only the exit code is left.
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli.run()));
     match ended {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -110,16 +115,16 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A broken invariant is still one sentence, with what a report of it needs.
+/// Reports a broken invariant in one sentence, with what a bug report needs.
 fn panicked(info: &std::panic::PanicHookInfo<'_>) {
     if is_contained() {
-        return; // of a decoder or a compiler on a hostile file: who called it says that it cannot be read
+        return; // of a decoder or a compiler on a hostile file: the caller reports that the file cannot be read
     }
     let text = info.payload().downcast_ref::<&str>().copied();
     let what = text.or(info.payload().downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given");
     let place = info.location().map_or(String::new(), |l| format!(" at {}:{}", l.file(), l.line()));
     output::complain(&format!("error: wgslab has a bug: {what}{place}; please report this line and the command"));
-    let trace = std::backtrace::Backtrace::capture(); // empty unless RUST_BACKTRACE asks for one
+    let trace = std::backtrace::Backtrace::capture(); // empty unless RUST_BACKTRACE is set
     if trace.status() == std::backtrace::BacktraceStatus::Captured {
         trace.to_string().lines().for_each(output::complain);
     }
@@ -128,7 +133,6 @@ fn panicked(info: &std::panic::PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

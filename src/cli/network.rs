@@ -1,4 +1,4 @@
-//! The options that say which network, where no config does.
+//! The options that choose a network if no config does.
 
 use crate::base::{Error, Result};
 use crate::nn::{Backbone, ResNet, Stem, Vit};
@@ -8,16 +8,16 @@ use std::sync::Arc;
 /// A network of given sizes.
 #[derive(Args, Debug)]
 pub(super) struct NetworkOptions {
-    /// Without a config: which network, resnet18 or vit, a ViT-Ti
+    /// Without a config: the network, resnet18 or vit (a ViT-Ti)
     #[arg(long, default_value = "resnet18", value_parser = ["resnet18", "vit"])]
     model: String,
     /// Without a config: channels of the images
     #[arg(long, default_value_t = 3)]
     channels: usize,
-    /// Without a config: times 64, 128, 256, 512 channels of the ResNet-18
+    /// Without a config: factor on the 64, 128, 256, 512 channels of the ResNet-18
     #[arg(long, default_value_t = 1.0)]
     width: f64,
-    /// Without a config: the first layers of the ResNet-18, 3x3, or 7x7 with pooling
+    /// Without a config: the first layers of the ResNet-18, 3x3 or 7x7 (with pooling)
     #[arg(long, default_value = "3x3", value_parser = ["3x3", "7x7"])]
     stem: String,
     /// Without a config: side of the ViT's patches in pixels
@@ -34,7 +34,7 @@ impl NetworkOptions {
         }
         if self.model == "vit" && !size.is_multiple_of(patch) {
             return Err(Error::Usage(format!(
-                "--patch {patch} does not divide --size {size}; a ViT's image is whole patches"
+                "--patch {patch} does not divide --size {size}; the image of a ViT must be whole patches"
             )));
         }
         let stem = if self.stem == "3x3" { Stem::Small } else { Stem::Large };

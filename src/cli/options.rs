@@ -22,29 +22,29 @@ pub(super) struct Options {
     /// vulkan, metal or dx12 [default: any]
     #[arg(long, global = true, value_name = "BACKEND")]
     pub backend: Option<String>,
-    /// The most device memory to use: 2GiB, 512MiB or plain bytes [default: no limit; for a software adapter on
-    /// Linux 80 % of the memory that is free, since it would take all of it until it is killed]
+    /// The most device memory to use: 2GiB, 512MiB or plain bytes [default: no limit; for a software adapter on Linux
+    /// 80 % of the free memory, since it would otherwise take all of it until it is killed]
     #[arg(long, global = true, value_name = "BYTES", value_parser = bytes)]
     pub memory_budget: Option<u64>,
     /// The folder that relative names of data start from
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     pub data_root: PathBuf,
-    /// A table of kernel variants that `wgslab tune` wrote for this adapter [default: kernels.json in the folder of a
-    /// run or study that was begun with one, else the variants that adapters of this kind usually run fastest]
+    /// A table of kernel variants that `wgslab tune` wrote for this adapter [default: the kernels.json of a run or
+    /// study that was begun with one, else the variants that are usually fastest on adapters of this kind]
     #[arg(long, global = true, value_name = "FILE")]
     pub kernels: Option<PathBuf>,
-    /// Use cooperative matrices where the adapter lists 16x16x16 or 8x8x8 ones. Never run on hardware by the authors, and
-    /// experimental in wgpu: check the values it gives
+    /// Use cooperative matrices if the adapter lists 16x16x16 or 8x8x8 ones. The authors have never run them on
+    /// hardware, and wgpu calls them experimental: check the values that they give
     #[arg(long, global = true)]
     pub experimental_cooperative_matrix: bool,
-    /// Edited shaders to run instead of the built-in ones: a folder laid out as shaders/ is, with the edited files or
-    /// all. Kernels with an edited file run with bounds and loop checks
+    /// Edited shaders to run instead of the built-in ones: a folder laid out as shaders/, with the edited files or all.
+    /// Kernels with an edited file run with bounds and loop checks
     #[arg(long, global = true, value_name = "DIR")]
     pub shaders: Option<PathBuf>,
     /// What --shaders holds.
     #[arg(skip)]
     tree: Arc<Tree>,
-    /// Show graphics debuggers (Nsight, RGP, RenderDoc, Xcode) the layer and kernel of each dispatch
+    /// Give graphics debuggers (Nsight, RGP, RenderDoc, Xcode) the layer and kernel of each dispatch
     #[arg(long, global = true)]
     pub labels: bool,
     /// Print no progress: warnings, errors and results only
@@ -76,7 +76,7 @@ impl Options {
             self.tree = Arc::new(Tree::load(folder).map_err(|e| Error::Usage(format!("--shaders: {e}")))?);
             if self.tree.edited().is_empty() && !self.quiet {
                 let folder = folder.display();
-                output::complain(&format!("note: every file of {folder} is equal to the built-in one"));
+                output::complain(&format!("note: no file of {folder} differs from the built-in one"));
             }
         }
         Ok(())
@@ -87,7 +87,8 @@ impl Options {
         &self.tree
     }
 
-    /// Opens the device; for a software adapter, says `what` that means and keeps to the memory that is free.
+    /// Opens the device. For a software adapter it warns what that means (`what`), and limits itself to the memory that
+    /// is free.
     pub fn open(&self, listener: &Arc<Listener>, what: &str) -> Result<Gpu> {
         let mut gpu = Gpu::open(&self.gpu())?;
         gpu.while_compiling(waiting(listener.clone(), None));
@@ -100,7 +101,7 @@ impl Options {
         Ok(gpu)
     }
 
-    /// Opens the device, watches for signals, and does `work` in `out` with progress shown.
+    /// Opens the device, watches for signals, and does `work` in `out` while showing progress.
     pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
         let listener = Arc::new(Listener::new(self.quiet));
         let mut gpu = self.open(&listener, "training runs on the CPU, slowly")?;
@@ -128,11 +129,11 @@ impl Options {
         }
     }
 
-    /// The table of variants to use in `out`: the one it was begun with, else `--kernels`.
+    /// The table of variants to use in `out`: the one that it was begun with, else that of `--kernels`.
     fn table(&self, gpu: &Gpu, out: &Path) -> Result<Table> {
         let (adapter, driver) = (gpu.adapter().name.as_str(), gpu.adapter().driver.as_str());
-        // A cell of a study finds the study's table two folders up. A table of another adapter is no use here; whether
-        // the run may go on without it, its own address says.
+        // A cell of a study finds the study's table two folders up. A table of another adapter is not used; the run's
+        // own address decides whether it may go on without one.
         let above = out.parent().and_then(Path::parent).unwrap_or(out);
         let way_out =
             "runs that began with it go on with it alone: bring it back, or tune again and take another --out";
@@ -149,7 +150,7 @@ impl Options {
         };
         let begun = study::begun(out);
         match kept {
-            // The table that it was begun with is gone, and this is that one.
+            // The table that it was begun with is gone, and this is the same table.
             None if study::begun_with(out).is_some_and(|table| table == given.hash()) => Ok(given),
             None if study::begun_with(out).is_some() => Err(Error::Usage(format!(
                 "{} was begun with another table than {}, and its {KERNELS} is gone; bring that back and leave --kernels \
@@ -172,7 +173,7 @@ impl Options {
     }
 }
 
-/// Bytes of memory that Linux could give without swapping; none elsewhere.
+/// Bytes of memory that Linux could give without swapping; `None` elsewhere.
 fn free_memory() -> Option<u64> {
     mem_available(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }
@@ -205,7 +206,7 @@ fn bytes(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = (&text[..split], text[split..].trim().to_ascii_lowercase());
     let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-    // Whole numbers stay exact; only a number with a point goes through a float.
+    // Whole numbers stay exact. Only a number with a point goes through a float.
     let size = match number.parse::<u64>() {
         Ok(n) => n.checked_mul(*unit),
         Err(_) => number.parse::<f64>().ok().map(|n| n * *unit as f64).filter(|n| *n < 1e19).map(|n| n as u64),

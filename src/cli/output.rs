@@ -1,5 +1,6 @@
-//! What goes to stdout and stderr: everything but JSON and WGSL goes through `base/text`, since names and lines of files may
-//! hold what a terminal obeys, or be megabytes long. A reader that closes its end, as `head` does, is no error.
+//! Prints to stdout and stderr. Everything but JSON and WGSL goes through `base/text`: names and lines of files may
+//! hold characters that a terminal obeys, or be megabytes long. It is no error if the reader closes its end, as `head`
+//! does.
 
 use crate::base::text::{self, CELL, LINE};
 use crate::base::{Error, Result};
@@ -8,23 +9,23 @@ use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
-/// Prints `text`, line by line as a terminal can show it, and a line end to stdout.
+/// Prints `text` to stdout with a line end, each line made safe for a terminal.
 pub(super) fn print(text: &str) -> Result<()> {
     print_exact(&text::visible_lines(text))
 }
 
-/// Prints what a program is to read, or a file to hold, as it is.
+/// Prints text for a program or a file, unchanged.
 pub(super) fn print_exact(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     written(writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()))
 }
 
-/// Prints a path or a source text as it is, for a program or a file, but to a terminal as that can show it.
+/// Prints a path or a source text: unchanged for a program or a file, made safe on a terminal.
 pub(super) fn print_source(text: &str) -> Result<()> {
     if std::io::stdout().is_terminal() { print(text) } else { print_exact(text) }
 }
 
-/// Prints `value` as JSON to stdout, as it is made.
+/// Prints `value` as JSON to stdout, while it is made.
 pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let json = serde_json::to_writer_pretty(&mut out, value);
@@ -42,8 +43,8 @@ fn written(done: std::io::Result<()>) -> Result<()> {
     }
 }
 
-/// An error where two of these files, each with what it is, would be one, or where one is a folder or lies in a file: what
-/// would else be found once the work is done and nowhere to be put.
+/// An error if two of these files would be the same, or if one is a folder or lies inside a file. `files` gives the
+/// name of each for messages. Otherwise the mistake would show only when the work is done and its result has no place.
 pub(super) fn expect_writable(files: &[(&str, Option<&Path>)]) -> Result<()> {
     let whole = |p: &Path| std::path::absolute(p).unwrap_or_else(|_| p.to_path_buf());
     let files: Vec<_> = files.iter().filter_map(|(what, p)| Some((what, whole((*p)?)))).collect();
@@ -63,13 +64,13 @@ pub(super) fn expect_writable(files: &[(&str, Option<&Path>)]) -> Result<()> {
     Ok(())
 }
 
-/// Prints a line to stderr, as a terminal can show it. Where stderr is gone there is nobody left to tell.
+/// Prints a line to stderr, made safe for a terminal. If stderr is gone, nobody can be told.
 pub(super) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", text::visible(line, LINE));
 }
 
-/// Lines of aligned columns: the first row is the head, numbers stand to the right. A cell is shortened before its column
-/// takes its width.
+/// Lines of aligned columns. The first row is the head; numbers are aligned to the right. A long cell is shortened
+/// before the width of its column is taken.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let shown: Vec<Vec<String>> = rows.iter().map(|r| r.iter().map(|t| text::visible(t, CELL)).collect()).collect();
     let columns = shown.iter().map(Vec::len).max().unwrap_or(0);
@@ -94,7 +95,7 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     out
 }
 
-/// The results of a study, a line per cell; the seed stands there where it tells cells apart.
+/// The results of a study, one line for each cell. The seed is shown if there are several.
 pub(super) fn results(results: &[CellResult]) -> String {
     let seeds = results.iter().any(|r| r.seed != results[0].seed);
     let mut head = vec!["dataset", "pretraining", "noise", "realised", "test accuracy", "balanced accuracy", "seconds"];

@@ -10,7 +10,7 @@ use crate::lab::roofline::Roof;
 use crate::lab::step::Ready;
 use crate::lab::{Environment, Spread, Timer};
 use crate::nn::Backbone;
-use crate::nn::step::{Subject, TrainingStep};
+use crate::nn::step::{MeasuredStep, TrainingStep};
 use crate::study::{Job, Phase};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -19,11 +19,11 @@ use std::sync::Arc;
 
 /// Show where the time and the memory of a training step go
 ///
-/// Runs one step again and again: the plain supervised step of a model on random images, or with
-/// a CONFIG the step of a study's stage, augmentation included, on its first dataset. Prints time
-/// by part of the step, by kernel and by layer, memory with what holds it, and the host's time.
-/// Each dispatch is timed in a pass of its own; the first lines say what that costs and how well
-/// the parts add up to the whole. Trains nothing to an end and writes only the files named.
+/// Runs one step again and again: the plain supervised step of a model on random images, or with a
+/// CONFIG the step of a study's stage on its first dataset, augmentation included. Prints time by
+/// part of the step, by kernel and by layer, the memory and what holds it, and the host's time. Each
+/// dispatch is timed in a pass of its own. The first lines say what that costs, and how well the
+/// parts add up to the whole. Trains nothing to the end, and writes only the files that you name.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -42,8 +42,8 @@ pub(super) struct ProfileStep {
     #[arg(long, value_name = "CONFIG", conflicts_with_all = ["model", "size", "batch", "channels", "width", "stem", "patch"])]
     config: Option<PathBuf>,
     /// Which stage of the config
-    #[arg(long, value_enum, default_value_t = Stage::Pretrain)]
-    stage: Stage,
+    #[arg(long, value_enum, default_value_t = StudyStage::Pretrain)]
+    stage: StudyStage,
     /// The images of the config's step [default: its first dataset]
     #[arg(long, value_name = "SPEC")]
     data: Option<String>,
@@ -55,17 +55,17 @@ pub(super) struct ProfileStep {
     /// Without a config: images of a step
     #[arg(long, default_value_t = 8)]
     batch: usize,
-    /// How often each kind of step is run; figures are medians
+    /// How many times each kind of step runs; figures are medians
     #[arg(long, value_name = "N", default_value_t = 5)]
     steps: usize,
-    /// Submit each dispatch alone and use the host's clock, although the adapter has timestamps
+    /// Submit each dispatch alone and use the host's clock, even if the adapter has timestamps
     #[arg(long)]
     wall_clock: bool,
-    /// The roofs of this adapter, which `wgslab bench --roofline roof.svg` leaves in roof.json: tables and page then say
-    /// how near to them a kernel is
+    /// The roofs of this adapter, which `wgslab bench --roofline roof.svg` writes to roof.json. Tables and page then
+    /// say how near to them a kernel is
     #[arg(long, value_name = "FILE")]
     roof: Option<PathBuf>,
-    /// Rows of the tables of kernels, layers and values; the files have all
+    /// Rows in the tables of kernels, layers and values; the files have all rows
     #[arg(long, value_name = "N", default_value_t = 12)]
     rows: usize,
     /// Write everything as JSON
@@ -84,7 +84,7 @@ pub(super) struct ProfileStep {
 
 /// A stage of a study.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum Stage {
+enum StudyStage {
     /// Self-supervised pretraining
     Pretrain,
     /// Supervised training
@@ -105,7 +105,7 @@ impl ProfileStep {
         ])?;
         let model = self.network.network(self.size)?;
         let config = config(study)?;
-        // The decoded images of a study's step go where they disturb nobody.
+        // The decoded images of a study's step are cached in a temporary folder.
         let folder = tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), "make a folder in", e))?;
         let found = options.job(&config, folder.path(), |job| {
             let subject = if study.is_some() { self.of_study(job)? } else { self.of(model, job.gpu)? };
@@ -133,20 +133,20 @@ impl ProfileStep {
         Ok(Some(roof))
     }
 
-    fn of(&self, model: Arc<dyn Backbone>, gpu: &Gpu) -> Result<Subject<'static>> {
+    fn of(&self, model: Arc<dyn Backbone>, gpu: &Gpu) -> Result<MeasuredStep<'static>> {
         let step = TrainingStep { model, batch: self.batch, size: self.size, classes: 10 };
         step.expect_bindable(gpu)?;
-        Ok(step.subject())
+        Ok(step.measured())
     }
 
-    fn of_study<'a>(&self, job: &'a Job<'_>) -> Result<Subject<'a>> {
+    fn of_study<'a>(&self, job: &'a Job<'_>) -> Result<MeasuredStep<'a>> {
         let first = job.config.data.specs.first().cloned();
         let Some(spec) = self.data.clone().or(first) else {
             return Err(Error::Usage("the config names no dataset; give one with --data".into()));
         };
         let (phase, seed) = match self.stage {
-            Stage::Pretrain => (Phase::Pretrain, job.config.seeds.first().copied().unwrap_or(0)),
-            Stage::Train => (Phase::Train, job.config.seeds.first().copied().unwrap_or(0)),
+            StudyStage::Pretrain => (Phase::Pretrain, job.config.seeds.first().copied().unwrap_or(0)),
+            StudyStage::Train => (Phase::Train, job.config.seeds.first().copied().unwrap_or(0)),
         };
         job.step_of(&spec, phase, seed)
     }
@@ -161,7 +161,7 @@ impl ProfileStep {
     }
 }
 
-/// Writes what `make` makes, where a file was asked for.
+/// Writes the result of `make`, if a file was asked for.
 fn write_json<T: Serialize>(path: Option<&Path>, make: impl FnOnce() -> Result<T>) -> Result<()> {
     let Some(path) = path else { return Ok(()) };
     let text = serde_json::to_string(&make()?).map_err(|e| Error::Failed(format!("{}: {e}", path.display())))?;
@@ -178,11 +178,11 @@ fn whole(p: &Profile) -> String {
         Timer::Timestamps => "timestamps of the device",
         Timer::Wall => "the host's clock, each dispatch submitted alone",
     };
-    // Separate passes cost each dispatch about the same: of a step of short ones they are a large part.
+    // A separate pass costs about the same for every dispatch. In a step of short dispatches that is a large part.
     let small = w.overhead > 1.3 || (w.agreement - 1.0).abs() > 0.1;
     let doubt = match small {
         true => {
-            "\n\nThe step is too small for the times of single dispatches to be exact: take more images, or read shares only"
+            "\n\nThe step is too small for exact times of single dispatches. Take more images, or read only the shares."
         }
         false => "",
     };
@@ -213,7 +213,7 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// The first `most` of `rows` under `head`, and a line of how many are left.
+/// The first `most` of `rows` under `head`, and a line that says how many are left.
 fn shortened(head: &[&str], mut rows: Vec<Vec<String>>, most: usize) -> String {
     let left = rows.len().saturating_sub(most);
     rows.truncate(most);

@@ -1,4 +1,4 @@
-//! The roofs of an adapter on the terminal, for the commands that measure them.
+//! Shows the roofs of an adapter on the terminal, for the commands that measure them.
 
 use super::output;
 use crate::base::{Result, files};
@@ -7,7 +7,8 @@ use crate::lab::roofline::{Point, Roof, svg};
 use crate::lab::spread::figures;
 use std::path::Path;
 
-/// Tells each row of `report` how near it is to the roofs, draws both as `picture`, and keeps the roofs beside it.
+/// Writes into each row of `report` how near to the roofs it is, draws both as `picture`, and saves the roofs beside
+/// it.
 pub(super) fn judge(roof: &Roof, report: &mut Report, picture: &Path) -> Result<()> {
     for row in &mut report.rows {
         row.roof_share = roof.share(row.flops, row.bytes, row.ms().median);

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks the job to save and stop, a second stops at once.
+//! Ctrl-C and SIGTERM. The first asks the job to save and stop; a second one stops at once.
 
 use super::listener::Listener;
 use crate::base::{Error, Result};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The exit code of a program that Ctrl-C stopped.
 const STOPPED_AT_ONCE: i32 = 130;
 
-/// Watches for signals; the flag is up once one came.
+/// Watches for signals. The returned flag is set once one came.
 pub(super) fn watch(listener: Arc<Listener>) -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();

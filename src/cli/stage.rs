@@ -20,9 +20,9 @@ const LARGEST_SEED: u64 = i64::MAX as u64;
 
 /// Learn a backbone from images without labels
 ///
-/// Trains a backbone on the training images of SPEC, whose labels it never reads, and writes
-/// OUT/backbone.safetensors with torchvision's parameter names. Ctrl-C saves and stops; the
-/// same command goes on.
+/// Trains a backbone on the training images of SPEC. It never reads their labels. Writes
+/// OUT/backbone.safetensors with torchvision's parameter names. Ctrl-C saves and stops; the same
+/// command goes on.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -67,14 +67,14 @@ pub(super) struct Train {
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// A backbone to start from, with torchvision's names; values of BF16, F16 and F64 are converted, and a prefix of all
-    /// names is taken off [default: random weights]
+    /// A backbone to start from, with torchvision's names. Values of BF16, F16 and F64 are converted, and a prefix that
+    /// all names share is removed [default: random weights]
     #[arg(long, value_name = "FILE.safetensors")]
     weights: Option<PathBuf>,
     /// Keep the classifier of --weights, whose classes must be those of SPEC [default: a new one]
     #[arg(long, requires = "weights")]
     keep_classifier: bool,
-    /// How training labels go wrong; `[noise.KIND]` of --config has its settings
+    /// How training labels go wrong; `[noise.KIND]` in --config has its settings
     #[arg(long, value_name = "KIND", default_value_t = NoiseKind::default(), value_parser = kinds())]
     noise_kind: NoiseKind,
     /// The share of training labels that go wrong, 0 to 1
@@ -90,9 +90,8 @@ pub(super) struct Train {
 
 /// Measure a trained classifier on any data
 ///
-/// Loads the run folder that `train` or a study made and measures its classifier on one split
-/// of SPEC, whose classes are matched by name and must be among those it was trained on. Writes
-/// nothing but RUN/cache, the decoded images.
+/// Loads the run folder that `train` or a study made and measures its classifier on one split of
+/// SPEC. Classes are matched by name, and must be among those that it was trained on. Writes nothing.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -120,7 +119,7 @@ fn methods() -> clap::builder::PossibleValuesParser {
     ssl::methods().into_iter().map(one).collect::<Vec<_>>().into()
 }
 
-/// Reads the name of a noise kind; the help lists them with what they do.
+/// Reads the name of a noise kind. The help lists each with what it does.
 fn kinds() -> impl TypedValueParser<Value = NoiseKind> {
     let known = NoiseKind::all().map(|kind| PossibleValue::new(kind.name()).help(kind.about()));
     PossibleValuesParser::new(known).try_map(|name| name.parse::<NoiseKind>())
@@ -159,7 +158,7 @@ impl Train {
 
 impl Evaluate {
     pub fn run(&self, options: &Options) -> Result<()> {
-        // The run's own config: a classifier fits the sizes it was trained with.
+        // The run's own config: a classifier fits only the sizes that it was trained with.
         let own = self.run.join("config.toml");
         if !own.is_file() {
             let run = self.run.display();

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Run, list or report a grid of experiments
 ///
 /// A study is a grid: dataset × pretraining × label noise × learning method × seed. A config
-/// says which; configs/base.toml lists every key with its meaning.
+/// describes it; configs/base.toml lists every key with its meaning.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment, arg_required_else_help = true)]
 pub(super) struct Study {
@@ -31,10 +31,10 @@ enum StudyCommand {
 
 /// Run the cells of a study; run it again to go on where it stopped
 ///
-/// Trains and tests every cell of the grid, one folder each below OUT/runs, writes
-/// OUT/results.csv and OUT/report.html, and prints the table. Ctrl-C saves and stops; the same
-/// command goes on, to the same bits as a run that was not stopped. Finished cells are not
-/// run again.
+/// Trains and tests every cell of the grid, each in its own folder below OUT/runs. Writes
+/// OUT/results.csv and OUT/report.html, and prints the table. Ctrl-C saves and stops. The same
+/// command goes on, to the same bits as a run that was never stopped. Finished cells are not run
+/// again.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -49,24 +49,26 @@ struct Run {
     /// Where the study is written [default: runs/ and the config's file name without its ending]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Run this cell alone; `wgslab study list` numbers them from 0
+    /// Run only this cell; `wgslab study list` numbers them from 0
     #[arg(long, value_name = "N", conflicts_with = "shard")]
     index: Option<usize>,
     /// Run part I of N parts, from 1/N to N/N
     #[arg(long, value_name = "I/N", value_parser = Selection::shard)]
     shard: Option<Selection>,
-    /// Race the variants of every kernel of the study first, as `wgslab tune` does, and keep the table in OUT/kernels.json
-    /// [default: on a GPU, unless the study was begun, --kernels names a table, or only a part of the study is run]
+    /// Race the variants of every kernel of the study first, as `wgslab tune` does, and keep the table in
+    /// OUT/kernels.json [default: on a GPU, unless the study was begun, --kernels names a table, or only a part of the
+    /// study is run]
     #[arg(long, conflicts_with_all = ["kernels", "index", "shard"])]
     tune: bool,
-    /// Empty the folder of each damaged cell or pretraining and make it again [default: tell it, run the others and end
-    /// with code 4]
+    /// Empty the folder of each damaged cell or pretraining and make it again [default: report it, run the others and
+    /// end with code 4]
     #[arg(long)]
     redo_damaged: bool,
-    /// End with code 75 when the cells that are left are those other processes work on [default: wait for them]
+    /// End with code 75 if all cells that are left are being run by other processes [default: wait for them]
     #[arg(long)]
     no_wait: bool,
-    /// Race nothing: run what is usually fastest on adapters of this kind [default: on a software adapter]
+    /// Race nothing, and run the variants that are usually fastest on adapters of this kind [default: on a software
+    /// adapter]
     #[arg(long, conflicts_with = "tune")]
     no_tune: bool,
 }
@@ -111,7 +113,7 @@ impl Study {
     }
 }
 
-/// Where a study is written when nothing else is said.
+/// Where a study is written by default.
 pub(super) fn default_out(config: &Path) -> PathBuf {
     Path::new("runs").join(config.file_stem().unwrap_or_default())
 }
@@ -122,8 +124,12 @@ impl Run {
         let selection = self.index.map(Selection::Index).or(self.shard).unwrap_or_default();
         let all = cells(&config);
         if selection.of(&all)?.is_empty() {
-            // Of more parts than cells some are empty: a scheduler starts them all the same, and none of them failed.
-            complain(&format!("this part has no cell to run: the study has {} cells, fewer than parts", all.len()));
+            // If there are more parts than cells, some parts are empty. A scheduler starts them all the same, and an
+            // empty one has not failed.
+            complain(&format!(
+                "this part has no cell to run: the study has only {} cells, fewer than parts",
+                all.len()
+            ));
             return Ok(());
         }
         let out = self.out.clone().unwrap_or_else(|| default_out(&self.config));
@@ -139,10 +145,10 @@ impl Run {
     }
 }
 
-/// So many parts that are left out are told a line each where a page lists the others.
+/// This many parts that are left out are reported, one line each, if a page lists the rest.
 const TOLD: usize = 8;
 
-/// What is damaged is left out, and told: the exit code says so too. `page` names all of it.
+/// Damaged parts are left out and reported; the exit code says so, too. `page` names all of them.
 fn all_whole(damaged: &[String], page: &Path) -> Result<()> {
     let n = damaged.len();
     let told = if page.exists() { n.min(TOLD) } else { n };
@@ -153,13 +159,14 @@ fn all_whole(damaged: &[String], page: &Path) -> Result<()> {
     }
     let left_out = format!("{n} parts of the study are left out");
     Err(Error::Data(match n - told {
-        0 => format!("{left_out}, each told above"),
-        _ => format!("{left_out}; {told} are told above, and all in {}", page.display()),
+        0 => format!("{left_out}, each is named above"),
+        _ => format!("{left_out}; {told} are named above, and all in {}", page.display()),
     }))
 }
 
 impl Run {
-    /// Whether to tune first. A part of a study does not: the others would tune beside it, and each get a table of its own.
+    /// Whether to tune first. A part of a study does not tune: other parts would tune beside it, and each would get its
+    /// own table.
     fn races(&self, job: &Job<'_>) -> Result<bool> {
         let table = !job.kernels.entries.is_empty();
         let begun = study::begun(job.out);

@@ -10,7 +10,7 @@ use crate::base::{Error, Result};
 use crate::device::Gpu;
 use crate::device::tune::Table;
 use crate::kernels::{fuse, tune};
-use crate::lab::{Environment, landscape};
+use crate::lab::{Environment, tuning_export};
 use crate::nn::step::TrainingStep;
 use crate::study::{self, Config};
 use crate::tape::{self, Schedule, Tape};
@@ -20,18 +20,18 @@ use std::sync::Arc;
 
 /// Find the fastest variant of each kernel of a model or a study on this adapter
 ///
-/// With CONFIG, records every step that the config's stages would run (pretraining, training,
-/// evaluation), which reads its datasets; without, a supervised training step and an
-/// evaluation of the given sizes. Runs every variant of every op in them at its shapes, compares
-/// each with the naive variant, and races those that agree. The winners go into a table that `study run`,
-/// `pretrain` and `train` read with --kernels FILE. What is in the table already, with unchanged
-/// kernels, is not raced again.
+/// With CONFIG, tunes every step that the config's stages run (pretraining, training, evaluation);
+/// this reads its datasets. Without, tunes a supervised training step and an evaluation of the given
+/// sizes. Every variant of every op in them runs at its shapes and is compared with the naive
+/// variant. Those that agree race, and the winners go into a table that `study run`, `pretrain` and
+/// `train` read with --kernels FILE. What the table holds already, for unchanged kernels, is not
+/// raced again.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:
   wgslab tune configs/smoke.toml
-  wgslab tune --size 32 --batch 64 --out kernels.json --export landscape.csv"
+  wgslab tune --size 32 --batch 64 --out kernels.json --export samples.csv"
 )]
 pub(super) struct Tune {
     /// A study's config: tune what its stages run
@@ -51,7 +51,7 @@ pub(super) struct Tune {
     /// The table; what it holds is kept
     #[arg(long, value_name = "FILE", default_value = "kernels.json")]
     out: PathBuf,
-    /// Write the whole landscape of the table: every candidate, every sample, and why one was refused
+    /// Write everything that was measured: every candidate, every sample, and why one was refused
     #[arg(long, value_name = "FILE.csv|.json")]
     export: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ pub(super) struct Tune {
 impl Tune {
     pub fn run(&self, options: &Options) -> Result<()> {
         if let Some(export) = &self.export {
-            landscape::format(export)?; // before hours of races
+            tuning_export::format(export)?; // before hours of races
         }
         match &self.config {
             None => {
@@ -78,7 +78,7 @@ impl Tune {
             }
             Some(path) => {
                 let config = Config::load(path)?;
-                // Where `study run` looks for decoded images.
+                // `study run` looks for decoded images there.
                 options.job(&config, &default_out(path), |job| {
                     let table = job.tune(&self.out)?;
                     self.show(job.gpu, &table)
@@ -97,10 +97,10 @@ impl Tune {
         Ok([step.record()?.0, step.record_evaluation()?.0])
     }
 
-    /// Prints the table, and writes its landscape where asked to.
+    /// Prints the table, and exports it if asked to.
     fn show(&self, gpu: &Gpu, table: &Table) -> Result<()> {
         if let Some(export) = &self.export {
-            landscape::export(table, &Environment::of(gpu), export)?;
+            tuning_export::export(table, &Environment::of(gpu), export)?;
         }
         print(&summary(table, &self.out))
     }

@@ -6,7 +6,7 @@ use crate::base::{Error, Result};
 use crate::device::tree::{guess, pieces};
 use crate::device::{Gpu, GpuOptions};
 use crate::kernels::listing::{self, Asked, Found, Wanted};
-use crate::lab::edit::{Verdict, judge};
+use crate::lab::shader_trial::{TrialVerdict, judge};
 use crate::lab::spread::figures;
 use crate::lab::{Spread, watch};
 use clap::Args;
@@ -18,13 +18,12 @@ use std::time::Duration;
 
 /// Try an edited shader at each save: is it right, and is it faster
 ///
-/// FILE is an edited copy of a file of shaders/. At each save it is compiled, its values are
-/// compared with those of the built-in naive variant (of the variant itself where the op has no
-/// naive one) in every case that runs it, and with NaN and infinities among its inputs with those
-/// of the variant itself; in the largest case it is timed beside the built-in text, samples
-/// interleaved, runtime checks on in both. An edit that does not compile is told
-/// with the line of FILE, and the watch goes on. Each trial runs in a process of its own, which
-/// is killed where it does not end in time. Ctrl-C ends the watch.
+/// FILE is an edited copy of a file of shaders/. At each save it is compiled. Then its values are
+/// compared with those of the built-in naive variant, in every case that runs it. (If the op has no
+/// naive variant, and for inputs with NaN and infinities, with those of the same variant.) In the
+/// largest case it is timed beside the built-in text: samples alternate, and both run with runtime
+/// checks. A compile error is shown at the line of FILE, and the watch goes on. Each trial runs in a
+/// process of its own, which is killed if it does not end in time. Ctrl-C ends the watch.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -40,13 +39,13 @@ pub(super) struct Watch {
     /// the variant]
     #[arg(long, value_name = "OP.ENTRY[/CASE]")]
     case: String,
-    /// Which variant [default: the first here that is made of the file]
+    /// Which variant [default: the first on this adapter that is made of the file]
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
-    /// Which file of shaders/ it stands for [default: the one that the end of its path names]
+    /// Which file of shaders/ it replaces [default: the one that the end of its path names]
     #[arg(long, value_name = "PATH")]
     piece: Option<String>,
-    /// Try it once, and end with exit code 1 where it does not compile or is not right
+    /// Try it once, and end with exit code 1 if it does not compile or is not right
     #[arg(long)]
     once: bool,
     /// Kill a trial that takes longer, in seconds
@@ -71,7 +70,10 @@ impl Watch {
             return self.judge(options);
         }
         if !self.file.is_file() {
-            return Err(Error::Usage(format!("there is no file {}; copy one of shaders/ there", self.file.display())));
+            return Err(Error::Usage(format!(
+                "there is no file {}; copy a file of shaders/ there",
+                self.file.display()
+            )));
         }
         let gpu = Gpu::open(&GpuOptions { shaders: Arc::default(), ..options.gpu() })?;
         let (piece, found) = (self.piece()?, self.find(options, &gpu)?);
@@ -82,12 +84,12 @@ impl Watch {
                 1 => format!("case '{case}'"),
                 n => format!("{n} cases, timed in '{case}'"),
             };
-            complain(&format!("{file} for shaders/{piece} in {} [{variant}], {cases}", self.entry().0));
+            complain(&format!("{file} in place of shaders/{piece}, in {} [{variant}], {cases}", self.entry().0));
         }
         let mut right = true;
         let limit = Duration::from_secs_f64(self.limit_s);
         watch::watch(&self.file, self.once, limit, &child, &mut |verdict| {
-            right = matches!(verdict, Verdict::Right(_));
+            right = matches!(verdict, TrialVerdict::Right(_));
             if self.json {
                 let line = serde_json::to_string(verdict);
                 return print_exact(&line.map_err(|e| Error::Failed(format!("cannot write a verdict as JSON: {e}")))?);
@@ -101,14 +103,14 @@ impl Watch {
     /// What the child does: one verdict on stdout.
     fn judge(&self, options: &Options) -> Result<()> {
         let limit = Duration::from_secs_f64(self.limit_s);
-        // Where nobody is left to kill it, it ends by itself.
+        // If nobody is left to kill it, it ends by itself.
         std::thread::spawn(move || {
             std::thread::sleep(limit + Duration::from_secs(5));
             std::process::abort();
         });
         let mut gpu_options = options.gpu();
         let verdict = match options.tree().clone().with(self.piece()?, &self.file) {
-            Err(e) => Verdict::Broken { why: e.to_string() },
+            Err(e) => TrialVerdict::Broken { why: e.to_string() },
             Ok(tree) => {
                 let gpu = Gpu::open(&GpuOptions { shaders: Arc::default(), ..options.gpu() })?;
                 let found = self.find(options, &gpu)?;
@@ -140,7 +142,7 @@ impl Watch {
         }
         let wanted = self.piece.as_deref().unwrap_or(&file);
         Err(Error::Usage(format!(
-            "{wanted} names no file of shaders/; say with --piece which one it stands for, as in --piece \
+            "{wanted} names no file of shaders/; say with --piece which one it replaces, as in --piece \
              elementwise/scale/forward.wgsl{}",
             guess(wanted)
         )))
@@ -168,7 +170,7 @@ impl Watch {
                 let (name, needs) = (&gpu.adapter().name, "`wgslab kernels list` says what it needs");
                 return Err(Error::Usage(format!("{name} cannot run {entry} [{variant}]; {needs}")));
             }
-            // The sizes of a case may leave the piece out.
+            // At the sizes of some cases the kernel may not use the piece.
             let made = found.iter().map(|f| Ok(made_of(f)?.contains(&piece))).collect::<Result<Vec<_>>>()?;
             let found: Vec<Found> = found.into_iter().zip(made).filter_map(|(f, made)| made.then_some(f)).collect();
             if !found.is_empty() {
@@ -183,12 +185,12 @@ impl Watch {
     }
 
     /// A verdict as a line.
-    fn told(&self, verdict: &Verdict) -> String {
+    fn told(&self, verdict: &TrialVerdict) -> String {
         match verdict {
-            Verdict::Broken { why } => format!("broken: {why}"),
-            Verdict::Wrong { why } => format!("wrong values: {why}"),
-            Verdict::Stopped { why } => format!("stopped: {why}"),
-            Verdict::Right(times) => {
+            TrialVerdict::Broken { why } => format!("broken: {why}"),
+            TrialVerdict::Wrong { why } => format!("wrong values: {why}"),
+            TrialVerdict::Stopped { why } => format!("stopped: {why}"),
+            TrialVerdict::Right(times) => {
                 let ms = |s: Spread| format!("{} ms ({} to {})", short(s.median), short(s.q1), short(s.q3));
                 let ([edited, committed, shipped], j) = (times.spreads(), times.judgement());
                 format!(
@@ -219,7 +221,7 @@ fn child() -> Result<Command> {
     Ok(command)
 }
 
-/// The words of a command with --child among its options: none is read behind `--`.
+/// The words of a command with --child among its options. After `--` none is an option.
 fn as_child(mut words: Vec<OsString>) -> Vec<OsString> {
     let end = words.iter().position(|w| w == "--").unwrap_or(words.len());
     words.insert(end, "--child".into());

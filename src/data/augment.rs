@@ -9,7 +9,7 @@ use crate::kernels::draw::Draws;
 use crate::kernels::gaussian_blur::GaussianBlur;
 use crate::kernels::solarize::Solarize;
 use crate::nn::{Recipe, Views};
-use crate::tape::{Phase, Tape, Var};
+use crate::tape::{StepPart, Tape, Var};
 
 /// The random streams of the ops.
 const CROP: u32 = 0x4352;
@@ -53,7 +53,7 @@ impl Augmentation {
     /// One random view of the images at `indices`: crop and mirror, colours, blur, solarize, normalize; what has probability 0 is
     /// left out. f32 [B, channels, out, out].
     pub fn view(&self, t: &mut Tape, store: &ImageStore, indices: Var, view: u32, seed: u64, out: u32) -> Result<Var> {
-        t.phase(Phase::Augmentation, |t| self.random(t, store, indices, (view, seed), out))
+        t.part(StepPart::Augmentation, |t| self.random(t, store, indices, (view, seed), out))
     }
 
     fn random(
@@ -93,7 +93,7 @@ impl Augmentation {
 
     /// The images at `indices` as they are, resized and normalized: what evaluation sees.
     pub fn plain(&self, t: &mut Tape, store: &ImageStore, indices: Var, out: u32) -> Result<Var> {
-        t.phase(Phase::Augmentation, |t| {
+        t.part(StepPart::Augmentation, |t| {
             let pages = store.on_tape(t)?;
             let x = t.crop_resize(crop_of(store, None, out), indices, &pages, None)?;
             t.normalize(x, self.mean, self.std)

@@ -4,7 +4,7 @@
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
 use crate::data::decode::Listing;
-use crate::data::{Images, LoadOptions, Origin, Part, Source, Split};
+use crate::data::{DecodedData, Images, LoadOptions, Origin, Part, Split};
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -87,8 +87,8 @@ pub fn digest(path: &Path) -> Result<[u8; 32]> {
 pub fn through(
     key: impl FnOnce() -> Result<Option<Hasher>>,
     options: &LoadOptions,
-    make: impl FnOnce() -> Result<Source>,
-) -> Result<(Source, Option<Fresh>)> {
+    make: impl FnOnce() -> Result<DecodedData>,
+) -> Result<(DecodedData, Option<Fresh>)> {
     let Some(folder) = &options.cache else { return Ok((make()?, None)) };
     let Some(key) = key()? else { return Ok((make()?, None)) };
     let how = [options.store_size as u64, options.channels as u64, options.bit_depth.into()];
@@ -113,7 +113,7 @@ pub fn through(
 }
 
 /// The file for `source`; none where it holds nothing.
-fn pack(path: &Path, source: &Source) -> Result<Option<Vec<u8>>> {
+fn pack(path: &Path, source: &DecodedData) -> Result<Option<Vec<u8>>> {
     let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot pack {}: {e}", path.display()));
     let Some(first) = source.parts.iter().flatten().next() else { return Ok(None) };
     let Images { height, width, channels, .. } = first.images;
@@ -163,7 +163,7 @@ fn checksum(meta: &Meta, tensors: &[(String, TensorView<'_>)]) -> Result<String,
     Ok(hasher.hex())
 }
 
-fn unpack(bytes: &[u8]) -> Result<Source, String> {
+fn unpack(bytes: &[u8]) -> Result<DecodedData, String> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     let json = header.metadata().as_ref().and_then(|m| m.get(META)).ok_or("it has no metadata")?;
     let meta: Meta = serde_json::from_str(json).map_err(|e| e.to_string())?;
@@ -177,7 +177,7 @@ fn unpack(bytes: &[u8]) -> Result<Source, String> {
         Ok::<_, String>(view.1.data())
     };
     let Meta { name, classes, height, width, channels, names, notes, .. } = meta;
-    let mut source = Source { name, classes, notes, ..Source::default() };
+    let mut source = DecodedData { name, classes, notes, ..DecodedData::default() };
     for (split, names) in Split::ALL.into_iter().zip(names) {
         let Some(names) = names else { continue };
         let pixels = find(split, "pixels")?.to_vec();

@@ -1,6 +1,6 @@
 //! data: everything that turns files (or nothing, for phantoms) into decoded images with labels, in three splits.
 //!
-//! The path of an image: a [`layout`] reads what a name means into a [`Source`], [`cache`] keeps what was decoded, and
+//! The path of an image: a [`layout`] reads what a name means into a [`DecodedData`], [`cache`] keeps what was decoded, and
 //! [`split`] makes the [`Dataset`], whose training, validation and test images never share a picture or a patient.
 
 pub mod augment;
@@ -182,7 +182,7 @@ pub enum Split {
 }
 
 impl Split {
-    /// The splits, in the order of [`Source::parts`].
+    /// The splits, in the order of [`DecodedData::parts`].
     pub const ALL: [Split; 3] = [Split::Train, Split::Val, Split::Test];
 
     /// The name used in messages, files and image names.
@@ -254,7 +254,7 @@ impl Part {
 
 /// What a reader found: the splits as they stand in the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Source {
+pub struct DecodedData {
     /// A short name.
     pub name: String,
     /// Class names.
@@ -269,7 +269,7 @@ pub struct Source {
     pub notes: Vec<String>,
 }
 
-impl Source {
+impl DecodedData {
     /// With notes of how its files were listed before those of how they were decoded.
     fn noting(mut self, listed: Vec<String>) -> Self {
         self.notes.splice(0..0, listed);
@@ -328,7 +328,7 @@ pub(crate) fn read(
     options: &LoadOptions,
     need: Option<Need>,
     progress: &dyn Fn(usize, usize),
-) -> Result<(Source, Option<cache::Fresh>)> {
+) -> Result<(DecodedData, Option<cache::Fresh>)> {
     options.check()?;
     let found = Spec::parse(spec, &options.data_root)?.open()?;
     found.check(options, need)?;

@@ -9,7 +9,7 @@ use crate::base::rng::Rng;
 use crate::base::{Error, Result};
 use crate::data::decode::Listing;
 use crate::data::groups::{self, Groups};
-use crate::data::{Dataset, Images, LoadOptions, Need, Part, Source, Split, classes};
+use crate::data::{Dataset, DecodedData, Images, LoadOptions, Need, Part, Split, classes};
 use std::collections::HashSet;
 
 /// The random stream that chooses validation images.
@@ -120,7 +120,7 @@ impl Outline<'_> {
     }
 }
 
-impl Source {
+impl DecodedData {
     /// What is known of it without its pixels.
     pub(super) fn outline(&self) -> Outline<'_> {
         let labels = self.parts.each_ref().map(|p| p.as_ref().map(|p| p.images.labels.clone()));
@@ -148,9 +148,9 @@ const NO_TEST: &str = "there is no test split, and none is cut from train; put c
 
 /// Makes the dataset. For an evaluation only the named split must have images. All splits are made as for training, so that a
 /// split holds the same images whatever it is needed for.
-pub fn assemble(source: Source, options: &LoadOptions, need: Need) -> Result<Dataset> {
+pub fn assemble(source: DecodedData, options: &LoadOptions, need: Need) -> Result<Dataset> {
     source.outline().check(need)?;
-    let Source { name, classes, parts: [train, val, test], .. } = source;
+    let DecodedData { name, classes, parts: [train, val, test], .. } = source;
     let fail = |what: String| Error::Data(format!("{name}: {what}"));
     let [train, test] = [train, test].map(|p| p.unwrap_or_else(|| Part::empty(options)));
     let before = train.images.class_counts(classes.len());
@@ -282,9 +282,9 @@ mod tests {
         crate::data::testing::options(Path::new(""), 1)
     }
 
-    fn source(train: &[(u8, u32)], val: Option<&[(u8, u32)]>, test: Option<&[(u8, u32)]>) -> Source {
+    fn source(train: &[(u8, u32)], val: Option<&[(u8, u32)]>, test: Option<&[(u8, u32)]>) -> DecodedData {
         let parts = [Some(part(train)), val.map(part), test.map(part)];
-        Source { name: "x".into(), classes: vec!["a".into(), "b".into()], parts, ..Source::default() }
+        DecodedData { name: "x".into(), classes: vec!["a".into(), "b".into()], parts, ..DecodedData::default() }
     }
 
     #[test]
@@ -354,12 +354,12 @@ mod tests {
 
     #[test]
     fn an_evaluation_needs_its_split_alone_and_finds_the_images_that_training_does() {
-        let evaluate = |s: Source, split| assemble(s, &options(), Need::Evaluation(split));
-        let of = |parts: [Option<&[(u8, u32)]>; 3]| Source {
+        let evaluate = |s: DecodedData, split| assemble(s, &options(), Need::Evaluation(split));
+        let of = |parts: [Option<&[(u8, u32)]>; 3]| DecodedData {
             name: "x".into(),
             classes: vec!["a".into(), "b".into()],
             parts: parts.map(|p| p.map(part)),
-            ..Source::default()
+            ..DecodedData::default()
         };
         let one: &[(u8, u32)] = &[(1, 0), (1, 0)];
         let two: &[(u8, u32)] = &[(2, 1), (1, 0)];

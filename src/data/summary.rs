@@ -2,7 +2,7 @@
 
 use crate::base::Result;
 use crate::base::text::{CELL, distinct};
-use crate::data::{LoadOptions, Need, Source, Split, read, split};
+use crate::data::{DecodedData, LoadOptions, Need, Split, read, split};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -123,7 +123,7 @@ pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
     Ok(summary)
 }
 
-fn splits(source: &Source) -> Vec<SplitSummary> {
+fn splits(source: &DecodedData) -> Vec<SplitSummary> {
     let one = |(split, part): (Split, &Option<crate::data::Part>)| {
         let images = &part.as_ref()?.images;
         let per_class = images.class_counts(source.classes.len());
@@ -132,7 +132,7 @@ fn splits(source: &Source) -> Vec<SplitSummary> {
     Split::ALL.into_iter().zip(&source.parts).filter_map(one).collect()
 }
 
-fn sizes(source: &Source) -> Vec<SizeCount> {
+fn sizes(source: &DecodedData) -> Vec<SizeCount> {
     let mut counts = BTreeMap::new();
     for origin in source.parts.iter().flatten().flat_map(|p| &p.origins) {
         *counts.entry((origin.width, origin.height)).or_insert(0) += 1;
@@ -143,7 +143,7 @@ fn sizes(source: &Source) -> Vec<SizeCount> {
     sizes
 }
 
-fn duplicates(source: &Source) -> Duplicates {
+fn duplicates(source: &DecodedData) -> Duplicates {
     let digests = source
         .parts
         .each_ref()

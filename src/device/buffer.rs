@@ -1,4 +1,4 @@
-//! Buffers on the device, counted: how many bytes live now, how many lived at the peak, how many were ever made.
+//! Buffers on the device, and counts of them: bytes alive now, bytes alive at the peak, buffers made so far.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -17,7 +17,7 @@ pub(super) fn shape(p: &wgpu::CooperativeMatrixProperties) -> String {
     format!("{}x{}x{} {:?} to {:?}", p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type)
 }
 
-/// Of the shapes an adapter reports, those that WGSL can express and a kernel is written for.
+/// The shapes that an adapter reports, that WGSL can express, and that a kernel is written for.
 pub(super) fn usable(reported: &[wgpu::CooperativeMatrixProperties]) -> Vec<Cooperative> {
     use wgpu::CooperativeScalarType::{F16, F32};
     let known = |p: &wgpu::CooperativeMatrixProperties| match (p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type) {

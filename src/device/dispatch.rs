@@ -1,4 +1,4 @@
-//! Dispatches: a pipeline, its bind group and a grid, ready to be encoded again and again.
+//! A dispatch is a pipeline, its bind group and a grid, ready to be encoded again and again.
 
 use super::pipeline::Pipeline;
 use super::shader::Access;
@@ -13,7 +13,7 @@ pub struct Dispatch {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
     grid: [u32; 3],
-    /// `<layer>/<op>.<entry>`: what debuggers and errors show.
+    /// `<layer>/<op>.<entry>`, for debuggers and errors.
     pub label: String,
 }
 
@@ -31,7 +31,7 @@ pub struct ParamBlocks {
     buffer: Option<Buffer>,
 }
 
-/// Uniform offsets are aligned to this: the default limit of WebGPU, enough everywhere.
+/// Uniform offsets are multiples of this: the default limit of WebGPU, which every adapter accepts.
 const ALIGN: usize = 256;
 
 impl ParamBlocks {
@@ -60,8 +60,8 @@ impl ParamBlocks {
     }
 }
 
-/// Grid of `n` workgroups in one list, folded over (x, y) when past the limit of a dimension; kernels unfold it with
-/// `group_index` of `shaders/common/index.wgsl` and must guard the surplus.
+/// A grid of `n` workgroups in one list. Above the limit of a dimension it is folded over (x, y): kernels unfold it
+/// with `group_index` of `shaders/common/index.wgsl` and must skip the surplus.
 pub fn groups_1d(n: usize) -> [u32; 3] {
     let n = n.max(1);
     let x = n.min(65_535);
@@ -97,7 +97,10 @@ impl Gpu {
             return bad(format!("the shader binds {} buffers and was given {}", pipeline.buffers.len(), buffers.len()));
         }
         if grid.iter().any(|&g| g == 0 || g > self.caps().groups) {
-            return bad(format!("a grid of {grid:?} workgroups is past the limit {}", self.caps().groups));
+            return bad(format!(
+                "a grid of {grid:?} workgroups is above the limit of {} a dimension",
+                self.caps().groups
+            ));
         }
         for (i, one) in buffers.iter().enumerate() {
             let again = (i + 1..buffers.len()).find(|&j| std::ptr::eq(*one, buffers[j]));
@@ -133,8 +136,8 @@ impl Gpu {
         Ok(Dispatch { pipeline, group, grid, label: label.to_string() })
     }
 
-    /// Encodes `list`, a pass and a command buffer per chunk: long passes would trip a driver's watchdog, short ones
-    /// cost more to submit than to run.
+    /// Encodes `list` in chunks, each a pass and a command buffer. A long pass would trip a driver's watchdog; a short
+    /// one costs more to submit than to run.
     pub fn encode(&self, list: &[Dispatch]) -> Encoded {
         let one = |chunk: &[Dispatch]| {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -144,7 +147,8 @@ impl Gpu {
         Encoded(list.chunks(CHUNK).map(one).collect())
     }
 
-    /// Encodes `list` as one pass. Debuggers show its label, and with [`super::GpuOptions::labels`] that of each dispatch.
+    /// Encodes `list` as one pass. Debuggers show its label and, with [`super::GpuOptions::labels`], the label of each
+    /// dispatch.
     pub(super) fn pass<'a>(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -167,12 +171,12 @@ impl Gpu {
         }
     }
 
-    /// Submits what was encoded, a submission per chunk. A software driver may run it before this returns.
+    /// Submits the encoded work, one submission for each chunk. A software driver may run it before this returns.
     pub fn submit(&self, work: Encoded) -> Ticket {
         Ticket(work.0.into_iter().map(|buffer| self.queue.submit([buffer])).last())
     }
 
-    /// Waits until what the ticket stands for is done; later work goes on.
+    /// Waits until the ticket's work is done. Later work goes on.
     pub fn wait_for(&self, ticket: &Ticket) -> Result<()> {
         let polled = self.device.poll(wgpu::PollType::Wait { submission_index: ticket.0.clone(), timeout: None });
         self.check()?;

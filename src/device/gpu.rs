@@ -1,4 +1,4 @@
-//! Opening an adapter, what it can do, and what went wrong with it.
+//! Opens an adapter, says what it can do, and reports what went wrong with it.
 
 use super::buffer::{Buffer, Meter};
 use super::cooperative::{self, Cooperative};
@@ -28,28 +28,28 @@ pub struct GpuOptions {
     pub backend: Option<String>,
     /// Keep the runtime checks in every kernel (tests do; a study does not).
     pub checked: bool,
-    /// Hand labels to the driver, and mark each dispatch with its layer: what Nsight, RGP, RenderDoc and Xcode show. It
+    /// Hand labels to the driver, and mark each dispatch with its layer. Nsight, RGP, RenderDoc and Xcode show them. It
     /// costs a little for each dispatch.
     pub labels: bool,
     /// Refuse plans that would need more device memory than this.
     pub memory_budget_bytes: Option<u64>,
-    /// Use cooperative matrices where the adapter has them. wgpu calls them experimental: a mistake in it or in the
+    /// Use cooperative matrices if the adapter has them. wgpu calls them experimental: a mistake in wgpu or in the
     /// driver may show as anything, wrong values included.
     pub experimental_cooperative_matrix: bool,
     /// Edited shaders to run instead of the committed ones; kernels with an edited piece keep their runtime checks.
     pub shaders: Arc<Tree>,
 }
 
-/// What an adapter can do, as plain data: what variants are chosen by.
+/// What an adapter can do, as plain data. Variants are chosen by it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caps {
-    /// A software adapter: many loads cost more than arithmetic, workgroup memory does not help.
+    /// A software adapter: loads cost more than arithmetic, and workgroup memory does not help.
     pub software: bool,
-    /// Smallest and largest subgroup, when subgroup operations are there.
+    /// The smallest and the largest subgroup, if the adapter has subgroup operations.
     pub subgroup: Option<(u32, u32)>,
-    /// `shader-f16` is there.
+    /// Whether it has `shader-f16`.
     pub f16: bool,
-    /// Cooperative matrices that kernels may use: none unless they were asked for when the device was opened.
+    /// Cooperative matrices that kernels may use. None unless the device was opened with them.
     pub cooperative: Vec<Cooperative>,
     /// The most storage buffers of one kernel.
     pub storage_buffers: u32,
@@ -64,7 +64,7 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// The default limits of WebGPU: what every adapter has.
+    /// The default limits of WebGPU, which every adapter has.
     pub fn portable() -> Self {
         Caps {
             software: false,
@@ -79,7 +79,7 @@ impl Caps {
         }
     }
 
-    /// The subgroup size where it cannot vary.
+    /// The subgroup size, if it cannot vary.
     pub fn fixed_subgroup(&self) -> Option<u32> {
         self.subgroup.filter(|(min, max)| min == max).map(|s| s.0)
     }
@@ -100,7 +100,7 @@ pub struct Adapter {
     pub caps: Caps,
     /// Names of its features.
     pub features: Vec<String>,
-    /// The shapes of cooperative matrices that it reports, M×N×K, operands and sums, those without a kernel too.
+    /// The shapes of cooperative matrices that it reports (M×N×K, operands and sums), also those that no kernel uses.
     pub cooperative: Vec<String>,
 }
 
@@ -123,7 +123,7 @@ enum Trouble {
     Uncaptured(String),
 }
 
-/// Polls, 10 ms apart, in which the loss behind an error must show.
+/// A lost device may be reported after the error that it causes. So many polls, 10 ms apart, wait for the report.
 const ECHO_POLLS: usize = 100;
 
 /// Backends a person may name.
@@ -144,7 +144,7 @@ fn backends(name: Option<&str>) -> Result<wgpu::Backends> {
 fn instance(backends: wgpu::Backends, labels: bool) -> wgpu::Instance {
     let mut d = wgpu::InstanceDescriptor::new_without_display_handle();
     d.backends = backends;
-    // Without this flag, which release builds leave out, wgpu does not tell a Vulkan driver any label.
+    // wgpu gives a Vulkan driver no labels without this flag, which release builds leave out.
     d.flags.set(wgpu::InstanceFlags::DEBUG, labels);
     wgpu::Instance::new(d)
 }
@@ -304,14 +304,15 @@ impl Gpu {
         &self.meter
     }
 
-    /// An error if the device was lost or wgpu complained since it was opened.
+    /// An error if the device was lost, or if wgpu complained since it was opened.
     pub fn check(&self) -> Result<()> {
         let trouble = || match self.trouble.lock() {
             Ok(t) => t.clone(),
             Err(poisoned) => poisoned.into_inner().clone(),
         };
         let mut found = trouble();
-        // It may be the echo of a loss that is not delivered yet: polls deliver it once the work under way is over.
+        // The error may follow from a loss that is not reported yet. Polling delivers the report once the running work
+        // is over.
         for _ in 0..ECHO_POLLS {
             if !matches!(found, Some(Trouble::Uncaptured(_))) {
                 break;
@@ -332,17 +333,17 @@ impl Gpu {
         }
     }
 
-    /// Asks `waiting` from now on while a kernel is being compiled; its error ends the wait, not the compiler.
+    /// From now on `waiting` is asked while a kernel is being compiled. Its error ends the wait, not the compiler.
     pub fn while_compiling(&mut self, waiting: Waiting) {
         self.waiting = waiting;
     }
 
-    /// Refuses plans past `bytes` from now on.
+    /// From now on plans that need more than `bytes` are refused.
     pub fn set_memory_budget(&mut self, bytes: u64) {
         self.options.memory_budget_bytes = Some(bytes);
     }
 
-    /// A storage buffer of `bytes`, zeroed, that can be copied from and to; an error past the adapter's limit.
+    /// A storage buffer of `bytes` zeros that can be copied from and to; an error above the adapter's limit.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
         if bytes.next_multiple_of(16) > self.caps().binding_bytes {
             return Err(Error::Failed(format!(
@@ -364,7 +365,7 @@ impl Gpu {
     }
 
     pub(super) fn raw_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
-        // Padded to 16 bytes, so that kernels may walk any tensor as whole vec4.
+        // Padded to 16 bytes, so that kernels may read any tensor as whole vec4.
         let size = bytes.max(16).next_multiple_of(16);
         let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
@@ -376,9 +377,10 @@ impl Gpu {
         Ok(Buffer::new(raw, self.meter.clone()))
     }
 
-    /// Writes `bytes` at `offset`, and zeros up to the end of the last word, before anything submitted later.
+    /// Writes `bytes` at `offset`, and zeros up to the end of the last word. It takes effect before all work that is
+    /// submitted later.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
-        // One write at a time keeps wgpu's staging memory small: it frees it at the next submit.
+        // One write at a time keeps wgpu's staging memory small: it is freed at the next submit.
         for (i, chunk) in bytes.chunks(16 << 20).enumerate() {
             self.put(buffer, offset + (i as u64) * (16 << 20), chunk);
             self.queue.submit([]);
@@ -386,7 +388,8 @@ impl Gpu {
         self.check()
     }
 
-    /// Writes a small input of a step: it takes effect before anything submitted later and after all submitted before.
+    /// Writes a small input of a step. It takes effect after all work that was submitted before, and before all that is
+    /// submitted later.
     pub fn stage(&self, buffer: &Buffer, bytes: &[u8]) {
         self.put(buffer, 0, bytes);
     }
@@ -402,7 +405,7 @@ impl Gpu {
         }
     }
 
-    /// Reads the first `bytes` of a buffer, waiting for all work before it: the only read-back.
+    /// Reads the first `bytes` of a buffer, after waiting for all work before it. Nothing else reads back.
     pub fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
         let size = bytes.next_multiple_of(16);
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
@@ -425,14 +428,14 @@ impl Gpu {
         polled.map(drop).map_err(|e| Error::TryAgain(format!("waiting for {} failed: {e}", self.adapter.name)))
     }
 
-    /// Loses the device on purpose: a test of what a driver reset does to a run.
+    /// Loses the device on purpose, to test what a driver reset does to a run.
     pub fn lose(&self) {
         self.device.destroy();
         let _ = self.device.poll(wgpu::PollType::Poll); // delivers the loss; there is nothing left to wait for
     }
 }
 
-/// wgpu spreads a cause over indented lines; an error here is one sentence.
+/// wgpu spreads a cause over indented lines. An error here is one sentence.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -444,7 +447,7 @@ fn watch(device: &wgpu::Device, trouble: &Arc<Mutex<Option<Trouble>>>) {
             Ok(t) => t,
             Err(poisoned) => poisoned.into_inner(),
         };
-        // A loss explains the errors that follow and precede it, so it wins.
+        // A loss explains the errors around it, so it wins.
         if t.is_none() || matches!(new, Trouble::Lost(_)) {
             *t = Some(new);
         }

@@ -19,7 +19,7 @@ pub use cooperative::Cooperative;
 pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};
 pub use gpu::{AdapterChoice, Caps, Gpu, GpuOptions};
 pub use shader::{Kernel, Piece};
-pub use template::Source;
+pub use template::ExpandedWgsl;
 pub use timing::{Clocked, Timed};
 pub use tree::Tree;
 pub use wgsl::{Layout, Shader};

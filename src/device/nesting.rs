@@ -1,28 +1,28 @@
-//! How deep WGSL nests. naga, the writers behind it and drivers walk a text by functions that call themselves, and a stack
-//! that overflows ends the process without a word: so edited text is measured before any of them sees it. What nests is
-//! brackets, the operators of one expression (`a + b + c`, `--x`, `a.b.c`), template lists (`array<array<…`), the `else if`s of one statement, and
-//! declarations, each of which may need the next.
+//! Measures how deep WGSL nests. naga, its writers and drivers walk a text with recursive functions, and a stack
+//! overflow ends the process without a message. So edited text is measured before any of them reads it. These nest:
+//! brackets, the operators of one expression (`a + b + c`, `--x`, `a.b.c`), template lists (`array<array<…`), the `else
+//! if`s of one statement, and declarations, each of which may need the next.
 
-/// The deepest that a kernel may nest. The committed ones reach a quarter of it.
+/// The deepest nesting that a kernel may have. The committed kernels reach a quarter of it.
 pub(super) const MOST_DEPTH: usize = 400;
 
 /// The most declarations of a kernel.
 pub(super) const MOST_DECLARATIONS: usize = 2000;
 
-/// What lies between two brackets, or is the whole text.
+/// The text between two brackets, or the whole text.
 #[derive(Default)]
 struct Level {
-    /// Brackets around it, and links of the expressions they stand in.
+    /// The brackets around it, and the links of the expressions that they stand in.
     around: usize,
-    /// Links of the expression or statement so far: operators, calls, indices, members, `else`s.
+    /// The links of the expression or statement so far: operators, calls, indices, members, `else`s.
     chain: usize,
     /// The deepest pair of brackets in it.
     inner: usize,
     /// The deepest expression or statement before it.
     before: usize,
-    /// Template lists that are open, if they are any: `<` may be a comparison.
+    /// Open template lists, unless their `<` turns out to be a comparison.
     angles: usize,
-    /// A `}` may have ended the statement: what follows says so.
+    /// A `}` may have ended the statement. The next token decides.
     closed: bool,
 }
 
@@ -42,7 +42,7 @@ impl Level {
 pub(super) struct Nesting {
     pub depth: usize,
     pub declarations: usize,
-    /// The 1-based line at which either was past its limit.
+    /// The 1-based line at which a limit was passed.
     pub too_much_at: Option<usize>,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn nesting(text: &str) -> Nesting {
                     }
                 }
                 ';' => level.next(),
-                // In a template list that is open a comma ends an argument, not the list.
+                // In an open template list a comma ends an argument, not the list.
                 ',' if level.angles == 0 => level.next(),
                 '<' | '>' if word.len() == 1 => {
                     level.chain += 1;
@@ -111,7 +111,7 @@ fn token(rest: &str, first: char) -> usize {
             until(&|c| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}'))
         }
         '/' if rest.starts_with("/*") => block_comment(rest.as_bytes()),
-        // Of 1.5e-3 the sign counts as an operator, which is one too many.
+        // The sign in 1.5e-3 counts as an operator, which is one too many and does no harm.
         c if c.is_ascii_digit() => until(&|c| !in_word(c) && c != '.'),
         c if in_word(c) => until(&|c| !in_word(c)),
         '<' if rest.starts_with("<<") || rest.starts_with("<=") => 2,
@@ -138,7 +138,7 @@ fn block_comment(rest: &[u8]) -> usize {
     at
 }
 
-/// Every way of nesting that tests try, each of a depth: text that a shader may hold, valid but for its depth.
+/// Every way of nesting that the tests try, at depth `n`. The text is valid except for its depth.
 #[cfg(test)]
 pub(super) fn ways(n: usize) -> Vec<(&'static str, String)> {
     let body = |text: String| format!("@compute @workgroup_size(1)\nfn main() {{ {text} }}\n");
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(depth("1 + 2 + 3") + 4, depth("1 + 2 + 3 + 4 - 5 * 6 % 7"));
         assert_eq!(depth("{ if (a) {} if (b) {} }"), depth("{ if (a) {} }"));
         assert!(depth("{ if (a) {} else if (b) {} else if (c) {} }") > depth("{ if (a) {} else {} }"));
-        // What stands behind a deep operand is deeper still.
+        // What follows a deep operand is deeper still.
         assert!(depth("((((1)))) + 1") > depth("((((1))))"));
         assert_eq!(depth("// ((((\n/* (((( /* (( */ ((( */ 1.5"), 0);
         assert_eq!(depth("a<b<c, d<e, f>>>"), depth("a<b<c>>") + 2);
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(nesting("const a = 1; fn f() { var x: u32; const b = 2; } struct S { v: u32 }").declarations, 3);
     }
 
-    /// Whatever nests is found to, in time and memory that follow the length of the text.
+    /// All nesting is found, in time and memory that grow with the length of the text.
     #[test]
     fn every_way_of_nesting_is_measured() {
         for ((name, shallow), (_, deep)) in ways(100).into_iter().zip(ways(100_000)) {

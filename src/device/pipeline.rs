@@ -1,5 +1,6 @@
-//! Pipelines, made once per kernel and kept: wgpu does not cache them, and a driver takes up to seconds for one, some
-//! minutes. Nothing interrupts a driver, so it works on a thread of its own, and who waits for it may leave.
+//! Pipelines, made once for each kernel and kept, since wgpu does not cache them. A driver may take seconds for one,
+//! and some take minutes. Nothing interrupts a driver, so it works on a thread of its own, and whoever waits for it may
+//! stop waiting.
 
 use super::shader::{Access, Kernel, STACK_BYTES, create_module};
 use super::wgsl::{Layout, Shader};
@@ -22,7 +23,7 @@ pub struct Pipeline {
     pub(super) params_bytes: u32,
 }
 
-/// What was put together and compiled so far.
+/// The texts and pipelines made so far.
 #[derive(Default)]
 pub(super) struct Pipelines {
     shaders: Mutex<HashMap<Kernel, Arc<Shader>>>,
@@ -38,8 +39,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
-/// What is asked again and again while a kernel is being compiled: an error ends the wait, and is what the caller of
-/// [`Gpu::pipeline`] gets.
+/// A callback that is asked again and again while a kernel is compiled. Its error ends the wait and is returned by
+/// [`Gpu::pipeline`].
 pub type Waiting = Arc<dyn Fn(&Compiling<'_>) -> Result<()> + Send + Sync>;
 
 /// What a driver is busy with.
@@ -47,17 +48,17 @@ pub type Waiting = Arc<dyn Fn(&Compiling<'_>) -> Result<()> + Send + Sync>;
 pub struct Compiling<'a> {
     /// The kernel's name and variant.
     pub kernel: &'a str,
-    /// How often was asked before while this kernel was being compiled.
+    /// How often the callback was asked before while this kernel was compiled.
     pub asked: usize,
     /// How many more kernels the same plan needs compiled.
     pub left: usize,
 }
 
-/// How often it is asked.
+/// The time between two questions.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What `work` gives, done on a thread of its own; or the error of `waiting`, with the thread left to itself. The thread
-/// has a stack that no shader of bounded nesting fills.
+/// Does `work` on a thread of its own and returns its result, or the error of `waiting`; the thread then goes on alone.
+/// Its stack is large enough for any shader of bounded nesting.
 fn beside<T: Send + 'static>(
     (name, left): (&str, usize),
     waiting: &Waiting,
@@ -80,7 +81,7 @@ fn beside<T: Send + 'static>(
 }
 
 impl Gpu {
-    /// The complete text of `kernel` with its layout, put together at the first call.
+    /// The complete text of `kernel` with its layout. It is put together at the first call.
     pub fn shader(&self, kernel: &Kernel) -> Result<Arc<Shader>> {
         let mut known = lock(&self.pipelines.shaders);
         if let Some(s) = known.get(kernel) {
@@ -130,7 +131,7 @@ impl Gpu {
             let read_only = *access == Access::Read;
             entries.push(entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }));
         }
-        // Of an op's variants a debugger should tell which one runs.
+        // A debugger should show which of an op's variants runs.
         let name = format!("{} [{}]", shader.name(), shader.variant());
         let label = Some(name.as_str());
         let layout =
@@ -171,7 +172,7 @@ fn fits(kernel: &str, r: &Layout, caps: &Caps) -> Result<()> {
             "{kernel} needs {need} {what} and the adapter has {have}; another variant must be chosen"
         )))
     };
-    // Of a text from a file, a product past a word is no small one.
+    // In text from a file, the product may overflow a word.
     let invocations: u64 = r.workgroup.iter().map(|&n| u64::from(n)).fold(1, u64::saturating_mul);
     if r.buffers.len() as u32 > caps.storage_buffers {
         return over("storage buffers", r.buffers.len() as u64, caps.storage_buffers as u64);
@@ -189,7 +190,7 @@ fn fits(kernel: &str, r: &Layout, caps: &Caps) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// Of a compiler that takes its time.
+    /// A compiler that takes a while.
     #[test]
     fn who_waits_is_asked_and_may_leave() {
         let asked = Arc::new(AtomicUsize::new(0));

@@ -1,17 +1,18 @@
-//! Shader text: pieces are put together, the typed templater unrolls what WGSL cannot, naga parses, validates and
-//! reflects. What Rust and WGSL share (bindings, access, parameter offsets) is read from here, never typed twice.
+//! Shader text: pieces are put together, the templater unrolls what WGSL cannot, and naga parses, validates and
+//! reflects the result. What Rust and WGSL share (bindings, access, parameter offsets) is read from here and never
+//! typed twice.
 
 use super::nesting;
-use super::template::{Source, expand};
+use super::template::{ExpandedWgsl, expand};
 use super::tree::Tree;
 use super::wgsl::Layout;
 use crate::base::{Error, Result, contained};
 
-/// A file of WGSL text: one below `shaders/`, or another program's own, which says its text itself and names it in a path
-/// of its own, for instance `squareplus/forward.wgsl`.
+/// A file of WGSL text: one below `shaders/`, or another program's own. Such a program gives the text itself and names
+/// it by a path of its own, for instance `squareplus/forward.wgsl`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Piece {
-    /// Path below `shaders/`, or what errors call another program's file.
+    /// Path below `shaders/`, or the name of another program's file in errors.
     pub path: &'static str,
     /// The text as compiled in.
     pub text: &'static str,
@@ -75,15 +76,15 @@ impl Kernel {
         self
     }
 
-    /// The kernel with more text behind it: WGSL may declare what it uses in any order.
+    /// The kernel with more text after it. WGSL allows declarations in any order.
     pub fn followed_by(mut self, pieces: &[Piece]) -> Self {
         self.pieces.extend(pieces);
         self
     }
 
-    /// The complete WGSL, as it runs with the text of `tree`, with the origin of each line.
-    pub fn source(&self, tree: &Tree) -> Result<Source> {
-        let mut s = Source::default();
+    /// The complete WGSL with the text of `tree`, and the origin of each line.
+    pub fn source(&self, tree: &Tree) -> Result<ExpandedWgsl> {
+        let mut s = ExpandedWgsl::default();
         for piece in &self.pieces {
             expand(&tree.place(piece), tree.text(piece), &self.constants, &mut s)?;
         }
@@ -119,23 +120,23 @@ impl Text {
         Text { name, edited: tree.edited_of(kernel), foreign: false }
     }
 
-    /// Whether it is the committed text, which the tests speak for.
+    /// Whether it is committed text, which the tests cover.
     fn is_committed(&self) -> bool {
         self.edited.is_empty() && !self.foreign
     }
 
-    /// Does `work` of naga or of wgpu on the kernel. Edited text, or text of a file, may be what their authors never tried: a
-    /// panic on it is told as what is wrong with the text. On committed text it is a bug of the program.
+    /// Does `work` of naga or wgpu on the kernel. Edited text, or text from a file, may be something that their authors
+    /// never tried: a panic on it is reported as an error in the text. A panic on committed text is a bug of the
+    /// program.
     pub fn compiled<T>(&self, work: impl FnOnce() -> T) -> Result<T, String> {
         if self.is_committed() {
             return Ok(work());
         }
-        contained(work).map_err(|words| {
-            format!("the compiler cannot read it, and stopped with: {words}; write what was edited in another way")
-        })
+        contained(work)
+            .map_err(|words| format!("the compiler stopped on it with: {words}; write the edited lines in another way"))
     }
 
-    /// The name, behind the edited files where there are any: how an error begins.
+    /// The name, after the edited files if there are any: the beginning of an error.
     pub fn shown(&self) -> String {
         match self.edited.as_slice() {
             [] => self.name.clone(),
@@ -145,7 +146,7 @@ impl Text {
 }
 
 /// Parses, validates and reflects a complete text.
-pub(super) fn reflect(source: Source, text: &Text, parse: Parse) -> Result<Reflected> {
+pub(super) fn reflect(source: ExpandedWgsl, text: &Text, parse: Parse) -> Result<Reflected> {
     if text.is_committed() {
         return text.reflect(source, parse);
     }
@@ -163,12 +164,12 @@ pub(super) fn reflect(source: Source, text: &Text, parse: Parse) -> Result<Refle
 }
 
 impl Text {
-    fn reflect(&self, source: Source, parse: Parse) -> Result<Reflected> {
+    fn reflect(&self, source: ExpandedWgsl, parse: Parse) -> Result<Reflected> {
         let wrong = |what: &str, labels: &[(naga::Span, String)]| {
             let place = |span: &naga::Span| source.place(span.location(&source.text).line_number as usize);
             let first = labels.first().map_or_else(|| source.place(0), |l| place(&l.0));
             let mut text = format!("{first}: {}: {what}", self.name);
-            // naga may point at the line that asks for something before the one that gives another thing.
+            // naga may point at the line that needs something before the line that is wrong.
             for (at, said) in labels.iter().map(|l| (place(&l.0), &l.1)).filter(|l| l.0 != first) {
                 text += &format!("; {at}: {said}");
             }
@@ -203,10 +204,10 @@ pub(super) fn naga_parser(text: &str) -> Result<naga::Module, naga::front::wgsl:
     naga::front::wgsl::parse_str(text)
 }
 
-/// Bytes of the stack that text of the most nesting is compiled on: the memory is taken as it is used.
+/// Bytes of the stack on which deeply nested text is compiled. The memory is taken only as it is used.
 pub(super) const STACK_BYTES: usize = 64 << 20;
 
-/// Does `work` on a stack that text of [`nesting::MOST_DEPTH`] does not fill.
+/// Does `work` on a stack that is large enough for text of [`nesting::MOST_DEPTH`].
 fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     let failed = |what: &str| Error::Failed(format!("an edited shader could not be compiled: {what}"));
     std::thread::scope(|s| {
@@ -216,7 +217,7 @@ fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     })
 }
 
-/// What the kernels may use beyond core WGSL; each use is guarded by the adapter's features when a variant is chosen.
+/// What the kernels may use beyond core WGSL. A variant is chosen only if the adapter has the features that it uses.
 fn capabilities() -> naga::valid::Capabilities {
     naga::valid::Capabilities::SUBGROUP
         | naga::valid::Capabilities::SUBGROUP_BARRIER
@@ -370,17 +371,17 @@ impl Reflected {
     }
 }
 
-/// Makes the module that runs. `checked` keeps naga's bounds, loop and division checks (tests, and every kernel with an
-/// edited piece); without them the text runs as written.
+/// Makes the module that runs. With `checked`, naga's bounds, loop and division checks stay in (for tests, and for
+/// every kernel with an edited piece). Without, the text runs as written.
 #[expect(unsafe_code, reason = "the one place: wgpu's way to leave runtime checks out is an unsafe function")]
 pub(super) fn create_module(device: &wgpu::Device, label: &str, text: &str, checked: bool) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(label), source: wgpu::ShaderSource::Wgsl(text.into()) };
     if checked {
         return device.create_shader_module(descriptor);
     }
-    // SAFETY: the caller leaves the checks out of committed text alone, never of an edited tree's or a file's (`Gpu::compile`). Each
-    // committed kernel is run with all checks on by the tests at awkward sizes, its indices from data (labels, image
-    // ids) validated on the host; no loop is unbounded.
+    // SAFETY: the caller leaves the checks out only for committed text, never for text of an edited tree or a file
+    // (`Gpu::compile`). Tests run each committed kernel with all checks at awkward sizes, the host validates indices
+    // from data (labels, image ids), and no loop is unbounded.
     unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
 }
 
@@ -410,7 +411,10 @@ mod tests {
             |tree: &Tree, parse: Parse| reflect(kernel.source(tree).unwrap(), &Text::of(&kernel, tree), parse);
         let e = reflect_by(&tree, |_| panic!("a bug of naga")).unwrap_err();
         let said = e.to_string();
-        assert!(e.exit_code() == 1 && said.contains("stopped with: a bug of naga") && said.contains(PIECE.path), "{e}");
+        assert!(
+            e.exit_code() == 1 && said.contains("stopped on it with: a bug of naga") && said.contains(PIECE.path),
+            "{e}"
+        );
         assert!(kernel.reflect(&tree).is_ok() && kernel.text(&tree, Language::Spirv).is_ok());
         let committed = || reflect_by(&Tree::default(), |_| panic!("a bug of naga"));
         assert!(std::panic::catch_unwind(committed).is_err(), "what is committed is to be mended");

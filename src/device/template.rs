@@ -1,41 +1,42 @@
-//! The templater of shader text: what WGSL cannot say is unrolled as text.
+//! The templater of shader text: it unrolls as text what WGSL cannot unroll.
 //!
-//! It knows two things. `$NAME` stands for a number: a constant of the kernel or a loop counter (names are letters and
-//! digits, so `acc_$m_$n` holds two of them; `${m}u` where a letter follows). Lines between `//@ for i in A..B` and
-//! `//@ end` are repeated for each i, and `//@ let n = A` names a number until the end of its block; A and B are
-//! whole-number expressions of constants and counters with + - * / % and parentheses. Loops nest. Unrolling as text
-//! matters: naga emits no loop a driver can unroll, and function-local arrays indexed by a loop counter spill.
+//! It knows two things. `$NAME` stands for a number: a constant of the kernel or a loop counter. Names are letters and
+//! digits, so `acc_$m_$n` holds two of them; write `${m}u` if a letter follows. Lines between `//@ for i in A..B` and
+//! `//@ end` are repeated for each i, and `//@ let n = A` names a number until the end of its block. A and B are
+//! whole-number expressions of constants and counters with + - * / % and parentheses. Loops may nest. Unrolling as text
+//! matters: naga emits no loop that a driver can unroll, and function-local arrays that are indexed by a loop counter
+//! spill.
 
 use crate::base::{Error, Result, text};
 
-/// The most bytes of a kernel's text: a loop of a million rounds is a slip of the pen, not a kernel. Compilers take a
-/// thousand times the memory of a text, and of one this long seconds.
+/// The most bytes of a kernel's text. A loop of a million rounds is a typing mistake, not a kernel. Compilers need a
+/// thousand times the memory of a text, and seconds for one of this length.
 const MOST_BYTES: usize = 1 << 20;
 
-/// The most rounds of all loops together, lines that give no text included.
+/// The most rounds of all loops together, including lines that give no text.
 const MOST_ROUNDS: usize = 1 << 20;
 
-/// The most loops around each other, parentheses around a number, and names.
+/// The most nested loops and parentheses, and the most names.
 const MOST_DEPTH: usize = 32;
 const MOST_NAMES: usize = 1000;
 
 /// Expanded text and, for each of its lines, the file and line it came from.
 #[derive(Default)]
-pub struct Source {
+pub struct ExpandedWgsl {
     /// The WGSL.
     pub text: String,
     files: Vec<String>,
-    /// Of each line: which of `files`, and its line there.
+    /// For each line: which of `files`, and its line there.
     origin: Vec<(usize, usize)>,
-    /// Rounds of loops, and lines of them that only name a number.
+    /// Rounds of loops, plus the lines in them that only name a number.
     rounds: usize,
 }
 
-impl Source {
+impl ExpandedWgsl {
     /// A text that needs no expansion: its lines are those of `file`.
-    pub(super) fn of(file: &str, text: &str) -> Source {
+    pub(super) fn of(file: &str, text: &str) -> ExpandedWgsl {
         let origin = (1..=text.lines().count()).map(|line| (0, line)).collect();
-        Source { text: text.to_string(), files: vec![file.to_string()], origin, rounds: 0 }
+        ExpandedWgsl { text: text.to_string(), files: vec![file.to_string()], origin, rounds: 0 }
     }
 
     /// `file:line` of a 1-based line of the expanded text.
@@ -48,15 +49,15 @@ impl Source {
 }
 
 /// Appends a piece's text with its loops unrolled and the kernel's constants filled in. An error names `file`, the
-/// piece's place as a person knows it, and the line.
-pub(super) fn expand(file: &str, text: &str, constants: &[(&'static str, u32)], out: &mut Source) -> Result<()> {
+/// place of the piece as a person knows it, and the line.
+pub(super) fn expand(file: &str, text: &str, constants: &[(&'static str, u32)], out: &mut ExpandedWgsl) -> Result<()> {
     let lines: Vec<(usize, &str)> = text.lines().enumerate().collect();
     let mut values: Vec<(String, u32)> = constants.iter().map(|&(n, v)| (n.to_string(), v)).collect();
     out.files.push(file.to_string());
     block(&lines, &mut values, 0, out)
 }
 
-fn block(lines: &[(usize, &str)], values: &mut Vec<(String, u32)>, depth: usize, out: &mut Source) -> Result<()> {
+fn block(lines: &[(usize, &str)], values: &mut Vec<(String, u32)>, depth: usize, out: &mut ExpandedWgsl) -> Result<()> {
     let of = out.files.len() - 1;
     let mut i = 0;
     while i < lines.len() {
@@ -208,7 +209,7 @@ mod tests {
     use super::*;
 
     fn expanded(text: &str, constants: &[(&'static str, u32)]) -> Result<String> {
-        let mut s = Source::default();
+        let mut s = ExpandedWgsl::default();
         expand("t.wgsl", text, constants, &mut s)?;
         Ok(s.text)
     }
@@ -236,7 +237,7 @@ mod tests {
         assert!(e.contains("t.wgsl:2") && e.contains("unroll"), "{e}");
     }
 
-    /// Whatever stands in a text, it is unrolled in little time and stack, or refused where it is too much.
+    /// Any text is unrolled within little time and stack, or refused as too large.
     #[test]
     fn loops_and_numbers_without_end_are_refused() {
         let ways = [

@@ -1,4 +1,4 @@
-//! Time on the device: timestamps around dispatches where the adapter has them, the wall clock beside them.
+//! Time on the device: timestamps around dispatches if the adapter has them, with the wall clock beside them.
 
 use super::dispatch::{CHUNK, Dispatch, Encoded};
 use super::{Buffer, Gpu};
@@ -8,18 +8,18 @@ use std::time::Instant;
 /// What one submission took.
 #[derive(Clone, Copy, Debug)]
 pub struct Timed {
-    /// Milliseconds on the device, where the adapter has timestamps.
+    /// Milliseconds on the device, if the adapter has timestamps.
     pub device_ms: Option<f64>,
-    /// Milliseconds from submitting until the device was done: more than the device's own by the cost of submitting.
+    /// Milliseconds from submitting until the device was done: the device's time plus the cost of submitting.
     pub wall_ms: f64,
 }
 
-/// A list of dispatches that was run once by the clock.
+/// The times of a list of dispatches that ran once.
 #[derive(Clone, Debug)]
 pub struct Clocked {
     /// When each pass began and ended, ms after the first began.
     pub passes: Vec<[f64; 2]>,
-    /// The host's ms: encoding, submitting, and waiting until the times were read.
+    /// The host's time in ms: encoding, submitting, and waiting until the times were read.
     pub host_ms: [f64; 3],
 }
 
@@ -32,12 +32,12 @@ impl Clocked {
 
 /// Timestamps of one submission or several, a pair around each pass.
 struct Timestamps {
-    /// Sets of [`SET`] passes, the last one maybe fewer.
+    /// Sets of [`SET`] passes; the last one may have fewer.
     sets: Vec<(wgpu::QuerySet, Buffer, u32)>,
     period_ns: f32,
 }
 
-/// Passes of a query set: drivers allow at least 4096 queries, two a pass.
+/// Passes of a query set. Drivers allow at least 4096 queries, and a pass needs two.
 const SET: usize = 1024;
 
 impl Timestamps {
@@ -51,7 +51,7 @@ impl Timestamps {
         }
     }
 
-    /// Appends the copy of what all passes have written by then.
+    /// Appends a copy of all timestamps written so far.
     fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         for (queries, resolved, passes) in &self.sets {
             encoder.resolve_query_set(queries, 0..2 * passes, &resolved.raw, 0);
@@ -72,28 +72,28 @@ impl Timestamps {
 }
 
 impl Gpu {
-    /// Whether the adapter has timestamps; without them times are the host's.
+    /// Whether the adapter has timestamps. Without them times are the host's.
     pub fn has_timestamps(&self) -> bool {
         self.timestamp_period_ns.is_some()
     }
 
-    /// Runs `list`, each dispatch in a pass of its own between two timestamps, and returns milliseconds per dispatch.
-    /// Separate passes cost a little; the sum is an upper bound of a plain run.
+    /// Runs `list` with each dispatch in a pass of its own between two timestamps, and returns the milliseconds of each
+    /// dispatch. Separate passes cost a little, so the sum is an upper bound of a plain run.
     pub fn time_each(&self, list: &[Dispatch]) -> Result<Vec<f64>> {
         Ok(self.clock_each(list)?.ms())
     }
 
-    /// As [`Gpu::time_each`], with when each dispatch ran. An error where the adapter has no timestamps.
+    /// As [`Gpu::time_each`], with the time at which each dispatch ran. An error if the adapter has no timestamps.
     pub fn clock_each(&self, list: &[Dispatch]) -> Result<Clocked> {
         self.clock_passes(list, 1)
     }
 
-    /// Runs `list` in the passes of a plain run, each between two timestamps. An error where the adapter has none.
+    /// Runs `list` in the passes of a plain run, each between two timestamps. An error if the adapter has none.
     pub fn clock_plain(&self, list: &[Dispatch]) -> Result<Clocked> {
         self.clock_passes(list, CHUNK)
     }
 
-    /// Runs `list` with timestamps around each `per_pass` dispatches; as many submissions as a plain run.
+    /// Runs `list` with timestamps around each `per_pass` dispatches. It makes as many submissions as a plain run.
     fn clock_passes(&self, list: &[Dispatch], per_pass: usize) -> Result<Clocked> {
         let Some(stamps) = self.timestamps(list.len().div_ceil(per_pass))? else {
             return Err(Error::Failed(format!("{} has no timestamp queries", self.adapter().name)));
@@ -120,14 +120,14 @@ impl Gpu {
         Ok(Clocked { passes, host_ms: ms })
     }
 
-    /// Runs `list`, each dispatch submitted alone and waited for, by the host's clock: more than the device's time by the
-    /// cost of a submission for each, and all there is where an adapter has no timestamps.
+    /// Runs `list` with each dispatch submitted alone and waited for, by the host's clock. Each time includes the cost
+    /// of a submission. An adapter without timestamps has no other way.
     pub fn clock_alone(&self, list: &[Dispatch]) -> Result<Clocked> {
         let started = Instant::now();
         let ms = || started.elapsed().as_secs_f64() * 1e3;
         let (mut passes, mut host_ms, mut done) = (Vec::with_capacity(list.len()), [0.0; 3], ms());
         for d in list {
-            // From where the one before was done: the three add up to all that went by, whatever else the host did.
+            // Counted from the end of the one before, so that the three add up to all the time that passed.
             let begun = done;
             let work = self.encode(std::slice::from_ref(d));
             let encoded = ms();
@@ -144,9 +144,9 @@ impl Gpu {
         Ok(Clocked { passes, host_ms })
     }
 
-    /// Runs `list` `repeats` times in one pass of one submission and waits: the way to time what is shorter than a
-    /// submission. Each round writes what the one before wrote, so rounds do not overlap; from the second on their
-    /// operands may lie in the device's caches.
+    /// Runs `list` `repeats` times in one pass of one submission and waits. This times what is shorter than a
+    /// submission. Each round overwrites the result of the one before, so rounds do not overlap. From the second round
+    /// on, operands may lie in the device's caches.
     pub fn time_repeated(&self, list: &[Dispatch], repeats: usize) -> Result<Timed> {
         let stamps = self.timestamps(1)?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -164,7 +164,7 @@ impl Gpu {
         Ok(Timed { device_ms, wall_ms })
     }
 
-    /// Room for the timestamps of `passes` passes, where the adapter has them.
+    /// Room for the timestamps of `passes` passes, if the adapter has them.
     fn timestamps(&self, passes: usize) -> Result<Option<Timestamps>> {
         let Some(period_ns) = self.timestamp_period_ns else { return Ok(None) };
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;

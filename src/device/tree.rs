@@ -1,9 +1,9 @@
-//! Edited shader text: a [`Tree`] stands over the committed `shaders/` and replaces pieces by files of a person's own.
+//! Edited shader text. A [`Tree`] lies over the committed `shaders/` and replaces pieces by a person's own files.
 //!
-//! A device is opened with a tree ([`crate::device::GpuOptions::shaders`]) and runs its text; two devices with different
-//! trees live side by side in one process. What is equal to the committed text is not held, so a full copy of `shaders/`
-//! with one edited file and that file alone are the same tree. A kernel with an edited piece runs with naga's runtime
-//! checks (bounds, loops), since the tests speak for the committed text only.
+//! A device is opened with a tree ([`crate::device::GpuOptions::shaders`]) and runs its text. Two devices with
+//! different trees work side by side in one process. Text that equals the committed text is not kept, so a full copy of
+//! `shaders/` with one edited file is the same tree as that file alone. A kernel with an edited piece runs with naga's
+//! runtime checks (bounds, loops), since the tests cover only the committed text.
 
 use super::shader::{Kernel, Piece};
 use crate::base::hash::Hasher;
@@ -25,7 +25,7 @@ struct Edit {
     text: String,
 }
 
-/// Edited pieces over the committed ones; the default has none.
+/// Edited pieces over the committed ones. The default has none.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tree(BTreeMap<&'static str, Edit>);
 
@@ -41,9 +41,9 @@ impl Tree {
         Tree(BTreeMap::new())
     }
 
-    /// The tree in `folder`, which mirrors `shaders/`: a full copy of it or the edited files alone. Only files called
-    /// `*.wgsl` are read, hidden ones are not. An error for a folder that is not there or holds no such file, and for a
-    /// file that names no piece, with those it may have meant.
+    /// The tree in `folder`, which is laid out as `shaders/`: a full copy or the edited files alone. Only `*.wgsl`
+    /// files are read, and hidden ones are not. It is an error if the folder is missing or holds no such file, or if a
+    /// file names no piece; the message then says which piece was probably meant.
     pub fn load(folder: &Path) -> Result<Tree> {
         let shown = folder.display();
         if !folder.is_dir() {
@@ -103,12 +103,12 @@ impl Tree {
         }
     }
 
-    /// The edited files of a kernel; none where it runs as committed.
+    /// The edited files of a kernel; none if it runs as committed.
     pub fn edited_of(&self, kernel: &Kernel) -> Vec<String> {
         kernel.pieces.iter().filter(|p| self.0.contains_key(p.path)).map(|p| self.place(p)).collect()
     }
 
-    /// A kernel's name and variant, behind its edited files where it has any: how an error begins.
+    /// A kernel's name and variant, after its edited files if it has any: the beginning of an error.
     pub fn names(&self, kernel: &Kernel) -> String {
         let named = format!("{} [{}]", kernel.name, kernel.variant);
         match self.edited_of(kernel).as_slice() {
@@ -117,7 +117,7 @@ impl Tree {
         }
     }
 
-    /// The hash of every piece in these folders of `shaders/`, as it runs: 16 hex digits.
+    /// The hash of the text that runs for every piece in these folders of `shaders/`: 16 hex digits.
     pub fn hash_of(&self, folders: &BTreeSet<&str>) -> String {
         let inside = |path: &str| path.rsplit_once('/').is_some_and(|(folder, _)| folders.contains(folder));
         let all = pieces().filter(|(path, _)| inside(path));
@@ -130,7 +130,7 @@ impl Tree {
         self.0.keys().copied().collect()
     }
 
-    /// The hash of what differs: 16 hex digits; none where nothing does.
+    /// The hash of all edited text, 16 hex digits; `None` if nothing is edited.
     pub fn hash(&self) -> Option<String> {
         let all = self.0.iter().fold(Hasher::new(), |h, (path, edit)| h.part(path).part(&edit.text));
         (!self.0.is_empty()).then(|| all.short())
@@ -152,10 +152,10 @@ pub fn pieces() -> impl Iterator<Item = (&'static str, &'static str)> {
     below(&COMMITTED).into_iter().filter(|p| p.0.ends_with(".wgsl"))
 }
 
-/// The piece that a path may have meant, as the end of a sentence.
+/// The piece that a path probably meant, as the end of a sentence.
 pub fn guess(path: &str) -> String {
     let known: Vec<&str> = pieces().map(|p| p.0).collect();
-    // A folder too high, one too low (a tree from before ops stood in families), or a slip of the pen.
+    // The folder may be one too high or one too low (a tree from before ops had families), or the name may be misspelt.
     let inside = known.iter().copied().find(|k| path.ends_with(&format!("/{k}")) || k.ends_with(&format!("/{path}")));
     inside.or_else(|| nearest(path, &known)).map_or(String::new(), |near| format!("; is it {near}?"))
 }

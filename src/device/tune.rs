@@ -1,8 +1,8 @@
-//! Which variant of an op is fastest on an adapter: the race between candidates, and the table that keeps its results.
+//! Finds the fastest variant of an op on an adapter: the race between candidates, and the table that keeps the results.
 //!
-//! A race takes interleaved samples, one of each candidate a round, so that a machine that slows down slows all of
-//! them alike; a candidate whose best time is far behind leaves early. An entry of the table holds a checksum of its
-//! candidates' text: an edited kernel runs its race again.
+//! A race takes interleaved samples, one of each candidate in a round, so that a machine that becomes slower slows all
+//! of them alike. A candidate whose best time is far behind leaves early. A result holds a checksum of its candidates'
+//! text, so edited kernels race again.
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, seal};
@@ -12,17 +12,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a race may take and when a candidate is out of it.
+/// How long a race may take, and when a candidate leaves it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
-    /// The most rounds; each gives every candidate that is left one sample.
+    /// The most rounds. Each takes one sample of every candidate that is left.
     pub rounds: usize,
-    /// Fewer rounds than `rounds`, but at least one, once this much time is gone.
+    /// After this time no further round begins. There is always one round.
     pub limit: Duration,
     /// A candidate leaves when its best sample is more than this many times the best candidate's.
     pub behind: f64,
-    /// A later candidate wins only when its median is below this share of an earlier one's: the order of candidates is
-    /// what is expected of the adapter, and noise should not overturn it.
+    /// A later candidate wins only if its median is below this share of an earlier one's. Candidates come in the order
+    /// that is expected of the adapter, and noise should not overturn it.
     pub margin: f64,
 }
 
@@ -32,12 +32,12 @@ impl Default for Rules {
     }
 }
 
-/// The samples of a race and who won it.
+/// The samples of a race, and the winner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Race {
     /// Index of the winner.
     pub winner: usize,
-    /// Samples of each candidate, ms; fewer for those that left early.
+    /// Samples of each candidate, ms. Candidates that left early have fewer.
     pub samples_ms: Vec<Vec<f64>>,
 }
 
@@ -50,7 +50,7 @@ pub fn race(candidates: usize, rules: &Rules, mut sample: impl FnMut(usize) -> R
     let mut samples_ms = vec![Vec::new(); candidates];
     let mut left: Vec<usize> = (0..candidates).collect();
     for round in 0..rules.rounds.max(1) {
-        // Each round starts with another candidate: being first after a pause costs something.
+        // Each round starts with another candidate, because the first one after a pause is slower.
         let from = round % left.len();
         for at in 0..left.len() {
             let i = left[(from + at) % left.len()];
@@ -59,8 +59,8 @@ pub fn race(candidates: usize, rules: &Rules, mut sample: impl FnMut(usize) -> R
         }
         let best = |i: usize| samples_ms[i].iter().copied().fold(f64::INFINITY, f64::min);
         let leader = left.iter().map(|&i| best(i)).fold(f64::INFINITY, f64::min);
-        // One sample may have met a disturbance: only what is hopeless leaves on it, and the first candidate, which is
-        // expected to win, never does.
+        // A single sample may have been disturbed. So only a hopeless candidate leaves after one, and the first
+        // candidate, which is expected to win, never does.
         let early = |i: usize| round < 2 && (i == 0 || best(i) <= 4.0 * leader * rules.behind);
         left.retain(|&i| best(i) <= leader * rules.behind || early(i));
         if left.len() <= 1 || started.elapsed() > rules.limit {
@@ -84,17 +84,17 @@ pub fn median(samples: &[f64]) -> f64 {
     if sorted.is_empty() { f64::INFINITY } else { (sorted[low] + sorted[high]) / 2.0 }
 }
 
-/// One result.
+/// The result for an op at one size.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct TunedOp {
     /// The variant to run.
     pub variant: String,
-    /// Of the text of every candidate.
+    /// Checksum of the text of every candidate.
     pub checksum: String,
     /// Median of each candidate that ran and gave the right values, ms.
     pub median_ms: BTreeMap<String, f64>,
-    /// Their samples, ms, in the order of the rounds; fewer of a candidate that left the race early.
+    /// Their samples, ms, in the order of the rounds. A candidate that left the race early has fewer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub samples_ms: BTreeMap<String, Vec<f64>>,
     /// Why a candidate was not allowed to win.
@@ -102,23 +102,23 @@ pub struct Entry {
     pub refused: BTreeMap<String, String>,
 }
 
-/// How ops are named in a table: raised whenever a name comes to mean another op, so that no table is misread.
-/// Tables without it were written when names were what an op printed as.
+/// The version of the names of ops in a table. It is raised whenever a name comes to mean another op, so that no table
+/// is misread. Tables without it were written when ops were named by what they print as.
 pub const KEYS: u32 = 2;
 
 /// Results on one adapter with one driver.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
-    /// [`KEYS`] of the program that tuned it; 0 where it says none.
+    /// [`KEYS`] of the program that tuned it; 0 if it does not say.
     #[serde(default)]
     pub keys: u32,
     /// The adapter's name.
     pub adapter: String,
     /// Its driver's name and version.
     pub driver: String,
-    /// By op, its constants and the bucket of its shapes.
-    pub entries: BTreeMap<String, Entry>,
+    /// The results by op, its constants and the bucket of its shapes.
+    pub entries: BTreeMap<String, TunedOp>,
 }
 
 impl Default for Table {
@@ -133,8 +133,8 @@ impl Table {
         Table { keys: KEYS, adapter: adapter.into(), driver: driver.into(), entries: BTreeMap::new() }
     }
 
-    /// The table in `path`, or `None` where there is no such file; an error for one that cannot be read, with the
-    /// caller's way out, or that belongs to another adapter, driver or version of [`KEYS`].
+    /// The table in `path`; `None` if there is no such file. It is an error if the file cannot be read (the message
+    /// ends with the caller's way out), or if it belongs to another adapter, driver or version of [`KEYS`].
     pub fn load(path: &Path, adapter: &str, driver: &str, way_out: &str) -> Result<Option<Table>> {
         if !path.exists() {
             return Ok(None);
@@ -158,7 +158,7 @@ impl Table {
         Ok(Some(table))
     }
 
-    /// Reads a table; one that a person wrote or changed needs no checksum.
+    /// Reads a table. A table that a person wrote or changed needs no checksum.
     fn parse(text: &str) -> Result<Table, String> {
         let object: Map<String, Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
         if object.contains_key(seal::CHECKSUM) {
@@ -173,12 +173,12 @@ impl Table {
         seal::write(path, self)
     }
 
-    /// The variant to run for `key`, where a race was run for it.
+    /// The variant to run for `key`, if there was a race for it.
     pub fn variant(&self, key: &str) -> Option<&str> {
         self.entries.get(key).map(|e| e.variant.as_str())
     }
 
-    /// What the choices are, to tell two tables apart: the times do not matter, the winners do.
+    /// A hash of the winners, to tell two tables apart. Times do not count.
     pub fn hash(&self) -> String {
         let mut hash = Hasher::new();
         for (key, entry) in &self.entries {
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(Table::load(&path, "a", "1", "tune again").unwrap(), None);
         let mut table = Table::new("a", "1");
         let median_ms = BTreeMap::from([("naive".to_string(), 1.5)]);
-        let entry = Entry { variant: "naive".into(), checksum: "c".into(), median_ms, ..Entry::default() };
+        let entry = TunedOp { variant: "naive".into(), checksum: "c".into(), median_ms, ..TunedOp::default() };
         table.entries.insert("k".into(), entry);
         table.save(&path).unwrap();
         assert_eq!(Table::load(&path, "a", "1", "tune again").unwrap(), Some(table.clone()));

@@ -1,13 +1,13 @@
-//! A kernel as it runs: the complete text after templating, with its layout. What a pipeline is made from, whether the
+//! A kernel as it runs: the complete text after templating, with its layout. Pipelines are made from it, whether the
 //! text was put together here or read back from a file.
 
 use super::shader::{Access, Kernel, Text, naga_parser, reflect};
-use super::template::Source;
+use super::template::ExpandedWgsl;
 use super::tree::Tree;
 use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// What naga says of a kernel's text and its launches must agree with.
+/// A kernel's layout as naga reads it from the text. Its launches must agree with it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
@@ -15,7 +15,7 @@ pub struct Layout {
     pub buffers: Vec<Access>,
     /// Names and byte offsets of the fields of `Params`, binding 0.
     pub params: Vec<(String, u32)>,
-    /// Bytes of `Params`; 0 without any.
+    /// Bytes of `Params`; 0 if there are none.
     pub params_bytes: u32,
     /// Invocations of a workgroup.
     pub workgroup: [u32; 3],
@@ -23,19 +23,19 @@ pub struct Layout {
     pub workgroup_bytes: u32,
 }
 
-/// Where a text comes from. Only what the tests speak for runs without runtime checks.
+/// Where a text comes from. Only committed text, which the tests cover, runs without runtime checks.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 enum Origin {
-    /// Read from a file: anything may stand in it.
+    /// Read from a file, which may hold anything.
     #[default]
     Foreign,
     /// The committed pieces.
     Committed,
-    /// Pieces of which these files were edited.
+    /// Put together from pieces, of which these files were edited.
     Edited(Vec<String>),
 }
 
-/// A kernel as complete text. Two equal ones are one pipeline.
+/// A kernel as complete text. Equal kernels share a pipeline.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shader {
@@ -50,7 +50,7 @@ pub struct Shader {
 }
 
 impl Kernel {
-    /// The kernel as it runs with the text of `tree`; an error names the file and line it comes from.
+    /// The kernel with the text of `tree`. An error names the file and line that it comes from.
     pub fn shader(&self, tree: &Tree) -> Result<Shader> {
         let reflected = self.reflect(tree)?;
         let edited = tree.edited_of(self);
@@ -77,7 +77,7 @@ impl Shader {
         &self.variant
     }
 
-    /// What the numbers `$NAME` of its pieces were.
+    /// The values of `$NAME` in its pieces.
     pub fn constants(&self) -> &[(String, u32)] {
         &self.constants
     }
@@ -97,12 +97,12 @@ impl Shader {
         &self.layout
     }
 
-    /// `name [variant]`, behind its edited files where it has any: how an error begins.
+    /// `name [variant]`, after the names of its edited files: the beginning of an error.
     pub fn shown(&self) -> String {
         self.text().shown()
     }
 
-    /// Whether it must run with naga's runtime checks: whatever is not the committed text.
+    /// Whether it must run with naga's runtime checks: everything but committed text must.
     pub fn needs_checks(&self) -> bool {
         self.origin != Origin::Committed
     }
@@ -116,16 +116,17 @@ impl Shader {
         }
     }
 
-    /// Of a text that was read from a file: an error where it is no valid kernel, or not laid out as the file says.
+    /// Checks text that was read from a file: an error if it is no valid kernel, or if its layout is not what the file
+    /// says.
     pub fn expect_valid(&self) -> Result<()> {
         if self.origin != Origin::Foreign {
             return Ok(()); // it was reflected when it was made
         }
-        let source = Source::of(&self.shown(), &self.wgsl);
+        let source = ExpandedWgsl::of(&self.shown(), &self.wgsl);
         let found = reflect(source, &self.text(), naga_parser)?.layout();
         if found == self.layout {
             return Ok(());
         }
-        Err(Error::Failed(format!("{}: its text has another layout than is said of it", self.shown())))
+        Err(Error::Failed(format!("{}: the layout of its text is not the one that is given for it", self.shown())))
     }
 }

@@ -1,17 +1,18 @@
 //! Times kernels: what an op or its gradient runs, packing of operands included, at the shapes of a set.
 //!
-//! Each case runs once as a whole, so that every kernel reads real values; the rows of a case (directions and variants,
-//! and the trees where two are compared) are warmed up, and then samples are taken round and round over them, every other
-//! round backwards, because a shared machine is faster in one minute than in the next. For the same reason a row is sampled
-//! in turns ([`TURNS`]): as many cases as have room side by side are gone over again and again, at last only those whose turns
-//! do not agree yet. A sample of the reference kernel stands before and behind each of a row's. What is short is repeated
-//! within one submission (`samples.rs`). Times are the device's timestamps where it has them, with the wall clock as a witness.
+//! Each case first runs once as a whole, so that every kernel reads real values. The rows of a case (its directions and
+//! variants, in both trees of shaders if two are compared) are warmed up. Then samples are taken round and round over
+//! the rows, every other round backwards, because a shared machine is faster in one minute than in the next. For the
+//! same reason a row is sampled in turns ([`TURNS`]): as many cases as fit into memory together take turns, and later
+//! only those whose turns do not agree yet. The reference kernel is timed before and after each sample. A short kernel
+//! is repeated within one submission (`samples.rs`). Times are the device's timestamps, with the wall clock beside
+//! them, or the wall clock alone if the adapter has no timestamps.
 
 use super::check::SEED;
-use super::own::Own;
-use super::rule::{MOST_TURNS, Rule, TURNS};
+use super::fixed_kernel::FixedKernel;
 use super::samples::{Reference, Samples, warm};
-use super::sets::{FIRST, Set, Subject};
+use super::sampling_rule::{MOST_TURNS, SamplingRule, TURNS};
+use super::sets::{BenchCase, FIRST, Set};
 use super::{Cache, Environment, Report, Row, Skipped};
 use crate::base::{Error, Progress, Result, nearest};
 use crate::device::Gpu;
@@ -23,16 +24,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
-/// Cases are held side by side until their values take this much.
+/// Cases are kept on the device together until their values take this much.
 const TOGETHER_BYTES: u64 = 1 << 30;
 
-/// How often the rows are gone over to be warmed up: one disturbed second does not say how long a row takes.
+/// How many times each row is warmed up. More than once: a disturbed second must not decide how long a row takes.
 const WARM_UPS: usize = 3;
 
 /// What is measured of a set, and how.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Which variants: names, [`FIRST`], or `all`; empty for those the set says.
+    /// Which variants: names, [`FIRST`], or `all`. Empty means those of the set.
     pub variants: Vec<String>,
     /// forward, grad_input, …; `grad` is every gradient. None is all.
     pub direction: Option<String>,
@@ -41,33 +42,33 @@ pub struct Asked {
     /// What lies in the caches when a sample begins.
     pub cache: Cache,
     /// When a row has been sampled enough.
-    pub rule: Rule,
-    /// What a tuned adapter runs where no variant is asked for by name.
+    pub rule: SamplingRule,
+    /// The tuned table: what runs if no variant is asked for by name.
     pub table: Table,
 }
 
 impl Default for Asked {
     fn default() -> Self {
         let (variants, direction, filter) = (Vec::new(), None, String::new());
-        Asked { variants, direction, filter, cache: Cache::Hot, rule: Rule::default(), table: Table::default() }
+        Asked { variants, direction, filter, cache: Cache::Hot, rule: SamplingRule::default(), table: Table::default() }
     }
 }
 
-/// Measures a set on each of `gpus`, which are one adapter opened with different shaders or one alone, and gives a report
-/// for each. Rows of the same case are interleaved over all of them. A case that cannot run is skipped and said to be;
-/// where nothing at all ran it is an error.
+/// Measures a set on each of `gpus` (one adapter, opened once or once for each tree of shaders) and returns a report
+/// for each. Rows of the same case are interleaved over all of them. A case that cannot run is listed as skipped. It is
+/// an error if nothing could run.
 pub fn bench(gpus: &[&Gpu], set: &Set, asked: &Asked, progress: &dyn Progress) -> Result<Vec<Report>> {
     let Some(first) = gpus.first() else { return Err(Error::Failed("a bench needs a device".into())) };
     let variants = if asked.variants.is_empty() { &set.variants } else { &asked.variants };
     let mut bench =
         Bench { gpus, variants, asked, reference: Reference::new(first)?, flush: Vec::new(), seen: Seen::default() };
     if asked.cache == Cache::Cold {
-        bench.flush = gpus.iter().map(|gpu| Own::flush(gpu)).collect::<Result<_>>()?;
+        bench.flush = gpus.iter().map(|gpu| FixedKernel::flush(gpu)).collect::<Result<_>>()?;
     }
     let mut reports: Vec<Report> = gpus.iter().map(|gpu| Report::empty(gpu)).collect();
-    progress.stage(&format!("bench {} on {}", set.name, first.adapter().name), set.subjects.len() as u64, 0, "cases");
+    progress.stage(&format!("bench {} on {}", set.name, first.adapter().name), set.cases.len() as u64, 0, "cases");
     let mut held = Held::default();
-    for subject in &set.subjects {
+    for subject in &set.cases {
         let mut found = bench.prepared(subject);
         if found.iter().any(Result::is_err) && !held.cases.is_empty() {
             bench.sampled(&mut held, &mut reports, progress)?; // there may have been no room beside the others
@@ -80,7 +81,7 @@ pub fn bench(gpus: &[&Gpu], set: &Set, asked: &Asked, progress: &dyn Progress) -
     }
     bench.sampled(&mut held, &mut reports, progress)?;
     let rows: usize = reports.iter().map(|r| r.rows.len()).sum();
-    progress.done(&format!("{rows} rows of {} cases measured", set.subjects.len()));
+    progress.done(&format!("{rows} rows of {} cases measured", set.cases.len()));
     if rows == 0 {
         return Err(bench.nothing(set, &reports));
     }
@@ -96,11 +97,11 @@ pub fn bench(gpus: &[&Gpu], set: &Set, asked: &Asked, progress: &dyn Progress) -
 struct Held<'a, 's> {
     /// How many cases were finished before.
     finished: usize,
-    cases: Vec<(&'s Subject, Vec<Running<'a>>)>,
+    cases: Vec<(&'s BenchCase, Vec<Running<'a>>)>,
 }
 
 impl Held<'_, '_> {
-    /// Of the values of all plans; some rows share one.
+    /// Bytes of the values of all plans. Some rows share a plan.
     fn bytes(&self) -> u64 {
         let rows = self.cases.iter().flat_map(|c| &c.1);
         let plans: BTreeMap<_, _> = rows.map(|r| (Rc::as_ptr(&r.plan), r.plan.schedule().values_bytes)).collect();
@@ -114,21 +115,21 @@ struct Bench<'a> {
     asked: &'a Asked,
     reference: Reference<'a>,
     /// The flush of each device, for cold samples.
-    flush: Vec<Own>,
+    flush: Vec<FixedKernel>,
     seen: Seen,
 }
 
-/// What there was to choose from, for an error that says it.
+/// The variants and directions that exist, for an error that lists them.
 #[derive(Default)]
 struct Seen {
     variants: BTreeSet<&'static str>,
     directions: BTreeSet<String>,
 }
 
-/// A node of a case under a variant on a device, with its samples.
+/// A node of a case in one variant on one device, with its samples.
 struct Running<'a> {
     gpu: &'a Gpu,
-    /// Which device, and which row of the case: the same row of two trees has the same place.
+    /// Which device, and which row of the case. The same row of two trees has the same place.
     device: usize,
     place: usize,
     entry: String,
@@ -141,7 +142,7 @@ struct Running<'a> {
 }
 
 impl Report {
-    /// Of nothing yet, on `gpu`.
+    /// An empty report of `gpu`.
     fn empty(gpu: &Gpu) -> Report {
         let (schema, environment) = (super::report::SCHEMA.to_string(), Environment::of(gpu));
         Report { schema, environment, reference: None, rows: Vec::new(), skipped: Vec::new(), comparison: None }
@@ -150,14 +151,15 @@ impl Report {
 
 impl<'a> Bench<'a> {
     /// The rows of a case on every device.
-    fn prepared(&mut self, subject: &Subject) -> Vec<Result<Vec<Running<'a>>>> {
+    fn prepared(&mut self, subject: &BenchCase) -> Vec<Result<Vec<Running<'a>>>> {
         (0..self.gpus.len()).map(|device| self.rows(device, subject)).collect()
     }
 
-    /// Those that can run, the same row of all devices side by side; the others are skipped in their reports.
+    /// The rows that can run, the same row of all devices side by side. The others are listed as skipped in their
+    /// reports.
     fn group(
         &self,
-        subject: &Subject,
+        subject: &BenchCase,
         found: Vec<Result<Vec<Running<'a>>>>,
         reports: &mut [Report],
         progress: &dyn Progress,
@@ -179,7 +181,7 @@ impl<'a> Bench<'a> {
         Ok(group)
     }
 
-    /// Samples the cases on the device in turns, into the reports, and lets them go.
+    /// Samples the cases on the device in turns, writes their rows into the reports, and frees them.
     fn sampled(&mut self, held: &mut Held<'a, '_>, reports: &mut [Report], progress: &dyn Progress) -> Result<()> {
         let count = held.cases.len();
         for _ in 0..WARM_UPS {
@@ -213,14 +215,14 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// The places of a group at which a further turn could tell more.
+    /// The places of the rows that a further turn could help.
     fn wide(&self, group: &[Running<'a>]) -> BTreeSet<usize> {
         group.iter().filter(|r| r.samples.is_wide(&self.asked.rule)).map(|r| r.place).collect()
     }
 
-    /// The rows of a case on a device, its plans run once. Each value has a buffer of its own, so that a node can be run
-    /// again later.
-    fn rows(&mut self, device: usize, subject: &Subject) -> Result<Vec<Running<'a>>> {
+    /// The rows of a case on one device. Their plans run once. Each value has a buffer of its own, so that a node can
+    /// be run again later.
+    fn rows(&mut self, device: usize, subject: &BenchCase) -> Result<Vec<Running<'a>>> {
         let gpu = self.gpus[device];
         let forward = subject.case.forward()?;
         let whole = subject.case.gradients()?.into_iter().next().unwrap_or_else(|| forward.clone());
@@ -238,7 +240,7 @@ impl<'a> Bench<'a> {
             if enough {
                 found = of_short;
             }
-            // A variant asked for by name may be the first, too.
+            // A variant that was asked for by name may also be the first one.
             found.retain(|f| rows.iter().all(|r| (&r.entry, r.variant) != (&f.0, schedule.steps[f.1].variant)));
             if found.is_empty() {
                 continue;
@@ -260,7 +262,7 @@ impl<'a> Bench<'a> {
         Ok(rows)
     }
 
-    /// The variants to run of a case: `None` is each op's first, or the table's.
+    /// The variants to run of a case. `None` means each op's first variant, or the table's.
     fn choices(&mut self, gpu: &Gpu, recorded: &Recorded) -> Result<Vec<Option<&'static str>>> {
         let schedule = Schedule::new(&recorded.tape, &Options::new(gpu.caps()))?;
         let offered: BTreeSet<_> = schedule.steps.iter().flat_map(|s| s.op.variants(&s.x, gpu.caps())).collect();
@@ -276,8 +278,13 @@ impl<'a> Bench<'a> {
         Ok(choices)
     }
 
-    /// The entries of a case in a schedule that were asked for: name, place among the steps and launches.
-    fn wanted(&mut self, subject: &Subject, choice: Option<&str>, s: &Schedule) -> Vec<(String, usize, Range<usize>)> {
+    /// The entries of a case that were asked for: name, index of the step, and its launches.
+    fn wanted(
+        &mut self,
+        subject: &BenchCase,
+        choice: Option<&str>,
+        s: &Schedule,
+    ) -> Vec<(String, usize, Range<usize>)> {
         let (mut found, mut at): (Vec<(String, usize, Range<usize>)>, usize) = (Vec::new(), 0);
         let (op, first) = (subject.case.op.name(), entry_name(subject.case.op.as_ref()));
         for (i, step) in s.steps.iter().enumerate() {
@@ -296,7 +303,7 @@ impl<'a> Bench<'a> {
             if own && !launches.is_empty() {
                 self.seen.directions.insert(direction.to_string());
             }
-            // An op whose gradient is itself (matmul) is timed forward.
+            // An op whose gradient is the op itself (matmul) is timed forward.
             if own && chosen && named && facing && !launches.is_empty() && found.iter().all(|f| f.0 != entry) {
                 found.push((entry, i, launches));
             }
@@ -307,7 +314,8 @@ impl<'a> Bench<'a> {
     /// Takes a turn's samples of a group, round and round.
     fn measure(&mut self, group: &mut [Running<'a>], turn: usize) -> Result<()> {
         let rule = self.asked.rule;
-        // After the first turns the same row of two trees goes on where either is wide: neither has turns of another hour.
+        // After the first turns, a row of two trees goes on in both if it is wide in one: both trees must be measured
+        // at the same time.
         let wide = self.wide(group);
         let asked: Vec<bool> = group.iter().map(|r| turn <= TURNS || wide.contains(&r.place)).collect();
         for r in group.iter_mut() {
@@ -320,7 +328,7 @@ impl<'a> Bench<'a> {
         for &i in &now {
             let r = &group[i];
             if r.samples.are_short() {
-                // Another case was here in between.
+                // Another case ran in between.
                 r.gpu.time_repeated(&r.plan.dispatches()[r.launches.clone()], r.repeats)?;
             }
         }
@@ -337,8 +345,8 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Takes a sample of a row, between one of the reference, which may have been taken already, and the next, which it
-    /// returns.
+    /// Takes a sample of a row between two samples of the reference. `before` is the first of them, if it was taken
+    /// already. Returns the second.
     fn sample(&mut self, r: &mut Running<'a>, before: Option<f64>) -> Result<f64> {
         let before = before.map_or_else(|| self.reference.sample(), Ok)?;
         if let Some(flush) = self.flush.get(r.device) {
@@ -350,7 +358,7 @@ impl<'a> Bench<'a> {
         Ok(after)
     }
 
-    fn row(&self, r: &Running<'_>, subject: &Subject) -> Row {
+    fn row(&self, r: &Running<'_>, subject: &BenchCase) -> Row {
         let times = r.samples.times();
         Row {
             op: subject.op.clone(),
@@ -373,7 +381,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Why there is no row.
+    /// The error that says why there is no row.
     fn nothing(&self, set: &Set, reports: &[Report]) -> Error {
         if let Some(s) = reports.iter().flat_map(|r| &r.skipped).next() {
             return Error::Usage(format!("nothing could be measured; {} {}: {}", s.op, s.case, s.why));

@@ -1,4 +1,4 @@
-//! Charts of a report as SVG text for its page: a line of text and a mark for each row, from top to bottom.
+//! Charts of a report as SVG text for its page. Each row has a line of text and a mark, from top to bottom.
 
 use super::spread::figures;
 use crate::base::plot::{element, number, rgb};
@@ -12,10 +12,10 @@ const WIDTH: u32 = 900;
 const LABELS: u32 = 400;
 const FIGURES: u32 = 70;
 const ROW: u32 = 22;
-/// How far the axis of a strip reaches at the most, as a multiple of the median; what lies beyond is drawn at its end.
+/// The end of a strip's axis, at most, as a multiple of the median. Samples beyond it are drawn at its end.
 const FAR: f64 = 3.0;
 
-/// The most samples of a row that get a dot; of more, every second, third, …
+/// The most samples of a row that get a dot each. If there are more, only every second, third, … gets one.
 const DOTS: usize = 300;
 
 /// A row of a chart.
@@ -74,7 +74,7 @@ pub(super) fn strips(title: &str, lines: &[Line]) -> Result<String> {
         area.draw(&Rectangle::new(ends, colour.mix(0.3).filled()))?;
         area.draw(&PathElement::new([(1.0, y + 0.1), (1.0, y + 0.9)], colour.stroke_width(2)))?;
         for (k, v) in l.samples.iter().enumerate().step_by(l.samples.len().div_ceil(DOTS)) {
-            // Spread over the row's height in the order of time, so that a drift shows as a slope.
+            // Spread over the row's height in order of time, so that drift shows as a slope.
             let at = y + 0.2 + 0.6 * k as f64 / l.samples.len().max(2).saturating_sub(1) as f64;
             area.draw(&Circle::new((v.clamp(low, high), at), 1, colour.mix(0.7).filled()))?;
         }

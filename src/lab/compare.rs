@@ -1,22 +1,23 @@
-//! Is it faster? A verdict on samples of two builds (or two shader trees), with the error it may have made.
+//! Is it faster? A verdict on the samples of two builds (or of two trees of shaders), with the error that it may make.
 //!
-//! Two things fool a plain comparison of medians: noise within a run, and a machine that is slower today than it was
-//! yesterday. Against the second, each sample is divided by the time of a reference kernel that no build changes, the mean
-//! of one before and one behind it. Against the first, the change of the logarithm is estimated by Hodges and Lehmann's
-//! median of all pairwise differences, with the distribution-free interval of Moses (Hollander & Wolfe, Nonparametric
-//! Statistical Methods, 4.2 and 4.3): no outlier moves it and no shape of the noise is assumed.
+//! Two things mislead a plain comparison of medians: noise within a run, and a machine that is slower today than
+//! yesterday. Against the second, each sample is divided by the time of a reference kernel that no build changes (the
+//! mean of one run before and one after it). Against the first, the change of the logarithm is estimated by Hodges and
+//! Lehmann's median of all pairwise differences, with the distribution-free interval of Moses (Hollander & Wolfe,
+//! Nonparametric Statistical Methods, 4.2 and 4.3). Outliers hardly move it, and it assumes no shape of the noise.
 //!
-//! The interval takes what it is given for independent, and samples are not: neighbours share a reference with its noise, and
-//! what disturbs a machine outlasts a sample. So a row counts as one observation for each of its turns over the set
-//! ([`TURNS`] and more), the turn's centre ([`centres`]). Where it has none, a peer's, it counts as that many stretches of equal
-//! length. What lasts a whole run and spares the reference (where the run's memory lies, say) looks like a change all the same.
+//! The interval assumes independent observations, and samples are not independent: neighbours share a reference with
+//! its noise, and a disturbance lasts longer than a sample. So a row counts as one observation for each of its turns
+//! over the set ([`TURNS`] or more): the turn's centre ([`centres`]). A row without turns, from another framework, is
+//! cut into as many stretches of equal length. An effect that lasts a whole run and spares the reference (for example
+//! where the run's memory lies) still looks like a change.
 //!
-//! The verdict: *slower* (or *faster*) where the estimate is past the threshold and the interval does not hold "no change";
-//! *same* where the interval rules out a change of twice the threshold; else *too noisy*.
+//! The verdict is *slower* (or *faster*) if the estimate is past the threshold and the interval does not contain "no
+//! change". It is *same* if the interval rules out a change of twice the threshold. Otherwise it is *too noisy*.
 
 use super::Environment;
 use super::report::{Report, Row, Skipped};
-use super::rule::{TURNS, centres};
+use super::sampling_rule::{TURNS, centres};
 use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,12 +61,12 @@ pub struct Judgement {
     pub verdict: Verdict,
 }
 
-/// A change counts from here on, unless the user says otherwise: 10 %.
+/// The smallest change that counts, by default: 10 %.
 pub const THRESHOLD: f64 = 0.1;
-/// Quantile of the normal distribution of the interval: of independent observations, it misses the true change in 1 of 100
+/// The normal quantile of the interval. With independent observations the interval misses the true change in 1 of 100
 /// rows.
 const Z: f64 = 2.576;
-/// What of a row's times may count as independent.
+/// The times of a row that may count as independent.
 fn observations(times: &[f64], row: &Row) -> Vec<f64> {
     let equal = |stretches: usize| {
         let at = |i: usize| i * times.len() / stretches;
@@ -116,7 +117,7 @@ pub struct Compared {
     pub base_ms: f64,
     /// Median of the new report, ms, as it was measured.
     pub ms: f64,
-    /// Whether the machine's drift is cancelled: not where a side has no samples of the reference kernel.
+    /// Whether the machine's drift is cancelled. It is not if one side has no samples of the reference kernel.
     pub steady: bool,
     /// The verdict.
     #[serde(flatten)]
@@ -163,11 +164,10 @@ pub struct Comparison {
     pub threshold: f64,
 }
 
-/// Compares the rows of two reports of one adapter, which `names` calls by what people gave.
+/// Compares the rows of two reports of one adapter. `names` are what the user called them.
 ///
-/// Rows are the same where entry, case, shape, cache mode and variant are. A row whose variant the base does not have
-/// is compared with the base's other variant where each report has exactly one of it: another variant by default is a
-/// change like any other.
+/// Two rows are the same if entry, case, shape, cache mode and variant are. If the base lacks a row's variant, and each
+/// report has exactly one variant of it, those two are compared: another default variant is a change like any other.
 pub fn compare(base: &Report, new: &Report, threshold: f64, names: [&str; 2]) -> Result<Comparison> {
     let [shown, now] = names;
     if !(threshold > 0.0 && threshold.is_finite()) {
@@ -203,13 +203,13 @@ pub fn compare(base: &Report, new: &Report, threshold: f64, names: [&str; 2]) ->
     Ok(c)
 }
 
-/// The error for two reports of other rows; `skipped` may be why.
+/// The error for two reports without a common row. `skipped` may be the reason.
 pub fn no_row_in_common([base, new]: [&str; 2], skipped: Option<&Skipped>) -> Error {
     let first = skipped.map(|s| format!("; {} {} was skipped: {}", s.op, s.case, s.why)).unwrap_or_default();
     Error::Usage(format!("{base} and {new} have no row in common; give both the same set{first}"))
 }
 
-/// An error where no report measured in the environment `here` can be compared with `base`: what can be known before
+/// An error if no report from the environment `here` can be compared with `base`. It checks all that is known before
 /// anything is measured.
 pub fn expect_comparable(base: &Report, here: &Environment, shown: &str) -> Result<()> {
     here.expect_same_device(&base.environment, shown)?;
@@ -226,7 +226,7 @@ fn side_by_side(base: &Row, new: &Row, threshold: f64, shown: &str) -> Result<Co
             new.timer
         )));
     }
-    // One side without a reference would compare milliseconds with ratios.
+    // If one side has no reference, milliseconds would be compared with ratios.
     let steady = !base.reference_ms.is_empty() && !new.reference_ms.is_empty();
     let of = |r: &Row| match steady {
         true => observations(&r.steady(), r),
@@ -243,7 +243,7 @@ fn side_by_side(base: &Row, new: &Row, threshold: f64, shown: &str) -> Result<Co
     })
 }
 
-/// What makes a row the same row, its variant left out.
+/// What identifies a row, apart from its variant.
 pub(super) type Place<'a> = (&'a str, &'a str, &'a str, &'static str);
 
 /// Of a row.
@@ -274,7 +274,7 @@ fn drift(base: &Report, new: &Report) -> Option<f64> {
 }
 
 impl Comparison {
-    /// An error, with exit code 5, where any row became slower or no longer runs.
+    /// An error with exit code 5 if any row became slower or no longer runs.
     pub fn expect_no_regression(&self) -> Result<()> {
         let slower: Vec<&Compared> = self.rows.iter().filter(|r| r.judgement.verdict == Verdict::Slower).collect();
         let worst = slower.iter().max_by(|a, b| a.judgement.ratio.total_cmp(&b.judgement.ratio)).map(|worst| {

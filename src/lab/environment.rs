@@ -1,4 +1,4 @@
-//! Where and how something was measured: the record that every measurement of the lab carries, so that two files can be
+//! Where and how something was measured. Every measurement of the lab carries this record, so that two files can be
 //! compared, or refused, years later.
 
 use crate::base::{Error, Result};
@@ -23,18 +23,18 @@ pub struct Environment {
     pub limits: Limits,
     /// Names of the adapter's features.
     pub features: Vec<String>,
-    /// Smallest and largest subgroup, where it has subgroup operations.
+    /// The smallest and the largest subgroup, if it has subgroup operations.
     pub subgroup_size: Option<[u32; 2]>,
     /// Name and version of the operating system.
     pub os: String,
     /// Model of the processor and how many cores it shows.
     pub cpu: String,
-    /// HEAD of the source tree at the time of the run: of the checkout that the program lies in, if it lies in one. A
-    /// program that was not built again since says nothing of the commit it was built from.
+    /// HEAD of the checkout that the program lies in, if any, at the time of the run. It is not the commit that the
+    /// program was built from: the program may be older.
     pub git_commit: Option<String>,
     /// Whether that source tree held changes at the time of the run.
     pub git_dirty: Option<bool>,
-    /// The hash of the edited shaders it ran; none where it ran the committed ones.
+    /// The hash of the edited shaders that ran; `None` if the committed ones ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shaders: Option<String>,
     /// The folder they came from, as it was given.
@@ -118,8 +118,8 @@ impl Environment {
         }
     }
 
-    /// An error where times of `other` cannot be set beside these: another adapter, driver or backend is another machine,
-    /// and so is another processor, which a software adapter computes with and which feeds any other.
+    /// An error if times of `other` cannot be compared with these. Another adapter, driver or backend is another
+    /// machine. So is another processor: a software adapter computes with it, and it feeds any other.
     pub fn expect_same_device(&self, other: &Environment, shown: &str) -> Result<()> {
         let named = |e: &Environment| format!("{} ({}, {}) with {}", e.adapter, e.driver, e.backend, e.cpu);
         if named(self) == named(other) {
@@ -133,8 +133,8 @@ impl Environment {
         )))
     }
 
-    /// An error where kernels of `other` ran with other runtime checks than these: edited ones run with checks and built-in
-    /// ones without, unless every kernel of both had them.
+    /// An error if kernels of `other` ran with other runtime checks. Edited kernels run with checks and built-in ones
+    /// without, unless every kernel of both had them.
     pub fn expect_same_checks(&self, other: &Environment, shown: &str) -> Result<()> {
         let fair = self.checked == other.checked && (self.checked || self.shaders == other.shaders);
         if fair {
@@ -170,7 +170,7 @@ fn cpu() -> String {
     format!("{brand}, {} cores", system.cpus().len())
 }
 
-/// What git says now of the checkout that holds this program; nothing where there is none, or no git.
+/// What git says now about the checkout that holds this program; `None` without a checkout or without git.
 fn git(words: &[&str]) -> Option<String> {
     let program = std::env::current_exe().ok()?;
     let out = Command::new("git").arg("-C").arg(program.parent()?).args(words).output().ok()?;

@@ -1,38 +1,38 @@
-//! lab: kernels under the magnifying glass. What a kernel or a step costs on the adapter at hand, how that compares with
-//! the adapter's own peaks, with another run and with another framework, and what an edit of a shader does to it.
+//! lab: measures kernels and steps. What does a kernel cost on this adapter? How does that compare with the adapter's
+//! own peaks, with another run, with another framework? What does an edit of a shader do to it?
 //!
-//! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes. Only
-//! [`check::skipped`], which is for tests, speaks.
+//! Nothing here prints: it measures, judges and returns records. `cli` shows and writes them. The one exception is
+//! [`check::skipped`], which is for tests and says what they skip.
 
-pub mod against;
 pub mod bench;
+mod case_builders;
+mod case_fields;
 #[cfg(feature = "study")]
 mod chart;
 pub mod check;
 pub mod compare;
-pub mod edit;
 pub mod environment;
-mod fields;
-mod forms;
-pub mod landscape;
-mod own;
+mod fixed_kernel;
 #[cfg(feature = "study")]
 mod page;
 pub mod profile;
 pub mod report;
 pub mod roofline;
-pub mod rule;
 mod samples;
+pub mod sampling_rule;
 pub mod sets;
+pub mod shader_trial;
+pub mod side_by_side;
 pub mod spread;
 pub mod step;
+pub mod tuning_export;
 #[cfg(feature = "cli")]
 pub mod watch;
 
-pub use against::{Against, Other, against};
 pub use bench::{Asked, bench};
 pub use environment::{Environment, Timer};
 pub use report::{Cache, Report, Row, Skipped};
-pub use rule::Rule;
+pub use sampling_rule::SamplingRule;
 pub use sets::Set;
+pub use side_by_side::{OtherReport, SideBySide, side_by_side};
 pub use spread::Spread;

@@ -1,5 +1,5 @@
-//! The one schema of measurements: what `wgslab bench --json` writes, `--compare` and `--against` read, and the peers in
-//! benches/peers/ write too. Raw samples stand in it, so that every figure of a table can be worked out again.
+//! The one schema of measurements. `wgslab bench --json` and the programs in benches/peers/ write it; `--compare` and
+//! `--against` read it. It holds the raw samples, so every figure of a table can be computed again.
 //!
 //! `git_commit` of the environment is HEAD of the source tree at the time of the run, not of the build.
 //!
@@ -9,7 +9,7 @@
 //! ```
 
 use super::compare::Comparison;
-use super::rule::MOST_TURNS;
+use super::sampling_rule::MOST_TURNS;
 use super::{Environment, Spread, Timer};
 use crate::base::{Error, Result, files};
 use serde::{Deserialize, Serialize};
@@ -18,10 +18,10 @@ use std::path::Path;
 /// What `schema` says in a file of today's form.
 pub const SCHEMA: &str = "wgslab-bench/1";
 
-/// What a time in ms can be on any machine.
+/// The times in ms that are plausible on any machine.
 const MEASURABLE_MS: std::ops::RangeInclusive<f64> = 1e-9..=1e12;
 
-/// The most samples of a row that are read: more than a day of the fastest kernel gives.
+/// The most samples of a row that are read: more than the fastest kernel gives in a day.
 const MOST_SAMPLES: usize = 1_000_000;
 
 /// A file of measurements.
@@ -32,14 +32,15 @@ pub struct Report {
     pub schema: String,
     /// Where and how.
     pub environment: Environment,
-    /// A kernel that no build changes, timed among the rows: what it drifts between two files, the machine did.
+    /// A kernel that no build changes, timed among the rows. If its time differs between two files, the machine
+    /// changed.
     pub reference: Option<Row>,
     /// What was measured.
     pub rows: Vec<Row>,
-    /// What was asked for and could not run, with the reason: never left out silently.
+    /// What was asked for and could not run, each with the reason.
     #[serde(default)]
     pub skipped: Vec<Skipped>,
-    /// The verdicts of `--compare` or `--ab`, where one was asked for.
+    /// The verdicts of `--compare` or `--ab`, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
 }
@@ -56,7 +57,7 @@ pub struct Skipped {
     pub why: String,
 }
 
-/// A kernel (or a step) at a shape under a variant.
+/// A kernel (or a step) at one shape in one variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
@@ -70,32 +71,32 @@ pub struct Row {
     pub case: String,
     /// The shapes of the inputs for people: x [16, 64, 56, 56] f32, weight [64, 64, 3, 3] f32.
     pub shape: String,
-    /// The variant: tiled_64; a peer writes its own name.
+    /// The variant, such as tiled_64. Another framework writes its own name here.
     pub variant: String,
     /// Floating-point operations of the formula.
     pub flops: u64,
     /// Bytes of every operand, counted once.
     pub bytes: u64,
-    /// Hot: operands may lie in a cache. Cold: a buffer larger than the caches was written before each sample.
+    /// Hot: operands may lie in a cache. Cold: before each sample a buffer larger than the caches was written.
     pub cache: Cache,
     /// The clock of `samples_ms`.
     pub timer: Timer,
-    /// How often a sample ran the kernel; the samples are per run already.
+    /// How many times a sample ran the kernel. The samples are already divided by it.
     pub repeats: u32,
     /// Each sample, ms per run.
     pub samples_ms: Vec<f64>,
     /// The host's clock beside each sample, ms per run.
     pub wall_ms: Vec<f64>,
-    /// The reference kernel's time beside each sample, ms per run (the mean of one before and one behind it): what it says
-    /// the machine did at that moment. Empty where no reference was timed.
+    /// The reference kernel's time beside each sample, ms per run (the mean of one run before and one after). It shows
+    /// how fast the machine was at that moment. Empty if no reference was timed.
     #[serde(default)]
     pub reference_ms: Vec<f64>,
-    /// How many samples, in their order, each turn over the set has; empty where they were taken in one go.
+    /// How many samples each turn over the set has, in order. Empty if all were taken in one go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub turns: Vec<usize>,
-    /// The samples had not settled (their relative IQR stayed above the limit) when time was up.
+    /// Whether time was up before the samples settled: their relative IQR was still above the limit.
     pub noisy: bool,
-    /// Share of what the roofline allows (flops or bytes, whichever binds), where a roof was measured.
+    /// The share of what the roofline allows (by flops or bytes, whichever is the limit), if a roof was measured.
     pub roof_share: Option<f64>,
 }
 
@@ -119,7 +120,7 @@ impl Cache {
     }
 }
 
-/// Samples over the reference kernel's beside them; themselves where there is none.
+/// Each sample divided by the reference beside it, or the samples themselves if there is no reference.
 pub(super) fn over(samples_ms: &[f64], reference_ms: &[f64]) -> Vec<f64> {
     match reference_ms.is_empty() {
         true => samples_ms.to_vec(),
@@ -128,8 +129,8 @@ pub(super) fn over(samples_ms: &[f64], reference_ms: &[f64]) -> Vec<f64> {
 }
 
 impl Row {
-    /// The samples over the reference kernel's beside them, in which the machine's speed cancels; the samples themselves
-    /// where no reference was timed.
+    /// Each sample divided by the reference kernel's time beside it, which cancels the machine's speed; the samples
+    /// themselves if no reference was timed.
     pub fn steady(&self) -> Vec<f64> {
         over(&self.samples_ms, &self.reference_ms)
     }
@@ -149,7 +150,7 @@ impl Row {
         self.bytes as f64 / self.ms().median * 1e-6
     }
 
-    /// What makes a row the same row in another file of the same framework.
+    /// What identifies a row in another file of the same framework.
     pub fn key(&self) -> (&str, &str, &str, &str, Cache) {
         (&self.entry, &self.case, &self.shape, &self.variant, self.cache)
     }
@@ -161,12 +162,12 @@ impl Row {
 }
 
 impl Report {
-    /// Reads a file; an error says what in it is not of this schema, and where.
+    /// Reads a file. An error says what in it does not fit the schema, and where.
     pub fn load(path: &Path) -> Result<Report> {
         let shown = path.display();
         let bad = |why: String| Error::Data(format!("{shown} is no report of `wgslab bench --json`: {why}"));
         let text = files::read_text(path)?;
-        // The schema first: a file of another version should be told so, not that it has an unknown field.
+        // The schema comes first: the error for a file of another version must name the version, not an unknown field.
         let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
         match value.get("schema").and_then(|s| s.as_str()) {
             Some(SCHEMA) => {}

@@ -1,8 +1,8 @@
-//! The adapter's own roofs, measured with kernels that do one thing: multiply and add in registers, move memory that no
-//! cache holds, read what one holds, read workgroup memory, and nothing at all. A kernel of f flops and b bytes takes at
-//! least max(f / peak, b / bandwidth): the roofline model (Williams, Waterman and Patterson 2009, CACM 52(4)).
+//! The adapter's own roofs, measured with kernels that do one thing each: multiply and add in registers, move memory
+//! that no cache holds, read what a cache holds, read workgroup memory, or do nothing. A kernel of f flops and b bytes
+//! takes at least max(f / peak, b / bandwidth): the roofline model (Williams, Waterman and Patterson 2009, CACM 52(4)).
 //!
-//! Of each kind several shapes run a race, and the median of the winner counts. Shaders: shaders/lab/roofline/.
+//! For each roof several shapes race, and the median of the fastest counts. Shaders: shaders/lab/roofline/.
 
 #[cfg(feature = "study")]
 mod chart;
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// What `schema` says in a file of today's form.
 pub const SCHEMA: &str = "wgslab-roof/1";
 
-/// What a rate in GFLOP/s or GB/s can be on any machine.
+/// The rates in GFLOP/s or GB/s that are plausible on any machine.
 const MEASURABLE: std::ops::RangeInclusive<f64> = 1e-9..=1e12;
 
 /// The roofs of an adapter.
@@ -48,9 +48,9 @@ pub struct Roof {
     pub workgroup: Peak,
     /// An empty dispatch among others in a pass, µs.
     pub launch: Peak,
-    /// A dispatch that waits for the one before, µs.
+    /// A dispatch that waits for the one before it, µs.
     pub dependent_launch: Peak,
-    /// A dispatch encoded, submitted and waited for, by the host's clock, µs.
+    /// Encoding, submitting and waiting for one dispatch, by the host's clock, µs.
     pub round_trip: Peak,
 }
 
@@ -58,7 +58,7 @@ pub struct Roof {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peak {
-    /// The samples' median and quartiles; none where it could not be measured.
+    /// The median and quartiles of the samples; `None` if it could not be measured.
     pub value: Option<Spread>,
     /// Which shape won, or why there is no value.
     pub how: String,
@@ -130,11 +130,11 @@ fn matrix(gpu: &Gpu) -> Result<Peak> {
 
 /// The winner of a race between probes, with the median and quartiles of its rates.
 fn best(gpu: &Gpu, mut probes: Vec<Probe>) -> Result<(Probe, Peak)> {
-    // A race is won by the least, so it runs over the times of a unit of work.
+    // The smallest value wins a race, so it runs over the time of a unit of work.
     let rules = Rules { rounds: 15, limit: Duration::from_secs(6), behind: 1.25, margin: 1.0 };
     let result = race(probes.len(), &rules, |i| Ok(1.0 / probes[i].sample(gpu)?))?;
     let mut rates: Vec<f64> = result.samples_ms[result.winner].iter().map(|t| 1.0 / t).collect();
-    // Where all others left early, the winner has hardly run.
+    // If all others left early, the winner has few samples.
     while rates.len() < SAMPLES {
         rates.push(probes[result.winner].sample(gpu)?);
     }
@@ -150,13 +150,13 @@ impl Roof {
         Some((flops as f64 / peak).max(bytes as f64 / bandwidth) * 1e-6)
     }
 
-    /// The share of what the roof allows that a kernel of `flops` f32 operations and `bytes` reaches in `ms`: 1 at the
-    /// roof, above it only where its operands lie in a cache.
+    /// The share of the roof that a kernel of `flops` f32 operations and `bytes` reaches in `ms`. 1 is the roof. It is
+    /// above 1 only if the operands lie in a cache.
     pub fn share(&self, flops: u64, bytes: u64, ms: f64) -> Option<f64> {
         Some(self.least_ms(flops, bytes)? / ms)
     }
 
-    /// Reads a file; an error says what in it is not of this schema.
+    /// Reads a file. An error says what in it does not fit the schema.
     pub fn load(path: &Path) -> Result<Roof> {
         let shown = path.display();
         let bad = |why: String| {
@@ -168,7 +168,7 @@ impl Roof {
             Some(SCHEMA) => {
                 let roof: Roof = serde_json::from_value(value).map_err(|e| bad(e.to_string()))?;
                 let off = |s: &Spread| [s.q1, s.median, s.q3].iter().any(|v| !MEASURABLE.contains(v));
-                // The rates: the times of a launch are differences, and may be nothing.
+                // Only the rates are checked: the times of a launch are differences and may be 0.
                 match roof.figures()[..6].iter().find(|f| f.1.value.as_ref().is_some_and(off)) {
                     Some((name, ..)) => Err(bad(format!("the figures of {name} are none that can be measured"))),
                     None => Ok(roof),

@@ -1,19 +1,20 @@
-//! Samples of a kernel and of the reference before and behind each: how often a sample repeats what is short, and which
-//! clock counts.
+//! Samples of a kernel, and of the reference before and after each. Also how often a sample repeats a short kernel, and
+//! which clock counts.
 
-use super::own::{Own, reference_row};
+use super::fixed_kernel::{FixedKernel, reference_row};
 use super::report::over;
-use super::rule::{ERROR, Rule, centres, error};
+use super::sampling_rule::{ERROR, SamplingRule, centres, error};
 use super::{Row, Timer};
 use crate::base::Result;
 use crate::device::{Dispatch, Gpu, Timed};
 
-/// What is run in a sample is repeated until it takes about this long, in milliseconds: by timestamps, by the clock. A
-/// submission costs a software driver 0.15 ms of the device's own time, which is 3 % of this and would be 15 % of one.
+/// A sample repeats its kernel until it takes about this many milliseconds, first by timestamps, then by the wall
+/// clock. A submission costs a software driver 0.15 ms of the device's own time. That is 3 % of 5 ms, and would be 15 %
+/// of 1 ms.
 const SAMPLE_MS: (f64, f64) = (5.0, 20.0);
 /// The most repeats of a sample.
 const REPEATS: f64 = 1000.0;
-/// Warming up takes at least this long: clocks rise and caches fill.
+/// Warming up takes at least this long, so that clocks rise and caches fill.
 const WARM_MS: f64 = 50.0;
 
 /// Samples of something, of `repeats` runs each.
@@ -26,11 +27,11 @@ pub(super) struct Samples {
     turn: Vec<usize>,
     /// The turn of the samples to come.
     pub now: usize,
-    /// What they took on the clock.
+    /// How long taking them took by the wall clock.
     pub spent_s: f64,
 }
 
-/// The samples that count, with what stands beside each.
+/// The samples that count, with the wall clock and the reference beside each.
 #[derive(Debug, PartialEq)]
 pub(super) struct Times {
     /// The clock of `samples_ms`.
@@ -39,7 +40,7 @@ pub(super) struct Times {
     pub samples_ms: Vec<f64>,
     /// The host's clock beside each.
     pub wall_ms: Vec<f64>,
-    /// The reference kernel beside each, where it was timed.
+    /// The reference kernel beside each, if it was timed.
     pub reference_ms: Vec<f64>,
     /// How many of them each turn has.
     pub turns: Vec<usize>,
@@ -48,7 +49,7 @@ pub(super) struct Times {
 impl Samples {
     /// Takes one in.
     pub fn add(&mut self, t: Timed, repeats: usize, reference_ms: Option<f64>) {
-        // To a tenth of a nanosecond, less than any clock here can tell: shorter files.
+        // Rounded to a tenth of a nanosecond. No clock here is finer, and files stay shorter.
         let each = |ms: f64| (ms / repeats as f64 * 1e7).round() / 1e7;
         self.device_ms.push(t.device_ms.map(each));
         self.wall_ms.push(each(t.wall_ms));
@@ -57,16 +58,16 @@ impl Samples {
         self.spent_s += t.wall_ms * 1e-3;
     }
 
-    /// The device's times, none for a sample that its clock did not see; nothing where it sees less than half of them
-    /// and the wall clock has to do.
+    /// The device's times. A sample is `None` if the device's clock missed it. Returns nothing if it missed more than
+    /// half of them: then the wall clock counts.
     fn seen(&self) -> Option<Vec<Option<f64>>> {
         let seen: Vec<Option<f64>> = self.device_ms.iter().map(|ms| ms.filter(|ms| *ms > 0.0)).collect();
         let count = seen.iter().flatten().count();
         (count > 0 && 2 * count >= seen.len()).then_some(seen)
     }
 
-    /// The samples by the device's clock, without those it did not see: one lost timestamp must not change the row's
-    /// clock, which would leave it without a verdict. Else all of them by the wall clock.
+    /// The samples by the device's clock, without those that it missed: one lost timestamp must not switch the whole
+    /// row to another clock, since it would then have no verdict. Otherwise all samples by the wall clock.
     pub fn times(&self) -> Times {
         let Some(seen) = self.seen() else {
             let (samples_ms, reference_ms) = (self.wall_ms.clone(), self.reference_ms.clone());
@@ -80,21 +81,21 @@ impl Samples {
         Times { timer: Timer::Timestamps, samples_ms, wall_ms, reference_ms, turns }
     }
 
-    /// Whether they are so short that what lies in the caches counts.
+    /// Whether samples are so short that the state of the caches matters.
     pub fn are_short(&self) -> bool {
         self.spent_s * 1e3 < WARM_MS * self.turn.len() as f64
     }
 
-    /// Whether the rule asks for no more in this turn.
-    pub fn is_over(&self, rule: &Rule) -> bool {
+    /// Whether sampling is over for this turn.
+    pub fn is_over(&self, rule: &SamplingRule) -> bool {
         match self.seen() {
             Some(seen) => rule.is_over(self.now, &seen.into_iter().flatten().collect::<Vec<_>>(), self.spent_s),
             None => rule.is_over(self.now, &self.wall_ms, self.spent_s),
         }
     }
 
-    /// Whether a further turn could tell more: the samples lie apart, and the turns do not agree on their centre.
-    pub fn is_wide(&self, rule: &Rule) -> bool {
+    /// Whether a further turn would help: the samples lie apart, and the turns do not agree on their centre.
+    pub fn is_wide(&self, rule: &SamplingRule) -> bool {
         let times = self.times();
         let steady = over(&times.samples_ms, &times.reference_ms);
         !rule.settled(&times.samples_ms, self.spent_s) && error(&centres(&steady, times.turns)) > ERROR
@@ -106,8 +107,8 @@ fn lengths(turns: impl Iterator<Item = usize>) -> Vec<usize> {
     turns.collect::<Vec<_>>().chunk_by(|a, b| a == b).map(<[usize]>::len).collect()
 }
 
-/// Runs `list` until it is warm, and says how often a sample should repeat it: by the fastest run seen, because a
-/// disturbed one would leave a row with short samples for good.
+/// Runs `list` until it is warm, and returns how often a sample should repeat it. The fastest run decides: a disturbed
+/// one would leave the row with samples that are too short.
 pub(super) fn warm(gpu: &Gpu, list: &[Dispatch], cold: bool) -> Result<usize> {
     let (mut spent, mut repeats, mut fastest) = (0.0, 1, f64::INFINITY);
     while spent < WARM_MS {
@@ -123,7 +124,7 @@ pub(super) fn warm(gpu: &Gpu, list: &[Dispatch], cold: bool) -> Result<usize> {
 /// The reference kernel on the first device.
 pub(super) struct Reference<'a> {
     gpu: &'a Gpu,
-    own: Own,
+    own: FixedKernel,
     repeats: usize,
     samples: Samples,
     /// The last sample, ms per run.
@@ -133,7 +134,7 @@ pub(super) struct Reference<'a> {
 impl<'a> Reference<'a> {
     /// Warmed up.
     pub fn new(gpu: &'a Gpu) -> Result<Self> {
-        let own = Own::reference(gpu)?;
+        let own = FixedKernel::reference(gpu)?;
         let repeats = warm(gpu, &own.dispatches, false)?;
         Ok(Reference { gpu, own, repeats, samples: Samples::default(), last: f64::NAN })
     }
@@ -145,15 +146,15 @@ impl<'a> Reference<'a> {
         self.samples.add(t, self.repeats, None);
         self.last = match device {
             Some(ms) if ms > 0.0 => ms,
-            // The device's clock did not see it: the last one is nearer than another clock's.
+            // The device's clock missed it. The last sample is a better guess than another clock's.
             Some(_) if self.last.is_finite() => self.last,
             _ => wall,
         };
         Ok(self.last)
     }
 
-    /// All that was timed of it.
-    pub fn row(&self, rule: &Rule) -> Row {
+    /// The row of all its samples.
+    pub fn row(&self, rule: &SamplingRule) -> Row {
         let Times { timer, samples_ms, wall_ms, .. } = self.samples.times();
         let noisy = !rule.settled(&samples_ms, f64::INFINITY);
         Row { samples_ms, wall_ms, noisy, ..reference_row(timer, self.repeats as u32) }

@@ -11,11 +11,12 @@
 //! padding = 1                     # what is left out has PyTorch's default
 //! ```
 //!
-//! `forms.rs` says which fields an op has; an op that has none there is described by one of its cases. The set `cases` is no file: it is every op at the shapes of its own tests.
+//! `case_builders.rs` lists the fields of each op; an op that has none there is described by one of its cases. The set `cases`
+//! is no file: it holds every op at the shapes of its tests.
 
 use super::Row;
-use super::fields::{Fields, Source, number};
-use super::forms::{Build, Made, form};
+use super::case_builders::{Build, BuiltCase, builder};
+use super::case_fields::{CaseFields, SetText, number};
 use crate::base::{Error, Result, files, nearest};
 use crate::kernels::listing::entry_name;
 use crate::kernels::{Case, ops};
@@ -24,7 +25,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
-/// The most bytes of a set: a million short cases would not be measured in a year.
+/// The most bytes of a set. Even a million short cases would take years to measure.
 const MOST_BYTES: usize = 1 << 20;
 
 /// The built-in files.
@@ -42,12 +43,12 @@ const FILES: &[(&str, &str)] = &[
 /// The set of every op's tests.
 pub const CASES: &str = "cases";
 
-/// The variant that an adapter would run.
+/// Stands for the variant that the adapter would run.
 pub const FIRST: &str = "first";
 
 /// An op at a shape.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct BenchCase {
     /// The op as people call it: relu.
     pub op: String,
     /// The name of the case.
@@ -58,7 +59,7 @@ pub struct Subject {
     pub case: Case,
 }
 
-impl Subject {
+impl BenchCase {
     /// Whether a row of a report is of this case.
     pub fn is_of(&self, row: &Row) -> bool {
         row.op == self.op && row.case == self.name && row.shape == self.shape
@@ -74,10 +75,10 @@ pub struct Set {
     pub about: String,
     /// Which variants of each op.
     pub variants: Vec<String>,
-    /// The most seconds of a row, where the set says that rows are to be done sooner than by the rule.
+    /// The most seconds of a row, if the set asks for less than [`super::SamplingRule`] does.
     pub time_limit_s: Option<f64>,
     /// The cases, in the order of the file.
-    pub subjects: Vec<Subject>,
+    pub cases: Vec<BenchCase>,
 }
 
 /// Names of the built-in sets.
@@ -86,11 +87,11 @@ pub fn names() -> Vec<&'static str> {
 }
 
 impl Set {
-    /// These cases, of ops of ours or of one's own, each under the variant that the adapter would run first.
+    /// These cases, of wgslab's ops or of your own, each in the variant that the adapter would run first.
     pub fn of(cases: Vec<Case>) -> Set {
-        let subjects = cases.into_iter().map(|case| numbered(case.op.name(), case)).collect();
-        let (name, about) = ("cases of one's own".into(), String::new());
-        Set { name, about, variants: vec![FIRST.into()], time_limit_s: None, subjects }
+        let cases = cases.into_iter().map(|case| numbered(case.op.name(), case)).collect();
+        let (name, about) = ("your own cases".into(), String::new());
+        Set { name, about, variants: vec![FIRST.into()], time_limit_s: None, cases }
     }
 
     /// The built-in set of that name.
@@ -99,7 +100,7 @@ impl Set {
             return Some(Ok(cases()));
         }
         let (_, text) = FILES.iter().find(|f| f.0 == name)?;
-        Some(Set::parse(&Source::new(Path::new(&format!("benches/sets/{name}.toml (built in)")), text), name))
+        Some(Set::parse(&SetText::new(Path::new(&format!("benches/sets/{name}.toml (built in)")), text), name))
     }
 
     /// The set in a file.
@@ -112,10 +113,10 @@ impl Set {
         let text = text.ok_or_else(|| {
             Error::Usage(format!("{} holds more than {} MiB; a set names cases", path.display(), MOST_BYTES >> 20))
         })?;
-        Set::parse(&Source::new(path, &text), &path.display().to_string())
+        Set::parse(&SetText::new(path, &text), &path.display().to_string())
     }
 
-    /// One case from fields given as words, `x=16,64,56,56` or `causal=true`.
+    /// One case, from fields given as words: `x=16,64,56,56` or `causal=true`.
     pub fn one(op: &str, fields: &[String]) -> Result<Set> {
         let mut text = format!("[[{}]]\n", toml::Value::String(op.to_string()));
         for field in fields {
@@ -127,7 +128,7 @@ impl Set {
         }
         let name = if fields.is_empty() { "as it is listed".into() } else { fields.join(" ") };
         let named = format!("name = {}\n", toml::Value::String(name));
-        Set::parse(&Source { path: PathBuf::from("--shape"), text: text + &named }, op).map_err(|e| match e {
+        Set::parse(&SetText { path: PathBuf::from("--shape"), text: text + &named }, op).map_err(|e| match e {
             // The lines are those of a text that nobody wrote.
             Error::Usage(e) => {
                 Error::Usage(e.split_once(": ").map_or(e.clone(), |(_, what)| format!("--shape: {what}")))
@@ -136,10 +137,10 @@ impl Set {
         })
     }
 
-    fn parse(source: &Source, name: &str) -> Result<Set> {
+    fn parse(source: &SetText, name: &str) -> Result<Set> {
         let table = source.parse()?;
-        let (name, about, variants, subjects) = (name.into(), String::new(), vec![FIRST.into()], Vec::new());
-        let mut set = Set { name, about, variants, time_limit_s: None, subjects };
+        let (name, about, variants, cases) = (name.into(), String::new(), vec![FIRST.into()], Vec::new());
+        let mut set = Set { name, about, variants, time_limit_s: None, cases };
         let mut keys: Vec<_> = table.iter().collect();
         keys.sort_by_key(|(k, _)| k.span().start);
         let mut placed = Vec::new();
@@ -160,13 +161,13 @@ impl Set {
                     set.time_limit_s = Some(seconds.ok_or_else(|| at("time_limit_s must be seconds above 0"))?);
                 }
                 (op, v) => {
-                    let build = form(op).ok_or_else(|| source.at(key.span().start, &unknown(op)))?;
+                    let build = builder(op).ok_or_else(|| source.at(key.span().start, &unknown(op)))?;
                     let list = v.as_array().ok_or_else(|| at(&format!("write the cases of {op} as [[{op}]]")))?;
                     for one in list {
                         let start = one.span().start;
                         let fields =
                             one.get_ref().as_table().ok_or_else(|| source.at(start, "a case is a table of fields"))?;
-                        placed.push((start, subject(Fields::new(source, fields, op, start), build)?));
+                        placed.push((start, subject(CaseFields::new(source, fields, op, start), build)?));
                     }
                 }
             }
@@ -177,7 +178,7 @@ impl Set {
             if !seen.insert((s.op.clone(), s.name.clone())) {
                 return Err(source.at(start, &format!("{} has two cases called {:?}; name them apart", s.op, s.name)));
             }
-            set.subjects.push(s);
+            set.cases.push(s);
         }
         Ok(set)
     }
@@ -203,14 +204,14 @@ fn unknown(op: &str) -> String {
     }
 }
 
-fn subject(mut f: Fields<'_>, build: Build) -> Result<Subject> {
+fn subject(mut f: CaseFields<'_>, build: Build) -> Result<BenchCase> {
     let name = f.text("name")?.filter(|n| !n.trim().is_empty());
-    let Made { case, names } = build(&mut f)?;
+    let BuiltCase { case, names } = build(&mut f)?;
     f.finish()?;
     let name = name.ok_or_else(|| f.wrong(&format!("a case of {} has no name", f.op())))?;
     let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
     case.op.infer(&types).map_err(|e| f.wrong(&e.to_string()))?;
-    Ok(Subject { op: f.op().to_string(), name, shape: shown(&names, &types), case })
+    Ok(BenchCase { op: f.op().to_string(), name, shape: shown(&names, &types), case })
 }
 
 /// Inputs for people: x [16, 64, 56, 56] f32, weight [64, 64, 3, 3] f32.
@@ -221,14 +222,14 @@ fn shown(names: &[&str], types: &[Type]) -> String {
 }
 
 /// A case of `op` with its inputs called x0, x1, ….
-fn numbered(op: &str, case: Case) -> Subject {
+fn numbered(op: &str, case: Case) -> BenchCase {
     let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
     let names: Vec<String> = (0..types.len()).map(|i| format!("x{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    // What is recorded as another op has a name of its own among that op's cases.
+    // An op that is recorded as another one needs a name that does not clash with that op's cases.
     let own = entry_name(case.op.as_ref()).split('.').next() == Some(op);
     let name = if own { case.name.to_string() } else { format!("{op}: {}", case.name) };
-    Subject { op: op.into(), name, shape: shown(&names, &types), case }
+    BenchCase { op: op.into(), name, shape: shown(&names, &types), case }
 }
 
 /// Every op at the shapes of its tests.
@@ -237,7 +238,7 @@ fn cases() -> Set {
     Set {
         name: CASES.into(),
         about: "every op at the shapes of its tests".into(),
-        subjects: all.collect(),
+        cases: all.collect(),
         ..Set::of(Vec::new())
     }
 }
@@ -247,7 +248,7 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        let e = Set::parse(&Source::new(Path::new("my.toml"), text), "my").unwrap_err();
+        let e = Set::parse(&SetText::new(Path::new("my.toml"), text), "my").unwrap_err();
         assert_eq!(e.exit_code(), 2);
         e.to_string()
     }
@@ -256,7 +257,7 @@ mod tests {
     fn every_built_in_set_can_be_read() {
         for name in names() {
             let set = Set::built_in(name).unwrap().unwrap();
-            assert!(!set.subjects.is_empty() && !set.about.is_empty(), "{name}");
+            assert!(!set.cases.is_empty() && !set.about.is_empty(), "{name}");
         }
         assert!(Set::built_in("slow").is_none());
     }
@@ -265,7 +266,7 @@ mod tests {
     #[test]
     fn no_two_rows_of_the_tests_cases_are_called_the_same() {
         let mut seen = std::collections::BTreeSet::new();
-        for s in cases().subjects {
+        for s in cases().cases {
             let row = format!("{} {} {}", entry_name(s.case.op.as_ref()), s.name, s.shape);
             assert!(seen.insert(row.clone()), "{row}");
         }
@@ -277,7 +278,7 @@ mod tests {
         for (op, _) in ops() {
             // Fields of an op's own may have to be given; the form of a list line has something for each.
             match Set::one(op, &[]) {
-                Ok(set) => assert_eq!(set.subjects.len(), 1, "{op}"),
+                Ok(set) => assert_eq!(set.cases.len(), 1, "{op}"),
                 Err(e) => assert!(e.to_string().contains(&format!("{op} needs ")), "{e}"),
             }
         }
@@ -286,7 +287,7 @@ mod tests {
     #[test]
     fn an_op_without_fields_of_its_own_is_one_of_its_cases_at_other_sizes() {
         let words = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let of = |op: &str, list: &[&str]| Set::one(op, &words(list)).map(|set| set.subjects[0].shape.clone());
+        let of = |op: &str, list: &[&str]| Set::one(op, &words(list)).map(|set| set.cases[0].shape.clone());
         let first = ops().into_iter().find(|o| o.0 == "rank").unwrap().1.remove(0);
         assert_eq!(of("rank", &[]).unwrap(), format!("x0 {} f32", first.inputs[0].0.shape));
         assert_eq!(of("rank", &["x0=128,1000"]).unwrap(), "x0 [128, 1000] f32");
@@ -300,28 +301,28 @@ mod tests {
     fn a_case_is_read_with_defaults() {
         let text = "[[relu]]\nname = \"a\"\nx = [3]\n[[conv2d]]\nname = \"b\"\nx = [2, 3, 5, 5]\nweight = [4, 3, 3, 3]\n\
                     padding = 1\n[[relu]]\nname = \"c\"\nx = [7, 2]\n";
-        let set = Set::parse(&Source::new(Path::new("my.toml"), text), "my").unwrap();
-        let names: Vec<&str> = set.subjects.iter().map(|s| s.name.as_str()).collect();
+        let set = Set::parse(&SetText::new(Path::new("my.toml"), text), "my").unwrap();
+        let names: Vec<&str> = set.cases.iter().map(|s| s.name.as_str()).collect();
         assert_eq!((names, set.variants), (vec!["a", "b", "c"], vec![FIRST.to_string()]));
-        let conv = &set.subjects[1];
+        let conv = &set.cases[1];
         assert_eq!(conv.shape, "x [2, 3, 5, 5] f32, weight [4, 3, 3, 3] f32");
         assert_eq!(format!("{:?}", conv.case.op), "Conv2d { stride: 1, padding: 1, dilation: 1, groups: 1 }");
         let text = "[[conv2d]]\nname = \"h\"\nx = [1, 2, 5, 5]\nweight = [4, 2, 3, 3]\ndtype = \"f16\"\n";
-        let half = Set::parse(&Source::new(Path::new("my.toml"), text), "my").unwrap();
-        assert_eq!(half.subjects[0].shape, "x [1, 2, 5, 5] f16, weight [4, 2, 3, 3] f16");
+        let half = Set::parse(&SetText::new(Path::new("my.toml"), text), "my").unwrap();
+        assert_eq!(half.cases[0].shape, "x [1, 2, 5, 5] f16, weight [4, 2, 3, 3] f16");
     }
 
     #[test]
     fn a_case_may_be_given_in_words() {
         let words = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
         let set = Set::one("conv2d", &words(&["x=2,3,5,5", "weight=4,3,3,3", "stride=2"])).unwrap();
-        assert_eq!(set.subjects[0].name, "x=2,3,5,5 weight=4,3,3,3 stride=2");
+        assert_eq!(set.cases[0].name, "x=2,3,5,5 weight=4,3,3,3 stride=2");
         assert!(Set::one("attention", &words(&["q=1,1,4,4", "k=1,1,4,4", "causal=true"])).is_ok());
         assert!(Set::one("gelu", &words(&["x=4", "approximate=tanh"])).is_ok());
         let sum = Set::one("reduce", &words(&["x=2,3", "axes=1"])).unwrap();
-        assert!(format!("{:?}", sum.subjects[0].case.op).contains("axes: [1]"), "{:?}", sum.subjects[0].case.op);
+        assert!(format!("{:?}", sum.cases[0].case.op).contains("axes: [1]"), "{:?}", sum.cases[0].case.op);
         let half = Set::one("matmul", &words(&["a=2,3", "b=3,4", "dtype=f16"])).unwrap();
-        assert_eq!(half.subjects[0].shape, "a [2, 3] f16, b [3, 4] f16");
+        assert_eq!(half.cases[0].shape, "a [2, 3] f16, b [3, 4] f16");
         for (op, fields, says) in [
             ("conv", &["x=1,1,1,1"][..], "--shape: there is no op `conv`"),
             ("relu", &["x"][..], "x=16,64,56,56"),
@@ -366,7 +367,7 @@ mod tests {
             assert!(e.starts_with(&format!("my.toml:{line}: ")) && e.contains(says), "{e}");
         }
         assert!(Set::load(Path::new("none.toml")).unwrap_err().to_string().contains("quick"));
-        // As many cases as a set may hold are read at once, the last like the first one.
+        // As many cases as a set may hold are read in little time: each costs the same.
         let case = |i: usize| format!("[[relu]]\nname=\"{i}\"\nx=1\n");
         let many: String = (0..30_000).map(case).collect();
         let begun = std::time::Instant::now();

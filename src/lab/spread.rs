@@ -1,5 +1,5 @@
-//! Order statistics of samples: a shared machine has outliers to one side, so the median and quartiles are quoted and
-//! never the mean.
+//! Order statistics of samples. A shared machine has outliers on the slow side, so the median and quartiles are given
+//! and never the mean.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,8 @@ impl Spread {
     }
 }
 
-/// The mean of the middle half: as deaf to outliers as the median, and of noise without them more exact. NaN of none.
+/// The mean of the middle half: as robust against outliers as the median, and more exact without them. NaN without
+/// samples.
 pub fn midmean(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -44,7 +45,7 @@ pub fn midmean(samples: &[f64]) -> f64 {
     middle.iter().sum::<f64>() / middle.len() as f64
 }
 
-/// A figure with `n` digits that count, and none before the point cut: 0.00123, 12.35, 12346; 0 below 10⁻⁹.
+/// A figure with `n` significant digits, none before the point cut off: 0.00123, 12.35, 12346. 0 below 10⁻⁹.
 pub fn figures(v: f64, n: i32) -> String {
     if v.abs() < 1e-9 {
         return "0".into();

@@ -1,4 +1,4 @@
-//! A whole step by the clock: recorded, scheduled, compiled and run, what the profiler and the step bench share.
+//! Times a whole step: recording, scheduling, compiling and running. The profiler and the step bench share it.
 
 use super::Spread;
 use crate::base::{Error, Result};
@@ -6,7 +6,7 @@ use crate::device::tune::Table;
 use crate::device::{Clocked, Gpu};
 use crate::kernels::{fuse, tune};
 use crate::nn::Params;
-use crate::nn::step::Subject;
+use crate::nn::step::MeasuredStep;
 use crate::tape::demand::misfit;
 use crate::tape::{Feed, Options, Plan, Schedule, State};
 use serde::Serialize;
@@ -49,10 +49,10 @@ impl Host {
     }
 }
 
-/// A step that was run once, so that the next ones take their usual time.
+/// A step that was run once, so that later runs take their usual time.
 pub struct Ready<'a> {
     /// What it is.
-    pub subject: Subject<'a>,
+    pub subject: MeasuredStep<'a>,
     /// Its parameters.
     pub params: Params,
     /// Its plan.
@@ -65,7 +65,7 @@ pub struct Ready<'a> {
 
 impl<'a> Ready<'a> {
     /// Records, schedules with the variants of `table`, compiles and runs the step once.
-    pub fn new(gpu: &Gpu, subject: Subject<'a>, table: &Table) -> Result<Self> {
+    pub fn new(gpu: &Gpu, subject: MeasuredStep<'a>, table: &Table) -> Result<Self> {
         let (mut clock, mut ms) = (Instant::now(), [0.0; 4]);
         let mut lap = |i: usize| {
             ms[i] = clock.elapsed().as_secs_f64() * 1e3;
@@ -105,7 +105,7 @@ impl<'a> Ready<'a> {
         Ok(Host { encode_ms: encoded, submit_ms: submitted - encoded, wait_ms: ms() - submitted })
     }
 
-    /// Runs a step whose dispatches `clock` runs, and says what the whole of it took the host, ms.
+    /// Runs a step through `clock`, and returns with it how long the host took for all of it, ms.
     pub fn clocked(&self, gpu: &Gpu, clock: impl FnOnce(&Gpu) -> Result<Clocked>) -> Result<(Clocked, f64)> {
         let started = Instant::now();
         self.plan.write(gpu, &feed(&self.subject))?;
@@ -114,7 +114,7 @@ impl<'a> Ready<'a> {
     }
 }
 
-fn feed<'a>(subject: &'a Subject<'_>) -> Feed<'a> {
+fn feed<'a>(subject: &'a MeasuredStep<'_>) -> Feed<'a> {
     let inputs = subject.inputs.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
     let scalars = subject.scalars.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     Feed { inputs, scalars }

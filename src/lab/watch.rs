@@ -1,7 +1,7 @@
-//! Watching a shader: at each save, what the edit does is found out in a process of its own, so that an endless loop or a
-//! lost device ends that process and not the watch.
+//! Watches a shader. At each save a process of its own tries the edit, so that an endless loop or a lost device ends
+//! that process and not the watch.
 
-use super::edit::Verdict;
+use super::shader_trial::TrialVerdict;
 use crate::base::{Error, Result};
 use notify_debouncer_mini::{new_debouncer, notify::RecursiveMode};
 use std::io::{Read, Seek};
@@ -10,21 +10,21 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Saves this close together are one: editors write in several steps.
+/// Saves this close together count as one: editors write in several steps.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// How often the process is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Calls `judged` with the verdict on `file` as it is now and, unless `once`, at each save from then on, for ever. `child`
-/// is a command that prints a [`Verdict`] as the last line of its stdout; it is killed after `limit`, and when the file
-/// is saved again meanwhile. An error where `judged` gives one or the file's folder cannot be watched.
+/// Calls `judged` with the verdict on `file` as it is now and, unless `once`, at each later save, for ever. `child` is
+/// a command that prints a [`TrialVerdict`] as the last line of its stdout. It is killed after `limit`, or if the file
+/// is saved meanwhile. The watch ends with an error if `judged` returns one or if the file's folder cannot be watched.
 pub fn watch(
     file: &Path,
     once: bool,
     limit: Duration,
     child: &dyn Fn() -> Result<Command>,
-    judged: &mut dyn FnMut(&Verdict) -> Result<()>,
+    judged: &mut dyn FnMut(&TrialVerdict) -> Result<()>,
 ) -> Result<()> {
     if once {
         let verdict = run(child()?, limit, &|| false)?;
@@ -35,12 +35,12 @@ pub fn watch(
         Error::Failed(format!("cannot watch {}: {e}; --once looks at it once", file.display()))
     };
     let mut debouncer = new_debouncer(DEBOUNCE, saved).map_err(failed)?;
-    // The folder: an editor may replace the file.
+    // Watch the folder: an editor may replace the file.
     let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     debouncer.watcher().watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
     loop {
         let tried = stamp(file);
-        // Reading the file is an event, too: what counts is another time of writing.
+        // Reading the file is an event, too. Only a new time of writing counts.
         let newer = || stamp(file).is_some_and(|s| Some(s) != tried);
         if tried.is_some() {
             if let Some(verdict) = run(child()?, limit, &newer)? {
@@ -54,13 +54,14 @@ pub fn watch(
     }
 }
 
-/// When the file was last written; none while an editor replaces it.
+/// When the file was last written; `None` while an editor replaces it.
 fn stamp(file: &Path) -> Option<SystemTime> {
     file.metadata().and_then(|m| m.modified()).ok()
 }
 
-/// The verdict of the process, or that there is none to be had; `None` where `newer` said that it is out of date.
-fn run(mut command: Command, limit: Duration, newer: &dyn Fn() -> bool) -> Result<Option<Verdict>> {
+/// The verdict of the process, or one that says why there is none. `None` if `newer` said that the file changed
+/// meanwhile.
+fn run(mut command: Command, limit: Duration, newer: &dyn Fn() -> bool) -> Result<Option<TrialVerdict>> {
     let failed = |e: std::io::Error| Error::Failed(format!("cannot run the process that judges an edit: {e}"));
     // Files, not pipes: nobody has to drain them while the process runs.
     let (mut out, mut err) = (tempfile::tempfile().map_err(failed)?, tempfile::tempfile().map_err(failed)?);
@@ -77,7 +78,7 @@ fn run(mut command: Command, limit: Duration, newer: &dyn Fn() -> bool) -> Resul
                 "it did not end in {} s and was killed: a loop without end, or a case too large for --limit-s",
                 limit.as_secs_f64()
             );
-            return Ok(late.then_some(Verdict::Stopped { why }));
+            return Ok(late.then_some(TrialVerdict::Stopped { why }));
         }
         std::thread::sleep(TICK);
     };
@@ -88,10 +89,10 @@ fn run(mut command: Command, limit: Duration, newer: &dyn Fn() -> bool) -> Resul
     };
     let (out, err) = (read(&mut out)?, read(&mut err)?);
     let verdict = out.lines().next_back().and_then(|l| serde_json::from_str(l).ok());
-    Ok(Some(verdict.unwrap_or_else(|| Verdict::Stopped { why: died(status, &err) })))
+    Ok(Some(verdict.unwrap_or_else(|| TrialVerdict::Stopped { why: died(status, &err) })))
 }
 
-/// How a process ended that gave no verdict, with the last it said.
+/// How a process without a verdict ended, with its last line.
 fn died(status: ExitStatus, said: &str) -> String {
     let last = said.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("it said nothing");
     format!("the process that ran it ended with {status} and no verdict: {last}")
@@ -108,13 +109,13 @@ mod tests {
         command
     }
 
-    fn verdict(text: &str, limit_ms: u64) -> Verdict {
+    fn verdict(text: &str, limit_ms: u64) -> TrialVerdict {
         run(shell(text), Duration::from_millis(limit_ms), &|| false).unwrap().unwrap()
     }
 
     #[test]
     fn the_last_line_is_the_verdict() {
-        let broken = Verdict::Broken { why: "a 'quoted' word".into() };
+        let broken = TrialVerdict::Broken { why: "a 'quoted' word".into() };
         let line = serde_json::to_string(&broken).unwrap();
         let text = format!("echo noise; cat <<'E'\n{line}\nE");
         assert_eq!(verdict(&text, 10_000), broken);
@@ -122,11 +123,13 @@ mod tests {
 
     #[test]
     fn a_process_without_a_verdict_is_one_of_its_own() {
-        let Verdict::Stopped { why } = verdict("sleep 60", 50) else { panic!("it was to be killed") };
+        let TrialVerdict::Stopped { why } = verdict("sleep 60", 50) else { panic!("it was to be killed") };
         assert!(why.contains("0.05 s"), "{why}");
-        let Verdict::Stopped { why } = verdict("echo cause >&2; exit 3", 10_000) else { panic!("it has no verdict") };
+        let TrialVerdict::Stopped { why } = verdict("echo cause >&2; exit 3", 10_000) else {
+            panic!("it has no verdict")
+        };
         assert!(why.contains('3') && why.ends_with("cause"), "{why}");
-        let Verdict::Stopped { why } = verdict("kill -SEGV $$", 10_000) else { panic!("it has no verdict") };
+        let TrialVerdict::Stopped { why } = verdict("kill -SEGV $$", 10_000) else { panic!("it has no verdict") };
         assert!(why.contains("signal"), "{why}");
         assert_eq!(run(shell("sleep 60"), Duration::from_secs(60), &|| true).unwrap(), None);
     }

@@ -6,7 +6,7 @@ use crate::kernels::adam::Adam;
 use crate::kernels::lars::Lars;
 use crate::kernels::loss_scale::LossScale;
 use crate::kernels::sgd::Sgd;
-use crate::tape::{Phase, Scalar, Tape, Var};
+use crate::tape::{Scalar, StepPart, Tape, Var};
 
 /// An optimizer with its constants; the learning rate is the step's scalar `lr`, in the scope of a player `<player>.lr`
 /// ([`Tape::scope`]).
@@ -130,7 +130,7 @@ impl Optimizer {
             |n: &String| Error::Failed(format!("the loss does not depend on {n}; leave it out of the trained set"));
         let grads = trained.iter().zip(found).map(|(name, g)| g.ok_or_else(|| missing(name)));
         let grads = grads.collect::<Result<Vec<_>>>()?;
-        t.phase(Phase::Optimizer, |t| self.apply(t, trained, grads, (limits, loss_scale)))
+        t.part(StepPart::Optimizer, |t| self.apply(t, trained, grads, (limits, loss_scale)))
     }
 
     /// Guards, limits and applies the gradients of `trained`.

@@ -8,7 +8,7 @@ use crate::tape::{State, Tape, Type, Var};
 use std::sync::Arc;
 
 /// A step that can be recorded again and again, with what it reads: what is measured.
-pub struct Subject<'a> {
+pub struct MeasuredStep<'a> {
     /// What it is, for people.
     pub name: String,
     /// Images of a step.
@@ -52,7 +52,7 @@ impl TrainingStep {
     }
 
     /// The step on random images and labels.
-    pub fn subject(self) -> Subject<'static> {
+    pub fn measured(self) -> MeasuredStep<'static> {
         let mut rng = Rng::new(0, 0, 0);
         let pixels = self.batch * self.model.in_channels() * self.size * self.size;
         let images: Vec<f32> = (0..pixels).map(|_| rng.normal()).collect();
@@ -60,7 +60,7 @@ impl TrainingStep {
         let bytes = |data: &[f32]| bytemuck::cast_slice(data).to_vec();
         let (size, channels) = (self.size, self.model.in_channels());
         let (batch, name) = (self.batch, self.model.to_string());
-        Subject {
+        MeasuredStep {
             name: format!("a supervised step of {name} on {size} × {size} × {channels}"),
             images: batch,
             record: Box::new(move || self.record()),

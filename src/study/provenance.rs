@@ -241,7 +241,7 @@ mod tests {
             let mut table = Table::new("a", "1");
             table
                 .entries
-                .insert("k".into(), crate::device::tune::Entry { variant: variant.into(), ..Default::default() });
+                .insert("k".into(), crate::device::tune::TunedOp { variant: variant.into(), ..Default::default() });
             table
         };
         let (first, other, none) = (table("one"), table("two"), Table::default());

@@ -9,7 +9,7 @@ use super::stage::order;
 use super::turns::{Recorded, scalar};
 use super::{pretrain, train};
 use crate::base::{Error, Result};
-use crate::nn::step::Subject;
+use crate::nn::step::MeasuredStep;
 use crate::nn::{Params, Progress};
 use crate::noise::NoiseKind;
 use crate::noise::learn::EpochPlan;
@@ -18,7 +18,7 @@ use crate::tape::Tape;
 
 impl Job<'_> {
     /// The first step of a stage on the images of `spec`, their labels clean.
-    pub fn step_of(&self, spec: &str, phase: Phase, seed: u64) -> Result<Subject<'_>> {
+    pub fn step_of(&self, spec: &str, phase: Phase, seed: u64) -> Result<MeasuredStep<'_>> {
         let set = self.load(spec)?;
         let (config, name) = (self.config, set.data.name.clone());
         let cell = single(config, spec, (NoiseKind::default(), 0.0), seed)?;
@@ -66,7 +66,7 @@ impl Job<'_> {
         let common = [optimization.optimizer.lr as f32, 0.0, 0.0, 0.0];
         let value = |name: &String| Some((name.clone(), scalar(name, common, &own)?));
         let scalars = schedule.scalars.iter().filter_map(value).collect();
-        Ok(Subject { name, images: batch, record, state, inputs, scalars })
+        Ok(MeasuredStep { name, images: batch, record, state, inputs, scalars })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ops of the tape itself: a view, a copy, and the commit of an assign.
 //!
-//! view: y = x under another shape. copy: y = x. assign: state = x, unless the guard is raised.
-//! Shaders: shaders/tape/assign/.
+//! view: y = x with another shape. copy: y = x. assign: state = x, unless the guard is raised. Shaders:
+//! shaders/tape/assign/.
 
 use super::op::{Cost, Emit, Op, Slot, Type};
 use super::record::{Tape, Var};
@@ -16,7 +16,7 @@ params! {
 const COPY: &[Piece] = &[piece!("common/index.wgsl"), piece!("tape/assign/copy.wgsl")];
 const GUARDED: &[Piece] = &[piece!("common/index.wgsl"), piece!("tape/assign/guarded.wgsl")];
 
-/// The same memory under another shape.
+/// The same memory with another shape.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct View {
     /// The new shape, of as many elements.

@@ -1,13 +1,13 @@
 //! Reverse-mode differentiation: walks the recording backwards and lets each op append its gradient.
 
-use super::record::{Phase, Tape, Var};
+use super::record::{StepPart, Tape, Var};
 use crate::base::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The layer of what a backward pass itself appends: the first cotangent, and sums where a value was used twice.
+/// The layer of the nodes that a backward pass itself appends: the first cotangent, and sums if a value was used twice.
 const SUMS: &str = "gradients";
 
-/// The two ops a backward pass needs that are not any op's gradient; `kernels` passes them in, so that this floor
+/// The two ops that a backward pass needs and that are no op's gradient. `kernels` passes them in, so that this floor
 /// names no op.
 pub trait Arithmetic {
     /// A tensor of ones in the shape of `like`: the cotangent of a scalar loss.
@@ -18,7 +18,7 @@ pub trait Arithmetic {
 
 impl Tape {
     /// Appends the gradient of Σ ⟨output, cotangent⟩ with respect to each of `wrt`. A cotangent of `None` means ones.
-    /// The result is `None` where nothing depends on that value. Gradients of gradients are refused.
+    /// The result is `None` for a value that no output depends on. Gradients of gradients are refused.
     pub fn backward_with<A: Arithmetic>(
         &mut self,
         outputs: &[Var],
@@ -34,7 +34,7 @@ impl Tape {
         }
         let recorded = self.nodes.len();
         self.wanted = self.reached_from(wrt, recorded);
-        let result = self.phase(Phase::Backward, |t| t.walk::<A>(outputs, cotangents, wrt, recorded));
+        let result = self.part(StepPart::Backward, |t| t.walk::<A>(outputs, cotangents, wrt, recorded));
         self.wanted.clear();
         result
     }
@@ -78,7 +78,7 @@ impl Tape {
             if dy.iter().all(Option::is_none) || !node.inputs.iter().any(|v| self.wanted.contains(v)) {
                 continue;
             }
-            if node.phase == Phase::Backward {
+            if node.part == StepPart::Backward {
                 return Err(Error::Failed(format!(
                     "{} was appended by a backward pass; gradients of gradients are not supported, detach it",
                     node.op.name()

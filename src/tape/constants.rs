@@ -1,6 +1,6 @@
-//! What plain data is made of, as text: its values in the order of its fields, without the names of types and fields. An
-//! op is known by it wherever one is looked up again (a table of tuned kernels, the address of a run), so that a field or
-//! a type may be renamed and nothing is lost. Variants of enums are named: in another order they stay what they are.
+//! Plain data as text: its values in the order of its fields, without the names of types and fields. An op is known by
+//! this text wherever it is looked up again (a table of tuned kernels, the address of a run), so a field or a type may
+//! be renamed and nothing is lost. Variants of enums are named, so their order may change.
 
 use serde::ser::{self, Serialize};
 
@@ -12,9 +12,10 @@ pub fn exact(n: u64) -> String {
     n.to_string()
 }
 
-/// Plain data that can say what it is made of: everything that serde can serialize.
+/// Plain data whose values can be written out: everything that serde can serialize.
 pub trait Constants {
-    /// Its values in order, for instance `(true,[3,3],Relu,-)`; each number that is not negative through `whole`.
+    /// Its values in order, for instance `(true,[3,3],Relu,-)`. Each number that is not negative is written through
+    /// `whole`.
     fn constants(&self, whole: Whole) -> String;
 }
 
@@ -139,7 +140,7 @@ impl<'a> ser::Serializer for &'a mut Text {
         self.serialize_str(v.encode_utf8(&mut [0; 4]))
     }
 
-    /// With its length, so that no text can look like two values.
+    /// Written with its length, so that no text can look like two values.
     fn serialize_str(self, v: &str) -> Done {
         self.put(format_args!("{}'{v}'", v.len()))
     }

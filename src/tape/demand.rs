@@ -1,4 +1,4 @@
-//! What plans would ask of a device, known before anything is made: kernels, bytes, bindings, workgroups.
+//! What plans would need of a device, known before anything is made: kernels, bytes, bindings, workgroups.
 
 use super::recording::{Recording, Role};
 use super::schedule::{Place, Schedule};
@@ -8,17 +8,17 @@ use crate::device::{Caps, Gpu, Kernel};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Why something does not fit a device, in a sentence; who offers a way out has to know which kind it is.
+/// Why something does not fit a device, in a sentence. The kind matters to whoever offers a way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misfit {
-    /// Past what the adapter can do: nothing but a smaller size helps.
+    /// Above what the adapter can do: only a smaller size helps.
     Limit(String),
-    /// Over the memory budget: a larger one helps, too.
+    /// Over the memory budget: a larger budget helps, too.
     Budget(String),
 }
 
 impl Misfit {
-    /// What helps beside a smaller size, to be put behind it.
+    /// What helps besides a smaller size, as the end of a sentence.
     pub fn or_budget(&self) -> &'static str {
         match self {
             Misfit::Limit(_) => "",
@@ -40,15 +40,15 @@ impl Schedule {
         self.steps.iter().flat_map(|s| &s.launches).map(|(launch, _)| &launch.kernel)
     }
 
-    /// Bytes of inputs, slabs and parameters: what a plan adds to the state it works on.
+    /// Bytes of inputs, slabs and parameters: what a plan needs in addition to its state.
     pub fn plan_bytes(&self) -> u64 {
         let buffers = self.slabs.iter().copied().chain(self.inputs.iter().map(|i| i.1.bytes()));
         let params = self.steps.iter().flat_map(|s| &s.launches).map(|(l, _)| ParamBlocks::block_bytes(&l.params));
         buffers.map(padded).sum::<u64>() + params.sum::<u64>()
     }
 
-    /// The first launch that binds more bytes in one buffer, or more workgroups in one dimension, than `caps` allows, in a
-    /// sentence; none where all fit.
+    /// The first launch that binds more bytes in one buffer, or more workgroups in one dimension, than `caps` allows,
+    /// in a sentence; `None` if all fit.
     pub fn past_limits(&self, caps: &Caps) -> Option<String> {
         let sizes = |list: &[(String, super::Type)]| list.iter().map(|(n, ty)| (n.clone(), ty.bytes())).collect();
         let (inputs, states): (BTreeMap<String, u64>, BTreeMap<String, u64>) =
@@ -67,12 +67,12 @@ impl Schedule {
 }
 
 impl Recording {
-    /// Bytes of what a replay adds to the state it works on.
+    /// Bytes that a replay needs in addition to its state.
     pub(super) fn own_bytes(&self) -> u64 {
         self.buffers.iter().filter(|b| b.role != Role::State).map(|b| b.bytes).sum()
     }
 
-    /// The first buffer or launch that is larger than `caps` allows, in a sentence; none where all fit.
+    /// The first buffer or launch that is larger than `caps` allows, in a sentence; `None` if all fit.
     pub(super) fn past_limits(&self, caps: &Caps) -> Option<String> {
         let bound = self.buffers.iter().filter(|b| b.role != Role::Params);
         let buffer = bound.into_iter().find_map(|b| past(&b.name, b.bytes, [1; 3], caps));
@@ -80,7 +80,7 @@ impl Recording {
     }
 }
 
-/// What binds more bytes in one buffer, or runs more workgroups, than `caps` allows, in a sentence.
+/// Whether something binds more bytes in one buffer, or runs more workgroups, than `caps` allows, in a sentence.
 fn past(label: &str, largest: u64, grid: [u32; 3], caps: &Caps) -> Option<String> {
     let limit = caps.binding_bytes;
     if largest > limit {
@@ -92,9 +92,9 @@ fn past(label: &str, largest: u64, grid: [u32; 3], caps: &Caps) -> Option<String
     past.then(|| format!("{label} needs {grid:?} workgroups, and the adapter runs at most {limit} a dimension"))
 }
 
-/// Why plans of all `schedules` together, and the tensors they name that `state` still lacks, do not fit the device besides
-/// what is alive there: past its largest binding or most workgroups, or over the memory budget. None where they fit.
-/// Nothing is allocated: a software driver overcommits until it is killed.
+/// Why plans of all `schedules` together do not fit the device, with the tensors that they name and `state` lacks,
+/// beside all that is alive: above its largest binding or most workgroups, or over the memory budget. `None` if they
+/// fit. Nothing is allocated to find out: a software driver takes more memory than there is, until it is killed.
 pub fn misfit(gpu: &Gpu, schedules: &[Schedule], state: &State) -> Option<Misfit> {
     schedules.iter().find_map(|s| s.past_limits(gpu.caps())).map(Misfit::Limit).or_else(|| {
         let named = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| state.ty(name).is_none());
@@ -104,7 +104,7 @@ pub fn misfit(gpu: &Gpu, schedules: &[Schedule], state: &State) -> Option<Misfit
     })
 }
 
-/// Why so many bytes more are past the memory budget, if they are.
+/// Why this many more bytes are over the memory budget, if they are.
 pub(super) fn past_budget(gpu: &Gpu, need: u64) -> Option<String> {
     let live = gpu.meter().live_bytes();
     let budget = gpu.options().memory_budget_bytes.filter(|budget| live + need > *budget)?;

@@ -1,5 +1,5 @@
-//! Fences: sentinels behind each value of a plan that was scheduled with `fence_bytes`, which a kernel that writes outside
-//! its output tramples down, and NaN in every value, which one that leaves an element out does not replace.
+//! Fences are sentinels behind each value of a plan that was scheduled with `fence_bytes`: a kernel that writes outside
+//! its output overwrites them. Every value is filled with NaN, and a kernel that leaves an element out leaves the NaN.
 
 use super::plan::Plan;
 use crate::base::{Error, Result};
@@ -7,7 +7,7 @@ use crate::device::Gpu;
 
 /// What lies behind a value.
 const SENTINEL: u32 = 0x5ea1_f00d;
-/// A quiet NaN as f32, and two as f16: what every buffer of a plan holds before a run.
+/// A quiet NaN as f32, and two of them as f16. Every buffer of a plan holds it before a run.
 pub const POISON: u32 = 0x7fc0_7fc0;
 
 impl Plan {
@@ -22,7 +22,7 @@ impl Plan {
         Ok(())
     }
 
-    /// An error where a run since [`Plan::poison`] wrote behind a value.
+    /// An error if a run since [`Plan::poison`] wrote behind a value.
     pub fn expect_fences(&self, gpu: &Gpu, fence_bytes: u64) -> Result<()> {
         for (i, slab) in self.slabs().iter().enumerate() {
             let bytes = gpu.read(slab, slab.bytes())?;

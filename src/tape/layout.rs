@@ -1,5 +1,5 @@
-//! What Rust and a shader must agree on: the fields of `Params` with their offsets, how many buffers there are, and which
-//! of them the shader may write. Tests hold the committed kernels to it; an edited one is held to it before it runs.
+//! What Rust and a shader must agree on: the fields of `Params` with their offsets, the number of buffers, and which of
+//! them the shader may write. Tests check the committed kernels; an edited kernel is checked before it runs.
 
 use super::op::{Launch, Slot};
 use super::schedule::Step;
@@ -7,7 +7,7 @@ use crate::base::{Error, Result};
 use crate::device::Shader;
 use crate::device::shader::Access;
 
-/// An error that names the file and what was expected where a kernel is not laid out as its launch fills it; `written` are
+/// An error if the layout of a kernel does not match its launch. It names the file and what was expected. `written` are
 /// the slots that the op's launches wrote so far.
 pub(super) fn expect_layout(launch: &Launch, shader: &Shader, written: &mut Vec<Slot>) -> Result<()> {
     let layout = shader.layout();
@@ -15,13 +15,13 @@ pub(super) fn expect_layout(launch: &Launch, shader: &Shader, written: &mut Vec<
     fits.map_err(|what| Error::Failed(format!("{}: {what}", shader.shown())))
 }
 
-/// An op may read back what it wrote itself, and what it finds in place.
+/// An op may read what it wrote itself, and what it updates in place.
 pub fn written_before(step: &Step) -> Vec<Slot> {
     step.op.in_place().into_iter().map(|(_, y)| Slot::Out(y)).collect()
 }
 
 impl Launch {
-    /// A sentence where a shader with these `Params` and buffers is not what the launch fills; `written` are the slots
+    /// An error sentence if a shader with these `Params` and buffers does not match the launch. `written` are the slots
     /// that the op's launches wrote so far.
     pub fn fits(
         &self,

@@ -1,4 +1,4 @@
-//! Memory over a step: which stretches of it live when, and which of them share a buffer.
+//! Memory over a step: when each stretch of it lives, and which stretches share a buffer.
 
 use super::schedule::Place;
 
@@ -9,15 +9,16 @@ pub struct Storage {
     pub bytes: u64,
     /// The step that first writes it.
     pub birth: usize,
-    /// The last step that reads or writes it; the number of steps where it is kept for the host.
+    /// The last step that reads or writes it. It is the number of steps if the host keeps it.
     pub death: usize,
-    /// Where it lies, if that is no slab.
+    /// Where it lies, if not in a slab.
     pub fixed: Option<Place>,
     /// Which slab it lies in, if it is not fixed.
     pub slab: usize,
 }
 
-/// Gives slabs: large values first, each into the smallest slab that is free over its whole life. Returns their sizes.
+/// Assigns slabs. Large values come first, and each takes the smallest slab that is free during its whole life. Returns
+/// the sizes of the slabs.
 pub(super) fn assign_slabs(storage: &mut [Storage], reuse: bool) -> Vec<u64> {
     let mut order: Vec<usize> = (0..storage.len()).filter(|&s| storage[s].fixed.is_none()).collect();
     order.sort_by_key(|&s| (std::cmp::Reverse(storage[s].bytes), storage[s].birth, s));

@@ -1,5 +1,5 @@
-//! tape: record straight-line Rust, differentiate, schedule, replay. It names no op but the two that move state,
-//! [`assign`], because `Tape::assign` is the only write to what outlives a step.
+//! tape: record straight-line Rust, differentiate, schedule, replay. It names no op but those that move state
+//! ([`assign`]), because `Tape::assign` is the only write to what outlives a step.
 
 pub mod assign;
 pub mod backward;
@@ -24,7 +24,7 @@ pub use constants::Constants;
 pub use op::{Cost, Emit, Launch, Op, Slot, Type};
 pub use plan::Plan;
 pub use program::Program;
-pub use record::{Phase, Scalar, Tape, Var};
+pub use record::{Scalar, StepPart, Tape, Var};
 pub use recording::Recording;
 pub use replay::{Feed, Replay};
 pub use schedule::{Options, Schedule};

@@ -1,4 +1,4 @@
-//! What an op is: plain data that can infer shapes, emit launches, append its gradient and state its cost.
+//! An op is plain data that can infer shapes, emit launches, append its gradient and state its cost.
 
 use super::constants::Constants;
 use super::record::{Tape, Var};
@@ -32,7 +32,7 @@ impl Type {
         Type { shape: shape.into(), dtype: DType::U32 }
     }
 
-    /// Bytes of its elements. Buffers are longer: whole vec4, so an odd number of halves ends in padding.
+    /// Bytes of its elements. Buffers are longer: they are whole vec4, so an odd number of halves ends in padding.
     pub fn bytes(&self) -> u64 {
         (self.shape.numel() * self.dtype.bytes()) as u64
     }
@@ -115,8 +115,8 @@ pub trait ParamBlock: bytemuck::Pod {
     const FIELDS: &'static [(&'static str, usize)];
 }
 
-/// An op: plain data, printable, never a closure. The same op value gives the same launches. It is known by its name and
-/// its [`Constants`], so it derives `serde::Serialize`; what it prints as has no meaning.
+/// An op is plain data, printable, never a closure. The same op value gives the same launches. It is known by its name
+/// and its [`Constants`], so it derives `serde::Serialize`; how it prints has no meaning.
 pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
     /// Its name, as its file is named.
     fn name(&self) -> &'static str;
@@ -124,8 +124,8 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
     /// Types of the outputs, or an error naming the op, both shapes and what would fit.
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>>;
 
-    /// Whether it takes and gives f16 where `infer` lets it. Recording refuses f16 to any other op, so that none computes
-    /// wrongly with elements it was not written for.
+    /// Whether it takes and gives f16, if `infer` allows it. Recording refuses f16 to any other op, so that no op
+    /// computes wrongly with elements that it was not written for.
     fn takes_f16(&self) -> bool {
         false
     }
@@ -140,19 +140,19 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// (input, output) pairs that are one buffer, read and written: the kernel finds the input's value in the output.
-    /// The schedule makes a copy where the input is still needed.
+    /// (input, output) pairs that share a buffer, which the kernel reads and writes: it finds the input's value in the
+    /// output. The schedule makes a copy if the input is still needed.
     fn in_place(&self) -> Vec<(usize, usize)> {
         Vec::new()
     }
 
-    /// The output is the input's memory under another shape; nothing is launched.
+    /// Whether the output is the input's memory with another shape. Nothing is launched then.
     fn is_view(&self) -> bool {
         false
     }
 
-    /// The in-place write must happen whatever the tape's guard says. Any other op may write state directly under a
-    /// guard only if it takes the guard as its last input and leaves its target alone when that is raised.
+    /// Whether the in-place write happens regardless of the guard. Any other op may write state directly under a guard
+    /// only if it takes the guard as its last input, and leaves its target alone while the guard is raised.
     fn defies_guard(&self) -> bool {
         false
     }
@@ -166,9 +166,9 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
     /// Appends the launches of the chosen variant.
     fn emit(&self, e: &mut Emit<'_>) -> Result<()>;
 
-    /// Appends nodes that compute the gradient of each input from those of the outputs. `dy[i]` is `None` where
-    /// output `i` does not matter; the result is `None` where an input has no gradient. Skip inputs that
-    /// [`Tape::wants`] says nobody asked for.
+    /// Appends nodes that compute the gradient of each input from those of the outputs. `dy[i]` is `None` if output `i`
+    /// does not matter. The result is `None` for an input without a gradient. Skip inputs whose gradient nobody asked
+    /// for, as [`Tape::wants`] says.
     fn grad(&self, _t: &mut Tape, _x: &[Var], _y: &[Var], _dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         Err(Error::no_gradient(self.name(), "it has no gradient; detach its inputs or leave it out of the loss"))
     }
@@ -177,9 +177,9 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost;
 }
 
-/// Declares `Params` of a kernel: a plain struct of u32 and f32 fields, laid out as WGSL lays out the same struct,
-/// with the names and offsets that are compared with what naga reflects before a plan is made. The package that says it needs
-/// `bytemuck` with its feature `derive`.
+/// Declares the `Params` of a kernel: a plain struct of u32 and f32 fields, laid out as WGSL lays out the same struct.
+/// Before a plan is made, its names and offsets are compared with what naga reflects. The package that uses the macro
+/// needs `bytemuck` with its feature `derive`.
 #[macro_export]
 macro_rules! params {
     ($(#[$m:meta])* $vis:vis struct $name:ident { $($field:ident : $ty:ty),* $(,)? }) => {

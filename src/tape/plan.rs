@@ -1,5 +1,5 @@
-//! A plan: a schedule bound to a device. It runs what the schedule becomes as data, a [`Recording`], and keeps the schedule
-//! for what asks which node a launch belongs to.
+//! A plan is a schedule bound to a device. It runs what the schedule becomes as data, a [`Recording`]. It keeps the
+//! schedule for callers that ask which node a launch belongs to.
 
 use super::demand::misfit;
 use super::op::Type;
@@ -35,8 +35,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Compiles a schedule over the tensors of `state`, which must hold every state it names. One that would not fit is
-    /// an error before anything is allocated.
+    /// Compiles a schedule over the tensors of `state`, which must hold every state that the schedule names. If it
+    /// would not fit, that is an error before anything is allocated.
     pub fn new(gpu: &Gpu, schedule: Schedule, state: &State) -> Result<Plan> {
         if let Some(why) = misfit(gpu, std::slice::from_ref(&schedule), state) {
             return Err(Error::Usage(format!(

@@ -1,4 +1,4 @@
-//! A program: several plans over one state store, each repeated a number of times. D, D, G of a GAN; accumulate,
+//! A program is several plans over one state, each repeated a number of times: D, D, G of a GAN, or accumulate,
 //! accumulate, update of a large batch.
 
 use super::plan::Plan;
@@ -24,7 +24,7 @@ impl Program {
         self
     }
 
-    /// Runs every stage in order; `feed(stage, repeat, run)` makes the feed of one run and passes it to `run`.
+    /// Runs every plan in order. `feed(stage, repeat, run)` makes the feed of one run and passes it to `run`.
     pub fn run(
         &self,
         gpu: &Gpu,

@@ -16,12 +16,13 @@ impl Var {
     }
 }
 
-/// A number that a schedule moves (learning rate, temperature, epoch): a slot of the step's one buffer of scalars.
+/// A number that changes from step to step (learning rate, temperature, epoch): a slot in the step's one buffer of
+/// scalars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scalar {
     /// The buffer of all scalars, an f32 input; pass it to the op.
     pub var: Var,
-    /// Which element of it; goes into the op's `Params`.
+    /// Which element of it. It goes into the op's `Params`.
     pub slot: u32,
 }
 
@@ -40,7 +41,7 @@ fn scalars_taken() -> Error {
 pub(super) enum Role {
     /// Written by the host before each run.
     Input(String),
-    /// What the named state held when the step began.
+    /// The value of the named state at the beginning of the step.
     State(String),
     /// Computed.
     Temp,
@@ -54,29 +55,29 @@ pub(super) struct Value {
 
 /// Which part of a training step a node belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
-pub enum Phase {
-    /// What turns stored samples into the network's input.
+pub enum StepPart {
+    /// Turns stored samples into the network's input.
     Augmentation,
     /// The network, its loss and its metrics.
     #[default]
     Forward,
-    /// Appended by a backward pass: cannot be differentiated again.
+    /// Appended by a backward pass. It cannot be differentiated again.
     Backward,
-    /// What moves the state once the gradients are known.
+    /// Moves the state once the gradients are known.
     Optimizer,
 }
 
-impl Phase {
+impl StepPart {
     /// All of them, in the order of a step.
-    pub const ALL: [Phase; 4] = [Phase::Augmentation, Phase::Forward, Phase::Backward, Phase::Optimizer];
+    pub const ALL: [StepPart; 4] = [StepPart::Augmentation, StepPart::Forward, StepPart::Backward, StepPart::Optimizer];
 
     /// Its name for people.
     pub fn name(self) -> &'static str {
         match self {
-            Phase::Augmentation => "augmentation",
-            Phase::Forward => "forward",
-            Phase::Backward => "backward",
-            Phase::Optimizer => "optimizer",
+            StepPart::Augmentation => "augmentation",
+            StepPart::Forward => "forward",
+            StepPart::Backward => "backward",
+            StepPart::Optimizer => "optimizer",
         }
     }
 }
@@ -89,7 +90,7 @@ pub(super) struct Node {
     /// Path of layers it was recorded under.
     pub layer: String,
     /// The part of the step it was recorded in.
-    pub phase: Phase,
+    pub part: StepPart,
 }
 
 /// State as the tape sees it.
@@ -101,7 +102,7 @@ pub(super) struct Versions {
     pub newest: Var,
     /// The scopes it was assigned in.
     pub scopes: BTreeSet<Scope>,
-    /// The newest value was assigned and nobody has asked for it since.
+    /// Whether the newest value was assigned and has not been read since.
     pub unread: bool,
 }
 
@@ -135,7 +136,7 @@ pub struct Tape {
     pub(super) detached: BTreeSet<Var>,
     pub(super) wanted: BTreeSet<Var>,
     pub(super) scope: Scope,
-    phase: Phase,
+    part: StepPart,
     layers: Vec<String>,
 }
 
@@ -187,7 +188,7 @@ impl Tape {
         Ok(Scalar { var, slot: slot as u32 })
     }
 
-    /// The newest value of a named state: what it held when the step began, or what was last assigned here.
+    /// The newest value of a named state: its value at the beginning of the step, or what was assigned last.
     pub fn state(&mut self, name: &str, ty: Type) -> Result<Var> {
         if let Some(have) = self.states.get(name).map(|v| self.ty(v.first)).filter(|have| *have != ty) {
             return Err(Error::Failed(format!("state {name} is {have} on this tape and was asked for as {ty}")));
@@ -202,8 +203,8 @@ impl Tape {
         Ok(v)
     }
 
-    /// Keeps a value for [`super::Plan::read`] after each run. Each name may be given once; [`super::Schedule::new`] refuses
-    /// a second output of one name.
+    /// Keeps a value for [`super::Plan::read`] after each run. Each name may be given once: [`super::Schedule::new`]
+    /// refuses a second output of the same name.
     pub fn output(&mut self, name: &str, var: Var) {
         self.outputs.push((name.to_string(), var));
     }
@@ -235,12 +236,12 @@ impl Tape {
             return Err(Error::shape(op.name(), format!("its output would be {empty}: every size must be at least 1")));
         }
         let outputs: Vec<Var> = outputs.into_iter().map(|ty| self.value(ty, Role::Temp)).collect();
-        let phase = self.phase;
-        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone(), layer, phase });
+        let part = self.part;
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone(), layer, part });
         Ok(outputs)
     }
 
-    /// Records `f` under the layer `name`: its nodes carry the name in labels and errors.
+    /// Records `f` under the layer `name`. Labels and errors of its nodes carry the name.
     pub fn layer<T>(&mut self, name: &str, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
         self.layers.push(name.to_string());
         let r = f(self);
@@ -248,15 +249,15 @@ impl Tape {
         r
     }
 
-    /// Records `f` as a part of the step: its nodes carry the phase into the schedule.
-    pub fn phase<T>(&mut self, phase: Phase, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
-        let before = std::mem::replace(&mut self.phase, phase);
+    /// Records `f` as a part of the step. The schedule knows the part of each node.
+    pub fn part<T>(&mut self, part: StepPart, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
+        let before = std::mem::replace(&mut self.part, part);
         let r = f(self);
-        self.phase = before;
+        self.part = before;
         r
     }
 
-    /// The same memory under another shape of as many elements.
+    /// The same memory with another shape of as many elements.
     pub fn reshape(&mut self, x: Var, shape: impl Into<Shape>) -> Result<Var> {
         self.apply1(super::assign::View { shape: shape.into() }, &[x])
     }
@@ -283,18 +284,18 @@ impl Tape {
         self.ty(v).dtype.is_float()
     }
 
-    /// During a backward pass: whether anybody needs the gradient of `v`.
+    /// During a backward pass: whether anything needs the gradient of `v`.
     pub fn wants(&self, v: Var) -> bool {
         self.wanted.contains(&v)
     }
 
-    /// The values that a step is run for: outputs, what is assigned, the guards.
+    /// The values that a step is run for: outputs, assigned values and guards.
     pub(super) fn kept(&self) -> impl Iterator<Item = Var> + '_ {
         let assigned = self.states.values().filter(|s| s.newest != s.first).map(|s| s.newest);
         self.outputs.iter().map(|o| o.1).chain(assigned).chain(self.guards.values().copied())
     }
 
-    /// Of each node, whether anything kept needs it.
+    /// For each node, whether anything that is kept needs it.
     pub(super) fn live(&self) -> Vec<bool> {
         let mut needed = vec![false; self.values.len()];
         self.kept().for_each(|v| needed[v.index()] = true);

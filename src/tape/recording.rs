@@ -1,7 +1,7 @@
-//! A step as data: kernels as complete text, buffers, launches, and what goes in and out by name. It is all that a replay
-//! needs and the only thing a plan is made from, so that a run's address, a file and a page in a browser speak of what
-//! really runs. It serializes as JSON: bytes of parameters are few (some tens a launch) and stand in it as hex digits, so
-//! that one text holds the whole step, any language reads it, and two of them can be compared by eye.
+//! A step as data: kernels as complete text, buffers, launches, and what goes in and out by name. A replay needs
+//! nothing else, and a plan is made from nothing else, so a run's address, a file and a page in a browser all describe
+//! what really runs. It serializes as JSON. The bytes of parameters are few (some tens for a launch) and stand in it as
+//! hex digits. So one text holds the whole step, any language reads it, and two steps can be compared by eye.
 
 mod check;
 mod file;
@@ -33,13 +33,13 @@ pub struct Recording {
     /// Its kernels, each once.
     #[serde(with = "file::shared")]
     pub kernels: Vec<Arc<Shader>>,
-    /// Its buffers: what is computed first, then inputs, scalars, states and parameters.
+    /// Its buffers: computed ones first, then inputs, scalars, states and parameters.
     pub buffers: Vec<Memory>,
     /// What runs, in order.
     pub launches: Vec<Call>,
     /// What the host writes before each run.
     pub inputs: Vec<Named>,
-    /// Names of the scalars, by their slot in the buffer of scalars, an f32 each.
+    /// Names of the scalars by their slot in the buffer of scalars. Each is an f32.
     pub scalars: Vec<String>,
     /// The tensors that outlive a run.
     pub states: Vec<Named>,
@@ -53,7 +53,7 @@ pub struct Recording {
 pub struct Memory {
     /// What it is for.
     pub role: Role,
-    /// Its name, of its own among those of its role.
+    /// Its name, unique among buffers of its role.
     pub name: String,
     /// Its size in bytes, whole vec4.
     pub bytes: u64,
@@ -107,12 +107,13 @@ pub struct Call {
 }
 
 impl Recording {
-    /// A schedule as data, with the text of `tree`. An error where a kernel's text is not laid out as its launch fills it.
+    /// A schedule as data, with the text of `tree`. It is an error if the layout of a kernel's text does not match its
+    /// launch.
     pub fn of(schedule: &Schedule, tree: &Tree) -> Result<Recording> {
         Self::made(schedule, &mut |kernel| kernel.shader(tree).map(Arc::new))
     }
 
-    /// The same with the text that `gpu` runs, which it keeps.
+    /// The same with the text that `gpu` runs and caches.
     pub fn on(gpu: &Gpu, schedule: &Schedule) -> Result<Recording> {
         Self::made(schedule, &mut |kernel| gpu.shader(kernel))
     }
@@ -155,10 +156,9 @@ impl Recording {
         })
     }
 
-    /// What the address of a run takes of its steps, as 16 hex digits: the name, variant and text of every kernel, in the
-    /// order of the launches, since which layer runs which variant changes bits, too. Sizes and parameters are left
-    /// out: what decides them is in the settings of the run, and some of them (how many losses are kept on the device)
-    /// change no result.
+    /// What the address of a run depends on, as 16 hex digits: the name, variant and text of every kernel in the order
+    /// of the launches, since bits also depend on which layer runs which variant. Sizes and parameters are left out.
+    /// The settings of the run decide them, and some of them (how many losses are kept on the device) change no result.
     pub fn address(&self) -> String {
         let one = |k: &Arc<Shader>| Hasher::new().part(k.name()).part(k.variant()).part(k.wgsl()).hex();
         let each: Vec<String> = self.kernels.iter().map(one).collect();

@@ -1,6 +1,6 @@
-//! A recording bound to a device: buffers, parameters, pipelines and bind groups are made once; a run writes the inputs,
-//! encodes and submits. Nothing is allocated and no shape is looked at while running. Whether the recording was made here
-//! or read from a file makes no difference, but that a text from a file runs with runtime checks.
+//! A recording bound to a device. Buffers, parameters, pipelines and bind groups are made once. A run writes the
+//! inputs, encodes and submits; it allocates nothing and looks at no shape. A recording that was read from a file runs
+//! the same way, but with runtime checks in its kernels.
 
 use super::demand::past_budget;
 use super::op::Type;
@@ -13,7 +13,7 @@ use crate::device::{Buffer, Dispatch, Gpu, Ticket};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What the host gives a run: the bytes of each input and the value of each scalar, by name.
+/// The host's input for a run: the bytes of each input and the value of each scalar, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Feed<'a> {
     /// Inputs.
@@ -34,7 +34,7 @@ impl<'a> Feed<'a> {
         self
     }
 
-    /// Adds an input of type `ty` as words: of an odd number of halves, the last word holds one.
+    /// Adds an input of type `ty` as words. If the number of halves is odd, the last word holds one.
     pub fn words(mut self, name: &'a str, ty: Type, words: &'a [u32]) -> Self {
         let bytes: &[u8] = bytemuck::cast_slice(words);
         self.inputs.push((name, bytes.get(..ty.bytes() as usize).unwrap_or(bytes)));
@@ -67,8 +67,9 @@ impl std::fmt::Debug for Params {
 }
 
 impl Replay {
-    /// Compiles a recording over the tensors of `state`, which must hold every state it names. One whose parts do not fit
-    /// together, whose text is no valid kernel, or which would not fit the device is an error before anything is allocated.
+    /// Compiles a recording over the tensors of `state`, which must hold every state that it names. It is an error
+    /// before anything is allocated if its parts do not fit together, if its text is no valid kernel, or if it would
+    /// not fit the device.
     pub fn new(gpu: &Gpu, recording: Recording, state: &State) -> Result<Replay> {
         let refused = |why: String| Error::Failed(format!("the recording cannot run: {why}"));
         recording.expect_sound().map_err(refused)?;
@@ -115,8 +116,8 @@ impl Replay {
         Ok(ticket)
     }
 
-    /// Writes the inputs and scalars of a run. A feed that lacks one the plan has, has one the plan lacks, names one twice
-    /// or is of another shape is an error that names it; nothing is written then.
+    /// Writes the inputs and scalars of a run. It is an error, and nothing is written, if the feed lacks one that the
+    /// plan has, has one that the plan lacks, names one twice, or has one of another shape.
     pub fn write(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<()> {
         let recorded = &self.recording;
         expect_known("input", &feed.inputs, &recorded.inputs.iter().map(|i| i.name.as_str()).collect::<Vec<_>>())?;
@@ -168,14 +169,14 @@ impl Replay {
         self.buffers.get(i).map(Arc::as_ref)
     }
 
-    /// The buffers of what is computed, for tests that poison them.
+    /// The buffers of computed values, for tests that poison them.
     pub fn slabs(&self) -> &[Arc<Buffer>] {
         let computed = |b: &&Memory| matches!(b.role, Role::Output | Role::Temp);
         &self.buffers[..self.recording.buffers.iter().take_while(computed).count()]
     }
 }
 
-/// An error where something is fed that is not among `known`, or is fed twice: it would be left out without a word.
+/// An error if something is fed that is not among `known`, or is fed twice: it would be ignored silently.
 fn expect_known<T>(what: &str, fed: &[(&str, T)], known: &[&str]) -> Result<()> {
     for (i, (name, _)) in fed.iter().enumerate() {
         if !known.contains(name) {

@@ -1,7 +1,7 @@
-//! Rewriting: one node in the place of a chain of them, each read by the next alone. A pure pass over a recording, from
-//! its end, so that the longest chain is found first. It names no op: what may be fused is a rule that `kernels` passes
-//! in (kernels/fuse.rs). The new node stands where the chain's last one stood and computes the same value, so every handle
-//! stays good; what it took in is needed by nobody any more and is dropped with the dead nodes.
+//! Rewriting puts one node in place of a chain of nodes in which each is read only by the next. It is a pure pass over
+//! a recording, from its end, so that the longest chain is found first. It names no op: `kernels` passes in a rule that
+//! says what may be fused (its fuse.rs). The new node takes the place of the chain's last node and computes the same
+//! value, so every handle stays valid. The chain's other nodes are no longer needed and are dropped with the dead ones.
 
 use super::op::{Op, Type};
 use super::record::{Node, Tape, Var};
@@ -10,7 +10,7 @@ use crate::base::{Error, Result};
 use std::any::Any;
 use std::sync::Arc;
 
-/// What may stand for the chain that ends in a value, if anything.
+/// The rule: what replaces the chain that ends in a value, if anything does.
 pub type Rule = fn(&Chain<'_>, Var) -> Option<Fusion>;
 
 /// One node for a chain.
@@ -20,11 +20,11 @@ pub struct Fusion {
     pub op: Arc<dyn Op>,
     /// Its inputs: values that come from outside the chain.
     pub inputs: Vec<Var>,
-    /// The chain's first value: the new node is named after the layer that made it.
+    /// The chain's first value. The new node is named after the layer that made it.
     pub begins: Var,
 }
 
-/// The chain of nodes that ends in one value, as a rule asks for it.
+/// The chain of nodes that ends in one value, for a rule to inspect.
 pub struct Chain<'a> {
     options: &'a Options<'a>,
     tape: &'a Tape,
@@ -32,7 +32,7 @@ pub struct Chain<'a> {
     end: Var,
 }
 
-/// Of each value: the node that makes it, and how often it is read, one more where the step is run for it.
+/// For each value: the node that makes it, and how often it is read. A value that the step is run for counts one more.
 #[derive(Debug)]
 struct Uses {
     maker: Vec<Option<usize>>,
@@ -52,8 +52,8 @@ impl Uses {
 }
 
 impl<'a> Chain<'a> {
-    /// The op that makes `v` and its inputs, if it is a `T` that makes nothing else, and `v` is the chain's end or read
-    /// by the next of the chain alone.
+    /// The op that makes `v`, with its inputs, if it is a `T`, makes nothing else, and `v` is the chain's end or is
+    /// read only by the next node of the chain.
     pub fn part<T: Op>(&self, v: Var) -> Option<(&'a T, &'a [Var])> {
         let inside = v == self.end || self.uses.readers[v.index()] == 1;
         let tape: &'a Tape = self.tape;
@@ -78,7 +78,7 @@ impl Chain<'_> {
 }
 
 impl Tape {
-    /// The recording with every chain that `rule` knows replaced; an error where a fusion gives another type.
+    /// The recording with every chain replaced that `rule` knows. It is an error if a fusion gives another type.
     pub fn rewritten(&self, rule: Rule, options: &Options<'_>) -> Result<Tape> {
         let (mut tape, uses) = (self.clone(), Uses::new(self));
         let mut taken = vec![false; self.nodes.len()];
@@ -108,9 +108,9 @@ impl Tape {
         let (made, wanted) = (op.infer(&types)?, self.ty(last.outputs[0]));
         if made != [wanted] {
             let (name, what) = (op.name(), last.op.name());
-            return Err(Error::Failed(format!("{name} makes {made:?} in the place of {what}, which makes {wanted}")));
+            return Err(Error::Failed(format!("{name} makes {made:?} in place of {what}, which makes {wanted}")));
         }
         let layer = uses.maker[begins.index()].map_or(&last.layer, |i| &self.nodes[i].layer).clone();
-        Ok(Node { op, inputs, outputs: last.outputs.clone(), layer, phase: last.phase })
+        Ok(Node { op, inputs, outputs: last.outputs.clone(), layer, part: last.part })
     }
 }

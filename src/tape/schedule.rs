@@ -1,25 +1,25 @@
-//! The schedule: which nodes run, in which order, with which variants, and which buffer holds each value. It is pure:
-//! the same tape, capabilities and choices give the same schedule, and it prints, so a snapshot test shows what an
-//! edit did to memory.
+//! The schedule decides which nodes run, in which order, with which variants, and which buffer holds each value. It is
+//! pure: the same tape, capabilities and choices give the same schedule. It can be printed, so a snapshot test shows
+//! what an edit did to memory.
 //!
-//! Nodes keep the order they were recorded in; what nothing needs is dropped. Values share whole buffers ("slabs")
-//! where their lifetimes do not overlap: wgpu tracks usage per buffer, so parts of one buffer could not be read and
-//! written in the same dispatch. All assigns are committed at the end of the step: a step is a transaction over the
-//! state, and each assign obeys the guard of the scope it was recorded in. An in-place op that computes a state's newest
-//! value (an optimizer) writes the state's buffer directly when nothing later needs the old value and the op itself takes
-//! that guard.
+//! Nodes keep the order they were recorded in, and those that nothing needs are dropped. Values share whole buffers
+//! ("slabs") if their lifetimes do not overlap. They do not share parts of one buffer: wgpu tracks usage per buffer, so
+//! two parts could not be read and written in the same dispatch. All assigns are committed at the end of the step: a
+//! step is a transaction over the state, and each assign obeys the guard of the scope that it was recorded in. An
+//! in-place op that computes a state's newest value (an optimizer) writes the state's buffer directly if nothing later
+//! needs the old value and the op itself takes that guard.
 
 use super::assign::{Assign, Copy};
 use super::lifetime::{Storage, assign_slabs};
 use super::op::{Cost, Emit, Launch, Op, Slot, Type};
-use super::record::{Phase, Role, SCALARS_INPUT, Tape, Var};
+use super::record::{Role, SCALARS_INPUT, StepPart, Tape, Var};
 use super::rewrite::Rule;
 use crate::base::{Error, Result};
 use crate::device::Caps;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Picks one of the variants an op offers; `None` takes the first.
+/// Picks one of the variants that an op offers. `None` takes the first.
 pub type Choose<'a> = &'a dyn Fn(&dyn Op, &[Type], &[&'static str]) -> Option<&'static str>;
 
 /// What a schedule depends on besides the tape.
@@ -28,11 +28,11 @@ pub struct Options<'a> {
     pub caps: &'a Caps,
     /// Which variants run.
     pub choose: Choose<'a>,
-    /// The table of fusions; without it each recorded op runs by itself.
+    /// The table of fusions. Without it each recorded op runs by itself.
     pub fuse: Option<Rule>,
-    /// Let values share buffers; without it each has its own (the trace).
+    /// Whether values share buffers. If not, each has its own (as in the trace).
     pub reuse: bool,
-    /// Bytes added behind each value, in which a test plants sentinels; 0 otherwise.
+    /// Bytes behind each value in which a test puts sentinels; 0 otherwise.
     pub fence_bytes: u64,
 }
 
@@ -71,12 +71,12 @@ pub struct Step {
     /// Path of layers, as recorded.
     pub layer: String,
     /// The part of the training step, as recorded.
-    pub phase: Phase,
+    pub part: StepPart,
     /// Types of inputs.
     pub x: Vec<Type>,
     /// Types of outputs.
     pub y: Vec<Type>,
-    /// Of each input, which of [`Schedule::storage`] holds it.
+    /// For each input: which of [`Schedule::storage`] holds it.
     pub inputs: Vec<usize>,
     /// Of each output.
     pub outputs: Vec<usize>,
@@ -117,12 +117,13 @@ pub struct Schedule {
     pub values_bytes: u64,
     /// The memory of every value, with its lifetime.
     pub storage: Vec<Storage>,
-    /// Of each recorded value: its type and place, for the trace.
+    /// For each recorded value: its type and place, for the trace.
     pub places: BTreeMap<Var, (Type, Place)>,
 }
 
 impl Schedule {
-    /// Schedules a tape; an error where it has two outputs of one name, or a state assigned under different guards.
+    /// Schedules a tape. It is an error if the tape has two outputs of one name, or a state that is assigned under
+    /// different guards.
     pub fn new(tape: &Tape, options: &Options<'_>) -> Result<Schedule> {
         tape.expect_sound()?;
         let fused = options.fuse.map(|rule| tape.rewritten(rule, options)).transpose()?;
@@ -163,11 +164,11 @@ struct Builder<'a> {
     tape: &'a Tape,
     options: &'a Options<'a>,
     live: Vec<bool>,
-    /// Of each node, its position among the steps; positions grow in recording order.
+    /// For each node: its position among the steps. Positions grow in recording order.
     storage: Vec<Storage>,
-    /// Of each value, which storage holds it.
+    /// For each value: which storage holds it.
     home: BTreeMap<Var, usize>,
-    /// Of each value, the position of its last reader in the recording (`usize::MAX`: kept).
+    /// For each value: the position of its last reader in the recording (`usize::MAX`: kept).
     last_use: BTreeMap<Var, usize>,
     committed: Vec<String>,
     steps: Vec<Step>,
@@ -189,7 +190,7 @@ impl<'a> Builder<'a> {
         b
     }
 
-    /// The value whose memory `v` is, through views.
+    /// The value whose memory `v` is, seen through views.
     fn root(&self, mut v: Var, producers: &BTreeMap<Var, usize>) -> Var {
         while let Some(n) = producers.get(&v).map(|&i| &self.tape.nodes[i]).filter(|n| n.op.is_view()) {
             v = n.inputs[0];
@@ -202,7 +203,7 @@ impl<'a> Builder<'a> {
         nodes.flat_map(|(i, n)| n.outputs.iter().map(move |&v| (v, i))).collect()
     }
 
-    /// Last readers, by root; what is kept or committed is read at the very end.
+    /// The last readers by root. What is kept or committed is read at the very end.
     fn find_last_uses(&mut self) {
         let producers = self.producers();
         let mut last: BTreeMap<Var, usize> = BTreeMap::new();
@@ -243,7 +244,7 @@ impl<'a> Builder<'a> {
         self.storage.len() - 1
     }
 
-    /// Places every live node; in-place outputs take over their input's memory where nothing else needs it.
+    /// Places every live node. The output of an in-place op takes over its input's memory if nothing else needs it.
     fn steps(&mut self) -> Result<()> {
         let producers = self.producers();
         for i in 0..self.tape.nodes.len() {
@@ -270,7 +271,7 @@ impl<'a> Builder<'a> {
                     let ty = tape.ty(node.inputs[x]);
                     self.push(
                         Arc::new(Copy),
-                        (&node.layer, node.phase),
+                        (&node.layer, node.part),
                         (vec![ty], vec![inputs[x]]),
                         (vec![ty], vec![copy]),
                     )?;
@@ -285,7 +286,7 @@ impl<'a> Builder<'a> {
             }
             let x = node.inputs.iter().map(|&v| tape.ty(v)).collect();
             let y = node.outputs.iter().map(|&v| tape.ty(v)).collect();
-            self.push(node.op.clone(), (&node.layer, node.phase), (x, inputs), (y, homes))?;
+            self.push(node.op.clone(), (&node.layer, node.part), (x, inputs), (y, homes))?;
         }
         Ok(())
     }
@@ -322,11 +323,11 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Appends a step and stretches the lifetimes of what it touches.
+    /// Appends a step and extends the lifetimes of what it uses.
     fn push(
         &mut self,
         op: Arc<dyn Op>,
-        (layer, phase): (&str, Phase),
+        (layer, part): (&str, StepPart),
         (x, inputs): (Vec<Type>, Vec<usize>),
         (y, outputs): (Vec<Type>, Vec<usize>),
     ) -> Result<()> {
@@ -349,7 +350,7 @@ impl<'a> Builder<'a> {
             storage.death = storage.death.max(now);
         }
         let layer = layer.to_string();
-        self.steps.push(Step { op, variant, layer, phase, x, y, inputs, outputs, work, launches });
+        self.steps.push(Step { op, variant, layer, part, x, y, inputs, outputs, work, launches });
         Ok(())
     }
 
@@ -362,7 +363,7 @@ impl<'a> Builder<'a> {
             .filter(|(n, v)| v.newest != v.first && !self.committed.contains(n))
             .map(|(n, v)| (n.clone(), v.first, v.newest))
             .collect();
-        // A source that is itself some state's old value is set aside before any state is overwritten.
+        // A source that is another state's old value is copied before any state is overwritten.
         let mut sources = Vec::new();
         for (_, _, newest) in &assigned {
             let home = self.home_of(*newest)?;
@@ -384,7 +385,7 @@ impl<'a> Builder<'a> {
                 inputs.push(self.home_of(guard)?);
             }
             let layer = format!("commit.{name}");
-            self.push(Arc::new(Assign), (&layer, Phase::Optimizer), (x, inputs), (vec![ty], vec![target]))?;
+            self.push(Arc::new(Assign), (&layer, StepPart::Optimizer), (x, inputs), (vec![ty], vec![target]))?;
         }
         let end = self.steps.len();
         for (_, v) in self.tape.outputs.clone() {
@@ -394,7 +395,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Whether the op that made a state's newest value moves it whatever the guard says.
+    /// Whether the op that made a state's newest value moves it regardless of the guard.
     fn defies_guard(&self, newest: Var, producers: &BTreeMap<Var, usize>) -> bool {
         producers.get(&self.root(newest, producers)).is_some_and(|&i| self.tape.nodes[i].op.defies_guard())
     }
@@ -402,11 +403,11 @@ impl<'a> Builder<'a> {
     /// Copies a value before its memory is written, and says where the copy lies.
     fn set_aside(&mut self, ty: Type, home: usize) -> Result<usize> {
         let copy = self.fresh(ty.bytes());
-        self.push(Arc::new(Copy), ("commit", Phase::Optimizer), (vec![ty], vec![home]), (vec![ty], vec![copy]))?;
+        self.push(Arc::new(Copy), ("commit", StepPart::Optimizer), (vec![ty], vec![home]), (vec![ty], vec![copy]))?;
         Ok(copy)
     }
 
-    /// Sets aside the old value of a state about to be overwritten where it is a named output or a guard.
+    /// Copies the old value of a state that is about to be overwritten, if it is a named output or a guard.
     fn keep_old_values(&mut self, assigned: &[(String, Var, Var)]) -> Result<()> {
         let tape = self.tape;
         for v in tape.outputs.iter().map(|o| o.1).chain(tape.guards.values().copied()) {

@@ -1,11 +1,11 @@
-//! What belongs to a player of a step: its guard and its assigns, and names of its own for an optimizer's step count, its
-//! learning rate and its loss scale. Two players in one step (a generator and its critic) then share nothing by mistake.
+//! What belongs to a player of a step: its guard and its assigns, and its own names for the optimizer's step count, the
+//! learning rate and the loss scale. So two players of one step (a generator and its critic) share nothing by mistake.
 
 use super::op::Type;
 use super::record::{Tape, Var};
 use crate::base::{Error, Result};
 
-/// The name of a player, or none outside any scope.
+/// The name of a player; `None` outside any scope.
 pub(super) type Scope = Option<String>;
 
 fn shown(scope: &Scope) -> String {
@@ -13,9 +13,9 @@ fn shown(scope: &Scope) -> String {
 }
 
 impl Tape {
-    /// Records `f` in the scope of `player`: guards and assigns belong to it, and [`Tape::scoped`] puts its name before
-    /// others. The same player may come again; it is the same scope. Scopes do not nest, and a player's name is not empty
-    /// and has no dot.
+    /// Records `f` in the scope of `player`. Guards and assigns belong to it, and [`Tape::scoped`] puts its name before
+    /// other names. The same player may be recorded again; it is the same scope. Scopes do not nest. The name of a
+    /// player is not empty and has no dot.
     pub fn scope<T>(&mut self, player: &str, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
         if let Some(outer) = &self.scope {
             return Err(Error::Failed(format!(
@@ -31,17 +31,18 @@ impl Tape {
         r
     }
 
-    /// `<player>.<name>` in a scope, `name` outside any: what names a state or scalar that each player has for itself.
+    /// `<player>.<name>` in a scope, `name` outside any. It names a state or scalar that each player has for itself.
     pub fn scoped(&self, name: &str) -> String {
         self.scope.as_ref().map_or_else(|| name.to_string(), |player| format!("{player}.{name}"))
     }
 
-    /// Makes `value` what the state holds once the step is over. Reads recorded before see the old value, later ones
-    /// the new. All assigns of a step take effect together, at its end, and those of a scope do not where the guard of
-    /// that scope is raised.
+    /// Assigns `value` to the state at the end of the step. A read that was recorded before sees the old value, a later
+    /// one the new value. All assigns of a step take effect together at its end. Those of a scope do not if the guard
+    /// of that scope is raised.
     ///
-    /// A state may be assigned again once the value assigned before was read, or by a value that depends on it; any other
-    /// second assign would lose the first, and is an error. So is an assign of another type, or of a state not read before.
+    /// A state may be assigned again after the assigned value was read, or by a value that depends on it. Any other
+    /// second assign would lose the first and is an error. It is also an error to assign another type, or a state that
+    /// was never read.
     pub fn assign(&mut self, name: &str, value: Var) -> Result<()> {
         let ty = self.ty(value);
         let Some(v) = self.states.get(name) else {
@@ -66,12 +67,12 @@ impl Tape {
         Ok(())
     }
 
-    /// Whether the step assigns the state so far: what may happen once in a step asks it.
+    /// Whether the step has assigned the state so far. Things that may happen once in a step check it.
     pub fn assigned(&self, name: &str) -> bool {
         self.states.get(name).is_some_and(|v| !v.scopes.is_empty())
     }
 
-    /// An error where the step assigns the state so far, since `what` may be recorded once for it.
+    /// An error if the step has assigned the state already, since `what` may be recorded only once for it.
     pub fn expect_unassigned(&self, name: &str, what: &str) -> Result<()> {
         if !self.assigned(name) {
             return Ok(());
@@ -94,8 +95,8 @@ impl Tape {
         needed[from.index()]
     }
 
-    /// Sets the guard of the scope that is being recorded: a u32 [1] flag; when it is not zero no assign of that scope,
-    /// recorded before or after, takes effect. A scope has one guard: a second one is an error.
+    /// Sets the guard of the scope that is being recorded: a u32 [1] flag. While it is not zero, no assign of that
+    /// scope takes effect, whether recorded before or after. A scope has one guard; a second one is an error.
     pub fn set_guard(&mut self, flag: Var) -> Result<()> {
         if self.ty(flag) != Type::u32([1]) {
             return Err(Error::Failed(format!("a guard is U32 [1], not {}", self.ty(flag))));
@@ -121,8 +122,8 @@ impl Tape {
         self.guards.get(scope).copied()
     }
 
-    /// What only the whole recording shows: two outputs of one name, and a state whose assigns obey different guards, so
-    /// that one of them could be held back without the other.
+    /// Checks what only the whole recording shows: two outputs of one name, and a state whose assigns have different
+    /// guards, so that one could be held back without the other.
     pub(super) fn expect_sound(&self) -> Result<()> {
         let mut names: Vec<&str> = self.outputs.iter().map(|o| o.0.as_str()).collect();
         names.sort_unstable();

@@ -1,4 +1,4 @@
-//! What outlives a step: named tensors on the device. Several plans share one store; a full checkpoint is the store
+//! What outlives a step: named tensors on the device. Several plans share one store. A full checkpoint is the store
 //! written out.
 
 use super::op::Type;
@@ -39,12 +39,12 @@ impl State {
         Self::default()
     }
 
-    /// Adds a tensor holding `bytes`, or zeros; replaces one of the same name.
+    /// Adds a tensor that holds `bytes`, or zeros. It replaces one of the same name.
     pub fn insert(&mut self, gpu: &Gpu, name: &str, ty: Type, bytes: Option<&[u8]>) -> Result<()> {
         self.place(gpu, name, ty, bytes, false)
     }
 
-    /// Adds a tensor that is data rather than state (image pages, labels): plans read it, checkpoints leave it out.
+    /// Adds a tensor that is data rather than state (image pages, labels). Plans read it, and checkpoints leave it out.
     pub fn insert_resident(&mut self, gpu: &Gpu, name: &str, ty: Type, bytes: &[u8]) -> Result<()> {
         self.place(gpu, name, ty, Some(bytes), true)
     }
@@ -65,7 +65,7 @@ impl State {
         Ok(())
     }
 
-    /// Adds every state a tape names and the store lacks, as zeros.
+    /// Adds, as zeros, every state that a tape names and the store lacks.
     pub fn insert_missing(&mut self, gpu: &Gpu, types: &[(String, Type)]) -> Result<()> {
         for (name, ty) in types {
             if !self.tensors.contains_key(name) {

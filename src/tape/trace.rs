@@ -1,5 +1,5 @@
-//! The debugger: the same nodes and variants, one dispatch at a time, each value in a buffer of its own that can be
-//! read afterwards. It must be bit-equal to the plan; it is not a second engine.
+//! The debugger. It runs the same nodes and variants one dispatch at a time, with each value in a buffer of its own
+//! that can be read afterwards. It must be bit-equal to the plan; it is not a second engine.
 
 use super::plan::Plan;
 use super::record::{Tape, Var};

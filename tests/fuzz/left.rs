@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use wgslab::base::hash::sha256;
 use wgslab::base::{Error, Result, Shape, seal};
 use wgslab::data::npz::Archive;
-use wgslab::data::{LoadOptions, Source, Split, cache};
+use wgslab::data::{DecodedData, LoadOptions, Split, cache};
 use wgslab::device::tune::Table;
 use wgslab::nn::{
     self,
@@ -37,7 +37,7 @@ pub fn caches() -> Vec<Seed> {
 pub fn read_cache(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let folder = desk.dir.path().join("cache");
     let options = LoadOptions { cache: Some(folder.clone()), ..desk.options(1) };
-    static DUE: OnceLock<Source> = OnceLock::new();
+    static DUE: OnceLock<DecodedData> = OnceLock::new();
     let due = DUE.get_or_init(|| {
         let archive = Archive::open(&desk.file("a.npz", &seeds::npz()[0].file())).unwrap();
         archive.decode(&options, &|_, _| ()).unwrap()

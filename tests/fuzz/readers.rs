@@ -12,9 +12,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use wgslab::base::{Error, Result};
 use wgslab::data::decode::MAX_PIXELS;
-use wgslab::data::decode::{Entry, Listing};
+use wgslab::data::decode::{ImageFile, Listing};
 use wgslab::data::npz::Archive;
-use wgslab::data::{LoadOptions, Source, layout::Spec, manifest};
+use wgslab::data::{DecodedData, LoadOptions, layout::Spec, manifest};
 use wgslab::device::{Gpu, GpuOptions};
 
 /// One reader.
@@ -202,7 +202,7 @@ fn read_npz(desk: &Desk, bytes: &[u8]) -> Result<()> {
 }
 
 /// What a reader gave must hold together: everything after it indexes without asking.
-fn consistent(source: &Source) {
+fn consistent(source: &DecodedData) {
     for part in source.parts.iter().flatten() {
         let images = &part.images;
         assert_eq!(images.pixels.len(), images.len() * images.stride());
@@ -212,7 +212,7 @@ fn consistent(source: &Source) {
 
 fn read_picture(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let path = desk.file("a.png", bytes);
-    let entry = Entry { path, name: "a.png".into(), label: 0, group: None };
+    let entry = ImageFile { path, name: "a.png".into(), label: 0, group: None };
     let (name, classes) = ("set".to_string(), vec!["a".to_string()]);
     let listing = Listing { name, classes, files: [Some(vec![entry]), None, None], ..Default::default() };
     let source = listing.decode(&desk.options(1 + 2 * (bytes.len() % 2)), &|_, _| ())?;
@@ -238,7 +238,7 @@ fn read_manifest(desk: &Desk, bytes: &[u8]) -> Result<()> {
         desk.file("a.png", &seeds::png()[0].file());
     }
     let listing = manifest::list(&desk.file("m.csv", bytes))?;
-    let known = |e: &Entry| (e.label as usize) < listing.classes.len();
+    let known = |e: &ImageFile| (e.label as usize) < listing.classes.len();
     assert!(listing.files.iter().flatten().flatten().all(known), "a label without a class");
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use wgslab::base::Result;
 use wgslab::device::shader::Language;
 use wgslab::device::{Kernel, Tree};
-use wgslab::lab::{Other, Report, Set, against, compare, roofline};
+use wgslab::lab::{OtherReport, Report, Set, compare, roofline, side_by_side};
 use wgslab::study::Config;
 
 pub fn configs() -> Vec<Seed> {
@@ -75,7 +75,7 @@ pub fn read_report(desk: &Desk, bytes: &[u8]) -> Result<()> {
     base.html()?;
     compare::expect_comparable(&base, &whole.environment, "b.json")?;
     compare::compare(&base, &whole, 0.05, ["base", "new"])?;
-    against::against(&whole, &[Other { label: "b".into(), report: base }]).map(drop)
+    side_by_side(&whole, &[OtherReport { label: "b".into(), report: base }]).map(drop)
 }
 
 pub fn roofs() -> Vec<Seed> {

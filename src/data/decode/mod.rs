@@ -9,7 +9,7 @@
 //! [`tiff`] find what the image library does not tell, [`flatten`] makes bytes, and [`notes`] tells what was decided.
 
 use crate::base::{Error, Result};
-use crate::data::{Images, LoadOptions, Origin, Part, Source};
+use crate::data::{DecodedData, Images, LoadOptions, Origin, Part};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
 use image::metadata::Orientation;
@@ -142,7 +142,7 @@ pub fn in_parallel<T: Send>(
 
 /// A file to decode.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct ImageFile {
     /// Where it is.
     pub path: PathBuf,
     /// Its name in the dataset.
@@ -161,7 +161,7 @@ pub struct Listing {
     /// Class names.
     pub classes: Vec<String>,
     /// Files of train, val, test; none where there is no such split.
-    pub files: [Option<Vec<Entry>>; 3],
+    pub files: [Option<Vec<ImageFile>>; 3],
     /// How many files of each ending were found and are not read.
     pub unread: BTreeMap<String, usize>,
     /// What a person should know of how they were listed, a line each.
@@ -171,9 +171,10 @@ pub struct Listing {
 impl Listing {
     /// Decodes every file; those that cannot be are listed with the reason. What the listing notes is the caller's to add:
     /// it is not of the pixels, which the cache keeps.
-    pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
+    pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
         let total = self.files.iter().flatten().map(Vec::len).sum();
-        let mut source = Source { name: self.name.clone(), classes: self.classes.clone(), ..Source::default() };
+        let mut source =
+            DecodedData { name: self.name.clone(), classes: self.classes.clone(), ..DecodedData::default() };
         let (mut done, mut notes, gate) = (0, notes::Notes::default(), picture::Gate::default());
         for (entries, slot) in self.files.iter().zip(&mut source.parts) {
             let Some(entries) = entries else { continue };
@@ -220,9 +221,9 @@ impl Listing {
 
 /// For each entry the first that names the same file, by whatever path: a short list can name one large picture tens of
 /// thousands of times, and it is decoded once.
-fn firsts(entries: &[Entry]) -> Vec<usize> {
+fn firsts(entries: &[ImageFile]) -> Vec<usize> {
     let mut places: HashMap<PathBuf, usize> = HashMap::new();
-    let place = |(i, e): (usize, &Entry)| {
+    let place = |(i, e): (usize, &ImageFile)| {
         let path = e.path.canonicalize().unwrap_or_else(|_| e.path.clone());
         *places.entry(path).or_insert(i)
     };

@@ -260,7 +260,7 @@ fn a_set_tells_each_kind_of_remark_once() {
     let mut add = |name: &str, bytes: &[u8]| {
         let path = dir.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        entries.push(Entry { path, name: name.into(), label: 0, group: None });
+        entries.push(ImageFile { path, name: name.into(), label: 0, group: None });
     };
     for i in 0..3 {
         add(&format!("{i}.jpg"), &case("files", "png_named.jpg"));
@@ -286,8 +286,8 @@ fn a_set_tells_each_kind_of_remark_once() {
     assert!(told.contains("data.bit_depth = 12") && told.contains("the first is deep0.png"), "{told}");
     let scaled = listing.decode(&LoadOptions { bit_depth: 12, ..options.clone() }, &|_, _| ()).unwrap();
     assert!(scaled.notes.join("\n").contains("read as 12 bits"), "{:?}", scaled.notes);
-    let white = |s: &Source| s.parts[0].as_ref().unwrap().images.pixels.iter().copied().max().unwrap();
-    let deep = |s: &Source| s.parts[0].as_ref().unwrap().images.image(1).iter().copied().max().unwrap();
+    let white = |s: &DecodedData| s.parts[0].as_ref().unwrap().images.pixels.iter().copied().max().unwrap();
+    let deep = |s: &DecodedData| s.parts[0].as_ref().unwrap().images.image(1).iter().copied().max().unwrap();
     assert!(white(&scaled) > 200 && deep(&scaled) > 200 && deep(&source) < 16);
     let dark = listing.decode(&LoadOptions { bit_depth: 10, ..options }, &|_, _| ()).unwrap();
     assert_eq!(dark.unreadable.len(), 4);

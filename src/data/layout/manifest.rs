@@ -4,7 +4,7 @@
 use super::{Claims, Layout, Open, files};
 use crate::base::text::{NAME, distinct};
 use crate::base::{Error, Result};
-use crate::data::decode::{Entry, Listing, name_of};
+use crate::data::decode::{ImageFile, Listing, name_of};
 use crate::data::{Split, classes};
 use std::collections::HashMap;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub fn list(path: &Path) -> Result<Listing> {
 /// What the rows gave so far.
 #[derive(Default)]
 struct Found {
-    files: [Option<Vec<Entry>>; 3],
+    files: [Option<Vec<ImageFile>>; 3],
     /// Labels in the order in which they came, and the place of each.
     labels: Vec<String>,
     places: HashMap<String, u32>,
@@ -94,7 +94,7 @@ impl Found {
                 }
             }
         }
-        let entry = Entry { path: file, name: row.path.to_string(), label, group: None };
+        let entry = ImageFile { path: file, name: row.path.to_string(), label, group: None };
         self.files[row.split as usize].get_or_insert_default().push(entry);
     }
 

@@ -4,7 +4,7 @@
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, nearest};
 use crate::data::decode::Listing;
-use crate::data::{LoadOptions, Need, Source, cache, groups};
+use crate::data::{DecodedData, LoadOptions, Need, cache, groups};
 use std::path::{Path, PathBuf};
 
 /// Declares the file of each line, and lists its `LAYOUT`.
@@ -67,10 +67,10 @@ pub(super) trait Found {
     fn key(&self) -> Result<Option<Hasher>>;
 
     /// Decodes every image.
-    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source>;
+    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData>;
 
     /// Adds to the decoded images, which may come from the cache, what is not of their pixels.
-    fn told(&self, source: Source) -> Source;
+    fn told(&self, source: DecodedData) -> DecodedData;
 }
 
 /// What a layout found that lists image files.
@@ -87,12 +87,12 @@ impl Found for Listing {
         cache::key_of(self).map(Some)
     }
 
-    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
+    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
         Listing::decode(self, options, progress)
     }
 
-    fn told(&self, source: Source) -> Source {
-        let mut source = Source { unread: self.unread.clone(), ..source };
+    fn told(&self, source: DecodedData) -> DecodedData {
+        let mut source = DecodedData { unread: self.unread.clone(), ..source };
         groups::attach(self, &mut source.parts);
         source.noting(self.notes.iter().cloned().chain(groups::note(self)).collect())
     }

@@ -353,7 +353,7 @@ fn not_found(wanted: &Wanted<'_>, caps: &Caps) -> Result<Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::tune::Entry as Tuned;
+    use crate::device::tune::TunedOp;
 
     fn asked<'a>(caps: &'a Caps, table: &'a Table) -> Asked<'a> {
         static COMMITTED: Tree = Tree::committed();
@@ -369,7 +369,7 @@ mod tests {
         let mut table = Table::new("a", "1");
         let variants = found.step.op.variants(&found.step.x, &caps);
         let key = crate::kernels::tune::key(found.step.op.as_ref(), &found.step.x, &variants);
-        table.entries.insert(key, Tuned { variant: "naive".into(), ..Tuned::default() });
+        table.entries.insert(key, TunedOp { variant: "naive".into(), ..TunedOp::default() });
         assert_eq!(find(&wanted, &asked(&caps, &table)).unwrap().variant, "naive");
         let entries = entries(&asked(&caps, &table)).unwrap();
         let forward = entries.iter().find(|e| e.name == "matmul.forward").unwrap();

@@ -7,7 +7,7 @@
 //! an op that is masked by them says little.
 
 use crate::base::{DType, Error, Result};
-use crate::device::tune::{Entry, Rules, Table, median, race};
+use crate::device::tune::{Rules, Table, TunedOp, median, race};
 use crate::device::{Caps, Gpu};
 use crate::kernels::{Case, Fill};
 use crate::tape::fence::POISON;
@@ -99,7 +99,7 @@ pub fn expect_fresh(gpu: &Gpu, schedule: &Schedule, table: &Table) -> Result<boo
 }
 
 /// Runs the race of one op and gives its entry of the table.
-pub fn tune(gpu: &Gpu, subject: &Subject, rules: &Rules) -> Result<Entry> {
+pub fn tune(gpu: &Gpu, subject: &Subject, rules: &Rules) -> Result<TunedOp> {
     let inputs = subject.inputs();
     let (mut refused, mut ran) = (BTreeMap::new(), Vec::new());
     for &variant in &subject.variants {
@@ -132,7 +132,7 @@ pub fn tune(gpu: &Gpu, subject: &Subject, rules: &Rules) -> Result<Entry> {
     let times = plans.iter().map(|p| p.0.to_string()).zip(result.samples_ms);
     let samples_ms: BTreeMap<String, Vec<f64>> = times.collect();
     let median_ms = samples_ms.iter().map(|(variant, ms)| (variant.clone(), median(ms))).collect();
-    Ok(Entry { variant, checksum: checksum(gpu, subject)?, median_ms, samples_ms, refused })
+    Ok(TunedOp { variant, checksum: checksum(gpu, subject)?, median_ms, samples_ms, refused })
 }
 
 /// What a variant gave: type and words of every output.

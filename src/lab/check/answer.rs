@@ -1,8 +1,8 @@
-//! What a reference in f64 is given and what it answers: the value of each output and how exact f32 can be.
+//! What a reference in f64 gets and returns: the value of each output, and how exact f32 can be.
 //!
-//! With K products or sums folded into an element, |error| ≤ 2⁻²⁴ · Σ|terms| · (4 · max(1, √K) + 2 · ulps) is allowed. `ulps`
-//! is what Vulkan grants to the inexact built-ins that the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on
-//! top of the rounding of sums.
+//! For an element that folds K products or sums, |error| ≤ 2⁻²⁴ · Σ|terms| · (4 · max(1, √K) + 2 · ulps) is allowed.
+//! `ulps` is what Vulkan grants to the inexact built-ins in the formula (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3),
+//! in addition to the rounding of sums.
 
 use crate::base::{DType, Shape};
 use crate::tape::{Op, Type};
@@ -48,7 +48,7 @@ impl Tensor {
 /// What one output must be.
 #[derive(Clone, Debug)]
 pub enum Expected {
-    /// Float elements. The tolerance is that of f32; f16 elements may be off by half an ulp of their own besides.
+    /// Float elements. The tolerance is that of f32. An f16 element may be off by half an ulp of f16 in addition.
     Floats {
         /// The values.
         value: Vec<f64>,
@@ -76,7 +76,7 @@ impl Expected {
         Expected::Floats { value, terms, length, ulps: 0.0 }
     }
 
-    /// Values of (value, how many times 2⁻²⁴ it may be off) pairs. A value below the least normal f32 may be given as 0.
+    /// Pairs of a value and its allowed error in units of 2⁻²⁴. A value below the least normal f32 may come out as 0.
     pub fn within(pairs: Vec<(f64, f64)>) -> Self {
         let (value, terms) = pairs.into_iter().map(|(v, error)| (v, (error + FLUSHED) / 4.0)).unzip();
         Expected::Floats { value, terms, length: 1, ulps: 0.0 }
@@ -112,16 +112,16 @@ pub type Outputs = fn(&dyn Op, &[Tensor]) -> Vec<Expected>;
 pub struct Answer {
     /// Each output.
     pub outputs: Vec<Expected>,
-    /// Variants that sum other terms than the formula's, by the beginning of their names, and what is expected of them.
+    /// Variants that sum other terms than the formula, by the beginning of their names, and what is expected of them.
     pub other_terms: Option<(&'static str, Outputs)>,
     /// Inputs that must have a gradient; every other input must have none.
     pub wrt: Vec<usize>,
     /// Outputs whose cotangents the op takes.
     pub through: Vec<usize>,
-    /// Absolute error of a gradient that is always allowed: for formulas whose parts cancel.
+    /// Absolute error that a gradient may always have: for formulas whose parts cancel.
     pub gradient_floor: f64,
-    /// Where output 0 is a choice among the elements of input 0: which one each of its elements is. The gradient then
-    /// follows the choice, which ties have none of otherwise.
+    /// If output 0 chooses among the elements of input 0: the index that each of its elements chose. The gradient then
+    /// follows the choice. Without it, ties would have no gradient.
     pub picks: Option<Vec<usize>>,
 }
 

@@ -4,8 +4,8 @@ use super::answer::{Expected, HALF_ULP};
 use super::recording::{Got, Values};
 use crate::base::DType;
 
-/// The same values with the same bits: as many, under the same names, of the same types. None at all is a failure, since
-/// nothing would have been compared.
+/// An error unless both hold the same values with the same bits: as many, with the same names and types. Two empty
+/// lists are an error, since nothing would be compared.
 pub fn same_bits(what: &str, a: &Values, b: &Values) -> Result<(), String> {
     let heads = |v: &Values| v.0.iter().map(|v| (v.0.clone(), v.1)).collect::<Vec<_>>();
     let (ours, theirs) = (heads(a), heads(b));
@@ -44,7 +44,7 @@ pub fn output(what: &str, expected: &Expected, got: &Got) -> Result<(), String> 
     }
 }
 
-/// What the rounding of `want` to an element of f16 adds to the tolerance of f32: half an ulp of f16, at least 2⁻²⁵.
+/// What rounding `want` to f16 adds to the tolerance of f32: half an ulp of f16, at least 2⁻²⁵.
 fn rounding(dtype: DType, want: f64) -> f64 {
     match dtype {
         DType::F16 => (want.abs() * 2f64.powi(-11)).max(2f64.powi(-25)),
@@ -60,8 +60,8 @@ fn nearest(dtype: DType, want: f64) -> f64 {
     }
 }
 
-/// Fails at the element that is furthest past its tolerance. A tolerance of 0 asks for the nearest number; where there is
-/// one, an f16 element may be off by its own rounding besides. Where a NaN is wanted any will do.
+/// Fails at the element that is furthest past its tolerance. A tolerance of 0 asks for the nearest number. With another
+/// tolerance, an f16 element may also be off by its own rounding. If a NaN is wanted, any NaN will do.
 pub fn worst(what: &str, want: &[f64], got: &Got, tolerance: impl Fn(usize) -> f64) -> Result<(), String> {
     let (mut at, mut excess, mut failures) = (0, 0.0, 0);
     let tolerance = |i: usize| match tolerance(i) {

@@ -17,8 +17,8 @@ pub const WORK: u64 = 50_000_000;
 /// How many directions.
 const DIRECTIONS: u32 = 8;
 
-/// Compares every gradient of a run: each entry where that takes up to `work` elementary operations, else along random
-/// directions.
+/// Compares every gradient of a run: each entry if that takes at most `work` elementary operations, otherwise along
+/// random directions.
 pub fn check(
     reference: &Reference<'_>,
     case: &Case,
@@ -74,7 +74,7 @@ fn entries(
     worst(what, &want, got, |_| allowed)
 }
 
-/// Each cotangent goes to the element its output chose.
+/// For ops that choose: each cotangent goes to the element that its output chose.
 fn chosen(what: &str, picks: &[usize], dy: &[f64], elements: usize, got: &Got) -> Result<(), String> {
     let (mut want, mut terms) = (vec![0.0; elements], vec![0.0; elements]);
     for (&at, dy) in picks.iter().zip(dy) {
@@ -95,7 +95,8 @@ fn directions(
 ) -> Result<(), String> {
     let dx: Vec<f64> = (0..x[i].f.len()).map(|k| got.number(k)).collect();
     let allowed = (RELATIVE * rms(&dx)).max(floor) * (dx.len() as f64).sqrt();
-    // An f16 element is off by up to half an ulp, 2⁻¹¹ of its own size, evenly: six standard deviations of their sum.
+    // An f16 element is off by up to half an ulp, 2⁻¹¹ of its size, evenly distributed. Six standard deviations of
+    // their sum are allowed.
     let half = if got.dtype == DType::F16 { 6.0 * 2f64.powi(-11) / 3f64.sqrt() } else { 0.0 };
     for d in 0..DIRECTIONS {
         let mut rng = Rng::new(SEED, 2000 + d, 0);

@@ -1,8 +1,9 @@
-//! Checks an op in every way a plan can run it against a reference in f64, ours and other people's alike.
+//! Checks an op against a reference in f64, in every way in which a plan can run it. It works for wgslab's ops and for
+//! your own.
 //!
-//! A reference is a function of an op and its inputs that says what each output must be ([`Expected`]) and which inputs have a
-//! gradient ([`Answer::gradient`]). Write it from the formula, in plain loops, and not from the shader. Gradients need no
-//! reference of their own: they are compared with central differences of the same function.
+//! A reference is a function of an op and its inputs. It says what each output must be ([`Expected`]) and which inputs
+//! have a gradient ([`Answer::gradient`]). Write it from the formula, in plain loops, not from the shader. Gradients
+//! need no reference of their own: they are compared with central differences of the same function.
 //!
 //! ```no_run
 //! use wgslab::base::Shape;
@@ -49,8 +50,8 @@ pub const SEED: u64 = 20;
 /// Bytes of sentinels behind each value.
 const FENCE: u64 = 256;
 
-/// For tests: an open adapter. None where the machine has none, which is said on standard error; with the environment's
-/// `REQUIRE_GPU=1` that is an error.
+/// For tests: opens an adapter. Without one it returns `None` and says so on standard error, or fails if
+/// `REQUIRE_GPU=1` is set in the environment.
 pub fn gpu_or_skip() -> BaseResult<Option<Gpu>> {
     match Gpu::open(&GpuOptions::default()) {
         Err(Error::NoAdapter(why)) if std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1") => {
@@ -64,15 +65,16 @@ pub fn gpu_or_skip() -> BaseResult<Option<Gpu>> {
     }
 }
 
-/// For tests: says that one is skipped, and why. Past what a runner captures of a test that passes: a skip must be seen.
+/// For tests: says that one is skipped, and why. It writes past what a runner captures of a test that passes: a skip must
+/// be seen.
 pub fn skipped(why: &str) {
-    // Where nobody can be told, the test still has nothing to run on.
+    // If nobody can be told, the test still has nothing to run on.
     let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
 }
 
-/// Checks every case under every variant that the adapter offers, and gives how many that were. `gpus` are one adapter
-/// opened twice: with naga's runtime checks ([`crate::device::GpuOptions::checked`]) and without. The error is of the first
-/// case that is wrong: its name, its variant, and the element that is furthest off.
+/// Checks every case in every variant that the adapter offers, and returns how many there were. `gpus` are one adapter
+/// opened twice: with naga's runtime checks ([`crate::device::GpuOptions::checked`]) and without. The error names the
+/// first wrong case, its variant, and the element that is furthest off.
 pub fn all(gpus: [&Gpu; 2], cases: &[Case], reference: &Reference<'_>) -> BaseResult<usize> {
     let mut count = 0;
     for case in cases {
@@ -85,10 +87,10 @@ pub fn all(gpus: [&Gpu; 2], cases: &[Case], reference: &Reference<'_>) -> BaseRe
     Ok(count)
 }
 
-/// Everything that must hold of one case under one variant, or what does not: a plan gives the same bits twice over
-/// poisoned memory, with shared and with own buffers, dispatch by dispatch, with and without runtime checks; nothing is
-/// written behind an output; outputs are what the reference says, and gradients what its central differences say, through
-/// all outputs at once and through each alone.
+/// Checks all that must hold of one case in one variant. A plan gives the same bits twice over poisoned memory, with
+/// shared and with own buffers, dispatch by dispatch, with and without runtime checks. Nothing is written behind an
+/// output. Outputs match the reference. Gradients match its central differences, through all outputs at once and
+/// through each alone.
 pub fn one(gpus: [&Gpu; 2], case: &Case, reference: &Reference<'_>, variant: &'static str) -> Result<(), String> {
     let [checked, unchecked] = gpus;
     let inputs = case.words(SEED);
@@ -118,13 +120,13 @@ pub fn variants(case: &Case, reference: &Reference<'_>, caps: &Caps) -> Vec<&'st
     seen.into_iter().collect()
 }
 
-/// The tapes of a case without its data, for what needs no numbers.
+/// The tapes of a case without its data, for checks that need no numbers.
 pub fn bare(case: &Case, reference: &Reference<'_>) -> Result<Vec<Recorded>, String> {
     let answer = reference(case.op.as_ref(), &tensors(case, &case.words(SEED)));
     ways(&answer.through).iter().map(|way| recording::record(case, &answer, way)).collect()
 }
 
-/// The reference's answer, after checking that it speaks of the same outputs as the op.
+/// The reference's answer, after checking that it has as many outputs as the op.
 pub fn answer(reference: &Reference<'_>, case: &Case, inputs: &[Vec<u32>]) -> Result<Answer, String> {
     let answer = reference(case.op.as_ref(), &tensors(case, inputs));
     let types: Vec<_> = case.inputs.iter().map(|i| i.0).collect();

@@ -59,7 +59,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Records `case` and, where the reference says that there is one, its gradient through the outputs `through`.
+    /// Records `case` and, if the reference says that there is one, its gradient through the outputs `through`.
     pub fn new(case: &Case, answer: &Answer, through: &[usize], seed: u64) -> Result<Self, String> {
         let recorded = record(case, answer, through)?;
         let through = if answer.wrt.is_empty() { Vec::new() } else { through.to_vec() };
@@ -123,7 +123,7 @@ pub fn offered(tape: &Tape, caps: &Caps) -> BTreeSet<&'static str> {
     seen.into_inner()
 }
 
-/// Takes `variant` wherever an op offers it, and an op's own first one elsewhere.
+/// Takes `variant` for every op that offers it, and the first variant of every other op.
 pub fn chooser(variant: &'static str) -> impl Fn(&dyn Op, &[Type], &[&'static str]) -> Option<&'static str> {
     move |_, _, offered| offered.contains(&variant).then_some(variant)
 }

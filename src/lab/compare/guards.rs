@@ -1,4 +1,4 @@
-//! Tests of what a comparison refuses, and of what it must not pass over.
+//! Tests of what a comparison refuses, and of what it must not miss.
 
 use super::super::report::{Cache, SCHEMA};
 use super::super::{Timer, environment};
@@ -103,7 +103,7 @@ fn a_base_with_a_row_twice_is_refused_at_once() {
     assert!(e.contains("base.json has two rows") && e.contains("case 1"), "{e}");
 }
 
-/// Whatever numbers stand in a file of measurements, it is compared or refused, soon.
+/// A file of measurements is compared or refused quickly, whatever numbers are in it.
 #[test]
 fn no_number_of_a_report_is_counted_up_to() {
     let dir = tempfile::tempdir().unwrap();

@@ -3,11 +3,11 @@
 use super::*;
 use crate::base::rng::Rng;
 use crate::device::Timed;
-use crate::lab::rule::{MOST_TURNS, Rule};
 use crate::lab::samples::Samples;
+use crate::lab::sampling_rule::{MOST_TURNS, SamplingRule};
 
-/// A machine whose speed wanders by up to a factor of two, with noise on each sample, now and then an outlier, and a
-/// slow noise that the reference does not see.
+/// A simulated machine. Its speed wanders by up to a factor of two, each sample has noise, there is an outlier now and
+/// then, and a slow noise that the reference does not see.
 struct Machine {
     rng: Rng,
     drift: f64,
@@ -33,17 +33,17 @@ impl Machine {
         ms * (self.drift + self.noise * self.rng.normal() as f64).exp() * outlier
     }
 
-    /// Goes on for so many samples that nobody takes.
+    /// Lets so many samples pass.
     fn wait(&mut self, samples: usize) {
         for _ in 0..samples {
             self.time(1.0);
         }
     }
 
-    /// A row as `bench` samples it by default: 5 ms each, in turns with other rows sampled between them, for as many turns
-    /// as its rule asks for, the reference before and behind each.
+    /// A row as `bench` samples it by default: 5 ms a sample, in turns with other rows in between, for as many turns as
+    /// the rule asks for, with the reference before and after each sample.
     fn row(&mut self, case: usize, ms: f64) -> Row {
-        let (rule, mut samples) = (Rule::default(), Samples::default());
+        let (rule, mut samples) = (SamplingRule::default(), Samples::default());
         while samples.now < TURNS || samples.now < MOST_TURNS && samples.is_wide(&rule) {
             samples.now += 1;
             self.wait(50);
@@ -82,7 +82,8 @@ impl Machine {
 /// Noise of a sample with a relative IQR of 4 %, and slow noise.
 const NOISE: (f64, f64) = (0.03, 0.02);
 
-/// Two runs of the same row on one machine in two moods, the second of a build that takes `factor` times as long.
+/// Two runs of the same row on one machine at two different times; the second is of a build that takes `factor` times
+/// as long.
 fn runs(seed: u64, noise: (f64, f64), factor: f64) -> [Row; 2] {
     let (mut before, mut after) = (Machine::new(2 * seed, noise), Machine::new(2 * seed + 1, noise));
     after.drift = 2f64.ln() * after.rng.uniform() as f64;
@@ -114,7 +115,7 @@ fn a_fifth_slower_is_found_under_a_drift_of_two() {
     assert!(faster >= 950, "{faster}");
 }
 
-/// Without the reference the same machine fools the comparison: the tests above can fail.
+/// Without the reference the comparison is wrong on the same machine: so the tests above can fail.
 #[test]
 fn without_the_reference_drift_looks_like_a_change() {
     let fooled = (0..100).filter(|&seed| {
@@ -127,8 +128,8 @@ fn without_the_reference_drift_looks_like_a_change() {
     assert!(fooled.count() > 50);
 }
 
-/// The interval keeps its word where noise forgets itself within a turn; over all samples, with noise that outlasts them,
-/// it would not.
+/// The interval holds its error rate if the noise decays within a turn. Taken over all samples, with noise that
+/// outlasts them, it would not.
 #[test]
 fn the_interval_misses_the_truth_in_1_of_100_rows() {
     let missed = |j: &Judgement| !(j.low..=j.high).contains(&1.0);

@@ -1,5 +1,5 @@
-//! Device memory over a step, from the schedule: what is allocated for how long, what lives in the shared buffers at each
-//! node, and the largest values at the worst moment.
+//! Device memory over a step, computed from the schedule: what is allocated and for how long, what lives in the shared
+//! buffers at each node, and the largest values at the peak.
 
 use super::super::step::Ready;
 use crate::tape::Schedule;
@@ -9,8 +9,8 @@ use serde::Serialize;
 /// Memory of a step.
 #[derive(Clone, Debug, Serialize)]
 pub struct Memory {
-    /// What lives as long as the plan: trained parameters, the rest of the state (velocities, statistics), data such as
-    /// images, inputs, blocks of parameters, slabs (buffers that values share over time).
+    /// What lives as long as the plan: trained parameters, other state (velocities, statistics), data such as images,
+    /// inputs, parameter blocks, and slabs (buffers that values share over time).
     pub allocated: Vec<(&'static str, u64)>,
     /// What the values would take without sharing.
     pub values_bytes: u64,
@@ -24,7 +24,7 @@ pub struct Memory {
     pub at_peak: Vec<Alive>,
 }
 
-/// What a value in a slab is: values made before the loss is differentiated live on for their gradients.
+/// The kinds of values in slabs. Values made before the backward pass stay alive for their gradients.
 pub const KINDS: [&str; 5] = ["augmentation", "forward", "backward", "optimizer", "workspace"];
 
 /// A value alive at the peak.
@@ -112,7 +112,7 @@ fn values(schedule: &Schedule) -> Vec<Alive> {
     for (i, s) in schedule.storage.iter().enumerate().filter(|(_, s)| s.fixed.is_none() && s.birth <= s.death) {
         let Some(step) = schedule.steps.get(s.birth) else { continue };
         let (kind, ty) = match step.outputs.iter().position(|&o| o == i) {
-            Some(o) => (step.phase.name(), step.y[o].to_string()),
+            Some(o) => (step.part.name(), step.y[o].to_string()),
             None => ("workspace", String::new()),
         };
         let (label, bytes, born, dies) = (step.label(), s.bytes, s.birth, s.death.min(last));

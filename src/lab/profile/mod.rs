@@ -1,9 +1,9 @@
-//! One training step under the glass: the time of each dispatch, summed by kernel, by layer and by part of the step; the
-//! memory of each moment and what holds it; where the host's time goes.
+//! Profiles one training step: the time of each dispatch, summed by kernel, by layer and by part of the step; the
+//! memory at each moment and what holds it; the host's time.
 //!
-//! Three kinds of step are run in turns: plain ones by the host's clock, plain ones between timestamps, and ones with each
-//! dispatch in a pass of its own between timestamps. So the profile carries its own doubts: what the separate passes cost
-//! a step, and how far the sum of all kernels is from the device's time of the plain step.
+//! Three kinds of step run in turns: plain steps by the host's clock, plain steps between two timestamps, and steps
+//! with each dispatch in a timed pass of its own. So a profile says how far it can be trusted: how much the separate
+//! passes slow a step, and how far the sum of all kernels is from the device's time of a plain step.
 
 pub mod memory;
 #[cfg(feature = "study")]
@@ -20,7 +20,7 @@ use super::{Environment, Spread, Timer};
 use crate::base::{Error, Result};
 use crate::device::{Clocked, Gpu};
 use crate::kernels::listing::entry_name;
-use crate::tape::Phase;
+use crate::tape::StepPart;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -54,28 +54,28 @@ pub struct Profile {
     pub layers: Vec<Sum>,
     /// Memory over the step.
     pub memory: Memory,
-    /// The adapter's roofs, where they were measured.
+    /// The adapter's roofs, if they were measured.
     pub roof: Option<Roof>,
-    /// The dispatches of the step that `host_ms` and each `span_ms` are of: the one whose sum is the median.
+    /// The dispatches of one step: the one whose sum is the median. `host_ms` and each `span_ms` are of that step.
     pub launches: Vec<Launched>,
     /// Encoding, submitting and waiting of that step, ms.
     pub host_ms: [f64; 3],
 }
 
-/// The times of whole steps and the two ratios by which a profile is judged.
+/// The times of whole steps, and the two ratios that say how far a profile can be trusted.
 #[derive(Clone, Debug, Serialize)]
 pub struct Whole {
     /// A plain step by the host's clock, ms.
     pub step_ms: Spread,
-    /// The device's time of a plain step, ms; without timestamps from the submission until it was done.
+    /// The device's time of a plain step, ms. Without timestamps: from the submission until the device was done.
     pub device_ms: Spread,
     /// A step profiled per kernel by the host's clock, ms.
     pub profiled_ms: Spread,
     /// The sum of its kernels' times, ms.
     pub kernels_ms: Spread,
-    /// Profiled over plain step, the median of neighbours: what profiling costs.
+    /// Profiled step over plain step (median of neighbours): what profiling costs.
     pub overhead: f64,
-    /// Sum of the kernels over the device's time, the median of neighbours: how well the parts make up the whole.
+    /// Sum of the kernels over the device's time (median of neighbours): how well the parts add up to the whole.
     pub agreement: f64,
 }
 
@@ -130,7 +130,7 @@ struct Rounds {
     runs: Vec<Clocked>,
 }
 
-/// Runs the step `steps` times of each kind, until `stop` is up.
+/// Runs each kind of step `steps` times, unless `stop` is set.
 fn rounds(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer, stop: &AtomicBool) -> Result<Rounds> {
     let (list, stamps) = (ready.plan.dispatches(), timer == Timer::Timestamps);
     let each = |gpu: &Gpu| if stamps { gpu.clock_each(list) } else { gpu.clock_alone(list) };
@@ -142,8 +142,8 @@ fn rounds(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer, stop: &Atomi
                 "stopped after {round} of {steps} rounds; nothing was written, and the same command begins anew"
             )));
         }
-        // The profiled step stands between the two it is compared with, and every other round runs backwards: a machine
-        // that slows down then slows each of them alike.
+        // The profiled step stands between the two that it is compared with, and every other round runs backwards. A
+        // machine that becomes slower then slows all of them alike.
         let order = if round % 2 == 0 {
             [Kind::Plain, Kind::Each, Kind::Device]
         } else {
@@ -170,13 +170,13 @@ fn rounds(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer, stop: &Atomi
     Ok(all)
 }
 
-/// Runs the step `steps` times of each kind and sums up. Without timestamps, or with `timer` [`Timer::Wall`], each
-/// dispatch is submitted alone and waited for. With a `roof`, sums say how near it they are.
+/// Runs each kind of step `steps` times and sums up. Without timestamps, or if `timer` is [`Timer::Wall`], each
+/// dispatch is submitted alone and waited for. With a `roof`, sums say how near to it they are.
 pub fn profile(gpu: &Gpu, ready: &Ready<'_>, steps: usize, timer: Timer, roof: Option<Roof>) -> Result<Profile> {
     profile_until(gpu, ready, steps, timer, roof, &AtomicBool::new(false))
 }
 
-/// As [`profile`], until `stop` is up: then it is an error to try again.
+/// As [`profile`]. If `stop` is set, it ends with an error that says to try again.
 pub fn profile_until(
     gpu: &Gpu,
     ready: &Ready<'_>,
@@ -209,7 +209,7 @@ pub fn profile_until(
         whole,
         preparation: ready.preparation,
         host: Host::medians(&plain),
-        phases: Phase::ALL.iter().filter_map(|&p| sums.phase(p)).collect(),
+        phases: StepPart::ALL.iter().filter_map(|&p| sums.part(p)).collect(),
         kernels: sums.kernels(),
         layers: sums.layers(),
         memory: Memory::of(ready),
@@ -236,7 +236,7 @@ fn launches(ready: &Ready<'_>, shown: &Clocked, runs: &[Clocked]) -> Vec<Launche
             entry: entry_name(step.op.as_ref()),
             variant: step.variant,
             kernel: launch.kernel.name,
-            phase: step.phase.name(),
+            phase: step.part.name(),
             node,
             grid: launch.grid,
             node_flops: step.cost().flops,

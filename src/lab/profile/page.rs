@@ -5,7 +5,7 @@ use super::{Profile, Sum};
 use crate::base::plot::{self, escape};
 use crate::base::{Error, Result};
 use crate::lab::roofline::{self, Point};
-use crate::tape::Phase;
+use crate::tape::StepPart;
 use plotters::prelude::*;
 
 /// The kinds of memory, and of them the parts of a step, in the colours of the study's plots.
@@ -71,12 +71,12 @@ fn legend(names: &[&str]) -> String {
 
 /// A bar of the sum's time, split by the part of the step, against the longest.
 fn bar(sum: &Sum, longest: f64) -> String {
-    let part = |phase: &Phase| {
+    let part = |phase: &StepPart| {
         let (name, ms) = (phase.name(), sum.phases_ms.get(phase.name())?);
         let width = 100.0 * ms / longest;
         Some(format!("<i style=\"width:{width:.2}%;background:{}\" title=\"{name} {ms:.3} ms\"></i>", colour_of(name)))
     };
-    Phase::ALL.iter().filter_map(part).collect()
+    StepPart::ALL.iter().filter_map(part).collect()
 }
 
 fn bars(sums: &[Sum]) -> String {
@@ -182,7 +182,7 @@ fn memory_svg(p: &Profile) -> Result<String> {
 fn draw(p: &Profile, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
     const SIZE: (u32, u32) = (1100, 340);
     let unit = (1 << 20) as f64;
-    // A node's bytes stand from its first dispatch to the next node's.
+    // A node's bytes are drawn from its first dispatch to the next node's.
     let nodes: Vec<(f64, usize)> =
         p.launches.chunk_by(|a, b| a.node == b.node).map(|c| (c[0].span_ms[0], c[0].node)).collect();
     let end = p.launches.last().map_or(1.0, |l| l.span_ms[1]);

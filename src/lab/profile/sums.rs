@@ -1,12 +1,12 @@
-//! Times of a step's dispatches, summed by kernel, by layer and by part of the step. Work is counted by node, from the
-//! formula of its op: a kernel that packs operands adds to the time and not to the work.
+//! The times of a step's dispatches, summed by kernel, by layer and by part of the step. Work is counted once for each
+//! node, from its op's formula: a kernel that packs operands adds time but no work.
 
 use crate::device::Clocked;
 use crate::kernels::listing::entry_name;
 use crate::lab::Spread;
 use crate::lab::roofline::Roof;
 use crate::tape::schedule::Step;
-use crate::tape::{Phase, Schedule};
+use crate::tape::{Schedule, StepPart};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub struct Sum {
     pub gflop_per_s: f64,
     /// GB/s at the median.
     pub gb_per_s: f64,
-    /// The least time that the roofs allow these nodes over their time, where roofs were measured.
+    /// The least time that the roofs allow for these nodes, over the time they took; `None` if no roofs were measured.
     pub roof_share: Option<f64>,
     /// The median time in each part of the step, ms.
     pub phases_ms: BTreeMap<&'static str, f64>,
@@ -47,13 +47,13 @@ pub(super) struct Sums<'a> {
     ms: Vec<Vec<f64>>,
 }
 
-/// `what` over `ms`; 0 where the clock was too coarse to see any time at all.
+/// `what` over `ms`. 0 if the clock was too coarse to see any time.
 fn rate(what: f64, ms: f64) -> f64 {
     if ms > 0.0 { what / ms } else { 0.0 }
 }
 
 impl<'a> Sums<'a> {
-    /// Of a schedule whose dispatches were run, one by one, some times.
+    /// The sums of a schedule whose dispatches were run one by one, several times.
     pub fn new(schedule: &'a Schedule, runs: &[Clocked], roof: Option<&'a Roof>) -> Self {
         let (mut ms, mut dispatches, mut at) = (Vec::new(), Vec::new(), 0);
         for step in &schedule.steps {
@@ -77,10 +77,10 @@ impl<'a> Sums<'a> {
             (flops + cost.flops, bytes + cost.bytes)
         });
         let mut phases_ms = BTreeMap::new();
-        for phase in Phase::ALL {
-            let own: Vec<usize> = nodes.iter().copied().filter(|&n| self.steps[n].phase == phase).collect();
+        for part in StepPart::ALL {
+            let own: Vec<usize> = nodes.iter().copied().filter(|&n| self.steps[n].part == part).collect();
             if !own.is_empty() {
-                phases_ms.insert(phase.name(), over(&own).median);
+                phases_ms.insert(part.name(), over(&own).median);
             }
         }
         let least_ms = |n: &usize| {
@@ -107,7 +107,7 @@ impl<'a> Sums<'a> {
         }
     }
 
-    /// Nodes by what `name` makes of them, in the order of their first.
+    /// Groups nodes by `name`, in the order of the first node of each group.
     fn by(&self, name: impl Fn(&Step) -> String) -> Vec<Sum> {
         let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
         for (n, step) in self.steps.iter().enumerate() {
@@ -120,9 +120,9 @@ impl<'a> Sums<'a> {
         groups.into_iter().map(|(name, nodes)| self.of(name, &nodes)).collect()
     }
 
-    /// A part of the step, where it has that.
-    pub fn phase(&self, phase: Phase) -> Option<Sum> {
-        self.by(|s| s.phase.name().to_string()).into_iter().find(|s| s.name == phase.name())
+    /// A part of the step, if the step has it.
+    pub fn part(&self, part: StepPart) -> Option<Sum> {
+        self.by(|s| s.part.name().to_string()).into_iter().find(|s| s.name == part.name())
     }
 
     /// `<op>.<entry> [variant]`, the longest first.
@@ -134,8 +134,8 @@ impl<'a> Sums<'a> {
 
     /// Layers, each with its gradient; the optimizer is one.
     pub fn layers(&self) -> Vec<Sum> {
-        self.by(|s| match (s.phase, s.layer.trim_end_matches('\'')) {
-            (Phase::Optimizer, _) => "optimizer".to_string(),
+        self.by(|s| match (s.part, s.layer.trim_end_matches('\'')) {
+            (StepPart::Optimizer, _) => "optimizer".to_string(),
             (_, "") => format!("({})", entry_name(s.op.as_ref()).split('.').next().unwrap_or_default()),
             (_, layer) => layer.to_string(),
         })

@@ -1,8 +1,8 @@
 //! A profile as a trace for ui.perfetto.dev and chrome://tracing: the Trace Event Format (Google, "Trace Event Format",
 //! 2016), JSON with complete events (`ph` X, `ts` and `dur` in µs), counters (C) and names (M).
 //!
-//! Host and device have clocks of their own: the device's track begins where the host begins to submit, so it is drawn
-//! at most as early as it was and never past the end of the wait.
+//! Host and device have different clocks. The device's track begins when the host begins to submit. So it may be drawn
+//! earlier than it was, but never past the end of the wait.
 
 use super::super::Timer;
 use super::memory::KINDS;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const DEVICE: (u32, [&str; 2]) = (1, ["dispatches", "parts of the step"]);
 const HOST: (u32, [&str; 1]) = (2, ["record, compile, encode, submit, wait"]);
 
-/// The trace of the profile's shown step, with what the host did before it.
+/// The trace of the step that the profile shows, with what the host did before it.
 pub fn trace(profile: &Profile) -> Value {
     let mut events = names(profile);
     let (host, submitted_us) = host(profile);
@@ -31,7 +31,7 @@ pub fn trace(profile: &Profile) -> Value {
     }
     free = 0.0;
     for part in profile.launches.chunk_by(|a, b| a.phase == b.phase) {
-        // The last dispatch to begin need not be the last to end.
+        // The dispatch that begins last need not end last.
         let end = part.iter().map(|l| l.span_ms[1]).fold(0.0, f64::max);
         let [begin, end] = in_turn([part[0].span_ms[0], end], &mut free);
         let args = json!({ "dispatches": part.len() });
@@ -50,8 +50,8 @@ pub fn trace(profile: &Profile) -> Value {
     })
 }
 
-/// The part of a span from where its track is `free` on: a device may begin a dispatch before the one before has ended,
-/// and events of one track must not overlap.
+/// The part of a span after `free`, when its track becomes free. A device may begin a dispatch before the previous one
+/// has ended, and events of one track must not overlap.
 fn in_turn([begin, end]: [f64; 2], free: &mut f64) -> [f64; 2] {
     let own = [begin.max(*free), end.max(*free)];
     *free = own[1];
@@ -75,7 +75,7 @@ fn names(profile: &Profile) -> Vec<Value> {
     names
 }
 
-/// What the host did, one after the other, and when it began to submit the step, µs.
+/// What the host did, in order, and when it began to submit the step, µs.
 fn host(profile: &Profile) -> (Vec<Value>, f64) {
     let p = &profile.preparation;
     let mut list = vec![
@@ -87,7 +87,7 @@ fn host(profile: &Profile) -> (Vec<Value>, f64) {
     let [encode, submit, wait] = profile.host_ms;
     match profile.environment.timer {
         Timer::Timestamps => list.extend([("encode", encode), ("submit", submit), ("wait", wait)]),
-        // Each dispatch was encoded, submitted and waited for in turn, from the first one on.
+        // Each dispatch was encoded, submitted and waited for in turn, beginning with the first.
         Timer::Wall => list.push(("encode, submit and wait for each dispatch", encode + submit + wait)),
     }
     let (mut events, mut at, mut submitted) = (Vec::new(), 0.0, 0.0);
@@ -101,7 +101,7 @@ fn host(profile: &Profile) -> (Vec<Value>, f64) {
     (events, submitted)
 }
 
-/// Live memory while a node runs: a counter with a series for each kind of value.
+/// Live memory while a node runs: a counter with one series for each kind of value.
 fn alive(profile: &Profile, launched: &Launched, ts: f64) -> Value {
     let bytes = profile.memory.alive.get(launched.node).copied().unwrap_or_default();
     let series: serde_json::Map<_, _> = KINDS.iter().zip(bytes).map(|(k, b)| (k.to_string(), b.into())).collect();

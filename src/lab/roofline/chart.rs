@@ -1,5 +1,5 @@
-//! The roofline as a picture for a paper: GFLOP/s over flops a byte, both logarithmic, the measured roofs as lines and
-//! kernels as numbered points with a key beside them. Dark on white, whatever page it lands on.
+//! The roofline as a picture for a paper: GFLOP/s against flops per byte, both logarithmic. The measured roofs are
+//! lines; kernels are numbered points with a key beside the plot. It is dark on white on any page.
 
 use super::Roof;
 use crate::base::plot::rgb;
@@ -41,7 +41,7 @@ impl Point {
     }
 }
 
-/// The picture as SVG text. Points without arithmetic have no place on it and are counted in the key.
+/// The picture as SVG text. Points without arithmetic have no place in it; the key says how many there are.
 pub fn svg(roof: &Roof, points: &[Point]) -> Result<String> {
     let mut text = String::new();
     draw(roof, points, &mut text).map_err(|e| Error::Failed(format!("cannot draw the roofline: {e}")))?;
@@ -114,7 +114,7 @@ fn draw(roof: &Roof, points: &[Point], text: &mut String) -> std::result::Result
         let width = (line.name.chars().count() as i32) * 7;
         let (x, mut y) = (if line.bandwidth.is_some() { x + 8 } else { x - width - 6 }, y + below);
         if line.bandwidth.is_some() {
-            // Where a cache is no faster than memory the slopes are one; their names are not.
+            // If a cache is no faster than memory, the two slopes lie on each other, and their names must not.
             while slopes.iter().any(|other| (other - y).abs() < 16) {
                 y += 16;
             }
@@ -133,7 +133,7 @@ fn draw(roof: &Roof, points: &[Point], text: &mut String) -> std::result::Result
     Ok(())
 }
 
-/// The ends of a roof, and where its name stands and how far below that.
+/// The ends of a roof, and the place of its name with the distance below it.
 fn place(line: &Line, lines: &[Line], [x0, x1, y0]: [f64; 3]) -> (Vec<(f64, f64)>, (f64, f64), i32) {
     match line.bandwidth {
         Some(b) => {
@@ -183,7 +183,7 @@ fn least_ridge(lines: &[Line], peak: f64) -> f64 {
     lines.iter().filter_map(|l| Some(peak / l.bandwidth?)).fold(f64::INFINITY, f64::min)
 }
 
-/// Smallest and largest value, with air, at least two decades.
+/// The range from the smallest to the largest value, with a margin; at least two decades.
 fn range(values: impl Iterator<Item = f64>, air: f64) -> (f64, f64) {
     let finite = values.filter(|v| v.is_finite() && *v > 0.0);
     let (low, high) = finite.fold((f64::MAX, f64::MIN_POSITIVE), |(low, high), v| (low.min(v), high.max(v)));

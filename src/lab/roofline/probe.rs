@@ -1,4 +1,4 @@
-//! The probes: a kernel, how much it does, and its rate by the clock.
+//! A probe is a kernel whose amount of work is known; timing it gives a rate.
 
 use super::Peak;
 use crate::base::{DType, Result};
@@ -37,13 +37,13 @@ const TOUCH: &[Piece] = &[piece!("lab/roofline/touch.wgsl")];
 
 /// A sample takes at least this long, ms: far more than a launch, far less than a driver's watchdog allows.
 const SAMPLE_MS: f64 = 12.0;
-/// Rounds of the loops: a workgroup of any probe then takes well below a sample.
+/// Rounds of the loops. A workgroup of any probe then takes much less than a sample.
 const ROUNDS: u32 = 256;
-/// Steps of a round written out one after the other: enough that the loop itself costs little. Mesa's software driver
-/// spends on it what a dozen multiply-adds take.
+/// Steps of a round, written out one after the other: so many that the loop itself costs little. On Mesa's software
+/// driver the loop costs as much as a dozen multiply-adds.
 const STEPS: u32 = 32;
-/// Sums of an invocation that only reads, and invocations of its workgroup: a GPU hides latency with many sums, a CPU has
-/// registers for few.
+/// How many sums an invocation of a reading probe keeps, and the size of its workgroup. Many sums hide latency on a
+/// GPU; a CPU has registers for few.
 const SUMS: [(u32, u32); 6] = [(1, 64), (2, 64), (8, 64), (1, 256), (2, 256), (8, 256)];
 /// Bytes of a buffer to copy: more than any cache of a GPU holds.
 const COPIED: u64 = 256 << 20;
@@ -73,7 +73,7 @@ fn local_kernel(steps: u32, width: u32) -> Kernel {
     Kernel::new("roofline.local", "probe", LOCAL).with("WIDTH", width).with("STEPS", steps).with("SIZE", 512)
 }
 
-/// Every kernel a roof is measured with on an adapter that has all of it, for the tests of shaders.
+/// Every kernel that measures a roof, on an adapter that has every feature. For the tests of shaders.
 pub fn kernels() -> Vec<Kernel> {
     let launches = [Kernel::new("roofline.empty", "probe", EMPTY), Kernel::new("roofline.touch", "probe", TOUCH)];
     let shapes = [(16, DType::F16), (8, DType::F16), (8, DType::F32)];
@@ -138,7 +138,7 @@ fn grown<P: ParamBlock>(gpu: &Gpu, how: &str, what: (&Kernel, &[&Buffer], &P), w
     }
 }
 
-/// Multiply-adds in few and in many chains: few fit the registers, many hide the latency.
+/// Multiply-adds in few and in many chains: few fit into registers, many hide latency.
 pub(super) fn fma(gpu: &Gpu, half: bool) -> Result<Vec<Probe>> {
     let y = gpu.buffer("roofline", 4 * 256)?;
     let params = FmaParams { rounds: ROUNDS, m: 0.75, b: 0.5 };
@@ -164,7 +164,7 @@ pub(super) fn matrix(gpu: &Gpu, lanes: u32) -> Result<Vec<Probe>> {
             continue;
         }
         let (ab, c) = (gpu.buffer("roofline", 4 * 256)?, gpu.buffer("roofline c", 4 * 256 * 8)?);
-        // Ones: a device may be faster at zeros.
+        // Ones, because a device may be faster with zeros.
         let one: &[u8] = if operands == DType::F16 { &[0x00, 0x3c] } else { &[0x00, 0x00, 0x80, 0x3f] };
         gpu.write(&ab, 0, &one.repeat(1024 / one.len()))?;
         for chains in [1, 2, 4, 8] {
@@ -195,13 +195,13 @@ fn copies(gpu: &Gpu, bytes: u64) -> Result<Vec<Probe>> {
     Ok(probes)
 }
 
-/// Copies between two buffers as large as a cache is not, or as the adapter and its budget allow.
+/// Copies between two buffers that are larger than any cache, or as large as the adapter and its budget allow.
 pub(super) fn copy(gpu: &Gpu) -> Result<Vec<Probe>> {
     let budget = gpu.options().memory_budget_bytes.unwrap_or(u64::MAX);
     copies(gpu, COPIED.min(gpu.caps().binding_bytes / 16 * 16).min(budget / 4 / 16 * 16))
 }
 
-/// Reads of a window that a cache holds, and copies within one.
+/// Reads a window that fits a cache, and copies within it.
 pub(super) fn cache(gpu: &Gpu) -> Result<Vec<Probe>> {
     let (x, y) = (gpu.buffer("roofline x", CACHED)?, gpu.buffer("roofline", 4 * 256)?);
     let params = CacheParams { rounds: ROUNDS, mask: (CACHED / 16 - 1) as u32 };
@@ -227,7 +227,7 @@ pub(super) fn local(gpu: &Gpu) -> Result<Vec<Probe>> {
     Ok(probes)
 }
 
-/// µs of a dispatch among many in one pass, each waiting for the one before or not.
+/// µs of one of many dispatches in a pass, each waiting for the one before or not.
 pub(super) fn launch(gpu: &Gpu, dependent: bool) -> Result<Peak> {
     const MANY: usize = 1000;
     let list = [smallest(gpu, dependent)?];

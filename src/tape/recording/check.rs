@@ -1,5 +1,5 @@
-//! What must hold of a recording before anything is made of it: it may come from anywhere, and every number in it is
-//! one that somebody could have changed.
+//! Checks a recording before anything is made of it. It may come from anywhere, and anybody may have changed any number
+//! in it.
 
 use super::{Call, Memory, Named, Recording, Role};
 use crate::base::Shape;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// The most kernels, launches, buffers and named values.
 const MOST: usize = 100_000;
-/// The most bytes of a kernel's text, as of an edited one.
+/// The most bytes of a kernel's text: the same as for an edited one.
 const MOST_TEXT: usize = 1 << 20;
 /// The most storage buffers of a kernel; adapters have fewer.
 const MOST_BOUND: usize = 64;
@@ -64,7 +64,7 @@ impl Recording {
         for Memory { name, bytes, .. } in &self.buffers {
             expect_name("a buffer", name)?;
             ensure((16..=MOST_BYTES).contains(bytes) && bytes.is_multiple_of(16), || {
-                format!("the buffer {name} has {bytes} bytes, which must be some whole vec4 of 16 and at most 2^44")
+                format!("the buffer {name} has {bytes} bytes, which must be a multiple of 16 above 0, at most 2^44")
             })?;
         }
         let last = self.buffers.iter().rposition(|b| b.role != Role::Params).map_or(0, |i| i + 1);
@@ -100,7 +100,7 @@ impl Recording {
                 return Err(format!("the {what} {name} lies in buffer {buffer}, which is none for it"));
             };
             let bytes = bytes(ty.shape, ty.dtype.bytes());
-            // A value of the host or of the store has the whole buffer; a kernel sees how long that is.
+            // A value of the host or of the state fills its whole buffer: a kernel can ask for a buffer's length.
             let whole = matches!(memory.role, Role::Input | Role::State);
             let fits = |n: u64| if whole { padded(n) == memory.bytes } else { n <= memory.bytes };
             ensure(bytes.is_some_and(|n| n > 0 && n <= MOST_BYTES && fits(n)), || {
@@ -122,7 +122,7 @@ impl Recording {
         ensure(given as u64 == u64::from(wanted), || {
             format!("it has {given} bytes of parameters, and {} takes {wanted}", kernel.name())
         })?;
-        // How many the adapter runs is known where it is bound to one.
+        // The adapter's own limit is checked when the recording is bound to one.
         ensure(!call.grid.contains(&0), || "it has no workgroups in a dimension".to_string())?;
         for (i, (&buffer, access)) in call.buffers.iter().zip(&layout.buffers).enumerate() {
             let binding = i + 1;
@@ -144,7 +144,7 @@ fn shown(bytes: &[u64]) -> String {
     if bytes.is_empty() { "none".to_string() } else { bytes.iter().map(u64::to_string).collect::<Vec<_>>().join(", ") }
 }
 
-/// Bytes of a tensor, where they can be counted.
+/// Bytes of a tensor, unless the number overflows.
 fn bytes(shape: Shape, element: usize) -> Option<u64> {
     shape.dims().iter().try_fold(element as u64, |n, d| n.checked_mul(u64::from(*d)))
 }

@@ -1,10 +1,10 @@
-//! A recording as a file: sealed JSON, written whole or not at all, and read with suspicion.
+//! A recording as a file: sealed JSON, written whole or not at all. A file is checked before anything is made of it.
 
 use super::Recording;
 use crate::base::{Error, Result, files, seal};
 use std::path::Path;
 
-/// The most bytes of a file: a step of a network of a billion parameters has a few MiB.
+/// The most bytes of a file. A step of a network with a billion parameters takes a few MiB.
 const MOST_BYTES: usize = 256 << 20;
 
 impl Recording {
@@ -13,8 +13,8 @@ impl Recording {
         seal::write(path, self)
     }
 
-    /// Reads one. An error (exit code 4) that says what is wrong where the file is no recording of this form, its
-    /// checksum differs, or its parts do not fit together; nothing is made of it then.
+    /// Reads one. It is an error (exit code 4) if the file is no recording of this form, if its checksum differs, or if
+    /// its parts do not fit together. Nothing is made of it then.
     pub fn read(path: &Path) -> Result<Recording> {
         let way_out = "write it again with `wgslab profile --recording`";
         let refused = |why: String| Error::Data(format!("{} is no recording to run: {why}; {way_out}", path.display()));
@@ -26,7 +26,7 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Of another form its keys are others, too: the form is looked at first.
+    /// The form is looked at first, because another form has other keys.
     fn parse(text: &str) -> Result<Recording, String> {
         let object = seal::opened(text)?;
         match object.get("schema").and_then(|s| s.as_str()) {

@@ -83,8 +83,8 @@ struct Params { words: u32, by: f32 }
 }
 ";
 
-/// Where this literal moves, every run begins anew: [`crate::study`] goes on only with folders of its own address. It may
-/// move with `shaders/tape/assign/copy.wgsl`, which the step launches, and with nothing that is renamed in Rust.
+/// If this literal changes, every run begins anew: [`crate::study`] goes on only with folders of its own address. It
+/// may change with `shaders/tape/assign/copy.wgsl`, which the step launches, and with nothing that is renamed in Rust.
 #[test]
 fn the_address_of_a_small_recording() {
     assert_eq!(small().address(), "d275ce6e3d4c4cd2");
@@ -183,8 +183,8 @@ fn hostile_ones_are_refused() {
     refused("hex digits", |v| v["launches"][0]["params"] = json!("0"));
     refused("hex digits", |v| v["launches"][0]["params"] = json!("é0"));
     refused("4 bytes of parameters", |v| v["launches"][0]["params"] = json!("00000000"));
-    refused("some whole vec4", |v| v["buffers"][0]["bytes"] = json!(0));
-    refused("some whole vec4", |v| v["buffers"][0]["bytes"] = json!(u64::MAX));
+    refused("must be a multiple of 16", |v| v["buffers"][0]["bytes"] = json!(0));
+    refused("must be a multiple of 16", |v| v["buffers"][0]["bytes"] = json!(u64::MAX));
     refused("of parameters have", |v| v["buffers"][at("params")]["bytes"] = json!(256));
     refused("scalars have", |v| v["buffers"][at("scalars")]["bytes"] = json!(512));
     refused("input x is F32 [5]", |v| v["buffers"][at("input")]["bytes"] = json!(16));
@@ -218,7 +218,7 @@ fn a_file_of_another_kind_is_refused() {
     }
 }
 
-/// Text that is no kernel, or not the one whose layout is told, is found before a buffer is made.
+/// Text that is no kernel, or has another layout than the file says, is refused before a buffer is made.
 #[test]
 fn foreign_text_is_read_before_it_runs() {
     let changed = |change: &dyn Fn(&mut Value)| {

@@ -1,4 +1,4 @@
-//! The ops of a case set in Burn: for each the inputs that its fields describe (as wgslab's src/lab/forms.rs makes them),
+//! The ops of a case set in Burn: for each the inputs that its fields describe (as wgslab's src/lab/case_builders.rs makes them),
 //! what is timed, and the flops and bytes that wgslab counts for it, so that GFLOP/s of two reports mean the same.
 
 mod elements;

@@ -1,4 +1,4 @@
-//! Samples of rows by the rule of `wgslab bench` (src/lab/rule.rs and bench.rs there): warmed up, in turn over the rows of
+//! Samples of rows by the rule of `wgslab bench` (src/lab/sampling_rule.rs and bench.rs there): warmed up, in turn over the rows of
 //! a case, every other round backwards, until at least 10 samples and 0.5 s are taken and the quartiles lie close, or
 //! the time is up (five times as much for what is so slow that it lacks its samples). The clock runs around work that is waited for: Burn gives no timestamps of single ops.
 

@@ -6,11 +6,11 @@ mod walk;
 
 use super::{Claims, Layout, Open, files};
 use crate::base::{Error, Result};
-use crate::data::decode::{Entry, Listing, is_image, name_of};
+use crate::data::decode::{ImageFile, Listing, is_image, name_of};
 use crate::data::{Split, classes};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use walk::Walk;
+use walk::FolderWalk;
 
 pub(super) const LAYOUT: Layout = Layout {
     name: "folder",
@@ -23,8 +23,8 @@ pub(super) const LAYOUT: Layout = Layout {
 /// Lists the images under `root`, sorted by name.
 pub fn list(root: &Path) -> Result<Listing> {
     let mut listing = Listing { name: name_of(root), ..Listing::default() };
-    let mut walk = Walk::new(root);
-    let mut found = [const { None::<Vec<(String, Vec<Entry>)>> }; 3];
+    let mut walk = FolderWalk::new(root);
+    let mut found = [const { None::<Vec<(String, Vec<ImageFile>)>> }; 3];
     for (split, folder, folders) in split_folders(&mut walk)? {
         no_splits_below(&folder, &folders)?;
         let mut of = Vec::new();
@@ -39,10 +39,10 @@ pub fn list(root: &Path) -> Result<Listing> {
     for (of, slot) in found.into_iter().zip(&mut listing.files) {
         let Some(of) = of else { continue };
         // Classes by number, so that images stand in the order of their labels.
-        let mut of: Vec<(u32, Vec<Entry>)> =
+        let mut of: Vec<(u32, Vec<ImageFile>)> =
             of.into_iter().map(|(class, e)| (number.get(&class).copied().unwrap_or(0), e)).collect();
         of.sort_by_key(|(label, _)| *label);
-        let entries = of.into_iter().flat_map(|(label, e)| e.into_iter().map(move |e| Entry { label, ..e }));
+        let entries = of.into_iter().flat_map(|(label, e)| e.into_iter().map(move |e| ImageFile { label, ..e }));
         *slot = Some(entries.collect());
     }
     listing.notes = classes::notes(&listing.classes);
@@ -55,7 +55,7 @@ pub fn list(root: &Path) -> Result<Listing> {
 type SplitFolder = (Split, PathBuf, Vec<(String, PathBuf)>);
 
 /// The split folders under the root, train first; the root itself where it holds class folders.
-fn split_folders(walk: &mut Walk<'_>) -> Result<Vec<SplitFolder>> {
+fn split_folders(walk: &mut FolderWalk<'_>) -> Result<Vec<SplitFolder>> {
     let root = walk.root;
     let children = class_folders(walk, root)?;
     let mut found: Vec<(Split, PathBuf)> = Vec::new();
@@ -89,8 +89,8 @@ fn split_folders(walk: &mut Walk<'_>) -> Result<Vec<SplitFolder>> {
     }
 }
 
-/// The folders in `folder` by name, without hidden and trash folders. An image beside them has no class: an error.
-fn class_folders(walk: &mut Walk<'_>, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+/// The folders in `folder` by name, hidden and trash ones aside. An image beside them has no class, which is an error.
+fn class_folders(walk: &mut FolderWalk<'_>, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))? {
         let path = entry.map_err(|e| Error::io(folder, "list", e))?.path();

@@ -11,7 +11,7 @@
 
 use crate::base::{Error, Result};
 use crate::data::classes;
-use crate::data::decode::{Entry, endings, is_image};
+use crate::data::decode::{ImageFile, endings, is_image};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ impl Tally {
 }
 
 /// A walk through a tree.
-pub(super) struct Walk<'a> {
+pub(super) struct FolderWalk<'a> {
     /// Where names start from.
     pub root: &'a Path,
     told: Told,
@@ -111,9 +111,9 @@ struct Told {
     not_text: Tally,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> FolderWalk<'a> {
     pub fn new(root: &'a Path) -> Self {
-        Walk { root, told: Told::default() }
+        FolderWalk { root, told: Told::default() }
     }
 
     /// A path from the root, with `/` between its parts.
@@ -144,7 +144,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The images that count below a class folder, sorted by name, without their class; none at all is an error.
-    pub fn images_of(&mut self, folder: &Path) -> Result<Vec<Entry>> {
+    pub fn images_of(&mut self, folder: &Path) -> Result<Vec<ImageFile>> {
         let mut images = Vec::new();
         let (mut unread, mut hidden) = (0, 0);
         let mut walk = WalkDir::new(folder).follow_links(true).into_iter();
@@ -176,8 +176,8 @@ impl<'a> Walk<'a> {
         if images.is_empty() {
             return Err(no_image(folder, found, unread, hidden));
         }
-        let entry = |path: PathBuf| Entry { name: self.name(&path), path, label: 0, group: None };
-        let mut entries: Vec<Entry> = images.into_iter().map(entry).collect();
+        let entry = |path: PathBuf| ImageFile { name: self.name(&path), path, label: 0, group: None };
+        let mut entries: Vec<ImageFile> = images.into_iter().map(entry).collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
     }

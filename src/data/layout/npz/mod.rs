@@ -12,7 +12,7 @@ use super::{Claims, Found, Layout, Open};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::data::split::Outline;
-use crate::data::{LoadOptions, Need, Part, Source, Split, cache, classes, decode};
+use crate::data::{DecodedData, LoadOptions, Need, Part, Split, cache, classes, decode};
 use member::{Head, MAX_CLASSES, Zip, bad};
 use npyz::{TypeChar, npz::NpzArchive};
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ impl Archive {
     }
 
     /// Decodes every image.
-    pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
+    pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
         let mut zip = zip(&self.path)?;
         let total = self.splits.iter().flatten().map(|s| s.labels.len()).sum();
         let (mut parts, mut before) = ([None, None, None], 0);
@@ -118,7 +118,7 @@ impl Archive {
             before += held.labels.len();
         }
         let (name, classes) = (self.name.clone(), self.classes.clone());
-        Ok(Source { name, classes, parts, ..Source::default() })
+        Ok(DecodedData { name, classes, parts, ..DecodedData::default() })
     }
 }
 
@@ -131,11 +131,11 @@ impl Found for Archive {
         Archive::key(self).map(Some)
     }
 
-    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
+    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
         Archive::decode(self, options, progress)
     }
 
-    fn told(&self, source: Source) -> Source {
+    fn told(&self, source: DecodedData) -> DecodedData {
         source.noting(self.notes.clone())
     }
 }

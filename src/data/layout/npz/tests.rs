@@ -54,11 +54,11 @@ fn whole() -> Vec<u8> {
     Maker::new().split("train", 6, 0).split("val", 2, 100).split("test", 4, 200).bytes()
 }
 
-fn parse(bytes: &[u8]) -> Result<Source> {
+fn parse(bytes: &[u8]) -> Result<DecodedData> {
     parse_in(tempfile::tempdir().unwrap().path(), bytes)
 }
 
-fn parse_in(folder: &Path, bytes: &[u8]) -> Result<Source> {
+fn parse_in(folder: &Path, bytes: &[u8]) -> Result<DecodedData> {
     let path = folder.join("some.npz");
     std::fs::write(&path, bytes).unwrap();
     let archive = Archive::open(&path)?;

@@ -15,7 +15,7 @@ use super::{Claims, Found, Layout, Open};
 use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
-use crate::data::{Images, LoadOptions, Need, Origin, Part, Source, Split};
+use crate::data::{DecodedData, Images, LoadOptions, Need, Origin, Part, Split};
 use canvas::Rgb;
 use rayon::prelude::*;
 
@@ -108,11 +108,11 @@ impl Found for Request {
         Ok(None) // made anew as fast as read
     }
 
-    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Source> {
+    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
         Ok(generate(self, options, progress))
     }
 
-    fn told(&self, source: Source) -> Source {
+    fn told(&self, source: DecodedData) -> DecodedData {
         source
     }
 }
@@ -125,7 +125,7 @@ fn find(name: &str) -> Result<usize> {
 }
 
 /// Generates the splits of `request`. Classes take turns, so every split is balanced.
-pub fn generate(request: &Request, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Source {
+pub fn generate(request: &Request, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> DecodedData {
     let modality = &MODALITIES[request.modality];
     let total = request.counts.iter().sum();
     let mut done = 0;
@@ -149,7 +149,7 @@ pub fn generate(request: &Request, options: &LoadOptions, progress: &dyn Fn(usiz
         Some(part)
     });
     let classes = modality.classes.iter().map(|c| c.to_string()).collect();
-    Source { name: format!("phantom:{}", modality.name), classes, parts, ..Source::default() }
+    DecodedData { name: format!("phantom:{}", modality.name), classes, parts, ..DecodedData::default() }
 }
 
 /// Every generated image is another one, so its place is its digest.

@@ -1,5 +1,5 @@
-//! The fields of one case of a set file, read by name with their kinds, defaults and places: a mistake is an error with
-//! file and line, and a field nobody asked for is one too.
+//! Reads the fields of one case in a set file. A wrong kind or value, and a field that no op asked for, are errors with
+//! file and line.
 
 use crate::base::shape::MAX_RANK;
 use crate::base::{Error, Result, Shape, nearest};
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A text with its name, for errors that say where.
+/// The text of a set file with its name, so that errors can say where.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(super) struct SetText {
     /// What errors call it.
     pub path: PathBuf,
     /// What stands in it.
     pub text: String,
 }
 
-impl Source {
+impl SetText {
     pub fn new(path: &Path, text: &str) -> Self {
         // A byte order mark is no TOML.
-        Source { path: path.into(), text: text.strip_prefix('\u{feff}').unwrap_or(text).into() }
+        SetText { path: path.into(), text: text.strip_prefix('\u{feff}').unwrap_or(text).into() }
     }
 
     /// An error at a place: `FILE:LINE: what`.
@@ -36,19 +36,19 @@ impl Source {
 }
 
 /// The fields of a case.
-pub(super) struct Fields<'a> {
-    source: &'a Source,
+pub(super) struct CaseFields<'a> {
+    source: &'a SetText,
     table: &'a DeTable<'a>,
     op: &'a str,
-    /// Where the case stands, for what is missing in it.
+    /// Where the case begins: errors about a missing field point there.
     start: usize,
-    /// Every field that was asked for.
+    /// Every field that the op asked for.
     known: Vec<&'static str>,
 }
 
-impl<'a> Fields<'a> {
-    pub fn new(source: &'a Source, table: &'a DeTable<'a>, op: &'a str, start: usize) -> Self {
-        Fields { source, table, op, start, known: Vec::new() }
+impl<'a> CaseFields<'a> {
+    pub fn new(source: &'a SetText, table: &'a DeTable<'a>, op: &'a str, start: usize) -> Self {
+        CaseFields { source, table, op, start, known: Vec::new() }
     }
 
     /// The name of the op whose case this is.
@@ -88,7 +88,7 @@ impl<'a> Fields<'a> {
         v.get_ref().as_str().map(|s| Some(s.to_string())).ok_or_else(|| self.not(name, v, "a text in quotes"))
     }
 
-    /// One of some words, the first unless told otherwise.
+    /// One of `words`; the first one by default.
     pub fn one_of<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Result<T> {
         let Some(v) = self.value(name) else { return Ok(words[0].1) };
         let names: Vec<&str> = words.iter().map(|w| w.0).collect();
@@ -96,7 +96,7 @@ impl<'a> Fields<'a> {
         found.map(|w| w.1).ok_or_else(|| self.not(name, v, &format!("one of {}", names.join(", "))))
     }
 
-    /// true or false; false unless told otherwise.
+    /// true or false; false by default.
     pub fn flag(&mut self, name: &'static str) -> Result<bool> {
         let Some(v) = self.value(name) else { return Ok(false) };
         v.get_ref().as_bool().ok_or_else(|| self.not(name, v, "true or false"))
@@ -122,7 +122,7 @@ impl<'a> Fields<'a> {
         n.map(|n| n as usize).ok_or_else(|| self.not(name, v, want))
     }
 
-    /// Two whole numbers; a single one stands for both.
+    /// Two whole numbers. A single one stands for both.
     pub fn pair(&mut self, name: &'static str, default: [u32; 2]) -> Result<[u32; 2]> {
         let Some(v) = self.value(name) else { return Ok(default) };
         let pair = match (whole(v.get_ref()), v.get_ref().as_array()) {
@@ -133,7 +133,7 @@ impl<'a> Fields<'a> {
         pair.ok_or_else(|| self.not(name, v, "a whole number, or two in a list"))
     }
 
-    /// Whole numbers from 0 up in a list, or a single one: axes.
+    /// Axes: a list of whole numbers from 0 up, or a single one.
     pub fn axes(&mut self, name: &'static str) -> Result<Vec<u32>> {
         let want = "a list of axes, from 0 up";
         let Some(v) = self.value(name) else { return Err(self.missing(name, want)) };
@@ -174,7 +174,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// An error for the first field that was not asked for.
+    /// An error for the first field that the op did not ask for.
     pub fn finish(&self) -> Result<()> {
         let unknown = self.table.iter().filter(|(k, _)| !self.known.contains(&k.get_ref().as_ref()));
         let Some((key, _)) = unknown.min_by_key(|(k, _)| k.span().start) else { return Ok(()) };

@@ -1,7 +1,7 @@
 //! Optimizers and the augmentation of images.
 
-use super::super::fields::Fields;
-use super::{Input, Made, made, normal, scalars};
+use super::super::case_fields::CaseFields;
+use super::{BuiltCase, Input, made, normal, scalars};
 use crate::base::Result;
 use crate::kernels::Fill;
 use crate::kernels::adam::Adam;
@@ -14,21 +14,21 @@ use crate::kernels::normalize::Normalize;
 use crate::kernels::sgd::Sgd;
 use crate::tape::Type;
 
-// Optimizers: their state starts at values of no meaning, and moves on from sample to sample
+// Optimizers. Their state starts at arbitrary values and moves on from sample to sample.
 
-fn parameter(f: &mut Fields<'_>, rest: &[&'static str]) -> Result<Vec<Input>> {
+fn parameter(f: &mut CaseFields<'_>, rest: &[&'static str]) -> Result<Vec<Input>> {
     let n = f.count("param")?;
     Ok(["param", "grad"].iter().chain(rest).map(|name| normal(name, [n])).collect())
 }
 
-pub(super) fn sgd(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn sgd(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (momentum, weight_decay) = (f.real("momentum", 0.9)?, f.real("weight_decay", 1e-4)?);
     let mut inputs = parameter(f, &["velocity"])?;
     inputs.push(scalars(1e-6));
     made(Sgd { momentum, nesterov: f.flag("nesterov")?, weight_decay, lr: 0 }, inputs)
 }
 
-pub(super) fn adam(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn adam(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (weight_decay, decoupled) = (f.real("weight_decay", 0.0)?, f.flag("decoupled")?);
     let mut inputs = parameter(f, &["mean"])?;
     let n = inputs[0].1.shape;
@@ -38,7 +38,7 @@ pub(super) fn adam(f: &mut Fields<'_>) -> Result<Made> {
     made(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay, decoupled, lr: 0 }, inputs)
 }
 
-pub(super) fn lars(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn lars(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (momentum, weight_decay) = (f.real("momentum", 0.9)?, f.real("weight_decay", 1e-6)?);
     let mut inputs = parameter(f, &["velocity"])?;
     inputs.push(scalars(1e-6));
@@ -52,13 +52,13 @@ fn draws(stream: u32) -> Draws {
 }
 
 /// Images, an index for each and the scalars.
-fn images(f: &mut Fields<'_>) -> Result<Vec<Input>> {
+fn images(f: &mut CaseFields<'_>) -> Result<Vec<Input>> {
     let [n, c, h, w] = f.shape_of("x", "N C H W")?;
     let indices = ("indices", Type::u32([n]), Fill::Below(1000));
     Ok(vec![("x", Type::f32([n, c, h, w]), Fill::Uniform(0.0, 1.0)), indices, scalars(1.0)])
 }
 
-pub(super) fn crop_resize(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn crop_resize(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (count, batch) = (f.count("images")?, f.count("batch")?);
     let (size, channels, out) = (f.count("size")? as u32, f.count("channels")? as u32, f.count("out")? as u32);
     let crop = RandomCrop { draws: draws(7), scale: [0.2, 1.0], ratio: [0.75, 4.0 / 3.0], flip: 0.5 };
@@ -67,7 +67,7 @@ pub(super) fn crop_resize(f: &mut Fields<'_>) -> Result<Made> {
     made(op, vec![("indices", Type::u32([batch]), Fill::Below(count as u32)), page, scalars(3.0)])
 }
 
-pub(super) fn color_jitter(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn color_jitter(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let [probability, grayscale] = [f.real("probability", 0.8)?, f.real("grayscale", 0.2)?];
     let strength = f.real("strength", 0.8)?;
     let [brightness, contrast, saturation, hue] = [strength, strength, strength, strength / 4.0];
@@ -75,12 +75,12 @@ pub(super) fn color_jitter(f: &mut Fields<'_>) -> Result<Made> {
     made(op, images(f)?)
 }
 
-pub(super) fn gaussian_blur(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn gaussian_blur(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (probability, radius) = (f.real("probability", 0.5)?, f.count("radius")? as u32);
     made(GaussianBlur { draws: draws(9), probability, sigma: [0.1, 2.0], radius }, images(f)?)
 }
 
-pub(super) fn normalize(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn normalize(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let x = f.shape("x")?;
     let op = Normalize { mean: [0.49, 0.48, 0.44], std: [0.25, 0.24, 0.26] };
     made(op, vec![("x", Type::f32(x), Fill::Uniform(0.0, 1.0))])

@@ -1,9 +1,9 @@
-//! Other frameworks, or other machines, beside this one: rows are the same where entry, case, shape and cache mode are,
-//! whatever their variants. A ratio is their time over ours, `times = ms_theirs / ms_ours` at the medians: 2 means that
-//! this program takes half as long. Ratios of an entry are averaged as `exp(mean(ln times))`, which weighs twice as fast
-//! and half as fast alike (Fleming and Wallace 1986, How not to lie with statistics).
+//! Lays reports of other frameworks or machines beside ours. Two rows are the same if entry, case, shape and cache mode
+//! are; variants may differ. The ratio is their median time over ours, `times = ms_theirs / ms_ours`: 2 means that
+//! wgslab takes half as long. The ratios of an entry are averaged as `exp(mean(ln times))`, in which twice as fast and
+//! half as fast cancel (Fleming and Wallace 1986, How not to lie with statistics).
 //!
-//! Nothing is judged here. Two devices have no verdict; [`super::compare`] gives one for two runs on the same.
+//! There is no verdict here, since the devices may differ. [`super::compare`] judges two runs on the same device.
 
 use super::compare::{Place, place};
 use super::report::{Report, Row};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// A report to lay beside ours.
 #[derive(Clone, Debug)]
-pub struct Other {
+pub struct OtherReport {
     /// What its columns are called: the file's name.
     pub label: String,
     /// Its rows.
@@ -48,7 +48,7 @@ pub struct Line {
     pub ms: f64,
     /// Whether our samples had not settled.
     pub noisy: bool,
-    /// One for each other report; none where it has no such row.
+    /// One for each other report; `None` if it has no such row.
     pub beside: Vec<Option<Beside>>,
 }
 
@@ -57,23 +57,23 @@ pub struct Line {
 pub struct Mean {
     /// `<op>.<entry>`, or [`ALL`].
     pub entry: String,
-    /// For each other report the geometric mean of `times` and of how many rows; none where it has none of them.
+    /// For each other report: the geometric mean of `times` and the number of rows; `None` without any.
     pub times: Vec<Option<(f64, usize)>>,
 }
 
 /// Reports side by side.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Against {
+pub struct SideBySide {
     /// What the columns of each other report are called.
     pub labels: Vec<String>,
     /// What each was measured with.
     pub about: Vec<String>,
-    /// Our rows that at least one other has, in our order. Of several variants the first is compared, the one that the
-    /// adapter runs unless a run asks for others.
+    /// Our rows that another report has too, in our order. If a row has several variants, the first is compared: the
+    /// one that the adapter runs, unless the run asked for others.
     pub lines: Vec<Line>,
-    /// By entry, in the order of their first lines; the last is over all lines.
+    /// One for each entry, in the order of the lines. The last is over all lines.
     pub means: Vec<Mean>,
-    /// How many of our rows no other has.
+    /// How many of our rows no other report has.
     pub alone: usize,
     /// For each other report, the names of its rows that we do not have.
     pub missing: Vec<Vec<String>>,
@@ -83,15 +83,15 @@ pub struct Against {
 pub const ALL: &str = "all rows";
 
 /// Reads the reports of `--against`; columns are named by the files, which must differ in their names.
-pub fn load(paths: &[PathBuf]) -> Result<Vec<Other>> {
-    let mut others: Vec<Other> = Vec::new();
+pub fn load(paths: &[PathBuf]) -> Result<Vec<OtherReport>> {
+    let mut others: Vec<OtherReport> = Vec::new();
     for path in paths {
         let label = path.file_stem().map_or_else(|| path.display().to_string(), |s| s.to_string_lossy().into_owned());
         if others.iter().any(|o| o.label == label) {
             let shown = path.display();
             return Err(Error::Usage(format!("--against: two files are called {label}; give {shown} another name")));
         }
-        others.push(Other { label, report: Report::load(Path::new(path))? });
+        others.push(OtherReport { label, report: Report::load(Path::new(path))? });
     }
     Ok(others)
 }
@@ -108,8 +108,8 @@ fn first_rows(report: &Report) -> (Vec<&Row>, HashMap<Place<'_>, &Row>) {
     (list, found)
 }
 
-/// Lays `others` beside `ours`; an error where one of them has no row in common with ours.
-pub fn against(ours: &Report, others: &[Other]) -> Result<Against> {
+/// Lays `others` beside `ours`. It is an error if one of them has no row in common with ours.
+pub fn side_by_side(ours: &Report, others: &[OtherReport]) -> Result<SideBySide> {
     let (rows, here) = first_rows(ours);
     let theirs: Vec<_> = others.iter().map(|o| first_rows(&o.report)).collect();
     for (other, (_, found)) in others.iter().zip(&theirs) {
@@ -131,7 +131,7 @@ pub fn against(ours: &Report, others: &[Other]) -> Result<Against> {
         }
     }
     let missing = |list: &[&Row]| list.iter().filter(|r| !here.contains_key(&place(r))).map(|r| r.name()).collect();
-    Ok(Against {
+    Ok(SideBySide {
         labels: others.iter().map(|o| o.label.clone()).collect(),
         about: others.iter().map(|o| about(&o.report)).collect(),
         alone: rows.len() - lines.len(),
@@ -149,7 +149,7 @@ fn beside(row: &Row, ours: f64) -> Beside {
 fn about(report: &Report) -> String {
     let e = &report.environment;
     let features = if e.features.len() <= 8 { e.features.join(", ") } else { format!("{} features", e.features.len()) };
-    // A peer says its framework's name with the version.
+    // Another framework writes its name with the version.
     let own = e.wgpu.starts_with(|c: char| c.is_ascii_digit());
     let framework = if own { format!("wgslab with wgpu {}", e.wgpu) } else { e.wgpu.clone() };
     format!("{framework} on {} ({}; {}; {features}), {}", e.adapter, e.backend, e.driver, e.time)
@@ -176,9 +176,9 @@ fn means(lines: &[Line], others: usize) -> Vec<Mean> {
     order.into_iter().chain((!lines.is_empty()).then_some(ALL)).map(of).collect()
 }
 
-impl Against {
-    /// The lines as a table of words with its head: for each other report its median and how many times ours that is;
-    /// the last column says whose samples had not settled.
+impl SideBySide {
+    /// The lines as a table of words with a head. Each other report has its median and how many times ours that is. The
+    /// last column says whose samples had not settled.
     pub fn table(&self) -> Vec<Vec<String>> {
         let mut head: Vec<String> = ["kernel", "case", "variant", "ms"].map(String::from).to_vec();
         head.extend(self.labels.iter().flat_map(|l| [format!("{l} ms"), "times".into()]));
@@ -257,8 +257,8 @@ mod tests {
         }
     }
 
-    fn other(label: &str, rows: Vec<Row>) -> Other {
-        Other { label: label.into(), report: report(rows) }
+    fn other(label: &str, rows: Vec<Row>) -> OtherReport {
+        OtherReport { label: label.into(), report: report(rows) }
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
         let torch =
             other("torch", vec![row("relu.forward", "b", "torch", 8.0), row("relu.forward", "a", "torch", 1.0)]);
         let burn = other("burn", vec![row("gelu.forward", "a", "burn", 3.0), row("gelu.forward", "z", "burn", 3.0)]);
-        let a = against(&ours, &[torch, burn]).unwrap();
+        let a = side_by_side(&ours, &[torch, burn]).unwrap();
         let times = |l: &Line| l.beside.iter().map(|b| b.as_ref().map(|b| b.times)).collect::<Vec<_>>();
         let found: Vec<_> = a.lines.iter().map(|l| (l.entry.as_str(), l.case.as_str(), times(l))).collect();
         assert_eq!(
@@ -300,7 +300,7 @@ mod tests {
             row("relu.forward", "b", "torch", 16.0),
             row("gelu.forward", "a", "torch", 0.5),
         ];
-        let a = against(&ours, &[other("torch", theirs)]).unwrap();
+        let a = side_by_side(&ours, &[other("torch", theirs)]).unwrap();
         let found: Vec<_> = a.means.iter().map(|m| (m.entry.as_str(), m.times[0])).collect();
         let close = |have: Option<(f64, usize)>, times: f64, n: usize| {
             have.is_some_and(|(t, rows)| (t - times).abs() < 1e-12 && rows == n)
@@ -318,7 +318,7 @@ mod tests {
         let mut cold = row("relu.forward", "a", "torch", 1.0);
         cold.cache = Cache::Cold;
         for rows in [vec![shape], vec![cold], vec![]] {
-            let e = against(&ours, &[other("torch", rows)]).unwrap_err();
+            let e = side_by_side(&ours, &[other("torch", rows)]).unwrap_err();
             assert_eq!(e.exit_code(), 2);
             assert!(e.to_string().contains("torch has no row in common"), "{e}");
         }
@@ -331,7 +331,7 @@ mod tests {
         let mut noisy = row("relu.forward", "a", "torch", 123.4);
         noisy.noisy = true;
         let burn = other("burn", vec![row("exp.forward", "a", "burn", 1.0)]);
-        let a = against(&ours, &[other("torch", vec![noisy]), burn]).unwrap();
+        let a = side_by_side(&ours, &[other("torch", vec![noisy]), burn]).unwrap();
         let table = a.table();
         assert_eq!(table[0], ["kernel", "case", "variant", "ms", "torch ms", "times", "burn ms", "times", "noisy"]);
         assert_eq!(table[1][3..], ["2.00", "123", "61.7", "-", "-", "torch"]);

@@ -1,30 +1,32 @@
-//! When a row has been sampled enough. At least [`Rule::samples`] samples and [`Rule::seconds`] of them; then as soon as
-//! they lie close enough together (their relative interquartile range is at most [`Rule::spread`]), or at [`Rule::limit`].
-//! All of it is taken in turns over the rows of a set: a like share of the least in each of the first [`TURNS`], and after
-//! them only what has not settled goes on, in up to [`MOST_TURNS`], until the turns agree on where its centre lies
-//! ([`error`] is at most [`ERROR`]). Noise a machine has more of than a kernel deserves is so bought off with time, and
-//! only where it is. A row whose samples never lay close together is noisy, and is said to be.
+//! When a row has enough samples. It needs at least [`SamplingRule::samples`] samples and [`SamplingRule::seconds`] of
+//! sampling. After that it stops as soon as the samples lie close together (their relative interquartile range is at
+//! most [`SamplingRule::spread`]), or when [`SamplingRule::limit`] is reached.
+//!
+//! The samples are taken in turns over the rows of a set. Each of the first [`TURNS`] turns takes an equal share of the
+//! least samples. A row that has not settled by then goes on for up to [`MOST_TURNS`] turns, until the turns agree on
+//! its centre ([`error`] is at most [`ERROR`]). So only noisy rows take more time. A row whose samples never lie close
+//! together is reported as noisy.
 
 use super::Spread;
 use super::spread::midmean;
 
-/// What is so slow that it has not its least samples at the limit may take so many times as long.
+/// A row that lacks its least samples at the limit may take this many times as long.
 const PATIENCE: f64 = 2.0;
 
-/// In how many turns over the cases of a set a row is sampled at least: what disturbs a machine for seconds meets a part of
-/// its samples, and shows as a difference between turns.
+/// The least turns over the cases of a set in which a row is sampled. A disturbance of some seconds then meets only a
+/// part of its samples, and shows as a difference between turns.
 pub const TURNS: usize = 16;
 
-/// In how many at most.
+/// The most turns.
 pub const MOST_TURNS: usize = 96;
 
-/// The standard error of a row's centre, of itself, from which on it needs no further turn. Two rows whose centres are each
-/// known to 1.6 % have an interval of about 6 % to either side of their ratio: enough to tell a tenth from a fifth.
+/// The relative standard error of a row's centre at which it needs no further turn. Two rows whose centres are each
+/// known to 1.6 % have a ratio known to about 6 % either way: enough to tell 10 % from 20 %.
 pub const ERROR: f64 = 0.016;
 
-/// The rule.
+/// How long a row is sampled.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rule {
+pub struct SamplingRule {
     /// The least samples.
     pub samples: usize,
     /// The least seconds of sampling.
@@ -35,19 +37,19 @@ pub struct Rule {
     pub limit: f64,
 }
 
-impl Default for Rule {
+impl Default for SamplingRule {
     fn default() -> Self {
-        Rule { samples: 10, seconds: 0.5, spread: 0.05, limit: 6.0 }
+        SamplingRule { samples: 10, seconds: 0.5, spread: 0.05, limit: 6.0 }
     }
 }
 
-impl Rule {
-    /// Whether samples that took `seconds` on the clock are enough and lie close together.
+impl SamplingRule {
+    /// Whether these samples, taken in `seconds` of wall time, are enough and lie close together.
     pub fn settled(&self, samples_ms: &[f64], seconds: f64) -> bool {
         self.share_settled(1.0, samples_ms, seconds)
     }
 
-    /// Whether no more samples are to be taken in the first `turns` turns; one is always.
+    /// Whether sampling is over for the first `turns` turns. At least one sample is always taken.
     pub fn is_over(&self, turns: usize, samples_ms: &[f64], seconds: f64) -> bool {
         let share = (turns as f64 / TURNS as f64).min(1.0);
         let limit = match samples_ms.len() >= self.least(share) {
@@ -68,7 +70,7 @@ impl Rule {
     }
 }
 
-/// The centre of each turn's times, whose lengths are `turns`: the mean of its middle half.
+/// The centre of each turn's times: the mean of their middle half. `turns` says how many times each turn has.
 pub fn centres(times: &[f64], turns: impl IntoIterator<Item = usize>) -> Vec<f64> {
     let mut rest = times;
     let centre = |n: usize| {
@@ -79,10 +81,10 @@ pub fn centres(times: &[f64], turns: impl IntoIterator<Item = usize>) -> Vec<f64
     turns.into_iter().map(centre).collect()
 }
 
-/// The standard error of the centre of a row whose turns have these centres, of itself, by their quartiles: an outlier
-/// among the turns moves neither the centre nor its error. Infinite of none.
+/// The relative standard error of the centre of a row whose turns have these centres. It is estimated from their
+/// quartiles, so an outlier among the turns changes neither the centre nor its error. Infinite without turns.
 pub fn error(centres: &[f64]) -> f64 {
-    /// Of the normal distribution: its quartiles' distance in standard deviations.
+    /// The distance between the quartiles of a normal distribution, in standard deviations.
     const IQR: f64 = 1.349;
     match centres.is_empty() {
         true => f64::INFINITY,
@@ -96,7 +98,7 @@ mod tests {
     use crate::base::rng::Rng;
 
     /// Samples around `ms`, `noise` of it apart, taken until the rule ends them; and whether they settled.
-    fn simulated(rule: &Rule, ms: f64, noise: f64, seed: u64) -> (Vec<f64>, bool) {
+    fn simulated(rule: &SamplingRule, ms: f64, noise: f64, seed: u64) -> (Vec<f64>, bool) {
         let (mut rng, mut samples, mut seconds) = (Rng::new(seed, 0, 0), Vec::new(), 0.0);
         while !rule.is_over(MOST_TURNS, &samples, seconds) {
             let one = ms * (1.0 + noise * (rng.normal() as f64).abs());
@@ -109,7 +111,7 @@ mod tests {
 
     #[test]
     fn quiet_samples_stop_at_the_least() {
-        let rule = Rule::default();
+        let rule = SamplingRule::default();
         for seed in 0..50 {
             let (samples, settled) = simulated(&rule, 5.0, 0.01, seed);
             assert!(settled && (98..=102).contains(&samples.len()), "{}: half a second of 5 ms", samples.len());
@@ -120,7 +122,7 @@ mod tests {
 
     #[test]
     fn noisy_samples_go_on_to_the_limit_and_are_told() {
-        let rule = Rule::default();
+        let rule = SamplingRule::default();
         for seed in 0..50 {
             let (samples, settled) = simulated(&rule, 5.0, 1.0, seed);
             let seconds = samples.iter().sum::<f64>() * 1e-3;
@@ -130,16 +132,17 @@ mod tests {
 
     #[test]
     fn turns_share_the_rule() {
-        let rule = Rule::default();
+        let rule = SamplingRule::default();
         assert!(!rule.is_over(1, &[], 9.0), "no turn of something short is empty");
-        // Half the turns: five samples of a quarter of a second that lie close; else a share of the limit.
+        // After half the turns: five samples in a quarter of a second, if they lie close; otherwise a share of the
+        // limit.
         assert!(!rule.is_over(TURNS / 2, &[1.0; 4], 0.3) && rule.is_over(TURNS / 2, &[1.0; 5], 0.3));
         assert!(!rule.is_over(TURNS / 2, &[1.0; 9], 0.2));
         let apart = [1.0, 2.0].repeat(50);
         assert!(!rule.is_over(TURNS, &apart, 0.9) && rule.is_over(TURNS, &apart, 1.0));
         assert!(!rule.is_over(2 * TURNS, &apart, 1.9) && rule.is_over(2 * TURNS, &apart, 2.0));
-        // A short limit is not below the least seconds, and further turns ask for no more samples.
-        let short = Rule { limit: 0.5, ..rule };
+        // A short limit is never below the least seconds, and further turns ask for no more samples.
+        let short = SamplingRule { limit: 0.5, ..rule };
         assert!(!short.is_over(TURNS, &apart, 0.4) && short.is_over(TURNS, &apart, 0.5));
         assert!(rule.is_over(TURNS + 1, &[1.0; 10], 9.0));
     }
@@ -155,14 +158,14 @@ mod tests {
             let errors: Vec<f64> = rows.map(|row| error(&row)).collect();
             at.push(Spread::of(&errors).median);
         }
-        // A tenth over the roots of 16 and 64; the quartiles of a few lie somewhat close.
+        // The true errors are 0.1 / √16 and 0.1 / √64. The quartiles of few values lie a little closer.
         assert!((0.021..0.026).contains(&at[0]) && (0.0115..0.013).contains(&at[1]), "{at:?}");
     }
 
-    /// A burst of noise at the start is outlived by the quiet after it.
+    /// After a burst of noise at the start, quiet samples settle the row.
     #[test]
     fn a_burst_is_waited_out() {
-        let rule = Rule::default();
+        let rule = SamplingRule::default();
         let (mut samples, mut seconds) = (Vec::new(), 0.0);
         while !rule.is_over(MOST_TURNS, &samples, seconds) {
             let ms = if samples.len() < 100 { 5.0 + (samples.len() % 7) as f64 } else { 5.0 };
@@ -174,13 +177,14 @@ mod tests {
 
     #[test]
     fn what_is_slow_gets_its_least_samples_within_reason() {
-        let (samples, settled) = simulated(&Rule::default(), 900.0, 0.01, 1);
+        let (samples, settled) = simulated(&SamplingRule::default(), 900.0, 0.01, 1);
         assert!(samples.len() == 10 && settled, "nine seconds for ten samples");
-        let (samples, settled) = simulated(&Rule::default(), 800.0, 0.2, 1);
+        let (samples, settled) = simulated(&SamplingRule::default(), 800.0, 0.2, 1);
         assert!(samples.len() == 10 && !settled, "and no more of them");
-        let (samples, settled) = simulated(&Rule::default(), 4000.0, 0.0, 1);
+        let (samples, settled) = simulated(&SamplingRule::default(), 4000.0, 0.0, 1);
         assert!(samples.len() == 3 && !settled, "twelve seconds");
-        let (samples, settled) = simulated(&Rule { seconds: 0.0, limit: 0.0, ..Rule::default() }, 1.0, 0.0, 1);
+        let (samples, settled) =
+            simulated(&SamplingRule { seconds: 0.0, limit: 0.0, ..SamplingRule::default() }, 1.0, 0.0, 1);
         assert!(samples.len() == 1 && !settled);
     }
 }

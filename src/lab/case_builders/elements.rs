@@ -1,7 +1,7 @@
 //! Functions of each element; shapes, sums and selection.
 
-use super::super::fields::Fields;
-use super::{Made, made, normal, scalars};
+use super::super::case_fields::CaseFields;
+use super::{BuiltCase, made, normal, scalars};
 use crate::base::Result;
 use crate::kernels::Fill;
 use crate::kernels::binary::Binary;
@@ -15,7 +15,7 @@ use crate::kernels::top_k::TopK;
 use crate::kernels::unary::{Approximate, Unary};
 use crate::tape::Type;
 
-pub(super) fn unary(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn unary(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let x = f.shape("x")?;
     let op = match f.op() {
         "abs" => Unary::Abs,
@@ -41,7 +41,7 @@ pub(super) fn unary(f: &mut Fields<'_>) -> Result<Made> {
     made(op, vec![("x", Type::f32(x), fill)])
 }
 
-pub(super) fn binary(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn binary(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let x = f.shape("x")?;
     let op = match f.op() {
         "add" => Binary::Add,
@@ -55,7 +55,7 @@ pub(super) fn binary(f: &mut Fields<'_>) -> Result<Made> {
     made(op, vec![normal("x", x), ("other", Type::f32(x), Fill::AwayFromZero)])
 }
 
-pub(super) fn dropout(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn dropout(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (x, p) = (f.shape("x")?, f.real("p", 0.5)?);
     let stream = Stream { seed: 1, stream: 5, counter: 0 };
     made(Dropout { keep: Keep::Fraction(1.0 - p), stream }, vec![normal("x", x), scalars(1.0)])
@@ -63,17 +63,17 @@ pub(super) fn dropout(f: &mut Fields<'_>) -> Result<Made> {
 
 // Shapes, sums and selection
 
-pub(super) fn broadcast(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn broadcast(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (x, shape) = (f.shape("x")?, f.shape("shape")?);
     made(Broadcast { shape }, vec![normal("x", x)])
 }
 
-pub(super) fn permute(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn permute(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (x, axes) = (f.shape("x")?, f.axes("axes")?);
     made(Permute { axes }, vec![normal("x", x)])
 }
 
-pub(super) fn reduce(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn reduce(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let var = Reduction::Var { correction: 1 };
     let (sum, mean) = (Reduction::Sum, Reduction::Mean);
     let kinds = [("sum", sum), ("mean", mean), ("var", var), ("max", Reduction::Max), ("argmax", Reduction::Argmax)];
@@ -82,13 +82,13 @@ pub(super) fn reduce(f: &mut Fields<'_>) -> Result<Made> {
     made(op, vec![normal("x", x)])
 }
 
-pub(super) fn gather(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn gather(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (table, n) = (f.shape("table")?, f.count("indices")?);
     let rows = table.dims().first().copied().unwrap_or(1);
     made(Gather, vec![normal("table", table), ("indices", Type::u32([n]), Fill::Below(rows))])
 }
 
-pub(super) fn top_k(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn top_k(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (x, k) = (f.shape("x")?, f.count("k")?);
     made(TopK { k: k as u32 }, vec![normal("x", x)])
 }

@@ -1,5 +1,5 @@
-//! The lab's own kernels, outside the ops and their tree of shaders: the reference that is timed among the rows, and the
-//! flush that empties the caches before a cold sample.
+//! The lab's own kernels, which are no ops and not in `shaders/`. The reference is timed among the rows. The flush
+//! empties the caches before a cold sample. Both do a fixed amount of work.
 
 use super::{Cache, Row, Timer};
 use crate::base::{Result, files};
@@ -12,41 +12,42 @@ const FLUSH: &[Piece] = &[Piece { path: "src/lab/flush.wgsl", text: include_str!
 
 /// Workgroups of the reference kernel, of 64 invocations with a vec4 each.
 const GROUPS: u32 = 1024;
-/// Fused multiply-adds of an invocation's chain.
+/// Length of an invocation's chain of fused multiply-adds.
 const CHAIN: u64 = 64;
-/// Bytes written before a cold sample on a GPU: more than the caches of any of today, as far as it can bind that much.
+/// Bytes written before a cold sample on a GPU: more than the caches of any GPU today, unless the adapter cannot bind
+/// so much.
 const GPU_FLUSH: u64 = 512 << 20;
-/// The same for a software adapter whose processor does not say how large its last cache is.
+/// The same for a software adapter, if the size of the processor's last cache is unknown.
 const CPU_FLUSH: u64 = 64 << 20;
 
 /// A kernel with the buffer it works on.
-pub(super) struct Own {
+pub(super) struct FixedKernel {
     /// What runs, as a list of one.
     pub dispatches: Vec<Dispatch>,
     _buffer: Buffer,
 }
 
-impl Own {
-    fn new(gpu: &Gpu, name: &'static str, pieces: &'static [Piece], bytes: u64, groups: u32) -> Result<Own> {
+impl FixedKernel {
+    fn new(gpu: &Gpu, name: &'static str, pieces: &'static [Piece], bytes: u64, groups: u32) -> Result<FixedKernel> {
         let buffer = gpu.buffer(name, bytes)?;
         let none = ParamBlocks::new(std::iter::empty()).upload(gpu)?;
         let kernel = Kernel::new(name, "fixed", pieces);
         let dispatch = gpu.dispatch(name, &kernel, &[&buffer], (&none, 0), [groups, 1, 1])?;
-        Ok(Own { dispatches: vec![dispatch], _buffer: buffer })
+        Ok(FixedKernel { dispatches: vec![dispatch], _buffer: buffer })
     }
 
     /// The reference kernel.
-    pub fn reference(gpu: &Gpu) -> Result<Own> {
-        Own::new(gpu, "lab.reference", REFERENCE, u64::from(GROUPS) * 64 * 16, GROUPS)
+    pub fn reference(gpu: &Gpu) -> Result<FixedKernel> {
+        FixedKernel::new(gpu, "lab.reference", REFERENCE, u64::from(GROUPS) * 64 * 16, GROUPS)
     }
 
-    /// The flush, of a buffer of twice the last cache.
-    pub fn flush(gpu: &Gpu) -> Result<Own> {
+    /// The flush. Its buffer is twice as large as the last cache.
+    pub fn flush(gpu: &Gpu) -> Result<FixedKernel> {
         let bytes = match gpu.caps().software {
             true => last_cache().map_or(CPU_FLUSH, |b| 2 * b),
             false => GPU_FLUSH,
         };
-        Own::new(gpu, "lab.flush", FLUSH, bytes.min(gpu.caps().binding_bytes / 16 * 16), 8192)
+        FixedKernel::new(gpu, "lab.flush", FLUSH, bytes.min(gpu.caps().binding_bytes / 16 * 16), 8192)
     }
 }
 
@@ -74,7 +75,7 @@ pub(super) fn reference_row(timer: Timer, repeats: u32) -> Row {
     }
 }
 
-/// Bytes of the processor's last cache, where Linux says.
+/// Bytes of the processor's last cache, if Linux says.
 fn last_cache() -> Option<u64> {
     let sizes = (0..8).filter_map(|i| {
         let path = format!("/sys/devices/system/cpu/cpu0/cache/index{i}/size");

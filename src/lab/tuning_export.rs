@@ -1,25 +1,25 @@
-//! The tuner's landscape: every candidate of every op, every sample, and why a candidate was refused.
+//! Exports all that the tuner measured: every candidate of every op, every sample, and why a candidate was refused.
 //!
-//! As CSV, a row a sample (a refused candidate has one row without time); as JSON, an object with the environment and,
-//! for each op, its candidates with their samples.
+//! CSV has a row for each sample; a refused candidate has one row without a time. JSON is an object with the
+//! environment and, for each op, its candidates with their samples.
 
 use super::{Environment, Spread};
 use crate::base::{Error, Result, files};
-use crate::device::tune::{Entry, Table};
+use crate::device::tune::{Table, TunedOp};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A variant that stood for choice.
+/// A variant that took part in a race.
 #[derive(Debug, Serialize)]
 struct Candidate<'a> {
     variant: &'a str,
     won: bool,
-    /// Of the samples; none of a refused candidate.
+    /// Order statistics of the samples; `None` for a refused candidate.
     #[serde(skip_serializing_if = "Option::is_none")]
     spread_ms: Option<Spread>,
     samples_ms: &'a [f64],
-    /// Why it was not allowed to race.
+    /// Why it may not win.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<&'a str>,
 }
@@ -32,7 +32,7 @@ struct Race<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Landscape<'a> {
+struct TuningExport<'a> {
     schema: &'static str,
     environment: &'a Environment,
     ops: Vec<Race<'a>>,
@@ -49,14 +49,14 @@ struct Row<'a> {
     refused: Option<&'a str>,
 }
 
-/// Writes the landscape of a table to `path`, as CSV or JSON by its ending; another ending is an error. A table of a
-/// version that kept no samples gives the medians it has.
+/// Writes all of a table to `path`, as CSV or JSON by its ending. Another ending is an error. A table of an older
+/// version, which kept no samples, gives its medians.
 pub fn export(table: &Table, environment: &Environment, path: &Path) -> Result<()> {
     let races = table.entries.iter().map(|(key, e)| Race { key, candidates: candidates(e) }).collect::<Vec<_>>();
     let bytes = match format(path)? {
         "csv" => csv(&races)?,
         _ => {
-            let all = Landscape { schema: "wgslab-landscape/1", environment, ops: races };
+            let all = TuningExport { schema: "wgslab-landscape/1", environment, ops: races };
             let text = serde_json::to_string_pretty(&all).map_err(|e| unwritable(&e))?;
             format!("{text}\n").into_bytes()
         }
@@ -64,16 +64,19 @@ pub fn export(table: &Table, environment: &Environment, path: &Path) -> Result<(
     files::write_atomic(path, &bytes)
 }
 
-/// What a file's ending asks for; an error for another than csv and json.
+/// The format that a file's ending asks for; an error unless it is csv or json.
 pub fn format(path: &Path) -> Result<&'static str> {
     match path.extension().and_then(|e| e.to_str()) {
         Some("csv") => Ok("csv"),
         Some("json") => Ok("json"),
-        _ => Err(Error::Usage(format!("{}: the landscape is written to a file called .csv or .json", path.display()))),
+        _ => Err(Error::Usage(format!(
+            "{}: an export is written as .csv or .json; give the file one of these endings",
+            path.display()
+        ))),
     }
 }
 
-fn candidates(e: &Entry) -> Vec<Candidate<'_>> {
+fn candidates(e: &TunedOp) -> Vec<Candidate<'_>> {
     let names: BTreeSet<&String> = e.median_ms.keys().chain(e.refused.keys()).collect();
     names
         .into_iter()
@@ -106,7 +109,7 @@ fn csv(races: &[Race<'_>]) -> Result<Vec<u8>> {
 }
 
 fn unwritable(e: &dyn std::fmt::Display) -> Error {
-    Error::Failed(format!("cannot write the landscape: {e}"))
+    Error::Failed(format!("cannot write what the tuner measured: {e}"))
 }
 
 #[cfg(test)]
@@ -121,7 +124,7 @@ mod tests {
         let median_ms = BTreeMap::from([("tiled".to_string(), 2.0), ("naive".to_string(), 9.0)]);
         let refused = BTreeMap::from([("fast".to_string(), "it is \"wrong\"".to_string())]);
         let (variant, checksum) = ("tiled".to_string(), String::new());
-        table.entries.insert("op, of".into(), Entry { variant, checksum, median_ms, samples_ms, refused });
+        table.entries.insert("op, of".into(), TunedOp { variant, checksum, median_ms, samples_ms, refused });
         let races: Vec<_> = table.entries.iter().map(|(key, e)| Race { key, candidates: candidates(e) }).collect();
         let text = String::from_utf8(csv(&races).unwrap()).unwrap();
         assert_eq!(

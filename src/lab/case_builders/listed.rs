@@ -7,8 +7,8 @@
 //! x0 = [64, 3, 96, 96]    # its inputs by number; what is left out follows from those that are given
 //! ```
 
-use super::super::fields::Fields;
-use super::Made;
+use super::super::case_fields::CaseFields;
+use super::BuiltCase;
 use crate::base::{Result, Shape, nearest};
 use crate::kernels::{Case, ops};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ pub(super) fn cases(op: &str) -> Option<&'static [Case]> {
     OPS.get_or_init(ops).iter().find(|o| o.0 == op).map(|o| o.1.as_slice())
 }
 
-pub(super) fn listed(f: &mut Fields<'_>) -> Result<Made> {
+pub(super) fn listed(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let case = like(f)?;
     let names = NAMES.get(..case.inputs.len());
     let names = names.ok_or_else(|| f.wrong(&format!("{} has a case of {} inputs", f.op(), case.inputs.len())))?;
@@ -46,11 +46,11 @@ pub(super) fn listed(f: &mut Fields<'_>) -> Result<Made> {
         }
     }
     made.name = "";
-    Ok(Made { case: made, names: names.to_vec() })
+    Ok(BuiltCase { case: made, names: names.to_vec() })
 }
 
 /// The named case that was asked for.
-fn like(f: &mut Fields<'_>) -> Result<&'static Case> {
+fn like(f: &mut CaseFields<'_>) -> Result<&'static Case> {
     let (wanted, all) = (f.text("like")?, cases(f.op()).unwrap_or_default());
     let found = all.iter().find(|case| wanted.as_deref().is_none_or(|w| w == case.name));
     found.ok_or_else(|| {

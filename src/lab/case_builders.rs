@@ -1,7 +1,7 @@
-//! By which fields a set file describes an op: a row for each op that has fields of its own, in families. Names are PyTorch's
-//! where it has the op. Inputs that follow from the others (the weight of a norm, the labels of a loss) are not written
-//! down; what they hold is what the op's own cases hold. Any other op is described by one of its named cases and the shapes
-//! of its inputs (`listed.rs`).
+//! The ops that have fields of their own in a set file, and the fields of each. Names are PyTorch's where it has the op.
+//! Some inputs follow from the others (the weight of a norm, the labels of a loss) and are not written in the file; they
+//! are filled as in the op's own cases. Any other op is described by one of its named cases and the shapes of its inputs
+//! (`listed.rs`).
 
 mod elements;
 mod layers;
@@ -9,25 +9,25 @@ mod listed;
 mod losses;
 mod training;
 
-use super::fields::Fields;
+use super::case_fields::CaseFields;
 use crate::base::{Result, Shape};
 use crate::kernels::{Case, Fill};
 use crate::tape::record::SCALARS;
 use crate::tape::{Op, Type};
 
 /// An op with named inputs.
-pub(super) struct Made {
-    /// The op and how its inputs are filled; the case's own name is left empty.
+pub(super) struct BuiltCase {
+    /// The op, and how its inputs are filled. Its name is empty: the set file gives it.
     pub case: Case,
     /// A name for each input.
     pub names: Vec<&'static str>,
 }
 
 type Input = (&'static str, Type, Fill);
-pub(super) type Build = fn(&mut Fields<'_>) -> Result<Made>;
+pub(super) type Build = fn(&mut CaseFields<'_>) -> Result<BuiltCase>;
 
-/// The ops that have fields of their own, by name.
-const FORMS: &[(&str, Build)] = &[
+/// The builder of each op that has fields of its own, by the op's name.
+const BUILDERS: &[(&str, Build)] = &[
     ("abs", elements::unary),
     ("adam", training::adam),
     ("adaptive_avg_pool2d", layers::adaptive_avg_pool2d),
@@ -83,15 +83,15 @@ const FORMS: &[(&str, Build)] = &[
     ("top_k", elements::top_k),
 ];
 
-/// How a case of `op` is built; none where no op is called so.
-pub(super) fn form(op: &str) -> Option<Build> {
-    let own = FORMS.iter().find(|f| f.0 == op).map(|f| f.1);
+/// How a case of `op` is built; none if there is no such op.
+pub(super) fn builder(op: &str) -> Option<Build> {
+    let own = BUILDERS.iter().find(|f| f.0 == op).map(|f| f.1);
     own.or_else(|| listed::cases(op).map(|_| listed::listed as Build))
 }
 
-fn made(op: impl Op, inputs: Vec<Input>) -> Result<Made> {
+fn made(op: impl Op, inputs: Vec<Input>) -> Result<BuiltCase> {
     let names = inputs.iter().map(|i| i.0).collect();
-    Ok(Made { case: Case::new("", op, inputs.into_iter().map(|(_, ty, fill)| (ty, fill)).collect()), names })
+    Ok(BuiltCase { case: Case::new("", op, inputs.into_iter().map(|(_, ty, fill)| (ty, fill)).collect()), names })
 }
 
 fn normal(name: &'static str, shape: impl Into<Shape>) -> Input {
@@ -110,8 +110,8 @@ mod tests {
     /// The order of the table is no surprise to a reader, and every row is of an op that exists.
     #[test]
     fn forms_are_sorted_ops() {
-        assert!(FORMS.is_sorted_by_key(|f| f.0));
-        for (name, _) in FORMS {
+        assert!(BUILDERS.is_sorted_by_key(|f| f.0));
+        for (name, _) in BUILDERS {
             assert!(listed::cases(name).is_some(), "{name}");
         }
     }

@@ -1,17 +1,19 @@
-//! What an edit of a shader does to a kernel: does it compile and fit its op, are its values right, and how fast is it
-//! beside the committed text.
+//! Tries an edited shader: does it compile and fit its op, are its values right, and how fast is it beside the
+//! committed text?
 //!
-//! Values are compared in every case it is given with the committed naive variant's (or, where an op has none, with the
-//! same variant's) within the tuner's tolerance: on the tuner's made-up inputs, which have no cancellation, and on what
-//! the node is given when its case runs, negative numbers and edge cases included.
+//! Values are compared in every given case with those of the committed naive variant, or of the same variant if the op
+//! has no naive one, within the tuner's tolerance. They are compared on two sets of inputs: the tuner's made-up ones,
+//! which avoid cancellation, and those that the node gets when its case runs, with negative numbers and edge cases.
 //!
-//! NaN and infinities are put into each float input in turn: what training calls a skipped step, a kernel must not turn into
-//! a number. Variants may differ there and still be right (a maximum over NaN is whatever order it is taken in), so the rule
-//! is the committed text of the same variant: NaN where that has NaN, the same infinity, a number where that has one. That
-//! the committed text passes NaN on, but where the op's head says otherwise, is for `kernels-tests/not_numbers.rs` to test.
+//! NaN and infinities are put into each float input in turn. Training skips a step if a gradient is not finite, so a
+//! kernel must not turn such a value into a number. Right variants may differ here (a maximum over NaN depends on the
+//! order), so the edit must do what the committed text of the same variant does: NaN for NaN, the same infinity, a
+//! number for a number. `kernels-tests/not_numbers.rs` tests that the committed text passes NaN on, unless the op's head
+//! says otherwise.
 //!
-//! Each output is poisoned with NaN and fenced by sentinels before. Times are of the first case, of interleaved samples with naga's runtime checks in both, since
-//! an edited kernel never runs without them; what the committed text takes as it is shipped stands beside.
+//! Each output is filled with NaN and fenced by sentinels before a run. The first case is timed: samples of both texts
+//! are interleaved, both with naga's runtime checks, since an edited kernel never runs without them. The time of the
+//! committed text without checks, as it is shipped, is given as well.
 
 use super::Spread;
 use super::check::SEED;
@@ -32,13 +34,13 @@ use std::time::Duration;
 /// Bytes of sentinels behind each value.
 const FENCE: u64 = 4096;
 
-/// A timed sample is at least this long, ms: shorter ones are those of the timer.
+/// A timed sample takes at least this long, ms: a shorter one would measure the timer.
 const SAMPLE_MS: f64 = 2.0;
 
-/// What became of an edit. As JSON, the key `verdict` says which.
+/// The result of a trial. In JSON the key `verdict` says which.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum Verdict {
+pub enum TrialVerdict {
     /// It does not compile, does not fit its op, or the device refused it.
     Broken {
         /// With the file and line where naga names them.
@@ -72,7 +74,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// Median and quartiles of the edited text, the committed one and that as it is shipped.
+    /// Median and quartiles of the edited text, of the committed one, and of the committed one as it is shipped.
     pub fn spreads(&self) -> [Spread; 3] {
         [&self.edited_ms, &self.committed_ms, &self.shipped_ms].map(|ms| Spread::of(ms))
     }
@@ -82,7 +84,7 @@ impl Times {
         compare::judge(&self.committed_ms, &self.edited_ms, THRESHOLD)
     }
 
-    /// Its verdict in words that follow "right and".
+    /// The verdict in words that can follow "right and".
     pub fn word(&self) -> &'static str {
         match self.judgement().verdict {
             compare::Verdict::Faster => "faster",
@@ -93,9 +95,9 @@ impl Times {
     }
 }
 
-/// Compiles an entry with the tree of `options`, checks it in each of the cases it was found in, and times it in the first.
-/// An endless loop does not return: run it in a process of its own. `patience` is about how long the timing may take.
-pub fn judge(options: &GpuOptions, found: &[Found], patience: Duration) -> Result<Verdict> {
+/// Compiles an entry with the tree of `options`, checks it in each of the cases in `found`, and times the first. An
+/// endless loop does not return, so run this in a process of its own. Timing takes about `patience`.
+pub fn judge(options: &GpuOptions, found: &[Found], patience: Duration) -> Result<TrialVerdict> {
     let open = |shaders: Arc<Tree>, checked| Gpu::open(&GpuOptions { shaders, checked, ..options.clone() });
     let (edited, committed) = (open(options.shaders.clone(), true)?, open(Arc::default(), true)?);
     for found in found {
@@ -106,15 +108,15 @@ pub fn judge(options: &GpuOptions, found: &[Found], patience: Duration) -> Resul
     let first = found.first().ok_or_else(|| Error::Failed("an edit is judged in a case".into()))?;
     let racers = [edited, committed, open(Arc::default(), false)?];
     let [edited_ms, committed_ms, shipped_ms] = times(&racers, first, patience)?;
-    Ok(Verdict::Right(Times { cases: found.len(), edited_ms, committed_ms, shipped_ms }))
+    Ok(TrialVerdict::Right(Times { cases: found.len(), edited_ms, committed_ms, shipped_ms }))
 }
 
 /// What is wrong with the edit in a case.
-fn mistake(edited: &Gpu, committed: &Gpu, found: &Found) -> Result<Option<Verdict>> {
+fn mistake(edited: &Gpu, committed: &Gpu, found: &Found) -> Result<Option<TrialVerdict>> {
     let (subject, case) = (Subject::of(&found.step, committed.caps()), found.case.name);
     let plan = match subject.plan(edited, found.variant, FENCE) {
         Ok(plan) => plan,
-        Err(e) => return Ok(Some(Verdict::Broken { why: e.to_string() })),
+        Err(e) => return Ok(Some(TrialVerdict::Broken { why: e.to_string() })),
     };
     let naive = if subject.variants.contains(&"naive") { "naive" } else { found.variant };
     let [naive, same] = [naive, found.variant].map(|v| subject.plan(committed, v, 0));
@@ -130,16 +132,16 @@ fn mistake(edited: &Gpu, committed: &Gpu, found: &Found) -> Result<Option<Verdic
         let right = values(committed, built_in, &inputs)?;
         if let Err(e) = run(edited, &plan, &subject, &inputs, &right) {
             return Ok(Some(match edited.check() {
-                Ok(()) => Verdict::Wrong { why: format!("in the case '{case}', on {what}, {e}") },
-                Err(device) => Verdict::Broken { why: device.to_string() },
+                Ok(()) => TrialVerdict::Wrong { why: format!("in the case '{case}', on {what}, {e}") },
+                Err(device) => TrialVerdict::Broken { why: device.to_string() },
             }));
         }
     }
     Ok(None)
 }
 
-/// Puts NaN and, where there is room, both infinities into the words of a float input, at other places of each input: they
-/// are at its start, in its middle and at its end, in other lanes of a vector.
+/// Writes NaN and, if there is room, both infinities into the words of a float input: at its start, in its middle and
+/// at its end. Each input gets them at other places, so that they fall into different lanes of a vector.
 fn not_numbers(ty: Type, input: usize, words: &mut [u32]) {
     let n = ty.shape.numel();
     for (k, value) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].into_iter().enumerate().take(n) {
@@ -164,7 +166,7 @@ fn times(racers: &[Gpu; 3], found: &Found, patience: Duration) -> Result<[Vec<f6
         let timed = racers[i].time_repeated(plans[i].dispatches(), repeats)?;
         Ok::<f64, Error>(timed.device_ms.unwrap_or(timed.wall_ms) / repeats as f64)
     };
-    // Of each racer its own: an edit a thousand times slower than the committed text is slow, and has an end.
+    // Each racer has its own number: an edit that is a thousand times slower must still end.
     let repeats = |i: usize| {
         time(i, 1)?; // the first run of a pipeline pays for more than itself
         Ok((SAMPLE_MS / time(i, 1)?.max(1e-3)).ceil().clamp(1.0, 1000.0) as usize)
@@ -175,7 +177,7 @@ fn times(racers: &[Gpu; 3], found: &Found, patience: Duration) -> Result<[Vec<f6
         .map_err(|_| Error::Failed("a race of three has other samples than three".into()))
 }
 
-/// An error unless a run over poisoned, fenced outputs gives the right values.
+/// Runs over poisoned, fenced outputs; an error unless the values are right.
 fn run(gpu: &Gpu, plan: &Plan, subject: &Subject, inputs: &[Vec<u32>], right: &Values) -> Result<()> {
     plan.poison(gpu, FENCE)?;
     let got = values(gpu, plan, inputs)?;
@@ -190,7 +192,8 @@ fn ready(gpu: &Gpu, subject: &Subject, variant: &'static str, inputs: &[Vec<u32>
     Ok(plan)
 }
 
-/// The words that a node is given when its case runs. What it is given in place, or not at all, is made up.
+/// The words that a node gets when its case runs. Inputs that are updated in place, or that the case does not give, are
+/// made up.
 fn given(gpu: &Gpu, found: &Found) -> Result<Vec<Vec<u32>>> {
     let (case, step) = (&found.case, &found.step);
     if entry_name(case.op.as_ref()) == entry_name(step.op.as_ref()) && types(case) == step.x {
@@ -237,8 +240,8 @@ mod tests {
     use crate::device::tune::Table;
     use crate::kernels::listing::{Asked, Wanted, entries, find_all};
 
-    /// A device that runs `edit` of each piece in these folders of shaders/, and one that runs them as committed; none
-    /// without an adapter.
+    /// A device that runs each piece in these folders of shaders/ as changed by `edit`, and one that runs them as
+    /// committed; `None` without an adapter.
     fn devices(folders: &[&str], edit: &dyn Fn(&str, &str) -> String) -> Option<[Gpu; 2]> {
         let dir = tempfile::tempdir().unwrap();
         let mut tree = Tree::default();
@@ -253,8 +256,8 @@ mod tests {
         gpu_or_skip().unwrap().map(|_| [open(tree), open(Tree::default())])
     }
 
-    /// What is wrong with `entry` in its smallest case, if anything is; none where it has no kernel made of these folders.
-    fn judged([edited, committed]: &[Gpu; 2], entry: &str) -> Option<Option<Verdict>> {
+    /// What is wrong with `entry` in its smallest case; `None` if nothing is, or if no kernel of it is made of these folders.
+    fn judged([edited, committed]: &[Gpu; 2], entry: &str) -> Option<Option<TrialVerdict>> {
         let (table, tree) = (Table::default(), edited.tree());
         let asked = Asked { caps: committed.caps(), tree, table: &table };
         let found = find_all(&Wanted { entry, variant: None, case: None }, &asked).unwrap();
@@ -273,7 +276,7 @@ mod tests {
         "images/normalize",
     ];
 
-    /// Whatever NaN and infinities do in it, text that differs in a comment alone is right.
+    /// Text that differs only in a comment is right, whatever NaN and infinities do in it.
     #[test]
     fn a_copy_of_an_elementwise_shader_is_right() {
         let Some(gpus) = devices(&ELEMENTWISE, &|_, text| format!("{text}// a copy\n")) else { return };
@@ -303,7 +306,7 @@ mod tests {
         };
         let Some(gpus) = devices(&["elementwise/unary"], &lose) else { return };
         for (entry, says) in [("relu.forward", " is 0 and should be NaN"), ("relu.grad", " is 0 and should be ")] {
-            let Some(Some(Verdict::Wrong { why })) = judged(&gpus, entry) else { panic!("{entry} passed") };
+            let Some(Some(TrialVerdict::Wrong { why })) = judged(&gpus, entry) else { panic!("{entry} passed") };
             assert!(why.contains("NaN and infinities in input") && why.contains(says), "{why}");
         }
     }
