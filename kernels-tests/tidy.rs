@@ -38,6 +38,7 @@ pub fn trials() -> Vec<Trial> {
         trial("files are short", sizes),
         trial("nothing is left undone", undone),
         trial("an op has its three files", op_files),
+        trial("the core names no op", core_names_no_op),
         trial("no key and no address reads what Rust prints", addresses),
     ]
 }
@@ -203,6 +204,29 @@ fn op_files() -> Vec<String> {
         let owners = [format!("src/kernels/{folder}.rs"), format!("src/{folder}.rs")];
         if folder != "common" && !owners.iter().any(|o| root().join(o).is_file()) {
             wrong.push(format!("shaders/{folder}/ has no {}", owners.join(" or ")));
+        }
+    }
+    wrong
+}
+
+/// What ops share knows none of them: what it needs of an op comes through a trait.
+fn core_names_no_op() -> Vec<String> {
+    let ops = |family: &str| {
+        let folder = root().join("src/kernels").join(family);
+        let own = files(&folder, "rs").into_iter().filter(move |p| p.parent() == Some(&folder));
+        own.filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned())).collect::<Vec<_>>()
+    };
+    let ops = ["elementwise", "images", "layers", "losses", "shape", "training"].map(ops).concat();
+    let other = |c: char| !c.is_alphanumeric() && c != '_';
+    let mut wrong = Vec::new();
+    for (_, path, text) in sources().into_iter().filter(|s| s.1.starts_with("src/kernels/core/")) {
+        for after in text.split("kernels::").skip(1) {
+            let names = match after.strip_prefix('{') {
+                Some(list) => list.split('}').next(),
+                None => after.split(other).next(),
+            };
+            let named = names.unwrap_or_default().split(other).filter(|name| ops.iter().any(|op| op == name));
+            wrong.extend(named.map(|op| format!("{path} names the op {op}")));
         }
     }
     wrong

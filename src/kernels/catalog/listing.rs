@@ -142,7 +142,7 @@ pub fn entries(asked: &Asked<'_>) -> Result<Vec<Entry>> {
         for case in cases {
             for step in nodes(case)? {
                 let own = step.op.name().split('.').next().unwrap_or_default();
-                // A gradient may run another op's nodes; what no op's name begins is a helper of this one.
+                // A gradient may run nodes of another op. A node whose name begins with no op's name is a helper of this op.
                 let op = list.iter().map(|o| o.0).find(|o| *o == own).unwrap_or(listed);
                 let name = entry_name(step.op.as_ref());
                 let entry = found.entry((op, name.clone())).or_insert_with(|| Entry {

@@ -1,8 +1,8 @@
 //! The tuner: which of an op's variants runs fastest on the adapter at hand, at the shapes of a recorded step.
 //!
-//! Each candidate runs alone on made-up inputs of the op's own types, is compared with the naive variant (where an op
-//! has none, with the others: the value that most agree on is right, and a lone pair that differs is an error), and only
-//! then may race (`device/tune.rs`). A candidate that does not fit the device, or whose values are further off than f32
+//! Each candidate runs alone on made-up inputs of the op's own types and is compared with the naive variant. Where an op
+//! has none, candidates are compared with each other: the value that most agree on is right, and two that differ are an
+//! error. Only then may a candidate race (`device/tune.rs`). A candidate that does not fit the device, or whose values are further off than f32
 //! sums of that length may be, is refused and the table says why. Made-up indices and lengths are small, so the race of
 //! an op that is masked by them says little.
 
@@ -32,8 +32,8 @@ pub struct Subject {
 /// Where the result of an op with inputs of these types stands: the op's name and constants (see
 /// [`crate::tape::constants`]) and the types, each whole number above 16 rounded to the nearest power of two, so that a
 /// slightly different batch or image is not raced again; `+` marks those that are no multiple of four, for which an op
-/// may run another kernel. Then the variants that may be chosen, in their order: exact sizes decide of them too, and a
-/// result of other candidates is none. A change of this text raises [`crate::device::tune::KEYS`].
+/// may run another kernel. Then the variants that may be chosen, in their order: they depend on exact sizes, and a race
+/// among others says nothing of these. A change of this text raises [`crate::device::tune::KEYS`].
 pub fn key(op: &dyn Op, x: &[Type], variants: &[&str]) -> String {
     let dims = |ty: &Type| ty.shape.dims().iter().map(|d| bucket(u64::from(*d))).collect::<Vec<_>>().join(", ");
     let types: Vec<String> = x.iter().map(|ty| format!("{} [{}]", ty.dtype.name(), dims(ty))).collect();
@@ -157,8 +157,8 @@ fn oracle<'a>(subject: &Subject, ran: &'a [(&'static str, Values, Plan)], inputs
 /// Folders of `shaders/` that count for every op: some of its sizes need them and some do not.
 const CORES: [&str; 5] = ["common", "core/epilogue", "core/gemm", "layers/matmul", "tape/assign"];
 
-/// Of the text of every piece, as it runs, in the folders that any candidate takes one from: exact sizes of one key may
-/// choose other pieces of them.
+/// The hash of the text of every piece, as it runs, in the folders that any candidate takes pieces from: another size with
+/// the same key may take other pieces of these folders.
 fn checksum(gpu: &Gpu, subject: &Subject) -> Result<String> {
     let (tape, mut folders) = (subject.tape()?, BTreeSet::from(CORES));
     for &variant in &subject.variants {
@@ -189,10 +189,10 @@ impl Subject {
         self.case().words(0)
     }
 
-    /// The op with inputs made up. Floats are positive: sums then have no cancellation, and a deviation from the naive
-    /// variant is one of the kernel, not of the data. The sums of an op that may saturate are near 1, or it
-    /// would give the same for right and wrong ones. Integers are below the smallest size of any float input, so that
-    /// they are labels and indices of anything; a lone one is 0, a lowered flag.
+    /// The op with inputs made up. Floats are positive: sums then have no cancellation, and where a variant deviates from
+    /// the naive one, its kernel is wrong, not the data. The sums of an op that may saturate are near 1, or it would give
+    /// the same for right and wrong ones. Integers are below the smallest size of any float input, so that they are labels
+    /// and indices of anything; a lone one is 0, a lowered flag.
     fn case(&self) -> Case {
         let floats = self.x.iter().filter(|t| t.dtype.is_float());
         let bound = floats.flat_map(|t| t.shape.dims().to_vec()).filter(|d| *d > 1).min().unwrap_or(1);
@@ -326,7 +326,7 @@ mod tests {
         );
     }
 
-    /// An op that prints as another is another by its constants, too: no field is left out of them.
+    /// Two ops that print differently have different constants: no field is left out of them.
     #[test]
     fn constants_tell_ops_apart() {
         let cases = crate::kernels::ops().into_iter().flat_map(|op| op.1);

@@ -51,13 +51,13 @@ impl Walk {
     /// sum is the same everywhere the variant is.
     pub fn new([rows, others, d]: [usize; 3], variant: &str) -> Self {
         if variant == "rows" {
-            // Few rows a lane keep every core busy on small batches, more of them save loads on large ones.
+            // On small batches few rows a lane keep every core busy; on large ones more rows a lane save loads.
             let block = if rows <= 512 { [2, 8] } else { [4, 8] };
             let blocks = rows.div_ceil(8 * block[0] as usize);
             return Walk { rows, others, d, tiles: false, block, blocks, slices: 1, length: others };
         }
         let blocks = rows.div_ceil(32);
-        // A slice has four tiles or more: below, its partial results cost more than it saves.
+        // A slice has four tiles or more: with fewer, its partial results cost more than it saves.
         let slices = (GROUPS / blocks).clamp(1, others.div_ceil(256));
         let length = others.div_ceil(slices).next_multiple_of(64);
         let slices = others.div_ceil(length);

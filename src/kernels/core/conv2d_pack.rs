@@ -72,8 +72,8 @@ fn pad4(x: usize) -> usize {
     x.next_multiple_of(4)
 }
 
-/// Length of a pixel of an operand that is walked along its channels, many pixels at once: a power of two apart they
-/// would fall into the same sets of a CPU's cache, so wide ones are kept one vec4 further apart.
+/// Length of a pixel of an operand that is walked along its channels, many pixels at once. Pixels a power of two apart
+/// would fall into the same sets of a CPU's cache, so wide ones are one vec4 longer.
 fn pixel(channels: usize) -> usize {
     let c = pad4(channels);
     if c >= 128 && c.is_multiple_of(64) { c + 4 } else { c }

@@ -1,13 +1,13 @@
 //! epilogue: y = f(s(c) + residual) of each element of a product c, on its way from registers to memory: s adds a bias or
 //! is a batch norm with given statistics, f is an activation; each may be missing. [`Fused`] is a product that ends so.
-//! A tape is recorded without: kernels/fuse.rs puts a fused product where the parts stand in a row, so none has a
-//! gradient. No op is named here: which ops are products and which are activations, they say themselves ([`Product`],
-//! [`Activation`]).
+//! No tape is recorded with one: kernels/fuse.rs puts it in the place of its parts when a whole tape is scheduled, so it
+//! needs no gradient. No op is named here: which ops are products and which are activations, they say themselves
+//! ([`Product`], [`Activation`]).
 //!
-//! A batch norm stays one of four numbers a channel; the usual fold into the weights (w·weight/√(var + eps) and
-//! bias − mean·weight/√(var + eps)) would cost a pass over the weights and their copy in every step, because statistics
-//! live on the device, and lose digits where a mean is large; four numbers more are nothing beside a product.
-//! Shaders: shaders/core/epilogue/.
+//! A batch norm keeps its four numbers a channel. The usual fold into the weights (w·weight/√(var + eps) and
+//! bias − mean·weight/√(var + eps)) would read the weights and write a copy of them in every step, because statistics
+//! live on the device; it would also lose digits where a mean is large. Reading four numbers a channel costs nothing
+//! beside a product. Shaders: shaders/core/epilogue/.
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece};

@@ -8,10 +8,10 @@
 //! shaders/core/gemm/.
 //!
 //! Predicted share of a GPU's f32 roof for large products, written down before any was at hand. An invocation holds 8 × 8
-//! outputs; for each k it reads 64 bytes of workgroup memory for 128 flops. Such reads do not bound: lanes that read the
+//! outputs; for each k it reads 64 bytes of workgroup memory for 128 flops. These reads are not the bound: lanes that read the
 //! same bytes are served together, in 4 (tiled_64) or 6 (tiled_128) clocks of the 16 that a subgroup's 64 fused
-//! multiply-adds take. Registers, 64 of sums, 16 of operands, about 30 of addresses (16 more of the next tile in _vec4),
-//! leave two workgroups of 256 a unit of 65,536.
+//! multiply-adds take. An invocation holds 64 registers of sums, 16 of operands and about 30 of addresses (16 more of the
+//! next tile in _vec4), so two workgroups of 256 fit a compute unit with 65,536 registers.
 //!
 //! | variant        | flops a byte of memory | other instructions beside 64 of arithmetic | predicted share |
 //! |----------------|------------------------|--------------------------------------------|-----------------|
@@ -200,8 +200,8 @@ pub(crate) fn tiled(
     fours: bool,
 ) -> (Kernel, [u32; 2]) {
     let side = side(variant, m, n).unwrap_or(64);
-    // Staged one by one, neighbours write k apart: rows one vec4 longer put them into different banks. Tiles of 128 with
-    // 16 k fill the 16 KiB that every adapter has.
+    // Where numbers are staged one by one, neighbours write k apart: rows that are one vec4 longer put them into different
+    // banks. Tiles of 128 with 16 k fill the 16 KiB that every adapter has.
     let (k, padding) = if fours { (16, 0) } else { (if side == 128 { 8 } else { 16 }, 4) };
     let kernel = Kernel::new(name, variant, pieces)
         .with("BM", side as u32)

@@ -2,7 +2,7 @@
 //!
 //! Operands are read as halves and become f32 at once: tiles, sums and the result are f32. `tiled_f16` needs
 //! `shader-f16`; `packed` reads words of two halves and runs everywhere. Both read whole vec4 where the rows of both
-//! operands divide by four, else one element at a time, which an odd row needs that begins within a word.
+//! operands divide by four. Else they read one element at a time, because an odd row may begin within a word.
 //! Cooperative kernels are offered only where the adapter lists exactly their shape and the user asked for them.
 
 use crate::base::DType;

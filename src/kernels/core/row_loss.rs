@@ -155,7 +155,8 @@ pub(crate) fn pair_case(name: &'static str, op: impl Op, n: usize, k: usize, fil
     Case::new(name, op, x)
 }
 
-/// Lanes of a row: few classes leave most of 64 lanes idle, and a software adapter has no use for neighbours.
+/// Lanes of a row. With few classes most of 64 lanes would idle; a software adapter gains nothing from lanes that read
+/// neighbours.
 pub(crate) fn variants(columns: usize, caps: &Caps) -> Vec<&'static str> {
     if caps.software || columns <= 32 { vec!["rows", "groups"] } else { vec!["groups", "rows"] }
 }

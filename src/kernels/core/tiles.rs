@@ -15,8 +15,9 @@ pub(crate) struct Tiles {
 }
 
 impl Tiles {
-    /// Over `planes` of `rows` × `columns` places. A software driver pays for each workgroup, a GPU for each one it
-    /// lacks; `turns` is how many rows a lane walks at least, for kernels that draw or compute once for all of them.
+    /// Over `planes` of `rows` × `columns` places. A software driver spends time on each workgroup, so it gets
+    /// few; a GPU idles with few, so it gets many. A lane walks at least `turns` rows, for kernels that draw or compute
+    /// something once for all of them.
     pub fn new(planes: usize, [rows, columns]: [u32; 2], turns: u32, caps: &Caps) -> Tiles {
         let planes = planes as u32;
         let lanes_w = columns.next_power_of_two().min(64);

@@ -16,7 +16,8 @@ const SPLIT: &[Piece] = &[piece!("layers/batch_norm/split.wgsl")];
 
 /// An invocation walks a whole chunk of a channel: few invocations with long serial walks.
 pub(crate) const LANE: &str = "lane_per_chunk";
-/// A workgroup walks a chunk of a channel side by side, and what is element by element runs so.
+/// The invocations of a workgroup walk a chunk of a channel side by side. Kernels that write every element run one
+/// invocation a cell.
 pub(crate) const GROUP: &str = "workgroup_per_chunk";
 
 params! {
@@ -51,7 +52,8 @@ pub(crate) struct Walk {
     split: bool,
 }
 
-/// The fewest elements of a chunk that one invocation walks: below, writing and merging partial results would show.
+/// The fewest elements of a chunk that one invocation walks. With fewer, the time to write and merge partial results
+/// would show.
 const LANE_CHUNK: usize = 128;
 /// As much for a workgroup: 16 elements an invocation.
 const GROUP_CHUNK: usize = 4096;

@@ -1,7 +1,7 @@
 //! unary: y = f(x), element by element: one walk, a small piece of WGSL for each f, which holds its formula.
 //! dx = f′(x)·dy, from y instead of x where f′ follows from y, so that x need not be kept.
-//! f16 elements are computed with in f32 and rounded once; functions whose slope is a number that follows from y have no
-//! f16 form, since y is rounded there. Shaders: shaders/elementwise/unary/.
+//! f16 elements are computed in f32 and rounded once. A function whose slope is computed from the size of y has no f16
+//! form, because y is rounded there. Shaders: shaders/elementwise/unary/.
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Kernel, Piece};

@@ -114,7 +114,7 @@ impl Tape {
     }
 
     /// Batch norm with given statistics: x f32 [N, C, H, W] or [N, C]; weight, bias, mean and variance f32 [C]. All
-    /// five have a gradient; that of running statistics, which are state, is asked for by nobody.
+    /// five have a gradient; nobody asks for that of running statistics, which are state.
     pub fn batch_norm_eval(
         &mut self,
         x: Var,
@@ -152,8 +152,8 @@ fn layout(x: &Type, splits: usize, weighted: bool) -> Layout {
 }
 
 fn variants(x: &Type, caps: &Caps) -> Vec<&'static str> {
-    // Where a channel's elements are never neighbours (x [N, C]), neighbouring lanes of the first read neighbouring
-    // channels and the second would read apart.
+    // Where a channel's elements are never neighbours (x [N, C]), neighbouring lanes of the first variant read
+    // neighbouring channels, and those of the second would read numbers that lie far apart.
     let lane_first = caps.software || Walk::new(layout(x, 1, false), LANE, 0.0).is_scattered();
     if lane_first { vec![LANE, GROUP] } else { vec![GROUP, LANE] }
 }

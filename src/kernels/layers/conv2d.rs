@@ -2,10 +2,11 @@
 //! border, c over the input channels of the group that k belongs to. P = (H + 2·pad − dil·(R − 1) − 1) / st + 1.
 //! dx[n, c, h, w] = Σ w[k, c, r, s] · dy[n, k, p, q] over the (p, q, r, s) that reach (h, w);
 //! dw[k, c, r, s] = Σ_{n, p, q} dy[n, k, p, q] · x[n, c, p·st + r·dil − pad, q·st + s·dil − pad].
-//! All three are matrix products over gathered operands: shaders/layers/conv2d/ says how to gather, shaders/core/gemm/ multiplies.
-//! Which of them runs where: core/conv2d_route.rs. `direct` variants serve depthwise convolutions, `winograd` ones 3×3
-//! windows of stride 1. Predicted share of a GPU's f32 roof of the tiled ones
-//! (arithmetic: gemm.rs): a gather costs about 25 instructions a number, not 12, so 40 to 48 %; ggml-vulkan has 45 %.
+//! All three are matrix products over gathered operands: shaders/layers/conv2d/ says how to gather, shaders/core/gemm/
+//! multiplies. Which variants there are and what each launches: core/conv2d_route.rs. `direct` serves depthwise
+//! convolutions, `winograd` 3×3 windows of stride 1. Predicted share of a GPU's f32 roof for the tiled variants: 40 to
+//! 48 %, because a gather costs about 25 instructions a number instead of 12 (arithmetic: gemm.rs); ggml-vulkan reaches
+//! 45 %.
 //! x and w are both f32 or both f16, y and all sums f32. In f16 dy is rounded before its product, dx and dw after theirs.
 
 use crate::base::{DType, Error, Result, Shape};

@@ -195,7 +195,7 @@ impl Product for MatMul {
     const FUSED: &'static str = "matmul.fused";
     const CHANNELS: Axis = Axis::Columns;
 
-    /// Elements of a cooperative matrix have no place that a kernel knows before they are in memory.
+    /// No invocation knows which elements of a cooperative matrix it holds before they are in memory.
     fn can_end(&self, variant: &str) -> bool {
         !half::is_cooperative(variant)
     }

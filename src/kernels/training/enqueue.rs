@@ -63,7 +63,7 @@ const ADVANCE_GUARDED: &[Piece] = &[piece!("common/guarded.wgsl"), piece!("train
 
 impl Tape {
     /// Puts `rows` [N, D] into the state `queue` [K, D] at the state `pointer` (u32 [1]) and moves the pointer by N.
-    /// The queue must be on the tape already: a step that never reads it has no use for it. Set the step's guard before.
+    /// The queue must be on the tape already: a step that never reads it does not need it. Set the step's guard before.
     pub fn enqueue(&mut self, queue: &str, pointer: &str, rows: Var) -> Result<()> {
         let Some((_, ty)) = self.state_types().into_iter().find(|s| s.0 == queue) else {
             return Err(Error::Failed(format!("enqueue: {queue} is not on the tape; name it with Tape::state first")));
