@@ -16,7 +16,14 @@ const HOMES: &[(&str, &[&str])] = &[
     ("fd_lock", &["study/folder.rs"]),
     (
         "half",
-        &["data/layout/npz/member.rs", "kernels/", "lab/check/", "lab/shader_trial.rs", "nn/checkpoint.rs", "nn/weights.rs"],
+        &[
+            "data/layout/npz/member.rs",
+            "kernels/",
+            "lab/check/",
+            "lab/shader_trial.rs",
+            "nn/checkpoint.rs",
+            "nn/weights.rs",
+        ],
     ),
     ("humantime", &["cli/watch.rs", "lab/environment.rs"]),
     ("image", &["data/decode/"]),
