@@ -17,6 +17,7 @@ mod golden_misc;
 mod golden_norms;
 mod golden_resnet;
 mod golden_shape;
+mod golden_ssl;
 mod golden_vit;
 mod halves;
 mod harness;
@@ -93,6 +94,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(random_listed::trials());
     trials.extend(not_numbers::trials());
     trials.extend(golden_shape::trials());
+    trials.extend(golden_ssl::trials());
     trials.extend(golden_vit::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());

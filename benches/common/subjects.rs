@@ -60,6 +60,7 @@ fn simclr(gpu: &Gpu, backbone: ResNet, a: &Arguments) -> Result<Subject<'static>
             indices,
             views: &views,
             mode: Mode::Train,
+            seed: 1,
         };
         let loss = SimClr { temperature: 0.5, projection_dims: [512, 128] }.record(&Turn::ONLY, &mut r)?.total;
         Optimizer::adam(1e-4).minimize(&mut t, loss, &params.trained())?;

@@ -21,6 +21,7 @@ import losses
 import misc
 import norms
 import shape
+import ssl_methods
 import steps
 import torch
 import torch.nn.functional as F
@@ -267,6 +268,7 @@ def main():
         "half": half.make(),
         "images": images.make(),
         "steps": steps.make(),
+        "ssl": ssl_methods.make(ResNet18),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}

@@ -1,8 +1,9 @@
 //! A backbone: a network from images to features, the same to every method that pretrains or trains it.
 
+use super::batch_norm::Mode;
 use super::init::Params;
 use super::optimizer::Optimizer;
-use super::resnet::{Mode, ResNet, Stem};
+use super::resnet::{ResNet, Stem};
 use crate::base::{Error, Result};
 use crate::tape::{Tape, Var};
 use serde::{Deserialize, Serialize};

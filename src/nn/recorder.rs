@@ -2,10 +2,12 @@
 //! belongs to, so that a step of one player leaves the others alone.
 
 use super::backbone::Backbone;
+use super::batch_norm::Mode;
 use super::init::Params;
 use super::recipe::Recipe;
-use super::resnet::Mode;
+use super::sequential::{Layer, sequential};
 use crate::base::Result;
+use crate::tape::record::Scalar;
 use crate::tape::{Tape, Type, Var};
 
 /// Makes views of a step's images. The floor that knows images implements it.
@@ -45,7 +47,7 @@ pub trait Views {
 /// let backbone = ResNet { stem: Stem::Small, width: 0.0625, in_channels: 3 };
 /// let (t, params, backbone) = (&mut t, &mut params, &backbone as &dyn Backbone);
 /// let (recipe, views, mode) = (&Recipe::PLAIN, &Given, Mode::Train);
-/// let loss = record(&mut Recorder { t, params, backbone, recipe, batch: 4, indices, views, mode })?;
+/// let loss = record(&mut Recorder { t, params, backbone, recipe, batch: 4, indices, views, mode, seed: 1 })?;
 /// assert_eq!(t.shape(loss.total), Shape::new(&[1]));
 /// // Only the student is trained; the teacher's parameters are there under its own names.
 /// let trained = params.trained_by(&[""]);
@@ -68,8 +70,10 @@ pub struct Recorder<'a> {
     pub indices: Var,
     /// Who makes their views.
     pub views: &'a dyn Views,
-    /// The batch statistics that batch norm takes.
+    /// The statistics that batch norm takes.
     pub mode: Mode,
+    /// The stage's seed: draws of the method's own take it.
+    pub seed: u64,
 }
 
 impl Recorder<'_> {
@@ -88,6 +92,39 @@ impl Recorder<'_> {
     pub fn features(&mut self, x: Var) -> Result<Var> {
         let prefix = self.named("backbone.");
         self.backbone.forward(self.t, self.params, &prefix, x, self.mode)
+    }
+
+    /// Records `f` on several views of the images, [batch, ..] each, one after the other in one batch, while batch norm sees
+    /// each view alone: the values of a pass for each view, at the cost of one. Gives what `f` gives, [views · batch, ..].
+    pub fn together(&mut self, views: &[Var], f: impl FnOnce(&mut Self, Var) -> Result<Var>) -> Result<Var> {
+        let x = self.t.layer("views", |t| t.concat(views, 0))?;
+        let before = std::mem::replace(&mut self.mode, Mode::Views(views.len()));
+        let y = f(self, x);
+        self.mode = before;
+        y
+    }
+
+    /// Rows [batch, D] of view `i` in `y` [views · batch, D].
+    pub fn of_view(&mut self, y: Var, i: usize) -> Result<Var> {
+        self.t.slice(y, 0, i * self.batch, self.batch)
+    }
+
+    /// A head of the current player on x [N, D]; the parameters of layer i are named `<name>.i.*`.
+    pub fn head(&mut self, name: &str, x: Var, layers: &[Layer]) -> Result<Var> {
+        let prefix = self.named(&format!("{name}."));
+        sequential(self.t, self.params, &prefix, x, layers, self.mode)
+    }
+
+    /// Moves each trained parameter of `player` towards the one that it began as a copy of, as that one is after the update:
+    /// keep · mine + (1 − keep) · theirs. For [`after_update`](crate::ssl::Method::after_update).
+    pub fn follow(&mut self, player: &'static str, keep: Scalar) -> Result<()> {
+        let theirs = self.params.list().iter().filter(|p| p.player == player && p.trained);
+        let pairs: Vec<_> = theirs.filter_map(|p| Some((p.name.clone(), p.copy_of.clone()?, p.ty))).collect();
+        for (mine, original, ty) in pairs {
+            let original = self.t.state(&original, ty)?;
+            self.t.ema_scheduled(&mine, original, keep)?;
+        }
+        Ok(())
     }
 
     /// The logits of features by the classifier of the current player: [N, features] gives [N, classes].

@@ -145,6 +145,7 @@ pub(super) fn record(
             indices,
             views: &views,
             mode: Mode::Train,
+            seed,
         };
         let minimize = |r: &mut Recorder<'_>| Ok((method.method.record(&turn, r)?, Vec::new()));
         let after = |r: &mut Recorder<'_>| method.method.after_update(&turn, r);

@@ -385,7 +385,8 @@ pub(super) fn record(
         let wrong = first.then(|| t.input("wrong", Type::f32([batch]))).transpose()?;
         let (params_of, recipe, views, mode) = (&mut params, &recipe, &views, Mode::Train);
         let backbone = backbone.as_ref();
-        let mut r = Recorder { t: &mut t, params: params_of, backbone, recipe, batch, indices, views, mode };
+        let seed = cell.seed;
+        let mut r = Recorder { t: &mut t, params: params_of, backbone, recipe, batch, indices, views, mode, seed };
         let labelled = Batch { labels, weights, targets, classes };
         let learned = |r: &mut Recorder<'_>| {
             let learned = learning.learner.record(&turn, r, &labelled)?;

@@ -86,10 +86,11 @@ impl Update<'_> {
         if turn.name.is_empty() {
             return self.unscoped(job, turn, r, minimize, after);
         }
-        let Recorder { params, backbone, recipe, batch, indices, views, mode, .. } = r;
-        let (backbone, recipe, batch, indices, views, mode) = (*backbone, *recipe, *batch, *indices, *views, *mode);
+        let Recorder { params, backbone, recipe, batch, indices, views, mode, seed, .. } = r;
+        let (backbone, recipe, batch) = (*backbone, *recipe, *batch);
+        let (indices, views, mode, seed) = (*indices, *views, *mode, *seed);
         r.t.scope(turn.name, |t| {
-            let mut r = Recorder { t, params, backbone, recipe, batch, indices, views, mode };
+            let mut r = Recorder { t, params, backbone, recipe, batch, indices, views, mode, seed };
             self.unscoped(job, turn, &mut r, minimize, after)
         })
     }

@@ -73,7 +73,7 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
         (
             "[pretraining]\nmethods = [\"simclr\", \"byoll\"]",
             2,
-            "pretraining.methods holds \"byoll\"; known: none, simclr",
+            "pretraining.methods holds \"byoll\"; known: none, rotation, simclr, moco,",
         ),
         ("[training]\nmethods = [\"cross_entrop\"]", 2, "did you mean \"cross_entropy\"?"),
         ("[pretraining.simclr]\ntemperature = 0", 2, "pretraining.simclr.temperature is 0; use a number above 0"),
