@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// Every crate of Cargo.toml's `[dependencies]` and where below src/ it may be used: files, folders, or "" for everywhere.
 const HOMES: &[(&str, &[&str])] = &[
-    ("bytemuck", &["data/", "device/", "kernels/", "lab/", "nn/", "study/", "tape/"]),
+    ("bytemuck", &["data/", "device/", "kernels/", "lab/", "nn/", "ssl/", "study/", "tape/"]),
     ("clap", &["cli/"]),
     ("csv", &["data/layout/manifest.rs", "lab/landscape.rs", "study/results.rs"]),
     ("ctrlc", &["cli/signals.rs"]),

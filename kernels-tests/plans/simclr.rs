@@ -34,6 +34,7 @@ fn step() -> BaseResult<Tape> {
         grayscale_probability: 0.2,
         blur_probability: 0.5,
         blur_sigma: [0.1, 2.0],
+        solarize_probability: 0.0,
     };
     let mut r = Recorder {
         t: &mut t,
@@ -44,6 +45,7 @@ fn step() -> BaseResult<Tape> {
         indices,
         views: &StoreViews { store: &store, seed: 0, out: SIZE as u32, mean: [0.5; 3], std: [0.25; 3] },
         mode: Mode::Train,
+        seed: 0,
     };
     let method = SimClr { temperature: 0.5, projection_dims: [64, 32] };
     let loss = method.record(&Turn::ONLY, &mut r)?.total;

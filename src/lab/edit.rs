@@ -10,8 +10,9 @@
 //! is the committed text of the same variant: NaN where that has NaN, the same infinity, a number where that has one. That
 //! the committed text passes NaN on, but where the op's head says otherwise, is for `kernels-tests/not_numbers.rs` to test.
 //!
-//! Each output is poisoned with NaN and fenced by sentinels before. Times are of the first case, of interleaved samples with naga's runtime checks in both, since
-//! an edited kernel never runs without them; what the committed text takes as it is shipped stands beside.
+//! Each output is poisoned with NaN and fenced by sentinels before. Times are of the first case, of interleaved samples with
+//! naga's runtime checks in both, since an edited kernel never runs without them; what the committed text takes as it is
+//! shipped stands beside.
 
 use super::Spread;
 use super::check::SEED;
