@@ -23,6 +23,7 @@ const AUGMENTATION: Augmentation = Augmentation {
         grayscale_probability: 0.2,
         blur_probability: 0.5,
         blur_sigma: [0.1, 2.0],
+        solarize_probability: 0.0,
     },
     mean: [0.5, 0.4, 0.3],
     std: [0.2, 0.3, 0.4],

@@ -47,6 +47,44 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
+/// Files of values by op: the first word of each key is what PyTorch, or a paper, calls the op.
+const FILES: [&str; 10] =
+    ["elementwise", "half", "images", "losses", "misc", "norms", "ops", "optim", "shape", "steps"];
+
+/// The ops whose values stand under another name than theirs.
+const OTHER_NAMES: &[(&str, &[&str])] = &[
+    ("adamw", &["adam"]),
+    ("amp", &["clip_grad_norm", "found_inf", "loss_scale"]),
+    ("batch_norm_frozen", &["batch_norm"]),
+    ("batch_norm_parts", &["batch_norm", "merge_statistics"]),
+    ("batch_norm_split", &["batch_norm"]),
+    ("batch_norm_weighted", &["batch_norm"]),
+    ("lars_clip", &["lars"]),
+    ("log_softmax", &["softmax"]),
+    ("normalize", &["l2_normalize"]),
+    ("normalize_images", &["normalize"]),
+    ("pack_f16", &["cast"]),
+    ("sgd_nesterov", &["sgd"]),
+    ("unpack_f16", &["cast"]),
+];
+
+/// The ops that have values of their own, and what only the values of whole networks reach: products with endings, which
+/// fused networks are made of (`golden_resnet.rs`, `golden_vit.rs`).
+pub fn ops() -> Result<BTreeSet<&'static str>, String> {
+    let (all, mut found) = (wgslab::kernels::ops(), BTreeSet::from(["epilogue"]));
+    for file in FILES {
+        for key in read(file)?.keys() {
+            let name = key.split('/').next().unwrap_or_default();
+            match (OTHER_NAMES.iter().find(|o| o.0 == name), all.iter().find(|op| op.0 == name)) {
+                (Some((_, ops)), _) => found.extend(ops.iter()),
+                (None, Some((op, _))) => drop(found.insert(op)),
+                (None, None) => return Err(format!("{file} holds {key}, and {name} is no op")),
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// The tensors of a golden file.
 pub fn read(file: &str) -> Result<BTreeMap<String, Input>, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("kernels-tests/golden/{file}.safetensors"));

@@ -58,7 +58,7 @@ const LOSSES: &[(&str, Build)] = &[
     ("barlow_twins", |t, x, p| Ok(vec![("loss", t.barlow_twins([x[0], x[1]], p[0])?)])),
     ("vicreg", |t, x, p| {
         let op = Vicreg { invariance: p[0], variance: p[1], covariance: p[2] };
-        Ok(vec![("loss", t.vicreg([x[0], x[1]], op)?)])
+        Ok(vec![("loss", t.vicreg([x[0], x[1]], op)?[0])])
     }),
 ];
 

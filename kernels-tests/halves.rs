@@ -80,13 +80,10 @@ fn together(name: &str, float: &[usize]) -> Option<Vec<usize>> {
 
 /// What recording the op of a case says where the inputs `halved` are f16.
 fn recorded(case: &Case, halved: &[usize]) -> BaseResult<Vec<Type>> {
-    let mut t = Tape::new();
-    let input = |(i, (ty, _)): (usize, &(Type, _))| {
-        let dtype = if halved.contains(&i) { DType::F16 } else { ty.dtype };
-        t.input(&format!("x{i}"), Type { dtype, ..*ty })
-    };
-    let inputs = case.inputs.iter().enumerate().map(input).collect::<BaseResult<Vec<_>>>()?;
-    Ok(t.apply_dyn(case.op.clone(), &inputs)?.into_iter().map(|v| t.ty(v)).collect())
+    let mut case = case.clone();
+    halved.iter().for_each(|&i| case.inputs[i].0.dtype = DType::F16);
+    let recorded = case.forward()?;
+    Ok(recorded.kept.iter().map(|(_, y)| recorded.tape.ty(*y)).collect())
 }
 
 fn refusals() -> Result<(), String> {

@@ -50,10 +50,26 @@ const FAMILIES: &[(&str, Draw)] = &[
     ("unary", |rng| named(unary(rng))),
 ];
 
+/// Whether a family draws cases of the op.
+pub fn draws(op: &str) -> bool {
+    let lists = [
+        random_augment::GENERATORS,
+        random_losses::GENERATORS,
+        random_misc::GENERATORS,
+        random_norms::GENERATORS,
+        random_optim::GENERATORS,
+        random_shape::GENERATORS,
+    ];
+    let families = [kernels::binary::families(), kernels::unary::families()];
+    lists.iter().any(|list| list.iter().any(|generator| generator.0 == op))
+        || families.iter().flatten().any(|family| family.0 == op)
+        || FAMILIES.iter().any(|family| family.0 == op)
+}
+
 /// Cases of a family in a plain run.
 const CASES: u64 = 1000;
 /// The seed of a plain run.
-const SEED: u64 = 7;
+pub const SEED: u64 = 7;
 /// The stream that draws cases; those of data and cotangents are keyed by a seed of their own.
 const STREAM: u32 = 0;
 /// Gradients of larger cases are checked along random directions.
@@ -102,20 +118,20 @@ fn family(name: &str, draw: Draw) -> Result<(), String> {
 }
 
 /// Values and gradients of one run of one plan, over poisoned buffers, each op under one of its variants.
-fn check(name: &str, case: &Case, rng: &mut Rng) -> Result<(), String> {
+pub fn check(name: &str, case: &Case, rng: &mut Rng) -> Result<(), String> {
     let reference = reference::expect(name)?;
     let (seed, variant) = (rng.word() as u64, rng.word() as usize);
-    let fill = |(i, (ty, fill)): (usize, &(Type, Fill))| fill.words(*ty, seed, i as u32);
-    let inputs: Vec<Vec<u32>> = case.inputs.iter().enumerate().map(fill).collect();
+    let inputs = case.words(seed);
     let answer: Answer = harness::answer(&reference, case, &inputs)?;
-    let recording = Recording::seeded(case, &answer, &answer.through, seed)?;
+    let recording = Recording::new(case, &answer, &answer.through, seed)?;
     let gpu = device::gpu(true)?;
     let choose = |_: &dyn Op, _: &[Type], offered: &[&'static str]| Some(offered[variant % offered.len()]);
     let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
-    let plan = Plan::new(&gpu, Schedule::new(&recording.tape, &options).map_err(text)?, &State::new()).map_err(text)?;
+    let plan = Plan::new(&gpu, Schedule::new(&recording.recorded.tape, &options).map_err(text)?, &State::new())
+        .map_err(text)?;
     harness::poison(&gpu, &plan, 0)?;
-    plan.run(&gpu, &recording.feed(&inputs)).map_err(text)?;
-    let got = recording.read(|name| plan.read(&gpu, name))?;
+    plan.run(&gpu, &recording.feed()).map_err(text)?;
+    let got = recording.read(|name, _| plan.read(&gpu, name))?;
     let types: Vec<Type> = case.inputs.iter().map(|i| i.0).collect();
     let offered = case.op.variants(&types, gpu.caps());
     let x = harness::tensors(case, &inputs);

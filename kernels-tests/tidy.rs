@@ -1,4 +1,6 @@
-//! T0 for the tree: floors go one way, each foreign crate has one home, files are short, nothing is left undone.
+//! T0 for the tree: floors go one way, the modules of a room too, files are short, nothing is left undone.
+
+mod circles;
 
 use libtest_mimic::{Failed, Trial};
 use std::path::{Path, PathBuf};
@@ -18,9 +20,6 @@ const FLOORS: &[(&str, u32)] = &[
     ("cli", 8),
 ];
 
-/// Crates with one home in src/.
-const HOMES: &[(&str, &str)] = &[("wgpu", "device"), ("naga", "device"), ("image", "data"), ("clap", "cli")];
-
 /// Longest Rust file.
 const LINES: usize = 500;
 
@@ -34,7 +33,7 @@ pub fn trials() -> Vec<Trial> {
     };
     vec![
         trial("floors go one way", floors),
-        trial("foreign crates have one home", homes),
+        trial("modules of a room import each other one way", circles::circles),
         trial("lower floors read no environment and no clock", surroundings),
         trial("files are short", sizes),
         trial("nothing is left undone", undone),
@@ -76,7 +75,8 @@ fn addresses() -> Vec<String> {
     wrong
 }
 
-fn root() -> &'static Path {
+/// The folder of the package.
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -90,7 +90,7 @@ pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 /// The files of src/ with their floor, shown path and text without comments.
-fn sources() -> Vec<(String, String, String)> {
+pub fn sources() -> Vec<(String, String, String)> {
     let source = |path: PathBuf| {
         let shown = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
         let floor = shown.split('/').nth(1).unwrap_or_default().trim_end_matches(".rs").to_string();
@@ -125,45 +125,24 @@ fn floors() -> Vec<String> {
 
 /// The first name of every path that begins with `crate::`.
 fn imports(text: &str) -> Vec<String> {
+    text.match_indices("crate::").flat_map(|(at, prefix)| first_names(&text[at + prefix.len()..])).collect()
+}
+
+/// The first name of the path that `rest` begins with, or of each path in a list of them.
+fn first_names(rest: &str) -> Vec<String> {
     let name = |s: &str| s.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let mut found = Vec::new();
-    for (at, _) in text.match_indices("crate::") {
-        let rest = &text[at + "crate::".len()..];
-        match rest.strip_prefix('{') {
-            None => found.push(name(rest)),
-            Some(list) => {
-                let mut depth = 0;
-                found.push(name(list));
-                for (i, c) in list.char_indices() {
-                    match c {
-                        '{' => depth += 1,
-                        '}' if depth == 0 => break,
-                        '}' => depth -= 1,
-                        ',' if depth == 0 => found.push(name(&list[i + 1..])),
-                        _ => {}
-                    }
-                }
-            }
+    let Some(list) = rest.strip_prefix('{') else { return vec![name(rest)] };
+    let (mut found, mut depth) = (vec![name(list)], 0);
+    for (i, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => found.push(name(&list[i + 1..])),
+            _ => {}
         }
     }
     found
-}
-
-fn homes() -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (floor, path, text) in sources() {
-        for (krate, home) in HOMES {
-            let says = format!("{krate}::");
-            let mut at = text.match_indices(&says).filter(|(at, _)| {
-                let before = text[..*at].chars().next_back();
-                !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
-            });
-            if floor != *home && at.next().is_some() {
-                wrong.push(format!("{path}: only src/{home}/ says {says}"));
-            }
-        }
-    }
-    wrong
 }
 
 fn surroundings() -> Vec<String> {
@@ -238,15 +217,10 @@ fn core_names_no_op() -> Vec<String> {
         own.filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned())).collect::<Vec<_>>()
     };
     let ops = ["elementwise", "images", "layers", "losses", "shape", "training"].map(ops).concat();
-    let other = |c: char| !c.is_alphanumeric() && c != '_';
     let mut wrong = Vec::new();
     for (_, path, text) in sources().into_iter().filter(|s| s.1.starts_with("src/kernels/core/")) {
         for after in text.split("kernels::").skip(1) {
-            let names = match after.strip_prefix('{') {
-                Some(list) => list.split('}').next(),
-                None => after.split(other).next(),
-            };
-            let named = names.unwrap_or_default().split(other).filter(|name| ops.iter().any(|op| op == name));
+            let named = first_names(after).into_iter().filter(|name| ops.contains(name));
             wrong.extend(named.map(|op| format!("{path} names the op {op}")));
         }
     }

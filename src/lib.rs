@@ -9,7 +9,7 @@
 //!
 //! | floor | holds |
 //! |---|---|
-//! | [`base`] | shapes, dtypes, counter-based randomness, errors with exit codes, hashes, whole-file writes |
+//! | [`base`] | shapes, dtypes, counter-based randomness, errors with exit codes, hashes, whole-file writes, line plots |
 //! | [`device`] | adapters and what they can do, WGSL pieces (built in or edited) put together and reflected by naga, pipelines, buffers, dispatches, timestamps |
 //! | [`tape`] | recording, backward, state, the pure schedule, the plan that replays it, programs of plans, the trace |
 //! | [`kernels`] | one op per file, in families; the same names in `shaders/<family>/<op>/` and `kernels-tests/reference/<family>/<op>.rs` |
@@ -21,13 +21,16 @@
 //! | [`lab`] | single kernels and steps measured, compared, profiled and edited |
 //! | [`cli`] | the command line, thin |
 //!
-//! Rules a test keeps (`kernels-tests/tidy.rs`): floors go one way; only `device` says `wgpu::`, only `device/shader.rs`
-//! `naga::`, only `data` `image::`, only `cli` `clap::`; `ssl` and `noise` never see each other or `data`; below `study`
-//! nothing reads the environment, and only `device/timing.rs` and `device/tune.rs` a clock. An op reaches other ops
-//! through `Tape` methods, or a core they share, in `kernels/core/`: `gemm.rs` (products), `strided.rs` (of matrices as
-//! they lie), `conv2d_route.rs` (how a convolution is computed), `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs`
-//! (sorting), `walk.rs` (normalizations), `row_loss.rs` (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs`
-//! (planes of images), `draw.rs` (randomness).
+//! Rules a test keeps (`kernels-tests/tidy.rs`, `kernels-tests/tidy_homes.rs`): floors go one way, and so do the modules
+//! of `noise`, `ssl` and `study`; each foreign crate has a home, which `tidy_homes.rs` lists for every dependency: only
+//! `device` says `wgpu::`, only `device/shader.rs` `naga::`, only `data/decode` `image::`, only `cli` `clap::`; `ssl` and
+//! `noise` never see each other or `data`; below `study` nothing reads the environment, and only `device/timing.rs` and
+//! `device/tune.rs` a clock. An op reaches other ops through `Tape` methods, or a core they share, in `kernels/core/`:
+//! `gemm.rs` (products), `strided.rs` (of matrices as they lie), `conv2d_route.rs` (how a convolution is computed),
+//! `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting), `walk.rs` (normalizations), `row_loss.rs`
+//! (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of images), `draw.rs` (randomness). An op has
+//! a reference, random cases, a form in files of benches, and values by PyTorch; what one lacks stands in
+//! `kernels-tests/holes.rs` with the reason, a list that can only get shorter.
 //!
 //! # The path of a training step
 //!
@@ -59,8 +62,9 @@
 //! # For your own program
 //!
 //! The features `cli` (the default) and `study` are what a program that uses the library alone leaves out: `study` is the
-//! floors `data` and `study` and what draws in `lab`, `cli` the command line. `examples/` holds a network, a training loop
-//! with a checkpoint, two players and an op of one's own; [`lab::check`] compares an op with f64, [`lab::bench`] times it.
+//! floors `data` and `study` and what draws in `base` and `lab`, `cli` the command line. `examples/` holds a network, a
+//! training loop with a checkpoint, two players and an op of one's own; [`lab::check`] compares an op with f64,
+//! [`lab::bench`] times it.
 //!
 //! # A kernel
 //!
@@ -72,13 +76,15 @@
 //!
 //! # A study
 //!
-//! [`study::Job`] walks a grid of cells. Each stage has an address (`study/provenance.rs`): the hash of what its bits
-//! depend on, the addresses of its recordings included ([`tape::Recording::address`]), and of nothing else. Through it
-//! cells share a pretraining, and a folder of something else is never gone on with. Host code that moves bits has a number
-//! in it, `RESULTS`. What a stage writes is compared with its checksum before it is used (`base/seal.rs`,
-//! `study/folder.rs`): weights and cursors in their metadata, JSON in a key, configs in a first line, and `done` holds the
-//! SHA-256 of every file. A stage (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does
-//! depends on (seed, epoch, step) and the state alone, so a stopped run goes on to the same bits.
+//! [`study::Job`] is what every stage is given; `study/runner.rs` walks a grid of cells with it. The stages
+//! (`pretrain.rs`, `train.rs`, `evaluate.rs`) know none of each other. Each stage has an address
+//! (`study/provenance.rs`): the hash of what its bits depend on, the addresses of its recordings included
+//! ([`tape::Recording::address`]), and of nothing else. Through it cells share a pretraining, and a folder of
+//! something else is never gone on with. Host code that moves bits has a number in it, `RESULTS`. What a stage writes
+//! is compared with its checksum before it is used (`base/seal.rs`, `study/folder.rs`): weights and cursors in their
+//! metadata, JSON in a key, configs in a first line, and `done` holds the SHA-256 of every file. A stage
+//! (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed, epoch, step)
+//! and the state alone, so a stopped run goes on to the same bits.
 //!
 //! **A method** is data with a trait: [`ssl::Method`] and [`noise::learn::Learner`] record the turns of a step through
 //! [`nn::Recorder`]; a stage (`study/turns.rs`) gives each turn its optimizer, guard and metrics, in a scope of its own

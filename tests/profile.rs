@@ -209,7 +209,7 @@ fn a_profile_is_cheap_and_adds_up() {
     let _alone = alone();
     let gpu = Gpu::open(&GpuOptions::default()).unwrap();
     if !gpu.has_timestamps() {
-        eprintln!("SKIPPED: {} has no timestamps", gpu.adapter().name);
+        wgslab::lab::check::skipped(&format!("{} has no timestamps", gpu.adapter().name));
         return;
     }
     let model = ResNet { stem: Stem::Small, width: 0.5, in_channels: 3 };

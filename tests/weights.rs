@@ -135,6 +135,25 @@ fn weights_fit_in_any_float_and_behind_any_prefix() {
     }
 }
 
+/// A method's own backbone is known from the folder that its weights lie in; without it they do not fit, and that is said.
+#[test]
+fn weights_of_another_backbone_bring_it_or_are_refused() {
+    if !adapter("weights_of_another_backbone_bring_it_or_are_refused") {
+        return;
+    }
+    let dir = folder("epochs = 0");
+    write(&dir, "wide.toml", format!("{}{}", config("epochs = 0"), "[pretraining.simclr.model]\nwidth = 0.125\n"));
+    runs(&dir, &["pretrain", "--data", DATA, "--config", "wide.toml", "--out", "ssl"]);
+    let said = runs(&dir, &train(DATA, "out", &["--weights", "ssl/backbone.safetensors"]));
+    assert!(said.contains("backbone.safetensors holds a backbone resnet18 × 0.125 with the stem 7x7"), "{said}");
+    let kept = |run: &str| tensors(&dir.path().join(run).join("backbone.safetensors"));
+    assert_eq!(kept("out").iter().find(|t| t.0 == "conv1.weight"), kept("ssl").iter().find(|t| t.0 == "conv1.weight"));
+    let said = runs(&dir, &["evaluate", "--data", DATA, "--run", "out"]);
+    assert!(said.contains("neighbours"), "{said}");
+    write(&dir, "alone.safetensors", std::fs::read(dir.path().join("ssl/backbone.safetensors")).unwrap());
+    fails(&dir, &train(DATA, "other", &["--weights", "alone.safetensors"]), 4, &["alone.safetensors", "conv1.weight"]);
+}
+
 #[test]
 fn weights_that_cannot_be_are_named() {
     if !adapter("weights_that_cannot_be_are_named") {

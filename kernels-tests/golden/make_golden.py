@@ -3,7 +3,7 @@
 
 The tests read the committed .safetensors files and never run this script. Only re-making them needs
 
-    pip install torch safetensors numpy
+    pip install torch torchvision safetensors numpy
     python3 kernels-tests/golden/make_golden.py [FOLDER]
 
 Everything is f32 on the CPU, one thread, fixed seeds: two runs with one PyTorch give the same bytes. README.md beside
@@ -16,10 +16,13 @@ import sys
 
 import elementwise
 import half
+import images
 import losses
 import misc
 import norms
 import shape
+import ssl_methods
+import steps
 import torch
 import torch.nn.functional as F
 import vit
@@ -263,6 +266,9 @@ def main():
         "vit": vit.make(),
         "losses": losses.make(),
         "half": half.make(),
+        "ssl": ssl_methods.make(ResNet18),
+        "images": images.make(),
+        "steps": steps.make(),
     }.items():
         # clone: the format refuses tensors that share memory
         tensors = {k: v.detach().clone().contiguous() for k, v in values.items()}

@@ -2,24 +2,24 @@
 
 use crate::reference;
 use wgslab::device::Caps;
-use wgslab::kernels::Case;
+use wgslab::kernels::{Case, Recorded};
 use wgslab::lab::check;
 pub use wgslab::lab::check::recording::{Got, Recording, Values, chooser, offered};
 use wgslab::tape::{Options, Schedule};
 
 /// The tapes of a case without its data, for what needs no numbers.
-pub fn bare(name: &str, case: &Case) -> Result<Vec<Recording>, String> {
+pub fn bare(name: &str, case: &Case) -> Result<Vec<Recorded>, String> {
     check::bare(case, &reference::expect(name)?)
 }
 
 /// Every schedule of a case on `caps`, with its variant: what T0 looks at.
 pub fn schedules(name: &str, case: &Case, caps: &Caps) -> Result<Vec<(&'static str, Schedule)>, String> {
     let mut list = Vec::new();
-    for recording in bare(name, case)? {
+    for recorded in bare(name, case)? {
         for variant in variants(name, case, caps) {
             let choose = chooser(variant);
             let options = Options { choose: &choose, ..Options::new(caps) };
-            list.push((variant, Schedule::new(&recording.tape, &options).map_err(super::text)?));
+            list.push((variant, Schedule::new(&recorded.tape, &options).map_err(super::text)?));
         }
     }
     Ok(list)

@@ -6,6 +6,7 @@ mod players;
 mod random;
 mod recording;
 mod rules;
+mod simclr;
 
 use crate::harness::{Named, compare, ensure, named, text};
 use libtest_mimic::Trial;
@@ -18,7 +19,8 @@ use wgslab::tape::{Cost, Emit, Op, Options, Schedule, Slot, Tape, Type};
 pub fn trials() -> Vec<Trial> {
     let mut list = rules::list();
     list.push(("random steps on the CPU", random::on_the_cpu));
-    list.push(("snapshot", snapshot));
+    list.push(("snapshot of a small step", snapshot));
+    list.push(("snapshot of a step of SimCLR with ResNet-18", simclr::snapshot));
     list.push(("same_bits compares names, types, counts and bits", compare::same_bits_compares));
     named("T0 plans", list)
 }
@@ -131,14 +133,29 @@ fn snapshot() -> Result<(), String> {
         t.output("y", y);
         Ok(())
     })?;
-    let now = schedule(&t)?.to_string();
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("kernels-tests/plans/small.txt");
+    snapshot_of("small.txt", &schedule(&t)?.to_string())
+}
+
+/// An error unless the text is the committed one of that name beside this file, with the first lines that differ.
+fn snapshot_of(file: &str, now: &str) -> Result<(), String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("kernels-tests/plans").join(file);
     if std::env::var("WGSLAB_BLESS").is_ok_and(|v| v == "1") {
         return std::fs::write(&path, now).map_err(|e| e.to_string());
     }
-    let then = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    if then.replace("\r\n", "\n") == now {
+    let then = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?.replace("\r\n", "\n");
+    if then == now {
         return Ok(());
     }
-    Err(format!("the schedule changed; if that is meant, run again with WGSLAB_BLESS=1\nwas:\n{then}\nis:\n{now}"))
+    let (was, is): (Vec<&str>, Vec<&str>) = (then.lines().collect(), now.lines().collect());
+    let same = was.iter().zip(&is).take_while(|(a, b)| a == b).count();
+    let from = |lines: &[&str]| {
+        lines[same.min(lines.len())..].iter().take(8).map(|l| format!("\n    {l}")).collect::<String>()
+    };
+    Err(format!(
+        "the schedule is not that of kernels-tests/plans/{file}, from line {} on; where that is meant, write it with \
+         `WGSLAB_BLESS=1 cargo test --release --test kernels snapshot` and read the difference.\nit was{}\nit is{}",
+        same + 1,
+        from(&was),
+        from(&is)
+    ))
 }

@@ -19,12 +19,14 @@ pub enum Error {
     #[error("{0}")]
     Data(String),
     /// A file that the program wrote is not what it wrote (exit code 4): a byte changed, or it is gone.
-    #[error("{what}")]
+    #[error("{what}; {way_out}")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// The whole sentence: which file, why, and the way out.
+        /// Which file, and why it cannot be used.
         what: String,
+        /// What a person can do.
+        way_out: String,
     },
     /// A measurement is slower than its base by more than was allowed, or no longer runs (exit code 5).
     #[error("{0}")]
@@ -35,6 +37,15 @@ pub enum Error {
         /// The op, as its file is named.
         op: &'static str,
         /// Both shapes and what would fit.
+        what: String,
+    },
+    /// A loss was differentiated through what has no gradient. Nothing else is called so, since listings and benches go on
+    /// without it.
+    #[error("{op}: {what}")]
+    NoGradient {
+        /// The op, as its file is named.
+        op: &'static str,
+        /// What has none, and the way out.
         what: String,
     },
     /// Another process works in this folder (exit code 75).
@@ -56,7 +67,7 @@ impl Error {
     /// regression, 75 try again.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Shape { .. } | Error::Failed(_) => 1,
+            Error::Shape { .. } | Error::NoGradient { .. } | Error::Failed(_) => 1,
             Error::Usage(_) => 2,
             Error::NoAdapter(_) => 3,
             Error::Data(_) | Error::Damaged { .. } => 4,
@@ -75,10 +86,15 @@ impl Error {
         Error::shape(op, format!("{} is {} and {} is {}; {need}", a.0, a.1, b.0, b.1))
     }
 
+    /// `op` has no gradient: through what, and the way out.
+    pub fn no_gradient(op: &'static str, what: impl Into<String>) -> Self {
+        Error::NoGradient { op, what: what.into() }
+    }
+
     /// A file of ours that cannot be trusted: which, why, and the way out.
     pub fn damaged(path: &Path, why: impl Display, way_out: &str) -> Self {
-        let what = format!("{} is damaged: {why}; {way_out}", path.display());
-        Error::Damaged { path: path.to_path_buf(), what }
+        let what = format!("{} is damaged: {why}", path.display());
+        Error::Damaged { path: path.to_path_buf(), what, way_out: way_out.to_string() }
     }
 
     /// An I/O error with the path it happened at. A missing or unreadable file is bad data; a disk without room is a

@@ -1,11 +1,13 @@
 //! base: vocabulary that needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names,
-//! ranges of values, text for terminals, who is told how far a long job is.
+//! ranges of values, text for terminals, who is told how far a long job is; line plots, where pages are made.
 
 pub mod contained;
 pub mod error;
 pub mod files;
 pub mod hash;
 pub mod nearest;
+#[cfg(feature = "study")]
+pub mod plot;
 pub mod progress;
 pub mod range;
 pub mod rng;

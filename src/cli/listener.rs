@@ -128,21 +128,25 @@ impl Listener {
 pub(super) fn waiting(listener: Arc<Listener>, stop: Option<Arc<AtomicBool>>) -> Waiting {
     // Since when, and after how many seconds to say so next.
     let since = Mutex::new((Instant::now(), LONG_S));
-    Arc::new(move |kernel, asked| {
+    Arc::new(move |now| {
+        let kernel = now.kernel;
         if stop.as_ref().is_some_and(|s| s.load(Ordering::SeqCst)) {
             return Err(Error::TryAgain(format!(
                 "stopped while the driver compiled {kernel}; the same command goes on"
             )));
         }
         let mut since = since.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked == 0 {
+        if now.asked == 0 {
             *since = (Instant::now(), LONG_S);
         }
         let seconds = since.0.elapsed().as_secs();
         if seconds >= since.1 {
-            listener.note(&format!(
-                "compiling {kernel} for {seconds} s: nothing runs before the driver is through with it"
-            ));
+            let left = match now.left {
+                0 => "it is the last one of this step".to_string(),
+                1 => "one more of this step is left after it".to_string(),
+                n => format!("{n} more of this step are left after it"),
+            };
+            listener.note(&format!("the driver has compiled the kernel {kernel} for {seconds} s; {left}"));
             since.1 = 2 * seconds;
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::base::Progress;
 use crate::base::{Error, Result};
 use crate::device::tune::Table;
 use crate::device::{AdapterChoice, Gpu, GpuOptions, Tree};
-use crate::study::job::KERNELS;
+use crate::study::KERNELS;
 use crate::study::{self, Config, Job};
 use clap::Args;
 use std::path::{Path, PathBuf};

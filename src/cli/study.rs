@@ -3,6 +3,7 @@
 use super::options::{Options, config};
 use super::output::{complain, print, print_json, results, table};
 use crate::base::{Error, Result};
+use crate::data::layout;
 use crate::study::results::{gather, write_csv};
 use crate::study::{self, Cell, Job, Manner, Selection, cells, report};
 use clap::{Args, Subcommand};
@@ -138,7 +139,7 @@ impl Run {
     }
 }
 
-/// So many damaged parts are told a line each where a page lists the others.
+/// So many parts that are left out are told a line each where a page lists the others.
 const TOLD: usize = 8;
 
 /// What is damaged is left out, and told: the exit code says so too. `page` names all of it.
@@ -147,10 +148,10 @@ fn all_whole(damaged: &[String], page: &Path) -> Result<()> {
     let told = if page.exists() { n.min(TOLD) } else { n };
     match damaged {
         [] => return Ok(()),
-        [one] => return Err(Error::Data(format!("one damaged part of the study is left out: {one}"))),
+        [one] => return Err(Error::Data(format!("one part of the study is left out: {one}"))),
         _ => damaged.iter().take(told).for_each(|what| complain(&format!("warning: {what}"))),
     }
-    let left_out = format!("{n} damaged parts of the study are left out");
+    let left_out = format!("{n} parts of the study are left out");
     Err(Error::Data(match n - told {
         0 => format!("{left_out}, each told above"),
         _ => format!("{left_out}; {told} are told above, and all in {}", page.display()),
@@ -176,7 +177,9 @@ impl Run {
 
 impl List {
     fn run(&self) -> Result<()> {
-        let all = cells(&config(Some(&self.config))?);
+        let config = config(Some(&self.config))?;
+        config.data.specs.iter().try_for_each(|spec| layout::expect_text(spec))?;
+        let all = cells(&config);
         if self.json {
             return print_json(&Listed(&all));
         }
@@ -218,10 +221,10 @@ impl Report {
         let mut found = gather(&self.dir)?;
         let csv = write_csv(&self.dir, &found)?;
         let (page, not_shown) = report(&self.dir, &found)?;
-        found.damaged.extend(not_shown);
+        found.left_out.extend(not_shown);
         let cells: Vec<_> = found.cells.into_iter().map(|(_, result)| result).collect();
         print(&format!("{}\n\n{}\n{}", results(&cells), csv.display(), page.display()))?;
-        all_whole(&found.damaged, &page)
+        all_whole(&found.left_out, &page)
     }
 }
 

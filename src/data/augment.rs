@@ -7,6 +7,7 @@ use crate::kernels::color_jitter::ColorJitter;
 use crate::kernels::crop_resize::{CropResize, RandomCrop};
 use crate::kernels::draw::Draws;
 use crate::kernels::gaussian_blur::GaussianBlur;
+use crate::kernels::solarize::Solarize;
 use crate::nn::{Recipe, Views};
 use crate::tape::{Phase, Tape, Var};
 
@@ -14,6 +15,7 @@ use crate::tape::{Phase, Tape, Var};
 const CROP: u32 = 0x4352;
 const JITTER: u32 = 0x4a49;
 const BLUR: u32 = 0x424c;
+const SOLARIZE: u32 = 0x534f;
 
 /// How an image becomes what a network sees.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +50,7 @@ impl Views for StoreViews<'_> {
 }
 
 impl Augmentation {
-    /// One random view of the images at `indices`: crop and mirror, colours, blur, normalize; what has probability 0 is
+    /// One random view of the images at `indices`: crop and mirror, colours, blur, solarize, normalize; what has probability 0 is
     /// left out. f32 [B, channels, out, out].
     pub fn view(&self, t: &mut Tape, store: &ImageStore, indices: Var, view: u32, seed: u64, out: u32) -> Result<Var> {
         t.phase(Phase::Augmentation, |t| self.random(t, store, indices, (view, seed), out))
@@ -81,6 +83,10 @@ impl Augmentation {
             let radius = (out / 20).max(1);
             let (draws, probability, sigma) = (draws(BLUR), r.blur_probability as f32, pair(r.blur_sigma));
             x = t.gaussian_blur(GaussianBlur { draws, probability, sigma, radius }, x, indices, epoch.var)?;
+        }
+        if r.solarize_probability > 0.0 {
+            let (draws, probability) = (draws(SOLARIZE), r.solarize_probability as f32);
+            x = t.solarize(Solarize { draws, probability, threshold: 0.5 }, x, indices, epoch.var)?;
         }
         t.normalize(x, self.mean, self.std)
     }

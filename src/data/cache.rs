@@ -1,5 +1,5 @@
 //! Decoded data on disk, so that a resume or another cell of a grid does not decode again: one safetensors file a
-//! source, named by what it was made from, with a checksum over all it holds. A damaged file is named and re-made.
+//! source, named by what it was made from, with a checksum over all it holds. A damaged file is told and made again.
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
@@ -82,8 +82,8 @@ pub fn digest(path: &Path) -> Result<[u8; 32]> {
     }
 }
 
-/// The cached source for `key`, or what `make` gives, with the file that keeps it for the next time. What could not be
-/// decoded whole is not to be kept, nor what has no key.
+/// The cached source for `key`; or what `make` gives, with the file that will keep it. A source without a key is not kept,
+/// and neither is one of which a file could not be decoded.
 pub fn through(
     key: impl FnOnce() -> Result<Option<Hasher>>,
     options: &LoadOptions,

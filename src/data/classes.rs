@@ -32,7 +32,7 @@ fn number(name: &str) -> Option<f64> {
     if plain { name.parse().ok().filter(|v: &f64| v.is_finite()) } else { None }
 }
 
-/// Whether a label says that it is not a number: what is left of a missing value, never a class.
+/// Whether a label is `nan` or the like: it stands for a missing value and is never a class.
 pub fn is_nan(label: &str) -> bool {
     ["nan", "+nan", "-nan", "1.#qnan", "-1.#ind", "1.#ind", "-1.#qnan"].iter().any(|n| label.eq_ignore_ascii_case(n))
 }

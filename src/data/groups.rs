@@ -149,7 +149,7 @@ struct Cut {
 }
 
 impl Cut {
-    /// Whether val is nearer to what is wanted with a group of these counts.
+    /// Whether a group of these counts brings val nearer to the wanted counts.
     fn brings_nearer(&self, counts: &[usize]) -> bool {
         let off = |more: &dyn Fn(usize) -> usize| -> usize {
             (0..counts.len()).map(|c| self.wanted[c].abs_diff(self.have[c] + more(c))).sum()

@@ -72,7 +72,7 @@ impl Images {
         counts
     }
 
-    /// Content address of sizes and pixels alone, in order: what learning without labels depends on.
+    /// The hash of sizes and pixels in order. Learning without labels depends on nothing else of the data.
     pub fn fingerprint(&self) -> String {
         let dims = [self.len(), self.height, self.width, self.channels];
         let sized = dims.iter().fold(Hasher::new().part("wgslab images 1"), |h, d| h.part((*d as u64).to_le_bytes()));
@@ -308,7 +308,7 @@ pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Fn
     let mut data = split::assemble(source, options, need)?;
     data.warnings.extend(notes);
     if let Some(fresh) = fresh {
-        fresh.keep()?; // only now: data that cannot be used leaves nothing behind
+        fresh.keep()?; // only now, so that data that cannot be used leaves no file
         data.warnings.extend(fresh.warning);
     }
     Ok(data)

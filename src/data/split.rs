@@ -146,8 +146,8 @@ impl Listing {
 const NO_TEST: &str = "there is no test split, and none is cut from train; put class folders into train/ and test/, or \
     name the split of each image in a CSV (path,label,split), so that results stand on images never learnt from";
 
-/// Makes the dataset. For an evaluation splits may be empty, the named one apart; what is there is treated as for training,
-/// so that a split holds the same images whatever it is needed for.
+/// Makes the dataset. For an evaluation only the named split must have images. All splits are made as for training, so that a
+/// split holds the same images whatever it is needed for.
 pub fn assemble(source: Source, options: &LoadOptions, need: Need) -> Result<Dataset> {
     source.outline().check(need)?;
     let Source { name, classes, parts: [train, val, test], .. } = source;

@@ -270,7 +270,7 @@ impl Gpu {
             device,
             queue,
             pipelines: Pipelines::default(),
-            waiting: Arc::new(|_, _| Ok(())),
+            waiting: Arc::new(|_| Ok(())),
             timestamp_period_ns,
             trouble,
             meter: Arc::default(),

@@ -5,7 +5,8 @@ use super::shader::{Access, Kernel, STACK_BYTES, create_module};
 use super::wgsl::{Layout, Shader};
 use super::{Caps, Gpu};
 use crate::base::{Error, Result};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Pipeline {
 pub(super) struct Pipelines {
     shaders: Mutex<HashMap<Kernel, Arc<Shader>>>,
     made: Mutex<HashMap<Arc<Shader>, Arc<Pipeline>>>,
+    /// How many are still to be made for what was announced last.
+    left: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -35,16 +38,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
-/// What is asked again and again while a kernel is being compiled, with the kernel's name and variant and how often it was
-/// asked before: an error ends the wait, and is what the caller of [`Gpu::pipeline`] gets.
-pub type Waiting = Arc<dyn Fn(&str, usize) -> Result<()> + Send + Sync>;
+/// What is asked again and again while a kernel is being compiled: an error ends the wait, and is what the caller of
+/// [`Gpu::pipeline`] gets.
+pub type Waiting = Arc<dyn Fn(&Compiling<'_>) -> Result<()> + Send + Sync>;
+
+/// What a driver is busy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compiling<'a> {
+    /// The kernel's name and variant.
+    pub kernel: &'a str,
+    /// How often was asked before while this kernel was being compiled.
+    pub asked: usize,
+    /// How many more kernels the same plan needs compiled.
+    pub left: usize,
+}
 
 /// How often it is asked.
 const TICK: Duration = Duration::from_millis(100);
 
 /// What `work` gives, done on a thread of its own; or the error of `waiting`, with the thread left to itself. The thread
 /// has a stack that no shader of bounded nesting fills.
-fn beside<T: Send + 'static>(name: &str, waiting: &Waiting, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+fn beside<T: Send + 'static>(
+    (name, left): (&str, usize),
+    waiting: &Waiting,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
     let failed = |what: &str| Error::Failed(format!("{name} could not be compiled: {what}"));
     let (tell, told) = channel();
     let spawned = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
@@ -54,7 +72,7 @@ fn beside<T: Send + 'static>(name: &str, waiting: &Waiting, work: impl FnOnce() 
     for asked in 0.. {
         match told.recv_timeout(TICK) {
             Ok(done) => return Ok(done),
-            Err(RecvTimeoutError::Timeout) => waiting(name, asked)?,
+            Err(RecvTimeoutError::Timeout) => waiting(&Compiling { kernel: name, asked, left })?,
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
@@ -73,18 +91,27 @@ impl Gpu {
         Ok(s)
     }
 
+    /// Says which pipelines are asked for next, so that who waits for one hears how many are left after it.
+    pub(crate) fn announce(&self, shaders: &[Arc<Shader>]) {
+        let known = lock(&self.pipelines.made);
+        let new: HashSet<_> = shaders.iter().filter(|s| !known.contains_key(*s)).collect();
+        self.pipelines.left.store(new.len(), Ordering::Relaxed);
+    }
+
     /// The pipeline of a text, made at the first call.
     pub(super) fn pipeline(&self, shader: &Arc<Shader>) -> Result<Arc<Pipeline>> {
         let mut known = lock(&self.pipelines.made);
         if let Some(p) = known.get(shader) {
             return Ok(p.clone());
         }
-        let p = Arc::new(self.compile(shader)?);
+        let left = self.pipelines.left.load(Ordering::Relaxed).saturating_sub(1);
+        let p = Arc::new(self.compile(shader, left)?);
+        self.pipelines.left.store(left, Ordering::Relaxed);
         known.insert(shader.clone(), p.clone());
         Ok(p)
     }
 
-    fn compile(&self, shader: &Shader) -> Result<Pipeline> {
+    fn compile(&self, shader: &Shader, left: usize) -> Result<Pipeline> {
         shader.expect_valid()?;
         let reflected = shader.layout();
         fits(&shader.shown(), reflected, self.caps())?;
@@ -129,7 +156,7 @@ impl Gpu {
             })
         };
         let of = shader.text();
-        let raw = beside(&name, &self.waiting, move || of.compiled(make))?
+        let raw = beside((&name, left), &self.waiting, move || of.compiled(make))?
             .map_err(|why| Error::Failed(format!("{}: {why}", shader.shown())))?;
         self.check()?;
         let (buffers, params_bytes) = (reflected.buffers.clone(), reflected.params_bytes);
@@ -161,28 +188,28 @@ fn fits(kernel: &str, r: &Layout, caps: &Caps) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Of a compiler that takes its time.
     #[test]
     fn who_waits_is_asked_and_may_leave() {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
-        let patient: Waiting = Arc::new(move |name, before| {
-            assert_eq!((name, before), ("a.b [c]", count.fetch_add(1, Ordering::SeqCst)));
+        let patient: Waiting = Arc::new(move |now| {
+            let asked = count.fetch_add(1, Ordering::SeqCst);
+            assert_eq!(*now, Compiling { kernel: "a.b [c]", asked, left: 3 });
             Ok(())
         });
-        assert_eq!(beside("a.b [c]", &patient, || 7).unwrap(), 7);
+        assert_eq!(beside(("a.b [c]", 3), &patient, || 7).unwrap(), 7);
         let slow = || std::thread::sleep(5 * TICK);
-        beside("a.b [c]", &patient, slow).unwrap();
+        beside(("a.b [c]", 3), &patient, slow).unwrap();
         assert!(asked.load(Ordering::SeqCst) >= 1);
-        let hasty: Waiting = Arc::new(|name, _| Err(Error::TryAgain(format!("stopped while compiling {name}"))));
+        let hasty: Waiting = Arc::new(|now| Err(Error::TryAgain(format!("stopped while compiling {}", now.kernel))));
         let (hold, held) = channel::<()>();
-        let e = beside("a.b [c]", &hasty, move || held.recv()).unwrap_err(); // it never ends by itself
+        let e = beside(("a.b [c]", 0), &hasty, move || held.recv()).unwrap_err(); // it never ends by itself
         assert!(e.exit_code() == 75 && e.to_string().contains("a.b [c]"), "{e}");
         drop(hold);
-        let never: Waiting = Arc::new(|_, _| Ok(()));
-        let e = beside("a.b [c]", &never, || panic!("a bug of a driver")).unwrap_err();
+        let never: Waiting = Arc::new(|_| Ok(()));
+        let e = beside(("a.b [c]", 0), &never, || panic!("a bug of a driver")).unwrap_err();
         assert!(e.to_string().contains("a.b [c] could not be compiled"), "{e}");
     }
 }

@@ -6,6 +6,9 @@
 //!
 //! The text of a kernel is put together where it is launched: [`Kernel::new`] takes the pieces it begins with, and each
 //! [`Kernel::followed_by`] adds those that one choice brings (a type, a walk, an op's own formula).
+//!
+//! NaN in is NaN out, so that a bad step cannot look like a good one: an op that does otherwise says so in its head, and stands
+//! in the list of `kernels-tests/not_numbers.rs`.
 
 /// The ops of a family, one line each: their modules, and `listed()`, every op's name with its cases.
 macro_rules! ops {

@@ -7,7 +7,7 @@
 //! do not agree yet. A sample of the reference kernel stands before and behind each of a row's. What is short is repeated
 //! within one submission (`samples.rs`). Times are the device's timestamps where it has them, with the wall clock as a witness.
 
-use super::feed;
+use super::check::SEED;
 use super::own::Own;
 use super::rule::{MOST_TURNS, Rule, TURNS};
 use super::samples::{Reference, Samples, warm};
@@ -244,7 +244,8 @@ impl<'a> Bench<'a> {
                 continue;
             }
             let plan = Rc::new(Plan::new(gpu, schedule, &State::new())?);
-            feed::run_once(gpu, &plan, recorded)?;
+            plan.run(gpu, &recorded.feed(&recorded.words(SEED)))?;
+            gpu.wait()?;
             for (entry, i, launches) in found {
                 let step = &plan.schedule().steps[i];
                 let (variant, cost, plan) = (step.variant, step.cost(), plan.clone());

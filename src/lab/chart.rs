@@ -1,8 +1,8 @@
 //! Charts of a report as SVG text for its page: a line of text and a mark for each row, from top to bottom.
 
 use super::spread::figures;
+use crate::base::plot::{element, number, rgb};
 use crate::base::{Error, Result};
-use crate::study::plot::{element, number, rgb};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};

@@ -144,20 +144,24 @@ impl<'a> Fields<'a> {
         list.ok_or_else(|| self.not(name, v, want))
     }
 
-    /// A shape.
+    /// A shape that must be there.
     pub fn shape(&mut self, name: &'static str) -> Result<Shape> {
-        let want = format!("a list of 1 to {MAX_RANK} sizes above 0, such as [16, 64, 56, 56]");
-        let Some(v) = self.value(name) else { return Err(self.missing(name, &want)) };
+        self.shape_if(name)?.ok_or_else(|| self.missing(name, &a_shape()))
+    }
+
+    /// A shape, where it is given.
+    pub fn shape_if(&mut self, name: &'static str) -> Result<Option<Shape>> {
+        let Some(v) = self.value(name) else { return Ok(None) };
         let size = |d: &Spanned<DeValue<'_>>| whole(d.get_ref()).filter(|n| *n > 0).map(|n| n as usize);
         // A single number is a vector.
         let dims: Option<Vec<usize>> = match v.get_ref().as_array() {
             Some(list) => list.iter().map(size).collect(),
             None => size(v).map(|n| vec![n]),
         };
-        let dims = dims.filter(|d| (1..=MAX_RANK).contains(&d.len())).ok_or_else(|| self.not(name, v, &want))?;
+        let dims = dims.filter(|d| (1..=MAX_RANK).contains(&d.len())).ok_or_else(|| self.not(name, v, &a_shape()))?;
         let elements = dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).filter(|n| *n < 1 << 32);
         elements.ok_or_else(|| self.not(name, v, "a shape of fewer than 2³² elements"))?;
-        Ok(Shape::new(&dims))
+        Ok(Some(Shape::new(&dims)))
     }
 
     /// A shape of this many dimensions.
@@ -181,6 +185,11 @@ impl<'a> Fields<'a> {
         };
         Err(self.source.at(key.span().start, &what))
     }
+}
+
+/// What a shape must be.
+fn a_shape() -> String {
+    format!("a list of 1 to {MAX_RANK} sizes above 0, such as [16, 64, 56, 56]")
 }
 
 fn whole(v: &DeValue<'_>) -> Option<u32> {

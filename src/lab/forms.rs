@@ -1,9 +1,11 @@
-//! Which ops a set file can describe, and by which fields: a row for each, in families. Names are PyTorch's where it has
-//! the op. Inputs that follow from the others (the weight of a norm, the labels of a loss) are not written down; what
-//! they hold is what the op's own cases hold. Any other op is measured at the shapes of its tests, in the set `cases`.
+//! By which fields a set file describes an op: a row for each op that has fields of its own, in families. Names are PyTorch's
+//! where it has the op. Inputs that follow from the others (the weight of a norm, the labels of a loss) are not written
+//! down; what they hold is what the op's own cases hold. Any other op is described by one of its named cases and the shapes
+//! of its inputs (`listed.rs`).
 
 mod elements;
 mod layers;
+mod listed;
 mod losses;
 mod training;
 
@@ -22,10 +24,10 @@ pub(super) struct Made {
 }
 
 type Input = (&'static str, Type, Fill);
-type Build = fn(&mut Fields<'_>) -> Result<Made>;
+pub(super) type Build = fn(&mut Fields<'_>) -> Result<Made>;
 
-/// The ops by name.
-pub(super) const FORMS: &[(&str, Build)] = &[
+/// The ops that have fields of their own, by name.
+const FORMS: &[(&str, Build)] = &[
     ("abs", elements::unary),
     ("adam", training::adam),
     ("adaptive_avg_pool2d", layers::adaptive_avg_pool2d),
@@ -81,6 +83,12 @@ pub(super) const FORMS: &[(&str, Build)] = &[
     ("top_k", elements::top_k),
 ];
 
+/// How a case of `op` is built; none where no op is called so.
+pub(super) fn form(op: &str) -> Option<Build> {
+    let own = FORMS.iter().find(|f| f.0 == op).map(|f| f.1);
+    own.or_else(|| listed::cases(op).map(|_| listed::listed as Build))
+}
+
 fn made(op: impl Op, inputs: Vec<Input>) -> Result<Made> {
     let names = inputs.iter().map(|i| i.0).collect();
     Ok(Made { case: Case::new("", op, inputs.into_iter().map(|(_, ty, fill)| (ty, fill)).collect()), names })
@@ -93,4 +101,18 @@ fn normal(name: &'static str, shape: impl Into<Shape>) -> Input {
 /// The scalars of a step, all of one value.
 fn scalars(value: f32) -> Input {
     ("scalars", Type::f32([SCALARS]), Fill::Values(vec![value]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The order of the table is no surprise to a reader, and every row is of an op that exists.
+    #[test]
+    fn forms_are_sorted_ops() {
+        assert!(FORMS.is_sorted_by_key(|f| f.0));
+        for (name, _) in FORMS {
+            assert!(listed::cases(name).is_some(), "{name}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! the adapter's own peaks, with another run and with another framework, and what an edit of a shader does to it.
 //!
 //! Everything here prints nothing: it measures, judges and returns records that `cli` shows and writes. Only
-//! [`check::gpu_or_skip`], which is for tests, says that it skips.
+//! [`check::skipped`], which is for tests, speaks.
 
 pub mod against;
 pub mod bench;
@@ -12,7 +12,6 @@ pub mod check;
 pub mod compare;
 pub mod edit;
 pub mod environment;
-mod feed;
 mod fields;
 mod forms;
 pub mod landscape;

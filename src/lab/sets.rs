@@ -11,11 +11,11 @@
 //! padding = 1                     # what is left out has PyTorch's default
 //! ```
 //!
-//! `forms.rs` says which fields an op has. The set `cases` is no file: it is every op at the shapes of its own tests.
+//! `forms.rs` says which fields an op has; an op that has none there is described by one of its cases. The set `cases` is no file: it is every op at the shapes of its own tests.
 
 use super::Row;
 use super::fields::{Fields, Source, number};
-use super::forms::{FORMS, Made};
+use super::forms::{Build, Made, form};
 use crate::base::{Error, Result, files, nearest};
 use crate::kernels::listing::entry_name;
 use crate::kernels::{Case, ops};
@@ -125,7 +125,8 @@ impl Set {
             let name = toml::Value::String(name.trim().to_string());
             text += &format!("{name} = {}\n", word(value.trim()));
         }
-        let named = format!("name = {}\n", toml::Value::String(fields.join(" ")));
+        let name = if fields.is_empty() { "as it is listed".into() } else { fields.join(" ") };
+        let named = format!("name = {}\n", toml::Value::String(name));
         Set::parse(&Source { path: PathBuf::from("--shape"), text: text + &named }, op).map_err(|e| match e {
             // The lines are those of a text that nobody wrote.
             Error::Usage(e) => {
@@ -159,7 +160,7 @@ impl Set {
                     set.time_limit_s = Some(seconds.ok_or_else(|| at("time_limit_s must be seconds above 0"))?);
                 }
                 (op, v) => {
-                    let build = form(op).map_err(|what| source.at(key.span().start, &what))?;
+                    let build = form(op).ok_or_else(|| source.at(key.span().start, &unknown(op)))?;
                     let list = v.as_array().ok_or_else(|| at(&format!("write the cases of {op} as [[{op}]]")))?;
                     for one in list {
                         let start = one.span().start;
@@ -192,22 +193,17 @@ fn word(value: &str) -> String {
     }
 }
 
-/// How a case of `op` is built, or why none can be.
-fn form(op: &str) -> Result<fn(&mut Fields<'_>) -> Result<Made>, String> {
-    if let Some((_, build)) = FORMS.iter().find(|f| f.0 == op) {
-        return Ok(*build);
-    }
-    let known: Vec<&str> = FORMS.iter().map(|f| f.0).collect();
-    Err(match nearest(op, &known) {
-        _ if ops().iter().any(|o| o.0 == op) => {
-            format!("{op} cannot be described by fields yet; `wgslab bench {op}` measures it at its tests' shapes")
-        }
+/// That there is no such op, and which are near.
+fn unknown(op: &str) -> String {
+    let ops = ops();
+    let known: Vec<&str> = ops.iter().map(|o| o.0).collect();
+    match nearest(op, &known) {
         Some(near) => format!("there is no op `{op}`; did you mean `{near}`?"),
-        None => format!("there is no op `{op}`; described by fields are {}", known.join(", ")),
-    })
+        None => format!("there is no op `{op}`; there are {}", known.join(", ")),
+    }
 }
 
-fn subject(mut f: Fields<'_>, build: fn(&mut Fields<'_>) -> Result<Made>) -> Result<Subject> {
+fn subject(mut f: Fields<'_>, build: Build) -> Result<Subject> {
     let name = f.text("name")?.filter(|n| !n.trim().is_empty());
     let Made { case, names } = build(&mut f)?;
     f.finish()?;
@@ -275,14 +271,29 @@ mod tests {
         }
     }
 
-    /// The fields' order in a table is no surprise to a reader, and no op is listed that does not exist.
+    /// Fields of its own or its list line: no op is without a form.
     #[test]
-    fn forms_are_sorted_ops() {
-        let ops: Vec<&str> = ops().iter().map(|o| o.0).collect();
-        assert!(FORMS.is_sorted_by_key(|f| f.0));
-        for (name, _) in FORMS {
-            assert!(ops.contains(name), "{name}");
+    fn every_op_is_described_by_fields() {
+        for (op, _) in ops() {
+            // Fields of an op's own may have to be given; the form of a list line has something for each.
+            match Set::one(op, &[]) {
+                Ok(set) => assert_eq!(set.subjects.len(), 1, "{op}"),
+                Err(e) => assert!(e.to_string().contains(&format!("{op} needs ")), "{e}"),
+            }
         }
+    }
+
+    #[test]
+    fn an_op_without_fields_of_its_own_is_one_of_its_cases_at_other_sizes() {
+        let words = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let of = |op: &str, list: &[&str]| Set::one(op, &words(list)).map(|set| set.subjects[0].shape.clone());
+        let first = ops().into_iter().find(|o| o.0 == "rank").unwrap().1.remove(0);
+        assert_eq!(of("rank", &[]).unwrap(), format!("x0 {} f32", first.inputs[0].0.shape));
+        assert_eq!(of("rank", &["x0=128,1000"]).unwrap(), "x0 [128, 1000] f32");
+        let like = of("rank", &["like=no such case"]).unwrap_err().to_string();
+        assert!(like.contains(first.name) && like.contains("rank has no case"), "{like}");
+        let wrong = of("rank", &["x1=3"]).unwrap_err().to_string();
+        assert!(wrong.contains("rank has no field `x1`"), "{wrong}");
     }
 
     #[test]
@@ -329,7 +340,6 @@ mod tests {
             ("[[conv2]]\nname = \"a\"\n", 1, "there is no op `conv2`; did you mean `conv2d`?"),
             ("about = 3\n", 1, "about must be a text"),
             ("variants = []\n", 1, "variants must be a list of names"),
-            ("[[jigsaw]]\nname = \"a\"\n", 1, "wgslab bench jigsaw"),
             ("[[relu]]\nname = \"a\"\n\nx = [1]\nstride = 2\n", 5, "relu has no field `stride`; it has name, x"),
             ("[[relu]]\nname = \"a\"\n\nx = [1, 0]\n", 4, "x of relu must be a list of 1 to 6 sizes above 0"),
             ("[[relu]]\nname = \"a\"\nx = [65536, 65536]\n", 3, "fewer than 2³² elements"),

@@ -1,8 +1,9 @@
 //! A backbone: a network from images to features, the same to every method that pretrains or trains it.
 
+use super::batch_norm::Mode;
 use super::init::Params;
 use super::optimizer::Optimizer;
-use super::resnet::{Mode, ResNet, Stem};
+use super::resnet::{ResNet, Stem};
 use crate::base::{Error, Result};
 use crate::tape::{Tape, Var};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,13 @@ pub struct Model {
     pub stem: Stem,
     /// Times the usual number of channels.
     pub width: f64,
+}
+
+/// In a few words: `resnet18 × 0.5 with the stem 3x3`.
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} × {} with the stem {}", self.arch, self.width, self.stem)
+    }
 }
 
 /// Makes a backbone of these sizes for images of so many channels.

@@ -153,7 +153,7 @@ fn kind(ty: Type) -> Dtype {
 }
 
 /// Writes everything a checkpoint holds of `state`, with `metadata`. A value that is not finite is an error, and
-/// the file stays as it was: nothing good can follow from such a state.
+/// the file stays as it was, since nothing can be trained from such a state.
 pub fn save_state(path: &Path, gpu: &Gpu, state: &State, metadata: Map<String, Value>) -> Result<()> {
     let mut tensors = Vec::new();
     for name in state.names() {
@@ -188,7 +188,7 @@ fn finite(path: &Path, name: &str, ty: Type, bytes: &[u8]) -> Result<()> {
 pub fn read_metadata(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| unusable(path, &e))?;
     let Some(ours) = header.metadata().as_ref().and_then(|m| m.get(META)) else { return Ok(Map::new()) };
-    // Only this program writes the key: what is no object under it was one.
+    // Only this program writes the key, and it writes objects.
     let broken = |e| damaged(path, &format!("its metadata under {META} is no JSON object ({e})"));
     let object: Map<String, Value> = serde_json::from_str(ours).map_err(broken)?;
     match object.contains_key(seal::CHECKSUM) {

@@ -17,6 +17,8 @@ pub enum Init {
     UniformFanIn(usize),
     /// Normal with this σ.
     Normal(f32),
+    /// Rows of length 1 in directions drawn evenly.
+    UnitRows,
     /// All ones.
     Ones,
     /// All zeros.
@@ -36,7 +38,7 @@ pub struct Param {
     pub trained: bool,
     /// Whose it is; "" where there is one player.
     pub player: &'static str,
-    /// The parameter whose first value it has, instead of one of its own.
+    /// The parameter whose initial value it copies, where it has none of its own.
     pub copy_of: Option<String>,
 }
 
@@ -223,6 +225,15 @@ pub fn values(p: &Param, seed: u64) -> Vec<f32> {
             (0..n).map(|_| bound * (2.0 * rng.uniform() - 1.0)).collect()
         }
         Init::Normal(std) => (0..n).map(|_| std * rng.normal()).collect(),
+        Init::UnitRows => {
+            let row = p.ty.shape.dims().last().map_or(1, |&d| d as usize).max(1);
+            let mut all: Vec<f32> = (0..n).map(|_| rng.normal()).collect();
+            for row in all.chunks_mut(row) {
+                let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+                row.iter_mut().for_each(|x| *x /= length);
+            }
+            all
+        }
         Init::KaimingNormalFanOut => {
             let fan_out = n / p.ty.shape.dims().get(1).map_or(1, |&d| d as usize).max(1);
             let std = (2.0 / fan_out.max(1) as f32).sqrt();
@@ -245,6 +256,8 @@ mod tests {
         assert_ne!(v, values(&p("b", Init::KaimingNormalFanOut), 1));
         assert_ne!(v, values(&p("a", Init::KaimingNormalFanOut), 2));
         assert_eq!(v, values(&p("a", Init::KaimingNormalFanOut), 1));
+        let rows = values(&p("a", Init::UnitRows), 1);
+        assert!(rows.chunks(3).all(|r| (r.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5));
         assert!(values(&p("a", Init::UniformFanIn(25)), 1).iter().all(|x| x.abs() <= 0.2));
     }
 }

@@ -1,5 +1,5 @@
-//! A list of methods: the one place that knows their names. The config's check, the command line's help, the grid and the
-//! tests read it.
+//! A list of methods, or of kinds of label noise: the one place that knows their names. The config's check, the command
+//! line's help, the grid and the tests read it.
 
 use crate::base::range::Mistake;
 use crate::base::{Error, Result, nearest};
@@ -14,7 +14,7 @@ pub type Read<T> = Result<(Arc<T>, toml::Value), toml::de::Error>;
 pub struct Entry<T: ?Sized> {
     /// What configs and the command line call it.
     pub name: &'static str,
-    /// What it is, in a few words, with its paper.
+    /// What it is or does, in a few words, with its paper where it has one.
     pub about: &'static str,
     /// Its overlay in `configs/`. The table of its name holds the default of every key.
     pub overlay: &'static str,
@@ -22,7 +22,16 @@ pub struct Entry<T: ?Sized> {
     pub read: fn(toml::Deserializer<'_>) -> Read<T>,
 }
 
-/// What a listed method's settings must keep besides their types.
+impl<T: ?Sized> Entry<T> {
+    /// Makes it from its settings as a resolved config holds them, every key. Their ranges are not checked.
+    pub fn make(&self, settings: &toml::Table) -> Result<(Arc<T>, toml::Value)> {
+        let wrong = |e: toml::de::Error| Error::Usage(format!("the settings of {}: {}", self.name, e.message().trim()));
+        let text = settings.to_string();
+        (self.read)(toml::Deserializer::parse(&text).map_err(wrong)?).map_err(wrong)
+    }
+}
+
+/// The ranges of a listed method's settings.
 pub trait Checked {
     /// The first value that is out of its range, by its key.
     fn check(&self) -> Result<(), Mistake> {
@@ -40,11 +49,13 @@ where
     Ok((wrap(method), settings))
 }
 
-/// The entry called `name`; an error names those there are. `what` is what they are, for instance `pretraining method`.
+/// The entry called `name`; an error names all. `what` says what they are, for instance `pretraining method`.
 pub fn find<'a, T: ?Sized>(what: &str, name: &str, list: &[&'a Entry<T>]) -> Result<&'a Entry<T>> {
     list.iter().find(|e| e.name == name).copied().ok_or_else(|| {
         let known: Vec<&str> = list.iter().map(|e| e.name).collect();
-        let meant = nearest(name, &known).map_or(String::new(), |near| format!("; did you mean {near}?"));
+        // What has a known name within is another thing: asymmetric noise is not symmetric noise misspelt.
+        let near = nearest(name, &known).filter(|near| !name.contains(near));
+        let meant = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
         Error::Usage(format!("there is no {what} {name:?}; known: {}{meant}", known.join(", ")))
     })
 }

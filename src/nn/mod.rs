@@ -2,26 +2,29 @@
 //! checkpoints, and what methods of pretraining and training record through. Names and shapes of parameters are torchvision's, of transformers timm's.
 
 pub mod backbone;
+pub mod batch_norm;
 pub mod checkpoint;
 mod foreign;
 pub mod init;
 pub mod listed;
 pub mod optimization;
 pub mod optimizer;
-pub mod projection;
 pub mod recipe;
 pub mod recorder;
 pub mod resnet;
 pub mod schedule;
+pub mod sequential;
 pub mod step;
 pub mod vit;
 pub mod weights;
 
 pub use backbone::{Backbone, Model};
+pub use batch_norm::Mode;
 pub use init::{Init, Params};
 pub use optimization::Optimization;
 pub use optimizer::Optimizer;
 pub use recipe::Recipe;
 pub use recorder::{Loss, Progress, Recorder, Turn, Views};
-pub use resnet::{Mode, ResNet, Stem};
+pub use resnet::{ResNet, Stem};
+pub use sequential::Layer;
 pub use vit::Vit;

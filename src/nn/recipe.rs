@@ -24,6 +24,8 @@ pub struct Recipe {
     pub blur_probability: f64,
     /// Standard deviation in pixels: smallest, largest.
     pub blur_sigma: [f64; 2],
+    /// Of turning bright values round: 1 − x for x of ½ or more.
+    pub solarize_probability: f64,
 }
 
 impl Recipe {
@@ -37,6 +39,7 @@ impl Recipe {
         grayscale_probability: 0.0,
         blur_probability: 0.0,
         blur_sigma: [1.0, 1.0],
+        solarize_probability: 0.0,
     };
 
     /// The first value that is out of its range, by its key.
@@ -53,6 +56,7 @@ impl Recipe {
         }
         share("grayscale_probability", self.grayscale_probability)?;
         share("blur_probability", self.blur_probability)?;
-        range("blur_sigma", self.blur_sigma, 100.0)
+        range("blur_sigma", self.blur_sigma, 100.0)?;
+        share("solarize_probability", self.solarize_probability)
     }
 }

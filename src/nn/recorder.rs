@@ -1,11 +1,13 @@
-//! What a method records a step through: the tape, the parameters, the backbone and the images. It keeps who a parameter
-//! belongs to, so that a step of one player leaves the others alone.
+//! What a method records a step through: the tape, the parameters, the backbone and the images. It knows which player a
+//! parameter belongs to, so that a step of one player does not train the others.
 
 use super::backbone::Backbone;
+use super::batch_norm::Mode;
 use super::init::Params;
 use super::recipe::Recipe;
-use super::resnet::Mode;
+use super::sequential::{Layer, sequential};
 use crate::base::Result;
+use crate::tape::record::Scalar;
 use crate::tape::{Tape, Type, Var};
 
 /// Makes views of a step's images. The floor that knows images implements it.
@@ -68,7 +70,7 @@ pub struct Recorder<'a> {
     pub indices: Var,
     /// Who makes their views.
     pub views: &'a dyn Views,
-    /// The batch statistics that batch norm takes.
+    /// The statistics that batch norm takes.
     pub mode: Mode,
 }
 
@@ -88,6 +90,39 @@ impl Recorder<'_> {
     pub fn features(&mut self, x: Var) -> Result<Var> {
         let prefix = self.named("backbone.");
         self.backbone.forward(self.t, self.params, &prefix, x, self.mode)
+    }
+
+    /// Records `f` on several views of the images, [batch, ..] each, one after the other in one batch, while batch norm sees
+    /// each view alone: the values of a pass for each view, at the cost of one. Gives what `f` gives, [views · batch, ..].
+    pub fn together(&mut self, views: &[Var], f: impl FnOnce(&mut Self, Var) -> Result<Var>) -> Result<Var> {
+        let x = self.t.layer("views", |t| t.concat(views, 0))?;
+        let before = std::mem::replace(&mut self.mode, Mode::Views(views.len()));
+        let y = f(self, x);
+        self.mode = before;
+        y
+    }
+
+    /// Rows [batch, D] of view `i` in `y` [views · batch, D].
+    pub fn of_view(&mut self, y: Var, i: usize) -> Result<Var> {
+        self.t.slice(y, 0, i * self.batch, self.batch)
+    }
+
+    /// A head of the current player on x [N, D]; the parameters of layer i are named `<name>.i.*`.
+    pub fn head(&mut self, name: &str, x: Var, layers: &[Layer]) -> Result<Var> {
+        let prefix = self.named(&format!("{name}."));
+        sequential(self.t, self.params, &prefix, x, layers, self.mode)
+    }
+
+    /// Moves each trained parameter of `player` towards the one that it began as a copy of, as that one is after the update:
+    /// keep · mine + (1 − keep) · theirs. For [`after_update`](crate::ssl::Method::after_update).
+    pub fn follow(&mut self, player: &'static str, keep: Scalar) -> Result<()> {
+        let theirs = self.params.list().iter().filter(|p| p.player == player && p.trained);
+        let pairs: Vec<_> = theirs.filter_map(|p| Some((p.name.clone(), p.copy_of.clone()?, p.ty))).collect();
+        for (mine, original, ty) in pairs {
+            let original = self.t.state(&original, ty)?;
+            self.t.ema_scheduled(&mine, original, keep)?;
+        }
+        Ok(())
     }
 
     /// The logits of features by the classifier of the current player: [N, features] gives [N, classes].
@@ -119,7 +154,7 @@ impl Recorder<'_> {
 /// What a turn of a step moves: one for most methods, discriminator and generator for adversarial ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// Whose optimizer, step count, guard and rate it uses, and how its terms are called; empty where there is one turn.
+    /// Names its optimizer, step count, guard, rate and terms; empty where there is one turn.
     pub name: &'static str,
     /// How often it is taken in a step, on the same images and the same views each time; the scalar `repeat`, from 0, tells
     /// the times apart for draws of the method's own.

@@ -5,6 +5,7 @@
 //! conv3x3–bn–relu–conv3x3–bn, plus its input (through a 1×1 convolution where shapes differ), then relu.
 
 use super::backbone::Backbone;
+use super::batch_norm::{Mode, batch_norm};
 use super::init::{Init, Params};
 use super::optimizer::Optimizer;
 use crate::base::{Error, Result};
@@ -24,13 +25,13 @@ pub enum Stem {
     Large,
 }
 
-/// Whether batch norm uses the batch's statistics and moves the running ones, or uses those.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// The batch's.
-    Train,
-    /// The running ones.
-    Eval,
+impl fmt::Display for Stem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stem::Small => "3x3",
+            Stem::Large => "7x7",
+        })
+    }
 }
 
 /// A ResNet-18.
@@ -46,10 +47,6 @@ pub struct ResNet {
 
 /// Blocks of each stage: the 18-layer network.
 const BLOCKS: [usize; 4] = [2, 2, 2, 2];
-/// PyTorch's defaults of batch norm.
-const EPS: f32 = 1e-5;
-const MOMENTUM: f32 = 0.1;
-
 /// A recording in progress: where parameters are named and how batch norm behaves.
 struct Layers<'a> {
     t: &'a mut Tape,
@@ -123,33 +120,7 @@ impl Layers<'_> {
         let name = format!("{}{conv}.weight", self.prefix);
         let w = self.params.weight(self.t, &name, [k, c, window, window], Init::KaimingNormalFanOut)?;
         let y = self.t.layer(conv, |t| t.conv2d(x, w, op))?;
-        self.batch_norm(y, bn)
-    }
-
-    fn batch_norm(&mut self, x: Var, name: &str) -> Result<Var> {
-        let [n, c, h, w] = self.t.shape(x).nchw("batch_norm", "x")?;
-        let full = |field: &str| format!("{}{name}.{field}", self.prefix);
-        let weight = self.params.weight(self.t, &full("weight"), [c], Init::Ones)?;
-        let bias = self.params.weight(self.t, &full("bias"), [c], Init::Zeros)?;
-        let mean = self.params.statistic(self.t, &full("running_mean"), [c], Init::Zeros)?;
-        let var = self.params.statistic(self.t, &full("running_var"), [c], Init::Ones)?;
-        let names = (full("running_mean"), full("running_var"));
-        let mode = self.mode;
-        self.t.layer(name, |t| match mode {
-            Mode::Eval => t.batch_norm_eval(x, weight, bias, mean, var, EPS),
-            Mode::Train => {
-                let [y, batch_mean, batch_var] = t.batch_norm(x, weight, bias, EPS)?;
-                let count = (n * h * w) as f32;
-                // PyTorch keeps the unbiased variance, and refuses a single value per channel, which has none.
-                if count < 2.0 {
-                    let what = format!("x {} has one value per channel; training needs at least two", t.shape(x));
-                    return Err(Error::shape("batch_norm", what));
-                }
-                t.ema(&names.0, batch_mean, 1.0 - MOMENTUM, 1.0)?;
-                t.ema(&names.1, batch_var, 1.0 - MOMENTUM, count / (count - 1.0))?;
-                Ok(y)
-            }
-        })
+        batch_norm(self.t, self.params, (self.prefix, bn), y, self.mode)
     }
 
     fn block(&mut self, x: Var, name: &str, width: usize, stride: u32) -> Result<Var> {

@@ -11,9 +11,9 @@
 //! alone, since it works row by row and nothing reads the others.
 
 use super::backbone::Backbone;
+use super::batch_norm::Mode;
 use super::init::{Init, Params};
 use super::optimizer::Optimizer;
-use super::resnet::Mode;
 use crate::base::{Error, Result};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::unary::Approximate;

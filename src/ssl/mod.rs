@@ -1,13 +1,15 @@
 //! ssl: self-supervised methods, one per file. A method sees values on a tape: views of images in, a loss out. It never
 //! sees labels, files or test images; `study` decides what flows in.
 
+mod puzzle;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use crate::base::Result;
+use crate::nn::Recipe;
 use crate::nn::listed::{Checked, Entry, find};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
-use crate::tape::Type;
+use crate::tape::{Type, Var};
 use std::fmt::Debug;
 
 /// A way to pretrain a backbone on images without labels.
@@ -55,7 +57,16 @@ macro_rules! list {
 
 // The one place that knows the names of the methods, in the order in which people see them.
 list! {
+    rotation,
+    jigsaw,
+    jigmag,
     simclr,
+    moco,
+    barlow_twins,
+    byol,
+    simsiam,
+    vicreg,
+    vae,
 }
 
 /// Every method.
@@ -69,4 +80,21 @@ pub fn methods() -> Vec<&'static Entry<dyn Method>> {
 /// The method called `name`; an error names all.
 pub fn method(name: &str) -> Result<&'static Entry<dyn Method>> {
     find("pretraining method", name, &methods())
+}
+
+/// Two views by the recipe, but for the probabilities in which the authors of BYOL made the second differ from the first.
+fn pair(r: &mut Recorder<'_>, blur: [f64; 2], solarize: [f64; 2]) -> Result<[Var; 2]> {
+    let mut view = |i: usize| {
+        let recipe = Recipe { blur_probability: blur[i], solarize_probability: solarize[i], ..r.recipe.clone() };
+        r.view(i as u32, &recipe)
+    };
+    Ok([view(0)?, view(1)?])
+}
+
+/// What [`Method::size_key`] answers for a parameter whose name has one of these parts: the part, the key, its value.
+fn head_key<const N: usize>(
+    parameter: &str,
+    heads: [(&str, &'static str, String); N],
+) -> Option<(&'static str, String)> {
+    heads.into_iter().find(|head| parameter.contains(head.0)).map(|(_, key, value)| (key, value))
 }

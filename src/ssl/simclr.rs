@@ -4,8 +4,8 @@
 use super::Method;
 use crate::base::Result;
 use crate::base::range::{Mistake, between, positive};
+use crate::nn::Layer;
 use crate::nn::listed::{Checked, Entry, read};
-use crate::nn::projection::projection;
 use crate::nn::recorder::{Loss, Recorder, Turn};
 use crate::tape::Type;
 use serde::{Deserialize, Serialize};
@@ -43,8 +43,8 @@ impl Method for SimClr {
         let views = [r.view(0, &recipe)?, r.view(1, &recipe)?];
         let x = r.t.layer("views", |t| t.concat(&views, 0))?;
         let features = r.features(x)?;
-        let ([hidden, out], prefix) = (self.projection_dims, r.named("projection."));
-        let z = projection(r.t, r.params, &prefix, features, hidden, out)?;
+        let [hidden, out] = self.projection_dims;
+        let z = r.head("projection", features, &[Layer::Linear(hidden), Layer::Relu, Layer::Linear(out)])?;
         let temperature = self.temperature as f32;
         let loss = r.t.layer("loss", |t| {
             let z = t.l2_normalize(z, 1e-12)?;

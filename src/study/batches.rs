@@ -1,6 +1,7 @@
 //! How many images each step of an epoch takes.
 
 use super::config::LastBatch;
+use crate::base::{Error, Result};
 
 /// How an epoch's images are cut into steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +14,8 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// Images of the smaller step at the end of an epoch; 0 where none is taken. One image alone is never a step: batch
-    /// statistics need two.
+    /// Images of the smaller step at the end of an epoch; 0 where there is no such step. A step has at least two images,
+    /// because batch statistics need two.
     pub fn rest(&self) -> usize {
         let left = self.images % self.whole;
         if self.last == LastBatch::Keep && left > 1 { left } else { 0 }
@@ -34,6 +35,14 @@ impl Batches {
     pub fn taken(&self, steps: usize) -> usize {
         (steps * self.whole).min(self.images / self.whole * self.whole + self.rest())
     }
+}
+
+/// The batch of a stage: the config's, or all images where there are fewer.
+pub(super) fn batch_of(wanted: usize, images: usize) -> Result<usize> {
+    if images < 2 {
+        return Err(Error::Data(format!("{images} training images are too few; at least 2 are needed")));
+    }
+    Ok(wanted.min(images))
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@ use super::results::EpochRecord;
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::path::Path;
 
 /// Where a stage stands: everything the host must remember besides the state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Cursor {
+pub struct Cursor {
     /// What made this state; another one must not go on from it.
     pub address: String,
     /// Whole epochs done.
@@ -17,9 +19,51 @@ pub(super) struct Cursor {
     /// Sums over those steps, a column each.
     pub sums: Vec<f64>,
     /// What the stage keeps between epochs.
-    pub memory: serde_json::Value,
+    pub memory: Value,
     /// The hash of the records of the whole epochs, times aside: another run's records must not be gone on with.
     pub history: String,
+}
+
+/// What cursors of a run must lie within.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Epochs of the run.
+    pub epochs: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// How many sums there are.
+    pub columns: usize,
+    /// Which of them count skipped steps.
+    pub flags: Vec<usize>,
+}
+
+/// The way out of a checkpoint that no run can go on from.
+const ANEW: &str = "delete it to start anew";
+
+impl Cursor {
+    /// The cursor that `metadata` of the checkpoint at `path` hold.
+    pub fn read(path: &Path, metadata: &Map<String, Value>) -> Result<Cursor> {
+        serde_json::from_value(metadata.clone().into())
+            .map_err(|e| Error::damaged(path, format!("it holds no place to go on from ({e})"), ANEW))
+    }
+
+    /// An error where it is no place of such a run: then no such run wrote it to `path`.
+    pub fn expect_within(&self, path: &Path, run: &Extent) -> Result<()> {
+        let Extent { epochs, steps, columns, flags } = run;
+        let place = self.epoch < *epochs && self.step <= *steps || self.epoch == *epochs && self.step == 0;
+        let sums = self.sums.len() == *columns && self.sums.iter().all(|s| s.is_finite());
+        // Shares of repeats add up to whole ones but for rounding.
+        let so_far = 0.0..=self.step as f64 + 1e-6;
+        if place && sums && flags.iter().all(|&flag| self.sums.get(flag).is_some_and(|s| so_far.contains(s))) {
+            return Ok(());
+        }
+        let why = format!(
+            "it stands at epoch {}, step {} with the sums {:?}, and this run has {epochs} epochs of {steps} steps and \
+             {columns} sums",
+            self.epoch, self.step, self.sums
+        );
+        Err(Error::damaged(path, why, ANEW))
+    }
 }
 
 /// See [`Cursor::history`]; empty before the first epoch is done.

@@ -1,24 +1,22 @@
-//! Evaluation: logits and features of plain images, metrics on the host.
+//! Evaluation of a run's classifier, or of a backbone alone, on the images of one split.
 
-use super::config::Config;
-use super::folder::{CONFIG, DONE, Done, ENVIRONMENT, REDO, STATE};
-use super::job::Job;
+use super::config::{self, Config};
+use super::folder::Done;
+use super::metrics::{Metrics, metrics};
+use super::names::{CONFIG, DONE, ENVIRONMENT, REDO, STATE};
 use super::neighbours::{Neighbours, knn};
+use super::pass::{Eye, Pass};
+use super::session::Job;
 use super::settings::other_setting;
-use super::statistics::{ConfusionMatrix, macro_auroc};
+use super::start::model_of;
 use crate::base::{Error, Result, files, seal};
-use crate::data::augment::Augmentation;
-use crate::data::store::ImageStore;
 use crate::data::{Dataset, Need, Split};
-use crate::nn::checkpoint::Checkpoint;
-use crate::nn::{Backbone, Model, Recipe};
-use crate::nn::{Mode, Params, weights};
-use crate::tape::{Feed, Plan, State, Tape, Type};
+use crate::nn::checkpoint::{self, Checkpoint};
+use crate::nn::{Mode, Model, Params, weights};
+use crate::tape::{State, Tape, Type};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Metrics of a classifier on a split; shares are 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,166 +44,6 @@ pub struct Evaluation {
     pub classes: usize,
 }
 
-/// A recorded pass over plain images of one split.
-pub(super) struct Pass {
-    plan: Plan,
-    batch: usize,
-    count: usize,
-    /// Whose images they are, and whose weights, for people.
-    images: String,
-    weights: String,
-}
-
-impl Pass {
-    /// What passes over each of `stores` record, `batch` images a step at most: the backbone's features and, of a
-    /// classifier of so many `classes`, the logits.
-    pub fn tapes(
-        job: &Job<'_>,
-        eye: &Eye,
-        stores: &[&ImageStore],
-        classes: Option<usize>,
-        batch: usize,
-    ) -> Result<Vec<Tape>> {
-        stores.iter().map(|store| record(job, eye, store, batch.min(store.count), classes)).collect()
-    }
-
-    /// Images of its steps: the config's, or all of the largest of `stores` where that is fewer.
-    pub fn batch(job: &Job<'_>, stores: &[&ImageStore]) -> usize {
-        job.config.evaluation.batch_size.min(stores.iter().map(|s| s.count).max().unwrap_or(1))
-    }
-
-    /// Compiles a pass over each of `stores` with the parameters in `state`, which `weights` names for people; they fit
-    /// the device together.
-    pub fn each<const N: usize>(
-        job: &Job<'_>,
-        eye: &Eye,
-        stores: [&ImageStore; N],
-        (state, weights): (&State, &str),
-        classes: Option<usize>,
-    ) -> Result<[Pass; N]> {
-        let batch = Pass::batch(job, &stores);
-        let tapes = |b: usize| Pass::tapes(job, eye, &stores, classes, b);
-        let mut plans = job.compile(state, "evaluation.batch_size", batch, 1, &tapes)?.into_iter();
-        let pass = |store: &ImageStore| {
-            let plan = plans.next().ok_or_else(|| Error::Failed("a pass has no plan".into()))?;
-            let (images, weights) = (store.name.clone(), weights.to_string());
-            Ok(Pass { plan, batch: batch.min(store.count), count: store.count, images, weights })
-        };
-        let passes = stores.into_iter().map(pass).collect::<Result<Vec<_>>>()?;
-        passes.try_into().map_err(|_| Error::Failed("a pass is missing".into()))
-    }
-
-    /// A row of logits for each image of the split, in order.
-    pub fn logits(&self, job: &Job<'_>) -> Result<Vec<f32>> {
-        self.read(job, [LOGITS]).map(|[logits]| logits)
-    }
-
-    /// A row of features for each image of the split, in order.
-    pub fn features(&self, job: &Job<'_>) -> Result<Vec<f32>> {
-        self.read(job, [FEATURES]).map(|[features]| features)
-    }
-
-    /// The logits and the features.
-    pub fn both(&self, job: &Job<'_>) -> Result<[Vec<f32>; 2]> {
-        self.read(job, [LOGITS, FEATURES])
-    }
-
-    /// The last batch is filled up with the first image and cut.
-    fn read<const N: usize>(&self, job: &Job<'_>, outputs: [&str; N]) -> Result<[Vec<f32>; N]> {
-        let mut all = [const { Vec::new() }; N];
-        for start in (0..self.count).step_by(self.batch) {
-            if job.stop.load(Ordering::Relaxed) {
-                let what = "stopped while evaluating; the same command goes on from the last checkpoint";
-                return Err(Error::TryAgain(what.into()));
-            }
-            let whole = (start..start + self.batch).map(|i| if i < self.count { i as u32 } else { 0 });
-            let indices: Vec<u32> = whole.collect();
-            self.plan.run(job.gpu, &Feed::new().input("indices", &indices))?;
-            for (rows, name) in all.iter_mut().zip(outputs) {
-                let mut new = self.plan.read_f32(job.gpu, name)?;
-                let width = new.len() / self.batch;
-                new.truncate((self.count - start) * width);
-                if let Some(at) = new.iter().position(|v| !v.is_finite()) {
-                    let (v, i, images, weights) = (new[at], start + at / width, &self.images, &self.weights);
-                    return Err(Error::Failed(format!(
-                        "evaluation gives {v} for {images} image {i}: {weights} are damaged or training went astray; a smaller \
-                         lr, a longer warm-up or other weights to start from may help"
-                    )));
-                }
-                rows.extend(new);
-            }
-        }
-        Ok(all)
-    }
-}
-
-/// The outputs of a pass.
-const LOGITS: &str = "logits";
-const FEATURES: &str = "features";
-
-fn record(job: &Job<'_>, eye: &Eye, store: &ImageStore, batch: usize, classes: Option<usize>) -> Result<Tape> {
-    let (mut t, mut params) = (Tape::new(), Params::new());
-    let indices = t.input("indices", Type::u32([batch]))?;
-    let x = eye.plain.plain(&mut t, store, indices, job.config.data.image_size as u32)?;
-    let features = eye.backbone.forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
-    t.output(FEATURES, features);
-    if let Some(classes) = classes {
-        let logits = eye.backbone.classify(&mut t, &mut params, "backbone.", features, classes)?;
-        t.output(LOGITS, logits);
-    }
-    Ok(t)
-}
-
-/// What looks at images in an evaluation: a backbone, at images as they are under the statistics of the training images.
-#[derive(Clone, Debug)]
-pub(super) struct Eye {
-    plain: Augmentation,
-    pub backbone: Arc<dyn Backbone>,
-}
-
-impl Eye {
-    pub fn new(backbone: Arc<dyn Backbone>, mean: [f32; 3], std: [f32; 3]) -> Eye {
-        Eye { plain: Augmentation { recipe: Recipe::PLAIN, mean, std }, backbone }
-    }
-}
-
-/// Softmax of rows of `classes` logits, computed in f64.
-fn probabilities(logits: &[f32], classes: usize) -> Vec<f32> {
-    let mut p = Vec::with_capacity(logits.len());
-    for row in logits.chunks_exact(classes) {
-        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max) as f64;
-        let e: Vec<f64> = row.iter().map(|&v| (v as f64 - top).exp()).collect();
-        let sum: f64 = e.iter().sum();
-        p.extend(e.iter().map(|v| (v / sum) as f32));
-    }
-    p
-}
-
-/// The class of each row: the first of the largest logits.
-pub(super) fn argmax(logits: &[f32], classes: usize) -> Vec<u32> {
-    let first_max = |row: &[f32]| (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
-    logits.chunks_exact(classes).map(|row| first_max(row) as u32).collect()
-}
-
-/// Metrics of a classifier's logits.
-pub(super) struct Metrics {
-    pub accuracy: f64,
-    pub balanced_accuracy: f64,
-    pub macro_f1: f64,
-    pub auroc: Option<f64>,
-}
-
-/// Metrics of logits against labels.
-pub(super) fn metrics(logits: &[f32], labels: &[u32], classes: usize) -> Result<Metrics> {
-    let matrix = ConfusionMatrix::new(classes, labels, &argmax(logits, classes))?;
-    Ok(Metrics {
-        accuracy: matrix.accuracy(),
-        balanced_accuracy: matrix.balanced_accuracy(),
-        macro_f1: matrix.macro_f1(),
-        auroc: macro_auroc(&probabilities(logits, classes), labels, classes)?,
-    })
-}
-
 /// What a run's `environment.json` says of the data it was trained on.
 #[derive(Deserialize)]
 struct Trained {
@@ -229,7 +67,7 @@ impl Trained {
         })
     }
 
-    /// Refuses files of an unfinished run that are whole and not of one run: nothing but a `done` names them all.
+    /// Refuses files of an unfinished run that belong to several runs, though each is whole: only a `done` names them all.
     fn made(&self, config: &Config, saved: &Checkpoint, folder: &Path) -> Result<()> {
         let way_out = "bring back the run's own, or train it again";
         if saved.metadata.get("address").and_then(Value::as_str) != Some(&self.address) {
@@ -302,14 +140,15 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         job.progress.note(&format!("{spec} has no training images: nearest neighbours are not measured"));
     }
     let c = &job.config.evaluation;
-    let near = near.map(|rows| knn((&rows, &data.train.labels), (&features, labels), eye.backbone.features(), c));
+    let width = eye.backbone.features();
+    let near = near.map(|rows| knn(job, (&rows, &data.train.labels), (&features, labels), width)).transpose()?;
     Ok(evaluation(&metrics(&logits, labels, classes)?, near, c, (labels.len(), classes)))
 }
 
 fn evaluation(
     m: &Metrics,
     near: Option<Neighbours>,
-    c: &super::config::Evaluation,
+    c: &config::Evaluation,
     (images, classes): (usize, usize),
 ) -> Evaluation {
     Evaluation {
@@ -370,18 +209,16 @@ fn match_classes(data: &mut Dataset, split: Split, classes: &[String]) -> Result
 /// the config says, with the weights in `backbone` or, without, random ones of `seed`.
 pub fn knn_accuracy(job: &Job<'_>, spec: &str, backbone: Option<&Path>, seed: u64) -> Result<f64> {
     let set = job.load(spec)?;
-    let network = job.config.model.backbone(job.config.data.channels)?;
+    let bytes = backbone.map(|path| Ok::<_, Error>((path, weights::read(path)?))).transpose()?;
+    let own = match &bytes {
+        Some((path, bytes)) => model_of(path, &checkpoint::read_metadata(path, bytes)?),
+        None => None,
+    };
+    let network = own.as_ref().unwrap_or(&job.config.model).backbone(job.config.data.channels)?;
     let mut state = set.resident.clone();
-    if let Some(path) = backbone {
-        let bytes = weights::read(path)?;
-        weights::load(
-            (path, &bytes),
-            job.gpu,
-            &mut state,
-            "backbone.",
-            &job.backbone_tensors(network.as_ref())?,
-            None,
-        )?;
+    if let Some((path, bytes)) = &bytes {
+        let wanted = job.backbone_tensors(network.as_ref())?;
+        weights::load((path, bytes), job.gpu, &mut state, "backbone.", &wanted, None)?;
     }
     let (mut t, mut params) = (Tape::new(), Params::new());
     let Config { data, .. } = job.config;
@@ -393,19 +230,5 @@ pub fn knn_accuracy(job: &Job<'_>, spec: &str, backbone: Option<&Path>, seed: u6
     let [train, test] = Pass::each(job, &eye, [&set.train.store, &set.test], (&state, &weights), None)?;
     let (train, test) = (train.features(job)?, test.features(job)?);
     let (near, images) = ((&train[..], &set.data.train.labels[..]), (&test[..], &set.data.test.labels[..]));
-    Ok(knn(near, images, eye.backbone.features(), &job.config.evaluation).accuracy)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logits_become_classes_and_metrics() {
-        let logits = [1.0, 2.0, 0.0, 3.0, 3.0, -1.0];
-        assert_eq!(argmax(&logits, 3), [1, 0]);
-        let p = probabilities(&logits, 3);
-        assert!((p[..3].iter().sum::<f32>() - 1.0).abs() < 1e-6 && p[1] > p[0]);
-        assert_eq!(metrics(&logits, &[1, 0], 3).unwrap().accuracy, 1.0);
-    }
+    Ok(knn(job, near, images, eye.backbone.features())?.accuracy)
 }

@@ -2,7 +2,7 @@
 
 use super::batches::Batches;
 use super::config::LastBatch;
-use super::job::Job;
+use super::session::Job;
 use crate::base::{Error, Result};
 use crate::nn::Optimization;
 use crate::nn::init::{Param, Params};

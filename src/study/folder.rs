@@ -3,8 +3,9 @@
 //! finished folder is used it is compared with that.
 
 use super::config::Config;
-use super::job::Job;
+use super::names::{AWAY, CONFIG, DONE, ENVIRONMENT, EPOCHS, LOCK, REDO};
 use super::provenance::Provenance;
+use super::session::Job;
 use crate::base::hash::sha256;
 use crate::base::{Error, Result, files, seal};
 use serde::{Deserialize, Serialize};
@@ -15,28 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The files of a folder.
-pub(super) const DONE: &str = "done";
-pub(super) const CONFIG: &str = "config.toml";
-pub(super) const ENVIRONMENT: &str = "environment.json";
-pub(super) const STATE: &str = "state.safetensors";
-pub(super) const BACKBONE: &str = "backbone.safetensors";
-pub(super) const RESULT: &str = "result.json";
-pub(super) const EPOCHS: &str = "epochs.jsonl";
-pub(super) const LABELS: &str = "labels.csv";
-/// Held by the process that works in a folder; made before anything else of it, and kept.
-pub(super) const LOCK: &str = "lock";
-
-/// The way out of damage in a folder of a study.
-pub(super) const REDO: &str =
-    "`wgslab study run` with --redo-damaged makes its folder again; or delete the folder and run the same command";
-
-/// The way out where something stands in the place of a folder of a study, or closes it.
-pub(super) const AWAY: &str = "give yourself the rights to it or move it away, and run the same command";
-
-/// Files up to this many bytes are read whole whenever a finished folder is met; of larger ones, the weights, only the
-/// size is compared then, and the rest when they are used.
+/// Files up to this many bytes are compared whole whenever a finished folder is met. Of larger files, the weights, the size
+/// is compared then, and the contents when they are used.
 const SMALL: u64 = 1 << 20;
+
+/// Whether a run or a study was begun in a folder.
+pub fn begun(out: &Path) -> bool {
+    ["runs", "pretraining", "config.toml"].iter().any(|name| out.join(name).exists())
+}
 
 /// What `done` says of a finished folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,7 +59,7 @@ impl Done {
     /// What `folder` says of itself; none where it is not finished.
     pub fn read(folder: &Path) -> Result<Option<Done>> {
         let path = folder.join(DONE);
-        // A folder that nobody may enter, or a file in its place, is one cell's damage and not the whole study's end.
+        // A folder that cannot be entered, or a file in its place, is the damage of one cell; the study goes on.
         let closed = |e: std::io::Error| Error::damaged(folder, format!("it cannot be looked into ({e})"), AWAY);
         if !path.try_exists().map_err(closed)? {
             return Ok(None);
@@ -106,7 +93,7 @@ impl Done {
         String::from_utf8(self.bytes(folder, name)?).map_err(bad)
     }
 
-    /// Compares all its files: the small ones and the epochs, which a report shows, whole, the others by their size.
+    /// Compares all its files: the small ones and the epochs, which a report shows, by their contents, the others by size.
     pub fn check(&self, folder: &Path) -> Result<()> {
         for (name, due) in &self.files {
             if due.bytes <= SMALL || name == EPOCHS {
@@ -177,7 +164,7 @@ pub fn kept_config(folder: &Path) -> Result<Config> {
 /// Holds a folder for one process while `f` runs; another one is sent away with [`Error::Busy`].
 pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<T> {
     let mut lock = open_lock(folder)?;
-    // Who only looks whether a folder is free holds its lock for a moment.
+    // A process that only looks whether a folder is free holds its lock for a moment.
     for _ in 0..5 {
         if is_free(&mut lock) {
             break;
@@ -189,7 +176,7 @@ pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<
     f()
 }
 
-/// The same, after waiting for others: for what takes a moment.
+/// The same, but it waits for other processes: for work that takes a moment.
 pub(super) fn locked_soon<T>(folder: &Path, stop: &AtomicBool, mut f: impl FnMut() -> Result<T>) -> Result<T> {
     loop {
         match locked(folder, &mut f) {
@@ -215,8 +202,8 @@ pub(super) fn wait_for_any(folders: &[PathBuf], stop: &AtomicBool) -> Result<()>
     }
 }
 
-/// What `read` gives of a folder that others may be writing. What stands half written there is no damage: where it looks
-/// like some while another process works in the folder, there is nothing yet.
+/// What `read` gives of a folder that another process may be writing. A half-written folder is not damaged: where `read` finds
+/// damage while another process works in the folder, the folder counts as empty.
 pub(super) fn settled<T: Default>(folder: &Path, read: impl Fn() -> Result<T>) -> Result<T> {
     match read() {
         Err(Error::Damaged { .. }) if is_worked_in(folder) => Ok(T::default()),
@@ -225,8 +212,8 @@ pub(super) fn settled<T: Default>(folder: &Path, read: impl Fn() -> Result<T>) -
     }
 }
 
-/// Whether another process works in `folder`, and does not only look whether it is free. One whose lock cannot be had is
-/// worked in by nobody that would write it whole.
+/// Whether another process works in `folder`, and does not only look whether it is free. Where the lock cannot be opened,
+/// nobody works.
 fn is_worked_in(folder: &Path) -> bool {
     for _ in 0..4 {
         if !busy(folder).unwrap_or(false) {
@@ -261,7 +248,7 @@ fn open_lock(folder: &Path) -> Result<fd_lock::RwLock<std::fs::File>> {
     Ok(fd_lock::RwLock::new(file))
 }
 
-/// Only one error means that another process holds the lock; a file system that cannot lock will not in a while either.
+/// Only one error means that another process holds the lock. Waiting does not help on a file system that cannot lock.
 fn not_locked(folder: &Path, e: std::io::Error) -> Error {
     match e.kind() {
         ErrorKind::WouldBlock => Error::Busy(folder.to_path_buf()),
@@ -269,8 +256,8 @@ fn not_locked(folder: &Path, e: std::io::Error) -> Error {
     }
 }
 
-/// Empties a folder, so that what stood there is made again. `done` goes first: what is left of a clearing that was cut
-/// short is never taken for finished.
+/// Empties a folder, so that its files are made again. `done` is removed first: after an interruption the rest is not taken
+/// for a finished folder.
 pub(super) fn clear(folder: &Path) -> Result<()> {
     locked(folder, || {
         let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))?;
@@ -284,8 +271,8 @@ pub(super) fn clear(folder: &Path) -> Result<()> {
     })
 }
 
-/// Removes what writes cut short by a kill left behind. Who holds the folder's lock takes them all; in a folder that
-/// shards share, only those too old to belong to a write under way.
+/// Removes the temporary files of writes that a kill interrupted. The holder of the folder's lock removes them all; in a
+/// folder that shards share, only those are removed that are too old to belong to a write under way.
 pub(super) fn sweep(folder: &Path, older_than: Duration) {
     let old = |p: &Path| {
         let changed = p.metadata().and_then(|m| m.modified()).ok();
@@ -293,13 +280,14 @@ pub(super) fn sweep(folder: &Path, older_than: Duration) {
     };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     for path in entries.map(|e| e.path()).filter(|p| files::is_temporary(p) && old(p)) {
-        let _ = std::fs::remove_file(path); // it is in nobody's way
+        let _ = std::fs::remove_file(path); // a file that stays does no harm
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::names::{BACKBONE, RESULT};
     use crate::study::progress::Silent;
     use crate::study::testing::with_job;
 

@@ -7,6 +7,7 @@ use crate::base::{Error, Result};
 use crate::data::{Dataset, layout};
 use crate::noise::corrupt::Pixels;
 use crate::noise::{Corrupted, NoiseKind};
+use crate::ssl;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ impl Cell {
         let Some(kind) = self.noise_kind else { return Ok(train.labels.clone()) };
         let pixels = Pixels { bytes: &train.pixels, shape: [train.height, train.width, train.channels] };
         let clean = Corrupted::of(&train.labels, data.classes.len(), self.noise_rate, self.noise_seed());
-        // Features would be a network's, and which one is a decision of the study that no kind so far asks for.
+        // No kind so far asks for features. The study would have to decide whose they are.
         kind.make(&self.noise_settings)?.corrupt(&Corrupted { pixels: Some(pixels), ..clean })
     }
 }
@@ -65,7 +66,7 @@ pub fn cells(config: &Config) -> Vec<Cell> {
         noises.push((None, 0.0, Arc::default()));
     }
     for &kind in &config.noise.kinds {
-        let settings = Arc::new(config.noise.settings.get(kind.name()).cloned().unwrap_or_default());
+        let settings = Arc::new(config.noise.tables.get(kind.name()).cloned().unwrap_or_default());
         noises.extend(config.noise.rates.iter().filter(|&&r| r > 0.0).map(|&r| (Some(kind), r, settings.clone())));
     }
     let shared = |names: &[String]| names.iter().map(|n| Arc::from(n.as_str())).collect::<Vec<Arc<str>>>();
@@ -97,6 +98,15 @@ pub fn cells(config: &Config) -> Vec<Cell> {
         }
     }
     cells
+}
+
+/// The one cell of a command that trains on `spec` without a grid.
+pub(super) fn single(config: &Config, spec: &str, noise: (NoiseKind, f64), seed: u64) -> Result<Cell> {
+    let mut c = config.clone();
+    c.data.specs = vec![spec.to_string()];
+    c.pretraining.methods = vec![ssl::NONE.to_string()];
+    (c.noise.kinds, c.noise.rates, c.seeds) = (vec![noise.0], vec![noise.1], vec![seed]);
+    cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
 }
 
 /// A short name for each SPEC, fit for a file name. Where two SPECs would share a name, the SPEC's hash tells them apart.

@@ -2,21 +2,25 @@
 //! floor that combines `data`, `ssl` and `noise`.
 
 mod batches;
+mod commands;
 pub mod config;
 mod cursor;
+mod dataset;
 pub mod evaluate;
 mod fit;
 mod folder;
 pub mod grid;
-pub mod job;
+mod metrics;
+mod names;
 mod neighbours;
+mod pass;
 mod plans;
-pub mod plot;
 mod pretrain;
 mod provenance;
 pub mod report;
 pub mod results;
-mod run;
+mod runner;
+mod session;
 mod settings;
 mod stage;
 mod start;
@@ -31,11 +35,14 @@ mod turns;
 
 pub use crate::base::progress::{self, Progress};
 pub use config::Config;
-pub use folder::kept_config;
+pub use cursor::{Cursor, Extent};
+pub use folder::{begun, kept_config};
 pub use grid::{Cell, Selection, cells};
-pub use job::{Brought, Job, begun};
+pub use names::KERNELS;
 pub use plans::tune;
 pub use provenance::begun_with;
 pub use report::report;
 pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture};
-pub use run::{Manner, Outcome};
+pub use runner::{Manner, Outcome};
+pub use session::Job;
+pub use start::Brought;

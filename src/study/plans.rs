@@ -1,8 +1,10 @@
 //! Which plans a config's stages would run, and tuning them ahead of time.
 
 use super::grid::cells;
-use super::progress::Progress;
-use super::{Job, pretrain, train};
+use super::names::KERNELS;
+use super::session::Job;
+use super::{pretrain, train};
+use crate::base::progress::Progress;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
 use crate::device::tune::{Rules, Table};
@@ -35,6 +37,12 @@ impl Job<'_> {
             }
         }
         Ok(schedules)
+    }
+
+    /// A table of the whole study. It is written into the cache, where an interrupted race goes on, and put beside the runs
+    /// once it is whole.
+    pub fn tuned(&self) -> Result<Table> {
+        self.tune(&self.out.join("cache").join(KERNELS))
     }
 
     /// A table with every op of the config's plans, raced where the one in `path` lacks it. An interruption keeps what was

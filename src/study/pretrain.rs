@@ -1,12 +1,14 @@
 //! Self-supervised pretraining of a backbone on the training images of one dataset. It is given images and nothing
 //! else: no label, no validation or test image.
 
-use super::batches::Batches;
+use super::batches::{Batches, batch_of};
 use super::config::{LastBatch, Pretrained};
-use super::folder::{BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, STATE, busy, finished, locked, object};
-use super::job::{Job, TrainImages};
+use super::dataset::TrainImages;
+use super::folder::{Done, busy, finished, locked, object};
+use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, STATE};
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase};
+use super::session::Job;
 use super::settings::pretraining_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
 use super::turns::{self, Recorded, Update, terms};
@@ -152,12 +154,4 @@ pub(super) fn record(
         recorded.push(Recorded { turn, tape: t, params: params.clone(), columns });
     }
     Ok(recorded)
-}
-
-/// The batch of a stage: the config's, or all images where there are fewer.
-pub(super) fn batch_of(wanted: usize, images: usize) -> Result<usize> {
-    if images < 2 {
-        return Err(Error::Data(format!("{images} training images are too few; at least 2 are needed")));
-    }
-    Ok(wanted.min(images))
 }

@@ -2,8 +2,7 @@
 //! starts from, the kernels it launches, the program, the adapter and its driver. Nothing else is in the address, so that
 //! a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
-use super::folder::{ENVIRONMENT, REDO};
-use super::job::KERNELS;
+use super::names::{ENVIRONMENT, KERNELS, REDO};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, seal};
 use crate::device::Gpu;
@@ -18,8 +17,8 @@ use std::path::{Path, PathBuf};
 /// test at the end of this file holds what it stands for.
 pub(super) const RESULTS: u32 = 2;
 
-/// How the rest is written: raised with every change of it that changes no result, such as how kernels are hashed. Folders
-/// of another form are told apart by it and not by what merely looks different.
+/// How the rest is written. It is raised with every change that moves addresses and no results, such as how kernels are
+/// hashed, so that an old folder is told to be of another form and not to have other settings.
 const FORM: u32 = 2;
 
 /// What made a folder; `environment.json` holds it.
@@ -36,8 +35,8 @@ pub(super) struct Provenance {
     pub data_fingerprint: String,
     /// The address of the weights it starts from; `random` without any.
     pub start: String,
-    /// The addresses of the steps it runs here, hashed: of the text of every kernel they launch, edits of `--shaders`
-    /// included. Not of all of `shaders/`: a run of days goes on though a kernel that it does not use was edited.
+    /// The hash of the addresses of the steps it runs on this device: they hold the text of every kernel that is launched, with
+    /// the edits of `--shaders`. Kernels that it does not use are not in it, so that editing one does not end a long run.
     pub kernels: String,
     /// The version of the results, [`RESULTS`].
     pub results: u32,
@@ -118,7 +117,7 @@ impl Provenance {
         ];
         let said: Vec<String> = others.into_iter().filter_map(|(differs, what)| differs.then_some(what)).collect();
         if !said.is_empty() {
-            return said; // these choose other kernels too, without any edit
+            return said; // each of these may choose other kernels, without any edit
         }
         if self.address == before.address {
             return vec!["address than its environment.json tells; a file of another folder stands in it".to_string()];

@@ -8,7 +8,8 @@ pub use gathering::{Gathered, gather};
 pub(super) use pictures::read_strip;
 pub use pictures::{Picture, read_pictures, write_pictures};
 
-use super::folder::{Done, EPOCHS, REDO, RESULT};
+use super::folder::Done;
+use super::names::{EPOCHS, REDO, RESULT};
 use crate::base::{Error, Result, files, seal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -154,7 +155,7 @@ pub(super) fn read_result(folder: &Path, done: &Done) -> Result<CellResult> {
 }
 
 impl CellResult {
-    /// Every share is one: a file that says otherwise is not what a run wrote, whatever its checksum says.
+    /// An error where a share is not one: no run wrote such a file, even if its checksum is right.
     fn plausible(&self) -> Result<(), String> {
         shares(&[
             ("noise_rate", Some(self.noise_rate)),
@@ -194,7 +195,7 @@ fn shares(all: &[(&str, Option<f64>)]) -> Result<(), String> {
 }
 
 fn seconds(s: f64) -> Result<(), String> {
-    // A century: what is longer was not measured.
+    // 3.2e9 s are a century: no run takes longer.
     if (0.0..3.2e9).contains(&s) { Ok(()) } else { Err(format!("seconds is {s}, which no run takes")) }
 }
 

@@ -1,4 +1,4 @@
-//! What a stage reads of the config: with its seed, its part of the address.
+//! What a stage reads of the config. With the seed it is a part of the stage's address.
 
 use super::config::{Config, Pretrained};
 use super::grid::{Cell, cells};
@@ -32,9 +32,9 @@ pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
     Ok(settings)
 }
 
-/// The key of what training reads of the config that differs from the settings of a run; none where the config may be the
-/// run's. Seed and noise are of the cell, pretraining and method are those of any cell, and a key that only one of the two
-/// knows is of another version.
+/// The first key of the config that training reads and that differs from the settings of a run; none where the config may be
+/// the run's. Seed and noise are not compared, since they are the cell's. Pretraining and method may be those of any cell. A
+/// key that only one of the two knows is of another version, and is not compared.
 pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
     let (mut seen, mut distinct) = (BTreeSet::new(), Vec::new());
     for cell in cells(c) {
@@ -57,7 +57,7 @@ pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
     first
 }
 
-/// The keys that its optimizer reads: Adam takes no notice of a momentum.
+/// The keys that its optimizer reads: Adam, for instance, does not read `momentum`.
 fn optimization(o: &Optimization) -> Value {
     let mut settings = json!(o);
     if let Some(optimizer) = settings["optimizer"].as_object_mut() {

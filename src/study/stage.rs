@@ -5,12 +5,13 @@
 //! are kept beside it, in `clock.json`, so that the checkpoint of a resumed run equals that of an uninterrupted one.
 
 use super::batches::Batches;
-use super::cursor::{Cursor, history};
-use super::folder::{EPOCHS, REDO, STATE, object};
-use super::job::Job;
+use super::cursor::{Cursor, Extent, history};
+use super::folder::object;
+use super::names::{EPOCHS, REDO, STATE};
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase, read_epochs, write_epochs};
-use super::turns::{COMMON, scalar};
+use super::session::Job;
+use super::turns::{COMMON, Plans, ring_of, scalar};
 use crate::base::rng::Rng;
 use crate::base::{Error, Result, files, seal};
 use crate::device::{Gpu, Ticket};
@@ -25,11 +26,6 @@ use std::time::Instant;
 
 /// Where the times of a run are kept.
 const CLOCK: &str = "clock.json";
-
-/// The state that the metrics of a turn go to.
-pub(super) fn ring_of(turn: &Turn) -> String {
-    if turn.name.is_empty() { "metrics".to_string() } else { format!("metrics.{}", turn.name) }
-}
 
 /// The stream of the batch order.
 const SHUFFLE: u32 = 0x7368_7566; // "shuf"
@@ -66,19 +62,11 @@ pub(super) struct Stage<'a> {
     pub task: &'a dyn Task,
 }
 
-/// The plans of a stage.
-pub(super) struct Plans {
-    /// Of a step of a whole batch.
-    pub whole: Plan,
-    /// Of the smaller last one, where one is taken.
-    pub rest: Option<Plan>,
-}
-
 /// What differs between stages.
 pub(super) trait Task {
     /// The step's own inputs for these images, besides `indices`.
     fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)>;
-    /// Before the steps of an epoch, or those that are left of it: the order of images, which is `usual` for most.
+    /// Gives the order of images of an epoch, before its first step and when a stopped run goes on. Most take `usual`.
     fn begin_epoch(&self, _state: &State, _at: Progress, usual: Vec<usize>) -> Result<Vec<usize>> {
         Ok(usual)
     }
@@ -147,7 +135,7 @@ impl Stage<'_> {
             self.epoch((plans, &order), state, &mut at, &records, &mut watch)?;
             let skipped_steps = self.skipped(&at)?;
             if watch.since_save_s() >= 0.5 * self.job.config.run.checkpoint_seconds {
-                self.save(state, &at, &records, &mut watch)?; // the evaluation below may take long
+                self.save(state, &at, &records, &mut watch)?; // the evaluation that follows may take long
             }
             let sums = EpochSums { epoch: at.epoch, sums: &at.sums, seen: &order[..per_epoch as usize] };
             let mut record = EpochRecord {
@@ -176,7 +164,7 @@ impl Stage<'_> {
         Ok((records, watch.clock.total_s, at))
     }
 
-    /// The records of the epochs that are done. A run that goes on without one would tell of fewer epochs than it had.
+    /// The records of the epochs that are done. A missing one is an error: the run would report too few epochs.
     fn records(&self, at: &Cursor) -> Result<Vec<EpochRecord>> {
         if at.epoch == 0 {
             return Ok(Vec::new());
@@ -194,28 +182,14 @@ impl Stage<'_> {
         Ok(records)
     }
 
-    /// A cursor is a place of this stage, or it is not what a run of it wrote.
+    /// An error where the cursor is not a place of this stage.
     fn check(&self, at: &Cursor) -> Result<()> {
-        let (epochs, steps) = (self.optimization.epochs, self.steps());
-        let place = at.epoch < epochs && at.step <= steps || at.epoch == epochs && at.step == 0;
-        let sums = at.sums.len() == self.columns() && at.sums.iter().all(|s| s.is_finite());
-        // Shares of repeats add up to whole ones but for rounding.
-        let steps_so_far = 0.0..=at.step as f64 + 1e-6;
-        let flags = || self.placed().all(|(_, columns)| steps_so_far.contains(&at.sums[columns.end - 1]));
-        if place && sums && flags() {
-            return Ok(());
-        }
-        let why = format!(
-            "it stands at epoch {}, step {} with the sums {:?}, and this run has {epochs} epochs of {steps} steps and {} sums",
-            at.epoch,
-            at.step,
-            at.sums,
-            self.columns()
-        );
-        Err(Error::damaged(&self.folder.join(STATE), why, "delete it to start anew"))
+        let flags = self.placed().map(|(_, columns)| columns.end - 1).collect();
+        let (epochs, steps, columns) = (self.optimization.epochs, self.steps(), self.columns());
+        at.expect_within(&self.folder.join(STATE), &Extent { epochs, steps, columns, flags })
     }
 
-    /// What a method gives to a step is named by one of its turns, and takes no name of the stage's own.
+    /// An error where a method gives a scalar or an input that no turn reads, or that has a name of the stage's own.
     fn check_feeds(&self, plans: &[Plans]) -> Result<()> {
         let (at, order) = (self.progress(&self.start(), 0), self.order(0));
         let indices: Vec<u32> = order[..self.taken(1)].iter().map(|&i| i as u32).collect();
@@ -268,7 +242,7 @@ impl Stage<'_> {
         while at.step < self.steps() {
             let ticket = self.step(plans, order, at, slots)?;
             at.step += 1;
-            // One step ahead of the device, so that the clock below is the device's, and a signal is heard in time.
+            // The host is one step ahead of the device, so that the clock below is the device's and a signal is heard in time.
             if let Some(before) = in_flight.replace(ticket) {
                 self.job.gpu.wait_for(&before)?;
             }
@@ -372,8 +346,8 @@ impl Stage<'_> {
         ))
     }
 
-    /// How many steps of the epoch that is over changed nothing, because a gradient was not finite though the loss was:
-    /// a few are told, all of them end the run.
+    /// How many steps of the last epoch changed nothing, because a gradient was not finite though the loss was. Some are a
+    /// warning; all steps of an epoch are an error.
     fn skipped(&self, at: &Cursor) -> Result<usize> {
         let steps = self.steps();
         // Of the turn that was skipped most: its shares of steps add up to whole ones but for rounding.
@@ -406,7 +380,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Times of the earlier runs that left a checkpoint. A missing or damaged clock loses times alone, and says so.
+    /// Times of the earlier runs that left a checkpoint. Where the clock is missing or damaged, a warning says so.
     fn read_clock(&self, at: &Cursor) -> Clock {
         if *at == self.start() {
             return Clock::default();
@@ -445,9 +419,7 @@ pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, made: &Proven
         return Ok(None);
     }
     let saved = Checkpoint::open(&path)?;
-    let cursor: Cursor = serde_json::from_value(saved.metadata.clone().into()).map_err(|e| {
-        Error::damaged(&path, format!("it holds no place to go on from ({e})"), "delete it to start anew")
-    })?;
+    let cursor = Cursor::read(&path, &saved.metadata)?;
     if cursor.address != made.address {
         return Err(made.another(folder));
     }

@@ -1,19 +1,32 @@
 //! The backbone that training starts from: of a finished pretraining, or a file that somebody brings.
 
-use super::folder::{BACKBONE, Done, REDO};
-use super::job::{Brought, Job};
+use super::folder::Done;
+use super::names::{BACKBONE, ENVIRONMENT, REDO};
+use super::session::Job;
 use crate::base::hash::{Hasher, sha256};
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result, files, seal};
 use crate::nn::weights::{self, Classifier};
-use crate::nn::{Backbone, checkpoint};
+use crate::nn::{Backbone, Model, checkpoint};
 use crate::tape::State;
-use std::path::PathBuf;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+/// Weights that a person brings.
+#[derive(Clone, Copy, Debug)]
+pub struct Brought<'a> {
+    /// A safetensors file.
+    pub path: &'a Path,
+    /// Whether its classifier is kept: its classes must be the data's. Otherwise training begins with a new one.
+    pub keep_classifier: bool,
+}
 
 /// The backbone that training starts from.
 pub(super) struct Start {
     pub path: PathBuf,
     /// What made it, for the results.
     pub made_by: String,
+    /// The backbone's settings, of a file that a person brought out of a folder of ours.
+    pub model: Option<Model>,
     /// Of what made it and of its bytes.
     pub address: String,
     /// Of its bytes.
@@ -32,7 +45,8 @@ impl Start {
         };
         let sha256 = contents.sha256.clone();
         let address = Hasher::new().part(&done.address).part(&sha256).short();
-        Ok(Start { path, made_by: method.to_string(), address, sha256, classifier: false, brought: false })
+        let made_by = method.to_string();
+        Ok(Start { path, made_by, model: None, address, sha256, classifier: false, brought: false })
     }
 
     /// A file that somebody brings. What made it stands in its metadata or, where that is not ours, in its name.
@@ -44,17 +58,18 @@ impl Start {
         let sha256 = sha256(&bytes);
         let address = Hasher::new().part(&sha256);
         let address = if keep_classifier { address.part("with its classifier").short() } else { address.short() };
-        Ok(Start { path: path.to_path_buf(), made_by, address, sha256, classifier: keep_classifier, brought: true })
+        let (path, model) = (path.to_path_buf(), model_of(path, &metadata));
+        Ok(Start { path, made_by, model, address, sha256, classifier: keep_classifier, brought: true })
     }
 
-    /// What its file holds, where that still is what the address stands for.
+    /// The bytes of its file. An error where they are no longer those that the address stands for.
     fn bytes(&self) -> Result<Vec<u8>> {
         let found = files::bytes(&self.path);
         let whole = found.and_then(|bytes| match sha256(&bytes) == self.sha256 {
             true => Ok(bytes),
             false => Err("it is not the backbone that was written there".to_string()),
         });
-        // Of a person's own file nothing is damaged, and nothing of theirs is to be deleted.
+        // A file that a person brought and changed is not damaged, and must not be deleted.
         whole.map_err(|why| match self.brought {
             true => Error::Data(format!(
                 "{} changed while the data was read; run the same command again",
@@ -74,6 +89,16 @@ impl Start {
         notes.iter().for_each(|n| job.progress.note(n));
         Ok(())
     }
+}
+
+/// The settings of the backbone in a file with these metadata: what the `environment.json` beside it says, where that is of
+/// the run that wrote the file. A method may have a backbone of its own, which the config of a command does not know.
+pub(super) fn model_of(path: &Path, metadata: &Map<String, Value>) -> Option<Model> {
+    let text = files::text(&path.with_file_name(ENVIRONMENT)).ok()?;
+    let made = seal::opened(&text).ok()?;
+    let own = made.get("address").is_some_and(|address| metadata.get("address") == Some(address));
+    let model = made.get("settings")?.get("model").filter(|_| own)?;
+    serde_json::from_value(model.clone()).ok()
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The step of a stage as a run records it, for those who measure it: real images, nothing trained, nothing written but
 //! the decoded images.
 
-use super::job::Job;
+use super::batches::batch_of;
+use super::grid::single;
 use super::results::Phase;
+use super::session::Job;
 use super::stage::order;
 use super::turns::{Recorded, scalar};
 use super::{pretrain, train};
@@ -19,7 +21,7 @@ impl Job<'_> {
     pub fn step_of(&self, spec: &str, phase: Phase, seed: u64) -> Result<Subject<'_>> {
         let set = self.load(spec)?;
         let (config, name) = (self.config, set.data.name.clone());
-        let cell = self.single(spec, (NoiseKind::default(), 0.0), seed)?;
+        let cell = single(config, spec, (NoiseKind::default(), 0.0), seed)?;
         // The first that pretrains: the config's own, else the first there is.
         let named = config.pretraining.methods.iter().find(|m| *m != ssl::NONE).map(String::as_str);
         let method = config.pretraining_of(named.unwrap_or(ssl::methods()[0].name))?;
@@ -27,7 +29,7 @@ impl Job<'_> {
             Phase::Pretrain => method.optimization.clone(),
             Phase::Train => config.learning_of(&cell.method)?.optimization,
         };
-        let batch = pretrain::batch_of(optimization.batch_size, set.train.store.count)?;
+        let batch = batch_of(optimization.batch_size, set.train.store.count)?;
         self.say_batch(optimization.batch_size, batch);
         let chosen = order(seed, 0, set.train.store.count);
         let indices: Vec<u32> = chosen[..batch].iter().map(|&i| i as u32).collect();

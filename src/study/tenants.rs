@@ -8,6 +8,7 @@ use crate::device::gpu::adapters;
 use crate::device::tune::Table;
 use crate::device::{Gpu, GpuOptions};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -33,6 +34,7 @@ fn config(pretraining: &str, training: &str) -> Config {
     let text = format!(
         "[data]\nspecs = [\"phantom:covid?train=26&val=8&test=8\"]\nstore_size = 16\nimage_size = 16\n\
          [model]\nwidth = 0.0625\n[pretraining]\nmethods = [\"{pretraining}\"]\nepochs = 3\nbatch_size = 8\nwarmup_epochs = 1\n\
+         moco.queue_size = 20\nmoco.batch_norm_splits = 2\nmoco.projection_dims = [16, 8]\n\
          [noise]\nrates = [0.4]\n[training]\nmethods = [\"{training}\"]\nepochs = 3\nbatch_size = 8\nlast_batch = \"keep\"\n\
          [evaluation]\nbatch_size = 8\nknn_neighbours = 3\n[run]\ncheckpoint_seconds = 1000\nloss_every = 2\n"
     );
@@ -85,7 +87,7 @@ fn one_file(out: &Path, stage: &str, name: &str) -> PathBuf {
 fn with_gpu(test: impl FnOnce(&Gpu)) {
     if adapters(None).is_ok_and(|list| list.is_empty()) {
         assert!(std::env::var("REQUIRE_GPU").as_deref() != Ok("1"), "a test of a study needs an adapter");
-        eprintln!("SKIPPED: no adapter. REQUIRE_GPU=1 makes this a failure.");
+        std::io::stderr().write_all(b"SKIPPED: no adapter. REQUIRE_GPU=1 makes this a failure.\n").unwrap();
         return;
     }
     test(&Gpu::open(&GpuOptions::default()).unwrap());
@@ -126,6 +128,20 @@ fn a_teacher_follows_its_student_by_a_ramped_momentum() {
         // The backbone that is handed on is the student's alone.
         let handed = tensors(&one_file(out, "pretraining", "backbone.safetensors"));
         assert!(handed.keys().all(|n| !n.contains("teacher")), "{:?}", handed.keys());
+    });
+}
+
+/// A listed method whose state is more than weights: a network of keys, a queue and its place, a shuffle drawn each step.
+#[test]
+fn a_queue_goes_on_where_it_stopped() {
+    same_bits("moco", "cross_entropy", &[1, 2, 4, 1], |out| {
+        let saved = std::fs::read(one_file(out, "pretraining", "state.safetensors")).unwrap();
+        let saved = safetensors::SafeTensors::deserialize(&saved).unwrap();
+        let pointer: Vec<u32> = bytemuck::pod_collect_to_vec(saved.tensor("queue_pointer").unwrap().data());
+        assert_eq!(pointer, [3 * 3 * 8 % 20], "9 steps of 8 keys in a queue of 20");
+        let queue: Vec<f32> = bytemuck::pod_collect_to_vec(saved.tensor("queue").unwrap().data());
+        let lengths = queue.chunks(8).map(|row| row.iter().map(|v| v * v).sum::<f32>().sqrt());
+        assert!(lengths.into_iter().all(|l| (l - 1.0).abs() < 1e-4), "keys have length 1");
     });
 }
 

@@ -1,23 +1,23 @@
 //! Supervised training on labels that may be wrong, and the evaluation of what came out on clean test images.
 
-use super::batches::Batches;
+use super::batches::{Batches, batch_of};
 use super::config::Learning;
 use super::cursor::Cursor;
-use super::evaluate::{Eye, Pass, argmax, metrics};
-use super::folder::{
-    BACKBONE, CONFIG, Done, ENVIRONMENT, EPOCHS, LABELS, RESULT, STATE, busy, finished, locked, object,
-};
+use super::dataset::{Loaded, TrainImages};
+use super::folder::{Done, busy, finished, locked, object};
 use super::grid::Cell;
-use super::job::{Job, Loaded, TrainImages};
+use super::metrics::{argmax, metrics};
+use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT, STATE};
 use super::neighbours::knn;
-use super::pretrain::batch_of;
+use super::pass::{Eye, Pass};
 use super::provenance::Provenance;
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, write_labels, write_result};
+use super::session::Job;
 use super::settings::training_settings;
-use super::stage::{EpochSums, Plans, Stage, Task, add_missing, load_cursor};
+use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
 use super::start::Start;
 use super::statistics::mean_last;
-use super::turns::{self, Recorded, Update, terms};
+use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Progress, Recorder, Turn};
@@ -43,7 +43,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// What a cursor holds: nothing at the start; anything that cannot be read is damage, not a new start.
+    /// What a cursor holds: null at the start. What cannot be read is damaged, and is not taken for a new start.
     fn read(value: serde_json::Value) -> Result<Memory> {
         if value.is_null() {
             return Ok(Memory::default());
@@ -166,7 +166,7 @@ impl Task for Labelled<'_> {
     }
 }
 
-/// Images of a step that are taken for their given label, and wrong ones among them.
+/// The metrics of a step: how many images it takes for their given label, and how many of those labels are wrong.
 const CORRECT: &str = "correct";
 const MEMORISED: &str = "memorised";
 
@@ -456,7 +456,7 @@ fn summarize(
     // The true labels vote: what the features are worth, whatever the classifier on top was taught.
     let c = &job.config.evaluation;
     let labels = (&data.train.labels[..], &data.test.labels[..]);
-    let neighbours = knn((&train_features, labels.0), (&features, labels.1), eye.backbone.features(), c);
+    let neighbours = knn(job, (&train_features, labels.0), (&features, labels.1), eye.backbone.features())?;
     let wrong: Vec<usize> = (0..task.given.len()).filter(|&i| task.is_wrong(i)).collect();
     let predicted = argmax(&train_logits, classes);
     let fooled = wrong.iter().filter(|&&i| predicted[i] == task.given[i]).count();

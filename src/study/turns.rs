@@ -1,17 +1,29 @@
 //! The turns of a step as a stage records and compiles them.
 
 use super::batches::Batches;
-use super::job::Job;
-use super::stage::{Plans, ring_of};
+use super::session::Job;
 use crate::base::{Error, Result};
 use crate::kernels::ring::COLUMNS;
 use crate::nn::init::Param;
 use crate::nn::recorder::{Loss, Recorder, Turn};
 use crate::nn::{Optimization, Params};
-use crate::tape::{State, Tape, Var};
+use crate::tape::{Plan, State, Tape, Var};
 
 /// The end of the name of a column that holds a guard's flag.
 pub(super) const SKIPPED: &str = "skipped";
+
+/// The plans of a stage.
+pub(super) struct Plans {
+    /// Of a step of a whole batch.
+    pub whole: Plan,
+    /// Of the smaller last one, where one is taken.
+    pub rest: Option<Plan>,
+}
+
+/// The state that the metrics of a turn go to.
+pub(super) fn ring_of(turn: &Turn) -> String {
+    if turn.name.is_empty() { "metrics".to_string() } else { format!("metrics.{}", turn.name) }
+}
 
 /// A recorded turn.
 pub(super) struct Recorded {
@@ -87,7 +99,8 @@ impl Update<'_> {
             return self.unscoped(job, turn, r, minimize, after);
         }
         let Recorder { params, backbone, recipe, batch, indices, views, mode, .. } = r;
-        let (backbone, recipe, batch, indices, views, mode) = (*backbone, *recipe, *batch, *indices, *views, *mode);
+        let (backbone, recipe, batch) = (*backbone, *recipe, *batch);
+        let (indices, views, mode) = (*indices, *views, *mode);
         r.t.scope(turn.name, |t| {
             let mut r = Recorder { t, params, backbone, recipe, batch, indices, views, mode };
             self.unscoped(job, turn, &mut r, minimize, after)

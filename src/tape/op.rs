@@ -170,7 +170,7 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
     /// output `i` does not matter; the result is `None` where an input has no gradient. Skip inputs that
     /// [`Tape::wants`] says nobody asked for.
     fn grad(&self, _t: &mut Tape, _x: &[Var], _y: &[Var], _dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
-        Err(Error::Failed(format!("{} has no gradient; detach its inputs or leave it out of the loss", self.name())))
+        Err(Error::no_gradient(self.name(), "it has no gradient; detach its inputs or leave it out of the loss"))
     }
 
     /// Flops and bytes from the formula.

@@ -87,6 +87,7 @@ impl Replay {
             }
         }
         let params = ParamBlocks::new(recording.launches.iter().map(|c| c.params.as_slice())).upload(gpu)?;
+        gpu.announce(&recording.kernels);
         let mut dispatches = Vec::new();
         for (i, call) in recording.launches.iter().enumerate() {
             let bound: Vec<&Buffer> = call.buffers.iter().map(|&b| buffers[b].as_ref()).collect();

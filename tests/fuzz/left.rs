@@ -19,7 +19,9 @@ use wgslab::nn::{
 };
 use wgslab::study::evaluate::evaluate_run;
 use wgslab::study::progress::Silent;
-use wgslab::study::{CellResult, Config, EpochRecord, Job, LabelRow, Phase, Picture, kept_config, results};
+use wgslab::study::{
+    CellResult, Config, Cursor, EpochRecord, Extent, Job, LabelRow, Phase, Picture, kept_config, results,
+};
 use wgslab::tape::{State, Type};
 
 /// A cache file as the program writes it, with its header apart.
@@ -105,6 +107,25 @@ fn state(desk: &Desk, name: &str) -> PathBuf {
 pub fn read_state(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let path = desk.file("s.safetensors", bytes);
     Checkpoint::open(&path)?.load(desk.gpu(), &mut State::new())
+}
+
+pub fn cursors() -> Vec<Seed> {
+    let cursor = json!({
+        "address": "0123456789abcdef", "epoch": 1, "step": 2, "sums": [0.5, 1.5, 1.0], "memory": { "a": [1.0] },
+        "history": "0123456789abcdef",
+    });
+    vec![Seed::whole(format!("{cursor:#}\n"))]
+}
+
+/// What a checkpoint holds besides tensors, of a run of three epochs of four steps, and what the stage computes of it.
+pub fn read_cursor(_: &Desk, bytes: &[u8]) -> Result<()> {
+    let path = Path::new("state.safetensors");
+    let object = serde_json::from_slice(bytes).map_err(|e| Error::damaged(path, e, "delete it"))?;
+    let (cursor, run) = (Cursor::read(path, &object)?, Extent { epochs: 3, steps: 4, columns: 3, flags: vec![2] });
+    cursor.expect_within(path, &run)?;
+    assert!(cursor.epoch * run.steps + cursor.step <= run.epochs * run.steps);
+    assert!(cursor.sums.iter().all(|s| s.is_finite()) && cursor.sums[2] <= cursor.step as f64 + 1e-6);
+    Ok(())
 }
 
 const DATA: &str = "phantom:covid?train=3&val=3&test=3";
@@ -212,7 +233,7 @@ fn report(desk: &Desk, file: &str, bytes: &[u8]) -> Result<()> {
     let gathered = results::gather(dir)?;
     results::write_csv(dir, &gathered)?;
     let (_, not_shown) = wgslab::study::report(dir, &gathered)?;
-    match gathered.damaged.iter().chain(&not_shown).next() {
+    match gathered.left_out.iter().chain(&not_shown).next() {
         Some(what) => Err(Error::Data(what.clone())),
         None => Ok(()),
     }

@@ -135,6 +135,7 @@ pub fn all() -> Vec<Reader> {
         json("bench report", reports, read_report),
         json("roofs", roofs, read_roofs),
         json("table of kernels", tables, read_table),
+        json("cursor", cursors, read_cursor),
         json("done", done_files, read_done),
         Reader { device: true, cases: 1000, ..json("environment.json", environments, read_environment) },
         json("result.json", result_files, read_result),

@@ -2,6 +2,7 @@
 
 references! {
     color_jitter,
+    crop,
     crop_resize,
     cutmix,
     cutout,

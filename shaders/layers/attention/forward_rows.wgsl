@@ -80,17 +80,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     //@ for m in 0..TI
     if (i_$m < p.t) {
-        if (total_$m > 0.0) {
+        if (total_$m == 0.0) { // it sees no key
+            for (var e = 0u; e < p.width; e++) {
+                y[a_$m + e] = vec4<f32>(0.0);
+            }
+            lse[row_$m] = LOWEST;
+        } else { // NaN stays
             let share = 1.0 / total_$m;
             for (var e = 0u; e < p.width; e++) {
                 y[a_$m + e] *= share;
             }
             lse[row_$m] = top_$m + log(total_$m);
-        } else { // it sees no key
-            for (var e = 0u; e < p.width; e++) {
-                y[a_$m + e] = vec4<f32>(0.0);
-            }
-            lse[row_$m] = LOWEST;
         }
     }
     //@ end

@@ -69,9 +69,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ for x in 0..8
     total += tile_b[ly * 8 + $x];
     //@ end
-    // A row that sees no key has y 0 and lse LOWEST.
-    let share = select(vec4<f32>(0.0), 1.0 / total, total > vec4<f32>(0.0));
-    let logs = select(vec4<f32>(LOWEST), top + log(total), total > vec4<f32>(0.0));
+    // A row that sees no key has y 0 and lse LOWEST; NaN stays.
+    let unseen = total == vec4<f32>(0.0);
+    let share = select(1.0 / total, vec4<f32>(0.0), unseen);
+    let logs = select(top + log(total), vec4<f32>(LOWEST), unseen);
     //@ for m in 0..4
     if (i0 + ly + $m * 16 < p.t) {
         let row_$m = head * p.t + i0 + ly + $m * 16;

@@ -17,13 +17,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     var total = 0.0;
     for (var j = row * p.s; j < (row + 1u) * p.s; j++) {
-        let weight = select(0.0, exp(scores[j] - top), scores[j] > LOWEST);
+        let weight = select(exp(scores[j] - top), 0.0, scores[j] <= LOWEST); // NaN stays
         scores[j] = weight;
         total += weight;
     }
-    let share = select(0.0, 1.0 / total, total > 0.0);
+    let share = select(1.0 / total, 0.0, total == 0.0);
     for (var j = row * p.s; j < (row + 1u) * p.s; j++) {
         scores[j] *= share;
     }
-    lse[row] = select(LOWEST, top + log(total), total > 0.0);
+    lse[row] = select(top + log(total), LOWEST, total == 0.0);
 }

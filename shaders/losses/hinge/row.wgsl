@@ -9,7 +9,8 @@ fn gap(i: u32, k: u32) -> V {
 }
 
 fn terms(i: u32, k: u32, mark: vec2<u32>, shift: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(sum_v(max(gap(i, k), V(p.floor))), 0.0, 0.0, 0.0);
+    let open = gap(i, k);
+    return vec4<f32>(sum_v(select(open, V(p.floor), open < V(p.floor))), 0.0, 0.0, 0.0); // NaN stays, unlike in max
 }
 
 fn row_loss(i: u32, mark: vec2<u32>, shift: vec4<f32>, sums: vec4<f32>) -> f32 {

@@ -1,6 +1,6 @@
 //! Whether the scans of a JPEG hold what its frame needs: the Huffman codes are walked, nothing is reconstructed.
 //!
-//! Decoders fill up a scan that ends early and skip what a scan holds too much, so a cut or overwritten file gives
+//! Decoders fill up a scan that ends early and skip surplus data, so a cut or overwritten file gives
 //! another picture without an error. Here both are errors. Names and figures are those of ITU-T T.81.
 
 /// The most scans of a progressive file. Encoders make about ten; a file of thousands is made to take hours.

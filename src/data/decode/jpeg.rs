@@ -1,6 +1,6 @@
 //! JPEG files: markers are read and scans are checked here, `jpeg-decoder` makes the pixels.
 //!
-//! The decoder is lenient where science must not be, so a file is walked first: every scan must hold what the frame
+//! The decoder accepts damaged files, so a file is walked first: every scan must hold what the frame
 //! needs, and every coefficient must be told. A JPEG has no checksum, so damage that leaves as many codes is not seen.
 //! What the components mean is decided here as libjpeg decides it: by JFIF, then by Adobe's segment, then by the names of
 //! the components. Pixels differ from libjpeg-turbo's by up to 3 levels; `tests/pictures/README.md` says why.

@@ -36,7 +36,7 @@ impl<'a> Limit<'a> {
                 self.most
             ));
         }
-        // A smaller frame of a file that was let in takes nothing new, and the larger one still counts.
+        // A later, smaller frame of the same file needs no more memory: the file counts with its largest frame.
         if pixels <= self.held.get() {
             return Ok(());
         }

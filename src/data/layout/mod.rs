@@ -190,6 +190,14 @@ impl Spec {
     }
 }
 
+/// Refuses a SPEC of data without files that is none, as [`Spec::parse`] does; of a path nothing is asked.
+pub fn expect_text(spec: &str) -> Result<()> {
+    match spec.split_once(':').and_then(|(name, text)| Some((named(name)?.open, text))) {
+        Some((Open::Text(open), text)) => open(text).map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// The layout that reads `path`, which exists, without a name before it.
 fn claiming(path: &Path) -> Result<&'static Layout> {
     let kind = if path.is_dir() {

@@ -2,7 +2,7 @@
 
 use crate::base::rng::Rng;
 use crate::base::{DType, Error, Result};
-use crate::tape::{Op, Tape, Type, Var};
+use crate::tape::{Feed, Op, Tape, Type, Var};
 use std::sync::Arc;
 
 /// How an input of a case is filled.
@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub enum Fill {
     /// Standard normal.
     Normal,
+    /// Standard normal, each number the nearest half.
+    Halves,
     /// Normal, but at least 0.05 away from zero: for ops with a kink there.
     AwayFromZero,
     /// A shuffled grid of different values at least 0.01 apart: for ops whose ties have no gradient.
@@ -43,6 +45,7 @@ impl Fill {
         let floats = |f: &mut dyn FnMut(usize) -> f32| (0..n).map(|i| f(i).to_bits()).collect::<Vec<u32>>();
         match self {
             Fill::Normal => floats(&mut |_| rng.normal()),
+            Fill::Halves => floats(&mut |_| half::f16::from_f32(rng.normal()).to_f32()),
             Fill::AwayFromZero => floats(&mut |_| {
                 let v = rng.normal();
                 v + 0.05f32.copysign(v)
@@ -88,73 +91,173 @@ impl Case {
     }
 }
 
-/// A case on a tape, every output and gradient of it kept.
+/// A case on a tape: the op, every output of it kept, and the gradients that were asked for. Tests, the listing, the tuner and
+/// benches have no other way from a case to a tape.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     /// The tape.
     pub tape: Tape,
-    /// Its inputs and how they are filled: x0, x1, … and the cotangents dy0, ….
-    pub inputs: Vec<(String, Type, Fill)>,
+    /// What it is given: x0, x1, … and the cotangents dy0, ….
+    pub inputs: Vec<Given>,
+    /// What it keeps, by name: y0, y1, … and the gradients dx0, ….
+    pub kept: Vec<(String, Var)>,
+    x: Vec<Var>,
+    y: Vec<Var>,
 }
+
+/// An input of a recorded case.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Its name on the tape.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+    /// How it is filled.
+    pub fill: Fill,
+    /// The stream that its random numbers come from.
+    pub stream: u32,
+}
+
+/// Streams of the cotangents, away from those of the inputs.
+const COTANGENTS: u32 = 1000;
 
 impl Case {
     /// The op alone.
     pub fn forward(&self) -> Result<Recorded> {
-        Ok(self.record()?.0)
+        let (mut tape, mut inputs, mut x) = (Tape::new(), Vec::new(), Vec::new());
+        for (i, (ty, fill)) in self.inputs.iter().enumerate() {
+            let given = Given { name: format!("x{i}"), ty: *ty, fill: fill.clone(), stream: i as u32 };
+            x.push(tape.input(&given.name, *ty)?);
+            inputs.push(given);
+        }
+        let y = tape.apply_dyn(self.op.clone(), &x)?;
+        let mut recorded = Recorded { tape, inputs, kept: Vec::new(), x, y };
+        for (i, y) in recorded.y.clone().into_iter().enumerate() {
+            recorded.keep(format!("y{i}"), y);
+        }
+        Ok(recorded)
     }
 
     /// The op and the gradient of every float input: through all float outputs together, then through each alone, since an
     /// op may have a kernel for either. What the op has no gradient through is left out, so the list may be empty.
     pub fn gradients(&self) -> Result<Vec<Recorded>> {
-        let (forward, inputs, outputs) = self.record()?;
-        let float = |v: &Var| forward.tape.ty(*v).dtype.is_float();
-        let wrt: Vec<Var> = inputs.into_iter().filter(float).collect();
-        let through: Vec<(usize, Var)> = outputs.into_iter().enumerate().filter(|(_, v)| float(v)).collect();
-        let mut ways = vec![through.clone()];
-        if through.len() > 1 {
-            ways.extend(through.iter().map(|&one| vec![one]));
-        }
+        let forward = self.forward()?;
+        let through: Vec<usize> = (0..forward.y.len()).filter(|&i| forward.is_float(forward.y[i])).collect();
         let mut recorded = Vec::new();
-        for way in &ways {
-            match forward.clone().differentiate(way, &wrt) {
+        for way in ways(&through) {
+            match forward.differentiate(&way) {
                 Ok(one) => recorded.push(one),
-                Err(Error::Failed(_)) => {} // the op says that it has none through this output
+                Err(Error::NoGradient { .. }) => {}
                 Err(e) => return Err(e),
             }
         }
         Ok(recorded)
     }
 
-    fn record(&self) -> Result<(Recorded, Vec<Var>, Vec<Var>)> {
-        let (mut tape, mut inputs, mut vars) = (Tape::new(), Vec::new(), Vec::new());
-        for (i, (ty, fill)) in self.inputs.iter().enumerate() {
-            let name = format!("x{i}");
-            vars.push(tape.input(&name, *ty)?);
-            inputs.push((name, *ty, fill.clone()));
-        }
-        let outputs = tape.apply_dyn(self.op.clone(), &vars)?;
-        for (i, &y) in outputs.iter().enumerate() {
-            tape.output(&format!("y{i}"), y);
-        }
-        Ok((Recorded { tape, inputs }, vars, outputs))
+    /// The words of each input, from a seed: those that the recorded case is given.
+    pub fn words(&self, seed: u64) -> Vec<Vec<u32>> {
+        self.inputs.iter().enumerate().map(|(i, (ty, fill))| fill.words(*ty, seed, i as u32)).collect()
     }
 }
 
+/// Through which outputs gradients are taken: all of them at once, then each alone, as a loss may use them.
+pub fn ways(through: &[usize]) -> Vec<Vec<usize>> {
+    let alone = through.iter().map(|&i| vec![i]).filter(|_| through.len() > 1);
+    std::iter::once(through.to_vec()).chain(alone).collect()
+}
+
 impl Recorded {
-    /// Appends the gradient of `wrt` through `outputs`, each with its index.
-    fn differentiate(mut self, outputs: &[(usize, Var)], wrt: &[Var]) -> Result<Self> {
+    /// This and the gradient of every float input through some outputs.
+    pub fn differentiate(&self, through: &[usize]) -> Result<Self> {
+        let mut to = self.clone();
         let (mut ys, mut dys) = (Vec::new(), Vec::new());
-        for &(i, y) in outputs {
-            let (name, ty) = (format!("dy{i}"), self.tape.ty(y));
-            ys.push(y);
-            dys.push(Some(self.tape.input(&name, ty)?));
-            self.inputs.push((name, ty, Fill::Normal));
+        // A cotangent that becomes f16 on its way is f16 from the start: how it is rounded is for the cases of cast.
+        let halves = self.x.iter().any(|&x| self.tape.ty(x).dtype == DType::F16);
+        for &i in through {
+            let (name, ty) = (format!("dy{i}"), self.tape.ty(self.y[i]));
+            let fill = if halves { Fill::Halves } else { Fill::Normal };
+            ys.push(self.y[i]);
+            dys.push(Some(to.tape.input(&name, ty)?));
+            to.inputs.push(Given { name, ty, fill, stream: COTANGENTS + i as u32 });
         }
-        for (i, dx) in self.tape.backward(&ys, &dys, wrt)?.into_iter().enumerate() {
+        let wrt: Vec<usize> = (0..self.x.len()).filter(|&i| self.is_float(self.x[i])).collect();
+        let x: Vec<Var> = wrt.iter().map(|&i| self.x[i]).collect();
+        for (i, dx) in wrt.into_iter().zip(to.tape.backward(&ys, &dys, &x)?) {
             if let Some(dx) = dx {
-                self.tape.output(&format!("dx{i}"), dx);
+                to.keep(format!("dx{i}"), dx);
             }
         }
-        Ok(self)
+        Ok(to)
+    }
+
+    /// What it keeps under this name.
+    pub fn find(&self, name: &str) -> Option<Var> {
+        self.kept.iter().find(|k| k.0 == name).map(|k| k.1)
+    }
+
+    /// The words of each input, from a seed.
+    pub fn words(&self, seed: u64) -> Vec<Vec<u32>> {
+        self.inputs.iter().map(|given| given.fill.words(given.ty, seed, given.stream)).collect()
+    }
+
+    /// The inputs with their words.
+    pub fn feed<'a>(&'a self, words: &'a [Vec<u32>]) -> Feed<'a> {
+        let named = self.inputs.iter().zip(words);
+        named.fold(Feed::new(), |feed, (given, words)| feed.words(&given.name, given.ty, words))
+    }
+
+    fn is_float(&self, v: Var) -> bool {
+        self.tape.ty(v).dtype.is_float()
+    }
+
+    fn keep(&mut self, name: String, v: Var) {
+        self.tape.output(&name, v);
+        self.kept.push((name, v));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tape::{Cost, Emit};
+
+    /// An op that is never run, with an error of its own as its gradient.
+    #[derive(Debug, serde::Serialize)]
+    struct Unkind {
+        broken: bool,
+    }
+
+    impl Op for Unkind {
+        fn name(&self) -> &'static str {
+            "unkind"
+        }
+
+        fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
+            Ok(x.to_vec())
+        }
+
+        fn emit(&self, _e: &mut Emit<'_>) -> Result<()> {
+            Ok(())
+        }
+
+        fn grad(&self, _t: &mut Tape, _x: &[Var], _y: &[Var], _dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
+            match self.broken {
+                true => Err(Error::Failed("unkind: it forgot what it was".into())),
+                false => Err(Error::no_gradient("unkind", "it has none")),
+            }
+        }
+
+        fn cost(&self, _x: &[Type], _y: &[Type]) -> Cost {
+            Cost::default()
+        }
+    }
+
+    /// An op without a gradient is listed without one; an op whose gradient fails is not.
+    #[test]
+    fn only_a_missing_gradient_is_left_out() {
+        let case = |broken| Case::new("a row", Unkind { broken }, vec![(Type::f32([4]), Fill::Normal)]);
+        assert!(case(false).gradients().unwrap().is_empty());
+        let e = case(true).gradients().unwrap_err();
+        assert!(matches!(e, Error::Failed(_)) && e.to_string().contains("forgot"), "{e}");
     }
 }

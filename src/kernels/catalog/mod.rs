@@ -2,4 +2,5 @@
 
 pub mod case;
 pub mod listing;
+pub mod sizes;
 pub mod tune;

@@ -9,7 +9,7 @@
 use crate::base::{DType, Error, Result};
 use crate::device::tune::{Entry, Rules, Table, median, race};
 use crate::device::{Caps, Gpu};
-use crate::kernels::Fill;
+use crate::kernels::{Case, Fill};
 use crate::tape::fence::POISON;
 use crate::tape::schedule::Step;
 use crate::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
@@ -181,34 +181,33 @@ impl Subject {
 
     /// The op alone, every output kept.
     fn tape(&self) -> Result<Tape> {
-        let mut t = Tape::new();
-        let named = self.x.iter().enumerate().map(|(i, ty)| t.input(&format!("x{i}"), *ty));
-        let inputs = named.collect::<Result<Vec<_>>>()?;
-        let outputs = t.apply_dyn(self.op.clone(), &inputs)?;
-        for (i, y) in outputs.into_iter().enumerate() {
-            t.output(&format!("y{i}"), y);
-        }
-        Ok(t)
+        Ok(self.case().forward()?.tape)
     }
 
-    /// Made-up words of each input. Floats are positive: sums then have no cancellation, and where a variant deviates from
+    /// Made-up words of each input.
+    pub fn inputs(&self) -> Vec<Vec<u32>> {
+        self.case().words(0)
+    }
+
+    /// The op with inputs made up. Floats are positive: sums then have no cancellation, and where a variant deviates from
     /// the naive one, its kernel is wrong, not the data. The sums of an op that may saturate are near 1, or it would give
     /// the same for right and wrong ones. Integers are below the smallest size of any float input, so that they are labels
     /// and indices of anything; a lone one is 0, a lowered flag.
-    pub fn inputs(&self) -> Vec<Vec<u32>> {
+    fn case(&self) -> Case {
         let floats = self.x.iter().filter(|t| t.dtype.is_float());
         let bound = floats.flat_map(|t| t.shape.dims().to_vec()).filter(|d| *d > 1).min().unwrap_or(1);
         let length = self.op.infer(&self.x).map_or(1.0, |y| self.length(&y));
-        let words = |(i, ty): (usize, &Type)| match ty.dtype {
+        let fill = |(i, ty): (usize, &Type)| match ty.dtype {
             _ if i == 0 && self.op.may_saturate() => {
                 let scale = (2.0 / length) as f32; // of as many terms
-                Fill::Uniform(0.25 * scale, 1.25 * scale).words(*ty, 0, 0)
+                Fill::Uniform(0.25 * scale, 1.25 * scale)
             }
-            DType::F16 | DType::F32 => Fill::Uniform(0.25, 1.25).words(*ty, 0, i as u32),
-            DType::U32 if ty.shape.numel() == 1 => vec![0],
-            DType::U32 => Fill::Below(bound).words(*ty, 0, i as u32),
+            DType::F16 | DType::F32 => Fill::Uniform(0.25, 1.25),
+            DType::U32 if ty.shape.numel() == 1 => Fill::Words(vec![0]),
+            DType::U32 => Fill::Below(bound),
         };
-        self.x.iter().enumerate().map(words).collect()
+        let inputs = self.x.iter().enumerate().map(|(i, ty)| (*ty, fill((i, ty)))).collect();
+        Case { name: "made up", op: self.op.clone(), inputs }
     }
 
     /// Flops of an element of the largest output `y`, at least 1.

@@ -248,8 +248,8 @@ impl<F: Formula> Op for RowLoss<F> {
 
     fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         if dy[2..].iter().any(Option::is_some) {
-            let what = format!("{}: only its loss and losses have a gradient; detach its other outputs", F::NAMES.op);
-            return Err(Error::Failed(what));
+            let what = "only its loss and losses have a gradient; detach its other outputs";
+            return Err(Error::no_gradient(F::NAMES.op, what));
         }
         let types: Vec<Type> = x.iter().map(|&v| t.ty(v)).collect();
         let rule = self.0.walk(own::<F, _>(&types))?.rule;

@@ -2,6 +2,7 @@
 
 ops! {
     color_jitter,
+    crop,
     crop_resize,
     cutmix,
     cutout,

@@ -151,7 +151,7 @@ impl Op for Attention {
 
     fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         if dy[1].is_some() {
-            return Err(Error::Failed("attention: its lse output has no gradient; detach it".into()));
+            return Err(Error::no_gradient("attention", "its lse output has no gradient; detach it"));
         }
         let Some(dy) = dy[0] else { return Ok(vec![None; x.len()]) };
         let mut inputs = vec![x[0], x[1], x[2], y[0], y[1], dy];

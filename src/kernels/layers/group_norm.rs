@@ -132,7 +132,7 @@ impl Op for GroupNorm {
 
     fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         if dy[1].is_some() || dy[2].is_some() {
-            return Err(Error::Failed("group_norm: its mean and variance have no gradient; detach them".into()));
+            return Err(Error::no_gradient("group_norm", "its mean and variance have no gradient; detach them"));
         }
         let Some(dy) = dy[0] else { return Ok(vec![None; 3]) };
         let g = t.apply(GroupNormGrad { norm: self.clone() }, &[x[0], x[1], y[1], y[2], dy])?;

@@ -72,7 +72,7 @@ impl Op for L2Normalize {
 
     fn grad(&self, t: &mut Tape, _x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         if dy[1].is_some() {
-            return Err(Error::Failed("l2_normalize: its norm output has no gradient; detach it".into()));
+            return Err(Error::no_gradient("l2_normalize", "its norm output has no gradient; detach it"));
         }
         Ok(vec![dy[0].map(|dy| t.apply1(L2NormalizeGrad { eps: self.eps }, &[y[0], y[1], dy])).transpose()?])
     }

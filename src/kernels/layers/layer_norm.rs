@@ -106,7 +106,7 @@ impl Op for LayerNorm {
 
     fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         if dy[1].is_some() || dy[2].is_some() {
-            return Err(Error::Failed("layer_norm: its mean and rstd have no gradient; detach them".into()));
+            return Err(Error::no_gradient("layer_norm", "its mean and rstd have no gradient; detach them"));
         }
         let Some(dy) = dy[0] else { return Ok(vec![None; 3]) };
         Ok(t.apply(LayerNormGrad, &[x[0], x[1], y[1], y[2], dy])?.into_iter().map(Some).collect())

@@ -135,7 +135,7 @@ impl Op for SpectralNorm {
 
     fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         if dy[1].is_some() {
-            return Err(Error::Failed("spectral_norm: its sigma output has no gradient; detach it".into()));
+            return Err(Error::no_gradient("spectral_norm", "its sigma output has no gradient; detach it"));
         }
         let dw = dy[0].map(|dy| t.apply1(SpectralNormGrad, &[dy, x[0], x[1], x[2], y[1]])).transpose()?;
         Ok(vec![dw, None, None])

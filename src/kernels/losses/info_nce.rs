@@ -104,8 +104,8 @@ impl Op for InfoNce {
 
     fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         if dy[2].is_some() || dy[3].is_some() {
-            let what = "info_nce: only its loss and losses have a gradient; detach its other outputs";
-            return Err(Error::Failed(what.into()));
+            let what = "only its loss and losses have a gradient; detach its other outputs";
+            return Err(Error::no_gradient("info_nce", what));
         }
         let temperature = self.temperature;
         let mut dx = vec![None; 4];

@@ -85,7 +85,7 @@ impl Op for NtXent {
 
     fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         if dy[1].is_some() {
-            return Err(Error::Failed("nt_xent: its lse output has no gradient; detach it".into()));
+            return Err(Error::no_gradient("nt_xent", "its lse output has no gradient; detach it"));
         }
         let op = NtXentGrad { temperature: self.temperature };
         Ok(vec![dy[0].map(|dy| t.apply1(op, &[x[0], y[1], dy])).transpose()?])

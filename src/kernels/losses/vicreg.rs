@@ -49,8 +49,9 @@ static RULE: Rule = Rule {
 };
 
 impl Tape {
-    /// The loss [1] of two views' projections, both f32 [N, D] with N at least 2.
-    pub fn vicreg(&mut self, views: [Var; 2], op: Vicreg) -> Result<Var> {
+    /// The loss of two views' projections, both f32 [N, D] with N at least 2, and the three parts that it is the sum of,
+    /// weighted: [loss, invariance, variance, covariance], each [1].
+    pub fn vicreg(&mut self, views: [Var; 2], op: Vicreg) -> Result<[Var; 4]> {
         let [samples, d] = same_pair(self, "vicreg", views)?;
         if samples < 2 {
             let what = format!("the views are {}: one sample has no variance; give two or more", self.shape(views[0]));
@@ -58,15 +59,20 @@ impl Tape {
         }
         let weights = self.fill([samples], 1.0)?;
         let distance = self.mse(views[0], views[1], weights)?[0];
-        let mut loss = self.scale(distance, op.invariance)?;
+        let invariance = self.scale(distance, op.invariance)?;
+        let mut parts = Vec::new();
         for view in views {
             let x = self.center(view)?;
             let products = self.matmul(x, x, true, false)?;
             let (variance, covariance) = (op.variance / (2 * d) as f32, op.covariance / d as f32);
-            let part = self.row_loss(VicregView { samples, variance, covariance }, &[products])?[0];
-            loss = self.add(loss, part)?;
+            parts.push([
+                self.row_loss(VicregView { samples, variance, covariance: 0.0 }, &[products])?[0],
+                self.row_loss(VicregView { samples, variance: 0.0, covariance }, &[products])?[0],
+            ]);
         }
-        Ok(loss)
+        let [variance, covariance] = [self.add(parts[0][0], parts[1][0])?, self.add(parts[0][1], parts[1][1])?];
+        let spread = self.add(variance, covariance)?;
+        Ok([self.add(invariance, spread)?, invariance, variance, covariance])
     }
 }
 

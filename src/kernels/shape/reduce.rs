@@ -224,8 +224,8 @@ impl Op for Reduce {
     fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         let mean = matches!(self.kind, Reduction::Var { .. }) && dy[1].is_some();
         if mean {
-            let what = "reduce: the mean beside a variance has no gradient; detach it, or reduce to the mean itself";
-            return Err(Error::Failed(what.into()));
+            let what = "the mean beside a variance has no gradient; detach it, or reduce to the mean itself";
+            return Err(Error::no_gradient("reduce", what));
         }
         let Some(dy) = dy[0] else { return Ok(vec![None]) };
         let inputs = match self.kind {

@@ -32,11 +32,13 @@ pub use answer::{Answer, Expected, FLUSHED, HALF_ULP, Outputs, Tensor};
 
 use crate::base::{Error, Result as BaseResult};
 use crate::device::{Caps, Gpu, GpuOptions};
-use crate::kernels::Case;
+use crate::kernels::case::ways;
+use crate::kernels::{Case, Recorded};
 use crate::tape::{Op, Options, Plan, Schedule, State, Trace, schedule::Choose};
 use compare::same_bits;
 use recording::{Recording, Values};
 use std::collections::BTreeSet;
+use std::io::Write;
 
 /// An op's reference: what its outputs must be for these inputs.
 pub type Reference<'a> = dyn Fn(&dyn Op, &[Tensor]) -> Answer + 'a;
@@ -55,11 +57,17 @@ pub fn gpu_or_skip() -> BaseResult<Option<Gpu>> {
             Err(Error::NoAdapter(why))
         }
         Err(Error::NoAdapter(why)) => {
-            eprintln!("SKIPPED: no adapter ({why}). REQUIRE_GPU=1 makes this a failure.");
+            skipped(&format!("no adapter ({why}). REQUIRE_GPU=1 makes this a failure."));
             Ok(None)
         }
         opened => opened.map(Some),
     }
+}
+
+/// For tests: says that one is skipped, and why. Past what a runner captures of a test that passes: a skip must be seen.
+pub fn skipped(why: &str) {
+    // Where nobody can be told, the test still has nothing to run on.
+    let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
 }
 
 /// Checks every case under every variant that the adapter offers, and gives how many that were. `gpus` are one adapter
@@ -83,14 +91,14 @@ pub fn all(gpus: [&Gpu; 2], cases: &[Case], reference: &Reference<'_>) -> BaseRe
 /// all outputs at once and through each alone.
 pub fn one(gpus: [&Gpu; 2], case: &Case, reference: &Reference<'_>, variant: &'static str) -> Result<(), String> {
     let [checked, unchecked] = gpus;
-    let inputs = recording::inputs(case);
+    let inputs = case.words(SEED);
     let answer = answer(reference, case, &inputs)?;
-    for way in recording::ways(&answer) {
-        let recording = Recording::new(case, &answer, &way)?;
-        let got = run_plan(checked, &recording, &inputs, variant)?;
-        fenced(checked, &recording, &inputs, variant, &got)?;
-        traced(checked, &recording, &inputs, variant, &got)?;
-        let unchecked = run_plan(unchecked, &recording, &inputs, variant)?;
+    for way in ways(&answer.through) {
+        let recording = Recording::new(case, &answer, &way, SEED)?;
+        let got = run_plan(checked, &recording, variant)?;
+        fenced(checked, &recording, variant, &got)?;
+        traced(checked, &recording, variant, &got)?;
+        let unchecked = run_plan(unchecked, &recording, variant)?;
         same_bits("with and without runtime checks", &got, &unchecked)?;
         let expected = answer.of(variant, case.op.as_ref(), &tensors(case, &inputs));
         for (i, expected) in expected.iter().enumerate() {
@@ -111,9 +119,9 @@ pub fn variants(case: &Case, reference: &Reference<'_>, caps: &Caps) -> Vec<&'st
 }
 
 /// The tapes of a case without its data, for what needs no numbers.
-pub fn bare(case: &Case, reference: &Reference<'_>) -> Result<Vec<Recording>, String> {
-    let answer = reference(case.op.as_ref(), &tensors(case, &recording::inputs(case)));
-    recording::ways(&answer).iter().map(|way| Recording::new(case, &answer, way)).collect()
+pub fn bare(case: &Case, reference: &Reference<'_>) -> Result<Vec<Recorded>, String> {
+    let answer = reference(case.op.as_ref(), &tensors(case, &case.words(SEED)));
+    ways(&answer.through).iter().map(|way| recording::record(case, &answer, way)).collect()
 }
 
 /// The reference's answer, after checking that it speaks of the same outputs as the op.
@@ -144,14 +152,14 @@ fn text(e: Error) -> String {
 }
 
 /// Runs a plan twice over poisoned buffers; both runs must give the same bits.
-fn run_plan(gpu: &Gpu, r: &Recording, inputs: &[Vec<u32>], variant: &'static str) -> Result<Values, String> {
+fn run_plan(gpu: &Gpu, r: &Recording, variant: &'static str) -> Result<Values, String> {
     let choose = recording::chooser(variant);
-    let schedule = Schedule::new(&r.tape, &options(gpu.caps(), &choose)).map_err(text)?;
+    let schedule = Schedule::new(&r.recorded.tape, &options(gpu.caps(), &choose)).map_err(text)?;
     let plan = Plan::new(gpu, schedule, &State::new()).map_err(text)?;
     let once = || {
         plan.poison(gpu, 0).map_err(text)?;
-        plan.run(gpu, &r.feed(inputs)).map_err(text)?;
-        r.read(|name| plan.read(gpu, name))
+        plan.run(gpu, &r.feed()).map_err(text)?;
+        r.read(|name, _| plan.read(gpu, name))
     };
     let (first, second) = (once()?, once()?);
     same_bits("two runs of one plan", &first, &second)?;
@@ -159,20 +167,20 @@ fn run_plan(gpu: &Gpu, r: &Recording, inputs: &[Vec<u32>], variant: &'static str
 }
 
 /// Gives each value a buffer of its own with sentinels behind it, which must survive.
-fn fenced(gpu: &Gpu, r: &Recording, inputs: &[Vec<u32>], variant: &'static str, got: &Values) -> Result<(), String> {
+fn fenced(gpu: &Gpu, r: &Recording, variant: &'static str, got: &Values) -> Result<(), String> {
     let choose = recording::chooser(variant);
     let options = Options { reuse: false, fence_bytes: FENCE, ..options(gpu.caps(), &choose) };
-    let plan = Plan::new(gpu, Schedule::new(&r.tape, &options).map_err(text)?, &State::new()).map_err(text)?;
+    let plan = Plan::new(gpu, Schedule::new(&r.recorded.tape, &options).map_err(text)?, &State::new()).map_err(text)?;
     plan.poison(gpu, FENCE).map_err(text)?;
-    plan.run(gpu, &r.feed(inputs)).map_err(text)?;
-    same_bits("shared and own buffers", got, &r.read(|name| plan.read(gpu, name))?)?;
+    plan.run(gpu, &r.feed()).map_err(text)?;
+    same_bits("shared and own buffers", got, &r.read(|name, _| plan.read(gpu, name))?)?;
     plan.expect_fences(gpu, FENCE).map_err(|e| format!("{e} of\n{}", plan.schedule()))
 }
 
 /// One dispatch at a time, each value in its own buffer: bit-equal to the plan.
-fn traced(gpu: &Gpu, r: &Recording, inputs: &[Vec<u32>], variant: &'static str, got: &Values) -> Result<(), String> {
+fn traced(gpu: &Gpu, r: &Recording, variant: &'static str, got: &Values) -> Result<(), String> {
     let choose = recording::chooser(variant);
     let options = options(gpu.caps(), &choose);
-    let trace = Trace::run(gpu, &r.tape, &options, &State::new(), &r.feed(inputs)).map_err(text)?;
-    same_bits("plan and trace", got, &r.read_vars(|v| trace.read(gpu, v))?)
+    let trace = Trace::run(gpu, &r.recorded.tape, &options, &State::new(), &r.feed()).map_err(text)?;
+    same_bits("plan and trace", got, &r.read(|_, v| trace.read(gpu, v))?)
 }

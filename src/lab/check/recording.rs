@@ -1,16 +1,13 @@
-//! A case as a tape: its inputs, its outputs, random cotangents, and the gradient of every f32 input.
+//! A recorded case beside its reference: which gradients it must have, its data, and what a run of it gave.
 
 use super::answer::{Answer, Expected};
-use super::{SEED, text};
+use super::text;
 use crate::base::{DType, Result as BaseResult};
 use crate::device::Caps;
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Recorded};
 use crate::tape::{Feed, Op, Options, Schedule, Tape, Type, Var};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-
-/// Streams of the cotangents, away from those of the inputs.
-const COTANGENTS: u32 = 1000;
 
 /// What a run gave: names, elements and bytes, in a fixed order.
 #[derive(Debug)]
@@ -51,126 +48,68 @@ impl Got {
     }
 }
 
-/// The tape of a case.
+/// A recorded case with its data and what its reference expects of it.
 #[derive(Debug)]
 pub struct Recording {
-    /// The tape.
-    pub tape: Tape,
-    /// Named values to read: y0, y1, …, dx0, ….
-    pub reads: Vec<(String, Var)>,
-    /// Index of an output and its cotangent.
-    pub cotangents: Vec<(usize, Got)>,
-    names: Vec<String>,
-    types: Vec<(String, Type)>,
+    /// The case on a tape.
+    pub recorded: Recorded,
+    /// The words of each of its inputs, cotangents last.
+    pub words: Vec<Vec<u32>>,
+    through: Vec<usize>,
 }
 
 impl Recording {
     /// Records `case` and, where the reference says that there is one, its gradient through the outputs `through`.
-    pub fn new(case: &Case, answer: &Answer, through: &[usize]) -> Result<Self, String> {
-        Self::seeded(case, answer, through, SEED)
+    pub fn new(case: &Case, answer: &Answer, through: &[usize], seed: u64) -> Result<Self, String> {
+        let recorded = record(case, answer, through)?;
+        let through = if answer.wrt.is_empty() { Vec::new() } else { through.to_vec() };
+        Ok(Recording { words: recorded.words(seed), recorded, through })
     }
 
-    /// The same with cotangents of another seed than every case's.
-    pub fn seeded(case: &Case, answer: &Answer, through: &[usize], seed: u64) -> Result<Self, String> {
-        let mut tape = Tape::new();
-        let names: Vec<String> = (0..case.inputs.len()).map(|i| format!("x{i}")).collect();
-        let inputs = names.iter().zip(&case.inputs).map(|(n, (ty, _))| tape.input(n, *ty));
-        let inputs = inputs.collect::<BaseResult<Vec<Var>>>().map_err(text)?;
-        let outputs = tape.apply_dyn(case.op.clone(), &inputs).map_err(text)?;
-        let reads = outputs.iter().enumerate().map(|(i, &v)| (format!("y{i}"), v)).collect();
-        let types = names.iter().cloned().zip(case.inputs.iter().map(|i| i.0)).collect();
-        let mut r = Recording { tape, reads, cotangents: Vec::new(), names, types };
-        if !answer.wrt.is_empty() {
-            r.differentiate(answer, through, seed, &inputs, &outputs)?;
-        }
-        for (name, v) in r.reads.clone() {
-            r.tape.output(&name, v);
-        }
-        Ok(r)
-    }
-
-    fn differentiate(
-        &mut self,
-        answer: &Answer,
-        through: &[usize],
-        seed: u64,
-        inputs: &[Var],
-        outputs: &[Var],
-    ) -> Result<(), String> {
-        let (mut ys, mut dys) = (Vec::new(), Vec::new());
-        // A cotangent that becomes f16 on its way is f16 from the start: how it is rounded is for the cases of cast.
-        let halves = inputs.iter().any(|&v| self.tape.ty(v).dtype == DType::F16);
-        for &i in through {
-            let ty = self.tape.ty(outputs[i]);
-            let drawn = Fill::Normal.words(ty, seed, COTANGENTS + i as u32);
-            let half = |w: &u32| half::f16::from_f32(f32::from_bits(*w)).to_f32().to_bits();
-            let words = if halves && ty.dtype == DType::F32 { drawn.iter().map(half).collect() } else { drawn };
-            self.cotangents.push((i, Got { dtype: ty.dtype, words }));
-            ys.push(outputs[i]);
-            let name = format!("dy{i}");
-            dys.push(Some(self.tape.input(&name, ty).map_err(text)?));
-            self.types.push((name, ty));
-        }
-        let float = |i: &usize| self.tape.ty(inputs[*i]).dtype.is_float();
-        let wrt: Vec<usize> = (0..inputs.len()).filter(float).collect();
-        let vars: Vec<Var> = wrt.iter().map(|&i| inputs[i]).collect();
-        let grads = self.tape.backward(&ys, &dys, &vars).map_err(text)?;
-        for (i, grad) in wrt.into_iter().zip(grads) {
-            match (grad, answer.wrt.contains(&i)) {
-                (Some(dx), true) => self.reads.push((format!("dx{i}"), dx)),
-                (None, false) => {}
-                (None, true) if through != answer.through => {} // as good as zeros, which the comparison takes it for
-                (Some(_), false) => return Err(format!("input {i} has a gradient and the reference says it has none")),
-                (None, true) => return Err(format!("input {i} must have a gradient and the op gives none")),
-            }
-        }
-        Ok(())
+    /// Each output that gradients are taken through and its cotangent.
+    pub fn cotangents(&self) -> impl Iterator<Item = (usize, Got)> {
+        let first = self.words.len() - self.through.len();
+        let given = self.recorded.inputs[first..].iter().zip(&self.words[first..]);
+        let got = given.map(|(given, words)| Got { dtype: given.ty.dtype, words: words.clone() });
+        self.through.iter().copied().zip(got)
     }
 
     /// The feed of a run.
-    pub fn feed<'a>(&'a self, inputs: &'a [Vec<u32>]) -> Feed<'a> {
-        let mut feed = Feed::new();
-        // Without the padding of an odd number of halves.
-        let bytes = |name: &str, words: &'a [u32]| {
-            let given = self.types.iter().find(|t| t.0 == name).map_or(0, |t| t.1.bytes() as usize);
-            &bytemuck::cast_slice::<u32, u8>(words)[..given]
+    pub fn feed(&self) -> Feed<'_> {
+        self.recorded.feed(&self.words)
+    }
+
+    /// Reads what the case keeps through `read`, by name and handle.
+    pub fn read(&self, read: impl Fn(&str, Var) -> BaseResult<Vec<u8>>) -> Result<Values, String> {
+        let one = |(name, v): &(String, Var)| {
+            let dtype = self.recorded.tape.ty(*v).dtype;
+            Ok((name.clone(), dtype, read(name, *v).map_err(text)?))
         };
-        for (name, words) in self.names.iter().zip(inputs) {
-            feed = feed.input(name, bytes(name, words));
-        }
-        for ((name, _), (_, dy)) in self.types[self.names.len()..].iter().zip(&self.cotangents) {
-            feed = feed.input(name, bytes(name, &dy.words));
-        }
-        feed
-    }
-
-    /// Reads every named value through `read`.
-    pub fn read(&self, read: impl Fn(&str) -> BaseResult<Vec<u8>>) -> Result<Values, String> {
-        let dtype = |v: &Var| self.tape.ty(*v).dtype;
-        let values = self.reads.iter().map(|(n, v)| Ok((n.clone(), dtype(v), read(n).map_err(text)?)));
-        Ok(Values(values.collect::<Result<_, String>>()?))
-    }
-
-    /// Reads every named value by its handle.
-    pub fn read_vars(&self, read: impl Fn(Var) -> BaseResult<Vec<u8>>) -> Result<Values, String> {
-        let dtype = |v: &Var| self.tape.ty(*v).dtype;
-        let values = self.reads.iter().map(|(n, v)| Ok((n.clone(), dtype(v), read(*v).map_err(text)?)));
-        Ok(Values(values.collect::<Result<_, String>>()?))
+        Ok(Values(self.recorded.kept.iter().map(one).collect::<Result<_, String>>()?))
     }
 }
 
-/// The words of each input of a case.
-pub fn inputs(case: &Case) -> Vec<Vec<u32>> {
-    case.inputs.iter().enumerate().map(|(i, (ty, fill))| fill.words(*ty, SEED, i as u32)).collect()
-}
-
-/// Through which outputs gradients are taken: all at once, then each alone, as a loss may use them.
-pub fn ways(answer: &Answer) -> Vec<Vec<usize>> {
-    let mut ways = vec![answer.through.clone()];
-    if answer.through.len() > 1 {
-        ways.extend(answer.through.iter().map(|&i| vec![i]));
+/// Records `case` with its gradients, where the reference says that there are some: an error unless they are just those.
+pub fn record(case: &Case, answer: &Answer, through: &[usize]) -> Result<Recorded, String> {
+    let forward = case.forward().map_err(text)?;
+    let has = |r: &Recorded, i: usize| r.find(&format!("dx{i}")).is_some();
+    let inputs = 0..case.inputs.len();
+    // At some points, such as an infinite one, there is nothing to compare a gradient with.
+    if answer.wrt.is_empty() {
+        return Ok(forward);
     }
-    ways
+    let recorded = forward.differentiate(through).map_err(text)?;
+    for i in inputs {
+        match (has(&recorded, i), answer.wrt.contains(&i)) {
+            (true, false) => return Err(format!("input {i} has a gradient and the reference says it has none")),
+            // Through one output alone, none is as good as zeros, which the comparison takes it for.
+            (false, true) if through == answer.through => {
+                return Err(format!("input {i} must have a gradient and the op gives none"));
+            }
+            _ => {}
+        }
+    }
+    Ok(recorded)
 }
 
 /// Every variant that an op of a tape offers on `caps`.

@@ -6,8 +6,8 @@ mod verdicts;
 use super::chart::{Line, bars, strips};
 use super::spread::figures;
 use super::{Report, Row, Spread, Timer};
+use crate::base::plot::{colour, escape};
 use crate::base::{Error, Result};
-use crate::study::plot::{colour, escape};
 
 impl Report {
     /// The page: what was measured where, every row in a table, and for each op its rates and the samples of its rows.

@@ -1,10 +1,10 @@
 //! The verdicts of `--compare` and `--ab` as a section of the page: a table, and a chart of ratios with their intervals.
 
 use crate::base::Result;
+use crate::base::plot::escape;
 use crate::lab::chart::{Interval, intervals};
 use crate::lab::compare::{Compared, Comparison, Verdict};
 use crate::lab::spread::figures;
-use crate::study::plot::escape;
 
 /// The section.
 pub(super) fn section(c: &Comparison) -> Result<String> {

@@ -2,9 +2,9 @@
 
 use super::memory::KINDS;
 use super::{Profile, Sum};
+use crate::base::plot::{self, escape};
 use crate::base::{Error, Result};
 use crate::lab::roofline::{self, Point};
-use crate::study::plot::{self, escape};
 use crate::tape::Phase;
 use plotters::prelude::*;
 

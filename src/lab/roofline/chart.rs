@@ -2,9 +2,9 @@
 //! kernels as numbered points with a key beside them. Dark on white, whatever page it lands on.
 
 use super::Roof;
+use crate::base::plot::rgb;
 use crate::base::{Error, Result};
 use crate::lab::Row;
-use crate::study::plot::rgb;
 use plotters::prelude::*;
 
 /// Width of the plot, of the key, and the height of both.

@@ -39,8 +39,9 @@ const TOUCH: &[Piece] = &[piece!("lab/roofline/touch.wgsl")];
 const SAMPLE_MS: f64 = 12.0;
 /// Rounds of the loops: a workgroup of any probe then takes well below a sample.
 const ROUNDS: u32 = 256;
-/// Steps of a round written out one after the other.
-const STEPS: u32 = 8;
+/// Steps of a round written out one after the other: enough that the loop itself costs little. Mesa's software driver
+/// spends on it what a dozen multiply-adds take.
+const STEPS: u32 = 32;
 /// Sums of an invocation that only reads, and invocations of its workgroup: a GPU hides latency with many sums, a CPU has
 /// registers for few.
 const SUMS: [(u32, u32); 6] = [(1, 64), (2, 64), (8, 64), (1, 256), (2, 256), (8, 256)];
@@ -143,7 +144,7 @@ pub(super) fn fma(gpu: &Gpu, half: bool) -> Result<Vec<Probe>> {
     let params = FmaParams { rounds: ROUNDS, m: 0.75, b: 0.5 };
     let mut probes = Vec::new();
     for width in [64, 256] {
-        for chains in [1, 2, 4, 8] {
+        for chains in [1, 2, 3, 4, 8] {
             let kernel = fma_kernel(half, chains, width);
             let how = format!("{chains} chains of vec4, workgroups of {width}");
             let work = f64::from(width * chains * STEPS * ROUNDS) * 8.0;

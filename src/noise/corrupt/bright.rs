@@ -1,17 +1,19 @@
 //! For tests alone: a kind with a setting that reads the images. A bright image's label goes wrong with probability `rate`,
 //! to the class before it; the label of a dark one stays.
 
-use super::listed::{Entry, read};
-use super::{Corrupted, Kind, Mistake, STREAM};
+use super::{Corrupted, Kind, STREAM};
 use crate::base::Result;
+use crate::base::range::{Mistake, mistake};
 use crate::base::rng::Rng;
+use crate::nn::listed::{Checked, Entry, read};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const ENTRY: Entry<dyn Kind> = Entry {
     name: "bright",
     about: "the label of a bright image becomes the class before",
     overlay: "[noise]\nkinds = [\"bright\"]\n[noise.bright]\nabove = 128\n",
-    read: read::<Bright>,
+    read: |from| read(from, |kind: Bright| Arc::new(kind)),
 };
 
 #[derive(Serialize, Deserialize)]
@@ -19,6 +21,15 @@ pub(super) const ENTRY: Entry = Entry {
 struct Bright {
     /// The mean of a bright image's pixels is greater.
     above: u32,
+}
+
+impl Checked for Bright {
+    fn check(&self) -> Result<(), Mistake> {
+        match self.above {
+            0..255 => Ok(()),
+            above => mistake("above", format!("is {above}; use a level below 255")),
+        }
+    }
 }
 
 impl Kind for Bright {
@@ -39,12 +50,5 @@ impl Kind for Bright {
 
     fn no_signal(&self, _: usize) -> Option<f64> {
         None
-    }
-
-    fn check(&self) -> Result<(), Mistake> {
-        if self.above >= 255 {
-            return Err(("above", format!("is {}; use a level below 255", self.above)));
-        }
-        Ok(())
     }
 }

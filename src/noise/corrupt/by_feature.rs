@@ -1,22 +1,25 @@
 //! For tests alone: a kind without settings that reads features. A label goes wrong with probability `rate`, to the next
 //! class where the first feature is even and to the one after it elsewhere.
 
-use super::listed::{Entry, read};
 use super::{Corrupted, Kind, STREAM};
 use crate::base::Result;
 use crate::base::rng::Rng;
+use crate::nn::listed::{Checked, Entry, read};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const ENTRY: Entry<dyn Kind> = Entry {
     name: "by_feature",
     about: "a label becomes the next class, or the one after it, by a feature of its image",
-    overlay: "[noise]\nkinds = [\"by_feature\"]\n",
-    read: read::<ByFeature>,
+    overlay: "[noise]\nkinds = [\"by_feature\"]\n[noise.by_feature]\n",
+    read: |from| read(from, |kind: ByFeature| Arc::new(kind)),
 };
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ByFeature {}
+
+impl Checked for ByFeature {}
 
 impl Kind for ByFeature {
     fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {

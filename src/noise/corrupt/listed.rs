@@ -1,45 +1,15 @@
-//! The list of noise kinds as the rest of the program uses it: a name, what it says of itself, and the kind made from its
-//! settings.
+//! The list of noise kinds as the rest of the program uses it: by name, and made from their settings.
 
-use super::{KINDS, Kind};
-use crate::base::{Error, Result, nearest};
-use serde::de::{DeserializeOwned, Error as _, Visitor};
+use super::{KINDS, Kind, Made};
+use crate::base::{Error, Result};
+use crate::nn::listed::{Entry, find};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// One line of the list.
-pub struct Entry {
-    /// What configs and the command line call it: the name of its file.
-    pub name: &'static str,
-    /// What becomes of a label, in a few words.
-    pub about: &'static str,
-    /// Its overlay, `configs/noise/<name>.toml`. The table `[noise.<name>]` in it, where there is one, holds the default of
-    /// every setting; without it the kind has none.
-    pub overlay: &'static str,
-    /// Makes it from its settings. [`read`] does so for any kind that serde reads.
-    pub read: fn(toml::Deserializer<'_>) -> Result<Made, toml::de::Error>,
-}
-
-/// A kind with its settings.
-pub struct Made {
-    /// How labels go wrong.
-    pub kind: Box<dyn Kind>,
-    /// Every setting with its value: what a run is addressed by.
-    pub settings: toml::Table,
-}
-
-/// Reads a kind of type `K` from its settings; for [`Entry::read`].
-pub fn read<K: Kind + DeserializeOwned + Serialize + 'static>(
-    from: toml::Deserializer<'_>,
-) -> Result<Made, toml::de::Error> {
-    let kind = K::deserialize(from)?;
-    let settings = toml::Table::try_from(&kind).map_err(toml::de::Error::custom)?;
-    Ok(Made { kind: Box::new(kind), settings })
-}
-
 /// A kind of the list, by its name. It has no settings yet: [`NoiseKind::make`] takes them.
 #[derive(Clone, Copy)]
-pub struct NoiseKind(&'static Entry);
+pub struct NoiseKind(&'static Entry<dyn Kind>);
 
 impl NoiseKind {
     /// Every kind, in the order in which they are listed to people.
@@ -57,39 +27,20 @@ impl NoiseKind {
         self.0.about
     }
 
-    /// The text of its overlay.
-    pub fn overlay(self) -> &'static str {
-        self.0.overlay
-    }
-
-    /// Every setting with its default; an empty table where it has none.
-    pub fn defaults(self) -> Result<toml::Table> {
-        let broken = |e: &dyn fmt::Display| Error::Failed(format!("configs/noise/{self}.toml is broken: {e}"));
-        let mut overlay: toml::Table = self.0.overlay.parse().map_err(|e| broken(&e))?;
-        let noise = overlay.remove("noise").and_then(|mut noise| noise.as_table_mut()?.remove(self.name()));
-        match noise {
-            None => Ok(toml::Table::new()),
-            Some(toml::Value::Table(settings)) => Ok(settings),
-            Some(_) => Err(broken(&format!("noise.{self} is no table"))),
-        }
+    /// Its line in the list.
+    pub fn entry(self) -> &'static Entry<dyn Kind> {
+        self.0
     }
 
     /// The kind with these settings, which name every key.
     pub fn make(self, settings: &toml::Table) -> Result<Made> {
-        let text = settings.to_string();
-        let made = toml::Deserializer::parse(&text).and_then(|from| self.read(from));
-        let made = made.map_err(|e| Error::Usage(format!("noise.{self}: {}", e.message().trim())))?;
-        made.kind.check().map_err(|(key, what)| Error::Usage(format!("noise.{self}.{key} {what}")))?;
-        Ok(made)
-    }
-
-    /// The kind with settings as a file gives them; the error points into that file. Values are not checked yet.
-    pub fn read(self, from: toml::Deserializer<'_>) -> Result<Made, toml::de::Error> {
-        (self.0.read)(from)
+        let (kind, _) = self.0.make(settings)?;
+        kind.check().map_err(|(key, what)| Error::Usage(format!("noise.{self}.{key} {what}")))?;
+        Ok(Made(kind))
     }
 }
 
-/// The first of the list: what `--noise-rate` alone means.
+/// The default of the command line where only `--noise-rate` is given: the first of the list.
 impl Default for NoiseKind {
     fn default() -> Self {
         NoiseKind(KINDS[0])
@@ -120,13 +71,7 @@ impl std::str::FromStr for NoiseKind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        NoiseKind::all().find(|k| k.name() == text).ok_or_else(|| {
-            let known: Vec<&str> = NoiseKind::all().map(NoiseKind::name).collect();
-            // What has a known name within is another kind: asymmetric noise is not symmetric noise misspelt.
-            let near = nearest(text, &known).filter(|near| !text.contains(near));
-            let meant = near.map_or(String::new(), |near| format!("; did you mean {near:?}?"));
-            Error::Usage(format!("there is no noise kind {text:?}; use one of: {}{meant}", known.join(", ")))
-        })
+        find("noise kind", text, KINDS).map(NoiseKind)
     }
 }
 
@@ -168,8 +113,9 @@ mod tests {
             assert_eq!(serde_json::from_str::<NoiseKind>(&format!("\"{kind}\"")).unwrap(), kind);
         }
         let said = |name: &str| name.parse::<NoiseKind>().unwrap_err().to_string();
-        assert!(said("gaussian").contains("there is no noise kind \"gaussian\"; use one of: symmetric"));
-        assert!(said("symetric").ends_with("did you mean \"symmetric\"?"));
+        assert!(said("gaussian").contains("there is no noise kind \"gaussian\"; known: symmetric"));
+        assert!(said("symetric").ends_with("did you mean symmetric?"));
+        assert!(!said("asymmetric").contains("did you mean"), "another kind, not this one misspelt");
         assert_eq!(NoiseKind::default().name(), "symmetric");
     }
 
@@ -179,8 +125,8 @@ mod tests {
         for kind in NoiseKind::all() {
             let overlay: toml::Table = kind.0.overlay.parse().unwrap();
             assert_eq!(overlay["noise"]["kinds"].as_array().unwrap()[0].as_str(), Some(kind.name()));
-            let defaults = kind.defaults().unwrap();
-            assert_eq!(kind.make(&defaults).unwrap().settings, defaults, "{kind}");
+            let defaults = overlay["noise"][kind.name()].as_table().unwrap();
+            assert_eq!(kind.entry().make(defaults).unwrap().1.as_table(), Some(defaults), "{kind}");
             assert!(!kind.about().is_empty() && !kind.about().ends_with('.'), "{kind}: a part of a sentence");
         }
     }
@@ -192,8 +138,8 @@ mod tests {
             Ok(_) => panic!("{text} was taken"),
             Err(e) => e.to_string(),
         };
-        assert!(said("above = 128\nbelow = 3").contains("noise.bright: unknown field `below`"));
-        assert!(said("").contains("noise.bright: missing field `above`"));
+        assert!(said("above = 128\nbelow = 3").contains("the settings of bright: unknown field `below`"));
+        assert!(said("").contains("the settings of bright: missing field `above`"));
         assert!(said("above = 255").contains("noise.bright.above is 255; use"));
     }
 }

@@ -5,10 +5,12 @@
 mod listed;
 mod sample;
 
-pub use listed::{Entry, Made, NoiseKind};
+pub use listed::NoiseKind;
 pub use sample::{Corrupted, Features, Given, Pixels};
 
 use crate::base::{Error, Result};
+use crate::nn::listed::{Checked, Entry};
+use std::sync::Arc;
 
 /// The random stream of label noise ("nois" in ASCII), apart from every other stream of a seed.
 const STREAM: u32 = 0x6e6f_6973;
@@ -17,7 +19,7 @@ const STREAM: u32 = 0x6e6f_6973;
 macro_rules! kinds {
     ($($(#[$when:meta])? $kind:ident,)*) => {
         $($(#[$when])? mod $kind;)*
-        const KINDS: &[&Entry] = &[$($(#[$when])? &$kind::ENTRY),*];
+        const KINDS: &[&Entry<dyn Kind>] = &[$($(#[$when])? &$kind::ENTRY),*];
     };
 }
 
@@ -30,29 +32,29 @@ kinds! {
     by_feature,
 }
 
-/// The setting at fault and the rest of a sentence: `step`, `is 0; use at least 1`.
-pub type Mistake = (&'static str, String);
-
 /// A way in which labels go wrong. The type that implements it holds the settings of its table, `[noise.KIND]`.
-pub trait Kind: Send + Sync {
+pub trait Kind: Checked + Send + Sync {
     /// The labels after noise, one for each of `on.labels`. [`Made::corrupt`] has checked what `on` holds.
     fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>>;
 
     /// The rate at which the labels of `classes` classes say nothing about the truth; none where there is no such rate.
     fn no_signal(&self, classes: usize) -> Option<f64>;
-
-    /// The first setting whose value cannot be.
-    fn check(&self) -> Result<(), Mistake> {
-        Ok(())
-    }
 }
 
+/// A kind with its settings, in their ranges.
+pub struct Made(Arc<dyn Kind>);
+
 impl Made {
+    /// See [`Kind::no_signal`].
+    pub fn no_signal(&self, classes: usize) -> Option<f64> {
+        self.0.no_signal(classes)
+    }
+
     /// The labels after noise. Without noise, at rate 0, every kind keeps every label. No kind is asked for what cannot be:
     /// wrong labels of one class alone.
     pub fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {
         on.check()?;
-        let given = self.kind.corrupt(on)?;
+        let given = self.0.corrupt(on)?;
         let wrong = given.iter().position(|&l| l as usize >= on.classes);
         match wrong {
             _ if given.len() != on.labels.len() => {
@@ -87,9 +89,15 @@ pub fn realised_rate(clean: &[u32], given: &[u32]) -> Result<f64> {
 mod tests {
     use super::*;
 
+    /// The kind with its defaults.
+    fn of_defaults(kind: NoiseKind) -> Made {
+        let overlay: toml::Table = kind.entry().overlay.parse().unwrap();
+        kind.make(overlay["noise"][kind.name()].as_table().unwrap()).unwrap()
+    }
+
     fn symmetric(rate: f64, labels: &[u32], classes: usize) -> Result<Vec<u32>> {
         let kind: NoiseKind = "symmetric".parse().unwrap();
-        kind.make(&kind.defaults().unwrap()).unwrap().corrupt(&Corrupted::of(labels, classes, rate, 0))
+        of_defaults(kind).corrupt(&Corrupted::of(labels, classes, rate, 0))
     }
 
     #[test]
@@ -111,7 +119,7 @@ mod tests {
         let annotator: Vec<u32> = labels.iter().map(|l| (l + 1) % 3).collect();
         let given = [Given { name: "annotator", labels: &annotator }];
         for kind in NoiseKind::all() {
-            let made = kind.make(&kind.defaults().unwrap()).unwrap();
+            let made = of_defaults(kind);
             let at = |rate: f64, seed: u64| {
                 let on = Corrupted {
                     pixels: Some(Pixels { bytes: &bytes, shape: [1, 1, 1] }),
@@ -135,7 +143,7 @@ mod tests {
         let labels = [0, 1, 0, 1];
         let bytes = [9, 200, 30, 40];
         let kind: NoiseKind = "bright".parse().unwrap();
-        let made = kind.make(&kind.defaults().unwrap()).unwrap();
+        let made = of_defaults(kind);
         let e = made.corrupt(&Corrupted::of(&labels, 2, 1.0, 0)).unwrap_err();
         assert!(e.exit_code() == 2 && e.to_string().contains("pixels"), "{e}");
         let pixels = |bytes| Some(Pixels { bytes, shape: [1, 1, 1] });

@@ -1,5 +1,5 @@
-//! What a noise kind is given: the labels of a training set, and what else is known of its images. Where `study` or a caller
-//! has no such thing, it is none, and a kind that needs it says so.
+//! What a noise kind is given: the labels of a training set, and its images, features and annotators' labels where the
+//! caller has them. A kind that needs one which is missing says so.
 
 use crate::base::{Error, Result};
 
@@ -70,7 +70,7 @@ impl<'a> Corrupted<'a> {
         Corrupted { labels, classes, rate, seed, pixels: None, features: None, given: None }
     }
 
-    /// The classes that some label has, ascending: a label may become one of these, never one without images.
+    /// The classes that have images, ascending. A label may become one of these and no other.
     pub fn present(&self) -> Vec<u32> {
         let mut held = vec![false; self.classes];
         self.labels.iter().for_each(|&l| held[l as usize] = true);

@@ -1,29 +1,32 @@
-//! Symmetric noise: a label flips with probability `rate`, to a class drawn alike from all the others that have images.
+//! Symmetric noise: a label flips with probability `rate`. All other classes that have images are equally likely.
 //! The clean class is never drawn, so the share of wrong labels is `rate` itself, not rate · (classes − 1) / classes.
 
-use super::listed::{Entry, read};
 use super::{Corrupted, Kind, STREAM};
 use crate::base::Result;
 use crate::base::rng::Rng;
+use crate::nn::listed::{Checked, Entry, read};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const ENTRY: Entry<dyn Kind> = Entry {
     name: "symmetric",
     about: "each label that goes wrong becomes any other class, each as likely",
     overlay: include_str!("../../../configs/noise/symmetric.toml"),
-    read: read::<Symmetric>,
+    read: |from| read(from, |kind: Symmetric| Arc::new(kind)),
 };
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Symmetric {}
 
+impl Checked for Symmetric {}
+
 impl Kind for Symmetric {
     fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {
         Ok(corrupt(on.rate, on.labels, &on.present(), on.seed))
     }
 
-    /// At (classes − 1) / classes a label is any class alike, the true one too.
+    /// At (classes − 1) / classes all classes are equally likely, the true one included.
     fn no_signal(&self, classes: usize) -> Option<f64> {
         Some(classes.saturating_sub(1) as f64 / classes.max(1) as f64)
     }
@@ -37,7 +40,7 @@ fn corrupt(rate: f64, labels: &[u32], present: &[u32], seed: u64) -> Vec<u32> {
         if f64::from(rng.uniform()) >= rate {
             return label;
         }
-        let other = rng.below(present.len() - 1); // one of the other classes: those from `label` on move up by one
+        let other = rng.below(present.len() - 1); // one of the other classes: places from that of `label` on move up by one
         present[other + usize::from(present[other] >= label)]
     };
     labels.iter().enumerate().map(flip).collect()

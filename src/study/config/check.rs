@@ -1,6 +1,6 @@
 //! The values each key allows. A mistake is a key and a sentence; `load` adds the file and the line.
 
-use super::{Config, methods};
+use super::{Config, tables};
 use crate::base::nearest;
 use crate::base::range::{Mistake, between, mistake, positive, range, share};
 use crate::nn::backbone::{self, Model};
@@ -30,7 +30,7 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     p.optimization.check().map_err(below("pretraining"))?;
     config.augmentation.check().map_err(below("augmentation"))?;
     t.optimization.check().map_err(below("training"))?;
-    methods::check(config)?;
+    tables::check(config)?;
     range("training.crop_scale", t.crop_scale, 1.0)?;
     share("training.flip_probability", t.flip_probability)?;
     between("evaluation.batch_size", config.evaluation.batch_size, 1, 65_536)?;
@@ -44,7 +44,7 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
 const MAX_CELLS: u128 = 1_000_000;
 const MAX_NAMES: u128 = 256 << 20;
 
-/// The lists that span the grid: none is empty, none names a thing twice, and the grid is one that a list can hold.
+/// The lists that span the grid: no list is empty, no list names a thing twice, and the grid fits in memory.
 fn grid(config: &Config) -> Result<(), Mistake> {
     if config.name.trim().is_empty() {
         return mistake("name", "is empty; say what the report is titled");
@@ -69,7 +69,7 @@ fn grid(config: &Config) -> Result<(), Mistake> {
     size(config)
 }
 
-/// The product of the lists, before anything of its size is made.
+/// The size of the grid, checked before anything of that size is allocated.
 fn size(config: &Config) -> Result<(), Mistake> {
     let (c, n) = (config, &config.noise);
     let lists = [c.seeds.len(), c.data.specs.len(), c.pretraining.methods.len(), c.training.methods.len()];
@@ -99,7 +99,7 @@ pub(super) fn model(m: &Model) -> Result<(), Mistake> {
     Ok(())
 }
 
-/// Names of a list: none but those there are, none twice.
+/// Names of a list: each is known, and none stands there twice.
 fn listed(key: &str, names: &[String], known: Vec<&str>) -> Result<(), Mistake> {
     distinct(key, names)?;
     match names.iter().find(|n| !known.contains(&n.as_str())) {
@@ -120,7 +120,7 @@ fn distinct<T: std::fmt::Debug>(key: &str, list: &[T]) -> Result<(), Mistake> {
     if list.is_empty() {
         return mistake(key, "is empty; name at least one");
     }
-    // As text: a number with a point has no hash of its own.
+    // Compared as text, since floats have no hash.
     let mut seen = HashSet::with_capacity(list.len());
     match list.iter().map(|x| format!("{x:?}")).find(|x| !seen.insert(x.clone())) {
         Some(twice) => mistake(key, format!("names {twice} twice; name each once")),

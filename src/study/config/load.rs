@@ -2,12 +2,10 @@
 //! table. All files share one line of offsets (each text is padded to start where the last one ended), so a span
 //! that serde or the checks point at names its file and line even after merging.
 
-use super::methods::{OPTIMIZATION, TABLES, gather, readable};
-use super::{BASE, Config, check, settings};
+use super::tables::{OPTIMIZATION, TABLES, gather, listed, readable};
+use super::{BASE, Config, check};
 use crate::base::{Error, Result, files, nearest, seal};
-use crate::noise::learn;
-use crate::ssl;
-use crate::study::folder::{ENVIRONMENT, LOCK};
+use crate::study::names::{ENVIRONMENT, LOCK};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -16,8 +14,8 @@ use toml::de::{DeTable, DeValue};
 /// How many files may stand on each other.
 const MAX_FILES: usize = 16;
 
-/// The most bytes of a config, the files that it stands on included. A list of 200,000 seeds fits several times; texts are
-/// padded and parsed into tables a hundred times their size.
+/// The most bytes of a config with the files that it stands on. A list of 200,000 seeds fits several times. The bound keeps
+/// memory small: a parsed table is a hundred times the size of its text.
 const MAX_BYTES: usize = 4 << 20;
 
 /// One file of the chain, its text padded to the file's offset.
@@ -29,7 +27,7 @@ pub(super) struct Source {
 
 impl Source {
     fn new(path: PathBuf, text: &str, start: usize) -> Self {
-        // A byte order mark is no TOML once it stands behind padding.
+        // Behind padding a byte order mark would be a TOML error.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Source { path, padded: " ".repeat(start) + text, start }
     }
@@ -51,7 +49,7 @@ impl Config {
             if !path.is_file() {
                 return wrong(&format!("there is no config {}; check the path", path.display()));
             }
-            // By another name, through a link or with `..` in it, a file is still the same one.
+            // One file may have several names: through a link, or with `..` in its path.
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
             if seen.contains(&real) {
                 return wrong("the configs stand on each other in a circle; cut it");
@@ -98,23 +96,18 @@ impl Config {
     }
 }
 
-/// Whether a config lies where a run or a study left one: it is that one, or damaged; emptied, it would be the built-in. A
-/// folder called `runs` alone tells nothing: that is where studies are written by default, beside a person's own config.
+/// Whether a config lies where a run or a study writes its own: then it must hold its checksum, since an emptied file would
+/// pass for the built-in config. A folder called `runs` alone says nothing: by default, studies are written there, beside a
+/// person's own config.
 fn is_kept(path: &Path) -> bool {
     let beside = |name: &str| path.with_file_name(name).exists();
     path.ends_with("config.toml") && beside(LOCK) && (beside(ENVIRONMENT) || beside("runs"))
 }
 
-/// The stage and the name of every listed method, and its overlay, whose table of its name holds its defaults.
-fn overlays() -> Vec<(&'static str, &'static str, &'static str)> {
-    let ssl = ssl::methods().into_iter().map(|m| ("pretraining", m.name, m.overlay));
-    ssl.chain(learn::learners().into_iter().map(|l| ("training", l.name, l.overlay))).collect()
-}
-
-/// The base and the overlays of all methods: below every config.
+/// The base and the overlays of all that is listed: below every config.
 fn built_in() -> Vec<Source> {
     let mut sources = vec![Source::new(PathBuf::from("configs/base.toml (built in)"), BASE, 0)];
-    for (stage, name, text) in overlays() {
+    for (stage, name, text) in listed() {
         let folder = if stage == "pretraining" { "ssl" } else { "noise" };
         let start = sources.last().map_or(0, |s| s.padded.len());
         sources.push(Source::new(PathBuf::from(format!("configs/{folder}/{name}.toml (built in)")), text, start));
@@ -122,12 +115,12 @@ fn built_in() -> Vec<Source> {
     sources
 }
 
-/// The built-in tables, merged: what holds where no file says otherwise. With it, the keys that there are.
+/// The built-in tables, merged: the defaults of all keys; and all keys that a config may have.
 fn defaults(sources: &[Source]) -> Result<(DeTable<'_>, DeTable<'_>)> {
     let mut merged = sources[0].parse(sources)?;
     let mut schema = merged.clone();
     let common = schema.clone();
-    for ((stage, name, _), source) in overlays().into_iter().zip(&sources[1..]) {
+    for ((stage, name, _), source) in listed().into_iter().zip(&sources[1..]) {
         let mut overlay = source.parse(sources)?;
         let own = overlay.get_mut(stage).and_then(|t| match t.get_mut() {
             DeValue::Table(t) => t.remove(name),
@@ -171,18 +164,14 @@ fn inner_mut<'a, 'b>(table: &'b mut DeTable<'a>, name: &str) -> Option<&'b mut D
 
 /// Merges the chain (what is built in, then the named file down to its lowest base) and checks the result.
 fn resolve(sources: &[Source]) -> Result<Config> {
-    let (mut merged, mut schema) = defaults(sources)?;
-    let of_noise = settings::defaults()?;
-    settings::known(&mut schema, &of_noise);
-    for source in sources[1 + overlays().len()..].iter().rev() {
+    let (mut merged, schema) = defaults(sources)?;
+    for source in sources[1 + listed().len()..].iter().rev() {
         let mut overlay = source.parse(sources)?;
         overlay.remove("base");
         known_keys(&overlay, &schema, "", sources)?;
         merge(&mut merged, overlay);
     }
-    settings::complete(&mut merged, &of_noise);
     let spans = merged.clone();
-    let of_noise = settings::take(&mut merged, &spans, sources)?;
     gather(&mut merged);
     let wrong = |offset: usize, what: &str| {
         let key = key_at(&spans, offset).map(|k| format!("{k}: ")).unwrap_or_default();
@@ -190,17 +179,16 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     };
     let read: Result<Config, toml::de::Error> =
         serde::Deserialize::deserialize(toml::Deserializer::from(toml::Spanned::new(0..0, merged)));
-    let mut config = read.map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message()))?;
+    let config = read.map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message()))?;
     readable(&spans, &faithful_table).map_err(|(offset, what)| {
         match what.starts_with("holds") || what.starts_with("is ") {
             true => at(sources, offset, &format!("{} {what}", key_at(&spans, offset).unwrap_or_default())),
             false => wrong(offset, &what),
         }
     })?;
-    config.noise.settings = of_noise;
     // Before it is written as TOML below, which has no number past an i64.
     check::check(&config).map_err(|(key, what)| {
-        // Of two keys that do not go together, the one that a person wrote: files lie behind what is built in.
+        // Where two keys contradict each other, the one that a person wrote is named: files lie behind what is built in.
         let with = key.strip_suffix("warmup_epochs").map_or(0, |stage| offset_of(&spans, &format!("{stage}epochs")));
         at(sources, offset_of(&spans, &key).max(with), &format!("{key} {what}"))
     })?;
@@ -212,9 +200,9 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     Ok(config)
 }
 
-/// An error where `kept`, what the program goes on with, is not what was `written`: serde reads as many elements as a list
-/// of fixed length has and does not look for more. No number of any key is infinite, not a number or less than nothing by
-/// a sign alone. The error is an offset and a sentence.
+/// An error where the program would go on with other values (`kept`) than were `written`: serde reads as many elements as a
+/// list of fixed length has, and ignores the others. Numbers that are infinite, NaN or −0 are errors, too. The error is an
+/// offset and a sentence.
 fn faithful(written: &DeValue<'_>, kept: &Value) -> Result<(), (usize, String)> {
     match (written, kept) {
         (DeValue::Table(written), kept) => faithful_table(written, kept),
@@ -230,7 +218,7 @@ fn faithful(written: &DeValue<'_>, kept: &Value) -> Result<(), (usize, String)> 
 }
 
 fn faithful_table(written: &DeTable<'_>, kept: &Value) -> Result<(), (usize, String)> {
-    // In the order of the file, so that the first mistake is told.
+    // The file's order decides which mistake is the first.
     let mut pairs: Vec<_> = written.iter().filter_map(|(k, v)| Some((v, kept.get(k.get_ref().as_ref())?))).collect();
     pairs.sort_by_key(|(v, _)| v.span().start);
     pairs.into_iter().try_for_each(|(v, kept)| at_value(v, kept))
@@ -255,7 +243,7 @@ pub(super) fn at(sources: &[Source], offset: usize, what: &str) -> Error {
     Error::Usage(format!("{}:{line}: {what}", source.path.display()))
 }
 
-/// The name of today for a key of earlier versions.
+/// Today's name of a key of earlier versions.
 fn moved(prefix: &str, name: &str) -> Option<String> {
     let to = match (prefix, name) {
         ("pretraining.", "temperature" | "projection_dims") => "simclr.",
@@ -263,6 +251,13 @@ fn moved(prefix: &str, name: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("{prefix}{to}{name}"))
+}
+
+/// Where the key `name` stands one table further down, if in one alone: `lr` in `optimizer.lr`.
+fn below(schema: &DeTable<'_>, name: &str) -> Option<String> {
+    let mut holders = schema.keys().filter(|k| inner(schema, k.get_ref()).is_some_and(|t| t.contains_key(name)));
+    let holder = holders.next().filter(|_| holders.next().is_none())?;
+    Some(format!("{}.{name}", holder.get_ref()))
 }
 
 /// Fails on the first key of `table`, in the order of the file, that `schema` does not have.
@@ -279,12 +274,13 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
             }
             None => {
                 let known: Vec<&str> = schema.keys().map(|k| k.get_ref().as_ref()).collect();
-                let what = match (settings::unknown(prefix, name), nearest(name, &known)) {
-                    (Some(what), _) => what,
-                    (None, Some(near)) => {
-                        format!("there is no key `{prefix}{name}`; did you mean `{prefix}{near}`?")
+                let near = below(schema, name).or_else(|| nearest(name, &known).map(str::to_string));
+                let what = match near {
+                    Some(near) => format!("there is no key `{prefix}{name}`; did you mean `{prefix}{near}`?"),
+                    None if known.is_empty() => {
+                        format!("[{}] has no keys; leave `{name}` out", prefix.trim_end_matches('.'))
                     }
-                    (None, None) => format!("there is no key `{prefix}{name}`; known here: {}", known.join(", ")),
+                    None => format!("there is no key `{prefix}{name}`; known here: {}", known.join(", ")),
                 };
                 return Err(at(sources, key.span().start, &what));
             }
@@ -323,7 +319,7 @@ pub(super) fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
 pub(super) fn offset_of(table: &DeTable<'_>, key: &str) -> usize {
     match key.split_once('.') {
         Some((head, rest)) => match table.get(head).map(|v| v.get_ref()) {
-            // A key that a method takes from its stage stands nowhere in its table: the one that it does not go with does.
+            // A method may take the key from its stage. Then the key that contradicts it stands in the method's table.
             Some(DeValue::Table(t)) => match offset_of(t, rest) {
                 0 => ["epochs", "momentum"].iter().find_map(|k| Some(t.get(*k)?.span().start)).unwrap_or(0),
                 found => found,

@@ -3,10 +3,9 @@
 
 mod check;
 mod load;
-mod methods;
-mod settings;
+mod tables;
 
-pub use methods::{Learning, Pretrained};
+pub use tables::{Learning, Pretrained};
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
@@ -87,7 +86,7 @@ pub struct Pretraining {
     pub tables: BTreeMap<String, Table>,
 }
 
-/// `[noise]`
+/// `[noise]`. In TOML the tables of `tables` stand in it directly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Noise {
@@ -95,16 +94,8 @@ pub struct Noise {
     pub kinds: Vec<NoiseKind>,
     /// Share of labels that flip.
     pub rates: Vec<f64>,
-    /// `[noise.KIND]`: every setting of each kind that has some and is listed or set here, by the kind's name.
-    #[serde(skip_deserializing, flatten)]
-    pub settings: BTreeMap<String, toml::Table>,
-}
-
-impl Noise {
-    /// The settings of `kind`; its defaults where the config says nothing of it.
-    pub fn settings_of(&self, kind: NoiseKind) -> Result<toml::Table> {
-        self.settings.get(kind.name()).map_or_else(|| kind.defaults(), |s| Ok(s.clone()))
-    }
+    /// `[noise.KIND]`: every setting of each kind.
+    pub tables: BTreeMap<String, Table>,
 }
 
 /// `[training]`. In TOML the keys of `optimization` and the tables of `tables` stand in it directly.
@@ -166,7 +157,7 @@ impl Config {
     /// The config as its keys stand in TOML.
     fn as_written(&self) -> Result<Table, toml::ser::Error> {
         let mut table = Table::try_from(self)?;
-        methods::scatter(&mut table);
+        tables::scatter(&mut table);
         Ok(table)
     }
 

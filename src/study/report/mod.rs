@@ -22,7 +22,8 @@ pub fn report(dir: &Path, gathered: &Gathered) -> Result<(PathBuf, Vec<String>)>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::folder::{DONE, write_config};
+    use crate::study::folder::write_config;
+    use crate::study::names::DONE;
     use crate::study::results::tests::{finish, sample};
     use crate::study::results::{EpochRecord, Phase, Picture, gather, run_folder, write_pictures};
     use crate::study::{Cell, Config, cells};
@@ -115,6 +116,19 @@ mod tests {
     }
 
     #[test]
+    fn a_backbone_of_its_own_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        write_study(dir.path(), SPECS);
+        let page = |text: &str| {
+            write_config(dir.path(), &Config::parse("t", &format!("{SPECS}{text}")).unwrap()).unwrap();
+            files::read_text(&write(dir.path()).unwrap()).unwrap()
+        };
+        assert!(!page("").contains("a backbone of its own"));
+        let said = "simclr has a backbone of its own</b>, resnet18 × 2 with the stem 3x3, and is compared with";
+        assert!(page("[pretraining.simclr.model]\nwidth = 2\n").contains(said));
+    }
+
+    #[test]
     fn an_unfinished_study_reports_what_it_has() {
         let dir = tempfile::tempdir().unwrap();
         let grid = write_study(dir.path(), SPECS);
@@ -126,7 +140,11 @@ mod tests {
         let result = run_folder(dir.path(), &grid[0].name).join("result.json");
         std::fs::write(&result, "{}").unwrap();
         let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
-        assert!(page.contains("1 of 12 cells") && page.contains("One cell is damaged and left out"));
+        assert!(
+            page.contains("1 of 12 cells")
+                && page.contains("One cell is left out of every number")
+                && page.contains("result.json is damaged")
+        );
         assert!(page.contains("10 cells are not finished yet") && page.contains("--redo-damaged"));
         std::fs::remove_file(run_folder(dir.path(), &grid[1].name).join(DONE)).unwrap();
         assert_eq!(write(dir.path()).unwrap_err().exit_code(), 4);

@@ -3,8 +3,9 @@
 use super::read::{NoiseLevel, Run, Series, Study, distinct};
 use super::words::{base64, date, duration, signed};
 use crate::base::Result;
+use crate::base::plot::{Line, Plot, Point, colour, escape};
 use crate::noise::NoiseKind;
-use crate::study::plot::{Line, Plot, Point, colour, escape};
+use crate::ssl;
 use crate::study::results::CellResult;
 use crate::study::statistics::{Summary, mean};
 use std::collections::HashSet;
@@ -13,7 +14,7 @@ use std::collections::HashSet;
 pub(super) fn page(study: &Study) -> Result<String> {
     let title = escape(&study.config.name);
     let body = [
-        summary(study),
+        summary(study)?,
         accuracy(study)?,
         gains(study),
         memorisation(study)?,
@@ -31,7 +32,7 @@ pub(super) fn page(study: &Study) -> Result<String> {
 }
 
 /// What was run, where and when, and what came out, in words.
-fn summary(study: &Study) -> String {
+fn summary(study: &Study) -> Result<String> {
     let results = || study.runs.iter().map(|r| &r.result);
     let (done, planned) = (study.runs.len(), study.planned);
     let adapters = distinct(results().map(|r| r.adapter.as_str())).join(", ");
@@ -39,20 +40,20 @@ fn summary(study: &Study) -> String {
     let tile = |value: &str, label: &str| {
         format!("<div class=\"card tile\"><b>{}</b><span>{label}</span></div>\n", escape(value))
     };
-    let unfinished = match planned - done - study.damaged.len().min(planned - done) {
+    let unfinished = match planned - done - study.left_out.len().min(planned - done) {
         0 => String::new(),
         left => format!("<p><b>{left} cells are not finished yet</b>: this page shows what there is.</p>\n"),
     };
-    let left_out = match study.damaged.len() {
-        1 => "One cell is damaged and left out of every number here".to_string(),
-        n => format!("{n} cells are damaged and left out of every number here"),
+    let left_out = match study.left_out.len() {
+        1 => "One cell is left out of every number here".to_string(),
+        n => format!("{n} cells are left out of every number here"),
     };
-    let damaged = told(&left_out, &study.damaged) + &told("Damaged and not shown", &study.not_shown);
+    let damaged = told(&left_out, &study.left_out) + &told("Damaged and not shown", &study.not_shown);
     let model = &study.config.model;
-    format!(
+    Ok(format!(
         "<p class=\"soft\">Self-supervised pretraining against label noise: {done} of {planned} cells, last finished {}. \
          Training labels were made wrong on purpose; test labels are clean.</p>\n{unfinished}{damaged}\
-         <div class=\"tiles\">\n{}{}{}{}{}</div>\n<p>{}</p>\n",
+         <div class=\"tiles\">\n{}{}{}{}{}</div>\n<p>{}{}</p>\n",
         date(study.finished),
         tile(&study.datasets.len().to_string(), if study.datasets.len() == 1 { "dataset" } else { "datasets" }),
         tile(&seeds.to_string(), if seeds == 1 { "repeat (seed)" } else { "repeats (seeds)" }),
@@ -60,7 +61,25 @@ fn summary(study: &Study) -> String {
         tile(&duration(results().map(|r| r.seconds).sum()), "of training"),
         tile(&adapters, "adapter"),
         headline(study),
-    )
+        own_backbones(study)?,
+    ))
+}
+
+/// A sentence for each pretraining whose backbone is not the config's: what it gains is not the pretraining's alone.
+fn own_backbones(study: &Study) -> Result<String> {
+    let config = &study.config;
+    let mut said = String::new();
+    for name in config.pretraining.methods.iter().filter(|name| *name != ssl::NONE) {
+        let model = config.model_of(name)?;
+        if model != config.model {
+            let (name, model, other) = (escape(name), escape(&model.to_string()), escape(&config.model.to_string()));
+            said += &format!(
+                " <b>{name} has a backbone of its own</b>, {model}, and is compared with random weights of {other}: the \
+                 difference is not that of pretraining alone."
+            );
+        }
+    }
+    Ok(said)
 }
 
 /// Sentences under a heading; nothing of none.
@@ -111,8 +130,8 @@ fn kinds_in_words(study: &Study) -> Result<String> {
     let mut words = String::new();
     // The runs may be another program's, which knows other kinds.
     for kind in study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()) {
-        let made = kind.make(&study.config.noise.settings_of(kind)?)?;
-        let rate = |k: &usize| made.kind.no_signal(*k).map(|r| format!("{:.1} % ({k} classes)", r * 100.0));
+        let made = kind.make(&study.config.noise.tables.get(kind.name()).cloned().unwrap_or_default())?;
+        let rate = |k: &usize| made.no_signal(*k).map(|r| format!("{:.1} % ({k} classes)", r * 100.0));
         let rates: Vec<String> = classes.iter().filter_map(rate).collect();
         let nothing = match rates.len() {
             0 => String::new(),

@@ -1,11 +1,12 @@
 //! A study's folder as the report asks about it: which lines a plot has, and what repeats of a cell say together.
 
+use crate::base::plot::Point;
 use crate::base::{Error, Result};
 use crate::ssl;
 use crate::study::config::Config;
-use crate::study::folder::{Done, RESULT, kept_config};
+use crate::study::folder::{Done, kept_config};
 use crate::study::grid::cells;
-use crate::study::plot::Point;
+use crate::study::names::RESULT;
 use crate::study::results::{CellResult, EpochRecord, Gathered, Phase, Picture};
 use crate::study::results::{finished_epochs, read_pictures, run_folder};
 use crate::study::statistics::{Summary, mean};
@@ -54,8 +55,8 @@ pub(super) struct Study {
     pub finished: u64,
     /// The datasets with their sample pictures, in the grid's order.
     pub datasets: Vec<(String, Vec<Picture>)>,
-    /// A sentence for each cell that is damaged and left out.
-    pub damaged: Vec<String>,
+    /// A sentence for each cell that is damaged, or not known to be done, and left out.
+    pub left_out: Vec<String>,
     /// A sentence for each strip of pictures and each run's epochs that are damaged and not shown.
     pub not_shown: Vec<String>,
 }
@@ -70,7 +71,7 @@ impl Study {
             runs: Vec::new(),
             finished: 0,
             datasets: Vec::new(),
-            damaged: gathered.damaged.clone(),
+            left_out: gathered.left_out.clone(),
             not_shown: Vec::new(),
         };
         for (name, result) in &gathered.cells {
@@ -94,11 +95,11 @@ impl Study {
         Ok(study)
     }
 
-    /// What was read; damage is told and leaves a gap. A study that ended here would end before it comes to write them anew.
+    /// What was read. Damage is told and leaves a gap: an error would end the study before it could write the part anew.
     fn shown<T>(&mut self, read: Result<Vec<T>>) -> Result<Vec<T>> {
         match read {
-            Err(Error::Damaged { what, .. }) => {
-                self.not_shown.push(what);
+            Err(e @ Error::Damaged { .. }) => {
+                self.not_shown.push(e.to_string());
                 Ok(Vec::new())
             }
             other => other,
@@ -153,7 +154,7 @@ impl Study {
     /// The memorised share of wrong labels in percent against the epoch, mean over repeats.
     pub fn memorisation_line(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<Point> {
         let repeats = self.repeats(dataset, level, series);
-        // By the epochs that are there: a number in a file is nothing to count up to.
+        // Only epochs that are there are counted: a number in a file may be of any size.
         let mut shares = BTreeMap::<usize, Vec<f64>>::new();
         for e in repeats.iter().flat_map(|r| &r.epochs).filter(|e| e.phase == Phase::Train) {
             if let Some(share) = e.wrong_label_memorised {

@@ -3,8 +3,9 @@
 
 use super::{CellResult, read_result};
 use crate::base::{Error, Result, files};
-use crate::study::folder::{AWAY, CONFIG, Done, REDO, RESULT, kept_config, settled};
+use crate::study::folder::{Done, kept_config, settled};
 use crate::study::grid::{Cell, cells};
+use crate::study::names::{AWAY, CONFIG, REDO, RESULT};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -14,8 +15,9 @@ pub struct Gathered {
     /// Its finished cells as (folder name, result): in the grid's order where its `config.toml` lists them, others after
     /// that by name.
     pub cells: Vec<(String, CellResult)>,
-    /// A sentence for each cell whose files are not what was written there. None of its numbers is among `cells`.
-    pub damaged: Vec<String>,
+    /// A sentence for each cell whose files are not what was written there, or do not say that it is done. None of its
+    /// numbers is among `cells`.
+    pub left_out: Vec<String>,
 }
 
 /// Gathers the finished cells of the study in `dir`.
@@ -29,7 +31,7 @@ pub fn gather(dir: &Path) -> Result<Gathered> {
     let grid = if files::exists(&dir.join(CONFIG))? { cells(&kept_config(dir)?) } else { Vec::new() };
     let places: HashMap<&str, &Cell> = grid.iter().map(|c| (c.name.as_str(), c)).collect();
     let entries = std::fs::read_dir(&runs).map_err(|e| Error::io(&runs, "list", e))?;
-    let mut gathered = Gathered { cells: Vec::new(), damaged: Vec::new() };
+    let mut gathered = Gathered { cells: Vec::new(), left_out: Vec::new() };
     for entry in entries {
         let entry = entry.map_err(|e| Error::io(&runs, "list", e))?;
         let (folder, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
@@ -37,17 +39,17 @@ pub fn gather(dir: &Path) -> Result<Gathered> {
         match settled(&folder, || finished_cell(&folder, cell)) {
             Ok(Some(result)) => gathered.cells.push((name, result)),
             Ok(None) => {}
-            Err(Error::Damaged { what, .. }) => gathered.damaged.push(what),
+            Err(e @ Error::Damaged { .. }) => gathered.left_out.push(e.to_string()),
             Err(e) => return Err(e),
         }
     }
     if gathered.cells.is_empty() {
-        let damage = gathered.damaged.first().map(|d| format!("; one is damaged: {d}")).unwrap_or_default();
+        let damage = gathered.left_out.first().map(|d| format!("; of one: {d}")).unwrap_or_default();
         return Err(Error::Data(format!("{} holds no finished cell; run the study first{damage}", dir.display())));
     }
     let place = |name: &str| places.get(name).map_or(usize::MAX, |c| c.index);
     gathered.cells.sort_by_cached_key(|(name, _)| (place(name), name.clone()));
-    gathered.damaged.sort();
+    gathered.left_out.sort();
     Ok(gathered)
 }
 
@@ -56,7 +58,7 @@ pub fn gather(dir: &Path) -> Result<Gathered> {
 fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult>> {
     match folder.metadata() {
         Ok(found) if found.is_dir() => {}
-        // What a file manager leaves beside the cells is none of them.
+        // A file manager may leave files beside the cells.
         Ok(_) if cell.is_none() => return Ok(None),
         Ok(_) => return Err(Error::damaged(folder, "it is a file and no folder", AWAY)),
         Err(e) => return Err(Error::damaged(folder, format!("it cannot be looked at ({e})"), AWAY)),
@@ -66,8 +68,12 @@ fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult
         if !files::exists(&path)? {
             return Ok(None);
         }
-        let why = "a result stands there and no done: the run was stopped just before its end, or done is lost";
-        return Err(Error::damaged(&path, why, "`wgslab study run` finishes it"));
+        // Which of the two nobody can know, and neither makes the result a finished one.
+        let what = format!(
+            "{} holds a result and no file `done`: either it was stopped just before its end, or `done` was lost",
+            folder.display()
+        );
+        return Err(Error::Damaged { path, what, way_out: "`wgslab study run` finishes it".to_string() });
     };
     done.check(folder)?;
     let result = read_result(folder, &done)?;

@@ -1,7 +1,8 @@
 //! What runs leave is read back as it was written, or told.
 
 use super::*;
-use crate::study::folder::{CONFIG, locked, write_config};
+use crate::study::folder::{locked, write_config};
+use crate::study::names::CONFIG;
 use crate::study::{Cell, Config, cells};
 
 /// A plausible result to write in tests.
@@ -71,11 +72,11 @@ fn results_csv_has_a_row_per_finished_cell_in_the_grid_s_order() {
     assert!(lines[3].starts_with("phantom-covid,simclr,symmetric,0.4,"));
     assert_eq!(lines.len(), 4);
     assert_eq!(all.cells[2].1, sample(&grid[3], 0.7));
-    assert!(all.damaged.is_empty());
+    assert!(all.left_out.is_empty());
     // A result without its done: stopped just before the end, or done is lost. Its row never goes in silence.
     write_result(&run_folder(dir.path(), &grid[2].name), &sample(&grid[2], 0.7)).unwrap();
     let all = gather(dir.path()).unwrap();
-    assert!(all.cells.len() == 3 && all.damaged[0].contains("`wgslab study run` finishes it"), "{:?}", all.damaged);
+    assert!(all.cells.len() == 3 && all.left_out[0].contains("`wgslab study run` finishes it"), "{:?}", all.left_out);
 }
 
 #[test]
@@ -98,8 +99,8 @@ fn a_damaged_result_is_left_out_and_told() {
         break_it();
         let all = gather(dir.path()).unwrap();
         assert_eq!(all.cells.len(), 1, "{i}");
-        assert!(all.damaged.len() == 1 && all.damaged[0].contains("--redo-damaged"), "{i}: {:?}", all.damaged);
-        assert!(all.damaged[0].contains(&grid[0].name), "{:?}", all.damaged);
+        assert!(all.left_out.len() == 1 && all.left_out[0].contains("--redo-damaged"), "{i}: {:?}", all.left_out);
+        assert!(all.left_out[0].contains(&grid[0].name), "{:?}", all.left_out);
     }
     let config = dir.path().join(CONFIG);
     for text in ["", "name = \"other\"\n"] {
@@ -179,11 +180,11 @@ fn what_another_process_is_writing_is_not_damaged() {
     locked(&folder(1), || {
         write_result(&folder(1), &sample(&grid[1], 0.7))?; // done comes next
         let all = gather(dir.path())?;
-        assert!(all.cells.len() == 1 && all.damaged.is_empty(), "{:?}", all.damaged);
+        assert!(all.cells.len() == 1 && all.left_out.is_empty(), "{:?}", all.left_out);
         Ok(())
     })
     .unwrap();
-    assert_eq!(gather(dir.path()).unwrap().damaged.len(), 1, "it was stopped there");
+    assert_eq!(gather(dir.path()).unwrap().left_out.len(), 1, "it was stopped there");
 
     let strip = dir.path().join("pictures/d");
     locked(&strip, || {
@@ -204,8 +205,8 @@ fn a_file_in_the_place_of_a_cell_is_told() {
     std::fs::write(runs.join(&grid[1].name), "").unwrap();
     std::fs::write(runs.join(".DS_Store"), "").unwrap();
     let all = gather(dir.path()).unwrap();
-    assert!(all.cells.len() == 1 && all.damaged.len() == 1, "{:?}", all.damaged);
-    assert!(all.damaged[0].contains(&grid[1].name) && all.damaged[0].contains("no folder"), "{:?}", all.damaged);
+    assert!(all.cells.len() == 1 && all.left_out.len() == 1, "{:?}", all.left_out);
+    assert!(all.left_out[0].contains(&grid[1].name) && all.left_out[0].contains("no folder"), "{:?}", all.left_out);
 }
 
 /// A report shows them, so they are compared whatever their size: else a run says that all is well, and the report not.

@@ -89,7 +89,7 @@ fn split_folders(walk: &mut Walk<'_>) -> Result<Vec<SplitFolder>> {
     }
 }
 
-/// The folders in `folder` by name, hidden and trash ones aside. An image beside them has no class, which is an error.
+/// The folders in `folder` by name, without hidden and trash folders. An image beside them has no class: an error.
 fn class_folders(walk: &mut Walk<'_>, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))? {

@@ -7,7 +7,7 @@
 //!   file `X_mask` or `X_mask_2` where an image `X` stands beside it or in a folder beside its own. Only below class folders:
 //!   a class may be called `with_mask`, and what is below a class folder may say with, without or no mask.
 //!
-//! Each of the three is counted and told with its first, so nothing vanishes without a word.
+//! Each of the three is counted, and the message names the first of each.
 
 use crate::base::{Error, Result};
 use crate::data::classes;
@@ -217,7 +217,7 @@ impl<'a> Walk<'a> {
         self.told.unread.iter().map(|(ending, tally)| (ending.clone(), tally.count)).collect()
     }
 
-    /// What a person should know of what does not count, a line each.
+    /// A line for a person about each kind of thing that does not count.
     pub fn notes(&self) -> Vec<String> {
         let Told { unread, folders, images, masks, masks_in, not_text } = &self.told;
         let mut notes = Vec::new();

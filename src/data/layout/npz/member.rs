@@ -94,7 +94,7 @@ impl Head {
                     4 => f64::from(f32::from_bits(bits as u32)),
                     _ => f64::from_bits(bits),
                 };
-                // A NaN has a fraction, too: it equals nothing.
+                // NaN is not equal to itself, so it is refused as a number with a fraction is.
                 if value != value.trunc() || value < 0.0 || value > MAX_CLASSES as f64 {
                     return None;
                 }
@@ -136,7 +136,7 @@ impl Body<'_> {
         })
     }
 
-    /// Nothing may follow, and reaching the end checks the sum of what was read.
+    /// Nothing may follow the elements. Reading to the end compares the checksum.
     pub fn end(mut self) -> Result<()> {
         let Head { name, shape, .. } = self.head;
         match self.reader.read(&mut [0]) {

@@ -1,13 +1,16 @@
 //! The cells of a study, one after the other, and what the study then says of itself. The one place where data,
 //! self-supervision and label noise meet.
 
+use super::batches::batch_of;
+use super::dataset::Loaded;
 use super::folder::{clear, locked, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
-use super::job::{Job, Loaded};
 use super::provenance::expect_table;
+use super::report::report;
 use super::results::{CellResult, Picture, gather, read_pictures, read_strip, run_folder, write_csv, write_pictures};
+use super::session::Job;
 use super::start::Start;
-use super::{pretrain, report, train};
+use super::{pretrain, train};
 use crate::base::{Error, Result};
 use crate::data::{self, Need};
 use crate::ssl;
@@ -48,7 +51,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// Gathers unless the last time was so short ago that gathering would take more than a twentieth of the study's time.
+    /// Gathers, but so seldom that gathering takes at most a twentieth of the study's time.
     fn take(&mut self, gather: impl FnOnce() -> Result<()>) -> Result<()> {
         let now = Instant::now();
         if self.last.is_some_and(|(ended, took)| now - ended < 19 * took) {
@@ -74,7 +77,7 @@ impl Job<'_> {
         self.keep_kernels()?;
         let (mut found, mut pace) = (Found::default(), Pace::default());
         let ended = self.cells(chosen, manner, &mut found, &mut pace);
-        // Whatever ended it: what is done is in the table and on the page.
+        // However the cells ended, the finished ones are written to the table and the page.
         let gathered = if found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
         ended?;
         gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
@@ -102,9 +105,9 @@ impl Job<'_> {
                         busy.push(cell);
                         held.push(folder);
                     }
-                    Err(Error::Damaged { what, .. }) => {
-                        self.progress.note(&format!("damaged: {}: {what}", cell.name));
-                        found.damaged.push(format!("{}: {what}", cell.name));
+                    Err(e @ Error::Damaged { .. }) => {
+                        self.progress.note(&format!("damaged: {}: {e}", cell.name));
+                        found.damaged.push(format!("{}: {e}", cell.name));
                     }
                     Err(e) => return Err(e),
                 }
@@ -126,7 +129,7 @@ impl Job<'_> {
     /// damaged and not shown. One process at a time, so that what an earlier one gathered never replaces what a later one
     /// did.
     fn gather(&self) -> Result<Vec<String>> {
-        // Not before a cell is done: a study that cannot run leaves nothing behind.
+        // Called only once a cell is done: a study that cannot run leaves nothing behind.
         locked_soon(self.out, self.stop, || {
             write_config(self.out, self.config)?;
             let gathered = gather(self.out)?;
@@ -140,11 +143,11 @@ impl Job<'_> {
         let mut cleared = BTreeSet::new();
         loop {
             match self.cell_once(cell, set) {
-                Err(Error::Damaged { path, what }) if manner.redo_damaged => {
+                Err(Error::Damaged { path, what, way_out }) if manner.redo_damaged => {
                     let folder = path.parent().unwrap_or(self.out).to_path_buf();
                     let own = ["runs", "pretraining"].iter().any(|f| folder.parent() == Some(&self.out.join(f)));
                     if !own || !cleared.insert(folder.clone()) {
-                        return Err(Error::Damaged { path, what });
+                        return Err(Error::Damaged { path, what, way_out });
                     }
                     self.progress.note(&format!("{} is made again, because {what}", folder.display()));
                     clear(&folder)?;
@@ -154,9 +157,9 @@ impl Job<'_> {
         }
     }
 
-    /// Refuses a set that the cells cannot use before the first of them is trained on another. All are listed first; then
-    /// each is decoded through the cache, where it is found again when its turn comes. One set with one kind of
-    /// noise is read next anyway.
+    /// Refuses a set that the cells cannot use, before the first cell is trained. All sets are listed first. Then each is
+    /// decoded into the cache, where its cells find it. A single set with one kind of noise is not decoded here, since its
+    /// first cell does so next.
     fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
         let mut sets: Vec<&str> = Vec::new();
         for cell in chosen {
@@ -165,7 +168,7 @@ impl Job<'_> {
                 sets.push(&cell.spec);
             }
         }
-        // One cell of each kind of noise: what keeps it from going wrong keeps the others.
+        // One cell of each kind of noise stands for the others: they would fail alike.
         let mut noisy: Vec<&Cell> = Vec::new();
         for cell in chosen.iter().filter(|c| c.noise_kind.is_some()) {
             if !noisy.iter().any(|n| (&n.spec, n.noise_kind) == (&cell.spec, cell.noise_kind)) {
@@ -174,14 +177,14 @@ impl Job<'_> {
         }
         for spec in sets.iter().filter(|_| sets.len() > 1 || noisy.len() > 1) {
             let named = |e: Error| Error::Data(format!("{spec}: {e}"));
-            // What was decided is told when its turn comes; a damaged cache is whole by then.
+            // Notes are told when the set is loaded. Warnings are told now: a damaged cache is mended by then.
             let warn = |w: &str| {
                 if w.starts_with("warning") {
                     self.progress.note(w)
                 }
             };
             let data = self.read(spec, Need::Training, &warn)?;
-            pretrain::batch_of(self.config.training.optimization.batch_size, data.train.len()).map_err(named)?;
+            batch_of(self.config.training.optimization.batch_size, data.train.len()).map_err(named)?;
             for cell in noisy.iter().filter(|n| *n.spec == **spec) {
                 cell.given(&data).map_err(named)?;
             }
@@ -231,7 +234,7 @@ impl Job<'_> {
         let rate = self.config.noise.rates.iter().copied().fold(0.0, f64::max);
         let noise = &self.config.noise;
         let kind = noise.kinds.first().copied().filter(|_| rate > 0.0);
-        let settings = kind.map_or(Ok(toml::Table::new()), |k| noise.settings_of(k))?;
+        let settings = kind.and_then(|k| noise.tables.get(k.name()).cloned()).unwrap_or_default();
         let seed = self.config.seeds.first().copied().unwrap_or(cell.seed);
         let noisiest =
             Cell { seed, noise_kind: kind, noise_rate: rate, noise_settings: settings.into(), ..cell.clone() };

@@ -1,4 +1,5 @@
-//! What a config says of one method: its own settings, and the keys that it overrides for itself.
+//! The named tables of a config, `[pretraining.METHOD]`, `[training.METHOD]` and `[noise.KIND]`: the settings of what is
+//! listed, which only its own file knows, and the keys that a method overrides for itself.
 
 use super::Config;
 use super::load::{inner, merge};
@@ -7,6 +8,7 @@ use crate::base::{Error, Result};
 use crate::nn::init::Param;
 use crate::nn::listed::Entry;
 use crate::nn::{Backbone, Model, Optimization, Recipe};
+use crate::noise::NoiseKind;
 use crate::noise::learn::{self, Learner};
 use crate::ssl::{self, Method};
 use serde::Deserialize;
@@ -66,7 +68,7 @@ impl Pretrained {
 }
 
 impl Config {
-    /// The pretraining method `name`, its settings in their ranges whether or not the grid lists it.
+    /// The pretraining method `name`, whether or not the grid lists it. Settings out of their ranges are an error.
     pub fn pretraining_of(&self, name: &str) -> Result<Pretrained> {
         let one = self.pretraining_read(name)?;
         check_pretrained(&one).map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
@@ -89,7 +91,7 @@ impl Config {
         })
     }
 
-    /// The training method `name`, its settings in their ranges whether or not the grid lists it.
+    /// The training method `name`, whether or not the grid lists it. Settings out of their ranges are an error.
     pub fn learning_of(&self, name: &str) -> Result<Learning> {
         let one = self.learning_read(name)?;
         check_learning(&one).map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
@@ -114,9 +116,7 @@ impl Config {
 fn read<T: ?Sized>(entry: &Entry<T>, table: Option<&Table>) -> Result<(Arc<T>, Value)> {
     let mut own = table.cloned().unwrap_or_default();
     own.retain(|key, _| !overrides(key));
-    let text = toml::to_string(&own).map_err(|e| wrong(entry.name, e))?;
-    let parsed = toml::Deserializer::parse(&text).map_err(|e| wrong(entry.name, e.message()))?;
-    (entry.read)(parsed).map_err(|e| wrong(entry.name, e.message()))
+    entry.make(&own)
 }
 
 /// Whether a key of a method's table overrides one of the config.
@@ -174,6 +174,10 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     for name in config.training.tables.keys() {
         check_learning(&config.learning_read(name).map_err(said("training.methods"))?)?;
     }
+    for kind in NoiseKind::all() {
+        let (made, _) = read(kind.entry(), config.noise.tables.get(kind.name())).map_err(said("noise.kinds"))?;
+        made.check().map_err(|(key, what)| (format!("noise.{kind}.{key}"), what))?;
+    }
     Ok(())
 }
 
@@ -194,7 +198,14 @@ fn check_learning(one: &Learning) -> Result<(), Mistake> {
     one.optimization.check().map_err(below)
 }
 
-/// Reads the table of every method where the places of its values are known: the offset of the first mistake and what it is.
+/// The stage, the name and the overlay of all that is listed; the table of its name in the overlay holds its defaults.
+pub(super) fn listed() -> Vec<(&'static str, &'static str, &'static str)> {
+    let ssl = ssl::methods().into_iter().map(|m| ("pretraining", m.name, m.overlay));
+    let learners = learn::learners().into_iter().map(|l| ("training", l.name, l.overlay));
+    ssl.chain(learners).chain(NoiseKind::all().map(|k| ("noise", k.name(), k.entry().overlay))).collect()
+}
+
+/// Reads every named table where the places of its values are known: the offset of the first mistake and what it is.
 pub(super) fn readable(config: &DeTable<'_>, faithful: Faithful<'_>) -> Result<(), (usize, String)> {
     for entry in ssl::methods() {
         one(config, ("pretraining", entry.name), &|from| Ok((entry.read)(from)?.1), faithful)?;
@@ -202,13 +213,16 @@ pub(super) fn readable(config: &DeTable<'_>, faithful: Faithful<'_>) -> Result<(
     for entry in learn::learners() {
         one(config, ("training", entry.name), &|from| Ok((entry.read)(from)?.1), faithful)?;
     }
+    for kind in NoiseKind::all() {
+        one(config, ("noise", kind.name()), &|from| Ok((kind.entry().read)(from)?.1), faithful)?;
+    }
     Ok(())
 }
 
 /// Compares what was written with what was read of it; see `load`.
 type Faithful<'f> = &'f dyn Fn(&DeTable<'_>, &Value) -> Result<(), (usize, String)>;
 
-/// See [`readable`]: one method's table.
+/// See [`readable`]: one table. What it overrides is read with what it is laid on.
 fn one<'a>(
     config: &DeTable<'a>,
     (stage, name): (&str, &str),
@@ -224,6 +238,9 @@ fn one<'a>(
     let told = |e: toml::de::Error| (e.span().map_or(0, |s| s.start), e.message().to_string());
     let own = picked(table, &|key| !overrides(key));
     faithful(&own, &read(from(own.clone())).map_err(told)?)?;
+    if !stage.contains_key("optimizer") {
+        return Ok(()); // label noise is not trained
+    }
     let common = |key: &str| OPTIMIZATION.contains(&key);
     let mut all = picked(stage, &common);
     merge(&mut all, picked(table, &common));
@@ -242,11 +259,14 @@ fn one<'a>(
     Ok(())
 }
 
-/// The stages whose methods have tables of their own, with the keys of theirs that are none of a method.
-const STAGES: [(&str, &[&str]); 2] =
-    [("pretraining", &["methods"]), ("training", &["methods", "last_batch", "crop_scale", "flip_probability"])];
+/// The tables that hold named tables, with their own keys.
+const STAGES: [(&str, &[&str]); 3] = [
+    ("pretraining", &["methods"]),
+    ("training", &["methods", "last_batch", "crop_scale", "flip_probability"]),
+    ("noise", &["kinds", "rates"]),
+];
 
-/// Moves the keys of [`Optimization`] and the tables of methods, which stand in a stage's table, to the fields that hold
+/// Moves the keys of [`Optimization`] and the named tables, which stand in a stage's table, to the fields that hold
 /// them, so that serde reads them where the place of a mistake is known.
 pub(super) fn gather(config: &mut DeTable<'_>) {
     for (stage, own) in STAGES {
@@ -265,6 +285,9 @@ pub(super) fn gather(config: &mut DeTable<'_>) {
             }
         }
         for (name, held) in [("optimization", optimization), ("tables", tables)] {
+            if name == "optimization" && held.is_empty() {
+                continue;
+            }
             let key = Spanned::new(0..0, std::borrow::Cow::Borrowed(name));
             table.insert(key, Spanned::new(0..0, DeValue::Table(held)));
         }

@@ -1,0 +1,240 @@
+//! Self-supervised methods against PyTorch and lightly: three steps from the same weights on the same views, the loss of
+//! each and what became of every weight, running statistic and queue. `golden/ssl_methods.py` says what each key holds.
+
+use crate::golden::{Tensors, floats, read};
+use crate::harness::device::gpu;
+use crate::harness::text;
+use libtest_mimic::{Failed, Trial};
+use std::collections::BTreeMap;
+use wgslab::base::{Error, Result as BaseResult};
+use wgslab::kernels::fuse;
+use wgslab::nn::recorder::{Progress, Turn};
+use wgslab::nn::{Backbone, Mode, Optimizer, Params, Recipe, Recorder, ResNet, Stem, Views};
+use wgslab::ssl::{self, Method};
+use wgslab::tape::{Feed, Plan, Schedule, State, Tape, Type, Var};
+
+/// What a loss may differ by, as a share of it, and what an update may, as a share of its length: of all that was added to a
+/// tensor so far. Seen on a software driver: 1.1e-5 and 3.2e-5. PyTorch's own f32 lies up to 3.0e-5 and 4.3e-5 from its f64.
+const LOSS: f64 = 1e-4;
+const UPDATE: f64 = 1e-3;
+/// What is added to a tensor rounds to its f32: by this share of the tensor's length in all steps. A bias before a batch norm
+/// has no gradient but rounding.
+const ROUNDING: f64 = 2e-7;
+
+const BATCH: usize = 8;
+const STEPS: usize = 3;
+const LR: f32 = 0.002;
+
+/// Each method with the settings that the file was made with.
+const METHODS: [(&str, &str); 10] = [
+    ("rotation", ""),
+    ("jigsaw", "permutations = 5\ntile_share = 0.8\ntile_dim = 7\nhidden_dim = 11"),
+    ("jigmag", "magnifications = [1, 2, 4]"),
+    ("vae", "latent_dim = 5\nhidden_dim = 9\nbeta = 0.1"),
+    ("simclr", "temperature = 0.2\nprojection_dims = [12, 6]"),
+    ("moco", "temperature = 0.2\nmomentum = 0.9\nqueue_size = 20\nbatch_norm_splits = 2\nprojection_dims = [12, 6]"),
+    ("barlow_twins", "lambda = 0.0051\nprojection_dim = 12\nblur_probability = [0, 0]\nsolarize_probability = [0, 0]"),
+    (
+        "byol",
+        "momentum = 0.9\nprojection_dims = [12, 6]\nprediction_hidden_dim = 10\nblur_probability = [0, 0]\n\
+         solarize_probability = [0, 0]",
+    ),
+    ("simsiam", "projection_dim = 12\nprediction_hidden_dim = 6"),
+    (
+        "vicreg",
+        "invariance = 25\nvariance = 25\ncovariance = 1\nprojection_dim = 12\nblur_probability = [0, 0]\n\
+         solarize_probability = [0, 0]",
+    ),
+];
+
+/// Settings that are a little wrong, one for each part of each loss and each moving average: each must be seen.
+const PLANTED: [(&str, &str, &str); 12] = [
+    ("jigmag", "[1, 2, 4]", "[1, 2, 3.5]"),
+    ("vae", "beta = 0.1", "beta = 0.101"),
+    ("jigsaw", "tile_share = 0.8", "tile_share = 1.0"),
+    ("simclr", "temperature = 0.2", "temperature = 0.201"),
+    ("moco", "temperature = 0.2", "temperature = 0.201"),
+    ("moco", "momentum = 0.9", "momentum = 0.91"),
+    ("moco", "batch_norm_splits = 2", "batch_norm_splits = 1"),
+    ("barlow_twins", "lambda = 0.0051", "lambda = 0.0055"),
+    ("byol", "momentum = 0.9", "momentum = 0.91"),
+    ("vicreg", "invariance = 25", "invariance = 25.1"),
+    ("vicreg", "\nvariance = 25", "\nvariance = 25.1"),
+    ("vicreg", "covariance = 1", "covariance = 1.02"),
+];
+
+/// The trials: each method, planted errors, and that no method is left out.
+pub fn trials() -> Vec<Trial> {
+    let mut trials: Vec<Trial> = METHODS
+        .iter()
+        .map(|&(name, settings)| {
+            Trial::test(format!("T1 golden ssl::{name}"), move || against(name, settings).map_err(Failed::from))
+        })
+        .collect();
+    trials.push(Trial::test("T1 golden ssl::planted errors are seen", || planted().map_err(Failed::from)));
+    trials.push(Trial::test("T0 every method has golden values", || {
+        let have: Vec<&str> = METHODS.iter().map(|m| m.0).collect();
+        let without: Vec<&str> = ssl::methods().iter().map(|m| m.name).filter(|n| !have.contains(n)).collect();
+        if without.is_empty() { Ok(()) } else { Err(Failed::from(format!("{without:?} have none"))) }
+    }));
+    trials
+}
+
+fn planted() -> Result<(), String> {
+    let mut unseen = Vec::new();
+    for (name, right, wrong) in PLANTED {
+        let settings = METHODS.iter().find(|m| m.0 == name).map(|m| m.1).unwrap_or_default();
+        let planted = settings.replacen(right, wrong, 1);
+        if planted == settings || against(name, &planted).is_ok() {
+            unseen.push(format!("{name}: {wrong}"));
+        }
+    }
+    if unseen.is_empty() { Ok(()) } else { Err(format!("nothing differs with {unseen:?}")) }
+}
+
+/// The views of the file, by the indices of their images.
+struct Given;
+
+impl Views for Given {
+    fn view(&self, t: &mut Tape, indices: Var, i: u32, _: &Recipe) -> BaseResult<Var> {
+        let all = t.input(&format!("view{i}"), Type::f32([BATCH, 1, 16, 16]))?;
+        t.gather(all, indices)
+    }
+}
+
+/// A recorded step of a method.
+struct Step {
+    tape: Tape,
+    params: Params,
+}
+
+fn step(method: &dyn Method) -> BaseResult<Step> {
+    let (mut t, mut params) = (Tape::new(), Params::new());
+    let indices = t.input("indices", Type::u32([BATCH]))?;
+    let backbone = ResNet { stem: Stem::Small, width: 1.0 / 32.0, in_channels: 1 };
+    let (views, recipe) = (&Given, &Recipe::PLAIN);
+    let mut r = Recorder {
+        t: &mut t,
+        params: &mut params,
+        backbone: &backbone as &dyn Backbone,
+        recipe,
+        batch: BATCH,
+        indices,
+        views,
+        mode: Mode::Train,
+    };
+    let loss = method.record(&Turn::ONLY, &mut r)?;
+    let trained = r.params.trained_by(Turn::ONLY.trains);
+    let optimizer = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
+    optimizer.minimize(r.t, loss.total, &trained)?;
+    method.after_update(&Turn::ONLY, &mut r)?;
+    t.output("loss", loss.total);
+    Ok(Step { tape: t, params })
+}
+
+/// The first value of each parameter: the backbone's are shared, a copy has its original's.
+fn start(params: &Params, tensors: &Tensors, method: &str) -> Result<BTreeMap<String, Vec<f32>>, String> {
+    let mut all = BTreeMap::new();
+    for p in params.list() {
+        let name = p.copy_of.as_ref().unwrap_or(&p.name);
+        let own = tensors.get(&format!("{method}/param/{name}")).or_else(|| tensors.get(&format!("param/{name}")));
+        let tensor = own.ok_or_else(|| format!("{name} is not in the file"))?;
+        if tensor.ty != p.ty {
+            return Err(format!("{name} is {} here and {} in the file", p.ty, tensor.ty));
+        }
+        all.insert(p.name.clone(), floats(tensor));
+    }
+    Ok(all)
+}
+
+fn against(name: &str, settings: &str) -> Result<(), String> {
+    let (gpu, tensors) = (&gpu(true)?, read("ssl")?);
+    let from = toml::Deserializer::parse(settings).map_err(|e| e.to_string())?;
+    let (method, _) = (ssl::method(name).map_err(text)?.read)(from).map_err(|e| e.to_string())?;
+    let step = step(method.as_ref()).map_err(text)?;
+    let first = start(&step.params, &tensors, name)?;
+    let mut state = State::new();
+    for p in step.params.list() {
+        state.insert(gpu, &p.name, p.ty, Some(bytemuck::cast_slice(&first[&p.name]))).map_err(text)?;
+    }
+    state.insert_missing(gpu, &step.tape.state_types()).map_err(text)?;
+    let schedule = Schedule::new(&step.tape, &fuse::options(gpu.caps())).map_err(text)?;
+    let plan = Plan::new(gpu, schedule, &state).map_err(text)?;
+    let indices: Vec<u32> = (0..BATCH as u32).collect();
+    for k in 0..STEPS {
+        let at = Progress { seed: 0, epoch: 0, epochs: 1, step: k, steps: STEPS, repeat: 0 };
+        let mut inputs: Vec<(String, Vec<u8>)> = vec![("indices".into(), bytemuck::cast_slice(&indices).to_vec())];
+        for i in 0..2 {
+            if let Some(view) = tensors.get(&format!("{name}/view{i}/{k}")) {
+                inputs.push((format!("view{i}"), bytemuck::cast_slice(&view.words).to_vec()));
+            }
+        }
+        inputs.extend(drawn(method.as_ref(), name, &tensors, at, &indices)?);
+        let mut feed = Feed::new().scalar("lr", LR);
+        for (name, bytes) in &inputs {
+            feed = feed.input(name, bytes);
+        }
+        for (name, value) in method.scalars(at) {
+            feed = feed.scalar(name, value);
+        }
+        plan.run(gpu, &feed).map_err(text)?;
+        let (loss, want) = (plan.read_f32(gpu, "loss").map_err(text)?[0], floats(&tensors[&format!("{name}/loss")])[k]);
+        let off = f64::from((loss - want).abs()) / f64::from(want.abs()).max(0.1);
+        println!("{name}: loss of step {k} {loss}, PyTorch's {want}, {off:.1e} apart");
+        if off.is_nan() || off > LOSS {
+            return Err(format!("the loss of step {k} is {loss} and PyTorch's {want}: {off:.1e} apart"));
+        }
+    }
+    moved(&tensors, name, &first, |p| state.read_f32(gpu, p))
+}
+
+/// What the method draws on the host: the file's numbers of the same name and size.
+fn drawn(
+    method: &dyn Method,
+    name: &str,
+    tensors: &Tensors,
+    at: Progress,
+    indices: &[u32],
+) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let given = |(input, own): (&str, Vec<u8>)| {
+        let key = format!("{name}/input/{input}/{}", at.step);
+        let words = &tensors.get(&key).ok_or_else(|| format!("{key} is not in the file"))?.words;
+        let bytes: Vec<u8> = bytemuck::cast_slice(words).to_vec();
+        if bytes.len() != own.len() {
+            return Err(format!("{key} has {} bytes and the method draws {}", bytes.len(), own.len()));
+        }
+        Ok((input.to_string(), bytes))
+    };
+    method.inputs(at, indices).into_iter().map(given).collect()
+}
+
+/// Compares what was added to each tensor with the file's.
+fn moved(
+    tensors: &Tensors,
+    method: &str,
+    first: &BTreeMap<String, Vec<f32>>,
+    now: impl Fn(&str) -> Result<Vec<f32>, Error>,
+) -> Result<(), String> {
+    let (prefix, mut worst, mut wrong) = (format!("{method}/after/"), (0.0, ""), Vec::new());
+    let due: Vec<&str> = tensors.keys().filter_map(|key| key.strip_prefix(&prefix)).collect();
+    if due.len() != first.len() {
+        return Err(format!("the file has {} tensors and the method {}", due.len(), first.len()));
+    }
+    for name in due {
+        let before = first.get(name).ok_or_else(|| format!("{name} of the file is not here"))?;
+        let (got, want) = (now(name).map_err(text)?, floats(&tensors[&format!("{prefix}{name}")]));
+        let length = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
+        let update = length(&mut want.iter().zip(before).map(|(w, b)| f64::from(*w) - f64::from(*b)));
+        let off = length(&mut got.iter().zip(&want).map(|(g, w)| f64::from(*g) - f64::from(*w)));
+        let size = length(&mut before.iter().map(|b| f64::from(*b))).max((before.len() as f64).sqrt());
+        let share = (off - ROUNDING * size).max(0.0) / update.max(1e-12);
+        if share > worst.0 {
+            worst = (share, name);
+        }
+        if off.is_nan() || share > UPDATE {
+            wrong.push(format!("{name} {share:.1e}"));
+        }
+    }
+    println!("{method}: {} tensors, worst update {:.1e} {}", first.len(), worst.0, worst.1);
+    if wrong.is_empty() { Ok(()) } else { Err(format!("updates differ: {}", wrong.join(", "))) }
+}

@@ -1,0 +1,63 @@
+//! The schedule of a whole step of the study, as text to read: what SimCLR with ResNet-18 launches on a made-up GPU, in what
+//! order and in which memory. A change of an op, of fusion or of the schedule shows in the difference of the file.
+
+use super::snapshot_of;
+use crate::harness::text;
+use wgslab::base::{Error, Result as BaseResult};
+use wgslab::data::augment::StoreViews;
+use wgslab::data::store::ImageStore;
+use wgslab::kernels::{fuse, listing};
+use wgslab::nn::{Mode, Optimizer, Params, Recipe, Recorder, ResNet, Stem, Turn};
+use wgslab::ssl::{Method, simclr::SimClr};
+use wgslab::tape::{Schedule, Tape, Type};
+
+/// Images of a batch, and the side of each.
+const BATCH: usize = 8;
+const SIZE: usize = 32;
+
+/// Colour images that lie nowhere: a recording needs their sizes alone.
+fn store() -> ImageStore {
+    ImageStore { name: "train".into(), count: 100, size: SIZE, channels: 3, images_per_page: 100, pages: 1 }
+}
+
+/// Two random views of each image, the network at an eighth of its width, NT-Xent, its gradient, Adam under a guard, and the
+/// ring of losses.
+fn step() -> BaseResult<Tape> {
+    let (mut t, mut params, store) = (Tape::new(), Params::new(), store());
+    let indices = t.input("indices", Type::u32([BATCH]))?;
+    let recipe = Recipe {
+        crop_scale: [0.2, 1.0],
+        crop_ratio: [0.75, 4.0 / 3.0],
+        flip_probability: 0.5,
+        jitter_probability: 0.8,
+        jitter: [0.4, 0.4, 0.2, 0.1],
+        grayscale_probability: 0.2,
+        blur_probability: 0.5,
+        blur_sigma: [0.1, 2.0],
+        solarize_probability: 0.0,
+    };
+    let mut r = Recorder {
+        t: &mut t,
+        params: &mut params,
+        backbone: &ResNet { stem: Stem::Small, width: 0.125, in_channels: 3 },
+        recipe: &recipe,
+        batch: BATCH,
+        indices,
+        views: &StoreViews { store: &store, seed: 0, out: SIZE as u32, mean: [0.5; 3], std: [0.25; 3] },
+        mode: Mode::Train,
+    };
+    let method = SimClr { temperature: 0.5, projection_dims: [64, 32] };
+    let loss = method.record(&Turn::ONLY, &mut r)?.total;
+    let skipped = Optimizer::adam(1e-4).minimize(&mut t, loss, &params.trained())?;
+    let row = t.scalar("ring_row")?;
+    t.ring("losses", 10, row, &[loss, skipped])?;
+    Ok(t)
+}
+
+/// Each op under the variant that it offers first.
+pub fn snapshot() -> Result<(), String> {
+    let kinds = listing::kinds();
+    let gpu = kinds.iter().find(|k| k.0 == "a GPU").ok_or("no kind of adapter is a GPU any more")?;
+    let made = step().and_then(|t| Schedule::new(&t, &fuse::options(&gpu.1)));
+    snapshot_of("simclr_resnet18.txt", &made.map_err(|e: Error| text(e))?.to_string())
+}

@@ -1,0 +1,106 @@
+//! Batch norm as networks record it: PyTorch's names, defaults and running statistics, for images [N, C, H, W] and for
+//! vectors [N, C].
+
+use super::init::{Init, Params};
+use crate::base::{Error, Result};
+use crate::kernels::reduce::Reduction;
+use crate::tape::{Tape, Var};
+
+/// PyTorch's defaults.
+const EPS: f32 = 1e-5;
+const MOMENTUM: f32 = 0.1;
+
+/// Which statistics batch norm takes, and whether it moves the running ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// The batch's.
+    Train,
+    /// Those of each of this many views, which lie one after the other in the batch: the values of as many passes of the
+    /// network, one a view. The running statistics move as often, each time towards the views' mean; PyTorch moves them to
+    /// one view after the other, whose order means nothing.
+    Views(usize),
+    /// Those of each of this many equal parts of the batch, as if each were on a device of its own. The running statistics
+    /// move once, towards the statistics of the whole batch.
+    Split(usize),
+    /// The running ones, which stay.
+    Eval,
+}
+
+impl Mode {
+    /// Parts of a batch that have statistics of their own.
+    fn parts(self) -> usize {
+        match self {
+            Mode::Views(parts) | Mode::Split(parts) => parts,
+            Mode::Train | Mode::Eval => 1,
+        }
+    }
+}
+
+/// Batch norm of x [N, C, H, W] or [N, C]; weight, bias and running statistics are f32 [C] and named
+/// `<prefix><name>.weight`, `.bias`, `.running_mean` and `.running_var`.
+pub fn batch_norm(t: &mut Tape, params: &mut Params, (prefix, name): (&str, &str), x: Var, mode: Mode) -> Result<Var> {
+    let c = t.shape(x).dim(1);
+    let full = |field: &str| format!("{prefix}{name}.{field}");
+    let weight = params.weight(t, &full("weight"), [c], Init::Ones)?;
+    let bias = params.weight(t, &full("bias"), [c], Init::Zeros)?;
+    let affine = [weight, bias];
+    normalized(t, params, (prefix, name), x, affine, mode)
+}
+
+/// The same with weight 1 and bias 0, which are not parameters: PyTorch's `affine=False`.
+pub fn plain_batch_norm(t: &mut Tape, params: &mut Params, names: (&str, &str), x: Var, mode: Mode) -> Result<Var> {
+    let c = t.shape(x).dim(1);
+    let affine = [t.fill([c], 1.0)?, t.fill([c], 0.0)?];
+    normalized(t, params, names, x, affine, mode)
+}
+
+fn normalized(
+    t: &mut Tape,
+    params: &mut Params,
+    (prefix, name): (&str, &str),
+    x: Var,
+    [weight, bias]: [Var; 2],
+    mode: Mode,
+) -> Result<Var> {
+    let c = t.shape(x).dim(1);
+    let names = ["running_mean", "running_var"].map(|field| format!("{prefix}{name}.{field}"));
+    let mean = params.statistic(t, &names[0], [c], Init::Zeros)?;
+    let var = params.statistic(t, &names[1], [c], Init::Ones)?;
+    t.layer(name, |t| {
+        if mode == Mode::Eval {
+            return t.batch_norm_eval(x, weight, bias, mean, var, EPS);
+        }
+        let [y, mean, var] = t.batch_norm_split(x, weight, bias, EPS, mode.parts())?;
+        move_running(t, &names, x, [mean, var], mode)?;
+        Ok(y)
+    })
+}
+
+/// Moves the running statistics towards those of the batch.
+fn move_running(t: &mut Tape, names: &[String; 2], x: Var, [mean, var]: [Var; 2], mode: Mode) -> Result<()> {
+    let (parts, shape) = (mode.parts(), t.shape(x));
+    let part = shape.numel() / shape.dim(1).max(1) / parts.max(1);
+    // PyTorch keeps the unbiased variance, and refuses a single value per channel, which has none.
+    if part < 2 {
+        let what = format!("x {shape} has one value per channel; training needs at least two");
+        return Err(Error::shape("batch_norm", what));
+    }
+    let unbiased = |count: usize| count as f32 / (count - 1) as f32;
+    let (mean, var, passes, count) = match mode {
+        Mode::Split(parts) if parts > 1 => {
+            let counts = t.fill([parts], part as f32)?;
+            let [mean, var] = t.merge_statistics(mean, var, counts)?;
+            (mean, var, 1, part * parts)
+        }
+        Mode::Views(views) if views > 1 => {
+            let mean = t.reduce(mean, Reduction::Mean, &[0], false)?;
+            let var = t.reduce(var, Reduction::Mean, &[0], false)?;
+            (mean, var, views, part)
+        }
+        _ => (mean, var, 1, part),
+    };
+    let keep = (1.0 - MOMENTUM).powi(passes as i32);
+    t.ema(&names[0], mean, keep, 1.0)?;
+    t.ema(&names[1], var, keep, unbiased(count))?;
+    Ok(())
+}

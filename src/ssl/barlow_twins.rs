@@ -1,0 +1,65 @@
+//! Barlow Twins (Zbontar et al. 2021, arXiv 2103.03230): the cross-correlation of two views' projections is drawn towards the
+//! identity: L = Σ_i (1 − C_ii)² + λ Σ_i Σ_{j ≠ i} C_ij² (eq. 1).
+
+use super::{Method, head_key, pair};
+use crate::base::Result;
+use crate::base::range::{Mistake, between, positive, share};
+use crate::nn::Layer::{BatchNorm, Relu, Unbiased};
+use crate::nn::listed::{Checked, Entry, read};
+use crate::nn::recorder::{Loss, Recorder, Turn};
+use crate::tape::Type;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Its line in the list.
+pub const ENTRY: Entry<dyn Method> = Entry {
+    name: "barlow_twins",
+    about: "Barlow Twins: two views whose features correlate one to one (Zbontar et al. 2021)",
+    overlay: include_str!("../../configs/ssl/barlow_twins.toml"),
+    read: |from| read(from, |method: BarlowTwins| Arc::new(method)),
+};
+
+/// `[pretraining.barlow_twins]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BarlowTwins {
+    /// λ, what the elements off the diagonal weigh.
+    pub lambda: f64,
+    /// Width of each of the projection's three layers.
+    pub projection_dim: usize,
+    /// Of each view, instead of the recipe's.
+    pub blur_probability: [f64; 2],
+    /// Of each view, instead of the recipe's.
+    pub solarize_probability: [f64; 2],
+}
+
+impl Checked for BarlowTwins {
+    fn check(&self) -> Result<(), Mistake> {
+        positive("lambda", self.lambda)?;
+        between("projection_dim", self.projection_dim, 1, 65_536)?;
+        self.blur_probability.iter().try_for_each(|&p| share("blur_probability", p))?;
+        self.solarize_probability.iter().try_for_each(|&p| share("solarize_probability", p))
+    }
+}
+
+impl Method for BarlowTwins {
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let views = pair(r, self.blur_probability, self.solarize_probability)?;
+        let d = self.projection_dim;
+        let z = r.together(&views, |r, x| {
+            let features = r.features(x)?;
+            let layers = [Unbiased(d), BatchNorm, Relu, Unbiased(d), BatchNorm, Relu, Unbiased(d)];
+            r.head("projection", features, &layers)
+        })?;
+        let (n, lambda) = (r.batch, self.lambda as f32);
+        let loss = r.t.layer("loss", |t| {
+            let views = [t.slice(z, 0, 0, n)?, t.slice(z, 0, n, n)?];
+            t.barlow_twins(views, lambda)
+        })?;
+        Ok(loss.into())
+    }
+
+    fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
+        head_key(parameter, [("projection.", "projection_dim", self.projection_dim.to_string())])
+    }
+}

@@ -1,0 +1,86 @@
+//! JigMag (Koohbanani et al. 2020, "Self-Path", arXiv 2008.05571): the centre of an image at several magnifications, in an
+//! order to be told. One network sees each view; a linear layer sees their features side by side. One class for each order.
+
+use super::{Method, puzzle};
+use crate::base::Result;
+use crate::base::range::{Mistake, mistake};
+use crate::nn::listed::{Checked, Entry, read};
+use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Its line in the list.
+pub const ENTRY: Entry<dyn Method> = Entry {
+    name: "jigmag",
+    about: "JigMag: in which order magnifications of an image lie (Koohbanani et al. 2020)",
+    overlay: include_str!("../../configs/ssl/jigmag.toml"),
+    read: |from| read(from, |method: JigMag| Arc::new(method)),
+};
+
+/// The stream of the orders.
+const STREAM: u32 = 0x6a6d_6167; // "jmag"
+/// More have too many orders to tell apart.
+const MOST: usize = 6;
+
+/// `[pretraining.jigmag]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JigMag {
+    /// The magnifications, each 1 or more.
+    pub magnifications: Vec<f64>,
+}
+
+impl Checked for JigMag {
+    fn check(&self) -> Result<(), Mistake> {
+        let all = &self.magnifications;
+        if !(2..=MOST).contains(&all.len()) {
+            return mistake("magnifications", format!("holds {} numbers; use 2 to {MOST}", all.len()));
+        }
+        if let Some(m) = all.iter().find(|m| !(1.0..=64.0).contains(*m)) {
+            return mistake("magnifications", format!("holds {m}; use 1 to 64"));
+        }
+        if all.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return mistake("magnifications", format!("is {all:?}; let each be above the one before"));
+        }
+        Ok(())
+    }
+}
+
+impl Method for JigMag {
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let recipe = r.recipe.clone();
+        let x = r.view(0, &recipe)?;
+        let (height, width) = (r.t.shape(x).dim(2) as u32, r.t.shape(x).dim(3) as u32);
+        let magnifications: Vec<f32> = self.magnifications.iter().map(|&m| m as f32).collect();
+        let pieces = magnifications.len();
+        let x = r.t.layer("magnify", |t| t.magnify(x, &magnifications, [height, width]))?;
+        puzzle::solved(r, x, (pieces, (1..=pieces).product()), &[], &[])
+    }
+
+    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+        puzzle::inputs(at, (indices, STREAM), &orders(self.magnifications.len()))
+    }
+}
+
+/// All orders of so many pieces, as a dictionary has them.
+fn orders(pieces: usize) -> Vec<Vec<u8>> {
+    let mut all = vec![Vec::new()];
+    for _ in 0..pieces {
+        let next = |order: Vec<u8>| {
+            let free: Vec<u8> = (0..pieces as u8).filter(|p| !order.contains(p)).collect();
+            free.into_iter().map(move |p| [&order[..], &[p]].concat())
+        };
+        all = all.into_iter().flat_map(next).collect();
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn orders_are_as_in_a_dictionary() {
+        let three = super::orders(3);
+        assert_eq!(three, [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]);
+        assert_eq!(super::orders(5).len(), 120);
+    }
+}

@@ -1,0 +1,54 @@
+//! What puzzles share: images cut into pieces that lie in an order to be told. One network sees each piece; a head sees the
+//! features of all pieces of an image, in their order, and tells which of the orders it is.
+
+use crate::base::Result;
+use crate::base::rng::Rng;
+use crate::nn::Layer;
+use crate::nn::recorder::{Loss, Progress, Recorder};
+use crate::tape::{Type, Var};
+
+/// The inputs: which row of the features comes next, and the order that each image's pieces lie in.
+const INPUTS: [&str; 2] = ["puzzle_rows", "puzzle_labels"];
+
+/// Records the rest of a puzzle: x [pieces · batch, C, h, w] holds the first piece of all images, then the next of all. A head
+/// of `each` on every piece, then one of `all` on an image's pieces; the mean cross-entropy over `orders`.
+pub(super) fn solved(
+    r: &mut Recorder<'_>,
+    x: Var,
+    (pieces, orders): (usize, usize),
+    each: &[Layer],
+    all: &[Layer],
+) -> Result<Loss> {
+    let n = r.batch;
+    let (rows, labels) = (r.input(INPUTS[0], Type::u32([n * pieces]))?, r.input(INPUTS[1], Type::u32([n]))?);
+    let features = r.features(x)?;
+    let features = r.head("piece", features, each)?;
+    let d = r.t.shape(features).dim(1);
+    let in_order = r.t.layer("order", |t| {
+        let in_order = t.gather(features, rows)?;
+        t.reshape(in_order, [n, pieces * d])
+    })?;
+    let logits = r.head("puzzle", in_order, &[all, &[Layer::Linear(orders)]].concat())?;
+    let loss = r.t.layer("loss", |t| {
+        let weights = t.fill([n], 1.0)?;
+        Ok(t.cross_entropy(logits, labels, weights)?[0])
+    })?;
+    Ok(loss.into())
+}
+
+/// The inputs of [`solved`]: an order is drawn for each image by (seed, epoch, image).
+pub(super) fn inputs(
+    at: Progress,
+    (indices, stream): (&[u32], u32),
+    orders: &[Vec<u8>],
+) -> Vec<(&'static str, Vec<u8>)> {
+    let draw = |&i: &u32| Rng::new(at.seed, stream, (at.epoch as u64) << 32 | u64::from(i)).below(orders.len()) as u32;
+    let labels: Vec<u32> = indices.iter().map(draw).collect();
+    let n = indices.len() as u32;
+    let rows_of = |(image, &label): (usize, &u32)| {
+        orders[label as usize].iter().map(move |&piece| u32::from(piece) * n + image as u32)
+    };
+    let rows: Vec<u32> = labels.iter().enumerate().flat_map(rows_of).collect();
+    let bytes = |v: &[u32]| bytemuck::cast_slice(v).to_vec();
+    vec![(INPUTS[0], bytes(&rows)), (INPUTS[1], bytes(&labels))]
+}

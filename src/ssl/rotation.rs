@@ -1,0 +1,53 @@
+//! RotNet (Gidaris et al. 2018, arXiv 1803.07728): each image turned by 0, 90, 180 and 270 degrees, all four in the batch, and
+//! the network tells by how much (eq. 2 and 3: the mean cross-entropy over the four).
+
+use super::Method;
+use crate::base::Result;
+use crate::kernels::rotate::Border;
+use crate::nn::Layer;
+use crate::nn::listed::{Checked, Entry, read};
+use crate::nn::recorder::{Loss, Recorder, Turn};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Its line in the list.
+pub const ENTRY: Entry<dyn Method> = Entry {
+    name: "rotation",
+    about: "RotNet: by which quarter turn an image was turned (Gidaris et al. 2018)",
+    overlay: include_str!("../../configs/ssl/rotation.toml"),
+    read: |from| read(from, |method: Rotation| Arc::new(method)),
+};
+
+/// Quarter turns.
+const TURNS: usize = 4;
+
+/// `[pretraining.rotation]`: it has no settings of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {}
+
+impl Checked for Rotation {}
+
+impl Method for Rotation {
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let recipe = r.recipe.clone();
+        let (n, x) = (r.batch, r.view(0, &recipe)?);
+        let (x, labels) = r.t.layer("turns", |t| {
+            let (mut views, mut labels) = (vec![x], vec![t.fill_u32([n], 0)?]);
+            for quarters in 1..TURNS {
+                // A quarter turn moves whole pixels: no value is made from two.
+                let angles = t.fill([n], 90.0 * quarters as f32)?;
+                views.push(t.rotate_by(x, angles, Border::Zero)?);
+                labels.push(t.fill_u32([n], quarters as u32)?);
+            }
+            Ok((t.concat(&views, 0)?, t.concat(&labels, 0)?))
+        })?;
+        let features = r.features(x)?;
+        let logits = r.head("rotation", features, &[Layer::Linear(TURNS)])?;
+        let loss = r.t.layer("loss", |t| {
+            let weights = t.fill([TURNS * n], 1.0)?;
+            Ok(t.cross_entropy(logits, labels, weights)?[0])
+        })?;
+        Ok(loss.into())
+    }
+}

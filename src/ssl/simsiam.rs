@@ -1,0 +1,71 @@
+//! SimSiam (Chen & He 2020, arXiv 2011.10566): a prediction of one view's projection against the other's, which has no
+//! gradient: L = ½ D(p₁, z₂) + ½ D(p₂, z₁), D = −cos (eq. 1 to 3). One network, no negative pairs, no moving average.
+
+use super::{Method, head_key};
+use crate::base::Result;
+use crate::base::range::{Mistake, between};
+use crate::nn::Layer::{BatchNorm, Linear, PlainBatchNorm, Relu, Unbiased};
+use crate::nn::listed::{Checked, Entry, read};
+use crate::nn::recorder::{Loss, Recorder, Turn};
+use crate::tape::Type;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Its line in the list.
+pub const ENTRY: Entry<dyn Method> = Entry {
+    name: "simsiam",
+    about: "SimSiam: two views, a prediction, a stopped gradient (Chen & He 2020)",
+    overlay: include_str!("../../configs/ssl/simsiam.toml"),
+    read: |from| read(from, |method: SimSiam| Arc::new(method)),
+};
+
+/// `[pretraining.simsiam]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimSiam {
+    /// Width of each of the projection's three layers.
+    pub projection_dim: usize,
+    /// Width of the prediction's hidden layer.
+    pub prediction_hidden_dim: usize,
+}
+
+impl Checked for SimSiam {
+    fn check(&self) -> Result<(), Mistake> {
+        between("projection_dim", self.projection_dim, 1, 65_536)?;
+        between("prediction_hidden_dim", self.prediction_hidden_dim, 1, 65_536)
+    }
+}
+
+impl Method for SimSiam {
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let recipe = r.recipe.clone();
+        let views = [r.view(0, &recipe)?, r.view(1, &recipe)?];
+        let (d, hidden) = (self.projection_dim, self.prediction_hidden_dim);
+        let mut z = None;
+        let p = r.together(&views, |r, x| {
+            let features = r.features(x)?;
+            let layers = [Unbiased(d), BatchNorm, Relu, Unbiased(d), BatchNorm, Relu, Unbiased(d), PlainBatchNorm];
+            let projected = r.head("projection", features, &layers)?;
+            z = Some(projected);
+            r.head("prediction", projected, &[Unbiased(hidden), BatchNorm, Relu, Linear(d)])
+        })?;
+        let n = r.batch;
+        let loss = r.t.layer("loss", |t| {
+            let Some(z) = z else { return t.fill([1], 0.0) };
+            let z = t.detach(z)?;
+            let (first, second) = (t.slice(z, 0, 0, n)?, t.slice(z, 0, n, n)?);
+            let other = t.concat(&[second, first], 0)?;
+            let weights = t.fill([2 * n], 1.0)?;
+            Ok(t.negative_cosine(p, other, weights, 1e-8)?[0])
+        })?;
+        Ok(loss.into())
+    }
+
+    fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
+        let projection = ("projection.", "projection_dim", self.projection_dim.to_string());
+        head_key(
+            parameter,
+            [projection, ("prediction.", "prediction_hidden_dim", self.prediction_hidden_dim.to_string())],
+        )
+    }
+}

@@ -1,0 +1,74 @@
+//! VICReg (Bardes et al. 2022, arXiv 2105.04906): two views' projections are drawn together while each dimension keeps a
+//! standard deviation of 1 and dimensions do not covary: L = λ·s(Z, Z′) + μ·(v(Z) + v(Z′)) + ν·(c(Z) + c(Z′)) (eq. 6; v is
+//! halved as in the authors' code).
+
+use super::{Method, head_key, pair};
+use crate::base::Result;
+use crate::base::range::{Mistake, between, positive, share};
+use crate::kernels::vicreg;
+use crate::nn::Layer::{BatchNorm, Linear, Relu, Unbiased};
+use crate::nn::listed::{Checked, Entry, read};
+use crate::nn::recorder::{Loss, Recorder, Turn};
+use crate::tape::Type;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Its line in the list.
+pub const ENTRY: Entry<dyn Method> = Entry {
+    name: "vicreg",
+    about: "VICReg: variance, invariance and covariance of two views (Bardes et al. 2022)",
+    overlay: include_str!("../../configs/ssl/vicreg.toml"),
+    read: |from| read(from, |method: Vicreg| Arc::new(method)),
+};
+
+/// `[pretraining.vicreg]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vicreg {
+    /// λ, what the distance of the views weighs.
+    pub invariance: f64,
+    /// μ, what the hinge on standard deviations weighs.
+    pub variance: f64,
+    /// ν, what covariances weigh.
+    pub covariance: f64,
+    /// Width of each of the projection's three layers.
+    pub projection_dim: usize,
+    /// Of each view, instead of the recipe's.
+    pub blur_probability: [f64; 2],
+    /// Of each view, instead of the recipe's.
+    pub solarize_probability: [f64; 2],
+}
+
+impl Checked for Vicreg {
+    fn check(&self) -> Result<(), Mistake> {
+        positive("invariance", self.invariance)?;
+        positive("variance", self.variance)?;
+        positive("covariance", self.covariance)?;
+        between("projection_dim", self.projection_dim, 1, 65_536)?;
+        self.blur_probability.iter().try_for_each(|&p| share("blur_probability", p))?;
+        self.solarize_probability.iter().try_for_each(|&p| share("solarize_probability", p))
+    }
+}
+
+impl Method for Vicreg {
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let views = pair(r, self.blur_probability, self.solarize_probability)?;
+        let d = self.projection_dim;
+        let z = r.together(&views, |r, x| {
+            let features = r.features(x)?;
+            r.head("projection", features, &[Linear(d), BatchNorm, Relu, Linear(d), BatchNorm, Relu, Unbiased(d)])
+        })?;
+        let [invariance, variance, covariance] = [self.invariance, self.variance, self.covariance].map(|w| w as f32);
+        let (n, op) = (r.batch, vicreg::Vicreg { invariance, variance, covariance });
+        let [total, invariance, variance, covariance] = r.t.layer("loss", |t| {
+            let views = [t.slice(z, 0, 0, n)?, t.slice(z, 0, n, n)?];
+            t.vicreg(views, op)
+        })?;
+        let terms = vec![("invariance", invariance), ("variance", variance), ("covariance", covariance)];
+        Ok(Loss { total, terms })
+    }
+
+    fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
+        head_key(parameter, [("projection.", "projection_dim", self.projection_dim.to_string())])
+    }
+}

@@ -1,0 +1,53 @@
+//! The commands that run one stage by itself, into a folder that is no study.
+
+use super::config::Config;
+use super::grid::single;
+use super::results::CellResult;
+use super::session::Job;
+use super::start::{Brought, Start};
+use super::{pretrain, train};
+use crate::base::Result;
+use crate::noise::NoiseKind;
+use std::path::PathBuf;
+
+impl Job<'_> {
+    /// Pretrains on one dataset into `out`; returns the path of the backbone.
+    pub fn pretrain(&self, spec: &str, method: &str, seed: u64) -> Result<PathBuf> {
+        let method = self.config.pretraining_of(method)?;
+        let images = self.load(spec)?.train;
+        self.keep_kernels()?;
+        let made = pretrain::provenance(self, &images, &method, seed)?;
+        Ok(pretrain::run(self, &images, &method, seed, self.out, &made)?.0)
+    }
+
+    /// Trains on one dataset into `out`, from `weights` or from random ones.
+    pub fn train(
+        &self,
+        spec: &str,
+        weights: Option<Brought<'_>>,
+        noise: (NoiseKind, f64),
+        seed: u64,
+    ) -> Result<CellResult> {
+        let start = weights.map(Start::given).transpose()?;
+        let own = start.as_ref().and_then(|s| Some((&s.path, s.model.clone()?)));
+        match own.filter(|(_, model)| *model != self.config.model) {
+            None => self.train_from(spec, start.as_ref(), noise, seed),
+            Some((path, model)) => {
+                let path = path.display();
+                self.progress
+                    .note(&format!("{path} holds a backbone {model}: that one is trained, not the config's [model]"));
+                let config = Config { model, ..self.config.clone() };
+                let job = Job { config: &config, kernels: self.kernels.clone(), ..*self };
+                job.train_from(spec, start.as_ref(), noise, seed)
+            }
+        }
+    }
+
+    fn train_from(&self, spec: &str, start: Option<&Start>, noise: (NoiseKind, f64), seed: u64) -> Result<CellResult> {
+        let set = self.load(spec)?;
+        self.keep_kernels()?;
+        let mut cell = single(self.config, spec, noise, seed)?;
+        cell.name = format!("train on {}, seed {seed}", set.data.name);
+        train::run(self, &set, &cell, start, self.out)
+    }
+}

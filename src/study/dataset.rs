@@ -1,0 +1,89 @@
+//! A dataset on the device: decoded on the host, its images uploaded. What a pretraining may see of it is a type of its own.
+
+use super::session::Job;
+use crate::base::Result;
+use crate::data::store::ImageStore;
+use crate::data::{self, Dataset, Images, LoadOptions, Need};
+use crate::tape::State;
+
+/// The training images of a dataset on the device, and nothing else: all that pretraining is given.
+pub(super) struct TrainImages {
+    /// The dataset's name, for people.
+    pub name: String,
+    /// Of the pixels alone.
+    pub fingerprint: String,
+    /// Their pages: stages start from a copy.
+    pub resident: State,
+    pub store: ImageStore,
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+}
+
+/// A dataset on the device.
+pub(super) struct Loaded {
+    pub spec: String,
+    pub data: Dataset,
+    pub train: TrainImages,
+    /// Pages of all three splits.
+    pub resident: State,
+    pub val: ImageStore,
+    pub test: ImageStore,
+}
+
+impl Job<'_> {
+    /// Decodes a dataset; `say` is told what a person should know of how it was read.
+    pub(super) fn read(&self, spec: &str, need: Need, say: &dyn Fn(&str)) -> Result<Dataset> {
+        self.progress.stage(&format!("load {spec}"), 0, 0, "images");
+        let step = |done: usize, _| self.progress.step(done as u64, "");
+        let data = data::load_for(spec, &self.load_options(), need, &step)?;
+        data.warnings.iter().for_each(|w| say(w));
+        Ok(data)
+    }
+
+    pub(super) fn load_options(&self) -> LoadOptions {
+        let c = &self.config.data;
+        LoadOptions {
+            data_root: self.data_root.to_path_buf(),
+            store_size: c.store_size,
+            channels: c.channels,
+            val_fraction: c.val_fraction as f32,
+            seed: 0, // one split for all seeds, so that they are compared on the same images
+            max_pixels: c.max_pixels,
+            bit_depth: c.bit_depth,
+            cache: Some(self.out.join("cache")),
+        }
+    }
+
+    /// Puts images on the device, under the name of their split.
+    pub(super) fn upload(&self, name: &str, i: &Images, state: &mut State) -> Result<ImageStore> {
+        ImageStore::upload(self.gpu, state, name, &i.pixels, [i.height, i.channels], None)
+    }
+
+    /// Decodes a dataset and puts its images on the device.
+    pub(super) fn load(&self, spec: &str) -> Result<Loaded> {
+        let data = self.read(spec, Need::Training, &|w| self.progress.note(w))?;
+        let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
+        let (m, s) = data.train.statistics();
+        for i in 0..3 {
+            mean[i] = m[i.min(m.len() - 1)];
+            std[i] = s[i.min(s.len() - 1)].max(1e-3); // a constant image set has no spread to divide by
+        }
+        let mut pages = State::new();
+        let store = self.upload("train", &data.train, &mut pages)?;
+        let mut resident = pages.clone();
+        let val = self.upload("val", &data.val, &mut resident)?;
+        let test = self.upload("test", &data.test, &mut resident)?;
+        let (name, fingerprint) = (data.name.clone(), data.train.fingerprint());
+        let train = TrainImages { name, fingerprint, resident: pages, store, mean, std };
+        self.progress.done(&format!(
+            "{}: {} train, {} val, {} test images in {} classes; {} duplicates dropped",
+            data.name,
+            data.train.len(),
+            data.val.len(),
+            data.test.len(),
+            data.classes.len(),
+            data.dropped_duplicates
+        ));
+        Ok(Loaded { spec: spec.to_string(), data, train, resident, val, test })
+    }
+}

@@ -1,0 +1,133 @@
+//! A pass over plain images: what a backbone makes of each, and its classifier.
+
+use super::session::Job;
+use crate::base::{Error, Result};
+use crate::data::augment::Augmentation;
+use crate::data::store::ImageStore;
+use crate::nn::{Backbone, Mode, Params, Recipe};
+use crate::tape::{Feed, Plan, State, Tape, Type};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A recorded pass over plain images of one split.
+pub(super) struct Pass {
+    plan: Plan,
+    batch: usize,
+    count: usize,
+    /// Whose images they are, and whose weights, for people.
+    images: String,
+    weights: String,
+}
+
+impl Pass {
+    /// What passes over each of `stores` record, `batch` images a step at most: the backbone's features and, of a
+    /// classifier of so many `classes`, the logits.
+    pub fn tapes(
+        job: &Job<'_>,
+        eye: &Eye,
+        stores: &[&ImageStore],
+        classes: Option<usize>,
+        batch: usize,
+    ) -> Result<Vec<Tape>> {
+        stores.iter().map(|store| record(job, eye, store, batch.min(store.count), classes)).collect()
+    }
+
+    /// Images of its steps: the config's, or all of the largest of `stores` where that is fewer.
+    pub fn batch(job: &Job<'_>, stores: &[&ImageStore]) -> usize {
+        job.config.evaluation.batch_size.min(stores.iter().map(|s| s.count).max().unwrap_or(1))
+    }
+
+    /// Compiles a pass over each of `stores` with the parameters in `state`, which `weights` names for people; they fit
+    /// the device together.
+    pub fn each<const N: usize>(
+        job: &Job<'_>,
+        eye: &Eye,
+        stores: [&ImageStore; N],
+        (state, weights): (&State, &str),
+        classes: Option<usize>,
+    ) -> Result<[Pass; N]> {
+        let batch = Pass::batch(job, &stores);
+        let tapes = |b: usize| Pass::tapes(job, eye, &stores, classes, b);
+        let mut plans = job.compile(state, "evaluation.batch_size", batch, 1, &tapes)?.into_iter();
+        let pass = |store: &ImageStore| {
+            let plan = plans.next().ok_or_else(|| Error::Failed("a pass has no plan".into()))?;
+            let (images, weights) = (store.name.clone(), weights.to_string());
+            Ok(Pass { plan, batch: batch.min(store.count), count: store.count, images, weights })
+        };
+        let passes = stores.into_iter().map(pass).collect::<Result<Vec<_>>>()?;
+        passes.try_into().map_err(|_| Error::Failed("a pass is missing".into()))
+    }
+
+    /// A row of logits for each image of the split, in order.
+    pub fn logits(&self, job: &Job<'_>) -> Result<Vec<f32>> {
+        self.read(job, [LOGITS]).map(|[logits]| logits)
+    }
+
+    /// A row of features for each image of the split, in order.
+    pub fn features(&self, job: &Job<'_>) -> Result<Vec<f32>> {
+        self.read(job, [FEATURES]).map(|[features]| features)
+    }
+
+    /// The logits and the features.
+    pub fn both(&self, job: &Job<'_>) -> Result<[Vec<f32>; 2]> {
+        self.read(job, [LOGITS, FEATURES])
+    }
+
+    /// The last batch is filled up with copies of the first image, whose rows are dropped.
+    fn read<const N: usize>(&self, job: &Job<'_>, outputs: [&str; N]) -> Result<[Vec<f32>; N]> {
+        let mut all = [const { Vec::new() }; N];
+        for start in (0..self.count).step_by(self.batch) {
+            if job.stop.load(Ordering::Relaxed) {
+                let what = "stopped while evaluating; the same command goes on from the last checkpoint";
+                return Err(Error::TryAgain(what.into()));
+            }
+            let whole = (start..start + self.batch).map(|i| if i < self.count { i as u32 } else { 0 });
+            let indices: Vec<u32> = whole.collect();
+            self.plan.run(job.gpu, &Feed::new().input("indices", &indices))?;
+            for (rows, name) in all.iter_mut().zip(outputs) {
+                let mut new = self.plan.read_f32(job.gpu, name)?;
+                let width = new.len() / self.batch;
+                new.truncate((self.count - start) * width);
+                if let Some(at) = new.iter().position(|v| !v.is_finite()) {
+                    let (v, i, images, weights) = (new[at], start + at / width, &self.images, &self.weights);
+                    return Err(Error::Failed(format!(
+                        "evaluation gives {v} for {images} image {i}: {weights} are damaged or training went astray; a smaller \
+                         lr, a longer warm-up or other weights to start from may help"
+                    )));
+                }
+                rows.extend(new);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The outputs of a pass.
+const LOGITS: &str = "logits";
+const FEATURES: &str = "features";
+
+fn record(job: &Job<'_>, eye: &Eye, store: &ImageStore, batch: usize, classes: Option<usize>) -> Result<Tape> {
+    let (mut t, mut params) = (Tape::new(), Params::new());
+    let indices = t.input("indices", Type::u32([batch]))?;
+    let x = eye.plain.plain(&mut t, store, indices, job.config.data.image_size as u32)?;
+    let features = eye.backbone.forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
+    t.output(FEATURES, features);
+    if let Some(classes) = classes {
+        let logits = eye.backbone.classify(&mut t, &mut params, "backbone.", features, classes)?;
+        t.output(LOGITS, logits);
+    }
+    Ok(t)
+}
+
+/// A backbone for evaluation, with the statistics of the training images by which images are normalized.
+#[derive(Clone, Debug)]
+pub(super) struct Eye {
+    plain: Augmentation,
+    pub backbone: Arc<dyn Backbone>,
+}
+
+impl Eye {
+    pub fn new(backbone: Arc<dyn Backbone>, mean: [f32; 3], std: [f32; 3]) -> Eye {
+        Eye { plain: Augmentation { recipe: Recipe::PLAIN, mean, std }, backbone }
+    }
+}
