@@ -217,15 +217,10 @@ fn core_names_no_op() -> Vec<String> {
         own.filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned())).collect::<Vec<_>>()
     };
     let ops = ["elementwise", "images", "layers", "losses", "shape", "training"].map(ops).concat();
-    let other = |c: char| !c.is_alphanumeric() && c != '_';
     let mut wrong = Vec::new();
     for (_, path, text) in sources().into_iter().filter(|s| s.1.starts_with("src/kernels/core/")) {
         for after in text.split("kernels::").skip(1) {
-            let names = match after.strip_prefix('{') {
-                Some(list) => list.split('}').next(),
-                None => after.split(other).next(),
-            };
-            let named = names.unwrap_or_default().split(other).filter(|name| ops.iter().any(|op| op == name));
+            let named = first_names(after).into_iter().filter(|name| ops.contains(name));
             wrong.extend(named.map(|op| format!("{path} names the op {op}")));
         }
     }

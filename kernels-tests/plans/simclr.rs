@@ -45,7 +45,6 @@ fn step() -> BaseResult<Tape> {
         indices,
         views: &StoreViews { store: &store, seed: 0, out: SIZE as u32, mean: [0.5; 3], std: [0.25; 3] },
         mode: Mode::Train,
-        seed: 0,
     };
     let method = SimClr { temperature: 0.5, projection_dims: [64, 32] };
     let loss = method.record(&Turn::ONLY, &mut r)?.total;
