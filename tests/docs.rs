@@ -7,6 +7,8 @@
 //!
 //! A block says its language, and none is indented text alone, so that nothing escapes.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
+
 mod common;
 
 use clap::error::ErrorKind;
