@@ -18,6 +18,7 @@ use wgslab::tape::{Options, Plan, Schedule, State, Type};
 const NUMBERS: &[(&str, usize, &str)] = &[
     ("cast", 0, "as words NaN is 0"),
     ("correct", 0, "it counts, and NaN is no largest entry"),
+    ("crop", 1, "where a window begins is a share that the host draws"),
     ("cutmix", 4, "how much is kept is a fraction that the host draws"),
     ("enqueue", 0, "where there are as many new rows as old ones, none of these is left"),
     ("eq", 0, "comparisons give 1 or 0"),

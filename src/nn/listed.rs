@@ -14,7 +14,7 @@ pub type Read<T> = Result<(Arc<T>, toml::Value), toml::de::Error>;
 pub struct Entry<T: ?Sized> {
     /// What configs and the command line call it.
     pub name: &'static str,
-    /// What it is or does, in a few words, with its paper where it has one.
+    /// What it is or does, in a few words, with its paper where it has one. A method's begins with its usual name and a colon.
     pub about: &'static str,
     /// Its overlay in `configs/`. The table of its name holds the default of every key.
     pub overlay: &'static str,
@@ -23,6 +23,11 @@ pub struct Entry<T: ?Sized> {
 }
 
 impl<T: ?Sized> Entry<T> {
+    /// Its usual name, for people: `MoCo v2`.
+    pub fn title(&self) -> &'static str {
+        self.about.split_once(": ").map_or(self.name, |parts| parts.0)
+    }
+
     /// Makes it from its settings as a resolved config holds them, every key. Their ranges are not checked.
     pub fn make(&self, settings: &toml::Table) -> Result<(Arc<T>, toml::Value)> {
         let wrong = |e: toml::de::Error| Error::Usage(format!("the settings of {}: {}", self.name, e.message().trim()));

@@ -1,6 +1,6 @@
 //! crop: y[b, c, i, j] = x[b, c, top_b + i, left_b + j], a window of each image. Where it begins is given as shares u in [0, 1):
 //! top = ⌊u · (H − OH + 1)⌋, left likewise, at most the last that a window fits. There is no gradient towards images.
-//! Shaders: shaders/images/crop/.
+//! A share that is NaN counts as 0. Shaders: shaders/images/crop/.
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece};

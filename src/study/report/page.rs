@@ -384,15 +384,20 @@ fn name(study: &Study, series: &Series) -> String {
 
 fn plain_name(pretraining: &str) -> &str {
     match pretraining {
-        "none" => "random weights",
-        "simclr" => "SimCLR",
-        other => other,
+        ssl::NONE => "random weights",
+        // A report may be of a version that knew other methods.
+        name => ssl::method(name).map_or(name, |entry| entry.title()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn methods_have_their_usual_names() {
+        assert_eq!(["none", "simclr", "moco", "gone"].map(plain_name), ["random weights", "SimCLR", "MoCo v2", "gone"]);
+    }
 
     #[test]
     fn a_gain_is_coloured_where_its_interval_leaves_out_zero() {
