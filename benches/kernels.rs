@@ -9,10 +9,10 @@ mod common;
 use clap::Parser;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use wgslab::base::progress::Silent;
 use wgslab::base::{Error, Result};
 use wgslab::device::{Gpu, GpuOptions};
 use wgslab::lab::{Asked, Row, SamplingRule, Set, bench, sets};
-use wgslab::study::progress::Silent;
 
 /// Times single kernels beside Burn's figures
 #[derive(Parser, Debug)]

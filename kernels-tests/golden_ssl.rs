@@ -33,16 +33,19 @@ const METHODS: [(&str, &str); 10] = [
     ("vae", "latent_dim = 5\nhidden_dim = 9\nbeta = 0.1"),
     ("simclr", "temperature = 0.2\nprojection_dims = [12, 6]"),
     ("moco", "temperature = 0.2\nmomentum = 0.9\nqueue_size = 20\nbatch_norm_splits = 2\nprojection_dims = [12, 6]"),
-    ("barlow_twins", "lambda = 0.0051\nprojection_dim = 12\nblur_probability = [0, 0]\nsolarize_probability = [0, 0]"),
+    (
+        "barlow_twins",
+        "lambda = 0.0051\nprojection_dim = 12\n[views]\nblur_probability = [0, 0]\nsolarize_probability = [0, 0]",
+    ),
     (
         "byol",
-        "momentum = 0.9\nprojection_dims = [12, 6]\nprediction_hidden_dim = 10\nblur_probability = [0, 0]\n\
+        "momentum = 0.9\nprojection_dims = [12, 6]\nprediction_hidden_dim = 10\n[views]\nblur_probability = [0, 0]\n\
          solarize_probability = [0, 0]",
     ),
     ("simsiam", "projection_dim = 12\nprediction_hidden_dim = 6"),
     (
         "vicreg",
-        "invariance = 25\nvariance = 25\ncovariance = 1\nprojection_dim = 12\nblur_probability = [0, 0]\n\
+        "invariance = 25\nvariance = 25\ncovariance = 1\nprojection_dim = 12\n[views]\nblur_probability = [0, 0]\n\
          solarize_probability = [0, 0]",
     ),
 ];
@@ -85,7 +88,9 @@ fn planted() -> Result<(), String> {
     for (name, right, wrong) in PLANTED {
         let settings = METHODS.iter().find(|m| m.0 == name).map(|m| m.1).unwrap_or_default();
         let planted = settings.replacen(right, wrong, 1);
-        if planted == settings || against(name, &planted).is_ok() {
+        // An error of another kind would show nothing.
+        let seen = |why: String| why.contains(" apart") || why.starts_with("updates differ");
+        if planted == settings || !against(name, &planted).is_err_and(seen) {
             unseen.push(format!("{name}: {wrong}"));
         }
     }

@@ -1,5 +1,5 @@
 //! What not every op has, by op and with the reason. The list can only get shorter: a hole that is not listed is a failure,
-//! and so is a listed one that is closed. A form for benches has no holes: `lab::sets` tests that every op has one.
+//! and so is a listed one that is closed. Files of benches have no holes: `lab::sets` tests that every op can be described in one.
 
 use crate::harness::{Named, named};
 use crate::{golden, properties, random_listed};

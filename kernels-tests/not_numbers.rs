@@ -1,6 +1,7 @@
 //! NaN in is NaN out. A step with a NaN in it is skipped by the guard over its gradients, so no kernel may turn one into a
 //! number by the way: where an input is nothing but NaN, an output holds one, under every variant. An op that does otherwise
-//! says so in its head and stands in the list here, which can only get shorter. `kernels watch` holds an edit to the same:
+//! says so in its head and stands in the list here, which can only get shorter. Outputs are tried and gradients are not: what comes
+//! behind an op has the NaN of its output in its own gradients, which the guard sees. `kernels watch` holds an edit to the same:
 //! it is compared with the committed text on inputs with NaN and infinities in them.
 
 use crate::harness::recording::{chooser, offered};

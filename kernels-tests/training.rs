@@ -5,10 +5,10 @@ use libtest_mimic::{Failed, Trial};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use wgslab::base::Result as BaseResult;
+use wgslab::base::progress::Silent;
 use wgslab::device::tune::Table;
 use wgslab::noise::NoiseKind;
 use wgslab::study::evaluate::knn_accuracy;
-use wgslab::study::progress::Silent;
 use wgslab::study::results::read_epochs;
 use wgslab::study::{Config, Job};
 

@@ -29,7 +29,7 @@
 //! `gemm.rs` (products), `strided.rs` (of matrices as they lie), `conv2d_route.rs` (how a convolution is computed),
 //! `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting), `walk.rs` (normalizations), `row_loss.rs`
 //! (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of images), `draw.rs` (randomness). An op has
-//! a reference, random cases, a form in files of benches, and values by PyTorch; what one lacks stands in
+//! a reference, random cases, a place in files of benches, and values by PyTorch; what one lacks stands in
 //! `kernels-tests/holes.rs` with the reason, a list that can only get shorter.
 //!
 //! # The path of a training step

@@ -94,7 +94,7 @@ fn blocks(language: &str) -> Vec<Block> {
     found
 }
 
-/// What stands in backticks in a text, but for placeholders of one's own (`<op>`).
+/// What stands in backticks in a text.
 fn spans(prose: &str) -> Vec<String> {
     let parts = prose.split('`').skip(1).step_by(2);
     parts.map(|s| s.split_whitespace().collect::<Vec<_>>().join(" ")).collect()

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
+use wgslab::base::progress::{Progress, Silent};
 use wgslab::base::{Error, Result, seal};
 use wgslab::device::tune::Table;
 use wgslab::device::{Gpu, GpuOptions};
-use wgslab::study::progress::{Progress, Silent};
 use wgslab::study::{Config, Job, Manner, Selection};
 
 /// Images of an epoch of pretraining, whole batches alone, and of training, which keeps the last.

@@ -99,8 +99,8 @@ class Moco(Method):
 
     @staticmethod
     def split(model, splits):
-        """Batch norm of each part of the batch, and running statistics of the whole: the authors' SplitBatchNorm, but for
-        which samples make a part."""
+        """Batch norm of each part of the batch, as the authors' SplitBatchNorm, but for which samples make a part; the running
+        statistics are of the whole batch, where theirs are the mean of the parts'."""
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 def forward(x, m=module):

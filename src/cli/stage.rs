@@ -41,7 +41,7 @@ pub(super) struct Pretrain {
     #[arg(long, value_name = "CONFIG")]
     config: Option<PathBuf>,
     /// How to learn
-    #[arg(long, default_value = "simclr", value_parser = methods())]
+    #[arg(long, default_value = ssl::DEFAULT, value_parser = methods())]
     method: String,
     /// The seed of weights, batches and augmentation
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
@@ -91,7 +91,7 @@ pub(super) struct Train {
 /// Measure a trained classifier on any data
 ///
 /// Loads the run folder that `train` or a study made and measures its classifier on one split of
-/// SPEC. Classes are matched by name, and must be among those that it was trained on. Writes nothing.
+/// SPEC. Classes are matched by name, and must be among those that it was trained on. Writes only RUN/cache, the decoded images.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,

@@ -159,8 +159,8 @@ fn all_whole(damaged: &[String], page: &Path) -> Result<()> {
     }
     let left_out = format!("{n} parts of the study are left out");
     Err(Error::Data(match n - told {
-        0 => format!("{left_out}, each is named above"),
-        _ => format!("{left_out}; {told} are named above, and all in {}", page.display()),
+        0 => format!("{left_out}; each is named above"),
+        _ => format!("{left_out}; the first {told} are named above, all of them in {}", page.display()),
     }))
 }
 

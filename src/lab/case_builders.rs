@@ -109,7 +109,7 @@ mod tests {
 
     /// The order of the table is no surprise to a reader, and every row is of an op that exists.
     #[test]
-    fn forms_are_sorted_ops() {
+    fn builders_are_sorted_ops() {
         assert!(BUILDERS.is_sorted_by_key(|f| f.0));
         for (name, _) in BUILDERS {
             assert!(listed::cases(name).is_some(), "{name}");

@@ -272,11 +272,11 @@ mod tests {
         }
     }
 
-    /// Fields of its own or its list line: no op is without a form.
+    /// By fields of its own, or as one of its cases.
     #[test]
     fn every_op_is_described_by_fields() {
         for (op, _) in ops() {
-            // Fields of an op's own may have to be given; the form of a list line has something for each.
+            // Fields of an op's own may have to be given; one of its cases has something for each.
             match Set::one(op, &[]) {
                 Ok(set) => assert_eq!(set.cases.len(), 1, "{op}"),
                 Err(e) => assert!(e.to_string().contains(&format!("{op} needs ")), "{e}"),

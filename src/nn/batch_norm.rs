@@ -82,7 +82,12 @@ fn move_running(t: &mut Tape, names: &[String; 2], x: Var, [mean, var]: [Var; 2]
     let part = shape.numel() / shape.dim(1).max(1) / parts.max(1);
     // PyTorch keeps the unbiased variance, and refuses a single value per channel, which has none.
     if part < 2 {
-        let what = format!("x {shape} has one value per channel; training needs at least two");
+        let what = match parts {
+            1 => format!("x {shape} has one value per channel; training needs at least two"),
+            _ => {
+                format!("each of {parts} parts of x {shape} has one value per channel; use more images or fewer parts")
+            }
+        };
         return Err(Error::shape("batch_norm", what));
     }
     let unbiased = |count: usize| count as f32 / (count - 1) as f32;

@@ -6,7 +6,7 @@ use super::batch_norm::Mode;
 use super::init::Params;
 use super::recipe::Recipe;
 use super::sequential::{Layer, sequential};
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::tape::record::Scalar;
 use crate::tape::{Tape, Type, Var};
 
@@ -93,8 +93,14 @@ impl Recorder<'_> {
     }
 
     /// Records `f` on several views of the images, [batch, ..] each, one after the other in one batch, while batch norm sees
-    /// each view alone: the values of a pass for each view, at the cost of one. Gives what `f` gives, [views · batch, ..].
-    pub fn together(&mut self, views: &[Var], f: impl FnOnce(&mut Self, Var) -> Result<Var>) -> Result<Var> {
+    /// each view alone: the values of a pass for each view, at the cost of one. Gives what `f` gives, of [views · batch, ..].
+    pub fn together<T>(&mut self, views: &[Var], f: impl FnOnce(&mut Self, Var) -> Result<T>) -> Result<T> {
+        if self.mode != Mode::Train {
+            let mode = self.mode;
+            return Err(Error::Failed(format!(
+                "views pass a network together where it takes each view's statistics, in Mode::Train; the mode is {mode:?}"
+            )));
+        }
         let x = self.t.layer("views", |t| t.concat(views, 0))?;
         let before = std::mem::replace(&mut self.mode, Mode::Views(views.len()));
         let y = f(self, x);
@@ -114,7 +120,7 @@ impl Recorder<'_> {
     }
 
     /// Moves each trained parameter of `player` towards the one that it began as a copy of, as that one is after the update:
-    /// keep · mine + (1 − keep) · theirs. For [`after_update`](crate::ssl::Method::after_update).
+    /// keep · mine + (1 − keep) · theirs. For a method's `after_update`.
     pub fn follow(&mut self, player: &'static str, keep: Scalar) -> Result<()> {
         let theirs = self.params.list().iter().filter(|p| p.player == player && p.trained);
         let pairs: Vec<_> = theirs.filter_map(|p| Some((p.name.clone(), p.copy_of.clone()?, p.ty))).collect();

@@ -8,6 +8,7 @@ use super::backbone::Backbone;
 use super::batch_norm::{Mode, batch_norm};
 use super::init::{Init, Params};
 use super::optimizer::Optimizer;
+use super::sequential::linear;
 use crate::base::{Error, Result};
 use crate::kernels::conv2d::Conv2d;
 use crate::tape::{Tape, Var};
@@ -140,12 +141,4 @@ impl Layers<'_> {
             t.relu(sum)
         })
     }
-}
-
-/// A linear layer with bias: x [N, D] gives [N, K]; weight [K, D] and bias [K] are named `<name>.weight` and `.bias`.
-pub fn linear(t: &mut Tape, params: &mut Params, name: &str, x: Var, k: usize) -> Result<Var> {
-    let [_, d] = t.shape(x).matrix("linear", "x")?;
-    let w = params.weight(t, &format!("{name}.weight"), [k, d], Init::UniformFanIn(d))?;
-    let b = params.weight(t, &format!("{name}.bias"), [k], Init::UniformFanIn(d))?;
-    t.layer(name, |t| t.linear(x, w, Some(b)))
 }

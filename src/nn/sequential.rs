@@ -2,7 +2,6 @@
 
 use super::batch_norm::{Mode, batch_norm, plain_batch_norm};
 use super::init::{Init, Params};
-use super::resnet::linear;
 use crate::base::Result;
 use crate::tape::{Tape, Var};
 
@@ -35,15 +34,24 @@ pub fn sequential(
         let name = i.to_string();
         y = match *layer {
             Layer::Linear(k) => linear(t, params, &format!("{prefix}{i}"), y, k)?,
-            Layer::Unbiased(k) => {
-                let [_, d] = t.shape(y).matrix("linear", "x")?;
-                let w = params.weight(t, &format!("{prefix}{i}.weight"), [k, d], Init::UniformFanIn(d))?;
-                t.layer(&format!("{prefix}{i}"), |t| t.linear(y, w, None))?
-            }
+            Layer::Unbiased(k) => product(t, params, &format!("{prefix}{i}"), y, (k, false))?,
             Layer::BatchNorm => batch_norm(t, params, (prefix, &name), y, mode)?,
             Layer::PlainBatchNorm => plain_batch_norm(t, params, (prefix, &name), y, mode)?,
             Layer::Relu => t.relu(y)?,
         };
     }
     Ok(y)
+}
+
+/// A linear layer with bias: x [N, D] gives [N, K]; weight [K, D] and bias [K] are named `<name>.weight` and `.bias`.
+pub fn linear(t: &mut Tape, params: &mut Params, name: &str, x: Var, k: usize) -> Result<Var> {
+    product(t, params, name, x, (k, true))
+}
+
+fn product(t: &mut Tape, params: &mut Params, name: &str, x: Var, (k, bias): (usize, bool)) -> Result<Var> {
+    let [_, d] = t.shape(x).matrix("linear", "x")?;
+    let init = Init::UniformFanIn(d);
+    let w = params.weight(t, &format!("{name}.weight"), [k, d], init)?;
+    let b = bias.then(|| params.weight(t, &format!("{name}.bias"), [k], init)).transpose()?;
+    t.layer(name, |t| t.linear(x, w, b))
 }

@@ -1,9 +1,10 @@
 //! Barlow Twins (Zbontar et al. 2021, arXiv 2103.03230): the cross-correlation of two views' projections is drawn towards the
 //! identity: L = Σ_i (1 − C_ii)² + λ Σ_i Σ_{j ≠ i} C_ij² (eq. 1).
 
-use super::{Method, head_key, pair};
+use super::pair::Pair;
+use super::{Method, head_key};
 use crate::base::Result;
-use crate::base::range::{Mistake, between, positive, share};
+use crate::base::range::{Mistake, between, positive};
 use crate::nn::Layer::{BatchNorm, Relu, Unbiased};
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Loss, Recorder, Turn};
@@ -27,35 +28,29 @@ pub struct BarlowTwins {
     pub lambda: f64,
     /// Width of each of the projection's three layers.
     pub projection_dim: usize,
-    /// Of each view, instead of the recipe's.
-    pub blur_probability: [f64; 2],
-    /// Of each view, instead of the recipe's.
-    pub solarize_probability: [f64; 2],
+    /// What differs between the two views.
+    pub views: Pair,
 }
 
 impl Checked for BarlowTwins {
     fn check(&self) -> Result<(), Mistake> {
         positive("lambda", self.lambda)?;
         between("projection_dim", self.projection_dim, 1, 65_536)?;
-        self.blur_probability.iter().try_for_each(|&p| share("blur_probability", p))?;
-        self.solarize_probability.iter().try_for_each(|&p| share("solarize_probability", p))
+        self.views.check()
     }
 }
 
 impl Method for BarlowTwins {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
-        let views = pair(r, self.blur_probability, self.solarize_probability)?;
+        let views = self.views.views(r)?;
         let d = self.projection_dim;
         let z = r.together(&views, |r, x| {
             let features = r.features(x)?;
             let layers = [Unbiased(d), BatchNorm, Relu, Unbiased(d), BatchNorm, Relu, Unbiased(d)];
             r.head("projection", features, &layers)
         })?;
-        let (n, lambda) = (r.batch, self.lambda as f32);
-        let loss = r.t.layer("loss", |t| {
-            let views = [t.slice(z, 0, 0, n)?, t.slice(z, 0, n, n)?];
-            t.barlow_twins(views, lambda)
-        })?;
+        let views = [r.of_view(z, 0)?, r.of_view(z, 1)?];
+        let loss = r.t.layer("loss", |t| t.barlow_twins(views, self.lambda as f32))?;
         Ok(loss.into())
     }
 

@@ -1,8 +1,9 @@
 //! BYOL (Grill et al. 2020, arXiv 2006.07733): the online network predicts, from one view, what a target network makes of the
-//! other (eq. 2, 4 − 2·cos for each direction). The target follows the online weights: ξ ← τ ξ + (1 − τ) θ (eq. 1), where
+//! other (eq. 2, 2 − 2·cos for each direction). The target follows the online weights: ξ ← τ ξ + (1 − τ) θ (eq. 1), where
 //! τ = 1 − (1 − τ₀)·(cos(π·k/K) + 1)/2 rises from τ₀ to 1 over the K steps (section 3.2).
 
-use super::{Method, head_key, pair};
+use super::pair::Pair;
+use super::{Method, head_key};
 use crate::base::Result;
 use crate::base::range::{Mistake, between, share};
 use crate::nn::Layer;
@@ -36,10 +37,8 @@ pub struct Byol {
     pub projection_dims: [usize; 2],
     /// Width of the prediction's hidden layer.
     pub prediction_hidden_dim: usize,
-    /// Of each view, instead of the recipe's.
-    pub blur_probability: [f64; 2],
-    /// Of each view, instead of the recipe's.
-    pub solarize_probability: [f64; 2],
+    /// What differs between the two views.
+    pub views: Pair,
 }
 
 impl Checked for Byol {
@@ -47,8 +46,7 @@ impl Checked for Byol {
         share("momentum", self.momentum)?;
         self.projection_dims.iter().try_for_each(|&d| between("projection_dims", d, 1, 65_536))?;
         between("prediction_hidden_dim", self.prediction_hidden_dim, 1, 65_536)?;
-        self.blur_probability.iter().try_for_each(|&p| share("blur_probability", p))?;
-        self.solarize_probability.iter().try_for_each(|&p| share("solarize_probability", p))
+        self.views.check()
     }
 }
 
@@ -66,7 +64,7 @@ impl Byol {
 
 impl Method for Byol {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
-        let [a, b] = pair(r, self.blur_probability, self.solarize_probability)?;
+        let [a, b] = self.views.views(r)?;
         let prediction = head([self.prediction_hidden_dim, self.projection_dims[1]]);
         let predicted = r.together(&[a, b], |r, x| {
             let z = self.projected(r, x)?;

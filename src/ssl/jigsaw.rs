@@ -30,7 +30,7 @@ const PLACES: &str = "tile_places";
 const STREAMS: [u32; 2] = [0x6a69_6773, 0x6a69_6774]; // "jigs"
 
 /// `[pretraining.jigsaw]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jigsaw {
     /// Orders to tell apart.

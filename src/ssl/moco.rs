@@ -2,7 +2,8 @@
 //! copy of the network and a queue of earlier keys, by InfoNCE (eq. 1); θ_k ← m θ_k + (1 − m) θ_q after each update (eq. 2).
 //!
 //! Batch norm would let a query know its key by their common statistics. The authors shuffle the keys between devices;
-//! here, as in their single-device code, batch norm sees parts of the batch, and the keys lie in another order in it.
+//! here, as in their single-device code, batch norm sees parts of the batch, and the keys lie in another order in it. The
+//! running statistics follow those of the whole batch, which evaluation sees; theirs follow the mean of the parts'.
 
 use super::{Method, head_key};
 use crate::base::range::{Mistake, between, positive, share};
@@ -129,6 +130,10 @@ impl Method for Moco {
         order.iter().enumerate().for_each(|(at, &i)| unshuffle[i] = at as u32);
         let bytes = |v: &[u32]| bytemuck::cast_slice(v).to_vec();
         vec![(SHUFFLED[0], bytes(&shuffled)), (SHUFFLED[1], bytes(&unshuffle))]
+    }
+
+    fn batch_multiple(&self) -> usize {
+        self.batch_norm_splits
     }
 
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {

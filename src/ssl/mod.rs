@@ -1,15 +1,15 @@
 //! ssl: self-supervised methods, one per file. A method sees values on a tape: views of images in, a loss out. It never
 //! sees labels, files or test images; `study` decides what flows in.
 
+mod pair;
 mod puzzle;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use crate::base::Result;
-use crate::nn::Recipe;
 use crate::nn::listed::{Checked, Entry, find};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
-use crate::tape::{Type, Var};
+use crate::tape::Type;
 use std::fmt::Debug;
 
 /// A way to pretrain a backbone on images without labels.
@@ -37,6 +37,11 @@ pub trait Method: Checked + Debug + Send + Sync {
         Vec::new()
     }
 
+    /// What the images of a step must be a multiple of, twice it at least.
+    fn batch_multiple(&self) -> usize {
+        1
+    }
+
     /// Where a parameter is too large for the device: the method's key that makes it so, and its value. None where the
     /// backbone's width does.
     fn size_key(&self, _parameter: &str, _ty: Type) -> Option<(&'static str, String)> {
@@ -46,6 +51,8 @@ pub trait Method: Checked + Debug + Send + Sync {
 
 /// What configs call no pretraining.
 pub const NONE: &str = "none";
+/// The method that is taken where none is named.
+pub const DEFAULT: &str = "simclr";
 
 /// Declares the file of each line, and lists its `ENTRY`.
 macro_rules! list {
@@ -80,15 +87,6 @@ pub fn methods() -> Vec<&'static Entry<dyn Method>> {
 /// The method called `name`; an error names all.
 pub fn method(name: &str) -> Result<&'static Entry<dyn Method>> {
     find("pretraining method", name, &methods())
-}
-
-/// Two views by the recipe, but for the probabilities in which the authors of BYOL made the second differ from the first.
-fn pair(r: &mut Recorder<'_>, blur: [f64; 2], solarize: [f64; 2]) -> Result<[Var; 2]> {
-    let mut view = |i: usize| {
-        let recipe = Recipe { blur_probability: blur[i], solarize_probability: solarize[i], ..r.recipe.clone() };
-        r.view(i as u32, &recipe)
-    };
-    Ok([view(0)?, view(1)?])
 }
 
 /// What [`Method::size_key`] answers for a parameter whose name has one of these parts: the part, the key, its value.

@@ -1,7 +1,7 @@
 //! SimCLR (Chen et al. 2020, arXiv 2002.05709): two views of each image, one network, NT-Xent over both (eq. 1).
 //! Views pass the network together, so batch norm sees 2N images.
 
-use super::Method;
+use super::{Method, head_key};
 use crate::base::Result;
 use crate::base::range::{Mistake, between, positive};
 use crate::nn::Layer;
@@ -54,6 +54,6 @@ impl Method for SimClr {
     }
 
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
-        parameter.starts_with("projection.").then(|| ("projection_dims", format!("{:?}", self.projection_dims)))
+        head_key(parameter, [("projection.", "projection_dims", format!("{:?}", self.projection_dims))])
     }
 }

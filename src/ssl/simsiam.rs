@@ -41,19 +41,15 @@ impl Method for SimSiam {
         let recipe = r.recipe.clone();
         let views = [r.view(0, &recipe)?, r.view(1, &recipe)?];
         let (d, hidden) = (self.projection_dim, self.prediction_hidden_dim);
-        let mut z = None;
-        let p = r.together(&views, |r, x| {
+        let [z, p] = r.together(&views, |r, x| {
             let features = r.features(x)?;
             let layers = [Unbiased(d), BatchNorm, Relu, Unbiased(d), BatchNorm, Relu, Unbiased(d), PlainBatchNorm];
-            let projected = r.head("projection", features, &layers)?;
-            z = Some(projected);
-            r.head("prediction", projected, &[Unbiased(hidden), BatchNorm, Relu, Linear(d)])
+            let z = r.head("projection", features, &layers)?;
+            Ok([z, r.head("prediction", z, &[Unbiased(hidden), BatchNorm, Relu, Linear(d)])?])
         })?;
-        let n = r.batch;
+        let z = r.t.detach(z)?;
+        let (first, second, n) = (r.of_view(z, 0)?, r.of_view(z, 1)?, r.batch);
         let loss = r.t.layer("loss", |t| {
-            let Some(z) = z else { return t.fill([1], 0.0) };
-            let z = t.detach(z)?;
-            let (first, second) = (t.slice(z, 0, 0, n)?, t.slice(z, 0, n, n)?);
             let other = t.concat(&[second, first], 0)?;
             let weights = t.fill([2 * n], 1.0)?;
             Ok(t.negative_cosine(p, other, weights, 1e-8)?[0])

@@ -1,12 +1,12 @@
-//! Methods that only tests know. Each needs a part of the shape that no shipped method needs yet: a teacher whose momentum
-//! is ramped, two players who take turns, an input and a head of its own.
+//! Methods that only tests know, small enough to follow by hand: a teacher whose momentum is ramped, two players who take
+//! turns (which no listed method has yet), an input and a head of its own.
 
 use super::Method;
 use crate::base::Result;
 use crate::base::rng::Rng;
+use crate::nn::Layer;
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
-use crate::nn::resnet::linear;
 use crate::tape::{Type, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -46,8 +46,7 @@ fn ones(r: &mut Recorder<'_>, rows: usize) -> Result<Var> {
 }
 
 fn head(r: &mut Recorder<'_>, x: Var, name: &str, k: usize) -> Result<Var> {
-    let name = r.named(name);
-    linear(r.t, r.params, &name, x, k)
+    r.head(name, x, &[Layer::Linear(k)])
 }
 
 impl Method for Teacher {
@@ -72,12 +71,7 @@ impl Method for Teacher {
     /// The teacher takes what the student has become.
     fn after_update(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<()> {
         let momentum = r.t.scalar("momentum")?;
-        for name in r.params.trained_by(&[""]) {
-            let ty = r.params.list().iter().find(|p| p.name == name).map(|p| p.ty);
-            let student = r.t.state(&name, ty.unwrap())?;
-            r.t.ema_scheduled(&format!("teacher.{name}"), student, momentum)?;
-        }
-        Ok(())
+        r.follow("teacher", momentum)
     }
 
     fn scalars(&self, at: Progress) -> Vec<(&'static str, f32)> {

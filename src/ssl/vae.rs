@@ -2,10 +2,11 @@
 //! the mean μ and log-variance v of a Gaussian, a decoder makes the image of z = μ + exp(v/2)·ε (eq. 10):
 //! L = mean (x − x̂)² + β·mean_k ½(μ² + exp(v) − 1 − v), the second the KL of appendix B by latent dimension.
 //!
-//! Layers and means are those of ResNetVAE, which the studied paper's author used; its binary cross-entropy wants images in
-//! [0, 1], so the squared error of a Gaussian stands in its place.
+//! The widths of the layers and the shape of the decoder are those of ResNetVAE (github.com/hsinyilin19/ResNetVAE). Its binary
+//! cross-entropy wants images in [0, 1] and a sigmoid before them; images here are standardised, so the squared error of
+//! a Gaussian stands in its place, and nothing follows the last batch norm.
 
-use super::{Method, head_key};
+use super::Method;
 use crate::base::Result;
 use crate::base::range::{Mistake, between, positive};
 use crate::base::rng::Rng;
@@ -123,14 +124,12 @@ impl Method for Vae {
     }
 
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
-        let (latent, hidden) = (self.latent_dim.to_string(), self.hidden_dim.to_string());
-        head_key(
-            parameter,
-            [
-                ("mean.", "latent_dim", latent),
-                ("encoder.", "hidden_dim", hidden.clone()),
-                ("decoder.", "hidden_dim", hidden),
-            ],
-        )
+        // These have both lengths as sides; the longer one makes them large.
+        let of_both = ["mean.", "log_variance.", "decoder.0."].iter().any(|part| parameter.contains(part));
+        if of_both && self.latent_dim > self.hidden_dim {
+            return Some(("latent_dim", self.latent_dim.to_string()));
+        }
+        let hidden = of_both || ["encoder.", "decoder."].iter().any(|part| parameter.contains(part));
+        hidden.then(|| ("hidden_dim", self.hidden_dim.to_string()))
     }
 }

@@ -2,9 +2,10 @@
 //! standard deviation of 1 and dimensions do not covary: L = λ·s(Z, Z′) + μ·(v(Z) + v(Z′)) + ν·(c(Z) + c(Z′)) (eq. 6; v is
 //! halved as in the authors' code).
 
-use super::{Method, head_key, pair};
+use super::pair::Pair;
+use super::{Method, head_key};
 use crate::base::Result;
-use crate::base::range::{Mistake, between, positive, share};
+use crate::base::range::{Mistake, between, positive};
 use crate::kernels::vicreg;
 use crate::nn::Layer::{BatchNorm, Linear, Relu, Unbiased};
 use crate::nn::listed::{Checked, Entry, read};
@@ -33,10 +34,8 @@ pub struct Vicreg {
     pub covariance: f64,
     /// Width of each of the projection's three layers.
     pub projection_dim: usize,
-    /// Of each view, instead of the recipe's.
-    pub blur_probability: [f64; 2],
-    /// Of each view, instead of the recipe's.
-    pub solarize_probability: [f64; 2],
+    /// What differs between the two views.
+    pub views: Pair,
 }
 
 impl Checked for Vicreg {
@@ -45,25 +44,22 @@ impl Checked for Vicreg {
         positive("variance", self.variance)?;
         positive("covariance", self.covariance)?;
         between("projection_dim", self.projection_dim, 1, 65_536)?;
-        self.blur_probability.iter().try_for_each(|&p| share("blur_probability", p))?;
-        self.solarize_probability.iter().try_for_each(|&p| share("solarize_probability", p))
+        self.views.check()
     }
 }
 
 impl Method for Vicreg {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
-        let views = pair(r, self.blur_probability, self.solarize_probability)?;
+        let views = self.views.views(r)?;
         let d = self.projection_dim;
         let z = r.together(&views, |r, x| {
             let features = r.features(x)?;
             r.head("projection", features, &[Linear(d), BatchNorm, Relu, Linear(d), BatchNorm, Relu, Unbiased(d)])
         })?;
         let [invariance, variance, covariance] = [self.invariance, self.variance, self.covariance].map(|w| w as f32);
-        let (n, op) = (r.batch, vicreg::Vicreg { invariance, variance, covariance });
-        let [total, invariance, variance, covariance] = r.t.layer("loss", |t| {
-            let views = [t.slice(z, 0, 0, n)?, t.slice(z, 0, n, n)?];
-            t.vicreg(views, op)
-        })?;
+        let op = vicreg::Vicreg { invariance, variance, covariance };
+        let views = [r.of_view(z, 0)?, r.of_view(z, 1)?];
+        let [total, invariance, variance, covariance] = r.t.layer("loss", |t| t.vicreg(views, op))?;
         let terms = vec![("invariance", invariance), ("variance", variance), ("covariance", covariance)];
         Ok(Loss { total, terms })
     }

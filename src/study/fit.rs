@@ -9,6 +9,27 @@ use crate::nn::init::{Param, Params};
 use crate::tape::demand::misfit;
 use crate::tape::{Plan, Schedule, State, Tape};
 
+/// The batches that a step can have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// The least.
+    pub least: usize,
+    /// Each is a multiple of it, the least too.
+    pub multiple: usize,
+}
+
+impl Sizes {
+    /// Any from `least` on.
+    pub const fn from(least: usize) -> Sizes {
+        Sizes { least, multiple: 1 }
+    }
+
+    /// Multiples, of two images at least in each part.
+    pub const fn multiples(multiple: usize) -> Sizes {
+        Sizes { least: 2 * multiple, multiple }
+    }
+}
+
 impl Job<'_> {
     /// Says where a step takes fewer images than wanted.
     pub(super) fn say_batch(&self, wanted: usize, batch: usize) {
@@ -57,10 +78,10 @@ impl Job<'_> {
         state: &State,
         key: &str,
         batch: usize,
-        least: usize,
+        sizes: Sizes,
         record: &dyn Fn(usize) -> Result<Vec<Tape>>,
     ) -> Result<Vec<Plan>> {
-        let all = self.fitting(state, key, batch, least, record)?;
+        let all = self.fitting(state, key, batch, sizes, record)?;
         all.into_iter().map(|s| Plan::new(self.gpu, s, state)).collect()
     }
 
@@ -71,7 +92,7 @@ impl Job<'_> {
         state: &State,
         key: &str,
         batch: usize,
-        least: usize,
+        Sizes { least, multiple }: Sizes,
         record: &dyn Fn(usize) -> Result<Vec<Tape>>,
     ) -> Result<Vec<Schedule>> {
         let schedules = |b: usize| record(b)?.iter().map(|t| self.schedule(t)).collect::<Result<Vec<_>>>();
@@ -82,12 +103,13 @@ impl Job<'_> {
         let of_least = if batch > least { at(least)? } else { Some(why.clone()) };
         let way_out = match of_least {
             None => {
-                let (mut low, mut high) = (least, batch); // low fits, high does not
+                // In multiples: low fits, high does not.
+                let (mut low, mut high) = (least / multiple, batch.div_ceil(multiple));
                 while high - low > 1 {
                     let middle = (low + high) / 2;
-                    if at(middle)?.is_none() { low = middle } else { high = middle }
+                    if at(middle * multiple)?.is_none() { low = middle } else { high = middle }
                 }
-                format!("the largest {key} that fits is {low}")
+                format!("the largest {key} that fits is {}", low * multiple)
             }
             Some(of_least) => {
                 let more = of_least.or_budget();
@@ -101,9 +123,9 @@ impl Job<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::progress::Silent;
     use crate::device::tune::Table;
     use crate::device::{Gpu, GpuOptions};
-    use crate::study::progress::Silent;
     use crate::study::testing::with_job;
     use crate::tape::Type;
 
@@ -120,11 +142,30 @@ mod tests {
                 Ok(vec![t])
             };
             let before = job.gpu.meter().buffers_made();
-            let e = job.compile(&State::new(), "training.batch_size", most + 3, 1, &record).unwrap_err();
+            let e = job.compile(&State::new(), "training.batch_size", most + 3, Sizes::from(1), &record).unwrap_err();
             assert_eq!(e.exit_code(), 2);
             let due = format!("the largest training.batch_size that fits is {most}");
             assert!(e.to_string().contains("in one buffer") && e.to_string().ends_with(&due), "{e}");
             assert_eq!(job.gpu.meter().buffers_made(), before, "nothing is allocated for a refusal");
+        });
+    }
+
+    /// A method that takes only multiples is never recorded at another batch, and is offered a multiple.
+    #[test]
+    fn a_batch_that_must_be_a_multiple_is_offered_as_one() {
+        with_job("", &Silent, |job| {
+            let image = job.gpu.caps().binding_bytes as usize / 4 / 13; // 13 of them fit, 12 are a multiple
+            let record = |batch: usize| {
+                assert_eq!(batch % 4, 0, "recorded at {batch}");
+                let mut t = Tape::new();
+                let x = t.input("x", Type::f32([batch, image]))?;
+                let y = t.scale(x, 2.0)?;
+                t.output("y", y);
+                Ok(vec![t])
+            };
+            let sizes = Sizes::multiples(4);
+            let e = job.compile(&State::new(), "pretraining.batch_size", 40, sizes, &record).unwrap_err().to_string();
+            assert!(e.ends_with("the largest pretraining.batch_size that fits is 12"), "{e}");
         });
     }
 
@@ -142,7 +183,10 @@ mod tests {
                     Ok(vec![t])
                 };
                 let job = Job { gpu, kernels: Table::default(), ..*job };
-                let e = job.compile(&State::new(), "training.batch_size", 8, 2, &record).unwrap_err().to_string();
+                let e = job
+                    .compile(&State::new(), "training.batch_size", 8, Sizes::from(2), &record)
+                    .unwrap_err()
+                    .to_string();
                 e.rsplit_once("use a smaller ").unwrap().1.to_string()
             };
             assert_eq!(ends(job.gpu, most + 1024), "data.image_size or model.width");

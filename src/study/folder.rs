@@ -287,8 +287,8 @@ pub(super) fn sweep(folder: &Path, older_than: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::progress::Silent;
     use crate::study::names::{BACKBONE, RESULT};
-    use crate::study::progress::Silent;
     use crate::study::testing::with_job;
 
     #[test]

@@ -66,7 +66,7 @@ pub fn cells(config: &Config) -> Vec<Cell> {
         noises.push((None, 0.0, Arc::default()));
     }
     for &kind in &config.noise.kinds {
-        let settings = Arc::new(config.noise.tables.get(kind.name()).cloned().unwrap_or_default());
+        let settings = Arc::new(config.noise.of(kind));
         noises.extend(config.noise.rates.iter().filter(|&&r| r > 0.0).map(|&r| (Some(kind), r, settings.clone())));
     }
     let shared = |names: &[String]| names.iter().map(|n| Arc::from(n.as_str())).collect::<Vec<Arc<str>>>();
@@ -175,8 +175,8 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::progress::Silent;
     use crate::study::Manner;
-    use crate::study::progress::Silent;
     use crate::study::testing::with_job;
 
     fn config(text: &str) -> Config {

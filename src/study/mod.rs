@@ -33,7 +33,7 @@ mod testing;
 mod train;
 mod turns;
 
-pub use crate::base::progress::{self, Progress};
+pub use crate::base::Progress;
 pub use config::Config;
 pub use cursor::{Cursor, Extent};
 pub use folder::{begun, kept_config};

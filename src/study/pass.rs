@@ -1,5 +1,6 @@
 //! A pass over plain images: what a backbone makes of each, and its classifier.
 
+use super::fit::Sizes;
 use super::session::Job;
 use crate::base::{Error, Result};
 use crate::data::augment::Augmentation;
@@ -48,7 +49,7 @@ impl Pass {
     ) -> Result<[Pass; N]> {
         let batch = Pass::batch(job, &stores);
         let tapes = |b: usize| Pass::tapes(job, eye, &stores, classes, b);
-        let mut plans = job.compile(state, "evaluation.batch_size", batch, 1, &tapes)?.into_iter();
+        let mut plans = job.compile(state, "evaluation.batch_size", batch, Sizes::from(1), &tapes)?.into_iter();
         let pass = |store: &ImageStore| {
             let plan = plans.next().ok_or_else(|| Error::Failed("a pass has no plan".into()))?;
             let (images, weights) = (store.name.clone(), weights.to_string());

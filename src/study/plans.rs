@@ -112,8 +112,9 @@ fn race(
 
 #[cfg(test)]
 mod tests {
-    use crate::study::progress::Silent;
+    use crate::base::progress::Silent;
     use crate::study::testing::with_job;
+    use crate::tape::Schedule;
 
     #[test]
     fn an_unfinished_race_that_is_damaged_is_run_again_and_not_brought_back() {
@@ -124,7 +125,6 @@ mod tests {
             assert!(e.contains("kernels.json is damaged") && e.contains("delete it, and its races"), "{e}");
         });
     }
-    use crate::tape::Schedule;
 
     #[test]
     fn every_stage_has_its_plans() {

@@ -4,6 +4,7 @@
 use super::batches::{Batches, batch_of};
 use super::config::{LastBatch, Pretrained};
 use super::dataset::TrainImages;
+use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked, object};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, STATE};
 use super::provenance::Provenance;
@@ -53,7 +54,7 @@ impl Task for Unlabelled<'_> {
 
 /// The schedules of the plans that a pretraining runs.
 pub(super) fn schedules(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Vec<Schedule>> {
-    let batch = batch_of(method.optimization.batch_size, images.store.count)?;
+    let batch = batch_for(method, images.store.count)?;
     record(job, images, method, seed, batch)?.iter().map(|r| job.schedule(&r.tape)).collect()
 }
 
@@ -82,19 +83,20 @@ pub(super) fn run(
     // What can be refused is refused before the folder is touched.
     let optimization = method.optimization.clone();
     let (count, dataset) = (images.store.count, &images.name);
-    let batch = batch_of(optimization.batch_size, count)?;
+    let batch = batch_for(method, count)?;
     job.say_batch(optimization.batch_size, batch);
     let mut state = images.resident.clone();
     let recorded = record(job, images, method, seed, batch)?;
     // A contrastive loss over fewer images is another one: what does not fill a batch is left out.
     let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
     let record = |b| record(job, images, method, seed, b);
-    job.fitting(&state, &method.batch_key, batch, 2, &turns::tapes(batches, &record))?;
+    let sizes = Sizes::multiples(method.method.batch_multiple());
+    job.fitting(&state, &method.batch_key, batch, sizes, &turns::tapes(batches, &record))?;
     if let Some(last) = recorded.last() {
         last.params.fill(job.gpu, &mut state, seed)?;
     }
     recorded.iter().try_for_each(|r| add_missing(job.gpu, &mut state, &r.tape))?;
-    let plans = turns::compile(job, &state, &method.batch_key, batches, &record)?;
+    let plans = turns::compile(job, &state, &method.batch_key, (batches, sizes), &record)?;
     let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
     let task = &Unlabelled { method, steps: batches.steps(), columns };
     let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
@@ -115,6 +117,13 @@ pub(super) fn run(
         Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STATE, BACKBONE])
     })?;
     Ok((backbone, done))
+}
+
+/// The batch of a pretraining: the config's, or where there are fewer images the largest that the method can take of them.
+pub(super) fn batch_for(method: &Pretrained, images: usize) -> Result<usize> {
+    let (wanted, multiple) = (method.optimization.batch_size, method.method.batch_multiple());
+    let batch = batch_of(wanted, images)?;
+    Ok(if batch < wanted { (batch / multiple * multiple).max(2) } else { batch })
 }
 
 /// The turns of one step: each has its views, its loss and the update of what it trains.

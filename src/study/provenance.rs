@@ -185,8 +185,8 @@ fn unwritable(e: serde_json::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::progress::Silent;
     use crate::device::{GpuOptions, Tree};
-    use crate::study::progress::Silent;
     use crate::study::results::{read_epochs, run_folder};
     use crate::study::testing::with_job;
     use crate::study::{Manner, Selection, cells};

@@ -234,7 +234,7 @@ impl Job<'_> {
         let rate = self.config.noise.rates.iter().copied().fold(0.0, f64::max);
         let noise = &self.config.noise;
         let kind = noise.kinds.first().copied().filter(|_| rate > 0.0);
-        let settings = kind.and_then(|k| noise.tables.get(k.name()).cloned()).unwrap_or_default();
+        let settings = kind.map(|k| noise.of(k)).unwrap_or_default();
         let seed = self.config.seeds.first().copied().unwrap_or(cell.seed);
         let noisiest =
             Cell { seed, noise_kind: kind, noise_rate: rate, noise_settings: settings.into(), ..cell.clone() };

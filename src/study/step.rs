@@ -22,14 +22,17 @@ impl Job<'_> {
         let set = self.load(spec)?;
         let (config, name) = (self.config, set.data.name.clone());
         let cell = single(config, spec, (NoiseKind::default(), 0.0), seed)?;
-        // The first that pretrains: the config's own, else the first there is.
+        // The config's first that pretrains.
         let named = config.pretraining.methods.iter().find(|m| *m != ssl::NONE).map(String::as_str);
-        let method = config.pretraining_of(named.unwrap_or(ssl::methods()[0].name))?;
+        let method = config.pretraining_of(named.unwrap_or(ssl::DEFAULT))?;
         let optimization = match phase {
             Phase::Pretrain => method.optimization.clone(),
             Phase::Train => config.learning_of(&cell.method)?.optimization,
         };
-        let batch = batch_of(optimization.batch_size, set.train.store.count)?;
+        let batch = match phase {
+            Phase::Pretrain => pretrain::batch_for(&method, set.train.store.count)?,
+            Phase::Train => batch_of(optimization.batch_size, set.train.store.count)?,
+        };
         self.say_batch(optimization.batch_size, batch);
         let chosen = order(seed, 0, set.train.store.count);
         let indices: Vec<u32> = chosen[..batch].iter().map(|&i| i as u32).collect();
@@ -76,7 +79,7 @@ type Record<'a> = Box<dyn Fn() -> Result<(Tape, Params)> + 'a>;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::progress::Silent;
+    use crate::base::progress::Silent;
     use crate::study::testing::with_job;
     use crate::tape::{Feed, Options, Plan, Schedule};
 

@@ -4,6 +4,7 @@ use super::batches::{Batches, batch_of};
 use super::config::Learning;
 use super::cursor::Cursor;
 use super::dataset::{Loaded, TrainImages};
+use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked, object};
 use super::grid::Cell;
 use super::metrics::{argmax, metrics};
@@ -301,10 +302,10 @@ impl<'a> Ready<'a> {
         let (stores, eye) = ([&set.train.store, &set.val, &set.test], eye(job, set, cell)?);
         let eval = Pass::batch(job, &stores);
         let passes = |batch| Pass::tapes(job, &eye, &stores, Some(classes), batch);
-        job.fitting(&state, "evaluation.batch_size", eval, 1, &passes)?;
+        job.fitting(&state, "evaluation.batch_size", eval, Sizes::from(1), &passes)?;
         let steps = turns::tapes(batches, &record);
         let both = |whole| Ok([passes(eval)?, steps(whole)?].concat());
-        job.fitting(&state, &learning.batch_key, batches.whole, 2, &both)?;
+        job.fitting(&state, &learning.batch_key, batches.whole, Sizes::from(2), &both)?;
         if let Some(start) = start {
             start.load(job, &data.classes, eye.backbone.as_ref(), &mut state)?;
             if let Some(last) = recorded.last() {
@@ -320,7 +321,7 @@ impl<'a> Ready<'a> {
         }
         let weights = format!("the weights of {}", cell.name);
         let [train, val, test] = Pass::each(job, &eye, stores, (&state, &weights), Some(classes))?;
-        let plans = turns::compile(job, &state, &learning.batch_key, batches, &record)?;
+        let plans = turns::compile(job, &state, &learning.batch_key, (batches, Sizes::from(2)), &record)?;
         let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
         let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
         let (learner, steps, epochs) = (learning.learner.clone(), batches.steps(), learning.optimization.epochs);

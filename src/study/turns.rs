@@ -1,6 +1,7 @@
 //! The turns of a step as a stage records and compiles them.
 
 use super::batches::Batches;
+use super::fit::Sizes;
 use super::session::Job;
 use crate::base::{Error, Result};
 use crate::kernels::ring::COLUMNS;
@@ -146,10 +147,10 @@ pub(super) fn compile(
     job: &Job<'_>,
     state: &State,
     key: &str,
-    batches: Batches,
+    (batches, sizes): (Batches, Sizes),
     record: &dyn Fn(usize) -> Result<Vec<Recorded>>,
 ) -> Result<Vec<Plans>> {
-    let plans = job.compile(state, key, batches.whole, 2, &tapes(batches, record))?;
+    let plans = job.compile(state, key, batches.whole, sizes, &tapes(batches, record))?;
     let turns = plans.len() / batches.sizes().len().max(1);
     let (mut whole, mut rest) = (Vec::new(), Vec::new());
     plans.into_iter().enumerate().for_each(|(i, plan)| if i < turns { whole.push(plan) } else { rest.push(plan) });

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 use tempfile::TempDir;
 use wgslab::base::Result;
+use wgslab::base::progress::Progress;
 use wgslab::base::rng::Rng;
 use wgslab::data::Images;
 use wgslab::device::tune::{Rules, Table};
 use wgslab::device::{Gpu, GpuOptions};
 use wgslab::kernels::tune;
-use wgslab::study::progress::Progress;
 use wgslab::study::{Config, Job, Manner, Outcome, Selection};
 
 /// The user that commands run as where this is root, who may read everything.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use wgslab::base::hash::sha256;
+use wgslab::base::progress::Silent;
 use wgslab::base::{Error, Result, Shape, seal};
 use wgslab::data::npz::Archive;
 use wgslab::data::{DecodedData, LoadOptions, Split, cache};
@@ -18,7 +19,6 @@ use wgslab::nn::{
     checkpoint::{self, Checkpoint},
 };
 use wgslab::study::evaluate::evaluate_run;
-use wgslab::study::progress::Silent;
 use wgslab::study::{
     CellResult, Config, Cursor, EpochRecord, Extent, Job, LabelRow, Phase, Picture, kept_config, results,
 };

@@ -1,4 +1,5 @@
-// hinge: loss_i = Σ_k max(margin − sign·x_ik, floor) / K; slope −sign / K above the floor, 0 at it and below.
+// hinge: loss_i = Σ_k max(margin − sign·x_ik, floor) / K; slope −sign / K above the floor, 0 at it and below. A NaN stays NaN in
+// the loss and in the slope.
 
 struct Params { rows: u32, vectors: u32, margin: f32, sign: f32, floor: f32, inverse_columns: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -18,5 +19,7 @@ fn row_loss(i: u32, mark: vec2<u32>, shift: vec4<f32>, sums: vec4<f32>) -> f32 {
 }
 
 fn slope_0(i: u32, k: u32, mark: vec2<u32>, kept: vec4<f32>) -> V {
-    return select(V(0.0), V(-p.sign * p.inverse_columns), gap(i, k) > V(p.floor));
+    let open = gap(i, k);
+    let slope = select(V(-p.sign * p.inverse_columns), V(0.0), open <= V(p.floor));
+    return select(slope, open, open != open);
 }

@@ -1,4 +1,4 @@
-//! A case at other sizes: what gives every op random cases and a form in files of benches, for the line that lists it.
+//! A case at other sizes: what gives every op random cases and a place in files of benches, for the line that lists it.
 
 use crate::base::Shape;
 use crate::base::rng::Rng;

@@ -1,6 +1,7 @@
 //! vicreg (Bardes et al. 2022, arXiv:2105.04906, eq. 6), normalised as in the authors' code:
 //! loss = invariance · mse(x, y) + Σ over both views of
 //! (variance/(2D) Σ_j max(0, 1 − √(var_j + 1e-4)) + covariance/D Σ_{j ≠ k} cov_jk²), var and cov unbiased, over the batch.
+//! The two parts of a view are rows losses of their own, so that each can be told: C is read twice.
 //! One matrix C = x̃ᵀ x̃, x̃ the centred view, serves both: cov = C / (N − 1), and its diagonal is var. Samples mix, so there
 //! are no weights: drop a batch with padding.
 //! dC_jk = 2 dy covariance/D cov_jk / (N − 1) off the diagonal, −dy variance/(4D √(var_j + 1e-4)) / (N − 1) on it where

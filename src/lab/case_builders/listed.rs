@@ -1,4 +1,4 @@
-//! The form that an op has for the line that lists it: one of its named cases, at sizes of one's own.
+//! How a set file describes an op that has no fields of its own: one of its named cases, at other sizes.
 //!
 //! ```toml
 //! [[jigsaw]]

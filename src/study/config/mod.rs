@@ -98,6 +98,13 @@ pub struct Noise {
     pub tables: BTreeMap<String, Table>,
 }
 
+impl Noise {
+    /// The settings of a kind: a config that was read has those of every kind.
+    pub fn of(&self, kind: NoiseKind) -> Table {
+        self.tables.get(kind.name()).cloned().unwrap_or_default()
+    }
+}
+
 /// `[training]`. In TOML the keys of `optimization` and the tables of `tables` stand in it directly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

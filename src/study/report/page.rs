@@ -130,7 +130,7 @@ fn kinds_in_words(study: &Study) -> Result<String> {
     let mut words = String::new();
     // The runs may be another program's, which knows other kinds.
     for kind in study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()) {
-        let made = kind.make(&study.config.noise.tables.get(kind.name()).cloned().unwrap_or_default())?;
+        let made = kind.make(&study.config.noise.of(kind))?;
         let rate = |k: &usize| made.no_signal(*k).map(|r| format!("{:.1} % ({k} classes)", r * 100.0));
         let rates: Vec<String> = classes.iter().filter_map(rate).collect();
         let nothing = match rates.len() {

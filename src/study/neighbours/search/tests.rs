@@ -1,11 +1,11 @@
 //! Neighbours in blocks against all of them in f64, and against each other.
 
 use super::*;
+use crate::base::progress::Silent;
 use crate::base::rng::Rng;
 use crate::device::tune::Table;
 use crate::device::{Gpu, GpuOptions};
 use crate::study::neighbours::unit;
-use crate::study::progress::Silent;
 use crate::study::testing::{Heard, with_job};
 
 /// `rows` of `width` numbers around 0, of length 1.
