@@ -53,7 +53,7 @@ fn both(t: &Tape, caps: &Caps) -> Result<[Schedule; 2], String> {
 }
 
 fn resnet(stem: Stem) -> ResNet {
-    ResNet { stem, width: 0.125, in_channels: 3 }
+    ResNet::resnet18(stem, 0.125, 3)
 }
 
 fn step(stem: Stem) -> TrainingStep {

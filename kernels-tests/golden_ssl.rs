@@ -116,7 +116,7 @@ struct Step {
 fn step(method: &dyn Method) -> BaseResult<Step> {
     let (mut t, mut params) = (Tape::new(), Params::new());
     let indices = t.input("indices", Type::u32([BATCH]))?;
-    let backbone = ResNet { stem: Stem::Small, width: 1.0 / 32.0, in_channels: 1 };
+    let backbone = ResNet::resnet18(Stem::Small, 1.0 / 32.0, 1);
     let (views, recipe) = (&Given, &Recipe::PLAIN);
     let mut r = Recorder {
         t: &mut t,

@@ -296,7 +296,7 @@ fn masked() -> Result<()> {
 fn training_step(optimizer: Optimizer) -> Result<(Tape, Params)> {
     let (mut t, mut params) = (Tape::new(), Params::new());
     let (x, labels) = (t.input("x", Type::f32([4, 1, 8, 8]))?, t.input("labels", Type::u32([4]))?);
-    let model = ResNet { stem: Stem::Small, width: 0.03125, in_channels: 1 };
+    let model = ResNet::resnet18(Stem::Small, 0.03125, 1);
     let features = model.forward(&mut t, &mut params, "", x, Mode::Train)?;
     let logits = model.classify(&mut t, &mut params, "", features, 3)?;
     let weights = t.fill([4], 1.0)?;

@@ -212,7 +212,7 @@ fn a_profile_is_cheap_and_adds_up() {
         wgslab::lab::check::skipped(&format!("{} has no timestamps", gpu.adapter().name));
         return;
     }
-    let model = ResNet { stem: Stem::Small, width: 0.5, in_channels: 3 };
+    let model = ResNet::resnet18(Stem::Small, 0.5, 3);
     let subject = TrainingStep { model: std::sync::Arc::new(model), batch: 16, size: 32, classes: 10 }.measured();
     let ready = Ready::new(&gpu, subject, &Table::default()).unwrap();
     in_three(|| {

@@ -29,7 +29,7 @@ pub enum Model {
 
 /// The step that `a` asks for, on random images.
 pub fn subject(gpu: &Gpu, a: &Arguments) -> Result<MeasuredStep<'static>> {
-    let resnet = ResNet { stem: Stem::Small, width: a.width, in_channels: a.channels };
+    let resnet = ResNet::resnet18(Stem::Small, a.width, a.channels);
     let labelled =
         |model: Arc<dyn Backbone>| TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES }.measured();
     match a.model {

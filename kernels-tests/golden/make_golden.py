@@ -61,8 +61,33 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(y)) + skip)
 
 
+class Bottleneck(nn.Module):
+    """torchvision.models.resnet.Bottleneck: the stride sits in the 3x3 convolution."""
+
+    def __init__(self, cin, width, stride):
+        super().__init__()
+        cout = 4 * width
+        self.conv1 = nn.Conv2d(cin, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, cout, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(cout)
+        self.downsample = None
+        if stride != 1 or cin != cout:
+            self.downsample = nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=False), nn.BatchNorm2d(cout))
+
+    def forward(self, x):
+        skip = x if self.downsample is None else self.downsample(x)
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        return F.relu(self.bn3(self.conv3(y)) + skip)
+
+
 class ResNet18(nn.Module):
-    """torchvision.models.resnet18, with `base` channels instead of 64, and a choice of stem."""
+    """torchvision.models.resnet18, with `base` channels instead of 64, and a choice of stem; with bottlenecks, resnet50."""
+
+    BLOCKS, EXPANSION = [2, 2, 2, 2], 1
 
     def __init__(self, base, channels, classes, stem):
         super().__init__()
@@ -73,9 +98,12 @@ class ResNet18(nn.Module):
             self.conv1 = nn.Conv2d(channels, base, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(base)
         cin = base
-        for i, (cout, stride) in enumerate([(base, 1), (2 * base, 2), (4 * base, 2), (8 * base, 2)], start=1):
-            setattr(self, f"layer{i}", nn.Sequential(BasicBlock(cin, cout, stride), BasicBlock(cout, cout, 1)))
-            cin = cout
+        for i, count in enumerate(self.BLOCKS):
+            width, blocks = base << i, []
+            for block in range(count):
+                blocks.append(self.block(cin, width, 2 if i > 0 and block == 0 else 1))
+                cin = width * self.EXPANSION
+            setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
         self.fc = nn.Linear(cin, classes)
 
     def forward(self, x):
@@ -84,6 +112,16 @@ class ResNet18(nn.Module):
             x = F.max_pool2d(x, 3, 2, 1)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(x.mean(dim=(2, 3)))  # the average over the whole map, as AdaptiveAvgPool2d(1)
+
+    def block(self, cin, width, stride):
+        return BasicBlock(cin, width, stride)
+
+
+class ResNet50(ResNet18):
+    BLOCKS, EXPANSION = [3, 4, 6, 3], 4
+
+    def block(self, cin, width, stride):
+        return Bottleneck(cin, width, stride)
 
 
 def stir_batch_norms(model):
@@ -113,10 +151,10 @@ def run_resnet(model, x, labels):
     return out
 
 
-def resnet(seed, base, channels, classes, stem, batch, height, width):
+def resnet(seed, base, channels, classes, stem, batch, height, width, network=ResNet18):
     """The values in f32. Prints how far they lie from the same computation in f64, to judge a tolerance by."""
     torch.manual_seed(seed)
-    model = ResNet18(base, channels, classes, stem)
+    model = network(base, channels, classes, stem)
     stir_batch_norms(model)
     x = torch.randn(batch, channels, height, width)
     labels = torch.randint(0, classes, (batch,))
@@ -257,6 +295,7 @@ def main():
     for name, values in {
         "resnet": resnet(1, 8, channels=3, classes=5, stem="3x3", batch=4, height=16, width=16),
         "resnet_7x7": resnet(2, 4, channels=1, classes=5, stem="7x7", batch=3, height=33, width=29),
+        "resnet50": resnet(43, 2, channels=3, classes=5, stem="3x3", batch=4, height=16, width=16, network=ResNet50),
         "ops": ops(),
         "norms": norms.make(),
         "optim": optim(),

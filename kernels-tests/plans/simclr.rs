@@ -39,7 +39,7 @@ fn step() -> BaseResult<Tape> {
     let mut r = Recorder {
         t: &mut t,
         params: &mut params,
-        backbone: &ResNet { stem: Stem::Small, width: 0.125, in_channels: 3 },
+        backbone: &ResNet::resnet18(Stem::Small, 0.125, 3),
         recipe: &recipe,
         batch: BATCH,
         indices,

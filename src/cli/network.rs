@@ -8,8 +8,8 @@ use std::sync::Arc;
 /// A network of given sizes.
 #[derive(Args, Debug)]
 pub(super) struct NetworkOptions {
-    /// Without a config: the network, resnet18 or vit (a ViT-Ti)
-    #[arg(long, default_value = "resnet18", value_parser = ["resnet18", "vit"])]
+    /// Without a config: the network, resnet18, resnet50 or vit (a ViT-Ti)
+    #[arg(long, default_value = "resnet18", value_parser = ["resnet18", "resnet50", "vit"])]
     model: String,
     /// Without a config: channels of the images
     #[arg(long, default_value_t = 3)]
@@ -40,7 +40,8 @@ impl NetworkOptions {
         let stem = if self.stem == "3x3" { Stem::Small } else { Stem::Large };
         Ok(match self.model.as_str() {
             "vit" => Arc::new(Vit::tiny(patch, channels)),
-            _ => Arc::new(ResNet { stem, width, in_channels: channels }),
+            "resnet50" => Arc::new(ResNet::resnet50(stem, width, channels)),
+            _ => Arc::new(ResNet::resnet18(stem, width, channels)),
         })
     }
 }

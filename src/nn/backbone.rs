@@ -57,8 +57,10 @@ impl fmt::Display for Model {
 type Make = fn(&Model, usize) -> Arc<dyn Backbone>;
 
 /// Every backbone of a study, by name.
-pub const ARCHS: &[(&str, Make)] =
-    &[("resnet18", |m, in_channels| Arc::new(ResNet { stem: m.stem, width: m.width, in_channels }))];
+pub const ARCHS: &[(&str, Make)] = &[
+    ("resnet18", |m, in_channels| Arc::new(ResNet::resnet18(m.stem, m.width, in_channels))),
+    ("resnet50", |m, in_channels| Arc::new(ResNet::resnet50(m.stem, m.width, in_channels))),
+];
 
 impl Model {
     /// The backbone for images of `in_channels` channels; an error for a name that is not in [`ARCHS`].

@@ -25,6 +25,6 @@ pub use optimization::Optimization;
 pub use optimizer::Optimizer;
 pub use recipe::Recipe;
 pub use recorder::{Loss, Progress, Recorder, Turn, Views};
-pub use resnet::{ResNet, Stem};
+pub use resnet::{Depth, ResNet, Stem};
 pub use sequential::Layer;
 pub use vit::Vit;

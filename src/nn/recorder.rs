@@ -44,7 +44,7 @@ pub trait Views {
 ///
 /// let (mut t, mut params) = (Tape::new(), Params::new());
 /// let indices = t.input("indices", Type::u32([4]))?;
-/// let backbone = ResNet { stem: Stem::Small, width: 0.0625, in_channels: 3 };
+/// let backbone = ResNet::resnet18(Stem::Small, 0.0625, 3);
 /// let (t, params, backbone) = (&mut t, &mut params, &backbone as &dyn Backbone);
 /// let (recipe, views, mode) = (&Recipe::PLAIN, &Given, Mode::Train);
 /// let loss = record(&mut Recorder { t, params, backbone, recipe, batch: 4, indices, views, mode })?;

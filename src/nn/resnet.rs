@@ -1,8 +1,10 @@
-//! ResNet-18 (He et al. 2015, arXiv 1512.03385, table 1) with torchvision's parameter names and shapes.
+//! ResNet-18 and ResNet-50 (He et al. 2015, arXiv 1512.03385, table 1) with torchvision's parameter names and shapes.
 //!
 //! Stem `7x7`: 7×7 convolution of stride 2, then 3×3 max pooling of stride 2 (ImageNet). Stem `3x3`: one 3×3 convolution
-//! of stride 1 and no pooling, for images of about 32 pixels. Four stages of two basic blocks; a block is
-//! conv3x3–bn–relu–conv3x3–bn, plus its input (through a 1×1 convolution where shapes differ), then relu.
+//! of stride 1 and no pooling, for images of about 32 pixels. Then four stages of blocks: a basic block is
+//! conv3x3–bn–relu–conv3x3–bn, a bottleneck conv1x1–bn–relu–conv3x3–bn–relu–conv1x1–bn with four times the channels at its end;
+//! plus its input (through a 1×1 convolution where shapes differ), then relu. The stride of a bottleneck is that of its 3×3
+//! convolution, as in torchvision.
 
 use super::backbone::Backbone;
 use super::batch_norm::{Mode, batch_norm};
@@ -35,9 +37,38 @@ impl fmt::Display for Stem {
     }
 }
 
-/// A ResNet-18.
+/// How many layers, and of which blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// 18: two basic blocks a stage.
+    Eighteen,
+    /// 50: three, four, six and three bottlenecks.
+    Fifty,
+}
+
+impl Depth {
+    /// Blocks of each stage.
+    const fn blocks(self) -> [usize; 4] {
+        match self {
+            Depth::Eighteen => [2, 2, 2, 2],
+            Depth::Fifty => [3, 4, 6, 3],
+        }
+    }
+
+    /// Channels behind a block, over those of its 3×3 convolutions.
+    const fn expansion(self) -> usize {
+        match self {
+            Depth::Eighteen => 1,
+            Depth::Fifty => 4,
+        }
+    }
+}
+
+/// A ResNet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ResNet {
+    /// How many layers.
+    pub depth: Depth,
     /// The first layers.
     pub stem: Stem,
     /// Times 64, 128, 256, 512 channels, rounded, at least 1.
@@ -46,8 +77,6 @@ pub struct ResNet {
     pub in_channels: usize,
 }
 
-/// Blocks of each stage: the 18-layer network.
-const BLOCKS: [usize; 4] = [2, 2, 2, 2];
 /// A recording in progress: where parameters are named and how batch norm behaves.
 struct Layers<'a> {
     t: &'a mut Tape,
@@ -57,7 +86,17 @@ struct Layers<'a> {
 }
 
 impl ResNet {
-    /// Channels of the four stages.
+    /// ResNet-18.
+    pub const fn resnet18(stem: Stem, width: f64, in_channels: usize) -> Self {
+        ResNet { depth: Depth::Eighteen, stem, width, in_channels }
+    }
+
+    /// ResNet-50.
+    pub const fn resnet50(stem: Stem, width: f64, in_channels: usize) -> Self {
+        ResNet { depth: Depth::Fifty, stem, width, in_channels }
+    }
+
+    /// Channels of the 3×3 convolutions of the four stages.
     pub fn channels(&self) -> [usize; 4] {
         [64, 128, 256, 512].map(|c| ((c as f64 * self.width).round() as usize).max(1))
     }
@@ -65,7 +104,11 @@ impl ResNet {
 
 impl fmt::Display for ResNet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "resnet18 × {}", self.width)
+        let layers = match self.depth {
+            Depth::Eighteen => 18,
+            Depth::Fifty => 50,
+        };
+        write!(f, "resnet{layers} × {}", self.width)
     }
 }
 
@@ -75,7 +118,7 @@ impl Backbone for ResNet {
     }
 
     fn features(&self) -> usize {
-        self.channels()[3]
+        self.channels()[3] * self.depth.expansion()
     }
 
     /// Up to the global average.
@@ -96,9 +139,9 @@ impl Backbone for ResNet {
             y = r.t.layer("maxpool", |t| t.max_pool2d(y, 3, 2, 1))?;
         }
         for (stage, &width) in channels.iter().enumerate() {
-            for block in 0..BLOCKS[stage] {
+            for block in 0..self.depth.blocks()[stage] {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
-                y = r.block(y, &format!("layer{}.{block}", stage + 1), width, stride)?;
+                y = r.block(y, &format!("layer{}.{block}", stage + 1), (self.depth, width), stride)?;
             }
         }
         r.t.layer("avgpool", |t| t.global_avg_pool(y))
@@ -124,15 +167,26 @@ impl Layers<'_> {
         batch_norm(self.t, self.params, (self.prefix, bn), y, self.mode)
     }
 
-    fn block(&mut self, x: Var, name: &str, width: usize, stride: u32) -> Result<Var> {
+    fn block(&mut self, x: Var, name: &str, (depth, width): (Depth, usize), stride: u32) -> Result<Var> {
         let part = |p: &str| format!("{name}.{p}");
-        let c = self.t.shape(x).dim(1);
-        let y = self.conv_bn(x, (&part("conv1"), &part("bn1")), width, 3, Conv2d::new(stride, 1))?;
-        let y = self.t.layer(&part("relu"), |t| t.relu(y))?;
-        let y = self.conv_bn(y, (&part("conv2"), &part("bn2")), width, 3, Conv2d::new(1, 1))?;
-        let shortcut = if stride != 1 || c != width {
+        let (c, out) = (self.t.shape(x).dim(1), width * depth.expansion());
+        // Each convolution: its channels, its window and how it moves.
+        let layers = match depth {
+            Depth::Eighteen => vec![(width, 3, Conv2d::new(stride, 1)), (width, 3, Conv2d::new(1, 1))],
+            Depth::Fifty => {
+                vec![(width, 1, Conv2d::new(1, 0)), (width, 3, Conv2d::new(stride, 1)), (out, 1, Conv2d::new(1, 0))]
+            }
+        };
+        let mut y = x;
+        for (i, (k, window, op)) in layers.iter().copied().enumerate() {
+            y = self.conv_bn(y, (&part(&format!("conv{}", i + 1)), &part(&format!("bn{}", i + 1))), k, window, op)?;
+            if i + 1 < layers.len() {
+                y = self.t.layer(&part("relu"), |t| t.relu(y))?;
+            }
+        }
+        let shortcut = if stride != 1 || c != out {
             let names = (part("downsample.0"), part("downsample.1"));
-            self.conv_bn(x, (&names.0, &names.1), width, 1, Conv2d::new(stride, 0))?
+            self.conv_bn(x, (&names.0, &names.1), out, 1, Conv2d::new(stride, 0))?
         } else {
             x
         };

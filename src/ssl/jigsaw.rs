@@ -68,9 +68,8 @@ impl Jigsaw {
         let cell = [height / SIDE, width / SIDE];
         let tile = cell.map(|side| ((side as f64 * self.tile_share).round() as usize).clamp(1, side.max(1)));
         if cell.contains(&0) || tile[0] * tile[1] < 2 {
-            let what =
-                format!("images of {height} × {width} have no {SIDE} × {SIDE} cells of two pixels; use a larger");
-            return Err(Error::Usage(format!("jigsaw: {what} [data] image_size")));
+            let what = format!("images of {height} × {width} have no {SIDE} × {SIDE} tiles of two pixels");
+            return Err(Error::Usage(format!("jigsaw: {what}; use a larger data.image_size or tile_share")));
         }
         let places = r.input(PLACES, Type::f32([CELLS * n, 2]))?;
         r.t.layer("tiles", |t| {

@@ -6,7 +6,7 @@
 //! running statistics follow those of the whole batch, which evaluation sees; theirs follow the mean of the parts'.
 
 use super::{Method, head_key};
-use crate::base::range::{Mistake, between, positive, share};
+use crate::base::range::{Mistake, between, mistake, positive, share};
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
 use crate::nn::init::Init;
@@ -70,28 +70,12 @@ impl Moco {
         let z = r.head("projection", features, &[Layer::Linear(hidden), Layer::Relu, Layer::Linear(out)])?;
         r.t.l2_normalize(z, 1e-12)
     }
-
-    /// What the sizes of a step must keep.
-    fn expect_fitting(&self, batch: usize) -> Result<()> {
-        let (splits, keys) = (self.batch_norm_splits, self.queue_size);
-        if !batch.is_multiple_of(splits) || batch / splits < 2 {
-            return Err(Error::Usage(format!(
-                "moco cuts a step of {batch} images into {splits} equal parts for batch norm, of two images or more; set \
-                 [pretraining.moco] batch_norm_splits to a divisor of {batch}, or 1"
-            )));
-        }
-        if batch > keys {
-            return Err(Error::Usage(format!(
-                "moco puts {batch} keys a step into a queue of {keys}; set [pretraining.moco] queue_size to {batch} or more"
-            )));
-        }
-        Ok(())
-    }
 }
 
 impl Method for Moco {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
-        self.expect_fitting(r.batch)?;
+        // A set of fewer images than the config's batch is known here alone.
+        self.takes_batch(r.batch).map_err(|(key, what)| Error::Usage(format!("pretraining.moco.{key} {what}")))?;
         let recipe = r.recipe.clone();
         r.mode = Mode::Split(self.batch_norm_splits);
         let x = r.view(0, &recipe)?;
@@ -134,6 +118,19 @@ impl Method for Moco {
 
     fn batch_multiple(&self) -> usize {
         self.batch_norm_splits
+    }
+
+    fn takes_batch(&self, batch: usize) -> Result<(), Mistake> {
+        let (splits, keys) = (self.batch_norm_splits, self.queue_size);
+        if !batch.is_multiple_of(splits) || batch / splits < 2 {
+            let what =
+                format!("is {splits}, and a step has {batch} images; use a divisor of it, at most {}", batch / 2);
+            return mistake("batch_norm_splits", what);
+        }
+        if batch > keys {
+            return mistake("queue_size", format!("is {keys}, and a step adds {batch} keys; use {batch} or more"));
+        }
+        Ok(())
     }
 
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {

@@ -7,6 +7,7 @@ mod puzzle;
 pub(crate) mod testing;
 
 use crate::base::Result;
+use crate::base::range::Mistake;
 use crate::nn::listed::{Checked, Entry, find};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
 use crate::tape::Type;
@@ -40,6 +41,11 @@ pub trait Method: Checked + Debug + Send + Sync {
     /// What the images of a step must be a multiple of, twice it at least.
     fn batch_multiple(&self) -> usize {
         1
+    }
+
+    /// Whether a step can take so many images: the first key of the method that speaks against it.
+    fn takes_batch(&self, _batch: usize) -> Result<(), Mistake> {
+        Ok(())
     }
 
     /// Where a parameter is too large for the device: the method's key that makes it so, and its value. None where the

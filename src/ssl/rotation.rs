@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Its line in the list.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "rotation",
-    about: "RotNet: by which quarter turn an image was turned (Gidaris et al. 2018)",
+    about: "Rotation: by which quarter turn an image was turned (RotNet, Gidaris et al. 2018)",
     overlay: include_str!("../../configs/ssl/rotation.toml"),
     read: |from| read(from, |method: Rotation| Arc::new(method)),
 };

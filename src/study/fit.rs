@@ -32,16 +32,17 @@ impl Sizes {
 
 impl Job<'_> {
     /// Says where a step takes fewer images than wanted.
-    pub(super) fn say_batch(&self, wanted: usize, batch: usize) {
+    pub(super) fn say_batch(&self, wanted: usize, batch: usize, images: usize) {
         if wanted > batch {
+            let takes = if batch == images { "them all".to_string() } else { format!("{batch} of them") };
             self.progress
-                .note(&format!("batch_size is {wanted} and there are {batch} training images: a step takes them all"));
+                .note(&format!("batch_size is {wanted} and there are {images} training images: a step takes {takes}"));
         }
     }
 
     /// Says where the last batch of an epoch is kept and is none.
     pub(super) fn say_batches(&self, wanted: usize, batches: Batches) {
-        self.say_batch(wanted, batches.whole);
+        self.say_batch(wanted, batches.whole, batches.images);
         if batches.last == LastBatch::Keep && batches.images % batches.whole == 1 {
             self.progress.note(
                 "the last batch of an epoch would be one image, which has no batch statistics: it is left out, another \

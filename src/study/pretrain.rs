@@ -84,7 +84,13 @@ pub(super) fn run(
     let optimization = method.optimization.clone();
     let (count, dataset) = (images.store.count, &images.name);
     let batch = batch_for(method, count)?;
-    job.say_batch(optimization.batch_size, batch);
+    job.say_batch(optimization.batch_size, batch, count);
+    if !method.overridden.is_empty() {
+        let (name, keys) = (&method.name, method.overridden.join(", "));
+        job.progress.note(&format!(
+            "{name} has values of its own for {keys}; [pretraining.{name}] sets them, and the other methods' do not count"
+        ));
+    }
     let mut state = images.resident.clone();
     let recorded = record(job, images, method, seed, batch)?;
     // A contrastive loss over fewer images is another one: what does not fill a batch is left out.

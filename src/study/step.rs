@@ -33,7 +33,7 @@ impl Job<'_> {
             Phase::Pretrain => pretrain::batch_for(&method, set.train.store.count)?,
             Phase::Train => batch_of(optimization.batch_size, set.train.store.count)?,
         };
-        self.say_batch(optimization.batch_size, batch);
+        self.say_batch(optimization.batch_size, batch, set.train.store.count);
         let chosen = order(seed, 0, set.train.store.count);
         let indices: Vec<u32> = chosen[..batch].iter().map(|&i| i as u32).collect();
         let (labels, classes, images) = (set.data.train.labels, set.data.classes.len(), set.train);

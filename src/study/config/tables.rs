@@ -42,6 +42,8 @@ pub struct Pretrained {
     pub backbone: Arc<dyn Backbone>,
     /// How views are made.
     pub augmentation: Recipe,
+    /// The keys of the config that its table overrides with another value: `augmentation.jitter`.
+    pub overridden: Vec<String>,
 }
 
 /// A training method as a config has it.
@@ -71,7 +73,9 @@ impl Config {
     /// The pretraining method `name`, whether or not the grid lists it. Settings out of their ranges are an error.
     pub fn pretraining_of(&self, name: &str) -> Result<Pretrained> {
         let one = self.pretraining_read(name)?;
-        check_pretrained(&one).map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
+        check_pretrained(&one)
+            .and_then(|()| check_batch(&one))
+            .map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
         Ok(one)
     }
 
@@ -79,15 +83,22 @@ impl Config {
         let table = self.pretraining.tables.get(name);
         let (method, settings) = read(ssl::method(name)?, table)?;
         let model: Model = overridden("model", &self.model, table)?;
+        let optimization = optimization(&self.pretraining.optimization, table)?;
+        let augmentation = overridden("augmentation", &self.augmentation, table)?;
+        let mut changed = Vec::new();
+        changes("", &self.pretraining.optimization, &optimization, &mut changed)?;
+        changes("model.", &self.model, &model, &mut changed)?;
+        changes("augmentation.", &self.augmentation, &augmentation, &mut changed)?;
         Ok(Pretrained {
             name: name.to_string(),
             method,
             settings,
-            optimization: optimization(&self.pretraining.optimization, table)?,
+            optimization,
             batch_key: batch_key("pretraining", name, table),
             backbone: model.backbone(self.data.channels)?,
             model,
-            augmentation: overridden("augmentation", &self.augmentation, table)?,
+            augmentation,
+            overridden: changed,
         })
     }
 
@@ -110,6 +121,19 @@ impl Config {
     pub fn model_of(&self, pretraining: &str) -> Result<Model> {
         overridden("model", &self.model, self.pretraining.tables.get(pretraining))
     }
+}
+
+/// Adds the keys whose values differ between two settings of one type, below `prefix`.
+fn changes<T: serde::Serialize>(prefix: &str, base: &T, over: &T, changed: &mut Vec<String>) -> Result<()> {
+    let table = |settings: &T| Table::try_from(settings).map_err(|e| wrong(prefix, e));
+    for ((key, base), (_, over)) in table(base)?.into_iter().zip(table(over)?) {
+        match (&base, &over) {
+            (Value::Table(base), Value::Table(over)) => changes(&format!("{prefix}{key}."), base, over, changed)?,
+            _ if base != over => changed.push(format!("{prefix}{key}")),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A method of its own settings in `table`, without what it overrides. A config that was read has them all.
@@ -171,6 +195,10 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     for name in config.pretraining.tables.keys() {
         check_pretrained(&config.pretraining_read(name).map_err(said("pretraining.methods"))?)?;
     }
+    // Defaults of methods that are not asked for need not fit the others' batch.
+    for name in config.pretraining.methods.iter().filter(|name| *name != ssl::NONE) {
+        check_batch(&config.pretraining_read(name).map_err(said("pretraining.methods"))?)?;
+    }
     for name in config.training.tables.keys() {
         check_learning(&config.learning_read(name).map_err(said("training.methods"))?)?;
     }
@@ -190,6 +218,11 @@ fn check_pretrained(one: &Pretrained) -> Result<(), Mistake> {
     one.optimization.check().map_err(below(""))?;
     one.augmentation.check().map_err(below("augmentation."))?;
     super::check::model(&one.model).map_err(below("model."))
+}
+
+fn check_batch(one: &Pretrained) -> Result<(), Mistake> {
+    let below = |(key, what): Mistake| (format!("pretraining.{}.{key}", one.name), what);
+    one.method.takes_batch(one.optimization.batch_size).map_err(below)
 }
 
 fn check_learning(one: &Learning) -> Result<(), Mistake> {
