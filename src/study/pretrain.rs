@@ -88,7 +88,7 @@ pub(super) fn run(
     if !method.overridden.is_empty() {
         let (name, keys) = (&method.name, method.overridden.join(", "));
         job.progress.note(&format!(
-            "{name} has values of its own for {keys}; [pretraining.{name}] sets them, and the other methods' do not count"
+            "{name} has values of its own for {keys}, in place of the config's; change them in [pretraining.{name}]"
         ));
     }
     let mut state = images.resident.clone();
