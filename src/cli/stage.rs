@@ -40,9 +40,9 @@ pub(super) struct Pretrain {
     /// A config for sizes, model and training; its datasets and grid are not read [default: the built-in one]
     #[arg(long, value_name = "CONFIG")]
     config: Option<PathBuf>,
-    /// How to learn
-    #[arg(long, default_value = ssl::DEFAULT, value_parser = methods())]
-    method: String,
+    /// How to learn [default: the first method of the config that pretrains]
+    #[arg(long, value_parser = methods())]
+    method: Option<String>,
     /// The seed of weights, batches and augmentation
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
     seed: u64,
@@ -137,7 +137,9 @@ fn split(text: &str) -> Result<Split, String> {
 impl Pretrain {
     pub fn run(&self, options: &Options) -> Result<()> {
         let config = config(self.config.as_deref())?;
-        let path = options.job(&config, &self.out, |job| job.pretrain(&self.data, &self.method, self.seed))?;
+        let named = config.pretraining.methods.iter().find(|m| *m != ssl::NONE);
+        let method = self.method.as_ref().or(named).map_or(ssl::DEFAULT, String::as_str);
+        let path = options.job(&config, &self.out, |job| job.pretrain(&self.data, method, self.seed))?;
         print_source(&path.display().to_string())
     }
 }
