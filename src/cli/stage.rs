@@ -137,8 +137,7 @@ fn split(text: &str) -> Result<Split, String> {
 impl Pretrain {
     pub fn run(&self, options: &Options) -> Result<()> {
         let config = config(self.config.as_deref())?;
-        let named = config.pretraining.methods.iter().find(|m| *m != ssl::NONE);
-        let method = self.method.as_ref().or(named).map_or(ssl::DEFAULT, String::as_str);
+        let method = self.method.as_deref().unwrap_or_else(|| config.pretraining.first());
         let path = options.job(&config, &self.out, |job| job.pretrain(&self.data, method, self.seed))?;
         print_source(&path.display().to_string())
     }

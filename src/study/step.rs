@@ -13,7 +13,6 @@ use crate::nn::step::MeasuredStep;
 use crate::nn::{Params, Progress};
 use crate::noise::NoiseKind;
 use crate::noise::learn::EpochPlan;
-use crate::ssl;
 use crate::tape::Tape;
 
 impl Job<'_> {
@@ -22,9 +21,7 @@ impl Job<'_> {
         let set = self.load(spec)?;
         let (config, name) = (self.config, set.data.name.clone());
         let cell = single(config, spec, (NoiseKind::default(), 0.0), seed)?;
-        // The config's first that pretrains.
-        let named = config.pretraining.methods.iter().find(|m| *m != ssl::NONE).map(String::as_str);
-        let method = config.pretraining_of(named.unwrap_or(ssl::DEFAULT))?;
+        let method = config.pretraining_of(config.pretraining.first())?;
         let optimization = match phase {
             Phase::Pretrain => method.optimization.clone(),
             Phase::Train => config.learning_of(&cell.method)?.optimization,

@@ -25,12 +25,10 @@ params! {
 
 static RULE: Rule = Rule {
     sources: 0,
-    terms: true,
     keeps: false,
-    slopes: 1,
-    by_class: false,
     flops: 5,
     pieces: &[piece!("core/row_loss/diagonal.wgsl"), piece!("losses/barlow_twins/row.wgsl")],
+    ..Rule::LOGITS
 };
 
 impl Tape {

@@ -19,10 +19,7 @@ params! {
 
 static EVEN: Rule = Rule {
     sources: 0,
-    terms: true,
     keeps: false,
-    slopes: 1,
-    by_class: false,
     flops: 12,
     pieces: &[
         piece!("common/exact.wgsl"),
@@ -30,13 +27,11 @@ static EVEN: Rule = Rule {
         piece!("losses/bce_with_logits/even.wgsl"),
         piece!("losses/bce_with_logits/row.wgsl"),
     ],
+    ..Rule::LOGITS
 };
 static WEIGHTED: Rule = Rule {
     sources: 0,
-    terms: true,
     keeps: false,
-    slopes: 1,
-    by_class: false,
     flops: 13,
     pieces: &[
         piece!("common/exact.wgsl"),
@@ -44,6 +39,7 @@ static WEIGHTED: Rule = Rule {
         piece!("losses/bce_with_logits/pos_weight.wgsl"),
         piece!("losses/bce_with_logits/row.wgsl"),
     ],
+    ..Rule::LOGITS
 };
 
 impl Tape {

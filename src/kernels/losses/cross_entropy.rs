@@ -23,11 +23,7 @@ params! {
 }
 
 static PLAIN: Rule = Rule {
-    sources: 1,
     terms: false,
-    keeps: true,
-    slopes: 1,
-    by_class: false,
     flops: 4,
     pieces: &[
         piece!("core/row_loss/logits.wgsl"),
@@ -35,13 +31,9 @@ static PLAIN: Rule = Rule {
         piece!("core/row_loss/at_label.wgsl"),
         piece!("losses/cross_entropy/labels.wgsl"),
     ],
+    ..Rule::LOGITS
 };
 static LABELS: Rule = Rule {
-    sources: 1,
-    terms: true,
-    keeps: true,
-    slopes: 1,
-    by_class: false,
     flops: 9,
     pieces: &[
         piece!("core/row_loss/logits.wgsl"),
@@ -50,12 +42,9 @@ static LABELS: Rule = Rule {
         piece!("losses/cross_entropy/class_even.wgsl"),
         piece!("losses/cross_entropy/full.wgsl"),
     ],
+    ..Rule::LOGITS
 };
 static WEIGHTED_LABELS: Rule = Rule {
-    sources: 1,
-    terms: true,
-    keeps: true,
-    slopes: 1,
     by_class: true,
     flops: 9,
     pieces: &[
@@ -65,13 +54,9 @@ static WEIGHTED_LABELS: Rule = Rule {
         piece!("losses/cross_entropy/class_weights.wgsl"),
         piece!("losses/cross_entropy/full.wgsl"),
     ],
+    ..Rule::LOGITS
 };
 static PROBABILITIES: Rule = Rule {
-    sources: 1,
-    terms: true,
-    keeps: true,
-    slopes: 1,
-    by_class: false,
     flops: 9,
     pieces: &[
         piece!("core/row_loss/logits.wgsl"),
@@ -79,13 +64,9 @@ static PROBABILITIES: Rule = Rule {
         piece!("losses/cross_entropy/class_even.wgsl"),
         piece!("losses/cross_entropy/full.wgsl"),
     ],
+    ..Rule::LOGITS
 };
 static WEIGHTED_PROBABILITIES: Rule = Rule {
-    sources: 1,
-    terms: true,
-    keeps: true,
-    slopes: 1,
-    by_class: false,
     flops: 9,
     pieces: &[
         piece!("core/row_loss/logits.wgsl"),
@@ -93,6 +74,7 @@ static WEIGHTED_PROBABILITIES: Rule = Rule {
         piece!("losses/cross_entropy/class_weights.wgsl"),
         piece!("losses/cross_entropy/full.wgsl"),
     ],
+    ..Rule::LOGITS
 };
 
 impl Tape {

@@ -35,11 +35,6 @@ params! {
 }
 
 static RULE: Rule = Rule {
-    sources: 1,
-    terms: true,
-    keeps: true,
-    slopes: 1,
-    by_class: false,
     flops: 9,
     pieces: &[
         piece!("core/row_loss/logits.wgsl"),
@@ -47,6 +42,7 @@ static RULE: Rule = Rule {
         piece!("losses/elr/clamped.wgsl"),
         piece!("losses/elr/row.wgsl"),
     ],
+    ..Rule::LOGITS
 };
 
 const TARGETS: &[Piece] =

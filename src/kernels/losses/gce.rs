@@ -21,11 +21,7 @@ params! {
 }
 
 static RULE: Rule = Rule {
-    sources: 1,
     terms: false,
-    keeps: true,
-    slopes: 1,
-    by_class: false,
     flops: 4,
     pieces: &[
         piece!("common/exact.wgsl"),
@@ -34,6 +30,7 @@ static RULE: Rule = Rule {
         piece!("core/row_loss/at_label.wgsl"),
         piece!("losses/gce/row.wgsl"),
     ],
+    ..Rule::LOGITS
 };
 
 impl Tape {

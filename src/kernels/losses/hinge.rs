@@ -26,12 +26,10 @@ params! {
 
 static RULE: Rule = Rule {
     sources: 0,
-    terms: true,
     keeps: false,
-    slopes: 1,
-    by_class: false,
     flops: 4,
     pieces: &[piece!("core/row_loss/unmarked.wgsl"), piece!("losses/hinge/row.wgsl")],
+    ..Rule::LOGITS
 };
 
 impl Tape {

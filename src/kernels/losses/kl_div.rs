@@ -23,12 +23,10 @@ params! {
 
 static RULE: Rule = Rule {
     sources: 2,
-    terms: true,
-    keeps: true,
     slopes: 2,
-    by_class: false,
     flops: 12,
     pieces: &[piece!("core/row_loss/unmarked.wgsl"), piece!("losses/kl_div/row.wgsl")],
+    ..Rule::LOGITS
 };
 
 impl Tape {

@@ -18,16 +18,15 @@ params! {
 
 static RULE: Rule = Rule {
     sources: 0,
-    terms: true,
     keeps: false,
     slopes: 2,
-    by_class: false,
     flops: 8,
     pieces: &[
         piece!("common/exact.wgsl"),
         piece!("core/row_loss/unmarked.wgsl"),
         piece!("losses/kl_gaussian/row.wgsl"),
     ],
+    ..Rule::LOGITS
 };
 
 impl Tape {

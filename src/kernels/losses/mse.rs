@@ -17,12 +17,11 @@ params! {
 
 static RULE: Rule = Rule {
     sources: 0,
-    terms: true,
     keeps: false,
     slopes: 2,
-    by_class: false,
     flops: 3,
     pieces: &[piece!("core/row_loss/unmarked.wgsl"), piece!("losses/mse/row.wgsl")],
+    ..Rule::LOGITS
 };
 
 impl Tape {

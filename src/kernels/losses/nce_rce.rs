@@ -26,11 +26,6 @@ params! {
 }
 
 static RULE: Rule = Rule {
-    sources: 1,
-    terms: true,
-    keeps: true,
-    slopes: 1,
-    by_class: false,
     flops: 10,
     pieces: &[
         piece!("core/row_loss/logits.wgsl"),
@@ -39,6 +34,7 @@ static RULE: Rule = Rule {
         piece!("core/row_loss/reverse.wgsl"),
         piece!("losses/nce_rce/row.wgsl"),
     ],
+    ..Rule::LOGITS
 };
 
 impl Tape {

@@ -22,12 +22,10 @@ params! {
 
 static RULE: Rule = Rule {
     sources: 0,
-    terms: true,
-    keeps: true,
     slopes: 2,
-    by_class: false,
     flops: 6,
     pieces: &[piece!("core/row_loss/unmarked.wgsl"), piece!("losses/negative_cosine/row.wgsl")],
+    ..Rule::LOGITS
 };
 
 impl Tape {

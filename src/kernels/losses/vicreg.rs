@@ -41,12 +41,9 @@ params! {
 
 static RULE: Rule = Rule {
     sources: 0,
-    terms: true,
-    keeps: true,
-    slopes: 1,
-    by_class: false,
     flops: 6,
     pieces: &[piece!("core/row_loss/diagonal.wgsl"), piece!("losses/vicreg/row.wgsl")],
+    ..Rule::LOGITS
 };
 
 impl Tape {

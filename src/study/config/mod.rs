@@ -11,6 +11,7 @@ use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::nn::{Model, Optimization, Recipe};
 use crate::noise::NoiseKind;
+use crate::ssl;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toml::Table;
@@ -84,6 +85,13 @@ pub struct Pretraining {
     pub optimization: Optimization,
     /// `[pretraining.METHOD]`: the settings of each listed method, and what it overrides for itself.
     pub tables: BTreeMap<String, Table>,
+}
+
+impl Pretraining {
+    /// The first method that pretrains; of a config that lists none, the default one.
+    pub fn first(&self) -> &str {
+        self.methods.iter().find(|m| *m != ssl::NONE).map_or(ssl::DEFAULT, String::as_str)
+    }
 }
 
 /// `[noise]`. In TOML the tables of `tables` stand in it directly.

@@ -193,11 +193,12 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
         move |e: Error| (key, format!("is wrong: {e}"))
     };
     for name in config.pretraining.tables.keys() {
-        check_pretrained(&config.pretraining_read(name).map_err(said("pretraining.methods"))?)?;
-    }
-    // Defaults of methods that are not asked for need not fit the others' batch.
-    for name in config.pretraining.methods.iter().filter(|name| *name != ssl::NONE) {
-        check_batch(&config.pretraining_read(name).map_err(said("pretraining.methods"))?)?;
+        let one = config.pretraining_read(name).map_err(said("pretraining.methods"))?;
+        check_pretrained(&one)?;
+        // Defaults of a method that is not asked for need not fit the others' batch.
+        if config.pretraining.methods.contains(name) {
+            check_batch(&one)?;
+        }
     }
     for name in config.training.tables.keys() {
         check_learning(&config.learning_read(name).map_err(said("training.methods"))?)?;

@@ -42,3 +42,10 @@ pub(crate) struct Rule {
     /// What the walks, forward and gradient, take from the loss.
     pub pieces: &'static [Piece],
 }
+
+impl Rule {
+    /// What most losses share: one input of logits with terms, whose slope needs what the forward keeps. A loss gives what
+    /// differs, its flops and its pieces.
+    pub const LOGITS: Rule =
+        Rule { sources: 1, terms: true, keeps: true, slopes: 1, by_class: false, flops: 0, pieces: &[] };
+}
