@@ -22,7 +22,7 @@
 //! | [`cli`] | the command line, thin |
 //!
 //! Rules a test keeps (`kernels-tests/tidy.rs`, `kernels-tests/tidy_homes.rs`): floors go one way, and so do the modules
-//! of `noise`, `ssl` and `study`; each foreign crate has a home, which `tidy_homes.rs` lists for every dependency: only
+//! of `kernels/core`, `noise`, `ssl` and `study`; each foreign crate has a home, which `tidy_homes.rs` lists for every dependency: only
 //! `device` says `wgpu::`, only `device/shader.rs` `naga::`, only `data/decode` `image::`, only `cli` `clap::`; `ssl` and
 //! `noise` never see each other or `data`; below `study` nothing reads the environment, and only `device/timing.rs` and
 //! `device/tune.rs` a clock. An op reaches other ops through `Tape` methods, or a core they share, in `kernels/core/`:

@@ -3,15 +3,16 @@
 
 use super::batches::batch_of;
 use super::dataset::Loaded;
-use super::folder::{clear, locked, locked_soon, sweep, wait_for_any, write_config};
+use super::folder::{clear, kept_config, locked, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
+use super::names::CONFIG;
 use super::provenance::expect_table;
 use super::report::report;
 use super::results::{CellResult, Picture, gather, read_pictures, read_strip, run_folder, write_csv, write_pictures};
 use super::session::Job;
 use super::start::Start;
 use super::{pretrain, train};
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, files};
 use crate::data::{self, Need};
 use crate::ssl;
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,6 +75,7 @@ impl Job<'_> {
         self.check_sets(chosen)?;
         sweep(self.out, Duration::from_secs(2));
         expect_table(self.out, &self.kernels)?;
+        self.tell_other_settings()?;
         self.keep_kernels()?;
         let (mut found, mut pace) = (Found::default(), Pace::default());
         let ended = self.cells(chosen, manner, &mut found, &mut pace);
@@ -82,6 +84,25 @@ impl Job<'_> {
         ended?;
         gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
         Ok(Outcome { results: found.results.into_values().collect(), damaged: found.damaged })
+    }
+
+    /// Says where the folder holds a study of other settings: its cells stay in the table and the report.
+    fn tell_other_settings(&self) -> Result<()> {
+        if !files::exists(&self.out.join(CONFIG))? {
+            return Ok(());
+        }
+        // A damaged config is told by who needs it.
+        let Ok(old) = kept_config(self.out) else { return Ok(()) };
+        let differing = self.config.differences(&old)?;
+        if !differing.is_empty() {
+            self.progress.note(&format!(
+                "warning: {} holds a study with other settings ({}); its results stay in the table and the report beside these; \
+                 take another --out to keep them apart",
+                self.out.display(),
+                differing.join("; ")
+            ));
+        }
+        Ok(())
     }
 
     /// Runs cells until each is done, damaged or, where that is wished, left to another process.

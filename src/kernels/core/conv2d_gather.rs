@@ -3,7 +3,7 @@
 
 use crate::base::DType;
 use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::conv2d_route::{Direction, Pass, Sizes};
+use crate::kernels::conv2d_pass::{Direction, Pass, Sizes};
 use crate::kernels::epilogue::Ending;
 use crate::kernels::gemm;
 use crate::tape::{Emit, Slot, Type};

@@ -4,7 +4,7 @@
 //! the left operand (weights, or dy for the gradient to the weight) lies in panels of one tile's rows, so it streams.
 //! Packing moves each element once; the product reuses it C·R·S or K·R·S times.
 
-use crate::kernels::conv2d_route::{Direction, Pass, Sizes};
+use crate::kernels::conv2d_pass::{Direction, Pass, Sizes};
 use crate::kernels::epilogue::Ending;
 use crate::kernels::gemm;
 use crate::tape::{Emit, Slot, Type};

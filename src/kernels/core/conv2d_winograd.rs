@@ -12,7 +12,7 @@
 //! summed (of one sign they are up to 64 / 9 times the direct ones).
 
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::conv2d_route::Sizes;
+use crate::kernels::conv2d_pass::Sizes;
 use crate::kernels::epilogue::Ending;
 use crate::kernels::gemm;
 use crate::kernels::strided::Strided;

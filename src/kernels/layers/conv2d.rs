@@ -11,7 +11,7 @@
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::Caps;
-use crate::kernels::conv2d_route::{Direction, Pass, Sizes};
+use crate::kernels::conv2d_pass::{Direction, Pass, Sizes};
 use crate::kernels::epilogue::{Axis, Ending, Product};
 use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Tape, Type, Var};

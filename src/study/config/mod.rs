@@ -2,6 +2,7 @@
 //! `configs/base.toml` says what every key means. `load` reads and merges files, `check` knows the allowed ranges.
 
 mod check;
+mod difference;
 mod load;
 mod tables;
 
@@ -162,10 +163,13 @@ impl std::fmt::Display for LastBatch {
     }
 }
 
+fn unwritable(e: toml::ser::Error) -> Error {
+    Error::Failed(format!("cannot write the config as TOML: {e}"))
+}
+
 impl Config {
     /// The resolved config as TOML, in the order of the fields: the same config, the same text.
     pub fn to_toml(&self) -> Result<String> {
-        let unwritable = |e: toml::ser::Error| Error::Failed(format!("cannot write the config as TOML: {e}"));
         toml::to_string(&self.as_written().map_err(unwritable)?).map_err(unwritable)
     }
 
