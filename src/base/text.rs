@@ -10,6 +10,11 @@ pub const CELL: usize = 120;
 /// The most characters of a name within a sentence.
 pub const NAME: usize = 200;
 
+/// A number with what it counts, whose plural ends in s: `1 epoch`, `2 epochs`.
+pub fn counted(n: usize, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
 /// `line` as one line of at most `most` characters. Characters that a terminal would obey instead of showing (escapes,
 /// line ends, marks that turn the direction of writing) are spelled out as `\u{1b}`. Of a longer text the middle is
 /// left out, and its length is shown instead. Tabs stay.

@@ -30,7 +30,7 @@ use std::sync::Arc;
     after_help = "Examples:
   wgslab profile --model resnet18 --size 32 --batch 8 --html profile.html
   wgslab profile --model vit --patch 4 --size 32 --batch 8
-  wgslab profile configs/smoke.toml --stage pretrain --trace trace.json
+  wgslab profile configs/smoke.toml --stage pretrain --method byol --trace trace.json
       open ui.perfetto.dev and drop trace.json there
   wgslab profile --batch 4 --steps 1 --recording step.json"
 )]
@@ -44,6 +44,9 @@ pub(super) struct ProfileStep {
     /// Which stage of the config
     #[arg(long, value_enum, default_value_t = StudyStage::Pretrain)]
     stage: StudyStage,
+    /// How the config's step pretrains [default: the first method of the config that pretrains]
+    #[arg(long, value_name = "METHOD", value_parser = super::stage::methods())]
+    method: Option<String>,
     /// The images of the config's step [default: its first dataset]
     #[arg(long, value_name = "SPEC")]
     data: Option<String>,
@@ -104,7 +107,13 @@ impl ProfileStep {
             ("--trace", self.trace.as_deref()),
         ])?;
         let model = self.network.network(self.size)?;
-        let config = config(study)?;
+        let mut config = config(study)?;
+        if let Some(method) = &self.method {
+            if study.is_none() || self.stage != StudyStage::Pretrain {
+                return Err(Error::Usage("--method is of a CONFIG's --stage pretrain".into()));
+            }
+            config.pretraining.methods = vec![method.clone()];
+        }
         // The decoded images of a study's step are cached in a temporary folder.
         let folder = tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), "make a folder in", e))?;
         let found = options.job(&config, folder.path(), |job| {

@@ -3,6 +3,7 @@
 use super::data::which_images;
 use super::options::{Options, config};
 use super::output::{print, print_json, print_source, results};
+use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::data::Split;
 use crate::nn::listed::Entry;
@@ -114,7 +115,7 @@ pub(super) struct Evaluate {
 }
 
 /// The names of all pretraining methods, for the help and the check.
-fn methods() -> clap::builder::PossibleValuesParser {
+pub(super) fn methods() -> clap::builder::PossibleValuesParser {
     let one = |m: &'static Entry<dyn Method>| clap::builder::PossibleValue::new(m.name).help(m.about);
     ssl::methods().into_iter().map(one).collect::<Vec<_>>().into()
 }
@@ -172,10 +173,9 @@ impl Evaluate {
         }
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         print(&format!(
-            "{} {} images, {} classes: accuracy {}, balanced accuracy {}, macro F1 {}, AUROC {}, nearest neighbours {}, weighted {}",
-            found.images,
-            self.split.name(),
-            found.classes,
+            "{}, {}: accuracy {}, balanced accuracy {}, macro F1 {}, AUROC {}, nearest neighbours {}, weighted {}",
+            counted(found.images, &format!("{} image", self.split.name())),
+            if found.classes == 1 { "1 class".to_string() } else { format!("{} classes", found.classes) },
             percent(found.accuracy),
             percent(found.balanced_accuracy),
             percent(found.macro_f1),

@@ -12,6 +12,7 @@ use super::results::{CellResult, Picture, gather, read_pictures, read_strip, run
 use super::session::Job;
 use super::start::Start;
 use super::{pretrain, train};
+use crate::base::text::counted;
 use crate::base::{Error, Result, files};
 use crate::data::{self, Need};
 use crate::ssl;
@@ -138,7 +139,7 @@ impl Job<'_> {
             }
             if let Some(folder) = held.first() {
                 let (n, folder) = (busy.len(), folder.display());
-                self.progress.note(&format!("{n} cells wait for other processes; one works in {folder}"));
+                self.progress.note(&format!("{} left to other processes; one works in {folder}", counted(n, "cell")));
                 wait_for_any(&held, self.stop)?;
             }
             left = busy;

@@ -13,6 +13,7 @@ use super::results::{EpochRecord, Phase, read_epochs, write_epochs};
 use super::session::Job;
 use super::turns::{COMMON, Plans, ring_of, scalar};
 use crate::base::rng::Rng;
+use crate::base::text::counted;
 use crate::base::{Error, Result, files, seal};
 use crate::device::{Gpu, Ticket};
 use crate::nn::checkpoint::{self, Checkpoint};
@@ -160,7 +161,7 @@ impl Stage<'_> {
         }
         self.save(state, &at, &records, &mut watch)?;
         let last = records.last().map_or(String::new(), |r| format!(", loss {:.4}", r.loss));
-        self.job.progress.done(&format!("{}: {} epochs{last}", self.name, records.len()));
+        self.job.progress.done(&format!("{}: {}{last}", self.name, counted(records.len(), "epoch")));
         Ok((records, watch.clock.total_s, at))
     }
 
@@ -172,7 +173,7 @@ impl Stage<'_> {
         let path = self.folder.join(EPOCHS);
         let mut records = read_epochs(self.folder)?;
         if records.len() < at.epoch {
-            let why = format!("it holds {} epochs, and {} are done", records.len(), at.epoch);
+            let why = format!("it holds {}, and {} are done", counted(records.len(), "epoch"), at.epoch);
             return Err(Error::damaged(&path, why, REDO));
         }
         records.truncate(at.epoch);

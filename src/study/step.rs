@@ -46,8 +46,9 @@ impl Job<'_> {
             Phase::Pretrain => {
                 inputs.extend(method.method.inputs(at, &indices));
                 let own = method.method.scalars(at);
+                let name = format!("a step of pretraining by {} on {name}", method.name);
                 let record = move || first(pretrain::record(self, &images, &method, seed, batch)?);
-                (format!("a step of pretraining on {name}"), Box::new(record), own)
+                (name, Box::new(record), own)
             }
             Phase::Train => {
                 let learner = config.learning_of(&cell.method)?.learner;

@@ -3,7 +3,7 @@
 
 use super::Config;
 use super::load::{inner, merge};
-use crate::base::range::Mistake;
+use crate::base::range::{Mistake, mistake};
 use crate::base::{Error, Result};
 use crate::nn::init::Param;
 use crate::nn::listed::Entry;
@@ -195,6 +195,7 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     for name in config.pretraining.tables.keys() {
         let one = config.pretraining_read(name).map_err(said("pretraining.methods"))?;
         check_pretrained(&one)?;
+        check_views(&one, config.pretraining.tables.get(name))?;
         // Defaults of a method that is not asked for need not fit the others' batch.
         if config.pretraining.methods.contains(name) {
             check_batch(&one)?;
@@ -219,6 +220,21 @@ fn check_pretrained(one: &Pretrained) -> Result<(), Mistake> {
     one.optimization.check().map_err(below(""))?;
     one.augmentation.check().map_err(below("augmentation."))?;
     super::check::model(&one.model).map_err(below("model."))
+}
+
+/// Refuses a key of the method's augmentation that each of its views has a value of its own for: it would have no effect.
+fn check_views(one: &Pretrained, table: Option<&Table>) -> Result<(), Mistake> {
+    let written = table.and_then(|t| t.get("augmentation")).and_then(Value::as_table);
+    let own = one.settings.get("views").and_then(Value::as_table);
+    let (Some(written), Some(own)) = (written, own) else { return Ok(()) };
+    let name = &one.name;
+    match written.keys().find(|key| own.contains_key(*key)) {
+        Some(key) => mistake(
+            &format!("pretraining.{name}.augmentation.{key}"),
+            format!("has no effect: each view has its own value; set it in [pretraining.{name}.views]"),
+        ),
+        None => Ok(()),
+    }
 }
 
 fn check_batch(one: &Pretrained) -> Result<(), Mistake> {

@@ -135,6 +135,14 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
 }
 
 #[test]
+fn a_key_that_each_view_has_for_itself_is_refused_for_both() {
+    let e = error("[pretraining]\nmethods = [\"byol\"]\n[pretraining.byol.augmentation]\nblur_probability = 0.2\n");
+    assert!(e.contains(":4") && e.contains("set it in [pretraining.byol.views]"), "{e}");
+    let simclr = "[pretraining.simclr.augmentation]\nblur_probability = 0.2\n";
+    assert!(Config::parse("t.toml", simclr).is_ok());
+}
+
+#[test]
 fn a_kind_of_noise_has_a_table_of_settings() {
     let of = |text: &str| Config::parse("my.toml", text).unwrap().noise;
     assert!(of("").tables["symmetric"].is_empty());
