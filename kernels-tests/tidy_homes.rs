@@ -30,6 +30,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("include_dir", &["device/tree.rs"]),
     ("indicatif", &["cli/listener.rs"]),
     ("jpeg_decoder", &["data/decode/jpeg.rs"]),
+    ("libm", &["noise/corrupt/instance_dependent.rs"]),
     ("naga", &["device/shader.rs"]),
     ("notify_debouncer_mini", &["lab/watch.rs"]),
     ("npyz", &["data/layout/npz/"]),

@@ -8,6 +8,7 @@ mod devices;
 mod kernels;
 mod listener;
 mod network;
+mod noise;
 mod options;
 mod output;
 mod profile;
@@ -59,6 +60,7 @@ enum Command {
     Train(stage::Train),
     Evaluate(stage::Evaluate),
     Data(data::Data),
+    Noise(noise::Noise),
     Kernels(kernels::Kernels),
     Bench(bench::Bench),
     Profile(profile::ProfileStep),
@@ -76,6 +78,7 @@ impl Cli {
             Command::Train(c) => c.run(options),
             Command::Evaluate(c) => c.run(options),
             Command::Data(c) => c.run(options),
+            Command::Noise(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
             Command::Bench(c) => c.run(options),
             Command::Profile(c) => c.run(options),
@@ -165,7 +168,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 14);
+        assert_eq!(found.len(), 15);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

@@ -17,7 +17,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::path::PathBuf;
 
 /// The largest seed: what a config can hold.
-const LARGEST_SEED: u64 = i64::MAX as u64;
+pub(super) const LARGEST_SEED: u64 = i64::MAX as u64;
 
 /// Learn a backbone from images without labels
 ///
@@ -121,12 +121,12 @@ pub(super) fn methods() -> clap::builder::PossibleValuesParser {
 }
 
 /// Reads the name of a noise kind. The help lists each with what it does.
-fn kinds() -> impl TypedValueParser<Value = NoiseKind> {
+pub(super) fn kinds() -> impl TypedValueParser<Value = NoiseKind> {
     let known = NoiseKind::all().map(|kind| PossibleValue::new(kind.name()).help(kind.about()));
     PossibleValuesParser::new(known).try_map(|name| name.parse::<NoiseKind>())
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(super) fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|r| (0.0..=1.0).contains(r));
     share.ok_or_else(|| "use a share from 0 to 1, as in 0.4".to_string())
 }

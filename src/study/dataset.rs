@@ -1,10 +1,12 @@
 //! A dataset on the device: decoded on the host, its images uploaded. What a pretraining may see of it is a type of its own.
 
+use super::config;
 use super::session::Job;
 use crate::base::Result;
 use crate::data::store::ImageStore;
 use crate::data::{self, Dataset, Images, LoadOptions, Need};
 use crate::tape::State;
+use std::path::{Path, PathBuf};
 
 /// The training images of a dataset on the device, and nothing else: all that pretraining is given.
 pub(super) struct TrainImages {
@@ -30,6 +32,20 @@ pub(super) struct Loaded {
     pub test: ImageStore,
 }
 
+/// How a config's datasets are read.
+pub(super) fn load_options(c: &config::Data, data_root: &Path, cache: Option<PathBuf>) -> LoadOptions {
+    LoadOptions {
+        data_root: data_root.to_path_buf(),
+        store_size: c.store_size,
+        channels: c.channels,
+        val_fraction: c.val_fraction as f32,
+        seed: 0, // one split for all seeds, so that they are compared on the same images
+        max_pixels: c.max_pixels,
+        bit_depth: c.bit_depth,
+        cache,
+    }
+}
+
 impl Job<'_> {
     /// Decodes a dataset; `say` is told what a person should know of how it was read.
     pub(super) fn read(&self, spec: &str, need: Need, say: &dyn Fn(&str)) -> Result<Dataset> {
@@ -41,17 +57,7 @@ impl Job<'_> {
     }
 
     pub(super) fn load_options(&self) -> LoadOptions {
-        let c = &self.config.data;
-        LoadOptions {
-            data_root: self.data_root.to_path_buf(),
-            store_size: c.store_size,
-            channels: c.channels,
-            val_fraction: c.val_fraction as f32,
-            seed: 0, // one split for all seeds, so that they are compared on the same images
-            max_pixels: c.max_pixels,
-            bit_depth: c.bit_depth,
-            cache: Some(self.out.join("cache")),
-        }
+        load_options(&self.config.data, self.data_root, Some(self.out.join("cache")))
     }
 
     /// Puts images on the device, under the name of their split.

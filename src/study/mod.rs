@@ -13,6 +13,7 @@ pub mod grid;
 mod metrics;
 mod names;
 mod neighbours;
+pub mod noisy;
 mod pass;
 mod plans;
 mod pretrain;

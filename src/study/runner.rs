@@ -180,8 +180,8 @@ impl Job<'_> {
     }
 
     /// Refuses a set that the cells cannot use, before the first cell is trained. All sets are listed first. Then each is
-    /// decoded into the cache, where its cells find it. A single set with one kind of noise is not decoded here, since its
-    /// first cell does so next.
+    /// decoded into the cache, where its cells find it. A single set with one kind of noise is not decoded here where its
+    /// first cell is noisy, since that cell does so next.
     fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
         let mut sets: Vec<&str> = Vec::new();
         for cell in chosen {
@@ -197,7 +197,8 @@ impl Job<'_> {
                 noisy.push(cell);
             }
         }
-        for spec in sets.iter().filter(|_| sets.len() > 1 || noisy.len() > 1) {
+        let clean_first = chosen.first().is_some_and(|c| c.noise_kind.is_none()) && !noisy.is_empty();
+        for spec in sets.iter().filter(|_| sets.len() > 1 || noisy.len() > 1 || clean_first) {
             let named = |e: Error| Error::Data(format!("{spec}: {e}"));
             // Notes are told when the set is loaded. Warnings are told now: a damaged cache is mended by then.
             let warn = |w: &str| {
@@ -310,6 +311,17 @@ mod tests {
             let lines = heard.lines();
             let said = |what: &str| lines.iter().filter(|l| l.contains(what)).count();
             assert_eq!((said("pictures are written anew"), said("warning: the cached data")), (1, 2), "{lines:?}");
+        });
+    }
+
+    #[test]
+    fn noise_that_cannot_be_is_refused_before_the_first_clean_cell() {
+        let text = "[data]\nspecs = [\"phantom:covid?train=24&val=8&test=9\"]\nstore_size = 8\nimage_size = 8\n\
+                    [noise]\nkinds = [\"matrix\"]\nrates = [0.0, 0.4]\n";
+        with_job(text, &Heard::default(), |job| {
+            let e = job.run(Selection::All, Manner::default()).unwrap_err();
+            assert!(e.to_string().contains("noise.matrix.rows is 2 × 2 and the data has 3 classes"), "{e}");
+            assert!(!job.out.join("runs").exists(), "nothing was trained");
         });
     }
 

@@ -2,8 +2,12 @@
 //! classes have images: not on the order of samples, and the labels wrong at a low rate are wrong, in the same way, at
 //! every higher rate.
 
+mod class;
 mod listed;
 mod sample;
+mod space;
+#[cfg(test)]
+mod testing;
 
 pub use listed::NoiseKind;
 pub use sample::{Corrupted, Features, Given, Pixels};
@@ -26,6 +30,12 @@ macro_rules! kinds {
 // The one place that knows the names of the kinds. Config check, command line, grid, report and tests read it.
 kinds! {
     symmetric,
+    symmetric_including_true,
+    pair_flip,
+    asymmetric,
+    matrix,
+    class_dependent,
+    instance_dependent,
     #[cfg(test)]
     bright,
     #[cfg(test)]
@@ -89,10 +99,15 @@ pub fn realised_rate(clean: &[u32], given: &[u32]) -> Result<f64> {
 mod tests {
     use super::*;
 
-    /// The kind with its defaults.
+    /// The kind with its defaults, for three classes.
     fn of_defaults(kind: NoiseKind) -> Made {
         let overlay: toml::Table = kind.entry().overlay.parse().unwrap();
-        kind.make(overlay["noise"][kind.name()].as_table().unwrap()).unwrap()
+        let mut settings = overlay["noise"][kind.name()].as_table().unwrap().clone();
+        if kind.name() == "matrix" {
+            let row = |c: usize| toml::Value::from(Vec::from([0, 1, 2].map(|g| if c == g { 0.4 } else { 0.3 })));
+            settings.insert("rows".into(), toml::Value::from(vec![row(0), row(1), row(2)]));
+        }
+        kind.make(&settings).unwrap()
     }
 
     fn symmetric(rate: f64, labels: &[u32], classes: usize) -> Result<Vec<u32>> {

@@ -1,6 +1,8 @@
 //! What a noise kind is given: the labels of a training set, and its images, features and annotators' labels where the
 //! caller has them. A kind that needs one which is missing says so.
 
+use super::STREAM;
+use crate::base::rng::Rng;
 use crate::base::{Error, Result};
 
 /// The labels to corrupt, with all that a kind may look at.
@@ -10,6 +12,8 @@ pub struct Corrupted<'a> {
     pub labels: &'a [u32],
     /// How many classes there are; labels are 0 to one less.
     pub classes: usize,
+    /// Their names, for settings that name classes; empty where they are not known.
+    pub class_names: &'a [String],
     /// The share of labels that go wrong, from 0 to 1, in the sense that the kind gives it.
     pub rate: f64,
     /// Of the random choices.
@@ -67,7 +71,7 @@ impl Features<'_> {
 impl<'a> Corrupted<'a> {
     /// Labels, and nothing else known.
     pub fn of(labels: &'a [u32], classes: usize, rate: f64, seed: u64) -> Self {
-        Corrupted { labels, classes, rate, seed, pixels: None, features: None, given: None }
+        Corrupted { labels, classes, class_names: &[], rate, seed, pixels: None, features: None, given: None }
     }
 
     /// The classes that have images, ascending. A label may become one of these and no other.
@@ -75,6 +79,20 @@ impl<'a> Corrupted<'a> {
         let mut held = vec![false; self.classes];
         self.labels.iter().for_each(|&l| held[l as usize] = true);
         (0..self.classes as u32).filter(|&c| held[c as usize]).collect()
+    }
+
+    /// The labels after a noise that treats each sample alone: label `label` of sample `i` goes wrong with the probability
+    /// `chance(i, label)`, and becomes what `other` draws. A greater probability keeps what was wrong, and how.
+    pub(super) fn flipped(
+        &self,
+        chance: impl Fn(usize, u32) -> f64,
+        other: impl Fn(&mut Rng, usize, u32) -> u32,
+    ) -> Vec<u32> {
+        let flip = |(i, &label): (usize, &u32)| {
+            let mut rng = Rng::new(self.seed, STREAM, i as u64);
+            if f64::from(rng.uniform()) < chance(i, label) { other(&mut rng, i, label) } else { label }
+        };
+        self.labels.iter().enumerate().map(flip).collect()
     }
 
     /// The images, for a kind that cannot do without.

@@ -1,9 +1,8 @@
 //! Symmetric noise: a label flips with probability `rate`. All other classes that have images are equally likely.
 //! The clean class is never drawn, so the share of wrong labels is `rate` itself, not rate · (classes − 1) / classes.
 
-use super::{Corrupted, Kind, STREAM};
+use super::{Corrupted, Kind};
 use crate::base::Result;
-use crate::base::rng::Rng;
 use crate::nn::listed::{Checked, Entry, read};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -23,7 +22,15 @@ impl Checked for Symmetric {}
 
 impl Kind for Symmetric {
     fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {
-        Ok(corrupt(on.rate, on.labels, &on.present(), on.seed))
+        let present = on.present();
+        // One of the other classes: places from that of `label` on move up by one.
+        Ok(on.flipped(
+            |_, _| on.rate,
+            |rng, _, label| {
+                let other = rng.below(present.len() - 1);
+                present[other + usize::from(present[other] >= label)]
+            },
+        ))
     }
 
     /// At (classes − 1) / classes all classes are equally likely, the true one included.
@@ -32,29 +39,16 @@ impl Kind for Symmetric {
     }
 }
 
-/// The labels after symmetric noise. `present` lists the classes that some label has, ascending: two at least at a rate
-/// above 0.
-fn corrupt(rate: f64, labels: &[u32], present: &[u32], seed: u64) -> Vec<u32> {
-    let flip = |(i, &label): (usize, &u32)| {
-        let mut rng = Rng::new(seed, STREAM, i as u64);
-        if f64::from(rng.uniform()) >= rate {
-            return label;
-        }
-        let other = rng.below(present.len() - 1); // one of the other classes: places from that of `label` on move up by one
-        present[other + usize::from(present[other] >= label)]
-    };
-    labels.iter().enumerate().map(flip).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Symmetric};
+    use super::super::testing::labels;
+    use super::{Corrupted, Kind, Symmetric};
 
     #[test]
     fn at_the_rate_without_signal_every_class_is_as_likely() {
         let rate = Symmetric {}.no_signal(4).unwrap();
         assert_eq!(rate, 0.75);
-        let given = corrupt(rate, &[2; 12_000], 4, 5);
+        let given = of_class_2(rate, 5);
         let sigma = (12_000.0 * 0.25 * 0.75_f64).sqrt();
         for c in 0..4 {
             let count = given.iter().filter(|&&g| g == c).count() as f64;
@@ -62,18 +56,21 @@ mod tests {
         }
     }
 
-    fn labels(n: usize, classes: u32) -> Vec<u32> {
-        (0..n as u32).map(|i| i % classes).collect()
+    fn corrupt(rate: f64, labels: &[u32], classes: usize, seed: u64) -> Vec<u32> {
+        Symmetric {}.corrupt(&Corrupted::of(labels, classes, rate, seed)).unwrap()
     }
 
-    fn corrupt(rate: f64, labels: &[u32], classes: u32, seed: u64) -> Vec<u32> {
-        super::corrupt(rate, labels, &(0..classes).collect::<Vec<_>>(), seed)
+    /// What 12,000 labels of class 2 of four classes become.
+    fn of_class_2(rate: f64, seed: u64) -> Vec<u32> {
+        let clean = labels(48_000, 4);
+        let given = corrupt(rate, &clean, 4, seed);
+        clean.iter().zip(given).filter(|(c, _)| **c == 2).map(|(_, g)| g).collect()
     }
 
     #[test]
     fn a_class_without_images_is_never_flipped_to() {
         let clean: Vec<u32> = labels(6_000, 3).iter().map(|l| [1, 4, 5][*l as usize]).collect();
-        let given = super::corrupt(0.9, &clean, &[1, 4, 5], 3);
+        let given = corrupt(0.9, &clean, 6, 3);
         assert!(given.iter().all(|g| [1, 4, 5].contains(g)));
         let close = labels(6_000, 3);
         let due: Vec<u32> = corrupt(0.9, &close, 3, 3).iter().map(|g| [1, 4, 5][*g as usize]).collect();
@@ -92,8 +89,7 @@ mod tests {
 
     #[test]
     fn rate_one_flips_every_label_to_every_other_class_alike() {
-        let clean = vec![2; 12_000];
-        let given = corrupt(1.0, &clean, 4, 3);
+        let given = of_class_2(1.0, 3);
         let counts: Vec<usize> = (0..4).map(|c| given.iter().filter(|&&g| g == c).count()).collect();
         assert_eq!(counts[2], 0, "no label stays");
         let sigma = (12_000.0 * (1.0 / 3.0) * (2.0 / 3.0_f64)).sqrt();

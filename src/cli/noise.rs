@@ -1,0 +1,103 @@
+//! `wgslab noise`.
+
+use super::data::which_images;
+use super::listener::Listener;
+use super::options::{Options, config};
+use super::output::{complain, expect_writable, print, table};
+use super::stage::{LARGEST_SEED, kinds, share};
+use crate::base::{Progress, Result};
+use crate::noise::NoiseKind;
+use crate::study::noisy::{NoisyLabels, noisy_labels};
+use crate::study::results::write_labels;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Make labels wrong
+#[derive(Args, Debug)]
+#[command(arg_required_else_help = true)]
+pub(super) struct Noise {
+    #[command(subcommand)]
+    command: NoiseCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum NoiseCommand {
+    Apply(Apply),
+}
+
+/// Write the labels of a dataset after noise
+///
+/// Writes a row for each training image of SPEC to a CSV file: its name, its label, and the label
+/// after noise. They are the labels that `wgslab train` with the same noise and seed learns from, so
+/// that others can use them. Prints the share of wrong labels and what became of each class. Needs no
+/// adapter.
+#[derive(Args, Debug)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
+  wgslab noise apply --data phantom:covid --noise-kind pair_flip --noise-rate 0.4 --out labels.csv
+  wgslab noise apply --data my_images/ --noise-rate 0.2 --seed 3 --out labels.csv --config my.toml
+      [noise.KIND] in my.toml has the settings of a kind, [data] those of the images"
+)]
+struct Apply {
+    #[arg(long, value_name = "SPEC", help = which_images())]
+    data: String,
+    /// How labels go wrong; `[noise.KIND]` in --config has its settings
+    #[arg(long, value_name = "KIND", default_value_t = NoiseKind::default(), value_parser = kinds())]
+    noise_kind: NoiseKind,
+    /// The noise rate, 0 to 1: each kind says what it is the share of
+    #[arg(long, value_name = "R", value_parser = share)]
+    noise_rate: f64,
+    /// The seed of the noise: that of the run
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
+    seed: u64,
+    /// A config for the settings of data and noise [default: the built-in one]
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
+    /// The CSV file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl Noise {
+    pub fn run(&self, options: &Options) -> Result<()> {
+        match &self.command {
+            NoiseCommand::Apply(c) => c.run(options),
+        }
+    }
+}
+
+impl Apply {
+    fn run(&self, options: &Options) -> Result<()> {
+        let config = config(self.config.as_deref())?;
+        expect_writable(&[("--out", Some(&self.out))])?;
+        let listener = Listener::new(options.quiet);
+        listener.stage(&format!("load {}", self.data), 0, 0, "images");
+        let step = |done: usize, _| listener.step(done as u64, "");
+        let noise = (self.noise_kind, self.noise_rate);
+        let made = noisy_labels(&config, (&self.data, &options.data_root), noise, self.seed, &step)?;
+        made.warnings.iter().for_each(|w| complain(w));
+        write_labels(&self.out, &made.rows)?;
+        print(&self.report(&made))
+    }
+
+    fn report(&self, made: &NoisyLabels) -> String {
+        let mut rows = vec![vec!["true class".to_string(), "images".to_string()]];
+        rows[0].extend(made.classes.iter().map(|c| format!("→ {c}")));
+        for (class, counts) in made.classes.iter().zip(&made.counts) {
+            let all: usize = counts.iter().sum();
+            let shares = counts.iter().map(|&n| format!("{:.1} %", 100.0 * n as f64 / all.max(1) as f64));
+            rows.push([class.clone(), all.to_string()].into_iter().chain(shares).collect());
+        }
+        format!(
+            "{} at rate {}, seed {}: {:.1} % of {} labels are wrong\n\n{}\n\n{}",
+            self.noise_kind,
+            self.noise_rate,
+            self.seed,
+            100.0 * made.realised_rate,
+            made.rows.len(),
+            table(&rows),
+            self.out.display()
+        )
+    }
+}

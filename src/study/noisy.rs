@@ -1,0 +1,76 @@
+//! Label noise by itself: the labels that a run would learn from, without a device or a network.
+
+use super::config::Config;
+use super::dataset::load_options;
+use super::grid::single;
+use super::results::LabelRow;
+use crate::base::Result;
+use crate::data::{self, Need};
+use crate::noise::{NoiseKind, realised_rate};
+use std::path::Path;
+
+/// The labels of a dataset's training images after noise.
+#[derive(Debug)]
+pub struct NoisyLabels {
+    /// The names of the classes.
+    pub classes: Vec<String>,
+    /// A row for each training image.
+    pub rows: Vec<LabelRow>,
+    /// The share of wrong labels.
+    pub realised_rate: f64,
+    /// How many labels of each class (row) became each class (column).
+    pub counts: Vec<Vec<usize>>,
+    /// What the data floor has to say of the dataset.
+    pub warnings: Vec<String>,
+}
+
+/// The labels of the training images of `spec` after noise, those that `wgslab train` with the same config, noise and seed
+/// learns from. `progress` is told (done, total) images while files are decoded.
+pub fn noisy_labels(
+    config: &Config,
+    (spec, data_root): (&str, &Path),
+    noise: (NoiseKind, f64),
+    seed: u64,
+    progress: &dyn Fn(usize, usize),
+) -> Result<NoisyLabels> {
+    let data = data::load_for(spec, &load_options(&config.data, data_root, None), Need::Training, progress)?;
+    let given = single(config, spec, noise, seed)?.given(&data)?;
+    let clean = &data.train.labels;
+    let mut counts = vec![vec![0; data.classes.len()]; data.classes.len()];
+    clean.iter().zip(&given).for_each(|(&c, &g)| counts[c as usize][g as usize] += 1);
+    let row = |((name, &clean), &given): ((&String, &u32), &u32)| LabelRow { name: name.clone(), clean, given };
+    Ok(NoisyLabels {
+        rows: data.train.names.iter().zip(clean).zip(&given).map(row).collect(),
+        realised_rate: realised_rate(clean, &given)?,
+        classes: data.classes,
+        counts,
+        warnings: data.warnings,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::results::{read_labels, run_folder};
+    use crate::study::testing::with_job;
+    use crate::study::{Manner, Selection};
+
+    #[test]
+    fn the_labels_are_those_that_a_run_learns_from() {
+        let spec = "phantom:covid?train=60&val=8&test=9";
+        let text = format!(
+            "[data]\nspecs = [\"{spec}\"]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.0625\n[pretraining]\n\
+             methods = [\"none\"]\n[noise]\nkinds = [\"pair_flip\"]\nrates = [0.4]\n[training]\nepochs = 0\nbatch_size = 8\n"
+        );
+        with_job(&text, &crate::base::progress::Silent, |job| {
+            job.run(Selection::All, Manner::default()).unwrap();
+            let cell = &crate::study::grid::cells(job.config)[0];
+            let learnt = read_labels(&run_folder(job.out, &cell.name).join("labels.csv")).unwrap();
+            let kind = "pair_flip".parse().unwrap();
+            let made = noisy_labels(job.config, (spec, job.data_root), (kind, 0.4), 0, &|_, _| {}).unwrap();
+            assert_eq!(made.rows, learnt);
+            let wrong: usize = (0..3).map(|c| made.counts[c][(c + 1) % 3]).sum();
+            assert!(wrong > 10 && wrong as f64 / 60.0 == made.realised_rate, "{:?}", made.counts);
+        });
+    }
+}
