@@ -1,4 +1,4 @@
-//! T1 for images on the device: pages of the image store, and views. A view must depend on nothing but (seed, epoch,
+//! T1 for images on the device: pages of the image store, and views. A view must depend only on (seed, epoch,
 //! sample, view).
 
 use crate::harness::{Named, device, ensure, named};

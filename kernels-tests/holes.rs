@@ -31,12 +31,12 @@ const HOLES: &[(&str, Of, &str)] = &[
 /// The trials.
 pub fn trials() -> Vec<Trial> {
     let list: [Named; 2] = [
-        ("every op has random cases, or says why not", || {
+        ("every op has random cases, or a reason", || {
             let has = |name, cases: &[Case]| properties::draws(name) || random_listed::draw(name, cases, 0).is_some();
             let without = ops().into_iter().filter(|(name, cases)| !has(name, cases));
             compare(Of::RandomCases, without.map(|op| op.0).collect())
         }),
-        ("every op has values by code that nobody here wrote, or says why not", || {
+        ("every op has values by code from outside this project, or a reason", || {
             let has = golden::ops()?;
             compare(Of::Golden, ops().into_iter().map(|op| op.0).filter(|op| !has.contains(op)).collect())
         }),

@@ -284,7 +284,7 @@ fn masked() -> Result<()> {
             format!("with {garbage:?} in the masked rows the result is {other:?}, without it {got:?}"),
         )?;
     }
-    // The result must be that of the other rows alone.
+    // The result must be that of only the other rows.
     let keep: Vec<usize> = (0..6).filter(|&i| weights[i] > 0.0).collect();
     let x: Vec<f32> = keep.iter().flat_map(|&i| x[5 * i..5 * i + 5].to_vec()).collect();
     let (labels, weights): (Vec<u32>, Vec<f32>) = keep.iter().map(|&i| (labels[i], weights[i])).unzip();

@@ -1,5 +1,5 @@
 //! T0 for who may use what: each foreign crate has its home, an op uses other ops only through `Tape` methods or a
-//! core, and a reference is written from the formula alone.
+//! core, and a reference is written only from the formula.
 
 use crate::harness::{Named, named};
 use crate::tidy::{root, sources};
@@ -80,7 +80,7 @@ pub fn trials() -> Vec<Trial> {
         ("foreign crates have one home", || none(homes()?)),
         ("every dependency is in the list of homes", || none(listed()?)),
         ("an op reaches other ops through the tape or a core", || none(ops()?)),
-        ("a reference is written from the formula alone", || none(references()?)),
+        ("a reference is written only from the formula", || none(references()?)),
         ("a skip is seen", || none(skips()?)),
     ];
     named("T0 tidy", list)

@@ -2,7 +2,7 @@
 //! - operands of coopStore that naga 30.0.1 panics on;
 //! - cooperative matrices and barriers in control flow that is not uniform;
 //! - directives that naga or browsers refuse;
-//! - products whose k is no multiple of 4;
+//! - products whose k is not a multiple of 4;
 //! - more than 65,535 workgroups in a dimension;
 //! - bindings past 128 MiB and past 2 GiB;
 //! - one buffer that is read and written in one dispatch.
@@ -31,7 +31,7 @@ use wgslab::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
 /// Trials without a device.
 pub fn trials() -> Vec<Trial> {
     let list: [Named; 9] = [
-        ("coopStore takes names alone", coop_store),
+        ("coopStore takes only names", coop_store),
         ("coopStore with an expression is found before naga panics", coop_store_inline),
         ("cooperative matrices in divergent control flow are refused", divergent),
         ("cooperative variants need a fitting shape and must be asked for", offered),

@@ -214,7 +214,7 @@ fn every_command_line_can_be_typed() {
             }
         }
     }
-    assert!(ours > 20, "only {ours} lines of wgslab stand in blocks");
+    assert!(ours > 20, "only {ours} lines of wgslab are in blocks");
     none_wrong(bad);
 }
 

@@ -135,7 +135,7 @@ fn weights_fit_in_any_float_and_behind_any_prefix() {
     }
 }
 
-/// The folder of the weights tells the backbone of a method that has its own. Without the folder the weights do not
+/// The folder of the weights names the backbone of a method that has its own. Without the folder the weights do not
 /// fit, and the error says so.
 #[test]
 fn weights_of_another_backbone_bring_it_or_are_refused() {

@@ -21,7 +21,7 @@ pub fn list() -> Vec<Named> {
         ("gradients of gradients are refused", second_order),
         ("mistakes are named", mistakes),
         ("nothing is lost to a second of one name", seconds),
-        ("assigns obey the guard of their scope alone", scopes),
+        ("assigns obey only the guard of their scope", scopes),
         ("the same tape gives the same schedule", repeatable),
     ]
 }

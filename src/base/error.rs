@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What can go wrong, grouped by who can fix it.
+/// The errors, grouped by who can fix them.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line or a config is wrong (exit code 2).

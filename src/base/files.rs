@@ -73,7 +73,7 @@ pub fn bytes(path: &Path) -> Result<Vec<u8>, String> {
 
 /// The text of a file that the program wrote, or why it cannot be read. The reason does not name the file.
 pub fn text(path: &Path) -> Result<String, String> {
-    String::from_utf8(bytes(path)?).map_err(|_| "it is no text".to_string())
+    String::from_utf8(bytes(path)?).map_err(|_| "it is not UTF-8 text".to_string())
 }
 
 /// Reads a UTF-8 file, naming it in the error.

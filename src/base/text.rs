@@ -1,4 +1,4 @@
-//! Makes text safe for a terminal. Names and lines of files may hold anything, and a person must be able to read what
+//! Makes text safe for a terminal. Names and lines of files may hold anything, and a user must be able to read what
 //! is printed.
 
 /// The most characters of a line on a terminal. A longer line loses its middle, because the way out is at the end of an

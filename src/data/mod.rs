@@ -201,7 +201,7 @@ impl Split {
     }
 }
 
-/// What is known of an image besides its stored pixels.
+/// What is known about an image besides its stored pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The digest of size and pixels before resizing. Equal digests mean the same picture.

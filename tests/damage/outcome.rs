@@ -253,7 +253,7 @@ impl Table {
         std::fs::write(&path, text).unwrap();
         let [right, told, wrong] = self.counts;
         let total = right + told + wrong;
-        let line = format!("damage, {name}: {total} combinations, {right} right, {told} told, {wrong} wrong\n");
+        let line = format!("damage, {name}: {total} combinations, {right} right, {told} reported, {wrong} wrong\n");
         std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
         assert!(self.wrong.is_empty(), "{line}{}\n{}", self.wrong.join("\n"), path.display());
     }

@@ -269,7 +269,8 @@ pub fn toml_seeds(dir: &Path) {
     write(dir, "x.toml", text.as_bytes());
 }
 
-/// A study of one cell in which one file was replaced. The checksums are right, so the code behind them reads the file.
+/// A study of one cell in which one file was replaced. The checksums are right, so the code after the check reads the
+/// file.
 pub fn study(dir: &Path, file: &str, bytes: &[u8]) {
     let dir = dir.join("x");
     let config = Config::parse("t", "").unwrap().to_toml().unwrap();

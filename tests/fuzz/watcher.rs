@@ -133,7 +133,8 @@ fn tried(order: &Order, dir: &Path, total: &mut Tally) -> (Option<Finding>, Vec<
     (died, findings)
 }
 
-/// The finding, if it stands. A finding of time alone is tried once more, alone, and the second result counts.
+/// The finding, if it is confirmed. A finding that is only about time is tried once more, alone; the second result
+/// counts.
 fn again(finding: Finding, order: &Order, dir: &Path) -> Option<Finding> {
     if !finding.slow {
         return Some(finding);

@@ -101,7 +101,7 @@ fn class_folders(walk: &mut FolderWalk<'_>, folder: &Path) -> Result<Vec<(String
         } else if path.is_dir() {
             out.push((name, path));
         } else if path.is_file() && is_image(&path) {
-            return Err(Error::Data(format!("{} stands outside any class folder; move it into one", path.display())));
+            return Err(Error::Data(format!("{} is outside any class folder; move it into one", path.display())));
         } else {
             walk.leave(&path);
         }
