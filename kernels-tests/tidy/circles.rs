@@ -42,7 +42,7 @@ pub fn circles() -> Vec<String> {
 
 fn graph(room: &str) -> Graph {
     let base = root().join("src").join(room);
-    let path = room.split('/').next().unwrap(); // `kernels` hands on what `kernels/core` holds
+    let path = room.split('/').next().unwrap(); // `kernels` re-exports what `kernels/core` holds
     let list = std::fs::read_to_string(base.join("mod.rs")).unwrap();
     let (handed_on, tests) = (handed_on(&code(&list)), tests(&list));
     let mut texts: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();
