@@ -192,7 +192,7 @@ mod tests {
         assert!(of(&["a", "a/b", "b"])[0].contains("several"));
         assert!(of(&["n/s", "b"]).is_empty() && of(&["R&D", "b"]).is_empty());
         assert!(of(&["None", "b"])[0].contains("missing"));
-        assert!(of(&["only"])[0].contains("one class only"));
+        assert!(of(&["only"])[0].contains("only one class"));
         let many: Vec<String> = (0..20).map(|i| format!("a|{i}")).collect();
         assert_eq!(notes(&many).len(), TOLD + 1);
         assert!(is_nan("NaN") && !is_nan("Nancy"));
