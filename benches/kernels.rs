@@ -1,8 +1,8 @@
-//! `wgslab bench` at the shapes that Burn 0.22.1 was measured at, with its figures and the ratios to them.
+//! `wgslab bench` at the shapes that Burn 0.22.1 was measured at. It adds Burn's figures and the ratios to them.
 //!
 //! `cargo bench --bench kernels` times convolution (forward and both gradients) and matmul. `--set NAME` takes another
-//! set of benches/sets/, `--filter TEXT` keeps the rows with the text in their name, and `--variant NAME|all` takes
-//! other variants than each op's first. `src/lab/bench.rs` says how rows are sampled.
+//! set of benches/sets/. `--filter TEXT` keeps the rows with the text in their name. `--variant NAME|all` takes other
+//! variants than each op's first. `src/lab/bench.rs` says how rows are sampled.
 
 mod common;
 
@@ -27,13 +27,13 @@ struct Arguments {
     /// Only rows whose name holds this text, such as conv2d.forward
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
-    /// The most seconds of samples a row
+    /// The most seconds of samples for each row
     #[arg(long, value_name = "S", value_parser = seconds, default_value_t = 3.0)]
     seconds: f64,
-    /// Write the report there
+    /// Write the report to this file
     #[arg(long)]
     json: Option<PathBuf>,
-    /// cargo adds it
+    /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -42,9 +42,9 @@ fn seconds(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|s: &f64| (0.0..1e6).contains(s)).ok_or_else(|| "use seconds from 0 up".into())
 }
 
-/// Burn 0.22.1 (wgpu): the forward rate in GFLOP/s, and the mean that the ratio counts in. Measured autotuned and
-/// steady on Mesa llvmpipe 22.3.6 with 2 cores. It was not measured at 2048; its best rate, that of 1024, is used
-/// there.
+/// Burn 0.22.1 (wgpu): the forward rate in GFLOP/s, and the mean that the ratio counts in. Measured on Mesa llvmpipe
+/// 22.3.6 with 2 cores, after autotuning and warming up. It was not measured at 2048, so its best rate, that of 1024,
+/// is used there.
 const BURN: &[(&str, &str, f64)] = &[
     ("3x3 64@56 N16", "3x3", 3.5),
     ("3x3 128@28 N16", "3x3", 3.3),

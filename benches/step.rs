@@ -1,10 +1,11 @@
-//! Times whole training steps on random images: a ResNet-18 with the 3×3 stem (SGD with momentum) or a ViT-Ti (AdamW) on
-//! cross-entropy, or an epoch of SimCLR from the bytes of its images, whose augmentation is on the device.
+//! Times whole training steps on random images: a ResNet-18 with the 3×3 stem (SGD with momentum) or a ViT-Ti (AdamW)
+//! on cross-entropy, or an epoch of SimCLR from the bytes of its images, whose augmentation is on the device.
 //!
-//! `cargo bench --bench step -- --model resnet18 --size 32 --batch 64 --json FILE` prints and writes images per second,
-//! step time (median, quartiles), where the CPU's time goes (record, compile, encode) and the device's, memory against
-//! what the values would take without sharing, and what was allocated while steps ran (nothing). `--kernels` adds the
-//! device time of each kernel. One warm-up step, then `--steps` timed ones (of SimCLR the epoch's), each waited for.
+//! `cargo bench --bench step -- --model resnet18 --size 32 --batch 64 --json FILE` prints and writes images per second
+//! and the step time (median, quartiles). It also shows the time of the CPU (record, compile, encode) and of the
+//! device, the memory compared with what the values would take without sharing, and what was allocated during the steps
+//! (nothing). `--kernels` adds the device time of each kernel. There is one warm-up step, then `--steps` timed ones
+//! (for SimCLR those of the epoch). Each is waited for.
 
 mod common;
 #[path = "common/subjects.rs"]
@@ -28,13 +29,13 @@ use wgslab::tape::demand::padded;
 #[derive(Parser, Debug)]
 #[command(name = "cargo bench --bench step --")]
 struct Arguments {
-    /// What is trained
+    /// The model to train
     #[arg(long, value_enum, default_value_t = Model::Resnet18)]
     model: Model,
     /// Pixels of a side
     #[arg(long, default_value_t = 32, value_parser = at_least_one())]
     size: usize,
-    /// Images a step
+    /// Images in each step
     #[arg(long, default_value_t = 64, value_parser = at_least_one())]
     batch: usize,
     /// Channels of an image
@@ -55,10 +56,10 @@ struct Arguments {
     /// Print the device time of each kernel too
     #[arg(long)]
     kernels: bool,
-    /// Write the report there
+    /// Write the report to this file
     #[arg(long)]
     json: Option<PathBuf>,
-    /// cargo adds it
+    /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -87,7 +88,7 @@ fn run() -> Result<()> {
     let schedule = ready.plan.schedule();
     let flops: u64 = schedule.steps.iter().map(|s| s.cost().flops).sum();
     let state_bytes: u64 = schedule.states.iter().map(|s| padded(s.1.bytes())).sum();
-    // An epoch counts as a whole. Of equal steps the median counts.
+    // An epoch counts as a whole. For equal steps the median counts.
     let each_ms = if epoch { samples_ms.iter().sum::<f64>() / count as f64 } else { median };
     let report = serde_json::json!({
         "schema": "wgslab-step/1", "environment": Environment::of(&gpu),

@@ -1,4 +1,5 @@
-//! T1 for images on the device: pages, and views that depend on nothing but (seed, epoch, sample, view).
+//! T1 for images on the device: pages of the image store, and views. A view must depend only on (seed, epoch,
+//! sample, view).
 
 use crate::harness::{Named, device, ensure, named};
 use libtest_mimic::Trial;
@@ -46,7 +47,7 @@ fn pixels() -> Vec<u8> {
     (0..COUNT * SIZE * SIZE * 3).map(|_| rng.word() as u8).collect()
 }
 
-/// Runs a view, or the plain images without one, and gives each image's values.
+/// Runs a view, or returns the plain images where `view` is none. Gives each image's values.
 fn run(ids: &[u32], page_bytes: Option<u64>, view: Option<(u32, u64, f32)>) -> Result<Vec<Vec<u32>>, String> {
     let gpu = device::gpu(true)?;
     run_on(&gpu, ids, page_bytes, view).map_err(|e| e.to_string())
@@ -66,7 +67,7 @@ fn run_on(gpu: &Gpu, ids: &[u32], page_bytes: Option<u64>, view: Option<(u32, u6
     let feed = Feed::new().input("indices", ids);
     let feed = match view {
         Some((_, _, epoch)) => feed.scalar("epoch", epoch),
-        None => feed, // plain images depend on no epoch
+        None => feed, // plain images do not depend on the epoch
     };
     plan.run(gpu, &feed)?;
     let words: Vec<u32> = bytemuck::pod_collect_to_vec(&plan.read(gpu, "y")?);
@@ -78,7 +79,7 @@ fn places() -> Result<(), String> {
     let one = run(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], None, key)?;
     let ids = [7, 7, 3, 10, 0];
     for (id, image) in ids.iter().zip(run(&ids, None, key)?) {
-        ensure(image == one[*id as usize], format!("sample {id} is another image at another place of another batch"))?;
+        ensure(image == one[*id as usize], format!("the image of sample {id} changes with its place in the batch"))?;
     }
     Ok(())
 }
@@ -96,7 +97,7 @@ fn keys() -> Result<(), String> {
 
 fn pages() -> Result<(), String> {
     let ids = [10, 0, 3, 4, 7, 8, 2];
-    // Two images of 507 bytes, each from a whole word on, fit 1023 bytes.
+    // Two images have 507 bytes each and each begins at a whole word, so they fit 1023 bytes.
     let (one, many) = (run(&ids, None, Some((0, 1, 2.0)))?, run(&ids, Some(1023), Some((0, 1, 2.0)))?);
     ensure(one == many, "images differ between one page and several")
 }

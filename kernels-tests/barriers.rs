@@ -1,22 +1,22 @@
-//! Whether all invocations of a workgroup come to each barrier, from the text of a kernel: naga lets a barrier stand where
-//! only some do, drivers hang there and browsers refuse it.
+//! Reads from the text of a kernel whether all invocations of a workgroup reach each barrier. naga accepts a barrier
+//! that only some invocations reach; drivers hang there, and browsers refuse it.
 //!
-//! A value differs between invocations where it is made from their own numbers: names pass that on through `let`, `var`,
-//! assignments and arguments, and so does an assignment that only some invocations reach. What is read from a buffer or
-//! from workgroup memory at a place that is the same for all is taken for the same. Control flow parts at an `if`, a
-//! loop or a `switch` on such a value; a `return` there parts the rest of the function, a `break` or `continue` the rest
-//! of its loop. A call of a function that holds a barrier is one.
+//! A value differs between invocations when it comes from an invocation's own number. `let`, `var`, assignments and
+//! arguments pass this on. So does an assignment that only some invocations reach. A value that is read from a buffer
+//! or from workgroup memory counts as the same for all when the index is the same for all. Control flow diverges at an
+//! `if`, a loop or a `switch` on a value that differs. After a `return` there, the rest of the function is divergent;
+//! after a `break` or `continue`, the rest of its loop. A call of a function that holds a barrier counts as a barrier.
 
 use crate::harness::ensure;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Built-in values in which invocations of a workgroup differ.
+/// Built-in values that differ between the invocations of a workgroup.
 const OWN: [&str; 5] =
     ["local_invocation_index", "local_invocation_id", "global_invocation_id", "subgroup_invocation_id", "subgroup_id"];
 const BARRIERS: [&str; 5] =
     ["workgroupBarrier", "storageBarrier", "textureBarrier", "subgroupBarrier", "workgroupUniformLoad"];
 const ASSIGNMENTS: [&str; 11] = ["=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "++", "--"];
-/// Operators that must not be taken apart.
+/// Operators of two characters, which stay one token.
 const PAIRS: [&str; 10] = ["==", "<=", ">=", "!=", "&&", "||", "->", "<<", "++", "--"];
 
 type Tokens<'t> = &'t [&'t str];
@@ -24,7 +24,7 @@ type Tokens<'t> = &'t [&'t str];
 struct Function<'t> {
     name: &'t str,
     parameters: Vec<&'t str>,
-    /// Those that hold an invocation's own number.
+    /// The parameters that hold an invocation's own number.
     own: Vec<&'t str>,
     body: Tokens<'t>,
 }
@@ -35,24 +35,24 @@ struct Module<'t> {
     spaces: BTreeMap<&'t str, &'t str>,
 }
 
-/// A pair of braces within a function.
+/// A block of a function, in braces.
 struct Block {
     divergent: bool,
     is_loop: bool,
-    /// Whether a barrier stands in it.
+    /// Whether it holds a barrier.
     waits: bool,
-    /// Whether only some invocations leave it early.
+    /// Whether some invocations, but not all, leave it early.
     left: bool,
 }
 
 struct Flow<'t> {
     module: &'t Module<'t>,
-    /// Names whose values differ between invocations, with the index of their function, or of none for private variables.
+    /// Names whose values differ between invocations. Each has the index of its function; a private variable has none.
     differing: BTreeSet<(Option<usize>, &'t str)>,
     found: Option<String>,
 }
 
-/// The first barrier that some invocations of a workgroup may come to without the others.
+/// The first barrier that only some invocations of a workgroup may reach.
 pub fn divergent(text: &str) -> Option<String> {
     let tokens = tokens(text);
     let module = Module::new(&tokens);
@@ -70,8 +70,8 @@ pub fn divergent(text: &str) -> Option<String> {
     }
 }
 
-/// The text with a `return` for one invocation at the head of `main`; none where no barrier follows it or `main` has no
-/// number of its own.
+/// The text with a `return` for one invocation at the head of `main`. None where no barrier follows or where `main`
+/// takes no number of the invocation.
 pub fn with_early_return(text: &str) -> Option<String> {
     let tokens = tokens(text);
     let module = Module::new(&tokens);
@@ -101,7 +101,7 @@ fn tokens(text: &str) -> Vec<&str> {
     list
 }
 
-/// How brackets change the depth.
+/// How a token changes the depth of brackets.
 fn deeper(token: &str) -> i32 {
     match token {
         "(" | "[" => 1,
@@ -110,7 +110,7 @@ fn deeper(token: &str) -> i32 {
     }
 }
 
-/// The tokens cut where `ends` says so outside of brackets, each part with the token that ended it.
+/// Cuts the tokens where `ends` says so, outside of brackets. Gives each part with the token that ended it.
 fn parts<'t>(tokens: Tokens<'t>, ends: impl Fn(&str) -> bool) -> Vec<(Tokens<'t>, &'t str)> {
     let (mut list, mut from, mut depth) = (Vec::new(), 0, 0);
     for (i, token) in tokens.iter().enumerate() {
@@ -124,7 +124,7 @@ fn parts<'t>(tokens: Tokens<'t>, ends: impl Fn(&str) -> bool) -> Vec<(Tokens<'t>
     list
 }
 
-/// What stands within the brackets that open at the head of the tokens.
+/// The tokens within the brackets that open at the head of `tokens`.
 fn bracketed<'t>(tokens: Tokens<'t>, open: &str, close: &str) -> Tokens<'t> {
     let mut depth = 0;
     for (i, token) in tokens.iter().enumerate() {
@@ -163,13 +163,13 @@ impl<'t> Module<'t> {
         Module { functions, spaces }
     }
 
-    /// The function that is called at `i`.
+    /// The function that is called at token `i`, if any.
     fn called(&self, tokens: Tokens<'t>, i: usize) -> Option<usize> {
         tokens.get(i + 1).filter(|t| **t == "(")?;
         self.functions.iter().position(|f| f.name == tokens[i])
     }
 
-    /// Whether a barrier stands here or in what is called.
+    /// Whether the tokens hold a barrier or call a function that holds one.
     fn waits(&self, tokens: Tokens<'t>) -> bool {
         (0..tokens.len()).any(|i| {
             let call = self.called(tokens, i);
@@ -193,7 +193,7 @@ impl<'t> Flow<'t> {
         })
     }
 
-    /// Hands what differs on to the parameters of what is called.
+    /// Marks the parameters of called functions whose arguments differ.
     fn pass(&mut self, f: usize, tokens: Tokens<'t>) {
         for i in 0..tokens.len() {
             let Some(called) = self.module.called(tokens, i) else { continue };
@@ -207,7 +207,7 @@ impl<'t> Flow<'t> {
         }
     }
 
-    /// Hands what differs on to the name that a statement sets.
+    /// Marks the name that a statement sets, where its value differs.
     fn set(&mut self, f: usize, tokens: Tokens<'t>, divergent: bool) {
         let at = parts(tokens, |t| ASSIGNMENTS.contains(&t))[0].0.len();
         if at == tokens.len() {
@@ -221,12 +221,12 @@ impl<'t> Flow<'t> {
         };
         let space = self.module.spaces.get(name).copied();
         if matches!(space, Some("workgroup" | "storage")) || !(parts_here || self.differs(f, from)) {
-            return; // memory is the same for all at one place
+            return; // memory holds one value for all invocations at one index
         }
         self.differing.insert((space.is_none().then_some(f), name));
     }
 
-    /// The block that a head opens; `before` says whether the block that an `else` belongs to was divergent.
+    /// The block that a head opens. `before` says whether the block before an `else` was divergent.
     fn opened(&mut self, f: usize, head: Tokens<'t>, divergent: bool, before: bool) -> Block {
         let (inherited, head) = match head {
             ["else", rest @ ..] => (before, rest),
@@ -287,7 +287,7 @@ impl<'t> Flow<'t> {
     }
 }
 
-/// Bodies of a kernel, and whether a barrier in them is missed by some.
+/// Bodies of a kernel, and whether some invocations miss a barrier in them.
 const BODIES: &[(&str, bool)] = &[
     ("workgroupBarrier();", false),
     ("if (wid.x >= n) { return; } workgroupBarrier();", false),
@@ -315,7 +315,7 @@ const BODIES: &[(&str, bool)] = &[
     ("mine = lane; if (own() < 3u) { workgroupBarrier(); }", true),
 ];
 
-/// Each body is judged as it must be.
+/// The check judges each body as the list says.
 pub fn bodies() -> Result<(), String> {
     for (body, missed) in BODIES {
         let text = format!(

@@ -1,4 +1,4 @@
-//! T1: facts that hold of an op whatever its numbers are, and that no reference is needed for.
+//! T1: facts that hold for an op whatever its numbers are. They need no reference.
 
 use crate::harness::quick::{Input, near, run};
 use libtest_mimic::{Failed, Trial};
@@ -14,11 +14,11 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("conv2d with one 1 shifts", shift),
         trial("batch_norm gives mean 0 and variance 1", standard),
-        trial("batch_norm does not feel an offset of the input", offset),
-        trial("cross_entropy does not feel an offset of a row", softmax),
+        trial("an offset of the input does not change batch_norm", offset),
+        trial("an offset of a row does not change cross_entropy", softmax),
         trial("linear is x·wᵀ + b", linear),
         trial("a NaN in either operand is the maximum and the minimum", nan),
-        trial("nt_xent does not feel which view is first", views),
+        trial("the order of the views does not change nt_xent", views),
         trial("nt_xent of equal rows is log(2N − 1)", equal_rows),
         trial("sgd without momentum is a step along the gradient", plain_sgd),
     ]
@@ -29,7 +29,7 @@ fn normal(n: usize, stream: u32) -> Vec<f32> {
     (0..n).map(|_| rng.normal()).collect()
 }
 
-/// Values and gradients of a linear layer, which has no kernels of its own, from the formula in f64.
+/// Values and gradients of a linear layer against the formula in f64. The layer has no kernels of its own.
 fn linear() -> Result<(), String> {
     let (m, n, k) = (5, 7, 6);
     let (x, w, b, dy) = (normal(m * k, 0), normal(n * k, 1), normal(n, 2), normal(m * n, 3));
@@ -77,7 +77,7 @@ fn nan() -> Result<(), String> {
     Ok(())
 }
 
-/// A 3×3 filter that is 1 at (0, 2) takes the pixel one up and one right.
+/// A 3×3 filter that is 1 at (0, 2) takes the pixel that is one up and one to the right.
 fn shift() -> Result<(), String> {
     let (h, w) = (5, 6);
     let x = normal(h * w, 0);
@@ -114,7 +114,7 @@ fn standard() -> Result<(), String> {
     Ok(())
 }
 
-/// Adding 256 to small multiples of 1/256 is exact, so only what the kernel does can differ.
+/// Adding 256 to small multiples of 1/256 is exact, so only the kernel's arithmetic can make a difference.
 fn offset() -> Result<(), String> {
     let (n, c) = (64, 3);
     let x: Vec<f32> = normal(n * c, 2).iter().map(|v| (v * 256.0).round() / 256.0).collect();

@@ -1,5 +1,5 @@
-//! Fusion: which chains become one product and which must not, that a fused evaluation holds no pass over activations
-//! besides those that cannot fuse, and that fused and unfused give the same numbers.
+//! Fusion: which chains become one product and which must not. A fused evaluation has no pass over activations but
+//! those of ops that cannot fuse. Fused and unfused steps give the same numbers.
 
 use crate::harness::compare::same_bits;
 use crate::harness::device::gpu;
@@ -65,7 +65,7 @@ fn evaluated() -> Result<(), String> {
         let (tape, _) = step(stem).record_evaluation().map_err(text)?;
         let [plain, fused] = both(&tape, &Caps::portable())?;
         let counts = |s: &Schedule| ["conv2d", "batch_norm_eval", "add", "relu", "add_bias"].map(|n| count(s, n));
-        ensure(counts(&plain) == [20, 20, 8, 17, 1], format!("unfused it is {:?}", ops(&plain)))?;
+        ensure(counts(&plain) == [20, 20, 8, 17, 1], format!("the unfused evaluation is {:?}", ops(&plain)))?;
         ensure(counts(&fused) == [0; 5], format!("fused it is {:?}", ops(&fused)))?;
         let products = [count(&fused, "conv2d.fused"), count(&fused, "matmul.fused")];
         ensure(products == [20, 1], format!("fused it is {:?}", ops(&fused)))?;
@@ -105,7 +105,7 @@ fn trained() -> Result<(), String> {
     let counts =
         |s: &Schedule| ["add_bias", "gelu", "relu", "relu.grad", "gelu.grad", "matmul.fused"].map(|n| count(s, n));
     ensure(counts(&plain) == [3, 1, 1, 1, 1, 0], format!("unfused it is {:?}", ops(&plain)))?;
-    // gelu's gradient reads the pre-activation, relu's what the product ends in.
+    // gelu's gradient reads the pre-activation. relu's gradient reads the product's output.
     ensure(counts(&fused) == [0, 1, 0, 1, 1, 3], format!("fused it is {:?}", ops(&fused)))
 }
 
@@ -130,21 +130,21 @@ fn needed() -> Result<(), String> {
         t.output("y", y);
         Ok(())
     })?;
-    ensure(output == ["conv2d", "relu"], format!("an output is taken in: {output:?}"))?;
+    ensure(output == ["conv2d", "relu"], format!("an output was fused away: {output:?}"))?;
     let read = of(&|t, y, _| {
         let v = t.exp(y)?;
         t.output("v", v);
         Ok(())
     })?;
-    ensure(read == ["conv2d", "relu", "exp"], format!("a value with another reader is taken in: {read:?}"))?;
+    ensure(read == ["conv2d", "relu", "exp"], format!("a value with another reader was fused away: {read:?}"))?;
     let dead = of(&|t, y, _| t.exp(y).map(drop))?;
-    ensure(dead == ["conv2d.fused"], format!("a reader that nothing needs counts: {dead:?}"))?;
+    ensure(dead == ["conv2d.fused"], format!("a reader that nothing needs kept two ops from fusing: {dead:?}"))?;
     let assigned = of(&|t, y, _| {
         let ty = t.ty(y);
         t.state("s", ty)?;
         t.assign("s", y)
     })?;
-    ensure(assigned == ["conv2d", "relu", "assign"], format!("what is assigned is taken in: {assigned:?}"))?;
+    ensure(assigned == ["conv2d", "relu", "assign"], format!("a value that is assigned was fused away: {assigned:?}"))?;
     let viewed = of(&|t, _, z| {
         let v = t.reshape(z, [2, 100])?;
         let v = t.relu(v)?;
@@ -170,7 +170,7 @@ fn either() -> Result<(), String> {
     let second = of(&|t, a, x, _| t.add(a, x))?;
     ensure(second == ["matmul.fused"], format!("{second:?}"))?;
     let twice = of(&|t, _, x, _| t.add(x, x))?;
-    ensure(twice == ["matmul", "add"], format!("a product added to itself is taken in: {twice:?}"))?;
+    ensure(twice == ["matmul", "add"], format!("the sum of a product and itself was fused: {twice:?}"))?;
     let two = of(&|t, _, x, y| t.add(x, y))?;
     ensure(two == ["matmul", "matmul.fused"], format!("{two:?}"))?;
     let chained = of(&|t, a, x, y| {
@@ -181,8 +181,8 @@ fn either() -> Result<(), String> {
     ensure(chained == ["matmul.fused", "matmul.fused"], format!("{chained:?}"))
 }
 
-/// The first variant of this product is one of cooperative matrices, which cannot end in more; what the table says runs
-/// instead decides.
+/// The first variant of this product uses cooperative matrices and cannot be fused with what follows. The table may
+/// name another variant, and that decides whether the product is fused.
 fn tabled() -> Result<(), String> {
     let cooperative = Cooperative { side: 8, operands: DType::F32 };
     let caps = Caps { subgroup: Some((32, 32)), cooperative: vec![cooperative], ..Caps::portable() };
@@ -230,7 +230,7 @@ type Inputs = Vec<(String, Vec<f32>)>;
 /// Types and values of states by name.
 type States = Vec<(String, Type, Vec<f32>)>;
 
-/// Random values of every input and state of a tape, running variances positive.
+/// Random values for every input and state of a tape. Running variances are positive.
 fn fed(tape: &Tape) -> (Inputs, States) {
     let mut stream = 0;
     let mut values = |ty: Type, positive: bool| {
@@ -248,7 +248,7 @@ fn fed(tape: &Tape) -> (Inputs, States) {
     (plain.into_iter().map(|(n, ty)| (n, values(ty, false))).collect(), states)
 }
 
-/// The outputs of a tape, unfused, fused, and fused one dispatch at a time.
+/// The outputs of a tape run in three ways: unfused, fused, and fused with one dispatch at a time.
 fn three_ways(tape: &Tape, outputs: &[(String, Var)]) -> Result<[Values; 3], String> {
     let gpu = gpu(true)?;
     let (inputs, states) = fed(tape);
@@ -283,8 +283,8 @@ fn close(ways: &[Values; 3], allowed: f64) -> Result<(), String> {
     Ok(())
 }
 
-/// Both sum the same products in the same order; bias, batch norm and residual are roundings of their own either way, so
-/// no more than the contraction of a product and a sum may differ, in each of twenty layers.
+/// Fused and unfused kernels sum the same products in the same order. Bias, batch norm and residual are rounded one by
+/// one in both. So only the contraction of a product and a sum may differ, in each of twenty layers.
 fn as_unfused() -> Result<(), String> {
     for stem in [Stem::Small, Stem::Large] {
         let model = resnet(stem);

@@ -1,4 +1,5 @@
-//! The ops against numbers made by PyTorch: an oracle nobody here wrote. `golden/README.md` says what each key holds.
+//! Compares the ops with numbers made by PyTorch, so that the expected values are independent of this project.
+//! `golden/README.md` says what each key holds.
 
 use crate::harness::device::gpu;
 use crate::harness::quick::{Input, near, run};
@@ -12,7 +13,7 @@ use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::sgd::Sgd;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type, Var};
 
-/// Both sides round in f32; PyTorch's own distance from f64 is up to 6e-6 of the largest value of a tensor.
+/// Both sides round to f32. PyTorch's own distance from f64 is up to 6e-6 of the largest value of a tensor.
 pub const ALLOWED: f64 = 1e-5;
 
 /// Tensors by name.
@@ -47,11 +48,11 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Files of values by op: the first word of each key is what PyTorch, or a paper, calls the op.
+/// The files of values. The first word of each key is the name that PyTorch or a paper gives the op.
 const FILES: [&str; 10] =
     ["elementwise", "half", "images", "losses", "misc", "norms", "ops", "optim", "shape", "steps"];
 
-/// The ops whose values stand under another name than theirs.
+/// Ops whose values are in the files under another name.
 const OTHER_NAMES: &[(&str, &[&str])] = &[
     ("adamw", &["adam"]),
     ("amp", &["clip_grad_norm", "found_inf", "loss_scale"]),
@@ -68,8 +69,8 @@ const OTHER_NAMES: &[(&str, &[&str])] = &[
     ("unpack_f16", &["cast"]),
 ];
 
-/// The ops that have values of their own, and what only the values of whole networks reach: products with endings, which
-/// fused networks are made of (`golden_resnet.rs`, `golden_vit.rs`).
+/// The ops that have values in the files. It also holds the fused products, which only the values of whole networks
+/// reach (`golden_resnet.rs`, `golden_vit.rs`).
 pub fn ops() -> Result<BTreeSet<&'static str>, String> {
     let (all, mut found) = (wgslab::kernels::ops(), BTreeSet::from(["epilogue"]));
     for file in FILES {
@@ -78,7 +79,7 @@ pub fn ops() -> Result<BTreeSet<&'static str>, String> {
             match (OTHER_NAMES.iter().find(|o| o.0 == name), all.iter().find(|op| op.0 == name)) {
                 (Some((_, ops)), _) => found.extend(ops.iter()),
                 (None, Some((op, _))) => drop(found.insert(op)),
-                (None, None) => return Err(format!("{file} holds {key}, and {name} is no op")),
+                (None, None) => return Err(format!("{file} holds {key}, but there is no op {name}")),
             }
         }
     }
@@ -92,7 +93,7 @@ pub fn read(file: &str) -> Result<BTreeMap<String, Input>, String> {
     let all = SafeTensors::deserialize(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut tensors = BTreeMap::new();
     for (name, view) in all.tensors() {
-        // A scalar is a tensor of one element here.
+        // A scalar becomes a tensor of one element.
         let shape = Shape::new(if view.shape().is_empty() { &[1] } else { view.shape() });
         let (ty, words) = match view.dtype() {
             Dtype::F32 => (Type::f32(shape), bytemuck::pod_collect_to_vec(view.data())),
@@ -124,13 +125,14 @@ pub fn floats(i: &Input) -> Vec<f32> {
     i.words.iter().map(|w| f32::from_bits(*w)).collect()
 }
 
-/// The number behind `letter` in a case's name, whose numbers are separated by letters.
+/// The number after `letter` in a case's name. The name separates its numbers by letters.
 fn number(case: &str, letter: char) -> u32 {
     let tail = case.rsplit(letter).next().unwrap_or_default();
     tail.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
 }
 
-/// The gradients of `y` with the recorded cotangent, for the inputs `wrt`, by the names golden files use.
+/// The gradients of `y` with respect to the inputs `wrt`, for the recorded cotangent. Their names are those of the
+/// golden files.
 pub fn gradients(
     t: &mut Tape,
     y: Var,
@@ -143,7 +145,7 @@ pub fn gradients(
     named.collect::<Option<_>>().ok_or_else(|| Error::Failed("a gradient is missing".into()))
 }
 
-/// Runs over the named inputs and compares each named result with the tensor of that name.
+/// Runs what `build` records over the named inputs. Compares each named result with the tensor of that name.
 pub fn compare(
     tensors: &Tensors,
     inputs: &[&str],
@@ -227,7 +229,7 @@ fn nt_xent(case: &str, tensors: &Tensors) -> Result<(), String> {
     })
 }
 
-/// Five steps of an optimizer over one store, the parameter compared after each.
+/// Runs five steps of an optimizer over one store and compares the parameter after each step.
 fn optimizer(name: &'static str) -> Result<(), String> {
     let text = |e: Error| e.to_string();
     let all = read("optim")?;

@@ -1,5 +1,5 @@
-//! Augmentation against torchvision (golden/images.py), and ops that are a line of PyTorch or move something in place
-//! (golden/steps.py).
+//! Compares augmentation with torchvision (golden/images.py). Compares ops that are one line of PyTorch, or that update
+//! something in place, with PyTorch (golden/steps.py).
 
 use crate::golden::{Tensors, compare, gradients, read};
 use crate::harness::quick::{Input, Vars};
@@ -22,7 +22,8 @@ use wgslab::kernels::solarize::Solarize;
 use wgslab::tape::record::SCALARS;
 use wgslab::tape::{Tape, Var};
 
-/// What the op gives by the names of the file; the first is differentiated where the file holds gradients.
+/// Records the op. Gives its results by the names in the file. The first result is differentiated where the file holds
+/// gradients.
 type Build = fn(&mut Tape, &Vars) -> BaseResult<Vec<(&'static str, Var)>>;
 
 /// The draws of golden/images.py.
@@ -93,7 +94,7 @@ const STEPS: &[(&str, Build)] = &[
     ("conv_transpose2d/groups", |t, v| transposed(t, v, Conv2d { groups: 3, ..Conv2d::new(2, 1) }, 1)),
     ("conv_transpose2d/padded", |t, v| transposed(t, v, Conv2d::new(2, 1), 1)),
     ("correct/n13k4", |t, v| y(t.correct(v["logits"], v["labels"], v["weights"])?)),
-    // Momentum 0.1; 24 elements have 23 degrees of freedom.
+    // Momentum 0.1. 24 elements have 23 degrees of freedom.
     ("ema/running", |t, v| y(t.apply1(Ema { keep: 0.9, slot: None, factor: 24.0 / 23.0 }, &[v["target"], v["x"]])?)),
     ("ema/teacher", |t, v| y(t.apply1(Ema { keep: 0.97, slot: None, factor: 1.0 }, &[v["target"], v["x"]])?)),
     ("enqueue/inside", |t, v| y(t.apply1(Enqueue, &[v["queue"], v["rows"], v["pointer"]])?)),
@@ -113,10 +114,10 @@ fn transposed(t: &mut Tape, v: &Vars, conv: Conv2d, more: u32) -> BaseResult<Vec
 
 const FILES: [(&str, &[(&str, Build)]); 2] = [("images", IMAGES), ("steps", STEPS)];
 
-/// What an op gives; all else in a file is given to it.
+/// The results of an op. All other tensors of a file are its inputs.
 const RESULTS: [&str; 3] = ["y", "kept", "row"];
 
-/// Gradients in a file, and of what.
+/// The gradients in a file, each with its input.
 const GRADS: [(&str, &str); 3] = [("grad_x", "x"), ("grad_weight", "weight"), ("grad_bias", "bias")];
 
 /// One trial for each op and case.
@@ -137,7 +138,7 @@ fn every_case(file: &str, cases: &[(&str, Build)]) -> Result<(), String> {
     let keys = read(file)?;
     let there: BTreeSet<&str> = keys.keys().filter_map(|k| k.rsplit_once('/')).map(|k| k.0).collect();
     let tested: BTreeSet<&str> = cases.iter().map(|c| c.0).collect();
-    if there == tested { Ok(()) } else { Err(format!("the file holds {there:?} and {tested:?} are tested")) }
+    if there == tested { Ok(()) } else { Err(format!("the file holds {there:?}, but {tested:?} are tested")) }
 }
 
 fn one(file: &str, case: &str, build: Build) -> Result<(), String> {

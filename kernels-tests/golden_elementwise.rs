@@ -1,4 +1,4 @@
-//! unary, binary, select and broadcast against numbers made by PyTorch, kinks and ties among them.
+//! Compares unary, binary, select and broadcast with PyTorch's numbers, kinks and ties included.
 
 use crate::golden::{self, Tensors, floats};
 use crate::harness::quick::{Input, near, run};
@@ -30,7 +30,7 @@ pub fn trials() -> Vec<Trial> {
     cases.into_iter().map(each).collect()
 }
 
-/// Records the op, takes the gradients that PyTorch gave, and compares.
+/// Records the op and its gradients and compares both with the file.
 fn check(op: &str, tensors: &Tensors) -> Result<(), String> {
     let parameters = tensors.get("parameters").map(floats).unwrap_or_default();
     let fed = |n: &&String| n.starts_with('x') || *n == "grad_y";
@@ -49,7 +49,7 @@ fn check(op: &str, tensors: &Tensors) -> Result<(), String> {
         }
         Ok(out)
     })?;
-    // Both sides round in f32, and a slope may be 20 times as large as the largest value that enters it.
+    // Both sides round to f32. A slope may be 20 times as large as the largest value that enters it.
     got.iter().try_for_each(|(name, got)| near(name, got, &floats(&tensors[*name]), 2e-6))
 }
 
@@ -86,6 +86,6 @@ fn apply(t: &mut Tape, op: &str, x: &[Var], p: &[f32]) -> BaseResult<Var> {
         "gt" => t.gt(x[0], x[1]),
         "ge" => t.ge(x[0], x[1]),
         "select" => t.select(x[0], x[1], x[2]),
-        other => Err(Error::Failed(format!("nobody knows the op {other} of the golden file"))),
+        other => Err(Error::Failed(format!("the test does not know the op {other} of the golden file"))),
     }
 }

@@ -1,4 +1,5 @@
-//! Every loss against PyTorch: value, losses of the rows and gradients. `golden/losses.py` made the numbers.
+//! Compares every loss with PyTorch: the value, the losses of the rows and the gradients. `golden/losses.py` made the
+//! numbers.
 
 use crate::golden::{floats, read};
 use crate::harness::quick::{Input, near, run};
@@ -11,13 +12,13 @@ use wgslab::kernels::sce::Sce;
 use wgslab::kernels::vicreg::Vicreg;
 use wgslab::tape::{Tape, Type, Var};
 
-/// Both sides round in f32.
+/// Both sides round to f32.
 const ALLOWED: f64 = 1e-5;
 
-/// Records a loss over its inputs in order, with its numbers; gives what to compare by name.
+/// Records a loss over its inputs in order, with its numbers. Gives the results to compare, by name.
 type Build = fn(&mut Tape, &[Var], &[f32]) -> BaseResult<Vec<(&'static str, Var)>>;
 
-/// Names of loss and losses.
+/// Names the loss and the losses of the rows.
 fn both<const N: usize>(y: [Var; N]) -> Vec<(&'static str, Var)> {
     vec![("loss", y[0]), ("rows", y[1])]
 }
@@ -84,7 +85,7 @@ pub fn trials() -> Vec<Trial> {
 
 fn check(case: &str, tensors: &BTreeMap<String, Input>) -> Result<(), String> {
     let op = case.split('/').next().unwrap_or_default();
-    let (_, build) = LOSSES.iter().find(|l| l.0 == op).ok_or_else(|| format!("{op} is no loss of the list"))?;
+    let (_, build) = LOSSES.iter().find(|l| l.0 == op).ok_or_else(|| format!("the list of losses has no {op}"))?;
     let numbers = tensors.get("numbers").map(floats).unwrap_or_default();
     let inputs: Vec<Input> = (0..)
         .map_while(|i| Some(Input { name: format!("x{i}"), ..tensors.get(&format!("in/{i}"))?.clone() }))

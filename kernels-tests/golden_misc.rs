@@ -1,4 +1,5 @@
-//! Poolings, resize, rotate, mixup and optimizers over parameter blocks against PyTorch's numbers (golden/misc.py).
+//! Compares poolings, resize, rotate, mixup and optimizers over parameter blocks with PyTorch's numbers
+//! (golden/misc.py).
 
 use crate::golden::{Tensors, floats, read};
 use crate::harness::device::gpu;
@@ -14,7 +15,7 @@ use wgslab::nn::Optimizer;
 use wgslab::nn::optimizer::{Limits, Step};
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Var};
 
-/// Both sides round in f32.
+/// Both sides round to f32.
 const ALLOWED: f64 = 1e-5;
 
 /// Records y of a case from its inputs.
@@ -62,7 +63,7 @@ fn every_case() -> Result<(), String> {
     let ops = file.keys().filter(|k| !OPTIMIZERS.contains(&first(k).as_str()));
     let there: BTreeSet<&str> = ops.filter_map(|k| k.rsplit_once('/')).map(|k| k.0).collect();
     let tested: BTreeSet<&str> = OPS.iter().map(|o| o.0).collect();
-    if there == tested { Ok(()) } else { Err(format!("the file holds {there:?} and {tested:?} are tested")) }
+    if there == tested { Ok(()) } else { Err(format!("the file holds {there:?}, but {tested:?} are tested")) }
 }
 
 fn op(case: &str, build: Build) -> Result<(), String> {
@@ -90,7 +91,7 @@ fn op(case: &str, build: Build) -> Result<(), String> {
 
 const OPTIMIZERS: [&str; 4] = ["adamw", "amp", "lars", "lars_clip"];
 
-/// The optimizer of a name, its learning rate, and what is done to gradients first.
+/// The optimizer of a name, its learning rate, and the limits on its gradients.
 fn named(name: &str) -> (Optimizer, f32, Limits) {
     let lars = |eta, clip| Optimizer::Lars { momentum: 0.9, weight_decay: 0.01, eta, clip };
     let loss_scale = Some(LossScale { initial: 1024.0, interval: 2 });
@@ -105,7 +106,7 @@ fn named(name: &str) -> (Optimizer, f32, Limits) {
     }
 }
 
-/// Records a loss Σ w·grad_w + Σ b·grad_b, whose gradients are the given ones, and its minimisation.
+/// Records a loss Σ w·grad_w + Σ b·grad_b, so that the gradients are the given ones, and a step that minimizes it.
 fn record(t: &mut Tape, file: &Tensors, name: &str, optimizer: &Optimizer, limits: Limits) -> BaseResult<Step> {
     let mut losses = Vec::new();
     for (param, grad) in [("w", "grad_w"), ("b", "grad_b")] {
@@ -120,7 +121,7 @@ fn record(t: &mut Tape, file: &Tensors, name: &str, optimizer: &Optimizer, limit
     optimizer.minimize_within(t, loss, &["w".to_string(), "b".to_string()], limits)
 }
 
-/// Six steps over one store, both parameters compared after each.
+/// Runs six steps over one store and compares both parameters after each step.
 fn optimizer(name: &'static str) -> Result<(), String> {
     let (file, gpu) = (read("misc")?, gpu(true)?);
     let ((optimizer, lr, limits), mut t) = (named(name), Tape::new());

@@ -1,4 +1,4 @@
-//! attention and the normalizations against numbers made by PyTorch: golden/norms.py says what each case is.
+//! Compares attention and the normalizations with PyTorch's numbers. golden/norms.py says what each case is.
 
 use crate::golden::{Tensors, compare, floats, gradients, read};
 use crate::harness::device::gpu;
@@ -11,8 +11,8 @@ use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Var};
 /// Records an op over the named inputs of a case.
 type Record = fn(&mut Tape, &BTreeMap<String, Var>, &str) -> BaseResult<Var>;
 
-/// An op: its name in the file, its inputs (one that a case does not have is left out), what is differentiated under
-/// which name, and how it is recorded.
+/// An op: its name in the file, its inputs, the names of its gradients with their inputs, and how to record it. An
+/// input that a case does not have is left out.
 struct Recipe {
     op: &'static str,
     inputs: &'static [&'static str],
@@ -112,8 +112,9 @@ fn digit(case: &str) -> usize {
     case.chars().last().and_then(|c| c.to_digit(10)).unwrap_or(0) as usize
 }
 
-/// Batch norm of two parts of a batch, 4 samples and 2, as two devices would: the statistics of each part, merged, then
-/// each part normalised with the merged ones. It must be the batch norm of the whole.
+/// Batch norm of two parts of a batch, of 4 and 2 samples, as two devices would compute it. Each part gives its
+/// statistics, the statistics are merged, and each part is normalised with the merged ones. The result must be the
+/// batch norm of the whole batch.
 fn parts(t: &mut Tape, v: &BTreeMap<String, Var>, _case: &str) -> BaseResult<Var> {
     let (x, weight, bias) = (v["x"], v["weight"], v["bias"]);
     let (n, c) = (t.shape(x).dim(0), t.shape(x).dim(1));
@@ -130,7 +131,7 @@ fn parts(t: &mut Tape, v: &BTreeMap<String, Var>, _case: &str) -> BaseResult<Var
     t.concat(&[a?, b?], 0)
 }
 
-/// Three training steps over one store: y, u and v after each, and the gradient of the last.
+/// Runs three training steps over one store. Compares y, u and v after each, and the gradient of the last.
 fn spectral_norm(tensors: &Tensors) -> Result<(), String> {
     let text = |e: Error| e.to_string();
     let tensor = |key: &str| floats(&tensors[key]);

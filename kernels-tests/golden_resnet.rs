@@ -1,5 +1,6 @@
-//! ResNet-18 and ResNet-50 against PyTorch: logits, loss, the gradient of every parameter and the running statistics of one training
-//! step from the same weights, and the files they are kept in. `golden/README.md` says what each key holds.
+//! Compares ResNet-18 and ResNet-50 with PyTorch: the logits, the loss, the gradient of every parameter and the running
+//! statistics of one training step from the same weights. Also tests the files that hold a network. `golden/README.md`
+//! says what each key holds.
 
 use crate::golden::{Tensors, floats, read};
 use crate::harness::compare::same_bits;
@@ -18,10 +19,10 @@ use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem, weights};
 use wgslab::tape::rewrite::Rule;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
 
-/// What may lie between PyTorch's numbers and these, as a share of the largest value of a tensor: both round in f32 and
-/// sum in different orders. Seen on a software driver, the worst tensor of both files of ResNet-18 and all variants: logits and loss
-/// 2.5e-6, gradients 1.7e-5 (PyTorch's own lie 6e-6 from f64), running statistics 3.4e-7. Allowed is three to ten times
-/// that.
+/// How far these numbers may lie from PyTorch's, as a share of the largest value of a tensor. Both round to f32 and sum
+/// in different orders. Seen on a software driver, for the worst tensor of both files of ResNet-18 and all variants:
+/// logits and loss 2.5e-6, gradients 1.7e-5 (PyTorch's own lie 6e-6 from f64), running statistics 3.4e-7. The bounds
+/// are three to ten times that.
 const LOGITS: f64 = 1e-5;
 const GRADIENTS: f64 = 5e-5;
 const STATISTICS: f64 = 3e-6;
@@ -33,16 +34,17 @@ const CLASSES: usize = 5;
 struct Golden {
     file: &'static str,
     model: ResNet,
-    /// Batch norms in it.
+    /// The number of its batch norms.
     norms: usize,
-    /// What may lie between logits and between gradients.
+    /// How far logits may differ, and how far gradients may.
     allowed: [f64; 2],
 }
 
 const NETWORKS: [Golden; 3] = [
     Golden { file: "resnet", model: ResNet::resnet18(Stem::Small, 0.125, 3), norms: 20, allowed: [LOGITS, GRADIENTS] },
-    // 50 layers of two channels amplify: weights that differ by 3e-7 move a gradient by 2e-4 in f64, and PyTorch's own f32
-    // lies 5.2e-5 away. Seen: logits 1.1e-5, by Winograd. A stride or a shortcut in the wrong place moves all of them by their size.
+    // 50 layers of two channels amplify errors. Weights that differ by 3e-7 move a gradient by 2e-4 in f64, and
+    // PyTorch's own f32 lies 5.2e-5 away. Seen: logits 1.1e-5, by Winograd. A stride or a shortcut in the wrong place
+    // would change all of them by about their own size.
     Golden { file: "resnet50", model: ResNet::resnet50(Stem::Small, 0.03125, 3), norms: 53, allowed: [3e-5, 1e-3] },
     Golden {
         file: "resnet_7x7",
@@ -52,9 +54,9 @@ const NETWORKS: [Golden; 3] = [
     },
 ];
 
-/// Which variant is taken where an op offers it, and by how many steps at least: 20 convolutions have 3 each, and Winograd
-/// has those of 3×3 and stride 1, 13 without the stem, forward and to the input. "first" is offered nowhere, so each op
-/// takes its own first one.
+/// The variant to take where an op offers it, and the least number of steps that must take it. 20 convolutions have 3
+/// steps each. Winograd serves the convolutions of 3×3 and stride 1, forward and to the input: 13 without the stem. No
+/// op has a variant "first", so there each op takes its own first variant.
 const FAMILIES: [(&str, usize); 4] = [("first", 0), ("tiled_64", 60), ("naive", 60), ("winograd_tiled", 26)];
 
 /// The trials.
@@ -74,11 +76,11 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// A training step that keeps everything worth comparing.
+/// A training step that keeps every value that is compared.
 struct Step {
     tape: Tape,
     params: Params,
-    /// Named as in the golden file.
+    /// The values to read, under the names of the golden file.
     reads: Vec<(String, Var)>,
 }
 
@@ -114,7 +116,8 @@ fn training_step(model: ResNet, tensors: &Tensors) -> BaseResult<Step> {
     Ok(Step { tape: t, params, reads })
 }
 
-/// The golden parameters and running statistics, under `prefix`, and what the tape needs besides.
+/// Makes a state of the golden parameters and running statistics under `prefix`, with zeros for the other states of the
+/// tape.
 pub fn store(gpu: &Gpu, tensors: &Tensors, prefix: &str, types: &[(String, Type)]) -> BaseResult<State> {
     let mut state = State::new();
     for (key, tensor) in tensors {
@@ -127,7 +130,7 @@ pub fn store(gpu: &Gpu, tensors: &Tensors, prefix: &str, types: &[(String, Type)
     Ok(state)
 }
 
-/// The names and shapes of a model must be those of the file, one for one.
+/// Checks that the names and shapes of a model are exactly those of the file.
 pub fn same_names(params: &Params, tensors: &Tensors) -> Result<(), String> {
     let named = |(k, v): (&String, &crate::harness::quick::Input)| Some((k.strip_prefix("param/")?.to_string(), v.ty));
     let want: BTreeMap<String, Type> = tensors.iter().filter_map(named).collect();
@@ -138,10 +141,10 @@ pub fn same_names(params: &Params, tensors: &Tensors) -> Result<(), String> {
     if extra.is_empty() && missing.is_empty() {
         return Ok(());
     }
-    Err(format!("the model has {extra:?} besides torchvision's tensors, and lacks {missing:?}"))
+    Err(format!("the model has {extra:?}, which torchvision does not have, and lacks {missing:?}"))
 }
 
-/// The largest difference as a share of the tensor's largest value: printed, so that a bound can be judged.
+/// The largest difference as a share of the tensor's largest value. It is printed, so that a bound can be judged.
 pub fn share(got: &[f32], want: &[f32]) -> f64 {
     let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs() as f64));
     got.iter().zip(want).map(|(g, w)| (*g as f64 - *w as f64).abs()).fold(0.0, f64::max) / largest.max(1e-300)
@@ -162,11 +165,11 @@ fn against_pytorch(golden: Golden, family: &'static str, least: usize) -> Result
     let schedule = Schedule::new(&step.tape, &options).map_err(text)?;
     let taken = schedule.steps.iter().filter(|s| s.variant == family).count();
     if taken < least {
-        return Err(format!("{taken} steps take the variant {family}, and {least} offer it"));
+        return Err(format!("{taken} steps take the variant {family}; at least {least} must"));
     }
     let plan = Plan::new(&gpu, schedule, &state).map_err(text)?;
     let weights = vec![1.0; tensors["labels"].words.len()];
-    // A rate of 0 leaves the parameters as they are, which the evaluation of the file wants.
+    // The file's evaluation needs unchanged parameters, so the learning rate is 0.
     plan.run(&gpu, &feed(&tensors, &weights, 0.0)).map_err(text)?;
     let mut worst: BTreeMap<&str, (f64, String)> = BTreeMap::new();
     let mut compare = |name: &str, got: &[f32], allowed: f64| {
@@ -197,7 +200,7 @@ fn against_pytorch(golden: Golden, family: &'static str, least: usize) -> Result
     }
     let wanted = tensors.keys().filter(|k| !k.starts_with("param/") && !["input", "labels"].contains(&k.as_str()));
     if compared + 1 != wanted.count() {
-        return Err(format!("{} tensors were compared and the file holds another number", compared + 1));
+        return Err(format!("{} tensors were compared, but the file holds another number", compared + 1));
     }
     println!("{}::{family}: furthest from PyTorch, as a share of the largest value: {worst:?}", golden.file);
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
@@ -217,7 +220,7 @@ fn evaluate(g: &Gpu, golden: Golden, tensors: &Tensors, s: &State, options: &Opt
     record().map_err(text)
 }
 
-/// Two runs of the plan and one of the trace, each from the same state, give the same bits: values and state.
+/// Two runs of the plan and one of the trace, each from the same state, must give the same bits of values and state.
 fn plan_and_trace(golden: Golden) -> Result<(), String> {
     let (gpu, tensors) = (gpu(true)?, read(golden.file)?);
     let step = training_step(golden.model, &tensors).map_err(text)?;
@@ -240,7 +243,7 @@ fn plan_and_trace(golden: Golden) -> Result<(), String> {
         let plan = Plan::new(&gpu, Schedule::new(&step.tape, &options)?, &state)?;
         plan.run(&gpu, &feed)?;
         let first = after(&state, &|name, _| plan.read(&gpu, name))?;
-        // The same plan again, over the slabs that the first run left behind.
+        // Runs the same plan again, over the memory that the first run left.
         for (name, ty) in step.tape.state_types() {
             let start = tensors.get(&format!("param/{name}")).map(|t| bytemuck::cast_slice(&t.words).to_vec());
             state.write(&gpu, &name, &start.unwrap_or_else(|| vec![0; ty.bytes() as usize]))?;
@@ -264,7 +267,7 @@ fn bytes_of(tensors: &Tensors, name: &str) -> Vec<u8> {
     tensors.get(&format!("param/{name}")).map_or(Vec::new(), |t| bytemuck::cast_slice(&t.words).to_vec())
 }
 
-/// A backbone and its wanted tensors, without the classifier.
+/// A backbone with its tensors, without the classifier.
 fn backbone(golden: Golden, tensors: &Tensors) -> BaseResult<Vec<(String, Type)>> {
     let (mut t, mut params) = (Tape::new(), Params::new());
     let x = t.input("input", tensors["input"].ty)?;
@@ -297,7 +300,7 @@ fn checkpoints(golden: Golden) -> Result<(), String> {
     misfits(&gpu, golden, &tensors, &path, &wanted)
 }
 
-/// The file holds torchvision's names, `num_batches_tracked` with them, and nothing else.
+/// The file must hold torchvision's names, `num_batches_tracked` included, and nothing else.
 fn torchvision_names(path: &Path, tensors: &Tensors, count: usize) -> Result<(), String> {
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|e| e.to_string())?;
@@ -309,7 +312,7 @@ fn torchvision_names(path: &Path, tensors: &Tensors, count: usize) -> Result<(),
     want.sort();
     have.sort();
     if norms.len() != count || want != have {
-        return Err(format!("the file holds {have:?} and torchvision loads {want:?}"));
+        return Err(format!("the file holds {have:?}, but torchvision loads {want:?}"));
     }
     let count = file.tensor("bn1.num_batches_tracked").map_err(|e| e.to_string())?;
     if count.dtype() != safetensors::Dtype::I64 || !count.shape().is_empty() || count.data() != 42i64.to_le_bytes() {
@@ -318,7 +321,7 @@ fn torchvision_names(path: &Path, tensors: &Tensors, count: usize) -> Result<(),
     Ok(())
 }
 
-/// Equal states give equal files, and a file gives the state back.
+/// Equal states must give equal files, and a file must give the state back.
 fn whole_state(gpu: &Gpu, state: &State, folder: &Path) -> Result<(), String> {
     let (a, b) = (folder.join("a.safetensors"), folder.join("b.safetensors"));
     checkpoint::save_state(&a, gpu, state, metadata("step")).map_err(text)?;
@@ -336,7 +339,7 @@ fn whole_state(gpu: &Gpu, state: &State, folder: &Path) -> Result<(), String> {
     flipped(&a, &whole)
 }
 
-/// No bit of a checkpoint can change unseen: in the header, in the metadata, in a weight.
+/// A changed bit of a checkpoint must be noticed: in the header, in the metadata and in a weight.
 fn flipped(path: &Path, whole: &[u8]) -> Result<(), String> {
     let header = 8 + u64::from_le_bytes(std::array::from_fn(|i| whole[i])) as usize;
     let places = (0..header).chain((header..whole.len()).step_by(whole.len() / 200 + 1)).chain([whole.len() - 1]);
@@ -345,7 +348,9 @@ fn flipped(path: &Path, whole: &[u8]) -> Result<(), String> {
         bytes[at] ^= 1 << (at % 8);
         match Checkpoint::of(path, bytes) {
             Err(Error::Damaged { .. }) => {}
-            other => return Err(format!("byte {at} changed, and the file is {:?}", other.map(|c| c.metadata))),
+            other => {
+                return Err(format!("byte {at} changed, but reading the file gives {:?}", other.map(|c| c.metadata)));
+            }
         }
     }
     Ok(())
@@ -355,7 +360,7 @@ fn metadata(key: &str) -> serde_json::Map<String, serde_json::Value> {
     serde_json::Map::from_iter([(key.to_string(), 3.into())])
 }
 
-/// Damaged and foreign files are refused with what is wrong.
+/// Damaged and foreign files must be refused with the reason.
 fn misfits(gpu: &Gpu, golden: Golden, tensors: &Tensors, path: &Path, wanted: &[(String, Type)]) -> Result<(), String> {
     let load = |path: &Path, wanted: &[(String, Type)]| {
         let bytes = weights::read(path)?;
@@ -363,7 +368,7 @@ fn misfits(gpu: &Gpu, golden: Golden, tensors: &Tensors, path: &Path, wanted: &[
     };
     let refused = |what: &str, r: BaseResult<()>, words: &[&str]| match r {
         Err(Error::Data(e)) if words.iter().all(|w| e.contains(w)) => Ok(()),
-        other => Err(format!("{what} gives {other:?} and must be a data error that names {words:?}")),
+        other => Err(format!("{what} gives {other:?}, but must be a data error that names {words:?}")),
     };
     let cut = path.with_file_name("cut.safetensors");
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;

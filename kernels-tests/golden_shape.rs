@@ -1,4 +1,4 @@
-//! Ops that move, reduce and order elements against PyTorch. The case's name holds the op's arguments.
+//! Compares the ops that move, reduce and order elements with PyTorch. The case's name holds the op's arguments.
 
 use crate::golden::{ALLOWED, Tensors, floats, gradients, read};
 use crate::harness::quick::{Input, Vars, near, run};
@@ -26,7 +26,7 @@ pub fn trials() -> Vec<Trial> {
     cases.into_iter().map(trial).collect()
 }
 
-/// Names of the tensors an op is given; those with a gradient in the file are differentiated.
+/// The names of an op's inputs. An input that has a gradient in the file is differentiated.
 const INPUTS: [(&str, &str); 6] =
     [("x", "grad_x"), ("table", "grad_table"), ("a", "grad_a"), ("b", "grad_b"), ("c", "grad_c"), ("indices", "")];
 
@@ -48,13 +48,13 @@ fn check(op: &str, case: &str, tensors: &Tensors) -> Result<(), String> {
         if want.ty.dtype == DType::F32 {
             near(name, &got, &floats(want), ALLOWED)?;
         } else if got.iter().map(|v| v.to_bits()).ne(want.words.iter().copied()) {
-            return Err(format!("{name} is {got:?} and must be {:?}, as u32", want.words));
+            return Err(format!("{name} is {got:?}, but must be {:?}, as u32", want.words));
         }
     }
     Ok(())
 }
 
-/// What the op gives, by the names in the file; the first is differentiated.
+/// Records the op and gives its results by the names in the file. The first result is differentiated.
 fn record(op: &str, case: &str, t: &mut Tape, v: &Vars, tensors: &Tensors) -> BaseResult<Vec<(&'static str, Var)>> {
     let numbers = |text: &str| text.split('_').map(|n| n.parse().unwrap()).collect::<Vec<usize>>();
     let digits = |text: &str| text.chars().map(|c| c.to_digit(10).unwrap() as usize).collect::<Vec<usize>>();

@@ -1,5 +1,6 @@
-//! Self-supervised methods against PyTorch and lightly: three steps from the same weights on the same views, the loss of
-//! each and what became of every weight, running statistic and queue. `golden/ssl_methods.py` says what each key holds.
+//! Compares self-supervised methods with PyTorch and lightly. Each method takes three steps from the same weights on
+//! the same views. The test compares the loss of each step and the change of every weight, running statistic and queue.
+//! `golden/ssl_methods.py` says what each key holds.
 
 use crate::golden::{Tensors, floats, read};
 use crate::harness::device::gpu;
@@ -13,19 +14,20 @@ use wgslab::nn::{Backbone, Mode, Optimizer, Params, Recipe, Recorder, ResNet, St
 use wgslab::ssl::{self, Method};
 use wgslab::tape::{Feed, Plan, Schedule, State, Tape, Type, Var};
 
-/// What a loss may differ by, as a share of it, and what an update may, as a share of its length: of all that was added to a
-/// tensor so far. Seen on a software driver: 2.7e-5 and 4.1e-5. PyTorch's own f32 lies up to 1.1e-5 and 2.3e-5 from its f64.
+/// `LOSS`: how far a loss may lie from PyTorch's, as a share of the loss. `UPDATE`: how far a tensor's update may lie
+/// from PyTorch's, as a share of the update's length. The update is all that was added to the tensor so far. Seen on a
+/// software driver: 2.7e-5 and 4.1e-5. PyTorch's own f32 lies up to 1.1e-5 and 2.3e-5 from its f64.
 const LOSS: f64 = 1e-4;
 const UPDATE: f64 = 1e-3;
-/// What is added to a tensor rounds to its f32: by this share of the tensor's length in all steps. A bias before a batch norm
-/// has no gradient but rounding.
+/// What is added to a tensor is rounded to the tensor's f32. In all steps together this rounding is at most this share
+/// of the tensor's length. It is allowed for, because the gradient of a bias before a batch norm is only rounding.
 const ROUNDING: f64 = 2e-7;
 
 const BATCH: usize = 8;
 const STEPS: usize = 3;
 const LR: f32 = 0.002;
 
-/// Each method with the settings that the file was made with.
+/// Each method, with the settings that the file was made with.
 const METHODS: [(&str, &str); 10] = [
     ("rotation", ""),
     ("jigsaw", "permutations = 5\ntile_share = 0.8\ntile_dim = 7\nhidden_dim = 11"),
@@ -50,7 +52,8 @@ const METHODS: [(&str, &str); 10] = [
     ),
 ];
 
-/// Settings that are a little wrong, one for each part of each loss and each moving average: each must be seen.
+/// Settings that are slightly wrong, one for each part of each loss and each moving average. The test must see each of
+/// them.
 const PLANTED: [(&str, &str, &str); 12] = [
     ("jigmag", "[1, 2, 4]", "[1, 2, 3.5]"),
     ("vae", "beta = 0.1", "beta = 0.101"),
@@ -66,7 +69,7 @@ const PLANTED: [(&str, &str, &str); 12] = [
     ("vicreg", "covariance = 1", "covariance = 1.02"),
 ];
 
-/// The trials: each method, planted errors, and that no method is left out.
+/// The trials: one for each method, one for the planted errors, and one that no method is left out.
 pub fn trials() -> Vec<Trial> {
     let mut trials: Vec<Trial> = METHODS
         .iter()
@@ -78,7 +81,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(Trial::test("T0 every method has golden values", || {
         let have: Vec<&str> = METHODS.iter().map(|m| m.0).collect();
         let without: Vec<&str> = ssl::methods().iter().map(|m| m.name).filter(|n| !have.contains(n)).collect();
-        if without.is_empty() { Ok(()) } else { Err(Failed::from(format!("{without:?} have none"))) }
+        if without.is_empty() { Ok(()) } else { Err(Failed::from(format!("{without:?} have no golden values"))) }
     }));
     trials
 }
@@ -88,16 +91,16 @@ fn planted() -> Result<(), String> {
     for (name, right, wrong) in PLANTED {
         let settings = METHODS.iter().find(|m| m.0 == name).map(|m| m.1).unwrap_or_default();
         let planted = settings.replacen(right, wrong, 1);
-        // An error of another kind would show nothing.
+        // An error of another kind would not show that the numbers differ.
         let seen = |why: String| why.contains(" apart") || why.starts_with("updates differ");
         if planted == settings || !against(name, &planted).is_err_and(seen) {
             unseen.push(format!("{name}: {wrong}"));
         }
     }
-    if unseen.is_empty() { Ok(()) } else { Err(format!("nothing differs with {unseen:?}")) }
+    if unseen.is_empty() { Ok(()) } else { Err(format!("the test does not see these wrong settings: {unseen:?}")) }
 }
 
-/// The views of the file, by the indices of their images.
+/// Gives the views of the file, by the indices of their images.
 struct Given;
 
 impl Views for Given {
@@ -137,7 +140,8 @@ fn step(method: &dyn Method) -> BaseResult<Step> {
     Ok(Step { tape: t, params })
 }
 
-/// The first value of each parameter: the backbone's are shared, a copy has its original's.
+/// The first value of each parameter. All methods share the backbone's values. A copy starts with the values of its
+/// original.
 fn start(params: &Params, tensors: &Tensors, method: &str) -> Result<BTreeMap<String, Vec<f32>>, String> {
     let mut all = BTreeMap::new();
     for p in params.list() {
@@ -187,13 +191,13 @@ fn against(name: &str, settings: &str) -> Result<(), String> {
         let off = f64::from((loss - want).abs()) / f64::from(want.abs()).max(0.1);
         println!("{name}: loss of step {k} {loss}, PyTorch's {want}, {off:.1e} apart");
         if off.is_nan() || off > LOSS {
-            return Err(format!("the loss of step {k} is {loss} and PyTorch's {want}: {off:.1e} apart"));
+            return Err(format!("the loss of step {k} is {loss}, PyTorch's is {want}: {off:.1e} apart"));
         }
     }
     moved(&tensors, name, &first, |p| state.read_f32(gpu, p))
 }
 
-/// What the method draws on the host: the file's numbers of the same name and size.
+/// Replaces what the method draws on the host by the file's numbers of the same name and size.
 fn drawn(
     method: &dyn Method,
     name: &str,
@@ -206,14 +210,14 @@ fn drawn(
         let words = &tensors.get(&key).ok_or_else(|| format!("{key} is not in the file"))?.words;
         let bytes: Vec<u8> = bytemuck::cast_slice(words).to_vec();
         if bytes.len() != own.len() {
-            return Err(format!("{key} has {} bytes and the method draws {}", bytes.len(), own.len()));
+            return Err(format!("{key} has {} bytes, but the method draws {}", bytes.len(), own.len()));
         }
         Ok((input.to_string(), bytes))
     };
     method.inputs(at, indices).into_iter().map(given).collect()
 }
 
-/// Compares what was added to each tensor with the file's.
+/// Compares what was added to each tensor with the file's values.
 fn moved(
     tensors: &Tensors,
     method: &str,
@@ -223,10 +227,10 @@ fn moved(
     let (prefix, mut worst, mut wrong) = (format!("{method}/after/"), (0.0, ""), Vec::new());
     let due: Vec<&str> = tensors.keys().filter_map(|key| key.strip_prefix(&prefix)).collect();
     if due.len() != first.len() {
-        return Err(format!("the file has {} tensors and the method {}", due.len(), first.len()));
+        return Err(format!("the file has {} tensors, the method has {}", due.len(), first.len()));
     }
     for name in due {
-        let before = first.get(name).ok_or_else(|| format!("{name} of the file is not here"))?;
+        let before = first.get(name).ok_or_else(|| format!("the file has {name}, the method does not"))?;
         let (got, want) = (now(name).map_err(text)?, floats(&tensors[&format!("{prefix}{name}")]));
         let length = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
         let update = length(&mut want.iter().zip(before).map(|(w, b)| f64::from(*w) - f64::from(*b)));

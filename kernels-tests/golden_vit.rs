@@ -1,5 +1,5 @@
-//! A vision transformer against PyTorch: logits, loss and the gradient of every parameter of one training step from the
-//! same weights. `golden/README.md` says what each key holds.
+//! Compares a vision transformer with PyTorch: the logits, the loss and the gradient of every parameter of one training
+//! step from the same weights. `golden/README.md` says what each key holds.
 
 use crate::golden::{floats, read};
 use crate::golden_resnet::{same_names, share, store};
@@ -17,12 +17,13 @@ use wgslab::tape::{Feed, Options, Plan, Schedule, Tape, Type};
 const MODEL: Vit = Vit { patch: 4, width: 12, depth: 2, heads: 3, in_channels: 2 };
 const CLASSES: usize = 5;
 
-/// What may lie between PyTorch's numbers and these, as a share of the largest value of a tensor; both round in f32 and
-/// sum in different orders. Seen on a software adapter: 2e-6. Ten times that leaves room for the exp and division of others,
-/// which Vulkan allows some units in the last place.
+/// How far these numbers may lie from PyTorch's, as a share of the largest value of a tensor. Both round to f32 and sum
+/// in different orders. Seen on a software adapter: 2e-6. The bound is ten times that, because Vulkan allows other
+/// drivers some units in the last place for exp and division.
 const ALLOWED: f64 = 2e-5;
 
-/// The trials, each unfused and fused: which variant is taken where an op offers it; "first" is offered nowhere, so each op takes its own.
+/// The trials, each run unfused and fused. The name is the variant to take where an op offers it. No op has a variant
+/// "first", so there each op takes its own first variant.
 pub fn trials() -> Vec<Trial> {
     let trial = |family: &'static str| {
         Trial::test(format!("T1 golden vit::{family}"), move || against_pytorch(family).map_err(Failed::from))
@@ -81,7 +82,7 @@ fn against_pytorch(family: &'static str) -> Result<(), String> {
         println!("vit::{family}: furthest from PyTorch, as a share of the largest value: {furthest:e} of {of}");
     }
     if steps[1] >= steps[0] {
-        return Err(format!("{} steps unfused and {} fused: nothing was fused", steps[0], steps[1]));
+        return Err(format!("{} steps unfused, {} fused: nothing was fused", steps[0], steps[1]));
     }
     if names.len() != params.list().len() + 2 {
         return Err(format!("{} tensors were compared for {} parameters", names.len(), params.list().len()));
@@ -99,8 +100,8 @@ fn misfits() -> Result<(), String> {
         let x = t.input("input", Type::f32(shape)).map_err(text)?;
         match model.forward(&mut t, &mut params, "", x, wgslab::nn::Mode::Train) {
             Err(e) if e.to_string().contains(says) => {}
-            Err(e) => return Err(format!("the error should say '{says}': {e}")),
-            Ok(_) => return Err(format!("this was recorded, and should be refused: {says}")),
+            Err(e) => return Err(format!("the error should say '{says}', but says: {e}")),
+            Ok(_) => return Err(format!("this was recorded, but should be refused: {says}")),
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! f16 tensors beyond the cases of single ops: who takes them, how an odd number of halves lies in buffers, states and
-//! checkpoints, how gradients add up, and products against PyTorch's.
+//! Tests of f16 tensors beyond the cases of single ops: which ops take them, how an odd number of halves is stored in
+//! buffers, states and checkpoints, how gradients add up, and how products compare with PyTorch's.
 
 use crate::golden::{self, floats, gradients};
 use crate::harness::device::gpu;
@@ -16,7 +16,7 @@ use wgslab::nn::checkpoint;
 use wgslab::tape::rewrite::Rule;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type, Var};
 
-/// Ops that take f16 for every float they take.
+/// Ops that take f16 in place of every float input.
 const TAKE: [&str; 16] = [
     "abs",
     "add",
@@ -70,15 +70,15 @@ pub fn device_trials() -> Vec<Trial> {
     list
 }
 
-/// The inputs of an op that are f16 together, where it takes halves.
+/// The inputs that must be f16 together, for an op that takes halves.
 fn together(name: &str, float: &[usize]) -> Option<Vec<usize>> {
     match name {
-        "epilogue" => Some(vec![0, 1]), // of the product; what follows it is f32
+        "epilogue" => Some(vec![0, 1]), // the product's inputs; the inputs of what follows it are f32
         name => TAKE.contains(&name).then(|| float.to_vec()),
     }
 }
 
-/// What recording the op of a case says where the inputs `halved` are f16.
+/// Records the op of a case with f16 for the inputs `halved`. Gives the types of its results, or the error.
 fn recorded(case: &Case, halved: &[usize]) -> BaseResult<Vec<Type>> {
     let mut case = case.clone();
     halved.iter().for_each(|&i| case.inputs[i].0.dtype = DType::F16);
@@ -97,9 +97,9 @@ fn refusals() -> Result<(), String> {
                 let at = || format!("{name}, {}, inputs {halved:?} as f16", case.name);
                 let right = fits.as_ref() == Some(&halved);
                 match recorded(case, &halved) {
-                    Ok(y) => ensure(right, format!("{} must be refused and gives {y:?}", at()))?,
+                    Ok(y) => ensure(right, format!("{} must be refused, but gives {y:?}", at()))?,
                     Err(e) => {
-                        let (e, own) = (e.to_string(), name == "cast"); // a cast from f32 has nothing to do for f16
+                        let (e, own) = (e.to_string(), name == "cast"); // a cast refuses an input that is f16 already
                         ensure(own || !right, format!("{}: {e}", at()))?;
                         ensure(e.contains("F16"), format!("{}: '{e}' must name F16", at()))?;
                     }
@@ -114,7 +114,7 @@ fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()
 }
 
-/// s ← s + x in f16, five elements: ten bytes, which are no whole words.
+/// s ← s + x in f16 with five elements. These are ten bytes, which are not whole words.
 fn odd() -> Result<(), String> {
     let (gpu, ty, mut t) = (gpu(true)?, Type::f16([5]), Tape::new());
     let mut build = || {
@@ -138,7 +138,7 @@ fn odd() -> Result<(), String> {
         ("the state", state.read(&gpu, "s"), bytes(&want)),
     ] {
         let got = got.map_err(text)?;
-        ensure(got == want, format!("{what} is {got:?} and must be {want:?}"))?;
+        ensure(got == want, format!("{what} is {got:?}, but must be {want:?}"))?;
     }
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let path = folder.path().join("state.safetensors");
@@ -165,7 +165,7 @@ fn infinite() -> Result<(), String> {
     }
 }
 
-/// The gradient of (a·a + a) is 2a + 1, of which every part is f16.
+/// The gradient of (a·a + a) is 2a + 1. Each of its parts is f16.
 fn sums() -> Result<(), String> {
     let a = [0.5f32, -3.0, 100.0];
     let got = run(&[Input::f32("a", &[3], &a)], |t, v| {
@@ -180,7 +180,7 @@ fn sums() -> Result<(), String> {
     ensure(got["half"] == want && got["single"] == want, format!("{got:?} must be {want:?}"))
 }
 
-/// What follows a product of halves.
+/// Products of halves, fused with what follows them.
 fn fused() -> Result<(), String> {
     for (m, n, k) in [(5, 7, 9), (12, 8, 20), (6, 8, 1108)] {
         let types = [Type::f16([m, k]), Type::f16([n, k]), Type::f32([n])];
@@ -197,7 +197,7 @@ fn fused() -> Result<(), String> {
     })
 }
 
-/// A product and two steps behind it, on its way to memory and as ops of their own, under every variant.
+/// Runs a product and two steps after it, fused and as ops of their own, under every variant.
 fn fused_as_apart(
     what: &str,
     types: [Type; 3],
@@ -239,8 +239,8 @@ fn fused_as_apart(
     Ok(())
 }
 
-/// Sizes that take tiles of 128 × 128, in whole vec4 and one by one. Whole numbers up to 3, so that every sum is exact: a
-/// reference in f32 will do, and gradients, which are products of other sizes, need none here.
+/// Sizes that use tiles of 128 × 128, in whole vec4 and one by one. The numbers are whole and at most 3, so that every
+/// sum is exact and an f32 reference suffices. Gradients are products of other sizes and are not tested here.
 fn large_tiles() -> Result<(), String> {
     let gpu = gpu(true)?;
     for (m, n, k) in [(2048, 2048, 20), (2050, 2051, 19)] {
@@ -273,14 +273,14 @@ fn large_tiles() -> Result<(), String> {
             plan.run(&gpu, &Feed::new().input("a", &bytes(&a)).input("b", &bytes(&b))).map_err(text)?;
             let got = plan.read_f32(&gpu, "c").map_err(text)?;
             if let Some(i) = (0..m * n).find(|&i| got[i] != want[i]) {
-                return Err(format!("{what}: element {i} is {} and must be {}", got[i], want[i]));
+                return Err(format!("{what}: element {i} is {}, but must be {}", got[i], want[i]));
             }
         }
     }
     Ok(())
 }
 
-/// Operands are given as f32 that are halves already, and become f16 here.
+/// Operands are given as f32 that hold exact halves, and become f16 here.
 fn against(case: &str, tensors: &golden::Tensors) -> Result<(), String> {
     let inputs: Vec<Input> = ["a", "b", "x", "grad_y"].iter().filter_map(|n| tensors.get(*n).cloned()).collect();
     let got = run(&inputs, |t, v| {
@@ -295,7 +295,7 @@ fn against(case: &str, tensors: &golden::Tensors) -> Result<(), String> {
         Ok(out)
     })?;
     for (name, got) in got {
-        // f32 sums in another order may round to the next half: 2⁻¹⁰ apart at most.
+        // f32 sums in another order may round to the next half, which is at most 2⁻¹⁰ away.
         let allowed = match (case.starts_with("cast/"), name) {
             (true, _) => 0.0,
             (false, "y") => 1e-6,

@@ -1,5 +1,6 @@
-//! What not every op has, by op and with the reason. The list can only get shorter: a hole that is not listed is a failure,
-//! and so is a listed one that is closed. Files of benches have no holes: `lab::sets` tests that every op can be described in one.
+//! What some ops lack, by op, each with a reason. The list can only get shorter: an op that lacks something and is not
+//! listed is a failure, and so is a listed op that no longer lacks it. Bench files are not in the list, because
+//! `lab::sets` tests that every op can be described in one.
 
 use crate::harness::{Named, named};
 use crate::{golden, properties, random_listed};
@@ -10,32 +11,32 @@ use wgslab::kernels::{Case, ops};
 /// What an op may lack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Of {
-    /// Cases at random sizes: its named ones, or such as `random_*.rs` draw.
+    /// Cases at random sizes: resized named cases, or those that `random_*.rs` draw.
     RandomCases,
-    /// Values by PyTorch, or other code that nobody here wrote.
+    /// Values by PyTorch or by other code from outside this project.
     Golden,
 }
 
-/// Every hole, and why it is there.
+/// Each op that lacks something, and why.
 const HOLES: &[(&str, Of, &str)] = &[
     ("fill", Of::RandomCases, "it has no input, and its shape is a field"),
     ("increment", Of::RandomCases, "it takes one number, and adds 1 to it"),
     ("random", Of::RandomCases, "its only input is the scalars of a step, and its shape is a field"),
-    ("ring", Of::RandomCases, "how many rows it has is a field, and how long one is the number of its inputs"),
-    ("drop_path", Of::Golden, "what it drops is drawn by a generator of our own"),
-    ("dropout", Of::Golden, "what it drops is drawn by a generator of our own"),
-    ("random", Of::Golden, "it draws by a generator of our own, whose words base/rng.rs compares with Random123's"),
+    ("ring", Of::RandomCases, "its number of rows is a field, and the length of a row is the number of its inputs"),
+    ("drop_path", Of::Golden, "this project's own generator draws what it drops"),
+    ("dropout", Of::Golden, "this project's own generator draws what it drops"),
+    ("random", Of::Golden, "it uses this project's own generator; base/rng.rs compares its words with Random123's"),
 ];
 
 /// The trials.
 pub fn trials() -> Vec<Trial> {
     let list: [Named; 2] = [
-        ("every op has random cases, or says why not", || {
+        ("every op has random cases, or a reason", || {
             let has = |name, cases: &[Case]| properties::draws(name) || random_listed::draw(name, cases, 0).is_some();
             let without = ops().into_iter().filter(|(name, cases)| !has(name, cases));
             compare(Of::RandomCases, without.map(|op| op.0).collect())
         }),
-        ("every op has values by code that nobody here wrote, or says why not", || {
+        ("every op has values by code from outside this project, or a reason", || {
             let has = golden::ops()?;
             compare(Of::Golden, ops().into_iter().map(|op| op.0).filter(|op| !has.contains(op)).collect())
         }),
@@ -43,7 +44,7 @@ pub fn trials() -> Vec<Trial> {
     named("T0 holes:", list)
 }
 
-/// An error unless the ops that lack it are those that are listed.
+/// Gives an error unless the ops that lack it are the listed ones.
 fn compare(of: Of, lack: BTreeSet<&str>) -> Result<(), String> {
     let listed: BTreeSet<&str> = HOLES.iter().filter(|h| h.1 == of).map(|h| h.0).collect();
     let new: Vec<_> = lack.difference(&listed).collect();
@@ -53,6 +54,8 @@ fn compare(of: Of, lack: BTreeSet<&str>) -> Result<(), String> {
         (false, _) => {
             Err(format!("{new:?} lack {of:?}: give them some, or list them in kernels-tests/holes.rs with a reason"))
         }
-        (true, false) => Err(format!("{closed:?} have {of:?} now: take them off the list in kernels-tests/holes.rs")),
+        (true, false) => {
+            Err(format!("{closed:?} have {of:?} now: remove them from the list in kernels-tests/holes.rs"))
+        }
     }
 }

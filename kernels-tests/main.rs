@@ -1,6 +1,6 @@
-//! Every test of the kernels, one trial each in the runner's count.
+//! Every test of the kernels. Each is one trial, which the runner counts.
 //!
-//! T0 needs no adapter: shaders, floors, schedules, snapshots. T1 needs any adapter, a software one counts: each
+//! T0 needs no adapter: shaders, floors, schedules, snapshots. T1 needs an adapter, which may be a software one: each
 //! op × case × variant against an f64 reference, and what plans do on a device.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at the first thing that is wrong")]
@@ -47,7 +47,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let mut args = Arguments::from_args();
-    // One trial at a time: a software driver uses every core for one dispatch already.
+    // One trial at a time, because a software driver already uses every core for one dispatch.
     args.test_threads.get_or_insert(1);
     let mut trials = vec![Trial::test("T0 every op has a reference", || reference::complete().map_err(Failed::from))];
     trials.extend(wgsl::trials());

@@ -1,8 +1,9 @@
-//! NaN in is NaN out. A step with a NaN in it is skipped by the guard over its gradients, so no kernel may turn one into a
-//! number by the way: where an input is nothing but NaN, an output holds one, under every variant. An op that does otherwise
-//! says so in its head and stands in the list here, which can only get shorter. Outputs are tried and gradients are not: what comes
-//! behind an op has the NaN of its output in its own gradients, which the guard sees. `kernels watch` holds an edit to the same:
-//! it is compared with the committed text on inputs with NaN and infinities in them.
+//! A NaN in the input must give a NaN in the output. The guard over a step's gradients skips a step with a NaN, so no
+//! kernel may turn a NaN into a number on the way. Where an input holds only NaN, an output must hold one, under every
+//! variant. An op that behaves otherwise says so in its head and is listed here; the list can only get shorter. The
+//! test looks at outputs, not at gradients. The gradients of an op that reads the output have its NaN in them, and the
+//! guard sees those. `kernels watch` checks the same for an edit: it compares the edit with the committed text on
+//! inputs that hold NaN and infinities.
 
 use crate::harness::recording::{chooser, offered};
 use crate::harness::{device, text};
@@ -15,16 +16,16 @@ use wgslab::lab::check::recording::Got;
 use wgslab::tape::record::SCALARS;
 use wgslab::tape::{Options, Plan, Schedule, State, Type};
 
-/// Inputs of ops that are nothing but NaN and give none, and what the op's head says of them.
+/// Inputs that may hold only NaN while no output holds one, and what the op's head says about it.
 const NUMBERS: &[(&str, usize, &str)] = &[
-    ("cast", 0, "as words NaN is 0"),
-    ("correct", 0, "it counts, and NaN is no largest entry"),
-    ("crop", 1, "where a window begins is a share that the host draws"),
-    ("cutmix", 4, "how much is kept is a fraction that the host draws"),
-    ("enqueue", 0, "where there are as many new rows as old ones, none of these is left"),
+    ("cast", 0, "a cast to words turns NaN into 0"),
+    ("correct", 0, "it counts rows, and NaN is never the largest entry"),
+    ("crop", 1, "the host draws this share, which places the window"),
+    ("cutmix", 4, "the host draws this fraction, which is how much is kept"),
+    ("enqueue", 0, "as many new rows as old ones replace all old rows"),
     ("eq", 0, "comparisons give 1 or 0"),
     ("eq", 1, "comparisons give 1 or 0"),
-    ("found_inf", 0, "it says so in a flag"),
+    ("found_inf", 0, "it sets a flag"),
     ("ge", 0, "comparisons give 1 or 0"),
     ("ge", 1, "comparisons give 1 or 0"),
     ("gt", 0, "comparisons give 1 or 0"),
@@ -36,11 +37,11 @@ const NUMBERS: &[(&str, usize, &str)] = &[
     ("lt", 1, "comparisons give 1 or 0"),
     ("ne", 0, "comparisons give 1 or 0"),
     ("ne", 1, "comparisons give 1 or 0"),
-    ("rank", 0, "it gives places, those of NaN last"),
-    ("select", 0, "what is not 0 chooses the first"),
+    ("rank", 0, "it gives ranks; NaN is last"),
+    ("select", 0, "any mask value that is not 0 chooses the first"),
 ];
 
-/// Larger cases say no more and take longer.
+/// The most elements of a case. Larger cases would show no more and take longer.
 const ELEMENTS: usize = 3000;
 
 /// A trial for each op that takes floats.
@@ -52,8 +53,9 @@ pub fn trials() -> Vec<Trial> {
     list.map(trial).collect()
 }
 
-/// The largest case of up to [`ELEMENTS`] with a float input besides the scalars of a step, which the host writes; of equals
-/// the first. In a small one a whole image may be cut out, and under a raised guard nothing moves.
+/// The largest case of up to [`ELEMENTS`] that has a float input besides the scalars of a step, which the host writes.
+/// Of equally large cases it is the first. Small cases do not suit: a whole image may be cut out. Cases with a raised
+/// guard do not suit: nothing moves.
 fn largest(cases: Vec<Case>) -> Option<Case> {
     let elements = |case: &Case| case.inputs.iter().map(|i| i.0.shape.numel()).sum::<usize>();
     let fit = cases.into_iter().filter(|case| case.inputs.iter().any(|i| is_data(i.0)) && elements(case) <= ELEMENTS);
@@ -84,7 +86,7 @@ fn one(name: &str, case: &Case) -> Result<(), String> {
                 None if !passes => {
                     let case = case.name;
                     return Err(format!(
-                        "input {i} of the case '{case}' is NaN, and no output under the variant {variant} is"
+                        "input {i} of the case '{case}' is NaN, but no output under the variant {variant} holds NaN"
                     ));
                 }
                 Some((_, _, why)) if !passes => drop(kept.insert((i, *why))),
@@ -97,11 +99,11 @@ fn one(name: &str, case: &Case) -> Result<(), String> {
     if closed.is_empty() {
         Ok(())
     } else {
-        Err(format!("take {closed:?} off the list in not_numbers.rs: it gives NaN now"))
+        Err(format!("{closed:?} gives NaN now: remove it from the list in not_numbers.rs"))
     }
 }
 
-/// Whether a float that is kept is NaN.
+/// Whether a kept float output holds NaN.
 fn holds_nan(recorded: &Recorded, read: impl Fn(&str) -> Result<Vec<u8>, String>) -> Result<bool, String> {
     for (name, v) in &recorded.kept {
         let ty = recorded.tape.ty(*v);

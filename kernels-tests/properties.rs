@@ -1,8 +1,9 @@
-//! Random cases by the thousand: ops, parameters, shapes and data are drawn, one plan is run, and values and gradients
-//! are compared with the reference. A family is a function that draws a case; the rest is shared.
+//! Thousands of random cases. Ops, parameters, shapes and data are drawn, one plan is run, and values and gradients are
+//! compared with the reference. A family is a function that draws a case; the rest is shared.
 //!
-//! The seed is fixed, so that a run says the same twice. `WGSLAB_PROPERTY_SEED=random` draws a fresh one and prints it,
-//! `WGSLAB_PROPERTY_SEED=<number>` repeats it, `WGSLAB_PROPERTY_CASES=<number>` makes a run longer.
+//! The seed is fixed by default, so that two runs try the same cases. `WGSLAB_PROPERTY_SEED=random` draws a new seed
+//! and prints it. `WGSLAB_PROPERTY_SEED=<number>` repeats that seed. `WGSLAB_PROPERTY_CASES=<number>` sets the number
+//! of cases.
 
 use crate::harness::recording::Recording;
 use crate::harness::{self, compare, device, gradient, text};
@@ -20,8 +21,8 @@ use wgslab::tape::{Op, Options, Plan, Schedule, State, Type};
 /// Draws a case of one op file.
 pub type Generator = fn(&mut Rng) -> Case;
 
-/// Draws a case, with the name of its op file. Shapes should be small: each element of an input costs two evaluations of
-/// the reference.
+/// Draws a case and gives the name of its op file. Shapes should be small, because each element of an input costs two
+/// evaluations of the reference.
 type Draw = fn(&mut Rng) -> (&'static str, Case);
 
 /// Draws from one of a list of op files.
@@ -66,15 +67,15 @@ pub fn draws(op: &str) -> bool {
         || FAMILIES.iter().any(|family| family.0 == op)
 }
 
-/// Cases of a family in a plain run.
+/// The default number of cases of a family.
 const CASES: u64 = 1000;
-/// The seed of a plain run.
+/// The default seed.
 pub const SEED: u64 = 7;
-/// The stream that draws cases; those of data and cotangents are keyed by a seed of their own.
+/// The stream that draws cases. Data and cotangents have a seed of their own.
 const STREAM: u32 = 0;
-/// Gradients of larger cases are checked along random directions.
+/// In cases with more work than this, gradients are checked only along random directions.
 const WORK: u64 = 2_000_000;
-/// Most elements of a drawn shape.
+/// The most elements of a drawn shape.
 const ELEMENTS: usize = 300;
 
 /// One trial for each family.
@@ -117,7 +118,8 @@ fn family(name: &str, draw: Draw) -> Result<(), String> {
     Ok(())
 }
 
-/// Values and gradients of one run of one plan, over poisoned buffers, each op under one of its variants.
+/// Checks values and gradients of one run of one plan. Buffers are poisoned first, and each op runs under one of its
+/// variants.
 pub fn check(name: &str, case: &Case, rng: &mut Rng) -> Result<(), String> {
     let reference = reference::expect(name)?;
     let (seed, variant) = (rng.word() as u64, rng.word() as usize);
@@ -142,7 +144,7 @@ pub fn check(name: &str, case: &Case, rng: &mut Rng) -> Result<(), String> {
     gradient::check(&reference, case, &answer, &recording, &inputs, &got, WORK)
 }
 
-/// A shape of rank 1 to 4 and at most `elements` elements, its larger dimensions anywhere.
+/// A shape of rank 1 to 4 with at most `elements` elements. Any dimension may be the largest.
 fn shape(rng: &mut Rng, elements: usize) -> Shape {
     let (rank, mut left) = (1 + rng.below(4), elements);
     let mut dims = vec![1; rank];
@@ -158,7 +160,7 @@ fn one<'a, T>(rng: &mut Rng, list: &'a [T]) -> &'a T {
     &list[rng.below(list.len())]
 }
 
-/// A named case of the family under a random shape, the same for every input.
+/// A named case of the family with a random shape for all its inputs.
 fn reshaped(rng: &mut Rng, families: &[(&'static str, Vec<Case>)]) -> Case {
     let family = one(rng, families);
     let mut case = one(rng, &family.1).clone();
@@ -175,17 +177,17 @@ fn select(rng: &mut Rng) -> Case {
     reshaped(rng, &[("select", kernels::select::cases())])
 }
 
-/// Parameters are drawn anew within what the case's data allow.
+/// Draws the parameters again, within what the case's data allow.
 fn unary(rng: &mut Rng) -> Case {
     let case = reshaped(rng, &kernels::unary::families());
     let op: &dyn Any = case.op.as_ref();
-    // A quarter of a step off the grid of the data: a bound is a kink.
+    // A quarter of a step off the grid of the data, because a bound is a kink.
     let off_grid = |rng: &mut Rng| (rng.below(100) as f32 + 0.25) * 0.01;
     let drawn = match op.downcast_ref::<Unary>() {
         Some(Unary::Clamp { .. }) => Unary::Clamp { min: -off_grid(rng), max: off_grid(rng) },
         Some(Unary::LeakyRelu { .. }) => Unary::LeakyRelu { negative_slope: rng.uniform() - 0.5 },
         Some(Unary::Pow { exponent }) if exponent.fract() == 0.0 && exponent.abs() < 9.0 => {
-            let positive = matches!(case.inputs[0].1, Fill::Values(_)); // has a 0 among them
+            let positive = matches!(case.inputs[0].1, Fill::Values(_)); // data that hold a 0
             Unary::Pow { exponent: rng.below(9) as f32 - if positive { 0.0 } else { 3.0 } }
         }
         Some(Unary::Pow { exponent }) if exponent.fract() != 0.0 => Unary::Pow { exponent: 6.0 * rng.uniform() - 3.0 },
@@ -194,7 +196,7 @@ fn unary(rng: &mut Rng) -> Case {
     Case::new(case.name, drawn, case.inputs)
 }
 
-/// Any dimensions repeated; one shape in thirty is long enough for a gradient in two stages.
+/// Repeats any dimensions. One shape in thirty is long enough for a gradient in two stages.
 fn broadcast(rng: &mut Rng) -> Case {
     let long = rng.below(30) == 0;
     let mut y: Vec<usize> = shape(rng, ELEMENTS).dims().iter().map(|d| *d as usize).collect();

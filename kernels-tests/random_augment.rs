@@ -1,5 +1,6 @@
-//! Random cases of augmentation for property tests: seeds, epochs, samples, probabilities, strengths and sizes are drawn,
-//! and the reference draws the same from the twin generator. Sides are few, so that references are quick.
+//! Random cases of augmentation for property tests. Seeds, epochs, samples, probabilities, strengths and sizes are
+//! drawn. The reference draws the same numbers from the host's generator. Images are small, so that references are
+//! quick.
 
 use crate::properties::Generator;
 use wgslab::base::DType;
@@ -20,7 +21,7 @@ use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 use wgslab::tape::record::SCALARS;
 
-/// All of them.
+/// All generators.
 pub const GENERATORS: &[(&str, Generator)] = &[
     ("color_jitter", color_jitter),
     ("crop_resize", crop_resize),
@@ -45,7 +46,7 @@ fn within(rng: &mut Rng, low: usize, high: usize) -> usize {
     low + rng.below(high - low + 1)
 }
 
-/// Never, always, or some of the time.
+/// Never, always, or sometimes.
 fn probability(rng: &mut Rng) -> f32 {
     [0.0, 1.0, 1.0, rng.uniform()][rng.below(4)]
 }
@@ -55,14 +56,14 @@ fn draws(rng: &mut Rng) -> Draws {
     Draws { seed, stream: rng.below(1 << 16) as u32, view: rng.below(1 << 16) as u32, epoch: rng.below(SCALARS) as u32 }
 }
 
-/// Few images of one or three channels, no side below `least`; now and then wider than a tile of 64 lanes.
+/// A few images of one or three channels. No side is below `least`; sometimes one is wider than a tile of 64 lanes.
 fn shape(rng: &mut Rng, least: usize) -> [usize; 4] {
     let (images, channels) = (within(rng, 1, 4), [1, 3][rng.below(2)]);
     let width = if rng.below(16) == 0 { within(rng, 65, 140) } else { within(rng, least, 20) };
     [images, channels, within(rng, least, 20), width]
 }
 
-/// Images in [0, 1], which samples they are, and the scalars with an epoch.
+/// Images in [0, 1], the numbers of their samples, and scalars that hold an epoch.
 fn sampled(rng: &mut Rng, shape: [usize; 4]) -> Vec<(Type, Fill)> {
     let epoch = rng.below(1 << 20) as f32;
     vec![
@@ -89,7 +90,7 @@ fn crop_resize(rng: &mut Rng) -> Case {
         RandomCrop { draws: draws(rng), scale, ratio, flip: probability(rng) }
     });
     let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32 };
-    // One index past the end now and then: it must be clamped, not read.
+    // Sometimes one index is past the end. It must be clamped, not read.
     let mut x = vec![(Type::u32([within(rng, 1, 5)]), Fill::Below(count as u32 + 1))];
     for first in (0..count).step_by(images_per_page) {
         x.push((Type::u32([images_per_page.min(count - first) * op.words()]), Fill::Bytes));
@@ -129,7 +130,7 @@ fn jigsaw(rng: &mut Rng) -> Case {
     let (images, channels) = (within(rng, 1, 4), [1, 3][rng.below(2)]);
     let shape = [images, channels, side * within(rng, 1, 6), side * within(rng, 1, 30)];
     let mut x = sampled(rng, shape);
-    // One tile past the end now and then: it must be clamped, not read.
+    // Sometimes one tile is past the end. It must be clamped, not read.
     x.push((Type::u32([rows, side * side]), Fill::Below((side * side) as u32 + 1)));
     Case::new("random", Jigsaw { draws: draws(rng), side: side as u32 }, x)
 }

@@ -1,5 +1,5 @@
-//! Random cases of the losses: sizes of one to a few workgroups with whole and broken vec4, rows with and without
-//! padding, and every option of an op. Values stay away from kinks, so that gradients can be checked as well.
+//! Random cases of the losses: sizes of one to a few workgroups, whole vec4 or not, rows with and without padding, and
+//! every option of an op. Values stay away from kinks, so that gradients can be checked as well.
 
 use crate::properties::Generator;
 use wgslab::base::rng::Rng;
@@ -23,7 +23,7 @@ use wgslab::kernels::vicreg::VicregView;
 use wgslab::kernels::{Case, Fill};
 use wgslab::tape::{Op, Type};
 
-/// The name of an op file and what makes a random case of it.
+/// The name of an op file and the function that draws a case of it.
 pub const GENERATORS: &[(&str, Generator)] = &[
     ("barlow_twins", barlow_twins),
     ("bce_with_logits", bce_with_logits),
@@ -71,7 +71,7 @@ fn matrix(rows: usize, columns: usize, fill: Fill) -> (Type, Fill) {
     (Type::f32([rows, columns]), fill)
 }
 
-/// One to a little more than a workgroup, small ones more often, a multiple of four every other time.
+/// From one to slightly more than a workgroup. Small sizes are more likely, and every second one is a multiple of four.
 fn size(r: &mut Rng) -> usize {
     let limit = [4, 20, 70][r.below(3)];
     let n = 1 + r.below(limit);
@@ -86,7 +86,7 @@ fn weights(n: usize) -> (Type, Fill) {
     (Type::f32([n]), Fill::Weights)
 }
 
-/// Logits, labels and weights, of `classes` classes or more.
+/// Logits, labels and weights, with at least `classes` classes.
 fn labelled(r: &mut Rng, classes: usize, op: impl Op) -> Case {
     let (n, k) = (size(r), size(r).max(classes));
     let labels = (Type::u32([n]), Fill::Below(k as u32));

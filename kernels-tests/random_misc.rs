@@ -1,5 +1,5 @@
-//! Random cases of pooling, resize and dropout for property tests: sizes, strides and paddings that fit each other. Sides
-//! and strides are few, so that cases share pipelines and references are quick.
+//! Random cases of pooling, resize and dropout for property tests, with sizes, strides and paddings that fit each
+//! other. There are few sides and strides, so that cases share pipelines and references are quick.
 
 use crate::properties::Generator;
 use wgslab::base::rng::Rng;
@@ -15,7 +15,7 @@ use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 use wgslab::tape::record::SCALARS;
 
-/// All of them.
+/// All generators.
 pub const GENERATORS: &[(&str, Generator)] = &[
     ("adaptive_avg_pool2d", adaptive_avg_pool2d),
     ("adaptive_max_pool2d", adaptive_max_pool2d),
@@ -31,10 +31,10 @@ fn within(rng: &mut Rng, low: usize, high: usize) -> usize {
     low + rng.below(high - low + 1)
 }
 
-/// The longest side but for wide images.
+/// The longest side, except of wide images.
 const SIDE: usize = 8;
 
-/// Few small images, no side below `least`; now and then wider than 64 lanes.
+/// A few small images. No side is below `least`; sometimes one is wider than 64 lanes.
 fn images(rng: &mut Rng, least: usize) -> [usize; 4] {
     let (images, channels, height) = (within(rng, 1, 2), within(rng, 1, 3), within(rng, least, SIDE));
     match rng.below(32) {
@@ -43,7 +43,7 @@ fn images(rng: &mut Rng, least: usize) -> [usize; 4] {
     }
 }
 
-/// Kernel, stride and padding; the last stride is past what one invocation of a gradient owns.
+/// Kernel, stride and padding. The largest stride is more than one invocation of a gradient handles.
 fn window(rng: &mut Rng) -> [u32; 3] {
     let kernel = within(rng, 1, 4) as u32;
     [kernel, [1, 2, 3, 5][rng.below(4)], rng.below(kernel as usize / 2 + 1) as u32]
@@ -82,7 +82,7 @@ fn resize(rng: &mut Rng) -> Case {
     Case::new("random", Resize { out, filter }, vec![(Type::f32(images(rng, 1)), Fill::Normal)])
 }
 
-/// What is kept, the words, and the scalars that both may be in.
+/// The share to keep, the stream of random words, and the scalars that may hold both.
 fn kept(rng: &mut Rng) -> (Keep, Stream, (Type, Fill)) {
     let keep = if rng.below(2) == 0 { Keep::Slot(1) } else { Keep::Fraction(rng.uniform()) };
     let stream = Stream { seed: u64::from(rng.word()) << 20, stream: rng.word(), counter: 2 };

@@ -1,4 +1,5 @@
-//! Random cases of attention and the normalizations, for property tests: sizes, alignments and forms that nobody chose.
+//! Random cases of attention and the normalizations for property tests, with sizes, alignments and forms that no named
+//! case has.
 
 use crate::properties::Generator;
 use wgslab::base::Shape;
@@ -12,7 +13,7 @@ use wgslab::kernels::spectral_norm::SpectralNorm;
 use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 
-/// Of each op: its name in the list of ops, and its generator.
+/// For each op its name in the list of ops, and its generator.
 pub const GENERATORS: &[(&str, Generator)] = &[
     ("attention", attention),
     ("batch_norm", batch_norm),
@@ -22,7 +23,7 @@ pub const GENERATORS: &[(&str, Generator)] = &[
     ("spectral_norm", spectral_norm),
 ];
 
-/// Between the two, both included.
+/// A number between the two, both included.
 fn between(rng: &mut Rng, low: usize, high: usize) -> usize {
     low + rng.below(high - low + 1)
 }
@@ -33,7 +34,7 @@ fn coin(rng: &mut Rng) -> bool {
 
 fn attention(rng: &mut Rng) -> Case {
     let [b, h, t, s] = [3, 3, 70, 70].map(|most| between(rng, 1, most));
-    // Half of the heads are whole vec4; most are small, so that few kernels are built.
+    // Half of the heads are whole vec4. Most are small, so that few kernels are built.
     let e = if coin(rng) { 4 * between(rng, 1, 8) } else { between(rng, 1, 33) };
     let (q, k) = (Type::f32([b, h, t, e]), Type::f32([b, h, s, e]));
     let mut inputs = vec![(q, Fill::Normal), (k, Fill::Normal), (k, Fill::Normal)];
@@ -53,7 +54,7 @@ fn affine(rng: &mut Rng, images: usize, channels: usize) -> Vec<(Type, Fill)> {
 
 fn batch_norm(rng: &mut Rng) -> Case {
     let (splits, channels) = (between(rng, 1, 3), between(rng, 1, 40));
-    // Eight samples and more: of two elements no gradient is left but rounding, which the named cases test.
+    // At least eight samples: of two elements the gradient is only rounding, which the named cases test.
     let images = splits * between(rng, 8, 30);
     let mut inputs = affine(rng, images, channels);
     let vector = Type::f32([channels]);

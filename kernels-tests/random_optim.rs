@@ -1,5 +1,5 @@
-//! Random cases of optimizers for property tests: hyperparameters, lengths, learning rates and guards are drawn. One step
-//! of each; what several steps do, PyTorch's numbers say (`golden.rs`).
+//! Random cases of optimizers for property tests: hyperparameters, lengths, learning rates and guards are drawn. Each
+//! case is one step. `golden.rs` compares several steps with PyTorch's numbers.
 
 use crate::properties::Generator;
 use wgslab::base::rng::Rng;
@@ -13,7 +13,7 @@ use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 use wgslab::tape::record::SCALARS;
 
-/// All of them.
+/// All generators.
 pub const GENERATORS: &[(&str, Generator)] = &[
     ("adam", adam),
     ("clip_grad_norm", clip_grad_norm),
@@ -28,7 +28,7 @@ fn between(rng: &mut Rng, low: f32, high: f32) -> f32 {
     low + (high - low) * rng.uniform()
 }
 
-/// Length of a parameter block: short, or past a workgroup.
+/// The length of a parameter block: short, or more than a workgroup.
 fn length(rng: &mut Rng) -> usize {
     match rng.below(4) {
         0 => 1 + rng.below(2000),
@@ -36,7 +36,7 @@ fn length(rng: &mut Rng) -> usize {
     }
 }
 
-/// The scalars, a learning rate everywhere, and now and then a guard, raised or not.
+/// The scalars, all holding a learning rate, and sometimes a guard, which may be raised.
 fn rest(rng: &mut Rng) -> Vec<(Type, Fill)> {
     let lr = 10f32.powf(between(rng, -4.0, 0.0));
     let mut rest = vec![(Type::f32([SCALARS]), Fill::Values(vec![lr]))];
@@ -46,7 +46,7 @@ fn rest(rng: &mut Rng) -> Vec<(Type, Fill)> {
     rest
 }
 
-/// A weight decay, often none.
+/// A weight decay, which is often 0.
 fn decay(rng: &mut Rng) -> f32 {
     if rng.below(3) == 0 { 0.0 } else { between(rng, 0.0, 0.1) }
 }
@@ -109,7 +109,7 @@ fn clip_grad_norm(rng: &mut Rng) -> Case {
 
 fn loss_scale(rng: &mut Rng) -> Case {
     let op = LossScale { initial: 2f32.powi(rng.below(17) as i32), interval: 1 + rng.below(5) as u32 };
-    // 0 before the first step, else a power of two up to the largest there is.
+    // 0 before the first step, otherwise a power of two up to the largest allowed.
     let state = if rng.below(3) == 0 { 0.0 } else { 2f32.powi(rng.below(101) as i32) };
     let number = |v: f32| (Type::f32([1]), Fill::Values(vec![v]));
     if rng.below(2) == 0 {

@@ -10,13 +10,13 @@ use wgslab::kernels::unary::Unary;
 use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 
-/// A product in four is one of halves.
+/// One product in four is of halves.
 fn dtype(rng: &mut Rng) -> DType {
     if rng.below(4) == 0 { DType::F16 } else { DType::F32 }
 }
 
-/// Products of up to 16 × 16 × 40, plain or in batches, all transposes; one in thirty is a plain one of f32 in whole tiles
-/// of 128 × 128 × 16.
+/// Products of up to 16 × 16 × 40, plain or in batches, with all transposes. One in thirty is a plain product of f32 in
+/// whole tiles of 128 × 128 × 16.
 pub fn matmul(rng: &mut Rng) -> Case {
     let tiles = rng.below(30) == 0;
     let [m, n, k] = match tiles {
@@ -25,7 +25,7 @@ pub fn matmul(rng: &mut Rng) -> Case {
     };
     let op = MatMul { trans_a: rng.below(2) == 0, trans_b: rng.below(2) == 0 };
     let (a, b) = (if op.trans_a { [k, m] } else { [m, k] }, if op.trans_b { [n, k] } else { [k, n] });
-    let (z, dtype) = if tiles { (0, DType::F32) } else { (rng.below(4), dtype(rng)) }; // z = 0: matrices, no batch
+    let (z, dtype) = if tiles { (0, DType::F32) } else { (rng.below(4), dtype(rng)) }; // z = 0: no batch
     let ty = |[rows, columns]: [usize; 2], z: usize| match z {
         0 => Type { shape: [rows, columns].into(), dtype },
         _ => Type { shape: [z, rows, columns].into(), dtype },
@@ -33,7 +33,7 @@ pub fn matmul(rng: &mut Rng) -> Case {
     Case::new("random", op, vec![(ty(a, z), Fill::Normal), (ty(b, z), Fill::Normal)])
 }
 
-/// Convolutions of every stride, padding, dilation and grouping over small images. Windows and strides stand in a
+/// Convolutions of every stride, padding, dilation and grouping over small images. Windows and strides are part of a
 /// kernel's text, so they come from a short list.
 pub fn conv2d(rng: &mut Rng) -> Case {
     let (r, s, stride) = [(1, 1, 1), (1, 1, 2), (3, 3, 1), (3, 3, 2), (2, 3, 1)][rng.below(5)];
@@ -51,8 +51,8 @@ pub fn conv2d(rng: &mut Rng) -> Case {
     Case::new("random", op, vec![(x, Fill::Normal), (weight, Fill::Normal)])
 }
 
-/// A drawn product with a batch norm, a residual and a relu, or with a bias; a batch of matrices, which no recorded op
-/// shifts, with a residual and a relu. Every ending is a text of its own, which the driver compiles, so there are few.
+/// A drawn product with a batch norm, a residual and a relu, or with a bias. A batch of matrices, to which no recorded
+/// op adds a shift, gets a residual and a relu. There are few endings, because the driver compiles a kernel for each.
 pub fn epilogue(rng: &mut Rng) -> Case {
     let activation = Some(Unary::Relu);
     let whole = Epilogue { shift: Shift::BatchNorm { eps: 1e-5 }, residual: true, activation };
@@ -61,7 +61,7 @@ pub fn epilogue(rng: &mut Rng) -> Case {
     if rng.below(2) == 0 { ended::<MatMul>(matmul(rng), ending) } else { ended::<Conv2d>(conv2d(rng), ending) }
 }
 
-/// The case with an ending, in f32: products of halves end in named cases and in halves.rs.
+/// The case with an ending, in f32. Named cases and halves.rs test products of halves with endings.
 fn ended<P: Product>(case: Case, epilogue: Epilogue<Unary>) -> Case {
     let op: &dyn Any = case.op.as_ref();
     let product = op.downcast_ref::<P>().expect("a product of this type").clone();

@@ -14,7 +14,7 @@ use wgslab::kernels::top_k::TopK;
 use wgslab::kernels::{Case, Fill};
 use wgslab::tape::Type;
 
-/// The op file and a random case of it.
+/// The name of an op file and the function that draws a case of it.
 pub const GENERATORS: &[(&str, Generator)] = &[
     ("concat", concat),
     ("gather", gather),
@@ -26,7 +26,7 @@ pub const GENERATORS: &[(&str, Generator)] = &[
     ("top_k", top_k),
 ];
 
-/// Up to `most`, often small, often a multiple of four, sometimes one off it.
+/// A size up to `most`: often small, often a multiple of four, sometimes one more than a multiple of 32.
 fn size(rng: &mut Rng, most: usize) -> usize {
     let some = 1 + rng.below(most);
     let n = match rng.below(4) {
@@ -38,7 +38,7 @@ fn size(rng: &mut Rng, most: usize) -> usize {
     n.min(most)
 }
 
-/// One to four dimensions of some hundreds of elements; of thousands once in ten times.
+/// One to four dimensions, with some hundreds of elements; one time in ten with thousands.
 fn dims(rng: &mut Rng) -> Vec<usize> {
     let (rank, large) = (1 + rng.below(4), rng.below(10) == 0);
     let long = rng.below(rank);
@@ -55,7 +55,7 @@ fn normal(dims: &[usize]) -> (Type, Fill) {
     (Type::f32(Shape::new(dims)), Fill::Normal)
 }
 
-/// Words as often as not.
+/// Words or floats, each half of the time.
 fn anything(rng: &mut Rng, dims: &[usize]) -> (Type, Fill) {
     if rng.below(2) == 0 { (Type::u32(Shape::new(dims)), Fill::Bytes) } else { normal(dims) }
 }
@@ -113,7 +113,7 @@ fn slice(rng: &mut Rng) -> Case {
 
 fn gather(rng: &mut Rng) -> Case {
     let (dims, n) = (dims(rng), size(rng, 70));
-    // Some past the end.
+    // Some indices are past the end.
     let indices = (Type::u32([n]), Fill::Below(dims[0] as u32 + 1));
     Case::new("random", Gather, vec![anything(rng, &dims), indices])
 }

@@ -1,5 +1,5 @@
-//! T1: what methods beyond SimCLR need of the tape, each on a step small enough to be computed by hand: a teacher, a
-//! queue, two players, accumulated gradients, a mask, a skipped step, cached embeddings.
+//! T1: what methods beyond SimCLR need of the tape, each on a step that is small enough to compute by hand: a teacher,
+//! a queue, two players, accumulated gradients, a mask, a skipped step, cached embeddings.
 
 mod batches;
 mod host;
@@ -17,8 +17,8 @@ use wgslab::nn::Backbone;
 use wgslab::nn::{Mode, Optimizer, Params, ResNet, Stem};
 use wgslab::tape::{Feed, Options, Plan, Program, Schedule, State, Tape, Type, Var};
 
-/// Rounding of sums of a dozen terms over half a dozen steps, as a share of the largest value. A wrong mechanism is off
-/// by a thousand times as much.
+/// The rounding of sums of a dozen terms over half a dozen steps, as a share of the largest value. A wrong mechanism
+/// would be a thousand times as far off.
 const NEAR: f64 = 1e-5;
 
 /// The trials.
@@ -32,8 +32,8 @@ pub fn trials() -> Vec<Trial> {
         trial("two players move in turn", players),
         trial("accumulated gradients are those of the large batch", batches::accumulation),
         trial("rows of weight 0 do not matter", masked),
-        trial("a step with a non-finite gradient never was, sgd", || skipped(SGD)),
-        trial("a step with a non-finite gradient never was, adam", || skipped(Optimizer::adam(0.01))),
+        trial("a step with a non-finite gradient has no effect, sgd", || skipped(SGD)),
+        trial("a step with a non-finite gradient has no effect, adam", || skipped(Optimizer::adam(0.01))),
         trial("cached embeddings give the gradient of the large batch", batches::cached),
     ]
 }
@@ -66,7 +66,7 @@ fn store(gpu: &Gpu, values: &[(&str, [usize; 2], &[f32])]) -> Result<State> {
     Ok(state)
 }
 
-/// A plan over `state`, which gets what it lacks as zeros.
+/// A plan over `state`. States that are missing there become zeros.
 fn plan(gpu: &Gpu, t: &Tape, state: &mut State) -> Result<Plan> {
     state.insert_missing(gpu, &t.state_types())?;
     Plan::new(gpu, Schedule::new(t, &Options::new(gpu.caps()))?, state)
@@ -85,7 +85,7 @@ fn some(name: &str, grad: Option<Var>) -> Result<Var> {
     grad.ok_or_else(|| Error::Failed(format!("{name} has no gradient")))
 }
 
-/// Logits are those of the student plus those of its teacher, through which no gradient flows.
+/// The logits are the student's plus its teacher's. No gradient flows through the teacher.
 fn distillation(detached: bool) -> Result<(Tape, [Option<Var>; 2])> {
     let (mut t, ty) = (Tape::new(), Type::f32([3, 5]));
     let (x, labels) = (t.input("x", Type::f32([6, 5]))?, t.input("labels", Type::u32([6]))?);
@@ -133,7 +133,7 @@ fn teacher() -> Result<()> {
     Ok(())
 }
 
-/// Three queries against a queue of five keys, into which two new ones go each step.
+/// Three queries against a queue of five keys. Each step puts two new keys into the queue.
 fn queue() -> Result<()> {
     let (gpu, mut t) = (gpu()?, Tape::new());
     let (query, keys) = (t.input("query", Type::f32([3, 4]))?, t.input("keys", Type::f32([2, 4]))?);
@@ -142,7 +142,7 @@ fn queue() -> Result<()> {
     let (logits, weights) = (t.matmul(query, held, false, true)?, t.fill([3], 1.0)?);
     let [loss, _, _] = t.cross_entropy(logits, labels, weights)?;
     t.enqueue("queue", "pointer", keys)?;
-    // The gradient needs the old queue too, and is recorded after the new one.
+    // The gradient needs the old queue too, although it is recorded after the new one.
     let grad = t.gradient(loss, &[query])?[0];
     t.output("grad", some("query", grad)?);
     t.output("loss", loss);
@@ -161,13 +161,13 @@ fn queue() -> Result<()> {
             rows[4 * at..4 * at + 4].copy_from_slice(&k[4 * i..4 * i + 4]);
         }
         let (pointer, now) = (state.read(&gpu, "pointer")?, state.read_f32(&gpu, "queue")?);
-        ensure(now == rows, format!("step {step}: the queue is {now:?} and must be {rows:?}"))?;
+        ensure(now == rows, format!("step {step}: the queue is {now:?}, but must be {rows:?}"))?;
         ensure(pointer == (2 * (step + 1) % 5).to_le_bytes(), format!("step {step}: the pointer is {pointer:?}"))?;
     }
     Ok(())
 }
 
-/// Four points each: D tells real ones (class 1) from those that G makes of noise (class 0); G wants class 1.
+/// Four points each. D tells real points (class 1) from those that G makes of noise (class 0). G wants class 1.
 fn player(trains_d: bool) -> Result<Tape> {
     let mut t = Tape::new();
     let z = t.input("z", Type::f32([4, 3]))?;
@@ -186,7 +186,7 @@ fn player(trains_d: bool) -> Result<Tape> {
     Ok(t)
 }
 
-/// Both players and what their optimizers keep, on the host.
+/// Both players and the states of their optimizers, on the host.
 struct Players {
     g: Matrix,
     d: Matrix,
@@ -246,7 +246,7 @@ fn players() -> Result<()> {
                 0 => &["D", "optim.D.velocity"],
                 _ => &["G", "optim.G.exp_avg", "optim.G.exp_avg_sq", "optim.step"],
             };
-            ensure(moved == own, format!("stage {stage} moved {moved:?} and must move {own:?}"))?;
+            ensure(moved == own, format!("stage {stage} moved {moved:?}, but must move {own:?}"))?;
             near("D", &state.read_f32(&gpu, "D")?, &host.d.floats())?;
             near("G", &state.read_f32(&gpu, "G")?, &host.g.floats())
         })?;
@@ -279,9 +279,12 @@ fn masked() -> Result<()> {
     let (got, x, labels) = run([1.0, 1.0], 0)?;
     for (garbage, label) in [([1e30, -1e30], 1), ([-3e18, 1e36], 2), ([0.0, 5e9], 0)] {
         let other = run(garbage, label)?.0;
-        ensure(other == got, format!("{other:?} with {garbage:?} in the masked rows and {got:?} without"))?;
+        ensure(
+            other == got,
+            format!("with {garbage:?} in the masked rows the result is {other:?}, without it {got:?}"),
+        )?;
     }
-    // What remains are the other rows alone.
+    // The result must be that of only the other rows.
     let keep: Vec<usize> = (0..6).filter(|&i| weights[i] > 0.0).collect();
     let x: Vec<f32> = keep.iter().flat_map(|&i| x[5 * i..5 * i + 5].to_vec()).collect();
     let (labels, weights): (Vec<u32>, Vec<f32>) = keep.iter().map(|&i| (labels[i], weights[i])).unzip();
@@ -292,7 +295,7 @@ fn masked() -> Result<()> {
     ensure(got["dx"][5..10].iter().chain(&got["dx"][20..25]).all(|d| *d == 0.0), "a masked row has a gradient")
 }
 
-/// The training step of the study: network with batch norm, optimizer under a guard, ring of losses.
+/// The training step of the study: a network with batch norm, an optimizer under a guard, and a ring of losses.
 fn training_step(optimizer: Optimizer) -> Result<(Tape, Params)> {
     let (mut t, mut params) = (Tape::new(), Params::new());
     let (x, labels) = (t.input("x", Type::f32([4, 1, 8, 8]))?, t.input("labels", Type::u32([4]))?);
@@ -325,7 +328,7 @@ fn skipped(optimizer: Optimizer) -> Result<()> {
     let (one, _) = after(&[(0.0, images(0))])?;
     let (one_and_bad, losses) = after(&[(0.0, images(0)), (1.0, bad.clone())])?;
     let moved = differing(&one, &one_and_bad);
-    ensure(moved == ["losses"], format!("the bad step moved {moved:?} and may move the ring of losses alone"))?;
+    ensure(moved == ["losses"], format!("the bad step moved {moved:?}, but may move only the ring of losses"))?;
     ensure(losses[0].is_finite() && !losses[1].is_finite(), format!("the ring holds {losses:?}"))?;
     let (clean, _) = after(&[(0.0, images(0)), (2.0, images(2))])?;
     let (through, losses) = after(&[(0.0, images(0)), (1.0, bad), (2.0, images(2))])?;

@@ -1,11 +1,11 @@
-//! T0 for the tree: floors go one way, the modules of a room too, files are short, nothing is left undone.
+//! T0 for the source tree: floors import one way, modules of a room too, files are short, and no code is unfinished.
 
 mod circles;
 
 use libtest_mimic::{Failed, Trial};
 use std::path::{Path, PathBuf};
 
-/// Floors and their heights; equal heights never import each other.
+/// The floors and their heights. Floors of equal height never import each other.
 const FLOORS: &[(&str, u32)] = &[
     ("base", 0),
     ("device", 1),
@@ -20,7 +20,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("cli", 8),
 ];
 
-/// Longest Rust file.
+/// The most lines of a Rust file.
 const LINES: usize = 500;
 
 /// The trials.
@@ -43,7 +43,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Files that make keys and addresses: of runs, decoded images, tuned kernels, edited shaders, recordings.
+/// The files that make keys and addresses: of runs, decoded images, tuned kernels, edited shaders, recordings.
 const ADDRESSES: &[&str] = &[
     "src/base/hash.rs",
     "src/base/seal.rs",
@@ -58,18 +58,18 @@ const ADDRESSES: &[&str] = &[
     "src/tape/recording/file.rs",
 ];
 
-/// `{:?}` prints names of fields and types, which may be renamed: nothing that is looked up again may hold them.
+/// `{:?}` prints names of fields and types, which may be renamed. So no key or address may hold that text.
 fn addresses() -> Vec<String> {
     let all = sources();
     let mut wrong = Vec::new();
     for path in ADDRESSES {
         let Some((_, _, text)) = all.iter().find(|s| s.1 == *path) else {
-            wrong.push(format!("{path} is not there any more; say where its keys are made now"));
+            wrong.push(format!("{path} no longer exists: update ADDRESSES in kernels-tests/tidy.rs"));
             continue;
         };
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
         if code.contains("?}") {
-            wrong.push(format!("{path} has a {{:?}}: take Constants::constants or serde"));
+            wrong.push(format!("{path} has a {{:?}}: use Constants::constants or serde"));
         }
     }
     wrong
@@ -80,16 +80,16 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every file with this ending below a folder, sorted.
+/// All files with this ending below a folder, sorted.
 pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let all = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
-    // What a peer's build leaves below benches/peers is not ours.
+    // The output of a peer's build below benches/peers is not part of the project.
     let ours = all.filter_entry(|e| e.file_name() != "target").filter_map(Result::ok);
     let paths = ours.map(|e| e.into_path());
     paths.filter(|p| p.extension().is_some_and(|e| e == ending)).collect()
 }
 
-/// The files of src/ with their floor, shown path and text without comments.
+/// The files of src/: for each its floor, its path and its text without comments.
 pub fn sources() -> Vec<(String, String, String)> {
     let source = |path: PathBuf| {
         let shown = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
@@ -110,7 +110,7 @@ fn floors() -> Vec<String> {
     for (floor, path, text) in sources() {
         let Some(own) = height(&floor) else {
             if !matches!(floor.as_str(), "lib" | "main") {
-                wrong.push(format!("{path}: {floor} is no floor"));
+                wrong.push(format!("{path}: FLOORS in kernels-tests/tidy.rs has no {floor}"));
             }
             continue;
         };
@@ -128,7 +128,7 @@ fn imports(text: &str) -> Vec<String> {
     text.match_indices("crate::").flat_map(|(at, prefix)| first_names(&text[at + prefix.len()..])).collect()
 }
 
-/// The first name of the path that `rest` begins with, or of each path in a list of them.
+/// The first name of the path that `rest` begins with. For a list of paths, the first name of each.
 fn first_names(rest: &str) -> Vec<String> {
     let name = |s: &str| s.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let Some(list) = rest.strip_prefix('{') else { return vec![name(rest)] };
@@ -156,7 +156,7 @@ fn surroundings() -> Vec<String> {
             let timers = ["src/device/timing.rs", "src/device/tune.rs"];
             let clock = matches!(word, "Instant" | "SystemTime") && timers.contains(&path.as_str());
             if code.contains(word) && !clock {
-                wrong.push(format!("{path}: {word} belongs to study and cli"));
+                wrong.push(format!("{path}: only study and the floors above it may use {word}"));
             }
         }
     }
@@ -192,24 +192,24 @@ fn op_files() -> Vec<String> {
     let mut wrong = Vec::new();
     for (floor, path, text) in sources() {
         let below = path.strip_prefix("src/kernels/").unwrap_or_default();
-        // A family file (`unary`) holds the cases of several names, and has one folder and one reference all the same.
+        // A family file (`unary`) holds the cases of several names, but it too has one folder and one reference.
         let has_cases = ["pub fn cases()", "pub fn families()"].iter().any(|f| text.contains(f));
         let reference = format!("kernels-tests/reference/{below}");
         if floor == "kernels" && has_cases && !root().join(&reference).is_file() {
-            wrong.push(format!("{path} has cases and no {reference}"));
+            wrong.push(format!("{path} has cases, but {reference} is missing"));
         }
     }
     for folder in shader_folders() {
-        // Besides ops, what the tape itself launches and the probes of the lab: `tape/assign`, `lab/roofline`.
+        // Besides ops, the tape's own launches (`tape/assign`) and the lab's probes (`lab/roofline`) have shaders.
         let owners = [format!("src/kernels/{folder}.rs"), format!("src/{folder}.rs")];
         if folder != "common" && !owners.iter().any(|o| root().join(o).is_file()) {
-            wrong.push(format!("shaders/{folder}/ has no {}", owners.join(" or ")));
+            wrong.push(format!("shaders/{folder}/ belongs to no file {}", owners.join(" or ")));
         }
     }
     wrong
 }
 
-/// What ops share knows none of them: what it needs of an op comes through a trait.
+/// The code that ops share names no op. What it needs of an op comes through a trait.
 fn core_names_no_op() -> Vec<String> {
     let ops = |family: &str| {
         let folder = root().join("src/kernels").join(family);

@@ -1,12 +1,13 @@
-//! T0 for who may know what: each foreign crate has its home, an op reaches other ops through `Tape` methods or a core, and
-//! a reference is written from the formula alone.
+//! T0 for who may use what: each foreign crate has its home, an op uses other ops only through `Tape` methods or a
+//! core, and a reference is written only from the formula.
 
 use crate::harness::{Named, named};
 use crate::tidy::{root, sources};
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
 
-/// Every crate of Cargo.toml's `[dependencies]` and where below src/ it may be used: files, folders, or "" for everywhere.
+/// Every crate of Cargo.toml's `[dependencies]` and where below src/ it may be used: files, folders, or "" for
+/// everywhere.
 const HOMES: &[(&str, &[&str])] = &[
     ("bytemuck", &["data/", "device/", "kernels/", "lab/", "nn/", "ssl/", "study/", "tape/"]),
     ("clap", &["cli/"]),
@@ -51,21 +52,21 @@ const HOMES: &[(&str, &[&str])] = &[
     ("wgpu", &["device/"]),
 ];
 
-/// Files that hold nothing but tests, which may use what they like.
+/// Files that hold only tests. They may use any crate.
 const TESTS: [&str; 4] = ["tests.rs", "testing.rs", "tenants.rs", "guards.rs"];
 
-/// An op that knows another by name, and why.
+/// Ops that name another op, and why.
 const KNOWS: &[(&str, &str, &str)] = &[
     (
         "layers/conv_transpose2d.rs",
         "conv2d",
         "it is the gradient of a convolution to its input under another name, and has no kernel of its own",
     ),
-    ("training/lars.rs", "sgd", "its second kernel is the step of SGD, text and parameters"),
+    ("training/lars.rs", "sgd", "its second kernel is the step of SGD, with the same text and parameters"),
 ];
 
-/// What a reference takes from the crate: what an op is, what it is given, what it answers, and the words of the generator,
-/// which have tests of their own against published ones.
+/// What a reference may use of the crate: the ops' types, inputs and answers, and the words of the generator, which has
+/// tests of its own against published words.
 const REFERENCE: [&str; 5] = [
     "wgslab::tape::Op",
     "wgslab::base::DType",
@@ -80,7 +81,7 @@ pub fn trials() -> Vec<Trial> {
         ("foreign crates have one home", || none(homes()?)),
         ("every dependency is in the list of homes", || none(listed()?)),
         ("an op reaches other ops through the tape or a core", || none(ops()?)),
-        ("a reference is written from the formula alone", || none(references()?)),
+        ("a reference is written only from the formula", || none(references()?)),
         ("a skip is seen", || none(skips()?)),
     ];
     named("T0 tidy", list)
@@ -90,7 +91,7 @@ fn none(wrong: Vec<String>) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
-/// The code below src/ that is no test, by the path of its file from there.
+/// The code below src/ that is not a test, by its path from there.
 fn code() -> Vec<(String, String)> {
     let tests = |path: &str| path.rsplit('/').next().is_some_and(|name| TESTS.contains(&name));
     let kept = sources().into_iter().filter(|(_, path, _)| !tests(path));
@@ -101,7 +102,7 @@ fn code() -> Vec<(String, String)> {
     .collect()
 }
 
-/// Whether `text` has `name` where no longer name or path goes on before it.
+/// Whether `text` holds `name` as a whole word that is not the end of a longer name or path.
 fn says(text: &str, name: &str) -> bool {
     let begins = |at: usize| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
     text.match_indices(name).any(|(at, _)| begins(at))
@@ -114,11 +115,11 @@ fn homes() -> Result<Vec<String>, String> {
         for (path, _) in code.iter().filter(|(_, text)| says(text, &format!("{krate}::"))) {
             match homes.iter().find(|home| path.starts_with(**home)) {
                 Some(home) => drop(empty.remove(home)),
-                None => wrong.push(format!("src/{path}: {krate} may be used in {} alone", homes.join(", "))),
+                None => wrong.push(format!("src/{path}: {krate} may be used only in {}", homes.join(", "))),
             }
         }
         wrong.extend(
-            empty.iter().map(|home| format!("{krate} is not used in src/{home} any more; take that off its homes")),
+            empty.iter().map(|home| format!("{krate} is not used in src/{home} any more: remove that from its homes")),
         );
     }
     Ok(wrong)
@@ -131,23 +132,23 @@ fn listed() -> Result<Vec<String>, String> {
     let have: BTreeSet<String> = table.keys().map(|name| name.replace('-', "_")).collect();
     let list: BTreeSet<String> = HOMES.iter().map(|h| h.0.to_string()).collect();
     let new = have.difference(&list).map(|name| format!("{name} has no home in kernels-tests/tidy_homes.rs"));
-    let gone = list.difference(&have).map(|name| format!("{name} is no dependency any more and has a home"));
+    let gone = list.difference(&have).map(|name| format!("{name} is not a dependency any more: remove its home"));
     Ok(new.chain(gone).collect())
 }
 
-/// A runner captures what a test that passes prints with `eprintln!`, so nobody would see that it was skipped.
+/// A runner hides what a passing test prints with `eprintln!`, so nobody would see that it was skipped.
 fn skips() -> Result<Vec<String>, String> {
     let (mut wrong, said) = (Vec::new(), concat!("eprintln!(\"", "SKIPPED"));
     for path in ["src", "tests"].iter().flat_map(|folder| crate::tidy::files(&root().join(folder), "rs")) {
         let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
         if text.contains(said) {
-            wrong.push(format!("{}: say a skip with wgslab::lab::check::skipped", path.display()));
+            wrong.push(format!("{}: report a skip with wgslab::lab::check::skipped", path.display()));
         }
     }
     Ok(wrong)
 }
 
-/// The names of the op files, with the family files that hold several ops, and their paths below src/kernels/.
+/// The names of the op files and of the family files, which hold several ops, with their paths below src/kernels/.
 fn op_files(code: &[(String, String)]) -> Vec<(String, &str)> {
     let families = ["elementwise/", "images/", "layers/", "losses/", "shape/", "training/"];
     let in_kernels = code.iter().filter_map(|(path, _)| path.strip_prefix("kernels/"));
@@ -164,16 +165,16 @@ fn ops() -> Result<Vec<String>, String> {
         for other in used(text).into_iter().filter(|other| names.contains(other.as_str()) && other != own) {
             match KNOWS.iter().position(|k| (k.0, k.1) == (*path, other.as_str())) {
                 Some(i) => drop(known.insert(i)),
-                None => wrong.push(format!("src/kernels/{path} knows the op {other}: record it with its Tape method")),
+                None => wrong.push(format!("src/kernels/{path} names the op {other}: record it with its Tape method")),
             }
         }
     }
     let gone = (0..KNOWS.len()).filter(|i| !known.contains(i));
-    wrong.extend(gone.map(|i| format!("{} does not know {} any more; take it off the list", KNOWS[i].0, KNOWS[i].1)));
+    wrong.extend(gone.map(|i| format!("{} does not name {} any more: remove it from KNOWS", KNOWS[i].0, KNOWS[i].1)));
     Ok(wrong)
 }
 
-/// The modules of kernels that a text names behind `crate::kernels::`, in a list or alone.
+/// The modules of kernels that a text names after `crate::kernels::`, alone or in a list.
 fn used(text: &str) -> BTreeSet<String> {
     let word = |s: &str| s.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut found = BTreeSet::new();
@@ -190,7 +191,7 @@ fn used(text: &str) -> BTreeSet<String> {
 fn references() -> Result<Vec<String>, String> {
     let mut wrong = Vec::new();
     for path in crate::tidy::files(&root().join("kernels-tests/reference"), "rs") {
-        // The list of references counts the ops.
+        // The list of references names every op.
         if path.ends_with("reference/mod.rs") {
             continue;
         }
@@ -199,19 +200,19 @@ fn references() -> Result<Vec<String>, String> {
         for line in text.lines().map(|l| l.split("//").next().unwrap_or_default()) {
             let Some(at) = line.find("wgslab::") else { continue };
             let path = line[at..].trim_end_matches(';');
-            // Of an op its types alone: what it is made of, and no function.
+            // Of an op, a reference may use only its types, not its functions.
             let types =
                 path.strip_prefix("wgslab::kernels::").and_then(|p| p.split_once("::")).is_some_and(|(_, names)| {
                     let names = names.trim_matches(['{', '}']).split(',').map(str::trim);
                     names.into_iter().all(|name| name.starts_with(char::is_uppercase) && !name.contains("::"))
                 });
             if !types && !REFERENCE.iter().any(|allowed| path.starts_with(allowed)) {
-                wrong.push(format!("{shown}: a reference does not compute with the crate: {path}"));
+                wrong.push(format!("{shown}: a reference must not compute with the crate: {path}"));
             }
         }
         let own = [".infer(", ".emit(", ".forward(", ".gradients(", "Tape::new", ".cost("];
         let found = own.iter().filter(|word| text.contains(**word));
-        wrong.extend(found.map(|word| format!("{shown}: a reference does not ask the op: {word}")));
+        wrong.extend(found.map(|word| format!("{shown}: a reference must not call the op: {word}")));
     }
     Ok(wrong)
 }

@@ -1,8 +1,13 @@
-//! Traps of naga, wgpu and drivers, each with a test that no kernel and no plan falls into it:
-//! operands of coopStore that naga 30.0.1 panics on; cooperative matrices and barriers in control flow that is not
-//! uniform; directives that naga or browsers refuse; products whose k is no multiple of 4; more than 65,535 workgroups in
-//! a dimension; bindings past 128 MiB and past 2 GiB; one buffer read and written in one dispatch.
-//! What else is known is tested where it belongs: wgsl.rs (limits of portable adapters, unused and aliased bindings),
+//! Known traps of naga, wgpu and drivers. For each, a test shows that no kernel and no plan falls into it:
+//! - operands of coopStore that naga 30.0.1 panics on;
+//! - cooperative matrices and barriers in control flow that is not uniform;
+//! - directives that naga or browsers refuse;
+//! - products whose k is not a multiple of 4;
+//! - more than 65,535 workgroups in a dimension;
+//! - bindings past 128 MiB and past 2 GiB;
+//! - one buffer that is read and written in one dispatch.
+//!
+//! Other known traps have their tests elsewhere: wgsl.rs (limits of portable adapters, unused and aliased bindings),
 //! the cases of tanh, gelu and softmax (large inputs), plans/ (schedules), harness/ (sentinels, runtime checks).
 
 use crate::barriers;
@@ -26,14 +31,14 @@ use wgslab::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
 /// Trials without a device.
 pub fn trials() -> Vec<Trial> {
     let list: [Named; 9] = [
-        ("coopStore takes names alone", coop_store),
+        ("coopStore takes only names", coop_store),
         ("coopStore with an expression is found before naga panics", coop_store_inline),
         ("cooperative matrices in divergent control flow are refused", divergent),
-        ("cooperative variants only by shape and by wish", offered),
-        ("a kernel has no directive but two", directives),
-        ("every invocation of a workgroup comes to each barrier", all_meet),
+        ("cooperative variants need a fitting shape and must be asked for", offered),
+        ("a kernel has only two directives", directives),
+        ("every invocation of a workgroup reaches each barrier", all_meet),
         ("a barrier that some invocations miss is found", barriers::bodies),
-        ("every variant of a product meets a k that 4 does not divide", odd_k),
+        ("every variant of a product is tested with a k that 4 does not divide", odd_k),
         ("bindings past 2 GiB are refused", two_gib),
     ];
     named("T0 traps", list)
@@ -50,19 +55,19 @@ pub fn device_trials() -> Vec<Trial> {
     named("T1 traps", list)
 }
 
-/// The sentence of an error that must come and must hold each of `words`.
+/// Expects an error whose sentence holds each of `words`.
 fn refused<T>(what: &str, r: BaseResult<T>, words: &[&str]) -> Result<(), String> {
     let Err(e) = r else { return Err(format!("{what} must be an error")) };
     let e = e.to_string();
     ensure(words.iter().all(|w| e.contains(w)), format!("{what}: '{e}' must name {words:?}"))
 }
 
-/// The kind of adapter that is offered every variant a GPU may have.
+/// The kind of adapter with every capability that a variant may need.
 fn full() -> Caps {
     listing::kinds().into_iter().map(|k| k.1).find(|c| !c.cooperative.is_empty()).unwrap_or_else(Caps::portable)
 }
 
-/// Every different kernel of any op, gradients included, on any kind of adapter.
+/// All different kernels of the ops and their gradients, on all kinds of adapter.
 fn kernels() -> Result<Vec<Kernel>, String> {
     let mut found: Vec<Kernel> = Vec::new();
     let mut seen = std::collections::HashSet::new();
@@ -78,7 +83,8 @@ fn kernels() -> Result<Vec<Kernel>, String> {
     Ok(found)
 }
 
-/// The first coopStore whose index or stride is not a lone name: naga 30.0.1 validates it and panics as it writes SPIR-V.
+/// The first coopStore whose index or stride is more than a name. naga 30.0.1 accepts it and then panics when it writes
+/// SPIR-V.
 fn inline_store(text: &str) -> Option<String> {
     let is_name = |s: &str| {
         !s.is_empty() && s.chars().all(|c| c.is_alphanumeric() || c == '_') && !s.starts_with(char::is_numeric)
@@ -106,13 +112,13 @@ fn coop_store() -> Result<(), String> {
         ensure(text.contains("coopStore"), format!("{kernel:?} stores nothing"))?;
         found += 1;
         if let Some(call) = inline_store(&text) {
-            return Err(format!("{} [{}]: '{call}' has an expression", kernel.name, kernel.variant));
+            return Err(format!("{} [{}]: '{call}' has an expression as an operand", kernel.name, kernel.variant));
         }
     }
     ensure(found > 3, format!("only {found} cooperative kernels were found"))
 }
 
-/// A kernel with this body between the load of a matrix and the end.
+/// A kernel with this body after the load of a matrix.
 fn coop_kernel(body: &'static str) -> Kernel {
     let head = Piece {
         path: "a test: head",
@@ -139,7 +145,7 @@ fn coop_store_inline() -> Result<(), String> {
     ];
     for (body, fits) in stores {
         let kernel = coop_kernel(body);
-        kernel.reflect(&Tree::default()).map_err(text)?; // valid, all of them: that is the trap
+        kernel.reflect(&Tree::default()).map_err(text)?; // all of them are valid; this is the trap
         let found = inline_store(&kernel.source(&Tree::default()).map_err(text)?.text);
         ensure(found.is_none() == fits, format!("'{body}': found {found:?}"))?;
     }
@@ -186,13 +192,13 @@ fn offered() -> Result<(), String> {
     expect(DType::F16, (64, 32, 20), &full, &[])?;
     expect(DType::F16, (65, 32, 16), &full, &[])?;
     expect(DType::F16, whole, &varying, &[])?;
-    // Without the wish an adapter's caps have none, whatever it lists.
+    // If cooperative matrices were not asked for, an adapter's caps have none, whatever it lists.
     let silent =
         wgslab::device::gpu::adapters(None).unwrap_or_default().into_iter().find(|a| !a.caps.cooperative.is_empty());
-    ensure(silent.is_none(), format!("{silent:?} offers cooperative matrices unasked"))
+    ensure(silent.is_none(), format!("{silent:?} offers cooperative matrices, which were not asked for"))
 }
 
-/// naga refuses `enable subgroups`, which browsers need: it must not be in the text. f16 in immediates is refused too.
+/// naga refuses `enable subgroups`, which browsers need, so the text must not hold it. Immediates are refused too.
 fn directives() -> Result<(), String> {
     for kernel in kernels()? {
         let text = kernel.source(&Tree::default()).map_err(text)?.text;
@@ -200,14 +206,14 @@ fn directives() -> Result<(), String> {
         let odd = text
             .lines()
             .find(|l| ["enable", "requires", "diagnostic"].iter().any(|d| l.starts_with(d)) && !known.contains(l));
-        ensure(odd.is_none(), format!("{} [{}] says {odd:?}", kernel.name, kernel.variant))?;
+        ensure(odd.is_none(), format!("{} [{}] has the directive {odd:?}", kernel.name, kernel.variant))?;
         let immediate = text.contains("var<immediate>");
         ensure(!immediate, format!("{} [{}] uses immediates, which browsers lack", kernel.name, kernel.variant))?;
     }
     Ok(())
 }
 
-/// What kernels do, and what is found where one invocation leaves at once.
+/// No kernel may miss a barrier, and the check must find a barrier after an early return of one invocation.
 fn all_meet() -> Result<(), String> {
     let mut with_barriers = 0;
     for kernel in kernels()? {
@@ -224,7 +230,8 @@ fn all_meet() -> Result<(), String> {
     ensure(with_barriers > 50, format!("only {with_barriers} kernels with barriers were found"))
 }
 
-/// The reduction of a product, of the gradient of one or of one with an epilogue; none of another step.
+/// The length of the reduction of a product, of the gradient of a product or of a product with an epilogue. None for
+/// another step.
 fn reduction(step: &Step) -> Option<usize> {
     let op: &dyn Any = step.op.as_ref();
     let of_matmul = |op: &MatMul| {
@@ -246,7 +253,7 @@ fn reduction(step: &Step) -> Option<usize> {
     (step.op.name() == "conv2d.grad_weight").then(|| all(&[n, p, q])) // of dy [N, K, P, Q]
 }
 
-/// Whether a variant must be offered only where it divides every size.
+/// Whether a variant may be offered only where it divides every size.
 fn whole(variant: &str) -> bool {
     variant.starts_with("coop") || variant.ends_with("_vec4")
 }
@@ -274,14 +281,14 @@ fn odd_k() -> Result<(), String> {
     }
     let seen: BTreeSet<&str> = offered.iter().map(|key| key.0).collect();
     let products = ["conv2d", "conv2d.fused", "conv2d.grad_input", "conv2d.grad_weight", "matmul", "matmul.fused"];
-    ensure(seen.iter().eq(&products), format!("products are {products:?}, and counted were {seen:?}"))?;
+    ensure(seen.iter().eq(&products), format!("the products are {products:?}, but the test counted {seen:?}"))?;
     let never: Vec<_> = offered.difference(&met).collect();
     ensure(never.is_empty(), format!("no case has a k that 4 does not divide: {never:?}"))?;
     let wrong: Vec<_> = met.iter().filter(|v| whole(v.2)).collect();
-    ensure(wrong.is_empty(), format!("offered where they do not divide k: {wrong:?}"))
+    ensure(wrong.is_empty(), format!("variants are offered where they do not divide k: {wrong:?}"))
 }
 
-/// A step that copies one input.
+/// A step that applies relu to one input.
 fn relu_of(ty: Type) -> Result<Tape, String> {
     let mut t = Tape::new();
     let x = t.input("x", ty).map_err(text)?;
@@ -290,14 +297,14 @@ fn relu_of(ty: Type) -> Result<Tape, String> {
     Ok(t)
 }
 
-/// Vulkan and DX12 bind at most 2³¹ − 4 bytes in wgpu, whatever the device can.
+/// With Vulkan and DX12, wgpu binds at most 2³¹ − 4 bytes, whatever the device can.
 fn two_gib() -> Result<(), String> {
     let caps = Caps { binding_bytes: 2_147_483_644, ..Caps::portable() };
     let past = |ty| {
         let schedule = Schedule::new(&relu_of(ty)?, &Options::new(&caps)).map_err(text)?;
         Ok::<_, String>(schedule.past_limits(&caps))
     };
-    // The last vec4 that fits, and one element more.
+    // The largest tensor of whole vec4 that fits, and one with one element more.
     let (fits, over) = (past(Type::f32([536_870_908]))?, past(Type::f32([536_870_909]))?);
     ensure(fits.is_none(), format!("2 GiB less 16 bytes must fit: {fits:?}"))?;
     let why = over.unwrap_or_default();
@@ -332,7 +339,7 @@ fn many_groups() -> Result<(), String> {
     }
 }
 
-/// Products of a batch are counted by the third dimension of the grid alone.
+/// Only the third dimension of the grid counts the products of a batch.
 fn many_products() -> Result<(), String> {
     let (gpu, mut t) = (gpu(true)?, Tape::new());
     let x = t.input("x", Type::f32([gpu.caps().groups as usize + 1, 1, 1])).map_err(text)?;
@@ -343,7 +350,7 @@ fn many_products() -> Result<(), String> {
     refused("a batch past the grid", Plan::new(&gpu, schedule, &State::new()), &["matmul", "workgroups", &limit])
 }
 
-/// Nothing is allocated before a plan is known to fit.
+/// A plan is known to fit before anything is allocated.
 fn binding() -> Result<(), String> {
     let gpu = gpu(true)?;
     let (limit, before) = (gpu.caps().binding_bytes, gpu.meter().buffers_made());
@@ -358,10 +365,10 @@ fn binding() -> Result<(), String> {
         gpu.buffer("pages", limit.parse::<u64>().unwrap() + 16),
         &["pages", &size, &limit],
     )?;
-    ensure(gpu.meter().buffers_made() == before, "a buffer was made")
+    ensure(gpu.meter().buffers_made() == before, "a buffer was made before the refusal")
 }
 
-/// wgpu's own answer would be a validation error after the fact.
+/// Without this check, wgpu would report a validation error only afterwards.
 fn read_and_written() -> Result<(), String> {
     const DOUBLE: &[Piece] = &[Piece {
         path: "a test: doubling",

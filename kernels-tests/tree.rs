@@ -1,5 +1,5 @@
-//! Edited shaders on a device: two trees side by side, what is hashed is what runs, and an edit that does not fit its op is
-//! a sentence before anything is dispatched.
+//! Edited shaders on a device: two trees work side by side, the hash is of the text that runs, and an edit that does
+//! not fit its op is an error before anything is dispatched.
 
 use crate::harness::{device, text};
 use libtest_mimic::{Failed, Trial};
@@ -9,7 +9,7 @@ use wgslab::device::{Gpu, GpuOptions, Tree};
 use wgslab::kernels::tune::{missing, tune};
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
 
-/// The piece that the edits here are of.
+/// The shader piece that the tests here edit.
 const PIECE: &str = "elementwise/scale/forward.wgsl";
 
 /// The trials.
@@ -41,7 +41,7 @@ fn open(tree: Tree) -> Result<Gpu, String> {
     Gpu::open(&GpuOptions { shaders: Arc::new(tree), ..GpuOptions::default() }).map_err(text)
 }
 
-/// 3·x of (1, 2, …, 5), or what the edit makes of it.
+/// Runs 3·x of (1, 2, …, 5), or what the edit makes of it.
 fn run(gpu: &Gpu) -> Result<Vec<f32>, String> {
     let mut t = Tape::new();
     let mut record = || {
@@ -63,7 +63,7 @@ fn side_by_side() -> Result<(), String> {
     if a != [3.0, 6.0, 9.0, 12.0, 15.0] || b != [6.0, 12.0, 18.0, 24.0, 30.0] || again != a {
         return Err(format!("{a:?} {b:?} {again:?}"));
     }
-    // Past the end with checks off this would write outside the buffer; the edited kernel runs with them.
+    // An edited kernel always runs with checks. Without them this one would write outside the buffer.
     let outside = open(edited("y[i] =", "y[i + 100000000u] =")?)?;
     run(&outside).map(drop)
 }
@@ -119,6 +119,6 @@ fn tuned() -> Result<(), String> {
     let edited = open(Tree::default().with(launched, &file).map_err(text)?)?;
     match (missing(&committed, &schedule, &table).map_err(text)?.len(), missing(&edited, &schedule, &table)) {
         (0, Ok(left)) if left.len() == 1 => Ok(()),
-        other => Err(format!("the edited text alone must be tuned again: {other:?}")),
+        other => Err(format!("only the edited kernel must be tuned again: {other:?}")),
     }
 }

@@ -1,4 +1,4 @@
-//! The tuner on a device: every right candidate races, a wrong one never wins, and a schedule runs the winner.
+//! The tuner on a device: all correct candidates are timed, a wrong one never wins, and a schedule runs the winner.
 
 use crate::harness::device::gpu;
 use crate::harness::text;
@@ -37,23 +37,23 @@ fn winner_runs() -> Result<(), String> {
     let [subject] = subjects.as_slice() else { return Err(format!("one op to tune, not {subjects:?}")) };
     let entry = tune(&gpu, subject, &Rules::default()).map_err(text)?;
     if !entry.refused.is_empty() || entry.median_ms.len() != subject.variants.len() {
-        return Err(format!("every variant of matmul is right and must race: {entry:?}"));
+        return Err(format!("every variant of matmul is correct and must be timed: {entry:?}"));
     }
     if !entry.median_ms.contains_key(&entry.variant) {
-        return Err(format!("the winner did not race: {entry:?}"));
+        return Err(format!("the winner was not timed: {entry:?}"));
     }
     table.entries.insert(subject.key.clone(), entry.clone());
     if !missing(&gpu, &schedule, &table).map_err(text)?.is_empty() {
         return Err("what is in the table must not be tuned again".into());
     }
-    // Another winner, to see that the table decides.
+    // Sets other winners, to see that the table decides.
     for variant in &subject.variants {
         table.entries.get_mut(&subject.key).ok_or("the entry is gone")?.variant = variant.to_string();
         let choose = chooser(&table);
         let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
         let schedule = Schedule::new(&t, &options).map_err(text)?;
         if schedule.steps[0].variant != *variant {
-            return Err(format!("the table says {variant} and {} is scheduled", schedule.steps[0].variant));
+            return Err(format!("the table says {variant}, but {} is scheduled", schedule.steps[0].variant));
         }
     }
     table.entries.get_mut(&subject.key).ok_or("the entry is gone")?.checksum = "of other text".into();
@@ -63,7 +63,7 @@ fn winner_runs() -> Result<(), String> {
     }
 }
 
-/// Doubles; its first variant does next to nothing and is wrong in the last element alone.
+/// Doubles its input. Its first variant does almost nothing and is wrong only in the last element.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct Double(&'static [&'static str]);
 

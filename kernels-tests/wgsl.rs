@@ -1,5 +1,6 @@
-//! T0 for shaders, without an adapter: every kernel that any case launches, under several kinds of adapter, parses,
-//! validates, is bound as it is declared, keeps the limits, and goes through the writers of every backend.
+//! T0 for shaders, without an adapter. Every kernel that any case launches, under several kinds of adapter, must parse
+//! and validate. Its bindings must be as declared, it must keep the limits, and the writers of all backends must accept
+//! it.
 
 use crate::harness::{recording, text};
 use libtest_mimic::{Failed, Trial};
@@ -18,7 +19,7 @@ use wgslab::tape::layout::written_before;
 use wgslab::tape::schedule::Place;
 use wgslab::tape::{Launch, Options, Schedule, Slot, Tape, Type};
 
-/// Longest WGSL file.
+/// The most lines of a WGSL file.
 const LINES: usize = 250;
 
 /// The trials.
@@ -50,12 +51,13 @@ fn op(name: &str, cases: &[Case], caps: &Caps) -> Result<(), String> {
     Ok(())
 }
 
-/// Matrix products, as (m, n, k), whose kernels differ from those of small ones: sixteen cooperative matrices a subgroup from
-/// 2¹⁸ outputs on, tiles of 128 × 128 from 2²² on. Some have sizes that only 4 divides, and some that nothing divides.
+/// Matrix products, as (m, n, k), whose kernels differ from those of small products: sixteen cooperative matrices for
+/// each subgroup from 2¹⁸ outputs on, tiles of 128 × 128 from 2²² on. Some have sizes that are multiples of 4 and no
+/// higher power of two, and some are odd.
 const PRODUCTS: [(usize, usize, usize); 6] =
     [(4096, 4096, 4096), (512, 512, 64), (512, 516, 20), (512, 513, 20), (2048, 2052, 20), (2048, 2049, 20)];
 
-/// Images, weights, stride and padding of convolutions of a ResNet-18 on images of 224 × 224.
+/// Images, weights, stride and padding of the convolutions of a ResNet-18 on images of 224 × 224.
 const CONVOLUTIONS: [([usize; 4], [usize; 4], u32, u32); 5] = [
     ([32, 3, 224, 224], [64, 3, 7, 7], 2, 3),
     ([32, 64, 56, 56], [64, 64, 3, 3], 1, 1),
@@ -64,7 +66,7 @@ const CONVOLUTIONS: [([usize; 4], [usize; 4], u32, u32); 5] = [
     ([32, 256, 14, 14], [512, 256, 3, 3], 2, 1),
 ];
 
-/// The product and the same with a residual and a relu behind it.
+/// The product alone, and the product with a residual and a relu after it.
 fn with_and_without_ending<P: Product>(product: P, x: [Type; 2]) -> Result<[Case; 2], String> {
     let epilogue = Epilogue { shift: Shift::None, residual: true, activation: Some(Unary::Relu) };
     let inputs = x.map(|ty| (ty, Fill::Normal));
@@ -73,7 +75,7 @@ fn with_and_without_ending<P: Product>(product: P, x: [Type; 2]) -> Result<[Case
     Ok([Case::new("alone", product, inputs.to_vec()), Case::new("with an ending", fused, ended.to_vec())])
 }
 
-/// Cases too large for any reference: types alone.
+/// Cases that are too large for a reference. They have types only.
 fn large() -> Result<Vec<Case>, String> {
     let mut list = Vec::new();
     for dtype in [DType::F32, DType::F16] {
@@ -89,11 +91,11 @@ fn large() -> Result<Vec<Case>, String> {
     Ok(list)
 }
 
-/// Every kernel of [`large`], gradients included, and that those meant are among them.
+/// Checks every kernel of [`large`], gradients included, and that the intended kernels are among them.
 fn real_sizes(caps: &Caps) -> Result<(), String> {
     let mut seen = HashMap::new();
     for case in large()? {
-        let mut recorded = case.gradients().map_err(text)?; // the op itself is on each of these tapes
+        let mut recorded = case.gradients().map_err(text)?; // each of these tapes holds the op itself
         if recorded.is_empty() {
             recorded.push(case.forward().map_err(text)?);
         }
@@ -183,7 +185,7 @@ fn each_launch(schedule: &Schedule, caps: &Caps, seen: &mut HashMap<Kernel, Refl
     Ok(())
 }
 
-/// A buffer that is written is bound once.
+/// A buffer that is written must be bound only once.
 fn aliases(places: &[Place], r: &Reflected) -> Result<(), String> {
     let mut bound: BTreeMap<&Place, Vec<Access>> = BTreeMap::new();
     for (place, access) in places.iter().zip(&r.buffers) {
@@ -204,7 +206,7 @@ fn limits(launch: &Launch, r: &Reflected, caps: &Caps) -> Result<(), String> {
         ("workgroups in a dimension", launch.grid.into_iter().max().unwrap_or(0), caps.groups),
     ];
     if let Some((what, need, have)) = tests.iter().find(|t| t.1 > t.2) {
-        return Err(format!("needs {need} {what} and the adapter has {have}"));
+        return Err(format!("needs {need} {what}, but the adapter has {have}"));
     }
     if launch.grid.contains(&0) {
         return Err(format!("has an empty grid {:?}", launch.grid));
@@ -212,34 +214,36 @@ fn limits(launch: &Launch, r: &Reflected, caps: &Caps) -> Result<(), String> {
     Ok(())
 }
 
-/// Each buffer is used as it is declared: nothing bound in vain, nothing declared writable and only read.
+/// Each buffer must be used as declared: no unused binding, and no writable buffer that is only read.
 fn usage(r: &Reflected) -> Result<(), String> {
     let entry = r.info.get_entry_point(0);
     for (handle, g) in r.module.global_variables.iter() {
         let naga::AddressSpace::Storage { access } = g.space else { continue };
         let (used, name) = (entry[handle], g.name.clone().unwrap_or_default());
         if used.is_empty() {
-            return Err(format!("binds {name} and never uses it"));
+            return Err(format!("binds {name} but never uses it"));
         }
         if access.contains(naga::StorageAccess::STORE) && !used.contains(naga::valid::GlobalUse::WRITE) {
-            return Err(format!("declares {name} read_write and never writes it"));
+            return Err(format!("declares {name} read_write but never writes it"));
         }
     }
     Ok(())
 }
 
-/// The text of every language a driver may be given.
+/// The kernel in every shading language that a driver may receive.
 fn backends(r: &Reflected) -> Result<(), String> {
     r.spirv().map_err(text)?;
     r.text(Language::Msl).map_err(text)?;
     if r.module.types.iter().any(|(_, t)| matches!(t.inner, naga::TypeInner::CooperativeMatrix { .. })) {
-        eprintln!("HLSL SKIPPED for a kernel of cooperative matrices: naga writes none, and DX12 has none in wgpu 30");
+        eprintln!(
+            "HLSL SKIPPED for a kernel of cooperative matrices: naga cannot write it, and wgpu 30 lacks it on DX12"
+        );
         return Ok(());
     }
     r.text(Language::Hlsl).map(drop).map_err(text)
 }
 
-/// Every file below shaders/ is used, says what it is in its first line, and is short.
+/// Every file below shaders/ must be used, must say in its first line what it is, and must be short.
 fn files() -> Result<(), String> {
     let mut used = BTreeSet::new();
     for (_, caps) in listing::kinds() {

@@ -1,4 +1,5 @@
-//! `wgslab bench` from outside, on the adapter, at tiny sizes: what it prints and writes, and what each mistake says.
+//! Tests `wgslab bench` from outside, on the adapter, at tiny sizes: what it prints and writes, and what each mistake
+//! says.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 
@@ -54,7 +55,7 @@ fn a_set_is_measured_and_written_with_every_sample() {
         assert!(row.flops > 0 && row.bytes > 0 && row.gflop_per_s() > 0.0, "{row:?}");
     }
     let keys: std::collections::BTreeSet<_> = report.rows.iter().map(|r| (&r.entry, &r.case, &r.variant)).collect();
-    assert_eq!(keys.len(), report.rows.len(), "a row is there twice");
+    assert_eq!(keys.len(), report.rows.len(), "two rows have the same key");
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn rows_are_chosen_by_filter_direction_and_shape() {
     let gelu = rows(&["gelu.grad"]);
     assert!(gelu.len() > 3 && gelu.iter().all(|r| r.entry == "gelu.grad" && r.direction == "grad"));
     let sgd = rows(&["--op", "sgd", "--shape", "param=64"]);
-    assert_eq!(sgd.len(), 1, "the tape's copy for an op in place is no kernel of it: {sgd:?}");
+    assert_eq!(sgd.len(), 1, "the tape's copy before an op in place must not count as a kernel of the op: {sgd:?}");
     let smoke = rows(&["smoke", "--direction", "grad"]);
     assert!(smoke.len() == 4 && smoke.iter().all(|r| r.direction.starts_with("grad_")));
     let own = rows(&["--op", "conv2d", "--shape", "x=1,3,9,9", "weight=2,3,3,3", "stride=2", "--direction", "forward"]);
@@ -100,7 +101,7 @@ fn a_report_is_written_for_spreadsheets_and_as_a_page() {
     assert!(!page.contains("src=") && !page.contains("href="), "the page needs another file");
 }
 
-/// relu against one that takes its time.
+/// Times relu against a slower relu.
 #[test]
 fn two_trees_are_raced_in_one_run() {
     if !adapter("two_trees_are_raced_in_one_run") {
@@ -122,8 +123,8 @@ fn two_trees_are_raced_in_one_run() {
     assert!(text.contains("slower") && text.contains("a ms") && text.contains("b ms"), "{text}");
     let [a, b] = ["run-a.json", "run-b.json"].map(|f| Report::load(&dir.path().join(f)).unwrap());
     assert!(a.environment.shaders != b.environment.shaders && a.rows[0].key() == b.rows[0].key());
-    // Two devices have their pages in different places, which is now and then worth a tenth of the time. A comparison that
-    // favours one side does so in every race.
+    // Two devices have their memory pages in different places, which can change a time by a tenth. This happens now and
+    // then, but a comparison that favours one side does so in every run.
     in_three(|| {
         let out = race("a", "a");
         if out.status.code() == Some(0) { Ok(()) } else { Err(String::from_utf8_lossy(&out.stdout).into_owned()) }
@@ -131,16 +132,17 @@ fn two_trees_are_raced_in_one_run() {
     fails(dir.path(), &["smoke", "--ab", "a", "none"], &["--ab: ", "there is no folder none"]);
 }
 
-/// relu that takes its time and gives the same values: far more arithmetic than even a GPU hides behind its memory.
+/// A relu that gives the same values but is slow: it does far more arithmetic than even a GPU can hide behind its
+/// memory accesses.
 fn slower(text: &str) -> String {
     let slow = "var z = x; for (var i = 0; i < 2000; i++) { z = fma(z, vec4<f32>(0.5), x * 0.5); } return select(z,";
     let slowed = text.replacen("return select(x,", slow, 1);
-    assert_ne!(slowed, text, "the shader was written anew: slow it down another way");
+    assert_ne!(slowed, text, "the text of relu.wgsl changed: update how this test slows it down");
     slowed
 }
 
-/// A base that is said to have taken a tenth, or ten times, of what it took: no noise hides that on any adapter, whichever
-/// variant is the faster there.
+/// The times of the base are changed to a tenth, and to ten times, of the measured ones. No noise hides such a factor
+/// on any adapter, whichever variant is faster there.
 #[test]
 fn a_row_slower_than_its_base_is_exit_code_5() {
     if !adapter("a_row_slower_than_its_base_is_exit_code_5") {
@@ -164,7 +166,7 @@ fn a_row_slower_than_its_base_is_exit_code_5() {
     let files = ["--json", "run.json", "--csv", "run.csv", "--html", "run.html"];
     let (code, said) = of("naive", &[&["--compare", "fast.json"], &files[..]].concat());
     assert!(code == Some(5) && said.contains("1 slower") && said.contains("matmul.forward"), "{said}");
-    // The verdict is in every file, although the run ended with 5; to show it again is no regression.
+    // The verdict is in every file, although the run ended with code 5. Showing it again does not end with code 5.
     let kept = Report::load(&dir.path().join("run.json")).unwrap().comparison.unwrap();
     assert_eq!((kept.count(Verdict::Slower), kept.names), (1, ["fast.json".to_string(), "this run".into()]));
     let read = |file: &str| std::fs::read_to_string(dir.path().join(file)).unwrap();
@@ -177,7 +179,7 @@ fn a_row_slower_than_its_base_is_exit_code_5() {
     assert!(code == Some(4) && said.contains("gone.json"), "{said}");
 }
 
-/// Two real runs of one build, and the second as it would be if every kernel took a fifth longer.
+/// Compares two real runs of one build, and then the second as if every kernel took a fifth longer.
 #[test]
 fn recorded_runs_of_one_build_are_the_same_and_a_fifth_is_found() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded");
@@ -191,16 +193,17 @@ fn recorded_runs_of_one_build_are_the_same_and_a_fifth_is_found() {
     let share = |c: &Comparison, verdict| c.count(verdict) as f64 / c.rows.len() as f64;
     let same = judged(&first, &second);
     assert!(same.rows.len() >= 100 && same.only_base.is_empty() && same.only_new.is_empty(), "{same:?}");
-    // The machine was a noisy one, whose reference kernel has quartiles two fifths of its median apart; the interval errs in 1
-    // of 100. The aim is 99 of 100 the same: simulated rows have it, these two runs miss it by one row of 117.
+    // The machine was noisy: the quartiles of its reference kernel lie two fifths of the median apart. The interval is
+    // wrong in 1 of 100 cases, so the aim is that 99 of 100 rows are the same. Simulated rows reach that; these two
+    // runs miss it by one row of 117.
     let changed = share(&same, Verdict::Faster) + share(&same, Verdict::Slower);
     assert!(changed <= 0.01, "{changed} of the rows of one build changed: {same:?}");
     let kept = share(&same, Verdict::Same);
     assert!(kept >= 0.98, "{kept} of the rows of one build are the same for certain: {same:?}");
     let slower = judged(&first, &times(&second, 1.2));
-    assert!(share(&slower, Verdict::Slower) >= 0.95, "a fifth slower was missed: {slower:?}");
+    assert!(share(&slower, Verdict::Slower) >= 0.95, "rows that are a fifth slower were missed: {slower:?}");
     let faster = judged(&times(&first, 1.2), &second);
-    assert!(share(&faster, Verdict::Faster) >= 0.95, "a fifth faster was missed: {faster:?}");
+    assert!(share(&faster, Verdict::Faster) >= 0.95, "rows that are a fifth faster were missed: {faster:?}");
     assert_eq!((slower.count(Verdict::Faster), faster.count(Verdict::Slower)), (0, 0));
 }
 
@@ -253,7 +256,7 @@ fn mistakes_are_named_with_what_was_meant() {
     }
 }
 
-/// No device is needed: each is a mistake of the command alone.
+/// No device is needed, because each is a mistake of the command line alone.
 #[test]
 fn files_and_options_that_get_in_each_other_s_way_are_told_before_anything_runs() {
     let dir = tempfile::tempdir().unwrap();
@@ -284,9 +287,9 @@ fn a_base_without_a_verdict_is_told_before_anything_runs() {
     runs(dir.path(), &["--op", "relu", "--shape", "x=64", "--json", "run.json"]);
     let path = dir.path().join("run.json");
     let mut base = Report::load(&path).unwrap();
-    base.environment.checked = true; // as one of --ab
+    base.environment.checked = true; // as with a run of --ab
     base.save(&path).unwrap();
-    // A set that would take minutes.
+    // This set would take minutes, so the mistake must be found before it runs.
     fails(dir.path(), &["resnet18", "--compare", "run.json"], &["run.json", "checks", "--ab"]);
     (base.environment.checked, base.environment.adapter) = (false, "another adapter".into());
     base.save(&path).unwrap();
@@ -294,7 +297,7 @@ fn a_base_without_a_verdict_is_told_before_anything_runs() {
     fails(dir.path(), &["smoke", "--kernels", "gone.json"], &["--kernels gone.json", "wgslab tune"]);
 }
 
-/// Halves are packed in words where the adapter has no shader-f16.
+/// Halves are packed into words where the adapter has no shader-f16.
 #[test]
 fn products_of_halves_are_measured_at_shapes_of_one_s_own() {
     if !adapter("products_of_halves_are_measured_at_shapes_of_one_s_own") {
@@ -312,7 +315,7 @@ fn products_of_halves_are_measured_at_shapes_of_one_s_own() {
     }
 }
 
-/// What Ctrl-C does to `wgslab profile`: no round begins after it.
+/// Ctrl-C during `wgslab profile`: no further round begins.
 #[test]
 fn a_profile_that_is_stopped_is_to_be_tried_again() {
     use std::sync::atomic::AtomicBool;

@@ -1,5 +1,5 @@
-//! The program from outside: what each mistake says, its exit code, and that nothing half-written is left. Where a test
-//! does not need an adapter, it is hidden.
+//! Tests the program from outside: what each mistake says, its exit code, and that no partial file is left. Where a
+//! test does not need an adapter, the adapter is hidden.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// A command in `dir`, without an adapter to find.
+/// A command in `dir` that cannot find an adapter.
 fn wgslab(dir: &Path, words: &[&str]) -> Command {
     let mut command = common::wgslab(dir, words);
     command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent");
@@ -22,14 +22,14 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Runs `words` in `dir` and holds them to the code, to one sentence that has every part of `names`, and to leaving
-/// the folder as it was.
+/// Runs `words` in `dir`. Expects the exit code, one sentence that holds every part of `names`, and an unchanged
+/// folder.
 #[track_caller]
 fn fails(dir: &TempDir, words: &[&str], code: i32, names: &[&str]) {
     held_to(wgslab(dir.path(), words), dir, code, names);
 }
 
-/// As [`fails`], with the adapter there. The decoded images of good data may stay.
+/// As [`fails`], but with an adapter. The decoded images of valid data may stay.
 #[track_caller]
 fn fails_on_device(dir: &TempDir, words: &[&str], code: i32, names: &[&str]) -> String {
     held_to(common::wgslab(dir.path(), &[words, &["--quiet"]].concat()), dir, code, names)
@@ -51,7 +51,7 @@ fn held_to(mut command: Command, dir: &TempDir, code: i32, names: &[&str]) -> St
     said
 }
 
-/// What the program itself said: not its warning of a software adapter, not what the driver prints.
+/// What the program itself printed, without its warning of a software adapter and without the driver's lines.
 fn own_words(output: &Output) -> String {
     let lines = said(output);
     let own = |l: &&str| !l.contains("is a software adapter") && !l.contains("XDG_RUNTIME_DIR");
@@ -73,7 +73,7 @@ fn write(dir: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// A gray PNG that differs by `seed`.
+/// A gray PNG whose pixels depend on `seed`.
 fn png(seed: u8) -> Vec<u8> {
     let pixels = (0..64u8).map(|i| i.wrapping_mul(seed.wrapping_add(3))).collect();
     let images =
@@ -91,7 +91,7 @@ fn folders() -> TempDir {
     dir
 }
 
-/// An archive in memory: (name, shape, elements) a member.
+/// An archive in memory. Each member is (name, shape, elements).
 fn archive<T: npyz::AutoSerialize + Copy>(members: &[(&str, &[u64], Vec<T>)]) -> Vec<u8> {
     let mut archive = npyz::npz::NpzWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, shape, data) in members {
@@ -103,7 +103,7 @@ fn archive<T: npyz::AutoSerialize + Copy>(members: &[(&str, &[u64], Vec<T>)]) ->
     archive.zip_writer().finish().unwrap().into_inner()
 }
 
-/// An archive of four 4 × 4 images a split; the test split's labels are given.
+/// An archive of four 4 × 4 images in each split. The labels of the test split are given.
 fn npz(test_labels: &[u8; 4]) -> Vec<u8> {
     let pixels = |start: u8| (0..64u8).map(|i| i.wrapping_mul(37).wrapping_add(start)).collect::<Vec<u8>>();
     archive(&[
@@ -174,7 +174,7 @@ fn a_config_s_mistake_names_its_file_and_line() {
     fails(&dir, &["study", "run", "good.toml", "--index", "99"], 2, &["99", "4 cells"]);
 }
 
-/// A part of a study without a cell is none that failed, however many parts there are.
+/// A part of a study that has no cell does not fail, however many parts there are.
 #[test]
 fn a_part_without_a_cell_is_done_at_once() {
     let dir = empty();
@@ -187,7 +187,7 @@ fn a_part_without_a_cell_is_done_at_once() {
         assert!(output.stdout.is_empty() && listing(dir.path()).len() == 2, "{shard}");
     }
     for shard in ["9223372036854775808/9223372036854775808", "9/9"] {
-        // It has the last cell, so it needs an adapter.
+        // This part has the last cell, so it needs an adapter.
         fails(
             &dir,
             &["study", "run", "good.toml", "--shard", shard],
@@ -213,7 +213,8 @@ fn a_large_grid_is_listed_at_once() {
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
 
-/// Names and lines of files are shown, never obeyed, and none of them fills a terminal. JSON has them as they are.
+/// Names and lines of files are shown escaped, so that a terminal does not act on them, and are cut to a bounded
+/// length. JSON holds them unchanged.
 #[test]
 fn text_of_files_can_be_read_on_a_terminal() {
     let dir = empty();
@@ -225,7 +226,7 @@ fn text_of_files_can_be_read_on_a_terminal() {
         assert!(text.lines().all(|l| l.chars().count() < 2500), "{what}: {}", text.len());
         text
     };
-    // Errors: a key, a value, a path, a word of the command line.
+    // Errors: a key, a value, a path and a word of the command line.
     let long = "x".repeat(3_000_000);
     write(&dir, "key.toml", format!("\"{}\" = 1", odd.replace('\u{1b}', "\\u001b")));
     write(&dir, "value.toml", format!("[model]\narch = \"{long}\""));
@@ -242,7 +243,7 @@ fn text_of_files_can_be_read_on_a_terminal() {
         let text = plain(&output.stderr, "an error");
         assert!(text.contains(says), "{words:?}: {text}");
     }
-    // Tables: class names of a manifest, as long as a file likes.
+    // Tables: class names of a manifest, of any length.
     let images: String = ["p.png", "q.png", "r.png"].map(|p| format!("{p},\"{odd}\"\n")).concat();
     for (i, name) in ["p.png", "q.png", "r.png", "s.png", "t.png", "u.png"].iter().enumerate() {
         write(&dir, name, png(i as u8));
@@ -262,7 +263,7 @@ fn text_of_files_can_be_read_on_a_terminal() {
     plain(&output.stdout, "list");
 }
 
-/// Files that only look like configs end in a sentence, in little time and memory.
+/// Files that only look like configs are refused in a sentence, in little time and memory.
 #[test]
 fn a_config_that_is_none_is_refused_soon() {
     let dir = empty();
@@ -407,7 +408,7 @@ fn a_closed_pipe_is_no_error() {
     }
 }
 
-/// Every command that reads data refuses what is wrong with it in the same words, before anything is written.
+/// Every command that reads data refuses what is wrong with it in the same words, before it writes anything.
 #[test]
 fn bad_data_leaves_nothing_behind() {
     if !adapter("bad_data_leaves_nothing_behind") {
@@ -443,7 +444,7 @@ fn bad_data_leaves_nothing_behind() {
         fails_on_device(&dir, &["train", "--data", spec, "--out", "out/a", "--config", "small.toml"], 4, names);
         fails_on_device(&dir, &["pretrain", "--data", spec, "--out", "out/b", "--config", "small.toml"], 4, names);
     }
-    // Of several datasets, a name that is wrong shows before the first is trained on.
+    // A wrong name among several datasets is reported before training on the first begins.
     let specs = "[data]\nspecs = [\"phantom:covid?train=8&val=4&test=4\", \"gone\"]";
     write(&dir, "study.toml", SMALL.replace("[data]", specs));
     fails_on_device(&dir, &["study", "run", "study.toml", "--out", "out"], 4, &["gone"]);
@@ -452,7 +453,7 @@ fn bad_data_leaves_nothing_behind() {
     fails_on_device(&dir, &[&train[..], &["--weights", "w.safetensors"]].concat(), 4, &["w.safetensors"]);
 }
 
-/// The largest batch that an error names, where it names one for `key`.
+/// The largest batch that an error names for `key`, if it names one.
 fn largest(said: &str, key: &str) -> Option<usize> {
     let rest = said.split_once(&format!("the largest {key} that fits is "))?.1;
     rest.trim().parse().ok()
@@ -478,7 +479,7 @@ fn a_plan_over_the_budget_names_a_batch_size_that_fits() {
         };
         let said = tight("100KB");
         assert!(said.contains("model.width") && said.contains("larger budget"), "{said}");
-        // The first budget under which some batch fits but not this one.
+        // Finds the first budget that some batch fits but this one does not.
         let found = (0..12).map(|i| (1 << i) * (1 << 19)).find_map(|budget: u64| {
             let budget = budget.to_string();
             let said = tight(&budget);
@@ -538,7 +539,7 @@ fn mistakes_of_tune_are_told_before_the_races() {
     assert!(output.status.code() == Some(2) && said(&output).contains("--size"), "{}", said(&output));
 }
 
-/// What a config's stages run, a contrastive loss and Adam included, is tuned ahead.
+/// `tune` tunes ahead all that a config's stages run, including a contrastive loss and Adam.
 #[test]
 fn a_config_is_tuned_whole() {
     if !adapter("a_config_is_tuned_whole") {
@@ -559,7 +560,8 @@ fn a_config_is_tuned_whole() {
     }
     assert!(runs(&tune).contains("0 ops tuned"));
 
-    // A study that tunes first keeps the table beside its runs, and neither races again nor goes on without it.
+    // A study that tunes first keeps the table beside its runs. It does not tune twice, and it does not go on without
+    // its table.
     let study = |out: &str, more: &[&str]| [&["study", "run", "small.toml", "--out", out], more].concat().join(" ");
     let words = |text: &str| runs(&text.split(' ').collect::<Vec<_>>());
     let raced = |said: &str| said.contains(" ops tuned");
@@ -575,7 +577,8 @@ fn a_config_is_tuned_whole() {
     fails_on_device(&dir, &late, 2, &["plain", "without a table", "--tune"]);
 }
 
-/// A table of kernels: made, used, kept beside the run it was used for, and refused where it would change one.
+/// A table of kernels is made, used and kept beside the run that used it. A table that would change the kernels of a
+/// run is refused.
 #[test]
 fn a_table_of_kernels_belongs_to_the_run_it_was_begun_with() {
     if !adapter("a_table_of_kernels_belongs_to_the_run_it_was_begun_with") {
@@ -598,7 +601,7 @@ fn a_table_of_kernels_belongs_to_the_run_it_was_begun_with() {
     let tune = ["tune", "--size", "8", "--batch", "2", "--width", "0.05", "--out", "t.json"];
     assert!(runs(&tune).contains("ops in t.json"));
     let again = common::wgslab(dir.path(), &[&tune[..], &["--export", "t.csv"]].concat()).output().unwrap();
-    assert!(said(&again).contains("0 ops tuned"), "nothing is raced twice");
+    assert!(said(&again).contains("0 ops tuned"), "an op was tuned twice");
     let exported = std::fs::read_to_string(dir.path().join("t.csv")).unwrap();
     assert!(exported.starts_with("op,variant,won,sample,ms,refused\n"), "{exported}");
     let table: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.path().join("t.json")).unwrap()).unwrap();
@@ -614,8 +617,8 @@ fn a_table_of_kernels_belongs_to_the_run_it_was_begun_with() {
         std::fs::read(dir.path().join("tuned/kernels.json")).unwrap(),
         std::fs::read(dir.path().join("t.json")).unwrap()
     );
-    runs(&[&train[..], &["--out", "tuned"]].concat()); // goes on with its own
-    // Lost, it may be brought back with the option.
+    runs(&[&train[..], &["--out", "tuned"]].concat()); // goes on with its own table
+    // If the table is lost, the option gives it again.
     std::fs::remove_file(dir.path().join("tuned/kernels.json")).unwrap();
     runs(&[&train[..], &["--out", "tuned", "--kernels", "t.json"]].concat());
     runs(&[&train[..], &["--out", "plain"]].concat());
@@ -624,7 +627,7 @@ fn a_table_of_kernels_belongs_to_the_run_it_was_begun_with() {
     runs(&[&train[..], &["--out", "plain"]].concat());
 }
 
-/// The tensors of a backbone, without the metadata, which names the data.
+/// The tensors of a backbone, without the metadata, because that names the data.
 fn tensors(path: &Path) -> Vec<u8> {
     let bytes = std::fs::read(path).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -642,7 +645,7 @@ fn pretraining_sees_neither_labels_nor_other_splits() {
         |seed: u32, n: u32| (0..n * 64).map(|i| (seed + i).wrapping_mul(2_654_435_761) as u8).collect::<Vec<u8>>();
     let mirrored = |labels: &[u8]| labels.iter().map(|l| 1 - l).collect::<Vec<u8>>();
     let halves = vec![0, 1, 0, 1, 0, 0, 1, 1];
-    // Seeds of the training images and of the others, and the labels.
+    // `train` and `others` are seeds of the training images and of the other images.
     let backbone = |name: &str, train: u32, others: u32, labels: &[u8]| {
         let file = format!("{name}.npz");
         let few = &labels[..4];
@@ -659,15 +662,15 @@ fn pretraining_sees_neither_labels_nor_other_splits() {
         let output = common::wgslab(dir.path(), &words).output().unwrap();
         assert!(output.status.success(), "{}", said(&output));
         let out = dir.path().join(name);
-        // Not even through the address: who has other labels may share the pretraining.
+        // The address must not depend on the labels either, so that runs with other labels can share the pretraining.
         let done: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join("done")).unwrap()).unwrap();
         (tensors(&out.join("backbone.safetensors")), done["address"].as_str().unwrap().to_string())
     };
     let plain = backbone("plain", 0, 1000, &halves);
-    assert!(plain == backbone("labels", 0, 1000, &mirrored(&halves)), "labels reach pretraining");
-    assert!(plain == backbone("others", 0, 70_000, &halves), "validation or test images reach pretraining");
+    assert!(plain == backbone("labels", 0, 1000, &mirrored(&halves)), "labels influence pretraining");
+    assert!(plain == backbone("others", 0, 70_000, &halves), "validation or test images influence pretraining");
     let other = backbone("train", 3, 1000, &halves);
-    assert!(plain.0 != other.0 && plain.1 != other.1, "training images do not reach pretraining");
+    assert!(plain.0 != other.0 && plain.1 != other.1, "training images do not influence pretraining");
 }
 
 #[test]

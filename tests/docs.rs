@@ -1,11 +1,14 @@
-//! The pages for people: README.md, docs/ and the README.md of each folder. What they tell people to type must be right:
+//! Tests the pages for users: README.md, docs/ and the README.md of each folder. What they tell users to type must be
+//! right:
 //!
-//! - every `wgslab` line, in a block or in a sentence, and every example of a `--help`, is read by the program's own parser;
-//! - every path, link, heading, `make` target, example, bench and option that they name is there;
-//! - every config and set of cases is loaded; every Rust block stands word for word in an example, which `make examples` runs;
-//! - commands that take a moment and write nothing ([`CHEAP`]) are run.
+//! - the program's own parser accepts every `wgslab` line, in a block or in a sentence, and every example of a
+//!   `--help`;
+//! - every path, link, heading, `make` target, example, bench and option that they name exists;
+//! - every config and set of cases loads; every Rust block stands word for word in an example, which `make examples`
+//!   runs;
+//! - commands that are quick and write nothing ([`CHEAP`]) are run.
 //!
-//! A block says its language, and none is indented text alone, so that nothing escapes.
+//! Every block names its language, and no block is only indented text, so that every block is tested.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 
@@ -17,7 +20,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use wgslab::{lab, study};
 
-/// Commands that are run as they stand in a block: each takes a moment and writes nothing.
+/// Commands in blocks that are run. Each is quick and writes nothing.
 const CHEAP: &[&str] =
     &["wgslab kernels list", "wgslab kernels show", "wgslab study list", "wgslab data inspect phantom:"];
 
@@ -38,13 +41,13 @@ struct Page {
 
 /// A fenced block of a page.
 struct Block {
-    /// Page and line, for messages.
+    /// The page and the line, for messages.
     at: String,
     language: String,
     text: String,
 }
 
-/// Every page that is ours.
+/// Every page of the project.
 fn pages() -> Vec<Page> {
     let ours = |e: &walkdir::DirEntry| {
         let name = e.file_name().to_string_lossy();
@@ -62,7 +65,7 @@ fn pages() -> Vec<Page> {
 }
 
 impl Page {
-    /// Its blocks, and its text without them.
+    /// The page's blocks, and its text without them.
     fn parts(&self) -> (Vec<Block>, String) {
         let (mut blocks, mut prose, mut open): (Vec<Block>, String, bool) = (Vec::new(), String::new(), false);
         for (i, line) in self.text.lines().enumerate() {
@@ -76,7 +79,7 @@ impl Page {
                 (None, true) => blocks.last_mut().unwrap().text += &format!("{line}\n"),
                 (None, false) => {
                     let indented = line.starts_with("    ") && prose.ends_with("\n\n");
-                    assert!(!indented, "{at}: text indented alone is a block that no test reads; fence it");
+                    assert!(!indented, "{at}: indented text is a block that no test reads; use a fenced block");
                     prose += &format!("{line}\n");
                 }
             }
@@ -94,20 +97,20 @@ fn blocks(language: &str) -> Vec<Block> {
     found
 }
 
-/// What stands in backticks in a text.
+/// The texts between backticks.
 fn spans(prose: &str) -> Vec<String> {
     let parts = prose.split('`').skip(1).step_by(2);
     parts.map(|s| s.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// The command lines of a block, continued ones joined, with the place of each; loops are looked into.
+/// The command lines of a block, each with its place. Continued lines are joined, and the bodies of loops are read too.
 fn commands(block: &Block) -> Vec<(String, Vec<String>)> {
     let joined = block.text.replace("\\\n", " ");
     let line = |l: &str| (block.at.clone(), words(l));
     joined.lines().map(line).filter(|(_, w)| !w.is_empty()).collect()
 }
 
-/// The words of a line as a shell reads them; a comment is none.
+/// The words of a line as a shell reads them, without comments.
 fn words(line: &str) -> Vec<String> {
     let (mut all, mut word, mut quote) = (Vec::new(), None::<String>, None::<char>);
     for c in line.chars() {
@@ -118,7 +121,7 @@ fn words(line: &str) -> Vec<String> {
                 word.get_or_insert_default();
             }
             ('#', None) if word.is_none() => break,
-            // A shell ends a command here: a SPEC with & in it stands in quotes.
+            // A shell ends a command here. A SPEC that holds & must be in quotes.
             ('&' | ';', None) => {
                 all.extend(word.take());
                 all.push(c.to_string());
@@ -131,7 +134,7 @@ fn words(line: &str) -> Vec<String> {
     all
 }
 
-/// Reads a `wgslab` line with the program's parser. In a sentence a command may stand without what it needs.
+/// Parses a `wgslab` line with the program's parser. In a sentence a command may lack its required arguments.
 fn understood(words: &[String], sentence: bool) -> Result<(), String> {
     let end = words.iter().position(|w| matches!(w.as_str(), ">" | "|")).unwrap_or(words.len());
     let plain = words[..end].iter().map(|w| w.trim_matches(['[', ']']));
@@ -145,7 +148,7 @@ fn understood(words: &[String], sentence: bool) -> Result<(), String> {
     }
 }
 
-/// What is wrong with a command line; nothing where it can be typed.
+/// What is wrong with a command line, as an error.
 fn wrong(line: &[String], sentence: bool) -> Result<(), String> {
     let settings = line.iter().take_while(|w| w.contains('=') && !w.starts_with('-')).count();
     let [program, rest @ ..] = &line[settings..] else { return Ok(()) };
@@ -211,7 +214,7 @@ fn every_command_line_can_be_typed() {
             }
         }
     }
-    assert!(ours > 20, "only {ours} lines of wgslab stand in blocks");
+    assert!(ours > 20, "only {ours} lines of wgslab are in blocks");
     none_wrong(bad);
 }
 
@@ -231,7 +234,7 @@ fn every_example_of_the_help_can_be_typed() {
     for (path, command) in all {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default().replace("\\\n", " ");
         for line in help.lines().map(str::trim).filter(|l| l.starts_with("wgslab ")) {
-            // What the line does stands behind it, after a gap.
+            // After a gap follows what the line does.
             let typed = words(line.split("   ").next().unwrap_or_default());
             bad.extend(understood(&typed, false).err().map(|why| format!("{path} --help: {line}: {why}")));
             count += 1;
@@ -251,7 +254,7 @@ fn every_option_is_one() {
         known.extend(command.get_arguments().filter_map(|a| a.get_long()).map(|long| format!("--{long}")));
     }
     known.insert("--help".into());
-    // The benches' peers are programs of their own.
+    // The benches' peers are programs of their own, with their own options.
     let peers: String =
         ["torch_bench.py", "torch_step.py", "torch_device.py"].map(|f| read(format!("benches/peers/{f}"))).concat();
     let mut bad = Vec::new();
@@ -270,7 +273,7 @@ fn every_option_is_one() {
     none_wrong(bad);
 }
 
-/// The places that a heading can be linked to by.
+/// The anchors of the page's headings.
 fn headings(page: &str) -> BTreeSet<String> {
     let slug = |title: &str| {
         let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
@@ -295,7 +298,7 @@ fn every_path_and_link_leads_somewhere() {
             let target = if path.is_empty() { PathBuf::from(&page.path) } else { folder.join(path) };
             count += 1;
             if !root().join(&target).exists() {
-                bad.push(format!("{}: the link {link} leads nowhere", page.path));
+                bad.push(format!("{}: the target of the link {link} does not exist", page.path));
             } else if !heading.is_empty() && !headings(&target.to_string_lossy()).contains(heading) {
                 bad.push(format!("{}: {} has no heading {heading}", page.path, target.display()));
             }
@@ -319,7 +322,7 @@ fn every_path_and_link_leads_somewhere() {
     none_wrong(bad);
 }
 
-/// Whether a path ends in a name in capitals that stands for one of a folder that is there: `configs/ssl/METHOD.toml`.
+/// Whether a path ends in a name in capitals that stands for any file of an existing folder: `configs/ssl/METHOD.toml`.
 fn folder_of_a_name(path: &str) -> bool {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     name.starts_with(|c: char| c.is_ascii_uppercase()) && !folder.is_empty() && root().join(folder).is_dir()
@@ -333,7 +336,7 @@ fn every_config_and_set_is_read() {
         let path = dir.path().join("block.toml");
         std::fs::write(&path, &block.text).unwrap();
         if let Some(rest) = block.text.strip_prefix("[dependencies]\n") {
-            // The manifest of somebody else: the library by its name, without a feature that it does not have.
+            // The manifest of a user's program. It may name only features that the library has.
             let table: toml::Table = rest.parse().unwrap();
             let ours = table[env!("CARGO_PKG_NAME")].as_table().unwrap();
             assert!(ours.keys().all(|k| ["path", "default-features"].contains(&k.as_str())), "{}", block.at);
@@ -346,7 +349,7 @@ fn every_config_and_set_is_read() {
     }
 }
 
-/// Lines without what they are indented by in common, and without the empty ones at either end.
+/// The lines without their common indent and without empty lines at both ends.
 fn dedented(text: &str) -> String {
     let lines = text.trim_end().lines();
     let indent = lines.clone().filter(|l| !l.trim().is_empty()).map(|l| l.len() - l.trim_start().len()).min();
@@ -374,7 +377,7 @@ fn every_block_says_its_language() {
         let known = ["sh", "text", "toml", "rust"].contains(&block.language.as_str());
         assert!(known, "{}: a block of \"{}\", which no test reads", block.at, block.language);
         let typed = block.language == "text" && block.text.lines().any(|l| l.trim_start().starts_with("wgslab "));
-        assert!(!typed, "{}: what is to be typed is a block of sh", block.at);
+        assert!(!typed, "{}: a block of commands must be a block of sh", block.at);
     }
 }
 
@@ -392,7 +395,7 @@ fn cheap_commands_run() {
         assert!(ended.status.success() && !ended.stdout.is_empty(), "{at}: {}: {said}", line.join(" "));
         run[i] += 1;
     }
-    assert!(run.iter().all(|&n| n > 0), "of {CHEAP:?} these many were run: {run:?}");
+    assert!(run.iter().all(|&n| n > 0), "each of {CHEAP:?} must be run at least once, but was run {run:?} times");
 }
 
 #[test]

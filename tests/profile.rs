@@ -1,4 +1,5 @@
-//! `wgslab profile` on tiny steps: what it prints, that its files hold together, and the two figures it is judged by.
+//! Tests `wgslab profile` on tiny steps: what it prints, whether its files fit together, and the two figures that it
+//! must keep.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 
@@ -61,7 +62,7 @@ fn the_parts_of_a_profile_make_up_its_whole() {
     for sums in ["kernels", "layers", "phases"] {
         let dispatches = sum(list(&p, sums), |s| s["dispatches"].as_f64());
         assert_eq!(dispatches as usize, launches.len(), "{sums}");
-        // Medians of parts need not add up to the median of the whole, but of two runs they do.
+        // Medians of the parts need not add up to the median of the whole, but with two runs they do.
         let ms = sum(list(&p, sums), |s| s["ms"]["median"].as_f64());
         assert!(near(ms, p["whole"]["kernels_ms"]["median"].as_f64().unwrap(), 1e-6), "{sums}: {ms}");
         assert!(near(sum(list(&p, sums), |s| s["share"].as_f64()), 1.0, 1e-6), "{sums}");
@@ -72,12 +73,13 @@ fn the_parts_of_a_profile_make_up_its_whole() {
     the_trace_is_of(&json(&dir.path().join("t.json")), &p);
     let page = std::fs::read_to_string(dir.path().join("p.html")).unwrap();
     assert!(page.contains("<svg") && page.contains("layer4.1.conv2") && page.ends_with("</html>\n"));
-    assert!(!page.contains("src=") && !page.contains("href="), "it needs no other file");
+    assert!(!page.contains("src=") && !page.contains("href="), "the page needs another file");
     let left = std::fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(left, 3, "only the files named are written");
 }
 
-/// What is alive never exceeds the slabs, and reaches the peak where the values alive there are listed.
+/// The memory in use must never exceed the slabs. Where the values in use at the peak are listed, they must add up to
+/// it.
 #[track_caller]
 fn memory_holds_together(memory: &Value) {
     let slabs = list(memory, "allocated").iter().find(|a| a[0] == "slabs").unwrap()[1].as_f64().unwrap();
@@ -89,7 +91,7 @@ fn memory_holds_together(memory: &Value) {
     assert!(memory["values_bytes"].as_f64().unwrap() > slabs);
 }
 
-/// The trace event format, no two events at once on a track, and the device's time on the track of dispatches.
+/// Checks the trace event format: no two events overlap on a track, and the track of dispatches has the device's time.
 #[track_caller]
 fn the_trace_is_of(trace: &Value, profile: &Value) {
     let mut tracks: BTreeMap<(u64, u64), Vec<(f64, f64)>> = BTreeMap::new();
@@ -107,7 +109,7 @@ fn the_trace_is_of(trace: &Value, profile: &Value) {
                 assert!(e["ts"].is_number() && e["args"].as_object().unwrap().values().all(Value::is_u64), "{e}");
                 counted += 1;
             }
-            other => panic!("{other} is no phase of a trace: {e}"),
+            other => panic!("a trace has no phase {other}: {e}"),
         }
     }
     for ((pid, tid), events) in &tracks {
@@ -128,7 +130,7 @@ fn the_trace_is_of(trace: &Value, profile: &Value) {
     assert!(dispatches.last().map(|e| e.0 + e.1).unwrap() <= host_end);
 }
 
-/// The events of a track last as long as their spans, ms, less what each shares with those before it.
+/// An event of a track lasts as long as its span, in ms, without the time that the span shares with earlier ones.
 #[track_caller]
 fn drawn_in_turn(events: &[(f64, f64)], spans: Vec<[f64; 2]>) {
     assert_eq!(events.len(), spans.len());
@@ -196,11 +198,11 @@ fn a_step_of_nothing_is_refused() {
     }
 }
 
-/// What the profiler promises of itself: a profiled step takes at most 1.3 times a plain one, and the kernels' times add
-/// up to the device's time within 10 %. Kinds of step are run in turns, and each figure is the median of neighbours, so
-/// that a machine that slows down slows both alike. A pass of its own costs some 25 µs, more on a busy machine, so the
-/// step is one of about a second here, half of what `wgslab profile` runs unasked. What noise is left adds to the figures
-/// of one attempt, a fault to those of all three.
+/// What the profiler must keep: a profiled step takes at most 1.3 times a plain one, and the kernels' times add up to
+/// the device's time within 10 %. The kinds of step take turns, and each figure is the median over neighbouring runs,
+/// so that a machine that slows down affects both alike. A pass costs about 25 µs of its own, more on a busy machine.
+/// So the step here takes about a second, half of what `wgslab profile` runs by default. Noise spoils the figures of
+/// one attempt; a fault spoils all three.
 #[test]
 fn a_profile_is_cheap_and_adds_up() {
     if !adapter("a_profile_is_cheap_and_adds_up") {

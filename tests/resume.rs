@@ -1,5 +1,5 @@
-//! A study that is stopped anywhere and started again ends with the same bits as one that was not, and what ends it
-//! early says why and leaves the last checkpoint.
+//! A study that is stopped anywhere and started again ends with the same bits as one that ran through. What ends a
+//! study early gives its reason and leaves the last checkpoint.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 #![cfg(unix)] // signals
@@ -20,10 +20,11 @@ use wgslab::device::tune::Table;
 use wgslab::device::{Gpu, GpuOptions};
 use wgslab::study::{Config, Job, Manner, Selection};
 
-/// Images of an epoch of pretraining, whole batches alone, and of training, which keeps the last.
+/// The images of an epoch: of pretraining, which takes only whole batches, and of training, which keeps the last
+/// partial batch.
 const EPOCHS: [usize; 2] = [5 * 8, 5 * 8 + 4];
 
-/// A study of a second or two a stage. How often it saves and looks at the loss must not change a bit.
+/// A study of a second or two for each stage. How often it saves and how often it reads the loss must not change a bit.
 fn config(checkpoint_seconds: f64, loss_every: usize) -> String {
     format!(
         "name = \"Resume\"\n\
@@ -56,7 +57,8 @@ fn uninterrupted() -> &'static Path {
     Box::leak(dir.path().join("out").into_boxed_path())
 }
 
-/// Holds `out` to the uninterrupted study or to a part of its cells: the same files with the same bytes, times aside.
+/// Compares `out`, which may hold only part of the cells, with the uninterrupted study. The files and their bytes must
+/// be the same, except for times.
 #[track_caller]
 fn same_as_uninterrupted(out: &Path, cells: Selection) {
     let (mut got, mut due) = (files(out), files(uninterrupted()));
@@ -72,7 +74,7 @@ fn same_as_uninterrupted(out: &Path, cells: Selection) {
     }
 }
 
-/// The first file whose path below `out` starts and ends so.
+/// The first file whose path below `out` has this start and end.
 fn find(out: &Path, start: &str, end: &str) -> Option<PathBuf> {
     let folder = out.join(start);
     let entries = walkdir::WalkDir::new(folder).into_iter().flatten();
@@ -96,7 +98,7 @@ impl Running {
         Running { child: command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap(), said }
     }
 
-    /// Waits for the moment, which must come before the end.
+    /// Waits until `moment` is true. The process must not end first.
     #[track_caller]
     fn wait_for(&mut self, what: &str, mut moment: impl FnMut() -> bool) {
         let patience = Instant::now() + Duration::from_secs(300);
@@ -127,7 +129,7 @@ impl Drop for Running {
     }
 }
 
-/// Where stages went on, as images done.
+/// Where stages went on, in images done.
 fn went_on_at(said: &str) -> Vec<usize> {
     let places = said.lines().filter_map(|l| l.split_once(": goes on at ")).map(|(_, rest)| rest);
     places.map(|rest| rest.split(' ').next().unwrap().parse().unwrap()).collect()
@@ -145,7 +147,7 @@ fn a_study_stopped_anywhere_ends_with_the_same_bits() {
     let state = "state.safetensors";
     let first = "runs/phantom-covid__simclr__clean__cross_entropy__seed-0";
     let second = "runs/phantom-covid__simclr__symmetric-0.4__cross_entropy__seed-0";
-    // The file whose change is the moment, and the blow that falls then.
+    // The signal to send, and the file whose change is the moment to send it.
     let blows = [
         ("KILL", "pretraining", state),
         ("INT", "pretraining", state),
@@ -232,11 +234,12 @@ fn a_run_of_other_kernels_does_not_go_on() {
     };
     write("");
     assert_eq!(train().0, Some(0));
-    // What training does not read may change.
+    // A setting that training does not read may change.
     write("[augmentation]\nblur_probability = 0.25\n");
     let (code, said) = train();
     assert_eq!(code, Some(0), "{said}");
-    // As if a shader had been edited since: another hash of the kernels, and so another address.
+    // Makes the run look as if a shader had been edited since: the kernels then have another hash, and the run another
+    // address.
     let path = dir.path().join("o/environment.json");
     let mut made: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     made["kernels"] = "0123456789abcdef".into();
@@ -259,7 +262,7 @@ fn a_second_process_waits_or_is_sent_away() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    // Pretraining alone: there is no other cell for the second process to take.
+    // The study has only pretraining, so that there is no other cell for the second process.
     let text = often().replace("epochs = 4", "epochs = 400").replace("\"simclr\", \"none\"", "\"simclr\"");
     std::fs::write(dir.path().join("study.toml"), text).unwrap();
     let mut run = Running::start(dir.path());
@@ -269,7 +272,7 @@ fn a_second_process_waits_or_is_sent_away() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(75), "{said}");
     assert!(said.contains("another process works in"), "{said}");
-    // Without it the second waits, and hears a stop while it does.
+    // Without --no-wait the second process waits, and a stop ends its wait.
     let elsewhere = tempfile::tempdir().unwrap();
     let stderr = elsewhere.path().join("stderr");
     let second = wgslab(dir.path(), &words[..5]).stderr(std::fs::File::create(&stderr).unwrap()).spawn().unwrap();
@@ -278,7 +281,7 @@ fn a_second_process_waits_or_is_sent_away() {
     second.wait_for("the wait", || std::fs::read_to_string(&said).unwrap().contains("wait for other processes"));
     second.signal("TERM");
     assert_eq!(second.end(), Some(75), "{}", second.said());
-    assert!(run.child.try_wait().unwrap().is_none(), "the first goes on: {}", run.said());
+    assert!(run.child.try_wait().unwrap().is_none(), "the first process should go on: {}", run.said());
     run.signal("TERM");
     assert_eq!(run.end(), Some(75), "{}", run.said());
 }
@@ -306,7 +309,7 @@ fn four_shards_started_together_end_as_one_process_does() {
     same_as_uninterrupted(&out, Selection::All);
 }
 
-/// Does something to the device at a step of the first stage.
+/// Damages the device at a step of the first stage.
 struct Trouble<'a> {
     at: usize,
     steps: AtomicUsize,
@@ -326,7 +329,7 @@ impl Progress for Trouble<'_> {
     fn note(&self, _: &str) {}
 }
 
-/// A pretraining and a training on it are enough for the device's trouble.
+/// One pretraining and one training on it are enough for this.
 const FIRST: Selection = Selection::Index(0);
 
 fn run(gpu: &Gpu, out: &Path, progress: &dyn Progress) -> Result<()> {
@@ -343,7 +346,7 @@ fn run(gpu: &Gpu, out: &Path, progress: &dyn Progress) -> Result<()> {
     job.run(FIRST, Manner::default()).map(drop)
 }
 
-/// Runs a cell on a device that gets into trouble, checks the error, and ends the cell on a new device.
+/// Runs a cell on a device that fails, checks the error, and completes the cell on a new device.
 #[track_caller]
 fn troubled(make: impl Fn(&Arc<Gpu>) + Sync, code: u8, names: &[&str]) {
     let _alone = alone();
@@ -377,7 +380,7 @@ fn a_device_lost_by_another_thread_is_try_again() {
     if !adapter("a_device_lost_by_another_thread_is_try_again") {
         return;
     }
-    // At an arbitrary point of the work that follows.
+    // Loses the device at an arbitrary point of the work that follows.
     let lose_meanwhile = |gpu: &Arc<Gpu>| {
         let gpu = gpu.clone();
         std::thread::spawn(move || gpu.lose());
@@ -424,7 +427,7 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint() {
     }
 }
 
-/// A file that may not grow stands for a disk that has no room for it.
+/// A limit on the size of files stands for a full disk.
 #[test]
 fn a_full_disk_is_told_and_the_same_command_goes_on() {
     if !adapter("a_full_disk_is_told_and_the_same_command_goes_on") {
@@ -434,7 +437,8 @@ fn a_full_disk_is_told_and_the_same_command_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     std::fs::write(dir.path().join("study.toml"), often()).unwrap();
-    // A shell counts in blocks of 512 bytes: no room for what describes a run, for a checkpoint, for the larger ones.
+    // A shell counts in blocks of 512 bytes. The limits leave no room for the description of a run, for a checkpoint,
+    // and for the larger checkpoints.
     for (blocks, file) in [(1, "environment.json"), (128, "state.safetensors"), (2048, "state.safetensors")] {
         let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" study run study.toml --out out");
         let mut command = Command::new("/bin/sh");

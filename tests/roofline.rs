@@ -1,4 +1,4 @@
-//! The roofs that the lab measures, against loops written here, and what a roof says of a kernel.
+//! Compares the roofs that the lab measures with loops written here, and tests what a roof says of a kernel.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 
@@ -10,11 +10,12 @@ use wgslab::device::{Dispatch, Gpu, GpuOptions, Kernel, Piece};
 use wgslab::lab::roofline::{self, Peak, Point, Probe, Roof};
 use wgslab::lab::{Report, Spread};
 
-/// Rounds of a loop of [`fma_loop`], and multiply-adds of a vec4 in each.
+/// Rounds of a loop of [`fma_loop`], and the multiply-adds of a vec4 in each round.
 const ROUNDS: u32 = 2048;
 const ADDS: usize = 64;
 
-/// A workgroup's multiply-adds in `chains` chains, written out by this file and not by the lab's templater.
+/// The text of a workgroup's multiply-adds in `chains` chains. This file writes it out itself, without the lab's
+/// templater.
 fn fma_text(chains: usize, width: u32) -> String {
     let names: Vec<String> = (0..chains).map(|c| format!("v{c}")).collect();
     let begin: String = names.iter().enumerate().map(|(c, v)| format!("var {v} = vec4(x, {c}.0, 2.0, x);")).collect();
@@ -34,7 +35,7 @@ fn fma_text(chains: usize, width: u32) -> String {
     )
 }
 
-/// A vec4 an invocation, in rows of 2²² of them: a dimension of a grid has at most 65,535 workgroups.
+/// Copies one vec4 in each invocation, in rows of 2²², because a dimension of a grid has at most 65,535 workgroups.
 const COPY: &[Piece] = &[Piece {
     path: "test/copy.wgsl",
     text: "
@@ -47,17 +48,17 @@ fn main(@builtin(global_invocation_id) at: vec3<u32>) {
 }",
 }];
 
-/// Bytes of a row of [`COPY`].
+/// The bytes of a row of [`COPY`].
 const ROW: u64 = 16 << 22;
 
-/// A loop of this file with the work of one run, in flops or bytes.
+/// A loop of this file, with the work of one run in flops or bytes.
 struct Loop {
     list: [Dispatch; 1],
     work: f64,
 }
 
 impl Loop {
-    /// 10⁹ a second, by the clock that the probes are timed with.
+    /// The rate in 10⁹ flops or bytes per second, by the clock that times the probes.
     fn rate(&self, gpu: &Gpu) -> f64 {
         let timed = gpu.time_repeated(&self.list, 1).unwrap();
         self.work / timed.device_ms.unwrap_or(timed.wall_ms) * 1e-6
@@ -68,7 +69,7 @@ fn fma_loop(gpu: &Gpu, groups: u32, chains: usize) -> Loop {
     const WIDTH: u32 = 64;
     let params = ParamBlocks::new(std::iter::once(bytemuck::bytes_of(&[0.5f32, 0.25]))).upload(gpu).unwrap();
     let out = gpu.buffer("out", 16 * u64::from(WIDTH * groups)).unwrap();
-    // A kernel's pieces live as long as the program.
+    // A kernel needs pieces that live as long as the program.
     let text: &'static str = Box::leak(fma_text(chains, WIDTH).into_boxed_str());
     let pieces: &'static [Piece] = Box::leak(Box::new([Piece { path: "test/fma.wgsl", text }]));
     let kernel = Kernel::new("test.fma", "test", pieces);
@@ -76,12 +77,12 @@ fn fma_loop(gpu: &Gpu, groups: u32, chains: usize) -> Loop {
     Loop { list, work: f64::from(groups * WIDTH) * f64::from(ROUNDS) * ADDS as f64 * 8.0 }
 }
 
-/// The loop of the most multiply-adds a second: how many chains hide the latency and still fit the registers depends on
-/// the processor.
+/// The loop with the most multiply-adds per second. The number of chains that hides the latency and still fits the
+/// registers depends on the processor.
 fn fastest_fma_loop(gpu: &Gpu, groups: u32) -> Loop {
     let rated = [1, 2, 3, 4, 8].map(|chains| {
         let own = fma_loop(gpu, groups, chains);
-        own.rate(gpu); // compiled, and memory touched
+        own.rate(gpu); // compiles the kernel and touches the memory first
         let rate = Spread::of(&(0..7).map(|_| own.rate(gpu)).collect::<Vec<_>>()).median;
         (rate, own)
     });
@@ -98,10 +99,10 @@ fn copy_loop(gpu: &Gpu) -> Loop {
     Loop { list, work: 2.0 * bytes as f64 }
 }
 
-/// The median over turns of the lab's rate over that of the loop of this file, each sampled twice in a turn, in between
-/// one another.
+/// The lab's rate divided by the rate of the loop of this file, as the median over turns. In a turn each is sampled
+/// twice, alternately.
 fn ratio(gpu: &Gpu, probe: &Probe, own: &Loop, turns: usize) -> f64 {
-    own.rate(gpu); // compiled, and memory touched
+    own.rate(gpu); // compiles the kernel and touches the memory first
     let turn = |_| {
         let (mut lab_s, mut own_s) = (0.0, 0.0);
         for _ in 0..2 {
@@ -120,7 +121,7 @@ fn roofs_agree_with_loops_written_elsewhere() {
     }
     let _alone = alone();
     let gpu = Gpu::open(&GpuOptions::default()).unwrap();
-    // Enough workgroups for a sample well above a launch, on a GPU far more than on a CPU.
+    // Enough workgroups for a sample that takes far longer than a launch. A GPU needs many more than a CPU.
     let groups = if gpu.caps().software { 16 } else { 16 << 10 };
     let agree = |what: &str, (probe, peak): (Probe, Peak), own: &Loop| {
         let times = ratio(&gpu, &probe, own, 31);
@@ -162,7 +163,7 @@ fn the_nearer_roof_binds_and_a_file_comes_back_as_it_was() {
     let _alone = alone();
     let gpu = Gpu::open(&GpuOptions::default()).unwrap();
     let (roof, dir) = (made_up(&gpu), tempfile::tempdir().unwrap());
-    // 10⁹ flops take 10 ms at the peak, 10⁸ bytes 10 ms at the bandwidth.
+    // 10⁹ flops take 10 ms at the peak rate, 10⁸ bytes take 10 ms at the bandwidth.
     assert_eq!(roof.share(1_000_000_000, 1000, 20.0), Some(0.5));
     assert_eq!(roof.share(1000, 100_000_000, 40.0), Some(0.25));
     let path = dir.path().join("roof.json");
@@ -173,7 +174,7 @@ fn the_nearer_roof_binds_and_a_file_comes_back_as_it_was() {
     assert!(Roof::load(&path).unwrap_err().to_string().contains("wgslab-roof/9"));
     std::fs::write(&path, "[]").unwrap();
     assert_eq!(Roof::load(&path).unwrap_err().exit_code(), 4);
-    // An axis has no decade for each of these, and no picture is drawn of them.
+    // No axis can show any of these numbers, so no picture is drawn.
     for odd in [0.0, -1.0, 1e-300, 1e300] {
         let mut roof = roof.clone();
         roof.copy.value = Some(Spread { median: odd, q1: odd, q3: odd });
@@ -188,7 +189,7 @@ fn the_nearer_roof_binds_and_a_file_comes_back_as_it_was() {
     for part in ["<svg", "flops a byte", "f32 100.0 GFLOP/s", "copy 10.0 GB/s", "&lt;3x3&gt;", "50 %", "1 more"] {
         assert!(svg.contains(part), "{part} is not in {svg}");
     }
-    assert!(roofline::svg(&roof, &[]).is_ok(), "without kernels the roofs still draw");
+    assert!(roofline::svg(&roof, &[]).is_ok(), "the roofs must be drawn even without kernels");
 }
 
 #[test]
@@ -214,7 +215,7 @@ fn a_profile_says_how_near_its_kernels_are_to_the_roof() {
     for kernel in profile["kernels"].as_array().unwrap() {
         let (flops, bytes) = (kernel["flops"].as_u64().unwrap(), kernel["bytes"].as_u64().unwrap());
         let (share, ms) = (kernel["roof_share"].as_f64().unwrap(), kernel["ms"]["median"].as_f64().unwrap());
-        // A sum of nodes is at least as far below as its work in one piece.
+        // The share of a sum of nodes is at least the share of the same work in one piece.
         assert!(share * 1.000_001 >= roof.share(flops, bytes, ms).unwrap(), "{kernel}");
     }
     assert!(std::fs::read_to_string(dir.path().join("p.html")).unwrap().contains("flops a byte"));

@@ -1,4 +1,4 @@
-//! Edited shaders from outside: `--shaders`.
+//! Tests edited shaders from outside: `--shaders`.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 
@@ -15,7 +15,7 @@ fn write(dir: &Path, path: &str, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-/// The committed text of a piece.
+/// The committed text of a shader piece.
 fn committed(piece: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(piece)).unwrap()
 }
@@ -81,7 +81,7 @@ fn a_mistake_is_named_where_it_was_made() {
     assert!(said.contains(&format!("error: mine/training/sgd/step.wgsl:{line}: sgd")), "{said}");
 }
 
-/// Every way of nesting 100,000 deep that a text may hold: around, behind, and among its declarations.
+/// All ways to nest a text 100,000 deep: around, after and among its declarations.
 fn deep(n: usize) -> Vec<(&'static str, String)> {
     let around = |open: &str, middle: &str, close: &str| format!("{}{middle}{}", open.repeat(n), close.repeat(n));
     let declared = |each: &dyn Fn(usize) -> String| (0..n).map(each).collect::<String>();
@@ -104,7 +104,7 @@ fn deep(n: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// An edited text that nests without end is a sentence with file and line, not the end of the process.
+/// An edited text that nests too deep must give an error with file and line. It must not end the process.
 #[test]
 fn a_text_that_nests_without_end_is_refused() {
     let text = committed("elementwise/scale/forward.wgsl");
@@ -113,7 +113,7 @@ fn a_text_that_nests_without_end_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "mine/elementwise/scale/forward.wgsl", &format!("{text}{deep}"));
         let show = &["kernels", "show", "scale.forward", "--language", "msl"][..];
-        let list = if name == "sums" { Some(&["kernels", "list"][..]) } else { None }; // it reads every kernel
+        let list = if name == "sums" { Some(&["kernels", "list"][..]) } else { None }; // this one reads every kernel
         for words in std::iter::once(show).chain(list) {
             let output = wgslab(dir.path(), &[words, &["--shaders", "mine"]].concat()).output().unwrap();
             let said = said(&output);
@@ -122,7 +122,7 @@ fn a_text_that_nests_without_end_is_refused() {
                 continue;
             }
             assert_eq!(output.status.code(), Some(1), "{name}, {words:?}: {:.500}", said);
-            // Placed at a line of what was added, and short.
+            // The error must be short and must name a line of what was added.
             let line = |l: &str| {
                 l.strip_prefix("error: mine/elementwise/scale/forward.wgsl:")?.split(':').next()?.parse::<usize>().ok()
             };
@@ -130,13 +130,13 @@ fn a_text_that_nests_without_end_is_refused() {
             assert!(near, "{name}, {words:?}: {:.500}", said);
         }
     }
-    // Comments nest without any stack.
+    // Nested comments need no stack.
     let dir = tempfile::tempdir().unwrap();
     let comments = format!("{}{}", "/*".repeat(100_000), "*/".repeat(100_000));
     write(dir.path(), "mine/elementwise/scale/forward.wgsl", &format!("{text}{comments}\n"));
     let output = wgslab(dir.path(), &["kernels", "show", "scale.forward", "--shaders", "mine"]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
-    // A file that is no shader is not read to its end.
+    // A file that is far too large is not read to its end.
     std::fs::File::create(dir.path().join("mine/elementwise/scale/forward.wgsl")).unwrap().set_len(1 << 40).unwrap();
     let output = wgslab(dir.path(), &["kernels", "list", "--shaders", "mine"]).output().unwrap();
     assert!(output.status.code() == Some(2) && said(&output).contains("more than 1024 KiB"), "{}", said(&output));

@@ -1,5 +1,5 @@
-//! `wgslab kernels watch` from outside, on real files: edits that are right, slow, wrong, broken, endless, and that write
-//! where they must not.
+//! Tests `wgslab kernels watch` from outside, on real files: edits that are correct, slow, wrong, broken, endless, or
+//! that write outside their buffer.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 
@@ -16,10 +16,10 @@ use tempfile::TempDir;
 
 const PIECE: &str = "elementwise/scale/forward.wgsl";
 
-/// The line that computes.
+/// The line of the kernel that computes.
 const LINE: &str = "y[i] = p.factor * x[i];";
 
-/// The committed text with its line replaced.
+/// The committed text with its computing line replaced.
 fn edited(by: &str) -> String {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(PIECE)).unwrap();
     assert!(text.contains(LINE), "{text}");
@@ -43,7 +43,7 @@ fn once(text: &str, words: &[&str]) -> Output {
     wgslab(dir.path(), &[WATCH, &["--once"], words].concat()).output().unwrap()
 }
 
-/// The verdict on an edit in a case that many workgroups share.
+/// The verdict on an edit in a case with many workgroups.
 #[track_caller]
 fn verdict_on_many(by: &str, limit_s: &str) -> Value {
     let (dir, mut words) = (folder(&edited(by)), WATCH.to_vec());
@@ -53,7 +53,7 @@ fn verdict_on_many(by: &str, limit_s: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The verdict on an edit; it is right exactly where the exit code is 0.
+/// The verdict on an edit. The exit code must be 0 exactly where the edit is correct.
 #[track_caller]
 fn verdict(by: &str, limit_s: &str) -> Value {
     let output = once(&edited(by), &["--json", "--limit-s", limit_s]);
@@ -80,10 +80,10 @@ fn an_edit_is_right_and_timed() {
     let right = verdict("let v = x[i]; y[i] = v * p.factor;", "60");
     assert_eq!(right["verdict"], "right", "{right}");
     for samples in ["edited_ms", "committed_ms", "shipped_ms"] {
-        // On a slow machine the time for it is over after one round.
+        // On a slow machine there is time for only one round.
         assert!(!right[samples].as_array().unwrap().is_empty(), "{right}");
     }
-    // Sines are below 2, which no compiler sees.
+    // Sines are below 2, but no compiler knows that.
     let slow = "var waste = x[i];
         for (var k = 0u; k < 500u; k++) { waste = sin(waste); }
         y[i] = select(p.factor * x[i], waste, waste > vec4(2.0));";
@@ -101,14 +101,14 @@ fn wrong_values_are_named() {
     let _alone = alone();
     let wrong = verdict("y[i] = 1.01 * p.factor * x[i];", "60");
     assert!(wrong["verdict"] == "wrong" && wrong["why"].as_str().unwrap().contains("element 0 of output 0"), "{wrong}");
-    // Right where values are positive, as the tuner's are.
+    // This is correct for positive values, which the tuner uses.
     let wrong = verdict("y[i] = p.factor * abs(x[i]);", "60");
     assert!(wrong["verdict"] == "wrong" && wrong["why"].as_str().unwrap().contains("the case's inputs"), "{wrong}");
     let missing = verdict("if (i > 0u) { y[i] = p.factor * x[i]; }", "60");
     assert!(missing["verdict"] == "wrong" && missing["why"].as_str().unwrap().contains("is NaN"), "{missing}");
 }
 
-/// Right on every number, and it hides a bad step: NaN in must be NaN out.
+/// This is correct for every number, but it hides a bad step: a NaN in the input must give a NaN in the output.
 #[test]
 fn a_lost_nan_is_seen() {
     if !adapter("a_lost_nan_is_seen") {
@@ -146,7 +146,7 @@ fn a_lost_nan_is_seen() {
     }
 }
 
-/// Where no case is named, an edit has to be right in all of them.
+/// Where no case is named, an edit must be correct in all cases.
 #[test]
 fn an_edit_that_is_wrong_in_a_small_case_alone_is_wrong() {
     if !adapter("an_edit_that_is_wrong_in_a_small_case_alone_is_wrong") {
@@ -174,7 +174,7 @@ fn writing_behind_the_output_is_seen() {
     let outside = verdict("y[i] = p.factor * x[i]; y[p.vectors + i] = vec4(1.0);", "60");
     let why = outside["why"].as_str().unwrap();
     assert!(outside["verdict"] == "wrong" && why.contains("behind a value"), "{outside}");
-    // So far out that the checks hold it back: nothing is trampled down, the tool lives.
+    // This write is so far outside that the checks stop it: no other memory changes, and the tool goes on.
     let far = verdict("y[i] = p.factor * x[i]; y[i + 500000000u] = vec4(1.0);", "60");
     assert!(["right", "wrong"].contains(&far["verdict"].as_str().unwrap()), "{far}");
 }
@@ -201,8 +201,8 @@ fn a_loop_without_end_is_killed() {
         return;
     }
     let _alone = alone();
-    // Mesa's software driver leaves a loop after 65,535 rounds, so a round is long here, and many workgroups run it. More
-    // text would be longer still, but compiling it takes the square of its length.
+    // Mesa's software driver leaves a loop after 65,535 rounds. So each round is long here, and many workgroups run it.
+    // More text would take longer still, but its compile time grows with the square of its length.
     let body = |last: &str| {
         format!(
             "var v = x[i];
@@ -215,12 +215,13 @@ fn a_loop_without_end_is_killed() {
             y[i] = v;"
         )
     };
-    // A limit that this machine, as busy as it is, keeps with one round of it: what is killed then is killed for the loop.
+    // The shortest limit in which this machine, busy as it is, runs one round. A process that is stopped at this limit
+    // is then stopped because of the loop.
     let once = |limit_s: &&str| verdict_on_many(&body("break;"), limit_s)["verdict"] != "stopped";
     let limit_s = ["5", "15", "60"].into_iter().find(once).expect("one round of the loop takes over a minute");
     let endless = verdict_on_many(&body("if (p.vectors == 0u) { break; }"), limit_s);
     let why = endless["why"].as_str().unwrap();
-    // A GPU's driver may end it first, by taking the device away.
+    // A GPU's driver may end the loop first by taking the device away.
     let lost = endless["verdict"] == "broken" && why.contains("lost");
     let killed =
         endless["verdict"] == "stopped" && why.contains(&format!(" {limit_s} s ")) && why.contains("--limit-s");
@@ -271,12 +272,12 @@ fn the_watch_goes_on_after_a_broken_edit() {
         while !heard.last().is_some_and(|l: &String| l.contains(due)) {
             match told.recv_timeout(Duration::from_secs(120)) {
                 Ok(line) => heard.push(line),
-                Err(e) => panic!("{due} is due and never came ({e}): {heard:?}"),
+                Err(e) => panic!("expected a line with '{due}', but it never came ({e}): {heard:?}"),
             }
         }
-        heard.clear(); // what is due next must be said anew
+        heard.clear(); // the next expected line must be a new one
     };
-    // As editors save: at no moment is the file empty or half there.
+    // Saves as editors do: the file is never empty or incomplete.
     let save = |by: &str| {
         let (path, beside) = (dir.path().join("mine").join(PIECE), dir.path().join("mine/elementwise/scale/saved"));
         std::fs::write(&beside, edited(by)).unwrap();
@@ -291,7 +292,7 @@ fn the_watch_goes_on_after_a_broken_edit() {
     hear("  right in its case and ");
 }
 
-/// A process that does not outlive its test.
+/// A process that is killed when its test ends.
 struct Ends(Child);
 
 impl Drop for Ends {
@@ -301,13 +302,14 @@ impl Drop for Ends {
     }
 }
 
-/// How often a sample runs the committed text says nothing of an edit that is thousands of times slower.
+/// The number of runs in a sample comes from the committed text. It must not be used for an edit that is thousands of
+/// times slower.
 #[test]
 fn a_slow_edit_is_judged_and_not_killed() {
     if !adapter("a_slow_edit_is_judged_and_not_killed") {
         return;
     }
-    // Sines never reach 2, which the compiler does not know.
+    // Sines never reach 2, but the compiler does not know that.
     let slow = "var v = x[i];
         for (var k = 0u; k < 20000u; k++) {
             //@ for j in 0..20

@@ -1,5 +1,5 @@
-//! Weights that people bring, classes matched by name, initial weights, kept last batches, and configs past all bounds:
-//! what a run then does, says and refuses.
+//! Tests of weights that users bring, classes matched by name, initial weights, kept last batches, and configs far too
+//! large: what a run then does, prints and refuses.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 
@@ -16,7 +16,7 @@ type Named = (String, Dtype, Vec<usize>, Vec<u8>);
 
 const DATA: &str = "phantom:covid?train=16&val=4&test=4";
 
-/// A small network on small images, seconds a run.
+/// A small network on small images. A run takes seconds.
 fn config(training: &str) -> String {
     format!(
         "[data]\nstore_size = 16\nimage_size = 16\n[model]\nstem = \"7x7\"\nwidth = 0.0625\n\
@@ -37,7 +37,7 @@ fn write(dir: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Runs the words and gives (exit code, what it said).
+/// Runs the words. Gives (exit code, what was printed).
 fn run(dir: &TempDir, words: &[&str]) -> (i32, String) {
     let output = common::wgslab(dir.path(), words).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -97,7 +97,7 @@ fn weights_fit_in_any_float_and_behind_any_prefix() {
     }
     let dir = folder("epochs = 0");
     runs(&dir, &["pretrain", "--data", DATA, "--config", "small.toml", "--out", "ssl"]);
-    // Halved to what BF16 holds, so that every form holds the same numbers.
+    // The values are rounded to BF16, so that every format holds the same numbers.
     let plain: Vec<Named> = tensors(&dir.path().join("ssl/backbone.safetensors"))
         .into_iter()
         .map(|(n, d, s, mut b)| {
@@ -135,7 +135,8 @@ fn weights_fit_in_any_float_and_behind_any_prefix() {
     }
 }
 
-/// A method's own backbone is known from the folder that its weights lie in; without it they do not fit, and that is said.
+/// The folder of the weights names the backbone of a method that has its own. Without the folder the weights do not
+/// fit, and the error says so.
 #[test]
 fn weights_of_another_backbone_bring_it_or_are_refused() {
     if !adapter("weights_of_another_backbone_bring_it_or_are_refused") {
@@ -197,8 +198,9 @@ fn a_classifier_is_left_out_or_kept_and_either_is_said() {
     assert!(said.contains("its classifier fc is kept, for the classes "), "{said}");
     assert!(fc("kept") == fc("first"));
     let (a, b) = (json(&dir, "kept/environment.json"), json(&dir, "new/environment.json"));
-    assert_ne!(a["address"], b["address"], "what is kept makes another run");
-    // Without names its rows may be other classes than they are taken for: that is told even when quiet, and alone.
+    assert_ne!(a["address"], b["address"], "keeping the classifier must give the run another address");
+    // A file without class names may have its classes in another order. The program says so even with --quiet, and says
+    // nothing else.
     save(&dir, "nested.st", &behind("module.", &tensors(&dir.path().join("first/backbone.safetensors"))));
     let quiet = |out: &str, more: &[&str]| {
         let said = runs(&dir, &train(DATA, out, &[&["--weights", "nested.st", "--quiet"], more].concat()));
@@ -210,7 +212,7 @@ fn a_classifier_is_left_out_or_kept_and_either_is_said() {
         said.len() == 1 && said[0].starts_with("warning: nested.st: ") && said[0].contains("does not name"),
         "{said:?}"
     );
-    // Another number of classes, and other names.
+    // The number of classes and their names differ.
     let other = "phantom:dermnet?train=18&val=9&test=9";
     fails(&dir, &train(other, "x", &[&w[..], &["--keep-classifier"]].concat()), 4, &["classes", "does not fit"]);
     fails(&dir, &train(DATA, "x", &["--keep-classifier"]), 2, &["--weights"]);
@@ -253,7 +255,7 @@ fn no_epochs_write_the_initial_weights() {
     }
 }
 
-/// Images of one gray level a class, in folders.
+/// Writes images into folders; each class has one gray level.
 fn leveled(dir: &TempDir, root: &str, split: &str, classes: &[(&str, u8)], count: u8) {
     for (class, level) in classes {
         for i in 0..count {
@@ -283,7 +285,7 @@ fn evaluation_matches_classes_by_name() {
         (serde_json::from_slice::<Value>(&output.stdout).unwrap(), said)
     };
     let (all, _) = evaluate("full");
-    // One class alone: its label is 0 in its own set and 2 in the run's.
+    // A set with only one class. Its label is 0 in this set and 2 in the run's.
     leveled(&dir, "part", "train", &[("cow", 200)], 3);
     leveled(&dir, "part", "test", &[("cow", 210)], 4);
     let (cow, said) = evaluate("part");
@@ -294,8 +296,8 @@ fn evaluation_matches_classes_by_name() {
     let (rest, _) = evaluate("rest");
     let right = |e: &Value| e["accuracy"].as_f64().unwrap() * e["images"].as_f64().unwrap();
     assert!((right(&cow) + right(&rest) - right(&all)).abs() < 1e-9, "{all} is not {cow} and {rest}");
-    assert_eq!(cow["knn_accuracy"], 1.0, "all its training images are cows");
-    // Test images alone: another hospital's.
+    assert_eq!(cow["knn_accuracy"], 1.0, "all training images of this set are cows");
+    // A set with only test images, as from another hospital.
     leveled(&dir, "alone", "test", &[("ant", 30), ("bee", 120), ("cow", 210)], 4);
     let (alone, said) = evaluate("alone");
     assert_eq!((&alone["accuracy"], &alone["knn_accuracy"]), (&all["accuracy"], &Value::Null));
@@ -311,7 +313,7 @@ fn a_study_s_bad_set_is_told_before_the_first_cell() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    leveled(&dir, "bad", "train", &[("ant", 20), ("bee", 110)], 4); // no test split
+    leveled(&dir, "bad", "train", &[("ant", 20), ("bee", 110)], 4); // this set has no test split
     let specs = |list: &str| config("epochs = 1").replace("[data]\n", &format!("[data]\nspecs = [{DATA:?}, {list}]\n"));
     write(&dir, "small.toml", specs("\"bad\""));
     fails(&dir, &["study", "run", "small.toml", "--out", "out"], 4, &["bad", "no test split"]);
@@ -358,12 +360,13 @@ fn a_kept_last_batch_is_a_smaller_step() {
     assert_eq!((images, dropped), (21, 2 * 2), "the phantom has no duplicates");
     let (_, kept, w1, _) = epochs("last_batch = \"keep\"", data);
     assert_eq!(kept, 2 * 3);
-    assert!(w0 != w1, "the smaller step moves the weights");
+    assert!(w0 != w1, "the step on the smaller batch must move the weights");
     let (_, steps, _, said) = epochs("last_batch = \"keep\"", "phantom:covid?train=17&val=4&test=4");
     assert!(steps == 2 * 2 && said.contains("would be one image"), "{said}");
 }
 
-/// Sizes that no device bears are refused from shapes alone: at once, by the key's name, with nothing left behind.
+/// Sizes that no device can hold are refused from the shapes alone: at once, with the key's name, and with nothing left
+/// behind.
 #[test]
 fn configs_past_all_bounds_are_refused_at_once() {
     if !adapter("configs_past_all_bounds_are_refused_at_once") {
@@ -386,10 +389,10 @@ fn configs_past_all_bounds_are_refused_at_once() {
         let began = std::time::Instant::now();
         let words = [command, "--data", DATA, "--config", "small.toml", "--out", "out", "--memory-budget", "100MiB"];
         let said = fails(&dir, &words, 2, names);
-        assert!(began.elapsed().as_secs() < 60, "{said}"); // filling took minutes
+        assert!(began.elapsed().as_secs() < 60, "{said}"); // filling the weights would take minutes
         assert!(!dir.path().join("out/config.toml").exists());
     }
-    // What the budget allows is not absurd.
+    // A size that the budget allows is accepted.
     write(&dir, "small.toml", with("[8, 4]", "[2048, 2048]").replace("epochs = 1\n", "epochs = 0\n"));
     runs(&dir, &["pretrain", "--data", DATA, "--config", "small.toml", "--out", "out"]);
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use wgslab::base::Result;
 
-/// Says what went wrong and turns it into the exit code the program would have.
+/// Prints what went wrong and turns it into the exit code that the program would have.
 pub fn ended(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! What benches/step.rs trains.
+//! The steps that benches/step.rs times.
 
 use crate::Arguments;
 use std::sync::Arc;
@@ -39,8 +39,8 @@ pub fn subject(gpu: &Gpu, a: &Arguments) -> Result<MeasuredStep<'static>> {
     }
 }
 
-/// The step of SimCLR as the study pretrains (src/study/pretrain.rs), with the strengths of configs/base.toml. The
-/// choice of images changes no step's time, so every batch has the same.
+/// The step of SimCLR as the study pretrains (src/study/pretrain.rs), with the strengths of configs/base.toml. Every
+/// batch has the same images, because the choice of images does not change a step's time.
 fn simclr(gpu: &Gpu, backbone: ResNet, a: &Arguments) -> Result<MeasuredStep<'static>> {
     let (mut rng, mut state) = (Rng::new(0, 0, 0), State::new());
     let pixels: Vec<u8> = (0..a.images * a.channels * a.size * a.size).map(|_| rng.below(256) as u8).collect();

@@ -1,8 +1,8 @@
-"""What every peer measured from Python shares with `wgslab bench`: its case sets, its schema, its rule for when a row has
-enough samples, and its order statistics. Needs Python 3.11 and nothing else.
+"""What the peers that are measured from Python share with `wgslab bench`.
 
-The schema is src/lab/report.rs, the sets are benches/sets/*.toml, the rule is that of src/lab/sampling_rule.rs
-without turns over a set.
+This is its case sets, its schema, its order statistics, and its rule for when a row has enough samples. Needs Python
+3.11 and nothing else. The schema is src/lab/report.rs and the sets are benches/sets/*.toml. The rule is that of
+src/lab/sampling_rule.rs, without turns over a set.
 """
 
 import datetime
@@ -19,11 +19,11 @@ from pathlib import Path
 
 SCHEMA = "wgslab-bench/1"
 SETS = Path(__file__).resolve().parent.parent / "sets"
-# A short run is repeated within a sample until it takes about this long, ms: by device events, by the clock.
+# A sample repeats a short run until it takes about this long, in ms: by device events, by the host's clock.
 SAMPLE_MS = (5.0, 20.0)
 REPEATS = 1000
 WARM_MS = 50.0
-# A row that lacks its least samples may take this many times the limit.
+# A row without its least samples may take this many times the limit.
 PATIENCE = 5.0
 
 
@@ -50,7 +50,7 @@ def load_set(name):
 
 
 def quantile(samples, share):
-    """Linear between neighbours, as numpy's."""
+    """A quantile, linear between neighbours, as in numpy."""
     ordered = sorted(samples)
     place = (len(ordered) - 1) * share
     low = ordered[int(place)]
@@ -65,7 +65,7 @@ def spread(samples):
 
 @dataclass
 class Rule:
-    """When a row has been sampled enough."""
+    """The rule for when a row has enough samples."""
 
     samples: int = 10
     seconds: float = 0.5
@@ -73,14 +73,14 @@ class Rule:
     limit: float = 2.0
 
     def settled(self, samples, seconds):
-        """Whether the samples are enough and lie close together."""
+        """Whether there are enough samples and they lie close together."""
         if len(samples) < self.samples or seconds < self.seconds:
             return False
         s = spread(samples)
         return (s["q3"] - s["q1"]) / s["median"] <= self.spread
 
     def is_over(self, samples, seconds):
-        """Whether no more are to be taken."""
+        """Whether no more samples are to be taken."""
         limit = self.limit if len(samples) >= self.samples else PATIENCE * self.limit
         return self.settled(samples, seconds) or (bool(samples) and seconds >= limit)
 
@@ -94,7 +94,7 @@ class Running:
         self.repeats = 1
 
     def warm(self):
-        """Runs until warm, and finds how often a sample repeats it."""
+        """Runs until warm, and decides how often a sample repeats the run."""
         spent = 0.0
         while spent < WARM_MS:
             device, wall = self.time(self.repeats)
@@ -104,14 +104,14 @@ class Running:
             self.repeats = min(REPEATS, math.ceil(aim / max(each, 1e-6))) if each < 1.0 else 1
 
     def sample(self):
-        """Takes one."""
+        """Takes one sample."""
         device, wall = self.time(self.repeats)
         self.device_ms.append(None if device is None else device / self.repeats)
         self.wall_ms.append(wall / self.repeats)
         self.spent_s += wall * 1e-3
 
     def times(self):
-        """The clock and its samples: the device's unless it has none or is too coarse to see one."""
+        """The clock and its samples: the device's, unless it has none or is too coarse for one of them."""
         if all(ms is not None and ms > 0.0 for ms in self.device_ms):
             return "timestamps", self.device_ms
         return "wall", self.wall_ms
@@ -132,7 +132,7 @@ class Running:
 
 
 def measure(group, rule):
-    """Samples the rows of a case in turn, every other round backwards, until each is over; gives their rows."""
+    """Samples the rows of a case in turn, every other round backwards, until each is done. Gives the finished rows."""
     for running in group:
         running.warm()
     going, forwards = list(group), True
@@ -145,7 +145,7 @@ def measure(group, rule):
 
 
 def environment(adapter, driver, backend, version, features, subgroup, timer):
-    """The record that every report carries; what only wgpu knows is 0 or null."""
+    """The record that every report carries. What only wgpu knows is 0 or null."""
     limits = ("binding_bytes", "storage_buffers", "groups", "invocations", "workgroup_bytes")
     commit = git("rev-parse", "HEAD")
     return {
@@ -176,7 +176,7 @@ def system():
 
 
 def cpu():
-    """Model of the processor."""
+    """The model of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -185,7 +185,7 @@ def cpu():
 
 
 def git(*words):
-    """What git says of the checkout that holds this file; None where there is none."""
+    """What git says about the checkout that holds this file; None where there is none."""
     try:
         out = subprocess.run(["git", "-C", str(SETS), *words], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -205,7 +205,7 @@ def save(report, path):
 
 
 def show(report):
-    """Prints the rows for people."""
+    """Prints the rows as a table."""
     e = report["environment"]
     print(f"{e['adapter']}, {e['driver']}, {', '.join(e['features'])}\n")
     print(f"{'kernel':26} {'case':38} {'median ms':>10} {'q1':>10} {'q3':>10} {'GFLOP/s':>9} {'GB/s':>7}")
@@ -220,7 +220,7 @@ def show(report):
 
 
 def check(report, path):
-    """Compares shape, flops and bytes of each row with those of a report of `wgslab bench`; a difference is an error."""
+    """Compares shape, flops and bytes of each row with a report of `wgslab bench`. A difference is an error."""
     ours = {}
     for r in json.loads(Path(path).read_text())["rows"]:
         ours.setdefault((r["entry"], r["case"]), r)
@@ -233,19 +233,19 @@ def check(report, path):
         both += 1
         for key in ("op", "direction", "shape", "flops", "bytes"):
             if r[key] != other[key]:
-                wrong.append(f"{r['entry']} {r['case']}: {key} is {r[key]} here and {other[key]} in {path}")
+                wrong.append(f"{r['entry']} {r['case']}: {key} is {r[key]} here, but {other[key]} in {path}")
     skipped = {(s["op"], s["case"]) for s in report["skipped"]}
     for (entry, case), r in ours.items():
         if (r["op"], case) not in skipped:
             wrong.append(f"{entry} {case} of {path} is neither measured nor skipped here")
-    print(f"{both} rows of both, {len(ours)} of {path} alone, {len(wrong)} differences")
+    print(f"{both} rows in both, {len(ours)} only in {path}, {len(wrong)} differences")
     for line in wrong:
         print(f"  {line}")
     return not wrong
 
 
 if __name__ == "__main__":
-    # python3 benches/peers/lab.py PEER.json HERE.json: do both mean the same rows?
+    # Usage: python3 benches/peers/lab.py PEER.json HERE.json. Checks that both reports mean the same rows.
     if len(sys.argv) != 3:
         fail("give a peer's report and one of `wgslab bench --json` at the same set")
     sys.exit(0 if check(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2]) else 1)

@@ -1,4 +1,5 @@
-"""python3 -m unittest discover benches/peers: rules and forms, and the device's events with a stand-in for CUDA."""
+"""python3 -m unittest discover benches/peers: tests rules and forms, and the device's events with a stand-in for
+CUDA."""
 
 import json
 import tempfile
@@ -29,7 +30,7 @@ class Lab(unittest.TestCase):
         self.assertFalse(rule.is_over([1.0, 2.0] * 10, 0.6))
         self.assertTrue(rule.is_over([1.0, 2.0] * 10, 2.0))
         self.assertFalse(rule.settled([1.0, 2.0] * 10, 2.0))
-        # What is slow goes on for its least samples, but not for ever.
+        # A slow row goes on until it has its least samples, but not without limit.
         self.assertFalse(rule.is_over([1.0] * 3, 9.0))
         self.assertTrue(rule.is_over([1.0] * 3, 10.0))
 
@@ -67,7 +68,7 @@ class Torch(unittest.TestCase):
         t = torch_bench.tensors(made.inputs, torch.device("cpu"), False)
         self.assertEqual({v.dtype for v in t.values()}, {torch.float16})
         self.assertEqual(shown(made.inputs), "a [2, 3] f16, b [3, 4] f16")
-        # As wgslab counts: operands of halves, the product in f32.
+        # Counted as in wgslab: the operands are halves, the product is f32.
         self.assertEqual(made.rows[0].bytes, 2 * (6 + 12) + 4 * 8)
         with self.assertRaisesRegex(KeyError, "must be f32 or f16"):
             form("matmul", {"name": "a", "a": [2, 3], "b": [3, 4], "dtype": "half"})

@@ -3,9 +3,10 @@
 
     python3 benches/peers/torch_bench.py SET|FILE.toml [--device cpu|cuda|mps|xpu] [--threads N] [--json torch.json]
 
-A row is an op's forward function, or torch.autograd.grad of its prepared graph for the inputs that wgslab's kernel of that
-name gives the gradient of; the autograd engine's own time (some 10 µs) is in it. Times are CUDA events where there are any,
-else the clock around work that is waited for. `wgslab bench --against torch.json` lays the rows beside wgslab's.
+A row is an op's forward function, or torch.autograd.grad of its prepared graph. The gradients are for the inputs for
+which wgslab's kernel of that name gives one. The time includes the autograd engine's own (about 10 µs). Times are CUDA
+events where there are any, otherwise the host's clock until the work is done. `wgslab bench --against torch.json` shows
+the rows beside wgslab's.
 """
 
 import argparse
@@ -20,7 +21,7 @@ SEED = 20
 
 
 def tensors(inputs, device, channels_last):
-    """The inputs, filled."""
+    """Makes the inputs with their values."""
     generator = torch.Generator().manual_seed(SEED)
     made = {}
     for name, shape, dtype, (fill, *numbers) in inputs:
@@ -42,7 +43,7 @@ def tensors(inputs, device, channels_last):
 
 
 def works(made, t):
-    """The function that is timed of each row of a case."""
+    """For each row of a case, the function that is timed."""
     for entry in made.rows:
         if made.prepare:
             yield made.prepare(t)
@@ -53,7 +54,7 @@ def works(made, t):
 
 
 def inference(run, t):
-    """The forward function alone."""
+    """Only the forward function."""
 
     def work():
         with torch.no_grad():
@@ -63,7 +64,7 @@ def inference(run, t):
 
 
 def gradient(run, t, of):
-    """The gradient of inputs `of`, its graph made once."""
+    """The gradient of the inputs `of`. Its graph is made once."""
     with torch.enable_grad():
         t = {name: v.detach().requires_grad_(name in of) for name, v in t.items()}
         y = run(t)
@@ -88,7 +89,7 @@ def described(op, table, made, variant):
 
 
 def rows_of(op, table, device, arguments):
-    """The rows of a case; measured, unless they are only to be checked."""
+    """The rows of a case. They are measured, unless they are only to be checked."""
     made = form(op, table)
     variant = "torch" + (", composed" if made.composed else "")
     variant += ", channels last" if arguments.channels_last else ""

@@ -1,4 +1,4 @@
-"""A PyTorch device, how to wait for it and time on it, and what a report says of it."""
+"""A PyTorch device: how to wait for it, how to time on it, and what a report says about it."""
 
 import platform
 import time
@@ -9,7 +9,7 @@ import lab
 
 
 class Device:
-    """cpu, cuda (ROCm calls itself that, too), mps or xpu."""
+    """The kind: cpu, cuda (also for ROCm), mps or xpu."""
 
     def __init__(self, name, threads=None, tf32=False):
         kind = name.split(":")[0]
@@ -20,22 +20,22 @@ class Device:
         self.kind, self.device = kind, torch.device(name)
         self.module = None if kind == "cpu" else getattr(torch, kind)
         if kind in ("cuda", "xpu") and self.device.index is not None:
-            self.module.set_device(self.device)  # events belong to the current one
+            self.module.set_device(self.device)  # events belong to the current device
         if threads:
             torch.set_num_threads(threads)
         self.tf32 = tf32 and kind == "cuda"
         torch.set_float32_matmul_precision("high" if self.tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = self.tf32
-        # What a training script that cares for speed sets; tries are part of the warm-up.
+        # What a fast training script sets. The tries are part of the warm-up.
         torch.backends.cudnn.benchmark = True
 
     def wait(self):
-        """Until everything submitted has run."""
+        """Waits until everything that was submitted has run."""
         if self.module:
             self.module.synchronize(*([self.device] if self.kind in ("cuda", "xpu") else []))
 
     def timed(self, work, repeats=1):
-        """(ms by the device's events or None, ms by the clock) of `repeats` runs."""
+        """Times `repeats` runs: (ms by the device's events or None, ms by the host's clock)."""
         self.wait()
         start = time.perf_counter()
         if self.kind == "cuda":
@@ -50,7 +50,7 @@ class Device:
         return (begin.elapsed_time(end) if self.kind == "cuda" else None), wall
 
     def environment(self):
-        """The record of a report."""
+        """The environment record of a report."""
         features = [f"threads {torch.get_num_threads()}"] if self.kind == "cpu" else []
         features += [torch.backends.cpu.get_cpu_capability()] if self.kind == "cpu" else []
         features += ["tf32"] if self.tf32 else []
@@ -69,7 +69,7 @@ class Device:
         return lab.environment(adapter, driver, backend, version, features, subgroup, timer)
 
     def add_arguments(parser):
-        """--device, --threads and --tf32."""
+        """Adds --device, --threads and --tf32."""
         parser.add_argument("--device", default="cpu", help="cpu, cuda (ROCm too), mps or xpu [cpu]")
         parser.add_argument("--threads", type=int, help="CPU threads [as many as PyTorch takes]")
         parser.add_argument("--tf32", action="store_true", help="let CUDA round f32 products to TF32; off without it")

@@ -1,7 +1,8 @@
-"""The ops of a case set in PyTorch: for each the inputs that its fields describe (as src/lab/case_builders.rs makes them), what is
-timed, and the flops and bytes that wgslab counts for it, so that GFLOP/s of two reports mean the same.
+"""The ops of a case set in PyTorch.
 
-An op that PyTorch has as one function is timed as that function; `composed` marks what takes several.
+For each op: the inputs that its fields describe (as src/lab/case_builders.rs makes them), what is timed, and the flops
+and bytes that wgslab counts for it. So GFLOP/s of two reports mean the same. An op that PyTorch has as one function is
+timed as that function; `composed` marks an op that takes several.
 """
 
 import math
@@ -15,7 +16,7 @@ SCALARS = 64  # the named scalars of a step, src/tape/record.rs
 
 
 class Unsupported(Exception):
-    """A case that PyTorch has no function for, with the reason."""
+    """Raised for a case that PyTorch has no function for, with the reason."""
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Form:
     run: Callable
     rows: list
     composed: bool = False
-    # What holds the state of an optimizer: called once with the tensors, gives the function that is timed.
+    # For an optimizer, which has a state: it is called once with the tensors and gives the function that is timed.
     prepare: Callable | None = None
 
 
@@ -49,7 +50,7 @@ class Fields:
     asked: set = field(default_factory=lambda: {"name"})
 
     def get(self, name, default=None):
-        """A field, or its default; without one it must be there."""
+        """Gives a field or its default. A field without a default must be there."""
         self.asked.add(name)
         value = self.table.get(name, default)
         if value is None:
@@ -57,34 +58,34 @@ class Fields:
         return value
 
     def shape(self, name):
-        """A shape; a single number is a vector."""
+        """Gives a shape. A single number is a vector."""
         value = self.get(name)
         return list(value) if isinstance(value, list) else [value]
 
     def pair(self, name, default):
-        """Two numbers; one stands for both."""
+        """Gives two numbers. A single number stands for both."""
         value = self.get(name, default)
         return list(value) if isinstance(value, list) else [value, value]
 
     def finish(self):
-        """An error for a field that this form doesn't know."""
+        """Raises an error for a field that this form does not know."""
         unknown = set(self.table) - self.asked
         if unknown:
             raise KeyError(f"{self.op} {self.table['name']} has fields unknown here: {', '.join(sorted(unknown))}")
 
 
 def numel(shape):
-    """Elements of a shape."""
+    """The number of elements of a shape."""
     return math.prod(shape)
 
 
 def size(*shapes):
-    """Bytes of f32 or u32 tensors."""
+    """The bytes of f32 or u32 tensors."""
     return 4 * sum(numel(s) for s in shapes)
 
 
 def half_size(*shapes):
-    """Bytes of f16 tensors."""
+    """The bytes of f16 tensors."""
     return size(*shapes) // 2
 
 
@@ -108,11 +109,11 @@ def value(name, shape, x):
     return (name, shape, "f32", ("value", x))
 
 
-# Products. Of halves wgslab gives f32, and rounds the output's gradient to halves; PyTorch's output is f16.
+# Products. For halves, wgslab gives f32 and rounds the output's gradient to halves. PyTorch's output is f16.
 
 
 def operands(f):
-    """The dtype of a product's operands, and bytes of tensors of it."""
+    """The dtype of a product's operands, and a function that gives the bytes of tensors of it."""
     dtype = f.get("dtype", "f32")
     if dtype not in ("f32", "f16"):
         raise KeyError(f"dtype of {f.op} must be f32 or f16")
@@ -139,7 +140,7 @@ def conv2d(f):
 
 
 def matmul(f):
-    """op(a) · op(b); its gradients are products too."""
+    """op(a) · op(b). Its gradients are products too."""
     a, b = f.shape("a"), f.shape("b")
     trans_a, trans_b = f.get("trans_a", False), f.get("trans_b", False)
     *z, m, k = a[:-2] + a[-2:][::-1] if trans_a else a
@@ -182,7 +183,7 @@ def affine(x, n):
 
 
 def batch_norm(f):
-    """With the statistics of the batch."""
+    """Batch norm with the statistics of the batch."""
     x, eps = f.shape("x"), f.get("eps", 1e-5)
     if f.get("splits", 1) != 1:
         raise Unsupported("PyTorch's batch_norm has no splits")
@@ -195,7 +196,7 @@ def batch_norm(f):
 
 
 def group_norm(f):
-    """Statistics of a sample's groups of channels."""
+    """Group norm: statistics of groups of channels of one sample."""
     x, groups, eps = f.shape("x"), f.get("groups"), f.get("eps", 1e-5)
     rows = [
         Entry("forward", 8 * numel(x), 3 * size(x)),
@@ -205,7 +206,7 @@ def group_norm(f):
 
 
 def layer_norm(f):
-    """Statistics of a row."""
+    """Layer norm: statistics of a row."""
     n, d = x = f.shape("x")
     eps = f.get("eps", 1e-5)
     rows = [
@@ -227,7 +228,7 @@ def l2_normalize(f):
 
 
 def softmax(f):
-    """Of each row, of x / temperature."""
+    """The softmax of each row of x / temperature."""
     x, temperature, log = f.shape("x"), f.get("temperature", 1.0), f.get("log", False)
     function = F.log_softmax if log else F.softmax
     scaled = lambda x: x if temperature == 1.0 else x / temperature
@@ -239,7 +240,8 @@ def softmax(f):
 
 
 def row_loss(inputs, of, flops, keeps, run, composed=False):
-    """A loss over rows: the mean of its rows' losses under weights, the last input; `of` has gradients."""
+    """A loss over rows: the mean of the rows' losses under weights, which are the last input. The inputs `of` have
+    gradients."""
     shapes = {name: shape for name, shape, _, _ in inputs}
     x = inputs[0][1]
     n = x[0]
@@ -257,14 +259,14 @@ def labelled(f):
 
 
 def cross_entropy(f):
-    """Of logits and labels. The sets' weights of rows are all 1, which in PyTorch is the mean."""
+    """A loss of logits and labels. All weights of rows are 1 in the sets, which is the mean in PyTorch."""
     smoothing = f.get("label_smoothing", 0.0)
     run = lambda t: F.cross_entropy(t["logits"], t["labels"], label_smoothing=smoothing)
     return row_loss(labelled(f), ("logits",), 4 if smoothing == 0.0 else 9, True, run)
 
 
 def bce_with_logits(f):
-    """Of logits and soft targets."""
+    """A loss of logits and soft targets."""
     n, k = f.shape("logits")
     inputs = [normal("logits", [n, k]), uniform("targets", [n, k], 0.0, 1.0), value("weights", [n], 1.0)]
     run = lambda t: F.binary_cross_entropy_with_logits(t["logits"], t["targets"])
@@ -278,7 +280,7 @@ def pair(f):
 
 
 def mse(f):
-    """Of two matrices, with both gradients."""
+    """A loss of two matrices, with both gradients."""
     return row_loss(pair(f), ("x", "target"), 3, False, lambda t: F.mse_loss(t["x"], t["target"]))
 
 
@@ -290,7 +292,7 @@ def negative_cosine(f):
 
 
 def nt_xent(f):
-    """SimCLR's loss as it is written in PyTorch: similarities, no self-pairs, cross-entropy."""
+    """SimCLR's loss as it is usually written in PyTorch: similarities, no self-pairs, cross-entropy."""
     n, d = z = f.shape("z")
     temperature, reach = f.get("temperature", 0.5), math.sqrt(3.0 / d)
     made = {}
@@ -311,7 +313,7 @@ def nt_xent(f):
 
 
 def info_nce(f):
-    """MoCo's loss: the key among a queue of negatives."""
+    """MoCo's loss: finds the key among a queue of negatives."""
     (n, d), (k, _) = query, queue = f.shape("query"), f.shape("queue")
     temperature, reach = f.get("temperature", 0.07), math.sqrt(3.0 / d)
     names = {"query": query, "key": query, "queue": queue}
@@ -325,7 +327,7 @@ def info_nce(f):
         logits = torch.cat([positive, t["query"] @ t["queue"].mT], 1) / temperature
         return F.cross_entropy(logits, made["first"])
 
-    # shares and the rows' log-sum-exp are outputs too.
+    # The outputs are also the shares and the rows' log-sum-exp.
     rows = [
         Entry("forward", n * (2 * k * d + 4 * k), size(query, query, queue, [n], [1], [n], [n], [n])),
         Entry("grad", n * (4 * k * d + 3 * k), size(query, queue, query, [n], [n], [1], [n], query), ("query",)),
@@ -336,7 +338,7 @@ def info_nce(f):
 
 # Elementwise
 
-# Function, flops forward; the gradient takes one more.
+# The function and the flops of its forward pass. The gradient takes one flop more.
 UNARY = {
     "abs": (lambda f: torch.abs, 1),
     "clamp": (lambda f: lambda x, a=f.get("min", -1.0), b=f.get("max", 1.0): torch.clamp(x, a, b), 2),
@@ -359,7 +361,7 @@ def unary(f):
     """A function of each element."""
     x, (make, flops) = f.shape("x"), UNARY[f.op]
     function = make(f)
-    # Variants of a gradient that wgslab names after another function (gelu_tanh, pow_whole) are no rows of this op.
+    # Gradients that wgslab names after another function (gelu_tanh, pow_whole) are not rows of this op.
     tanh = f.op == "gelu" and f.get("approximate", "none") == "tanh"
     own = f.op != "neg" and not tanh and not (f.op == "pow" and f.get("exponent", 2.0) % 1 == 0)
     flops = 9 if tanh else flops
@@ -384,7 +386,7 @@ def binary(f):
     """A function of two elements."""
     x, function = f.shape("x"), BINARY[f.op]
     rows = [Entry("forward", numel(x), size(x, x, x))]
-    # The row of a gradient that is an op of its own: div's of the divisor, maximum's of one side.
+    # The row is a gradient that is an op of its own: of the divisor for div, of one side for maximum.
     if f.op == "div":
         rows.append(Entry("grad", 3 * numel(x), 4 * size(x), ("other",)))
     if f.op == "maximum":
@@ -394,7 +396,7 @@ def binary(f):
 
 
 def dropout(f):
-    """A new mask each time."""
+    """Draws a new mask each time."""
     x, p = f.shape("x"), f.get("p", 0.5)
     inputs = [normal("x", x), value("scalars", [SCALARS], 1.0)]
     return Form(inputs, lambda t: F.dropout(t["x"], p), [Entry("forward", 27 * numel(x), size(x, x))])
@@ -457,7 +459,7 @@ def top_k(f):
 
 
 def pool(x, out, area, indices, run):
-    """A pool's rows; the gradient of a maximum reads indices."""
+    """The rows of a pool. The gradient of a maximum reads its indices."""
     y = [*x[:2], *out]
     rows = [
         Entry("forward", numel(y) * area, size(x, y, *indices * [y])),
@@ -467,12 +469,12 @@ def pool(x, out, area, indices, run):
 
 
 def out_of(x, kernel, stride, padding):
-    """The sides of a pool's output."""
+    """The height and width of a pool's output."""
     return [(n + 2 * p - k) // s + 1 for n, k, s, p in zip(x[2:], kernel, stride, padding)]
 
 
 def max_pool2d(f):
-    """The largest of a window."""
+    """The largest element of a window."""
     x, kernel = f.shape("x"), f.get("kernel")
     stride, padding = f.get("stride", kernel), f.get("padding", 0)
     out = out_of(x, [kernel] * 2, [stride] * 2, [padding] * 2)
@@ -488,9 +490,9 @@ def avg_pool2d(f):
 
 
 def adaptive_avg_pool2d(f):
-    """The means of as many windows as asked for."""
+    """The means of the requested number of windows."""
     x, out = f.shape("x"), f.pair("out", [1, 1])
-    # The longest window of an axis, which may overlap its neighbours.
+    # The longest window of an axis. Windows may overlap.
     longest = [max(-(-(i + 1) * n // o) - i * n // o for i in range(o)) for n, o in zip(x[2:], out)]
     return pool(x, out, longest[0] * longest[1], 0, lambda t: F.adaptive_avg_pool2d(t["x"], out))
 
@@ -596,7 +598,7 @@ FORMS = {
 
 
 def form(op, table):
-    """The form of a case; Unsupported where PyTorch has none, KeyError where the case is malformed."""
+    """The form of a case. Raises Unsupported where PyTorch has none, and KeyError where the case is malformed."""
     if op not in FORMS:
         raise Unsupported(f"no form of {op} is written in torch_forms.py")
     f = Fields(op, table)
@@ -606,5 +608,5 @@ def form(op, table):
 
 
 def shown(inputs):
-    """Inputs as a report shows them: x [16, 64, 56, 56] f32, weight [64, 64, 3, 3] f32."""
+    """Shows inputs as a report does: x [16, 64, 56, 56] f32, weight [64, 64, 3, 3] f32."""
     return ", ".join(f"{name} {shape} {dtype}" for name, shape, dtype, _ in inputs)

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Times whole training in PyTorch: a ResNet-18 or ViT step, or a SimCLR epoch with data loading and augmentation.
 
-    python3 benches/peers/torch_step.py --model resnet18|vit|simclr [--size 32] [--batch 64] [--device cpu] [--json FILE]
+    python3 benches/peers/torch_step.py --model resnet18|vit|simclr [--size 32] [--batch 64] [--device cpu] [--json
+FILE]
 
-Models and transforms are torchvision's. `resnet18` is its ResNet-18 with the 3x3 stem for small images, cross-entropy and
-SGD with momentum, as benches/step.rs has it; `vit` a ViT-Ti with AdamW; both on random images that lie on the device.
-`simclr` is an epoch over images in memory: RandomResizedCrop, flip, ColorJitter, grayscale, GaussianBlur and Normalize in
-DataLoader workers, two views, the network, NT-Xent and Adam. A first step, one to warm up, then the timed ones.
+Models and transforms are torchvision's. `resnet18` is its ResNet-18 with the 3x3 stem for small images, cross-entropy
+and SGD with momentum, as in benches/step.rs. `vit` is a ViT-Ti with AdamW. Both train on random images on the device.
+`simclr` is an epoch over images in memory: RandomResizedCrop, flip, ColorJitter, grayscale, GaussianBlur and Normalize
+in DataLoader workers, two views, the network, NT-Xent and Adam. There is a first step, one to warm up, and then the
+timed ones.
 """
 
 import argparse
@@ -43,7 +45,7 @@ def vit(size, patch, classes):
 
 
 def supervised(a, device):
-    """A step on images that lie on the device."""
+    """Gives a step on images that are on the device."""
     net = vit(a.size, a.patch, CLASSES) if a.model == "vit" else resnet18(CLASSES)
     net = net.to(device.device).train()
     if a.model == "vit":
@@ -66,7 +68,7 @@ def supervised(a, device):
 
 
 class Views(torch.utils.data.Dataset):
-    """Two random views of each image; the images are bytes in memory, as a decoded data set is."""
+    """Two random views of each image. The images are bytes in memory, like a decoded data set."""
 
     def __init__(self, count, size):
         generator = torch.Generator().manual_seed(0)
@@ -114,7 +116,8 @@ def nt_xent(z, temperature=0.5):
 
 
 def self_supervised(a, device):
-    """A step with the loading of its batch, of which images / batch are an epoch, and what ends the workers."""
+    """Gives a step that also loads its batch, and a function that ends the workers. images / batch steps are an
+    epoch."""
     net = SimClr().to(device.device).train()
     if a.channels_last:
         net = net.to(memory_format=torch.channels_last)
@@ -147,14 +150,14 @@ def self_supervised(a, device):
 
     def close():
         source.close()
-        loader._iterator = None  # persistent workers end with it
+        loader._iterator = None  # this ends the persistent workers
         gc.collect()
 
     return step, close
 
 
 def peak_bytes(who):
-    """The most memory of this process (RUSAGE_SELF), or of the largest of its children that ended (RUSAGE_CHILDREN)."""
+    """The most memory of this process (RUSAGE_SELF), or of its largest child that has ended (RUSAGE_CHILDREN)."""
     return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -164,7 +167,7 @@ def main():
     Device.add_arguments(parser)
     parser.add_argument("--size", type=int, default=32, help="pixels of a side")
     parser.add_argument("--patch", type=int, default=8, help="pixels of a side of a ViT's patch")
-    parser.add_argument("--batch", type=int, default=64, help="images a step")
+    parser.add_argument("--batch", type=int, default=64, help="images in each step")
     parser.add_argument("--steps", type=int, default=5, help="timed steps; simclr times an epoch instead")
     parser.add_argument("--images", type=int, default=1024, help="images of an epoch of simclr")
     parser.add_argument("--workers", type=int, default=2, help="processes that load and augment for simclr")
@@ -186,11 +189,11 @@ def main():
     times = [device.timed(lambda: made.append(step()))[1] for _ in range(steps)]
     process_bytes = peak_bytes(resource.RUSAGE_SELF)
     close()
-    # Of the largest worker, including the pages that it shares with this process. Asked for before git runs as a child,
-    # too.
+    # The memory of the largest worker, including the pages that it shares with this process. It is read before git
+    # runs, because git would be a child too.
     worker_bytes = peak_bytes(resource.RUSAGE_CHILDREN) if epoch and a.workers else None
     s = lab.spread(times)
-    # Batches arrive in bursts, so an epoch counts as a whole. Of equal steps the median counts.
+    # Batches arrive in bursts, so an epoch counts as a whole. For equal steps the median counts.
     rate = a.batch * steps / sum(times) if epoch else a.batch / s["median"]
     report = {
         "schema": "wgslab-step/1",

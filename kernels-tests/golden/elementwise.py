@@ -1,7 +1,7 @@
-"""Golden values of the elementwise families, selected and broadcast values: keys are "<op>/<case>/<tensor>".
+"""Golden values of the elementwise families and of select and broadcast. Keys are "<op>/<case>/<tensor>".
 
-Inputs are x0, x1, ... in the order of the op's arguments, `parameters` holds its numbers, and grad_x<i> is there for
-each input that has a gradient. Kinks and ties are part of the inputs: PyTorch's choice there is the one to match.
+Inputs are x0, x1, ... in the order of the op's arguments. `parameters` holds the op's numbers. grad_x<i> is there for
+each input that has a gradient. Kinks and ties are among the inputs; the program must choose there as PyTorch does.
 """
 
 import torch
@@ -49,7 +49,7 @@ def values(kind):
 
 
 def record(out, key, y, inputs, wrt):
-    """y, the inputs, a cotangent and the gradients."""
+    """Gives y, the inputs, a cotangent and the gradients."""
     out[f"{key}/y"] = y.float()
     for i, x in enumerate(inputs):
         out[f"{key}/x{i}"] = x
@@ -67,7 +67,7 @@ def make():
             x = values(kind).requires_grad_()
             key = f"{name.split('_fraction')[0]}/{kind}{n}"
             if parameters:
-                # the format's reader wants finite numbers: 3e38 stands for no bound
+                # the reader of the format accepts only finite numbers, so 3e38 stands for no bound
                 out[f"{key}/parameters"] = torch.tensor([min(v, 3e38) for v in parameters])
             record(out, key, function(x, *parameters), [x], [0])
     for name, function in BINARY.items():

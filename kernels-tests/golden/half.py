@@ -1,5 +1,7 @@
-"""Golden values of half floats: casts to the last bit, and products of f16 matrices summed in f32, whose gradients are
-products of f16 cotangents rounded to f16. Everything is stored as f32; what enters a product is a half already."""
+"""Golden values of half floats.
+
+Casts are exact to the last bit. Products of f16 matrices are summed in f32; their gradients are products of f16
+cotangents, rounded to f16. Everything is stored as f32, but what enters a product is rounded to f16 first."""
 
 import torch
 

@@ -1,7 +1,7 @@
 """Golden values of augmentation by torchvision; make_golden.py writes them.
 
-Keys are `<op>/<case>/<tensor>`. What is drawn at random is drawn here as in wgslab, by Philox, and then given to torchvision:
-`indices` are the samples, the scalars of the step are all EPOCH, the seed is SEED, the stream STREAM and the view 0.
+Keys are `<op>/<case>/<tensor>`. Random numbers are drawn here with Philox, as in wgslab, and then given to torchvision.
+`indices` are the samples. The scalars of the step are all EPOCH, the seed is SEED, the stream STREAM and the view 0.
 """
 
 import torch
@@ -21,12 +21,12 @@ def philox(counter, key):
     return c
 
 
-# Random123's known answer.
+# Random123's published result for this input.
 assert philox([0] * 4, [0] * 2) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
 
 
 def words(sample, block=0):
-    """The four words of a sample's block."""
+    """The four random words of a sample's block."""
     return philox([block, sample, EPOCH, STREAM], [SEED, 0])
 
 
@@ -43,18 +43,18 @@ def images(n, c, h, w):
 
 
 def store(out, key, x, y, **others):
-    """Stores images, the samples they are, what became of them and what else the op is given."""
+    """Stores the images, their sample numbers, the result and the op's other inputs."""
     out |= {f"{key}/x": x, f"{key}/y": y, f"{key}/indices": torch.arange(len(x)) * 7 + 1}
     out |= {f"{key}/{name}": value for name, value in others.items()}
 
 
 def each(x, f):
-    """f of each image and the number of its sample."""
+    """Applies f to each image and the number of its sample."""
     return torch.stack([f(image, 7 * i + 1) for i, image in enumerate(x)])
 
 
 def color_jitter(out):
-    """Each of torchvision's four, in the order drawn; then gray where it is drawn."""
+    """Applies torchvision's four adjustments in the drawn order, and makes the image gray where that is drawn."""
     strengths, hue, grayscale = (0.4, 0.5, 0.6), 0.2, 0.3
 
     def one(image, sample):
@@ -93,7 +93,7 @@ def normalize(out):
 
 
 def cutout(out):
-    """torchvision's erase of a square of 4 around the pixel drawn, cut at the border."""
+    """Fills a square of side 4 around the drawn pixel by torchvision's erase; the square is cut at the border."""
 
     def one(image, sample):
         _, h, w = image.shape
@@ -107,7 +107,7 @@ def cutout(out):
 
 
 def cutmix(out):
-    """The authors' rand_bbox (clovaai/CutMix-PyTorch) around the place drawn."""
+    """Uses the authors' rand_bbox (clovaai/CutMix-PyTorch) around the drawn place."""
     x, pair, mix = images(4, 3, 9, 12), torch.tensor([2, 0, 3, 1]), torch.tensor([0.2, 0.5, 0.7, 0.9])
 
     def box(sample, i):
@@ -127,7 +127,7 @@ def cutmix(out):
 
 
 def jigsaw(out):
-    """unfold cuts the tiles, fold puts them together again."""
+    """Cuts the tiles by unfold and joins them by fold."""
     x, table = images(4, 3, 6, 9), torch.stack([torch.randperm(9) for _ in range(5)])
     rows = torch.tensor([below(words(7 * i + 1)[0], 5) for i in range(4)])
     tile = (2, 3)
@@ -147,7 +147,7 @@ def magnify(out):
 
 
 def crop(out):
-    """A window of each image; a share of 0.999 is the last place."""
+    """Takes a window of each image; a share of 0.999 is the last place."""
     x, shares = images(3, 2, 9, 8), torch.tensor([[0.0, 0.999], [0.5, 0.25], [0.999, 0.0]])
     at = (shares * torch.tensor([9 - 4 + 1, 8 - 5 + 1])).long().tolist()
     y = torch.stack([TF.crop(image, top, left, 4, 5) for image, (top, left) in zip(x, at)])
@@ -155,7 +155,7 @@ def crop(out):
 
 
 def crop_resize(out):
-    """Images as bytes, whole: made smaller, and made larger and mirrored."""
+    """Resizes whole images that are given as bytes: to a smaller size, and to a larger size with a flip."""
     for case, size, channels, side in [("smaller", 12, 3, 5), ("larger", 6, 1, 11)]:
         pixels = torch.randint(0, 256, (3, size, size, channels))
         flat = pixels.reshape(3, -1, 4)

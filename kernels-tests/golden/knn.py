@@ -3,9 +3,9 @@
     pip install numpy scikit-learn safetensors
     python kernels-tests/golden/knn.py
 
-Writes knn.safetensors: train [N, D] and test [M, D] f32, labels [N] u32, and the predictions u32 [M] of
-KNeighborsClassifier(metric="cosine"), each neighbour alike (plain_K) and by exp(cos / τ) (weighted_K_τ). No prediction
-hangs on a tie: scikit-learn breaks ties by the smaller label, this program by the nearer image.
+Writes knn.safetensors: train [N, D] and test [M, D] in f32, labels [N] in u32, and the predictions [M] in u32 of
+KNeighborsClassifier(metric="cosine"). The weights of the neighbours are equal (plain_K) or exp(cos / τ) (weighted_K_τ).
+No prediction depends on a tie: scikit-learn breaks ties by the smaller label, this program by the nearer image.
 """
 
 import pathlib
@@ -19,14 +19,14 @@ CLASSES, NEIGHBOURS, TEMPERATURES = 4, [1, 5, 20, 200], [0.07, 0.1]
 
 
 def draw(rng, centres, n):
-    """Features as ReLU leaves them, lengths apart, classes that overlap."""
+    """Draws features like those after a ReLU, with different lengths and overlapping classes."""
     labels = rng.integers(0, CLASSES, n)
     x = np.maximum(centres[labels] + 1.3 * rng.normal(size=(n, centres.shape[1])), 0)
     return (x * rng.uniform(0.1, 10, (n, 1))).astype(np.float32), labels
 
 
 def margin(votes):
-    """How far the two largest sums of each row lie apart."""
+    """The difference between the two largest sums of each row."""
     top = np.sort(votes, axis=1)
     return top[:, -1] - top[:, -2]
 
@@ -47,7 +47,7 @@ def main():
     fitted = {}
     for name, (k, weights) in rules.items():
         fitted[name] = KNeighborsClassifier(k, metric="cosine", algorithm="brute", weights=weights).fit(train, labels)
-    # Ties and near ties are left out: rounding in f32 may turn them.
+    # Ties and near ties are left out, because rounding to f32 may change their order.
     sure = np.ones(len(test), bool)
     for model in fitted.values():
         sure &= margin(model.predict_proba(test)) > 1e-4

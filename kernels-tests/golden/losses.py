@@ -1,8 +1,8 @@
 """Losses, each written from its paper or its authors' code with PyTorch's own operations.
 
-`make()` returns the tensors of losses.safetensors: `<op>/<case>/<tensor>`. Inputs come in the op's order as `in/<i>`,
-numbers of the op (temperature, λ, …) as `numbers`, then `loss`, `rows` (the loss of each row, where there is one) and
-`grad/<i>` for each input with a gradient.
+`make()` returns the tensors of losses.safetensors: `<op>/<case>/<tensor>`. `in/<i>` are the inputs in the op's order,
+and `numbers` are the op's numbers (temperature, λ, …). `loss` is the loss, `rows` the loss of each row, where there is
+one, and `grad/<i>` the gradient of each input that has one.
 """
 
 import math
@@ -13,7 +13,7 @@ from torch import nn
 
 
 class Case:
-    """Collects one case: inputs, what is differentiated, results."""
+    """Collects one case: its inputs, which of them have a gradient, and its results."""
 
     def __init__(self, out, op, name, inputs, wrt, numbers=()):
         self.out, self.prefix, self.inputs, self.wrt = out, f"{op}/{name}", inputs, wrt
@@ -38,7 +38,7 @@ class Case:
 
 
 def weights_of(n):
-    """Random weights; row 1, if there is one, is padding."""
+    """Draws random weights. The weight of row 1, if there is one, is 0: that row is padding."""
     weights = torch.rand(n) + 0.1
     weights[1:2] = 0.0
     return weights
@@ -64,7 +64,7 @@ def cross_entropy(out):
             if soft:
                 targets = torch.softmax(torch.randn(n, k), 1)
             class_weights = torch.rand(k) + 0.5 if classes else None
-            # PyTorch's own mean knows no weights of rows: here they are all one.
+            # PyTorch's own mean has no weights of rows, so they are all 1 here.
             inputs = [logits, targets] + ([class_weights] if classes else []) + [torch.ones(n)]
             case = Case(out, "cross_entropy", f"{name}_n{n}k{k}", inputs, [0], [smoothing])
             kind = {"weight": class_weights, "label_smoothing": smoothing}
@@ -73,7 +73,7 @@ def cross_entropy(out):
 
 
 def gce(out):
-    """AlanChou/Truncated-Loss, without the truncation: (1 - Yg**q) / q."""
+    """The loss of AlanChou/Truncated-Loss, without the truncation: (1 - Yg**q) / q."""
     for n, k in SIZES:
         for q in (0.3, 0.7, 1.0):
             logits, labels, weights = labelled(n, k)
@@ -83,7 +83,8 @@ def gce(out):
 
 
 def reverse_cross_entropy(logits, labels, log_zero):
-    """HanxunH/SCELoss-Reproduce and Active-Passive-Losses: both clamps; log of the clamped one-hot is A."""
+    """As in HanxunH/SCELoss-Reproduce and Active-Passive-Losses, with both clamps; the log of the clamped one-hot is
+    A."""
     p = torch.clamp(F.softmax(logits, dim=1), min=1e-7, max=1.0)
     one_hot = F.one_hot(labels, logits.shape[1]).float()
     one_hot = torch.clamp(one_hot, min=math.exp(log_zero), max=1.0)
@@ -112,7 +113,7 @@ def nce_rce(out):
 
 
 def elr(out):
-    """shengliu66/ELR: targets move first, with the clamped softmax, then the loss reads them."""
+    """As in shengliu66/ELR: the targets move first, with the clamped softmax, and then the loss reads them."""
     for n, k in SIZES:
         for beta, lam, scale in [(0.7, 3.0, 1.0), (0.9, 7.0, 8.0)]:
             logits, labels, weights = labelled(n, k, scale)
@@ -124,7 +125,7 @@ def elr(out):
             moved = table.clone()
             live = weights > 0
             moved[index] = beta * moved[index] + (1 - beta) * (fixed / fixed.sum(dim=1, keepdim=True))
-            moved[index[~live]] = table[index[~live]]  # padding moves nothing
+            moved[index[~live]] = table[index[~live]]  # padding does not move the targets
             regular = (1 - (moved[index] * p).sum(dim=1)).log()
             case.mean(F.cross_entropy(logits, labels, reduction="none") + lam * regular, weights)
             out[f"{case.prefix}/table"] = moved
@@ -181,7 +182,7 @@ def negative_cosine(out):
 
 
 def info_nce(out):
-    """facebookresearch/moco: logits [N, 1 + K], the positive first, cross-entropy against label 0."""
+    """As in facebookresearch/moco: logits [N, 1 + K], the positive first, cross-entropy against label 0."""
     for n, k, d in [(1, 3, 4), (5, 17, 9), (8, 40, 16)]:
         for temperature in (0.07, 0.2):
             query, key, queue = (F.normalize(torch.randn(m, d), dim=1) for m in (n, n, k))
@@ -200,7 +201,7 @@ def off_diagonal(x):
 
 
 def barlow_twins(out):
-    """facebookresearch/barlowtwins: batch norm without affine, c divided by the batch size."""
+    """As in facebookresearch/barlowtwins: batch norm without affine, c divided by the batch size."""
     for n, d in [(4, 3), (7, 5), (16, 12)]:
         for lam in (5e-3, 0.5):
             z1, z2 = torch.randn(n, d), torch.randn(n, d) * 2 + 1
@@ -214,7 +215,7 @@ def barlow_twins(out):
 
 
 def vicreg(out):
-    """facebookresearch/vicreg, main_vicreg.py."""
+    """As in facebookresearch/vicreg, main_vicreg.py."""
     for n, d in [(4, 3), (7, 5), (16, 12)]:
         for scale in (0.5, 1.5):
             x = torch.randn(n, d) * scale

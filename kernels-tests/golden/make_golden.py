@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the golden values of this folder: numbers made by PyTorch, an oracle nobody here wrote.
+"""Writes the golden values of this folder. PyTorch makes the numbers, so that they are independent of this project.
 
-The tests read the committed .safetensors files and never run this script. Only re-making them needs
+The tests read the committed .safetensors files and never run this script. To make the files again:
 
     pip install torch torchvision safetensors numpy
     python3 kernels-tests/golden/make_golden.py [FOLDER]
 
-Everything is f32 on the CPU, one thread, fixed seeds: two runs with one PyTorch give the same bytes. README.md beside
-this file lists the keys.
+Everything is f32 on the CPU with one thread and fixed seeds, so two runs with one PyTorch give the same bytes.
+README.md beside this file lists the keys.
 """
 
 import copy
@@ -30,7 +30,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 
-# One thread and no algorithm that races: the order of every sum is then fixed.
+# One thread and deterministic algorithms fix the order of every sum.
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
 
@@ -41,8 +41,8 @@ torch.use_deterministic_algorithms(True)
 class BasicBlock(nn.Module):
     """torchvision.models.resnet.BasicBlock: conv1, bn1, relu, conv2, bn2, add the (downsampled) input, relu.
 
-    The stride sits in conv1; downsample is (0) a 1x1 convolution with that stride, (1) a batch norm. Attributes are
-    declared in torchvision's order, so named_parameters() gives its names and its order.
+    The stride is in conv1. downsample is (0) a 1x1 convolution with that stride and (1) a batch norm. Attributes are
+    declared in torchvision's order, so named_parameters() gives torchvision's names in its order.
     """
 
     def __init__(self, cin, cout, stride):
@@ -62,7 +62,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """torchvision.models.resnet.Bottleneck: the stride sits in the 3x3 convolution."""
+    """torchvision.models.resnet.Bottleneck: the stride is in the 3x3 convolution."""
 
     def __init__(self, cin, width, stride):
         super().__init__()
@@ -85,7 +85,8 @@ class Bottleneck(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """torchvision.models.resnet18, with `base` channels instead of 64, and a choice of stem; with bottlenecks, resnet50."""
+    """torchvision.models.resnet18 with `base` channels instead of 64 and a choice of stem. With bottlenecks it is
+    resnet50."""
 
     BLOCKS, EXPANSION = [2, 2, 2, 2], 1
 
@@ -125,7 +126,8 @@ class ResNet50(ResNet18):
 
 
 def stir_batch_norms(model):
-    """Makes scales, shifts and running statistics differ from 1 and 0: a test must see a swapped or forgotten one."""
+    """Makes scales, shifts and running statistics differ from 1 and 0, so that a test sees one that is swapped or
+    forgotten."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -135,7 +137,8 @@ def stir_batch_norms(model):
 
 
 def run_resnet(model, x, labels):
-    """One training forward and backward, then an evaluation forward with the running statistics it left."""
+    """Runs forward and backward in training mode once, then forward in evaluation mode with the new running
+    statistics."""
     out = {"input": x, "labels": labels}
     out |= {f"param/{k}": v.detach().clone() for k, v in model.state_dict().items() if "num_batches" not in k}
     model.train()
@@ -152,7 +155,7 @@ def run_resnet(model, x, labels):
 
 
 def resnet(seed, base, channels, classes, stem, batch, height, width, network=ResNet18):
-    """The values in f32. Prints how far they lie from the same computation in f64, to judge a tolerance by."""
+    """Computes the values in f32. Prints their distance from the same computation in f64, as a guide to a tolerance."""
     torch.manual_seed(seed)
     model = network(base, channels, classes, stem)
     stir_batch_norms(model)
@@ -190,7 +193,7 @@ def leaf(*shape):
 
 
 def conv2d(out):
-    # (case, n, cin, h, w, cout, kh, kw, stride, padding): images are not square, sizes do not divide a tile
+    # (case, n, cin, h, w, cout, kh, kw, stride, padding): images are not square, and sizes do not divide a tile
     for case, n, ci, h, w, co, kh, kw, s, p in [
         ("k3s1p1", 2, 5, 9, 7, 6, 3, 3, 1, 1),
         ("k3s2p1", 2, 4, 11, 8, 7, 3, 3, 2, 1),
@@ -222,14 +225,14 @@ def max_pool2d(out):
     for n, c, h, w, ties in [(2, 3, 9, 7, False), (2, 2, 8, 8, False), (1, 3, 10, 5, True)]:
         x = torch.randn(n, c, h, w)
         if ties:
-            x = (x * 1.5).round()  # several equal maxima in a window: the gradient goes to the first in row order
+            x = (x * 1.5).round()  # several equal maxima in a window; the first in row order takes the gradient
         x.requires_grad_()
         prefix = f"max_pool2d/n{n}c{c}h{h}w{w}{'_ties' if ties else ''}_k3s2p1"
         grads(out, prefix, F.max_pool2d(x, 3, 2, 1), {"x": x})
 
 
 def cross_entropy(out):
-    # the second case holds logits that overflow a softmax written without its shift
+    # the second case has logits that overflow a softmax that does not subtract the maximum
     for n, c, scale in [(7, 5, 1.0), (4, 3, 60.0)]:
         logits = (torch.randn(n, c) * scale).requires_grad_()
         labels, weights = torch.randint(0, c, (n,)), torch.rand(n)
@@ -247,14 +250,14 @@ def normalize(out):
 
 
 def nt_xent(out):
-    """SimCLR's loss: rows are [view 1 of all N; view 2 of all N], the positive of row i is row (i + N) mod 2N."""
+    """SimCLR's loss. Rows are [view 1 of all N; view 2 of all N]; the positive of row i is row (i + N) mod 2N."""
     for n, d in [(5, 16), (16, 32)]:
         for temperature in (0.07, 0.5):
             x = leaf(2 * n, d)
             z = F.normalize(x, dim=1)
             scores = (z @ z.T / temperature).masked_fill(torch.eye(2 * n, dtype=torch.bool), float("-inf"))
             loss = F.cross_entropy(scores, (torch.arange(2 * n) + n) % (2 * n))
-            # x is the projection before L2 normalisation, z after it: a loss can be tested from either
+            # x is the projection before L2 normalisation, z the projection after it: a test can begin at either
             grads(out, f"nt_xent/n{n}d{d}t{temperature}", loss, {"x": x, "z": z})
 
 
@@ -270,7 +273,7 @@ def ops():
 
 
 def optim():
-    """Five steps from given gradients: param/0 is the start, param/i+1 the parameter after grad/i."""
+    """Runs five steps with given gradients. param/0 is the start, param/i+1 is the parameter after grad/i."""
     torch.manual_seed(4)
     start = torch.randn(5, 3)
     gradients = [torch.randn(5, 3) for _ in range(5)]

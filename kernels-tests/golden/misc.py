@@ -1,7 +1,7 @@
 """Golden values of poolings, resize, rotate, mixup and of optimizers over parameter blocks; make_golden.py writes them.
 
-Keys are `<op>/<case>/<tensor>` with x, y, a random cotangent grad_y and grad_x, and for optimizers
-`<name>/<tensor>/<step>`: w and b are the parameters (step 0 is the start), grad_w and grad_b what they are given.
+Keys of ops are `<op>/<case>/<tensor>` with x, y, a random cotangent grad_y and grad_x. Keys of optimizers are
+`<name>/<tensor>/<step>`: w and b are the parameters (step 0 is the start), grad_w and grad_b their given gradients.
 """
 
 import math
@@ -40,7 +40,7 @@ def resize(out):
 
 
 def rotate(out):
-    """grid_sample over a grid turned in pixels; degrees are counter-clockwise."""
+    """Samples with grid_sample over a grid that is rotated in pixels; degrees are counter-clockwise."""
     for case, border, (n, c, h, w) in [("zeros", "zeros", (3, 3, 9, 12)), ("reflection", "reflection", (3, 1, 12, 7))]:
         x, degrees = torch.rand(n, c, h, w), torch.tensor([30.0, -75.5, 200.0])
         cos, sin = torch.cos(degrees * math.pi / 180), torch.sin(degrees * math.pi / 180)
@@ -61,7 +61,8 @@ def mixup(out):
 
 
 class LARS(torch.optim.Optimizer):
-    """LARS of the Barlow Twins code (You et al. 2017), biases and norms excluded; `clip` as solo-learn and Bolts have it."""
+    """LARS of the Barlow Twins code (You et al. 2017), without biases and norms. `clip` is as in solo-learn and
+    Bolts."""
 
     def __init__(self, params, lr, weight_decay, momentum, eta, clip):
         super().__init__(params, dict(lr=lr, weight_decay=weight_decay, momentum=momentum, eta=eta, clip=clip))
@@ -89,7 +90,7 @@ def optimizers(out):
         "adamw": lambda p: torch.optim.AdamW(p, lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1),
         "lars": lambda p: LARS(p, lr=0.2, weight_decay=1e-2, momentum=0.9, eta=0.02, clip=False),
         "lars_clip": lambda p: LARS(p, lr=0.2, weight_decay=1e-2, momentum=0.9, eta=0.5, clip=True),
-        # clipped to a norm of 1, the loss scaled; the third step overflows and is skipped
+        # gradients are clipped to a norm of 1 and the loss is scaled; the third step overflows and is skipped
         "amp": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
     }
     for name, make in makes.items():

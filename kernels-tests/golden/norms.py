@@ -62,14 +62,14 @@ def group_norm(out):
 def batch_norm(out):
     x, (weight, bias) = leaf(6, 3, 4, 3), affine(3)
     inputs = {"x": x, "weight": weight, "bias": bias}
-    # Sub-batches as a list of devices or a ghost batch norm has them.
+    # Groups of neighbouring samples, each with its own statistics, as in a ghost batch norm or on several devices.
     parts = [F.batch_norm(part, None, None, weight, bias, training=True) for part in x.chunk(3)]
     grads(out, "batch_norm_split/s3", torch.cat(parts), inputs)
-    # The whole batch, which parts of 4 and 2 samples must give together.
+    # The whole batch; parts of 4 and 2 samples must give the same together.
     whole = F.batch_norm(x, None, None, weight, bias, training=True)
     out["batch_norm_parts/p4/counts"] = torch.tensor([4.0 * 12, 2.0 * 12])
     grads(out, "batch_norm_parts/p4", whole, inputs)
-    # Integer weights are repetitions of samples, fractional ones the formula.
+    # Integer weights stand for repeated samples. Fractional weights follow the formula.
     for case, w in [("repeated", [2.0, 0.0, 1.0, 1.0, 3.0, 0.0]), ("fractions", [0.5, 0.0, 1.25, 1.0, 0.75, 2.0])]:
         w = torch.tensor(w)
         share = (w / (w.sum() * 12))[:, None, None, None]
@@ -83,7 +83,7 @@ def batch_norm(out):
         out[f"batch_norm_weighted/{case}/sample_weights"] = w
         out[f"batch_norm_weighted/{case}/mean"], out[f"batch_norm_weighted/{case}/var"] = mean, var
         grads(out, f"batch_norm_weighted/{case}", y, inputs)
-    # Frozen: neither statistics nor weight and bias learn.
+    # Frozen: the statistics stay, and weight and bias have no gradient.
     mean, var = torch.randn(3), torch.empty(3).uniform_(0.5, 1.5)
     prefix = "batch_norm_frozen/plain"
     out[f"{prefix}/mean"], out[f"{prefix}/var"] = mean, var
@@ -92,7 +92,7 @@ def batch_norm(out):
 
 
 def spectral_norm(out):
-    """Three training steps: u and v before and after each, y of each, and the gradient of the last y."""
+    """Three training steps: u and v before and after each, y of each, and the gradient for the last y."""
     for case, layer in [("linear", nn.Linear(7, 5, bias=False)), ("conv", nn.Conv2d(2, 4, 3, bias=False))]:
         layer = parametrize(layer, n_power_iterations=1)
         state, original = layer.parametrizations.weight[0], layer.parametrizations.weight.original

@@ -1,5 +1,6 @@
-"""Golden values of the ops that move, reduce and order elements. A case's name holds the op's arguments: kernels-tests/
-golden_shape.rs reads them from there."""
+"""Golden values of the ops that move, reduce and order elements.
+
+A case's name holds the op's arguments; kernels-tests/golden_shape.rs reads them from there."""
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,7 @@ def reduce(out):
         else:
             y = getattr(x, kind)(axes, keepdim=kept)
         keep(out, f"reduce/{kind}_{''.join(map(str, axes))}{'_keep' if kept else ''}_{len(shape)}d", y, {"x": x})
-    x = (torch.randn(9, 21) * 1.5).round()  # several equal maxima: the first counts
+    x = (torch.randn(9, 21) * 1.5).round()  # several equal maxima; the first one counts
     first = torch.stack([(row == row.max()).nonzero()[0, 0] for row in x])
     out["reduce/argmax_1_2d/x"], out["reduce/argmax_1_2d/y"] = x, first
 
@@ -87,7 +88,7 @@ def casts(out):
     out["cast/u32/x"], out["cast/u32/y"] = x, x.long()
     words = torch.randint(0, 2**32, (9,))
     out["cast/f32/x"], out["cast/f32/y"] = words, words.float()
-    # from below the smallest half to just inside the largest
+    # from below the smallest half to just below the largest
     x = torch.randn(64) * 10 ** torch.linspace(-9, 4, 64)
     halves = x.half().view(torch.int16).long() & 0xFFFF
     out["pack_f16/64/x"], out["pack_f16/64/y"] = x, halves[0::2] | halves[1::2] << 16

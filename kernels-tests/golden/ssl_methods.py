@@ -1,12 +1,17 @@
-"""Three steps of each self-supervised method from the same weights and views: losses and weights.
+"""Makes the golden values of the self-supervised methods: three steps of each from the same weights and views.
 
-Losses, heads and the moving average are lightly's (`pip install lightly`) where it has the authors' form; the rest is
-PyTorch from the paper's equations. The network is torchvision's ResNet-18 with 2 channels for 64, SGD with momentum moves it.
+Losses, heads and the moving average are lightly's (`pip install lightly`) where it has the authors' form. The rest is
+PyTorch, written from the paper's equations. The network is torchvision's ResNet-18 with 2 channels instead of 64. SGD
+with momentum moves it.
 
-`make()` returns the tensors of ssl.safetensors: `param/<name>` (the backbone's, shared by all methods), and for each
-method `<method>/param/<name>` (its heads), `<method>/view<i>/<step>`, `<method>/loss` [3], and `<method>/after/<name>`, the
-weights and running statistics after the last step, computed in f64. The same in f32 is only the yardstick, which
-is printed. What a method draws on the host is `<method>/input/<name>/<step>`.
+`make()` returns the tensors of ssl.safetensors. `param/<name>` are the backbone's parameters, which all methods share.
+For each method there are:
+- `<method>/param/<name>`: the parameters of its heads;
+- `<method>/view<i>/<step>`: the views;
+- `<method>/loss` [3]: the loss of each step;
+- `<method>/after/<name>`: the weights and running statistics after the last step, computed in f64;
+- `<method>/input/<name>/<step>`: what the method draws on the host.
+The same steps in f32 serve only as a yardstick, which is printed.
 """
 
 import copy
@@ -44,8 +49,10 @@ class Method(nn.Module):
         return {}
 
     def each(self, views, f):
-        """f of each view by a pass of its own. The running statistics are the mean of both orders of the passes: which of
-        two views comes first means nothing."""
+        """Applies f to each view in a pass of its own.
+
+        The running statistics become the mean over both orders of the passes, because the order of two views has no
+        meaning."""
         if len(views) == 1:
             return [f(self, views[0])]
         other = copy.deepcopy(self)
@@ -55,7 +62,7 @@ class Method(nn.Module):
         return [f(self, v) for v in views]
 
     def mean_of_orders(self):
-        """Once the gradient is known: it is taken with the buffers as they were."""
+        """Runs after the gradient is known, because the gradient is taken with the buffers as they were."""
         for other in self.__dict__.pop("other", []):
             for (name, mine), (_, theirs) in zip(self.named_buffers(), other.named_buffers()):
                 if "running" in name and not name.startswith("target."):
@@ -78,7 +85,7 @@ class Rotation(Method):
 class SimClr(Method):
     def __init__(self, backbone):
         super().__init__(backbone)
-        # lightly's has batch norm in it; the studied paper's has none
+        # lightly's head has batch norm; the head of the studied paper has none
         self.projection = mlp(nn.Linear(FEATURES, 12), nn.ReLU(), nn.Linear(12, 6))
 
     def loss(self, views, step):
@@ -99,8 +106,10 @@ class Moco(Method):
 
     @staticmethod
     def split(model, splits):
-        """Batch norm of each part of the batch, as the authors' SplitBatchNorm, but for which samples make a part; the running
-        statistics are of the whole batch, where theirs are the mean of the parts'."""
+        """Normalizes each part of the batch by itself, as the authors' SplitBatchNorm does.
+
+        Two things differ from theirs: which samples make a part, and the running statistics. Here those are of the
+        whole batch; theirs are the mean of the parts' statistics."""
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 def forward(x, m=module):
@@ -142,14 +151,14 @@ class BarlowTwins(Method):
 
     def loss(self, views, step):
         a, b = self.each(views, lambda m, x: m.projection(m.backbone(x)))
-        # the authors' code; lightly's standardises both views together
+        # the authors' code standardises each view by itself; lightly standardises both together
         c = F.batch_norm(a, None, None, training=True).T @ F.batch_norm(b, None, None, training=True) / BATCH
         diagonal = (torch.diagonal(c) - 1).pow(2).sum()
         return diagonal + 0.0051 * (c - torch.diag(torch.diagonal(c))).pow(2).sum()
 
 
 def byol_head(d, hidden, out):
-    # the authors' code: the hidden layer has a bias, the last one none
+    # as in the authors' code, the hidden layer has a bias and the last layer has none
     return mlp(nn.Linear(d, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, out, bias=False))
 
 
@@ -202,7 +211,7 @@ class VicReg(Method):
 
 
 class Puzzle(Method):
-    """Pieces of images in an order to be told: a head on each piece, one on all of an image in their order."""
+    """Predicts the order of an image's pieces: one head sees each piece, one sees all pieces in their order."""
 
     def solve(self, pieces, step):
         """The loss for pieces [M, B, C, h, w]."""
@@ -311,7 +320,7 @@ METHODS = {
     "rotation": Rotation, "jigsaw": Jigsaw, "jigmag": JigMag, "simclr": SimClr, "moco": Moco, "barlow_twins": BarlowTwins,
     "byol": Byol, "simsiam": SimSiam, "vicreg": VicReg, "vae": Vae,
 }
-# what sees one view of an image
+# methods that see only one view of an image
 OF_ONE_VIEW = (Rotation, Puzzle, Vae)
 
 
@@ -320,7 +329,7 @@ def weights(model):
 
 
 def run(model, views):
-    """Losses and the weights after each step."""
+    """Trains the steps. Returns the losses and the weights after each step."""
     trained = [p for k, p in model.named_parameters() if not k.startswith(("key.", "target."))]
     optimizer = torch.optim.SGD(trained, lr=LR, momentum=MOMENTUM, weight_decay=DECAY)
     model.train()
@@ -339,7 +348,7 @@ def run(model, views):
 
 
 def stir(model):
-    """Makes scales and shifts differ from 1 and 0: a test must see a swapped or forgotten one."""
+    """Makes scales and shifts differ from 1 and 0, so that a test sees one that is swapped or forgotten."""
     for module in model.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and module.affine:
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -347,7 +356,9 @@ def stir(model):
 
 
 def update_error(start, exact, other):
-    """The worst distance of two runs' updates of a tensor, over the update, beyond what f32 rounds, and whose it is."""
+    """The worst distance between two runs' updates of a tensor, and the name of that tensor.
+
+    The distance is a share of the update. What f32 rounds is taken off first."""
     worst = (0.0, "")
     for key, before in start.items():
         update = (exact[key] - before.double()).norm().clamp(min=1e-12)
@@ -357,9 +368,10 @@ def update_error(start, exact, other):
 
 
 def drawn(name, model):
-    """Views, and a queue and orders where there are some. An activation that rounding moves across the kink of a ReLU
-    changes a gradient by far more than rounding, so views are drawn until weights that differ by 3e-7 change no update by
-    more than 5e-4."""
+    """Draws the views, and the queue and the orders where a method has them.
+
+    When rounding moves an activation across the kink of a ReLU, the gradient changes by far more than rounding. So
+    views are drawn until weights that differ by 3e-7 change no update by more than 5e-4."""
     for _ in range(400):
         views = [[torch.randn(BATCH, 1, SIZE, SIZE) for _ in range(1 if isinstance(model, OF_ONE_VIEW) else 2)] for _ in range(STEPS)]
         model.draws = model.draw()
@@ -378,7 +390,7 @@ def drawn(name, model):
                 break
         else:
             return views, doubles, exact
-    raise RuntimeError(f"{name}: no views without a kink")
+    raise RuntimeError(f"{name}: found no views that keep clear of the kink of every ReLU")
 
 
 def make(resnet18):
@@ -388,7 +400,7 @@ def make(resnet18):
     stir(backbone)
     out = {f"param/backbone.{k}": v for k, v in weights(backbone).items()}
     for seed, (name, method) in enumerate(METHODS.items()):
-        torch.manual_seed(20 + seed)  # a method more leaves the others' numbers alone
+        torch.manual_seed(20 + seed)  # one more method leaves the others' numbers as they are
         model = method(backbone)
         for head in ("projection", "prediction", "encoder", "decoder"):
             stir(getattr(model, head, nn.Identity()))

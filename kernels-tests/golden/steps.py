@@ -1,7 +1,7 @@
-"""Golden values of ops that are a line of PyTorch, and of what a training step moves in place; make_golden.py writes them.
+"""Golden values of ops that are one line of PyTorch, and of what a training step updates in place.
 
-Keys are `<op>/<case>/<tensor>`: what the op is given by name, what it gives as `y`, a random cotangent `grad_y` and the gradient
-`grad_<name>` of what has one.
+make_golden.py writes them. Keys are `<op>/<case>/<tensor>`: the inputs under the op's names, the result as `y`, a
+random cotangent `grad_y` and the gradient `grad_<name>` of each input that has one.
 """
 
 import torch
@@ -32,7 +32,7 @@ def lines(out):
     x = leaf(11, 5)
     with_gradient(out, "center/n11d5", x - x.mean(0), {"x": x})
     logits, labels, weights = torch.randn(13, 4).round(), torch.randint(0, 4, (13,)), torch.rand(13)
-    first = torch.stack([(row == row.max()).nonzero()[0, 0] for row in logits])  # of equal maxima the first
+    first = torch.stack([(row == row.max()).nonzero()[0, 0] for row in logits])  # the first of equal maxima
     out |= {"correct/n13k4/logits": logits, "correct/n13k4/labels": labels, "correct/n13k4/weights": weights}
     out["correct/n13k4/y"] = weights[first == labels].sum().reshape(1)
 
@@ -51,7 +51,7 @@ def conv_transpose2d(out):
 
 
 def ema(out):
-    """PyTorch's average of parameters, and the running variance of its batch norm: of 24 elements, unbiased."""
+    """PyTorch's average of parameters, and the running variance of its batch norm, unbiased, over 24 elements."""
     target, x = torch.randn(5, 3), torch.randn(5, 3)
     moved = target.clone()
     get_ema_multi_avg_fn(0.97)([moved], [x], 1)
@@ -64,7 +64,8 @@ def ema(out):
 
 
 def enqueue(out):
-    """facebookresearch/moco's _dequeue_and_enqueue, which has a row a column; the second write goes round the end."""
+    """As facebookresearch/moco's _dequeue_and_enqueue, but with keys as rows, not columns. The second write wraps
+    around."""
     for case, pointer in [("inside", 1), ("round", 5)]:
         queue, keys = torch.randn(6, 4), torch.randn(2, 4)
         moved = queue.clone()

@@ -1,7 +1,7 @@
 """Golden values of a small vision transformer with timm's names; make_golden.py writes them.
 
-Keys are those of `resnet`: param/<name>, input, labels, train/logits, train/loss, grad/<name>. The modules are PyTorch's
-own; their attributes are declared in timm's order, so named_parameters() gives its names and its order.
+The keys are those of `resnet`: param/<name>, input, labels, train/logits, train/loss, grad/<name>. The modules are
+PyTorch's own. Their attributes are declared in timm's order, so named_parameters() gives timm's names in its order.
 """
 
 import torch
@@ -12,7 +12,7 @@ EPS = 1e-6
 
 
 class PatchEmbed(nn.Module):
-    """timm.layers.PatchEmbed: a convolution as large as a patch."""
+    """timm.layers.PatchEmbed: a convolution whose kernel is one patch."""
 
     def __init__(self, channels, width, patch):
         super().__init__()
@@ -23,7 +23,7 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(nn.Module):
-    """timm's Attention: q, k and v from one product, heads inside each."""
+    """timm's Attention: one product gives q, k and v, each split into heads."""
 
     def __init__(self, width, heads):
         super().__init__()
@@ -51,7 +51,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """timm's Block, norms first."""
+    """timm's Block, with the norms first."""
 
     def __init__(self, width, heads):
         super().__init__()
@@ -84,10 +84,11 @@ class Vit(nn.Module):
 
 
 def make():
-    """Two blocks of 12 with 3 heads, patches of 4 of images of 2 channels, 12 x 8: 6 patches."""
+    """Makes 2 blocks of width 12 with 3 heads. Images have 2 channels and 12 x 8 pixels; patches of 4 give 6
+    patches."""
     torch.manual_seed(7)
     model = Vit(4, 12, 2, 3, 2, 6, 5)
-    # Scales and shifts of norms differ from 1 and 0: a test must see a swapped or forgotten one.
+    # Scales and shifts of norms are not 1 and 0, so that a test sees one that is swapped or forgotten.
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
             nn.init.uniform_(module.weight, 0.5, 1.5)

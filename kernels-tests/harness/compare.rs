@@ -1,11 +1,11 @@
-//! Comparisons are the library's, `wgslab::lab::check::compare`; here is what they must not let pass.
+//! The library compares values (`wgslab::lab::check::compare`). This file tests that its comparison finds differences.
 
 use super::ensure;
 use wgslab::base::DType;
 pub use wgslab::lab::check::compare::{output, same_bits, worst};
 use wgslab::lab::check::recording::Values;
 
-/// What [`same_bits`] must not let pass.
+/// The differences that [`same_bits`] must find.
 pub fn same_bits_compares() -> Result<(), String> {
     let value = |name: &str, dtype, bytes: &[u8]| (name.to_string(), dtype, bytes.to_vec());
     let of = |list: &[(String, DType, Vec<u8>)]| Values(list.to_vec());

@@ -1,4 +1,4 @@
-//! The two devices every trial shares, opened at the first use: with naga's runtime checks and without.
+//! The two devices that all trials share: with naga's runtime checks and without. Each opens at its first use.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use wgslab::device::gpu::adapters;
@@ -6,8 +6,8 @@ use wgslab::device::{Caps, Gpu, GpuOptions};
 
 static GPUS: [Mutex<Option<Arc<Gpu>>>; 2] = [Mutex::new(None), Mutex::new(None)];
 
-/// The device with or without runtime checks. One that an earlier trial broke is opened anew, so that each trial
-/// answers for itself.
+/// The device with or without runtime checks. If an earlier trial broke it, it is opened again, so that one failed
+/// trial does not fail the next.
 pub fn gpu(checked: bool) -> Result<Arc<Gpu>, String> {
     let mut slot = GPUS[checked as usize].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if let Some(gpu) = slot.as_ref().filter(|g| g.check().is_ok()) {
@@ -32,7 +32,7 @@ pub fn available() -> Result<(), String> {
     first().as_ref().map(drop).map_err(String::clone)
 }
 
-/// What the adapter can do; without one, what every adapter can.
+/// What the adapter can do. Without an adapter, what every adapter can.
 pub fn caps() -> Caps {
     first().as_ref().map_or_else(|_| Caps::portable(), Caps::clone)
 }

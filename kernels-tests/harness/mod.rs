@@ -15,13 +15,13 @@ use wgslab::tape::Plan;
 /// A test and its name.
 pub type Named = (&'static str, fn() -> Result<(), String>);
 
-/// A trial for each test, its name behind `prefix`.
+/// A trial for each test. Its name begins with `prefix`.
 pub fn named(prefix: &str, list: impl IntoIterator<Item = Named>) -> Vec<Trial> {
     let trial = |(name, test): Named| Trial::test(format!("{prefix} {name}"), move || test().map_err(Failed::from));
     list.into_iter().map(trial).collect()
 }
 
-/// An error unless `holds`.
+/// Gives the error `what` unless `holds`.
 pub fn ensure(holds: bool, what: impl Into<String>) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what.into()) }
 }
@@ -41,18 +41,17 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Everything that must hold of one case under one variant.
+/// Checks everything that must hold for one case under one variant.
 pub fn check(name: &'static str, case: &Case, variant: &'static str) -> Result<(), String> {
     let (checked, unchecked) = (device::gpu(true)?, device::gpu(false)?);
     wgslab::lab::check::one([&checked, &unchecked], case, &reference::expect(name)?, variant)
 }
 
-/// The sentence of an error.
 pub fn text(e: wgslab::base::Error) -> String {
     e.to_string()
 }
 
-/// Fills the buffers of a plan with NaN, and the last `fence` bytes of each with sentinels.
+/// Fills the buffers of a plan with NaN, and the last `fence` bytes of each with a known pattern.
 pub fn poison(gpu: &Gpu, plan: &Plan, fence: u64) -> Result<(), String> {
     plan.poison(gpu, fence).map_err(text)
 }

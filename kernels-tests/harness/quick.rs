@@ -1,4 +1,4 @@
-//! A tape over named inputs, run once on the checked device: for tests that state a fact instead of a case.
+//! Runs a tape over named inputs once on the checked device, for tests that state a fact instead of a case.
 
 use super::recording::Got;
 use super::{device, text};
@@ -9,11 +9,8 @@ use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type, Var};
 /// A named input.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// Its name.
     pub name: String,
-    /// Its type.
     pub ty: Type,
-    /// Its elements.
     pub words: Vec<u32>,
 }
 
@@ -25,10 +22,10 @@ impl Input {
     }
 }
 
-/// Inputs and states by name, while a tape is built.
+/// Inputs and states by name, during recording.
 pub type Vars = BTreeMap<String, Var>;
 
-/// Runs what `build` records over `inputs`; gives the named values it returns.
+/// Runs what `build` records over `inputs`. Gives the values that `build` returned, by name.
 pub fn run(
     inputs: &[Input],
     build: impl FnOnce(&mut Tape, &Vars) -> BaseResult<Vec<(&'static str, Var)>>,
@@ -53,12 +50,12 @@ pub fn run(
     outputs.iter().map(|(name, _)| Ok((*name, plan.read_f32(&gpu, name).map_err(text)?))).collect()
 }
 
-/// Fails where `got` is further from `want` than `allowed` times the largest of `want`.
+/// Fails where `got` differs from `want` by more than `allowed` times the largest value of `want`.
 pub fn near(what: &str, got: &[f32], want: &[f32], allowed: f64) -> Result<(), String> {
     let got = Got { dtype: DType::F32, words: got.iter().map(|v| v.to_bits()).collect() };
     let want: Vec<f64> = want.iter().map(|v| *v as f64).collect();
     if got.words.len() != want.len() {
-        return Err(format!("{what} has {} elements and must have {}", got.words.len(), want.len()));
+        return Err(format!("{what} has {} elements, but must have {}", got.words.len(), want.len()));
     }
     let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     super::compare::worst(what, &want, &got, |_| allowed * largest)

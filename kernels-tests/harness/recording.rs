@@ -1,4 +1,4 @@
-//! Recordings are the library's, `wgslab::lab::check::recording`; here an op's reference is found by its name.
+//! The library records cases (`wgslab::lab::check::recording`). This file finds an op's reference by its name.
 
 use crate::reference;
 use wgslab::device::Caps;
@@ -7,12 +7,12 @@ use wgslab::lab::check;
 pub use wgslab::lab::check::recording::{Got, Recording, Values, chooser, offered};
 use wgslab::tape::{Options, Schedule};
 
-/// The tapes of a case without its data, for what needs no numbers.
+/// The tapes of a case without its data, for checks that need no numbers.
 pub fn bare(name: &str, case: &Case) -> Result<Vec<Recorded>, String> {
     check::bare(case, &reference::expect(name)?)
 }
 
-/// Every schedule of a case on `caps`, with its variant: what T0 looks at.
+/// Every schedule of a case on `caps`, with its variant. T0 checks these.
 pub fn schedules(name: &str, case: &Case, caps: &Caps) -> Result<Vec<(&'static str, Schedule)>, String> {
     let mut list = Vec::new();
     for recorded in bare(name, case)? {
@@ -25,7 +25,8 @@ pub fn schedules(name: &str, case: &Case, caps: &Caps) -> Result<Vec<(&'static s
     Ok(list)
 }
 
-/// Every variant that the op or an op of its gradient offers on `caps`; none without a reference, which fails on its own.
+/// Every variant that the op or an op of its gradient offers on `caps`. None for an op without a reference; that is a
+/// failure of its own.
 pub fn variants(name: &str, case: &Case, caps: &Caps) -> Vec<&'static str> {
     reference::of(name).map_or_else(Vec::new, |reference| check::variants(case, &reference, caps))
 }

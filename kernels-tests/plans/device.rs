@@ -1,4 +1,4 @@
-//! The semantics of a step on a device: what schedules promise, plans and programs keep.
+//! The semantics of a step on a device: plans and programs must do what schedules promise.
 
 use super::random::{Data, GUARDS, INPUTS, OUTPUTS, STATES, Step, bits};
 use super::{Double, Named, ensure, must_fail, schedule, tape, text};
@@ -13,7 +13,7 @@ pub fn list() -> Vec<Named> {
         ("random steps on the device", random),
         ("a swap swaps", swap),
         ("a raised guard stops every assign", guard),
-        ("what defies the guard moves though its old value is kept", defiance),
+        ("a state that ignores the guard moves even where its old value is kept", defiance),
         ("two players of one step share nothing", super::players::two_players),
         ("a recording read back gives the bits of its plan", super::recording::read_back),
         ("a recording that cannot run makes no buffer", super::recording::refused),
@@ -58,7 +58,7 @@ fn random() -> Result<(), String> {
         let mut got = OUTPUTS.iter().map(|n| plan.read_f32(&gpu, n)).collect::<Result<Vec<_>, _>>().map_err(text)?;
         got.extend(states(&state).map_err(text)?);
         let want = step.meaning(&data);
-        ensure(bits(&got) == bits(&want), format!("round {round}: {step:?}\n{got:?}\nmust be {want:?}"))?;
+        ensure(bits(&got) == bits(&want), format!("round {round}: {step:?}\nis {got:?}\nmust be {want:?}"))?;
         let state = store(&gpu, &values)?;
         Trace::run(&gpu, &tape, &Options::new(gpu.caps()), &state, &feed).map_err(text)?;
         let traced = states(&state).map_err(text)?;
@@ -81,7 +81,7 @@ fn swap() -> Result<(), String> {
     ensure(a == [3.0, 4.0] && b == [1.0, 2.0], format!("a is {a:?} and b is {b:?}"))
 }
 
-/// w and v double: w in place by an op that obeys the guard, v by a commit.
+/// w and v double. An op that obeys the guard doubles w in place; a commit doubles v.
 fn guarded_step() -> Result<Tape, String> {
     tape(|t| {
         let flag = t.input("guard", Type::u32([1]))?;
@@ -105,13 +105,16 @@ fn guard() -> Result<(), String> {
         let read = |n| state.read_f32(&gpu, n).map_err(text);
         let (w, v) = (read("w")?, read("v")?);
         let holds = w == [times, 2.0 * times] && v == [3.0 * times, 4.0 * times];
-        ensure(holds, format!("after the flag {flag}: w is {w:?}, v is {v:?}, must be {times} times the start"))?;
+        ensure(
+            holds,
+            format!("after the flag {flag}: w is {w:?} and v is {v:?}; both must be {times} times the start"),
+        )?;
     }
     Ok(())
 }
 
-/// A loss scale falls after a bad step, also where the step keeps its old value as an output: the new one is then not
-/// written in place but committed.
+/// A loss scale falls after a bad step. It must fall also where the step keeps the old value as an output: then the new
+/// value is committed, not written in place.
 fn defiance() -> Result<(), String> {
     let gpu = gpu(true)?;
     for kept in [false, true] {
@@ -131,7 +134,10 @@ fn defiance() -> Result<(), String> {
         for (flag, scale) in [(1u32, 32.0), (0, 32.0), (1, 16.0)] {
             plan.run(&gpu, &Feed::new().input("guard", &[flag])).map_err(text)?;
             let now = state.read_f32(&gpu, "loss_scale.scale").map_err(text)?;
-            ensure(now == [scale], format!("old value kept {kept}: the scale is {now:?} after {flag}, not {scale}"))?;
+            ensure(
+                now == [scale],
+                format!("old value kept: {kept}; the scale after flag {flag} is {now:?}, but must be {scale}"),
+            )?;
         }
     }
     Ok(())
@@ -217,6 +223,6 @@ fn budget() -> Result<(), String> {
         t.output("y", y);
         Ok(())
     })?;
-    // The input and the value of 800 bytes each, and a block of parameters.
+    // The input and the value have 800 bytes each; a block of parameters is added.
     must_fail("a plan past the budget", Plan::new(&gpu, schedule(&t)?, &State::new()), &["1856", "1000", "batch"])
 }

@@ -1,5 +1,5 @@
-//! What schedules and plans must do, whatever the ops are: T0 by rules and by running schedules on the CPU, T1 on the
-//! device. Steps are made of three small ops: add, relu, and a doubling in place that may obey the guard.
+//! What schedules and plans must do for any ops. T0 checks rules and runs schedules on the CPU; T1 runs plans on the
+//! device. The steps use three small ops: add, relu, and a doubling in place that may obey the guard.
 
 mod device;
 mod players;
@@ -30,7 +30,7 @@ pub fn device_trials() -> Vec<Trial> {
     named("T1 plans", device::list())
 }
 
-/// The sentence of an error that must come and must hold each of `words`.
+/// Expects an error whose sentence holds each of `words`.
 fn must_fail<T>(what: &str, r: BaseResult<T>, words: &[&str]) -> Result<(), String> {
     let Err(e) = r else { return Err(format!("{what} must be an error")) };
     let e = e.to_string();
@@ -53,7 +53,7 @@ fn kernels(s: &Schedule) -> Vec<&'static str> {
     s.steps.iter().flat_map(|s| &s.launches).map(|(l, _)| l.kernel.name).collect()
 }
 
-/// x = 2·x in place; a second input is a flag that leaves x alone.
+/// x = 2·x in place. A second input is a flag that, when set, leaves x as it is.
 #[derive(Clone, Debug, serde::Serialize)]
 struct Double;
 
@@ -111,7 +111,8 @@ impl Op for Double {
     }
 }
 
-/// The printed schedule of a small step, compared with the committed text: an edit that moves memory shows.
+/// Compares the printed schedule of a small step with the committed text, so that an edit that changes memory or
+/// launches is seen.
 fn snapshot() -> Result<(), String> {
     let t = tape(|t| {
         let x = t.input("x", Type::f32([4, 6]))?;
@@ -136,7 +137,8 @@ fn snapshot() -> Result<(), String> {
     snapshot_of("small.txt", &schedule(&t)?.to_string())
 }
 
-/// An error unless the text is the committed one of that name beside this file, with the first lines that differ.
+/// Gives an error unless the text is the committed one of that name beside this file. The error shows the first lines
+/// that differ.
 fn snapshot_of(file: &str, now: &str) -> Result<(), String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("kernels-tests/plans").join(file);
     if std::env::var("WGSLAB_BLESS").is_ok_and(|v| v == "1") {
@@ -152,7 +154,7 @@ fn snapshot_of(file: &str, now: &str) -> Result<(), String> {
         lines[same.min(lines.len())..].iter().take(8).map(|l| format!("\n    {l}")).collect::<String>()
     };
     Err(format!(
-        "the schedule is not that of kernels-tests/plans/{file}, from line {} on; where that is meant, write it with \
+        "the schedule differs from kernels-tests/plans/{file} from line {} on. If this is intended, write it with \
          `WGSLAB_BLESS=1 cargo test --release --test kernels snapshot` and read the difference.\nit was{}\nit is{}",
         same + 1,
         from(&was),

@@ -1,4 +1,4 @@
-//! Two players with Adam each in one step: what each of them holds is its own.
+//! One step with two players, each with Adam. Each player has its own state.
 
 use super::{ensure, tape, text};
 use crate::harness::device::gpu;
@@ -12,10 +12,10 @@ const PLAYERS: [[&str; 4]; 2] = [["d", "wd", "xd", "d.lr"], ["g", "wg", "xg", "g
 const LR: [f32; 2] = [0.1, 0.02];
 const START: f32 = 1.5;
 
-/// What the players are given in each of five steps: the gradient of each one's loss, w·x.
+/// The inputs of the players in each of five steps. Each is the gradient of that player's loss, w·x.
 const X: [[f32; 2]; 5] = [[1.0, 2.0], [f32::INFINITY, -3.0], [-0.5, f32::NAN], [0.25, 1.0], [2.0, 0.5]];
 
-/// loss = w·x for each player, whose gradient by w is x, and a step of Adam in its scope.
+/// Records, for each player in its scope, the loss w·x, whose gradient with respect to w is x, and a step of Adam.
 fn step() -> Result<Tape, String> {
     tape(|t| {
         for [player, weight, input, _] in PLAYERS {
@@ -30,7 +30,7 @@ fn step() -> Result<Tape, String> {
     })
 }
 
-/// Adam by hand, in f64, over the gradients that are finite: the weight, and how many they were.
+/// Adam by hand, in f64, over the gradients that are finite. Gives the weight and the number of those gradients.
 fn by_hand(gradients: impl Iterator<Item = f64>, lr: f64) -> (f64, f64) {
     let (mut w, mut m, mut v, mut steps) = (f64::from(START), 0.0, 0.0, 0);
     for g in gradients.filter(|g| g.is_finite()) {
@@ -51,7 +51,7 @@ fn fresh(gpu: &Gpu, tape: &Tape) -> BaseResult<State> {
     Ok(state)
 }
 
-/// The states agree with Adam by hand after each step of a run that `once` makes.
+/// Checks that the states agree with Adam by hand after each step that `once` runs.
 fn follow(gpu: &Gpu, state: &State, mut once: impl FnMut(&Feed<'_>) -> BaseResult<()>) -> Result<(), String> {
     for k in 0..X.len() {
         let mut feed = Feed::new();
@@ -65,13 +65,16 @@ fn follow(gpu: &Gpu, state: &State, mut once: impl FnMut(&Feed<'_>) -> BaseResul
             let read = |name: &str| state.read_f32(gpu, name).map_err(text);
             let (w, count) = (read(weight)?[0], read(&format!("{player}.optim.step"))?[0]);
             let near = (f64::from(w) - want).abs() < 1e-5 && f64::from(count) == steps;
-            ensure(near, format!("after step {k}: {weight} is {w} at {count} steps and must be {want} at {steps}"))?;
+            ensure(
+                near,
+                format!("after step {k}: {weight} is {w} and counts {count} steps, but must be {want} with {steps}"),
+            )?;
         }
     }
     Ok(())
 }
 
-/// A step in which one player's gradient is not finite moves the other alone: weights, step counts and bias corrections.
+/// Where one player's gradient is not finite, only the other moves: weights, step counts and bias corrections.
 pub fn two_players() -> Result<(), String> {
     let (gpu, tape) = (gpu(true)?, step()?);
     let options = Options::new(gpu.caps());

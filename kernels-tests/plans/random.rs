@@ -1,5 +1,6 @@
-//! Random steps, run three ways: as written, as scheduled on the CPU, and (in device.rs) as planned on the device.
-//! A value that is overwritten too early, a commit that comes too soon or a guard that is not obeyed changes a number.
+//! Runs random steps in three ways: as written, as scheduled on the CPU, and (in device.rs) as planned on the device. A
+//! value that is overwritten too early, a commit that comes too soon, or a guard that is not obeyed would change a
+//! number.
 
 use super::{Double, ensure, text};
 use std::collections::BTreeMap;
@@ -9,50 +10,50 @@ use wgslab::device::Caps;
 use wgslab::tape::schedule::Place;
 use wgslab::tape::{Launch, Options, Schedule, Slot, Tape, Type, Var};
 
-/// One thing a step does; numbers are indices of earlier values.
+/// One operation of a step. The numbers are indices of earlier values.
 #[derive(Clone, Copy, Debug)]
 pub enum Do {
     Add(usize, usize),
     Relu(usize),
     View(usize),
-    /// In place, obeying the guard of a player where it has one.
+    /// (value, player): doubles in place; obeys the guard of that player if it has one.
     Double(usize, usize),
-    /// In place, whatever the guard says.
+    /// Doubles in place and ignores the guard.
     DoubleAnyway(usize),
     /// The newest value of a state.
     Read(usize),
-    /// State, value.
+    /// (state, value).
     Assign(usize, usize),
 }
 
-/// A step over states s0, s1, … and inputs x0, x1, … of one length. State `i` belongs to player `i`; the first player
-/// is the step outside any scope.
+/// A step over states s0, s1, … and inputs x0, x1, …, all of one length. State `i` belongs to player `i`. The first
+/// player is the step outside any scope.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub list: Vec<Do>,
     pub outputs: Vec<usize>,
-    /// Of each player, whether it has a guard.
+    /// For each player, whether it has a guard.
     pub guarded: [bool; 3],
-    /// Guards are set behind everything else: they hold for what was recorded before, too.
+    /// Whether the guards are set after everything else. They must hold also for what was recorded before.
     pub late: bool,
 }
 
-/// Names are few: inputs, states, outputs.
+/// The names of inputs; those of states, outputs and guards follow.
 pub const INPUTS: [&str; 2] = ["x0", "x1"];
 pub const STATES: [&str; 3] = ["s0", "s1", "s2"];
 pub const OUTPUTS: [&str; 2] = ["o0", "o1"];
 pub const GUARDS: [&str; 3] = ["guard", "d.guard", "g.guard"];
 const PLAYERS: [&str; 3] = ["", "d", "g"];
-/// Elements of every value.
+/// The number of elements of every value.
 pub const LEN: usize = 5;
 
 impl Step {
-    /// A random step of about `n` things. Values 0 and 1 are the inputs, 2 to 4 the states.
+    /// A random step of about `n` operations. Values 0 and 1 are the inputs, 2 to 4 the states.
     pub fn random(rng: &mut Rng, n: usize) -> Self {
         let (mut list, mut values) = (Vec::new(), INPUTS.len() + STATES.len());
         let mut unread = [false; STATES.len()];
         for _ in 0..n {
-            // Mostly recent values, so that chains arise; sometimes any, so that old ones stay alive.
+            // Mostly recent values, so that chains arise. Sometimes any value, so that old ones stay in use.
             let mut pick = || match rng.below(3) {
                 0 => rng.below(values),
                 _ => values - 1 - rng.below(values.min(3)),
@@ -66,7 +67,7 @@ impl Step {
                 8 => Do::DoubleAnyway(a),
                 9 => Do::Read(rng.below(STATES.len())),
                 _ => match rng.below(STATES.len()) {
-                    s if unread[s] => Do::Read(s), // a second assign would lose the first, and is refused
+                    s if unread[s] => Do::Read(s), // a second assign would lose the first, so the tape refuses it
                     s => Do::Assign(s, a),
                 },
             };
@@ -129,7 +130,7 @@ impl Step {
         Ok(t)
     }
 
-    /// What the step means: outputs, then states.
+    /// What the step must give: outputs, then states.
     pub fn meaning(&self, data: &Data) -> Vec<Vec<f32>> {
         let raised = |p: usize| self.guarded[p] && data.raised[p];
         let mut v: Vec<Vec<f32>> = data.inputs.iter().chain(&data.states).cloned().collect();
@@ -161,12 +162,12 @@ fn within<T>(t: &mut Tape, p: usize, f: impl FnOnce(&mut Tape) -> BaseResult<T>)
     if p == 0 { f(t) } else { t.scope(PLAYERS[p], f) }
 }
 
-/// What a step works on.
+/// The values that a step works on.
 #[derive(Clone, Debug)]
 pub struct Data {
     pub inputs: Vec<Vec<f32>>,
     pub states: Vec<Vec<f32>>,
-    /// Of each player, whether its guard is raised.
+    /// For each player, whether its guard is raised.
     pub raised: [bool; 3],
 }
 
@@ -212,7 +213,7 @@ fn run(
     let pairs = || launch.buffers.iter().zip(places);
     let x: Vec<&Vec<f32>> = pairs()
         .filter(|(s, p)| matches!(s, Slot::In(_)) && !is_guard(p))
-        .map(|(_, p)| memory.get(p).ok_or_else(|| format!("{p:?} is read and nobody wrote it")))
+        .map(|(_, p)| memory.get(p).ok_or_else(|| format!("{p:?} is read but was never written")))
         .collect::<Result<_, _>>()?;
     let at = pairs().find(|(s, _)| matches!(s, Slot::Out(_))).map(|(_, p)| p).ok_or("a launch writes nothing")?;
     let y = &memory[at];
@@ -228,7 +229,7 @@ fn run(
     Ok((at.clone(), new))
 }
 
-/// Many random steps: what is scheduled, with and without reuse, means what was written.
+/// Many random steps: the schedule, with and without reuse of memory, must give what the step means.
 pub fn on_the_cpu() -> Result<(), String> {
     for round in 0..3000 {
         let mut rng = Rng::new(3, 0, round);

@@ -1,4 +1,4 @@
-//! A step as data on a device: written, read back and run, it gives the bits of its plan.
+//! A step as data on a device: a recording that is written, read back and run gives the bits of its plan.
 
 use super::{ensure, must_fail, schedule, tape, text};
 use crate::harness::compare::same_bits;
@@ -17,7 +17,7 @@ fn subject() -> MeasuredStep<'static> {
     TrainingStep { model, batch: 4, size: 16, classes: 3 }.measured()
 }
 
-/// Parameters as drawn, and zeros.
+/// A state with the parameters as drawn and zeros elsewhere.
 fn fresh(gpu: &Gpu, subject: &MeasuredStep<'_>, types: &[(String, Type)]) -> BaseResult<State> {
     let mut state = State::new();
     (subject.record)()?.1.fill(gpu, &mut state, 0)?;
@@ -46,7 +46,7 @@ fn after(
     Ok(Values(all))
 }
 
-/// What is written, read back and run moves the state as the plan does, bit for bit.
+/// A recording that is written, read back and run moves the state as the plan does, bit for bit.
 pub fn read_back() -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let path = folder.path().join("step.json");
@@ -89,7 +89,7 @@ fn doubled() -> Result<Tape, String> {
     })
 }
 
-/// What a device cannot run, or what is no kernel, is refused before a buffer is made.
+/// A recording that the device cannot run, or whose kernel is invalid, is refused before a buffer is made.
 pub fn refused() -> Result<(), String> {
     let gpu = gpu(true)?;
     let recording = Recording::on(&gpu, &schedule(&doubled()?)?).map_err(text)?;
@@ -109,7 +109,7 @@ pub fn refused() -> Result<(), String> {
         let back: Recording = serde_json::from_value(value).map_err(|e| e.to_string())?;
         Ok::<_, String>(Replay::new(&gpu, back, &State::new()))
     };
-    must_fail("text that is none", changed(&|v| v["kernels"][0]["wgsl"] = "fn".into())?, &["add.forward"])?;
+    must_fail("a text that is not WGSL", changed(&|v| v["kernels"][0]["wgsl"] = "fn".into())?, &["add.forward"])?;
     let huge = |v: &mut serde_json::Value| v["buffers"][0]["bytes"] = (1u64 << 43).into();
     must_fail("a buffer past the adapter's", changed(&huge)?, &["slab0", "MiB", "at most"])?;
     let wide = |v: &mut serde_json::Value| v["launches"][0]["grid"][1] = u32::MAX.into();

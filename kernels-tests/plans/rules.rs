@@ -21,7 +21,7 @@ pub fn list() -> Vec<Named> {
         ("gradients of gradients are refused", second_order),
         ("mistakes are named", mistakes),
         ("nothing is lost to a second of one name", seconds),
-        ("assigns obey the guard of their scope alone", scopes),
+        ("assigns obey only the guard of their scope", scopes),
         ("the same tape gives the same schedule", repeatable),
     ]
 }
@@ -59,7 +59,7 @@ fn chain() -> Result<(), String> {
     ensure(s.slabs == vec![96; 9], format!("nine buffers of 32 bytes and a fence of 64, not {:?}", s.slabs))
 }
 
-/// w' = 2·w, with or without a later reader of w, under no guard or one.
+/// w' = 2·w: with or without a later reader of w, with or without a guard.
 fn doubled(guard: bool, obeys: bool, later: bool) -> Result<Schedule, String> {
     schedule(&tape(|t| {
         let w = t.state("w", Type::f32(TY))?;
@@ -150,7 +150,7 @@ fn detach() -> Result<(), String> {
         assert_eq!(t.gradient(y, &[x])?, [None], "no gradient passes a detach");
         let both = t.add(y, x)?;
         let dx = t.gradient(both, &[x])?;
-        assert!(dx[0].is_some(), "the other path has one");
+        assert!(dx[0].is_some(), "the other path has a gradient");
         Ok(())
     })
     .map(drop)
@@ -163,7 +163,7 @@ fn wrt() -> Result<(), String> {
         let y = t.add(ra, rb)?;
         let before = t.len();
         let da = t.gradient(y, &[a])?;
-        assert_eq!(t.len() - before, 2, "ones and the gradient of one relu, nothing for b");
+        assert_eq!(t.len() - before, 2, "must be the ones and the gradient of one relu, and nothing for b");
         assert!(da[0].is_some());
         t.output("da", da[0].unwrap());
         Ok(())
@@ -175,7 +175,7 @@ fn second_order() -> Result<(), String> {
     let mut t = Tape::new();
     let a = x(&mut t).map_err(text)?;
     let y = t.relu(a).map_err(text)?;
-    // relu.grad reads y, so its result depends on a through it.
+    // relu.grad reads y, so its result depends on a through y.
     let da = t.gradient(y, &[a]).map_err(text)?[0].unwrap();
     must_fail("a gradient of a gradient", t.gradient(da, &[a]), &["relu.grad", "detach"])
 }
@@ -200,7 +200,8 @@ fn mistakes() -> Result<(), String> {
     must_fail("fewer cotangents than outputs", t.backward(&[y], &[], &[a]), &["1", "0"])
 }
 
-/// What would be lost without a word is an error that says the name and the way out; what is meant goes on.
+/// A call that would silently lose something is an error that gives the name and the way out. Calls that are meant so
+/// work.
 fn seconds() -> Result<(), String> {
     let mut t = Tape::new();
     let (a, flag) = (x(&mut t).map_err(text)?, t.input("flag", Type::u32([1])).map_err(text)?);
@@ -214,9 +215,9 @@ fn seconds() -> Result<(), String> {
     must_fail("a player with a dot", t.scope("a.b", |_| Ok(())), &["a.b", "dot"])?;
     t.assign("w", a).map_err(text)?;
     must_fail("an assign that loses the first", t.assign("w", w), &["w", "twice", "Tape::state"])?;
-    t.assign("w", b).map_err(text)?; // it depends on the first
+    t.assign("w", b).map_err(text)?; // this assign depends on the first
     let newest = t.state("w", Type::f32(TY)).map_err(text)?;
-    t.assign("w", a).map_err(text)?; // the first was read
+    t.assign("w", a).map_err(text)?; // the first value was read before
     t.output("y", newest);
     schedule(&t)?;
     let row = t.scalar("row").map_err(text)?;
@@ -242,7 +243,7 @@ fn seconds() -> Result<(), String> {
     t.scope("g", |t| update(t, "q")).map_err(text)
 }
 
-/// The guard that each commit takes, by state.
+/// The guard that each commit obeys, by state.
 fn scopes() -> Result<(), String> {
     let t = tape(|t| {
         let (a, b) = (t.input("a", Type::u32([1]))?, t.input("b", Type::u32([1]))?);

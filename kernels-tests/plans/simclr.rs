@@ -1,5 +1,5 @@
-//! The schedule of a whole step of the study, as text to read: what SimCLR with ResNet-18 launches on a made-up GPU, in what
-//! order and in which memory. A change of an op, of fusion or of the schedule shows in the difference of the file.
+//! The schedule of a whole step of the study as text: what SimCLR with ResNet-18 launches on a made-up GPU, in what
+//! order and in which memory. A change of an op, of fusion or of the schedule shows in the file's diff.
 
 use super::snapshot_of;
 use crate::harness::text;
@@ -11,17 +11,17 @@ use wgslab::nn::{Mode, Optimizer, Params, Recipe, Recorder, ResNet, Stem, Turn};
 use wgslab::ssl::{Method, simclr::SimClr};
 use wgslab::tape::{Schedule, Tape, Type};
 
-/// Images of a batch, and the side of each.
+/// The number of images of a batch, and the side of each.
 const BATCH: usize = 8;
 const SIZE: usize = 32;
 
-/// Colour images that lie nowhere: a recording needs their sizes alone.
+/// A store of colour images without pixels, because recording needs only their sizes.
 fn store() -> ImageStore {
     ImageStore { name: "train".into(), count: 100, size: SIZE, channels: 3, images_per_page: 100, pages: 1 }
 }
 
-/// Two random views of each image, the network at an eighth of its width, NT-Xent, its gradient, Adam under a guard, and the
-/// ring of losses.
+/// Two random views of each image, the network at an eighth of its width, NT-Xent, its gradient, Adam under a guard,
+/// and the ring of losses.
 fn step() -> BaseResult<Tape> {
     let (mut t, mut params, store) = (Tape::new(), Params::new(), store());
     let indices = t.input("indices", Type::u32([BATCH]))?;
@@ -54,10 +54,10 @@ fn step() -> BaseResult<Tape> {
     Ok(t)
 }
 
-/// Each op under the variant that it offers first.
+/// Each op takes the variant that it offers first.
 pub fn snapshot() -> Result<(), String> {
     let kinds = listing::kinds();
-    let gpu = kinds.iter().find(|k| k.0 == "a GPU").ok_or("no kind of adapter is a GPU any more")?;
+    let gpu = kinds.iter().find(|k| k.0 == "a GPU").ok_or("no kind of adapter is named 'a GPU'")?;
     let made = step().and_then(|t| Schedule::new(&t, &fuse::options(&gpu.1)));
     snapshot_of("simclr_resnet18.txt", &made.map_err(|e: Error| text(e))?.to_string())
 }

@@ -1,4 +1,4 @@
-//! The gradient of a large batch, computed in parts: of a mean over rows, and of a loss that mixes all rows.
+//! Computes the gradient of a large batch in parts: for a mean over rows, and for a loss that mixes all rows.
 
 use super::{SGD, ensure, gpu, near, normal, plan, some, store};
 use wgslab::base::Result;
@@ -37,7 +37,7 @@ fn add_up(t: &mut Tape, grads: Vec<Option<Var>>, share: f32) -> Result<()> {
     Ok(())
 }
 
-/// Three parts of four rows, then the update, against twelve rows at once.
+/// Compares three parts of four rows and one update with twelve rows at once.
 pub fn accumulation() -> Result<()> {
     let (gpu, [mut large, mut part, mut update]) = (gpu()?, [Tape::new(), Tape::new(), Tape::new()]);
     let names: Vec<String> = LAYERS.iter().map(|l| l.0.to_string()).collect();
@@ -68,14 +68,17 @@ pub fn accumulation() -> Result<()> {
         for name in ["first", "second", "optim.first.velocity", "optim.second.velocity"] {
             near(name, &in_parts.read_f32(&gpu, name)?, &at_once.read_f32(&gpu, name)?)?;
         }
-        ensure(in_parts.read_f32(&gpu, "sum.first")?.iter().all(|v| *v == 0.0), "the sum must begin anew")?;
+        ensure(in_parts.read_f32(&gpu, "sum.first")?.iter().all(|v| *v == 0.0), "the sum must start again at 0")?;
     }
     let moved = start.iter().zip(at_once.read_f32(&gpu, "first")?).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    ensure(moved > 0.1, format!("the large batch moved the first layer by {moved} at most, so equality says little"))
+    ensure(
+        moved > 0.1,
+        format!("the large batch moved the first layer by at most {moved}, so equal values would show little"),
+    )
 }
 
-/// The loss over all embeddings in parts: embed, differentiate the loss by the embeddings, embed again and go on from
-/// there (GradCache, Gao et al. 2021, arXiv 2101.06983).
+/// The loss over all embeddings in parts: compute the embeddings, differentiate the loss with respect to them, compute
+/// them again and continue the gradient from there (GradCache, Gao et al. 2021, arXiv 2101.06983).
 pub fn cached() -> Result<()> {
     let (gpu, [mut direct, mut embed, mut over, mut back]) = (gpu()?, [(); 4].map(|()| Tape::new()));
     let contrast = |t: &mut Tape, e: Var| {

@@ -31,7 +31,7 @@ impl Matrix {
         Matrix { rows: self.rows, columns: other.columns, v: (0..self.rows * other.columns).map(at).collect() }
     }
 
-    /// f of each pair of elements.
+    /// Applies f to each pair of elements.
     pub fn with(&self, other: &Matrix, f: impl Fn(f64, f64) -> f64) -> Self {
         Matrix { v: self.v.iter().zip(&other.v).map(|(a, b)| f(*a, *b)).collect(), ..*self }
     }

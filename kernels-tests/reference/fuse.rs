@@ -1,5 +1,5 @@
-//! epilogue, the products of fuse.rs: y = f(s(c) + residual) of each element of a product c: what the references of the parts give one after the
-//! other, with the errors that each hands on to the next.
+//! epilogue, the products of fuse.rs: y = f(s(c) + residual) of each element of a product c. The references of the
+//! parts run one after the other, and each passes its errors on to the next.
 
 use crate::reference::{Answer, Expected, HALF_ULP, Tensor, batch_norm, cast, conv2d, matmul, unary};
 use std::any::Any;
@@ -20,7 +20,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         return answer;
     }
     let Fused { product, epilogue } = cast::<Fused<MatMul, Unary>>(op);
-    // Columns are the channels: each row, of whichever matrix of a batch, is an image.
+    // The columns are the channels. Each row of each matrix of a batch is an image.
     let n = x[1].dim(x[1].shape.rank() - if product.trans_b { 2 } else { 1 });
     let c = matmul::reference(product, &x[..2]).outputs;
     let outer = [c[0].len() / n, n];
@@ -37,7 +37,7 @@ fn channels_second(x: &[Tensor]) -> [usize; 2] {
     [x[0].dim(0), x[1].dim(0)]
 }
 
-/// Values and how many times 2⁻²⁴ each may be off.
+/// Values, each with its error in units of 2⁻²⁴.
 type Values = Vec<(f64, f64)>;
 
 fn values(e: &Expected) -> Values {
@@ -46,7 +46,7 @@ fn values(e: &Expected) -> Values {
     value.iter().zip(terms).map(|(v, t)| (*v, scale * t)).collect()
 }
 
-/// Ends a product of [images, channels, plane] elements.
+/// Applies the ending to a product of [images, channels, plane] elements.
 fn end(epilogue: Epilogue<Unary>, c: &[Expected], [images, channels]: [usize; 2], more: &[Tensor]) -> Vec<Expected> {
     let mut y = values(&c[0]);
     let plane = y.len() / (images * channels);
@@ -79,12 +79,12 @@ fn end(epilogue: Epilogue<Unary>, c: &[Expected], [images, channels]: [usize; 2]
     vec![Expected::within(y)]
 }
 
-/// One rounding more.
+/// Adds and counts one rounding more.
 fn plus((v, error): (f64, f64), other: f64) -> (f64, f64) {
     (v + other, error * (1.0 + HALF_ULP) + (v + other).abs())
 }
 
-/// The steepest slope of an activation: what it makes of an error.
+/// The steepest slope of an activation, by which it scales an error.
 fn slope(f: Unary) -> f64 {
     match f {
         Unary::Relu | Unary::Tanh => 1.0,

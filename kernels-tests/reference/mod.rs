@@ -1,10 +1,11 @@
-//! One f64 reference per op file, written from the formula in plain loops, without a look at how the kernel does it.
+//! One f64 reference for each op file. It is written in plain loops from the formula, without looking at the kernel.
 //!
-//! A reference says, for each output, its value and how exact f32 can be: with K products or sums folded into an
-//! element, |error| ≤ 2⁻²⁴ · Σ|terms| · (4 · max(1, √K) + 2 · ulps). `ulps` is what Vulkan grants to the inexact
-//! built-ins the formula needs (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), on top of the rounding of sums.
+//! A reference gives the value of each output and how exact f32 can be. With K products or sums in an element, |error|
+//! ≤ 2⁻²⁴ · Σ|terms| · (4 · max(1, √K) + 2 · ulps). `ulps` is what Vulkan grants the inexact built-ins of the formula
+//! (division 2.5, sqrt 4.5, exp 3 + 2|x|, log 3), in addition to the rounding of sums.
 
-/// The references of a family, one line each: their modules, and `LISTED`, every op's name with its reference.
+/// The references of a family, one line for each: their modules, and `LISTED`, which holds every op's name with its
+/// reference.
 macro_rules! references {
     ($($op:ident,)*) => {
         $(pub mod $op;)*
@@ -41,7 +42,7 @@ pub type Reference = fn(&dyn Op, &[Tensor]) -> Answer;
 const ALL: [&[(&str, Reference)]; 6] =
     [elementwise::LISTED, images::LISTED, layers::LISTED, losses::LISTED, shape::LISTED, training::LISTED];
 
-/// Of files whose cases stand under other names: which ones.
+/// Files whose cases have the names of ops, not of the file: the names with the reference.
 const FAMILIES: &[(&[&str], Reference)] =
     &[(binary::NAMES, binary::reference), (unary::NAMES, unary::reference), (&["epilogue"], fuse::reference)];
 
@@ -56,12 +57,12 @@ pub fn of(name: &str) -> Option<Reference> {
     all().find(|r| r.0 == name).map(|r| r.1)
 }
 
-/// The reference of an op, or that there is none.
+/// The reference of an op, or an error that there is none.
 pub fn expect(name: &str) -> Result<Reference, String> {
     of(name).ok_or_else(|| format!("{name} has no reference in kernels-tests/reference/"))
 }
 
-/// Every op file has a reference, and none is left over.
+/// Checks that every op file has a reference and every reference an op file.
 pub fn complete() -> Result<(), String> {
     let ops: Vec<&str> = wgslab::kernels::ops().into_iter().map(|o| o.0).collect();
     let missing: Vec<_> = ops.iter().filter(|o| of(o).is_none()).collect();
@@ -72,12 +73,12 @@ pub fn complete() -> Result<(), String> {
     Err(format!("ops without a reference: {missing:?}; references without an op: {extra:?}"))
 }
 
-/// Whether input `i` is there and is a raised guard.
+/// Whether input `i` exists and is a raised guard.
 pub fn raised(x: &[Tensor], i: usize) -> bool {
     x.get(i).is_some_and(|guard| guard.u[0] != 0)
 }
 
-/// The op as the struct it is.
+/// The op as its own type.
 pub fn cast<T: Op>(op: &dyn Op) -> &T {
     let any: &dyn Any = op;
     any.downcast_ref::<T>().unwrap_or_else(|| panic!("the reference does not know the op {op:?}"))

@@ -1,24 +1,24 @@
-//! The modules of a room import each other one way: what a module needs can be read without reading what needs it.
+//! The modules of a room import each other one way, so that a module can be read without the modules that use it.
 //!
-//! A room is a folder of `src/`; its modules are the files and folders right below it. Read are the paths that begin with
-//! `crate::ROOM::` or `super::`, tests aside; `kernels/core` is read as `crate::kernels::`, which hands its modules on. A
-//! name that the room's `mod.rs` hands on counts for the module it comes from.
-//! Methods that a module adds to a type of another one are called without a path, and not seen.
+//! A room is a folder of `src/`. Its modules are the files and folders directly in it. The test reads the paths that
+//! begin with `crate::ROOM::` or `super::`, except in tests. For `kernels/core` it reads `crate::kernels::`, which
+//! re-exports its modules. A name that the room's `mod.rs` re-exports counts for the module that defines it. Methods
+//! that a module adds to a type of another module are called without a path, so the test does not see them.
 
 use super::{files, root};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rooms without a circle.
+/// The rooms without a circle.
 const ROOMS: &[&str] = &["kernels/core", "noise", "ssl", "study"];
 
-/// Rooms with one, and why; one that has none any more moves up.
+/// The rooms with a circle, and why. A room that has none any more moves to the list above.
 const OPEN: &[(&str, &str)] = &[
-    ("data", "mod.rs defines what its modules share and calls them"),
-    ("lab", "a report tells what a comparison found, and a comparison reads reports"),
-    ("nn", "the list of backbones stands beside the trait that each of them takes"),
+    ("data", "mod.rs defines what its modules share and also calls them"),
+    ("lab", "a report shows what a comparison found, and a comparison reads reports"),
+    ("nn", "the list of backbones is in the file of the trait that each backbone implements"),
 ];
 
-/// What each module uses of the others.
+/// For each module, the modules that it uses.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
 pub fn circles() -> Vec<String> {
@@ -31,7 +31,7 @@ pub fn circles() -> Vec<String> {
             wrong.push(format!("src/{room} has no circle any more ({why}): move it to ROOMS"));
         }
     }
-    // The search finds one where there is one.
+    // The search must find a circle where there is one.
     let edge = |from: &str, to: &str| (from.to_string(), BTreeSet::from([to.to_string()]));
     let made_up = Graph::from([edge("a", "b"), edge("b", "c"), edge("c", "b")]);
     if circle(&made_up) != Some(["b", "c", "b"].map(String::from).to_vec()) {
@@ -42,7 +42,7 @@ pub fn circles() -> Vec<String> {
 
 fn graph(room: &str) -> Graph {
     let base = root().join("src").join(room);
-    let path = room.split('/').next().unwrap(); // `kernels` hands on what `kernels/core` holds
+    let path = room.split('/').next().unwrap(); // `kernels` re-exports what `kernels/core` holds
     let list = std::fs::read_to_string(base.join("mod.rs")).unwrap();
     let (handed_on, tests) = (handed_on(&code(&list)), tests(&list));
     let mut texts: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();
@@ -74,20 +74,20 @@ fn graph(room: &str) -> Graph {
     graph
 }
 
-/// What is read of a file: no comments, no tests.
+/// The part of a file that counts: no comments, no tests.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The modules that `mod.rs` declares for tests alone.
+/// The modules that `mod.rs` declares only for tests.
 fn tests(list: &str) -> BTreeSet<String> {
     let declared = list.split("#[cfg(test)]\n").skip(1).filter_map(|after| after.lines().next());
     let name = |line: &str| Some(line.split_once("mod ")?.1.trim_end_matches(';').to_string());
     declared.filter_map(name).collect()
 }
 
-/// The names that `mod.rs` hands on, with the modules they come from.
+/// The names that `mod.rs` re-exports, with the modules they come from.
 fn handed_on(list: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for (module, names) in list.split(';').filter_map(|s| hands_on(s)?.split_once("::")) {
@@ -97,7 +97,7 @@ fn handed_on(list: &str) -> BTreeMap<String, String> {
     all
 }
 
-/// What a `pub use` hands on.
+/// What a `pub use` re-exports.
 fn hands_on(statement: &str) -> Option<&str> {
     let (before, path) = statement.rsplit_once("use ")?;
     before.trim_start().starts_with("pub").then_some(path)
@@ -107,7 +107,7 @@ fn is_of_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The modules that `mod.rs` itself uses, besides those whose names it hands on.
+/// The modules that `mod.rs` itself uses. Re-exports do not count.
 fn used_by_list<'a>(list: &str, modules: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
     let own: Vec<&str> = list.split(';').filter(|s| hands_on(s).is_none()).collect();
     let begins = |text: &str, path: &str| {
@@ -130,7 +130,7 @@ fn used(room: &str, depth: usize, text: &str) -> Vec<String> {
     found
 }
 
-/// The first circle of a graph, its first module again at its end.
+/// The first circle of a graph. Its first module is also its last.
 fn circle(graph: &Graph) -> Option<Vec<String>> {
     fn walk<'a>(
         graph: &'a Graph,

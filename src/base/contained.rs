@@ -1,5 +1,5 @@
 //! Runs foreign code on hostile input. If a decoder or a compiler panics on a file, that only means that it cannot read
-//! the file. A panic of our own code stays a bug of the program.
+//! the file. A panic of this crate's own code stays a bug of the program.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,8 +8,8 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a call into another crate and turns a panic into its message. The call must keep nothing that a panic could
-/// leave half done: it is dropped.
+/// Runs a call into another crate and turns a panic into its message. Everything that the call makes is dropped after a
+/// panic, so the call must change nothing outside.
 pub fn contained<T>(what: impl FnOnce() -> T) -> Result<T, String> {
     let before = INSIDE.replace(true);
     let ended = catch_unwind(AssertUnwindSafe(what));

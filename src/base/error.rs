@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What can go wrong, grouped by who can fix it.
+/// The errors, grouped by who can fix them.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line or a config is wrong (exit code 2).
@@ -25,7 +25,7 @@ pub enum Error {
         path: PathBuf,
         /// Which file, and why it cannot be used.
         what: String,
-        /// What a person can do.
+        /// What the user can do.
         way_out: String,
     },
     /// A measurement is slower than its base by more than is allowed, or no longer runs (exit code 5).
@@ -34,27 +34,27 @@ pub enum Error {
     /// An op was given shapes it cannot take.
     #[error("{op}: {what}")]
     Shape {
-        /// The op, as its file is named.
+        /// The op, by the name of its file.
         op: &'static str,
         /// Both shapes and what would fit.
         what: String,
     },
-    /// A loss was differentiated through what has no gradient. Nothing else is called so, since listings and benches go on
-    /// without it.
+    /// A gradient was asked for that does not exist. No other failure is this variant, because listings and benches
+    /// continue without the gradient.
     #[error("{op}: {what}")]
     NoGradient {
-        /// The op, as its file is named.
+        /// The op, by the name of its file.
         op: &'static str,
-        /// What has none, and the way out.
+        /// What has no gradient, and the way out.
         what: String,
     },
     /// Another process works in this folder (exit code 75).
     #[error("another process works in {}; wait for it or take another --out", .0.display())]
     Busy(PathBuf),
-    /// The device was lost, or a signal stopped the run after it saved: the same command goes on (exit code 75).
+    /// The device was lost, or a signal stopped the run after it saved. The same command goes on (exit code 75).
     #[error("{0}")]
     TryAgain(String),
-    /// Anything else (exit code 1).
+    /// Any other failure (exit code 1).
     #[error("{0}")]
     Failed(String),
 }
@@ -76,7 +76,7 @@ impl Error {
         }
     }
 
-    /// A shape error of `op`.
+    /// A shape error of the op `op`.
     pub fn shape(op: &'static str, what: impl Into<String>) -> Self {
         Error::Shape { op, what: what.into() }
     }
@@ -86,12 +86,12 @@ impl Error {
         Error::shape(op, format!("{} is {} and {} is {}; {need}", a.0, a.1, b.0, b.1))
     }
 
-    /// `op` has no gradient: through what, and the way out.
+    /// An error that `op` has no gradient: with respect to what, and the way out.
     pub fn no_gradient(op: &'static str, what: impl Into<String>) -> Self {
         Error::NoGradient { op, what: what.into() }
     }
 
-    /// A file of ours that cannot be trusted: which one, why, and the way out.
+    /// An error for a file of this program that cannot be trusted: which one, why, and the way out.
     pub fn damaged(path: &Path, why: impl Display, way_out: &str) -> Self {
         let what = format!("{} is damaged: {why}", path.display());
         Error::Damaged { path: path.to_path_buf(), what, way_out: way_out.to_string() }
@@ -111,7 +111,7 @@ impl Error {
     }
 }
 
-/// The system's own words. tempfile wraps errors to name a path, and ours is named already.
+/// The system's own error. tempfile wraps errors to add a path, but the message names the path already.
 fn inner(e: io::Error) -> io::Error {
     let text = e.to_string();
     match text.split_once(" at path \"") {
@@ -130,7 +130,7 @@ mod tests {
         let full = Error::io(path, "write", io::Error::from_raw_os_error(28));
         assert!(full.exit_code() == 1 || cfg!(not(unix)), "{full}");
         assert_eq!(Error::io(path, "read", io::ErrorKind::NotFound.into()).exit_code(), 4);
-        // tempfile names the path of its file in its errors.
+        // tempfile adds the path of its file to its errors.
         let folder = tempfile::tempdir().unwrap();
         let gone = folder.path().join("gone");
         let e = tempfile::Builder::new().tempfile_in(&gone).unwrap_err();

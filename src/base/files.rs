@@ -1,10 +1,10 @@
-//! Files are written whole or not at all: to a temporary name beside the target, synced, renamed.
+//! Writes files whole or not at all: to a temporary name in the same folder, then synced, then renamed.
 
 use crate::base::{Error, Result};
 use std::io::{Read, Write};
 use std::path::Path;
 
-/// How the temporary names begin and end.
+/// The beginning of temporary names.
 const PREFIX: &str = ".wgslab-";
 const SUFFIX: &str = ".tmp";
 
@@ -21,7 +21,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
     let mut f = builder.tempfile_in(folder).map_err(|e| Error::io(folder, "write in", e))?;
     f.write_all(bytes).and_then(|()| f.as_file().sync_all()).map_err(|e| Error::io(path, "write", e))?;
     f.persist(path).map_err(|e| Error::io(path, "rename to", e.error))?;
@@ -42,7 +42,8 @@ pub fn read_text_up_to(path: &Path, most: usize) -> Result<Option<String>> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|e| Error::io(path, "read", e))?;
     file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(|e| Error::io(path, "read", e))?;
-    // The length is checked first: text that was cut off may end within a character, and that is not the mistake.
+    // The length is checked before UTF-8, because text that was cut may end within a character. That is not the user's
+    // mistake.
     if bytes.len() > most {
         return Ok(None);
     }
@@ -50,18 +51,18 @@ pub fn read_text_up_to(path: &Path, most: usize) -> Result<Option<String>> {
     text.map(Some).map_err(|e| Error::io(path, "read", e))
 }
 
-/// Reads a UTF-8 file; `None` if there is no such file. Any other obstacle is an error.
+/// Reads a UTF-8 file; `None` if there is no such file. Any other problem is an error.
 pub fn read_text_if_there(path: &Path) -> Result<Option<String>> {
     if exists(path)? { read_text(path).map(Some) } else { Ok(None) }
 }
 
-/// Whether something is at `path`. It is an error if that cannot be found out: to take the place for empty would start
-/// over what is there.
+/// Whether something is at `path`. It is an error if that cannot be found out. Without the error, the caller would
+/// start over although something is there.
 pub fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(|e| Error::io(path, "look at", e))
 }
 
-/// The bytes of a file that the program wrote, or why it cannot be read, without its name.
+/// The bytes of a file that the program wrote, or why it cannot be read. The reason does not name the file.
 pub fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     match std::fs::read(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err("it is missing".to_string()),
@@ -70,9 +71,9 @@ pub fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The text of a file that the program wrote, or why it cannot be read, without its name.
+/// The text of a file that the program wrote, or why it cannot be read. The reason does not name the file.
 pub fn text(path: &Path) -> Result<String, String> {
-    String::from_utf8(bytes(path)?).map_err(|_| "it is no text".to_string())
+    String::from_utf8(bytes(path)?).map_err(|_| "it is not UTF-8 text".to_string())
 }
 
 /// Reads a UTF-8 file, naming it in the error.
@@ -118,7 +119,7 @@ mod tests {
         write_atomic(&dir.path().join("b"), b"text").unwrap();
         assert_eq!(read_text_if_there(&dir.path().join("b")).unwrap().as_deref(), Some("text"));
         if cfg!(unix) {
-            assert!(exists(&dir.path().join("b/c")).is_err(), "a file is no folder");
+            assert!(exists(&dir.path().join("b/c")).is_err(), "a file is not a folder");
         }
     }
 }

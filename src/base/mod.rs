@@ -1,5 +1,5 @@
-//! base: what needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names, ranges of
-//! values, text for terminals, and progress of long jobs; line plots, where pages are made.
+//! base: what needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, similar names, ranges of
+//! values, text for terminals, progress of long jobs, and line plots for pages.
 
 pub mod contained;
 pub mod error;

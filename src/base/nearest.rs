@@ -1,6 +1,6 @@
-//! Guesses what a person meant by a name that does not exist.
+//! Guesses which known name a user meant by an unknown one.
 
-/// The known name that is close enough to be meant: at most a third of its letters differ.
+/// The known name that is close enough: at most a third of its letters differ.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = known.iter().map(|k| (distance(name, k), *k)).min()?;
     (near.0 <= 1.max(near.1.len() / 3)).then_some(near.1)

@@ -1,22 +1,22 @@
-//! Line plots as SVG text for an HTML page: text, axes and grid take the page's own colour, so a plot reads on a light
-//! and on a dark page; the size follows the page.
+//! Line plots as SVG text for an HTML page. Text, axes and grid take the page's own colour, so a plot is readable on a
+//! light and on a dark page. The size follows the page.
 
 use crate::base::{Error, Result};
 use plotters::prelude::*;
 
-/// Width and height of a plot's own coordinates.
+/// Width and height of a plot in its own coordinates.
 const SIZE: (u32, u32) = (380, 250);
 
-/// The largest coordinate that is drawn: an axis of larger ones has no numbers between its ends.
+/// The largest coordinate that is drawn. Beyond it an axis has no floats left between its ends.
 const FARTHEST: f64 = 1e12;
 
-/// Whether a number is too far away to draw, or none.
+/// Whether a number is too large to draw, or is NaN.
 fn is_far(v: f64) -> bool {
     v.is_nan() || v.abs() >= FARTHEST
 }
 
-/// Colours of lines, told apart on light and dark paper and by most colour-blind eyes. The first is for what others
-/// are compared with.
+/// Colours of lines, which can be told apart on light and dark pages, also with most kinds of colour blindness. The
+/// first is for the line that others are compared with.
 const COLOURS: [(u8, u8, u8); 7] =
     [(136, 140, 150), (42, 123, 222), (224, 116, 22), (22, 158, 118), (196, 78, 140), (134, 96, 210), (172, 144, 0)];
 
@@ -35,9 +35,9 @@ pub fn colour(i: usize) -> String {
 /// A point of a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// Across.
+    /// The horizontal value.
     pub x: f64,
-    /// Up.
+    /// The vertical value.
     pub y: f64,
     /// Half the length of the bar drawn around it.
     pub spread: Option<f64>,
@@ -46,7 +46,7 @@ pub struct Point {
 /// A line of a plot.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Which of the colours it has.
+    /// The index of its colour.
     pub colour: usize,
     /// Its points, from left to right.
     pub points: Vec<Point>,
@@ -54,12 +54,13 @@ pub struct Line {
     pub dots: bool,
 }
 
-/// A plot of lines in percent. What runs up is for the caption to say: text along the axis is hard to read.
+/// A plot of lines in percent. The caption must say what the vertical axis is, because text along that axis is hard to
+/// read.
 #[derive(Clone, Debug)]
 pub struct Plot {
-    /// What the plot shows, for those who cannot see it.
+    /// What the plot shows, as text for screen readers.
     pub title: String,
-    /// What runs across.
+    /// The name of the horizontal axis.
     pub x_label: String,
     /// The lines.
     pub lines: Vec<Line>,
@@ -76,14 +77,14 @@ impl Plot {
     fn draw(&self, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
         let points = || self.lines.iter().flat_map(|l| &l.points);
         if let Some(p) = points().find(|p| [p.x, p.y, p.spread.unwrap_or(0.0)].iter().any(|&v| is_far(v))) {
-            return Err(format!("a point at {} and {} ± {:?} is no measurement", p.x, p.y, p.spread).into());
+            return Err(format!("a point at {} and {} ± {:?} is not a measurement", p.x, p.y, p.spread).into());
         }
         let (x0, x1) = span(points().map(|p| p.x));
         let spread = |p: &Point| p.spread.unwrap_or(0.0);
         let (y0, y1) = span(points().flat_map(|p| [p.y - spread(p), p.y + spread(p)]));
-        // Some air around the data; percent ends at 0 and 100.
+        // There is some space around the data. An axis of percent ends at 0 and 100.
         let (air_x, air_y) = ((x1 - x0) * 0.05, ((y1 - y0) * 0.08).max(1.0));
-        // Unless all of it lies past them.
+        // If all the data lie beyond 0 or 100, the axis follows the data.
         let (y0, y1) = match (y0 - air_y).max(-2.0) < (y1 + air_y).min(102.0) {
             true => ((y0 - air_y).max(-2.0), (y1 + air_y).min(102.0)),
             false => (y0 - air_y, y1 + air_y),
@@ -135,7 +136,7 @@ impl Plot {
     }
 }
 
-/// What plotters drew as an `<svg>` element of the page: its size and its black follow the page.
+/// The drawing of plotters as an `<svg>` element of the page. Its size and its black follow the page.
 pub fn element(title: &str, text: &str) -> Result<String> {
     let Some(body) = text.find("viewBox").map(|i| &text[i..]) else {
         return Err(Error::Failed(format!("the plot {title:?} came out without a size")));
@@ -144,24 +145,24 @@ pub fn element(title: &str, text: &str) -> Result<String> {
     Ok(format!("<svg role=\"img\" aria-label=\"{title}\" {}", body.replace("#000000", "currentColor")))
 }
 
-/// Smallest and largest of the finite values, never the same.
+/// The smallest and the largest of the finite values. They always differ.
 fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let finite = values.filter(|v| v.is_finite());
     let (low, high) = finite.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
     if low > high {
-        return (0.0, 1.0); // no points at all
+        return (0.0, 1.0); // there are no points
     }
-    // An axis whose ends are one number, or so near that a float has hardly another between them, has no ticks.
+    // An axis has no ticks if its ends are equal, or so close that hardly a float lies between them.
     let scale = low.abs().max(high.abs()).max(1.0);
     if high - low > 1e-6 * scale { (low, high) } else { (low - scale * 1e-6 - 1.0, high + scale * 1e-6 + 1.0) }
 }
 
-/// Text for HTML and SVG.
+/// Escapes text for HTML and SVG.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A tick's number: without a fraction where it has none.
+/// The number of a tick, without a fraction if it is whole.
 pub fn number(v: f64) -> String {
     let v = if v.abs() < 1e-9 { 0.0 } else { v };
     if (v - v.round()).abs() < 1e-6 { format!("{v:.0}") } else { format!("{v:.1}") }
@@ -192,7 +193,7 @@ mod tests {
         assert_eq!(svg, plot.svg().unwrap());
     }
 
-    /// Whatever the numbers, a plot is drawn or refused, soon.
+    /// For any numbers, a plot is drawn or refused, in a short time.
     #[test]
     fn any_number_is_drawn_or_refused() {
         let odd = [0.0, -0.0, 1.0, 100.0, 750.0, -300.0, 1e-300, 5e11, -5e11, 1e12, 1e300, f64::INFINITY, f64::NAN];

@@ -1,5 +1,5 @@
-//! Checks the values that a key allows. A mistake is the key and the rest of a sentence; the caller, who knows the
-//! file, adds its name.
+//! Checks the values that a key allows. A mistake is the key and the rest of a sentence. The caller knows the file and
+//! adds its name.
 
 /// The key at fault and what is wrong with its value: `lr`, `is 0; use a number above 0`.
 pub type Mistake = (String, String);
@@ -33,7 +33,7 @@ pub fn share(key: &str, value: f64) -> Result<(), Mistake> {
     mistake(key, format!("is {value}; use a share from 0 to 1"))
 }
 
-/// Two numbers, smallest and largest, above 0 and at most `most`.
+/// Two numbers, the smallest and the largest, above 0 and at most `most`.
 pub fn range(key: &str, [low, high]: [f64; 2], most: f64) -> Result<(), Mistake> {
     if low > 0.0 && low <= high && high <= most {
         return Ok(());

@@ -18,7 +18,7 @@ pub fn philox(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
 }
 
 /// A stream of words, addressed by (seed, stream, counter). The key is the seed. The 128-bit counter is (block, counter
-/// low, counter high, stream), so streams of one seed never meet.
+/// low, counter high, stream), so the streams of one seed never overlap.
 #[derive(Clone, Debug)]
 pub struct Rng {
     key: [u32; 2],
@@ -52,7 +52,7 @@ impl Rng {
 
     /// Uniform in 0..n without modulo bias (Lemire's multiply-shift with rejection). n = 0 is a programming error.
     pub fn below(&mut self, n: usize) -> usize {
-        assert!(n > 0 && n <= u32::MAX as usize, "below({n}) has no value to give");
+        assert!(n > 0 && n <= u32::MAX as usize, "below({n}): use a number from 1 to 2³² − 1");
         let n = n as u32;
         loop {
             let m = self.word() as u64 * n as u64;

@@ -1,7 +1,7 @@
 //! Checksums of files that the program writes and later trusts. A disk, a copy or an editor can change a byte. So a
 //! file is compared with its checksum when it is read again, and damage gives an error instead of another result.
 //!
-//! A JSON object has a last key `checksum` over all its other keys, whatever their order and white space. A line of
+//! A JSON object has a last key `checksum` over all its other keys, in any order and with any white space. A line of
 //! JSON has the same. A text has a first line `# checksum`, which TOML reads as a comment.
 
 use crate::base::hash::Hasher;
@@ -38,7 +38,7 @@ pub fn sealed(value: &impl Serialize) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// The object of a JSON text, with its checksum verified and removed.
+/// The object of a JSON text. Its checksum is verified and removed.
 pub fn opened(text: &str) -> Result<Map<String, Value>, String> {
     let mut object: Map<String, Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let Some(kept) = object.remove(CHECKSUM) else {
@@ -73,7 +73,7 @@ pub fn sealed_text(text: &str) -> String {
     format!("{LINE}{}\n{text}", Hasher::new().part(text).short())
 }
 
-/// The text below its line of checksum, once verified.
+/// The text below the line of its checksum. The checksum is verified.
 pub fn opened_text(text: &str) -> Result<&str, String> {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let Some(kept) = first.strip_prefix(LINE) else {
@@ -85,7 +85,7 @@ pub fn opened_text(text: &str) -> Result<&str, String> {
     Ok(rest)
 }
 
-/// The same for text that may be anybody's: text without such a line passes as it is.
+/// The same for text of any origin: text without such a line is returned as it is.
 pub fn opened_if_sealed(text: &str) -> Result<&str, String> {
     if text.starts_with(LINE) { opened_text(text) } else { Ok(text) }
 }
@@ -109,7 +109,7 @@ mod tests {
                 bytes[at] ^= 1 << bit;
                 std::fs::write(&path, &bytes).unwrap();
                 match read::<Value>(&path) {
-                    Ok(same) => assert_eq!(same, value, "byte {at}, bit {bit}: white space alone may differ"),
+                    Ok(same) => assert_eq!(same, value, "byte {at}, bit {bit}: only white space may differ"),
                     Err(why) => assert!(!why.is_empty()),
                 }
             }

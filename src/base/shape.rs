@@ -13,7 +13,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// A shape from its dimensions. More than [`MAX_RANK`] of them is a programming error.
+    /// A shape with these dimensions. More than [`MAX_RANK`] of them is a programming error.
     pub fn new(dims: &[usize]) -> Self {
         assert!(dims.len() <= MAX_RANK, "a tensor has at most {MAX_RANK} dimensions, not {}", dims.len());
         let mut s = Shape { rank: dims.len() as u8, dims: [1; MAX_RANK] };
@@ -33,7 +33,7 @@ impl Shape {
         self.dims()[i] as usize
     }
 
-    /// How many dimensions.
+    /// The number of dimensions.
     pub fn rank(&self) -> usize {
         self.rank as usize
     }
@@ -78,7 +78,7 @@ impl<'a> serde::Deserialize<'a> for Shape {
     fn deserialize<D: serde::Deserializer<'a>>(d: D) -> Result<Self, D::Error> {
         let list = Vec::<u32>::deserialize(d)?;
         if list.len() > MAX_RANK {
-            let why = format!("a shape has {} dimensions, and may have {MAX_RANK}", list.len());
+            let why = format!("a shape has {} dimensions, but may have at most {MAX_RANK}", list.len());
             return Err(serde::de::Error::custom(why));
         }
         let mut dims = [1; MAX_RANK];
@@ -109,11 +109,11 @@ impl<const N: usize> From<[usize; N]> for Shape {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum DType {
     /// 16-bit float, IEEE 754 binary16: activations and their gradients, if a step asks for it. Arithmetic is in f32.
-    /// Elements lie two to a word, the first in the low half.
+    /// Each word holds two elements, the first in the low half.
     F16,
     /// 32-bit float: everything else that is differentiated.
     F32,
-    /// 32-bit unsigned: labels, indices, flags, and images packed four bytes a word.
+    /// 32-bit unsigned: labels, indices, flags, and images, which are packed four bytes to a word.
     U32,
 }
 
@@ -131,7 +131,7 @@ impl DType {
         matches!(self, DType::F16 | DType::F32)
     }
 
-    /// Name as safetensors spells it.
+    /// The name that safetensors uses.
     pub fn name(self) -> &'static str {
         match self {
             DType::F16 => "F16",

@@ -1,7 +1,8 @@
-//! Makes text safe for a terminal. Names and lines of files may hold anything, and a person must be able to read what
+//! Makes text safe for a terminal. Names and lines of files may hold anything, and a user must be able to read what
 //! is printed.
 
-/// The most characters of a line on a terminal. A longer line loses its middle, because an error ends with the way out.
+/// The most characters of a line on a terminal. A longer line loses its middle, because the way out is at the end of an
+/// error.
 pub const LINE: usize = 2000;
 
 /// The most characters of a table's cell. All rows are padded to the widest one.
@@ -15,31 +16,32 @@ pub fn counted(n: usize, one: &str) -> String {
     format!("{n} {one}{}", if n == 1 { "" } else { "s" })
 }
 
-/// `line` as one line of at most `most` characters. Characters that a terminal would obey instead of showing (escapes,
-/// line ends, marks that turn the direction of writing) are spelled out as `\u{1b}`. Of a longer text the middle is
-/// left out, and its length is shown instead. Tabs stay.
+/// `line` as one line of at most `most` characters. Characters that a terminal would act on instead of showing
+/// (escapes, line ends, marks that turn the direction of writing) are written as `\u{1b}`. A longer text loses its
+/// middle, and the number of characters left out is shown instead. Tabs stay.
 pub fn visible(line: &str, most: usize) -> String {
     spelled(line, most, obeyed)
 }
 
 /// A name as [`visible`] shows it. Characters that make two names look the same (combining marks, letters without
-/// width, unusual spaces) are spelled out as well.
+/// width, unusual spaces) are written as codes as well.
 pub fn distinct(name: &str, most: usize) -> String {
     let alike = |c: char| matches!(c, '\u{300}'..='\u{36f}') || c.is_whitespace() && c != ' ' || is_without_width(c);
     spelled(name, most, |c| obeyed(c) || alike(c))
 }
 
-/// Whether a character is invisible and not even a space.
+/// Whether a character has no width and is not a space.
 pub fn is_without_width(c: char) -> bool {
     is_joiner(c) || obeyed(c) && !c.is_whitespace()
 }
 
-/// The two joiners belong to the spelling of some languages.
+/// The two joiners are part of the spelling of some languages.
 fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// `line` with the characters that `hidden` selects as codes. A longer line loses its middle, whose length is shown.
+/// `line` with the characters that `hidden` selects written as codes. A longer line loses its middle; the number of
+/// characters left out is shown.
 fn spelled(line: &str, most: usize, hidden: impl Fn(char) -> bool) -> String {
     let mut out = String::new();
     let push = |c: char, out: &mut String| match c {
@@ -48,7 +50,7 @@ fn spelled(line: &str, most: usize, hidden: impl Fn(char) -> bool) -> String {
         c if hidden(c) => out.extend(c.escape_unicode()),
         c => out.push(c),
     };
-    // Only as many characters as are shown are looked at twice.
+    // Only the characters that are shown are processed further.
     let count = if line.len() <= most { line.len() } else { line.chars().count() };
     if count <= most {
         line.chars().for_each(|c| push(c, &mut out));
@@ -68,13 +70,13 @@ pub fn visible_lines(text: &str) -> String {
     text.split('\n').map(|l| visible(l, LINE)).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a terminal would obey a character, or show nothing of it.
+/// Whether a terminal would act on a character, or show nothing of it.
 fn obeyed(c: char) -> bool {
     match c {
         '\t' => false,
         c if is_joiner(c) => false,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' => true,
-        // No width, other line ends, marks and overrides of direction, tags.
+        // Characters without width, other line ends, marks and overrides of direction, tags.
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
         '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => true,
         c => c.is_control(),
@@ -97,7 +99,7 @@ mod tests {
             "می\\u{200c}a\\u{9}\\u{a0}e\\u{301}\\u{202e} b"
         );
         assert_eq!(visible_lines("a\u{7}\nb\n"), "a\\u{7}\nb\n");
-        // Whatever a text holds, a terminal obeys nothing of what is shown.
+        // For any text, nothing that is shown makes a terminal act.
         let all: String = (0..=0x10_ffff).filter_map(char::from_u32).collect();
         let shown = visible(&all, usize::MAX);
         assert!(!shown.chars().any(|c| c != '\t' && (obeyed(c) || c.is_control())));

@@ -1,5 +1,5 @@
 //! What happens to images between the store and the network, on the device: random views for training, the plain image
-//! for evaluation. A view of a sample depends on (seed, epoch, sample, view) alone; the epoch is the scalar `epoch`.
+//! for evaluation. A view depends only on (seed, epoch, sample, view). The epoch is the scalar `epoch`.
 
 use super::store::ImageStore;
 use crate::base::Result;
@@ -22,9 +22,9 @@ const SOLARIZE: u32 = 0x534f;
 pub struct Augmentation {
     /// The strengths of a random view.
     pub recipe: Recipe,
-    /// What is subtracted from each channel, as a fraction of 255.
+    /// The value that is subtracted from each channel, as a fraction of 255.
     pub mean: [f32; 3],
-    /// What each channel is divided by then.
+    /// The value by which each channel is then divided.
     pub std: [f32; 3],
 }
 
@@ -34,7 +34,7 @@ pub struct StoreViews<'a> {
     pub store: &'a ImageStore,
     /// The seed of every draw.
     pub seed: u64,
-    /// Side of a view in pixels.
+    /// The side of a view in pixels.
     pub out: u32,
     /// See [`Augmentation::mean`].
     pub mean: [f32; 3],
@@ -50,8 +50,8 @@ impl Views for StoreViews<'_> {
 }
 
 impl Augmentation {
-    /// One random view of the images at `indices`: crop and mirror, colours, blur, solarize, normalize; what has probability 0 is
-    /// left out. f32 [B, channels, out, out].
+    /// One random view of the images at `indices`: crop and mirror, colours, blur, solarize, normalize. A step with
+    /// probability 0 is left out. f32 [B, channels, out, out].
     pub fn view(&self, t: &mut Tape, store: &ImageStore, indices: Var, view: u32, seed: u64, out: u32) -> Result<Var> {
         t.part(StepPart::Augmentation, |t| self.random(t, store, indices, (view, seed), out))
     }
@@ -79,7 +79,7 @@ impl Augmentation {
             x = t.color_jitter(op, x, indices, epoch.var)?;
         }
         if r.blur_probability > 0.0 {
-            // SimCLR's kernel is a tenth of the image wide; at small sizes that is the least there is, three taps.
+            // SimCLR's kernel is a tenth of the image wide. Small images have the smallest kernel, three taps.
             let radius = (out / 20).max(1);
             let (draws, probability, sigma) = (draws(BLUR), r.blur_probability as f32, pair(r.blur_sigma));
             x = t.gaussian_blur(GaussianBlur { draws, probability, sigma, radius }, x, indices, epoch.var)?;
@@ -91,7 +91,7 @@ impl Augmentation {
         t.normalize(x, self.mean, self.std)
     }
 
-    /// The images at `indices` as they are, resized and normalized: what evaluation sees.
+    /// The images at `indices` without random changes, resized and normalized, for evaluation.
     pub fn plain(&self, t: &mut Tape, store: &ImageStore, indices: Var, out: u32) -> Result<Var> {
         t.part(StepPart::Augmentation, |t| {
             let pages = store.on_tape(t)?;

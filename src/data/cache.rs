@@ -1,5 +1,6 @@
-//! Decoded data on disk, so that a resume or another cell of a grid does not decode again: one safetensors file a
-//! source, named by what it was made from, with a checksum over all it holds. A damaged file is told and made again.
+//! Decoded data on disk, so that a resume or another cell of a grid does not decode again. There is one safetensors
+//! file for each source, named by what it was made from, with a checksum over its contents. A damaged file is reported
+//! and made again.
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
@@ -12,16 +13,16 @@ use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Raised whenever decoding, resizing or this file's layout changes what is stored.
+/// Must change whenever decoding, resizing or this file's layout changes what is stored.
 const VERSION: &str = "wgslab decoded 4";
 
-/// The one metadata key; several would come out in changing order.
+/// The only metadata key. The order of several keys in a file would not be fixed.
 const META: &str = "wgslab";
 
-/// Bytes of an [`Origin`] on disk.
+/// The bytes of an [`Origin`] on disk.
 const ORIGIN: usize = 24;
 
-/// What is not a tensor.
+/// The data that is not a tensor.
 #[derive(Serialize, Deserialize)]
 struct Meta {
     name: String,
@@ -34,11 +35,11 @@ struct Meta {
     checksum: String,
 }
 
-/// A cache file that is not written yet: only the caller knows whether the data is good.
+/// A cache file that is not written yet. Only the caller knows whether the data is valid.
 pub struct Fresh {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// What a person should know of the file it replaces.
+    /// What the user should know about the file that it replaces.
     pub warning: Option<String>,
 }
 
@@ -49,8 +50,9 @@ impl Fresh {
     }
 }
 
-/// What the cache knows files by: their names, classes and contents. Times and sizes would be read faster, but a picture
-/// may change and keep both, as when a folder is restored or copied; reading costs less than the decoding it saves.
+/// The key of a cache file: names, classes and contents of the source's files. Times and sizes would be faster to read,
+/// but a picture may change and keep both, for example when a folder is restored or copied. Reading costs less than the
+/// decoding that it saves.
 pub fn key_of(listing: &Listing) -> Result<Hasher> {
     let mut key = Hasher::new().part("files").part(&listing.name);
     listing.classes.iter().for_each(|c| key.update(c));
@@ -67,7 +69,7 @@ pub fn key_of(listing: &Listing) -> Result<Hasher> {
     Ok(key)
 }
 
-/// SHA-256 of a file, read some at a time.
+/// The SHA-256 of a file, read in parts.
 pub fn digest(path: &Path) -> Result<[u8; 32]> {
     let failed = |e| Error::io(path, "read", e);
     let mut file = std::fs::File::open(path).map_err(failed)?;
@@ -82,8 +84,8 @@ pub fn digest(path: &Path) -> Result<[u8; 32]> {
     }
 }
 
-/// The cached source for `key`; or what `make` gives, with the file that will keep it. A source without a key is not kept,
-/// and neither is one of which a file could not be decoded.
+/// The cached source for `key`. Without one, the result of `make`, with the file that will keep it. A source without a
+/// key is not cached, and neither is a source with a file that could not be decoded.
 pub fn through(
     key: impl FnOnce() -> Result<Option<Hasher>>,
     options: &LoadOptions,
@@ -96,9 +98,9 @@ pub fn through(
     let path = folder.join(format!("{key}.safetensors"));
     let mut warning = None;
     if path.exists() {
-        // A pipe in its place would be waited for.
+        // Only a regular file is read: reading a pipe in its place would wait.
         let bytes =
-            if path.is_file() { files::read(&path).map_err(|e| e.to_string()) } else { Err("it is no file".into()) };
+            if path.is_file() { files::read(&path).map_err(|e| e.to_string()) } else { Err("it is not a file".into()) };
         match bytes.and_then(|bytes| unpack(&bytes)) {
             Ok(source) => return Ok((source, None)),
             Err(why) => {
@@ -112,7 +114,7 @@ pub fn through(
     Ok((source, fresh.map(|bytes| Fresh { path, bytes, warning })))
 }
 
-/// The file for `source`; none where it holds nothing.
+/// The cache file for `source`. None where the source has no images.
 fn pack(path: &Path, source: &DecodedData) -> Result<Option<Vec<u8>>> {
     let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot pack {}: {e}", path.display()));
     let Some(first) = source.parts.iter().flatten().next() else { return Ok(None) };
@@ -142,7 +144,7 @@ fn pack(path: &Path, source: &DecodedData) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Covers every tensor and the metadata apart from the checksum itself.
+/// Covers every tensor and all metadata except the checksum itself.
 fn checksum(meta: &Meta, tensors: &[(String, TensorView<'_>)]) -> Result<String, serde_json::Error> {
     let mut hasher = Hasher::new();
     hasher.update(serde_json::to_vec(&(
@@ -250,7 +252,7 @@ mod tests {
         }
         assert_eq!(load().1, 0);
         write_png(&dir.path().join("set/train/c/0.png"), 77, 12);
-        assert_eq!(load().1, 8, "a changed file is decoded again");
+        assert_eq!(load().1, 8, "a changed file must be decoded again");
     }
 
     #[test]
@@ -280,6 +282,6 @@ mod tests {
         assert_ne!(after.fingerprint, before.fingerprint);
         assert_eq!(after.train.image(0)[0], 99);
         std::fs::write(&path, bmp(10)).unwrap();
-        assert_eq!(load().fingerprint, before.fingerprint, "its name and its content are all that counts");
+        assert_eq!(load().fingerprint, before.fingerprint, "only its name and its content may count");
     }
 }

@@ -1,17 +1,17 @@
-//! Class names: their order, and what a person should know of names that look alike or that hardly name a class.
+//! Class names: their order, and notes on names that look alike or that may not be names of classes.
 
 use crate::base::text::{NAME, distinct, is_without_width};
 use std::collections::HashMap;
 use unicode_normalization::UnicodeNormalization;
 
-/// How many notes of one kind are told; the rest are counted.
+/// The most notes of one kind. The others are only counted.
 const TOLD: usize = 4;
 
-/// What programs write where a value is missing. A class may be called so, thus it is only told.
+/// What programs write for a missing value. A class may have such a name, so it gives only a note.
 const MISSING: [&str; 7] = ["na", "n/a", "none", "null", "nil", "<na>", "#n/a"];
 
-/// Sorts class names, and drops those that stand there again: as numbers where all are numbers, else by their characters.
-/// The order gives each class its number, so every reader of data uses this one.
+/// Sorts class names and removes repeated ones. They sort as numbers if all are numbers, otherwise by their characters.
+/// The order gives each class its number, so every reader of data uses this function.
 pub fn sort(names: &mut Vec<String>) {
     match names.iter().map(|n| number(n)).collect::<Option<Vec<f64>>>() {
         Some(_) => names.sort_by(|a, b| {
@@ -32,12 +32,12 @@ fn number(name: &str) -> Option<f64> {
     if plain { name.parse().ok().filter(|v: &f64| v.is_finite()) } else { None }
 }
 
-/// Whether a label is `nan` or the like: it stands for a missing value and is never a class.
+/// Whether a label is `nan` or similar: it stands for a missing value and is never a class.
 pub fn is_nan(label: &str) -> bool {
     ["nan", "+nan", "-nan", "1.#qnan", "-1.#ind", "1.#ind", "-1.#qnan"].iter().any(|n| label.eq_ignore_ascii_case(n))
 }
 
-/// What two different names differ in where a person would take them for the same, as "in Unicode form".
+/// What two different names differ in, if a user would take them for the same, for example "in Unicode form".
 pub fn likeness(a: &str, b: &str) -> Option<&'static str> {
     if a == b || fold(a) != fold(b) {
         return None;
@@ -52,13 +52,13 @@ pub fn likeness(a: &str, b: &str) -> Option<&'static str> {
     })
 }
 
-/// The characters that show, with one space for any number of them and none around.
+/// The visible characters, with single spaces between them and none at the ends.
 fn seen(name: &str) -> String {
     let shown: String = name.chars().filter(|&c| !is_without_width(c)).collect();
     shown.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// One text for all names that a person would take for the same.
+/// A text that is the same for all names that a user would take for the same.
 fn fold(name: &str) -> String {
     if let Some(value) = number(name.trim()) {
         return value.to_string();
@@ -68,12 +68,12 @@ fn fold(name: &str) -> String {
     seen(&spaced).to_lowercase()
 }
 
-/// What a person should know of `names`, a line each.
+/// Notes for the user on `names`, one for each line.
 pub fn notes(names: &[String]) -> Vec<String> {
     let mut notes = Vec::new();
     if let [only] = names {
         notes.push(format!(
-            "there is one class only, {}: every image is of it, so an accuracy of 100 % says nothing",
+            "there is only one class, {}: every image is of it, so an accuracy of 100 % has no meaning",
             shown(only)
         ));
     }
@@ -84,7 +84,8 @@ pub fn notes(names: &[String]) -> Vec<String> {
         if let Some(what) = likeness(of, name) {
             let (a, b) = (shown(of), shown(name));
             alike.push(format!(
-                "the classes {a} and {b} differ only {what}; they are two classes: if they mean the same, give them one name"
+                "the classes {a} and {b} differ only {what}; they count as two classes; \
+                 if they mean the same, give them one name"
             ));
         }
     }
@@ -94,44 +95,46 @@ pub fn notes(names: &[String]) -> Vec<String> {
         .filter(|n| is_several(n, |part| known.contains_key(part)))
         .map(|n| {
             let n = shown(n);
-            format!("the class {n} looks like several labels of one image; it is taken for a class of its own")
+            format!("the class {n} looks like several labels of one image; it counts as a class of its own")
         })
         .collect();
     let missing: Vec<String> = names
         .iter()
         .filter(|n| is_nan(n) || MISSING.iter().any(|m| n.eq_ignore_ascii_case(m)))
-        .map(|n| format!("the class {} may stand for a missing label; it is taken for a class", shown(n)))
+        .map(|n| format!("the class {} may stand for a missing label; it counts as a class", shown(n)))
         .collect();
     for kind in [alike, several, missing] {
         let more = kind.len().saturating_sub(TOLD);
         notes.extend(kind.into_iter().take(TOLD));
         if more > 0 {
-            notes.push(format!("and {more} more classes of the kind"));
+            notes.push(format!("and {more} more classes of this kind"));
         }
     }
     notes
 }
 
-/// Whether a label is several: cut at `|` or `;`, or at a sign that also stands in names, where every part is a class.
+/// Whether a label is several labels. It is cut at `|` or `;`. It is also cut at signs that occur in names, but then
+/// every part must be a class.
 fn is_several(name: &str, is_class: impl Fn(&str) -> bool) -> bool {
     let parts = |sign: char| name.split(sign).map(str::trim).filter(|p| !p.is_empty()).collect::<Vec<_>>();
     ['|', ';'].into_iter().any(|sign| parts(sign).len() > 1)
         || [',', '/', '+', '&'].into_iter().map(parts).any(|p| p.len() > 1 && p.iter().all(|part| is_class(part)))
 }
 
-/// A name for a message, in quotes, with what makes it look like another one spelled out; see [`distinct`].
+/// A name in quotes, for a message. Characters that make it look like another name are written as codes; see
+/// [`distinct`].
 pub fn shown(name: &str) -> String {
     format!("'{}'", distinct(name, NAME))
 }
 
-/// The known class that `name` would be taken for, as a clause for a message about an unknown class; empty where there is
-/// none.
+/// The known class that a user may have meant by `name`, as a clause for a message about an unknown class. Empty where
+/// there is none.
 pub fn hint(name: &str, known: &[String]) -> String {
     let like = known.iter().find_map(|k| likeness(k, name).map(|what| (k, what)));
     like.map_or(String::new(), |(k, what)| format!("; it differs from {} only {what}", shown(k)))
 }
 
-/// A list of names for a message, cut where there are many.
+/// A list of names for a message. A long list is cut.
 pub fn listed(names: &[String]) -> String {
     const MANY: usize = 12;
     let told = names.iter().take(MANY).map(|n| shown(n)).collect::<Vec<_>>().join(", ");
@@ -155,7 +158,7 @@ mod tests {
         assert_eq!(sorted(&["01", "1", "00"]), ["00", "01", "1"]);
         assert_eq!(sorted(&["10", "2", "a"]), ["10", "2", "a"]);
         assert_eq!(sorted(&["1e5", "2"]), ["1e5", "2"], "no plain number");
-        assert_eq!(sorted(&["1.2.3", "1.10.0"]), ["1.10.0", "1.2.3"], "a version is no number");
+        assert_eq!(sorted(&["1.2.3", "1.10.0"]), ["1.10.0", "1.2.3"], "a version is not a number");
     }
 
     #[test]
@@ -189,7 +192,7 @@ mod tests {
         assert!(of(&["a", "a/b", "b"])[0].contains("several"));
         assert!(of(&["n/s", "b"]).is_empty() && of(&["R&D", "b"]).is_empty());
         assert!(of(&["None", "b"])[0].contains("missing"));
-        assert!(of(&["only"])[0].contains("one class only"));
+        assert!(of(&["only"])[0].contains("only one class"));
         let many: Vec<String> = (0..20).map(|i| format!("a|{i}")).collect();
         assert_eq!(notes(&many).len(), TOLD + 1);
         assert!(is_nan("NaN") && !is_nan("Nancy"));

@@ -1,5 +1,5 @@
-//! Groups of images that belong together, in medicine those of one patient. Two pictures of a patient are nearly the same
-//! picture, so no two splits have images of one.
+//! Groups of images that belong together; in medicine, the images of one patient. Two pictures of a patient are nearly
+//! the same picture, so no two splits have images of one patient.
 
 use crate::base::rng::Rng;
 use crate::data::decode::Listing;
@@ -9,10 +9,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// The random stream that chooses the groups of the validation split.
 const STREAM: u32 = 0x5347;
 
-/// The group of each image of a split; nothing where the data has no groups.
+/// The group of each image of a split. Empty where the data has no groups.
 pub(super) type Groups<'a> = Vec<Option<&'a str>>;
 
-/// The groups of the listed files, split by split.
+/// The groups of the listed files, for each split.
 pub(super) fn listed(listing: &Listing) -> [Groups<'_>; 3] {
     listing.files.each_ref().map(|files| {
         let groups: Groups<'_> = files.iter().flatten().map(|e| e.group.as_deref()).collect();
@@ -20,12 +20,12 @@ pub(super) fn listed(listing: &Listing) -> [Groups<'_>; 3] {
     })
 }
 
-/// The groups of decoded images, split by split.
+/// The groups of decoded images, for each split.
 pub(super) fn decoded(parts: &[Option<Part>; 3]) -> [Groups<'_>; 3] {
     parts.each_ref().map(|part| part.iter().flat_map(|p| &p.groups).map(Option::as_deref).collect())
 }
 
-/// Gives the images of `parts` the groups of their files. Files that could not be decoded have no image.
+/// Gives the images of `parts` the groups of their files. A file that could not be decoded has no image.
 pub(super) fn attach(listing: &Listing, parts: &mut [Option<Part>; 3]) {
     for ((entries, groups), part) in listing.files.iter().zip(listed(listing)).zip(parts) {
         let (Some(entries), Some(part)) = (entries, part) else { continue };
@@ -38,17 +38,17 @@ pub(super) fn attach(listing: &Listing, parts: &mut [Option<Part>; 3]) {
     }
 }
 
-/// How many groups each split has, in words; none without groups.
+/// The number of groups in each split, as text. None without groups.
 pub(super) fn note(listing: &Listing) -> Option<String> {
     let count = |(split, groups): (Split, Groups<'_>)| {
         let distinct = groups.into_iter().flatten().collect::<HashSet<_>>().len();
         (distinct > 0).then(|| format!("{distinct} in {}", split.name()))
     };
     let counts: Vec<String> = Split::ALL.into_iter().zip(listed(listing)).filter_map(count).collect();
-    (!counts.is_empty()).then(|| format!("patients: {}; no split divides one", counts.join(", ")))
+    (!counts.is_empty()).then(|| format!("patients: {}; each is in one split only", counts.join(", ")))
 }
 
-/// Refuses data to learn from whose images are all of one group; `cut` says that the validation split comes out of train.
+/// Refuses training data whose images are all of one group. `cut` says that the validation split is cut from train.
 pub(super) fn check(groups: &[Groups<'_>; 3], images: [usize; 3], cut: bool) -> Result<(), String> {
     let only = |splits: &[Split]| -> Option<String> {
         let all = splits.iter().all(|s| groups[*s as usize].len() == images[*s as usize]);
@@ -73,7 +73,7 @@ pub(super) fn check(groups: &[Groups<'_>; 3], images: [usize; 3], cut: bool) -> 
     }
 }
 
-/// `part` without the images whose group has an image in `other`; counts them.
+/// `part` without the images whose group has an image in `other`. Counts those left out.
 pub(super) fn without(part: Part, other: &Part, left_out: &mut usize) -> Part {
     let held: HashSet<&String> = other.groups.iter().flatten().collect();
     let stays = |i: &usize| !part.groups[*i].as_ref().is_some_and(|g| held.contains(g));
@@ -82,15 +82,15 @@ pub(super) fn without(part: Part, other: &Part, left_out: &mut usize) -> Part {
     if keep.len() == part.groups.len() { part } else { part.select(keep) }
 }
 
-/// A note on images left out by [`without`]; none where no image was.
+/// A note on the images that [`without`] left out. None where it left out no image.
 pub(super) fn left_out_note(left_out: usize) -> Option<String> {
     let images =
         if left_out == 1 { "1 image of train and val is" } else { &format!("{left_out} images of train and val are") };
     (left_out > 0).then(|| format!("{images} left out: a later split has images of the same patients"))
 }
 
-/// Which images of train become val: whole groups, drawn at random until each class has about `val_fraction` of its images
-/// there. Every class keeps a group in train.
+/// Which images of train become val: whole groups, drawn at random until each class has about `val_fraction` of its
+/// images in val. Every class keeps a group in train.
 pub(super) fn choose(train: &Part, classes: usize, options: &LoadOptions) -> Result<Vec<bool>, String> {
     let groups = members(train);
     let counts_of = |group: &[usize]| {
@@ -111,7 +111,7 @@ pub(super) fn choose(train: &Part, classes: usize, options: &LoadOptions) -> Res
             cut.take(g, &counts[g]);
         }
     }
-    // A class of large groups alone: its smallest is too much, and better than none.
+    // A class may have only large groups. Its smallest group is more than wanted, but that is better than no group.
     for class in 0..classes {
         let fits = |g: &&usize| counts[**g][class] > 0 && cut.leaves_some(&counts[**g]);
         if cut.wanted[class] > 0 && cut.have[class] == 0 {
@@ -131,7 +131,7 @@ pub(super) fn choose(train: &Part, classes: usize, options: &LoadOptions) -> Res
     Ok(chosen)
 }
 
-/// A note on classes that have no image in `val`, which was cut from `train`; none where every class has one.
+/// A note on classes without an image in `val`, which was cut from `train`. None where every class has one.
 pub(super) fn missing_note(train: &Part, val: &Part, names: &[String]) -> Option<String> {
     let [train, val] = [train, val].map(|p| p.images.class_counts(names.len()));
     let missing: Vec<String> =
@@ -140,7 +140,7 @@ pub(super) fn missing_note(train: &Part, val: &Part, names: &[String]) -> Option
     (!missing.is_empty()).then(|| format!("too few patients, so none in the val split cut from train: {listed}"))
 }
 
-/// What is in val so far, by class.
+/// The images in val so far, by class.
 struct Cut {
     total: Vec<usize>,
     wanted: Vec<usize>,
@@ -149,7 +149,7 @@ struct Cut {
 }
 
 impl Cut {
-    /// Whether a group of these counts brings val nearer to the wanted counts.
+    /// Whether a group with these counts brings val nearer to the wanted counts.
     fn brings_nearer(&self, counts: &[usize]) -> bool {
         let off = |more: &dyn Fn(usize) -> usize| -> usize {
             (0..counts.len()).map(|c| self.wanted[c].abs_diff(self.have[c] + more(c))).sum()
@@ -157,7 +157,7 @@ impl Cut {
         off(&|c| counts[c]) < off(&|_| 0)
     }
 
-    /// Whether every class of the group keeps an image in train.
+    /// Whether every class of the group would keep an image in train.
     fn leaves_some(&self, counts: &[usize]) -> bool {
         (0..counts.len()).all(|c| counts[c] == 0 || self.have[c] + counts[c] < self.total[c])
     }
@@ -168,7 +168,8 @@ impl Cut {
     }
 }
 
-/// The images of each group, groups in the order of their first image. An image without a group is one by itself.
+/// The images of each group. Groups are in the order of their first image. An image without a group is a group of its
+/// own.
 fn members(part: &Part) -> Vec<Vec<usize>> {
     let (mut groups, mut at): (Vec<Vec<usize>>, HashMap<&String, usize>) = (Vec::new(), HashMap::new());
     for (i, group) in part.groups.iter().enumerate() {
@@ -189,7 +190,7 @@ mod tests {
     use crate::data::{Images, Origin};
     use std::path::Path;
 
-    /// A part of 1 × 1 images, each of a label and perhaps a group.
+    /// A part of 1 × 1 images, each with a label and perhaps a group.
     fn part(items: &[(u32, Option<u32>)]) -> Part {
         let mut part =
             Part { images: Images { height: 1, width: 1, channels: 1, ..Images::default() }, ..Part::default() };
@@ -202,7 +203,7 @@ mod tests {
         part
     }
 
-    /// Groups of all sizes, classes of all shares, images without a group: no group is ever divided.
+    /// With groups of all sizes, classes of all shares, and images without a group, no group may be divided.
     #[test]
     fn no_group_is_divided_and_every_class_keeps_an_image() {
         for seed in 0..200 {
@@ -211,7 +212,7 @@ mod tests {
             let mut items = Vec::new();
             for _ in 0..40 + rng.below(300) {
                 let group = rng.below(groups) as u32;
-                let label = (group as usize + rng.below(3)) % classes; // groups have classes of their own
+                let label = (group as usize + rng.below(3)) % classes; // each group has mostly its own classes
                 items.push((label as u32, (rng.below(10) > 0).then_some(group)));
             }
             let train = part(&items);

@@ -1,7 +1,7 @@
-//! data: everything that turns files (or nothing, for phantoms) into decoded images with labels, in three splits.
+//! data: turns files, or nothing for phantoms, into decoded images with labels, in three splits.
 //!
-//! The path of an image: a [`layout`] reads what a name means into a [`DecodedData`], [`cache`] keeps what was decoded, and
-//! [`split`] makes the [`Dataset`], whose training, validation and test images never share a picture or a patient.
+//! A [`layout`] reads a SPEC into a [`DecodedData`], [`cache`] keeps what was decoded, and [`split`] makes the
+//! [`Dataset`]. Its training, validation and test images never share a picture or a patient.
 
 pub mod augment;
 pub mod cache;
@@ -32,26 +32,26 @@ pub struct Images {
     pub width: usize,
     /// 1 (gray) or 3 (red, green, blue).
     pub channels: usize,
-    /// N × H × W × C bytes.
+    /// The pixels: N × H × W × C bytes.
     pub pixels: Vec<u8>,
     /// The class of each image.
     pub labels: Vec<u32>,
-    /// The path of each image relative to the root, or its place as "train/17" where there are no files.
+    /// The path of each image relative to the root. Without files, its place, for example "train/17".
     pub names: Vec<String>,
 }
 
 impl Images {
-    /// How many images.
+    /// The number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// Bytes of one image.
+    /// The bytes of one image.
     pub fn stride(&self) -> usize {
         self.height * self.width * self.channels
     }
@@ -72,17 +72,17 @@ impl Images {
         counts
     }
 
-    /// The hash of sizes and pixels in order. Learning without labels depends on nothing else of the data.
+    /// The hash of sizes and pixels in order. Learning without labels depends on nothing else in the data.
     pub fn fingerprint(&self) -> String {
         let dims = [self.len(), self.height, self.width, self.channels];
         let sized = dims.iter().fold(Hasher::new().part("wgslab images 1"), |h, d| h.part((*d as u64).to_le_bytes()));
         sized.part(&self.pixels).hex()
     }
 
-    /// Mean and standard deviation of each channel, with pixels as fractions of 255. Zeros where there is no image.
+    /// Mean and standard deviation of each channel, with pixels as fractions of 255. Zeros if there are no images.
     pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
         let channels = self.channels.max(1);
-        // Integer sums are exact, so the result does not depend on how the work is cut.
+        // Integer sums are exact, so the result does not depend on how the work is divided.
         let mut sums = vec![(0u64, 0u64); channels];
         for pixel in self.pixels.chunks_exact(channels) {
             for (s, &v) in sums.iter_mut().zip(pixel) {
@@ -106,17 +106,17 @@ pub struct Dataset {
     pub name: String,
     /// Class names; a label is an index into them.
     pub classes: Vec<String>,
-    /// What is learnt from.
+    /// The images to learn from.
     pub train: Images,
-    /// What chooses among settings.
+    /// The images that choose among settings.
     pub val: Images,
-    /// What is reported.
+    /// The images that results are reported on.
     pub test: Images,
     /// Exact duplicates of test images dropped from train and val, and of validation images dropped from train.
     pub dropped_duplicates: usize,
     /// Content address of the classes and of every split's pixels and labels, in order.
     pub fingerprint: String,
-    /// What a person should know of how it was read, a line each.
+    /// Notes for the user on how it was read, one for each line.
     pub warnings: Vec<String>,
 }
 
@@ -138,9 +138,9 @@ pub struct LoadOptions {
     pub data_root: PathBuf,
     /// Every image is resized to this many rows and columns.
     pub store_size: usize,
-    /// 1 (gray) or 3 (red, green, blue).
+    /// The number of channels: 1 (gray) or 3 (red, green, blue).
     pub channels: usize,
-    /// The part of train that becomes val where the data has no validation split.
+    /// The share of train that becomes val if the data has no validation split.
     pub val_fraction: f32,
     /// The seed of that choice.
     pub seed: u64,
@@ -148,7 +148,7 @@ pub struct LoadOptions {
     pub max_pixels: u64,
     /// The bits that 16-bit picture files use, from 9 to 16: the level 2^bits − 1 is white.
     pub bit_depth: u32,
-    /// A folder for decoded data, or none to decode each time.
+    /// A folder for decoded data. None decodes each time.
     pub cache: Option<PathBuf>,
 }
 
@@ -164,20 +164,20 @@ impl LoadOptions {
             return Err(Error::Usage(format!("bit_depth is {}; it must be from 9 to 16", self.bit_depth)));
         }
         if self.max_pixels == 0 {
-            return Err(Error::Usage("max_pixels is 0; no picture is that small".into()));
+            return Err(Error::Usage("max_pixels is 0; it must be at least 1".into()));
         }
         Ok(())
     }
 }
 
-/// Which split an image belongs to.
+/// The split that an image belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// Learnt from.
+    /// The images to learn from.
     Train,
-    /// Chooses among settings.
+    /// The images that choose among settings.
     Val,
-    /// Reported.
+    /// The images that results are reported on.
     Test,
 }
 
@@ -190,7 +190,7 @@ impl Split {
         ["train", "val", "test"][self as usize]
     }
 
-    /// The split a folder or a manifest means by `text`, in any case.
+    /// The split that a folder or a manifest names by `text`, in any case.
     pub fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
             "train" | "training" => Some(Split::Train),
@@ -201,10 +201,10 @@ impl Split {
     }
 }
 
-/// What is known of an image besides its stored pixels.
+/// What is known about an image besides its stored pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Digest of size and pixels before resizing; equal digests are the same picture.
+    /// The digest of size and pixels before resizing. Equal digests mean the same picture.
     pub digest: [u8; 16],
     /// Rows before resizing.
     pub height: u32,
@@ -217,9 +217,9 @@ pub struct Origin {
 pub struct Part {
     /// The decoded images.
     pub images: Images,
-    /// One origin an image.
+    /// The origin of each image.
     pub origins: Vec<Origin>,
-    /// The group of each image, its patient: splits never divide one. Empty where the data does not tell any.
+    /// The group of each image, for example its patient. Splits never divide a group. Empty if the data has no groups.
     pub groups: Vec<Option<String>>,
 }
 
@@ -252,25 +252,25 @@ impl Part {
     }
 }
 
-/// What a reader found: the splits as they stand in the files.
+/// The result of a reader: the splits as the files have them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DecodedData {
     /// A short name.
     pub name: String,
     /// Class names.
     pub classes: Vec<String>,
-    /// Train, val, test; none where the files have no such split.
+    /// Train, val and test. None if the files have no such split.
     pub parts: [Option<Part>; 3],
     /// Files that could not be decoded, each with its reason.
     pub unreadable: Vec<String>,
-    /// How many files of each ending were found and are not read.
+    /// How many files of each ending were found but are not read.
     pub unread: BTreeMap<String, usize>,
-    /// What a person should know of how the files were read, a line each.
+    /// Notes for the user on how the files were read, one for each line.
     pub notes: Vec<String>,
 }
 
 impl DecodedData {
-    /// With notes of how its files were listed before those of how they were decoded.
+    /// Puts the notes of the listing before the notes of the decoding.
     fn noting(mut self, listed: Vec<String>) -> Self {
         self.notes.splice(0..0, listed);
         self
@@ -280,21 +280,21 @@ impl DecodedData {
 /// What a dataset is loaded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Training: there must be images to learn from and to test on, of every class in train, and a validation split is cut
-    /// from train where there is none.
+    /// Training. There must be images to learn from and to test on, and train must have every class. If there is no
+    /// validation split, it is cut from train.
     Training,
-    /// Evaluation of a trained classifier on one split: the others may be missing, and are then without images.
+    /// Evaluation of a trained classifier on one split. The other splits may be missing; they then have no images.
     Evaluation(Split),
 }
 
-/// [`load_for`] training.
+/// [`load_for`] with [`Need::Training`].
 pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Dataset> {
     load_for(spec, options, Need::Training, progress)
 }
 
-/// Reads what `spec` names, drops duplicates across splits and makes a validation split where there is none.
-/// `progress` is told (done, total) images while files are decoded. Data that does not serve `need` is an error, before
-/// anything is decoded where labels alone show it.
+/// Reads the data of `spec`, drops duplicates across splits, and cuts a validation split if there is none. During
+/// decoding it calls `progress` with (done, total) images. Data that does not serve `need` is an error; if the labels
+/// alone show it, the error comes before decoding.
 pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Fn(usize, usize)) -> Result<Dataset> {
     let (source, fresh) = read(spec, options, Some(need), progress)?;
     if let Some(first) = source.unreadable.first() {
@@ -308,21 +308,21 @@ pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Fn
     let mut data = split::assemble(source, options, need)?;
     data.warnings.extend(notes);
     if let Some(fresh) = fresh {
-        fresh.keep()?; // only now, so that data that cannot be used leaves no file
+        fresh.keep()?; // after all checks, so that unusable data leaves no file
         data.warnings.extend(fresh.warning);
     }
     Ok(data)
 }
 
-/// Refuses what shows without decoding that `spec` does not serve `need`: what is not there, a line or a member that cannot
-/// be used, a missing split, a class without images. A study asks this of all its datasets before its first cell.
+/// Refuses data that cannot serve `need`, without decoding it: a missing file, an invalid line or member, a missing
+/// split, a class without images. A study checks all its datasets before its first cell.
 pub fn check(spec: &str, options: &LoadOptions, need: Need) -> Result<()> {
     options.check()?;
     let found = Spec::parse(spec, &options.data_root)?.open()?;
     found.check(options, Some(need))
 }
 
-/// Reads what `spec` names, through the cache; refused before it is decoded where it cannot serve `need`.
+/// Reads the data of `spec` through the cache. Data that cannot serve `need` is refused before decoding.
 pub(crate) fn read(
     spec: &str,
     options: &LoadOptions,
@@ -340,7 +340,7 @@ pub(crate) fn read(
 pub(crate) mod testing {
     use super::*;
 
-    /// Options for a test: 8 × 8, without a cache.
+    /// Options for a test: 8 × 8 pixels, without a cache.
     pub fn options(root: &std::path::Path, channels: usize) -> LoadOptions {
         LoadOptions {
             data_root: root.into(),
@@ -354,7 +354,7 @@ pub(crate) mod testing {
         }
     }
 
-    /// Writes a PNG whose pixels depend on `seed` alone.
+    /// Writes a PNG whose pixels depend only on `seed`.
     pub fn write_png(path: &std::path::Path, seed: u64, size: usize) {
         let mut rng = crate::base::rng::Rng::new(seed, 0, 0);
         let pixels = (0..size * size * 3).map(|_| rng.below(256) as u8).collect();
@@ -363,10 +363,10 @@ pub(crate) mod testing {
         crate::base::files::write_atomic(path, &png(&one, 0).unwrap()).unwrap();
     }
 
-    /// What the error of a result says.
+    /// The text of the error of a result.
     pub fn complaint<T>(result: Result<T>) -> String {
         match result {
-            Ok(_) => panic!("an error was due"),
+            Ok(_) => panic!("expected an error"),
             Err(e) => {
                 assert_eq!(e.exit_code(), 4, "{e}");
                 e.to_string()

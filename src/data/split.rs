@@ -1,8 +1,8 @@
-//! From a source to a dataset: a validation split where there is none, and no picture in two splits.
+//! Turns decoded data into a dataset: cuts a validation split if there is none, and puts no picture into two splits.
 //!
-//! Test images are never touched. Exact duplicates (see [`crate::data::decode`]) of a test image leave val and train,
-//! those of a validation image leave train, and all that left are counted. So do images of a patient who has one in a later
-//! split, where the data says which patient an image is of (see [`groups`]).
+//! Test images are never dropped. Exact duplicates (see [`crate::data::decode`]) of a test image are dropped from val
+//! and train, and those of a validation image from train. All dropped images are counted. If the data gives the patient
+//! of each image (see [`groups`]), the images of a patient who has an image in a later split are dropped too.
 
 use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
@@ -15,28 +15,28 @@ use std::collections::HashSet;
 /// The random stream that chooses validation images.
 const STREAM: u32 = 0x5357;
 
-/// What is known of a dataset without its pixels.
+/// What is known about a dataset without its pixels.
 pub(super) struct Outline<'a> {
     /// A short name.
     pub name: &'a str,
     /// Class names.
     pub classes: &'a [String],
-    /// The labels of train, val and test; none where there is no such split.
+    /// The labels of train, val and test. None if there is no such split.
     pub labels: [Option<Vec<u32>>; 3],
     /// The groups of the images of train, val and test.
     pub groups: [Groups<'a>; 3],
-    /// The name of an image.
+    /// Gives the name of an image.
     pub place: Box<dyn Fn(Split, usize) -> String + 'a>,
 }
 
 impl Outline<'_> {
-    /// Whether the labels serve `need`. Every reader asks this before it decodes, and [`assemble`] asks it again.
+    /// Checks that the labels serve `need`. Every reader calls this before it decodes, and [`assemble`] calls it again.
     pub fn check(&self, need: Need) -> Result<()> {
         let fail = |what: String| Err(Error::Data(format!("{}: {what}", self.name)));
         let has = |split: Split| self.labels[split as usize].as_ref().is_some_and(|l| !l.is_empty());
         let found = || {
             let found: Vec<&str> = Split::ALL.into_iter().filter(|s| has(*s)).map(Split::name).collect();
-            if found.is_empty() { "it holds no image".into() } else { format!("it has {} alone", found.join(" and ")) }
+            if found.is_empty() { "it holds no image".into() } else { format!("it has only {}", found.join(" and ")) }
         };
         match need {
             Need::Training if !has(Split::Train) => {
@@ -69,8 +69,8 @@ impl Outline<'_> {
         Ok(())
     }
 
-    /// Labels are classes and, where it is to be learnt from, each class has an image in train: noise would otherwise flip
-    /// labels to a class that no image shows.
+    /// Checks that labels are classes. If the data is to be learnt from, each class must have an image in train,
+    /// because noise would otherwise flip labels to a class without images.
     fn check_labels(&self, learnt: bool) -> Result<(), String> {
         let classes = self.classes.len();
         for split in Split::ALL {
@@ -108,7 +108,7 @@ impl Outline<'_> {
         ))
     }
 
-    /// How many images of each class a split has.
+    /// The number of images of each class in a split.
     fn counts(&self, split: Split) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
         self.labels[split as usize].iter().flatten().for_each(|&l| {
@@ -121,7 +121,7 @@ impl Outline<'_> {
 }
 
 impl DecodedData {
-    /// What is known of it without its pixels.
+    /// What is known without its pixels.
     pub(super) fn outline(&self) -> Outline<'_> {
         let labels = self.parts.each_ref().map(|p| p.as_ref().map(|p| p.images.labels.clone()));
         let name_of = |split: Split, i: usize| {
@@ -133,7 +133,7 @@ impl DecodedData {
 }
 
 impl Listing {
-    /// What is known of it without its pixels.
+    /// What is known without its pixels.
     pub(super) fn outline(&self) -> Outline<'_> {
         let labels = self.files.each_ref().map(|f| f.as_ref().map(|f| f.iter().map(|e| e.label).collect()));
         let name_of =
@@ -144,10 +144,10 @@ impl Listing {
 }
 
 const NO_TEST: &str = "there is no test split, and none is cut from train; put class folders into train/ and test/, or \
-    name the split of each image in a CSV (path,label,split), so that results stand on images never learnt from";
+    name the split of each image in a CSV (path,label,split), so that results are of images never learnt from";
 
-/// Makes the dataset. For an evaluation only the named split must have images. All splits are made as for training, so that a
-/// split holds the same images whatever it is needed for.
+/// Makes the dataset. For an evaluation only the named split must have images. All splits are made as for training, so
+/// that a split holds the same images whatever it is needed for.
 pub fn assemble(source: DecodedData, options: &LoadOptions, need: Need) -> Result<Dataset> {
     source.outline().check(need)?;
     let DecodedData { name, classes, parts: [train, val, test], .. } = source;
@@ -207,7 +207,7 @@ pub fn assemble(source: DecodedData, options: &LoadOptions, need: Need) -> Resul
     Ok(Dataset { name, classes, train, val, test, dropped_duplicates: dropped, fingerprint, warnings })
 }
 
-/// `part` without the pictures that `other` holds; counts them.
+/// `part` without the pictures that `other` holds. Counts those dropped.
 fn without(part: Part, other: &Part, dropped: &mut usize) -> Part {
     let held: HashSet<[u8; 16]> = other.origins.iter().map(|o| o.digest).collect();
     let keep: Vec<usize> = (0..part.origins.len()).filter(|&i| !held.contains(&part.origins[i].digest)).collect();
@@ -215,8 +215,8 @@ fn without(part: Part, other: &Part, dropped: &mut usize) -> Part {
     if keep.len() == part.origins.len() { part } else { part.select(keep) }
 }
 
-/// Cuts `val_fraction` of each class from train, to the nearest image; a class of two or more gives at least one
-/// and keeps at least one. Where images have groups, whole groups are cut.
+/// Cuts `val_fraction` of each class from train, rounded to the nearest image. A class of two or more images gives at
+/// least one and keeps at least one. If images have groups, whole groups are cut.
 fn carve(train: &Part, classes: usize, options: &LoadOptions) -> Result<(Part, Part), String> {
     let fraction = options.val_fraction;
     if !(fraction > 0.0 && fraction < 1.0) {
@@ -247,7 +247,8 @@ fn parted(train: &Part, chosen: &[bool]) -> (Part, Part) {
     (pick(false), pick(true))
 }
 
-/// The content address of classes, shapes, pixels and labels. Names are left out: a renamed file trains the same.
+/// The content address of classes, shapes, pixels and labels. Names are left out, because a renamed file trains the
+/// same.
 fn fingerprint(classes: &[String], splits: [&Images; 3]) -> String {
     let mut hasher = Hasher::new().part("wgslab data 1");
     classes.iter().for_each(|c| hasher.update(c));
@@ -268,7 +269,7 @@ mod tests {
     use crate::data::testing::complaint;
     use std::path::Path;
 
-    /// A part of 1 × 1 images: each is its digest's byte.
+    /// A part of 1 × 1 images. The byte of each is its digest.
     fn part(items: &[(u8, u32)]) -> Part {
         let options = LoadOptions { store_size: 1, ..options() };
         let mut part = Part::empty(&options);
@@ -370,7 +371,7 @@ mod tests {
             complaint(evaluate(of([None, Some(one), Some(one)]), Split::Val)).contains("no validation image is left")
         );
         let said = complaint(evaluate(of([None, Some(one), Some(two)]), Split::Train));
-        assert!(said.contains("there is no train split, it has val and test alone"), "{said}");
+        assert!(said.contains("there is no train split, it has only val and test"), "{said}");
         let train: Vec<(u8, u32)> = (0..50).map(|i| (i, u32::from(i % 2))).collect();
         let whole = || of([Some(&train), None, Some(&[(60, 0), (61, 1)])]);
         let trained = assemble(whole(), &options(), Need::Training).unwrap();

@@ -1,33 +1,34 @@
-//! Images on the device. A split's bytes are packed four to a word and kept in pages no larger than the adapter binds
-//! at once; a page holds whole images, each from a whole word on. A step then sends indices, never pixels.
+//! Images on the device. The bytes of a split are packed four to a word and kept in pages. A page is no larger than one
+//! binding of the adapter and holds whole images; each image begins at a whole word. A step then sends indices, never
+//! pixels.
 
 use crate::base::{Error, Result};
 use crate::device::Gpu;
 use crate::tape::{State, Tape, Type, Var};
 
-/// A larger page saves no launch worth having and costs a copy of as many bytes while it is packed.
+/// The most bytes of a page. Larger pages would save few launches, and packing needs a copy of the page.
 const PAGE_BYTES: u64 = 256 << 20;
 
-/// A split's images, resident in a [`State`] as `images/<name>/<page>`. Nothing but names and sizes is held here.
+/// A split's images, kept in a [`State`] as `images/<name>/<page>`. This type holds only names and sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageStore {
-    /// Which split.
+    /// The name of the split.
     pub name: String,
-    /// How many images.
+    /// The number of images.
     pub count: usize,
     /// Rows and columns of each.
     pub size: usize,
-    /// 1 (gray) or 3 (red, green, blue).
+    /// The number of channels: 1 (gray) or 3 (red, green, blue).
     pub channels: usize,
-    /// Images of each page but the last.
+    /// The images of each page; the last page may have fewer.
     pub images_per_page: usize,
-    /// How many pages.
+    /// The number of pages.
     pub pages: usize,
 }
 
 impl ImageStore {
-    /// Uploads images of size × size × channels bytes, one after the other. `page_bytes` caps a page further than the
-    /// adapter does.
+    /// Uploads images of size × size × channels bytes, one after the other. A page has at most `page_bytes` bytes, and
+    /// at most what the adapter binds.
     pub fn upload(
         gpu: &Gpu,
         state: &mut State,

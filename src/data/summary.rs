@@ -1,4 +1,4 @@
-//! What a dataset holds, for people and for programs.
+//! Summarizes what a dataset holds, as text and as JSON.
 
 use crate::base::Result;
 use crate::base::text::{CELL, distinct};
@@ -7,48 +7,48 @@ use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
-/// One split as it stands in the files.
+/// One split as the files have it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SplitSummary {
-    /// train, val or test.
+    /// The name: train, val or test.
     pub split: &'static str,
-    /// How many images.
+    /// The number of images.
     pub images: usize,
-    /// How many of each class, in the order of the classes.
+    /// The number of images of each class, in the order of the classes.
     pub per_class: Vec<usize>,
 }
 
-/// How many images have one size.
+/// The number of images of one size.
 #[derive(Clone, Debug, Serialize)]
 pub struct SizeCount {
     /// Columns before resizing.
     pub width: u32,
     /// Rows before resizing.
     pub height: u32,
-    /// How many images.
+    /// The number of images.
     pub images: usize,
 }
 
 /// Exact duplicates: equal size and pixels before resizing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Duplicates {
-    /// Training images that also stand in test.
+    /// Training images that are also in test.
     pub train_in_test: usize,
-    /// Training images that also stand in val.
+    /// Training images that are also in val.
     pub train_in_val: usize,
-    /// Validation images that also stand in test.
+    /// Validation images that are also in test.
     pub val_in_test: usize,
-    /// Images of train past the first of their kind.
+    /// Images of train that repeat an earlier one.
     pub within_train: usize,
-    /// Images of val past the first of their kind.
+    /// Images of val that repeat an earlier one.
     pub within_val: usize,
-    /// Images of test past the first of their kind.
+    /// Images of test that repeat an earlier one.
     pub within_test: usize,
-    /// Images that have a copy with another label anywhere.
+    /// Images that have a copy with another label in any split.
     pub with_another_label: usize,
 }
 
-/// What [`inspect`] finds. Counts are of the files as they stand, before duplicates are dropped.
+/// The result of [`inspect`]. Counts are of the files as they are, before duplicates are dropped.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// A short name.
@@ -73,13 +73,13 @@ pub struct Summary {
     pub unreadable: Vec<String>,
     /// How many files of each ending are not read.
     pub unread: BTreeMap<String, usize>,
-    /// Content address of the dataset as loaded, where it can be.
+    /// The content address of the dataset as loaded, if it can be loaded.
     pub fingerprint: Option<String>,
-    /// Why it cannot be loaded, or what loading does with it.
+    /// Why it cannot be loaded, or what loading changes.
     pub notes: Vec<String>,
 }
 
-/// Reads what `spec` names and says what it holds, also where it could not be trained on as it is.
+/// Reads the data of `spec` and summarizes it, even if it could not be trained on.
 pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
     let (source, _) = read(spec, options, None, &|_, _| ())?;
     let (mean, std) = source.parts[0].as_ref().map(|p| p.images.statistics()).unwrap_or_default();
@@ -112,9 +112,7 @@ pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
             }
             if data.dropped_duplicates > 0 {
                 let n = data.dropped_duplicates;
-                summary
-                    .notes
-                    .push(format!("loading drops {n} images of train and val that also stand in a later split"));
+                summary.notes.push(format!("loading drops {n} images of train and val that are also in a later split"));
             }
             summary.notes.extend(data.warnings);
             summary.fingerprint = Some(data.fingerprint);
@@ -171,7 +169,7 @@ fn duplicates(source: &DecodedData) -> Duplicates {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} classes", self.name, self.classes.len())?;
-        // A name is shortened before its column takes its width: a file may hold a name of megabytes.
+        // A name is shortened before the width of its column is computed, because a file may hold a name of megabytes.
         let classes: Vec<String> = self.classes.iter().map(|c| distinct(c, CELL)).collect();
         let width = classes.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(6);
         write!(f, "  {:width$}", "class")?;

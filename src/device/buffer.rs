@@ -1,4 +1,4 @@
-//! Buffers on the device, and counts of them: bytes alive now, bytes alive at the peak, buffers made so far.
+//! Buffers on the device, and counts of them: bytes in use now, bytes in use at the peak, buffers made so far.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,22 +13,22 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Bytes alive now.
+    /// The bytes in use now.
     pub fn live_bytes(&self) -> u64 {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// The most bytes that were alive at once.
+    /// The most bytes that were in use at once.
     pub fn peak_bytes(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// How many buffers were ever made.
+    /// The number of buffers made so far.
     pub fn buffers_made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
     }
 
-    /// How many bind groups were ever made.
+    /// The number of bind groups made so far.
     pub fn bind_groups_made(&self) -> u64 {
         self.groups.load(Ordering::Relaxed)
     }
@@ -59,7 +59,7 @@ impl Buffer {
         Buffer { raw, bytes, meter }
     }
 
-    /// Its size.
+    /// The size of the buffer in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

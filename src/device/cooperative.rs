@@ -12,7 +12,7 @@ pub struct Cooperative {
     pub operands: DType,
 }
 
-/// A reported shape for people.
+/// A reported shape as text.
 pub(super) fn shape(p: &wgpu::CooperativeMatrixProperties) -> String {
     format!("{}x{}x{} {:?} to {:?}", p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type)
 }

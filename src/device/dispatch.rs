@@ -1,4 +1,4 @@
-//! A dispatch is a pipeline, its bind group and a grid, ready to be encoded again and again.
+//! A dispatch is a pipeline, its bind group and a grid. It is made once and encoded many times.
 
 use super::pipeline::Pipeline;
 use super::shader::Access;
@@ -60,8 +60,8 @@ impl ParamBlocks {
     }
 }
 
-/// A grid of `n` workgroups in one list. Above the limit of a dimension it is folded over (x, y): kernels unfold it
-/// with `group_index` of `shaders/common/index.wgsl` and must skip the surplus.
+/// A grid of `n` workgroups in one list. A list longer than the limit of a dimension is folded over (x, y). Kernels
+/// unfold it with `group_index` of `shaders/common/index.wgsl` and must skip the surplus.
 pub fn groups_1d(n: usize) -> [u32; 3] {
     let n = n.max(1);
     let x = n.min(65_535);
@@ -81,7 +81,7 @@ impl Gpu {
         self.dispatch_shader(label, &self.shader(kernel)?, buffers, params, grid)
     }
 
-    /// The same of a kernel's complete text.
+    /// The same for the complete text of a kernel.
     pub fn dispatch_shader(
         &self,
         label: &str,
@@ -94,11 +94,15 @@ impl Gpu {
         let named = || format!("{label} ({} [{}])", shader.name(), shader.variant());
         let bad = |what: String| Err(Error::Failed(format!("{}: {what}", named())));
         if pipeline.buffers.len() != buffers.len() {
-            return bad(format!("the shader binds {} buffers and was given {}", pipeline.buffers.len(), buffers.len()));
+            return bad(format!(
+                "the shader binds {} buffers, but was given {}",
+                pipeline.buffers.len(),
+                buffers.len()
+            ));
         }
         if grid.iter().any(|&g| g == 0 || g > self.caps().groups) {
             return bad(format!(
-                "a grid of {grid:?} workgroups is above the limit of {} a dimension",
+                "a grid of {grid:?} workgroups is above the limit of {} in a dimension",
                 self.caps().groups
             ));
         }
@@ -136,8 +140,8 @@ impl Gpu {
         Ok(Dispatch { pipeline, group, grid, label: label.to_string() })
     }
 
-    /// Encodes `list` in chunks, each a pass and a command buffer. A long pass would trip a driver's watchdog; a short
-    /// one costs more to submit than to run.
+    /// Encodes `list` in chunks. Each chunk is a pass and a command buffer. A long pass would exceed the driver's time
+    /// limit; a short one costs more to submit than to run.
     pub fn encode(&self, list: &[Dispatch]) -> Encoded {
         let one = |chunk: &[Dispatch]| {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -176,7 +180,7 @@ impl Gpu {
         Ticket(work.0.into_iter().map(|buffer| self.queue.submit([buffer])).last())
     }
 
-    /// Waits until the ticket's work is done. Later work goes on.
+    /// Waits until the ticket's work is done. It does not wait for later work.
     pub fn wait_for(&self, ticket: &Ticket) -> Result<()> {
         let polled = self.device.poll(wgpu::PollType::Wait { submission_index: ticket.0.clone(), timeout: None });
         self.check()?;
@@ -184,7 +188,7 @@ impl Gpu {
     }
 }
 
-/// Dispatches of one submission.
+/// The most dispatches of one submission.
 pub(super) const CHUNK: usize = 64;
 
 #[cfg(test)]

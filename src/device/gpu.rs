@@ -1,4 +1,4 @@
-//! Opens an adapter, says what it can do, and reports what went wrong with it.
+//! Opens an adapter, gives its capabilities, and reports its errors.
 
 use super::buffer::{Buffer, Meter};
 use super::cooperative::{self, Cooperative};
@@ -13,9 +13,9 @@ pub enum AdapterChoice {
     /// A discrete GPU first, then an integrated one, then a software adapter.
     #[default]
     Best,
-    /// The one at this index of `wgslab devices`.
+    /// The adapter with this index in `wgslab devices`.
     Index(usize),
-    /// The first whose name holds this text, in any case.
+    /// The first adapter whose name holds this text, in any case.
     Name(String),
 }
 
@@ -33,14 +33,14 @@ pub struct GpuOptions {
     pub labels: bool,
     /// Refuse plans that would need more device memory than this.
     pub memory_budget_bytes: Option<u64>,
-    /// Use cooperative matrices if the adapter has them. wgpu calls them experimental: a mistake in wgpu or in the
-    /// driver may show as anything, wrong values included.
+    /// Use cooperative matrices if the adapter has them. wgpu calls them experimental: a bug in wgpu or in the driver
+    /// can have any effect, including wrong values.
     pub experimental_cooperative_matrix: bool,
     /// Edited shaders to run instead of the committed ones; kernels with an edited piece keep their runtime checks.
     pub shaders: Arc<Tree>,
 }
 
-/// What an adapter can do, as plain data. Variants are chosen by it.
+/// What an adapter can do, as plain data. The choice of variants depends on it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caps {
     /// A software adapter: loads cost more than arithmetic, and workgroup memory does not help.
@@ -53,7 +53,7 @@ pub struct Caps {
     pub cooperative: Vec<Cooperative>,
     /// The most storage buffers of one kernel.
     pub storage_buffers: u32,
-    /// The largest binding.
+    /// The most bytes of one binding.
     pub binding_bytes: u64,
     /// The most invocations of a workgroup.
     pub invocations: u32,
@@ -85,16 +85,16 @@ impl Caps {
     }
 }
 
-/// Facts of an adapter for people and records.
+/// Facts about an adapter, for users and records.
 #[derive(Clone, Debug)]
 pub struct Adapter {
     /// Its name.
     pub name: String,
     /// Driver name and version.
     pub driver: String,
-    /// Vulkan, Metal or DX12.
+    /// The backend: Vulkan, Metal or DX12.
     pub backend: String,
-    /// DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu or Other.
+    /// The kind: DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu or Other.
     pub kind: String,
     /// What it can do.
     pub caps: Caps,
@@ -123,10 +123,10 @@ enum Trouble {
     Uncaptured(String),
 }
 
-/// A lost device may be reported after the error that it causes. So many polls, 10 ms apart, wait for the report.
+/// A lost device may be reported after the error that it causes. This many polls, 10 ms apart, wait for the report.
 const ECHO_POLLS: usize = 100;
 
-/// Backends a person may name.
+/// The backends that a user may name.
 fn backends(name: Option<&str>) -> Result<wgpu::Backends> {
     Ok(match name.map(str::to_ascii_lowercase).as_deref() {
         None => wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12,
@@ -162,7 +162,7 @@ fn rank(kind: wgpu::DeviceType) -> u32 {
 fn enumerate(backend: Option<&str>, labels: bool) -> Result<Vec<wgpu::Adapter>> {
     let wanted = backends(backend)?;
     let mut list = pollster::block_on(instance(wanted, labels).enumerate_adapters(wanted));
-    list.sort_by_key(|a| rank(a.get_info().device_type)); // stable: the driver's order within a kind
+    list.sort_by_key(|a| rank(a.get_info().device_type)); // a stable sort keeps the driver's order within a kind
     Ok(list)
 }
 
@@ -191,7 +191,7 @@ fn describe(a: &wgpu::Adapter) -> Adapter {
     }
 }
 
-/// Every adapter, in the order their indices count: the best first.
+/// Every adapter, the best first. Indices follow this order.
 pub fn adapters(backend: Option<&str>) -> Result<Vec<Adapter>> {
     Ok(enumerate(backend, false)?.iter().map(describe).collect())
 }
@@ -200,7 +200,7 @@ fn choose(list: Vec<wgpu::Adapter>, choice: &AdapterChoice, backend: Option<&str
     let names = list.iter().map(|a| a.get_info().name).collect::<Vec<_>>();
     if let (Some(backend), true) = (backend, names.is_empty()) {
         return Err(Error::NoAdapter(format!(
-            "no adapter speaks {backend} here; `wgslab devices` without --backend lists those that speak another"
+            "no adapter supports {backend} here; `wgslab devices` without --backend lists all adapters"
         )));
     }
     if names.is_empty() {
@@ -258,7 +258,7 @@ impl Gpu {
             required_features: features,
             required_limits: found.limits(),
             experimental_features,
-            memory_hints: wgpu::MemoryHints::MemoryUsage, // plans lease whole buffers: large blocks would be waste
+            memory_hints: wgpu::MemoryHints::MemoryUsage, // plans lease whole buffers: large blocks would waste memory
             ..Default::default()
         }))
         .map_err(|e| Error::NoAdapter(format!("cannot open {}: {e}", adapter.name)))?;
@@ -304,7 +304,7 @@ impl Gpu {
         &self.meter
     }
 
-    /// An error if the device was lost, or if wgpu complained since it was opened.
+    /// Gives an error if the device was lost, or if wgpu has reported an error since it was opened.
     pub fn check(&self) -> Result<()> {
         let trouble = || match self.trouble.lock() {
             Ok(t) => t.clone(),
@@ -333,7 +333,7 @@ impl Gpu {
         }
     }
 
-    /// From now on `waiting` is asked while a kernel is being compiled. Its error ends the wait, not the compiler.
+    /// From now on `waiting` is called while a kernel is being compiled. Its error ends the wait, not the compiler.
     pub fn while_compiling(&mut self, waiting: Waiting) {
         self.waiting = waiting;
     }
@@ -343,7 +343,7 @@ impl Gpu {
         self.options.memory_budget_bytes = Some(bytes);
     }
 
-    /// A storage buffer of `bytes` zeros that can be copied from and to; an error above the adapter's limit.
+    /// A storage buffer of `bytes` zeros that can be copied from and to. An error if it is above the adapter's limit.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
         if bytes.next_multiple_of(16) > self.caps().binding_bytes {
             return Err(Error::Failed(format!(
@@ -413,7 +413,7 @@ impl Gpu {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(&buffer.raw, 0, &staging.raw, 0, size);
         self.queue.submit([encoder.finish()]);
-        staging.raw.map_async(wgpu::MapMode::Read, .., |_| {}); // a failure shows when the range is asked for
+        staging.raw.map_async(wgpu::MapMode::Read, .., |_| {}); // if this fails, reading the range below fails
         self.wait()?;
         let view = staging.raw.get_mapped_range(..).map_err(|e| {
             Error::TryAgain(format!("cannot read back from {}: {e}; run the same command again", self.adapter.name))
@@ -435,19 +435,19 @@ impl Gpu {
     }
 }
 
-/// wgpu spreads a cause over indented lines. An error here is one sentence.
+/// wgpu writes a cause over several indented lines. An error here must be one sentence.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Keeps the first trouble instead of wgpu's default panic.
+/// Keeps the first problem, instead of wgpu's default, which is a panic.
 fn watch(device: &wgpu::Device, trouble: &Arc<Mutex<Option<Trouble>>>) {
     fn keep(slot: &Mutex<Option<Trouble>>, new: Trouble) {
         let mut t = match slot.lock() {
             Ok(t) => t,
             Err(poisoned) => poisoned.into_inner(),
         };
-        // A loss explains the errors around it, so it wins.
+        // A loss explains the other errors, so it is kept.
         if t.is_none() || matches!(new, Trouble::Lost(_)) {
             *t = Some(new);
         }

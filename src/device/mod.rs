@@ -1,5 +1,5 @@
-//! device: the only floor that speaks to wgpu. It opens an adapter, turns WGSL pieces into pipelines, owns buffers
-//! and encodes launches. It knows neither tensors nor ops.
+//! device: the only floor that uses wgpu. It opens an adapter, turns WGSL pieces into pipelines, owns buffers and
+//! encodes launches. It does not know tensors or ops.
 
 pub mod buffer;
 pub mod cooperative;

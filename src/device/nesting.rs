@@ -1,4 +1,4 @@
-//! Measures how deep WGSL nests. naga, its writers and drivers walk a text with recursive functions, and a stack
+//! Measures how deep WGSL nests. naga, its writers and drivers process a text with recursive functions, and a stack
 //! overflow ends the process without a message. So edited text is measured before any of them reads it. These nest:
 //! brackets, the operators of one expression (`a + b + c`, `--x`, `a.b.c`), template lists (`array<array<…`), the `else
 //! if`s of one statement, and declarations, each of which may need the next.
@@ -12,7 +12,7 @@ pub(super) const MOST_DECLARATIONS: usize = 2000;
 /// The text between two brackets, or the whole text.
 #[derive(Default)]
 struct Level {
-    /// The brackets around it, and the links of the expressions that they stand in.
+    /// The brackets around it, and the links of the expressions that contain them.
     around: usize,
     /// The links of the expression or statement so far: operators, calls, indices, members, `else`s.
     chain: usize,
@@ -31,13 +31,13 @@ impl Level {
         self.before.max(self.chain + self.inner)
     }
 
-    /// The expression or statement is over.
+    /// Ends the expression or statement.
     fn next(&mut self) {
         *self = Level { around: self.around, before: self.depth(), ..Level::default() };
     }
 }
 
-/// The depth of a text, and its declarations.
+/// The depth of a text, and the number of its declarations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Nesting {
     pub depth: usize,
@@ -106,12 +106,12 @@ fn token(rest: &str, first: char) -> usize {
     let until = |end: &dyn Fn(char) -> bool| rest.find(end).unwrap_or(rest.len());
     let in_word = |c: char| c.is_alphanumeric() || c == '_';
     match first {
-        // Of WGSL's line breaks any ends a comment.
+        // Any of WGSL's line breaks ends a comment.
         '/' if rest.starts_with("//") => {
             until(&|c| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}'))
         }
         '/' if rest.starts_with("/*") => block_comment(rest.as_bytes()),
-        // The sign in 1.5e-3 counts as an operator, which is one too many and does no harm.
+        // The sign in 1.5e-3 counts as an operator. That is one too many, which does no harm.
         c if c.is_ascii_digit() => until(&|c| !in_word(c) && c != '.'),
         c if in_word(c) => until(&|c| !in_word(c)),
         '<' if rest.starts_with("<<") || rest.starts_with("<=") => 2,
@@ -120,7 +120,7 @@ fn token(rest: &str, first: char) -> usize {
     }
 }
 
-/// The bytes of a comment: comments nest.
+/// The bytes of a comment. Comments nest.
 fn block_comment(rest: &[u8]) -> usize {
     let (mut at, mut open) = (0, 0usize);
     while at < rest.len() {
@@ -138,7 +138,7 @@ fn block_comment(rest: &[u8]) -> usize {
     at
 }
 
-/// Every way of nesting that the tests try, at depth `n`. The text is valid except for its depth.
+/// Every kind of nesting that the tests try, at depth `n`. The text is valid except for its depth.
 #[cfg(test)]
 pub(super) fn ways(n: usize) -> Vec<(&'static str, String)> {
     let body = |text: String| format!("@compute @workgroup_size(1)\nfn main() {{ {text} }}\n");
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(depth("1 + 2 + 3") + 4, depth("1 + 2 + 3 + 4 - 5 * 6 % 7"));
         assert_eq!(depth("{ if (a) {} if (b) {} }"), depth("{ if (a) {} }"));
         assert!(depth("{ if (a) {} else if (b) {} else if (c) {} }") > depth("{ if (a) {} else {} }"));
-        // What follows a deep operand is deeper still.
+        // What follows a deep operand is still deeper.
         assert!(depth("((((1)))) + 1") > depth("((((1))))"));
         assert_eq!(depth("// ((((\n/* (((( /* (( */ ((( */ 1.5"), 0);
         assert_eq!(depth("a<b<c, d<e, f>>>"), depth("a<b<c>>") + 2);
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(nesting("const a = 1; fn f() { var x: u32; const b = 2; } struct S { v: u32 }").declarations, 3);
     }
 
-    /// All nesting is found, in time and memory that grow with the length of the text.
+    /// All nesting must be found, in time and memory that grow with the length of the text.
     #[test]
     fn every_way_of_nesting_is_measured() {
         for ((name, shallow), (_, deep)) in ways(100).into_iter().zip(ways(100_000)) {
@@ -212,7 +212,7 @@ mod tests {
         }
     }
 
-    /// Edits of the committed kernels have room.
+    /// The committed kernels must be far enough from the limit to allow edits.
     #[test]
     fn committed_text_nests_little() {
         let kernels = crate::device::tree::pieces().map(|(path, text)| (path, nesting(text)));

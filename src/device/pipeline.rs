@@ -1,6 +1,6 @@
-//! Pipelines, made once for each kernel and kept, since wgpu does not cache them. A driver may take seconds for one,
-//! and some take minutes. Nothing interrupts a driver, so it works on a thread of its own, and whoever waits for it may
-//! stop waiting.
+//! Pipelines. Each is made once for a kernel and kept, because wgpu does not cache them. A driver may take seconds for
+//! one, sometimes minutes. Nothing interrupts a driver, so it works on a thread of its own, and a caller that waits for
+//! it may stop waiting.
 
 use super::shader::{Access, Kernel, STACK_BYTES, create_module};
 use super::wgsl::{Layout, Shader};
@@ -28,7 +28,7 @@ pub struct Pipeline {
 pub(super) struct Pipelines {
     shaders: Mutex<HashMap<Kernel, Arc<Shader>>>,
     made: Mutex<HashMap<Arc<Shader>, Arc<Pipeline>>>,
-    /// How many are still to be made for what was announced last.
+    /// How many of the last announced pipelines are still to be made.
     left: AtomicUsize,
 }
 
@@ -39,26 +39,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
-/// A callback that is asked again and again while a kernel is compiled. Its error ends the wait and is returned by
+/// A callback that is called repeatedly while a kernel is compiled. Its error ends the wait and is returned by
 /// [`Gpu::pipeline`].
 pub type Waiting = Arc<dyn Fn(&Compiling<'_>) -> Result<()> + Send + Sync>;
 
-/// What a driver is busy with.
+/// The kernel that a driver is compiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compiling<'a> {
     /// The kernel's name and variant.
     pub kernel: &'a str,
-    /// How often the callback was asked before while this kernel was compiled.
+    /// How many times the callback was called before during this compilation.
     pub asked: usize,
-    /// How many more kernels the same plan needs compiled.
+    /// How many more kernels of the same plan are still to be compiled.
     pub left: usize,
 }
 
-/// The time between two questions.
+/// The time between two calls of the callback.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Does `work` on a thread of its own and returns its result, or the error of `waiting`; the thread then goes on alone.
-/// Its stack is large enough for any shader of bounded nesting.
+/// Runs `work` on a thread of its own and returns its result, or the error of `waiting`. After an error the thread goes
+/// on alone. Its stack is large enough for any shader of bounded nesting.
 fn beside<T: Send + 'static>(
     (name, left): (&str, usize),
     waiting: &Waiting,
@@ -67,7 +67,7 @@ fn beside<T: Send + 'static>(
     let failed = |what: &str| Error::Failed(format!("{name} could not be compiled: {what}"));
     let (tell, told) = channel();
     let spawned = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-        let _ = tell.send(work()); // where nobody waits any more, nobody needs it
+        let _ = tell.send(work()); // if nobody waits any more, the result is not needed
     });
     spawned.map_err(|e| failed(&format!("there is no thread for it ({e})")))?;
     for asked in 0.. {
@@ -81,7 +81,7 @@ fn beside<T: Send + 'static>(
 }
 
 impl Gpu {
-    /// The complete text of `kernel` with its layout. It is put together at the first call.
+    /// The complete text of `kernel` with its layout, made at the first call.
     pub fn shader(&self, kernel: &Kernel) -> Result<Arc<Shader>> {
         let mut known = lock(&self.pipelines.shaders);
         if let Some(s) = known.get(kernel) {
@@ -92,7 +92,7 @@ impl Gpu {
         Ok(s)
     }
 
-    /// Says which pipelines are asked for next, so that who waits for one hears how many are left after it.
+    /// Announces the pipelines that are asked for next, so that the callback is told how many are left.
     pub(crate) fn announce(&self, shaders: &[Arc<Shader>]) {
         let known = lock(&self.pipelines.made);
         let new: HashSet<_> = shaders.iter().filter(|s| !known.contains_key(*s)).collect();
@@ -131,7 +131,7 @@ impl Gpu {
             let read_only = *access == Access::Read;
             entries.push(entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }));
         }
-        // A debugger should show which of an op's variants runs.
+        // The name shows in a debugger which of an op's variants runs.
         let name = format!("{} [{}]", shader.name(), shader.variant());
         let label = Some(name.as_str());
         let layout =
@@ -165,12 +165,10 @@ impl Gpu {
     }
 }
 
-/// Refuses a kernel the adapter cannot run, with a sentence instead of a validation error.
+/// Refuses a kernel that the adapter cannot run, with a sentence instead of a validation error.
 fn fits(kernel: &str, r: &Layout, caps: &Caps) -> Result<()> {
     let over = |what: &str, need: u64, have: u64| {
-        Err(Error::Failed(format!(
-            "{kernel} needs {need} {what} and the adapter has {have}; another variant must be chosen"
-        )))
+        Err(Error::Failed(format!("{kernel} needs {need} {what}, but the adapter has {have}; choose another variant")))
     };
     // In text from a file, the product may overflow a word.
     let invocations: u64 = r.workgroup.iter().map(|&n| u64::from(n)).fold(1, u64::saturating_mul);
@@ -190,7 +188,7 @@ fn fits(kernel: &str, r: &Layout, caps: &Caps) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// A compiler that takes a while.
+    /// A compiler that needs some time.
     #[test]
     fn who_waits_is_asked_and_may_leave() {
         let asked = Arc::new(AtomicUsize::new(0));

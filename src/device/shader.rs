@@ -1,6 +1,6 @@
-//! Shader text: pieces are put together, the templater unrolls what WGSL cannot, and naga parses, validates and
-//! reflects the result. What Rust and WGSL share (bindings, access, parameter offsets) is read from here and never
-//! typed twice.
+//! Shader text: pieces are joined, the templater unrolls what WGSL cannot, and naga parses, validates and reflects the
+//! result. What Rust and WGSL share (bindings, access, parameter offsets) is read from the text, so that it is written
+//! only once.
 
 use super::nesting;
 use super::template::{ExpandedWgsl, expand};
@@ -8,8 +8,8 @@ use super::tree::Tree;
 use super::wgsl::Layout;
 use crate::base::{Error, Result, contained};
 
-/// A file of WGSL text: one below `shaders/`, or another program's own. Such a program gives the text itself and names
-/// it by a path of its own, for instance `squareplus/forward.wgsl`.
+/// A file of WGSL text: one below `shaders/`, or one of another program. Such a program gives the text itself and a
+/// path of its own, for example `squareplus/forward.wgsl`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Piece {
     /// Path below `shaders/`, or the name of another program's file in errors.
@@ -50,13 +50,13 @@ macro_rules! piece {
     };
 }
 
-/// A kernel as plain data: which pieces, with which constants. Two equal kernels are one pipeline. [`crate::piece!`] shows one
-/// made of a program's own text.
+/// A kernel as plain data: its pieces and constants. Two equal kernels share one pipeline. [`crate::piece!`] shows a
+/// kernel made of a program's own text.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Kernel {
-    /// `<op>.<entry>`, for instance `conv2d.grad_weight`.
+    /// `<op>.<entry>`, for example `conv2d.grad_weight`.
     pub name: &'static str,
-    /// Which of the op's variants this is, for instance `naive`.
+    /// The op's variant, for example `naive`.
     pub variant: &'static str,
     /// The text, in order.
     pub pieces: Vec<Piece>,
@@ -91,7 +91,7 @@ impl Kernel {
         Ok(s)
     }
 
-    /// Parses, validates and reflects the kernel; an error names the file and line it comes from.
+    /// Parses, validates and reflects the kernel. An error names the file and line that it comes from.
     pub fn reflect(&self, tree: &Tree) -> Result<Reflected> {
         reflect(self.source(tree)?, &Text::of(self, tree), naga_parser)
     }
@@ -104,13 +104,13 @@ impl Kernel {
     }
 }
 
-/// What errors call a kernel's text, and how far it is trusted.
+/// The name of a kernel's text in errors, and how far the text is trusted.
 pub(super) struct Text {
     /// `name [variant]`.
     pub name: String,
     /// Its edited files.
     pub edited: Vec<String>,
-    /// It was read from a file that holds all of it.
+    /// Whether it was read from a file that holds all of it.
     pub foreign: bool,
 }
 
@@ -120,13 +120,13 @@ impl Text {
         Text { name, edited: tree.edited_of(kernel), foreign: false }
     }
 
-    /// Whether it is committed text, which the tests cover.
+    /// Whether all of it is committed text, which the tests cover.
     fn is_committed(&self) -> bool {
         self.edited.is_empty() && !self.foreign
     }
 
-    /// Does `work` of naga or wgpu on the kernel. Edited text, or text from a file, may be something that their authors
-    /// never tried: a panic on it is reported as an error in the text. A panic on committed text is a bug of the
+    /// Runs `work` of naga or wgpu on the kernel. Edited text, or text from a file, may be something that their authors
+    /// never tried, so a panic on it is reported as an error in the text. A panic on committed text is a bug of the
     /// program.
     pub fn compiled<T>(&self, work: impl FnOnce() -> T) -> Result<T, String> {
         if self.is_committed() {
@@ -169,11 +169,11 @@ impl Text {
             let place = |span: &naga::Span| source.place(span.location(&source.text).line_number as usize);
             let first = labels.first().map_or_else(|| source.place(0), |l| place(&l.0));
             let mut text = format!("{first}: {}: {what}", self.name);
-            // naga may point at the line that needs something before the line that is wrong.
+            // naga may first label a line that depends on the wrong line.
             for (at, said) in labels.iter().map(|l| (place(&l.0), &l.1)).filter(|l| l.0 != first) {
                 text += &format!("; {at}: {said}");
             }
-            // What an edit breaks may show in a later piece.
+            // An error of an edit may appear in a later piece.
             if !self.edited.is_empty() && !self.edited.iter().any(|file| text.contains(file)) {
                 text += &format!(" (edited: {})", self.edited.join(", "));
             }
@@ -197,7 +197,7 @@ impl Text {
     }
 }
 
-/// naga's parser, or a test's.
+/// naga's parser, or that of a test.
 pub(super) type Parse = fn(&str) -> Result<naga::Module, naga::front::wgsl::ParseError>;
 
 pub(super) fn naga_parser(text: &str) -> Result<naga::Module, naga::front::wgsl::ParseError> {
@@ -207,7 +207,7 @@ pub(super) fn naga_parser(text: &str) -> Result<naga::Module, naga::front::wgsl:
 /// Bytes of the stack on which deeply nested text is compiled. The memory is taken only as it is used.
 pub(super) const STACK_BYTES: usize = 64 << 20;
 
-/// Does `work` on a stack that is large enough for text of [`nesting::MOST_DEPTH`].
+/// Runs `work` on a stack that is large enough for text of [`nesting::MOST_DEPTH`].
 fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     let failed = |what: &str| Error::Failed(format!("an edited shader could not be compiled: {what}"));
     std::thread::scope(|s| {
@@ -235,7 +235,7 @@ pub enum Access {
     ReadWrite,
 }
 
-/// What naga says of a kernel.
+/// What naga finds in a kernel.
 #[derive(Clone, Debug)]
 pub struct Reflected {
     /// Access of bindings 1, 2, …: the storage buffers in order.
@@ -278,7 +278,7 @@ impl Reflected {
                 }
                 (naga::AddressSpace::WorkGroup, None) => workgroup_bytes = u32::saturating_add(workgroup_bytes, size),
                 (naga::AddressSpace::Private, None) => {}
-                _ => return Err(bad("binds something other than Params at 0 and storage buffers after it")),
+                _ => return Err(bad("may bind only Params at 0 and storage buffers after it")),
             }
         }
         buffers.sort_by_key(|b| b.0);
@@ -310,14 +310,14 @@ impl Reflected {
     }
 }
 
-/// What a driver may be given instead of WGSL.
+/// The languages that a driver may receive instead of WGSL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Language {
-    /// Vulkan's, disassembled.
+    /// SPIR-V for Vulkan, disassembled.
     Spirv,
-    /// Metal's.
+    /// Metal Shading Language for Metal.
     Msl,
-    /// DX12's.
+    /// HLSL for DX12.
     Hlsl,
 }
 
@@ -371,9 +371,9 @@ impl Reflected {
     }
 }
 
-/// Makes the module that runs. With `checked`, naga's bounds, loop and division checks stay in (for tests, and for
-/// every kernel with an edited piece). Without, the text runs as written.
-#[expect(unsafe_code, reason = "the one place: wgpu's way to leave runtime checks out is an unsafe function")]
+/// Makes the module that runs. With `checked`, naga's bounds, loop and division checks stay in, for tests and for every
+/// kernel with an edited piece. Without it, the text runs as written.
+#[expect(unsafe_code, reason = "the only use here: wgpu leaves runtime checks out through an unsafe function")]
 pub(super) fn create_module(device: &wgpu::Device, label: &str, text: &str, checked: bool) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(label), source: wgpu::ShaderSource::Wgsl(text.into()) };
     if checked {
@@ -417,6 +417,6 @@ mod tests {
         );
         assert!(kernel.reflect(&tree).is_ok() && kernel.text(&tree, Language::Spirv).is_ok());
         let committed = || reflect_by(&Tree::default(), |_| panic!("a bug of naga"));
-        assert!(std::panic::catch_unwind(committed).is_err(), "what is committed is to be mended");
+        assert!(std::panic::catch_unwind(committed).is_err(), "a panic on committed text must stay a panic");
     }
 }

@@ -1,11 +1,11 @@
 //! The templater of shader text: it unrolls as text what WGSL cannot unroll.
 //!
-//! It knows two things. `$NAME` stands for a number: a constant of the kernel or a loop counter. Names are letters and
+//! It has two features. `$NAME` stands for a number: a constant of the kernel or a loop counter. Names are letters and
 //! digits, so `acc_$m_$n` holds two of them; write `${m}u` if a letter follows. Lines between `//@ for i in A..B` and
-//! `//@ end` are repeated for each i, and `//@ let n = A` names a number until the end of its block. A and B are
-//! whole-number expressions of constants and counters with + - * / % and parentheses. Loops may nest. Unrolling as text
-//! matters: naga emits no loop that a driver can unroll, and function-local arrays that are indexed by a loop counter
-//! spill.
+//! `//@ end` are repeated for each i, and `//@ let n = A` gives a name to a number until the end of its block. A and B
+//! are whole-number expressions of constants and counters with + - * / % and parentheses. Loops may nest. Unrolling as
+//! text matters, because naga emits no loop that a driver can unroll, and function-local arrays that are indexed by a
+//! loop counter are spilled to memory.
 
 use crate::base::{Error, Result, text};
 
@@ -28,12 +28,12 @@ pub struct ExpandedWgsl {
     files: Vec<String>,
     /// For each line: which of `files`, and its line there.
     origin: Vec<(usize, usize)>,
-    /// Rounds of loops, plus the lines in them that only name a number.
+    /// Rounds of loops, and the lines in them that only give a name to a number.
     rounds: usize,
 }
 
 impl ExpandedWgsl {
-    /// A text that needs no expansion: its lines are those of `file`.
+    /// A text that needs no expansion. Its lines are those of `file`.
     pub(super) fn of(file: &str, text: &str) -> ExpandedWgsl {
         let origin = (1..=text.lines().count()).map(|line| (0, line)).collect();
         ExpandedWgsl { text: text.to_string(), files: vec![file.to_string()], origin, rounds: 0 }
@@ -48,8 +48,8 @@ impl ExpandedWgsl {
     }
 }
 
-/// Appends a piece's text with its loops unrolled and the kernel's constants filled in. An error names `file`, the
-/// place of the piece as a person knows it, and the line.
+/// Appends a piece's text with its loops unrolled and the kernel's constants filled in. An error names the line and
+/// `file`, which is the place of the piece as a user knows it.
 pub(super) fn expand(file: &str, text: &str, constants: &[(&'static str, u32)], out: &mut ExpandedWgsl) -> Result<()> {
     let lines: Vec<(usize, &str)> = text.lines().enumerate().collect();
     let mut values: Vec<(String, u32)> = constants.iter().map(|&(n, v)| (n.to_string(), v)).collect();
@@ -84,7 +84,7 @@ fn block(lines: &[(usize, &str)], values: &mut Vec<(String, u32)>, depth: usize,
             let (from, to) = (number(from, values).ok_or_else(bad)?, number(to, values).ok_or_else(bad)?);
             let end = matching_end(&lines[i + 1..]).ok_or_else(bad)? + i + 1;
             if depth == MOST_DEPTH {
-                return Err(too(format!("more than {MOST_DEPTH} loops stand in each other")));
+                return Err(too(format!("more than {MOST_DEPTH} loops are nested")));
             }
             for v in from..to {
                 out.rounds += 1;
@@ -112,7 +112,7 @@ fn block(lines: &[(usize, &str)], values: &mut Vec<(String, u32)>, depth: usize,
     Ok(())
 }
 
-/// Index of the `//@ end` that closes a block whose body starts at `lines[0]`.
+/// The index of the `//@ end` that closes a block whose body starts at `lines[0]`.
 fn matching_end(lines: &[(usize, &str)]) -> Option<usize> {
     let mut depth = 0;
     for (i, (_, l)) in lines.iter().enumerate() {
@@ -132,7 +132,7 @@ fn matching_end(lines: &[(usize, &str)]) -> Option<usize> {
 /// The value of a whole-number expression, or `None` when it cannot be read.
 fn number(text: &str, values: &[(String, u32)]) -> Option<u32> {
     if text.matches('(').count() > MOST_DEPTH {
-        return None; // reading them takes stack
+        return None; // reading nested parentheses takes stack
     }
     let mut rest = text;
     let v = sum(&mut rest, values)?;
@@ -237,13 +237,13 @@ mod tests {
         assert!(e.contains("t.wgsl:2") && e.contains("unroll"), "{e}");
     }
 
-    /// Any text is unrolled within little time and stack, or refused as too large.
+    /// Any text is unrolled in little time and stack, or refused as too large.
     #[test]
     fn loops_and_numbers_without_end_are_refused() {
         let ways = [
             ("//@ for i in 0..4000000000\n//@ end".to_string(), "rounds"),
             ("//@ for i in 0..60000\n//@ for j in 0..60000\n//@ end\n//@ end".to_string(), "rounds"),
-            ("//@ for i in 0..1\n".repeat(100_000) + &"//@ end\n".repeat(100_000), "in each other"),
+            ("//@ for i in 0..1\n".repeat(100_000) + &"//@ end\n".repeat(100_000), "loops are nested"),
             (format!("//@ let a = {}1{}", "(".repeat(100_000), ")".repeat(100_000)), "cannot read"),
             ("//@ let a = 1\n".repeat(100_000), "have a name"),
             (format!("//@ for i in 0..1000000\n{}//@ end", "//@ let a = 1\n".repeat(900)), "given one"),

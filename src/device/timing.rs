@@ -5,7 +5,7 @@ use super::{Buffer, Gpu};
 use crate::base::{Error, Result};
 use std::time::Instant;
 
-/// What one submission took.
+/// The time of one submission.
 #[derive(Clone, Copy, Debug)]
 pub struct Timed {
     /// Milliseconds on the device, if the adapter has timestamps.
@@ -17,7 +17,7 @@ pub struct Timed {
 /// The times of a list of dispatches that ran once.
 #[derive(Clone, Debug)]
 pub struct Clocked {
-    /// When each pass began and ended, ms after the first began.
+    /// The begin and end of each pass, in ms after the first began.
     pub passes: Vec<[f64; 2]>,
     /// The host's time in ms: encoding, submitting, and waiting until the times were read.
     pub host_ms: [f64; 3],
@@ -37,11 +37,11 @@ struct Timestamps {
     period_ns: f32,
 }
 
-/// Passes of a query set. Drivers allow at least 4096 queries, and a pass needs two.
+/// The most passes of a query set. Drivers allow at least 4096 queries, and a pass needs two.
 const SET: usize = 1024;
 
 impl Timestamps {
-    /// Around pass `i`.
+    /// The timestamps around pass `i`.
     fn around(&self, i: usize) -> wgpu::ComputePassTimestampWrites<'_> {
         let at = (i % SET) as u32;
         wgpu::ComputePassTimestampWrites {
@@ -58,7 +58,7 @@ impl Timestamps {
         }
     }
 
-    /// When each pass began and ended, ms after the first began.
+    /// The begin and end of each pass, in ms after the first began.
     fn read(&self, gpu: &Gpu) -> Result<Vec<[f64; 2]>> {
         let mut ticks: Vec<[u64; 2]> = Vec::new();
         for (_, resolved, passes) in &self.sets {
@@ -72,12 +72,12 @@ impl Timestamps {
 }
 
 impl Gpu {
-    /// Whether the adapter has timestamps. Without them times are the host's.
+    /// Whether the adapter has timestamps. Without them, times are the host's.
     pub fn has_timestamps(&self) -> bool {
         self.timestamp_period_ns.is_some()
     }
 
-    /// Runs `list` with each dispatch in a pass of its own between two timestamps, and returns the milliseconds of each
+    /// Runs `list` with each dispatch in a pass of its own between two timestamps. Returns the milliseconds of each
     /// dispatch. Separate passes cost a little, so the sum is an upper bound of a plain run.
     pub fn time_each(&self, list: &[Dispatch]) -> Result<Vec<f64>> {
         Ok(self.clock_each(list)?.ms())
@@ -127,7 +127,7 @@ impl Gpu {
         let ms = || started.elapsed().as_secs_f64() * 1e3;
         let (mut passes, mut host_ms, mut done) = (Vec::with_capacity(list.len()), [0.0; 3], ms());
         for d in list {
-            // Counted from the end of the one before, so that the three add up to all the time that passed.
+            // Counted from the end of the dispatch before, so that the three add up to all the time that passed.
             let begun = done;
             let work = self.encode(std::slice::from_ref(d));
             let encoded = ms();
@@ -144,9 +144,9 @@ impl Gpu {
         Ok(Clocked { passes, host_ms })
     }
 
-    /// Runs `list` `repeats` times in one pass of one submission and waits. This times what is shorter than a
-    /// submission. Each round overwrites the result of the one before, so rounds do not overlap. From the second round
-    /// on, operands may lie in the device's caches.
+    /// Runs `list` `repeats` times in one pass of one submission and waits. This times work that is shorter than a
+    /// submission. Each round overwrites the result of the round before, so rounds do not overlap. From the second
+    /// round on, operands may be in the device's caches.
     pub fn time_repeated(&self, list: &[Dispatch], repeats: usize) -> Result<Timed> {
         let stamps = self.timestamps(1)?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

@@ -1,9 +1,9 @@
-//! Edited shader text. A [`Tree`] lies over the committed `shaders/` and replaces pieces by a person's own files.
+//! Edited shader text. A [`Tree`] replaces pieces of the committed `shaders/` by a user's own files.
 //!
 //! A device is opened with a tree ([`crate::device::GpuOptions::shaders`]) and runs its text. Two devices with
 //! different trees work side by side in one process. Text that equals the committed text is not kept, so a full copy of
 //! `shaders/` with one edited file is the same tree as that file alone. A kernel with an edited piece runs with naga's
-//! runtime checks (bounds, loops), since the tests cover only the committed text.
+//! runtime checks (bounds, loops), because the tests cover only the committed text.
 
 use super::shader::{Kernel, Piece};
 use crate::base::hash::Hasher;
@@ -25,7 +25,7 @@ struct Edit {
     text: String,
 }
 
-/// Edited pieces over the committed ones. The default has none.
+/// Edited pieces over the committed ones. By default there are none.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tree(BTreeMap<&'static str, Edit>);
 
@@ -41,9 +41,9 @@ impl Tree {
         Tree(BTreeMap::new())
     }
 
-    /// The tree in `folder`, which is laid out as `shaders/`: a full copy or the edited files alone. Only `*.wgsl`
-    /// files are read, and hidden ones are not. It is an error if the folder is missing or holds no such file, or if a
-    /// file names no piece; the message then says which piece was probably meant.
+    /// The tree in `folder`, which is laid out as `shaders/`: a full copy or only the edited files. Only `*.wgsl` files
+    /// are read, except hidden ones. It is an error if the folder is missing or holds no such file, or if a file names
+    /// no piece; the message then says which piece was probably meant.
     pub fn load(folder: &Path) -> Result<Tree> {
         let shown = folder.display();
         if !folder.is_dir() {
@@ -77,7 +77,7 @@ impl Tree {
         let Some(text) = files::read_text_up_to(file, MOST_BYTES)? else {
             let shown = file.display();
             return Err(Error::Usage(format!(
-                "{shown} holds more than {} KiB; no piece of a kernel does",
+                "{shown} holds more than {} KiB; no piece of a kernel may",
                 MOST_BYTES >> 10
             )));
         };
@@ -94,12 +94,12 @@ impl Tree {
         self.0.get(piece.path).map_or(piece.text, |e| &e.text)
     }
 
-    /// The file of a piece as a person knows it.
+    /// The file of a piece as a user knows it.
     pub fn place(&self, piece: &Piece) -> String {
         match self.0.get(piece.path) {
             Some(edit) => edit.file.display().to_string(),
             None if COMMITTED.get_file(piece.path).is_some() => format!("shaders/{}", piece.path),
-            None => piece.path.to_string(), // another program's own
+            None => piece.path.to_string(), // text of another program
         }
     }
 
@@ -136,7 +136,7 @@ impl Tree {
         (!self.0.is_empty()).then(|| all.short())
     }
 
-    /// The folder they lie in, as it was given.
+    /// The folder of the edited files, as it was given.
     pub fn folder(&self) -> Option<&str> {
         let (path, edit) = self.0.first_key_value()?;
         edit.file.to_str()?.strip_suffix(path)?.strip_suffix(['/', '\\'])
@@ -155,7 +155,8 @@ pub fn pieces() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// The piece that a path probably meant, as the end of a sentence.
 pub fn guess(path: &str) -> String {
     let known: Vec<&str> = pieces().map(|p| p.0).collect();
-    // The folder may be one too high or one too low (a tree from before ops had families), or the name may be misspelt.
+    // The folder may be one level too high or too low (a tree from before ops had families), or the name may be
+    // misspelt.
     let inside = known.iter().copied().find(|k| path.ends_with(&format!("/{k}")) || k.ends_with(&format!("/{path}")));
     inside.or_else(|| nearest(path, &known)).map_or(String::new(), |near| format!("; is it {near}?"))
 }

@@ -1,8 +1,8 @@
 //! Finds the fastest variant of an op on an adapter: the race between candidates, and the table that keeps the results.
 //!
-//! A race takes interleaved samples, one of each candidate in a round, so that a machine that becomes slower slows all
-//! of them alike. A candidate whose best time is far behind leaves early. A result holds a checksum of its candidates'
-//! text, so edited kernels race again.
+//! A race takes interleaved samples, one of each candidate in a round, so that a machine that becomes slower affects
+//! all of them alike. A candidate whose best time is far behind leaves early. A result holds a checksum of its
+//! candidates' text, so that edited kernels race again.
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, seal};
@@ -22,7 +22,7 @@ pub struct Rules {
     /// A candidate leaves when its best sample is more than this many times the best candidate's.
     pub behind: f64,
     /// A later candidate wins only if its median is below this share of an earlier one's. Candidates come in the order
-    /// that is expected of the adapter, and noise should not overturn it.
+    /// that is expected of the adapter, and noise should not change that order.
     pub margin: f64,
 }
 
@@ -41,7 +41,7 @@ pub struct Race {
     pub samples_ms: Vec<Vec<f64>>,
 }
 
-/// Runs a race between `candidates`; `sample(i)` times candidate `i` once, in ms.
+/// Runs a race between `candidates`. `sample(i)` times candidate `i` once, in ms.
 pub fn race(candidates: usize, rules: &Rules, mut sample: impl FnMut(usize) -> Result<f64>) -> Result<Race> {
     if candidates == 0 {
         return Err(Error::Failed("a race needs a candidate".into()));
@@ -76,7 +76,7 @@ pub fn race(candidates: usize, rules: &Rules, mut sample: impl FnMut(usize) -> R
     Ok(Race { winner, samples_ms })
 }
 
-/// The middle of some samples; infinity of none.
+/// The median of the samples. Infinity if there are none.
 pub fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -94,16 +94,17 @@ pub struct TunedOp {
     pub checksum: String,
     /// Median of each candidate that ran and gave the right values, ms.
     pub median_ms: BTreeMap<String, f64>,
-    /// Their samples, ms, in the order of the rounds. A candidate that left the race early has fewer.
+    /// The samples of each candidate, in ms, in the order of the rounds. A candidate that left the race early has
+    /// fewer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub samples_ms: BTreeMap<String, Vec<f64>>,
-    /// Why a candidate was not allowed to win.
+    /// For each candidate that was not allowed to win, the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, String>,
 }
 
-/// The version of the names of ops in a table. It is raised whenever a name comes to mean another op, so that no table
-/// is misread. Tables without it were written when ops were named by what they print as.
+/// The version of the names of ops in a table. It is raised whenever the meaning of a name changes, so that no table is
+/// misread. Tables without it were written when ops were named by their printed form.
 pub const KEYS: u32 = 2;
 
 /// Results on one adapter with one driver.
@@ -113,9 +114,9 @@ pub struct Table {
     /// [`KEYS`] of the program that tuned it; 0 if it does not say.
     #[serde(default)]
     pub keys: u32,
-    /// The adapter's name.
+    /// The name of the adapter.
     pub adapter: String,
-    /// Its driver's name and version.
+    /// The name and version of the driver.
     pub driver: String,
     /// The results by op, its constants and the bucket of its shapes.
     pub entries: BTreeMap<String, TunedOp>,
@@ -141,16 +142,16 @@ impl Table {
         }
         let shown = path.display();
         let table = Table::parse(&files::read_text(path)?)
-            .map_err(|why| Error::damaged(path, format!("{why}, so that it is no table of kernels"), way_out))?;
+            .map_err(|why| Error::damaged(path, format!("{why}, so it is not a table of kernels"), way_out))?;
         if table.keys != KEYS {
             return Err(Error::Usage(format!(
                 "{shown} was tuned by another version of wgslab, which named ops in another way; move it aside and tune \
-                 again (runs that began with it go on with that version alone, take another --out for new ones)"
+                 again (runs that began with it go on only with that version; take another --out for new ones)"
             )));
         }
         if table.adapter != adapter || table.driver != driver {
             return Err(Error::Usage(format!(
-                "{shown} was tuned on {} ({}) and this is {adapter} ({driver}); take that adapter, or remove the file \
+                "{shown} was tuned on {} ({}), but this is {adapter} ({driver}); take that adapter, or remove the file \
                  to tune again",
                 table.adapter, table.driver
             )));
@@ -158,12 +159,11 @@ impl Table {
         Ok(Some(table))
     }
 
-    /// Reads a table. A table that a person wrote or changed needs no checksum.
+    /// Reads a table. A table that a user wrote or changed needs no checksum.
     fn parse(text: &str) -> Result<Table, String> {
         let object: Map<String, Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
         if object.contains_key(seal::CHECKSUM) {
-            return seal::parse(text)
-                .map_err(|why| format!("{why} (where you changed it, take the key \"checksum\" out)"));
+            return seal::parse(text).map_err(|why| format!("{why} (if you changed it, remove the key \"checksum\")"));
         }
         serde_json::from_value(object.into()).map_err(|e| e.to_string())
     }
@@ -178,7 +178,7 @@ impl Table {
         self.entries.get(key).map(|e| e.variant.as_str())
     }
 
-    /// A hash of the winners, to tell two tables apart. Times do not count.
+    /// A hash of the winners, which differs between different tables. Times do not count.
     pub fn hash(&self) -> String {
         let mut hash = Hasher::new();
         for (key, entry) in &self.entries {
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::base::rng::Rng;
 
-    /// A race between candidates of these true times, each sample slowed by noise and the machine's drift.
+    /// A race between candidates with these true times. Noise and the machine's drift slow each sample.
     fn simulated(times: &[f64], seed: u64) -> Race {
         let (mut rng, mut drift) = (Rng::new(seed, 0, 0), 1.0);
         race(times.len(), &Rules::default(), |i| {
@@ -257,11 +257,11 @@ mod tests {
         std::fs::write(&path, own.replace(",}", "}")).unwrap();
         assert_eq!(Table::load(&path, "a", "1", "tune again").unwrap().unwrap().variant("k"), Some("tiled"));
         std::fs::write(&path, "{\"adapter\": \"a\", \"driver\": \"1\", \"entries\": {}}").unwrap();
-        let e = Table::load(&path, "a", "1", "tune again").unwrap_err(); // as written before tables said how they name ops
+        let e = Table::load(&path, "a", "1", "tune again").unwrap_err(); // as written before KEYS
         assert!(e.exit_code() == 2 && e.to_string().contains("named ops in another way"), "{e}");
         let before = table.hash();
         table.entries.get_mut("k").unwrap().median_ms.clear();
-        assert_eq!(table.hash(), before, "times do not matter");
+        assert_eq!(table.hash(), before, "times must not change the hash");
         table.entries.get_mut("k").unwrap().variant = "tiled".into();
         assert_ne!(table.hash(), before);
     }

@@ -7,7 +7,7 @@ use super::tree::Tree;
 use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// A kernel's layout as naga reads it from the text. Its launches must agree with it.
+/// A kernel's layout, as naga reads it from the text. Its launches must agree with it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
@@ -31,7 +31,7 @@ enum Origin {
     Foreign,
     /// The committed pieces.
     Committed,
-    /// Put together from pieces, of which these files were edited.
+    /// Put together from pieces; these files of them are edited.
     Edited(Vec<String>),
 }
 
@@ -72,7 +72,7 @@ impl Shader {
         &self.name
     }
 
-    /// Which of the op's variants it is.
+    /// The op's variant.
     pub fn variant(&self) -> &str {
         &self.variant
     }
@@ -82,7 +82,7 @@ impl Shader {
         &self.constants
     }
 
-    /// Paths below `shaders/` of the files it was put together from, for people.
+    /// The paths below `shaders/` of the files that it was put together from, for users.
     pub fn pieces(&self) -> &[String] {
         &self.pieces
     }
@@ -116,8 +116,8 @@ impl Shader {
         }
     }
 
-    /// Checks text that was read from a file: an error if it is no valid kernel, or if its layout is not what the file
-    /// says.
+    /// Checks text that was read from a file. It is an error if the text is not a valid kernel, or if its layout is not
+    /// the one that the file gives.
     pub fn expect_valid(&self) -> Result<()> {
         if self.origin != Origin::Foreign {
             return Ok(()); // it was reflected when it was made

@@ -1,5 +1,5 @@
-//! noise: labels that may be wrong. `corrupt/` makes them wrong in known ways, one kind per file; `learn/` holds the ways to
-//! learn from them, one learner per file.
+//! noise: labels that may be wrong. `corrupt/` makes labels wrong in known ways, one kind per file. `learn/` holds the
+//! ways to learn from such labels, one learner per file.
 
 pub mod corrupt;
 pub mod learn;

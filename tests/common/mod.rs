@@ -10,34 +10,34 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use wgslab::device::gpu::adapters;
 
-/// Whether an adapter is there. Where none is, this says on the terminal that the test is skipped, or fails it where
-/// REQUIRE_GPU=1.
+/// Whether there is an adapter. Without one, this prints on the terminal that the test is skipped. With REQUIRE_GPU=1
+/// it fails the test instead.
 pub fn adapter(test: &str) -> bool {
     if adapters(None).is_ok_and(|list| !list.is_empty()) {
         return true;
     }
     assert!(std::env::var("REQUIRE_GPU").as_deref() != Ok("1"), "{test} needs an adapter");
-    // Past the capture of a passing test's output: a skip must be seen.
+    // The line bypasses the capture of a passing test's output, so that a skip is seen.
     let line = format!("{test} SKIPPED: no adapter. REQUIRE_GPU=1 makes this a failure.\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
     false
 }
 
-/// The program in `dir`.
+/// The program, run in `dir`.
 pub fn wgslab(dir: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wgslab"));
     command.current_dir(dir).args(words).env_remove("RUST_BACKTRACE");
     command
 }
 
-/// One test of a file at a time: it measures, waits for a moment, or uses every core.
+/// Lets one test of a file run at a time, because it measures, waits for a moment, or uses every core.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Asks for a figure up to three times and goes on where two attempts went well; two that failed fail, with what they
-/// said. Another process on the machine spoils a figure now and then; a fault of the program spoils it most times.
+/// Makes up to three attempts and passes if two of them succeed. If two fail, it fails with their messages. Another
+/// process on the machine spoils a measurement now and then; a fault of the program spoils it most times.
 #[track_caller]
 pub fn in_three(mut attempt: impl FnMut() -> Result<(), String>) {
     let (mut well, mut said) = (0, Vec::new());
@@ -50,14 +50,14 @@ pub fn in_three(mut attempt: impl FnMut() -> Result<(), String>) {
     }
 }
 
-/// Files of `out` by relative path.
+/// The files of `out`, by relative path.
 pub fn files(out: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = walkdir::WalkDir::new(out).into_iter().map(|e| e.unwrap()).filter(|e| e.file_type().is_file());
     let relative = |path: &Path| path.strip_prefix(out).unwrap().to_string_lossy().into_owned();
     entries.map(|e| (relative(e.path()), std::fs::read(e.path()).unwrap())).collect()
 }
 
-/// What a file says besides the times in it; none for what is all times or settings that may differ.
+/// The contents of a file without the times in it. None for a file that holds only times, or settings that may differ.
 pub fn timeless(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     let without_times = |text: &str| {
         let mut record: Value = serde_json::from_str(text).unwrap();
@@ -69,7 +69,7 @@ pub fn timeless(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     let text = || String::from_utf8(bytes.to_vec()).unwrap();
     match name.rsplit('/').next().unwrap() {
         "clock.json" | "report.html" | "config.toml" => None,
-        // The hashes of the files that hold times, or settings that may differ, are left out.
+        // The hashes of files that hold times, or settings that may differ, are left out.
         "done" => {
             let mut done: Value = serde_json::from_str(&text()).unwrap();
             done.as_object_mut().unwrap().remove("checksum");

@@ -1,4 +1,4 @@
-//! The ways in which a file goes bad, and copies of a study in which one has.
+//! The kinds of damage to a file, and copies of a study in which one file is damaged.
 
 use super::Combination;
 use super::study::{Made, NOBODY, is_root};
@@ -14,14 +14,14 @@ pub enum Kind {
     Missing,
     Empty,
     Half,
-    /// One bit in the first part, the second and the last.
+    /// One bit in the first, the second or the last third.
     Bit(u8),
-    /// A digit of a text becomes another one: the file can still be read.
+    /// A digit of a text becomes another digit, so the file can still be parsed.
     Digit,
-    /// The file of that name in another folder of the study.
+    /// The file is replaced by the file of that name in another folder of the study.
     Twin,
     Folder,
-    /// The user may not read it.
+    /// The user has no right to read the file.
     Unreadable,
 }
 
@@ -39,7 +39,7 @@ impl Kind {
         Kind::Unreadable,
     ];
 
-    /// Whether it changes this file.
+    /// Whether this damage changes the file.
     pub fn applies(self, file: &str, bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) -> bool {
         match self {
             Kind::Missing | Kind::Folder | Kind::Unreadable => true,
@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// What the file holds then; none where that is nothing of its own.
+    /// The contents of the damaged file. None where the damage is not to the contents.
     fn bytes(self, file: &str, bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) -> Option<Vec<u8>> {
         let lot = Hasher::new().part(file).part(format!("{self:?}")).hex();
         let lot = usize::from_str_radix(&lot[..12], 16).unwrap();
@@ -85,12 +85,12 @@ pub struct Copy {
     pub dir: TempDir,
     /// The study's folder.
     pub out: PathBuf,
-    /// What the damaged file holds; none where it is no file.
+    /// The contents of the damaged file; none where it is not a file.
     pub damaged: Option<Vec<u8>>,
 }
 
-/// Files are links, since the program never writes into one: it replaces it. Locks are files of each copy's own, and so
-/// is what is damaged.
+/// Copies a study and damages one file. The other files are hard links, because the program never writes into an
+/// existing file but replaces it. Locks are copied, so that each copy has its own.
 pub fn damaged_copy(made: &Made, base: &Path, one: &Combination) -> Copy {
     let dir = tempfile::tempdir_in(&made.place).unwrap();
     let out = dir.path().join("out");
@@ -122,14 +122,14 @@ fn damage(from: &Path, to: &Path, one: &Combination, bytes: &[u8], files: &BTree
         }
         kind => std::fs::write(to, kind.bytes(&one.file, bytes, files).unwrap()).unwrap(),
     }
-    // The report shows when the last cell was finished: a disk that changes a bit changes no time.
+    // The report shows when the last cell was finished, and damage on a disk changes no file times.
     let time = from.metadata().unwrap().modified().unwrap();
     if one.kind != Kind::Unreadable {
         std::fs::File::open(to).unwrap().set_modified(time).unwrap();
     }
 }
 
-/// Gives the folders of a copy, and the files that are its own, to the user whose command meets it.
+/// Gives the folders of a copy, and its own files, to the user that runs the command.
 fn hand_over(dir: &Path) {
     for entry in walkdir::WalkDir::new(dir) {
         let entry = entry.unwrap();
@@ -140,7 +140,7 @@ fn hand_over(dir: &Path) {
     }
 }
 
-/// A copy that is whole, for what a command says of it.
+/// An undamaged copy. Its output is what a command should print.
 pub fn whole_copy(made: &Made, base: &Path) -> TempDir {
     let dir = tempfile::tempdir_in(&made.place).unwrap();
     for (name, bytes) in super::common::files(base) {

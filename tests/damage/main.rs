@@ -1,12 +1,13 @@
-//! Every file that a study leaves, damaged in every way that a disk, a full one, a careless hand or a wrong user can: the
-//! program then gives the right bits, or a sentence that names what is damaged with a documented exit code. Never another
-//! number, and no internal error, signal or hang.
+//! Damages every file that a study leaves, in every way that a disk, a full disk, a user's mistake or a wrong user can.
+//! The program must then give the right bits, or a sentence that names what is damaged, with a documented exit code. It
+//! must never give another number, an internal error, a signal or a hang.
 //!
-//! The files are those of a real study, listed: a new one is covered by existing. CI tries a part of the combinations,
-//! the same every time; DAMAGE=all tries them all. The table of outcomes is kept as target/tmp/damage-*.txt.
+//! The files are listed from a real study, so that a new file is tested as soon as it exists. CI tries a part of the
+//! combinations, the same every time; DAMAGE=all tries all of them. The table of outcomes is kept as
+//! target/tmp/damage-*.txt.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
-#![cfg(unix)] // users and their rights
+#![cfg(unix)] // users and file permissions
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -24,7 +25,7 @@ use study::{Made, made};
 use wgslab::base::hash::Hasher;
 use wgslab::base::seal;
 
-/// A file of a study, what happens to it, and the command that meets it then.
+/// A file of a study, the damage to it, and the command that runs on it.
 #[derive(Clone, Debug)]
 struct Combination {
     file: String,
@@ -33,7 +34,8 @@ struct Combination {
 }
 
 impl Combination {
-    /// Whether CI tries it: one in `of`, by its name alone, and of the report's pictures the first two.
+    /// Whether CI tries it. The name alone decides: one combination in `of`. Of the report's pictures only the first
+    /// two are tried.
     fn is_chosen(&self, of: u8) -> bool {
         if std::env::var("DAMAGE").as_deref() == Ok("all") {
             return true;
@@ -62,7 +64,7 @@ fn combinations(base: &Path, commands: impl Fn(&str) -> Vec<(&'static str, u8)>)
     all
 }
 
-/// Tries all of `list` with `attempt`, on two threads where it may be, keeps the table and fails for what is wrong in it.
+/// Tries all of `list` with `attempt`, on `threads` threads. Keeps the table, and fails if an outcome is wrong.
 fn check(name: &str, list: &[Combination], threads: usize, attempt: &(dyn Fn(&Combination) -> Outcome + Sync)) {
     let (next, table) = (AtomicUsize::new(0), Mutex::new(Table::default()));
     let work = || {
@@ -111,10 +113,11 @@ fn damage_to_a_stopped_study_is_told_or_changes_nothing() {
     for (name, base, of) in
         [("stopped in pretraining", &made.pretraining, 2), ("stopped in training", &made.training, 6)]
     {
-        // What the stage was doing is in its own folder, and what it stands on in that of the pretraining.
+        // A stage keeps its progress in its own folder. What it builds on is in the folder of the pretraining.
         let is_of_stage = |file: &str| file.starts_with("pretraining/") || file.starts_with("runs/");
         let list = combinations(base, |file| if is_of_stage(file) { vec![("go on", of)] } else { vec![] });
-        // The process that goes on is this one, so that kernels are compiled once: root reads everything.
+        // The study goes on in this process, so that kernels are compiled once. This process may be root, which can
+        // read everything.
         let list: Vec<_> = list.into_iter().filter(|c| c.kind != Kind::Unreadable).collect();
         assert!(list.len() >= 10, "{name}: {} combinations", list.len());
         check(name, &list, 1, &|one| {
@@ -124,8 +127,8 @@ fn damage_to_a_stopped_study_is_told_or_changes_nothing() {
     }
 }
 
-/// A folder that the user may not enter, or a file in its place, is damage of one cell: the others are shown and gone on
-/// with.
+/// A folder that the user may not enter, or a file in its place, damages only one cell. The other cells are shown, and
+/// the study goes on with them.
 #[test]
 fn a_closed_folder_is_one_cell_s_damage() {
     if !common::adapter("a_closed_folder_is_one_cell_s_damage") {
@@ -157,11 +160,12 @@ fn a_closed_folder_is_one_cell_s_damage() {
         let page = std::fs::read_to_string(copy.path().join("out/report.html")).unwrap();
         assert!(page.contains("1 of 2 cells") && page.contains(cell), "{closed} {command}");
         let table = std::fs::read_to_string(copy.path().join("out/results.csv")).unwrap();
-        assert_eq!(table.lines().count(), 2, "{closed} {command}: {other} alone");
+        assert_eq!(table.lines().count(), 2, "{closed} {command}: only {other} should be there");
     }
 }
 
-/// Of an unfinished run no `done` names the files: one of another run, whole as it is, is not evaluated with the others.
+/// The files of an unfinished run are not listed in a `done` file. A valid file of another run among them must not be
+/// evaluated.
 #[test]
 fn files_of_two_unfinished_runs_are_not_evaluated_together() {
     if !common::adapter("files_of_two_unfinished_runs_are_not_evaluated_together") {

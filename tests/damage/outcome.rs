@@ -1,4 +1,4 @@
-//! What a command made of a damaged study, judged.
+//! Judges what a command did with a damaged study.
 
 use super::Combination;
 use super::common::{files, timeless};
@@ -12,21 +12,21 @@ use std::time::{Duration, Instant};
 
 /// How a command ended.
 pub enum Outcome {
-    /// Exit code 0, and every result and file as of the undamaged study.
+    /// Exit code 0. Every result and file is as in the undamaged study.
     Right,
-    /// A sentence that names what is damaged, with this code; what was written is right.
+    /// A sentence that names what is damaged, with this exit code. What was written is right.
     Told(i32),
     /// Anything else, in words.
     Wrong(String),
 }
 
-/// Exit codes of damage: usage, bad data, try again.
+/// The exit codes for damage: usage, bad data, try again.
 const CODES: [i32; 3] = [2, 4, 75];
 
-/// A command that ends at all ends sooner, on a busy machine too.
+/// A command that does not hang ends sooner than this, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// How a process or a call ended, and what it said.
+/// How a process or a call ended, and what it printed.
 struct Ended {
     code: i32,
     out: String,
@@ -66,7 +66,7 @@ pub fn of_command(made: &Made, one: &Combination, copy: &Copy) -> Outcome {
     judge(made, one, copy, &ended, &due_out)
 }
 
-/// Goes on with a stopped study in this process.
+/// Continues a stopped study in this process.
 pub fn of_going_on(made: &Made, one: &Combination, copy: &Copy) -> Outcome {
     let listener = Stop::never();
     let result = catch_unwind(AssertUnwindSafe(|| made.run(&copy.out, &listener)));
@@ -76,7 +76,7 @@ pub fn of_going_on(made: &Made, one: &Combination, copy: &Copy) -> Outcome {
         Ok(Ok(outcome)) if outcome.damaged.is_empty() => 0,
         Ok(Ok(outcome)) => {
             said += &format!("\nerror: {}", outcome.damaged.join("; "));
-            4 // as the command ends
+            4 // the exit code of the command in this case
         }
         Ok(Err(e)) => {
             said += &format!("\nerror: {e}");
@@ -91,7 +91,7 @@ fn first_run(due: &BTreeMap<String, Vec<u8>>) -> String {
     file.split('/').take(2).collect::<Vec<_>>().join("/")
 }
 
-/// Runs words on `dir` as an ordinary user and gives the exit code and what was said.
+/// Runs words on `dir` as an ordinary user. Gives the exit code and what was printed.
 pub fn said(made: &Made, dir: &Path, words: &[&str]) -> (i32, String) {
     let ended = run_command(made.command(dir, words)).unwrap();
     (ended.code, ended.said)
@@ -140,14 +140,14 @@ fn judge(made: &Made, one: &Combination, copy: &Copy, ended: &Ended, due_out: &d
             wrong(&format!("another answer: {differs:?}"))
         }
         0 => Outcome::Right,
-        code if !CODES.contains(&code) => wrong("an exit code that says something else"),
+        code if !CODES.contains(&code) => wrong("an exit code that does not fit"),
         code if !names(one, &ended.said) => wrong(&format!("what is damaged is not named, code {code}")),
         code => Outcome::Told(code),
     }
 }
 
-/// Whether an error or a warning names the damaged file or the cell's folder that it lies in. Of a file of the study itself
-/// the path is asked for: nearly every sentence names the folder `out`.
+/// Whether an error or a warning names the damaged file, or the folder of the cell that holds it. For a file of the
+/// study itself it must name the path, because almost every sentence names the folder `out`.
 fn names(one: &Combination, said: &str) -> bool {
     let mut parts = one.file.rsplit('/');
     let file = parts.next().unwrap();
@@ -159,18 +159,18 @@ fn names(one: &Combination, said: &str) -> bool {
     lines.any(|l| names.iter().any(|n| l.contains(n)))
 }
 
-/// What in the folder is neither as in the undamaged study nor as it was damaged; where not all is done, files may be
-/// missing, but what is there is right.
+/// A file in the folder that is neither as in the undamaged study nor as it was damaged. In an incomplete study files
+/// may be missing, but the files that are there must be right.
 fn strange(made: &Made, one: &Combination, copy: &Copy, complete: bool) -> Option<String> {
     let got = files(&copy.out);
     let due = |name: &str| made.due.get(name).map(|b| timeless(name, b));
-    // What cannot be parsed differs.
+    // A file that cannot be parsed counts as different.
     let timeless = |name: &str, bytes: &[u8]| catch_unwind(|| timeless(name, bytes)).unwrap_or(Some(bytes.to_vec()));
     for (name, bytes) in &got {
         let left_alone = *name == one.file && copy.damaged.as_ref() == Some(bytes);
         let shown = ["results.csv", "report.html"].contains(&name.as_str());
-        // What shows results must be right even where nothing else was written; what it stands on may lie as it lay, and
-        // the next command meets it.
+        // The files that show results must be right even where nothing else was written. A damaged file that they are
+        // made from may stay as it is; the next command reads it again.
         if left_alone && !(shown && complete && one.command != "evaluate" && one.command != "list") {
             continue;
         }
@@ -184,12 +184,12 @@ fn strange(made: &Made, one: &Combination, copy: &Copy, complete: bool) -> Optio
             continue;
         }
         match due(name) {
-            None => return Some(format!("a file of its own: {name}")),
+            None => return Some(format!("an unexpected file: {name}")),
             Some(due) if due != timeless(name, bytes) => return Some(format!("{name} differs")),
             Some(_) => {}
         }
     }
-    // A page shows what the folder holds: with equal times, the same page.
+    // The page shows what the folder holds, so with equal times it is the same page.
     if complete && one.command == "report" && got.get("report.html") != made.due.get("report.html") {
         return Some("the page differs".into());
     }
@@ -197,13 +197,13 @@ fn strange(made: &Made, one: &Combination, copy: &Copy, complete: bool) -> Optio
     missing.map(|n| format!("{n} is missing"))
 }
 
-/// Locks, caches, and what holds times.
+/// Locks, caches and files that hold times.
 fn is_of_a_moment(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap();
     ["lock", "clock.json", "report.html"].contains(&file) || name.contains("cache/")
 }
 
-/// A row of `got` that is not among those due, times aside; or one that is missing where all are due.
+/// A row of `got` that is not among the rows due, times aside; or a row that is missing from a complete table.
 fn strange_row(got: &[u8], due: &[u8], complete: bool) -> Option<String> {
     let rows = |bytes: &[u8]| {
         let text = timeless("results.csv", bytes).unwrap_or_default();
@@ -240,7 +240,7 @@ impl Table {
         self.cells.entry((one.file.clone(), kind)).or_default().push((one.command, word));
     }
 
-    /// Keeps the table in a file, says the counts, and fails where an outcome is wrong.
+    /// Writes the table to a file, prints the counts, and fails where an outcome is wrong.
     pub fn finish(self, name: &str) {
         let mut text = String::new();
         for ((file, kind), outcomes) in &self.cells {
@@ -253,7 +253,7 @@ impl Table {
         std::fs::write(&path, text).unwrap();
         let [right, told, wrong] = self.counts;
         let total = right + told + wrong;
-        let line = format!("damage, {name}: {total} combinations, {right} right, {told} told, {wrong} wrong\n");
+        let line = format!("damage, {name}: {total} combinations, {right} right, {told} reported, {wrong} wrong\n");
         std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
         assert!(self.wrong.is_empty(), "{line}{}\n{}", self.wrong.join("\n"), path.display());
     }

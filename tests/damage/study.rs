@@ -1,4 +1,4 @@
-//! The studies that are damaged: one that is finished and two that were stopped, made once, with one device.
+//! The studies that are damaged: a finished one and two that were stopped. They are made once, with one device.
 
 use super::common;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use wgslab::device::{Gpu, GpuOptions};
 use wgslab::kernels::tune;
 use wgslab::study::{Config, Job, Manner, Outcome, Selection};
 
-/// The user that commands run as where this is root, who may read everything.
+/// The user that commands run as when this process is root, because root may read everything.
 pub const NOBODY: u32 = 65_534;
 
 /// Whether this process may become another user.
@@ -25,7 +25,8 @@ pub fn is_root() -> bool {
     std::os::unix::fs::MetadataExt::uid(&own.as_file().metadata().unwrap()) == 0
 }
 
-/// Three steps an epoch, so that a stop falls within one. Two cells, one from a pretraining.
+/// A study with three steps in an epoch, so that it can be stopped within one. It has two cells, one of which uses a
+/// pretraining.
 fn text(data: &Path) -> String {
     format!(
         "name = \"Damage\"\n[data]\nspecs = [{:?}]\nstore_size = 10\nimage_size = 8\n[model]\nwidth = 0.125\n\
@@ -36,20 +37,19 @@ fn text(data: &Path) -> String {
     )
 }
 
-/// What was made.
 pub struct Made {
     _dir: TempDir,
-    /// Where copies go: linked files must lie on one file system.
+    /// The folder for copies. Hard links need one file system.
     pub place: PathBuf,
     pub data: PathBuf,
     pub finished: PathBuf,
-    /// Stopped within the second epoch of the pretraining.
+    /// The study that was stopped within the second epoch of the pretraining.
     pub pretraining: PathBuf,
-    /// Stopped within the second epoch of the first cell's training.
+    /// The study that was stopped within the second epoch of the first cell's training.
     pub training: PathBuf,
-    /// The files of the finished one.
+    /// The files of the finished study.
     pub due: BTreeMap<String, Vec<u8>>,
-    /// What commands say of the finished one.
+    /// What commands print for the finished study.
     pub said: Mutex<BTreeMap<String, String>>,
     program: PathBuf,
     config: Config,
@@ -57,7 +57,7 @@ pub struct Made {
     table: Table,
 }
 
-/// Made by the first test that asks.
+/// The studies, which the first caller makes.
 pub fn made() -> &'static Made {
     static ONCE: OnceLock<Made> = OnceLock::new();
     ONCE.get_or_init(Made::new)
@@ -71,7 +71,7 @@ impl Made {
         let place = dir.path().to_path_buf();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&place, open).unwrap();
-        // A program below a home that others may not enter is out of nobody's reach.
+        // The program is copied here, because other users may have no access to the folder it was built in.
         let program = place.join("wgslab");
         std::fs::copy(env!("CARGO_BIN_EXE_wgslab"), &program).unwrap();
         let data = place.join("data");
@@ -96,7 +96,7 @@ impl Made {
         made
     }
 
-    /// A table with one op of the study raced: what the study then keeps beside its runs.
+    /// A table in which one op of the study is tuned. The study then keeps a table beside its runs.
     fn tuned(&self) -> Table {
         let (stop, out, silent) = (AtomicBool::new(false), self.place.join("tuning"), Stop::never());
         let job = Job { kernels: Table::default(), ..self.job(&out, &silent, &stop) };
@@ -123,7 +123,7 @@ impl Made {
     pub fn command(&self, dir: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.current_dir(dir).args(words).env_remove("RUST_BACKTRACE").env("NODEVICE_SELECT", "1");
-        // Kernels that one command compiled are there for the next: the other user has no home for them.
+        // Commands share their compiled kernels in this folder, because the other user has no home folder for them.
         command.env("MESA_SHADER_CACHE_DIR", self.place.join("kernels"));
         if is_root() {
             std::os::unix::process::CommandExt::uid(&mut command, NOBODY);
@@ -133,12 +133,12 @@ impl Made {
     }
 }
 
-/// Raises the flag within the second epoch of a stage whose name begins so.
+/// Raises the flag within the second epoch of a stage whose name has this beginning.
 pub struct Stop {
     pub stage: &'static str,
     inside: AtomicBool,
     flag: AtomicBool,
-    /// What was told.
+    /// The notes that it received.
     pub notes: Mutex<Vec<String>>,
 }
 
@@ -167,7 +167,7 @@ impl Progress for Stop {
     }
 }
 
-/// Small pictures in two classes and three splits.
+/// Writes small pictures in two classes and three splits.
 fn write_data(data: &Path) {
     for (split, n) in [("train", 12), ("val", 3), ("test", 5)] {
         for (label, class) in ["a", "b"].into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The files of the table: small on disk, large in what they claim or hold.
+//! Writes the hostile files of the table: small on disk, but large in what they claim or hold.
 
 use super::left;
 use super::seeds;
@@ -13,7 +13,7 @@ pub fn write(dir: &Path, name: &str, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Deflated zeros, `mib` MiB of them: one block again and again, so that nobody compresses gigabytes.
+/// `mib` MiB of zeros, deflated. One block is repeated, so that no test has to compress gigabytes.
 fn zeros(mib: usize, zlib: bool) -> Vec<u8> {
     let chunk = vec![0; 1 << 20];
     let mut deflate = Compress::new(Compression::best(), zlib);
@@ -27,7 +27,7 @@ fn zeros(mib: usize, zlib: bool) -> Vec<u8> {
     [first, middle.repeat(mib - 2), last].concat()
 }
 
-/// The CRC of so many zeros.
+/// The CRC of `before` followed by this many zero bytes.
 fn crc_of_zeros(bytes: u64, before: &[u8]) -> u32 {
     let mut all = crc32fast::Hasher::new();
     all.update(before);
@@ -44,7 +44,7 @@ fn crc_of_zeros(bytes: u64, before: &[u8]) -> u32 {
     all.finalize()
 }
 
-/// Small arrays under the usual names, but for one.
+/// Small arrays under the usual names; the array `name` holds `bytes` instead.
 fn members(name: &str, bytes: Vec<u8>) -> Vec<Vec<u8>> {
     let mut parts = seeds::npz()[0].parts.clone();
     let at = parts.iter().position(|p| p == format!("{name}.npy").as_bytes()).unwrap();
@@ -56,10 +56,10 @@ pub fn npz_claim(dir: &Path, shape: &str) {
     write(dir, "x.npz", &seeds::archive(&members("train_images", seeds::npy("|u1", false, shape, &[0; 64]))));
 }
 
-/// An archive whose training images are `bytes` zeros, deflated, beside small arrays under the other names.
+/// An archive whose training images are `bytes` deflated zeros. The arrays under the other names are small.
 pub fn npz_bomb(dir: &Path, bytes: u64) {
     let header = seeds::npy("|u1", false, &format!("({}, 1024, 1024)", bytes >> 20), &[]);
-    // The header as a stored block, which is not the last, then the zeros.
+    // The header is a stored block that is not the last. The zeros follow.
     let n = header.len() as u16;
     let stored = [&[0][..], &n.to_le_bytes(), &(!n).to_le_bytes(), &header].concat();
     let images = [stored, zeros((bytes >> 20) as usize, false)].concat();
@@ -101,7 +101,7 @@ pub fn npz_members(dir: &Path) {
     write(dir, "x.npz", &seeds::archive(&parts));
 }
 
-/// A picture among others that are whole.
+/// One picture beside others that are valid.
 fn picture(dir: &Path, name: &str, bytes: &[u8]) {
     for (i, seed) in seeds::png().iter().take(2).enumerate() {
         write(dir, &format!("x/train/a/{i}.png"), &seed.file());
@@ -149,7 +149,7 @@ pub fn bmp(dir: &Path, width: i32, height: i32, runs: &[u8]) {
     picture(dir, "x.bmp", &file);
 }
 
-/// A directory of tags: number, type, count, value.
+/// A TIFF directory. Each tag is (number, type, count, value).
 fn tiff(tags: &[(u16, u16, u32, u32)], next: u32, data: &[u8]) -> Vec<u8> {
     let mut file = b"II*\0\x08\0\0\0".to_vec();
     file.extend((tags.len() as u16).to_le_bytes());
@@ -162,7 +162,7 @@ fn tiff(tags: &[(u16, u16, u32, u32)], next: u32, data: &[u8]) -> Vec<u8> {
     file
 }
 
-/// Tags of a gray picture in one strip.
+/// The tags of a gray picture in one strip.
 fn gray(side: u32, compression: u32, bytes: u32) -> Vec<(u16, u16, u32, u32)> {
     let at = 8 + 2 + 12 * 9 + 4;
     vec![
@@ -193,7 +193,7 @@ pub fn tiff_tag(dir: &Path) {
     picture(dir, "x.tif", &tiff(&tags, 0, &[7; 64]));
 }
 
-/// A whole small JPEG whose frame header says that it is larger.
+/// A valid small JPEG whose frame header claims a larger picture.
 fn jpeg(name: &str, side: u16) -> (Vec<u8>, usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds").join(name);
     let mut file = std::fs::read(path).unwrap();
@@ -209,7 +209,7 @@ pub fn jpeg_claim(dir: &Path) {
 }
 
 pub fn jpeg_scans(dir: &Path) {
-    let (file, scan) = jpeg("prog.jpg", 7_000); // within the limit of pixels, which is looked at before any scan
+    let (file, scan) = jpeg("prog.jpg", 7_000); // within the limit of pixels, which is checked before any scan
     let (before, last) = file.split_at(scan);
     let last = &last[..last.len() - 2];
     picture(dir, "x.jpg", &[before, &last.repeat(5_000), &[0xff, 0xd9]].concat());
@@ -223,7 +223,8 @@ pub fn manifest(dir: &Path, rows: usize, label: fn(usize) -> String) {
     write(dir, "x.csv", text.as_bytes());
 }
 
-/// One picture of nearly as many pixels as may be, in as many rows as are taken, each by a path of its own.
+/// One picture with nearly the largest number of pixels, in the largest number of rows. The rows name it by different
+/// paths.
 pub fn csv_repeats(dir: &Path) {
     let chunks = [(b"IHDR", ihdr(7000, 7000, 0, 8)), (b"IDAT", zeros(47, true)), (b"IEND", Vec::new())];
     write(dir, "a/a.png", &png(&chunks));
@@ -268,14 +269,15 @@ pub fn toml_seeds(dir: &Path) {
     write(dir, "x.toml", text.as_bytes());
 }
 
-/// A study of one cell with one file of another's making, whose checksums are right: what is after them reads it.
+/// A study of one cell in which one file was replaced. The checksums are right, so the code after the check reads the
+/// file.
 pub fn study(dir: &Path, file: &str, bytes: &[u8]) {
     let dir = dir.join("x");
     let config = Config::parse("t", "").unwrap().to_toml().unwrap();
     write(&dir, "config.toml", seal::sealed_text(&config).as_bytes());
     left::write_run(&dir);
     write(&dir, file, bytes);
-    // With the checksums that are due, so that its parser meets it.
+    // The checksums are made right, so that the parser of the file is reached.
     left::finish(&dir.join("runs/a"));
 }
 
@@ -287,7 +289,6 @@ pub fn study_epoch(dir: &Path) {
     left::finish(&run);
 }
 
-/// A piece of relu.
 const PIECE: &str = "elementwise/unary/relu.wgsl";
 
 pub fn shader(dir: &Path, text: &str) {

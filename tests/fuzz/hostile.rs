@@ -1,5 +1,5 @@
-//! Files below 10 MB that claim or become far more, as a table: the program takes less than 1 GiB and 10 s for each, and
-//! refuses it in a sentence that a terminal can show, or reads it.
+//! A table of files below 10 MB that claim to be far larger or become far larger when read. For each, the program must
+//! take less than 1 GiB and less than 10 s. It must read the file or refuse it in a sentence that a terminal can show.
 
 use super::bombs::*;
 use super::common;
@@ -9,28 +9,27 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The variable that makes the test's program one that runs a command and measures it.
+/// With this variable set, the test's program runs a command and measures it.
 pub const MEASURE: &str = "WGSLAB_HOSTILE_MEASURE";
 
-/// The most of a process's own memory, bytes.
+/// The most memory that a process of its own may take, in bytes.
 const BYTES: u64 = 1 << 30;
-/// The most time, s.
+/// The most time it may take, in s.
 const SECONDS: f64 = 10.0;
-/// The longest line that a person is shown.
+/// The longest line that the program may print, in bytes.
 const LINE: usize = 4096;
 
-/// One row of the table.
 pub struct Row {
     pub name: &'static str,
-    /// Writes its files into a folder.
+    /// Writes the files of the row into a folder.
     pub write: fn(&Path),
-    /// What is run there.
+    /// The words of the command that is run there.
     pub words: &'static [&'static str],
-    /// Whether that opens a device.
+    /// Whether the command opens a device.
     pub device: bool,
-    /// Exit codes that are right.
+    /// The exit codes that are right.
     pub codes: &'static [i32],
-    /// What a refusal must say: a file that is refused for something else finds nothing.
+    /// What a refusal must say. A file that is refused for another reason would test nothing.
     pub says: &'static str,
 }
 
@@ -39,7 +38,7 @@ pub struct Row {
 pub struct Measured {
     code: Option<i32>,
     seconds: f64,
-    /// Of resident memory, at most.
+    /// The most resident memory, in bytes.
     bytes: u64,
     said: String,
 }
@@ -57,7 +56,6 @@ const SHADERS: &[&str] =
 const WEIGHTS: &[&str] =
     &["train", "--data", "phantom:covid?train=8&val=4&test=4", "--weights", "x.safetensors", "--out", "o"];
 
-/// The table.
 pub fn rows() -> Vec<Row> {
     let row = |name, write, words| Row { name, write, words, device: false, codes: &[2, 4], says: "" };
     let any = |name, write, words| Row { name, write, words, device: false, codes: &[0, 2, 4], says: "" };
@@ -250,7 +248,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// What a shader that cannot be compiled ends with, or one that can be: text behind a kernel harms none.
+/// The exit codes for a shader, which may or may not compile. Text after a kernel does no harm.
 const WGSL: &[i32] = &[0, 1, 2];
 
 const TRAIN: &[&str] =
@@ -265,14 +263,14 @@ impl Row {
         Row { says, ..self }
     }
 
-    /// Runs it and gives its figures, or what is wrong.
+    /// Runs the command. Returns its figures, or what is wrong.
     pub fn check(&self) -> Result<String, String> {
         if self.device && !common::adapter(self.name) {
             return Ok(String::new());
         }
         let mut found = beside(|| self.measured());
         if found.seconds > SECONDS {
-            println!("hostile {}: {:.1} s beside others; it is tried again alone", self.name, found.seconds);
+            println!("hostile {}: {:.1} s beside other cases; it is tried again alone", self.name, found.seconds);
             found = alone(|| self.measured());
         }
         let said = found.said.trim_end();
@@ -286,7 +284,7 @@ impl Row {
         self.judge(&found, said, figures)
     }
 
-    /// Writes its files into a new folder and runs it there.
+    /// Writes the files into a new folder and runs the command there.
     fn measured(&self) -> Measured {
         let dir = tempfile::tempdir().unwrap();
         (self.write)(dir.path());
@@ -321,7 +319,7 @@ fn shortened(line: &str, most: usize) -> String {
     if start.len() < line.len() { start + "…" } else { start }
 }
 
-/// Runs the program with these words and says on stdout what it took.
+/// Runs the program with these words and prints on stdout what it took.
 pub fn measure(words: &str) {
     let words: Vec<String> = serde_json::from_str(words).unwrap();
     let said = tempfile::NamedTempFile::new().unwrap();

@@ -1,4 +1,4 @@
-//! Readers of what the program itself wrote: cached images, weights, states, the files of runs and studies.
+//! Readers of files that the program itself wrote: cached images, weights, states, the files of runs and studies.
 
 use super::mutate::Seed;
 use super::readers::Desk;
@@ -24,7 +24,7 @@ use wgslab::study::{
 };
 use wgslab::tape::{State, Type};
 
-/// A cache file as the program writes it, with its header apart.
+/// Cache files as the program writes them. The header is a part of its own.
 pub fn caches() -> Vec<Seed> {
     let desk = Desk::new();
     read_cache(&desk, &[]).unwrap();
@@ -33,7 +33,7 @@ pub fn caches() -> Vec<Seed> {
     vec![seeds::safetensors(&std::fs::read(file).unwrap())]
 }
 
-/// Whatever the file holds, the source is that of the data.
+/// Whatever the file holds, the decoded data must be those of the source.
 pub fn read_cache(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let folder = desk.dir.path().join("cache");
     let options = LoadOptions { cache: Some(folder.clone()), ..desk.options(1) };
@@ -53,7 +53,7 @@ pub fn read_cache(desk: &Desk, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Tensors of a toy model.
+/// The tensors of a small model.
 const WANTED: [(&str, &[usize]); 4] = [
     ("conv1.weight", &[2, 1, 3, 3]),
     ("bn1.weight", &[2]),
@@ -93,7 +93,7 @@ pub fn states() -> Vec<Seed> {
     vec![seeds::sealed_tensors(&std::fs::read(state(&desk, "s.safetensors")).unwrap())]
 }
 
-/// A checkpoint of a toy model without a classifier.
+/// A checkpoint of a small model without a classifier.
 fn state(desk: &Desk, name: &str) -> PathBuf {
     let path = desk.file(name, &tensors("", ""));
     let mut state = State::new();
@@ -117,7 +117,8 @@ pub fn cursors() -> Vec<Seed> {
     vec![Seed::whole(format!("{cursor:#}\n"))]
 }
 
-/// What a checkpoint holds besides tensors, of a run of three epochs of four steps, and what the stage computes of it.
+/// Reads what a checkpoint holds besides tensors, of a run of three epochs of four steps. Also runs what the stage
+/// computes from it.
 pub fn read_cursor(_: &Desk, bytes: &[u8]) -> Result<()> {
     let path = Path::new("state.safetensors");
     let object = serde_json::from_slice(bytes).map_err(|e| Error::damaged(path, e, "delete it"))?;
@@ -139,7 +140,7 @@ pub fn environments() -> Vec<Seed> {
     vec![seeds::sealed(&[object.to_string()])]
 }
 
-/// As `evaluate` reads it, up to the network: the checkpoint beside it has no classifier.
+/// Reads it as `evaluate` does, until the network is needed. The checkpoint beside it has no classifier.
 pub fn read_environment(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let folder = desk.file("run/environment.json", bytes).parent().unwrap().to_path_buf();
     if !folder.join("state.safetensors").exists() {
@@ -188,14 +189,14 @@ fn sample() -> CellResult {
     }
 }
 
-/// What `write` left in a folder.
+/// The text of the file `name` that `write` left in a folder.
 pub fn written(write: impl FnOnce(&Path) -> Result<()>, name: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path()).unwrap();
     std::fs::read_to_string(dir.path().join(name)).unwrap()
 }
 
-/// The cell `a` of a study in `dir`, with its dataset's pictures.
+/// Writes the cell `a` of a study in `dir`, with the pictures of its dataset.
 pub fn write_run(dir: &Path) {
     let run = dir.join("runs/a");
     results::write_result(&run, &sample()).unwrap();
@@ -204,7 +205,7 @@ pub fn write_run(dir: &Path) {
     finish(&run);
 }
 
-/// What names the files of a run as they are.
+/// The `done` file that fits the run's files as they are.
 fn done(run: &Path) -> Value {
     let contents = |name: &str| {
         let bytes = std::fs::read(run.join(name)).unwrap();
@@ -218,7 +219,7 @@ pub fn finish(run: &Path) {
     seal::write(&run.join("done"), &done(run)).unwrap();
 }
 
-/// A study of one cell whose files but one are whole, read as the report reads it.
+/// Reads a study of one cell as the report reads it. All files but `file` are valid.
 fn report(desk: &Desk, file: &str, bytes: &[u8]) -> Result<()> {
     let dir = desk.dir.path();
     if !dir.join("config.toml").exists() {
@@ -226,7 +227,7 @@ fn report(desk: &Desk, file: &str, bytes: &[u8]) -> Result<()> {
         write_run(dir);
     }
     desk.file(file, bytes);
-    // A file that is the one that `done` names is read on; one that is not is refused at once. Both are tried.
+    // The report reads on when the file is the one that `done` names, and otherwise refuses it at once. Both are tried.
     if !file.ends_with("done") && !bytes.len().is_multiple_of(4) {
         finish(&dir.join("runs/a"));
     }

@@ -1,9 +1,11 @@
-//! Hostile files for every reader: a fault is a panic, a process that dies or hangs, more than 1 GiB of memory or 10 s for
-//! a file below 10 MB, a refusal without a sentence or with an exit code that says something else. What was only slow is tried once more alone.
+//! Hostile files for every reader. A fault is: a panic; a process that dies or hangs; more than 1 GiB of memory or 10 s
+//! for a file below 10 MB; a refusal without a sentence; an exit code that does not fit. A case whose only fault is
+//! time is tried once more alone.
 //!
-//! CI tries the same cases every time, so that it passes or fails for what changed in the program. A longer run has new
-//! ones: FUZZ_CASES=1000000 tries so many, shared among the readers, FUZZ_SEED=7 chooses which (it is printed). A case
-//! that went wrong is kept in a file below target/tmp/fuzz; FUZZ_READER=npz FUZZ_FILE=PATH reads it alone.
+//! CI tries the same cases every time, so that only a change of the program changes the result. A longer run tries new
+//! cases. FUZZ_CASES=1000000 sets their number, which the readers share. FUZZ_SEED=7 chooses them; the seed is printed.
+//! A case that went wrong is kept in a file below target/tmp/fuzz. FUZZ_READER=npz FUZZ_FILE=PATH reads that file
+//! alone.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
 
@@ -28,7 +30,7 @@ use watcher::{ORDER, Order, Tally};
 /// The seed of CI's cases.
 const RUN: u64 = 11;
 
-/// Seconds that CI's cases may take, in two processes at once.
+/// The seconds that CI's cases may take, with two processes at once.
 const SECONDS: f64 = 20.0;
 
 fn variable(name: &str) -> Option<String> {
@@ -42,7 +44,7 @@ fn number(name: &str) -> Option<u64> {
 fn find(name: &str) -> Reader {
     let all: Vec<Reader> = readers::all().into_iter().chain(readers::sluggish()).collect();
     let names: Vec<&str> = all.iter().map(|r| r.name).collect();
-    let unknown = format!("{name} is none of the readers: {}", names.join(", "));
+    let unknown = format!("there is no reader {name}; the readers are: {}", names.join(", "));
     all.into_iter().find(|r| r.name == name).unwrap_or_else(|| panic!("{unknown}"))
 }
 
@@ -84,7 +86,7 @@ fn main() {
         assert!(why.contains(" s, and tried again alone: ") && why.contains("case 0 of run"), "{why}");
         Ok(())
     }));
-    #[cfg(unix)] // the memory of a process that has ended
+    #[cfg(unix)] // only there is the memory of a process known after its end
     trials.extend(hostile::rows().into_iter().map(|row| {
         Trial::test(format!("hostile {}", row.name), move || {
             println!("{}", row.check()?);

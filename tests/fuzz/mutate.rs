@@ -1,12 +1,12 @@
-//! From small valid files to hostile ones: bits flip, ranges go, come twice or move, numbers become extreme, words of
-//! the format turn up where nobody expects them. Everything follows from a seed, so a case can be made again.
+//! Turns small valid files into hostile ones. Bits flip. Ranges are removed, repeated or moved. Numbers become extreme.
+//! Words of the format appear in unexpected places. A seed decides everything, so a case can be made again.
 
 use wgslab::base::rng::Rng;
 
-/// No case is larger: a reader's bound is for files below 10 MB, and most of a minute must not go into copying.
+/// No case is larger. The readers are bounded for files below 10 MB, but copying must not take most of the time.
 const LARGEST: usize = 1 << 20;
 
-/// Whole numbers that break sizes, counts and offsets.
+/// Whole numbers that are extreme as sizes, counts and offsets.
 const EXTREMES: [u64; 18] = [
     0,
     1,
@@ -28,7 +28,7 @@ const EXTREMES: [u64; 18] = [
     u64::MAX,
 ];
 
-/// What takes a number's place in a text.
+/// What replaces a number in a text.
 const NUMBERS: [&str; 24] = [
     "0",
     "-0",
@@ -56,8 +56,8 @@ const NUMBERS: [&str; 24] = [
     "1_000",
 ];
 
-/// A valid file in pieces that a format puts together with lengths or checksums of its own: what is mutated inside a
-/// piece still gets past them. A format without such has one piece.
+/// A valid file in parts. The format joins the parts and writes lengths or checksums of its own, so a change inside a
+/// part still passes those checks. A format without lengths and checksums has one part.
 #[derive(Clone)]
 pub struct Seed {
     pub parts: Vec<Vec<u8>>,
@@ -65,7 +65,7 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// A file without checksums.
+    /// A file without checksums, as one part.
     pub fn whole(bytes: impl Into<Vec<u8>>) -> Seed {
         Seed { parts: vec![bytes.into()], join: |parts| parts.concat() }
     }
@@ -75,13 +75,14 @@ impl Seed {
     }
 }
 
-/// Case `index` of a run: one of the seeds, changed in one place or in a few.
+/// Case `index` of a run: one of the seeds, changed in one place or in several.
 pub fn case(seeds: &[Seed], words: &[&str], run: u64, index: u64) -> Vec<u8> {
     let mut rng = Rng::new(run, 0x6675_7a7a, index); // "fuzz"
     let seed = &seeds[rng.below(seeds.len())];
     let other = &seeds[rng.below(seeds.len())];
     let changes = 1 + (0..8).take_while(|_| rng.below(2) == 0).count();
-    // Half of the cases change pieces, whose lengths and checksums are then right again, half the file as it lies.
+    // Half of the cases change parts, and the lengths and checksums are then made right again. The other half change
+    // the bytes of the whole file.
     if rng.below(2) == 0 {
         let mut parts = seed.parts.clone();
         for _ in 0..changes {
@@ -102,7 +103,7 @@ pub fn case(seeds: &[Seed], words: &[&str], run: u64, index: u64) -> Vec<u8> {
     file
 }
 
-/// A range of `bytes` that begins anywhere and is short more often than long.
+/// A range of `bytes` that begins anywhere. Short ranges are more likely than long ones.
 fn range(bytes: &[u8], rng: &mut Rng) -> std::ops::Range<usize> {
     if bytes.is_empty() {
         return 0..0;
@@ -134,7 +135,7 @@ fn change(bytes: &mut Vec<u8>, other: &[u8], words: &[&str], rng: &mut Rng) {
             let piece = bytes[range(bytes, rng)].to_vec();
             insert(bytes, at(bytes, rng), &piece);
         }
-        // A piece many times over: nesting, or a count.
+        // Repeats a part many times, for deep nesting or a large count.
         8 => {
             let piece = bytes[range(bytes, rng)].to_vec();
             let doublings = if rng.below(8) == 0 { 17 } else { 9 };
@@ -178,7 +179,7 @@ fn overwrite(bytes: &mut [u8], at: usize, piece: &[u8]) {
     bytes[at..at + n].copy_from_slice(&piece[..n]);
 }
 
-/// A binary number becomes an extreme one, or one more or less than it.
+/// Replaces a binary number by an extreme one, or by one that differs from it by one.
 fn number(bytes: &mut [u8], rng: &mut Rng) {
     let width = 1 << rng.below(4);
     if bytes.len() < width {
@@ -194,7 +195,7 @@ fn number(bytes: &mut [u8], rng: &mut Rng) {
     bytes[at..at + width].copy_from_slice(&written);
 }
 
-/// A number in a text becomes another one.
+/// Replaces a number in a text by another one.
 fn digits(bytes: &mut Vec<u8>, rng: &mut Rng) {
     if bytes.is_empty() {
         return;

@@ -1,5 +1,5 @@
-//! Every function of the library that reads what people bring or what a run left: seeds, the words of its format, and
-//! what a caller does next with what was read.
+//! Every function of the library that reads a user's file or what a run left. Each reader has its seeds, the words of
+//! its format, and what a caller does next with the data.
 
 use super::left::*;
 use super::mutate::Seed;
@@ -17,23 +17,22 @@ use wgslab::data::npz::Archive;
 use wgslab::data::{DecodedData, LoadOptions, layout::Spec, manifest};
 use wgslab::device::{Gpu, GpuOptions};
 
-/// One reader.
 pub struct Reader {
     pub name: &'static str,
     pub seeds: fn() -> Vec<Seed>,
-    /// Words of the format, put anywhere.
+    /// Words of the format, which are put anywhere.
     pub words: &'static [&'static str],
     /// Reads a file that holds these bytes.
     pub read: fn(&Desk, &[u8]) -> Result<()>,
-    /// The exit codes with which it may refuse one.
+    /// The exit codes that a refusal may have.
     pub codes: &'static [u8],
-    /// How many cases CI tries.
+    /// The number of cases that CI tries.
     pub cases: u64,
     /// Whether it needs an adapter.
     pub device: bool,
 }
 
-/// Where a reader finds its file, and the device of those that need one.
+/// The folder where a reader finds its file, and the device for readers that need one.
 pub struct Desk {
     pub dir: TempDir,
     gpu: std::sync::OnceLock<Gpu>,
@@ -72,7 +71,7 @@ impl Desk {
 
 const BAD: &[u8] = &[2, 4];
 
-/// All of them.
+/// All readers.
 pub fn all() -> Vec<Reader> {
     let picture =
         |name, seeds| Reader { name, seeds, words: &[], read: read_picture, codes: BAD, cases: 2000, device: false };
@@ -162,7 +161,7 @@ pub fn all() -> Vec<Reader> {
     ]
 }
 
-/// Readers of the watcher's own test: the first time slow, and always.
+/// Readers for the watcher's own test: one is slow the first time, the other every time.
 pub fn sluggish() -> [Reader; 2] {
     let reader = |name, read| Reader {
         name,
@@ -176,7 +175,7 @@ pub fn sluggish() -> [Reader; 2] {
     [reader("slow once", read_slowly_once), reader("slow always", read_slowly)]
 }
 
-/// What a slow reader takes, and what its test allows.
+/// The time that a slow reader takes, and the time that its test allows.
 pub const SLOW: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(400));
 
 fn read_slowly(_: &Desk, _: &[u8]) -> Result<()> {
@@ -184,7 +183,7 @@ fn read_slowly(_: &Desk, _: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The marker's folder lies where the watcher put the number of the case: it is the same for all its workers.
+/// The marker lies in the folder where the watcher keeps the number of the case. All workers share this folder.
 fn read_slowly_once(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let order: Order = serde_json::from_str(&std::env::var(ORDER).unwrap()).unwrap();
     match std::fs::File::create_new(order.place.with_file_name("slow")) {
@@ -193,15 +192,13 @@ fn read_slowly_once(desk: &Desk, bytes: &[u8]) -> Result<()> {
     }
 }
 
-// Data.
-
 fn read_npz(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let archive = Archive::open(&desk.file("a.npz", bytes))?;
     consistent(&archive.decode(&desk.options(1 + 2 * (bytes.len() % 2)), &|_, _| ())?);
     Ok(())
 }
 
-/// What a reader gave must hold together: everything after it indexes without asking.
+/// The parts of what was read must fit together, because all later code indexes without a check.
 fn consistent(source: &DecodedData) {
     for part in source.parts.iter().flatten() {
         let images = &part.images;

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use wgslab::base::hash::Hasher;
 use wgslab::base::seal;
 
-/// The committed files with one of these endings: a few hundred bytes each, made with Pillow and numpy.
+/// The committed files with one of these endings. Each has a few hundred bytes and was made with Pillow and numpy.
 pub fn pictures(endings: &[&str]) -> Vec<Seed> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
-    files.sort(); // a case is found again by its number
+    files.sort(); // the order is fixed, so that a case is found again by its number
     let wanted = |p: &std::path::PathBuf| p.extension().is_some_and(|e| endings.iter().any(|x| e == *x));
     files.into_iter().filter(wanted).map(|p| Seed::whole(std::fs::read(p).unwrap())).collect()
 }
 
-/// PNG by chunks: kind and data, to which the join adds length and checksum.
+/// PNG as chunks: each part is a kind and data. The join adds the length and the checksum.
 pub fn png() -> Vec<Seed> {
     let word = |b: &[u8]| u32::from_be_bytes(b[..4].try_into().unwrap()) as usize;
     let cut = |file: Vec<u8>| {
@@ -38,7 +38,7 @@ pub fn png() -> Vec<Seed> {
     pictures(&["png"]).into_iter().map(|s| Seed { parts: cut(s.file()), join }).collect()
 }
 
-/// A member of an archive: its header in Python's words, then its bytes.
+/// A member of an archive: the header in Python's notation, then the data.
 pub fn npy(descr: &str, order: bool, shape: &str, bytes: &[u8]) -> Vec<u8> {
     let order = if order { "True" } else { "False" };
     let mut header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}");
@@ -49,7 +49,7 @@ pub fn npy(descr: &str, order: bool, shape: &str, bytes: &[u8]) -> Vec<u8> {
     [b"\x93NUMPY\x01\0".as_slice(), &(header.len() as u16).to_le_bytes(), header.as_bytes(), bytes].concat()
 }
 
-/// Archives whose parts are members, names and bytes in turn, and one that numpy compressed.
+/// Archives whose parts are the names and bytes of the members in turn, and one archive that numpy compressed.
 pub fn npz() -> Vec<Seed> {
     let split = |order: bool, gray: bool, labels: &str| {
         let mut parts = Vec::new();
@@ -97,7 +97,7 @@ pub fn archive(parts: &[Vec<u8>]) -> Vec<u8> {
     file
 }
 
-/// safetensors by its header and its data: the join writes the header's length.
+/// A safetensors file as its header and its data. The join writes the header's length.
 pub fn safetensors(file: &[u8]) -> Seed {
     let n = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     let join = |parts: &[Vec<u8>]| {
@@ -108,8 +108,8 @@ pub fn safetensors(file: &[u8]) -> Seed {
     Seed { parts: vec![file[8..8 + n].to_vec(), file[8 + n..].to_vec()], join }
 }
 
-/// The same of a checkpoint: the join makes its two checksums right again where the file still is one, so that what reads
-/// shapes and metadata meets the changes.
+/// The same for a checkpoint. Where the file still is a checkpoint, the join makes its two checksums right again. So
+/// the code that reads shapes and metadata sees the changes.
 pub fn sealed_tensors(file: &[u8]) -> Seed {
     let plain = safetensors(file);
     let join = |parts: &[Vec<u8>]| {
@@ -119,7 +119,7 @@ pub fn sealed_tensors(file: &[u8]) -> Seed {
     Seed { join, ..plain }
 }
 
-/// As `nn::checkpoint` writes them: a digest of the tensors among the metadata, and a checksum over that.
+/// Seals the file as `nn::checkpoint` does: a digest of the tensors is among the metadata, and a checksum covers both.
 fn resealed_tensors(file: &[u8]) -> Option<Vec<u8>> {
     let tensors = safetensors::SafeTensors::deserialize(file).ok()?;
     let mut sorted = tensors.tensors();
@@ -152,7 +152,8 @@ pub fn tensors(list: &[(&str, safetensors::Dtype, &[usize], Vec<u8>)], metadata:
     safetensors::serialize(views, metadata).unwrap()
 }
 
-/// JSON objects, one a part, that carry checksums: the join makes those right again where a part still is an object.
+/// JSON objects that carry checksums, one for each part. Where a part still is an object, the join makes its checksum
+/// right again.
 pub fn sealed(objects: &[String]) -> Seed {
     let join = |parts: &[Vec<u8>]| {
         let lines = parts.iter().map(|p| resealed(p).map_or_else(|_| p.clone(), String::into_bytes));
@@ -166,7 +167,7 @@ fn resealed(text: &[u8]) -> Result<String, String> {
     seal::sealed(&value).map(|object| serde_json::Value::Object(object).to_string())
 }
 
-/// A text below the line of its checksum, which the join writes.
+/// A text below the line with its checksum. The join writes that line.
 pub fn sealed_text(text: &str) -> Seed {
     let join = |parts: &[Vec<u8>]| {
         let text = parts.concat();

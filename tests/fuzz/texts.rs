@@ -20,9 +20,9 @@ pub fn configs() -> Vec<Seed> {
 
 pub fn read_config(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let config = Config::load(&desk.file("c.toml", bytes))?;
-    // What reads back is the same: an address depends on it.
+    // The config must read back the same, because an address depends on it.
     let again = Config::parse("again", &config.to_toml()?)?;
-    assert!(again == config, "the config does not survive its own text");
+    assert!(again == config, "the config that was written does not read back the same");
     Ok(())
 }
 
@@ -36,7 +36,7 @@ pub fn read_set(desk: &Desk, bytes: &[u8]) -> Result<()> {
     Set::load(&desk.file("s.toml", bytes)).map(drop)
 }
 
-/// The recorded report with two rows and four samples of each.
+/// The recorded report, cut to two rows with four samples each.
 fn short_report() -> &'static Value {
     static ONCE: OnceLock<Value> = OnceLock::new();
     ONCE.get_or_init(shortened_report)
@@ -114,12 +114,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 }
 ";
 
-/// The texts that compile in the place of that piece: where one does not, neither does what is made of it.
+/// The texts that compile in the place of that piece. A text that does not compile would be a poor seed.
 pub fn shaders() -> Vec<Seed> {
     let desk = Desk::new();
     let mut texts: Vec<&str> = wgslab::device::tree::pieces().map(|p| p.1).collect();
     texts.retain(|text| text.len() < 4096 && read_shader(&desk, text.as_bytes()).is_ok());
-    assert!(texts.len() >= 8, "{} pieces compile by themselves", texts.len());
+    assert!(texts.len() >= 8, "only {} pieces compile by themselves", texts.len());
     texts.truncate(24);
     // Half of the cases begin with the text that the templater unrolls.
     let loops = std::iter::repeat_n(LOOPS, texts.len());

@@ -1,6 +1,6 @@
-//! The process that hands out cases and watches: who panics is told, who dies or hangs is found out, and the input that
-//! did it is kept in a file. A case that took too long is tried again alone, since a machine that is busy with other things
-//! makes every case slow.
+//! The process that hands out cases and watches the workers. A worker reports a panic itself. The watcher sees when a
+//! worker dies or hangs, and keeps the input that did it in a file. A case that took too long is tried again alone,
+//! because a busy machine makes every case slow.
 
 use super::mutate::case;
 use super::readers::Reader;
@@ -11,19 +11,19 @@ use std::process::{Command, Stdio};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// The variable that makes the test's program a worker: an [`Order`] as JSON.
+/// With this variable set, the test's program is a worker. It holds an [`Order`] as JSON.
 pub const ORDER: &str = "WGSLAB_FUZZ_ORDER";
 
-/// Held for reading by what runs beside others, and for writing by what is tried again alone.
+/// Held for reading while cases run beside others, and for writing while a case is tried again alone.
 static OTHERS: RwLock<()> = RwLock::new(());
 
-/// Does `work` while others may.
+/// Does `work`; other cases may run at the same time.
 pub fn beside<T>(work: impl FnOnce() -> T) -> T {
     let _held = OTHERS.read().unwrap_or_else(PoisonError::into_inner);
     work()
 }
 
-/// Does `work` when no other case is tried.
+/// Does `work` while no other case runs.
 pub fn alone<T>(work: impl FnOnce() -> T) -> T {
     let _held = OTHERS.write().unwrap_or_else(PoisonError::into_inner);
     work()
@@ -35,14 +35,14 @@ pub struct Order {
     pub reader: String,
     /// The seed of the run.
     pub run: u64,
-    /// Its cases.
+    /// The range of its cases.
     pub from: u64,
     pub to: u64,
-    /// Fewer cases once so much time is gone.
+    /// The worker starts no more cases after this many seconds.
     pub seconds: Option<f64>,
-    /// What a case may take, s.
+    /// The time that a case may take, in s.
     pub patience: f64,
-    /// Where it writes the number of the case it is at.
+    /// The file where the worker writes the number of its current case.
     pub place: PathBuf,
 }
 
@@ -51,7 +51,7 @@ pub struct Order {
 pub struct Finding {
     pub index: u64,
     pub what: String,
-    /// Whether time is all that was wrong.
+    /// Whether time is the only thing that was wrong.
     pub slow: bool,
 }
 
@@ -59,11 +59,11 @@ pub struct Finding {
 #[derive(Default, Serialize, Deserialize)]
 pub struct Tally {
     pub cases: u64,
-    /// Cases that were read; the others were refused.
+    /// The number of cases that were read; the others were refused.
     pub read: u64,
-    /// The most bytes held at once.
+    /// The most memory held at once, in bytes.
     pub peak: u64,
-    /// The longest case, s.
+    /// The time of the longest case, in s.
     pub slowest: f64,
     pub seconds: f64,
 }
@@ -78,13 +78,13 @@ impl Tally {
     }
 }
 
-/// The index of a finding in the seeds themselves.
+/// The index that stands for the seeds themselves.
 pub const SEED: u64 = u64::MAX;
 
-/// No more workers are begun after so many findings: a reader that fails everywhere need not be told a thousand times.
+/// No more workers start after this many findings. A reader that fails everywhere need not say so a thousand times.
 const ENOUGH: usize = 20;
 
-/// Tries `cases` of a reader and gives the figures, or what went wrong with where each input is kept.
+/// Tries `cases` of a reader. Returns the figures, or what went wrong and the file of each input.
 pub fn watch(reader: &Reader, run: u64, cases: u64, seconds: Option<f64>, patience: Duration) -> Result<Tally, String> {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("place");
@@ -118,7 +118,7 @@ pub fn watch(reader: &Reader, run: u64, cases: u64, seconds: Option<f64>, patien
     Err(format!("{} of {} cases went wrong:\n  {}", wrong.len(), total.cases, list.join("\n  ")))
 }
 
-/// One worker's cases: the one that it died of, and those that went wrong before.
+/// Runs one worker on its cases. Returns the case that killed it, if any, and the cases that went wrong before.
 fn tried(order: &Order, dir: &Path, total: &mut Tally) -> (Option<Finding>, Vec<Finding>) {
     std::fs::write(&order.place, order.from.to_le_bytes()).unwrap();
     let (died, said) = Worker::start(order, dir).watched(order);
@@ -133,7 +133,8 @@ fn tried(order: &Order, dir: &Path, total: &mut Tally) -> (Option<Finding>, Vec<
     (died, findings)
 }
 
-/// A finding that stands: one of time alone is tried once more, alone, and only what is then wrong counts.
+/// The finding, if it is confirmed. A finding that is only about time is tried once more, alone; the second result
+/// counts.
 fn again(finding: Finding, order: &Order, dir: &Path) -> Option<Finding> {
     if !finding.slow {
         return Some(finding);
@@ -159,7 +160,7 @@ fn at(place: &Path) -> u64 {
     bytes.try_into().map_or(0, u64::from_le_bytes)
 }
 
-/// Writes the input of a case and says where.
+/// Writes the input of a case to a file and returns its path.
 fn keep(reader: &Reader, run: u64, index: u64) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz").join(reader.name.replace([' ', '\''], "-"));
     std::fs::create_dir_all(&folder).unwrap();
@@ -168,7 +169,7 @@ fn keep(reader: &Reader, run: u64, index: u64) -> PathBuf {
     path
 }
 
-/// A folder in memory where there is one: each case is a file, and a study's files are synced to their disk.
+/// A folder in memory where the system has one. Each case is a file, and a study syncs its files to their disk.
 fn memory() -> PathBuf {
     let shared = PathBuf::from("/dev/shm");
     if tempfile::tempdir_in(&shared).is_ok() { shared } else { std::env::temp_dir() }
@@ -194,14 +195,14 @@ impl Worker {
         Worker { child, stderr }
     }
 
-    /// Waits for its end: of which case it died, if it did, and what it said.
+    /// Waits until the worker ends. Returns the case that killed it, if any, and what it printed.
     fn watched(mut self, order: &Order) -> (Option<Finding>, String) {
         let patience = Duration::from_secs_f64(order.patience);
         let died = |what, slow| Some(Finding { index: at(&order.place), what, slow });
         let mut out = self.child.stdout.take().unwrap();
         let reader = std::thread::spawn(move || {
             let mut text = String::new();
-            let _ = out.read_to_string(&mut text); // what came before the end counts
+            let _ = out.read_to_string(&mut text); // a partial text counts, too
             text
         });
         let (mut last, mut since) = (None, Instant::now());

@@ -1,4 +1,4 @@
-//! Words of each format, put where nobody expects them.
+//! Words of each format, which are put in unexpected places.
 
 #[rustfmt::skip] // one word a line would be pages
 pub const JSON: &[&str] = &[

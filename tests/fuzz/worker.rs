@@ -1,5 +1,5 @@
-//! The process that tries cases. Panics are caught and told; what ends or stops the process itself (a stack that is too
-//! deep, an allocation past the bound, an endless loop) is seen by the one that watches it.
+//! The process that tries cases. It catches and reports panics. The watcher sees what ends or stops the process itself:
+//! a stack overflow, an allocation past the bound, an endless loop.
 
 use super::mutate::case;
 use super::readers::{Desk, Reader};
@@ -11,19 +11,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// What a reader may take beyond what was there before.
+/// The memory that a reader may take beyond what was held before, in bytes.
 pub const BYTES: usize = 1 << 30;
 
-/// What a reader may take of time.
+/// The time that a reader may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 #[global_allocator]
 static MEMORY: Cap<std::alloc::System> = Cap::new(std::alloc::System, usize::MAX);
 
-/// Where the last panic was, in words.
+/// The place of the last panic, as text.
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
-/// Tries the cases of an order and says on stdout what it found: a line of JSON each, the tally last.
+/// Tries the cases of an order. Prints on stdout one line of JSON for each finding, and the tally last.
 pub fn work(reader: &Reader, order: &Order) {
     std::panic::set_hook(Box::new(|info| {
         let text = info.payload().downcast_ref::<&str>().copied();
@@ -37,7 +37,7 @@ pub fn work(reader: &Reader, order: &Order) {
     let mut tally = Tally::default();
     if order.from == 0 {
         for seed in &seeds {
-            // A seed that is refused finds little.
+            // A seed that is refused is of little use, so this is a finding.
             let mut tally = Tally::default();
             let why = attempt(&seed.file(), &mut tally);
             let refused = || (tally.read == 0).then(|| refusal(reader, &desk, &seed.file())).flatten();
@@ -53,10 +53,10 @@ pub fn work(reader: &Reader, order: &Order) {
         if order.seconds.is_some_and(|s| started.elapsed().as_secs_f64() > s) {
             break;
         }
-        // Read by the watcher when this process is no more.
+        // The watcher reads this when the process has died.
         place.rewind().and_then(|()| place.write_all(&index.to_le_bytes())).unwrap();
         let bytes = case(&seeds, reader.words, order.run, index);
-        // An allocation past the bound ends the process: nothing larger is ever filled on this machine.
+        // An allocation past the bound ends the process, so that no test fills the machine's memory.
         MEMORY.set_limit(MEMORY.allocated() + BYTES).unwrap();
         let why = attempt(&bytes, &mut tally);
         MEMORY.set_limit(usize::MAX).unwrap();
@@ -74,17 +74,18 @@ fn say(finding: &Finding) {
     println!("{}", serde_json::to_string(finding).unwrap());
 }
 
-/// What is told of seeds that are not to be read: kinds of TIFF that the program knows and does not take.
+/// What a refusal says for seeds that are not to be read: kinds of TIFF that the program knows but does not support.
 const UNREAD: [&str; 3] = ["floating-point samples", "JPEG within TIFF", "a palette is not read"];
 
-/// Why a reader refuses what it should read.
+/// Why a reader refuses what it should read, if it does.
 fn refusal(reader: &Reader, desk: &Desk, bytes: &[u8]) -> Option<String> {
-    let why = (reader.read)(desk, bytes).map_or_else(|e| e.to_string(), |()| "no more, the second time".to_string());
+    let why =
+        (reader.read)(desk, bytes).map_or_else(|e| e.to_string(), |()| "it is refused only the first time".to_string());
     (!UNREAD.iter().any(|known| why.contains(known))).then(|| format!("it is refused: {why}"))
 }
 
-/// What is wrong with how the reader took these bytes, and whether time is all of it; none where it read or refused them
-/// as it should.
+/// What is wrong with how the reader treated these bytes, and whether it is time alone. None where it read or refused
+/// them as it should.
 pub fn attempt(
     reader: &Reader,
     desk: &Desk,

@@ -1,10 +1,11 @@
-"""Makes files.safetensors: PNG, TIFF, BMP, GIF and WebP files, and turned pictures of every kind, beside their pixels.
+"""Makes files.safetensors: PNG, TIFF, BMP, GIF and WebP files, and rotated pictures of every format, with their pixels.
 
 Needs Pillow, numpy and safetensors. Run it in this folder: `python make_files.py`. No build and no test needs it.
 
-Each case is NAME.ENDING.file, the bytes, and NAME.ENDING.pixels, H x W x 3: what Pillow decodes where it does, turned by
-`ImageOps.exif_transpose`; where Pillow has no such mode (16 bits a colour) or keeps transparency, the samples that were
-written, laid over black and rounded to the nearest of 256 levels by numpy. Files to refuse have no pixels.
+Each case has NAME.ENDING.file, the bytes, and NAME.ENDING.pixels, H x W x 3. The pixels are what Pillow decodes, turned
+by `ImageOps.exif_transpose`. Where Pillow has no such mode (16 bits for each colour) or keeps transparency, they are
+the samples that were written, blended over black and rounded to the nearest of 256 levels by numpy. Files that must be
+refused have no pixels.
 """
 import io
 import struct
@@ -28,12 +29,12 @@ files = {}
 
 
 def levels(v, top=65535):
-    """Samples as bytes, rounded to the nearest."""
+    """Converts samples to bytes, rounded to the nearest."""
     return np.floor(np.asarray(v, np.float64) * 255 / top + 0.5).astype(np.uint8)
 
 
 def over_black(color, alpha, top=255):
-    """Colours times alpha."""
+    """Multiplies colours by alpha."""
     return levels(color.astype(np.float64) * (alpha.astype(np.float64) / top)[..., None], top)
 
 
@@ -48,7 +49,7 @@ def saved(image, kind, **how):
 
 
 def add(name, data, pixels=None, pillow=True):
-    """A case; without pixels they are Pillow's, or none where the file is to be refused."""
+    """Adds a case. By default the pixels are Pillow's; a file that must be refused has none."""
     if pixels is None and pillow:
         pixels = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
     files[name] = (data, pixels)
@@ -59,7 +60,7 @@ def chunk(kind, body):
 
 
 def png(samples, color, bits, *before, after=()):
-    """A PNG of samples (H x bytes a row) written by hand."""
+    """Writes a PNG of samples (H x bytes of a row) by hand."""
     rows = b"".join(b"\0" + row.tobytes() for row in samples)
     parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", W, H, bits, color, 0, 0, 0)), *before]
     parts += [chunk(b"IDAT", zlib.compress(rows)), *after, chunk(b"IEND", b"")]
@@ -67,7 +68,7 @@ def png(samples, color, bits, *before, after=()):
 
 
 def packed(gray, bits):
-    """Samples of 1, 2 or 4 bits, rows filled up to bytes."""
+    """Packs samples of 1, 2 or 4 bits; rows are filled up to whole bytes."""
     per = 8 // bits
     wide = np.zeros((H, -(-W // per) * per), np.uint8)
     wide[:, :W] = gray
@@ -75,7 +76,7 @@ def packed(gray, bits):
 
 
 def tiff(data, entries, order="<", big=False, more=b"", following=False):
-    """A TIFF of one strip: entries are tag -> value or list of shorts; the strip and the size are filled in."""
+    """Writes a TIFF of one strip. Entries are tag -> value or list of shorts; the strip and the size are filled in."""
     long, count = ("Q", 16) if big else ("I", 4)
     tags = {256: W, 257: H, 259: 1, 262: 1, 277: 1, 278: H, 273: 0, 279: len(data)} | entries
     head = 16 if big else 8

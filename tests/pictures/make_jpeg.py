@@ -1,10 +1,10 @@
-"""Makes jpeg.safetensors: JPEG files of every kind beside the pixels that libjpeg-turbo decodes from them.
+"""Makes jpeg.safetensors: JPEG files of every kind with the pixels that libjpeg-turbo decodes from them.
 
-Needs Pillow, numpy, safetensors (any recent) and cjpeg of libjpeg-turbo (`apt-get install libjpeg-turbo-progs`).
-Run it in this folder: `python make_jpeg.py`. No build and no test needs it; the numbers are committed.
+Needs Pillow, numpy, safetensors (any recent) and cjpeg of libjpeg-turbo (`apt-get install libjpeg-turbo-progs`). Run it
+in this folder: `python make_jpeg.py`. No build and no test needs it, because the numbers are committed.
 
-Each case is two tensors: NAME.file holds the bytes of the file, NAME.pixels what Pillow's libjpeg-turbo decodes
-(H x W x 3 after Pillow's `convert("RGB")`). Files that only have to be refused are NAME.file alone.
+Each case is two tensors. NAME.file holds the bytes of the file. NAME.pixels is what Pillow's libjpeg-turbo decodes (H x
+W x 3 after Pillow's `convert("RGB")`). Files that must be refused have only NAME.file.
 """
 import io
 import struct
@@ -32,11 +32,11 @@ SAMPLES = {
     "3x1_1x1_1x1": "3x1,1x1,1x1",
     "1x2_1x2_1x2": "1x2,1x2,1x2",
 }
-SIZES = [(35, 27), (16, 16), (41, 18), (88, 88)]  # width, height: odd ones and ones that divide
+SIZES = [(35, 27), (16, 16), (41, 18), (88, 88)]  # width, height: some odd, some multiples of the block size
 
 
 def picture(width, height, seed):
-    """Soft shapes of saturated colours, with an edge and some noise: whatever a decoder gets wrong shows."""
+    """Makes soft shapes of saturated colours with an edge and some noise, so that any decoding error changes pixels."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     waves = [np.sin(x / (5 + 3 * c) + c) * np.cos(y / (7 - 2 * c) + seed) for c in range(3)]
@@ -47,7 +47,7 @@ def picture(width, height, seed):
 
 
 def cjpeg(image, *args, scans=None):
-    """The file that cjpeg makes of an array."""
+    """Compresses an array with cjpeg."""
     with tempfile.TemporaryDirectory() as folder:
         ppm, out = Path(folder, "in.ppm"), Path(folder, "out.jpg")
         Image.fromarray(image).save(ppm)
@@ -60,14 +60,14 @@ def cjpeg(image, *args, scans=None):
 
 
 def decoded(data):
-    """What libjpeg-turbo makes of a file."""
+    """Decodes a file with libjpeg-turbo."""
     image = Image.open(io.BytesIO(data))
     image.load()
     return np.asarray(image.convert("RGB"))
 
 
 def segments(data):
-    """(marker, start, end) of every segment before the first scan."""
+    """Lists (marker, start, end) of every segment before the first scan."""
     at = 2
     while data[at + 1] != 0xDA:
         size = struct.unpack(">H", data[at + 2 : at + 4])[0]
@@ -76,7 +76,7 @@ def segments(data):
 
 
 def without(data, marker):
-    """The file without the segments of a marker."""
+    """Removes the segments of a marker from the file."""
     out, last = b"", 0
     for found, start, end in segments(data):
         if found == marker:
@@ -85,13 +85,13 @@ def without(data, marker):
 
 
 def adobe(data, transform):
-    """The file with one Adobe segment of a colour transform, right behind SOI."""
+    """Puts one Adobe segment with a colour transform directly after SOI."""
     body = b"Adobe" + struct.pack(">HHHB", 100, 0, 0, transform)
     return data[:2] + b"\xff\xee" + struct.pack(">H", len(body) + 2) + body + without(data, 0xEE)[2:]
 
 
 def renamed(data, ids):
-    """The file with other component ids, in the frame and in every scan of all components."""
+    """Changes the component ids in the frame and in every scan of all components."""
     out = bytearray(data)
     for marker, start, _ in segments(data):
         if marker in (0xC0, 0xC1, 0xC2):
@@ -105,7 +105,7 @@ def renamed(data, ids):
 
 
 def pillow(image, mode, **how):
-    """The file that Pillow makes of an array."""
+    """Compresses an array with Pillow."""
     out = io.BytesIO()
     Image.fromarray(image, mode).save(out, "JPEG", **how)
     return out.getvalue()
@@ -144,12 +144,12 @@ def main():
             files[f"refined_{name}"] = cjpeg(image, "-sample", sample, scans=REFINED)
     files["separate_420_88x88"] = cjpeg(picture(88, 88, 9), "-sample", "2x2", "-quality", "95", scans=SEPARATE)
     for width, height in [(1, 1), (1, 9), (9, 1), (2, 3), (8, 8), (17, 3), (3, 33)]:
-        # libjpeg stretches colours of one or two columns plainly, and all others smoothly.
+        # libjpeg repeats colours that are one or two columns wide and interpolates all others.
         sample = "2x2" if width > 4 else "1x1"
         files[f"tiny_{width}x{height}"] = cjpeg(picture(width, height, 5), "-sample", sample)
         files[f"tiny_prog_{width}x{height}"] = cjpeg(picture(width, height, 6), "-sample", sample, "-progressive")
 
-    # Colour: what the components are is told by JFIF, then by Adobe's segment, then by the component ids.
+    # JFIF says what the components are; without it Adobe's segment does, and without that the component ids.
     image = picture(35, 27, 50)
     plain = cjpeg(image, "-sample", "1x1")
     bare = without(plain, 0xE0)
@@ -200,7 +200,7 @@ def main():
 
 
 def two_components(gray):
-    """A frame of two components, which no decoder gives colours."""
+    """Makes a frame of two components, to which no decoder assigns colours."""
     (start, end) = next((s, e) for m, s, e in segments(gray) if m == 0xC0)
     frame = bytearray(gray[start:end] + bytes([2, 0x11, 0]))
     frame[2:4] = struct.pack(">H", len(frame) - 2)

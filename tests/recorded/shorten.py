@@ -1,7 +1,7 @@
 """Shortens a report of `wgslab bench --json` for the repository: python3 shorten.py REPORT.json > first.json
 
-Samples get five digits that count, the host's clock beside them is left out, and each row stands on a line of its own.
-No sample is dropped.
+Samples are rounded to five significant digits. The host's clock beside them is left out. Each row is on a line of its
+own. No sample is dropped.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 
 
 def short(row):
-    """The row with shorter numbers; verdicts do not read the wall clock."""
+    """Gives the row with shorter numbers. Verdicts do not use the wall clock."""
     for key in ("samples_ms", "reference_ms"):
         row[key] = [float(f"{ms:.5g}") for ms in row[key]]
     return row | {"wall_ms": []}

@@ -1,22 +1,22 @@
-//! What the references of losses over rows share: the softmax of a row, how labels are read, and the weighted mean.
-//! A pair is (value, Σ|terms|).
+//! What the references of losses over rows share: the softmax of a row, how labels are read, and the weighted mean. A
+//! pair is (value, Σ|terms|).
 
 use crate::reference::{Expected, Tensor};
 
-/// log 3, and exp 3 + 2·|x| weighted by exp(x) itself: at most 8 where it matters. What |x| itself may be off is in the
-/// terms.
+/// log is granted 3. exp is granted 3 + 2·|x|, weighted by exp(x) itself, which is at most 8 where it matters. The
+/// error of |x| itself is in the terms.
 pub const ULPS: f64 = 11.0;
 
 /// The log-probabilities of a row, each with its terms.
 pub struct Softmax {
-    /// log softmax.
+    /// The log softmax.
     pub log: Vec<(f64, f64)>,
     /// log Σ exp.
     pub lse: (f64, f64),
 }
 
 impl Softmax {
-    /// Of a row of logits; the 1 in the terms is what log may be off near 1, in absolute terms.
+    /// The softmax of a row of logits. The 1 in the terms is the absolute error that log may have near 1.
     pub fn new(row: impl Iterator<Item = f64> + Clone) -> Self {
         let max = row.clone().fold(f64::NEG_INFINITY, f64::max);
         let log_sum = row.clone().map(|v| (v - max).exp()).sum::<f64>().ln();
@@ -36,7 +36,7 @@ impl Softmax {
         (-self.log[label].0, self.log[label].1)
     }
 
-    /// Σ_{k ≠ label} max(p_k, 1e-7), and Σ p_k of those not clamped.
+    /// Σ_{k ≠ label} max(p_k, 1e-7), and Σ p_k of those that are not clamped.
     pub fn reverse(&self, label: usize) -> [(f64, f64); 2] {
         let others = (0..self.log.len()).filter(|k| *k != label).map(|k| self.p(k));
         let sum = |f: &dyn Fn((f64, f64)) -> (f64, f64)| {
@@ -52,7 +52,7 @@ pub fn row(x: &Tensor, i: usize) -> &[f64] {
     &x.f[i * k..(i + 1) * k]
 }
 
-/// The label of row i: one past the last class counts as the last.
+/// The label of row i. A label past the last class counts as the last class.
 pub fn label(labels: &Tensor, i: usize, classes: usize) -> usize {
     (labels.u[i] as usize).min(classes - 1)
 }
@@ -62,7 +62,8 @@ pub fn sum(a: f64, x: (f64, f64), b: f64, y: (f64, f64)) -> (f64, f64) {
     (a * x.0 + b * y.0, a.abs() * x.1 + b.abs() * y.1)
 }
 
-/// Outputs loss, losses and shares from the rows' losses: the mean under weights, row i counting `count(i)` times.
+/// The outputs loss, losses and shares from the rows' losses. The loss is the weighted mean, in which row i counts
+/// `count(i)` times.
 pub fn mean(
     losses: Vec<(f64, f64)>,
     weights: &Tensor,
@@ -83,14 +84,14 @@ pub fn mean(
     ]
 }
 
-/// Outputs loss and losses where the loss is the plain sum.
+/// The outputs loss and losses where the loss is the plain sum.
 pub fn plain_sum(losses: Vec<(f64, f64)>, columns: usize, ulps: f64) -> Vec<Expected> {
     let total = losses.iter().fold((0.0, 0.0), |a, l| (a.0 + l.0, a.1 + l.1));
     let n = losses.len();
     vec![Expected::sums(vec![total], n + columns).ulps(ulps), Expected::sums(losses, columns).ulps(ulps)]
 }
 
-/// The last output: four numbers of each row.
+/// The last output: four numbers for each row.
 pub fn stats(rows: Vec<[(f64, f64); 4]>, columns: usize, ulps: f64) -> Expected {
     Expected::sums(rows.into_iter().flatten().collect(), columns).ulps(ulps)
 }

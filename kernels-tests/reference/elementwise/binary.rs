@@ -1,4 +1,4 @@
-//! binary: functions of two numbers; one rounding of the exact value, and what Vulkan grants a division.
+//! binary: functions of two numbers. The error is one rounding of the exact value, and what Vulkan grants a division.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::binary::Binary;

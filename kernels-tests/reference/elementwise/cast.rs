@@ -1,4 +1,4 @@
-//! cast: the nearest number of the other type, by search where that says it plainest.
+//! cast: the nearest number of the other type, found by search where that is the simplest definition.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::cast::Cast;
@@ -16,7 +16,8 @@ pub fn value(half: u32) -> f64 {
     if sign == 1 { -size } else { size }
 }
 
-/// The half float nearest to `x`, of two the one with an even fraction; from halfway past the largest on, infinity.
+/// The half float nearest to `x`. Of two equally near ones it is the one with an even fraction. From halfway past the
+/// largest half on, it is infinity.
 fn half(x: f64) -> u32 {
     let sign = if x.is_sign_negative() { 0x8000 } else { 0 };
     if x.is_nan() {
@@ -49,7 +50,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
             Expected::exact(halves.take(shape.numel()).collect())
         }
     }]);
-    // Each cotangent goes to its own element.
+    // Each cotangent goes to the element of the same index.
     match op {
         Cast::F16 | Cast::F32 if !x.f.is_empty() => answer.gradient(&[0], &[0]).picks((0..x.f.len()).collect()),
         _ => answer,

@@ -1,4 +1,4 @@
-//! fill: one word everywhere.
+//! fill: one word in every element.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::base::DType;

@@ -1,4 +1,4 @@
-//! increment: one more, unless the guard is raised.
+//! increment: adds one, unless the guard is raised.
 
 use crate::reference::{Answer, Expected, Tensor, raised};
 use wgslab::tape::Op;

@@ -1,4 +1,5 @@
-//! random: what base::rng draws on the host: Rng::uniform to the bit, Rng::normal's formula in f64.
+//! random: what base::rng draws on the host. Rng::uniform must agree to the bit; Rng::normal follows its formula in
+//! f64.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::random::{Distribution, Random};
@@ -27,7 +28,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
                 let z = (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos();
                 (mean + std * z, mean.abs() + (std * z).abs())
             });
-            // A logarithm or a series over a division, a root, a cosine.
+            // The terms are: a logarithm or a series over a division, a root, a cosine.
             Expected::sums(pairs.collect(), 2).ulps(3.0 + 2.5 + 4.5 + 2.0)
         }
     };

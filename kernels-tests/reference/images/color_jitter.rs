@@ -1,4 +1,4 @@
-//! color_jitter: torchvision's ColorJitter (hue through HSV as it does it) and RandomGrayscale, in f64.
+//! color_jitter: torchvision's ColorJitter (hue through HSV, as there) and RandomGrayscale, in f64.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::base::rng::unit;
@@ -57,7 +57,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         let at = |c: usize, i: usize| (b * channels + c) * plane + i;
         let words = |block| op.draws.words(block, x[1].u[b], epoch);
         let mut image: Image = (0..plane).map(|i| [0, 1, 2].map(|c| x[0].f[at(c.min(channels - 1), i)])).collect();
-        // How far a rounding can grow: each stage scales what comes in and what it is blended with.
+        // How far a rounding error can grow: each stage scales its input and what the input is blended with.
         let mut growth = 1.0;
         if unit(words(0)[0]) < op.probability {
             let mut order = [0, 1, 2, 3];
@@ -85,7 +85,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
                     }
                     _ => {}
                 }
-                // A hue is a ratio of differences, six to the circle.
+                // The hue is a ratio of differences, and a circle has six units of it.
                 growth *= f.map_or(6.0, |f| f + (1.0 - f).abs()).max(1.0);
             }
         }
@@ -96,6 +96,6 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
             }
         }
     }
-    // Copies are held to a rounding as well: growth is 1 there and the length does not matter.
+    // Copied images are allowed a rounding too: their growth is 1, and the number of terms does not matter.
     Answer::new(vec![Expected::sums(pairs, 1).ulps(5.0)])
 }

@@ -85,7 +85,8 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
                     brightest = brightest.max(v);
                 }
             }
-            // A position is as exact as f32 holds the side of the window, and a weight as exact as the position.
+            // The precision of a position is that of f32 at the side of the window. A weight is as precise as its
+            // position.
             let exact = window.is_none() && size == out;
             pairs.push((value, brightest * if exact { 1.0 } else { (width + height) as f64 / 2.0 }));
         }

@@ -1,4 +1,5 @@
-//! cutmix, as the authors' code: cut = √(1 − λ) of each side around a uniform place, clipped; λ' = 1 − area / (H·W).
+//! cutmix, as in the authors' code: cuts √(1 − λ) of each side around a uniform place, clipped at the border; λ' = 1 −
+//! area / (H·W).
 
 use crate::reference::cutout::around;
 use crate::reference::{Answer, Expected, Tensor, cast};

@@ -1,4 +1,4 @@
-//! cutout: rows y − side/2 to y + side/2 and columns alike, around a uniform (y, x), take the value.
+//! cutout: around a uniform (y, x), the rows y − side/2 to y + side/2 and the same columns get the value.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use std::ops::Range;
@@ -6,7 +6,7 @@ use wgslab::base::rng::unit;
 use wgslab::kernels::cutout::Cutout;
 use wgslab::tape::Op;
 
-/// The rows or columns of a box of `size` around the place a word draws among `n`, cut at both ends.
+/// The rows or columns of a box of `size` around the place among `n` that a word draws. The box is cut at both ends.
 pub fn around(word: u32, size: usize, n: usize) -> Range<usize> {
     let at = ((word as u64 * n as u64) >> 32) as usize;
     at.saturating_sub(size / 2)..(at + size.div_ceil(2)).min(n)

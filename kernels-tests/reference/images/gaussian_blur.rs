@@ -36,6 +36,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
             }
         }
     }
-    // exp at −x is exact to 3 + 2x ulps and weighs e⁻ˣ, so at most 3 count; once a direction, with two divisions.
+    // exp at −x is exact to 3 + 2x ulps and has the weight e⁻ˣ, so at most 3 count. There is one exp for each
+    // direction, and two divisions.
     Answer::new(vec![Expected::sums(pairs, (2 * radius as usize + 1).pow(2)).ulps(2.0 * (3.0 + 2.5))])
 }

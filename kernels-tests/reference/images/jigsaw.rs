@@ -1,4 +1,4 @@
-//! jigsaw: tile t of y is tile table[r, t] of x, r drawn for the sample.
+//! jigsaw: tile t of y is tile table[r, t] of x, where r is drawn for the sample.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::jigsaw::Jigsaw;

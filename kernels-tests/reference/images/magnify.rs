@@ -25,7 +25,8 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
                     brightest = brightest.max(v.abs());
                 }
             }
-            // A position is as exact as f32 holds the side of the crop, and a weight as exact as the position.
+            // The precision of a position is that of f32 at the side of the crop. A weight is as precise as its
+            // position.
             pairs.push((value, brightest * (1.0 + (high + wide) as f64 / 2.0)));
         }
     }

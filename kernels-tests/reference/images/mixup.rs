@@ -1,4 +1,4 @@
-//! mixup: λ·x + (1 − λ)·x of the partner; for labels the same of their one-hot rows.
+//! mixup: λ·x + (1 − λ)·x of the partner. For labels, the same of their one-hot rows.
 
 use crate::reference::{Answer, Expected, Tensor};
 use std::any::Any;

@@ -1,4 +1,5 @@
-//! rotate: PyTorch's grid_sample over a turned grid, in f64: bilinear, outside zero or mirrored at the edge.
+//! rotate: PyTorch's grid_sample over a rotated grid, in f64: bilinear, and outside the image zero or mirrored at the
+//! edge.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::base::rng::unit;
@@ -46,7 +47,8 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
                     sum += weight * x[0].f[plane + y as usize * width + x_at as usize];
                 }
             }
-            // Values are at most 1, and a place is as exact as f32 holds the sides and the angle, in turns.
+            // Values are at most 1. The precision of a place is that of f32 at the size of the sides and of the angle,
+            // in turns.
             let scale = (height + width) as f64 * (1.0 + (degrees / 360.0).abs() * std::f64::consts::TAU);
             pairs[plane + i * width + j] = (sum, scale);
         }

@@ -1,4 +1,4 @@
-//! solarize: 1 − x for values of the threshold or more, of the samples drawn.
+//! solarize: in the drawn samples, values of at least the threshold become 1 − x.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::base::rng::unit;

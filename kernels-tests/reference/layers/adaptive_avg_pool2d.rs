@@ -4,7 +4,7 @@ use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::adaptive_avg_pool2d::AdaptiveAvgPool2d;
 use wgslab::tape::Op;
 
-/// Of each output element, the indices of its window.
+/// For each output element, the indices of its window.
 pub fn windows(x: &Tensor, out: [u32; 2]) -> Vec<Vec<usize>> {
     let ([n, c, h, w], [oh, ow]) = ([0, 1, 2, 3].map(|i| x.dim(i)), out.map(|o| o as usize));
     let range = |o: usize, size: usize, out: usize| o * size / out..((o + 1) * size).div_ceil(out);

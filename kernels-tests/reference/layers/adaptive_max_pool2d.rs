@@ -1,4 +1,4 @@
-//! adaptive_max_pool2d: the largest element of each of PyTorch's adaptive windows and where it is.
+//! adaptive_max_pool2d: the largest element of each of PyTorch's adaptive windows, and its place.
 
 use crate::reference::adaptive_avg_pool2d::windows;
 use crate::reference::{Answer, Expected, Tensor, cast};
@@ -7,7 +7,7 @@ use wgslab::tape::Op;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let plane = x[0].dim(2) * x[0].dim(3);
-    // The first of equals in row order: later ones must be larger.
+    // Of equal elements the first in row order counts, so a later one must be larger.
     let largest = |w: Vec<usize>| w.into_iter().reduce(|a, b| if x[0].f[b] > x[0].f[a] { b } else { a });
     let picks: Vec<usize> = windows(&x[0], cast::<AdaptiveMaxPool2d>(op).out)
         .into_iter()

@@ -1,11 +1,13 @@
-//! attention: y_i = Σ_j P_ij·v_j, P_ij = exp(s_ij − lse_i), s_ij = scale·⟨q_i, k_j⟩ over the keys j that query i sees: those
-//! before the sample's length and, where causal, not after i. A query that sees none has y 0 and lse −1e30.
+//! attention: y_i = Σ_j P_ij·v_j, P_ij = exp(s_ij − lse_i), s_ij = scale·⟨q_i, k_j⟩ over the keys j that query i sees.
+//! These are the keys before the sample's length and, where causal, not after i. A query that sees no key has y 0 and
+//! lse −1e30.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::attention::Attention;
 use wgslab::tape::Op;
 
-/// Division 2.5; exp 3 + 2·|x|, weighted by exp(x) itself: at most 8 where it matters; log 3.
+/// Division is granted 2.5. exp is granted 3 + 2·|x|, weighted by exp(x) itself, which is at most 8 where it matters.
+/// log is granted 3.
 const ULPS: f64 = 13.5;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
@@ -31,7 +33,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         let top = scores.iter().fold(f64::NEG_INFINITY, |m, v| m.max(*v));
         let total = scores.iter().map(|v| (v - top).exp()).sum::<f64>();
         let shares: Vec<f64> = scores.iter().map(|v| (v - top).exp() / total).collect();
-        // A score that is off by δ makes its exp off by a factor of 1 + δ; so does the sum's, for all of them.
+        // An error δ of a score changes its exp by a factor of 1 + δ. The error of the sum changes all of them so.
         let off: f64 = (0..seen).map(|j| shares[j] * (1.0 + size(j) + (scores[j] - top).abs())).sum();
         for d in 0..e {
             let value = (0..seen).map(|j| shares[j] * at(&x[2], j, d)).sum::<f64>();

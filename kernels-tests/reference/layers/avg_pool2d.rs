@@ -1,4 +1,4 @@
-//! avg_pool2d: the mean of each window, zeros of the border included.
+//! avg_pool2d: the mean of each window, including the zeros of the border.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::avg_pool2d::AvgPool2d;

@@ -1,12 +1,13 @@
-//! batch_norm: y = (x − mean) / √(var + eps) · weight + bias for each channel, mean and biased variance of the batch or
-//! of each of its parts, each sample counted by its weight (train), or given (eval).
+//! batch_norm: y = (x − mean) / √(var + eps) · weight + bias for each channel. In training, mean and biased variance
+//! are those of the batch or of each of its parts, with each sample counted by its weight. In evaluation they are
+//! given.
 
 use crate::reference::{Answer, Expected, HALF_ULP, Tensor};
 use std::any::Any;
 use wgslab::kernels::batch_norm::{BatchNorm, BatchNormEval};
 use wgslab::tape::Op;
 
-/// 1/√ is granted 2 ulps, √ and division 4.5 and 2.5.
+/// 1/√ is granted 2 ulps, √ 4.5 and division 2.5.
 pub const ULPS: f64 = 7.0;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
@@ -18,7 +19,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     }
 }
 
-/// Of each part and channel: its elements' indices.
+/// For each part and channel, the indices of its elements.
 fn channels(x: &Tensor, parts: usize) -> Vec<Vec<usize>> {
     let (n, c) = (x.dim(0), x.dim(1));
     let plane = x.f.len() / (n * c);
@@ -27,7 +28,7 @@ fn channels(x: &Tensor, parts: usize) -> Vec<Vec<usize>> {
     of
 }
 
-/// Mean and biased variance of the elements `at` of x, the weight of each given, with Σ|terms| of both.
+/// Mean and biased variance of the elements `at` of x with the given weights, with Σ|terms| of both.
 pub fn statistics(x: &[f64], at: &[usize], weight: impl Fn(usize) -> f64) -> [(f64, f64); 2] {
     let total = at.iter().map(|&i| weight(i)).sum::<f64>();
     if total == 0.0 {
@@ -36,7 +37,7 @@ pub fn statistics(x: &[f64], at: &[usize], weight: impl Fn(usize) -> f64) -> [(f
     let average = |f: &dyn Fn(f64) -> f64| at.iter().map(|&i| weight(i) * f(x[i])).sum::<f64>() / total;
     let (mean, size) = (average(&|v| v), average(&|v| v.abs()));
     let variance = average(&|v| (v - mean).powi(2));
-    // A mean that is off by δ adds δ² to the variance.
+    // An error δ of the mean adds δ² to the variance.
     let off = 4.0 * HALF_ULP * (at.len() as f64).sqrt() * size;
     [(mean, size), (variance, variance + off * off / HALF_ULP)]
 }
@@ -64,8 +65,8 @@ fn train(op: &BatchNorm, x: &[Tensor]) -> Answer {
         Expected::sums(means, count).ulps(2.5),
         Expected::sums(variances, count).ulps(2.5),
     ];
-    // dx is scale · (dy − its part along 1 − its part along x̂): of two elements nothing is left but what was rounded.
-    // 4 is about the largest of the cotangents.
+    // dx is scale · (dy − its part along 1 − its part along x̂). With two elements only rounding is left of it. 4 is
+    // about the largest of the cotangents.
     let rounded = 4.0 * HALF_ULP * (count as f64).sqrt() * steepest * 4.0;
     Answer::new(outputs).gradient(&[0, 1, 2], &[0, 1, 2]).floor(rounded)
 }

@@ -47,8 +47,8 @@ pub fn winograd(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
     vec![Expected::sums(value.iter().copied().zip(terms).collect(), 9 * x[1].dim(1))]
 }
 
-/// Σ|terms| as Winograd's F(2×2, 3×3) sums them: |Aᵀ|·[Σ_c (|G|·|g|·|Gᵀ|) ⊙ (|Bᵀ|·|d|·|B|)]·|A| of each window of four by
-/// four inputs; nine places of 16 enter an output, C terms each.
+/// Σ|terms| as Winograd's F(2×2, 3×3) sums them: |Aᵀ|·[Σ_c (|G|·|g|·|Gᵀ|) ⊙ (|Bᵀ|·|d|·|B|)]·|A| of each window of four
+/// by four inputs. Nine places of 16 enter an output, with C terms each.
 fn winograd_terms(x: &[Tensor], padding: usize) -> Vec<f64> {
     const G: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.0, 0.0, 1.0]];
     const B: [[f64; 4]; 4] = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]];

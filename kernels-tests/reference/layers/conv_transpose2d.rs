@@ -35,8 +35,8 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     answer
 }
 
-/// Of stride 1 it is the convolution with the filters turned round, channels in each other's place and a border of
-/// 2 − padding.
+/// With stride 1 this is the convolution with the filters rotated by 180°, input and output channels exchanged, and a
+/// border of 2 − padding.
 fn winograd(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
     let [c, k] = [0, 1].map(|i| x[0].dim(i));
     let turned = |i: usize| x[0].f[((i / 9 % c) * k + i / (9 * c)) * 9 + 8 - i % 9];

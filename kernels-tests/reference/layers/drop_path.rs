@@ -1,4 +1,4 @@
-//! drop_path: sample n is x/keep where the n-th uniform of the host's generator is below keep, else 0.
+//! drop_path: sample n is x/keep where the n-th uniform number of the host's generator is below keep, else 0.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::drop_path::DropPath;

@@ -1,4 +1,4 @@
-//! dropout: element i is x/keep where the i-th uniform of the host's generator is below keep, else 0.
+//! dropout: element i is x/keep where the i-th uniform number of the host's generator is below keep, else 0.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::dropout::Dropout;

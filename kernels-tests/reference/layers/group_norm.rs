@@ -1,5 +1,5 @@
-//! group_norm: y = (x − mean) / √(var + eps) · weight + bias, mean and biased variance over a group of channels of one
-//! sample.
+//! group_norm: y = (x − mean) / √(var + eps) · weight + bias. Mean and biased variance are those of a group of channels
+//! of one sample.
 
 use crate::reference::batch_norm::{ULPS, statistics};
 use crate::reference::{Answer, Expected, HALF_ULP, Tensor, cast};
@@ -28,7 +28,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         Expected::sums(means, count).ulps(2.5),
         Expected::sums(variances, count).ulps(2.5),
     ];
-    // As of batch_norm: of few elements nothing is left but what was rounded.
+    // As in batch_norm: with few elements only rounding is left.
     let rounded = 4.0 * HALF_ULP * (count as f64).sqrt() * steepest * 4.0;
     Answer::new(outputs).gradient(&[0, 1, 2], &[0]).floor(rounded)
 }

@@ -1,4 +1,4 @@
-//! layer_norm: y = (x − mean) / √(var + eps) · weight + bias for each row, mean and biased variance of the row.
+//! layer_norm: y = (x − mean) / √(var + eps) · weight + bias for each row, with mean and biased variance of the row.
 
 use crate::reference::batch_norm::{ULPS, statistics};
 use crate::reference::{Answer, Expected, HALF_ULP, Tensor, cast};
@@ -23,7 +23,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     }
     let outputs =
         vec![Expected::sums(y, d).ulps(ULPS), Expected::sums(means, d).ulps(2.5), Expected::sums(rstds, d).ulps(ULPS)];
-    // As of batch_norm: of few elements nothing is left but what was rounded.
+    // As in batch_norm: with few elements only rounding is left.
     let rounded = 4.0 * HALF_ULP * (d as f64).sqrt() * steepest * 4.0;
     Answer::new(outputs).gradient(&[0, 1, 2], &[0]).floor(rounded)
 }

@@ -1,4 +1,5 @@
-//! matmul: c[z, m, n] = Σ_k a[z, m, k]·b[z, k, n], either operand given transposed; a matrix is a batch of one.
+//! matmul: c[z, m, n] = Σ_k a[z, m, k]·b[z, k, n]. Either operand may be given transposed. A plain matrix is a batch of
+//! one.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::matmul::MatMul;

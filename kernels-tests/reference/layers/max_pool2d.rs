@@ -1,4 +1,4 @@
-//! max_pool2d: the largest element of each window and where it is; among equals the first in row order.
+//! max_pool2d: the largest element of each window, and its place. Of equal elements the first in row order counts.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::max_pool2d::MaxPool2d;

@@ -4,7 +4,7 @@ use crate::reference::{Answer, Expected, HALF_ULP, Tensor, cast};
 use wgslab::kernels::softmax::Softmax;
 use wgslab::tape::Op;
 
-/// A driver may take anything smaller for 0.
+/// A driver may flush any smaller number to 0.
 const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
@@ -15,7 +15,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let a = row.iter().map(|v| if *v == f64::NEG_INFINITY { *v } else { (v - top) / op.temperature as f64 });
         let sum: f64 = a.clone().map(f64::exp).sum();
-        // The argument of exp is rounded before: its own size counts beside that of the result.
+        // The argument of exp is rounded first, so the error has the size of the argument and that of the result.
         y.extend(a.map(|a| match (op.log, a.exp()) {
             (true, _) => (a - sum.ln(), a.abs() + sum.ln() + 1.0),
             (false, e) if e < SMALLEST => (e, SMALLEST / HALF_ULP),
@@ -23,9 +23,9 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         }));
     }
     let answer = Answer::new(vec![Expected::sums(y, k).ulps(11.0)]);
-    // dx is a difference of terms of up to dy / T, which leaves next to nothing where y is near 0 or 1.
+    // dx is a difference of terms of up to dy / T, of which almost nothing is left where y is near 0 or 1.
     let answer = answer.floor(16.0 * HALF_ULP / op.temperature as f64);
-    // A central difference cannot be taken at an infinity, nor between numbers near the end of f32.
+    // Central differences fail at an infinity and between numbers near the largest f32.
     let finite = x[0].f.iter().all(|v| v.abs() < 1e30);
     if finite { answer.gradient(&[0], &[0]) } else { answer }
 }

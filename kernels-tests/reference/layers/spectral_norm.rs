@@ -1,4 +1,4 @@
-//! spectral_norm: the weight over sigma = Σ u_m·W_mk·v_k, u and v given.
+//! spectral_norm: the weight divided by sigma = Σ u_m·W_mk·v_k, with u and v given.
 
 use crate::reference::{Answer, Expected, Tensor};
 use wgslab::tape::Op;

@@ -1,4 +1,4 @@
-//! barlow_twins, of the products C: l_i = (c_ii − 1)² + λ Σ_{k ≠ i} c_ik², c = C / N.
+//! barlow_twins, from the products C: l_i = (c_ii − 1)² + λ Σ_{k ≠ i} c_ik², c = C / N.
 
 use crate::reference::row_loss::{plain_sum, row};
 use crate::reference::{Answer, Tensor, cast};

@@ -21,6 +21,6 @@ pub fn reference(_op: &dyn Op, x: &[Tensor]) -> Answer {
             .sum();
         (sum / k as f64, sum / k as f64)
     };
-    // exp of at most 0 is granted 3 + 2|x| ulps, weighted by itself at most 4; two divisions.
+    // exp of at most 0 is granted 3 + 2|x| ulps; weighted by exp itself that is at most 4. There are two divisions.
     Answer::new(mean((0..n).map(loss).collect(), &x[x.len() - 1], k, 9.0, |_| 1.0)).gradient(&[0], &[0, 1])
 }

@@ -1,4 +1,4 @@
-//! correct: Σ of the weights of rows whose first largest logit is at the label.
+//! correct: the sum of the weights of rows in which the first of the largest logits is at the label.
 
 use crate::reference::{Answer, Expected, Tensor};
 use wgslab::tape::Op;

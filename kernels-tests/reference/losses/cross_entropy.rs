@@ -1,5 +1,5 @@
-//! cross_entropy: l_i = −Σ_k T_ik log softmax(x_i)_k, T_ik = c_k ((1 − ε) t_ik + ε / K); loss = Σ w_i·l_i / Σ w_i, where
-//! labels have class weights / Σ w_i·c_label.
+//! cross_entropy: l_i = −Σ_k T_ik log softmax(x_i)_k, T_ik = c_k ((1 − ε) t_ik + ε / K). loss = Σ w_i·l_i / Σ w_i;
+//! where labels have class weights, loss = Σ w_i·l_i / Σ w_i·c_label.
 
 use crate::reference::row_loss::{NOTHING, Softmax, ULPS, label, mean, row, stats};
 use crate::reference::{Answer, Tensor, cast};

@@ -1,5 +1,6 @@
-//! elr: l_i = ce_i + λ log(1 − ⟨p, t⟩), p the softmax clamped to [1e-4, 1 − 1e-4], t the row of the table that index i
-//! names. elr_targets: t = β·t + (1 − β)·p/Σp for the named rows; the last row of an index counts, weight 0 never does.
+//! elr: l_i = ce_i + λ log(1 − ⟨p, t⟩), where p is the softmax clamped to [1e-4, 1 − 1e-4] and t the row of the table
+//! that index i names. elr_targets: t = β·t + (1 − β)·p/Σp for the named rows. The last row with an index counts; a row
+//! of weight 0 never does.
 
 use crate::reference::row_loss::{NOTHING, Softmax, ULPS, label, mean, row, stats};
 use crate::reference::{Answer, Expected, Tensor, cast, raised};

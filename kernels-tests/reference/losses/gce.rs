@@ -14,13 +14,14 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         let softmax = Softmax::new(row(&x[0], i).iter().copied());
         let (ce, terms) = softmax.cross_entropy(label(&x[1], i, k));
         let power = (-q * ce).exp();
-        // Where q·ce is near 0 nothing is left of p^q to cancel: the loss is nearly ce, off as much as ce is.
+        // Where q·ce is near 0, the cancellation leaves nothing of p^q. The loss is then nearly ce, and so is its
+        // error.
         losses.push(((1.0 - power) / q, power * terms + (1.0 - power) / q));
         kept.push([softmax.lse, (power, power * (1.0 + q * terms)), NOTHING, NOTHING]);
     }
     let mut outputs = mean(losses, &x[2], k, ULPS + 2.5, |_| 1.0);
     outputs.push(stats(kept, k, ULPS));
-    // Central differences of a loss of up to 1/q are themselves off in f64: 4 roundings over the step, and a gradient
-    // of saturated rows is smaller than that.
+    // Central differences of a loss of up to 1/q have an error of their own in f64: 4 roundings divided by the step. A
+    // gradient of saturated rows is smaller than that.
     Answer::new(outputs).gradient(&[0], &[0, 1]).floor(4.0 * f64::EPSILON / q / 1e-5)
 }

@@ -5,7 +5,7 @@ use crate::reference::{Answer, Expected, Tensor, cast, cross_entropy::lse};
 use wgslab::kernels::info_nce::InfoNce;
 use wgslab::tape::Op;
 
-/// As of nt_xent.
+/// As in nt_xent.
 const ULPS: f64 = 13.5;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {

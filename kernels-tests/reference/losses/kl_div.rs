@@ -1,4 +1,5 @@
-//! kl_div: l_i = Σ_k t_k (log t_k − log s_k), t and s the softmax of teacher and student over the temperature.
+//! kl_div: l_i = Σ_k t_k (log t_k − log s_k), where t and s are the softmax of teacher and student over the
+//! temperature.
 
 use crate::reference::row_loss::{NOTHING, Softmax, ULPS, mean, row, stats};
 use crate::reference::{Answer, HALF_ULP, Tensor, cast};
@@ -22,8 +23,8 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     }
     let mut outputs = mean(losses, &x[2], k, ULPS, |_| 1.0);
     outputs.push(stats(kept, k, ULPS));
-    // The teacher's slope is t_k (log t_k − log s_k − loss_i): where t_k is nearly 1 nothing is left of it but what was
-    // rounded. 4 is about the largest of the cotangents.
+    // The teacher's slope is t_k (log t_k − log s_k − loss_i). Where t_k is nearly 1, only rounding is left of it. 4 is
+    // about the largest of the cotangents.
     let rounded = 4.0 * HALF_ULP * largest / temperature * 4.0;
     Answer::new(outputs).gradient(&[0, 1], &[0, 1]).floor(rounded)
 }

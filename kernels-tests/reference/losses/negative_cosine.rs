@@ -23,11 +23,11 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         steepest = steepest.max(inverse(la).0).max(inverse(lb).0);
         kept.push([inverse(la), inverse(lb), unless(la), unless(lb)]);
     }
-    // Two roots and two divisions.
+    // There are two roots and two divisions.
     let mut outputs = mean(losses, &x[2], d, 14.0, |_| 1.0);
     outputs.push(stats(kept, d, 14.0));
-    // A slope is what is left of b' across a', over ‖a‖: in one dimension nothing but what was rounded. 4 is about the
-    // largest of the cotangents.
+    // A slope is the part of b' that is orthogonal to a', divided by ‖a‖. In one dimension only rounding is left of it.
+    // 4 is about the largest of the cotangents.
     let rounded = 4.0 * HALF_ULP * (d as f64).sqrt() * steepest * 4.0;
     Answer::new(outputs).gradient(&[0, 1], &[0, 1]).floor(rounded)
 }

@@ -1,12 +1,12 @@
-//! nt_xent: the mean over the 2N rows of log Σ_{j ≠ i} exp(s_ij) − s_ip, s_ij = ⟨z_i, z_j⟩ / temperature, p the other
-//! view of i.
+//! nt_xent: the mean over the 2N rows of log Σ_{j ≠ i} exp(s_ij) − s_ip, where s_ij = ⟨z_i, z_j⟩ / temperature and p is
+//! the other view of i.
 
 use crate::reference::cross_entropy::lse;
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::nt_xent::NtXent;
 use wgslab::tape::Op;
 
-/// As of cross_entropy, and a division by the temperature.
+/// As in cross_entropy, with a division by the temperature.
 const ULPS: f64 = 13.5;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {

@@ -1,5 +1,5 @@
-//! vicreg, of the products C of one view: l_i = covariance Σ_{k ≠ i} c_ik² + variance max(0, 1 − √(c_ii + 1e-4)),
-//! c = C / (N − 1).
+//! vicreg, from the products C of one view: l_i = covariance Σ_{k ≠ i} c_ik² + variance max(0, 1 − √(c_ii + 1e-4)), c =
+//! C / (N − 1).
 
 use crate::reference::row_loss::{NOTHING, plain_sum, row, stats};
 use crate::reference::{Answer, Tensor, cast};

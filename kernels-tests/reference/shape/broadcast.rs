@@ -1,4 +1,5 @@
-//! broadcast: each element of y has the indices of one of x, with 0 where x has a dimension of 1 or none.
+//! broadcast: each element of y is the element of x with the same indices. An index is 0 where x's dimension is 1 or
+//! missing.
 
 use crate::reference::{Answer, Expected, HALF_ULP, Tensor, cast};
 use wgslab::base::Shape;
@@ -11,14 +12,14 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     if x[0].f.is_empty() {
         return Answer::new(vec![Expected::Words((0..y.numel()).map(|i| x[0].u[from(i)]).collect())]);
     }
-    // A gradient adds up K standard normals. Each addition rounds a partial sum of about √K, the errors are a random walk
-    // of K steps: √K·√K·2⁻²⁴, four times that at most. It matters where the terms cancel.
+    // A gradient adds up K standard normals. Each addition rounds a partial sum of about √K, and the errors are a
+    // random walk of K steps: √K·√K·2⁻²⁴, and at most four times that. It matters where the terms cancel.
     let repeats = (y.numel() / x[0].shape.numel()) as f64;
     let copies = Expected::exact((0..y.numel()).map(|i| x[0].f[from(i)]).collect());
     Answer::new(vec![copies]).gradient(&[0], &[0]).floor(4.0 * repeats * HALF_ULP)
 }
 
-/// Which element of x element i of y is.
+/// The index of the element of x that element i of y copies.
 fn source(mut i: usize, x: Shape, y: Shape) -> usize {
     let (mut at, mut stride) = (0, 1);
     for d in 1..=y.rank() {

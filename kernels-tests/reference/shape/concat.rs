@@ -1,4 +1,4 @@
-//! concat: each element of y lies in the input that its place along the axis falls into.
+//! concat: each element of y comes from the input that its place along the axis belongs to.
 
 use crate::reference::slice::{coordinates, element, moved};
 use crate::reference::{Answer, Expected, Tensor, cast};

@@ -1,4 +1,4 @@
-//! gather: row n of y is row index_n of the table, at most its last.
+//! gather: row n of y is row index_n of the table. An index past the end counts as the last row.
 
 use crate::reference::slice::picked;
 use crate::reference::{Answer, Tensor};

@@ -1,4 +1,4 @@
-//! rank: a stable sort of the places of a row by its values, NaN last.
+//! rank: the places of a row in a stable sort by value, with NaN last.
 
 use crate::reference::{Answer, Expected, Tensor};
 use std::cmp::Ordering;

@@ -1,11 +1,11 @@
-//! reduce: a loop over all elements, each of which goes to the output without its reduced coordinates.
+//! reduce: a loop over all elements. Each goes to the output at its coordinates without the reduced ones.
 
 use crate::reference::slice::{coordinates, element};
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::reduce::{Reduce, Reduction};
 use wgslab::tape::Op;
 
-/// Of each output the elements it comes from, in row-major order.
+/// For each output the elements that it reduces, in row-major order.
 fn terms(op: &Reduce, x: &Tensor) -> Vec<Vec<usize>> {
     let kept: Vec<usize> = (0..x.shape.rank()).filter(|&a| !op.axes.contains(&(a as u32))).collect();
     let dims: Vec<u32> = kept.iter().map(|&a| x.shape.dims()[a]).collect();
@@ -18,7 +18,7 @@ fn terms(op: &Reduce, x: &Tensor) -> Vec<Vec<usize>> {
     terms
 }
 
-/// The place of the first of the largest.
+/// The place of the first of the largest elements.
 fn most(x: &Tensor, terms: &[usize]) -> usize {
     (1..terms.len()).fold(0, |best, j| if x.f[terms[j]] > x.f[terms[best]] { j } else { best })
 }

@@ -1,4 +1,5 @@
-//! scatter_add: each row of x is added to the row of y its index names, at most the last.
+//! scatter_add: each row of x is added to the row of y that its index names. An index past the end counts as the last
+//! row.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::scatter_add::ScatterAdd;

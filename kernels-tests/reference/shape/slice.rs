@@ -4,7 +4,7 @@ use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::slice::Slice;
 use wgslab::tape::Op;
 
-/// The elements of `x` at these places, whatever their type.
+/// The elements of `x` at these places, of any type.
 pub fn picked(x: &Tensor, at: &[usize]) -> Expected {
     if x.u.is_empty() {
         return Expected::exact(at.iter().map(|&i| x.f[i]).collect());
@@ -26,7 +26,7 @@ pub fn element(c: &[usize], dims: &[u32]) -> usize {
     c.iter().zip(dims).fold(0, |at, (c, &d)| at * d as usize + c)
 }
 
-/// A gradient where the elements are floats.
+/// Adds a gradient where the elements are floats.
 pub fn moved(x: &[Tensor], answer: Answer) -> Answer {
     let all: Vec<usize> = (0..x.len()).filter(|&i| !x[i].f.is_empty()).collect();
     if all.is_empty() { answer } else { answer.gradient(&all, &[0]) }

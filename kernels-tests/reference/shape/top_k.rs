@@ -1,4 +1,4 @@
-//! top_k: the first k places of a stable descending sort.
+//! top_k: the places of the first k elements in a stable descending sort.
 
 use crate::reference::rank::ascending;
 use crate::reference::{Answer, Expected, Tensor, cast};

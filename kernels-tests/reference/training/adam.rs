@@ -1,12 +1,12 @@
-//! adam, as PyTorch writes it: g += weight_decay·p; m = β₁·m + (1 − β₁)·g; v = β₂·v + (1 − β₂)·g²;
-//! p −= lr·(m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + eps), t the count of steps, this one included. AdamW: p *= 1 − lr·
-//! weight_decay in place of the first.
+//! adam, as PyTorch writes it: g += weight_decay·p; m = β₁·m + (1 − β₁)·g; v = β₂·v + (1 − β₂)·g²; p −= lr·(m / (1 −
+//! β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + eps), where t is the count of steps, this one included. AdamW: p *= 1 − lr·weight_decay
+//! instead of the first.
 
 use crate::reference::{Answer, Expected, Tensor, cast, raised};
 use wgslab::kernels::adam::Adam;
 use wgslab::tape::Op;
 
-/// Of the step: two powers, three divisions, a root.
+/// The step has two powers, three divisions and a root.
 const ULPS: f64 = 20.0;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {

@@ -1,4 +1,4 @@
-//! ema: keep·target + (1 − keep)·factor·x; under a raised guard the target as it was.
+//! ema: keep·target + (1 − keep)·factor·x. Under a raised guard the target stays as it was.
 
 use crate::reference::{Answer, Expected, Tensor, cast, raised};
 use wgslab::kernels::ema::Ema;

@@ -1,4 +1,5 @@
-//! enqueue: rows go into the queue from the pointer on, past its end to its start; the pointer moves on by as many.
+//! enqueue: rows are written into the queue from the pointer on and wrap around its end. The pointer moves by their
+//! number.
 
 use crate::reference::{Answer, Expected, Tensor, raised};
 use std::any::Any;

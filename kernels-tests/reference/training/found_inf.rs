@@ -1,4 +1,4 @@
-//! found_inf: the flag becomes 1 where an element is infinite or not a number, and is what it was otherwise.
+//! found_inf: the flag becomes 1 where an element is infinite or NaN. Otherwise it stays as it was.
 
 use crate::reference::{Answer, Expected, Tensor};
 use wgslab::tape::Op;

@@ -28,7 +28,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         params.push((p - lr * v, p.abs() + lr * v_terms));
         velocities.push((v, v_terms));
     }
-    // q: two roots of sums of n squares, two divisions.
+    // q has two roots of sums of n squares, and two divisions.
     let n = x[0].f.len() + 4;
     Answer::new(vec![Expected::sums(params, n).ulps(14.0), Expected::sums(velocities, n).ulps(14.0)])
 }

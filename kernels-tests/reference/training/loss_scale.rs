@@ -1,4 +1,4 @@
-//! loss_scale, as torch.amp.GradScaler: × ½ and count 0 after a bad step, × 2 and count 0 after `interval` good ones.
+//! loss_scale, as torch.amp.GradScaler: × ½ and count 0 after a bad step, × 2 and count 0 after `interval` good steps.
 
 use crate::reference::{Answer, Expected, Tensor};
 use std::any::Any;

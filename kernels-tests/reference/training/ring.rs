@@ -1,4 +1,4 @@
-//! ring: the values go into the row that the scalar names, whatever the guard says.
+//! ring: the values are written into the row that the scalar names, whatever the guard is.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
 use wgslab::kernels::ring::Ring;

@@ -1,10 +1,10 @@
-//! Walks over the blocks of PNG, GIF and WebP files for what the image library does not tell: whether a file is cut, how
-//! its picture is turned, whether frames follow, and how large frames are.
+//! Reads the blocks of PNG, GIF and WebP files for what the image library does not give: whether a file is cut, the
+//! orientation of its picture, whether more frames follow, and how large frames are.
 
 use image::metadata::Orientation;
 
-/// The orientation in the Exif chunk of a PNG, which may stand before or behind the pixels. A file without its last
-/// chunk is cut: it may have lost that.
+/// The orientation in the Exif chunk of a PNG, which may be before or after the pixels. A file without its last chunk
+/// is an error, because the Exif chunk may be lost too.
 pub fn png_orientation(bytes: &[u8]) -> Result<Option<Orientation>, String> {
     let (mut at, mut found) = (8, None);
     loop {
@@ -20,7 +20,7 @@ pub fn png_orientation(bytes: &[u8]) -> Result<Option<Orientation>, String> {
     }
 }
 
-/// How many frames a GIF has, two at most; an error where its blocks are cut.
+/// The number of frames of a GIF, where 2 stands for more. An error where its blocks are cut.
 pub fn gif_frames(bytes: &[u8]) -> Result<usize, String> {
     let cut = "it is cut";
     let palette = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
@@ -34,7 +34,7 @@ pub fn gif_frames(bytes: &[u8]) -> Result<usize, String> {
                 frames += 1;
                 at += 11 + palette(*bytes.get(at + 9).ok_or(cut)?);
             }
-            _ => return Err("a block begins with a byte that none begins with: it is damaged".into()),
+            _ => return Err("a block begins with an invalid byte: it is damaged".into()),
         }
         loop {
             let length = usize::from(*bytes.get(at).ok_or(cut)?);
@@ -47,12 +47,12 @@ pub fn gif_frames(bytes: &[u8]) -> Result<usize, String> {
     Ok(frames)
 }
 
-/// The most columns and rows of any frame of a WebP; an error where the file is cut.
+/// The most columns and rows of any frame of a WebP. An error where the file is cut.
 pub fn webp_frame(bytes: &[u8]) -> Result<(u64, u64), String> {
     let number = |b: &[u8]| b.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
     let said = number(bytes.get(4..8).unwrap_or_default()) + 8;
     if (bytes.len() as u64) < said {
-        return Err(format!("it says that it has {said} bytes and has {}: it is cut", bytes.len()));
+        return Err(format!("it should have {said} bytes and has {}: it is cut", bytes.len()));
     }
     let (mut at, mut most) = (12, (0, 0));
     while let Some(head) = bytes.get(at..at + 8) {
@@ -69,7 +69,7 @@ pub fn webp_frame(bytes: &[u8]) -> Result<(u64, u64), String> {
             _ => (0, 0),
         };
         most = (most.0.max(size.0), most.1.max(size.1));
-        // A frame of an animation holds chunks behind a head of its own.
+        // A frame of an animation has its own head, and then chunks.
         at += if &head[..4] == b"ANMF" { 8 + 16 } else { 8 + length + length % 2 };
     }
     Ok(most)

@@ -1,48 +1,48 @@
-//! Whether the scans of a JPEG hold what its frame needs: the Huffman codes are walked, nothing is reconstructed.
+//! Checks that the scans of a JPEG hold what its frame needs. It reads the Huffman codes and reconstructs nothing.
 //!
-//! Decoders fill up a scan that ends early and skip surplus data, so a cut or overwritten file gives
-//! another picture without an error. Here both are errors. Names and figures are those of ITU-T T.81.
+//! Decoders fill up a scan that ends early and skip surplus data, so a cut or overwritten file gives another picture
+//! without an error. Here both are errors. Names and figures are those of ITU-T T.81.
 
-/// The most scans of a progressive file. Encoders make about ten; a file of thousands is made to take hours.
+/// The most scans of a progressive file. Encoders make about ten. A file with thousands is meant to take hours.
 const MOST_SCANS: usize = 500;
 
 /// One component of a frame.
 #[derive(Clone, Debug)]
 pub struct Component {
-    /// Its name in scan headers.
+    /// Its id in scan headers.
     pub id: u8,
     /// Horizontal and vertical sampling factor.
     pub sampling: (usize, usize),
-    /// Blocks across and down where it stands alone in a scan.
+    /// Blocks across and down if it is the only component of a scan.
     blocks: (usize, usize),
-    /// Blocks across where it shares a scan: whole groups of every component.
+    /// Blocks across if it shares a scan: whole groups of every component.
     stride: usize,
-    /// The lowest bit told so far of each coefficient; [`UNTOLD`] where no scan had it.
+    /// For each coefficient, the lowest bit that a scan has given so far; [`UNTOLD`] where no scan has.
     told: [u8; 64],
-    /// Of a progressive frame, which coefficients of each block are not zero: refinements read a bit for each.
+    /// For a progressive frame, which coefficients of each block are not zero. A refinement has a bit for each of them.
     nonzero: Vec<u64>,
 }
 
 const UNTOLD: u8 = 255;
 
-/// The frame header, with what the scans have told so far.
+/// The frame header, and what the scans have given so far.
 #[derive(Clone, Debug)]
 pub struct Frame {
     /// Columns.
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// Whether coefficients come in several scans.
+    /// Whether the coefficients are spread over several scans.
     pub progressive: bool,
-    /// One, three or four.
+    /// One, three or four components.
     pub components: Vec<Component>,
-    /// Groups of blocks across and down where components share a scan.
+    /// Groups of blocks across and down if components share a scan.
     groups: (usize, usize),
     scans: usize,
 }
 
 impl Frame {
-    /// Reads a frame header; `check` may refuse its columns and rows before anything is set up.
+    /// Reads a frame header. `check` may refuse its columns and rows before memory is allocated.
     pub fn parse(
         header: &[u8],
         progressive: bool,
@@ -53,7 +53,7 @@ impl Frame {
             (usize::from(u16::from_be_bytes([*h0, *h1])), usize::from(u16::from_be_bytes([*w0, *w1])));
         if *precision != 8 {
             return Err(format!(
-                "a JPEG of {precision} bits a sample is not read; save it with 8 bits or as a 16-bit PNG"
+                "a JPEG of {precision} bits per sample is not read; save it with 8 bits or as a 16-bit PNG"
             ));
         }
         if width == 0 || height == 0 {
@@ -62,11 +62,11 @@ impl Frame {
         check(width as u64, height as u64)?;
         let n = usize::from(*n);
         if ![1, 3, 4].contains(&n) || list.len() != 3 * n {
-            return Err(format!("a JPEG of {n} components is not read; there are one (gray), three or four"));
+            return Err(format!("a JPEG of {n} components is not read; use one (gray), three or four"));
         }
         let factors = |c: &[u8]| (usize::from(c[1] >> 4), usize::from(c[1] & 15));
         if let Some(c) = list.chunks_exact(3).find(|c| !matches!(factors(c), (1..=4, 1..=4))) {
-            return Err(format!("its sampling factors are {}×{}; they lie between 1 and 4", c[1] >> 4, c[1] & 15));
+            return Err(format!("its sampling factors are {}×{}; they must be from 1 to 4", c[1] >> 4, c[1] & 15));
         }
         let most = list.chunks_exact(3).map(factors).fold((1, 1), |m, f| (m.0.max(f.0), m.1.max(f.1)));
         let groups = (width.div_ceil(8 * most.0), height.div_ceil(8 * most.1));
@@ -86,7 +86,7 @@ impl Frame {
         Ok(Frame { width, height, progressive, components, groups, scans: 0 })
     }
 
-    /// An error where a coefficient of a component was never told to its last bit.
+    /// An error where the scans have not given all bits of a coefficient.
     pub fn complete(&self) -> Result<(), String> {
         match self.components.iter().position(|c| c.told.iter().any(|&low| low != 0)) {
             None => Ok(()),
@@ -98,10 +98,11 @@ impl Frame {
     }
 }
 
-/// Huffman codes: lengths and values by the next 8 bits, and the largest code of each length for longer ones.
+/// Huffman codes. Short codes: length and value, by the next 8 bits. Longer codes: the largest code of each length.
 pub struct Table {
     short: [(u8, u8); 256],
-    /// For each length: the first code past it, shifted to 16 bits, and what leads from a code to its value.
+    /// For each length: the first code after it, shifted to 16 bits, and the difference between a code and the index of
+    /// its value.
     long: [(u32, i32); 17],
     values: Vec<u8>,
 }
@@ -134,7 +135,7 @@ impl Table {
 /// The bits of entropy-coded data up to the next marker.
 struct Bits<'a> {
     bytes: &'a [u8],
-    /// The next byte to take.
+    /// The index of the next byte.
     at: usize,
     held: u64,
     count: u32,
@@ -182,12 +183,12 @@ impl Bits<'_> {
         }
         let next = (self.held >> 48) as u32;
         let length = (9..17).find(|&l| next < table.long[l].0);
-        let length = length.ok_or("its data holds a code that no table has: the file is damaged")?;
+        let length = length.ok_or("its data holds a code that is in no table: the file is damaged")?;
         let code = self.take(length as u32)?;
         Ok(table.values[(code as i32 + table.long[length].1) as usize])
     }
 
-    /// Ends a run of data: what is left are the bits of a begun byte, and at most zeros that some encoders pad with.
+    /// Ends a run of data. Only the bits of a begun byte may be left, and zeros, with which some encoders pad.
     fn end(&mut self) -> Result<(), String> {
         self.take(self.count % 8)?;
         loop {
@@ -198,12 +199,12 @@ impl Bits<'_> {
                 return Ok(());
             }
             if self.take(8)? != 0 {
-                return Err("its data goes on behind the end of the picture: the file is damaged".into());
+                return Err("its data goes on after the end of the picture: the file is damaged".into());
             }
         }
     }
 
-    /// Steps over the restart marker number `n`.
+    /// Skips the restart marker number `n`.
     fn restart(&mut self, n: u8) -> Result<(), String> {
         self.end()?;
         while self.bytes.get(self.at) == Some(&0xFF) && self.bytes.get(self.at + 1) == Some(&0xFF) {
@@ -217,20 +218,20 @@ impl Bits<'_> {
     }
 }
 
-/// The header of a scan: which coefficients, which bits of them, and the tables.
+/// The header of a scan: its coefficients, their bits, and the tables.
 struct Scan<'t> {
     /// Component, DC table, AC table.
     parts: Vec<(usize, Option<&'t Table>, Option<&'t Table>)>,
     first: usize,
     last: usize,
-    /// The bit that earlier scans told last, 0 in a first scan; and the bit that this scan tells last.
+    /// The lowest bit that earlier scans gave (0 in a first scan), and the lowest bit that this scan gives.
     bits: (u8, u8),
 }
 
 /// The Huffman tables that are set, DC and AC.
 pub type Tables = [[Option<Table>; 4]; 2];
 
-/// Walks the scan whose `header` was read and whose data begins at `at`; the place behind the data.
+/// Reads the scan whose `header` was read and whose data begins at `at`. Gives the place after the data.
 pub fn walk(
     frame: &mut Frame,
     tables: &Tables,
@@ -270,7 +271,7 @@ pub fn walk(
         }
     }
     bits.end()?;
-    // An encoder may put a restart marker behind the last group, too.
+    // An encoder may put a restart marker after the last group, too.
     if restart > 0 && matches!(bytes.get(bits.at..bits.at + 2), Some([0xFF, 0xD0..=0xD7])) {
         bits.at += 2;
     }
@@ -285,7 +286,7 @@ fn parse<'t>(frame: &Frame, tables: &'t Tables, header: &[u8]) -> Result<Scan<'t
     let mut parts: Vec<(usize, Option<&Table>, Option<&Table>)> = Vec::with_capacity(n);
     for pair in header[1..1 + 2 * n].chunks_exact(2) {
         let at = frame.components.iter().position(|c| c.id == pair[0]);
-        let at = at.ok_or_else(|| format!("a scan names the component {}, which the frame lacks", pair[0]))?;
+        let at = at.ok_or_else(|| format!("a scan names the component {}, which is not in the frame", pair[0]))?;
         if parts.iter().any(|(i, ..)| *i == at) {
             return Err(format!("a scan names the component {} twice", pair[0]));
         }
@@ -300,12 +301,12 @@ fn parse<'t>(frame: &Frame, tables: &'t Tables, header: &[u8]) -> Result<Scan<'t
     };
     let range = scan.first <= scan.last && scan.last < 64 && (scan.first > 0 || scan.last == 0 || !frame.progressive);
     if !range || (scan.first > 0 && n > 1) || scan.bits.1 > 13 {
-        return Err(format!("a scan of {n} components tells the coefficients {first} to {last}, which none can"));
+        return Err(format!("a scan of {n} components gives the coefficients {first} to {last}, which is not allowed"));
     }
     Ok(scan)
 }
 
-/// Marks what a scan tells: each bit of each coefficient once, the highest first.
+/// Marks what a scan gives. Each bit of each coefficient must come once, the highest first.
 fn tell(frame: &mut Frame, scan: &Scan) -> Result<(), String> {
     for &(i, ..) in &scan.parts {
         let component = &mut frame.components[i];
@@ -313,7 +314,7 @@ fn tell(frame: &mut Frame, scan: &Scan) -> Result<(), String> {
             let (had, from, to) = (component.told[k], scan.bits.0, scan.bits.1);
             let follows = if had == UNTOLD { from == 0 } else { from == had && from == to + 1 };
             if !follows || (k > 0 && frame.progressive && component.told[0] == UNTOLD) {
-                return Err(format!("a scan tells coefficient {k} of component {} out of turn", i + 1));
+                return Err(format!("a scan gives coefficient {k} of component {} out of turn", i + 1));
             }
             component.told[k] = to;
         }
@@ -321,7 +322,7 @@ fn tell(frame: &mut Frame, scan: &Scan) -> Result<(), String> {
     Ok(())
 }
 
-const NO_TABLE: &str = "a scan uses a Huffman table that the file lacks";
+const NO_TABLE: &str = "a scan uses a Huffman table that is not in the file";
 
 fn sequential(bits: &mut Bits, dc: Option<&Table>, ac: Option<&Table>) -> Result<(), String> {
     first_coefficient(bits, dc, 0)?;
@@ -343,7 +344,7 @@ fn sequential(bits: &mut Bits, dc: Option<&Table>, ac: Option<&Table>) -> Result
 
 const TOO_MANY: &str = "a block holds more than 64 coefficients: the file is damaged";
 
-/// High and low half of an AC symbol: how many zeros come first, and how many bits follow.
+/// The high and low half of an AC symbol: how many zeros come first, and how many bits follow.
 fn split(symbol: u8) -> (u32, u32) {
     (u32::from(symbol >> 4), u32::from(symbol & 15))
 }
@@ -360,7 +361,8 @@ fn first_coefficient(bits: &mut Bits, dc: Option<&Table>, had: u8) -> Result<(),
     bits.take(size.into()).map(drop)
 }
 
-/// AC of a progressive scan, first (G.1.2.2) or refining (G.1.2.3); `run` counts blocks that hold nothing more.
+/// AC coefficients of a progressive scan, first (G.1.2.2) or refining (G.1.2.3). `run` counts blocks that have no more
+/// of them.
 fn others(bits: &mut Bits, ac: Option<&Table>, scan: &Scan, nonzero: &mut u64, run: &mut u32) -> Result<(), String> {
     let ac = ac.ok_or(NO_TABLE)?;
     let refining = scan.bits.0 > 0;

@@ -1,25 +1,25 @@
-//! From what a file holds to bytes: 16 bits to 8, transparency to black, colour to gray.
+//! Turns samples into bytes: 16 bits to 8, transparency over black, colour to gray.
 
 use super::Raw;
 use image::DynamicImage;
 
-/// What the fourth (or, beside gray, the second) sample of a pixel means.
+/// The meaning of the fourth sample of a pixel, or of the second sample of a gray pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alpha {
-    /// A share of the colour: the picture is laid over black.
+    /// A share of the colour. The picture is blended over black.
     Straight,
-    /// A share by which the colours are already multiplied, or a sample that no reader is told the meaning of.
+    /// A share by which the colours are already multiplied, or a sample whose meaning is not stated.
     Done,
 }
 
-/// Rec. 601 luma in the fixed point of Pillow's `L`, so that gray pictures are those of torchvision.
+/// Rec. 601 luma in the fixed point of Pillow's `L`, so that gray pictures equal those of torchvision.
 pub fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 0x8000) >> 16) as u8
 }
 
 /// A picture as 8-bit gray (1) or red, green and blue (3), each level rounded to the nearest.
 ///
-/// A sample of 16 bits is a share of 2^`bits` − 1. A transparent picture is laid over black. The second value is the
+/// A sample of 16 bits is a share of 2^`bits` − 1. A transparent picture is blended over black. The second value is the
 /// highest level of a picture of 16 bits.
 pub fn flatten(image: DynamicImage, channels: usize, alpha: Alpha, bits: u32) -> Result<(Raw, Option<u16>), String> {
     let (width, height) = (image.width() as usize, image.height() as usize);
@@ -64,8 +64,8 @@ fn deep<const COLORS: usize, const SAMPLES: usize>(
     Ok((pixels, Some(highest as u16)))
 }
 
-/// Pixels of `SAMPLES` samples, of which `COLORS` are colours, as bytes; and the highest level among all samples
-/// but those of alpha.
+/// Pixels of `SAMPLES` samples, of which `COLORS` are colours, as bytes. Also gives the highest level among all samples
+/// except alpha.
 fn mix<const COLORS: usize, const SAMPLES: usize, T: Copy + Into<u32>>(
     samples: &[T],
     channels: usize,
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn gray_is_pillows() {
-        // Values of Pillow 13: Image.fromarray(...).convert("L").
+        // Values from Pillow 13: Image.fromarray(...).convert("L").
         let rgb = vec![255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255, 10, 200, 30, 1, 2, 3, 128, 127, 129];
         assert_eq!(pixels(of::<Rgb<u8>>(rgb), 1, 16), [76, 150, 29, 255, 124, 2, 128]);
     }

@@ -1,8 +1,8 @@
-//! JPEG files: markers are read and scans are checked here, `jpeg-decoder` makes the pixels.
+//! JPEG files: this module reads markers and checks scans; `jpeg-decoder` makes the pixels.
 //!
-//! The decoder accepts damaged files, so a file is walked first: every scan must hold what the frame
-//! needs, and every coefficient must be told. A JPEG has no checksum, so damage that leaves as many codes is not seen.
-//! What the components mean is decided here as libjpeg decides it: by JFIF, then by Adobe's segment, then by the names of
+//! The decoder accepts damaged files, so a file is checked first: every scan must hold what the frame needs, and the
+//! scans must give every coefficient. A JPEG has no checksum, so damage that leaves the same number of codes is not
+//! seen. The meaning of the components is decided as in libjpeg: by JFIF, then by Adobe's segment, then by the ids of
 //! the components. Pixels differ from libjpeg-turbo's by up to 3 levels; `tests/pictures/README.md` says why.
 
 use super::entropy::{Frame, Table, Tables, walk};
@@ -11,7 +11,7 @@ use image::{DynamicImage, metadata::Orientation};
 use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
 use std::io::Read;
 
-/// What stands in the markers.
+/// The contents of the markers.
 #[derive(Default)]
 struct Facts {
     frame: Option<Frame>,
@@ -19,7 +19,7 @@ struct Facts {
     /// The colour transform of Adobe's segment.
     adobe: Option<u8>,
     orientation: Option<Orientation>,
-    /// Whether the end marker is there.
+    /// Whether there is an end marker.
     ended: bool,
 }
 
@@ -29,7 +29,7 @@ pub fn decode(bytes: &[u8], limit: &Limit) -> Result<Picture, String> {
     let frame = facts.frame.as_ref().ok_or("it ends before its first frame")?;
     frame.complete()?;
     let (width, height) = (frame.width as u32, frame.height as u32);
-    // Only the end marker may be missing: the walk found the scans whole.
+    // Only the end marker may be missing, because the check found the scans complete.
     let mut decoder = Decoder::new(bytes.chain([0xFF, 0xD9].as_slice()));
     decoder.set_color_transform(transform(frame, &facts));
     let pixels = decoder.decode().map_err(|e| e.to_string())?;
@@ -48,7 +48,7 @@ pub fn decode(bytes: &[u8], limit: &Limit) -> Result<Picture, String> {
     Ok(picture)
 }
 
-/// Cyan, magenta, yellow and black, 255 for full ink, as red, green and blue: what light two inks let through is a
+/// Cyan, magenta, yellow and black, 255 for full ink, as red, green and blue. The light that passes two inks is a
 /// product, rounded as Pillow does.
 fn without_black(inks: &[u8]) -> Vec<u8> {
     let times = |a: u8, b: u8| {
@@ -71,7 +71,7 @@ fn transform(frame: &Frame, facts: &Facts) -> ColorTransform {
     }
 }
 
-/// Walks the whole file.
+/// Checks the whole file.
 fn read(bytes: &[u8], limit: &Limit) -> Result<Facts, String> {
     let mut facts = Facts::default();
     let mut tables = Tables::default();
@@ -91,7 +91,7 @@ fn read(bytes: &[u8], limit: &Limit) -> Result<Facts, String> {
                 return Err(format!("a JPEG with arithmetic coding is not read; {SAVE}"));
             }
             0xC5 | 0xC6 | 0xDE | 0xDF => return Err(format!("a hierarchical JPEG is not read; {SAVE}")),
-            0xDC => return Err(format!("a JPEG that tells its height behind its first scan is not read; {SAVE}")),
+            0xDC => return Err(format!("a JPEG with its height after its first scan is not read; {SAVE}")),
             0xDD => {
                 restart = usize::from(u16::from_be_bytes(body.try_into().map_err(|_| "its restart interval is cut")?))
             }
@@ -112,14 +112,14 @@ fn read(bytes: &[u8], limit: &Limit) -> Result<Facts, String> {
 
 const SAVE: &str = "save it as a baseline JPEG or as PNG";
 
-/// The next marker behind any fill bytes; none at the end of the file.
+/// The next marker after any fill bytes. None at the end of the file.
 fn next_marker(bytes: &[u8], at: &mut usize) -> Result<Option<u8>, String> {
     let rest = bytes.get(*at..).unwrap_or_default();
     let fill = rest.iter().take_while(|&&b| b == 0xFF).count();
     match rest.get(fill) {
         None => Ok(None),
-        Some(0) => Err(format!("byte {at} is no marker: the file is damaged")),
-        Some(_) if fill == 0 => Err(format!("byte {at} is no marker: the file is damaged")),
+        Some(0) => Err(format!("byte {at} is not a marker: the file is damaged")),
+        Some(_) if fill == 0 => Err(format!("byte {at} is not a marker: the file is damaged")),
         Some(&marker) => {
             *at += fill + 1;
             Ok(Some(marker))
@@ -134,7 +134,7 @@ fn segment<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], String> {
     let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
     let body = bytes.get(*at + 2..*at + length.max(2)).ok_or_else(cut)?;
     if length < 2 {
-        return Err(format!("the segment at byte {at} says that it has {length} bytes"));
+        return Err(format!("the segment at byte {at} has an invalid length of {length} bytes"));
     }
     *at += length;
     Ok(body)

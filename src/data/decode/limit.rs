@@ -1,20 +1,20 @@
-//! How many pixels are decoded: in one picture, and at once in all threads.
+//! Limits the number of pixels that are decoded: in one picture, and at the same time in all threads.
 
 use std::cell::Cell;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// The most pixels of one picture by default: mammograms of 40 million fit. Decoding takes up to 16 bytes a pixel, so
-/// that this keeps a process below a gigabyte.
+/// The default for the most pixels of one picture. Mammograms of 40 million fit. Decoding takes up to 16 bytes for each
+/// pixel, so this keeps a process below a gigabyte.
 pub const MAX_PIXELS: u64 = 50_000_000;
 
-/// Pixels being decoded in all threads: at most [`MAX_PIXELS`], or one picture that a raised limit lets through.
+/// The pixels that all threads decode now: at most [`MAX_PIXELS`], or one picture that a raised limit allows.
 #[derive(Default)]
 pub struct Gate {
     inside: Mutex<u64>,
     left: Condvar,
 }
 
-/// The way of one file through the gate: its pixels count until this is dropped.
+/// The limit for one file. Its pixels count as decoded until this is dropped.
 pub struct Limit<'a> {
     most: u64,
     gate: &'a Gate,
@@ -22,12 +22,12 @@ pub struct Limit<'a> {
 }
 
 impl<'a> Limit<'a> {
-    /// A file that may have `most` pixels.
+    /// The limit for a file that may have `most` pixels.
     pub fn new(most: u64, gate: &'a Gate) -> Self {
         Limit { most, gate, held: Cell::new(0) }
     }
 
-    /// Refuses a header of too many pixels; waits until these fit beside those that other threads decode.
+    /// Refuses a header with too many pixels. Waits until the pixels fit beside those that other threads decode.
     pub fn check(&self, width: u64, height: u64) -> Result<(), String> {
         let pixels = width.saturating_mul(height);
         if pixels > self.most {
@@ -36,7 +36,7 @@ impl<'a> Limit<'a> {
                 self.most
             ));
         }
-        // A later, smaller frame of the same file needs no more memory: the file counts with its largest frame.
+        // A later, smaller frame of the same file needs no more memory, so the file counts with its largest frame.
         if pixels <= self.held.get() {
             return Ok(());
         }

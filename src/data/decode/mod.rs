@@ -1,12 +1,13 @@
-//! From files to stored pixels: decoding, channels, resizing, and the digest that tells duplicates.
+//! From files to stored pixels: decoding, channels, resizing, and the digest that finds duplicates.
 //!
 //! Two images are duplicates when their size and pixels are equal after decoding to the wanted channels and before
-//! resizing. A picture is upright, over black where it is transparent, and 8 bits deep by then. File bytes would miss
-//! the same picture with other metadata or in another lossless container; pixels after resizing would merge different
-//! pictures that look alike once small, and would depend on the store size.
+//! resizing. At that point a picture is upright, blended over black where it is transparent, and 8 bits deep. File
+//! bytes would miss the same picture with other metadata or in another lossless container. Pixels after resizing would
+//! merge different pictures that look alike when small, and would depend on the store size.
 //!
-//! [`picture`] opens a file of any kind within its [`limit`], [`jpeg`] and [`entropy`] read JPEG, [`blocks`] and
-//! [`tiff`] find what the image library does not tell, [`flatten`] makes bytes, and [`notes`] tells what was decided.
+//! [`picture`] opens a file of any kind within its [`limit`]. [`jpeg`] and [`entropy`] read JPEG. [`blocks`] and
+//! [`tiff`] find what the image library does not give. [`flatten`] makes bytes. [`notes`] collects what the user should
+//! know.
 
 use crate::base::{Error, Result};
 use crate::data::{DecodedData, Images, LoadOptions, Origin, Part};
@@ -34,12 +35,12 @@ pub use fast_image_resize::Resizer;
 pub use flatten::luma;
 pub use limit::MAX_PIXELS;
 
-/// Whether a file is taken for an image: it has one of the [`endings`].
+/// Whether a file counts as an image: it has one of the [`endings`].
 pub fn is_image(path: &Path) -> bool {
     picture::Kind::of_ending(path).is_some()
 }
 
-/// Endings of the files that are read, in lower case and without the dot. Case does not matter in file names.
+/// The endings of the files that are read, in lower case and without the dot. Case in file names does not matter.
 pub fn endings() -> impl Iterator<Item = &'static str> {
     picture::ENDINGS.iter().map(|(ending, _)| *ending)
 }
@@ -56,14 +57,14 @@ pub struct Raw {
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// 1 or 3.
+    /// The number of channels: 1 or 3.
     pub channels: usize,
     /// H × W × C bytes.
     pub pixels: Vec<u8>,
 }
 
 impl Raw {
-    /// The picture as it is meant to be seen.
+    /// The picture turned upright.
     fn turned(self, orientation: Orientation) -> Result<Self, String> {
         if orientation == Orientation::NoTransforms {
             return Ok(self);
@@ -107,7 +108,8 @@ impl Raw {
         Origin { digest, height, width }
     }
 
-    /// The whole image on a square. The bilinear filter widens when it shrinks, so nothing aliases.
+    /// The whole image, resized to a square. When the image shrinks, the bilinear filter becomes wider, so there is no
+    /// aliasing.
     fn resize(self, size: usize, resizer: &mut Resizer) -> Result<Vec<u8>> {
         if (self.height, self.width) == (size, size) {
             return Ok(self.pixels);
@@ -122,13 +124,13 @@ impl Raw {
     }
 }
 
-/// Runs `work` for 0..n on every core and hands the results to `take` in order, on the calling thread.
+/// Runs `work` for 0..n on every core. Passes the results to `take` in order, on the calling thread.
 pub fn in_parallel<T: Send>(
     n: usize,
     work: impl Fn(usize, &mut Resizer) -> T + Sync,
     mut take: impl FnMut(usize, T) -> Result<()>,
 ) -> Result<()> {
-    // Chunks keep memory bounded and let the progress callback stay on this thread.
+    // Chunks bound the memory and let the progress callback stay on this thread.
     const CHUNK: usize = 256;
     for start in (0..n).step_by(CHUNK) {
         let range = start..n.min(start + CHUNK);
@@ -149,7 +151,7 @@ pub struct ImageFile {
     pub name: String,
     /// Its class.
     pub label: u32,
-    /// Its patient, or whatever else it shares with images that no split may take apart; none where that is not known.
+    /// Its patient, or another group that splits must not divide. None where the group is not known.
     pub group: Option<String>,
 }
 
@@ -160,17 +162,17 @@ pub struct Listing {
     pub name: String,
     /// Class names.
     pub classes: Vec<String>,
-    /// Files of train, val, test; none where there is no such split.
+    /// The files of train, val and test. None where there is no such split.
     pub files: [Option<Vec<ImageFile>>; 3],
-    /// How many files of each ending were found and are not read.
+    /// How many files of each ending were found but are not read.
     pub unread: BTreeMap<String, usize>,
-    /// What a person should know of how they were listed, a line each.
+    /// Notes for the user on how the files were listed, one for each line.
     pub notes: Vec<String>,
 }
 
 impl Listing {
-    /// Decodes every file; those that cannot be are listed with the reason. What the listing notes is the caller's to add:
-    /// it is not of the pixels, which the cache keeps.
+    /// Decodes every file and lists those that cannot be decoded, with the reason. The caller adds the notes of the
+    /// listing, because they are not about the pixels, which the cache keeps.
     pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
         let total = self.files.iter().flatten().map(Vec::len).sum();
         let mut source =
@@ -180,7 +182,7 @@ impl Listing {
             let Some(entries) = entries else { continue };
             let part = slot.insert(Part::empty(options));
             let first = firsts(entries);
-            // What became of each file: its place in the part with what was remarked, or why it cannot be read.
+            // The result for each file: its place in the part and its remarks, or why it cannot be read.
             let mut ended: Vec<Result<(usize, Vec<picture::Remark>), String>> = Vec::with_capacity(entries.len());
             let one = |i: usize, resizer: &mut Resizer| {
                 if first[i] != i {
@@ -219,8 +221,8 @@ impl Listing {
     }
 }
 
-/// For each entry the first that names the same file, by whatever path: a short list can name one large picture tens of
-/// thousands of times, and it is decoded once.
+/// For each entry, the first entry that names the same file, by any path. A short list can name one large picture tens
+/// of thousands of times; it is decoded once.
 fn firsts(entries: &[ImageFile]) -> Vec<usize> {
     let mut places: HashMap<PathBuf, usize> = HashMap::new();
     let place = |(i, e): (usize, &ImageFile)| {

@@ -1,4 +1,4 @@
-//! What a person should know of how pictures were read: one line a kind, with a count and the first file.
+//! Notes for the user on how pictures were read: one line for each kind, with a count and the first file.
 
 use super::picture::{Kind, Remark};
 use crate::data::LoadOptions;
@@ -6,14 +6,14 @@ use crate::data::LoadOptions;
 /// Collects remarks over the files of a dataset.
 #[derive(Default)]
 pub struct Notes {
-    /// Text before the file's name, text behind it, and the files.
+    /// The remark, the number of its files, and the name of the first.
     kinds: Vec<(Remark, usize, String)>,
-    /// The highest level of any picture of 16 bits, how many there are, and the first.
+    /// For pictures of 16 bits: the highest level of any, their number, and the name of the first.
     deep: Option<(u16, usize, String)>,
 }
 
 impl Notes {
-    /// Adds what was seen in the file `name`.
+    /// Adds the remarks on the file `name`.
     pub fn add(&mut self, remarks: Vec<Remark>, name: &str) {
         for remark in remarks {
             if let Remark::Deep(highest) = remark {
@@ -28,7 +28,7 @@ impl Notes {
         }
     }
 
-    /// A line each.
+    /// The notes, one for each line.
     pub fn lines(self, options: &LoadOptions) -> Vec<String> {
         let mut lines: Vec<String> = self.kinds.iter().map(|(remark, n, first)| line(remark, *n, first)).collect();
         lines.sort();
@@ -70,8 +70,10 @@ fn line(remark: &Remark, n: usize, first: &str) -> String {
         Remark::Ending(kind) => {
             let kind = kind.name();
             let are = counted(n, "is", "are");
-            format!("{are} {kind} by content though the ending says otherwise, read as {kind}; the first is {first}")
+            format!(
+                "{are} {kind} by content, although the ending says otherwise, and read as {kind}; the first is {first}"
+            )
         }
-        Remark::Deep(_) => String::new(), // told for the whole set
+        Remark::Deep(_) => String::new(), // one note covers the whole set
     }
 }

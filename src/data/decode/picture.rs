@@ -1,4 +1,4 @@
-//! One picture file: what kind it is, what stands in its header, and its pixels. Content decides, not the ending.
+//! One picture file: its kind, its header and its pixels. The content decides the kind, not the ending.
 
 use super::flatten::{Alpha, flatten};
 use super::{Raw, blocks, jpeg, tiff};
@@ -16,7 +16,7 @@ pub use super::limit::{Gate, Limit};
 pub enum Kind {
     /// Baseline, extended and progressive JPEG.
     Jpeg,
-    /// PNG of every colour type; of an animation the default picture.
+    /// PNG of every colour type; the default picture of an animation.
     Png,
     /// TIFF and BigTIFF; the first page.
     Tiff,
@@ -28,7 +28,7 @@ pub enum Kind {
     Gif,
 }
 
-/// Endings of the files that are read, in lower case.
+/// The endings of the files that are read, in lower case.
 pub const ENDINGS: [(&str, Kind); 11] = [
     ("jpg", Kind::Jpeg),
     ("jpeg", Kind::Jpeg),
@@ -44,13 +44,13 @@ pub const ENDINGS: [(&str, Kind); 11] = [
 ];
 
 impl Kind {
-    /// The kind that an ending promises, in any case.
+    /// The kind that the ending names, in any case.
     pub fn of_ending(path: &Path) -> Option<Self> {
         let ending = path.extension()?;
         ENDINGS.iter().find(|(e, _)| ending.eq_ignore_ascii_case(e)).map(|(_, kind)| *kind)
     }
 
-    /// The kind that the first bytes tell.
+    /// The kind that the first bytes name.
     fn of_content(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0xFF, 0xD8, ..] => Some(Kind::Jpeg),
@@ -69,52 +69,52 @@ impl Kind {
     }
 }
 
-/// What a person should know of how a picture was read.
+/// What the user should know about how a picture was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remark {
-    /// A JPEG whose end marker alone is missing.
+    /// A JPEG in which only the end marker is missing.
     WithoutEnd,
     /// More than one page or frame.
     Frames(Kind),
-    /// Another kind than the ending says.
+    /// Another kind than the ending names.
     Ending(Kind),
     /// Samples of 16 bits, with the highest level.
     Deep(u16),
 }
 
 impl Remark {
-    /// Whether two remarks are told in one line.
+    /// Whether two remarks belong in one note.
     pub fn same_kind(&self, other: &Remark) -> bool {
         matches!((self, other), (Remark::Deep(_), Remark::Deep(_))) || self == other
     }
 }
 
-/// A decoded picture, not turned yet.
+/// A decoded picture that is not turned upright yet.
 pub struct Picture {
     image: DynamicImage,
     orientation: Orientation,
-    /// What its fourth sample means.
+    /// The meaning of its fourth sample.
     pub alpha: Alpha,
-    /// Whether its end marker alone is missing.
+    /// Whether only its end marker is missing.
     pub without_end: bool,
     /// Whether it has more than one page or frame.
     pub several: bool,
 }
 
 impl Picture {
-    /// A picture to be turned by `orientation`, whole, alone in its file.
+    /// A complete picture, the only one in its file, to be turned by `orientation`.
     pub fn new(image: DynamicImage, orientation: Orientation) -> Self {
         Picture { image, orientation, alpha: Alpha::Straight, without_end: false, several: false }
     }
 }
 
-/// Reads the file at `path`: 1 or 3 channels of bytes, upright, with remarks. `bits` is what a 16-bit file uses.
+/// Reads the file at `path`: 1 or 3 channels of bytes, upright, with remarks. `bits` is the bit depth of 16-bit files.
 pub fn open(path: &Path, channels: usize, bits: u32, limit: &Limit) -> Result<(Raw, Vec<Remark>), String> {
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     read(&bytes, Kind::of_ending(path), channels, bits, limit)
 }
 
-/// Reads the content of a file whose ending promises `promised`.
+/// Reads the content of a file whose ending names the kind `promised`.
 pub fn read(
     bytes: &[u8],
     promised: Option<Kind>,
@@ -155,7 +155,7 @@ fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
         Kind::Jpeg => jpeg::decode(bytes, limit),
         Kind::Png => {
             let mut allowed = Limits::no_limits();
-            allowed.max_alloc = Some(1 << 26); // of text and profiles; pixels are limited by their number
+            allowed.max_alloc = Some(1 << 26); // for text and profiles; another limit covers pixels
             let decoder = PngDecoder::with_limits(source, allowed).map_err(failed)?;
             let several = decoder.is_apng().map_err(failed)?;
             let orientation = blocks::png_orientation(bytes)?.unwrap_or(Orientation::NoTransforms);
@@ -169,7 +169,7 @@ fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
         Kind::Bmp => pixels(BmpDecoder::new(source).map_err(failed)?, limit),
         Kind::WebP => {
             let (width, height) = blocks::webp_frame(bytes)?;
-            limit.check(width, height)?; // a frame may be larger than the canvas says
+            limit.check(width, height)?; // a frame may be larger than the canvas
             let decoder = WebPDecoder::new(source).map_err(failed)?;
             let several = decoder.has_animation();
             Ok(Picture { several, ..pixels(decoder, limit)? })
@@ -181,12 +181,12 @@ fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
     }
 }
 
-/// The pixels that a decoder of the image library makes, where its header is within the limit.
+/// The pixels from a decoder of the image library, if its header is within the limit.
 fn pixels(mut decoder: impl ImageDecoder, limit: &Limit) -> Result<Picture, String> {
     let (width, height) = decoder.dimensions();
     limit.check(width.into(), height.into())?;
     let mut allowed = Limits::no_limits();
-    // The pixels twice, as samples of the file and as they are handed over, and a little for tables.
+    // The pixels exist twice, as samples of the file and as the output. Tables need a little more.
     allowed.max_alloc = Some(decoder.total_bytes().saturating_mul(2).saturating_add(1 << 26));
     decoder.set_limits(allowed).map_err(|e| e.to_string())?;
     let orientation = decoder.orientation().map_err(|e| e.to_string())?;

@@ -1,18 +1,19 @@
-//! Pictures of every kind against numbers of Pillow, libjpeg-turbo and numpy; `tests/pictures` says how they were made.
+//! Compares pictures of every kind with numbers of Pillow, libjpeg-turbo and numpy. `tests/pictures` says how they were
+//! made.
 
 use super::picture::{Gate, Kind, Limit, Remark, read};
 use super::*;
 use safetensors::SafeTensors;
 
 /// The most by which a level of a JPEG may differ, and the most on average. Y, Cb and Cr are rounded after the inverse
-/// transform and again after stretching, which makes them differ by one; blue is Y + 1.772 Cb.
+/// transform and again after interpolation, so they may differ by one. Blue is Y + 1.772 Cb.
 const JPEG: (u8, f64) = (3, 0.5);
 
-/// A file with the pixels that are right, none where it is to be refused.
+/// A file with the right pixels; without pixels it must be refused.
 struct Case {
     name: String,
     file: Vec<u8>,
-    /// Height, width, and red, green and blue.
+    /// Height, width, and the bytes of red, green and blue.
     right: Option<(usize, usize, Vec<u8>)>,
 }
 
@@ -42,7 +43,7 @@ fn pixels(bytes: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
     seen(bytes, None, 3).map(|(raw, _)| (raw.height, raw.width, raw.pixels))
 }
 
-/// What is wrong with a case that has pixels.
+/// What is wrong with the result for a case that has pixels.
 fn wrong(case: &Case, (most, mean): (u8, f64)) -> Option<String> {
     let (height, width, right) = case.right.as_ref().unwrap();
     let raw = match seen(&case.file, None, 3) {
@@ -82,7 +83,7 @@ fn other_files_are_the_pictures_that_were_written() {
     let (right, refused): (Vec<_>, Vec<_>) = cases.iter().partition(|c| c.right.is_some());
     assert!(right.len() >= 100, "{}", right.len());
     let allowed = |c: &Case| match c.name.as_str() {
-        "cmyk.tif" => (1, 0.5), // the library rounds down where Pillow rounds
+        "cmyk.tif" => (1, 0.5), // the library rounds down, Pillow rounds to nearest
         _ if c.file.starts_with(&[0xFF, 0xD8]) => JPEG,
         _ => (0, 0.0),
     };
@@ -112,7 +113,7 @@ fn a_cut_file_is_unreadable_or_the_whole_picture() {
         let whole = pixels(&case.file).unwrap();
         for length in 0..case.file.len() {
             let cut = &case.file[..length];
-            // Some programs put the end marker of a JPEG behind what they have.
+            // Some programs put a JPEG's end marker after whatever they have of the file.
             let end = if case.file.starts_with(&[0xFF, 0xD8]) { [0xFF, 0xD9].as_slice() } else { &[] };
             for bytes in [cut.to_vec(), [cut, end].concat()] {
                 if pixels(&bytes).is_ok_and(|p| p != whole) {
@@ -144,8 +145,9 @@ fn a_damaged_scan_is_named() {
     let scan = file.windows(2).position(|w| w == [0xFF, 0xDA]).unwrap() + 14;
     let with = |at: usize, bytes: &[u8]| [&file[..at], bytes, &file[at..]].concat();
     let mut rng = crate::base::rng::Rng::new(3, 0, 0);
-    // A JPEG has no checksum: codes fall into step again, and what is left may be just as many blocks. A few bytes often
-    // pass so; of a sixth of the file little does. The most that may pass, in percent, for damage of so many bytes:
+    // A JPEG has no checksum. After damage the codes may become valid again, and the rest may have the same number of
+    // blocks. Damage of a few bytes often passes so; damage of a sixth of the file rarely does. The list has the number
+    // of damaged bytes and the most that may pass, in percent.
     let (height, width, _) = pixels(&file).unwrap();
     for (size, most) in [(1, 70), (4, 60), (16, 40), (64, 30), (200, 15), (400, 5)] {
         let (mut tried, mut slipped) = (0, 0);
@@ -164,7 +166,7 @@ fn a_damaged_scan_is_named() {
         }
         assert!(tried > 600 && slipped * 100 < tried * most, "{size} bytes: {slipped} of {tried}");
     }
-    // Zeros behind the data are padding; anything else is more than the picture needs.
+    // Zeros after the data are padding. Anything else is more than the picture needs.
     let end = file.len() - 2;
     assert_eq!(pixels(&with(end, &[0; 5])).unwrap(), pixels(&file).unwrap());
     assert!(pixels(&with(end, &[0, 7])).unwrap_err().contains("goes on"));
@@ -190,7 +192,7 @@ fn remarks_tell_what_was_decided() {
     }
 }
 
-/// A file's header that claims many pixels, with nothing behind it that could fill them.
+/// The header of a file that claims many pixels, with nothing after it to fill them.
 fn claims(kind: Kind) -> Vec<u8> {
     let mut file = match kind {
         Kind::Jpeg => case("jpeg", "prog_420_35x27"),
@@ -212,7 +214,7 @@ fn claims(kind: Kind) -> Vec<u8> {
             file[29..33].copy_from_slice(&crc.to_be_bytes());
         }
         Kind::Tiff => {
-            // Width, height and rows a strip.
+            // Width, height and the rows of a strip.
             [18, 30, 102].iter().for_each(|&at| put(at, &60_000u16.to_le_bytes()));
         }
         Kind::Bmp => put(18, &[0, 0x70, 0, 0, 0, 0x70, 0, 0]),
@@ -233,7 +235,7 @@ fn a_claim_of_many_pixels_is_refused_before_anything_is_inflated() {
         let said = pixels(&file).unwrap_err();
         assert!(said.starts_with(kind.name()) && said.contains("data.max_pixels"), "{said}");
     }
-    // A picture of this size passes with the key and not without.
+    // A picture of this size is read with a raised limit and refused without.
     let file = case("files", "rgb_8.png");
     let gate = Gate::default();
     assert!(read(&file, None, 3, 16, &Limit::new(76, &gate)).err().unwrap().contains("11×7 = 77 pixels"));

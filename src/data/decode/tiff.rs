@@ -1,10 +1,11 @@
-//! What the image library does not tell of a TIFF file: whether pages follow, and what a fourth sample means.
+//! Finds what the image library does not give for a TIFF file: whether more pages follow, and the meaning of a fourth
+//! sample.
 
 use super::flatten::Alpha;
 
-/// What stands in the directory of the first page.
+/// The contents of the first page's directory.
 pub struct Facts {
-    /// What the extra sample means.
+    /// The meaning of the extra sample.
     pub alpha: Alpha,
     /// Whether another page follows.
     pub several: bool,
@@ -17,11 +18,11 @@ const PLANES: u64 = 284;
 const EXTRA_SAMPLES: u64 = 338;
 const SAMPLE_FORMAT: u64 = 339;
 
-/// Reads the first directory, and refuses what the library would read as another picture or not name.
+/// Reads the first directory. Refuses what the library would read as another picture, or would refuse without a name.
 pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
     let big = bytes.get(2..4).is_some_and(|b| b.contains(&43));
     let file = File { bytes, little: bytes.first() == Some(&b'I') };
-    // Classic: a count of 2 bytes, entries of 12 with a value of 4. BigTIFF: 8, 20 and 8.
+    // A classic TIFF has a count of 2 bytes and entries of 12 bytes with a value of 4. BigTIFF has 8, 20 and 8.
     let (start, counted, entry, room) = if big { (8, 8, 20, 8) } else { (4, 2, 12, 4) };
     let first = file.number(start, room)?;
     let count = file.number(first, counted)?;
@@ -37,13 +38,15 @@ pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
                 3 => 2,
                 4 => 4,
                 16 => 8,
-                _ => return Err(format!("its tag {tag} is of type {kind}, which is no whole number; save it anew")),
+                _ => {
+                    return Err(format!("its tag {tag} is of type {kind}, which is not a whole number; save it again"));
+                }
             };
-            // Numbers stand in the entry where they fit, else where it points.
+            // Numbers are in the entry if they fit, otherwise where the entry points.
             let inside = values.saturating_mul(bytes) <= room;
             file.number(if inside { at + entry - room } else { file.number(at + entry - room, room)? }, bytes)
         };
-        let save = "save it with 8 or 16 bits a sample, as gray or RGB";
+        let save = "save it with 8 or 16 bits per sample, as gray or RGB";
         match file.number(at, 2)? {
             COMPRESSION if matches!(value()?, 6 | 7) => {
                 return Err("JPEG within TIFF is not read; save it with LZW or Deflate, or as JPEG".into());
@@ -84,7 +87,7 @@ impl File<'_> {
 mod tests {
     use super::*;
 
-    /// A directory with one tag, in either order of bytes.
+    /// A directory with one tag, in either byte order.
     fn file(little: bool, tag: u16, kind: u16, value: &[u8]) -> Vec<u8> {
         let (two, four) = (
             |v: u16| if little { v.to_le_bytes() } else { v.to_be_bytes() },

@@ -1,5 +1,5 @@
 //! CSV manifests with the columns path, label and, where there are splits, split. Paths start from the manifest's
-//! folder. Labels are class names; where all are numbers they sort as numbers.
+//! folder. Labels are class names. If all labels are numbers, they sort as numbers.
 
 use super::{Claims, Layout, Open, files};
 use crate::base::text::{NAME, distinct};
@@ -17,17 +17,17 @@ pub(super) const LAYOUT: Layout = Layout {
     open: Open::Path(|path| files(list(path))),
 };
 
-/// Characters of a label: it names a class in tables and messages.
+/// The most characters of a label, because it names a class in tables and messages.
 const MAX_LABEL: usize = 255;
 
-/// Bytes of a path: no system opens a longer one.
+/// The most bytes of a path. No system opens a longer one.
 const MAX_PATH: usize = 4096;
 
-/// So many rows are taken as they are; past them rows must name images that differ, [`REPEATS`] rows an image at most.
+/// Up to this many rows are always accepted. With more rows, each image may have at most [`REPEATS`] rows on average.
 const FEW: usize = 65_536;
 const REPEATS: usize = 16;
 
-/// Lists the images a manifest names, in its order.
+/// Lists the images that a manifest names, in its order.
 pub fn list(path: &Path) -> Result<Listing> {
     let bytes = crate::base::files::read(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -37,10 +37,10 @@ pub fn list(path: &Path) -> Result<Listing> {
         match file.metadata() {
             Ok(meta) if meta.is_file() => found.take(row, file),
             Ok(_) => {
-                return Err(bad(path, row.line, format!("{} is no file", distinct(&file.to_string_lossy(), NAME))));
+                return Err(bad(path, row.line, format!("{} is not a file", distinct(&file.to_string_lossy(), NAME))));
             }
             Err(_) => {
-                return Err(bad(path, row.line, format!("{} is not there", distinct(&file.to_string_lossy(), NAME))));
+                return Err(bad(path, row.line, format!("{} does not exist", distinct(&file.to_string_lossy(), NAME))));
             }
         }
         found.check_repeats(path)
@@ -51,18 +51,18 @@ pub fn list(path: &Path) -> Result<Listing> {
     Ok(found.listing(name_of(path)))
 }
 
-/// What the rows gave so far.
+/// The result of the rows so far.
 #[derive(Default)]
 struct Found {
     files: [Option<Vec<ImageFile>>; 3],
-    /// Labels in the order in which they came, and the place of each.
+    /// Labels in the order in which they came, and the index of each.
     labels: Vec<String>,
     places: HashMap<String, u32>,
     /// The first line of each image, and its label there.
     lines: HashMap<std::path::PathBuf, (u64, u32)>,
     /// Rows in all.
     rows: usize,
-    /// Rows that name an image again, those with another label, and the first of each in words.
+    /// The number of rows that name an image again and of those with another label, and the first of each as text.
     again: usize,
     other_label: usize,
     first: [Option<String>; 2],
@@ -80,7 +80,7 @@ impl Found {
             }
         };
         self.rows += 1;
-        // As the system finds it: a/./b, a/../a/b and a link to it are a/b.
+        // Paths are compared as the system resolves them: a/./b, a/../a/b and a link to it are a/b.
         match self.lines.entry(file.canonicalize().unwrap_or_else(|_| file.components().collect())) {
             std::collections::hash_map::Entry::Vacant(v) => drop(v.insert((row.line, label))),
             std::collections::hash_map::Entry::Occupied(o) => {
@@ -98,7 +98,7 @@ impl Found {
         self.files[row.split as usize].get_or_insert_default().push(entry);
     }
 
-    /// A short file could name one picture a million times.
+    /// Refuses too many rows for one image, because a short file could name one picture a million times.
     fn check_repeats(&self, path: &Path) -> Result<()> {
         if self.rows > FEW && self.rows / REPEATS > self.lines.len() {
             let (n, m) = (self.rows, self.lines.len());
@@ -108,7 +108,7 @@ impl Found {
         Ok(())
     }
 
-    /// Classes in order, and labels as their numbers.
+    /// Sorts the classes and turns labels into their numbers.
     fn listing(self, name: String) -> Listing {
         let Found { mut files, labels, again, other_label, first, .. } = self;
         let mut classes = labels.clone();
@@ -136,12 +136,12 @@ fn bad(path: &Path, line: u64, what: impl std::fmt::Display) -> Error {
     Error::Data(format!("{} line {line}: {what}", path.display()))
 }
 
-/// What is wrong with a line that is no row.
+/// The error for a line that is not a row.
 fn broken(path: &Path, e: &csv::Error) -> Error {
     match e.kind() {
         csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } => {
             let what = "a comma is missing or too many, or a quotation mark is not closed";
-            bad(path, pos.line(), format!("it has {len} columns and the header has {expected_len}: {what}"))
+            bad(path, pos.line(), format!("it has {len} columns, but the header has {expected_len}: {what}"))
         }
         csv::ErrorKind::Utf8 { pos: Some(pos), .. } => {
             bad(path, pos.line(), "it is not UTF-8 text; save the CSV in that encoding")
@@ -157,12 +157,12 @@ struct Row<'a> {
     split: Split,
 }
 
-/// Hands each row to `take`, without keeping them.
+/// Passes each row to `take` and keeps none.
 fn rows(path: &Path, bytes: &[u8], mut take: impl FnMut(Row<'_>) -> Result<()>) -> Result<()> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
     let broken = |e: csv::Error| broken(path, &e);
     let header = reader.headers().map_err(broken)?.clone();
-    // Some spreadsheets begin a file with a byte-order mark.
+    // Some spreadsheets write a byte-order mark at the beginning.
     let column = |name: &str| header.iter().position(|h| h.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name));
     let (Some(at), Some(label)) = (column("path"), column("label")) else {
         return Err(bad(path, 1, wrong_header(&header)));
@@ -186,7 +186,7 @@ fn rows(path: &Path, bytes: &[u8], mut take: impl FnMut(Row<'_>) -> Result<()>) 
 }
 
 impl Row<'_> {
-    /// What is wrong with the row by itself.
+    /// What is wrong with this row alone.
     fn check(&self) -> Result<(), String> {
         for (what, text) in [("path", self.path), ("label", self.label)] {
             if text.is_empty() {
@@ -199,7 +199,9 @@ impl Row<'_> {
         }
         if self.label.chars().count() > MAX_LABEL {
             let label = classes::shown(self.label);
-            return Err(format!("the label {label} is longer than {MAX_LABEL} characters; name classes shorter"));
+            return Err(format!(
+                "the label {label} is longer than {MAX_LABEL} characters; use shorter names of classes"
+            ));
         }
         if self.path.len() > MAX_PATH {
             let path = classes::shown(self.path);
@@ -213,7 +215,7 @@ impl Row<'_> {
     }
 }
 
-/// What is wrong with a header, with what was found and, where another sign seems to separate its columns, that sign.
+/// What is wrong with a header: what it holds and, if another sign seems to separate its columns, that sign.
 fn wrong_header(header: &csv::StringRecord) -> String {
     let found: Vec<String> = header.iter().map(str::to_string).collect();
     let mut what = format!(
@@ -374,7 +376,8 @@ mod tests {
             };
             (0..3).map(|_| once()).fold(f64::INFINITY, f64::min)
         };
-        // Ten times the classes take ten times as long; were each looked for among all, a hundred times.
+        // Ten times the classes must take about ten times as long. If each class were searched among all, it would take
+        // a hundred times as long.
         let (few, many) = (seconds(3_000), seconds(30_000));
         assert!(many < 40.0 * few, "{few} s for 3,000 classes, {many} s for 30,000");
         (0..FEW).for_each(|_| text.push_str("m.csv,a\n"));

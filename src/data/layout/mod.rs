@@ -1,5 +1,6 @@
-//! Layouts: how a data SPEC is read, one layout per file. A SPEC is a path, whose kind decides, or `NAME:` with what follows
-//! read by the layout of that name. Relative paths start from the data root; absolute ones stay.
+//! Layouts: how a data SPEC is read, one layout per file. A SPEC is a path, and the kind of file or folder decides the
+//! layout. Or it is `NAME:` and a text that the layout of that name reads. Relative paths start from the data root;
+//! absolute paths are used unchanged.
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, nearest};
@@ -7,7 +8,7 @@ use crate::data::decode::Listing;
 use crate::data::{DecodedData, LoadOptions, Need, cache, groups};
 use std::path::{Path, PathBuf};
 
-/// Declares the file of each line, and lists its `LAYOUT`.
+/// Declares the file of each line and lists its `LAYOUT`.
 macro_rules! layouts {
     ($($(#[$when:meta])? $layout:ident,)*) => {
         $($(#[$when])? pub mod $layout;)*
@@ -15,7 +16,7 @@ macro_rules! layouts {
     };
 }
 
-// The one place that knows the names of the layouts. SPECs, messages and the command line's help read it, in this order.
+// The only list of the names of the layouts. SPECs, messages and the command line's help use it, in this order.
 layouts! {
     npz,
     folder,
@@ -27,21 +28,21 @@ layouts! {
 
 /// One line of the list.
 pub struct Layout {
-    /// `NAME:` before what it reads: the name of its file.
+    /// Its name, which is that of its file. A SPEC gives it as `NAME:`.
     pub name: &'static str,
-    /// Its SPEC in a sentence that lists them: "a folder of class folders".
+    /// Its SPEC in a sentence that lists all of them: "a folder of class folders".
     pub takes: &'static str,
-    /// Its SPEC in the help of `data inspect`, where there is room for more.
+    /// Its SPEC in the help of `data inspect`, where there is more room.
     pub help: &'static str,
-    /// The paths that are its own without a name before them.
+    /// The paths that it reads without a name before them.
     claims: Claims,
     open: Open,
 }
 
-/// Which paths a layout reads without its name before them.
+/// The paths that a layout reads without its name before them.
 #[derive(PartialEq)]
 enum Claims {
-    /// None: data is read so where a person says so.
+    /// None: data is read by this layout only if the user names it.
     Nothing,
     /// Folders.
     Folders,
@@ -49,31 +50,33 @@ enum Claims {
     Ending(&'static str),
 }
 
-/// How a layout finds its data. It may read whatever decoding need not: what cannot be used is then refused at once.
+/// How a layout finds its data. It may already read everything that needs no decoding, so that unusable data is refused
+/// at once.
 #[derive(Clone, Copy)]
 enum Open {
-    /// From a file or folder that exists; [`files`] makes this of a list of image files.
+    /// From a file or folder that exists. [`files`] turns a list of image files into this.
     Path(fn(&Path) -> Result<Box<dyn Found>>),
-    /// From the text after its name: data without files.
+    /// From the text after its name, for data without files.
     Text(fn(&str) -> Result<Box<dyn Found>>),
 }
 
 /// A dataset that a layout found, before any image is decoded.
 pub(super) trait Found {
-    /// Refuses what shows without decoding: data that does not serve `need`, where there is one, or takes too much memory.
+    /// Refuses what is wrong without decoding: data that does not serve `need`, if there is one, or that takes too much
+    /// memory.
     fn check(&self, options: &LoadOptions, need: Option<Need>) -> Result<()>;
 
-    /// What the cache of decoded images knows it by; none where it is not to be cached.
+    /// The key of the cache of decoded images. None if the data is not to be cached.
     fn key(&self) -> Result<Option<Hasher>>;
 
     /// Decodes every image.
     fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData>;
 
-    /// Adds to the decoded images, which may come from the cache, what is not of their pixels.
+    /// Adds notes that are not about the pixels. The decoded images may come from the cache.
     fn told(&self, source: DecodedData) -> DecodedData;
 }
 
-/// What a layout found that lists image files.
+/// Turns a list of image files into what a layout found.
 fn files(listing: Result<Listing>) -> Result<Box<dyn Found>> {
     Ok(Box::new(listing?))
 }
@@ -108,18 +111,18 @@ pub fn forms() -> String {
     }
 }
 
-/// Every layout, in the order in which they are listed to people.
+/// Every layout, in the order in which users see them.
 pub fn all() -> impl Iterator<Item = &'static Layout> {
     LAYOUTS.iter().copied()
 }
 
-/// A short name of what a SPEC names: `phantom:covid?train=99` gives `phantom-covid`, `a/set.npz` gives `set`.
+/// A short name for the data of a SPEC: `phantom:covid?train=99` gives `phantom-covid`, `a/set.npz` gives `set`.
 pub fn short_name(spec: &str) -> String {
     let (layout, path) = match spec.split_once(':') {
         Some((name, text)) if named(name).is_some_and(|l| matches!(l.open, Open::Text(_))) => {
             (format!("{name}-"), text.split('?').next().unwrap_or(text))
         }
-        Some((name, path)) if name.len() > 1 => (format!("{name}-"), path), // one letter is a drive
+        Some((name, path)) if name.len() > 1 => (format!("{name}-"), path), // one letter is a drive, not a layout
         _ => (String::new(), spec),
     };
     let last = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(path);
@@ -134,9 +137,9 @@ fn named(name: &str) -> Option<&'static Layout> {
     all().find(|l| l.name == name)
 }
 
-/// What a SPEC names, and the layout that reads it.
+/// The data that a SPEC names, and the layout that reads it.
 pub struct Spec {
-    /// How it is read.
+    /// The layout that reads it.
     pub layout: &'static Layout,
     place: Place,
 }
@@ -147,7 +150,7 @@ enum Place {
 }
 
 impl Spec {
-    /// Parses `spec`; a path must exist.
+    /// Parses `spec`. A path must exist.
     pub fn parse(spec: &str, data_root: &Path) -> Result<Self> {
         let prefixed = spec.split_once(':').and_then(|(name, rest)| Some((named(name)?, rest)));
         if let Some((layout, Open::Text(open), text)) = prefixed.map(|(l, rest)| (l, l.open, rest)) {
@@ -176,7 +179,7 @@ impl Spec {
     fn at(layout: &'static Layout, path: PathBuf) -> Result<Self> {
         match layout.open {
             Open::Path(open) => Ok(Spec { layout, place: Place::Path(path, open) }),
-            // No layout claims paths and reads text: the tests of this file see to it.
+            // No layout both claims paths and reads text: the tests of this file check that.
             Open::Text(_) => Err(Error::Data(format!("{} is not for the layout {}", path.display(), layout.name))),
         }
     }
@@ -190,7 +193,7 @@ impl Spec {
     }
 }
 
-/// Refuses a SPEC of data without files that is none, as [`Spec::parse`] does; of a path nothing is asked.
+/// Refuses an invalid SPEC of data without files, as [`Spec::parse`] does. A SPEC that is a path is not checked.
 pub fn expect_text(spec: &str) -> Result<()> {
     match spec.split_once(':').and_then(|(name, text)| Some((named(name)?.open, text))) {
         Some((Open::Text(open), text)) => open(text).map(drop),
@@ -198,7 +201,7 @@ pub fn expect_text(spec: &str) -> Result<()> {
     }
 }
 
-/// The layout that reads `path`, which exists, without a name before it.
+/// The layout that reads the existing `path` without a name before it.
 fn claiming(path: &Path) -> Result<&'static Layout> {
     let kind = if path.is_dir() {
         all().find(|l| l.claims == Claims::Folders)
@@ -206,14 +209,14 @@ fn claiming(path: &Path) -> Result<&'static Layout> {
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         all().find(|l| matches!(l.claims, Claims::Ending(ending) if extension == ending))
     } else {
-        // A pipe or a device would be waited for, or never end.
+        // Reading a pipe or a device could wait or never end.
         let what = format!("{} is neither a file nor a folder; data is {}", path.display(), forms());
         return Err(Error::Data(what));
     };
     kind.ok_or_else(|| Error::Data(format!("{} is a file of an unknown kind; data is {}", path.display(), forms())))
 }
 
-/// The sentence for a spec that names nothing: an unknown layout, or a path that is not there.
+/// The error for a spec that names nothing: an unknown layout, or a path that does not exist.
 fn missing(spec: &str, data_root: &Path, path: &Path) -> Error {
     // One letter before the colon is a drive, not a layout.
     let scheme = spec.split_once(':').map(|(scheme, _)| scheme);
@@ -229,7 +232,7 @@ fn missing(spec: &str, data_root: &Path, path: &Path) -> Error {
     } else {
         format!("relative names start from the data root {}, which --data-root sets", data_root.display())
     };
-    Error::Data(format!("data '{spec}' was looked for at {} and is not there; {place}", path.display()))
+    Error::Data(format!("data '{spec}' was looked for at {} and does not exist; {place}", path.display()))
 }
 
 #[cfg(test)]
@@ -287,10 +290,14 @@ mod tests {
             let unclaimed = layout.claims == Claims::Nothing;
             assert!(
                 unclaimed == layout.takes.contains(&format!("{}:", layout.name)),
-                "{}: how is it named?",
+                "{}: the name in its texts differs",
                 layout.name
             );
-            assert!(unclaimed || matches!(layout.open, Open::Path(_)), "{}: a path is no text", layout.name);
+            assert!(
+                unclaimed || matches!(layout.open, Open::Path(_)),
+                "{}: a layout of paths cannot read text",
+                layout.name
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! For tests alone: class folders whose file names begin with the patient, as in `p07_3.png`. Splits never divide a patient.
+//! For tests only: class folders in which file names begin with the patient, as in `p07_3.png`. Splits never divide a
+//! patient.
 
 use super::{Claims, Layout, Open, files, folder};
 use crate::base::Result;
@@ -29,7 +30,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    /// Writes images of `patients` patients; each has `each` of every class.
+    /// Writes images of `patients` patients. Each patient has `each` images of every class.
     fn write(root: &Path, split: &str, patients: std::ops::Range<u64>, each: u64) {
         for p in patients {
             for (c, class) in ["a", "b"].iter().enumerate() {
@@ -63,7 +64,7 @@ mod tests {
             assert!(data.warnings.iter().any(|w| w.contains("20 in train, 5 in test")), "{:?}", data.warnings);
             cuts.insert(val);
             let plain = load("s", &options, &|_, _| ()).unwrap();
-            assert_ne!(plain.val.names, data.val.names, "class folders know no patients");
+            assert_ne!(plain.val.names, data.val.names, "class folders do not know patients");
         }
         assert!(cuts.len() > 1, "the seed decides");
     }
@@ -104,7 +105,7 @@ mod tests {
         write(dir.path(), "one/val/", 5..6, 4);
         assert_eq!(load("patients:one", &options(dir.path(), 1), &|_, _| ()).unwrap().val.len(), 8);
 
-        // A class of one patient alone is learnt from whole.
+        // If only one patient has images of a class, all of them stay in train.
         for i in 0..3 {
             write_png(&dir.path().join(format!("rare/train/c/p90_{i}.png")), 70 + i, 9);
         }
@@ -118,7 +119,7 @@ mod tests {
             data.warnings
         );
 
-        // Two patients, a class each: whoever is held out takes the class along.
+        // With two patients and one class each, holding out a patient would remove a class.
         for i in 0..4 {
             write_png(&dir.path().join(format!("two/train/a/p00_{i}.png")), i, 9);
             write_png(&dir.path().join(format!("two/train/b/p01_{i}.png")), 10 + i, 9);

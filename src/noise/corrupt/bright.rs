@@ -1,5 +1,5 @@
-//! For tests alone: a kind with a setting that reads the images. A bright image's label goes wrong with probability `rate`,
-//! to the class before it; the label of a dark one stays.
+//! A kind for tests only, with a setting, that reads the images. A bright image's label goes wrong with probability
+//! `rate`: it becomes the class before. A dark image's label stays.
 
 use super::{Corrupted, Kind, STREAM};
 use crate::base::Result;
@@ -19,7 +19,7 @@ pub(super) const ENTRY: Entry<dyn Kind> = Entry {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bright {
-    /// The mean of a bright image's pixels is greater.
+    /// An image is bright if the mean of its pixels is above this.
     above: u32,
 }
 

@@ -1,5 +1,5 @@
-//! For tests alone: a kind without settings that reads features. A label goes wrong with probability `rate`, to the next
-//! class where the first feature is even and to the one after it elsewhere.
+//! A kind for tests only, without settings, that reads features. A label goes wrong with probability `rate`. It becomes
+//! the next class if the first feature is even, otherwise the one after that.
 
 use super::{Corrupted, Kind, STREAM};
 use crate::base::Result;

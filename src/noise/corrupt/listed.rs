@@ -1,4 +1,4 @@
-//! The list of noise kinds as the rest of the program uses it: by name, and made from their settings.
+//! The list of noise kinds as the rest of the program uses it: found by name, and made from their settings.
 
 use super::{KINDS, Kind, Made};
 use crate::base::{Error, Result};
@@ -12,27 +12,27 @@ use std::fmt;
 pub struct NoiseKind(&'static Entry<dyn Kind>);
 
 impl NoiseKind {
-    /// Every kind, in the order in which they are listed to people.
+    /// Every kind, in the order in which users see them.
     pub fn all() -> impl Iterator<Item = NoiseKind> {
         KINDS.iter().map(|entry| NoiseKind(entry))
     }
 
-    /// What configs call it.
+    /// The name of the kind in configs.
     pub fn name(self) -> &'static str {
         self.0.name
     }
 
-    /// What becomes of a label, in a few words.
+    /// What the kind does to a label, in a few words.
     pub fn about(self) -> &'static str {
         self.0.about
     }
 
-    /// Its line in the list.
+    /// The kind's line in the list.
     pub fn entry(self) -> &'static Entry<dyn Kind> {
         self.0
     }
 
-    /// The kind with these settings, which name every key.
+    /// Makes the kind with these settings, which must hold every key.
     pub fn make(self, settings: &toml::Table) -> Result<Made> {
         let (kind, _) = self.0.make(settings)?;
         kind.check().map_err(|(key, what)| Error::Usage(format!("noise.{self}.{key} {what}")))?;
@@ -40,7 +40,7 @@ impl NoiseKind {
     }
 }
 
-/// The default of the command line where only `--noise-rate` is given: the first of the list.
+/// The default of the command line if only `--noise-rate` is given: the first of the list.
 impl Default for NoiseKind {
     fn default() -> Self {
         NoiseKind(KINDS[0])
@@ -83,7 +83,7 @@ impl Serialize for NoiseKind {
 
 impl<'de> Deserialize<'de> for NoiseKind {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_str(ByName) // an error within the visitor is placed at the name itself
+        from.deserialize_str(ByName) // so that an error of the visitor has the place of the name itself
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(NoiseKind::default().name(), "symmetric");
     }
 
-    /// The overlay of a kind names the kind and holds the default of every setting, and no setting else.
+    /// The overlay of a kind must name the kind and hold the default of every setting, and no other setting.
     #[test]
     fn overlays_hold_every_setting() {
         for kind in NoiseKind::all() {
@@ -127,7 +127,7 @@ mod tests {
             assert_eq!(overlay["noise"]["kinds"].as_array().unwrap()[0].as_str(), Some(kind.name()));
             let defaults = overlay["noise"][kind.name()].as_table().unwrap();
             assert_eq!(kind.entry().make(defaults).unwrap().1.as_table(), Some(defaults), "{kind}");
-            assert!(!kind.about().is_empty() && !kind.about().ends_with('.'), "{kind}: a part of a sentence");
+            assert!(!kind.about().is_empty() && !kind.about().ends_with('.'), "{kind}: give a part of a sentence");
         }
     }
 

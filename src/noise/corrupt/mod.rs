@@ -1,6 +1,6 @@
-//! Label corruption, one noise kind per file. Whether and where a label flips depends on (seed, sample index) and on which
-//! classes have images: not on the order of samples, and the labels wrong at a low rate are wrong, in the same way, at
-//! every higher rate.
+//! Label corruption, one noise kind per file. Whether and where a label flips depends on (seed, sample index) and on
+//! which classes have images, but not on the order of samples. A label that is wrong at a low rate is wrong in the same
+//! way at every higher rate.
 
 mod class;
 mod listed;
@@ -16,10 +16,10 @@ use crate::base::{Error, Result};
 use crate::nn::listed::{Checked, Entry};
 use std::sync::Arc;
 
-/// The random stream of label noise ("nois" in ASCII), apart from every other stream of a seed.
+/// The random stream of label noise ("nois" in ASCII). No other stream of a seed has this number.
 const STREAM: u32 = 0x6e6f_6973;
 
-/// Declares the file of each line, and lists its `ENTRY`. The first line is the default of the command line.
+/// Declares the file of each line and lists its `ENTRY`. The first line is the default of the command line.
 macro_rules! kinds {
     ($($(#[$when:meta])? $kind:ident,)*) => {
         $($(#[$when])? mod $kind;)*
@@ -27,7 +27,7 @@ macro_rules! kinds {
     };
 }
 
-// The one place that knows the names of the kinds. Config check, command line, grid, report and tests read it.
+// The only list of the names of the kinds. Config check, command line, grid, report and tests read it.
 kinds! {
     symmetric,
     symmetric_including_true,
@@ -44,14 +44,15 @@ kinds! {
 
 /// A way in which labels go wrong. The type that implements it holds the settings of its table, `[noise.KIND]`.
 pub trait Kind: Checked + Send + Sync {
-    /// The labels after noise, one for each of `on.labels`. [`Made::corrupt`] has checked what `on` holds.
+    /// The labels after noise, one for each of `on.labels`. [`Made::corrupt`] has already checked `on`.
     fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>>;
 
-    /// The rate at which the labels of `classes` classes say nothing about the truth; none where there is no such rate.
+    /// The rate at which the labels of `classes` classes say nothing about the true classes. None if there is no such
+    /// rate.
     fn no_signal(&self, classes: usize) -> Option<f64>;
 }
 
-/// A kind with its settings, in their ranges.
+/// A kind with its settings, which are within their ranges.
 pub struct Made(Arc<dyn Kind>);
 
 impl Made {
@@ -60,8 +61,8 @@ impl Made {
         self.0.no_signal(classes)
     }
 
-    /// The labels after noise. Without noise, at rate 0, every kind keeps every label. No kind is asked for what cannot be:
-    /// wrong labels of one class alone.
+    /// The labels after noise. At rate 0 every kind keeps every label. Wrong labels for images of only one class are
+    /// refused, because no kind could make them.
     pub fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {
         on.check()?;
         let given = self.0.corrupt(on)?;
@@ -82,7 +83,7 @@ impl Made {
     }
 }
 
-/// The share of `given` labels that differ from the `clean` ones; 0 of none.
+/// The share of `given` labels that differ from the `clean` ones. It is 0 if there are none.
 pub fn realised_rate(clean: &[u32], given: &[u32]) -> Result<f64> {
     if clean.len() != given.len() {
         return Err(Error::Failed(format!(
@@ -125,7 +126,7 @@ mod tests {
         assert_eq!(symmetric(0.0, &[0, 0], 1).unwrap(), [0, 0]);
     }
 
-    /// What every kind promises, whatever it reads: made of features, pixels and annotations that are all there.
+    /// What every kind must keep, whatever it reads. It gets features, pixels and annotations.
     #[test]
     fn every_kind_keeps_clean_labels_and_repeats_itself() {
         let labels: Vec<u32> = (0..300).map(|i| i % 3).collect();
@@ -149,7 +150,7 @@ mod tests {
             assert!(realised_rate(&labels, &at(0.4, 1)).unwrap() > 0.0, "{kind}");
             let (low, high) = (at(0.2, 1), at(0.6, 1));
             let kept = (0..300).all(|i| low[i] == labels[i] || low[i] == high[i]);
-            assert!(kept, "{kind}: what is wrong at 20 % is wrong in the same way at 60 %");
+            assert!(kept, "{kind}: what is wrong at 20 % must be wrong in the same way at 60 %");
         }
     }
 
@@ -163,7 +164,7 @@ mod tests {
         assert!(e.exit_code() == 2 && e.to_string().contains("pixels"), "{e}");
         let pixels = |bytes| Some(Pixels { bytes, shape: [1, 1, 1] });
         let on = Corrupted { pixels: pixels(&bytes), ..Corrupted::of(&labels, 2, 1.0, 0) };
-        assert_eq!(made.corrupt(&on).unwrap(), [0, 0, 0, 1], "the one image brighter than 128");
+        assert_eq!(made.corrupt(&on).unwrap(), [0, 0, 0, 1], "only the image that is brighter than 128 may change");
         let e = made.corrupt(&Corrupted { pixels: pixels(&bytes[1..]), ..on }).unwrap_err();
         assert!(e.to_string().contains("3 bytes of pixels do not make 4 images"), "{e}");
     }

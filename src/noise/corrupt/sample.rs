@@ -1,35 +1,35 @@
-//! What a noise kind is given: the labels of a training set, and its images, features and annotators' labels where the
-//! caller has them. A kind that needs one which is missing says so.
+//! The input of a noise kind: the labels of a training set, and its images, features and annotators' labels where the
+//! caller has them. A kind that needs one that is missing gives an error.
 
 use super::STREAM;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
 
-/// The labels to corrupt, with all that a kind may look at.
+/// The labels to corrupt, with everything that a kind may read.
 #[derive(Clone, Copy, Debug)]
 pub struct Corrupted<'a> {
     /// The true class of each sample.
     pub labels: &'a [u32],
-    /// How many classes there are; labels are 0 to one less.
+    /// The number of classes. Labels are from 0 to one less.
     pub classes: usize,
     /// Their names, for settings that name classes; empty where they are not known.
     pub class_names: &'a [String],
-    /// The share of labels that go wrong, from 0 to 1, in the sense that the kind gives it.
+    /// The share of labels that go wrong, from 0 to 1, as the kind defines it.
     pub rate: f64,
-    /// Of the random choices.
+    /// The seed of the random choices.
     pub seed: u64,
-    /// The images, for kinds by which some images are mislabelled more easily.
+    /// The images, for kinds that mislabel some images more often than others.
     pub pixels: Option<Pixels<'a>>,
-    /// What a network sees in the images, for the same purpose.
+    /// What a network computes from the images, for the same purpose.
     pub features: Option<Features<'a>>,
-    /// Labels that came with the data, for kinds that take real mistakes instead of making some.
+    /// Labels that came with the data, for kinds that use real mistakes instead of made-up ones.
     pub given: Option<&'a [Given<'a>]>,
 }
 
 /// The images of the samples, in their order.
 #[derive(Clone, Copy, Debug)]
 pub struct Pixels<'a> {
-    /// Samples × height × width × channels.
+    /// The pixels: samples × height × width × channels.
     pub bytes: &'a [u8],
     /// Height, width, channels.
     pub shape: [usize; 3],
@@ -38,16 +38,16 @@ pub struct Pixels<'a> {
 /// A vector for each sample, in their order.
 #[derive(Clone, Copy, Debug)]
 pub struct Features<'a> {
-    /// Samples × width.
+    /// The values: samples × width.
     pub values: &'a [f32],
     /// The length of one vector.
     pub width: usize,
 }
 
-/// The labels of one annotator, or of one rule that made a label of those of several.
+/// The labels of one annotator, or labels that a rule derived from those of several.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'a> {
-    /// Who gave them.
+    /// The name of the annotator or the rule.
     pub name: &'a str,
     /// One label for each sample.
     pub labels: &'a [u32],
@@ -69,12 +69,12 @@ impl Features<'_> {
 }
 
 impl<'a> Corrupted<'a> {
-    /// Labels, and nothing else known.
+    /// Only labels, without images, features or annotators' labels.
     pub fn of(labels: &'a [u32], classes: usize, rate: f64, seed: u64) -> Self {
         Corrupted { labels, classes, class_names: &[], rate, seed, pixels: None, features: None, given: None }
     }
 
-    /// The classes that have images, ascending. A label may become one of these and no other.
+    /// The classes that have images, in ascending order. A label may become only one of these.
     pub fn present(&self) -> Vec<u32> {
         let mut held = vec![false; self.classes];
         self.labels.iter().for_each(|&l| held[l as usize] = true);
@@ -95,22 +95,22 @@ impl<'a> Corrupted<'a> {
         self.labels.iter().enumerate().map(flip).collect()
     }
 
-    /// The images, for a kind that cannot do without.
+    /// The images, or an error for a kind that needs them.
     pub fn pixels(&self) -> Result<Pixels<'a>> {
         self.pixels.ok_or_else(|| missing("the pixels of the images"))
     }
 
-    /// The features, for a kind that cannot do without.
+    /// The features, or an error for a kind that needs them.
     pub fn features(&self) -> Result<Features<'a>> {
         self.features.ok_or_else(|| missing("features of the images"))
     }
 
-    /// The labels that came with the data, for a kind that cannot do without.
+    /// The labels that came with the data, or an error for a kind that needs them.
     pub fn given(&self) -> Result<&'a [Given<'a>]> {
         self.given.ok_or_else(|| missing("labels that several people gave the images"))
     }
 
-    /// Refuses what no kind could work on.
+    /// Refuses input that no kind could work on.
     pub(super) fn check(&self) -> Result<()> {
         let (labels, classes) = (self.labels, self.classes);
         if !(0.0..=1.0).contains(&self.rate) {
@@ -150,5 +150,5 @@ impl<'a> Corrupted<'a> {
 }
 
 fn missing(what: &str) -> Error {
-    Error::Usage(format!("this kind of label noise needs {what}, which are not known here; take another kind"))
+    Error::Usage(format!("this kind of label noise needs {what}, which this run does not have; use another kind"))
 }

@@ -1,4 +1,4 @@
-//! Symmetric noise: a label flips with probability `rate`. All other classes that have images are equally likely.
+//! Symmetric noise: a label flips with probability `rate` to any other class that has images, with equal probability.
 //! The clean class is never drawn, so the share of wrong labels is `rate` itself, not rate · (classes − 1) / classes.
 
 use super::{Corrupted, Kind};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub(super) const ENTRY: Entry<dyn Kind> = Entry {
     name: "symmetric",
-    about: "each label that goes wrong becomes any other class, each as likely",
+    about: "each wrong label becomes any other class, with equal probability",
     overlay: include_str!("../../../configs/noise/symmetric.toml"),
     read: |from| read(from, |kind: Symmetric| Arc::new(kind)),
 };
@@ -33,7 +33,7 @@ impl Kind for Symmetric {
         ))
     }
 
-    /// At (classes − 1) / classes all classes are equally likely, the true one included.
+    /// At (classes − 1) / classes all classes are equally likely, including the true one.
     fn no_signal(&self, classes: usize) -> Option<f64> {
         Some(classes.saturating_sub(1) as f64 / classes.max(1) as f64)
     }
@@ -74,7 +74,7 @@ mod tests {
         assert!(given.iter().all(|g| [1, 4, 5].contains(g)));
         let close = labels(6_000, 3);
         let due: Vec<u32> = corrupt(0.9, &close, 3, 3).iter().map(|g| [1, 4, 5][*g as usize]).collect();
-        assert_eq!(given, due, "as if the classes stood without a gap");
+        assert_eq!(given, due, "a gap between the classes must not change the draws");
     }
 
     #[test]
@@ -104,9 +104,9 @@ mod tests {
         let given = corrupt(0.4, &clean, 3, 1);
         assert_eq!(given, corrupt(0.4, &clean, 3, 1));
         assert_ne!(given, corrupt(0.4, &clean, 3, 2));
-        assert_eq!(given[..100], corrupt(0.4, &clean[..100], 3, 1), "later samples change nothing");
+        assert_eq!(given[..100], corrupt(0.4, &clean[..100], 3, 1), "later samples must not change earlier ones");
         let more = corrupt(0.6, &clean, 3, 1);
         let kept = clean.iter().zip(given.iter().zip(&more)).all(|(c, (g, m))| g == c || g == m);
-        assert!(kept, "what is wrong at 40 % is wrong in the same way at 60 %");
+        assert!(kept, "what is wrong at 40 % must be wrong in the same way at 60 %");
     }
 }

@@ -1,4 +1,4 @@
-//! Cross-entropy on the given labels as they are: what every other learner is compared with.
+//! Cross-entropy on the given labels, unchanged. Every other learner is compared with it.
 
 use super::{Batch, Learned, Learner};
 use crate::base::Result;
@@ -7,7 +7,7 @@ use crate::nn::recorder::{Recorder, Turn};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its line in the list.
+/// The learner's line in the list.
 pub const ENTRY: Entry<dyn Learner> = Entry {
     name: "cross_entropy",
     about: "cross-entropy on the labels as they are",

@@ -1,5 +1,5 @@
-//! How to learn from labels that may be wrong, one learner per file. A learner sees values on a tape: images and labels in,
-//! a loss and logits out; between epochs it sees numbers on the host. It never sees files or test images.
+//! How to learn from labels that may be wrong, one learner per file. On a tape, a learner gets images and labels and
+//! gives a loss and logits. Between epochs it works with numbers on the host. It never reads files or test images.
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -12,14 +12,15 @@ use std::fmt::Debug;
 
 /// A way to train a classifier on given labels.
 pub trait Learner: Checked + Debug + Send + Sync {
-    /// The turns of a step, in order: of two networks each has one. The first has no name and trains the player "", whose
-    /// backbone and classifier are evaluated and kept. Backbones of other players start from the same given weights.
+    /// The turns of a step, in order. A learner with two networks has one turn for each. The first turn has no name and
+    /// trains the player "", whose backbone and classifier are evaluated and kept. Backbones of other players start
+    /// from the same given weights.
     fn turns(&self) -> Vec<Turn> {
         vec![Turn::ONLY]
     }
 
-    /// Records one turn: views of the images, the loss on their labels, the logits. What it names in every turn must be the
-    /// same parameters.
+    /// Records one turn: views of the images, the loss on their labels, the logits. The parameters that a turn names
+    /// must be the same in every turn.
     fn record(&self, turn: &Turn, r: &mut Recorder<'_>, batch: &Batch) -> Result<Learned>;
 
     /// Records what follows the update of a turn.
@@ -27,23 +28,23 @@ pub trait Learner: Checked + Debug + Send + Sync {
         Ok(())
     }
 
-    /// The numbers that move from step to step, by the names of the scalars that the recordings read.
+    /// The numbers that change from step to step, by the names of the scalars that the recordings read.
     fn scalars(&self, _at: Progress) -> Vec<(&'static str, f32)> {
         Vec::new()
     }
 
-    /// The learner's own inputs of a step on the images `indices`, by name: bytes of the recorded types.
+    /// The learner's own inputs of a step on the images `indices`, by name, as bytes of the recorded types.
     fn inputs(&self, _at: Progress, _indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
         Vec::new()
     }
 
-    /// Whether its epochs follow from the last one's losses: then each image's loss in each turn is kept on the device, and
-    /// [`Learner::before_epoch`] is asked.
+    /// Whether its epochs depend on the losses of the last one. If so, each image's loss in each turn is kept on the
+    /// device, and [`Learner::before_epoch`] is called.
     fn plans_epochs(&self) -> bool {
         false
     }
 
-    /// What the next epoch does with each image. Host logic alone: the same numbers give the same plan.
+    /// What the next epoch does with each image. It runs on the host, and the same numbers must give the same plan.
     fn before_epoch(&self, epoch: &Epoch<'_>) -> Result<EpochPlan> {
         Ok(EpochPlan::usual(epoch))
     }
@@ -54,58 +55,58 @@ pub trait Learner: Checked + Debug + Send + Sync {
 pub struct Batch {
     /// The given labels, which may be wrong: u32 [B].
     pub labels: Var,
-    /// What each image counts in the loss: f32 [B].
+    /// The weight of each image in the loss: f32 [B].
     pub weights: Var,
-    /// Soft labels f32 [B, classes], of learners that plan epochs: the given labels where a plan has none.
+    /// Soft labels f32 [B, classes], for learners that plan epochs. Where a plan has none, they are the given labels.
     pub targets: Option<Var>,
-    /// Classes.
+    /// The number of classes.
     pub classes: usize,
 }
 
 /// What a learner records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Learned {
-    /// What is minimized.
+    /// The loss that is minimized.
     pub loss: Loss,
-    /// The loss of each image, f32 [B]; learners that plan epochs need it.
+    /// The loss of each image, f32 [B]. Learners that plan epochs need it.
     pub losses: Option<Var>,
-    /// What the classifier says of the images, f32 [B, classes]: accuracy is measured on it.
+    /// The classifier's output for the images, f32 [B, classes], from which accuracy is measured.
     pub logits: Var,
 }
 
-/// What is known before an epoch.
+/// What a learner knows before an epoch.
 #[derive(Clone, Debug)]
 pub struct Epoch<'a> {
-    /// Where training stands.
+    /// The progress of training.
     pub at: Progress,
-    /// Of each turn, each image's loss when it was last seen; 0 before.
+    /// For each turn, the last known loss of each image. It is 0 before the first.
     pub losses: Vec<Vec<f32>>,
     /// The given label of each image.
     pub given: &'a [u32],
-    /// Classes.
+    /// The number of classes.
     pub classes: usize,
-    /// The order that images would be taken in.
+    /// The order of images that the epoch would have without a plan.
     pub order: Vec<usize>,
 }
 
 /// What an epoch does with each image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EpochPlan {
-    /// The order they are taken in: each once. What is left out has weight 0 instead.
+    /// The order of images. Each must be in it once; an image to leave out gets weight 0.
     pub order: Vec<usize>,
-    /// What each counts in the loss.
+    /// The weight of each image in the loss.
     pub weights: Vec<f32>,
-    /// A soft label of each, `classes` numbers an image; empty where the given labels hold.
+    /// A soft label for each image, as `classes` numbers. Empty where the given labels are used.
     pub targets: Vec<f32>,
 }
 
 impl EpochPlan {
-    /// All images alike, on their given labels.
+    /// The default plan: all images count alike, with their given labels.
     pub fn usual(epoch: &Epoch<'_>) -> Self {
         EpochPlan { order: epoch.order.clone(), weights: vec![1.0; epoch.given.len()], targets: Vec::new() }
     }
 
-    /// An error where it is no plan for `images` of so many `classes`.
+    /// Gives an error if this is not a plan for `images` images of `classes` classes.
     pub fn check(&self, images: usize, classes: usize) -> Result<()> {
         let mut order = self.order.clone();
         order.sort_unstable();
@@ -125,7 +126,7 @@ impl EpochPlan {
     }
 }
 
-/// Declares the file of each line, and lists its `ENTRY`.
+/// Declares the file of each line and lists its `ENTRY`.
 macro_rules! list {
     ($($learner:ident,)*) => {
         $(pub mod $learner;)*
@@ -133,7 +134,7 @@ macro_rules! list {
     };
 }
 
-// The one place that knows the names of the learners, in the order in which people see them.
+// The only list of the names of the learners, in the order in which users see them.
 list! {
     cross_entropy,
 }
@@ -146,7 +147,7 @@ pub fn learners() -> Vec<&'static Entry<dyn Learner>> {
     all
 }
 
-/// The learner called `name`; an error names all.
+/// The learner called `name`. An error names all learners.
 pub fn learner(name: &str) -> Result<&'static Entry<dyn Learner>> {
     find("training method", name, &learners())
 }

@@ -1,5 +1,5 @@
-//! A learner that only tests know: two networks, each taught by the images that the other finds easy, on soft labels, in an
-//! order of its own; all made on the host from the last epoch's losses.
+//! A learner for tests only. It has two networks, and each learns from the images that the other finds easy. It makes
+//! its own soft labels and its own order on the host, from the last epoch's losses.
 
 use super::{Batch, Epoch, EpochPlan, Learned, Learner};
 use crate::base::{Error, Result};
@@ -8,7 +8,7 @@ use crate::nn::recorder::{Recorder, Turn};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its list.
+/// The list of test learners.
 pub const LEARNERS: &[&Entry<dyn Learner>] = &[&Entry {
     name: "test_pair",
     about: "two networks that choose images for each other",

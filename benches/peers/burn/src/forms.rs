@@ -1,5 +1,6 @@
-//! The ops of a case set in Burn: for each the inputs that its fields describe (as wgslab's src/lab/case_builders.rs makes them),
-//! what is timed, and the flops and bytes that wgslab counts for it, so that GFLOP/s of two reports mean the same.
+//! The ops of a case set in Burn. For each: the inputs that its fields describe (as wgslab's src/lab/case_builders.rs
+//! makes them), what is timed, and the flops and bytes that wgslab counts for it. So GFLOP/s of two reports mean the
+//! same.
 
 mod elements;
 mod layers;
@@ -16,16 +17,15 @@ pub struct Entry {
     pub work: Work,
 }
 
-/// A case.
 pub struct Form {
     inputs: Vec<String>,
     pub entries: Vec<Entry>,
-    /// Several functions of Burn stand for the op.
+    /// Whether the op takes several functions of Burn.
     pub composed: bool,
 }
 
 impl Form {
-    /// Inputs as a report shows them.
+    /// The inputs as a report shows them.
     pub fn shape(&self) -> String {
         self.inputs.join(", ")
     }
@@ -53,17 +53,17 @@ fn numel(dims: &[usize]) -> u64 {
     dims.iter().map(|d| *d as u64).product()
 }
 
-/// Bytes of f32 or u32 tensors.
+/// The bytes of f32 or u32 tensors.
 fn size(shapes: &[&[usize]]) -> u64 {
     4 * shapes.iter().map(|s| numel(s)).sum::<u64>()
 }
 
-/// As an input whose gradient is wanted.
+/// The tensor as an input whose gradient is wanted.
 fn wanted<const D: usize>(x: &Tensor<D>) -> Tensor<D> {
     x.clone().autodiff().require_grad()
 }
 
-/// As an input of a graph whose gradient is not wanted.
+/// The tensor as an input of a graph whose gradient is not wanted.
 fn fixed<const D: usize>(x: &Tensor<D>) -> Tensor<D> {
     x.clone().autodiff()
 }
@@ -81,10 +81,10 @@ impl Case<'_> {
 
     fn dims<const D: usize>(&self, name: &str) -> Result<[usize; D], String> {
         let list = self.list(name)?;
-        list.try_into().map_err(|l: Vec<usize>| format!("{name} has {} dimensions and {D} are timed here", l.len()))
+        list.try_into().map_err(|l: Vec<usize>| format!("{name} has {} dimensions, but {D} are timed here", l.len()))
     }
 
-    /// Two sizes; one stands for both.
+    /// Two sizes. A single number stands for both.
     fn pair(&self, name: &str, default: [usize; 2]) -> Result<[usize; 2], String> {
         match self.table.get(name) {
             None => Ok(default),
@@ -141,7 +141,7 @@ impl Case<'_> {
         self.form.entries.push(Entry { direction: "forward", flops, bytes, work });
     }
 
-    /// The gradient of those of `inputs` that want one, the cotangent being ones.
+    /// The gradients of those `inputs` that want one, for a cotangent of ones.
     fn gradient<I: Clone + 'static, const D: usize>(
         &mut self,
         direction: &'static str,
@@ -184,7 +184,7 @@ impl Case<'_> {
             "adaptive_avg_pool2d" => self.adaptive_avg_pool2d(),
             "sgd" => self.sgd(),
             "adam" => self.adam(),
-            "permute" | "broadcast" => Err("Burn gives a view and has no copy of it in public".into()),
+            "permute" | "broadcast" => Err("Burn gives a view and has no public function that copies it".into()),
             _ => self.unary(),
         }
     }

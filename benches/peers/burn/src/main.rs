@@ -1,5 +1,5 @@
 //! Times Burn (wgpu, autotune and fusion on) at the case sets of `wgslab bench`, forward and backward, and writes its
-//! schema; or a ResNet-18 training step. ../README.md says how to build and run it.
+//! schema. Or times a ResNet-18 training step. ../README.md says how to build and run it.
 
 mod forms;
 mod measure;
@@ -53,11 +53,11 @@ fn run() -> Result<(), String> {
     }
 }
 
-/// The words of the command line that nobody has taken yet.
+/// The words of the command line that are not read yet.
 struct Options(Vec<String>);
 
 impl Options {
-    /// The next word that is no option; options are taken before it.
+    /// The next word that is not an option. Options are read first.
     fn word(&mut self) -> Option<String> {
         let at = self.0.iter().position(|w| !w.starts_with("--"))?;
         Some(self.0.remove(at))
@@ -75,7 +75,7 @@ impl Options {
     fn number<T: std::str::FromStr>(&mut self, name: &str, default: T) -> Result<T, String> {
         match self.value(name)? {
             None => Ok(default),
-            Some(text) => text.parse().map_err(|_| format!("{name} {text} is no number it takes\n{USAGE}")),
+            Some(text) => text.parse().map_err(|_| format!("{name} {text}: this option takes no such number\n{USAGE}")),
         }
     }
 
@@ -97,7 +97,7 @@ fn bench(set: &str, filter: &str, rule: &Rule, json: Option<&Path>) -> Result<()
         if !format!("{op} {name}").contains(filter) {
             continue;
         }
-        // A kernel that Burn cannot launch on the adapter ends in a panic of its own.
+        // If Burn cannot launch a kernel on the adapter, it panics.
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let form = forms::form(&op, &case, &device)?;
             Ok::<_, String>(measure::rows(&op, name, form, &device, rule))

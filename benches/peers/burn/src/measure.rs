@@ -1,6 +1,7 @@
-//! Samples of rows by the rule of `wgslab bench` (src/lab/sampling_rule.rs and bench.rs there): warmed up, in turn over the rows of
-//! a case, every other round backwards, until at least 10 samples and 0.5 s are taken and the quartiles lie close, or
-//! the time is up (five times as much for what is so slow that it lacks its samples). The clock runs around work that is waited for: Burn gives no timestamps of single ops.
+//! Samples rows by the rule of `wgslab bench` (src/lab/sampling_rule.rs and bench.rs there). Rows are warmed up. The
+//! rows of a case take turns, every other round backwards. A row ends when it has at least 10 samples and 0.5 s and its
+//! quartiles lie close, or when its time is up. A row that is too slow for its least samples gets five times that time.
+//! The host's clock runs until the work is done, because Burn gives no timestamps of single ops.
 
 use crate::forms::{Entry, Form};
 use burn::tensor::Device;
@@ -8,28 +9,28 @@ use serde_json::{Value, json};
 use std::any::Any;
 use std::time::Instant;
 
-/// Whatever an op gives; kept until the clock has stopped, so that nothing is left out as unused.
+/// The outputs of an op. They are kept until the clock has stopped, so that no work is left out as unused.
 pub type Made = Box<dyn Any>;
 
 /// What a row runs.
 pub enum Work {
     /// An op.
     Forward(Box<dyn Fn() -> Made>),
-    /// Makes a graph and gives what differentiates it. Burn's graphs serve once, so each run has its own, made before
-    /// the clock starts.
+    /// Makes a graph and gives a function that differentiates it. A graph of Burn can be used only once, so each run
+    /// has its own, made before the clock starts.
     Gradient(Box<dyn Fn() -> Box<dyn FnOnce() -> Made>>),
 }
 
-/// A sample of something short is repeated until it takes about this long, ms.
+/// A sample of something short repeats it until it takes about this long, in ms.
 const SAMPLE_MS: f64 = 20.0;
 const REPEATS: f64 = 1000.0;
-/// Graphs that wait to be differentiated hold their values in memory.
+/// The most graphs in one sample. Graphs that wait to be differentiated hold their values in memory.
 const GRAPHS: f64 = 16.0;
 const WARM_MS: f64 = 50.0;
-/// How many times the limit a row may take for its least samples.
+/// A row without its least samples may take this many times the limit.
 const PATIENCE: f64 = 5.0;
 
-/// When a row has been sampled enough.
+/// The rule for when a row has enough samples.
 pub struct Rule {
     pub samples: usize,
     pub seconds: f64,
@@ -71,7 +72,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// ms of all repeats.
+    /// The time of all repeats, in ms.
     fn time(&self) -> f64 {
         let mut made: Vec<Made> = Vec::new();
         let clock;
@@ -80,7 +81,7 @@ impl Running<'_> {
                 wait(self.device);
                 clock = Instant::now();
                 for _ in 0..self.repeats {
-                    // Only the last is kept: a thousand outputs would not fit.
+                    // Only the last output is kept, because a thousand would not fit into memory.
                     made = vec![run()];
                 }
             }
@@ -97,7 +98,7 @@ impl Running<'_> {
         ms
     }
 
-    /// The first runs compile and tune; later ones say how often a sample should repeat.
+    /// The first runs compile and tune. Later runs decide how often a sample repeats the work.
     fn warm(&mut self) {
         self.time();
         self.time();

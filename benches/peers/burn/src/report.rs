@@ -1,4 +1,4 @@
-//! What a report says besides its samples, and how it is shown and written.
+//! The parts of a report besides its samples, and how it is shown and written.
 
 use crate::measure::spread;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The adapter that Burn's default device is, most likely: cubecl asks wgpu for the high-performance one, too.
+/// The adapter that Burn's default device most likely uses: cubecl too asks wgpu for the high-performance one.
 fn adapter() -> Result<wgpu::AdapterInfo, String> {
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
     let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
@@ -22,7 +22,7 @@ fn adapter() -> Result<wgpu::AdapterInfo, String> {
     found.map(|a| a.get_info()).map_err(|e| format!("no adapter: {e}"))
 }
 
-/// The environment record of wgslab's schema; what only wgslab asks of wgpu is 0 or null.
+/// The environment record of wgslab's schema. What only wgslab asks of wgpu is 0 or null.
 pub fn environment() -> Result<Value, String> {
     let adapter = adapter()?;
     Ok(json!({
@@ -45,7 +45,7 @@ pub fn environment() -> Result<Value, String> {
     }))
 }
 
-/// Waits for a future that is ready at once or wakes this thread.
+/// Waits for a future that is ready at once or that wakes this thread.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
@@ -63,7 +63,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// The value behind `key` in a file of lines `key = value` or `key : value`.
+/// The value after `key` in a file of lines `key = value` or `key : value`.
 fn field(path: &str, key: &str, between: char) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let found =
@@ -80,7 +80,7 @@ fn cpu() -> String {
     format!("{model}, {} cores", std::thread::available_parallelism().map_or(0, |n| n.get()))
 }
 
-/// RFC 3339, from the days since 1970 by Hinnant's civil_from_days.
+/// The time as RFC 3339, from the days since 1970 by Hinnant's civil_from_days.
 fn now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
@@ -98,7 +98,7 @@ fn git(words: &[&str]) -> Option<String> {
     out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())
 }
 
-/// A row for people.
+/// Prints a row as text.
 pub fn show(row: &Value) {
     let samples: Vec<f64> = row["samples_ms"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
     let [median, q1, q3] = spread(&samples);

@@ -1,5 +1,6 @@
-//! ResNet-18 with the stem for small images (He et al. 2015, section 4.2), from Burn's modules, layer by layer the network
-//! that wgslab's src/nn/resnet.rs records: a 3×3 convolution of stride 1 and no pooling before four groups of two blocks.
+//! ResNet-18 with the stem for small images (He et al. 2015, section 4.2), built from Burn's modules. Layer by layer it
+//! is the network that wgslab's src/nn/resnet.rs records: a 3×3 convolution of stride 1 and no pooling before four
+//! groups of two blocks.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};

@@ -1,5 +1,5 @@
 //! A whole training step, as wgslab's benches/step.rs times it: ResNet-18 with the 3×3 stem, cross-entropy, SGD with
-//! momentum, random images; a first step, one to warm up and the timed ones, each waited for.
+//! momentum, random images. There is a first step, one to warm up, and then the timed ones. Each is waited for.
 
 use crate::measure::{spread, wait};
 use crate::resnet::ResNet18;
@@ -56,7 +56,7 @@ pub fn run(batch: usize, size: usize, steps: usize, json: Option<&Path>) -> Resu
     json.map_or(Ok(()), |path| report::save(&report, path))
 }
 
-/// The most memory the process has held; a software driver's device memory is in it. Linux says.
+/// The most memory that the process has held, including a software driver's device memory. Only Linux reports it.
 fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kib = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;

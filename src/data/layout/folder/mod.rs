@@ -1,6 +1,6 @@
 //! Folders of class folders, with or without split folders (train, val/valid/validation, test, in any case).
 //!
-//! Below a class folder every image counts, at any depth, but for what is no picture of the class: see [`walk`].
+//! Below a class folder every image counts, at any depth, except what is no picture of the class: see [`walk`].
 
 mod walk;
 
@@ -38,7 +38,7 @@ pub fn list(root: &Path) -> Result<Listing> {
     let number: HashMap<&String, u32> = listing.classes.iter().zip(0..).collect();
     for (of, slot) in found.into_iter().zip(&mut listing.files) {
         let Some(of) = of else { continue };
-        // Classes by number, so that images stand in the order of their labels.
+        // Ordered by class number, so that images are in the order of their labels.
         let mut of: Vec<(u32, Vec<ImageFile>)> =
             of.into_iter().map(|(class, e)| (number.get(&class).copied().unwrap_or(0), e)).collect();
         of.sort_by_key(|(label, _)| *label);
@@ -54,7 +54,7 @@ pub fn list(root: &Path) -> Result<Listing> {
 /// A split, its folder, and its class folders by name.
 type SplitFolder = (Split, PathBuf, Vec<(String, PathBuf)>);
 
-/// The split folders under the root, train first; the root itself where it holds class folders.
+/// The split folders in the root, train first. If the root holds class folders, the root itself.
 fn split_folders(walk: &mut FolderWalk<'_>) -> Result<Vec<SplitFolder>> {
     let root = walk.root;
     let children = class_folders(walk, root)?;
@@ -89,7 +89,8 @@ fn split_folders(walk: &mut FolderWalk<'_>) -> Result<Vec<SplitFolder>> {
     }
 }
 
-/// The folders in `folder` by name, hidden and trash ones aside. An image beside them has no class, which is an error.
+/// The folders in `folder` by name, without hidden and system ones. An image beside them has no class, which is an
+/// error.
 fn class_folders(walk: &mut FolderWalk<'_>, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))? {
@@ -100,7 +101,7 @@ fn class_folders(walk: &mut FolderWalk<'_>, folder: &Path) -> Result<Vec<(String
         } else if path.is_dir() {
             out.push((name, path));
         } else if path.is_file() && is_image(&path) {
-            return Err(Error::Data(format!("{} stands outside any class folder; move it into one", path.display())));
+            return Err(Error::Data(format!("{} is outside any class folder; move it into one", path.display())));
         } else {
             walk.leave(&path);
         }
@@ -116,8 +117,8 @@ fn class_folders(walk: &mut FolderWalk<'_>, folder: &Path) -> Result<Vec<(String
     Ok(out)
 }
 
-/// Refuses a class folder that holds split folders: its images would be learnt from and tested on alike. Such a tree is a
-/// whole dataset that is named one folder too high, or has its splits below its classes.
+/// Refuses a class folder that holds split folders, because its images would be both learnt from and tested on. Either
+/// the SPEC names a folder one level too high, or the tree has its splits below its classes.
 fn no_splits_below(folder: &Path, classes: &[(String, PathBuf)]) -> Result<()> {
     for (_, class) in classes {
         let children = std::fs::read_dir(class).map_err(|e| Error::io(class, "list", e))?;
@@ -130,7 +131,8 @@ fn no_splits_below(folder: &Path, classes: &[(String, PathBuf)]) -> Result<()> {
         if splits.len() > 1 {
             let (class, folder) = (class.display(), folder.display());
             return Err(Error::Data(format!(
-                "{class} holds split folders and stands where a class folder should; give {class} as the dataset, or put the split folders into {folder} and the class folders into them"
+                "{class} holds split folders, but is in the place of a class folder; give {class} as the \
+                 dataset, or put the split folders into {folder} and the class folders into them"
             )));
         }
     }
@@ -209,7 +211,7 @@ mod tests {
         assert!(refuse().contains("'more'"));
         std::fs::remove_dir(root.join("more")).unwrap();
         std::fs::remove_dir_all(root.join("Train")).unwrap();
-        assert!(refuse().contains("there is no train split, it has val and test alone"));
+        assert!(refuse().contains("there is no train split, it has only val and test"));
     }
 
     #[test]
@@ -223,7 +225,7 @@ mod tests {
         assert_eq!(summary.image_sizes.len(), 2);
     }
 
-    /// A dataset of two classes with train and test, and what else is written into it.
+    /// A dataset of two classes with train and test, and the files of `more`.
     fn with(more: &[&str]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let usual =
@@ -234,7 +236,7 @@ mod tests {
         dir
     }
 
-    /// How many images each class of train has, and the notes.
+    /// The number of images of each class of train, and the notes.
     fn counted(dir: &tempfile::TempDir) -> (Vec<usize>, Vec<String>) {
         let listing = list(dir.path()).unwrap();
         let mut counts = vec![0; listing.classes.len()];
@@ -257,7 +259,7 @@ mod tests {
         std::fs::write(dir.path().join("train/a/.DS_Store"), "x").unwrap();
         let (counts, notes) = counted(&dir);
         assert_eq!(counts, [2, 2]);
-        assert!(notes[0].contains("not looked into: 6; the first is '.Trash-1000'"), "{notes:?}");
+        assert!(notes[0].contains("not searched: 6; the first is '.Trash-1000'"), "{notes:?}");
         assert!(notes[1].contains("hidden images left out: 1") && notes[1].contains("train/a/._0.png"), "{notes:?}");
         assert_eq!(notes.len(), 2);
     }
@@ -279,7 +281,8 @@ mod tests {
             "test/a/0_Mask.png",
         ]);
         let (counts, notes) = counted(&dir);
-        // Of b: its usual two, x, the y_mask without a y, and the two folders that are none of masks.
+        // Class b has its usual two, x, the y_mask without a y, and the images of the two folders that are no mask
+        // folders.
         assert_eq!(counts, [3, 6], "{notes:?}");
         assert!(notes[0].starts_with("masks left out: 7 ("), "{notes:?}");
         assert!(notes[0].contains("1 in 'train/a/lung masks'") || notes[0].contains("more"), "{notes:?}");
@@ -295,7 +298,7 @@ mod tests {
         }
         assert_eq!(counted(&dir), (vec![1, 1], Vec::new()));
         let dir = with(&["train/c/masks/0.png"]);
-        assert!(complaint(list(dir.path())).contains("train/c holds masks alone (1)"));
+        assert!(complaint(list(dir.path())).contains("train/c holds only masks (1)"));
     }
 
     #[test]
@@ -353,13 +356,13 @@ mod tests {
         std::fs::remove_dir_all(dir.path().join("train")).unwrap();
         let options = options(dir.path(), 1);
         let said = complaint(load(".", &options, &|_, _| ()));
-        assert!(said.contains("no train split, it has test alone") && said.contains("--split test"), "{said}");
+        assert!(said.contains("no train split, it has only test") && said.contains("--split test"), "{said}");
         let data = load_for(".", &options, Need::Evaluation(Split::Test), &|_, _| ()).unwrap();
         assert_eq!((data.train.len(), data.val.len(), data.test.len()), (0, 0, 2));
         assert_eq!(data.classes, ["a", "b"]);
         for split in [Split::Train, Split::Val] {
             let said = complaint(load_for(".", &options, Need::Evaluation(split), &|_, _| ()));
-            assert!(said.contains("it has test alone"), "{said}");
+            assert!(said.contains("it has only test"), "{said}");
         }
         let summary = inspect(".", &options).unwrap();
         assert!(summary.to_string().contains("can be evaluated"), "{summary}");
@@ -387,7 +390,7 @@ mod tests {
             for split in ["train", "test"] {
                 let folder = root.join(split).join(&class);
                 if std::fs::create_dir(&folder).is_err() {
-                    return; // some file systems keep text only
+                    return; // some file systems allow only text as names
                 }
                 write_png(&folder.join("0.png"), 900 + i as u64, 10);
             }

@@ -1,11 +1,12 @@
-//! What counts below a class folder, and what is told of the rest.
+//! Decides what counts below a class folder, and reports the rest.
 //!
-//! Not counted are
-//! - files and folders whose names begin with a dot, and the folders that systems leave behind ([`is_hidden`]);
+//! These do not count:
+//! - files and folders whose names begin with a dot, and folders that systems leave there ([`is_hidden`]);
 //! - files whose ending is not that of an image that can be read;
-//! - masks: what lies in a folder called mask(s) or segmentation(s), or whose name ends in such a word, as "lung masks", and a
-//!   file `X_mask` or `X_mask_2` where an image `X` stands beside it or in a folder beside its own. Only below class folders:
-//!   a class may be called `with_mask`, and what is below a class folder may say with, without or no mask.
+//! - masks: files in a folder that is called mask(s) or segmentation(s), or whose name ends in such a word, for example
+//!   "lung masks"; and a file `X_mask` or `X_mask_2` if an image `X` is beside it or in a folder beside its own. This
+//!   holds only below class folders: a class may be called `with_mask`, and names below a class folder may say with,
+//!   without or no mask.
 //!
 //! Each of the three is counted, and the message names the first of each.
 
@@ -17,7 +18,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// Folders and files of systems and file managers, in lower case, besides those that begin with a dot.
+/// Folders and files of systems and file managers, in lower case, in addition to those that begin with a dot.
 const SYSTEM: [&str; 9] = [
     "__macosx",
     "$recycle.bin",
@@ -33,10 +34,10 @@ const SYSTEM: [&str; 9] = [
 /// Words that name masks.
 const MASKS: [&str; 4] = ["mask", "masks", "segmentation", "segmentations"];
 
-/// How many places are told.
+/// The most places that a message lists.
 const TOLD: usize = 4;
 
-/// A name as text. Bytes that are no UTF-8 are written as \xHH, so that different names stay different.
+/// A name as text. Bytes that are not UTF-8 are written as \xHH, so that different names stay different.
 pub(super) fn text(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_encoded_bytes().utf8_chunks() {
@@ -46,7 +47,7 @@ pub(super) fn text(name: &OsStr) -> String {
     text
 }
 
-/// Whether a file or folder of this name is left out with all below it.
+/// Whether a file or folder with this name is left out, with everything below it.
 pub(super) fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || SYSTEM.iter().any(|s| name.eq_ignore_ascii_case(s))
 }
@@ -72,7 +73,7 @@ fn masked(stem: &str) -> Option<&str> {
     (at > 0 && MASKS.contains(&word.as_str())).then_some(&stem[..at])
 }
 
-/// Something that is counted, with its first in words.
+/// A count of things, with the name of the first.
 #[derive(Default)]
 struct Tally {
     count: usize,
@@ -80,7 +81,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Folders come in any order, so the first is that by name.
+    /// Folders are listed in any order, so the first is the first by name.
     fn add(&mut self, name: String) {
         if self.count == 0 || name < self.first {
             self.first = name;
@@ -91,12 +92,12 @@ impl Tally {
 
 /// A walk through a tree.
 pub(super) struct FolderWalk<'a> {
-    /// Where names start from.
+    /// The folder that names start from.
     pub root: &'a Path,
     told: Told,
 }
 
-/// What is told at the end.
+/// What the notes report at the end.
 #[derive(Default)]
 struct Told {
     /// Files that are not read, by ending.
@@ -104,10 +105,10 @@ struct Told {
     /// Hidden folders that were not entered, and hidden images.
     folders: Tally,
     images: Tally,
-    /// Masks, and how many lie in each folder.
+    /// Masks, and the number in each folder.
     masks: Tally,
     masks_in: BTreeMap<String, usize>,
-    /// Names that are no UTF-8.
+    /// Names that are not UTF-8.
     not_text: Tally,
 }
 
@@ -116,13 +117,13 @@ impl<'a> FolderWalk<'a> {
         FolderWalk { root, told: Told::default() }
     }
 
-    /// A path from the root, with `/` between its parts.
+    /// A path relative to the root, with `/` between its parts.
     fn name(&self, path: &Path) -> String {
         let relative = path.strip_prefix(self.root).unwrap_or(path);
         relative.components().map(|c| text(c.as_os_str())).collect::<Vec<_>>().join("/")
     }
 
-    /// Counts a hidden thing. What systems leave beside images is told only where it could be taken for one.
+    /// Counts a hidden file or folder. A hidden file counts only if its ending is that of an image.
     pub fn hide(&mut self, path: &Path, is_folder: bool) {
         let name = self.name(path);
         if is_folder {
@@ -143,7 +144,8 @@ impl<'a> FolderWalk<'a> {
         self.told.unread.entry(ending).or_default().add(name);
     }
 
-    /// The images that count below a class folder, sorted by name, without their class; none at all is an error.
+    /// The images that count below a class folder, sorted by name, without their class. It is an error if there is
+    /// none.
     pub fn images_of(&mut self, folder: &Path) -> Result<Vec<ImageFile>> {
         let mut images = Vec::new();
         let (mut unread, mut hidden) = (0, 0);
@@ -182,13 +184,13 @@ impl<'a> FolderWalk<'a> {
         Ok(entries)
     }
 
-    /// Takes the masks out of a class folder's images and counts them.
+    /// Removes the masks from a class folder's images and counts them.
     fn without_masks(&mut self, class: &Path, images: Vec<PathBuf>) -> Vec<PathBuf> {
         let mask_folder = |path: &Path| {
             let below = path.strip_prefix(class).unwrap_or(path).parent().unwrap_or(Path::new(""));
             below.components().any(|c| is_mask_folder(&text(c.as_os_str())))
         };
-        // Stems by folder, and by the folder above it: X in images/ is beside X_mask in labels/.
+        // Stems by folder, and by the folder above it. So X in images/ counts as beside X_mask in labels/.
         let mut stems: HashSet<(PathBuf, String)> = HashSet::new();
         if images.iter().any(|p| masked(&stem(p)).is_some()) {
             for path in images.iter().filter(|p| !mask_folder(p)) {
@@ -217,7 +219,7 @@ impl<'a> FolderWalk<'a> {
         self.told.unread.iter().map(|(ending, tally)| (ending.clone(), tally.count)).collect()
     }
 
-    /// A line for a person about each kind of thing that does not count.
+    /// A note for the user about each kind of file that does not count.
     pub fn notes(&self) -> Vec<String> {
         let Told { unread, folders, images, masks, masks_in, not_text } = &self.told;
         let mut notes = Vec::new();
@@ -235,7 +237,8 @@ impl<'a> FolderWalk<'a> {
         if masks.count > 0 {
             let places: Vec<String> = masks_in.iter().map(|(f, n)| format!("{n} in {}", shown(f))).collect();
             notes.push(format!(
-                "masks left out: {} ({}); the first is {}: below a class folder, what lies in a folder of masks, and X_mask beside X, is no image of the class; rename it if it is",
+                "masks left out: {} ({}); the first is {}: below a class folder, files in a folder of \
+                 masks, and X_mask beside X, do not count as images of the class; rename them if they are",
                 masks.count,
                 cut(&places),
                 shown(&masks.first)
@@ -243,7 +246,7 @@ impl<'a> FolderWalk<'a> {
         }
         if folders.count > 0 {
             let (n, first) = (folders.count, shown(&folders.first));
-            notes.push(format!("hidden or system folders not looked into: {n}; the first is {first}"));
+            notes.push(format!("hidden or system folders not searched: {n}; the first is {first}"));
         }
         if images.count > 0 {
             let (n, first) = (images.count, shown(&images.first));
@@ -259,7 +262,7 @@ impl<'a> FolderWalk<'a> {
     }
 }
 
-/// The first few of a list, and how many more.
+/// The first few of a list, and how many more there are.
 fn cut(list: &[String]) -> String {
     let more = list.len().saturating_sub(TOLD);
     let told = list.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
@@ -276,30 +279,31 @@ fn unlisted(folder: &Path, e: &walkdir::Error) -> Error {
     let folder = folder.display();
     Error::Data(match (e.loop_ancestor(), e.io_error()) {
         (Some(ancestor), _) => {
-            format!("{at} is a link back to {}, so {folder} has no end; remove the link", ancestor.display())
+            format!(
+                "{at} is a link back to {}, so listing {folder} would never end; remove the link",
+                ancestor.display()
+            )
         }
         (None, Some(io)) if io.kind() == std::io::ErrorKind::NotFound => {
-            format!("{at} is a link to nothing; fetch what it stands for, or remove it")
+            format!("{at} is a link to nothing; fetch the file, or remove the link")
         }
         (None, Some(io)) => format!("cannot list {at}: {io}"),
         (None, None) => format!("cannot list {at}: {e}"),
     })
 }
 
-/// Why a class folder gives no image: of so many images that can be read all were masks, or there was none.
+/// Why a class folder gives no image: it has `masks` masks and no other image, or no image at all.
 fn no_image(folder: &Path, masks: usize, unread: usize, hidden: usize) -> Error {
     let folder = folder.display();
     let endings = endings().collect::<Vec<_>>().join(", ");
     Error::Data(if masks > 0 {
-        format!(
-            "the class folder {folder} holds masks alone ({masks}); rename the folder they lie in if they are its images"
-        )
+        format!("the class folder {folder} holds only masks ({masks}); rename their folder if they are its images")
     } else if unread > 0 {
         format!(
             "the class folder {folder} holds files ({unread}), but none that is read: images end in {endings}; save them so, or remove the folder"
         )
     } else if hidden > 0 {
-        format!("the class folder {folder} holds hidden files only; fill it or remove it")
+        format!("the class folder {folder} holds only hidden files; fill it or remove it")
     } else {
         format!("the class folder {folder} holds no image ({endings}); fill it or remove it")
     })

@@ -1,4 +1,4 @@
-//! One array of an archive: its head, which is read and judged before any of its elements, and its elements.
+//! One array of an archive: its head, which is read and checked before its elements, and its elements.
 
 use crate::base::{Error, Result};
 use half::f16;
@@ -7,13 +7,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-/// Labels past this are taken for a mistake: each would become a class.
+/// A label at or above this counts as a mistake, because each label becomes a class.
 pub(super) const MAX_CLASSES: u64 = 65_536;
 
-/// Bytes of a header's text; numpy, too, reads no more unless told to.
+/// The most bytes of a header's text. By default, numpy reads no more either.
 const MAX_HEADER: usize = 10_000;
 
-/// Brackets in a header's text. Its parser calls itself for each, so their number bounds the stack.
+/// The most brackets in a header's text. The parser calls itself for each, so this bounds the stack.
 const MAX_BRACKETS: usize = 64;
 
 /// An open archive.
@@ -24,23 +24,23 @@ pub(super) fn bad(path: &Path, member: &str, what: impl std::fmt::Display) -> Er
     Error::Data(format!("{}: member {member} {what}", path.display()))
 }
 
-/// What an array's header says.
+/// The contents of an array's header.
 pub(super) struct Head {
     /// Its name in the archive.
     pub name: String,
-    /// Its axes.
+    /// The lengths of its axes.
     pub shape: Vec<usize>,
-    /// Its elements, and the bytes of each.
+    /// The type of its elements, and the bytes of each.
     pub kind: (TypeChar, usize),
-    /// Whether the first axis moves fastest.
+    /// Whether the first axis varies fastest.
     pub fortran: bool,
-    /// Bytes of all elements.
+    /// The bytes of all elements.
     pub size: usize,
     big_endian: bool,
 }
 
 impl Head {
-    /// The head of the member called `name`, or none where the archive has none. No element is read.
+    /// The head of the member called `name`, or none if the archive has no such member. No element is read.
     pub fn read(zip: &mut Zip, path: &Path, name: &str) -> Result<Option<Self>> {
         if !zip.array_names().any(|n| n == name) {
             return Ok(None);
@@ -53,7 +53,7 @@ impl Head {
         let (Some(shape), Some(size)) = (shape, size) else {
             return Err(bad(path, name, "claims more elements than memory can hold"));
         };
-        // The archive says how long the member is, without inflating it.
+        // The archive gives the length of the member, without inflating it.
         let stored = length.saturating_sub(taken);
         if stored != size as u64 {
             return Err(wrong_length(path, name, stored > size as u64, &shape));
@@ -62,14 +62,14 @@ impl Head {
         Ok(Some(Head { name: name.into(), shape, kind, fortran, size, big_endian }))
     }
 
-    /// The elements of the member, whose bytes come as they are stored.
+    /// The elements of the member, as bytes in the stored order.
     pub fn body<'a>(&'a self, zip: &'a mut Zip, path: &'a Path) -> Result<Body<'a>> {
         let (mut reader, _) = entry(zip, path, &self.name)?;
         header(&mut reader).map_err(|e| damaged(path, &self.name, &e))?;
         Ok(Body { head: self, path, reader: Box::new(reader) })
     }
 
-    /// The elements as labels: whole numbers from 0 to [`MAX_CLASSES`].
+    /// The elements as labels: whole numbers from 0 to below [`MAX_CLASSES`].
     pub fn labels(&self, zip: &mut Zip, path: &Path) -> Result<Vec<u32>> {
         let mut bytes = vec![0; self.size];
         let mut body = self.body(zip, path)?;
@@ -83,7 +83,7 @@ impl Head {
         labels.collect()
     }
 
-    /// One element as a label; none where it is no class number.
+    /// One element as a label. None if it is not a class number.
     fn label(&self, bytes: &[u8]) -> Option<u32> {
         let byte = |a: u64, &b: &u8| a << 8 | u64::from(b);
         let bits = if self.big_endian { bytes.iter().fold(0, byte) } else { bytes.iter().rev().fold(0, byte) };
@@ -94,13 +94,13 @@ impl Head {
                     4 => f64::from(f32::from_bits(bits as u32)),
                     _ => f64::from_bits(bits),
                 };
-                // NaN is not equal to itself, so it is refused as a number with a fraction is.
+                // NaN is not equal to itself, so it is refused like a number with a fraction.
                 if value != value.trunc() || value < 0.0 || value > MAX_CLASSES as f64 {
                     return None;
                 }
                 value as u64
             }
-            // Read as unsigned, a negative label has its high bit set.
+            // As an unsigned number, a negative label has its high bit set.
             (TypeChar::Int, size) if bits >> (8 * size - 1) != 0 => return None,
             (TypeChar::Bool, _) if bits > 1 => return None,
             _ => bits,
@@ -108,14 +108,14 @@ impl Head {
         u32::try_from(whole).ok().filter(|v| u64::from(*v) < MAX_CLASSES)
     }
 
-    /// What a person should know of labels that are no integers.
+    /// A note for the user if labels are not integers.
     pub fn label_note(&self) -> Option<String> {
         let kind = match self.kind.0 {
             TypeChar::Float => "floating-point numbers, all whole",
             TypeChar::Bool => "truth values, false before true",
             _ => return None,
         };
-        Some(format!("{} holds {kind}; they are taken for class numbers", self.name))
+        Some(format!("{} holds {kind}; they count as class numbers", self.name))
     }
 }
 
@@ -136,7 +136,7 @@ impl Body<'_> {
         })
     }
 
-    /// Nothing may follow the elements. Reading to the end compares the checksum.
+    /// Checks that nothing follows the elements. Reading to the end also compares the checksum.
     pub fn end(mut self) -> Result<()> {
         let Head { name, shape, .. } = self.head;
         match self.reader.read(&mut [0]) {
@@ -147,7 +147,7 @@ impl Body<'_> {
     }
 }
 
-/// A member's bytes and how many there are by the archive's own list.
+/// A member's bytes, and their number as the archive's list gives it.
 fn entry<'a>(zip: &'a mut Zip, path: &Path, name: &str) -> Result<(impl Read + use<'a>, u64)> {
     let file = zip.zip_archive().by_name(&npyz::npz::file_name_from_array_name(name));
     let file = file.map_err(|e| damaged(path, name, &e))?;
@@ -164,13 +164,13 @@ fn wrong_length(path: &Path, name: &str, longer: bool, shape: &[usize]) -> Error
     bad(path, name, format!("holds {than} bytes than its shape {shape:?} needs"))
 }
 
-/// The header at the start of `reader` and how many bytes it takes. Its length and nesting are bounded before its parser
-/// sees it: that one takes any length, and calls itself for each bracket.
+/// The header at the start of `reader`, and how many bytes it takes. Its length and nesting are bounded before it is
+/// parsed, because the parser takes any length and calls itself for each bracket.
 pub(super) fn header(reader: &mut impl Read) -> io::Result<(NpyHeader, u64)> {
     let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_string());
     let mut head = vec![0; 10];
     reader.read_exact(&mut head)?;
-    // Magic text, version, and the length of what follows: two bytes in version 1, four since.
+    // The magic text, the version, and the length of what follows: two bytes in version 1, four bytes later.
     let length = if head[6] == 1 {
         usize::from(u16::from_le_bytes([head[8], head[9]]))
     } else {
@@ -180,13 +180,13 @@ pub(super) fn header(reader: &mut impl Read) -> io::Result<(NpyHeader, u64)> {
         u32::from_le_bytes([head[8], head[9], more[0], more[1]]) as usize
     };
     if length > MAX_HEADER {
-        return Err(invalid("its header is longer than any array's"));
+        return Err(invalid("its header is longer than that of any array"));
     }
     let start = head.len();
     head.resize(start + length, 0);
     reader.read_exact(&mut head[start..])?;
     if head[start..].iter().filter(|b| matches!(b, b'(' | b'[' | b'{')).count() > MAX_BRACKETS {
-        return Err(invalid("its header is nested deeper than any array's"));
+        return Err(invalid("its header is nested deeper than that of any array"));
     }
     Ok((NpyHeader::from_reader(head.as_slice())?, head.len() as u64))
 }

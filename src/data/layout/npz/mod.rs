@@ -1,8 +1,8 @@
-//! MedMNIST archives: {train,val,test}_{images,labels}; images (N,H,W) or (N,H,W,3) of uint8, labels (N,1) or (N,) of whole
-//! numbers, whatever their type. Both are read in C and in Fortran order.
+//! MedMNIST archives: {train,val,test}_{images,labels}. Images are (N,H,W) or (N,H,W,3) of uint8. Labels are (N,1) or
+//! (N,) of whole numbers of any type. Both are read in C and in Fortran order.
 //!
-//! An archive is judged by the heads of its members before anything is inflated, and its images are inflated some at a time:
-//! only what is kept of them, resized, is held.
+//! An archive is checked by the heads of its members before anything is inflated. Its images are inflated a part at a
+//! time, so only the resized images are held in memory.
 
 mod member;
 #[cfg(test)]
@@ -28,35 +28,36 @@ pub(super) const LAYOUT: Layout = Layout {
 /// Class names of archives known by the start of their file name.
 const KNOWN: &[(&str, &[&str])] = &[("pneumoniamnist", &["normal", "pneumonia"])];
 
-/// Real images shrink to a half or, where they are plain, to a twentieth. What claims more than this times the file is taken
-/// for an attack on memory; [`SMALL`] is always read.
+/// Real images shrink to a half or, if they are plain, to a twentieth. A file that claims more than this many times its
+/// size counts as an attack on memory. [`SMALL`] bytes are always read.
 const MAX_RATIO: u64 = 100;
 
-/// Fortran order mixes all images, so all of them are held at once: it may claim less.
+/// Fortran order mixes all images, so all of them are held at once. Such a file may claim less.
 const MAX_RATIO_HELD: u64 = 32;
 
-/// Bytes of images that no machine minds.
+/// The bytes of images that fit any machine.
 const SMALL: u64 = 64 << 20;
 
-/// Even a plain image takes so many bytes of the file. Many images of next to none are stored far larger than they came.
+/// The least bytes of the file for each image. Even a plain image takes that many. Many almost empty images would be
+/// stored at a far larger size.
 const MIN_BYTES: u64 = 128;
 
-/// A number of images that no machine minds.
+/// A number of images that fits any machine.
 const FEW: u64 = 65_536;
 
-/// Bytes of one image: a square of 11,585 pixels in gray.
+/// The most bytes of one image: a square of 11,585 pixels in gray.
 const MAX_IMAGE: usize = 1 << 27;
 
-/// Bytes of images inflated at a time, and how many images at most.
+/// The most bytes of images that are inflated at a time, and the most images.
 const CHUNK: (usize, usize) = (32 << 20, 1024);
 
-/// An archive of which the heads and the labels are read.
+/// An archive whose heads and labels are read.
 pub struct Archive {
     path: PathBuf,
     name: String,
     classes: Vec<String>,
     splits: [Option<Held>; 3],
-    /// What a person should know of how it was read, a line each.
+    /// Notes for the user on how it was read, one for each line.
     pub notes: Vec<String>,
 }
 
@@ -65,7 +66,7 @@ struct Held {
     images: Head,
     /// Images, rows, columns, channels.
     dims: [usize; 4],
-    /// Before [`Archive::open`] ends, the numbers in the file; then the classes.
+    /// The numbers in the file until [`Archive::open`] ends, then the classes.
     labels: Vec<u32>,
 }
 
@@ -90,12 +91,12 @@ impl Archive {
         Ok(Archive { path: path.to_path_buf(), name, classes, splits, notes })
     }
 
-    /// What the cache knows it by: its name, and its bytes.
+    /// The key of the cache: its name and its bytes.
     pub fn key(&self) -> Result<Hasher> {
         Ok(Hasher::new().part("npz").part(&self.name).part(cache::digest(&self.path)?))
     }
 
-    /// What is known of it without its pixels.
+    /// What is known without its pixels.
     fn outline(&self) -> Outline<'_> {
         Outline {
             name: &self.name,
@@ -187,7 +188,7 @@ impl Held {
     }
 }
 
-/// Image `i` of an array in Fortran order, whose first axis moves fastest, in C order.
+/// Image `i`, in C order, of an array in Fortran order, whose first axis varies fastest.
 fn fortran_image(bytes: &[u8], [n, height, width, channels]: [usize; 4], i: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(height * width * channels);
     for h in 0..height {
@@ -205,7 +206,7 @@ fn zip(path: &Path) -> Result<Zip> {
     })
 }
 
-/// The heads of one split and the images' axes: images, rows, columns, channels; none where it has no such split.
+/// The heads of one split and the images' axes: images, rows, columns, channels. None if it has no such split.
 fn heads_of(zip: &mut Zip, path: &Path, split: Split) -> Result<Option<(Head, Head, [usize; 4])>> {
     let (images_name, labels_name) = (format!("{}_images", split.name()), format!("{}_labels", split.name()));
     let images = Head::read(zip, path, &images_name)?;
@@ -232,7 +233,7 @@ fn heads_of(zip: &mut Zip, path: &Path, split: Split) -> Result<Option<(Head, He
     }
     if !matches!(*labels.shape.as_slice(), [_] | [_, 1]) {
         let shape = &labels.shape;
-        let what = format!("has shape {shape:?}; one label an image, (N,) or (N,1), is needed");
+        let what = format!("has shape {shape:?}; one label for each image, (N,) or (N,1), is needed");
         return Err(bad(path, &labels_name, what));
     }
     if labels.shape[0] != n {
@@ -240,20 +241,20 @@ fn heads_of(zip: &mut Zip, path: &Path, split: Split) -> Result<Option<(Head, He
         return Err(bad(path, &labels_name, format!("holds {m} labels, but {images_name} holds {n} images")));
     }
     if images.size / n > MAX_IMAGE {
-        let what = format!("has images of {height} × {width} × {channels} bytes; one may have {MAX_IMAGE} bytes");
+        let what = format!("has images of {height} × {width} × {channels} bytes; an image may have {MAX_IMAGE} bytes");
         return Err(bad(path, &images_name, what));
     }
     Ok(Some((images, labels, dims)))
 }
 
-/// Refuses what claims far more than the file can honestly hold, before any of it is inflated.
+/// Refuses a file that claims far more than it can hold, before any of it is inflated.
 fn plausible(path: &Path, heads: &[Option<(Head, Head, [usize; 4])>]) -> Result<()> {
     let file = path.metadata().map_err(|e| Error::io(path, "read", e))?.len();
     let heads = || heads.iter().flatten();
     let claimed = heads().map(|(i, l, _)| i.size as u64 + l.size as u64).fold(0, u64::saturating_add);
     let images = heads().map(|(_, _, dims)| dims[0] as u64).fold(0, u64::saturating_add);
     let ratio = if heads().any(|(i, ..)| i.fortran) { MAX_RATIO_HELD } else { MAX_RATIO };
-    let way_out = "no real images shrink so far; if these do, numpy.savez saves them as they are";
+    let way_out = "real images do not shrink so much; if these do, save them uncompressed with numpy.savez";
     if claimed > SMALL && claimed / ratio > file {
         return Err(Error::Data(format!(
             "{} has {file} bytes and claims {claimed} bytes of images and labels, over {ratio} times as many: {way_out}",
@@ -269,8 +270,9 @@ fn plausible(path: &Path, heads: &[Option<(Head, Head, [usize; 4])>]) -> Result<
     Ok(())
 }
 
-/// Turns the numbers of all splits into classes and names them: the names of a known archive, else the numbers. A number
-/// that no image has is no class: labels would flip to it, and it would count in every mean over classes.
+/// Turns the numbers of all splits into classes and names them: by the names of a known archive, otherwise by the
+/// numbers. A number without an image is not a class: labels would flip to it, and it would count in every mean over
+/// classes.
 fn name_classes(
     path: &Path,
     name: &str,
@@ -301,7 +303,7 @@ fn name_classes(
     let unused: Vec<String> = (0..last).filter(|&l| class_of[l as usize].is_none()).map(|l| l.to_string()).collect();
     if !unused.is_empty() {
         let which = classes::listed(&unused).replace('\'', "");
-        let what = "what no image shows is no class, and the others keep their numbers as names";
+        let what = "a number without images is not a class; the others keep their numbers as names";
         notes.push(format!("no image has the class number {which}: {what}"));
     }
     let named = |label: u32| known.map_or(label.to_string(), |names| names[label as usize].to_string());

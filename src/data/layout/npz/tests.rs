@@ -1,4 +1,4 @@
-//! Archives made in memory, whole and wrong.
+//! Archives made in memory, valid and invalid.
 
 use super::*;
 use crate::data::load;
@@ -22,7 +22,7 @@ impl Maker {
         self
     }
 
-    /// A member that claims to be of `shape` and holds `bytes` zeros.
+    /// A member that claims to have `shape` and holds `bytes` zeros.
     fn claim(mut self, name: &str, shape: &str, bytes: usize) -> Self {
         let head = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n");
         let zip = self.0.zip_writer();
@@ -104,7 +104,7 @@ fn labels_of_any_integer_type_and_either_shape_are_read() {
     ] {
         let source = parse(&bytes).unwrap();
         assert_eq!(source.parts[0].as_ref().unwrap().images.labels, [0, 1]);
-        assert!(source.notes[0].contains("taken for class numbers"), "{:?}", source.notes);
+        assert!(source.notes[0].contains("count as class numbers"), "{:?}", source.notes);
     }
     for bytes in [
         base().add("train_labels", &[2], &[0i64, -1]).bytes(),
@@ -129,7 +129,7 @@ fn a_wrong_member_is_named() {
         (base().bytes(), "member train_labels is missing beside train_images"),
         (Maker::new().add("test_labels", &[1], &[0u8]).bytes(), "member test_images is missing"),
         (base().add("train_labels", &[3], &[0u8; 3]).bytes(), "holds 3 labels, but train_images holds 2"),
-        (base().add("train_labels", &[2, 2], &[0u8; 4]).bytes(), "one label an image"),
+        (base().add("train_labels", &[2, 2], &[0u8; 4]).bytes(), "one label for each image"),
         (base().add("train_labels", &[1], &[0u8]).bytes(), "holds 1 labels, but train_images holds 2"),
         (labels(Maker::new().add("train_images", &[2, 4, 4], &[1u16; 32])), "must be of uint8"),
         (labels(Maker::new().add("train_images", &[2, 16], &images)), "has shape [2, 16]"),
@@ -143,7 +143,7 @@ fn a_wrong_member_is_named() {
 
 #[test]
 fn fortran_order_is_turned_into_c_order() {
-    // numpy.asfortranarray of a (2, 2, 3, 3) and a (2, 2, 3) array: the first axis moves fastest.
+    // numpy.asfortranarray of a (2, 2, 3, 3) and a (2, 2, 3) array: the first axis varies fastest.
     for channels in [3, 1usize] {
         let dims = [2, 2, 3, channels];
         let at = |n: usize, h: usize, w: usize, c: usize| (((n * 2 + h) * 3 + w) * channels + c) as u8 * 5;
@@ -211,7 +211,7 @@ fn what_a_file_cannot_honestly_hold_is_refused_before_it_is_inflated() {
         let said = complaint(parse(&labels(Maker::new().claim("train_images", shape, 4), 1)));
         assert!(said.contains(say), "{said}");
     }
-    // A header nested past any array's would overflow its parser's stack.
+    // A header nested deeper than that of any array would overflow the parser's stack.
     let mut head = b"\x93NUMPY\x02\x00".to_vec();
     head.extend(9000u32.to_le_bytes());
     head.extend([b'('; 9000]);
@@ -236,7 +236,7 @@ fn a_flipped_byte_never_panics_and_never_changes_pixels_unseen() {
         for flip in [0x01, 0x80, 0xFF] {
             let mut bytes = whole.clone();
             bytes[at] ^= flip;
-            // Some bytes, such as times, mean nothing; a member whose name changed is a missing split.
+            // A change of some bytes, such as times, has no effect. A member with a changed name is a missing split.
             if let Ok(source) = parse_in(dir.path(), &bytes) {
                 for (got, due) in source.parts.iter().zip(&good.parts) {
                     assert!(got.is_none() || got == due, "byte {at}");

@@ -1,5 +1,5 @@
-//! What the phantoms draw with: poses, distances to shapes, soft edges, noise, and the way to bytes. Coordinates
-//! run from -1 to 1, x to the right and y down.
+//! The tools with which the phantoms draw: poses, distances to shapes, soft edges, noise, and conversion to bytes.
+//! Coordinates run from -1 to 1, x to the right and y down.
 
 use crate::base::rng::Rng;
 
@@ -40,13 +40,13 @@ pub fn to_bytes(painted: &[Rgb], size: usize, factor: usize, channels: usize) ->
 /// Adds independent gray noise to every pixel.
 pub fn add_grain(painted: &mut [Rgb], sigma: f32, rng: &mut Rng) {
     for pixel in painted {
-        // The sum of three uniforms is close to normal and much cheaper.
+        // The sum of three uniform numbers is close to normal and much cheaper.
         let n = (rng.uniform() + rng.uniform() + rng.uniform() - 1.5) * 2.0 * sigma;
         pixel.iter_mut().for_each(|v| *v += n);
     }
 }
 
-/// Uniform in lo..hi.
+/// A uniform number in lo..hi.
 pub fn between(rng: &mut Rng, lo: f32, hi: f32) -> f32 {
     lo + (hi - lo) * rng.uniform()
 }
@@ -56,13 +56,13 @@ pub fn chance(rng: &mut Rng, p: f32) -> bool {
     rng.uniform() < p
 }
 
-/// 0 below `a`, 1 above `b`, smooth between; `a` may be the larger.
+/// 0 below `a`, 1 above `b`, smooth in between. `a` may be larger than `b`.
 pub fn smooth(a: f32, b: f32, x: f32) -> f32 {
     let t = ((x - a) / (b - a)).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
 }
 
-/// 1 inside a shape (negative distance), 0 outside, over a rim `w` wide.
+/// 1 inside a shape (negative distance), 0 outside, with an edge of width `w`.
 pub fn inside(distance: f32, w: f32) -> f32 {
     smooth(w, -w, distance)
 }
@@ -72,18 +72,18 @@ pub fn bump(x: f32, w: f32) -> f32 {
     (-(x / w) * (x / w)).exp()
 }
 
-/// From `a` to `b` by `t`.
+/// Mixes from `a` to `b` by the share `t`.
 pub fn mix(a: Rgb, b: Rgb, t: f32) -> Rgb {
     std::array::from_fn(|c| a[c] + (b[c] - a[c]) * t)
 }
 
-/// Distance to an axis-aligned ellipse, near enough for soft edges.
+/// The distance to an axis-aligned ellipse, exact enough for soft edges.
 pub fn ellipse(x: f32, y: f32, cx: f32, cy: f32, rx: f32, ry: f32) -> f32 {
     let (u, v) = ((x - cx) / rx, (y - cy) / ry);
     ((u * u + v * v).sqrt() - 1.0) * rx.min(ry)
 }
 
-/// Distance to the segment a–b and the place along it, from 0 to 1.
+/// The distance to the segment a–b, and the place along it from 0 to 1.
 pub fn segment(x: f32, y: f32, a: (f32, f32), b: (f32, f32)) -> (f32, f32) {
     let (ex, ey) = (b.0 - a.0, b.1 - a.1);
     let (px, py) = (x - a.0, y - a.1);
@@ -92,7 +92,7 @@ pub fn segment(x: f32, y: f32, a: (f32, f32), b: (f32, f32)) -> (f32, f32) {
     ((dx * dx + dy * dy).sqrt(), t)
 }
 
-/// Where an object lies: turned, scaled, shifted, perhaps mirrored.
+/// The pose of an object: turned, scaled, shifted, perhaps mirrored.
 pub struct Pose {
     cos: f32,
     sin: f32,
@@ -111,7 +111,7 @@ impl Pose {
         Pose { cos: angle.cos(), sin: angle.sin(), scale, shift, mirror }
     }
 
-    /// A point of the picture in the object's own frame.
+    /// A point of the picture in the object's own coordinates.
     pub fn own(&self, x: f32, y: f32) -> (f32, f32) {
         let (x, y) = ((x - self.shift.0) / self.scale, (y - self.shift.1) / self.scale);
         ((self.cos * x + self.sin * y) * self.mirror, -self.sin * x + self.cos * y)
@@ -122,20 +122,20 @@ impl Pose {
 #[derive(Clone, Copy)]
 pub struct Noise(u32);
 
-/// What [`Noise::cell`] finds: distances to the nearest and second nearest seed, and the nearest seed's own number.
+/// The result of [`Noise::cell`]: distances to the nearest and second nearest seed, and the number of the nearest seed.
 pub struct Cell {
-    /// Distance to the nearest seed.
+    /// The distance to the nearest seed.
     pub near: f32,
-    /// Distance to the second nearest.
+    /// The distance to the second nearest seed.
     pub second: f32,
-    /// From the nearest seed to the point.
+    /// The vector from the nearest seed to the point.
     pub offset: (f32, f32),
-    /// Random in [0, 1), one a seed.
+    /// A random number in [0, 1) that belongs to the seed.
     pub id: f32,
 }
 
 impl Noise {
-    /// Noise of its own.
+    /// New noise, drawn from `rng`.
     pub fn new(rng: &mut Rng) -> Self {
         Noise(rng.word())
     }
@@ -151,7 +151,7 @@ impl Noise {
         (self.hash(x, y) >> 8) as f32 / 16_777_216.0
     }
 
-    /// One octave.
+    /// One octave at a point.
     pub fn at(self, x: f32, y: f32) -> f32 {
         let (fx, fy) = (x.floor(), y.floor());
         let (ix, iy) = (fx as i32, fy as i32);
@@ -161,7 +161,7 @@ impl Noise {
         top * (1.0 - v) + bottom * v
     }
 
-    /// Octaves of halving size and weight, stretched to fill [0, 1].
+    /// Octaves with halving size and weight, stretched to fill [0, 1].
     pub fn cloud(self, x: f32, y: f32, octaves: u32) -> f32 {
         let (mut sum, mut weight, mut scale) = (0.0, 0.5, 1.0);
         for k in 0..octaves {
@@ -173,7 +173,7 @@ impl Noise {
         ((mean - 0.5) * 1.5 + 0.5).clamp(0.0, 1.0)
     }
 
-    /// The nearest of seeds scattered one a lattice cell; `jitter` from 0 (a grid) to 1.
+    /// The nearest of the seeds, of which each lattice cell has one. `jitter` is from 0 (a grid) to 1.
     pub fn cell(self, x: f32, y: f32, jitter: f32) -> Cell {
         let (ix, iy) = (x.floor() as i32, y.floor() as i32);
         let mut best = Cell { near: 9.0, second: 9.0, offset: (0.0, 0.0), id: 0.0 };

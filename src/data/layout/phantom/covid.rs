@@ -1,4 +1,4 @@
-//! Chest X-rays: normal lungs, hazy patches at the rim of both (COVID-19), or one dense lobe (other pneumonia).
+//! Chest X-rays: normal lungs, hazy patches at the edges of both lungs (COVID-19), or one dense lobe (other pneumonia).
 
 use super::Modality;
 use super::canvas::{Noise, add_grain, between, bump, chance, ellipse, inside, paint_gray, segment, smooth};
@@ -15,7 +15,7 @@ pub(super) const MODALITY: Modality = Modality {
     },
 };
 
-/// An opacity of the lung: an ellipse with a soft rim.
+/// An opacity of the lung: an ellipse with a soft edge.
 struct Opacity {
     at: (f32, f32),
     radius: (f32, f32),
@@ -73,7 +73,7 @@ impl Chest {
         let (x, y) = ((x - self.shift.0) / self.scale, (y - self.shift.1) / self.scale);
         let (x, y) = (x + self.tilt * y, y - self.tilt * x);
         let side = x.abs();
-        // The trunk fills the film below shoulders that fall away from the neck.
+        // The trunk fills the film below the shoulders, which slope down from the neck.
         let shoulders = (-0.86 + 0.12 * side + 0.5 * (side - 0.62).max(0.0) - y).max(side - 1.02);
         let neck = side - 0.26 - 0.1 * (y + 0.9).max(0.0);
         let body = inside(shoulders.min(neck), 0.06);
@@ -90,7 +90,7 @@ impl Chest {
         (body * v * self.exposure).max(0.0).powf(self.gamma) + 0.03
     }
 
-    /// 1 in the air of either lung.
+    /// 1 in the air of either lung, 0 elsewhere.
     fn lungs(&self, x: f32, y: f32) -> f32 {
         let side = x.abs();
         let taper = 1.0 - 0.3 * smooth(0.1, -0.75, y);
@@ -99,13 +99,13 @@ impl Chest {
         inside(outline, 0.07) * inside(y - dome, 0.03) * smooth(-0.03, 0.07, self.heart_edge(x, y))
     }
 
-    /// Distance to the heart: a tilted oval that leans to the right of the picture and widens downwards.
+    /// The distance to the heart: a tilted oval that leans to the right of the picture and widens downwards.
     fn heart_edge(&self, x: f32, y: f32) -> f32 {
         let (px, py) = (x - 0.12 - 0.35 * (y - 0.2), y - 0.28);
         ellipse(px, py, 0.0, 0.0, 0.27 * self.heart, 0.34)
     }
 
-    /// Vessels from the hilum, and what ails the lung.
+    /// Vessels from the hilum, and the disease of the lung.
     fn inner(&self, x: f32, y: f32) -> f32 {
         let side = x.abs();
         let hilum = ((side - 0.2).powi(2) + y * y * 0.6).sqrt();
@@ -136,7 +136,7 @@ impl Chest {
     }
 }
 
-/// Ground-glass patches: several, in both lungs, low and near the rim.
+/// Ground-glass patches: several, in both lungs, low and near the edge.
 fn hazy(rng: &mut Rng) -> Vec<Opacity> {
     let per_side = 2 + rng.below(3);
     let mut out = Vec::new();

@@ -1,5 +1,5 @@
 //! Photographs of skin: eight rashes and lesions on skin of any tone, under uneven light, some with hairs. Classes
-//! overlap on purpose; it is the hardest of the phantoms.
+//! overlap on purpose. This is the hardest phantom.
 
 use super::Modality;
 use super::canvas::{Noise, Pose, Rgb, add_grain, between, bump, chance, inside, mix, paint, segment, smooth};
@@ -11,7 +11,7 @@ pub(super) const MODALITY: Modality = Modality {
     paint: |class, size, rng| {
         let skin = Skin::random(rng);
         let mut rashes = vec![Rash::random(class, (0.5, 1.3), 0.28, rng)];
-        // A small mark of another kind may stand beside the lesion that counts.
+        // A small mark of another kind may be beside the lesion of the class.
         if chance(rng, 0.4) {
             let other = rng.below(MODALITY.classes.len());
             rashes.push(Rash::random(other, (0.22, 0.35), 0.75, rng));
@@ -22,7 +22,7 @@ pub(super) const MODALITY: Modality = Modality {
     },
 };
 
-/// What the lesions change, each in [0, 1].
+/// The changes by lesions, each in [0, 1].
 #[derive(Default)]
 struct Change {
     red: f32,
@@ -31,7 +31,7 @@ struct Change {
     dark: f32,
 }
 
-/// A bent line from one end to the other.
+/// A bent line between two ends.
 struct Hair {
     a: (f32, f32),
     b: (f32, f32),
@@ -92,7 +92,7 @@ impl Skin {
     }
 }
 
-/// A round spot: centre, radius and a number of its own.
+/// A round spot: centre, radius and a random number of its own.
 struct Spot {
     at: (f32, f32),
     radius: f32,
@@ -152,7 +152,7 @@ impl Rash {
         c
     }
 
-    /// Distance to a patch of about `radius` whose outline wanders by `rough`.
+    /// The distance to a patch of about `radius` whose outline varies by `rough`.
     fn patch(&self, x: f32, y: f32, radius: f32, rough: f32) -> f32 {
         let wander = self.shape.cloud(x * 2.2 + 5.0, y * 2.2, 3) - 0.5;
         (x * x + y * y * (1.0 + 0.8 * self.u[5])).sqrt() - radius + rough * wander
@@ -251,7 +251,7 @@ impl Rash {
         let base = inside(self.patch(x, y, 0.55, 0.5), 0.2);
         let Some((d, spot)) = self.nearest(x, y) else { return Change::default() };
         let blister = inside(d + 0.02, 0.03);
-        // Light from above makes a blister bright at its top and dark below.
+        // Light from above makes a blister bright at its top and dark at its bottom.
         let lit = ((spot.at.1 - y) / spot.radius).clamp(-1.0, 1.0);
         let crust = if spot.own > 0.75 { 0.5 } else { 0.0 };
         Change {

@@ -1,4 +1,4 @@
-//! Fetal ultrasound planes: a speckled fan with the head, abdomen, thorax, femur or cervix in it.
+//! Fetal ultrasound planes: a speckled fan that shows the head, abdomen, thorax, femur or cervix.
 
 use super::Modality;
 use super::canvas::{Noise, Pose, between, bump, ellipse, inside, paint_gray, segment, smooth};
@@ -15,7 +15,7 @@ pub(super) const MODALITY: Modality = Modality {
     },
 };
 
-/// The sector the probe sees, with its speckle.
+/// The sector that the probe sees, with its speckle.
 struct Fan {
     apex: f32,
     half_angle: f32,
@@ -59,14 +59,14 @@ impl Fan {
     }
 }
 
-/// What lies in the fan.
+/// The contents of the fan.
 struct Scene {
     class: usize,
     pose: Pose,
     tissue: Noise,
     tissue_scale: f32,
     aspect: f32,
-    /// How far the organs stand out of the tissue.
+    /// The contrast of the organs with the tissue.
     clarity: f32,
     /// Random numbers in [0, 1) that place the organs.
     u: [f32; 8],
@@ -115,7 +115,7 @@ impl Scene {
         base + self.clarity * (organs - base)
     }
 
-    /// A body outline: dark fluid outside, a rim as bright as `rim`, `inner` times the tissue inside.
+    /// The outline of a body: dark fluid outside, an edge of brightness `rim`, `inner` times the tissue inside.
     fn body(&self, x: f32, y: f32, base: f32, rim: f32, inner: f32) -> (f32, f32) {
         let d = ellipse(x, y, 0.0, 0.0, self.aspect, 1.0);
         let fluid = 0.45 * bump(d - 0.16, 0.12);

@@ -1,8 +1,8 @@
-//! Phantoms: generated images in the manner of five medical datasets, for studies that need no download.
+//! Phantoms: generated images that resemble five medical datasets, for studies that need no download.
 //!
-//! `phantom:NAME?train=320&val=64&test=160`. An image is a pure function of (name, split, index), so any part of a
-//! dataset can be made alone and nothing is stored. The class shows in structure and texture; pose, scale,
-//! brightness and noise vary within it. nct-crc is the easiest, dermnet the hardest.
+//! `phantom:NAME?train=320&val=64&test=160`. An image depends only on (name, split, index), so any part of a dataset
+//! can be made alone and nothing is stored. Structure and texture show the class. Pose, scale, brightness and noise
+//! vary within a class. nct-crc is the easiest phantom, dermnet the hardest.
 
 mod canvas;
 mod covid;
@@ -39,11 +39,11 @@ struct Modality {
 
 const MODALITIES: [Modality; 5] = [fetal::MODALITY, dermnet::MODALITY, covid::MODALITY, mura::MODALITY, nct::MODALITY];
 
-/// Bytes of all images together: with their copy on a software adapter this keeps a process near a gigabyte. No file
-/// stands behind them whose size would bound them, so that a zero too many would take all memory.
+/// The most bytes of all images together. With their copy on a software adapter this keeps a process near a gigabyte.
+/// No file size bounds generated images, so one zero too many would otherwise take all memory.
 const MAX_BYTES: u64 = 512 << 20;
 
-/// Bytes of images made at a time, and how many images at most.
+/// The most bytes of images that are made at a time, and the most images.
 const CHUNK: (usize, usize) = (32 << 20, 1024);
 
 /// The names after `phantom:`.
@@ -51,7 +51,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     MODALITIES.iter().map(|m| m.name)
 }
 
-/// Which phantom, and how many images of each split.
+/// The phantom, and the number of images of each split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     modality: usize,
@@ -59,7 +59,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Parses what stands after `phantom:`.
+    /// Parses the text after `phantom:`.
     pub fn parse(text: &str) -> Result<Self> {
         let (name, query) = text.split_once('?').unwrap_or((text, ""));
         let mut request = Request { modality: find(name)?, counts: [320, 64, 160] };
@@ -78,7 +78,7 @@ impl Request {
         Ok(request)
     }
 
-    /// Refuses more than [`MAX_BYTES`] of images, known from shapes alone.
+    /// Refuses more than [`MAX_BYTES`] of images. The shapes alone show this.
     pub fn check(&self, options: &LoadOptions) -> Result<()> {
         let LoadOptions { store_size: size, channels, .. } = *options;
         let (stride, images) = ((size * size * channels) as u64, self.counts.iter().sum::<usize>() as u64);
@@ -105,7 +105,7 @@ impl Found for Request {
     }
 
     fn key(&self) -> Result<Option<Hasher>> {
-        Ok(None) // made anew as fast as read
+        Ok(None) // making it again is as fast as reading
     }
 
     fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
@@ -152,7 +152,7 @@ pub fn generate(request: &Request, options: &LoadOptions, progress: &dyn Fn(usiz
     DecodedData { name: format!("phantom:{}", modality.name), classes, parts, ..DecodedData::default() }
 }
 
-/// Every generated image is another one, so its place is its digest.
+/// All generated images differ, so the place of an image serves as its digest.
 fn origin(modality: &Modality, split: Split, index: usize, options: &LoadOptions) -> Origin {
     let mut digest = [0; 16];
     digest[..8].copy_from_slice(&(index as u64).to_le_bytes());
@@ -163,17 +163,17 @@ fn origin(modality: &Modality, split: Split, index: usize, options: &LoadOptions
 
 /// Image `index` of a split.
 fn draw(modality: &Modality, split: Split, index: usize, size: usize, channels: usize) -> Vec<u8> {
-    // FNV-1a of the name, so that phantoms do not share their random poses.
+    // The FNV-1a hash of the name, so that two phantoms have different random poses.
     let seed =
         modality.name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     let mut rng = Rng::new(seed, split as u32, index as u64);
-    // Small images are painted twice as large and averaged: fine texture must not alias.
+    // Small images are painted at twice the size and averaged, so that fine texture does not alias.
     let factor = if size <= 64 { 2 } else { 1 };
     let painted = (modality.paint)(index % modality.classes.len(), size * factor, &mut rng);
     canvas::to_bytes(&painted, size, factor, channels)
 }
 
-/// A sheet of `rows` × `cols` training images as one RGB image, a class a row.
+/// A sheet of `rows` × `cols` training images as one RGB image. Each row has one class.
 pub fn contact_sheet(name: &str, rows: usize, cols: usize) -> Result<Images> {
     const TILE: usize = 64;
     const GAP: usize = 2;
@@ -181,7 +181,7 @@ pub fn contact_sheet(name: &str, rows: usize, cols: usize) -> Result<Images> {
     let classes = modality.classes.len();
     let (height, width) = (rows * (TILE + GAP) + GAP, cols * (TILE + GAP) + GAP);
     let mut pixels = vec![255; height * width * 3];
-    // Rows past the last class begin again with images not shown yet.
+    // Rows after the last class start again with images that were not shown yet.
     let example = |t: usize| (t / cols / classes * cols + t % cols) * classes + t / cols % classes;
     let tiles: Vec<(usize, Vec<u8>)> =
         (0..rows * cols).into_par_iter().map(|t| (t, draw(modality, Split::Train, example(t), TILE, 3))).collect();
@@ -223,7 +223,7 @@ mod tests {
             images.dedup();
             assert_eq!(images.len(), 58, "{name}");
             let fewer = loaded(&format!("phantom:{name}?train=20&val=9&test=9"), 3);
-            assert_eq!(fewer.train.pixels, data.train.pixels[..20 * 32 * 32 * 3], "{name}: index alone decides");
+            assert_eq!(fewer.train.pixels, data.train.pixels[..20 * 32 * 32 * 3], "{name}: only the index may decide");
         }
     }
 
@@ -236,7 +236,8 @@ mod tests {
             let mean = |images: &Images, i: usize| {
                 images.image(i).iter().map(|&v| f64::from(v)).sum::<f64>() / images.stride() as f64
             };
-            // The nearest class mean of brightness: what a model without any structure could reach.
+            // Classifies by the nearest class mean of brightness, which is what a model without any structure could
+            // reach.
             let k = data.classes.len();
             let mut centre = vec![(0.0, 0.0); k];
             for i in 0..data.train.len() {
@@ -285,7 +286,7 @@ mod tests {
         for part in ["train=1000000, val=64, test=160", "1024 × 1024 × 1", "at most 512 fit", "data.store_size"] {
             assert!(said.contains(part), "{said}");
         }
-        // The largest numbers that can be asked for.
+        // The largest numbers that a SPEC may have.
         refused("phantom:covid?train=1000000&val=1000000&test=1000000", 2048, 3);
         let most = |train: usize| {
             let options = LoadOptions { store_size: 1024, ..options(Path::new(""), 1) };

@@ -37,7 +37,7 @@ impl Bone {
         Bone::new(at, (at.0 + 0.01, at.1), radius, (radius, radius), flesh)
     }
 
-    /// Distance to the outline, and the radius there.
+    /// The distance to the outline, and the radius at that place.
     fn distance(&self, x: f32, y: f32) -> (f32, f32) {
         let (d, t) = segment(x, y, self.a, self.b);
         let end = if t < 0.5 { self.ends.0 } else { self.ends.1 };
@@ -53,7 +53,7 @@ struct Film {
     exposure: f32,
     flesh: f32,
     fog: f32,
-    /// Half sizes of the lit field, and its own turn.
+    /// The half sizes of the lit field, and its rotation.
     field: (f32, f32, Pose),
     marker: Option<Point>,
 }
@@ -97,13 +97,13 @@ impl Film {
             flesh = flesh.min(d - bone.flesh);
             let within = inside(d, px);
             if within > 0.0 {
-                // The wall is dense, the marrow within it less so.
+                // The wall is dense, the marrow within it is less dense.
                 let wall = smooth(-0.6 * radius.min(0.16), 0.0, d);
                 sum += bone.weight * within * (0.42 + 0.4 * wall + 0.3 * (trabeculae - 0.5));
             }
         }
         let tissue = self.flesh * smooth(0.05, -0.18, flesh) * (0.8 + 0.4 * self.marrow.at(ox * 2.0, oy * 2.0));
-        // X-rays weaken exponentially, so overlapping bones do not simply add.
+        // X-rays weaken exponentially, so overlapping bones do not simply add up.
         let v = 1.0 - (-(sum * 1.15 + tissue) * self.exposure).exp();
         let (fx, fy) = self.field.2.own(x, y);
         let lit = inside((fx.abs() - self.field.0).max(fy.abs() - self.field.1), px);
@@ -116,7 +116,7 @@ fn jitter(rng: &mut Rng, p: Point, by: f32) -> Point {
     (p.0 + between(rng, -by, by), p.1 + between(rng, -by, by))
 }
 
-/// The point `length` from `from` at `angle` off upwards.
+/// The point at `length` from `from`, at `angle` from the upward direction.
 fn ahead(from: Point, angle: f32, length: f32) -> Point {
     (from.0 + length * angle.sin(), from.1 - length * angle.cos())
 }
@@ -134,7 +134,7 @@ fn elbow(rng: &mut Rng) -> Vec<Bone> {
     ]
 }
 
-/// Phalanges in line from `from`; gives back where they end.
+/// Adds phalanges in a line from `from`. Gives the end of the line.
 fn digit(rng: &mut Rng, bones: &mut Vec<Bone>, from: Point, angle: f32, lengths: &[f32], width: f32, flesh: f32) {
     let (mut at, mut angle) = (from, angle);
     for (k, &length) in lengths.iter().enumerate() {
@@ -151,7 +151,7 @@ fn finger(rng: &mut Rng) -> Vec<Bone> {
     let angle = between(rng, -0.1, 0.1);
     digit(rng, &mut bones, (0.0, 1.3), angle, &[0.45, 0.68, 0.4, 0.24], 0.19, 0.17);
     if chance(rng, 0.5) {
-        // The neighbour's edge at the rim of the film.
+        // Part of the neighbouring finger, at the edge of the film.
         digit(rng, &mut bones, (0.78, 1.3), angle + 0.12, &[0.45, 0.64, 0.4], 0.18, 0.16);
     }
     bones

@@ -1,5 +1,5 @@
-//! Colorectal tissue under haematoxylin and eosin: nine kinds, told apart by texture. Stains are mixed as optical
-//! densities, as in real slides; it is the easiest of the phantoms.
+//! Colorectal tissue stained with haematoxylin and eosin: nine kinds that differ in texture. Stains are mixed as
+//! optical densities, as in real slides. This is the easiest phantom.
 
 use super::Modality;
 use super::canvas::{Noise, Pose, Rgb, add_grain, between, bump, chance, paint, smooth};
@@ -16,8 +16,8 @@ pub(super) const MODALITY: Modality = Modality {
     },
 };
 
-/// Optical density of each stain in red, green and blue: the reference of Macenko's stain normalisation, which the
-/// original patches went through.
+/// The optical density of each stain in red, green and blue: the reference of Macenko's stain normalisation, which was
+/// applied to the original patches.
 const HAEMATOXYLIN: Rgb = [0.56, 0.72, 0.41];
 const EOSIN: Rgb = [0.22, 0.80, 0.56];
 
@@ -25,7 +25,7 @@ struct Slide {
     class: usize,
     pose: Pose,
     noise: [Noise; 3],
-    /// How strong the two stains are on this slide.
+    /// The strength of the two stains on this slide.
     stain: (f32, f32),
     lamp: f32,
     /// Random numbers in [0, 1).
@@ -61,7 +61,8 @@ impl Slide {
         std::array::from_fn(|c| self.lamp * (-(h * HAEMATOXYLIN[c] + e * EOSIN[c])).exp())
     }
 
-    /// Round nuclei, `density` across half the picture; `fill` of the sites are taken. 1 in a nucleus.
+    /// Round nuclei: `density` sites across half the picture, of which the share `fill` has a nucleus. 1 in a nucleus,
+    /// 0 elsewhere.
     fn nuclei(&self, which: usize, x: f32, y: f32, density: f32, radius: f32, fill: f32) -> f32 {
         let cell = self.noise[which].cell(x * density, y * density, 0.75);
         if cell.id > fill {

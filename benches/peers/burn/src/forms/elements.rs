@@ -1,4 +1,4 @@
-//! Functions of each element, of every rank as a vector; sums, selection and pools; optimizers.
+//! Functions of each element, for which any shape is a vector; sums, selection and pools; optimizers.
 
 use super::{Case, Ended, fixed, numel, size, wanted};
 use burn::nn::DropoutConfig;
@@ -43,7 +43,7 @@ impl Case<'_> {
         let run = std::rc::Rc::new(run);
         let again = run.clone();
         self.forward(x.clone(), (flops * n, 2 * bytes), move |x| run(x));
-        // Gradients that wgslab names after another function are no rows of this op.
+        // A gradient that wgslab names after another function is not a row of this op.
         if self.op != "neg" && !tanh_gelu && !(self.op == "pow" && exponent.fract() == 0.0) {
             self.gradient("grad", wanted(&x), ((flops + 1) * n, 3 * bytes), move |x| again(x));
         }
@@ -81,7 +81,7 @@ impl Case<'_> {
         self.say("x", &x, "f32");
         self.say("scalars", &[64], "f32");
         let dropout = DropoutConfig::new(p).init();
-        // It drops on a device for training alone.
+        // Burn drops elements only on a device for training.
         let x = Tensor::<1>::random([n as usize], Distribution::Normal(0.0, 1.0), self.device).autodiff();
         self.forward(x, (27 * n, 2 * bytes), move |x| dropout.forward(x));
         Ok(())
@@ -99,7 +99,7 @@ impl Case<'_> {
         let (n, y) = (numel(&x), if kept.is_empty() { vec![1] } else { kept });
         let bytes = size(&[&x, &y]);
         self.say("x", &x, "f32");
-        // Axes of size 1 before the others change nothing.
+        // Axes of size 1 are put before the others; they change nothing.
         let lead = 4 - x.len();
         let mut dims = [1; 4];
         dims[lead..].copy_from_slice(&x);
@@ -169,7 +169,7 @@ impl Case<'_> {
 
     pub(super) fn adaptive_avg_pool2d(&mut self) -> Ended {
         let (x, out): ([usize; 4], [usize; 2]) = (self.dims("x")?, self.pair("out", [1, 1])?);
-        // The longest window of an axis, which may overlap its neighbours.
+        // The longest window of an axis. Windows may overlap.
         let longest = |n: usize, o: usize| (0..o).map(|i| ((i + 1) * n).div_ceil(o) - i * n / o).max().unwrap_or(1);
         let area = longest(x[2], out[0]) * longest(x[3], out[1]);
         self.pool(out, area, false, move |x| adaptive_avg_pool2d(x, out))
@@ -177,7 +177,7 @@ impl Case<'_> {
 
     // Optimizers
 
-    /// One parameter of n elements, its state kept from run to run.
+    /// One parameter of n elements. Its state is kept from run to run.
     pub(super) fn optimizer<O: Optimizer>(&mut self, names: &[&str], flops: u64, bytes: u64, optimizer: O) -> Ended {
         let [n] = self.dims("param")?;
         let (param, grad) = (self.normal("param", [n]), self.normal("grad", [n]));

@@ -27,7 +27,7 @@ impl Case<'_> {
     pub(super) fn matmul(&mut self) -> Ended {
         let (a, b) = (self.list("a")?, self.list("b")?);
         let (trans_a, trans_b) = (self.flag("trans_a"), self.flag("trans_b"));
-        // Batches are one axis before the matrix; without any it is 1.
+        // All batches are one axis before the matrix. Without batches that axis is 1.
         let three = |d: &[usize]| match *d {
             [m, n] => Ok([1, m, n]),
             [z, m, n] => Ok([z, m, n]),
@@ -115,7 +115,7 @@ impl Case<'_> {
         self.affine(dims[1]);
         let plain = config.init(self.device);
         self.forward(x.clone(), (8 * n, 3 * bytes), move |x| plain.forward(x));
-        // The parameters of a module on such a device want their gradients.
+        // On such a device all parameters of a module want their gradients.
         let trained = config.init(&self.device.clone().autodiff());
         self.gradient("grad", wanted(&x), (9 * n, 5 * bytes), move |x| trained.forward(x));
         Ok(())
@@ -151,7 +151,7 @@ impl Case<'_> {
         self.form.composed = temperature != 1.0;
         let x = self.list("x")?;
         let (n, bytes) = (numel(&x), size(&[&x]));
-        // Rows are all that matters.
+        // Only the length of the rows matters.
         let d = x.last().copied().unwrap_or(1);
         self.say("x", &x, "f32");
         let rows = [(n as usize) / d, d];

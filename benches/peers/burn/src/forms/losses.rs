@@ -5,7 +5,8 @@ use burn::nn::loss::{BinaryCrossEntropyLossConfig, CrossEntropyLossConfig, MseLo
 use burn::tensor::{Distribution, Int, Tensor};
 
 impl Case<'_> {
-    /// Forward bytes and those of the gradient of the first `slopes` inputs, as a loss over rows has them in wgslab.
+    /// The bytes of the forward pass and of the gradient of the first `slopes` inputs, as wgslab counts them for a loss
+    /// over rows.
     pub(super) fn loss_bytes(own: &[&[usize]], slopes: usize, keeps: bool) -> (u64, u64) {
         let n = own[0][0];
         let stats = if keeps { size(&[&[n, 4]]) } else { 0 };
@@ -35,7 +36,7 @@ impl Case<'_> {
         let logits = self.normal("logits", [n, k]);
         self.say("targets", &[n, k], "f32");
         self.say("weights", &[n], "f32");
-        // Burn's takes whole targets.
+        // Burn's loss takes integer targets.
         let targets = Tensor::<2>::random([n, k], Distribution::Bernoulli(0.5), self.device).int();
         let loss = BinaryCrossEntropyLossConfig::new().with_logits(true).init(self.device);
         let run = move |x: Tensor<2>| loss.forward(x, targets.clone());
@@ -57,7 +58,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// As it is written with a framework: similarities, no self-pairs, cross-entropy.
+    /// As it is usually written with a framework: similarities, no self-pairs, cross-entropy.
     pub(super) fn nt_xent(&mut self) -> Ended {
         let ([n, d], temperature): ([usize; 2], f64) = (self.dims("z")?, self.real("temperature", 0.5));
         self.form.composed = true;
