@@ -1,6 +1,6 @@
 //! Compares self-supervised methods with PyTorch and lightly. Each method takes three steps from the same weights on
 //! the same views. The test compares the loss of each step and the change of every weight, running statistic and queue.
-//! `golden/ssl_methods.py` says what each key holds.
+//! `golden/ssl_methods.py` says what each key holds, and `golden/bigbigan.py` for the method whose step has turns.
 
 use crate::golden::{Tensors, floats, read};
 use crate::harness::device::gpu;
@@ -8,7 +8,9 @@ use crate::harness::text;
 use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeMap;
 use wgslab::base::{Error, Result as BaseResult};
+use wgslab::device::Gpu;
 use wgslab::kernels::fuse;
+use wgslab::nn::init::Param;
 use wgslab::nn::recorder::{Progress, Turn};
 use wgslab::nn::{Backbone, Mode, Optimizer, Params, Recipe, Recorder, ResNet, Stem, Views};
 use wgslab::ssl::{self, Method};
@@ -28,7 +30,7 @@ const STEPS: usize = 3;
 const LR: f32 = 0.002;
 
 /// Each method, with the settings that the file was made with.
-const METHODS: [(&str, &str); 10] = [
+const METHODS: [(&str, &str); 11] = [
     ("rotation", ""),
     ("jigsaw", "permutations = 5\ntile_share = 0.8\ntile_dim = 7\nhidden_dim = 11"),
     ("jigmag", "magnifications = [1, 2, 4]"),
@@ -50,10 +52,15 @@ const METHODS: [(&str, &str); 10] = [
         "invariance = 25\nvariance = 25\ncovariance = 1\nprojection_dim = 12\n[views]\nblur_probability = [0, 0]\n\
          solarize_probability = [0, 0]",
     ),
+    (
+        "bigbigan",
+        "latent_dim = 8\ndiscriminator_steps = 2\ndropout = 0.25\nencoder_dims = [7, 6]\ngenerator_dims = [5, 4]\n\
+         image_discriminator_dims = [4, 5]\nlatent_discriminator_dims = [7, 6]\njoint_discriminator_dims = [6, 5]",
+    ),
 ];
 
 /// Settings that are slightly wrong, one for each part of each loss and each moving average. The test must see each of
-/// them.
+/// them. The errors of BigBiGAN are in its file, see [`expect_differing`].
 const PLANTED: [(&str, &str, &str); 12] = [
     ("jigmag", "[1, 2, 4]", "[1, 2, 3.5]"),
     ("vae", "beta = 0.1", "beta = 0.101"),
@@ -110,34 +117,47 @@ impl Views for Given {
     }
 }
 
-/// A recorded step of a method.
-struct Step {
-    tape: Tape,
-    params: Params,
+/// The file that holds a method's values.
+fn file(method: &str) -> &'static str {
+    if method == "bigbigan" { "ssl_bigbigan" } else { "ssl" }
 }
 
-fn step(method: &dyn Method) -> BaseResult<Step> {
-    let (mut t, mut params) = (Tape::new(), Params::new());
+/// A recorded turn of a method.
+struct Recorded {
+    turn: Turn,
+    tape: Tape,
+    /// The parameters of this turn and those before it.
+    params: Params,
+    /// The names of the loss's terms, which are outputs as the loss is.
+    terms: Vec<&'static str>,
+}
+
+fn turns(method: &dyn Method) -> BaseResult<Vec<Recorded>> {
+    let (mut params, mut all) = (Params::new(), Vec::new());
+    for turn in method.turns() {
+        let mut tape = Tape::new();
+        let terms = match turn.name {
+            "" => record(method, &turn, &mut tape, &mut params)?,
+            name => tape.scope(name, |t| record(method, &turn, t, &mut params))?,
+        };
+        all.push(Recorded { turn, tape, params: params.clone(), terms });
+    }
+    Ok(all)
+}
+
+fn record(method: &dyn Method, turn: &Turn, t: &mut Tape, params: &mut Params) -> BaseResult<Vec<&'static str>> {
     let indices = t.input("indices", Type::u32([BATCH]))?;
     let backbone = ResNet::resnet18(Stem::Small, 1.0 / 32.0, 1);
-    let (views, recipe) = (&Given, &Recipe::PLAIN);
-    let mut r = Recorder {
-        t: &mut t,
-        params: &mut params,
-        backbone: &backbone as &dyn Backbone,
-        recipe,
-        batch: BATCH,
-        indices,
-        views,
-        mode: Mode::Train,
-    };
-    let loss = method.record(&Turn::ONLY, &mut r)?;
-    let trained = r.params.trained_by(Turn::ONLY.trains);
+    let (views, recipe, backbone) = (&Given, &Recipe::PLAIN, &backbone as &dyn Backbone);
+    let mut r = Recorder { t, params, backbone, recipe, batch: BATCH, indices, views, mode: Mode::Train };
+    let loss = method.record(turn, &mut r)?;
+    let trained = r.params.trained_by(turn.trains);
     let optimizer = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
     optimizer.minimize(r.t, loss.total, &trained)?;
-    method.after_update(&Turn::ONLY, &mut r)?;
+    method.after_update(turn, &mut r)?;
     t.output("loss", loss.total);
-    Ok(Step { tape: t, params })
+    loss.terms.iter().for_each(|(name, term)| t.output(name, *term));
+    Ok(loss.terms.iter().map(|term| term.0).collect())
 }
 
 /// The first value of each parameter. All methods share the backbone's values. A copy starts with the values of its
@@ -157,44 +177,105 @@ fn start(params: &Params, tensors: &Tensors, method: &str) -> Result<BTreeMap<St
 }
 
 fn against(name: &str, settings: &str) -> Result<(), String> {
-    let (gpu, tensors) = (&gpu(true)?, read("ssl")?);
+    let (gpu, tensors) = (&gpu(true)?, read(file(name))?);
     let from = toml::Deserializer::parse(settings).map_err(|e| e.to_string())?;
     let (method, _) = (ssl::method(name).map_err(text)?.read)(from).map_err(|e| e.to_string())?;
-    let step = step(method.as_ref()).map_err(text)?;
-    let first = start(&step.params, &tensors, name)?;
+    let turns = turns(method.as_ref()).map_err(text)?;
+    let params = turns.last().map(|t| &t.params).ok_or("no turn")?;
+    let first = start(params, &tensors, name)?;
     let mut state = State::new();
-    for p in step.params.list() {
+    for p in params.list() {
         state.insert(gpu, &p.name, p.ty, Some(bytemuck::cast_slice(&first[&p.name]))).map_err(text)?;
     }
-    state.insert_missing(gpu, &step.tape.state_types()).map_err(text)?;
-    let schedule = Schedule::new(&step.tape, &fuse::options(gpu.caps())).map_err(text)?;
-    let plan = Plan::new(gpu, schedule, &state).map_err(text)?;
-    let indices: Vec<u32> = (0..BATCH as u32).collect();
+    let mut plans = Vec::new();
+    for turn in &turns {
+        state.insert_missing(gpu, &turn.tape.state_types()).map_err(text)?;
+        let schedule = Schedule::new(&turn.tape, &fuse::options(gpu.caps())).map_err(text)?;
+        plans.push(Plan::new(gpu, schedule, &state).map_err(text)?);
+    }
+    let mut losses = Vec::new();
     for k in 0..STEPS {
-        let at = Progress { seed: 0, epoch: 0, epochs: 1, step: k, steps: STEPS, repeat: 0 };
-        let mut inputs: Vec<(String, Vec<u8>)> = vec![("indices".into(), bytemuck::cast_slice(&indices).to_vec())];
-        for i in 0..2 {
-            if let Some(view) = tensors.get(&format!("{name}/view{i}/{k}")) {
-                inputs.push((format!("view{i}"), bytemuck::cast_slice(&view.words).to_vec()));
+        for (recorded, plan) in turns.iter().zip(&plans) {
+            let others = |p: &&Param| p.trained && turns.len() > 1 && !recorded.turn.trains.contains(&p.player);
+            let others: Vec<&str> = params.list().iter().filter(others).map(|p| p.name.as_str()).collect();
+            let values = || others.iter().map(|p| state.read(gpu, p).map_err(text)).collect::<Result<Vec<_>, _>>();
+            let before = values()?;
+            for repeat in 0..recorded.turn.repeats {
+                let at = Progress { seed: 0, epoch: 0, epochs: 1, step: k, steps: STEPS, repeat };
+                run(gpu, (method.as_ref(), name), &tensors, plan, at)?;
+                let loss = plan.read_f32(gpu, "loss").map_err(text)?[0];
+                compare(&tensors, &format!("{name}/loss"), losses.len(), loss)?;
+                for term in &recorded.terms {
+                    let key = format!("{name}/loss/{term}");
+                    if tensors.contains_key(&key) {
+                        compare(&tensors, &key, losses.len(), plan.read_f32(gpu, term).map_err(text)?[0])?;
+                    }
+                }
+                losses.push(loss);
+            }
+            if values()? != before {
+                return Err(format!("the turn {:?} moved the weights of another player", recorded.turn.name));
             }
         }
-        inputs.extend(drawn(method.as_ref(), name, &tensors, at, &indices)?);
-        let mut feed = Feed::new().scalar("lr", LR);
-        for (name, bytes) in &inputs {
-            feed = feed.input(name, bytes);
-        }
-        for (name, value) in method.scalars(at) {
-            feed = feed.scalar(name, value);
-        }
-        plan.run(gpu, &feed).map_err(text)?;
-        let (loss, want) = (plan.read_f32(gpu, "loss").map_err(text)?[0], floats(&tensors[&format!("{name}/loss")])[k]);
-        let off = f64::from((loss - want).abs()) / f64::from(want.abs()).max(0.1);
-        println!("{name}: loss of step {k} {loss}, PyTorch's {want}, {off:.1e} apart");
-        if off.is_nan() || off > LOSS {
-            return Err(format!("the loss of step {k} is {loss}, PyTorch's is {want}: {off:.1e} apart"));
+    }
+    expect_differing(&tensors, name, &losses)?;
+    moved(&tensors, name, &first, |p| state.read_f32(gpu, p))
+}
+
+/// Runs a turn on the views and draws of the file.
+fn run(gpu: &Gpu, of: (&dyn Method, &str), tensors: &Tensors, plan: &Plan, at: Progress) -> Result<(), String> {
+    let (method, name) = of;
+    let indices: Vec<u32> = (0..BATCH as u32).collect();
+    let mut inputs: Vec<(String, Vec<u8>)> = vec![("indices".into(), bytemuck::cast_slice(&indices).to_vec())];
+    for i in 0..2 {
+        if let Some(view) = tensors.get(&format!("{name}/view{i}/{}", at.step)) {
+            inputs.push((format!("view{i}"), bytemuck::cast_slice(&view.words).to_vec()));
         }
     }
-    moved(&tensors, name, &first, |p| state.read_f32(gpu, p))
+    inputs.extend(drawn(method, name, tensors, at, &indices)?);
+    let mut feed = Feed::new();
+    for rate in plan.schedule().scalars.iter().filter(|s| *s == "lr" || s.ends_with(".lr")) {
+        feed = feed.scalar(rate, LR);
+    }
+    for (name, bytes) in &inputs {
+        feed = feed.input(name, bytes);
+    }
+    for (name, value) in method.scalars(at) {
+        feed = feed.scalar(name, value);
+    }
+    plan.run(gpu, &feed).map_err(text)?;
+    Ok(())
+}
+
+/// Compares a number of the `nth` turn with the file's.
+fn compare(tensors: &Tensors, key: &str, nth: usize, got: f32) -> Result<(), String> {
+    let want = tensors.get(key).map(floats).and_then(|all| all.get(nth).copied());
+    let want = want.ok_or_else(|| format!("{key} has no turn {nth}"))?;
+    let off = apart(got, want);
+    println!("{key} of turn {nth} {got}, PyTorch's {want}, {off:.1e} apart");
+    if off.is_nan() || off > LOSS {
+        return Err(format!("{key} of turn {nth} is {got}, PyTorch's is {want}: {off:.1e} apart"));
+    }
+    Ok(())
+}
+
+/// How far two losses are apart, as a share of the second.
+fn apart(got: f32, want: f32) -> f64 {
+    f64::from((got - want).abs()) / f64::from(want.abs()).max(0.1)
+}
+
+/// The file has the losses of wrong methods, `<method>/planted/<error>`. An error where one of them equals `losses`.
+fn expect_differing(tensors: &Tensors, name: &str, losses: &[f32]) -> Result<(), String> {
+    let prefix = format!("{name}/planted/");
+    for (key, wrong) in tensors.iter().filter(|(key, _)| key.starts_with(&prefix)) {
+        let wrong = floats(wrong);
+        let off = losses.iter().zip(&wrong).map(|(l, w)| apart(*l, *w)).fold(0.0, f64::max);
+        println!("{key}: {off:.1e} apart");
+        if wrong.len() != losses.len() || off <= LOSS {
+            return Err(format!("the losses equal those of {key}: {off:.1e} apart"));
+        }
+    }
+    Ok(())
 }
 
 /// Replaces what the method draws on the host by the file's numbers of the same name and size.
@@ -206,7 +287,8 @@ fn drawn(
     indices: &[u32],
 ) -> Result<Vec<(String, Vec<u8>)>, String> {
     let given = |(input, own): (&str, Vec<u8>)| {
-        let key = format!("{name}/input/{input}/{}", at.step);
+        let repeat = if method.turns().len() > 1 { format!(".{}", at.repeat) } else { String::new() };
+        let key = format!("{name}/input/{input}/{}{repeat}", at.step);
         let words = &tensors.get(&key).ok_or_else(|| format!("{key} is not in the file"))?.words;
         let bytes: Vec<u8> = bytemuck::cast_slice(words).to_vec();
         if bytes.len() != own.len() {

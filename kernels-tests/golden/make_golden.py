@@ -14,6 +14,7 @@ import copy
 import pathlib
 import sys
 
+import bigbigan
 import elementwise
 import half
 import images
@@ -309,6 +310,7 @@ def main():
         "losses": losses.make(),
         "half": half.make(),
         "ssl": ssl_methods.make(ResNet18),
+        "ssl_bigbigan": bigbigan.make(ResNet18),
         "images": images.make(),
         "steps": steps.make(),
     }.items():

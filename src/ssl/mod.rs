@@ -80,6 +80,7 @@ list! {
     simsiam,
     vicreg,
     vae,
+    bigbigan,
 }
 
 /// Every method.

@@ -1,5 +1,5 @@
 //! Methods that only tests know, small enough to follow by hand: a teacher whose momentum is ramped, two players who take
-//! turns (which no listed method has yet), an input and a head of its own.
+//! turns, an input and a head of its own.
 
 use super::Method;
 use crate::base::Result;
