@@ -212,6 +212,15 @@ impl Method for BigBiGan {
     }
 
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
+        // Layers beside the code have its length as a side; the longer side makes them large.
+        let beside = |parts: &[&str], width: Option<&usize>| {
+            width.is_some_and(|&w| self.latent_dim > w) && parts.iter().any(|part| parameter.contains(part))
+        };
+        if beside(&["encoder.mean.", "encoder.deviation."], self.encoder_dims.last())
+            || beside(&["discriminators.latent.block0."], self.latent_discriminator_dims.first())
+        {
+            return Some(("latent_dim", self.latent_dim.to_string()));
+        }
         let dims = |dims: &[usize]| format!("{dims:?}");
         head_key(
             parameter,
@@ -266,6 +275,19 @@ mod tests {
             let (of, said) = method(settings).check().unwrap_err();
             assert!(of == key && said.contains(what), "{of} {said}");
         }
+    }
+
+    #[test]
+    fn what_makes_a_parameter_large_is_named() {
+        let (usual, long) = (method(""), method("latent_dim = 4000"));
+        let key = |method: &BigBiGan, name| method.size_key(name, Type::f32([1])).map(|found| found.0);
+        assert_eq!(key(&usual, "encoder.mean.weight"), Some("encoder_dims"));
+        assert_eq!(key(&long, "encoder.mean.weight"), Some("latent_dim"));
+        assert_eq!(key(&long, "discriminators.latent.block0.linear1.weight"), Some("latent_dim"));
+        assert_eq!(key(&long, "discriminators.latent.block1.linear1.weight"), Some("latent_discriminator_dims"));
+        assert_eq!(key(&usual, "generator.block1.conv1.weight"), Some("generator_dims"));
+        assert_eq!(key(&usual, "discriminators.image.block1.conv1.weight"), Some("image_discriminator_dims"));
+        assert_eq!(key(&usual, "backbone.conv1.weight"), None);
     }
 
     #[test]
