@@ -57,11 +57,18 @@ pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
     first
 }
 
-/// The keys that its optimizer reads: Adam, for instance, does not read `momentum`.
+/// The keys that its optimizer reads: Adam, for instance, does not read `momentum`. A key that came later is left out where
+/// it has its default, so that addresses from before stay.
 fn optimization(o: &Optimization) -> Value {
     let mut settings = json!(o);
+    let later = json!({"lr_floor": 0.0, "milestones": [], "gamma": 0.1, "lr_scaling": "none"});
+    let later_of_optimizer =
+        json!({"exclude_bias_and_norm": false, "bias_lr_factor": 1.0, "betas": [0.9, 0.999], "eps": 1e-8});
+    if let Some(settings) = settings.as_object_mut() {
+        settings.retain(|key, value| later.get(key) != Some(value));
+    }
     if let Some(optimizer) = settings["optimizer"].as_object_mut() {
-        optimizer.retain(|key, _| o.optimizer.reads(key));
+        optimizer.retain(|key, value| o.optimizer.reads(key) && later_of_optimizer.get(key) != Some(value));
     }
     settings
 }
@@ -81,7 +88,16 @@ mod tests {
         training_settings(&config, &cells(&config)[0]).unwrap()
     }
 
-    const ADAM: &str = "[pretraining.optimizer]\nmomentum = 0.5";
+    #[test]
+    fn keys_that_came_later_move_no_address_while_they_have_their_defaults() {
+        let adam = json!({"name": "adam", "lr": 0.001, "weight_decay": 0.0001});
+        let settings = json!({
+            "epochs": 100, "batch_size": 256, "warmup_epochs": 10, "schedule": "cosine", "optimizer": adam,
+        });
+        assert_eq!(pretraining("")["optimization"], settings);
+        let sgd = json!({"name": "sgd", "lr": 0.01, "weight_decay": 0.0001, "momentum": 0.9, "nesterov": false});
+        assert_eq!(training("")["optimization"]["optimizer"], sgd);
+    }
 
     #[test]
     fn a_stage_depends_on_what_it_reads_and_on_nothing_else() {
@@ -92,7 +108,6 @@ mod tests {
             "[noise]\nrates = [0.0, 0.1]",
             "[pretraining]\nmethods = [\"none\"]",
             "[run]\nloss_every = 3",
-            ADAM,
         ];
         let of_pretraining = [
             "[pretraining]\nepochs = 11",
@@ -101,6 +116,13 @@ mod tests {
             "[pretraining.simclr.optimizer]\nlr = 0.5",
             "[pretraining.simclr.augmentation]\nblur_probability = 0.0",
             "[pretraining.optimizer]\nname = \"sgd\"",
+            "[pretraining.optimizer]\nname = \"adamw\"",
+            "[pretraining.optimizer]\nname = \"lars\"\neta = 0.02",
+            "[pretraining.optimizer]\nbetas = [0.5, 0.999]",
+            "[pretraining.optimizer]\nexclude_bias_and_norm = true",
+            "[pretraining]\nlr_floor = 0.001",
+            "[pretraining]\nlr_scaling = \"linear\"",
+            "[pretraining]\nschedule = \"step\"\nmilestones = [60]",
             "[augmentation]\nblur_probability = 0.0",
         ];
         let of_training = [

@@ -296,6 +296,7 @@ impl<'a> Ready<'a> {
         let learning = job.config.learning_of(&cell.method)?;
         let batches = batches(job, &learning, set)?;
         job.say_batches(learning.optimization.batch_size, batches);
+        job.say_rate(&learning.optimization, batches.whole);
         let mut state = set.resident.clone();
         let recorded = record(job, &set.train, cell, classes, batches.whole)?;
         let record = |b| record(job, &set.train, cell, classes, b);
@@ -343,7 +344,7 @@ impl<'a> Ready<'a> {
             batches: self.batches,
             turns: self.turns.clone(),
             task: &self.task,
-            optimization: self.learning.optimization.clone(),
+            optimization: self.learning.optimization.for_batch(self.batches.whole),
         };
         let (records, seconds, at) = stage.run(&self.plans, &self.state, at.unwrap_or_else(|| stage.start()))?;
         let steps = (records.len() * stage.steps()) as i64;
