@@ -28,6 +28,27 @@ fn shipped_configs_load() {
     assert!(configs.len() > 4, "{configs:?}");
 }
 
+/// Each recipe resolves, stands on the overlay of its method, and says where every value comes from.
+#[test]
+fn recipes_resolve_and_every_line_has_a_source() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/ssl/recipes");
+    let mut recipes = 0;
+    for path in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let config = Config::load(&path).unwrap();
+        let method = config.pretraining_of(config.pretraining.first()).unwrap();
+        let kind = name.strip_prefix(&method.name).unwrap_or_else(|| panic!("{name} is of {}", method.name));
+        assert!(["_paper", "_cifar", "_khanal"].contains(&kind), "{name}");
+        method.optimization.optimizer().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter(|l| l.contains(" = ") && !l.starts_with('#')).skip(2) {
+            assert!(line.contains(" # "), "{name}: {line}: say where it comes from");
+        }
+        recipes += 1;
+    }
+    assert!(recipes > 9, "{recipes}");
+}
+
 #[test]
 fn an_overlay_changes_its_keys_alone() {
     let base = Config::parse("a", "").unwrap();
