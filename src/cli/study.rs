@@ -219,6 +219,7 @@ fn as_json(c: &Cell) -> serde_json::Value {
         "noise_kind": c.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         "noise_rate": c.noise_rate,
         "method": c.method,
+        "protocol": c.protocol,
         "seed": c.seed,
     })
 }

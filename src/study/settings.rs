@@ -1,6 +1,7 @@
 //! What a stage reads of the config. With the seed it is a part of the stage's address.
 
-use super::config::{Config, Pretrained};
+use super::config;
+use super::config::{Config, Pretrained, Protocol};
 use super::grid::{Cell, cells};
 use crate::base::Result;
 use crate::nn::Optimization;
@@ -24,10 +25,30 @@ pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
         "model": c.model_of(&cell.pretraining)?, "optimization": optimization(&l.optimization),
         "last_batch": t.last_batch, "crop_scale": t.crop_scale,
         "crop_ratio": c.augmentation.crop_ratio, "flip_probability": t.flip_probability,
-        "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": c.evaluation,
+        "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": json!({
+            "batch_size": c.evaluation.batch_size, "knn_neighbours": c.evaluation.knn_neighbours,
+            "knn_temperature": c.evaluation.knn_temperature,
+        }),
     });
     if !cell.noise_settings.is_empty() {
         settings["noise_settings"] = json!(cell.noise_settings); // nothing of a kind without: its address stays
+    }
+    Ok(settings)
+}
+
+/// What a probe of frozen features reads of the config.
+pub(super) fn probe_settings(c: &Config, cell: &Cell) -> Result<Value> {
+    let e = &c.evaluation;
+    let mut settings = json!({
+        "seed": cell.seed, "protocol": cell.protocol, "image_size": c.data.image_size,
+        "model": c.model_of(&cell.pretraining)?, "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate,
+        "batch_size": e.batch_size, "knn_neighbours": e.knn_neighbours, "knn_temperature": e.knn_temperature,
+    });
+    if !cell.noise_settings.is_empty() {
+        settings["noise_settings"] = json!(cell.noise_settings);
+    }
+    if cell.protocol == Protocol::Linear {
+        settings["linear_weight_decays"] = json!(e.linear_weight_decays);
     }
     Ok(settings)
 }
@@ -37,7 +58,9 @@ pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
 /// key that only one of the two knows is of another version, and is not compared.
 pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
     let (mut seen, mut distinct) = (BTreeSet::new(), Vec::new());
-    for cell in cells(c) {
+    let protocols = vec![Protocol::Finetune]; // a probe has no settings of training
+    let evaluation = config::Evaluation { protocols, ..c.evaluation.clone() };
+    for cell in cells(&Config { evaluation, ..c.clone() }) {
         if seen.insert((cell.pretraining.clone(), cell.method.clone())) {
             // `train` alone knows no pretraining, whatever weights it was given.
             distinct.extend([Cell { pretraining: ssl::NONE.into(), ..cell.clone() }, cell]);
