@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// Run, list or report a grid of experiments
 ///
-/// A study is a grid: dataset × pretraining × label noise × learning method × seed. A config
-/// describes it; configs/base.toml lists every key with its meaning.
+/// A study is a grid: dataset × pretraining × label noise × learning method × seed. With
+/// evaluation.protocols frozen features are judged beside it. A config describes it;
+/// configs/base.toml lists every key with its meaning, configs/ssl/recipes/ has recipes.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment, arg_required_else_help = true)]
 pub(super) struct Study {

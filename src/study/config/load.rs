@@ -2,7 +2,8 @@
 //! table. All files share one line of offsets (each text is padded to start where the last one ended), so a span
 //! that serde or the checks point at names its file and line even after merging.
 
-use super::tables::{OPTIMIZATION, TABLES, gather, listed, readable, unread};
+use super::tables::{OPTIMIZATION, TABLES, gather, listed, readable};
+use super::unread::unread;
 use super::{BASE, Config, check};
 use crate::base::{Error, Result, files, nearest, seal};
 use crate::study::names::{ENVIRONMENT, LOCK};

@@ -5,6 +5,7 @@ mod check;
 mod difference;
 mod load;
 mod tables;
+mod unread;
 
 pub use tables::{Learning, Pretrained};
 
