@@ -90,7 +90,9 @@ pub(super) fn run(
             written.push(BACKBONE);
         }
         Done::write(folder, &made.address, &written)?;
-        job.progress.done(&format!("{}: test accuracy {:.1} %", cell.name, result.test_accuracy * 100.0));
+        let how = classifier.as_ref().map(|l| format!(", weight decay {}, loss {:.4}", l.weight_decay, l.loss));
+        let (name, accuracy) = (&cell.name, result.test_accuracy * 100.0);
+        job.progress.done(&format!("{name}: test accuracy {accuracy:.1} %{}", how.unwrap_or_default()));
         Ok(result)
     })
 }

@@ -9,7 +9,6 @@ use crate::device::Gpu;
 use crate::study::session::Job;
 use crate::tape::demand::misfit;
 use crate::tape::{Feed, Plan, Schedule, State, Tape, Type};
-use rayon::prelude::*;
 use std::sync::atomic::Ordering;
 
 /// The largest element of the gradient at which a search ends; scikit-learn's default is 1e-4.
@@ -49,7 +48,7 @@ impl Linear {
             let each = self.weight.chunks_exact(width).zip(&self.bias);
             each.map(|(w, b)| row.iter().zip(w).map(|(x, w)| x * w).sum::<f32>() + b).collect::<Vec<f32>>()
         };
-        features.par_chunks_exact(width).flat_map_iter(one).collect()
+        features.chunks_exact(width).flat_map(one).collect()
     }
 }
 
