@@ -12,7 +12,7 @@ use wgslab::kernels::loss_scale::LossScale;
 use wgslab::kernels::resize::Filter;
 use wgslab::kernels::rotate::Border;
 use wgslab::nn::Optimizer;
-use wgslab::nn::optimizer::{Limits, Step};
+use wgslab::nn::optimizer::{Limits, Step, Vectors};
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Var};
 
 /// Both sides round to f32.
@@ -89,20 +89,27 @@ fn op(case: &str, build: Build) -> Result<(), String> {
     Ok(())
 }
 
-const OPTIMIZERS: [&str; 4] = ["adamw", "amp", "lars", "lars_clip"];
+const OPTIMIZERS: [&str; 8] =
+    ["adamw", "adamw_excluded", "amp", "lars", "lars_biases", "lars_clip", "lars_included", "sgd_excluded"];
+
+/// The learning rate of biases in `lars_biases`.
+const BIAS_LR: f32 = 0.0048;
 
 /// The optimizer of a name, its learning rate, and the limits on its gradients.
 fn named(name: &str) -> (Optimizer, f32, Limits) {
     let lars = |eta, clip| Optimizer::Lars { momentum: 0.9, weight_decay: 0.01, eta, clip };
+    let sgd = |weight_decay| Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay };
     let loss_scale = Some(LossScale { initial: 1024.0, interval: 2 });
+    let with = |vectors| Limits { vectors, ..Limits::default() };
     match name {
         "adamw" => (Optimizer::adamw(0.1), 0.01, Limits::default()),
-        "lars" => (lars(0.02, false), 0.2, Limits::default()),
-        "lars_clip" => (lars(0.5, true), 0.2, Limits::default()),
-        _ => {
-            let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
-            (sgd, 0.1, Limits { max_grad_norm: Some(1.0), loss_scale })
-        }
+        "adamw_excluded" => (Optimizer::adamw(0.1), 0.01, with(Vectors::Excluded)),
+        "lars" => (lars(0.02, false), 0.2, with(Vectors::Excluded)),
+        "lars_biases" => (lars(0.02, false), 0.2, with(Vectors::ExcludedAtOwnRate)),
+        "lars_clip" => (lars(0.5, true), 0.2, with(Vectors::Excluded)),
+        "lars_included" => (lars(0.02, false), 0.2, Limits::default()),
+        "sgd_excluded" => (sgd(0.1), 0.1, with(Vectors::Excluded)),
+        _ => (sgd(0.0), 0.1, Limits { max_grad_norm: Some(1.0), loss_scale, ..Limits::default() }),
     }
 }
 
@@ -137,9 +144,11 @@ fn optimizer(name: &'static str) -> Result<(), String> {
     }
     let schedule = Schedule::new(&t, &Options::new(gpu.caps())).map_err(text)?;
     let plan = Plan::new(&gpu, schedule, &state).map_err(text)?;
+    let own_rate = limits.vectors == Vectors::ExcludedAtOwnRate;
     for i in 0..6 {
         let (w, b) = (tensor(format!("grad_w/{i}")), tensor(format!("grad_b/{i}")));
         let feed = Feed::new().input("grad_w", &w).input("grad_b", &b).scalar("lr", lr);
+        let feed = if own_rate { feed.scalar("bias_lr", BIAS_LR) } else { feed };
         plan.run(&gpu, &feed).map_err(text)?;
         for param in ["w", "b"] {
             let got = state.read_f32(&gpu, param).map_err(text)?;

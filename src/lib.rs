@@ -77,7 +77,7 @@
 //! # A study
 //!
 //! [`study::Job`] is what every stage is given; `study/runner.rs` walks a grid of cells with it. The stages
-//! (`pretrain.rs`, `train.rs`, `evaluate.rs`) know none of each other. Each stage has an address
+//! (`pretrain.rs`, `train.rs`, `probe.rs`, `evaluate.rs`) know none of each other. Each stage has an address
 //! (`study/provenance.rs`): the hash of what its bits depend on, the addresses of its recordings included
 //! ([`tape::Recording::address`]), and of nothing else. Through it cells share a pretraining, and a folder of
 //! something else is never gone on with. Host code that moves bits has a number in it, `RESULTS`. What a stage writes

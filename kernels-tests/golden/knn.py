@@ -4,7 +4,8 @@
     python kernels-tests/golden/knn.py
 
 Writes knn.safetensors: train [N, D] and test [M, D] in f32, labels [N] in u32, and the predictions [M] in u32 of
-KNeighborsClassifier(metric="cosine"). The weights of the neighbours are equal (plain_K) or exp(cos / τ) (weighted_K_τ).
+KNeighborsClassifier(metric="cosine"). The weights of the neighbours are equal (plain_K) or exp(cos / τ) (weighted_K_τ);
+shares_K_τ [M, 4] in f32 are the shares of the classes in the weighted votes.
 No prediction depends on a tie: scikit-learn breaks ties by the smaller label, this program by the nearer image.
 """
 
@@ -58,6 +59,9 @@ def main():
     assert len(test) == 100, len(test)
     out = {"train": train, "labels": labels.astype(np.uint32), "test": test}
     out |= {name: model.predict(test).astype(np.uint32) for name, model in fitted.items()}
+    # what each class has of all votes
+    shares = {n.replace("weighted", "shares"): m.predict_proba(test) for n, m in fitted.items() if "weighted" in n}
+    out |= {name: value.astype(np.float32) for name, value in shares.items()}
     path = pathlib.Path(__file__).with_name("knn.safetensors")
     save_file(out, path, metadata={"scikit-learn": sklearn.__version__, "numpy": np.__version__})
     print(f"{len(train)} training and {len(test)} test rows, scikit-learn {sklearn.__version__}")

@@ -61,18 +61,18 @@ def mixup(out):
 
 
 class LARS(torch.optim.Optimizer):
-    """LARS of the Barlow Twins code (You et al. 2017), without biases and norms. `clip` is as in solo-learn and
-    Bolts."""
+    """LARS of facebookresearch/barlowtwins, main.py, with its filters; `clip` as solo-learn and Bolts have it."""
 
-    def __init__(self, params, lr, weight_decay, momentum, eta, clip):
-        super().__init__(params, dict(lr=lr, weight_decay=weight_decay, momentum=momentum, eta=eta, clip=clip))
+    def __init__(self, params, lr, weight_decay, momentum, eta, excluded, clip=False):
+        kept = dict(lr=lr, weight_decay=weight_decay, momentum=momentum, eta=eta, excluded=excluded, clip=clip)
+        super().__init__(params, kept)
 
     @torch.no_grad()
     def step(self):
         for g in self.param_groups:
             for p in g["params"]:
                 dp = p.grad
-                if p.ndim != 1:
+                if not g["excluded"](p):
                     dp = dp.add(p, alpha=g["weight_decay"])
                     norms = torch.norm(p), torch.norm(dp)
                     if norms[0] > 0 and norms[1] > 0:
@@ -83,14 +83,31 @@ class LARS(torch.optim.Optimizer):
                 p.add_(mu, alpha=-g["lr"])
 
 
+def exclude_bias_and_norm(p):
+    return p.ndim == 1
+
+
+def groups(params, others, vectors):
+    """Two groups of parameters, as PyTorch excludes some: vectors have keys of their own."""
+    of = lambda wanted: [p for p in params if exclude_bias_and_norm(p) == wanted]
+    return [{"params": of(False), **others}, {"params": of(True), **vectors}]
+
+
 def optimizers(out):
     start = torch.randn(5, 3), torch.randn(7)
     gradients = [(torch.randn(5, 3), torch.randn(7)) for _ in range(6)]
+    lars = dict(lr=0.2, weight_decay=1e-2, momentum=0.9, excluded=exclude_bias_and_norm)
+    decay = dict(weight_decay=0.1), dict(weight_decay=0.0)
     makes = {
         "adamw": lambda p: torch.optim.AdamW(p, lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1),
-        "lars": lambda p: LARS(p, lr=0.2, weight_decay=1e-2, momentum=0.9, eta=0.02, clip=False),
-        "lars_clip": lambda p: LARS(p, lr=0.2, weight_decay=1e-2, momentum=0.9, eta=0.5, clip=True),
-        # gradients are clipped to a norm of 1 and the loss is scaled; the third step overflows and is skipped
+        "adamw_excluded": lambda p: torch.optim.AdamW(groups(p, *decay), lr=1e-2, betas=(0.9, 0.999), eps=1e-8),
+        "sgd_excluded": lambda p: torch.optim.SGD(groups(p, *decay), lr=0.1, momentum=0.9),
+        "lars": lambda p: LARS(p, **lars, eta=0.02),
+        # as Barlow Twins: biases and norms at a learning rate of their own
+        "lars_biases": lambda p: LARS(groups(p, {}, dict(lr=0.0048)), **lars, eta=0.02),
+        "lars_clip": lambda p: LARS(p, **lars, eta=0.5, clip=True),
+        "lars_included": lambda p: LARS(p, **lars | dict(excluded=lambda _: False), eta=0.02),
+        # clipped to a norm of 1, the loss scaled; the third step overflows and is skipped
         "amp": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
     }
     for name, make in makes.items():

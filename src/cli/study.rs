@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// Run, list or report a grid of experiments
 ///
-/// A study is a grid: dataset × pretraining × label noise × learning method × seed. A config
-/// describes it; configs/base.toml lists every key with its meaning.
+/// A study is a grid: dataset × pretraining × label noise × learning method × seed. With
+/// evaluation.protocols frozen features are judged beside it. A config describes it;
+/// configs/base.toml lists every key with its meaning, configs/ssl/recipes/ has recipes.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment, arg_required_else_help = true)]
 pub(super) struct Study {
@@ -219,6 +220,7 @@ fn as_json(c: &Cell) -> serde_json::Value {
         "noise_kind": c.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         "noise_rate": c.noise_rate,
         "method": c.method,
+        "protocol": c.protocol,
         "seed": c.seed,
     })
 }

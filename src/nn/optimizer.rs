@@ -55,8 +55,7 @@ pub enum Optimizer {
         decoupled: bool,
     },
     /// LARS (You et al. 2017, arXiv:1708.03888) as in the code of Barlow Twins: each tensor takes a step as long as
-    /// `eta` times its own norm. Tensors of one dimension (biases, the parameters of norms) are excluded: they take
-    /// plain steps with momentum and without decay.
+    /// `eta` times its own norm. Most recipes exclude biases and norms ([`Vectors::Excluded`]).
     Lars {
         /// Of the velocity.
         momentum: f32,
@@ -69,13 +68,28 @@ pub enum Optimizer {
     },
 }
 
-/// What may be done to gradients before an optimizer takes them.
+/// What an optimizer does to biases and the parameters of norms: to tensors of one dimension, as the code of Barlow Twins
+/// (`exclude_bias_and_norm`) and timm tell them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vectors {
+    /// The same as to all others.
+    #[default]
+    Included,
+    /// They have no weight decay, and LARS does not adapt their steps.
+    Excluded,
+    /// The same, at a learning rate of their own: the step's scalar `bias_lr`, in the scope of a player `<player>.bias_lr`.
+    ExcludedAtOwnRate,
+}
+
+/// What may be done to gradients before an optimizer takes them, and which tensors it treats in another way.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
     /// Clips all gradients to this common length, as torch.nn.utils.clip_grad_norm_.
     pub max_grad_norm: Option<f32>,
     /// Scales the loss and skips steps that overflow, as torch.amp.GradScaler.
     pub loss_scale: Option<LossScale>,
+    /// Biases and the parameters of norms.
+    pub vectors: Vectors,
 }
 
 /// What [`Optimizer::minimize_within`] records besides the update.
@@ -152,7 +166,7 @@ impl Optimizer {
         t.set_guard(skipped)?;
         let lr = t.scoped("lr");
         let (lr, pairs) = (t.scalar(&lr)?, trained.iter().cloned().zip(grads).collect::<Vec<_>>());
-        t.layer("optimizer", |t| self.update(t, &pairs, lr))?;
+        t.layer("optimizer", |t| self.update_within(t, &pairs, lr, limits.vectors))?;
         if let Some(op) = limits.loss_scale {
             t.update_loss_scale(op, skipped)?;
         }
@@ -162,27 +176,57 @@ impl Optimizer {
     /// Records the update of each parameter by its gradient. Adam counts its steps in the state `optim.step`, in a scope
     /// `<player>.optim.step`; a second Adam that would count there too is an error.
     pub fn update(&self, t: &mut Tape, pairs: &[(String, Var)], lr: Scalar) -> Result<()> {
-        match *self {
-            Optimizer::Sgd { momentum, nesterov, weight_decay } => {
-                let op = Sgd { momentum, nesterov, weight_decay, lr: lr.slot };
-                pairs.iter().try_for_each(|(name, g)| t.layer(name, |t| t.sgd(name, *g, lr.var, op.clone())))
+        self.update_within(t, pairs, lr, Vectors::Included)
+    }
+
+    /// As [`Optimizer::update`], with biases and the parameters of norms as `vectors` says.
+    fn update_within(&self, t: &mut Tape, pairs: &[(String, Var)], lr: Scalar, vectors: Vectors) -> Result<()> {
+        let bias_lr = match vectors {
+            Vectors::ExcludedAtOwnRate => {
+                let name = t.scoped("bias_lr");
+                t.scalar(&name)?
             }
-            Optimizer::Adam { beta1, beta2, eps, weight_decay, decoupled } => {
+            _ => lr,
+        };
+        let step = match self {
+            Optimizer::Adam { .. } => {
                 let steps = t.scoped("optim.step");
                 t.expect_unassigned(&steps, "optimizer")?;
-                let step = t.increment(&steps)?;
-                let op = Adam { beta1, beta2, eps, weight_decay, decoupled, lr: lr.slot };
-                pairs.iter().try_for_each(|(name, g)| t.layer(name, |t| t.adam(name, *g, step, lr.var, op.clone())))
+                Some(t.increment(&steps)?)
             }
-            Optimizer::Lars { momentum, weight_decay, eta, clip } => {
-                let op = Lars { momentum, weight_decay, eta, clip, lr: lr.slot };
-                let plain = Sgd { momentum, nesterov: false, weight_decay: 0.0, lr: lr.slot };
-                pairs.iter().try_for_each(|(name, g)| {
-                    t.layer(name, |t| match t.shape(*g).rank() {
-                        0 | 1 => t.sgd(name, *g, lr.var, plain.clone()),
-                        _ => t.lars(name, *g, lr.var, op.clone()),
-                    })
-                })
+            _ => None,
+        };
+        pairs.iter().try_for_each(|(name, g)| {
+            let excluded = vectors != Vectors::Included && t.shape(*g).rank() <= 1;
+            let lr = if excluded { bias_lr } else { lr };
+            t.layer(name, |t| self.update_one(t, (name, *g), step, (lr, excluded)))
+        })
+    }
+
+    /// Records the update of one parameter; `step` is Adam's count.
+    fn update_one(
+        &self,
+        t: &mut Tape,
+        (name, g): (&str, Var),
+        step: Option<Var>,
+        (lr, excluded): (Scalar, bool),
+    ) -> Result<()> {
+        let decay = |weight_decay: f32| if excluded { 0.0 } else { weight_decay };
+        match (*self, step) {
+            (Optimizer::Sgd { momentum, nesterov, weight_decay }, _) => {
+                let op = Sgd { momentum, nesterov, weight_decay: decay(weight_decay), lr: lr.slot };
+                t.sgd(name, g, lr.var, op)
+            }
+            (Optimizer::Adam { beta1, beta2, eps, weight_decay, decoupled }, Some(step)) => {
+                let op = Adam { beta1, beta2, eps, weight_decay: decay(weight_decay), decoupled, lr: lr.slot };
+                t.adam(name, g, step, lr.var, op)
+            }
+            (Optimizer::Adam { .. }, None) => Err(Error::Failed("Adam has no count of its steps".into())),
+            (Optimizer::Lars { momentum, .. }, _) if excluded => {
+                t.sgd(name, g, lr.var, Sgd { momentum, nesterov: false, weight_decay: 0.0, lr: lr.slot })
+            }
+            (Optimizer::Lars { momentum, weight_decay, eta, clip }, _) => {
+                t.lars(name, g, lr.var, Lars { momentum, weight_decay, eta, clip, lr: lr.slot })
             }
         }
     }

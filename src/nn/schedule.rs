@@ -1,5 +1,5 @@
-//! Learning rates over a run: linear warm-up, then cosine to zero (Loshchilov and Hutter 2017, arXiv 1608.03983) or
-//! constant. Pure functions of the step.
+//! Learning rates over a run: linear warm-up, then cosine (Loshchilov and Hutter 2017, arXiv 1608.03983), constant or steps.
+//! Pure functions of the step.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,24 +7,33 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decay {
-    /// Half a cosine, down to zero.
+    /// Half a cosine, down to zero or to a floor.
     Cosine,
     /// The same rate to the end.
     Constant,
+    /// Multiplied at some epochs: torch.optim.lr_scheduler.MultiStepLR.
+    Step,
 }
 
-/// The learning rate of `step` (0-based) of `steps`, of which `warmup` rise linearly; the last warm-up step has `lr`.
-pub fn learning_rate(lr: f64, step: usize, steps: usize, warmup: usize, decay: Decay) -> f64 {
+/// The learning rate of `step` (0-based) of `steps`, of which `warmup` rise linearly; the last warm-up step has `lr`. A cosine
+/// falls to `floor` times `lr`. What falls by steps knows epochs, see [`step_rate`].
+pub fn learning_rate(lr: f64, step: usize, steps: usize, warmup: usize, decay: Decay, floor: f64) -> f64 {
     if step < warmup {
         return lr * (step + 1) as f64 / warmup as f64;
     }
     match decay {
-        Decay::Constant => lr,
+        Decay::Constant | Decay::Step => lr,
         Decay::Cosine => {
             let t = (step - warmup) as f64 / (steps.saturating_sub(warmup)).max(1) as f64;
-            lr * 0.5 * (1.0 + (std::f64::consts::PI * t.min(1.0)).cos())
+            let share = 0.5 * (1.0 + (std::f64::consts::PI * t.min(1.0)).cos());
+            lr * (floor + (1.0 - floor) * share)
         }
     }
+}
+
+/// The learning rate of `epoch` (0-based): `lr` times `gamma` for each of `milestones` that is not after it.
+pub fn step_rate(lr: f64, epoch: usize, milestones: &[usize], gamma: f64) -> f64 {
+    lr * gamma.powi(milestones.iter().filter(|&&m| m <= epoch).count() as i32)
 }
 
 #[cfg(test)]
@@ -33,9 +42,9 @@ mod tests {
 
     #[test]
     fn rates_rise_then_fall() {
-        let at = |s| learning_rate(2.0, s, 110, 10, Decay::Cosine);
+        let at = |s| learning_rate(2.0, s, 110, 10, Decay::Cosine, 0.0);
         assert_eq!((at(0), at(9), at(10)), (0.2, 2.0, 2.0));
         assert!((at(60) - 1.0).abs() < 1e-12 && at(109) < 0.001);
-        assert_eq!(learning_rate(2.0, 109, 110, 10, Decay::Constant), 2.0);
+        assert_eq!(learning_rate(2.0, 109, 110, 10, Decay::Constant, 0.0), 2.0);
     }
 }

@@ -40,6 +40,13 @@ impl Job<'_> {
         }
     }
 
+    /// Says the learning rate of a stage whose steps take `batch` images, and what made it.
+    pub(super) fn say_rate(&self, o: &Optimization, batch: usize) {
+        if o.epochs > 0 {
+            self.progress.note(&o.rate_in_words(batch));
+        }
+    }
+
     /// Says where the last batch of an epoch is kept and is none.
     pub(super) fn say_batches(&self, wanted: usize, batches: Batches) {
         self.say_batch(wanted, batches.whole, batches.images);

@@ -1,7 +1,7 @@
-//! The grid: dataset × pretraining × seed × noise kind × noise rate × method, in this order, so that the cells which
+//! The grid: dataset × pretraining × seed × noise kind × noise rate × method or probe, in this order, so that the cells which
 //! share a pretraining stand together and a shard (a run of neighbours) seldom repeats another's pretraining.
 
-use super::config::Config;
+use super::config::{Config, Protocol};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::data::{Dataset, layout};
@@ -32,8 +32,10 @@ pub struct Cell {
     pub noise_rate: f64,
     /// Every setting of its kind of noise; empty where that has none.
     pub noise_settings: Arc<toml::Table>,
-    /// How to learn from them: a method of `noise::learn::learners`.
+    /// How to learn from them: a method of `noise::learn::learners`; of a probe, its protocol.
     pub method: Arc<str>,
+    /// How the backbone is judged.
+    pub protocol: Protocol,
 }
 
 impl Cell {
@@ -70,7 +72,13 @@ pub fn cells(config: &Config) -> Vec<Cell> {
         noises.extend(config.noise.rates.iter().filter(|&&r| r > 0.0).map(|&r| (Some(kind), r, settings.clone())));
     }
     let shared = |names: &[String]| names.iter().map(|n| Arc::from(n.as_str())).collect::<Vec<Arc<str>>>();
-    let (pretrainings, methods) = (shared(&config.pretraining.methods), shared(&config.training.methods));
+    let pretrainings = shared(&config.pretraining.methods);
+    let learnt = |protocol: Protocol| match protocol {
+        Protocol::Finetune => shared(&config.training.methods),
+        probe => vec![Arc::from(probe.name())],
+    };
+    let each = config.evaluation.protocols.iter();
+    let methods: Vec<(Protocol, Arc<str>)> = each.flat_map(|&p| learnt(p).into_iter().map(move |m| (p, m))).collect();
     let (specs, datasets) = (shared(&config.data.specs), shared(&dataset_names(&config.data.specs)));
     let mut cells = Vec::new();
     for (spec, dataset) in specs.iter().zip(&datasets) {
@@ -78,7 +86,7 @@ pub fn cells(config: &Config) -> Vec<Cell> {
             for &seed in &config.seeds {
                 for (noise_kind, noise_rate, settings) in &noises {
                     let (noise_kind, noise_rate) = (*noise_kind, *noise_rate);
-                    for method in &methods {
+                    for (protocol, method) in &methods {
                         let noise = noise_kind.map_or("clean".to_string(), |k| format!("{k}-{noise_rate}"));
                         cells.push(Cell {
                             index: cells.len(),
@@ -91,6 +99,7 @@ pub fn cells(config: &Config) -> Vec<Cell> {
                             noise_rate,
                             noise_settings: settings.clone(),
                             method: method.clone(),
+                            protocol: *protocol,
                         });
                     }
                 }
@@ -106,6 +115,7 @@ pub(super) fn single(config: &Config, spec: &str, noise: (NoiseKind, f64), seed:
     c.data.specs = vec![spec.to_string()];
     c.pretraining.methods = vec![ssl::NONE.to_string()];
     (c.noise.kinds, c.noise.rates, c.seeds) = (vec![noise.0], vec![noise.1], vec![seed]);
+    c.evaluation.protocols = vec![Protocol::Finetune];
     cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
 }
 

@@ -31,7 +31,12 @@ pub(super) struct Metrics {
 
 /// Metrics of logits against labels.
 pub(super) fn metrics(logits: &[f32], labels: &[u32], classes: usize) -> Result<Metrics> {
-    let matrix = ConfusionMatrix::new(classes, labels, &argmax(logits, classes))?;
+    judged(&argmax(logits, classes), logits, labels, classes)
+}
+
+/// The same where the classes were `taken` in another way than as the first of the largest logits.
+pub(super) fn judged(taken: &[u32], logits: &[f32], labels: &[u32], classes: usize) -> Result<Metrics> {
+    let matrix = ConfusionMatrix::new(classes, labels, taken)?;
     Ok(Metrics {
         accuracy: matrix.accuracy(),
         balanced_accuracy: matrix.balanced_accuracy(),

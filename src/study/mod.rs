@@ -17,6 +17,7 @@ pub mod noisy;
 mod pass;
 mod plans;
 mod pretrain;
+mod probe;
 mod provenance;
 pub mod report;
 pub mod results;
@@ -36,7 +37,7 @@ mod train;
 mod turns;
 
 pub use crate::base::Progress;
-pub use config::Config;
+pub use config::{Config, Protocol};
 pub use cursor::{Cursor, Extent};
 pub use folder::{begun, kept_config};
 pub use grid::{Cell, Selection, cells};

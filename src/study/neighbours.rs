@@ -7,7 +7,8 @@ mod search;
 use super::config;
 use super::session::Job;
 use crate::base::Result;
-use search::{Near, Search};
+pub(super) use search::Near;
+use search::Search;
 
 /// Shares of images that neighbours take for their class, by two ways to vote.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,14 +22,32 @@ pub(super) struct Neighbours {
 /// Shares of `test` rows whose label wins the votes of their nearest `train` rows by cosine; each is rows of `width` with
 /// their labels. The config says how many vote, and τ.
 pub(super) fn knn(job: &Job<'_>, train: (&[f32], &[u32]), test: (&[f32], &[u32]), width: usize) -> Result<Neighbours> {
-    let c = &job.config.evaluation;
-    let (bank, queries) = (unit(train.0, width), unit(test.0, width));
-    let near = Search { bank: &bank, queries: &queries, width, k: c.knn_neighbours }.run(job)?;
-    Ok(shares(&near, train.1, test.1, c))
+    let near = nearest(job, train.0, test.0, width)?;
+    Ok(shares(&near, train.1, test.1, &job.config.evaluation))
+}
+
+/// The nearest `train` rows of each of `test`, as many as the config says.
+pub(super) fn nearest(job: &Job<'_>, train: &[f32], test: &[f32], width: usize) -> Result<Vec<Near>> {
+    let (bank, queries) = (unit(train, width), unit(test, width));
+    Search { bank: &bank, queries: &queries, width, k: job.config.evaluation.knn_neighbours }.run(job)
+}
+
+/// The label that wins the weighted vote of each row's neighbours, and rows of the logarithms of the classes' votes.
+pub(super) fn votes(near: &[Near], labels: &[u32], c: &config::Evaluation, classes: usize) -> (Vec<u32>, Vec<f32>) {
+    let won = winners(near, labels, c.knn_temperature).into_iter().map(|w| w[1].unwrap_or(0)).collect();
+    let one = |near: &Near| {
+        let most = near.first().map_or(0.0, |n| f64::from(n.0));
+        let mut votes = vec![0.0; classes];
+        near.iter().for_each(|(cos, i)| {
+            votes[labels[*i] as usize] += ((f64::from(*cos) - most) / c.knn_temperature).exp();
+        });
+        votes.into_iter().map(|v| v.ln() as f32)
+    };
+    (won, near.iter().flat_map(one).collect())
 }
 
 /// Shares of rows with these neighbours whose label wins.
-fn shares(near: &[Near], voters: &[u32], labels: &[u32], c: &config::Evaluation) -> Neighbours {
+pub(super) fn shares(near: &[Near], voters: &[u32], labels: &[u32], c: &config::Evaluation) -> Neighbours {
     let won = winners(near, voters, c.knn_temperature);
     let share = |vote: usize| {
         let right = won.iter().zip(labels).filter(|(won, label)| won[vote] == Some(**label));
@@ -76,12 +95,17 @@ mod tests {
         Search { bank: &bank, queries: &queries, width, k }.on_host().unwrap()
     }
 
+    fn evaluation(knn_neighbours: usize, knn_temperature: f64) -> config::Evaluation {
+        let c = config::Config::parse("t", "").unwrap().evaluation;
+        config::Evaluation { knn_neighbours, knn_temperature, ..c }
+    }
+
     #[test]
     fn neighbours_vote() {
         let train = ([1.0, 0.0, 0.9, 0.1, 0.0, 1.0], [0, 0, 1]);
         let test = ([1.0, 0.05, 0.05, 1.0], [0, 1]);
         let found = |knn_neighbours| {
-            let c = config::Evaluation { batch_size: 1, knn_neighbours, knn_temperature: 0.07 };
+            let c = evaluation(knn_neighbours, 0.07);
             shares(&nearest(&train.0, &test.0, 2, knn_neighbours), &train.1, &test.1, &c)
         };
         assert_eq!(found(1).accuracy, 1.0);
@@ -113,6 +137,15 @@ mod tests {
                 let vote = |v: usize| won.iter().map(|w| w[v].unwrap()).collect::<Vec<_>>();
                 assert_eq!(vote(0), words(&format!("plain_{k}")), "{k} neighbours");
                 assert_eq!(vote(1), words(&format!("weighted_{k}_{name}")), "{k} neighbours, τ = {name}");
+                let near = nearest(&train, &test, width, k);
+                let (taken, logits) = votes(&near, &labels, &evaluation(k, temperature), 4);
+                assert_eq!(taken, vote(1));
+                let due = floats(&format!("shares_{k}_{name}"));
+                for (row, due) in logits.chunks_exact(4).zip(due.chunks_exact(4)) {
+                    let all: f32 = row.iter().map(|v| v.exp()).sum();
+                    let off = row.iter().zip(due).map(|(v, due)| (v.exp() / all - due).abs()).fold(0.0, f32::max);
+                    assert!(off < 1e-4, "{row:?} {due:?}");
+                }
                 plain_and_weighted_differ += usize::from(vote(0) != vote(1));
             }
         }

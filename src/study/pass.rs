@@ -1,6 +1,8 @@
 //! A pass over plain images: what a backbone makes of each, and its classifier.
 
+use super::dataset::Loaded;
 use super::fit::Sizes;
+use super::grid::Cell;
 use super::session::Job;
 use crate::base::{Error, Result};
 use crate::data::augment::Augmentation;
@@ -128,6 +130,12 @@ pub(super) struct Eye {
 }
 
 impl Eye {
+    /// The backbone of a cell at the images of its set.
+    pub fn of(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Eye> {
+        let backbone = job.config.model_of(&cell.pretraining)?.backbone(job.config.data.channels)?;
+        Ok(Eye::new(backbone, set.train.mean, set.train.std))
+    }
+
     pub fn new(backbone: Arc<dyn Backbone>, mean: [f32; 3], std: [f32; 3]) -> Eye {
         Eye { plain: Augmentation { recipe: Recipe::PLAIN, mean, std }, backbone }
     }

@@ -1,9 +1,10 @@
 //! Which plans a config's stages would run, and tuning them ahead of time.
 
+use super::config::Protocol;
 use super::grid::cells;
 use super::names::KERNELS;
 use super::session::Job;
-use super::{pretrain, train};
+use super::{pretrain, probe, train};
 use crate::base::progress::Progress;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
@@ -32,7 +33,10 @@ impl Job<'_> {
                 // Another backbone has other shapes.
                 let backbone = self.config.model_of(&cell.pretraining)?;
                 if trained.insert((&cell.method, serde_json::json!(backbone).to_string())) {
-                    schedules.extend(train::schedules(self, &set, cell)?);
+                    schedules.extend(match cell.protocol {
+                        Protocol::Finetune => train::schedules(self, &set, cell)?,
+                        Protocol::Linear | Protocol::Knn => probe::schedules(self, &set, cell)?,
+                    });
                 }
             }
         }

@@ -81,10 +81,11 @@ pub(super) fn run(
         return Err(Error::Busy(folder.to_path_buf())); // before minutes of compiling
     }
     // What can be refused is refused before the folder is touched.
-    let optimization = method.optimization.clone();
     let (count, dataset) = (images.store.count, &images.name);
     let batch = batch_for(method, count)?;
+    let optimization = method.optimization.for_batch(batch);
     job.say_batch(optimization.batch_size, batch, count);
+    job.say_rate(&method.optimization, batch);
     if !method.overridden.is_empty() {
         let (name, keys) = (&method.name, method.overridden.join(", "));
         job.progress.note(&format!(

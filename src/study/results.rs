@@ -8,6 +8,7 @@ pub use gathering::{Gathered, gather};
 pub(super) use pictures::read_strip;
 pub use pictures::{Picture, read_pictures, write_pictures};
 
+use super::config::Protocol;
 use super::folder::Done;
 use super::names::{EPOCHS, REDO, RESULT};
 use crate::base::{Error, Result, files, seal};
@@ -28,12 +29,15 @@ pub struct CellResult {
     pub noise_rate: f64,
     /// The share that did.
     pub realised_noise_rate: f64,
-    /// How the noisy labels were learned from.
+    /// How the noisy labels were learned from; of a probe, its protocol.
     pub method: String,
     /// What the method was told of the noise, which nobody knows of labels from elsewhere: `transition matrix`, `noise rate`;
     /// empty for most.
     #[serde(default)]
     pub method_told: String,
+    /// How the backbone was judged.
+    #[serde(default)]
+    pub protocol: Protocol,
     /// The repeat.
     pub seed: u64,
     /// Accuracy on the clean test images after the last epoch, as are the next three.
@@ -56,6 +60,9 @@ pub struct CellResult {
     /// τ of the weighted vote.
     #[serde(default)]
     pub knn_temperature: Option<f64>,
+    /// The weight decay that a linear classifier had; none of others.
+    #[serde(default)]
+    pub linear_weight_decay: Option<f64>,
     /// The best validation accuracy of any epoch.
     pub best_val_accuracy: f64,
     /// The epoch that reached it first, from 1; 0 is the initial weights, where no epoch was trained.

@@ -2,6 +2,7 @@
 //! self-supervision and label noise meet.
 
 use super::batches::batch_of;
+use super::config::Protocol;
 use super::dataset::Loaded;
 use super::folder::{clear, kept_config, locked, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
@@ -11,7 +12,7 @@ use super::report::report;
 use super::results::{CellResult, Picture, gather, read_pictures, read_strip, run_folder, write_csv, write_pictures};
 use super::session::Job;
 use super::start::Start;
-use super::{pretrain, train};
+use super::{pretrain, probe, train};
 use crate::base::text::counted;
 use crate::base::{Error, Result, files};
 use crate::data::{self, Need};
@@ -227,7 +228,11 @@ impl Job<'_> {
                 Some(Start::pretrained(path, name, &done)?)
             }
         };
-        let result = train::run(self, set, cell, start.as_ref(), &run_folder(self.out, &cell.name))?;
+        let folder = run_folder(self.out, &cell.name);
+        let result = match cell.protocol {
+            Protocol::Finetune => train::run(self, set, cell, start.as_ref(), &folder)?,
+            Protocol::Linear | Protocol::Knn => probe::run(self, set, cell, start.as_ref(), &folder)?,
+        };
         self.pictures(cell, set)?;
         Ok(result)
     }

@@ -1,6 +1,7 @@
 //! What a stage reads of the config. With the seed it is a part of the stage's address.
 
-use super::config::{Config, Pretrained};
+use super::config;
+use super::config::{Config, Pretrained, Protocol};
 use super::grid::{Cell, cells};
 use crate::base::Result;
 use crate::nn::Optimization;
@@ -24,10 +25,30 @@ pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
         "model": c.model_of(&cell.pretraining)?, "optimization": optimization(&l.optimization),
         "last_batch": t.last_batch, "crop_scale": t.crop_scale,
         "crop_ratio": c.augmentation.crop_ratio, "flip_probability": t.flip_probability,
-        "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": c.evaluation,
+        "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": json!({
+            "batch_size": c.evaluation.batch_size, "knn_neighbours": c.evaluation.knn_neighbours,
+            "knn_temperature": c.evaluation.knn_temperature,
+        }),
     });
     if !cell.noise_settings.is_empty() {
         settings["noise_settings"] = json!(cell.noise_settings); // nothing of a kind without: its address stays
+    }
+    Ok(settings)
+}
+
+/// What a probe of frozen features reads of the config.
+pub(super) fn probe_settings(c: &Config, cell: &Cell) -> Result<Value> {
+    let e = &c.evaluation;
+    let mut settings = json!({
+        "seed": cell.seed, "protocol": cell.protocol, "image_size": c.data.image_size,
+        "model": c.model_of(&cell.pretraining)?, "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate,
+        "batch_size": e.batch_size, "knn_neighbours": e.knn_neighbours, "knn_temperature": e.knn_temperature,
+    });
+    if !cell.noise_settings.is_empty() {
+        settings["noise_settings"] = json!(cell.noise_settings);
+    }
+    if cell.protocol == Protocol::Linear {
+        settings["linear_weight_decays"] = json!(e.linear_weight_decays);
     }
     Ok(settings)
 }
@@ -37,7 +58,9 @@ pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
 /// key that only one of the two knows is of another version, and is not compared.
 pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
     let (mut seen, mut distinct) = (BTreeSet::new(), Vec::new());
-    for cell in cells(c) {
+    let protocols = vec![Protocol::Finetune]; // a probe has no settings of training
+    let evaluation = config::Evaluation { protocols, ..c.evaluation.clone() };
+    for cell in cells(&Config { evaluation, ..c.clone() }) {
         if seen.insert((cell.pretraining.clone(), cell.method.clone())) {
             // `train` alone knows no pretraining, whatever weights it was given.
             distinct.extend([Cell { pretraining: ssl::NONE.into(), ..cell.clone() }, cell]);
@@ -57,11 +80,18 @@ pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
     first
 }
 
-/// The keys that its optimizer reads: Adam, for instance, does not read `momentum`.
+/// The keys that its optimizer reads: Adam, for instance, does not read `momentum`. A key that came later is left out where
+/// it has its default, so that addresses from before stay.
 fn optimization(o: &Optimization) -> Value {
     let mut settings = json!(o);
+    let later = json!({"lr_floor": 0.0, "milestones": [], "gamma": 0.1, "lr_scaling": "none"});
+    let later_of_optimizer =
+        json!({"exclude_bias_and_norm": false, "bias_lr_factor": 1.0, "betas": [0.9, 0.999], "eps": 1e-8});
+    if let Some(settings) = settings.as_object_mut() {
+        settings.retain(|key, value| later.get(key) != Some(value));
+    }
     if let Some(optimizer) = settings["optimizer"].as_object_mut() {
-        optimizer.retain(|key, _| o.optimizer.reads(key));
+        optimizer.retain(|key, value| o.optimizer.reads(key) && later_of_optimizer.get(key) != Some(value));
     }
     settings
 }
@@ -81,7 +111,16 @@ mod tests {
         training_settings(&config, &cells(&config)[0]).unwrap()
     }
 
-    const ADAM: &str = "[pretraining.optimizer]\nmomentum = 0.5";
+    #[test]
+    fn keys_that_came_later_move_no_address_while_they_have_their_defaults() {
+        let adam = json!({"name": "adam", "lr": 0.001, "weight_decay": 0.0001});
+        let settings = json!({
+            "epochs": 100, "batch_size": 256, "warmup_epochs": 10, "schedule": "cosine", "optimizer": adam,
+        });
+        assert_eq!(pretraining("")["optimization"], settings);
+        let sgd = json!({"name": "sgd", "lr": 0.01, "weight_decay": 0.0001, "momentum": 0.9, "nesterov": false});
+        assert_eq!(training("")["optimization"]["optimizer"], sgd);
+    }
 
     #[test]
     fn a_stage_depends_on_what_it_reads_and_on_nothing_else() {
@@ -92,7 +131,6 @@ mod tests {
             "[noise]\nrates = [0.0, 0.1]",
             "[pretraining]\nmethods = [\"none\"]",
             "[run]\nloss_every = 3",
-            ADAM,
         ];
         let of_pretraining = [
             "[pretraining]\nepochs = 11",
@@ -101,6 +139,13 @@ mod tests {
             "[pretraining.simclr.optimizer]\nlr = 0.5",
             "[pretraining.simclr.augmentation]\nblur_probability = 0.0",
             "[pretraining.optimizer]\nname = \"sgd\"",
+            "[pretraining.optimizer]\nname = \"adamw\"",
+            "[pretraining.optimizer]\nname = \"lars\"\neta = 0.02",
+            "[pretraining.optimizer]\nbetas = [0.5, 0.999]",
+            "[pretraining.optimizer]\nexclude_bias_and_norm = true",
+            "[pretraining]\nlr_floor = 0.001",
+            "[pretraining]\nlr_scaling = \"linear\"",
+            "[pretraining]\nschedule = \"step\"\nmilestones = [60]",
             "[augmentation]\nblur_probability = 0.0",
         ];
         let of_training = [

@@ -299,11 +299,12 @@ impl Stage<'_> {
         let progress = self.progress(at, repeat);
         let (own, numbers) = (self.task.inputs(progress, indices), self.task.scalars(progress));
         let row = (at.step % slots) * turn.repeats + repeat;
-        let lr = self.rate(at.epoch, at.step) as f32;
+        let lr = self.rate(at.epoch, at.step);
+        let bias_lr = lr * self.optimization.optimizer.bias_lr_factor;
         let mut feed = Feed::new();
         // A turn takes what its recording names; another turn may take the rest.
         let schedule = plan.schedule();
-        let common = [lr, at.epoch as f32, row as f32, repeat as f32];
+        let common = [lr as f32, bias_lr as f32, at.epoch as f32, row as f32, repeat as f32];
         for name in &schedule.scalars {
             feed = scalar(name, common, &numbers).into_iter().fold(feed, |feed, value| feed.scalar(name, value));
         }

@@ -67,7 +67,9 @@ impl Job<'_> {
         // What the first turn reads of what the stage and the method give.
         let schedule = self.schedule(&record()?.0)?;
         inputs.retain(|i| schedule.inputs.iter().any(|named| named.0 == i.0));
-        let common = [optimization.optimizer.lr as f32, 0.0, 0.0, 0.0];
+        let lr = optimization.for_batch(batch).optimizer.lr;
+        let bias_lr = lr * optimization.optimizer.bias_lr_factor;
+        let common = [lr as f32, bias_lr as f32, 0.0, 0.0, 0.0];
         let value = |name: &String| Some((name.clone(), scalar(name, common, &own)?));
         let scalars = schedule.scalars.iter().filter_map(value).collect();
         Ok(MeasuredStep { name, images: batch, record, state, inputs, scalars })

@@ -208,16 +208,10 @@ fn batches(job: &Job<'_>, learning: &Learning, set: &Loaded) -> Result<Batches> 
     Ok(Batches { images, whole, last: job.config.training.last_batch })
 }
 
-/// The backbone of a cell at the images of its set.
-fn eye(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Eye> {
-    let backbone = job.config.model_of(&cell.pretraining)?.backbone(job.config.data.channels)?;
-    Ok(Eye::new(backbone, set.train.mean, set.train.std))
-}
-
 /// The schedules of the plans that a cell runs: the passes of its evaluation, then the training steps.
 pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<Schedule>> {
     let (c, classes, train) = (job.config, set.data.classes.len(), &set.train);
-    let (stores, eye) = ([&train.store, &set.val, &set.test], eye(job, set, cell)?);
+    let (stores, eye) = ([&train.store, &set.val, &set.test], Eye::of(job, set, cell)?);
     let mut tapes = Pass::tapes(job, &eye, &stores, Some(classes), c.evaluation.batch_size)?;
     for batch in batches(job, &c.learning_of(&cell.method)?, set)?.sizes() {
         tapes.extend(record(job, train, cell, classes, batch)?.into_iter().map(|r| r.tape));
@@ -290,10 +284,11 @@ impl<'a> Ready<'a> {
         learning.learner = informed(&learning.learner, &Known::of(&data.train.labels, &given, classes)?)?;
         let batches = batches(job, &learning, set)?;
         job.say_batches(learning.optimization.batch_size, batches);
+        job.say_rate(&learning.optimization, batches.whole);
         let mut state = set.resident.clone();
         let recorded = record(job, &set.train, cell, classes, batches.whole)?;
         let record = |b| record(job, &set.train, cell, classes, b);
-        let (stores, eye) = ([&set.train.store, &set.val, &set.test], eye(job, set, cell)?);
+        let (stores, eye) = ([&set.train.store, &set.val, &set.test], Eye::of(job, set, cell)?);
         let eval = Pass::batch(job, &stores);
         let passes = |batch| Pass::tapes(job, &eye, &stores, Some(classes), batch);
         job.fitting(&state, "evaluation.batch_size", eval, Sizes::from(1), &passes)?;
@@ -337,7 +332,7 @@ impl<'a> Ready<'a> {
             batches: self.batches,
             turns: self.turns.clone(),
             task: &self.task,
-            optimization: self.learning.optimization.clone(),
+            optimization: self.learning.optimization.for_batch(self.batches.whole),
         };
         let (records, seconds, at) = stage.run(&self.plans, &self.state, at.unwrap_or_else(|| stage.start()))?;
         let steps = (records.len() * stage.steps()) as i64;
@@ -445,6 +440,7 @@ fn summarize(
         realised_noise_rate: noise::realised_rate(&data.train.labels, &task.given)?,
         method: cell.method.to_string(),
         method_told: job.config.learning_of(&cell.method)?.learner.told().to_string(),
+        protocol: cell.protocol,
         seed: cell.seed,
         test_accuracy: test.accuracy,
         balanced_accuracy: test.balanced_accuracy,
@@ -454,6 +450,7 @@ fn summarize(
         knn_weighted_accuracy: Some(neighbours.weighted_accuracy),
         knn_neighbours: Some(c.knn_neighbours),
         knn_temperature: Some(c.knn_temperature),
+        linear_weight_decay: None,
         best_val_accuracy: memory.best_val_accuracy,
         best_val_epoch: memory.best_val_epoch,
         best_val_test_accuracy: Some(memory.best_val_test_accuracy),

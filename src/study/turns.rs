@@ -59,15 +59,13 @@ pub(super) fn checked(method: &str, turns: Vec<Turn>, learner: bool) -> Result<V
     Ok(turns)
 }
 
-/// The scalars that a stage gives to a step by itself: the rate (in a scope `<player>.lr`), the epoch, the row of the ring
-/// and how often the turn was taken in this step.
-pub(super) const COMMON: [&str; 4] = ["lr", "epoch", "ring_row", "repeat"];
+/// The scalars that a stage gives to a step by itself: the rate (in a scope `<player>.lr`), the rate of biases and norms
+/// where it is another, the epoch, the row of the ring and how often the turn was taken in this step.
+pub(super) const COMMON: [&str; 5] = ["lr", "bias_lr", "epoch", "ring_row", "repeat"];
 
 /// The value of a scalar that a recording reads: one of [`COMMON`], or one of the method's `own`.
-pub(super) fn scalar(name: &str, common: [f32; 4], own: &[(&'static str, f32)]) -> Option<f32> {
-    if name.ends_with(".lr") {
-        return Some(common[0]);
-    }
+pub(super) fn scalar(name: &str, common: [f32; 5], own: &[(&'static str, f32)]) -> Option<f32> {
+    let name = name.rsplit_once('.').map_or(name, |(_, rate)| if COMMON[..2].contains(&rate) { rate } else { name });
     let stage = COMMON.iter().zip(common).find(|(known, _)| **known == name).map(|c| c.1);
     stage.or_else(|| own.iter().find(|n| n.0 == name).map(|n| n.1))
 }
@@ -123,7 +121,8 @@ impl Update<'_> {
             let (name, players) = (self.name, turn.trains);
             return Err(Error::Failed(format!("a turn of {name} trains {players:?}, who have no parameters")));
         }
-        let skipped = self.optimization.optimizer()?.minimize(r.t, loss.total, &trained)?;
+        let limits = self.optimization.limits();
+        let skipped = self.optimization.optimizer()?.minimize_within(r.t, loss.total, &trained, limits)?.skipped;
         after(r)?;
         let named = std::iter::once(("loss", loss.total)).chain(loss.terms).chain(metrics).chain([(SKIPPED, skipped)]);
         let (names, values): (Vec<&str>, Vec<Var>) = named.unzip();

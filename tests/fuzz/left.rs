@@ -20,7 +20,7 @@ use wgslab::nn::{
 };
 use wgslab::study::evaluate::evaluate_run;
 use wgslab::study::{
-    CellResult, Config, Cursor, EpochRecord, Extent, Job, LabelRow, Phase, Picture, kept_config, results,
+    CellResult, Config, Cursor, EpochRecord, Extent, Job, LabelRow, Phase, Picture, Protocol, kept_config, results,
 };
 use wgslab::tape::{State, Type};
 
@@ -165,6 +165,7 @@ fn sample() -> CellResult {
         realised_noise_rate: 0.425,
         method: "cross_entropy".into(),
         method_told: String::new(),
+        protocol: Protocol::Finetune,
         seed: 0,
         test_accuracy: 0.625,
         balanced_accuracy: 0.5,
@@ -174,6 +175,7 @@ fn sample() -> CellResult {
         knn_weighted_accuracy: None,
         knn_neighbours: Some(20),
         knn_temperature: Some(0.07),
+        linear_weight_decay: None,
         best_val_accuracy: 0.5,
         best_val_epoch: 2,
         best_val_test_accuracy: Some(0.5),

@@ -1,6 +1,6 @@
 //! The values each key allows. A mistake is a key and a sentence; `load` adds the file and the line.
 
-use super::{Config, tables};
+use super::{Config, Protocol, tables};
 use crate::base::nearest;
 use crate::base::range::{Mistake, between, mistake, positive, range, share};
 use crate::nn::backbone::{self, Model};
@@ -36,6 +36,13 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     between("evaluation.batch_size", config.evaluation.batch_size, 1, 65_536)?;
     between("evaluation.knn_neighbours", config.evaluation.knn_neighbours, 1, 65_536)?;
     positive("evaluation.knn_temperature", config.evaluation.knn_temperature)?;
+    distinct("evaluation.protocols", &config.evaluation.protocols)?;
+    let decays = &config.evaluation.linear_weight_decays;
+    distinct("evaluation.linear_weight_decays", decays)?;
+    decays.iter().try_for_each(|&d| positive("evaluation.linear_weight_decays", d))?;
+    between("evaluation.linear_weight_decays", decays.len(), 1, 100).map_err(|_| {
+        ("evaluation.linear_weight_decays".to_string(), format!("holds {} values; use at most 100", decays.len()))
+    })?;
     positive("run.checkpoint_seconds", r.checkpoint_seconds)?;
     between("run.loss_every", r.loss_every, 1, 1_000_000)
 }
@@ -72,7 +79,9 @@ fn grid(config: &Config) -> Result<(), Mistake> {
 /// The size of the grid, checked before anything of that size is allocated.
 fn size(config: &Config) -> Result<(), Mistake> {
     let (c, n) = (config, &config.noise);
-    let lists = [c.seeds.len(), c.data.specs.len(), c.pretraining.methods.len(), c.training.methods.len()];
+    let trained = if c.evaluation.protocols.contains(&Protocol::Finetune) { c.training.methods.len() } else { 0 };
+    let probes = c.evaluation.protocols.iter().filter(|p| **p != Protocol::Finetune).count();
+    let lists = [c.seeds.len(), c.data.specs.len(), c.pretraining.methods.len(), trained + probes];
     let noises = [n.kinds.len(), n.rates.len()];
     let cells: u128 = lists.iter().chain(&noises).map(|&n| n as u128).product(); // six lists of a bounded text
     if cells > MAX_CELLS {

@@ -7,8 +7,16 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Keys that list what a grid holds, name it or do not change results: a study may go on with others.
-const OF_THE_GRID: [&str; 7] =
-    ["name", "seeds", "data.specs", "pretraining.methods", "noise.kinds", "noise.rates", "training.methods"];
+const OF_THE_GRID: [&str; 8] = [
+    "name",
+    "seeds",
+    "data.specs",
+    "pretraining.methods",
+    "noise.kinds",
+    "noise.rates",
+    "training.methods",
+    "evaluation.protocols",
+];
 
 impl Config {
     /// The settings that both configs have and that differ, each as `key: old, now new`.

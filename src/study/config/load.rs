@@ -3,6 +3,7 @@
 //! that serde or the checks point at names its file and line even after merging.
 
 use super::tables::{OPTIMIZATION, TABLES, gather, listed, readable};
+use super::unread::unread;
 use super::{BASE, Config, check};
 use crate::base::{Error, Result, files, nearest, seal};
 use crate::study::names::{ENVIRONMENT, LOCK};
@@ -30,6 +31,11 @@ impl Source {
         // Behind padding a byte order mark would be a TOML error.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Source { path, padded: " ".repeat(start) + text, start }
+    }
+
+    /// What stands at `span`, where that is of this file.
+    fn text(&self, span: std::ops::Range<usize>) -> Option<&str> {
+        if span.start < self.start { None } else { self.padded.get(span) }
     }
 
     fn parse<'a>(&'a self, all: &[Source]) -> Result<DeTable<'a>> {
@@ -197,6 +203,14 @@ fn resolve(sources: &[Source]) -> Result<Config> {
         let key = key_at(&spans, offset).unwrap_or_default();
         at(sources, offset, &format!("{key} {what}"))
     })?;
+    // What a run keeps is not asked: an older program wrote all keys.
+    for source in sources[1 + listed().len()..].iter().filter(|s| !is_kept(&s.path)) {
+        let (file, defaults) = (source.parse(sources)?, sources[0].parse(sources)?);
+        let text = |v: &toml::Spanned<DeValue<'_>>| sources.iter().rev().find_map(|s| s.text(v.span()));
+        if let Some((place, what)) = unread(&spans, (&file, &defaults), &text) {
+            return Err(at(sources, place, &what));
+        }
+    }
     Ok(config)
 }
 
@@ -287,7 +301,7 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
             Some(DeValue::Table(inner)) => match value.get_ref() {
                 DeValue::Table(t) => known_keys(t, inner, &format!("{prefix}{name}."), sources)?,
                 _ => {
-                    let like = if name == "optimizer" { " with name = \"adam\" or \"sgd\", lr and so on" } else { "" };
+                    let like = if name == "optimizer" { " with name = \"adam\", lr and so on" } else { "" };
                     let what =
                         format!("`{prefix}{name}` is a table of keys, not a value; write [{prefix}{name}]{like}");
                     return Err(at(sources, value.span().start, &what));

@@ -5,6 +5,7 @@ mod check;
 mod difference;
 mod load;
 mod tables;
+mod unread;
 
 pub use tables::{Learning, Pretrained};
 
@@ -142,6 +143,34 @@ pub struct Evaluation {
     pub knn_neighbours: usize,
     /// τ of the weighted vote.
     pub knn_temperature: f64,
+    /// How backbones are judged: rows of the grid each.
+    pub protocols: Vec<Protocol>,
+    /// The weight decays among which a linear classifier has the best on the validation images.
+    pub linear_weight_decays: Vec<f64>,
+}
+
+/// How a backbone is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// The whole network is trained on the given labels.
+    #[default]
+    Finetune,
+    /// A linear classifier on frozen features.
+    Linear,
+    /// A weighted vote of the nearest training images by frozen features.
+    Knn,
+}
+
+impl Protocol {
+    /// What configs and results call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Finetune => "finetune",
+            Protocol::Linear => "linear",
+            Protocol::Knn => "knn",
+        }
+    }
 }
 
 /// `[run]`

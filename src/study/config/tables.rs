@@ -3,6 +3,7 @@
 
 use super::Config;
 use super::load::{inner, merge};
+use super::unread::forget;
 use crate::base::range::{Mistake, mistake};
 use crate::base::{Error, Result};
 use crate::nn::init::Param;
@@ -18,7 +19,8 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 /// The keys of [`Optimization`]: they stand in `[pretraining]` and `[training]`, and in a method's table to override them.
-pub(super) const OPTIMIZATION: [&str; 5] = ["epochs", "batch_size", "warmup_epochs", "schedule", "optimizer"];
+pub(super) const OPTIMIZATION: [&str; 9] =
+    ["epochs", "batch_size", "warmup_epochs", "schedule", "lr_floor", "milestones", "gamma", "lr_scaling", "optimizer"];
 
 /// The tables that `[pretraining.METHOD]` may hold to override the config's own.
 pub(super) const TABLES: [&str; 2] = ["model", "augmentation"];
@@ -354,4 +356,5 @@ pub(super) fn scatter(config: &mut Table) {
             }
         }
     }
+    forget(config);
 }

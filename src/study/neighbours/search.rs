@@ -26,7 +26,7 @@ use rayon::prelude::*;
 use std::sync::atomic::Ordering;
 
 /// Rows of the bank with their cosines, nearest first.
-pub(super) type Near = Vec<(f32, usize)>;
+pub(in crate::study) type Near = Vec<(f32, usize)>;
 
 /// How the largest products of a block are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

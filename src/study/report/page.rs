@@ -302,9 +302,10 @@ const MEASURES: [Measure; 9] = [
 fn results(study: &Study) -> String {
     let measured = |(_, value): &Measure| study.runs.iter().any(|r| value(&r.result).is_some());
     let measures: Vec<Measure> = MEASURES.into_iter().filter(measured).collect();
-    let head: String = ["dataset", "weights", "noise"].map(|w| format!("<th class=\"words\">{w}</th>")).concat()
-        + "<th>wrong<br>labels</th><th>repeats</th>"
-        + &measures.iter().map(|(n, _)| format!("<th>{}</th>", n.replace(' ', "<br>"))).collect::<String>();
+    let head: String =
+        ["dataset", "weights", "protocol", "noise"].map(|w| format!("<th class=\"words\">{w}</th>")).concat()
+            + "<th>wrong<br>labels</th><th>repeats</th>"
+            + &measures.iter().map(|(n, _)| format!("<th>{}</th>", n.replace(' ', "<br>"))).collect::<String>();
     let mut rows = String::new();
     for (dataset, _) in &study.datasets {
         let mut class = " class=\"group\"";
@@ -324,7 +325,8 @@ fn results(study: &Study) -> String {
          deviation where a cell was repeated. “Neighbours” is the accuracy of a vote of each test image's {} nearest \
          training images by the backbone's features, with their true labels; \
          in “weighted neighbours” a vote weighs exp(cosine / {}). “Best epoch” is test accuracy after the epoch of the best validation \
-         accuracy, “last five” its mean over the last five epochs. Each single run is a row of results.csv.</p>\n\
+         accuracy, “last five” its mean over the last five epochs. The protocol “finetune” trains the whole network; “linear” and “knn” leave \
+         the weights as they are, and learn from the given labels alone. Each single run is a row of results.csv.</p>\n\
          <div class=\"card scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
         study.config.evaluation.knn_neighbours, study.config.evaluation.knn_temperature
     )
@@ -332,7 +334,8 @@ fn results(study: &Study) -> String {
 
 fn result_row(class: &str, weights: &str, repeats: &[&Run], measures: &[Measure]) -> String {
     let r = &repeats[0].result;
-    let words = [r.dataset.as_str(), weights, &r.noise_kind].map(|w| format!("<td class=\"words\">{}</td>", escape(w)));
+    let words = [r.dataset.as_str(), weights, r.protocol.name(), &r.noise_kind]
+        .map(|w| format!("<td class=\"words\">{}</td>", escape(w)));
     let wrong: Vec<f64> = repeats.iter().map(|r| r.result.realised_noise_rate * 100.0).collect();
     let value = |(_, of): &Measure| {
         let s = Summary::of(&repeats.iter().filter_map(|r| of(&r.result)).map(|v| v * 100.0).collect::<Vec<_>>());

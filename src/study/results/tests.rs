@@ -16,6 +16,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
         realised_noise_rate: cell.noise_rate * 0.99,
         method: cell.method.to_string(),
         method_told: String::new(),
+        protocol: cell.protocol,
         seed: cell.seed,
         test_accuracy,
         balanced_accuracy: test_accuracy - 0.02,
@@ -25,6 +26,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
         knn_weighted_accuracy: Some(test_accuracy - 0.19),
         knn_neighbours: Some(20),
         knn_temperature: Some(0.07),
+        linear_weight_decay: None,
         best_val_accuracy: test_accuracy + 0.01,
         best_val_epoch: 6,
         best_val_test_accuracy: Some(test_accuracy + 0.01),
@@ -66,7 +68,7 @@ fn results_csv_has_a_row_per_finished_cell_in_the_grid_s_order() {
     let text = files::read_text(&write_csv(dir.path(), &all).unwrap()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with(
-        "dataset,pretraining,noise_kind,noise_rate,realised_noise_rate,method,method_told,seed,test_accuracy,balanced_accuracy,"
+        "dataset,pretraining,noise_kind,noise_rate,realised_noise_rate,method,method_told,protocol,seed,test_accuracy,"
     ));
     assert!(lines[0].contains(",knn_accuracy,") && lines[0].contains(",seconds,"));
     assert!(lines[1].starts_with("phantom-covid,none,none,0.0,"));

@@ -1,0 +1,306 @@
+//! What a backbone's frozen features are worth: one pass over the images with the network in evaluation mode, then a linear
+//! classifier or a vote of nearest neighbours, which learn from the given labels. The weight decay of a linear classifier is
+//! the one of the best accuracy on the validation images; test images decide nothing.
+
+mod lbfgs;
+mod logistic;
+
+use super::config::Protocol;
+use super::dataset::Loaded;
+use super::folder::{Done, busy, finished, locked, object};
+use super::grid::Cell;
+use super::metrics::{Metrics, argmax, judged, metrics};
+use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT};
+use super::neighbours::{nearest, shares, votes};
+use super::pass::{Eye, Pass};
+use super::provenance::Provenance;
+use super::results::{CellResult, LabelRow, read_result, write_epochs, write_labels, write_result};
+use super::session::Job;
+use super::settings::probe_settings;
+use super::start::Start;
+use crate::base::{Error, Result};
+use crate::nn::{Mode, Params, checkpoint};
+use crate::noise;
+use crate::tape::{Schedule, State, Tape, Type};
+use logistic::{Linear, Rows};
+use serde_json::json;
+use std::env::consts::OS;
+use std::path::Path;
+use std::time::Instant;
+
+/// The schedules of the plans that a probe runs.
+pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<Schedule>> {
+    let (stores, eye) = ([&set.train.store, &set.val, &set.test], Eye::of(job, set, cell)?);
+    let tapes = Pass::tapes(job, &eye, &stores, None, job.config.evaluation.batch_size)?;
+    let mut all = tapes.iter().map(|t| job.schedule(t)).collect::<Result<Vec<_>>>()?;
+    if cell.protocol == Protocol::Linear {
+        let (width, classes) = (eye.backbone.features(), set.data.classes.len());
+        all.extend(Rows::new(job.gpu, &[], &set.data.train.labels, width, classes).schedules(job)?);
+    }
+    Ok(all)
+}
+
+fn provenance(job: &Job<'_>, set: &Loaded, cell: &Cell, start: Option<&Start>) -> Result<Provenance> {
+    let start = start.map_or("random", |s| &s.address);
+    let settings = probe_settings(job.config, cell)?;
+    Provenance::new(job.gpu, settings, &set.data.fingerprint, start, &schedules(job, set, cell)?)
+}
+
+/// Judges the backbone of a cell into `folder` unless that is done, and returns the result.
+pub(super) fn run(
+    job: &Job<'_>,
+    set: &Loaded,
+    cell: &Cell,
+    start: Option<&Start>,
+    folder: &Path,
+) -> Result<CellResult> {
+    let made = provenance(job, set, cell, start)?;
+    let kept = || finished(folder, &made)?.map(|done| read_result(folder, &done)).transpose();
+    if let Some(result) = kept()? {
+        return Ok(result);
+    }
+    if busy(folder)? {
+        return Err(Error::Busy(folder.to_path_buf()));
+    }
+    let since = Instant::now();
+    let probe = Probe::new(job, set, cell, start)?;
+    let (found, classifier) = match cell.protocol {
+        Protocol::Knn => (probe.knn()?, None),
+        _ => {
+            let (found, classifier) = probe.linear()?;
+            (found, Some(classifier))
+        }
+    };
+    let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
+    let result = CellResult { seconds: since.elapsed().as_secs_f64(), ..probe.result(cell, made_by, &found)? };
+    locked(folder, || {
+        if let Some(result) = kept()? {
+            return Ok(result); // of another process, meanwhile
+        }
+        let about = json!({
+            "os": OS, "data": set.data.name, "classes": set.data.classes, "mean": set.train.mean, "std": set.train.std,
+        });
+        job.describe(folder, &made, about)?;
+        write_labels(&folder.join(LABELS), &probe.rows())?;
+        write_epochs(folder, &[])?; // nothing was trained in epochs
+        write_result(folder, &result)?;
+        let mut written = vec![CONFIG, ENVIRONMENT, LABELS, EPOCHS, RESULT];
+        if let Some(classifier) = &classifier {
+            probe.save(&folder.join(BACKBONE), classifier, &made.address)?;
+            written.push(BACKBONE);
+        }
+        Done::write(folder, &made.address, &written)?;
+        let how = classifier.as_ref().map(|l| format!(", weight decay {}, loss {:.4}", l.weight_decay, l.loss));
+        let (name, accuracy) = (&cell.name, result.test_accuracy * 100.0);
+        job.progress.done(&format!("{name}: test accuracy {accuracy:.1} %{}", how.unwrap_or_default()));
+        Ok(result)
+    })
+}
+
+/// Frozen features of all three splits.
+struct Probe<'a> {
+    job: &'a Job<'a>,
+    set: &'a Loaded,
+    /// The labels that are learnt from.
+    given: Vec<u32>,
+    eye: Eye,
+    state: State,
+    /// Rows of features of the training, validation and test images.
+    features: [Vec<f32>; 3],
+}
+
+/// What a protocol came to.
+struct Found {
+    test: Metrics,
+    val_accuracy: f64,
+    memorised: Option<f64>,
+    weight_decay: Option<f64>,
+}
+
+impl<'a> Probe<'a> {
+    fn new(job: &'a Job<'a>, set: &'a Loaded, cell: &Cell, start: Option<&Start>) -> Result<Self> {
+        let given = cell.given(&set.data)?;
+        let eye = Eye::of(job, set, cell)?;
+        let mut state = set.resident.clone();
+        if let Some(start) = start {
+            start.load(job, &set.data.classes, eye.backbone.as_ref(), &mut state)?;
+        }
+        let (mut t, mut params) = (Tape::new(), Params::new());
+        let data = &job.config.data;
+        let x = t.input("x", Type::f32([2, data.channels, data.image_size, data.image_size]))?;
+        eye.backbone.forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
+        params.fill(job.gpu, &mut state, cell.seed)?;
+        let stores = [&set.train.store, &set.val, &set.test];
+        let weights = format!("the weights of {}", cell.name);
+        let passes = Pass::each(job, &eye, stores, (&state, &weights), None)?;
+        let [train, val, test] = passes.map(|pass| pass.features(job));
+        Ok(Probe { job, set, given, features: [train?, val?, test?], eye, state })
+    }
+
+    fn classes(&self) -> usize {
+        self.set.data.classes.len()
+    }
+
+    fn width(&self) -> usize {
+        self.eye.backbone.features()
+    }
+
+    /// The linear classifier of the weight decay that is best on the validation images; of equals, the largest.
+    fn linear(&self) -> Result<(Found, Linear)> {
+        let (data, classes) = (&self.set.data, self.classes());
+        let [train, val, test] = &self.features;
+        let decays = &self.job.config.evaluation.linear_weight_decays;
+        let fitted = Rows::new(self.job.gpu, train, &self.given, self.width(), classes).fit(self.job, decays)?;
+        let mut best: Option<(f64, Linear)> = None;
+        for linear in fitted {
+            let accuracy = metrics(&linear.logits(val), &data.val.labels, classes)?.accuracy;
+            let better = |(most, chosen): &(f64, Linear)| {
+                accuracy > *most || accuracy == *most && linear.weight_decay > chosen.weight_decay
+            };
+            if best.as_ref().is_none_or(better) {
+                best = Some((accuracy, linear));
+            }
+        }
+        let Some((val_accuracy, linear)) = best else {
+            return Err(Error::Usage("evaluation.linear_weight_decays is empty; name at least one".into()));
+        };
+        if !linear.converged {
+            let decay = linear.weight_decay;
+            self.job.progress.note(&format!(
+                "warning: the linear probe with weight decay {decay} did not come to its end; a larger smallest of \
+                 evaluation.linear_weight_decays helps"
+            ));
+        }
+        let taken = argmax(&linear.logits(train), classes);
+        let wrong: Vec<usize> = (0..self.given.len()).filter(|&i| self.given[i] != data.train.labels[i]).collect();
+        let fooled = wrong.iter().filter(|&&i| taken[i] == self.given[i]).count();
+        let test = metrics(&linear.logits(test), &data.test.labels, classes)?;
+        let memorised = (!wrong.is_empty()).then(|| fooled as f64 / wrong.len() as f64);
+        Ok((Found { test, val_accuracy, memorised, weight_decay: Some(linear.weight_decay) }, linear))
+    }
+
+    /// The weighted vote of the nearest training images with their given labels.
+    fn knn(&self) -> Result<Found> {
+        let (data, classes) = (&self.set.data, self.classes());
+        let [train, val, test] = &self.features;
+        let of = |rows: &[f32], labels: &[u32]| {
+            let near = nearest(self.job, train, rows, self.width())?;
+            let (won, logits) = votes(&near, &self.given, &self.job.config.evaluation, classes);
+            judged(&won, &logits, labels, classes)
+        };
+        let val_accuracy = of(val, &data.val.labels)?.accuracy;
+        Ok(Found { test: of(test, &data.test.labels)?, val_accuracy, memorised: None, weight_decay: None })
+    }
+
+    /// What is learnt from, for people.
+    fn rows(&self) -> Vec<LabelRow> {
+        let train = &self.set.data.train;
+        let row = |i: usize| LabelRow { name: train.names[i].clone(), clean: train.labels[i], given: self.given[i] };
+        (0..train.len()).map(row).collect()
+    }
+
+    /// Writes the backbone with the classifier on top.
+    fn save(&self, path: &Path, linear: &Linear, address: &str) -> Result<()> {
+        let (mut t, mut params, mut state) = (Tape::new(), Params::new(), self.state.clone());
+        let x = t.input("x", Type::f32([2, self.width()]))?;
+        self.eye.backbone.classify(&mut t, &mut params, "backbone.", x, self.classes())?;
+        for p in params.list() {
+            let values = if p.ty.shape.rank() == 2 { &linear.weight } else { &linear.bias };
+            state.insert(self.job.gpu, &p.name, p.ty, Some(bytemuck::cast_slice(values)))?;
+        }
+        let data = &self.set.data;
+        let made = json!({ "method": "linear", "data": data.name, "address": address, "classes": data.classes });
+        checkpoint::save_backbone(path, self.job.gpu, &state, "backbone.", 0, object(made))
+    }
+
+    fn result(&self, cell: &Cell, made_by: String, found: &Found) -> Result<CellResult> {
+        let (job, data) = (self.job, &self.set.data);
+        let (c, [train, _, test]) = (&job.config.evaluation, &self.features);
+        let near = nearest(job, train, test, self.width())?;
+        let neighbours = shares(&near, &data.train.labels, &data.test.labels, c);
+        let test = &found.test;
+        Ok(CellResult {
+            dataset: cell.dataset.to_string(),
+            pretraining: made_by,
+            noise_kind: cell.kind_name(),
+            noise_rate: cell.noise_rate,
+            realised_noise_rate: noise::realised_rate(&data.train.labels, &self.given)?,
+            method: cell.method.to_string(),
+            method_told: String::new(),
+            protocol: cell.protocol,
+            seed: cell.seed,
+            test_accuracy: test.accuracy,
+            balanced_accuracy: test.balanced_accuracy,
+            macro_f1: test.macro_f1,
+            auroc: test.auroc,
+            knn_accuracy: Some(neighbours.accuracy),
+            knn_weighted_accuracy: Some(neighbours.weighted_accuracy),
+            knn_neighbours: Some(c.knn_neighbours),
+            knn_temperature: Some(c.knn_temperature),
+            linear_weight_decay: found.weight_decay,
+            best_val_accuracy: found.val_accuracy,
+            best_val_epoch: 0,
+            best_val_test_accuracy: None,
+            last5_test_accuracy: None,
+            memorised_fraction: found.memorised,
+            classes: self.classes(),
+            train_images: data.train.len(),
+            val_images: data.val.len(),
+            test_images: data.test.len(),
+            dropped_duplicates: data.dropped_duplicates,
+            epochs: 0,
+            seconds: 0.0,
+            adapter: job.gpu.adapter().name.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::progress::Silent;
+    use crate::study::config::Protocol;
+    use crate::study::results::run_folder;
+    use crate::study::testing::with_job;
+    use crate::study::{Manner, Selection, cells};
+
+    const TEXT: &str = "[data]\nspecs = [\"phantom:covid?train=40&val=16&test=24\"]\nstore_size = 16\nimage_size = 16\n\
+                        [model]\nwidth = 0.125\n[pretraining]\nmethods = [\"none\", \"simclr\"]\nepochs = 1\nwarmup_epochs = 0\n\
+                        batch_size = 20\n[noise]\nrates = [0.0, 0.3]\n[training]\nepochs = 1\nbatch_size = 20\n[evaluation]\n\
+                        batch_size = 24\nknn_neighbours = 5\n";
+
+    #[test]
+    fn every_row_carries_its_protocol_and_a_study_goes_on_to_the_same() {
+        let text = format!("{TEXT}protocols = [\"knn\", \"linear\"]\nlinear_weight_decays = [0.01, 1.0]\n");
+        with_job(&text, &Silent, |job| {
+            let grid = cells(job.config);
+            assert_eq!(grid[0].name, "phantom-covid__none__clean__knn__seed-0");
+            assert_eq!(grid.len(), 2 * 2 * 2);
+            let run = || job.run(Selection::All, Manner::default()).unwrap();
+            let first = run();
+            assert!(first.damaged.is_empty(), "{:?}", first.damaged);
+            for (cell, result) in grid.iter().zip(&first.results) {
+                assert_eq!((cell.protocol, &*cell.method), (result.protocol, result.method.as_str()));
+                assert_eq!(result.linear_weight_decay.is_some(), result.protocol == Protocol::Linear);
+                assert!(result.knn_accuracy.is_some() && result.auroc.is_some());
+            }
+            // With clean labels, a vote of given labels is one of true labels.
+            assert_eq!(Some(first.results[0].test_accuracy), first.results[0].knn_weighted_accuracy);
+            // A linear classifier on top is a network of its own, and holds what the probe found.
+            assert!(run_folder(job.out, &grid[1].name).join("backbone.safetensors").is_file());
+            let table = std::fs::read_to_string(job.out.join("results.csv")).unwrap();
+            assert!(
+                table.lines().next().unwrap().contains(",protocol,") && table.contains(",linear,linear,"),
+                "{table}"
+            );
+            let page = std::fs::read_to_string(job.out.join("report.html")).unwrap();
+            assert!(page.contains("SimCLR, linear") && page.contains(">protocol<"));
+            // Of a result that is lost, the same comes again.
+            let folder = run_folder(job.out, &grid[3].name);
+            std::fs::remove_dir_all(&folder).unwrap();
+            let timeless = |r: &crate::study::CellResult| crate::study::CellResult { seconds: 0.0, ..r.clone() };
+            let again = run();
+            let pairs = first.results.iter().zip(&again.results);
+            assert!(pairs.into_iter().all(|(a, b)| timeless(a) == timeless(b)));
+        });
+    }
+}
