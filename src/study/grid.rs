@@ -57,7 +57,11 @@ impl Cell {
         let pixels = Pixels { bytes: &train.pixels, shape: [train.height, train.width, train.channels] };
         let clean = Corrupted::of(&train.labels, data.classes.len(), self.noise_rate, self.noise_seed());
         // No kind so far asks for features. The study would have to decide whose they are.
-        kind.make(&self.noise_settings)?.corrupt(&Corrupted { pixels: Some(pixels), class_names: &data.classes, ..clean })
+        kind.make(&self.noise_settings)?.corrupt(&Corrupted {
+            pixels: Some(pixels),
+            class_names: &data.classes,
+            ..clean
+        })
     }
 }
 
