@@ -50,7 +50,8 @@ impl Learner for Backward {
     }
 
     fn informed(&self, known: &Known<'_>) -> Result<Option<Arc<dyn Learner>>> {
-        let inverse = inverse(&self.transition.of(known)?, known.classes)?.into_iter().map(|v| v as f32).collect();
+        let inverse =
+            inverse(&self.transition.of(ENTRY.name, known)?, known.classes)?.into_iter().map(|v| v as f32).collect();
         Ok(Some(Arc::new(Backward { inverse, ..self.clone() })))
     }
 

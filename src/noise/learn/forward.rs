@@ -46,7 +46,7 @@ impl Learner for Forward {
     }
 
     fn informed(&self, known: &Known<'_>) -> Result<Option<Arc<dyn Learner>>> {
-        let matrix = self.transition.of(known)?.into_iter().map(|v| v as f32).collect();
+        let matrix = self.transition.of(ENTRY.name, known)?.into_iter().map(|v| v as f32).collect();
         Ok(Some(Arc::new(Forward { matrix, ..self.clone() })))
     }
 

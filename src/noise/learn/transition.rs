@@ -71,13 +71,13 @@ impl Transition {
         if *self == Transition::Known { "transition matrix" } else { "" }
     }
 
-    /// The matrix of a run, row by row.
-    pub fn of(&self, known: &Known<'_>) -> Result<Vec<f64>> {
+    /// The matrix of a run of `method`, row by row.
+    pub fn of(&self, method: &str, known: &Known<'_>) -> Result<Vec<f64>> {
         match self {
             Transition::Known => Ok(known.transition.clone()),
             Transition::Rows(rows) if rows.len() == known.classes => Ok(rows.concat()),
             Transition::Rows(rows) => Err(Error::Usage(format!(
-                "transition has {} rows and the data {} classes; give one row for each class, or \"known\"",
+                "training.{method}.transition has {} rows and the data {} classes; give one row for each class, or \"known\"",
                 rows.len(),
                 known.classes
             ))),
@@ -139,7 +139,7 @@ mod tests {
     fn a_matrix_of_other_classes_is_refused_and_so_is_one_without_an_inverse() {
         let known = Known::of(&[0, 1, 2], &[0, 1, 2], 3).unwrap();
         let rows = read("transition = [[0.75, 0.25], [0, 1]]").unwrap();
-        let e = rows.of(&known).unwrap_err();
+        let e = rows.of("forward", &known).unwrap_err();
         assert!(e.exit_code() == 2 && e.to_string().contains("2 rows and the data 3 classes"), "{e}");
         let e = inverse(&[0.5; 4], 2).unwrap_err().to_string();
         assert!(e.contains("no inverse") && e.contains("forward"), "{e}");
