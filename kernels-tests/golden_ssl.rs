@@ -218,7 +218,7 @@ fn drawn(
 }
 
 /// Compares what was added to each tensor with the file's values.
-fn moved(
+pub fn moved(
     tensors: &Tensors,
     method: &str,
     first: &BTreeMap<String, Vec<f32>>,

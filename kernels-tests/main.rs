@@ -12,6 +12,7 @@ mod fusion;
 mod golden;
 mod golden_cases;
 mod golden_elementwise;
+mod golden_learners;
 mod golden_losses;
 mod golden_misc;
 mod golden_norms;
@@ -87,6 +88,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden_cases::trials());
     trials.extend(golden_norms::trials());
     trials.extend(golden_elementwise::trials());
+    trials.extend(golden_learners::trials());
     trials.extend(golden_misc::trials());
     trials.extend(golden_losses::trials());
     trials.extend(golden_resnet::trials());

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 /// Every crate of Cargo.toml's `[dependencies]` and where below src/ it may be used: files, folders, or "" for
 /// everywhere.
 const HOMES: &[(&str, &[&str])] = &[
-    ("bytemuck", &["data/", "device/", "kernels/", "lab/", "nn/", "ssl/", "study/", "tape/"]),
+    ("bytemuck", &["data/", "device/", "kernels/", "lab/", "nn/", "noise/learn/", "ssl/", "study/", "tape/"]),
     ("clap", &["cli/"]),
     ("csv", &["data/layout/manifest.rs", "lab/tuning_export.rs", "study/results.rs"]),
     ("ctrlc", &["cli/signals.rs"]),
@@ -46,7 +46,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sysinfo", &["lab/environment.rs"]),
     ("tempfile", &["base/files.rs", "cli/profile.rs", "lab/watch.rs"]),
     ("thiserror", &["base/error.rs"]),
-    ("toml", &["lab/case_fields.rs", "lab/sets.rs", "nn/listed.rs", "noise/corrupt/listed.rs", "study/"]),
+    ("toml", &["lab/case_fields.rs", "lab/sets.rs", "nn/listed.rs", "noise/", "study/"]),
     ("unicode_normalization", &["data/classes.rs"]),
     ("walkdir", &["data/layout/folder/", "device/tree.rs"]),
     ("wgpu", &["device/"]),

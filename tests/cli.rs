@@ -145,6 +145,7 @@ fn a_wrong_command_line_is_usage() {
         &["train", "--data", "phantom:covid", "--out", "o", "--noise-kind", "loud"],
         &["train", "--data", "phantom:covid", "--out", "o", "--noise-rate", "1.5"],
         &["pretrain", "--data", "phantom:covid", "--out", "o", "--method", "magic"],
+        &["train", "--data", "phantom:covid", "--out", "o", "--method", "magic"],
         &["evaluate", "--data", "phantom:covid", "--run", "r", "--split", "all"],
     ] {
         let output = wgslab(dir.path(), words).output().unwrap();

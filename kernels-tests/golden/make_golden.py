@@ -3,7 +3,7 @@
 
 The tests read the committed .safetensors files and never run this script. To make the files again:
 
-    pip install torch torchvision safetensors numpy
+    pip install torch torchvision safetensors numpy lightly scikit-learn
     python3 kernels-tests/golden/make_golden.py [FOLDER]
 
 Everything is f32 on the CPU with one thread and fixed seeds, so two runs with one PyTorch give the same bytes.
@@ -17,6 +17,7 @@ import sys
 import elementwise
 import half
 import images
+import learners
 import losses
 import misc
 import norms
@@ -309,6 +310,7 @@ def main():
         "losses": losses.make(),
         "half": half.make(),
         "ssl": ssl_methods.make(ResNet18),
+        "learners": learners.make(ResNet18),
         "images": images.make(),
         "steps": steps.make(),
     }.items():

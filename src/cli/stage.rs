@@ -8,6 +8,7 @@ use crate::base::{Error, Result};
 use crate::data::Split;
 use crate::nn::listed::Entry;
 use crate::noise::NoiseKind;
+use crate::noise::learn::{self, Learner};
 use crate::ssl::{self, Method};
 use crate::study::Brought;
 use crate::study::evaluate::evaluate_run;
@@ -60,7 +61,8 @@ pub(super) struct Pretrain {
     after_help = "Examples:
   wgslab train --data phantom:covid --out runs/clean
   wgslab train --data phantom:covid --out runs/noisy --noise-rate 0.4 \\
-      --weights runs/backbone/backbone.safetensors"
+      --weights runs/backbone/backbone.safetensors
+  wgslab train --data phantom:covid --out runs/elr --noise-rate 0.4 --method elr"
 )]
 pub(super) struct Train {
     #[arg(long, value_name = "SPEC", help = which_images())]
@@ -75,6 +77,9 @@ pub(super) struct Train {
     /// Keep the classifier of --weights, whose classes must be those of SPEC [default: a new one]
     #[arg(long, requires = "weights")]
     keep_classifier: bool,
+    /// How to learn from the labels; `[training.METHOD]` in --config has its settings [default: the config's first]
+    #[arg(long, value_parser = learners())]
+    method: Option<String>,
     /// How training labels go wrong; `[noise.KIND]` in --config has its settings
     #[arg(long, value_name = "KIND", default_value_t = NoiseKind::default(), value_parser = kinds())]
     noise_kind: NoiseKind,
@@ -120,6 +125,12 @@ pub(super) fn methods() -> clap::builder::PossibleValuesParser {
     ssl::methods().into_iter().map(one).collect::<Vec<_>>().into()
 }
 
+/// The names of all ways to learn from labels, for the help and the check.
+fn learners() -> PossibleValuesParser {
+    let one = |l: &'static Entry<dyn Learner>| PossibleValue::new(l.name).help(l.about);
+    learn::learners().into_iter().map(one).collect::<Vec<_>>().into()
+}
+
 /// Reads the name of a noise kind. The help lists each with what it does.
 pub(super) fn kinds() -> impl TypedValueParser<Value = NoiseKind> {
     let known = NoiseKind::all().map(|kind| PossibleValue::new(kind.name()).help(kind.about()));
@@ -146,7 +157,10 @@ impl Pretrain {
 
 impl Train {
     pub fn run(&self, options: &Options) -> Result<()> {
-        let config = config(self.config.as_deref())?;
+        let mut config = config(self.config.as_deref())?;
+        if let Some(method) = &self.method {
+            config.training.methods = vec![method.clone()];
+        }
         let weights = self.weights.as_deref();
         if let Some(missing) = weights.filter(|w| !w.is_file()) {
             return Err(Error::Data(format!("the weights {} are not there; check the path", missing.display())));

@@ -21,6 +21,7 @@ mod provenance;
 pub mod report;
 pub mod results;
 mod runner;
+mod sample_loss;
 mod session;
 mod settings;
 mod stage;

@@ -30,6 +30,10 @@ pub struct CellResult {
     pub realised_noise_rate: f64,
     /// How the noisy labels were learned from.
     pub method: String,
+    /// What the method was told of the noise, which nobody knows of labels from elsewhere: `transition matrix`, `noise rate`;
+    /// empty for most.
+    #[serde(default)]
+    pub method_told: String,
     /// The repeat.
     pub seed: u64,
     /// Accuracy on the clean test images after the last epoch, as are the next three.

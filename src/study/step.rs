@@ -12,7 +12,7 @@ use crate::base::{Error, Result};
 use crate::nn::step::MeasuredStep;
 use crate::nn::{Params, Progress};
 use crate::noise::NoiseKind;
-use crate::noise::learn::EpochPlan;
+use crate::noise::learn::{Epoch, Known, informed};
 use crate::tape::Tape;
 
 impl Job<'_> {
@@ -51,9 +51,12 @@ impl Job<'_> {
                 (name, Box::new(record), own)
             }
             Phase::Train => {
-                let learner = config.learning_of(&cell.method)?.learner;
-                let weights = vec![1.0; labels.len()];
-                let plan = learner.plans_epochs().then(|| EpochPlan { weights, ..EpochPlan::default() });
+                let known = Known::of(&labels, &labels, classes)?;
+                let learner = informed(&config.learning_of(&cell.method)?.learner, &known)?;
+                // The plan of the first epoch, before which no loss is known.
+                let losses = vec![vec![0.0; labels.len()]; learner.turns().len()];
+                let start = Epoch { at, losses, given: &labels, classes, order: chosen };
+                let plan = learner.plans_epochs().then(|| learner.before_epoch(&start)).transpose()?;
                 inputs.extend(train::inputs(&labels, &labels, (&indices, classes), plan.as_ref()));
                 inputs.extend(learner.inputs(at, &indices));
                 let own = learner.scalars(at);
@@ -88,8 +91,8 @@ mod tests {
         for (pretraining, training) in [
             ("simclr", "cross_entropy"),
             ("test_duel", "test_pair"),
-            ("test_teacher", "cross_entropy"),
-            ("test_pretext", "cross_entropy"),
+            ("test_teacher", "dividemix"),
+            ("test_pretext", "forward"),
         ] {
             let text = format!(
                 "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.0625\n[pretraining]\n\

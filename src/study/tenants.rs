@@ -95,9 +95,12 @@ fn with_gpu(test: impl FnOnce(&Gpu)) {
 
 /// Stops in each stage, in the middle of an epoch and at its end; the bits are those of a run that was not stopped.
 fn same_bits(pretraining: &str, training: &str, stops: &[usize], check: impl FnOnce(&Path)) {
+    same_bits_of(config(pretraining, training), stops, check);
+}
+
+fn same_bits_of(config: Config, stops: &[usize], check: impl FnOnce(&Path)) {
     with_gpu(|gpu| {
-        let (config, whole, parts) =
-            (config(pretraining, training), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         run(gpu, &config, whole.path(), &[]);
         run(gpu, &config, parts.path(), stops);
         let (whole_bits, parts_bits) = (bits(whole.path()), bits(parts.path()));
@@ -187,6 +190,38 @@ fn a_learner_has_two_networks_and_plans_each_epoch_from_the_losses_of_the_last()
         // Images are counted, not what the plan lets them weigh.
         let right = epochs.iter().map(|e| 26.0 * e.train_accuracy.unwrap());
         assert!(right.clone().all(|n| (n - n.round()).abs() < 1e-6 && n <= 26.0), "{:?}", right.collect::<Vec<_>>());
+    });
+}
+
+/// The listed learners whose state is more than weights, or whose epochs are no shuffle of all images.
+#[test]
+fn targets_divisions_and_draws_go_on_where_they_stopped() {
+    let mut config = config("none", "elr");
+    config.training.methods = ["elr", "dividemix", "co_teaching", "cross_entropy"].map(String::from).to_vec();
+    let mut set = |method: &str, key: &str, value: toml::Value| {
+        config.training.tables.get_mut(method).unwrap().insert(key.to_string(), value);
+    };
+    set("dividemix", "warm_up", 1.into());
+    set("cross_entropy", "sampling", "balanced".into());
+    set("cross_entropy", "class_weights", "balanced".into());
+    same_bits_of(config, &[1, 2, 5, 3, 2], |out| {
+        let folder = |method: &str| {
+            let mut all = std::fs::read_dir(out.join("runs")).unwrap().map(|f| f.unwrap().path());
+            all.find(|f| f.to_string_lossy().contains(&format!("__{method}__"))).unwrap()
+        };
+        let saved = |method: &str| tensors(&folder(method).join("state.safetensors"));
+        let targets = saved("elr")["elr_targets"].clone();
+        let classes = targets.len() / 26;
+        // Each image was seen in 3 epochs: 1 − 0.7³ of a distribution.
+        let sums = targets.chunks(classes).map(|row| row.iter().sum::<f32>());
+        assert!(sums.into_iter().all(|s| (s - 0.657).abs() < 1e-3), "{targets:?}");
+        let terms = |method: &str| read_epochs(&folder(method)).unwrap().last().unwrap().terms.clone();
+        let due = ["labelled", "second.labelled", "second.loss", "second.unlabelled", "unlabelled"];
+        assert!(terms("dividemix").keys().eq(due), "{:?}", terms("dividemix"));
+        assert!(terms("co_teaching").keys().eq(["first", "second"]), "{:?}", terms("co_teaching"));
+        let told = |method: &str| std::fs::read_to_string(folder(method).join("result.json")).unwrap();
+        assert!(told("co_teaching").contains("\"method_told\": \"noise rate\""));
+        assert!(told("elr").contains("\"method_told\": \"\""));
     });
 }
 

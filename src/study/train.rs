@@ -13,6 +13,7 @@ use super::neighbours::knn;
 use super::pass::{Eye, Pass};
 use super::provenance::Provenance;
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, write_labels, write_result};
+use super::sample_loss::{keep_losses, losses_before, losses_of};
 use super::session::Job;
 use super::settings::training_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
@@ -24,7 +25,7 @@ use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Mode, Params, Recipe, checkpoint};
 use crate::noise;
-use crate::noise::learn::{Batch, Epoch, EpochPlan, Learned, Learner};
+use crate::noise::learn::{Batch, Epoch, EpochPlan, Known, Learner, informed};
 use crate::tape::{Schedule, State, Tape, Type};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -171,15 +172,6 @@ impl Task for Labelled<'_> {
 const CORRECT: &str = "correct";
 const MEMORISED: &str = "memorised";
 
-/// The state that holds each image's newest loss in a turn, and the one that holds those of the epoch before.
-fn losses_of(turn: &Turn) -> String {
-    ["sample_loss", turn.name].join(".").trim_end_matches('.').to_string()
-}
-
-fn losses_before(turn: &Turn) -> String {
-    ["sample_loss_before", turn.name].join(".").trim_end_matches('.').to_string()
-}
-
 /// What a step reads besides the images at `indices`: their given labels, what each counts, soft labels, and which of the
 /// given ones are wrong. Without a plan each counts 1.
 pub(super) fn inputs(
@@ -205,6 +197,7 @@ pub(super) fn inputs(
         let targets = indices.iter().flat_map(|&i| (0..classes).map(move |k| (i as usize, k)));
         let targets: Vec<f32> = targets.map(|(i, k)| soft(i, k)).collect();
         all.push(("targets", bytemuck::cast_slice(&targets).to_vec()));
+        all.extend(plan.inputs.iter().map(|(name, of)| (*name, bytemuck::cast_slice(&each(&|i| of[i])).to_vec())));
     }
     all
 }
@@ -293,7 +286,8 @@ impl<'a> Ready<'a> {
     fn new(job: &'a Job<'a>, set: &'a Loaded, cell: &Cell, start: Option<&Start>) -> Result<Self> {
         let (data, classes) = (&set.data, set.data.classes.len());
         let given = cell.given(data)?;
-        let learning = job.config.learning_of(&cell.method)?;
+        let mut learning = job.config.learning_of(&cell.method)?;
+        learning.learner = informed(&learning.learner, &Known::of(&data.train.labels, &given, classes)?)?;
         let batches = batches(job, &learning, set)?;
         job.say_batches(learning.optimization.batch_size, batches);
         let mut state = set.resident.clone();
@@ -387,7 +381,7 @@ pub(super) fn record(
         let (params_of, recipe, views, mode) = (&mut params, &recipe, &views, Mode::Train);
         let backbone = backbone.as_ref();
         let mut r = Recorder { t: &mut t, params: params_of, backbone, recipe, batch, indices, views, mode };
-        let labelled = Batch { labels, weights, targets, classes };
+        let labelled = Batch { labels, weights, targets, classes, images: images.store.count };
         let learned = |r: &mut Recorder<'_>| {
             let learned = learning.learner.record(&turn, r, &labelled)?;
             if plans {
@@ -421,24 +415,6 @@ fn spread(job: &Job<'_>, params: &Params, state: &mut State) -> Result<()> {
     Ok(())
 }
 
-/// Writes the loss of each of the step's images into the table of all.
-fn keep_losses(r: &mut Recorder<'_>, turn: &Turn, learned: &Learned, images: usize) -> Result<()> {
-    let Some(losses) = learned.losses else {
-        return Err(Error::Failed("a learner that plans epochs must give the loss of each image".into()));
-    };
-    let (indices, batch, name) = (r.indices, r.batch, losses_of(turn));
-    r.t.layer("sample_loss", |t| {
-        let losses = t.detach(losses)?;
-        let rows = t.reshape(losses, [batch, 1])?;
-        let table = t.state(&name, Type::f32([images, 1]))?;
-        let new = t.scatter_add(rows, indices, images)?;
-        let ones = t.fill([batch, 1], 1.0)?;
-        let seen = t.scatter_add(ones, indices, images)?;
-        let table = t.select(seen, new, table)?;
-        t.assign(&name, table)
-    })
-}
-
 fn summarize(
     task: &Labelled<'_>,
     (cell, eye): (&Cell, &Eye),
@@ -468,6 +444,7 @@ fn summarize(
         noise_rate: cell.noise_rate,
         realised_noise_rate: noise::realised_rate(&data.train.labels, &task.given)?,
         method: cell.method.to_string(),
+        method_told: job.config.learning_of(&cell.method)?.learner.told().to_string(),
         seed: cell.seed,
         test_accuracy: test.accuracy,
         balanced_accuracy: test.balanced_accuracy,

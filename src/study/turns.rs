@@ -51,7 +51,7 @@ pub(super) fn checked(method: &str, turns: Vec<Turn>, learner: bool) -> Result<V
             return wrong(format!("has the turn {:?} that is never taken or trains nobody; leave it out", turn.name));
         }
     }
-    if learner && (!turns[0].name.is_empty() || turns[0].trains != [""]) {
+    if learner && (!turns[0].name.is_empty() || !turns[0].trains.contains(&"")) {
         return wrong(
             "must begin with a turn without a name that trains the player \"\", who is evaluated".to_string(),
         );

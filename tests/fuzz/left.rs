@@ -164,6 +164,7 @@ fn sample() -> CellResult {
         noise_rate: 0.4,
         realised_noise_rate: 0.425,
         method: "cross_entropy".into(),
+        method_told: String::new(),
         seed: 0,
         test_accuracy: 0.625,
         balanced_accuracy: 0.5,

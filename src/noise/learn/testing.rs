@@ -56,6 +56,6 @@ impl Learner for Pair {
         let soft =
             |i: usize, k: usize| if epoch.given[i] as usize == k { 0.9 } else { 0.1 / (epoch.classes - 1) as f32 };
         let targets = (0..n).flat_map(|i| (0..epoch.classes).map(move |k| soft(i, k))).collect();
-        Ok(EpochPlan { order, weights, targets })
+        Ok(EpochPlan { order, weights, targets, ..EpochPlan::default() })
     }
 }

@@ -15,6 +15,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
         noise_rate: cell.noise_rate,
         realised_noise_rate: cell.noise_rate * 0.99,
         method: cell.method.to_string(),
+        method_told: String::new(),
         seed: cell.seed,
         test_accuracy,
         balanced_accuracy: test_accuracy - 0.02,
@@ -65,7 +66,7 @@ fn results_csv_has_a_row_per_finished_cell_in_the_grid_s_order() {
     let text = files::read_text(&write_csv(dir.path(), &all).unwrap()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with(
-        "dataset,pretraining,noise_kind,noise_rate,realised_noise_rate,method,seed,test_accuracy,balanced_accuracy,"
+        "dataset,pretraining,noise_kind,noise_rate,realised_noise_rate,method,method_told,seed,test_accuracy,balanced_accuracy,"
     ));
     assert!(lines[0].contains(",knn_accuracy,") && lines[0].contains(",seconds,"));
     assert!(lines[1].starts_with("phantom-covid,none,none,0.0,"));

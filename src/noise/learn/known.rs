@@ -1,0 +1,65 @@
+//! What a run knows of its labels before the first step.
+
+use crate::base::{Error, Result};
+
+/// The given labels, and what a run that made the noise itself knows of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known<'a> {
+    /// The given label of each training image.
+    pub given: &'a [u32],
+    /// Classes.
+    pub classes: usize,
+    /// The share of given labels that are wrong.
+    pub noise_rate: f64,
+    /// The transition matrix [classes, classes], row by row: of the labels that are truly a row's class, the share that was
+    /// given as each column's. A class without images keeps its label.
+    pub transition: Vec<f64>,
+}
+
+impl<'a> Known<'a> {
+    /// What `given` labels say beside the `clean` ones, both below `classes`.
+    pub fn of(clean: &[u32], given: &'a [u32], classes: usize) -> Result<Self> {
+        let past = clean.iter().chain(given).any(|&l| l as usize >= classes);
+        if clean.len() != given.len() || past {
+            return Err(Error::Failed(format!(
+                "{} clean and {} given labels of {classes} classes do not fit together, or one is past the last class",
+                clean.len(),
+                given.len()
+            )));
+        }
+        let mut transition = vec![0.0; classes * classes];
+        clean.iter().zip(given).for_each(|(&c, &g)| transition[c as usize * classes + g as usize] += 1.0);
+        for (class, row) in transition.chunks_mut(classes.max(1)).enumerate() {
+            let images: f64 = row.iter().sum();
+            row.iter_mut().for_each(|n| *n /= images.max(1.0));
+            if images == 0.0 {
+                row[class] = 1.0;
+            }
+        }
+        let wrong = clean.iter().zip(given).filter(|(c, g)| c != g).count();
+        let noise_rate = wrong as f64 / clean.len().max(1) as f64;
+        Ok(Known { given, classes, noise_rate, transition })
+    }
+
+    /// How many images are given each class.
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes];
+        self.given.iter().for_each(|&g| counts[g as usize] += 1);
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Known;
+
+    #[test]
+    fn rate_and_matrix_are_counted() {
+        let known = Known::of(&[0, 0, 0, 0, 1, 1], &[0, 0, 0, 2, 1, 0], 4).unwrap();
+        assert_eq!(known.noise_rate, 2.0 / 6.0);
+        let due = [[0.75, 0.0, 0.25, 0.0], [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]];
+        assert_eq!(known.transition, due.concat());
+        assert_eq!(known.counts(), [4, 1, 1, 0]);
+        assert!(Known::of(&[0], &[0, 1], 2).is_err() && Known::of(&[0], &[2], 2).is_err());
+    }
+}

@@ -1,0 +1,157 @@
+//! The transition matrix of label noise, which loss correction (Patrini et al. 2017) reads.
+
+use super::Known;
+use crate::base::range::{Mistake, mistake};
+use crate::base::{Error, Result};
+use serde::{Deserialize, Serialize};
+use toml::Value;
+
+/// Where the matrix T comes from: T_ij is the probability that the true class i is given as j.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub enum Transition {
+    /// Counted from the labels of the run, which knows which are wrong because it made them so: `"known"`.
+    Known,
+    /// Its rows, as the config has them.
+    Rows(Vec<Vec<f64>>),
+}
+
+impl TryFrom<Value> for Transition {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let number = |v: Value| v.as_float().or_else(|| v.as_integer().map(|i| i as f64));
+        let row = |row: Value| match row {
+            Value::Array(row) => row.into_iter().map(number).collect::<Option<Vec<f64>>>(),
+            _ => None,
+        };
+        let rows = match value {
+            Value::String(word) if word == "known" => return Ok(Transition::Known),
+            Value::Array(rows) => rows.into_iter().map(row).collect::<Option<Vec<_>>>(),
+            _ => None,
+        };
+        rows.map(Transition::Rows).ok_or_else(|| {
+            "transition is \"known\" or a matrix, one row for each true class, as in [[0.9, 0.1], [0.2, 0.8]]"
+                .to_string()
+        })
+    }
+}
+
+impl From<Transition> for Value {
+    fn from(of: Transition) -> Value {
+        match of {
+            Transition::Known => Value::String("known".to_string()),
+            Transition::Rows(rows) => Value::from(rows),
+        }
+    }
+}
+
+impl Transition {
+    /// A mistake where rows are given that are no distributions over as many classes.
+    pub fn check(&self) -> Result<(), Mistake> {
+        let Transition::Rows(rows) = self else { return Ok(()) };
+        let n = rows.len();
+        let wrong = |row: &Vec<f64>| {
+            row.len() != n
+                || row.iter().any(|v| !(0.0..=1.0).contains(v))
+                || (row.iter().sum::<f64>() - 1.0).abs() > 1e-6
+        };
+        match rows.iter().position(wrong) {
+            Some(i) => {
+                let what = format!("has a row {i} that is not {n} shares from 0 to 1 whose sum is 1");
+                mistake("transition", format!("{what}; give as many rows as columns, each a distribution"))
+            }
+            None if n == 0 => mistake("transition", "has no row; give one for each class, or \"known\""),
+            None => Ok(()),
+        }
+    }
+
+    /// What a method that takes it is told.
+    pub fn told(&self) -> &'static str {
+        if *self == Transition::Known { "transition matrix" } else { "" }
+    }
+
+    /// The matrix of a run of `method`, row by row.
+    pub fn of(&self, method: &str, known: &Known<'_>) -> Result<Vec<f64>> {
+        match self {
+            Transition::Known => Ok(known.transition.clone()),
+            Transition::Rows(rows) if rows.len() == known.classes => Ok(rows.concat()),
+            Transition::Rows(rows) => Err(Error::Usage(format!(
+                "training.{method}.transition has {} rows and the data {} classes; give one row for each class, or \"known\"",
+                rows.len(),
+                known.classes
+            ))),
+        }
+    }
+}
+
+/// The inverse of a matrix [n, n], row by row, by Gauss-Jordan elimination with the largest pivot. An error where it has
+/// none, or where a pivot is so small that it would hold nothing but rounding.
+pub(super) fn inverse(matrix: &[f64], n: usize) -> Result<Vec<f64>> {
+    let mut a: Vec<Vec<f64>> = matrix.chunks(n).map(<[f64]>::to_vec).collect();
+    a.iter_mut().enumerate().for_each(|(i, row)| row.extend((0..n).map(|k| f64::from(u8::from(i == k)))));
+    for k in 0..n {
+        let largest = (k..n).max_by(|&i, &j| a[i][k].abs().total_cmp(&a[j][k].abs())).unwrap_or(k);
+        a.swap(k, largest);
+        let pivot = a[k][k];
+        if pivot.abs() < 1e-6 {
+            return Err(Error::Usage(
+                "the transition matrix has no inverse, so that training.backward cannot undo it: two classes are given \
+                 labels alike; use training.methods = [\"forward\"], a lower noise rate or another matrix"
+                    .into(),
+            ));
+        }
+        a[k].iter_mut().for_each(|v| *v /= pivot);
+        let own = a[k].clone();
+        for (_, row) in a.iter_mut().enumerate().filter(|(i, _)| *i != k) {
+            let factor = row[k];
+            row.iter_mut().zip(&own).for_each(|(v, o)| *v -= factor * o);
+        }
+    }
+    Ok(a.into_iter().flat_map(|row| row[n..].to_vec()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Transition, String> {
+        let table: toml::Table = text.parse().unwrap();
+        table["transition"].clone().try_into().map_err(|e: toml::de::Error| e.message().to_string())
+    }
+
+    #[test]
+    fn a_matrix_is_a_word_or_its_rows() {
+        assert_eq!(read("transition = \"known\"").unwrap(), Transition::Known);
+        let rows = read("transition = [[0.75, 0.25], [0, 1]]").unwrap();
+        assert_eq!(rows, Transition::Rows(vec![vec![0.75, 0.25], vec![0.0, 1.0]]));
+        assert_eq!(Transition::try_from(Value::from(rows.clone())).unwrap(), rows);
+        assert!(rows.check().is_ok());
+        for wrong in ["\"guessed\"", "3", "[1, 2]", "[[\"a\"]]"] {
+            assert!(read(&format!("transition = {wrong}")).unwrap_err().contains("\"known\" or a matrix"), "{wrong}");
+        }
+        for wrong in ["[]", "[[1.0, 0.0]]", "[[0.5, 0.4], [0.0, 1.0]]", "[[1.5, -0.5], [0.0, 1.0]]"] {
+            assert!(read(&format!("transition = {wrong}")).unwrap().check().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_matrix_of_other_classes_is_refused_and_so_is_one_without_an_inverse() {
+        let known = Known::of(&[0, 1, 2], &[0, 1, 2], 3).unwrap();
+        let rows = read("transition = [[0.75, 0.25], [0, 1]]").unwrap();
+        let e = rows.of("forward", &known).unwrap_err();
+        assert!(e.exit_code() == 2 && e.to_string().contains("2 rows and the data 3 classes"), "{e}");
+        let e = inverse(&[0.5; 4], 2).unwrap_err().to_string();
+        assert!(e.contains("no inverse") && e.contains("forward"), "{e}");
+    }
+
+    #[test]
+    fn a_matrix_times_its_inverse_is_one() {
+        let a = [0.1, 0.7, 0.2, 0.8, 0.1, 0.1, 0.25, 0.25, 0.5];
+        let b = inverse(&a, 3).unwrap();
+        for (i, k) in (0..9).map(|i| (i / 3, i % 3)) {
+            let sum: f64 = (0..3).map(|j| a[3 * i + j] * b[3 * j + k]).sum();
+            assert!((sum - f64::from(u8::from(i == k))).abs() < 1e-12, "{i} {k}: {sum}");
+        }
+    }
+}
