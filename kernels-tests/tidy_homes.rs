@@ -23,6 +23,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "lab/check/",
             "lab/shader_trial.rs",
             "nn/checkpoint.rs",
+            "nn/tensors.rs",
             "nn/weights.rs",
         ],
     ),
@@ -39,17 +40,18 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pollster", &["device/gpu.rs"]),
     ("rayon", &["data/", "study/neighbours/search.rs"]),
     ("rspirv", &["device/shader.rs"]),
-    ("safetensors", &["data/cache.rs", "nn/checkpoint.rs", "nn/weights.rs"]),
+    ("safetensors", &["data/cache.rs", "nn/"]),
     ("serde", &[""]),
     ("serde_json", &["base/", "cli/", "data/cache.rs", "device/tune.rs", "lab/", "nn/", "study/", "tape/recording/"]),
     ("sha2", &["base/hash.rs", "data/cache.rs", "data/decode/mod.rs"]),
     ("sysinfo", &["lab/environment.rs"]),
-    ("tempfile", &["base/files.rs", "cli/profile.rs", "lab/watch.rs"]),
+    ("tempfile", &["base/files.rs", "cli/output.rs", "lab/watch.rs"]),
     ("thiserror", &["base/error.rs"]),
     ("toml", &["lab/case_fields.rs", "lab/sets.rs", "nn/listed.rs", "noise/corrupt/listed.rs", "study/"]),
     ("unicode_normalization", &["data/classes.rs"]),
     ("walkdir", &["data/layout/folder/", "device/tree.rs"]),
     ("wgpu", &["device/"]),
+    ("zip", &["data/arrays.rs", "nn/torch/mod.rs"]),
 ];
 
 /// Files that hold only tests. They may use any crate.
