@@ -135,6 +135,32 @@ fn weights_fit_in_any_float_and_behind_any_prefix() {
     }
 }
 
+/// PyTorch's own form holds the same: a checkpoint of DataParallel beside its optimizer, and its tensors as safetensors.
+#[test]
+fn a_checkpoint_of_pytorch_starts_a_training() {
+    if !adapter("a_checkpoint_of_pytorch_starts_a_training") {
+        return;
+    }
+    let dir = folder("");
+    write(&dir, "small.toml", config("epochs = 0").replace("[data]\n", "[data]\nchannels = 3\n"));
+    let torch = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch");
+    let start = |file: &str| {
+        let said = runs(&dir, &train(DATA, file, &["--weights", torch.join(file).to_str().unwrap()]));
+        assert!(
+            said.contains("100 tensors of F16 are converted") && said.contains("classifier fc (5 classes) is left out"),
+            "{said}"
+        );
+        (tensors(&dir.path().join(file).join("backbone.safetensors")), said)
+    };
+    let ((due, _), (got, said)) = (start("resnet.safetensors"), start("resnet.pth"));
+    assert!(got == due, "a .pth gives other weights than its tensors as safetensors");
+    assert!(said.contains("the prefix state_dict.module. is taken off its names"), "{said}");
+    assert!(
+        said.contains("outside state_dict.module. and are left out, such as optimizer.state.0.momentum_buffer"),
+        "{said}"
+    );
+}
+
 /// The folder of the weights names the backbone of a method that has its own. Without the folder the weights do not
 /// fit, and the error says so.
 #[test]

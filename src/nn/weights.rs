@@ -330,6 +330,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_finite_in_a_file_of_pytorch_is_named() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/nan.pth");
+        let bytes = std::fs::read(&path).unwrap();
+        let file = tensors(&path, &bytes).unwrap();
+        let mut loading = Loading { path: &path, file: &file, own: "", converted: Vec::new(), resized: None };
+        let e = loading.values("conv1.weight", Type::f32([2])).unwrap_err().to_string();
+        assert!(e.contains("nan.pth: conv1.weight holds NaN as its value 1"), "{e}");
+    }
+
+    #[test]
+    fn position_embeddings_fit_another_number_of_patches() {
+        let values = |from: usize, to: usize| {
+            let entry = [("pos_embed", Dtype::F32, vec![1, from, 2], floats(&vec![0.5; 2 * from]))];
+            loading(&entry, "", |mut l| (l.values("pos_embed", Type::f32([1, to, 2])), l.resized.take()))
+        };
+        let (found, said) = values(17, 5);
+        let found = bytemuck::pod_collect_to_vec::<u8, f32>(&found.unwrap());
+        assert!(found.len() == 10 && found.iter().all(|v| (v - 0.5).abs() < 1e-6), "{found:?}");
+        assert!(said.unwrap().contains("resized from 17 tokens to 5, bicubic as timm does"));
+        assert!(values(5, 5).1.is_none(), "nothing was done");
+        let e = values(17, 7).0.unwrap_err().to_string();
+        assert!(e.contains("between squares of patches alone"), "{e}");
+    }
+
+    #[test]
     fn a_classifier_is_kept_by_its_class_names_or_their_number() {
         let file = [
             ("fc.weight", Dtype::F32, vec![3, 2], floats(&[0.0, 0.1, 1.0, 1.1, 2.0, 2.1])),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Weights that a person brings.
 #[derive(Clone, Copy, Debug)]
 pub struct Brought<'a> {
-    /// A safetensors file.
+    /// safetensors, or a .pt or .pth of PyTorch.
     pub path: &'a Path,
     /// Whether its classifier is kept: its classes must be the data's. Otherwise training begins with a new one.
     pub keep_classifier: bool,

@@ -296,7 +296,7 @@ pub fn torch_names(dir: &Path) {
     let tensor = torch_tensor(b"K\x06", b"K\x06\x85", b"K\x01\x85");
     let mut pickle = [b"}X\0\x80\0\0".as_slice(), &[b'a'; 0x8000], b"}"].concat();
     pickle.extend([b"(K\0".as_slice(), &tensor, b"q\x01"].concat());
-    (0..100_000u32).for_each(|i| pickle.extend([b"J".as_slice(), &i.to_le_bytes(), b"h\x01"].concat()));
+    (1..100_000u32).for_each(|i| pickle.extend([b"J".as_slice(), &i.to_le_bytes(), b"h\x01"].concat()));
     torch(dir, &[pickle, b"us.".to_vec()].concat());
 }
 

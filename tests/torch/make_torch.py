@@ -69,6 +69,7 @@ def refused():
     weight = {"conv1.weight": torch.ones(2, 3)}
     save("hostile.pth", {**weight, "hook": Hostile()})
     save("module.pth", nn.Linear(2, 3))
+    save("nan.pth", {"conv1.weight": torch.tensor([1.0, float("nan")])})
     save("legacy.pth", weight, _use_new_zipfile_serialization=False)
     save("expanded.pth", {"conv1.weight": torch.ones(1).expand(1000)})
     save("twice.pth", {"student": weight, "teacher": {"conv1.weight": torch.zeros(2, 3)}})
