@@ -3,14 +3,16 @@
 //!
 //! Members are stored, not compressed, so that every tensor is a view of the file's own bytes; their checksums are compared.
 
+mod names;
 mod pickle;
 #[cfg(test)]
 mod tests;
 
 use super::tensors::View;
 use crate::base::contained::contained;
+use names::named;
 use pickle::Described;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -37,7 +39,8 @@ pub(super) fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, View<'_>>, String
             return Err("was written on a machine of big-endian numbers; load it in Python and save it anew".into());
         }
     }
-    let described = pickle::read(pickled, bytes.len())?;
+    let (machine, root) = pickle::read(pickled)?;
+    let described = named(&machine, root, bytes.len())?;
     let of = |(name, tensor): (String, Described)| {
         let storage = members.get(&format!("{folder}/data/{}", tensor.storage));
         let storage = storage.ok_or_else(|| format!("lacks the storage {} of {name}", tensor.storage))?;
@@ -47,10 +50,10 @@ pub(super) fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, View<'_>>, String
 }
 
 /// The bytes of all members by name, their checksums compared.
-fn members(bytes: &[u8]) -> Result<HashMap<String, &[u8]>, String> {
+fn members(bytes: &[u8]) -> Result<BTreeMap<String, &[u8]>, String> {
     let damaged = |e: &dyn std::fmt::Display| format!("is cut or damaged ({e}); fetch or save it again");
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| damaged(&e))?;
-    let (mut found, mut left) = (HashMap::new(), bytes.len());
+    let (mut found, mut left) = (BTreeMap::new(), bytes.len());
     for i in 0..zip.len() {
         let mut member = zip.by_index(i).map_err(|e| damaged(&e))?;
         let name = member.name().to_string();
@@ -62,7 +65,9 @@ fn members(bytes: &[u8]) -> Result<HashMap<String, &[u8]>, String> {
         left = left.checked_sub(size).ok_or("has members that are longer together than itself")?;
         let data = start.checked_add(size).and_then(|end| bytes.get(start..end)).ok_or_else(|| damaged(&name))?;
         std::io::copy(&mut member, &mut std::io::sink()).map_err(|e| damaged(&format!("{name}: {e}")))?;
-        found.insert(name, data);
+        if let Some(twice) = found.insert(name, data) {
+            return Err(format!("names two members alike, one of {} bytes; save it again", twice.len()));
+        }
     }
     Ok(found)
 }

@@ -6,14 +6,12 @@
 //! costs nothing but its entry.
 
 use safetensors::Dtype;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-/// The most instructions: a checkpoint of a hundred thousand tensors has fewer.
+/// The most instructions: a checkpoint of fifty thousand tensors has fewer.
 const MAX_STEPS: usize = 3 << 20;
-/// The most dicts within dicts.
-const MAX_DEPTH: usize = 32;
 /// The most tensors that are named.
-const MAX_TENSORS: usize = 1 << 17;
+pub(super) const MAX_TENSORS: usize = 1 << 17;
 /// The most letters of a storage's name, which is a number.
 const MAX_STORAGE_NAME: usize = 64;
 /// The most axes of a tensor.
@@ -36,28 +34,20 @@ pub struct Described {
     pub strides: Vec<usize>,
 }
 
-/// The tensors of a pickle by name: the keys of the dicts that they stand in, joined by dots. All names together may have
-/// `most_bytes` bytes. What is no tensor and no dict (numbers, texts, lists) is passed over. The error is the end of a
-/// sentence that begins with the file.
-pub fn read(bytes: &[u8], most_bytes: usize) -> Result<BTreeMap<String, Described>, String> {
+/// What a pickle makes, and the dict that it is. What is no tensor and no dict (numbers, texts, lists) is passed over. The
+/// error is the end of a sentence that begins with the file.
+pub(super) fn read(bytes: &[u8]) -> Result<(Machine<'_>, u32), String> {
     let mut machine = Machine { bytes, at: 0, stack: Vec::new(), memo: HashMap::new(), nodes: Vec::new(), tensors: 0 };
-    let root = machine.run()?;
-    let Value::Node(root) = root else { return Err("holds no dict of tensors".into()) };
-    if matches!(machine.nodes[root as usize], Node::Tensor(_)) {
-        return Err("holds one tensor and no name; save a dict, as model.state_dict() is one".into());
-    }
-    let mut walk =
-        Walk { machine: &machine, seen: vec![false; machine.nodes.len()], left: most_bytes, found: BTreeMap::new() };
-    walk.dict(root, "", 0)?;
-    match walk.found.is_empty() {
-        true => Err("holds no tensor by name".into()),
-        false => Ok(walk.found),
+    let Value::Node(root) = machine.run()? else { return Err("holds no dict of tensors".into()) };
+    match machine.nodes[root as usize] {
+        Node::Tensor(_) => Err("holds one tensor and no name; save a dict, as model.state_dict() is one".into()),
+        _ => Ok((machine, root)),
     }
 }
 
 /// What an instruction puts on the stack.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Value {
+pub(super) enum Value {
     /// What no tensor is made from: none, truth values, fractions, bytes, lists.
     Other,
     /// Where the elements of a tuple, a list or a dict begin.
@@ -71,7 +61,7 @@ enum Value {
 
 /// The names that are understood.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Global {
+pub(super) enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
@@ -79,7 +69,7 @@ enum Global {
 }
 
 #[derive(Debug)]
-enum Node {
+pub(super) enum Node {
     Tuple(Vec<Value>),
     Dict(Vec<(Value, Value)>),
     /// Its name, and how many elements of which type.
@@ -87,12 +77,12 @@ enum Node {
     Tensor(Box<Described>),
 }
 
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     stack: Vec<Value>,
     memo: HashMap<u32, Value>,
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     tensors: usize,
 }
 
@@ -178,7 +168,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn str(&self, text: Value) -> Result<&'a str, String> {
+    pub(super) fn str(&self, text: Value) -> Result<&'a str, String> {
         let Value::Text(start, n) = text else { return Err("names something by what is no text".into()) };
         let bytes = &self.bytes[start as usize..][..n as usize];
         std::str::from_utf8(bytes).map_err(|_| "has a name that is no UTF-8".into())
@@ -381,48 +371,5 @@ impl<'a> Machine<'a> {
             return Err(wrong());
         }
         Ok(Described { dtype, storage: storage.to_string(), elements, offset, shape, strides })
-    }
-}
-
-/// Through the dicts, each once, by name.
-struct Walk<'a> {
-    machine: &'a Machine<'a>,
-    seen: Vec<bool>,
-    /// Bytes that names may still have.
-    left: usize,
-    found: BTreeMap<String, Described>,
-}
-
-impl Walk<'_> {
-    fn dict(&mut self, place: u32, before: &str, depth: usize) -> Result<(), String> {
-        let Node::Dict(items) = &self.machine.nodes[place as usize] else { return Ok(()) };
-        if std::mem::replace(&mut self.seen[place as usize], true) {
-            return Ok(());
-        }
-        if depth == MAX_DEPTH {
-            return Err(format!("holds dicts within dicts, more than {MAX_DEPTH} deep"));
-        }
-        for (key, value) in items {
-            let Value::Node(of) = *value else { continue };
-            let name = match key {
-                Value::Text(..) => format!("{before}{}", self.machine.str(*key)?),
-                Value::Int(n) => format!("{before}{n}"),
-                _ => continue,
-            };
-            self.left = self.left.checked_sub(name.len()).ok_or("has names longer than itself; it is no checkpoint")?;
-            match &self.machine.nodes[of as usize] {
-                Node::Dict(_) => self.dict(of, &format!("{name}."), depth + 1)?,
-                Node::Tensor(_) if self.found.len() == MAX_TENSORS => {
-                    return Err(format!("names more than {MAX_TENSORS} tensors"));
-                }
-                Node::Tensor(tensor) => {
-                    if let Some(twice) = self.found.insert(name, (**tensor).clone()) {
-                        return Err(format!("names two tensors alike, one of {:?}", twice.shape));
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(())
     }
 }

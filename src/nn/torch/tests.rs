@@ -1,6 +1,6 @@
 //! Files that PyTorch wrote (tests/torch/make_torch.py), and pickles by hand.
 
-use super::pickle;
+use super::{names::named, pickle};
 use crate::nn::tensors::tensors;
 use std::path::{Path, PathBuf};
 
@@ -87,7 +87,9 @@ fn no_bit_of_a_file_changes_unseen() {
 
 /// Instructions as text and numbers.
 fn read(parts: &[&[u8]]) -> Result<usize, String> {
-    pickle::read(&parts.concat(), 1 << 20).map(|found| found.len())
+    let bytes = parts.concat();
+    let (machine, root) = pickle::read(&bytes)?;
+    named(&machine, root, 1 << 20).map(|found| found.len())
 }
 
 #[test]
