@@ -24,7 +24,6 @@ const HOMES: &[(&str, &[&str])] = &[
             "lab/shader_trial.rs",
             "nn/checkpoint.rs",
             "nn/tensors.rs",
-            "nn/weights.rs",
         ],
     ),
     ("humantime", &["cli/watch.rs", "lab/environment.rs"]),

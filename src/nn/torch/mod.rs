@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use zip::{CompressionMethod, ZipArchive};
 
+/// Bytes of names that a file may have beyond its own length: a small one may nest.
+const SMALL: usize = 1 << 16;
+
 /// Whether these are the first bytes of a zip archive.
 pub(super) fn is_zip(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04")
@@ -40,7 +43,7 @@ pub(super) fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, View<'_>>, String
         }
     }
     let (machine, root) = pickle::read(pickled)?;
-    let described = named(&machine, root, bytes.len())?;
+    let described = named(&machine, root, bytes.len() + SMALL)?;
     let of = |(name, tensor): (String, Described)| {
         let storage = members.get(&format!("{folder}/data/{}", tensor.storage));
         let storage = storage.ok_or_else(|| format!("lacks the storage {} of {name}", tensor.storage))?;

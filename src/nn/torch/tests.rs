@@ -95,7 +95,7 @@ fn read(parts: &[&[u8]]) -> Result<usize, String> {
 #[test]
 fn a_pickle_is_data_however_it_is_made() {
     let tensor: &[&[u8]] = &[
-        b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\00X\x03\0\0\0cpuK\x06tQK\x00K\x02K\x03\x86K\x03K\x01\x86\x89)tR",
+        b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x06tQK\x00K\x02K\x03\x86K\x03K\x01\x86\x89)tR",
     ];
     let a: &[u8] = b"X\x01\0\0\0a";
     let one = [&[b"\x80\x02}".as_slice(), a][..], tensor, &[b"s."]].concat();
@@ -113,7 +113,7 @@ fn a_pickle_is_data_however_it_is_made() {
         (&[b"(."], "takes more than it put"),
         (&[b"X\xff\xff\xff\xffa"], "ends within its pickle"),
         (&[b"cos\nsystem\n"], "holds os.system, and"),
-        (&[b"cbuiltins\neval\nX\x01\0\0\01\x85R."], "holds builtins.eval, and"),
+        (&[b"cbuiltins\neval\nX\x01\0\0\x001\x85R."], "holds builtins.eval, and"),
         (&[b"\x8c\x05posix\x8c\x06system\x93."], "holds posix.system, and"),
         (&[b"(ios\nsystem\n."], "the instruction 0x69"),
         (&[b"K\x01."], "holds no dict"),
