@@ -14,7 +14,7 @@ use wgslab::nn::{Params, Vit};
 use wgslab::tape::rewrite::Rule;
 use wgslab::tape::{Feed, Options, Plan, Schedule, Tape, Type};
 
-const MODEL: Vit = Vit { patch: 4, width: 12, depth: 2, heads: 3, in_channels: 2 };
+const MODEL: Vit = Vit { patch: 4, width: 12, depth: 2, heads: 3, in_channels: 2, registers: 0, layer_scale: false };
 const CLASSES: usize = 5;
 
 /// How far these numbers may lie from PyTorch's, as a share of the largest value of a tensor. Both round to f32 and sum

@@ -135,6 +135,32 @@ fn weights_fit_in_any_float_and_behind_any_prefix() {
     }
 }
 
+/// PyTorch's own form holds the same: a checkpoint of DataParallel beside its optimizer, and its tensors as safetensors.
+#[test]
+fn a_checkpoint_of_pytorch_starts_a_training() {
+    if !adapter("a_checkpoint_of_pytorch_starts_a_training") {
+        return;
+    }
+    let dir = folder("");
+    write(&dir, "small.toml", config("epochs = 0").replace("[data]\n", "[data]\nchannels = 3\n"));
+    let torch = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch");
+    let start = |file: &str| {
+        let said = runs(&dir, &train(DATA, file, &["--weights", torch.join(file).to_str().unwrap()]));
+        assert!(
+            said.contains("100 tensors of F16 are converted") && said.contains("classifier fc (5 classes) is left out"),
+            "{said}"
+        );
+        (tensors(&dir.path().join(file).join("backbone.safetensors")), said)
+    };
+    let ((due, _), (got, said)) = (start("resnet.safetensors"), start("resnet.pth"));
+    assert!(got == due, "a .pth gives other weights than its tensors as safetensors");
+    assert!(said.contains("the prefix state_dict.module. is taken off its names"), "{said}");
+    assert!(
+        said.contains("outside state_dict.module. and are left out, such as optimizer.state.0.momentum_buffer"),
+        "{said}"
+    );
+}
+
 /// The folder of the weights names the backbone of a method that has its own. Without the folder the weights do not
 /// fit, and the error says so.
 #[test]
@@ -151,7 +177,11 @@ fn weights_of_another_backbone_bring_it_or_are_refused() {
     assert_eq!(kept("out").iter().find(|t| t.0 == "conv1.weight"), kept("ssl").iter().find(|t| t.0 == "conv1.weight"));
     let said = runs(&dir, &["evaluate", "--data", DATA, "--run", "out"]);
     assert!(said.contains("neighbours"), "{said}");
-    write(&dir, "alone.safetensors", std::fs::read(dir.path().join("ssl/backbone.safetensors")).unwrap());
+    // Its file says it, too; one without a word of ours is taken for the config's.
+    write(&dir, "told.safetensors", std::fs::read(dir.path().join("ssl/backbone.safetensors")).unwrap());
+    let said = runs(&dir, &train(DATA, "told", &["--weights", "told.safetensors"]));
+    assert!(said.contains("told.safetensors holds a backbone resnet18 × 0.125"), "{said}");
+    save(&dir, "alone.safetensors", &tensors(&dir.path().join("ssl/backbone.safetensors")));
     fails(&dir, &train(DATA, "other", &["--weights", "alone.safetensors"]), 4, &["alone.safetensors", "conv1.weight"]);
 }
 
@@ -172,9 +202,12 @@ fn weights_that_cannot_be_are_named() {
     };
     refused("nan.st", &["layer2.0.conv1.weight", "NaN"]);
     write(&dir, "r.pth", b"PK\x03\x04\x00\x00\x08\x08archive/data.pkl and so on");
-    refused("r.pth", &["PyTorch", "save_file"]);
+    refused("r.pth", &["is cut or damaged", "save it again"]);
     write(&dir, "old.pt", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.");
-    refused("old.pt", &["PyTorch", "save_file"]);
+    refused("old.pt", &["PyTorch", "torch.save(torch.load("]);
+    let twice = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/twice.pth");
+    write(&dir, "twice.pth", std::fs::read(twice).unwrap());
+    refused("twice.pth", &["does not fit the model"]);
     write(&dir, "k.h5", b"\x89HDF\r\n\x1a\n and so on");
     refused("k.h5", &["HDF5", "safetensors"]);
 }

@@ -5,6 +5,7 @@ mod bench;
 mod bench_table;
 mod data;
 mod devices;
+mod embed;
 mod kernels;
 mod listener;
 mod network;
@@ -59,6 +60,7 @@ enum Command {
     Pretrain(stage::Pretrain),
     Train(stage::Train),
     Evaluate(stage::Evaluate),
+    Embed(embed::Embed),
     Data(data::Data),
     Noise(noise::Noise),
     Kernels(kernels::Kernels),
@@ -77,6 +79,7 @@ impl Cli {
             Command::Pretrain(c) => c.run(options),
             Command::Train(c) => c.run(options),
             Command::Evaluate(c) => c.run(options),
+            Command::Embed(c) => c.run(options),
             Command::Data(c) => c.run(options),
             Command::Noise(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
@@ -168,7 +171,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 15);
+        assert_eq!(found.len(), 16);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

@@ -36,6 +36,11 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     }
 }
 
+/// A folder that is gone with the value.
+pub(super) fn temporary() -> Result<tempfile::TempDir> {
+    tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), "make a folder in", e))
+}
+
 fn written(done: std::io::Result<()>) -> Result<()> {
     match done {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::Failed(format!("cannot write to stdout: {e}"))),

@@ -2,7 +2,7 @@
 
 use super::network::NetworkOptions;
 use super::options::{Options, config};
-use super::output::{expect_writable, print, size, table};
+use super::output::{expect_writable, print, size, table, temporary};
 use crate::base::{Error, Result, files};
 use crate::device::Gpu;
 use crate::lab::profile::{self, Profile, Sum, page, trace};
@@ -115,7 +115,7 @@ impl ProfileStep {
             config.pretraining.methods = vec![method.clone()];
         }
         // The decoded images of a study's step are cached in a temporary folder.
-        let folder = tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), "make a folder in", e))?;
+        let folder = temporary()?;
         let found = options.job(&config, folder.path(), |job| {
             let subject = if study.is_some() { self.of_study(job)? } else { self.of(model, job.gpu)? };
             let ready = Ready::new(job.gpu, subject, &job.kernels)?;

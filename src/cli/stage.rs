@@ -2,7 +2,7 @@
 
 use super::data::which_images;
 use super::options::{Options, config};
-use super::output::{print, print_json, print_source, results};
+use super::output::{print, print_json, print_source, results, temporary};
 use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::data::Split;
@@ -11,11 +11,11 @@ use crate::noise::NoiseKind;
 use crate::noise::learn::{self, Learner};
 use crate::ssl::{self, Method};
 use crate::study::Brought;
-use crate::study::evaluate::evaluate_run;
+use crate::study::evaluate::{Evaluation, evaluate_file, evaluate_run};
 use crate::study::kept_config;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The largest seed: what a config can hold.
 pub(super) const LARGEST_SEED: u64 = i64::MAX as u64;
@@ -70,9 +70,9 @@ pub(super) struct Train {
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// A backbone to start from, with torchvision's names. Values of BF16, F16 and F64 are converted, and a prefix that
-    /// all names share is removed [default: random weights]
-    #[arg(long, value_name = "FILE.safetensors")]
+    /// A backbone to start from: safetensors, or a .pt or .pth of PyTorch, with torchvision's or timm's names. Values of
+    /// BF16, F16 and F64 are converted, and a prefix that all names share is removed [default: random weights]
+    #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Keep the classifier of --weights, whose classes must be those of SPEC [default: a new one]
     #[arg(long, requires = "weights")]
@@ -96,21 +96,27 @@ pub(super) struct Train {
 
 /// Measure a trained classifier on any data
 ///
-/// Loads the run folder that `train` or a study made and measures its classifier on one split of
-/// SPEC. Classes are matched by name, and must be among those that it was trained on. Writes only RUN/cache, the decoded images.
+/// Loads the run folder that `train` or a study made, or a backbone.safetensors out of one, and
+/// measures its classifier on one split of SPEC. Classes are matched by name, and must be among
+/// those that it was trained on. With --run it writes only RUN/cache, the decoded images; with
+/// --weights, nothing.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:
   wgslab evaluate --data phantom:covid --run runs/noisy
+  wgslab evaluate --data phantom:covid --weights runs/noisy/backbone.safetensors
   wgslab evaluate --data other_hospital/ --run runs/noisy --split test --json"
 )]
 pub(super) struct Evaluate {
     #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
     /// The folder of a finished run
-    #[arg(long, value_name = "DIR")]
-    run: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "weights", conflicts_with = "weights")]
+    run: Option<PathBuf>,
+    /// A file with a classifier that `train` wrote; it says its classes, its backbone and how its images are made
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
     /// Which images of SPEC: test, val or train
     #[arg(long, default_value = "test", value_parser = split)]
     split: Split,
@@ -174,14 +180,11 @@ impl Train {
 
 impl Evaluate {
     pub fn run(&self, options: &Options) -> Result<()> {
-        // The run's own config: a classifier fits only the sizes that it was trained with.
-        let own = self.run.join("config.toml");
-        if !own.is_file() {
-            let run = self.run.display();
-            return Err(Error::Data(format!("{run} is no run: it has no config.toml; give a folder `train` made")));
-        }
-        let config = kept_config(&self.run)?;
-        let found = options.job(&config, &self.run, |job| evaluate_run(job, &self.data, self.split, &self.run))?;
+        let found = match (&self.run, &self.weights) {
+            (Some(run), _) => self.of_run(options, run)?,
+            (None, Some(weights)) => self.of_file(options, weights)?,
+            (None, None) => return Err(Error::Usage("evaluate needs --run or --weights".into())),
+        };
         if self.json {
             return print_json(&found);
         }
@@ -197,5 +200,20 @@ impl Evaluate {
             found.knn_accuracy.map_or("none".to_string(), percent),
             found.knn_weighted_accuracy.map_or("none".to_string(), percent)
         ))
+    }
+
+    fn of_run(&self, options: &Options, run: &Path) -> Result<Evaluation> {
+        // The run's own config: a classifier fits only the sizes that it was trained with.
+        if !run.join("config.toml").is_file() {
+            let run = run.display();
+            return Err(Error::Data(format!("{run} is no run: it has no config.toml; give a folder `train` made")));
+        }
+        let config = kept_config(run)?;
+        options.job(&config, run, |job| evaluate_run(job, &self.data, self.split, run))
+    }
+
+    fn of_file(&self, options: &Options, weights: &Path) -> Result<Evaluation> {
+        let folder = temporary()?; // for the decoded images
+        options.job(&config(None)?, folder.path(), |job| evaluate_file(job, &self.data, self.split, weights))
     }
 }

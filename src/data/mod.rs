@@ -3,6 +3,7 @@
 //! A [`layout`] reads a SPEC into a [`DecodedData`], [`cache`] keeps what was decoded, and [`split`] makes the
 //! [`Dataset`]. Its training, validation and test images never share a picture or a patient.
 
+pub mod arrays;
 pub mod augment;
 pub mod cache;
 pub mod classes;
@@ -297,13 +298,7 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) 
 /// alone show it, the error comes before decoding.
 pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Fn(usize, usize)) -> Result<Dataset> {
     let (source, fresh) = read(spec, options, Some(need), progress)?;
-    if let Some(first) = source.unreadable.first() {
-        return Err(Error::Data(format!(
-            "{}: {} of its images cannot be decoded; remove or mend them (`wgslab data inspect` lists all); the first is {first}",
-            source.name,
-            source.unreadable.len()
-        )));
-    }
+    expect_readable(&source)?;
     let notes = source.notes.clone();
     let mut data = split::assemble(source, options, need)?;
     data.warnings.extend(notes);
@@ -312,6 +307,28 @@ pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Fn
         data.warnings.extend(fresh.warning);
     }
     Ok(data)
+}
+
+/// Reads every image that `spec` names as it stands in its files: nothing is dropped, and no split is made.
+pub fn load_all(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
+    let (source, fresh) = read(spec, options, None, progress)?;
+    expect_readable(&source)?;
+    if source.parts.iter().flatten().all(|p| p.images.is_empty()) {
+        return Err(Error::Data(format!("{}: it holds no image", source.name)));
+    }
+    fresh.map_or(Ok(()), |fresh| fresh.keep())?;
+    Ok(source)
+}
+
+fn expect_readable(source: &DecodedData) -> Result<()> {
+    match source.unreadable.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::Data(format!(
+            "{}: {} of its images cannot be decoded; remove or mend them (`wgslab data inspect` lists all); the first is {first}",
+            source.name,
+            source.unreadable.len()
+        ))),
+    }
 }
 
 /// Refuses data that cannot serve `need`, without decoding it: a missing file, an invalid line or member, a missing

@@ -183,9 +183,12 @@ fn finite(path: &Path, name: &str, ty: Type, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// The metadata of any safetensors file, ours or another program's. Where it holds a checksum, that is compared; a file
-/// that people bring needs none.
+/// The metadata of any file of weights, ours or another program's; PyTorch's own have none. Where it holds a checksum, that
+/// is compared; a file that people bring needs none.
 pub fn read_metadata(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>> {
+    if super::torch::is_zip(bytes) {
+        return Ok(Map::new());
+    }
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| unusable(path, &e))?;
     let Some(ours) = header.metadata().as_ref().and_then(|m| m.get(META)) else { return Ok(Map::new()) };
     // Only this program writes the key, and it writes objects.

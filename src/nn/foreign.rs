@@ -1,20 +1,20 @@
-//! Files of weights in another format, told by their first bytes, with the way to convert them.
+//! Files of weights in a format that is not read, told by their first bytes, with the way to convert them.
 
 use std::path::Path;
 
-/// What a file is that is no safetensors file, and what to do; none where it may be one.
+/// What a file is that is neither safetensors nor PyTorch's zip archive, and what to do; none where it may be one.
 pub(super) fn foreign(path: &Path, head: &[u8]) -> Option<String> {
     let holds = |text: &str| head.windows(text.len()).any(|w| w == text.as_bytes());
     let elsewhere = |what: &str| {
         format!(
-            "{what}, and weights are read from safetensors; load it where it was made and save its tensors with the \
-                 safetensors package, under torchvision's names of a ResNet-18"
+            "{what}, and weights are read from safetensors and from PyTorch's .pt and .pth; load it where it was made and \
+                 save its tensors in one of them, under torchvision's names of a ResNet or timm's of a ViT"
         )
     };
     let starts = |magic: &[u8]| head.starts_with(magic);
     let named = |ending: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
     match () {
-        () if starts(b"PK\x03\x04") && holds("data.pkl") => Some(torch(path, "a PyTorch checkpoint")),
+        () if starts(b"PK\x03\x04") && holds("data.pkl") => None,
         () if starts(b"PK\x03\x04") && holds(".npy") => Some(elsewhere("a NumPy archive (npz)")),
         () if starts(b"PK\x03\x04") => Some(elsewhere("a zip archive")),
         // PyTorch before 1.6 began with its magic number, pickled; protocols 2 to 5 are in use.
@@ -42,11 +42,10 @@ fn starts_like_safetensors(head: &[u8]) -> bool {
 }
 
 fn torch(path: &Path, what: &str) -> String {
-    let (from, to) = (quoted(path), quoted(&path.with_extension("safetensors")));
+    let (from, to) = (quoted(path), quoted(&path.with_extension("new.pth")));
     format!(
-        "{what}, and weights are read from safetensors; convert it: python -c \"import sys, torch; from safetensors.torch \
-         import save_file; w = torch.load(sys.argv[1], map_location='cpu', weights_only=True); w = w.get('state_dict', w); \
-         save_file({{k: v.contiguous().clone() for k, v in w.items() if torch.is_tensor(v)}}, sys.argv[2])\" {from} {to}"
+        "{what}, and PyTorch's files are read in the form since version 1.6; save it again: python -c \"import sys, torch; \
+         torch.save(torch.load(sys.argv[1], map_location='cpu', weights_only=True), sys.argv[2])\" {from} {to}"
     )
 }
 
@@ -64,11 +63,12 @@ mod tests {
     #[test]
     fn other_formats_are_told_by_their_first_bytes() {
         let said = |name: &str, head: &[u8]| foreign(Path::new(name), head).unwrap_or_default();
-        let torch = said("r.pth", b"PK\x03\x04..archive/data.pkl");
-        assert!(torch.starts_with("a PyTorch checkpoint,") && torch.ends_with("\" r.pth r.safetensors"), "{torch}");
-        let torch = said("a b'$(c).pth", b"PK\x03\x04..archive/data.pkl");
-        assert!(torch.ends_with("\" 'a b'\\''$(c).pth' 'a b'\\''$(c).safetensors'"), "{torch}");
-        assert!(said("r.pt", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.").contains("before version 1.6"));
+        assert_eq!(foreign(Path::new("r.pth"), b"PK\x03\x04..archive/data.pkl"), None, "read as it is");
+        const OLD: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+        let torch = said("r.pth", OLD);
+        assert!(torch.contains("before version 1.6, and") && torch.ends_with("\" r.pth r.new.pth"), "{torch}");
+        let torch = said("a b'$(c).pth", OLD);
+        assert!(torch.ends_with("\" 'a b'\\''$(c).pth' 'a b'\\''$(c).new.pth'"), "{torch}");
         assert!(said("r", b"\x80\x04\x95\x10\0\0\0\0\0").contains("a Python pickle"));
         for (head, what) in [
             (&b"PK\x03\x04..a.npy"[..], "npz"),

@@ -1,6 +1,7 @@
 //! nn: models as functions that record on a tape, their parameters and how those begin, optimizers and schedules,
 //! checkpoints, and what methods of pretraining and training record through. Names and shapes of parameters are torchvision's, of transformers timm's.
 
+pub mod architecture;
 pub mod backbone;
 pub mod batch_norm;
 pub mod checkpoint;
@@ -9,12 +10,16 @@ pub mod init;
 pub mod listed;
 pub mod optimization;
 pub mod optimizer;
+mod positions;
+mod prefix;
 pub mod recipe;
 pub mod recorder;
 pub mod resnet;
 pub mod schedule;
 pub mod sequential;
 pub mod step;
+pub mod tensors;
+mod torch;
 pub mod vit;
 pub mod weights;
 

@@ -1,4 +1,4 @@
-//! ResNet-18 and ResNet-50 (He et al. 2015, arXiv 1512.03385, table 1) with torchvision's parameter names and shapes.
+//! ResNet-18, ResNet-34 and ResNet-50 (He et al. 2015, arXiv 1512.03385, table 1) with torchvision's parameter names and shapes.
 //!
 //! Stem `7x7`: 7×7 convolution of stride 2, then 3×3 max pooling of stride 2 (ImageNet). Stem `3x3`: one 3×3 convolution
 //! of stride 1 and no pooling, for images of about 32 pixels. Then four stages of blocks: a basic block is
@@ -42,23 +42,28 @@ impl fmt::Display for Stem {
 pub enum Depth {
     /// 18: two basic blocks a stage.
     Eighteen,
+    /// 34: three, four, six and three basic blocks.
+    ThirtyFour,
     /// 50: three, four, six and three bottlenecks.
     Fifty,
 }
 
 impl Depth {
+    /// Every one.
+    pub const ALL: [Depth; 3] = [Depth::Eighteen, Depth::ThirtyFour, Depth::Fifty];
+
     /// Blocks of each stage.
-    const fn blocks(self) -> [usize; 4] {
+    pub const fn blocks(self) -> [usize; 4] {
         match self {
             Depth::Eighteen => [2, 2, 2, 2],
-            Depth::Fifty => [3, 4, 6, 3],
+            Depth::ThirtyFour | Depth::Fifty => [3, 4, 6, 3],
         }
     }
 
     /// Channels behind a block, over those of its 3×3 convolutions.
-    const fn expansion(self) -> usize {
+    pub const fn expansion(self) -> usize {
         match self {
-            Depth::Eighteen => 1,
+            Depth::Eighteen | Depth::ThirtyFour => 1,
             Depth::Fifty => 4,
         }
     }
@@ -106,6 +111,7 @@ impl fmt::Display for ResNet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let layers = match self.depth {
             Depth::Eighteen => 18,
+            Depth::ThirtyFour => 34,
             Depth::Fifty => 50,
         };
         write!(f, "resnet{layers} × {}", self.width)
@@ -172,7 +178,9 @@ impl Layers<'_> {
         let (c, out) = (self.t.shape(x).dim(1), width * depth.expansion());
         // Each convolution: its channels, its window and how it moves.
         let layers = match depth {
-            Depth::Eighteen => vec![(width, 3, Conv2d::new(stride, 1)), (width, 3, Conv2d::new(1, 1))],
+            Depth::Eighteen | Depth::ThirtyFour => {
+                vec![(width, 3, Conv2d::new(stride, 1)), (width, 3, Conv2d::new(1, 1))]
+            }
             Depth::Fifty => {
                 vec![(width, 1, Conv2d::new(1, 0)), (width, 3, Conv2d::new(stride, 1)), (out, 1, Conv2d::new(1, 0))]
             }

@@ -33,6 +33,12 @@ pub struct Vit {
     pub heads: usize,
     /// Channels of the input.
     pub in_channels: usize,
+    /// Tokens behind the class token that stand for nothing of the image and have no position: DINOv2's registers (Darcet et
+    /// al. 2023, arXiv 2309.16588). Usually 0.
+    pub registers: usize,
+    /// Whether what a block adds is scaled channel by channel (Touvron et al. 2021, arXiv 2103.17239, equation 2), as in
+    /// DINOv2: `ls1.gamma` and `ls2.gamma`, from 1 on where they are not loaded.
+    pub layer_scale: bool,
 }
 
 /// timm's, not PyTorch's default.
@@ -55,12 +61,12 @@ struct Layers<'a> {
 impl Vit {
     /// ViT-Ti: 12 blocks of 192 with 3 heads (Touvron et al. 2020, arXiv 2012.12877, table 1).
     pub fn tiny(patch: usize, in_channels: usize) -> Self {
-        Vit { patch, width: 192, depth: 12, heads: 3, in_channels }
+        Vit { patch, width: 192, depth: 12, heads: 3, in_channels, registers: 0, layer_scale: false }
     }
 
     /// ViT-S: 12 blocks of 384 with 6 heads.
     pub fn small(patch: usize, in_channels: usize) -> Self {
-        Vit { patch, width: 384, depth: 12, heads: 6, in_channels }
+        Vit { width: 384, heads: 6, ..Vit::tiny(patch, in_channels) }
     }
 
     /// Records the blocks: tokens [N·T, width] before the final norm, with N and T. An error where patches do not divide the
@@ -85,7 +91,7 @@ impl Vit {
             return Err(Error::shape("vit", format!("{heads} heads do not divide a width of {width}")));
         }
         let patches = (h / patch) * (w / patch);
-        let mut r = Layers { t, params, prefix, vit: *self, samples, tokens: patches + 1 };
+        let mut r = Layers { t, params, prefix, vit: *self, samples, tokens: 1 + self.registers + patches };
         let mut z = r.embed(x, patches)?;
         for i in 0..self.depth {
             z = r.block(z, &format!("blocks.{i}"))?;
@@ -143,14 +149,18 @@ impl Layers<'_> {
         self.params.weight(self.t, &format!("{}{name}", self.prefix), shape, init)
     }
 
-    /// Patches to tokens with the class token before them, and their positions added: [N·T, D].
+    /// Patches to tokens with the class token before them, their positions added, and registers between: [N·T, D].
     fn embed(&mut self, x: Var, patches: usize) -> Result<Var> {
-        let Vit { patch, width: d, in_channels: c, .. } = self.vit;
+        let Vit { patch, width: d, in_channels: c, registers, .. } = self.vit;
         let (n, tokens, fan_in) = (self.samples, self.tokens, c * patch * patch);
         let weight = self.weight("patch_embed.proj.weight", [d, c, patch, patch], Init::UniformFanIn(fan_in))?;
         let bias = self.weight("patch_embed.proj.bias", [d], Init::UniformFanIn(fan_in))?;
         let class = self.weight("cls_token", [1, 1, d], Init::Normal(1e-6))?;
-        let position = self.weight("pos_embed", [1, tokens, d], WEIGHT)?;
+        let position = self.weight("pos_embed", [1, 1 + patches, d], WEIGHT)?;
+        let own = match registers {
+            0 => None,
+            _ => Some(self.weight("register_tokens", [1, registers, d], WEIGHT)?),
+        };
         self.t.layer("patch_embed", |t| {
             let y = t.conv2d(x, weight, Conv2d::new(patch as u32, 0))?;
             let y = t.permute(y, &[0, 2, 3, 1])?;
@@ -159,8 +169,13 @@ impl Layers<'_> {
             let y = t.reshape(y, [n, patches, d])?;
             let class = t.broadcast(class, [n, 1, d])?;
             let z = t.concat(&[class, y], 1)?;
-            let position = t.broadcast(position, [n, tokens, d])?;
-            let z = t.add(z, position)?;
+            let position = t.broadcast(position, [n, 1 + patches, d])?;
+            let mut z = t.add(z, position)?;
+            if let Some(own) = own {
+                let own = t.broadcast(own, [n, registers, d])?;
+                let (class, rest) = (t.slice(z, 1, 0, 1)?, t.slice(z, 1, 1, patches)?);
+                z = t.concat(&[class, own, rest], 1)?;
+            }
             t.reshape(z, [n * tokens, d])
         })
     }
@@ -169,12 +184,26 @@ impl Layers<'_> {
         let part = |p: &str| format!("{name}.{p}");
         let y = self.norm(z, &part("norm1"))?;
         let y = self.attention(y, &part("attn"))?;
+        let y = self.scaled(y, &part("ls1"))?;
         let z = self.t.add(z, y)?;
         let y = self.norm(z, &part("norm2"))?;
         let y = self.linear(y, &part("mlp.fc1"), MLP * self.vit.width)?;
         let y = self.t.gelu(y, Approximate::None)?;
         let y = self.linear(y, &part("mlp.fc2"), self.vit.width)?;
+        let y = self.scaled(y, &part("ls2"))?;
         self.t.add(z, y)
+    }
+
+    /// y [N·T, D] times one number a channel, where the network has layer scale.
+    fn scaled(&mut self, y: Var, name: &str) -> Result<Var> {
+        if !self.vit.layer_scale {
+            return Ok(y);
+        }
+        let gamma = self.weight(&format!("{name}.gamma"), [self.vit.width], Init::Ones)?;
+        self.t.layer(name, |t| {
+            let gamma = t.broadcast(gamma, t.shape(y))?;
+            t.mul(y, gamma)
+        })
     }
 
     /// z [N·T, D] to the sum of values that each token attends to, projected: [N·T, D].

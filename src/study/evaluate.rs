@@ -8,11 +8,12 @@ use super::neighbours::{Neighbours, knn};
 use super::pass::{Eye, Pass};
 use super::session::Job;
 use super::settings::other_setting;
-use super::start::model_of;
+use super::start::{ImageForm, model_of};
 use crate::base::{Error, Result, files, seal};
 use crate::data::{Dataset, Need, Split};
 use crate::nn::checkpoint::{self, Checkpoint};
-use crate::nn::{Mode, Model, Params, weights};
+use crate::nn::weights::{self, Classifier};
+use crate::nn::{Mode, Model, Params};
 use crate::tape::{State, Tape, Type};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -109,12 +110,7 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         trained.made(job.config, &saved, folder)?;
     }
     let mut data = job.read(spec, Need::Evaluation(split), &|w| job.progress.note(w))?;
-    let missing = match_classes(&mut data, split, &trained.classes)
-        .map_err(|why| Error::Data(format!("the classifier in {} {why} {spec}", folder.display())))?;
-    if !missing.is_empty() {
-        let (split, missing) = (split.name(), missing.join(", "));
-        job.progress.note(&format!("{spec} has no {split} images of {missing}, which the classifier knows, too"));
-    }
+    matched(job, (spec, &mut data, split), &trained.classes, folder)?;
     let mut state = State::new();
     saved.load(job.gpu, &mut state)?;
     let classes = trained.classes.len();
@@ -126,7 +122,6 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         }
         None => return Err(Error::Data(format!("{} holds no classifier", path.display()))),
     }
-    let weights = format!("the weights in {}", path.display());
     let model = trained.settings.get("model").cloned().unwrap_or_default();
     let model: Model = serde_json::from_value(model).map_err(|e| {
         let path = folder.join(ENVIRONMENT);
@@ -134,7 +129,70 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
     })?;
     let backbone = model.backbone(job.config.data.channels)?;
     let eye = Eye::new(backbone, trained.mean, trained.std); // it learnt under its own data's statistics
-    let ([logits, features], near) = outputs(job, &data, split, &eye, (&mut state, &weights), classes)?;
+    measured(job, (spec, &data, split), &eye, (&mut state, &path), classes)
+}
+
+/// Evaluates the classifier in a file that `train` or a study wrote, on a split of a dataset, without the run's folder. The
+/// file says its classes, its backbone and how its images were made; of the job's config the rest holds.
+pub fn evaluate_file(job: &Job<'_>, spec: &str, split: Split, path: &Path) -> Result<Evaluation> {
+    let bytes = weights::read(path)?;
+    let metadata = checkpoint::read_metadata(path, &bytes)?;
+    let shown = path.display();
+    let classes = weights::classes_of(&metadata);
+    if classes.is_empty() {
+        let has = match weights::has_classifier((path, &bytes))? {
+            true => "does not name the classes of its classifier, so nobody can say which answer is right",
+            false => "holds a backbone without a classifier",
+        };
+        return Err(Error::Data(format!(
+            "{shown} {has}; `wgslab embed` writes the backbone's features, and `wgslab train --weights {shown}` teaches a \
+             classifier that evaluate takes"
+        )));
+    }
+    let (Some(form), Some(model)) = (ImageForm::of(&metadata), model_of(path, &metadata)) else {
+        return Err(Error::Data(format!(
+            "{shown} does not say how its images were made, as files of earlier versions; give the folder of its run with --run"
+        )));
+    };
+    let ImageForm { image_size, store_size, channels, mean, std } = form;
+    let data = config::Data { image_size, store_size, channels, ..job.config.data.clone() };
+    let config = Config { data, model: model.clone(), ..job.config.clone() };
+    let job = &Job { config: &config, kernels: job.kernels.clone(), ..*job };
+    let mut data = job.read(spec, Need::Evaluation(split), &|w| job.progress.note(w))?;
+    matched(job, (spec, &mut data, split), &classes, path)?;
+    let eye = Eye::new(model.backbone(channels)?, mean, std);
+    let (mut state, wanted) = (State::new(), job.backbone_tensors(eye.backbone.as_ref())?);
+    let all = Classifier { classes: &classes, features: eye.backbone.features() };
+    weights::load((path, &bytes), job.gpu, &mut state, "backbone.", &wanted, Some(all))?;
+    measured(job, (spec, &data, split), &eye, (&mut state, path), classes.len())
+}
+
+/// Gives the labels of `data` the order of the `classes` that the classifier in `path` knows, and says which have no image.
+fn matched(
+    job: &Job<'_>,
+    (spec, data, split): (&str, &mut Dataset, Split),
+    classes: &[String],
+    path: &Path,
+) -> Result<()> {
+    let missing = match_classes(data, split, classes)
+        .map_err(|why| Error::Data(format!("the classifier in {} {why} {spec}", path.display())))?;
+    if !missing.is_empty() {
+        let (split, missing) = (split.name(), missing.join(", "));
+        job.progress.note(&format!("{spec} has no {split} images of {missing}, which the classifier knows, too"));
+    }
+    Ok(())
+}
+
+/// The metrics of a classifier whose weights are in `state`, from the file at `path`.
+fn measured(
+    job: &Job<'_>,
+    (spec, data, split): (&str, &Dataset, Split),
+    eye: &Eye,
+    (state, path): (&mut State, &Path),
+    classes: usize,
+) -> Result<Evaluation> {
+    let weights = format!("the weights in {}", path.display());
+    let ([logits, features], near) = outputs(job, data, split, eye, (state, &weights), classes)?;
     let labels = &data.part(split).labels;
     if near.is_none() && split != Split::Train {
         job.progress.note(&format!("{spec} has no training images: nearest neighbours are not measured"));

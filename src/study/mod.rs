@@ -6,6 +6,7 @@ mod commands;
 pub mod config;
 mod cursor;
 mod dataset;
+pub mod embed;
 pub mod evaluate;
 mod fit;
 mod folder;

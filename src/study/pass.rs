@@ -63,21 +63,26 @@ impl Pass {
 
     /// A row of logits for each image of the split, in order.
     pub fn logits(&self, job: &Job<'_>) -> Result<Vec<f32>> {
-        self.read(job, [LOGITS]).map(|[logits]| logits)
+        self.read(job, [LOGITS], &|_| ()).map(|[logits]| logits)
     }
 
     /// A row of features for each image of the split, in order.
     pub fn features(&self, job: &Job<'_>) -> Result<Vec<f32>> {
-        self.read(job, [FEATURES]).map(|[features]| features)
+        self.features_told(job, &|_| ())
+    }
+
+    /// The same; `told` hears how many images are done.
+    pub fn features_told(&self, job: &Job<'_>, told: &dyn Fn(usize)) -> Result<Vec<f32>> {
+        self.read(job, [FEATURES], told).map(|[features]| features)
     }
 
     /// The logits and the features.
     pub fn both(&self, job: &Job<'_>) -> Result<[Vec<f32>; 2]> {
-        self.read(job, [LOGITS, FEATURES])
+        self.read(job, [LOGITS, FEATURES], &|_| ())
     }
 
     /// The last batch is filled up with copies of the first image, whose rows are dropped.
-    fn read<const N: usize>(&self, job: &Job<'_>, outputs: [&str; N]) -> Result<[Vec<f32>; N]> {
+    fn read<const N: usize>(&self, job: &Job<'_>, outputs: [&str; N], told: &dyn Fn(usize)) -> Result<[Vec<f32>; N]> {
         let mut all = [const { Vec::new() }; N];
         for start in (0..self.count).step_by(self.batch) {
             if job.stop.load(Ordering::Relaxed) {
@@ -100,6 +105,7 @@ impl Pass {
                 }
                 rows.extend(new);
             }
+            told(self.count.min(start + self.batch));
         }
         Ok(all)
     }

@@ -12,6 +12,7 @@ use super::results::{EpochRecord, Phase};
 use super::session::Job;
 use super::settings::pretraining_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
+use super::start::ImageForm;
 use super::turns::{self, Recorded, Update, terms};
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
@@ -119,7 +120,10 @@ pub(super) fn run(
         job.describe(folder, made, about)?;
         let (records, _, _) = stage.run(&plans, &state, at)?;
         let steps = (records.len() * stage.steps()) as i64;
-        let by = json!({ "method": method.name, "data": dataset, "address": made.address });
+        let by = json!({
+            "method": method.name, "data": dataset, "address": made.address, "model": method.model,
+            ImageForm::KEY: ImageForm::new(job, images.mean, images.std),
+        });
         checkpoint::save_backbone(&backbone, job.gpu, &state, "backbone.", steps, object(by))?;
         Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STATE, BACKBONE])
     })?;

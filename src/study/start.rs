@@ -8,16 +8,50 @@ use crate::base::{Error, Result, files, seal};
 use crate::nn::weights::{self, Classifier};
 use crate::nn::{Backbone, Model, checkpoint};
 use crate::tape::State;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// Weights that a person brings.
 #[derive(Clone, Copy, Debug)]
 pub struct Brought<'a> {
-    /// A safetensors file.
+    /// safetensors, or a .pt or .pth of PyTorch.
     pub path: &'a Path,
     /// Whether its classifier is kept: its classes must be the data's. Otherwise training begins with a new one.
     pub keep_classifier: bool,
+}
+
+/// How the images were made that a network learnt from. It stands in the metadata of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageForm {
+    /// Side in pixels of the square that the network sees.
+    pub image_size: usize,
+    /// Side of the square that images are resized to before that.
+    pub store_size: usize,
+    /// 1 gray or 3 RGB.
+    pub channels: usize,
+    /// Subtracted from each channel, as a share of 255.
+    pub mean: [f32; 3],
+    /// Then divided by.
+    pub std: [f32; 3],
+}
+
+impl ImageForm {
+    /// The key of the metadata.
+    pub const KEY: &str = "images";
+
+    /// Of the job's config, with the statistics of the training images.
+    pub(super) fn new(job: &Job<'_>, mean: [f32; 3], std: [f32; 3]) -> Self {
+        let c = &job.config.data;
+        ImageForm { image_size: c.image_size, store_size: c.store_size, channels: c.channels, mean, std }
+    }
+
+    /// What a file of ours says; none where it says nothing, or nothing that can be.
+    pub(super) fn of(metadata: &Map<String, Value>) -> Option<Self> {
+        let form: Self = serde_json::from_value(metadata.get(Self::KEY)?.clone()).ok()?;
+        let whole = form.mean.iter().chain(&form.std).all(|v| v.is_finite()) && form.std.iter().all(|v| *v > 0.0);
+        (whole && [1, 3].contains(&form.channels) && form.image_size > 0).then_some(form)
+    }
 }
 
 /// The backbone that training starts from.
@@ -91,9 +125,13 @@ impl Start {
     }
 }
 
-/// The settings of the backbone in a file with these metadata: what the `environment.json` beside it says, where that is of
-/// the run that wrote the file. A method may have a backbone of its own, which the config of a command does not know.
+/// The settings of the backbone in a file with these metadata: what they say or, of an earlier version, what the
+/// `environment.json` beside it says, where that is of the run that wrote the file. A method may have a backbone of its own,
+/// which the config of a command does not know.
 pub(super) fn model_of(path: &Path, metadata: &Map<String, Value>) -> Option<Model> {
+    if let Some(model) = metadata.get("model") {
+        return serde_json::from_value(model.clone()).ok();
+    }
     let text = files::text(&path.with_file_name(ENVIRONMENT)).ok()?;
     let made = seal::opened(&text).ok()?;
     let own = made.get("address").is_some_and(|address| metadata.get("address") == Some(address));

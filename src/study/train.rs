@@ -17,7 +17,7 @@ use super::sample_loss::{keep_losses, losses_before, losses_of};
 use super::session::Job;
 use super::settings::training_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
-use super::start::Start;
+use super::start::{ImageForm, Start};
 use super::statistics::mean_last;
 use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::{Error, Result};
@@ -337,8 +337,11 @@ impl<'a> Ready<'a> {
         let (records, seconds, at) = stage.run(&self.plans, &self.state, at.unwrap_or_else(|| stage.start()))?;
         let steps = (records.len() * stage.steps()) as i64;
         let classes = &data.classes; // who keeps the classifier compares them
-        let made =
-            json!({ "method": cell.method.to_string(), "data": data.name, "address": address, "classes": classes });
+        let made = json!({
+            "method": cell.method.to_string(), "data": data.name, "address": address, "classes": classes,
+            "model": job.config.model_of(&cell.pretraining)?,
+            ImageForm::KEY: ImageForm::new(job, self.task.set.train.mean, self.task.set.train.std),
+        });
         let path = folder.join(BACKBONE);
         checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, object(made))?;
         summarize(&self.task, (cell, &self.eye), &self.made_by, &at, (records.len(), seconds))

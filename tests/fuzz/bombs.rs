@@ -258,6 +258,80 @@ pub fn safetensors_shape(dir: &Path) {
     safetensors(dir, format!("{{\"conv1.weight\":{{\"dtype\":\"F32\",\"shape\":[{shape}],\"data_offsets\":[0,0]}}}}"));
 }
 
+/// A PyTorch file of this pickle and one storage of 24 bytes.
+pub fn torch(dir: &Path, pickle: &[u8]) {
+    let parts = [b"x/data.pkl".as_slice(), pickle, b"x/data/0", &[0; 24]].map(<[u8]>::to_vec);
+    write(dir, "x.pth", &seeds::archive(&parts));
+}
+
+/// What a pickle says of a tensor: elements of its storage, its first one, sizes and strides as pickles.
+pub fn torch_tensor(elements: &[u8], shape: &[u8], strides: &[u8]) -> Vec<u8> {
+    let storage =
+        b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpu";
+    [storage.as_slice(), elements, b"tQK\0", shape, strides, b"\x89)tR"].concat()
+}
+
+/// A dict of one tensor.
+pub fn torch_claim(dir: &Path, elements: &[u8], shape: &[u8], strides: &[u8]) {
+    let tensor = torch_tensor(elements, shape, strides);
+    torch(dir, &[b"\x80\x02}X\x01\0\0\0a".as_slice(), &tensor, b"s."].concat());
+}
+
+/// Dicts within dicts.
+pub fn torch_deep(dir: &Path, depth: usize) {
+    torch(dir, &[b"}X\x01\0\0\0a".repeat(depth), b"}".to_vec(), b"s".repeat(depth), b".".to_vec()].concat());
+}
+
+/// Dicts that each hold the one before twice: two to the power of their number, were each looked into.
+pub fn torch_doubling(dir: &Path, count: u8) {
+    let mut pickle = b"}q\0".to_vec();
+    for i in 0..count {
+        pickle.extend([b"}(K\0h".as_slice(), &[i], b"K\x01h", &[i], b"uq", &[i + 1]].concat());
+    }
+    torch(dir, &[pickle, b".".to_vec()].concat());
+}
+
+/// As many names of one tensor as fit, each behind a long prefix.
+pub fn torch_names(dir: &Path) {
+    let tensor = torch_tensor(b"K\x06", b"K\x06\x85", b"K\x01\x85");
+    let mut pickle = [b"}X\0\x80\0\0".as_slice(), &[b'a'; 0x8000], b"}"].concat();
+    pickle.extend([b"(K\0".as_slice(), &tensor, b"q\x01"].concat());
+    (1..100_000u32).for_each(|i| pickle.extend([b"J".as_slice(), &i.to_le_bytes(), b"h\x01"].concat()));
+    torch(dir, &[pickle, b"us.".to_vec()].concat());
+}
+
+/// A directory that names one member of 5 MB a hundred thousand times.
+pub fn torch_overlap(dir: &Path) {
+    let parts = [b"x/data.pkl".as_slice(), &vec![b'N'; 5 << 20]].map(<[u8]>::to_vec);
+    let file = seeds::archive(&parts);
+    let directory = file.len() - 22 - (46 + parts[0].len());
+    let (members, entry) = (&file[..directory], &file[directory..file.len() - 22]);
+    let all = entry.repeat(50_000);
+    let ends = [all.len() as u32, directory as u32].iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let count = 50_000u16.to_le_bytes();
+    let end = [b"PK\x05\x06\0\0\0\0".as_slice(), &count, &count, &ends, &[0, 0]].concat();
+    write(dir, "x.pth", &[members, &all, &end].concat());
+}
+
+/// A transformer of so many blocks, of which only the names are there.
+pub fn safetensors_blocks(dir: &Path, blocks: usize) {
+    let mut entries = vec![
+        ("patch_embed.proj.weight".to_string(), "64,1,1,1".to_string(), 64),
+        ("pos_embed".to_string(), "1,2,64".to_string(), 128),
+        ("blocks.0.attn.qkv.weight".to_string(), "192,64".to_string(), 192 * 64),
+    ];
+    entries.extend((0..blocks).map(|i| (format!("blocks.{i}.norm1.weight"), "0".to_string(), 0)));
+    let (mut at, mut header) = (0, Vec::new());
+    for (name, shape, count) in entries {
+        let end = at + 4 * count;
+        header.push(format!("\"{name}\":{{\"dtype\":\"F32\",\"shape\":[{shape}],\"data_offsets\":[{at},{end}]}}"));
+        at = end;
+    }
+    let header = format!("{{{}}}", header.join(","));
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; at]].concat();
+    write(dir, "x.safetensors", &bytes);
+}
+
 pub fn toml_keys(dir: &Path) {
     let text: String = (0..500_000).map(|i| format!("k{i}=1\n")).collect();
     write(dir, "x.toml", text.as_bytes());

@@ -56,6 +56,10 @@ const SHADERS: &[&str] =
 const WEIGHTS: &[&str] =
     &["train", "--data", "phantom:covid?train=8&val=4&test=4", "--weights", "x.safetensors", "--out", "o"];
 
+const PTH: &[&str] = &["embed", "--data", "phantom:covid?train=8&val=4&test=4", "--weights", "x.pth", "--out", "o.npz"];
+const EMBED: &[&str] =
+    &["embed", "--data", "phantom:covid?train=8&val=4&test=4", "--weights", "x.safetensors", "--out", "o.npz"];
+
 pub fn rows() -> Vec<Row> {
     let row = |name, write, words| Row { name, write, words, device: false, codes: &[2, 4], says: "" };
     let any = |name, write, words| Row { name, write, words, device: false, codes: &[0, 2, 4], says: "" };
@@ -119,6 +123,42 @@ pub fn rows() -> Vec<Row> {
             .says("which the model does not have")
             .on(),
         row("safetensors: a shape past 2⁶⁴", safetensors_shape, WEIGHTS).says("overflow computing buffer size").on(),
+        row("safetensors: a transformer of 100,000 blocks", |d| safetensors_blocks(d, 100_000), EMBED)
+            .says("more than 256")
+            .on(),
+        row("pth: 9 MB of dicts", |d| torch(d, &vec![b'}'; 9 << 20]), PTH).says("instructions").on(),
+        row("pth: 400,000 dicts within dicts", |d| torch_deep(d, 400_000), PTH).says("more than 32 deep").on(),
+        row("pth: 2³¹ paths through 31 dicts", |d| torch_doubling(d, 31), PTH).says("no tensor by name").on(),
+        row("pth: a hundred thousand long names of one tensor", torch_names, PTH).says("names longer than itself").on(),
+        row(
+            "pth: a storage past 2⁶³",
+            |d| torch_claim(d, b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", b"K\x06\x85", b"K\x01\x85"),
+            PTH,
+        )
+        .says("lies outside its storage")
+        .on(),
+        row(
+            "pth: a tensor of 2³⁰ × 2³⁰",
+            |d| torch_claim(d, b"K\x06", b"J\0\0\0\x40J\0\0\0\x40\x86", b"K\0K\0\x86"),
+            PTH,
+        )
+        .says("repeats the values")
+        .on(),
+        row(
+            "pth: strides past 2⁶⁴",
+            |d| {
+                torch_claim(
+                    d,
+                    b"K\x06",
+                    b"J\0\0\0\x40J\0\0\0\x40\x86",
+                    b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7fK\x01\x86",
+                )
+            },
+            PTH,
+        )
+        .says("lies outside its storage")
+        .on(),
+        row("pth: one member named 50,000 times", torch_overlap, PTH).says("longer together than itself").on(),
         row("toml: 9 MB of brackets", |d| write(d, "x.toml", &vec![b'['; 9 << 20]), LIST).says("hold more than 4 MiB"),
         row("toml: inline tables, 100,000 deep", |d| write(d, "x.toml", "a={".repeat(100_000).as_bytes()), LIST)
             .says("recurs"),

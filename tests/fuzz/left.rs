@@ -88,6 +88,21 @@ pub fn read_weights(desk: &Desk, bytes: &[u8]) -> Result<()> {
     nn::weights::load((&path, bytes), desk.gpu(), &mut State::new(), "backbone.", &wanted, None).map(drop)
 }
 
+/// Every tensor of a file, and which backbone it would be.
+pub fn read_torch(_: &Desk, bytes: &[u8]) -> Result<()> {
+    let path = Path::new("w.pth");
+    for view in nn::tensors::tensors(path, bytes)?.values() {
+        let elements = view.shape.iter().product::<usize>();
+        assert_eq!(view.bytes().len(), elements * view.dtype.bitsize() / 8);
+        assert!(view.bytes().len() <= bytes.len(), "a tensor larger than its file");
+        assert!(view.f32_bytes().is_none_or(|b| b.len() == 4 * elements));
+    }
+    match nn::architecture::told((path, bytes)) {
+        Err(Error::Data(why)) if why.contains("no backbone") => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 pub fn states() -> Vec<Seed> {
     let desk = Desk::new();
     vec![seeds::sealed_tensors(&std::fs::read(state(&desk, "s.safetensors")).unwrap())]

@@ -6,7 +6,7 @@ use super::mutate::Seed;
 use super::seeds;
 use super::texts::*;
 use super::watcher::{ORDER, Order};
-use super::words::{CSV, JSON, NPY, SPEC, TOML, WGSL};
+use super::words::{CSV, JSON, NPY, PICKLE, SPEC, TOML, WGSL};
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -102,6 +102,15 @@ pub fn all() -> Vec<Reader> {
             codes: BAD,
             cases: 1500,
             device: true,
+        },
+        Reader {
+            name: "PyTorch file",
+            seeds: || seeds::torch(&["tensors.pt", "tensors_4.pt", "weight.pth", "twice.pth"]),
+            words: PICKLE,
+            read: read_torch,
+            codes: BAD,
+            cases: 3000,
+            device: false,
         },
         Reader { name: "state", seeds: states, words: JSON, read: read_state, codes: BAD, cases: 1500, device: true },
         Reader {

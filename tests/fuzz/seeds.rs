@@ -97,6 +97,22 @@ pub fn archive(parts: &[Vec<u8>]) -> Vec<u8> {
     file
 }
 
+/// Files that PyTorch wrote (tests/torch), by members: names and bytes in turn.
+pub fn torch(names: &[&str]) -> Vec<Seed> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch");
+    let one = |name: &&str| {
+        let mut zip = zip::ZipArchive::new(std::fs::File::open(folder.join(name)).unwrap()).unwrap();
+        let mut parts = Vec::new();
+        for i in 0..zip.len() {
+            let (mut member, mut bytes) = (zip.by_index(i).unwrap(), Vec::new());
+            std::io::copy(&mut member, &mut bytes).unwrap();
+            parts.extend([member.name().as_bytes().to_vec(), bytes]);
+        }
+        Seed { parts, join: archive }
+    };
+    names.iter().map(one).collect()
+}
+
 /// A safetensors file as its header and its data. The join writes the header's length.
 pub fn safetensors(file: &[u8]) -> Seed {
     let n = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;

@@ -12,6 +12,13 @@ pub const NPY: &[&str] = &[
 ];
 
 #[rustfmt::skip] // one word a line would be pages
+pub const PICKLE: &[&str] = &[
+    "(", "t", ")", "}", "]", "s", "u", "a", "e", "b", "R", "Q", "N", ".", "0", "2", "q\u{1}", "h\u{1}", "h\u{0}", "K\u{2}",
+    "ctorch._utils\n_rebuild_tensor_v2\n", "ccollections\nOrderedDict\n", "ctorch\nFloatStorage\n", "cos\nsystem\n",
+    "X\u{1}\u{0}\u{0}\u{0}a", "J\u{7f}\u{7f}\u{7f}\u{7f}", "\u{7}storage", "PK\u{5}\u{6}",
+];
+
+#[rustfmt::skip] // one word a line would be pages
 pub const CSV: &[&str] = &[
     ",", "\"", "\n", "\r\n", ";", "path", "label", "split", "train", "test", "\u{feff}", "\0", "../", "NaN", "|",
 ];

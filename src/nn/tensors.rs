@@ -1,0 +1,79 @@
+//! The tensors of a file of weights, whichever of the forms that are read it has, as views of its bytes.
+
+use super::torch;
+use crate::base::{Error, Result};
+use safetensors::{Dtype, SafeTensors};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A tensor that lies in the bytes of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View<'a> {
+    /// Its elements.
+    pub dtype: Dtype,
+    /// Its axes.
+    pub shape: Vec<usize>,
+    /// From its first element on.
+    data: &'a [u8],
+    /// Elements from one place of an axis to the next, where they do not lie in a row.
+    strides: Option<Vec<usize>>,
+}
+
+impl<'a> View<'a> {
+    /// One whose elements lie in a row.
+    pub(super) fn new(dtype: Dtype, shape: Vec<usize>, data: &'a [u8]) -> Self {
+        View { dtype, shape, data, strides: None }
+    }
+
+    /// One whose elements lie `strides` elements apart, all of them within `data`.
+    pub(super) fn strided(dtype: Dtype, shape: Vec<usize>, data: &'a [u8], strides: Vec<usize>) -> Self {
+        View { dtype, shape, data, strides: Some(strides) }
+    }
+
+    /// Its elements in order, the last axis moving fastest.
+    pub fn bytes(&self) -> Cow<'a, [u8]> {
+        let Some(strides) = &self.strides else { return Cow::Borrowed(self.data) };
+        let (size, count) = (self.dtype.bitsize() / 8, self.shape.iter().product::<usize>());
+        let (mut out, mut at) = (Vec::with_capacity(count * size), vec![0; self.shape.len()]);
+        for _ in 0..count {
+            let place: usize = at.iter().zip(strides).map(|(i, s)| i * s).sum();
+            out.extend_from_slice(&self.data[place * size..][..size]);
+            for axis in (0..at.len()).rev() {
+                at[axis] += 1;
+                if at[axis] < self.shape[axis] {
+                    break;
+                }
+                at[axis] = 0;
+            }
+        }
+        Cow::Owned(out)
+    }
+
+    /// The same as f32 bytes; none of whole numbers.
+    pub fn f32_bytes(&self) -> Option<Cow<'a, [u8]>> {
+        let bytes = self.bytes();
+        let pairs =
+            |of: fn([u8; 2]) -> f32| bytes.chunks_exact(2).flat_map(|b| of([b[0], b[1]]).to_le_bytes()).collect();
+        let narrow = |b: &[u8]| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32;
+        match self.dtype {
+            Dtype::F32 => Some(bytes),
+            Dtype::F16 => Some(Cow::Owned(pairs(|b| half::f16::from_le_bytes(b).to_f32()))),
+            Dtype::BF16 => Some(Cow::Owned(pairs(|b| half::bf16::from_le_bytes(b).to_f32()))),
+            Dtype::F64 => Some(Cow::Owned(bytes.chunks_exact(8).flat_map(|b| narrow(b).to_le_bytes()).collect())),
+            _ => None,
+        }
+    }
+}
+
+/// The tensors of the file at `path`, which holds `bytes`, by name. Names in dicts within dicts of a PyTorch file are joined
+/// by dots.
+pub fn tensors<'a>(path: &Path, bytes: &'a [u8]) -> Result<BTreeMap<String, View<'a>>> {
+    if torch::is_zip(bytes) {
+        return torch::tensors(bytes).map_err(|why| Error::Data(format!("{} {why}", path.display())));
+    }
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|e| Error::Data(format!("{} is not a usable safetensors file: {e}; make it again", path.display())))?;
+    let view = |v: safetensors::tensor::TensorView<'a>| View::new(v.dtype(), v.shape().to_vec(), v.data());
+    Ok(file.tensors().into_iter().map(|(name, v)| (name, view(v))).collect())
+}
