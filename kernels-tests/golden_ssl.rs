@@ -1,6 +1,6 @@
 //! Compares self-supervised methods with PyTorch and lightly. Each method takes three steps from the same weights on
 //! the same views. The test compares the loss of each step and the change of every weight, running statistic and queue.
-//! `golden/ssl_methods.py` says what each key holds.
+//! `golden/ssl_methods.py` and `golden/ssl_vit.py` say what each key holds.
 
 use crate::golden::{Tensors, floats, read};
 use crate::harness::device::gpu;
@@ -9,8 +9,9 @@ use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeMap;
 use wgslab::base::{Error, Result as BaseResult};
 use wgslab::kernels::fuse;
+use wgslab::nn::init::values;
 use wgslab::nn::recorder::{Progress, Turn};
-use wgslab::nn::{Backbone, Mode, Optimizer, Params, Recipe, Recorder, ResNet, Stem, Views};
+use wgslab::nn::{Backbone, Init, Mode, Optimizer, Params, Recipe, Recorder, ResNet, Stem, Views, Vit};
 use wgslab::ssl::{self, Method};
 use wgslab::tape::{Feed, Plan, Schedule, State, Tape, Type, Var};
 
@@ -25,10 +26,11 @@ const ROUNDING: f64 = 2e-7;
 
 const BATCH: usize = 8;
 const STEPS: usize = 3;
-const LR: f32 = 0.002;
+/// Of residual networks, and of transformers, whose gradients are smaller.
+const LR: [f32; 2] = [0.002, 0.5];
 
 /// Each method, with the settings that the file was made with.
-const METHODS: [(&str, &str); 10] = [
+const METHODS: [(&str, &str); 11] = [
     ("rotation", ""),
     ("jigsaw", "permutations = 5\ntile_share = 0.8\ntile_dim = 7\nhidden_dim = 11"),
     ("jigmag", "magnifications = [1, 2, 4]"),
@@ -50,11 +52,15 @@ const METHODS: [(&str, &str); 10] = [
         "invariance = 25\nvariance = 25\ncovariance = 1\nprojection_dim = 12\n[views]\nblur_probability = [0, 0]\n\
          solarize_probability = [0, 0]",
     ),
+    ("mae", "mask_ratio = 0.75\nnorm_pix_loss = true\ndecoder_embed_dim = 8\ndecoder_depth = 1\ndecoder_num_heads = 2"),
 ];
+
+/// The methods that need a vision transformer. Their numbers stand in a file of their own.
+const OF_PATCHES: [&str; 1] = ["mae"];
 
 /// Settings that are slightly wrong, one for each part of each loss and each moving average. The test must see each of
 /// them.
-const PLANTED: [(&str, &str, &str); 12] = [
+const PLANTED: [(&str, &str, &str); 14] = [
     ("jigmag", "[1, 2, 4]", "[1, 2, 3.5]"),
     ("vae", "beta = 0.1", "beta = 0.101"),
     ("jigsaw", "tile_share = 0.8", "tile_share = 1.0"),
@@ -67,6 +73,8 @@ const PLANTED: [(&str, &str, &str); 12] = [
     ("vicreg", "invariance = 25", "invariance = 25.1"),
     ("vicreg", "\nvariance = 25", "\nvariance = 25.1"),
     ("vicreg", "covariance = 1", "covariance = 1.02"),
+    ("mae", "norm_pix_loss = true", "norm_pix_loss = false"),
+    ("mae", "decoder_num_heads = 2", "decoder_num_heads = 1"),
 ];
 
 /// The trials: one for each method, one for the planted errors, and one that no method is left out.
@@ -116,21 +124,19 @@ struct Step {
     params: Params,
 }
 
-fn step(method: &dyn Method) -> BaseResult<Step> {
+fn backbone(name: &str) -> Box<dyn Backbone> {
+    match OF_PATCHES.contains(&name) {
+        true => Box::new(Vit { width: 12, depth: 2, ..Vit::tiny(4, 1) }),
+        false => Box::new(ResNet::resnet18(Stem::Small, 1.0 / 32.0, 1)),
+    }
+}
+
+fn step(method: &dyn Method, backbone: &dyn Backbone) -> BaseResult<Step> {
     let (mut t, mut params) = (Tape::new(), Params::new());
     let indices = t.input("indices", Type::u32([BATCH]))?;
-    let backbone = ResNet::resnet18(Stem::Small, 1.0 / 32.0, 1);
     let (views, recipe) = (&Given, &Recipe::PLAIN);
-    let mut r = Recorder {
-        t: &mut t,
-        params: &mut params,
-        backbone: &backbone as &dyn Backbone,
-        recipe,
-        batch: BATCH,
-        indices,
-        views,
-        mode: Mode::Train,
-    };
+    let mut r =
+        Recorder { t: &mut t, params: &mut params, backbone, recipe, batch: BATCH, indices, views, mode: Mode::Train };
     let loss = method.record(&Turn::ONLY, &mut r)?;
     let trained = r.params.trained_by(Turn::ONLY.trains);
     let optimizer = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
@@ -156,12 +162,25 @@ fn start(params: &Params, tensors: &Tensors, method: &str) -> Result<BTreeMap<St
     Ok(all)
 }
 
+/// What is fixed at sines and cosines begins as it does in the file, which has them in f32 from f32 angles.
+fn fixed(params: &Params, first: &BTreeMap<String, Vec<f32>>) -> Result<(), String> {
+    for p in params.list().iter().filter(|p| matches!(p.init, Init::SineCosine { .. })) {
+        let off = values(p, 0).iter().zip(&first[&p.name]).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+        if p.trained || off > 1e-6 {
+            return Err(format!("{} begins up to {off:e} apart and is trained: {}", p.name, p.trained));
+        }
+    }
+    Ok(())
+}
+
 fn against(name: &str, settings: &str) -> Result<(), String> {
-    let (gpu, tensors) = (&gpu(true)?, read("ssl")?);
+    let (file, lr) = if OF_PATCHES.contains(&name) { ("ssl_vit", LR[1]) } else { ("ssl", LR[0]) };
+    let (gpu, tensors) = (&gpu(true)?, read(file)?);
     let from = toml::Deserializer::parse(settings).map_err(|e| e.to_string())?;
     let (method, _) = (ssl::method(name).map_err(text)?.read)(from).map_err(|e| e.to_string())?;
-    let step = step(method.as_ref()).map_err(text)?;
+    let step = step(method.as_ref(), backbone(name).as_ref()).map_err(text)?;
     let first = start(&step.params, &tensors, name)?;
+    fixed(&step.params, &first)?;
     let mut state = State::new();
     for p in step.params.list() {
         state.insert(gpu, &p.name, p.ty, Some(bytemuck::cast_slice(&first[&p.name]))).map_err(text)?;
@@ -179,7 +198,7 @@ fn against(name: &str, settings: &str) -> Result<(), String> {
             }
         }
         inputs.extend(drawn(method.as_ref(), name, &tensors, at, &indices)?);
-        let mut feed = Feed::new().scalar("lr", LR);
+        let mut feed = Feed::new().scalar("lr", lr);
         for (name, bytes) in &inputs {
             feed = feed.input(name, bytes);
         }

@@ -3,7 +3,7 @@
 
 The tests read the committed .safetensors files and never run this script. To make the files again:
 
-    pip install torch torchvision safetensors numpy
+    pip install torch torchvision safetensors numpy lightly timm
     python3 kernels-tests/golden/make_golden.py [FOLDER]
 
 Everything is f32 on the CPU with one thread and fixed seeds, so two runs with one PyTorch give the same bytes.
@@ -22,6 +22,7 @@ import misc
 import norms
 import shape
 import ssl_methods
+import ssl_vit
 import steps
 import torch
 import torch.nn.functional as F
@@ -306,9 +307,11 @@ def main():
         "shape": shape.make(),
         "misc": misc.make(),
         "vit": vit.make(),
+        "vit_avg": vit.make("avg"),
         "losses": losses.make(),
         "half": half.make(),
         "ssl": ssl_methods.make(ResNet18),
+        "ssl_vit": ssl_vit.make(),
         "images": images.make(),
         "steps": steps.make(),
     }.items():

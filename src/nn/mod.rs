@@ -15,6 +15,7 @@ pub mod resnet;
 pub mod schedule;
 pub mod sequential;
 pub mod step;
+pub mod transformer;
 pub mod vit;
 pub mod weights;
 
@@ -27,4 +28,5 @@ pub use recipe::Recipe;
 pub use recorder::{Loss, Progress, Recorder, Turn, Views};
 pub use resnet::{Depth, ResNet, Stem};
 pub use sequential::Layer;
-pub use vit::Vit;
+pub use transformer::Transformer;
+pub use vit::{GlobalPool, Vit};

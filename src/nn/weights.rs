@@ -20,6 +20,8 @@ type Converted = (String, Type, Vec<u8>);
 /// The classifier of a file, where it is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Classifier<'a> {
+    /// The name of its layer: `fc` or `head`.
+    pub name: &'static str,
     /// The classes it must know, in the order that its rows shall have.
     pub classes: &'a [String],
     /// Length of the features it reads.
@@ -72,16 +74,20 @@ pub fn load(
         }
         let note = line(kept.note);
         notes.push(if kept.named { note } else { format!("warning: {note}") });
-    } else if let Ok(view) = file.tensor(&format!("{own}{FC_WEIGHT}")) {
-        let classes = view.shape().first().copied().unwrap_or(0);
-        notes.push(line(format!("its classifier fc ({classes} classes) is left out; --keep-classifier asks for it")));
+    } else {
+        for name in CLASSIFIERS {
+            let Ok(view) = file.tensor(&format!("{own}{name}.weight")) else { continue };
+            let classes = view.shape().first().copied().unwrap_or(0);
+            let what = format!("its classifier {name} ({classes} classes) is left out; --keep-classifier asks for it");
+            notes.push(line(what));
+        }
     }
     notes.extend(loading.conversions().map(line));
     Ok(notes)
 }
 
-const FC_WEIGHT: &str = "fc.weight";
-const FC_BIAS: &str = "fc.bias";
+/// What the layer of a classifier is called: torchvision's name and timm's.
+const CLASSIFIERS: [&str; 2] = ["fc", "head"];
 
 fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
     SafeTensors::deserialize(bytes)
@@ -152,9 +158,11 @@ impl Loading<'_> {
         if !self.own.is_empty() {
             notes.push(format!("the prefix {} is taken off its names", self.own));
         }
-        let known = |n: &str| {
-            n == FC_WEIGHT || n == FC_BIAS || n.ends_with("num_batches_tracked") || wanted.iter().any(|w| w.0 == n)
+        let classifies = |n: &str| {
+            let layer = n.strip_suffix(".weight").or(n.strip_suffix(".bias"));
+            layer.is_some_and(|layer| CLASSIFIERS.contains(&layer))
         };
+        let known = |n: &str| classifies(n) || n.ends_with("num_batches_tracked") || wanted.iter().any(|w| w.0 == n);
         let (inside, outside): (Vec<_>, Vec<_>) = names.iter().partition(|n| n.starts_with(self.own));
         if let Some(n) = inside.iter().filter_map(|n| n.strip_prefix(self.own)).find(|n| !known(n)) {
             let what = format!("it holds {n}, which the model does not have; it is another architecture");
@@ -178,7 +186,7 @@ impl Loading<'_> {
             unfit(self.path, format!("{name} is {dtype:?} {shape:?} and the model needs {ty}; {what}"))
         };
         if !view.shape().iter().map(|&d| d as u64).eq(ty.shape.dims().iter().map(|&d| u64::from(d))) {
-            return Err(other("check width, stem and channels"));
+            return Err(other("check width, stem, channels, image size and patch size"));
         }
         let bytes = as_f32(&view).ok_or_else(|| other("F32 is read, and F64, F16 and BF16 are converted"))?;
         if view.dtype() != Dtype::F32 {
@@ -201,9 +209,10 @@ impl Loading<'_> {
 
     /// The classifier's tensors, its rows in the wished order, and what to say of them.
     fn classifier(&mut self, wish: Classifier<'_>, known: &[String]) -> Result<Kept> {
-        let Classifier { classes, features } = wish;
-        let Ok(view) = self.file.tensor(&format!("{}{FC_WEIGHT}", self.own)) else {
-            return Err(unfit(self.path, "it holds no classifier fc to keep; leave --keep-classifier out"));
+        let Classifier { name: layer, classes, features } = wish;
+        let Ok(view) = self.file.tensor(&format!("{}{layer}.weight", self.own)) else {
+            let what = format!("it holds no classifier {layer} to keep; leave --keep-classifier out");
+            return Err(unfit(self.path, what));
         };
         let count = view.shape().first().copied().unwrap_or(0);
         if count != classes.len() {
@@ -220,18 +229,19 @@ impl Loading<'_> {
             return Err(unfit(self.path, format!("its classifier knows the classes {has}, and the data has {want}")));
         };
         let note = match named {
-            true => format!("its classifier fc is kept, for the classes {}", classes.join(", ")),
+            true => format!("its classifier {layer} is kept, for the classes {}", classes.join(", ")),
             false => format!(
-                "its classifier fc is kept; it does not name its {count} classes, so its rows are taken for {} in this order",
+                "its classifier {layer} is kept; it does not name its {count} classes, so its rows are taken for {} in this order",
                 classes.join(", ")
             ),
         };
         let mut tensors = Vec::new();
-        for (name, ty) in [(FC_WEIGHT, Type::f32([count, features])), (FC_BIAS, Type::f32([count]))] {
-            let values = self.values(name, ty)?;
+        for (part, ty) in [("weight", Type::f32([count, features])), ("bias", Type::f32([count]))] {
+            let name = format!("{layer}.{part}");
+            let values = self.values(&name, ty)?;
             let stride = values.len() / count.max(1);
             let ordered = rows.iter().flat_map(|&r| values[r * stride..][..stride].iter().copied()).collect();
-            tensors.push((name.to_string(), ty, ordered));
+            tensors.push((name, ty, ordered));
         }
         Ok(Kept { note, named, tensors })
     }
@@ -362,7 +372,7 @@ mod tests {
         ];
         let keep = |classes: &[&str], known: &[&str]| {
             let (classes, known) = (names(classes), names(known));
-            loading(&file, "", |mut l| l.classifier(Classifier { classes: &classes, features: 2 }, &known))
+            loading(&file, "", |mut l| l.classifier(Classifier { name: "fc", classes: &classes, features: 2 }, &known))
         };
         let bias = |tensors: &[(String, Type, Vec<u8>)]| bytemuck::pod_collect_to_vec::<u8, f32>(&tensors[1].2);
         let Kept { note, named, tensors } = keep(&["a", "b", "c"], &["b", "c", "a"]).unwrap();
@@ -379,7 +389,9 @@ mod tests {
         };
         assert!(said(&["a", "b"], &["a", "b", "c"]).contains("knows 3 classes and the data has 2"));
         assert!(said(&["a", "b", "d"], &["a", "b", "c"]).contains("classes a, b, c, and the data has a, b, d"));
-        let e = loading(&[], "", |mut l| l.classifier(Classifier { classes: &names(&["a"]), features: 2 }, &[]));
+        let e = loading(&[], "", |mut l| {
+            l.classifier(Classifier { name: "fc", classes: &names(&["a"]), features: 2 }, &[])
+        });
         assert!(e.err().unwrap().to_string().contains("no classifier fc"));
     }
 }

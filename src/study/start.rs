@@ -83,7 +83,8 @@ impl Start {
     /// fit.
     pub fn load(&self, job: &Job<'_>, classes: &[String], backbone: &dyn Backbone, state: &mut State) -> Result<()> {
         let bytes = self.bytes()?;
-        let keep = self.classifier.then(|| Classifier { classes, features: backbone.features() });
+        let keep =
+            self.classifier.then(|| Classifier { name: backbone.classifier(), classes, features: backbone.features() });
         let file = (self.path.as_path(), &bytes[..]);
         let notes = weights::load(file, job.gpu, state, "backbone.", &job.backbone_tensors(backbone)?, keep)?;
         notes.iter().for_each(|n| job.progress.note(n));
