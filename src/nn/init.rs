@@ -88,7 +88,8 @@ impl Params {
         Self::default()
     }
 
-    /// Names a trained parameter and reads it.
+    /// Names a trained parameter and reads it. A name that is known is what it was when it was named first, a statistic for
+    /// instance.
     pub fn weight(&mut self, t: &mut Tape, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Var> {
         self.named(t, name, shape.into(), init, true)
     }
