@@ -116,7 +116,10 @@ impl Method for Jigsaw {
 
     fn takes_backbone(&self, backbone: &dyn Backbone, _: [usize; 2]) -> Result<(), Mistake> {
         match backbone.patch_size() {
-            Some(_) => mistake("model.arch", "shows the network tiles, while a vision transformer has positions for whole images; use a ResNet"),
+            Some(_) => mistake(
+                "model.arch",
+                "shows the network tiles, while a vision transformer has positions for whole images; use a ResNet",
+            ),
             None => Ok(()),
         }
     }

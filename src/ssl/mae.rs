@@ -128,11 +128,16 @@ impl Mae {
     fn grid(&self, r: &Recorder<'_>, x: Var) -> Result<Grid> {
         let [batch, channels, height, width] = r.t.shape(x).nchw("mae", "x")?;
         let sides = self.sides(r.backbone, [height, width]);
-        let sides = sides.map_err(|(key, what)| Error::Usage(format!("mae: {key} {what}")))?;
+        let sides = sides.map_err(|(key, what)| match key.as_str() {
+            "model.arch" => Error::Usage(format!("mae {what}")),
+            _ => Error::Usage(format!("pretraining.mae.{key} {what}")),
+        })?;
         let (patch, patches) = (height / sides[0], sides[0] * sides[1]);
         let before = *self.patches.get_or_init(|| patches);
         if before != patches {
-            return Err(Error::Failed(format!("mae was recorded for {before} patches and is for {patches}; make a new one")));
+            return Err(Error::Failed(format!(
+                "mae was recorded for {before} patches and is for {patches}; make a new one"
+            )));
         }
         Ok(Grid { batch, channels, patch, sides, visible: self.visible(patches) })
     }
@@ -142,7 +147,8 @@ impl Mae {
         let (n, tokens, dim) = (grid.batch, grid.patches() + 1, self.decoder_embed_dim);
         let (name, init) = (r.named("decoder_pos_embed"), Init::SineCosine { columns: grid.sides[1] });
         let position = r.params.statistic(r.t, &name, [1, tokens, dim], init)?;
-        let mask_token = r.params.weight(r.t, &r.params.named_by_player("mask_token"), [1, 1, dim], Init::Normal(0.02))?;
+        let mask_token =
+            r.params.weight(r.t, &r.params.named_by_player("mask_token"), [1, 1, dim], Init::Normal(0.02))?;
         let (prefix, heads, init) = (r.named("decoder_"), self.decoder_num_heads, Init::XavierUniform);
         let mut decoder = Transformer { t: r.t, params: r.params, prefix: &prefix, heads, init };
         let width = decoder.t.shape(z).dim(2);
@@ -246,7 +252,8 @@ mod tests {
     fn a_mask_divides_the_patches() {
         let patches = OnceLock::from(16);
         let (mask_ratio, norm_pix_loss) = (0.75, true);
-        let mae = Mae { mask_ratio, norm_pix_loss, decoder_embed_dim: 8, decoder_depth: 1, decoder_num_heads: 2, patches };
+        let mae =
+            Mae { mask_ratio, norm_pix_loss, decoder_embed_dim: 8, decoder_depth: 1, decoder_num_heads: 2, patches };
         let at = Progress { seed: 3, epoch: 1, epochs: 2, step: 0, steps: 1, repeat: 0 };
         let rows = |at, indices: &[u32]| -> [Vec<u32>; 2] {
             let all = mae.inputs(at, indices);
