@@ -1,6 +1,7 @@
 //! Compares self-supervised methods with PyTorch and lightly. Each method takes three steps from the same weights on
 //! the same views. The test compares the loss of each step and the change of every weight, running statistic and queue.
-//! `golden/ssl_methods.py` says what each key holds, and `golden/bigbigan.py` for the method whose step has turns.
+//! `golden/ssl_methods.py` says what each key holds, `golden/bigbigan.py` for the method whose step has turns, and
+//! `golden/ssl_vit.py` for the one that needs a vision transformer.
 
 use crate::golden::{Tensors, floats, read};
 use crate::harness::device::gpu;
@@ -10,9 +11,9 @@ use std::collections::BTreeMap;
 use wgslab::base::{Error, Result as BaseResult};
 use wgslab::device::Gpu;
 use wgslab::kernels::fuse;
-use wgslab::nn::init::Param;
+use wgslab::nn::init::{Param, values};
 use wgslab::nn::recorder::{Progress, Turn};
-use wgslab::nn::{Backbone, Mode, Optimizer, Params, Recipe, Recorder, ResNet, Stem, Views};
+use wgslab::nn::{Backbone, Init, Mode, Optimizer, Params, Recipe, Recorder, ResNet, Stem, Views, Vit};
 use wgslab::ssl::{self, Method};
 use wgslab::tape::{Feed, Plan, Schedule, State, Tape, Type, Var};
 
@@ -27,10 +28,11 @@ const ROUNDING: f64 = 2e-7;
 
 const BATCH: usize = 8;
 const STEPS: usize = 3;
-const LR: f32 = 0.002;
+/// Of residual networks, and of transformers, whose gradients are smaller.
+const LR: [f32; 2] = [0.002, 0.5];
 
 /// Each method, with the settings that the file was made with.
-const METHODS: [(&str, &str); 11] = [
+const METHODS: [(&str, &str); 12] = [
     ("rotation", ""),
     ("jigsaw", "permutations = 5\ntile_share = 0.8\ntile_dim = 7\nhidden_dim = 11"),
     ("jigmag", "magnifications = [1, 2, 4]"),
@@ -57,11 +59,15 @@ const METHODS: [(&str, &str); 11] = [
         "latent_dim = 8\ndiscriminator_steps = 2\ndropout = 0.25\nencoder_dims = [7, 6]\ngenerator_dims = [5, 4]\n\
          image_discriminator_dims = [4, 5]\nlatent_discriminator_dims = [7, 6]\njoint_discriminator_dims = [6, 5]",
     ),
+    ("mae", "mask_ratio = 0.75\nnorm_pix_loss = true\ndecoder_embed_dim = 8\ndecoder_depth = 1\ndecoder_num_heads = 2"),
 ];
+
+/// The methods that need a vision transformer. Their numbers stand in a file of their own.
+const OF_PATCHES: [&str; 1] = ["mae"];
 
 /// Settings that are slightly wrong, one for each part of each loss and each moving average. The test must see each of
 /// them. The errors of BigBiGAN are in its file, see [`expect_differing`].
-const PLANTED: [(&str, &str, &str); 12] = [
+const PLANTED: [(&str, &str, &str); 14] = [
     ("jigmag", "[1, 2, 4]", "[1, 2, 3.5]"),
     ("vae", "beta = 0.1", "beta = 0.101"),
     ("jigsaw", "tile_share = 0.8", "tile_share = 1.0"),
@@ -74,6 +80,8 @@ const PLANTED: [(&str, &str, &str); 12] = [
     ("vicreg", "invariance = 25", "invariance = 25.1"),
     ("vicreg", "\nvariance = 25", "\nvariance = 25.1"),
     ("vicreg", "covariance = 1", "covariance = 1.02"),
+    ("mae", "norm_pix_loss = true", "norm_pix_loss = false"),
+    ("mae", "decoder_num_heads = 2", "decoder_num_heads = 1"),
 ];
 
 /// The trials: one for each method, one for the planted errors, and one that no method is left out.
@@ -119,7 +127,18 @@ impl Views for Given {
 
 /// The file that holds a method's values.
 fn file(method: &str) -> &'static str {
-    if method == "bigbigan" { "ssl_bigbigan" } else { "ssl" }
+    match method {
+        "bigbigan" => "ssl_bigbigan",
+        name if OF_PATCHES.contains(&name) => "ssl_vit",
+        _ => "ssl",
+    }
+}
+
+fn backbone(name: &str) -> Box<dyn Backbone> {
+    match OF_PATCHES.contains(&name) {
+        true => Box::new(Vit { width: 12, depth: 2, ..Vit::tiny(4, 1) }),
+        false => Box::new(ResNet::resnet18(Stem::Small, 1.0 / 32.0, 1)),
+    }
 }
 
 /// A recorded turn of a method.
@@ -132,23 +151,27 @@ struct Recorded {
     terms: Vec<&'static str>,
 }
 
-fn turns(method: &dyn Method) -> BaseResult<Vec<Recorded>> {
+fn turns(method: &dyn Method, backbone: &dyn Backbone) -> BaseResult<Vec<Recorded>> {
     let (mut params, mut all) = (Params::new(), Vec::new());
     for turn in method.turns() {
         let mut tape = Tape::new();
         let terms = match turn.name {
-            "" => record(method, &turn, &mut tape, &mut params)?,
-            name => tape.scope(name, |t| record(method, &turn, t, &mut params))?,
+            "" => record((method, backbone), &turn, &mut tape, &mut params)?,
+            name => tape.scope(name, |t| record((method, backbone), &turn, t, &mut params))?,
         };
         all.push(Recorded { turn, tape, params: params.clone(), terms });
     }
     Ok(all)
 }
 
-fn record(method: &dyn Method, turn: &Turn, t: &mut Tape, params: &mut Params) -> BaseResult<Vec<&'static str>> {
+fn record(
+    (method, backbone): (&dyn Method, &dyn Backbone),
+    turn: &Turn,
+    t: &mut Tape,
+    params: &mut Params,
+) -> BaseResult<Vec<&'static str>> {
     let indices = t.input("indices", Type::u32([BATCH]))?;
-    let backbone = ResNet::resnet18(Stem::Small, 1.0 / 32.0, 1);
-    let (views, recipe, backbone) = (&Given, &Recipe::PLAIN, &backbone as &dyn Backbone);
+    let (views, recipe) = (&Given, &Recipe::PLAIN);
     let mut r = Recorder { t, params, backbone, recipe, batch: BATCH, indices, views, mode: Mode::Train };
     let loss = method.record(turn, &mut r)?;
     let trained = r.params.trained_by(turn.trains);
@@ -176,13 +199,25 @@ fn start(params: &Params, tensors: &Tensors, method: &str) -> Result<BTreeMap<St
     Ok(all)
 }
 
+/// What is fixed at sines and cosines begins as it does in the file, which has them in f32 from f32 angles.
+fn fixed(params: &Params, first: &BTreeMap<String, Vec<f32>>) -> Result<(), String> {
+    for p in params.list().iter().filter(|p| matches!(p.init, Init::SineCosine { .. })) {
+        let off = values(p, 0).iter().zip(&first[&p.name]).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+        if p.trained || off > 1e-6 {
+            return Err(format!("{} begins up to {off:e} apart and is trained: {}", p.name, p.trained));
+        }
+    }
+    Ok(())
+}
+
 fn against(name: &str, settings: &str) -> Result<(), String> {
     let (gpu, tensors) = (&gpu(true)?, read(file(name))?);
     let from = toml::Deserializer::parse(settings).map_err(|e| e.to_string())?;
     let (method, _) = (ssl::method(name).map_err(text)?.read)(from).map_err(|e| e.to_string())?;
-    let turns = turns(method.as_ref()).map_err(text)?;
+    let turns = turns(method.as_ref(), backbone(name).as_ref()).map_err(text)?;
     let params = turns.last().map(|t| &t.params).ok_or("no turn")?;
     let first = start(params, &tensors, name)?;
+    fixed(params, &first)?;
     let mut state = State::new();
     for p in params.list() {
         state.insert(gpu, &p.name, p.ty, Some(bytemuck::cast_slice(&first[&p.name]))).map_err(text)?;
@@ -234,8 +269,9 @@ fn run(gpu: &Gpu, of: (&dyn Method, &str), tensors: &Tensors, plan: &Plan, at: P
     }
     inputs.extend(drawn(method, name, tensors, at, &indices)?);
     let mut feed = Feed::new();
+    let lr = LR[usize::from(OF_PATCHES.contains(&name))];
     for rate in plan.schedule().scalars.iter().filter(|s| *s == "lr" || s.ends_with(".lr")) {
-        feed = feed.scalar(rate, LR);
+        feed = feed.scalar(rate, lr);
     }
     for (name, bytes) in &inputs {
         feed = feed.input(name, bytes);

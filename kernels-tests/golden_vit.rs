@@ -9,12 +9,22 @@ use crate::harness::{device::gpu, text};
 use libtest_mimic::{Failed, Trial};
 use wgslab::base::{Error, Result as BaseResult};
 use wgslab::kernels::fuse;
-use wgslab::nn::Backbone;
-use wgslab::nn::{Params, Vit};
+use wgslab::nn::{Backbone, GlobalPool, Params, Vit};
 use wgslab::tape::rewrite::Rule;
 use wgslab::tape::{Feed, Options, Plan, Schedule, Tape, Type};
 
-const MODEL: Vit = Vit { patch: 4, width: 12, depth: 2, heads: 3, in_channels: 2, registers: 0, layer_scale: false };
+const MODEL: Vit = Vit {
+    patch: 4,
+    width: 12,
+    depth: 2,
+    heads: 3,
+    in_channels: 2,
+    registers: 0,
+    layer_scale: false,
+    global_pool: GlobalPool::Token,
+};
+/// What the features are, and the file of each.
+const FILES: [(GlobalPool, &str); 2] = [(GlobalPool::Token, "vit"), (GlobalPool::Avg, "vit_avg")];
 const CLASSES: usize = 5;
 
 /// How far these numbers may lie from PyTorch's, as a share of the largest value of a tensor. Both round to f32 and sum
@@ -25,23 +35,26 @@ const ALLOWED: f64 = 2e-5;
 /// The trials, each run unfused and fused. The name is the variant to take where an op offers it. No op has a variant
 /// "first", so there each op takes its own first variant.
 pub fn trials() -> Vec<Trial> {
-    let trial = |family: &'static str| {
-        Trial::test(format!("T1 golden vit::{family}"), move || against_pytorch(family).map_err(Failed::from))
+    let trial = |family: &'static str, (pool, file)| {
+        Trial::test(format!("T1 golden {file}::{family}"), move || {
+            against_pytorch(family, Vit { global_pool: pool, ..MODEL }, file).map_err(Failed::from)
+        })
     };
-    let mut trials: Vec<Trial> = ["first", "naive", "groups", "tiles"].into_iter().map(trial).collect();
+    let families = ["first", "naive", "groups", "tiles"];
+    let mut trials: Vec<Trial> = FILES.iter().flat_map(|of| families.map(|family| trial(family, *of))).collect();
     trials.push(Trial::test("T1 golden vit::what does not fit", || misfits().map_err(Failed::from)));
     trials
 }
 
-fn against_pytorch(family: &'static str) -> Result<(), String> {
-    let (gpu, tensors) = (gpu(true)?, read("vit")?);
+fn against_pytorch(family: &'static str, model: Vit, file: &str) -> Result<(), String> {
+    let (gpu, tensors) = (gpu(true)?, read(file)?);
     let record = || {
         let (mut t, mut params) = (Tape::new(), Params::new());
         let x = t.input("input", tensors["input"].ty)?;
         let labels = t.input("labels", tensors["labels"].ty)?;
         let weights = t.input("weights", Type::f32(tensors["labels"].ty.shape))?;
-        let features = MODEL.forward(&mut t, &mut params, "", x, wgslab::nn::Mode::Train)?;
-        let logits = MODEL.classify(&mut t, &mut params, "", features, CLASSES)?;
+        let features = model.forward(&mut t, &mut params, "", x, wgslab::nn::Mode::Train)?;
+        let logits = model.classify(&mut t, &mut params, "", features, CLASSES)?;
         let [loss, _, _] = t.cross_entropy(logits, labels, weights)?;
         t.output("train/logits", logits);
         t.output("train/loss", loss);
@@ -79,7 +92,7 @@ fn against_pytorch(family: &'static str) -> Result<(), String> {
                 (furthest, of) = (share(&got, &want), name.as_str());
             }
         }
-        println!("vit::{family}: furthest from PyTorch, as a share of the largest value: {furthest:e} of {of}");
+        println!("{file}::{family}: furthest from PyTorch, as a share of the largest value: {furthest:e} of {of}");
     }
     if steps[1] >= steps[0] {
         return Err(format!("{} steps unfused, {} fused: nothing was fused", steps[0], steps[1]));

@@ -184,7 +184,7 @@ fn a_stage_of_a_study_is_profiled_with_its_augmentation() {
 fn a_step_of_nothing_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     for words in [
-        ["profile", "none.toml", "--model=vit"],
+        ["profile", "none.toml", "--model=vit_tiny"],
         ["profile", "--config=none.toml", "--width=0.5"],
         ["profile", "--json=p", "--html=./p"],
     ] {

@@ -3,7 +3,7 @@
 
 The tests read the committed .safetensors files and never run this script. To make the files again:
 
-    pip install torch torchvision safetensors numpy lightly scikit-learn
+    pip install torch torchvision safetensors numpy lightly timm scikit-learn
     python3 kernels-tests/golden/make_golden.py [FOLDER]
 
 Everything is f32 on the CPU with one thread and fixed seeds, so two runs with one PyTorch give the same bytes.
@@ -24,6 +24,7 @@ import misc
 import norms
 import shape
 import ssl_methods
+import ssl_vit
 import steps
 import torch
 import torch.nn.functional as F
@@ -308,11 +309,13 @@ def main():
         "shape": shape.make(),
         "misc": misc.make(),
         "vit": vit.make(),
+        "vit_avg": vit.make("avg"),
         "losses": losses.make(),
         "half": half.make(),
         "ssl": ssl_methods.make(ResNet18),
         "ssl_bigbigan": bigbigan.make(ResNet18),
         "learners": learners.make(ResNet18),
+        "ssl_vit": ssl_vit.make(),
         "images": images.make(),
         "steps": steps.make(),
     }.items():

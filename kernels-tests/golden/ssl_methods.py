@@ -328,10 +328,10 @@ def weights(model):
     return {k: v.detach().clone() for k, v in model.state_dict().items() if "num_batches" not in k}
 
 
-def run(model, views):
+def run(model, views, lr=LR):
     """Trains the steps. Returns the losses and the weights after each step."""
     trained = [p for k, p in model.named_parameters() if not k.startswith(("key.", "target."))]
-    optimizer = torch.optim.SGD(trained, lr=LR, momentum=MOMENTUM, weight_decay=DECAY)
+    optimizer = torch.optim.SGD(trained, lr=lr, momentum=MOMENTUM, weight_decay=DECAY)
     model.train()
     losses, after = [], []
     for step in range(STEPS):

@@ -1,9 +1,11 @@
 """Golden values of a small vision transformer with timm's names; make_golden.py writes them.
 
 The keys are those of `resnet`: param/<name>, input, labels, train/logits, train/loss, grad/<name>. The modules are
-PyTorch's own. Their attributes are declared in timm's order, so named_parameters() gives timm's names in its order.
+PyTorch's own. Their attributes are declared in timm's order, so named_parameters() gives timm's names in its order. timm's
+own network (`pip install timm`) must take the weights with strict=True and give the same logits.
 """
 
+import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -66,28 +68,31 @@ class Block(nn.Module):
 
 
 class Vit(nn.Module):
-    """timm.models.VisionTransformer with a class token."""
+    """timm.models.VisionTransformer with a class token, or the mean of the other tokens before the norm."""
 
-    def __init__(self, patch, width, depth, heads, channels, patches, classes):
+    def __init__(self, patch, width, depth, heads, channels, patches, classes, pool):
         super().__init__()
+        self.pool = pool
         self.cls_token = nn.Parameter(torch.randn(1, 1, width))
         self.pos_embed = nn.Parameter(0.5 * torch.randn(1, patches + 1, width))
         self.patch_embed = PatchEmbed(channels, width, patch)
         self.blocks = nn.Sequential(*[Block(width, heads) for _ in range(depth)])
-        self.norm = nn.LayerNorm(width, EPS)
+        setattr(self, "norm" if pool == "token" else "fc_norm", nn.LayerNorm(width, EPS))
         self.head = nn.Linear(width, classes)
 
     def forward(self, x):
         x = self.patch_embed(x)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embed
-        return self.head(self.norm(self.blocks(x))[:, 0])
+        x = self.blocks(x)
+        x = self.norm(x)[:, 0] if self.pool == "token" else self.fc_norm(x[:, 1:].mean(1))
+        return self.head(x)
 
 
-def make():
+def make(pool="token"):
     """Makes 2 blocks of width 12 with 3 heads. Images have 2 channels and 12 x 8 pixels; patches of 4 give 6
     patches."""
     torch.manual_seed(7)
-    model = Vit(4, 12, 2, 3, 2, 6, 5)
+    model = Vit(4, 12, 2, 3, 2, 6, 5, pool)
     # Scales and shifts of norms are not 1 and 0, so that a test sees one that is swapped or forgotten.
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
@@ -97,6 +102,10 @@ def make():
     out = {"input": x, "labels": labels}
     out |= {f"param/{k}": v.detach().clone() for k, v in model.state_dict().items()}
     logits = model(x)
+    theirs = timm.models.VisionTransformer(
+        img_size=(12, 8), patch_size=4, in_chans=2, num_classes=5, global_pool=pool, embed_dim=12, depth=2, num_heads=3)
+    theirs.load_state_dict(model.state_dict(), strict=True)
+    torch.testing.assert_close(theirs.eval()(x), logits)
     loss = F.cross_entropy(logits, labels)
     loss.backward()
     out["train/logits"], out["train/loss"] = logits, loss

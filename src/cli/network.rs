@@ -1,7 +1,7 @@
 //! The options that choose a network if no config does.
 
 use crate::base::{Error, Result};
-use crate::nn::{Backbone, Model, Stem, Vit, backbone};
+use crate::nn::{Backbone, GlobalPool, Model, Stem, backbone};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 /// A network of given sizes.
 #[derive(Args, Debug)]
 pub(super) struct NetworkOptions {
-    /// Without a config: the network, resnet18, resnet50 or vit (a ViT-Ti)
-    #[arg(long, default_value = "resnet18", value_parser = models())]
+    /// Without a config: the network
+    #[arg(long, default_value = "resnet18", value_parser = PossibleValuesParser::new(backbone::names()))]
     model: String,
     /// Without a config: channels of the images
     #[arg(long, default_value_t = 3)]
@@ -33,20 +33,18 @@ impl NetworkOptions {
         if channels == 0 || patch == 0 || width.is_nan() || width <= 0.0 {
             return Err(Error::Usage("--channels, --width and --patch must be above 0".into()));
         }
-        if self.model == "vit" && !size.is_multiple_of(patch) {
+        let model = Model {
+            arch: self.model.clone(),
+            stem: Some(if self.stem == "3x3" { Stem::Small } else { Stem::Large }),
+            width: Some(width),
+            patch_size: Some(patch),
+            global_pool: Some(GlobalPool::Token),
+        };
+        if model.clone().settled().patch_size.is_some() && !size.is_multiple_of(patch) {
             return Err(Error::Usage(format!(
                 "--patch {patch} does not divide --size {size}; the image of a ViT must be whole patches"
             )));
         }
-        let stem = if self.stem == "3x3" { Stem::Small } else { Stem::Large };
-        match self.model.as_str() {
-            "vit" => Ok(Arc::new(Vit::tiny(patch, channels))),
-            arch => Model { arch: arch.into(), stem, width }.backbone(channels),
-        }
+        model.backbone(channels)
     }
-}
-
-/// The backbones of a config, and the transformer, which a config cannot name yet.
-fn models() -> PossibleValuesParser {
-    backbone::names().into_iter().chain(["vit"]).collect::<Vec<_>>().into()
 }

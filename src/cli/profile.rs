@@ -29,7 +29,7 @@ use std::sync::Arc;
     verbatim_doc_comment,
     after_help = "Examples:
   wgslab profile --model resnet18 --size 32 --batch 8 --html profile.html
-  wgslab profile --model vit --patch 4 --size 32 --batch 8
+  wgslab profile --model vit_tiny --patch 4 --size 32 --batch 8
   wgslab profile configs/smoke.toml --stage pretrain --method byol --trace trace.json
       open ui.perfetto.dev and drop trace.json there
   wgslab profile --batch 4 --steps 1 --recording step.json"

@@ -5,7 +5,7 @@ use super::backbone::Backbone;
 use super::prefix::own_prefix;
 use super::resnet::{Depth, ResNet, Stem};
 use super::tensors::{View, tensors};
-use super::vit::Vit;
+use super::vit::{GlobalPool, Vit};
 use crate::base::{Error, Result};
 use crate::tape::Type;
 use std::collections::BTreeMap;
@@ -127,9 +127,6 @@ fn vit(named: &Named<'_>) -> Result<Told, String> {
             "its tokens have {width} numbers; heads are told as {HEAD} each, which does not divide them"
         ));
     }
-    if named.get("fc_norm.weight").is_some() {
-        return Err("it averages its patches (fc_norm), and features are read from the class token".into());
-    }
     let [_, tokens, _] = named.shape("pos_embed")?;
     // Of sizes that the file really holds: a product of these makes a network.
     if named.shape("blocks.0.attn.qkv.weight")? != [3 * width, width] {
@@ -140,6 +137,9 @@ fn vit(named: &Named<'_>) -> Result<Told, String> {
     if depth > MAX_BLOCKS {
         return Err(format!("it has {depth} blocks, more than {MAX_BLOCKS}"));
     }
+    // timm has a norm of this name where the patches are averaged.
+    let averages = named.get("fc_norm.weight").is_some();
+    let global_pool = if averages { GlobalPool::Avg } else { GlobalPool::Token };
     let registers = ["register_tokens", "reg_token"].into_iter().find_map(|n| Some(*named.get(n)?.get(1)?));
     let backbone = Vit {
         patch,
@@ -149,6 +149,7 @@ fn vit(named: &Named<'_>) -> Result<Told, String> {
         in_channels,
         registers: registers.unwrap_or(0),
         layer_scale: named.get("blocks.0.ls1.gamma").is_some(),
+        global_pool,
     };
     Ok(Told { backbone: Arc::new(backbone), image_size: Some(patches.isqrt() * patch) })
 }
@@ -217,7 +218,7 @@ mod tests {
         let made = told(&[plain, more].concat()).unwrap();
         assert!(made.contains("registers: 4, layer_scale: true"), "{made}");
         let mean: &[(&str, &[usize])] = &[("fc_norm.weight", &[192])];
-        assert!(told(&[plain, mean].concat()).unwrap_err().contains("fc_norm"));
+        assert!(told(&[plain, mean].concat()).unwrap().contains("global_pool: Avg"));
         let odd: &[(&str, &[usize])] = &[("patch_embed.proj.weight", &[100, 3, 16, 16])];
         assert!(told(&[&plain[1..], odd].concat()).unwrap_err().contains("have 100 numbers"));
     }

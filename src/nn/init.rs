@@ -15,10 +15,19 @@ pub enum Init {
     KaimingNormalFanOut,
     /// Uniform in ±1/√fan_in: PyTorch's default for linear layers, weight and bias.
     UniformFanIn(usize),
+    /// Of a matrix [K, D]: uniform in ±√(6 / (K + D)) (Glorot & Bengio 2010, eq. 16).
+    XavierUniform,
     /// Normal with this σ.
     Normal(f32),
     /// Rows of length 1 in directions drawn evenly.
     UnitRows,
+    /// Of positions [1, T, D], 4 a divisor of D, of a class token and patches in a grid of so many columns: zeros for the token;
+    /// the sines, then the cosines, of column / 10000^(4i/D) for i from 0 to D/4 − 1, then of the row (He et al. 2021, arXiv
+    /// 2111.06377, the authors' code).
+    SineCosine {
+        /// Patches side by side.
+        columns: usize,
+    },
     /// All ones.
     Ones,
     /// All zeros.
@@ -79,7 +88,8 @@ impl Params {
         Self::default()
     }
 
-    /// Names a trained parameter and reads it.
+    /// Names a trained parameter and reads it. A name that is known is what it was when it was named first, a statistic for
+    /// instance.
     pub fn weight(&mut self, t: &mut Tape, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Var> {
         self.named(t, name, shape.into(), init, true)
     }
@@ -224,6 +234,12 @@ pub fn values(p: &Param, seed: u64) -> Vec<f32> {
             let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
             (0..n).map(|_| bound * (2.0 * rng.uniform() - 1.0)).collect()
         }
+        Init::XavierUniform => {
+            let sides: u32 = p.ty.shape.dims().iter().sum();
+            let bound = (6.0 / sides.max(1) as f32).sqrt();
+            (0..n).map(|_| bound * (2.0 * rng.uniform() - 1.0)).collect()
+        }
+        Init::SineCosine { columns } => sine_cosine(n, p.ty.shape.dims().last().map_or(1, |&d| d as usize), columns),
         Init::Normal(std) => (0..n).map(|_| std * rng.normal()).collect(),
         Init::UnitRows => {
             let row = p.ty.shape.dims().last().map_or(1, |&d| d as usize).max(1);
@@ -240,6 +256,22 @@ pub fn values(p: &Param, seed: u64) -> Vec<f32> {
             (0..n).map(|_| std * rng.normal()).collect()
         }
     }
+}
+
+/// The `n` values of [`Init::SineCosine`] for tokens of so many dimensions.
+fn sine_cosine(n: usize, width: usize, columns: usize) -> Vec<f32> {
+    let (waves, columns) = (width / 4, columns.max(1));
+    let mut all = vec![0.0; n];
+    for (patch, row) in all.chunks_exact_mut(width.max(1)).skip(1).enumerate() {
+        for (half, at) in [patch % columns, patch / columns].into_iter().enumerate() {
+            for i in 0..waves {
+                let angle = at as f64 / 10_000f64.powf(i as f64 / waves as f64);
+                row[2 * half * waves + i] = angle.sin() as f32;
+                row[(2 * half + 1) * waves + i] = angle.cos() as f32;
+            }
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -259,5 +291,9 @@ mod tests {
         let rows = values(&p("a", Init::UnitRows), 1);
         assert!(rows.chunks(3).all(|r| (r.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5));
         assert!(values(&p("a", Init::UniformFanIn(25)), 1).iter().all(|x| x.abs() <= 0.2));
+        let matrix = Param { ty: Type::f32([40, 56]), ..p("a", Init::XavierUniform) };
+        let v = values(&matrix, 1);
+        let largest = v.iter().fold(0f32, |most, x| most.max(x.abs()));
+        assert!((0.24..=0.25).contains(&largest), "√(6/96) is 0.25: {largest}");
     }
 }

@@ -20,6 +20,7 @@ pub mod sequential;
 pub mod step;
 pub mod tensors;
 mod torch;
+pub mod transformer;
 pub mod vit;
 pub mod weights;
 
@@ -32,4 +33,5 @@ pub use recipe::Recipe;
 pub use recorder::{Loss, Progress, Recorder, Turn, Views};
 pub use resnet::{Depth, ResNet, Stem};
 pub use sequential::Layer;
-pub use vit::Vit;
+pub use transformer::Transformer;
+pub use vit::{GlobalPool, Vit};

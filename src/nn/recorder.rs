@@ -92,6 +92,13 @@ impl Recorder<'_> {
         self.backbone.forward(self.t, self.params, &prefix, x, self.mode)
     }
 
+    /// The tokens of images by the backbone of the current player, [N, T, features], or those alone that `rows` name; see
+    /// [`Backbone::tokens`].
+    pub fn tokens(&mut self, x: Var, rows: Option<Var>) -> Result<Var> {
+        let prefix = self.named("backbone.");
+        self.backbone.tokens(self.t, self.params, &prefix, x, rows)
+    }
+
     /// Records `f` on several views of the images, [batch, ..] each, one after the other in one batch, while batch norm sees
     /// each view alone: the values of a pass for each view, at the cost of one. Gives what `f` gives, of [views · batch, ..].
     pub fn together<T>(&mut self, views: &[Var], f: impl FnOnce(&mut Self, Var) -> Result<T>) -> Result<T> {

@@ -153,9 +153,12 @@ impl Backbone for ResNet {
         r.t.layer("avgpool", |t| t.global_avg_pool(y))
     }
 
-    /// Named `fc`.
+    fn classifier(&self) -> &'static str {
+        "fc"
+    }
+
     fn classify(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, classes: usize) -> Result<Var> {
-        linear(t, params, &format!("{prefix}fc"), x, classes)
+        linear(t, params, &format!("{prefix}{}", self.classifier()), x, classes)
     }
 
     fn usual_optimizer(&self) -> Optimizer {

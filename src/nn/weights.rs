@@ -186,7 +186,7 @@ impl<'a> Loading<'a> {
         };
         let resize = if view.shape == dims { None } else { positions() };
         if view.shape != dims && resize.is_none() {
-            return Err(other("check width, stem and channels"));
+            return Err(other("check width, stem, channels, image size and patch size"));
         }
         let bytes = view.f32_bytes().ok_or_else(|| other("F32 is read, and F64, F16 and BF16 are converted"))?;
         if view.dtype != Dtype::F32 {
@@ -291,8 +291,10 @@ mod tests {
     fn what_stands_beside_the_model_is_said_and_what_stands_in_it_is_refused() {
         let wanted = [("conv1.weight".to_string(), Type::f32([1]))];
         let strangers = |list: &[&str]| loading(&[], "b.", |l| l.strangers(&names(list), &wanted));
-        let notes = strangers(&["b.conv1.weight", "b.fc.weight", "b.bn1.num_batches_tracked", "head.weight"]).unwrap();
-        assert!(notes[0].contains("b. is taken off") && notes[1].contains("head.weight"), "{notes:?}");
+        let notes =
+            strangers(&["b.conv1.weight", "b.fc.weight", "b.bn1.num_batches_tracked", "c.head.weight"]).unwrap();
+        assert!(notes[0].contains("b. is taken off") && notes[1].contains("c.head.weight"), "{notes:?}");
+        assert_eq!(strangers(&["b.conv1.weight", "b.head.weight", "b.head.bias"]).unwrap().len(), 1, "a classifier");
         let e = strangers(&["b.conv1.weight", "b.layer9.weight"]).unwrap_err();
         assert!(e.exit_code() == 4 && e.to_string().contains("layer9.weight"), "{e}");
     }

@@ -6,6 +6,7 @@ use super::{Method, head_key, puzzle};
 use crate::base::range::{Mistake, between, mistake};
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
+use crate::nn::Backbone;
 use crate::nn::Layer::{Linear, Relu};
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
@@ -111,6 +112,16 @@ impl Method for Jigsaw {
         }
         all.push((PLACES, bytemuck::cast_slice(&places).to_vec()));
         all
+    }
+
+    fn takes_backbone(&self, backbone: &dyn Backbone, _: [usize; 2]) -> Result<(), Mistake> {
+        match backbone.patch_size() {
+            Some(_) => mistake(
+                "model.arch",
+                "shows the network tiles, while a vision transformer has positions for whole images; use a ResNet",
+            ),
+            None => Ok(()),
+        }
     }
 
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {

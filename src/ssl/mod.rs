@@ -8,6 +8,7 @@ pub(crate) mod testing;
 
 use crate::base::Result;
 use crate::base::range::Mistake;
+use crate::nn::Backbone;
 use crate::nn::listed::{Checked, Entry, find};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
 use crate::tape::Type;
@@ -33,7 +34,8 @@ pub trait Method: Checked + Debug + Send + Sync {
         Vec::new()
     }
 
-    /// The method's own inputs of a step on the images `indices`, by name: bytes of the recorded types.
+    /// The method's own inputs of a step on the images `indices`, by name: bytes of the recorded types. It is asked once a
+    /// step was recorded.
     fn inputs(&self, _at: Progress, _indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
         Vec::new()
     }
@@ -45,6 +47,12 @@ pub trait Method: Checked + Debug + Send + Sync {
 
     /// Whether a step can take so many images: the first key of the method that speaks against it.
     fn takes_batch(&self, _batch: usize) -> Result<(), Mistake> {
+        Ok(())
+    }
+
+    /// Whether it can pretrain such a network on images of this height and width: the first key that speaks against it, of the
+    /// method, or `model.arch` with the rest of a sentence that begins with the method.
+    fn takes_backbone(&self, _backbone: &dyn Backbone, _size: [usize; 2]) -> Result<(), Mistake> {
         Ok(())
     }
 
@@ -81,6 +89,7 @@ list! {
     vicreg,
     vae,
     bigbigan,
+    mae,
 }
 
 /// Every method.

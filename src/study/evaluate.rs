@@ -114,7 +114,13 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
     let mut state = State::new();
     saved.load(job.gpu, &mut state)?;
     let classes = trained.classes.len();
-    match state.ty("backbone.fc.weight").map(|t| t.shape.dim(0)) {
+    let model = trained.settings.get("model").cloned().unwrap_or_default();
+    let model: Model = serde_json::from_value(model).map_err(|e| {
+        let path = folder.join(ENVIRONMENT);
+        Error::Data(format!("{} does not say which backbone was trained ({e}); train it again", path.display()))
+    })?;
+    let backbone = model.backbone(job.config.data.channels)?;
+    match state.ty(&format!("backbone.{}.weight", backbone.classifier())).map(|t| t.shape.dim(0)) {
         Some(k) if k == classes => {}
         Some(k) => {
             let path = path.display();
@@ -122,12 +128,6 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         }
         None => return Err(Error::Data(format!("{} holds no classifier", path.display()))),
     }
-    let model = trained.settings.get("model").cloned().unwrap_or_default();
-    let model: Model = serde_json::from_value(model).map_err(|e| {
-        let path = folder.join(ENVIRONMENT);
-        Error::Data(format!("{} does not say which backbone was trained ({e}); train it again", path.display()))
-    })?;
-    let backbone = model.backbone(job.config.data.channels)?;
     let eye = Eye::new(backbone, trained.mean, trained.std); // it learnt under its own data's statistics
     measured(job, (spec, &data, split), &eye, (&mut state, &path), classes)
 }

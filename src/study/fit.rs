@@ -4,8 +4,8 @@ use super::batches::Batches;
 use super::config::LastBatch;
 use super::session::Job;
 use crate::base::{Error, Result};
-use crate::nn::Optimization;
 use crate::nn::init::{Param, Params};
+use crate::nn::{Model, Optimization};
 use crate::tape::demand::misfit;
 use crate::tape::{Plan, Schedule, State, Tape};
 
@@ -59,22 +59,23 @@ impl Job<'_> {
     }
 
     /// Refuses parameters that no step could train on this device, by the config's key that makes them so large: one of the
-    /// method's own, which `size_key` knows, else the backbone's width. It is asked while a step is recorded, so that sizes
+    /// method's own, which `size_key` knows, else the backbone's. It is asked while a step is recorded, so that sizes
     /// past all bounds go no further.
     pub(super) fn expect_bearable(
         &self,
         params: &Params,
         o: &Optimization,
-        width: f64,
+        model: &Model,
         size_key: &dyn Fn(&Param) -> Option<String>,
     ) -> Result<()> {
         let Some((largest, why)) = params.misfit(self.gpu, o.optimizer()?.moments()) else { return Ok(()) };
+        let (sized, value) = model.size_key();
         let key = match size_key(largest) {
             Some(key) => format!("{key} is"),
-            None if largest.name.contains("fc.") => {
-                format!("{} classes with model.width = {width} are", largest.ty.shape.dim(0))
+            None if ["backbone.fc.", "backbone.head."].iter().any(|layer| largest.name.contains(layer)) => {
+                format!("{} classes with {sized} = {value} are", largest.ty.shape.dim(0))
             }
-            None => format!("model.width = {width} is"),
+            None => format!("{sized} = {value} is"),
         };
         Err(Error::Usage(format!("{key} too large: {why}; use a smaller one{}", why.or_budget())))
     }
@@ -120,8 +121,8 @@ impl Job<'_> {
                 format!("the largest {key} that fits is {}", low * multiple)
             }
             Some(of_least) => {
-                let more = of_least.or_budget();
-                format!("no {key} is small enough: use a smaller data.image_size or model.width{more}")
+                let (more, (sized, _)) = (of_least.or_budget(), self.config.model.size_key());
+                format!("no {key} is small enough: use a smaller data.image_size or {sized}{more}")
             }
         };
         Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {way_out}")))
@@ -203,7 +204,7 @@ mod tests {
             params.weight(&mut t, "projection.2.weight", [1024, 1024], crate::nn::Init::Zeros).unwrap();
             let job = Job { gpu: &small, kernels: Table::default(), ..*job };
             let bearable =
-                job.expect_bearable(&params, &job.config.training.optimization, job.config.model.width, &|_| None);
+                job.expect_bearable(&params, &job.config.training.optimization, &job.config.model, &|_| None);
             assert!(bearable.unwrap_err().to_string().ends_with("use a smaller one, or a larger budget"));
         });
     }
@@ -216,7 +217,7 @@ mod tests {
                 let (mut t, mut params) = (Tape::new(), Params::new());
                 params.weight(&mut t, name, dims, crate::nn::Init::Zeros).unwrap();
                 let p = job.config.pretraining_of("simclr").unwrap();
-                job.expect_bearable(&params, &p.optimization, p.model.width, &|one| p.size_key(one)).map_err(|e| {
+                job.expect_bearable(&params, &p.optimization, &p.model, &|one| p.size_key(one)).map_err(|e| {
                     assert_eq!(e.exit_code(), 2);
                     e.to_string()
                 })

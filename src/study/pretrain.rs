@@ -150,7 +150,7 @@ pub(super) fn record(
     let update = Update {
         name: &method.name,
         optimization: &method.optimization,
-        width: method.model.width,
+        model: &method.model,
         size_key: &|one| method.size_key(one),
     };
     let mut params = Params::new();

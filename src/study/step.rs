@@ -44,9 +44,10 @@ impl Job<'_> {
         let mut inputs = vec![("indices", bytemuck::cast_slice(&indices).to_vec())];
         let (name, record, own): (String, Record<'_>, _) = match phase {
             Phase::Pretrain => {
-                inputs.extend(method.method.inputs(at, &indices));
                 let own = method.method.scalars(at);
                 let name = format!("a step of pretraining by {} on {name}", method.name);
+                pretrain::record(self, &images, &method, seed, batch)?; // what its inputs are is known then
+                inputs.extend(method.method.inputs(at, &indices));
                 let record = move || first(pretrain::record(self, &images, &method, seed, batch)?);
                 (name, Box::new(record), own)
             }
@@ -83,8 +84,77 @@ type Record<'a> = Box<dyn Fn() -> Result<(Tape, Params)> + 'a>;
 mod tests {
     use super::*;
     use crate::base::progress::Silent;
+    use crate::device::tune::Table;
+    use crate::study::Config;
     use crate::study::testing::with_job;
     use crate::tape::{Feed, Options, Plan, Schedule};
+
+    /// Makes and runs the step.
+    fn takes_a_step(job: &Job<'_>, spec: &str, phase: Phase) -> Result<()> {
+        let mut subject = job.step_of(spec, phase, 0)?;
+        let (tape, params) = (subject.record)()?;
+        params.fill(job.gpu, &mut subject.state, 0)?;
+        subject.state.insert_missing(job.gpu, &tape.state_types())?;
+        let schedule = Schedule::new(&tape, &Options::new(job.gpu.caps()))?;
+        let plan = Plan::new(job.gpu, schedule, &subject.state)?;
+        let mut feed = Feed::new();
+        feed.inputs.extend(subject.inputs.iter().map(|(n, b)| (*n, b.as_slice())));
+        feed.scalars.extend(subject.scalars.iter().map(|(n, v)| (n.as_str(), *v)));
+        plan.run(job.gpu, &feed)?;
+        Ok(())
+    }
+
+    /// A config of a method on a small network, its layers as narrow as can be.
+    fn narrow(entry: &crate::nn::listed::Entry<dyn crate::ssl::Method>, model: &str) -> String {
+        let name = entry.name;
+        let keys =
+            ["projection_dim", "prediction_hidden_dim", "latent_dim", "hidden_dim", "tile_dim", "decoder_embed_dim"];
+        let own = keys.iter().filter(|key| entry.overlay.contains(&format!("\n{key} = ")));
+        let mut own: String = own.map(|key| format!("{key} = 8\n")).collect();
+        if entry.overlay.contains("projection_dims") {
+            own += "projection_dims = [8, 4]\n";
+        }
+        own += match name {
+            "moco" => "batch_norm_splits = 2\nqueue_size = 16\n",
+            "mae" => "decoder_depth = 1\ndecoder_num_heads = 2\nmask_ratio = 0.5\n",
+            _ => "",
+        };
+        format!(
+            "[data]\nstore_size = 16\nimage_size = 16\n[model]\n{model}\n[pretraining]\nmethods = [\"{name}\"]\n\
+             [pretraining.{name}]\nbatch_size = 4\n{own}"
+        )
+    }
+
+    /// Each method pretrains each kind of network, or the config is refused with a sentence. Steps of the ResNet are recorded
+    /// alone: `kernels-tests/golden_ssl.rs` runs them.
+    #[test]
+    fn every_method_takes_every_kind_of_backbone_or_says_why_not() {
+        let (spec, mut refused) = ("phantom:covid?train=8&val=3&test=3", Vec::new());
+        with_job("", &Silent, |job| {
+            for entry in crate::ssl::methods().iter().filter(|m| !m.name.starts_with("test_")) {
+                for arch in ["resnet18", "vit_tiny"] {
+                    let keys = if arch == "resnet18" { "width = 0.0625" } else { "patch_size = 8" };
+                    let text = narrow(entry, &format!("arch = \"{arch}\"\n{keys}"));
+                    let config = match Config::parse("t", &text) {
+                        Ok(config) => config,
+                        Err(e) => {
+                            let due = format!("model.arch is {arch:?}, and {} ", entry.name);
+                            assert!(e.to_string().contains(&due), "{text}: {e}");
+                            refused.push((entry.name, arch));
+                            continue;
+                        }
+                    };
+                    let job = &Job { config: &config, kernels: Table::default(), ..*job };
+                    let taken = match arch {
+                        "resnet18" => job.step_of(spec, Phase::Pretrain, 0).map(drop),
+                        _ => takes_a_step(job, spec, Phase::Pretrain),
+                    };
+                    taken.unwrap_or_else(|e| panic!("{text}: {e}"));
+                }
+            }
+            assert_eq!(refused, [("jigsaw", "vit_tiny"), ("mae", "resnet18")]);
+        });
+    }
 
     /// A step can be fed whatever its method reads: scopes, scalars and inputs of its own, plans of epochs.
     #[test]
@@ -102,16 +172,8 @@ mod tests {
             );
             with_job(&text, &Silent, |job| {
                 for phase in [Phase::Pretrain, Phase::Train] {
-                    let mut subject = job.step_of(spec, phase, 0).unwrap();
-                    let (tape, params) = (subject.record)().unwrap();
-                    params.fill(job.gpu, &mut subject.state, 0).unwrap();
-                    subject.state.insert_missing(job.gpu, &tape.state_types()).unwrap();
-                    let schedule = Schedule::new(&tape, &Options::new(job.gpu.caps())).unwrap();
-                    let plan = Plan::new(job.gpu, schedule, &subject.state).unwrap();
-                    let mut feed = Feed::new();
-                    feed.inputs.extend(subject.inputs.iter().map(|(n, b)| (*n, b.as_slice())));
-                    feed.scalars.extend(subject.scalars.iter().map(|(n, v)| (n.as_str(), *v)));
-                    plan.run(job.gpu, &feed).unwrap_or_else(|e| panic!("{pretraining} {training}: {e}"));
+                    let taken = takes_a_step(job, spec, phase);
+                    taken.unwrap_or_else(|e| panic!("{pretraining} {training}: {e}"));
                 }
             });
         }

@@ -1,9 +1,12 @@
 //! The shapes of methods, learners and kinds, proved by methods that only tests know: each runs through the real stages, is
 //! stopped and started again, and ends with the same bits.
 
+use super::evaluate::evaluate_run;
 use super::results::read_epochs;
 use super::{Config, Job, Manner, Progress, Selection};
 use crate::base::Error;
+use crate::base::progress::Silent;
+use crate::data::Split;
 use crate::device::gpu::adapters;
 use crate::device::tune::Table;
 use crate::device::{Gpu, GpuOptions};
@@ -31,13 +34,18 @@ impl Progress for Stopper<'_> {
 }
 
 fn config(pretraining: &str, training: &str) -> Config {
+    let model = match pretraining {
+        "mae" => "arch = \"vit_tiny\"\npatch_size = 8\nglobal_pool = \"avg\"",
+        _ => "width = 0.0625",
+    };
     let text = format!(
         "[data]\nspecs = [\"phantom:covid?train=26&val=8&test=8\"]\nstore_size = 16\nimage_size = 16\n\
-         [model]\nwidth = 0.0625\n[pretraining]\nmethods = [\"{pretraining}\"]\nepochs = 3\nbatch_size = 8\nwarmup_epochs = 1\n\
+         [model]\n{model}\n[pretraining]\nmethods = [\"{pretraining}\"]\nepochs = 3\nbatch_size = 8\nwarmup_epochs = 1\n\
          moco.queue_size = 20\nmoco.batch_norm_splits = 2\nmoco.projection_dims = [16, 8]\n\
          bigbigan.batch_size = 8\nbigbigan.latent_dim = 6\nbigbigan.encoder_dims = [8]\nbigbigan.generator_dims = [4]\n\
          bigbigan.image_discriminator_dims = [4]\nbigbigan.latent_discriminator_dims = [4]\n\
          bigbigan.joint_discriminator_dims = [4]\n\
+         mae.decoder_embed_dim = 8\nmae.decoder_depth = 1\nmae.decoder_num_heads = 2\n\
          [noise]\nrates = [0.4]\n[training]\nmethods = [\"{training}\"]\nepochs = 3\nbatch_size = 8\nlast_batch = \"keep\"\n\
          [evaluation]\nbatch_size = 8\nknn_neighbours = 3\n[run]\ncheckpoint_seconds = 1000\nloss_every = 2\n"
     );
@@ -148,6 +156,34 @@ fn a_queue_goes_on_where_it_stopped() {
         let queue: Vec<f32> = bytemuck::pod_collect_to_vec(saved.tensor("queue").unwrap().data());
         let lengths = queue.chunks(8).map(|row| row.iter().map(|v| v * v).sum::<f32>().sqrt());
         assert!(lengths.into_iter().all(|l| (l - 1.0).abs() < 1e-4), "keys have length 1");
+    });
+}
+
+/// A vision transformer all the way: masks drawn for each image and epoch, positions that pretraining fixes and training moves,
+/// timm's names, a classifier that evaluation finds.
+#[test]
+fn hidden_patches_go_on_where_they_stopped() {
+    same_bits("mae", "cross_entropy", &[4], |out| {
+        let handed = tensors(&one_file(out, "pretraining", "backbone.safetensors"));
+        assert_eq!(handed.len(), 12 * 12 + 6, "timm's tensors and no decoder: {:?}", handed.keys());
+        assert!(handed.contains_key("fc_norm.weight"));
+        let positions = &handed["pos_embed"];
+        assert!(
+            positions.len() == 5 * 192 && positions[..192].iter().all(|v| *v == 0.0),
+            "the class token's are zeros"
+        );
+        assert_eq!(positions[192..240], [0.0; 48], "the first column's sines");
+        let trained = tensors(&one_file(out, "runs", "backbone.safetensors"));
+        assert_ne!(trained["pos_embed"], *positions);
+        assert_eq!(trained["head.weight"].len(), 192 * trained["head.bias"].len());
+        with_gpu(|gpu| {
+            let (config, stop, progress) = (config("mae", "cross_entropy"), AtomicBool::new(false), &Silent);
+            let job =
+                Job { gpu, config: &config, out, data_root: out, progress, stop: &stop, kernels: Table::default() };
+            let folder = one_file(out, "runs", "");
+            let found = evaluate_run(&job, &config.data.specs[0], Split::Test, &folder).unwrap();
+            assert!(found.images == 8 && found.knn_accuracy.is_some(), "{found:?}");
+        });
     });
 }
 

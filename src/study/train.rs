@@ -363,8 +363,8 @@ pub(super) fn record(
     let (mean, std, out) = (images.mean, images.std, job.config.data.image_size as u32);
     let views = StoreViews { store: &images.store, seed: cell.seed, out, mean, std };
     let backbone = model.backbone(job.config.data.channels)?;
-    let (name, width) = (&*cell.method, model.width);
-    let update = Update { name, optimization: &learning.optimization, width, size_key: &|_| None };
+    let name = &*cell.method;
+    let update = Update { name, optimization: &learning.optimization, model: &model, size_key: &|_| None };
     let mut params = Params::new();
     let mut recorded = Vec::new();
     for turn in turns::checked(&cell.method, learning.learner.turns(), true)? {

@@ -7,7 +7,7 @@ use crate::base::{Error, Result};
 use crate::kernels::ring::COLUMNS;
 use crate::nn::init::Param;
 use crate::nn::recorder::{Loss, Recorder, Turn};
-use crate::nn::{Optimization, Params};
+use crate::nn::{Model, Optimization, Params};
 use crate::tape::{Plan, State, Tape, Var};
 
 /// The end of the name of a column that holds a guard's flag.
@@ -78,8 +78,8 @@ pub(super) struct Update<'a> {
     /// Whose turns they are, for people.
     pub name: &'a str,
     pub optimization: &'a Optimization,
-    /// The backbone's width, which makes parameters large where `size_key` knows no other key.
-    pub width: f64,
+    /// The backbone, which makes parameters large where `size_key` knows no other key.
+    pub model: &'a Model,
     pub size_key: &'a dyn Fn(&Param) -> Option<String>,
 }
 
@@ -115,7 +115,7 @@ impl Update<'_> {
         after: &dyn Fn(&mut Recorder<'_>) -> Result<()>,
     ) -> Result<Vec<String>> {
         let (loss, metrics) = minimize(r)?;
-        job.expect_bearable(r.params, self.optimization, self.width, self.size_key)?;
+        job.expect_bearable(r.params, self.optimization, self.model, self.size_key)?;
         let trained = r.params.trained_by(turn.trains);
         if trained.is_empty() {
             let (name, players) = (self.name, turn.trains);

@@ -26,7 +26,7 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     if !(9..=16).contains(&d.bit_depth) {
         return mistake("data.bit_depth", format!("is {}; use a whole number from 9 to 16", d.bit_depth));
     }
-    model(&config.model).map_err(below("model"))?;
+    model(&config.model, d.image_size).map_err(below("model"))?;
     p.optimization.check().map_err(below("pretraining"))?;
     config.augmentation.check().map_err(below("augmentation"))?;
     t.optimization.check().map_err(below("training"))?;
@@ -97,13 +97,19 @@ fn size(config: &Config) -> Result<(), Mistake> {
     Ok(())
 }
 
-/// Ranges of `[model]`.
-pub(super) fn model(m: &Model) -> Result<(), Mistake> {
+/// Ranges of `[model]`, whose network sees images of so many pixels a side.
+pub(super) fn model(m: &Model, image_size: usize) -> Result<(), Mistake> {
     if !backbone::names().contains(&m.arch.as_str()) {
         return mistake("arch", format!("is {:?}; known: {}", m.arch, backbone::names().join(", ")));
     }
-    if !(m.width > 0.0 && m.width <= 8.0) {
-        return mistake("width", format!("is {}; use a number above 0, at most 8", m.width));
+    if let Some(width) = m.width.filter(|width| !(*width > 0.0 && *width <= 8.0)) {
+        return mistake("width", format!("is {width}; use a number above 0, at most 8"));
+    }
+    let Some(patch) = m.patch_size else { return Ok(()) };
+    between("patch_size", patch, 1, 1024)?;
+    if !image_size.is_multiple_of(patch) {
+        let what = format!("is {patch}, and patches of {patch} pixels do not divide images of {image_size}");
+        return mistake("patch_size", format!("{what}; use a divisor of data.image_size"));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use super::tables::{OPTIMIZATION, TABLES, gather, listed, readable};
 use super::unread::unread;
-use super::{BASE, Config, check};
+use super::{BASE, Config, check, models};
 use crate::base::{Error, Result, files, nearest, seal};
 use crate::study::names::{ENVIRONMENT, LOCK};
 use std::borrow::Cow;
@@ -161,7 +161,7 @@ pub(super) fn inner<'a, 'b>(table: &'b DeTable<'a>, name: &str) -> Option<&'b De
     }
 }
 
-fn inner_mut<'a, 'b>(table: &'b mut DeTable<'a>, name: &str) -> Option<&'b mut DeTable<'a>> {
+pub(super) fn inner_mut<'a, 'b>(table: &'b mut DeTable<'a>, name: &str) -> Option<&'b mut DeTable<'a>> {
     match table.get_mut(name)?.get_mut() {
         DeValue::Table(t) => Some(t),
         _ => None,
@@ -171,12 +171,18 @@ fn inner_mut<'a, 'b>(table: &'b mut DeTable<'a>, name: &str) -> Option<&'b mut D
 /// Merges the chain (what is built in, then the named file down to its lowest base) and checks the result.
 fn resolve(sources: &[Source]) -> Result<Config> {
     let (mut merged, schema) = defaults(sources)?;
-    for source in sources[1 + listed().len()..].iter().rev() {
+    let built_in = 1 + listed().len();
+    let defaults = inner(&merged, "model").cloned().unwrap_or_default();
+    for source in sources[built_in..].iter().rev() {
         let mut overlay = source.parse(sources)?;
         overlay.remove("base");
         known_keys(&overlay, &schema, "", sources)?;
         merge(&mut merged, overlay);
     }
+    // The named file comes first of those that are not built in.
+    let source = |offset: usize| sources.iter().rposition(|s| s.start <= offset).unwrap_or(0);
+    let rank = |offset: usize| if source(offset) < built_in { 0 } else { sources.len() - source(offset) };
+    models::settle(&mut merged, &defaults, &rank).map_err(|(offset, what)| at(sources, offset, &what))?;
     let spans = merged.clone();
     gather(&mut merged);
     let wrong = |offset: usize, what: &str| {
@@ -195,7 +201,13 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     // Before it is written as TOML below, which has no number past an i64.
     check::check(&config).map_err(|(key, what)| {
         // Where two keys contradict each other, the one that a person wrote is named: files lie behind what is built in.
-        let with = key.strip_suffix("warmup_epochs").map_or(0, |stage| offset_of(&spans, &format!("{stage}epochs")));
+        let with = |end: &str, other: &str| match key.strip_suffix(end) {
+            Some(stage) => offset_of(&spans, &other.replace('*', stage)),
+            None => 0,
+        };
+        let others =
+            [("warmup_epochs", "*epochs"), ("patch_size", "data.image_size"), ("model.arch", "pretraining.methods")];
+        let with = others.into_iter().map(|(end, other)| with(end, other)).max().unwrap_or(0);
         at(sources, offset_of(&spans, &key).max(with), &format!("{key} {what}"))
     })?;
     let kept = config.as_written().map_err(|e| Error::Failed(format!("cannot write the config as TOML: {e}")))?;

@@ -4,6 +4,7 @@
 mod check;
 mod difference;
 mod load;
+mod models;
 mod tables;
 mod unread;
 

@@ -75,8 +75,8 @@ impl Config {
     /// The pretraining method `name`, whether or not the grid lists it. Settings out of their ranges are an error.
     pub fn pretraining_of(&self, name: &str) -> Result<Pretrained> {
         let one = self.pretraining_read(name)?;
-        check_pretrained(&one)
-            .and_then(|()| check_batch(&one))
+        check_pretrained(&one, self.data.image_size)
+            .and_then(|()| check_pair(&one, self))
             .map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
         Ok(one)
     }
@@ -84,7 +84,7 @@ impl Config {
     fn pretraining_read(&self, name: &str) -> Result<Pretrained> {
         let table = self.pretraining.tables.get(name);
         let (method, settings) = read(ssl::method(name)?, table)?;
-        let model: Model = overridden("model", &self.model, table)?;
+        let model = model(&self.model, table)?;
         let optimization = optimization(&self.pretraining.optimization, table)?;
         let augmentation = overridden("augmentation", &self.augmentation, table)?;
         let mut changed = Vec::new();
@@ -121,17 +121,18 @@ impl Config {
 
     /// The backbone's settings of a cell with this pretraining.
     pub fn model_of(&self, pretraining: &str) -> Result<Model> {
-        overridden("model", &self.model, self.pretraining.tables.get(pretraining))
+        model(&self.model, self.pretraining.tables.get(pretraining))
     }
 }
 
 /// Adds the keys whose values differ between two settings of one type, below `prefix`.
 fn changes<T: serde::Serialize>(prefix: &str, base: &T, over: &T, changed: &mut Vec<String>) -> Result<()> {
     let table = |settings: &T| Table::try_from(settings).map_err(|e| wrong(prefix, e));
-    for ((key, base), (_, over)) in table(base)?.into_iter().zip(table(over)?) {
-        match (&base, &over) {
-            (Value::Table(base), Value::Table(over)) => changes(&format!("{prefix}{key}."), base, over, changed)?,
-            _ if base != over => changed.push(format!("{prefix}{key}")),
+    let base = table(base)?;
+    for (key, over) in table(over)? {
+        match (base.get(&key), &over) {
+            (Some(Value::Table(base)), Value::Table(over)) => changes(&format!("{prefix}{key}."), base, over, changed)?,
+            (base, over) if base != Some(over) => changed.push(format!("{prefix}{key}")),
             _ => {}
         }
     }
@@ -165,6 +166,11 @@ fn overridden<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, table
     laid(key, base, over)
 }
 
+/// The backbone of a method: another one than the config's does not read all that stands there.
+fn model(base: &Model, table: Option<&Table>) -> Result<Model> {
+    Ok(overridden::<Model>("model", base, table)?.settled())
+}
+
 /// `base` with the keys of `over` laid on it, table by table.
 fn laid<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, over: Table) -> Result<T> {
     fn lay(under: &mut Table, over: Table) {
@@ -196,11 +202,11 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     };
     for name in config.pretraining.tables.keys() {
         let one = config.pretraining_read(name).map_err(said("pretraining.methods"))?;
-        check_pretrained(&one)?;
+        check_pretrained(&one, config.data.image_size)?;
         check_views(&one, config.pretraining.tables.get(name))?;
-        // Defaults of a method that is not asked for need not fit the others' batch.
+        // Defaults of a method that is not asked for need not fit the others' batch and backbone.
         if config.pretraining.methods.contains(name) {
-            check_batch(&one)?;
+            check_pair(&one, config)?;
         }
     }
     for name in config.training.tables.keys() {
@@ -213,7 +219,7 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     Ok(())
 }
 
-fn check_pretrained(one: &Pretrained) -> Result<(), Mistake> {
+fn check_pretrained(one: &Pretrained, image_size: usize) -> Result<(), Mistake> {
     let below = |table: &str| {
         let prefix = format!("pretraining.{}.{table}", one.name);
         move |(key, what): Mistake| (prefix + &key, what)
@@ -221,7 +227,7 @@ fn check_pretrained(one: &Pretrained) -> Result<(), Mistake> {
     one.method.check().map_err(below(""))?;
     one.optimization.check().map_err(below(""))?;
     one.augmentation.check().map_err(below("augmentation."))?;
-    super::check::model(&one.model).map_err(below("model."))
+    super::check::model(&one.model, image_size).map_err(below("model."))
 }
 
 /// Refuses a key of the method's augmentation that each of its views has a value of its own for: it would have no effect.
@@ -239,9 +245,21 @@ fn check_views(one: &Pretrained, table: Option<&Table>) -> Result<(), Mistake> {
     }
 }
 
-fn check_batch(one: &Pretrained) -> Result<(), Mistake> {
+/// Whether the method goes with the batch and the backbone that it is given.
+fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
     let below = |(key, what): Mistake| (format!("pretraining.{}.{key}", one.name), what);
-    one.method.takes_batch(one.optimization.batch_size).map_err(below)
+    one.method.takes_batch(one.optimization.batch_size).map_err(below)?;
+    let size = config.data.image_size;
+    one.method.takes_backbone(one.backbone.as_ref(), [size, size]).map_err(|(key, what)| {
+        let own = config.pretraining.tables.get(&one.name).and_then(|table| table.get("model")?.get("arch"));
+        match key.as_str() {
+            "model.arch" => {
+                let place = if own.is_some() { format!("pretraining.{}.{key}", one.name) } else { key };
+                (place, format!("is {:?}, and {} {what}", one.model.arch, one.name))
+            }
+            _ => below((key, what)),
+        }
+    })
 }
 
 fn check_learning(one: &Learning) -> Result<(), Mistake> {

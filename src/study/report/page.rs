@@ -49,7 +49,6 @@ fn summary(study: &Study) -> Result<String> {
         n => format!("{n} cells are left out of every number here"),
     };
     let damaged = told(&left_out, &study.left_out) + &told("Damaged and not shown", &study.not_shown);
-    let model = &study.config.model;
     Ok(format!(
         "<p class=\"soft\">Self-supervised pretraining against label noise: {done} of {planned} cells, last finished {}. \
          Training labels were made wrong on purpose; test labels are clean.</p>\n{unfinished}{damaged}\
@@ -57,7 +56,7 @@ fn summary(study: &Study) -> Result<String> {
         date(study.finished),
         tile(&study.datasets.len().to_string(), if study.datasets.len() == 1 { "dataset" } else { "datasets" }),
         tile(&seeds.to_string(), if seeds == 1 { "repeat (seed)" } else { "repeats (seeds)" }),
-        tile(&format!("{} × {}", model.arch, model.width), "backbone and its width"),
+        tile(&study.config.model.to_string(), "backbone"),
         tile(&duration(results().map(|r| r.seconds).sum()), "of training"),
         tile(&adapters, "adapter"),
         headline(study),

@@ -1,0 +1,121 @@
+//! The blocks of a transformer as vision transformers have them (Dosovitskiy et al. 2020, arXiv 2010.11929, equations 2
+//! and 3), with timm's parameter names and shapes:
+//!
+//! ```text
+//! z = z + attention(norm1(z))        then        z = z + fc2(gelu(fc1(norm2(z))))        in each block
+//! ```
+
+use super::init::{Init, Params};
+use crate::base::{Error, Result, Shape};
+use crate::kernels::unary::Approximate;
+use crate::tape::{Tape, Var};
+
+/// timm's, not PyTorch's default.
+const EPS: f32 = 1e-6;
+/// The hidden layer of a block's MLP, over the width.
+const MLP: usize = 4;
+
+/// A recording of layers in progress: where parameters are named and how they begin.
+pub struct Transformer<'a> {
+    /// The tape.
+    pub t: &'a mut Tape,
+    /// The parameters so far.
+    pub params: &'a mut Params,
+    /// What stands before each name.
+    pub prefix: &'a str,
+    /// Heads of attention; they divide the width of what passes the blocks.
+    pub heads: usize,
+    /// Whether what a block adds is scaled channel by channel (Touvron et al. 2021, arXiv 2103.17239, equation 2), as in
+    /// DINOv2: `ls1.gamma` and `ls2.gamma`, from 1 on where they are not loaded.
+    pub layer_scale: bool,
+    /// How the weights of linear layers begin; their biases begin at 0.
+    pub init: Init,
+}
+
+impl Transformer<'_> {
+    /// Names a trained parameter and reads it.
+    pub fn weight(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Var> {
+        self.params.weight(self.t, &format!("{}{name}", self.prefix), shape, init)
+    }
+
+    /// Records `depth` blocks, named `blocks.0` and so on: tokens z [N, T, D] give [N, T, D].
+    pub fn blocks(&mut self, z: Var, depth: usize) -> Result<Var> {
+        let shape = self.t.shape(z);
+        let &[n, tokens, width] = shape.dims() else {
+            return Err(Error::shape("transformer", format!("tokens are {shape} and must be [N, T, D]")));
+        };
+        let [n, tokens, width] = [n, tokens, width].map(|d| d as usize);
+        if self.heads == 0 || !width.is_multiple_of(self.heads) {
+            let heads = self.heads;
+            return Err(Error::shape("transformer", format!("{heads} heads do not divide a width of {width}")));
+        }
+        let mut z = self.t.reshape(z, [n * tokens, width])?;
+        for i in 0..depth {
+            z = self.block(z, [n, tokens], &format!("blocks.{i}"))?;
+        }
+        self.t.reshape(z, [n, tokens, width])
+    }
+
+    fn block(&mut self, z: Var, of: [usize; 2], name: &str) -> Result<Var> {
+        let part = |p: &str| format!("{name}.{p}");
+        let width = self.t.shape(z).dim(1);
+        let y = self.norm(z, &part("norm1"))?;
+        let y = self.attention(y, of, &part("attn"))?;
+        let y = self.scaled(y, &part("ls1"))?;
+        let z = self.t.add(z, y)?;
+        let y = self.norm(z, &part("norm2"))?;
+        let y = self.linear(y, &part("mlp.fc1"), MLP * width)?;
+        let y = self.t.gelu(y, Approximate::None)?;
+        let y = self.linear(y, &part("mlp.fc2"), width)?;
+        let y = self.scaled(y, &part("ls2"))?;
+        self.t.add(z, y)
+    }
+
+    /// y [N·T, D] times one number a channel, where the network has layer scale.
+    fn scaled(&mut self, y: Var, name: &str) -> Result<Var> {
+        if !self.layer_scale {
+            return Ok(y);
+        }
+        let width = self.t.shape(y).dim(1);
+        let gamma = self.weight(&format!("{name}.gamma"), [width], Init::Ones)?;
+        self.t.layer(name, |t| {
+            let gamma = t.broadcast(gamma, t.shape(y))?;
+            t.mul(y, gamma)
+        })
+    }
+
+    /// z [N·T, D] to the sum of values that each token attends to, projected: [N·T, D].
+    fn attention(&mut self, z: Var, [n, tokens]: [usize; 2], name: &str) -> Result<Var> {
+        let (heads, width) = (self.heads, self.t.shape(z).dim(1));
+        let qkv = self.linear(z, &format!("{name}.qkv"), 3 * width)?;
+        let y = self.t.layer(name, |t| {
+            let head = |t: &mut Tape, i: usize| {
+                let part = t.slice(qkv, 1, i * width, width)?;
+                let part = t.reshape(part, [n, tokens, heads, width / heads])?;
+                t.permute(part, &[0, 2, 1, 3])
+            };
+            let (q, k, v) = (head(t, 0)?, head(t, 1)?, head(t, 2)?);
+            let [y, _] = t.attention(q, k, v, None, false)?;
+            let y = t.permute(y, &[0, 2, 1, 3])?;
+            t.reshape(y, [n * tokens, width])
+        })?;
+        self.linear(y, &format!("{name}.proj"), width)
+    }
+
+    /// Layer norm of the rows of z [N, D].
+    pub fn norm(&mut self, z: Var, name: &str) -> Result<Var> {
+        let [_, d] = self.t.shape(z).matrix("layer_norm", "x")?;
+        let weight = self.weight(&format!("{name}.weight"), [d], Init::Ones)?;
+        let bias = self.weight(&format!("{name}.bias"), [d], Init::Zeros)?;
+        self.t.layer(name, |t| t.layer_norm(z, weight, bias, EPS))
+    }
+
+    /// A linear layer on the rows of z [N, D]: [N, k].
+    pub fn linear(&mut self, z: Var, name: &str, k: usize) -> Result<Var> {
+        let [_, d] = self.t.shape(z).matrix("linear", "x")?;
+        let init = self.init;
+        let weight = self.weight(&format!("{name}.weight"), [k, d], init)?;
+        let bias = self.weight(&format!("{name}.bias"), [k], Init::Zeros)?;
+        self.t.layer(name, |t| t.linear(z, weight, Some(bias)))
+    }
+}

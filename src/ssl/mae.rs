@@ -1,0 +1,278 @@
+//! MAE (He et al. 2021, arXiv 2111.06377): most patches of an image are hidden, a vision transformer encodes the others, and
+//! a small decoder, which sees a learnt token in place of each hidden patch, tells the hidden ones' pixels. The loss is the
+//! mean squared error of a patch, over the hidden patches alone (section 3); with `norm_pix_loss` against each patch's pixels
+//! less their mean, over √(their unbiased variance + 10⁻⁶). Positions are fixed sines and cosines on both sides.
+//!
+//! The decoder has the names of the authors' code and begins as theirs (appendix A.1). The encoder begins as every vision
+//! transformer here, but for its positions, which later training moves. Hidden patches lie behind the visible ones in the
+//! decoder, where the authors put them back in their places: attention knows a place by its position alone. What ends the
+//! encoder is the norm that the backbone has (`norm` or `fc_norm`), on each token.
+
+use super::{Method, head_key};
+use crate::base::range::{Mistake, between, mistake};
+use crate::base::rng::Rng;
+use crate::base::{Error, Result};
+use crate::nn::init::Init;
+use crate::nn::listed::{Checked, Entry, read};
+use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
+use crate::nn::{Backbone, Transformer};
+use crate::tape::{Type, Var};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, OnceLock};
+
+/// Its line in the list.
+pub const ENTRY: Entry<dyn Method> = Entry {
+    name: "mae",
+    about: "MAE: the pixels of hidden patches (He et al. 2021)",
+    overlay: include_str!("../../configs/ssl/mae.toml"),
+    read: |from| read(from, |method: Mae| Arc::new(method)),
+};
+
+/// The inputs: rows of the tokens that are seen, the class tokens' too, and rows of the patches that are hidden.
+const INPUTS: [&str; 2] = ["visible_tokens", "hidden_patches"];
+/// The stream of the masks.
+const STREAM: u32 = 0x006d_6165; // "mae"
+/// Beside the variance of a patch's pixels.
+const EPS: f64 = 1e-6;
+
+/// `[pretraining.mae]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mae {
+    /// Share of the patches that is hidden.
+    pub mask_ratio: f64,
+    /// Whether the pixels of a patch are standardised before they are told.
+    pub norm_pix_loss: bool,
+    /// Length of the decoder's tokens.
+    pub decoder_embed_dim: usize,
+    /// Blocks of the decoder.
+    pub decoder_depth: usize,
+    /// Heads of the decoder's attention.
+    pub decoder_num_heads: usize,
+    /// Patches of an image, known once a step was recorded.
+    #[serde(skip)]
+    patches: OnceLock<usize>,
+}
+
+impl Checked for Mae {
+    fn check(&self) -> Result<(), Mistake> {
+        if !(self.mask_ratio > 0.0 && self.mask_ratio < 1.0) {
+            return mistake("mask_ratio", format!("is {}; use a share above 0 and below 1", self.mask_ratio));
+        }
+        between("decoder_depth", self.decoder_depth, 1, 64)?;
+        let (dim, heads) = (self.decoder_embed_dim, self.decoder_num_heads);
+        between("decoder_num_heads", heads, 1, 1024)?;
+        between("decoder_embed_dim", dim, 4, 65_536)?;
+        if !dim.is_multiple_of(4) || !dim.is_multiple_of(heads) {
+            let what = format!("is {dim}; use a multiple of 4 and of decoder_num_heads, which is {heads}");
+            return mistake("decoder_embed_dim", what);
+        }
+        Ok(())
+    }
+}
+
+/// How an image is cut.
+#[derive(Clone, Copy)]
+struct Grid {
+    batch: usize,
+    channels: usize,
+    patch: usize,
+    /// Patches from top to bottom and from left to right.
+    sides: [usize; 2],
+    /// Patches that are seen.
+    visible: usize,
+}
+
+impl Grid {
+    fn patches(&self) -> usize {
+        self.sides[0] * self.sides[1]
+    }
+
+    fn hidden(&self) -> usize {
+        self.patches() - self.visible
+    }
+
+    /// Numbers of a patch.
+    fn pixels(&self) -> usize {
+        self.channels * self.patch * self.patch
+    }
+}
+
+impl Mae {
+    /// How many of so many patches are seen: as the authors' code rounds.
+    fn visible(&self, patches: usize) -> usize {
+        (patches as f64 * (1.0 - self.mask_ratio)) as usize
+    }
+
+    /// The patches of the images that `backbone` takes. The error is a key and a sentence.
+    fn sides(&self, backbone: &dyn Backbone, [height, width]: [usize; 2]) -> Result<[usize; 2], Mistake> {
+        let Some(patch) = backbone.patch_size() else {
+            return mistake("model.arch", "works on the patches of a vision transformer; use vit_tiny or vit_small");
+        };
+        let sides = [height / patch.max(1), width / patch.max(1)];
+        let (patches, visible) = (sides[0] * sides[1], self.visible(sides[0] * sides[1]));
+        if visible == 0 || visible == patches {
+            let what = format!("is {}, and {visible} of {patches} patches of an image are seen", self.mask_ratio);
+            return mistake("mask_ratio", format!("{what}; let some be seen and some hidden, or use smaller patches"));
+        }
+        if self.norm_pix_loss && backbone.in_channels() * patch * patch < 2 {
+            return mistake("norm_pix_loss", "is true, and a patch is one number; use larger patches");
+        }
+        if !backbone.features().is_multiple_of(4) {
+            let what = format!("needs tokens whose length is a multiple of 4, and has {}", backbone.features());
+            return mistake("model.arch", what);
+        }
+        Ok(sides)
+    }
+
+    fn grid(&self, r: &Recorder<'_>, x: Var) -> Result<Grid> {
+        let [batch, channels, height, width] = r.t.shape(x).nchw("mae", "x")?;
+        let sides = self.sides(r.backbone, [height, width]);
+        let sides = sides.map_err(|(key, what)| match key.as_str() {
+            "model.arch" => Error::Usage(format!("mae {what}")),
+            _ => Error::Usage(format!("pretraining.mae.{key} {what}")),
+        })?;
+        let (patch, patches) = (height / sides[0], sides[0] * sides[1]);
+        let before = *self.patches.get_or_init(|| patches);
+        if before != patches {
+            return Err(Error::Failed(format!(
+                "mae was recorded for {before} patches and is for {patches}; make a new one"
+            )));
+        }
+        Ok(Grid { batch, channels, patch, sides, visible: self.visible(patches) })
+    }
+
+    /// What is told of the hidden patches, [N · hidden, pixels], from the visible tokens z [N, 1 + visible, D].
+    fn decoded(&self, r: &mut Recorder<'_>, z: Var, [visible, hidden]: [Var; 2], grid: Grid) -> Result<Var> {
+        let (n, tokens, dim) = (grid.batch, grid.patches() + 1, self.decoder_embed_dim);
+        let (name, init) = (r.named("decoder_pos_embed"), Init::SineCosine { columns: grid.sides[1] });
+        let position = r.params.statistic(r.t, &name, [1, tokens, dim], init)?;
+        let mask_token =
+            r.params.weight(r.t, &r.params.named_by_player("mask_token"), [1, 1, dim], Init::Normal(0.02))?;
+        let (prefix, heads, init) = (r.named("decoder_"), self.decoder_num_heads, Init::XavierUniform);
+        let mut decoder = Transformer { t: r.t, params: r.params, prefix: &prefix, heads, layer_scale: false, init };
+        let width = decoder.t.shape(z).dim(2);
+        let z = decoder.t.reshape(z, [n * (1 + grid.visible), width])?;
+        let z = decoder.linear(z, "embed", dim)?;
+        let z = decoder.t.layer("decoder_tokens", |t| {
+            let all = t.broadcast(position, [n, tokens, dim])?;
+            let rows = t.reshape(all, [n * tokens, dim])?;
+            let places = t.gather(rows, visible)?;
+            let seen = t.add(z, places)?;
+            let seen = t.reshape(seen, [n, 1 + grid.visible, dim])?;
+            let patches = t.slice(all, 1, 1, grid.patches())?;
+            let rows = t.reshape(patches, [n * grid.patches(), dim])?;
+            let places = t.gather(rows, hidden)?;
+            let places = t.reshape(places, [n, grid.hidden(), dim])?;
+            let token = t.broadcast(mask_token, [n, grid.hidden(), dim])?;
+            let unseen = t.add(token, places)?;
+            t.concat(&[seen, unseen], 1)
+        })?;
+        let z = decoder.blocks(z, self.decoder_depth)?;
+        // Only the hidden ones are asked for; what follows works row by row.
+        let z = decoder.t.slice(z, 1, 1 + grid.visible, grid.hidden())?;
+        let z = decoder.t.reshape(z, [n * grid.hidden(), dim])?;
+        let z = decoder.norm(z, "norm")?;
+        decoder.linear(z, "pred", grid.pixels())
+    }
+
+    /// The pixels of the hidden patches of x [N, C, H, W], [N · hidden, pixels]: row by row of a patch, its channels together.
+    fn target(&self, r: &mut Recorder<'_>, x: Var, hidden: Var, grid: Grid) -> Result<Var> {
+        let Grid { batch, channels, patch, sides: [rows, columns], .. } = grid;
+        let pixels = grid.pixels();
+        r.t.layer("patches", |t| {
+            let x = t.reshape(x, [batch, channels, rows, patch, columns, patch])?;
+            let x = t.permute(x, &[0, 2, 4, 3, 5, 1])?;
+            let x = t.reshape(x, [batch * grid.patches(), pixels])?;
+            let x = t.gather(x, hidden)?;
+            if !self.norm_pix_loss {
+                return Ok(x);
+            }
+            // Layer norm divides by the biased variance v: (n − 1)/n of the unbiased one, u. √(u + ε) = √(v + ε·(n − 1)/n) / √((n − 1)/n).
+            let share = (pixels - 1) as f64 / pixels as f64;
+            let (scale, shift) = (t.fill([pixels], share.sqrt() as f32)?, t.fill([pixels], 0.0)?);
+            t.layer_norm(x, scale, shift, (EPS * share) as f32)
+        })
+    }
+}
+
+impl Method for Mae {
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let recipe = r.recipe.clone();
+        let x = r.view(0, &recipe)?;
+        let grid = self.grid(r, x)?;
+        let (n, tokens) = (grid.batch, grid.patches() + 1);
+        let visible = r.input(INPUTS[0], Type::u32([n * (1 + grid.visible)]))?;
+        let hidden = r.input(INPUTS[1], Type::u32([n * grid.hidden()]))?;
+        // Named here before the backbone names it: it is fixed, and begins as sines and cosines.
+        let (name, init) = (r.named("backbone.pos_embed"), Init::SineCosine { columns: grid.sides[1] });
+        r.params.statistic(r.t, &name, [1, tokens, r.backbone.features()], init)?;
+        let z = r.tokens(x, Some(visible))?;
+        let told = self.decoded(r, z, [visible, hidden], grid)?;
+        let target = self.target(r, x, hidden, grid)?;
+        let loss = r.t.layer("loss", |t| {
+            let weights = t.fill([n * grid.hidden()], 1.0)?;
+            Ok(t.mse(told, target, weights)?[0])
+        })?;
+        Ok(loss.into())
+    }
+
+    /// An order of the patches is drawn for each image by (seed, epoch, image): the first ones are seen.
+    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+        let Some(&patches) = self.patches.get() else { return Vec::new() };
+        let seen = self.visible(patches);
+        let (mut visible, mut hidden) = (Vec::new(), Vec::new());
+        for (image, &index) in indices.iter().enumerate() {
+            let order = Rng::new(at.seed, STREAM, (at.epoch as u64) << 32 | u64::from(index)).permutation(patches);
+            let first = image * (patches + 1);
+            visible.push(first as u32); // the class token
+            visible.extend(order[..seen].iter().map(|&patch| (first + 1 + patch) as u32));
+            hidden.extend(order[seen..].iter().map(|&patch| (image * patches + patch) as u32));
+        }
+        let bytes = |v: &[u32]| bytemuck::cast_slice(v).to_vec();
+        vec![(INPUTS[0], bytes(&visible)), (INPUTS[1], bytes(&hidden))]
+    }
+
+    fn takes_backbone(&self, backbone: &dyn Backbone, size: [usize; 2]) -> Result<(), Mistake> {
+        self.sides(backbone, size).map(drop)
+    }
+
+    fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
+        let own = |part| (part, "decoder_embed_dim", self.decoder_embed_dim.to_string());
+        head_key(parameter, [own("decoder_"), own("mask_token")])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each patch of an image is seen or hidden, once, in the share that is asked for; each image and epoch has its own mask.
+    #[test]
+    fn a_mask_divides_the_patches() {
+        let patches = OnceLock::from(16);
+        let (mask_ratio, norm_pix_loss) = (0.75, true);
+        let mae =
+            Mae { mask_ratio, norm_pix_loss, decoder_embed_dim: 8, decoder_depth: 1, decoder_num_heads: 2, patches };
+        let at = Progress { seed: 3, epoch: 1, epochs: 2, step: 0, steps: 1, repeat: 0 };
+        let rows = |at, indices: &[u32]| -> [Vec<u32>; 2] {
+            let all = mae.inputs(at, indices);
+            [0, 1].map(|i| bytemuck::pod_collect_to_vec(&all[i].1))
+        };
+        let [visible, hidden] = rows(at, &[7, 5, 7]);
+        assert_eq!((visible.len(), hidden.len()), (3 * 5, 3 * 12));
+        let of = |image: usize| {
+            let (v, h) = (&visible[image * 5..][..5], &hidden[image * 12..][..12]);
+            assert_eq!(v[0] as usize, image * 17, "the class token comes first");
+            let seen: Vec<u32> = v[1..].iter().map(|&row| row - image as u32 * 17 - 1).collect();
+            let unseen: Vec<u32> = h.iter().map(|&row| row - image as u32 * 16).collect();
+            let mut all = [&seen[..], &unseen].concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..16).collect::<Vec<u32>>());
+            seen
+        };
+        assert_eq!(of(0), of(2), "an image has one mask in an epoch");
+        assert_ne!(of(0), of(1));
+        assert_ne!(rows(Progress { epoch: 2, ..at }, &[7])[0][1..], visible[1..5]);
+    }
+}
