@@ -1,8 +1,10 @@
 //! base: what needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, near names, ranges of
-//! values, text for terminals, and progress of long jobs; line plots, where pages are made.
+//! values, text for terminals, and progress of long jobs; line plots and event files, where studies are.
 
 pub mod contained;
 pub mod error;
+#[cfg(feature = "study")]
+pub mod event_file;
 pub mod files;
 pub mod hash;
 pub mod nearest;

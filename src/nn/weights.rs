@@ -242,7 +242,7 @@ impl Loading<'_> {
 }
 
 /// A tensor's elements as f32 bytes; none of whole numbers.
-fn as_f32<'a>(view: &TensorView<'a>) -> Option<Cow<'a, [u8]>> {
+pub(crate) fn as_f32<'a>(view: &TensorView<'a>) -> Option<Cow<'a, [u8]>> {
     let bytes = view.data();
     let pairs = |of: fn([u8; 2]) -> f32| bytes.chunks_exact(2).flat_map(|b| of([b[0], b[1]]).to_le_bytes()).collect();
     let narrow = |b: &[u8]| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32;

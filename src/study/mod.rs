@@ -2,6 +2,7 @@
 //! floor that combines `data`, `ssl` and `noise`.
 
 mod batches;
+mod collapse;
 mod commands;
 pub mod config;
 mod cursor;
@@ -13,6 +14,8 @@ pub mod grid;
 mod metrics;
 mod names;
 mod neighbours;
+#[cfg(test)]
+mod outside;
 mod pass;
 mod plans;
 mod pretrain;
@@ -34,6 +37,7 @@ mod train;
 mod turns;
 
 pub use crate::base::Progress;
+pub use commands::PretrainOptions;
 pub use config::Config;
 pub use cursor::{Cursor, Extent};
 pub use folder::{begun, kept_config};
@@ -42,7 +46,7 @@ pub use names::KERNELS;
 pub use plans::tune;
 pub use provenance::begun_with;
 pub use report::report;
-pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture};
+pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture, PretrainResult, StepRecord};
 pub use runner::{Manner, Outcome};
 pub use session::Job;
-pub use start::Brought;
+pub use start::{Beginning, Brought};

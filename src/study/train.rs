@@ -8,7 +8,7 @@ use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked, object};
 use super::grid::Cell;
 use super::metrics::{argmax, metrics};
-use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT, STATE};
+use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT, STATE, STEPS};
 use super::neighbours::knn;
 use super::pass::{Eye, Pass};
 use super::provenance::Provenance;
@@ -272,7 +272,7 @@ pub(super) fn run(
         write_labels(&folder.join(LABELS), &ready.task.rows())?;
         let result = ready.train(cell, at, folder, &made.address)?;
         write_result(folder, &result)?;
-        Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, LABELS, EPOCHS, STATE, BACKBONE, RESULT])?;
+        Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, LABELS, EPOCHS, STEPS, STATE, BACKBONE, RESULT])?;
         Ok(result)
     })
 }
@@ -281,6 +281,7 @@ pub(super) fn run(
 struct Ready<'a> {
     task: Labelled<'a>,
     made_by: String,
+    collapsed: Option<bool>,
     learning: Learning,
     eye: Eye,
     batches: Batches,
@@ -328,7 +329,8 @@ impl<'a> Ready<'a> {
         let plan = RefCell::new(None);
         let task = Labelled { job, set, given, learner, epochs, steps, columns, plan, train, val, test };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
-        Ok(Ready { task, made_by, learning, eye, batches, state, turns, plans })
+        let collapsed = start.and_then(|s| s.collapsed);
+        Ok(Ready { task, made_by, collapsed, learning, eye, batches, state, turns, plans })
     }
 
     fn train(&self, cell: &Cell, at: Option<Cursor>, folder: &Path, address: &str) -> Result<CellResult> {
@@ -342,6 +344,7 @@ impl<'a> Ready<'a> {
             seed: cell.seed,
             batches: self.batches,
             turns: self.turns.clone(),
+            limit: None,
             task: &self.task,
             optimization: self.learning.optimization.clone(),
         };
@@ -352,7 +355,7 @@ impl<'a> Ready<'a> {
             json!({ "method": cell.method.to_string(), "data": data.name, "address": address, "classes": classes });
         let path = folder.join(BACKBONE);
         checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, object(made))?;
-        summarize(&self.task, (cell, &self.eye), &self.made_by, &at, (records.len(), seconds))
+        summarize(&self.task, (cell, &self.eye), (&self.made_by, self.collapsed), &at, (records.len(), seconds))
     }
 }
 
@@ -367,7 +370,7 @@ pub(super) fn record(
     let (c, learning) = (&job.config.training, job.config.learning_of(&cell.method)?);
     let (model, crop_ratio) = (job.config.model_of(&cell.pretraining)?, job.config.augmentation.crop_ratio);
     let (crop_scale, flip_probability) = (c.crop_scale, c.flip_probability);
-    let recipe = Recipe { crop_scale, crop_ratio, flip_probability, ..Recipe::PLAIN };
+    let recipe = Recipe { off: false, crop_scale, crop_ratio, flip_probability, ..Recipe::PLAIN };
     let (mean, std, out) = (images.mean, images.std, job.config.data.image_size as u32);
     let views = StoreViews { store: &images.store, seed: cell.seed, out, mean, std };
     let backbone = model.backbone(job.config.data.channels)?;
@@ -442,7 +445,7 @@ fn keep_losses(r: &mut Recorder<'_>, turn: &Turn, learned: &Learned, images: usi
 fn summarize(
     task: &Labelled<'_>,
     (cell, eye): (&Cell, &Eye),
-    made_by: &str,
+    (made_by, collapsed): (&str, Option<bool>),
     at: &Cursor,
     (epochs, seconds): (usize, f64),
 ) -> Result<CellResult> {
@@ -464,6 +467,7 @@ fn summarize(
     Ok(CellResult {
         dataset: cell.dataset.to_string(),
         pretraining: made_by.to_string(),
+        pretraining_collapsed: collapsed,
         noise_kind: cell.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         noise_rate: cell.noise_rate,
         realised_noise_rate: noise::realised_rate(&data.train.labels, &task.given)?,

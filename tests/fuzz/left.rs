@@ -159,6 +159,7 @@ fn sample() -> CellResult {
     CellResult {
         dataset: "phantom-covid".into(),
         pretraining: "none".into(),
+        pretraining_collapsed: None,
         noise_kind: "symmetric".into(),
         noise_rate: 0.4,
         realised_noise_rate: 0.425,
@@ -276,6 +277,9 @@ pub fn epochs() -> Vec<EpochRecord> {
         train_accuracy: Some(0.5),
         wrong_label_memorised: Some(0.25),
         val_accuracy: Some(0.5),
+        feature_std: None,
+        effective_rank: None,
+        collapsed: None,
         seconds: 1.0,
         images_per_s: 150.0,
     };

@@ -11,6 +11,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
     CellResult {
         dataset: cell.dataset.to_string(),
         pretraining: cell.pretraining.to_string(),
+        pretraining_collapsed: None,
         noise_kind: cell.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         noise_rate: cell.noise_rate,
         realised_noise_rate: cell.noise_rate * 0.99,
@@ -131,6 +132,9 @@ fn record() -> EpochRecord {
         train_accuracy: Some(0.5),
         wrong_label_memorised: None,
         val_accuracy: Some(1.0 / 3.0),
+        feature_std: None,
+        effective_rank: None,
+        collapsed: None,
         seconds: 0.25,
         images_per_s: 640.0,
     }
