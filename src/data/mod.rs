@@ -3,6 +3,7 @@
 //! The path of an image: a [`layout`] reads what a name means into a [`DecodedData`], [`cache`] keeps what was decoded, and
 //! [`split`] makes the [`Dataset`], whose training, validation and test images never share a picture or a patient.
 
+pub mod archive;
 pub mod augment;
 pub mod cache;
 pub mod classes;

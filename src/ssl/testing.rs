@@ -27,8 +27,8 @@ pub const METHODS: &[&Entry<dyn Method>] = &[
     },
     &Entry {
         name: "test_constant",
-        about: "features that are the same for every image: it collapses",
-        overlay: "[pretraining.test_constant]\noptimizer.lr = 0.05\n",
+        about: "features that are to be zero for every image: it collapses",
+        overlay: "[pretraining.test_constant]\noptimizer.lr = 0.1\n",
         read: |from| read(from, |method: Constant| Arc::new(method)),
     },
     &Entry {
@@ -51,7 +51,7 @@ impl Method for Constant {
         let x = r.view(0, &recipe)?;
         let features = r.features(x)?;
         let shape = r.t.shape(features);
-        let (target, weights) = (r.t.fill(shape, 1.0)?, ones(r, r.batch)?);
+        let (target, weights) = (r.t.fill(shape, 0.0)?, ones(r, r.batch)?);
         Ok(r.t.mse(features, target, weights)?[0].into())
     }
 }

@@ -35,6 +35,7 @@ mod tenants;
 mod testing;
 mod train;
 mod turns;
+mod views;
 
 pub use crate::base::Progress;
 pub use commands::PretrainOptions;
@@ -50,3 +51,4 @@ pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture, PretrainRes
 pub use runner::{Manner, Outcome};
 pub use session::Job;
 pub use start::{Beginning, Brought};
+pub use views::{SeenImages, ViewSheet};

@@ -28,10 +28,6 @@ pub struct CellResult {
     pub dataset: String,
     /// Where the backbone's weights came from: `none` is random.
     pub pretraining: String,
-    /// Whether these weights gave nearly the same features for every image when their pretraining ended; none where they are
-    /// random or that was not measured.
-    #[serde(default)]
-    pub pretraining_collapsed: Option<bool>,
     /// How labels went wrong; `none` at rate 0.
     pub noise_kind: String,
     /// The share of training labels meant to flip.
@@ -72,6 +68,10 @@ pub struct CellResult {
     pub last5_test_accuracy: Option<f64>,
     /// Of the training images with a wrong given label, the share the final model takes for that label; none without.
     pub memorised_fraction: Option<f64>,
+    /// Whether the weights that training began with gave nearly the same features for every image when their pretraining ended; none where they are
+    /// random or that was not measured.
+    #[serde(default)]
+    pub pretraining_collapsed: Option<bool>,
     /// How many classes.
     pub classes: usize,
     /// Images trained on.

@@ -153,8 +153,9 @@ impl Stage<'_> {
                 break; // the limit lies within the epoch
             }
             let skipped_steps = self.skipped(&at)?;
-            if told.watch.since_save_s() >= 0.5 * self.job.config.run.checkpoint_seconds {
-                self.save(STATE, state, &at, &mut told)?; // the evaluation that follows may take long
+            let (run, stopping) = (&self.job.config.run, self.job.stop.load(Ordering::Relaxed));
+            if stopping || told.watch.since_save_s() >= 0.5 * run.checkpoint_seconds {
+                self.save(STATE, state, &at, &mut told)?; // the evaluation that follows may take long, or hears the stop
             }
             let sums = EpochSums { epoch: at.epoch, sums: &at.sums, seen: &order[..per_epoch] };
             let mut record = self.record(&at, skipped_steps);

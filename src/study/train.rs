@@ -467,7 +467,6 @@ fn summarize(
     Ok(CellResult {
         dataset: cell.dataset.to_string(),
         pretraining: made_by.to_string(),
-        pretraining_collapsed: collapsed,
         noise_kind: cell.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         noise_rate: cell.noise_rate,
         realised_noise_rate: noise::realised_rate(&data.train.labels, &task.given)?,
@@ -486,6 +485,7 @@ fn summarize(
         best_val_test_accuracy: Some(memory.best_val_test_accuracy),
         last5_test_accuracy: (epochs > 0).then(|| mean_last(&memory.test_accuracy, LAST)),
         memorised_fraction: (!wrong.is_empty()).then(|| fooled as f64 / wrong.len() as f64),
+        pretraining_collapsed: collapsed,
         classes,
         train_images: data.train.len(),
         val_images: data.val.len(),

@@ -159,7 +159,6 @@ fn sample() -> CellResult {
     CellResult {
         dataset: "phantom-covid".into(),
         pretraining: "none".into(),
-        pretraining_collapsed: None,
         noise_kind: "symmetric".into(),
         noise_rate: 0.4,
         realised_noise_rate: 0.425,
@@ -178,6 +177,7 @@ fn sample() -> CellResult {
         best_val_test_accuracy: Some(0.5),
         last5_test_accuracy: None,
         memorised_fraction: Some(0.125),
+        pretraining_collapsed: None,
         classes: 4,
         train_images: 40,
         val_images: 8,

@@ -3,6 +3,7 @@
 
 use super::{Phase, seconds};
 use crate::base::hash::Hasher;
+use crate::base::text::counted;
 use crate::base::{Error, Result, files, seal};
 use crate::study::names::{REDO, STEPS};
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,7 @@ pub fn read_steps(folder: &Path, count: usize) -> Result<(Vec<StepRecord>, Strin
         text.push_str(line);
     }
     if records.len() < count || !(text.is_empty() || text.ends_with('\n')) {
-        return Err(bad(format!("it holds {} steps, and {count} are done", records.len())));
+        return Err(bad(format!("it holds {}, and {count} are done", counted(records.len(), "step"))));
     }
     Ok((records, text))
 }

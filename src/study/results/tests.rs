@@ -11,7 +11,6 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
     CellResult {
         dataset: cell.dataset.to_string(),
         pretraining: cell.pretraining.to_string(),
-        pretraining_collapsed: None,
         noise_kind: cell.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         noise_rate: cell.noise_rate,
         realised_noise_rate: cell.noise_rate * 0.99,
@@ -30,6 +29,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
         best_val_test_accuracy: Some(test_accuracy + 0.01),
         last5_test_accuracy: None,
         memorised_fraction: noisy.then_some(0.4),
+        pretraining_collapsed: None,
         classes: 6,
         train_images: 600,
         val_images: 60,
