@@ -140,11 +140,7 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     let steps = turns::tapes(batches, &record);
     let both = |whole| Ok([Mirror::tapes(job, &eye, &images.store)?, steps(whole)?].concat());
     job.fitting(&state, &method.batch_key, batch, sizes, &both)?;
-    match begun {
-        Begun::Random => {}
-        Begun::Backbone(start) => start.load(job, &[], method.backbone.as_ref(), &mut state)?,
-        Begun::Whole(whole) => whole.load(job, &mut state, &recorded)?,
-    }
+    begun.load(job, method.backbone.as_ref(), &mut state, &recorded)?;
     if let Some(last) = recorded.last() {
         last.params.fill(job.gpu, &mut state, seed)?;
     }
@@ -167,31 +163,54 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
         });
         job.describe(folder, made, about)?;
         let (records, seconds, at) = stage.run(&plans, &state, at)?;
-        let (steps, spread) = (at.epoch * stage.steps() + at.step, task.mirror.look(job)?);
-        let collapsed = spread.collapsed();
-        let mut by = object(json!({ "method": method.name, "data": dataset, "address": made.address }));
-        if collapsed {
-            by.insert(COLLAPSED.to_string(), true.into());
-        }
-        checkpoint::save_backbone(&backbone, job.gpu, &state, "backbone.", steps as i64, by)?;
-        let result = PretrainResult {
-            dataset: dataset.clone(),
-            method: method.name.clone(),
-            seed,
-            epochs: at.epoch,
-            steps,
-            train_images: count,
-            loss: records.last().map(|r| r.loss),
-            feature_std: spread.feature_std,
-            effective_rank: spread.effective_rank,
-            collapsed,
-            seconds,
-            adapter: job.gpu.adapter().name.clone(),
-        };
-        write_pretrained(folder, &result)?;
-        Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STEPS, STATE, BACKBONE, RESULT])
+        let loss = records.last().map(|r| r.loss);
+        let (epochs, steps) = (at.epoch, at.epoch * stage.steps() + at.step);
+        finish(job, one, (folder, made), (&state, &task.mirror), Ended { epochs, steps, loss, seconds })
     })?;
     Ok((backbone, done))
+}
+
+/// How far a pretraining came.
+struct Ended {
+    epochs: usize,
+    steps: usize,
+    /// Mean loss of the last epoch.
+    loss: Option<f64>,
+    seconds: f64,
+}
+
+/// Writes what a pretraining came to, `done` last.
+fn finish(
+    job: &Job<'_>,
+    one: Pretraining<'_>,
+    (folder, made): (&Path, &Provenance),
+    (state, mirror): (&State, &Mirror),
+    Ended { epochs, steps, loss, seconds }: Ended,
+) -> Result<Done> {
+    let (method, dataset) = (&one.method.name, &one.images.name);
+    let spread = mirror.look(job)?;
+    let collapsed = spread.collapsed();
+    let mut by = object(json!({ "method": method, "data": dataset, "address": made.address }));
+    if collapsed {
+        by.insert(COLLAPSED.to_string(), true.into());
+    }
+    checkpoint::save_backbone(&folder.join(BACKBONE), job.gpu, state, "backbone.", steps as i64, by)?;
+    let result = PretrainResult {
+        dataset: dataset.clone(),
+        method: method.clone(),
+        seed: one.seed,
+        epochs,
+        steps,
+        train_images: one.images.store.count,
+        loss,
+        feature_std: spread.feature_std,
+        effective_rank: spread.effective_rank,
+        collapsed,
+        seconds,
+        adapter: job.gpu.adapter().name.clone(),
+    };
+    write_pretrained(folder, &result)?;
+    Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STEPS, STATE, BACKBONE, RESULT])
 }
 
 /// The batch of a pretraining: the config's, or where there are fewer images the largest that the method can take of them.

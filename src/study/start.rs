@@ -7,6 +7,7 @@ use super::folder::Done;
 use super::names::{BACKBONE, ENVIRONMENT, REDO};
 use super::results::read_collapsed;
 use super::session::Job;
+use super::turns::Recorded;
 use crate::base::hash::{Hasher, sha256};
 use crate::base::{Error, Result, files, seal};
 use crate::nn::weights::{self, Classifier};
@@ -60,6 +61,15 @@ impl Begun {
             Begun::Random => RANDOM,
             Begun::Backbone(start) => &start.address,
             Begun::Whole(whole) => &whole.address,
+        }
+    }
+
+    /// Puts it into the state of a stage with these turns.
+    pub fn load(&self, job: &Job<'_>, backbone: &dyn Backbone, state: &mut State, turns: &[Recorded]) -> Result<()> {
+        match self {
+            Begun::Random => Ok(()),
+            Begun::Backbone(start) => start.load(job, &[], backbone, state),
+            Begun::Whole(whole) => whole.load(job, state, turns),
         }
     }
 
