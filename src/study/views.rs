@@ -81,24 +81,19 @@ impl Job<'_> {
             state.insert_missing(self.gpu, &tape.state_types())?;
             seen.extend(self.shown(tape, &vars, &state, (&indices, epoch), &own)?);
         }
-        let mut parts = Vec::new();
-        for (dims, values) in seen {
+        let mut parts: Vec<SeenImages> = Vec::new();
+        for (i, (dims, values)) in seen.iter().enumerate() {
+            if seen[1..i.max(1)].iter().any(|before| before.1 == *values) {
+                continue; // a teacher that sees the same shows nothing new
+            }
             for rows in values.chunks_exact(batch * dims[1..].iter().product::<usize>()) {
                 let name = if parts.is_empty() { "images".into() } else { format!("view{}", parts.len() - 1) };
                 let dims = [count, dims[1], dims[2], dims[3]];
-                let values = rows[..dims.iter().product()].to_vec();
+                let values = rows[..dims.iter().product::<usize>()].to_vec();
                 parts.push(SeenImages { name, dims, values });
             }
         }
-        // A network that sees the same twice, such as a teacher, shows nothing new.
-        let mut once: Vec<SeenImages> = Vec::new();
-        for part in parts {
-            if once.iter().skip(1).all(|o| o.values != part.values) {
-                let name = if once.is_empty() { part.name } else { format!("view{}", once.len() - 1) };
-                once.push(SeenImages { name, ..part });
-            }
-        }
-        Ok(ViewSheet { indices: indices[..count].to_vec(), seen: once, mean, std })
+        Ok(ViewSheet { indices: indices[..count].to_vec(), seen: parts, mean, std })
     }
 
     /// Runs a tape and reads these values of it, each f32 [N, C, H, W].
@@ -208,7 +203,7 @@ impl Watched<'_> {
 
 impl fmt::Display for Watched<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        fmt::Display::fmt(self.inner, f)
     }
 }
 
@@ -258,7 +253,9 @@ mod tests {
                 let sheet = of(job, method);
                 let names: Vec<&str> = sheet.seen.iter().map(|s| s.name.as_str()).collect();
                 assert!(sheet.seen.len() == parts && names[..2] == ["images", "view0"], "{method}: {names:?}");
-                assert!(sheet.seen.iter().all(|s| s.dims[0] == 3 && s.values.len() == s.dims.iter().product()));
+                assert!(
+                    sheet.seen.iter().all(|s| s.dims[0] == 3 && s.values.len() == s.dims.iter().product::<usize>())
+                );
                 assert!(sheet.png().unwrap().starts_with(b"\x89PNG") && sheet.npz().unwrap().starts_with(b"PK"));
             }
             assert_eq!(of(job, "simclr"), of(job, "simclr"));
