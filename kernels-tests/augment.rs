@@ -59,7 +59,7 @@ fn off() -> Result<(), String> {
             let augmentation = Augmentation { recipe: recipe.clone(), ..AUGMENTATION };
             let gpu = device::gpu(true)?;
             let equal = both(&gpu, &augmentation, out).map_err(|e| e.to_string())?;
-            ensure(equal == same, || format!("{recipe:?} at {out} pixels: the plain image is {equal}"))?;
+            ensure(equal == same, format!("{recipe:?} at {out} pixels: the plain image is {equal}"))?;
         }
     }
     Ok(())
