@@ -16,6 +16,7 @@ const COUNT: usize = 11;
 
 const AUGMENTATION: Augmentation = Augmentation {
     recipe: Recipe {
+        off: false,
         crop_scale: [0.2, 1.0],
         crop_ratio: [0.75, 4.0 / 3.0],
         flip_probability: 0.5,
@@ -32,11 +33,12 @@ const AUGMENTATION: Augmentation = Augmentation {
 
 /// The trials.
 pub fn device_trials() -> Vec<Trial> {
-    let list: [Named; 5] = [
+    let list: [Named; 6] = [
         ("a view does not depend on the place in the batch", places),
         ("a view depends on epoch, view and seed", keys),
         ("pages do not matter", pages),
         ("plain images are the bytes", plain),
+        ("a view is the plain image where augmentation is off", off),
         ("images that fit no page or size are refused", refused),
     ];
     named("T1 augment", list)
@@ -45,6 +47,44 @@ pub fn device_trials() -> Vec<Trial> {
 fn pixels() -> Vec<u8> {
     let mut rng = Rng::new(3, 0, 0);
     (0..COUNT * SIZE * SIZE * 3).map(|_| rng.word() as u8).collect()
+}
+
+/// With `off`, and with a recipe whose every key changes nothing, resized or not; other views are no plain images.
+fn off() -> Result<(), String> {
+    for (recipe, same) in [
+        (Recipe { off: true, ..AUGMENTATION.recipe }, true),
+        (nothing_else(), true),
+        (Recipe { crop_scale: [0.5, 0.5], ..nothing_else() }, false),
+    ] {
+        for out in [SIZE as u32, OUT, 20] {
+            let augmentation = Augmentation { recipe: recipe.clone(), ..AUGMENTATION };
+            let gpu = device::gpu(true)?;
+            let equal = both(&gpu, &augmentation, out).map_err(|e| e.to_string())?;
+            ensure(equal == same, format!("{recipe:?} at {out} pixels: the plain image is {equal}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn nothing_else() -> Recipe {
+    Recipe { off: false, ..Recipe::PLAIN }
+}
+
+/// Whether a view has the bits of the plain image.
+fn both(gpu: &Gpu, augmentation: &Augmentation, out: u32) -> BaseResult<bool> {
+    let mut state = State::new();
+    let store = ImageStore::upload(gpu, &mut state, "train", &pixels(), [SIZE, 3], None)?;
+    let mut t = Tape::new();
+    let indices = t.input("indices", Type::u32([COUNT]))?;
+    t.scalar("epoch")?;
+    let view = augmentation.view(&mut t, &store, indices, 1, 7, out)?;
+    let plain = augmentation.plain(&mut t, &store, indices, out)?;
+    t.output("view", view);
+    t.output("plain", plain);
+    let plan = Plan::new(gpu, Schedule::new(&t, &Options::new(gpu.caps()))?, &state)?;
+    let ids: Vec<u32> = (0..COUNT as u32).collect();
+    plan.run(gpu, &Feed::new().input("indices", &ids).scalar("epoch", 3.0))?;
+    Ok(plan.read(gpu, "view")? == plan.read(gpu, "plain")?)
 }
 
 /// Runs a view, or returns the plain images where `view` is none. Gives each image's values.

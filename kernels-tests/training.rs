@@ -92,7 +92,7 @@ fn simclr() -> Result<(), String> {
     for seed in 0..3 {
         pairs.push(with_job(|job| {
             let random = knn_accuracy(job, SPEC, None, seed)?;
-            let backbone = job.pretrain(SPEC, "simclr", seed)?;
+            let backbone = job.pretrain(SPEC, "simclr", seed, Default::default())?;
             Ok((random, knn_accuracy(job, SPEC, Some(&backbone), seed)?))
         })?);
     }

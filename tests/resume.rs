@@ -35,7 +35,7 @@ fn config(checkpoint_seconds: f64, loss_every: usize) -> String {
          [noise]\nrates = [0.0, 0.4]\n\
          [training]\nepochs = 3\nbatch_size = 8\nlast_batch = \"keep\"\n\
          [evaluation]\nbatch_size = 8\n\
-         [run]\ncheckpoint_seconds = {checkpoint_seconds}\nloss_every = {loss_every}\n"
+         [run]\ncheckpoint_seconds = {checkpoint_seconds}\nloss_every = {loss_every}\nsave_every_steps = 6\n"
     )
 }
 

@@ -26,6 +26,7 @@ fn step() -> BaseResult<Tape> {
     let (mut t, mut params, store) = (Tape::new(), Params::new(), store());
     let indices = t.input("indices", Type::u32([BATCH]))?;
     let recipe = Recipe {
+        off: false,
         crop_scale: [0.2, 1.0],
         crop_ratio: [0.75, 4.0 / 3.0],
         flip_probability: 0.5,

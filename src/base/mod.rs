@@ -1,8 +1,10 @@
 //! base: what needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, similar names, ranges of
-//! values, text for terminals, progress of long jobs, and line plots for pages.
+//! values, text for terminals, progress of long jobs, and, where studies are, line plots and event files.
 
 pub mod contained;
 pub mod error;
+#[cfg(feature = "study")]
+pub mod event_file;
 pub mod files;
 pub mod hash;
 pub mod nearest;

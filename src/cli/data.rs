@@ -1,10 +1,13 @@
-//! `wgslab data inspect`.
+//! `wgslab data inspect` and `data views`.
 
 use super::options::{Options, config};
-use super::output::{print, print_json};
-use crate::base::{Error, Result};
+use super::output::{print, print_json, print_source};
+use super::stage::{LARGEST_SEED, methods};
+use crate::base::{Error, Result, files};
 use crate::data::{LoadOptions, Summary, inspect, layout};
+use crate::study::Job;
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
 /// Look at data
 #[derive(Args, Debug)]
@@ -17,6 +20,62 @@ pub(super) struct Data {
 #[derive(Subcommand, Debug)]
 enum DataCommand {
     Inspect(Inspect),
+    Views(Views),
+}
+
+/// Show the views that a pretraining method makes of images
+///
+/// Writes a PNG with a row for each image: the image as the network would see it without
+/// augmentation, then each view as the method's network sees it in the first step of an epoch. A
+/// pretraining of the same config and seed sees the same.
+#[derive(Args, Debug)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
+  wgslab data views phantom:covid --method simclr --out views.png
+  wgslab data views pneumoniamnist_28.npz --data-root data --method jigsaw --out v.png --npz v.npz"
+)]
+struct Views {
+    /// Which data
+    spec: String,
+    /// Whose views [default: the first method of the config that pretrains]
+    #[arg(long, value_parser = methods())]
+    method: Option<String>,
+    /// The PNG to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Write the numbers, too: indices, mean, std, images, view0, view1 and so on
+    #[arg(long, value_name = "FILE")]
+    npz: Option<PathBuf>,
+    /// A config for sizes, augmentation and the method's settings [default: the built-in one]
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
+    /// The seed of the pretraining
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
+    seed: u64,
+    /// Which epoch, from 1
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    epoch: u32,
+    /// How many images
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    images: u32,
+}
+
+impl Views {
+    fn run(&self, options: &Options) -> Result<()> {
+        let config = config(self.config.as_deref())?;
+        let method = self.method.as_deref().unwrap_or_else(|| config.pretraining.first());
+        // Decoded images are kept nowhere: a look is no run.
+        let nowhere = tempfile::tempdir().map_err(|e| Error::Failed(format!("cannot make a temporary folder: {e}")))?;
+        let at = (self.seed, self.epoch as usize - 1);
+        let views = |job: &Job<'_>| job.views(&self.spec, method, at, self.images as usize);
+        let sheet = options.job(&config, nowhere.path(), views)?;
+        files::write_atomic(&self.out, &sheet.png()?)?;
+        if let Some(path) = &self.npz {
+            files::write_atomic(path, &sheet.npz()?)?;
+        }
+        print_source(&self.out.display().to_string())
+    }
 }
 
 /// Say what a dataset holds and whether it can be trained on
@@ -73,6 +132,7 @@ impl Data {
     pub fn run(&self, options: &Options) -> Result<()> {
         match &self.command {
             DataCommand::Inspect(c) => c.run(options),
+            DataCommand::Views(c) => c.run(options),
         }
     }
 }

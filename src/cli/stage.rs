@@ -10,9 +10,9 @@ use crate::nn::listed::Entry;
 use crate::noise::NoiseKind;
 use crate::noise::learn::{self, Learner};
 use crate::ssl::{self, Method};
-use crate::study::Brought;
 use crate::study::evaluate::{Evaluation, evaluate_file, evaluate_run};
 use crate::study::kept_config;
+use crate::study::{Beginning, Brought, PretrainOptions};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::path::{Path, PathBuf};
@@ -23,13 +23,14 @@ pub(super) const LARGEST_SEED: u64 = i64::MAX as u64;
 /// Learn a backbone from images without labels
 ///
 /// Trains a backbone on the training images of SPEC. It never reads their labels. Writes
-/// OUT/backbone.safetensors with torchvision's parameter names. Ctrl-C saves and stops; the same
-/// command goes on.
+/// OUT/backbone.safetensors with torchvision's parameter names, OUT/state.safetensors with every
+/// tensor, and the losses of each step and epoch. Ctrl-C saves and stops; the same command goes on.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:
   wgslab pretrain --data phantom:covid --out runs/backbone
+  wgslab pretrain --data phantom:covid --out runs/three --init runs/start/state.safetensors --steps 3
   wgslab pretrain --data pneumoniamnist_28.npz --data-root data --out runs/p \\
       --config configs/study/pneumonia.toml"
 )]
@@ -48,12 +49,25 @@ pub(super) struct Pretrain {
     /// The seed of weights, batches and augmentation
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
     seed: u64,
+    /// A backbone to start from, as for `wgslab train`; all else is random [default: the config's pretraining.init]
+    #[arg(long, value_name = "FILE.safetensors")]
+    weights: Option<PathBuf>,
+    /// Start every tensor from FILE: backbone, heads, teacher, generator, statistics, and the optimizer's if FILE holds
+    /// them. It may be the state.safetensors of another run. A missing or an unknown name is an error
+    #[arg(long, value_name = "FILE.safetensors", conflicts_with = "weights")]
+    init: Option<PathBuf>,
+    /// Let --init FILE lack tensors, which then are random, and hold unknown ones, which are left out
+    #[arg(long, requires = "init")]
+    init_partial: bool,
+    /// End after N steps: the first N of the whole run, whose learning rates they have
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
 }
 
 /// Train a classifier, from random or given weights, on clean or wrong labels
 ///
 /// Trains on the training images of SPEC, tests on its clean test images, and writes one run
-/// folder: result.json, epochs.jsonl, labels.csv and the weights. Ctrl-C saves and stops; the
+/// folder: result.json, epochs.jsonl, steps.jsonl, labels.csv and the weights. Ctrl-C saves and stops; the
 /// same command goes on.
 #[derive(Args, Debug)]
 #[command(
@@ -156,7 +170,16 @@ impl Pretrain {
     pub fn run(&self, options: &Options) -> Result<()> {
         let config = config(self.config.as_deref())?;
         let method = self.method.as_deref().unwrap_or_else(|| config.pretraining.first());
-        let path = options.job(&config, &self.out, |job| job.pretrain(&self.data, method, self.seed))?;
+        let beginning = match (&self.weights, &self.init) {
+            (Some(path), _) => Beginning::Backbone(path),
+            (None, Some(path)) => Beginning::State { path, partial: self.init_partial },
+            (None, None) => Beginning::Config,
+        };
+        for path in [&self.weights, &self.init].into_iter().flatten().filter(|path| !path.is_file()) {
+            return Err(Error::Data(format!("the weights {} are not there; check the path", path.display())));
+        }
+        let how = PretrainOptions { beginning, steps: self.steps };
+        let path = options.job(&config, &self.out, |job| job.pretrain(&self.data, method, self.seed, how))?;
         print_source(&path.display().to_string())
     }
 }

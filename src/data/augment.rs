@@ -51,8 +51,11 @@ impl Views for StoreViews<'_> {
 
 impl Augmentation {
     /// One random view of the images at `indices`: crop and mirror, colours, blur, solarize, normalize. A step with
-    /// probability 0 is left out. f32 [B, channels, out, out].
+    /// probability 0 is left out. Where the recipe is off, the view is [`Augmentation::plain`]. f32 [B, channels, out, out].
     pub fn view(&self, t: &mut Tape, store: &ImageStore, indices: Var, view: u32, seed: u64, out: u32) -> Result<Var> {
+        if self.recipe.off {
+            return self.plain(t, store, indices, out);
+        }
         t.part(StepPart::Augmentation, |t| self.random(t, store, indices, (view, seed), out))
     }
 

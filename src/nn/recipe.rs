@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
+    /// Whether a view is the whole image as it is, resized and normalized alone: all other keys then count for nothing.
+    pub off: bool,
     /// Area of the crop as a share of the image: smallest, largest.
     pub crop_scale: [f64; 2],
     /// Width over height of the crop: smallest, largest.
@@ -31,6 +33,7 @@ pub struct Recipe {
 impl Recipe {
     /// The whole image, unchanged.
     pub const PLAIN: Recipe = Recipe {
+        off: true,
         crop_scale: [1.0, 1.0],
         crop_ratio: [1.0, 1.0],
         flip_probability: 0.0,

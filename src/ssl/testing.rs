@@ -26,12 +26,35 @@ pub const METHODS: &[&Entry<dyn Method>] = &[
         read: |from| read(from, |method: Duel| Arc::new(method)),
     },
     &Entry {
+        name: "test_constant",
+        about: "features that are to be zero for every image: it collapses",
+        overlay: "[pretraining.test_constant]\noptimizer.lr = 0.1\n",
+        read: |from| read(from, |method: Constant| Arc::new(method)),
+    },
+    &Entry {
         name: "test_pretext",
         about: "a head that predicts an input of the method's own",
         overlay: "[pretraining.test_pretext]\nclasses = 3\nbatch_size = 6\noptimizer.name = \"sgd\"\n",
         read: |from| read(from, |method: Pretext| Arc::new(method)),
     },
 ];
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Constant {}
+
+impl Checked for Constant {}
+
+impl Method for Constant {
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let recipe = r.recipe.clone();
+        let x = r.view(0, &recipe)?;
+        let features = r.features(x)?;
+        let shape = r.t.shape(features);
+        let (target, weights) = (r.t.fill(shape, 0.0)?, ones(r, r.batch)?);
+        Ok(r.t.mse(features, target, weights)?[0].into())
+    }
+}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

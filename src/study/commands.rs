@@ -2,22 +2,35 @@
 
 use super::config::Config;
 use super::grid::single;
+use super::pretrain::Pretraining;
 use super::results::CellResult;
 use super::session::Job;
-use super::start::{Brought, Start};
+use super::start::{Beginning, Begun, Brought, Start};
 use super::{pretrain, train};
 use crate::base::Result;
 use crate::noise::NoiseKind;
 use std::path::PathBuf;
 
+/// What a pretraining of its own may be asked for besides its config.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PretrainOptions<'a> {
+    /// What it starts from.
+    pub beginning: Beginning<'a>,
+    /// End after so many steps. Rates and schedules are those of the config's epochs, cut short: the steps are the first of
+    /// the whole run.
+    pub steps: Option<usize>,
+}
+
 impl Job<'_> {
     /// Pretrains on one dataset into `out`; returns the path of the backbone.
-    pub fn pretrain(&self, spec: &str, method: &str, seed: u64) -> Result<PathBuf> {
+    pub fn pretrain(&self, spec: &str, method: &str, seed: u64, how: PretrainOptions<'_>) -> Result<PathBuf> {
         let method = self.config.pretraining_of(method)?;
+        let begun = Begun::read(self, how.beginning)?;
         let images = self.load(spec)?.train;
         self.keep_kernels()?;
-        let made = pretrain::provenance(self, &images, &method, seed)?;
-        Ok(pretrain::run(self, &images, &method, seed, self.out, &made)?.0)
+        let one = Pretraining { images: &images, method: &method, seed, begun: &begun, limit: how.steps };
+        let made = pretrain::provenance(self, one)?;
+        Ok(pretrain::run(self, one, self.out, &made)?.0)
     }
 
     /// Trains on one dataset into `out`, from `weights` or from random ones.

@@ -22,6 +22,9 @@ pub struct Cursor {
     pub memory: Value,
     /// The hash of the records of the whole epochs, times aside: another run's records must not be gone on with.
     pub history: String,
+    /// The same of its steps, each with the hash of those before it.
+    #[serde(default)]
+    pub steps: String,
 }
 
 /// What cursors of a run must lie within.

@@ -2,6 +2,7 @@
 //! floor that combines `data`, `ssl` and `noise`.
 
 mod batches;
+mod collapse;
 mod commands;
 pub mod config;
 mod cursor;
@@ -15,6 +16,8 @@ mod metrics;
 mod names;
 mod neighbours;
 pub mod noisy;
+#[cfg(test)]
+mod outside;
 mod pass;
 mod plans;
 mod pretrain;
@@ -36,8 +39,10 @@ mod tenants;
 mod testing;
 mod train;
 mod turns;
+mod views;
 
 pub use crate::base::Progress;
+pub use commands::PretrainOptions;
 pub use config::{Config, Protocol};
 pub use cursor::{Cursor, Extent};
 pub use folder::{begun, kept_config};
@@ -46,7 +51,8 @@ pub use names::KERNELS;
 pub use plans::tune;
 pub use provenance::begun_with;
 pub use report::report;
-pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture};
+pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture, PretrainResult, StepRecord};
 pub use runner::{Manner, Outcome};
 pub use session::Job;
-pub use start::Brought;
+pub use start::{Beginning, Brought};
+pub use views::{SeenImages, ViewSheet};

@@ -137,7 +137,7 @@ mod tests {
                     batch_size = 8\n[training]\nbatch_size = 8\n";
         with_job(text, &Silent, |job| {
             let schedules = job.schedules().unwrap();
-            assert_eq!(schedules.len(), 5, "a pretraining step, a training step, passes over three splits");
+            assert_eq!(schedules.len(), 6, "a pretraining step and a look, a training step, passes over three splits");
             let ops = |s: &Schedule| s.steps.iter().map(|s| s.op.name().to_string()).collect::<Vec<_>>();
             let having = |name: &str| schedules.iter().filter(|s| ops(s).iter().any(|o| o == name)).count();
             assert_eq!((having("nt_xent"), having("cross_entropy")), (1, 1));

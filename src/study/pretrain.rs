@@ -2,17 +2,19 @@
 //! else: no label, no validation or test image.
 
 use super::batches::{Batches, batch_of};
+use super::collapse::Mirror;
 use super::config::{LastBatch, Pretrained};
 use super::dataset::TrainImages;
 use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked, object};
-use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, STATE};
+use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, RESULT, STATE, STEPS};
+use super::pass::Eye;
 use super::provenance::Provenance;
-use super::results::{EpochRecord, Phase};
+use super::results::{EpochRecord, Phase, PretrainResult, write_pretrained};
 use super::session::Job;
 use super::settings::pretraining_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
-use super::start::ImageForm;
+use super::start::{Begun, COLLAPSED, ImageForm};
 use super::turns::{self, Recorded, Update, terms};
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
@@ -25,11 +27,15 @@ use std::path::{Path, PathBuf};
 
 /// A method at work: what its turns are called and what they measure.
 struct Unlabelled<'a> {
+    job: &'a Job<'a>,
+    /// The stage's name, for people.
+    name: &'a str,
     method: &'a Pretrained,
     /// Steps of an epoch.
     steps: usize,
     /// The name of each column of all rings, in order; the first is the loss of the first turn.
     columns: Vec<String>,
+    mirror: Mirror,
 }
 
 impl Task for Unlabelled<'_> {
@@ -46,34 +52,66 @@ impl Task for Unlabelled<'_> {
         _: &State,
         sums: &EpochSums<'_>,
         record: &mut EpochRecord,
-        _: &mut serde_json::Value,
+        memory: &mut serde_json::Value,
     ) -> Result<()> {
         record.terms = terms(&self.columns, sums.sums, self.steps, &[]);
+        let spread = self.mirror.look(self.job)?;
+        record.feature_std = Some(spread.feature_std);
+        record.effective_rank = Some(spread.effective_rank);
+        record.collapsed = Some(spread.collapsed());
+        // Told when it happens, not after each epoch that follows.
+        let told = memory.get(COLLAPSED).is_some();
+        if spread.collapsed() && !told {
+            let (name, epoch) = (self.name, record.epoch);
+            self.job.progress.note(&format!("warning: {name} has collapsed by epoch {epoch}: {spread}"));
+        }
+        *memory = if spread.collapsed() { json!({ COLLAPSED: true }) } else { serde_json::Value::Null };
         Ok(())
     }
 }
 
+/// A pretraining.
+#[derive(Clone, Copy)]
+pub(super) struct Pretraining<'a> {
+    pub images: &'a TrainImages,
+    pub method: &'a Pretrained,
+    pub seed: u64,
+    pub begun: &'a Begun,
+    /// Steps after which it ends; none where the method's epochs say it.
+    pub limit: Option<usize>,
+}
+
 /// The schedules of the plans that a pretraining runs.
 pub(super) fn schedules(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Vec<Schedule>> {
+    let mut all = steps(job, images, method, seed)?;
+    let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
+    for tape in Mirror::tapes(job, &eye, &images.store)? {
+        all.push(job.schedule(&tape)?);
+    }
+    Ok(all)
+}
+
+/// The schedules of its steps.
+fn steps(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Vec<Schedule>> {
     let batch = batch_for(method, images.store.count)?;
     record(job, images, method, seed, batch)?.iter().map(|r| job.schedule(&r.tape)).collect()
 }
 
 /// What the bits of a pretraining depend on: neither a label nor an image of another split is in it.
-pub(super) fn provenance(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Provenance> {
-    let settings = pretraining_settings(job.config, method, seed);
-    Provenance::new(job.gpu, settings, &images.fingerprint, "random", &schedules(job, images, method, seed)?)
+pub(super) fn provenance(job: &Job<'_>, one: Pretraining<'_>) -> Result<Provenance> {
+    let Pretraining { images, method, seed, begun, limit } = one;
+    let mut settings = pretraining_settings(job.config, method, seed);
+    if let Some(limit) = limit {
+        settings["steps"] = json!(limit); // no key without: the address stays
+    }
+    // A look at the backbone between epochs changes no bit of it.
+    let schedules = steps(job, images, method, seed)?;
+    Provenance::new(job.gpu, settings, &images.fingerprint, begun.address(), &schedules)
 }
 
 /// Pretrains into `folder` unless that is done, and returns the path of the backbone with what the folder's `done` says.
-pub(super) fn run(
-    job: &Job<'_>,
-    images: &TrainImages,
-    method: &Pretrained,
-    seed: u64,
-    folder: &Path,
-    made: &Provenance,
-) -> Result<(PathBuf, Done)> {
+pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Provenance) -> Result<(PathBuf, Done)> {
+    let Pretraining { images, method, seed, begun, limit } = one;
     let backbone = folder.join(BACKBONE);
     if let Some(done) = finished(folder, made)? {
         return Ok((backbone, done));
@@ -99,35 +137,85 @@ pub(super) fn run(
     let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
     let record = |b| record(job, images, method, seed, b);
     let sizes = Sizes::multiples(method.method.batch_multiple());
-    job.fitting(&state, &method.batch_key, batch, sizes, &turns::tapes(batches, &record))?;
+    let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
+    let steps = turns::tapes(batches, &record);
+    let both = |whole| Ok([Mirror::tapes(job, &eye, &images.store)?, steps(whole)?].concat());
+    job.fitting(&state, &method.batch_key, batch, sizes, &both)?;
+    begun.load(job, method.backbone.as_ref(), &mut state, &recorded)?;
     if let Some(last) = recorded.last() {
         last.params.fill(job.gpu, &mut state, seed)?;
     }
     recorded.iter().try_for_each(|r| add_missing(job.gpu, &mut state, &r.tape))?;
+    let name = format!("pretrain {} on {dataset}, seed {seed}", method.name);
+    let mirror = Mirror::new(job, &eye, &images.store, (&state, &format!("the weights of {name}")))?;
     let plans = turns::compile(job, &state, &method.batch_key, (batches, sizes), &record)?;
     let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
-    let task = &Unlabelled { method, steps: batches.steps(), columns };
+    let task = &Unlabelled { job, name: &name, method, steps: batches.steps(), columns, mirror };
     let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
-    let name = format!("pretrain {} on {dataset}, seed {seed}", method.name);
-    let (phase, address) = (Phase::Pretrain, made.address.clone());
-    let stage = Stage { job, name, phase, folder, address, seed, batches, turns, task, optimization };
+    let (name, phase, address) = (name.clone(), Phase::Pretrain, made.address.clone());
+    let stage = Stage { job, name, phase, folder, address, seed, batches, turns, limit, task, optimization };
     let done = locked(folder, || {
         if let Some(done) = finished(folder, made)? {
             return Ok(done); // by another process, meanwhile
         }
         let at = load_cursor(folder, job.gpu, &state, made)?.unwrap_or_else(|| stage.start());
-        let about = json!({ "os": OS, "data": dataset, "mean": images.mean, "std": images.std });
-        job.describe(folder, made, about)?;
-        let (records, _, _) = stage.run(&plans, &state, at)?;
-        let steps = (records.len() * stage.steps()) as i64;
-        let by = json!({
-            "method": method.name, "data": dataset, "address": made.address, "model": method.model,
-            ImageForm::KEY: ImageForm::new(job, images.mean, images.std),
+        let about = json!({
+            "os": OS, "data": dataset, "mean": images.mean, "std": images.std, "begun_with": begun.about(),
         });
-        checkpoint::save_backbone(&backbone, job.gpu, &state, "backbone.", steps, object(by))?;
-        Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STATE, BACKBONE])
+        job.describe(folder, made, about)?;
+        let (records, seconds, at) = stage.run(&plans, &state, at)?;
+        let loss = records.last().map(|r| r.loss);
+        let (epochs, steps) = (at.epoch, at.epoch * stage.steps() + at.step);
+        finish(job, one, (folder, made), (&state, &task.mirror), Ended { epochs, steps, loss, seconds })
     })?;
     Ok((backbone, done))
+}
+
+/// How far a pretraining came.
+struct Ended {
+    epochs: usize,
+    steps: usize,
+    /// Mean loss of the last epoch.
+    loss: Option<f64>,
+    seconds: f64,
+}
+
+/// Writes what a pretraining came to, `done` last.
+fn finish(
+    job: &Job<'_>,
+    one: Pretraining<'_>,
+    (folder, made): (&Path, &Provenance),
+    (state, mirror): (&State, &Mirror),
+    Ended { epochs, steps, loss, seconds }: Ended,
+) -> Result<Done> {
+    let (method, dataset) = (&one.method.name, &one.images.name);
+    let spread = mirror.look(job)?;
+    let collapsed = spread.collapsed();
+    let images = one.images;
+    let mut by = object(json!({
+        "method": method, "data": dataset, "address": made.address, "model": one.method.model,
+        ImageForm::KEY: ImageForm::new(job, images.mean, images.std),
+    }));
+    if collapsed {
+        by.insert(COLLAPSED.to_string(), true.into());
+    }
+    checkpoint::save_backbone(&folder.join(BACKBONE), job.gpu, state, "backbone.", steps as i64, by)?;
+    let result = PretrainResult {
+        dataset: dataset.clone(),
+        method: method.clone(),
+        seed: one.seed,
+        epochs,
+        steps,
+        train_images: one.images.store.count,
+        loss,
+        feature_std: spread.feature_std,
+        effective_rank: spread.effective_rank,
+        collapsed,
+        seconds,
+        adapter: job.gpu.adapter().name.clone(),
+    };
+    write_pretrained(folder, &result)?;
+    Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STEPS, STATE, BACKBONE, RESULT])
 }
 
 /// The batch of a pretraining: the config's, or where there are fewer images the largest that the method can take of them.

@@ -72,7 +72,8 @@ pub(super) fn run(
         }
     };
     let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
-    let result = CellResult { seconds: since.elapsed().as_secs_f64(), ..probe.result(cell, made_by, &found)? };
+    let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
+    let result = CellResult { seconds, pretraining_collapsed, ..probe.result(cell, made_by, &found)? };
     locked(folder, || {
         if let Some(result) = kept()? {
             return Ok(result); // of another process, meanwhile
@@ -237,6 +238,7 @@ impl<'a> Probe<'a> {
             knn_weighted_accuracy: Some(neighbours.weighted_accuracy),
             knn_neighbours: Some(c.knn_neighbours),
             knn_temperature: Some(c.knn_temperature),
+            pretraining_collapsed: None,
             linear_weight_decay: found.weight_decay,
             best_val_accuracy: found.val_accuracy,
             best_val_epoch: 0,

@@ -1,12 +1,18 @@
-//! What a run leaves in its folder and a study gathers: `result.json`, `epochs.jsonl`, `labels.csv`, the sample
+//! What a run leaves in its folder and a study gathers: `result.json`, `epochs.jsonl`, `steps.jsonl`, `labels.csv`, the sample
 //! pictures, and `results.csv`, a row per cell. Every file is written whole or not at all; a damaged one names itself.
 
 mod gathering;
 mod pictures;
+mod pretrained;
+mod steps;
 
 pub use gathering::{Gathered, gather};
 pub(super) use pictures::read_strip;
 pub use pictures::{Picture, read_pictures, write_pictures};
+pub use pretrained::PretrainResult;
+pub(super) use pretrained::{read_collapsed, write_pretrained};
+pub(super) use steps::numbers;
+pub use steps::{StepRecord, read_steps};
 
 use super::config::Protocol;
 use super::folder::Done;
@@ -73,6 +79,10 @@ pub struct CellResult {
     pub last5_test_accuracy: Option<f64>,
     /// Of the training images with a wrong given label, the share the final model takes for that label; none without.
     pub memorised_fraction: Option<f64>,
+    /// Whether the weights that training began with gave nearly the same features for every image when their pretraining ended; none where they are
+    /// random or that was not measured.
+    #[serde(default)]
+    pub pretraining_collapsed: Option<bool>,
     /// How many classes.
     pub classes: usize,
     /// Images trained on.
@@ -128,6 +138,16 @@ pub struct EpochRecord {
     /// Accuracy on the validation images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_accuracy: Option<f64>,
+    /// After a pretraining's epoch: the standard deviation of unit features over training images, mean over dimensions,
+    /// times √D: 1 where directions are spread evenly, 0 where all images have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_std: Option<f64>,
+    /// The effective rank of these features less their mean: how many dimensions they use alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_rank: Option<f64>,
+    /// Whether one of the two is so small that the features say next to nothing of an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collapsed: Option<bool>,
     /// How long it took.
     pub seconds: f64,
     /// Training images seen per second.

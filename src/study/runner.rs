@@ -7,11 +7,12 @@ use super::dataset::Loaded;
 use super::folder::{clear, kept_config, locked, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
 use super::names::CONFIG;
+use super::pretrain::Pretraining;
 use super::provenance::expect_table;
 use super::report::report;
 use super::results::{CellResult, Picture, gather, read_pictures, read_strip, run_folder, write_csv, write_pictures};
 use super::session::Job;
-use super::start::Start;
+use super::start::{Beginning, Begun, Start};
 use super::{pretrain, probe, train};
 use crate::base::text::counted;
 use crate::base::{Error, Result, files};
@@ -75,6 +76,9 @@ impl Job<'_> {
         let all = cells(self.config);
         let chosen = selection.of(&all)?;
         self.check_sets(chosen)?;
+        if chosen.iter().any(|cell| *cell.pretraining != *ssl::NONE) {
+            Begun::read(self, Beginning::Config)?; // a file that cannot be used is told now
+        }
         sweep(self.out, Duration::from_secs(2));
         expect_table(self.out, &self.kernels)?;
         self.tell_other_settings()?;
@@ -221,10 +225,13 @@ impl Job<'_> {
             ssl::NONE => None,
             name => {
                 let method = self.config.pretraining_of(name)?;
-                let made = pretrain::provenance(self, &set.train, &method, cell.seed)?;
+                let begun = Begun::read(self, Beginning::Config)?;
+                let (images, seed) = (&set.train, cell.seed);
+                let one = Pretraining { images, method: &method, seed, begun: &begun, limit: None };
+                let made = pretrain::provenance(self, one)?;
                 let key = format!("{}-{name}-seed-{}-{}", cell.dataset, cell.seed, made.address);
                 let folder = self.out.join("pretraining").join(key);
-                let (path, done) = pretrain::run(self, &set.train, &method, cell.seed, &folder, &made)?;
+                let (path, done) = pretrain::run(self, one, &folder, &made)?;
                 Some(Start::pretrained(path, name, &done)?)
             }
         };

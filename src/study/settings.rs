@@ -11,9 +11,13 @@ use std::collections::BTreeSet;
 
 /// What pretraining reads of the config.
 pub(super) fn pretraining_settings(c: &Config, p: &Pretrained, seed: u64) -> Value {
+    let mut augmentation = json!(p.augmentation);
+    if let Some(keys) = augmentation.as_object_mut().filter(|_| !p.augmentation.off) {
+        keys.remove("off"); // its address stays as before there was the key
+    }
     json!({
         "seed": seed, "method": p.name, "settings": p.settings, "image_size": c.data.image_size, "model": p.model,
-        "optimization": optimization(&p.optimization), "augmentation": p.augmentation,
+        "optimization": optimization(&p.optimization), "augmentation": augmentation,
     })
 }
 
@@ -147,6 +151,8 @@ mod tests {
             "[pretraining]\nlr_scaling = \"linear\"",
             "[pretraining]\nschedule = \"step\"\nmilestones = [60]",
             "[augmentation]\nblur_probability = 0.0",
+            "[augmentation]\noff = true",
+            "[pretraining.simclr.augmentation]\noff = true",
         ];
         let of_training = [
             "[training]\nepochs = 3",

@@ -4,6 +4,10 @@
 //! What a step does depends on (seed, epoch, step) and the state alone; a checkpoint is the state and a cursor. Times
 //! are kept beside it, in `clock.json`, so that the checkpoint of a resumed run equals that of an uninterrupted one.
 
+mod log;
+mod ring;
+mod watch;
+
 use super::batches::Batches;
 use super::cursor::{Cursor, Extent, history};
 use super::folder::object;
@@ -11,7 +15,7 @@ use super::names::{EPOCHS, REDO, STATE};
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase, read_epochs, write_epochs};
 use super::session::Job;
-use super::turns::{COMMON, Plans, ring_of, scalar};
+use super::turns::{COMMON, Plans, scalar, terms};
 use crate::base::rng::Rng;
 use crate::base::text::counted;
 use crate::base::{Error, Result, files, seal};
@@ -19,24 +23,14 @@ use crate::device::{Gpu, Ticket};
 use crate::nn::checkpoint::{self, Checkpoint};
 use crate::nn::{Optimization, Progress, Turn};
 use crate::tape::{Feed, Plan, State, Tape};
-use serde::{Deserialize, Serialize};
+use log::Log;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
-
-/// Where the times of a run are kept.
-const CLOCK: &str = "clock.json";
+use watch::{CLOCK, Clock, Watch};
 
 /// The stream of the batch order.
 const SHUFFLE: u32 = 0x7368_7566; // "shuf"
-
-/// Times of a run so far; not part of the checkpoint.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Clock {
-    total_s: f64,
-    epoch_s: f64,
-}
 
 /// The sums of one epoch and how many images they are over.
 pub(super) struct EpochSums<'a> {
@@ -59,6 +53,8 @@ pub(super) struct Stage<'a> {
     pub batches: Batches,
     /// The turns of a step, each with the columns of its ring: the first is the loss, the last the flag of its guard.
     pub turns: Vec<(Turn, Vec<String>)>,
+    /// Steps after which the stage ends, within an epoch too; none where its epochs say it. Rates are those of its epochs.
+    pub limit: Option<usize>,
     /// What differs between stages.
     pub task: &'a dyn Task,
 }
@@ -100,6 +96,22 @@ impl Stage<'_> {
         self.turns.iter().map(|t| t.1.len()).sum()
     }
 
+    /// The names of all columns.
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.turns.iter().flat_map(|t| &t.1)
+    }
+
+    /// Steps of all epochs that are done.
+    fn done(&self, at: &Cursor) -> usize {
+        at.epoch * self.steps() + at.step
+    }
+
+    /// Steps of the whole stage.
+    fn total(&self) -> usize {
+        let all = self.optimization.epochs * self.steps();
+        self.limit.map_or(all, |limit| limit.min(all))
+    }
+
     /// Each turn with the place of its first column among all.
     fn placed(&self) -> impl Iterator<Item = (&Turn, std::ops::Range<usize>)> {
         self.turns.iter().scan(0, |from, (turn, names)| {
@@ -118,51 +130,69 @@ impl Stage<'_> {
             sums: vec![0.0; self.columns()],
             memory: serde_json::Value::Null,
             history: String::new(),
+            steps: String::new(),
         }
     }
 
-    /// Runs the epochs that are left and returns the records of all of them, the seconds they took and the final cursor.
+    /// Runs the steps that are left and returns the records of all epochs, the seconds they took and the final cursor.
     pub fn run(&self, plans: &[Plans], state: &State, mut at: Cursor) -> Result<(Vec<EpochRecord>, f64, Cursor)> {
         self.check(&at)?;
         self.check_feeds(plans)?;
-        let mut records = self.records(&at)?;
-        let mut watch = Watch::new(self.read_clock(&at));
-        let per_epoch = self.taken(self.steps()) as u64;
-        let total = self.optimization.epochs as u64 * per_epoch;
-        let done = at.epoch as u64 * per_epoch + self.taken(at.step) as u64;
+        let records = self.records(&at)?;
+        let watch = Watch::new(self.read_clock(&at));
+        let log = Log::open(self.folder, (&at, self.done(&at)), &records, watch.clock.started_s)?;
+        let mut told = Told { records, watch, log };
+        let per_epoch = self.taken(self.steps());
+        let of = |steps: usize| steps / self.steps() * per_epoch + self.taken(steps % self.steps());
+        let (total, done) = (of(self.total()) as u64, of(self.done(&at)) as u64);
         self.job.progress.stage(&self.name, total, done, "images");
-        while at.epoch < self.optimization.epochs {
+        while at.epoch * self.steps() < self.total() {
             let order = self.task.begin_epoch(state, self.progress(&at, 0), self.order(at.epoch))?;
-            self.epoch((plans, &order), state, &mut at, &records, &mut watch)?;
-            let skipped_steps = self.skipped(&at)?;
-            if watch.since_save_s() >= 0.5 * self.job.config.run.checkpoint_seconds {
-                self.save(state, &at, &records, &mut watch)?; // the evaluation that follows may take long
+            self.epoch((plans, &order), state, &mut at, &mut told)?;
+            if at.step < self.steps() {
+                break; // the limit lies within the epoch
             }
-            let sums = EpochSums { epoch: at.epoch, sums: &at.sums, seen: &order[..per_epoch as usize] };
-            let mut record = EpochRecord {
-                phase: self.phase,
-                epoch: at.epoch + 1,
-                loss: at.sums[0] / self.steps() as f64,
-                terms: BTreeMap::new(),
-                lr: self.rate(at.epoch, self.steps() - 1),
-                skipped_steps,
-                train_accuracy: None,
-                wrong_label_memorised: None,
-                val_accuracy: None,
-                seconds: 0.0,
-                images_per_s: 0.0,
-            };
+            let skipped_steps = self.skipped(&at)?;
+            let (run, stopping) = (&self.job.config.run, self.job.stop.load(Ordering::Relaxed));
+            if stopping || told.watch.since_save_s() >= 0.5 * run.checkpoint_seconds {
+                self.save(STATE, state, &at, &mut told)?; // the evaluation that follows may take long, or hears the stop
+            }
+            let sums = EpochSums { epoch: at.epoch, sums: &at.sums, seen: &order[..per_epoch] };
+            let mut record = self.record(&at, skipped_steps);
             self.task.epoch(state, &sums, &mut record, &mut at.memory)?;
-            record.seconds = watch.end_epoch();
+            record.seconds = told.watch.end_epoch();
             record.images_per_s = per_epoch as f64 / record.seconds.max(1e-9);
-            records.push(record);
+            told.log.epoch(&record)?;
+            told.records.push(record);
             at = Cursor { epoch: at.epoch + 1, step: 0, sums: vec![0.0; self.columns()], ..at };
-            write_epochs(self.folder, &records)?;
+            write_epochs(self.folder, &told.records)?;
         }
-        self.save(state, &at, &records, &mut watch)?;
-        let last = records.last().map_or(String::new(), |r| format!(", loss {:.4}", r.loss));
-        self.job.progress.done(&format!("{}: {}{last}", self.name, counted(records.len(), "epoch")));
-        Ok((records, watch.clock.total_s, at))
+        self.save(STATE, state, &at, &mut told)?;
+        let last = told.records.last().map_or(String::new(), |r| format!(", loss {:.4}", r.loss));
+        let steps = if at.step > 0 { format!(" and {}", counted(at.step, "step")) } else { String::new() };
+        let epochs = counted(told.records.len(), "epoch");
+        self.job.progress.done(&format!("{}: {epochs}{steps}{last}", self.name));
+        Ok((told.records, told.watch.clock.total_s, at))
+    }
+
+    /// What the stage knows of an epoch whose steps are done.
+    fn record(&self, at: &Cursor, skipped_steps: usize) -> EpochRecord {
+        EpochRecord {
+            phase: self.phase,
+            epoch: at.epoch + 1,
+            loss: at.sums[0] / self.steps() as f64,
+            terms: BTreeMap::new(),
+            lr: self.rate(at.epoch, self.steps() - 1),
+            skipped_steps,
+            train_accuracy: None,
+            wrong_label_memorised: None,
+            val_accuracy: None,
+            feature_std: None,
+            effective_rank: None,
+            collapsed: None,
+            seconds: 0.0,
+            images_per_s: 0.0,
+        }
     }
 
     /// The records of the epochs that are done. A missing one is an error: the run would report too few epochs.
@@ -234,13 +264,15 @@ impl Stage<'_> {
         (plans, order): (&[Plans], &[usize]),
         state: &State,
         at: &mut Cursor,
-        records: &[EpochRecord],
-        watch: &mut Watch,
+        told: &mut Told,
     ) -> Result<()> {
-        let slots = self.job.config.run.loss_every;
+        let run = &self.job.config.run;
+        let slots = run.loss_every;
+        let end = self.steps().min(self.total() - at.epoch * self.steps());
         let mut unread = at.step;
         let mut in_flight: Option<Ticket> = None;
-        while at.step < self.steps() {
+        told.log.begin(told.watch.elapsed_s());
+        while at.step < end {
             let ticket = self.step(plans, order, at, slots)?;
             at.step += 1;
             // The host is one step ahead of the device, so that the clock below is the device's and a signal is heard in time.
@@ -248,18 +280,18 @@ impl Stage<'_> {
                 self.job.gpu.wait_for(&before)?;
             }
             let stopping = self.job.stop.load(Ordering::Relaxed);
-            let save = stopping || watch.since_save_s() >= self.job.config.run.checkpoint_seconds;
-            if save || at.step - unread == slots || at.step == self.steps() {
-                self.read_ring(state, at, unread, slots)?;
+            let save = stopping || told.watch.since_save_s() >= run.checkpoint_seconds;
+            let keep = run.save_every_steps > 0 && self.done(at).is_multiple_of(run.save_every_steps);
+            if save || keep || at.step - unread == slots || at.step == end {
+                self.read_ring(state, (at, unread), slots, (&mut told.log, &told.watch))?;
                 unread = at.step;
-                let images = (at.epoch * self.taken(self.steps()) + self.taken(at.step)) as u64;
-                let loss = at.sums[0] / at.step as f64;
-                self.job
-                    .progress
-                    .step(images, &format!("epoch {}/{} loss {loss:.4}", at.epoch + 1, self.optimization.epochs));
+                self.say(at);
+            }
+            if keep {
+                self.save(&kept_state(self.done(at)), state, at, told)?;
             }
             if save {
-                self.save(state, at, records, watch)?;
+                self.save(STATE, state, at, told)?;
             }
             if stopping {
                 return Err(Error::TryAgain(format!(
@@ -272,6 +304,17 @@ impl Stage<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Says where an epoch stands: the means of its losses so far, and the rate.
+    fn say(&self, at: &Cursor) {
+        let images = (at.epoch * self.taken(self.steps()) + self.taken(at.step)) as u64;
+        let (epoch, epochs, loss) = (at.epoch + 1, self.optimization.epochs, at.sums[0] / at.step as f64);
+        let names: Vec<String> = self.names().cloned().collect();
+        let terms = terms(&names, &at.sums, at.step, &[]);
+        let terms: Vec<String> = terms.iter().map(|(name, mean)| format!(", {name} {mean:.4}")).collect();
+        let (terms, lr) = (terms.concat(), self.rate(at.epoch, at.step - 1));
+        self.job.progress.step(images, &format!("epoch {epoch}/{epochs} loss {loss:.4}{terms}, lr {lr:.2e}"));
     }
 
     /// Takes the turns of a step.
@@ -316,69 +359,17 @@ impl Stage<'_> {
         plan.run(self.job.gpu, &feed)
     }
 
-    /// Adds the rows of steps `from..at.step` to the sums, a turn's repeats averaged; a loss that is not finite ends the run.
-    fn read_ring(&self, state: &State, at: &mut Cursor, from: usize, slots: usize) -> Result<()> {
-        for (turn, columns) in self.placed() {
-            let ring = state.read_f32(self.job.gpu, &ring_of(turn))?;
-            for (step, repeat) in (from..at.step).flat_map(|s| (0..turn.repeats).map(move |r| (s, r))) {
-                let row = &ring[((step % slots) * turn.repeats + repeat) * columns.len()..][..columns.len()];
-                let (flag, share) = (columns.len() - 1, 1.0 / turn.repeats as f64);
-                if let Some(bad) = row[..flag].iter().position(|v| !v.is_finite()) {
-                    let name = self.turns.iter().flat_map(|t| &t.1).nth(columns.start + bad);
-                    return Err(self.not_finite(name.map_or("loss", String::as_str), (at.epoch, step), row[bad]));
-                }
-                let sums = &mut at.sums[columns.clone()];
-                sums.iter_mut().zip(&row[..flag]).for_each(|(s, v)| *s += *v as f64 * share);
-                sums[flag] += f64::from(u8::from(row[flag].to_bits() != 0)) * share; // a word, not a float
-            }
-        }
-        Ok(())
-    }
-
-    fn not_finite(&self, name: &str, (epoch, step): (usize, usize), value: f32) -> Error {
-        let kept = match self.folder.join(STATE).exists() {
-            true => format!("the last checkpoint, from before it, is kept in {}", self.folder.display()),
-            false => "nothing had been saved yet".to_string(),
-        };
-        Error::Failed(format!(
-            "{}: the {name} of epoch {}, step {} is {value}; {kept}; a smaller lr or a longer warm-up may help",
-            self.name,
-            epoch + 1,
-            step + 1
-        ))
-    }
-
-    /// How many steps of the last epoch changed nothing, because a gradient was not finite though the loss was. Some are a
-    /// warning; all steps of an epoch are an error.
-    fn skipped(&self, at: &Cursor) -> Result<usize> {
-        let steps = self.steps();
-        // Of the turn that was skipped most: its shares of steps add up to whole ones but for rounding.
-        let most = self.placed().map(|(_, columns)| at.sums[columns.end - 1]).fold(0.0, f64::max);
-        let skipped = (most - 1e-6).ceil().max(0.0) as usize;
-        let (name, epoch) = (&self.name, at.epoch + 1);
-        let way_out = "a smaller lr or a longer warm-up may help";
-        if skipped == steps {
-            return Err(Error::Failed(format!(
-                "{name}: all {steps} steps of epoch {epoch} were skipped, because a gradient of each was not finite; \
-                 nothing is learnt this way; {way_out}, and so may other weights to start from"
-            )));
-        }
-        if skipped > 0 {
-            let what = "were skipped, because a gradient was not finite";
-            self.job
-                .progress
-                .note(&format!("warning: {name}: {skipped} of {steps} steps of epoch {epoch} {what}; {way_out}"));
-        }
-        Ok(skipped)
-    }
-
-    fn save(&self, state: &State, at: &Cursor, records: &[EpochRecord], watch: &mut Watch) -> Result<()> {
-        write_epochs(self.folder, records)?;
-        seal::write(&self.folder.join(CLOCK), &watch.read())?;
-        let at = Cursor { history: history(records)?, ..at.clone() };
+    /// Writes where the stage stands into a file called `name`.
+    fn save(&self, name: &str, state: &State, at: &Cursor, told: &mut Told) -> Result<()> {
+        told.log.sync()?;
+        write_epochs(self.folder, &told.records)?;
+        seal::write(&self.folder.join(CLOCK), &told.watch.read())?;
+        let at = Cursor { history: history(&told.records)?, ..at.clone() };
         let cursor = serde_json::to_value(&at).map_err(|e| Error::Failed(format!("cannot write the cursor: {e}")))?;
-        checkpoint::save_state(&self.folder.join(STATE), self.job.gpu, state, object(cursor))?;
-        watch.saved = Instant::now();
+        checkpoint::save_state(&self.folder.join(name), self.job.gpu, state, object(cursor))?;
+        if name == STATE {
+            told.watch.save();
+        }
         Ok(())
     }
 
@@ -394,6 +385,18 @@ impl Stage<'_> {
             Clock::default()
         })
     }
+}
+
+/// What a stage tells of itself.
+struct Told {
+    records: Vec<EpochRecord>,
+    watch: Watch,
+    log: Log,
+}
+
+/// The name of the file that keeps the state after so many steps.
+fn kept_state(steps: usize) -> String {
+    format!("state_{steps:06}.safetensors")
 }
 
 /// The order in which an epoch takes the images.
@@ -427,37 +430,6 @@ pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, made: &Proven
     }
     saved.restore(gpu, state)?;
     Ok(Some(cursor))
-}
-
-/// Adds up seconds over interruptions.
-struct Watch {
-    clock: Clock,
-    since: Instant,
-    saved: Instant,
-}
-
-impl Watch {
-    fn new(clock: Clock) -> Self {
-        Watch { clock, since: Instant::now(), saved: Instant::now() }
-    }
-
-    fn read(&mut self) -> Clock {
-        let s = self.since.elapsed().as_secs_f64();
-        self.since = Instant::now();
-        self.clock.total_s += s;
-        self.clock.epoch_s += s;
-        self.clock
-    }
-
-    fn end_epoch(&mut self) -> f64 {
-        let s = self.read().epoch_s;
-        self.clock.epoch_s = 0.0;
-        s
-    }
-
-    fn since_save_s(&self) -> f64 {
-        self.saved.elapsed().as_secs_f64()
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,89 @@
-//! The backbone that training starts from: of a finished pretraining, or a file that somebody brings.
+//! What a stage starts from: the backbone of a finished pretraining, a file that somebody brings, or every tensor of it.
 
+mod whole;
+
+use super::config::RANDOM;
 use super::folder::Done;
 use super::names::{BACKBONE, ENVIRONMENT, REDO};
+use super::results::read_collapsed;
 use super::session::Job;
+use super::turns::Recorded;
 use crate::base::hash::{Hasher, sha256};
 use crate::base::{Error, Result, files, seal};
 use crate::nn::weights::{self, Classifier};
 use crate::nn::{Backbone, Model, checkpoint};
 use crate::tape::State;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
+pub(super) use whole::Whole;
+
+/// The key of a backbone's metadata that says whether its pretraining had collapsed.
+pub(super) const COLLAPSED: &str = "collapsed";
+
+/// What a pretraining starts from.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Beginning<'a> {
+    /// What the config's `pretraining.init` says.
+    #[default]
+    Config,
+    /// The backbone in a file; all else is random.
+    Backbone(&'a Path),
+    /// Every tensor of the stage from a file.
+    State {
+        /// A safetensors file.
+        path: &'a Path,
+        /// Whether it may lack tensors, which then are random, and hold others, which are left out.
+        partial: bool,
+    },
+}
+
+/// What a pretraining starts from, read.
+pub(super) enum Begun {
+    Random,
+    Backbone(Start),
+    Whole(Whole),
+}
+
+impl Begun {
+    pub fn read(job: &Job<'_>, beginning: Beginning<'_>) -> Result<Begun> {
+        let backbone = |path: &Path| Ok(Begun::Backbone(Start::given(Brought { path, keep_classifier: false })?));
+        match beginning {
+            Beginning::Config if job.config.pretraining.init == RANDOM => Ok(Begun::Random),
+            Beginning::Config => backbone(&job.data_root.join(&job.config.pretraining.init)),
+            Beginning::Backbone(path) => backbone(path),
+            Beginning::State { path, partial } => Ok(Begun::Whole(Whole::given(path, partial)?)),
+        }
+    }
+
+    /// Of what is read.
+    pub fn address(&self) -> &str {
+        match self {
+            Begun::Random => RANDOM,
+            Begun::Backbone(start) => &start.address,
+            Begun::Whole(whole) => &whole.address,
+        }
+    }
+
+    /// Puts it into the state of a stage with these turns.
+    pub fn load(&self, job: &Job<'_>, backbone: &dyn Backbone, state: &mut State, turns: &[Recorded]) -> Result<()> {
+        match self {
+            Begun::Random => Ok(()),
+            Begun::Backbone(start) => start.load(job, &[], backbone, state),
+            Begun::Whole(whole) => whole.load(job, state, turns),
+        }
+    }
+
+    /// What `environment.json` says of it to people.
+    pub fn about(&self) -> Value {
+        let (path, sha256, what) = match self {
+            Begun::Random => return Value::Null,
+            Begun::Backbone(start) => (&start.path, &start.sha256, "backbone"),
+            Begun::Whole(whole) => (&whole.path, &whole.sha256, "every tensor"),
+        };
+        json!({ "what": what, "file": path.file_name().map(|n| n.to_string_lossy()), "sha256": sha256 })
+    }
+}
 
 /// Weights that a person brings.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +138,8 @@ pub(super) struct Start {
     pub address: String,
     /// Of its bytes.
     pub sha256: String,
+    /// Whether its pretraining had collapsed; none where that is not known.
+    pub collapsed: Option<bool>,
     /// Whether its classifier is kept, too.
     classifier: bool,
     /// Whether a person brought it.
@@ -80,7 +155,8 @@ impl Start {
         let sha256 = contents.sha256.clone();
         let address = Hasher::new().part(&done.address).part(&sha256).short();
         let made_by = method.to_string();
-        Ok(Start { path, made_by, model: None, address, sha256, classifier: false, brought: false })
+        let collapsed = read_collapsed(path.parent().unwrap_or(Path::new("")), done)?;
+        Ok(Start { path, made_by, model: None, address, sha256, collapsed, classifier: false, brought: false })
     }
 
     /// A file that somebody brings. What made it stands in its metadata or, where that is not ours, in its name.
@@ -93,7 +169,8 @@ impl Start {
         let address = Hasher::new().part(&sha256);
         let address = if keep_classifier { address.part("with its classifier").short() } else { address.short() };
         let (path, model) = (path.to_path_buf(), model_of(path, &metadata));
-        Ok(Start { path, made_by, model, address, sha256, classifier: keep_classifier, brought: true })
+        let collapsed = metadata.get(COLLAPSED).and_then(Value::as_bool);
+        Ok(Start { path, made_by, model, address, sha256, collapsed, classifier: keep_classifier, brought: true })
     }
 
     /// The bytes of its file. An error where they are no longer those that the address stands for.

@@ -8,7 +8,7 @@ use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked, object};
 use super::grid::Cell;
 use super::metrics::{argmax, metrics};
-use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT, STATE};
+use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT, STATE, STEPS};
 use super::neighbours::knn;
 use super::pass::{Eye, Pass};
 use super::provenance::Provenance;
@@ -259,7 +259,7 @@ pub(super) fn run(
         write_labels(&folder.join(LABELS), &ready.task.rows())?;
         let result = ready.train(cell, at, folder, &made.address)?;
         write_result(folder, &result)?;
-        Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, LABELS, EPOCHS, STATE, BACKBONE, RESULT])?;
+        Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, LABELS, EPOCHS, STEPS, STATE, BACKBONE, RESULT])?;
         Ok(result)
     })
 }
@@ -268,6 +268,7 @@ pub(super) fn run(
 struct Ready<'a> {
     task: Labelled<'a>,
     made_by: String,
+    collapsed: Option<bool>,
     learning: Learning,
     eye: Eye,
     batches: Batches,
@@ -317,7 +318,8 @@ impl<'a> Ready<'a> {
         let plan = RefCell::new(None);
         let task = Labelled { job, set, given, learner, epochs, steps, columns, plan, train, val, test };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
-        Ok(Ready { task, made_by, learning, eye, batches, state, turns, plans })
+        let collapsed = start.and_then(|s| s.collapsed);
+        Ok(Ready { task, made_by, collapsed, learning, eye, batches, state, turns, plans })
     }
 
     fn train(&self, cell: &Cell, at: Option<Cursor>, folder: &Path, address: &str) -> Result<CellResult> {
@@ -331,6 +333,7 @@ impl<'a> Ready<'a> {
             seed: cell.seed,
             batches: self.batches,
             turns: self.turns.clone(),
+            limit: None,
             task: &self.task,
             optimization: self.learning.optimization.for_batch(self.batches.whole),
         };
@@ -344,7 +347,7 @@ impl<'a> Ready<'a> {
         });
         let path = folder.join(BACKBONE);
         checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, object(made))?;
-        summarize(&self.task, (cell, &self.eye), &self.made_by, &at, (records.len(), seconds))
+        summarize(&self.task, (cell, &self.eye), (&self.made_by, self.collapsed), &at, (records.len(), seconds))
     }
 }
 
@@ -359,7 +362,7 @@ pub(super) fn record(
     let (c, learning) = (&job.config.training, job.config.learning_of(&cell.method)?);
     let (model, crop_ratio) = (job.config.model_of(&cell.pretraining)?, job.config.augmentation.crop_ratio);
     let (crop_scale, flip_probability) = (c.crop_scale, c.flip_probability);
-    let recipe = Recipe { crop_scale, crop_ratio, flip_probability, ..Recipe::PLAIN };
+    let recipe = Recipe { off: false, crop_scale, crop_ratio, flip_probability, ..Recipe::PLAIN };
     let (mean, std, out) = (images.mean, images.std, job.config.data.image_size as u32);
     let views = StoreViews { store: &images.store, seed: cell.seed, out, mean, std };
     let backbone = model.backbone(job.config.data.channels)?;
@@ -416,7 +419,7 @@ fn spread(job: &Job<'_>, params: &Params, state: &mut State) -> Result<()> {
 fn summarize(
     task: &Labelled<'_>,
     (cell, eye): (&Cell, &Eye),
-    made_by: &str,
+    (made_by, collapsed): (&str, Option<bool>),
     at: &Cursor,
     (epochs, seconds): (usize, f64),
 ) -> Result<CellResult> {
@@ -459,6 +462,7 @@ fn summarize(
         best_val_test_accuracy: Some(memory.best_val_test_accuracy),
         last5_test_accuracy: (epochs > 0).then(|| mean_last(&memory.test_accuracy, LAST)),
         memorised_fraction: (!wrong.is_empty()).then(|| fooled as f64 / wrong.len() as f64),
+        pretraining_collapsed: collapsed,
         classes,
         train_images: data.train.len(),
         val_images: data.val.len(),

@@ -61,24 +61,28 @@ pub fn files(out: &Path) -> BTreeMap<String, Vec<u8>> {
 pub fn timeless(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     let without_times = |text: &str| {
         let mut record: Value = serde_json::from_str(text).unwrap();
-        for time in ["seconds", "images_per_s", "checksum"] {
+        for time in ["seconds", "images_per_s", "elapsed_s", "checksum"] {
             record.as_object_mut().unwrap().remove(time);
         }
         record.to_string()
     };
     let text = || String::from_utf8(bytes.to_vec()).unwrap();
     match name.rsplit('/').next().unwrap() {
-        "clock.json" | "report.html" | "config.toml" => None,
+        "clock.json" | "report.html" | "config.toml" | "events.out.tfevents.wgslab" => None,
         // The hashes of files that hold times, or settings that may differ, are left out.
         "done" => {
             let mut done: Value = serde_json::from_str(&text()).unwrap();
             done.as_object_mut().unwrap().remove("checksum");
             let of = done["files"].as_object_mut().unwrap();
-            of.retain(|name, _| !["config.toml", "result.json", "epochs.jsonl"].contains(&name.as_str()));
+            of.retain(|name, _| {
+                !["config.toml", "result.json", "epochs.jsonl", "steps.jsonl"].contains(&name.as_str())
+            });
             Some(done.to_string().into_bytes())
         }
         "result.json" => Some(without_times(&text()).into_bytes()),
-        "epochs.jsonl" => Some(text().lines().map(|l| without_times(l) + "\n").collect::<String>().into_bytes()),
+        "epochs.jsonl" | "steps.jsonl" => {
+            Some(text().lines().map(|l| without_times(l) + "\n").collect::<String>().into_bytes())
+        }
         "results.csv" => {
             let text = text();
             let rows: Vec<Vec<&str>> = text.lines().map(|l| l.split(',').collect()).collect();

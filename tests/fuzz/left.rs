@@ -196,6 +196,7 @@ fn sample() -> CellResult {
         best_val_test_accuracy: Some(0.5),
         last5_test_accuracy: None,
         memorised_fraction: Some(0.125),
+        pretraining_collapsed: None,
         classes: 4,
         train_images: 40,
         val_images: 8,
@@ -295,6 +296,9 @@ pub fn epochs() -> Vec<EpochRecord> {
         train_accuracy: Some(0.5),
         wrong_label_memorised: Some(0.25),
         val_accuracy: Some(0.5),
+        feature_std: None,
+        effective_rank: None,
+        collapsed: None,
         seconds: 1.0,
         images_per_s: 150.0,
     };

@@ -27,6 +27,9 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
         return mistake("data.bit_depth", format!("is {}; use a whole number from 9 to 16", d.bit_depth));
     }
     model(&config.model, d.image_size).map_err(below("model"))?;
+    if p.init.trim().is_empty() {
+        return mistake("pretraining.init", "is empty; use \"random\" or a file with a backbone".to_string());
+    }
     p.optimization.check().map_err(below("pretraining"))?;
     config.augmentation.check().map_err(below("augmentation"))?;
     t.optimization.check().map_err(below("training"))?;
@@ -44,7 +47,8 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
         ("evaluation.linear_weight_decays".to_string(), format!("holds {} values; use at most 100", decays.len()))
     })?;
     positive("run.checkpoint_seconds", r.checkpoint_seconds)?;
-    between("run.loss_every", r.loss_every, 1, 1_000_000)
+    between("run.loss_every", r.loss_every, 1, 1_000_000)?;
+    between("run.save_every_steps", r.save_every_steps, 0, 1_000_000_000)
 }
 
 /// The most cells of a grid, and the most bytes of the names in it: each cell holds its dataset's SPEC.

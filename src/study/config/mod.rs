@@ -22,6 +22,9 @@ use toml::Table;
 /// `configs/base.toml` as built into the program: the bottom layer of every config.
 pub const BASE: &str = include_str!("../../../configs/base.toml");
 
+/// What `pretraining.init` says where no file is given.
+pub const RANDOM: &str = "random";
+
 /// A whole study, resolved: every key has its value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,6 +87,8 @@ pub enum LastBatch {
 pub struct Pretraining {
     /// Where the weights come from: one column of the grid each, `none` or names of `ssl::methods`.
     pub methods: Vec<String>,
+    /// [`RANDOM`], or a file with a backbone that each of them starts from.
+    pub init: String,
     /// How weights are updated.
     pub optimization: Optimization,
     /// `[pretraining.METHOD]`: the settings of each listed method, and what it overrides for itself.
@@ -182,6 +187,8 @@ pub struct Run {
     pub checkpoint_seconds: f64,
     /// Steps between two looks at the loss.
     pub loss_every: usize,
+    /// Steps between two states that are kept beside the last; 0 keeps none.
+    pub save_every_steps: usize,
 }
 
 impl std::fmt::Display for LastBatch {

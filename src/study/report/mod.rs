@@ -52,6 +52,9 @@ mod tests {
             train_accuracy: Some(0.5),
             wrong_label_memorised: (cell.noise_rate > 0.0).then(|| reach * (1.0 - (-(epoch as f64) / 6.0).exp())),
             val_accuracy: Some(0.6),
+            feature_std: None,
+            effective_rank: None,
+            collapsed: None,
             seconds: 1.0,
             images_per_s: 150.0,
         };

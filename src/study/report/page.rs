@@ -49,6 +49,8 @@ fn summary(study: &Study) -> Result<String> {
         n => format!("{n} cells are left out of every number here"),
     };
     let damaged = told(&left_out, &study.left_out) + &told("Damaged and not shown", &study.not_shown);
+    let damaged =
+        damaged + &told("Collapsed in pretraining, so that nothing else can be concluded of it", &collapsed(study));
     Ok(format!(
         "<p class=\"soft\">Self-supervised pretraining against label noise: {done} of {planned} cells, last finished {}. \
          Training labels were made wrong on purpose; test labels are clean.</p>\n{unfinished}{damaged}\
@@ -79,6 +81,13 @@ fn own_backbones(study: &Study) -> Result<String> {
         }
     }
     Ok(said)
+}
+
+/// A sentence for each pretraining that ended with nearly the same features for every image.
+fn collapsed(study: &Study) -> Vec<String> {
+    let results = study.runs.iter().map(|r| &r.result).filter(|r| r.pretraining_collapsed == Some(true));
+    let one = |r: &CellResult| format!("{} on {}, seed {}", plain_name(&r.pretraining), r.dataset, r.seed);
+    distinct(results.map(one))
 }
 
 /// Sentences under a heading; nothing of none.

@@ -32,6 +32,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
         best_val_test_accuracy: Some(test_accuracy + 0.01),
         last5_test_accuracy: None,
         memorised_fraction: noisy.then_some(0.4),
+        pretraining_collapsed: None,
         classes: 6,
         train_images: 600,
         val_images: 60,
@@ -134,6 +135,9 @@ fn record() -> EpochRecord {
         train_accuracy: Some(0.5),
         wrong_label_memorised: None,
         val_accuracy: Some(1.0 / 3.0),
+        feature_std: None,
+        effective_rank: None,
+        collapsed: None,
         seconds: 0.25,
         images_per_s: 640.0,
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::nn::Optimizer;
 use crate::study::config::{Config, LastBatch};
 use crate::study::testing::{Heard, with_job};
+use crate::study::turns::ring_of;
 use crate::tape::{Options, Schedule, Type};
 
 /// Gives a step that takes one of the `bad` images inputs under which a gradient overflows and the loss does not.
@@ -57,7 +58,7 @@ fn run(job: &Job<'_>, bad: Vec<u32>) -> Result<(Vec<EpochRecord>, f32)> {
     let (name, address, phase, folder) = ("s".to_string(), "a".to_string(), Phase::Train, job.out);
     let (seed, batches) = (0, Batches { images: 8, whole: 2, last: LastBatch::Drop });
     let turns = vec![(Turn::ONLY, vec!["loss".to_string(), "skipped".to_string()])];
-    let stage = Stage { job, name, phase, folder, address, seed, optimization, batches, turns, task };
+    let stage = Stage { job, name, phase, folder, address, seed, optimization, batches, turns, limit: None, task };
     let (records, _, _) = stage.run(&[Plans { whole, rest: None }], &state, stage.start())?;
     Ok((records, state.read_f32(job.gpu, "w")?[0]))
 }

@@ -1,0 +1,54 @@
+//! What a pretraining came to: its `result.json`.
+
+use super::{Done, json};
+use crate::base::{Error, Result, files};
+use crate::study::names::{REDO, RESULT};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What a pretraining came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PretrainResult {
+    /// The dataset's name.
+    pub dataset: String,
+    /// How it learned.
+    pub method: String,
+    /// The repeat.
+    pub seed: u64,
+    /// Whole passes over the training images.
+    pub epochs: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// Images of the training split.
+    pub train_images: usize,
+    /// Mean loss of the last whole epoch; none where there was none.
+    pub loss: Option<f64>,
+    /// Of the backbone as it is written, as [`EpochRecord::feature_std`](super::EpochRecord::feature_std); so are the next
+    /// two.
+    pub feature_std: f64,
+    /// Effective rank of its features.
+    pub effective_rank: f64,
+    /// Whether it gives nearly the same features for every image.
+    pub collapsed: bool,
+    /// How long it took.
+    pub seconds: f64,
+    /// The device it ran on.
+    pub adapter: String,
+}
+
+/// Writes `folder/result.json` of a pretraining.
+pub(in crate::study) fn write_pretrained(folder: &Path, result: &PretrainResult) -> Result<()> {
+    let path = folder.join(RESULT);
+    let text = json(&path, serde_json::to_string_pretty(result))? + "\n";
+    files::write_atomic(&path, text.as_bytes())
+}
+
+/// Whether a finished pretraining had collapsed; none of one that an earlier version made, which did not look.
+pub(in crate::study) fn read_collapsed(folder: &Path, done: &Done) -> Result<Option<bool>> {
+    if !done.files.contains_key(RESULT) {
+        return Ok(None);
+    }
+    let bad = |e: serde_json::Error| Error::damaged(&folder.join(RESULT), e.to_string(), REDO);
+    let result: PretrainResult = serde_json::from_str(&done.text(folder, RESULT)?).map_err(bad)?;
+    Ok(Some(result.collapsed))
+}

@@ -1,0 +1,132 @@
+//! Every tensor of a stage from one file: what an outside program made, or the state of another run.
+
+use super::super::session::Job;
+use super::super::turns::Recorded;
+use crate::base::hash::{Hasher, sha256};
+use crate::base::{DType, Error, Result};
+use crate::nn::tensors::{View, tensors};
+use crate::nn::{checkpoint, weights};
+use crate::tape::{State, Type};
+use safetensors::Dtype;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A file with every tensor of a stage.
+pub(in crate::study) struct Whole {
+    pub path: PathBuf,
+    pub address: String,
+    pub sha256: String,
+    partial: bool,
+    bytes: Vec<u8>,
+}
+
+impl Whole {
+    /// Reads the file. A checksum of ours in it is compared.
+    pub fn given(path: &Path, partial: bool) -> Result<Whole> {
+        let bytes = weights::read(path)?;
+        checkpoint::read_metadata(path, &bytes)?;
+        let sha256 = sha256(&bytes);
+        let address = Hasher::new().part("every tensor").part(&sha256).part([u8::from(partial)]).short();
+        Ok(Whole { path: path.to_path_buf(), address, sha256, partial, bytes })
+    }
+
+    fn unfit(&self, why: impl std::fmt::Display) -> Error {
+        Error::Data(format!("{} does not fit the stage: {why}", self.path.display()))
+    }
+
+    /// Puts its tensors into `state` and says what it did. Each parameter and statistic of the turns must be there. What
+    /// steps remember besides (an optimizer's moments, a queue's position) is taken where the file has it, and begins at zero
+    /// otherwise; of an optimizer the file has all or nothing.
+    pub fn load(&self, job: &Job<'_>, state: &mut State, turns: &[Recorded]) -> Result<()> {
+        let file = tensors(&self.path, &self.bytes)?;
+        let params: BTreeMap<String, Type> = turns
+            .last()
+            .map(|last| last.params.list().iter().map(|p| (p.name.clone(), p.ty)).collect())
+            .unwrap_or_default();
+        let named = turns.iter().flat_map(|turn| turn.tape.state_types());
+        let own = |name: &str| name != "metrics" && !name.starts_with("metrics.") && state.ty(name).is_none();
+        let memory: BTreeMap<String, Type> =
+            named.filter(|(name, _)| own(name) && !params.contains_key(name)).collect();
+        let known = |name: &&str| params.contains_key(*name) || memory.contains_key(*name);
+        // PyTorch counts batches there; nothing here reads it.
+        let counter = |name: &&str| name.ends_with(".num_batches_tracked");
+        let extra: Vec<&str> = file.keys().map(AsRef::as_ref).filter(|n| !known(n) && !counter(n)).collect();
+        let has = |name: &&String| file.contains_key(name.as_str());
+        let of_optimizer = |name: &&String| name.starts_with("optim.") || name.contains(".optim.");
+        let remembers = memory.keys().filter(of_optimizer).any(|name| has(&name));
+        let due = params.keys().chain(memory.keys().filter(of_optimizer).filter(|_| remembers));
+        let missing: Vec<&String> = due.filter(|name| !has(name)).collect();
+        if let (Some(name), false) = (missing.first(), self.partial) {
+            let (n, ty) = (missing.len(), params.get(*name).or_else(|| memory.get(*name)));
+            let ty = ty.map_or(String::new(), |ty| format!(" ({ty})"));
+            return Err(self.unfit(format!(
+                "it lacks {name}{ty}{}; --init-partial lets what is missing begin as it would without the file",
+                others(n)
+            )));
+        }
+        if let (Some(name), false) = (extra.first(), self.partial) {
+            return Err(self.unfit(format!(
+                "it holds {name}, which the stage does not have{}; --init-partial leaves it out",
+                others(extra.len())
+            )));
+        }
+        let mut taken = [0, 0];
+        for (i, (name, ty)) in params.iter().map(|p| (0, p)).chain(memory.iter().map(|m| (1, m))) {
+            if let Some(view) = file.get(name.as_str()) {
+                state.insert(job.gpu, name, *ty, Some(&self.values(name, *ty, view)?))?;
+                taken[i] += 1;
+            }
+        }
+        if taken[0] == 0 {
+            return Err(self.unfit("it holds no parameter of it"));
+        }
+        let left = |what: &str, names: &[String]| match names.first() {
+            Some(first) => format!("; {} {what}, such as {first}", names.len()),
+            None => String::new(),
+        };
+        let missing: Vec<String> = missing.into_iter().cloned().collect();
+        let extra: Vec<String> = extra.into_iter().map(str::to_string).collect();
+        job.progress.note(&format!(
+            "{}: {} parameters and statistics and {} tensors that steps remember are taken{}{}",
+            self.path.display(),
+            taken[0],
+            taken[1],
+            left("are missing and begin as without the file", &missing),
+            left("are not the stage's and left out", &extra),
+        ));
+        Ok(())
+    }
+
+    /// The bytes of a tensor of the file as a state of type `ty` holds them.
+    fn values(&self, name: &str, ty: Type, view: &View<'_>) -> Result<Vec<u8>> {
+        let View { dtype, shape, .. } = view;
+        let same = shape.iter().map(|&d| d as u64).eq(ty.shape.dims().iter().map(|&d| u64::from(d)));
+        let converted = match ty.dtype {
+            DType::F32 => view.f32_bytes().map(|bytes| bytes.into_owned()),
+            DType::F16 if *dtype == Dtype::F16 => Some(view.bytes().into_owned()),
+            DType::U32 if *dtype == Dtype::U32 => Some(view.bytes().into_owned()),
+            _ => None,
+        };
+        let Some(bytes) = converted.filter(|_| same) else {
+            return Err(self.unfit(format!("{name} is {dtype:?} {shape:?} there and {ty} in the stage")));
+        };
+        if ty.dtype == DType::F32 {
+            let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+            let variance = name.ends_with("running_var");
+            let bad = |v: &f32| !v.is_finite() || (variance && *v < 0.0);
+            if let Some((i, v)) = bytes.chunks_exact(4).map(value).enumerate().find(|(_, v)| bad(v)) {
+                return Err(self.unfit(format!("{name} holds {v} as its value {i}; take other weights")));
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// " and 3 others", where a first one is named of several.
+fn others(n: usize) -> String {
+    match n {
+        0 | 1 => String::new(),
+        2 => " and one other".to_string(),
+        n => format!(" and {} others", n - 1),
+    }
+}
