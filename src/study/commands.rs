@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::grid::single;
+use super::memory::Planned;
 use super::results::CellResult;
 use super::session::Job;
 use super::start::{Brought, Start};
@@ -18,6 +19,13 @@ impl Job<'_> {
         self.keep_kernels()?;
         let made = pretrain::provenance(self, &images, &method, seed)?;
         Ok(pretrain::run(self, &images, &method, seed, self.out, &made)?.0)
+    }
+
+    /// What [`Job::pretrain`] would need of the device; an error if that does not fit. Writes only the decoded images.
+    pub fn plan_pretraining(&self, spec: &str, method: &str, seed: u64) -> Result<Planned> {
+        let method = self.config.pretraining_of(method)?;
+        let images = self.load(spec)?.train; // the other splits leave the device
+        pretrain::plan(self, &images, &method, seed)
     }
 
     /// Trains on one dataset into `out`, from `weights` or from random ones.

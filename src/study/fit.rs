@@ -104,13 +104,9 @@ impl Job<'_> {
         let of_least = if batch > least { at(least)? } else { Some(why.clone()) };
         let way_out = match of_least {
             None => {
-                // In multiples: low fits, high does not.
-                let (mut low, mut high) = (least / multiple, batch.div_ceil(multiple));
-                while high - low > 1 {
-                    let middle = (low + high) / 2;
-                    if at(middle * multiple)?.is_none() { low = middle } else { high = middle }
-                }
-                format!("the largest {key} that fits is {}", low * multiple)
+                let fits = |n: usize| Ok(at(n * multiple)?.is_none());
+                let largest = last_that_fits(least / multiple, batch.div_ceil(multiple), &fits)?;
+                format!("the largest {key} that fits is {}", largest * multiple)
             }
             Some(of_least) => {
                 let more = of_least.or_budget();
@@ -119,6 +115,38 @@ impl Job<'_> {
         };
         Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {way_out}")))
     }
+
+    /// The largest batch that fits and is at most `most`, a multiple, where `batch` fits.
+    pub(super) fn largest_batch(
+        &self,
+        state: &State,
+        (batch, most): (usize, usize),
+        Sizes { multiple, .. }: Sizes,
+        record: &dyn Fn(usize) -> Result<Vec<Tape>>,
+    ) -> Result<usize> {
+        let fits = |n: usize| {
+            let schedules = record(n * multiple)?.iter().map(|t| self.schedule(t)).collect::<Result<Vec<_>>>()?;
+            Ok(misfit(self.gpu, &schedules, state).is_none())
+        };
+        let (mut low, most) = (batch / multiple, most / multiple);
+        while low < most {
+            let next = (2 * low).min(most);
+            if !fits(next)? {
+                return Ok(multiple * last_that_fits(low, next, &fits)?);
+            }
+            low = next;
+        }
+        Ok(batch.max(low * multiple))
+    }
+}
+
+/// The last number that fits, where `low` does and `high` does not.
+fn last_that_fits(mut low: usize, mut high: usize, fits: &dyn Fn(usize) -> Result<bool>) -> Result<usize> {
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        if fits(middle)? { low = middle } else { high = middle }
+    }
+    Ok(low)
 }
 
 #[cfg(test)]

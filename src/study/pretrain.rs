@@ -6,6 +6,7 @@ use super::config::{LastBatch, Pretrained};
 use super::dataset::TrainImages;
 use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked, object};
+use super::memory::{Planned, Promise};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, STATE};
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase};
@@ -97,7 +98,9 @@ pub(super) fn run(
     let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
     let record = |b| record(job, images, method, seed, b);
     let sizes = Sizes::multiples(method.method.batch_multiple());
-    job.fitting(&state, &method.batch_key, batch, sizes, &turns::tapes(batches, &record))?;
+    let fitting = job.fitting(&state, &method.batch_key, batch, sizes, &turns::tapes(batches, &record))?;
+    let promise = Promise::of(job, &fitting, &state);
+    promise.begin(job);
     if let Some(last) = recorded.last() {
         last.params.fill(job.gpu, &mut state, seed)?;
     }
@@ -106,7 +109,7 @@ pub(super) fn run(
     let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
     let task = &Unlabelled { method, steps: batches.steps(), columns };
     let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
-    let name = format!("pretrain {} on {dataset}, seed {seed}", method.name);
+    let name = name_of(method, dataset, seed);
     let (phase, address) = (Phase::Pretrain, made.address.clone());
     let stage = Stage { job, name, phase, folder, address, seed, batches, turns, task, optimization };
     let done = locked(folder, || {
@@ -117,12 +120,40 @@ pub(super) fn run(
         let about = json!({ "os": OS, "data": dataset, "mean": images.mean, "std": images.std });
         job.describe(folder, made, about)?;
         let (records, _, _) = stage.run(&plans, &state, at)?;
+        promise.end(job);
         let steps = (records.len() * stage.steps()) as i64;
         let by = json!({ "method": method.name, "data": dataset, "address": made.address });
         checkpoint::save_backbone(&backbone, job.gpu, &state, "backbone.", steps, object(by))?;
         Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STATE, BACKBONE])
     })?;
     Ok((backbone, done))
+}
+
+/// What a pretraining would need of the device, and the largest batch that fits; an error if its own does not.
+pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Planned> {
+    let (count, state) = (images.store.count, &images.resident);
+    let batch = batch_for(method, count)?;
+    job.say_batch(method.optimization.batch_size, batch, count);
+    let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
+    let record = |b| record(job, images, method, seed, b);
+    let (sizes, tapes) = (Sizes::multiples(method.method.batch_multiple()), turns::tapes(batches, &record));
+    let fitting = job.fitting(state, &method.batch_key, batch, sizes, &tapes)?;
+    // A method may bound its batch, as MoCo does by its queue.
+    let most = (batch..=count).rev().find(|&b| b % sizes.multiple == 0 && method.method.takes_batch(b).is_ok());
+    Ok(Planned {
+        name: name_of(method, &images.name, seed),
+        batch_key: method.batch_key.clone(),
+        batch,
+        largest_batch: job.largest_batch(state, (batch, most.unwrap_or(batch)), sizes, &tapes)?,
+        promise: Promise::of(job, &fitting, state),
+        binding_bytes: job.gpu.caps().binding_bytes,
+        budget_bytes: job.gpu.options().memory_budget_bytes,
+    })
+}
+
+/// What a pretraining is called.
+fn name_of(method: &Pretrained, dataset: &str, seed: u64) -> String {
+    format!("pretrain {} on {dataset}, seed {seed}", method.name)
 }
 
 /// The batch of a pretraining: the config's, or where there are fewer images the largest that the method can take of them.
