@@ -96,10 +96,15 @@ impl Job<'_> {
         Sizes { least, multiple }: Sizes,
         record: &dyn Fn(usize) -> Result<Vec<Tape>>,
     ) -> Result<Vec<Schedule>> {
-        let schedules = |b: usize| record(b)?.iter().map(|t| self.schedule(t)).collect::<Result<Vec<_>>>();
+        let schedules = |b: usize| record(b)?.iter().map(|t| self.scheduled(t)).collect::<Result<Vec<_>>>();
         let all = schedules(batch)?;
         let Some(why) = misfit(self.gpu, &all, state) else { return Ok(all) };
         let at = |b: usize| Ok::<_, Error>(misfit(self.gpu, &schedules(b)?, state));
+        let hint = if self.fits_recomputed(state, &record(batch)?)? {
+            "with run.recompute = true they fit and take longer; "
+        } else {
+            ""
+        };
         // What keeps the least batch out may be another thing than what keeps this one out.
         let of_least = if batch > least { at(least)? } else { Some(why.clone()) };
         let way_out = match of_least {
@@ -113,7 +118,16 @@ impl Job<'_> {
                 format!("no {key} is small enough: use a smaller data.image_size or model.width{more}")
             }
         };
-        Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {way_out}")))
+        Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {hint}{way_out}")))
+    }
+
+    /// Whether steps that do not fit would, if values were computed again; false where they are already.
+    fn fits_recomputed(&self, state: &State, tapes: &[Tape]) -> Result<bool> {
+        if self.config.run.recompute {
+            return Ok(false);
+        }
+        let schedules = tapes.iter().map(|t| self.schedule_by(t, true)).collect::<Result<Vec<_>>>()?;
+        Ok(misfit(self.gpu, &schedules, state).is_none())
     }
 
     /// The largest batch that fits and is at most `most`, a multiple, where `batch` fits.
@@ -125,7 +139,7 @@ impl Job<'_> {
         record: &dyn Fn(usize) -> Result<Vec<Tape>>,
     ) -> Result<usize> {
         let fits = |n: usize| {
-            let schedules = record(n * multiple)?.iter().map(|t| self.schedule(t)).collect::<Result<Vec<_>>>()?;
+            let schedules = record(n * multiple)?.iter().map(|t| self.scheduled(t)).collect::<Result<Vec<_>>>()?;
             Ok(misfit(self.gpu, &schedules, state).is_none())
         };
         let (mut low, most) = (batch / multiple, most / multiple);

@@ -76,6 +76,7 @@ impl Promise {
 
 #[cfg(test)]
 mod tests {
+    use super::Promise;
     use crate::base::progress::Silent;
     use crate::device::{Gpu, GpuOptions};
     use crate::study::Job;
@@ -96,6 +97,31 @@ mod tests {
             let lines = heard.lines();
             let said = |words: [&str; 2]| lines.iter().any(|l| words.iter().all(|w| l.contains(w)));
             assert!(said(["device memory", "are promised: "]) && said(["were held", "were promised"]), "{lines:?}");
+        });
+    }
+
+    /// A step that computes values again needs less, and a refusal says that it would fit.
+    #[test]
+    fn values_computed_again_need_less() {
+        with_job(SMALL, &Silent, |job| {
+            let planned = |gpu: &Gpu, recompute: bool| {
+                let mut config = job.config.clone();
+                config.run.recompute = recompute;
+                let job = Job { gpu, config: &config, kernels: job.kernels.clone(), ..*job };
+                job.plan_pretraining(IMAGES, "simclr", 0)
+            };
+            let both = [false, true].map(|recompute| planned(job.gpu, recompute).unwrap().promise);
+            let activations = |p: &Promise| p.parts[3].1;
+            assert!(activations(&both[1]) < activations(&both[0]), "{both:?}");
+            let between =
+                both.each_ref().map(|p| p.parts[..4].iter().map(|p| p.1).sum::<u64>()).iter().sum::<u64>() / 2;
+            let tight = GpuOptions { memory_budget_bytes: Some(between), ..GpuOptions::default() };
+            let tight = Gpu::open(&tight).unwrap();
+            let e = planned(&tight, false).unwrap_err().to_string();
+            let (hint, key) =
+                ("with run.recompute = true they fit", "the largest pretraining.batch_size that fits is ");
+            assert!(e.contains(hint) && e.contains(key), "{e}");
+            assert!(planned(&tight, true).unwrap().largest_batch >= 4);
         });
     }
 

@@ -92,6 +92,7 @@ mod tests {
             "[noise]\nrates = [0.0, 0.1]",
             "[pretraining]\nmethods = [\"none\"]",
             "[run]\nloss_every = 3",
+            "[run]\nrecompute = true", // the same bits
             ADAM,
         ];
         let of_pretraining = [

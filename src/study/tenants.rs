@@ -43,7 +43,12 @@ fn config(pretraining: &str, training: &str) -> Config {
 
 /// Runs the study into `out`, stopped after each of `stops` told steps and started again.
 fn run(gpu: &Gpu, config: &Config, out: &Path, stops: &[usize]) {
-    for at in stops.iter().copied().chain([usize::MAX]) {
+    run_in_turn(gpu, &[config], out, stops);
+}
+
+/// The same with one config after the other.
+fn run_in_turn(gpu: &Gpu, configs: &[&Config], out: &Path, stops: &[usize]) {
+    for (at, config) in stops.iter().copied().chain([usize::MAX]).zip(configs.iter().cycle().copied()) {
         let stop = AtomicBool::new(false);
         let progress = Stopper { stop: &stop, left: AtomicUsize::new(at) };
         let (progress, kernels) = (&progress, Table::default());
@@ -95,11 +100,16 @@ fn with_gpu(test: impl FnOnce(&Gpu)) {
 
 /// Stops in each stage, in the middle of an epoch and at its end; the bits are those of a run that was not stopped.
 fn same_bits(pretraining: &str, training: &str, stops: &[usize], check: impl FnOnce(&Path)) {
+    let config = config(pretraining, training);
+    same_bits_in_turn(&config, &[&config], stops, check);
+}
+
+/// The same where the parts of the stopped run have one config after the other.
+fn same_bits_in_turn(config: &Config, configs: &[&Config], stops: &[usize], check: impl FnOnce(&Path)) {
     with_gpu(|gpu| {
-        let (config, whole, parts) =
-            (config(pretraining, training), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        run(gpu, &config, whole.path(), &[]);
-        run(gpu, &config, parts.path(), stops);
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        run(gpu, config, whole.path(), &[]);
+        run_in_turn(gpu, configs, parts.path(), stops);
         let (whole_bits, parts_bits) = (bits(whole.path()), bits(parts.path()));
         assert_eq!(whole_bits.keys().collect::<Vec<_>>(), parts_bits.keys().collect::<Vec<_>>());
         assert!(whole_bits.len() >= 3, "{:?}", whole_bits.keys());
@@ -143,6 +153,15 @@ fn a_queue_goes_on_where_it_stopped() {
         let lengths = queue.chunks(8).map(|row| row.iter().map(|v| v * v).sum::<f32>().sqrt());
         assert!(lengths.into_iter().all(|l| (l - 1.0).abs() < 1e-4), "keys have length 1");
     });
+}
+
+/// A run may go on with `run.recompute` set or not: it is no part of its address, since it changes no bit.
+#[test]
+fn a_run_goes_on_with_values_kept_or_computed_again() {
+    let kept = config("simclr", "cross_entropy");
+    let mut again = kept.clone();
+    again.run.recompute = true;
+    same_bits_in_turn(&kept, &[&again, &kept], &[1, 2, 4, 1], |_| {});
 }
 
 #[test]

@@ -152,6 +152,8 @@ pub struct Run {
     pub checkpoint_seconds: f64,
     /// Steps between two looks at the loss.
     pub loss_every: usize,
+    /// Whether a step computes values again for its backward pass instead of keeping them.
+    pub recompute: bool,
 }
 
 impl std::fmt::Display for LastBatch {
