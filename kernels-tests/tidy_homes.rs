@@ -44,7 +44,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("serde_json", &["base/", "cli/", "data/cache.rs", "device/tune.rs", "lab/", "nn/", "study/", "tape/recording/"]),
     ("sha2", &["base/hash.rs", "data/cache.rs", "data/decode/mod.rs"]),
     ("sysinfo", &["lab/environment.rs"]),
-    ("tempfile", &["base/files.rs", "cli/profile.rs", "lab/watch.rs"]),
+    ("tempfile", &["base/files.rs", "cli/profile.rs", "cli/stage.rs", "lab/watch.rs"]),
     ("thiserror", &["base/error.rs"]),
     ("toml", &["lab/case_fields.rs", "lab/sets.rs", "nn/listed.rs", "noise/corrupt/listed.rs", "study/"]),
     ("unicode_normalization", &["data/classes.rs"]),

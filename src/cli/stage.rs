@@ -149,8 +149,12 @@ fn shown(planned: &Planned) -> String {
     let budget = planned.budget_bytes.map_or("no budget is set".to_string(), |b| format!("the budget is {}", size(b)));
     let ((largest, label), binding) = (&promise.largest, size(planned.binding_bytes));
     let largest = size(*largest);
+    let again = match &planned.recomputed {
+        Some(promise) => format!("With run.recompute = true it would be {} at the peak.", size(promise.peak_bytes())),
+        None => "Values are computed again for the backward pass (run.recompute).".to_string(),
+    };
     format!(
-        "{name}: {batch} images a step ({key})\n\n{}\n\nIt fits: {budget}.\n\
+        "{name}: {batch} images a step ({key})\n\n{}\n\n{again}\nIt fits: {budget}.\n\
          The largest tensor is {largest} ({label}), and the adapter binds at most {binding}.\n\
          The largest {key} that fits is {largest_batch}.",
         table(&rows)

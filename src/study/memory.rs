@@ -27,6 +27,8 @@ pub struct Planned {
     pub largest_batch: usize,
     /// Its memory.
     pub promise: Promise,
+    /// The same with `run.recompute`, where the config does not set it.
+    pub recomputed: Option<Promise>,
     /// The most bytes that the adapter binds in one buffer.
     pub binding_bytes: u64,
     /// The most bytes of device memory to use, if there is a bound.
@@ -110,7 +112,9 @@ mod tests {
                 let job = Job { gpu, config: &config, kernels: job.kernels.clone(), ..*job };
                 job.plan_pretraining(IMAGES, "simclr", 0)
             };
-            let both = [false, true].map(|recompute| planned(job.gpu, recompute).unwrap().promise);
+            let [kept, again] = [false, true].map(|recompute| planned(job.gpu, recompute).unwrap());
+            assert_eq!((kept.recomputed.as_ref(), &again.recomputed), (Some(&again.promise), &None));
+            let both = [kept.promise, again.promise];
             let activations = |p: &Promise| p.parts[3].1;
             assert!(activations(&both[1]) < activations(&both[0]), "{both:?}");
             let between =

@@ -86,12 +86,7 @@ pub(super) fn run(
     let (count, dataset) = (images.store.count, &images.name);
     let batch = batch_for(method, count)?;
     job.say_batch(optimization.batch_size, batch, count);
-    if !method.overridden.is_empty() {
-        let (name, keys) = (&method.name, method.overridden.join(", "));
-        job.progress.note(&format!(
-            "{name} has values of its own for {keys}, in place of the config's; change them in [pretraining.{name}]"
-        ));
-    }
+    say_overridden(job, method);
     let mut state = images.resident.clone();
     let recorded = record(job, images, method, seed, batch)?;
     // A contrastive loss over fewer images is another one: what does not fill a batch is left out.
@@ -129,6 +124,16 @@ pub(super) fn run(
     Ok((backbone, done))
 }
 
+/// Says which keys of the config the method has values of its own for.
+fn say_overridden(job: &Job<'_>, method: &Pretrained) {
+    if !method.overridden.is_empty() {
+        let (name, keys) = (&method.name, method.overridden.join(", "));
+        job.progress.note(&format!(
+            "{name} has values of its own for {keys}, in place of the config's; change them in [pretraining.{name}]"
+        ));
+    }
+}
+
 /// What a pretraining would need of the device, and the largest batch that fits; an error if its own does not.
 pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Planned> {
     let (count, state) = (images.store.count, &images.resident);
@@ -140,12 +145,15 @@ pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, see
     let fitting = job.fitting(state, &method.batch_key, batch, sizes, &tapes)?;
     // A method may bound its batch, as MoCo does by its queue.
     let most = (batch..=count).rev().find(|&b| b % sizes.multiple == 0 && method.method.takes_batch(b).is_ok());
+    let again = |t: &Tape| job.schedule_by(t, true);
+    let again = (!job.config.run.recompute).then(|| tapes(batch)?.iter().map(again).collect::<Result<Vec<_>>>());
     Ok(Planned {
         name: name_of(method, &images.name, seed),
         batch_key: method.batch_key.clone(),
         batch,
         largest_batch: job.largest_batch(state, (batch, most.unwrap_or(batch)), sizes, &tapes)?,
         promise: Promise::of(job, &fitting, state),
+        recomputed: again.transpose()?.map(|schedules| Promise::of(job, &schedules, state)),
         binding_bytes: job.gpu.caps().binding_bytes,
         budget_bytes: job.gpu.options().memory_budget_bytes,
     })
