@@ -38,6 +38,8 @@
 //! data, printable, never a closure. Nothing runs. **Differentiate.** [`tape::Tape::backward`] appends the nodes that
 //! each op's `grad` asks for. **Fuse.** Where a product's result is read by a bias, a batch norm, a residual or an activation
 //! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/fuse.rs`); no table, nothing is fused.
+//! **Recompute.** Where the options ask for it, what the backward pass reads is computed again just before it is read,
+//! instead of being kept (`tape/recompute.rs`): the fused nodes run twice, so no bit changes, and never an assign.
 //! **Schedule.** [`tape::Schedule`] is pure: from the nodes, the adapter's capabilities and the
 //! chosen variants it computes order, lifetimes and slabs, and the launches as plain data. **As data.** A
 //! [`tape::Recording`] is what a schedule becomes: kernels as complete text with their layout, buffers with role and size,
@@ -107,7 +109,6 @@
 //!   (`kernels/core/epilogue.rs` says why).
 //! - f16 is storage: an op reads halves, computes in f32 and rounds once. Recording refuses f16 to an op that does not say
 //!   that it takes it (`Op::takes_f16`); a model as a whole does not run in f16 yet.
-//! - Recompute is not built yet.
 //!
 //! # Where to start
 //!

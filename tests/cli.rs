@@ -492,9 +492,26 @@ fn a_plan_over_the_budget_names_a_batch_size_that_fits() {
             let table = format!("[{}]\nbatch_size = {batch}", key.split('.').next().unwrap());
             write(&dir, "small.toml", SMALL.replace(&format!("[{}]", key.split('.').next().unwrap()), &table));
         };
+        let plan = || {
+            let words = ["pretrain", "--data", data, "--plan", "--config", "small.toml", "--memory-budget", &budget];
+            common::wgslab(dir.path(), &words).output().unwrap()
+        };
         with(batch + 1);
         assert_eq!(largest(&tight(&budget), key), Some(batch));
+        if command == "pretrain" {
+            let refused = plan();
+            assert_eq!((refused.status.code(), largest(&own_words(&refused), key)), (Some(2), Some(batch)));
+        }
         with(batch);
+        if command == "pretrain" {
+            let planned = plan();
+            let text = String::from_utf8(planned.stdout).unwrap();
+            assert!(
+                planned.status.success() && text.contains("at the peak") && text.contains("the budget is"),
+                "{text}"
+            );
+            assert!(text.trim_end().ends_with(&format!("The largest {key} that fits is {batch}.")), "{text}");
+        }
         let out = if command == "train" { "t" } else { "p" };
         let output = common::wgslab(dir.path(), &words(out, &budget).each_ref().map(String::as_str)).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", own_words(&output));

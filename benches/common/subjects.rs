@@ -74,5 +74,6 @@ fn simclr(gpu: &Gpu, backbone: ResNet, a: &Arguments) -> Result<MeasuredStep<'st
         state,
         inputs: vec![("indices", bytemuck::cast_slice(&indices).to_vec())],
         scalars: vec![("epoch".to_string(), 0.0), ("lr".to_string(), 1e-3)],
+        recompute: false,
     })
 }

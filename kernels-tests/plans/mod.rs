@@ -4,6 +4,7 @@
 mod device;
 mod players;
 mod random;
+mod recompute;
 mod recording;
 mod rules;
 mod simclr;
@@ -18,6 +19,7 @@ use wgslab::tape::{Cost, Emit, Op, Options, Schedule, Slot, Tape, Type};
 /// Trials without a device.
 pub fn trials() -> Vec<Trial> {
     let mut list = rules::list();
+    list.extend(recompute::list());
     list.push(("random steps on the CPU", random::on_the_cpu));
     list.push(("snapshot of a small step", snapshot));
     list.push(("snapshot of a step of SimCLR with ResNet-18", simclr::snapshot));
@@ -27,7 +29,9 @@ pub fn trials() -> Vec<Trial> {
 
 /// Trials on a device.
 pub fn device_trials() -> Vec<Trial> {
-    named("T1 plans", device::list())
+    let mut list = device::list();
+    list.extend(recompute::device_list());
+    named("T1 plans", list)
 }
 
 /// Expects an error whose sentence holds each of `words`.

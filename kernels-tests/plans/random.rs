@@ -8,7 +8,7 @@ use wgslab::base::Result as BaseResult;
 use wgslab::base::rng::Rng;
 use wgslab::device::Caps;
 use wgslab::tape::schedule::Place;
-use wgslab::tape::{Launch, Options, Schedule, Slot, Tape, Type, Var};
+use wgslab::tape::{Launch, Options, Schedule, Slot, StepPart, Tape, Type, Var};
 
 /// One operation of a step. The numbers are indices of earlier values.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,8 @@ pub struct Step {
     pub guarded: [bool; 3],
     /// Whether the guards are set after everything else. They must hold also for what was recorded before.
     pub late: bool,
+    /// From this place of the list on, operations are recorded as a backward pass.
+    pub backward: usize,
 }
 
 /// The names of inputs; those of states, outputs and guards follow.
@@ -80,7 +82,41 @@ impl Step {
             list.push(what);
         }
         let outputs = (0..OUTPUTS.len()).map(|_| rng.below(values)).collect();
-        Step { list, outputs, guarded: [0; 3].map(|_| rng.below(2) == 1), late: rng.below(4) == 0 }
+        let guarded = [0; 3].map(|_| rng.below(2) == 1);
+        let (late, backward) = (rng.below(4) == 0, n / 2 + rng.below(2 + n / 2));
+        Step { list, outputs, guarded, late, backward }
+    }
+
+    /// A random step in the shape of a training step: a long chain, then operations that read its values in reverse order.
+    pub fn there_and_back(rng: &mut Rng, n: usize) -> Self {
+        let mut step = Step::random(rng, 0);
+        let first = INPUTS.len() + STATES.len();
+        let (mut last, mut values, mut unread) = (0, first, [false; STATES.len()]);
+        for _ in 0..n {
+            let (s, p) = (rng.below(STATES.len()), rng.below(GUARDS.len()));
+            let what = match rng.below(16) {
+                0..=5 => Do::Add(last, values - 1 - rng.below(values.min(4))),
+                6..=10 => Do::Relu(last),
+                11 | 12 => Do::View(last),
+                13 => Do::Double(last, p),
+                14 if !unread[s] => Do::Assign(s, last),
+                _ => Do::Read(s),
+            };
+            match what {
+                Do::Read(s) => unread[s] = false,
+                Do::Assign(s, _) => unread[s] = true,
+                _ => last = values, // what was read joins the chain by a later sum
+            }
+            values += !matches!(what, Do::Assign(..)) as usize;
+            step.list.push(what);
+        }
+        step.backward = step.list.len();
+        for v in (first..values).rev().filter(|_| rng.below(5) > 0).collect::<Vec<_>>() {
+            step.list.push(Do::Add(last, v));
+            (last, values) = (values, values + 1);
+        }
+        step.outputs = vec![last, rng.below(values)];
+        step
     }
 
     /// The step as a tape.
@@ -103,16 +139,18 @@ impl Step {
         if !self.late {
             set(&mut t)?;
         }
-        for what in &self.list {
+        for (i, what) in self.list.iter().enumerate() {
+            let part = if i < self.backward { StepPart::Forward } else { StepPart::Backward };
+            let mut apply = |f: &dyn Fn(&mut Tape) -> BaseResult<Var>| t.part(part, f);
             let new = match *what {
-                Do::Add(a, b) => t.add(v[a], v[b])?,
-                Do::Relu(a) => t.relu(v[a])?,
-                Do::View(a) => t.reshape(v[a], [LEN])?,
+                Do::Add(a, b) => apply(&|t| t.add(v[a], v[b]))?,
+                Do::Relu(a) => apply(&|t| t.relu(v[a]))?,
+                Do::View(a) => apply(&|t| t.reshape(v[a], [LEN]))?,
                 Do::Double(a, p) => {
                     let inputs: Vec<Var> = [v[a]].into_iter().chain(guards[p]).collect();
-                    t.apply1(Double, &inputs)?
+                    apply(&|t| t.apply1(Double, &inputs))?
                 }
-                Do::DoubleAnyway(a) => t.apply1(Double, &[v[a]])?,
+                Do::DoubleAnyway(a) => apply(&|t| t.apply1(Double, &[v[a]]))?,
                 Do::Read(s) => t.state(STATES[s], ty)?,
                 Do::Assign(s, a) => {
                     within(&mut t, s, |t| t.assign(STATES[s], v[a]))?;
@@ -229,28 +267,32 @@ fn run(
     Ok((at.clone(), new))
 }
 
-/// Many random steps: the schedule, with and without reuse of memory, must give what the step means.
+/// Many random steps: the schedule, with and without reuse of memory and recompute, must give what the step means.
 pub fn on_the_cpu() -> Result<(), String> {
+    let mut repeats = 0;
     for round in 0..3000 {
         let mut rng = Rng::new(3, 0, round);
         let n = 3 + rng.below(14);
-        let (step, data) = (Step::random(&mut rng, n), Data::random(&mut rng));
+        let step = if round % 3 == 0 { Step::there_and_back(&mut rng, 2 * n) } else { Step::random(&mut rng, n) };
+        let data = Data::random(&mut rng);
         let tape = step.record().map_err(text)?;
-        for reuse in [true, false] {
-            let caps = Caps::portable();
-            let options = Options { reuse, ..Options::new(&caps) };
+        let caps = Caps::portable();
+        let kept = Schedule::new(&tape, &Options::new(&caps)).map_err(text)?;
+        for (reuse, recompute) in [(true, false), (false, false), (true, true), (false, true)] {
+            let options = Options { reuse, recompute, ..Options::new(&caps) };
             let schedule = Schedule::new(&tape, &options).map_err(text)?;
+            repeats += usize::from(schedule.steps.len() > kept.steps.len());
             let got = execute(&schedule, &data).map_err(|e| format!("round {round}: {e}\n{step:?}\n{schedule}"))?;
             let want = step.meaning(&data);
             let same = bits(&got) == bits(&want);
             ensure(
                 same,
                 format!(
-                    "round {round}, reuse {reuse}, raised {:?}:\n{step:?}\n{schedule}\nis {got:?}\nmust be {want:?}",
+                    "round {round}, reuse {reuse}, recompute {recompute}, raised {:?}:\n{step:?}\n{schedule}\nis {got:?}\nmust be {want:?}",
                     data.raised
                 ),
             )?;
         }
     }
-    Ok(())
+    ensure(repeats > 300, format!("only {repeats} schedules compute something again"))
 }

@@ -36,10 +36,10 @@ use std::sync::Arc;
 )]
 pub(super) struct ProfileStep {
     /// A study's config: profile the step of one of its stages
-    #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "model", "size", "batch", "channels", "width", "stem", "patch"])]
+    #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "model", "size", "batch", "channels", "width", "stem", "patch", "recompute"])]
     study: Option<PathBuf>,
     /// The same, by name
-    #[arg(long, value_name = "CONFIG", conflicts_with_all = ["model", "size", "batch", "channels", "width", "stem", "patch"])]
+    #[arg(long, value_name = "CONFIG", conflicts_with_all = ["model", "size", "batch", "channels", "width", "stem", "patch", "recompute"])]
     config: Option<PathBuf>,
     /// Which stage of the config
     #[arg(long, value_enum, default_value_t = StudyStage::Pretrain)]
@@ -58,6 +58,9 @@ pub(super) struct ProfileStep {
     /// Without a config: images of a step
     #[arg(long, default_value_t = 8)]
     batch: usize,
+    /// Without a config: compute values again for the backward pass instead of keeping them, as run.recompute does
+    #[arg(long)]
+    recompute: bool,
     /// How many times each kind of step runs; figures are medians
     #[arg(long, value_name = "N", default_value_t = 5)]
     steps: usize,
@@ -145,7 +148,7 @@ impl ProfileStep {
     fn of(&self, model: Arc<dyn Backbone>, gpu: &Gpu) -> Result<MeasuredStep<'static>> {
         let step = TrainingStep { model, batch: self.batch, size: self.size, classes: 10 };
         step.expect_bindable(gpu)?;
-        Ok(step.measured())
+        Ok(MeasuredStep { recompute: self.recompute, ..step.measured() })
     }
 
     fn of_study<'a>(&self, job: &'a Job<'_>) -> Result<MeasuredStep<'a>> {

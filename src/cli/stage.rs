@@ -2,7 +2,7 @@
 
 use super::data::which_images;
 use super::options::{Options, config};
-use super::output::{print, print_json, print_source, results, temporary};
+use super::output::{print, print_json, print_source, results, size, table, temporary};
 use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::data::Split;
@@ -12,7 +12,7 @@ use crate::noise::learn::{self, Learner};
 use crate::ssl::{self, Method};
 use crate::study::evaluate::{Evaluation, evaluate_file, evaluate_run};
 use crate::study::kept_config;
-use crate::study::{Beginning, Brought, PretrainOptions};
+use crate::study::{Beginning, Brought, Config, Planned, PretrainOptions};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::path::{Path, PathBuf};
@@ -31,6 +31,7 @@ pub(super) const LARGEST_SEED: u64 = i64::MAX as u64;
     after_help = "Examples:
   wgslab pretrain --data phantom:covid --out runs/backbone
   wgslab pretrain --data phantom:covid --out runs/three --init runs/start/state.safetensors --steps 3
+  wgslab pretrain --data phantom:covid --plan
   wgslab pretrain --data pneumoniamnist_28.npz --data-root data --out runs/p \\
       --config configs/study/pneumonia.toml"
 )]
@@ -38,8 +39,12 @@ pub(super) struct Pretrain {
     #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
     /// The folder to write
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "plan")]
+    out: Option<PathBuf>,
+    /// Print the device memory that it needs and the largest batch that fits, and train nothing. It is an error if it does
+    /// not fit
+    #[arg(long)]
+    plan: bool,
     /// A config for sizes, model and training; its datasets and grid are not read [default: the built-in one]
     #[arg(long, value_name = "CONFIG")]
     config: Option<PathBuf>,
@@ -166,6 +171,27 @@ fn split(text: &str) -> Result<Split, String> {
     Split::parse(text).ok_or_else(|| "use test, val or train".to_string())
 }
 
+/// What a stage would need, for people.
+fn shown(planned: &Planned) -> String {
+    let Planned { name, batch_key: key, batch, largest_batch, promise, .. } = planned;
+    let mut rows = vec![vec!["device memory".to_string(), "bytes".to_string()]];
+    rows.extend(promise.parts.iter().map(|(what, bytes)| vec![what.to_string(), size(*bytes)]));
+    rows.push(vec!["at the peak".to_string(), size(promise.peak_bytes())]);
+    let budget = planned.budget_bytes.map_or("no budget is set".to_string(), |b| format!("the budget is {}", size(b)));
+    let ((largest, label), binding) = (&promise.largest, size(planned.binding_bytes));
+    let largest = size(*largest);
+    let again = match &planned.recomputed {
+        Some(promise) => format!("With run.recompute = true it would be {} at the peak.", size(promise.peak_bytes())),
+        None => "Values are computed again for the backward pass (run.recompute).".to_string(),
+    };
+    format!(
+        "{name}: {batch} images a step ({key})\n\n{}\n\n{again}\nIt fits: {budget}.\n\
+         The largest tensor is {largest} ({label}), and the adapter binds at most {binding}.\n\
+         The largest {key} that fits is {largest_batch}.",
+        table(&rows)
+    )
+}
+
 impl Pretrain {
     pub fn run(&self, options: &Options) -> Result<()> {
         let config = config(self.config.as_deref())?;
@@ -178,9 +204,19 @@ impl Pretrain {
         for path in [&self.weights, &self.init].into_iter().flatten().filter(|path| !path.is_file()) {
             return Err(Error::Data(format!("the weights {} are not there; check the path", path.display())));
         }
+        let Some(out) = self.out.as_deref().filter(|_| !self.plan) else {
+            return self.plan(options, &config, method);
+        };
         let how = PretrainOptions { beginning, steps: self.steps };
-        let path = options.job(&config, &self.out, |job| job.pretrain(&self.data, method, self.seed, how))?;
+        let path = options.job(&config, out, |job| job.pretrain(&self.data, method, self.seed, how))?;
         print_source(&path.display().to_string())
+    }
+
+    /// The decoded images are cached in a temporary folder where there is no --out.
+    fn plan(&self, options: &Options, config: &Config, method: &str) -> Result<()> {
+        let folder = tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), "make a folder in", e))?;
+        let out = self.out.as_deref().unwrap_or(folder.path());
+        print(&shown(&options.job(config, out, |job| job.plan_pretraining(&self.data, method, self.seed))?))
     }
 }
 

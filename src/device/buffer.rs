@@ -18,9 +18,14 @@ impl Meter {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// The most bytes that were in use at once.
+    /// The most bytes that were in use at once, since [`Meter::restart_peak`] if that was called.
     pub fn peak_bytes(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
+    }
+
+    /// From now on the peak counts what is in use from now on.
+    pub fn restart_peak(&self) {
+        self.peak.store(self.live_bytes(), Ordering::Relaxed);
     }
 
     /// The number of buffers made so far.

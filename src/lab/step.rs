@@ -74,7 +74,9 @@ impl<'a> Ready<'a> {
         let (tape, params) = (subject.record)()?;
         lap(0);
         let choose = tune::chooser(table);
-        let schedule = Schedule::new(&tape, &Options { choose: &choose, ..fuse::options(gpu.caps()) })?;
+        let recompute = subject.recompute;
+        let options = Options { choose: &choose, recompute, ..fuse::options(gpu.caps()) };
+        let schedule = Schedule::new(&tape, &options)?;
         lap(1);
         let mut state = subject.state.clone();
         if let Some(why) = misfit(gpu, std::slice::from_ref(&schedule), &state) {

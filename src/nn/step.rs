@@ -21,6 +21,8 @@ pub struct MeasuredStep<'a> {
     pub inputs: Vec<(&'static str, Vec<u8>)>,
     /// Its scalars.
     pub scalars: Vec<(String, f32)>,
+    /// Whether it computes values again for its backward pass instead of keeping them.
+    pub recompute: bool,
 }
 
 /// A step on the cross-entropy of a network over a batch of square images.
@@ -71,6 +73,7 @@ impl TrainingStep {
                 ("weights", bytes(&vec![1.0; batch])),
             ],
             scalars: vec![("lr".to_string(), 0.05)],
+            recompute: false,
         }
     }
 

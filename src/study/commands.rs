@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::grid::single;
+use super::memory::Planned;
 use super::pretrain::Pretraining;
 use super::results::CellResult;
 use super::session::Job;
@@ -31,6 +32,13 @@ impl Job<'_> {
         let one = Pretraining { images: &images, method: &method, seed, begun: &begun, limit: how.steps };
         let made = pretrain::provenance(self, one)?;
         Ok(pretrain::run(self, one, self.out, &made)?.0)
+    }
+
+    /// What [`Job::pretrain`] would need of the device; an error if that does not fit. Writes only the decoded images.
+    pub fn plan_pretraining(&self, spec: &str, method: &str, seed: u64) -> Result<Planned> {
+        let method = self.config.pretraining_of(method)?;
+        let images = self.load(spec)?.train; // the other splits leave the device
+        pretrain::plan(self, &images, &method, seed)
     }
 
     /// Trains on one dataset into `out`, from `weights` or from random ones.

@@ -104,29 +104,71 @@ impl Job<'_> {
         Sizes { least, multiple }: Sizes,
         record: &dyn Fn(usize) -> Result<Vec<Tape>>,
     ) -> Result<Vec<Schedule>> {
-        let schedules = |b: usize| record(b)?.iter().map(|t| self.schedule(t)).collect::<Result<Vec<_>>>();
+        let schedules = |b: usize| record(b)?.iter().map(|t| self.scheduled(t)).collect::<Result<Vec<_>>>();
         let all = schedules(batch)?;
         let Some(why) = misfit(self.gpu, &all, state) else { return Ok(all) };
         let at = |b: usize| Ok::<_, Error>(misfit(self.gpu, &schedules(b)?, state));
+        let hint = if self.fits_recomputed(state, &record(batch)?)? {
+            "with run.recompute = true they fit and take longer; "
+        } else {
+            ""
+        };
         // What keeps the least batch out may be another thing than what keeps this one out.
         let of_least = if batch > least { at(least)? } else { Some(why.clone()) };
         let way_out = match of_least {
             None => {
-                // In multiples: low fits, high does not.
-                let (mut low, mut high) = (least / multiple, batch.div_ceil(multiple));
-                while high - low > 1 {
-                    let middle = (low + high) / 2;
-                    if at(middle * multiple)?.is_none() { low = middle } else { high = middle }
-                }
-                format!("the largest {key} that fits is {}", low * multiple)
+                let fits = |n: usize| Ok(at(n * multiple)?.is_none());
+                let largest = last_that_fits(least / multiple, batch.div_ceil(multiple), &fits)?;
+                format!("the largest {key} that fits is {}", largest * multiple)
             }
             Some(of_least) => {
                 let (more, (sized, _)) = (of_least.or_budget(), self.config.model.size_key());
                 format!("no {key} is small enough: use a smaller data.image_size or {sized}{more}")
             }
         };
-        Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {way_out}")))
+        Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {hint}{way_out}")))
     }
+
+    /// Whether steps that do not fit would, if values were computed again; false where they are already.
+    fn fits_recomputed(&self, state: &State, tapes: &[Tape]) -> Result<bool> {
+        if self.config.run.recompute {
+            return Ok(false);
+        }
+        let schedules = tapes.iter().map(|t| self.schedule_by(t, true)).collect::<Result<Vec<_>>>()?;
+        Ok(misfit(self.gpu, &schedules, state).is_none())
+    }
+
+    /// The largest batch that fits and is at most `most`, a multiple, where `batch` fits.
+    pub(super) fn largest_batch(
+        &self,
+        state: &State,
+        (batch, most): (usize, usize),
+        Sizes { multiple, .. }: Sizes,
+        record: &dyn Fn(usize) -> Result<Vec<Tape>>,
+    ) -> Result<usize> {
+        let fits = |n: usize| {
+            let schedules = record(n * multiple)?.iter().map(|t| self.scheduled(t)).collect::<Result<Vec<_>>>()?;
+            Ok(misfit(self.gpu, &schedules, state).is_none())
+        };
+        let (mut low, most) = (batch / multiple, most / multiple);
+        while low < most {
+            let next = (2 * low).min(most);
+            if !fits(next)? {
+                return Ok(multiple * last_that_fits(low, next, &fits)?);
+            }
+            low = next;
+        }
+        Ok(batch.max(low * multiple))
+    }
+}
+
+/// The last number that fits, where `low` does and `high` does not.
+fn last_that_fits(mut low: usize, mut high: usize, fits: &dyn Fn(usize) -> Result<bool>) -> Result<usize> {
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        if fits(middle)? { low = middle } else { high = middle }
+    }
+    Ok(low)
 }
 
 #[cfg(test)]

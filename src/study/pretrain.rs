@@ -7,6 +7,7 @@ use super::config::{LastBatch, Pretrained};
 use super::dataset::TrainImages;
 use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked, object};
+use super::memory::{Planned, Promise};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, RESULT, STATE, STEPS};
 use super::pass::Eye;
 use super::provenance::Provenance;
@@ -125,12 +126,7 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     let optimization = method.optimization.for_batch(batch);
     job.say_batch(optimization.batch_size, batch, count);
     job.say_rate(&method.optimization, batch);
-    if !method.overridden.is_empty() {
-        let (name, keys) = (&method.name, method.overridden.join(", "));
-        job.progress.note(&format!(
-            "{name} has values of its own for {keys}, in place of the config's; change them in [pretraining.{name}]"
-        ));
-    }
+    say_overridden(job, method);
     let mut state = images.resident.clone();
     let recorded = record(job, images, method, seed, batch)?;
     // A contrastive loss over fewer images is another one: what does not fill a batch is left out.
@@ -140,13 +136,15 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
     let steps = turns::tapes(batches, &record);
     let both = |whole| Ok([Mirror::tapes(job, &eye, &images.store)?, steps(whole)?].concat());
-    job.fitting(&state, &method.batch_key, batch, sizes, &both)?;
+    let fitting = job.fitting(&state, &method.batch_key, batch, sizes, &both)?;
+    let promise = Promise::of(job, &fitting, &state);
+    promise.begin(job);
     begun.load(job, method.backbone.as_ref(), &mut state, &recorded)?;
     if let Some(last) = recorded.last() {
         last.params.fill(job.gpu, &mut state, seed)?;
     }
     recorded.iter().try_for_each(|r| add_missing(job.gpu, &mut state, &r.tape))?;
-    let name = format!("pretrain {} on {dataset}, seed {seed}", method.name);
+    let name = name_of(method, dataset, seed);
     let mirror = Mirror::new(job, &eye, &images.store, (&state, &format!("the weights of {name}")))?;
     let plans = turns::compile(job, &state, &method.batch_key, (batches, sizes), &record)?;
     let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
@@ -164,6 +162,7 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
         });
         job.describe(folder, made, about)?;
         let (records, seconds, at) = stage.run(&plans, &state, at)?;
+        promise.end(job);
         let loss = records.last().map(|r| r.loss);
         let (epochs, steps) = (at.epoch, at.epoch * stage.steps() + at.step);
         finish(job, one, (folder, made), (&state, &task.mirror), Ended { epochs, steps, loss, seconds })
@@ -216,6 +215,48 @@ fn finish(
     };
     write_pretrained(folder, &result)?;
     Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STEPS, STATE, BACKBONE, RESULT])
+}
+
+/// Says which keys of the config the method has values of its own for.
+fn say_overridden(job: &Job<'_>, method: &Pretrained) {
+    if !method.overridden.is_empty() {
+        let (name, keys) = (&method.name, method.overridden.join(", "));
+        job.progress.note(&format!(
+            "{name} has values of its own for {keys}, in place of the config's; change them in [pretraining.{name}]"
+        ));
+    }
+}
+
+/// What a pretraining would need of the device, and the largest batch that fits; an error if its own does not.
+pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Planned> {
+    let (count, state) = (images.store.count, &images.resident);
+    let batch = batch_for(method, count)?;
+    job.say_batch(method.optimization.batch_size, batch, count);
+    let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
+    let record = |b| record(job, images, method, seed, b);
+    let (sizes, steps) = (Sizes::multiples(method.method.batch_multiple()), turns::tapes(batches, &record));
+    let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
+    let tapes = |whole| Ok([Mirror::tapes(job, &eye, &images.store)?, steps(whole)?].concat());
+    let fitting = job.fitting(state, &method.batch_key, batch, sizes, &tapes)?;
+    // A method may bound its batch, as MoCo does by its queue.
+    let most = (batch..=count).rev().find(|&b| b % sizes.multiple == 0 && method.method.takes_batch(b).is_ok());
+    let again = |t: &Tape| job.schedule_by(t, true);
+    let again = (!job.config.run.recompute).then(|| tapes(batch)?.iter().map(again).collect::<Result<Vec<_>>>());
+    Ok(Planned {
+        name: name_of(method, &images.name, seed),
+        batch_key: method.batch_key.clone(),
+        batch,
+        largest_batch: job.largest_batch(state, (batch, most.unwrap_or(batch)), sizes, &tapes)?,
+        promise: Promise::of(job, &fitting, state),
+        recomputed: again.transpose()?.map(|schedules| Promise::of(job, &schedules, state)),
+        binding_bytes: job.gpu.caps().binding_bytes,
+        budget_bytes: job.gpu.options().memory_budget_bytes,
+    })
+}
+
+/// What a pretraining is called.
+fn name_of(method: &Pretrained, dataset: &str, seed: u64) -> String {
+    format!("pretrain {} on {dataset}, seed {seed}", method.name)
 }
 
 /// The batch of a pretraining: the config's, or where there are fewer images the largest that the method can take of them.

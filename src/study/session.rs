@@ -32,10 +32,22 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// The schedule of a tape with the variants of the job's table.
+    /// The schedule of a tape with the variants of the job's table. It keeps what the backward pass reads: a run's address
+    /// stands for it, since what [`Job::scheduled`] computes again changes no bit.
     pub(super) fn schedule(&self, tape: &Tape) -> Result<Schedule> {
+        self.schedule_by(tape, false)
+    }
+
+    /// The schedule of a tape as a run takes it: as the config's `run.recompute` says.
+    pub(super) fn scheduled(&self, tape: &Tape) -> Result<Schedule> {
+        self.schedule_by(tape, self.config.run.recompute)
+    }
+
+    /// The schedule of a tape that keeps what the backward pass reads, or computes it again.
+    pub(super) fn schedule_by(&self, tape: &Tape, recompute: bool) -> Result<Schedule> {
         let choose = tune::chooser(&self.kernels);
-        let schedule = Schedule::new(tape, &Options { choose: &choose, ..fuse::options(self.gpu.caps()) })?;
+        let options = Options { choose: &choose, recompute, ..fuse::options(self.gpu.caps()) };
+        let schedule = Schedule::new(tape, &options)?;
         if !self.kernels.entries.is_empty() && !tune::expect_fresh(self.gpu, &schedule, &self.kernels)? {
             let what = "warning: the table of kernels has no result for any op of this step; tune with its sizes";
             self.progress.note(what);

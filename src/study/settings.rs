@@ -135,6 +135,7 @@ mod tests {
             "[noise]\nrates = [0.0, 0.1]",
             "[pretraining]\nmethods = [\"none\"]",
             "[run]\nloss_every = 3",
+            "[run]\nrecompute = true", // the same bits
         ];
         let of_pretraining = [
             "[pretraining]\nepochs = 11",

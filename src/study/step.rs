@@ -73,7 +73,7 @@ impl Job<'_> {
         let common = [lr as f32, bias_lr as f32, 0.0, 0.0, 0.0];
         let value = |name: &String| Some((name.clone(), scalar(name, common, &own)?));
         let scalars = schedule.scalars.iter().filter_map(value).collect();
-        Ok(MeasuredStep { name, images: batch, record, state, inputs, scalars })
+        Ok(MeasuredStep { name, images: batch, record, state, inputs, scalars, recompute: config.run.recompute })
     }
 }
 

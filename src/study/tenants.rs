@@ -54,7 +54,12 @@ fn config(pretraining: &str, training: &str) -> Config {
 
 /// Runs the study into `out`, stopped after each of `stops` told steps and started again.
 fn run(gpu: &Gpu, config: &Config, out: &Path, stops: &[usize]) {
-    for at in stops.iter().copied().chain([usize::MAX]) {
+    run_in_turn(gpu, &[config], out, stops);
+}
+
+/// The same with one config after the other.
+fn run_in_turn(gpu: &Gpu, configs: &[&Config], out: &Path, stops: &[usize]) {
+    for (at, config) in stops.iter().copied().chain([usize::MAX]).zip(configs.iter().cycle().copied()) {
         let stop = AtomicBool::new(false);
         let progress = Stopper { stop: &stop, left: AtomicUsize::new(at) };
         let (progress, kernels) = (&progress, Table::default());
@@ -106,14 +111,16 @@ fn with_gpu(test: impl FnOnce(&Gpu)) {
 
 /// Stops in each stage, in the middle of an epoch and at its end; the bits are those of a run that was not stopped.
 fn same_bits(pretraining: &str, training: &str, stops: &[usize], check: impl FnOnce(&Path)) {
-    same_bits_of(config(pretraining, training), stops, check);
+    let config = config(pretraining, training);
+    same_bits_of(&config, &[&config], stops, check);
 }
 
-fn same_bits_of(config: Config, stops: &[usize], check: impl FnOnce(&Path)) {
+/// The same where the parts of the stopped run have one config after the other.
+fn same_bits_of(config: &Config, configs: &[&Config], stops: &[usize], check: impl FnOnce(&Path)) {
     with_gpu(|gpu| {
         let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        run(gpu, &config, whole.path(), &[]);
-        run(gpu, &config, parts.path(), stops);
+        run(gpu, config, whole.path(), &[]);
+        run_in_turn(gpu, configs, parts.path(), stops);
         let (whole_bits, parts_bits) = (bits(whole.path()), bits(parts.path()));
         assert_eq!(whole_bits.keys().collect::<Vec<_>>(), parts_bits.keys().collect::<Vec<_>>());
         assert!(whole_bits.len() >= 3, "{:?}", whole_bits.keys());
@@ -185,6 +192,15 @@ fn hidden_patches_go_on_where_they_stopped() {
             assert!(found.images == 8 && found.knn_accuracy.is_some(), "{found:?}");
         });
     });
+}
+
+/// A run may go on with `run.recompute` set or not: it is no part of its address, since it changes no bit.
+#[test]
+fn a_run_goes_on_with_values_kept_or_computed_again() {
+    let kept = config("simclr", "cross_entropy");
+    let mut again = kept.clone();
+    again.run.recompute = true;
+    same_bits_of(&kept, &[&again, &kept], &[1, 2, 4, 1], |_| {});
 }
 
 #[test]
@@ -264,7 +280,7 @@ fn targets_divisions_and_draws_go_on_where_they_stopped() {
     set("dividemix", "warm_up", 1.into());
     set("cross_entropy", "sampling", "balanced".into());
     set("cross_entropy", "class_weights", "balanced".into());
-    same_bits_of(config, &[1, 2, 5, 3, 2], |out| {
+    same_bits_of(&config, &[&config], &[1, 2, 5, 3, 2], |out| {
         let folder = |method: &str| {
             let mut all = std::fs::read_dir(out.join("runs")).unwrap().map(|f| f.unwrap().path());
             all.find(|f| f.to_string_lossy().contains(&format!("__{method}__"))).unwrap()

@@ -1,7 +1,8 @@
 //! What plans would need of a device, known before anything is made: kernels, bytes, bindings, workgroups.
 
+use super::op::{Launch, Type};
 use super::recording::{Recording, Role};
-use super::schedule::{Place, Schedule};
+use super::schedule::{Place, Schedule, Step};
 use super::state::State;
 use crate::device::dispatch::ParamBlocks;
 use crate::device::{Caps, Gpu, Kernel};
@@ -47,22 +48,33 @@ impl Schedule {
         buffers.map(padded).sum::<u64>() + params.sum::<u64>()
     }
 
-    /// The first launch that binds more bytes in one buffer, or more workgroups in one dimension, than `caps` allows,
-    /// in a sentence; `None` if all fit.
-    pub fn past_limits(&self, caps: &Caps) -> Option<String> {
-        let sizes = |list: &[(String, super::Type)]| list.iter().map(|(n, ty)| (n.clone(), ty.bytes())).collect();
+    /// Each launch with its step and the most bytes that it binds in one buffer.
+    fn bound(&self) -> impl Iterator<Item = (&Step, &Launch, u64)> {
+        let sizes = |list: &[(String, Type)]| list.iter().map(|(n, ty)| (n.clone(), ty.bytes())).collect();
         let (inputs, states): (BTreeMap<String, u64>, BTreeMap<String, u64>) =
             (sizes(&self.inputs), sizes(&self.states));
-        let bytes = |place: &Place| match place {
+        let bytes = move |place: &Place| match place {
             Place::Input(name) => inputs.get(name).copied().unwrap_or(0),
             Place::State(name) => states.get(name).copied().unwrap_or(0),
             Place::Slab(i) => self.slabs[*i],
         };
         let launches = self.steps.iter().flat_map(|s| s.launches.iter().map(move |l| (s, l)));
-        launches.into_iter().find_map(|(step, (launch, places))| {
-            let largest = places.iter().map(|p| padded(bytes(p))).max().unwrap_or(0);
-            past(&step.label(), largest, launch.grid, caps)
+        launches.map(move |(step, (launch, places))| {
+            (step, launch, places.iter().map(|p| padded(bytes(p))).max().unwrap_or(0))
         })
+    }
+
+    /// The first launch that binds more bytes in one buffer, or more workgroups in one dimension, than `caps` allows,
+    /// in a sentence; `None` if all fit.
+    pub fn past_limits(&self, caps: &Caps) -> Option<String> {
+        self.bound().find_map(|(step, launch, largest)| past(&step.label(), largest, launch.grid, caps))
+    }
+
+    /// The most bytes that a launch binds in one buffer, and the label of the first step that does; `None` if nothing is
+    /// launched.
+    pub fn largest_binding(&self) -> Option<(u64, String)> {
+        let all = self.bound().map(|(step, _, bytes)| (bytes, step));
+        all.reduce(|a, b| if b.0 > a.0 { b } else { a }).map(|(bytes, step)| (bytes, step.label()))
     }
 }
 
@@ -97,11 +109,16 @@ fn past(label: &str, largest: u64, grid: [u32; 3], caps: &Caps) -> Option<String
 /// fit. Nothing is allocated to find out: a software driver takes more memory than there is, until it is killed.
 pub fn misfit(gpu: &Gpu, schedules: &[Schedule], state: &State) -> Option<Misfit> {
     schedules.iter().find_map(|s| s.past_limits(gpu.caps())).map(Misfit::Limit).or_else(|| {
-        let named = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| state.ty(name).is_none());
-        let lacking: BTreeMap<&str, u64> = named.map(|(name, ty)| (name.as_str(), padded(ty.bytes()))).collect();
-        let need = schedules.iter().map(Schedule::plan_bytes).sum::<u64>() + lacking.values().sum::<u64>();
+        let need = schedules.iter().map(Schedule::plan_bytes).sum::<u64>() + lacking_bytes(schedules, state);
         past_budget(gpu, need).map(Misfit::Budget)
     })
+}
+
+/// Bytes of the tensors that `schedules` name and `state` lacks.
+pub fn lacking_bytes(schedules: &[Schedule], state: &State) -> u64 {
+    let named = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| state.ty(name).is_none());
+    let lacking: BTreeMap<&str, u64> = named.map(|(name, ty)| (name.as_str(), padded(ty.bytes()))).collect();
+    lacking.values().sum()
 }
 
 /// Why this many more bytes are over the memory budget, if they are.
@@ -148,6 +165,7 @@ mod tests {
         assert!(why.contains("copy needs 4000 bytes in one buffer") && why.contains("3999"), "{why}");
         let why = schedule.past_limits(&Caps { groups: 0, ..caps }).unwrap();
         assert!(why.contains("copy needs [") && why.contains("workgroups"), "{why}");
+        assert_eq!(schedule.largest_binding(), Some((4000, "/copy".to_string())));
         assert_eq!(schedule.kernels().map(|k| k.name).collect::<Vec<_>>(), ["assign.copy"]);
     }
 }

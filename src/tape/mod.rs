@@ -11,6 +11,7 @@ pub mod lifetime;
 pub mod op;
 pub mod plan;
 pub mod program;
+pub mod recompute;
 pub mod record;
 pub mod recording;
 pub mod replay;

@@ -30,6 +30,9 @@ pub struct Options<'a> {
     pub choose: Choose<'a>,
     /// The table of fusions. Without it each recorded op runs by itself.
     pub fuse: Option<Rule>,
+    /// Whether the backward pass reads values that are computed again, where that takes less memory than to keep them. It
+    /// changes no bit.
+    pub recompute: bool,
     /// Whether values share buffers. If not, each has its own (as in the trace).
     pub reuse: bool,
     /// Bytes behind each value in which a test puts sentinels; 0 otherwise.
@@ -39,7 +42,7 @@ pub struct Options<'a> {
 impl<'a> Options<'a> {
     /// The first variant of each op, nothing fused, buffers shared.
     pub fn new(caps: &'a Caps) -> Self {
-        Options { caps, choose: &|_, _, _| None, fuse: None, reuse: true, fence_bytes: 0 }
+        Options { caps, choose: &|_, _, _| None, fuse: None, recompute: false, reuse: true, fence_bytes: 0 }
     }
 
     /// The variant of `op` that runs over inputs of these types: the chosen one, else the first that it offers.
@@ -127,7 +130,10 @@ impl Schedule {
     pub fn new(tape: &Tape, options: &Options<'_>) -> Result<Schedule> {
         tape.expect_sound()?;
         let fused = options.fuse.map(|rule| tape.rewritten(rule, options)).transpose()?;
-        let mut b = Builder::new(fused.as_ref().unwrap_or(tape), options);
+        let tape = fused.as_ref().unwrap_or(tape);
+        // After fusion: what is computed again must be the same nodes.
+        let recomputed = options.recompute.then(|| tape.recomputed());
+        let mut b = Builder::new(recomputed.as_ref().unwrap_or(tape), options);
         b.steps()?;
         b.commit()?;
         b.finish()

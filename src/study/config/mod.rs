@@ -189,6 +189,8 @@ pub struct Run {
     pub loss_every: usize,
     /// Steps between two states that are kept beside the last; 0 keeps none.
     pub save_every_steps: usize,
+    /// Whether a step computes values again for its backward pass instead of keeping them.
+    pub recompute: bool,
 }
 
 impl std::fmt::Display for LastBatch {

@@ -1,0 +1,157 @@
+//! The device memory that a stage holds at its peak: promised from shapes alone, before anything runs, and counted when it
+//! ran.
+
+use super::session::Job;
+use crate::tape::demand::{lacking_bytes, padded, size};
+use crate::tape::{Schedule, State};
+
+/// What a stage will hold of the device's memory at its peak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// What bytes are for, and how many.
+    pub parts: [(&'static str, u64); 5],
+    /// The most bytes that a kernel binds in one buffer, and the layer and op that does.
+    pub largest: (u64, String),
+}
+
+/// What a stage would need, for a person who has not begun it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// What it is.
+    pub name: String,
+    /// The config's key for the images of a step.
+    pub batch_key: String,
+    /// Images of a step.
+    pub batch: usize,
+    /// The most images of a step that fit.
+    pub largest_batch: usize,
+    /// Its memory.
+    pub promise: Promise,
+    /// The same with `run.recompute`, where the config does not set it.
+    pub recomputed: Option<Promise>,
+    /// The most bytes that the adapter binds in one buffer.
+    pub binding_bytes: u64,
+    /// The most bytes of device memory to use, if there is a bound.
+    pub budget_bytes: Option<u64>,
+}
+
+impl Promise {
+    /// Of a stage that runs plans of these schedules, beside all that is alive, over `state` and what it still lacks.
+    pub(super) fn of(job: &Job<'_>, schedules: &[Schedule], state: &State) -> Promise {
+        let plans = schedules.iter().map(Schedule::plan_bytes).sum::<u64>();
+        let slabs = schedules.iter().flat_map(|s| &s.slabs).copied().map(padded).sum::<u64>();
+        // A checkpoint reads one tensor at a time through a buffer of its size. Images are not part of it.
+        let is_saved = |name: &str| state.ty(name).is_none() || state.names().any(|n| n == name);
+        let saved = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| is_saved(name));
+        let read_back = saved.map(|(_, ty)| padded(ty.bytes())).max().unwrap_or(0);
+        Promise {
+            parts: [
+                ("images", job.gpu.meter().live_bytes()),
+                ("parameters and other state", lacking_bytes(schedules, state)),
+                ("inputs and constants", plans - slabs),
+                ("activations and gradients", slabs),
+                ("a checkpoint's buffer", read_back),
+            ],
+            largest: schedules.iter().filter_map(Schedule::largest_binding).max_by_key(|l| l.0).unwrap_or_default(),
+        }
+    }
+
+    /// All of it together.
+    pub fn peak_bytes(&self) -> u64 {
+        self.parts.iter().map(|p| p.1).sum()
+    }
+
+    /// Says it before the stage runs, and counts from now on.
+    pub(super) fn begin(&self, job: &Job<'_>) {
+        job.gpu.meter().restart_peak();
+        let parts = self.parts.iter().map(|(what, bytes)| format!("{} {what}", size(*bytes)));
+        let (peak, parts) = (size(self.peak_bytes()), parts.collect::<Vec<_>>().join(", "));
+        job.progress.note(&format!("device memory: {peak} are promised: {parts}"));
+    }
+
+    /// Says what was held since then.
+    pub(super) fn end(&self, job: &Job<'_>) {
+        let (held, peak) = (size(job.gpu.meter().peak_bytes()), size(self.peak_bytes()));
+        job.progress.note(&format!("device memory: {held} were held at the peak, {peak} were promised"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Promise;
+    use crate::base::progress::Silent;
+    use crate::device::{Gpu, GpuOptions};
+    use crate::study::testing::{Heard, with_job};
+    use crate::study::{Job, PretrainOptions};
+
+    const SMALL: &str = "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.125\n[pretraining]\n\
+                         batch_size = 4\nepochs = 1\nwarmup_epochs = 0\nsimclr.projection_dims = [16, 8]\n";
+    const IMAGES: &str = "phantom:covid?train=9&val=4&test=4";
+
+    /// What is promised of a run is what the allocator then holds, to the byte.
+    #[test]
+    fn a_promise_is_kept() {
+        let heard = Heard::default();
+        with_job(SMALL, &heard, |job| {
+            let planned = job.plan_pretraining(IMAGES, "simclr", 0).unwrap();
+            job.pretrain(IMAGES, "simclr", 0, PretrainOptions::default()).unwrap();
+            assert_eq!(job.gpu.meter().peak_bytes(), planned.promise.peak_bytes(), "{:?}", planned.promise);
+            let lines = heard.lines();
+            let said = |words: [&str; 2]| lines.iter().any(|l| words.iter().all(|w| l.contains(w)));
+            assert!(said(["device memory", "are promised: "]) && said(["were held", "were promised"]), "{lines:?}");
+        });
+    }
+
+    /// A step that computes values again needs less, and a refusal says that it would fit.
+    #[test]
+    fn values_computed_again_need_less() {
+        with_job(SMALL, &Silent, |job| {
+            let planned = |gpu: &Gpu, recompute: bool| {
+                let mut config = job.config.clone();
+                config.run.recompute = recompute;
+                let job = Job { gpu, config: &config, kernels: job.kernels.clone(), ..*job };
+                job.plan_pretraining(IMAGES, "simclr", 0)
+            };
+            let [kept, again] = [false, true].map(|recompute| planned(job.gpu, recompute).unwrap());
+            assert_eq!((kept.recomputed.as_ref(), &again.recomputed), (Some(&again.promise), &None));
+            let both = [kept.promise, again.promise];
+            let activations = |p: &Promise| p.parts[3].1;
+            assert!(activations(&both[1]) < activations(&both[0]), "{both:?}");
+            let between =
+                both.each_ref().map(|p| p.parts[..4].iter().map(|p| p.1).sum::<u64>()).iter().sum::<u64>() / 2;
+            let tight = GpuOptions { memory_budget_bytes: Some(between), ..GpuOptions::default() };
+            let tight = Gpu::open(&tight).unwrap();
+            let e = planned(&tight, false).unwrap_err().to_string();
+            let (hint, key) =
+                ("with run.recompute = true they fit", "the largest pretraining.batch_size that fits is ");
+            assert!(e.contains(hint) && e.contains(key), "{e}");
+            assert!(planned(&tight, true).unwrap().largest_batch >= 4);
+        });
+    }
+
+    #[test]
+    fn a_plan_names_the_largest_batch_and_makes_nothing() {
+        with_job(SMALL, &Silent, |job| {
+            let planned = |gpu: &Gpu, batch: usize| {
+                let mut config = job.config.clone();
+                config.pretraining.optimization.batch_size = batch;
+                let job = Job { gpu, config: &config, kernels: job.kernels.clone(), ..*job };
+                job.plan_pretraining(IMAGES, "simclr", 0)
+            };
+            let six = planned(job.gpu, 6).unwrap();
+            assert_eq!((six.batch, six.largest_batch), (6, 9), "all the images fit");
+            assert!(six.promise.largest.0 > 0 && six.promise.largest.0 <= six.binding_bytes, "{six:?}");
+            assert_eq!(job.gpu.meter().live_bytes(), 0, "nothing is left on the device");
+            // What a step of six needs while it runs, and no more.
+            let bytes = six.promise.parts[..4].iter().map(|p| p.1).sum();
+            let gpu = Gpu::open(&GpuOptions { memory_budget_bytes: Some(bytes), ..GpuOptions::default() }).unwrap();
+            let four = planned(&gpu, 4).unwrap();
+            assert_eq!((four.largest_batch, four.budget_bytes), (6, Some(bytes)));
+            let e = planned(&gpu, 8).unwrap_err();
+            assert!(
+                e.exit_code() == 2 && e.to_string().ends_with("the largest pretraining.batch_size that fits is 6"),
+                "{e}"
+            );
+        });
+    }
+}
