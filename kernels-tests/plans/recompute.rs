@@ -13,7 +13,7 @@ use wgslab::kernels::unary::Approximate;
 use wgslab::kernels::{fuse, listing};
 use wgslab::nn::sequential::linear;
 use wgslab::nn::step::{MeasuredStep, TrainingStep};
-use wgslab::nn::{Backbone, Mode, Optimizer, Params, ResNet, Stem, Vit};
+use wgslab::nn::{Backbone, Optimizer, Params, ResNet, Stem, Vit};
 use wgslab::tape::demand::padded;
 use wgslab::tape::schedule::Place;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, StepPart, Tape, Type};
@@ -178,7 +178,7 @@ fn vit_bits() -> Result<(), String> {
         let labels = t.input("labels", Type::u32([batch]))?;
         let weights = t.input("weights", Type::f32([batch]))?;
         let counter = t.scalar("step")?;
-        let z = vit.tokens(&mut t, &mut params, "", x, Mode::Train)?;
+        let z = vit.tokens(&mut t, &mut params, "", x, None)?;
         let tokens = t.shape(z).dim(1);
         let mut z = t.reshape(z, [batch * tokens, 32])?;
         for layer in 0..12 {

@@ -291,7 +291,7 @@ mod tests {
             assert!(run_folder(job.out, &grid[1].name).join("backbone.safetensors").is_file());
             let table = std::fs::read_to_string(job.out.join("results.csv")).unwrap();
             assert!(
-                table.lines().next().unwrap().contains(",protocol,") && table.contains(",linear,linear,"),
+                table.lines().next().unwrap().contains(",protocol,") && table.contains(",linear,,linear,"),
                 "{table}"
             );
             let page = std::fs::read_to_string(job.out.join("report.html")).unwrap();
