@@ -158,7 +158,17 @@ fn wrong(method: &str, what: impl std::fmt::Display) -> Error {
 fn optimization(base: &Optimization, table: Option<&Table>) -> Result<Optimization> {
     let mut over = table.cloned().unwrap_or_default();
     over.retain(|key, _| OPTIMIZATION.contains(&key));
-    laid("optimization", base, over)
+    let own = |key: &str| over.contains_key(key);
+    let (floor, milestones) = (own("lr_floor"), own("milestones"));
+    let mut made: Optimization = laid("optimization", base, over)?;
+    // The stage's keys of another schedule are not the method's.
+    if made.schedule != base.schedule {
+        made.lr_floor = if floor { made.lr_floor } else { 0.0 };
+        if !milestones {
+            made.milestones.clear();
+        }
+    }
+    Ok(made)
 }
 
 fn overridden<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, table: Option<&Table>) -> Result<T> {
@@ -314,7 +324,8 @@ fn one<'a>(
     let common = |key: &str| OPTIMIZATION.contains(&key);
     let mut all = picked(stage, &common);
     merge(&mut all, picked(table, &common));
-    Optimization::deserialize(from(all)).map_err(told)?;
+    let kept = Value::try_from(Optimization::deserialize(from(all.clone())).map_err(told)?);
+    faithful(&all, &kept.map_err(|e| (0, e.to_string()))?)?;
     for key in TABLES {
         let (Some(base), Some(over)) = (inner(config, key), inner(table, key)) else { continue };
         let mut all = base.clone();
