@@ -50,7 +50,9 @@ impl Kind for Asymmetric {
             let (source, target) = (from.label(on, key)?, to.label(on, key)?);
             // A name and a number may be one class.
             if source == target || becomes[source as usize].is_some() {
-                return Err(Error::Usage(format!("{key} names the class {from} by name and by number; use one of them")));
+                return Err(Error::Usage(format!(
+                    "{key} names the class {from} by name and by number; use one of them"
+                )));
             }
             if !present.contains(&target) {
                 return Err(Error::Data(format!("{key} leads to the class {to}, which has no training images")));

@@ -242,19 +242,14 @@ mod tests {
 
     #[test]
     fn each_network_gets_what_the_other_s_losses_say() {
-        let learner = DivideMix {
-            warm_up: 2,
-            p_threshold: 0.5,
-            temperature: 0.5,
-            alpha: 4.0,
-            lambda_u: 25.0,
-            rampup_length: 16,
-        };
+        let learner =
+            DivideMix { warm_up: 2, p_threshold: 0.5, temperature: 0.5, alpha: 4.0, lambda_u: 25.0, rampup_length: 16 };
         let losses = |high: usize| (0..20).map(|i| if i == high { 3.0 } else { 0.1 + 0.01 * i as f32 }).collect();
         let plan = |epoch| {
             let at = Progress { seed: 4, epoch, epochs: 9, step: 0, steps: 5, repeat: 0 };
             let losses = vec![losses(3), losses(7)];
-            let plan = learner.before_epoch(&Epoch { at, losses, given: &[0; 20], classes: 2, order: (0..20).collect() });
+            let plan =
+                learner.before_epoch(&Epoch { at, losses, given: &[0; 20], classes: 2, order: (0..20).collect() });
             plan.unwrap().inputs
         };
         assert!(plan(1).iter().all(|(_, w)| w.iter().all(|w| *w == 1.0)), "all are clean in the warm-up");

@@ -34,7 +34,10 @@ pub struct Elr {
 impl Checked for Elr {
     fn check(&self) -> Result<(), Mistake> {
         if !(0.0..1.0).contains(&self.beta) {
-            return mistake("beta", format!("is {}; use a share from 0 to below 1: at 1 targets never move", self.beta));
+            return mistake(
+                "beta",
+                format!("is {}; use a share from 0 to below 1: at 1 targets never move", self.beta),
+            );
         }
         if !(0.0..=1e6).contains(&self.lambda) {
             return mistake("lambda", format!("is {}; use a number from 0 to 1000000", self.lambda));

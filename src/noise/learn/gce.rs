@@ -31,7 +31,10 @@ impl Checked for Gce {
         if (0.001..=1.0).contains(&self.q) {
             return Ok(());
         }
-        mistake("q", format!("is {}; use a number from 0.001, nearly cross-entropy, to 1, the mean absolute error", self.q))
+        mistake(
+            "q",
+            format!("is {}; use a number from 0.001, nearly cross-entropy, to 1, the mean absolute error", self.q),
+        )
     }
 }
 

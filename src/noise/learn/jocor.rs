@@ -52,8 +52,7 @@ impl JoCor {
         let co = self.co_lambda as f32;
         let ([a, of_a, _], [b, of_b, _]) =
             (t.cross_entropy(first, labels, weights)?, t.cross_entropy(second, labels, weights)?);
-        let ([c, of_c], [d, of_d]) =
-            (t.kl_div(first, second, weights, 1.0)?, t.kl_div(second, first, weights, 1.0)?);
+        let ([c, of_c], [d, of_d]) = (t.kl_div(first, second, weights, 1.0)?, t.kl_div(second, first, weights, 1.0)?);
         let mut both = |x: Var, y: Var, share: f32| {
             let sum = t.add(x, y)?;
             t.scale(sum, share)
