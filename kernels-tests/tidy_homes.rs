@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const HOMES: &[(&str, &[&str])] = &[
     ("bytemuck", &["data/", "device/", "kernels/", "lab/", "nn/", "noise/learn/", "ssl/", "study/", "tape/"]),
     ("clap", &["cli/"]),
-    ("csv", &["data/layout/manifest.rs", "lab/tuning_export.rs", "study/results.rs"]),
+    ("csv", &["data/layout/table.rs", "lab/tuning_export.rs", "study/results.rs"]),
     ("ctrlc", &["cli/signals.rs"]),
     ("fast_image_resize", &["data/decode/mod.rs"]),
     ("fd_lock", &["study/folder.rs"]),
@@ -48,7 +48,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("thiserror", &["base/error.rs"]),
     ("toml", &["lab/case_fields.rs", "lab/sets.rs", "nn/listed.rs", "noise/", "study/"]),
     ("unicode_normalization", &["data/classes.rs"]),
-    ("walkdir", &["data/layout/folder/", "device/tree.rs"]),
+    ("walkdir", &["data/layout/walk.rs", "device/tree.rs"]),
     ("wgpu", &["device/"]),
     ("zip", &["data/arrays.rs", "nn/torch/mod.rs"]),
 ];

@@ -38,14 +38,27 @@ pub(super) fn attach(listing: &Listing, parts: &mut [Option<Part>; 3]) {
     }
 }
 
-/// The number of groups in each split, as text. None without groups.
+/// The number of groups in each split, as text, and of groups that the files have in several splits. None without
+/// groups.
 pub(super) fn note(listing: &Listing) -> Option<String> {
-    let count = |(split, groups): (Split, Groups<'_>)| {
-        let distinct = groups.into_iter().flatten().collect::<HashSet<_>>().len();
-        (distinct > 0).then(|| format!("{distinct} in {}", split.name()))
+    let groups = listed(listing).map(|groups| groups.into_iter().flatten().collect::<BTreeSet<_>>());
+    let count = |(split, groups): (Split, &BTreeSet<&str>)| {
+        (!groups.is_empty()).then(|| format!("{} in {}", groups.len(), split.name()))
     };
-    let counts: Vec<String> = Split::ALL.into_iter().zip(listed(listing)).filter_map(count).collect();
-    (!counts.is_empty()).then(|| format!("patients: {}; each is in one split only", counts.join(", ")))
+    let counts: Vec<String> = Split::ALL.into_iter().zip(&groups).filter_map(count).collect();
+    let [train, val, test] = &groups;
+    let several: BTreeSet<_> =
+        [(train, val), (train, test), (val, test)].into_iter().flat_map(|(a, b)| a & b).collect();
+    let told = match several.first() {
+        None => "each is in one split only".to_string(),
+        Some(first) => format!(
+            "of these, the files have {} in several splits, and loading keeps the images of the last of them (test, then \
+             val); the first is {}",
+            several.len(),
+            classes::shown(first)
+        ),
+    };
+    (!counts.is_empty()).then(|| format!("patients: {}; {told}", counts.join(", ")))
 }
 
 /// Refuses training data whose images are all of one group. `cut` says that the validation split is cut from train.

@@ -380,6 +380,17 @@ pub(crate) mod testing {
         crate::base::files::write_atomic(path, &png(&one, 0).unwrap()).unwrap();
     }
 
+    /// Writes `each` images `0.ENDING`, `1.ENDING`, … into `folder/CLASS/inner` for every class. All images differ.
+    pub fn class_tree(folder: &std::path::Path, classes: &[&str], inner: &str, each: usize, ending: &str) {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1 << 32);
+        for class in classes {
+            for i in 0..each {
+                let seed = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                write_png(&folder.join(class).join(inner).join(format!("{i}.{ending}")), seed, 9);
+            }
+        }
+    }
+
     /// The text of the error of a result.
     pub fn complaint<T>(result: Result<T>) -> String {
         match result {

@@ -232,6 +232,18 @@ pub fn csv_repeats(dir: &Path) {
     write(dir, "x.csv", format!("path,label,split\n{}", (0..8192).map(row).collect::<String>()).as_bytes());
 }
 
+/// A download of the fetal planes with one image and these rows.
+pub fn fetal(dir: &Path, rows: String) {
+    write(dir, "x/Images/a.png", &seeds::png()[0].file());
+    let table = format!("Image_name;Patient_num;Plane;Train \n{rows}");
+    write(dir, "x/FETAL_PLANES_DB_data.csv", table.as_bytes());
+}
+
+pub fn fetal_patients(rows: usize) -> String {
+    let planes = ["Fetal abdomen", "Fetal brain", "Fetal femur", "Fetal thorax", "Maternal cervix", "Other"];
+    (0..rows).map(|i| format!("a;{i};{};{}\n", planes[i % 6], usize::from(i % 7 > 0))).collect()
+}
+
 pub fn csv_columns(dir: &Path) {
     write(dir, "a.png", &seeds::png()[0].file());
     let text = format!("path,label{}\na.png,x{}\n", ",a".repeat(1_000_000), ",b".repeat(1_000_000));

@@ -46,6 +46,7 @@ pub struct Measured {
 const INSPECT: &[&str] = &["data", "inspect", "x.npz"];
 const FOLDER: &[&str] = &["data", "inspect", "x"];
 const MANIFEST: &[&str] = &["data", "inspect", "x.csv"];
+const FETAL: &[&str] = &["data", "inspect", "fetal:x"];
 const STUDY: &[&str] = &["study", "run", "x.toml", "--out", "o"];
 const LIST: &[&str] = &["study", "list", "x.toml"];
 const REPORT: &[&str] = &["study", "report", "x"];
@@ -108,6 +109,12 @@ pub fn rows() -> Vec<Row> {
         ),
         any("csv: a million columns", csv_columns, MANIFEST),
         any("csv: 8,192 rows of one picture of 7,000 × 7,000", csv_repeats, MANIFEST),
+        row("fetal: a line of 9 MB", |d| fetal(d, "a".repeat(9 << 20)), FETAL).says("line 2: it has 1 columns"),
+        row("fetal: a quote that never ends", |d| fetal(d, format!("\"{}", "\n".repeat(9 << 20))), FETAL)
+            .says("line 2: it has 1 columns"),
+        row("fetal: 200,000 rows of one image", |d| fetal(d, "a;1;Other;1\n".repeat(200_000)), FETAL)
+            .says("name each image once"),
+        any("fetal: 60,000 patients of one image", |d| fetal(d, fetal_patients(60_000)), FETAL),
         row(
             "safetensors: a header of 2⁶³ bytes",
             |d| write(d, "x.safetensors", &[0, 0, 0, 0, 0, 0, 0, 0x80, b'{', b'}']),

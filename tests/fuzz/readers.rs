@@ -13,8 +13,9 @@ use tempfile::TempDir;
 use wgslab::base::{Error, Result};
 use wgslab::data::decode::MAX_PIXELS;
 use wgslab::data::decode::{ImageFile, Listing};
+use wgslab::data::layout::{Spec, fetal};
 use wgslab::data::npz::Archive;
-use wgslab::data::{DecodedData, LoadOptions, layout::Spec, manifest};
+use wgslab::data::{DecodedData, LoadOptions, manifest};
 use wgslab::device::{Gpu, GpuOptions};
 
 pub struct Reader {
@@ -92,6 +93,7 @@ pub fn all() -> Vec<Reader> {
             cases: 2000,
             device: false,
         },
+        Reader { name: "fetal", seeds: fetals, words: CSV, read: read_fetal, codes: BAD, cases: 2000, device: false },
         Reader { name: "spec", seeds: specs, words: SPEC, read: read_spec, codes: BAD, cases: 2000, device: false },
         Reader { name: "cache", seeds: caches, words: JSON, read: read_cache, codes: BAD, cases: 1500, device: false },
         Reader {
@@ -249,10 +251,37 @@ fn read_manifest(desk: &Desk, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// The table of the fetal planes, with its spaces.
+fn fetals() -> Vec<Seed> {
+    let header = "Image_name;Patient_num;Plane;Brain_plane;Operator;US_Machine;Train ";
+    let rows = ["a;1 ;Fetal brain;Trans-thalamic;Op. 1;Aloka;1 ", "a ;2;Other;Not A Brain;Other;Other;0"];
+    let quoted = "Train;Plane;\"Image_name\";Patient_num\n1;\"Maternal cervix\";a.png;3\n";
+    vec![Seed::whole(format!("{header}\n{}\n", rows.join("\n"))), Seed::whole(quoted)]
+}
+
+fn read_fetal(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    if !desk.dir.path().join("Images").exists() {
+        desk.file("Images/a.png", &seeds::png()[0].file());
+    }
+    desk.file("FETAL_PLANES_DB_data.csv", bytes);
+    let listing = fetal::list(desk.dir.path())?;
+    let whole =
+        |e: &ImageFile| (e.label as usize) < listing.classes.len() && e.group.as_ref().is_some_and(|g| !g.is_empty());
+    assert!(listing.files.iter().flatten().flatten().all(whole), "a label without a class, or no patient");
+    Ok(())
+}
+
 fn specs() -> Vec<Seed> {
-    ["phantom:covid?train=40&val=8&test=8", "phantom:fetal", "folder", "a.csv", "folder/../x.npz"]
-        .map(Seed::whole)
-        .to_vec()
+    [
+        "phantom:covid?train=40&val=8&test=8",
+        "phantom:fetal",
+        "folder",
+        "a.csv",
+        "folder/../x.npz",
+        "mura:folder?label=abnormality",
+    ]
+    .map(Seed::whole)
+    .to_vec()
 }
 
 fn read_spec(desk: &Desk, bytes: &[u8]) -> Result<()> {

@@ -21,6 +21,7 @@ pub const PICKLE: &[&str] = &[
 #[rustfmt::skip] // one word a line would be pages
 pub const CSV: &[&str] = &[
     ",", "\"", "\n", "\r\n", ";", "path", "label", "split", "train", "test", "\u{feff}", "\0", "../", "NaN", "|",
+    "Image_name", "Patient_num", "Plane", "Train",
 ];
 
 #[rustfmt::skip] // one word a line would be pages

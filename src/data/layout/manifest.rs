@@ -1,41 +1,32 @@
-//! CSV manifests with the columns path, label and, where there are splits, split. Paths start from the manifest's
-//! folder. Labels are class names. If all labels are numbers, they sort as numbers.
+//! CSV manifests with the columns path, label and, where there are splits or patients, split and patient. Paths start from
+//! the manifest's folder. Labels are class names. If all labels are numbers, they sort as numbers. An image without a
+//! patient is a group of its own.
 
+use super::table::{NamedImages, Row, Table, bad};
 use super::{Claims, Layout, Open, files};
 use crate::base::text::{NAME, distinct};
 use crate::base::{Error, Result};
-use crate::data::decode::{ImageFile, Listing, name_of};
+use crate::data::decode::{Listing, name_of};
 use crate::data::{Split, classes};
-use std::collections::HashMap;
 use std::path::Path;
 
 pub(super) const LAYOUT: Layout = Layout {
     name: "manifest",
-    takes: "a .csv manifest with the columns path,label[,split]",
-    help: "a .csv manifest with the columns path,label[,split]",
+    takes: "a .csv manifest with the columns path,label[,split][,patient]",
+    help: "a .csv manifest with the columns path,label[,split][,patient]; no split divides a patient",
     claims: Claims::Ending("csv"),
     open: Open::Path(|path| files(list(path))),
 };
-
-/// The most characters of a label, because it names a class in tables and messages.
-const MAX_LABEL: usize = 255;
-
-/// The most bytes of a path. No system opens a longer one.
-const MAX_PATH: usize = 4096;
-
-/// Up to this many rows are always accepted. With more rows, each image may have at most [`REPEATS`] rows on average.
-const FEW: usize = 65_536;
-const REPEATS: usize = 16;
 
 /// Lists the images that a manifest names, in its order.
 pub fn list(path: &Path) -> Result<Listing> {
     let bytes = crate::base::files::read(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut found = Found::default();
+    let mut images = NamedImages::default();
     rows(path, &bytes, |row| {
         let file = folder.join(row.path);
         match file.metadata() {
-            Ok(meta) if meta.is_file() => found.take(row, file),
+            Ok(meta) if meta.is_file() => images.take(row, file),
             Ok(_) => {
                 return Err(bad(path, row.line, format!("{} is not a file", distinct(&file.to_string_lossy(), NAME))));
             }
@@ -43,189 +34,42 @@ pub fn list(path: &Path) -> Result<Listing> {
                 return Err(bad(path, row.line, format!("{} does not exist", distinct(&file.to_string_lossy(), NAME))));
             }
         }
-        found.check_repeats(path)
+        images.check_repeats(path)
     })?;
-    if found.lines.is_empty() {
+    if images.is_empty() {
         return Err(Error::Data(format!("{} names no image", path.display())));
     }
-    Ok(found.listing(name_of(path)))
-}
-
-/// The result of the rows so far.
-#[derive(Default)]
-struct Found {
-    files: [Option<Vec<ImageFile>>; 3],
-    /// Labels in the order in which they came, and the index of each.
-    labels: Vec<String>,
-    places: HashMap<String, u32>,
-    /// The first line of each image, and its label there.
-    lines: HashMap<std::path::PathBuf, (u64, u32)>,
-    /// Rows in all.
-    rows: usize,
-    /// The number of rows that name an image again and of those with another label, and the first of each as text.
-    again: usize,
-    other_label: usize,
-    first: [Option<String>; 2],
-}
-
-impl Found {
-    fn take(&mut self, row: Row<'_>, file: std::path::PathBuf) {
-        let label = match self.places.get(row.label) {
-            Some(&label) => label,
-            None => {
-                let label = self.labels.len() as u32;
-                self.labels.push(row.label.to_string());
-                self.places.insert(row.label.to_string(), label);
-                label
-            }
-        };
-        self.rows += 1;
-        // Paths are compared as the system resolves them: a/./b, a/../a/b and a link to it are a/b.
-        match self.lines.entry(file.canonicalize().unwrap_or_else(|_| file.components().collect())) {
-            std::collections::hash_map::Entry::Vacant(v) => drop(v.insert((row.line, label))),
-            std::collections::hash_map::Entry::Occupied(o) => {
-                let &(line, before) = o.get();
-                let say = || format!("line {} names {}, as line {line} does", row.line, distinct(row.path, NAME));
-                self.again += 1;
-                self.first[0].get_or_insert_with(say);
-                if before != label {
-                    self.other_label += 1;
-                    self.first[1].get_or_insert_with(say);
-                }
-            }
-        }
-        let entry = ImageFile { path: file, name: row.path.to_string(), label, group: None };
-        self.files[row.split as usize].get_or_insert_default().push(entry);
-    }
-
-    /// Refuses too many rows for one image, because a short file could name one picture a million times.
-    fn check_repeats(&self, path: &Path) -> Result<()> {
-        if self.rows > FEW && self.rows / REPEATS > self.lines.len() {
-            let (n, m) = (self.rows, self.lines.len());
-            let what = format!("its first {n} rows name only {m} images; name each image once");
-            return Err(Error::Data(format!("{}: {what}", path.display())));
-        }
-        Ok(())
-    }
-
-    /// Sorts the classes and turns labels into their numbers.
-    fn listing(self, name: String) -> Listing {
-        let Found { mut files, labels, again, other_label, first, .. } = self;
-        let mut classes = labels.clone();
-        classes::sort(&mut classes);
-        let at: HashMap<&String, u32> = classes.iter().zip(0..).collect();
-        let place: Vec<u32> = labels.iter().map(|l| at.get(l).copied().unwrap_or(0)).collect();
-        for entry in files.iter_mut().flatten().flatten() {
-            entry.label = place[entry.label as usize];
-        }
-        let mut notes = classes::notes(&classes);
-        let [first, first_other] = first.map(Option::unwrap_or_default);
-        if again > 0 {
-            notes.push(format!("rows that name an image which an earlier row names: {again}, first {first}"));
-        }
-        if other_label > 0 {
-            notes.push(format!(
-                "rows that give an image another label than an earlier row: {other_label}, first {first_other}"
-            ));
-        }
-        Listing { name, classes, files, notes, ..Listing::default() }
-    }
-}
-
-fn bad(path: &Path, line: u64, what: impl std::fmt::Display) -> Error {
-    Error::Data(format!("{} line {line}: {what}", path.display()))
-}
-
-/// The error for a line that is not a row.
-fn broken(path: &Path, e: &csv::Error) -> Error {
-    match e.kind() {
-        csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } => {
-            let what = "a comma is missing or too many, or a quotation mark is not closed";
-            bad(path, pos.line(), format!("it has {len} columns, but the header has {expected_len}: {what}"))
-        }
-        csv::ErrorKind::Utf8 { pos: Some(pos), .. } => {
-            bad(path, pos.line(), "it is not UTF-8 text; save the CSV in that encoding")
-        }
-        _ => Error::Data(format!("{} is not a readable CSV file: {e}", path.display())),
-    }
-}
-
-struct Row<'a> {
-    line: u64,
-    path: &'a str,
-    label: &'a str,
-    split: Split,
+    Ok(images.listing(name_of(path)))
 }
 
 /// Passes each row to `take` and keeps none.
 fn rows(path: &Path, bytes: &[u8], mut take: impl FnMut(Row<'_>) -> Result<()>) -> Result<()> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-    let broken = |e: csv::Error| broken(path, &e);
-    let header = reader.headers().map_err(broken)?.clone();
-    // Some spreadsheets write a byte-order mark at the beginning.
-    let column = |name: &str| header.iter().position(|h| h.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name));
-    let (Some(at), Some(label)) = (column("path"), column("label")) else {
-        return Err(bad(path, 1, wrong_header(&header)));
+    let table = Table::new(path, bytes, b',')?;
+    let (Some(at), Some(label)) = (table.column("path"), table.column("label")) else {
+        return Err(bad(path, 1, wrong_header(&table)));
     };
-    let split = column("split");
-    let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(broken)? {
-        let line = record.position().map_or(0, |p| p.line());
-        let field = |i: usize| record.get(i).unwrap_or_default();
+    let (split, patient) = (table.column("split"), table.column("patient"));
+    table.rows(|line, fields| {
+        let field = |i: usize| fields.get(i).unwrap_or_default();
         let split = match split.map(field) {
             None => Split::Train,
             Some(text) => Split::parse(text).ok_or_else(|| {
                 bad(path, line, format!("the split {} is not train, val or test", classes::shown(text)))
             })?,
         };
-        let row = Row { line, path: field(at), label: field(label), split };
+        let group = patient.map(field).filter(|patient| !patient.is_empty());
+        let row = Row { line, path: field(at), label: field(label), split, group };
         row.check().map_err(|what| bad(path, line, what))?;
-        take(row)?;
-    }
-    Ok(())
+        take(row)
+    })
 }
 
-impl Row<'_> {
-    /// What is wrong with this row alone.
-    fn check(&self) -> Result<(), String> {
-        for (what, text) in [("path", self.path), ("label", self.label)] {
-            if text.is_empty() {
-                return Err(format!("the {what} is empty; give one, or leave the line out"));
-            }
-            if text.contains(['\n', '\r']) {
-                let text = classes::shown(text);
-                return Err(format!("the {what} {text} holds a line break; a quotation mark may not be closed"));
-            }
-        }
-        if self.label.chars().count() > MAX_LABEL {
-            let label = classes::shown(self.label);
-            return Err(format!(
-                "the label {label} is longer than {MAX_LABEL} characters; use shorter names of classes"
-            ));
-        }
-        if self.path.len() > MAX_PATH {
-            let path = classes::shown(self.path);
-            return Err(format!("the path {path} is longer than {MAX_PATH} bytes"));
-        }
-        if classes::is_nan(self.label) {
-            let label = classes::shown(self.label);
-            return Err(format!("the label {label} is a missing value, not a class; give one, or leave the line out"));
-        }
-        Ok(())
-    }
-}
-
-/// What is wrong with a header: what it holds and, if another sign seems to separate its columns, that sign.
-fn wrong_header(header: &csv::StringRecord) -> String {
-    let found: Vec<String> = header.iter().map(str::to_string).collect();
-    let mut what = format!(
-        "the header must name the columns path and label, and may name split; it is {}, and columns are separated by commas",
-        if found.is_empty() { "empty".into() } else { classes::listed(&found) }
-    );
-    let signs = [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")];
-    if let Some((_, name)) = signs.into_iter().find(|(sign, _)| header.len() == 1 && found[0].contains(sign)) {
-        what.push_str(&format!(" (this file seems to have {name}: save it with commas)"));
-    } else if found.iter().any(|f| f.contains(['/', '\\']) || f.contains('.')) {
+/// What is wrong with a header.
+fn wrong_header(table: &Table<'_>) -> String {
+    let shown = table.shown_header();
+    let mut what =
+        format!("the header must name the columns path and label, and may name split and patient; it is {shown}");
+    if !shown.ends_with(')') && table.header.iter().any(|f| f.contains(['/', '\\', '.'])) {
         what.push_str(" (this line looks like an image: put a line path,label,split before it)");
     }
     what
@@ -234,6 +78,7 @@ fn wrong_header(header: &csv::StringRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::layout::table::FEW;
     use crate::data::load;
     use crate::data::testing::{complaint, options, write_png};
 
@@ -249,6 +94,33 @@ mod tests {
         assert_eq!(data.classes, ["9", "10"]);
         assert_eq!((data.train.labels, data.val.labels, data.test.labels), (vec![1, 0], vec![0], vec![1]));
         assert_eq!(data.test.names, ["im/2.png"]);
+    }
+
+    #[test]
+    fn no_split_divides_a_patient() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut text = "path,label,split, Patient \n".to_string();
+        for i in 0..24 {
+            write_png(&dir.path().join(format!("{i}.png")), i, 9);
+            let patient = if i == 23 { String::new() } else { format!(" {}", i / 2) };
+            text += &format!(
+                "{i}.png,{},{},{patient}\n",
+                ["a", "b"][i as usize % 2],
+                if i < 15 { "train" } else { "test" }
+            );
+        }
+        std::fs::write(dir.path().join("m.csv"), text).unwrap();
+        let data = load("m.csv", &options(dir.path(), 1), &|_, _| ()).unwrap();
+        assert_eq!(
+            (data.train.len(), data.val.len(), data.test.len()),
+            (12, 2, 9),
+            "image 14 is of the patient of image 15"
+        );
+        let (first, second) = (&data.val.names[0], &data.val.names[1]);
+        let number = |name: &str| name.trim_end_matches(".png").parse::<u32>().unwrap();
+        assert_eq!(number(first) / 2, number(second) / 2, "{first} {second}");
+        let has = |text: &str| data.warnings.iter().any(|n| n.contains(text));
+        assert!(has("patients: 8 in train, 5 in test") && has("have 1 in several splits"), "{:?}", data.warnings);
     }
 
     #[test]

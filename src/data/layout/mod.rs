@@ -1,12 +1,19 @@
 //! Layouts: how a data SPEC is read, one layout per file. A SPEC is a path, and the kind of file or folder decides the
 //! layout. Or it is `NAME:` and a text that the layout of that name reads. Relative paths start from the data root;
 //! absolute paths are used unchanged.
+//!
+//! [`walk`] decides which files below a folder count, [`table`] reads CSV files that name images, and [`official`] holds
+//! what the layouts of single datasets share.
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, nearest};
 use crate::data::decode::Listing;
 use crate::data::{DecodedData, LoadOptions, Need, cache, groups};
 use std::path::{Path, PathBuf};
+
+mod official;
+mod table;
+mod walk;
 
 /// Declares the file of each line and lists its `LAYOUT`.
 macro_rules! layouts {
@@ -21,6 +28,11 @@ layouts! {
     npz,
     folder,
     manifest,
+    fetal,
+    dermnet,
+    covid_qu_ex,
+    mura,
+    nct_crc,
     phantom,
     #[cfg(test)]
     patients,
@@ -28,7 +40,7 @@ layouts! {
 
 /// One line of the list.
 pub struct Layout {
-    /// Its name, which is that of its file. A SPEC gives it as `NAME:`.
+    /// Its name, which is that of its file, with `-` for `_`. A SPEC gives it as `NAME:`.
     pub name: &'static str,
     /// Its SPEC in a sentence that lists all of them: "a folder of class folders".
     pub takes: &'static str,
@@ -55,10 +67,16 @@ enum Claims {
 #[derive(Clone, Copy)]
 enum Open {
     /// From a file or folder that exists. [`files`] turns a list of image files into this.
-    Path(fn(&Path) -> Result<Box<dyn Found>>),
+    Path(OpenPath),
+    /// From a file or folder that exists, in a way that the text after a `?` chooses. The text is empty if there is no
+    /// `?`.
+    Query(fn(&str) -> Result<OpenPath>),
     /// From the text after its name, for data without files.
     Text(fn(&str) -> Result<Box<dyn Found>>),
 }
+
+/// Reads a file or folder that exists.
+type OpenPath = fn(&Path) -> Result<Box<dyn Found>>;
 
 /// A dataset that a layout found, before any image is decoded.
 pub(super) trait Found {
@@ -119,7 +137,7 @@ pub fn all() -> impl Iterator<Item = &'static Layout> {
 /// A short name for the data of a SPEC: `phantom:covid?train=99` gives `phantom-covid`, `a/set.npz` gives `set`.
 pub fn short_name(spec: &str) -> String {
     let (layout, path) = match spec.split_once(':') {
-        Some((name, text)) if named(name).is_some_and(|l| matches!(l.open, Open::Text(_))) => {
+        Some((name, text)) if named(name).is_some_and(|l| !matches!(l.open, Open::Path(_))) => {
             (format!("{name}-"), text.split('?').next().unwrap_or(text))
         }
         Some((name, path)) if name.len() > 1 => (format!("{name}-"), path), // one letter is a drive, not a layout
@@ -145,7 +163,7 @@ pub struct Spec {
 }
 
 enum Place {
-    Path(PathBuf, fn(&Path) -> Result<Box<dyn Found>>),
+    Path(PathBuf, OpenPath),
     Text(Box<dyn Found>),
 }
 
@@ -162,23 +180,23 @@ impl Spec {
         let path = data_root.join(spec);
         if path.exists() {
             let layout = claiming(&path)?;
-            return Spec::at(layout, path);
+            return Spec::at(layout, path, "");
         }
-        match prefixed {
-            Some((_, "")) => {
-                Err(Error::Data(format!("'{spec}' names no file or folder; write its path after the colon")))
-            }
-            Some((layout, rest)) => {
-                let path = data_root.join(rest);
-                if path.exists() { Spec::at(layout, path) } else { Err(missing(rest, data_root, &path)) }
-            }
-            None => Err(missing(spec, data_root, &path)),
+        let Some((layout, rest)) = prefixed else { return Err(missing(spec, data_root, &path)) };
+        // A path may hold a question mark.
+        let asks = matches!(layout.open, Open::Query(_)) && !data_root.join(rest).exists();
+        let (rest, query) = rest.rsplit_once('?').filter(|_| asks).unwrap_or((rest, ""));
+        if rest.is_empty() {
+            return Err(Error::Data(format!("'{spec}' names no file or folder; write its path after the colon")));
         }
+        let path = data_root.join(rest);
+        if path.exists() { Spec::at(layout, path, query) } else { Err(missing(rest, data_root, &path)) }
     }
 
-    fn at(layout: &'static Layout, path: PathBuf) -> Result<Self> {
+    fn at(layout: &'static Layout, path: PathBuf, query: &str) -> Result<Self> {
         match layout.open {
             Open::Path(open) => Ok(Spec { layout, place: Place::Path(path, open) }),
+            Open::Query(choose) => Ok(Spec { layout, place: Place::Path(path, choose(query)?) }),
             // No layout both claims paths and reads text: the tests of this file check that.
             Open::Text(_) => Err(Error::Data(format!("{} is not for the layout {}", path.display(), layout.name))),
         }
@@ -267,6 +285,26 @@ mod tests {
         assert_eq!(here("phantom:covid").unwrap(), ("phantom", None));
         assert!(complaint(here("c.txt")).contains("unknown kind"));
         assert!(complaint(here("patients:")).contains("write its path after the colon"));
+    }
+
+    #[test]
+    fn a_question_may_follow_a_path() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["d", "d?label=abnormality"] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        let here = |s: &str| parse(s, dir.path());
+        for spec in ["mura:d", "mura:d?", "mura:d?label=abnormality", "mura:d?label=body_part"] {
+            let place = spec.trim_start_matches("mura:");
+            let place = if dir.path().join(place).exists() { place } else { "d" };
+            assert_eq!(here(spec).unwrap(), ("mura", Some(dir.path().join(place))), "{spec}");
+        }
+        let said = complaint(here("mura:d?label=age"));
+        assert!(said.contains("'label=age'") && said.contains("label=abnormality"), "{said}");
+        assert!(complaint(here("mura:?label=abnormality")).contains("write its path after the colon"));
+        assert!(complaint(here("mura:e?label=abnormality")).contains("data 'e' was looked for"));
+        assert!(complaint(here("fetal:d?label=plane")).contains("data 'd?label=plane' was looked for"));
+        assert_eq!(short_name("mura:x/MURA-v1.1/?label=abnormality"), "mura-MURA-v1.1");
     }
 
     #[test]

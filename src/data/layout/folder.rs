@@ -1,16 +1,14 @@
 //! Folders of class folders, with or without split folders (train, val/valid/validation, test, in any case).
 //!
-//! Below a class folder every image counts, at any depth, except what is no picture of the class: see [`walk`].
+//! Below a class folder every image counts, at any depth, except what is no picture of the class: see [`super::walk`].
 
-mod walk;
-
+use super::walk::{self, FolderWalk};
 use super::{Claims, Layout, Open, files};
 use crate::base::{Error, Result};
 use crate::data::decode::{ImageFile, Listing, is_image, name_of};
 use crate::data::{Split, classes};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use walk::FolderWalk;
 
 pub(super) const LAYOUT: Layout = Layout {
     name: "folder",
@@ -89,9 +87,18 @@ fn split_folders(walk: &mut FolderWalk<'_>) -> Result<Vec<SplitFolder>> {
     }
 }
 
+/// The folders in `folder`, as [`subfolders`] lists them. It is an error if there is none.
+fn class_folders(walk: &mut FolderWalk<'_>, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let out = subfolders(walk, folder)?;
+    if out.is_empty() {
+        return Err(Error::Data(format!("{} holds no class folders", folder.display())));
+    }
+    Ok(out)
+}
+
 /// The folders in `folder` by name, without hidden and system ones. An image beside them has no class, which is an
 /// error.
-fn class_folders(walk: &mut FolderWalk<'_>, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+pub(super) fn subfolders(walk: &mut FolderWalk<'_>, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))? {
         let path = entry.map_err(|e| Error::io(folder, "list", e))?.path();
@@ -105,9 +112,6 @@ fn class_folders(walk: &mut FolderWalk<'_>, folder: &Path) -> Result<Vec<(String
         } else {
             walk.leave(&path);
         }
-    }
-    if out.is_empty() {
-        return Err(Error::Data(format!("{} holds no class folders", folder.display())));
     }
     out.sort();
     if let Some(pair) = out.windows(2).find(|pair| pair[0].0 == pair[1].0) {

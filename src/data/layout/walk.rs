@@ -52,6 +52,13 @@ pub(super) fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || SYSTEM.iter().any(|s| name.eq_ignore_ascii_case(s))
 }
 
+/// Whether a folder holds an image at any depth that is not hidden.
+pub(super) fn has_image(folder: &Path) -> bool {
+    let shown = |entry: &walkdir::DirEntry| !is_hidden(&text(entry.file_name()));
+    let all = WalkDir::new(folder).into_iter().filter_entry(shown);
+    all.flatten().any(|entry| entry.file_type().is_file() && is_image(entry.path()))
+}
+
 /// Whether a folder below a class folder holds masks.
 fn is_mask_folder(name: &str) -> bool {
     let lower = name.to_lowercase();
