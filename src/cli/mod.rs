@@ -171,7 +171,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 16);
+        assert_eq!(found.len(), 17);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

@@ -201,7 +201,7 @@ impl Pretrain {
             (None, Some(path)) => Beginning::State { path, partial: self.init_partial },
             (None, None) => Beginning::Config,
         };
-        for path in [&self.weights, &self.init].into_iter().flatten().filter(|path| !path.is_file()) {
+        if let Some(path) = [&self.weights, &self.init].into_iter().flatten().find(|path| !path.is_file()) {
             return Err(Error::Data(format!("the weights {} are not there; check the path", path.display())));
         }
         let Some(out) = self.out.as_deref().filter(|_| !self.plan) else {

@@ -12,7 +12,6 @@ use crate::device::Gpu;
 use crate::tape::{State, Type};
 use safetensors::Dtype;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
@@ -207,7 +206,7 @@ impl<'a> Loading<'a> {
     }
 
     /// Refuses values that no trained model has.
-    fn finite(&self, full: &str, name: &str, bytes: &Cow<'_, [u8]>) -> Result<()> {
+    fn finite(&self, full: &str, name: &str, bytes: &[u8]) -> Result<()> {
         let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
         let variance = name.ends_with("running_var");
         match bytes.chunks_exact(4).map(value).position(|v| !v.is_finite() || (variance && v < 0.0)) {

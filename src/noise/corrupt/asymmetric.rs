@@ -85,10 +85,10 @@ mod tests {
         let clean = labels(60_000, 10);
         let given = of(&pairs).corrupt(&Corrupted::of(&clean, 10, 0.4, 1)).unwrap();
         let (found, sigma) = matrix(&clean, &given, 10);
-        for c in 0..10 {
+        for (c, row) in found.iter().enumerate() {
             match pairs.iter().find(|p| p[0] as usize == c) {
-                Some(&[_, to]) => assert!((found[c][to as usize] - 0.4).abs() < 4.0 * sigma, "{c}: {:?}", found[c]),
-                None => assert_eq!(found[c][c], 1.0),
+                Some(&[_, to]) => assert!((row[to as usize] - 0.4).abs() < 4.0 * sigma, "{c}: {row:?}"),
+                None => assert_eq!(row[c], 1.0),
             }
         }
     }

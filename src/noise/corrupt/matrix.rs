@@ -128,11 +128,11 @@ mod tests {
         for factor in [0.5, 1.0, 1.5] {
             let given = kind.corrupt(&Corrupted::of(&clean, 3, own * factor, 5)).unwrap();
             let (found, sigma) = matrix(&clean, &given, 3);
-            for c in 0..3 {
-                for g in (0..3).filter(|g| *g != c) {
-                    let due = kind.rows[c][g] * factor;
-                    assert!((found[c][g] - due).abs() < 4.0 * sigma, "{c} to {g}: {} and not {due}", found[c][g]);
-                    assert!(due > 0.0 || found[c][g] == 0.0);
+            for (c, (row, rows)) in found.iter().zip(&kind.rows).enumerate() {
+                for (g, share) in row.iter().enumerate().filter(|(g, _)| *g != c) {
+                    let due = rows[g] * factor;
+                    assert!((share - due).abs() < 4.0 * sigma, "{c} to {g}: {share} and not {due}");
+                    assert!(due > 0.0 || *share == 0.0);
                 }
             }
         }
