@@ -16,6 +16,7 @@ const OPEN: &[(&str, &str)] = &[
     ("data", "mod.rs defines what its modules share and also calls them"),
     ("lab", "a report shows what a comparison found, and a comparison reads reports"),
     ("nn", "the list of backbones is in the file of the trait that each backbone implements"),
+    ("tape", "a tape holds ops and an op names values of the tape; a schedule takes rules that rewrite it"),
 ];
 
 /// For each module, the modules that it uses.
