@@ -144,7 +144,8 @@ impl Job<'_> {
             }
             if let Some(folder) = held.first() {
                 let (n, folder) = (busy.len(), folder.display());
-                self.progress.note(&format!("waiting for other processes: {} left; one works in {folder}", counted(n, "cell")));
+                self.progress
+                    .note(&format!("waiting for other processes: {} left; one works in {folder}", counted(n, "cell")));
                 wait_for_any(&held, self.stop)?;
             }
             left = busy;
