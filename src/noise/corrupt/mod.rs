@@ -1,6 +1,7 @@
-//! Label corruption, one noise kind per file. Whether and where a label flips depends on (seed, sample index) and on
-//! which classes have images, but not on the order of samples. A label that is wrong at a low rate is wrong in the same
-//! way at every higher rate.
+//! Label corruption, one noise kind per file. Whether and where a label flips is drawn by (seed, sample index). Of the other
+//! samples, every kind looks at which classes have images, and some look at more: `matrix` at the share of each class,
+//! `class_dependent` without given groups at all images, and `instance_dependent` at the mean and the variance of all images.
+//! A label that is wrong at a low rate is wrong in the same way at every higher rate.
 
 mod class;
 mod listed;
