@@ -101,13 +101,16 @@ pub fn realised_rate(clean: &[u32], given: &[u32]) -> Result<f64> {
 mod tests {
     use super::*;
 
-    /// The kind with its defaults, for three classes.
+    /// The kind for three classes, with its defaults where there are such.
     fn of_defaults(kind: NoiseKind) -> Made {
         let overlay: toml::Table = kind.entry().overlay.parse().unwrap();
         let mut settings = overlay["noise"][kind.name()].as_table().unwrap().clone();
         if kind.name() == "matrix" {
             let row = |c: usize| toml::Value::from(Vec::from([0, 1, 2].map(|g| if c == g { 0.4 } else { 0.3 })));
             settings.insert("rows".into(), toml::Value::from(vec![row(0), row(1), row(2)]));
+        }
+        if kind.name() == "asymmetric" {
+            settings.insert("map".into(), toml::Value::from(vec![vec![0, 1], vec![1, 0]]));
         }
         kind.make(&settings).unwrap()
     }
