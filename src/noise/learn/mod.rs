@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn defaults_are_in_range_and_a_bad_value_is_named() {
         let bad = BTreeMap::from([
-            ("cross_entropy", vec![]),
+            ("cross_entropy", vec!["sampling = \"balanced\"\nclass_weights = \"balanced\""]),
             ("label_smoothing", vec!["label_smoothing = 1.1", "label_smoothing = -0.1"]),
             ("gce", vec!["q = 0.0", "q = 1.01", "q = nan"]),
             ("sce", vec!["alpha = -1.0", "beta = inf", "log_zero = 0.0", "alpha = 0\nbeta = 0"]),
