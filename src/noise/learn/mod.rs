@@ -59,8 +59,8 @@ pub trait Learner: Checked + Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Whether its epochs depend on the losses of the last one. If so, each image's loss in each turn is kept on the
-    /// device, and [`Learner::before_epoch`] is called.
+    /// Whether it plans each epoch: [`Learner::before_epoch`] is called, and each image's loss in each turn is kept on the
+    /// device for it. A plan need not follow from losses: one that draws images by class does not read them.
     fn plans_epochs(&self) -> bool {
         false
     }
