@@ -10,9 +10,8 @@
 //! last step, from an augmented view in training; theirs is measured by a pass of its own. The warm-up learns from two views of an
 //! image in a step and has no confidence penalty. The first network is evaluated and kept; theirs adds both networks' logits.
 
-use super::co_teaching::SECOND;
 use super::mixture::{Fit, smaller_component};
-use super::{Batch, Epoch, EpochPlan, Learned, Learner, classify, mixing};
+use super::{Batch, Epoch, EpochPlan, Learned, Learner, SECOND, classify, mixing};
 use crate::base::range::{Mistake, between, mistake};
 use crate::base::{Error, Result};
 use crate::kernels::reduce::Reduction;

@@ -4,6 +4,7 @@
 mod known;
 mod mixing;
 pub mod mixture;
+mod reverse;
 mod small_loss;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -192,6 +193,9 @@ pub fn learner(name: &str) -> Result<&'static Entry<dyn Learner>> {
 pub fn informed(learner: &Arc<dyn Learner>, known: &Known<'_>) -> Result<Arc<dyn Learner>> {
     Ok(learner.informed(known)?.unwrap_or_else(|| learner.clone()))
 }
+
+/// The other player of learners with two networks.
+const SECOND: &str = "second";
 
 /// The logits of images [N, C, H, W] by the current player: f32 [N, classes].
 fn classify(r: &mut Recorder<'_>, x: Var, classes: usize) -> Result<Var> {
