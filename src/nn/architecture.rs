@@ -2,7 +2,7 @@
 //! DINOv2's of a vision transformer.
 
 use super::backbone::Backbone;
-use super::prefix::own_prefix;
+use super::prefix::{called, own_prefix};
 use super::resnet::{Depth, ResNet, Stem};
 use super::tensors::{View, tensors};
 use super::vit::{GlobalPool, Vit};
@@ -42,7 +42,7 @@ fn of(file: &BTreeMap<String, View<'_>>) -> Result<Told, String> {
     let names: Vec<&String> = file.keys().collect();
     for (marks, make) in [(RESNET, resnet as fn(&Named<'_>) -> Result<Told, String>), (VIT, vit)] {
         let wanted = marks.map(|name| (name.to_string(), Type::f32([1])));
-        let own = own_prefix(&names, &wanted)?;
+        let own = own_prefix(&names, &wanted)?.prefix;
         let named = Named { file, own };
         if marks.iter().all(|m| named.get(m).is_some()) {
             return make(&named);
@@ -140,7 +140,7 @@ fn vit(named: &Named<'_>) -> Result<Told, String> {
     // timm has a norm of this name where the patches are averaged.
     let averages = named.get("fc_norm.weight").is_some();
     let global_pool = if averages { GlobalPool::Avg } else { GlobalPool::Token };
-    let registers = ["register_tokens", "reg_token"].into_iter().find_map(|n| Some(*named.get(n)?.get(1)?));
+    let registers = called("register_tokens").find_map(|n| Some(*named.get(n)?.get(1)?));
     let backbone = Vit {
         patch,
         width,

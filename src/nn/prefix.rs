@@ -3,30 +3,80 @@
 use crate::tape::Type;
 use std::collections::HashSet;
 
+/// Other names of a tensor: timm's of DINOv2's registers.
+const ALIASES: [(&str, &str); 1] = [("register_tokens", "reg_token")];
+
+/// What a file may call the tensor `name`: that, or another name of it.
+pub(super) fn called(name: &str) -> impl Iterator<Item = &str> {
+    let others = ALIASES.iter().filter(move |alias| alias.0 == name).map(|alias| alias.1);
+    std::iter::once(name).chain(others)
+}
+
+/// What stands before the names of a model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Own {
+    pub prefix: String,
+    /// What stands before further models of the same names, in ascending order; none is within another. A file with such
+    /// has the first one without a prefix, and that one is taken.
+    pub others: Vec<String>,
+}
+
+impl Own {
+    fn of(prefix: String) -> Own {
+        Own { prefix, others: Vec::new() }
+    }
+
+    /// Says which model is taken of a file that holds several.
+    pub fn told(&self) -> Option<String> {
+        let (first, count) = (self.others.first()?, self.others.len());
+        let taken = "the model whose names have no prefix is taken";
+        Some(format!("{taken}; further models left out: {count}, such as under {first}"))
+    }
+
+    /// Whether the tensor `name` is one of the model that is taken.
+    pub fn holds(&self, name: &str) -> bool {
+        // The prefix of `name` is the last that is not above it, since none is within another.
+        let other = self.others[..self.others.partition_point(|other| other.as_str() <= name)].last();
+        name.starts_with(&self.prefix) && !other.is_some_and(|other| name.starts_with(other.as_str()))
+    }
+}
+
 /// What stands before the model's names in the file: under it every wanted tensor is there. Where none is so, the longest
 /// that all names share, so that a complaint speaks of the rest.
-pub(super) fn own_prefix<N: AsRef<str>>(names: &[N], wanted: &[(String, Type)]) -> Result<String, String> {
+pub(super) fn own_prefix<N: AsRef<str>>(names: &[N], wanted: &[(String, Type)]) -> Result<Own, String> {
     let known: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
-    let Some((first, _)) = wanted.first() else { return Ok(String::new()) };
-    let fits = |own: &&str| wanted.iter().all(|(name, _)| known.contains(format!("{own}{name}").as_str()));
-    let before = |n: &str| n.strip_suffix(first.as_str()).map(|p| p.len());
+    let Some((first, _)) = wanted.first() else { return Ok(Own::default()) };
+    let has = |own: &str, name| called(name).any(|name| known.contains(format!("{own}{name}").as_str()));
+    let before = |n: &str| called(first).find_map(|name| n.strip_suffix(name)).map(|p| p.len());
     let mut found: Vec<&str> = names
         .iter()
         .map(AsRef::as_ref)
         .filter_map(|n| before(n).map(|len| &n[..len]))
         .filter(|p| p.is_empty() || p.ends_with('.'))
-        .filter(fits)
+        .filter(|own| wanted.iter().all(|(name, _)| has(own, name)))
         .collect();
     found.sort_unstable();
+    found.dedup(); // a tensor may be there by two names
     match found[..] {
-        [one] => Ok(one.to_string()),
-        ["", ..] => Ok(String::new()),
-        [] => Ok(shared(names)),
+        [one] => Ok(Own::of(one.to_string())),
+        ["", ref others @ ..] => Ok(Own { prefix: String::new(), others: outermost(others) }),
+        [] => Ok(Own::of(shared(names))),
         [..] => {
             let some = found[..found.len().min(4)].join(" and ");
             Err(format!("it holds the model {} times, under {some}; make a file of one", found.len()))
         }
     }
+}
+
+/// Those of the prefixes, in ascending order, that are within none of the others.
+fn outermost(prefixes: &[&str]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for prefix in prefixes {
+        if !all.last().is_some_and(|last| prefix.starts_with(last.as_str())) {
+            all.push(prefix.to_string());
+        }
+    }
+    all
 }
 
 /// The longest prefix of whole parts that all names share.
@@ -49,7 +99,7 @@ mod tests {
     #[test]
     fn a_prefix_is_found_where_the_model_stands_behind_it() {
         let wanted = ["conv1.weight", "layer1.0.conv1.weight"].map(|n| (n.to_string(), Type::f32([1])));
-        let own = |list: &[&str]| own_prefix(&names(list), &wanted);
+        let own = |list: &[&str]| own_prefix(&names(list), &wanted).map(|own| own.prefix);
         assert_eq!(own(&["conv1.weight", "layer1.0.conv1.weight", "ema.conv1.weight"]).unwrap(), "");
         let nested = ["module.encoder_q.conv1.weight", "module.encoder_q.layer1.0.conv1.weight"];
         assert_eq!(own(&nested).unwrap(), "module.encoder_q.");
@@ -65,13 +115,36 @@ mod tests {
     }
 
     #[test]
+    fn a_model_is_found_by_other_names_of_its_tensors() {
+        let wanted = |list: [&str; 2]| list.map(|n| (n.to_string(), Type::f32([1])));
+        let file = names(&["teacher.reg_token", "teacher.pos_embed", "head.weight"]);
+        for order in [["pos_embed", "register_tokens"], ["register_tokens", "pos_embed"]] {
+            assert_eq!(own_prefix(&file, &wanted(order)).unwrap(), Own::of("teacher.".to_string()));
+        }
+        let both = names(&["reg_token", "register_tokens", "pos_embed"]);
+        assert_eq!(own_prefix(&both, &wanted(["register_tokens", "pos_embed"])).unwrap(), Own::default());
+        assert_eq!(called("pos_embed").collect::<Vec<_>>(), ["pos_embed"]);
+    }
+
+    #[test]
+    fn other_models_beside_one_without_a_prefix_are_told() {
+        let wanted = [("conv1.weight".to_string(), Type::f32([1]))];
+        let more = ["ema.conv1.weight", "ema.conv1.weight.conv1.weight", "swa.conv1.weight", "ema.last.conv1.weight"];
+        let own = own_prefix(&names(&[&["conv1.weight"], &more[..]].concat()), &wanted).unwrap();
+        assert_eq!(own, Own { prefix: String::new(), others: names(&["ema.", "swa."]) });
+        let held = ["conv1.weight", "ema", "em.a", "sw.b", "t.c"].map(|n| own.holds(n));
+        assert_eq!((held, more.map(|n| own.holds(n))), ([true; 5], [false; 4]));
+        assert!(!Own::of("a.".to_string()).holds("b.conv1.weight"));
+    }
+
+    #[test]
     fn the_time_to_find_a_prefix_grows_with_the_names() {
         let wanted = ["conv1.weight", "layer1.0.conv1.weight"].map(|n| (n.to_string(), Type::f32([1])));
         let since = std::time::Instant::now();
         let many: Vec<String> = (0..150_000).map(|i| format!("{i}.conv1.weight")).collect();
-        assert_eq!(own_prefix(&many, &wanted).unwrap(), "");
+        assert_eq!(own_prefix(&many, &wanted).unwrap(), Own::default());
         let deep: Vec<String> = (0..100).map(|i| format!("{}{i}", "a.".repeat(50_000))).collect();
-        assert_eq!(own_prefix(&deep, &wanted).unwrap().len(), 100_000);
+        assert_eq!(own_prefix(&deep, &wanted).unwrap().prefix.len(), 100_000);
         let model = |i| ["conv1.weight", "layer1.0.conv1.weight"].map(|n| format!("{i}.{n}"));
         let models: Vec<String> = (0..50_000).flat_map(model).collect();
         let why = own_prefix(&models, &wanted).unwrap_err();

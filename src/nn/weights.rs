@@ -5,7 +5,7 @@
 use super::checkpoint;
 use super::foreign::foreign;
 use super::positions::resized;
-use super::prefix::own_prefix;
+use super::prefix::{Own, called, own_prefix};
 use super::tensors::{View, tensors};
 use crate::base::{Error, Result, files};
 use crate::device::Gpu;
@@ -46,8 +46,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// Loads the backbone in a file (its path and bytes) under `prefix`, and its classifier where one is asked for. `wanted` lists (name without
 /// prefix, type). Returns what was done to make it fit, a line each; one that begins with "warning" may make other results
 /// than were meant, and is told even when quiet. Tensors the model does not name are refused, except
-/// `num_batches_tracked` and what stands outside the prefix of the model's own; so are missing ones, and values that are
-/// not finite.
+/// `num_batches_tracked` and what stands outside the prefix of the model's own or is of another model with the same names; so
+/// are missing ones, and values that are not finite.
 pub fn load(
     (path, bytes): (&Path, &[u8]),
     gpu: &Gpu,
@@ -62,7 +62,9 @@ pub fn load(
     let own = own_prefix(&names, wanted).map_err(|why| unfit(path, why))?;
     let mut loading = Loading { path, file: &file, own: &own, converted: Vec::new(), resized: None };
     let line = |note: String| format!("{}: {note}", path.display());
+    let others = own.told().map(|note| format!("warning: {}", line(note)));
     let mut notes: Vec<String> = loading.strangers(&names, wanted)?.into_iter().map(line).collect();
+    notes.extend(others);
     for (name, ty) in wanted {
         let values = loading.values(name, *ty)?;
         state.insert(gpu, &format!("{prefix}{name}"), *ty, Some(&values))?;
@@ -94,9 +96,6 @@ const UNREAD: &str = "mask_token";
 /// The position embeddings of a transformer.
 const POSITIONS: &str = "pos_embed";
 
-/// Other names of a tensor: timm's of DINOv2's registers.
-const ALIASES: [(&str, &str); 1] = [("register_tokens", "reg_token")];
-
 /// Whether the file at `path`, which holds these bytes, has a classifier, whatever stands before its name.
 pub fn has_classifier((path, bytes): (&Path, &[u8])) -> Result<bool> {
     let ends = HEADS.map(|head| format!("{head}.weight"));
@@ -123,7 +122,7 @@ struct Kept {
 struct Loading<'a> {
     path: &'a Path,
     file: &'a BTreeMap<String, View<'a>>,
-    own: &'a str,
+    own: &'a Own,
     /// (dtype, how many tensors of it) that became f32.
     converted: Vec<(Dtype, usize)>,
     /// What was done to the position embeddings.
@@ -132,7 +131,7 @@ struct Loading<'a> {
 
 impl<'a> Loading<'a> {
     fn view(&self, name: &str) -> Option<&'a View<'a>> {
-        self.file.get(&format!("{}{name}", self.own))
+        self.file.get(&format!("{}{name}", self.own.prefix))
     }
 
     /// The weight of the classifier, and what the classifier is called.
@@ -142,36 +141,34 @@ impl<'a> Loading<'a> {
 
     /// Refuses tensors among the model's that it does not have; says what stands outside.
     fn strangers(&self, names: &[impl AsRef<str>], wanted: &[(String, Type)]) -> Result<Vec<String>> {
-        let mut notes = Vec::new();
-        if !self.own.is_empty() {
-            notes.push(format!("the prefix {} is taken off its names", self.own));
+        let (mut notes, prefix) = (Vec::new(), self.own.prefix.as_str());
+        if !prefix.is_empty() {
+            notes.push(format!("the prefix {prefix} is taken off its names"));
         }
-        let wants = |n: &str| wanted.iter().any(|w| w.0 == n);
+        let wants = |n: &str| wanted.iter().any(|w| called(&w.0).any(|name| name == n));
         let of_head =
             |n: &str| HEADS.iter().any(|h| n.strip_prefix(h).is_some_and(|end| [".weight", ".bias"].contains(&end)));
-        let alias = |n: &str| ALIASES.iter().any(|(name, other)| *other == n && wants(name));
-        let known = |n: &str| of_head(n) || n == UNREAD || n.ends_with("num_batches_tracked") || wants(n) || alias(n);
+        let known = |n: &str| of_head(n) || n == UNREAD || n.ends_with("num_batches_tracked") || wants(n);
         let (inside, outside): (Vec<_>, Vec<_>) =
-            names.iter().map(AsRef::as_ref).partition(|n: &&str| n.starts_with(self.own));
-        if inside.iter().any(|n| n.strip_prefix(self.own) == Some(UNREAD)) {
+            names.iter().map(AsRef::as_ref).partition(|n: &&str| self.own.holds(n));
+        if inside.iter().any(|n| n.strip_prefix(prefix) == Some(UNREAD)) {
             notes.push(format!("its {UNREAD} is left out"));
         }
-        if let Some(n) = inside.iter().filter_map(|n| n.strip_prefix(self.own)).find(|n| !known(n)) {
+        if let Some(n) = inside.iter().filter_map(|n| n.strip_prefix(prefix)).find(|n| !known(n)) {
             let what = format!("it holds {n}, which the model does not have; it is another architecture");
             return Err(unfit(self.path, what));
         }
-        if let Some(n) = outside.first() {
-            let (count, own) = (outside.len(), self.own);
-            notes.push(format!("{count} of its tensors stand outside {own} and are left out, such as {n}"));
+        if let Some(n) = outside.first().filter(|_| self.own.others.is_empty()) {
+            let count = outside.len();
+            notes.push(format!("{count} of its tensors stand outside {prefix} and are left out, such as {n}"));
         }
         Ok(notes)
     }
 
     /// The values of a tensor as f32 bytes.
     fn values(&mut self, name: &str, ty: Type) -> Result<Vec<u8>> {
-        let full = format!("{}{name}", self.own);
-        let alias = || ALIASES.iter().find(|a| a.0 == name).and_then(|a| self.view(a.1));
-        let Some(view) = self.view(name).or_else(alias) else {
+        let full = format!("{}{name}", self.own.prefix);
+        let Some(view) = called(name).find_map(|name| self.view(name)) else {
             return Err(unfit(self.path, format!("it has no tensor {name} ({ty})")));
         };
         let other = |what: &str| {
@@ -277,9 +274,10 @@ mod tests {
     }
 
     /// Reads `entries` as a file whose names stand behind `own`.
-    fn loading<T>(entries: &[Entry], own: &str, f: impl FnOnce(Loading<'_>) -> T) -> T {
+    fn loading<T>(entries: &[Entry], prefix: &str, f: impl FnOnce(Loading<'_>) -> T) -> T {
         let file = entries.iter().map(|(n, d, s, b)| (n.to_string(), View::new(*d, s.clone(), b))).collect();
-        f(Loading { path: Path::new("w.st"), file: &file, own, converted: Vec::new(), resized: None })
+        let own = Own { prefix: prefix.to_string(), ..Own::default() };
+        f(Loading { path: Path::new("w.st"), file: &file, own: &own, converted: Vec::new(), resized: None })
     }
 
     fn names(list: &[&str]) -> Vec<String> {
@@ -296,6 +294,23 @@ mod tests {
         assert_eq!(strangers(&["b.conv1.weight", "b.head.weight", "b.head.bias"]).unwrap().len(), 1, "a classifier");
         let e = strangers(&["b.conv1.weight", "b.layer9.weight"]).unwrap_err();
         assert!(e.exit_code() == 4 && e.to_string().contains("layer9.weight"), "{e}");
+    }
+
+    #[test]
+    fn other_models_with_the_same_names_are_left_out_and_said() {
+        let wanted = [("conv1.weight".to_string(), Type::f32([1]))];
+        let file = BTreeMap::new();
+        let said = |list: &[&str]| {
+            let own = own_prefix(&names(list), &wanted).unwrap();
+            let l = Loading { path: Path::new("w.st"), file: &file, own: &own, converted: Vec::new(), resized: None };
+            l.strangers(&names(list), &wanted).map(|notes| (notes, own.told()))
+        };
+        let (notes, others) = said(&["conv1.weight", "ema.conv1.weight", "ema.step", "swa.conv1.weight"]).unwrap();
+        let due = "the model whose names have no prefix is taken; further models left out: 2, such as under ema.";
+        assert_eq!((notes, others.as_deref()), (Vec::new(), Some(due)));
+        assert_eq!(said(&["conv1.weight"]).unwrap(), (Vec::new(), None));
+        let e = said(&["conv1.weight", "ema.conv1.weight", "layer9.weight"]).unwrap_err();
+        assert!(e.to_string().contains("it holds layer9.weight"), "{e}");
     }
 
     #[test]
@@ -335,7 +350,8 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/nan.pth");
         let bytes = std::fs::read(&path).unwrap();
         let file = tensors(&path, &bytes).unwrap();
-        let mut loading = Loading { path: &path, file: &file, own: "", converted: Vec::new(), resized: None };
+        let own = Own::default();
+        let mut loading = Loading { path: &path, file: &file, own: &own, converted: Vec::new(), resized: None };
         let e = loading.values("conv1.weight", Type::f32([2])).unwrap_err().to_string();
         assert!(e.contains("nan.pth: conv1.weight holds NaN as its value 1"), "{e}");
     }

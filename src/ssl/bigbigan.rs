@@ -23,6 +23,7 @@ use crate::base::range::{Mistake, between, mistake};
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
 use crate::kernels::hinge::Hinge;
+use crate::nn::Backbone;
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
 use crate::nn::sequential::linear;
@@ -107,8 +108,8 @@ impl BigBiGan {
         if self.dropout == 0.0 { 0 } else { dropped(&self.encoder_dims, n) + h + j }
     }
 
-    /// An error where no doubling makes images of these sides.
-    fn expect_sides(&self, [height, width]: [usize; 2]) -> Result<()> {
+    /// A mistake where no doubling makes images of these sides.
+    fn expect_sides(&self, [height, width]: [usize; 2]) -> Result<(), Mistake> {
         let blocks = self.generator_dims.len();
         let step = 1 << blocks;
         if height.is_multiple_of(step) && width.is_multiple_of(step) {
@@ -116,10 +117,11 @@ impl BigBiGan {
         }
         let fewer = height.trailing_zeros().min(width.trailing_zeros());
         let instead = if fewer > 0 { format!(", or {fewer} widths") } else { String::new() };
-        Err(Error::Usage(format!(
-            "pretraining.bigbigan.generator_dims has {blocks} widths, each of which doubles the sides of an image, so these \
-             are multiples of {step} and never {height} × {width}; use such a data.image_size{instead}"
-        )))
+        let what = format!(
+            "has {blocks} widths, each of which doubles the sides of an image, so these are multiples of {step} and never \
+             {height} × {width}; use such a data.image_size{instead}"
+        );
+        mistake("generator_dims", what)
     }
 
     /// ẑ of images x [N, C, H, W]: [N, latent].
@@ -174,7 +176,8 @@ impl Method for BigBiGan {
         let recipe = r.recipe.clone();
         let x = r.view(0, &recipe)?;
         let image = r.t.shape(x).nchw("bigbigan", "x")?;
-        self.expect_sides([image[2], image[3]])?;
+        let sides = self.expect_sides([image[2], image[3]]);
+        sides.map_err(|(key, what)| Error::Usage(format!("pretraining.bigbigan.{key} {what}")))?;
         let masks = &mut Masks::new(r, MASKS, self.dropped(r.batch))?;
         let encoded = self.encoded(r, x, masks)?;
         let z = r.input(LATENT, Type::f32([r.batch, self.latent_dim]))?;
@@ -209,6 +212,10 @@ impl Method for BigBiGan {
             all.push((MASKS, bytemuck::cast_slice(&masks).to_vec()));
         }
         all
+    }
+
+    fn takes_backbone(&self, _: &dyn Backbone, size: [usize; 2]) -> Result<(), Mistake> {
+        self.expect_sides(size)
     }
 
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
@@ -253,9 +260,9 @@ mod tests {
     fn images_that_no_doubling_makes_are_refused_with_the_way_out() {
         let three = method("");
         assert!(three.expect_sides([32, 32]).is_ok() && three.expect_sides([8, 40]).is_ok());
-        let said = |side| three.expect_sides([side; 2]).unwrap_err().to_string();
-        assert_eq!(three.expect_sides([28, 28]).unwrap_err().exit_code(), 2);
-        assert!(said(28).contains("pretraining.bigbigan.generator_dims has 3 widths"), "{}", said(28));
+        let said = |side| three.expect_sides([side; 2]).unwrap_err().1;
+        assert_eq!(three.expect_sides([28, 28]).unwrap_err().0, "generator_dims");
+        assert!(said(28).starts_with("has 3 widths"), "{}", said(28));
         assert!(said(28).contains("multiples of 8 and never 28 × 28"), "{}", said(28));
         assert!(said(28).ends_with("use such a data.image_size, or 2 widths"), "{}", said(28));
         assert!(said(35).ends_with("use such a data.image_size"), "no widths make an odd side: {}", said(35));

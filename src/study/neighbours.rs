@@ -34,21 +34,18 @@ pub(super) fn nearest(job: &Job<'_>, train: &[f32], test: &[f32], width: usize) 
 
 /// The label that wins the weighted vote of each row's neighbours, and rows of the logarithms of the classes' votes.
 pub(super) fn votes(near: &[Near], labels: &[u32], c: &config::Evaluation, classes: usize) -> (Vec<u32>, Vec<f32>) {
-    let won = winners(near, labels, c.knn_temperature).into_iter().map(|w| w[1].unwrap_or(0)).collect();
-    let one = |near: &Near| {
-        let most = near.first().map_or(0.0, |n| f64::from(n.0));
-        let mut votes = vec![0.0; classes];
-        near.iter().for_each(|(cos, i)| {
-            votes[labels[*i] as usize] += ((f64::from(*cos) - most) / c.knn_temperature).exp();
-        });
-        votes.into_iter().map(|v| v.ln() as f32)
-    };
-    (won, near.iter().flat_map(one).collect())
+    let (mut won, mut logits) = (Vec::new(), Vec::new());
+    for row in counted(near, labels, classes, c.knn_temperature) {
+        won.push(row.won[1].unwrap_or(0));
+        logits.extend(row.votes.iter().map(|v| v[1].ln() as f32));
+    }
+    (won, logits)
 }
 
 /// Shares of rows with these neighbours whose label wins.
 pub(super) fn shares(near: &[Near], voters: &[u32], labels: &[u32], c: &config::Evaluation) -> Neighbours {
-    let won = winners(near, voters, c.knn_temperature);
+    let classes = voters.iter().max().map_or(0, |&most| most as usize + 1);
+    let won: Vec<_> = counted(near, voters, classes, c.knn_temperature).map(|row| row.won).collect();
     let share = |vote: usize| {
         let right = won.iter().zip(labels).filter(|(won, label)| won[vote] == Some(**label));
         right.count() as f64 / labels.len().max(1) as f64
@@ -56,10 +53,17 @@ pub(super) fn shares(near: &[Near], voters: &[u32], labels: &[u32], c: &config::
     Neighbours { accuracy: share(0), weighted_accuracy: share(1) }
 }
 
-/// The labels that win the plain and the weighted vote of each row's neighbours. Ties go to the class of the nearest.
-fn winners(near: &[Near], labels: &[u32], temperature: f64) -> Vec<[Option<u32>; 2]> {
-    let classes = labels.iter().max().map_or(0, |&most| most as usize + 1);
-    let one = |near: &Near| {
+/// The plain and the weighted vote of a row's neighbours.
+struct Counted {
+    /// The label that wins each. Ties go to the class of the nearest.
+    won: [Option<u32>; 2],
+    /// The votes for each class. Those of the weighted vote are divided by that of the nearest neighbour.
+    votes: Vec<[f64; 2]>,
+}
+
+/// Counts the votes of each row's neighbours.
+fn counted(near: &[Near], labels: &[u32], classes: usize, temperature: f64) -> impl Iterator<Item = Counted> {
+    let one = move |near: &Near| {
         let most = near.first().map_or(0.0, |n| f64::from(n.0));
         let mut votes = vec![[0.0; 2]; classes];
         for (cos, i) in near {
@@ -67,13 +71,14 @@ fn winners(near: &[Near], labels: &[u32], temperature: f64) -> Vec<[Option<u32>;
             let weight = ((f64::from(*cos) - most) / temperature).exp();
             votes[labels[*i] as usize].iter_mut().zip([1.0, weight]).for_each(|(sum, w)| *sum += w);
         }
-        [0, 1].map(|vote| {
+        let won = [0, 1].map(|vote| {
             let votes = |l: u32| votes[l as usize][vote];
             // The first with the most votes, nearest first.
             near.iter().map(|n| labels[n.1]).reduce(|best, l| if votes(l) > votes(best) { l } else { best })
-        })
+        });
+        Counted { won, votes }
     };
-    near.iter().map(one).collect()
+    near.iter().map(one)
 }
 
 /// Rows of `width`, each divided by its length.
@@ -117,7 +122,9 @@ mod tests {
 
     #[test]
     fn nothing_votes_for_nothing() {
-        assert_eq!(winners(&nearest(&[], &[1.0, 0.0], 2, 3), &[], 0.07), [[None, None]]);
+        let near = nearest(&[], &[1.0, 0.0], 2, 3);
+        let won: Vec<_> = counted(&near, &[], 0, 0.07).map(|row| row.won).collect();
+        assert_eq!(won, [[None, None]]);
     }
 
     /// Features whose neighbours scikit-learn found; see kernels-tests/golden/knn.py.
@@ -133,11 +140,12 @@ mod tests {
         let mut plain_and_weighted_differ = 0;
         for k in [1, 5, 20, 200] {
             for (name, temperature) in [("0.07", 0.07), ("0.1", 0.1)] {
-                let won = winners(&nearest(&train, &test, width, k), &labels, temperature);
-                let vote = |v: usize| won.iter().map(|w| w[v].unwrap()).collect::<Vec<_>>();
+                let near = nearest(&train, &test, width, k);
+                let vote = |v: usize| -> Vec<u32> {
+                    counted(&near, &labels, 4, temperature).map(|row| row.won[v].unwrap()).collect()
+                };
                 assert_eq!(vote(0), words(&format!("plain_{k}")), "{k} neighbours");
                 assert_eq!(vote(1), words(&format!("weighted_{k}_{name}")), "{k} neighbours, τ = {name}");
-                let near = nearest(&train, &test, width, k);
                 let (taken, logits) = votes(&near, &labels, &evaluation(k, temperature), 4);
                 assert_eq!(taken, vote(1));
                 let due = floats(&format!("shares_{k}_{name}"));

@@ -279,7 +279,6 @@ fn targets_divisions_and_draws_go_on_where_they_stopped() {
     };
     set("dividemix", "warm_up", 1.into());
     set("cross_entropy", "sampling", "balanced".into());
-    set("cross_entropy", "class_weights", "balanced".into());
     same_bits_of(&config, &[&config], &[1, 2, 5, 3, 2], |out| {
         let folder = |method: &str| {
             let mut all = std::fs::read_dir(out.join("runs")).unwrap().map(|f| f.unwrap().path());

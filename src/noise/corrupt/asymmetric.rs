@@ -1,8 +1,8 @@
 //! Asymmetric noise: with probability `rate` a label of a class in the map becomes the class that the map gives it. Labels of
 //! other classes stay, so that the share of wrong labels is `rate` times the share of the classes in the map (Patrini et al.
-//! 2017, arXiv 1609.03683, section 5).
+//! 2017, arXiv 1609.03683, section 5). Without a map two classes become each other, and more are refused.
 
-use super::class::Class;
+use super::class::{Class, known};
 use super::{Corrupted, Kind};
 use crate::base::range::{Mistake, mistake};
 use crate::base::{Error, Result};
@@ -20,15 +20,12 @@ pub(super) const ENTRY: Entry<dyn Kind> = Entry {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asymmetric {
-    /// Pairs: a class, and what its labels become.
+    /// Pairs: a class, and what its labels become. Of an empty list two classes become each other.
     map: Vec<[Class; 2]>,
 }
 
 impl Checked for Asymmetric {
     fn check(&self) -> Result<(), Mistake> {
-        if self.map.is_empty() {
-            return mistake("map", "is empty; name pairs of classes, as in [[\"cat\", \"dog\"]]");
-        }
         for (i, [from, to]) in self.map.iter().enumerate() {
             if from == to {
                 return mistake("map", format!("gives the class {from} itself; name another one"));
@@ -41,12 +38,21 @@ impl Checked for Asymmetric {
     }
 }
 
-impl Kind for Asymmetric {
-    fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {
-        let present = on.present();
+impl Asymmetric {
+    /// What each class becomes; none of a class that keeps its labels.
+    fn becomes(&self, on: &Corrupted<'_>) -> Result<Vec<Option<u32>>> {
+        let (key, present) = ("noise.asymmetric.map", on.present());
+        if self.map.is_empty() && on.classes == 2 {
+            return Ok(vec![Some(1), Some(0)]);
+        }
+        if self.map.is_empty() {
+            return Err(Error::Usage(format!(
+                "{key} is empty, which is for two classes, and the data has {}; name pairs of classes, as in [[0, 1]]",
+                known(on)
+            )));
+        }
         let mut becomes: Vec<Option<u32>> = vec![None; on.classes];
         for [from, to] in &self.map {
-            let key = "noise.asymmetric.map";
             let (source, target) = (from.label(on, key)?, to.label(on, key)?);
             // A name and a number may be one class.
             if source == target || becomes[source as usize].is_some() {
@@ -59,13 +65,20 @@ impl Kind for Asymmetric {
             }
             becomes[source as usize] = Some(target);
         }
+        Ok(becomes)
+    }
+}
+
+impl Kind for Asymmetric {
+    fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {
+        let becomes = self.becomes(on)?;
         let chance = |_, label: u32| if becomes[label as usize].is_some() { on.rate } else { 0.0 };
         Ok(on.flipped(chance, |_, _, label| becomes[label as usize].unwrap_or(label)))
     }
 
     /// Of two classes that become each other, one half.
     fn no_signal(&self, classes: usize) -> Option<f64> {
-        (classes == 2 && self.map.len() == 2).then_some(0.5)
+        (classes == 2 && [0, 2].contains(&self.map.len())).then_some(0.5)
     }
 }
 
@@ -94,8 +107,22 @@ mod tests {
     }
 
     #[test]
+    fn without_a_map_two_classes_become_each_other_and_more_are_refused() {
+        let (clean, without) = (labels(1000, 2), of(&[]));
+        assert_eq!(without.check(), Ok(()));
+        let on = Corrupted::of(&clean, 2, 0.4, 1);
+        assert_eq!(without.corrupt(&on).unwrap(), of(&[[0, 1], [1, 0]]).corrupt(&on).unwrap());
+        assert_eq!([2, 3].map(|k| without.no_signal(k)), [Some(0.5), None]);
+        let names = ["cat", "dog", "deer"].map(String::from);
+        let three = Corrupted { class_names: &names, ..Corrupted::of(&[0, 1, 2], 3, 0.4, 0) };
+        let e = without.corrupt(&three).unwrap_err();
+        let said = "noise.asymmetric.map is empty, which is for two classes, and the data has 0 \"cat\", 1 \"dog\", 2 \"deer\"; \
+                    name pairs of classes, as in [[0, 1]]";
+        assert!(e.exit_code() == 2 && e.to_string().contains(said), "{e}");
+    }
+
+    #[test]
     fn a_map_that_cannot_be_is_refused() {
-        assert!(of(&[]).check().unwrap_err().1.contains("is empty"));
         assert!(of(&[[1, 1]]).check().unwrap_err().1.contains("gives the class 1 itself"));
         assert!(of(&[[1, 0], [1, 2]]).check().unwrap_err().1.contains("gives the class 1 twice"));
         let names = ["a".to_string(), "b".to_string(), "c".to_string()];

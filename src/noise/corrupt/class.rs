@@ -29,14 +29,17 @@ impl Class {
             Class::Number(n) => Some(*n).filter(|&n| (n as usize) < on.classes),
             Class::Name(name) => on.class_names.iter().position(|n| n == name).map(|at| at as u32),
         };
-        found.ok_or_else(|| {
-            let known: Vec<String> = match on.class_names {
-                [] => vec![format!("0 to {}", on.classes.saturating_sub(1))],
-                names => names.iter().enumerate().map(|(i, n)| format!("{i} {n:?}")).collect(),
-            };
-            Error::Usage(format!("{key} names the class {self}, and the data has {}", known.join(", ")))
-        })
+        found.ok_or_else(|| Error::Usage(format!("{key} names the class {self}, and the data has {}", known(on))))
     }
+}
+
+/// The classes of the data, for people: each number with its name, where names are known.
+pub(super) fn known(on: &Corrupted<'_>) -> String {
+    let known: Vec<String> = match on.class_names {
+        [] => vec![format!("0 to {}", on.classes.saturating_sub(1))],
+        names => names.iter().enumerate().map(|(i, n)| format!("{i} {n:?}")).collect(),
+    };
+    known.join(", ")
 }
 
 #[cfg(test)]

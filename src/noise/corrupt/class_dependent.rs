@@ -4,7 +4,7 @@
 //!
 //! Groups that are not given are found from the images: each class is joined with the class that is hardest to tell from it
 //! by Fisher's criterion, ‖μ_a − μ_b‖² / (s_a² + s_b²), in the space of `space.rs`; what is joined, directly or over others,
-//! is a group. So each group has two classes at least.
+//! is a group. So each group has two classes at least: two or three classes are one group, and the noise is that of `symmetric`.
 
 use super::class::Class;
 use super::space::Space;
@@ -106,9 +106,10 @@ impl Kind for ClassDependent {
         Ok(given)
     }
 
-    /// Labels always say which group the truth is in. Where one given group holds all classes, the noise is symmetric.
+    /// Labels always say which group the truth is in. Where one group holds all classes, the noise is symmetric: one that is
+    /// given, or the one that is found of two or three classes.
     fn no_signal(&self, classes: usize) -> Option<f64> {
-        let one = classes == 2 && self.groups.is_empty() || self.groups.iter().any(|g| g.len() == classes);
+        let one = classes <= 3 && self.groups.is_empty() || self.groups.iter().any(|g| g.len() == classes);
         one.then(|| classes.saturating_sub(1) as f64 / classes.max(1) as f64)
     }
 }
@@ -141,7 +142,8 @@ mod tests {
             }
         }
         assert_eq!(of(&[&[0, 1, 2]]).no_signal(3), Some(2.0 / 3.0));
-        assert_eq!((of(&[]).no_signal(3), of(&[]).no_signal(2)), (None, Some(0.5)));
+        let found = of(&[]);
+        assert_eq!([2, 3, 4].map(|k| found.no_signal(k)), [Some(0.5), Some(2.0 / 3.0), None]);
     }
 
     /// Four classes of gray images around 10, 30, 200 and 230: the dark ones are a group, and so are the bright ones.
@@ -156,6 +158,18 @@ mod tests {
         assert!(clean.iter().zip(&given).all(|(c, g)| *g == [1, 0, 3, 2][*c as usize]));
         let e = of(&[]).corrupt(&Corrupted::of(&clean, 4, 0.5, 2)).unwrap_err();
         assert!(e.to_string().contains("pixels"), "{e}");
+    }
+
+    /// The middle one of three classes is nearer to one of the others, and each group has two classes at least.
+    #[test]
+    fn groups_found_of_three_classes_are_one() {
+        let clean = labels(60_000, 3);
+        let bytes: Vec<u8> =
+            clean.iter().enumerate().map(|(i, &c)| [10, 30, 200][c as usize] + (i % 7) as u8).collect();
+        let pixels = Some(Pixels { bytes: &bytes, shape: [1, 1, 1] });
+        let given = of(&[]).corrupt(&Corrupted { pixels, ..Corrupted::of(&clean, 3, 2.0 / 3.0, 2) }).unwrap();
+        let (found, sigma) = matrix(&clean, &given, 3);
+        assert!(found.iter().flatten().all(|share| (share - 1.0 / 3.0).abs() < 4.0 * sigma), "{found:?}");
     }
 
     #[test]

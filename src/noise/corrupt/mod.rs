@@ -1,6 +1,7 @@
-//! Label corruption, one noise kind per file. Whether and where a label flips depends on (seed, sample index) and on
-//! which classes have images, but not on the order of samples. A label that is wrong at a low rate is wrong in the same
-//! way at every higher rate.
+//! Label corruption, one noise kind per file. Whether and where a label flips is drawn by (seed, sample index). Of the other
+//! samples, every kind looks at which classes have images, and some look at more: `matrix` at the share of each class,
+//! `class_dependent` without given groups at all images, and `instance_dependent` at the mean and the variance of all images.
+//! A label that is wrong at a low rate is wrong in the same way at every higher rate.
 
 mod class;
 mod listed;
@@ -100,13 +101,16 @@ pub fn realised_rate(clean: &[u32], given: &[u32]) -> Result<f64> {
 mod tests {
     use super::*;
 
-    /// The kind with its defaults, for three classes.
+    /// The kind for three classes, with its defaults where there are such.
     fn of_defaults(kind: NoiseKind) -> Made {
         let overlay: toml::Table = kind.entry().overlay.parse().unwrap();
         let mut settings = overlay["noise"][kind.name()].as_table().unwrap().clone();
         if kind.name() == "matrix" {
             let row = |c: usize| toml::Value::from(Vec::from([0, 1, 2].map(|g| if c == g { 0.4 } else { 0.3 })));
             settings.insert("rows".into(), toml::Value::from(vec![row(0), row(1), row(2)]));
+        }
+        if kind.name() == "asymmetric" {
+            settings.insert("map".into(), toml::Value::from(vec![vec![0, 1], vec![1, 0]]));
         }
         kind.make(&settings).unwrap()
     }

@@ -4,7 +4,7 @@
 //! their number once more, which its Adam does not notice. The first network is evaluated and kept.
 
 use super::small_loss::{Schedule, smallest};
-use super::{Batch, ForgetRate, Known, Learned, Learner, classify};
+use super::{Batch, ForgetRate, Known, Learned, Learner, SECOND, classify};
 use crate::base::Result;
 use crate::base::range::Mistake;
 use crate::nn::listed::{Checked, Entry, read};
@@ -19,9 +19,6 @@ pub const ENTRY: Entry<dyn Learner> = Entry {
     overlay: include_str!("../../../configs/noise/co_teaching.toml"),
     read: |from| read(from, |learner: CoTeaching| Arc::new(learner)),
 };
-
-/// The other network.
-pub(super) const SECOND: &str = "second";
 
 /// `[training.co_teaching]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

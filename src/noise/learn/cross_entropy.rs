@@ -1,9 +1,11 @@
 //! Cross-entropy on the given labels, unchanged. Every other learner is compared with it. Where classes differ in size, a
 //! class can weigh more in the loss (PyTorch's `weight`, scikit-learn's "balanced": images / (classes · images of the class))
-//! or be drawn more often (PyTorch's `WeightedRandomSampler` with weights 1 / images of the class, with replacement).
+//! or be drawn more often (PyTorch's `WeightedRandomSampler` with weights 1 / images of the class, with replacement). Both
+//! together would count rare classes twice, and are refused.
 
 use super::{Batch, Epoch, EpochPlan, Known, Learned, Learner, logits};
 use crate::base::Result;
+use crate::base::range::{Mistake, mistake};
 use crate::base::rng::Rng;
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Progress, Recorder, Turn};
@@ -57,7 +59,16 @@ pub enum Sampling {
     Balanced,
 }
 
-impl Checked for CrossEntropy {}
+impl Checked for CrossEntropy {
+    fn check(&self) -> Result<(), Mistake> {
+        if self.class_weights == ClassWeights::Balanced && self.sampling == Sampling::Balanced {
+            let what =
+                "and class_weights are both \"balanced\", so that rare classes would count twice; use one of the two";
+            return mistake("sampling", what);
+        }
+        Ok(())
+    }
+}
 
 /// The weights of classes with so many images each; 0 where there is none.
 fn balanced(counts: &[usize]) -> Vec<f32> {

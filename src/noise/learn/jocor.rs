@@ -2,9 +2,8 @@
 //! cross-entropies plus λ times KL(p₁ ‖ p₂) + KL(p₂ ‖ p₁); a step learns from the images where it is small. How many are kept
 //! falls from all to 1 − τ as in Co-teaching (`small_loss.rs`). The first network is evaluated and kept.
 
-use super::co_teaching::SECOND;
 use super::small_loss::{Schedule, smallest};
-use super::{Batch, ForgetRate, Known, Learned, Learner, classify};
+use super::{Batch, ForgetRate, Known, Learned, Learner, SECOND, classify};
 use crate::base::Result;
 use crate::base::range::{Mistake, share};
 use crate::nn::listed::{Checked, Entry, read};

@@ -4,6 +4,7 @@
 mod known;
 mod mixing;
 pub mod mixture;
+mod reverse;
 mod small_loss;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -59,8 +60,8 @@ pub trait Learner: Checked + Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Whether its epochs depend on the losses of the last one. If so, each image's loss in each turn is kept on the
-    /// device, and [`Learner::before_epoch`] is called.
+    /// Whether it plans each epoch: [`Learner::before_epoch`] is called, and each image's loss in each turn is kept on the
+    /// device for it. A plan need not follow from losses: one that draws images by class does not read them.
     fn plans_epochs(&self) -> bool {
         false
     }
@@ -193,6 +194,9 @@ pub fn informed(learner: &Arc<dyn Learner>, known: &Known<'_>) -> Result<Arc<dyn
     Ok(learner.informed(known)?.unwrap_or_else(|| learner.clone()))
 }
 
+/// The other player of learners with two networks.
+const SECOND: &str = "second";
+
 /// The logits of images [N, C, H, W] by the current player: f32 [N, classes].
 fn classify(r: &mut Recorder<'_>, x: Var, classes: usize) -> Result<Var> {
     let features = r.features(x)?;
@@ -223,7 +227,7 @@ mod tests {
     #[test]
     fn defaults_are_in_range_and_a_bad_value_is_named() {
         let bad = BTreeMap::from([
-            ("cross_entropy", vec![]),
+            ("cross_entropy", vec!["sampling = \"balanced\"\nclass_weights = \"balanced\""]),
             ("label_smoothing", vec!["label_smoothing = 1.1", "label_smoothing = -0.1"]),
             ("gce", vec!["q = 0.0", "q = 1.01", "q = nan"]),
             ("sce", vec!["alpha = -1.0", "beta = inf", "log_zero = 0.0", "alpha = 0\nbeta = 0"]),

@@ -1,7 +1,7 @@
 //! An active and a passive loss together (Ma et al. 2020, arXiv 2006.13554, eq. 10): α · normalized cross-entropy
 //! log p_label / Σ_k log p_k (eq. 6) + β · reverse cross-entropy, in which log 0 is A.
 
-use super::sce::check;
+use super::reverse::check;
 use super::{Batch, Learned, Learner, logits};
 use crate::base::Result;
 use crate::base::range::Mistake;

@@ -1,9 +1,10 @@
 //! Symmetric cross-entropy (Wang et al. 2019, arXiv 1908.06112, eq. 9): α · cross-entropy + β · reverse cross-entropy,
 //! in which log 0 is A.
 
+use super::reverse::check;
 use super::{Batch, Learned, Learner, logits};
 use crate::base::Result;
-use crate::base::range::{Mistake, mistake};
+use crate::base::range::Mistake;
 use crate::kernels::sce;
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Recorder, Turn};
@@ -28,22 +29,6 @@ pub struct Sce {
     pub beta: f64,
     /// A.
     pub log_zero: f64,
-}
-
-/// The ranges of α, β and A.
-pub(super) fn check(alpha: f64, beta: f64, log_zero: f64) -> Result<(), Mistake> {
-    for (key, value) in [("alpha", alpha), ("beta", beta)] {
-        if !(0.0..=1e6).contains(&value) {
-            return mistake(key, format!("is {value}; use a number from 0 to 1000000"));
-        }
-    }
-    if alpha + beta == 0.0 {
-        return mistake("alpha", "and beta are both 0, so that nothing is learnt; use a number above 0 for one");
-    }
-    if !(-100.0..0.0).contains(&log_zero) {
-        return mistake("log_zero", format!("is {log_zero}; use a number from -100 to below 0"));
-    }
-    Ok(())
 }
 
 impl Checked for Sce {

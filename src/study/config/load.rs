@@ -205,8 +205,12 @@ fn resolve(sources: &[Source]) -> Result<Config> {
             Some(stage) => offset_of(&spans, &other.replace('*', stage)),
             None => 0,
         };
-        let others =
-            [("warmup_epochs", "*epochs"), ("patch_size", "data.image_size"), ("model.arch", "pretraining.methods")];
+        let others = [
+            ("warmup_epochs", "*epochs"),
+            ("patch_size", "data.image_size"),
+            ("generator_dims", "data.image_size"),
+            ("model.arch", "pretraining.methods"),
+        ];
         let with = others.into_iter().map(|(end, other)| with(end, other)).max().unwrap_or(0);
         at(sources, offset_of(&spans, &key).max(with), &format!("{key} {what}"))
     })?;

@@ -165,6 +165,17 @@ mod tests {
                 4,
                 "pretraining.mae.model.arch is \"resnet50\", and mae works",
             ),
+            (
+                "[data]\nimage_size = 28\n[pretraining]\nmethods = [\"bigbigan\"]",
+                2,
+                "pretraining.bigbigan.generator_dims has 3 widths, each of which doubles the sides of an image, so these are \
+                 multiples of 8 and never 28 × 28; use such a data.image_size, or 2 widths",
+            ),
+            (
+                "[pretraining]\nmethods = [\"bigbigan\"]\n[pretraining.bigbigan]\ngenerator_dims = [4, 4, 4, 4, 4, 4]",
+                4,
+                "multiples of 64 and never 32 × 32; use such a data.image_size, or 5 widths",
+            ),
         ] {
             let e = Config::parse("my.toml", text).unwrap_err().to_string();
             assert!(e.starts_with(&format!("my.toml:{line}: ")) && e.contains(words), "{text}: {e}");
