@@ -181,8 +181,10 @@ impl Mae {
         let Grid { batch, channels, patch, sides: [rows, columns], .. } = grid;
         let pixels = grid.pixels();
         r.t.layer("patches", |t| {
-            let x = t.reshape(x, [batch, channels, rows, patch, columns, patch])?;
-            let x = t.permute(x, &[0, 2, 4, 3, 5, 1])?;
+            // A permutation moves at most four axes apart, so channels go last first.
+            let x = t.permute(x, &[0, 2, 3, 1])?;
+            let x = t.reshape(x, [batch, rows, patch, columns, patch * channels])?;
+            let x = t.permute(x, &[0, 1, 3, 2, 4])?;
             let x = t.reshape(x, [batch * grid.patches(), pixels])?;
             let x = t.gather(x, hidden)?;
             if !self.norm_pix_loss {
