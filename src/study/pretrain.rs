@@ -6,7 +6,7 @@ use super::collapse::Mirror;
 use super::config::{LastBatch, Pretrained};
 use super::dataset::TrainImages;
 use super::fit::Sizes;
-use super::folder::{Done, busy, finished, locked, object};
+use super::folder::{Done, busy, finished, locked};
 use super::memory::{Planned, Promise};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, RESULT, STATE, STEPS};
 use super::pass::Eye;
@@ -15,7 +15,7 @@ use super::results::{EpochRecord, Phase, PretrainResult, write_pretrained};
 use super::session::Job;
 use super::settings::pretraining_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
-use super::start::{Begun, COLLAPSED, ImageForm};
+use super::start::{Begun, COLLAPSED, backbone_metadata};
 use super::turns::{self, Recorded, Update, terms};
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
@@ -121,6 +121,7 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
         return Err(Error::Busy(folder.to_path_buf())); // before minutes of compiling
     }
     // What can be refused is refused before the folder is touched.
+    begun.expect_model(&method.model)?;
     let (count, dataset) = (images.store.count, &images.name);
     let batch = batch_for(method, count)?;
     let optimization = method.optimization.for_batch(batch);
@@ -190,11 +191,7 @@ fn finish(
     let (method, dataset) = (&one.method.name, &one.images.name);
     let spread = mirror.look(job)?;
     let collapsed = spread.collapsed();
-    let images = one.images;
-    let mut by = object(json!({
-        "method": method, "data": dataset, "address": made.address, "model": one.method.model,
-        ImageForm::KEY: ImageForm::new(job, images.mean, images.std),
-    }));
+    let mut by = backbone_metadata(job, one.images, (method, &one.method.model), &[], &made.address);
     if collapsed {
         by.insert(COLLAPSED.to_string(), true.into());
     }
