@@ -278,7 +278,9 @@ fn a_second_process_waits_or_is_sent_away() {
     let second = wgslab(dir.path(), &words[..5]).stderr(std::fs::File::create(&stderr).unwrap()).spawn().unwrap();
     let mut second = Running { child: second, said: stderr };
     let said = second.said.clone();
-    second.wait_for("the wait", || std::fs::read_to_string(&said).unwrap().contains("waiting for other processes: 2 cells left"));
+    second.wait_for("the wait", || {
+        std::fs::read_to_string(&said).unwrap().contains("waiting for other processes: 2 cells left")
+    });
     second.signal("TERM");
     assert_eq!(second.end(), Some(75), "{}", second.said());
     assert!(run.child.try_wait().unwrap().is_none(), "the first process should go on: {}", run.said());
