@@ -147,6 +147,11 @@ fn a_wrong_command_line_is_usage() {
         &["pretrain", "--data", "phantom:covid", "--out", "o", "--method", "magic"],
         &["train", "--data", "phantom:covid", "--out", "o", "--method", "magic"],
         &["evaluate", "--data", "phantom:covid", "--run", "r", "--split", "all"],
+        &["pretrain", "--data", "phantom:covid", "--plan", "--steps", "3"],
+        &["pretrain", "--data", "phantom:covid", "--plan", "--weights", "w.safetensors"],
+        &["pretrain", "--data", "phantom:covid", "--plan", "--init", "s.safetensors"],
+        &["data", "views", "phantom:covid", "--out", "v", "--npz", "v"],
+        &["data", "views", "phantom:covid", "--out", "."],
     ] {
         let output = wgslab(dir.path(), words).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", said(&output));

@@ -160,6 +160,26 @@ fn a_file_of_ours_says_how_its_images_are_made() {
     assert!(said.contains("(of the weights' metadata)"), "{said}");
     let found = read(&dir, "f.npz");
     assert_eq!((found.shape, found.names.len()), (vec![28, 32], 28));
+    // Of a step that does not fit the memory, half is taken, and half of that.
+    let weights = dir.path().join("w.safetensors").display().to_string();
+    let within = |budget: u64| {
+        let budget = budget.to_string();
+        let words = ["embed", "--weights", &weights, "--data", DATA, "--out", "h.npz", "--memory-budget", &budget];
+        self::run(&dir, &words)
+    };
+    let (code, said) = within(1 << 16);
+    assert!(code == 2 && said.contains("memory"), "{said}");
+    let least = (17..26).find(|bits| within(1 << bits).0 == 0).unwrap();
+    // Steps of as many images as there are do not fit there, and nothing else is in the way.
+    let budget = (1 << least).to_string();
+    let words = ["evaluate", "--data", DATA, "--split", "train", "--weights", &weights, "--memory-budget", &budget];
+    let (code, said) = self::run(&dir, &words);
+    let whole = said.contains("16 images a step (evaluation.batch_size) do not fit");
+    assert!(code == 2 && whole && said.contains("the largest evaluation.batch_size that fits is "), "{said}");
+    let halved = read(&dir, "h.npz").features;
+    let largest = found.features.iter().fold(0f32, |a, v| a.max(v.abs()));
+    assert!(halved.iter().zip(&found.features).all(|(a, b)| (a - b).abs() <= ALLOWED * largest));
+    assert_eq!(halved.len(), found.features.len());
     // The same backbone starts another training, known by itself.
     let said =
         runs(&dir, &["train", "--data", DATA, "--config", "small.toml", "--out", "more", "--weights", "w.safetensors"]);

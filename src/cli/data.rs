@@ -1,7 +1,7 @@
 //! `wgslab data inspect` and `data views`.
 
 use super::options::{Options, config};
-use super::output::{print, print_json, print_source};
+use super::output::{expect_writable, print, print_json, print_source, temporary};
 use super::stage::{LARGEST_SEED, methods};
 use crate::base::{Error, Result, files};
 use crate::data::{LoadOptions, Summary, inspect, layout};
@@ -63,10 +63,11 @@ struct Views {
 
 impl Views {
     fn run(&self, options: &Options) -> Result<()> {
+        expect_writable(&[("--out", Some(&self.out)), ("--npz", self.npz.as_deref())])?;
         let config = config(self.config.as_deref())?;
         let method = self.method.as_deref().unwrap_or_else(|| config.pretraining.first());
         // Decoded images are kept nowhere: a look is no run.
-        let nowhere = tempfile::tempdir().map_err(|e| Error::Failed(format!("cannot make a temporary folder: {e}")))?;
+        let nowhere = temporary()?;
         let at = (self.seed, self.epoch as usize - 1);
         let views = |job: &Job<'_>| job.views(&self.spec, method, at, self.images as usize);
         let sheet = options.job(&config, nowhere.path(), views)?;

@@ -100,34 +100,36 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     out
 }
 
-/// The results of a study, one line for each cell. The seed is shown if there are several.
+/// A column of the table of results: its name, whether it is always shown, and a result's cell.
+type Column = (&'static str, bool, fn(&CellResult) -> String);
+
+/// In the order in which they are shown.
+const COLUMNS: [Column; 10] = [
+    ("dataset", true, |r| r.dataset.clone()),
+    ("pretraining", true, |r| r.pretraining.clone()),
+    ("seed", false, |r| r.seed.to_string()),
+    ("noise", true, |r| match r.noise_kind.as_str() {
+        "none" => "none".to_string(),
+        kind => format!("{kind} {:.0} %", 100.0 * r.noise_rate),
+    }),
+    ("protocol", false, |r| r.protocol.name().to_string()),
+    ("method", false, |r| r.method.clone()),
+    ("realised", true, |r| percent(r.realised_noise_rate)),
+    ("test accuracy", true, |r| percent(r.test_accuracy)),
+    ("balanced accuracy", true, |r| percent(r.balanced_accuracy)),
+    ("seconds", true, |r| format!("{:.1}", r.seconds)),
+];
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// The results of a study, one line for each cell. Seed, protocol and method are shown if there are several.
 pub(super) fn results(results: &[CellResult]) -> String {
-    let seeds = results.iter().any(|r| r.seed != results[0].seed);
-    let mut head = vec!["dataset", "pretraining", "noise", "realised", "test accuracy", "balanced accuracy", "seconds"];
-    if seeds {
-        head.insert(2, "seed");
-    }
-    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-    let row = |r: &CellResult| {
-        let noise = match r.noise_kind.as_str() {
-            "none" => "none".to_string(),
-            kind => format!("{kind} {:.0} %", 100.0 * r.noise_rate),
-        };
-        let mut row = vec![
-            r.dataset.clone(),
-            r.pretraining.clone(),
-            noise,
-            percent(r.realised_noise_rate),
-            percent(r.test_accuracy),
-            percent(r.balanced_accuracy),
-            format!("{:.1}", r.seconds),
-        ];
-        if seeds {
-            row.insert(2, r.seed.to_string());
-        }
-        row
-    };
-    let head = head.into_iter().map(String::from).collect();
+    let several = |of: fn(&CellResult) -> String| results.iter().any(|r| of(r) != of(&results[0]));
+    let shown: Vec<&Column> = COLUMNS.iter().filter(|(_, always, of)| *always || several(*of)).collect();
+    let head = shown.iter().map(|(name, ..)| name.to_string()).collect();
+    let row = |r: &CellResult| shown.iter().map(|(.., of)| of(r)).collect();
     table(&std::iter::once(head).chain(results.iter().map(row)).collect::<Vec<_>>())
 }
 
@@ -159,6 +161,35 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.len() == 3 && lines[1].starts_with("a\\u{1b}[2J\\nb "), "{text}");
         assert!(lines.iter().all(|l| l.chars().count() < 200), "{}", lines[2].len());
+    }
+
+    #[test]
+    fn rows_that_differ_say_in_what() {
+        let row = |protocol: &str, method: &str, seed: u64| -> CellResult {
+            serde_json::from_value(serde_json::json!({
+                "dataset": "covid", "pretraining": "simclr", "noise_kind": "symmetric", "noise_rate": 0.4,
+                "realised_noise_rate": 0.41, "protocol": protocol, "method": method, "seed": seed, "test_accuracy": 0.5,
+                "balanced_accuracy": 0.25, "macro_f1": 0.2, "auroc": null, "knn_accuracy": null,
+                "knn_weighted_accuracy": null, "knn_neighbours": null, "knn_temperature": null,
+                "linear_weight_decay": null, "best_val_accuracy": 0.5, "best_val_epoch": 1, "memorised_fraction": null,
+                "best_val_test_accuracy": null, "last5_test_accuracy": null, "pretraining_collapsed": null,
+                "classes": 3, "train_images": 9, "val_images": 3, "test_images": 3, "dropped_duplicates": 0,
+                "epochs": 1, "seconds": 2.0, "adapter": "a",
+            }))
+            .unwrap()
+        };
+        let one = results(&[row("finetune", "elr", 0)]);
+        assert_eq!(
+            one,
+            "dataset  pretraining  noise           realised  test accuracy  balanced accuracy  seconds\n\
+             covid    simclr       symmetric 40 %    41.0 %         50.0 %             25.0 %      2.0"
+        );
+        let methods = results(&[row("finetune", "elr", 0), row("finetune", "gce", 0)]);
+        let due = "noise           method  realised";
+        assert!(methods.contains(due) && methods.contains("symmetric 40 %  gce "), "{methods}");
+        let all = results(&[row("finetune", "elr", 0), row("linear", "linear", 1)]);
+        let due = "dataset  pretraining  seed  noise           protocol  method  realised";
+        assert!(all.starts_with(due) && all.contains("1  symmetric 40 %  linear    linear    41.0 %"), "{all}");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) struct Pretrain {
     out: Option<PathBuf>,
     /// Print the device memory that it needs and the largest batch that fits, and train nothing. It is an error if it does
     /// not fit
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["weights", "init", "init_partial", "steps"])]
     plan: bool,
     /// A config for sizes, model and training; its datasets and grid are not read [default: the built-in one]
     #[arg(long, value_name = "CONFIG")]
@@ -214,7 +214,7 @@ impl Pretrain {
 
     /// The decoded images are cached in a temporary folder where there is no --out.
     fn plan(&self, options: &Options, config: &Config, method: &str) -> Result<()> {
-        let folder = tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), "make a folder in", e))?;
+        let folder = temporary()?;
         let out = self.out.as_deref().unwrap_or(folder.path());
         print(&shown(&options.job(config, out, |job| job.plan_pretraining(&self.data, method, self.seed))?))
     }

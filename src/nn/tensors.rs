@@ -2,7 +2,8 @@
 
 use super::torch;
 use crate::base::{Error, Result};
-use safetensors::{Dtype, SafeTensors};
+pub use safetensors::Dtype;
+use safetensors::SafeTensors;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -64,6 +65,15 @@ impl<'a> View<'a> {
             _ => None,
         }
     }
+}
+
+/// The first of these f32 bytes' values that no trained model has in the tensor `name`, in words; none where all are right.
+pub fn wrong_value(name: &str, bytes: &[u8]) -> Option<String> {
+    let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    let variance = name.ends_with("running_var");
+    let wrong = |v: &f32| !v.is_finite() || (variance && *v < 0.0);
+    let (i, v) = bytes.chunks_exact(4).map(value).enumerate().find(|(_, v)| wrong(v))?;
+    Some(format!("{name} holds {v} as its value {i}"))
 }
 
 /// The tensors of the file at `path`, which holds `bytes`, by name. Names in dicts within dicts of a PyTorch file are joined

@@ -6,7 +6,7 @@ use super::checkpoint;
 use super::foreign::foreign;
 use super::positions::resized;
 use super::prefix::{Own, called, own_prefix};
-use super::tensors::{View, tensors};
+use super::tensors::{View, tensors, wrong_value};
 use crate::base::{Error, Result, files};
 use crate::device::Gpu;
 use crate::tape::{State, Type};
@@ -191,7 +191,10 @@ impl<'a> Loading<'a> {
                 None => self.converted.push((view.dtype, 1)),
             }
         }
-        self.finite(&full, name, &bytes)?;
+        if let Some(what) = wrong_value(&full, &bytes) {
+            let (path, out) = (self.path.display(), "the weights are damaged or training diverged: take others");
+            return Err(Error::Data(format!("{path}: {what}; {out}")));
+        }
         let Some((width, from, to)) = resize else { return Ok(bytes.into_owned()) };
         let all: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         let Some(new) = resized(&all, width, from, to) else {
@@ -200,20 +203,6 @@ impl<'a> Loading<'a> {
         self.resized =
             Some(format!("its position embeddings are resized from {from} tokens to {to}, bicubic as timm does"));
         Ok(bytemuck::pod_collect_to_vec(&new))
-    }
-
-    /// Refuses values that no trained model has.
-    fn finite(&self, full: &str, name: &str, bytes: &[u8]) -> Result<()> {
-        let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-        let variance = name.ends_with("running_var");
-        match bytes.chunks_exact(4).map(value).position(|v| !v.is_finite() || (variance && v < 0.0)) {
-            None => Ok(()),
-            Some(i) => Err(Error::Data(format!(
-                "{}: {full} holds {} as its value {i}; the weights are damaged or training diverged: take others",
-                self.path.display(),
-                value(&bytes[4 * i..])
-            ))),
-        }
     }
 
     /// The classifier's tensors, its rows in the wished order, and what to say of them.

@@ -192,18 +192,24 @@ impl Mirror {
         (0..count).map(|i| (i * store.count / count) as u32).collect()
     }
 
-    fn batch(job: &Job<'_>, store: &ImageStore) -> usize {
-        Mirror::images(store).len().min(job.config.evaluation.batch_size)
+    /// Images that it passes at once: not more than a step of training takes, so that what fits the training fits the look.
+    fn batch(job: &Job<'_>, store: &ImageStore, step: usize) -> usize {
+        Mirror::images(store).len().min(job.config.evaluation.batch_size).min(step)
     }
 
-    /// What it records.
-    pub fn tapes(job: &Job<'_>, eye: &Eye, store: &ImageStore) -> Result<Vec<Tape>> {
-        Pass::tapes(job, eye, &[store], None, Mirror::batch(job, store))
+    /// What it records, beside a training by `step` images a step.
+    pub fn tapes(job: &Job<'_>, eye: &Eye, store: &ImageStore, step: usize) -> Result<Vec<Tape>> {
+        Pass::tapes(job, eye, &[store], None, Mirror::batch(job, store, step))
     }
 
     /// Compiles it with the parameters in `state`, which `weights` names for people.
-    pub fn new(job: &Job<'_>, eye: &Eye, store: &ImageStore, (state, weights): (&State, &str)) -> Result<Mirror> {
-        let batch = Mirror::batch(job, store);
+    pub fn new(
+        job: &Job<'_>,
+        eye: &Eye,
+        (store, step): (&ImageStore, usize),
+        (state, weights): (&State, &str),
+    ) -> Result<Mirror> {
+        let batch = Mirror::batch(job, store, step);
         let tapes = |batch: usize| Pass::tapes(job, eye, &[store], None, batch);
         let mut plans = job.compile(state, "evaluation.batch_size", batch, Sizes::from(1), &tapes)?;
         let plan = plans.pop().ok_or_else(|| Error::Failed("a pass has no plan".into()))?;

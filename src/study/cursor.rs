@@ -23,7 +23,6 @@ pub struct Cursor {
     /// The hash of the records of the whole epochs, times aside: another run's records must not be gone on with.
     pub history: String,
     /// The same of its steps, each with the hash of those before it.
-    #[serde(default)]
     pub steps: String,
 }
 
@@ -80,4 +79,24 @@ pub(super) fn history(records: &[EpochRecord]) -> Result<String> {
         hash.update(serde_json::to_vec(&timeless).map_err(|e| Error::Failed(format!("cannot hash an epoch: {e}")))?);
     }
     Ok(hash.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_without_the_steps_before_it_is_none() {
+        let whole = serde_json::json!({
+            "address": "a", "epoch": 1, "step": 0, "sums": [], "memory": null, "history": "h", "steps": "s",
+        });
+        let (path, mut metadata) = (Path::new("s.st"), whole.as_object().unwrap().clone());
+        assert_eq!(Cursor::read(path, &metadata).unwrap().steps, "s");
+        metadata.remove("steps");
+        let e = Cursor::read(path, &metadata).unwrap_err().to_string();
+        assert!(
+            e.contains("s.st") && e.contains("no place to go on from (missing field `steps`") && e.contains(ANEW),
+            "{e}"
+        );
+    }
 }

@@ -210,20 +210,16 @@ impl Job<'_> {
         let mut state = state.clone();
         let pixels = &images.pixels[range.start * stride..range.end * stride];
         let store = ImageStore::upload(self.gpu, &mut state, &name, pixels, dims, None)?;
-        loop {
-            let evaluation = config::Evaluation { batch_size: *batch, ..self.config.evaluation.clone() };
-            let config = Config { evaluation, ..self.config.clone() };
-            let job = Job { config: &config, kernels: self.kernels.clone(), ..*self };
-            match Pass::each(&job, eye, [&store], (&state, weights), None) {
-                Ok([pass]) => {
-                    return pass.features_told(&job, told).map_err(|e| match e {
-                        Error::TryAgain(_) => Error::TryAgain("stopped; nothing is written".into()),
-                        other => other,
-                    });
-                }
-                Err(Error::Usage(_)) if *batch > 1 => *batch /= 2,
-                Err(e) => return Err(e),
-            }
+        while *batch > 1 && !self.fits(&state, &Pass::tapes(self, eye, &[&store], None, *batch)?)? {
+            *batch /= 2;
         }
+        let evaluation = config::Evaluation { batch_size: *batch, ..self.config.evaluation.clone() };
+        let config = Config { evaluation, ..self.config.clone() };
+        let job = Job { config: &config, kernels: self.kernels.clone(), ..*self };
+        let [pass] = Pass::each(&job, eye, [&store], (&state, weights), None)?;
+        pass.features_told(&job, told).map_err(|e| match e {
+            Error::TryAgain(_) => Error::TryAgain("stopped; nothing is written".into()),
+            other => other,
+        })
     }
 }

@@ -1,9 +1,9 @@
 //! Evaluation of a run's classifier, or of a backbone alone, on the images of one split.
 
-use super::config::{self, Config};
+use super::config::{self, Config, Protocol};
 use super::folder::Done;
 use super::metrics::{Metrics, metrics};
-use super::names::{CONFIG, DONE, ENVIRONMENT, REDO, STATE};
+use super::names::{BACKBONE, CONFIG, DONE, ENVIRONMENT, REDO, STATE};
 use super::neighbours::{Neighbours, knn};
 use super::pass::{Eye, Pass};
 use super::session::Job;
@@ -68,6 +68,15 @@ impl Trained {
         })
     }
 
+    /// How its backbone was judged. Settings of training name no protocol.
+    fn protocol(&self, folder: &Path) -> Result<Protocol> {
+        let Some(name) = self.settings.get("protocol") else { return Ok(Protocol::Finetune) };
+        serde_json::from_value(name.clone()).map_err(|e| {
+            let path = folder.join(ENVIRONMENT);
+            Error::Data(format!("{} names a protocol that is not known ({e}); make the run again", path.display()))
+        })
+    }
+
     /// Refuses files of an unfinished run that belong to several runs, though each is whole: only a `done` names them all.
     fn made(&self, config: &Config, saved: &Checkpoint, folder: &Path) -> Result<()> {
         let way_out = "bring back the run's own, or train it again";
@@ -86,7 +95,7 @@ impl Trained {
 }
 
 /// Evaluates the classifier of a run folder on a split of a dataset. Classes are matched by name: the run's order holds,
-/// and labels follow it.
+/// and labels follow it. Of a linear probe the classifier stands in its backbone's file; a vote of neighbours has none.
 pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> Result<Evaluation> {
     let path = folder.join(STATE);
     if !files::exists(&path)? && !files::exists(&folder.join(DONE))? {
@@ -97,7 +106,17 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
     let saved = match done {
         Some(done) => {
             done.check(folder)?;
-            Checkpoint::of(&path, done.bytes(folder, STATE)?)?
+            match Trained::read(folder)?.protocol(folder)? {
+                Protocol::Finetune => Checkpoint::of(&path, done.bytes(folder, STATE)?)?,
+                Protocol::Linear => return evaluate_file(job, spec, split, &folder.join(BACKBONE)),
+                Protocol::Knn => {
+                    let folder = folder.display();
+                    return Err(Error::Data(format!(
+                        "{folder} has no classifier: its protocol is knn, a vote of nearest neighbours, whose numbers are in \
+                         {folder}/result.json; give a run of the protocol finetune or linear"
+                    )));
+                }
+            }
         }
         None => {
             let folder = folder.display();

@@ -129,6 +129,12 @@ impl Job<'_> {
         Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {hint}{way_out}")))
     }
 
+    /// Whether plans of these tapes fit the device, besides what `state` holds.
+    pub(super) fn fits(&self, state: &State, tapes: &[Tape]) -> Result<bool> {
+        let schedules = tapes.iter().map(|t| self.scheduled(t)).collect::<Result<Vec<_>>>()?;
+        Ok(misfit(self.gpu, &schedules, state).is_none())
+    }
+
     /// Whether steps that do not fit would, if values were computed again; false where they are already.
     fn fits_recomputed(&self, state: &State, tapes: &[Tape]) -> Result<bool> {
         if self.config.run.recompute {
@@ -146,10 +152,7 @@ impl Job<'_> {
         Sizes { multiple, .. }: Sizes,
         record: &dyn Fn(usize) -> Result<Vec<Tape>>,
     ) -> Result<usize> {
-        let fits = |n: usize| {
-            let schedules = record(n * multiple)?.iter().map(|t| self.scheduled(t)).collect::<Result<Vec<_>>>()?;
-            Ok(misfit(self.gpu, &schedules, state).is_none())
-        };
+        let fits = |n: usize| self.fits(state, &record(n * multiple)?);
         let (mut low, most) = (batch / multiple, most / multiple);
         while low < most {
             let next = (2 * low).min(most);

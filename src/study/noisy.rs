@@ -38,9 +38,8 @@ pub fn noisy_labels(
     let clean = &data.train.labels;
     let mut counts = vec![vec![0; data.classes.len()]; data.classes.len()];
     clean.iter().zip(&given).for_each(|(&c, &g)| counts[c as usize][g as usize] += 1);
-    let row = |((name, &clean), &given): ((&String, &u32), &u32)| LabelRow { name: name.clone(), clean, given };
     Ok(NoisyLabels {
-        rows: data.train.names.iter().zip(clean).zip(&given).map(row).collect(),
+        rows: LabelRow::all(&data.train, &given),
         realised_rate: realised_rate(clean, &given)?,
         classes: data.classes,
         counts,

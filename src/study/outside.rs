@@ -133,6 +133,13 @@ fn a_pretraining_starts_from_a_backbone_that_is_brought() {
             assert!(!of_backbone || *bytes == own[name], "{name} of the network and of its copy");
         }
         assert_ne!(by_option["projection.2.weight"], own["projection.2.weight"]);
+        let wide = Config::parse("t", &CONFIG.replace("width = 0.0625", "width = 0.125")).unwrap();
+        let inner = Job { config: &wide, kernels: Table::default(), ..*job };
+        let how = PretrainOptions { beginning: Beginning::Backbone(&backbone), steps: Some(0) };
+        let e = pretrain(&inner, "wide", ("moco", 0), how).unwrap_err();
+        let due = "backbone.safetensors holds a backbone resnet18 × 0.0625";
+        assert!(e.exit_code() == 4 && e.to_string().contains(due) && e.to_string().contains("× 0.125"), "{e}");
+        assert!(!job.out.join("wide/state.safetensors").exists());
         let missing = Config::parse("t", &CONFIG.replace("epochs = 3", "init = \"gone.safetensors\"\nepochs = 3"));
         let inner = Job { config: &missing.unwrap(), kernels: Table::default(), ..*job };
         let e = pretrain(&inner, "gone", ("moco", 0), steps(0)).unwrap_err();

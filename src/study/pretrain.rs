@@ -6,7 +6,7 @@ use super::collapse::Mirror;
 use super::config::{LastBatch, Pretrained};
 use super::dataset::TrainImages;
 use super::fit::Sizes;
-use super::folder::{Done, busy, finished, locked, object};
+use super::folder::{Done, busy, finished, locked};
 use super::memory::{Planned, Promise};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, RESULT, STATE, STEPS};
 use super::pass::Eye;
@@ -15,7 +15,7 @@ use super::results::{EpochRecord, Phase, PretrainResult, write_pretrained};
 use super::session::Job;
 use super::settings::pretraining_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
-use super::start::{Begun, COLLAPSED, ImageForm};
+use super::start::{Begun, COLLAPSED, backbone_metadata};
 use super::turns::{self, Recorded, Update, terms};
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
@@ -86,7 +86,8 @@ pub(super) struct Pretraining<'a> {
 pub(super) fn schedules(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Vec<Schedule>> {
     let mut all = steps(job, images, method, seed)?;
     let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
-    for tape in Mirror::tapes(job, &eye, &images.store)? {
+    let batch = batch_for(method, images.store.count)?;
+    for tape in Mirror::tapes(job, &eye, &images.store, batch)? {
         all.push(job.schedule(&tape)?);
     }
     Ok(all)
@@ -121,6 +122,7 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
         return Err(Error::Busy(folder.to_path_buf())); // before minutes of compiling
     }
     // What can be refused is refused before the folder is touched.
+    begun.expect_model(&method.model)?;
     let (count, dataset) = (images.store.count, &images.name);
     let batch = batch_for(method, count)?;
     let optimization = method.optimization.for_batch(batch);
@@ -135,7 +137,7 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     let sizes = Sizes::multiples(method.method.batch_multiple());
     let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
     let steps = turns::tapes(batches, &record);
-    let both = |whole| Ok([Mirror::tapes(job, &eye, &images.store)?, steps(whole)?].concat());
+    let both = |whole| Ok([Mirror::tapes(job, &eye, &images.store, whole)?, steps(whole)?].concat());
     let fitting = job.fitting(&state, &method.batch_key, batch, sizes, &both)?;
     let promise = Promise::of(job, &fitting, &state);
     promise.begin(job);
@@ -145,7 +147,7 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     }
     recorded.iter().try_for_each(|r| add_missing(job.gpu, &mut state, &r.tape))?;
     let name = name_of(method, dataset, seed);
-    let mirror = Mirror::new(job, &eye, &images.store, (&state, &format!("the weights of {name}")))?;
+    let mirror = Mirror::new(job, &eye, (&images.store, batch), (&state, &format!("the weights of {name}")))?;
     let plans = turns::compile(job, &state, &method.batch_key, (batches, sizes), &record)?;
     let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
     let task = &Unlabelled { job, name: &name, method, steps: batches.steps(), columns, mirror };
@@ -190,11 +192,7 @@ fn finish(
     let (method, dataset) = (&one.method.name, &one.images.name);
     let spread = mirror.look(job)?;
     let collapsed = spread.collapsed();
-    let images = one.images;
-    let mut by = object(json!({
-        "method": method, "data": dataset, "address": made.address, "model": one.method.model,
-        ImageForm::KEY: ImageForm::new(job, images.mean, images.std),
-    }));
+    let mut by = backbone_metadata(job, one.images, (method, &one.method.model), &[], &made.address);
     if collapsed {
         by.insert(COLLAPSED.to_string(), true.into());
     }
@@ -236,7 +234,7 @@ pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, see
     let record = |b| record(job, images, method, seed, b);
     let (sizes, steps) = (Sizes::multiples(method.method.batch_multiple()), turns::tapes(batches, &record));
     let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
-    let tapes = |whole| Ok([Mirror::tapes(job, &eye, &images.store)?, steps(whole)?].concat());
+    let tapes = |whole| Ok([Mirror::tapes(job, &eye, &images.store, whole)?, steps(whole)?].concat());
     let fitting = job.fitting(state, &method.batch_key, batch, sizes, &tapes)?;
     // A method may bound its batch, as MoCo does by its queue.
     let most = (batch..=count).rev().find(|&b| b % sizes.multiple == 0 && method.method.takes_batch(b).is_ok());

@@ -7,7 +7,7 @@ mod logistic;
 
 use super::config::Protocol;
 use super::dataset::Loaded;
-use super::folder::{Done, busy, finished, locked, object};
+use super::folder::{Done, busy, finished, locked};
 use super::grid::Cell;
 use super::metrics::{Metrics, argmax, judged, metrics};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT};
@@ -17,7 +17,7 @@ use super::provenance::Provenance;
 use super::results::{CellResult, LabelRow, read_result, write_epochs, write_labels, write_result};
 use super::session::Job;
 use super::settings::probe_settings;
-use super::start::Start;
+use super::start::{Start, backbone_metadata};
 use crate::base::{Error, Result};
 use crate::nn::{Mode, Params, checkpoint};
 use crate::noise;
@@ -82,12 +82,12 @@ pub(super) fn run(
             "os": OS, "data": set.data.name, "classes": set.data.classes, "mean": set.train.mean, "std": set.train.std,
         });
         job.describe(folder, &made, about)?;
-        write_labels(&folder.join(LABELS), &probe.rows())?;
+        write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given))?;
         write_epochs(folder, &[])?; // nothing was trained in epochs
         write_result(folder, &result)?;
         let mut written = vec![CONFIG, ENVIRONMENT, LABELS, EPOCHS, RESULT];
         if let Some(classifier) = &classifier {
-            probe.save(&folder.join(BACKBONE), classifier, &made.address)?;
+            probe.save(&folder.join(BACKBONE), classifier, cell, &made.address)?;
             written.push(BACKBONE);
         }
         Done::write(folder, &made.address, &written)?;
@@ -193,15 +193,8 @@ impl<'a> Probe<'a> {
         Ok(Found { test: of(test, &data.test.labels)?, val_accuracy, memorised: None, weight_decay: None })
     }
 
-    /// What is learnt from, for people.
-    fn rows(&self) -> Vec<LabelRow> {
-        let train = &self.set.data.train;
-        let row = |i: usize| LabelRow { name: train.names[i].clone(), clean: train.labels[i], given: self.given[i] };
-        (0..train.len()).map(row).collect()
-    }
-
     /// Writes the backbone with the classifier on top.
-    fn save(&self, path: &Path, linear: &Linear, address: &str) -> Result<()> {
+    fn save(&self, path: &Path, linear: &Linear, cell: &Cell, address: &str) -> Result<()> {
         let (mut t, mut params, mut state) = (Tape::new(), Params::new(), self.state.clone());
         let x = t.input("x", Type::f32([2, self.width()]))?;
         self.eye.backbone.classify(&mut t, &mut params, "backbone.", x, self.classes())?;
@@ -209,9 +202,9 @@ impl<'a> Probe<'a> {
             let values = if p.ty.shape.rank() == 2 { &linear.weight } else { &linear.bias };
             state.insert(self.job.gpu, &p.name, p.ty, Some(bytemuck::cast_slice(values)))?;
         }
-        let data = &self.set.data;
-        let made = json!({ "method": "linear", "data": data.name, "address": address, "classes": data.classes });
-        checkpoint::save_backbone(path, self.job.gpu, &state, "backbone.", 0, object(made))
+        let by = (&*cell.method, &self.job.config.model_of(&cell.pretraining)?);
+        let made = backbone_metadata(self.job, &self.set.train, by, &self.set.data.classes, address);
+        checkpoint::save_backbone(path, self.job.gpu, &state, "backbone.", 0, made)
     }
 
     fn result(&self, cell: &Cell, made_by: String, found: &Found) -> Result<CellResult> {
@@ -260,7 +253,9 @@ impl<'a> Probe<'a> {
 #[cfg(test)]
 mod tests {
     use crate::base::progress::Silent;
+    use crate::data::Split;
     use crate::study::config::Protocol;
+    use crate::study::evaluate::{evaluate_file, evaluate_run};
     use crate::study::results::run_folder;
     use crate::study::testing::with_job;
     use crate::study::{Manner, Selection, cells};
@@ -289,6 +284,14 @@ mod tests {
             assert_eq!(Some(first.results[0].test_accuracy), first.results[0].knn_weighted_accuracy);
             // A linear classifier on top is a network of its own, and holds what the probe found.
             assert!(run_folder(job.out, &grid[1].name).join("backbone.safetensors").is_file());
+            let linear = run_folder(job.out, &grid[1].name);
+            let file = linear.join("backbone.safetensors");
+            let of_file = evaluate_file(job, &grid[1].spec, Split::Test, &file).unwrap();
+            assert_eq!(of_file, evaluate_run(job, &grid[1].spec, Split::Test, &linear).unwrap());
+            assert_eq!(of_file.accuracy, first.results[1].test_accuracy);
+            let knn = run_folder(job.out, &grid[0].name);
+            let e = evaluate_run(job, &grid[0].spec, Split::Test, &knn).unwrap_err();
+            assert!(e.exit_code() == 4 && e.to_string().contains("has no classifier: its protocol is knn"), "{e}");
             let table = std::fs::read_to_string(job.out.join("results.csv")).unwrap();
             assert!(
                 table.lines().next().unwrap().contains(",protocol,") && table.contains(",linear,,linear,"),

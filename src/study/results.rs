@@ -18,6 +18,7 @@ use super::config::Protocol;
 use super::folder::Done;
 use super::names::{EPOCHS, REDO, RESULT};
 use crate::base::{Error, Result, files, seal};
+use crate::data::Images;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -163,6 +164,14 @@ pub struct LabelRow {
     pub clean: u32,
     /// The label it is trained on.
     pub given: u32,
+}
+
+impl LabelRow {
+    /// A row for each of the training images, with the labels they are given.
+    pub(super) fn all(train: &Images, given: &[u32]) -> Vec<LabelRow> {
+        let labels = train.names.iter().zip(&train.labels).zip(given);
+        labels.map(|((name, &clean), &given)| LabelRow { name: name.clone(), clean, given }).collect()
+    }
 }
 
 /// Writes `folder/result.json`.

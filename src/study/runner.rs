@@ -17,6 +17,7 @@ use super::{pretrain, probe, train};
 use crate::base::text::counted;
 use crate::base::{Error, Result, files};
 use crate::data::{self, Need};
+use crate::noise::learn::{Known, informed};
 use crate::ssl;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -185,9 +186,10 @@ impl Job<'_> {
         }
     }
 
-    /// Refuses a set that the cells cannot use, before the first cell is trained. All sets are listed first. Then each is
-    /// decoded into the cache, where its cells find it. A single set with one kind of noise is not decoded here where its
-    /// first cell is noisy, since that cell does so next.
+    /// Refuses a set that the cells cannot use, labels that cannot go wrong so, and methods that cannot learn from them, before
+    /// the first cell is trained. All sets are listed first. Then each is decoded into the cache, where its cells find it. A
+    /// single set with one noise and one method is not decoded here where no pretraining comes before its first cell, since
+    /// that cell does so next.
     fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
         let mut sets: Vec<&str> = Vec::new();
         for cell in chosen {
@@ -196,15 +198,12 @@ impl Job<'_> {
                 sets.push(&cell.spec);
             }
         }
-        // One cell of each kind of noise stands for the others: they would fail alike.
-        let mut noisy: Vec<&Cell> = Vec::new();
-        for cell in chosen.iter().filter(|c| c.noise_kind.is_some()) {
-            if !noisy.iter().any(|n| (&n.spec, n.noise_kind) == (&cell.spec, cell.noise_kind)) {
-                noisy.push(cell);
-            }
+        let noises = noises(chosen);
+        let one = sets.len() == 1 && noises.iter().map(|(_, methods)| methods.len().max(1)).sum::<usize>() == 1;
+        if one && chosen.first().is_some_and(|c| *c.pretraining == *ssl::NONE) {
+            return Ok(());
         }
-        let clean_first = chosen.first().is_some_and(|c| c.noise_kind.is_none()) && !noisy.is_empty();
-        for spec in sets.iter().filter(|_| sets.len() > 1 || noisy.len() > 1 || clean_first) {
+        for spec in &sets {
             let named = |e: Error| Error::Data(format!("{spec}: {e}"));
             // Notes are told when the set is loaded. Warnings are told now: a damaged cache is mended by then.
             let warn = |w: &str| {
@@ -214,8 +213,15 @@ impl Job<'_> {
             };
             let data = self.read(spec, Need::Training, &warn)?;
             batch_of(self.config.training.optimization.batch_size, data.train.len()).map_err(named)?;
-            for cell in noisy.iter().filter(|n| *n.spec == **spec) {
-                cell.given(&data).map_err(named)?;
+            for (cell, methods) in noises.iter().filter(|n| *n.0.spec == **spec) {
+                let given = cell.given(&data).map_err(named)?;
+                let known = Known::of(&data.train.labels, &given, data.classes.len())?;
+                for method in methods {
+                    informed(&self.config.learning_of(method)?.learner, &known).map_err(|e| match e {
+                        Error::Usage(what) => Error::Usage(format!("{spec}: {what}")),
+                        other => other,
+                    })?;
+                }
             }
         }
         Ok(())
@@ -285,6 +291,23 @@ impl Job<'_> {
     }
 }
 
+/// One cell of each dataset, kind and rate of noise, and every method that trains on its labels: the others would fail alike.
+fn noises(chosen: &[Cell]) -> Vec<(&Cell, Vec<&str>)> {
+    let mut all: Vec<(&Cell, Vec<&str>)> = Vec::new();
+    for cell in chosen {
+        let of = |c: &Cell| (c.spec.clone(), c.noise_kind, c.noise_rate.to_bits());
+        let at = all.iter().position(|(first, _)| of(first) == of(cell)).unwrap_or(all.len());
+        if at == all.len() {
+            all.push((cell, Vec::new()));
+        }
+        let methods = &mut all[at].1;
+        if cell.protocol == Protocol::Finetune && !methods.contains(&&*cell.method) {
+            methods.push(&cell.method);
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,6 +359,28 @@ mod tests {
             assert!(e.to_string().contains("noise.matrix.rows is 2 × 2 and the data has 3 classes"), "{e}");
             assert!(!job.out.join("runs").exists(), "nothing was trained");
         });
+    }
+
+    #[test]
+    fn a_method_that_cannot_learn_from_the_labels_is_refused_before_any_pretraining() {
+        let of = |noise: &str, training: &str| {
+            let text = format!(
+                "[data]\nspecs = [\"phantom:covid?train=24&val=8&test=9\"]\nstore_size = 8\nimage_size = 8\n[pretraining]\n\
+                 methods = [\"simclr\"]\n[noise]\n{noise}\n[training]\n{training}\n"
+            );
+            let mut said = String::new();
+            with_job(&text, &Heard::default(), |job| {
+                let e = job.run(Selection::All, Manner::default()).unwrap_err();
+                assert_eq!(e.exit_code(), 2, "{e}");
+                assert!(!job.out.join("pretraining").exists() && !job.out.join("runs").exists(), "nothing was trained");
+                said = e.to_string();
+            });
+            said
+        };
+        let rows = "methods = [\"cross_entropy\", \"forward\"]\nforward.transition = [[0.9, 0.1], [0.2, 0.8]]";
+        let said = of("rates = [0.4]", rows);
+        assert!(said.contains("training.forward.transition has 2 rows and the data 3 classes"), "{said}");
+        assert_eq!(of("rates = [0.0]", rows), said, "clean labels are learnt from, too");
     }
 
     #[test]

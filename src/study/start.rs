@@ -3,7 +3,8 @@
 mod whole;
 
 use super::config::RANDOM;
-use super::folder::Done;
+use super::dataset::TrainImages;
+use super::folder::{Done, object};
 use super::names::{BACKBONE, ENVIRONMENT, REDO};
 use super::results::read_collapsed;
 use super::session::Job;
@@ -54,6 +55,19 @@ impl Begun {
             Beginning::Backbone(path) => backbone(path),
             Beginning::State { path, partial } => Ok(Begun::Whole(Whole::given(path, partial)?)),
         }
+    }
+
+    /// An error where a backbone that was brought says that it is another one than `model`.
+    pub fn expect_model(&self, model: &Model) -> Result<()> {
+        let Begun::Backbone(Start { path, model: Some(own), .. }) = self else { return Ok(()) };
+        if own == model {
+            return Ok(());
+        }
+        let path = path.display();
+        Err(Error::Data(format!(
+            "{path} holds a backbone {own}, and the pretraining is of {model}; give the file's in [model] of the config, or \
+             take other weights"
+        )))
     }
 
     /// Of what is read.
@@ -125,6 +139,25 @@ impl ImageForm {
         let whole = form.mean.iter().chain(&form.std).all(|v| v.is_finite()) && form.std.iter().all(|v| *v > 0.0);
         (whole && [1, 3].contains(&form.channels) && form.image_size > 0).then_some(form)
     }
+}
+
+/// The metadata of a backbone's file: what made it, and what another program or command must know to use it. `images` are
+/// those that it was made on, `classes` those of its classifier, none without one.
+pub(super) fn backbone_metadata(
+    job: &Job<'_>,
+    images: &TrainImages,
+    (method, model): (&str, &Model),
+    classes: &[String],
+    address: &str,
+) -> Map<String, Value> {
+    let mut all = object(json!({
+        "method": method, "data": images.name, "address": address, "model": model,
+        ImageForm::KEY: ImageForm::new(job, images.mean, images.std),
+    }));
+    if !classes.is_empty() {
+        all.insert("classes".to_string(), json!(classes)); // who keeps the classifier compares them
+    }
+    all
 }
 
 /// The backbone that training starts from.

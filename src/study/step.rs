@@ -120,7 +120,7 @@ mod tests {
             _ => "",
         };
         format!(
-            "[data]\nstore_size = 16\nimage_size = 16\n[model]\n{model}\n[pretraining]\nmethods = [\"{name}\"]\n\
+            "[data]\nstore_size = 16\nimage_size = 16\nchannels = 3\n[model]\n{model}\n[pretraining]\nmethods = [\"{name}\"]\n\
              [pretraining.{name}]\nbatch_size = 4\n{own}"
         )
     }

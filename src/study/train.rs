@@ -5,7 +5,7 @@ use super::config::Learning;
 use super::cursor::Cursor;
 use super::dataset::{Loaded, TrainImages};
 use super::fit::Sizes;
-use super::folder::{Done, busy, finished, locked, object};
+use super::folder::{Done, busy, finished, locked};
 use super::grid::Cell;
 use super::metrics::{argmax, metrics};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT, STATE, STEPS};
@@ -17,7 +17,7 @@ use super::sample_loss::{keep_losses, losses_before, losses_of};
 use super::session::Job;
 use super::settings::training_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
-use super::start::{ImageForm, Start};
+use super::start::{Start, backbone_metadata};
 use super::statistics::mean_last;
 use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::{Error, Result};
@@ -82,13 +82,6 @@ impl Labelled<'_> {
 
     fn is_wrong(&self, i: usize) -> bool {
         self.given[i] != self.set.data.train.labels[i]
-    }
-
-    /// What is trained on, for people.
-    fn rows(&self) -> Vec<LabelRow> {
-        let train = &self.set.data.train;
-        let row = |i: usize| LabelRow { name: train.names[i].clone(), clean: train.labels[i], given: self.given[i] };
-        (0..train.len()).map(row).collect()
     }
 
     fn val_accuracy(&self) -> Result<f64> {
@@ -256,7 +249,7 @@ pub(super) fn run(
             "weights": weights,
         });
         job.describe(folder, &made, about)?;
-        write_labels(&folder.join(LABELS), &ready.task.rows())?;
+        write_labels(&folder.join(LABELS), &LabelRow::all(&data.train, &ready.task.given))?;
         let result = ready.train(cell, at, folder, &made.address)?;
         write_result(folder, &result)?;
         Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, LABELS, EPOCHS, STEPS, STATE, BACKBONE, RESULT])?;
@@ -339,14 +332,10 @@ impl<'a> Ready<'a> {
         };
         let (records, seconds, at) = stage.run(&self.plans, &self.state, at.unwrap_or_else(|| stage.start()))?;
         let steps = (records.len() * stage.steps()) as i64;
-        let classes = &data.classes; // who keeps the classifier compares them
-        let made = json!({
-            "method": cell.method.to_string(), "data": data.name, "address": address, "classes": classes,
-            "model": job.config.model_of(&cell.pretraining)?,
-            ImageForm::KEY: ImageForm::new(job, self.task.set.train.mean, self.task.set.train.std),
-        });
+        let by = (&*cell.method, &job.config.model_of(&cell.pretraining)?);
+        let made = backbone_metadata(job, &self.task.set.train, by, &data.classes, address);
         let path = folder.join(BACKBONE);
-        checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, object(made))?;
+        checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, made)?;
         summarize(&self.task, (cell, &self.eye), (&self.made_by, self.collapsed), &at, (records.len(), seconds))
     }
 }

@@ -54,11 +54,10 @@ impl Job<'_> {
         let steps = images.store.count / batch;
         let epochs = method.optimization.epochs.max(epoch + 1);
         let at = Progress { seed, epoch, epochs, step: 0, steps, repeat: 0 };
-        let own = (method.method.inputs(at, &indices), method.method.scalars(at));
         let mut tape = Tape::new();
         let wanted = tape.input("indices", Type::u32([batch]))?;
         let plain = Augmentation { recipe: Recipe::PLAIN, mean, std }.plain(&mut tape, &images.store, wanted, out)?;
-        seen.extend(self.shown(tape, &[plain], &state, (&indices, epoch), &own)?);
+        seen.extend(self.shown(tape, &[plain], &state, (&indices, epoch), &Own::default())?);
         for turn in method.method.turns() {
             let mut tape = Tape::new();
             let indices_var = tape.input("indices", Type::u32([batch]))?;
@@ -75,6 +74,7 @@ impl Job<'_> {
                 mode: Mode::Train,
             };
             method.method.record(&turn, &mut r)?;
+            let own = (method.method.inputs(at, &indices), method.method.scalars(at)); // known once a step was recorded
             let aligned = views.aligned.into_inner().unwrap_or_else(PoisonError::into_inner);
             let inputs = backbone.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
             let vars: Vec<Var> = inputs.into_iter().map(|x| aligned.get(&x).copied().unwrap_or(x)).collect();
@@ -276,6 +276,17 @@ mod tests {
             let turned = of(&job, "rotation");
             let (image, half) = (&turned.seen[0].values[..18 * 18], &turned.seen[3].values[..18 * 18]);
             assert!(image.iter().eq(half.iter().rev()), "half a turn");
+            // A mask of patches is drawn for as many as the recorded step has.
+            let vit = "[data]\nstore_size = 18\nimage_size = 18\n[model]\narch = \"vit_tiny\"\npatch_size = 6\n[pretraining]\n\
+                       batch_size = 8\nmae.decoder_embed_dim = 8\nmae.decoder_depth = 1\nmae.decoder_num_heads = 2\n";
+            let vit = super::super::Config::parse("t", vit).unwrap();
+            let job = Job { config: &vit, kernels: Default::default(), ..job };
+            let sheet = of(&job, "mae");
+            assert!(
+                sheet.seen.len() == 2 && sheet.seen[1].dims == [3, 1, 18, 18],
+                "the view before patches are hidden"
+            );
+            assert_ne!(sheet.seen[1].values, sheet.seen[0].values);
         });
     }
 }

@@ -10,12 +10,16 @@ const PAIRS: usize = 10;
 const SUFFICIENT: f64 = 1e-4;
 /// How often a step is halved: past it, rounding hides what is left to gain.
 const HALVINGS: usize = 30;
+/// How many times the tolerance an element of the gradient may be where no step brings a fall: values are rounded to f32,
+/// and hide what is left to gain before the gradient, which is rounded for itself, is as small as was asked for.
+const ROUNDED: f64 = 10.0;
 
 /// Where the search ended.
 pub(super) struct Minimum {
     pub at: Vec<f64>,
     pub value: f64,
-    /// Whether the gradient, or what rounding leaves to gain, is small: not only the iterations used up.
+    /// Whether no element of the gradient is larger than the tolerance or, where no step brings a fall any more, ten times
+    /// the tolerance. Not where the iterations were used up.
     pub converged: bool,
 }
 
@@ -30,7 +34,7 @@ pub(super) fn minimize(
 ) -> Result<Minimum> {
     let (mut value, mut gradient) = f(&at)?;
     let mut pairs: VecDeque<(Vec<f64>, Vec<f64>)> = VecDeque::new();
-    for iteration in 0..iterations {
+    for _ in 0..iterations {
         if largest(&gradient) <= tolerance {
             return Ok(Minimum { at, value, converged: true });
         }
@@ -54,7 +58,12 @@ pub(super) fn minimize(
             step /= 2.0;
         }
         let Some((next, (next_value, next_gradient))) = found else {
-            return Ok(Minimum { at, value, converged: iteration > 0 });
+            if !pairs.is_empty() {
+                pairs.clear(); // they may be stale: once more, along the gradient
+                continue;
+            }
+            let converged = largest(&gradient) <= ROUNDED * tolerance;
+            return Ok(Minimum { at, value, converged });
         };
         let difference = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<f64>>();
         let (moved, turned) = (difference(&next, &at), difference(&next_gradient, &gradient));
@@ -120,5 +129,26 @@ mod tests {
         let found = minimize(vec![1.0; 5], (1e-9, 1000), &mut bowl).unwrap();
         assert!(found.converged && found.value < 1e-12, "{}", found.value);
         assert!(!minimize(vec![1.0; 5], (1e-9, 2), &mut bowl).unwrap().converged);
+    }
+
+    /// A value that rounds to whole steps has no fall to find far from the end, and close to it.
+    #[test]
+    fn where_no_step_falls_the_gradient_decides() {
+        let rounded = |step: f64, from: f64| {
+            let mut f = |x: &[f64]| Ok(((x[0] * x[0] / 2.0 / step).round() * step, vec![x[0]]));
+            minimize(vec![from], (1e-3, 1000), &mut f).unwrap()
+        };
+        let far = rounded(1e9, 3.0);
+        assert!(!far.converged && far.at == [3.0], "{:?}", far.at);
+        assert!(rounded(1e9, 5e-3).converged, "ten times the tolerance");
+        // Where every step of the second search seems to rise, a third along the gradient leads on to the end.
+        let mut calls = 0;
+        let mut bowl = |x: &[f64]| {
+            calls += 1;
+            let rise = if (3..3 + HALVINGS).contains(&calls) { 100.0 } else { 0.0 };
+            Ok((x[0] * x[0] + 4.0 * x[1] * x[1] + rise, vec![2.0 * x[0], 8.0 * x[1]]))
+        };
+        let found = minimize(vec![3.0, 1.0], (1e-6, 1000), &mut bowl).unwrap();
+        assert!(found.converged && found.at.iter().all(|x| x.abs() < 1e-5), "{:?}", found.at);
     }
 }

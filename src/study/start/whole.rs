@@ -4,10 +4,9 @@ use super::super::session::Job;
 use super::super::turns::Recorded;
 use crate::base::hash::{Hasher, sha256};
 use crate::base::{DType, Error, Result};
-use crate::nn::tensors::{View, tensors};
+use crate::nn::tensors::{Dtype, View, tensors, wrong_value};
 use crate::nn::{checkpoint, weights};
 use crate::tape::{State, Type};
-use safetensors::Dtype;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -110,15 +109,10 @@ impl Whole {
         let Some(bytes) = converted.filter(|_| same) else {
             return Err(self.unfit(format!("{name} is {dtype:?} {shape:?} there and {ty} in the stage")));
         };
-        if ty.dtype == DType::F32 {
-            let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-            let variance = name.ends_with("running_var");
-            let bad = |v: &f32| !v.is_finite() || (variance && *v < 0.0);
-            if let Some((i, v)) = bytes.chunks_exact(4).map(value).enumerate().find(|(_, v)| bad(v)) {
-                return Err(self.unfit(format!("{name} holds {v} as its value {i}; take other weights")));
-            }
+        match wrong_value(name, &bytes).filter(|_| ty.dtype == DType::F32) {
+            Some(what) => Err(self.unfit(format!("{what}; take other weights"))),
+            None => Ok(bytes),
         }
-        Ok(bytes)
     }
 }
 
