@@ -36,7 +36,7 @@ pub(super) struct Embed {
     out: PathBuf,
     /// Side in pixels of the square that images are resized to [default: what the weights' metadata or position embeddings
     /// say, else ImageNet's 224]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = size)]
     image_size: Option<usize>,
     /// What is subtracted from each channel, as a share of white: one number, or one a channel [default: what the weights'
     /// metadata says, else ImageNet's .485,.456,.406]
@@ -48,6 +48,12 @@ pub(super) struct Embed {
     /// Images of a step; fewer are taken where they do not fit the device
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch: usize,
+}
+
+/// A side in pixels.
+fn size(text: &str) -> Result<usize, String> {
+    let side = text.parse().ok().filter(|side| (1..=65_536).contains(side));
+    side.ok_or_else(|| "use a whole number of pixels above 0, as in 224".to_string())
 }
 
 /// One number for all channels, or three.

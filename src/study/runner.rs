@@ -204,7 +204,10 @@ impl Job<'_> {
             return Ok(());
         }
         for spec in &sets {
-            let named = |e: Error| Error::Data(format!("{spec}: {e}"));
+            let named = |e: Error| match e {
+                Error::Usage(what) => Error::Usage(format!("{spec}: {what}")),
+                e => Error::Data(format!("{spec}: {e}")),
+            };
             // Notes are told when the set is loaded. Warnings are told now: a damaged cache is mended by then.
             let warn = |w: &str| {
                 if w.starts_with("warning") {

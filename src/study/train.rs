@@ -20,6 +20,7 @@ use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
 use super::start::{Start, backbone_metadata};
 use super::statistics::mean_last;
 use super::turns::{self, Plans, Recorded, Update, terms};
+use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Progress, Recorder, Turn};
@@ -279,6 +280,7 @@ impl<'a> Ready<'a> {
         let batches = batches(job, &learning, set)?;
         job.say_batches(learning.optimization.batch_size, batches);
         job.say_rate(&learning.optimization, batches.whole);
+        say_late(job, &learning);
         let mut state = set.resident.clone();
         let recorded = record(job, &set.train, cell, classes, batches.whole)?;
         let record = |b| record(job, &set.train, cell, classes, b);
@@ -403,6 +405,17 @@ fn spread(job: &Job<'_>, params: &Params, state: &mut State) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Warns where the run ends before its method begins.
+fn say_late(job: &Job<'_>, learning: &Learning) {
+    let (name, epochs) = (&learning.name, learning.optimization.epochs);
+    if let Some((key, first)) = learning.learner.begins_after().filter(|(_, first)| *first >= epochs && epochs > 0) {
+        job.progress.note(&format!(
+            "warning: training.{name}.{key} is {first}, and the run has {}: until then {name} is cross-entropy alone",
+            counted(epochs, "epoch")
+        ));
+    }
 }
 
 fn summarize(

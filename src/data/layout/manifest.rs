@@ -23,7 +23,7 @@ pub fn list(path: &Path) -> Result<Listing> {
     let bytes = crate::base::files::read(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut images = NamedImages::default();
-    rows(path, &bytes, |row| {
+    let unread = rows(path, &bytes, |row| {
         let file = folder.join(row.path);
         match file.metadata() {
             Ok(meta) if meta.is_file() => images.take(row, file),
@@ -39,16 +39,27 @@ pub fn list(path: &Path) -> Result<Listing> {
     if images.is_empty() {
         return Err(Error::Data(format!("{} names no image", path.display())));
     }
-    Ok(images.listing(name_of(path)))
+    let mut listing = images.listing(name_of(path));
+    if !unread.is_empty() {
+        // A misspelt `patient` or `split` would change which images are compared.
+        listing.notes.push(format!(
+            "columns that are not read: {}; read are path, label, split and patient",
+            classes::listed(&unread)
+        ));
+    }
+    Ok(listing)
 }
 
-/// Passes each row to `take` and keeps none.
-fn rows(path: &Path, bytes: &[u8], mut take: impl FnMut(Row<'_>) -> Result<()>) -> Result<()> {
+/// Passes each row to `take` and keeps none. Gives the names of the columns that are not read.
+fn rows(path: &Path, bytes: &[u8], mut take: impl FnMut(Row<'_>) -> Result<()>) -> Result<Vec<String>> {
     let table = Table::new(path, bytes, b',')?;
     let (Some(at), Some(label)) = (table.column("path"), table.column("label")) else {
         return Err(bad(path, 1, wrong_header(&table)));
     };
     let (split, patient) = (table.column("split"), table.column("patient"));
+    let read = [Some(at), Some(label), split, patient];
+    let others = table.header.iter().enumerate().filter(|(i, name)| !read.contains(&Some(*i)) && !name.is_empty());
+    let unread = others.map(|(_, name)| name.clone()).collect();
     table.rows(|line, fields| {
         let field = |i: usize| fields.get(i).unwrap_or_default();
         let split = match split.map(field) {
@@ -61,7 +72,8 @@ fn rows(path: &Path, bytes: &[u8], mut take: impl FnMut(Row<'_>) -> Result<()>) 
         let row = Row { line, path: field(at), label: field(label), split, group };
         row.check().map_err(|what| bad(path, line, what))?;
         take(row)
-    })
+    })?;
+    Ok(unread)
 }
 
 /// What is wrong with a header.
@@ -181,6 +193,8 @@ mod tests {
         let said = complaint(of("path,label\n0.png,\"a\n1.png,b\n2.png,c\n"));
         assert!(said.contains("line 2: ") && said.contains("quotation mark"), "{said}");
         let notes = of("path,label\n0.png,A\n1.png,a\n2.png,a|b\n3.png,b\n./0.png,A\n0.png,b\n").unwrap().notes;
+        let misspelt = of("path,label,patients,spilt\n0.png,A,7,train\n1.png,b,8,train\n").unwrap().notes;
+        assert_eq!(misspelt, ["columns that are not read: patients, spilt; read are path, label, split and patient"]);
         assert!(notes[0].contains("'A' and 'a' differ only in case"), "{notes:?}");
         assert!(notes[1].contains("'a|b' looks like several"), "{notes:?}");
         assert!(notes[2].contains("names: 2, first line 6 names ./0.png, as line 2"));

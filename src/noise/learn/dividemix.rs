@@ -237,6 +237,10 @@ impl Learner for DivideMix {
         true
     }
 
+    fn begins_after(&self) -> Option<(&'static str, usize)> {
+        Some(("warm_up", self.warm_up))
+    }
+
     /// Each network is given what the other's losses say. In the warm-up every label counts as clean.
     fn before_epoch(&self, epoch: &Epoch<'_>) -> Result<EpochPlan> {
         let warm = epoch.at.epoch < self.warm_up;

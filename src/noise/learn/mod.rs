@@ -66,6 +66,11 @@ pub trait Learner: Checked + Debug + Send + Sync {
         false
     }
 
+    /// The key whose number of epochs passes before the method is more than cross-entropy, and that number.
+    fn begins_after(&self) -> Option<(&'static str, usize)> {
+        None
+    }
+
     /// What the next epoch does with each image. It runs on the host, and the same numbers must give the same plan.
     fn before_epoch(&self, epoch: &Epoch<'_>) -> Result<EpochPlan> {
         Ok(EpochPlan::usual(epoch))

@@ -59,7 +59,8 @@ impl Whole {
             let (n, ty) = (missing.len(), params.get(*name).or_else(|| memory.get(*name)));
             let ty = ty.map_or(String::new(), |ty| format!(" ({ty})"));
             return Err(self.unfit(format!(
-                "it lacks {name}{ty}{}; --init-partial lets what is missing begin as it would without the file",
+                "it lacks {name}{ty}{}; --init-partial lets what is missing begin as it would without the file, and a file of the \
+                 backbone alone goes with --weights",
                 others(n)
             )));
         }
@@ -77,7 +78,7 @@ impl Whole {
             }
         }
         if taken[0] == 0 {
-            return Err(self.unfit("it holds no parameter of it"));
+            return Err(self.unfit("it holds no parameter of it; a file of the backbone alone goes with --weights"));
         }
         let left = |what: &str, names: &[String]| match names.first() {
             Some(first) => format!("; {} {what}, such as {first}", names.len()),
