@@ -10,6 +10,7 @@ use crate::device::tune::Table;
 use crate::tape::{Recording, Schedule};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Raised by any change of host code that moves the bits of a result: the order of batches, which labels go wrong, initial
@@ -105,7 +106,7 @@ impl Provenance {
         let device = |p: &Provenance| (p.adapter.clone(), p.driver.clone(), p.backend.clone());
         let (name, driver, backend) = device(before);
         let others = [
-            (self.settings != before.settings, "config (its own is in its config.toml)".to_string()),
+            (self.settings != before.settings, another_config(&before.settings, &self.settings)),
             (self.data_fingerprint != before.data_fingerprint, "version of the data".to_string()),
             (self.start != before.start, "backbone to start from".to_string()),
             (
@@ -130,6 +131,34 @@ impl Provenance {
         let edited = "text of the kernels (a file of shaders/ or --shaders that it uses, or which it uses, has changed \
                       since, and so may the results)";
         vec![edited.to_string()]
+    }
+}
+
+/// "config", with the first settings that differ.
+fn another_config(before: &Value, now: &Value) -> String {
+    let mut differ = Vec::new();
+    settings_apart("", before, now, &mut differ);
+    let shown: Vec<&str> = differ.iter().take(3).map(String::as_str).collect();
+    let more =
+        if differ.len() > shown.len() { format!("; {} more", differ.len() - shown.len()) } else { String::new() };
+    format!("config ({}{more}; its own is in its config.toml)", shown.join("; "))
+}
+
+/// Adds each setting whose value is another one, by its path.
+fn settings_apart(path: &str, before: &Value, now: &Value, differ: &mut Vec<String>) {
+    match (before, now) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let of = |table: &serde_json::Map<String, Value>| table.get(key).cloned().unwrap_or(Value::Null);
+                settings_apart(&format!("{path}.{key}"), &of(a), &of(b), differ);
+            }
+        }
+        _ if before != now => {
+            let shown = |v: &Value| if v.is_null() { "none".to_string() } else { v.to_string() };
+            differ.push(format!("{}: {}, now {}", path.trim_start_matches('.'), shown(before), shown(now)));
+        }
+        _ => {}
     }
 }
 
@@ -193,6 +222,18 @@ mod tests {
     use crate::tape::Tape;
     use serde_json::json;
     use std::sync::Arc;
+
+    #[test]
+    fn settings_that_differ_are_named() {
+        let before = json!({ "seed": 0, "optimizer": { "lr": 0.1, "name": "sgd" }, "epochs": 3 });
+        let now = json!({ "seed": 0, "optimizer": { "lr": 0.2, "name": "sgd", "eta": 1.0 }, "epochs": 4 });
+        let due = "config (epochs: 3, now 4; optimizer.eta: none, now 1.0; optimizer.lr: 0.1, now 0.2; its own is in its config.toml)";
+        assert_eq!(another_config(&before, &now), due);
+        let many = json!(
+            [0, 1, 2, 3, 4].map(|i| (format!("k{i}"), i)).into_iter().collect::<std::collections::BTreeMap<_, _>>()
+        );
+        assert!(another_config(&json!({}), &many).contains("k2: none, now 2; 2 more; its own"));
+    }
 
     /// What host code decides of a tiny cell, and what the cell comes to: where this literal moves, [`RESULTS`] is raised
     /// and the literal written anew, so that no folder is gone on with whose results would now be others.
