@@ -128,6 +128,7 @@ pub fn cursors() -> Vec<Seed> {
     let cursor = json!({
         "address": "0123456789abcdef", "epoch": 1, "step": 2, "sums": [0.5, 1.5, 1.0], "memory": { "a": [1.0] },
         "history": "0123456789abcdef",
+        "steps": "0123456789abcdef",
     });
     vec![Seed::whole(format!("{cursor:#}\n"))]
 }
