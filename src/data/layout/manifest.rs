@@ -194,7 +194,10 @@ mod tests {
         assert!(said.contains("line 2: ") && said.contains("quotation mark"), "{said}");
         let notes = of("path,label\n0.png,A\n1.png,a\n2.png,a|b\n3.png,b\n./0.png,A\n0.png,b\n").unwrap().notes;
         let misspelt = of("path,label,patients,spilt\n0.png,A,7,train\n1.png,b,8,train\n").unwrap().notes;
-        assert_eq!(misspelt, ["columns that are not read: 'patients', 'spilt'; read are path, label, split and patient"]);
+        assert_eq!(
+            misspelt,
+            ["columns that are not read: 'patients', 'spilt'; read are path, label, split and patient"]
+        );
         assert!(notes[0].contains("'A' and 'a' differ only in case"), "{notes:?}");
         assert!(notes[1].contains("'a|b' looks like several"), "{notes:?}");
         assert!(notes[2].contains("names: 2, first line 6 names ./0.png, as line 2"));
