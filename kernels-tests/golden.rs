@@ -55,16 +55,20 @@ const FILES: [&str; 10] =
 /// Ops whose values are in the files under another name.
 const OTHER_NAMES: &[(&str, &[&str])] = &[
     ("adamw", &["adam"]),
+    ("adamw_excluded", &["adam"]),
     ("amp", &["clip_grad_norm", "found_inf", "loss_scale"]),
     ("batch_norm_frozen", &["batch_norm"]),
     ("batch_norm_parts", &["batch_norm", "merge_statistics"]),
     ("batch_norm_split", &["batch_norm"]),
     ("batch_norm_weighted", &["batch_norm"]),
+    ("lars_biases", &["lars"]),
     ("lars_clip", &["lars"]),
+    ("lars_included", &["lars"]),
     ("log_softmax", &["softmax"]),
     ("normalize", &["l2_normalize"]),
     ("normalize_images", &["normalize"]),
     ("pack_f16", &["cast"]),
+    ("sgd_excluded", &["sgd"]),
     ("sgd_nesterov", &["sgd"]),
     ("unpack_f16", &["cast"]),
 ];
