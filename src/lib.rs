@@ -9,7 +9,7 @@
 //!
 //! | floor | holds |
 //! |---|---|
-//! | [`base`] | shapes, dtypes, counter-based randomness, errors with exit codes, hashes, whole-file writes, line plots |
+//! | [`base`] | shapes, dtypes, counter-based randomness, errors with exit codes, hashes, whole-file writes, line plots, event files |
 //! | [`device`] | adapters and what they can do, WGSL pieces (built in or edited) put together and reflected by naga, pipelines, buffers, dispatches, timestamps |
 //! | [`tape`] | recording, backward, state, the pure schedule, the plan that replays it, programs of plans, the trace |
 //! | [`kernels`] | one op per file, in families; the same names in `shaders/<family>/<op>/` and `kernels-tests/reference/<family>/<op>.rs` |
@@ -22,9 +22,9 @@
 //! | [`cli`] | the command line, thin |
 //!
 //! Rules a test keeps (`kernels-tests/tidy.rs`, `kernels-tests/tidy_homes.rs`): floors go one way, and so do the modules
-//! of `kernels/core`, `noise`, `ssl` and `study`; each foreign crate has a home, which `tidy_homes.rs` lists for every dependency: only
-//! `device` says `wgpu::`, only `device/shader.rs` `naga::`, only `data/decode` `image::`, only `cli` `clap::`; `ssl` and
-//! `noise` never see each other or `data`; below `study` nothing reads the environment, and only `device/timing.rs` and
+//! of `kernels/core`, `noise`, `ssl` and `study`; each foreign crate has a home, which `tidy_homes.rs` lists for every
+//! dependency: only `device` says `wgpu::`, only `device/shader.rs` `naga::`, only `data/decode` `image::`, only `cli`
+//! `clap::`; `ssl` and `noise` never see each other or `data`; below `study` nothing reads the environment, and only `device/timing.rs` and
 //! `device/tune.rs` a clock. An op reaches other ops through `Tape` methods, or a core they share, in `kernels/core/`:
 //! `gemm.rs` (products), `strided.rs` (of matrices as they lie), `conv2d_route.rs` (how a convolution is computed),
 //! `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting), `walk.rs` (normalizations), `row_loss.rs`

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::adapter;
+use common::{adapter, run, runs};
 use npyz::npz::NpzArchive;
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
@@ -17,20 +17,6 @@ const ALLOWED: f32 = 1e-5;
 
 fn torch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch").join(name)
-}
-
-fn run(dir: &TempDir, words: &[&str]) -> (i32, String) {
-    let output = common::wgslab(dir.path(), words).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!said.contains("panicked") && !said.contains("has a bug"), "{words:?}: {said}");
-    (output.status.code().unwrap_or(-1), said + &String::from_utf8_lossy(&output.stdout))
-}
-
-#[track_caller]
-fn runs(dir: &TempDir, words: &[&str]) -> String {
-    let (code, said) = run(dir, words);
-    assert_eq!(code, 0, "{words:?}: {said}");
-    said
 }
 
 #[track_caller]

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::adapter;
+use common::{adapter, run, runs};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use std::path::Path;
@@ -35,21 +35,6 @@ fn write(dir: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
     let path = dir.path().join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, bytes).unwrap();
-}
-
-/// Runs the words. Gives (exit code, what was printed).
-fn run(dir: &TempDir, words: &[&str]) -> (i32, String) {
-    let output = common::wgslab(dir.path(), words).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!said.contains("panicked") && !said.contains("has a bug"), "{words:?}: {said}");
-    (output.status.code().unwrap_or(-1), said + &String::from_utf8_lossy(&output.stdout))
-}
-
-#[track_caller]
-fn runs(dir: &TempDir, words: &[&str]) -> String {
-    let (code, said) = run(dir, words);
-    assert_eq!(code, 0, "{words:?}: {said}");
-    said
 }
 
 #[track_caller]

@@ -93,3 +93,19 @@ pub fn timeless(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
         _ => Some(bytes.to_vec()),
     }
 }
+
+/// Runs the words. Gives (exit code, what was printed).
+pub fn run(dir: &tempfile::TempDir, words: &[&str]) -> (i32, String) {
+    let output = wgslab(dir.path(), words).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!said.contains("panicked") && !said.contains("has a bug"), "{words:?}: {said}");
+    (output.status.code().unwrap_or(-1), said + &String::from_utf8_lossy(&output.stdout))
+}
+
+/// The same of words that must succeed. Gives what was printed.
+#[track_caller]
+pub fn runs(dir: &tempfile::TempDir, words: &[&str]) -> String {
+    let (code, said) = run(dir, words);
+    assert_eq!(code, 0, "{words:?}: {said}");
+    said
+}

@@ -1,6 +1,7 @@
 //! What a run knows of its labels before the first step.
 
 use crate::base::{Error, Result};
+use crate::noise::realised_rate;
 
 /// The given labels, and what a run that made the noise itself knows of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,9 +37,7 @@ impl<'a> Known<'a> {
                 row[class] = 1.0;
             }
         }
-        let wrong = clean.iter().zip(given).filter(|(c, g)| c != g).count();
-        let noise_rate = wrong as f64 / clean.len().max(1) as f64;
-        Ok(Known { given, classes, noise_rate, transition })
+        Ok(Known { given, classes, noise_rate: realised_rate(clean, given)?, transition })
     }
 
     /// How many images are given each class.
