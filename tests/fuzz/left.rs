@@ -20,7 +20,8 @@ use wgslab::nn::{
 };
 use wgslab::study::evaluate::evaluate_run;
 use wgslab::study::{
-    CellResult, Config, Cursor, EpochRecord, Extent, Job, LabelRow, Phase, Picture, Protocol, kept_config, results,
+    CellResult, Config, Cursor, EpochRecord, Extent, Job, LabelRow, Phase, Picture, Protocol, StepRecord, kept_config,
+    results,
 };
 use wgslab::tape::{State, Type};
 
@@ -313,6 +314,40 @@ pub fn epoch_files() -> Vec<Seed> {
 
 pub fn read_epochs(desk: &Desk, bytes: &[u8]) -> Result<()> {
     report(desk, "runs/a/epochs.jsonl", bytes)
+}
+
+/// Steps with two terms, and without one. The last is of a step after the checkpoint.
+pub fn step_files() -> Vec<Seed> {
+    let step = |step: usize, terms: &[(&str, f64)]| StepRecord {
+        phase: Phase::Pretrain,
+        epoch: 1 + step / 3,
+        step,
+        loss: 2.0 / step as f64,
+        terms: terms.iter().map(|(name, value)| (name.to_string(), *value)).collect(),
+        lr: 0.01,
+        skipped: step == 2,
+        elapsed_s: 0.5 * step as f64,
+        images_per_s: 150.0,
+    };
+    let file = |terms: &[(&str, f64)]| {
+        let lines = (1..=STEPS + 1).map(|i| serde_json::to_string(&step(i, terms)).unwrap());
+        seeds::sealed(&lines.collect::<Vec<_>>())
+    };
+    vec![file(&[("match", 0.5), ("size", -1.25)]), file(&[])]
+}
+
+/// Steps that a checkpoint stands on, or one more than that.
+const STEPS: usize = 3;
+
+/// Reads it as a stage that goes on does. What follows the steps of the checkpoint may be anything.
+pub fn read_steps(desk: &Desk, bytes: &[u8]) -> Result<()> {
+    let folder = desk.file("run/steps.jsonl", bytes).parent().unwrap().to_path_buf();
+    let count = STEPS - bytes.len() % 2;
+    let (records, text) = results::read_steps(&folder, count)?;
+    assert!(records.len() == count && bytes.starts_with(text.as_bytes()) && text.lines().count() == count);
+    assert!(records.iter().enumerate().all(|(i, r)| r.step == i + 1 && r.elapsed_s.is_finite() && r.elapsed_s >= 0.0));
+    assert_eq!(results::read_steps(&folder, 0)?.1, "", "no step is done: nothing of the file counts");
+    Ok(())
 }
 
 pub fn pictures() -> Vec<Picture> {

@@ -150,6 +150,7 @@ pub fn all() -> Vec<Reader> {
         Reader { device: true, cases: 1000, ..json("environment.json", environments, read_environment) },
         json("result.json", result_files, read_result),
         json("epochs.jsonl", epoch_files, read_epochs),
+        json("steps.jsonl", step_files, read_steps),
         json("pictures' labels.json", label_lists, read_pictures),
         Reader {
             name: "labels.csv",
