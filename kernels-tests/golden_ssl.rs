@@ -332,7 +332,10 @@ fn drawn(
         }
         Ok((input.to_string(), bytes))
     };
-    method.inputs(at, indices).into_iter().map(given).collect()
+    let key = format!("{name}/view0/{}", at.step);
+    let view = tensors.get(&key).ok_or_else(|| format!("{key} is not in the file"))?;
+    let size = [2, 3].map(|axis| view.ty.shape.dim(axis));
+    method.inputs(at, indices, backbone(name).as_ref(), size).into_iter().map(given).collect()
 }
 
 /// Compares what was added to each tensor with the file's values.

@@ -198,7 +198,7 @@ impl Method for BigBiGan {
         Ok(Loss { total: r.t.add(sum, terms[2].1)?, terms })
     }
 
-    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+    fn inputs(&self, at: Progress, indices: &[u32], _: &dyn Backbone, _: [usize; 2]) -> Vec<(&'static str, Vec<u8>)> {
         let (n, step) = (indices.len(), (at.epoch * at.steps + at.step) * self.discriminator_steps + at.repeat);
         let mut rng = Rng::new(at.seed, STREAM, step as u64);
         let mut normal = || (0..n * self.latent_dim).map(|_| rng.normal()).collect::<Vec<f32>>();
@@ -245,6 +245,7 @@ impl Method for BigBiGan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::{ResNet, Stem};
 
     fn method(more: &str) -> BigBiGan {
         let table: toml::Table = toml::from_str(ENTRY.overlay).unwrap();
@@ -301,7 +302,9 @@ mod tests {
     fn each_turn_of_a_step_has_draws_of_its_own() {
         let at = |step, repeat| Progress { seed: 5, epoch: 1, epochs: 2, step, steps: 3, repeat };
         let method = method("dropout = 0.25");
-        let draws = |step, repeat| method.inputs(at(step, repeat), &[4, 7, 9]);
+        let backbone = ResNet::resnet18(Stem::Small, 0.0625, 3);
+        let inputs = |method: &BigBiGan, at| method.inputs(at, &[4, 7, 9], &backbone, [16, 16]);
+        let draws = |step, repeat| inputs(&method, at(step, repeat));
         let all = [draws(0, 0), draws(0, 1), draws(1, 0)];
         assert_eq!(all[0], draws(0, 0));
         for (i, j) in [(0, 1), (0, 2), (1, 2)] {
@@ -312,6 +315,6 @@ mod tests {
         assert_eq!(masks.len(), 2 * (3 * 512 + 6 * 2 * 192));
         let dropped = masks.iter().filter(|m| **m == 0.0).count() as f32 / masks.len() as f32;
         assert!((dropped - 0.25).abs() < 0.02 && masks.iter().all(|m| *m == 0.0 || *m == 4.0 / 3.0), "{dropped}");
-        assert_eq!(super::BigBiGan { dropout: 0.0, ..method.clone() }.inputs(at(0, 0), &[4, 7, 9])[..], all[0][..2]);
+        assert_eq!(inputs(&BigBiGan { dropout: 0.0, ..method.clone() }, at(0, 0))[..], all[0][..2]);
     }
 }

@@ -4,6 +4,7 @@
 use super::{Method, puzzle};
 use crate::base::Result;
 use crate::base::range::{Mistake, mistake};
+use crate::nn::Backbone;
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,7 @@ impl Method for JigMag {
         puzzle::solved(r, x, (pieces, (1..=pieces).product()), &[], &[])
     }
 
-    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+    fn inputs(&self, at: Progress, indices: &[u32], _: &dyn Backbone, _: [usize; 2]) -> Vec<(&'static str, Vec<u8>)> {
         puzzle::inputs(at, (indices, STREAM), &orders(self.magnifications.len()))
     }
 }

@@ -100,7 +100,7 @@ impl Method for Jigsaw {
         puzzle::solved(r, x, (CELLS, self.permutations), &each, &all)
     }
 
-    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+    fn inputs(&self, at: Progress, indices: &[u32], _: &dyn Backbone, _: [usize; 2]) -> Vec<(&'static str, Vec<u8>)> {
         let mut all = puzzle::inputs(at, (indices, STREAMS[0]), self.orders());
         let mut places = vec![0f32; 2 * CELLS * indices.len()];
         for (image, &index) in indices.iter().enumerate() {

@@ -18,7 +18,7 @@ use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
 use crate::nn::{Backbone, Transformer};
 use crate::tape::{Type, Var};
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Its line in the list.
 pub const ENTRY: Entry<dyn Method> = Entry {
@@ -36,7 +36,7 @@ const STREAM: u32 = 0x006d_6165; // "mae"
 const EPS: f64 = 1e-6;
 
 /// `[pretraining.mae]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mae {
     /// Share of the patches that is hidden.
@@ -49,9 +49,6 @@ pub struct Mae {
     pub decoder_depth: usize,
     /// Heads of the decoder's attention.
     pub decoder_num_heads: usize,
-    /// Patches of an image, known once a step was recorded.
-    #[serde(skip)]
-    patches: OnceLock<usize>,
 }
 
 impl Checked for Mae {
@@ -133,12 +130,6 @@ impl Mae {
             _ => Error::Usage(format!("pretraining.mae.{key} {what}")),
         })?;
         let (patch, patches) = (height / sides[0], sides[0] * sides[1]);
-        let before = *self.patches.get_or_init(|| patches);
-        if before != patches {
-            return Err(Error::Failed(format!(
-                "mae was recorded for {before} patches and is for {patches}; make a new one"
-            )));
-        }
         Ok(Grid { batch, channels, patch, sides, visible: self.visible(patches) })
     }
 
@@ -220,8 +211,16 @@ impl Method for Mae {
     }
 
     /// An order of the patches is drawn for each image by (seed, epoch, image): the first ones are seen.
-    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
-        let Some(&patches) = self.patches.get() else { return Vec::new() };
+    fn inputs(
+        &self,
+        at: Progress,
+        indices: &[u32],
+        backbone: &dyn Backbone,
+        size: [usize; 2],
+    ) -> Vec<(&'static str, Vec<u8>)> {
+        // What cannot be cut into patches was refused by `takes_backbone`, and its step cannot be recorded either.
+        let Ok([rows, columns]) = self.sides(backbone, size) else { return Vec::new() };
+        let patches = rows * columns;
         let seen = self.visible(patches);
         let (mut visible, mut hidden) = (Vec::new(), Vec::new());
         for (image, &index) in indices.iter().enumerate() {
@@ -248,17 +247,17 @@ impl Method for Mae {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::Vit;
 
     /// Each patch of an image is seen or hidden, once, in the share that is asked for; each image and epoch has its own mask.
     #[test]
     fn a_mask_divides_the_patches() {
-        let patches = OnceLock::from(16);
         let (mask_ratio, norm_pix_loss) = (0.75, true);
-        let mae =
-            Mae { mask_ratio, norm_pix_loss, decoder_embed_dim: 8, decoder_depth: 1, decoder_num_heads: 2, patches };
+        let mae = Mae { mask_ratio, norm_pix_loss, decoder_embed_dim: 8, decoder_depth: 1, decoder_num_heads: 2 };
+        let backbone = Vit::tiny(4, 3);
         let at = Progress { seed: 3, epoch: 1, epochs: 2, step: 0, steps: 1, repeat: 0 };
         let rows = |at, indices: &[u32]| -> [Vec<u32>; 2] {
-            let all = mae.inputs(at, indices);
+            let all = mae.inputs(at, indices, &backbone, [16, 16]);
             [0, 1].map(|i| bytemuck::pod_collect_to_vec(&all[i].1))
         };
         let [visible, hidden] = rows(at, &[7, 5, 7]);

@@ -12,7 +12,7 @@ use crate::base::{Error, Result};
 use crate::nn::init::Init;
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
-use crate::nn::{Layer, Mode};
+use crate::nn::{Backbone, Layer, Mode};
 use crate::tape::{Type, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -106,7 +106,7 @@ impl Method for Moco {
         vec![(MOMENTUM, self.momentum as f32)]
     }
 
-    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+    fn inputs(&self, at: Progress, indices: &[u32], _: &dyn Backbone, _: [usize; 2]) -> Vec<(&'static str, Vec<u8>)> {
         let step = (at.epoch * at.steps + at.step) as u64;
         let order = Rng::new(at.seed, STREAM, step).permutation(indices.len());
         let shuffled: Vec<u32> = order.iter().map(|&i| indices[i]).collect();

@@ -34,9 +34,15 @@ pub trait Method: Checked + Debug + Send + Sync {
         Vec::new()
     }
 
-    /// The method's own inputs of a step on the images `indices`, by name: bytes of the recorded types. It is asked once a
-    /// step was recorded.
-    fn inputs(&self, _at: Progress, _indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+    /// The method's own inputs of a step on the images `indices`, by name: bytes of the recorded types. The backbone and the
+    /// height and width of the views are those that [`Method::takes_backbone`] was asked about.
+    fn inputs(
+        &self,
+        _at: Progress,
+        _indices: &[u32],
+        _backbone: &dyn Backbone,
+        _size: [usize; 2],
+    ) -> Vec<(&'static str, Vec<u8>)> {
         Vec::new()
     }
 

@@ -4,9 +4,9 @@
 use super::Method;
 use crate::base::Result;
 use crate::base::rng::Rng;
-use crate::nn::Layer;
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
+use crate::nn::{Backbone, Layer};
 use crate::tape::{Type, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -149,7 +149,7 @@ impl Method for Pretext {
         Ok(loss.into())
     }
 
-    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+    fn inputs(&self, at: Progress, indices: &[u32], _: &dyn Backbone, _: [usize; 2]) -> Vec<(&'static str, Vec<u8>)> {
         let label = |i: &u32| Rng::new(at.seed ^ at.epoch as u64, 7, u64::from(*i)).below(self.classes) as u32;
         let labels: Vec<u32> = indices.iter().map(label).collect();
         vec![("pretext", bytemuck::cast_slice(&labels).to_vec())]

@@ -12,6 +12,7 @@ use crate::base::range::{Mistake, between, positive};
 use crate::base::rng::Rng;
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::resize::Filter;
+use crate::nn::Backbone;
 use crate::nn::Layer::{BatchNorm, Linear, Relu, Unbiased};
 use crate::nn::batch_norm::batch_norm;
 use crate::nn::init::Init;
@@ -117,7 +118,7 @@ impl Method for Vae {
         Ok(Loss { total, terms: vec![("reconstruction", reconstruction), ("kl", kl)] })
     }
 
-    fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
+    fn inputs(&self, at: Progress, indices: &[u32], _: &dyn Backbone, _: [usize; 2]) -> Vec<(&'static str, Vec<u8>)> {
         let mut rng = Rng::new(at.seed, STREAM, (at.epoch * at.steps + at.step) as u64);
         let noise: Vec<f32> = (0..indices.len() * self.latent_dim).map(|_| rng.normal()).collect();
         vec![(NOISE, bytemuck::cast_slice(&noise).to_vec())]

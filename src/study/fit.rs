@@ -3,6 +3,7 @@
 use super::batches::Batches;
 use super::config::LastBatch;
 use super::session::Job;
+use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::nn::init::{Param, Params};
 use crate::nn::{Model, Optimization};
@@ -47,14 +48,22 @@ impl Job<'_> {
         }
     }
 
-    /// Says where the last batch of an epoch is kept and is none.
-    pub(super) fn say_batches(&self, wanted: usize, batches: Batches) {
-        self.say_batch(wanted, batches.whole, batches.images);
-        if batches.last == LastBatch::Keep && batches.images % batches.whole == 1 {
-            self.progress.note(
+    /// Says where a step takes fewer images than wanted, and how many images the steps of an epoch leave out.
+    pub(super) fn say_batches(&self, o: &Optimization, batches: Batches) {
+        self.say_batch(o.batch_size, batches.whole, batches.images);
+        let (steps, size) = (batches.steps(), batches.whole);
+        match (batches.images - batches.taken(steps), batches.last) {
+            (0, _) => {}
+            _ if o.epochs == 0 => {}
+            (_, LastBatch::Keep) => self.progress.note(
                 "the last batch of an epoch would be one image, which has no batch statistics: it is left out, another \
                  one in each epoch",
-            );
+            ),
+            (left, LastBatch::Drop) => self.progress.note(&format!(
+                "an epoch has {} of {size} images and leaves out {left} of {} training images, other ones each time",
+                counted(steps, "step"),
+                batches.images
+            )),
         }
     }
 
@@ -180,7 +189,7 @@ mod tests {
     use crate::base::progress::Silent;
     use crate::device::tune::Table;
     use crate::device::{Gpu, GpuOptions};
-    use crate::study::testing::with_job;
+    use crate::study::testing::{Heard, with_job};
     use crate::tape::Type;
 
     #[test]
@@ -202,6 +211,25 @@ mod tests {
             assert!(e.to_string().contains("in one buffer") && e.to_string().ends_with(&due), "{e}");
             assert_eq!(job.gpu.meter().buffers_made(), before, "nothing is allocated for a refusal");
         });
+    }
+
+    #[test]
+    fn what_an_epoch_leaves_out_is_said() {
+        let said = |images, whole, last, epochs| {
+            let heard = Heard::default();
+            with_job("", &heard, |job| {
+                let o = Optimization { batch_size: 8, epochs, ..job.config.training.optimization.clone() };
+                job.say_batches(&o, Batches { images, whole, last });
+            });
+            heard.lines()
+        };
+        let left = "an epoch has 2 steps of 8 images and leaves out 5 of 21 training images, other ones each time";
+        assert_eq!(said(21, 8, LastBatch::Drop, 3), [left]);
+        assert_eq!(said(9, 8, LastBatch::Drop, 3).len(), 1);
+        let whole = [said(16, 8, LastBatch::Drop, 3), said(21, 8, LastBatch::Keep, 3), said(21, 8, LastBatch::Drop, 0)];
+        assert!(whole.concat().is_empty(), "none is left out, or nothing is trained: {whole:?}");
+        assert!(said(17, 8, LastBatch::Keep, 3)[0].contains("one image"));
+        assert!(said(7, 7, LastBatch::Drop, 3)[0].ends_with("a step takes them all"));
     }
 
     /// A method that takes only multiples is never recorded at another batch, and is offered a multiple.

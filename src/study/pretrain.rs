@@ -41,7 +41,7 @@ struct Unlabelled<'a> {
 
 impl Task for Unlabelled<'_> {
     fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
-        self.method.method.inputs(at, indices)
+        self.method.inputs(at, indices, self.job.config.data.image_size)
     }
 
     fn scalars(&self, at: Progress) -> Vec<(&'static str, f32)> {
@@ -126,13 +126,13 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     let (count, dataset) = (images.store.count, &images.name);
     let batch = batch_for(method, count)?;
     let optimization = method.optimization.for_batch(batch);
-    job.say_batch(optimization.batch_size, batch, count);
+    // A contrastive loss over fewer images is another one: what does not fill a batch is left out.
+    let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
+    job.say_batches(&method.optimization, batches);
     job.say_rate(&method.optimization, batch);
     say_overridden(job, method);
     let mut state = images.resident.clone();
     let recorded = record(job, images, method, seed, batch)?;
-    // A contrastive loss over fewer images is another one: what does not fill a batch is left out.
-    let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
     let record = |b| record(job, images, method, seed, b);
     let sizes = Sizes::multiples(method.method.batch_multiple());
     let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
@@ -229,8 +229,8 @@ fn say_overridden(job: &Job<'_>, method: &Pretrained) {
 pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Planned> {
     let (count, state) = (images.store.count, &images.resident);
     let batch = batch_for(method, count)?;
-    job.say_batch(method.optimization.batch_size, batch, count);
     let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
+    job.say_batches(&method.optimization, batches);
     let record = |b| record(job, images, method, seed, b);
     let (sizes, steps) = (Sizes::multiples(method.method.batch_multiple()), turns::tapes(batches, &record));
     let eye = Eye::new(method.backbone.clone(), images.mean, images.std);

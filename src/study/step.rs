@@ -46,8 +46,7 @@ impl Job<'_> {
             Phase::Pretrain => {
                 let own = method.method.scalars(at);
                 let name = format!("a step of pretraining by {} on {name}", method.name);
-                pretrain::record(self, &images, &method, seed, batch)?; // what its inputs are is known then
-                inputs.extend(method.method.inputs(at, &indices));
+                inputs.extend(method.inputs(at, &indices, config.data.image_size));
                 let record = move || first(pretrain::record(self, &images, &method, seed, batch)?);
                 (name, Box::new(record), own)
             }

@@ -278,7 +278,7 @@ impl<'a> Ready<'a> {
         let mut learning = job.config.learning_of(&cell.method)?;
         learning.learner = informed(&learning.learner, &Known::of(&data.train.labels, &given, classes)?)?;
         let batches = batches(job, &learning, set)?;
-        job.say_batches(learning.optimization.batch_size, batches);
+        job.say_batches(&learning.optimization, batches);
         job.say_rate(&learning.optimization, batches.whole);
         say_late(job, &learning);
         let mut state = set.resident.clone();

@@ -74,7 +74,7 @@ impl Job<'_> {
                 mode: Mode::Train,
             };
             method.method.record(&turn, &mut r)?;
-            let own = (method.method.inputs(at, &indices), method.method.scalars(at)); // known once a step was recorded
+            let own = (method.inputs(at, &indices, out as usize), method.method.scalars(at));
             let aligned = views.aligned.into_inner().unwrap_or_else(PoisonError::into_inner);
             let inputs = backbone.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
             let vars: Vec<Var> = inputs.into_iter().map(|x| aligned.get(&x).copied().unwrap_or(x)).collect();

@@ -8,7 +8,7 @@ use crate::base::range::{Mistake, mistake};
 use crate::base::{Error, Result};
 use crate::nn::init::Param;
 use crate::nn::listed::Entry;
-use crate::nn::{Backbone, Model, Optimization, Recipe};
+use crate::nn::{Backbone, Model, Optimization, Progress, Recipe};
 use crate::noise::NoiseKind;
 use crate::noise::learn::{self, Learner};
 use crate::ssl::{self, Method};
@@ -68,6 +68,11 @@ impl Pretrained {
     pub fn size_key(&self, parameter: &Param) -> Option<String> {
         let (key, value) = self.method.size_key(&parameter.name, parameter.ty)?;
         Some(format!("pretraining.{}.{key} = {value}", self.name))
+    }
+
+    /// The method's own inputs of a step on the images `indices`, of which it has square views of `size` pixels.
+    pub fn inputs(&self, at: Progress, indices: &[u32], size: usize) -> Vec<(&'static str, Vec<u8>)> {
+        self.method.inputs(at, indices, self.backbone.as_ref(), [size; 2])
     }
 }
 
