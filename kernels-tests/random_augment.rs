@@ -76,8 +76,8 @@ fn sampled(rng: &mut Rng, shape: [usize; 4]) -> Vec<(Type, Fill)> {
 fn color_jitter(rng: &mut Rng) -> Case {
     let mut strength = |most: f32| if rng.below(4) == 0 { 0.0 } else { most * rng.uniform() };
     let [brightness, contrast, saturation, hue] = [0.9, 0.9, 0.9, 0.5].map(&mut strength);
-    let (probability, grayscale) = (probability(rng), probability(rng));
-    let op = ColorJitter { draws: draws(rng), probability, brightness, contrast, saturation, hue, grayscale };
+    let (probability, grayscale, told) = (probability(rng), probability(rng), rng.below(2) == 0);
+    let op = ColorJitter { draws: draws(rng), probability, brightness, contrast, saturation, hue, grayscale, told };
     let shape = shape(rng, 1);
     Case::new("random", op, sampled(rng, shape))
 }
@@ -89,7 +89,8 @@ fn crop_resize(rng: &mut Rng) -> Case {
         let (scale, ratio) = ([between(rng, 0.05, 0.8), 1.0], [between(rng, 0.5, 1.0), between(rng, 1.0, 2.0)]);
         RandomCrop { draws: draws(rng), scale, ratio, flip: probability(rng) }
     });
-    let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32 };
+    let told = crop.is_some() && rng.below(2) == 0;
+    let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32, told };
     // Sometimes one index is past the end. It must be clamped, not read.
     let mut x = vec![(Type::u32([within(rng, 1, 5)]), Fill::Below(count as u32 + 1))];
     for first in (0..count).step_by(images_per_page) {
@@ -121,7 +122,13 @@ fn gaussian_blur(rng: &mut Rng) -> Case {
     let shape = shape(rng, radius + 1);
     let low = between(rng, 0.1, 1.0);
     let sigma = [low, low + rng.uniform()];
-    let op = GaussianBlur { draws: draws(rng), probability: probability(rng), sigma, radius: radius as u32 };
+    let op = GaussianBlur {
+        draws: draws(rng),
+        probability: probability(rng),
+        sigma,
+        radius: radius as u32,
+        told: rng.below(2) == 0,
+    };
     Case::new("random", op, sampled(rng, shape))
 }
 
@@ -176,6 +183,11 @@ fn rotate(rng: &mut Rng) -> Case {
 
 fn solarize(rng: &mut Rng) -> Case {
     let shape = shape(rng, 1);
-    let op = Solarize { draws: draws(rng), probability: probability(rng), threshold: rng.uniform() };
+    let op = Solarize {
+        draws: draws(rng),
+        probability: probability(rng),
+        threshold: rng.uniform(),
+        told: rng.below(2) == 0,
+    };
     Case::new("random", op, sampled(rng, shape))
 }

@@ -44,7 +44,8 @@ struct Views {
     /// The PNG to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Write the numbers, too: indices, mean, std, images, view0, view1 and so on
+    /// Write the numbers, too: indices, mean, std, stored, images, view0, view1 and so on, and what
+    /// was drawn for each view, such as view0_crop and view0_flip (docs/study.md lists them)
     #[arg(long, value_name = "FILE")]
     npz: Option<PathBuf>,
     /// A config for sizes, augmentation and the method's settings [default: the built-in one]

@@ -10,6 +10,8 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 pub enum Array<'a> {
     /// `float32` of this shape.
     F32(&'a [f32], Vec<usize>),
+    /// `uint8` of this shape.
+    U8(&'a [u8], Vec<usize>),
     /// `int64` with one axis.
     I64(&'a [i64]),
     /// Texts with one axis, as NumPy's own strings.
@@ -21,6 +23,7 @@ impl Array<'_> {
     fn parts(&self) -> (String, Vec<usize>, Vec<u8>) {
         match self {
             Array::F32(values, shape) => ("<f4".into(), shape.clone(), bytes(values.iter().map(|v| v.to_le_bytes()))),
+            Array::U8(values, shape) => ("|u1".into(), shape.clone(), values.to_vec()),
             Array::I64(values) => ("<i8".into(), vec![values.len()], bytes(values.iter().map(|v| v.to_le_bytes()))),
             Array::Text(texts) => {
                 let width = texts.iter().map(|t| t.chars().count()).max().unwrap_or(0).max(1);
@@ -76,6 +79,7 @@ mod tests {
             ("features", Array::F32(&values, vec![2, 2])),
             ("labels", Array::I64(&counts)),
             ("names", Array::Text(&names)),
+            ("pixels", Array::U8(&[0, 7, 255], vec![3, 1])),
         ];
         let file = npz(&arrays).unwrap();
         assert_eq!(npz(&arrays).unwrap(), file, "no time is in it");
@@ -85,6 +89,9 @@ mod tests {
         assert_eq!(features.into_vec::<f32>().unwrap(), values);
         assert_eq!(archive.by_name("labels").unwrap().unwrap().into_vec::<i64>().unwrap(), counts);
         assert_eq!(archive.by_name("names").unwrap().unwrap().into_vec::<String>().unwrap(), names);
+        let pixels = archive.by_name("pixels").unwrap().unwrap();
+        assert_eq!(pixels.shape(), [3, 1]);
+        assert_eq!(pixels.into_vec::<u8>().unwrap(), [0, 7, 255]);
         let none = npz(&[("names", Array::Text(&[])), ("features", Array::F32(&[], vec![0, 4]))]).unwrap();
         let mut archive = NpzArchive::new(Cursor::new(none.as_slice())).unwrap();
         assert_eq!(archive.by_name("features").unwrap().unwrap().shape(), [0, 4]);

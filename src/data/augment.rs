@@ -3,11 +3,11 @@
 
 use super::store::ImageStore;
 use crate::base::Result;
-use crate::kernels::color_jitter::ColorJitter;
-use crate::kernels::crop_resize::{CropResize, RandomCrop};
+use crate::kernels::color_jitter::{self, ColorJitter};
+use crate::kernels::crop_resize::{self, CropResize, RandomCrop};
 use crate::kernels::draw::Draws;
-use crate::kernels::gaussian_blur::GaussianBlur;
-use crate::kernels::solarize::Solarize;
+use crate::kernels::gaussian_blur::{self, GaussianBlur};
+use crate::kernels::solarize::{self, Solarize};
 use crate::nn::{Recipe, Views};
 use crate::tape::{StepPart, Tape, Var};
 
@@ -44,19 +44,48 @@ pub struct StoreViews<'a> {
 
 impl Views for StoreViews<'_> {
     fn view(&self, t: &mut Tape, indices: Var, i: u32, recipe: &Recipe) -> Result<Var> {
-        let augmentation = Augmentation { recipe: recipe.clone(), mean: self.mean, std: self.std };
-        augmentation.view(t, self.store, indices, i, self.seed, self.out)
+        self.augmentation(recipe).view(t, self.store, indices, i, self.seed, self.out)
     }
+}
+
+impl StoreViews<'_> {
+    fn augmentation(&self, recipe: &Recipe) -> Augmentation {
+        Augmentation { recipe: recipe.clone(), mean: self.mean, std: self.std }
+    }
+
+    /// A view, and what was drawn for it.
+    pub fn told_view(&self, t: &mut Tape, indices: Var, i: u32, recipe: &Recipe) -> Result<(Var, Vec<Told>)> {
+        self.augmentation(recipe).told_view(t, self.store, indices, (i, self.seed), self.out)
+    }
+}
+
+/// Numbers that one op drew for each image of a view, written by the kernel that used them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What they are, and in how many columns each: `TOLD` of the op.
+    pub columns: &'static [(&'static str, usize)],
+    /// f32 [B, all columns].
+    pub values: Var,
 }
 
 impl Augmentation {
     /// One random view of the images at `indices`: crop and mirror, colours, blur, solarize, normalize. A step with
     /// probability 0 is left out. Where the recipe is off, the view is [`Augmentation::plain`]. f32 [B, channels, out, out].
     pub fn view(&self, t: &mut Tape, store: &ImageStore, indices: Var, view: u32, seed: u64, out: u32) -> Result<Var> {
-        if self.recipe.off {
-            return self.plain(t, store, indices, out);
-        }
-        t.part(StepPart::Augmentation, |t| self.random(t, store, indices, (view, seed), out))
+        Ok(self.random(t, store, indices, (view, seed, false), out)?.0)
+    }
+
+    /// [`Augmentation::view`] number `view` of a seed, to the same bits, and what its ops drew, in their order: nothing where
+    /// the recipe is off, and nothing of a step that is left out.
+    pub fn told_view(
+        &self,
+        t: &mut Tape,
+        store: &ImageStore,
+        indices: Var,
+        (view, seed): (u32, u64),
+        out: u32,
+    ) -> Result<(Var, Vec<Told>)> {
+        self.random(t, store, indices, (view, seed, true), out)
     }
 
     fn random(
@@ -64,34 +93,56 @@ impl Augmentation {
         t: &mut Tape,
         store: &ImageStore,
         indices: Var,
-        (view, seed): (u32, u64),
+        key: (u32, u64, bool),
         out: u32,
-    ) -> Result<Var> {
+    ) -> Result<(Var, Vec<Told>)> {
+        if self.recipe.off {
+            return Ok((self.plain(t, store, indices, out)?, Vec::new()));
+        }
+        t.part(StepPart::Augmentation, |t| self.steps(t, store, indices, key, out))
+    }
+
+    fn steps(
+        &self,
+        t: &mut Tape,
+        store: &ImageStore,
+        indices: Var,
+        (view, seed, told): (u32, u64, bool),
+        out: u32,
+    ) -> Result<(Var, Vec<Told>)> {
+        let mut all = Vec::new();
+        // The first output is the images, a second one what was drawn.
+        let mut take = |columns: &'static [(&'static str, usize)], made: Vec<Var>| {
+            all.extend(made.get(1).map(|&values| Told { columns, values }));
+            made[0]
+        };
         let epoch = t.scalar("epoch")?;
         let draws = |stream| Draws::new(seed, stream, view, epoch);
         let (r, pair) = (&self.recipe, |v: [f64; 2]| v.map(|x| x as f32));
         let (scale, ratio, flip) = (pair(r.crop_scale), pair(r.crop_ratio), r.flip_probability as f32);
         let crop = RandomCrop { draws: draws(CROP), scale, ratio, flip };
         let pages = store.on_tape(t)?;
-        let mut x = t.crop_resize(crop_of(store, Some(crop), out), indices, &pages, Some(epoch.var))?;
+        let crop = CropResize { told, ..crop_of(store, Some(crop), out) };
+        let inputs: Vec<Var> = [indices].into_iter().chain(pages).chain([epoch.var]).collect();
+        let mut x = take(&crop_resize::TOLD, t.apply(crop, &inputs)?);
         if r.jitter_probability > 0.0 || r.grayscale_probability > 0.0 {
             let [brightness, contrast, saturation, hue] = r.jitter.map(|x| x as f32);
             let (probability, grayscale) = (r.jitter_probability as f32, r.grayscale_probability as f32);
             let draws = draws(JITTER);
-            let op = ColorJitter { draws, probability, brightness, contrast, saturation, hue, grayscale };
-            x = t.color_jitter(op, x, indices, epoch.var)?;
+            let op = ColorJitter { draws, probability, brightness, contrast, saturation, hue, grayscale, told };
+            x = take(&color_jitter::TOLD, t.apply(op, &[x, indices, epoch.var])?);
         }
         if r.blur_probability > 0.0 {
-            // SimCLR's kernel is a tenth of the image wide. Small images have the smallest kernel, three taps.
-            let radius = (out / 20).max(1);
             let (draws, probability, sigma) = (draws(BLUR), r.blur_probability as f32, pair(r.blur_sigma));
-            x = t.gaussian_blur(GaussianBlur { draws, probability, sigma, radius }, x, indices, epoch.var)?;
+            let op = GaussianBlur { draws, probability, sigma, radius: blur_radius(out), told };
+            x = take(&gaussian_blur::TOLD, t.apply(op, &[x, indices, epoch.var])?);
         }
         if r.solarize_probability > 0.0 {
             let (draws, probability) = (draws(SOLARIZE), r.solarize_probability as f32);
-            x = t.solarize(Solarize { draws, probability, threshold: 0.5 }, x, indices, epoch.var)?;
+            let op = Solarize { draws, probability, threshold: 0.5, told };
+            x = take(&solarize::TOLD, t.apply(op, &[x, indices, epoch.var])?);
         }
-        t.normalize(x, self.mean, self.std)
+        Ok((t.normalize(x, self.mean, self.std)?, all))
     }
 
     /// The images at `indices` without random changes, resized and normalized, for evaluation.
@@ -111,5 +162,12 @@ fn crop_of(store: &ImageStore, crop: Option<RandomCrop>, out: u32) -> CropResize
         channels: store.channels as u32,
         out,
         images_per_page: store.images_per_page as u32,
+        told: false,
     }
+}
+
+/// Taps of the blur on each side of a pixel, for views of `out` pixels: SimCLR's kernel is a tenth of the image wide. Small
+/// images have the smallest kernel, three taps.
+pub fn blur_radius(out: u32) -> u32 {
+    (out / 20).max(1)
 }

@@ -57,4 +57,4 @@ pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture, PretrainRes
 pub use runner::{Manner, Outcome};
 pub use session::Job;
 pub use start::{Beginning, Brought};
-pub use views::{SeenImages, ViewSheet};
+pub use views::{DrawnNumbers, SeenImages, ViewSheet};

@@ -1,43 +1,21 @@
 //! What a method's network sees of some images: a sheet for people who look, numbers for programs that check.
 
+mod sheet;
+
+use super::config::Pretrained;
 use super::pretrain::batch_for;
 use super::session::Job;
 use super::stage::order;
 use super::turns::scalar;
-use crate::base::{Error, Result};
-use crate::data::arrays::{Array, npz};
-use crate::data::augment::{Augmentation, StoreViews};
-use crate::data::{self, Images};
-use crate::nn::recorder::{Progress, Recorder};
+use crate::base::Result;
+use crate::data::augment::{Augmentation, StoreViews, Told};
+use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Backbone, Mode, Optimizer, Params, Recipe, Views};
 use crate::tape::{Feed, Plan, State, Tape, Type, Var};
-use std::collections::BTreeMap;
+use sheet::{Drawn, Shown, Values, interleaved};
+pub use sheet::{DrawnNumbers, SeenImages, ViewSheet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-
-/// Images of one kind.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SeenImages {
-    /// What they are: `images`, or `view0`, `view1` and so on.
-    pub name: String,
-    /// How many, their channels, height and width.
-    pub dims: [usize; 4],
-    /// Normalized values of all, in that order.
-    pub values: Vec<f32>,
-}
-
-/// What the first step of an epoch shows a method's network of its first images.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ViewSheet {
-    /// Which training images.
-    pub indices: Vec<u32>,
-    /// The images as they are, resized and normalized, then each view of them in the order in which networks see them.
-    pub seen: Vec<SeenImages>,
-    /// What was subtracted from each channel, as a fraction of 255.
-    pub mean: [f32; 3],
-    /// What it was divided by then.
-    pub std: [f32; 3],
-}
 
 impl Job<'_> {
     /// The views that `method` makes of the first `count` images of the first step of an epoch, counted from 0.
@@ -49,68 +27,85 @@ impl Job<'_> {
         let chosen = order(seed, epoch, images.store.count);
         let indices: Vec<u32> = chosen[..batch].iter().map(|&i| i as u32).collect();
         let (mean, std, out) = (images.mean, images.std, self.config.data.image_size as u32);
+        let (size, channels) = (images.store.size, images.store.channels);
         let inner = StoreViews { store: &images.store, seed, out, mean, std };
-        let (mut state, mut params, mut seen) = (images.resident.clone(), Params::new(), Vec::new());
+        let (mut state, mut params, mut shown) = (images.resident.clone(), Params::new(), Shown::new(count, batch));
         let steps = images.store.count / batch;
         let epochs = method.optimization.epochs.max(epoch + 1);
         let at = Progress { seed, epoch, epochs, step: 0, steps, repeat: 0 };
         let mut tape = Tape::new();
         let wanted = tape.input("indices", Type::u32([batch]))?;
-        let plain = Augmentation { recipe: Recipe::PLAIN, mean, std }.plain(&mut tape, &images.store, wanted, out)?;
-        seen.extend(self.shown(tape, &[plain], &state, (&indices, epoch), &Own::default())?);
+        let of = |mean, std| Augmentation { recipe: Recipe::PLAIN, mean, std };
+        let plain = of(mean, std).plain(&mut tape, &images.store, wanted, out)?;
+        // Whole, at their own size and not normalized, they are their bytes over 255.
+        let bytes = of([0.0; 3], [1.0; 3]).plain(&mut tape, &images.store, wanted, size as u32)?;
+        let read = self.values(tape, &[plain, bytes], &state, (&indices, epoch), &Own::default())?;
+        shown.images(&read[0]);
         for turn in method.method.turns() {
-            let mut tape = Tape::new();
-            let indices_var = tape.input("indices", Type::u32([batch]))?;
-            let views = Aligned { inner: &inner, indices: indices_var, aligned: Mutex::default() };
-            let backbone = Watched { inner: method.backbone.as_ref(), seen: Mutex::default() };
-            let mut r = Recorder {
-                t: &mut tape,
-                params: &mut params,
-                backbone: &backbone,
-                recipe: &method.augmentation,
-                batch,
-                indices: indices_var,
-                views: &views,
-                mode: Mode::Train,
-            };
-            method.method.record(&turn, &mut r)?;
-            let own = (method.inputs(at, &indices, out as usize), method.method.scalars(at));
-            let aligned = views.aligned.into_inner().unwrap_or_else(PoisonError::into_inner);
-            let inputs = backbone.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
-            let vars: Vec<Var> = inputs.into_iter().map(|x| aligned.get(&x).copied().unwrap_or(x)).collect();
-            params.fill(self.gpu, &mut state, seed)?;
-            state.insert_missing(self.gpu, &tape.state_types())?;
-            seen.extend(self.shown(tape, &vars, &state, (&indices, epoch), &own)?);
+            let (seen, drawn) = self.turn((&method, &turn, at), &inner, &indices, (&mut state, &mut params))?;
+            shown.turn(&seen, &drawn);
         }
-        let mut parts: Vec<SeenImages> = Vec::new();
-        for (i, (dims, values)) in seen.iter().enumerate() {
-            if seen[1..i.max(1)].iter().any(|before| before.1 == *values) {
-                continue; // a teacher that sees the same shows nothing new
-            }
-            for rows in values.chunks_exact(batch * dims[1..].iter().product::<usize>()) {
-                let name = if parts.is_empty() { "images".into() } else { format!("view{}", parts.len() - 1) };
-                let dims = [count, dims[1], dims[2], dims[3]];
-                let values = rows[..dims.iter().product::<usize>()].to_vec();
-                parts.push(SeenImages { name, dims, values });
-            }
-        }
-        Ok(ViewSheet { indices: indices[..count].to_vec(), seen: parts, mean, std })
+        Ok(ViewSheet {
+            indices: indices[..count].to_vec(),
+            stored: interleaved(&read[1].1[..count * channels * size * size], channels, size * size),
+            stored_dims: [count, size, size, channels],
+            seen: shown.parts,
+            mean,
+            std,
+        })
     }
 
-    /// Runs a tape and reads these values of it, each f32 [N, C, H, W].
-    fn shown(
+    /// Takes a turn: what each pass of the backbone sees, and each view that was made. What is in another order of the images
+    /// comes in that of `indices`.
+    fn turn(
+        &self,
+        (method, turn, at): (&Pretrained, &Turn, Progress),
+        inner: &StoreViews<'_>,
+        indices: &[u32],
+        (state, params): (&mut State, &mut Params),
+    ) -> Result<(Vec<Values>, Vec<Drawn>)> {
+        let (mut tape, batch) = (Tape::new(), indices.len());
+        let given = tape.input("indices", Type::u32([batch]))?;
+        let views = Aligned { inner, indices: given, made: Mutex::default() };
+        let backbone = Watched { inner: method.backbone.as_ref(), seen: Mutex::default() };
+        let mut r = Recorder {
+            t: &mut tape,
+            params,
+            backbone: &backbone,
+            recipe: &method.augmentation,
+            batch,
+            indices: given,
+            views: &views,
+            mode: Mode::Train,
+        };
+        method.method.record(turn, &mut r)?;
+        let own = (method.inputs(at, indices, inner.out as usize), method.method.scalars(at));
+        let made = views.made.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let inputs = backbone.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let aligned = |x: Var| made.iter().find(|m| m.given == x).map_or(x, |m| m.aligned);
+        let mut vars: Vec<Var> = inputs.into_iter().map(aligned).collect();
+        let passes = vars.len();
+        vars.extend(made.iter().flat_map(|m| [m.aligned].into_iter().chain(m.told.iter().map(|t| t.values))));
+        params.fill(self.gpu, state, at.seed)?;
+        state.insert_missing(self.gpu, &tape.state_types())?;
+        let mut read = self.values(tape, &vars, state, (indices, at.epoch), &own)?.into_iter();
+        let seen = read.by_ref().take(passes).collect();
+        let told = |m: &Made| Some((read.next()?, m.told.iter().map(|t| t.columns).zip(read.by_ref()).collect()));
+        Ok((seen, made.iter().map_while(told).collect()))
+    }
+
+    /// Runs a tape and reads these values of it, each with its shape.
+    fn values(
         &self,
         mut tape: Tape,
         vars: &[Var],
         state: &State,
         (indices, epoch): (&[u32], usize),
         own: &Own,
-    ) -> Result<Vec<([usize; 4], Vec<f32>)>> {
-        let mut dims = Vec::new();
-        for (i, var) in vars.iter().enumerate() {
-            dims.push(tape.shape(*var).nchw("views", "x")?);
-            tape.output(&format!("seen{i}"), *var);
-        }
+    ) -> Result<Vec<Values>> {
+        let dims = |v: &Var| tape.shape(*v).dims().iter().map(|&d| d as usize).collect::<Vec<_>>();
+        let dims: Vec<Vec<usize>> = vars.iter().map(dims).collect();
+        vars.iter().enumerate().for_each(|(i, var)| tape.output(&format!("seen{i}"), *var));
         let schedule = self.schedule(&tape)?;
         let mut feed = Feed::new();
         for name in &schedule.scalars {
@@ -131,60 +126,29 @@ impl Job<'_> {
 /// A method's inputs and scalars.
 type Own = (Vec<(&'static str, Vec<u8>)>, Vec<(&'static str, f32)>);
 
-impl ViewSheet {
-    /// A PNG with a row for each image: the image, then its views, as pixels again.
-    pub fn png(&self) -> Result<Vec<u8>> {
-        const GAP: usize = 2;
-        let Some(first) = self.seen.first() else { return Err(Error::Failed("a sheet without images".into())) };
-        let [count, channels, side, _] = first.dims;
-        // Small images grow by whole pixels.
-        let scale = 96usize.div_ceil(side.max(1)).max(1);
-        let cell = side * scale + GAP;
-        let (width, height) = (self.seen.len() * cell + GAP, count * cell + GAP);
-        let mut pixels = vec![255u8; width * height * channels];
-        for (column, part) in self.seen.iter().enumerate() {
-            let [_, _, h, w] = part.dims;
-            for (i, y, x, c) in (0..count).flat_map(|i| {
-                (0..side * scale)
-                    .flat_map(move |y| (0..side * scale).flat_map(move |x| (0..channels).map(move |c| (i, y, x, c))))
-            }) {
-                let (from_y, from_x) = (y * h / (side * scale), x * w / (side * scale));
-                let value = part.values[((i * channels + c) * h + from_y) * w + from_x];
-                let level = (value * self.std[c] + self.mean[c]).clamp(0.0, 1.0) * 255.0;
-                let at = (GAP + i * cell + y) * width + GAP + column * cell + x;
-                pixels[at * channels + c] = level.round() as u8;
-            }
-        }
-        let (labels, names) = (vec![0], vec![String::new()]);
-        data::png(&Images { height, width, channels, pixels, labels, names }, 0)
-    }
-
-    /// An .npz: `indices` i64, `mean`, `std`, and the values of each part by its name, f32 [count, C, H, W].
-    pub fn npz(&self) -> Result<Vec<u8>> {
-        let indices: Vec<i64> = self.indices.iter().map(|&i| i64::from(i)).collect();
-        let three = |values| Array::F32(values, vec![3]);
-        let mut members =
-            vec![("indices", Array::I64(&indices)), ("mean", three(&self.mean)), ("std", three(&self.std))];
-        members.extend(self.seen.iter().map(|part| (&part.name[..], Array::F32(&part.values, part.dims.to_vec()))));
-        npz(&members)
-    }
-}
-
-/// Makes views and remembers, of those in another order of the step's images, the same in theirs.
+/// Makes views and remembers them.
 struct Aligned<'a> {
     inner: &'a StoreViews<'a>,
     indices: Var,
-    aligned: Mutex<BTreeMap<Var, Var>>,
+    made: Mutex<Vec<Made>>,
+}
+
+/// A view.
+struct Made {
+    /// What the method was given.
+    given: Var,
+    /// The same in the order of the step's images: another where the method asked for another order.
+    aligned: Var,
+    /// What was drawn for it, in that order.
+    told: Vec<Told>,
 }
 
 impl Views for Aligned<'_> {
     fn view(&self, t: &mut Tape, indices: Var, i: u32, recipe: &Recipe) -> Result<Var> {
-        let made = self.inner.view(t, indices, i, recipe)?;
-        if indices != self.indices {
-            let same = self.inner.view(t, self.indices, i, recipe)?;
-            self.aligned.lock().unwrap_or_else(PoisonError::into_inner).insert(made, same);
-        }
-        Ok(made)
+        let (aligned, told) = self.inner.told_view(t, self.indices, i, recipe)?;
+        let given = if indices == self.indices { aligned } else { self.inner.view(t, indices, i, recipe)? };
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(Made { given, aligned, told });
+        Ok(given)
     }
 }
 
@@ -249,6 +213,33 @@ mod tests {
     use crate::base::progress::Silent;
     use crate::study::testing::with_job;
 
+    /// Each view has what was drawn for it, and two views of a method have other draws.
+    fn told(method: &str, sheet: &ViewSheet) {
+        let part = |i: usize| &sheet.seen[i];
+        let of = |i: usize, name: &str| {
+            part(i).drawn.iter().find(|d| d.name == name).map(|d| d.values.clone()).unwrap_or_default()
+        };
+        assert!(part(0).drawn.is_empty(), "{method}: nothing is drawn for the images as they are");
+        for i in 1..sheet.seen.len() {
+            let crop = of(i, "crop");
+            let inside = |c: &[f32]| c[0] + c[2] <= 18.0 && c[1] + c[3] <= 18.0 && c[2].min(c[3]) >= 1.0;
+            assert!(
+                crop.len() == 12 && crop.chunks(4).all(inside) && of(i, "flip").len() == 3,
+                "{method}: {:?}",
+                part(i)
+            );
+            let each = |d: &DrawnNumbers| d.values.len() == 3 * d.columns && d.values.iter().all(|v| v.is_finite());
+            assert!(part(i).drawn.iter().all(each), "{method}");
+        }
+        let pair = ["simclr", "moco", "byol"].contains(&method);
+        assert_eq!(pair, sheet.seen.len() == 3 && of(1, "crop") != of(2, "crop"), "{method}");
+        if pair {
+            assert!(of(1, "jitter_order").len() == 12 && of(2, "jitter_factors").len() == 12, "{method}");
+        }
+        let solarized = [1, 2].map(|i| if pair { of(i, "solarize").len() } else { 0 });
+        assert_eq!(solarized, if method == "byol" { [0, 3] } else { [0, 0] }, "{method}: by the recipe of each view");
+    }
+
     #[test]
     fn a_sheet_shows_what_each_method_s_network_sees() {
         let spec = "phantom:covid?train=24&val=8&test=9";
@@ -256,14 +247,18 @@ mod tests {
                     moco.queue_size = 16\nmoco.batch_norm_splits = 2\nmoco.projection_dims = [16, 8]\n";
         with_job(text, &Silent, |job| {
             let of = |job: &Job<'_>, method: &str| job.views(spec, method, (0, 0), 3).unwrap();
-            // Image, and what the network sees: two views, four turns, nine tiles, a query and a key.
-            for (method, parts) in [("simclr", 3), ("rotation", 5), ("jigsaw", 10), ("moco", 3)] {
+            // Image, and what the network sees: two views, four turns, nine tiles, a query and a key; a target and a
+            // discriminator see no further view.
+            let all =
+                [("simclr", 3), ("rotation", 5), ("jigsaw", 10), ("moco", 3), ("byol", 3), ("vae", 2), ("bigbigan", 2)];
+            for (method, parts) in all {
                 let sheet = of(job, method);
                 let names: Vec<&str> = sheet.seen.iter().map(|s| s.name.as_str()).collect();
                 assert!(sheet.seen.len() == parts && names[..2] == ["images", "view0"], "{method}: {names:?}");
                 assert!(
                     sheet.seen.iter().all(|s| s.dims[0] == 3 && s.values.len() == s.dims.iter().product::<usize>())
                 );
+                told(method, &sheet);
                 assert!(sheet.png().unwrap().starts_with(b"\x89PNG") && sheet.npz().unwrap().starts_with(b"PK"));
             }
             assert_eq!(of(job, "simclr"), of(job, "simclr"));
@@ -273,6 +268,10 @@ mod tests {
             let job = Job { config: &off, kernels: Default::default(), ..*job };
             let sheet = of(&job, "moco");
             assert!(sheet.seen.len() == 2 && sheet.seen[1].values == sheet.seen[0].values, "off: one view, the image");
+            assert!(sheet.seen[1].drawn.is_empty(), "and nothing is drawn");
+            // Stored and shown at one size, gray, the image is its bytes.
+            let level = |v: &f32| (255.0 * (v * sheet.std[0] + sheet.mean[0])).round() as u8;
+            assert!(sheet.stored_dims == [3, 18, 18, 1] && sheet.seen[0].values.iter().map(level).eq(sheet.stored));
             let turned = of(&job, "rotation");
             let (image, half) = (&turned.seen[0].values[..18 * 18], &turned.seen[3].values[..18 * 18]);
             assert!(image.iter().eq(half.iter().rev()), "half a turn");

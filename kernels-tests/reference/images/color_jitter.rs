@@ -52,26 +52,34 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let op = cast::<ColorJitter>(op);
     let [batch, channels, height, width] = [0, 1, 2, 3].map(|i| x[0].dim(i));
     let (plane, epoch) = (height * width, x[2].f[op.draws.epoch as usize] as u32);
-    let mut pairs = vec![(0.0, 0.0); batch * channels * plane];
+    let (mut pairs, mut told) = (vec![(0.0, 0.0); batch * channels * plane], Vec::new());
     for b in 0..batch {
         let at = |c: usize, i: usize| (b * channels + c) * plane + i;
         let words = |block| op.draws.words(block, x[1].u[b], epoch);
         let mut image: Image = (0..plane).map(|i| [0, 1, 2].map(|c| x[0].f[at(c.min(channels - 1), i)])).collect();
         // How far a rounding error can grow: each stage scales its input and what the input is blended with.
         let mut growth = 1.0;
-        if unit(words(0)[0]) < op.probability {
-            let mut order = [0, 1, 2, 3];
-            let choice = ((24 * words(0)[2] as u64) >> 32) as usize;
-            order.swap(3, choice / 6);
-            order.swap(2, choice % 6 / 2);
-            order.swap(1, choice % 2);
-            let factor = |k: usize, strength: f32| {
-                let (s, u) = (strength as f64, unit(words(1)[k]) as f64);
-                let low = (1.0 - s).max(0.0);
-                low + (1.0 + s - low) * u
-            };
+        let apply = unit(words(0)[0]) < op.probability;
+        let mut order = [0, 1, 2, 3];
+        let choice = ((24 * words(0)[2] as u64) >> 32) as usize;
+        order.swap(3, choice / 6);
+        order.swap(2, choice % 6 / 2);
+        order.swap(1, choice % 2);
+        let factor = |k: usize, strength: f32| {
+            let (s, u) = (strength as f64, unit(words(1)[k]) as f64);
+            let low = (1.0 - s).max(0.0);
+            low + (1.0 + s - low) * u
+        };
+        let turn = op.hue as f64 * (2.0 * unit(words(1)[3]) as f64 - 1.0);
+        let to_gray = channels == 3 && unit(words(0)[1]) < op.grayscale;
+        told.push((f64::from(u8::from(apply)), 0.0));
+        told.extend(order.map(|stage| (stage as f64, 0.0)));
+        let strengths = [op.brightness, op.contrast, op.saturation];
+        told.extend([0, 1, 2].map(|k| (factor(k, strengths[k]), 2.0)));
+        told.extend([(turn, op.hue as f64), (f64::from(u8::from(to_gray)), 0.0)]);
+        if apply {
             for stage in order {
-                let f = [op.brightness, op.contrast, op.saturation].get(stage).map(|s| factor(stage, *s));
+                let f = strengths.get(stage).map(|s| factor(stage, *s));
                 match (stage, f) {
                     (0, Some(f)) => blend(&mut image, f, |_| 0.0),
                     (1, Some(f)) => {
@@ -80,7 +88,6 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
                     }
                     (2, Some(f)) if channels == 3 => blend(&mut image, f, |p| gray(p, channels)),
                     (3, None) if channels == 3 && op.hue > 0.0 => {
-                        let turn = op.hue as f64 * (2.0 * unit(words(1)[3]) as f64 - 1.0);
                         image.iter_mut().for_each(|p| *p = turn_hue(*p, turn));
                     }
                     _ => {}
@@ -89,7 +96,6 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
                 growth *= f.map_or(6.0, |f| f + (1.0 - f).abs()).max(1.0);
             }
         }
-        let to_gray = channels == 3 && unit(words(0)[1]) < op.grayscale;
         for (i, p) in image.into_iter().enumerate() {
             for c in 0..channels {
                 pairs[at(c, i)] = (if to_gray { gray(p, channels) } else { p[c] }, growth);
@@ -97,5 +103,6 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         }
     }
     // Copied images are allowed a rounding too: their growth is 1, and the number of terms does not matter.
-    Answer::new(vec![Expected::sums(pairs, 1).ulps(5.0)])
+    let told = op.told.then(|| Expected::sums(told, 1));
+    Answer::new([Expected::sums(pairs, 1).ulps(5.0)].into_iter().chain(told).collect())
 }

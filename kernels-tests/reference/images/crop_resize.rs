@@ -62,7 +62,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
                 .collect::<Vec<_>>()
         })
         .collect();
-    let mut pairs = Vec::new();
+    let (mut pairs, mut told) = (Vec::new(), Vec::new());
     let mut most = 1;
     for &index in &x[0].u {
         let sample = (index as usize).min(images.len() - 1);
@@ -71,6 +71,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
             draw(&c, size, sample as u32, scalars[c.draws.epoch as usize] as u32)
         });
         let (left, top, width, height, mirror) = window.unwrap_or((0, 0, size, size, false));
+        told.extend([left, top, width, height, usize::from(mirror)].map(|v| v as f64));
         for at in 0..channels * out * out {
             let (channel, row, column) = (at / (out * out), at / out % out, at % out);
             let column = if mirror { out - 1 - column } else { column };
@@ -91,5 +92,6 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
             pairs.push((value, brightest * if exact { 1.0 } else { (width + height) as f64 / 2.0 }));
         }
     }
-    Answer::new(vec![Expected::sums(pairs, most).ulps(2.5)])
+    let told = op.told.then(|| Expected::exact(told));
+    Answer::new([Expected::sums(pairs, most).ulps(2.5)].into_iter().chain(told).collect())
 }

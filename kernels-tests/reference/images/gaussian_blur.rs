@@ -13,11 +13,13 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         let i = i.abs();
         if i < n { i } else { 2 * (n - 1) - i }
     };
-    let mut pairs = Vec::new();
+    let (mut pairs, mut told) = (Vec::new(), Vec::new());
     for b in 0..batch {
         let words = op.draws.words(0, x[1].u[b as usize], epoch);
         let [low, high] = op.sigma.map(f64::from);
         let sigma = low + (high - low) * unit(words[1]) as f64;
+        told.push((f64::from(u8::from(unit(words[0]) < op.probability)), 0.0));
+        told.push((sigma, high));
         let weight = |d: i64| (-0.5 * (d as f64 / sigma).powi(2)).exp();
         let total: f64 = (-radius..=radius).map(weight).sum();
         for c in 0..channels {
@@ -38,5 +40,6 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     }
     // exp at −x is exact to 3 + 2x ulps and has the weight e⁻ˣ, so at most 3 count. There is one exp for each
     // direction, and two divisions.
-    Answer::new(vec![Expected::sums(pairs, (2 * radius as usize + 1).pow(2)).ulps(2.0 * (3.0 + 2.5))])
+    let blurred = Expected::sums(pairs, (2 * radius as usize + 1).pow(2)).ulps(2.0 * (3.0 + 2.5));
+    Answer::new([blurred].into_iter().chain(op.told.then(|| Expected::sums(told, 1))).collect())
 }

@@ -8,11 +8,13 @@ use wgslab::tape::Op;
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let op = cast::<Solarize>(op);
     let epoch = x[2].f[op.draws.epoch as usize] as u32;
-    let mut y = Vec::new();
+    let (mut y, mut told) = (Vec::new(), Vec::new());
     for (sample, index) in x[0].f.chunks(x[0].f.len() / x[0].dim(0)).zip(&x[1].u) {
         let apply = unit(op.draws.words(0, *index, epoch)[0]) < op.probability;
+        told.push(f64::from(u8::from(apply)));
         let turned = |v: f64| apply && v >= op.threshold as f64;
         y.extend(sample.iter().map(|&v| if turned(v) { (1.0 - v, 1.0) } else { (v, 0.0) }));
     }
-    Answer::new(vec![Expected::sums(y, 1)])
+    let told = op.told.then(|| Expected::exact(told));
+    Answer::new([Expected::sums(y, 1)].into_iter().chain(told).collect())
 }

@@ -17,6 +17,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> indices: array<u32>;
 @group(0) @binding(3) var<storage, read> scalars: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
+//@ for told in 0..TOLD
+@group(0) @binding(5) var<storage, read_write> told: array<f32>;
+//@ end
 
 var<workgroup> partial: array<f32, 64>;
 
@@ -124,6 +127,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let apply = unit(choices.x) < p.probability;
     let to_gray = $C == 3 && unit(choices.y) < p.grayscale;
     let d = drawn(mulhi(choices.z, 24u), draw(1u, sample));
+    //@ for told in 0..TOLD
+    // Columns as TOLD in src/kernels/images/color_jitter.rs has them.
+    if (lane == 0u) {
+        told[10u * b] = select(0.0, 1.0, apply);
+        //@ for k in 0..4
+        told[10u * b + 1u + $k] = f32(d.order[$k]);
+        told[10u * b + 5u + $k] = d.factor[$k];
+        //@ end
+        told[10u * b + 9u] = select(0.0, 1.0, to_gray);
+    }
+    //@ end
     let until_contrast = plan(d, true, 0.0);
     var sum = 0.0;
     for (var i = lane; i < select(0u, p.plane, apply && p.contrast > 0.0); i += 64u) {

@@ -13,6 +13,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> indices: array<u32>;
 @group(0) @binding(2) var<storage, read> page: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+//@ for told in 0..TOLD
+@group(0) @binding(5) var<storage, read_write> told: array<f32>;
+//@ end
 
 struct Window { left: u32, top: u32, width: u32, height: u32, mirror: bool }
 
@@ -37,6 +40,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (sample / p.images_per_page != p.page) { return; }
     let base = (sample % p.images_per_page) * p.words;
     let w = window(sample);
+    //@ for told in 0..TOLD
+    // Columns as TOLD in src/kernels/images/crop_resize.rs has them.
+    if (group % p.chunks == 0u && lane == 0u) {
+        told[5u * b] = f32(w.left);
+        told[5u * b + 1u] = f32(w.top);
+        told[5u * b + 2u] = f32(w.width);
+        told[5u * b + 3u] = f32(w.height);
+        told[5u * b + 4u] = select(0.0, 1.0, w.mirror);
+    }
+    //@ end
     let start = (group % p.chunks) * 1024u;
     let plane = p.out * p.out;
     for (var i = start + lane; i < min(start + 1024u, plane); i += 64u) {

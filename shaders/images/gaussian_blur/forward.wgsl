@@ -16,6 +16,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> indices: array<u32>;
 @group(0) @binding(3) var<storage, read> scalars: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
+//@ for told in 0..TOLD
+@group(0) @binding(5) var<storage, read_write> told: array<f32>;
+//@ end
 
 // Place `at`, which may lie past either end, among `n`.
 fn mirrored(at: i32, n: u32) -> u32 {
@@ -31,6 +34,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let d = draw(0u, indices[i / p.columns_per_sample]);
     let column = i % p.width;
     let plane = (i / p.width) * p.width * p.height;
+    //@ for told in 0..TOLD
+    // Columns as TOLD in src/kernels/images/gaussian_blur.rs has them.
+    if (i % p.columns_per_sample == 0u) {
+        told[2u * (i / p.columns_per_sample)] = select(0.0, 1.0, unit(d.x) < p.probability);
+        told[2u * (i / p.columns_per_sample) + 1u] = between(p.sigma_low, p.sigma_high, d.y);
+    }
+    //@ end
     if (unit(d.x) >= p.probability) {
         for (var r = 0u; r < p.height; r++) { y[plane + r * p.width + column] = x[plane + r * p.width + column]; }
         return;

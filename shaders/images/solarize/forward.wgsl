@@ -12,6 +12,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> indices: array<u32>;
 @group(0) @binding(3) var<storage, read> scalars: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<V>;
+//@ for told in 0..TOLD
+@group(0) @binding(5) var<storage, read_write> told: array<f32>;
+//@ end
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -19,6 +22,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let s = span_of(group_index(wid, groups));
     // No value is as large as the threshold of a sample that is left alone.
     let least = select(3e38, p.threshold, unit(draw(0u, indices[s.sample]).x) < p.probability);
+    //@ for told in 0..TOLD
+    if (s.start < s.end && s.start == 0u && lane == 0u) {
+        told[s.sample] = select(0.0, 1.0, unit(draw(0u, indices[s.sample]).x) < p.probability);
+    }
+    //@ end
     for (var i = s.start + lane; i < s.end; i += 64u) {
         let v = x[s.base + i];
         y[s.base + i] = select(v, V(1.0) - v, v >= V(least));

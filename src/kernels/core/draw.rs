@@ -69,6 +69,13 @@ impl Draws {
     }
 }
 
+/// The outputs of a random op on images: `y`, and, where it tells what was drawn for each sample, these columns of numbers
+/// after it. An op that tells nothing runs the very same kernel without the lines that write them.
+pub(crate) fn with_told(y: Type, told: Option<&[(&'static str, usize)]>) -> Vec<Type> {
+    let columns = told.map(|told| told.iter().map(|t| t.1).sum::<usize>());
+    [y].into_iter().chain(columns.map(|n| Type::f32([y.shape.dim(0), n]))).collect()
+}
+
 /// Where the words of a random op on a tensor come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Stream {

@@ -8,7 +8,7 @@
 
 use crate::base::{Error, Result};
 use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::draw::Draws;
+use crate::kernels::draw::{Draws, with_told};
 use crate::kernels::{Case, Fill};
 use crate::tape::record::SCALARS;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
@@ -31,7 +31,14 @@ pub struct ColorJitter {
     pub hue: f32,
     /// Probability of gray.
     pub grayscale: f32,
+    /// Whether a second output tells what was drawn for each sample: f32 [B, columns of [`TOLD`]].
+    pub told: bool,
 }
+
+/// What a told op tells of a sample, and in how many columns: whether the four stages were applied, their order (0 brightness,
+/// 1 contrast, 2 saturation, 3 hue), their factors by these numbers (the hue's as a part of the circle), and whether it became
+/// gray. Order and factors are drawn where the stages are not applied, too. Images of one channel have no saturation and hue.
+pub const TOLD: [(&str, usize); 4] = [("jitter", 1), ("jitter_order", 4), ("jitter_factors", 4), ("grayscale", 1)];
 
 params! {
     struct Params {
@@ -66,7 +73,7 @@ impl Op for ColorJitter {
             let what = format!("strengths {strengths:?} must not be negative, and hue at most 0.5");
             return Err(Error::shape("color_jitter", what));
         }
-        Ok(vec![x[0]])
+        Ok(with_told(x[0], self.told.then_some(&TOLD[..])))
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
@@ -86,8 +93,11 @@ impl Op for ColorJitter {
             hue: self.hue,
             grayscale: self.grayscale,
         };
-        let kernel = Kernel::new("color_jitter.forward", "portable", FORWARD).with("C", channels as u32);
-        let buffers = [Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)];
+        let kernel = Kernel::new("color_jitter.forward", "portable", FORWARD)
+            .with("C", channels as u32)
+            .with("TOLD", u32::from(self.told));
+        let mut buffers = vec![Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)];
+        buffers.extend(self.told.then_some(Slot::Out(1)));
         e.launch(kernel, &buffers, &params, groups_1d(batch));
         Ok(())
     }
@@ -104,21 +114,21 @@ impl Op for ColorJitter {
 
 /// Named cases.
 pub fn cases() -> Vec<Case> {
-    let case = |name, strengths: [f32; 4], [probability, grayscale]: [f32; 2], shape: [usize; 4], view| {
+    let case = |name, strengths: [f32; 4], [probability, grayscale]: [f32; 2], shape: [usize; 4], (view, told)| {
         let draws = Draws { seed: 0xfeed_beef_0007, stream: 8, view, epoch: 1 };
         let [brightness, contrast, saturation, hue] = strengths;
-        let op = ColorJitter { draws, probability, brightness, contrast, saturation, hue, grayscale };
+        let op = ColorJitter { draws, probability, brightness, contrast, saturation, hue, grayscale, told };
         let x = (Type::f32(shape), Fill::Uniform(0.0, 1.0));
         let indices = (Type::u32([shape[0]]), Fill::Below(1000));
         Case::new(name, op, vec![x, indices, (Type::f32([SCALARS]), Fill::Values(vec![5.0]))])
     };
     let all = [0.8, 0.8, 0.8, 0.2];
     vec![
-        case("one pixel", all, [1.0, 0.0], [1, 3, 1, 1], 0),
-        case("all four, always", all, [1.0, 0.0], [11, 3, 7, 13], 0),
-        case("some of them, some gray", all, [0.8, 0.2], [23, 3, 8, 8], 1),
-        case("hue alone", [0.0, 0.0, 0.0, 0.5], [1.0, 0.0], [3, 3, 5, 13], 0),
-        case("always gray", [0.4, 0.0, 0.4, 0.0], [0.5, 1.0], [5, 3, 6, 11], 0),
-        case("one channel", all, [0.8, 0.5], [7, 1, 9, 11], 2),
+        case("one pixel", all, [1.0, 0.0], [1, 3, 1, 1], (0, true)),
+        case("all four, always", all, [1.0, 0.0], [11, 3, 7, 13], (0, false)),
+        case("some of them, some gray", all, [0.8, 0.2], [23, 3, 8, 8], (1, true)),
+        case("hue alone", [0.0, 0.0, 0.0, 0.5], [1.0, 0.0], [3, 3, 5, 13], (0, false)),
+        case("always gray", [0.4, 0.0, 0.4, 0.0], [0.5, 1.0], [5, 3, 6, 11], (0, false)),
+        case("one channel", all, [0.8, 0.5], [7, 1, 9, 11], (2, true)),
     ]
 }

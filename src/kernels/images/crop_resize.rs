@@ -7,7 +7,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::draw::Draws;
+use crate::kernels::draw::{Draws, with_told};
 use crate::kernels::{Case, Fill};
 use crate::tape::record::SCALARS;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
@@ -40,7 +40,13 @@ pub struct CropResize {
     pub out: u32,
     /// Images of each page but the last.
     pub images_per_page: u32,
+    /// Whether a second output tells the window that was drawn for each sample: f32 [B, columns of [`TOLD`]].
+    pub told: bool,
 }
+
+/// What a told op tells of a sample, and in how many columns: left, top, width and height of the window in stored pixels, and
+/// whether it was mirrored.
+pub const TOLD: [(&str, usize); 2] = [("crop", 4), ("flip", 1)];
 
 params! {
     struct Params {
@@ -143,7 +149,11 @@ impl Op for CropResize {
                 ));
             }
         }
-        Ok(vec![Type::f32([batch, self.channels as usize, self.out as usize, self.out as usize])])
+        if self.told && self.crop.is_none() {
+            return bad("tells what was drawn, and nothing is; give it a random crop".into());
+        }
+        let y = Type::f32([batch, self.channels as usize, self.out as usize, self.out as usize]);
+        Ok(with_told(y, self.told.then_some(&TOLD[..])))
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
@@ -157,7 +167,9 @@ impl Op for CropResize {
             params.page = page as u32;
             let mut buffers = vec![Slot::In(0), Slot::In(1 + page), Slot::Out(0)];
             buffers.extend(self.crop.map(|_| Slot::In(1 + pages)));
-            let kernel = Kernel::new(name, "portable", pieces).with("C", self.channels);
+            buffers.extend(self.told.then_some(Slot::Out(1)));
+            let kernel =
+                Kernel::new(name, "portable", pieces).with("C", self.channels).with("TOLD", u32::from(self.told));
             e.launch(kernel, &buffers, &params, grid);
         }
         Ok(())
@@ -176,9 +188,13 @@ impl Op for CropResize {
 
 /// Named cases.
 pub fn cases() -> Vec<Case> {
-    let case = |name, crop: Option<RandomCrop>, batch: usize, [size, channels, out]: [u32; 3], pages: [usize; 2]| {
+    let case = |name,
+                (crop, told): (Option<RandomCrop>, bool),
+                batch: usize,
+                [size, channels, out]: [u32; 3],
+                pages: [usize; 2]| {
         let [count, images_per_page] = pages;
-        let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32 };
+        let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32, told };
         // One index past the end now and then: it must be clamped, not read.
         let mut inputs = vec![(Type::u32([batch]), Fill::Below(count as u32 + 1))];
         for first in (0..count).step_by(images_per_page) {
@@ -195,13 +211,13 @@ pub fn cases() -> Vec<Case> {
     // No window of this ratio and area fits, so every sample takes the fallback.
     let thin = Some(RandomCrop { draws: draws(0), scale: [1.0, 1.0], ratio: [0.4, 0.5], flip: 0.0 });
     vec![
-        case("one pixel", None, 1, [1, 1, 1], [1, 1]),
-        case("whole, copied", None, 5, [9, 3, 9], [4, 4]),
-        case("whole, smaller", None, 3, [13, 3, 5], [3, 3]),
-        case("whole, larger, three pages", None, 7, [5, 1, 11], [5, 2]),
-        case("crops in colour, three pages", crop(0, [0.2, 1.0]), 13, [17, 3, 16], [7, 3]),
-        case("crops in gray", crop(1, [0.08, 1.0]), 9, [28, 1, 33], [4, 4]),
-        case("crops that shrink", crop(2, [0.5, 1.0]), 4, [37, 3, 7], [4, 4]),
-        case("no window fits", thin, 3, [11, 3, 8], [2, 2]),
+        case("one pixel", (None, false), 1, [1, 1, 1], [1, 1]),
+        case("whole, copied", (None, false), 5, [9, 3, 9], [4, 4]),
+        case("whole, smaller", (None, false), 3, [13, 3, 5], [3, 3]),
+        case("whole, larger, three pages", (None, false), 7, [5, 1, 11], [5, 2]),
+        case("crops in colour, three pages", (crop(0, [0.2, 1.0]), true), 13, [17, 3, 16], [7, 3]),
+        case("crops in gray", (crop(1, [0.08, 1.0]), false), 9, [28, 1, 33], [4, 4]),
+        case("crops that shrink", (crop(2, [0.5, 1.0]), false), 4, [37, 3, 7], [4, 4]),
+        case("no window fits", (thin, true), 3, [11, 3, 8], [2, 2]),
     ]
 }

@@ -6,7 +6,7 @@
 
 use crate::base::{Error, Result};
 use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::draw::Draws;
+use crate::kernels::draw::{Draws, with_told};
 use crate::kernels::{Case, Fill};
 use crate::tape::record::SCALARS;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
@@ -23,7 +23,12 @@ pub struct GaussianBlur {
     pub sigma: [f32; 2],
     /// Taps on each side, at least 1 and less than H and W.
     pub radius: u32,
+    /// Whether a second output tells what was drawn for each sample: f32 [B, columns of [`TOLD`]].
+    pub told: bool,
 }
+
+/// What a told op tells of a sample, and in how many columns: whether it was blurred, and sigma, which is drawn in any case.
+pub const TOLD: [(&str, usize); 2] = [("blur", 1), ("blur_sigma", 1)];
 
 params! {
     struct Params {
@@ -62,7 +67,7 @@ impl Op for GaussianBlur {
             );
             return Err(Error::shape("gaussian_blur", what));
         }
-        Ok(vec![x[0]])
+        Ok(with_told(x[0], self.told.then_some(&TOLD[..])))
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
@@ -84,8 +89,10 @@ impl Op for GaussianBlur {
         let kernel = Kernel::new("gaussian_blur.forward", "portable", FORWARD)
             .with("RADIUS", self.radius)
             .with("END", self.radius + 1)
-            .with("WIDTH", 2 * self.radius + 1);
-        let buffers = [Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)];
+            .with("WIDTH", 2 * self.radius + 1)
+            .with("TOLD", u32::from(self.told));
+        let mut buffers = vec![Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)];
+        buffers.extend(self.told.then_some(Slot::Out(1)));
         e.launch(kernel, &buffers, &params, groups_1d(params.columns.div_ceil(64) as usize));
         Ok(())
     }
@@ -102,18 +109,18 @@ impl Op for GaussianBlur {
 
 /// Named cases.
 pub fn cases() -> Vec<Case> {
-    let case = |name, probability, sigma, radius, shape: [usize; 4]| {
+    let case = |name, probability, sigma, (radius, told), shape: [usize; 4]| {
         let draws = Draws { seed: 0xb10b, stream: 9, view: 1, epoch: 0 };
-        let op = GaussianBlur { draws, probability, sigma, radius };
+        let op = GaussianBlur { draws, probability, sigma, radius, told };
         let x = (Type::f32(shape), Fill::Uniform(0.0, 1.0));
         let indices = (Type::u32([shape[0]]), Fill::Below(1000));
         Case::new(name, op, vec![x, indices, (Type::f32([SCALARS]), Fill::Values(vec![11.0]))])
     };
     vec![
-        case("the smallest", 1.0, [1.0, 1.0], 1, [1, 1, 2, 2]),
-        case("three taps", 0.5, [0.1, 2.0], 1, [9, 3, 8, 8]),
-        case("mirrored far beyond", 1.0, [0.5, 3.0], 4, [3, 1, 5, 7]),
-        case("past one workgroup", 0.5, [0.1, 2.0], 3, [4, 3, 19, 23]),
-        case("never", 0.0, [0.1, 2.0], 2, [2, 3, 5, 5]),
+        case("the smallest", 1.0, [1.0, 1.0], (1, true), [1, 1, 2, 2]),
+        case("three taps", 0.5, [0.1, 2.0], (1, false), [9, 3, 8, 8]),
+        case("mirrored far beyond", 1.0, [0.5, 3.0], (4, false), [3, 1, 5, 7]),
+        case("past one workgroup", 0.5, [0.1, 2.0], (3, true), [4, 3, 19, 23]),
+        case("never", 0.0, [0.1, 2.0], (2, true), [2, 3, 5, 5]),
     ]
 }

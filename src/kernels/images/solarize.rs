@@ -3,7 +3,7 @@
 
 use crate::base::Result;
 use crate::device::{Kernel, Piece};
-use crate::kernels::draw::Draws;
+use crate::kernels::draw::{Draws, with_told};
 use crate::kernels::tiles::Spans;
 use crate::kernels::{Case, Fill};
 use crate::tape::record::SCALARS;
@@ -19,7 +19,12 @@ pub struct Solarize {
     pub probability: f32,
     /// The least value that is turned round: ½ in BYOL.
     pub threshold: f32,
+    /// Whether a second output tells what was drawn for each sample: f32 [B, columns of [`TOLD`]].
+    pub told: bool,
 }
+
+/// What a told op tells of a sample, and in how many columns: whether it was solarized.
+pub const TOLD: [(&str, usize); 1] = [("solarize", 1)];
 
 params! {
     struct Params {
@@ -62,7 +67,7 @@ impl Op for Solarize {
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         self.draws.check_images("solarize", x)?;
-        Ok(vec![x[0]])
+        Ok(with_told(x[0], self.told.then_some(&TOLD[..])))
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
@@ -79,8 +84,10 @@ impl Op for Solarize {
             probability: self.probability,
             threshold: self.threshold,
         };
-        let kernel = Kernel::new("solarize.forward", "portable", WIDTHS[usize::from(!spans.wide)]);
-        let buffers = [Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)];
+        let kernel = Kernel::new("solarize.forward", "portable", WIDTHS[usize::from(!spans.wide)])
+            .with("TOLD", u32::from(self.told));
+        let mut buffers = vec![Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)];
+        buffers.extend(self.told.then_some(Slot::Out(1)));
         e.launch(kernel, &buffers, &params, spans.grid);
         Ok(())
     }
@@ -96,18 +103,22 @@ impl Op for Solarize {
 
 /// Named cases.
 pub fn cases() -> Vec<Case> {
-    let case = |name, probability, threshold, shape: [usize; 4], fill| {
+    let case = |name, [probability, threshold]: [f32; 2], shape: [usize; 4], fill, told| {
         let draws = Draws { seed: 0x501a, stream: 12, view: 1, epoch: 2 };
         let indices = (Type::u32([shape[0]]), Fill::Below(1000));
         let scalars = (Type::f32([SCALARS]), Fill::Values(vec![5.0]));
-        Case::new(name, Solarize { draws, probability, threshold }, vec![(Type::f32(shape), fill), indices, scalars])
+        Case::new(
+            name,
+            Solarize { draws, probability, threshold, told },
+            vec![(Type::f32(shape), fill), indices, scalars],
+        )
     };
     let values = || Fill::Uniform(0.0, 1.0);
     vec![
-        case("one pixel", 1.0, 0.5, [1, 1, 1, 1], values()),
-        case("always, at the threshold", 1.0, 0.5, [3, 1, 5, 7], Fill::Values(vec![0.5, 0.0, 1.0, 0.25])),
-        case("whole vec4, some", 0.5, 0.5, [11, 3, 8, 6], values()),
-        case("more than a workgroup a sample, some", 0.5, 0.7, [5, 3, 37, 41], values()),
-        case("never", 0.0, 0.5, [2, 3, 5, 5], values()),
+        case("one pixel", [1.0, 0.5], [1, 1, 1, 1], values(), true),
+        case("always, at the threshold", [1.0, 0.5], [3, 1, 5, 7], Fill::Values(vec![0.5, 0.0, 1.0, 0.25]), false),
+        case("whole vec4, some", [0.5, 0.5], [11, 3, 8, 6], values(), false),
+        case("more than a workgroup a sample, some", [0.5, 0.7], [5, 3, 37, 41], values(), true),
+        case("never", [0.0, 0.5], [2, 3, 5, 5], values(), false),
     ]
 }

@@ -62,7 +62,7 @@ pub(super) fn crop_resize(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (count, batch) = (f.count("images")?, f.count("batch")?);
     let (size, channels, out) = (f.count("size")? as u32, f.count("channels")? as u32, f.count("out")? as u32);
     let crop = RandomCrop { draws: draws(7), scale: [0.2, 1.0], ratio: [0.75, 4.0 / 3.0], flip: 0.5 };
-    let op = CropResize { crop: Some(crop), size, channels, out, images_per_page: count as u32 };
+    let op = CropResize { crop: Some(crop), size, channels, out, images_per_page: count as u32, told: false };
     let page = ("images", Type::u32([count * op.words()]), Fill::Bytes);
     made(op, vec![("indices", Type::u32([batch]), Fill::Below(count as u32)), page, scalars(3.0)])
 }
@@ -71,13 +71,14 @@ pub(super) fn color_jitter(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let [probability, grayscale] = [f.real("probability", 0.8)?, f.real("grayscale", 0.2)?];
     let strength = f.real("strength", 0.8)?;
     let [brightness, contrast, saturation, hue] = [strength, strength, strength, strength / 4.0];
-    let op = ColorJitter { draws: draws(8), probability, brightness, contrast, saturation, hue, grayscale };
+    let op =
+        ColorJitter { draws: draws(8), probability, brightness, contrast, saturation, hue, grayscale, told: false };
     made(op, images(f)?)
 }
 
 pub(super) fn gaussian_blur(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (probability, radius) = (f.real("probability", 0.5)?, f.count("radius")? as u32);
-    made(GaussianBlur { draws: draws(9), probability, sigma: [0.1, 2.0], radius }, images(f)?)
+    made(GaussianBlur { draws: draws(9), probability, sigma: [0.1, 2.0], radius, told: false }, images(f)?)
 }
 
 pub(super) fn normalize(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
