@@ -7,6 +7,7 @@
 
 mod augment;
 mod barriers;
+mod draws;
 mod facts;
 mod fusion;
 mod golden;
@@ -19,6 +20,7 @@ mod golden_norms;
 mod golden_resnet;
 mod golden_shape;
 mod golden_ssl;
+mod golden_views;
 mod golden_vit;
 mod halves;
 mod harness;
@@ -82,6 +84,7 @@ fn main() {
 fn device_trials() -> Vec<Trial> {
     let mut trials = plans::device_trials();
     trials.extend(augment::device_trials());
+    trials.extend(draws::trials());
     trials.extend(facts::trials());
     trials.extend(fusion::device_trials());
     trials.extend(golden::trials());
@@ -97,6 +100,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(not_numbers::trials());
     trials.extend(golden_shape::trials());
     trials.extend(golden_ssl::trials());
+    trials.extend(golden_views::trials());
     trials.extend(golden_vit::trials());
     trials.extend(reach::trials());
     trials.extend(training::trials());

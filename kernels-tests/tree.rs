@@ -24,20 +24,21 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A tree with one replacement in the piece.
-fn edited(from: &str, to: &str) -> Result<Tree, String> {
-    let committed = wgslab::device::tree::pieces().find(|p| p.0 == PIECE).ok_or("the piece is gone")?.1;
-    if !committed.contains(from) {
-        return Err(format!("{PIECE} has no '{from}'"));
+/// A tree with one replacement in a piece, which holds `from` once.
+pub fn edited(piece: &str, from: &str, to: &str) -> Result<Tree, String> {
+    let committed = wgslab::device::tree::pieces().find(|p| p.0 == piece).ok_or("the piece is gone")?.1;
+    if committed.matches(from).count() != 1 {
+        return Err(format!("{piece} has '{from}' {} times", committed.matches(from).count()));
     }
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let file = folder.path().join(PIECE);
+    let file = folder.path().join(piece);
     std::fs::create_dir_all(file.parent().ok_or("a piece lies in no folder")?).map_err(|e| e.to_string())?;
     std::fs::write(&file, committed.replace(from, to)).map_err(|e| e.to_string())?;
     Tree::load(folder.path()).map_err(text)
 }
 
-fn open(tree: Tree) -> Result<Gpu, String> {
+/// A device that runs a tree.
+pub fn open(tree: Tree) -> Result<Gpu, String> {
     Gpu::open(&GpuOptions { shaders: Arc::new(tree), ..GpuOptions::default() }).map_err(text)
 }
 
@@ -58,13 +59,13 @@ fn run(gpu: &Gpu) -> Result<Vec<f32>, String> {
 
 fn side_by_side() -> Result<(), String> {
     let committed = device::gpu(false)?;
-    let doubled = open(edited("p.factor *", "2.0 * p.factor *")?)?;
+    let doubled = open(edited(PIECE, "p.factor *", "2.0 * p.factor *")?)?;
     let (a, b, again) = (run(&committed)?, run(&doubled)?, run(&committed)?);
     if a != [3.0, 6.0, 9.0, 12.0, 15.0] || b != [6.0, 12.0, 18.0, 24.0, 30.0] || again != a {
         return Err(format!("{a:?} {b:?} {again:?}"));
     }
     // An edited kernel always runs with checks. Without them this one would write outside the buffer.
-    let outside = open(edited("y[i] =", "y[i + 100000000u] =")?)?;
+    let outside = open(edited(PIECE, "y[i] =", "y[i + 100000000u] =")?)?;
     run(&outside).map(drop)
 }
 
@@ -87,7 +88,7 @@ fn misfits() -> Result<(), String> {
         ("y[i] = ", "y[i] = nothing + ", "forward.wgsl:14: scale.forward"),
         ("p.factor", "$FACTOR", "forward.wgsl:14: $FACTOR has no value"),
     ] {
-        let gpu = open(edited(from, to)?)?;
+        let gpu = open(edited(PIECE, from, to)?)?;
         let e = run(&gpu).err().unwrap_or_default();
         if !e.contains(says) || !e.contains("forward.wgsl") {
             return Err(format!("'{to}' must say '{says}', not '{e}'"));

@@ -28,6 +28,7 @@ import ssl_vit
 import steps
 import torch
 import torch.nn.functional as F
+import views
 import vit
 from safetensors.torch import save_file
 from torch import nn
@@ -317,6 +318,7 @@ def main():
         "learners": learners.make(ResNet18),
         "ssl_vit": ssl_vit.make(),
         "images": images.make(),
+        "views": views.make(),
         "steps": steps.make(),
     }.items():
         # clone: the format refuses tensors that share memory

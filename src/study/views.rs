@@ -247,10 +247,9 @@ mod tests {
                     moco.queue_size = 16\nmoco.batch_norm_splits = 2\nmoco.projection_dims = [16, 8]\n";
         with_job(text, &Silent, |job| {
             let of = |job: &Job<'_>, method: &str| job.views(spec, method, (0, 0), 3).unwrap();
-            // Image, and what the network sees: two views, four turns, nine tiles, a query and a key; a target and a
-            // discriminator see no further view.
-            let all =
-                [("simclr", 3), ("rotation", 5), ("jigsaw", 10), ("moco", 3), ("byol", 3), ("vae", 2), ("bigbigan", 2)];
+            // Image, and what the network sees: two views, four turns, nine tiles, a query and a key; a target sees no further
+            // view.
+            let all = [("simclr", 3), ("rotation", 5), ("jigsaw", 10), ("moco", 3), ("byol", 3), ("vae", 2)];
             for (method, parts) in all {
                 let sheet = of(job, method);
                 let names: Vec<&str> = sheet.seen.iter().map(|s| s.name.as_str()).collect();
