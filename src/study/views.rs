@@ -1,4 +1,4 @@
-//! What a method's network sees of some images: a sheet for people who look, numbers for programs that check.
+//! What the network of a method sees of some images: a sheet for people to look at, and numbers for programs to check.
 
 use super::pretrain::batch_for;
 use super::session::Job;
@@ -18,18 +18,18 @@ use std::sync::{Mutex, PoisonError};
 /// Images of one kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeenImages {
-    /// What they are: `images`, or `view0`, `view1` and so on.
+    /// The name of the kind: `images`, or `view0`, `view1` and so on.
     pub name: String,
-    /// How many, their channels, height and width.
+    /// The number of images, their channels, height and width.
     pub dims: [usize; 4],
-    /// Normalized values of all, in that order.
+    /// The normalized values of all images, in that order.
     pub values: Vec<f32>,
 }
 
-/// What the first step of an epoch shows a method's network of its first images.
+/// What the network of a method sees of the first images in the first step of an epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewSheet {
-    /// Which training images.
+    /// The places of the images among the training images.
     pub indices: Vec<u32>,
     /// The images as they are, resized and normalized, then each view of them in the order in which networks see them.
     pub seen: Vec<SeenImages>,
@@ -170,7 +170,7 @@ impl ViewSheet {
     }
 }
 
-/// Makes views and remembers, of those in another order of the step's images, the same in theirs.
+/// Makes views. Where a view has the step's images in another order, it remembers the same view in the step's own order.
 struct Aligned<'a> {
     inner: &'a StoreViews<'a>,
     indices: Var,
