@@ -40,6 +40,8 @@
 //! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/fuse.rs`); no table, nothing is fused.
 //! **Recompute.** Where the options ask for it, what the backward pass reads is computed again just before it is read,
 //! instead of being kept (`tape/recompute.rs`): the fused nodes run twice, so no bit changes, and never an assign.
+//! **Defer.** What moves state in place but was recorded before the guard of its scope was known (running statistics, a
+//! queue of keys) runs at the end of the step, under the guard, so that the state is not copied (`tape/deferred.rs`).
 //! **Schedule.** [`tape::Schedule`] is pure: from the nodes, the adapter's capabilities and the
 //! chosen variants it computes order, lifetimes and slabs, and the launches as plain data. **As data.** A
 //! [`tape::Recording`] is what a schedule becomes: kernels as complete text with their layout, buffers with role and size,
@@ -113,7 +115,7 @@
 //! # Where to start
 //!
 //! `kernels/elementwise/scale.rs` is the shortest op with a gradient; `kernels/layers/conv2d.rs` with
-//! `kernels/core/gemm.rs` the longest. `tape/schedule.rs` is the heart. `ssl/simclr.rs` shows a method, `study/turns.rs` how
+//! `kernels/core/gemm.rs` the longest. `tape/schedule/builder.rs` is the heart. `ssl/simclr.rs` shows a method, `study/turns.rs` how
 //! its step is recorded whole.
 
 pub mod base;

@@ -13,6 +13,7 @@ pub fn list() -> Vec<Named> {
         ("random steps on the device", random),
         ("a swap swaps", swap),
         ("a raised guard stops every assign", guard),
+        ("a raised guard stops what was recorded before it", early),
         ("a state that ignores the guard moves even where its old value is kept", defiance),
         ("two players of one step share nothing", super::players::two_players),
         ("a recording read back gives the bits of its plan", super::recording::read_back),
@@ -109,6 +110,40 @@ fn guard() -> Result<(), String> {
             holds,
             format!("after the flag {flag}: w is {w:?} and v is {v:?}; both must be {times} times the start"),
         )?;
+    }
+    Ok(())
+}
+
+/// A queue and its pointer, recorded before the guard, which is made of a later gradient-like value.
+fn early() -> Result<(), String> {
+    let gpu = gpu(true)?;
+    let tape = tape(|t| {
+        let rows = t.input("rows", Type::f32([1, 2]))?;
+        let old = t.state("queue", Type::f32([3, 2]))?;
+        t.enqueue("queue", "pointer", rows)?;
+        let sums = t.add(old, old)?;
+        t.output("twice the old queue", sums);
+        let flag = t.found_inf(&[rows])?;
+        t.set_guard(flag)
+    })?;
+    let mut state = store(&gpu, &[])?;
+    state.insert_missing(&gpu, &tape.state_types()).map_err(text)?;
+    let plan = plan(&gpu, &tape, &state)?;
+    let nan = f32::NAN;
+    let steps: [([f32; 2], [f32; 6]); 4] = [
+        ([1.0, 2.0], [1.0, 2.0, 0.0, 0.0, 0.0, 0.0]),
+        ([nan, 9.0], [1.0, 2.0, 0.0, 0.0, 0.0, 0.0]),
+        ([3.0, 4.0], [1.0, 2.0, 3.0, 4.0, 0.0, 0.0]),
+        ([5.0, f32::INFINITY], [1.0, 2.0, 3.0, 4.0, 0.0, 0.0]),
+    ];
+    let mut before = [0.0; 6];
+    for (rows, want) in steps {
+        plan.run(&gpu, &Feed::new().input("rows", &rows)).map_err(text)?;
+        let (now, seen) = (state.read_f32(&gpu, "queue"), plan.read_f32(&gpu, "twice the old queue"));
+        let (now, seen) = (now.map_err(text)?, seen.map_err(text)?);
+        ensure(now == want, format!("after the rows {rows:?} the queue is {now:?}, but must be {want:?}"))?;
+        ensure(seen == before.map(|v: f32| 2.0 * v), format!("{rows:?}: the step saw {seen:?} of {before:?}"))?;
+        before = want;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{Double, Named, ensure, kernels, must_fail, schedule, tape, text};
 use std::collections::BTreeSet;
 use wgslab::device::Caps;
+use wgslab::ssl::{Method, moco::Moco, simclr::SimClr};
 use wgslab::tape::schedule::Place;
 use wgslab::tape::{Options, Schedule, Tape, Type, Var};
 
@@ -13,6 +14,8 @@ pub fn list() -> Vec<Named> {
         ("an optimizer writes its state directly", takes_over),
         ("an old value that is read later is copied first", copies),
         ("an op that ignores the guard never writes state directly", guard_denies),
+        ("an op that was recorded before its guard waits for it", waits),
+        ("running statistics and a queue of keys are never copied", never_copied),
         ("states swap through a copy", swap),
         ("a guard that is a state holds through the whole commit", guard_state),
         ("views share memory", views),
@@ -95,6 +98,52 @@ fn guard_denies() -> Result<(), String> {
     let s = doubled(true, false, false)?;
     let want = ["assign.copy", "double.plain", "assign.guarded"];
     ensure(kernels(&s) == want, format!("must be {want:?}, is\n{s}"))
+}
+
+/// A queue of keys takes new rows before the guard is known, as MoCo's does. `newest` reads the queue with its new rows in
+/// the same step.
+fn queued(newest: bool) -> Result<Schedule, String> {
+    schedule(&tape(|t| {
+        let rows = t.input("rows", Type::f32([2, 4]))?;
+        let old = t.state("queue", Type::f32([8, 4]))?;
+        let y = t.matmul(rows, old, false, true)?;
+        t.output("y", y);
+        t.enqueue("queue", "pointer", rows)?;
+        let now = t.state("queue", Type::f32([8, 4]))?;
+        // A reader behind the enqueue of the queue as it was.
+        let sums = t.relu(if newest { now } else { old })?;
+        t.output("sums", sums);
+        let flag = t.input("guard", Type::u32([1]))?;
+        t.set_guard(flag)
+    })?)
+}
+
+fn waits() -> Result<(), String> {
+    let s = queued(false)?;
+    let (names, last) = (kernels(&s), s.steps.last().and_then(|s| s.launches.last()).map(|(_, places)| places.clone()));
+    let ends = names.ends_with(&["relu.forward", "enqueue.forward", "enqueue.advance"]);
+    ensure(ends && names.len() == 4, format!("both writes must stand last, without a copy, not\n{s}"))?;
+    let places = [Place::Input("guard".into()), Place::State("pointer".into())];
+    ensure(last.is_some_and(|l| places.iter().all(|p| l.contains(p))), format!("the guard must be read:\n{s}"))?;
+    // What reads the new rows in the same step needs them before the guard is known.
+    let s = queued(true)?;
+    let copies = kernels(&s).iter().filter(|k| k.starts_with("assign.")).count();
+    ensure(copies == 2, format!("the queue must be copied and committed, not\n{s}"))
+}
+
+/// The whole step of a method: state that moves in place lies in the state's own memory, whether its op stands before the
+/// guard or behind it.
+fn never_copied() -> Result<(), String> {
+    let simclr = SimClr { temperature: 0.5, projection_dims: [64, 32] };
+    let projection_dims = [32, 16];
+    let moco = Moco { temperature: 0.2, momentum: 0.99, queue_size: 64, batch_norm_splits: 2, projection_dims };
+    for method in [&simclr as &dyn Method, &moco] {
+        let s = schedule(&super::simclr::step(method).map_err(text)?)?;
+        let copies = s.steps.iter().filter(|s| ["copy", "assign"].contains(&s.op.name())).map(|s| s.label());
+        let copies: Vec<String> = copies.collect();
+        ensure(copies.is_empty(), format!("{copies:?} of {method:?} move state through a copy"))?;
+    }
+    Ok(())
 }
 
 fn swap() -> Result<(), String> {

@@ -22,7 +22,7 @@ fn store() -> ImageStore {
 
 /// Two random views of each image, the network at an eighth of its width, NT-Xent, its gradient, Adam under a guard,
 /// and the ring of losses.
-fn step() -> BaseResult<Tape> {
+pub fn step(method: &dyn Method) -> BaseResult<Tape> {
     let (mut t, mut params, store) = (Tape::new(), Params::new(), store());
     let indices = t.input("indices", Type::u32([BATCH]))?;
     let recipe = Recipe {
@@ -47,9 +47,10 @@ fn step() -> BaseResult<Tape> {
         views: &StoreViews { store: &store, seed: 0, out: SIZE as u32, mean: [0.5; 3], std: [0.25; 3] },
         mode: Mode::Train,
     };
-    let method = SimClr { temperature: 0.5, projection_dims: [64, 32] };
     let loss = method.record(&Turn::ONLY, &mut r)?.total;
-    let skipped = Optimizer::adam(1e-4).minimize(&mut t, loss, &params.trained())?;
+    let trained = r.params.trained_by(&[""]);
+    let skipped = Optimizer::adam(1e-4).minimize(r.t, loss, &trained)?;
+    method.after_update(&Turn::ONLY, &mut r)?;
     let row = t.scalar("ring_row")?;
     t.ring("losses", 10, row, &[loss, skipped])?;
     Ok(t)
@@ -59,6 +60,7 @@ fn step() -> BaseResult<Tape> {
 pub fn snapshot() -> Result<(), String> {
     let kinds = listing::kinds();
     let gpu = kinds.iter().find(|k| k.0 == "a GPU").ok_or("no kind of adapter is named 'a GPU'")?;
-    let made = step().and_then(|t| Schedule::new(&t, &fuse::options(&gpu.1)));
+    let method = SimClr { temperature: 0.5, projection_dims: [64, 32] };
+    let made = step(&method).and_then(|t| Schedule::new(&t, &fuse::options(&gpu.1)));
     snapshot_of("simclr_resnet18.txt", &made.map_err(|e: Error| text(e))?.to_string())
 }

@@ -2,7 +2,10 @@
 //! light and on a dark page. The size follows the page.
 
 use crate::base::{Error, Result};
+use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
+use std::ops::Range;
 
 /// Width and height of a plot in its own coordinates.
 const SIZE: (u32, u32) = (380, 250);
@@ -91,26 +94,16 @@ impl Plot {
         };
 
         let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
-        let mut chart = ChartBuilder::on(&root)
-            .margin_top(10)
-            .margin_right(12)
-            .set_label_area_size(LabelAreaPosition::Left, 48)
-            .set_label_area_size(LabelAreaPosition::Bottom, 44)
-            .build_cartesian_2d(x0 - air_x..x1 + air_x, y0..y1)?;
-        let ink = |size: u32, alpha: f64| ("sans-serif", size).into_font().color(&BLACK.mix(alpha));
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(BLACK.mix(0.13))
-            .axis_style(BLACK.mix(0.45))
-            .x_labels(6)
-            .y_labels(6)
-            .x_label_formatter(&|v| number(*v))
-            .y_label_formatter(&|v| format!("{} %", number(*v)))
-            .label_style(ink(15, 0.8))
-            .axis_desc_style(ink(16, 0.9))
-            .x_desc(self.x_label.as_str())
-            .draw()?;
+        let axes = Axes {
+            room: [10, 12, 48],
+            x: x0 - air_x..x1 + air_x,
+            y: y0..y1,
+            x_label: &self.x_label,
+            ticks: 6,
+            x_tick: &|v| number(*v),
+            y_tick: &|v| format!("{} %", number(*v)),
+        };
+        let mut chart = axes.on(&root)?;
         for line in &self.lines {
             let colour = rgb(line.colour);
             let style = colour.stroke_width(2);
@@ -133,6 +126,62 @@ impl Plot {
         root.present()?;
         drop(chart);
         Ok(())
+    }
+}
+
+/// The axes of a chart, in the style of all plots of a page.
+pub struct Axes<'a> {
+    /// Space above the chart and at its right, and room for labels at its left, in its own coordinates.
+    pub room: [u32; 3],
+    /// From where to where the horizontal axis goes.
+    pub x: Range<f64>,
+    /// The same of the vertical axis.
+    pub y: Range<f64>,
+    /// The name of the horizontal axis.
+    pub x_label: &'a str,
+    /// The most numbers at each axis.
+    pub ticks: usize,
+    /// The text of a number at the horizontal axis.
+    pub x_tick: &'a dyn Fn(&f64) -> String,
+    /// The same at the vertical axis.
+    pub y_tick: &'a dyn Fn(&f64) -> String,
+}
+
+/// A chart with its axes, to draw in.
+pub type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// Text of this size, so dark.
+pub fn ink(size: u32, alpha: f64) -> TextStyle<'static> {
+    ("sans-serif", size).into_font().color(&BLACK.mix(alpha))
+}
+
+impl Axes<'_> {
+    /// Draws the axes and their grid.
+    pub fn on<'a>(
+        self,
+        root: &DrawingArea<SVGBackend<'a>, Shift>,
+    ) -> std::result::Result<Chart<'a>, Box<dyn std::error::Error>> {
+        let [top, right, left] = self.room;
+        let mut chart = ChartBuilder::on(root)
+            .margin_top(top)
+            .margin_right(right)
+            .set_label_area_size(LabelAreaPosition::Left, left)
+            .set_label_area_size(LabelAreaPosition::Bottom, 44)
+            .build_cartesian_2d(self.x, self.y)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(BLACK.mix(0.13))
+            .axis_style(BLACK.mix(0.45))
+            .x_labels(self.ticks)
+            .y_labels(self.ticks)
+            .x_label_formatter(&self.x_tick)
+            .y_label_formatter(&self.y_tick)
+            .label_style(ink(15, 0.8))
+            .axis_desc_style(ink(16, 0.9))
+            .x_desc(self.x_label)
+            .draw()?;
+        Ok(chart)
     }
 }
 

@@ -107,6 +107,9 @@ struct Inspect {
     /// The most pixels of one picture file [default: the base config's]
     #[arg(long, value_name = "N")]
     max_pixels: Option<u64>,
+    /// The most bytes of all decoded images [default: the base config's]
+    #[arg(long, value_name = "N")]
+    max_bytes: Option<u64>,
     /// Bits that 16-bit picture files use [default: the base config's]
     #[arg(long, value_name = "N")]
     bit_depth: Option<u32>,
@@ -151,6 +154,7 @@ impl Inspect {
                 val_fraction: base.val_fraction as f32,
                 seed: 0,
                 max_pixels: self.max_pixels.unwrap_or(base.max_pixels),
+                max_bytes: self.max_bytes.unwrap_or(base.max_bytes),
                 bit_depth: self.bit_depth.unwrap_or(base.bit_depth),
                 cache: None,
             },

@@ -75,7 +75,8 @@ fn state(rate: Option<f64>, left: Option<u64>, unit: &str, note: &str) -> String
     if let Some(rate) = rate {
         let digits = usize::from(rate < 100.0);
         parts.push(format!("{rate:.digits$} {unit}/s"));
-        parts.extend(left.map(|left| format!("{} left", clock(left as f64 / rate))));
+        // What is done and goes on all the same, such as more turns of a bench until its time limit, has no known end.
+        parts.extend(left.filter(|left| *left > 0).map(|left| format!("{} left", clock(left as f64 / rate))));
     }
     if !note.is_empty() {
         parts.push(note.to_string());
@@ -240,6 +241,7 @@ mod tests {
         assert_eq!(state(None, Some(10), "steps", ""), "");
         assert_eq!(state(None, Some(10), "steps", "loss 2.1"), "loss 2.1");
         assert_eq!(state(Some(2.0), Some(130), "steps", "loss 2.1"), "2.0 steps/s, 1:05 left, loss 2.1");
+        assert_eq!(state(Some(0.5), Some(0), "cases", "turn 17"), "0.5 cases/s, turn 17");
         assert_eq!(state(Some(250.0), Some(1_000_000), "images", ""), "250 images/s, 1:06:40 left");
         assert_eq!(state(Some(250.0), None, "images", ""), "250 images/s");
     }

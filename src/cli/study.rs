@@ -3,9 +3,11 @@
 use super::options::{Options, config};
 use super::output::{complain, print, print_json, results, table};
 use crate::base::{Error, Result};
-use crate::data::layout;
+use crate::data;
+use crate::ssl;
+use crate::study::config::RANDOM;
 use crate::study::results::{gather, write_csv};
-use crate::study::{self, Cell, Job, Manner, Selection, cells, report};
+use crate::study::{self, Cell, Config, Job, Manner, Selection, cells, report};
 use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -77,7 +79,8 @@ struct Run {
 /// List the cells of a study
 ///
 /// Prints each cell with its index, which `wgslab study run --index` takes; --json adds the
-/// names of the folders. Needs no adapter and no data, and writes nothing.
+/// names of the folders. What a run would refuse before its first step is refused here, too;
+/// data that is not there is told. Needs no adapter and no data, and writes nothing.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -108,7 +111,7 @@ impl Study {
     pub fn run(&self, options: &Options) -> Result<()> {
         match &self.command {
             StudyCommand::Run(c) => c.run(options),
-            StudyCommand::List(c) => c.run(),
+            StudyCommand::List(c) => c.run(options),
             StudyCommand::Report(c) => c.run(),
         }
     }
@@ -184,10 +187,10 @@ impl Run {
 }
 
 impl List {
-    fn run(&self) -> Result<()> {
+    fn run(&self, options: &Options) -> Result<()> {
         let config = config(Some(&self.config))?;
-        config.data.specs.iter().try_for_each(|spec| layout::expect_text(spec))?;
         let all = cells(&config);
+        expect_usable(&config, &options.data_root)?;
         if self.json {
             return print_json(&Listed(&all));
         }
@@ -199,6 +202,26 @@ impl List {
         };
         print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))
     }
+}
+
+/// Refuses what a run of the config would refuse before its first step. A grid may be planned where its files are not: those
+/// that are missing are told.
+fn expect_usable(config: &Config, data_root: &Path) -> Result<()> {
+    let absent = |what: &str| {
+        let root = data_root.display();
+        complain(&format!("warning: {what} is not below {root} (--data-root), so a run there would be refused"));
+    };
+    let mut specs: Vec<&str> = Vec::new();
+    for spec in &config.data.specs {
+        if data::is_there(spec, data_root)? { specs.push(spec) } else { absent(spec) }
+    }
+    let (init, methods) = (&config.pretraining.init, &config.pretraining.methods);
+    let mut begun = methods.iter().any(|method| method != ssl::NONE) && init != RANDOM;
+    if begun && !data_root.join(init).exists() {
+        absent(init);
+        begun = false;
+    }
+    study::expect_usable(config, data_root, &specs, begun)
 }
 
 /// The cells as JSON, made one at a time: a grid may have a million.

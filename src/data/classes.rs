@@ -10,6 +10,12 @@ const TOLD: usize = 4;
 /// What programs write for a missing value. A class may have such a name, so it gives only a note.
 const MISSING: [&str; 7] = ["na", "n/a", "none", "null", "nil", "<na>", "#n/a"];
 
+/// Words that name masks.
+pub const MASKS: [&str; 4] = ["mask", "masks", "segmentation", "segmentations"];
+
+/// Words that name what masks lie beside.
+const PICTURES: [&str; 6] = ["image", "images", "img", "imgs", "picture", "pictures"];
+
 /// Sorts class names and removes repeated ones. They sort as numbers if all are numbers, otherwise by their characters.
 /// The order gives each class its number, so every reader of data uses this function.
 pub fn sort(names: &mut Vec<String>) {
@@ -88,6 +94,15 @@ pub fn notes(names: &[String]) -> Vec<String> {
                  if they mean the same, give them one name"
             ));
         }
+    }
+    // Of classes called mask and no_mask nothing is said.
+    let folder = |words: &[&str]| names.iter().find(|n| words.iter().any(|w| n.eq_ignore_ascii_case(w)));
+    if let (Some(pictures), Some(masks)) = (folder(&PICTURES), folder(&MASKS)) {
+        let (pictures, masks) = (shown(pictures), shown(masks));
+        notes.push(format!(
+            "the classes {pictures} and {masks} have the names of a folder of pictures and of their masks; they count as two \
+             classes; if the masks are no class, name folders by the class of their images and take the masks out"
+        ));
     }
     let known: HashMap<&str, ()> = names.iter().map(|n| (n.as_str(), ())).collect();
     let several: Vec<String> = names
@@ -196,6 +211,16 @@ mod tests {
         let many: Vec<String> = (0..20).map(|i| format!("a|{i}")).collect();
         assert_eq!(notes(&many).len(), TOLD + 1);
         assert!(is_nan("NaN") && !is_nan("Nancy"));
+    }
+
+    #[test]
+    fn classes_that_are_called_images_and_masks_are_told() {
+        let of = |names: &[&str]| notes(&names.iter().map(|n| n.to_string()).collect::<Vec<_>>());
+        for names in [["images", "masks"], ["Image", "Mask"], ["img", "segmentation"]] {
+            let told = of(&names);
+            assert!(told.len() == 1 && told[0].contains("of a folder of pictures and of their masks"), "{told:?}");
+        }
+        assert!(of(&["mask", "no_mask"]).is_empty() && of(&["images", "drawings"]).is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod arrays;
 pub mod augment;
+mod bound;
 pub mod cache;
 pub mod classes;
 pub mod decode;
@@ -14,6 +15,7 @@ pub mod split;
 pub mod store;
 pub mod summary;
 
+pub use bound::MAX_BYTES;
 pub use decode::png;
 pub use layout::{folder, manifest, npz, phantom};
 pub use summary::{Summary, inspect};
@@ -147,6 +149,8 @@ pub struct LoadOptions {
     pub seed: u64,
     /// The most pixels of one picture file; a larger one is refused by name.
     pub max_pixels: u64,
+    /// The most bytes of all decoded images together: images × store_size² × channels. More is refused before decoding.
+    pub max_bytes: u64,
     /// The bits that 16-bit picture files use, from 9 to 16: the level 2^bits − 1 is white.
     pub bit_depth: u32,
     /// A folder for decoded data. None decodes each time.
@@ -336,7 +340,13 @@ fn expect_readable(source: &DecodedData) -> Result<()> {
 pub fn check(spec: &str, options: &LoadOptions, need: Need) -> Result<()> {
     options.check()?;
     let found = Spec::parse(spec, &options.data_root)?.open()?;
+    bound::check(spec, found.images(), options)?;
     found.check(options, Some(need))
+}
+
+/// Whether the file or folder that `spec` names exists. Data without files does.
+pub fn is_there(spec: &str, data_root: &std::path::Path) -> Result<bool> {
+    Ok(Spec::find(spec, data_root)?.is_ok())
 }
 
 /// Reads the data of `spec` through the cache. Data that cannot serve `need` is refused before decoding.
@@ -348,6 +358,7 @@ pub(crate) fn read(
 ) -> Result<(DecodedData, Option<cache::Fresh>)> {
     options.check()?;
     let found = Spec::parse(spec, &options.data_root)?.open()?;
+    bound::check(spec, found.images(), options)?;
     found.check(options, need)?;
     let (source, fresh) = cache::through(|| found.key(), options, || found.decode(options, progress))?;
     Ok((found.told(source), fresh))
@@ -366,6 +377,7 @@ pub(crate) mod testing {
             val_fraction: 0.2,
             seed: 1,
             max_pixels: decode::MAX_PIXELS,
+            max_bytes: MAX_BYTES,
             bit_depth: 16,
             cache: None,
         }

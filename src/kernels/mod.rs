@@ -46,7 +46,7 @@ use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Kernel, Piece, groups_1d};
 use crate::piece;
 use crate::tape::backward::Arithmetic;
-use crate::tape::{Slot, Tape, Type, Var};
+use crate::tape::{Op, Slot, Tape, Type, Var};
 
 /// The list of a family.
 type Listed = fn() -> Vec<(&'static str, Vec<Case>)>;
@@ -144,18 +144,16 @@ pub(crate) fn same_types(op: &'static str, x: &[(&str, Type)]) -> Result<()> {
     Ok(())
 }
 
-/// `kernel` over `buffers`, or where the op has more than `plain` inputs, the last of them a guard, the kernel of the
-/// pieces `under_guard` with the guard bound last.
+/// `kernel` over `buffers`. Where the op has an input more than [`Op::unguarded`] says, which is a guard, it is the kernel
+/// of the pieces `under_guard` with the guard bound last.
 pub(crate) fn guarded(
+    op: &dyn Op,
+    inputs: usize,
     kernel: Kernel,
     under_guard: &[Piece],
     mut buffers: Vec<Slot>,
-    inputs: usize,
-    plain: usize,
 ) -> (Kernel, Vec<Slot>) {
-    if inputs == plain {
-        return (kernel, buffers);
-    }
+    let Some(plain) = op.unguarded().filter(|&plain| inputs > plain) else { return (kernel, buffers) };
     buffers.push(Slot::In(plain));
     let kernel = Kernel { pieces: under_guard.to_vec(), ..kernel }.with("GUARD", buffers.len() as u32);
     (kernel, buffers)

@@ -44,8 +44,10 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Loads the backbone in a file (its path and bytes) under `prefix`, and its classifier where one is asked for. `wanted` lists (name without
-/// prefix, type). Returns what was done to make it fit, a line each; one that begins with "warning" may make other results
-/// than were meant, and is told even when quiet. Tensors the model does not name are refused, except
+/// prefix, type). Returns what was done to make it fit, a line each. One that begins with "warning" may make other results
+/// than were meant, and is told even when quiet: another model of the file is left out, rows of a classifier are taken in
+/// their order, position embeddings are resized. Names without their prefix and numbers of another format make the same
+/// network, so these lines are not warnings. Tensors the model does not name are refused, except
 /// `num_batches_tracked` and what stands outside the prefix of the model's own or is of another model with the same names; so
 /// are missing ones, and values that are not finite.
 pub fn load(
@@ -82,7 +84,7 @@ pub fn load(
             "its classifier {name} ({classes} classes) is left out; --keep-classifier asks for it"
         )));
     }
-    notes.extend(loading.resized.take().map(line));
+    notes.extend(loading.resized.take().map(|note| format!("warning: {}", line(note))));
     notes.extend(loading.conversions().map(line));
     Ok(notes)
 }

@@ -133,6 +133,17 @@ impl Method for Moco {
         Ok(())
     }
 
+    fn note(&self, images: usize) -> Option<Mistake> {
+        (self.queue_size >= images).then(|| {
+            let what = format!(
+                "is {} and there are {images} training images, so older keys of a step's own images stand among its \
+                 negatives; a queue shorter than an epoch holds fewer of them",
+                self.queue_size
+            );
+            ("queue_size".to_string(), what)
+        })
+    }
+
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
         let queue = (QUEUE[0], "queue_size", self.queue_size.to_string());
         head_key(parameter, [("projection.", "projection_dims", format!("{:?}", self.projection_dims)), queue])

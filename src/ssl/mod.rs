@@ -56,6 +56,12 @@ pub trait Method: Checked + Debug + Send + Sync {
         Ok(())
     }
 
+    /// What a person should know before it learns from so many images, beginning with a key of the method. None where there
+    /// is nothing to say.
+    fn note(&self, _images: usize) -> Option<Mistake> {
+        None
+    }
+
     /// Whether it can pretrain such a network on images of this height and width: the first key that speaks against it, of the
     /// method, or `model.arch` with the rest of a sentence that begins with the method.
     fn takes_backbone(&self, _backbone: &dyn Backbone, _size: [usize; 2]) -> Result<(), Mistake> {

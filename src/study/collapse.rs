@@ -4,9 +4,10 @@
 //! length, D each. Two numbers:
 //!
 //! - The mean over dimensions of the standard deviation over rows, times √D (Chen and He 2021, arXiv 2011.10566, figure 2,
-//!   who plot it of their head's output without the √D). It is 1 where directions are spread evenly, 0 where all are one.
+//!   who plot it for the output of their head, without the √D). It is 1 if the directions are spread evenly, and 0 if all
+//!   are equal.
 //! - The effective rank of the rows less their mean: exp of the entropy of the singular values, each divided by their sum
-//!   (Roy and Vetterli 2007). It is the number of dimensions that the rows use alike; 0 where they are one row.
+//!   (Roy and Vetterli 2007). It is how many dimensions the rows use to the same extent. It is 0 if all rows are equal.
 //!
 //! Features behind a ReLU have no negative value, so their mean is far from zero and the first number is well below 1 in a
 //! healthy network, too.
@@ -23,11 +24,11 @@ use serde::{Deserialize, Serialize};
 /// differ by, an angle of a quarter of a degree. Untrained ResNet-18 and ResNet-50 gave 0.03 to 0.22 on generated images.
 const LEAST_STD: f64 = 0.003;
 
-/// Below this the features have collapsed to a line: nearly all they say of an image is one number.
+/// Below this the features have collapsed to a line: one number says nearly all that they say of an image.
 const LEAST_RANK: f64 = 1.5;
 
-/// The images that are looked at: a sixteenth, so that passing over them takes at most a fiftieth of an epoch, in which
-/// each image goes forward and backward once at least; but enough for a rank, and no more than a rank needs.
+/// How many images are looked at: a sixteenth of the training images. In an epoch each image goes forward and backward at
+/// least once, so the look takes at most a fiftieth of it. The bounds are what a rank needs at least and at most.
 const LEAST_IMAGES: usize = 64;
 const MOST_IMAGES: usize = 256;
 
@@ -46,7 +47,7 @@ impl Spread {
         self.feature_std < LEAST_STD || self.effective_rank < LEAST_RANK
     }
 
-    /// Of rows of `width` features.
+    /// The spread of rows of `width` features.
     pub fn of(rows: &[f32], width: usize) -> Spread {
         let n = rows.len() / width.max(1);
         let mut unit: Vec<f64> = rows.iter().map(|v| f64::from(*v)).collect();
@@ -63,7 +64,7 @@ impl Spread {
         }
         let variance = |d: usize| unit.iter().skip(d).step_by(width).map(|v| v * v).sum::<f64>() / n as f64;
         let std = (0..width).map(|d| variance(d).sqrt()).sum::<f64>() / width as f64;
-        // The rows have the length √n together. What is a hundred-thousandth of it is rounding of f32.
+        // All rows together have the length √n. A hundred-thousandth of that is rounding of f32.
         let floor = 1e-5 * (n as f64).sqrt();
         let singular: Vec<f64> = eigenvalues(gram(&unit, n, width)).into_iter().map(|e| e.max(0.0).sqrt()).collect();
         Spread {
@@ -85,7 +86,7 @@ impl std::fmt::Display for Spread {
     }
 }
 
-/// Exp of the entropy of values divided by their sum; 0 of none.
+/// Exp of the entropy of the values divided by their sum. It is 0 if there are no values.
 fn effective_rank(values: impl Iterator<Item = f64>) -> f64 {
     let values: Vec<f64> = values.collect();
     let sum: f64 = values.iter().sum();
@@ -192,17 +193,17 @@ impl Mirror {
         (0..count).map(|i| (i * store.count / count) as u32).collect()
     }
 
-    /// Images that it passes at once: not more than a step of training takes, so that what fits the training fits the look.
+    /// How many images it passes at once: no more than a step of training takes, so that the look fits if the training does.
     fn batch(job: &Job<'_>, store: &ImageStore, step: usize) -> usize {
         Mirror::images(store).len().min(job.config.evaluation.batch_size).min(step)
     }
 
-    /// What it records, beside a training by `step` images a step.
+    /// The tapes of a look beside a training that takes `step` images a step.
     pub fn tapes(job: &Job<'_>, eye: &Eye, store: &ImageStore, step: usize) -> Result<Vec<Tape>> {
         Pass::tapes(job, eye, &[store], None, Mirror::batch(job, store, step))
     }
 
-    /// Compiles it with the parameters in `state`, which `weights` names for people.
+    /// Compiles the look with the parameters in `state`. Messages call them `weights`.
     pub fn new(
         job: &Job<'_>,
         eye: &Eye,

@@ -26,7 +26,7 @@ impl Job<'_> {
     /// Pretrains on one dataset into `out`; returns the path of the backbone.
     pub fn pretrain(&self, spec: &str, method: &str, seed: u64, how: PretrainOptions<'_>) -> Result<PathBuf> {
         let method = self.config.pretraining_of(method)?;
-        let begun = Begun::read(self, how.beginning)?;
+        let begun = Begun::read(self.config, self.data_root, how.beginning)?;
         let images = self.load(spec)?.train;
         self.keep_kernels()?;
         let one = Pretraining { images: &images, method: &method, seed, begun: &begun, limit: how.steps };

@@ -41,6 +41,7 @@ pub(super) fn load_options(c: &config::Data, data_root: &Path, cache: Option<Pat
         val_fraction: c.val_fraction as f32,
         seed: 0, // one split for all seeds, so that they are compared on the same images
         max_pixels: c.max_pixels,
+        max_bytes: c.max_bytes,
         bit_depth: c.bit_depth,
         cache,
     }

@@ -1,4 +1,4 @@
-//! Features that a backbone makes of images, whoever trained it: what other programs go on with.
+//! The features that a backbone makes of images, for other programs. Any program may have trained the backbone.
 
 use super::config::{self, Config};
 use super::pass::{Eye, Pass};
@@ -13,14 +13,14 @@ use crate::tape::State;
 use std::path::Path;
 use std::sync::Arc;
 
-/// ImageNet's: the side that networks are tested at, and the statistics of its training images, as torchvision and timm
-/// have them.
+/// The values for ImageNet, as torchvision and timm have them: the side of images at test time, and the statistics of the
+/// training images.
 const IMAGENET: (usize, [f32; 3], [f32; 3]) = (224, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
 /// Bytes of images that are on the device at once.
 const CHUNK_BYTES: usize = 256 << 20;
 
-/// What a person asks of the images; where it is none, the weights' file decides, else ImageNet.
+/// How a person wants the images to be made. A value that is `None` comes from the file of weights, or else from ImageNet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wish {
     /// Pixels of a side.
@@ -29,7 +29,7 @@ pub struct Wish {
     pub mean: Option<[f32; 3]>,
     /// Then divided by.
     pub std: Option<[f32; 3]>,
-    /// Images of a step; half as many, and again, where they do not fit the device.
+    /// The number of images of a step. It is halved until a step fits the device.
     pub batch: usize,
 }
 
@@ -65,14 +65,14 @@ impl Embedded {
     }
 }
 
-/// A backbone, how its images are made, and who says so.
+/// A backbone, how its images are made, and where each of these values comes from.
 struct Seen {
     backbone: Arc<dyn Backbone>,
     form: ImageForm,
     said_by: [&'static str; 2],
 }
 
-/// What of the file and of the wish holds.
+/// Combines what the file says with the wish. The wish comes first.
 fn seen((path, bytes): (&Path, &[u8]), wish: &Wish) -> Result<Seen> {
     let metadata = checkpoint::read_metadata(path, bytes)?;
     let own = ImageForm::of(&metadata);
@@ -140,8 +140,9 @@ fn listed(values: &[f32]) -> String {
 }
 
 impl Job<'_> {
-    /// The features that the backbone in `path` makes of every image of `spec`. The backbone is told by its file, ours or
-    /// another program's; how images become its input is said. Of the job's config the limits of data are read.
+    /// The features that the backbone in `path` makes of every image of `spec`. The file says which backbone
+    /// it is; it may be ours or another program's. A note says how images become its input. Only the limits of data are
+    /// read from the job's config.
     pub fn embed(&self, path: &Path, spec: &str, wish: &Wish) -> Result<Embedded> {
         let bytes = weights::read(path)?;
         let seen = seen((path, &bytes), wish)?;
@@ -196,7 +197,7 @@ impl Job<'_> {
         Ok(all)
     }
 
-    /// Features of some images, the step halved until it fits the device.
+    /// The features of some images. The step is halved until it fits the device.
     fn chunk(
         &self,
         images: &Images,

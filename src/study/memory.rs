@@ -8,7 +8,7 @@ use crate::tape::{Schedule, State};
 /// What a stage will hold of the device's memory at its peak.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promise {
-    /// What bytes are for, and how many.
+    /// The purpose of some bytes, and how many there are.
     pub parts: [(&'static str, u64); 5],
     /// The most bytes that a kernel binds in one buffer, and the layer and op that does.
     pub largest: (u64, String),
@@ -17,7 +17,7 @@ pub struct Promise {
 /// What a stage would need, for a person who has not begun it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// What it is.
+    /// The name of the stage.
     pub name: String,
     /// The config's key for the images of a step.
     pub batch_key: String,
@@ -36,7 +36,8 @@ pub struct Planned {
 }
 
 impl Promise {
-    /// Of a stage that runs plans of these schedules, beside all that is alive, over `state` and what it still lacks.
+    /// The promise of a stage that runs plans of these schedules. It counts what is alive already, `state`, and the tensors
+    /// that `state` still lacks.
     pub(super) fn of(job: &Job<'_>, schedules: &[Schedule], state: &State) -> Promise {
         let plans = schedules.iter().map(Schedule::plan_bytes).sum::<u64>();
         let slabs = schedules.iter().flat_map(|s| &s.slabs).copied().map(padded).sum::<u64>();
@@ -56,12 +57,12 @@ impl Promise {
         }
     }
 
-    /// All of it together.
+    /// The sum of all parts.
     pub fn peak_bytes(&self) -> u64 {
         self.parts.iter().map(|p| p.1).sum()
     }
 
-    /// Says it before the stage runs, and counts from now on.
+    /// Says the promise before the stage runs, and begins to count.
     pub(super) fn begin(&self, job: &Job<'_>) {
         job.gpu.meter().restart_peak();
         let parts = self.parts.iter().map(|(what, bytes)| format!("{} {what}", size(*bytes)));
@@ -69,7 +70,7 @@ impl Promise {
         job.progress.note(&format!("device memory: {peak} are promised: {parts}"));
     }
 
-    /// Says what was held since then.
+    /// Says the most memory that was held since [`Promise::begin`].
     pub(super) fn end(&self, job: &Job<'_>) {
         let (held, peak) = (size(job.gpu.meter().peak_bytes()), size(self.peak_bytes()));
         job.progress.note(&format!("device memory: {held} were held at the peak, {peak} were promised"));

@@ -54,7 +54,7 @@ pub use plans::tune;
 pub use provenance::begun_with;
 pub use report::report;
 pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture, PretrainResult, StepRecord};
-pub use runner::{Manner, Outcome};
+pub use runner::{Manner, Outcome, expect_usable};
 pub use session::Job;
 pub use start::{Beginning, Brought};
 pub use views::{DrawnNumbers, SeenImages, ViewSheet};

@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Job<'_> {
     /// The schedule of every plan that the cells of the config would run: each dataset's pretraining steps, training
-    /// steps and evaluation, once for each method. Seeds and noise change no shape. Decodes the datasets, since how many
-    /// images and classes there are decides batches and heads.
+    /// steps and evaluation, once for each method. Seeds and noise change no shape. This decodes the datasets, since the
+    /// numbers of images and classes decide the sizes of batches and heads.
     pub fn schedules(&self) -> Result<Vec<Schedule>> {
         let (mut schedules, all) = (Vec::new(), cells(self.config));
         for spec in &self.config.data.specs {

@@ -1,6 +1,8 @@
 //! Self-supervised pretraining of a backbone on the training images of one dataset. It is given images and nothing
 //! else: no label, no validation or test image.
 
+mod notes;
+
 use super::batches::{Batches, batch_of};
 use super::collapse::Mirror;
 use super::config::{LastBatch, Pretrained};
@@ -20,7 +22,7 @@ use super::turns::{self, Recorded, Update, terms};
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Progress, Recorder};
-use crate::nn::{Mode, Params, checkpoint};
+use crate::nn::{Mode, Params, Views, checkpoint};
 use crate::tape::{Schedule, State, Tape, Type};
 use serde_json::json;
 use std::env::consts::OS;
@@ -130,7 +132,7 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
     job.say_batches(&method.optimization, batches);
     job.say_rate(&method.optimization, batch);
-    say_overridden(job, method);
+    notes::say(job, one, batch)?;
     let mut state = images.resident.clone();
     let recorded = record(job, images, method, seed, batch)?;
     let record = |b| record(job, images, method, seed, b);
@@ -215,16 +217,6 @@ fn finish(
     Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STEPS, STATE, BACKBONE, RESULT])
 }
 
-/// Says which keys of the config the method has values of its own for.
-fn say_overridden(job: &Job<'_>, method: &Pretrained) {
-    if !method.overridden.is_empty() {
-        let (name, keys) = (&method.name, method.overridden.join(", "));
-        job.progress.note(&format!(
-            "{name} has values of its own for {keys}, in place of the config's; change them in [pretraining.{name}]"
-        ));
-    }
-}
-
 /// What a pretraining would need of the device, and the largest batch that fits; an error if its own does not.
 pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Planned> {
     let (count, state) = (images.store.count, &images.resident);
@@ -273,7 +265,11 @@ pub(super) fn record(
     batch: usize,
 ) -> Result<Vec<Recorded>> {
     let (mean, std, out) = (images.mean, images.std, job.config.data.image_size as u32);
-    let views = StoreViews { store: &images.store, seed, out, mean, std };
+    record_with(job, method, batch, &StoreViews { store: &images.store, seed, out, mean, std })
+}
+
+/// The turns of one step on the views that `views` makes.
+fn record_with(job: &Job<'_>, method: &Pretrained, batch: usize, views: &dyn Views) -> Result<Vec<Recorded>> {
     let update = Update {
         name: &method.name,
         optimization: &method.optimization,
@@ -292,7 +288,7 @@ pub(super) fn record(
             recipe: &method.augmentation,
             batch,
             indices,
-            views: &views,
+            views,
             mode: Mode::Train,
         };
         let minimize = |r: &mut Recorder<'_>| Ok((method.method.record(&turn, r)?, Vec::new()));

@@ -2,8 +2,8 @@
 //! self-supervision and label noise meet.
 
 use super::batches::batch_of;
-use super::config::Protocol;
-use super::dataset::Loaded;
+use super::config::{Config, Protocol};
+use super::dataset::{Loaded, load_options};
 use super::folder::{clear, kept_config, locked, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
 use super::names::CONFIG;
@@ -20,6 +20,7 @@ use crate::data::{self, Need};
 use crate::noise::learn::{Known, informed};
 use crate::ssl;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How the cells of a study are gone through.
@@ -36,7 +37,7 @@ pub struct Manner {
 pub struct Outcome {
     /// The results of the chosen cells, in the grid's order.
     pub results: Vec<CellResult>,
-    /// A sentence for each cell that is damaged and was left out.
+    /// A sentence for each damage, with the cells that were left out for it: those of a pretraining share one.
     pub damaged: Vec<String>,
 }
 
@@ -44,7 +45,35 @@ pub struct Outcome {
 #[derive(Default)]
 struct Found {
     results: BTreeMap<usize, CellResult>,
-    damaged: Vec<String>,
+    damaged: Vec<Damage>,
+}
+
+/// A damage, and the cells that it stops.
+struct Damage {
+    /// The sentence of the error.
+    what: String,
+    /// The name of the first cell, and how many follow it.
+    first: String,
+    more: usize,
+}
+
+impl Damage {
+    fn sentence(self) -> String {
+        let more = if self.more > 0 { format!(" and {} more", counted(self.more, "cell")) } else { String::new() };
+        format!("{}{more}: {}", self.first, self.what)
+    }
+}
+
+impl Found {
+    /// Adds a damaged cell. Says whether the damage is one that no cell had before.
+    fn damaged(&mut self, cell: &str, what: String) -> bool {
+        if let Some(same) = self.damaged.iter_mut().find(|d| d.what == what) {
+            same.more += 1;
+            return false;
+        }
+        self.damaged.push(Damage { what, first: cell.to_string(), more: 0 });
+        true
+    }
 }
 
 /// How often the study is gathered while cells come one after the other: gathering reads all that are done, and takes
@@ -76,10 +105,9 @@ impl Job<'_> {
     pub fn run(&self, selection: Selection, manner: Manner) -> Result<Outcome> {
         let all = cells(self.config);
         let chosen = selection.of(&all)?;
+        let pretrained = chosen.iter().any(|cell| *cell.pretraining != *ssl::NONE);
+        expect_usable(self.config, self.data_root, &sets(chosen), pretrained)?;
         self.check_sets(chosen)?;
-        if chosen.iter().any(|cell| *cell.pretraining != *ssl::NONE) {
-            Begun::read(self, Beginning::Config)?; // a file that cannot be used is told now
-        }
         sweep(self.out, Duration::from_secs(2));
         expect_table(self.out, &self.kernels)?;
         self.tell_other_settings()?;
@@ -90,7 +118,8 @@ impl Job<'_> {
         let gathered = if found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
         ended?;
         gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
-        Ok(Outcome { results: found.results.into_values().collect(), damaged: found.damaged })
+        let damaged = found.damaged.into_iter().map(Damage::sentence).collect();
+        Ok(Outcome { results: found.results.into_values().collect(), damaged })
     }
 
     /// Says where the folder holds a study of other settings: its cells stay in the table and the report.
@@ -134,8 +163,9 @@ impl Job<'_> {
                         held.push(folder);
                     }
                     Err(e @ Error::Damaged { .. }) => {
-                        self.progress.note(&format!("damaged: {}: {e}", cell.name));
-                        found.damaged.push(format!("{}: {e}", cell.name));
+                        if found.damaged(&cell.name, e.to_string()) {
+                            self.progress.note(&format!("damaged: {}: {e}", cell.name));
+                        }
                     }
                     Err(e) => return Err(e),
                 }
@@ -186,18 +216,12 @@ impl Job<'_> {
         }
     }
 
-    /// Refuses a set that the cells cannot use, labels that cannot go wrong so, and methods that cannot learn from them, before
-    /// the first cell is trained. All sets are listed first. Then each is decoded into the cache, where its cells find it. A
-    /// single set with one noise and one method is not decoded here where no pretraining comes before its first cell, since
-    /// that cell does so next.
+    /// Refuses a set whose images the cells cannot use, labels that cannot go wrong so, and methods that cannot learn from
+    /// them, before the first cell is trained. Each set is decoded into the cache, where its cells find it. A single set with
+    /// one noise and one method is not decoded here where no pretraining comes before its first cell, since that cell does so
+    /// next.
     fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
-        let mut sets: Vec<&str> = Vec::new();
-        for cell in chosen {
-            if !sets.contains(&&*cell.spec) {
-                data::check(&cell.spec, &self.load_options(), Need::Training)?;
-                sets.push(&cell.spec);
-            }
-        }
+        let sets = sets(chosen);
         let noises = noises(chosen);
         let one = sets.len() == 1 && noises.iter().map(|(_, methods)| methods.len().max(1)).sum::<usize>() == 1;
         if one && chosen.first().is_some_and(|c| *c.pretraining == *ssl::NONE) {
@@ -235,7 +259,7 @@ impl Job<'_> {
             ssl::NONE => None,
             name => {
                 let method = self.config.pretraining_of(name)?;
-                let begun = Begun::read(self, Beginning::Config)?;
+                let begun = Begun::read(self.config, self.data_root, Beginning::Config)?;
                 let (images, seed) = (&set.train, cell.seed);
                 let one = Pretraining { images, method: &method, seed, begun: &begun, limit: None };
                 let made = pretrain::provenance(self, one)?;
@@ -294,6 +318,28 @@ impl Job<'_> {
     }
 }
 
+/// The SPECs of some cells, each once.
+fn sets(chosen: &[Cell]) -> Vec<&str> {
+    let mut sets: Vec<&str> = Vec::new();
+    for cell in chosen {
+        if !sets.contains(&&*cell.spec) {
+            sets.push(&cell.spec);
+        }
+    }
+    sets
+}
+
+/// Refuses, without a device and before an image is decoded, what a run could not train: sets of images that are not there
+/// or that training cannot use, and if something is `pretrained`, a file of weights to begin with that is none.
+pub fn expect_usable(config: &Config, data_root: &Path, specs: &[&str], pretrained: bool) -> Result<()> {
+    let options = load_options(&config.data, data_root, None);
+    specs.iter().try_for_each(|spec| data::check(spec, &options, Need::Training))?;
+    if pretrained {
+        Begun::read(config, data_root, Beginning::Config)?;
+    }
+    Ok(())
+}
+
 /// One cell of each dataset, kind and rate of noise, and every method that trains on its labels: the others would fail alike.
 fn noises(chosen: &[Cell]) -> Vec<(&Cell, Vec<&str>)> {
     let mut all: Vec<(&Cell, Vec<&str>)> = Vec::new();
@@ -350,6 +396,30 @@ mod tests {
             let lines = heard.lines();
             let said = |what: &str| lines.iter().filter(|l| l.contains(what)).count();
             assert_eq!((said("pictures are written anew"), said("warning: the cached data")), (1, 2), "{lines:?}");
+        });
+    }
+
+    #[test]
+    fn a_damaged_pretraining_is_told_once_for_all_its_cells() {
+        let text = "[data]\nspecs = [\"phantom:covid?train=24&val=8&test=9\"]\nstore_size = 8\nimage_size = 8\n[model]\n\
+                    width = 0.0625\n[pretraining]\nmethods = [\"none\", \"simclr\"]\nepochs = 1\nwarmup_epochs = 0\nbatch_size = 8\n\
+                    simclr.projection_dims = [8, 4]\n[noise]\nrates = [0.0, 0.2, 0.4]\n[training]\nepochs = 1\nbatch_size = 8\n\
+                    warmup_epochs = 0\n[evaluation]\nbatch_size = 8\n";
+        let heard = Heard::default();
+        with_job(text, &heard, |job| {
+            let run = || job.run(Selection::All, Manner::default()).unwrap();
+            let whole = run();
+            let folder = std::fs::read_dir(job.out.join("pretraining")).unwrap().next().unwrap().unwrap().path();
+            let path = folder.join("backbone.safetensors");
+            let mut bytes = files::read(&path).unwrap();
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            let again = run();
+            assert_eq!((whole.results.len(), again.results.len()), (6, 3), "the cells without it go on");
+            let [said] = &again.damaged[..] else { panic!("{:?}", again.damaged) };
+            assert!(said.contains(" and 2 cells more: ") && said.contains("backbone.safetensors"), "{said}");
+            assert_eq!(heard.lines().iter().filter(|l| l.starts_with("damaged: ")).count(), 1, "{:?}", heard.lines());
         });
     }
 

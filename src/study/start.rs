@@ -2,7 +2,7 @@
 
 mod whole;
 
-use super::config::RANDOM;
+use super::config::{Config, RANDOM};
 use super::dataset::TrainImages;
 use super::folder::{Done, object};
 use super::names::{BACKBONE, ENVIRONMENT, REDO};
@@ -25,10 +25,10 @@ pub(super) const COLLAPSED: &str = "collapsed";
 /// What a pretraining starts from.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Beginning<'a> {
-    /// What the config's `pretraining.init` says.
+    /// As `pretraining.init` of the config says.
     #[default]
     Config,
-    /// The backbone in a file; all else is random.
+    /// The backbone in a file. Everything else is random.
     Backbone(&'a Path),
     /// Every tensor of the stage from a file.
     State {
@@ -47,11 +47,11 @@ pub(super) enum Begun {
 }
 
 impl Begun {
-    pub fn read(job: &Job<'_>, beginning: Beginning<'_>) -> Result<Begun> {
+    pub fn read(config: &Config, data_root: &Path, beginning: Beginning<'_>) -> Result<Begun> {
         let backbone = |path: &Path| Ok(Begun::Backbone(Start::given(Brought { path, keep_classifier: false })?));
         match beginning {
-            Beginning::Config if job.config.pretraining.init == RANDOM => Ok(Begun::Random),
-            Beginning::Config => backbone(&job.data_root.join(&job.config.pretraining.init)),
+            Beginning::Config if config.pretraining.init == RANDOM => Ok(Begun::Random),
+            Beginning::Config => backbone(&data_root.join(&config.pretraining.init)),
             Beginning::Backbone(path) => backbone(path),
             Beginning::State { path, partial } => Ok(Begun::Whole(Whole::given(path, partial)?)),
         }
@@ -70,7 +70,7 @@ impl Begun {
         )))
     }
 
-    /// Of what is read.
+    /// The address of what was read.
     pub fn address(&self) -> &str {
         match self {
             Begun::Random => RANDOM,
@@ -99,7 +99,7 @@ impl Begun {
     }
 }
 
-/// Weights that a person brings.
+/// Weights from a file of the user's own.
 #[derive(Clone, Copy, Debug)]
 pub struct Brought<'a> {
     /// safetensors, or a .pt or .pth of PyTorch.
@@ -133,7 +133,7 @@ impl ImageForm {
         ImageForm { image_size: c.image_size, store_size: c.store_size, channels: c.channels, mean, std }
     }
 
-    /// What a file of ours says; none where it says nothing, or nothing that can be.
+    /// What a file of ours says. `None` if it says nothing, or something that cannot be.
     pub(super) fn of(metadata: &Map<String, Value>) -> Option<Self> {
         let form: Self = serde_json::from_value(metadata.get(Self::KEY)?.clone()).ok()?;
         let whole = form.mean.iter().chain(&form.std).all(|v| v.is_finite()) && form.std.iter().all(|v| *v > 0.0);
@@ -167,9 +167,9 @@ pub(super) struct Start {
     pub made_by: String,
     /// The backbone's settings, of a file that a person brought out of a folder of ours.
     pub model: Option<Model>,
-    /// Of what made it and of its bytes.
+    /// The hash of what made it and of its bytes.
     pub address: String,
-    /// Of its bytes.
+    /// The SHA-256 of its bytes.
     pub sha256: String,
     /// Whether its pretraining had collapsed; none where that is not known.
     pub collapsed: Option<bool>,
@@ -213,7 +213,7 @@ impl Start {
             true => Ok(bytes),
             false => Err("it is not the backbone that was written there".to_string()),
         });
-        // A file that a person brought and changed is not damaged, and must not be deleted.
+        // A file of the user's own that has changed is not damaged, and the user must not be told to delete it.
         whole.map_err(|why| match self.brought {
             true => Error::Data(format!(
                 "{} changed while the data was read; run the same command again",

@@ -1,4 +1,4 @@
-//! What a method's network sees of some images: a sheet for people who look, numbers for programs that check.
+//! What the network of a method sees of some images: a sheet for people to look at, and numbers for programs to check.
 
 mod sheet;
 

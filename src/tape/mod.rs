@@ -4,6 +4,7 @@
 pub mod assign;
 pub mod backward;
 pub mod constants;
+mod deferred;
 pub mod demand;
 pub mod fence;
 pub mod layout;

@@ -157,6 +157,12 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// How many inputs it has without a guard, if it takes one as a last input and may be given it after it was recorded:
+    /// the guard of a scope is often known only behind the backward pass ([`super::deferred`]).
+    fn unguarded(&self) -> Option<usize> {
+        None
+    }
+
     /// A function that may saturate takes its sums: where they are large, it gives the same for right and wrong ones, so
     /// that made-up inputs must keep them near 1.
     fn may_saturate(&self) -> bool {

@@ -67,7 +67,7 @@ impl Tape {
     }
 
     /// For each value, the one whose memory it is: through views and, if `in_place`, through ops that write in place.
-    fn roots(&self, in_place: bool) -> Vec<Var> {
+    pub(super) fn roots(&self, in_place: bool) -> Vec<Var> {
         let mut root: Vec<Var> = (0..self.values.len() as u32).map(Var).collect();
         for node in &self.nodes {
             if node.op.is_view() {

@@ -80,8 +80,10 @@ type OpenPath = fn(&Path) -> Result<Box<dyn Found>>;
 
 /// A dataset that a layout found, before any image is decoded.
 pub(super) trait Found {
-    /// Refuses what is wrong without decoding: data that does not serve `need`, if there is one, or that takes too much
-    /// memory.
+    /// How many images it has, those of all splits together.
+    fn images(&self) -> usize;
+
+    /// Refuses what is wrong without decoding: data that does not serve `need`, if there is one.
     fn check(&self, options: &LoadOptions, need: Option<Need>) -> Result<()>;
 
     /// The key of the cache of decoded images. None if the data is not to be cached.
@@ -100,6 +102,10 @@ fn files(listing: Result<Listing>) -> Result<Box<dyn Found>> {
 }
 
 impl Found for Listing {
+    fn images(&self) -> usize {
+        self.files.len()
+    }
+
     fn check(&self, _: &LoadOptions, need: Option<Need>) -> Result<()> {
         need.map_or(Ok(()), |need| self.outline().check(need))
     }
@@ -170,9 +176,14 @@ enum Place {
 impl Spec {
     /// Parses `spec`. A path must exist.
     pub fn parse(spec: &str, data_root: &Path) -> Result<Self> {
+        Spec::find(spec, data_root)?.map_err(|path| missing(spec, data_root, &path))
+    }
+
+    /// As [`Spec::parse`]; of a path that does not exist it gives that path.
+    pub(crate) fn find(spec: &str, data_root: &Path) -> Result<Result<Self, PathBuf>> {
         let prefixed = spec.split_once(':').and_then(|(name, rest)| Some((named(name)?, rest)));
         if let Some((layout, Open::Text(open), text)) = prefixed.map(|(l, rest)| (l, l.open, rest)) {
-            return Ok(Spec { layout, place: Place::Text(open(text)?) });
+            return Ok(Ok(Spec { layout, place: Place::Text(open(text)?) }));
         }
         if spec.is_empty() {
             return Err(Error::Data(format!("the data spec is empty; it must be {}", forms())));
@@ -180,9 +191,12 @@ impl Spec {
         let path = data_root.join(spec);
         if path.exists() {
             let layout = claiming(&path)?;
-            return Spec::at(layout, path, "");
+            return Spec::at(layout, path, "").map(Ok);
         }
-        let Some((layout, rest)) = prefixed else { return Err(missing(spec, data_root, &path)) };
+        let Some((layout, rest)) = prefixed else {
+            unknown_kind(spec)?;
+            return Ok(Err(path));
+        };
         // A path may hold a question mark.
         let asks = matches!(layout.open, Open::Query(_)) && !data_root.join(rest).exists();
         let (rest, query) = rest.rsplit_once('?').filter(|_| asks).unwrap_or((rest, ""));
@@ -190,7 +204,7 @@ impl Spec {
             return Err(Error::Data(format!("'{spec}' names no file or folder; write its path after the colon")));
         }
         let path = data_root.join(rest);
-        if path.exists() { Spec::at(layout, path, query) } else { Err(missing(rest, data_root, &path)) }
+        if path.exists() { Spec::at(layout, path, query).map(Ok) } else { Ok(Err(path)) }
     }
 
     fn at(layout: &'static Layout, path: PathBuf, query: &str) -> Result<Self> {
@@ -211,14 +225,6 @@ impl Spec {
     }
 }
 
-/// Refuses an invalid SPEC of data without files, as [`Spec::parse`] does. A SPEC that is a path is not checked.
-pub fn expect_text(spec: &str) -> Result<()> {
-    match spec.split_once(':').and_then(|(name, text)| Some((named(name)?.open, text))) {
-        Some((Open::Text(open), text)) => open(text).map(drop),
-        _ => Ok(()),
-    }
-}
-
 /// The layout that reads the existing `path` without a name before it.
 fn claiming(path: &Path) -> Result<&'static Layout> {
     let kind = if path.is_dir() {
@@ -234,8 +240,8 @@ fn claiming(path: &Path) -> Result<&'static Layout> {
     kind.ok_or_else(|| Error::Data(format!("{} is a file of an unknown kind; data is {}", path.display(), forms())))
 }
 
-/// The error for a spec that names nothing: an unknown layout, or a path that does not exist.
-fn missing(spec: &str, data_root: &Path, path: &Path) -> Error {
+/// An error where what stands before the colon of a SPEC looks like the name of a layout and is none.
+fn unknown_kind(spec: &str) -> Result<()> {
     // One letter before the colon is a drive, not a layout.
     let scheme = spec.split_once(':').map(|(scheme, _)| scheme);
     let is_name = |s: &&str| s.len() > 1 && s.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
@@ -243,12 +249,17 @@ fn missing(spec: &str, data_root: &Path, path: &Path) -> Error {
         let names: Vec<&str> = all().map(|l| l.name).collect();
         let meant = nearest(scheme, &names).map_or(String::new(), |near| format!("; did you mean '{near}:'?"));
         let what = format!("'{scheme}:' in '{spec}' is not a known kind of data; it must be {}{meant}", forms());
-        return Error::Data(what);
+        return Err(Error::Data(what));
     }
-    let place = if Path::new(spec).is_absolute() {
-        "give the path of a file or folder that exists".to_string()
-    } else {
+    Ok(())
+}
+
+/// The error for a SPEC whose path does not exist.
+fn missing(spec: &str, data_root: &Path, path: &Path) -> Error {
+    let place = if path.strip_prefix(data_root).is_ok() {
         format!("relative names start from the data root {}, which --data-root sets", data_root.display())
+    } else {
+        "give the path of a file or folder that exists".to_string()
     };
     Error::Data(format!("data '{spec}' was looked for at {} and does not exist; {place}", path.display()))
 }

@@ -11,7 +11,7 @@
 //! Each of the three is counted, and the message names the first of each.
 
 use crate::base::{Error, Result};
-use crate::data::classes;
+use crate::data::classes::{self, MASKS};
 use crate::data::decode::{ImageFile, endings, is_image};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -30,9 +30,6 @@ const SYSTEM: [&str; 9] = [
     "desktop.ini",
     "icon\r",
 ];
-
-/// Words that name masks.
-const MASKS: [&str; 4] = ["mask", "masks", "segmentation", "segmentations"];
 
 /// The most places that a message lists.
 const TOLD: usize = 4;

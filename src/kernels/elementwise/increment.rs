@@ -45,9 +45,13 @@ impl Op for Increment {
         vec![(0, 0)]
     }
 
+    fn unguarded(&self) -> Option<usize> {
+        Some(1)
+    }
+
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let kernel = Kernel::new("increment.step", "portable", FREE);
-        let (kernel, buffers) = guarded(kernel, GUARDED, vec![Slot::Out(0)], e.x.len(), 1);
+        let (kernel, buffers) = guarded(self, e.x.len(), kernel, GUARDED, vec![Slot::Out(0)]);
         e.launch(kernel, &buffers, &Params { by: 1.0 }, [1, 1, 1]);
         Ok(())
     }

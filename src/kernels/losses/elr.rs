@@ -122,6 +122,10 @@ impl Op for ElrTargets {
         vec![(0, 0)]
     }
 
+    fn unguarded(&self) -> Option<usize> {
+        Some(4)
+    }
+
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
         row_loss::variants(x[1].shape.dim(1), caps)
     }
@@ -137,7 +141,7 @@ impl Op for ElrTargets {
         let under_guard = kernel(GUARDED).pieces;
         let kernel = kernel(UNGUARDED).with("LANES", lanes).with("SIZE", size).with("SOURCES", 1);
         let buffers = vec![Slot::In(1), Slot::In(2), Slot::In(3), Slot::Out(0)];
-        let (kernel, buffers) = guarded(kernel, &under_guard, buffers, e.x.len(), 4);
+        let (kernel, buffers) = guarded(self, e.x.len(), kernel, &under_guard, buffers);
         e.launch(kernel, &buffers, &params, grid);
         Ok(())
     }

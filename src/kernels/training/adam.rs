@@ -82,6 +82,10 @@ impl Op for Adam {
         vec![(0, 0), (2, 1), (3, 2)]
     }
 
+    fn unguarded(&self) -> Option<usize> {
+        Some(6)
+    }
+
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
         // In f64: 1 − 0.999 and log 0.999 keep few digits in f32.
@@ -101,7 +105,7 @@ impl Op for Adam {
             shrink,
         };
         let buffers = vec![Slot::Out(0), Slot::In(1), Slot::Out(1), Slot::Out(2), Slot::In(4), Slot::In(5)];
-        let (kernel, buffers) = guarded(Kernel::new("adam.step", "portable", FREE), GUARDED, buffers, e.x.len(), 6);
+        let (kernel, buffers) = guarded(self, e.x.len(), Kernel::new("adam.step", "portable", FREE), GUARDED, buffers);
         e.launch(kernel, &buffers, &params, grid);
         Ok(())
     }

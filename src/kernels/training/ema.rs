@@ -55,8 +55,8 @@ const SCHEDULED_GUARDED: &[Piece] = &[
 ];
 
 impl Tape {
-    /// Moves the state `target` towards x: keep·target + (1 − keep)·factor·x, both f32 of one shape. The step's guard
-    /// must be set before, if it gets one. Returns the new value, already assigned.
+    /// Moves the state `target` towards x: keep·target + (1 − keep)·factor·x, both f32 of one shape. A guard
+    /// that is set later holds for it, too. Returns the new value, already assigned.
     pub fn ema(&mut self, target: &str, x: Var, keep: f32, factor: f32) -> Result<Var> {
         self.ema_of(target, Ema { keep, slot: None, factor }, &[x])
     }
@@ -79,7 +79,7 @@ impl Tape {
 
 impl Ema {
     /// How many inputs come before the guard.
-    fn unguarded(&self) -> usize {
+    fn plain(&self) -> usize {
         2 + usize::from(self.slot.is_some())
     }
 }
@@ -98,7 +98,7 @@ impl Op for Ema {
         if self.slot.is_some() && x.get(2) != Some(&Type::f32([SCALARS])) {
             return Err(Error::shape("ema", "a scheduled keep needs the buffer of all scalars as its third input"));
         }
-        if let Some(guard) = x.get(self.unguarded()).filter(|&&g| g != Type::u32([1])) {
+        if let Some(guard) = x.get(self.plain()).filter(|&&g| g != Type::u32([1])) {
             return Err(Error::shape("ema", format!("the guard must be U32 [1], not {guard}")));
         }
         Ok(vec![x[0]])
@@ -108,9 +108,13 @@ impl Op for Ema {
         vec![(0, 0)]
     }
 
+    fn unguarded(&self) -> Option<usize> {
+        Some(self.plain())
+    }
+
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
-        let guarded = e.x.len() > self.unguarded();
+        let guarded = e.x.len() > self.plain();
         let mut buffers = vec![Slot::Out(0)];
         buffers.extend((1..e.x.len()).map(Slot::In));
         let pieces = match (self.slot, guarded) {

@@ -63,7 +63,8 @@ const ADVANCE_GUARDED: &[Piece] = &[piece!("common/guarded.wgsl"), piece!("train
 
 impl Tape {
     /// Puts `rows` [N, D] into the state `queue` [K, D] at the state `pointer` (u32 [1]) and moves the pointer by N.
-    /// The queue must be on the tape already: a step that never reads it does not need it. Set the step's guard before.
+    /// The queue must be on the tape already: a step that never reads it does not need it. A guard that is set later holds
+    /// for it, too.
     pub fn enqueue(&mut self, queue: &str, pointer: &str, rows: Var) -> Result<()> {
         let Some((_, ty)) = self.state_types().into_iter().find(|s| s.0 == queue) else {
             return Err(Error::Failed(format!("enqueue: {queue} is not on the tape; name it with Tape::state first")));
@@ -109,6 +110,10 @@ impl Op for Enqueue {
         vec![(0, 0)]
     }
 
+    fn unguarded(&self) -> Option<usize> {
+        Some(3)
+    }
+
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let ([k, _], [n, d]) = (e.x[0].shape.matrix("enqueue", "queue")?, e.x[1].shape.matrix("enqueue", "rows")?);
         let (width, vectors) = if d.is_multiple_of(4) { (0, d / 4) } else { (1, d) };
@@ -116,7 +121,7 @@ impl Op for Enqueue {
         let params = Params { slots: k as u32, rows: n as u32, vectors: vectors as u32 };
         let kernel = Kernel::new("enqueue.forward", "portable", free);
         let buffers = vec![Slot::Out(0), Slot::In(1), Slot::In(2)];
-        let (kernel, buffers) = guarded(kernel, under_guard, buffers, e.x.len(), 3);
+        let (kernel, buffers) = guarded(self, e.x.len(), kernel, under_guard, buffers);
         e.launch(kernel, &buffers, &params, groups_1d((n * vectors).div_ceil(64)));
         Ok(())
     }
@@ -143,9 +148,13 @@ impl Op for AdvancePointer {
         vec![(0, 0)]
     }
 
+    fn unguarded(&self) -> Option<usize> {
+        Some(1)
+    }
+
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let kernel = Kernel::new("enqueue.advance", "portable", ADVANCE);
-        let (kernel, buffers) = guarded(kernel, ADVANCE_GUARDED, vec![Slot::Out(0)], e.x.len(), 1);
+        let (kernel, buffers) = guarded(self, e.x.len(), kernel, ADVANCE_GUARDED, vec![Slot::Out(0)]);
         e.launch(kernel, &buffers, &Advance { by: self.by, modulo: self.modulo }, [1, 1, 1]);
         Ok(())
     }

@@ -85,6 +85,10 @@ impl Op for Lars {
         vec![(0, 0), (2, 1)]
     }
 
+    fn unguarded(&self) -> Option<usize> {
+        Some(4)
+    }
+
     fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str, _caps: &crate::device::Caps) -> Vec<Type> {
         vec![Type::f32([2 * partials(x[0].shape.numel())]), Type::f32([1])]
     }
@@ -102,7 +106,7 @@ impl Op for Lars {
         let (momentum, decay) = (self.momentum, self.weight_decay);
         let params = sgd::Params { vectors, lr: self.lr, momentum, decay, nesterov: 0 };
         let buffers = vec![Slot::Out(0), Slot::In(1), Slot::Out(1), Slot::In(3), Slot::Work(1)];
-        let (kernel, buffers) = guarded(Kernel::new("lars.step", "portable", FREE), GUARDED, buffers, e.x.len(), 4);
+        let (kernel, buffers) = guarded(self, e.x.len(), Kernel::new("lars.step", "portable", FREE), GUARDED, buffers);
         e.launch(kernel, &buffers, &params, grid);
         Ok(())
     }

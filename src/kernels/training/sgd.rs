@@ -66,12 +66,16 @@ impl Op for Sgd {
         vec![(0, 0), (2, 1)]
     }
 
+    fn unguarded(&self) -> Option<usize> {
+        Some(4)
+    }
+
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
         let nesterov = u32::from(self.nesterov);
         let params = Params { vectors, lr: self.lr, momentum: self.momentum, decay: self.weight_decay, nesterov };
         let buffers = vec![Slot::Out(0), Slot::In(1), Slot::Out(1), Slot::In(3)];
-        let (kernel, buffers) = guarded(Kernel::new("sgd.step", "portable", FREE), GUARDED, buffers, e.x.len(), 4);
+        let (kernel, buffers) = guarded(self, e.x.len(), Kernel::new("sgd.step", "portable", FREE), GUARDED, buffers);
         e.launch(kernel, &buffers, &params, grid);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::memory::KINDS;
 use super::{Profile, Sum};
-use crate::base::plot::{self, escape};
+use crate::base::plot::{self, Axes, escape, ink};
 use crate::base::{Error, Result};
 use crate::lab::roofline::{self, Point};
 use crate::tape::StepPart;
@@ -188,24 +188,16 @@ fn draw(p: &Profile, text: &mut String) -> std::result::Result<(), Box<dyn std::
     let end = p.launches.last().map_or(1.0, |l| l.span_ms[1]);
     let slabs = p.memory.allocated.last().map_or(0, |a| a.1) as f64 / unit;
     let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
-    let mut chart = ChartBuilder::on(&root)
-        .margin_top(12)
-        .margin_right(16)
-        .set_label_area_size(LabelAreaPosition::Left, 64)
-        .set_label_area_size(LabelAreaPosition::Bottom, 44)
-        .build_cartesian_2d(0.0..end, 0.0..slabs.max(1e-3) * 1.08)?;
-    let ink = |size: u32, alpha: f64| ("sans-serif", size).into_font().color(&BLACK.mix(alpha));
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(BLACK.mix(0.13))
-        .axis_style(BLACK.mix(0.45))
-        .y_label_formatter(&|v| format!("{v:.0} MiB"))
-        .x_label_formatter(&|v| format!("{v:.0}"))
-        .label_style(ink(15, 0.8))
-        .axis_desc_style(ink(16, 0.9))
-        .x_desc("ms on the device")
-        .draw()?;
+    let axes = Axes {
+        room: [12, 16, 64],
+        x: 0.0..end,
+        y: 0.0..slabs.max(1e-3) * 1.08,
+        x_label: "ms on the device",
+        ticks: 11,
+        x_tick: &|v| format!("{v:.0}"),
+        y_tick: &|v| format!("{v:.0} MiB"),
+    };
+    let mut chart = axes.on(&root)?;
     let mut base = vec![0.0; nodes.len()];
     for (kind, &colour) in COLOURS.iter().enumerate() {
         let top: Vec<f64> = nodes.iter().zip(&base).map(|(n, b)| b + p.memory.alive[n.1][kind] as f64 / unit).collect();

@@ -4,7 +4,7 @@
 //! their number once more, which its Adam does not notice. The first network is evaluated and kept.
 
 use super::small_loss::{Schedule, smallest};
-use super::{Batch, ForgetRate, Known, Learned, Learner, SECOND, classify};
+use super::{Batch, ForgetRate, Known, Learned, Learner, SECOND, logits_of_both};
 use crate::base::Result;
 use crate::base::range::Mistake;
 use crate::nn::listed::{Checked, Entry, read};
@@ -59,10 +59,7 @@ impl Learner for CoTeaching {
 
     fn record(&self, _: &Turn, r: &mut Recorder<'_>, batch: &Batch) -> Result<Learned> {
         let (classes, labels, weights) = (batch.classes, batch.labels, batch.weights);
-        let recipe = r.recipe.clone();
-        let x = r.view(0, &recipe)?;
-        let first = classify(r, x, classes)?;
-        let second = r.player(SECOND, None, |r| classify(r, x, classes))?;
+        let [first, second] = logits_of_both(r, classes)?;
         let [a, b] = [first, second].map(|logits| r.t.cross_entropy(logits, labels, weights));
         let ([_, a, _], [_, b, _]) = (a?, b?);
         let [chosen_by_first, chosen_by_second] = smallest(r, [a, b])?;

@@ -3,7 +3,7 @@
 //! falls from all to 1 − τ as in Co-teaching (`small_loss.rs`). The first network is evaluated and kept.
 
 use super::small_loss::{Schedule, smallest};
-use super::{Batch, ForgetRate, Known, Learned, Learner, SECOND, classify};
+use super::{Batch, ForgetRate, Known, Learned, Learner, SECOND, logits_of_both};
 use crate::base::Result;
 use crate::base::range::{Mistake, share};
 use crate::nn::listed::{Checked, Entry, read};
@@ -84,10 +84,7 @@ impl Learner for JoCor {
 
     fn record(&self, _: &Turn, r: &mut Recorder<'_>, batch: &Batch) -> Result<Learned> {
         let (classes, labels, weights) = (batch.classes, batch.labels, batch.weights);
-        let recipe = r.recipe.clone();
-        let x = r.view(0, &recipe)?;
-        let first = classify(r, x, classes)?;
-        let second = r.player(SECOND, None, |r| classify(r, x, classes))?;
+        let [first, second] = logits_of_both(r, classes)?;
         let all = r.t.layer("joint_loss", |t| self.joint(t, [first, second], labels, weights))?;
         let [chosen] = smallest(r, [all.losses])?;
         let (total, terms) = r.t.layer("loss", |t| {

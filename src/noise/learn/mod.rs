@@ -215,6 +215,14 @@ fn logits(r: &mut Recorder<'_>, classes: usize) -> Result<Var> {
     classify(r, x, classes)
 }
 
+/// The logits of one view of the images by the first network and by [`SECOND`]: each f32 [B, classes].
+fn logits_of_both(r: &mut Recorder<'_>, classes: usize) -> Result<[Var; 2]> {
+    let recipe = r.recipe.clone();
+    let x = r.view(0, &recipe)?;
+    let first = classify(r, x, classes)?;
+    Ok([first, r.player(SECOND, None, |r| classify(r, x, classes))?])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

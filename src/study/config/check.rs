@@ -23,6 +23,9 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     if !(1..=1 << 40).contains(&d.max_pixels) {
         return mistake("data.max_pixels", format!("is {}; use a whole number from 1 to {}", d.max_pixels, 1u64 << 40));
     }
+    if !(1..=1 << 50).contains(&d.max_bytes) {
+        return mistake("data.max_bytes", format!("is {}; use a whole number from 1 to {}", d.max_bytes, 1u64 << 50));
+    }
     if !(9..=16).contains(&d.bit_depth) {
         return mistake("data.bit_depth", format!("is {}; use a whole number from 9 to 16", d.bit_depth));
     }

@@ -200,7 +200,8 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     })?;
     // Before it is written as TOML below, which has no number past an i64.
     check::check(&config).map_err(|(key, what)| {
-        // Where two keys contradict each other, the one that a person wrote is named: files lie behind what is built in.
+        // Where two keys contradict each other, the place is that of one that a person wrote: of the key at fault if it is
+        // one, else of the other. Files lie behind what is built in.
         let with = |end: &str, other: &str| match key.strip_suffix(end) {
             Some(stage) => offset_of(&spans, &other.replace('*', stage)),
             None => 0,
@@ -211,8 +212,10 @@ fn resolve(sources: &[Source]) -> Result<Config> {
             ("generator_dims", "data.image_size"),
             ("model.arch", "pretraining.methods"),
         ];
+        let own = offset_of(&spans, &key);
         let with = others.into_iter().map(|(end, other)| with(end, other)).max().unwrap_or(0);
-        at(sources, offset_of(&spans, &key).max(with), &format!("{key} {what}"))
+        let place = if source(own) < built_in { own.max(with) } else { own };
+        at(sources, place, &format!("{key} {what}"))
     })?;
     let kept = config.as_written().map_err(|e| Error::Failed(format!("cannot write the config as TOML: {e}")))?;
     faithful_table(&spans, &Value::Table(kept)).map_err(|(offset, what)| {

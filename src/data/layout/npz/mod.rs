@@ -110,7 +110,7 @@ impl Archive {
     /// Decodes every image.
     pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
         let mut zip = zip(&self.path)?;
-        let total = self.splits.iter().flatten().map(|s| s.labels.len()).sum();
+        let total = self.images();
         let (mut parts, mut before) = ([None, None, None], 0);
         for split in Split::ALL {
             let Some(held) = &self.splits[split as usize] else { continue };
@@ -124,6 +124,10 @@ impl Archive {
 }
 
 impl Found for Archive {
+    fn images(&self) -> usize {
+        self.splits.iter().flatten().map(|s| s.labels.len()).sum()
+    }
+
     fn check(&self, _: &LoadOptions, need: Option<Need>) -> Result<()> {
         need.map_or(Ok(()), |need| self.outline().check(need))
     }

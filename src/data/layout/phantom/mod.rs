@@ -39,10 +39,6 @@ struct Modality {
 
 const MODALITIES: [Modality; 5] = [fetal::MODALITY, dermnet::MODALITY, covid::MODALITY, mura::MODALITY, nct::MODALITY];
 
-/// The most bytes of all images together. With their copy on a software adapter this keeps a process near a gigabyte.
-/// No file size bounds generated images, so one zero too many would otherwise take all memory.
-const MAX_BYTES: u64 = 512 << 20;
-
 /// The most bytes of images that are made at a time, and the most images.
 const CHUNK: (usize, usize) = (32 << 20, 1024);
 
@@ -77,31 +73,15 @@ impl Request {
         }
         Ok(request)
     }
-
-    /// Refuses more than [`MAX_BYTES`] of images. The shapes alone show this.
-    pub fn check(&self, options: &LoadOptions) -> Result<()> {
-        let LoadOptions { store_size: size, channels, .. } = *options;
-        let (stride, images) = ((size * size * channels) as u64, self.counts.iter().sum::<usize>() as u64);
-        if images * stride <= MAX_BYTES {
-            return Ok(());
-        }
-        let name = MODALITIES[self.modality].name;
-        let asked: Vec<String> =
-            Split::ALL.iter().zip(self.counts).map(|(split, n)| format!("{}={n}", split.name())).collect();
-        Err(Error::Data(format!(
-            "phantom:{name} with {} is {images} images of {size} × {size} × {channels} bytes, {} bytes in all and over \
-             the limit of {MAX_BYTES}: ask for fewer, of this size at most {} fit, or lower data.store_size \
-             (--store-size of data inspect)",
-            asked.join(", "),
-            images * stride,
-            MAX_BYTES / stride
-        )))
-    }
 }
 
 impl Found for Request {
-    fn check(&self, options: &LoadOptions, _: Option<Need>) -> Result<()> {
-        Request::check(self, options) // every split has images of every class
+    fn images(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
+    fn check(&self, _: &LoadOptions, _: Option<Need>) -> Result<()> {
+        Ok(()) // every split has images of every class
     }
 
     fn key(&self) -> Result<Option<Hasher>> {
@@ -271,28 +251,6 @@ mod tests {
         for bad in ["mura?train=0", "mura?n=3", "mura?train", "mura?test=-1", "mura?test=99999999999999999999"] {
             assert!(complaint(Request::parse(bad)).contains("train=N"), "{bad}");
         }
-    }
-
-    #[test]
-    fn more_images_than_memory_bears_are_refused_before_one_is_made() {
-        let nothing = |_, _| panic!("an image was made");
-        let refused = |spec: &str, store_size: usize, channels: usize| {
-            let options = LoadOptions { store_size, ..options(Path::new(""), channels) };
-            let said = complaint(load(spec, &options, &nothing));
-            assert_eq!(said, complaint(crate::data::check(spec, &options, crate::data::Need::Training)));
-            said
-        };
-        let said = refused("phantom:covid?train=1000000", 1024, 1);
-        for part in ["train=1000000, val=64, test=160", "1024 × 1024 × 1", "at most 512 fit", "data.store_size"] {
-            assert!(said.contains(part), "{said}");
-        }
-        // The largest numbers that a SPEC may have.
-        refused("phantom:covid?train=1000000&val=1000000&test=1000000", 2048, 3);
-        let most = |train: usize| {
-            let options = LoadOptions { store_size: 1024, ..options(Path::new(""), 1) };
-            Request::parse(&format!("mura?train={train}&val=1&test=1")).unwrap().check(&options).is_ok()
-        };
-        assert!(most(510) && !most(511));
     }
 
     #[test]
