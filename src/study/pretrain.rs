@@ -279,6 +279,7 @@ pub(super) fn record(
         optimization: &method.optimization,
         model: &method.model,
         size_key: &|one| method.size_key(one),
+        held: method.method.held(),
     };
     let mut params = Params::new();
     let mut recorded = Vec::new();
