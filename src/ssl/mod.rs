@@ -96,6 +96,7 @@ list! {
     vae,
     bigbigan,
     mae,
+    dino,
 }
 
 /// Every method.
