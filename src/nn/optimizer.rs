@@ -289,3 +289,46 @@ fn current(t: &mut Tape, name: &str) -> Result<Var> {
         None => Err(Error::Failed(format!("parameter {name} is not on the tape"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::check::gpu_or_skip;
+    use crate::tape::{Feed, Options, Plan, Schedule, State, Type};
+
+    /// As PyTorch does with a gradient that is None: neither the weight nor what is remembered of it moves, and Adam counts its
+    /// first step when it takes one.
+    #[test]
+    fn a_held_layer_is_as_if_the_step_were_not() {
+        let Some(gpu) = gpu_or_skip().unwrap() else { return };
+        let mut t = Tape::new();
+        let names = ["body.w", "last.w"].map(String::from);
+        let [a, b] = [0, 1].map(|i| t.state(&names[i], Type::f32([1])).unwrap());
+        let product = t.mul(a, b).unwrap();
+        let limits = Limits { held: Some(Held { layer: "last", scalar: "hold" }), ..Limits::default() };
+        let adam = Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, decoupled: false };
+        adam.minimize_within(&mut t, product, &names, limits).unwrap();
+        let mut state = State::new();
+        for name in &names {
+            state.insert(&gpu, name, Type::f32([1]), Some(bytemuck::bytes_of(&2.0f32))).unwrap();
+        }
+        state.insert_missing(&gpu, &t.state_types()).unwrap();
+        let plan = Plan::new(&gpu, Schedule::new(&t, &Options::new(gpu.caps())).unwrap(), &state).unwrap();
+        let step = |hold: f32| {
+            plan.run(&gpu, &Feed::new().scalar("lr", 0.25).scalar("last.lr", 0.25).scalar("hold", hold)).unwrap();
+            let of = |name: &str| state.read_f32(&gpu, name).unwrap()[0];
+            [of("body.w"), of("last.w")]
+        };
+        // A first step of Adam is as long as the learning rate.
+        let near = |got: [f32; 2], due: [f32; 2]| got.iter().zip(due).all(|(g, d)| (g - d).abs() < 1e-4);
+        assert!(near(step(1.0), [1.75, 2.0]));
+        assert_eq!(step(1.0)[1], 2.0);
+        let third = step(0.0);
+        assert!((third[1] - 1.75).abs() < 1e-4, "{third:?}");
+        let unknown = Limits { held: Some(Held { layer: "gone", scalar: "hold" }), ..Limits::default() };
+        let mut t = Tape::new();
+        let w = t.state("body.w", Type::f32([1])).unwrap();
+        let e = adam.minimize_within(&mut t, w, &names[..1], unknown).unwrap_err();
+        assert!(e.to_string().contains("nothing of it is trained"), "{e}");
+    }
+}
