@@ -55,22 +55,24 @@ pub(super) fn features(study: &Study) -> String {
 fn figure(of: &Features, projection: &Projection) -> String {
     let r = &of.result;
     let weights = match (r.protocol, r.noise_rate == 0.0) {
-        (Protocol::Finetune, true) => "after training on clean labels".to_string(),
+        (Protocol::Finetune, true) => "Trained on clean labels".to_string(),
         (Protocol::Finetune, false) => {
-            format!("after training with {} % {} noise", (r.noise_rate * 1e4).round() / 100.0, r.noise_kind)
+            format!("Trained with {} % {} noise", (r.noise_rate * 1e4).round() / 100.0, r.noise_kind)
         }
-        _ => "not trained further".to_string(),
+        _ => "Not trained on labels".to_string(),
     };
     let (name, percent) = (plain_name(&r.pretraining), projection.shares.map(|s| format!("{:.0} %", s * 100.0)));
+    let inner = SIDE - 1.0;
     let title = format!("{}: {name}, features of the test images on two directions", r.dataset);
     format!(
-        "<figure class=\"card\"><h3>{} <span>{}</span></h3>\n<svg role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {SIDE} {SIDE}\">\
-         <rect width=\"{SIDE}\" height=\"{SIDE}\" fill=\"none\" stroke=\"currentColor\" stroke-opacity=\"0.2\"/>{}</svg>\n\
-         <figcaption class=\"soft\">{} of the variance across, {} up</figcaption></figure>\n",
+        "<figure class=\"card\"><h3>{}</h3>\n<svg role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {SIDE} {SIDE}\">\
+         <rect x=\"0.5\" y=\"0.5\" width=\"{inner}\" height=\"{inner}\" fill=\"none\" stroke=\"currentColor\" \
+         stroke-opacity=\"0.2\"/>{}</svg>\n\
+         <figcaption class=\"soft\">{}. {} of the variance across, {} up</figcaption></figure>\n",
         escape(name),
-        escape(&weights),
         escape(&title),
         marks(projection),
+        escape(&weights),
         percent[0],
         percent[1]
     )

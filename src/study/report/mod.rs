@@ -214,7 +214,7 @@ mod tests {
             "3 of 9 test images",
             "ovoid &lt;b&gt;",
             "61 % of the variance across, 20 % up",
-            "after training on clean labels",
+            "Trained on clean labels. ",
             "fill-opacity=\"0.8\" d=\"M",
         ] {
             assert!(page.contains(part), "{part} is not in the page");
@@ -244,7 +244,7 @@ mod tests {
         }
         let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
         assert!(page.contains(heading) && page.contains("<td class=\"words\">noise rate</td>"));
-        assert!(page.contains("co teaching was told the noise rate."));
+        assert!(page.contains("The method co teaching was told the noise rate."));
         assert_eq!(page.matches("<h2>Gain over random weights").count(), 1);
         assert!(page.contains("memorised, 40 % symmetric noise"));
     }

@@ -99,9 +99,14 @@ fn told(heading: &str, sentences: &[String]) -> String {
     if list.is_empty() { list } else { format!("<p><b>{heading}</b>:</p>\n<ul>\n{list}</ul>\n") }
 }
 
-/// A line for each pretraining: its gain over random weights on clean labels and on the noisiest of each kind.
+/// A line for each pretraining: its gain over random weights on clean labels and on the noisiest of each kind. Of many, the
+/// table alone says it.
 fn headline(study: &Study) -> String {
     let mut lines = String::new();
+    let many = pretrained(study).len();
+    if many > 5 {
+        return format!("<p>What each of {many} pretrainings gains stands in a table below.</p>\n");
+    }
     for series in pretrained(study) {
         let ends = study.kinds().into_iter().flat_map(|kind| {
             let levels = study.levels(&kind);
