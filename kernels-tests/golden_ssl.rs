@@ -12,6 +12,7 @@ use wgslab::base::{Error, Result as BaseResult};
 use wgslab::device::Gpu;
 use wgslab::kernels::fuse;
 use wgslab::nn::init::{Param, values};
+use wgslab::nn::optimizer::Limits;
 use wgslab::nn::recorder::{Progress, Turn};
 use wgslab::nn::{Backbone, Init, Mode, Optimizer, Params, Recipe, Recorder, ResNet, Stem, Views, Vit};
 use wgslab::ssl::{self, Method};
@@ -32,7 +33,7 @@ const STEPS: usize = 3;
 const LR: [f32; 2] = [0.002, 0.5];
 
 /// Each method, with the settings that the file was made with.
-const METHODS: [(&str, &str); 12] = [
+const METHODS: [(&str, &str); 13] = [
     ("rotation", ""),
     ("jigsaw", "permutations = 5\ntile_share = 0.8\ntile_dim = 7\nhidden_dim = 11"),
     ("jigmag", "magnifications = [1, 2, 4]"),
@@ -60,6 +61,12 @@ const METHODS: [(&str, &str); 12] = [
          image_discriminator_dims = [4, 5]\nlatent_discriminator_dims = [7, 6]\njoint_discriminator_dims = [6, 5]",
     ),
     ("mae", "mask_ratio = 0.75\nnorm_pix_loss = true\ndecoder_embed_dim = 8\ndecoder_depth = 1\ndecoder_num_heads = 2"),
+    (
+        "dino",
+        "momentum = 0.9\nstudent_temperature = 0.1\nteacher_temperature = 0.07\nwarmup_teacher_temperature = 0.04\n\
+         warmup_teacher_temperature_epochs = 3\ncenter_momentum = 0.8\nfreeze_last_layer_epochs = 1\n\
+         projection_dims = [12, 6]\noutput_dim = 10\n[views]\nblur_probability = [0, 0]\nsolarize_probability = [0, 0]",
+    ),
 ];
 
 /// The methods that need a vision transformer. Their numbers stand in a file of their own.
@@ -67,7 +74,7 @@ const OF_PATCHES: [&str; 1] = ["mae"];
 
 /// Settings that are slightly wrong, one for each part of each loss and each moving average. The test must see each of
 /// them. The errors of BigBiGAN are in its file, see [`expect_differing`].
-const PLANTED: [(&str, &str, &str); 14] = [
+const PLANTED: [(&str, &str, &str); 22] = [
     ("jigmag", "[1, 2, 4]", "[1, 2, 3.5]"),
     ("vae", "beta = 0.1", "beta = 0.101"),
     ("jigsaw", "tile_share = 0.8", "tile_share = 1.0"),
@@ -82,6 +89,14 @@ const PLANTED: [(&str, &str, &str); 14] = [
     ("vicreg", "covariance = 1", "covariance = 1.02"),
     ("mae", "norm_pix_loss = true", "norm_pix_loss = false"),
     ("mae", "decoder_num_heads = 2", "decoder_num_heads = 1"),
+    ("dino", "momentum = 0.9", "momentum = 0.91"),
+    ("dino", "student_temperature = 0.1", "student_temperature = 0.101"),
+    ("dino", "\nteacher_temperature = 0.07", "\nteacher_temperature = 0.071"),
+    ("dino", "temperature = 0.04", "temperature = 0.041"),
+    ("dino", "temperature_epochs = 3", "temperature_epochs = 2"),
+    ("dino", "center_momentum = 0.8", "center_momentum = 0.81"),
+    ("dino", "layer_epochs = 1", "layer_epochs = 0"),
+    ("dino", "layer_epochs = 1", "layer_epochs = 2"),
 ];
 
 /// The trials: one for each method, one for the planted errors, and one that no method is left out.
@@ -176,7 +191,7 @@ fn record(
     let loss = method.record(turn, &mut r)?;
     let trained = r.params.trained_by(turn.trains);
     let optimizer = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
-    optimizer.minimize(r.t, loss.total, &trained)?;
+    optimizer.minimize_within(r.t, loss.total, &trained, Limits { held: method.held(), ..Limits::default() })?;
     method.after_update(turn, &mut r)?;
     t.output("loss", loss.total);
     loss.terms.iter().for_each(|(name, term)| t.output(name, *term));
@@ -236,7 +251,8 @@ fn against(name: &str, settings: &str) -> Result<(), String> {
             let values = || others.iter().map(|p| state.read(gpu, p).map_err(text)).collect::<Result<Vec<_>, _>>();
             let before = values()?;
             for repeat in 0..recorded.turn.repeats {
-                let at = Progress { seed: 0, epoch: 0, epochs: 1, step: k, steps: STEPS, repeat };
+                // An epoch is one step, so that what changes from epoch to epoch does from step to step.
+                let at = Progress { seed: 0, epoch: k, epochs: STEPS, step: 0, steps: 1, repeat };
                 run(gpu, (method.as_ref(), name), &tensors, plan, at)?;
                 let loss = plan.read_f32(gpu, "loss").map_err(text)?[0];
                 compare(&tensors, &format!("{name}/loss"), losses.len(), loss)?;
@@ -263,7 +279,7 @@ fn run(gpu: &Gpu, of: (&dyn Method, &str), tensors: &Tensors, plan: &Plan, at: P
     let indices: Vec<u32> = (0..BATCH as u32).collect();
     let mut inputs: Vec<(String, Vec<u8>)> = vec![("indices".into(), bytemuck::cast_slice(&indices).to_vec())];
     for i in 0..2 {
-        if let Some(view) = tensors.get(&format!("{name}/view{i}/{}", at.step)) {
+        if let Some(view) = tensors.get(&format!("{name}/view{i}/{}", at.epoch)) {
             inputs.push((format!("view{i}"), bytemuck::cast_slice(&view.words).to_vec()));
         }
     }
@@ -324,7 +340,7 @@ fn drawn(
 ) -> Result<Vec<(String, Vec<u8>)>, String> {
     let given = |(input, own): (&str, Vec<u8>)| {
         let repeat = if method.turns().len() > 1 { format!(".{}", at.repeat) } else { String::new() };
-        let key = format!("{name}/input/{input}/{}{repeat}", at.step);
+        let key = format!("{name}/input/{input}/{}{repeat}", at.epoch);
         let words = &tensors.get(&key).ok_or_else(|| format!("{key} is not in the file"))?.words;
         let bytes: Vec<u8> = bytemuck::cast_slice(words).to_vec();
         if bytes.len() != own.len() {

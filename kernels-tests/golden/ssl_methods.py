@@ -20,13 +20,16 @@ import math
 
 import torch
 import torch.nn.functional as F
-from lightly.loss import NegativeCosineSimilarity, NTXentLoss, VICRegLoss
-from lightly.models.modules.heads import MoCoProjectionHead, SimCLRProjectionHead, SimSiamPredictionHead, SimSiamProjectionHead
+from lightly.loss import DINOLoss, NegativeCosineSimilarity, NTXentLoss, VICRegLoss
+from lightly.models.modules.heads import (
+    DINOProjectionHead, MoCoProjectionHead, SimCLRProjectionHead, SimSiamPredictionHead, SimSiamProjectionHead)
 from lightly.models.utils import update_momentum
 from torch import nn
 
 BATCH, SIZE, STEPS, FEATURES = 8, 16, 3, 16
 LR, MOMENTUM, DECAY = 0.002, 0.9, 1e-4
+# networks that follow the one that is trained
+FOLLOWERS = ("key.", "target.", "teacher.")
 
 
 def mlp(*layers):
@@ -65,7 +68,7 @@ class Method(nn.Module):
         """Runs after the gradient is known, because the gradient is taken with the buffers as they were."""
         for other in self.__dict__.pop("other", []):
             for (name, mine), (_, theirs) in zip(self.named_buffers(), other.named_buffers()):
-                if "running" in name and not name.startswith("target."):
+                if "running" in name and not name.startswith(FOLLOWERS):
                     mine.copy_((mine + theirs) / 2)
         for child in self.children():
             if isinstance(child, Method):
@@ -180,6 +183,56 @@ class Byol(Method):
         keep = 1 - (1 - 0.9) * (math.cos(math.pi * step / STEPS) + 1) / 2
         update_momentum(self.backbone, self.target.backbone, keep)
         update_momentum(self.projection, self.target.projection, keep)
+
+
+class DinoNetwork(Method):
+    """A backbone and lightly's head, whose parts have the program's names."""
+
+    def __init__(self, backbone, freeze_last_layer=-1):
+        super().__init__(backbone)
+        head = DINOProjectionHead(FEATURES, 12, 6, 10, freeze_last_layer=freeze_last_layer)
+        self.projection, self.last_layer = head.layers, head.last_layer
+        self.__dict__["head"] = head
+        self.settle()
+
+    def settle(self):
+        """Only a tensor without a history can be copied. A forward pass makes this one anew."""
+        self.last_layer.weight = self.last_layer.weight.detach()
+
+    def outputs(self, x):
+        return self.head(self.backbone(x))
+
+
+class Dino(DinoNetwork):
+    """With lightly's loss, frozen last layer and moving average. An epoch is one step."""
+
+    def __init__(self, backbone):
+        super().__init__(backbone, freeze_last_layer=1)
+        # from the authors' first values the output is so short that its direction turns round in a step
+        for layer in self.projection[::2]:
+            nn.init.normal_(layer.weight, std=0.3)
+            nn.init.uniform_(layer.bias, -0.3, 0.3)
+        self.teacher = DinoNetwork(backbone)
+        self.teacher.head.load_state_dict(self.head.state_dict())
+        self.criterion = DINOLoss(
+            10, warmup_teacher_temp=0.04, teacher_temp=0.07, warmup_teacher_temp_epochs=3, student_temp=0.1, center_momentum=0.8)
+        self.register_buffer("center", torch.zeros(1, 10))
+
+    def loss(self, views, step):
+        self.settle()
+        student = self.each(views, DinoNetwork.outputs)
+        with torch.no_grad():
+            teacher = self.teacher.each(views, DinoNetwork.outputs)
+        return self.criterion(teacher, student, epoch=step)
+
+    def before_update(self, step):
+        self.head.cancel_last_layer_gradients(step)
+
+    def after(self, step):
+        keep = 1 - (1 - 0.9) * (math.cos(math.pi * step / STEPS) + 1) / 2
+        update_momentum(self.backbone, self.teacher.backbone, keep)
+        update_momentum(self.head, self.teacher.head, keep)
+        self.center.copy_(self.criterion.center[0])
 
 
 class SimSiam(Method):
@@ -318,19 +371,21 @@ class Vae(Method):
 
 METHODS = {
     "rotation": Rotation, "jigsaw": Jigsaw, "jigmag": JigMag, "simclr": SimClr, "moco": Moco, "barlow_twins": BarlowTwins,
-    "byol": Byol, "simsiam": SimSiam, "vicreg": VicReg, "vae": Vae,
+    "byol": Byol, "simsiam": SimSiam, "vicreg": VicReg, "vae": Vae, "dino": Dino,
 }
 # methods that see only one view of an image
 OF_ONE_VIEW = (Rotation, Puzzle, Vae)
 
 
 def weights(model):
-    return {k: v.detach().clone() for k, v in model.state_dict().items() if "num_batches" not in k}
+    # what the program does not have: counts of batches, lengths that stay 1, and a copy of the center
+    left_out = ("num_batches", "weight_g", "criterion.")
+    return {k: v.detach().clone() for k, v in model.state_dict().items() if not any(part in k for part in left_out)}
 
 
 def run(model, views, lr=LR):
     """Trains the steps. Returns the losses and the weights after each step."""
-    trained = [p for k, p in model.named_parameters() if not k.startswith(("key.", "target."))]
+    trained = [p for k, p in model.named_parameters() if not k.startswith(FOLLOWERS)]
     optimizer = torch.optim.SGD(trained, lr=lr, momentum=MOMENTUM, weight_decay=DECAY)
     model.train()
     losses, after = [], []
@@ -338,6 +393,8 @@ def run(model, views, lr=LR):
         loss = model.loss(views[step], step)
         optimizer.zero_grad()
         loss.backward()
+        if hasattr(model, "before_update"):
+            model.before_update(step)
         optimizer.step()
         with torch.no_grad():
             model.mean_of_orders()
@@ -410,7 +467,7 @@ def make(resnet18):
         views, _, (exact, exact_after) = drawn(name, model)
         start = weights(model)
         out |= {f"{name}/input/{k}/{s}": v for k, steps in model.draws.items() for s, v in enumerate(steps)}
-        heads = {k: v for k, v in start.items() if not k.startswith(("backbone.", "key.", "target."))}
+        heads = {k: v for k, v in start.items() if not k.startswith(("backbone.", *FOLLOWERS))}
         out |= {f"{name}/param/{k}": v for k, v in heads.items()}
         out |= {f"{name}/view{i}/{s}": v for s, step in enumerate(views) for i, v in enumerate(step)}
         losses, after = run(model, views)

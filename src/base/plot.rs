@@ -23,9 +23,9 @@ fn is_far(v: f64) -> bool {
 const COLOURS: [(u8, u8, u8); 7] =
     [(136, 140, 150), (42, 123, 222), (224, 116, 22), (22, 158, 118), (196, 78, 140), (134, 96, 210), (172, 144, 0)];
 
-/// The colour of line `i`; after the last colour they repeat.
+/// The colour of line `i`; after the last colour they repeat, but for the first.
 pub fn rgb(i: usize) -> RGBColor {
-    let (r, g, b) = COLOURS[i % COLOURS.len()];
+    let (r, g, b) = COLOURS[if i == 0 { 0 } else { 1 + (i - 1) % (COLOURS.len() - 1) }];
     RGBColor(r, g, b)
 }
 
@@ -33,6 +33,56 @@ pub fn rgb(i: usize) -> RGBColor {
 pub fn colour(i: usize) -> String {
     let RGBColor(r, g, b) = rgb(i);
     format!("#{r:02X}{g:02X}{b:02X}")
+}
+
+/// Corners of the markers of lines, in pixels; no corners are a circle. With the colours, 30 lines are told apart; with the
+/// dashes, 15 without any colour.
+const MARKERS: [&[(i32, i32)]; 5] = [
+    &[],
+    &[(-4, -4), (4, -4), (4, 4), (-4, 4)],
+    &[(0, -5), (5, 4), (-5, 4)],
+    &[(0, -6), (5, 0), (0, 6), (-5, 0)],
+    &[(-2, -5), (2, -5), (2, -2), (5, -2), (5, 2), (2, 2), (2, 5), (-2, 5), (-2, 2), (-5, 2), (-5, -2), (-2, -2)],
+];
+
+/// Lengths of the dashes of lines and of the gaps between them, in pixels; none of a whole line.
+const DASHES: [Option<(i32, i32)>; 3] = [None, Some((8, 4)), Some((2, 4))];
+
+/// The corners of the marker of line `i`, in pixels around its point; none of a circle.
+pub fn marker(i: usize) -> &'static [(i32, i32)] {
+    MARKERS[i % MARKERS.len()]
+}
+
+fn dash(i: usize) -> Option<(i32, i32)> {
+    DASHES[i / MARKERS.len() % DASHES.len()]
+}
+
+/// A piece of line `i` with its marker as an `<svg>` element of the class `key`, for a legend.
+pub fn key(i: usize) -> String {
+    let colour = colour(i);
+    let dashes = dash(i).map_or(String::new(), |(on, off)| format!(" stroke-dasharray=\"{on} {off}\""));
+    format!(
+        "<svg class=\"key\" viewBox=\"0 0 32 14\" aria-hidden=\"true\"><path d=\"M1 7h30\" stroke=\"{colour}\" \
+         stroke-width=\"2\"{dashes}/>{}</svg>",
+        mark(i, (16, 7))
+    )
+}
+
+/// A marker alone, as [`key`].
+pub fn mark_key(i: usize) -> String {
+    format!("<svg class=\"key\" viewBox=\"0 0 14 14\" aria-hidden=\"true\">{}</svg>", mark(i, (7, 7)))
+}
+
+/// The marker of line `i` at a place, as an SVG element.
+fn mark(i: usize, (x, y): (i32, i32)) -> String {
+    let colour = colour(i);
+    match marker(i) {
+        [] => format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"4\" fill=\"{colour}\"/>"),
+        corners => {
+            let corners: Vec<String> = corners.iter().map(|(dx, dy)| format!("{},{}", x + dx, y + dy)).collect();
+            format!("<polygon points=\"{}\" fill=\"{colour}\"/>", corners.join(" "))
+        }
+    }
 }
 
 /// A point of a line.
@@ -49,11 +99,11 @@ pub struct Point {
 /// A line of a plot.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// The index of its colour.
-    pub colour: usize,
+    /// Which line of all it is: its colour, dashes and marker follow.
+    pub style: usize,
     /// Its points, from left to right.
     pub points: Vec<Point>,
-    /// Whether each point has a dot.
+    /// Whether each point has its marker; else a few have.
     pub dots: bool,
 }
 
@@ -104,23 +154,31 @@ impl Plot {
             y_tick: &|v| format!("{} %", number(*v)),
         };
         let mut chart = axes.on(&root)?;
+        let cap = (x1 - x0) * 0.012;
         for line in &self.lines {
-            let colour = rgb(line.colour);
-            let style = colour.stroke_width(2);
-            chart.draw_series(LineSeries::new(line.points.iter().map(|p| (p.x, p.y)), style))?;
-            for p in &line.points {
-                if line.dots {
-                    chart.draw_series([Circle::new((p.x, p.y), 4, colour.filled())])?;
+            let style = rgb(line.style).stroke_width(2);
+            let places = line.points.iter().map(|p| (p.x, p.y));
+            match dash(line.style) {
+                None => chart.draw_series(LineSeries::new(places, style)).map(drop)?,
+                Some((on, off)) => chart.draw_series(DashedLineSeries::new(places, on, off, style)).map(drop)?,
+            }
+            for (x, y) in line.marked() {
+                let filled = rgb(line.style).filled();
+                match marker(line.style) {
+                    [] => chart.draw_series([Circle::new((x, y), 4, filled)]).map(drop)?,
+                    corners => {
+                        let shape = EmptyElement::at((x, y)) + Polygon::new(corners.to_vec(), filled);
+                        chart.draw_series([shape]).map(drop)?;
+                    }
                 }
-                if let Some(s) = p.spread {
-                    let cap = (x1 - x0) * 0.012;
-                    let bar = |ends: [(f64, f64); 2]| PathElement::new(ends, style);
-                    chart.draw_series([
-                        bar([(p.x, p.y - s), (p.x, p.y + s)]),
-                        bar([(p.x - cap, p.y - s), (p.x + cap, p.y - s)]),
-                        bar([(p.x - cap, p.y + s), (p.x + cap, p.y + s)]),
-                    ])?;
-                }
+            }
+            for (p, s) in line.points.iter().filter_map(|p| Some((p, p.spread?))) {
+                let bar = |ends: [(f64, f64); 2]| PathElement::new(ends, style);
+                chart.draw_series([
+                    bar([(p.x, p.y - s), (p.x, p.y + s)]),
+                    bar([(p.x - cap, p.y - s), (p.x + cap, p.y - s)]),
+                    bar([(p.x - cap, p.y + s), (p.x + cap, p.y + s)]),
+                ])?;
             }
         }
         root.present()?;
@@ -185,6 +243,15 @@ impl Axes<'_> {
     }
 }
 
+impl Line {
+    /// The places of its markers: all points, or about four, which differ from line to line.
+    fn marked(&self) -> impl Iterator<Item = (f64, f64)> {
+        let every = if self.dots { 1 } else { self.points.len().div_ceil(4).max(1) };
+        let first = (self.style * every / MARKERS.len()) % every;
+        self.points.iter().skip(first).step_by(every).map(|p| (p.x, p.y))
+    }
+}
+
 /// The drawing of plotters as an `<svg>` element of the page. Its size and its black follow the page.
 pub fn element(title: &str, text: &str) -> Result<String> {
     let Some(body) = text.find("viewBox").map(|i| &text[i..]) else {
@@ -228,14 +295,14 @@ mod tests {
             title: "a <b>".into(),
             x_label: "wrong labels".into(),
             lines: vec![Line {
-                colour: 1,
+                style: 1,
                 points: vec![point(0.0, 90.0, Some(2.0)), point(40.0, 70.0, None)],
                 dots: true,
             }],
         };
         let svg = plot.svg().unwrap();
         assert!(svg.starts_with("<svg role=\"img\" aria-label=\"a &lt;b&gt;\" viewBox=\"0 0 380 250\""), "{svg}");
-        for part in ["wrong labels", "80 %", "currentColor", &colour(1), "<circle", "</svg>"] {
+        for part in ["wrong labels", "80 %", "currentColor", &colour(1), "<polygon", "</svg>"] {
             assert!(svg.contains(part), "{part} is not in {svg}");
         }
         assert!(!svg.contains("#000000"));
@@ -251,7 +318,7 @@ mod tests {
                 for other in [0.0, x, x + 1.0] {
                     let points = vec![Point { x: other, y: 50.0, spread: None }, Point { x, y, spread }];
                     let (title, x_label) = (String::new(), "epoch".to_string());
-                    let lines = vec![Line { colour: 0, points, dots: true }];
+                    let lines = vec![Line { style: 0, points, dots: true }];
                     let drawn = Plot { title, x_label, lines }.svg();
                     let far = is_far;
                     assert_eq!(drawn.is_err(), [x, y, spread.unwrap_or(0.0), other].into_iter().any(far), "{x} {y}");
@@ -265,9 +332,28 @@ mod tests {
         let plot = |points| Plot {
             title: String::new(),
             x_label: String::new(),
-            lines: vec![Line { colour: 0, points, dots: true }],
+            lines: vec![Line { style: 0, points, dots: true }],
         };
         assert!(plot(vec![]).svg().is_ok());
         assert!(plot(vec![Point { x: 0.0, y: 50.0, spread: None }]).svg().is_ok());
+    }
+
+    /// Fifteen lines differ without any colour, thirty with them.
+    #[test]
+    fn lines_are_told_apart() {
+        let gray: std::collections::BTreeSet<_> = (0..15).map(|i| (marker(i), dash(i))).collect();
+        let all: std::collections::BTreeSet<_> = (0..30).map(|i| (colour(i), marker(i))).collect();
+        assert_eq!((gray.len(), all.len()), (15, 30));
+        assert!((1..40).all(|i| colour(i) != colour(0)), "the first colour is for one line alone");
+        let points = (0..12).map(|i| Point { x: f64::from(i), y: 3.0, spread: None }).collect();
+        let line = |style, points| Plot {
+            title: String::new(),
+            x_label: String::new(),
+            lines: vec![Line { style, points, dots: false }],
+        };
+        let svg = line(6, points).svg().unwrap();
+        assert!(svg.matches("<polyline").count() > 12, "its dashes are drawn: {svg}");
+        assert_eq!(svg.matches("<polygon").count(), 4);
+        assert!(key(6).contains("stroke-dasharray=\"8 4\"") && !key(1).contains("dasharray"));
     }
 }

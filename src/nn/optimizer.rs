@@ -1,7 +1,7 @@
 //! Optimizers over a model's parameters: one recording of the update of all of them, guarded against a non-finite
 //! gradient.
 
-use crate::base::{Error, Result};
+use crate::base::{DType, Error, Result};
 use crate::kernels::adam::Adam;
 use crate::kernels::lars::Lars;
 use crate::kernels::loss_scale::LossScale;
@@ -90,6 +90,24 @@ pub struct Limits {
     pub loss_scale: Option<LossScale>,
     /// Biases and the parameters of norms.
     pub vectors: Vectors,
+    /// Tensors that some steps leave as they are.
+    pub held: Option<Held>,
+}
+
+/// Tensors that some steps leave as they are, with what the optimizer remembers of them, as where PyTorch's `grad` is None. They
+/// have a scope of their own ([`Tape::scope`]), with its guard, step count and learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The beginning of their names, up to its first dot, and the name of their scope.
+    pub layer: &'static str,
+    /// The scalar that is 1 in steps that leave them as they are, and 0 in all others.
+    pub scalar: &'static str,
+}
+
+impl Held {
+    fn holds(&self, name: &str) -> bool {
+        name.split_once('.').is_some_and(|(layer, _)| layer == self.layer)
+    }
 }
 
 /// What [`Optimizer::minimize_within`] records besides the update.
@@ -165,8 +183,13 @@ impl Optimizer {
         };
         t.set_guard(skipped)?;
         let lr = t.scoped("lr");
-        let (lr, pairs) = (t.scalar(&lr)?, trained.iter().cloned().zip(grads).collect::<Vec<_>>());
-        t.layer("optimizer", |t| self.update_within(t, &pairs, lr, limits.vectors))?;
+        let (lr, all) = (t.scalar(&lr)?, trained.iter().cloned().zip(grads));
+        let is_held = |pair: &(String, Var)| limits.held.is_some_and(|held| held.holds(&pair.0));
+        let (held, pairs): (Vec<_>, Vec<_>) = all.partition(is_held);
+        t.layer("optimizer", |t| {
+            self.update_within(t, &pairs, lr, limits.vectors)?;
+            limits.held.map_or(Ok(()), |of| self.update_held(t, (of, &held), skipped, limits.vectors))
+        })?;
         if let Some(op) = limits.loss_scale {
             t.update_loss_scale(op, skipped)?;
         }
@@ -200,6 +223,33 @@ impl Optimizer {
             let excluded = vectors != Vectors::Included && t.shape(*g).rank() <= 1;
             let lr = if excluded { bias_lr } else { lr };
             t.layer(name, |t| self.update_one(t, (name, *g), step, (lr, excluded)))
+        })
+    }
+
+    /// Records the update of what some steps leave as it is. A step that is `skipped` leaves it, too.
+    fn update_held(
+        &self,
+        t: &mut Tape,
+        (held, pairs): (Held, &[(String, Var)]),
+        skipped: Var,
+        vectors: Vectors,
+    ) -> Result<()> {
+        if pairs.is_empty() {
+            let layer = held.layer;
+            return Err(Error::Failed(format!(
+                "some steps are to leave {layer}. as it is, and nothing of it is trained"
+            )));
+        }
+        let hold = t.scalar(held.scalar)?;
+        t.scope(held.layer, |t| {
+            let hold = t.slice(hold.var, 0, hold.slot as usize, 1)?;
+            let skipped = t.cast(skipped, DType::F32)?;
+            let either = t.maximum(hold, skipped)?;
+            let flag = t.cast(either, DType::U32)?;
+            t.set_guard(flag)?;
+            let lr = t.scoped("lr");
+            let lr = t.scalar(&lr)?;
+            self.update_within(t, pairs, lr, vectors)
         })
     }
 
@@ -237,5 +287,48 @@ fn current(t: &mut Tape, name: &str) -> Result<Var> {
     match t.state_types().into_iter().find(|s| s.0 == name) {
         Some((_, ty)) => t.state(name, ty),
         None => Err(Error::Failed(format!("parameter {name} is not on the tape"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::check::gpu_or_skip;
+    use crate::tape::{Feed, Options, Plan, Schedule, State, Type};
+
+    /// As PyTorch does with a gradient that is None: neither the weight nor what is remembered of it moves, and Adam counts its
+    /// first step when it takes one.
+    #[test]
+    fn a_held_layer_is_as_if_the_step_were_not() {
+        let Some(gpu) = gpu_or_skip().unwrap() else { return };
+        let mut t = Tape::new();
+        let names = ["body.w", "last.w"].map(String::from);
+        let [a, b] = [0, 1].map(|i| t.state(&names[i], Type::f32([1])).unwrap());
+        let product = t.mul(a, b).unwrap();
+        let limits = Limits { held: Some(Held { layer: "last", scalar: "hold" }), ..Limits::default() };
+        let adam = Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, decoupled: false };
+        adam.minimize_within(&mut t, product, &names, limits).unwrap();
+        let mut state = State::new();
+        for name in &names {
+            state.insert(&gpu, name, Type::f32([1]), Some(bytemuck::bytes_of(&2.0f32))).unwrap();
+        }
+        state.insert_missing(&gpu, &t.state_types()).unwrap();
+        let plan = Plan::new(&gpu, Schedule::new(&t, &Options::new(gpu.caps())).unwrap(), &state).unwrap();
+        let step = |hold: f32| {
+            plan.run(&gpu, &Feed::new().scalar("lr", 0.25).scalar("last.lr", 0.25).scalar("hold", hold)).unwrap();
+            let of = |name: &str| state.read_f32(&gpu, name).unwrap()[0];
+            [of("body.w"), of("last.w")]
+        };
+        // A first step of Adam is as long as the learning rate.
+        let near = |got: [f32; 2], due: [f32; 2]| got.iter().zip(due).all(|(g, d)| (g - d).abs() < 1e-4);
+        assert!(near(step(1.0), [1.75, 2.0]));
+        assert_eq!(step(1.0)[1], 2.0);
+        let third = step(0.0);
+        assert!((third[1] - 1.75).abs() < 1e-4, "{third:?}");
+        let unknown = Limits { held: Some(Held { layer: "gone", scalar: "hold" }), ..Limits::default() };
+        let mut t = Tape::new();
+        let w = t.state("body.w", Type::f32([1])).unwrap();
+        let e = adam.minimize_within(&mut t, w, &names[..1], unknown).unwrap_err();
+        assert!(e.to_string().contains("nothing of it is trained"), "{e}");
     }
 }

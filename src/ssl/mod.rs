@@ -10,6 +10,7 @@ use crate::base::Result;
 use crate::base::range::Mistake;
 use crate::nn::Backbone;
 use crate::nn::listed::{Checked, Entry, find};
+use crate::nn::optimizer::Held;
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
 use crate::tape::Type;
 use std::fmt::Debug;
@@ -27,6 +28,11 @@ pub trait Method: Checked + Debug + Send + Sync {
     /// Records what follows the update of a turn: a teacher that moves towards its student.
     fn after_update(&self, _turn: &Turn, _r: &mut Recorder<'_>) -> Result<()> {
         Ok(())
+    }
+
+    /// A layer that some steps leave as it is, for instance in the first epochs. A method with turns has none.
+    fn held(&self) -> Option<Held> {
+        None
     }
 
     /// The numbers that move from step to step, by the names of the scalars that the recordings read.
@@ -102,6 +108,7 @@ list! {
     vae,
     bigbigan,
     mae,
+    dino,
 }
 
 /// Every method.

@@ -102,6 +102,11 @@ fn gram(x: &[f64], n: usize, width: usize) -> Vec<Vec<f64>> {
         true => x.chunks_exact(width).map(<[f64]>::to_vec).collect(),
         false => (0..width).map(|d| x.iter().skip(d).step_by(width).copied().collect()).collect(),
     };
+    products(&vectors)
+}
+
+/// The products of each two of these vectors.
+pub(super) fn products(vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let mut all = vec![vec![0.0; vectors.len()]; vectors.len()];
     for i in 0..vectors.len() {
@@ -115,7 +120,7 @@ fn gram(x: &[f64], n: usize, width: usize) -> Vec<Vec<f64>> {
 
 /// The eigenvalues of a symmetric matrix: Householder's reduction to three diagonals, then Sturm's count and bisection
 /// (Golub and Van Loan, Matrix Computations, sections 8.3 and 8.4). Each is right to a relative 1e-12 of the largest.
-fn eigenvalues(mut a: Vec<Vec<f64>>) -> Vec<f64> {
+pub(super) fn eigenvalues(mut a: Vec<Vec<f64>>) -> Vec<f64> {
     let n = a.len();
     let (mut diagonal, mut beside) = (vec![0.0; n], vec![0.0; n.saturating_sub(1)]);
     for k in 0..n {

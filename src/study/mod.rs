@@ -23,6 +23,7 @@ mod pass;
 mod plans;
 mod pretrain;
 mod probe;
+mod projection;
 mod provenance;
 pub mod report;
 pub mod results;

@@ -11,6 +11,7 @@ pub(super) const EPOCHS: &str = "epochs.jsonl";
 pub(super) const STEPS: &str = "steps.jsonl";
 /// What TensorBoard reads; made of the two above, and nothing reads it again.
 pub(super) const EVENTS: &str = "events.out.tfevents.wgslab";
+pub(super) const PROJECTION: &str = "projection.json";
 pub(super) const LABELS: &str = "labels.csv";
 /// Held by the process that works in a folder; made before anything else of it, and kept.
 pub(super) const LOCK: &str = "lock";

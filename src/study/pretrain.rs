@@ -275,6 +275,7 @@ fn record_with(job: &Job<'_>, method: &Pretrained, batch: usize, views: &dyn Vie
         optimization: &method.optimization,
         model: &method.model,
         size_key: &|one| method.size_key(one),
+        held: method.method.held(),
     };
     let mut params = Params::new();
     let mut recorded = Vec::new();

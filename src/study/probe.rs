@@ -10,9 +10,10 @@ use super::dataset::Loaded;
 use super::folder::{Done, busy, finished, locked};
 use super::grid::Cell;
 use super::metrics::{Metrics, argmax, judged, metrics};
-use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT};
+use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PROJECTION, RESULT};
 use super::neighbours::{nearest, shares, votes};
 use super::pass::{Eye, Pass};
+use super::projection::Projection;
 use super::provenance::Provenance;
 use super::results::{CellResult, LabelRow, read_result, write_epochs, write_labels, write_result};
 use super::session::Job;
@@ -84,8 +85,9 @@ pub(super) fn run(
         job.describe(folder, &made, about)?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given))?;
         write_epochs(folder, &[])?; // nothing was trained in epochs
+        Projection::of(&probe.features[2], probe.width(), &set.data).write(folder)?;
         write_result(folder, &result)?;
-        let mut written = vec![CONFIG, ENVIRONMENT, LABELS, EPOCHS, RESULT];
+        let mut written = vec![CONFIG, ENVIRONMENT, LABELS, EPOCHS, PROJECTION, RESULT];
         if let Some(classifier) = &classifier {
             probe.save(&folder.join(BACKBONE), classifier, cell, &made.address)?;
             written.push(BACKBONE);

@@ -8,9 +8,10 @@ use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked};
 use super::grid::Cell;
 use super::metrics::{argmax, metrics};
-use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT, STATE, STEPS};
+use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PROJECTION, RESULT, STATE, STEPS};
 use super::neighbours::knn;
 use super::pass::{Eye, Pass};
+use super::projection::Projection;
 use super::provenance::Provenance;
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, write_labels, write_result};
 use super::sample_loss::{keep_losses, losses_before, losses_of};
@@ -253,7 +254,11 @@ pub(super) fn run(
         write_labels(&folder.join(LABELS), &LabelRow::all(&data.train, &ready.task.given))?;
         let result = ready.train(cell, at, folder, &made.address)?;
         write_result(folder, &result)?;
-        Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, LABELS, EPOCHS, STEPS, STATE, BACKBONE, RESULT])?;
+        Done::write(
+            folder,
+            &made.address,
+            &[CONFIG, ENVIRONMENT, LABELS, EPOCHS, STEPS, STATE, BACKBONE, PROJECTION, RESULT],
+        )?;
         Ok(result)
     })
 }
@@ -338,7 +343,10 @@ impl<'a> Ready<'a> {
         let made = backbone_metadata(job, &self.task.set.train, by, &data.classes, address);
         let path = folder.join(BACKBONE);
         checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, made)?;
-        summarize(&self.task, (cell, &self.eye), (&self.made_by, self.collapsed), &at, (records.len(), seconds))
+        let by = (&*self.made_by, self.collapsed);
+        let (result, projection) = summarize(&self.task, (cell, &self.eye), by, &at, (records.len(), seconds))?;
+        projection.write(folder)?;
+        Ok(result)
     }
 }
 
@@ -358,7 +366,7 @@ pub(super) fn record(
     let views = StoreViews { store: &images.store, seed: cell.seed, out, mean, std };
     let backbone = model.backbone(job.config.data.channels)?;
     let name = &*cell.method;
-    let update = Update { name, optimization: &learning.optimization, model: &model, size_key: &|_| None };
+    let update = Update { name, optimization: &learning.optimization, model: &model, size_key: &|_| None, held: None };
     let mut params = Params::new();
     let mut recorded = Vec::new();
     for turn in turns::checked(&cell.method, learning.learner.turns(), true)? {
@@ -424,7 +432,7 @@ fn summarize(
     (made_by, collapsed): (&str, Option<bool>),
     at: &Cursor,
     (epochs, seconds): (usize, f64),
-) -> Result<CellResult> {
+) -> Result<(CellResult, Projection)> {
     let (job, data, classes) = (task.job, &task.set.data, task.classes());
     let mut memory = Memory::read(at.memory.clone())?;
     let [logits, features] = task.test.both(job)?;
@@ -440,7 +448,8 @@ fn summarize(
     let wrong: Vec<usize> = (0..task.given.len()).filter(|&i| task.is_wrong(i)).collect();
     let predicted = argmax(&train_logits, classes);
     let fooled = wrong.iter().filter(|&&i| predicted[i] == task.given[i]).count();
-    Ok(CellResult {
+    let projection = Projection::of(&features, eye.backbone.features(), data);
+    let result = CellResult {
         dataset: cell.dataset.to_string(),
         pretraining: made_by.to_string(),
         noise_kind: cell.noise_kind.map_or("none".to_string(), |k| k.to_string()),
@@ -473,5 +482,6 @@ fn summarize(
         epochs,
         seconds,
         adapter: job.gpu.adapter().name.clone(),
-    })
+    };
+    Ok((result, projection))
 }

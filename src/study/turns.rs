@@ -6,6 +6,7 @@ use super::session::Job;
 use crate::base::{Error, Result};
 use crate::kernels::ring::COLUMNS;
 use crate::nn::init::Param;
+use crate::nn::optimizer::{Held, Limits};
 use crate::nn::recorder::{Loss, Recorder, Turn};
 use crate::nn::{Model, Optimization, Params};
 use crate::tape::{Plan, State, Tape, Var};
@@ -81,6 +82,8 @@ pub(super) struct Update<'a> {
     /// The backbone, which makes parameters large where `size_key` knows no other key.
     pub model: &'a Model,
     pub size_key: &'a dyn Fn(&Param) -> Option<String>,
+    /// What some steps leave as it is.
+    pub held: Option<Held>,
 }
 
 impl Update<'_> {
@@ -121,7 +124,7 @@ impl Update<'_> {
             let (name, players) = (self.name, turn.trains);
             return Err(Error::Failed(format!("a turn of {name} trains {players:?}, who have no parameters")));
         }
-        let limits = self.optimization.limits();
+        let limits = Limits { held: self.held, ..self.optimization.limits() };
         let skipped = self.optimization.optimizer()?.minimize_within(r.t, loss.total, &trained, limits)?.skipped;
         after(r)?;
         let named = std::iter::once(("loss", loss.total)).chain(loss.terms).chain(metrics).chain([(SKIPPED, skipped)]);

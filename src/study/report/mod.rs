@@ -1,8 +1,10 @@
 //! The report: one HTML page with its style, plots and pictures inside; it needs no network and no script. `read` takes
 //! the numbers from a study's folder, `page` turns them into HTML.
 
+mod features;
 mod page;
 mod read;
+mod tables;
 mod words;
 
 use super::results::Gathered;
@@ -10,7 +12,7 @@ use crate::base::{Result, files};
 use std::path::{Path, PathBuf};
 
 /// Writes `report.html` from what was gathered in the study's folder `dir` (`config.toml`, `runs/*/result.json`,
-/// `runs/*/epochs.jsonl`, `pictures/`), and says where it is, with a sentence for each strip of pictures and each run's
+/// `runs/*/epochs.jsonl`, `runs/*/projection.json`, `pictures/`), and says where it is, with a sentence for each strip of pictures and each run's
 /// epochs that are damaged and not shown.
 pub fn report(dir: &Path, gathered: &Gathered) -> Result<(PathBuf, Vec<String>)> {
     let path = dir.join("report.html");
@@ -22,10 +24,12 @@ pub fn report(dir: &Path, gathered: &Gathered) -> Result<(PathBuf, Vec<String>)>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::folder::Done;
     use crate::study::folder::write_config;
-    use crate::study::names::DONE;
+    use crate::study::names::{DONE, EPOCHS, PROJECTION, RESULT};
+    use crate::study::projection::Projection;
     use crate::study::results::tests::{finish, sample};
-    use crate::study::results::{EpochRecord, Phase, Picture, gather, run_folder, write_pictures};
+    use crate::study::results::{CellResult, EpochRecord, Phase, Picture, gather, run_folder, write_pictures};
     use crate::study::{Cell, Config, cells};
 
     fn write(dir: &Path) -> Result<PathBuf> {
@@ -127,7 +131,7 @@ mod tests {
             files::read_text(&write(dir.path()).unwrap()).unwrap()
         };
         assert!(!page("").contains("a backbone of its own"));
-        let said = "simclr has a backbone of its own</b>, resnet18 × 2 with the stem 3x3, and is compared with";
+        let said = "simclr has a backbone of its own</b>, resnet18 × 2 with the stem 3x3. It is compared with";
         assert!(page("[pretraining.simclr.model]\nwidth = 2\n").contains(said));
     }
 
@@ -187,5 +191,61 @@ mod tests {
         let (path, not_shown) = report(dir.path(), &gather(dir.path()).unwrap()).unwrap();
         assert!(not_shown.len() == 1 && not_shown[0].contains("train_accuracy is 7.5"), "{not_shown:?}");
         assert!(files::read_text(&path).unwrap().contains(&format!("{0} of {0} cells", grid.len())));
+    }
+
+    #[test]
+    fn features_are_drawn_and_a_run_without_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let grid = write_study(dir.path(), SPECS);
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(page.contains("kept no picture of features") && page.contains("<li>SimCLR on phantom-covid</li>"));
+        let folder = run_folder(dir.path(), &grid[0].name);
+        let projection = Projection {
+            classes: vec!["ovoid <b>".into(), "round".into()],
+            labels: vec![0, 1, 1],
+            points: vec![[-2.0, 0.5], [0.5, -1.0], [1.5, 0.5]],
+            shares: [0.614, 0.2],
+            test_images: 9,
+        };
+        projection.write(&folder).unwrap();
+        Done::write(&folder, "address", &[RESULT, EPOCHS, PROJECTION]).unwrap();
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        for part in [
+            "3 of 9 test images",
+            "ovoid &lt;b&gt;",
+            "61 % of the variance across, 20 % up",
+            "Trained on clean labels. ",
+            "fill-opacity=\"0.8\" d=\"M",
+        ] {
+            assert!(page.contains(part), "{part} is not in the page");
+        }
+        assert!(page.contains("<li>SimCLR on phantom-covid</li>"), "the others still have none");
+        // A right checksum, and a label of no class.
+        Projection { labels: vec![0, 1, 2], ..projection }.write(&folder).unwrap();
+        Done::write(&folder, "address", &[RESULT, EPOCHS, PROJECTION]).unwrap();
+        let (_, not_shown) = report(dir.path(), &gather(dir.path()).unwrap()).unwrap();
+        assert!(not_shown.len() == 1 && not_shown[0].contains("it holds the label 2"), "{not_shown:?}");
+    }
+
+    #[test]
+    fn the_table_names_methods_and_what_they_were_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("{SPECS}[training]\nmethods = [\"cross_entropy\", \"co_teaching\"]\n");
+        let grid = write_study(dir.path(), &text);
+        let heading = "<th class=\"words\">told</th>";
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(
+            page.contains("<td class=\"words\">co teaching</td>") && page.contains("<th class=\"words\">method</th>")
+        );
+        assert!(!page.contains(heading), "nobody was told anything");
+        for cell in grid.iter().filter(|c| *c.method == *"co_teaching") {
+            let result = CellResult { method_told: "noise rate".into(), ..sample(cell, accuracy(cell)) };
+            finish(&run_folder(dir.path(), &cell.name), &result, &epochs(cell));
+        }
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(page.contains(heading) && page.contains("<td class=\"words\">noise rate</td>"));
+        assert!(page.contains("The method co teaching was told the noise rate."));
+        assert_eq!(page.matches("<h2>Gain over random weights").count(), 1);
+        assert!(page.contains("memorised, 40 % symmetric noise"));
     }
 }

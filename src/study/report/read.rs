@@ -3,10 +3,11 @@
 use crate::base::plot::Point;
 use crate::base::{Error, Result};
 use crate::ssl;
-use crate::study::config::Config;
+use crate::study::config::{Config, Protocol};
 use crate::study::folder::{Done, kept_config};
 use crate::study::grid::cells;
 use crate::study::names::RESULT;
+use crate::study::projection::Projection;
 use crate::study::results::{CellResult, EpochRecord, Gathered, Phase, Picture};
 use crate::study::results::{finished_epochs, read_pictures, run_folder};
 use crate::study::statistics::{Summary, mean};
@@ -18,6 +19,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(super) struct Run {
     pub result: CellResult,
     pub epochs: Vec<EpochRecord>,
+}
+
+/// The features of a backbone's test images, on two directions.
+pub(super) struct Features {
+    /// The run whose backbone it is.
+    pub result: CellResult,
+    /// None where the run kept none.
+    pub projection: Option<Projection>,
 }
 
 /// What a line of a plot stands for.
@@ -55,6 +64,8 @@ pub(super) struct Study {
     pub finished: u64,
     /// The datasets with their sample pictures, in the grid's order.
     pub datasets: Vec<(String, Vec<Picture>)>,
+    /// A picture of the features of each dataset's backbones.
+    pub features: Vec<Features>,
     /// A sentence for each cell that is damaged, or not known to be done, and left out.
     pub left_out: Vec<String>,
     /// A sentence for each strip of pictures and each run's epochs that are damaged and not shown.
@@ -71,6 +82,7 @@ impl Study {
             runs: Vec::new(),
             finished: 0,
             datasets: Vec::new(),
+            features: Vec::new(),
             left_out: gathered.left_out.clone(),
             not_shown: Vec::new(),
         };
@@ -90,9 +102,37 @@ impl Study {
             let epochs = study.shown(epochs)?;
             study.runs.push(Run { result: result.clone(), epochs });
         }
+        study.read_features(dir, gathered)?;
         // A merge may bring cells of other grids: they count as planned.
         study.planned = study.planned.max(study.runs.len());
         Ok(study)
+    }
+
+    /// Of each dataset and pretraining one run: a probe, whose backbone is as pretraining left it, else the one with the least
+    /// noise; of equals the first.
+    fn read_features(&mut self, dir: &Path, gathered: &Gathered) -> Result<()> {
+        let mut chosen: Vec<(&str, &CellResult)> = Vec::new();
+        let rank = |r: &CellResult| (r.protocol == Protocol::Finetune, r.noise_rate);
+        for (name, result) in &gathered.cells {
+            let same = |c: &&mut (&str, &CellResult)| {
+                (&c.1.dataset, &c.1.pretraining) == (&result.dataset, &result.pretraining)
+            };
+            match chosen.iter_mut().find(same) {
+                Some(best) if rank(result) < rank(best.1) => *best = (name, result),
+                Some(_) => {}
+                None => chosen.push((name, result)),
+            }
+        }
+        chosen.sort_by_key(|c| c.1.pretraining != ssl::NONE);
+        for (name, result) in chosen {
+            let folder = run_folder(dir, name);
+            let read = Done::read(&folder)
+                .and_then(|done| done.map_or(Ok(None), |done| Projection::read(&folder, &done)))
+                .map(Vec::from_iter);
+            let projection = self.shown(read)?.pop();
+            self.features.push(Features { result: result.clone(), projection });
+        }
+        Ok(())
     }
 
     /// What was read. Damage is told and leaves a gap: an error would end the study before it could write the part anew.
@@ -163,6 +203,12 @@ impl Study {
         }
         let point = |(epoch, of): (usize, Vec<f64>)| Point { x: epoch as f64, y: mean(&of) * 100.0, spread: None };
         shares.into_iter().map(point).collect()
+    }
+
+    /// The mean gain of each dataset: datasets, not repeats, are what an interval over datasets is over.
+    pub fn dataset_gains(&self, level: &NoiseLevel, series: &Series) -> Vec<f64> {
+        let all = self.datasets.iter().map(|(d, _)| self.gains(d, level, series));
+        all.filter(|g| !g.is_empty()).map(|g| mean(&g)).collect()
     }
 
     /// What `series` gains over random weights at the same method, in points of test accuracy, seed by seed.

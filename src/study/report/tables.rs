@@ -1,0 +1,158 @@
+//! The report's tables: what pretraining gains, and every result.
+
+use super::page::{name, plain_name, pretrained};
+use super::read::{NoiseLevel, Run, Study, distinct};
+use super::words::signed;
+use crate::base::plot::escape;
+use crate::study::config::Protocol;
+use crate::study::results::CellResult;
+use crate::study::statistics::{Summary, mean};
+
+/// A table of what each pretraining gains: a row for each dataset, a column for each noise level.
+pub(super) fn gains(study: &Study) -> String {
+    let levels = distinct(study.kinds().iter().flat_map(|k| study.levels(k)));
+    let several = study.datasets.len() > 1;
+    let mut rows = String::new();
+    for series in pretrained(study) {
+        let of = name(study, &series);
+        let row = |class: &str, dataset: &str, gains: &dyn Fn(&NoiseLevel) -> Vec<f64>| {
+            let values: String = levels.iter().map(|l| gain(&gains(l))).collect();
+            let words = [of.as_str(), dataset].map(|w| format!("<td class=\"words\">{}</td>", escape(w)));
+            format!("<tr{class}>{}{values}</tr>\n", words.concat())
+        };
+        for (i, (dataset, _)) in study.datasets.iter().enumerate() {
+            let class = if i == 0 && several { " class=\"group\"" } else { "" };
+            rows += &row(class, dataset, &|l| study.gains(dataset, l, &series));
+        }
+        if several {
+            rows += &row(" class=\"total\"", "mean over datasets", &|l| study.dataset_gains(l, &series));
+        }
+    }
+    if rows.is_empty() {
+        return rows;
+    }
+    let head: String =
+        levels.iter().map(|l| format!("<th>{}</th>", escape(&l.words()).replacen(" % ", " %<br>", 1))).collect();
+    format!(
+        "<h2>Gain over random weights</h2>\n<p class=\"soft\">Points of test accuracy, compared seed by seed. After ± stands half \
+         the 95 % confidence interval of the mean (Student's t), where there are two values or more. In a row of one dataset it is \
+         over repeats, in a row of their mean over datasets. A gain is coloured where the interval leaves out zero.</p>\n\
+         <div class=\"card scroll\"><table>\n<thead><tr><th class=\"words\">pretraining</th><th class=\"words\">dataset</th>{head}\
+         </tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
+    )
+}
+
+/// A gain's table cell.
+fn gain(values: &[f64]) -> String {
+    if values.is_empty() {
+        return "<td>–</td>".to_string();
+    }
+    let s = Summary::of(values);
+    let class = match s.ci95 {
+        Some(ci) if s.mean - ci > 0.0 => " class=\"good\"",
+        Some(ci) if s.mean + ci < 0.0 => " class=\"bad\"",
+        _ => "",
+    };
+    let ci = s.ci95.map(|ci| format!(" ± {ci:.1}")).unwrap_or_default();
+    format!("<td{class}>{}{ci}</td>", signed(s.mean))
+}
+
+/// A measure of the results table: its heading and its value, where a run has it.
+type Measure = (&'static str, fn(&CellResult) -> Option<f64>);
+
+const MEASURES: [Measure; 9] = [
+    ("test accuracy", |r| Some(r.test_accuracy)),
+    ("balanced accuracy", |r| Some(r.balanced_accuracy)),
+    ("macro F1", |r| Some(r.macro_f1)),
+    ("AUROC", |r| r.auroc),
+    ("neighbours", |r| r.knn_accuracy),
+    ("weighted neighbours", |r| r.knn_weighted_accuracy),
+    ("best epoch", |r| r.best_val_test_accuracy),
+    ("last five", |r| r.last5_test_accuracy),
+    ("memorised", |r| r.memorised_fraction),
+];
+
+/// What stands in a row before its numbers: its heading and its words, where a run has them.
+type Words = (&'static str, fn(&CellResult) -> String);
+
+const WORDS: [Words; 6] = [
+    ("dataset", |r| r.dataset.clone()),
+    ("pretraining", |r| plain_name(&r.pretraining).to_string()),
+    ("protocol", |r| r.protocol.name().to_string()),
+    // A probe learns by its protocol.
+    ("method", |r| if r.protocol == Protocol::Finetune { r.method.replace('_', " ") } else { "–".to_string() }),
+    ("told", |r| r.method_told.clone()),
+    ("noise", |r| r.noise_kind.clone()),
+];
+
+/// A row for each cell, its repeats taken together.
+pub(super) fn results(study: &Study) -> String {
+    let worded =
+        |(heading, words): &Words| *heading != "told" || study.runs.iter().any(|r| !words(&r.result).is_empty());
+    let words: Vec<Words> = WORDS.into_iter().filter(worded).collect();
+    let measured = |(_, value): &Measure| study.runs.iter().any(|r| value(&r.result).is_some());
+    let measures: Vec<Measure> = MEASURES.into_iter().filter(measured).collect();
+    let head: String = words.iter().map(|(w, _)| format!("<th class=\"words\">{w}</th>")).collect::<String>()
+        + "<th>wrong<br>labels</th><th>repeats</th>"
+        + &measures.iter().map(|(n, _)| format!("<th>{}</th>", n.replace(' ', "<br>"))).collect::<String>();
+    let mut rows = String::new();
+    for (dataset, _) in &study.datasets {
+        let mut class = " class=\"group\"";
+        let levels = distinct(study.kinds().iter().flat_map(|k| study.levels(k)));
+        for level in &levels {
+            for series in study.series() {
+                let repeats = study.repeats(dataset, level, &series);
+                if !repeats.is_empty() {
+                    rows += &result_row(class, &words, &repeats, &measures);
+                    class = "";
+                }
+            }
+        }
+    }
+    let told = match words.iter().any(|(heading, _)| *heading == "told") {
+        true => "<li>“Told” is what a method was told of the noise. Of labels from elsewhere nobody knows it.</li>\n",
+        false => "",
+    };
+    format!(
+        "<h2>Results</h2>\n<p class=\"soft\">In percent, on clean test images after the last epoch. After ± stands the standard \
+         deviation where a cell was repeated. Each single run is a row of results.csv.</p>\n<ul class=\"soft\">\n\
+         <li>The protocol “finetune” trains the whole network. “Linear” and “knn” leave the weights as they are, and learn from the \
+         given labels alone.</li>\n{told}\
+         <li>“Neighbours” is a vote of each test image's {} nearest training images, by the backbone's features and with true \
+         labels. In “weighted neighbours” a vote weighs exp(cosine / {}).</li>\n\
+         <li>“Best epoch” is test accuracy after the epoch of the best validation accuracy. “Last five” is its mean over the last \
+         five epochs.</li>\n</ul>\n\
+         <div class=\"card scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
+        study.config.evaluation.knn_neighbours, study.config.evaluation.knn_temperature
+    )
+}
+
+fn result_row(class: &str, words: &[Words], repeats: &[&Run], measures: &[Measure]) -> String {
+    let r = &repeats[0].result;
+    let words = words.iter().map(|(_, of)| format!("<td class=\"words\">{}</td>", escape(&of(r)))).collect::<String>();
+    let wrong: Vec<f64> = repeats.iter().map(|r| r.result.realised_noise_rate * 100.0).collect();
+    let value = |(_, of): &Measure| {
+        let s = Summary::of(&repeats.iter().filter_map(|r| of(&r.result)).map(|v| v * 100.0).collect::<Vec<_>>());
+        match (s.n, s.std) {
+            (0, _) => "<td>–</td>".to_string(),
+            (_, Some(std)) => format!("<td>{:.1} ± {std:.1}</td>", s.mean),
+            _ => format!("<td>{:.1}</td>", s.mean),
+        }
+    };
+    let values: String = measures.iter().map(value).collect();
+    let (wrong, n) = (mean(&wrong), repeats.len());
+    format!("<tr{class}>{words}<td>{wrong:.1}</td><td>{n}</td>{values}</tr>\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gain_is_coloured_where_its_interval_leaves_out_zero() {
+        assert_eq!(gain(&[2.0, 2.1, 2.2]), "<td class=\"good\">+2.1 ± 0.2</td>");
+        assert_eq!(gain(&[-2.0, -2.1, -2.2]), "<td class=\"bad\">−2.1 ± 0.2</td>");
+        assert_eq!(gain(&[2.0]), "<td>+2.0</td>");
+        assert_eq!(gain(&[]), "<td>–</td>");
+    }
+}
