@@ -236,7 +236,7 @@ fn against(name: &str, settings: &str) -> Result<(), String> {
             let values = || others.iter().map(|p| state.read(gpu, p).map_err(text)).collect::<Result<Vec<_>, _>>();
             let before = values()?;
             for repeat in 0..recorded.turn.repeats {
-                let at = Progress { seed: 0, epoch: 0, epochs: 1, step: k, steps: STEPS, repeat };
+                let at = Progress { seed: 0, epoch: 0, epochs: 1, step: k, steps: STEPS, repeat, before: 0 };
                 run(gpu, (method.as_ref(), name), &tensors, plan, at)?;
                 let loss = plan.read_f32(gpu, "loss").map_err(text)?[0];
                 compare(&tensors, &format!("{name}/loss"), losses.len(), loss)?;

@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn each_turn_of_a_step_has_draws_of_its_own() {
-        let at = |step, repeat| Progress { seed: 5, epoch: 1, epochs: 2, step, steps: 3, repeat };
+        let at = |step, repeat| Progress { seed: 5, epoch: 1, epochs: 2, step, steps: 3, repeat, before: 0 };
         let method = method("dropout = 0.25");
         let draws = |step, repeat| method.inputs(at(step, repeat), &[4, 7, 9]);
         let all = [draws(0, 0), draws(0, 1), draws(1, 0)];

@@ -53,7 +53,7 @@ impl Job<'_> {
         let (mut state, mut params, mut seen) = (images.resident.clone(), Params::new(), Vec::new());
         let steps = images.store.count / batch;
         let epochs = method.optimization.epochs.max(epoch + 1);
-        let at = Progress { seed, epoch, epochs, step: 0, steps, repeat: 0 };
+        let at = Progress { seed, epoch, epochs, step: 0, steps, repeat: 0, before: 0 };
         let mut tape = Tape::new();
         let wanted = tape.input("indices", Type::u32([batch]))?;
         let plain = Augmentation { recipe: Recipe::PLAIN, mean, std }.plain(&mut tape, &images.store, wanted, out)?;
