@@ -288,7 +288,7 @@ fn against(case: &str, planted: [&str; 2]) -> Result<(), String> {
         Ok((turn, Plan::new(gpu, schedule, &state)?))
     };
     let plans: Vec<(Turn, Plan)> = tapes.into_iter().map(compiled).collect::<BaseResult<_>>().map_err(text)?;
-    let at = Progress { seed: 0, epoch, epochs: 10, step: 0, steps: STEPS, repeat: 0 };
+    let at = Progress { seed: 0, epoch, epochs: 10, step: 0, steps: STEPS, repeat: 0, before: 0 };
     let epoch_plan = plan_of(learner.as_ref(), &tensors, case, at)?;
     for step in 0..STEPS {
         let mut all = inputs(learner.as_ref(), (&tensors, case), Progress { step, ..at }, epoch_plan.as_ref())?;

@@ -252,7 +252,7 @@ fn against(name: &str, settings: &str) -> Result<(), String> {
             let before = values()?;
             for repeat in 0..recorded.turn.repeats {
                 // An epoch is one step, so that what changes from epoch to epoch does from step to step.
-                let at = Progress { seed: 0, epoch: k, epochs: STEPS, step: 0, steps: 1, repeat };
+                let at = Progress { seed: 0, epoch: k, epochs: STEPS, step: 0, steps: 1, repeat, before: 0 };
                 run(gpu, (method.as_ref(), name), &tensors, plan, at)?;
                 let loss = plan.read_f32(gpu, "loss").map_err(text)?[0];
                 compare(&tensors, &format!("{name}/loss"), losses.len(), loss)?;

@@ -93,8 +93,9 @@
 //! **A method** is data with a trait: [`ssl::Method`] and [`noise::learn::Learner`] record the turns of a step through
 //! [`nn::Recorder`]; a stage (`study/turns.rs`) gives each turn its optimizer, guard and metrics, in a scope of its own
 //! ([`tape::Tape::scope`]) where there are several. A parameter belongs to a player; what a turn does not train is frozen in
-//! it. The lists alone know the names. A method's settings are a table of the config that its own file reads; the table's
-//! defaults are the method's overlay in `configs/`.
+//! it. Where the network sees some images of a batch at a time (`nn/micro.rs`), a turn is several recordings of the same method, and
+//! what it calls between network and loss is where they are cut. The lists alone know the names. A method's settings are a
+//! table of the config that its own file reads; the table's defaults are the method's overlay in `configs/`.
 //!
 //! # Where building departed from the first design
 //!

@@ -81,14 +81,19 @@ pub(super) struct Pretrain {
   wgslab train --data phantom:covid --out runs/clean
   wgslab train --data phantom:covid --out runs/noisy --noise-rate 0.4 \\
       --weights runs/backbone/backbone.safetensors
-  wgslab train --data phantom:covid --out runs/elr --noise-rate 0.4 --method elr"
+  wgslab train --data phantom:covid --out runs/elr --noise-rate 0.4 --method elr
+  wgslab train --data phantom:covid --plan"
 )]
 pub(super) struct Train {
     #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
     /// The folder to write
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "plan")]
+    out: Option<PathBuf>,
+    /// Print the device memory that it needs and the largest batch that fits, and train nothing. It is an error if it does
+    /// not fit
+    #[arg(long, conflicts_with = "weights")]
+    plan: bool,
     /// A backbone to start from: safetensors, or a .pt or .pth of PyTorch, with torchvision's or timm's names. Values of
     /// BF16, F16 and F64 are converted, and a prefix that all names share is removed [default: random weights]
     #[arg(long, value_name = "FILE")]
@@ -173,7 +178,12 @@ fn split(text: &str) -> Result<Split, String> {
 
 /// What a stage would need, for people.
 fn shown(planned: &Planned) -> String {
-    let Planned { name, batch_key: key, batch, largest_batch, promise, .. } = planned;
+    let Planned { name, batch_key: key, batch, largest_batch, images, promise, .. } = planned;
+    let parts = planned.micro_batch.as_ref().map_or(String::new(), |(key, n)| format!(", {n} at a time ({key})"));
+    let data = match images < largest_batch {
+        true => format!("; the data has {images} training images, and a step takes no more"),
+        false => String::new(),
+    };
     let mut rows = vec![vec!["device memory".to_string(), "bytes".to_string()]];
     rows.extend(promise.parts.iter().map(|(what, bytes)| vec![what.to_string(), size(*bytes)]));
     rows.push(vec!["at the peak".to_string(), size(promise.peak_bytes())]);
@@ -185,9 +195,9 @@ fn shown(planned: &Planned) -> String {
         None => "Values are computed again for the backward pass (run.recompute).".to_string(),
     };
     format!(
-        "{name}: {batch} images a step ({key})\n\n{}\n\n{again}\nIt fits: {budget}.\n\
+        "{name}: {batch} images a step ({key}){parts}\n\n{}\n\n{again}\nIt fits: {budget}.\n\
          The largest tensor is {largest} ({label}), and the adapter binds at most {binding}.\n\
-         The largest {key} that fits is {largest_batch}.",
+         The largest {key} that fits is {largest_batch}{data}.",
         table(&rows)
     )
 }
@@ -232,8 +242,13 @@ impl Train {
         }
         let weights = weights.map(|path| Brought { path, keep_classifier: self.keep_classifier });
         let noise = (self.noise_kind, self.noise_rate);
-        let result = options.job(&config, &self.out, |job| job.train(&self.data, weights, noise, self.seed))?;
-        print(&format!("{}\n\n{}", results(&[result]), self.out.display()))
+        let Some(out) = self.out.as_deref().filter(|_| !self.plan) else {
+            let folder = temporary()?; // for the decoded images
+            let out = self.out.as_deref().unwrap_or(folder.path());
+            return print(&shown(&options.job(&config, out, |job| job.plan_training(&self.data, noise, self.seed))?));
+        };
+        let result = options.job(&config, out, |job| job.train(&self.data, weights, noise, self.seed))?;
+        print(&format!("{}\n\n{}", results(&[result]), out.display()))
     }
 }
 

@@ -71,25 +71,43 @@ fn normalized(
             return t.batch_norm_eval(x, weight, bias, mean, var, EPS);
         }
         let [y, mean, var] = t.batch_norm_split(x, weight, bias, EPS, mode.parts())?;
-        move_running(t, &names, x, [mean, var], mode)?;
+        // In micro-batches the statistics are those of all of them, and known once all were seen.
+        let (batches, known) = match &mut params.micro {
+            None => (1, Some([mean, var])),
+            Some(micro) => (micro.batches(), micro.statistics(t, [mean, var])?),
+        };
+        match known {
+            Some(known) => move_running(t, &names, (x, batches), known, mode)?,
+            None => expect_several(t, x, mode).map(drop)?,
+        }
         Ok(y)
     })
 }
 
-/// Moves the running statistics towards those of the batch.
-fn move_running(t: &mut Tape, names: &[String; 2], x: Var, [mean, var]: [Var; 2], mode: Mode) -> Result<()> {
+/// Values of each channel in a part of x that has statistics of its own. PyTorch keeps the unbiased variance, and refuses a
+/// single value per channel, which has none.
+fn expect_several(t: &Tape, x: Var, mode: Mode) -> Result<usize> {
     let (parts, shape) = (mode.parts(), t.shape(x));
     let part = shape.numel() / shape.dim(1).max(1) / parts.max(1);
-    // PyTorch keeps the unbiased variance, and refuses a single value per channel, which has none.
-    if part < 2 {
-        let what = match parts {
-            1 => format!("x {shape} has one value per channel; training needs at least two"),
-            _ => {
-                format!("each of {parts} parts of x {shape} has one value per channel; use more images or fewer parts")
-            }
-        };
-        return Err(Error::shape("batch_norm", what));
+    if part >= 2 {
+        return Ok(part);
     }
+    let what = match parts {
+        1 => format!("x {shape} has one value per channel; training needs at least two"),
+        _ => format!("each of {parts} parts of x {shape} has one value per channel; use more images or fewer parts"),
+    };
+    Err(Error::shape("batch_norm", what))
+}
+
+/// Moves the running statistics towards those of the batch, which is so many times x.
+fn move_running(
+    t: &mut Tape,
+    names: &[String; 2],
+    (x, batches): (Var, usize),
+    [mean, var]: [Var; 2],
+    mode: Mode,
+) -> Result<()> {
+    let part = batches * expect_several(t, x, mode)?;
     let unbiased = |count: usize| count as f32 / (count - 1) as f32;
     let (mean, var, passes, count) = match mode {
         Mode::Split(parts) if parts > 1 => {

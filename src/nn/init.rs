@@ -1,6 +1,7 @@
 //! Parameters: named while a model is recorded, filled once before the first step. A parameter's values depend on the
 //! seed and its name alone, so a model's other parts, or the order they are recorded in, do not change it.
 
+use super::micro::Micro;
 use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result, Shape};
@@ -73,6 +74,8 @@ const STREAM: u32 = 0x696e_6974; // "init"
 pub struct Params {
     list: Vec<Param>,
     playing: Playing,
+    /// The pass of a step in micro-batches that is recorded; none of a step that is recorded whole.
+    pub micro: Option<Micro>,
 }
 
 /// Whose parameters are being named, and whose first values they copy.

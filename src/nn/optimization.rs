@@ -6,6 +6,9 @@ use crate::base::range::{Mistake, between, mistake, positive};
 use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+/// The most images of a step.
+pub const MOST_IMAGES: usize = 65_536;
+
 /// How a stage updates weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,6 +17,9 @@ pub struct Optimization {
     pub epochs: usize,
     /// Images a step.
     pub batch_size: usize,
+    /// Images that the network sees at a time, of pretraining alone; 0 where it sees the whole batch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub micro_batch_size: usize,
     /// Epochs in which the rate rises from zero.
     pub warmup_epochs: usize,
     /// What follows the warm-up.
@@ -28,6 +34,11 @@ pub struct Optimization {
     pub lr_scaling: Scaling,
     /// What updates the weights.
     pub optimizer: Settings,
+}
+
+/// A key that only one stage has is written where it is set.
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// How the learning rate follows the images of a step.
@@ -155,7 +166,7 @@ impl Optimization {
     /// The first value that is out of its range, by its key.
     pub fn check(&self) -> Result<(), Mistake> {
         between("epochs", self.epochs, 0, 1_000_000)?;
-        between("batch_size", self.batch_size, 2, 65_536)?;
+        between("batch_size", self.batch_size, 2, MOST_IMAGES)?;
         self.optimizer.check()?;
         // Of no epochs, none warms up: initial weights need no other key.
         if self.epochs > 0 && self.warmup_epochs > self.epochs {
@@ -236,6 +247,7 @@ mod tests {
         let mut made = Optimization {
             epochs: 4,
             batch_size: 512,
+            micro_batch_size: 0,
             warmup_epochs: 1,
             schedule: Decay::Cosine,
             lr_floor: 0.001,

@@ -158,11 +158,20 @@ impl Optimizer {
         let vars = trained.iter().map(|n| current(t, n)).collect::<Result<Vec<_>>>()?;
         let loss_scale = limits.loss_scale.map(|op| t.loss_scale(op)).transpose()?;
         let found = t.backward(&[loss], &[loss_scale], &vars)?;
-        let missing =
-            |n: &String| Error::Failed(format!("the loss does not depend on {n}; leave it out of the trained set"));
-        let grads = trained.iter().zip(found).map(|(name, g)| g.ok_or_else(|| missing(name)));
-        let grads = grads.collect::<Result<Vec<_>>>()?;
+        let grads = expect_all(trained, found)?;
         t.part(StepPart::Optimizer, |t| self.apply(t, trained, grads, (limits, loss_scale)))
+    }
+
+    /// As [`Optimizer::minimize_within`] with the gradients of `trained`, in their order, which an earlier recording made of
+    /// a loss that was not scaled.
+    pub fn descend_within(&self, t: &mut Tape, trained: &[String], grads: Vec<Var>, limits: Limits) -> Result<Step> {
+        if trained.len() != grads.len() || limits.loss_scale.is_some() {
+            let (have, due) = (grads.len(), trained.len());
+            return Err(Error::Failed(format!(
+                "{have} gradients were given for {due} parameters; give one for each, and no loss scale"
+            )));
+        }
+        t.part(StepPart::Optimizer, |t| self.apply(t, trained, grads, (limits, None)))
     }
 
     /// Guards, limits and applies the gradients of `trained`.
@@ -282,8 +291,15 @@ impl Optimizer {
     }
 }
 
+/// The gradients of `trained`, which a loss must all depend on.
+pub(super) fn expect_all(trained: &[String], found: Vec<Option<Var>>) -> Result<Vec<Var>> {
+    let missing =
+        |n: &String| Error::Failed(format!("the loss does not depend on {n}; leave it out of the trained set"));
+    trained.iter().zip(found).map(|(name, g)| g.ok_or_else(|| missing(name))).collect()
+}
+
 /// The value of a named parameter that the tape already reads.
-fn current(t: &mut Tape, name: &str) -> Result<Var> {
+pub(super) fn current(t: &mut Tape, name: &str) -> Result<Var> {
     match t.state_types().into_iter().find(|s| s.0 == name) {
         Some((_, ty)) => t.state(name, ty),
         None => Err(Error::Failed(format!("parameter {name} is not on the tape"))),

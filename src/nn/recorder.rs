@@ -64,7 +64,7 @@ pub struct Recorder<'a> {
     pub backbone: &'a dyn Backbone,
     /// How the config makes views.
     pub recipe: &'a Recipe,
-    /// Images of the step.
+    /// Images of the step, or of a micro-batch; see [`Recorder::whole_batch`].
     pub batch: usize,
     /// Which images, u32 [batch].
     pub indices: Var,
@@ -118,6 +118,30 @@ impl Recorder<'_> {
     /// Rows [batch, D] of view `i` in `y` [views · batch, D].
     pub fn of_view(&mut self, y: Var, i: usize) -> Result<Var> {
         self.t.slice(y, 0, i * self.batch, self.batch)
+    }
+
+    /// Values that the loss is over, of all images of the step: [k · images, ..] each, view v of image i in row v · images + i.
+    /// What is recorded before sees the images of a micro-batch where a step has them, what is recorded behind it sees the
+    /// whole batch, and so does [`Recorder::batch`]. Every trained layer stands before it. Values are f32. It is called once, at
+    /// the place where the loss begins to compare images; a loss that is a mean over images takes
+    /// [`Recorder::mean_over_images`]. Of a step that is recorded whole, it is nothing.
+    pub fn whole_batch<const N: usize>(&mut self, values: [Var; N]) -> Result<[Var; N]> {
+        let Some(micro) = &mut self.params.micro else { return Ok(values) };
+        let all = micro.gathered(self.t, self.batch, &values)?;
+        self.batch *= micro.batches();
+        all.try_into().map_err(|_| Error::Failed("a value of the whole batch is missing".into()))
+    }
+
+    /// A loss each of whose numbers is a mean over images: of all images of the step, where what was recorded before sees
+    /// a micro-batch. It ends a recording. Of a step that is recorded whole, it is the same loss.
+    pub fn mean_over_images(&mut self, loss: impl Into<Loss>) -> Result<Loss> {
+        let mut loss = loss.into();
+        let Some(micro) = &mut self.params.micro else { return Ok(loss) };
+        let own: Vec<Var> = std::iter::once(loss.total).chain(loss.terms.iter().map(|term| term.1)).collect();
+        let means = micro.averaged(self.t, &own)?;
+        loss.total = means[0];
+        loss.terms.iter_mut().zip(&means[1..]).for_each(|(term, mean)| term.1 = *mean);
+        Ok(loss)
     }
 
     /// A head of the current player on x [N, D]; the parameters of layer i are named `<name>.i.*`.
@@ -211,6 +235,8 @@ pub struct Progress {
     pub steps: usize,
     /// How often this turn was taken in this step.
     pub repeat: usize,
+    /// Images of the step before these; 0 but in micro-batches. What is drawn for these follows what was drawn for those.
+    pub before: usize,
 }
 
 impl Progress {

@@ -49,6 +49,7 @@ impl Method for BarlowTwins {
             let layers = [Unbiased(d), BatchNorm, Relu, Unbiased(d), BatchNorm, Relu, Unbiased(d)];
             r.head("projection", features, &layers)
         })?;
+        let [z] = r.whole_batch([z])?;
         let views = [r.of_view(z, 0)?, r.of_view(z, 1)?];
         let loss = r.t.layer("loss", |t| t.barlow_twins(views, self.lambda as f32))?;
         Ok(loss.into())

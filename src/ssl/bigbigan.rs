@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn each_turn_of_a_step_has_draws_of_its_own() {
-        let at = |step, repeat| Progress { seed: 5, epoch: 1, epochs: 2, step, steps: 3, repeat };
+        let at = |step, repeat| Progress { seed: 5, epoch: 1, epochs: 2, step, steps: 3, repeat, before: 0 };
         let method = method("dropout = 0.25");
         let backbone = ResNet::resnet18(Stem::Small, 0.0625, 3);
         let inputs = |method: &BigBiGan, at| method.inputs(at, &[4, 7, 9], &backbone, [16, 16]);

@@ -81,7 +81,7 @@ impl Method for Byol {
             let (scaled, four) = (t.scale(cosine, 4.0)?, t.fill([1], 4.0)?);
             t.add(scaled, four)
         })?;
-        Ok(loss.into())
+        r.mean_over_images(loss)
     }
 
     fn after_update(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<()> {

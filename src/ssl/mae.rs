@@ -207,7 +207,7 @@ impl Method for Mae {
             let weights = t.fill([n * grid.hidden()], 1.0)?;
             Ok(t.mse(told, target, weights)?[0])
         })?;
-        Ok(loss.into())
+        r.mean_over_images(loss)
     }
 
     /// An order of the patches is drawn for each image by (seed, epoch, image): the first ones are seen.
@@ -255,7 +255,7 @@ mod tests {
         let (mask_ratio, norm_pix_loss) = (0.75, true);
         let mae = Mae { mask_ratio, norm_pix_loss, decoder_embed_dim: 8, decoder_depth: 1, decoder_num_heads: 2 };
         let backbone = Vit::tiny(4, 3);
-        let at = Progress { seed: 3, epoch: 1, epochs: 2, step: 0, steps: 1, repeat: 0 };
+        let at = Progress { seed: 3, epoch: 1, epochs: 2, step: 0, steps: 1, repeat: 0, before: 0 };
         let rows = |at, indices: &[u32]| -> [Vec<u32>; 2] {
             let all = mae.inputs(at, indices, &backbone, [16, 16]);
             [0, 1].map(|i| bytemuck::pod_collect_to_vec(&all[i].1))

@@ -85,10 +85,11 @@ impl Method for Moco {
         let views = r.views;
         let x = r.t.layer("view1", |t| views.view(t, shuffled, 1, &recipe))?;
         let key = r.player(KEY, Some(""), |r| self.encoded(r, x))?;
+        let key = r.t.layer("loss", |t| t.gather(key, unshuffle))?;
+        let [query, key] = r.whole_batch([query, key])?;
         let (n, temperature) = (r.batch, self.temperature as f32);
         let queue = r.params.statistic(r.t, QUEUE[0], [self.queue_size, self.projection_dims[1]], Init::UnitRows)?;
         let loss = r.t.layer("loss", |t| {
-            let key = t.gather(key, unshuffle)?;
             let (key, weights) = (t.detach(key)?, t.fill([n], 1.0)?);
             let loss = t.info_nce([query, key, queue], weights, temperature)?[0];
             t.enqueue(QUEUE[0], QUEUE[1], key)?;
@@ -108,7 +109,10 @@ impl Method for Moco {
 
     fn inputs(&self, at: Progress, indices: &[u32], _: &dyn Backbone, _: [usize; 2]) -> Vec<(&'static str, Vec<u8>)> {
         let step = (at.epoch * at.steps + at.step) as u64;
-        let order = Rng::new(at.seed, STREAM, step).permutation(indices.len());
+        let mut rng = Rng::new(at.seed, STREAM, step);
+        // A micro-batch is shuffled by itself, each in another order.
+        (0..at.before / indices.len().max(1)).for_each(|_| _ = rng.permutation(indices.len()));
+        let order = rng.permutation(indices.len());
         let shuffled: Vec<u32> = order.iter().map(|&i| indices[i]).collect();
         let mut unshuffle = vec![0u32; order.len()];
         order.iter().enumerate().for_each(|(at, &i)| unshuffle[i] = at as u32);

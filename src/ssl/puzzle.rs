@@ -33,7 +33,7 @@ pub(super) fn solved(
         let weights = t.fill([n], 1.0)?;
         Ok(t.cross_entropy(logits, labels, weights)?[0])
     })?;
-    Ok(loss.into())
+    r.mean_over_images(loss)
 }
 
 /// The inputs of [`solved`]: an order is drawn for each image by (seed, epoch, image).

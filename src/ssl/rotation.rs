@@ -48,6 +48,6 @@ impl Method for Rotation {
             let weights = t.fill([TURNS * n], 1.0)?;
             Ok(t.cross_entropy(logits, labels, weights)?[0])
         })?;
-        Ok(loss.into())
+        r.mean_over_images(loss)
     }
 }

@@ -45,6 +45,7 @@ impl Method for SimClr {
         let features = r.features(x)?;
         let [hidden, out] = self.projection_dims;
         let z = r.head("projection", features, &[Layer::Linear(hidden), Layer::Relu, Layer::Linear(out)])?;
+        let [z] = r.whole_batch([z])?;
         let temperature = self.temperature as f32;
         let loss = r.t.layer("loss", |t| {
             let z = t.l2_normalize(z, 1e-12)?;

@@ -54,7 +54,7 @@ impl Method for SimSiam {
             let weights = t.fill([2 * n], 1.0)?;
             Ok(t.negative_cosine(p, other, weights, 1e-8)?[0])
         })?;
-        Ok(loss.into())
+        r.mean_over_images(loss)
     }
 
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {

@@ -6,7 +6,7 @@ use crate::base::Result;
 use crate::base::rng::Rng;
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
-use crate::nn::{Backbone, Layer};
+use crate::nn::{Backbone, Layer, Mode};
 use crate::tape::{Type, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -32,6 +32,12 @@ pub const METHODS: &[&Entry<dyn Method>] = &[
         read: |from| read(from, |method: Constant| Arc::new(method)),
     },
     &Entry {
+        name: "test_ghost",
+        about: "SimCLR whose batch norm sees parts of the images, both views of each",
+        overlay: "[pretraining.test_ghost]\nparts = 2\nprojection_dims = [16, 8]\n",
+        read: |from| read(from, |method: Ghost| Arc::new(method)),
+    },
+    &Entry {
         name: "test_pretext",
         about: "a head that predicts an input of the method's own",
         overlay: "[pretraining.test_pretext]\nclasses = 3\nbatch_size = 6\noptimizer.name = \"sgd\"\n",
@@ -52,7 +58,8 @@ impl Method for Constant {
         let features = r.features(x)?;
         let shape = r.t.shape(features);
         let (target, weights) = (r.t.fill(shape, 0.0)?, ones(r, r.batch)?);
-        Ok(r.t.mse(features, target, weights)?[0].into())
+        let loss = r.t.mse(features, target, weights)?[0];
+        r.mean_over_images(loss)
     }
 }
 
@@ -88,7 +95,7 @@ impl Method for Teacher {
         let zeros = r.t.scale(target, 0.0)?;
         let [size, _] = r.t.mse(z, zeros, weights)?;
         let total = r.t.add(loss, size)?;
-        Ok(Loss { total, terms: vec![("match", loss), ("size", size)] })
+        r.mean_over_images(Loss { total, terms: vec![("match", loss), ("size", size)] })
     }
 
     /// The teacher takes what the student has become.
@@ -99,6 +106,40 @@ impl Method for Teacher {
 
     fn scalars(&self, at: Progress) -> Vec<(&'static str, f32)> {
         vec![("momentum", (1.0 - (1.0 - self.momentum) * (1.0 - at.share())) as f32)]
+    }
+}
+
+/// What SimCLR in micro-batches must be, written down at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ghost {
+    parts: usize,
+    projection_dims: [usize; 2],
+}
+
+impl Checked for Ghost {}
+
+impl Method for Ghost {
+    fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
+        let recipe = r.recipe.clone();
+        let (n, part) = (r.batch, r.batch / self.parts);
+        let views = [r.view(0, &recipe)?, r.view(1, &recipe)?];
+        let mut pieces = Vec::new();
+        for i in 0..self.parts {
+            for view in views {
+                pieces.push(r.t.slice(view, 0, i * part, part)?);
+            }
+        }
+        let x = r.t.concat(&pieces, 0)?;
+        r.mode = Mode::Split(self.parts);
+        let features = r.features(x)?;
+        let [hidden, out] = self.projection_dims;
+        let z = r.head("projection", features, &[Layer::Linear(hidden), Layer::Relu, Layer::Linear(out)])?;
+        let z = r.t.reshape(z, [self.parts, 2, part * out])?;
+        let z = r.t.permute(z, &[1, 0, 2])?;
+        let z = r.t.reshape(z, [2 * n, out])?;
+        let z = r.t.l2_normalize(z, 1e-12)?;
+        Ok(r.t.nt_xent(z, 0.5)?.into())
     }
 }
 

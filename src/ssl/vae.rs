@@ -115,11 +115,13 @@ impl Method for Vae {
             let kl = t.scale(kl, beta / latent as f32)?;
             Ok([t.add(reconstruction, kl)?, reconstruction, kl])
         })?;
-        Ok(Loss { total, terms: vec![("reconstruction", reconstruction), ("kl", kl)] })
+        r.mean_over_images(Loss { total, terms: vec![("reconstruction", reconstruction), ("kl", kl)] })
     }
 
     fn inputs(&self, at: Progress, indices: &[u32], _: &dyn Backbone, _: [usize; 2]) -> Vec<(&'static str, Vec<u8>)> {
         let mut rng = Rng::new(at.seed, STREAM, (at.epoch * at.steps + at.step) as u64);
+        // What the images before these have.
+        (0..at.before * self.latent_dim).for_each(|_| _ = rng.normal());
         let noise: Vec<f32> = (0..indices.len() * self.latent_dim).map(|_| rng.normal()).collect();
         vec![(NOISE, bytemuck::cast_slice(&noise).to_vec())]
     }

@@ -58,6 +58,7 @@ impl Method for Vicreg {
         })?;
         let [invariance, variance, covariance] = [self.invariance, self.variance, self.covariance].map(|w| w as f32);
         let op = vicreg::Vicreg { invariance, variance, covariance };
+        let [z] = r.whole_batch([z])?;
         let views = [r.of_view(z, 0)?, r.of_view(z, 1)?];
         let [total, invariance, variance, covariance] = r.t.layer("loss", |t| t.vicreg(views, op))?;
         let terms = vec![("invariance", invariance), ("variance", variance), ("covariance", covariance)];

@@ -41,6 +41,13 @@ impl Job<'_> {
         pretrain::plan(self, &images, &method, seed)
     }
 
+    /// What [`Job::train`] from random weights would need of the device; an error if that does not fit. Writes only the decoded
+    /// images.
+    pub fn plan_training(&self, spec: &str, noise: (NoiseKind, f64), seed: u64) -> Result<Planned> {
+        let (set, cell) = (self.load(spec)?, single(self.config, spec, noise, seed)?);
+        train::plan(self, &set, &cell, &format!("train on {}, seed {seed}", set.data.name))
+    }
+
     /// Trains on one dataset into `out`, from `weights` or from random ones.
     pub fn train(
         &self,

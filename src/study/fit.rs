@@ -110,8 +110,21 @@ impl Job<'_> {
         state: &State,
         key: &str,
         batch: usize,
+        sizes: Sizes,
+        record: &dyn Fn(usize) -> Result<Vec<Tape>>,
+    ) -> Result<Vec<Schedule>> {
+        self.fitting_or(state, key, batch, sizes, record, &|| Ok(String::new()))
+    }
+
+    /// The same; `other` gives another way out, told where the batch does not fit.
+    pub(super) fn fitting_or(
+        &self,
+        state: &State,
+        key: &str,
+        batch: usize,
         Sizes { least, multiple }: Sizes,
         record: &dyn Fn(usize) -> Result<Vec<Tape>>,
+        other: &dyn Fn() -> Result<String>,
     ) -> Result<Vec<Schedule>> {
         let schedules = |b: usize| record(b)?.iter().map(|t| self.scheduled(t)).collect::<Result<Vec<_>>>();
         let all = schedules(batch)?;
@@ -122,6 +135,7 @@ impl Job<'_> {
         } else {
             ""
         };
+        let other = other()?;
         // What keeps the least batch out may be another thing than what keeps this one out.
         let of_least = if batch > least { at(least)? } else { Some(why.clone()) };
         let way_out = match of_least {
@@ -135,7 +149,26 @@ impl Job<'_> {
                 format!("no {key} is small enough: use a smaller data.image_size or {sized}{more}")
             }
         };
-        Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {hint}{way_out}")))
+        Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {hint}{other}{way_out}")))
+    }
+
+    /// The largest part of a batch, below `most` and a divisor of it, whose recordings fit: `record` makes them. None where
+    /// none of at least `least` does.
+    pub(super) fn largest_part(
+        &self,
+        state: &State,
+        (batch, most): (usize, usize),
+        Sizes { least, multiple }: Sizes,
+        record: &dyn Fn(usize) -> Result<Vec<Tape>>,
+    ) -> Result<Option<usize>> {
+        let takes = |n: &usize| batch.is_multiple_of(*n) && n.is_multiple_of(multiple);
+        let sizes: Vec<usize> = (least..most).filter(takes).collect();
+        let fits = |n: usize| self.fits(state, &record(sizes[n])?);
+        match sizes.len() {
+            0 => Ok(None),
+            _ if !fits(0)? => Ok(None),
+            n => Ok(Some(sizes[last_that_fits(0, n, &fits)?])),
+        }
     }
 
     /// Whether plans of these tapes fit the device, besides what `state` holds.

@@ -1,9 +1,12 @@
 //! The device memory that a stage holds at its peak: promised from shapes alone, before anything runs, and counted when it
 //! ran.
 
+use super::fit::Sizes;
 use super::session::Job;
+use super::stage::is_passing;
+use crate::base::Result;
 use crate::tape::demand::{lacking_bytes, padded, size};
-use crate::tape::{Schedule, State};
+use crate::tape::{Schedule, State, Tape};
 
 /// What a stage will hold of the device's memory at its peak.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +26,12 @@ pub struct Planned {
     pub batch_key: String,
     /// Images of a step.
     pub batch: usize,
-    /// The most images of a step that fit.
+    /// The config's key for the images of a micro-batch, and how many they are; none where a step has none.
+    pub micro_batch: Option<(String, usize)>,
+    /// The most images of a step that fit the device, of whatever data.
     pub largest_batch: usize,
+    /// The training images that there are.
+    pub images: usize,
     /// Its memory.
     pub promise: Promise,
     /// The same with `run.recompute`, where the config does not set it.
@@ -35,6 +42,45 @@ pub struct Planned {
     pub budget_bytes: Option<u64>,
 }
 
+/// A stage as it is planned: what it needs is known from what it records.
+pub(super) struct Outline<'a> {
+    /// What it is.
+    pub name: String,
+    /// The config's key for the images of a step.
+    pub batch_key: &'a str,
+    /// Images of a step, and the most that may be asked for.
+    pub batch: (usize, usize),
+    /// The batches that it can have.
+    pub sizes: Sizes,
+    /// See [`Planned::micro_batch`].
+    pub micro_batch: Option<(String, usize)>,
+    /// The training images that there are.
+    pub images: usize,
+    /// What it records for a step of so many.
+    pub tapes: &'a dyn Fn(usize) -> Result<Vec<Tape>>,
+}
+
+impl Planned {
+    /// Of a stage whose recordings of its batch fit, over `state` and what it still lacks.
+    pub(super) fn of(job: &Job<'_>, outline: Outline<'_>, fitting: &[Schedule], state: &State) -> Result<Planned> {
+        let Outline { name, batch_key, batch: (batch, most), sizes, micro_batch, images, tapes } = outline;
+        let again = |t: &Tape| job.schedule_by(t, true);
+        let again = (!job.config.run.recompute).then(|| tapes(batch)?.iter().map(again).collect::<Result<Vec<_>>>());
+        Ok(Planned {
+            name,
+            batch_key: batch_key.to_string(),
+            batch,
+            micro_batch,
+            largest_batch: job.largest_batch(state, (batch, most), sizes, tapes)?,
+            images,
+            promise: Promise::of(job, fitting, state),
+            recomputed: again.transpose()?.map(|schedules| Promise::of(job, &schedules, state)),
+            binding_bytes: job.gpu.caps().binding_bytes,
+            budget_bytes: job.gpu.options().memory_budget_bytes,
+        })
+    }
+}
+
 impl Promise {
     /// The promise of a stage that runs plans of these schedules. It counts what is alive already, `state`, and the tensors
     /// that `state` still lacks.
@@ -42,7 +88,7 @@ impl Promise {
         let plans = schedules.iter().map(Schedule::plan_bytes).sum::<u64>();
         let slabs = schedules.iter().flat_map(|s| &s.slabs).copied().map(padded).sum::<u64>();
         // A checkpoint reads one tensor at a time through a buffer of its size. Images are not part of it.
-        let is_saved = |name: &str| state.ty(name).is_none() || state.names().any(|n| n == name);
+        let is_saved = |name: &str| !is_passing(name) && (state.ty(name).is_none() || state.names().any(|n| n == name));
         let saved = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| is_saved(name));
         let read_back = saved.map(|(_, ty)| padded(ty.bytes())).max().unwrap_or(0);
         Promise {
@@ -130,6 +176,25 @@ mod tests {
         });
     }
 
+    /// A training is planned, too, and needs what it holds while it trains.
+    #[test]
+    fn a_training_is_planned() {
+        let text = "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.125\n[training]\nbatch_size = 4\nepochs = 1\n";
+        with_job(text, &Silent, |job| {
+            let noise = (crate::noise::NoiseKind::default(), 0.0);
+            let planned = job.plan_training(IMAGES, noise, 0).unwrap();
+            assert_eq!((planned.batch, planned.images, &*planned.batch_key), (4, 9, "training.batch_size"));
+            assert!(planned.largest_batch > 1000 && planned.recomputed.is_some(), "{planned:?}");
+            assert_eq!(job.gpu.meter().live_bytes(), 0, "nothing is left on the device");
+            job.gpu.meter().restart_peak();
+            job.train(IMAGES, None, noise, 0).unwrap();
+            let held = job.gpu.meter().peak_bytes();
+            assert!(held >= planned.promise.peak_bytes(), "{held} were held, {:?}", planned.promise);
+            let most = planned.promise.peak_bytes() + planned.promise.peak_bytes() / 4;
+            assert!(held <= most, "{held} were held with the neighbours, {:?}", planned.promise);
+        });
+    }
+
     #[test]
     fn a_plan_names_the_largest_batch_and_makes_nothing() {
         with_job(SMALL, &Silent, |job| {
@@ -140,7 +205,8 @@ mod tests {
                 job.plan_pretraining(IMAGES, "simclr", 0)
             };
             let six = planned(job.gpu, 6).unwrap();
-            assert_eq!((six.batch, six.largest_batch), (6, 9), "all the images fit");
+            assert_eq!((six.batch, six.images), (6, 9));
+            assert!(six.largest_batch > 1000, "it is the device's bound, not that of nine images: {six:?}");
             assert!(six.promise.largest.0 > 0 && six.promise.largest.0 <= six.binding_bytes, "{six:?}");
             assert_eq!(job.gpu.meter().live_bytes(), 0, "nothing is left on the device");
             // What a step of six needs while it runs, and no more.

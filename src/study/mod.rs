@@ -14,6 +14,7 @@ mod folder;
 pub mod grid;
 mod memory;
 mod metrics;
+mod micro;
 mod names;
 mod neighbours;
 pub mod noisy;

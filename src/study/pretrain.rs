@@ -9,7 +9,8 @@ use super::config::{LastBatch, Pretrained};
 use super::dataset::TrainImages;
 use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked};
-use super::memory::{Planned, Promise};
+use super::memory::{self, Planned, Promise};
+use super::micro::{self, Parts, Recording};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, RESULT, STATE, STEPS};
 use super::pass::Eye;
 use super::provenance::Provenance;
@@ -21,8 +22,9 @@ use super::start::{Begun, COLLAPSED, backbone_metadata};
 use super::turns::{self, Recorded, Update, terms};
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
+use crate::nn::optimization::MOST_IMAGES;
 use crate::nn::recorder::{Progress, Recorder};
-use crate::nn::{Mode, Params, Views, checkpoint};
+use crate::nn::{Mode, Optimization, Params, Views, checkpoint};
 use crate::tape::{Schedule, State, Tape, Type};
 use serde_json::json;
 use std::env::consts::OS;
@@ -89,7 +91,7 @@ pub(super) fn schedules(job: &Job<'_>, images: &TrainImages, method: &Pretrained
     let mut all = steps(job, images, method, seed)?;
     let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
     let batch = batch_for(method, images.store.count)?;
-    for tape in Mirror::tapes(job, &eye, &images.store, batch)? {
+    for tape in Mirror::tapes(job, &eye, &images.store, at_once(method, batch))? {
         all.push(job.schedule(&tape)?);
     }
     Ok(all)
@@ -98,7 +100,8 @@ pub(super) fn schedules(job: &Job<'_>, images: &TrainImages, method: &Pretrained
 /// The schedules of its steps.
 fn steps(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Vec<Schedule>> {
     let batch = batch_for(method, images.store.count)?;
-    record(job, images, method, seed, batch)?.iter().map(|r| job.schedule(&r.tape)).collect()
+    let recorded = record(job, images, method, seed, batch)?;
+    recorded.iter().flat_map(|r| &r.tapes).map(|(t, _)| job.schedule(t)).collect()
 }
 
 /// What the bits of a pretraining depend on: neither a label nor an image of another split is in it.
@@ -128,28 +131,25 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     let (count, dataset) = (images.store.count, &images.name);
     let batch = batch_for(method, count)?;
     let optimization = method.optimization.for_batch(batch);
-    // A contrastive loss over fewer images is another one: what does not fill a batch is left out.
-    let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
-    job.say_batches(&method.optimization, batches);
+    job.say_batches(&method.optimization, batches(count, batch));
     job.say_rate(&method.optimization, batch);
     notes::say(job, one, batch)?;
     let mut state = images.resident.clone();
     let recorded = record(job, images, method, seed, batch)?;
+    let batches = batches(count, batch);
     let record = |b| record(job, images, method, seed, b);
-    let sizes = Sizes::multiples(method.method.batch_multiple());
+    let sizes = sizes(method, batch);
     let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
-    let steps = turns::tapes(batches, &record);
-    let both = |whole| Ok([Mirror::tapes(job, &eye, &images.store, whole)?, steps(whole)?].concat());
-    let fitting = job.fitting(&state, &method.batch_key, batch, sizes, &both)?;
-    let promise = Promise::of(job, &fitting, &state);
+    let promise = Promise::of(job, &fitting(job, images, method, seed, &state)?, &state);
     promise.begin(job);
     begun.load(job, method.backbone.as_ref(), &mut state, &recorded)?;
     if let Some(last) = recorded.last() {
         last.params.fill(job.gpu, &mut state, seed)?;
     }
-    recorded.iter().try_for_each(|r| add_missing(job.gpu, &mut state, &r.tape))?;
+    recorded.iter().flat_map(|r| &r.tapes).try_for_each(|(t, _)| add_missing(job.gpu, &mut state, t))?;
     let name = name_of(method, dataset, seed);
-    let mirror = Mirror::new(job, &eye, (&images.store, batch), (&state, &format!("the weights of {name}")))?;
+    let mirror =
+        Mirror::new(job, &eye, (&images.store, at_once(method, batch)), (&state, &format!("the weights of {name}")))?;
     let plans = turns::compile(job, &state, &method.batch_key, (batches, sizes), &record)?;
     let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
     let task = &Unlabelled { job, name: &name, method, steps: batches.steps(), columns, mirror };
@@ -217,31 +217,77 @@ fn finish(
     Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STEPS, STATE, BACKBONE, RESULT])
 }
 
+/// A contrastive loss over fewer images is another one: what does not fill a batch is left out.
+fn batches(images: usize, whole: usize) -> Batches {
+    Batches { images, whole, last: LastBatch::Drop }
+}
+
+/// The batches that a pretraining can have in place of `batch`: with micro-batches, a whole number of them.
+fn sizes(method: &Pretrained, batch: usize) -> Sizes {
+    match micro_batch(method, batch) {
+        Some(micro) => Sizes { least: micro, multiple: micro },
+        None => Sizes::multiples(method.method.batch_multiple()),
+    }
+}
+
+/// All that a pretraining records of a step of so many images and of the looks at its features.
+fn tapes(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64, batch: usize) -> Result<Vec<Tape>> {
+    let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
+    let record = |b| record(job, images, method, seed, b);
+    let steps = turns::tapes(batches(images.store.count, batch), &record)(batch)?;
+    Ok([Mirror::tapes(job, &eye, &images.store, at_once(method, batch))?, steps].concat())
+}
+
+/// The schedules of a pretraining, where they fit the device. Where they do not, the error names the largest batch, or the
+/// largest micro-batch, that does.
+fn fitting(
+    job: &Job<'_>,
+    images: &TrainImages,
+    method: &Pretrained,
+    seed: u64,
+    state: &State,
+) -> Result<Vec<Schedule>> {
+    let batch = batch_for(method, images.store.count)?;
+    let whole = |b: usize| tapes(job, images, method, seed, b);
+    // The same batch in parts of so many images.
+    let in_parts = |micro_batch_size: usize| {
+        let optimization = Optimization { micro_batch_size, ..method.optimization.clone() };
+        tapes(job, images, &Pretrained { optimization, ..method.clone() }, seed, batch)
+    };
+    let any = Sizes::multiples(method.method.batch_multiple());
+    let key = &method.micro_batch_key;
+    let other = || {
+        let now = at_once(method, batch);
+        Ok(match job.largest_part(state, (batch, now), any, &in_parts) {
+            Ok(Some(micro)) => format!("in micro-batches they fit: the largest {key} that does is {micro}; "),
+            Ok(None) => format!("no {key} is small enough; "),
+            Err(Error::Usage(_)) => String::new(), // a method that takes none says so where it is asked for
+            Err(e) => return Err(e),
+        })
+    };
+    job.fitting_or(state, &method.batch_key, batch, sizes(method, batch), &whole, &other)
+}
+
 /// What a pretraining would need of the device, and the largest batch that fits; an error if its own does not.
 pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Planned> {
     let (count, state) = (images.store.count, &images.resident);
     let batch = batch_for(method, count)?;
-    let batches = Batches { images: count, whole: batch, last: LastBatch::Drop };
-    job.say_batches(&method.optimization, batches);
-    let record = |b| record(job, images, method, seed, b);
-    let (sizes, steps) = (Sizes::multiples(method.method.batch_multiple()), turns::tapes(batches, &record));
-    let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
-    let tapes = |whole| Ok([Mirror::tapes(job, &eye, &images.store, whole)?, steps(whole)?].concat());
-    let fitting = job.fitting(state, &method.batch_key, batch, sizes, &tapes)?;
+    job.say_batches(&method.optimization, batches(count, batch));
+    let (sizes, tapes) = (sizes(method, batch), |whole| tapes(job, images, method, seed, whole));
+    let fitting = fitting(job, images, method, seed, state)?;
     // A method may bound its batch, as MoCo does by its queue.
-    let most = (batch..=count).rev().find(|&b| b % sizes.multiple == 0 && method.method.takes_batch(b).is_ok());
-    let again = |t: &Tape| job.schedule_by(t, true);
-    let again = (!job.config.run.recompute).then(|| tapes(batch)?.iter().map(again).collect::<Result<Vec<_>>>());
-    Ok(Planned {
+    let takes = |b: &usize| b.is_multiple_of(sizes.multiple) && method.method.takes_batch(*b).is_ok();
+    let most = (batch..=MOST_IMAGES).rev().find(takes);
+    let planned = memory::Outline {
         name: name_of(method, &images.name, seed),
-        batch_key: method.batch_key.clone(),
-        batch,
-        largest_batch: job.largest_batch(state, (batch, most.unwrap_or(batch)), sizes, &tapes)?,
-        promise: Promise::of(job, &fitting, state),
-        recomputed: again.transpose()?.map(|schedules| Promise::of(job, &schedules, state)),
-        binding_bytes: job.gpu.caps().binding_bytes,
-        budget_bytes: job.gpu.options().memory_budget_bytes,
-    })
+        batch_key: &method.batch_key,
+        batch: (batch, most.unwrap_or(batch)),
+        sizes,
+        micro_batch: micro_batch(method, batch).map(|micro| (method.micro_batch_key.clone(), micro)),
+        images: count,
+        tapes: &tapes,
+    };
+    Planned::of(job, planned, &fitting, state)
 }
 
 /// What a pretraining is called.
@@ -251,9 +297,21 @@ fn name_of(method: &Pretrained, dataset: &str, seed: u64) -> String {
 
 /// The batch of a pretraining: the config's, or where there are fewer images the largest that the method can take of them.
 pub(super) fn batch_for(method: &Pretrained, images: usize) -> Result<usize> {
-    let (wanted, multiple) = (method.optimization.batch_size, method.method.batch_multiple());
+    let Optimization { batch_size: wanted, micro_batch_size: micro, .. } = method.optimization;
     let batch = batch_of(wanted, images)?;
+    let multiple = if micro > 0 && micro <= batch { micro } else { method.method.batch_multiple() };
     Ok(if batch < wanted { (batch / multiple * multiple).max(2) } else { batch })
+}
+
+/// The images of a micro-batch in a step of so many; none where the network sees the whole batch.
+fn micro_batch(method: &Pretrained, batch: usize) -> Option<usize> {
+    let micro = method.optimization.micro_batch_size;
+    (micro > 0).then(|| micro.min(batch))
+}
+
+/// The images that the network sees at a time in a step of so many.
+fn at_once(method: &Pretrained, batch: usize) -> usize {
+    micro_batch(method, batch).unwrap_or(batch)
 }
 
 /// The turns of one step: each has its views, its loss and the update of what it trains.
@@ -277,25 +335,33 @@ fn record_with(job: &Job<'_>, method: &Pretrained, batch: usize, views: &dyn Vie
         size_key: &|one| method.size_key(one),
         held: method.method.held(),
     };
+    let taped = |params: &mut Params, batch: usize, f: &mut Recording<'_>| {
+        let mut t = Tape::new();
+        let (indices, backbone) = (t.input("indices", Type::u32([batch]))?, method.backbone.as_ref());
+        let (recipe, mode) = (&method.augmentation, Mode::Train);
+        f(&mut Recorder { t: &mut t, params, backbone, recipe, batch, indices, views, mode })?;
+        Ok(t)
+    };
     let mut params = Params::new();
     let mut recorded = Vec::new();
     for turn in turns::checked(&method.name, method.method.turns(), false)? {
-        let mut t = Tape::new();
-        let indices = t.input("indices", Type::u32([batch]))?;
-        let mut r = Recorder {
-            t: &mut t,
-            params: &mut params,
-            backbone: method.backbone.as_ref(),
-            recipe: &method.augmentation,
-            batch,
-            indices,
-            views,
-            mode: Mode::Train,
-        };
         let minimize = |r: &mut Recorder<'_>| Ok((method.method.record(&turn, r)?, Vec::new()));
         let after = |r: &mut Recorder<'_>| method.method.after_update(&turn, r);
-        let columns = update.record(job, &turn, &mut r, &minimize, &after)?;
-        recorded.push(Recorded { turn, tape: t, params: params.clone(), columns });
+        let (tapes, columns) = match micro_batch(method, batch) {
+            Some(micro) => {
+                let (key, one) = (&*method.micro_batch_key, (&turn, &mut params));
+                micro::record(job, &update, one, Parts { batch, micro, key }, &taped, &minimize, &after)?
+            }
+            None => {
+                let mut columns = Vec::new();
+                let tape = taped(&mut params, batch, &mut |r| {
+                    columns = update.record(job, &turn, r, &minimize, &after)?;
+                    Ok(())
+                })?;
+                (vec![(tape, 1)], columns)
+            }
+        };
+        recorded.push(Recorded { turn, tapes, params: params.clone(), columns });
     }
     Ok(recorded)
 }

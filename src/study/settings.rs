@@ -141,6 +141,7 @@ mod tests {
             "[pretraining]\nepochs = 11",
             "[pretraining.simclr]\ntemperature = 0.1",
             "[pretraining.simclr]\nepochs = 11",
+            "[pretraining]\nmicro_batch_size = 64",
             "[pretraining.simclr.optimizer]\nlr = 0.5",
             "[pretraining.simclr.augmentation]\nblur_probability = 0.0",
             "[pretraining.optimizer]\nname = \"sgd\"",

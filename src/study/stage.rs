@@ -21,6 +21,7 @@ use crate::base::text::counted;
 use crate::base::{Error, Result, files, seal};
 use crate::device::{Gpu, Ticket};
 use crate::nn::checkpoint::{self, Checkpoint};
+use crate::nn::micro::{INDEX, is_scratch};
 use crate::nn::{Optimization, Progress, Turn};
 use crate::tape::{Feed, Plan, State, Tape};
 use log::Log;
@@ -224,7 +225,7 @@ impl Stage<'_> {
     fn check_feeds(&self, plans: &[Plans]) -> Result<()> {
         let (at, order) = (self.progress(&self.start(), 0), self.order(0));
         let indices: Vec<u32> = order[..self.taken(1)].iter().map(|&i| i as u32).collect();
-        let schedules = || plans.iter().map(|p| p.whole.schedule());
+        let schedules = || plans.iter().flat_map(|p| p.whole.stages()).map(|(plan, _)| plan.schedule());
         let wrong = |what: &str, name: &str, why: &str| {
             Err(Error::Failed(format!("{}: the method gives the {what} {name}, {why}", self.name)))
         };
@@ -251,7 +252,7 @@ impl Stage<'_> {
 
     fn progress(&self, at: &Cursor, repeat: usize) -> Progress {
         let (epochs, steps) = (self.optimization.epochs, self.steps());
-        Progress { seed: self.seed, epoch: at.epoch, epochs, step: at.step, steps, repeat }
+        Progress { seed: self.seed, epoch: at.epoch, epochs, step: at.step, steps, repeat, before: 0 }
     }
 
     fn rate(&self, epoch: usize, step: usize) -> f64 {
@@ -323,23 +324,28 @@ impl Stage<'_> {
         let indices: Vec<u32> = chosen.iter().map(|&i| i as u32).collect();
         let mut last = None;
         for ((turn, _), plans) in self.turns.iter().zip(plans) {
-            let plan = plans.rest.as_ref().filter(|_| chosen.len() < self.batches.whole).unwrap_or(&plans.whole);
+            let program = plans.rest.as_ref().filter(|_| chosen.len() < self.batches.whole).unwrap_or(&plans.whole);
             for repeat in 0..turn.repeats {
-                last = Some(self.turn(plan, turn, &indices, (at, repeat), slots)?);
+                for (plan, times) in program.stages() {
+                    // What runs several times in a turn sees as many parts of the batch.
+                    for (part, images) in indices.chunks(indices.len() / times).enumerate() {
+                        last = Some(self.run_plan((plan, turn), (images, part), (at, repeat), slots)?);
+                    }
+                }
             }
         }
         last.ok_or_else(|| Error::Failed("a step has no turn".into()))
     }
 
-    fn turn(
+    /// Runs a plan of a turn on part `part` of the batch.
+    fn run_plan(
         &self,
-        plan: &Plan,
-        turn: &Turn,
-        indices: &[u32],
+        (plan, turn): (&Plan, &Turn),
+        (indices, part): (&[u32], usize),
         (at, repeat): (&Cursor, usize),
         slots: usize,
     ) -> Result<Ticket> {
-        let progress = self.progress(at, repeat);
+        let progress = Progress { before: part * indices.len(), ..self.progress(at, repeat) };
         let (own, numbers) = (self.task.inputs(progress, indices), self.task.scalars(progress));
         let row = (at.step % slots) * turn.repeats + repeat;
         let lr = self.rate(at.epoch, at.step);
@@ -354,6 +360,10 @@ impl Stage<'_> {
         let named = |name: &str| schedule.inputs.iter().any(|i| i.0 == name);
         if named("indices") {
             feed = feed.input("indices", indices);
+        }
+        let part = [part as u32];
+        if named(INDEX) {
+            feed = feed.input(INDEX, &part);
         }
         feed.inputs.extend(own.iter().filter(|o| named(o.0)).map(|(n, b)| (*n, b.as_slice())));
         plan.run(self.job.gpu, &feed)
@@ -404,11 +414,16 @@ pub(super) fn order(seed: u64, epoch: usize, images: usize) -> Vec<usize> {
     Rng::new(seed, SHUFFLE, epoch as u64).permutation(images)
 }
 
-/// Adds to `state` what `tape` names and it lacks. The ring is added as data: its rows are read before every save, so a
-/// checkpoint need not hold it and does not depend on its length.
+/// Whether a state is no part of a checkpoint: a ring, whose rows are read before every save, so that a checkpoint does not
+/// depend on its length, and what micro-batches keep within a step.
+pub(super) fn is_passing(state: &str) -> bool {
+    state == "metrics" || state.starts_with("metrics.") || is_scratch(state)
+}
+
+/// Adds to `state` what `tape` names and it lacks. What is no part of a checkpoint is added as data.
 pub(super) fn add_missing(gpu: &Gpu, state: &mut State, tape: &Tape) -> Result<()> {
     let types = tape.state_types();
-    for (name, ty) in types.iter().filter(|t| t.0 == "metrics" || t.0.starts_with("metrics.")) {
+    for (name, ty) in types.iter().filter(|t| is_passing(&t.0)) {
         if state.ty(name).is_none() {
             state.insert_resident(gpu, name, *ty, &vec![0; ty.bytes() as usize])?;
         }

@@ -35,11 +35,18 @@ impl Job<'_> {
         let indices: Vec<u32> = chosen[..batch].iter().map(|&i| i as u32).collect();
         let (labels, classes, images) = (set.data.train.labels, set.data.classes.len(), set.train);
         let state = images.resident.clone();
-        let at = Progress { seed, epoch: 0, epochs: optimization.epochs, step: 0, steps: 1, repeat: 0 };
+        let at = Progress { seed, epoch: 0, epochs: optimization.epochs, step: 0, steps: 1, repeat: 0, before: 0 };
         // Of several turns, the first.
-        let first = |turns: Vec<Recorded>| match turns.into_iter().next() {
-            Some(turn) => Ok((turn.tape, turn.params)),
-            None => Err(Error::Failed("a method without a turn".into())),
+        let first = |turns: Vec<Recorded>| {
+            let turn = turns.into_iter().next().map(|turn| (turn.tapes, turn.params));
+            let (mut tapes, params) = turn.ok_or_else(|| Error::Failed("a method without a turn".into()))?;
+            match (tapes.len(), tapes.pop()) {
+                (1, Some((tape, _))) => Ok((tape, params)),
+                _ => Err(Error::Usage(
+                    "a step in micro-batches is several recordings, and one is measured; use micro_batch_size = 0"
+                        .into(),
+                )),
+            }
         };
         let mut inputs = vec![("indices", bytemuck::cast_slice(&indices).to_vec())];
         let (name, record, own): (String, Record<'_>, _) = match phase {

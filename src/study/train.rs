@@ -7,6 +7,7 @@ use super::dataset::{Loaded, TrainImages};
 use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked};
 use super::grid::Cell;
+use super::memory::{self, Planned};
 use super::metrics::{argmax, metrics};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PROJECTION, RESULT, STATE, STEPS};
 use super::neighbours::knn;
@@ -24,6 +25,7 @@ use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
+use crate::nn::optimization::MOST_IMAGES;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Mode, Params, Recipe, checkpoint};
 use crate::noise;
@@ -209,7 +211,7 @@ pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<
     let (stores, eye) = ([&train.store, &set.val, &set.test], Eye::of(job, set, cell)?);
     let mut tapes = Pass::tapes(job, &eye, &stores, Some(classes), c.evaluation.batch_size)?;
     for batch in batches(job, &c.learning_of(&cell.method)?, set)?.sizes() {
-        tapes.extend(record(job, train, cell, classes, batch)?.into_iter().map(|r| r.tape));
+        tapes.extend(record(job, train, cell, classes, batch)?.into_iter().flat_map(|r| r.tapes).map(|t| t.0));
     }
     tapes.iter().map(|t| job.schedule(t)).collect()
 }
@@ -263,6 +265,34 @@ pub(super) fn run(
     })
 }
 
+/// What the evaluation of a cell and its steps of so many images record: all that is on the device at once.
+fn tapes(job: &Job<'_>, set: &Loaded, cell: &Cell, batches: Batches) -> Result<Vec<Tape>> {
+    let (stores, classes) = ([&set.train.store, &set.val, &set.test], set.data.classes.len());
+    let (eye, eval) = (Eye::of(job, set, cell)?, Pass::batch(job, &stores));
+    let record = |b| record(job, &set.train, cell, classes, b);
+    let steps = turns::tapes(batches, &record)(batches.whole)?;
+    Ok([Pass::tapes(job, &eye, &stores, Some(classes), eval)?, steps].concat())
+}
+
+/// What training a cell would need of the device, and the largest batch that fits; an error if its own does not.
+pub(super) fn plan(job: &Job<'_>, set: &Loaded, cell: &Cell, name: &str) -> Result<Planned> {
+    let (learning, state) = (job.config.learning_of(&cell.method)?, &set.resident);
+    let (batches, sizes) = (batches(job, &learning, set)?, Sizes::from(2));
+    job.say_batches(learning.optimization.batch_size, batches);
+    let tapes = |whole| tapes(job, set, cell, Batches { whole, ..batches });
+    let fitting = job.fitting(state, &learning.batch_key, batches.whole, sizes, &tapes)?;
+    let planned = memory::Outline {
+        name: name.to_string(),
+        batch_key: &learning.batch_key,
+        batch: (batches.whole, MOST_IMAGES),
+        sizes,
+        micro_batch: None,
+        images: batches.images,
+        tapes: &tapes,
+    };
+    Planned::of(job, planned, &fitting, state)
+}
+
 /// A cell whose plans are made, with nothing written yet.
 struct Ready<'a> {
     task: Labelled<'a>,
@@ -293,8 +323,7 @@ impl<'a> Ready<'a> {
         let eval = Pass::batch(job, &stores);
         let passes = |batch| Pass::tapes(job, &eye, &stores, Some(classes), batch);
         job.fitting(&state, "evaluation.batch_size", eval, Sizes::from(1), &passes)?;
-        let steps = turns::tapes(batches, &record);
-        let both = |whole| Ok([passes(eval)?, steps(whole)?].concat());
+        let both = |whole| tapes(job, set, cell, Batches { whole, ..batches });
         job.fitting(&state, &learning.batch_key, batches.whole, Sizes::from(2), &both)?;
         if let Some(start) = start {
             start.load(job, &data.classes, eye.backbone.as_ref(), &mut state)?;
@@ -305,7 +334,7 @@ impl<'a> Ready<'a> {
         if let Some(last) = recorded.last() {
             last.params.fill(job.gpu, &mut state, cell.seed)?;
         }
-        recorded.iter().try_for_each(|r| add_missing(job.gpu, &mut state, &r.tape))?;
+        recorded.iter().flat_map(|r| &r.tapes).try_for_each(|(t, _)| add_missing(job.gpu, &mut state, t))?;
         for before in learning.learner.turns().iter().filter(|_| learning.learner.plans_epochs()).map(losses_before) {
             state.insert(job.gpu, &before, Type::f32([data.train.len(), 1]), None)?;
         }
@@ -398,7 +427,7 @@ pub(super) fn record(
         };
         let after = |r: &mut Recorder<'_>| learning.learner.after_update(&turn, r);
         let columns = update.record(job, &turn, &mut r, &learned, &after)?;
-        recorded.push(Recorded { turn, tape: t, params: params.clone(), columns });
+        recorded.push(Recorded { turn, tapes: vec![(t, 1)], params: params.clone(), columns });
     }
     Ok(recorded)
 }

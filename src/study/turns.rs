@@ -9,17 +9,17 @@ use crate::nn::init::Param;
 use crate::nn::optimizer::{Held, Limits};
 use crate::nn::recorder::{Loss, Recorder, Turn};
 use crate::nn::{Model, Optimization, Params};
-use crate::tape::{Plan, State, Tape, Var};
+use crate::tape::{Program, State, Tape, Var};
 
 /// The end of the name of a column that holds a guard's flag.
 pub(super) const SKIPPED: &str = "skipped";
 
-/// The plans of a stage.
+/// The plans of a turn.
 pub(super) struct Plans {
     /// Of a step of a whole batch.
-    pub whole: Plan,
+    pub whole: Program,
     /// Of the smaller last one, where one is taken.
-    pub rest: Option<Plan>,
+    pub rest: Option<Program>,
 }
 
 /// The state that the metrics of a turn go to.
@@ -30,7 +30,8 @@ pub(super) fn ring_of(turn: &Turn) -> String {
 /// A recorded turn.
 pub(super) struct Recorded {
     pub turn: Turn,
-    pub tape: Tape,
+    /// Its recordings in the order in which they run, each with how often: several and more than once in micro-batches alone.
+    pub tapes: Vec<(Tape, usize)>,
     /// The parameters of this turn and those before it.
     pub params: Params,
     /// The names of the columns of its ring: the loss, its terms, further metrics, the guard's flag.
@@ -97,16 +98,19 @@ impl Update<'_> {
         minimize: &dyn Fn(&mut Recorder<'_>) -> Result<Minimized>,
         after: &dyn Fn(&mut Recorder<'_>) -> Result<()>,
     ) -> Result<Vec<String>> {
-        if turn.name.is_empty() {
-            return self.unscoped(job, turn, r, minimize, after);
+        scoped(turn, r, |r| self.unscoped(job, turn, r, minimize, after))
+    }
+
+    /// The parameters that a turn trains, in a recording that names them all; they are refused where the device cannot hold
+    /// them.
+    pub fn trained(&self, job: &Job<'_>, turn: &Turn, params: &Params) -> Result<Vec<String>> {
+        job.expect_bearable(params, self.optimization, self.model, self.size_key)?;
+        let trained = params.trained_by(turn.trains);
+        if trained.is_empty() {
+            let (name, players) = (self.name, turn.trains);
+            return Err(Error::Failed(format!("a turn of {name} trains {players:?}, who have no parameters")));
         }
-        let Recorder { params, backbone, recipe, batch, indices, views, mode, .. } = r;
-        let (backbone, recipe, batch) = (*backbone, *recipe, *batch);
-        let (indices, views, mode) = (*indices, *views, *mode);
-        r.t.scope(turn.name, |t| {
-            let mut r = Recorder { t, params, backbone, recipe, batch, indices, views, mode };
-            self.unscoped(job, turn, &mut r, minimize, after)
-        })
+        Ok(trained)
     }
 
     fn unscoped(
@@ -118,14 +122,17 @@ impl Update<'_> {
         after: &dyn Fn(&mut Recorder<'_>) -> Result<()>,
     ) -> Result<Vec<String>> {
         let (loss, metrics) = minimize(r)?;
-        job.expect_bearable(r.params, self.optimization, self.model, self.size_key)?;
-        let trained = r.params.trained_by(turn.trains);
-        if trained.is_empty() {
-            let (name, players) = (self.name, turn.trains);
-            return Err(Error::Failed(format!("a turn of {name} trains {players:?}, who have no parameters")));
-        }
-        let limits = Limits { held: self.held, ..self.optimization.limits() };
-        let skipped = self.optimization.optimizer()?.minimize_within(r.t, loss.total, &trained, limits)?.skipped;
+        let trained = self.trained(job, turn, r.params)?;
+        let (optimizer, limits) =
+            (self.optimization.optimizer()?, Limits { held: self.held, ..self.optimization.limits() });
+        let step = match &mut r.params.micro {
+            None => optimizer.minimize_within(r.t, loss.total, &trained, limits)?,
+            Some(micro) => {
+                let gradients = micro.gradients(r.t, &trained)?;
+                optimizer.descend_within(r.t, &trained, gradients, limits)?
+            }
+        };
+        let skipped = step.skipped;
         after(r)?;
         let named = std::iter::once(("loss", loss.total)).chain(loss.terms).chain(metrics).chain([(SKIPPED, skipped)]);
         let (names, values): (Vec<&str>, Vec<Var>) = named.unzip();
@@ -144,6 +151,21 @@ impl Update<'_> {
     }
 }
 
+/// Records `f` in the scope of a turn, which has one where it has a name.
+pub(super) fn scoped<T>(
+    turn: &Turn,
+    r: &mut Recorder<'_>,
+    f: impl FnOnce(&mut Recorder<'_>) -> Result<T>,
+) -> Result<T> {
+    if turn.name.is_empty() {
+        return f(r);
+    }
+    let Recorder { params, backbone, recipe, batch, indices, views, mode, .. } = r;
+    let (backbone, recipe, batch) = (*backbone, *recipe, *batch);
+    let (indices, views, mode) = (*indices, *views, *mode);
+    r.t.scope(turn.name, |t| f(&mut Recorder { t, params, backbone, recipe, batch, indices, views, mode }))
+}
+
 /// Compiles what `record` records of each size of batch: the plans of each turn.
 pub(super) fn compile(
     job: &Job<'_>,
@@ -152,10 +174,17 @@ pub(super) fn compile(
     (batches, sizes): (Batches, Sizes),
     record: &dyn Fn(usize) -> Result<Vec<Recorded>>,
 ) -> Result<Vec<Plans>> {
-    let plans = job.compile(state, key, batches.whole, sizes, &tapes(batches, record))?;
-    let turns = plans.len() / batches.sizes().len().max(1);
-    let (mut whole, mut rest) = (Vec::new(), Vec::new());
-    plans.into_iter().enumerate().for_each(|(i, plan)| if i < turns { whole.push(plan) } else { rest.push(plan) });
+    let mut plans = job.compile(state, key, batches.whole, sizes, &tapes(batches, record))?.into_iter();
+    let mut programs = |size: usize| {
+        let turns = record(size)?.into_iter();
+        let program = |turn: Recorded| {
+            let repeats = turn.tapes.into_iter().map(|(_, repeats)| repeats);
+            repeats.zip(plans.by_ref()).fold(Program::new(), |program, (n, plan)| program.then(plan, n))
+        };
+        Ok::<Vec<Program>, Error>(turns.map(program).collect())
+    };
+    let whole = programs(batches.whole)?;
+    let rest = if batches.rest() > 0 { programs(batches.rest())? } else { Vec::new() };
     let mut rest = rest.into_iter();
     Ok(whole.into_iter().map(|whole| Plans { whole, rest: rest.next() }).collect())
 }
@@ -166,7 +195,7 @@ pub(super) fn tapes<'a>(
     record: &'a dyn Fn(usize) -> Result<Vec<Recorded>>,
 ) -> impl Fn(usize) -> Result<Vec<Tape>> + 'a {
     move |whole| {
-        let each = |size: usize| Ok(record(size)?.into_iter().map(|r| r.tape).collect::<Vec<_>>());
+        let each = |size: usize| Ok(record(size)?.into_iter().flat_map(|r| r.tapes).map(|t| t.0).collect::<Vec<_>>());
         Ok(Batches { whole, ..batches }.sizes().into_iter().map(each).collect::<Result<Vec<_>>>()?.concat())
     }
 }

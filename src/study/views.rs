@@ -32,7 +32,7 @@ impl Job<'_> {
         let (mut state, mut params, mut shown) = (images.resident.clone(), Params::new(), Shown::new(count, batch));
         let steps = images.store.count / batch;
         let epochs = method.optimization.epochs.max(epoch + 1);
-        let at = Progress { seed, epoch, epochs, step: 0, steps, repeat: 0 };
+        let at = Progress { seed, epoch, epochs, step: 0, steps, repeat: 0, before: 0 };
         let mut tape = Tape::new();
         let wanted = tape.input("indices", Type::u32([batch]))?;
         let of = |mean, std| Augmentation { recipe: Recipe::PLAIN, mean, std };

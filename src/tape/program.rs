@@ -38,6 +38,11 @@ impl Program {
         Ok(())
     }
 
+    /// Its plans in order, each with how often it runs.
+    pub fn stages(&self) -> impl Iterator<Item = (&Plan, usize)> {
+        self.stages.iter().map(|(plan, repeats)| (plan, *repeats))
+    }
+
     /// The plan of a stage.
     pub fn plan(&self, stage: usize) -> &Plan {
         &self.stages[stage].0

@@ -309,6 +309,24 @@ impl Tape {
         live
     }
 
+    /// Takes back every assign that was recorded, in every scope: each state stays what it was before the step. For a
+    /// recording of which only some values are wanted; what is assigned from here on counts.
+    pub fn forget_assigns(&mut self) {
+        for v in self.states.values_mut() {
+            (v.newest, v.unread) = (v.first, false);
+            v.scopes.clear();
+        }
+    }
+
+    /// Takes back the inputs that nothing needs of what the step is run for: nobody has to feed them.
+    pub fn forget_unread_inputs(&mut self) {
+        let mut read: BTreeSet<Var> = self.kept().collect();
+        for (node, _) in self.nodes.iter().zip(self.live()).filter(|(_, live)| *live) {
+            read.extend(&node.inputs);
+        }
+        self.inputs.retain(|(_, v)| read.contains(v));
+    }
+
     /// How many nodes are recorded.
     pub fn len(&self) -> usize {
         self.nodes.len()

@@ -134,7 +134,7 @@ mod tests {
         let learner =
             CrossEntropy { class_weights: ClassWeights::None, sampling: Sampling::Balanced, weights: Vec::new() };
         let plan = |epoch| {
-            let at = Progress { seed: 4, epoch, epochs: 2, step: 0, steps: 1, repeat: 0 };
+            let at = Progress { seed: 4, epoch, epochs: 2, step: 0, steps: 1, repeat: 0, before: 0 };
             let epoch = Epoch { at, losses: Vec::new(), given: &given, classes: 3, order: (0..3000).collect() };
             let plan = learner.before_epoch(&epoch).unwrap();
             plan.check(3000, 3).unwrap();

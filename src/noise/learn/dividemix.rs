@@ -314,7 +314,7 @@ mod tests {
             DivideMix { warm_up: 2, p_threshold: 0.5, temperature: 0.5, alpha: 4.0, lambda_u: 25.0, rampup_length: 16 };
         let losses = |high: usize| (0..20).map(|i| if i == high { 3.0 } else { 0.1 + 0.01 * i as f32 }).collect();
         let plan = |epoch| {
-            let at = Progress { seed: 4, epoch, epochs: 9, step: 0, steps: 5, repeat: 0 };
+            let at = Progress { seed: 4, epoch, epochs: 9, step: 0, steps: 5, repeat: 0, before: 0 };
             let losses = vec![losses(3), losses(7)];
             let plan =
                 learner.before_epoch(&Epoch { at, losses, given: &[0; 20], classes: 2, order: (0..20).collect() });
@@ -325,7 +325,7 @@ mod tests {
         let plan = plan(2);
         assert_eq!((plan[0].0, low(&plan[0].1), low(&plan[1].1)), ("clean_probability", vec![7], vec![3]));
         let weight = |epoch, step| {
-            let at = Progress { seed: 4, epoch, epochs: 9, step, steps: 4, repeat: 0 };
+            let at = Progress { seed: 4, epoch, epochs: 9, step, steps: 4, repeat: 0, before: 0 };
             let inputs = learner.inputs(at, &[0, 1]);
             [0, 1].map(|i| f32::from_ne_bytes(inputs[i].1[..].try_into().unwrap()))
         };

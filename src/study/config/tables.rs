@@ -19,8 +19,18 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 /// The keys of [`Optimization`]: they stand in `[pretraining]` and `[training]`, and in a method's table to override them.
-pub(super) const OPTIMIZATION: [&str; 9] =
-    ["epochs", "batch_size", "warmup_epochs", "schedule", "lr_floor", "milestones", "gamma", "lr_scaling", "optimizer"];
+pub(super) const OPTIMIZATION: [&str; 10] = [
+    "epochs",
+    "batch_size",
+    "micro_batch_size",
+    "warmup_epochs",
+    "schedule",
+    "lr_floor",
+    "milestones",
+    "gamma",
+    "lr_scaling",
+    "optimizer",
+];
 
 /// The tables that `[pretraining.METHOD]` may hold to override the config's own.
 pub(super) const TABLES: [&str; 2] = ["model", "augmentation"];
@@ -38,6 +48,8 @@ pub struct Pretrained {
     pub optimization: Optimization,
     /// The key that says how many images a step takes: the method's own or its stage's.
     pub batch_key: String,
+    /// The key that says how many of them the network sees at a time.
+    pub micro_batch_key: String,
     /// The backbone's settings.
     pub model: Model,
     /// The backbone.
@@ -101,7 +113,8 @@ impl Config {
             method,
             settings,
             optimization,
-            batch_key: batch_key("pretraining", name, table),
+            batch_key: key_of("batch_size", "pretraining", name, table),
+            micro_batch_key: key_of("micro_batch_size", "pretraining", name, table),
             backbone: model.backbone(self.data.channels)?,
             model,
             augmentation,
@@ -120,7 +133,7 @@ impl Config {
         let table = self.training.tables.get(name);
         let (learner, settings) = read(learn::learner(name)?, table)?;
         let optimization = optimization(&self.training.optimization, table)?;
-        let batch_key = batch_key("training", name, table);
+        let batch_key = key_of("batch_size", "training", name, table);
         Ok(Learning { name: name.to_string(), learner, settings, optimization, batch_key })
     }
 
@@ -201,11 +214,11 @@ fn laid<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, over: Table
     table.try_into().map_err(|e: toml::de::Error| wrong(key, e.message()))
 }
 
-/// Where the batch of a method is set.
-fn batch_key(stage: &str, name: &str, table: Option<&Table>) -> String {
-    match table.is_some_and(|t| t.contains_key("batch_size")) {
-        true => format!("{stage}.{name}.batch_size"),
-        false => format!("{stage}.batch_size"),
+/// Where a key of a method is set: in its own table or its stage's.
+fn key_of(key: &str, stage: &str, name: &str, table: Option<&Table>) -> String {
+    match table.is_some_and(|t| t.contains_key(key)) {
+        true => format!("{stage}.{name}.{key}"),
+        false => format!("{stage}.{key}"),
     }
 }
 
@@ -263,7 +276,17 @@ fn check_views(one: &Pretrained, table: Option<&Table>) -> Result<(), Mistake> {
 /// Whether the method goes with the batch and the backbone that it is given.
 fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
     let below = |(key, what): Mistake| (format!("pretraining.{}.{key}", one.name), what);
-    one.method.takes_batch(one.optimization.batch_size).map_err(below)?;
+    let Optimization { batch_size: batch, micro_batch_size: micro, .. } = one.optimization;
+    one.method.takes_batch(batch).map_err(below)?;
+    if micro > 0 {
+        let least = 2 * one.method.batch_multiple();
+        if micro < least || !batch.is_multiple_of(micro) {
+            let what =
+                format!("is {micro}; use 0, or a divisor of {}, which is {batch}, of {least} or more", one.batch_key);
+            return mistake(&one.micro_batch_key, what);
+        }
+        one.method.takes_batch(micro).map_err(below)?;
+    }
     let size = config.data.image_size;
     one.method.takes_backbone(one.backbone.as_ref(), [size, size]).map_err(|(key, what)| {
         let own = config.pretraining.tables.get(&one.name).and_then(|table| table.get("model")?.get("arch"));

@@ -5,7 +5,7 @@ use crate::nn::Optimizer;
 use crate::study::config::{Config, LastBatch};
 use crate::study::testing::{Heard, with_job};
 use crate::study::turns::ring_of;
-use crate::tape::{Options, Schedule, Type};
+use crate::tape::{Options, Program, Schedule, Type};
 
 /// Gives a step that takes one of the `bad` images inputs under which a gradient overflows and the loss does not.
 struct Overflowing {
@@ -59,7 +59,8 @@ fn run(job: &Job<'_>, bad: Vec<u32>) -> Result<(Vec<EpochRecord>, f32)> {
     let (seed, batches) = (0, Batches { images: 8, whole: 2, last: LastBatch::Drop });
     let turns = vec![(Turn::ONLY, vec!["loss".to_string(), "skipped".to_string()])];
     let stage = Stage { job, name, phase, folder, address, seed, optimization, batches, turns, limit: None, task };
-    let (records, _, _) = stage.run(&[Plans { whole, rest: None }], &state, stage.start())?;
+    let (records, _, _) =
+        stage.run(&[Plans { whole: Program::new().then(whole, 1), rest: None }], &state, stage.start())?;
     Ok((records, state.read_f32(job.gpu, "w")?[0]))
 }
 

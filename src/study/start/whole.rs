@@ -1,6 +1,7 @@
 //! Every tensor of a stage from one file: what an outside program made, or the state of another run.
 
 use super::super::session::Job;
+use super::super::stage::is_passing;
 use super::super::turns::Recorded;
 use crate::base::hash::{Hasher, sha256};
 use crate::base::{DType, Error, Result};
@@ -42,8 +43,8 @@ impl Whole {
             .last()
             .map(|last| last.params.list().iter().map(|p| (p.name.clone(), p.ty)).collect())
             .unwrap_or_default();
-        let named = turns.iter().flat_map(|turn| turn.tape.state_types());
-        let own = |name: &str| name != "metrics" && !name.starts_with("metrics.") && state.ty(name).is_none();
+        let named = turns.iter().flat_map(|turn| &turn.tapes).flat_map(|(tape, _)| tape.state_types());
+        let own = |name: &str| !is_passing(name) && state.ty(name).is_none();
         let memory: BTreeMap<String, Type> =
             named.filter(|(name, _)| own(name) && !params.contains_key(name)).collect();
         let known = |name: &&str| params.contains_key(*name) || memory.contains_key(*name);
