@@ -138,6 +138,7 @@ impl Method for Dino {
         let student = r.together(&[a, b], |r, x| self.outputs(r, x))?;
         // The teacher sees the views the other way round, so that row i of one stands against row i of the other.
         let teacher = r.player(TEACHER, Some(""), |r| r.together(&[b, a], |r, x| self.outputs(r, x)))?;
+        let [student, teacher] = r.whole_batch([student, teacher])?;
         let center = r.params.statistic(r.t, CENTER, [1, self.output_dim], Init::Zeros)?;
         let sharpness = r.t.scalar(SCALARS[1])?;
         let loss = r.t.layer("loss", |t| self.compared(t, [student, teacher, center], sharpness))?;
