@@ -3,20 +3,23 @@
 //! A [`layout`] reads a SPEC into a [`DecodedData`], [`cache`] keeps what was decoded, and [`split`] makes the
 //! [`Dataset`]. Its training, validation and test images never share a picture or a patient.
 
+pub mod alike;
 pub mod arrays;
 pub mod augment;
 pub mod cache;
 pub mod classes;
 pub mod decode;
+pub mod descriptor;
 mod groups;
 pub mod layout;
 pub mod split;
 pub mod store;
 pub mod summary;
 
+pub use alike::{Alike, alike};
 pub use decode::png;
 pub use layout::{folder, manifest, npz, phantom};
-pub use summary::{Summary, inspect};
+pub use summary::{Summary, inspect, inspect_beside};
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};

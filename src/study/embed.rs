@@ -143,6 +143,11 @@ impl Job<'_> {
     /// The features that the backbone in `path` makes of every image of `spec`. The backbone is told by its file, ours or
     /// another program's; how images become its input is said. Of the job's config the limits of data are read.
     pub fn embed(&self, path: &Path, spec: &str, wish: &Wish) -> Result<Embedded> {
+        Ok(self.embed_beside(path, spec, wish)?.0)
+    }
+
+    /// The same, beside the images.
+    pub(super) fn embed_beside(&self, path: &Path, spec: &str, wish: &Wish) -> Result<(Embedded, DecodedData)> {
         let bytes = weights::read(path)?;
         let seen = seen((path, &bytes), wish)?;
         let ImageForm { image_size, store_size, channels, .. } = seen.form;
@@ -162,11 +167,12 @@ impl Job<'_> {
         let data = job.all_images(spec)?;
         let eye = Eye::new(seen.backbone.clone(), seen.form.mean, seen.form.std);
         let weights = format!("the weights in {}", path.display());
-        job.features_of(data, &eye, (&state, &weights), wish.batch)
+        let embedded = job.features_of(&data, &eye, (&state, &weights), wish.batch)?;
+        Ok((embedded, data))
     }
 
     /// Every image of a dataset, as it stands in its files.
-    fn all_images(&self, spec: &str) -> Result<DecodedData> {
+    pub(super) fn all_images(&self, spec: &str) -> Result<DecodedData> {
         self.progress.stage(&format!("load {spec}"), 0, 0, "images");
         let options = LoadOptions { cache: None, ..self.load_options() };
         let data = data::load_all(spec, &options, &|done, _| self.progress.step(done as u64, ""))?;
@@ -174,7 +180,7 @@ impl Job<'_> {
         Ok(data)
     }
 
-    fn features_of(&self, data: DecodedData, eye: &Eye, of: (&State, &str), mut batch: usize) -> Result<Embedded> {
+    fn features_of(&self, data: &DecodedData, eye: &Eye, of: (&State, &str), mut batch: usize) -> Result<Embedded> {
         let parts = || Split::ALL.into_iter().zip(&data.parts).filter_map(|(s, p)| Some((s, &p.as_ref()?.images)));
         let total: usize = parts().map(|(_, images)| images.len()).sum();
         let mut all = Embedded { width: eye.backbone.features(), classes: data.classes.clone(), ..Embedded::default() };

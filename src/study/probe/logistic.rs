@@ -18,7 +18,7 @@ const ITERATIONS: usize = 1000;
 
 /// Features with their labels.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(in crate::study) struct Rows<'a> {
     /// Rows of `width`.
     pub features: &'a [f32],
     pub labels: &'a [u32],
@@ -29,7 +29,7 @@ pub(super) struct Rows<'a> {
 }
 
 /// A linear classifier.
-pub(super) struct Linear {
+pub(in crate::study) struct Linear {
     pub weight_decay: f64,
     /// [classes, width].
     pub weight: Vec<f32>,
