@@ -44,6 +44,9 @@ pub(super) struct Audit {
     /// How many images of each list the page shows
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     page_images: u32,
+    /// Write the features that were compared, as `wgslab embed` does
+    #[arg(long, value_name = "FILE.npz")]
+    features: Option<PathBuf>,
     /// How many folds there are: the classifier learns from all but one
     #[arg(long, value_name = "N", default_value_t = 5)]
     folds: usize,
@@ -67,17 +70,27 @@ pub(super) struct Audit {
 impl Audit {
     pub fn run(&self, options: &Options) -> Result<()> {
         let page = self.page.as_deref();
-        expect_writable(&[("--out", Some(&self.out)), ("--page", page), ("--weights", self.weights.as_deref())])?;
-        if let Some(weights) = self.weights.as_ref().filter(|w| !w.is_file()) {
+        let features = self.features.as_deref();
+        let weights = self.weights.as_deref();
+        expect_writable(&[
+            ("--out", Some(&self.out)),
+            ("--page", page),
+            ("--features", features),
+            ("--weights", weights),
+        ])?;
+        if let Some(weights) = weights.filter(|w| !w.is_file()) {
             return Err(Error::Data(format!("the weights {} are not there; check the path", weights.display())));
         }
         let embed = Wish { image_size: self.image_size.map(|s| s.0), batch: self.batch as usize, ..Wish::default() };
         let wish = AuditWish { folds: self.folds, neighbours: self.neighbours as usize, seed: self.seed, embed };
         let folder = temporary()?;
-        let work = |job: &crate::study::Job<'_>| job.audit(&self.data, self.weights.as_deref(), &wish);
+        let work = |job: &crate::study::Job<'_>| job.audit(&self.data, weights, &wish);
         let found = options.job(&config(None)?, folder.path(), work)?;
         if let Some(path) = page {
             files::write_atomic(path, found.page(self.page_images as usize)?.as_bytes())?;
+        }
+        if let Some(path) = features {
+            files::write_atomic(path, &found.embedded.npz()?)?;
         }
         found.write(&self.out)?;
         if self.json {

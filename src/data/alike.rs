@@ -93,8 +93,7 @@ pub struct Alike {
 
 /// Where an image stands: its split and its place in it.
 pub fn places(data: &DecodedData) -> Vec<(Split, usize)> {
-    let parts = Split::ALL.into_iter().zip(&data.parts).filter_map(|(s, p)| Some((s, p.as_ref()?)));
-    parts.flat_map(|(split, part)| (0..part.images.len()).map(move |i| (split, i))).collect()
+    data.parts_with_images().flat_map(|(split, images)| (0..images.len()).map(move |i| (split, i))).collect()
 }
 
 /// The sets of images of `data` that are alike. `told` hears how many images were looked at.

@@ -274,6 +274,11 @@ pub struct DecodedData {
 }
 
 impl DecodedData {
+    /// The splits that there are, with their images.
+    pub fn parts_with_images(&self) -> impl Iterator<Item = (Split, &Images)> {
+        Split::ALL.into_iter().zip(&self.parts).filter_map(|(split, part)| Some((split, &part.as_ref()?.images)))
+    }
+
     /// Puts the notes of the listing before the notes of the decoding.
     fn noting(mut self, listed: Vec<String>) -> Self {
         self.notes.splice(0..0, listed);

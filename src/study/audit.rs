@@ -19,7 +19,7 @@ mod found;
 mod page;
 
 use super::config::{Config, Data};
-use super::embed::Wish;
+use super::embed::{Embedded, Wish};
 use super::neighbours::{Near, nearest_of};
 use super::probe::Rows;
 use super::session::Job;
@@ -31,12 +31,15 @@ use crate::noise::audit::folds::folds;
 use crate::noise::audit::{combined, votes};
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Instant;
 
 pub use found::{Audit, AuditSummary, ClassSummary, Close, OffTopic, Suspect};
 pub use page::alike_page;
 
 /// The weight decays of the linear classifier on features of mean 0 and standard deviation 1.
 const WEIGHT_DECAYS: [f64; 3] = [1e-2, 1e-1, 1.0];
+/// The largest element of the gradient at which their searches end: ranks need no more digits.
+const TOLERANCE: f64 = 1e-3;
 /// τ of the neighbours' votes.
 const TEMPERATURE: f64 = 0.1;
 /// How many more neighbours than asked for are looked for at once, since those of an image's own group do not vote.
@@ -57,13 +60,6 @@ pub struct AuditWish {
     pub embed: Wish,
 }
 
-/// Features of all images, in the order of the data, and who says them.
-pub(super) struct Features {
-    rows: Vec<f32>,
-    width: usize,
-    by: String,
-}
-
 /// Images that say something of each other's labels, and what they say.
 pub(super) struct Evidence {
     /// Whether other folds have images of its class.
@@ -81,15 +77,16 @@ pub(super) struct Evidence {
 impl Job<'_> {
     /// Audits the labels of every image of `spec`, with the features of the backbone in `weights`.
     pub fn audit(&self, spec: &str, weights: Option<&Path>, wish: &AuditWish) -> Result<Audit> {
-        let (features, data) = match weights {
-            Some(path) => {
-                let (found, data) = self.embed_beside(path, spec, &wish.embed)?;
-                let by = format!("the backbone in {}", path.display());
-                (Features { rows: found.features, width: found.width, by }, data)
-            }
+        let (embedded, data) = match weights {
+            Some(path) => self.embed_beside(path, spec, &wish.embed)?,
             None => self.described(spec)?,
         };
-        let features = Features { rows: standardized(&features.rows, features.width), ..features };
+        let by = match weights {
+            Some(path) => format!("the features of the backbone in {}", path.display()),
+            None => "gradients and colours (no backbone was given)".to_string(),
+        };
+        let since = Instant::now();
+        let (rows, width) = (standardized(&embedded.features, embedded.width), embedded.width);
         let labels: Vec<u32> = data.parts.iter().flatten().flat_map(|p| p.images.labels.iter().copied()).collect();
         let classes = data.classes.len();
         if classes < 2 || labels.iter().all(|l| *l == labels[0]) {
@@ -106,18 +103,19 @@ impl Job<'_> {
             )));
         }
         let fold = folds(&labels, &groups, classes, wish.folds, wish.seed);
-        let (judged, probabilities, loss) = self.held_out(&features, &labels, (&fold, wish.folds), classes)?;
+        let (judged, probabilities, loss) = self.held_out((&rows, width), &labels, (&fold, wish.folds), classes)?;
         self.progress.stage("look for neighbours", labels.len() as u64, 0, "images");
-        let near = self.of_other_groups(&features, &groups, wish.neighbours)?;
+        let near = self.of_other_groups((&rows, width), &groups, wish.neighbours)?;
         let shares = votes::shares(&near, &labels, classes, TEMPERATURE);
         let evidence = Evidence { judged, probabilities, loss, near, shares };
-        let found = Audit::of(data, &labels, (features.by, alike), evidence, wish);
+        let mut found = Audit::of((data, embedded), &labels, (by, alike), evidence, wish);
+        found.summary.seconds = since.elapsed().as_secs_f64();
         self.progress.done(&found.summary.told());
         Ok(found)
     }
 
     /// Features without a backbone.
-    fn described(&self, spec: &str) -> Result<(Features, DecodedData)> {
+    fn described(&self, spec: &str) -> Result<(Embedded, DecodedData)> {
         self.progress.note(
             "warning: without --weights, images are compared by their gradients and colours, which know little of what a \
              picture shows; the features of a pretrained backbone find more",
@@ -125,35 +123,35 @@ impl Job<'_> {
         let data = Data { image_size: SHOWN, store_size: SHOWN, channels: 3, ..self.config.data.clone() };
         let config = Config { data, ..self.config.clone() };
         let data = Job { config: &config, kernels: self.kernels.clone(), ..*self }.all_images(spec)?;
-        let mut rows = Vec::new();
-        for part in data.parts.iter().flatten() {
-            rows.extend(descriptor::describe(&part.images, &|_| ())?);
+        let mut found = Embedded { width: descriptor::width(3), classes: data.classes.clone(), ..Embedded::default() };
+        for (split, images) in data.parts_with_images() {
+            found.features.extend(descriptor::describe(images, &|_| ())?);
+            found.name(split, images);
         }
-        let by = "gradients and colours (no backbone was given)".to_string();
-        Ok((Features { rows, width: descriptor::width(3), by }, data))
+        Ok((found, data))
     }
 
     /// Whether each image is judged, its probabilities, and its loss.
     #[allow(clippy::type_complexity, reason = "three columns of one table")]
     fn held_out(
         &self,
-        features: &Features,
+        (rows_of_features, width): (&[f32], usize),
         labels: &[u32],
         (fold, count): (&[usize], usize),
         classes: usize,
     ) -> Result<(Vec<bool>, Vec<f64>, Vec<f64>)> {
-        let width = features.width;
         let mut of_decay = vec![vec![0.0; labels.len() * classes]; WEIGHT_DECAYS.len()];
         let mut judged = vec![false; labels.len()];
         self.progress.stage("judge the labels of each fold", count as u64, 0, "folds");
         for held in 0..count {
             let rows = |inside: bool| (0..labels.len()).filter(move |&i| (fold[i] == held) == inside);
             let take = |inside: bool| -> Vec<f32> {
-                rows(inside).flat_map(|i| features.rows[i * width..][..width].iter().copied()).collect()
+                rows(inside).flat_map(|i| rows_of_features[i * width..][..width].iter().copied()).collect()
             };
             let (train, given): (_, Vec<u32>) = (take(false), rows(false).map(|i| labels[i]).collect());
             let test = take(true);
-            let fitted = Rows::new(self.gpu, &train, &given, width, classes).fit(self, &WEIGHT_DECAYS)?;
+            let rows_of = Rows::new(self.gpu, &train, &given, width, classes);
+            let fitted = Rows { tolerance: TOLERANCE, ..rows_of }.fit(self, &WEIGHT_DECAYS)?;
             for (all, linear) in of_decay.iter_mut().zip(fitted) {
                 let logits = linear.logits(&test);
                 for (i, row) in rows(true).zip(logits.chunks_exact(classes)) {
@@ -175,13 +173,13 @@ impl Job<'_> {
     }
 
     /// The nearest images of each image, of other groups than its own.
-    fn of_other_groups(&self, features: &Features, groups: &[usize], k: usize) -> Result<Vec<Near>> {
-        let (n, width) = (groups.len(), features.width);
+    fn of_other_groups(&self, (features, width): (&[f32], usize), groups: &[usize], k: usize) -> Result<Vec<Near>> {
+        let n = groups.len();
         let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
         groups.iter().enumerate().for_each(|(i, &g)| members.entry(g).or_default().push(i));
         let largest = members.values().map(Vec::len).max().unwrap_or(0);
         let asked = (k + largest.min(SPARE)).min(n);
-        let mut near = nearest_of(self, &features.rows, &features.rows, width, asked)?;
+        let mut near = nearest_of(self, features, features, width, asked)?;
         for (i, near) in near.iter_mut().enumerate() {
             near.retain(|(_, j)| groups[*j] != groups[i]);
             near.truncate(k);
@@ -192,7 +190,7 @@ impl Job<'_> {
         for group in large {
             let others: Vec<usize> = (0..n).filter(|&i| groups[i] != groups[group[0]]).collect();
             let take = |rows: &[usize]| -> Vec<f32> {
-                rows.iter().flat_map(|&i| features.rows[i * width..][..width].iter().copied()).collect()
+                rows.iter().flat_map(|&i| features[i * width..][..width].iter().copied()).collect()
             };
             let found = nearest_of(self, &take(&others), &take(group), width, k.min(others.len()))?;
             for (&i, found) in group.iter().zip(found) {

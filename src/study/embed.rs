@@ -51,6 +51,13 @@ pub struct Embedded {
 }
 
 impl Embedded {
+    /// Adds labels, names and splits of these images, whose features were added.
+    pub(super) fn name(&mut self, split: Split, images: &Images) {
+        self.labels.extend(images.labels.iter().map(|&l| i64::from(l)));
+        self.names.extend(images.names.iter().cloned());
+        self.splits.extend(std::iter::repeat_n(split.name(), images.len()));
+    }
+
     /// As a NumPy archive: `features` f32 [N, D], `labels` i64 [N], and the texts `names` [N], `splits` [N], `classes`.
     pub fn npz(&self) -> Result<Vec<u8>> {
         let [names, classes] =
@@ -181,11 +188,10 @@ impl Job<'_> {
     }
 
     fn features_of(&self, data: &DecodedData, eye: &Eye, of: (&State, &str), mut batch: usize) -> Result<Embedded> {
-        let parts = || Split::ALL.into_iter().zip(&data.parts).filter_map(|(s, p)| Some((s, &p.as_ref()?.images)));
-        let total: usize = parts().map(|(_, images)| images.len()).sum();
+        let total: usize = data.parts_with_images().map(|(_, images)| images.len()).sum();
         let mut all = Embedded { width: eye.backbone.features(), classes: data.classes.clone(), ..Embedded::default() };
         self.progress.stage(&format!("embed {}", data.name), total as u64, 0, "images");
-        for (split, images) in parts() {
+        for (split, images) in data.parts_with_images() {
             let chunk = (CHUNK_BYTES / images.stride().max(1)).max(1);
             for start in (0..images.len()).step_by(chunk) {
                 let end = images.len().min(start + chunk);
@@ -194,9 +200,7 @@ impl Job<'_> {
                 let rows = self.chunk(images, start..end, eye, of, (&mut batch, &told))?;
                 all.features.extend(rows);
             }
-            all.labels.extend(images.labels.iter().map(|&l| i64::from(l)));
-            all.names.extend(images.names.iter().cloned());
-            all.splits.extend(std::iter::repeat_n(split.name(), images.len()));
+            all.name(split, images);
         }
         self.progress.done(&format!("{}: {total} images, {} features each", data.name, all.width));
         Ok(all)

@@ -5,6 +5,7 @@ use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::data::alike::{Alike, places};
 use crate::data::{DecodedData, Split};
+use crate::study::embed::Embedded;
 use crate::study::results::write_rows;
 use serde::Serialize;
 use std::path::Path;
@@ -98,6 +99,8 @@ pub struct AuditSummary {
     pub folds: usize,
     /// How many neighbours voted.
     pub neighbours: usize,
+    /// How long it took, without making the features.
+    pub seconds: f64,
     /// How many images there are.
     pub images: usize,
     /// Images whose class no other fold has: nothing can be said of their labels.
@@ -126,6 +129,8 @@ pub struct Audit {
     pub rows: Vec<Suspect>,
     /// All together.
     pub summary: AuditSummary,
+    /// The features that were compared, as they were made: before each was brought to mean 0 and deviation 1.
+    pub embedded: Embedded,
     /// The images.
     pub(super) data: DecodedData,
     /// The nearest images of each, of other groups.
@@ -137,7 +142,7 @@ const NEAREST: usize = 10;
 
 impl Audit {
     pub(super) fn of(
-        data: DecodedData,
+        (data, embedded): (DecodedData, Embedded),
         labels: &[u32],
         (features, alike): (String, Alike),
         evidence: Evidence,
@@ -187,6 +192,7 @@ impl Audit {
             features,
             folds: wish.folds,
             neighbours: wish.neighbours,
+            seconds: 0.0,
             images: n,
             not_judged: n - judged.len(),
             probably_wrong: suspects,
@@ -197,7 +203,7 @@ impl Audit {
             off_topic,
             off_topic_above,
         };
-        Audit { rows, summary, data, near: evidence.near }
+        Audit { rows, summary, embedded, data, near: evidence.near }
     }
 
     /// Writes `suspects.csv`.

@@ -60,7 +60,7 @@ impl Audit {
         ];
         let body = [
             format!(
-                "<p class=\"soft\">Labels that are probably wrong, found by comparing images by {}. A label is judged by a \
+                "<p class=\"soft\">Labels that are probably wrong, found by comparing {}. A label is judged by a \
                  linear classifier that did not learn from it ({} folds) and by its {} nearest neighbours. Look before you \
                  change a label: a rare image is suspicious, too.</p>\n<div class=\"tiles\">\n{}</div>\n",
                 escape(&s.features),
