@@ -4,8 +4,9 @@ use super::options::{Options, config};
 use super::output::{expect_writable, print, print_json, print_source, temporary};
 use super::stage::{LARGEST_SEED, methods};
 use crate::base::{Error, Result, files};
-use crate::data::{LoadOptions, Summary, inspect, layout};
+use crate::data::{LoadOptions, Summary, inspect_beside, layout};
 use crate::study::Job;
+use crate::study::audit::alike_page;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -82,8 +83,9 @@ impl Views {
 
 /// Say what a dataset holds and whether it can be trained on
 ///
-/// Decodes every image and prints classes, splits, sizes, statistics, exact duplicates across and
-/// within the splits, and files that cannot be read. Needs no adapter and writes nothing. It counts
+/// Decodes every image and prints classes, splits, sizes, statistics, exact and near duplicates across
+/// and within the splits, and files that cannot be read. Needs no adapter and writes nothing but a
+/// page. Near duplicates: brighter, sharper or compressed again, not turned or mirrored. It counts
 /// what is left out: files by ending, hidden folders, and masks (folders called masks below a class
 /// folder, and X_mask beside X). The exit code is 4 if a study could not load the data as it is. A
 /// set without train can serve an evaluation alone, and is said to.
@@ -98,6 +100,12 @@ struct Inspect {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Write a page of the images that are alike: several labels first, then several splits
+    #[arg(long, value_name = "FILE.html")]
+    page: Option<PathBuf>,
+    /// How many sets of images the page shows
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    page_sets: u32,
     /// Side in pixels of the square that images are resized to [default: the base config's]
     #[arg(long, value_name = "N")]
     store_size: Option<usize>,
@@ -145,7 +153,9 @@ impl Data {
 impl Inspect {
     fn run(&self, options: &Options) -> Result<()> {
         let base = config(None)?.data;
-        let summary = inspect(
+        expect_writable(&[("--page", self.page.as_deref())])?;
+        let mut page = None;
+        let summary = inspect_beside(
             &self.spec,
             &LoadOptions {
                 data_root: options.data_root.clone(),
@@ -158,7 +168,15 @@ impl Inspect {
                 bit_depth: self.bit_depth.unwrap_or(base.bit_depth),
                 cache: None,
             },
+            |data, alike| {
+                let asked = self.page.as_ref();
+                page = asked.map(|_| alike_page(data, alike, self.page_sets as usize)).transpose()?;
+                Ok(())
+            },
         )?;
+        if let (Some(path), Some(page)) = (&self.page, page) {
+            files::write_atomic(path, page.as_bytes())?;
+        }
         if self.json {
             print_json(&summary)?
         } else {

@@ -36,8 +36,8 @@ pub(super) struct Embed {
     out: PathBuf,
     /// Side in pixels of the square that images are resized to [default: what the weights' metadata or position embeddings
     /// say, else ImageNet's 224]
-    #[arg(long, value_name = "N", value_parser = size)]
-    image_size: Option<usize>,
+    #[arg(long, value_name = "N")]
+    image_size: Option<Size>,
     /// What is subtracted from each channel, as a share of white: one number, or one a channel [default: what the weights'
     /// metadata says, else ImageNet's .485,.456,.406]
     #[arg(long, value_name = "R,G,B", value_parser = shares)]
@@ -51,9 +51,16 @@ pub(super) struct Embed {
 }
 
 /// A side in pixels.
-fn size(text: &str) -> Result<usize, String> {
-    let side = text.parse().ok().filter(|side| (1..=65_536).contains(side));
-    side.ok_or_else(|| "use a whole number of pixels above 0, as in 224".to_string())
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size(pub usize);
+
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = text.parse().ok().filter(|side| (1..=65_536).contains(side));
+        side.map(Size).ok_or_else(|| "use a whole number of pixels above 0, as in 224".to_string())
+    }
 }
 
 /// One number for all channels, or three.
@@ -80,8 +87,8 @@ impl Embed {
             let weights = self.weights.display();
             return Err(Error::Data(format!("the weights {weights} are not there; check the path")));
         }
-        let Embed { image_size, mean, std, batch, .. } = *self;
-        let wish = Wish { image_size, mean, std, batch };
+        let Embed { mean, std, batch, .. } = *self;
+        let wish = Wish { image_size: self.image_size.map(|s| s.0), mean, std, batch };
         let folder = temporary()?;
         let found = options.job(&config(None)?, folder.path(), |job| job.embed(&self.weights, &self.data, &wish))?;
         files::write_atomic(&self.out, &found.npz()?)?;

@@ -1,6 +1,7 @@
 //! cli: the command line. Each subcommand is short: it reads its options, calls the floor below and prints. Results
 //! go to stdout; progress, warnings and errors to stderr.
 
+mod audit;
 mod bench;
 mod bench_table;
 mod data;
@@ -61,6 +62,7 @@ enum Command {
     Train(stage::Train),
     Evaluate(stage::Evaluate),
     Embed(embed::Embed),
+    Audit(audit::Audit),
     Data(data::Data),
     Noise(noise::Noise),
     Kernels(kernels::Kernels),
@@ -80,6 +82,7 @@ impl Cli {
             Command::Train(c) => c.run(options),
             Command::Evaluate(c) => c.run(options),
             Command::Embed(c) => c.run(options),
+            Command::Audit(c) => c.run(options),
             Command::Data(c) => c.run(options),
             Command::Noise(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
@@ -171,7 +174,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 17);
+        assert_eq!(found.len(), 18);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

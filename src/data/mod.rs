@@ -3,12 +3,14 @@
 //! A [`layout`] reads a SPEC into a [`DecodedData`], [`cache`] keeps what was decoded, and [`split`] makes the
 //! [`Dataset`]. Its training, validation and test images never share a picture or a patient.
 
+pub mod alike;
 pub mod arrays;
 pub mod augment;
 mod bound;
 pub mod cache;
 pub mod classes;
 pub mod decode;
+pub mod descriptor;
 mod groups;
 pub mod layout;
 pub mod split;
@@ -16,9 +18,10 @@ pub mod store;
 pub mod summary;
 
 pub use bound::MAX_BYTES;
+pub use alike::{Alike, alike};
 pub use decode::png;
 pub use layout::{folder, manifest, npz, phantom};
-pub use summary::{Summary, inspect};
+pub use summary::{Summary, inspect, inspect_beside};
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
@@ -275,6 +278,11 @@ pub struct DecodedData {
 }
 
 impl DecodedData {
+    /// The splits that there are, with their images.
+    pub fn parts_with_images(&self) -> impl Iterator<Item = (Split, &Images)> {
+        Split::ALL.into_iter().zip(&self.parts).filter_map(|(split, part)| Some((split, &part.as_ref()?.images)))
+    }
+
     /// Puts the notes of the listing before the notes of the decoding.
     fn noting(mut self, listed: Vec<String>) -> Self {
         self.notes.splice(0..0, listed);

@@ -2,6 +2,7 @@
 
 use crate::base::Result;
 use crate::base::text::{CELL, distinct};
+use crate::data::alike::{Alike, alike};
 use crate::data::{DecodedData, LoadOptions, Need, Split, read, split};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,6 +17,8 @@ pub struct SplitSummary {
     pub images: usize,
     /// The number of images of each class, in the order of the classes.
     pub per_class: Vec<usize>,
+    /// The number of patients, or of other groups. None where none is known.
+    pub patients: Option<usize>,
 }
 
 /// The number of images of one size.
@@ -69,6 +72,8 @@ pub struct Summary {
     pub std: Vec<f32>,
     /// Exact duplicates.
     pub duplicates: Duplicates,
+    /// Images that are alike: exact and near duplicates.
+    pub alike: Alike,
     /// Files that cannot be decoded, each with its reason.
     pub unreadable: Vec<String>,
     /// How many files of each ending are not read.
@@ -81,6 +86,15 @@ pub struct Summary {
 
 /// Reads the data of `spec` and summarizes it, even if it could not be trained on.
 pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
+    inspect_beside(spec, options, |_, _| Ok(()))
+}
+
+/// The same; `look` is shown the images and which of them are alike.
+pub fn inspect_beside(
+    spec: &str,
+    options: &LoadOptions,
+    look: impl FnOnce(&DecodedData, &Alike) -> Result<()>,
+) -> Result<Summary> {
     let (source, _) = read(spec, options, None, &|_, _| ())?;
     let (mean, std) = source.parts[0].as_ref().map(|p| p.images.statistics()).unwrap_or_default();
     let mut summary = Summary {
@@ -93,11 +107,13 @@ pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
         mean,
         std,
         duplicates: duplicates(&source),
+        alike: alike(&source, &|_| ())?,
         unreadable: source.unreadable.clone(),
         unread: source.unread.clone(),
         fingerprint: None,
         notes: source.notes.clone(),
     };
+    look(&source, &summary.alike)?;
     let carved = source.parts[Split::Val as usize].is_none();
     if !source.unreadable.is_empty() {
         summary.notes.push("it cannot be loaded until the unreadable files are mended or removed".into());
@@ -125,7 +141,9 @@ fn splits(source: &DecodedData) -> Vec<SplitSummary> {
     let one = |(split, part): (Split, &Option<crate::data::Part>)| {
         let images = &part.as_ref()?.images;
         let per_class = images.class_counts(source.classes.len());
-        Some(SplitSummary { split: split.name(), images: images.len(), per_class })
+        let groups: HashSet<&String> = part.as_ref()?.groups.iter().flatten().collect();
+        let patients = (!groups.is_empty()).then_some(groups.len());
+        Some(SplitSummary { split: split.name(), images: images.len(), per_class, patients })
     };
     Split::ALL.into_iter().zip(&source.parts).filter_map(one).collect()
 }
@@ -201,6 +219,18 @@ impl fmt::Display for Summary {
             d.within_val,
             d.within_test,
             d.with_another_label
+        )?;
+        let a = &self.alike;
+        writeln!(
+            f,
+            "alike, near duplicates and exact ones: {} images in {} sets ({} without an exact copy); train in test {}, train in val {}, val in test {}; with another label {}",
+            a.images,
+            a.sets.len(),
+            a.near_only,
+            a.train_in_test,
+            a.train_in_val,
+            a.val_in_test,
+            a.with_another_label
         )?;
         writeln!(f, "unreadable files: {}", self.unreadable.len())?;
         self.unreadable.iter().try_for_each(|u| writeln!(f, "  {u}"))?;

@@ -51,6 +51,13 @@ pub struct Embedded {
 }
 
 impl Embedded {
+    /// Adds labels, names and splits of these images, whose features were added.
+    pub(super) fn name(&mut self, split: Split, images: &Images) {
+        self.labels.extend(images.labels.iter().map(|&l| i64::from(l)));
+        self.names.extend(images.names.iter().cloned());
+        self.splits.extend(std::iter::repeat_n(split.name(), images.len()));
+    }
+
     /// As a NumPy archive: `features` f32 [N, D], `labels` i64 [N], and the texts `names` [N], `splits` [N], `classes`.
     pub fn npz(&self) -> Result<Vec<u8>> {
         let [names, classes] =
@@ -144,6 +151,11 @@ impl Job<'_> {
     /// it is; it may be ours or another program's. A note says how images become its input. Only the limits of data are
     /// read from the job's config.
     pub fn embed(&self, path: &Path, spec: &str, wish: &Wish) -> Result<Embedded> {
+        Ok(self.embed_beside(path, spec, wish)?.0)
+    }
+
+    /// The same, beside the images.
+    pub(super) fn embed_beside(&self, path: &Path, spec: &str, wish: &Wish) -> Result<(Embedded, DecodedData)> {
         let bytes = weights::read(path)?;
         let seen = seen((path, &bytes), wish)?;
         let ImageForm { image_size, store_size, channels, .. } = seen.form;
@@ -163,11 +175,12 @@ impl Job<'_> {
         let data = job.all_images(spec)?;
         let eye = Eye::new(seen.backbone.clone(), seen.form.mean, seen.form.std);
         let weights = format!("the weights in {}", path.display());
-        job.features_of(data, &eye, (&state, &weights), wish.batch)
+        let embedded = job.features_of(&data, &eye, (&state, &weights), wish.batch)?;
+        Ok((embedded, data))
     }
 
     /// Every image of a dataset, as it stands in its files.
-    fn all_images(&self, spec: &str) -> Result<DecodedData> {
+    pub(super) fn all_images(&self, spec: &str) -> Result<DecodedData> {
         self.progress.stage(&format!("load {spec}"), 0, 0, "images");
         let options = LoadOptions { cache: None, ..self.load_options() };
         let data = data::load_all(spec, &options, &|done, _| self.progress.step(done as u64, ""))?;
@@ -175,12 +188,11 @@ impl Job<'_> {
         Ok(data)
     }
 
-    fn features_of(&self, data: DecodedData, eye: &Eye, of: (&State, &str), mut batch: usize) -> Result<Embedded> {
-        let parts = || Split::ALL.into_iter().zip(&data.parts).filter_map(|(s, p)| Some((s, &p.as_ref()?.images)));
-        let total: usize = parts().map(|(_, images)| images.len()).sum();
+    fn features_of(&self, data: &DecodedData, eye: &Eye, of: (&State, &str), mut batch: usize) -> Result<Embedded> {
+        let total: usize = data.parts_with_images().map(|(_, images)| images.len()).sum();
         let mut all = Embedded { width: eye.backbone.features(), classes: data.classes.clone(), ..Embedded::default() };
         self.progress.stage(&format!("embed {}", data.name), total as u64, 0, "images");
-        for (split, images) in parts() {
+        for (split, images) in data.parts_with_images() {
             let chunk = (CHUNK_BYTES / images.stride().max(1)).max(1);
             for start in (0..images.len()).step_by(chunk) {
                 let end = images.len().min(start + chunk);
@@ -189,9 +201,7 @@ impl Job<'_> {
                 let rows = self.chunk(images, start..end, eye, of, (&mut batch, &told))?;
                 all.features.extend(rows);
             }
-            all.labels.extend(images.labels.iter().map(|&l| i64::from(l)));
-            all.names.extend(images.names.iter().cloned());
-            all.splits.extend(std::iter::repeat_n(split.name(), images.len()));
+            all.name(split, images);
         }
         self.progress.done(&format!("{}: {total} images, {} features each", data.name, all.width));
         Ok(all)

@@ -1,6 +1,7 @@
 //! study: the grid of data, pretraining, label noise and learning methods; its configs, numbers and report. The one
 //! floor that combines `data`, `ssl` and `noise`.
 
+pub mod audit;
 mod batches;
 mod collapse;
 mod commands;
@@ -12,6 +13,7 @@ pub mod evaluate;
 mod fit;
 mod folder;
 pub mod grid;
+mod html;
 mod memory;
 mod metrics;
 mod micro;

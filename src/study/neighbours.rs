@@ -28,8 +28,13 @@ pub(super) fn knn(job: &Job<'_>, train: (&[f32], &[u32]), test: (&[f32], &[u32])
 
 /// The nearest `train` rows of each of `test`, as many as the config says.
 pub(super) fn nearest(job: &Job<'_>, train: &[f32], test: &[f32], width: usize) -> Result<Vec<Near>> {
-    let (bank, queries) = (unit(train, width), unit(test, width));
-    Search { bank: &bank, queries: &queries, width, k: job.config.evaluation.knn_neighbours }.run(job)
+    nearest_of(job, train, test, width, job.config.evaluation.knn_neighbours)
+}
+
+/// The `k` nearest rows of `bank` of each of `queries`.
+pub(super) fn nearest_of(job: &Job<'_>, bank: &[f32], queries: &[f32], width: usize, k: usize) -> Result<Vec<Near>> {
+    let (bank, queries) = (unit(bank, width), unit(queries, width));
+    Search { bank: &bank, queries: &queries, width, k }.run(job)
 }
 
 /// The label that wins the weighted vote of each row's neighbours, and rows of the logarithms of the classes' votes.

@@ -23,7 +23,7 @@ use crate::base::{Error, Result};
 use crate::nn::{Mode, Params, checkpoint};
 use crate::noise;
 use crate::tape::{Schedule, State, Tape, Type};
-use logistic::{Linear, Rows};
+pub(super) use logistic::{Linear, Rows};
 use serde_json::json;
 use std::env::consts::OS;
 use std::path::Path;

@@ -300,7 +300,8 @@ pub fn write_csv(dir: &Path, gathered: &Gathered) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> Result<()> {
+/// Writes rows as CSV, with a head.
+pub(super) fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot write {}: {e}", path.display()));
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {

@@ -232,6 +232,13 @@ fn firsts(entries: &[ImageFile]) -> Vec<usize> {
     entries.iter().enumerate().map(place).collect()
 }
 
+/// Image `i`, resized to a square of `size` pixels with 1 or 3 channels: size × size × channels bytes.
+pub fn resized(images: &Images, i: usize, size: usize, channels: usize, resizer: &mut Resizer) -> Result<Vec<u8>> {
+    let (height, width) = (images.height, images.width);
+    let raw = Raw { height, width, channels: images.channels, pixels: images.image(i).to_vec() };
+    raw.convert(channels).resize(size, resizer)
+}
+
 /// Image `i` as a PNG file, for reports.
 pub fn png(images: &Images, i: usize) -> Result<Vec<u8>> {
     let color = if images.channels == 1 { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };

@@ -11,14 +11,14 @@ use crate::tape::demand::misfit;
 use crate::tape::{Feed, Plan, Schedule, State, Tape, Type};
 use std::sync::atomic::Ordering;
 
-/// The largest element of the gradient at which a search ends; scikit-learn's default is 1e-4.
+/// The tolerance of a probe that is reported; scikit-learn's default is 1e-4.
 const TOLERANCE: f64 = 1e-5;
 /// The most steps of a search.
 const ITERATIONS: usize = 1000;
 
 /// Features with their labels.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(in crate::study) struct Rows<'a> {
     /// Rows of `width`.
     pub features: &'a [f32],
     pub labels: &'a [u32],
@@ -26,10 +26,12 @@ pub(super) struct Rows<'a> {
     pub classes: usize,
     /// The most rows that are on the device in one piece.
     pub most: usize,
+    /// The largest element of the gradient at which a search ends.
+    pub tolerance: f64,
 }
 
 /// A linear classifier.
-pub(super) struct Linear {
+pub(in crate::study) struct Linear {
     pub weight_decay: f64,
     /// [classes, width].
     pub weight: Vec<f32>,
@@ -65,7 +67,7 @@ impl<'a> Rows<'a> {
     /// Rows of `width` features, in pieces that the device can bind.
     pub fn new(gpu: &Gpu, features: &'a [f32], labels: &'a [u32], width: usize, classes: usize) -> Self {
         let most = (gpu.caps().binding_bytes as usize / 4 / width.max(classes).max(1)).max(1);
-        Rows { features, labels, width, classes, most }
+        Rows { features, labels, width, classes, most, tolerance: TOLERANCE }
     }
 
     fn count(&self) -> usize {
@@ -134,7 +136,7 @@ impl<'a> Rows<'a> {
         let mut fitted: Vec<Option<Linear>> = weight_decays.iter().map(|_| None).collect();
         for i in order {
             let mut f = |x: &[f64]| self.evaluate(job, &plans, weight_decays[i], x);
-            let found = minimize(at, (TOLERANCE, ITERATIONS), &mut f)?;
+            let found = minimize(at, (self.tolerance, ITERATIONS), &mut f)?;
             fitted[i] = Some(self.linear(weight_decays[i], &found));
             at = found.at;
         }

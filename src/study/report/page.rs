@@ -3,18 +3,18 @@
 use super::features::features;
 use super::read::{NoiseLevel, Series, Study, distinct};
 use super::tables::{gains, results};
-use super::words::{base64, date, duration, signed};
+use super::words::{date, duration, signed};
 use crate::base::Result;
 use crate::base::plot::{Line, Plot, Point, escape, key};
 use crate::noise::NoiseKind;
 use crate::ssl;
+use crate::study::html::{document, picture, tile};
 use crate::study::results::CellResult;
 use crate::study::statistics::Summary;
 use std::collections::HashSet;
 
 /// The whole page.
 pub(super) fn page(study: &Study) -> Result<String> {
-    let title = escape(&study.config.name);
     let body = [
         summary(study)?,
         accuracy(study)?,
@@ -26,12 +26,7 @@ pub(super) fn page(study: &Study) -> Result<String> {
         config(study),
     ]
     .concat();
-    let style = include_str!("style.css");
-    Ok(format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
-         <style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}</main>\n</body>\n</html>\n"
-    ))
+    Ok(document(&study.config.name, &body))
 }
 
 /// What was run, where and when, and what came out, in words.
@@ -40,9 +35,6 @@ fn summary(study: &Study) -> Result<String> {
     let (done, planned) = (study.runs.len(), study.planned);
     let adapters = distinct(results().map(|r| r.adapter.as_str())).join(", ");
     let seeds = results().map(|r| r.seed).collect::<HashSet<_>>().len();
-    let tile = |value: &str, label: &str| {
-        format!("<div class=\"card tile\"><b>{}</b><span>{label}</span></div>\n", escape(value))
-    };
     let unfinished = match planned - done - study.left_out.len().min(planned - done) {
         0 => String::new(),
         left => format!("<p><b>{left} cells are not finished yet</b>: this page shows what there is.</p>\n"),
@@ -236,10 +228,8 @@ fn pictures(study: &Study) -> String {
                 true => ("", String::new()),
                 false => (" class=\"wrong\"", format!("<br><b>wrong</b>: is {clean}")),
             };
-            let image = base64(&p.png);
-            strip += &format!(
-                "<figure{class}><img alt=\"{clean}\" src=\"data:image/png;base64,{image}\">{given}{was}</figure>\n"
-            );
+            let image = picture(&p.png, &p.clean);
+            strip += &format!("<figure{class}>{image}{given}{was}</figure>\n");
         }
         sets +=
             &format!("<div class=\"card\"><h3>{}</h3><div class=\"strip\">\n{strip}</div></div>\n", escape(dataset));

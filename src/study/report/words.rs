@@ -1,4 +1,4 @@
-//! Numbers, times and pictures as the report's text.
+//! Numbers and times as the report's text.
 
 /// A number with its sign and one digit: +3.1, −0.4, 0.0.
 pub(super) fn signed(value: f64) -> String {
@@ -34,31 +34,12 @@ pub(super) fn date(seconds: u64) -> String {
     format!("{year}-{month:02}-{day_of_month:02} {hour:02}:{minute:02} UTC")
 }
 
-/// Bytes as base64 (RFC 4648), for pictures inside the page.
-pub(super) fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let at = |i: usize| u32::from(three.get(i).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for i in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * i)) as usize & 63] as char;
-            text.push(if i <= three.len() { digit } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn small_writers_know_their_answers() {
-        assert_eq!(
-            ["", "f", "fo", "foo", "foob"].map(|t| base64(t.as_bytes())),
-            ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]
-        );
         assert_eq!(date(0), "1970-01-01 00:00 UTC");
         assert_eq!(date(951_782_400 + 3661), "2000-02-29 01:01 UTC");
         assert_eq!(date(1_767_225_599), "2025-12-31 23:59 UTC");

@@ -1,0 +1,247 @@
+//! An audit of a dataset: which of its labels are probably wrong, which images are there twice, and which do not belong.
+//!
+//! Features of every image come from a backbone, or from [`descriptor`] where none is given, and each is brought to mean
+//! 0 and standard deviation 1. Images of one patient, and images that are alike ([`data::alike`]), are in one fold
+//! ([`folds`]). What is said of a label is always said by images of other folds or other groups:
+//!
+//! - **Confident learning**: a linear classifier learns the given labels of all folds but one and gives the
+//!   probabilities of that one. Of several weight decays the one with the smallest loss on held-out labels is taken. The
+//!   score is the probability of the given label; the confident joint says how many labels are wrong
+//!   ([`noise::audit::confident`]).
+//! - **Loss over folds**: the mean over all weight decays of the held-out cross-entropy of the given label.
+//! - **Neighbours**: the share of the votes of the nearest images for the given label, less the largest share of another
+//!   ([`noise::audit::votes`]).
+//!
+//! Their combination is the mean of the ranks of the three scores. Neighbours weigh half and the other two a quarter
+//! each, since these two come from the same classifier. As many images as the joint counts wrong labels are suspects.
+
+mod found;
+mod page;
+
+use super::config::{Config, Data};
+use super::embed::{Embedded, Wish};
+use super::neighbours::{Near, nearest_of};
+use super::probe::Rows;
+use super::session::Job;
+use crate::base::{Error, Result};
+use crate::data::alike::{Alike, Joined, alike, places};
+use crate::data::{DecodedData, descriptor};
+use crate::noise::audit::confident::Judged;
+use crate::noise::audit::folds::folds;
+use crate::noise::audit::{combined, votes};
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Instant;
+
+pub use found::{Audit, AuditSummary, ClassSummary, Close, OffTopic, Suspect};
+pub use page::alike_page;
+
+/// The weight decays of the linear classifier on features of mean 0 and standard deviation 1.
+const WEIGHT_DECAYS: [f64; 3] = [1e-2, 1e-1, 1.0];
+/// The largest element of the gradient at which their searches end: ranks need no more digits.
+const TOLERANCE: f64 = 1e-3;
+/// τ of the neighbours' votes.
+const TEMPERATURE: f64 = 0.1;
+/// How many more neighbours than asked for are looked for at once, since those of an image's own group do not vote.
+const SPARE: usize = 64;
+/// The side of the pictures that are kept without a backbone: enough to show them.
+const SHOWN: usize = 64;
+
+/// How an audit is done.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditWish {
+    /// How many folds there are.
+    pub folds: usize,
+    /// How many neighbours vote.
+    pub neighbours: usize,
+    /// What draws the folds.
+    pub seed: u64,
+    /// How images become the input of the backbone.
+    pub embed: Wish,
+}
+
+/// Images that say something of each other's labels, and what they say.
+pub(super) struct Evidence {
+    /// Whether other folds have images of its class.
+    judged: Vec<bool>,
+    /// Rows of probabilities by the best weight decay.
+    probabilities: Vec<f64>,
+    /// The held-out loss, the mean over the weight decays.
+    loss: Vec<f64>,
+    /// Neighbours of other groups, nearest first.
+    near: Vec<Near>,
+    /// Rows of the shares of their votes.
+    shares: Vec<f64>,
+}
+
+impl Job<'_> {
+    /// Audits the labels of every image of `spec`, with the features of the backbone in `weights`.
+    pub fn audit(&self, spec: &str, weights: Option<&Path>, wish: &AuditWish) -> Result<Audit> {
+        let (embedded, data) = match weights {
+            Some(path) => self.embed_beside(path, spec, &wish.embed)?,
+            None => self.described(spec)?,
+        };
+        let by = match weights {
+            Some(path) => format!("the features of the backbone in {}", path.display()),
+            None => "gradients and colours (no backbone was given)".to_string(),
+        };
+        let since = Instant::now();
+        let (rows, width) = (standardized(&embedded.features, embedded.width), embedded.width);
+        let labels: Vec<u32> = data.parts.iter().flatten().flat_map(|p| p.images.labels.iter().copied()).collect();
+        let classes = data.classes.len();
+        if classes < 2 || labels.iter().all(|l| *l == labels[0]) {
+            return Err(Error::Data(format!("{}: all images have one label, so none can be compared", data.name)));
+        }
+        self.progress.stage("look for images that are alike", labels.len() as u64, 0, "images");
+        let alike = alike(&data, &|done| self.progress.step(done as u64, ""))?;
+        let groups = groups(&data, &alike);
+        let many = groups.iter().collect::<std::collections::HashSet<_>>().len();
+        if wish.folds < 2 || wish.folds > many {
+            return Err(Error::Usage(format!(
+                "--folds is {}; {} has {many} images or patients that are not alike, so use 2 to {many}",
+                wish.folds, data.name
+            )));
+        }
+        let fold = folds(&labels, &groups, classes, wish.folds, wish.seed);
+        let (judged, probabilities, loss) = self.held_out((&rows, width), &labels, (&fold, wish.folds), classes)?;
+        self.progress.stage("look for neighbours", labels.len() as u64, 0, "images");
+        let near = self.of_other_groups((&rows, width), &groups, wish.neighbours)?;
+        let shares = votes::shares(&near, &labels, classes, TEMPERATURE);
+        let evidence = Evidence { judged, probabilities, loss, near, shares };
+        let mut found = Audit::of((data, embedded), &labels, (by, alike), evidence, wish);
+        found.summary.seconds = since.elapsed().as_secs_f64();
+        self.progress.done(&found.summary.told());
+        Ok(found)
+    }
+
+    /// Features without a backbone.
+    fn described(&self, spec: &str) -> Result<(Embedded, DecodedData)> {
+        self.progress.note(
+            "warning: without --weights, images are compared by their gradients and colours, which know little of what a \
+             picture shows; the features of a pretrained backbone find more",
+        );
+        let data = Data { image_size: SHOWN, store_size: SHOWN, channels: 3, ..self.config.data.clone() };
+        let config = Config { data, ..self.config.clone() };
+        let data = Job { config: &config, kernels: self.kernels.clone(), ..*self }.all_images(spec)?;
+        let mut found = Embedded { width: descriptor::width(3), classes: data.classes.clone(), ..Embedded::default() };
+        for (split, images) in data.parts_with_images() {
+            found.features.extend(descriptor::describe(images, &|_| ())?);
+            found.name(split, images);
+        }
+        Ok((found, data))
+    }
+
+    /// Whether each image is judged, its probabilities, and its loss.
+    #[allow(clippy::type_complexity, reason = "three columns of one table")]
+    fn held_out(
+        &self,
+        (rows_of_features, width): (&[f32], usize),
+        labels: &[u32],
+        (fold, count): (&[usize], usize),
+        classes: usize,
+    ) -> Result<(Vec<bool>, Vec<f64>, Vec<f64>)> {
+        let mut of_decay = vec![vec![0.0; labels.len() * classes]; WEIGHT_DECAYS.len()];
+        let mut judged = vec![false; labels.len()];
+        self.progress.stage("judge the labels of each fold", count as u64, 0, "folds");
+        for held in 0..count {
+            let rows = |inside: bool| (0..labels.len()).filter(move |&i| (fold[i] == held) == inside);
+            let take = |inside: bool| -> Vec<f32> {
+                rows(inside).flat_map(|i| rows_of_features[i * width..][..width].iter().copied()).collect()
+            };
+            let (train, given): (_, Vec<u32>) = (take(false), rows(false).map(|i| labels[i]).collect());
+            let test = take(true);
+            let rows_of = Rows::new(self.gpu, &train, &given, width, classes);
+            let fitted = Rows { tolerance: TOLERANCE, ..rows_of }.fit(self, &WEIGHT_DECAYS)?;
+            for (all, linear) in of_decay.iter_mut().zip(fitted) {
+                let logits = linear.logits(&test);
+                for (i, row) in rows(true).zip(logits.chunks_exact(classes)) {
+                    all[i * classes..][..classes].copy_from_slice(&softmax(row));
+                }
+            }
+            rows(true).for_each(|i| judged[i] = given.contains(&labels[i]));
+            self.progress.step(held as u64 + 1, "");
+        }
+        let loss_of = |all: &Vec<f64>| -> Vec<f64> {
+            let given = |(i, &l): (usize, &u32)| -all[i * classes + l as usize].max(f64::MIN_POSITIVE).ln();
+            labels.iter().enumerate().map(given).collect()
+        };
+        let losses: Vec<Vec<f64>> = of_decay.iter().map(loss_of).collect();
+        let sum = |d: &usize| (0..labels.len()).filter(|&i| judged[i]).map(|i| losses[*d][i]).sum::<f64>();
+        let best = (0..WEIGHT_DECAYS.len()).min_by(|a, b| sum(a).total_cmp(&sum(b))).unwrap_or(0);
+        let mean = |i: usize| losses.iter().map(|l| l[i]).sum::<f64>() / losses.len() as f64;
+        Ok((judged, of_decay.swap_remove(best), (0..labels.len()).map(mean).collect()))
+    }
+
+    /// The nearest images of each image, of other groups than its own.
+    fn of_other_groups(&self, (features, width): (&[f32], usize), groups: &[usize], k: usize) -> Result<Vec<Near>> {
+        let n = groups.len();
+        let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
+        groups.iter().enumerate().for_each(|(i, &g)| members.entry(g).or_default().push(i));
+        let largest = members.values().map(Vec::len).max().unwrap_or(0);
+        let asked = (k + largest.min(SPARE)).min(n);
+        let mut near = nearest_of(self, features, features, width, asked)?;
+        for (i, near) in near.iter_mut().enumerate() {
+            near.retain(|(_, j)| groups[*j] != groups[i]);
+            near.truncate(k);
+        }
+        // The spare ones are too few for the images of a large group, which are compared with the others alone.
+        let mut large: Vec<&Vec<usize>> = members.values().filter(|m| m.len() > SPARE).collect();
+        large.sort();
+        for group in large {
+            let others: Vec<usize> = (0..n).filter(|&i| groups[i] != groups[group[0]]).collect();
+            let take = |rows: &[usize]| -> Vec<f32> {
+                rows.iter().flat_map(|&i| features[i * width..][..width].iter().copied()).collect()
+            };
+            let found = nearest_of(self, &take(&others), &take(group), width, k.min(others.len()))?;
+            for (&i, found) in group.iter().zip(found) {
+                near[i] = found.into_iter().map(|(cos, j)| (cos, others[j])).collect();
+            }
+        }
+        Ok(near)
+    }
+}
+
+/// What belongs together: images of one patient, and images that are alike. A number for each image.
+fn groups(data: &DecodedData, alike: &Alike) -> Vec<usize> {
+    let places = places(data);
+    let mut joined = Joined::new(places.len());
+    let mut patients: HashMap<&str, usize> = HashMap::new();
+    for (i, (split, at)) in places.iter().enumerate() {
+        let part = data.parts[*split as usize].as_ref();
+        if let Some(patient) = part.and_then(|p| p.groups.get(*at)?.as_deref()) {
+            joined.join(i, *patients.entry(patient).or_insert(i), 1.0);
+        }
+    }
+    for set in &alike.sets {
+        set.images.iter().for_each(|m| joined.join(set.images[0].index, m.index, 1.0));
+    }
+    (0..places.len()).map(|i| joined.root(i)).collect()
+}
+
+/// Rows of `width` numbers, each column of mean 0 and standard deviation 1; a constant column is 0.
+fn standardized(rows: &[f32], width: usize) -> Vec<f32> {
+    let n = (rows.len() / width.max(1)).max(1) as f64;
+    let (mut sums, mut squares) = (vec![0f64; width], vec![0f64; width]);
+    for row in rows.chunks_exact(width) {
+        sums.iter_mut().zip(row).for_each(|(s, v)| *s += f64::from(*v));
+    }
+    let means: Vec<f64> = sums.iter().map(|s| s / n).collect();
+    for row in rows.chunks_exact(width) {
+        squares.iter_mut().zip(row).zip(&means).for_each(|((s, v), m)| *s += (f64::from(*v) - m).powi(2));
+    }
+    let scale: Vec<f64> = squares.iter().zip(&means).map(|(s, m)| spread((s / n).sqrt(), *m)).collect();
+    let one = |(at, v): (usize, &f32)| ((f64::from(*v) - means[at % width]) * scale[at % width]) as f32;
+    rows.iter().enumerate().map(one).collect()
+}
+
+/// What a column is multiplied by.
+fn spread(deviation: f64, mean: f64) -> f64 {
+    if deviation > 1e-6 * (1.0 + mean.abs()) { 1.0 / deviation } else { 0.0 }
+}
+
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let most = logits.iter().fold(f32::NEG_INFINITY, |a, v| a.max(*v));
+    let powers: Vec<f64> = logits.iter().map(|v| f64::from(v - most).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|v| v / sum).collect()
+}

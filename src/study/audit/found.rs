@@ -1,0 +1,312 @@
+//! What an audit came to: a row for each label, and the lists beside them.
+
+use super::{AuditWish, Evidence, Judged, combined};
+use crate::base::text::counted;
+use crate::base::{Error, Result};
+use crate::data::alike::{Alike, places};
+use crate::data::{DecodedData, Split};
+use crate::study::embed::Embedded;
+use crate::study::results::write_rows;
+use serde::Serialize;
+use std::path::Path;
+
+/// What the label of an image came to, a row of `suspects.csv`: the most suspicious first.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Suspect {
+    /// Its place, from 1. Images that could not be judged come last.
+    pub rank: usize,
+    /// Its name.
+    pub path: String,
+    /// Its split.
+    pub split: &'static str,
+    /// The class that it has.
+    pub given: String,
+    /// The class that classifier and neighbours together find most likely.
+    pub likely: String,
+    /// Whether its label is probably wrong: one of the first, as many as the confident joint counts.
+    pub suspect: bool,
+    /// The combination: the mean of its ranks by the other scores, from 0, the most suspicious, to 1. Empty, as are the
+    /// other scores, if it could not be judged.
+    pub score: Option<f64>,
+    /// The held-out probability of its label.
+    pub self_confidence: Option<f64>,
+    /// That, compared with the largest other one: (p − other + 1) / 2.
+    pub normalized_margin: Option<f64>,
+    /// The share of its neighbours' votes for its label less the largest share of another, from −1 to 1.
+    pub neighbours: Option<f64>,
+    /// The held-out cross-entropy of its label, a mean over weight decays.
+    pub loss: Option<f64>,
+    /// The nearest image that is not of its patient and not alike.
+    pub nearest: Option<String>,
+    /// Its place in the data.
+    #[serde(skip)]
+    pub index: usize,
+}
+
+/// The labels of a class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClassSummary {
+    /// The class.
+    pub class: String,
+    /// Images that are given it.
+    pub images: usize,
+    /// How many of these labels are wrong, by the confident joint.
+    pub probably_wrong: usize,
+}
+
+/// Two images of nearly the same features.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Close {
+    /// The earlier one.
+    pub path: String,
+    /// Its class.
+    pub given: String,
+    /// The other one.
+    pub other: String,
+    /// Its class.
+    pub other_given: String,
+    /// The cosine of their features.
+    pub cosine: f32,
+    /// Their places in the data.
+    #[serde(skip)]
+    pub indices: [usize; 2],
+}
+
+/// An image that is far from all others.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OffTopic {
+    /// Its name.
+    pub path: String,
+    /// Its split.
+    pub split: &'static str,
+    /// Its class.
+    pub given: String,
+    /// 1 less the mean cosine of its features with those of its nearest neighbours.
+    pub distance: f64,
+    /// Its place in the data.
+    #[serde(skip)]
+    pub index: usize,
+}
+
+/// What an audit came to, as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AuditSummary {
+    /// The dataset.
+    pub name: String,
+    /// Whose features were compared.
+    pub features: String,
+    /// How many folds there were.
+    pub folds: usize,
+    /// How many neighbours voted.
+    pub neighbours: usize,
+    /// How long it took, without making the features.
+    pub seconds: f64,
+    /// How many images there are.
+    pub images: usize,
+    /// Images whose class no other fold has: nothing can be said of their labels.
+    pub not_judged: usize,
+    /// How many labels are wrong, by the confident joint.
+    pub probably_wrong: usize,
+    /// The same of each class.
+    pub classes: Vec<ClassSummary>,
+    /// Images that are there twice or nearly.
+    pub alike: Alike,
+    /// Pairs of images whose features are closer than 1 − cos = `close_below`, and that are not in `alike`; the closest
+    /// first.
+    pub close: Vec<Close>,
+    /// The lower outer fence of the distances of all images from their nearest, by their logarithms: the first quartile
+    /// less 3 times the distance between the quartiles.
+    pub close_below: f64,
+    /// Images whose mean distance from their nearest 10 is larger than `off_topic_above`; the farthest first.
+    pub off_topic: Vec<OffTopic>,
+    /// The upper outer fence of these distances: the third quartile and 3 times the distance between the quartiles.
+    pub off_topic_above: f64,
+}
+
+/// What an audit came to.
+pub struct Audit {
+    /// A row for each image.
+    pub rows: Vec<Suspect>,
+    /// All together.
+    pub summary: AuditSummary,
+    /// The features that were compared, as they were made: before each was brought to mean 0 and deviation 1.
+    pub embedded: Embedded,
+    /// The images.
+    pub(super) data: DecodedData,
+    /// The nearest images of each, of other groups.
+    pub(super) near: Vec<Vec<(f32, usize)>>,
+}
+
+/// How many of the nearest say that an image is off topic.
+const NEAREST: usize = 10;
+
+impl Audit {
+    pub(super) fn of(
+        (data, embedded): (DecodedData, Embedded),
+        labels: &[u32],
+        (features, alike): (String, Alike),
+        evidence: Evidence,
+        wish: &AuditWish,
+    ) -> Audit {
+        let (classes, n) = (data.classes.len(), labels.len());
+        let judged: Vec<usize> = (0..n).filter(|&i| evidence.judged[i]).collect();
+        let given: Vec<u32> = judged.iter().map(|&i| labels[i]).collect();
+        let probabilities: Vec<f64> =
+            judged.iter().flat_map(|&i| evidence.probabilities[i * classes..][..classes].iter().copied()).collect();
+        let shares: Vec<f64> =
+            judged.iter().flat_map(|&i| evidence.shares[i * classes..][..classes].iter().copied()).collect();
+        let by_probe = Judged { probabilities: &probabilities, labels: &given, classes };
+        let by_votes = Judged { probabilities: &shares, labels: &given, classes };
+        let wrong = by_probe.wrong();
+        let (confidence, margin) = (by_probe.self_confidence(), by_probe.normalized_margin());
+        let votes: Vec<f64> = by_votes.normalized_margin().into_iter().map(|m| 2.0 * m - 1.0).collect();
+        let quiet: Vec<f64> = judged.iter().map(|&i| -evidence.loss[i]).collect();
+        let score = combined(&[(0.25, &confidence), (0.25, &quiet), (0.5, &votes)]);
+        let images = Described { data: &data, places: places(&data) };
+        let mut order: Vec<usize> = (0..judged.len()).collect();
+        order.sort_by(|&a, &b| score[a].total_cmp(&score[b]));
+        let suspects: usize = wrong.iter().sum();
+        let row = |(rank, k): (usize, usize)| {
+            let sum = |c: usize| probabilities[k * classes + c] + shares[k * classes + c];
+            let likely = (1..classes).fold(0, |best, c| if sum(c) > sum(best) { c } else { best });
+            Suspect {
+                suspect: rank < suspects,
+                likely: images.class(likely),
+                score: Some(score[k]),
+                self_confidence: Some(confidence[k]),
+                normalized_margin: Some(margin[k]),
+                neighbours: Some(votes[k]),
+                loss: Some(evidence.loss[judged[k]]),
+                ..images.row(rank, judged[k], &evidence.near)
+            }
+        };
+        let mut rows: Vec<Suspect> = order.into_iter().enumerate().map(row).collect();
+        let left = (0..n).filter(|&i| !evidence.judged[i]);
+        rows.extend(left.enumerate().map(|(k, i)| images.row(judged.len() + k, i, &evidence.near)));
+        let (close, close_below) = images.close(&evidence.near);
+        let (off_topic, off_topic_above) = images.off_topic(&evidence.near);
+        let count = |c: usize| labels.iter().filter(|l| **l as usize == c).count();
+        let of_class = |c: usize| ClassSummary { class: images.class(c), images: count(c), probably_wrong: wrong[c] };
+        let summary = AuditSummary {
+            name: data.name.clone(),
+            features,
+            folds: wish.folds,
+            neighbours: wish.neighbours,
+            seconds: 0.0,
+            images: n,
+            not_judged: n - judged.len(),
+            probably_wrong: suspects,
+            classes: (0..classes).map(of_class).collect(),
+            alike,
+            close,
+            close_below,
+            off_topic,
+            off_topic_above,
+        };
+        Audit { rows, summary, embedded, data, near: evidence.near }
+    }
+
+    /// Writes `suspects.csv`.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        if self.rows.is_empty() {
+            return Err(Error::Failed("an audit without images".into()));
+        }
+        write_rows(path, &self.rows)
+    }
+}
+
+impl AuditSummary {
+    /// In a sentence.
+    pub fn told(&self) -> String {
+        format!(
+            "{}: {} of {} are probably wrong; {} alike, {} off topic",
+            self.name,
+            self.probably_wrong,
+            counted(self.images, "label"),
+            counted(self.alike.images, "image"),
+            self.off_topic.len()
+        )
+    }
+}
+
+/// Images with their names.
+struct Described<'a> {
+    data: &'a DecodedData,
+    places: Vec<(Split, usize)>,
+}
+
+impl Described<'_> {
+    fn class(&self, class: usize) -> String {
+        self.data.classes.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+
+    /// (name, split, class) of an image.
+    fn image(&self, i: usize) -> (String, &'static str, String) {
+        let (split, at) = self.places[i];
+        let found = self.data.parts[split as usize].as_ref().map(|p| &p.images);
+        let name = found.map(|images| images.names[at].clone()).unwrap_or_default();
+        (name, split.name(), found.map(|images| self.class(images.labels[at] as usize)).unwrap_or_default())
+    }
+
+    /// A row without scores.
+    fn row(&self, rank: usize, index: usize, near: &[Vec<(f32, usize)>]) -> Suspect {
+        let (path, split, given) = self.image(index);
+        let nearest = near[index].first().map(|n| self.image(n.1).0);
+        Suspect {
+            rank: rank + 1,
+            path,
+            split,
+            likely: given.clone(),
+            given,
+            suspect: false,
+            score: None,
+            self_confidence: None,
+            normalized_margin: None,
+            neighbours: None,
+            loss: None,
+            nearest,
+            index,
+        }
+    }
+
+    fn close(&self, near: &[Vec<(f32, usize)>]) -> (Vec<Close>, f64) {
+        let distance = |cos: f32| (1.0 - f64::from(cos)).max(1e-9);
+        let logs: Vec<f64> = near.iter().filter_map(|n| n.first()).map(|n| distance(n.0).ln()).collect();
+        let Some([first, third]) = quartiles(&logs) else { return (Vec::new(), 0.0) };
+        let fence = (first - 3.0 * (third - first)).exp();
+        let mut found = Vec::new();
+        for (i, near) in near.iter().enumerate() {
+            for &(cosine, j) in near.iter().filter(|(cos, j)| distance(*cos) < fence && *j > i) {
+                let ((path, _, given), (other, _, other_given)) = (self.image(i), self.image(j));
+                found.push(Close { path, given, other, other_given, cosine, indices: [i, j] });
+            }
+        }
+        found.sort_by(|a, b| b.cosine.total_cmp(&a.cosine));
+        (found, fence)
+    }
+
+    fn off_topic(&self, near: &[Vec<(f32, usize)>]) -> (Vec<OffTopic>, f64) {
+        let mean = |near: &Vec<(f32, usize)>| {
+            let nearest = &near[..near.len().min(NEAREST)];
+            1.0 - nearest.iter().map(|n| f64::from(n.0)).sum::<f64>() / nearest.len().max(1) as f64
+        };
+        let distances: Vec<f64> = near.iter().map(mean).collect();
+        let Some([first, third]) = quartiles(&distances) else { return (Vec::new(), 0.0) };
+        let fence = third + 3.0 * (third - first);
+        let far = (0..near.len()).filter(|&i| distances[i] > fence);
+        let one = |index: usize| {
+            let (path, split, given) = self.image(index);
+            OffTopic { path, split, given, distance: distances[index], index }
+        };
+        let mut found: Vec<OffTopic> = far.map(one).collect();
+        found.sort_by(|a, b| b.distance.total_cmp(&a.distance));
+        (found, fence)
+    }
+}
+
+/// The first and the third quartile; none of fewer than eight values, of which too little can be said.
+fn quartiles(values: &[f64]) -> Option<[f64; 2]> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    (sorted.len() >= 8).then(|| [sorted[sorted.len() / 4], sorted[sorted.len() * 3 / 4]])
+}

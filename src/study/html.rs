@@ -1,0 +1,59 @@
+//! What every page of a study is made of: one file without anything outside, in one style, with its pictures inside.
+
+use crate::base::plot::escape;
+
+/// A page with this title, as its name and as its first heading. `body` is HTML.
+pub(super) fn document(title: &str, body: &str) -> String {
+    let (title, style) = (escape(title), include_str!("report/style.css"));
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
+         <style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}</main>\n</body>\n</html>\n"
+    )
+}
+
+/// A PNG as an image of the page. Browsers decode those that are far down when they come near.
+pub(super) fn picture(png: &[u8], alt: &str) -> String {
+    format!("<img loading=\"lazy\" alt=\"{}\" src=\"data:image/png;base64,{}\">", escape(alt), base64(png))
+}
+
+/// A number with what it is, as a card.
+pub(super) fn tile(value: &str, label: &str) -> String {
+    format!("<div class=\"card tile\"><b>{}</b><span>{}</span></div>\n", escape(value), escape(label))
+}
+
+/// Bytes as base64 (RFC 4648), for pictures inside the page.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let at = |i: usize| u32::from(three.get(i).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for i in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * i)) as usize & 63] as char;
+            text.push(if i <= three.len() { digit } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        assert_eq!(
+            ["", "f", "fo", "foo", "foob"].map(|t| base64(t.as_bytes())),
+            ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]
+        );
+    }
+
+    #[test]
+    fn titles_and_names_are_text() {
+        let page = document("a<b>&", &picture(b"f", "\"x\""));
+        assert!(
+            page.contains("<title>a&lt;b&gt;&amp;</title>") && page.contains("base64,Zg==") && !page.contains("\"\"x")
+        );
+    }
+}
