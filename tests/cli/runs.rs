@@ -1,7 +1,7 @@
 //! What runs on an adapter say and do: memory that is not enough, what made the weights, what pretraining sees.
 
 use super::common::adapter;
-use super::{SMALL, archive, common, empty, fails_on_device, own_words, said, wgslab, write};
+use super::{SMALL, archive, common, empty, fails_on_device, own_words, said, write};
 use std::path::Path;
 
 /// The largest batch that an error names for `key`, if it names one.

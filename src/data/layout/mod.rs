@@ -103,7 +103,7 @@ fn files(listing: Result<Listing>) -> Result<Box<dyn Found>> {
 
 impl Found for Listing {
     fn images(&self) -> usize {
-        self.files.len()
+        self.files.iter().flatten().map(Vec::len).sum()
     }
 
     fn check(&self, _: &LoadOptions, need: Option<Need>) -> Result<()> {

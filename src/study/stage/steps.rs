@@ -1,0 +1,123 @@
+//! The steps of an epoch: each takes its turns, and between them metrics are read, state is saved and a stop is heard.
+
+use super::{STATE, Stage, Told, kept_state};
+use crate::base::{Error, Result};
+use crate::device::Ticket;
+use crate::nn::micro::INDEX;
+use crate::nn::{Progress, Turn};
+use crate::study::cursor::Cursor;
+use crate::study::turns::{Plans, scalar, terms};
+use crate::tape::{Feed, Plan, State};
+use std::sync::atomic::Ordering;
+
+impl Stage<'_> {
+    /// The steps of one epoch that are left.
+    pub(super) fn epoch(
+        &self,
+        (plans, order): (&[Plans], &[usize]),
+        state: &State,
+        at: &mut Cursor,
+        told: &mut Told,
+    ) -> Result<()> {
+        let run = &self.job.config.run;
+        let slots = run.loss_every;
+        let end = self.steps().min(self.total() - at.epoch * self.steps());
+        let mut unread = at.step;
+        let mut in_flight: Option<Ticket> = None;
+        told.log.begin(told.watch.elapsed_s());
+        while at.step < end {
+            let ticket = self.step(plans, order, at, slots)?;
+            at.step += 1;
+            // The host is one step ahead of the device, so that the clock below is the device's and a signal is heard in time.
+            if let Some(before) = in_flight.replace(ticket) {
+                self.job.gpu.wait_for(&before)?;
+            }
+            let stopping = self.job.stop.load(Ordering::Relaxed);
+            let save = stopping || told.watch.since_save_s() >= run.checkpoint_seconds;
+            let keep = run.save_every_steps > 0 && self.done(at).is_multiple_of(run.save_every_steps);
+            if save || keep || at.step - unread == slots || at.step == end {
+                self.read_ring(state, (at, unread), slots, (&mut told.log, &told.watch))?;
+                unread = at.step;
+                self.say(at);
+            }
+            if keep {
+                self.save(&kept_state(self.done(at)), state, at, told)?;
+            }
+            if save {
+                self.save(STATE, state, at, told)?;
+            }
+            if stopping {
+                return Err(Error::TryAgain(format!(
+                    "{} was stopped at epoch {}, step {} and saved in {}; the same command goes on",
+                    self.name,
+                    at.epoch + 1,
+                    at.step,
+                    self.folder.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says where an epoch stands: the means of its losses so far, and the rate.
+    fn say(&self, at: &Cursor) {
+        let images = (at.epoch * self.taken(self.steps()) + self.taken(at.step)) as u64;
+        let (epoch, epochs, loss) = (at.epoch + 1, self.optimization.epochs, at.sums[0] / at.step as f64);
+        let names: Vec<String> = self.names().cloned().collect();
+        let terms = terms(&names, &at.sums, at.step, &[]);
+        let terms: Vec<String> = terms.iter().map(|(name, mean)| format!(", {name} {mean:.4}")).collect();
+        let (terms, lr) = (terms.concat(), self.rate(at.epoch, at.step - 1));
+        self.job.progress.step(images, &format!("epoch {epoch}/{epochs} loss {loss:.4}{terms}, lr {lr:.2e}"));
+    }
+
+    /// Takes the turns of a step.
+    fn step(&self, plans: &[Plans], order: &[usize], at: &Cursor, slots: usize) -> Result<Ticket> {
+        let chosen = &order[self.taken(at.step)..self.taken(at.step + 1)];
+        let indices: Vec<u32> = chosen.iter().map(|&i| i as u32).collect();
+        let mut last = None;
+        for ((turn, _), plans) in self.turns.iter().zip(plans) {
+            let program = plans.rest.as_ref().filter(|_| chosen.len() < self.batches.whole).unwrap_or(&plans.whole);
+            for repeat in 0..turn.repeats {
+                for (plan, times) in program.stages() {
+                    // What runs several times in a turn sees as many parts of the batch.
+                    for (part, images) in indices.chunks(indices.len() / times).enumerate() {
+                        last = Some(self.run_plan((plan, turn), (images, part), (at, repeat), slots)?);
+                    }
+                }
+            }
+        }
+        last.ok_or_else(|| Error::Failed("a step has no turn".into()))
+    }
+
+    /// Runs a plan of a turn on part `part` of the batch.
+    fn run_plan(
+        &self,
+        (plan, turn): (&Plan, &Turn),
+        (indices, part): (&[u32], usize),
+        (at, repeat): (&Cursor, usize),
+        slots: usize,
+    ) -> Result<Ticket> {
+        let progress = Progress { before: part * indices.len(), ..self.progress(at, repeat) };
+        let (own, numbers) = (self.task.inputs(progress, indices), self.task.scalars(progress));
+        let row = (at.step % slots) * turn.repeats + repeat;
+        let lr = self.rate(at.epoch, at.step);
+        let bias_lr = lr * self.optimization.optimizer.bias_lr_factor;
+        let mut feed = Feed::new();
+        // A turn takes what its recording names; another turn may take the rest.
+        let schedule = plan.schedule();
+        let common = [lr as f32, bias_lr as f32, at.epoch as f32, row as f32, repeat as f32];
+        for name in &schedule.scalars {
+            feed = scalar(name, common, &numbers).into_iter().fold(feed, |feed, value| feed.scalar(name, value));
+        }
+        let named = |name: &str| schedule.inputs.iter().any(|i| i.0 == name);
+        if named("indices") {
+            feed = feed.input("indices", indices);
+        }
+        let part = [part as u32];
+        if named(INDEX) {
+            feed = feed.input(INDEX, &part);
+        }
+        feed.inputs.extend(own.iter().filter(|o| named(o.0)).map(|(n, b)| (*n, b.as_slice())));
+        plan.run(self.job.gpu, &feed)
+    }
+}
