@@ -136,7 +136,7 @@ fn kinds_in_words(study: &Study) -> Result<String> {
         let rates: Vec<String> = classes.iter().filter_map(rate).collect();
         let nothing = match rates.len() {
             0 => String::new(),
-            _ => format!("; they say nothing about the truth at {}", rates.join(", ")),
+            _ => format!(". They say nothing about the truth at {}", rates.join(", ")),
         };
         words += &format!(" Wrong labels of the kind {kind}: {}{nothing}.", escape(kind.about()));
     }
