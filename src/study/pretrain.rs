@@ -131,6 +131,11 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     let optimization = method.optimization.for_batch(batch);
     job.say_batch(optimization.batch_size, batch, count);
     job.say_rate(&method.optimization, batch);
+    if let Some(micro) = micro_batch(method, batch) {
+        let key = &method.micro_batch_key;
+        job.progress
+            .note(&format!("{key}: the network and its batch norm see {micro} images at a time, the loss {batch}"));
+    }
     say_overridden(job, method);
     let mut state = images.resident.clone();
     let recorded = record(job, images, method, seed, batch)?;
