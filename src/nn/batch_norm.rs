@@ -10,7 +10,8 @@ use crate::tape::{Tape, Var};
 const EPS: f32 = 1e-5;
 const MOMENTUM: f32 = 0.1;
 
-/// Which statistics batch norm takes, and whether it moves the running ones.
+/// Which statistics batch norm takes, and whether it moves the running ones. In a step in micro-batches ([`super::micro`]) the batch
+/// is a micro-batch, and the running ones move once, towards the statistics that all of them have together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// The batch's.

@@ -133,6 +133,11 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     let optimization = method.optimization.for_batch(batch);
     job.say_batches(&method.optimization, batches(count, batch));
     job.say_rate(&method.optimization, batch);
+    if let Some(micro) = micro_batch(method, batch) {
+        let key = &method.micro_batch_key;
+        job.progress
+            .note(&format!("{key}: the network and its batch norm see {micro} images at a time, the loss {batch}"));
+    }
     notes::say(job, one, batch)?;
     let mut state = images.resident.clone();
     let recorded = record(job, images, method, seed, batch)?;

@@ -1,5 +1,7 @@
 //! Supervised training on labels that may be wrong, and the evaluation of what came out on clean test images.
 
+mod planned;
+
 use super::batches::{Batches, batch_of};
 use super::config::Learning;
 use super::cursor::Cursor;
@@ -7,7 +9,6 @@ use super::dataset::{Loaded, TrainImages};
 use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked};
 use super::grid::Cell;
-use super::memory::{self, Planned};
 use super::metrics::{argmax, metrics};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PROJECTION, RESULT, STATE, STEPS};
 use super::neighbours::knn;
@@ -25,12 +26,13 @@ use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
-use crate::nn::optimization::MOST_IMAGES;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Mode, Params, Recipe, checkpoint};
 use crate::noise;
 use crate::noise::learn::{Batch, Epoch, EpochPlan, Known, Learner, informed};
 use crate::tape::{Schedule, State, Tape, Type};
+pub(super) use planned::plan;
+use planned::tapes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::cell::RefCell;
@@ -263,34 +265,6 @@ pub(super) fn run(
         )?;
         Ok(result)
     })
-}
-
-/// What the evaluation of a cell and its steps of so many images record: all that is on the device at once.
-fn tapes(job: &Job<'_>, set: &Loaded, cell: &Cell, batches: Batches) -> Result<Vec<Tape>> {
-    let (stores, classes) = ([&set.train.store, &set.val, &set.test], set.data.classes.len());
-    let (eye, eval) = (Eye::of(job, set, cell)?, Pass::batch(job, &stores));
-    let record = |b| record(job, &set.train, cell, classes, b);
-    let steps = turns::tapes(batches, &record)(batches.whole)?;
-    Ok([Pass::tapes(job, &eye, &stores, Some(classes), eval)?, steps].concat())
-}
-
-/// What training a cell would need of the device, and the largest batch that fits; an error if its own does not.
-pub(super) fn plan(job: &Job<'_>, set: &Loaded, cell: &Cell, name: &str) -> Result<Planned> {
-    let (learning, state) = (job.config.learning_of(&cell.method)?, &set.resident);
-    let (batches, sizes) = (batches(job, &learning, set)?, Sizes::from(2));
-    job.say_batches(learning.optimization.batch_size, batches);
-    let tapes = |whole| tapes(job, set, cell, Batches { whole, ..batches });
-    let fitting = job.fitting(state, &learning.batch_key, batches.whole, sizes, &tapes)?;
-    let planned = memory::Outline {
-        name: name.to_string(),
-        batch_key: &learning.batch_key,
-        batch: (batches.whole, MOST_IMAGES),
-        sizes,
-        micro_batch: None,
-        images: batches.images,
-        tapes: &tapes,
-    };
-    Planned::of(job, planned, &fitting, state)
 }
 
 /// A cell whose plans are made, with nothing written yet.

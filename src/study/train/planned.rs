@@ -1,0 +1,42 @@
+//! What a training would need of the device, known from what it records.
+
+use super::super::batches::Batches;
+use super::super::dataset::Loaded;
+use super::super::fit::Sizes;
+use super::super::grid::Cell;
+use super::super::memory::{self, Planned};
+use super::super::pass::{Eye, Pass};
+use super::super::session::Job;
+use super::super::turns;
+use super::{batches, record};
+use crate::base::Result;
+use crate::nn::optimization::MOST_IMAGES;
+use crate::tape::Tape;
+
+/// What the evaluation of a cell and its steps of so many images record: all that is on the device at once.
+pub(super) fn tapes(job: &Job<'_>, set: &Loaded, cell: &Cell, batches: Batches) -> Result<Vec<Tape>> {
+    let (stores, classes) = ([&set.train.store, &set.val, &set.test], set.data.classes.len());
+    let (eye, eval) = (Eye::of(job, set, cell)?, Pass::batch(job, &stores));
+    let record = |b| record(job, &set.train, cell, classes, b);
+    let steps = turns::tapes(batches, &record)(batches.whole)?;
+    Ok([Pass::tapes(job, &eye, &stores, Some(classes), eval)?, steps].concat())
+}
+
+/// What training a cell would need of the device, and the largest batch that fits; an error if its own does not.
+pub(in crate::study) fn plan(job: &Job<'_>, set: &Loaded, cell: &Cell, name: &str) -> Result<Planned> {
+    let (learning, state) = (job.config.learning_of(&cell.method)?, &set.resident);
+    let (batches, sizes) = (batches(job, &learning, set)?, Sizes::from(2));
+    job.say_batches(learning.optimization.batch_size, batches);
+    let tapes = |whole| tapes(job, set, cell, Batches { whole, ..batches });
+    let fitting = job.fitting(state, &learning.batch_key, batches.whole, sizes, &tapes)?;
+    let planned = memory::Outline {
+        name: name.to_string(),
+        batch_key: &learning.batch_key,
+        batch: (batches.whole, MOST_IMAGES),
+        sizes,
+        micro_batch: None,
+        images: batches.images,
+        tapes: &tapes,
+    };
+    Planned::of(job, planned, &fitting, state)
+}
