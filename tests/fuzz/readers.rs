@@ -7,10 +7,12 @@ use super::seeds;
 use super::texts::*;
 use super::watcher::{ORDER, Order};
 use super::words::{CSV, JSON, NPY, PICKLE, SPEC, TOML, WGSL};
+use super::worker::processor_time;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wgslab::base::{Error, Result};
+use wgslab::data::MAX_BYTES;
 use wgslab::data::decode::MAX_PIXELS;
 use wgslab::data::decode::{ImageFile, Listing};
 use wgslab::data::layout::{Spec, fetal};
@@ -66,6 +68,7 @@ impl Desk {
             cache: None,
             bit_depth: 16,
             max_pixels: MAX_PIXELS,
+            max_bytes: MAX_BYTES,
         }
     }
 }
@@ -173,8 +176,8 @@ pub fn all() -> Vec<Reader> {
     ]
 }
 
-/// Readers for the watcher's own test: one is slow the first time, the other every time.
-pub fn sluggish() -> [Reader; 2] {
+/// Readers for the watcher's own test: one is slow the first time, one every time, and one only waits.
+pub fn sluggish() -> [Reader; 3] {
     let reader = |name, read| Reader {
         name,
         seeds: || vec![Seed::whole("a")],
@@ -184,13 +187,21 @@ pub fn sluggish() -> [Reader; 2] {
         cases: 1,
         device: false,
     };
-    [reader("slow once", read_slowly_once), reader("slow always", read_slowly)]
+    [reader("slow once", read_slowly_once), reader("slow always", read_slowly), reader("idle", read_idly)]
 }
 
 /// The time that a slow reader takes, and the time that its test allows.
 pub const SLOW: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(400));
 
+/// Keeps a processor busy: a case that only waits for one is not slow.
 fn read_slowly(_: &Desk, _: &[u8]) -> Result<()> {
+    let (started, before) = (Instant::now(), processor_time());
+    let spent = || processor_time().zip(before).map_or(started.elapsed(), |(now, before)| now.saturating_sub(before));
+    while spent() < SLOW.0 {}
+    Ok(())
+}
+
+fn read_idly(_: &Desk, _: &[u8]) -> Result<()> {
     std::thread::sleep(SLOW.0);
     Ok(())
 }

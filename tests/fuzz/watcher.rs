@@ -1,6 +1,5 @@
 //! The process that hands out cases and watches the workers. A worker reports a panic itself. The watcher sees when a
-//! worker dies or hangs, and keeps the input that did it in a file. A case that took too long is tried again alone,
-//! because a busy machine makes every case slow.
+//! worker dies or hangs, and keeps the input that did it in a file. A case that took too long is tried again alone.
 
 use super::mutate::case;
 use super::readers::Reader;

@@ -84,6 +84,30 @@ fn refusal(reader: &Reader, desk: &Desk, bytes: &[u8]) -> Option<String> {
     (!UNREAD.iter().any(|known| why.contains(known))).then(|| format!("it is refused: {why}"))
 }
 
+/// The time that a case took: on a machine that is busy with other work, only what the processors spent on it. Several
+/// threads may spend more than has passed. A case that waits for ever is ended by the watcher.
+fn time_of(passed: Duration, before: Option<Duration>, after: Option<Duration>) -> Duration {
+    after.zip(before).map_or(passed, |(after, before)| passed.min(after.saturating_sub(before)))
+}
+
+/// The time that processors spent on this process so far, where the system tells it.
+#[cfg(unix)]
+pub fn processor_time() -> Option<Duration> {
+    nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).ok().map(|usage| spent(&usage))
+}
+
+/// The time that processors spent, by a process's own account.
+#[cfg(unix)]
+pub fn spent(usage: &nix::sys::resource::Usage) -> Duration {
+    let time = usage.user_time() + usage.system_time();
+    Duration::from_micros(time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64)
+}
+
+#[cfg(not(unix))]
+pub fn processor_time() -> Option<Duration> {
+    None
+}
+
 /// What is wrong with how the reader treated these bytes, and whether it is time alone. None where it read or refused
 /// them as it should.
 pub fn attempt(
@@ -93,9 +117,9 @@ pub fn attempt(
     tally: &mut Tally,
     patience: Duration,
 ) -> Option<(String, bool)> {
-    let started = Instant::now();
+    let (started, used) = (Instant::now(), processor_time());
     let ended = catch_unwind(AssertUnwindSafe(|| (reader.read)(desk, bytes)));
-    let took = started.elapsed();
+    let took = time_of(started.elapsed(), used, processor_time());
     tally.slowest = tally.slowest.max(took.as_secs_f64());
     let wrong = match ended {
         Err(_) => Some(PANIC.lock().unwrap().clone()),

@@ -10,8 +10,10 @@ fn apply(x: vec4<f32>) -> vec4<f32> {
 }
 
 fn apply_grad(v: vec4<f32>, dy: vec4<f32>) -> vec4<f32> {
-    // From |x| = 15 on the slope is 0 or 1 to the last bit; past it x² might overflow into ∞·0.
-    let x = clamp(v, vec4<f32>(-15.0), vec4<f32>(15.0));
+    // From |x| = 15 on the slope is 0 or 1 to the last bit; past it x² might overflow into ∞·0. Not clamp(), which may lose
+    // a NaN.
+    let below = select(v, vec4<f32>(15.0), v > vec4<f32>(15.0));
+    let x = select(below, vec4<f32>(-15.0), v < vec4<f32>(-15.0));
     let s = logistic(twice_u(x));
     let slope = 1.5957691216 * (1.0 + 0.134145 * x * x);
     return dy * (s + x * slope * s * logistic(-twice_u(x)));

@@ -176,7 +176,7 @@ enum Place {
 impl Spec {
     /// Parses `spec`. A path must exist.
     pub fn parse(spec: &str, data_root: &Path) -> Result<Self> {
-        Spec::find(spec, data_root)?.map_err(|path| missing(spec, data_root, &path))
+        Spec::find(spec, data_root)?.map_err(|path| missing(data_root, &path))
     }
 
     /// As [`Spec::parse`]; of a path that does not exist it gives that path.
@@ -254,14 +254,16 @@ fn unknown_kind(spec: &str) -> Result<()> {
     Ok(())
 }
 
-/// The error for a SPEC whose path does not exist.
-fn missing(spec: &str, data_root: &Path, path: &Path) -> Error {
-    let place = if path.strip_prefix(data_root).is_ok() {
-        format!("relative names start from the data root {}, which --data-root sets", data_root.display())
-    } else {
-        "give the path of a file or folder that exists".to_string()
+/// The error for a SPEC whose `path` does not exist.
+fn missing(data_root: &Path, path: &Path) -> Error {
+    let (name, place) = match path.strip_prefix(data_root) {
+        Ok(name) => {
+            (name, format!("relative names start from the data root {}, which --data-root sets", data_root.display()))
+        }
+        Err(_) => (path, "give the path of a file or folder that exists".to_string()),
     };
-    Error::Data(format!("data '{spec}' was looked for at {} and does not exist; {place}", path.display()))
+    let (name, path) = (name.display(), path.display());
+    Error::Data(format!("data '{name}' was looked for at {path} and does not exist; {place}"))
 }
 
 #[cfg(test)]

@@ -156,12 +156,6 @@ mod tests {
             // The key at fault is the one that a person wrote, whatever stands behind it.
             ("[model]\narch = \"vit_tiny\"\npatch_size = 5\n[data]\nimage_size = 32", 3, "model.patch_size is 5, and"),
             ("[model]\narch = \"vit_tiny\"\npatch_size = 0\n[data]\nimage_size = 32", 3, "model.patch_size is 0; use"),
-            (
-                "[data]\nimage_size = 32\n[pretraining.mae.model]\npatch_size = 7\n[pretraining]\nmethods = [\"mae\"]\n\
-                 [run]\nloss_every = 5",
-                4,
-                "pretraining.mae.model.patch_size is 7",
-            ),
             ("[model]\narch = \"vit_huge\"", 2, "known: resnet18, resnet50, vit_tiny, vit_small"),
             ("[pretraining]\nmethods = [\"mae\"]", 2, "model.arch is \"resnet18\", and mae works on the patches"),
             (
