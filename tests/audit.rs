@@ -23,6 +23,7 @@ fn images(train: usize) -> (Images, Vec<String>) {
         val_fraction: 0.1,
         seed: 0,
         max_pixels: 1 << 20,
+        max_bytes: 1 << 30,
         bit_depth: 16,
         cache: None,
     };

@@ -225,7 +225,7 @@ mod tests {
         let mut state = State::new();
         state.insert(&gpu, CENTER, Type::f32([1, K]), Some(bytemuck::cast_slice(&center))).unwrap();
         let plan = Plan::new(&gpu, Schedule::new(&t, &Options::new(gpu.caps())).unwrap(), &state).unwrap();
-        let at = Progress { seed: 0, epoch: 0, epochs: 2, step: 0, steps: 1, repeat: 0 };
+        let at = Progress { seed: 0, epoch: 0, epochs: 2, step: 0, steps: 1, repeat: 0, before: 0 };
         let scalars = dino.scalars(at);
         let feed = Feed::new().input("student", &student).input("teacher", &teacher).scalar(SCALARS[1], scalars[1].1);
         plan.run(&gpu, &feed).unwrap();
@@ -252,7 +252,7 @@ mod tests {
     fn what_moves_follows_the_authors_schedules() {
         let dino = method("momentum = 0.9\nteacher_temperature = 0.07\nwarmup_teacher_temperature_epochs = 4");
         let of = |epoch| {
-            let at = Progress { seed: 0, epoch, epochs: 8, step: 0, steps: 3, repeat: 0 };
+            let at = Progress { seed: 0, epoch, epochs: 8, step: 0, steps: 3, repeat: 0, before: 0 };
             dino.scalars(at).into_iter().map(|s| f64::from(s.1)).collect::<Vec<f64>>()
         };
         // numpy.linspace(0.04, 0.07, 4), then 0.07.

@@ -5,7 +5,7 @@ use crate::nn::Optimizer;
 use crate::study::config::{Config, LastBatch};
 use crate::study::testing::{Heard, with_job};
 use crate::study::turns::ring_of;
-use crate::tape::{Options, Program, Schedule, Type};
+use crate::tape::{Options, Plan, Program, Schedule, Type};
 
 /// Gives a step that takes one of the `bad` images inputs under which a gradient overflows and the loss does not.
 struct Overflowing {

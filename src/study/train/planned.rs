@@ -26,7 +26,7 @@ pub(super) fn tapes(job: &Job<'_>, set: &Loaded, cell: &Cell, batches: Batches) 
 pub(in crate::study) fn plan(job: &Job<'_>, set: &Loaded, cell: &Cell, name: &str) -> Result<Planned> {
     let (learning, state) = (job.config.learning_of(&cell.method)?, &set.resident);
     let (batches, sizes) = (batches(job, &learning, set)?, Sizes::from(2));
-    job.say_batches(learning.optimization.batch_size, batches);
+    job.say_batches(&learning.optimization, batches);
     let tapes = |whole| tapes(job, set, cell, Batches { whole, ..batches });
     let fitting = job.fitting(state, &learning.batch_key, batches.whole, sizes, &tapes)?;
     let planned = memory::Outline {
