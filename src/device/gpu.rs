@@ -459,3 +459,16 @@ fn watch(device: &wgpu::Device, trouble: &Arc<Mutex<Option<Trouble>>>) {
     let slot = trouble.clone();
     device.set_device_lost_callback(move |reason, message| keep(&slot, Trouble::Lost(format!("{reason:?} {message}"))));
 }
+
+/// The default adapter for a test of a module. None where there is none, which is said past what the runner captures of a
+/// test that passes.
+#[cfg(test)]
+pub(crate) fn for_test() -> Option<Gpu> {
+    use std::io::Write;
+    if adapters(None).is_ok_and(|list| list.is_empty()) {
+        assert!(std::env::var("REQUIRE_GPU").as_deref() != Ok("1"), "this test needs an adapter");
+        std::io::stderr().write_all(b"SKIPPED: no adapter. REQUIRE_GPU=1 makes this a failure.\n").unwrap();
+        return None;
+    }
+    Some(Gpu::open(&GpuOptions::default()).unwrap())
+}

@@ -309,14 +309,14 @@ pub(super) fn current(t: &mut Tape, name: &str) -> Result<Var> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::check::gpu_or_skip;
+    use crate::device::gpu::for_test;
     use crate::tape::{Feed, Options, Plan, Schedule, State, Type};
 
     /// As PyTorch does with a gradient that is None: neither the weight nor what is remembered of it moves, and Adam counts its
     /// first step when it takes one.
     #[test]
     fn a_held_layer_is_as_if_the_step_were_not() {
-        let Some(gpu) = gpu_or_skip().unwrap() else { return };
+        let Some(gpu) = for_test() else { return };
         let mut t = Tape::new();
         let names = ["body.w", "last.w"].map(String::from);
         let [a, b] = [0, 1].map(|i| t.state(&names[i], Type::f32([1])).unwrap());

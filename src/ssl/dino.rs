@@ -172,7 +172,7 @@ impl Method for Dino {
 mod tests {
     use super::*;
     use crate::base::rng::Rng;
-    use crate::lab::check::gpu_or_skip;
+    use crate::device::gpu::for_test;
     use crate::tape::{Feed, Options, Plan, Schedule, State};
 
     fn method(more: &str) -> Dino {
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_loss_and_the_center_are_those_of_the_equations() {
-        let Some(gpu) = gpu_or_skip().unwrap() else { return };
+        let Some(gpu) = for_test() else { return };
         let dino = method("output_dim = 5\nteacher_temperature = 0.07\ncenter_momentum = 0.6");
         let mut rng = Rng::new(1, 2, 3);
         let mut draw = |n: usize| (0..n).map(|_| rng.normal() * 0.3).collect::<Vec<f32>>();
