@@ -265,8 +265,8 @@ fn fitting(
         let now = at_once(method, batch);
         Ok(match job.largest_part(state, (batch, now), any, &in_parts) {
             Ok(Some(micro)) => format!("in micro-batches they fit: the largest {key} that does is {micro}; "),
-            Ok(None) => format!("no {key} is small enough; "),
-            Err(Error::Usage(_)) => String::new(), // a method that takes none says so where it is asked for
+            // A method that takes none says so where it is asked for.
+            Ok(None) | Err(Error::Usage(_)) => String::new(),
             Err(e) => return Err(e),
         })
     };
