@@ -111,7 +111,7 @@ impl Audit {
             let share = |v: Option<f64>| v.map(|v| format!("{v:.3}")).unwrap_or_default();
             cards += &format!(
                 "<div class=\"card suspect\"><div class=\"strip\">{own}</div><div><h3>{}. given {given}, likely {likely} \
-                 <span>{}</span></h3>\n<p class=\"soft\">probability of the label {}, votes for it {}, score {}</p></div>\
+                 <span>{}</span></h3>\n<p class=\"soft\">probability of the label {}, votes for it less those for another {}, score {}</p></div>\
                  <div class=\"strip\">\n{near}</div></div>\n",
                 row.rank,
                 escape(&row.path),
