@@ -8,6 +8,7 @@ pub mod augment;
 pub mod cache;
 pub mod classes;
 pub mod decode;
+pub mod given;
 mod groups;
 pub mod layout;
 pub mod split;

@@ -12,6 +12,7 @@ pub(super) const STEPS: &str = "steps.jsonl";
 /// What TensorBoard reads; made of the two above, and nothing reads it again.
 pub(super) const EVENTS: &str = "events.out.tfevents.wgslab";
 pub(super) const LABELS: &str = "labels.csv";
+pub(super) const PREDICTIONS: &str = "predictions.npz";
 /// Held by the process that works in a folder; made before anything else of it, and kept.
 pub(super) const LOCK: &str = "lock";
 

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use wgslab::base::{Error, Result};
 use wgslab::data::decode::MAX_PIXELS;
 use wgslab::data::decode::{ImageFile, Listing};
+use wgslab::data::given::GivenFile;
 use wgslab::data::layout::{Spec, fetal};
 use wgslab::data::npz::Archive;
 use wgslab::data::{DecodedData, LoadOptions, manifest};
@@ -91,6 +92,24 @@ pub fn all() -> Vec<Reader> {
             read: read_manifest,
             codes: BAD,
             cases: 2000,
+            device: false,
+        },
+        Reader {
+            name: "table of given labels",
+            seeds: manifests,
+            words: CSV,
+            read: |desk, bytes| read_given(desk, "l.csv", "label", bytes),
+            codes: BAD,
+            cases: 1500,
+            device: false,
+        },
+        Reader {
+            name: "archive of given labels",
+            seeds: seeds::given_labels,
+            words: NPY,
+            read: |desk, bytes| read_given(desk, "l.npz", "given", bytes),
+            codes: BAD,
+            cases: 1500,
             device: false,
         },
         Reader { name: "fetal", seeds: fetals, words: CSV, read: read_fetal, codes: BAD, cases: 2000, device: false },
@@ -201,6 +220,11 @@ fn read_slowly_once(desk: &Desk, bytes: &[u8]) -> Result<()> {
         Ok(_) => read_slowly(desk, bytes),
         Err(_) => Ok(()),
     }
+}
+
+fn read_given(desk: &Desk, name: &str, column: &str, bytes: &[u8]) -> Result<()> {
+    desk.file(name, bytes);
+    GivenFile::read(name, column, ("phantom:covid", desk.dir.path())).map(drop)
 }
 
 fn read_npz(desk: &Desk, bytes: &[u8]) -> Result<()> {

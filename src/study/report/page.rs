@@ -294,15 +294,19 @@ fn pictures(study: &Study) -> String {
 /// A measure of the results table: its heading and its value, where a run has it.
 type Measure = (&'static str, fn(&CellResult) -> Option<f64>);
 
-const MEASURES: [Measure; 9] = [
+const MEASURES: [Measure; 13] = [
     ("test accuracy", |r| Some(r.test_accuracy)),
     ("balanced accuracy", |r| Some(r.balanced_accuracy)),
     ("macro F1", |r| Some(r.macro_f1)),
     ("AUROC", |r| r.auroc),
+    ("MCC", |r| r.mcc),
+    ("calibration error", |r| r.ece),
     ("neighbours", |r| r.knn_accuracy),
     ("weighted neighbours", |r| r.knn_weighted_accuracy),
     ("best epoch", |r| r.best_val_test_accuracy),
+    ("best of any", |r| r.best_test_accuracy),
     ("last five", |r| r.last5_test_accuracy),
+    ("both networks", |r| r.ensemble_test_accuracy),
     ("memorised", |r| r.memorised_fraction),
 ];
 
@@ -333,7 +337,7 @@ fn results(study: &Study) -> String {
          deviation where a cell was repeated. “Neighbours” is the accuracy of a vote of each test image's {} nearest \
          training images by the backbone's features, with their true labels; \
          in “weighted neighbours” a vote weighs exp(cosine / {}). “Best epoch” is test accuracy after the epoch of the best validation \
-         accuracy, “last five” its mean over the last five epochs. The protocol “finetune” trains the whole network; “linear” and “knn” leave \
+         accuracy, “best of any” the best of all epochs, “last five” its mean over the last five; “both networks” is that of the mean of two softmaxes. The protocol “finetune” trains the whole network; “linear” and “knn” leave \
          the weights as they are, and learn from the given labels alone. Each single run is a row of results.csv.</p>\n\
          <div class=\"card scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
         study.config.evaluation.knn_neighbours, study.config.evaluation.knn_temperature
