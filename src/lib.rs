@@ -14,7 +14,7 @@
 //! | [`tape`] | recording, backward, state, the pure schedule, the plan that replays it, programs of plans, the trace |
 //! | [`kernels`] | one op per file, in families; the same names in `shaders/<family>/<op>/` and `kernels-tests/reference/<family>/<op>.rs` |
 //! | [`nn`] | backbones ([`nn::Backbone`]) with torchvision's and timm's names, initial values, optimizers, schedules, checkpoints, weights that people bring, and what methods record through ([`nn::Recorder`]) |
-//! | [`data`] | one layout of a dataset per file, splits without shared images or patients, generated datasets, images on the device, augmentation |
+//! | [`data`] | one layout of a dataset per file, splits without shared images or patients, generated datasets, labels that people gave, images on the device, augmentation |
 //! | [`ssl`] | one self-supervised method per file, and the list of them |
 //! | [`noise`] | one kind of label noise per file and one way to learn from wrong labels per file, and the lists of them; which labels are probably wrong |
 //! | [`study`] | configs, the grid, resumable stages, evaluation, statistics, the report |

@@ -1,6 +1,7 @@
 //! base: what needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, similar names, ranges of
-//! values, text for terminals, progress of long jobs, and, where studies are, line plots and event files.
+//! values, counts of classes taken for each other, text for terminals, progress of long jobs, and, where studies are, line plots and event files.
 
+pub mod confusion;
 pub mod contained;
 pub mod error;
 #[cfg(feature = "study")]
@@ -17,6 +18,7 @@ pub mod seal;
 pub mod shape;
 pub mod text;
 
+pub use confusion::ConfusionMatrix;
 pub use contained::contained;
 pub use error::{Error, Result};
 pub use nearest::nearest;

@@ -5,7 +5,7 @@ use super::listener::Listener;
 use super::options::{Options, config};
 use super::output::{complain, expect_writable, print, table};
 use super::stage::{LARGEST_SEED, kinds, share};
-use crate::base::{Progress, Result};
+use crate::base::{Error, Progress, Result};
 use crate::noise::NoiseKind;
 use crate::study::noisy::{NoisyLabels, noisy_labels};
 use crate::study::results::write_labels;
@@ -45,9 +45,9 @@ struct Apply {
     /// How labels go wrong; `[noise.KIND]` in --config has its settings
     #[arg(long, value_name = "KIND", default_value_t = NoiseKind::default(), value_parser = kinds())]
     noise_kind: NoiseKind,
-    /// The noise rate, 0 to 1: each kind says what it is the share of
+    /// The noise rate, 0 to 1: each kind says what it is the share of; none for a kind whose labels come from a file
     #[arg(long, value_name = "R", value_parser = share)]
-    noise_rate: f64,
+    noise_rate: Option<f64>,
     /// The seed of the noise: that of the run
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
     seed: u64,
@@ -70,6 +70,12 @@ impl Noise {
 impl Apply {
     fn run(&self, options: &Options) -> Result<()> {
         let config = config(self.config.as_deref())?;
+        if self.noise_rate.is_none() && self.noise_kind.has_rate() {
+            let kind = self.noise_kind;
+            return Err(Error::Usage(format!(
+                "the noise kind {kind} takes a rate: add --noise-rate, a share from 0 to 1"
+            )));
+        }
         expect_writable(&[("--out", Some(&self.out))])?;
         let listener = Listener::new(options.quiet);
         listener.stage(&format!("load {}", self.data), 0, 0, "images");
@@ -85,15 +91,14 @@ impl Apply {
         let mut rows = vec![vec!["true class".to_string(), "images".to_string()]];
         rows[0].extend(made.classes.iter().map(|c| format!("→ {c}")));
         for (class, counts) in made.classes.iter().zip(&made.counts) {
-            let all: usize = counts.iter().sum();
+            let all: u64 = counts.iter().sum();
             let shares = counts.iter().map(|&n| format!("{:.1} %", 100.0 * n as f64 / all.max(1) as f64));
             rows.push([class.clone(), all.to_string()].into_iter().chain(shares).collect());
         }
+        let rate = self.noise_rate.map(|rate| format!(" at rate {rate}, seed {}", made.seed)).unwrap_or_default();
         format!(
-            "{} at rate {}, seed {}: {:.1} % of {} labels are wrong\n\n{}\n\n{}",
+            "{}{rate}: {:.1} % of {} labels are wrong\n\n{}\n\n{}",
             self.noise_kind,
-            self.noise_rate,
-            self.seed,
             100.0 * made.realised_rate,
             made.rows.len(),
             table(&rows),

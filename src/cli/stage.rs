@@ -107,9 +107,9 @@ pub(super) struct Train {
     /// How training labels go wrong; `[noise.KIND]` in --config has its settings
     #[arg(long, value_name = "KIND", default_value_t = NoiseKind::default(), value_parser = kinds())]
     noise_kind: NoiseKind,
-    /// The share of training labels that go wrong, 0 to 1
-    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = share)]
-    noise_rate: f64,
+    /// The share of training labels that go wrong, 0 to 1; none for a kind whose labels come from a file [default: 0]
+    #[arg(long, value_name = "R", value_parser = share)]
+    noise_rate: Option<f64>,
     /// A config for sizes, model and training; its datasets and grid are not read [default: the built-in one]
     #[arg(long, value_name = "CONFIG")]
     config: Option<PathBuf>,

@@ -196,7 +196,11 @@ impl List {
         }
         let head = ["index", "dataset", "pretraining", "noise", "method", "seed"].map(String::from).to_vec();
         let row = |c: &Cell| {
-            let noise = c.noise_kind.map_or("none".to_string(), |k| format!("{k} {} %", 100.0 * c.noise_rate));
+            let noise = match c.noise_kind {
+                None => "none".to_string(),
+                Some(kind) if kind.has_rate() => format!("{kind} {} %", 100.0 * c.noise_rate),
+                Some(kind) => kind.to_string(),
+            };
             let (pretraining, method) = (c.pretraining.to_string(), c.method.to_string());
             vec![c.index.to_string(), c.dataset.to_string(), pretraining, noise, method, c.seed.to_string()]
         };
@@ -241,7 +245,7 @@ fn as_json(c: &Cell) -> serde_json::Value {
         "dataset": c.dataset,
         "pretraining": c.pretraining,
         "noise_kind": c.noise_kind.map_or("none".to_string(), |k| k.to_string()),
-        "noise_rate": c.noise_rate,
+        "noise_rate": c.noise_kind.is_none_or(|k| k.has_rate()).then_some(c.noise_rate),
         "method": c.method,
         "protocol": c.protocol,
         "seed": c.seed,

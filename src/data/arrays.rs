@@ -1,6 +1,7 @@
 //! NumPy archives written: arrays by name in one `.npz`, which `numpy.load` reads without pickle.
 
 use crate::base::{Error, Result};
+use npyz::npz::NpzArchive;
 use std::io::{Cursor, Write};
 use zip::write::FileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
@@ -67,10 +68,20 @@ pub fn npz(arrays: &[(&str, Array<'_>)]) -> Result<Vec<u8>> {
     Ok(zip.finish().map_err(|e| failed(&e))?.into_inner())
 }
 
+/// The elements of the `float32` array `name` of an archive that [`npz`] made; the middle of a sentence where it has none.
+pub fn floats(archive: &[u8], name: &str) -> Result<Vec<f32>, String> {
+    let read =
+        || NpzArchive::new(Cursor::new(archive))?.by_name(name)?.map(|array| array.into_vec::<f32>()).transpose();
+    match read() {
+        Ok(Some(values)) => Ok(values),
+        Ok(None) => Err(format!("it has no array {name}")),
+        Err(e) => Err(format!("its array {name} cannot be read ({e})")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use npyz::npz::NpzArchive;
 
     #[test]
     fn arrays_come_back() {
@@ -83,6 +94,8 @@ mod tests {
         ];
         let file = npz(&arrays).unwrap();
         assert_eq!(npz(&arrays).unwrap(), file, "no time is in it");
+        assert_eq!(floats(&file, "features").unwrap(), values);
+        assert!(floats(&file, "logits").unwrap_err().contains("no array logits") && floats(&file, "names").is_err());
         let mut archive = NpzArchive::new(Cursor::new(file.as_slice())).unwrap();
         let features = archive.by_name("features").unwrap().unwrap();
         assert_eq!(features.shape(), [2, 2]);

@@ -11,6 +11,7 @@ pub mod cache;
 pub mod classes;
 pub mod decode;
 pub mod descriptor;
+pub mod given;
 mod groups;
 pub mod layout;
 pub mod split;

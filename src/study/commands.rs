@@ -1,7 +1,7 @@
 //! The commands that run one stage by itself, into a folder that is no study.
 
 use super::config::Config;
-use super::grid::single;
+use super::grid::{AskedNoise, single};
 use super::memory::Planned;
 use super::pretrain::Pretraining;
 use super::results::CellResult;
@@ -9,7 +9,6 @@ use super::session::Job;
 use super::start::{Beginning, Begun, Brought, Start};
 use super::{pretrain, train};
 use crate::base::Result;
-use crate::noise::NoiseKind;
 use std::path::PathBuf;
 
 /// What a pretraining of its own may be asked for besides its config.
@@ -49,13 +48,7 @@ impl Job<'_> {
     }
 
     /// Trains on one dataset into `out`, from `weights` or from random ones.
-    pub fn train(
-        &self,
-        spec: &str,
-        weights: Option<Brought<'_>>,
-        noise: (NoiseKind, f64),
-        seed: u64,
-    ) -> Result<CellResult> {
+    pub fn train(&self, spec: &str, weights: Option<Brought<'_>>, noise: AskedNoise, seed: u64) -> Result<CellResult> {
         let start = weights.map(Start::given).transpose()?;
         let own = start.as_ref().and_then(|s| Some((&s.path, s.model.clone()?)));
         match own.filter(|(_, model)| *model != self.config.model) {
@@ -71,7 +64,7 @@ impl Job<'_> {
         }
     }
 
-    fn train_from(&self, spec: &str, start: Option<&Start>, noise: (NoiseKind, f64), seed: u64) -> Result<CellResult> {
+    fn train_from(&self, spec: &str, start: Option<&Start>, noise: AskedNoise, seed: u64) -> Result<CellResult> {
         let set = self.load(spec)?;
         self.keep_kernels()?;
         let mut cell = single(self.config, spec, noise, seed)?;

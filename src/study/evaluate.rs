@@ -28,8 +28,16 @@ pub struct Evaluation {
     pub balanced_accuracy: f64,
     /// Mean over classes of F1.
     pub macro_f1: f64,
-    /// Mean over classes of the area under the ROC curve of one against the rest; none where a class is missing.
+    /// Area under the ROC curve, of more than two classes the mean over one against the rest; none where a class is missing.
     pub auroc: Option<f64>,
+    /// Matthews' correlation coefficient, −1 to 1.
+    pub mcc: f64,
+    /// Expected calibration error with 15 bins of equal width; none of no images.
+    pub ece: Option<f64>,
+    /// The share right of each class; none of a class without images.
+    pub recall: Vec<Option<f64>>,
+    /// How many images of each class (row) were taken for each class (column).
+    pub confusion: Vec<Vec<u64>>,
     /// Share of images taken for the class of most of their nearest training images by the backbone's features; none of
     /// the training images, each of which is its own nearest, and none where the set has no training images.
     pub knn_accuracy: Option<f64>,
@@ -233,6 +241,10 @@ fn evaluation(
         balanced_accuracy: m.balanced_accuracy,
         macro_f1: m.macro_f1,
         auroc: m.auroc,
+        mcc: m.mcc,
+        ece: m.ece,
+        recall: m.recall.clone(),
+        confusion: m.confusion.clone(),
         knn_accuracy: near.map(|n| n.accuracy),
         knn_weighted_accuracy: near.map(|n| n.weighted_accuracy),
         knn_neighbours: c.knn_neighbours,

@@ -1,12 +1,11 @@
 //! The grid: dataset × pretraining × seed × noise kind × noise rate × method or probe, in this order, so that the cells which
 //! share a pretraining stand together and a shard (a run of neighbours) seldom repeats another's pretraining.
 
-use super::config::{Config, Protocol};
+use super::config::{Config, NoiseSeed, Protocol, ValidationLabels};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
-use crate::data::{Dataset, layout};
-use crate::noise::corrupt::Pixels;
-use crate::noise::{Corrupted, NoiseKind};
+use crate::data::layout;
+use crate::noise::NoiseKind;
 use crate::ssl;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,10 +27,14 @@ pub struct Cell {
     pub seed: u64,
     /// How labels go wrong; none at rate 0.
     pub noise_kind: Option<NoiseKind>,
-    /// The share of labels that flip.
+    /// The share of labels that flip; 1 of a kind that has no rate, since all labels are its own.
     pub noise_rate: f64,
     /// Every setting of its kind of noise; empty where that has none.
     pub noise_settings: Arc<toml::Table>,
+    /// What its wrong labels follow.
+    pub noise_seed: NoiseSeed,
+    /// Which labels its validation images have.
+    pub validation: ValidationLabels,
     /// How to learn from them: a method of `noise::learn::learners`; of a probe, its protocol.
     pub method: Arc<str>,
     /// How the backbone is judged.
@@ -43,26 +46,6 @@ impl Cell {
     pub fn kind_name(&self) -> String {
         self.noise_kind.map_or("none".to_string(), |k| k.to_string())
     }
-
-    /// The seed of its label noise: the repeat's, mixed with the dataset, so that datasets are independent draws.
-    pub fn noise_seed(&self) -> u64 {
-        let mixed = Hasher::new().part(self.dataset.as_bytes()).part(self.seed.to_le_bytes()).hex();
-        u64::from_str_radix(&mixed[..16], 16).unwrap_or(self.seed) // 16 hex digits always parse
-    }
-
-    /// The labels that it learns from, one for each training image.
-    pub fn given(&self, data: &Dataset) -> Result<Vec<u32>> {
-        let train = &data.train;
-        let Some(kind) = self.noise_kind else { return Ok(train.labels.clone()) };
-        let pixels = Pixels { bytes: &train.pixels, shape: [train.height, train.width, train.channels] };
-        let clean = Corrupted::of(&train.labels, data.classes.len(), self.noise_rate, self.noise_seed());
-        // No kind so far asks for features. The study would have to decide whose they are.
-        kind.make(&self.noise_settings)?.corrupt(&Corrupted {
-            pixels: Some(pixels),
-            class_names: &data.classes,
-            ..clean
-        })
-    }
 }
 
 /// Every cell of a study, in order. Clean labels are one cell, whatever the number of noise kinds.
@@ -73,7 +56,8 @@ pub fn cells(config: &Config) -> Vec<Cell> {
     }
     for &kind in &config.noise.kinds {
         let settings = Arc::new(config.noise.of(kind));
-        noises.extend(config.noise.rates.iter().filter(|&&r| r > 0.0).map(|&r| (Some(kind), r, settings.clone())));
+        let rates = if kind.has_rate() { &config.noise.rates[..] } else { &[1.0] };
+        noises.extend(rates.iter().filter(|&&r| r > 0.0).map(|&r| (Some(kind), r, settings.clone())));
     }
     let shared = |names: &[String]| names.iter().map(|n| Arc::from(n.as_str())).collect::<Vec<Arc<str>>>();
     let pretrainings = shared(&config.pretraining.methods);
@@ -91,7 +75,11 @@ pub fn cells(config: &Config) -> Vec<Cell> {
                 for (noise_kind, noise_rate, settings) in &noises {
                     let (noise_kind, noise_rate) = (*noise_kind, *noise_rate);
                     for (protocol, method) in &methods {
-                        let noise = noise_kind.map_or("clean".to_string(), |k| format!("{k}-{noise_rate}"));
+                        let noise = match noise_kind {
+                            None => "clean".to_string(),
+                            Some(kind) if kind.has_rate() => format!("{kind}-{noise_rate}"),
+                            Some(kind) => kind.to_string(),
+                        };
                         cells.push(Cell {
                             index: cells.len(),
                             name: format!("{dataset}__{pretraining}__{noise}__{method}__seed-{seed}"),
@@ -102,6 +90,8 @@ pub fn cells(config: &Config) -> Vec<Cell> {
                             noise_kind,
                             noise_rate,
                             noise_settings: settings.clone(),
+                            noise_seed: config.noise.seed,
+                            validation: config.noise.validation,
                             method: method.clone(),
                             protocol: *protocol,
                         });
@@ -113,12 +103,24 @@ pub fn cells(config: &Config) -> Vec<Cell> {
     cells
 }
 
-/// The one cell of a command that trains on `spec` without a grid.
-pub(super) fn single(config: &Config, spec: &str, noise: (NoiseKind, f64), seed: u64) -> Result<Cell> {
+/// A kind of noise and its rate, as a command names them; a kind without a rate takes none.
+pub type AskedNoise = (NoiseKind, Option<f64>);
+
+/// The one cell of a command that trains on `spec` without a grid. Without a rate, a kind that has one leaves labels clean.
+pub(super) fn single(config: &Config, spec: &str, (kind, rate): AskedNoise, seed: u64) -> Result<Cell> {
+    let rates = match (kind.has_rate(), rate) {
+        (true, rate) => vec![rate.unwrap_or(0.0)],
+        (false, None) => Vec::new(),
+        (false, Some(rate)) => {
+            return Err(Error::Usage(format!(
+                "the noise kind {kind} takes no rate, and {rate} was asked for: its labels come from a file; leave the rate out"
+            )));
+        }
+    };
     let mut c = config.clone();
     c.data.specs = vec![spec.to_string()];
     c.pretraining.methods = vec![ssl::NONE.to_string()];
-    (c.noise.kinds, c.noise.rates, c.seeds) = (vec![noise.0], vec![noise.1], vec![seed]);
+    (c.noise.kinds, c.noise.rates, c.seeds) = (vec![kind], rates, vec![seed]);
     c.evaluation.protocols = vec![Protocol::Finetune];
     cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
 }
@@ -228,7 +230,7 @@ mod tests {
             let results = job.run(Selection::All, Manner::default()).unwrap().results;
             assert_eq!(results[1].noise_kind, "bright");
             let set = job.load(&grid[1].spec).unwrap();
-            let (train, given) = (&set.data.train, grid[1].given(&set.data).unwrap());
+            let (train, given) = (&set.data.train, grid[1].given(&set.data, job.data_root).unwrap().train);
             let bright = |i: usize| {
                 let mean = train.image(i).iter().map(|&v| f64::from(v)).sum::<f64>() / train.stride() as f64;
                 mean > 90.0

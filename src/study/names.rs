@@ -13,6 +13,7 @@ pub(super) const STEPS: &str = "steps.jsonl";
 pub(super) const EVENTS: &str = "events.out.tfevents.wgslab";
 pub(super) const PROJECTION: &str = "projection.json";
 pub(super) const LABELS: &str = "labels.csv";
+pub(super) const PREDICTIONS: &str = "predictions.npz";
 /// Held by the process that works in a folder; made before anything else of it, and kept.
 pub(super) const LOCK: &str = "lock";
 

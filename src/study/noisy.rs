@@ -2,11 +2,11 @@
 
 use super::config::Config;
 use super::dataset::load_options;
-use super::grid::single;
+use super::grid::{AskedNoise, single};
 use super::results::LabelRow;
-use crate::base::Result;
+use crate::base::{ConfusionMatrix, Result};
 use crate::data::{self, Need};
-use crate::noise::{NoiseKind, realised_rate};
+use crate::noise::realised_rate;
 use std::path::Path;
 
 /// The labels of a dataset's training images after noise.
@@ -16,10 +16,12 @@ pub struct NoisyLabels {
     pub classes: Vec<String>,
     /// A row for each training image.
     pub rows: Vec<LabelRow>,
+    /// The seed that they follow: the run's, or that of the config.
+    pub seed: u64,
     /// The share of wrong labels.
     pub realised_rate: f64,
     /// How many labels of each class (row) became each class (column).
-    pub counts: Vec<Vec<usize>>,
+    pub counts: Vec<Vec<u64>>,
     /// What the data floor has to say of the dataset.
     pub warnings: Vec<String>,
 }
@@ -29,20 +31,20 @@ pub struct NoisyLabels {
 pub fn noisy_labels(
     config: &Config,
     (spec, data_root): (&str, &Path),
-    noise: (NoiseKind, f64),
+    noise: AskedNoise,
     seed: u64,
     progress: &dyn Fn(usize, usize),
 ) -> Result<NoisyLabels> {
     let data = data::load_for(spec, &load_options(&config.data, data_root, None), Need::Training, progress)?;
-    let given = single(config, spec, noise, seed)?.given(&data)?;
+    let cell = single(config, spec, noise, seed)?;
+    let given = cell.given(&data, data_root)?.train;
     let clean = &data.train.labels;
-    let mut counts = vec![vec![0; data.classes.len()]; data.classes.len()];
-    clean.iter().zip(&given).for_each(|(&c, &g)| counts[c as usize][g as usize] += 1);
     Ok(NoisyLabels {
+        seed: cell.seed_of_noise(),
         rows: LabelRow::all(&data.train, &given),
         realised_rate: realised_rate(clean, &given)?,
+        counts: ConfusionMatrix::new(data.classes.len(), clean, &given)?.rows(),
         classes: data.classes,
-        counts,
         warnings: data.warnings,
     })
 }
@@ -66,9 +68,9 @@ mod tests {
             let cell = &crate::study::grid::cells(job.config)[0];
             let learnt = read_labels(&run_folder(job.out, &cell.name).join("labels.csv")).unwrap();
             let kind = "pair_flip".parse().unwrap();
-            let made = noisy_labels(job.config, (spec, job.data_root), (kind, 0.4), 0, &|_, _| {}).unwrap();
+            let made = noisy_labels(job.config, (spec, job.data_root), (kind, Some(0.4)), 0, &|_, _| {}).unwrap();
             assert_eq!(made.rows, learnt);
-            let wrong: usize = (0..3).map(|c| made.counts[c][(c + 1) % 3]).sum();
+            let wrong: u64 = (0..3).map(|c| made.counts[c][(c + 1) % 3]).sum();
             assert!(wrong > 10 && wrong as f64 / 60.0 == made.realised_rate, "{:?}", made.counts);
         });
     }

@@ -126,10 +126,10 @@ fn record(job: &Job<'_>, eye: &Eye, store: &ImageStore, batch: usize, classes: O
     let (mut t, mut params) = (Tape::new(), Params::new());
     let indices = t.input("indices", Type::u32([batch]))?;
     let x = eye.plain.plain(&mut t, store, indices, job.config.data.image_size as u32)?;
-    let features = eye.backbone.forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
+    let features = eye.backbone.forward(&mut t, &mut params, &eye.prefix, x, Mode::Eval)?;
     t.output(FEATURES, features);
     if let Some(classes) = classes {
-        let logits = eye.backbone.classify(&mut t, &mut params, "backbone.", features, classes)?;
+        let logits = eye.backbone.classify(&mut t, &mut params, &eye.prefix, features, classes)?;
         t.output(LOGITS, logits);
     }
     Ok(t)
@@ -140,6 +140,8 @@ fn record(job: &Job<'_>, eye: &Eye, store: &ImageStore, batch: usize, classes: O
 pub(super) struct Eye {
     plain: Augmentation,
     pub backbone: Arc<dyn Backbone>,
+    /// What its parameters' names begin with.
+    prefix: String,
 }
 
 impl Eye {
@@ -150,6 +152,11 @@ impl Eye {
     }
 
     pub fn new(backbone: Arc<dyn Backbone>, mean: [f32; 3], std: [f32; 3]) -> Eye {
-        Eye { plain: Augmentation { recipe: Recipe::PLAIN, mean, std }, backbone }
+        Eye { plain: Augmentation { recipe: Recipe::PLAIN, mean, std }, backbone, prefix: "backbone.".to_string() }
+    }
+
+    /// The network of a further player, whose images are the same.
+    pub fn of_player(&self, player: &str) -> Eye {
+        Eye { prefix: format!("{player}.backbone."), ..self.clone() }
     }
 }

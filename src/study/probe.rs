@@ -9,19 +9,23 @@ use super::config::Protocol;
 use super::dataset::Loaded;
 use super::folder::{Done, busy, finished, locked};
 use super::grid::Cell;
+use super::labels::Labels;
+use super::measured::{Measured, Mislabelled};
 use super::metrics::{Metrics, argmax, judged, metrics};
-use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PROJECTION, RESULT};
+use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PREDICTIONS, PROJECTION, RESULT};
 use super::neighbours::{nearest, shares, votes};
 use super::pass::{Eye, Pass};
+use super::predictions::{Predicted, write_predictions};
 use super::projection::Projection;
 use super::provenance::Provenance;
 use super::results::{CellResult, LabelRow, read_result, write_epochs, write_labels, write_result};
+use super::separability::Separability;
 use super::session::Job;
 use super::settings::probe_settings;
 use super::start::{Start, backbone_metadata};
 use crate::base::{Error, Result};
+use crate::data::Split;
 use crate::nn::{Mode, Params, checkpoint};
-use crate::noise;
 use crate::tape::{Schedule, State, Tape, Type};
 pub(super) use logistic::{Linear, Rows};
 use serde_json::json;
@@ -41,9 +45,17 @@ pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<
     Ok(all)
 }
 
-fn provenance(job: &Job<'_>, set: &Loaded, cell: &Cell, start: Option<&Start>) -> Result<Provenance> {
+fn provenance(
+    job: &Job<'_>,
+    set: &Loaded,
+    (cell, given): (&Cell, &Labels),
+    start: Option<&Start>,
+) -> Result<Provenance> {
     let start = start.map_or("random", |s| &s.address);
-    let settings = probe_settings(job.config, cell)?;
+    let mut settings = probe_settings(job.config, cell)?;
+    if let Some(labels) = cell.file_labels(given) {
+        settings["given_labels"] = json!(labels);
+    }
     Provenance::new(job.gpu, settings, &set.data.fingerprint, start, &schedules(job, set, cell)?)
 }
 
@@ -55,7 +67,8 @@ pub(super) fn run(
     start: Option<&Start>,
     folder: &Path,
 ) -> Result<CellResult> {
-    let made = provenance(job, set, cell, start)?;
+    let given = cell.given(&set.data, job.data_root)?;
+    let made = provenance(job, set, (cell, &given), start)?;
     let kept = || finished(folder, &made)?.map(|done| read_result(folder, &done)).transpose();
     if let Some(result) = kept()? {
         return Ok(result);
@@ -64,7 +77,7 @@ pub(super) fn run(
         return Err(Error::Busy(folder.to_path_buf()));
     }
     let since = Instant::now();
-    let probe = Probe::new(job, set, cell, start)?;
+    let probe = Probe::new(job, set, (cell, given), start)?;
     let (found, classifier) = match cell.protocol {
         Protocol::Knn => (probe.knn()?, None),
         _ => {
@@ -74,7 +87,7 @@ pub(super) fn run(
     };
     let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
     let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
-    let result = CellResult { seconds, pretraining_collapsed, ..probe.result(cell, made_by, &found)? };
+    let result = CellResult { seconds, pretraining_collapsed, ..probe.result(cell, &made_by, &found)? };
     locked(folder, || {
         if let Some(result) = kept()? {
             return Ok(result); // of another process, meanwhile
@@ -83,11 +96,12 @@ pub(super) fn run(
             "os": OS, "data": set.data.name, "classes": set.data.classes, "mean": set.train.mean, "std": set.train.std,
         });
         job.describe(folder, &made, about)?;
-        write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given))?;
+        write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given.train))?;
         write_epochs(folder, &[])?; // nothing was trained in epochs
+        probe.predict(folder, &found)?;
         Projection::of(&probe.features[2], probe.width(), &set.data).write(folder)?;
         write_result(folder, &result)?;
-        let mut written = vec![CONFIG, ENVIRONMENT, LABELS, EPOCHS, PROJECTION, RESULT];
+        let mut written = vec![CONFIG, ENVIRONMENT, LABELS, EPOCHS, PREDICTIONS, PROJECTION, RESULT];
         if let Some(classifier) = &classifier {
             probe.save(&folder.join(BACKBONE), classifier, cell, &made.address)?;
             written.push(BACKBONE);
@@ -104,8 +118,8 @@ pub(super) fn run(
 struct Probe<'a> {
     job: &'a Job<'a>,
     set: &'a Loaded,
-    /// The labels that are learnt from.
-    given: Vec<u32>,
+    /// The labels that are learnt from, and by which a weight decay is chosen.
+    given: Labels,
     eye: Eye,
     state: State,
     /// Rows of features of the training, validation and test images.
@@ -116,13 +130,15 @@ struct Probe<'a> {
 struct Found {
     test: Metrics,
     val_accuracy: f64,
-    memorised: Option<f64>,
+    mislabelled: Mislabelled,
     weight_decay: Option<f64>,
+    /// What was predicted of the training, validation and test images: the class of each, and rows of logits. None of the
+    /// training images where they vote themselves.
+    predicted: [Option<(Vec<u32>, Vec<f32>)>; 3],
 }
 
 impl<'a> Probe<'a> {
-    fn new(job: &'a Job<'a>, set: &'a Loaded, cell: &Cell, start: Option<&Start>) -> Result<Self> {
-        let given = cell.given(&set.data)?;
+    fn new(job: &'a Job<'a>, set: &'a Loaded, (cell, given): (&Cell, Labels), start: Option<&Start>) -> Result<Self> {
         let eye = Eye::of(job, set, cell)?;
         let mut state = set.resident.clone();
         if let Some(start) = start {
@@ -153,10 +169,10 @@ impl<'a> Probe<'a> {
         let (data, classes) = (&self.set.data, self.classes());
         let [train, val, test] = &self.features;
         let decays = &self.job.config.evaluation.linear_weight_decays;
-        let fitted = Rows::new(self.job.gpu, train, &self.given, self.width(), classes).fit(self.job, decays)?;
+        let fitted = Rows::new(self.job.gpu, train, &self.given.train, self.width(), classes).fit(self.job, decays)?;
         let mut best: Option<(f64, Linear)> = None;
         for linear in fitted {
-            let accuracy = metrics(&linear.logits(val), &data.val.labels, classes)?.accuracy;
+            let accuracy = metrics(&linear.logits(val), &self.given.val, classes)?.accuracy;
             let better = |(most, chosen): &(f64, Linear)| {
                 accuracy > *most || accuracy == *most && linear.weight_decay > chosen.weight_decay
             };
@@ -174,25 +190,41 @@ impl<'a> Probe<'a> {
                  evaluation.linear_weight_decays helps"
             ));
         }
-        let taken = argmax(&linear.logits(train), classes);
-        let wrong: Vec<usize> = (0..self.given.len()).filter(|&i| self.given[i] != data.train.labels[i]).collect();
-        let fooled = wrong.iter().filter(|&&i| taken[i] == self.given[i]).count();
-        let test = metrics(&linear.logits(test), &data.test.labels, classes)?;
-        let memorised = (!wrong.is_empty()).then(|| fooled as f64 / wrong.len() as f64);
-        Ok((Found { test, val_accuracy, memorised, weight_decay: Some(linear.weight_decay) }, linear))
+        let predicted = [train, val, test].map(|rows| {
+            let logits = linear.logits(rows);
+            (argmax(&logits, classes), logits)
+        });
+        let mislabelled = Mislabelled::of(&predicted[0].0, &self.given.train, &data.train.labels);
+        let test = metrics(&predicted[2].1, &data.test.labels, classes)?;
+        let (weight_decay, predicted) = (Some(linear.weight_decay), predicted.map(Some));
+        Ok((Found { test, val_accuracy, mislabelled, weight_decay, predicted }, linear))
     }
 
     /// The weighted vote of the nearest training images with their given labels.
     fn knn(&self) -> Result<Found> {
         let (data, classes) = (&self.set.data, self.classes());
         let [train, val, test] = &self.features;
-        let of = |rows: &[f32], labels: &[u32]| {
+        let of = |rows: &[f32]| {
             let near = nearest(self.job, train, rows, self.width())?;
-            let (won, logits) = votes(&near, &self.given, &self.job.config.evaluation, classes);
-            judged(&won, &logits, labels, classes)
+            Ok(votes(&near, &self.given.train, &self.job.config.evaluation, classes))
         };
-        let val_accuracy = of(val, &data.val.labels)?.accuracy;
-        Ok(Found { test: of(test, &data.test.labels)?, val_accuracy, memorised: None, weight_decay: None })
+        let (val, test) = (of(val)?, of(test)?);
+        let val_accuracy = judged(&val.0, &val.1, &self.given.val, classes)?.accuracy;
+        let tested = judged(&test.0, &test.1, &data.test.labels, classes)?;
+        let (mislabelled, predicted) = (Mislabelled::default(), [None, Some(val), Some(test)]);
+        Ok(Found { test: tested, val_accuracy, mislabelled, weight_decay: None, predicted })
+    }
+
+    /// Writes `predictions.npz`.
+    fn predict(&self, folder: &Path, found: &Found) -> Result<()> {
+        let data = &self.set.data;
+        let given = [&self.given.train, &self.given.val, &data.test.labels];
+        let parts =
+            Split::ALL.into_iter().zip(given).zip(&found.predicted).filter_map(|((split, given), predicted)| {
+                let (taken, logits) = predicted.as_ref()?;
+                Some(Predicted { split, images: data.part(split), given, logits, taken: taken.clone(), second: None })
+            });
+        write_predictions(folder, &data.classes, &parts.collect::<Vec<_>>())
     }
 
     /// Writes the backbone with the classifier on top.
@@ -209,46 +241,16 @@ impl<'a> Probe<'a> {
         checkpoint::save_backbone(path, self.job.gpu, &state, "backbone.", 0, made)
     }
 
-    fn result(&self, cell: &Cell, made_by: String, found: &Found) -> Result<CellResult> {
+    fn result(&self, cell: &Cell, made_by: &str, found: &Found) -> Result<CellResult> {
         let (job, data) = (self.job, &self.set.data);
-        let (c, [train, _, test]) = (&job.config.evaluation, &self.features);
+        let [train, _, test] = &self.features;
         let near = nearest(job, train, test, self.width())?;
-        let neighbours = shares(&near, &data.train.labels, &data.test.labels, c);
-        let test = &found.test;
-        Ok(CellResult {
-            dataset: cell.dataset.to_string(),
-            pretraining: made_by,
-            noise_kind: cell.kind_name(),
-            noise_rate: cell.noise_rate,
-            realised_noise_rate: noise::realised_rate(&data.train.labels, &self.given)?,
-            method: cell.method.to_string(),
-            method_told: String::new(),
-            protocol: cell.protocol,
-            seed: cell.seed,
-            test_accuracy: test.accuracy,
-            balanced_accuracy: test.balanced_accuracy,
-            macro_f1: test.macro_f1,
-            auroc: test.auroc,
-            knn_accuracy: Some(neighbours.accuracy),
-            knn_weighted_accuracy: Some(neighbours.weighted_accuracy),
-            knn_neighbours: Some(c.knn_neighbours),
-            knn_temperature: Some(c.knn_temperature),
-            pretraining_collapsed: None,
-            linear_weight_decay: found.weight_decay,
-            best_val_accuracy: found.val_accuracy,
-            best_val_epoch: 0,
-            best_val_test_accuracy: None,
-            last5_test_accuracy: None,
-            memorised_fraction: found.memorised,
-            classes: self.classes(),
-            train_images: data.train.len(),
-            val_images: data.val.len(),
-            test_images: data.test.len(),
-            dropped_duplicates: data.dropped_duplicates,
-            epochs: 0,
-            seconds: 0.0,
-            adapter: job.gpu.adapter().name.clone(),
-        })
+        let neighbours = shares(&near, &data.train.labels, &data.test.labels, &job.config.evaluation);
+        let separability = Separability::of(train, self.width(), &data.train.labels, self.classes())?;
+        let (set, given, mislabelled) = (self.set, &self.given.train[..], found.mislabelled);
+        let row = Measured { cell, set, given, made_by, test: &found.test, mislabelled, neighbours, separability }
+            .row(job)?;
+        Ok(CellResult { linear_weight_decay: found.weight_decay, best_val_accuracy: found.val_accuracy, ..row })
     }
 }
 
@@ -258,6 +260,7 @@ mod tests {
     use crate::data::Split;
     use crate::study::config::Protocol;
     use crate::study::evaluate::{evaluate_file, evaluate_run};
+    use crate::study::predictions::tests::compare;
     use crate::study::results::run_folder;
     use crate::study::testing::with_job;
     use crate::study::{Manner, Selection, cells};
@@ -281,6 +284,12 @@ mod tests {
                 assert_eq!((cell.protocol, &*cell.method), (result.protocol, result.method.as_str()));
                 assert_eq!(result.linear_weight_decay.is_some(), result.protocol == Protocol::Linear);
                 assert!(result.knn_accuracy.is_some() && result.auroc.is_some());
+                let saved = compare(&run_folder(job.out, &cell.name), result);
+                assert_eq!(
+                    saved.splits.iter().any(|s| s == "train"),
+                    result.protocol == Protocol::Linear,
+                    "voters are no voted"
+                );
             }
             // With clean labels, a vote of given labels is one of true labels.
             assert_eq!(Some(first.results[0].test_accuracy), first.results[0].knn_weighted_accuracy);

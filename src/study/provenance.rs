@@ -246,7 +246,7 @@ mod tests {
             let results = job.run(Selection::All, Manner::default()).unwrap().results;
             let [cell] = &cells(job.config)[..] else { panic!("one cell") };
             let set = job.load(&cell.spec).unwrap();
-            let (given, classes) = (cell.given(&set.data).unwrap(), set.data.classes.len());
+            let (given, classes) = (cell.given(&set.data, job.data_root).unwrap().train, set.data.classes.len());
             let recorded = crate::study::train::record(job, &set.train, cell, classes, 7).unwrap();
             let params = &recorded[0].params;
             let mut state = crate::tape::State::new();

@@ -5,6 +5,7 @@ mod gathering;
 mod pictures;
 mod pretrained;
 mod steps;
+mod table;
 
 pub use gathering::{Gathered, gather};
 pub(super) use pictures::read_strip;
@@ -13,8 +14,10 @@ pub use pretrained::PretrainResult;
 pub(super) use pretrained::{read_collapsed, write_pretrained};
 pub(super) use steps::numbers;
 pub use steps::{StepRecord, read_steps};
+pub use table::write_csv;
+pub(super) use table::write_rows;
 
-use super::config::Protocol;
+use super::config::{Protocol, ValidationLabels};
 use super::folder::Done;
 use super::names::{EPOCHS, REDO, RESULT};
 use crate::base::{Error, Result, files, seal};
@@ -32,7 +35,7 @@ pub struct CellResult {
     pub pretraining: String,
     /// How labels went wrong; `none` at rate 0.
     pub noise_kind: String,
-    /// The share of training labels meant to flip.
+    /// The share of training labels meant to flip; of a kind without a rate, the share that is wrong.
     pub noise_rate: f64,
     /// The share that did.
     pub realised_noise_rate: f64,
@@ -47,14 +50,27 @@ pub struct CellResult {
     pub protocol: Protocol,
     /// The repeat.
     pub seed: u64,
-    /// Accuracy on the clean test images after the last epoch, as are the next three.
+    /// Accuracy on the clean test images after the last epoch, as are the numbers from here to `confusion`.
     pub test_accuracy: f64,
     /// Mean share right over classes.
     pub balanced_accuracy: f64,
     /// Mean F1 over classes.
     pub macro_f1: f64,
-    /// Mean area under the one-against-rest ROC curves; none where no class has a curve.
+    /// Area under the ROC curve, of more than two classes the mean over one against the rest; none where a class has no test
+    /// image.
     pub auroc: Option<f64>,
+    /// Matthews' correlation coefficient, −1 to 1; 0 where all images are of one class or are taken for one.
+    #[serde(default)]
+    pub mcc: Option<f64>,
+    /// Expected calibration error with 15 bins of equal width.
+    #[serde(default)]
+    pub ece: Option<f64>,
+    /// The share right of each class; none of a class without test images.
+    #[serde(default)]
+    pub recall: Vec<Option<f64>>,
+    /// How many test images of each class (row) were taken for each class (column).
+    #[serde(default)]
+    pub confusion: Vec<Vec<u64>>,
     /// Accuracy on the test images of a vote of the nearest training images by the backbone's features, with true labels;
     /// none where it was not measured.
     pub knn_accuracy: Option<f64>,
@@ -67,9 +83,24 @@ pub struct CellResult {
     /// τ of the weighted vote.
     #[serde(default)]
     pub knn_temperature: Option<f64>,
+    /// tr S_b / tr S_w of the training images by their true classes in the space of the backbone's features, each dimension
+    /// scaled to variance 1: small where classes are hard to tell apart. The features are those of the end; of the protocols
+    /// `linear` and `knn` no label has moved them. None where no class has any scatter.
+    #[serde(default)]
+    pub fisher_ratio: Option<f64>,
+    /// The same of each two classes, ‖μ_a − μ_b‖² / (s_a² + s_b²): small where they are similar.
+    #[serde(default)]
+    pub fisher_pairs: Vec<Vec<Option<f64>>>,
     /// The weight decay that a linear classifier had; none of others.
     #[serde(default)]
     pub linear_weight_decay: Option<f64>,
+    /// The best accuracy on the test images of any epoch: nobody can choose it without test labels. None where it was not
+    /// measured after each.
+    #[serde(default)]
+    pub best_test_accuracy: Option<f64>,
+    /// The epoch that reached it first, from 1.
+    #[serde(default)]
+    pub best_test_epoch: Option<usize>,
     /// The best validation accuracy of any epoch.
     pub best_val_accuracy: f64,
     /// The epoch that reached it first, from 1; 0 is the initial weights, where no epoch was trained.
@@ -78,8 +109,38 @@ pub struct CellResult {
     pub best_val_test_accuracy: Option<f64>,
     /// Mean test accuracy of the last five epochs; none where it was not measured.
     pub last5_test_accuracy: Option<f64>,
+    /// Of methods with two networks, the second's accuracy on the test images after the last epoch.
+    #[serde(default)]
+    pub second_test_accuracy: Option<f64>,
+    /// The same of the mean of both networks' softmaxes.
+    #[serde(default)]
+    pub ensemble_test_accuracy: Option<f64>,
     /// Of the training images with a wrong given label, the share the final model takes for that label; none without.
     pub memorised_fraction: Option<f64>,
+    /// The share of them that it takes for their true class.
+    #[serde(default)]
+    pub mislabelled_as_true: Option<f64>,
+    /// The share of them that it takes for a third class.
+    #[serde(default)]
+    pub mislabelled_as_other: Option<f64>,
+    /// Of methods that select images, the share of right labels among those that the first network took in the last epoch.
+    #[serde(default)]
+    pub selection_precision: Option<f64>,
+    /// The share of images with right labels that it took.
+    #[serde(default)]
+    pub selection_recall: Option<f64>,
+    /// The seed of the noise; none of clean labels.
+    #[serde(default)]
+    pub noise_seed: Option<u64>,
+    /// Whether the validation images, by which epochs are compared, have clean labels or those of the same noise.
+    #[serde(default)]
+    pub validation_labels: ValidationLabels,
+    /// How many training images of each class (row) were given each class (column).
+    #[serde(default)]
+    pub noise_matrix: Vec<Vec<u64>>,
+    /// Of a method that estimates the transition matrix of the noise, that matrix; of others empty.
+    #[serde(default)]
+    pub estimated_transition: Vec<Vec<f64>>,
     /// Whether the weights that training began with gave nearly the same features for every image when their pretraining ended; none where they are
     /// random or that was not measured.
     #[serde(default)]
@@ -139,6 +200,15 @@ pub struct EpochRecord {
     /// Accuracy on the validation images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_accuracy: Option<f64>,
+    /// Accuracy on the test images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_accuracy: Option<f64>,
+    /// As [`CellResult::selection_precision`], of this epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection_precision: Option<f64>,
+    /// As [`CellResult::selection_recall`], of this epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection_recall: Option<f64>,
     /// After a pretraining's epoch: the standard deviation of unit features over training images, mean over dimensions,
     /// times √D: 1 where directions are spread evenly, 0 where all images have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,7 +280,22 @@ impl CellResult {
             ("best_val_test_accuracy", self.best_val_test_accuracy),
             ("last5_test_accuracy", self.last5_test_accuracy),
             ("memorised_fraction", self.memorised_fraction),
+            ("mislabelled_as_true", self.mislabelled_as_true),
+            ("mislabelled_as_other", self.mislabelled_as_other),
+            ("ece", self.ece),
+            ("best_test_accuracy", self.best_test_accuracy),
+            ("second_test_accuracy", self.second_test_accuracy),
+            ("ensemble_test_accuracy", self.ensemble_test_accuracy),
+            ("selection_precision", self.selection_precision),
+            ("selection_recall", self.selection_recall),
         ])?;
+        shares(
+            &self.estimated_transition.iter().flatten().map(|p| ("estimated_transition", Some(*p))).collect::<Vec<_>>(),
+        )?;
+        shares(&self.recall.iter().map(|r| ("recall", *r)).collect::<Vec<_>>())?;
+        if let Some(mcc) = self.mcc.filter(|m| !(-1.0..=1.0).contains(m)) {
+            return Err(format!("mcc is {mcc}, which is no correlation from -1 to 1"));
+        }
         seconds(self.seconds)
     }
 }
@@ -222,6 +307,9 @@ impl EpochRecord {
             ("train_accuracy", self.train_accuracy),
             ("wrong_label_memorised", self.wrong_label_memorised),
             ("val_accuracy", self.val_accuracy),
+            ("test_accuracy", self.test_accuracy),
+            ("selection_precision", self.selection_precision),
+            ("selection_recall", self.selection_recall),
         ])?;
         seconds(self.seconds)
     }
@@ -277,7 +365,9 @@ fn parse_epochs(text: &str) -> Result<Vec<EpochRecord>, String> {
 
 /// Writes labels as CSV: name, clean, given.
 pub fn write_labels(path: &Path, rows: &[LabelRow]) -> Result<()> {
-    write_rows(path, rows)
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    rows.iter().try_for_each(|row| writer.serialize(row)).map_err(|e| table::unwritable(path, &e))?;
+    table::write(path, writer)
 }
 
 /// Reads labels written by [`write_labels`].
@@ -290,25 +380,6 @@ pub fn read_labels(path: &Path) -> Result<Vec<LabelRow>> {
 /// A run's folder in the study's folder `dir`.
 pub fn run_folder(dir: &Path, cell: &str) -> PathBuf {
     dir.join("runs").join(cell)
-}
-
-/// Gathers the study in `dir` into `results.csv`, and says where that is.
-pub fn write_csv(dir: &Path, gathered: &Gathered) -> Result<PathBuf> {
-    let path = dir.join("results.csv");
-    let rows: Vec<&CellResult> = gathered.cells.iter().map(|(_, result)| result).collect();
-    write_rows(&path, &rows)?;
-    Ok(path)
-}
-
-/// Writes rows as CSV, with a head.
-pub(super) fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> Result<()> {
-    let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot write {}: {e}", path.display()));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.serialize(row).map_err(|e| failed(&e))?;
-    }
-    let bytes = writer.into_inner().map_err(|e| failed(&e))?;
-    files::write_atomic(path, &bytes)
 }
 
 fn json(path: &Path, text: serde_json::Result<String>) -> Result<String> {

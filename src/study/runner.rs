@@ -241,10 +241,14 @@ impl Job<'_> {
             let data = self.read(spec, Need::Training, &warn)?;
             batch_of(self.config.training.optimization.batch_size, data.train.len()).map_err(named)?;
             for (cell, methods) in noises.iter().filter(|n| *n.0.spec == **spec) {
-                let given = cell.given(&data).map_err(named)?;
-                let known = Known::of(&data.train.labels, &given, data.classes.len())?;
+                let given = cell.given(&data, self.data_root).map_err(named)?;
+                let known = Known::of(&data.train.labels, &given.train, data.classes.len())?;
                 for method in methods {
-                    informed(&self.config.learning_of(method)?.learner, &known).map_err(|e| match e {
+                    let learner = self.config.learning_of(method)?.learner;
+                    if learner.estimates().is_some() {
+                        continue; // what it learns from labels is known after a first stage
+                    }
+                    informed(&learner, &known).map_err(|e| match e {
                         Error::Usage(what) => Error::Usage(format!("{spec}: {what}")),
                         other => other,
                     })?;
@@ -300,14 +304,16 @@ impl Job<'_> {
     }
 
     fn write_pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
-        let rate = self.config.noise.rates.iter().copied().fold(0.0, f64::max);
         let noise = &self.config.noise;
-        let kind = noise.kinds.first().copied().filter(|_| rate > 0.0);
+        let kind = noise.kinds.first().copied();
+        let of_file = kind.is_some_and(|k| !k.has_rate());
+        let rate = if of_file { 1.0 } else { noise.rates.iter().copied().fold(0.0, f64::max) };
+        let kind = kind.filter(|_| rate > 0.0);
         let settings = kind.map(|k| noise.of(k)).unwrap_or_default();
         let seed = self.config.seeds.first().copied().unwrap_or(cell.seed);
         let noisiest =
             Cell { seed, noise_kind: kind, noise_rate: rate, noise_settings: settings.into(), ..cell.clone() };
-        let (train, given) = (&set.data.train, noisiest.given(&set.data)?);
+        let (train, given) = (&set.data.train, noisiest.given(&set.data, self.data_root)?.train);
         let class = |l: u32| set.data.classes.get(l as usize).cloned().unwrap_or_default();
         let count = train.len().min(12);
         let pictures = (0..count)

@@ -1,9 +1,10 @@
-//! Each image's loss in each turn of a step, kept on the device for learners whose epochs follow from the last one's losses.
+//! What is kept of each image on the device: its loss in each turn of a step, for learners whose epochs follow from the last
+//! one's losses, and whether the step took it, for learners that select.
 
 use crate::base::{Error, Result};
 use crate::nn::recorder::{Recorder, Turn};
 use crate::noise::learn::Learned;
-use crate::tape::Type;
+use crate::tape::{Type, Var};
 
 /// The state that holds each image's newest loss in a turn, and the one that holds those of the epoch before.
 pub(super) fn losses_of(turn: &Turn) -> String {
@@ -19,11 +20,19 @@ pub(super) fn keep_losses(r: &mut Recorder<'_>, turn: &Turn, learned: &Learned, 
     let Some(losses) = learned.losses else {
         return Err(Error::Failed("a learner that plans epochs must give the loss of each image".into()));
     };
-    let (indices, batch, name) = (r.indices, r.batch, losses_of(turn));
-    r.t.layer("sample_loss", |t| {
-        let losses = t.detach(losses)?;
-        let rows = t.reshape(losses, [batch, 1])?;
-        let table = t.state(&name, Type::f32([images, 1]))?;
+    keep(r, &losses_of(turn), losses, images)
+}
+
+/// The state that holds whether the first network's last step with each image took it: f32 [images, 1], 1 or 0.
+pub(super) const SELECTED: &str = "selected";
+
+/// Writes `values` [batch] of the step's images into the table `name` [images, 1].
+pub(super) fn keep(r: &mut Recorder<'_>, name: &str, values: Var, images: usize) -> Result<()> {
+    let (indices, batch) = (r.indices, r.batch);
+    r.t.layer(name.split('.').next().unwrap_or(name), |t| {
+        let values = t.detach(values)?;
+        let rows = t.reshape(values, [batch, 1])?;
+        let table = t.state(name, Type::f32([images, 1]))?;
         let sums = t.scatter_add(rows, indices, images)?;
         let ones = t.fill([batch, 1], 1.0)?;
         let seen = t.scatter_add(ones, indices, images)?;
@@ -31,6 +40,6 @@ pub(super) fn keep_losses(r: &mut Recorder<'_>, turn: &Turn, learned: &Learned, 
         let once = t.clamp(seen, 1.0, f32::INFINITY)?;
         let new = t.div(sums, once)?;
         let table = t.select(seen, new, table)?;
-        t.assign(&name, table)
+        t.assign(name, table)
     })
 }

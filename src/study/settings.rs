@@ -1,7 +1,7 @@
 //! What a stage reads of the config. With the seed it is a part of the stage's address.
 
 use super::config;
-use super::config::{Config, Pretrained, Protocol};
+use super::config::{Config, NoiseSeed, Pretrained, Protocol, ValidationLabels};
 use super::grid::{Cell, cells};
 use crate::base::Result;
 use crate::nn::Optimization;
@@ -34,10 +34,28 @@ pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
             "knn_temperature": c.evaluation.knn_temperature,
         }),
     });
-    if !cell.noise_settings.is_empty() {
-        settings["noise_settings"] = json!(cell.noise_settings); // nothing of a kind without: its address stays
+    if let Some(own) = settings["settings"].as_object_mut().filter(|_| l.learner.estimates().is_none()) {
+        own.remove("estimate_percentile"); // it came later, and nothing reads it
     }
+    noise_settings(&mut settings, cell);
     Ok(settings)
+}
+
+/// Adds what its noise reads. Nothing of a kind without settings, and nothing of keys that came later where they have their
+/// defaults or labels are clean: addresses from before stay.
+fn noise_settings(settings: &mut Value, cell: &Cell) {
+    if !cell.noise_settings.is_empty() {
+        settings["noise_settings"] = json!(cell.noise_settings);
+    }
+    if cell.noise_kind.is_none() {
+        return;
+    }
+    if let NoiseSeed::Fixed(seed) = cell.noise_seed {
+        settings["noise_seed"] = json!(seed);
+    }
+    if cell.validation != ValidationLabels::default() {
+        settings["validation_labels"] = json!(cell.validation);
+    }
 }
 
 /// What a probe of frozen features reads of the config.
@@ -48,9 +66,7 @@ pub(super) fn probe_settings(c: &Config, cell: &Cell) -> Result<Value> {
         "model": c.model_of(&cell.pretraining)?, "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate,
         "batch_size": e.batch_size, "knn_neighbours": e.knn_neighbours, "knn_temperature": e.knn_temperature,
     });
-    if !cell.noise_settings.is_empty() {
-        settings["noise_settings"] = json!(cell.noise_settings);
-    }
+    noise_settings(&mut settings, cell);
     if cell.protocol == Protocol::Linear {
         settings["linear_weight_decays"] = json!(e.linear_weight_decays);
     }
@@ -70,7 +86,8 @@ pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
             distinct.extend([Cell { pretraining: ssl::NONE.into(), ..cell.clone() }, cell]);
         }
     }
-    let of_cell = |key: &String| ["seed", "noise_kind", "noise_rate", "noise_settings"].contains(&key.as_str());
+    let noise = ["seed", "noise_kind", "noise_rate", "noise_settings", "noise_seed", "validation_labels"];
+    let of_cell = |key: &String| noise.contains(&key.as_str());
     let mut first = None;
     for cell in distinct {
         let own = training_settings(c, &cell).ok()?;
@@ -165,6 +182,8 @@ mod tests {
             "[evaluation]\nknn_neighbours = 3",
             "[evaluation]\nknn_temperature = 0.1",
             "[noise]\nrates = [0.1]",
+            "[noise]\nrates = [0.1]\nseed = 0",
+            "[noise]\nrates = [0.1]\nvalidation = \"noisy\"",
         ];
         let of_both = ["[data]\nimage_size = 16", "[model]\nwidth = 0.5", "[augmentation]\ncrop_ratio = [1.0, 1.0]"];
         for (texts, pretrains, trains) in [

@@ -36,7 +36,6 @@ const SHUFFLE: u32 = 0x7368_7566; // "shuf"
 
 /// The sums of one epoch and how many images they are over.
 pub(super) struct EpochSums<'a> {
-    pub epoch: usize,
     /// A sum over steps of each ring column.
     pub sums: &'a [f64],
     /// The images of its steps.
@@ -159,7 +158,7 @@ impl Stage<'_> {
             if stopping || told.watch.since_save_s() >= 0.5 * run.checkpoint_seconds {
                 self.save(STATE, state, &at, &mut told)?; // the evaluation that follows may take long, or hears the stop
             }
-            let sums = EpochSums { epoch: at.epoch, sums: &at.sums, seen: &order[..per_epoch] };
+            let sums = EpochSums { sums: &at.sums, seen: &order[..per_epoch] };
             let mut record = self.record(&at, skipped_steps);
             self.task.epoch(state, &sums, &mut record, &mut at.memory)?;
             record.seconds = told.watch.end_epoch();
@@ -189,6 +188,9 @@ impl Stage<'_> {
             train_accuracy: None,
             wrong_label_memorised: None,
             val_accuracy: None,
+            test_accuracy: None,
+            selection_precision: None,
+            selection_recall: None,
             feature_std: None,
             effective_rank: None,
             collapsed: None,

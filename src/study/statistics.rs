@@ -2,76 +2,11 @@
 
 use crate::base::{Error, Result};
 
-/// How often each class was taken for each other: rows are the true class, columns the predicted one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfusionMatrix {
-    classes: usize,
-    counts: Vec<u64>,
-}
-
-impl ConfusionMatrix {
-    /// Counts the pairs of `truth` and `predicted`, both in 0..classes.
-    pub fn new(classes: usize, truth: &[u32], predicted: &[u32]) -> Result<Self> {
-        if truth.len() != predicted.len() {
-            let (t, p) = (truth.len(), predicted.len());
-            return Err(Error::Failed(format!("{t} labels cannot be compared with {p} predictions")));
-        }
-        let mut counts = vec![0; classes * classes];
-        for (i, (&t, &p)) in truth.iter().zip(predicted).enumerate() {
-            if t as usize >= classes || p as usize >= classes {
-                return Err(Error::Data(format!(
-                    "sample {i} has label {t} and prediction {p}; with {classes} classes both are below {classes}"
-                )));
-            }
-            counts[t as usize * classes + p as usize] += 1;
-        }
-        Ok(ConfusionMatrix { classes, counts })
-    }
-
-    /// How many of class `truth` were taken for `predicted`.
-    pub fn count(&self, truth: usize, predicted: usize) -> u64 {
-        self.counts[truth * self.classes + predicted]
-    }
-
-    fn total(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    fn truth_total(&self, class: usize) -> u64 {
-        (0..self.classes).map(|p| self.count(class, p)).sum()
-    }
-
-    fn predicted_total(&self, class: usize) -> u64 {
-        (0..self.classes).map(|t| self.count(t, class)).sum()
-    }
-
-    /// The share of samples predicted right; NaN of no samples.
-    pub fn accuracy(&self) -> f64 {
-        let right: u64 = (0..self.classes).map(|c| self.count(c, c)).sum();
-        right as f64 / self.total() as f64
-    }
-
-    /// The mean over classes of the share predicted right. A class without samples is left out; NaN of no samples.
-    pub fn balanced_accuracy(&self) -> f64 {
-        let present = (0..self.classes).filter(|&c| self.truth_total(c) > 0);
-        mean(&present.map(|c| self.count(c, c) as f64 / self.truth_total(c) as f64).collect::<Vec<_>>())
-    }
-
-    /// The mean over classes of F1 = 2·right / (true + predicted). A class neither true nor predicted anywhere is left
-    /// out; NaN of no samples.
-    pub fn macro_f1(&self) -> f64 {
-        let f1 = |c| match self.truth_total(c) + self.predicted_total(c) {
-            0 => None,
-            both => Some(2.0 * self.count(c, c) as f64 / both as f64),
-        };
-        mean(&(0..self.classes).filter_map(f1).collect::<Vec<_>>())
-    }
-}
-
-/// The area under the ROC curve of one class against the rest, averaged over classes. `probabilities` holds a row of
-/// `classes` per label; tied scores count one half. A class that no sample has, or that all have, has no curve and is
-/// left out; None when no class has one or a score is not a number.
-pub fn macro_auroc(probabilities: &[f32], labels: &[u32], classes: usize) -> Result<Option<f64>> {
+/// The area under the ROC curve. Of two classes it is that of the second class's probability; of more, the mean over classes
+/// of one against the rest, as scikit-learn's `roc_auc_score` with `multi_class="ovr"`. `probabilities` holds a row of
+/// `classes` per label; tied scores count one half. None where it is not defined: a class that no sample has, or that all
+/// have, has no curve; and none where a score is not a number.
+pub fn macro_auroc(probabilities: &[f64], labels: &[u32], classes: usize) -> Result<Option<f64>> {
     if probabilities.len() != labels.len() * classes {
         let (p, n) = (probabilities.len(), labels.len());
         return Err(Error::Failed(format!("{p} probabilities are not {classes} for each of {n} labels")));
@@ -83,13 +18,36 @@ pub fn macro_auroc(probabilities: &[f32], labels: &[u32], classes: usize) -> Res
         let scores = labels.iter().zip(probabilities.chunks_exact(classes));
         auroc(scores.map(|(&y, row)| (row[class], y as usize == class)).collect())
     };
-    let areas: Vec<f64> = (0..classes).filter_map(one).collect();
-    Ok((!areas.is_empty()).then(|| mean(&areas)))
+    let curves = if classes == 2 { 1..2 } else { 0..classes };
+    let areas: Option<Vec<f64>> = curves.map(one).collect();
+    Ok(areas.filter(|areas| !areas.is_empty()).map(|areas| mean(&areas)))
+}
+
+/// The bins of [`calibration_error`].
+pub const BINS: usize = 15;
+
+/// Expected calibration error (Guo et al. 2017, arXiv 1706.04599, eq. 3) with [`BINS`] bins of equal width, (l, u]: the mean
+/// over samples of |share taken right − mean confidence| of their bin. The confidence of a sample is its largest
+/// probability, and `right` says whether it was taken for its class. None of no samples, and where a probability is not a
+/// number.
+pub fn calibration_error(probabilities: &[f64], right: &[bool], classes: usize) -> Option<f64> {
+    let mut bins = [(0.0, 0.0); BINS];
+    for (row, &right) in probabilities.chunks_exact(classes.max(1)).zip(right) {
+        let confidence = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if row.iter().any(|p| p.is_nan()) {
+            return None;
+        }
+        let bin = ((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
+        bins[bin].0 += f64::from(u8::from(right));
+        bins[bin].1 += confidence;
+    }
+    let gaps: f64 = bins.iter().map(|(right, confidence)| (right - confidence).abs()).sum();
+    (!right.is_empty()).then(|| gaps / right.len() as f64)
 }
 
 /// The area under the ROC curve of (score, is positive), by the rank sum (Mann and Whitney): the share of pairs of a
 /// positive and a negative in which the positive scores higher, ties counting one half. None without both kinds.
-fn auroc(mut scored: Vec<(f32, bool)>) -> Option<f64> {
+fn auroc(mut scored: Vec<(f64, bool)>) -> Option<f64> {
     scored.sort_by(|a, b| a.0.total_cmp(&b.0));
     let positives = scored.iter().filter(|s| s.1).count() as f64;
     let negatives = scored.len() as f64 - positives;
@@ -158,33 +116,8 @@ mod tests {
     use approx::assert_abs_diff_eq;
 
     #[test]
-    fn a_confusion_matrix_worked_by_hand() {
-        //           predicted 0 1 2
-        // true 0 (4 samples): 3 1 0      true 1 (2): 0 1 1      true 2 (4): 2 0 2
-        let truth = [0, 0, 0, 0, 1, 1, 2, 2, 2, 2];
-        let predicted = [0, 0, 0, 1, 1, 2, 0, 0, 2, 2];
-        let m = ConfusionMatrix::new(3, &truth, &predicted).unwrap();
-        assert_eq!((m.count(0, 1), m.count(2, 0), m.count(1, 0)), (1, 2, 0));
-        assert_abs_diff_eq!(m.accuracy(), 0.6, epsilon = 1e-12);
-        assert_abs_diff_eq!(m.balanced_accuracy(), (0.75 + 0.5 + 0.5) / 3.0, epsilon = 1e-12);
-        // F1: 2·3/(4+5), 2·1/(2+2), 2·2/(4+3)
-        assert_abs_diff_eq!(m.macro_f1(), (6.0 / 9.0 + 0.5 + 4.0 / 7.0) / 3.0, epsilon = 1e-12);
-    }
-
-    #[test]
-    fn absent_classes_are_left_out_and_no_samples_are_nan() {
-        let m = ConfusionMatrix::new(4, &[0, 0, 1], &[0, 2, 1]).unwrap();
-        assert_abs_diff_eq!(m.balanced_accuracy(), (0.5 + 1.0) / 2.0, epsilon = 1e-12); // 2 and 3 are never true
-        assert_abs_diff_eq!(m.macro_f1(), (2.0 / 3.0 + 1.0 + 0.0) / 3.0, epsilon = 1e-12); // 3 is nowhere
-        let none = ConfusionMatrix::new(2, &[], &[]).unwrap();
-        assert!(none.accuracy().is_nan() && none.balanced_accuracy().is_nan() && none.macro_f1().is_nan());
-        assert_eq!(ConfusionMatrix::new(2, &[0, 2], &[0, 0]).unwrap_err().exit_code(), 4);
-        assert!(ConfusionMatrix::new(2, &[0], &[]).is_err());
-    }
-
-    #[test]
     fn auroc_worked_by_hand() {
-        let scored = |pairs: &[(f32, u8)]| auroc(pairs.iter().map(|&(s, y)| (s, y == 1)).collect());
+        let scored = |pairs: &[(f64, u8)]| auroc(pairs.iter().map(|&(s, y)| (s, y == 1)).collect());
         assert_eq!(scored(&[(0.1, 0), (0.4, 0), (0.35, 1), (0.8, 1)]), Some(0.75)); // 3 of 4 pairs
         assert_eq!(scored(&[(0.5, 0), (0.5, 1)]), Some(0.5)); // a tie counts one half
         assert_eq!(
@@ -195,15 +128,27 @@ mod tests {
     }
 
     #[test]
-    fn macro_auroc_averages_the_classes_that_have_a_curve() {
+    fn auroc_is_the_mean_over_classes_and_none_where_one_has_no_curve() {
         // Class 0: 0.9 > 0.2, 0.3 → 1. Class 1: 0.6 > 0.1, 0.7 > 0.1 → 1. Class 2 is absent.
         let p = [0.9, 0.1, 0.0, 0.2, 0.6, 0.2, 0.3, 0.7, 0.0];
-        assert_eq!(macro_auroc(&p, &[0, 1, 1], 3).unwrap(), Some(1.0));
-        // Two classes: both curves are the same.
+        assert_eq!(macro_auroc(&p, &[0, 1, 1], 3).unwrap(), None);
+        assert_eq!(macro_auroc(&p, &[0, 1, 2], 3).unwrap(), Some((1.0 + 0.5 + 0.25) / 3.0));
         assert_eq!(macro_auroc(&[0.9, 0.1, 0.6, 0.4, 0.65, 0.35, 0.2, 0.8], &[0, 0, 1, 1], 2).unwrap(), Some(0.75));
         assert_eq!(macro_auroc(&p, &[1, 1, 1], 3).unwrap(), None);
-        assert_eq!(macro_auroc(&[f32::NAN, 0.0, 0.5, 0.5], &[0, 1], 2).unwrap(), None);
+        assert_eq!(macro_auroc(&[0.4, 0.6], &[1], 2).unwrap(), None);
+        assert_eq!(macro_auroc(&[f64::NAN, 0.0, 0.5, 0.5], &[0, 1], 2).unwrap(), None);
         assert!(macro_auroc(&p, &[0], 3).is_err());
+    }
+
+    #[test]
+    fn a_calibration_error_worked_by_hand() {
+        // Confidences 0.9 and 0.88 share a bin, one of the two is right; 0.6 has its own, and is right.
+        let p = [0.9, 0.1, 0.12, 0.88, 0.6, 0.4];
+        let due = ((1.0 - 1.78f64).abs() + (1.0 - 0.6)) / 3.0;
+        assert_abs_diff_eq!(calibration_error(&p, &[true, false, true], 2).unwrap(), due, epsilon = 1e-12);
+        assert_eq!(calibration_error(&[0.0, 1.0], &[true], 2), Some(0.0), "the last bin holds 1");
+        assert_eq!(calibration_error(&[], &[], 2), None);
+        assert_eq!(calibration_error(&[f64::NAN, 0.5], &[true], 2), None);
     }
 
     #[test]

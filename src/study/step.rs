@@ -20,7 +20,7 @@ impl Job<'_> {
     pub fn step_of(&self, spec: &str, phase: Phase, seed: u64) -> Result<MeasuredStep<'_>> {
         let set = self.load(spec)?;
         let (config, name) = (self.config, set.data.name.clone());
-        let cell = single(config, spec, (NoiseKind::default(), 0.0), seed)?;
+        let cell = single(config, spec, (NoiseKind::default(), None), seed)?;
         let method = config.pretraining_of(config.pretraining.first())?;
         let optimization = match phase {
             Phase::Pretrain => method.optimization.clone(),
@@ -59,6 +59,8 @@ impl Job<'_> {
             }
             Phase::Train => {
                 let known = Known::of(&labels, &labels, classes)?;
+                // What a first stage would estimate does not change the step's work.
+                let known = Known { estimated: Some(known.transition.clone()), ..known };
                 let learner = informed(&config.learning_of(&cell.method)?.learner, &known)?;
                 // The plan of the first epoch, before which no loss is known.
                 let losses = vec![vec![0.0; labels.len()]; learner.turns().len()];

@@ -2,7 +2,9 @@
 //! stopped and started again, and ends with the same bits.
 
 use super::evaluate::evaluate_run;
-use super::results::read_epochs;
+use super::metrics::of_mean;
+use super::predictions::tests::compare;
+use super::results::{CellResult, read_epochs};
 use super::{Config, Job, Manner, Progress, Selection};
 use crate::base::Error;
 use crate::base::progress::Silent;
@@ -294,6 +296,31 @@ fn targets_divisions_and_draws_go_on_where_they_stopped() {
         let due = ["labelled", "second.labelled", "second.loss", "second.unlabelled", "unlabelled"];
         assert!(terms("dividemix").keys().eq(due), "{:?}", terms("dividemix"));
         assert!(terms("co_teaching").keys().eq(["first", "second"]), "{:?}", terms("co_teaching"));
+        // Rows say what the saved predictions give, of both networks where there are two.
+        let row = |method: &str| -> CellResult {
+            serde_json::from_str(&std::fs::read_to_string(folder(method).join("result.json")).unwrap()).unwrap()
+        };
+        for method in ["elr", "dividemix", "co_teaching", "cross_entropy"] {
+            let (row, epochs) = (row(method), read_epochs(&folder(method)).unwrap());
+            let saved = compare(&folder(method), &row);
+            let tests: Vec<f64> = epochs.iter().map(|e| e.test_accuracy.unwrap()).collect();
+            assert_eq!(row.test_accuracy, tests[2], "{method}");
+            assert_eq!(row.best_test_accuracy, tests.iter().copied().reduce(f64::max));
+            assert_eq!(row.best_val_test_accuracy, Some(tests[row.best_val_epoch - 1]));
+            let two = ["dividemix", "co_teaching"].contains(&method);
+            assert_eq!(two, epochs.iter().all(|e| e.selection_precision.is_some() && e.selection_recall.is_some()));
+            assert_eq!((two, two), (row.second_test_accuracy.is_some(), row.ensemble_test_accuracy.is_some()));
+            let Some(second) = saved.second else { continue };
+            let (k, from) = (row.classes, saved.labels.len() - row.test_images);
+            let of = |logits: &[f32]| logits[from * k..].to_vec();
+            let both = [of(&saved.logits), of(&second)];
+            let due = of_mean(&[&both[0], &both[1]], &saved.labels[from..], k).unwrap();
+            assert_eq!(row.ensemble_test_accuracy, Some(due));
+            assert_ne!(saved.logits, second, "another network");
+        }
+        // In the warm-up every label counts as right: all right ones are taken, and the wrong ones with them.
+        let warm = &read_epochs(&folder("dividemix")).unwrap()[0];
+        assert!(warm.selection_recall == Some(1.0) && warm.selection_precision.unwrap() < 1.0, "{warm:?}");
         let told = |method: &str| std::fs::read_to_string(folder(method).join("result.json")).unwrap();
         assert!(told("co_teaching").contains("\"method_told\": \"noise rate\""));
         assert!(told("elr").contains("\"method_told\": \"\""));

@@ -1,6 +1,8 @@
 //! Supervised training on labels that may be wrong, and the evaluation of what came out on clean test images.
 
+mod estimate;
 mod planned;
+mod summary;
 
 use super::batches::{Batches, batch_of};
 use super::config::Learning;
@@ -9,76 +11,48 @@ use super::dataset::{Loaded, TrainImages};
 use super::fit::Sizes;
 use super::folder::{Done, busy, finished, locked};
 use super::grid::Cell;
-use super::metrics::{argmax, metrics};
-use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PROJECTION, RESULT, STATE, STEPS};
-use super::neighbours::knn;
+use super::labels::Labels;
+use super::metrics::metrics;
+use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PREDICTIONS, PROJECTION, RESULT, STATE, STEPS};
 use super::pass::{Eye, Pass};
-use super::projection::Projection;
 use super::provenance::Provenance;
 use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, write_labels, write_result};
-use super::sample_loss::{keep_losses, losses_before, losses_of};
+use super::sample_loss::{SELECTED, keep, keep_losses, losses_before, losses_of};
 use super::session::Job;
 use super::settings::training_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
 use super::start::{Start, backbone_metadata};
-use super::statistics::mean_last;
 use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Mode, Params, Recipe, checkpoint};
-use crate::noise;
 use crate::noise::learn::{Batch, Epoch, EpochPlan, Known, Learner, informed};
 use crate::tape::{Schedule, State, Tape, Type};
+use estimate::{Estimate, first_stage};
 pub(super) use planned::plan;
 use planned::tapes;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::cell::RefCell;
 use std::env::consts::OS;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What training keeps between epochs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Memory {
-    best_val_accuracy: f64,
-    best_val_epoch: usize,
-    best_val_test_accuracy: f64,
-    /// Test accuracy of the last epochs, the newest last.
-    test_accuracy: Vec<f64>,
-}
-
-impl Memory {
-    /// What a cursor holds: null at the start. What cannot be read is damaged, and is not taken for a new start.
-    fn read(value: serde_json::Value) -> Result<Memory> {
-        if value.is_null() {
-            return Ok(Memory::default());
-        }
-        serde_json::from_value(value)
-            .map_err(|e| Error::Data(format!("the checkpoint's memory of earlier epochs is damaged ({e}); start anew")))
-    }
-}
-
-/// The epochs at the end whose test accuracies are averaged: LNMBench's convention.
-const LAST: usize = 5;
-
 struct Labelled<'a> {
     job: &'a Job<'a>,
     set: &'a Loaded,
-    given: Vec<u32>,
+    given: Labels,
     learner: Arc<dyn Learner>,
-    epochs: usize,
     /// Steps of an epoch.
     steps: usize,
     /// The columns of all rings, in order.
     columns: Vec<String>,
     /// What this epoch does with each image; none of learners that plan no epochs.
     plan: RefCell<Option<EpochPlan>>,
-    train: Pass,
-    val: Pass,
-    test: Pass,
+    /// Passes over the training, validation and test images by the first network and, where there is one, the second.
+    first: [Pass; 3],
+    second: Option<[Pass; 3]>,
 }
 
 impl Labelled<'_> {
@@ -87,24 +61,36 @@ impl Labelled<'_> {
     }
 
     fn is_wrong(&self, i: usize) -> bool {
-        self.given[i] != self.set.data.train.labels[i]
+        self.given.train[i] != self.set.data.train.labels[i]
     }
 
-    fn val_accuracy(&self) -> Result<f64> {
-        let logits = self.val.logits(self.job)?;
-        Ok(metrics(&logits, &self.set.data.val.labels, self.classes())?.accuracy)
+    /// Accuracy of the first network on validation and on test images.
+    fn accuracies(&self) -> Result<[f64; 2]> {
+        let (data, [_, val, test]) = (&self.set.data, &self.first);
+        let of = |pass: &Pass, labels: &[u32]| Ok(metrics(&pass.logits(self.job)?, labels, self.classes())?.accuracy);
+        Ok([of(val, &self.given.val)?, of(test, &data.test.labels)?])
     }
 
-    fn test_accuracy(&self) -> Result<f64> {
-        let logits = self.test.logits(self.job)?;
-        Ok(metrics(&logits, &self.set.data.test.labels, self.classes())?.accuracy)
+    /// Of the images that an epoch saw, how many of those that it took are right, and how many of the right ones it took.
+    fn selection(&self, state: &State, seen: &[usize]) -> Result<[Option<f64>; 2]> {
+        if state.ty(SELECTED).is_none() {
+            return Ok([None; 2]);
+        }
+        let table = state.read_f32(self.job.gpu, SELECTED)?;
+        let share = |of: f64, all: f64| (all > 0.0).then(|| of / all);
+        let (mut taken, mut right, mut both) = (0.0, 0.0, 0.0);
+        for &i in seen {
+            let (t, r) = (f64::from(table[i]), f64::from(u8::from(!self.is_wrong(i))));
+            (taken, right, both) = (taken + t, right + r, both + t * r);
+        }
+        Ok([share(both, taken), share(both, right)])
     }
 }
 
 impl Task for Labelled<'_> {
     fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
         let plan = self.plan.borrow();
-        let mut all = inputs(&self.given, &self.set.data.train.labels, (indices, self.classes()), plan.as_ref());
+        let mut all = inputs(&self.given.train, &self.set.data.train.labels, (indices, self.classes()), plan.as_ref());
         all.extend(self.learner.inputs(at, indices));
         all
     }
@@ -128,10 +114,10 @@ impl Task for Labelled<'_> {
             }
             losses.push(state.read_f32(gpu, &before)?);
         }
-        let (images, classes) = (self.given.len(), self.classes());
-        let epoch = Epoch { at: Progress { step: 0, ..at }, losses, given: &self.given, classes, order: usual };
+        let (given, classes) = (&self.given.train[..], self.classes());
+        let epoch = Epoch { at: Progress { step: 0, ..at }, losses, given, classes, order: usual };
         let plan = self.learner.before_epoch(&epoch)?;
-        plan.check(images, classes)?;
+        plan.check(given.len(), classes)?;
         let order = plan.order.clone();
         self.plan.replace(Some(plan));
         Ok(order)
@@ -139,30 +125,18 @@ impl Task for Labelled<'_> {
 
     fn epoch(
         &self,
-        _: &State,
+        state: &State,
         sums: &EpochSums<'_>,
         record: &mut EpochRecord,
-        memory: &mut serde_json::Value,
+        _: &mut serde_json::Value,
     ) -> Result<()> {
-        let mut m = Memory::read(memory.take())?;
         let sum = |name: &str| self.columns.iter().position(|c| c == name).map_or(0.0, |i| sums.sums[i]);
         record.train_accuracy = Some(sum(CORRECT) / sums.seen.len() as f64);
         let wrong = sums.seen.iter().filter(|&&i| self.is_wrong(i)).count();
         record.wrong_label_memorised = (wrong > 0).then(|| sum(MEMORISED) / wrong as f64);
         record.terms = terms(&self.columns, sums.sums, self.steps, &[CORRECT, MEMORISED]);
-        let val = self.val_accuracy()?;
-        record.val_accuracy = Some(val);
-        let improved = sums.epoch == 0 || val > m.best_val_accuracy;
-        if improved || sums.epoch + LAST >= self.epochs {
-            let test = self.test_accuracy()?;
-            if improved {
-                (m.best_val_accuracy, m.best_val_epoch, m.best_val_test_accuracy) = (val, sums.epoch + 1, test);
-            }
-            if sums.epoch + LAST >= self.epochs {
-                m.test_accuracy.push(test);
-            }
-        }
-        *memory = serde_json::to_value(m).map_err(|e| Error::Failed(format!("cannot keep the best epoch: {e}")))?;
+        [record.val_accuracy, record.test_accuracy] = self.accuracies()?.map(Some);
+        [record.selection_precision, record.selection_recall] = self.selection(state, sums.seen)?;
         Ok(())
     }
 }
@@ -210,20 +184,49 @@ fn batches(job: &Job<'_>, learning: &Learning, set: &Loaded) -> Result<Batches> 
 /// The schedules of the plans that a cell runs: the passes of its evaluation, then the training steps.
 pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<Schedule>> {
     let (c, classes, train) = (job.config, set.data.classes.len(), &set.train);
-    let (stores, eye) = ([&train.store, &set.val, &set.test], Eye::of(job, set, cell)?);
-    let mut tapes = Pass::tapes(job, &eye, &stores, Some(classes), c.evaluation.batch_size)?;
-    for batch in batches(job, &c.learning_of(&cell.method)?, set)?.sizes() {
+    let learning = c.learning_of(&cell.method)?;
+    let (stores, mut tapes) = ([&train.store, &set.val, &set.test], Vec::new());
+    for eye in eyes(job, set, cell, learning.learner.as_ref())? {
+        tapes.extend(Pass::tapes(job, &eye, &stores, Some(classes), c.evaluation.batch_size)?);
+    }
+    for batch in batches(job, &learning, set)?.sizes() {
         tapes.extend(record(job, train, cell, classes, batch)?.into_iter().flat_map(|r| r.tapes).map(|t| t.0));
     }
     tapes.iter().map(|t| job.schedule(t)).collect()
 }
 
-/// What the bits of a cell depend on.
-fn provenance(job: &Job<'_>, set: &Loaded, cell: &Cell, start: Option<&Start>) -> Result<Provenance> {
-    let start = start.map_or("random", |s| &s.address);
-    let settings = training_settings(job.config, cell)?;
-    Provenance::new(job.gpu, settings, &set.data.fingerprint, start, &schedules(job, set, cell)?)
+/// The networks of a cell for evaluation: the first, and the second where there are two.
+fn eyes(job: &Job<'_>, set: &Loaded, cell: &Cell, learner: &dyn Learner) -> Result<Vec<Eye>> {
+    let first = Eye::of(job, set, cell)?;
+    let turns = learner.turns();
+    let second = turns.iter().flat_map(|turn| turn.trains).find(|player| !player.is_empty());
+    let second = second.map(|player| first.of_player(player));
+    Ok(std::iter::once(first).chain(second).collect())
 }
+
+/// What the bits of a cell depend on.
+fn provenance(
+    job: &Job<'_>,
+    set: &Loaded,
+    (cell, given): (&Cell, &Labels),
+    start: Option<&Start>,
+) -> Result<Provenance> {
+    let start = start.map_or("random", |s| &s.address);
+    let mut settings = training_settings(job.config, cell)?;
+    let mut steps = schedules(job, set, cell)?;
+    if let Some((first, _)) = first_stage(job, cell)? {
+        settings["first_stage"] = training_settings(job.config, &first)?;
+        steps.extend(schedules(job, set, &first)?);
+    }
+    if let Some(labels) = cell.file_labels(given) {
+        settings["given_labels"] = json!(labels);
+    }
+    Provenance::new(job.gpu, settings, &set.data.fingerprint, start, &steps)
+}
+
+/// What a finished folder holds.
+const FILES: [&str; 10] =
+    [CONFIG, ENVIRONMENT, LABELS, EPOCHS, STEPS, STATE, BACKBONE, PREDICTIONS, PROJECTION, RESULT];
 
 /// Trains a cell into `folder` unless that is done, and returns its result.
 pub(super) fn run(
@@ -233,7 +236,8 @@ pub(super) fn run(
     start: Option<&Start>,
     folder: &Path,
 ) -> Result<CellResult> {
-    let made = provenance(job, set, cell, start)?;
+    let given = cell.given(&set.data, job.data_root)?;
+    let made = provenance(job, set, (cell, &given), start)?;
     let kept = || finished(folder, &made)?.map(|done| read_result(folder, &done)).transpose();
     if let Some(result) = kept()? {
         return Ok(result);
@@ -242,7 +246,8 @@ pub(super) fn run(
         return Err(Error::Busy(folder.to_path_buf())); // before minutes of compiling
     }
     // What can be refused is refused before the folder is touched.
-    let ready = Ready::new(job, set, cell, start)?;
+    let estimate = Estimate::of(job, set, cell, start, folder)?;
+    let ready = Ready::new(job, set, (cell, given), start, estimate)?;
     locked(folder, || {
         if let Some(result) = kept()? {
             return Ok(result); // of another process, meanwhile
@@ -255,14 +260,10 @@ pub(super) fn run(
             "weights": weights,
         });
         job.describe(folder, &made, about)?;
-        write_labels(&folder.join(LABELS), &LabelRow::all(&data.train, &ready.task.given))?;
+        write_labels(&folder.join(LABELS), &LabelRow::all(&data.train, &ready.task.given.train))?;
         let result = ready.train(cell, at, folder, &made.address)?;
         write_result(folder, &result)?;
-        Done::write(
-            folder,
-            &made.address,
-            &[CONFIG, ENVIRONMENT, LABELS, EPOCHS, STEPS, STATE, BACKBONE, PROJECTION, RESULT],
-        )?;
+        Done::write(folder, &made.address, &FILES)?;
         Ok(result)
     })
 }
@@ -273,7 +274,9 @@ struct Ready<'a> {
     made_by: String,
     collapsed: Option<bool>,
     learning: Learning,
-    eye: Eye,
+    estimate: Estimate,
+    /// Width of the backbone's features.
+    features: usize,
     batches: Batches,
     state: State,
     turns: Vec<(Turn, Vec<String>)>,
@@ -281,11 +284,18 @@ struct Ready<'a> {
 }
 
 impl<'a> Ready<'a> {
-    fn new(job: &'a Job<'a>, set: &'a Loaded, cell: &Cell, start: Option<&Start>) -> Result<Self> {
+    fn new(
+        job: &'a Job<'a>,
+        set: &'a Loaded,
+        (cell, given): (&Cell, Labels),
+        start: Option<&Start>,
+        estimate: Estimate,
+    ) -> Result<Self> {
         let (data, classes) = (&set.data, set.data.classes.len());
-        let given = cell.given(data)?;
         let mut learning = job.config.learning_of(&cell.method)?;
-        learning.learner = informed(&learning.learner, &Known::of(&data.train.labels, &given, classes)?)?;
+        let estimated = estimate.matrix.clone();
+        let known = Known { estimated, ..Known::of(&data.train.labels, &given.train, classes)? };
+        learning.learner = informed(&learning.learner, &known)?;
         let batches = batches(job, &learning, set)?;
         job.say_batches(&learning.optimization, batches);
         job.say_rate(&learning.optimization, batches.whole);
@@ -293,14 +303,18 @@ impl<'a> Ready<'a> {
         let mut state = set.resident.clone();
         let recorded = record(job, &set.train, cell, classes, batches.whole)?;
         let record = |b| record(job, &set.train, cell, classes, b);
-        let (stores, eye) = ([&set.train.store, &set.val, &set.test], Eye::of(job, set, cell)?);
+        let (stores, eyes) =
+            ([&set.train.store, &set.val, &set.test], eyes(job, set, cell, learning.learner.as_ref())?);
         let eval = Pass::batch(job, &stores);
-        let passes = |batch| Pass::tapes(job, &eye, &stores, Some(classes), batch);
+        let passes = |batch| {
+            let of = |eye: &Eye| Pass::tapes(job, eye, &stores, Some(classes), batch);
+            Ok(eyes.iter().map(of).collect::<Result<Vec<_>>>()?.concat())
+        };
         job.fitting(&state, "evaluation.batch_size", eval, Sizes::from(1), &passes)?;
         let both = |whole| tapes(job, set, cell, Batches { whole, ..batches });
         job.fitting(&state, &learning.batch_key, batches.whole, Sizes::from(2), &both)?;
         if let Some(start) = start {
-            start.load(job, &data.classes, eye.backbone.as_ref(), &mut state)?;
+            start.load(job, &data.classes, eyes[0].backbone.as_ref(), &mut state)?;
             if let Some(last) = recorded.last() {
                 spread(job, &last.params, &mut state)?;
             }
@@ -313,16 +327,17 @@ impl<'a> Ready<'a> {
             state.insert(job.gpu, &before, Type::f32([data.train.len(), 1]), None)?;
         }
         let weights = format!("the weights of {}", cell.name);
-        let [train, val, test] = Pass::each(job, &eye, stores, (&state, &weights), Some(classes))?;
+        let each = |eye: &Eye| Pass::each(job, eye, stores, (&state, &weights), Some(classes));
+        let (first, second) = (each(&eyes[0])?, eyes.get(1).map(each).transpose()?);
         let plans = turns::compile(job, &state, &learning.batch_key, (batches, Sizes::from(2)), &record)?;
         let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
         let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
-        let (learner, steps, epochs) = (learning.learner.clone(), batches.steps(), learning.optimization.epochs);
+        let (learner, steps, features) = (learning.learner.clone(), batches.steps(), eyes[0].backbone.features());
         let plan = RefCell::new(None);
-        let task = Labelled { job, set, given, learner, epochs, steps, columns, plan, train, val, test };
+        let task = Labelled { job, set, given, learner, steps, columns, plan, first, second };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
         let collapsed = start.and_then(|s| s.collapsed);
-        Ok(Ready { task, made_by, collapsed, learning, eye, batches, state, turns, plans })
+        Ok(Ready { task, made_by, collapsed, learning, estimate, features, batches, state, turns, plans })
     }
 
     fn train(&self, cell: &Cell, at: Option<Cursor>, folder: &Path, address: &str) -> Result<CellResult> {
@@ -340,16 +355,13 @@ impl<'a> Ready<'a> {
             task: &self.task,
             optimization: self.learning.optimization.for_batch(self.batches.whole),
         };
-        let (records, seconds, at) = stage.run(&self.plans, &self.state, at.unwrap_or_else(|| stage.start()))?;
+        let (records, seconds, _) = stage.run(&self.plans, &self.state, at.unwrap_or_else(|| stage.start()))?;
         let steps = (records.len() * stage.steps()) as i64;
         let by = (&*cell.method, &job.config.model_of(&cell.pretraining)?);
         let made = backbone_metadata(job, &self.task.set.train, by, &data.classes, address);
         let path = folder.join(BACKBONE);
         checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, made)?;
-        let by = (&*self.made_by, self.collapsed);
-        let (result, projection) = summarize(&self.task, (cell, &self.eye), by, &at, (records.len(), seconds))?;
-        projection.write(folder)?;
-        Ok(result)
+        summary::summarize(self, cell, folder, (&records, seconds))
     }
 }
 
@@ -390,6 +402,9 @@ pub(super) fn record(
             if plans {
                 keep_losses(r, &turn, &learned, images.store.count)?;
             }
+            if let Some(selected) = learned.selected.filter(|_| first) {
+                keep(r, SELECTED, selected, images.store.count)?;
+            }
             let mut metrics = Vec::new();
             if let Some(wrong) = wrong {
                 // Each image counts once, whatever a plan lets it count in the loss.
@@ -427,64 +442,4 @@ fn say_late(job: &Job<'_>, learning: &Learning) {
             counted(epochs, "epoch")
         ));
     }
-}
-
-fn summarize(
-    task: &Labelled<'_>,
-    (cell, eye): (&Cell, &Eye),
-    (made_by, collapsed): (&str, Option<bool>),
-    at: &Cursor,
-    (epochs, seconds): (usize, f64),
-) -> Result<(CellResult, Projection)> {
-    let (job, data, classes) = (task.job, &task.set.data, task.classes());
-    let mut memory = Memory::read(at.memory.clone())?;
-    let [logits, features] = task.test.both(job)?;
-    let test = metrics(&logits, &data.test.labels, classes)?;
-    if epochs == 0 {
-        (memory.best_val_accuracy, memory.best_val_test_accuracy) = (task.val_accuracy()?, test.accuracy);
-    }
-    let [train_logits, train_features] = task.train.both(job)?;
-    // The true labels vote: what the features are worth, whatever the classifier on top was taught.
-    let c = &job.config.evaluation;
-    let labels = (&data.train.labels[..], &data.test.labels[..]);
-    let neighbours = knn(job, (&train_features, labels.0), (&features, labels.1), eye.backbone.features())?;
-    let wrong: Vec<usize> = (0..task.given.len()).filter(|&i| task.is_wrong(i)).collect();
-    let predicted = argmax(&train_logits, classes);
-    let fooled = wrong.iter().filter(|&&i| predicted[i] == task.given[i]).count();
-    let projection = Projection::of(&features, eye.backbone.features(), data);
-    let result = CellResult {
-        dataset: cell.dataset.to_string(),
-        pretraining: made_by.to_string(),
-        noise_kind: cell.noise_kind.map_or("none".to_string(), |k| k.to_string()),
-        noise_rate: cell.noise_rate,
-        realised_noise_rate: noise::realised_rate(&data.train.labels, &task.given)?,
-        method: cell.method.to_string(),
-        method_told: job.config.learning_of(&cell.method)?.learner.told().to_string(),
-        protocol: cell.protocol,
-        seed: cell.seed,
-        test_accuracy: test.accuracy,
-        balanced_accuracy: test.balanced_accuracy,
-        macro_f1: test.macro_f1,
-        auroc: test.auroc,
-        knn_accuracy: Some(neighbours.accuracy),
-        knn_weighted_accuracy: Some(neighbours.weighted_accuracy),
-        knn_neighbours: Some(c.knn_neighbours),
-        knn_temperature: Some(c.knn_temperature),
-        linear_weight_decay: None,
-        best_val_accuracy: memory.best_val_accuracy,
-        best_val_epoch: memory.best_val_epoch,
-        best_val_test_accuracy: Some(memory.best_val_test_accuracy),
-        last5_test_accuracy: (epochs > 0).then(|| mean_last(&memory.test_accuracy, LAST)),
-        memorised_fraction: (!wrong.is_empty()).then(|| fooled as f64 / wrong.len() as f64),
-        pretraining_collapsed: collapsed,
-        classes,
-        train_images: data.train.len(),
-        val_images: data.val.len(),
-        test_images: data.test.len(),
-        dropped_duplicates: data.dropped_duplicates,
-        epochs,
-        seconds,
-        adapter: job.gpu.adapter().name.clone(),
-    };
-    Ok((result, projection))
 }

@@ -15,6 +15,7 @@ use wgslab::base::{Error, Result};
 use wgslab::data::MAX_BYTES;
 use wgslab::data::decode::MAX_PIXELS;
 use wgslab::data::decode::{ImageFile, Listing};
+use wgslab::data::given::GivenFile;
 use wgslab::data::layout::{Spec, fetal};
 use wgslab::data::npz::Archive;
 use wgslab::data::{DecodedData, LoadOptions, manifest};
@@ -94,6 +95,24 @@ pub fn all() -> Vec<Reader> {
             read: read_manifest,
             codes: BAD,
             cases: 2000,
+            device: false,
+        },
+        Reader {
+            name: "table of given labels",
+            seeds: manifests,
+            words: CSV,
+            read: |desk, bytes| read_given(desk, "l.csv", "label", bytes),
+            codes: BAD,
+            cases: 1500,
+            device: false,
+        },
+        Reader {
+            name: "archive of given labels",
+            seeds: seeds::given_labels,
+            words: NPY,
+            read: |desk, bytes| read_given(desk, "l.npz", "given", bytes),
+            codes: BAD,
+            cases: 1500,
             device: false,
         },
         Reader { name: "fetal", seeds: fetals, words: CSV, read: read_fetal, codes: BAD, cases: 2000, device: false },
@@ -213,6 +232,11 @@ fn read_slowly_once(desk: &Desk, bytes: &[u8]) -> Result<()> {
         Ok(_) => read_slowly(desk, bytes),
         Err(_) => Ok(()),
     }
+}
+
+fn read_given(desk: &Desk, name: &str, column: &str, bytes: &[u8]) -> Result<()> {
+    desk.file(name, bytes);
+    GivenFile::read(name, column, ("phantom:covid", desk.dir.path())).map(drop)
 }
 
 fn read_npz(desk: &Desk, bytes: &[u8]) -> Result<()> {

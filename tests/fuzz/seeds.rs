@@ -70,6 +70,15 @@ pub fn npz() -> Vec<Seed> {
     own.into_iter().chain(pictures(&["npz"])).collect()
 }
 
+/// Archives of labels, one with the names of their images.
+pub fn given_labels() -> Vec<Seed> {
+    let names: Vec<u8> = "a.pngb.png".chars().flat_map(|c| (c as u32).to_le_bytes()).collect();
+    let labels = ["given.npy".into(), npy("|u1", false, "(2,)", &[1, 0])];
+    let named = ["names.npy".into(), npy("<U5", false, "(2,)", &names)];
+    let both = [labels.clone(), named].concat();
+    [labels.to_vec(), both].map(|parts| Seed { parts, join: archive }).into()
+}
+
 /// A zip file of stored members.
 pub fn archive(parts: &[Vec<u8>]) -> Vec<u8> {
     let (mut file, mut directory, mut members) = (Vec::new(), Vec::new(), 0u16);

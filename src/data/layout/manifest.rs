@@ -13,7 +13,7 @@ use std::path::Path;
 pub(super) const LAYOUT: Layout = Layout {
     name: "manifest",
     takes: "a .csv manifest with the columns path,label[,split][,patient]",
-    help: "a .csv manifest with the columns path,label[,split][,patient]; no split divides a patient",
+    help: "a .csv manifest with the columns path,label[,split][,patient]; no split divides a patient; columns with _label in their name are for noise of the kind given",
     claims: Claims::Ending("csv"),
     open: Open::Path(|path| files(list(path))),
 };
@@ -58,7 +58,9 @@ fn rows(path: &Path, bytes: &[u8], mut take: impl FnMut(Row<'_>) -> Result<()>) 
     };
     let (split, patient) = (table.column("split"), table.column("patient"));
     let read = [Some(at), Some(label), split, patient];
-    let others = table.header.iter().enumerate().filter(|(i, name)| !read.contains(&Some(*i)) && !name.is_empty());
+    // Labels that people gave are for the noise of that kind: `noisy_label`, `worse_label`.
+    let unknown = |name: &str| !name.is_empty() && !name.to_ascii_lowercase().contains("_label");
+    let others = table.header.iter().enumerate().filter(|(i, name)| !read.contains(&Some(*i)) && unknown(name));
     let unread = others.map(|(_, name)| name.clone()).collect();
     table.rows(|line, fields| {
         let field = |i: usize| fields.get(i).unwrap_or_default();
@@ -193,6 +195,7 @@ mod tests {
         let said = complaint(of("path,label\n0.png,\"a\n1.png,b\n2.png,c\n"));
         assert!(said.contains("line 2: ") && said.contains("quotation mark"), "{said}");
         let notes = of("path,label\n0.png,A\n1.png,a\n2.png,a|b\n3.png,b\n./0.png,A\n0.png,b\n").unwrap().notes;
+        assert!(of("path,label,worse_label\n0.png,A,b\n1.png,b,b\n").unwrap().notes.is_empty(), "for noise of the kind given");
         let misspelt = of("path,label,patients,spilt\n0.png,A,7,train\n1.png,b,8,train\n").unwrap().notes;
         assert_eq!(
             misspelt,

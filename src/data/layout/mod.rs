@@ -12,7 +12,7 @@ use crate::data::{DecodedData, LoadOptions, Need, cache, groups};
 use std::path::{Path, PathBuf};
 
 mod official;
-mod table;
+pub(in crate::data) mod table;
 mod walk;
 
 /// Declares the file of each line and lists its `LAYOUT`.
@@ -223,6 +223,15 @@ impl Spec {
             Place::Text(found) => Ok(found),
         }
     }
+}
+
+/// The CSV manifest that a SPEC names; none where its data is something else.
+pub(super) fn manifest_of(spec: &str, data_root: &Path) -> Result<Option<PathBuf>> {
+    let spec = Spec::parse(spec, data_root)?;
+    Ok(match spec.place {
+        Place::Path(path, _) if spec.layout.name == manifest::LAYOUT.name => Some(path),
+        _ => None,
+    })
 }
 
 /// The layout that reads the existing `path` without a name before it.

@@ -22,7 +22,7 @@ const REPEATS: usize = 16;
 const SEPARATORS: [(u8, &str); 4] = [(b',', "comma"), (b';', "semicolon"), (b'\t', "tab"), (b'|', "bar")];
 
 /// A CSV file whose header has been read. Spaces around names and values do not count.
-pub(super) struct Table<'a> {
+pub(in crate::data) struct Table<'a> {
     path: &'a Path,
     separator: u8,
     reader: csv::Reader<&'a [u8]>,

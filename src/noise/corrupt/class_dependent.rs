@@ -7,7 +7,7 @@
 //! is a group. So each group has two classes at least: two or three classes are one group, and the noise is that of `symmetric`.
 
 use super::class::Class;
-use super::space::Space;
+use super::space::{Space, fisher};
 use super::{Corrupted, Kind};
 use crate::base::range::{Mistake, mistake};
 use crate::base::{Error, Result};
@@ -76,16 +76,15 @@ impl ClassDependent {
 fn similar(on: &Corrupted<'_>, present: &[u32]) -> Result<Vec<Option<usize>>> {
     let space = Space::of(on)?;
     let (means, spreads) = space.classes(on.labels, on.classes);
-    let fisher = |a: u32, b: u32| {
+    let of = |a: u32, b: u32| {
         let (a, b) = (a as usize, b as usize);
-        let apart: f64 = means[a].iter().zip(&means[b]).map(|(x, y)| (x - y) * (x - y)).sum();
-        apart / (spreads[a] + spreads[b]).max(f64::MIN_POSITIVE)
+        fisher([&means[a], &means[b]], [spreads[a], spreads[b]])
     };
     let mut group: Vec<Option<usize>> = vec![None; on.classes];
     present.iter().for_each(|&c| group[c as usize] = Some(c as usize));
     for &c in present {
         let others = present.iter().copied().filter(|&o| o != c);
-        let Some(nearest) = others.min_by(|&a, &b| fisher(c, a).total_cmp(&fisher(c, b))) else { continue };
+        let Some(nearest) = others.min_by(|&a, &b| of(c, a).total_cmp(&of(c, b))) else { continue };
         let (from, to) = (group[c as usize], group[nearest as usize]);
         group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
     }

@@ -32,6 +32,15 @@ impl NoiseKind {
         self.0
     }
 
+    /// Whether a rate is asked of it; none of a kind whose labels come from a file. Its overlay decides, whatever the config
+    /// says.
+    pub fn has_rate(self) -> bool {
+        let defaults = toml::from_str::<toml::Table>(self.0.overlay).ok();
+        let own = defaults.as_ref().and_then(|t| t.get("noise")?.get(self.name())?.as_table());
+        let made = own.and_then(|own| self.0.make(own).ok());
+        made.is_none_or(|(kind, _)| kind.source().is_none())
+    }
+
     /// Makes the kind with these settings, which must hold every key.
     pub fn make(self, settings: &toml::Table) -> Result<Made> {
         let (kind, _) = self.0.make(settings)?;

@@ -11,7 +11,8 @@ mod space;
 mod testing;
 
 pub use listed::NoiseKind;
-pub use sample::{Corrupted, Features, Given, Pixels};
+pub use sample::{Corrupted, Features, Pixels};
+pub use space::fisher;
 
 use crate::base::{Error, Result};
 use crate::nn::listed::{Checked, Entry};
@@ -37,6 +38,7 @@ kinds! {
     matrix,
     class_dependent,
     instance_dependent,
+    given,
     #[cfg(test)]
     bright,
     #[cfg(test)]
@@ -51,6 +53,20 @@ pub trait Kind: Checked + Send + Sync {
     /// The rate at which the labels of `classes` classes say nothing about the true classes. None if there is no such
     /// rate.
     fn no_signal(&self, classes: usize) -> Option<f64>;
+
+    /// The file that its labels come from. Such a kind has no rate: at any above 0 its labels are the file's.
+    fn source(&self) -> Option<Source<'_>> {
+        None
+    }
+}
+
+/// Where labels that people gave stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// The name of a file; empty for the CSV manifest that the dataset is.
+    pub file: &'a str,
+    /// The column or array that holds them.
+    pub column: &'a str,
 }
 
 /// A kind with its settings, which are within their ranges.
@@ -60,6 +76,11 @@ impl Made {
     /// See [`Kind::no_signal`].
     pub fn no_signal(&self, classes: usize) -> Option<f64> {
         self.0.no_signal(classes)
+    }
+
+    /// See [`Kind::source`].
+    pub fn source(&self) -> Option<Source<'_>> {
+        self.0.source()
     }
 
     /// The labels after noise. At rate 0 every kind keeps every label. Wrong labels for images of only one class are
@@ -137,14 +158,13 @@ mod tests {
         let bytes: Vec<u8> = (0..300u32).map(|i| (i * 37 % 256) as u8).collect();
         let values: Vec<f32> = bytes.iter().map(|&b| f32::from(b)).collect();
         let annotator: Vec<u32> = labels.iter().map(|l| (l + 1) % 3).collect();
-        let given = [Given { name: "annotator", labels: &annotator }];
         for kind in NoiseKind::all() {
             let made = of_defaults(kind);
             let at = |rate: f64, seed: u64| {
                 let on = Corrupted {
                     pixels: Some(Pixels { bytes: &bytes, shape: [1, 1, 1] }),
                     features: Some(Features { values: &values, width: 1 }),
-                    given: Some(&given),
+                    given: Some(&annotator),
                     ..Corrupted::of(&labels, 3, rate, seed)
                 };
                 made.corrupt(&on).unwrap()
@@ -153,6 +173,7 @@ mod tests {
             assert_eq!(at(0.4, 1), at(0.4, 1), "{kind}");
             assert!(realised_rate(&labels, &at(0.4, 1)).unwrap() > 0.0, "{kind}");
             let (low, high) = (at(0.2, 1), at(0.6, 1));
+            assert_eq!(kind.has_rate(), made.source().is_none(), "{kind}");
             let kept = (0..300).all(|i| low[i] == labels[i] || low[i] == high[i]);
             assert!(kept, "{kind}: what is wrong at 20 % must be wrong in the same way at 60 %");
         }

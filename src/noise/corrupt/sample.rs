@@ -22,8 +22,8 @@ pub struct Corrupted<'a> {
     pub pixels: Option<Pixels<'a>>,
     /// What a network computes from the images, for the same purpose.
     pub features: Option<Features<'a>>,
-    /// Labels that came with the data, for kinds that use real mistakes instead of made-up ones.
-    pub given: Option<&'a [Given<'a>]>,
+    /// Labels that people gave the samples, for kinds that use real mistakes instead of made-up ones.
+    pub given: Option<&'a [u32]>,
 }
 
 /// The images of the samples, in their order.
@@ -42,15 +42,6 @@ pub struct Features<'a> {
     pub values: &'a [f32],
     /// The length of one vector.
     pub width: usize,
-}
-
-/// The labels of one annotator, or labels that a rule derived from those of several.
-#[derive(Clone, Copy, Debug)]
-pub struct Given<'a> {
-    /// The name of the annotator or the rule.
-    pub name: &'a str,
-    /// One label for each sample.
-    pub labels: &'a [u32],
 }
 
 impl Pixels<'_> {
@@ -105,9 +96,9 @@ impl<'a> Corrupted<'a> {
         self.features.ok_or_else(|| missing("features of the images"))
     }
 
-    /// The labels that came with the data, or an error for a kind that needs them.
-    pub fn given(&self) -> Result<&'a [Given<'a>]> {
-        self.given.ok_or_else(|| missing("labels that several people gave the images"))
+    /// The labels that people gave, or an error for a kind that needs them.
+    pub fn given(&self) -> Result<&'a [u32]> {
+        self.given.ok_or_else(|| missing("labels that people gave the images"))
     }
 
     /// Refuses input that no kind could work on.
@@ -141,9 +132,8 @@ impl<'a> Corrupted<'a> {
             let values = f.values.len();
             return Err(Error::Failed(format!("{values} features do not make {n} vectors of {}", f.width)));
         }
-        if let Some(g) = self.given.into_iter().flatten().find(|g| g.labels.len() != n) {
-            let given = g.labels.len();
-            return Err(Error::Failed(format!("{} gave {given} labels to {n} images; pass one for each", g.name)));
+        if let Some(given) = self.given.map(<[u32]>::len).filter(|given| *given != n) {
+            return Err(Error::Failed(format!("{given} labels were given to {n} images; pass one for each")));
         }
         Ok(())
     }

@@ -55,6 +55,13 @@ impl Space {
     }
 }
 
+/// Fisher's criterion of two classes, ‖μ_a − μ_b‖² / (s_a² + s_b²), with their means and their mean squared distances from them:
+/// small where they are hard to tell apart.
+pub fn fisher([a, b]: [&[f64]; 2], spreads: [f64; 2]) -> f64 {
+    let apart: f64 = a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum();
+    apart / (spreads[0] + spreads[1]).max(f64::MIN_POSITIVE)
+}
+
 /// The mean of each block of an image, for each channel.
 fn blocks(pixels: &Pixels<'_>, i: usize) -> Vec<f64> {
     let (image, [height, width, channels]) = (pixels.image(i), pixels.shape);

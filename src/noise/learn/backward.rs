@@ -33,6 +33,8 @@ const LEAST_LOG: f32 = -16.118_095;
 pub struct Backward {
     /// T.
     pub transition: Transition,
+    /// Of an estimated T, from which percentile on images are outliers.
+    pub estimate_percentile: f64,
     /// T⁻¹ of a run, row by row.
     #[serde(skip)]
     inverse: Vec<f32>,
@@ -40,13 +42,17 @@ pub struct Backward {
 
 impl Checked for Backward {
     fn check(&self) -> Result<(), Mistake> {
-        self.transition.check()
+        self.transition.check(self.estimate_percentile)
     }
 }
 
 impl Learner for Backward {
     fn told(&self) -> &'static str {
         self.transition.told()
+    }
+
+    fn estimates(&self) -> Option<f64> {
+        (self.transition == Transition::Estimated).then_some(self.estimate_percentile)
     }
 
     fn informed(&self, known: &Known<'_>) -> Result<Option<Arc<dyn Learner>>> {
@@ -70,7 +76,7 @@ impl Learner for Backward {
             let all = t.reduce(batch.weights, Reduction::Sum, &[0], true)?;
             Ok((t.div(sum, all)?, losses))
         })?;
-        Ok(Learned { loss: loss.into(), losses: Some(losses), logits })
+        Ok(Learned { loss: loss.into(), losses: Some(losses), logits, selected: None })
     }
 
     fn inputs(&self, _: Progress, _: &[u32]) -> Vec<(&'static str, Vec<u8>)> {

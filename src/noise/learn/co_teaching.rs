@@ -68,7 +68,7 @@ impl Learner for CoTeaching {
             let [second, ..] = t.cross_entropy(second, labels, chosen_by_first)?;
             Ok((t.add(first, second)?, vec![("first", first), ("second", second)]))
         })?;
-        Ok(Learned { loss: Loss { total, terms }, losses: Some(a), logits: first })
+        Ok(Learned { loss: Loss { total, terms }, losses: Some(a), logits: first, selected: Some(chosen_by_second) })
     }
 
     fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {

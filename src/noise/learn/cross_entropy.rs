@@ -91,7 +91,7 @@ impl Learner for CrossEntropy {
         let (labels, weights) = (batch.labels, batch.weights);
         let [loss, losses, _] =
             r.t.layer("loss", |t| t.cross_entropy_with(logits, labels, weights, class_weights, 0.0))?;
-        Ok(Learned { loss: loss.into(), losses: Some(losses), logits })
+        Ok(Learned { loss: loss.into(), losses: Some(losses), logits, selected: None })
     }
 
     fn inputs(&self, _: Progress, _: &[u32]) -> Vec<(&'static str, Vec<u8>)> {

@@ -10,7 +10,7 @@
 //! last step, from an augmented view in training; theirs is measured by a pass of its own. The warm-up learns from two views of an
 //! image in a step and has no confidence penalty. Where an epoch drops its last, smaller batch, an image may have no loss after
 //! the warm-up: the mixture is fitted without it, and its w is 0, since no loss says that its label is clean. The first network
-//! is evaluated and kept; theirs adds both networks' logits.
+//! is evaluated and kept; theirs adds both networks' logits, and a study's row also has the mean of both softmaxes.
 
 use super::mixture::{Fit, smaller_component};
 use super::{Batch, Epoch, EpochPlan, Learned, Learner, SECOND, classify, mixing};
@@ -171,7 +171,7 @@ impl DivideMix {
         let losses = r.t.layer("sample_loss", |t| sample_losses(t, logits, batch.labels, batch.weights))?;
         let own = mean_of_views(r, own)?;
         let threshold = self.p_threshold as f32;
-        let (mixed, targets, labelled) = r.t.layer("mixmatch", |t| {
+        let (mixed, targets, labelled, selected) = r.t.layer("mixmatch", |t| {
             let threshold = t.fill([size], threshold)?;
             let labelled = t.gt(w, threshold)?;
             let targets = self.targets(t, labelled, [w, y], [own, other])?;
@@ -179,11 +179,11 @@ impl DivideMix {
             let x = t.concat(&x, 0)?;
             let mixed = t.mixup(x, pair, lambda)?;
             let targets = t.mixup(targets, pair, lambda)?;
-            Ok((mixed, t.detach(targets)?, t.concat(&[labelled, labelled], 0)?))
+            Ok((mixed, t.detach(targets)?, t.concat(&[labelled, labelled], 0)?, labelled))
         })?;
         let of_mixed = classify(r, mixed, classes)?;
         let loss = r.t.layer("loss", |t| DivideMix::loss(t, of_mixed, targets, labelled, factors))?;
-        Ok(Learned { loss, losses: Some(losses), logits })
+        Ok(Learned { loss, losses: Some(losses), logits, selected: Some(selected) })
     }
 }
 

@@ -51,6 +51,6 @@ impl Learner for Elr {
         let logits = logits(r, batch.classes)?;
         let (table, of) = ((TARGETS, batch.images), [logits, batch.labels, r.indices, batch.weights]);
         let [loss, losses] = r.t.layer("loss", |t| t.elr(table, of, self.beta as f32, self.lambda as f32))?;
-        Ok(Learned { loss: loss.into(), losses: Some(losses), logits })
+        Ok(Learned { loss: loss.into(), losses: Some(losses), logits, selected: None })
     }
 }

@@ -29,6 +29,8 @@ const LEAST: f32 = 1e-30;
 pub struct Forward {
     /// T.
     pub transition: Transition,
+    /// Of an estimated T, from which percentile on images are outliers.
+    pub estimate_percentile: f64,
     /// T of a run, row by row.
     #[serde(skip)]
     matrix: Vec<f32>,
@@ -36,13 +38,17 @@ pub struct Forward {
 
 impl Checked for Forward {
     fn check(&self) -> Result<(), Mistake> {
-        self.transition.check()
+        self.transition.check(self.estimate_percentile)
     }
 }
 
 impl Learner for Forward {
     fn told(&self) -> &'static str {
         self.transition.told()
+    }
+
+    fn estimates(&self) -> Option<f64> {
+        (self.transition == Transition::Estimated).then_some(self.estimate_percentile)
     }
 
     fn informed(&self, known: &Known<'_>) -> Result<Option<Arc<dyn Learner>>> {
@@ -61,7 +67,7 @@ impl Learner for Forward {
             let log = t.log(noisy)?;
             t.cross_entropy(log, batch.labels, batch.weights)
         })?;
-        Ok(Learned { loss: loss.into(), losses: Some(losses), logits })
+        Ok(Learned { loss: loss.into(), losses: Some(losses), logits, selected: None })
     }
 
     fn inputs(&self, _: Progress, _: &[u32]) -> Vec<(&'static str, Vec<u8>)> {

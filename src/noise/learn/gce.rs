@@ -42,6 +42,6 @@ impl Learner for Gce {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>, batch: &Batch) -> Result<Learned> {
         let logits = logits(r, batch.classes)?;
         let [loss, losses] = r.t.layer("loss", |t| t.gce(logits, batch.labels, batch.weights, self.q as f32))?;
-        Ok(Learned { loss: loss.into(), losses: Some(losses), logits })
+        Ok(Learned { loss: loss.into(), losses: Some(losses), logits, selected: None })
     }
 }

@@ -91,7 +91,7 @@ impl Learner for JoCor {
             let [supervised, agreed] = self.joint(t, [first, second], labels, chosen)?.means;
             Ok((t.add(supervised, agreed)?, vec![("supervised", supervised), ("agreed", agreed)]))
         })?;
-        Ok(Learned { loss: Loss { total, terms }, losses: Some(all.losses), logits: first })
+        Ok(Learned { loss: Loss { total, terms }, losses: Some(all.losses), logits: first, selected: Some(chosen) })
     }
 
     fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {

@@ -1,6 +1,6 @@
 //! What a run knows of its labels before the first step.
 
-use crate::base::{Error, Result};
+use crate::base::{ConfusionMatrix, Result};
 use crate::noise::realised_rate;
 
 /// The given labels, and what a run that made the noise itself knows of it.
@@ -15,29 +15,24 @@ pub struct Known<'a> {
     /// The transition matrix [classes, classes], row by row: of the labels that are truly a row's class, the share that was
     /// given as each column's. A class without images keeps its label.
     pub transition: Vec<f64>,
+    /// The same as a first network estimates it, of learners that ask for it ([`Learner::estimates`](super::Learner)).
+    pub estimated: Option<Vec<f64>>,
 }
 
 impl<'a> Known<'a> {
     /// What `given` labels say beside the `clean` ones, both below `classes`.
     pub fn of(clean: &[u32], given: &'a [u32], classes: usize) -> Result<Self> {
-        let past = clean.iter().chain(given).any(|&l| l as usize >= classes);
-        if clean.len() != given.len() || past {
-            return Err(Error::Failed(format!(
-                "{} clean and {} given labels of {classes} classes do not fit together, or one is past the last class",
-                clean.len(),
-                given.len()
-            )));
-        }
-        let mut transition = vec![0.0; classes * classes];
-        clean.iter().zip(given).for_each(|(&c, &g)| transition[c as usize * classes + g as usize] += 1.0);
-        for (class, row) in transition.chunks_mut(classes.max(1)).enumerate() {
-            let images: f64 = row.iter().sum();
-            row.iter_mut().for_each(|n| *n /= images.max(1.0));
-            if images == 0.0 {
-                row[class] = 1.0;
-            }
-        }
-        Ok(Known { given, classes, noise_rate: realised_rate(clean, given)?, transition })
+        let counts = ConfusionMatrix::new(classes, clean, given)?;
+        let share = |(true_class, row): (usize, Vec<u64>)| {
+            let images = counts.truth_total(true_class);
+            let of = move |(as_class, n): (usize, u64)| match images {
+                0 => f64::from(u8::from(true_class == as_class)),
+                _ => n as f64 / images as f64,
+            };
+            row.into_iter().enumerate().map(of).collect::<Vec<_>>()
+        };
+        let transition = counts.rows().into_iter().enumerate().flat_map(share).collect();
+        Ok(Known { given, classes, noise_rate: realised_rate(clean, given)?, transition, estimated: None })
     }
 
     /// How many images are given each class.

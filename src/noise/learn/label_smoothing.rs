@@ -36,6 +36,6 @@ impl Learner for LabelSmoothing {
         let logits = logits(r, batch.classes)?;
         let (labels, weights, epsilon) = (batch.labels, batch.weights, self.label_smoothing as f32);
         let [loss, losses, _] = r.t.layer("loss", |t| t.cross_entropy_with(logits, labels, weights, None, epsilon))?;
-        Ok(Learned { loss: loss.into(), losses: Some(losses), logits })
+        Ok(Learned { loss: loss.into(), losses: Some(losses), logits, selected: None })
     }
 }

@@ -51,7 +51,7 @@ impl Learner for Mixup {
             let targets = t.mix_targets(batch.labels, pair, lambda, classes as u32)?;
             t.cross_entropy_with(logits, targets, batch.weights, None, 0.0)
         })?;
-        Ok(Learned { loss: loss.into(), losses: Some(losses), logits })
+        Ok(Learned { loss: loss.into(), losses: Some(losses), logits, selected: None })
     }
 
     fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {

@@ -12,7 +12,7 @@ mod transition;
 
 pub use known::Known;
 pub use small_loss::ForgetRate;
-pub use transition::Transition;
+pub use transition::{Transition, estimate};
 
 use crate::base::{Error, Result};
 use crate::nn::listed::{Checked, Entry, find};
@@ -33,6 +33,12 @@ pub trait Learner: Checked + Debug + Send + Sync {
     /// What the learner is told of the noise and could not know of labels from elsewhere, for people. Empty for most.
     fn told(&self) -> &'static str {
         ""
+    }
+
+    /// The percentile of [`estimate`], of a learner whose transition matrix is estimated: a network is trained by
+    /// cross-entropy before, and what it says of the training images gives [`Known::estimated`].
+    fn estimates(&self) -> Option<f64> {
+        None
     }
 
     /// The learner with the numbers that it takes from the labels, before the first step. None for a learner that takes
@@ -101,6 +107,8 @@ pub struct Learned {
     pub losses: Option<Var>,
     /// The classifier's output for the images, f32 [B, classes], from which accuracy is measured.
     pub logits: Var,
+    /// Of learners that select: f32 [B], 1 for images whose given label the first network learns from as right, else 0.
+    pub selected: Option<Var>,
 }
 
 /// What a learner knows before an epoch.
@@ -245,7 +253,7 @@ mod tests {
             ("gce", vec!["q = 0.0", "q = 1.01", "q = nan"]),
             ("sce", vec!["alpha = -1.0", "beta = inf", "log_zero = 0.0", "alpha = 0\nbeta = 0"]),
             ("nce_rce", vec!["alpha = -1.0", "beta = nan", "log_zero = 1.0"]),
-            ("forward", vec!["transition = [[0.5, 0.4], [0, 1]]"]),
+            ("forward", vec!["transition = [[0.5, 0.4], [0, 1]]", "estimate_percentile = 0.0"]),
             ("backward", vec!["transition = [[1, 0]]"]),
             ("mixup", vec!["alpha = 0.0", "alpha = inf"]),
             ("elr", vec!["beta = 1.0", "lambda = -1.0"]),
@@ -266,7 +274,7 @@ mod tests {
         }
         for (name, changed, said) in [
             ("cross_entropy", "sampling = \"twice\"", "shuffled"),
-            ("forward", "transition = \"guessed\"", "\"known\" or a matrix"),
+            ("forward", "transition = \"guessed\"", "\"estimated\" or a matrix"),
             ("co_teaching", "forget_rate = \"asked\"", "\"known\""),
             ("elr", "gamma = 1", "gamma"),
         ] {

@@ -42,6 +42,6 @@ impl Learner for Sce {
         let logits = logits(r, batch.classes)?;
         let op = sce::Sce { alpha: self.alpha as f32, beta: self.beta as f32, log_zero: self.log_zero as f32 };
         let [loss, losses] = r.t.layer("loss", |t| t.sce(logits, batch.labels, batch.weights, op))?;
-        Ok(Learned { loss: loss.into(), losses: Some(losses), logits })
+        Ok(Learned { loss: loss.into(), losses: Some(losses), logits, selected: None })
     }
 }

@@ -39,7 +39,7 @@ impl Learner for Pair {
         let logits = if turn.name.is_empty() { logits(r)? } else { r.player("second", None, logits)? };
         let targets = batch.targets.ok_or_else(|| Error::Failed("a planned epoch has targets".into()))?;
         let [loss, losses, _] = r.t.cross_entropy_with(logits, targets, batch.weights, None, 0.0)?;
-        Ok(Learned { loss: loss.into(), losses: Some(losses), logits })
+        Ok(Learned { loss: loss.into(), losses: Some(losses), logits, selected: None })
     }
 
     fn plans_epochs(&self) -> bool {

@@ -12,6 +12,9 @@ use toml::Value;
 pub enum Transition {
     /// Counted from the labels of the run, which knows which are wrong because it made them so: `"known"`.
     Known,
+    /// Estimated from what a first network, trained by cross-entropy, says of the training images: `"estimated"`; see
+    /// [`estimate`].
+    Estimated,
     /// Its rows, as the config has them.
     Rows(Vec<Vec<f64>>),
 }
@@ -27,11 +30,12 @@ impl TryFrom<Value> for Transition {
         };
         let rows = match value {
             Value::String(word) if word == "known" => return Ok(Transition::Known),
+            Value::String(word) if word == "estimated" => return Ok(Transition::Estimated),
             Value::Array(rows) => rows.into_iter().map(row).collect::<Option<Vec<_>>>(),
             _ => None,
         };
         rows.map(Transition::Rows).ok_or_else(|| {
-            "transition is \"known\" or a matrix, one row for each true class, as in [[0.9, 0.1], [0.2, 0.8]]"
+            "transition is \"known\", \"estimated\" or a matrix, one row for each true class, as in [[0.9, 0.1], [0.2, 0.8]]"
                 .to_string()
         })
     }
@@ -41,14 +45,19 @@ impl From<Transition> for Value {
     fn from(of: Transition) -> Value {
         match of {
             Transition::Known => Value::String("known".to_string()),
+            Transition::Estimated => Value::String("estimated".to_string()),
             Transition::Rows(rows) => Value::from(rows),
         }
     }
 }
 
 impl Transition {
-    /// A mistake where rows are given that are no distributions over as many classes.
-    pub fn check(&self) -> Result<(), Mistake> {
+    /// A mistake where rows are given that are no distributions over as many classes, or the percentile is none.
+    pub fn check(&self, estimate_percentile: f64) -> Result<(), Mistake> {
+        if !(0.0..=100.0).contains(&estimate_percentile) || estimate_percentile == 0.0 {
+            let what = format!("is {estimate_percentile}; use a number above 0, at most 100");
+            return mistake("estimate_percentile", what);
+        }
         let Transition::Rows(rows) = self else { return Ok(()) };
         let n = rows.len();
         let wrong = |row: &Vec<f64>| {
@@ -75,6 +84,9 @@ impl Transition {
     pub fn of(&self, method: &str, known: &Known<'_>) -> Result<Vec<f64>> {
         match self {
             Transition::Known => Ok(known.transition.clone()),
+            Transition::Estimated => known.estimated.clone().ok_or_else(|| {
+                Error::Failed(format!("training.{method} was given no estimate of the transition matrix"))
+            }),
             Transition::Rows(rows) if rows.len() == known.classes => Ok(rows.concat()),
             Transition::Rows(rows) => Err(Error::Usage(format!(
                 "training.{method}.transition has {} rows and the data {} classes; give one row for each class, or \"known\"",
@@ -83,6 +95,30 @@ impl Transition {
             ))),
         }
     }
+}
+
+/// The transition matrix as Patrini et al. 2017 estimate it (eq. 12 and 13), row by row: row i holds the probabilities of the
+/// image that is most likely of class i, an anchor point. As in the authors' experiments, images are left out as outliers
+/// whose probability of i reaches the `percentile` of all of them (NumPy's `percentile` with the method "higher"); at 100 none
+/// is. `probabilities` holds a row of `classes` for each training image, by a network that learnt the given labels. Of
+/// equally likely images it is the first. The authors' code sets the outliers' probabilities to 0 in place, so that a later
+/// row may hold such a 0; here all rows are what the network said.
+pub fn estimate(probabilities: &[f64], classes: usize, percentile: f64) -> Vec<f64> {
+    let images = probabilities.len() / classes.max(1);
+    let anchor = |class: usize| {
+        let of = |image: usize| probabilities[image * classes + class];
+        let mut sorted: Vec<f64> = (0..images).map(of).collect();
+        sorted.sort_by(f64::total_cmp);
+        let place = (images.saturating_sub(1) as f64 * (percentile / 100.0)).ceil() as usize;
+        let threshold = sorted.get(place).copied().filter(|_| percentile < 100.0).unwrap_or(f64::INFINITY);
+        let kept = |image: usize| if of(image) >= threshold { 0.0 } else { of(image) };
+        (1..images).fold(0, |best, image| if kept(image) > kept(best) { image } else { best })
+    };
+    (0..classes)
+        .filter(|_| images > 0)
+        .map(anchor)
+        .flat_map(|i| probabilities[i * classes..(i + 1) * classes].to_vec())
+        .collect()
 }
 
 /// The inverse of a matrix [n, n], row by row, by Gauss-Jordan elimination with the largest pivot. An error where it has
@@ -126,12 +162,16 @@ mod tests {
         let rows = read("transition = [[0.75, 0.25], [0, 1]]").unwrap();
         assert_eq!(rows, Transition::Rows(vec![vec![0.75, 0.25], vec![0.0, 1.0]]));
         assert_eq!(Transition::try_from(Value::from(rows.clone())).unwrap(), rows);
-        assert!(rows.check().is_ok());
+        assert!(rows.check(97.0).is_ok());
+        assert_eq!(Transition::try_from(Value::from(Transition::Estimated)), Ok(Transition::Estimated));
         for wrong in ["\"guessed\"", "3", "[1, 2]", "[[\"a\"]]"] {
-            assert!(read(&format!("transition = {wrong}")).unwrap_err().contains("\"known\" or a matrix"), "{wrong}");
+            assert!(
+                read(&format!("transition = {wrong}")).unwrap_err().contains("\"known\", \"estimated\" or a matrix"),
+                "{wrong}"
+            );
         }
         for wrong in ["[]", "[[1.0, 0.0]]", "[[0.5, 0.4], [0.0, 1.0]]", "[[1.5, -0.5], [0.0, 1.0]]"] {
-            assert!(read(&format!("transition = {wrong}")).unwrap().check().is_err(), "{wrong}");
+            assert!(read(&format!("transition = {wrong}")).unwrap().check(97.0).is_err(), "{wrong}");
         }
     }
 
@@ -143,6 +183,23 @@ mod tests {
         assert!(e.exit_code() == 2 && e.to_string().contains("2 rows and the data 3 classes"), "{e}");
         let e = inverse(&[0.5; 4], 2).unwrap_err().to_string();
         assert!(e.contains("no inverse") && e.contains("forward"), "{e}");
+    }
+
+    /// Probabilities whose matrix NumPy found; see kernels-tests/golden/measures.py.
+    #[test]
+    fn estimates_are_those_of_numpy() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/kernels-tests/golden/measures.safetensors");
+        let bytes = std::fs::read(path).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let of = |name: &str| bytemuck::pod_collect_to_vec::<u8, f64>(file.tensor(name).unwrap().data());
+        let p = of("estimate/probabilities");
+        let found = [100.0, 97.0, 60.0].map(|q| estimate(&p, 4, q));
+        for (found, q) in found.iter().zip([100, 97, 60]) {
+            assert_eq!(*found, of(&format!("estimate/{q}")), "{q}");
+        }
+        assert!(found[0] != found[1] && found[1] != found[2], "outliers are told");
+        assert_eq!(estimate(&[], 3, 97.0), [0.0; 0]);
+        assert_eq!(estimate(&[0.7, 0.3], 2, 97.0), [0.7, 0.3, 0.7, 0.3], "one image is every class's");
     }
 
     #[test]

@@ -74,13 +74,28 @@ fn grid(config: &Config) -> Result<(), Mistake> {
     let known = std::iter::once(ssl::NONE).chain(ssl::methods().iter().map(|m| m.name)).collect();
     listed("pretraining.methods", &config.pretraining.methods, known)?;
     distinct("noise.kinds", &config.noise.kinds)?;
-    distinct("noise.rates", &config.noise.rates)?;
-    for &rate in &config.noise.rates {
-        share("noise.rates", rate)?;
-    }
+    rates(config)?;
     let known = learn::learners().iter().map(|l| l.name).collect();
     listed("training.methods", &config.training.methods, known)?;
     size(config)
+}
+
+/// Rates are shares, and some kind has one. Kinds whose labels come from a file have none, and go without the list.
+fn rates(config: &Config) -> Result<(), Mistake> {
+    let (key, rates) = ("noise.rates", &config.noise.rates);
+    let without: Vec<&str> = config.noise.kinds.iter().filter(|k| !k.has_rate()).map(|k| k.name()).collect();
+    if !(rates.is_empty() && !without.is_empty()) {
+        distinct(key, rates)?;
+    }
+    rates.iter().try_for_each(|&rate| share(key, rate))?;
+    match rates.iter().find(|r| **r > 0.0) {
+        Some(rate) if without.len() == config.noise.kinds.len() => {
+            let kinds = without.join(", ");
+            let what = format!("holds {rate}, and {kinds} takes no rate: its labels come from a file");
+            mistake(key, format!("{what}; use [0.0] for clean labels beside them, or []"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The size of the grid, checked before anything of that size is allocated.
@@ -89,7 +104,7 @@ fn size(config: &Config) -> Result<(), Mistake> {
     let trained = if c.evaluation.protocols.contains(&Protocol::Finetune) { c.training.methods.len() } else { 0 };
     let probes = c.evaluation.protocols.iter().filter(|p| **p != Protocol::Finetune).count();
     let lists = [c.seeds.len(), c.data.specs.len(), c.pretraining.methods.len(), trained + probes];
-    let noises = [n.kinds.len(), n.rates.len()];
+    let noises = [n.kinds.len(), n.rates.len().max(1)];
     let cells: u128 = lists.iter().chain(&noises).map(|&n| n as u128).product(); // six lists of a bounded text
     if cells > MAX_CELLS {
         let longest = [("seeds", lists[0]), ("data.specs", lists[1]), ("noise.rates", noises[1])];

@@ -209,6 +209,7 @@ fn resolve(sources: &[Source]) -> Result<Config> {
         let others = [
             ("warmup_epochs", "*epochs"),
             ("patch_size", "data.image_size"),
+            ("noise.rates", "noise.kinds"),
             ("generator_dims", "data.image_size"),
             ("model.arch", "pretraining.methods"),
         ];

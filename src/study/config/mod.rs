@@ -17,7 +17,7 @@ use crate::noise::NoiseKind;
 use crate::ssl;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use toml::Table;
+use toml::{Table, Value};
 
 /// `configs/base.toml` as built into the program: the bottom layer of every config.
 pub const BASE: &str = include_str!("../../../configs/base.toml");
@@ -112,6 +112,10 @@ pub struct Noise {
     pub kinds: Vec<NoiseKind>,
     /// Share of labels that flip.
     pub rates: Vec<f64>,
+    /// What the random choices of the noise follow.
+    pub seed: NoiseSeed,
+    /// Which labels the validation images have.
+    pub validation: ValidationLabels,
     /// `[noise.KIND]`: every setting of each kind.
     pub tables: BTreeMap<String, Table>,
 }
@@ -121,6 +125,48 @@ impl Noise {
     pub fn of(&self, kind: NoiseKind) -> Table {
         self.tables.get(kind.name()).cloned().unwrap_or_default()
     }
+}
+
+/// What the random choices of label noise follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub enum NoiseSeed {
+    /// The run's seed, so that each repeat has other wrong labels: `"run"`.
+    Run,
+    /// This number in each repeat.
+    Fixed(u64),
+}
+
+impl TryFrom<Value> for NoiseSeed {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(word) if word == "run" => Ok(NoiseSeed::Run),
+            Value::Integer(seed) if seed >= 0 => Ok(NoiseSeed::Fixed(seed as u64)),
+            _ => Err("seed is \"run\", for the seed of each repeat, or a whole number from 0, as in 0".to_string()),
+        }
+    }
+}
+
+impl From<NoiseSeed> for Value {
+    fn from(of: NoiseSeed) -> Value {
+        match of {
+            NoiseSeed::Run => Value::String("run".to_string()),
+            NoiseSeed::Fixed(seed) => Value::Integer(seed as i64), // read from one
+        }
+    }
+}
+
+/// Which labels the validation images have, by which epochs and weight decays are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValidationLabels {
+    /// Their true ones.
+    #[default]
+    Clean,
+    /// Those of the same noise.
+    Noisy,
 }
 
 /// `[training]`. In TOML the keys of `optimization` and the tables of `tables` stand in it directly.

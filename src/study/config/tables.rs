@@ -372,7 +372,7 @@ fn one<'a>(
 const STAGES: [(&str, &[&str]); 3] = [
     ("pretraining", &["methods", "init"]),
     ("training", &["methods", "last_batch", "crop_scale", "flip_probability"]),
-    ("noise", &["kinds", "rates"]),
+    ("noise", &["kinds", "rates", "seed", "validation"]),
 ];
 
 /// Moves the keys of [`Optimization`] and the named tables, which stand in a stage's table, to the fields that hold

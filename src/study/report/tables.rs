@@ -60,15 +60,19 @@ fn gain(values: &[f64]) -> String {
 /// A measure of the results table: its heading and its value, where a run has it.
 type Measure = (&'static str, fn(&CellResult) -> Option<f64>);
 
-const MEASURES: [Measure; 9] = [
+const MEASURES: [Measure; 13] = [
     ("test accuracy", |r| Some(r.test_accuracy)),
     ("balanced accuracy", |r| Some(r.balanced_accuracy)),
     ("macro F1", |r| Some(r.macro_f1)),
     ("AUROC", |r| r.auroc),
+    ("MCC", |r| r.mcc),
+    ("calibration error", |r| r.ece),
     ("neighbours", |r| r.knn_accuracy),
     ("weighted neighbours", |r| r.knn_weighted_accuracy),
     ("best epoch", |r| r.best_val_test_accuracy),
+    ("best of any", |r| r.best_test_accuracy),
     ("last five", |r| r.last5_test_accuracy),
+    ("both networks", |r| r.ensemble_test_accuracy),
     ("memorised", |r| r.memorised_fraction),
 ];
 
@@ -120,8 +124,8 @@ pub(super) fn results(study: &Study) -> String {
          given labels alone.</li>\n{told}\
          <li>“Neighbours” is a vote of each test image's {} nearest training images, by the backbone's features and with true \
          labels. In “weighted neighbours” a vote weighs exp(cosine / {}).</li>\n\
-         <li>“Best epoch” is test accuracy after the epoch of the best validation accuracy. “Last five” is its mean over the last \
-         five epochs.</li>\n</ul>\n\
+         <li>“Best epoch” is test accuracy after the epoch of the best validation accuracy. “Best of any” is the best of all \
+         epochs. “Last five” is its mean over the last five. “Both networks” is the accuracy of the mean of two softmaxes.</li>\n</ul>\n\
          <div class=\"card scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
         study.config.evaluation.knn_neighbours, study.config.evaluation.knn_temperature
     )

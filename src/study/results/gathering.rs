@@ -79,8 +79,10 @@ fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult
     let result = read_result(folder, &done)?;
     let Some(cell) = cell else { return Ok(Some(result)) };
     let kind = cell.kind_name();
-    let due = (&*cell.dataset, &*cell.pretraining, kind.as_str(), cell.noise_rate, &*cell.method);
     let r = &result;
+    // Of a kind without a rate, the row says what it came to.
+    let rate = if cell.noise_kind.is_none_or(|k| k.has_rate()) { cell.noise_rate } else { r.noise_rate };
+    let due = (&*cell.dataset, &*cell.pretraining, kind.as_str(), rate, &*cell.method);
     let got = (r.dataset.as_str(), r.pretraining.as_str(), r.noise_kind.as_str(), r.noise_rate, r.method.as_str());
     if due != got || cell.seed != result.seed {
         let why = "it is the result of another cell than its folder's name says";

@@ -5,10 +5,10 @@ use super::super::dataset::Loaded;
 use super::super::fit::Sizes;
 use super::super::grid::Cell;
 use super::super::memory::{self, Planned};
-use super::super::pass::{Eye, Pass};
+use super::super::pass::Pass;
 use super::super::session::Job;
 use super::super::turns;
-use super::{batches, record};
+use super::{batches, eyes, record};
 use crate::base::Result;
 use crate::nn::optimization::MOST_IMAGES;
 use crate::tape::Tape;
@@ -16,10 +16,15 @@ use crate::tape::Tape;
 /// What the evaluation of a cell and its steps of so many images record: all that is on the device at once.
 pub(super) fn tapes(job: &Job<'_>, set: &Loaded, cell: &Cell, batches: Batches) -> Result<Vec<Tape>> {
     let (stores, classes) = ([&set.train.store, &set.val, &set.test], set.data.classes.len());
-    let (eye, eval) = (Eye::of(job, set, cell)?, Pass::batch(job, &stores));
+    let eval = Pass::batch(job, &stores);
+    let learning = job.config.learning_of(&cell.method)?;
+    let mut all = Vec::new();
+    for eye in eyes(job, set, cell, learning.learner.as_ref())? {
+        all.extend(Pass::tapes(job, &eye, &stores, Some(classes), eval)?);
+    }
     let record = |b| record(job, &set.train, cell, classes, b);
-    let steps = turns::tapes(batches, &record)(batches.whole)?;
-    Ok([Pass::tapes(job, &eye, &stores, Some(classes), eval)?, steps].concat())
+    all.extend(turns::tapes(batches, &record)(batches.whole)?);
+    Ok(all)
 }
 
 /// What training a cell would need of the device, and the largest batch that fits; an error if its own does not.

@@ -148,7 +148,7 @@ impl Body<'_> {
 }
 
 /// A member's bytes, and their number as the archive's list gives it.
-fn entry<'a>(zip: &'a mut Zip, path: &Path, name: &str) -> Result<(impl Read + use<'a>, u64)> {
+pub(super) fn entry<'a>(zip: &'a mut Zip, path: &Path, name: &str) -> Result<(impl Read + use<'a>, u64)> {
     let file = zip.zip_archive().by_name(&npyz::npz::file_name_from_array_name(name));
     let file = file.map_err(|e| damaged(path, name, &e))?;
     let length = file.size();

@@ -13,7 +13,7 @@ use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::data::split::Outline;
 use crate::data::{DecodedData, LoadOptions, Need, Part, Split, cache, classes, decode};
-use member::{Head, MAX_CLASSES, Zip, bad};
+use member::{Head, MAX_CLASSES, Zip, bad, entry, header};
 use npyz::{TypeChar, npz::NpzArchive};
 use std::path::{Path, PathBuf};
 
@@ -122,6 +122,43 @@ impl Archive {
         Ok(DecodedData { name, classes, parts, ..DecodedData::default() })
     }
 }
+
+/// An array of class numbers called `name`, and of the array `names` its texts, where the archive at `path` has one; for labels
+/// beside a dataset.
+pub(in crate::data) fn labels_beside(path: &Path, name: &str) -> Result<(Vec<u32>, Option<Vec<String>>)> {
+    let mut archive = zip(path)?;
+    let Some(head) = Head::read(&mut archive, path, name)? else {
+        let mut known: Vec<String> = archive.array_names().map(str::to_string).collect();
+        known.sort_unstable();
+        return Err(bad(path, name, format!("is not there; the archive has {}", classes::listed(&known))));
+    };
+    if !matches!(head.shape[..], [_] | [_, 1]) {
+        return Err(bad(path, name, format!("has the shape {:?}; one label for each image is (N,) or (N,1)", head.shape)));
+    }
+    let count = head.shape[0];
+    if count > MAX_LABELS {
+        return Err(bad(path, name, format!("claims {count} labels; at most {MAX_LABELS} are read")));
+    }
+    let labels = head.labels(&mut archive, path)?;
+    if !archive.array_names().any(|n| n == NAMES) {
+        return Ok((labels, None));
+    }
+    let (mut reader, stored) = entry(&mut archive, path, NAMES)?;
+    let (head, _) = header(&mut reader).map_err(|e| bad(path, NAMES, e))?;
+    drop(reader);
+    // A text takes four bytes at least: a head that claims more of them is not believed.
+    let fits = count as u64 <= stored / 4 && stored <= SMALL;
+    if head.shape() != [count as u64] || !fits {
+        return Err(bad(path, NAMES, format!("is not one name for each of the {count} labels in {name}, or larger than {SMALL} bytes")));
+    }
+    let names = archive.by_name(NAMES).ok().flatten().and_then(|names| names.into_vec::<String>().ok());
+    names.map(|names| (labels, Some(names))).ok_or_else(|| bad(path, NAMES, "is no array of texts"))
+}
+
+/// The array with the names of images.
+const NAMES: &str = "names";
+/// The most labels beside a dataset: more than any has, and few enough for memory.
+const MAX_LABELS: usize = 1 << 21;
 
 impl Found for Archive {
     fn images(&self) -> usize {

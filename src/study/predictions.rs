@@ -1,0 +1,126 @@
+//! `predictions.npz`: what a run's classifier says of every image in the end, beside the labels, so that any measure can be
+//! computed again by another program.
+
+use super::names::PREDICTIONS;
+use crate::base::{Error, Result, files};
+use crate::data::arrays::{Array, npz};
+use crate::data::{Images, Split};
+use std::path::Path;
+
+/// What was predicted of the images of one split.
+pub(super) struct Predicted<'a> {
+    pub split: Split,
+    pub images: &'a Images,
+    /// The labels that were learnt from, or by which epochs were compared; of test images the true ones.
+    pub given: &'a [u32],
+    /// A row of logits for each image.
+    pub logits: &'a [f32],
+    /// The class that each image was taken for.
+    pub taken: Vec<u32>,
+    /// The logits of the second network, where there are two.
+    pub second: Option<&'a [f32]>,
+}
+
+/// Writes `folder/predictions.npz`: `logits` f32 [N, classes], `labels`, `given` and `predicted` i64 [N], and the texts
+/// `names` and `splits` [N] and `classes`; of two networks also `second_logits`. Rows are those of the parts, in order.
+pub(super) fn write_predictions(folder: &Path, classes: &[String], parts: &[Predicted<'_>]) -> Result<()> {
+    let wide =
+        |of: &dyn Fn(&Predicted<'_>) -> Vec<u32>| -> Vec<i64> { parts.iter().flat_map(of).map(i64::from).collect() };
+    let labels = wide(&|p| p.images.labels.clone());
+    let (given, predicted) = (wide(&|p| p.given.to_vec()), wide(&|p| p.taken.clone()));
+    let logits: Vec<f32> = parts.iter().flat_map(|p| p.logits).copied().collect();
+    let second: Vec<f32> = parts.iter().filter_map(|p| p.second).flatten().copied().collect();
+    let n = labels.len();
+    let fits = |values: &[f32]| values.len() == n * classes.len();
+    if given.len() != n || predicted.len() != n || !fits(&logits) || !(second.is_empty() || fits(&second)) {
+        return Err(Error::Failed(format!(
+            "{n} labels, {} given ones, {} predictions and {} logits of {} classes do not fit together",
+            given.len(),
+            predicted.len(),
+            logits.len(),
+            classes.len()
+        )));
+    }
+    let names: Vec<&str> = parts.iter().flat_map(|p| &p.images.names).map(String::as_str).collect();
+    let splits: Vec<&str> = parts.iter().flat_map(|p| vec![p.split.name(); p.images.len()]).collect();
+    let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
+    let mut arrays = vec![
+        ("logits", Array::F32(&logits, vec![n, classes.len()])),
+        ("labels", Array::I64(&labels)),
+        ("given", Array::I64(&given)),
+        ("predicted", Array::I64(&predicted)),
+        ("names", Array::Text(&names)),
+        ("splits", Array::Text(&splits)),
+        ("classes", Array::Text(&classes)),
+    ];
+    if !second.is_empty() {
+        arrays.push(("second_logits", Array::F32(&second, vec![n, classes.len()])));
+    }
+    files::write_atomic(&folder.join(PREDICTIONS), &npz(&arrays)?)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::study::metrics::{argmax, judged};
+    use crate::study::results::CellResult;
+    use npyz::npz::NpzArchive;
+
+    /// Arrays of a run's predictions: logits, labels, given labels, predicted classes, splits, and the second logits.
+    pub struct Read {
+        pub logits: Vec<f32>,
+        pub labels: Vec<u32>,
+        pub given: Vec<u32>,
+        pub predicted: Vec<u32>,
+        pub splits: Vec<String>,
+        pub names: Vec<String>,
+        pub second: Option<Vec<f32>>,
+    }
+
+    pub fn read(folder: &Path) -> Read {
+        let mut archive = NpzArchive::open(folder.join(PREDICTIONS)).unwrap();
+        let mut whole = |name: &str| -> Vec<u32> {
+            let all = archive.by_name(name).unwrap().unwrap().into_vec::<i64>().unwrap();
+            all.into_iter().map(|v| u32::try_from(v).unwrap()).collect()
+        };
+        let (labels, given, predicted) = (whole("labels"), whole("given"), whole("predicted"));
+        let mut texts = |name: &str| archive.by_name(name).unwrap().unwrap().into_vec::<String>().unwrap();
+        let (splits, names) = (texts("splits"), texts("names"));
+        let logits = archive.by_name("logits").unwrap().unwrap().into_vec::<f32>().unwrap();
+        let second = archive.by_name("second_logits").unwrap().map(|s| s.into_vec::<f32>().unwrap());
+        Read { logits, labels, given, predicted, splits, names, second }
+    }
+
+    /// What a row of results says of the test images is what the saved predictions give; so is what was memorised.
+    pub fn compare(folder: &Path, row: &CellResult) -> Read {
+        let saved = read(folder);
+        let of = |split: &str| (0..saved.labels.len()).filter(|&i| saved.splits[i] == split).collect::<Vec<_>>();
+        let k = row.classes;
+        let test = of("test");
+        let labels: Vec<u32> = test.iter().map(|&i| saved.labels[i]).collect();
+        let taken: Vec<u32> = test.iter().map(|&i| saved.predicted[i]).collect();
+        let logits: Vec<f32> = test.iter().flat_map(|&i| &saved.logits[i * k..(i + 1) * k]).copied().collect();
+        let due = judged(&taken, &logits, &labels, k).unwrap();
+        assert_eq!(
+            (row.test_accuracy, row.balanced_accuracy, row.macro_f1),
+            (due.accuracy, due.balanced_accuracy, due.macro_f1)
+        );
+        assert_eq!((row.auroc, row.mcc, row.ece), (due.auroc, Some(due.mcc), due.ece));
+        assert_eq!((&row.recall, &row.confusion), (&due.recall, &due.confusion));
+        assert_eq!(saved.names.len(), saved.labels.len());
+        assert_eq!((test.len(), of("val").len()), (row.test_images, row.val_images));
+        let train = of("train");
+        if !train.is_empty() {
+            assert_eq!(train.len(), row.train_images);
+            assert_eq!(saved.predicted, argmax(&saved.logits, k));
+            let wrong: Vec<usize> = train.into_iter().filter(|&i| saved.given[i] != saved.labels[i]).collect();
+            let share = |right: &dyn Fn(usize) -> bool| {
+                (!wrong.is_empty()).then(|| wrong.iter().filter(|&&i| right(i)).count() as f64 / wrong.len() as f64)
+            };
+            assert_eq!(row.memorised_fraction, share(&|i| saved.predicted[i] == saved.given[i]));
+            assert_eq!(row.mislabelled_as_true, share(&|i| saved.predicted[i] == saved.labels[i]));
+        }
+        assert!(test.iter().all(|&i| saved.given[i] == saved.labels[i]), "test labels are clean");
+        saved
+    }
+}
