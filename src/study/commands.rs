@@ -42,7 +42,7 @@ impl Job<'_> {
 
     /// What [`Job::train`] from random weights would need of the device; an error if that does not fit. Writes only the decoded
     /// images.
-    pub fn plan_training(&self, spec: &str, noise: (NoiseKind, f64), seed: u64) -> Result<Planned> {
+    pub fn plan_training(&self, spec: &str, noise: AskedNoise, seed: u64) -> Result<Planned> {
         let (set, cell) = (self.load(spec)?, single(self.config, spec, noise, seed)?);
         train::plan(self, &set, &cell, &format!("train on {}, seed {seed}", set.data.name))
     }

@@ -181,7 +181,7 @@ mod tests {
     fn a_training_is_planned() {
         let text = "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.125\n[training]\nbatch_size = 4\nepochs = 1\n";
         with_job(text, &Silent, |job| {
-            let noise = (crate::noise::NoiseKind::default(), 0.0);
+            let noise = (crate::noise::NoiseKind::default(), None);
             let planned = job.plan_training(IMAGES, noise, 0).unwrap();
             assert_eq!((planned.batch, planned.images, &*planned.batch_key), (4, 9, "training.batch_size"));
             assert!(planned.largest_batch > 1000 && planned.recomputed.is_some(), "{planned:?}");
