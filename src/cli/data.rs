@@ -86,6 +86,9 @@ impl Views {
 /// what is left out: files by ending, hidden folders, and masks (folders called masks below a class
 /// folder, and X_mask beside X). The exit code is 4 if a study could not load the data as it is. A
 /// set without train can serve an evaluation alone, and is said to.
+///
+/// Pictures are PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM of one frame. Files that cannot be decoded are
+/// named with the reason and left out; more than a tenth of them is an error, and with --strict any is.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -151,6 +154,7 @@ impl Inspect {
                 seed: 0,
                 max_pixels: self.max_pixels.unwrap_or(base.max_pixels),
                 bit_depth: self.bit_depth.unwrap_or(base.bit_depth),
+                strict: options.strict || base.strict,
                 cache: None,
             },
         )?;

@@ -69,7 +69,7 @@ impl Noise {
 
 impl Apply {
     fn run(&self, options: &Options) -> Result<()> {
-        let config = config(self.config.as_deref())?;
+        let config = options.strictly(&config(self.config.as_deref())?);
         expect_writable(&[("--out", Some(&self.out))])?;
         let listener = Listener::new(options.quiet);
         listener.stage(&format!("load {}", self.data), 0, 0, "images");

@@ -2,7 +2,7 @@
 
 use crate::base::Result;
 use crate::base::text::{CELL, distinct};
-use crate::data::{DecodedData, LoadOptions, Need, Split, read, split};
+use crate::data::{DecodedData, LeftOut, LoadOptions, Need, Split, left_out, read, split};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -93,14 +93,14 @@ pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
         mean,
         std,
         duplicates: duplicates(&source),
-        unreadable: source.unreadable.clone(),
+        unreadable: source.unreadable.iter().map(LeftOut::to_string).collect(),
         unread: source.unread.clone(),
         fingerprint: None,
         notes: source.notes.clone(),
     };
     let carved = source.parts[Split::Val as usize].is_none();
-    if !source.unreadable.is_empty() {
-        summary.notes.push("it cannot be loaded until the unreadable files are mended or removed".into());
+    if let Err(e) = left_out::check(&source, options) {
+        summary.notes.push(format!("it cannot be loaded: {e}"));
         return Ok(summary);
     }
     match split::assemble(source, options, Need::Training) {
