@@ -173,6 +173,5 @@ impl Inspect {
 /// Why a study could not load it, in one sentence.
 fn unloadable(spec: &str, summary: &Summary) -> Error {
     let note = summary.notes.iter().find_map(|n| n.strip_prefix("it cannot be loaded"));
-    let first = summary.unreadable.first().map(|u| format!("; the first is {u}")).unwrap_or_default();
-    Error::Data(format!("{spec} cannot be loaded{}{first}", note.unwrap_or_default()))
+    Error::Data(format!("{spec} cannot be loaded{}", note.unwrap_or_default()))
 }

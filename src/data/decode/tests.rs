@@ -290,7 +290,8 @@ fn a_set_tells_each_kind_of_remark_once() {
     let source = listing.decode(&options, &|_, _| ()).unwrap();
     assert_eq!(source.unreadable.len(), 1);
     let told = source.notes.join("\n");
-    assert_eq!(source.notes.len(), 3, "{told}");
+    assert_eq!(source.notes.len(), 4, "{told}");
+    assert!(told.contains("4 images are in colour and made gray, because data.channels is 1"), "{told}");
     for said in ["3 images are PNG by content", "the first is 0.jpg", "1 image has several pages", "pages.tif"] {
         assert!(told.contains(said), "{told}");
     }
