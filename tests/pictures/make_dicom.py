@@ -217,7 +217,7 @@ def refused():
     short.PixelData = short.PixelData[:-20]
     no("its_size_needs_252", short)
     no("has_no_Rows", without(dataset(GRAY8), "Rows"))
-    no("Window_without_the_other", dataset(GRAY12, bits=12, WindowCenter=9))
+    no("WindowWidth_without_the_other", dataset(GRAY12, bits=12, WindowCenter=9))
     no("is_0.5_wide", dataset(GRAY12, bits=12, WindowCenter=9, WindowWidth="0.5"))
     no("end_at_bit_15", dataset(GRAY12, bits=12, HighBit=15))
     no("no_DICM", None, data=written(dataset(GRAY8))[132:])

@@ -12,8 +12,6 @@ pub struct Facts {
     pub several: bool,
     /// What its samples are.
     pub samples: Samples,
-    /// Whether 0 is white.
-    pub white_is_zero: bool,
     /// How its picture is turned.
     pub orientation: Orientation,
 }
@@ -51,7 +49,6 @@ pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
         alpha: Alpha::Straight,
         several: next != 0,
         samples: Samples::Whole,
-        white_is_zero: false,
         orientation: Orientation::NoTransforms,
     };
     for at in (0..count).map(|i| entries + i * entry) {
@@ -90,7 +87,6 @@ pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
                 let turned = u8::try_from(value()?).ok().and_then(Orientation::from_exif);
                 facts.orientation = turned.unwrap_or(Orientation::NoTransforms);
             }
-            PHOTOMETRIC => facts.white_is_zero = value()? == 0,
             SAMPLE_FORMAT if value()? == 3 => facts.samples = Samples::Float,
             SAMPLE_FORMAT if value()? == 2 => return Err(format!("signed samples are not read; {save}")),
             EXTRA_SAMPLES if value()? != 2 => facts.alpha = Alpha::Done,

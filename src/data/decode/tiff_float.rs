@@ -48,8 +48,8 @@ fn levels<T>(samples: &[T], value: impl Fn(&T) -> f64, each: usize, facts: &Fact
             ));
         }
         let share = if each == 4 && facts.alpha == Alpha::Straight { value(&pixel[3]) } else { 1.0 };
-        let shown = |v: f64| if facts.white_is_zero { 1.0 - v } else { v };
-        out.extend(pixel.iter().take(3).map(|v| (shown(value(v)) * share * 255.0 + 0.5) as u8));
+        // Where 0 is white, the library has turned the samples round.
+        out.extend(pixel.iter().take(3).map(|v| (value(v) * share * 255.0 + 0.5) as u8));
     }
     Ok(out)
 }

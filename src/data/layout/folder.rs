@@ -191,7 +191,8 @@ mod tests {
             assert!(said.contains("the first is Train/a/1.png: "), "{said}");
             assert!(inspect(".", &strict).unwrap().fingerprint.is_none());
         }
-        let cached = LoadOptions { cache: Some(dir.path().join("cache")), ..options(dir.path(), 3) };
+        let kept = tempfile::tempdir().unwrap();
+        let cached = LoadOptions { cache: Some(kept.path().into()), ..options(dir.path(), 3) };
         let decoded = std::cell::Cell::new(0);
         for due in [18, 0] {
             decoded.set(0);

@@ -363,6 +363,7 @@ fn plain(decoder: &mut impl StatefulDecode, length: u32, due: u64, coding: Codin
     if (bytes.len() as u64) < due {
         return Err(format!("it is cut: its pixels have {} bytes, and its size needs {due}", bytes.len()));
     }
+    bytes.truncate(due as usize);
     Ok(bytes)
 }
 
