@@ -13,8 +13,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("csv", &["data/layout/table.rs", "lab/tuning_export.rs", "study/results.rs"]),
     ("ctrlc", &["cli/signals.rs"]),
+    ("dicom_parser", &["data/decode/dicom/"]),
+    ("dicom_transfer_syntax_registry", &["data/decode/dicom/"]),
     ("fast_image_resize", &["data/decode/mod.rs"]),
     ("fd_lock", &["study/folder.rs"]),
+    ("flate2", &["data/decode/dicom/"]),
     (
         "half",
         &[
@@ -31,7 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("include_dir", &["device/tree.rs"]),
     ("indicatif", &["cli/listener.rs"]),
     ("jpeg_decoder", &["data/decode/jpeg.rs"]),
-    ("libm", &["noise/corrupt/instance_dependent.rs"]),
+    ("libm", &["data/decode/dicom/tone.rs", "noise/corrupt/instance_dependent.rs"]),
     ("naga", &["device/shader.rs"]),
     ("notify_debouncer_mini", &["lab/watch.rs"]),
     ("npyz", &["data/layout/npz/"]),
@@ -46,6 +49,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sysinfo", &["lab/environment.rs"]),
     ("tempfile", &["base/files.rs", "cli/output.rs", "lab/watch.rs"]),
     ("thiserror", &["base/error.rs"]),
+    ("tiff", &["data/decode/"]),
     ("toml", &["lab/case_fields.rs", "lab/sets.rs", "nn/listed.rs", "noise/", "study/"]),
     ("unicode_normalization", &["data/classes.rs"]),
     ("walkdir", &["data/layout/walk.rs", "device/tree.rs"]),

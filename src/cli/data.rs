@@ -89,6 +89,9 @@ impl Views {
 /// what is left out: files by ending, hidden folders, and masks (folders called masks below a class
 /// folder, and X_mask beside X). The exit code is 4 if a study could not load the data as it is. A
 /// set without train can serve an evaluation alone, and is said to.
+///
+/// Pictures are PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM of one frame. Files that cannot be decoded are
+/// named with the reason and left out; more than a tenth of them is an error, and with --strict any is.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -166,6 +169,7 @@ impl Inspect {
                 max_pixels: self.max_pixels.unwrap_or(base.max_pixels),
                 max_bytes: self.max_bytes.unwrap_or(base.max_bytes),
                 bit_depth: self.bit_depth.unwrap_or(base.bit_depth),
+                strict: options.strict || base.strict,
                 cache: None,
             },
             |data, alike| {
@@ -192,6 +196,5 @@ impl Inspect {
 /// Why a study could not load it, in one sentence.
 fn unloadable(spec: &str, summary: &Summary) -> Error {
     let note = summary.notes.iter().find_map(|n| n.strip_prefix("it cannot be loaded"));
-    let first = summary.unreadable.first().map(|u| format!("; the first is {u}")).unwrap_or_default();
-    Error::Data(format!("{spec} cannot be loaded{}{first}", note.unwrap_or_default()))
+    Error::Data(format!("{spec} cannot be loaded{}", note.unwrap_or_default()))
 }

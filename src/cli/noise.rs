@@ -69,7 +69,7 @@ impl Noise {
 
 impl Apply {
     fn run(&self, options: &Options) -> Result<()> {
-        let config = config(self.config.as_deref())?;
+        let config = options.strictly(&config(self.config.as_deref())?);
         if self.noise_rate.is_none() && self.noise_kind.has_rate() {
             let kind = self.noise_kind;
             return Err(Error::Usage(format!(

@@ -29,6 +29,10 @@ pub(super) struct Options {
     /// The folder that relative names of data start from
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     pub data_root: PathBuf,
+    /// Refuse data with a picture file that cannot be decoded, as `data.strict = true` does. Without it such files are named
+    /// and left out, unless more than a tenth are such
+    #[arg(long, global = true)]
+    pub strict: bool,
     /// A table of kernel variants that `wgslab tune` wrote for this adapter [default: the kernels.json of a run or
     /// study that was begun with one, else the variants that are usually fastest on adapters of this kind]
     #[arg(long, global = true, value_name = "FILE")]
@@ -101,6 +105,13 @@ impl Options {
         Ok(gpu)
     }
 
+    /// A config with --strict.
+    pub fn strictly(&self, config: &Config) -> Config {
+        let mut config = config.clone();
+        config.data.strict |= self.strict;
+        config
+    }
+
     /// Opens the device, watches for signals, and does `work` in `out` while showing progress.
     pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
         let listener = Arc::new(Listener::new(self.quiet));
@@ -109,6 +120,7 @@ impl Options {
         let stop = signals::watch(listener.clone())?;
         gpu.while_compiling(waiting(listener.clone(), Some(stop.clone())));
         let data_root = &self.data_root;
+        let config = &self.strictly(config);
         let ended = work(&Job { gpu: &gpu, config, out, data_root, progress: &*listener, stop: &stop, kernels });
         listener.clear();
         ended

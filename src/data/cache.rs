@@ -5,7 +5,7 @@
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
 use crate::data::decode::Listing;
-use crate::data::{DecodedData, Images, LoadOptions, Origin, Part, Split};
+use crate::data::{DecodedData, Images, LeftOut, LoadOptions, Origin, Part, Split};
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Must change whenever decoding, resizing or this file's layout changes what is stored.
-const VERSION: &str = "wgslab decoded 4";
+const VERSION: &str = "wgslab decoded 5";
 
 /// The only metadata key. The order of several keys in a file would not be fixed.
 const META: &str = "wgslab";
@@ -31,7 +31,10 @@ struct Meta {
     width: usize,
     channels: usize,
     names: [Option<Vec<String>>; 3],
+    /// The groups that the files themselves name.
+    groups: [Vec<Option<String>>; 3],
     notes: Vec<String>,
+    unreadable: Vec<LeftOut>,
     checksum: String,
 }
 
@@ -52,8 +55,8 @@ impl Fresh {
 
 /// The key of a cache file: names, classes and contents of the source's files. Times and sizes would be faster to read,
 /// but a picture may change and keep both, for example when a folder is restored or copied. Reading costs less than the
-/// decoding that it saves.
-pub fn key_of(listing: &Listing) -> Result<Hasher> {
+/// decoding that it saves. None if a file cannot be read at all: another time it may be read.
+pub fn key_of(listing: &Listing) -> Option<Hasher> {
     let mut key = Hasher::new().part("files").part(&listing.name);
     listing.classes.iter().for_each(|c| key.update(c));
     for (split, entries) in Split::ALL.into_iter().zip(&listing.files) {
@@ -63,10 +66,10 @@ pub fn key_of(listing: &Listing) -> Result<Hasher> {
             key.update(split.name());
             key.update(&e.name);
             key.update(e.label.to_le_bytes());
-            key.update(digest?);
+            key.update(digest.ok()?);
         }
     }
-    Ok(key)
+    Some(key)
 }
 
 /// The SHA-256 of a file, read in parts.
@@ -85,7 +88,7 @@ pub fn digest(path: &Path) -> Result<[u8; 32]> {
 }
 
 /// The cached source for `key`. Without one, the result of `make`, with the file that will keep it. A source without a
-/// key is not cached, and neither is a source with a file that could not be decoded.
+/// key is not cached.
 pub fn through(
     key: impl FnOnce() -> Result<Option<Hasher>>,
     options: &LoadOptions,
@@ -93,7 +96,8 @@ pub fn through(
 ) -> Result<(DecodedData, Option<Fresh>)> {
     let Some(folder) = &options.cache else { return Ok((make()?, None)) };
     let Some(key) = key()? else { return Ok((make()?, None)) };
-    let how = [options.store_size as u64, options.channels as u64, options.bit_depth.into()];
+    // The most pixels decide which files are left out.
+    let how = [options.store_size as u64, options.channels as u64, options.bit_depth.into(), options.max_pixels];
     let key = how.iter().fold(key.part(VERSION), |key, n| key.part(n.to_le_bytes())).short();
     let path = folder.join(format!("{key}.safetensors"));
     let mut warning = None;
@@ -110,7 +114,7 @@ pub fn through(
         }
     }
     let source = make()?;
-    let fresh = if source.unreadable.is_empty() { pack(&path, &source)? } else { None };
+    let fresh = pack(&path, &source)?;
     Ok((source, fresh.map(|bytes| Fresh { path, bytes, warning })))
 }
 
@@ -121,7 +125,10 @@ fn pack(path: &Path, source: &DecodedData) -> Result<Option<Vec<u8>>> {
     let Images { height, width, channels, .. } = first.images;
     let names = source.parts.each_ref().map(|p| p.as_ref().map(|p| p.images.names.clone()));
     let (name, classes, notes) = (source.name.clone(), source.classes.clone(), source.notes.clone());
-    let mut meta = Meta { name, classes, height, width, channels, names, notes, checksum: String::new() };
+    let groups = source.parts.each_ref().map(|p| p.as_ref().map_or(Vec::new(), |p| p.groups.clone()));
+    let unreadable = source.unreadable.clone();
+    let mut meta =
+        Meta { name, classes, height, width, channels, names, groups, notes, unreadable, checksum: String::new() };
     let origins = source.parts.each_ref().map(|p| p.as_ref().map_or(Vec::new(), |p| pack_origins(&p.origins)));
     let mut tensors = Vec::new();
     for (split, (part, origins)) in Split::ALL.into_iter().zip(source.parts.iter().zip(&origins)) {
@@ -154,7 +161,9 @@ fn checksum(meta: &Meta, tensors: &[(String, TensorView<'_>)]) -> Result<String,
         meta.width,
         meta.channels,
         &meta.names,
+        &meta.groups,
         &meta.notes,
+        &meta.unreadable,
     ))?);
     let mut sorted: Vec<_> = tensors.iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
@@ -178,19 +187,20 @@ fn unpack(bytes: &[u8]) -> Result<DecodedData, String> {
         let view = tensors.iter().find(|(n, _)| *n == name).ok_or_else(|| format!("{name} is missing"))?;
         Ok::<_, String>(view.1.data())
     };
-    let Meta { name, classes, height, width, channels, names, notes, .. } = meta;
-    let mut source = DecodedData { name, classes, notes, ..DecodedData::default() };
-    for (split, names) in Split::ALL.into_iter().zip(names) {
+    let Meta { name, classes, height, width, channels, names, groups, notes, unreadable, .. } = meta;
+    let mut source = DecodedData { name, classes, notes, unreadable, ..DecodedData::default() };
+    for ((split, names), groups) in Split::ALL.into_iter().zip(names).zip(groups) {
         let Some(names) = names else { continue };
         let pixels = find(split, "pixels")?.to_vec();
         let labels: Vec<u32> = find(split, "labels")?.chunks_exact(4).map(word).collect();
         let origins = unpack_origins(find(split, "origins")?);
         let n = names.len();
-        if labels.len() != n || origins.len() != n || pixels.len() != n * height * width * channels {
+        let grouped = groups.is_empty() || groups.len() == n;
+        if labels.len() != n || origins.len() != n || !grouped || pixels.len() != n * height * width * channels {
             return Err("its parts differ in length".into());
         }
         let images = Images { height, width, channels, pixels, labels, names };
-        source.parts[split as usize] = Some(Part { images, origins, groups: Vec::new() });
+        source.parts[split as usize] = Some(Part { images, origins, groups });
     }
     Ok(source)
 }

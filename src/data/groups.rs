@@ -25,7 +25,8 @@ pub(super) fn decoded(parts: &[Option<Part>; 3]) -> [Groups<'_>; 3] {
     parts.each_ref().map(|part| part.iter().flat_map(|p| &p.groups).map(Option::as_deref).collect())
 }
 
-/// Gives the images of `parts` the groups of their files. A file that could not be decoded has no image.
+/// Gives the images of `parts` the groups of their files. A file that could not be decoded has no image. An image whose
+/// group the listing does not know keeps the one that its own file names.
 pub(super) fn attach(listing: &Listing, parts: &mut [Option<Part>; 3]) {
     for ((entries, groups), part) in listing.files.iter().zip(listed(listing)).zip(parts) {
         let (Some(entries), Some(part)) = (entries, part) else { continue };
@@ -34,14 +35,15 @@ pub(super) fn attach(listing: &Listing, parts: &mut [Option<Part>; 3]) {
         }
         let mut files = entries.iter().zip(groups);
         let of = |name: &String| files.find(|(entry, _)| entry.name == *name).and_then(|(_, group)| group);
-        part.groups = part.images.names.iter().map(of).map(|g| g.map(str::to_string)).collect();
+        let own = std::mem::take(&mut part.groups).into_iter().chain(std::iter::repeat(None));
+        part.groups = part.images.names.iter().map(of).zip(own).map(|(g, own)| g.map(str::to_string).or(own)).collect();
     }
 }
 
 /// The number of groups in each split, as text, and of groups that the files have in several splits. None without
 /// groups.
-pub(super) fn note(listing: &Listing) -> Option<String> {
-    let groups = listed(listing).map(|groups| groups.into_iter().flatten().collect::<BTreeSet<_>>());
+pub(super) fn note(parts: &[Option<Part>; 3]) -> Option<String> {
+    let groups = decoded(parts).map(|groups| groups.into_iter().flatten().collect::<BTreeSet<_>>());
     let count = |(split, groups): (Split, &BTreeSet<&str>)| {
         (!groups.is_empty()).then(|| format!("{} in {}", groups.len(), split.name()))
     };
@@ -74,7 +76,8 @@ pub(super) fn check(groups: &[Groups<'_>; 3], images: [usize; 3], cut: bool) -> 
     if let Some(group) = only(&Split::ALL) {
         return Err(format!(
             "all of its images are of one patient, {group}, and what is learnt from a patient cannot be tested on the \
-             same one; add images of other patients"
+             same one; add images of other patients, or, if a program wrote that name into all files, name the patients \
+             in a CSV (path,label,split,patient)"
         ));
     }
     match only(&[Split::Train]).filter(|_| cut) {

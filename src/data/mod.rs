@@ -14,6 +14,7 @@ pub mod descriptor;
 pub mod given;
 mod groups;
 pub mod layout;
+mod left_out;
 pub mod split;
 pub mod store;
 pub mod summary;
@@ -22,11 +23,14 @@ pub use bound::MAX_BYTES;
 pub use alike::{Alike, alike};
 pub use decode::png;
 pub use layout::{folder, manifest, npz, phantom};
+pub use left_out::LeftOut;
+pub(crate) use left_out::covered;
 pub use summary::{Summary, inspect, inspect_beside};
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use layout::Spec;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -121,7 +125,9 @@ pub struct Dataset {
     pub test: Images,
     /// Exact duplicates of test images dropped from train and val, and of validation images dropped from train.
     pub dropped_duplicates: usize,
-    /// Content address of the classes and of every split's pixels and labels, in order.
+    /// Files that could not be decoded.
+    pub left_out: Vec<LeftOut>,
+    /// Content address of the classes, of every split's pixels and labels, in order, and of what is left out.
     pub fingerprint: String,
     /// Notes for the user on how it was read, one for each line.
     pub warnings: Vec<String>,
@@ -157,6 +163,8 @@ pub struct LoadOptions {
     pub max_bytes: u64,
     /// The bits that 16-bit picture files use, from 9 to 16: the level 2^bits − 1 is white.
     pub bit_depth: u32,
+    /// Whether a file that cannot be decoded is an error, however few there are.
+    pub strict: bool,
     /// A folder for decoded data. None decodes each time.
     pub cache: Option<PathBuf>,
 }
@@ -180,7 +188,8 @@ impl LoadOptions {
 }
 
 /// The split that an image belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Split {
     /// The images to learn from.
     Train,
@@ -270,8 +279,8 @@ pub struct DecodedData {
     pub classes: Vec<String>,
     /// Train, val and test. None if the files have no such split.
     pub parts: [Option<Part>; 3],
-    /// Files that could not be decoded, each with its reason.
-    pub unreadable: Vec<String>,
+    /// Files that could not be decoded.
+    pub unreadable: Vec<LeftOut>,
     /// How many files of each ending were found but are not read.
     pub unread: BTreeMap<String, usize>,
     /// Notes for the user on how the files were read, one for each line.
@@ -311,7 +320,7 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) 
 /// alone show it, the error comes before decoding.
 pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Fn(usize, usize)) -> Result<Dataset> {
     let (source, fresh) = read(spec, options, Some(need), progress)?;
-    expect_readable(&source)?;
+    left_out::check(&source, options)?;
     let notes = source.notes.clone();
     let mut data = split::assemble(source, options, need)?;
     data.warnings.extend(notes);
@@ -325,23 +334,12 @@ pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Fn
 /// Reads every image that `spec` names as it stands in its files: nothing is dropped, and no split is made.
 pub fn load_all(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
     let (source, fresh) = read(spec, options, None, progress)?;
-    expect_readable(&source)?;
+    left_out::check(&source, options)?;
     if source.parts.iter().flatten().all(|p| p.images.is_empty()) {
         return Err(Error::Data(format!("{}: it holds no image", source.name)));
     }
     fresh.map_or(Ok(()), |fresh| fresh.keep())?;
     Ok(source)
-}
-
-fn expect_readable(source: &DecodedData) -> Result<()> {
-    match source.unreadable.first() {
-        None => Ok(()),
-        Some(first) => Err(Error::Data(format!(
-            "{}: {} of its images cannot be decoded; remove or mend them (`wgslab data inspect` lists all); the first is {first}",
-            source.name,
-            source.unreadable.len()
-        ))),
-    }
 }
 
 /// Refuses data that cannot serve `need`, without decoding it: a missing file, an invalid line or member, a missing
@@ -370,7 +368,9 @@ pub(crate) fn read(
     bound::check(spec, found.images(), options)?;
     found.check(options, need)?;
     let (source, fresh) = cache::through(|| found.key(), options, || found.decode(options, progress))?;
-    Ok((found.told(source), fresh))
+    let mut source = found.told(source);
+    source.notes.extend(left_out::note(&source.unreadable));
+    Ok((source, fresh))
 }
 
 #[cfg(test)]
@@ -388,6 +388,7 @@ pub(crate) mod testing {
             max_pixels: decode::MAX_PIXELS,
             max_bytes: MAX_BYTES,
             bit_depth: 16,
+            strict: false,
             cache: None,
         }
     }

@@ -9,7 +9,7 @@ use crate::base::rng::Rng;
 use crate::base::{Error, Result};
 use crate::data::decode::Listing;
 use crate::data::groups::{self, Groups};
-use crate::data::{Dataset, DecodedData, Images, LoadOptions, Need, Part, Split, classes};
+use crate::data::{Dataset, DecodedData, Images, LoadOptions, Need, Part, Split, classes, left_out};
 use std::collections::HashSet;
 
 /// The random stream that chooses validation images.
@@ -150,7 +150,7 @@ const NO_TEST: &str = "there is no test split, and none is cut from train; put c
 /// that a split holds the same images whatever it is needed for.
 pub fn assemble(source: DecodedData, options: &LoadOptions, need: Need) -> Result<Dataset> {
     source.outline().check(need)?;
-    let DecodedData { name, classes, parts: [train, val, test], .. } = source;
+    let DecodedData { name, classes, parts: [train, val, test], unreadable, .. } = source;
     let fail = |what: String| Error::Data(format!("{name}: {what}"));
     let [train, test] = [train, test].map(|p| p.unwrap_or_else(|| Part::empty(options)));
     let before = train.images.class_counts(classes.len());
@@ -203,8 +203,9 @@ pub fn assemble(source: DecodedData, options: &LoadOptions, need: Need) -> Resul
         }
         _ => {}
     }
-    let fingerprint = fingerprint(&classes, [&train, &val, &test]);
-    Ok(Dataset { name, classes, train, val, test, dropped_duplicates: dropped, fingerprint, warnings })
+    let fingerprint = left_out::covered(fingerprint(&classes, [&train, &val, &test]), unreadable.iter());
+    let dropped_duplicates = dropped;
+    Ok(Dataset { name, classes, train, val, test, dropped_duplicates, left_out: unreadable, fingerprint, warnings })
 }
 
 /// `part` without the pictures that `other` holds. Counts those dropped.

@@ -3,7 +3,7 @@
 use crate::base::Result;
 use crate::base::text::{CELL, distinct};
 use crate::data::alike::{Alike, alike};
-use crate::data::{DecodedData, LoadOptions, Need, Split, read, split};
+use crate::data::{DecodedData, LeftOut, LoadOptions, Need, Split, left_out, read, split};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -108,15 +108,15 @@ pub fn inspect_beside(
         std,
         duplicates: duplicates(&source),
         alike: alike(&source, &|_| ())?,
-        unreadable: source.unreadable.clone(),
+        unreadable: source.unreadable.iter().map(LeftOut::to_string).collect(),
         unread: source.unread.clone(),
         fingerprint: None,
         notes: source.notes.clone(),
     };
     look(&source, &summary.alike)?;
     let carved = source.parts[Split::Val as usize].is_none();
-    if !source.unreadable.is_empty() {
-        summary.notes.push("it cannot be loaded until the unreadable files are mended or removed".into());
+    if let Err(e) = left_out::check(&source, options) {
+        summary.notes.push(format!("it cannot be loaded: {e}"));
         return Ok(summary);
     }
     match split::assemble(source, options, Need::Training) {

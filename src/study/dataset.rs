@@ -4,7 +4,7 @@ use super::config;
 use super::session::Job;
 use crate::base::Result;
 use crate::data::store::ImageStore;
-use crate::data::{self, Dataset, Images, LoadOptions, Need};
+use crate::data::{self, Dataset, Images, LeftOut, LoadOptions, Need, Split};
 use crate::tape::State;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 pub(super) struct TrainImages {
     /// The dataset's name, for people.
     pub name: String,
-    /// Of the pixels alone.
+    /// Of the pixels, and of the training images that are left out.
     pub fingerprint: String,
+    /// Training images that could not be decoded.
+    pub left_out: Vec<LeftOut>,
     /// Their pages: stages start from a copy.
     pub resident: State,
     pub store: ImageStore,
@@ -43,6 +45,7 @@ pub(super) fn load_options(c: &config::Data, data_root: &Path, cache: Option<Pat
         max_pixels: c.max_pixels,
         max_bytes: c.max_bytes,
         bit_depth: c.bit_depth,
+        strict: c.strict,
         cache,
     }
 }
@@ -80,8 +83,9 @@ impl Job<'_> {
         let mut resident = pages.clone();
         let val = self.upload("val", &data.val, &mut resident)?;
         let test = self.upload("test", &data.test, &mut resident)?;
-        let (name, fingerprint) = (data.name.clone(), data.train.fingerprint());
-        let train = TrainImages { name, fingerprint, resident: pages, store, mean, std };
+        let left_out: Vec<LeftOut> = data.left_out.iter().filter(|f| f.split == Split::Train).cloned().collect();
+        let fingerprint = data::covered(data.train.fingerprint(), left_out.iter());
+        let train = TrainImages { name: data.name.clone(), fingerprint, left_out, resident: pages, store, mean, std };
         self.progress.done(&format!(
             "{}: {} train, {} val, {} test images in {} classes; {} duplicates dropped",
             data.name,

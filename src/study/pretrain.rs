@@ -168,6 +168,7 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
         let at = load_cursor(folder, job.gpu, &state, made)?.unwrap_or_else(|| stage.start());
         let about = json!({
             "os": OS, "data": dataset, "mean": images.mean, "std": images.std, "begun_with": begun.about(),
+            "left_out": images.left_out,
         });
         job.describe(folder, made, about)?;
         let (records, seconds, at) = stage.run(&plans, &state, at)?;

@@ -94,6 +94,7 @@ pub(super) fn run(
         }
         let about = json!({
             "os": OS, "data": set.data.name, "classes": set.data.classes, "mean": set.train.mean, "std": set.train.std,
+            "left_out": set.data.left_out,
         });
         job.describe(folder, &made, about)?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given.train))?;

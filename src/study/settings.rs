@@ -149,6 +149,7 @@ mod tests {
             "name = \"other\"\nseeds = [0, 1]",
             "[data]\nspecs = [\"phantom:mura\"]",
             "[data]\nval_fraction = 0.2", // what it changes is in the data's fingerprint
+            "[data]\nstrict = true",      // it refuses data, or changes nothing
             "[noise]\nrates = [0.0, 0.1]",
             "[pretraining]\nmethods = [\"none\"]",
             "[run]\nloss_every = 3",

@@ -257,7 +257,7 @@ pub(super) fn run(
         let weights = start.map(|s| json!({ "made_by": s.made_by, "file": s.path.file_name().map(|n| n.to_string_lossy()), "sha256": s.sha256 }));
         let about = json!({
             "os": OS, "data": data.name, "classes": data.classes, "mean": train.mean, "std": train.std,
-            "weights": weights,
+            "weights": weights, "left_out": data.left_out,
         });
         job.describe(folder, &made, about)?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&data.train, &ready.task.given.train))?;

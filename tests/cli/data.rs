@@ -52,7 +52,12 @@ fn bad_data_leaves_nothing_behind() {
     write(
         &dir,
         "float.npz",
-        archive(&[("train_images", &[1, 2, 2], vec![0.5f32; 4]), ("train_labels", &[1], vec![0.0])]),
+        archive(&[
+            ("train_images", &[2, 2, 2], vec![300.0f32; 8]),
+            ("train_labels", &[2], vec![0.0; 2]),
+            ("test_images", &[1, 2, 2], vec![0.5; 4]),
+            ("test_labels", &[1], vec![0.0]),
+        ]),
     );
     write(&dir, "empty/train/cat/0.png", png(1));
     std::fs::create_dir_all(dir.path().join("empty/train/dog")).unwrap();
@@ -63,9 +68,9 @@ fn bad_data_leaves_nothing_behind() {
         ("gone.npz", &["gone.npz", "--data-root"][..]),
         ("cut.npz", &["cut.npz", "whole"]),
         ("label.npz", &["label", "'7'", "test/3 of test"]),
-        ("float.npz", &["float.npz", "train_images", "must be of uint8"]),
+        ("float.npz", &["float.npz", "train_images", "row 0 holds 300"]),
         ("empty", &["empty/train/dog", "fill it or remove it"]),
-        ("broken", &["broken/train/cat/0.png", "cannot be decoded"]),
+        ("broken", &["train/cat/0.png", "cannot be decoded, more than a tenth"]),
         ("set", &["set", "no test split"]),
         ("phantom:ghost", &["ghost"]),
     ] {

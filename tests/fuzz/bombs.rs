@@ -14,7 +14,7 @@ pub fn write(dir: &Path, name: &str, bytes: &[u8]) {
 }
 
 /// `mib` MiB of zeros, deflated. One block is repeated, so that no test has to compress gigabytes.
-fn zeros(mib: usize, zlib: bool) -> Vec<u8> {
+pub fn zeros(mib: usize, zlib: bool) -> Vec<u8> {
     let chunk = vec![0; 1 << 20];
     let mut deflate = Compress::new(Compression::best(), zlib);
     let mut part = |flush| {
@@ -102,7 +102,7 @@ pub fn npz_members(dir: &Path) {
 }
 
 /// One picture beside others that are valid.
-fn picture(dir: &Path, name: &str, bytes: &[u8]) {
+pub fn picture(dir: &Path, name: &str, bytes: &[u8]) {
     for (i, seed) in seeds::png().iter().take(2).enumerate() {
         write(dir, &format!("x/train/a/{i}.png"), &seed.file());
         write(dir, &format!("x/test/a/{i}.png"), &seed.file());

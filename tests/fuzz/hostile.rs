@@ -46,7 +46,7 @@ pub struct Measured {
 }
 
 const INSPECT: &[&str] = &["data", "inspect", "x.npz"];
-const FOLDER: &[&str] = &["data", "inspect", "x"];
+pub const FOLDER: &[&str] = &["data", "inspect", "x"];
 const MANIFEST: &[&str] = &["data", "inspect", "x.csv"];
 const FETAL: &[&str] = &["data", "inspect", "fetal:x"];
 const STUDY: &[&str] = &["study", "run", "x.toml", "--out", "o"];

@@ -13,6 +13,7 @@
 mod bombs;
 #[path = "../common/mod.rs"]
 mod common;
+mod dicom;
 mod hostile;
 mod left;
 mod mutate;
@@ -88,7 +89,7 @@ fn main() {
         Ok(())
     }));
     #[cfg(unix)] // only there is the memory of a process known after its end
-    trials.extend(hostile::rows().into_iter().map(|row| {
+    trials.extend(hostile::rows().into_iter().chain(dicom::rows()).map(|row| {
         Trial::test(format!("hostile {}", row.name), move || {
             println!("{}", row.check()?);
             Ok(())

@@ -1,6 +1,7 @@
 //! Every function of the library that reads a user's file or what a run left. Each reader has its seeds, the words of
 //! its format, and what a caller does next with the data.
 
+use super::dicom;
 use super::left::*;
 use super::mutate::Seed;
 use super::seeds;
@@ -68,6 +69,7 @@ impl Desk {
             seed: 1,
             cache: None,
             bit_depth: 16,
+            strict: false,
             max_pixels: MAX_PIXELS,
             max_bytes: MAX_BYTES,
         }
@@ -88,6 +90,7 @@ pub fn all() -> Vec<Reader> {
         picture("tiff", || seeds::pictures(&["tif"])),
         picture("bmp", || seeds::pictures(&["bmp"])),
         picture("gif and webp", || seeds::pictures(&["gif", "webp"])),
+        Reader { words: dicom::WORDS, cases: 3000, ..picture("dicom", dicom::seeds) },
         Reader {
             name: "manifest",
             seeds: manifests,
@@ -262,7 +265,7 @@ fn read_picture(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let source = listing.decode(&desk.options(1 + 2 * (bytes.len() % 2)), &|_, _| ())?;
     consistent(&source);
     match source.unreadable.first() {
-        Some(why) => Err(Error::Data(why.clone())),
+        Some(why) => Err(Error::Data(why.to_string())),
         None => Ok(()),
     }
 }

@@ -75,7 +75,7 @@ fn say(finding: &Finding) {
 }
 
 /// What a refusal says for seeds that are not to be read: kinds of TIFF that the program knows but does not support.
-const UNREAD: [&str; 3] = ["floating-point samples", "JPEG within TIFF", "a palette is not read"];
+const UNREAD: [&str; 2] = ["floating-point sample", "a palette is not read"];
 
 /// Why a reader refuses what it should read, if it does.
 fn refusal(reader: &Reader, desk: &Desk, bytes: &[u8]) -> Option<String> {

@@ -183,16 +183,78 @@ def tiffs():
     add("several.tif", saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]), RGB)
     add("planes.tif", tiff(RGB.transpose(2, 0, 1).tobytes(), rgb | {284: 2, 278: H}), pillow=False)
     real = (RGB / 255).astype("<f4")
-    add("float_rgb.tif", tiff(real.tobytes(), {258: [32] * 3, 262: 2, 277: 3, 339: [3] * 3}), pillow=False)
-    add("float_gray.tif", tiff(real[..., 0].tobytes(), {258: 32, 339: 3}), pillow=False)
+    add("float_rgb.tif", tiff(real.tobytes(), {258: [32] * 3, 262: 2, 277: 3, 339: [3] * 3}), RGB)
+    add("float_gray.tif", tiff(real[..., 0].tobytes(), {258: 32, 339: 3}), three(RGB[..., 0]))
+    add("float_white_is_zero.tif", tiff(real[..., 0].tobytes(), {258: 32, 262: 0, 339: 3}), three(255 - RGB[..., 0]))
+    add("float_turned.tif", tiff(real.tobytes(), {258: [32] * 3, 262: 2, 277: 3, 274: 6, 339: [3] * 3}), np.rot90(RGB, -1))
+    for name, wrong in (("over", 1.5), ("nan", np.nan), ("under", -0.25)):
+        spoilt = real[..., 0].copy()
+        spoilt[3, 4] = wrong
+        add(f"sample_{name}.tif", tiff(spoilt.tobytes(), {258: 32, 339: 3}), pillow=False)
     add("float_alpha.tif", tiff(np.dstack([real, real[..., :1]]).tobytes(),
-        {258: [32] * 4, 262: 2, 277: 4, 338: 2, 339: [3] * 4}), pillow=False)
-    add("half_rgb.tif", tiff(real.astype("<f2").tobytes(), {258: [16] * 3, 262: 2, 277: 3, 339: [3] * 3}), pillow=False)
-    add("double_gray.tif", tiff(real[..., 0].astype("<f8").tobytes(), {258: 64, 339: 3}), pillow=False)
+        {258: [32] * 4, 262: 2, 277: 4, 338: 2, 339: [3] * 4}), over_black(RGB, RGB[..., 0]))
+    add("half_rgb.tif", tiff(real.astype("<f2").tobytes(), {258: [16] * 3, 262: 2, 277: 3, 339: [3] * 3}), RGB)
+    add("double_gray.tif", tiff(real[..., 0].astype("<f8").tobytes(), {258: 64, 339: 3}), three(RGB[..., 0]))
     signed = (RGB.astype(np.int16) - 128).astype(np.int8)
     add("signed_gray.tif", tiff(signed[..., 0].tobytes(), {258: 8, 339: 2}), pillow=False)
-    add("jpeg_in.tif", saved(Image.fromarray(RGB), "TIFF", compression="jpeg"), pillow=False)
+    add("jpeg_in.tif", saved(Image.fromarray(RGB), "TIFF", compression="jpeg", quality=95))
+    add("jpeg_in_gray.tif", saved(Image.fromarray(GRAY), "TIFF", compression="jpeg", quality=95))
+    add("jpeg_in_white_is_zero.tif", jpeg_tiles(three(255 - GRAY)[..., 0], {258: 8, 262: 0}, (16, 16)))
+    wide = np.tile(RGB, (3, 2, 1))
+    for name, space, how in (("rgb", 2, {"keep_rgb": True}), ("ybr", 6, {"subsampling": 0})):
+        entries = {258: [8] * 3, 262: space, 277: 3}
+        add(f"jpeg_in_tiles_{name}.tif", jpeg_tiles(wide, entries, (16, 16), **how))
+    for name, code in (("raw", 1), ("deflate", 8), ("lzw", 5)):
+        add(f"tiles_{name}.tif", tiles(wide, rgb, code, (16, 16)))
+    strips = saved(Image.fromarray(np.tile(RGB, (4, 1, 1))), "TIFF", compression="tiff_lzw", tiffinfo={278: 8})
+    add("strips_lzw.tif", strips)
+    add("old_jpeg.tif", tiff(RGB.tobytes(), rgb | {259: 6}), pillow=False)
     add("cycle.tif", tiff(RGB.tobytes(), rgb, following=True), pillow=False)
+
+
+def cut(pixels, size):
+    """The tiles of a picture, filled up by the last column and row."""
+    across, down = size
+    h, w = pixels.shape[:2]
+    edge = [(0, -h % down), (0, -w % across)] + [(0, 0)] * (pixels.ndim - 2)
+    full = np.pad(pixels, edge, mode="edge")
+    return [full[y:y + down, x:x + across] for y in range(0, h, down) for x in range(0, w, across)]
+
+
+def tiled(pixels, entries, code, size, parts):
+    """A TIFF of these tiles."""
+    at, places, more = 8, [], b""
+    for part in parts:
+        places.append((at + len(more), len(part)))
+        more += part + bytes(len(part) % 2)
+    tags = {256: pixels.shape[1], 257: pixels.shape[0], 259: code, 322: size[0], 323: size[1],
+            324: [a for a, _ in places], 325: [n for _, n in places]} | entries
+    tail = b""
+    out = struct.pack("<H", len(tags))
+    start = 8 + len(more)
+    beyond = start + 2 + 12 * len(tags) + 4
+    for tag, value in sorted(tags.items()):
+        values = value if isinstance(value, list) else [value]
+        body = struct.pack(f"<{len(values)}{'I' if tag >= 322 else 'H'}", *values)
+        if len(body) > 4:
+            body, tail = struct.pack("<I", beyond + len(tail)), tail + body
+        out += struct.pack("<HHI", tag, 4 if tag >= 322 else 3, len(values)) + body.ljust(4, b"\0")
+    return struct.pack("<HHI", 0x4949, 42, start) + more + out + bytes(4) + tail
+
+
+def tiles(pixels, entries, code, size):
+    def part(tile):
+        if code == 5:  # LZW as Pillow's library writes it, in one strip
+            data = saved(Image.fromarray(np.ascontiguousarray(tile)), "TIFF", compression="tiff_lzw")
+            tags = Image.open(io.BytesIO(data)).tag_v2
+            return data[tags[273][0]:tags[273][0] + tags[279][0]]
+        return zlib.compress(tile.tobytes()) if code == 8 else tile.tobytes()
+    return tiled(pixels, entries, code, size, [part(t) for t in cut(pixels, size)])
+
+
+def jpeg_tiles(pixels, entries, size, **how):
+    parts = [saved(Image.fromarray(np.ascontiguousarray(t)), "JPEG", quality=98, **how) for t in cut(pixels, size)]
+    return tiled(pixels, entries, 7, size, parts)
 
 
 def others():

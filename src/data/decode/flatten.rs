@@ -12,6 +12,14 @@ pub enum Alpha {
     Done,
 }
 
+/// What was found on the way.
+pub struct Facts {
+    /// The highest level of a picture of 16 bits.
+    pub highest: Option<u16>,
+    /// Whether colours were made gray.
+    pub made_gray: bool,
+}
+
 /// Rec. 601 luma in the fixed point of Pillow's `L`, so that gray pictures equal those of torchvision.
 pub fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 0x8000) >> 16) as u8
@@ -19,9 +27,9 @@ pub fn luma(r: u8, g: u8, b: u8) -> u8 {
 
 /// A picture as 8-bit gray (1) or red, green and blue (3), each level rounded to the nearest.
 ///
-/// A sample of 16 bits is a share of 2^`bits` − 1. A transparent picture is blended over black. The second value is the
-/// highest level of a picture of 16 bits.
-pub fn flatten(image: DynamicImage, channels: usize, alpha: Alpha, bits: u32) -> Result<(Raw, Option<u16>), String> {
+/// A sample of 16 bits is a share of 2^`bits` − 1. A transparent picture is blended over black.
+pub fn flatten(image: DynamicImage, channels: usize, alpha: Alpha, bits: u32) -> Result<(Raw, Facts), String> {
+    let made_gray = channels == 1 && has_colour(&image);
     let (width, height) = (image.width() as usize, image.height() as usize);
     let raw = |pixels| Raw { height, width, channels, pixels };
     let top = (1u32 << bits) - 1;
@@ -40,7 +48,21 @@ pub fn flatten(image: DynamicImage, channels: usize, alpha: Alpha, bits: u32) ->
             );
         }
     };
-    Ok((raw(pixels), highest))
+    Ok((raw(pixels), Facts { highest, made_gray }))
+}
+
+/// Whether a pixel is not gray. A gray picture may be stored with three equal samples.
+fn has_colour(image: &DynamicImage) -> bool {
+    fn any<T: PartialEq>(samples: &[T], each: usize) -> bool {
+        samples.chunks_exact(each).any(|p| p[0] != p[1] || p[1] != p[2])
+    }
+    match image {
+        DynamicImage::ImageRgb8(i) => any(i.as_raw(), 3),
+        DynamicImage::ImageRgba8(i) => any(i.as_raw(), 4),
+        DynamicImage::ImageRgb16(i) => any(i.as_raw(), 3),
+        DynamicImage::ImageRgba16(i) => any(i.as_raw(), 4),
+        _ => false,
+    }
 }
 
 fn gray(pixels: Vec<u8>, channels: usize) -> Vec<u8> {
@@ -124,7 +146,7 @@ mod tests {
         let nearest: Vec<u8> = levels.iter().map(|&v| (f64::from(v) * 255.0 / 4095.0).round() as u8).collect();
         assert_eq!(pixels(of::<Luma<u16>>(levels), 1, 12), nearest);
         let high = DynamicImage::from(of::<Luma<u16>>(vec![0, 4096]));
-        assert_eq!(flatten(high.clone(), 1, Alpha::Straight, 16).unwrap().1, Some(4096));
+        assert_eq!(flatten(high.clone(), 1, Alpha::Straight, 16).unwrap().1.highest, Some(4096));
         let said = flatten(high, 1, Alpha::Straight, 12).err().unwrap();
         assert!(said.contains("level 4096") && said.contains("above 4095"), "{said}");
     }

@@ -25,13 +25,23 @@ struct Facts {
 
 /// Decodes a file, or says why it is not read.
 pub fn decode(bytes: &[u8], limit: &Limit) -> Result<Picture, String> {
+    decoded(bytes, limit, None)
+}
+
+/// Decodes a JPEG within another file, which says whether its three components are red, green and blue. Adobe's segment
+/// alone has more weight.
+pub fn decode_as(bytes: &[u8], limit: &Limit, rgb: bool) -> Result<Picture, String> {
+    decoded(bytes, limit, Some(rgb))
+}
+
+fn decoded(bytes: &[u8], limit: &Limit, rgb: Option<bool>) -> Result<Picture, String> {
     let facts = read(bytes, limit)?;
     let frame = facts.frame.as_ref().ok_or("it ends before its first frame")?;
     frame.complete()?;
     let (width, height) = (frame.width as u32, frame.height as u32);
     // Only the end marker may be missing, because the check found the scans complete.
     let mut decoder = Decoder::new(bytes.chain([0xFF, 0xD9].as_slice()));
-    decoder.set_color_transform(transform(frame, &facts));
+    decoder.set_color_transform(transform(frame, &facts, rgb));
     let pixels = decoder.decode().map_err(|e| e.to_string())?;
     let format = decoder.info().map(|i| i.pixel_format);
     let image = match format {
@@ -58,10 +68,12 @@ fn without_black(inks: &[u8]) -> Vec<u8> {
     inks.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]].map(|ink| 255 - p[3] - times(ink, 255 - p[3]))).collect()
 }
 
-fn transform(frame: &Frame, facts: &Facts) -> ColorTransform {
+fn transform(frame: &Frame, facts: &Facts, rgb: Option<bool>) -> ColorTransform {
     let ids: Vec<u8> = frame.components.iter().map(|c| c.id).collect();
     match (ids.as_slice(), facts.adobe) {
         ([_], _) => ColorTransform::Grayscale,
+        ([_, _, _], None) if rgb == Some(true) => ColorTransform::RGB,
+        ([_, _, _], None) if rgb == Some(false) => ColorTransform::YCbCr,
         ([_, _, _], _) if facts.jfif => ColorTransform::YCbCr,
         ([_, _, _], Some(0)) => ColorTransform::RGB,
         ([b'R', b'G', b'B'], None) => ColorTransform::RGB,

@@ -5,12 +5,12 @@
 //! bytes would miss the same picture with other metadata or in another lossless container. Pixels after resizing would
 //! merge different pictures that look alike when small, and would depend on the store size.
 //!
-//! [`picture`] opens a file of any kind within its [`limit`]. [`jpeg`] and [`entropy`] read JPEG. [`blocks`] and
-//! [`tiff`] find what the image library does not give. [`flatten`] makes bytes. [`notes`] collects what the user should
+//! [`picture`] opens a file of any kind within its [`limit`]. [`jpeg`] and [`entropy`] read JPEG, [`dicom`] DICOM. [`tiff_jpeg`] and
+//! [`tiff_float`] read two kinds of TIFF. [`blocks`] and [`tiff`] find what the image library does not give. [`flatten`] makes bytes. [`notes`] collects what the user should
 //! know.
 
 use crate::base::{Error, Result};
-use crate::data::{DecodedData, Images, LoadOptions, Origin, Part};
+use crate::data::{DecodedData, Images, LeftOut, LoadOptions, Origin, Part, Split};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
 use image::metadata::Orientation;
@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 mod blocks;
+mod dicom;
 mod entropy;
 mod flatten;
 mod jpeg;
@@ -30,14 +31,20 @@ mod picture;
 #[cfg(test)]
 mod tests;
 mod tiff;
+mod tiff_float;
+mod tiff_jpeg;
 
 pub use fast_image_resize::Resizer;
 pub use flatten::luma;
 pub use limit::MAX_PIXELS;
+pub(crate) use notes::Notes;
+pub(crate) use picture::Remark;
 
-/// Whether a file counts as an image: it has one of the [`endings`].
+/// Whether a file counts as an image: it has one of the [`endings`], or no ending or a number as ending and the content
+/// of a DICOM file.
 pub fn is_image(path: &Path) -> bool {
-    picture::Kind::of_ending(path).is_some()
+    let numbered = |e: &std::ffi::OsStr| e.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    picture::Kind::of_ending(path).is_some() || path.extension().is_none_or(numbered) && picture::is_dicom(path)
 }
 
 /// The endings of the files that are read, in lower case and without the dot. Case in file names does not matter.
@@ -178,43 +185,53 @@ impl Listing {
         let mut source =
             DecodedData { name: self.name.clone(), classes: self.classes.clone(), ..DecodedData::default() };
         let (mut done, mut notes, gate) = (0, notes::Notes::default(), picture::Gate::default());
-        for (entries, slot) in self.files.iter().zip(&mut source.parts) {
+        for ((split, entries), slot) in Split::ALL.into_iter().zip(&self.files).zip(&mut source.parts) {
             let Some(entries) = entries else { continue };
-            let part = slot.insert(Part::empty(options));
+            let (part, mut patients) = (slot.insert(Part::empty(options)), Vec::new());
             let first = firsts(entries);
-            // The result for each file: its place in the part and its remarks, or why it cannot be read.
-            let mut ended: Vec<Result<(usize, Vec<picture::Remark>), String>> = Vec::with_capacity(entries.len());
+            // The result for each file: its place in the part, its remarks and its patient, or why it cannot be read.
+            let mut ended: Vec<Result<(usize, Vec<picture::Remark>, Option<String>), String>> =
+                Vec::with_capacity(entries.len());
             let one = |i: usize, resizer: &mut Resizer| {
                 if first[i] != i {
                     return Ok(None);
                 }
                 let limit = picture::Limit::new(options.max_pixels, &gate);
                 let opened = picture::open(&entries[i].path, options.channels, options.bit_depth, &limit);
-                opened.map(|(raw, remarks)| Some(raw.store(options, resizer).map(|stored| (stored, remarks))))
+                opened.map(|o| Some(o.raw.store(options, resizer).map(|stored| (stored, o.remarks, o.patient))))
             };
             in_parallel(entries.len(), one, |i, result| {
                 let entry = &entries[i];
                 let read = match result {
                     Ok(Some(stored)) => {
-                        let ((pixels, origin), remarks) = stored?;
+                        let ((pixels, origin), remarks, patient) = stored?;
                         part.push(&pixels, origin, entry.label, entry.name.clone());
-                        Ok((part.images.len() - 1, remarks))
+                        Ok((part.images.len() - 1, remarks, patient))
                     }
-                    Ok(None) => ended[first[i]].clone().inspect(|(at, _)| {
+                    Ok(None) => ended[first[i]].clone().inspect(|(at, ..)| {
                         let (pixels, origin) = (part.images.image(*at).to_vec(), part.origins[*at]);
                         part.push(&pixels, origin, entry.label, entry.name.clone());
                     }),
                     Err(reason) => Err(reason),
                 };
                 match &read {
-                    Ok((_, remarks)) => notes.add(remarks.clone(), &entry.name),
-                    Err(reason) => source.unreadable.push(format!("{}: {reason}", entries[first[i]].path.display())),
+                    Ok((_, remarks, patient)) => {
+                        notes.add(remarks.clone(), &entry.name);
+                        patients.push(patient.clone());
+                    }
+                    Err(reason) => {
+                        let (name, label, reason) = (entry.name.clone(), entry.label, reason.clone());
+                        source.unreadable.push(LeftOut { name, split, label, reason });
+                    }
                 }
                 ended.push(read);
                 done += 1;
                 progress(done, total);
                 Ok(())
             })?;
+            if patients.iter().any(Option::is_some) {
+                part.groups = patients;
+            }
         }
         source.notes.extend(notes.lines(options));
         Ok(source)

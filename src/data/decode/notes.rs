@@ -74,6 +74,21 @@ fn line(remark: &Remark, n: usize, first: &str) -> String {
                 "{are} {kind} by content, although the ending says otherwise, and read as {kind}; the first is {first}"
             )
         }
+        Remark::Colour => {
+            let are = counted(n, "is in colour and made", "are in colour and made");
+            format!("{are} gray, because data.channels is 1; with 3 they keep their colours; the first is {first}")
+        }
+        Remark::Stretched => {
+            let are = counted(n, "is a DICOM image", "are DICOM images");
+            format!(
+                "{are} without a window: the smallest value is made black and the largest white (MONOCHROME1: the other \
+                 way round); the first is {first}"
+            )
+        }
+        Remark::Spacing => {
+            let say = counted(n, "says", "say");
+            format!("{say} how large a pixel is, which is not used; the first is {first}")
+        }
         Remark::Deep(_) => String::new(), // one note covers the whole set
     }
 }

@@ -1,7 +1,7 @@
 //! One picture file: its kind, its header and its pixels. The content decides the kind, not the ending.
 
 use super::flatten::{Alpha, flatten};
-use super::{Raw, blocks, jpeg, tiff};
+use super::{Raw, blocks, dicom, jpeg, tiff, tiff_float, tiff_jpeg};
 use crate::base::contained;
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
@@ -26,10 +26,12 @@ pub enum Kind {
     WebP,
     /// GIF; the first frame.
     Gif,
+    /// DICOM of one frame.
+    Dicom,
 }
 
 /// The endings of the files that are read, in lower case.
-pub const ENDINGS: [(&str, Kind); 11] = [
+pub const ENDINGS: [(&str, Kind); 13] = [
     ("jpg", Kind::Jpeg),
     ("jpeg", Kind::Jpeg),
     ("jpe", Kind::Jpeg),
@@ -41,6 +43,8 @@ pub const ENDINGS: [(&str, Kind); 11] = [
     ("bmp", Kind::Bmp),
     ("webp", Kind::WebP),
     ("gif", Kind::Gif),
+    ("dcm", Kind::Dicom),
+    ("dicom", Kind::Dicom),
 ];
 
 impl Kind {
@@ -50,9 +54,10 @@ impl Kind {
         ENDINGS.iter().find(|(e, _)| ending.eq_ignore_ascii_case(e)).map(|(_, kind)| *kind)
     }
 
-    /// The kind that the first bytes name.
+    /// The kind that the first bytes name. The bytes of a DICOM file before its mark may be those of another kind.
     fn of_content(bytes: &[u8]) -> Option<Self> {
         match bytes {
+            _ if dicom::begins(bytes) => Some(Kind::Dicom),
             [0xFF, 0xD8, ..] => Some(Kind::Jpeg),
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(Kind::Png),
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Kind::Tiff),
@@ -65,7 +70,7 @@ impl Kind {
 
     /// The name for messages.
     pub fn name(self) -> &'static str {
-        ["JPEG", "PNG", "TIFF", "BMP", "WebP", "GIF"][self as usize]
+        ["JPEG", "PNG", "TIFF", "BMP", "WebP", "GIF", "DICOM"][self as usize]
     }
 }
 
@@ -80,6 +85,12 @@ pub enum Remark {
     Ending(Kind),
     /// Samples of 16 bits, with the highest level.
     Deep(u16),
+    /// Colours that are made gray.
+    Colour,
+    /// Values from the smallest to the largest, because a DICOM file has no window.
+    Stretched,
+    /// The size of a pixel, which is not used.
+    Spacing,
 }
 
 impl Remark {
@@ -89,9 +100,20 @@ impl Remark {
     }
 }
 
+/// A picture as it is stored next, what the user should know of it, and its patient if its file names one.
+pub struct Opened {
+    /// 1 or 3 channels of bytes, upright.
+    pub raw: Raw,
+    /// How it was read.
+    pub remarks: Vec<Remark>,
+    /// The patient's id.
+    pub patient: Option<String>,
+}
+
 /// A decoded picture that is not turned upright yet.
 pub struct Picture {
-    image: DynamicImage,
+    /// Its pixels.
+    pub image: DynamicImage,
     orientation: Orientation,
     /// The meaning of its fourth sample.
     pub alpha: Alpha,
@@ -99,36 +121,44 @@ pub struct Picture {
     pub without_end: bool,
     /// Whether it has more than one page or frame.
     pub several: bool,
+    /// What else the user should know.
+    pub remarks: Vec<Remark>,
+    /// The patient's id, where the format has one.
+    pub patient: Option<String>,
 }
 
 impl Picture {
     /// A complete picture, the only one in its file, to be turned by `orientation`.
     pub fn new(image: DynamicImage, orientation: Orientation) -> Self {
-        Picture { image, orientation, alpha: Alpha::Straight, without_end: false, several: false }
+        let (remarks, patient) = (Vec::new(), None);
+        Picture { image, orientation, alpha: Alpha::Straight, without_end: false, several: false, remarks, patient }
     }
 }
 
+/// Whether the file at `path` is DICOM by its content. Scanners often give no ending, or a number after a point.
+pub fn is_dicom(path: &Path) -> bool {
+    // Opening a pipe would wait.
+    let regular = path.metadata().is_ok_and(|m| m.is_file());
+    let mut head = [0; 132];
+    let read = |mut file: std::fs::File| std::io::Read::read_exact(&mut file, &mut head);
+    regular && std::fs::File::open(path).and_then(read).is_ok() && dicom::begins(&head)
+}
+
 /// Reads the file at `path`: 1 or 3 channels of bytes, upright, with remarks. `bits` is the bit depth of 16-bit files.
-pub fn open(path: &Path, channels: usize, bits: u32, limit: &Limit) -> Result<(Raw, Vec<Remark>), String> {
+pub fn open(path: &Path, channels: usize, bits: u32, limit: &Limit) -> Result<Opened, String> {
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     read(&bytes, Kind::of_ending(path), channels, bits, limit)
 }
 
 /// Reads the content of a file whose ending names the kind `promised`.
-pub fn read(
-    bytes: &[u8],
-    promised: Option<Kind>,
-    channels: usize,
-    bits: u32,
-    limit: &Limit,
-) -> Result<(Raw, Vec<Remark>), String> {
+pub fn read(bytes: &[u8], promised: Option<Kind>, channels: usize, bits: u32, limit: &Limit) -> Result<Opened, String> {
     if bytes.is_empty() {
         return Err("it is empty".into());
     }
-    let names = "JPEG, PNG, TIFF, BMP, WebP or GIF";
-    let kind = Kind::of_content(bytes).ok_or_else(|| format!("its content is not {names}"))?;
+    let kind = Kind::of_content(bytes).ok_or_else(|| unknown(promised))?;
     let mut remarks = Vec::new();
-    if promised != Some(kind) {
+    // The files of scanners have no ending that names a kind.
+    if promised != Some(kind) && (promised.is_some() || kind != Kind::Dicom) {
         remarks.push(Remark::Ending(kind));
     }
     let stopped = |words| format!("it cannot be read, and the reader stopped with: {words}");
@@ -142,10 +172,23 @@ pub fn read(
     if picture.several {
         remarks.push(Remark::Frames(kind));
     }
-    let orientation = picture.orientation;
-    let (raw, highest) = flatten(picture.image, channels, picture.alpha, bits)?;
-    remarks.extend(highest.map(Remark::Deep));
-    Ok((raw.turned(orientation)?, remarks))
+    remarks.extend(picture.remarks);
+    let (orientation, patient) = (picture.orientation, picture.patient);
+    let (raw, facts) = flatten(picture.image, channels, picture.alpha, bits)?;
+    remarks.extend(facts.highest.map(Remark::Deep));
+    remarks.extend(facts.made_gray.then_some(Remark::Colour));
+    Ok(Opened { raw: raw.turned(orientation)?, remarks, patient })
+}
+
+/// What is wrong with a file whose first bytes name no kind.
+fn unknown(promised: Option<Kind>) -> String {
+    match promised {
+        Some(Kind::Dicom) => {
+            "it ends like DICOM, but has no DICM after its first 128 bytes; `dcmconv` or `gdcmconv` saves it as a DICOM file"
+                .to_string()
+        }
+        _ => "its content is not JPEG, PNG, TIFF, BMP, WebP, GIF or DICOM".to_string(),
+    }
 }
 
 fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
@@ -153,6 +196,7 @@ fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
     let failed = |e: image::ImageError| e.to_string();
     match kind {
         Kind::Jpeg => jpeg::decode(bytes, limit),
+        Kind::Dicom => dicom::decode(bytes, limit),
         Kind::Png => {
             let mut allowed = Limits::no_limits();
             allowed.max_alloc = Some(1 << 26); // for text and profiles; another limit covers pixels
@@ -163,7 +207,11 @@ fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
         }
         Kind::Tiff => {
             let facts = tiff::facts(bytes)?;
-            let picture = pixels(TiffDecoder::new(source).map_err(failed)?, limit)?;
+            let picture = match facts.samples {
+                tiff::Samples::Whole => pixels(TiffDecoder::new(source).map_err(failed)?, limit)?,
+                tiff::Samples::Float => Picture::new(tiff_float::decode(bytes, &facts, limit)?, facts.orientation),
+                tiff::Samples::Jpeg => Picture::new(tiff_jpeg::decode(bytes, limit)?, facts.orientation),
+            };
             Ok(Picture { alpha: facts.alpha, several: facts.several, ..picture })
         }
         Kind::Bmp => pixels(BmpDecoder::new(source).map_err(failed)?, limit),

@@ -2,6 +2,7 @@
 //! sample.
 
 use super::flatten::Alpha;
+use image::metadata::Orientation;
 
 /// The contents of the first page's directory.
 pub struct Facts {
@@ -9,10 +10,26 @@ pub struct Facts {
     pub alpha: Alpha,
     /// Whether another page follows.
     pub several: bool,
+    /// What its samples are.
+    pub samples: Samples,
+    /// How its picture is turned.
+    pub orientation: Orientation,
+}
+
+/// How the samples are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Samples {
+    /// As whole numbers, in a way that the image library reads.
+    Whole,
+    /// As floating-point numbers.
+    Float,
+    /// As JPEGs.
+    Jpeg,
 }
 
 const COMPRESSION: u64 = 259;
 const PHOTOMETRIC: u64 = 262;
+const ORIENTATION: u64 = 274;
 const SAMPLES: u64 = 277;
 const PLANES: u64 = 284;
 const EXTRA_SAMPLES: u64 = 338;
@@ -28,7 +45,12 @@ pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
     let count = file.number(first, counted)?;
     let entries = first.saturating_add(counted);
     let next = file.number(entries.saturating_add(count.saturating_mul(entry)), room)?;
-    let mut facts = Facts { alpha: Alpha::Straight, several: next != 0 };
+    let mut facts = Facts {
+        alpha: Alpha::Straight,
+        several: next != 0,
+        samples: Samples::Whole,
+        orientation: Orientation::NoTransforms,
+    };
     for at in (0..count).map(|i| entries + i * entry) {
         let values = file.number(at + 4, room)?;
         let value = || {
@@ -48,18 +70,24 @@ pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
         };
         let save = "save it with 8 or 16 bits per sample, as gray or RGB";
         match file.number(at, 2)? {
-            COMPRESSION if matches!(value()?, 6 | 7) => {
-                return Err("JPEG within TIFF is not read; save it with LZW or Deflate, or as JPEG".into());
+            COMPRESSION if value()? == 6 => {
+                return Err(
+                    "the old form of JPEG within TIFF is not read; save it with LZW or Deflate, or as JPEG".into()
+                );
             }
+            COMPRESSION if value()? == 7 => facts.samples = Samples::Jpeg,
             PHOTOMETRIC if value()? == 3 => return Err(format!("a palette is not read; {save}, or as PNG")),
+            PHOTOMETRIC if facts.samples == Samples::Jpeg && value()? == 6 => {}
             PHOTOMETRIC if !matches!(value()?, 0 | 1 | 2 | 5) => {
                 return Err(format!("the colour space {} (PhotometricInterpretation) is not read; {save}", value()?));
             }
             SAMPLES if value()? == 2 => return Err(format!("gray with a second sample is not read; {save}")),
             PLANES if value()? == 2 => return Err(format!("colours in separate planes are not read; {save}")),
-            SAMPLE_FORMAT if value()? == 3 => {
-                return Err(format!("floating-point samples have no stated range and are not read; {save}"));
+            ORIENTATION => {
+                let turned = u8::try_from(value()?).ok().and_then(Orientation::from_exif);
+                facts.orientation = turned.unwrap_or(Orientation::NoTransforms);
             }
+            SAMPLE_FORMAT if value()? == 3 => facts.samples = Samples::Float,
             SAMPLE_FORMAT if value()? == 2 => return Err(format!("signed samples are not read; {save}")),
             EXTRA_SAMPLES if value()? != 2 => facts.alpha = Alpha::Done,
             _ => {}

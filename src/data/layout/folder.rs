@@ -147,7 +147,7 @@ fn no_splits_below(folder: &Path, classes: &[(String, PathBuf)]) -> Result<()> {
 mod tests {
     use super::*;
     use crate::data::testing::{complaint, options, write_png};
-    use crate::data::{inspect, load};
+    use crate::data::{LoadOptions, inspect, load};
 
     fn small(root: &Path) {
         for (s, split) in ["Train", "VALID", "test"].iter().enumerate() {
@@ -178,19 +178,44 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_image_is_named_and_inspect_goes_on() {
+    fn a_damaged_image_is_named_and_left_out_unless_it_must_not_be() {
         let dir = tempfile::tempdir().unwrap();
         small(dir.path());
         let path = dir.path().join("Train/a/1.png");
         let whole = std::fs::read(&path).unwrap();
         for cut in [0, 7, 20, whole.len() / 2] {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            let said = complaint(load(".", &options(dir.path(), 3), &|_, _| ()));
-            assert!(said.contains("1.png") && said.contains("1 of its images"), "{said}");
+            let strict = LoadOptions { strict: true, ..options(dir.path(), 3) };
+            let said = complaint(load(".", &strict, &|_, _| ()));
+            assert!(said.contains("1 of its 18 images cannot be decoded, and data.strict (--strict)"), "{said}");
+            assert!(said.contains("the first is Train/a/1.png: "), "{said}");
+            assert!(inspect(".", &strict).unwrap().fingerprint.is_none());
+        }
+        let kept = tempfile::tempdir().unwrap();
+        let cached = LoadOptions { cache: Some(kept.path().into()), ..options(dir.path(), 3) };
+        let decoded = std::cell::Cell::new(0);
+        for due in [18, 0] {
+            decoded.set(0);
+            let data = load(".", &cached, &|done, _| decoded.set(done)).unwrap();
+            assert_eq!((decoded.get(), data.train.len(), data.left_out.len()), (due, 5, 1));
+            assert_eq!((&data.left_out[0].name[..], data.left_out[0].split), ("Train/a/1.png", Split::Train));
+            assert!(data.warnings.iter().any(|w| w.starts_with("1 image cannot be decoded and is left out")));
         }
         let summary = inspect(".", &options(dir.path(), 3)).unwrap();
         assert_eq!(summary.unreadable.len(), 1);
-        assert!(summary.fingerprint.is_none() && summary.to_string().contains("1.png"), "{summary}");
+        assert!(summary.to_string().contains("Train/a/1.png: "), "{summary}");
+        let address = summary.fingerprint.unwrap();
+        // The same images without the broken file are other data, and so is another broken file.
+        std::fs::rename(&path, dir.path().join("Train/a/9.png")).unwrap();
+        let other = inspect(".", &options(dir.path(), 3)).unwrap().fingerprint.unwrap();
+        std::fs::remove_file(dir.path().join("Train/a/9.png")).unwrap();
+        let without = inspect(".", &options(dir.path(), 3)).unwrap().fingerprint.unwrap();
+        assert!(address != without && address != other && other != without);
+        for name in ["b/0", "b/1"] {
+            std::fs::write(dir.path().join(format!("Train/{name}.png")), "words").unwrap();
+        }
+        let said = complaint(load(".", &options(dir.path(), 3), &|_, _| ()));
+        assert!(said.contains("2 of its 17 images cannot be decoded, more than a tenth"), "{said}");
     }
 
     #[test]
@@ -308,16 +333,16 @@ mod tests {
     #[test]
     fn files_that_are_not_read_are_counted_by_ending_and_named() {
         let dir = with(&[]);
-        for name in ["train/a/x.jp2", "train/a/y.JP2", "train/b/scan.dcm", "test/a/IM0001", "notes.txt"] {
+        for name in ["train/a/x.jp2", "train/a/y.JP2", "train/b/scan.nii", "test/a/IM0001", "notes.txt"] {
             std::fs::write(dir.path().join(name), "x").unwrap();
         }
         let listing = list(dir.path()).unwrap();
         assert!(listing.notes[0].starts_with("files not read: 5 ("), "{:?}", listing.notes);
         assert!(listing.notes[0].contains("the first is 'notes.txt'"), "{:?}", listing.notes);
-        let due = [(".dcm", 1), (".jp2", 2), (".txt", 1), ("no ending", 1)].map(|(e, n)| (e.to_string(), n));
+        let due = [(".jp2", 2), (".nii", 1), (".txt", 1), ("no ending", 1)].map(|(e, n)| (e.to_string(), n));
         assert_eq!(listing.unread, due.into());
         let summary = inspect(".", &options(dir.path(), 1)).unwrap();
-        assert!(summary.to_string().contains("files not read: 5 (1 .dcm, 2 .jp2, 1 .txt, 1 no ending)"), "{summary}");
+        assert!(summary.to_string().contains("files not read: 5 (2 .jp2, 1 .nii, 1 .txt, 1 no ending)"), "{summary}");
         assert_eq!(summary.unread[".jp2"], 2);
         std::fs::create_dir(dir.path().join("train/c")).unwrap();
         std::fs::write(dir.path().join("train/c/0.jp2"), "x").unwrap();

@@ -111,7 +111,7 @@ impl Found for Listing {
     }
 
     fn key(&self) -> Result<Option<Hasher>> {
-        cache::key_of(self).map(Some)
+        Ok(cache::key_of(self))
     }
 
     fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
@@ -121,7 +121,8 @@ impl Found for Listing {
     fn told(&self, source: DecodedData) -> DecodedData {
         let mut source = DecodedData { unread: self.unread.clone(), ..source };
         groups::attach(self, &mut source.parts);
-        source.noting(self.notes.iter().cloned().chain(groups::note(self)).collect())
+        let patients = groups::note(&source.parts);
+        source.noting(self.notes.iter().cloned().chain(patients).collect())
     }
 }
 

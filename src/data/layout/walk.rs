@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 /// Folders and files of systems and file managers, in lower case, in addition to those that begin with a dot.
-const SYSTEM: [&str; 9] = [
+const SYSTEM: [&str; 10] = [
     "__macosx",
     "$recycle.bin",
     "system volume information",
@@ -29,6 +29,7 @@ const SYSTEM: [&str; 9] = [
     "thumbs.db",
     "desktop.ini",
     "icon\r",
+    "dicomdir",
 ];
 
 /// The most places that a message lists.

@@ -71,6 +71,8 @@ pub struct Data {
     pub max_bytes: u64,
     /// The bits that 16-bit picture files use.
     pub bit_depth: u32,
+    /// Whether a file that cannot be decoded is an error, however few there are.
+    pub strict: bool,
 }
 
 /// What becomes of the images that do not fill the last batch of an epoch.

@@ -83,17 +83,30 @@ impl Head {
         labels.collect()
     }
 
+    /// The bits of an element.
+    fn bits(&self, bytes: &[u8]) -> u64 {
+        let byte = |a: u64, &b: &u8| a << 8 | u64::from(b);
+        if self.big_endian { bytes.iter().fold(0, byte) } else { bytes.iter().rev().fold(0, byte) }
+    }
+
+    /// One element as a number, the nearest one for whole numbers past 2^53.
+    pub fn number(&self, bytes: &[u8]) -> f64 {
+        let (bits, unused) = (self.bits(bytes), 64 - 8 * self.kind.1 as u32);
+        match self.kind {
+            (TypeChar::Float, 2) => f64::from(f16::from_bits(bits as u16)),
+            (TypeChar::Float, 4) => f64::from(f32::from_bits(bits as u32)),
+            (TypeChar::Float, _) => f64::from_bits(bits),
+            (TypeChar::Int, _) => ((bits << unused) as i64 >> unused) as f64,
+            _ => bits as f64,
+        }
+    }
+
     /// One element as a label. None if it is not a class number.
     fn label(&self, bytes: &[u8]) -> Option<u32> {
-        let byte = |a: u64, &b: &u8| a << 8 | u64::from(b);
-        let bits = if self.big_endian { bytes.iter().fold(0, byte) } else { bytes.iter().rev().fold(0, byte) };
+        let bits = self.bits(bytes);
         let whole = match self.kind {
-            (TypeChar::Float, size) => {
-                let value = match size {
-                    2 => f64::from(f16::from_bits(bits as u16)),
-                    4 => f64::from(f32::from_bits(bits as u32)),
-                    _ => f64::from_bits(bits),
-                };
+            (TypeChar::Float, _) => {
+                let value = self.number(bytes);
                 // NaN is not equal to itself, so it is refused like a number with a fraction.
                 if value != value.trunc() || value < 0.0 || value > MAX_CLASSES as f64 {
                     return None;

@@ -1,9 +1,11 @@
-//! MedMNIST archives: {train,val,test}_{images,labels}. Images are (N,H,W) or (N,H,W,3) of uint8. Labels are (N,1) or
-//! (N,) of whole numbers of any type. Both are read in C and in Fortran order.
+//! MedMNIST archives: {train,val,test}_{images,labels}. Images are (N,H,W) or (N,H,W,3) of numbers of any type, which
+//! [`levels`] says how to read. Labels are (N,1) or (N,) of whole numbers of any type. Both are read in C and in Fortran
+//! order, and in either byte order.
 //!
 //! An archive is checked by the heads of its members before anything is inflated. Its images are inflated a part at a
 //! time, so only the resized images are held in memory.
 
+mod levels;
 mod member;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,8 @@ use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::data::split::Outline;
 use crate::data::{DecodedData, LoadOptions, Need, Part, Split, cache, classes, decode};
+use decode::{Notes, Remark};
+use levels::Scale;
 use member::{Head, MAX_CLASSES, Zip, bad, entry, header};
 use npyz::{TypeChar, npz::NpzArchive};
 use std::path::{Path, PathBuf};
@@ -111,15 +115,21 @@ impl Archive {
     pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
         let mut zip = zip(&self.path)?;
         let total = self.images();
-        let (mut parts, mut before) = ([None, None, None], 0);
+        let (mut parts, mut before, mut notes) = ([None, None, None], 0, Notes::default());
+        let heads: Vec<&Head> = self.splits.iter().flatten().map(|s| &s.images).collect();
+        let range = levels::range(&heads, &mut zip, &self.path)?;
+        let mut lines: Vec<String> = heads.iter().filter_map(|head| levels::note(head, range)).collect();
         for split in Split::ALL {
             let Some(held) = &self.splits[split as usize] else { continue };
             let told = |done| progress(before + done, total);
-            parts[split as usize] = Some(held.decode(&mut zip, &self.path, split, options, &told)?);
+            let scale = Scale::of(&held.images, range, options.bit_depth);
+            let of = (self.path.as_path(), split, scale);
+            parts[split as usize] = Some(held.decode(&mut zip, of, options, &told, &mut notes)?);
             before += held.labels.len();
         }
         let (name, classes) = (self.name.clone(), self.classes.clone());
-        Ok(DecodedData { name, classes, parts, ..DecodedData::default() })
+        lines.extend(notes.lines(options));
+        Ok(DecodedData { name, classes, parts, notes: lines, ..DecodedData::default() })
     }
 }
 
@@ -186,24 +196,30 @@ impl Held {
     fn decode(
         &self,
         zip: &mut Zip,
-        path: &Path,
-        split: Split,
+        (path, split, scale): (&Path, Split, Scale),
         options: &LoadOptions,
         progress: &dyn Fn(usize),
+        notes: &mut Notes,
     ) -> Result<Part> {
         let [n, height, width, channels] = self.dims;
-        let stride = height * width * channels;
+        let stride = height * width * channels * self.images.kind.1;
         let mut body = self.images.body(zip, path)?;
         let mut part = Part::empty(options);
         let mut take = |bytes: &[u8], start: usize, of: &(dyn Fn(&[u8], usize) -> Vec<u8> + Sync), count: usize| {
             let one = |i: usize, resizer: &mut decode::Resizer| {
-                let pixels = of(bytes, i);
-                decode::Raw { height, width, channels, pixels }.store(options, resizer)
+                let (pixels, most) = scale.levels(&self.images, path, start + i, &of(bytes, i))?;
+                let gray = options.channels == 1 && channels == 3;
+                let colour = gray && pixels.chunks_exact(3).any(|p| p[0] != p[1] || p[1] != p[2]);
+                let stored = decode::Raw { height, width, channels, pixels }.store(options, resizer)?;
+                Ok((stored, (scale.deep.then_some(most as u16), colour)))
             };
-            decode::in_parallel(count, one, |i, stored| {
-                let (pixels, origin) = stored?;
+            decode::in_parallel(count, one, |i, stored: Result<_>| {
+                let ((pixels, origin), (deep, colour)) = stored?;
                 let i = start + i;
-                part.push(&pixels, origin, self.labels[i], format!("{}/{i}", split.name()));
+                let name = format!("{}/{i}", split.name());
+                let remarks = deep.map(Remark::Deep).into_iter().chain(colour.then_some(Remark::Colour));
+                notes.add(remarks.collect(), &name);
+                part.push(&pixels, origin, self.labels[i], name);
                 progress(i + 1);
                 Ok(())
             })
@@ -213,7 +229,8 @@ impl Held {
             body.fill(&mut bytes)?;
             body.end()?;
             let dims = self.dims;
-            take(&bytes, 0, &|bytes, i| fortran_image(bytes, dims, i), n)?;
+            let each = self.images.kind.1;
+            take(&bytes, 0, &|bytes, i| fortran_image(bytes, each, dims, i), n)?;
             return Ok(part);
         }
         let some = (CHUNK.0 / stride).clamp(1, CHUNK.1).min(n);
@@ -229,12 +246,15 @@ impl Held {
     }
 }
 
-/// Image `i`, in C order, of an array in Fortran order, whose first axis varies fastest.
-fn fortran_image(bytes: &[u8], [n, height, width, channels]: [usize; 4], i: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(height * width * channels);
+/// Image `i`, in C order, of an array in Fortran order, whose first axis varies fastest. An element has `each` bytes.
+fn fortran_image(bytes: &[u8], each: usize, [n, height, width, channels]: [usize; 4], i: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(each * height * width * channels);
     for h in 0..height {
         for w in 0..width {
-            out.extend((0..channels).map(|c| bytes[i + n * (h + height * (w + width * c))]));
+            for c in 0..channels {
+                let at = each * (i + n * (h + height * (w + width * c)));
+                out.extend_from_slice(&bytes[at..at + each]);
+            }
         }
     }
     out
@@ -258,15 +278,15 @@ fn heads_of(zip: &mut Zip, path: &Path, split: Split) -> Result<Option<(Head, He
         (None, Some(_)) => return Err(bad(path, &images_name, format!("is missing beside {labels_name}"))),
         (Some(images), Some(labels)) => (images, labels),
     };
-    if images.kind != (TypeChar::Uint, 1) {
-        return Err(bad(path, &images_name, "must be of uint8; scale the images to 0 to 255 and save them as that"));
-    }
     let dims @ [n, height, width, channels] = match *images.shape.as_slice() {
         [n, h, w] => [n, h, w, 1],
         [n, h, w, c @ (1 | 3)] => [n, h, w, c],
         _ => {
             let shape = &images.shape;
-            return Err(bad(path, &images_name, format!("has shape {shape:?}; it must be (N,H,W) or (N,H,W,3)")));
+            let volumes = matches!(shape.as_slice(), [_, a, b, c] if a == b && b == c);
+            let volumes = if volumes { "; volumes, as in MedMNIST's 3D sets, are not read" } else { "" };
+            let what = format!("has shape {shape:?}; it must be (N,H,W) or (N,H,W,3){volumes}");
+            return Err(bad(path, &images_name, what));
         }
     };
     if n == 0 || height == 0 || width == 0 {
@@ -274,7 +294,12 @@ fn heads_of(zip: &mut Zip, path: &Path, split: Split) -> Result<Option<(Head, He
     }
     if !matches!(*labels.shape.as_slice(), [_] | [_, 1]) {
         let shape = &labels.shape;
-        let what = format!("has shape {shape:?}; one label for each image, (N,) or (N,1), is needed");
+        let several = if let [_, k] = shape.as_slice() {
+            format!("; {k} labels for each image, as in ChestMNIST, are not read: keep one column, and save it as (N,)")
+        } else {
+            String::new()
+        };
+        let what = format!("has shape {shape:?}; one label for each image, (N,) or (N,1), is needed{several}");
         return Err(bad(path, &labels_name, what));
     }
     if labels.shape[0] != n {

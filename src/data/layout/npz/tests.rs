@@ -129,9 +129,13 @@ fn a_wrong_member_is_named() {
         (base().bytes(), "member train_labels is missing beside train_images"),
         (Maker::new().add("test_labels", &[1], &[0u8]).bytes(), "member test_images is missing"),
         (base().add("train_labels", &[3], &[0u8; 3]).bytes(), "holds 3 labels, but train_images holds 2"),
-        (base().add("train_labels", &[2, 2], &[0u8; 4]).bytes(), "one label for each image"),
+        (base().add("train_labels", &[2, 14], &[0u8; 28]).bytes(), "14 labels for each image, as in ChestMNIST"),
         (base().add("train_labels", &[1], &[0u8]).bytes(), "holds 1 labels, but train_images holds 2"),
-        (labels(Maker::new().add("train_images", &[2, 4, 4], &[1u16; 32])), "must be of uint8"),
+        (labels(Maker::new().add("train_images", &[2, 4, 4], &[1i16, -1].repeat(16))), "row 0 holds -1, and black is 0 and white 65535 (data.bit_depth)"),
+        (labels(Maker::new().add("train_images", &[2, 4, 4], &[[0i64; 16], [300; 16]].concat())), "row 1 holds 300, and black is 0 and white 255;"),
+        (labels(Maker::new().add("train_images", &[2, 4, 4], &[[0f32; 16], [f32::NAN; 16]].concat())), "row 1 holds NaN"),
+        (labels(Maker::new().add("train_images", &[2, 4, 4], &[[-0.5f64; 16], [0.0; 16]].concat())), "row 0 holds -0.5"),
+        (labels(Maker::new().add("train_images", &[2, 4, 4, 4], &[1u8; 128])), "volumes, as in MedMNIST's 3D sets"),
         (labels(Maker::new().add("train_images", &[2, 16], &images)), "has shape [2, 16]"),
         (labels(Maker::new().add("train_images", &[2, 4, 2, 2], &images)), "has shape [2, 4, 2, 2]"),
         (labels(Maker::new().add::<u8>("train_images", &[0, 4, 4], &[])), "holds no pixels"),
@@ -155,7 +159,7 @@ fn fortran_order_is_turned_into_c_order() {
         }
         let c_order: Vec<u8> = (0..12 * channels as u8).map(|i| i * 5).collect();
         for n in 0..2 {
-            assert_eq!(fortran_image(&fortran, dims, n), c_order[n * 6 * channels..(n + 1) * 6 * channels]);
+            assert_eq!(fortran_image(&fortran, 1, dims, n), c_order[n * 6 * channels..(n + 1) * 6 * channels]);
         }
         let shape: Vec<u64> = if channels == 3 { vec![2, 2, 3, 3] } else { vec![2, 2, 3] };
         let of = |order, data: &[u8]| {
@@ -168,6 +172,64 @@ fn fortran_order_is_turned_into_c_order() {
         };
         assert_eq!(of(npyz::Order::Fortran, &fortran), of(npyz::Order::C, &c_order));
     }
+}
+
+/// The pixels of train as read, whose images have these elements, and the notes.
+fn pixels_of<T: npyz::AutoSerialize + Copy>(elements: &[T], more: &[T]) -> (Vec<u8>, Vec<String>) {
+    let bytes = Maker::new()
+        .add("train_images", &[1, 2, 2], elements)
+        .add("train_labels", &[1], &[0u8])
+        .add("test_images", &[1, 2, 2], more)
+        .add("test_labels", &[1], &[0u8]);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("x.npz"), bytes.bytes()).unwrap();
+    let archive = Archive::open(&dir.path().join("x.npz")).unwrap();
+    let as_stored = LoadOptions { store_size: 2, ..options(Path::new(""), 1) };
+    let source = archive.decode(&as_stored, &|_, _| ()).unwrap();
+    (source.parts[0].as_ref().unwrap().images.pixels.clone(), source.notes)
+}
+
+#[test]
+fn numbers_of_any_type_become_levels() {
+    assert_eq!(pixels_of(&[0u8, 1, 200, 255], &[0; 4]), (vec![0, 1, 200, 255], vec![]));
+    assert_eq!(pixels_of(&[0i64, 1, 200, 255], &[0; 4]), (vec![0, 1, 200, 255], vec![]));
+    assert_eq!(pixels_of(&[0i8, 1, 100, 127], &[0; 4]).0, [0, 1, 100, 127]);
+    assert_eq!(pixels_of(&[0u32, 1, 200, 255], &[0; 4]).0, [0, 1, 200, 255]);
+    let (levels, notes) = pixels_of(&[true, false, true, true], &[false; 4]);
+    assert_eq!(levels, [255, 0, 255, 255]);
+    assert!(notes[0].contains("false is black"), "{notes:?}");
+    assert_eq!(pixels_of(&[0u16, 128, 129, 65535], &[0; 4]), (vec![0, 0, 1, 255], vec![]));
+    let (levels, notes) = pixels_of(&[0i16, 4095, 128, 129], &[0; 4]);
+    assert_eq!(levels, [0, 16, 0, 1]);
+    assert!(notes[0].contains("data.bit_depth = 12"), "{notes:?}");
+    let (levels, notes) = pixels_of(&[0f32, 0.5, 0.1, 1.0], &[0.0; 4]);
+    assert_eq!(levels, [0, 128, 26, 255]);
+    assert!(notes[0].contains("from 0 to 1 and are read as shares of white"), "{notes:?}");
+    // A picture of levels may be nearly black; the archive as a whole decides.
+    let (levels, notes) = pixels_of(&[0f64, 0.6, 1.0, 0.2], &[254.4; 4]);
+    assert_eq!(levels, [0, 1, 1, 0]);
+    assert!(notes[0].contains("to 254.4 and are read as levels"), "{notes:?}");
+}
+
+#[test]
+fn either_byte_order_is_read() {
+    let member = |maker: &mut Maker, name: &str, kind: &str, shape: &str, data: &[u8]| {
+        let head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let zip = maker.0.zip_writer();
+        zip.start_file(format!("{name}.npy"), Default::default()).unwrap();
+        zip.write_all(b"\x93NUMPY\x01\x00").unwrap();
+        zip.write_all(&(head.len() as u16).to_le_bytes()).unwrap();
+        zip.write_all(&[head.as_bytes(), data].concat()).unwrap();
+    };
+    let of = |kind: &str, data: &[u8]| {
+        let mut maker = Maker::new();
+        member(&mut maker, "train_images", kind, "(1, 1, 2)", data);
+        member(&mut maker, "train_labels", "|u1", "(1,)", &[0]);
+        parse(&maker.bytes()).unwrap().parts[0].as_ref().unwrap().images.pixels.clone()
+    };
+    assert_eq!(of(">u2", &[0xFF, 0xFF, 0, 1]), of("<u2", &[0xFF, 0xFF, 1, 0]));
+    assert_eq!(of(">f4", &[0x3F, 0x80, 0, 0, 0, 0, 0, 0]), of("<f4", &[0, 0, 0x80, 0x3F, 0, 0, 0, 0]));
+    assert_eq!(of(">f2", &[0x3C, 0, 0, 0]), of("|b1", &[1, 0]));
 }
 
 #[test]

@@ -1,0 +1,114 @@
+//! From stored values to levels of gray: rescale, then window, VOI LUT or the full range, then MONOCHROME1 (PS3.3, C.11.1
+//! and C.11.2).
+
+use super::elements::{self, Elements};
+
+/// How a gray picture is shown.
+pub struct Tone {
+    slope: f64,
+    intercept: f64,
+    view: View,
+    /// Whether the smallest value is white.
+    inverted: bool,
+}
+
+/// Which values are told apart.
+enum View {
+    /// The first window: centre, width and its function.
+    Window(f64, f64, Function),
+    /// The first lookup table: the value of its first entry, the highest level that an entry can have, and its entries.
+    Lut(i64, u16, Vec<u16>),
+    /// All values.
+    Full,
+}
+
+/// PS3.3, C.11.2.1.2 and C.11.2.1.3.
+#[derive(Clone, Copy, PartialEq)]
+enum Function {
+    Linear,
+    LinearExact,
+    Sigmoid,
+}
+
+impl Tone {
+    /// As the elements say. Where they have a window and a table, the window is used.
+    pub fn of(e: &Elements, inverted: bool) -> Result<Self, String> {
+        if e.modality_lut {
+            return Err("a modality lookup table is not read; save it with a rescale slope and intercept".into());
+        }
+        let slope = e.decimal(elements::SLOPE, "RescaleSlope")?.unwrap_or(1.0);
+        let intercept = e.decimal(elements::INTERCEPT, "RescaleIntercept")?.unwrap_or(0.0);
+        let center = e.decimal(elements::CENTER, "WindowCenter")?;
+        let width = e.decimal(elements::WIDTH, "WindowWidth")?;
+        let view = match (center, width) {
+            (Some(center), Some(width)) => {
+                let function = match e.text(elements::FUNCTION).as_deref() {
+                    None | Some("LINEAR") => Function::Linear,
+                    Some("LINEAR_EXACT") => Function::LinearExact,
+                    Some("SIGMOID") => Function::Sigmoid,
+                    Some(other) => {
+                        let other: String = other.chars().take(32).collect();
+                        return Err(format!("the VOILUTFunction {other} is not read"));
+                    }
+                };
+                if width <= 0.0 || function == Function::Linear && width < 1.0 {
+                    return Err(format!("its window is {width} wide, which it cannot be"));
+                }
+                View::Window(center, width, function)
+            }
+            (None, None) => match e.voi_lut()? {
+                Some((first, bits, entries)) => View::Lut(first, ((1u32 << bits) - 1) as u16, entries),
+                None => View::Full,
+            },
+            _ => return Err("it has a WindowCenter or a WindowWidth without the other".into()),
+        };
+        Ok(Tone { slope, intercept, view, inverted })
+    }
+
+    /// The level of each value, and whether the smallest was made black and the largest white because nothing says what
+    /// they are. Unsigned samples of up to eight bits (`bits`) that are not rescaled have the range of their bits.
+    pub fn levels(&self, values: impl Iterator<Item = i64> + Clone, bits: Option<u32>) -> (Vec<u8>, bool) {
+        let plain = (self.slope, self.intercept) == (1.0, 0.0);
+        let (range, stretched) = match (&self.view, bits.filter(|_| plain)) {
+            (View::Full, None) => {
+                let ends = values.clone().fold((i64::MAX, i64::MIN), |(a, b), v| (a.min(v), b.max(v)));
+                let [a, b] = [ends.0, ends.1].map(|v| self.rescaled(v));
+                ((a.min(b), a.max(b)), true)
+            }
+            (_, bits) => ((0.0, bits.map_or(1.0, |bits| f64::from((1u32 << bits) - 1))), false),
+        };
+        (values.map(|v| self.level(v, range)).collect(), stretched)
+    }
+
+    fn rescaled(&self, value: i64) -> f64 {
+        value as f64 * self.slope + self.intercept
+    }
+
+    fn level(&self, value: i64, (low, high): (f64, f64)) -> u8 {
+        let x = self.rescaled(value);
+        let share = match &self.view {
+            View::Window(c, w, Function::Linear) => {
+                let (c, w) = (c - 0.5, w - 1.0);
+                if x <= c - w / 2.0 {
+                    0.0
+                } else if x > c + w / 2.0 {
+                    1.0
+                } else {
+                    (x - c) / w + 0.5
+                }
+            }
+            View::Window(c, w, Function::LinearExact) => (x - c) / w + 0.5,
+            View::Window(c, w, Function::Sigmoid) => 1.0 / (1.0 + libm::exp(-4.0 * (x - c) / w)),
+            View::Lut(first, top, entries) => {
+                // The table has at least one entry. Values outside have its first or last one.
+                let at = (x.clamp(-1e12, 1e12) as i64 - first).clamp(0, entries.len() as i64 - 1);
+                f64::from(entries[at as usize]) / f64::from(*top)
+            }
+            View::Full if high > low => (x - low) / (high - low),
+            View::Full => 0.0,
+        };
+        let share = share.clamp(0.0, 1.0);
+        let share = if self.inverted { 1.0 - share } else { share };
+        (share * 255.0 + 0.5).floor() as u8
+    }
+}
