@@ -105,7 +105,10 @@ fn rounded(values: &[f64]) -> Vec<usize> {
         }
         let step = off.signum();
         let mut order: Vec<usize> = (0..values.len()).collect();
-        order.sort_by(|&a, &b| (step * (values[b] - whole[b])).total_cmp(&(step * (values[a] - whole[a]))));
+        // Of equals cleanlab raises the last and lowers the first.
+        let tie = |a: usize, b: usize| if step > 0.0 { b.cmp(&a) } else { a.cmp(&b) };
+        let by = |i: usize| step * (values[i] - whole[i]);
+        order.sort_by(|&a, &b| by(b).total_cmp(&by(a)).then(tie(a, b)));
         order.iter().take(off.abs() as usize).for_each(|&i| whole[i] += step);
     }
 }
@@ -150,9 +153,9 @@ mod tests {
 
     #[test]
     fn rounding_keeps_sums() {
-        assert_eq!(rounded(&[0.4, 0.4, 0.2]), [1, 0, 0]);
+        assert_eq!(rounded(&[0.4, 0.4, 0.2]), [0, 1, 0]);
         assert_eq!(rounded(&[1.6, 1.6, 1.8]), [1, 2, 2]);
-        assert_eq!(rounded(&[2.5, 0.5, 3.0]), [3, 0, 3]);
+        assert_eq!(rounded(&[2.5, 0.5, 3.0]), [2, 1, 3]);
         assert_eq!(rounded(&[]), [0; 0]);
     }
 }
