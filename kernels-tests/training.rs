@@ -107,7 +107,7 @@ fn simclr() -> Result<(), String> {
 /// Clean labels: the loss must fall, and the accuracy on two equal classes must be far above one half.
 fn classifier() -> Result<(), String> {
     let (result, epochs) = with_job(|job| {
-        let result = job.train(SPEC, None, (NoiseKind::default(), 0.0), 0)?;
+        let result = job.train(SPEC, None, (NoiseKind::default(), Some(0.0)), 0)?;
         Ok((result, read_epochs(job.out)?))
     })?;
     let (Some(first), Some(last)) = (epochs.first(), epochs.last()) else {

@@ -24,6 +24,7 @@ fn images(train: usize) -> (Images, Vec<String>) {
         seed: 0,
         max_pixels: 1 << 20,
         max_bytes: 1 << 30,
+        strict: false,
         bit_depth: 16,
         cache: None,
     };

@@ -174,6 +174,7 @@ mod tests {
             val: images(&[]),
             test: images(&[]),
             dropped_duplicates: 0,
+            left_out: Vec::new(),
             fingerprint: String::new(),
             warnings: Vec::new(),
         }

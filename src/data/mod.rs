@@ -19,8 +19,8 @@ pub mod split;
 pub mod store;
 pub mod summary;
 
-pub use bound::MAX_BYTES;
 pub use alike::{Alike, alike};
+pub use bound::MAX_BYTES;
 pub use decode::png;
 pub use layout::{folder, manifest, npz, phantom};
 pub use left_out::LeftOut;

@@ -195,7 +195,10 @@ mod tests {
         let said = complaint(of("path,label\n0.png,\"a\n1.png,b\n2.png,c\n"));
         assert!(said.contains("line 2: ") && said.contains("quotation mark"), "{said}");
         let notes = of("path,label\n0.png,A\n1.png,a\n2.png,a|b\n3.png,b\n./0.png,A\n0.png,b\n").unwrap().notes;
-        assert!(of("path,label,worse_label\n0.png,A,b\n1.png,b,b\n").unwrap().notes.is_empty(), "for noise of the kind given");
+        assert!(
+            of("path,label,worse_label\n0.png,A,b\n1.png,b,b\n").unwrap().notes.is_empty(),
+            "for noise of the kind given"
+        );
         let misspelt = of("path,label,patients,spilt\n0.png,A,7,train\n1.png,b,8,train\n").unwrap().notes;
         assert_eq!(
             misspelt,

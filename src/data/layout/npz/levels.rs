@@ -54,7 +54,9 @@ impl Scale {
             }
             let top = self.top;
             let by_depth = if self.deep { " (data.bit_depth)" } else { "" };
-            let what = format!("row {i} holds {value}, and black is 0 and white {top}{by_depth}; scale the images to 0 to 255 and save them as uint8");
+            let what = format!(
+                "row {i} holds {value}, and black is 0 and white {top}{by_depth}; scale the images to 0 to 255 and save them as uint8"
+            );
             Err(bad(path, &head.name, what))
         };
         let levels = elements.chunks_exact(head.kind.1).map(level).collect::<Result<_>>()?;
@@ -78,7 +80,11 @@ pub(super) fn range(heads: &[&Head], zip: &mut Zip, path: &Path) -> Result<Optio
                 if !value.is_finite() {
                     let at = start / each + at;
                     let row = if head.fortran { at % images } else { at / per_image.max(1) };
-                    return Err(bad(path, &head.name, format!("row {row} holds {value}, which is no level; replace it")));
+                    return Err(bad(
+                        path,
+                        &head.name,
+                        format!("row {row} holds {value}, which is no level; replace it"),
+                    ));
                 }
                 let (least, most) = range.unwrap_or((value, value));
                 range = Some((least.min(value), most.max(value)));

@@ -18,7 +18,7 @@ use crate::data::{DecodedData, LoadOptions, Need, Part, Split, cache, classes, d
 use decode::{Notes, Remark};
 use levels::Scale;
 use member::{Head, MAX_CLASSES, Zip, bad, entry, header};
-use npyz::{TypeChar, npz::NpzArchive};
+use npyz::npz::NpzArchive;
 use std::path::{Path, PathBuf};
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -143,7 +143,11 @@ pub(in crate::data) fn labels_beside(path: &Path, name: &str) -> Result<(Vec<u32
         return Err(bad(path, name, format!("is not there; the archive has {}", classes::listed(&known))));
     };
     if !matches!(head.shape[..], [_] | [_, 1]) {
-        return Err(bad(path, name, format!("has the shape {:?}; one label for each image is (N,) or (N,1)", head.shape)));
+        return Err(bad(
+            path,
+            name,
+            format!("has the shape {:?}; one label for each image is (N,) or (N,1)", head.shape),
+        ));
     }
     let count = head.shape[0];
     if count > MAX_LABELS {
@@ -159,7 +163,11 @@ pub(in crate::data) fn labels_beside(path: &Path, name: &str) -> Result<(Vec<u32
     // A text takes four bytes at least: a head that claims more of them is not believed.
     let fits = count as u64 <= stored / 4 && stored <= SMALL;
     if head.shape() != [count as u64] || !fits {
-        return Err(bad(path, NAMES, format!("is not one name for each of the {count} labels in {name}, or larger than {SMALL} bytes")));
+        return Err(bad(
+            path,
+            NAMES,
+            format!("is not one name for each of the {count} labels in {name}, or larger than {SMALL} bytes"),
+        ));
     }
     let names = archive.by_name(NAMES).ok().flatten().and_then(|names| names.into_vec::<String>().ok());
     names.map(|names| (labels, Some(names))).ok_or_else(|| bad(path, NAMES, "is no array of texts"))

@@ -131,10 +131,22 @@ fn a_wrong_member_is_named() {
         (base().add("train_labels", &[3], &[0u8; 3]).bytes(), "holds 3 labels, but train_images holds 2"),
         (base().add("train_labels", &[2, 14], &[0u8; 28]).bytes(), "14 labels for each image, as in ChestMNIST"),
         (base().add("train_labels", &[1], &[0u8]).bytes(), "holds 1 labels, but train_images holds 2"),
-        (labels(Maker::new().add("train_images", &[2, 4, 4], &[1i16, -1].repeat(16))), "row 0 holds -1, and black is 0 and white 65535 (data.bit_depth)"),
-        (labels(Maker::new().add("train_images", &[2, 4, 4], &[[0i64; 16], [300; 16]].concat())), "row 1 holds 300, and black is 0 and white 255;"),
-        (labels(Maker::new().add("train_images", &[2, 4, 4], &[[0f32; 16], [f32::NAN; 16]].concat())), "row 1 holds NaN"),
-        (labels(Maker::new().add("train_images", &[2, 4, 4], &[[-0.5f64; 16], [0.0; 16]].concat())), "row 0 holds -0.5"),
+        (
+            labels(Maker::new().add("train_images", &[2, 4, 4], &[1i16, -1].repeat(16))),
+            "row 0 holds -1, and black is 0 and white 65535 (data.bit_depth)",
+        ),
+        (
+            labels(Maker::new().add("train_images", &[2, 4, 4], &[[0i64; 16], [300; 16]].concat())),
+            "row 1 holds 300, and black is 0 and white 255;",
+        ),
+        (
+            labels(Maker::new().add("train_images", &[2, 4, 4], &[[0f32; 16], [f32::NAN; 16]].concat())),
+            "row 1 holds NaN",
+        ),
+        (
+            labels(Maker::new().add("train_images", &[2, 4, 4], &[[-0.5f64; 16], [0.0; 16]].concat())),
+            "row 0 holds -0.5",
+        ),
         (labels(Maker::new().add("train_images", &[2, 4, 4, 4], &[1u8; 128])), "volumes, as in MedMNIST's 3D sets"),
         (labels(Maker::new().add("train_images", &[2, 16], &images)), "has shape [2, 16]"),
         (labels(Maker::new().add("train_images", &[2, 4, 2, 2], &images)), "has shape [2, 4, 2, 2]"),
