@@ -72,6 +72,8 @@ pub(super) struct Evidence {
     near: Vec<Near>,
     /// Rows of the shares of their votes.
     shares: Vec<f64>,
+    /// The length of the features of each image.
+    lengths: Vec<f64>,
 }
 
 impl Job<'_> {
@@ -107,7 +109,9 @@ impl Job<'_> {
         self.progress.stage("look for neighbours", labels.len() as u64, 0, "images");
         let near = self.of_other_groups((&rows, width), &groups, wish.neighbours)?;
         let shares = votes::shares(&near, &labels, classes, TEMPERATURE);
-        let evidence = Evidence { judged, probabilities, loss, near, shares };
+        let length = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        let lengths = rows.chunks_exact(width).map(length).collect();
+        let evidence = Evidence { judged, probabilities, loss, near, shares, lengths };
         let mut found = Audit::of((data, embedded), &labels, (by, alike), evidence, wish);
         found.summary.seconds = since.elapsed().as_secs_f64();
         self.progress.done(&found.summary.told());

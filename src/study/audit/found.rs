@@ -81,7 +81,7 @@ pub struct OffTopic {
     pub split: &'static str,
     /// Its class.
     pub given: String,
-    /// 1 less the mean cosine of its features with those of its nearest neighbours.
+    /// The mean Euclidean distance of its features from those of its nearest neighbours.
     pub distance: f64,
     /// Its place in the data.
     #[serde(skip)]
@@ -184,7 +184,7 @@ impl Audit {
         let left = (0..n).filter(|&i| !evidence.judged[i]);
         rows.extend(left.enumerate().map(|(k, i)| images.row(judged.len() + k, i, &evidence.near)));
         let (close, close_below) = images.close(&evidence.near);
-        let (off_topic, off_topic_above) = images.off_topic(&evidence.near);
+        let (off_topic, off_topic_above) = images.off_topic(&evidence.near, &evidence.lengths);
         let count = |c: usize| labels.iter().filter(|l| **l as usize == c).count();
         let of_class = |c: usize| ClassSummary { class: images.class(c), images: count(c), probably_wrong: wrong[c] };
         let summary = AuditSummary {
@@ -285,12 +285,17 @@ impl Described<'_> {
         (found, fence)
     }
 
-    fn off_topic(&self, near: &[Vec<(f32, usize)>]) -> (Vec<OffTopic>, f64) {
-        let mean = |near: &Vec<(f32, usize)>| {
+    /// Lengths count here, not only directions: an empty picture may lie in the direction of others, far beyond them.
+    fn off_topic(&self, near: &[Vec<(f32, usize)>], lengths: &[f64]) -> (Vec<OffTopic>, f64) {
+        let mean = |(i, near): (usize, &Vec<(f32, usize)>)| {
             let nearest = &near[..near.len().min(NEAREST)];
-            1.0 - nearest.iter().map(|n| f64::from(n.0)).sum::<f64>() / nearest.len().max(1) as f64
+            let apart = |&(cos, j): &(f32, usize)| {
+                let (a, b) = (lengths[i], lengths[j]);
+                (a * a + b * b - 2.0 * a * b * f64::from(cos)).max(0.0).sqrt()
+            };
+            nearest.iter().map(apart).sum::<f64>() / nearest.len().max(1) as f64
         };
-        let distances: Vec<f64> = near.iter().map(mean).collect();
+        let distances: Vec<f64> = near.iter().enumerate().map(mean).collect();
         let Some([first, third]) = quartiles(&distances) else { return (Vec::new(), 0.0) };
         let fence = third + 3.0 * (third - first);
         let far = (0..near.len()).filter(|&i| distances[i] > fence);
