@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const HOMES: &[(&str, &[&str])] = &[
     ("bytemuck", &["data/", "device/", "kernels/", "lab/", "nn/", "noise/learn/", "ssl/", "study/", "tape/"]),
     ("clap", &["cli/"]),
-    ("csv", &["data/layout/table.rs", "lab/tuning_export.rs", "study/results.rs"]),
+    ("csv", &["data/layout/table.rs", "lab/tuning_export.rs", "study/results"]),
     ("ctrlc", &["cli/signals.rs"]),
     ("dicom_parser", &["data/decode/dicom/"]),
     ("dicom_transfer_syntax_registry", &["data/decode/dicom/"]),
@@ -37,7 +37,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("libm", &["data/decode/dicom/tone.rs", "noise/corrupt/instance_dependent.rs"]),
     ("naga", &["device/shader.rs"]),
     ("notify_debouncer_mini", &["lab/watch.rs"]),
-    ("npyz", &["data/layout/npz/"]),
+    ("npyz", &["data/arrays.rs", "data/layout/npz/", "study/predictions.rs"]),
     ("plotters", &["base/plot.rs", "lab/chart.rs", "lab/profile/page.rs", "lab/roofline/chart.rs"]),
     ("pollster", &["device/gpu.rs"]),
     ("rayon", &["data/", "study/neighbours/search.rs"]),
