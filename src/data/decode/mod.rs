@@ -177,6 +177,9 @@ pub struct Listing {
     pub notes: Vec<String>,
 }
 
+/// A file that was decoded: its place in the part, its remarks and its patient.
+type Decoded = (usize, Vec<picture::Remark>, Option<String>);
+
 impl Listing {
     /// Decodes every file and lists those that cannot be decoded, with the reason. The caller adds the notes of the
     /// listing, because they are not about the pixels, which the cache keeps.
@@ -189,9 +192,7 @@ impl Listing {
             let Some(entries) = entries else { continue };
             let (part, mut patients) = (slot.insert(Part::empty(options)), Vec::new());
             let first = firsts(entries);
-            // The result for each file: its place in the part, its remarks and its patient, or why it cannot be read.
-            let mut ended: Vec<Result<(usize, Vec<picture::Remark>, Option<String>), String>> =
-                Vec::with_capacity(entries.len());
+            let mut ended: Vec<Result<Decoded, String>> = Vec::with_capacity(entries.len());
             let one = |i: usize, resizer: &mut Resizer| {
                 if first[i] != i {
                     return Ok(None);
