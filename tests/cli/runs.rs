@@ -166,8 +166,8 @@ fn nearest_neighbours_judge_a_run_s_features() {
     let evaluate = |split| accuracy(&run(&["evaluate", "--data", data, "--run", name, "--split", split, "--json"]));
     assert_eq!(evaluate("test"), trained);
     assert!(evaluate("train").is_null(), "a training image is its own nearest");
-    let csv = std::fs::read_to_string(dir.path().join("out/results.csv")).unwrap();
-    let rows: Vec<Vec<&str>> = csv.lines().map(|l| l.split(',').collect()).collect();
-    let column = rows[0].iter().position(|c| *c == "knn_accuracy").unwrap();
-    assert_eq!(rows[1][column].parse::<f64>().ok(), trained.as_f64());
+    let mut csv = csv::Reader::from_path(dir.path().join("out/results.csv")).unwrap();
+    let column = csv.headers().unwrap().iter().position(|c| c == "knn_accuracy").unwrap();
+    let row = csv.records().next().unwrap().unwrap();
+    assert_eq!(row[column].parse::<f64>().ok(), trained.as_f64());
 }

@@ -85,10 +85,14 @@ pub fn timeless(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
         }
         "results.csv" => {
             let text = text();
-            let rows: Vec<Vec<&str>> = text.lines().map(|l| l.split(',').collect()).collect();
-            let times = rows[0].iter().position(|c| *c == "seconds").unwrap();
-            let row = |r: &Vec<&str>| [&r[..times], &r[times + 1..]].concat().join(",");
-            Some(rows.iter().map(row).collect::<Vec<_>>().join("\n").into_bytes())
+            let read = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+            let rows: Vec<csv::StringRecord> = read.into_records().map(|r| r.unwrap()).collect();
+            let times = rows[0].iter().position(|c| c == "seconds").unwrap();
+            let mut kept = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+            for row in &rows {
+                kept.write_record(row.iter().enumerate().filter(|(i, _)| *i != times).map(|(_, c)| c)).unwrap();
+            }
+            Some(kept.into_inner().unwrap())
         }
         _ => Some(bytes.to_vec()),
     }

@@ -111,6 +111,9 @@ fn without_batch_norm_micro_batches_are_the_whole_batch() {
         for (method, more) in [
             ("simclr", "projection_dims = [16, 8]"),
             ("moco", "queue_size = 20\nbatch_norm_splits = 2\nprojection_dims = [16, 8]"),
+            // The last layer is trained in the first epoch, or left as it began.
+            ("dino", "projection_dims = [16, 8]\noutput_dim = 12\nfreeze_last_layer_epochs = 0"),
+            ("dino", "projection_dims = [16, 8]\noutput_dim = 12\nfreeze_last_layer_epochs = 1"),
             ("mae", "decoder_depth = 1\ndecoder_num_heads = 2\ndecoder_embed_dim = 8\nmask_ratio = 0.5"),
         ] {
             let micro = format!("micro_batch_size = 4\n{more}");

@@ -109,7 +109,7 @@ mod tests {
             let say = |off: bool, method: &str| {
                 said(job, &heard, &format!("moco.queue_size = 16\n[augmentation]\noff = {off}\n"), method)
             };
-            for method in ["simclr", "moco", "byol", "simsiam", "barlow_twins", "vicreg"] {
+            for method in ["simclr", "moco", "byol", "simsiam", "barlow_twins", "vicreg", "dino"] {
                 let told = say(true, method);
                 assert!(told.contains(&format!("the 2 views of an image that {method} compares")), "{method}: {told}");
                 assert!(!say(false, method).contains("augmentation.off"), "{method}");
