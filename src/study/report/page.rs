@@ -161,7 +161,7 @@ fn accuracy(study: &Study) -> Result<String> {
             .iter()
             .map(|r| &r.result)
             .filter(|r| !r.method_told.is_empty())
-            .map(|r| format!("{} was told the {}", r.method.replace('_', " "), r.method_told)),
+            .map(|r| format!("The method {} was told the {}", r.method.replace('_', " "), r.method_told)),
     );
     let told: String = told.iter().map(|what| format!(" {}.", escape(what))).collect();
     Ok(format!(
