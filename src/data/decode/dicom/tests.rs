@@ -119,3 +119,18 @@ fn a_report_among_images_is_left_out_by_its_reason() {
     let strict = LoadOptions { strict: true, ..options(dir.path(), 3) };
     assert!(complaint(load(".", &strict, &|_, _| ())).contains("--strict"));
 }
+
+/// `file` with another value of a short element.
+fn with_short(mut file: Vec<u8>, element: [u8; 4], value: u16) -> Vec<u8> {
+    let head = [&element[..], b"US", &[2, 0]].concat();
+    let at = file.windows(8).position(|w| w == head).unwrap_or_else(|| panic!("no element"));
+    file[at + 8..at + 10].copy_from_slice(&value.to_le_bytes());
+    file
+}
+
+#[test]
+fn the_highest_bit_of_all_is_refused_by_its_number() {
+    let changed = with_short(file("gray_16"), [0x28, 0, 0x02, 0x01], u16::MAX);
+    let said = opened(&changed, Some(Kind::Dicom), 1).err().unwrap();
+    assert!(said.contains("12 of 16 bits and end at bit 65535"), "{said}");
+}
