@@ -5,7 +5,7 @@
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
 use crate::data::decode::Listing;
-use crate::data::{DecodedData, Images, LeftOut, LoadOptions, Origin, Part, Split};
+use crate::data::{DecodedData, Images, LeftOut, LoadOptions, Origin, Part, Split, groups};
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Must change whenever decoding, resizing or this file's layout changes what is stored.
-const VERSION: &str = "wgslab decoded 5";
+const VERSION: &str = "wgslab decoded 6";
 
 /// The only metadata key. The order of several keys in a file would not be fixed.
 const META: &str = "wgslab";
@@ -31,7 +31,7 @@ struct Meta {
     width: usize,
     channels: usize,
     names: [Option<Vec<String>>; 3],
-    /// The groups that the files themselves name.
+    /// Digests of the groups that the files themselves name, which may be those of a hospital.
     groups: [Vec<Option<String>>; 3],
     notes: Vec<String>,
     unreadable: Vec<LeftOut>,
@@ -118,6 +118,11 @@ pub fn through(
     Ok((source, fresh.map(|bytes| Fresh { path, bytes, warning })))
 }
 
+/// The groups of a part as digests.
+fn hidden(part: &Part) -> Vec<Option<String>> {
+    part.groups.iter().map(|g| g.as_deref().map(groups::digest)).collect()
+}
+
 /// The cache file for `source`. None where the source has no images.
 fn pack(path: &Path, source: &DecodedData) -> Result<Option<Vec<u8>>> {
     let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot pack {}: {e}", path.display()));
@@ -125,7 +130,7 @@ fn pack(path: &Path, source: &DecodedData) -> Result<Option<Vec<u8>>> {
     let Images { height, width, channels, .. } = first.images;
     let names = source.parts.each_ref().map(|p| p.as_ref().map(|p| p.images.names.clone()));
     let (name, classes, notes) = (source.name.clone(), source.classes.clone(), source.notes.clone());
-    let groups = source.parts.each_ref().map(|p| p.as_ref().map_or(Vec::new(), |p| p.groups.clone()));
+    let groups = source.parts.each_ref().map(|p| p.as_ref().map_or(Vec::new(), hidden));
     let unreadable = source.unreadable.clone();
     let mut meta =
         Meta { name, classes, height, width, channels, names, groups, notes, unreadable, checksum: String::new() };
