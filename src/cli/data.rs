@@ -91,7 +91,8 @@ impl Views {
 /// set without train can serve an evaluation alone, and is said to.
 ///
 /// Pictures are PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM of one frame. Files that cannot be decoded are
-/// named with the reason and left out; more than a tenth of them is an error, and with --strict any is.
+/// named with the reason and left out; more than a tenth of a split, or all of a class in a split, is an error, and with
+/// --strict any is.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,

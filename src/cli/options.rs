@@ -30,7 +30,7 @@ pub(super) struct Options {
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     pub data_root: PathBuf,
     /// Refuse data with a picture file that cannot be decoded, as `data.strict = true` does. Without it such files are named
-    /// and left out, unless more than a tenth are such
+    /// and left out, unless more than a tenth of a split are such, or all of a class in a split
     #[arg(long, global = true)]
     pub strict: bool,
     /// A table of kernel variants that `wgslab tune` wrote for this adapter [default: the kernels.json of a run or

@@ -5,7 +5,7 @@
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
 use crate::data::decode::Listing;
-use crate::data::{DecodedData, Images, LeftOut, LoadOptions, Origin, Part, Split};
+use crate::data::{DecodedData, Images, LeftOut, LoadOptions, Origin, Part, Split, groups};
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Must change whenever decoding, resizing or this file's layout changes what is stored.
-const VERSION: &str = "wgslab decoded 5";
+const VERSION: &str = "wgslab decoded 6";
 
 /// The only metadata key. The order of several keys in a file would not be fixed.
 const META: &str = "wgslab";
@@ -31,7 +31,7 @@ struct Meta {
     width: usize,
     channels: usize,
     names: [Option<Vec<String>>; 3],
-    /// The groups that the files themselves name.
+    /// Digests of the groups that the files themselves name, which may be those of a hospital.
     groups: [Vec<Option<String>>; 3],
     notes: Vec<String>,
     unreadable: Vec<LeftOut>,
@@ -55,8 +55,8 @@ impl Fresh {
 
 /// The key of a cache file: names, classes and contents of the source's files. Times and sizes would be faster to read,
 /// but a picture may change and keep both, for example when a folder is restored or copied. Reading costs less than the
-/// decoding that it saves. None if a file cannot be read at all: another time it may be read.
-pub fn key_of(listing: &Listing) -> Option<Hasher> {
+/// decoding that it saves. A file that cannot be read is an error.
+pub fn key_of(listing: &Listing) -> Result<Hasher> {
     let mut key = Hasher::new().part("files").part(&listing.name);
     listing.classes.iter().for_each(|c| key.update(c));
     for (split, entries) in Split::ALL.into_iter().zip(&listing.files) {
@@ -66,10 +66,10 @@ pub fn key_of(listing: &Listing) -> Option<Hasher> {
             key.update(split.name());
             key.update(&e.name);
             key.update(e.label.to_le_bytes());
-            key.update(digest.ok()?);
+            key.update(digest?);
         }
     }
-    Some(key)
+    Ok(key)
 }
 
 /// The SHA-256 of a file, read in parts.
@@ -118,6 +118,11 @@ pub fn through(
     Ok((source, fresh.map(|bytes| Fresh { path, bytes, warning })))
 }
 
+/// The groups of a part as digests.
+fn hidden(part: &Part) -> Vec<Option<String>> {
+    part.groups.iter().map(|g| g.as_deref().map(groups::digest)).collect()
+}
+
 /// The cache file for `source`. None where the source has no images.
 fn pack(path: &Path, source: &DecodedData) -> Result<Option<Vec<u8>>> {
     let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot pack {}: {e}", path.display()));
@@ -125,7 +130,7 @@ fn pack(path: &Path, source: &DecodedData) -> Result<Option<Vec<u8>>> {
     let Images { height, width, channels, .. } = first.images;
     let names = source.parts.each_ref().map(|p| p.as_ref().map(|p| p.images.names.clone()));
     let (name, classes, notes) = (source.name.clone(), source.classes.clone(), source.notes.clone());
-    let groups = source.parts.each_ref().map(|p| p.as_ref().map_or(Vec::new(), |p| p.groups.clone()));
+    let groups = source.parts.each_ref().map(|p| p.as_ref().map_or(Vec::new(), hidden));
     let unreadable = source.unreadable.clone();
     let mut meta =
         Meta { name, classes, height, width, channels, names, groups, notes, unreadable, checksum: String::new() };
@@ -263,6 +268,25 @@ mod tests {
         assert_eq!(load().1, 0);
         write_png(&dir.path().join("set/train/c/0.png"), 77, 12);
         assert_eq!(load().1, 8, "a changed file must be decoded again");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_ends_the_load_and_is_not_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["0.png", "1.png"];
+        write_png(&dir.path().join(names[0]), 0, 12);
+        std::fs::create_dir(dir.path().join(names[1])).unwrap(); // reading a folder fails for every user
+        let file = |name: &str| {
+            let (path, name) = (dir.path().join(name), name.to_string());
+            crate::data::decode::ImageFile { path, name, label: 0, group: None }
+        };
+        let files = [Some(names.map(file).to_vec()), None, None];
+        let listing = Listing { name: "x".into(), classes: vec!["c".into()], files, ..Listing::default() };
+        let options = crate::data::testing::options(dir.path(), 3);
+        for said in [listing.decode(&options, &|_, _| ()).err(), key_of(&listing).err()] {
+            let said = said.unwrap().to_string();
+            assert!(said.contains("1.png") && said.contains("read"), "{said}");
+        }
     }
 
     #[test]

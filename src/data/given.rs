@@ -78,22 +78,18 @@ impl GivenFile {
         }
     }
 
-    /// Labels by place are of this dataset only where there are as many as training images in its file: those that were left
-    /// out as duplicates are not known by name.
+    /// Labels by place are of this dataset only where there are as many as training images in its file, with those that
+    /// were dropped.
     fn expect_whole(&self, data: &Dataset) -> Result<()> {
-        let places = || data.train.names.iter().chain(&data.val.names).filter_map(|n| n.strip_prefix("train/"));
-        let known = places().count();
-        if known == 0 {
+        if !data.train.names.iter().chain(&data.val.names).any(|n| n.starts_with("train/")) {
             return Err(
                 self.wrong("has no array `names`, and the images of the dataset are not known by their place".into())
             );
         }
-        let last = places().filter_map(|n| n.parse::<usize>().ok()).max().unwrap_or(0);
-        let held = self.labels.len();
-        if held <= last || held > known + data.dropped_duplicates {
+        let (held, due) = (self.labels.len(), data.train_in_files);
+        if held != due {
             return Err(self.wrong(format!(
-                "holds {held} labels, and the training split {} images; give one for each, in the order of the dataset's file",
-                (last + 1).max(known + data.dropped_duplicates)
+                "holds {held} labels, and the training split {due} images; give one for each, in the order of the dataset's file"
             )));
         }
         Ok(())
@@ -174,6 +170,7 @@ mod tests {
             val: images(&[]),
             test: images(&[]),
             dropped_duplicates: 0,
+            train_in_files: names.len(),
             left_out: Vec::new(),
             fingerprint: String::new(),
             warnings: Vec::new(),
@@ -225,13 +222,18 @@ mod tests {
         let placed = read(&[("worse", Array::I64(&[1, 0, 1]))], "worse").unwrap();
         let mut by_place = data(&["cat", "dog"], &["train/2", "train/0"]);
         by_place.val = images(&["train/1"]);
+        by_place.train_in_files = 3;
         assert_eq!(placed.of(&by_place.train, &by_place).unwrap(), [1, 1]);
         assert_eq!(placed.of(&by_place.val, &by_place).unwrap(), [0]);
-        by_place.val = images(&["train/1", "train/3"]);
-        assert!(
-            complaint(placed.of(&by_place.train, &by_place))
-                .contains("holds 3 labels, and the training split 4 images")
-        );
+        // One that was dropped from train has a label, and one dropped from val has none.
+        for (train_in_files, dropped_duplicates) in [(4, 1), (2, 1)] {
+            let other = Dataset { train_in_files, dropped_duplicates, ..by_place.clone() };
+            let said = complaint(placed.of(&other.train, &other));
+            assert!(
+                said.contains(&format!("holds 3 labels, and the training split {train_in_files} images")),
+                "{said}"
+            );
+        }
         assert!(complaint(placed.of(&by_name.train, &by_name)).contains("not known by their place"));
         let said = complaint(read(&[("worse", Array::F32(&[0.0; 4], vec![2, 2]))], "worse"));
         assert!(said.contains("one label for each image"), "{said}");

@@ -1,6 +1,7 @@
 //! Groups of images that belong together; in medicine, the images of one patient. Two pictures of a patient are nearly
 //! the same picture, so no two splits have images of one patient.
 
+use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::data::decode::Listing;
 use crate::data::{LoadOptions, Part, Split, classes};
@@ -25,9 +26,22 @@ pub(super) fn decoded(parts: &[Option<Part>; 3]) -> [Groups<'_>; 3] {
     parts.each_ref().map(|part| part.iter().flat_map(|p| &p.groups).map(Option::as_deref).collect())
 }
 
+/// What the cache keeps of a group: equal groups have equal digests, and the name cannot be read.
+pub(super) fn digest(group: &str) -> String {
+    Hasher::new().part("wgslab group 1").part(group).short()
+}
+
 /// Gives the images of `parts` the groups of their files. A file that could not be decoded has no image. An image whose
-/// group the listing does not know keeps the one that its own file names.
+/// group the listing does not know keeps the one that its own file names. From the cache that is a digest, so where the
+/// listing has a group of that digest, the two are the same.
 pub(super) fn attach(listing: &Listing, parts: &mut [Option<Part>; 3]) {
+    let known: HashMap<String, String> =
+        listing.files.iter().flatten().flatten().filter_map(|e| e.group.clone()).map(|g| (digest(&g), g)).collect();
+    for group in parts.iter_mut().flatten().flat_map(|p| p.groups.iter_mut().flatten()) {
+        if let Some(name) = known.get(group) {
+            group.clone_from(name);
+        }
+    }
     for ((entries, groups), part) in listing.files.iter().zip(listed(listing)).zip(parts) {
         let (Some(entries), Some(part)) = (entries, part) else { continue };
         if groups.is_empty() {

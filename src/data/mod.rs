@@ -125,6 +125,8 @@ pub struct Dataset {
     pub test: Images,
     /// Exact duplicates of test images dropped from train and val, and of validation images dropped from train.
     pub dropped_duplicates: usize,
+    /// Images that the files have for train, with those that were dropped and those that were cut from it for val.
+    pub train_in_files: usize,
     /// Files that could not be decoded.
     pub left_out: Vec<LeftOut>,
     /// Content address of the classes, of every split's pixels and labels, in order, and of what is left out.

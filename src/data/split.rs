@@ -154,6 +154,7 @@ pub fn assemble(source: DecodedData, options: &LoadOptions, need: Need) -> Resul
     let fail = |what: String| Error::Data(format!("{name}: {what}"));
     let [train, test] = [train, test].map(|p| p.unwrap_or_else(|| Part::empty(options)));
     let before = train.images.class_counts(classes.len());
+    let train_in_files = train.images.len();
     let mut dropped = 0;
     let mut of_patients = 0;
     let train = groups::without(without(train, &test, &mut dropped), &test, &mut of_patients);
@@ -204,8 +205,8 @@ pub fn assemble(source: DecodedData, options: &LoadOptions, need: Need) -> Resul
         _ => {}
     }
     let fingerprint = left_out::covered(fingerprint(&classes, [&train, &val, &test]), unreadable.iter());
-    let dropped_duplicates = dropped;
-    Ok(Dataset { name, classes, train, val, test, dropped_duplicates, left_out: unreadable, fingerprint, warnings })
+    let (dropped_duplicates, left_out) = (dropped, unreadable);
+    Ok(Dataset { name, classes, train, val, test, dropped_duplicates, train_in_files, left_out, fingerprint, warnings })
 }
 
 /// `part` without the pictures that `other` holds. Counts those dropped.
@@ -305,7 +306,7 @@ mod tests {
         assert_eq!(data.train.pixels, [2, 4, 5, 5]);
         assert_eq!(data.val.pixels, [3, 8]);
         assert_eq!(data.test.pixels, [1, 9, 9]);
-        assert_eq!(data.dropped_duplicates, 4);
+        assert_eq!((data.dropped_duplicates, data.train_in_files), (4, 7));
     }
 
     #[test]

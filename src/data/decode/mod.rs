@@ -181,7 +181,7 @@ pub struct Listing {
 type Decoded = (usize, Vec<picture::Remark>, Option<String>);
 
 impl Listing {
-    /// Decodes every file and lists those that cannot be decoded, with the reason. The caller adds the notes of the
+    /// Decodes every file and lists those that cannot be decoded, with the reason. A file that cannot be read is an error. The caller adds the notes of the
     /// listing, because they are not about the pixels, which the cache keeps.
     pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
         let total = self.files.iter().flatten().map(Vec::len).sum();
@@ -193,27 +193,31 @@ impl Listing {
             let (part, mut patients) = (slot.insert(Part::empty(options)), Vec::new());
             let first = firsts(entries);
             let mut ended: Vec<Result<Decoded, String>> = Vec::with_capacity(entries.len());
-            let one = |i: usize, resizer: &mut Resizer| {
+            let one = |i: usize, resizer: &mut Resizer| -> Result<Option<Result<_, String>>> {
                 if first[i] != i {
                     return Ok(None);
                 }
-                let limit = picture::Limit::new(options.max_pixels, &gate);
-                let opened = picture::open(&entries[i].path, options.channels, options.bit_depth, &limit);
-                opened.map(|o| Some(o.raw.store(options, resizer).map(|stored| (stored, o.remarks, o.patient))))
+                let (path, limit) = (&entries[i].path, picture::Limit::new(options.max_pixels, &gate));
+                // A file that cannot be read now may be read another time, so it is not one that cannot be decoded.
+                let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
+                let kind = picture::Kind::of_ending(path);
+                match picture::read(&bytes, kind, options.channels, options.bit_depth, &limit) {
+                    Ok(o) => Ok(Some(Ok((o.raw.store(options, resizer)?, o.remarks, o.patient)))),
+                    Err(reason) => Ok(Some(Err(reason))),
+                }
             };
             in_parallel(entries.len(), one, |i, result| {
                 let entry = &entries[i];
-                let read = match result {
-                    Ok(Some(stored)) => {
-                        let ((pixels, origin), remarks, patient) = stored?;
+                let read = match result? {
+                    Some(Ok(((pixels, origin), remarks, patient))) => {
                         part.push(&pixels, origin, entry.label, entry.name.clone());
                         Ok((part.images.len() - 1, remarks, patient))
                     }
-                    Ok(None) => ended[first[i]].clone().inspect(|(at, ..)| {
+                    None => ended[first[i]].clone().inspect(|(at, ..)| {
                         let (pixels, origin) = (part.images.image(*at).to_vec(), part.origins[*at]);
                         part.push(&pixels, origin, entry.label, entry.name.clone());
                     }),
-                    Err(reason) => Err(reason),
+                    Some(Err(reason)) => Err(reason),
                 };
                 match &read {
                     Ok((_, remarks, patient)) => {

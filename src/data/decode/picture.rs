@@ -144,13 +144,8 @@ pub fn is_dicom(path: &Path) -> bool {
     regular && std::fs::File::open(path).and_then(read).is_ok() && dicom::begins(&head)
 }
 
-/// Reads the file at `path`: 1 or 3 channels of bytes, upright, with remarks. `bits` is the bit depth of 16-bit files.
-pub fn open(path: &Path, channels: usize, bits: u32, limit: &Limit) -> Result<Opened, String> {
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-    read(&bytes, Kind::of_ending(path), channels, bits, limit)
-}
-
-/// Reads the content of a file whose ending names the kind `promised`.
+/// Reads the content of a file whose ending names the kind `promised`: 1 or 3 channels of bytes, upright, with remarks.
+/// `bits` is the bit depth of 16-bit files.
 pub fn read(bytes: &[u8], promised: Option<Kind>, channels: usize, bits: u32, limit: &Limit) -> Result<Opened, String> {
     if bytes.is_empty() {
         return Err("it is empty".into());

@@ -111,7 +111,7 @@ impl Found for Listing {
     }
 
     fn key(&self) -> Result<Option<Hasher>> {
-        Ok(cache::key_of(self))
+        cache::key_of(self).map(Some)
     }
 
     fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {

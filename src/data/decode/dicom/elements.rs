@@ -107,6 +107,12 @@ pub struct Pixels {
 }
 
 impl Elements {
+    /// Puts an element in, for tests.
+    #[cfg(test)]
+    pub fn put(&mut self, tag: Tag, value: impl AsRef<[u8]>) {
+        self.values.insert(tag, value.as_ref().to_vec());
+    }
+
     /// Whether the element is there and not empty.
     pub fn has(&self, tag: Tag) -> bool {
         self.values.get(&tag).is_some_and(|v| !v.is_empty())

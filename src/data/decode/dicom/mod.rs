@@ -83,7 +83,7 @@ impl Form {
             return Err(format!("samples of {allocated} bits (BitsAllocated) are not read; save it with 8 or 16"));
         }
         let high = e.short(elements::HIGH_BIT).unwrap_or(stored.saturating_sub(1));
-        if !(1..=allocated).contains(&stored) || high + 1 != stored {
+        if !(1..=allocated).contains(&stored) || high.checked_add(1) != Some(stored) {
             return Err(format!(
                 "its samples have {stored} of {allocated} bits and end at bit {high}; the lowest bits must be the ones stored"
             ));

@@ -119,3 +119,46 @@ fn a_report_among_images_is_left_out_by_its_reason() {
     let strict = LoadOptions { strict: true, ..options(dir.path(), 3) };
     assert!(complaint(load(".", &strict, &|_, _| ())).contains("--strict"));
 }
+
+/// `file` with another value of a short element.
+fn with_short(mut file: Vec<u8>, element: [u8; 4], value: u16) -> Vec<u8> {
+    let head = [&element[..], b"US", &[2, 0]].concat();
+    let at = file.windows(8).position(|w| w == head).unwrap_or_else(|| panic!("no element"));
+    file[at + 8..at + 10].copy_from_slice(&value.to_le_bytes());
+    file
+}
+
+#[test]
+fn the_highest_bit_of_all_is_refused_by_its_number() {
+    let changed = with_short(file("gray_16"), [0x28, 0, 0x02, 0x01], u16::MAX);
+    let said = opened(&changed, Some(Kind::Dicom), 1).err().unwrap();
+    assert!(said.contains("12 of 16 bits and end at bit 65535"), "{said}");
+}
+
+#[test]
+fn the_cache_does_not_name_a_patient_and_keeps_patients_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    // The list names the patient of half of the images. That of the others stands in their files alone.
+    let mut text = "path,label,split,patient\n".to_string();
+    for i in 0..12u8 {
+        write(&dir.path().join(format!("{i}.dcm")), &of_patient(100 + usize::from(i / 2), i));
+        let named = if i % 2 == 0 { format!("P{}", 100 + i / 2) } else { String::new() };
+        text += &format!(
+            "{i}.dcm,{},{},{named}\n",
+            ["a", "b"][usize::from(i / 2 % 2)],
+            if i < 9 { "train" } else { "test" }
+        );
+    }
+    write(&dir.path().join("m.csv"), text.as_bytes());
+    let cached = LoadOptions { cache: Some(dir.path().join("cache")), ..options(dir.path(), 1) };
+    for _ in 0..2 {
+        let data = load("m.csv", &cached, &|_, _| ()).unwrap();
+        // Image 8 is of the patient of 9, which only the file of 9 says.
+        assert!(!data.train.names.iter().chain(&data.val.names).any(|n| n == "8.dcm"), "{:?}", data.train.names);
+        assert_eq!((data.train.len() + data.val.len(), data.test.len()), (8, 3));
+    }
+    let file = std::fs::read_dir(dir.path().join("cache")).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(file).unwrap();
+    let names = |id: &str| bytes.windows(id.len()).any(|w| w == id.as_bytes());
+    assert!(names("9.dcm") && (100..106).all(|p| !names(&format!("P{p}"))));
+}

@@ -38,6 +38,13 @@ impl Tone {
         }
         let slope = e.decimal(elements::SLOPE, "RescaleSlope")?.unwrap_or(1.0);
         let intercept = e.decimal(elements::INTERCEPT, "RescaleIntercept")?.unwrap_or(0.0);
+        // At the largest value of 32 bits two neighbours must still differ, or values that differ would have one level.
+        let [a, b] = [2f64.powi(32), 2f64.powi(32) - 1.0].map(|v| v * slope + intercept);
+        if !(a - b).is_finite() || a == b {
+            return Err(format!(
+                "its RescaleSlope {slope:?} and RescaleIntercept {intercept:?} do not keep its values apart; save it with others"
+            ));
+        }
         let center = e.decimal(elements::CENTER, "WindowCenter")?;
         let width = e.decimal(elements::WIDTH, "WindowWidth")?;
         let view = match (center, width) {
@@ -110,5 +117,28 @@ impl Tone {
         let share = share.clamp(0.0, 1.0);
         let share = if self.inverted { 1.0 - share } else { share };
         (share * 255.0 + 0.5).floor() as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rescale_that_makes_values_equal_or_endless_is_refused_by_name() {
+        let of = |slope: &str, intercept: &str| {
+            let mut e = Elements::default();
+            e.put(elements::SLOPE, slope);
+            e.put(elements::INTERCEPT, intercept);
+            Tone::of(&e, false).map(|tone| tone.levels([0, 1, 2].into_iter(), None).0)
+        };
+        for (slope, intercept) in [("0", "0"), ("-0.0", "5"), ("1e308", "0"), ("1", "1e300"), ("1e-300", "1")] {
+            let said = of(slope, intercept).err().unwrap();
+            assert!(said.contains("its RescaleSlope") && said.contains("RescaleIntercept"), "{said}");
+        }
+        for (slope, intercept) in [("1", "-1024"), ("0.0001", "0"), ("-0.25", "7.5"), ("1e6", "1e9")] {
+            let due: [u8; 3] = if slope.starts_with('-') { [255, 128, 0] } else { [0, 128, 255] };
+            assert_eq!(of(slope, intercept).unwrap(), due, "{slope} {intercept}");
+        }
     }
 }
