@@ -97,6 +97,35 @@ mod tests {
 
     const SPECS: &str = "[data]\nspecs = [\"phantom:fetal\", \"phantom:dermnet\", \"phantom:covid\"]\n";
 
+    /// Labels of a file have another share of wrong ones in each dataset, 0 too.
+    #[test]
+    fn given_labels_are_one_level_of_all_datasets() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "[data]\nspecs = [\"phantom:fetal\", \"phantom:covid\"]\n[pretraining]\nmethods = [\"none\"]\n\
+                    [noise]\nkinds = [\"given\"]\nrates = [0.0]\n[noise.given]\nfile = \"given.csv\"\n";
+        let grid = write_study(dir.path(), text);
+        for cell in grid.iter().filter(|c| c.noise_kind.is_some()) {
+            let rate = if cell.dataset.contains("covid") { 0.0 } else { 0.173_456_789 };
+            let row = CellResult { noise_rate: rate, realised_noise_rate: rate, ..sample(cell, 0.5) };
+            finish(&run_folder(dir.path(), &cell.name), &row, &epochs(cell));
+        }
+        let study = read::Study::read(dir.path(), &gather(dir.path()).unwrap()).unwrap();
+        let (levels, series) = (study.levels("given"), &study.series()[0]);
+        let words: Vec<String> = levels.iter().map(|l| l.words()).collect();
+        assert_eq!((words, study.kinds()), (vec!["clean labels".into(), "given labels".into()], vec!["given".into()]));
+        assert!(
+            study.levels("symmetric").iter().all(|l| l.is_clean()),
+            "0 wrong labels of a file are not clean labels"
+        );
+        for (dataset, share) in [("phantom-fetal", 17.3456789), ("phantom-covid", 0.0)] {
+            assert_eq!(study.repeats(dataset, &levels[1], series).len(), 1);
+            let x: Vec<f64> = study.accuracy_line(dataset, "given", series).iter().map(|p| p.x).collect();
+            assert!(x.len() == 2 && x[0] == 0.0 && (x[1] - share).abs() < 1e-9, "{x:?}");
+        }
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(page.contains("<td>17.3</td>") && !page.contains("17.3457"), "the share is a number of the table");
+    }
+
     #[test]
     fn a_report_stands_alone_and_says_what_the_results_say() {
         let dir = tempfile::tempdir().unwrap();
