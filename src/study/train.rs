@@ -24,7 +24,7 @@ use super::stage::{EpochSums, Stage, Task, add_missing, begun, load_cursor};
 use super::start::{Start, backbone_metadata};
 use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::text::counted;
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, files};
 use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Mode, Params, Recipe, checkpoint};
@@ -224,7 +224,7 @@ fn provenance(
     Provenance::new(job.gpu, settings, &set.data.fingerprint, start, &steps)
 }
 
-/// What a finished folder holds.
+/// What a finished folder holds; the projection where there is one.
 const FILES: [&str; 10] =
     [CONFIG, ENVIRONMENT, LABELS, EPOCHS, STEPS, STATE, BACKBONE, PREDICTIONS, PROJECTION, RESULT];
 
@@ -270,7 +270,10 @@ pub(super) fn run(
         write_labels(&folder.join(LABELS), &LabelRow::all(&data.train, &ready.task.given.train))?;
         let result = ready.train(cell, at, folder, &made.address)?;
         write_result(folder, &result)?;
-        Done::write(folder, &made.address, &FILES)?;
+        // Features that are not finite have no picture.
+        let drawn = files::exists(&folder.join(PROJECTION))?;
+        let names: Vec<&str> = FILES.into_iter().filter(|name| *name != PROJECTION || drawn).collect();
+        Done::write(folder, &made.address, &names)?;
         Ok(result)
     })
 }

@@ -24,6 +24,7 @@ pub fn report(dir: &Path, gathered: &Gathered) -> Result<(PathBuf, Vec<String>)>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::progress::Silent;
     use crate::study::folder::Done;
     use crate::study::folder::write_config;
     use crate::study::names::{DONE, EPOCHS, PROJECTION, RESULT};
@@ -239,7 +240,7 @@ mod tests {
             shares: [0.614, 0.2],
             test_images: 9,
         };
-        projection.write(&folder).unwrap();
+        assert!(projection.write(&folder, &Silent).unwrap());
         Done::write(&folder, "address", &[RESULT, EPOCHS, PROJECTION]).unwrap();
         let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
         for part in [
@@ -253,7 +254,8 @@ mod tests {
         }
         assert!(page.contains("<li>SimCLR on phantom-covid</li>"), "the others still have none");
         // A right checksum, and a label of no class.
-        Projection { labels: vec![0, 1, 2], ..projection }.write(&folder).unwrap();
+        let damaged = Projection { labels: vec![0, 1, 2], ..projection };
+        crate::base::seal::write(&folder.join(PROJECTION), &damaged).unwrap();
         Done::write(&folder, "address", &[RESULT, EPOCHS, PROJECTION]).unwrap();
         let (_, not_shown) = report(dir.path(), &gather(dir.path()).unwrap()).unwrap();
         assert!(not_shown.len() == 1 && not_shown[0].contains("it holds the label 2"), "{not_shown:?}");
