@@ -151,7 +151,7 @@ mod tests {
             assert_eq!((clean.noise_kind.as_str(), clean.realised_noise_rate), ("none", 0.0));
             assert_eq!((human.noise_kind.as_str(), human.noise_rate, human.realised_noise_rate), ("given", 0.25, 0.25));
             let moved: u64 = (0..3).map(|c| human.noise_matrix[c][(c + 1) % 3]).sum();
-            assert_eq!((moved, human.validation_labels), (10, ValidationLabels::Clean));
+            assert_eq!((moved, human.validation_labels, human.noise_seed), (10, ValidationLabels::Clean, None));
             assert!(std::fs::read_to_string(job.out.join("report.html")).unwrap().contains("25 % given noise"));
             given[39] = (given[39] + 1) % 3;
             write(&given);

@@ -69,7 +69,7 @@ impl Measured<'_> {
             noise_kind: cell.kind_name(),
             noise_rate: if has_rate { cell.noise_rate } else { realised_noise_rate },
             realised_noise_rate,
-            noise_seed: cell.noise_kind.map(|_| cell.seed_of_noise()),
+            noise_seed: cell.noise_kind.filter(|kind| kind.has_rate()).map(|_| cell.seed_of_noise()),
             validation_labels: if cell.noise_kind.is_some() { cell.validation } else { Default::default() },
             noise_matrix: ConfusionMatrix::new(classes, &data.train.labels, self.given)?.rows(),
             method: cell.method.to_string(),

@@ -100,9 +100,10 @@ pub(super) fn run(
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given.train))?;
         write_epochs(folder, &[])?; // nothing was trained in epochs
         probe.predict(folder, &found)?;
-        Projection::of(&probe.features[2], probe.width(), &set.data).write(folder)?;
+        let drawn = Projection::of(&probe.features[2], probe.width(), &set.data).write(folder, job.progress)?;
         write_result(folder, &result)?;
-        let mut written = vec![CONFIG, ENVIRONMENT, LABELS, EPOCHS, PREDICTIONS, PROJECTION, RESULT];
+        let mut written = vec![CONFIG, ENVIRONMENT, LABELS, EPOCHS, PREDICTIONS, RESULT];
+        written.extend(drawn.then_some(PROJECTION));
         if let Some(classifier) = &classifier {
             probe.save(&folder.join(BACKBONE), classifier, cell, &made.address)?;
             written.push(BACKBONE);

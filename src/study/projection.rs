@@ -7,8 +7,9 @@
 use super::collapse::products;
 use super::folder::Done;
 use super::names::{PROJECTION, REDO};
+use crate::base::progress::Progress;
 use crate::base::rng::Rng;
-use crate::base::{Error, Result, seal};
+use crate::base::{Error, Result, files, seal};
 use crate::data::Dataset;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -51,9 +52,21 @@ impl Projection {
         Projection { classes: data.classes.clone(), labels, points, shares, test_images: images }
     }
 
-    /// Writes it into a run's folder.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        seal::write(&folder.join(PROJECTION), self)
+    /// Writes it into a run's folder, and says whether there is one: features that are not finite have no picture, which is
+    /// told.
+    pub fn write(&self, folder: &Path, progress: &dyn Progress) -> Result<bool> {
+        let path = folder.join(PROJECTION);
+        if let Err(why) = self.plausible() {
+            let folder = folder.display();
+            progress
+                .note(&format!("warning: {folder} gets no picture of its features, since {why}; are they all finite?"));
+            if files::exists(&path)? {
+                std::fs::remove_file(&path).map_err(|e| Error::io(&path, "delete", e))?; // of an earlier try
+            }
+            return Ok(false);
+        }
+        seal::write(&path, self)?;
+        Ok(true)
     }
 
     /// What a finished run kept; none of one that an earlier version made.
@@ -98,6 +111,9 @@ fn scores(rows: &[&[f32]], width: usize) -> (Vec<[f32; 2]>, [f64; 2]) {
     // Rows that are one but for the rounding of f32 have no direction.
     let length: f64 = rows.iter().flat_map(|row| row.iter()).map(|v| f64::from(*v).powi(2)).sum();
     let (mut points, mut shares) = (vec![[0.0; 2]; n], [0.0; 2]);
+    if !length.is_finite() {
+        return (vec![[f32::NAN; 2]; n], shares); // see `plausible`
+    }
     if trace <= 1e-12 * length {
         return (points, shares);
     }
@@ -196,6 +212,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::progress::Silent;
     use crate::study::collapse::eigenvalues;
 
     fn of(rows: &[Vec<f32>]) -> (Vec<[f32; 2]>, [f64; 2]) {
@@ -254,6 +271,25 @@ mod tests {
         }
         let across: f64 = points.iter().map(|p| f64::from(p[0]) * f64::from(p[1])).sum();
         assert!(across.abs() < 1e-4 * all[all.len() - 1], "{across}");
+    }
+
+    /// A reader would call it damaged.
+    #[test]
+    fn features_that_are_not_finite_leave_no_picture() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = |rows: &[Vec<f32>]| {
+            let (points, shares) = of(rows);
+            let (classes, labels) = (vec!["a".to_string()], vec![0; points.len()]);
+            Projection { classes, test_images: labels.len(), labels, points, shares }
+        };
+        let write = |rows: &[Vec<f32>]| {
+            let written = made(rows).write(dir.path(), &Silent).unwrap();
+            (written, dir.path().join(PROJECTION).exists())
+        };
+        assert_eq!(write(&[vec![1.0, 2.0], vec![3.0, 5.0]]), (true, true));
+        for bad in [f32::NAN, f32::INFINITY] {
+            assert_eq!(write(&[vec![1.0, bad], vec![3.0, 5.0]]), (false, false), "{bad}");
+        }
     }
 
     #[test]

@@ -47,10 +47,9 @@ fn noise_settings(settings: &mut Value, cell: &Cell) {
     if !cell.noise_settings.is_empty() {
         settings["noise_settings"] = json!(cell.noise_settings);
     }
-    if cell.noise_kind.is_none() {
-        return;
-    }
-    if let NoiseSeed::Fixed(seed) = cell.noise_seed {
+    let Some(kind) = cell.noise_kind else { return };
+    // Nothing is drawn of labels that come from a file.
+    if let (NoiseSeed::Fixed(seed), true) = (cell.noise_seed, kind.has_rate()) {
         settings["noise_seed"] = json!(seed);
     }
     if cell.validation != ValidationLabels::default() {
@@ -202,6 +201,13 @@ mod tests {
         let seed = |seed| pretraining_settings(&config, &config.pretraining_of("simclr").unwrap(), seed);
         assert_ne!(seed(0), seed(1));
         assert_ne!(training("seeds = [0]"), training("seeds = [1]"));
+    }
+
+    #[test]
+    fn given_labels_are_the_same_run_whatever_seed_the_noise_has() {
+        let given = "[noise]\nkinds = [\"given\"]\nrates = []";
+        assert_eq!(training(given), training(&format!("{given}\nseed = 3")));
+        assert_ne!(training(given), training(&format!("{given}\nvalidation = \"noisy\"")));
     }
 
     #[test]

@@ -327,6 +327,14 @@ pub(super) fn add_missing(gpu: &Gpu, state: &mut State, tape: &Tape) -> Result<(
 /// The cursor of an interrupted run in `folder`, its tensors written over those of `state`; none where nothing was
 /// saved yet.
 pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, made: &Provenance) -> Result<Option<Cursor>> {
+    let Some(saved) = begun(folder, made)? else { return Ok(None) };
+    let cursor = Cursor::read(&folder.join(STATE), &saved.metadata)?;
+    saved.restore(gpu, state)?;
+    Ok(Some(cursor))
+}
+
+/// The state of a stage that `made` began in the folder; none where nothing was begun, an error where it was another stage.
+pub(super) fn begun(folder: &Path, made: &Provenance) -> Result<Option<Checkpoint>> {
     let path = folder.join(STATE);
     if !files::exists(&path)? {
         return Ok(None);
@@ -336,9 +344,7 @@ pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, made: &Proven
     if saved.metadata.get("address").is_some_and(|address| *address != made.address) {
         return Err(made.another(folder));
     }
-    let cursor = Cursor::read(&path, &saved.metadata)?;
-    saved.restore(gpu, state)?;
-    Ok(Some(cursor))
+    Ok(Some(saved))
 }
 
 #[cfg(test)]

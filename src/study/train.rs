@@ -20,11 +20,11 @@ use super::results::{CellResult, EpochRecord, LabelRow, Phase, read_result, writ
 use super::sample_loss::{SELECTED, keep, keep_losses, losses_before, losses_of};
 use super::session::Job;
 use super::settings::training_settings;
-use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
+use super::stage::{EpochSums, Stage, Task, add_missing, begun, load_cursor};
 use super::start::{Start, backbone_metadata};
 use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::text::counted;
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, files};
 use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Mode, Params, Recipe, checkpoint};
@@ -224,7 +224,7 @@ fn provenance(
     Provenance::new(job.gpu, settings, &set.data.fingerprint, start, &steps)
 }
 
-/// What a finished folder holds.
+/// What a finished folder holds; the projection where there is one.
 const FILES: [&str; 10] =
     [CONFIG, ENVIRONMENT, LABELS, EPOCHS, STEPS, STATE, BACKBONE, PREDICTIONS, PROJECTION, RESULT];
 
@@ -245,13 +245,20 @@ pub(super) fn run(
     if busy(folder)? {
         return Err(Error::Busy(folder.to_path_buf())); // before minutes of compiling
     }
-    // What can be refused is refused before the folder is touched.
-    let estimate = Estimate::of(job, set, cell, start, folder)?;
-    let ready = Ready::new(job, set, (cell, given), start, estimate)?;
+    // What can be refused is refused before the folder is touched. A first stage trains in the folder: it has to be held.
+    let ready = |estimate| Ready::new(job, set, (cell, given.clone()), start, estimate);
+    let early = if first_stage(job, cell)?.is_none() { Some(ready(Estimate::default())?) } else { None };
     locked(folder, || {
         if let Some(result) = kept()? {
             return Ok(result); // of another process, meanwhile
         }
+        let ready = match early {
+            Some(early) => early,
+            None => {
+                begun(folder, &made)?; // another run's is refused before a first stage is trained
+                ready(Estimate::of(job, set, cell, start, folder)?)?
+            }
+        };
         let at = load_cursor(folder, job.gpu, &ready.state, &made)?;
         let (data, train) = (&set.data, &set.train);
         let weights = start.map(|s| json!({ "made_by": s.made_by, "file": s.path.file_name().map(|n| n.to_string_lossy()), "sha256": s.sha256 }));
@@ -263,7 +270,10 @@ pub(super) fn run(
         write_labels(&folder.join(LABELS), &LabelRow::all(&data.train, &ready.task.given.train))?;
         let result = ready.train(cell, at, folder, &made.address)?;
         write_result(folder, &result)?;
-        Done::write(folder, &made.address, &FILES)?;
+        // Features that are not finite have no picture.
+        let drawn = files::exists(&folder.join(PROJECTION))?;
+        let names: Vec<&str> = FILES.into_iter().filter(|name| *name != PROJECTION || drawn).collect();
+        Done::write(folder, &made.address, &names)?;
         Ok(result)
     })
 }

@@ -84,7 +84,7 @@ fn grid(config: &Config) -> Result<(), Mistake> {
 fn rates(config: &Config) -> Result<(), Mistake> {
     let (key, rates) = ("noise.rates", &config.noise.rates);
     let without: Vec<&str> = config.noise.kinds.iter().filter(|k| !k.has_rate()).map(|k| k.name()).collect();
-    if !rates.is_empty() || without.is_empty() {
+    if !rates.is_empty() || without.len() < config.noise.kinds.len() {
         distinct(key, rates)?;
     }
     rates.iter().try_for_each(|&rate| share(key, rate))?;

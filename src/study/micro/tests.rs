@@ -303,6 +303,8 @@ fn a_micro_batch_divides_the_batch_and_is_a_key_of_pretraining_alone() {
     }
     let e = Config::parse("t.toml", "[training]\nmicro_batch_size = 4").unwrap_err().to_string();
     assert!(e.contains("there is no key `training.micro_batch_size`"), "{e}");
+    let e = Config::parse("t.toml", "[training.elr]\nmicro_batch_size = 4").unwrap_err().to_string();
+    assert!(e.contains("there is no key `training.elr.micro_batch_size`"), "{e}");
 }
 
 /// What does not fit whole is told the largest micro-batch that fits, and fits then.

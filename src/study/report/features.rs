@@ -54,7 +54,7 @@ pub(super) fn features(study: &Study) -> String {
 /// A card with a picture.
 fn figure(of: &Features, projection: &Projection) -> String {
     let r = &of.result;
-    let weights = match (r.protocol, r.noise_rate == 0.0) {
+    let weights = match (r.protocol, r.noise_kind == "none") {
         (Protocol::Finetune, true) => "Trained on clean labels".to_string(),
         (Protocol::Finetune, false) => {
             format!("Trained with {} % {} noise", (r.noise_rate * 1e4).round() / 100.0, r.noise_kind)

@@ -24,6 +24,7 @@ pub fn report(dir: &Path, gathered: &Gathered) -> Result<(PathBuf, Vec<String>)>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::progress::Silent;
     use crate::study::folder::Done;
     use crate::study::folder::write_config;
     use crate::study::names::{DONE, EPOCHS, PROJECTION, RESULT};
@@ -96,6 +97,35 @@ mod tests {
     }
 
     const SPECS: &str = "[data]\nspecs = [\"phantom:fetal\", \"phantom:dermnet\", \"phantom:covid\"]\n";
+
+    /// Labels of a file have another share of wrong ones in each dataset, 0 too.
+    #[test]
+    fn given_labels_are_one_level_of_all_datasets() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "[data]\nspecs = [\"phantom:fetal\", \"phantom:covid\"]\n[pretraining]\nmethods = [\"none\"]\n\
+                    [noise]\nkinds = [\"given\"]\nrates = [0.0]\n[noise.given]\nfile = \"given.csv\"\n";
+        let grid = write_study(dir.path(), text);
+        for cell in grid.iter().filter(|c| c.noise_kind.is_some()) {
+            let rate = if cell.dataset.contains("covid") { 0.0 } else { 0.173_456_789 };
+            let row = CellResult { noise_rate: rate, realised_noise_rate: rate, ..sample(cell, 0.5) };
+            finish(&run_folder(dir.path(), &cell.name), &row, &epochs(cell));
+        }
+        let study = read::Study::read(dir.path(), &gather(dir.path()).unwrap()).unwrap();
+        let (levels, series) = (study.levels("given"), &study.series()[0]);
+        let words: Vec<String> = levels.iter().map(|l| l.words()).collect();
+        assert_eq!((words, study.kinds()), (vec!["clean labels".into(), "given labels".into()], vec!["given".into()]));
+        assert!(
+            study.levels("symmetric").iter().all(|l| l.is_clean()),
+            "0 wrong labels of a file are not clean labels"
+        );
+        for (dataset, share) in [("phantom-fetal", 17.3456789), ("phantom-covid", 0.0)] {
+            assert_eq!(study.repeats(dataset, &levels[1], series).len(), 1);
+            let x: Vec<f64> = study.accuracy_line(dataset, "given", series).iter().map(|p| p.x).collect();
+            assert!(x.len() == 2 && x[0] == 0.0 && (x[1] - share).abs() < 1e-9, "{x:?}");
+        }
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(page.contains("<td>17.3</td>") && !page.contains("17.3457"), "the share is a number of the table");
+    }
 
     #[test]
     fn a_report_stands_alone_and_says_what_the_results_say() {
@@ -210,7 +240,7 @@ mod tests {
             shares: [0.614, 0.2],
             test_images: 9,
         };
-        projection.write(&folder).unwrap();
+        assert!(projection.write(&folder, &Silent).unwrap());
         Done::write(&folder, "address", &[RESULT, EPOCHS, PROJECTION]).unwrap();
         let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
         for part in [
@@ -224,7 +254,8 @@ mod tests {
         }
         assert!(page.contains("<li>SimCLR on phantom-covid</li>"), "the others still have none");
         // A right checksum, and a label of no class.
-        Projection { labels: vec![0, 1, 2], ..projection }.write(&folder).unwrap();
+        let damaged = Projection { labels: vec![0, 1, 2], ..projection };
+        crate::base::seal::write(&folder.join(PROJECTION), &damaged).unwrap();
         Done::write(&folder, "address", &[RESULT, EPOCHS, PROJECTION]).unwrap();
         let (_, not_shown) = report(dir.path(), &gather(dir.path()).unwrap()).unwrap();
         assert!(not_shown.len() == 1 && not_shown[0].contains("it holds the label 2"), "{not_shown:?}");

@@ -175,7 +175,7 @@ fn accuracy(study: &Study) -> Result<String> {
 fn memorisation(study: &Study) -> Result<String> {
     let mut figures = String::new();
     for kind in study.kinds() {
-        let Some(level) = study.levels(&kind).pop().filter(|l| l.rate > 0.0) else { continue };
+        let Some(level) = study.levels(&kind).pop().filter(|l| !l.is_clean()) else { continue };
         for (dataset, _) in &study.datasets {
             let lines = lines(study, false, &|s| study.memorisation_line(dataset, &level, s));
             if lines.iter().any(|l| !l.points.is_empty()) {

@@ -2,6 +2,7 @@
 
 use crate::base::plot::Point;
 use crate::base::{Error, Result};
+use crate::noise::NoiseKind;
 use crate::ssl;
 use crate::study::config::{Config, Protocol};
 use crate::study::folder::{Done, kept_config};
@@ -18,6 +19,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// One finished cell.
 pub(super) struct Run {
     pub result: CellResult,
+    /// The noise of its labels.
+    pub level: NoiseLevel,
     pub epochs: Vec<EpochRecord>,
 }
 
@@ -40,18 +43,34 @@ pub(super) struct Series {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct NoiseLevel {
     pub kind: String,
-    pub rate: f64,
+    /// None of a kind that is asked for without one: its labels are one level, whatever share of them is wrong in a dataset.
+    pub rate: Option<f64>,
 }
 
 impl NoiseLevel {
-    /// In words: "clean labels", "40 % symmetric noise".
+    fn of(result: &CellResult) -> Self {
+        let has_rate = result.noise_kind.parse().is_ok_and(|kind: NoiseKind| kind.has_rate());
+        let rate = (has_rate || result.noise_kind == CLEAN).then_some(result.noise_rate);
+        NoiseLevel { kind: result.noise_kind.clone(), rate }
+    }
+
+    /// Whether no label was to be made wrong.
+    pub fn is_clean(&self) -> bool {
+        self.kind == CLEAN
+    }
+
+    /// In words: "clean labels", "40 % symmetric noise", "given labels".
     pub fn words(&self) -> String {
-        if self.rate == 0.0 {
-            return "clean labels".to_string();
+        match self.rate {
+            _ if self.is_clean() => "clean labels".to_string(),
+            Some(rate) => format!("{} % {} noise", (rate * 1e4).round() / 100.0, self.kind),
+            None => format!("{} labels", self.kind),
         }
-        format!("{} % {} noise", (self.rate * 1e4).round() / 100.0, self.kind)
     }
 }
+
+/// What a row calls the noise of clean labels.
+const CLEAN: &str = "none";
 
 /// A study's folder, read.
 pub(super) struct Study {
@@ -100,7 +119,7 @@ impl Study {
                 None => Ok(Vec::new()),
             });
             let epochs = study.shown(epochs)?;
-            study.runs.push(Run { result: result.clone(), epochs });
+            study.runs.push(Run { result: result.clone(), level: NoiseLevel::of(result), epochs });
         }
         study.read_features(dir, gathered)?;
         // A merge may bring cells of other grids: they count as planned.
@@ -112,7 +131,7 @@ impl Study {
     /// noise; of equals the first.
     fn read_features(&mut self, dir: &Path, gathered: &Gathered) -> Result<()> {
         let mut chosen: Vec<(&str, &CellResult)> = Vec::new();
-        let rank = |r: &CellResult| (r.protocol == Protocol::Finetune, r.noise_rate);
+        let rank = |r: &CellResult| (r.protocol == Protocol::Finetune, r.noise_kind != CLEAN, r.noise_rate);
         for (name, result) in &gathered.cells {
             let same = |c: &&mut (&str, &CellResult)| {
                 (&c.1.dataset, &c.1.pretraining) == (&result.dataset, &result.pretraining)
@@ -156,17 +175,17 @@ impl Study {
 
     /// The noise kinds that were run; `none` where all labels are clean.
     pub fn kinds(&self) -> Vec<String> {
-        let noisy = self.runs.iter().filter(|r| r.result.noise_rate > 0.0);
+        let noisy = self.runs.iter().filter(|r| !r.level.is_clean());
         let kinds = distinct(noisy.map(|r| r.result.noise_kind.clone()));
-        if kinds.is_empty() { vec!["none".to_string()] } else { kinds }
+        if kinds.is_empty() { vec![CLEAN.to_string()] } else { kinds }
     }
 
     /// The levels of `kind`, from clean up.
     pub fn levels(&self, kind: &str) -> Vec<NoiseLevel> {
-        let of_kind = self.runs.iter().filter(|r| r.result.noise_rate == 0.0 || r.result.noise_kind == kind);
-        let level = |r: &Run| NoiseLevel { kind: r.result.noise_kind.clone(), rate: r.result.noise_rate };
-        let mut levels = distinct(of_kind.map(level));
-        levels.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+        let of_kind = self.runs.iter().filter(|r| r.level.is_clean() || r.level.kind == kind);
+        let mut levels = distinct(of_kind.map(|r| r.level.clone()));
+        let place = |level: &NoiseLevel| (!level.is_clean(), level.rate.unwrap_or(1.0));
+        levels.sort_by(|a, b| place(a).0.cmp(&place(b).0).then(place(a).1.total_cmp(&place(b).1)));
         levels
     }
 
@@ -175,18 +194,19 @@ impl Study {
         let same = |r: &&Run| {
             let x = &r.result;
             x.dataset == dataset
-                && (x.noise_rate, &x.noise_kind) == (level.rate, &level.kind)
+                && r.level == *level
                 && (&x.pretraining, &x.method) == (&series.pretraining, &series.method)
         };
         self.runs.iter().filter(same).collect()
     }
 
-    /// Test accuracy against noise rate, both in percent.
+    /// Test accuracy against noise rate, both in percent. Of a kind without a rate it is the share of labels that are wrong.
     pub fn accuracy_line(&self, dataset: &str, kind: &str, series: &Series) -> Vec<Point> {
         let point = |level: NoiseLevel| {
             let repeats = self.repeats(dataset, &level, series);
             let s = Summary::of(&repeats.iter().map(|r| r.result.test_accuracy * 100.0).collect::<Vec<_>>());
-            (s.n > 0).then_some(Point { x: level.rate * 100.0, y: s.mean, spread: s.std })
+            let wrong = || mean(&repeats.iter().map(|r| r.result.realised_noise_rate).collect::<Vec<_>>());
+            (s.n > 0).then(|| Point { x: level.rate.unwrap_or_else(wrong) * 100.0, y: s.mean, spread: s.std })
         };
         self.levels(kind).into_iter().filter_map(point).collect()
     }

@@ -87,6 +87,14 @@ mod tests {
             std::fs::remove_file(folder.join("done")).unwrap();
             let again = run();
             assert_eq!(timeless(&again[0]), timeless(forward));
+            // Another run in its place is refused before a first stage is trained.
+            std::fs::remove_file(folder.join("done")).unwrap();
+            std::fs::remove_dir_all(folder.join(FIRST_STAGE)).unwrap();
+            let set = job.load(&grid[0].spec).unwrap();
+            let other = Cell { seed: 7, ..grid[0].clone() };
+            let e = super::run(job, &set, &other, None, &folder).unwrap_err();
+            assert!(e.exit_code() == 2 && e.to_string().contains("seed: 0, now 7"), "{e}");
+            assert!(!folder.join(FIRST_STAGE).exists());
         });
     }
 }

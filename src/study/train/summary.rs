@@ -38,7 +38,7 @@ pub(super) fn summarize(
     let separability = Separability::of(&train_features, ready.features, labels.0, classes)?;
     let mislabelled = Mislabelled::of(&taken, &task.given.train, &data.train.labels);
     predict(task, folder, &logits, second.as_ref())?;
-    Projection::of(&test_features, ready.features, data).write(folder)?;
+    Projection::of(&test_features, ready.features, data).write(folder, job.progress)?;
     let (given, made_by) = (&task.given.train[..], &ready.made_by[..]);
     let row = Measured { cell, set: task.set, given, made_by, test: &tested, mislabelled, neighbours, separability }
         .row(job)?;

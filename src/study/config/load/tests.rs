@@ -174,6 +174,7 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
         ("data = 3", 1, "`data` is a table of keys"),
         ("[data]\nval_fraction = 1.5", 2, "data.val_fraction is 1.5; use a share above 0 and below 1"),
         ("[data]\nimage_size = 99", 2, "data.image_size is 99; use a whole number from 8 to 36"),
+        ("[noise]\nkinds = [\"symmetric\", \"given\"]\nrates = []", 3, "noise.rates is empty"),
         ("[noise]\nrates = [0.2, 0.2]", 2, "noise.rates names 0.2 twice"),
         ("[training]\nepochs = 2\nwarmup_epochs = 3", 3, "at most epochs, which is 2"),
         ("[training\n", 1, "unclosed table"),
