@@ -8,6 +8,7 @@ use crate::data::{DecodedData, Split};
 use crate::study::embed::Embedded;
 use crate::study::results::write_rows;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What the label of an image came to, a row of `suspects.csv`: the most suspicious first.
@@ -270,19 +271,14 @@ impl Described<'_> {
     }
 
     fn close(&self, near: &[Vec<(f32, usize)>]) -> (Vec<Close>, f64) {
-        let distance = |cos: f32| (1.0 - f64::from(cos)).max(1e-9);
         let logs: Vec<f64> = near.iter().filter_map(|n| n.first()).map(|n| distance(n.0).ln()).collect();
         let Some([first, third]) = quartiles(&logs) else { return (Vec::new(), 0.0) };
         let fence = (first - 3.0 * (third - first)).exp();
-        let mut found = Vec::new();
-        for (i, near) in near.iter().enumerate() {
-            for &(cosine, j) in near.iter().filter(|(cos, j)| distance(*cos) < fence && *j > i) {
-                let ((path, _, given), (other, _, other_given)) = (self.image(i), self.image(j));
-                found.push(Close { path, given, other, other_given, cosine, indices: [i, j] });
-            }
-        }
-        found.sort_by(|a, b| b.cosine.total_cmp(&a.cosine));
-        (found, fence)
+        let one = |(cosine, indices): (f32, [usize; 2])| {
+            let [(path, _, given), (other, _, other_given)] = indices.map(|i| self.image(i));
+            Close { path, given, other, other_given, cosine, indices }
+        };
+        (closer(near, fence).into_iter().map(one).collect(), fence)
     }
 
     /// Lengths count here, not only directions: an empty picture may lie in the direction of others, far beyond them.
@@ -309,9 +305,39 @@ impl Described<'_> {
     }
 }
 
+fn distance(cos: f32) -> f64 {
+    (1.0 - f64::from(cos)).max(1e-9)
+}
+
+/// Pairs that are closer than `fence`, the closest first, each once. One image alone may list the other: in a crowd of
+/// nearer ones the other lists them instead.
+fn closer(near: &[Vec<(f32, usize)>], fence: f64) -> Vec<(f32, [usize; 2])> {
+    let mut pairs = BTreeMap::new();
+    for (i, near) in near.iter().enumerate() {
+        let close = near.iter().filter(|(cos, _)| distance(*cos) < fence);
+        close.for_each(|&(cos, j)| _ = pairs.insert([i.min(j), i.max(j)], cos));
+    }
+    let mut found: Vec<_> = pairs.into_iter().map(|(pair, cos)| (cos, pair)).collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found
+}
+
 /// The first and the third quartile; none of fewer than eight values, of which too little can be said.
 fn quartiles(values: &[f64]) -> Option<[f64; 2]> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     (sorted.len() >= 8).then(|| [sorted[sorted.len() / 4], sorted[sorted.len() * 3 / 4]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_close_whichever_of_its_images_lists_the_other() {
+        // 0 lists 1 and 2; of these 1 lists 0, too. 3 alone lists 0, and 2 and 3 are not close enough.
+        let near = [vec![(0.99, 1), (0.98, 2)], vec![(0.99, 0)], vec![(0.5, 3)], vec![(0.995, 0), (0.5, 2)]];
+        assert_eq!(closer(&near, 0.1), [(0.995, [0, 3]), (0.99, [0, 1]), (0.98, [0, 2])]);
+        assert_eq!(closer(&near, 0.0), []);
+    }
 }
