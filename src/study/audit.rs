@@ -31,6 +31,7 @@ use crate::noise::audit::folds::folds;
 use crate::noise::audit::{combined, votes};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 pub use found::{Audit, AuditSummary, ClassSummary, Close, OffTopic, Suspect};
@@ -79,6 +80,16 @@ pub(super) struct Evidence {
 impl Job<'_> {
     /// Audits the labels of every image of `spec`, with the features of the backbone in `weights`.
     pub fn audit(&self, spec: &str, weights: Option<&Path>, wish: &AuditWish) -> Result<Audit> {
+        self.audited(spec, weights, wish).map_err(|e| match e {
+            // Its parts belong to runs, too, and speak of their checkpoints. An audit keeps none.
+            Error::TryAgain(_) if self.stop.load(Ordering::Relaxed) => {
+                Error::TryAgain("stopped; nothing is written, and the same command begins anew".into())
+            }
+            other => other,
+        })
+    }
+
+    fn audited(&self, spec: &str, weights: Option<&Path>, wish: &AuditWish) -> Result<Audit> {
         let (embedded, data) = match weights {
             Some(path) => self.embed_beside(path, spec, &wish.embed)?,
             None => self.described(spec)?,
@@ -248,4 +259,28 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
     let powers: Vec<f64> = logits.iter().map(|v| f64::from(v - most).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.into_iter().map(|v| v / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::progress::Silent;
+    use crate::study::testing::with_job;
+    use std::sync::atomic::AtomicBool;
+
+    const SPEC: &str = "phantom:covid?train=12&val=9&test=9";
+
+    fn wish(neighbours: usize) -> AuditWish {
+        AuditWish { folds: 2, neighbours, seed: 3, embed: Wish::default() }
+    }
+
+    #[test]
+    fn an_audit_that_is_stopped_says_that_nothing_is_written() {
+        with_job("", &Silent, |job| {
+            let stop = AtomicBool::new(true);
+            let job = Job { stop: &stop, kernels: job.kernels.clone(), ..*job };
+            let said = job.audit(SPEC, None, &wish(3)).err().unwrap().to_string();
+            assert!(said.contains("nothing is written") && !said.contains("checkpoint"), "{said}");
+        });
+    }
 }
