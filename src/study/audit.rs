@@ -20,6 +20,7 @@ mod page;
 
 use super::config::{Config, Data};
 use super::embed::{Embedded, Wish};
+use super::metrics::probabilities;
 use super::neighbours::{Near, nearest_of};
 use super::probe::Rows;
 use super::session::Job;
@@ -168,9 +169,9 @@ impl Job<'_> {
             let rows_of = Rows::new(self.gpu, &train, &given, width, classes);
             let fitted = Rows { tolerance: TOLERANCE, ..rows_of }.fit(self, &WEIGHT_DECAYS)?;
             for (all, linear) in of_decay.iter_mut().zip(fitted) {
-                let logits = linear.logits(&test);
-                for (i, row) in rows(true).zip(logits.chunks_exact(classes)) {
-                    all[i * classes..][..classes].copy_from_slice(&softmax(row));
+                let found = probabilities(&linear.logits(&test), classes);
+                for (i, row) in rows(true).zip(found.chunks_exact(classes)) {
+                    all[i * classes..][..classes].copy_from_slice(row);
                 }
             }
             rows(true).for_each(|i| judged[i] = given.contains(&labels[i]));
@@ -252,13 +253,6 @@ fn standardized(rows: &[f32], width: usize) -> Vec<f32> {
 /// What a column is multiplied by.
 fn spread(deviation: f64, mean: f64) -> f64 {
     if deviation > 1e-6 * (1.0 + mean.abs()) { 1.0 / deviation } else { 0.0 }
-}
-
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let most = logits.iter().fold(f32::NEG_INFINITY, |a, v| a.max(*v));
-    let powers: Vec<f64> = logits.iter().map(|v| f64::from(v - most).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|v| v / sum).collect()
 }
 
 #[cfg(test)]
