@@ -46,6 +46,8 @@ const TOLERANCE: f64 = 1e-3;
 const TEMPERATURE: f64 = 0.1;
 /// How many more neighbours than asked for are looked for at once, since those of an image's own group do not vote.
 const SPARE: usize = 64;
+/// How many of the nearest say that an image is off topic.
+const NEAREST: usize = 10;
 /// The side of the pictures that are kept without a backbone: enough to show them.
 const SHOWN: usize = 64;
 
@@ -70,7 +72,7 @@ pub(super) struct Evidence {
     probabilities: Vec<f64>,
     /// The held-out loss, the mean over the weight decays.
     loss: Vec<f64>,
-    /// Neighbours of other groups, nearest first.
+    /// Neighbours of other groups, nearest first: as many as vote, and at least [`NEAREST`].
     near: Vec<Near>,
     /// Rows of the shares of their votes.
     shares: Vec<f64>,
@@ -119,8 +121,9 @@ impl Job<'_> {
         let fold = folds(&labels, &groups, classes, wish.folds, wish.seed);
         let (judged, probabilities, loss) = self.held_out((&rows, width), &labels, (&fold, wish.folds), classes)?;
         self.progress.stage("look for neighbours", labels.len() as u64, 0, "images");
-        let near = self.of_other_groups((&rows, width), &groups, wish.neighbours)?;
-        let shares = votes::shares(&near, &labels, classes, TEMPERATURE);
+        let near = self.of_other_groups((&rows, width), &groups, wish.neighbours.max(NEAREST))?;
+        let voting: Vec<Near> = near.iter().map(|n| n[..n.len().min(wish.neighbours)].to_vec()).collect();
+        let shares = votes::shares(&voting, &labels, classes, TEMPERATURE);
         let length = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         let lengths = rows.chunks_exact(width).map(length).collect();
         let evidence = Evidence { judged, probabilities, loss, near, shares, lengths };
@@ -275,6 +278,20 @@ mod tests {
             let job = Job { stop: &stop, kernels: job.kernels.clone(), ..*job };
             let said = job.audit(SPEC, None, &wish(3)).err().unwrap().to_string();
             assert!(said.contains("nothing is written") && !said.contains("checkpoint"), "{said}");
+        });
+    }
+
+    #[test]
+    fn few_votes_leave_the_distances_to_the_nearest_ten() {
+        with_job("", &Silent, |job| {
+            let [few, all] = [1, 1000].map(|k| job.audit(SPEC, None, &wish(k)).unwrap());
+            let near = few.near.iter().map(Vec::len);
+            assert!(near.clone().all(|n| n == NEAREST), "{:?}", near.collect::<Vec<_>>());
+            assert!(few.summary.off_topic_above > 0.0);
+            assert_eq!(few.summary.off_topic_above, all.summary.off_topic_above);
+            // A single neighbour votes for one class alone; all of them never do.
+            let whole = |a: &Audit| a.rows.iter().filter_map(|r| r.neighbours).all(|v| v.abs() == 1.0);
+            assert!(whole(&few) && !whole(&all));
         });
     }
 }

@@ -1,6 +1,6 @@
 //! What an audit came to: a row for each label, and the lists beside them.
 
-use super::{AuditWish, Evidence, Judged, combined};
+use super::{AuditWish, Evidence, Judged, NEAREST, combined};
 use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::data::alike::{Alike, places};
@@ -137,9 +137,6 @@ pub struct Audit {
     /// The nearest images of each, of other groups.
     pub(super) near: Vec<Vec<(f32, usize)>>,
 }
-
-/// How many of the nearest say that an image is off topic.
-const NEAREST: usize = 10;
 
 impl Audit {
     pub(super) fn of(
