@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tempfile::TempDir;
+use wgslab::base::hash::sha256;
 use wgslab::data::{Images, LoadOptions, load_all, png};
 
 const SIDE: usize = 40;
@@ -93,7 +94,9 @@ fn wrong_labels_come_first_and_the_lists_hold_what_was_put_there() {
     if !adapter("wrong_labels_come_first_and_the_lists_hold_what_was_put_there") {
         return;
     }
-    let made = made();
+    let mut made = made();
+    std::fs::write(made.dir.path().join("broken.png"), "no picture").unwrap();
+    made.rows.push(["broken.png", &made.rows[1][1].clone(), "train", "", ""].map(String::from));
     let (dir, why) = (&made.dir, made.manifest());
     let audit = ["audit", "--data", "m.csv", "--neighbours", "10", "--folds", "3"];
     let said = runs(dir, &[&audit[..], &["--out", "s.csv", "--page", "p.html", "--page-images", "20"]].concat());
@@ -127,6 +130,8 @@ fn wrong_labels_come_first_and_the_lists_hold_what_was_put_there() {
     let classes = json["classes"].as_array().unwrap();
     assert_eq!(classes.iter().map(|c| c["probably_wrong"].as_u64().unwrap() as usize).sum::<usize>(), suspects);
     assert_eq!(json["off_topic"][0]["path"], "black.png");
+    assert_eq!((&json["left_out"][0]["name"], &json["seed"]), (&"broken.png".into(), &0.into()));
+    assert_eq!(json["data_fingerprint"].as_str().unwrap().len(), 64);
     let set = |i: usize| -> Vec<&str> {
         json["alike"]["sets"][i]["images"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect()
     };
@@ -177,10 +182,23 @@ fn an_audit_that_cannot_be_done_says_why_and_writes_nothing() {
     refused(&["--data", "m.csv", "--image-size", "32"], 2, "--weights");
     // Two patients are two folds, and a backbone of PyTorch says the features.
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/resnet.pth").display().to_string();
-    let words =
-        ["audit", "--data", "m.csv", "--out", "s.csv", "--folds", "2", "--weights", &weights, "--image-size", "32"];
+    let words = [
+        "audit",
+        "--data",
+        "m.csv",
+        "--out",
+        "s.csv",
+        "--folds",
+        "2",
+        "--weights",
+        &weights,
+        "--image-size",
+        "32",
+        "--json",
+    ];
     let said = runs(dir, &words);
-    assert!(said.contains("nothing cropped"), "{said}");
+    let digest = sha256(&std::fs::read(&weights).unwrap());
+    assert!(said.contains("nothing cropped") && said.contains(&digest), "{said}");
     let found = rows(&made.dir.path().join("s.csv"));
     assert!(found.len() == 12 && found.iter().all(|r| !r["score"].is_empty()), "{found:?}");
     // A class that one patient alone has is not judged, and comes last.

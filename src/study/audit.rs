@@ -24,9 +24,11 @@ use super::metrics::probabilities;
 use super::neighbours::{Near, nearest_of};
 use super::probe::Rows;
 use super::session::Job;
+use crate::base::hash::sha256;
 use crate::base::{Error, Result};
 use crate::data::alike::{Alike, Joined, alike, places};
 use crate::data::{DecodedData, descriptor};
+use crate::nn::weights;
 use crate::noise::audit::confident::Judged;
 use crate::noise::audit::folds::folds;
 use crate::noise::audit::{combined, votes};
@@ -93,6 +95,7 @@ impl Job<'_> {
     }
 
     fn audited(&self, spec: &str, weights: Option<&Path>, wish: &AuditWish) -> Result<Audit> {
+        let weights_sha256 = weights.map(|path| Ok(sha256(&weights::read(path)?))).transpose()?;
         let (embedded, data) = match weights {
             Some(path) => self.embed_beside(path, spec, &wish.embed)?,
             None => self.described(spec)?,
@@ -128,6 +131,7 @@ impl Job<'_> {
         let lengths = rows.chunks_exact(width).map(length).collect();
         let evidence = Evidence { judged, probabilities, loss, near, shares, lengths };
         let mut found = Audit::of((data, embedded), &labels, (by, alike), evidence, wish);
+        found.summary.weights_sha256 = weights_sha256;
         found.summary.seconds = since.elapsed().as_secs_f64();
         self.progress.done(&found.summary.told());
         Ok(found)
@@ -282,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn few_votes_leave_the_distances_to_the_nearest_ten() {
+    fn few_votes_leave_the_distances_to_the_nearest_ten_and_the_summary_says_what_it_is_of() {
         with_job("", &Silent, |job| {
             let [few, all] = [1, 1000].map(|k| job.audit(SPEC, None, &wish(k)).unwrap());
             let near = few.near.iter().map(Vec::len);
@@ -292,6 +296,13 @@ mod tests {
             // A single neighbour votes for one class alone; all of them never do.
             let whole = |a: &Audit| a.rows.iter().filter_map(|r| r.neighbours).all(|v| v.abs() == 1.0);
             assert!(whole(&few) && !whole(&all));
+            assert_eq!(few.summary.neighbours, 1);
+            assert!((NEAREST..30).contains(&all.summary.neighbours), "{}", all.summary.neighbours);
+            assert_eq!((few.summary.seed, few.summary.wgslab), (3, env!("CARGO_PKG_VERSION")));
+            assert!(few.summary.weights_sha256.is_none() && few.summary.left_out.is_empty());
+            let other = job.audit("phantom:covid?train=15&val=9&test=9", None, &wish(1)).unwrap();
+            assert_eq!(few.summary.data_fingerprint, all.summary.data_fingerprint);
+            assert_ne!(few.summary.data_fingerprint, other.summary.data_fingerprint);
         });
     }
 }
