@@ -180,6 +180,8 @@ fn an_audit_that_cannot_be_done_says_why_and_writes_nothing() {
     refused(&["--data", "m.csv", "--weights", "none.pth"], 4, "none.pth are not there");
     refused(&["--data", "gone.csv"], 4, "gone.csv");
     refused(&["--data", "m.csv", "--image-size", "32"], 2, "--weights");
+    std::fs::write(dir.path().join("small.toml"), "[data]\nmax_bytes = 1000\n").unwrap();
+    refused(&["--data", "m.csv", "--config", "small.toml"], 4, "data.max_bytes");
     // Two patients are two folds, and a backbone of PyTorch says the features.
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/resnet.pth").display().to_string();
     let words = [
