@@ -106,8 +106,9 @@ fn wrong_labels_come_first_and_the_lists_hold_what_was_put_there() {
     let first = found.iter().take(18).filter(|r| why[&r["path"]] == "wrong").count();
     let suspects = found.iter().filter(|r| r["suspect"] == "true").count();
     println!("{first} of the first 18 are wrong; {suspects} are counted");
-    // Gradients and colours know little, and each of nine classes has 20 images: by chance it would be 2 of 18.
-    assert!(first >= 8 && (18..=90).contains(&suspects), "{first}, {suspects}");
+    // Gradients and colours know little, and each of nine classes has 20 images: 8 are among the first, by chance it would
+    // be 2, and the joint counts 79 labels. The margins are for other devices, whose sums round otherwise.
+    assert!(first.abs_diff(8) <= 2 && suspects.abs_diff(79) <= 4, "{first}, {suspects}");
     // The order is that of the score, which is a number from 0 to 1, and the suspects are the first.
     let scores: Vec<f64> = found.iter().map(|r| r["score"].parse().unwrap()).collect();
     assert!(scores.is_sorted() && scores.iter().all(|s| (0.0..=1.0).contains(s)));
