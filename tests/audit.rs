@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tempfile::TempDir;
+use wgslab::base::hash::sha256;
 use wgslab::data::{Images, LoadOptions, load_all, png};
 
 const SIDE: usize = 40;
@@ -65,9 +66,9 @@ impl Made {
     }
 }
 
-/// 270 images, of which 27 have a wrong label; and a copy, a brighter copy, and a picture of nothing.
+/// 180 images, of which 18 have a wrong label; and a copy, a brighter copy, and a picture of nothing.
 fn made() -> Made {
-    let (images, classes) = images(270);
+    let (images, classes) = images(180);
     let mut made = Made::new();
     for i in 0..images.len() {
         let wrong = i % 10 == 3;
@@ -93,24 +94,27 @@ fn wrong_labels_come_first_and_the_lists_hold_what_was_put_there() {
     if !adapter("wrong_labels_come_first_and_the_lists_hold_what_was_put_there") {
         return;
     }
-    let made = made();
+    let mut made = made();
+    std::fs::write(made.dir.path().join("broken.png"), "no picture").unwrap();
+    made.rows.push(["broken.png", &made.rows[1][1].clone(), "train", "", ""].map(String::from));
     let (dir, why) = (&made.dir, made.manifest());
-    let words = ["audit", "--data", "m.csv", "--out", "s.csv", "--page", "p.html", "--neighbours", "15"];
-    let said = runs(dir, &words);
+    let audit = ["audit", "--data", "m.csv", "--neighbours", "10", "--folds", "3"];
+    let said = runs(dir, &[&audit[..], &["--out", "s.csv", "--page", "p.html", "--page-images", "20"]].concat());
     assert!(said.contains("without --weights") && said.contains("probably wrong"), "{said}");
     let found = rows(&dir.path().join("s.csv"));
-    assert_eq!(found.len(), 273);
-    let first = found.iter().take(27).filter(|r| why[&r["path"]] == "wrong").count();
+    assert_eq!(found.len(), 183);
+    let first = found.iter().take(18).filter(|r| why[&r["path"]] == "wrong").count();
     let suspects = found.iter().filter(|r| r["suspect"] == "true").count();
-    println!("{first} of the first 27 are wrong; {suspects} are counted");
-    // Gradients and colours know little, and each of nine classes has 30 images: by chance it would be 3 of 27.
-    assert!(first >= 13 && (27..=135).contains(&suspects), "{first}, {suspects}");
+    println!("{first} of the first 18 are wrong; {suspects} are counted");
+    // Gradients and colours know little, and each of nine classes has 20 images: 8 are among the first, by chance it would
+    // be 2, and the joint counts 79 labels. The margins are for other devices, whose sums round otherwise.
+    assert!(first.abs_diff(8) <= 2 && suspects.abs_diff(79) <= 4, "{first}, {suspects}");
     // The order is that of the score, which is a number from 0 to 1, and the suspects are the first.
     let scores: Vec<f64> = found.iter().map(|r| r["score"].parse().unwrap()).collect();
     assert!(scores.is_sorted() && scores.iter().all(|s| (0.0..=1.0).contains(s)));
     assert!(found.iter().enumerate().all(|(i, r)| (r["suspect"] == "true") == (i < suspects)));
     assert!(found.iter().enumerate().all(|(i, r)| r["rank"] == (i + 1).to_string()));
-    let likely = found.iter().take(27).filter(|r| why[&r["path"]] == "wrong" && r["likely"] != r["given"]).count();
+    let likely = found.iter().take(18).filter(|r| why[&r["path"]] == "wrong" && r["likely"] != r["given"]).count();
     assert!(likely * 10 >= first * 9, "{likely} of {first} have another likely label");
     // The page holds the pictures and nothing from outside.
     let page = std::fs::read_to_string(dir.path().join("p.html")).unwrap();
@@ -118,27 +122,17 @@ fn wrong_labels_come_first_and_the_lists_hold_what_was_put_there() {
     assert!(page.contains("Off topic") && page.contains("black.png") && page.contains("brighter.png"));
     // The same seed gives the same file, and JSON the same numbers.
     let text = std::fs::read(dir.path().join("s.csv")).unwrap();
-    let words = [
-        "audit",
-        "--data",
-        "m.csv",
-        "--out",
-        "t.csv",
-        "--json",
-        "--quiet",
-        "--neighbours",
-        "15",
-        "--features",
-        "f.npz",
-    ];
+    let words = [&audit[..], &["--out", "t.csv", "--json", "--quiet", "--features", "f.npz"]].concat();
     let output = common::wgslab(dir.path(), &words).output().unwrap();
     assert_eq!(std::fs::read(dir.path().join("t.csv")).unwrap(), text);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(std::fs::read(dir.path().join("f.npz")).unwrap().len() > 273 * 420 * 4);
+    assert!(std::fs::read(dir.path().join("f.npz")).unwrap().len() > 183 * 420 * 4);
     assert_eq!(json["probably_wrong"], suspects);
     let classes = json["classes"].as_array().unwrap();
     assert_eq!(classes.iter().map(|c| c["probably_wrong"].as_u64().unwrap() as usize).sum::<usize>(), suspects);
     assert_eq!(json["off_topic"][0]["path"], "black.png");
+    assert_eq!((&json["left_out"][0]["name"], &json["seed"]), (&"broken.png".into(), &0.into()));
+    assert_eq!(json["data_fingerprint"].as_str().unwrap().len(), 64);
     let set = |i: usize| -> Vec<&str> {
         json["alike"]["sets"][i]["images"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect()
     };
@@ -160,7 +154,7 @@ fn an_inspection_lists_what_is_alike() {
     assert!(page.contains("several labels") && page.contains("several splits") && page.matches("<img").count() == 4);
     let output = common::wgslab(made.dir.path(), &["data", "inspect", "m.csv", "--channels", "3", "--json"]).output();
     let json: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
-    assert_eq!(json["splits"][0]["patients"], 135);
+    assert_eq!(json["splits"][0]["patients"], 90);
     assert_eq!(json["alike"]["train_in_test"], 1);
 }
 
@@ -187,12 +181,27 @@ fn an_audit_that_cannot_be_done_says_why_and_writes_nothing() {
     refused(&["--data", "m.csv", "--weights", "none.pth"], 4, "none.pth are not there");
     refused(&["--data", "gone.csv"], 4, "gone.csv");
     refused(&["--data", "m.csv", "--image-size", "32"], 2, "--weights");
+    std::fs::write(dir.path().join("small.toml"), "[data]\nmax_bytes = 1000\n").unwrap();
+    refused(&["--data", "m.csv", "--config", "small.toml"], 4, "data.max_bytes");
     // Two patients are two folds, and a backbone of PyTorch says the features.
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/resnet.pth").display().to_string();
-    let words =
-        ["audit", "--data", "m.csv", "--out", "s.csv", "--folds", "2", "--weights", &weights, "--image-size", "32"];
+    let words = [
+        "audit",
+        "--data",
+        "m.csv",
+        "--out",
+        "s.csv",
+        "--folds",
+        "2",
+        "--weights",
+        &weights,
+        "--image-size",
+        "32",
+        "--json",
+    ];
     let said = runs(dir, &words);
-    assert!(said.contains("nothing cropped"), "{said}");
+    let digest = sha256(&std::fs::read(&weights).unwrap());
+    assert!(said.contains("nothing cropped") && said.contains(&digest), "{said}");
     let found = rows(&made.dir.path().join("s.csv"));
     assert!(found.len() == 12 && found.iter().all(|r| !r["score"].is_empty()), "{found:?}");
     // A class that one patient alone has is not judged, and comes last.

@@ -35,6 +35,10 @@ pub(super) struct Audit {
     /// compared, which find fewer]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// A config for how images are read: of its [data] `bit_depth`, `max_pixels`, `max_bytes` and `strict` [default: the
+    /// built-in one]
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
     /// The CSV to write
     #[arg(long, value_name = "FILE.csv")]
     out: PathBuf,
@@ -77,6 +81,7 @@ impl Audit {
             ("--page", page),
             ("--features", features),
             ("--weights", weights),
+            ("--config", self.config.as_deref()),
         ])?;
         if let Some(weights) = weights.filter(|w| !w.is_file()) {
             return Err(Error::Data(format!("the weights {} are not there; check the path", weights.display())));
@@ -85,7 +90,7 @@ impl Audit {
         let wish = AuditWish { folds: self.folds, neighbours: self.neighbours as usize, seed: self.seed, embed };
         let folder = temporary()?;
         let work = |job: &crate::study::Job<'_>| job.audit(&self.data, weights, &wish);
-        let found = options.job(&config(None)?, folder.path(), work)?;
+        let found = options.job(&config(self.config.as_deref())?, folder.path(), work)?;
         if let Some(path) = page {
             files::write_atomic(path, found.page(self.page_images as usize)?.as_bytes())?;
         }

@@ -20,17 +20,21 @@ mod page;
 
 use super::config::{Config, Data};
 use super::embed::{Embedded, Wish};
+use super::metrics::probabilities;
 use super::neighbours::{Near, nearest_of};
 use super::probe::Rows;
 use super::session::Job;
+use crate::base::hash::sha256;
 use crate::base::{Error, Result};
 use crate::data::alike::{Alike, Joined, alike, places};
 use crate::data::{DecodedData, descriptor};
+use crate::nn::weights;
 use crate::noise::audit::confident::Judged;
 use crate::noise::audit::folds::folds;
 use crate::noise::audit::{combined, votes};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 pub use found::{Audit, AuditSummary, ClassSummary, Close, OffTopic, Suspect};
@@ -44,6 +48,8 @@ const TOLERANCE: f64 = 1e-3;
 const TEMPERATURE: f64 = 0.1;
 /// How many more neighbours than asked for are looked for at once, since those of an image's own group do not vote.
 const SPARE: usize = 64;
+/// How many of the nearest say that an image is off topic.
+const NEAREST: usize = 10;
 /// The side of the pictures that are kept without a backbone: enough to show them.
 const SHOWN: usize = 64;
 
@@ -68,7 +74,7 @@ pub(super) struct Evidence {
     probabilities: Vec<f64>,
     /// The held-out loss, the mean over the weight decays.
     loss: Vec<f64>,
-    /// Neighbours of other groups, nearest first.
+    /// Neighbours of other groups, nearest first: as many as vote, and at least [`NEAREST`].
     near: Vec<Near>,
     /// Rows of the shares of their votes.
     shares: Vec<f64>,
@@ -79,6 +85,17 @@ pub(super) struct Evidence {
 impl Job<'_> {
     /// Audits the labels of every image of `spec`, with the features of the backbone in `weights`.
     pub fn audit(&self, spec: &str, weights: Option<&Path>, wish: &AuditWish) -> Result<Audit> {
+        self.audited(spec, weights, wish).map_err(|e| match e {
+            // Its parts belong to runs, too, and speak of their checkpoints. An audit keeps none.
+            Error::TryAgain(_) if self.stop.load(Ordering::Relaxed) => {
+                Error::TryAgain("stopped; nothing is written, and the same command begins anew".into())
+            }
+            other => other,
+        })
+    }
+
+    fn audited(&self, spec: &str, weights: Option<&Path>, wish: &AuditWish) -> Result<Audit> {
+        let weights_sha256 = weights.map(|path| Ok(sha256(&weights::read(path)?))).transpose()?;
         let (embedded, data) = match weights {
             Some(path) => self.embed_beside(path, spec, &wish.embed)?,
             None => self.described(spec)?,
@@ -107,12 +124,14 @@ impl Job<'_> {
         let fold = folds(&labels, &groups, classes, wish.folds, wish.seed);
         let (judged, probabilities, loss) = self.held_out((&rows, width), &labels, (&fold, wish.folds), classes)?;
         self.progress.stage("look for neighbours", labels.len() as u64, 0, "images");
-        let near = self.of_other_groups((&rows, width), &groups, wish.neighbours)?;
-        let shares = votes::shares(&near, &labels, classes, TEMPERATURE);
+        let near = self.of_other_groups((&rows, width), &groups, wish.neighbours.max(NEAREST))?;
+        let voting: Vec<Near> = near.iter().map(|n| n[..n.len().min(wish.neighbours)].to_vec()).collect();
+        let shares = votes::shares(&voting, &labels, classes, TEMPERATURE);
         let length = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         let lengths = rows.chunks_exact(width).map(length).collect();
         let evidence = Evidence { judged, probabilities, loss, near, shares, lengths };
         let mut found = Audit::of((data, embedded), &labels, (by, alike), evidence, wish);
+        found.summary.weights_sha256 = weights_sha256;
         found.summary.seconds = since.elapsed().as_secs_f64();
         self.progress.done(&found.summary.told());
         Ok(found)
@@ -157,9 +176,9 @@ impl Job<'_> {
             let rows_of = Rows::new(self.gpu, &train, &given, width, classes);
             let fitted = Rows { tolerance: TOLERANCE, ..rows_of }.fit(self, &WEIGHT_DECAYS)?;
             for (all, linear) in of_decay.iter_mut().zip(fitted) {
-                let logits = linear.logits(&test);
-                for (i, row) in rows(true).zip(logits.chunks_exact(classes)) {
-                    all[i * classes..][..classes].copy_from_slice(&softmax(row));
+                let found = probabilities(&linear.logits(&test), classes);
+                for (i, row) in rows(true).zip(found.chunks_exact(classes)) {
+                    all[i * classes..][..classes].copy_from_slice(row);
                 }
             }
             rows(true).for_each(|i| judged[i] = given.contains(&labels[i]));
@@ -243,9 +262,47 @@ fn spread(deviation: f64, mean: f64) -> f64 {
     if deviation > 1e-6 * (1.0 + mean.abs()) { 1.0 / deviation } else { 0.0 }
 }
 
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let most = logits.iter().fold(f32::NEG_INFINITY, |a, v| a.max(*v));
-    let powers: Vec<f64> = logits.iter().map(|v| f64::from(v - most).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|v| v / sum).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::progress::Silent;
+    use crate::study::testing::with_job;
+    use std::sync::atomic::AtomicBool;
+
+    const SPEC: &str = "phantom:covid?train=12&val=9&test=9";
+
+    fn wish(neighbours: usize) -> AuditWish {
+        AuditWish { folds: 2, neighbours, seed: 3, embed: Wish::default() }
+    }
+
+    #[test]
+    fn an_audit_that_is_stopped_says_that_nothing_is_written() {
+        with_job("", &Silent, |job| {
+            let stop = AtomicBool::new(true);
+            let job = Job { stop: &stop, kernels: job.kernels.clone(), ..*job };
+            let said = job.audit(SPEC, None, &wish(3)).err().unwrap().to_string();
+            assert!(said.contains("nothing is written") && !said.contains("checkpoint"), "{said}");
+        });
+    }
+
+    #[test]
+    fn few_votes_leave_the_distances_to_the_nearest_ten_and_the_summary_says_what_it_is_of() {
+        with_job("", &Silent, |job| {
+            let [few, all] = [1, 1000].map(|k| job.audit(SPEC, None, &wish(k)).unwrap());
+            let near = few.near.iter().map(Vec::len);
+            assert!(near.clone().all(|n| n == NEAREST), "{:?}", near.collect::<Vec<_>>());
+            assert!(few.summary.off_topic_above > 0.0);
+            assert_eq!(few.summary.off_topic_above, all.summary.off_topic_above);
+            // A single neighbour votes for one class alone; all of them never do.
+            let whole = |a: &Audit| a.rows.iter().filter_map(|r| r.neighbours).all(|v| v.abs() == 1.0);
+            assert!(whole(&few) && !whole(&all));
+            assert_eq!(few.summary.neighbours, 1);
+            assert!((NEAREST..30).contains(&all.summary.neighbours), "{}", all.summary.neighbours);
+            assert_eq!((few.summary.seed, few.summary.wgslab), (3, env!("CARGO_PKG_VERSION")));
+            assert!(few.summary.weights_sha256.is_none() && few.summary.left_out.is_empty());
+            let other = job.audit("phantom:covid?train=15&val=9&test=9", None, &wish(1)).unwrap();
+            assert_eq!(few.summary.data_fingerprint, all.summary.data_fingerprint);
+            assert_ne!(few.summary.data_fingerprint, other.summary.data_fingerprint);
+        });
+    }
 }

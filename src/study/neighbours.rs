@@ -7,6 +7,7 @@ mod search;
 use super::config;
 use super::session::Job;
 use crate::base::Result;
+use crate::noise::audit::votes;
 pub(super) use search::Near;
 use search::Search;
 
@@ -69,13 +70,9 @@ struct Counted {
 /// Counts the votes of each row's neighbours.
 fn counted(near: &[Near], labels: &[u32], classes: usize, temperature: f64) -> impl Iterator<Item = Counted> {
     let one = move |near: &Near| {
-        let most = near.first().map_or(0.0, |n| f64::from(n.0));
-        let mut votes = vec![[0.0; 2]; classes];
-        for (cos, i) in near {
-            // The largest is subtracted, so that no power overflows; the order of the sums stays.
-            let weight = ((f64::from(*cos) - most) / temperature).exp();
-            votes[labels[*i] as usize].iter_mut().zip([1.0, weight]).for_each(|(sum, w)| *sum += w);
-        }
+        let weighted = votes::weighted(near, labels, classes, temperature);
+        let mut votes: Vec<[f64; 2]> = weighted.into_iter().map(|w| [0.0, w]).collect();
+        near.iter().for_each(|(_, i)| votes[labels[*i] as usize][0] += 1.0);
         let won = [0, 1].map(|vote| {
             let votes = |l: u32| votes[l as usize][vote];
             // The first with the most votes, nearest first.

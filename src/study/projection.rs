@@ -175,6 +175,8 @@ fn orthonormal(block: &mut [Vec<f64>]) {
 }
 
 /// All eigenvalues of a small symmetric matrix with their vectors, the largest first: Jacobi's rotations (section 8.5).
+/// `collapse::eigenvalues` finds them faster for large matrices and without vectors, which are needed here; the matrix here
+/// has [`BLOCK`] rows.
 fn jacobi(mut a: Vec<Vec<f64>>) -> Vec<(f64, Vec<f64>)> {
     let n = a.len();
     let mut vectors: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| f64::from(u8::from(i == j))).collect()).collect();

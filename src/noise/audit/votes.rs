@@ -3,16 +3,23 @@
 //! need no training on the noisy labels. A vote weighs exp((cos − the largest cos) / τ), as in Wu et al. 2018
 //! (arXiv 1805.01978).
 
+/// The votes that each class has of these neighbours, nearest first. The nearest has one vote.
+pub fn weighted(near: &[(f32, usize)], labels: &[u32], classes: usize, temperature: f64) -> Vec<f64> {
+    let most = near.first().map_or(0.0, |n| f64::from(n.0));
+    let mut votes = vec![0.0; classes];
+    for (cos, at) in near {
+        // The largest is subtracted, so that no power overflows.
+        votes[labels[*at] as usize] += ((f64::from(*cos) - most) / temperature).exp();
+    }
+    votes
+}
+
 /// The share of the votes that each class has, for each image: rows of `classes`. `near` holds, for each image, the
 /// cosine and the place of its neighbours, nearest first, none of which may be the image itself. An image without
 /// neighbours has equal shares.
 pub fn shares(near: &[Vec<(f32, usize)>], labels: &[u32], classes: usize, temperature: f64) -> Vec<f64> {
     let one = |near: &Vec<(f32, usize)>| {
-        let most = near.first().map_or(0.0, |n| f64::from(n.0));
-        let mut votes = vec![0.0; classes];
-        for (cos, at) in near {
-            votes[labels[*at] as usize] += ((f64::from(*cos) - most) / temperature).exp();
-        }
+        let votes = weighted(near, labels, classes, temperature);
         let all: f64 = votes.iter().sum();
         let equal = 1.0 / classes.max(1) as f64;
         votes.iter().map(|v| if all > 0.0 { v / all } else { equal }).collect::<Vec<_>>()

@@ -1,10 +1,11 @@
 //! What an audit came to: a row for each label, and the lists beside them.
 
-use super::{AuditWish, Evidence, Judged, combined};
+use super::{AuditWish, Evidence, Judged, NEAREST, combined};
+use crate::base::hash::Hasher;
 use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::data::alike::{Alike, places};
-use crate::data::{DecodedData, Split};
+use crate::data::{DecodedData, LeftOut, Split, covered};
 use crate::study::embed::Embedded;
 use crate::study::results::write_rows;
 use serde::Serialize;
@@ -98,8 +99,19 @@ pub struct AuditSummary {
     pub features: String,
     /// How many folds there were.
     pub folds: usize,
-    /// How many neighbours voted.
+    /// How many neighbours voted: as many as were asked for, or as many as there are of other groups.
     pub neighbours: usize,
+    /// What drew the folds.
+    pub seed: u64,
+    /// The version of the program.
+    pub wgslab: &'static str,
+    /// The hash of the classes, and of the labels and pixels of each split at the size that features were taken from.
+    /// `data inspect` has another, since it looks at another size.
+    pub data_fingerprint: String,
+    /// Files that could not be decoded.
+    pub left_out: Vec<LeftOut>,
+    /// The SHA-256 of the file of weights; none without a backbone.
+    pub weights_sha256: Option<String>,
     /// How long it took, without making the features.
     pub seconds: f64,
     /// How many images there are.
@@ -137,9 +149,6 @@ pub struct Audit {
     /// The nearest images of each, of other groups.
     pub(super) near: Vec<Vec<(f32, usize)>>,
 }
-
-/// How many of the nearest say that an image is off topic.
-const NEAREST: usize = 10;
 
 impl Audit {
     pub(super) fn of(
@@ -192,7 +201,12 @@ impl Audit {
             name: data.name.clone(),
             features,
             folds: wish.folds,
-            neighbours: wish.neighbours,
+            neighbours: evidence.near.iter().map(|n| n.len().min(wish.neighbours)).max().unwrap_or(0),
+            seed: wish.seed,
+            wgslab: env!("CARGO_PKG_VERSION"),
+            data_fingerprint: fingerprint(&data),
+            left_out: data.unreadable.clone(),
+            weights_sha256: None,
             seconds: 0.0,
             images: n,
             not_judged: n - judged.len(),
@@ -303,6 +317,18 @@ impl Described<'_> {
         found.sort_by(|a, b| b.distance.total_cmp(&a.distance));
         (found, fence)
     }
+}
+
+/// The address of what an audit looks at.
+fn fingerprint(data: &DecodedData) -> String {
+    let mut all = Hasher::new().part("wgslab audit 1");
+    data.classes.iter().for_each(|class| all.update(class));
+    for (split, images) in data.parts_with_images() {
+        all.update(split.name());
+        all.update(bytemuck::cast_slice::<u32, u8>(&images.labels));
+        all.update(images.fingerprint());
+    }
+    covered(all.hex(), data.unreadable.iter())
 }
 
 fn distance(cos: f32) -> f64 {
