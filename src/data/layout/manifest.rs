@@ -155,6 +155,9 @@ mod tests {
         assert!(refuse(b"").contains("columns path and label"));
         assert!(refuse(b"path,label\n").contains("names no image"));
         assert!(refuse(b"path,label\na.png,x\nb.png,x\n").contains("line 3: "));
+        assert!(refuse(b"path,label\r\na.png,x\r\nb.png,x\r\n").contains("line 3: "), "lines as Windows ends them");
+        assert!(refuse(b"path,label\n\n\na.png,x\nb.png,x\n").contains("line 5: "), "empty lines");
+        assert!(refuse(b"path,label\r\na.png,x\r\na.png,x,y,z\r\n").contains("line 3: it has 4 columns"));
         assert!(refuse(b"path,label,split\na.png,x,extra\n").contains("'extra'"));
         assert!(refuse(b"path,label\na.png,\n").contains("line 2"));
         assert!(refuse(b"path,label\na.png,x,y,z\n").contains("line 2: it has 4 columns"));

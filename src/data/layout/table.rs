@@ -24,6 +24,7 @@ const SEPARATORS: [(u8, &str); 4] = [(b',', "comma"), (b';', "semicolon"), (b'\t
 /// A CSV file whose header has been read. Spaces around names and values do not count.
 pub(in crate::data) struct Table<'a> {
     path: &'a Path,
+    bytes: &'a [u8],
     separator: u8,
     reader: csv::Reader<&'a [u8]>,
     /// The names of the columns.
@@ -34,10 +35,10 @@ impl<'a> Table<'a> {
     /// The table in `bytes`, which the file at `path` holds.
     pub fn new(path: &'a Path, bytes: &'a [u8], separator: u8) -> Result<Self> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).delimiter(separator).from_reader(bytes);
-        let header = reader.headers().map_err(|e| broken(path, separator, &e))?;
+        let header = reader.headers().map_err(|e| broken((path, bytes), separator, &e))?;
         // Some spreadsheets write a byte-order mark at the beginning.
         let header = header.iter().map(|h| h.trim_start_matches('\u{feff}').to_string()).collect();
-        Ok(Table { path, separator, reader, header })
+        Ok(Table { path, bytes, separator, reader, header })
     }
 
     /// The place of a column.
@@ -59,8 +60,9 @@ impl<'a> Table<'a> {
     /// Passes the line number and the fields of each row to `take`. Keeps none.
     pub fn rows(mut self, mut take: impl FnMut(u64, &csv::StringRecord) -> Result<()>) -> Result<()> {
         let mut record = csv::StringRecord::new();
-        while self.reader.read_record(&mut record).map_err(|e| broken(self.path, self.separator, &e))? {
-            take(record.position().map_or(0, |p| p.line()), &record)?;
+        let file = (self.path, self.bytes);
+        while self.reader.read_record(&mut record).map_err(|e| broken(file, self.separator, &e))? {
+            take(record.position().map_or(0, |p| line_of(self.bytes, p)), &record)?;
         }
         Ok(())
     }
@@ -208,16 +210,24 @@ pub(super) fn bad(path: &Path, line: u64, what: impl std::fmt::Display) -> Error
     Error::Data(format!("{} line {line}: {what}", path.display()))
 }
 
+/// The line of a row. The reader's place is before the empty lines above it, and before the last byte of a line that ends as
+/// Windows ends it.
+fn line_of(bytes: &[u8], place: &csv::Position) -> u64 {
+    let rest = bytes.get(place.byte() as usize..).unwrap_or_default();
+    let ends = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
+    place.line() + ends.filter(|b| **b == b'\n').count() as u64
+}
+
 /// The error for a line that is not a row.
-fn broken(path: &Path, separator: u8, e: &csv::Error) -> Error {
+fn broken((path, bytes): (&Path, &[u8]), separator: u8, e: &csv::Error) -> Error {
     match e.kind() {
         csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } => {
-            let (line, separator) = (pos.line(), separator_name(separator));
+            let (line, separator) = (line_of(bytes, pos), separator_name(separator));
             let what = format!("a {separator} is missing or too many, or a quotation mark is not closed");
             bad(path, line, format!("it has {len} columns, but the header has {expected_len}: {what}"))
         }
         csv::ErrorKind::Utf8 { pos: Some(pos), .. } => {
-            bad(path, pos.line(), "it is not UTF-8 text; save the CSV in that encoding")
+            bad(path, line_of(bytes, pos), "it is not UTF-8 text; save the CSV in that encoding")
         }
         _ => Error::Data(format!("{} is not a readable CSV file: {e}", path.display())),
     }

@@ -46,8 +46,11 @@ fn summary(study: &Study) -> Result<String> {
     let damaged = told(&left_out, &study.left_out) + &told("Damaged and not shown", &study.not_shown);
     let damaged =
         damaged + &told("Collapsed in pretraining, so that nothing else can be concluded of it", &collapsed(study));
+    // Labels that people gave are wrong by themselves.
+    let made = study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()).any(NoiseKind::has_rate);
+    let made = if made { " Training labels were made wrong on purpose." } else { "" };
     Ok(format!(
-        "<p class=\"soft\">Self-supervised pretraining against label noise. Training labels were made wrong on purpose. Test \
+        "<p class=\"soft\">Self-supervised pretraining against label noise.{made} Test \
          labels are clean. {done} of {planned} cells are done, the last one on {}.</p>\n{unfinished}{damaged}\
          <div class=\"tiles\">\n{}{}{}{}{}</div>\n{}{}\n",
         date(study.finished),
@@ -239,7 +242,7 @@ fn pictures(study: &Study) -> String {
     }
     format!(
         "<h2>What the network is given</h2>\n<p class=\"soft\">Training images with the labels they are trained on; a red \
-         frame marks a label made wrong.</p>\n<div class=\"sets\">\n{sets}</div>\n"
+         frame marks a wrong label.</p>\n<div class=\"sets\">\n{sets}</div>\n"
     )
 }
 
