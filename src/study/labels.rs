@@ -49,10 +49,13 @@ impl Cell {
                 Ok(Labels { train: self.corrupted(&made, data, train, of_file(train)?)?, ..clean })
             }
             ValidationLabels::Noisy => {
-                let mut both = train.clone();
-                both.pixels.extend_from_slice(&val.pixels);
-                both.labels.extend_from_slice(&val.labels);
-                both.names.extend_from_slice(&val.names);
+                // The pixels may be gigabytes: they are joined for a kind that looks at them, and for no other.
+                let joined = |of: fn(&Images) -> &[u8]| [of(train), of(val)].concat();
+                let pixels = if made.reads_pixels() { joined(|images| &images.pixels) } else { Vec::new() };
+                let labels = [&train.labels[..], &val.labels].concat();
+                let names = [&train.names[..], &val.names].concat();
+                let [height, width, channels] = [train.height, train.width, train.channels];
+                let both = Images { height, width, channels, pixels, labels, names };
                 let mut train_labels = self.corrupted(&made, data, &both, of_file(&both)?)?;
                 let val = train_labels.split_off(train.len());
                 Ok(Labels { train: train_labels, val })
@@ -64,7 +67,7 @@ impl Cell {
         let pixels = Pixels { bytes: &images.pixels, shape: [images.height, images.width, images.channels] };
         // No kind so far asks for features. The study would have to decide whose they are.
         made.corrupt(&Corrupted {
-            pixels: Some(pixels),
+            pixels: made.reads_pixels().then_some(pixels),
             class_names: &data.classes,
             given: given.as_deref(),
             ..Corrupted::of(&images.labels, data.classes.len(), self.noise_rate, self.mixed_seed())
