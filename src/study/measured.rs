@@ -111,6 +111,7 @@ impl Measured<'_> {
             val_images: data.val.len(),
             test_images: data.test.len(),
             dropped_duplicates: data.dropped_duplicates,
+            left_out_files: Some(data.left_out.len()),
             epochs: 0,
             seconds: 0.0,
             adapter: job.gpu.adapter().name.clone(),

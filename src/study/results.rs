@@ -155,6 +155,9 @@ pub struct CellResult {
     pub test_images: usize,
     /// Training images left out because they are also test images.
     pub dropped_duplicates: usize,
+    /// Files of the dataset that cannot be decoded and were left out; none in rows from before it was counted.
+    #[serde(default)]
+    pub left_out_files: Option<usize>,
     /// Passes over the training images.
     pub epochs: usize,
     /// Seconds of this cell's own work (a shared pretraining is not in it).

@@ -222,6 +222,7 @@ fn sample() -> CellResult {
         val_images: 8,
         test_images: 8,
         dropped_duplicates: 0,
+        left_out_files: Some(0),
         epochs: 3,
         seconds: 1.5,
         adapter: "llvmpipe".into(),

@@ -48,6 +48,10 @@ impl Kind for Bright {
         Ok(on.labels.iter().enumerate().map(flip).collect())
     }
 
+    fn reads_pixels(&self) -> bool {
+        true
+    }
+
     fn no_signal(&self, _: usize) -> Option<f64> {
         None
     }

@@ -107,6 +107,10 @@ impl Kind for ClassDependent {
 
     /// Labels always say which group the truth is in. Where one group holds all classes, the noise is symmetric: one that is
     /// given, or the one that is found of two or three classes.
+    fn reads_pixels(&self) -> bool {
+        true
+    }
+
     fn no_signal(&self, classes: usize) -> Option<f64> {
         let one = classes <= 3 && self.groups.is_empty() || self.groups.iter().any(|g| g.len() == classes);
         one.then(|| classes.saturating_sub(1) as f64 / classes.max(1) as f64)

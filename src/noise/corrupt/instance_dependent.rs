@@ -120,6 +120,10 @@ impl Kind for InstanceDependent {
         }))
     }
 
+    fn reads_pixels(&self) -> bool {
+        true
+    }
+
     fn no_signal(&self, _: usize) -> Option<f64> {
         None
     }

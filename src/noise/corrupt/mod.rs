@@ -54,6 +54,11 @@ pub trait Kind: Checked + Send + Sync {
     /// rate.
     fn no_signal(&self, classes: usize) -> Option<f64>;
 
+    /// Whether it looks at the images. No other kind is given their pixels.
+    fn reads_pixels(&self) -> bool {
+        false
+    }
+
     /// The file that its labels come from. Such a kind has no rate: at any above 0 its labels are the file's.
     fn source(&self) -> Option<Source<'_>> {
         None
@@ -76,6 +81,11 @@ impl Made {
     /// See [`Kind::no_signal`].
     pub fn no_signal(&self, classes: usize) -> Option<f64> {
         self.0.no_signal(classes)
+    }
+
+    /// See [`Kind::reads_pixels`].
+    pub fn reads_pixels(&self) -> bool {
+        self.0.reads_pixels()
     }
 
     /// See [`Kind::source`].

@@ -124,6 +124,7 @@ mod tests {
             assert!(x.len() == 2 && x[0] == 0.0 && (x[1] - share).abs() < 1e-9, "{x:?}");
         }
         let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(page.contains("<th>files left out, not decoded</th>"));
         assert!(page.contains("<td>17.3</td>") && !page.contains("17.3457"), "the share is a number of the table");
     }
 

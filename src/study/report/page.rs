@@ -248,12 +248,20 @@ fn pictures(study: &Study) -> String {
 
 /// The sizes of the datasets, and the config.
 fn config(study: &Study) -> String {
-    let head = ["classes", "training", "validation", "test", "left out of training, being test images"];
+    let head = [
+        "classes",
+        "training",
+        "validation",
+        "test",
+        "left out of training, being test images",
+        "files left out, not decoded",
+    ];
     let mut rows = String::new();
     for (dataset, _) in &study.datasets {
         if let Some(r) = study.runs.iter().map(|r| &r.result).find(|r| r.dataset == *dataset) {
             let sizes = [r.classes, r.train_images, r.val_images, r.test_images, r.dropped_duplicates];
-            let sizes = sizes.map(|n| format!("<td>{n}</td>")).concat();
+            let unread = r.left_out_files.map_or("–".to_string(), |n| n.to_string());
+            let sizes = sizes.map(|n| format!("<td>{n}</td>")).concat() + &format!("<td>{unread}</td>");
             rows += &format!("<tr><td class=\"words\">{}</td>{sizes}</tr>\n", escape(dataset));
         }
     }

@@ -56,6 +56,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
         val_images: 60,
         test_images: 300,
         dropped_duplicates: 0,
+        left_out_files: Some(0),
         epochs: 8,
         seconds: 9.5,
         adapter: "llvmpipe (LLVM 19.1.7, 256 bits)".to_string(),
@@ -89,6 +90,7 @@ fn results_csv_has_a_row_per_finished_cell_in_the_grid_s_order() {
     assert!(lines[0].starts_with(
         "dataset,pretraining,noise_kind,noise_rate,realised_noise_rate,method,method_told,protocol,seed,test_accuracy,"
     ));
+    assert!(lines[0].contains(",dropped_duplicates,left_out_files,"));
     assert!(lines[0].contains(",knn_accuracy,") && lines[0].contains(",seconds,"));
     assert!(lines[1].starts_with("phantom-covid,none,none,0.0,"));
     assert!(lines[3].starts_with("phantom-covid,simclr,symmetric,0.4,"));

@@ -49,6 +49,21 @@ fn recipes_resolve_and_every_line_has_a_source() {
     assert!(recipes > 9, "{recipes}");
 }
 
+/// Each noise of a published study resolves, and Co-teaching's kinds have the paper's rates, each its own.
+#[test]
+fn published_noise_resolves() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/noise/published");
+    for path in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+        Config::load(&path).unwrap();
+    }
+    let noise = |name: &str| {
+        let noise = Config::load(&folder.join(name)).unwrap().noise;
+        (noise.kinds.iter().map(|k| k.name()).collect::<Vec<_>>(), noise.rates)
+    };
+    assert_eq!(noise("co_teaching_symmetric.toml"), (vec!["symmetric"], vec![0.2, 0.5]));
+    assert_eq!(noise("co_teaching_pair_flip.toml"), (vec!["pair_flip"], vec![0.45]));
+}
+
 #[test]
 fn an_overlay_changes_its_keys_alone() {
     let base = Config::parse("a", "").unwrap();
