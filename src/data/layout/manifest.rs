@@ -40,6 +40,15 @@ pub fn list(path: &Path) -> Result<Listing> {
         return Err(Error::Data(format!("{} names no image", path.display())));
     }
     let mut listing = images.listing(name_of(path));
+    // Labels that people gave are for the noise of that kind: `noisy_label`, `worse_label`.
+    let given = |name: &String| name.to_ascii_lowercase().contains("_label");
+    let (given, unread): (Vec<String>, Vec<String>) = unread.into_iter().partition(given);
+    if !given.is_empty() {
+        listing.notes.push(format!(
+            "columns that only noise of the kind given reads, as labels: {}; the classes are those of the column label",
+            classes::listed(&given)
+        ));
+    }
     if !unread.is_empty() {
         // A misspelt `patient` or `split` would change which images are compared.
         listing.notes.push(format!(
@@ -58,9 +67,7 @@ fn rows(path: &Path, bytes: &[u8], mut take: impl FnMut(Row<'_>) -> Result<()>) 
     };
     let (split, patient) = (table.column("split"), table.column("patient"));
     let read = [Some(at), Some(label), split, patient];
-    // Labels that people gave are for the noise of that kind: `noisy_label`, `worse_label`.
-    let unknown = |name: &str| !name.is_empty() && !name.to_ascii_lowercase().contains("_label");
-    let others = table.header.iter().enumerate().filter(|(i, name)| !read.contains(&Some(*i)) && unknown(name));
+    let others = table.header.iter().enumerate().filter(|(i, name)| !read.contains(&Some(*i)) && !name.is_empty());
     let unread = others.map(|(_, name)| name.clone()).collect();
     table.rows(|line, fields| {
         let field = |i: usize| fields.get(i).unwrap_or_default();
@@ -195,10 +202,10 @@ mod tests {
         let said = complaint(of("path,label\n0.png,\"a\n1.png,b\n2.png,c\n"));
         assert!(said.contains("line 2: ") && said.contains("quotation mark"), "{said}");
         let notes = of("path,label\n0.png,A\n1.png,a\n2.png,a|b\n3.png,b\n./0.png,A\n0.png,b\n").unwrap().notes;
-        assert!(
-            of("path,label,worse_label\n0.png,A,b\n1.png,b,b\n").unwrap().notes.is_empty(),
-            "for noise of the kind given"
-        );
+        let given = of("path,label,worse_label,patient_label\n0.png,A,b,7\n1.png,b,b,8\n").unwrap().notes;
+        let due = "columns that only noise of the kind given reads, as labels: 'worse_label', 'patient_label'; the classes are those of \
+                   the column label";
+        assert_eq!(given, [due], "a misspelt column is told, too");
         let misspelt = of("path,label,patients,spilt\n0.png,A,7,train\n1.png,b,8,train\n").unwrap().notes;
         assert_eq!(
             misspelt,
