@@ -7,6 +7,10 @@ use std::io::Cursor;
 use tiff::decoder::{ChunkType, Decoder};
 use tiff::tags::Tag;
 
+/// The most bytes of tables that are read, once for each part. Tables of real files have fewer than 1,000 bytes, which
+/// is enough for 200,000 parts.
+const MOST_TABLES: u64 = 1 << 28;
+
 /// Decodes a file.
 pub fn decode(bytes: &[u8], limit: &Limit) -> Result<DynamicImage, String> {
     let failed = |e: tiff::TiffError| e.to_string();
@@ -40,6 +44,14 @@ pub fn decode(bytes: &[u8], limit: &Limit) -> Result<DynamicImage, String> {
     if offsets.len() as u64 != parts || sizes.len() as u64 != parts || all > bytes.len() as u64 {
         return Err(format!("it has {} parts of {all} bytes, and its size needs {parts} parts", offsets.len()));
     }
+    let of_tables = parts.saturating_mul(tables.len() as u64);
+    if of_tables > MOST_TABLES {
+        return Err(format!(
+            "its JPEGTables of {} bytes would be read for {parts} parts, which is {of_tables} bytes, over the limit of \
+             {MOST_TABLES}; save it with larger parts",
+            tables.len()
+        ));
+    }
     let (columns, rows) = (width as usize, height as usize);
     let mut out = vec![0; columns * rows * samples];
     for (i, (at, size)) in (0..).zip(offsets.iter().zip(&sizes)) {
@@ -72,4 +84,51 @@ pub fn decode(bytes: &[u8], limit: &Limit) -> Result<DynamicImage, String> {
         _ => RgbImage::from_raw(width, height, out).map(DynamicImage::from),
     };
     image.ok_or_else(|| "its pixels do not fit its size".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::limit::{Gate, MAX_PIXELS};
+    use super::*;
+
+    /// A gray TIFF of `side` × `side` pixels in tiles of 16 × 16, with `tables` bytes of JPEG tables and no pixels.
+    fn tiled(side: u32, tables: u32) -> Vec<u8> {
+        let parts = (side / 16).pow(2);
+        // Tag, type (1 BYTE, 3 SHORT, 4 LONG), count and value, or where the values are.
+        let start = 8 + 2 + 10 * 12 + 4;
+        let (offsets, sizes) = (start + tables, start + tables + 4 * parts);
+        let entries = [
+            [256, 4, 1, side],
+            [257, 4, 1, side],
+            [258, 3, 1, 8],
+            [259, 3, 1, 7],
+            [262, 3, 1, 1],
+            [322, 4, 1, 16],
+            [323, 4, 1, 16],
+            [324, 4, parts, offsets],
+            [325, 4, parts, sizes],
+            [347, 7, tables, start],
+        ];
+        let mut file = [&b"II*\0"[..], &8u32.to_le_bytes(), &10u16.to_le_bytes()].concat();
+        for [tag, kind, count, value] in entries {
+            file.extend([tag as u16, kind as u16].iter().flat_map(|v| v.to_le_bytes()));
+            file.extend([count, value].iter().flat_map(|v| v.to_le_bytes()));
+        }
+        file.extend([0; 4]);
+        file.extend(vec![0; tables as usize - 2]);
+        file.extend([0xFF, 0xD9]);
+        file.extend((0..parts).flat_map(|_| 0u32.to_le_bytes()));
+        file.extend((0..parts).flat_map(|_| 1u32.to_le_bytes()));
+        file
+    }
+
+    #[test]
+    fn tables_that_would_be_copied_without_end_are_refused() {
+        let said = |tables| {
+            let gate = Gate::default();
+            decode(&tiled(2048, tables), &Limit::new(MAX_PIXELS, &gate)).err().unwrap()
+        };
+        assert!(said(20_000).contains("JPEGTables of 19998 bytes would be read for 16384 parts"), "{}", said(20_000));
+        assert!(said(600).contains("part 0 is cut or no JPEG"), "{}", said(600));
+    }
 }
