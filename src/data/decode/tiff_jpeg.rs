@@ -115,7 +115,8 @@ mod tests {
             file.extend([count, value].iter().flat_map(|v| v.to_le_bytes()));
         }
         file.extend([0; 4]);
-        file.extend(vec![0; tables as usize]);
+        file.extend(vec![0; tables as usize - 2]);
+        file.extend([0xFF, 0xD9]);
         file.extend((0..parts).flat_map(|_| 0u32.to_le_bytes()));
         file.extend((0..parts).flat_map(|_| 1u32.to_le_bytes()));
         file
@@ -127,7 +128,7 @@ mod tests {
             let gate = Gate::default();
             decode(&tiled(2048, tables), &Limit::new(MAX_PIXELS, &gate)).err().unwrap()
         };
-        assert!(said(20_000).contains("JPEGTables of 20000 bytes would be read for 16384 parts"), "{}", said(20_000));
+        assert!(said(20_000).contains("JPEGTables of 19998 bytes would be read for 16384 parts"), "{}", said(20_000));
         assert!(said(600).contains("part 0 is cut or no JPEG"), "{}", said(600));
     }
 }

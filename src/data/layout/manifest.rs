@@ -206,7 +206,7 @@ mod tests {
         assert!(said.contains("line 2: ") && said.contains("quotation mark"), "{said}");
         let notes = of("path,label\n0.png,A\n1.png,a\n2.png,a|b\n3.png,b\n./0.png,A\n0.png,b\n").unwrap().notes;
         let given = of("path,label,worse_label,patient_label\n0.png,A,b,7\n1.png,b,b,8\n").unwrap().notes;
-        let due = "columns that only noise of the kind given reads, as labels: 'patient_label', 'worse_label'; the classes are those of \
+        let due = "columns that only noise of the kind given reads, as labels: 'worse_label', 'patient_label'; the classes are those of \
                    the column label";
         assert_eq!(given, [due], "a misspelt column is told, too");
         let misspelt = of("path,label,patients,spilt\n0.png,A,7,train\n1.png,b,8,train\n").unwrap().notes;
