@@ -128,6 +128,9 @@ fn wrong_labels_come_first_and_the_lists_hold_what_was_put_there() {
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(std::fs::read(dir.path().join("f.npz")).unwrap().len() > 183 * 420 * 4);
     assert_eq!(json["probably_wrong"], suspects);
+    let agreement = json["agreement"].as_f64().unwrap();
+    assert!((2.0 / 9.0..1.0).contains(&agreement), "nine classes: {agreement}");
+    assert!(said.contains(&format!("agrees with {:.0} % of them", 100.0 * agreement)), "{said}");
     let classes = json["classes"].as_array().unwrap();
     assert_eq!(classes.iter().map(|c| c["probably_wrong"].as_u64().unwrap() as usize).sum::<usize>(), suspects);
     assert_eq!(json["off_topic"][0]["path"], "black.png");

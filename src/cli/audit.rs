@@ -123,9 +123,10 @@ fn shown(s: &AuditSummary) -> String {
         n => format!("\nnot judged, since no other fold has their class: {n}"),
     };
     format!(
-        "{}\n\nalike: {} images in {} sets ({} without an exact copy); with another label {}; train in test {}, train in val \
+        "{}\n\nthe classifier agrees with {:.0} % of the labels; the weaker it is, the more are counted that are right\nalike: {} images in {} sets ({} without an exact copy); with another label {}; train in test {}, train in val \
          {}, val in test {}\nclose in features: {} pairs\noff topic: {} images{judged}",
         table(&rows),
+        100.0 * s.agreement,
         a.images,
         a.sets.len(),
         a.near_only,

@@ -118,6 +118,9 @@ pub struct AuditSummary {
     pub images: usize,
     /// Images whose class no other fold has: nothing can be said of their labels.
     pub not_judged: usize,
+    /// The share of the labels that the classifier gives to images that it did not learn from. Where it is small, the
+    /// classifier is weak, and far too many labels count as wrong.
+    pub agreement: f64,
     /// How many labels are wrong, by the confident joint.
     pub probably_wrong: usize,
     /// The same of each class.
@@ -176,9 +179,12 @@ impl Audit {
         let mut order: Vec<usize> = (0..judged.len()).collect();
         order.sort_by(|&a, &b| score[a].total_cmp(&score[b]));
         let suspects: usize = wrong.iter().sum();
+        let largest = |p: &[f64]| (1..p.len()).fold(0, |best, c| if p[c] > p[best] { c } else { best });
+        let agree = probabilities.chunks_exact(classes).zip(&given).filter(|(p, l)| largest(p) == **l as usize).count();
         let row = |(rank, k): (usize, usize)| {
-            let sum = |c: usize| probabilities[k * classes + c] + shares[k * classes + c];
-            let likely = (1..classes).fold(0, |best, c| if sum(c) > sum(best) { c } else { best });
+            let sums: Vec<f64> =
+                (0..classes).map(|c| probabilities[k * classes + c] + shares[k * classes + c]).collect();
+            let likely = largest(&sums);
             Suspect {
                 suspect: rank < suspects,
                 likely: images.class(likely),
@@ -210,6 +216,7 @@ impl Audit {
             seconds: 0.0,
             images: n,
             not_judged: n - judged.len(),
+            agreement: agree as f64 / judged.len().max(1) as f64,
             probably_wrong: suspects,
             classes: (0..classes).map(of_class).collect(),
             alike,
@@ -234,10 +241,11 @@ impl AuditSummary {
     /// In a sentence.
     pub fn told(&self) -> String {
         format!(
-            "{}: {} of {} are probably wrong; {} alike, {} off topic",
+            "{}: {} of {} are probably wrong, says a classifier that agrees with {:.0} % of them; {} alike, {} off topic",
             self.name,
             self.probably_wrong,
             counted(self.images, "label"),
+            100.0 * self.agreement,
             counted(self.alike.images, "image"),
             self.off_topic.len()
         )

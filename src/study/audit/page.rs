@@ -61,11 +61,13 @@ impl Audit {
         let body = [
             format!(
                 "<p class=\"soft\">Labels that are probably wrong, found by comparing {}. A label is judged by a \
-                 linear classifier that did not learn from it ({} folds) and by its {} nearest neighbours. Look before you \
-                 change a label: a rare image is suspicious, too.</p>\n<div class=\"tiles\">\n{}</div>\n",
+                 linear classifier that did not learn from it ({} folds) and by its {} nearest neighbours. The classifier \
+                 agrees with {:.0} % of the labels: the weaker it is, the more labels are counted that are right, and then only \
+                 their order helps. Look before you change a label: a rare image is suspicious, too.</p>\n<div class=\"tiles\">\n{}</div>\n",
                 escape(&s.features),
                 s.folds,
                 s.neighbours,
+                100.0 * s.agreement,
                 tiles.concat()
             ),
             self.classes(),
