@@ -108,17 +108,18 @@ fn micro_batches_are_the_step_whose_batch_norm_sees_parts() {
 #[test]
 fn without_batch_norm_micro_batches_are_the_whole_batch() {
     with_job("", &Silent, |job| {
-        for (method, more) in [
+        let cases = [
             ("simclr", "projection_dims = [16, 8]"),
             ("moco", "queue_size = 20\nbatch_norm_splits = 2\nprojection_dims = [16, 8]"),
             // The last layer is trained in the first epoch, or left as it began.
             ("dino", "projection_dims = [16, 8]\noutput_dim = 12\nfreeze_last_layer_epochs = 0"),
             ("dino", "projection_dims = [16, 8]\noutput_dim = 12\nfreeze_last_layer_epochs = 1"),
             ("mae", "decoder_depth = 1\ndecoder_num_heads = 2\ndecoder_embed_dim = 8\nmask_ratio = 0.5"),
-        ] {
+        ];
+        for (k, (method, more)) in cases.into_iter().enumerate() {
             let micro = format!("micro_batch_size = 4\n{more}");
             let run = |name: &str, more: &str, steps| {
-                state(job, &format!("{method} {name}"), &config(method, more, VIT), steps)
+                state(job, &format!("{method} {k} {name}"), &config(method, more, VIT), steps)
             };
             expect_alike(method, &run("first", more, 0), &run("whole", more, 2), &run("micro", &micro, 2));
         }
