@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times a step of each pretraining method in PyTorch, beside `wgslab pretrain --method M --steps N`.
+"""Times a step of each pretraining method in PyTorch, beside `wgslab profile benches/peers/methods.toml --method M`.
 
     python3 benches/peers/torch_methods.py [METHOD …] [--size 32] [--batch 32] [--channels 3] [--device cpu] [--json FILE]
 
