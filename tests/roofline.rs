@@ -11,8 +11,8 @@ use wgslab::lab::roofline::{self, Peak, Point, Probe, Roof};
 use wgslab::lab::{Report, Spread};
 
 /// Rounds of a loop of [`fma_loop`], and the multiply-adds of a vec4 in each round.
-const ROUNDS: u32 = 2048;
-const ADDS: usize = 64;
+const ROUNDS: u32 = 1024;
+const ADDS: usize = 128;
 
 /// The text of a workgroup's multiply-adds in `chains` chains. This file writes it out itself, without the lab's
 /// templater.

@@ -39,9 +39,11 @@ const TOUCH: &[Piece] = &[piece!("lab/roofline/touch.wgsl")];
 const SAMPLE_MS: f64 = 12.0;
 /// Rounds of the loops. A workgroup of any probe then takes much less than a sample.
 const ROUNDS: u32 = 256;
-/// Steps of a round, written out one after the other: so many that the loop itself costs little. On Mesa's software
-/// driver the loop costs as much as a dozen multiply-adds.
+/// Products of a round of a chain of cooperative matrices, written out one after the other.
 const STEPS: u32 = 32;
+/// Multiply-adds of a round, over all chains, written out one after the other: so many that the loop itself costs little,
+/// however few the chains are. On Mesa's software driver the loop costs as much as a dozen multiply-adds.
+const ADDS: u32 = 128;
 /// How many sums an invocation of a reading probe keeps, and the size of its workgroup. Many sums hide latency on a
 /// GPU; a CPU has registers for few.
 const SUMS: [(u32, u32); 6] = [(1, 64), (2, 64), (8, 64), (1, 256), (2, 256), (8, 256)];
@@ -52,7 +54,7 @@ const CACHED: u64 = 2 << 20;
 
 fn fma_kernel(half: bool, chains: u32, width: u32) -> Kernel {
     let (name, pieces) = if half { ("roofline.fma_f16", F16) } else { ("roofline.fma", F32) };
-    Kernel::new(name, "probe", pieces).with("CHAINS", chains).with("WIDTH", width).with("STEPS", STEPS)
+    Kernel::new(name, "probe", pieces).with("CHAINS", chains).with("WIDTH", width).with("STEPS", ADDS / chains)
 }
 
 fn coop_kernel(shape: Cooperative, chains: u32, lanes: u32) -> Kernel {
@@ -147,7 +149,7 @@ pub(super) fn fma(gpu: &Gpu, half: bool) -> Result<Vec<Probe>> {
         for chains in [1, 2, 3, 4, 8] {
             let kernel = fma_kernel(half, chains, width);
             let how = format!("{chains} chains of vec4, workgroups of {width}");
-            let work = f64::from(width * chains * STEPS * ROUNDS) * 8.0;
+            let work = f64::from(width * chains * (ADDS / chains) * ROUNDS) * 8.0;
             probes.push(grown(gpu, &how, (&kernel, &[&y], &params), work)?);
         }
     }
