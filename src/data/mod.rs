@@ -287,6 +287,8 @@ pub struct DecodedData {
     pub unread: BTreeMap<String, usize>,
     /// Notes for the user on how the files were read, one for each line.
     pub notes: Vec<String>,
+    /// How many pictures of each split have which form. The cache of decoded images does not keep it.
+    pub forms: [BTreeMap<decode::PixelForm, usize>; 3],
 }
 
 impl DecodedData {
