@@ -32,12 +32,12 @@ use std::path::PathBuf;
 pub(super) struct Audit {
     #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
-    /// Judge the labels of this column or array instead of SPEC's own: of --labels, or of the CSV manifest that SPEC is
+    /// Judge the labels of this column or array instead of SPEC's own: of --given-labels, or of the CSV manifest that SPEC is
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
     /// A .csv or .npz with the labels by name of image, as `noise.given.file` names one
     #[arg(long, value_name = "FILE", requires = "column")]
-    labels: Option<String>,
+    given_labels: Option<String>,
     /// A backbone whose features are compared, as for `wgslab embed` [default: none, and gradients and colours are
     /// compared, which find fewer]
     #[arg(long, value_name = "FILE")]
@@ -94,7 +94,7 @@ impl Audit {
             return Err(Error::Data(format!("the weights {} are not there; check the path", weights.display())));
         }
         let embed = Wish { image_size: self.image_size.map(|s| s.0), batch: self.batch as usize, ..Wish::default() };
-        let labels = self.column.clone().map(|column| [self.labels.clone().unwrap_or_default(), column]);
+        let labels = self.column.clone().map(|column| [self.given_labels.clone().unwrap_or_default(), column]);
         let neighbours = self.neighbours.map(|n| n as usize);
         let wish = AuditWish { labels, folds: self.folds, neighbours, seed: self.seed, embed };
         let folder = temporary()?;

@@ -173,7 +173,7 @@ impl Job<'_> {
     /// The dataset with the labels that are judged.
     fn relabelled(&self, spec: &str, data: DecodedData, wish: &AuditWish) -> Result<DecodedData> {
         let Some([file, column]) = &wish.labels else { return Ok(data) };
-        let (data, left) = GivenFile::read("--labels", [file, column], (spec, self.data_root))?.relabel(data)?;
+        let (data, left) = GivenFile::read("--given-labels", [file, column], (spec, self.data_root))?.relabel(data)?;
         for split in left {
             self.progress
                 .note(&format!("{split}: no image has a label in {column}; the split is left out of the audit"));
