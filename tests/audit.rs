@@ -183,6 +183,22 @@ fn an_audit_that_cannot_be_done_says_why_and_writes_nothing() {
     refused(&["--data", "m.csv", "--folds", "1"], 2, "--folds is 1");
     refused(&["--data", "m.csv", "--weights", "none.pth"], 4, "none.pth are not there");
     refused(&["--data", "gone.csv"], 4, "gone.csv");
+    refused(
+        &["--data", "m.csv", "--neighbours", "12"],
+        2,
+        "--neighbours is 12; m has 12 images, so an image has 11 others",
+    );
+    refused(
+        &["--data", "m.csv", "--column", "worse_label"],
+        4,
+        "the header must name the columns path (or name) and worse_label",
+    );
+    refused(&["--data", "m.csv", "--given-labels", "gone.csv"], 2, "--column");
+    refused(
+        &["--data", "m.csv", "--column", "a", "--given-labels", "gone.csv"],
+        4,
+        "--given-labels: ./gone.csv is not there",
+    );
     refused(&["--data", "m.csv", "--image-size", "32"], 2, "--weights");
     std::fs::write(dir.path().join("small.toml"), "[data]\nmax_bytes = 1000\n").unwrap();
     refused(&["--data", "m.csv", "--config", "small.toml"], 4, "data.max_bytes");

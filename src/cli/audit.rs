@@ -26,11 +26,18 @@ use std::path::PathBuf;
     verbatim_doc_comment,
     after_help = "Examples:
   wgslab audit --data my_images/ --weights runs/backbone/backbone.safetensors --out suspects.csv
+  wgslab audit --data my.csv --column noisy_label --out suspects.csv
   wgslab audit --data 'phantom:covid?train=60&val=20&test=20' --out suspects.csv --page suspects.html"
 )]
 pub(super) struct Audit {
     #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
+    /// Judge the labels of this column or array instead of SPEC's own: of --given-labels, or of the CSV manifest that SPEC is
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+    /// A .csv or .npz with the labels by name of image, as `noise.given.file` names one
+    #[arg(long, value_name = "FILE", requires = "column")]
+    given_labels: Option<String>,
     /// A backbone whose features are compared, as for `wgslab embed` [default: none, and gradients and colours are
     /// compared, which find fewer]
     #[arg(long, value_name = "FILE")]
@@ -54,9 +61,9 @@ pub(super) struct Audit {
     /// How many folds there are: the classifier learns from all but one
     #[arg(long, value_name = "N", default_value_t = 5)]
     folds: usize,
-    /// How many neighbours vote
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    neighbours: u32,
+    /// How many neighbours vote, fewer than there are images [default: 50, or as many as there are]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    neighbours: Option<u32>,
     /// What draws the folds
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
     seed: u64,
@@ -87,7 +94,9 @@ impl Audit {
             return Err(Error::Data(format!("the weights {} are not there; check the path", weights.display())));
         }
         let embed = Wish { image_size: self.image_size.map(|s| s.0), batch: self.batch as usize, ..Wish::default() };
-        let wish = AuditWish { folds: self.folds, neighbours: self.neighbours as usize, seed: self.seed, embed };
+        let labels = self.column.clone().map(|column| [self.given_labels.clone().unwrap_or_default(), column]);
+        let neighbours = self.neighbours.map(|n| n as usize);
+        let wish = AuditWish { labels, folds: self.folds, neighbours, seed: self.seed, embed };
         let folder = temporary()?;
         let work = |job: &crate::study::Job<'_>| job.audit(&self.data, weights, &wish);
         let found = options.job(&config(self.config.as_deref())?, folder.path(), work)?;

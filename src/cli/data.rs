@@ -1,14 +1,19 @@
 //! `wgslab data inspect` and `data views`.
 
+use super::listener::Listener;
 use super::options::{Options, config};
 use super::output::{expect_writable, print, print_json, print_source, temporary};
 use super::stage::{LARGEST_SEED, methods};
+use crate::base::text::{NAME, distinct};
 use crate::base::{Error, Result, files};
 use crate::data::{LoadOptions, Summary, inspect_beside, layout};
 use crate::study::Job;
-use crate::study::audit::alike_page;
+use crate::study::audit::{CloseInFeatures, alike_page};
+use crate::study::embed::Wish;
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use serde::Serialize;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 /// Look at data
 #[derive(Args, Debug)]
@@ -83,14 +88,15 @@ impl Views {
 
 /// Say what a dataset holds and whether it can be trained on
 ///
-/// Decodes every image and prints classes, splits, sizes, statistics, exact and near duplicates across
-/// and within the splits, and files that cannot be read. Needs no adapter and writes nothing but a
+/// Decodes every image and prints classes, splits, sizes, how pixels are stored (gray or colours, bits),
+/// statistics, exact and near duplicates across and within the splits, images whose patient is not
+/// known, and files that cannot be read. Needs no adapter without --weights, and writes nothing but a
 /// page. Near duplicates: brighter, sharper or compressed again, not turned or mirrored. It counts
 /// what is left out: files by ending, hidden folders, and masks (folders called masks below a class
 /// folder, and X_mask beside X). The exit code is 4 if a study could not load the data as it is. A
 /// set without train can serve an evaluation alone, and is said to.
 ///
-/// Pictures are PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM of one frame. Files that cannot be decoded are
+/// Pictures are PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM, of several frames the first. Files that cannot be decoded are
 /// named with the reason and left out; more than a tenth of a split, or all of a class in a split, is an error, and with
 /// --strict any is.
 #[derive(Args, Debug)]
@@ -104,6 +110,10 @@ struct Inspect {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Also list pairs that are close in the features of this backbone, as for `wgslab embed`, and not alike by their
+    /// pixels: turned, mirrored and cut copies may be among them. Needs an adapter
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
     /// Write a page of the images that are alike: several labels first, then several splits
     #[arg(long, value_name = "FILE.html")]
     page: Option<PathBuf>,
@@ -135,6 +145,7 @@ fn examples_and_specs() -> String {
   wgslab data inspect phantom:covid
   wgslab data inspect pneumoniamnist_28.npz --data-root data --json
   wgslab data inspect my_images/ --store-size 128 --channels 3
+  wgslab data inspect my_images/ --weights runs/backbone/backbone.safetensors --page alike.html
 
 SPEC is one of:{specs}"
     )
@@ -156,42 +167,87 @@ impl Data {
 
 impl Inspect {
     fn run(&self, options: &Options) -> Result<()> {
-        let base = config(None)?.data;
-        expect_writable(&[("--page", self.page.as_deref())])?;
+        expect_writable(&[("--page", self.page.as_deref()), ("--weights", self.weights.as_deref())])?;
+        let load = self.load_options(options)?;
+        let close = self.weights.as_deref().map(|weights| self.close(options, weights, &load)).transpose()?;
+        // Lines of progress would stand among those of the summary, so there is a bar or nothing.
+        let listener = Listener::new(options.quiet || !std::io::stderr().is_terminal());
         let mut page = None;
-        let summary = inspect_beside(
-            &self.spec,
-            &LoadOptions {
-                data_root: options.data_root.clone(),
-                store_size: self.store_size.unwrap_or(base.store_size),
-                channels: self.channels.unwrap_or(base.channels),
-                val_fraction: base.val_fraction as f32,
-                seed: 0,
-                max_pixels: self.max_pixels.unwrap_or(base.max_pixels),
-                max_bytes: self.max_bytes.unwrap_or(base.max_bytes),
-                bit_depth: self.bit_depth.unwrap_or(base.bit_depth),
-                strict: options.strict || base.strict,
-                cache: None,
-            },
-            |data, alike| {
-                let asked = self.page.as_ref();
-                page = asked.map(|_| alike_page(data, alike, self.page_sets as usize)).transpose()?;
-                Ok(())
-            },
-        )?;
+        let summary = inspect_beside(&self.spec, &load, &listener, |data, alike| {
+            let count = self.page_sets as usize;
+            page = self.page.as_ref().map(|_| alike_page(data, alike, close.as_ref(), count)).transpose()?;
+            Ok(())
+        });
+        listener.clear();
+        let summary = summary?;
         if let (Some(path), Some(page)) = (&self.page, page) {
             files::write_atomic(path, page.as_bytes())?;
         }
         if self.json {
-            print_json(&summary)?
+            print_json(&Inspected { summary: &summary, close_in_features: close.as_ref() })?
         } else {
-            print(&summary.to_string())?
+            let close = close.map(|close| format!("\n{}", told(&close))).unwrap_or_default();
+            print(&format!("{summary}{close}"))?
         };
         match summary.fingerprint {
             Some(_) => Ok(()),
             None => Err(unloadable(&self.spec, &summary)),
         }
     }
+
+    fn load_options(&self, options: &Options) -> Result<LoadOptions> {
+        let base = config(None)?.data;
+        Ok(LoadOptions {
+            data_root: options.data_root.clone(),
+            store_size: self.store_size.unwrap_or(base.store_size),
+            channels: self.channels.unwrap_or(base.channels),
+            val_fraction: base.val_fraction as f32,
+            seed: 0,
+            max_pixels: self.max_pixels.unwrap_or(base.max_pixels),
+            max_bytes: self.max_bytes.unwrap_or(base.max_bytes),
+            bit_depth: self.bit_depth.unwrap_or(base.bit_depth),
+            strict: options.strict || base.strict,
+            cache: None,
+        })
+    }
+
+    /// Pairs that are close in the features of a backbone.
+    fn close(&self, options: &Options, weights: &Path, load: &LoadOptions) -> Result<CloseInFeatures> {
+        if !weights.is_file() {
+            return Err(Error::Data(format!("the weights {} are not there; check the path", weights.display())));
+        }
+        let mut config = config(None)?;
+        let LoadOptions { max_pixels, max_bytes, bit_depth, .. } = *load;
+        config.data = crate::study::config::Data { max_pixels, max_bytes, bit_depth, ..config.data };
+        let folder = temporary()?;
+        let embed = Wish { batch: BATCH, ..Wish::default() };
+        options.job(&config, folder.path(), |job| job.close_in_features(&self.spec, weights, &embed))
+    }
+}
+
+/// Images of a step of the backbone; fewer are taken where they do not fit the device.
+const BATCH: usize = 32;
+
+/// How many pairs the summary names; --json has all.
+const NAMED: usize = 5;
+
+/// What `data inspect --json` prints.
+#[derive(Serialize)]
+struct Inspected<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    close_in_features: Option<&'a CloseInFeatures>,
+}
+
+/// The pairs for people, the closest ones by name.
+fn told(close: &CloseInFeatures) -> String {
+    let mut text = close.told();
+    for pair in close.pairs.iter().take(NAMED) {
+        let (a, b) = (distinct(&pair.path, NAME), distinct(&pair.other, NAME));
+        text += &format!("\n  {a} ({}) and {b} ({}), cosine {:.4}", pair.given, pair.other_given, pair.cosine);
+    }
+    text
 }
 
 /// Why a study could not load it, in one sentence.

@@ -5,6 +5,7 @@ use super::listener::Listener;
 use super::options::{Options, config};
 use super::output::{complain, expect_writable, print, table};
 use super::stage::{LARGEST_SEED, kinds, share};
+use crate::base::text::counted;
 use crate::base::{Error, Progress, Result};
 use crate::noise::NoiseKind;
 use crate::study::noisy::{NoisyLabels, noisy_labels};
@@ -29,8 +30,9 @@ enum NoiseCommand {
 ///
 /// Writes a row for each training image of SPEC to a CSV file: its name, its label, and the label
 /// after noise. They are the labels that `wgslab train` with the same noise and seed learns from, so
-/// that others can use them. Prints the share of wrong labels and what became of each class. Needs no
-/// adapter.
+/// that others can use them. With noise.validation = "noisy" in --config, rows for the validation
+/// images follow, whose labels then get the same noise. Prints the share of wrong labels and what
+/// became of each class. SPEC needs no test split, and the command no adapter.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -96,11 +98,15 @@ impl Apply {
             rows.push([class.clone(), all.to_string()].into_iter().chain(shares).collect());
         }
         let rate = self.noise_rate.map(|rate| format!(" at rate {rate}, seed {}", made.seed)).unwrap_or_default();
+        let val = match made.val {
+            0 => String::new(),
+            n => format!(", {n} of them of validation images,"),
+        };
         format!(
-            "{}{rate}: {:.1} % of {} labels are wrong\n\n{}\n\n{}",
+            "{}{rate}: {:.1} % of {}{val} are wrong\n\n{}\n\n{}",
             self.noise_kind,
             100.0 * made.realised_rate,
-            made.rows.len(),
+            counted(made.rows.len(), "label"),
             table(&rows),
             self.out.display()
         )

@@ -64,7 +64,8 @@ pub(super) struct Pretrain {
     /// Let --init FILE lack tensors, which then are random, and hold unknown ones, which are left out
     #[arg(long, requires = "init")]
     init_partial: bool,
-    /// End after N steps: the first N of the whole run, whose learning rates they have
+    /// End after N steps: the first N of the whole run, whose learning rates they have. The folder is then done; the whole
+    /// run begins anew in another
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
 }
@@ -180,9 +181,9 @@ fn split(text: &str) -> Result<Split, String> {
 fn shown(planned: &Planned) -> String {
     let Planned { name, batch_key: key, batch, largest_batch, images, promise, .. } = planned;
     let parts = planned.micro_batch.as_ref().map_or(String::new(), |(key, n)| format!(", {n} at a time ({key})"));
-    let data = match images < largest_batch {
-        true => format!("; the data has {images} training images, and a step takes no more"),
-        false => String::new(),
+    let fits = match images <= largest_batch {
+        true => format!("Any {key} fits: a step takes at most the {} there are.", counted(*images, "training image")),
+        false => format!("The largest {key} that fits is {largest_batch}."),
     };
     let mut rows = vec![vec!["device memory".to_string(), "bytes".to_string()]];
     rows.extend(promise.parts.iter().map(|(what, bytes)| vec![what.to_string(), size(*bytes)]));
@@ -194,10 +195,11 @@ fn shown(planned: &Planned) -> String {
         Some(promise) => format!("With run.recompute = true it would be {} at the peak.", size(promise.peak_bytes())),
         None => "Values are computed again for the backward pass (run.recompute).".to_string(),
     };
+    let step = counted(*batch, "image");
     format!(
-        "{name}: {batch} images a step ({key}){parts}\n\n{}\n\n{again}\nIt fits: {budget}.\n\
+        "{name}: {step} a step ({key}){parts}\n\n{}\n\n{again}\nIt fits: {budget}.\n\
          The largest tensor is {largest} ({label}), and the adapter binds at most {binding}.\n\
-         The largest {key} that fits is {largest_batch}{data}.",
+         {fits}",
         table(&rows)
     )
 }

@@ -194,7 +194,8 @@ impl List {
         if self.json {
             return print_json(&Listed(&all));
         }
-        let head = ["index", "dataset", "pretraining", "noise", "method", "seed"].map(String::from).to_vec();
+        let head =
+            ["index", "dataset", "pretraining", "noise", "protocol", "method", "seed"].map(String::from).to_vec();
         let row = |c: &Cell| {
             let noise = match c.noise_kind {
                 None => "none".to_string(),
@@ -202,7 +203,9 @@ impl List {
                 Some(kind) => kind.to_string(),
             };
             let (pretraining, method) = (c.pretraining.to_string(), c.method.to_string());
-            vec![c.index.to_string(), c.dataset.to_string(), pretraining, noise, method, c.seed.to_string()]
+            let (index, dataset, protocol) =
+                (c.index.to_string(), c.dataset.to_string(), c.protocol.name().to_string());
+            vec![index, dataset, pretraining, noise, protocol, method, c.seed.to_string()]
         };
         print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))
     }

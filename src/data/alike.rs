@@ -14,16 +14,22 @@
 //!
 //! Turned and mirrored copies are not found.
 
+mod bands;
+#[cfg(test)]
+mod tests;
+
 use super::decode::{Resizer, in_parallel, resized};
 use super::{DecodedData, Split};
 use crate::base::Result;
 use crate::base::rng::Rng;
+use bands::Bands;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::HashMap;
 
 /// The most bits in which the hashes of near duplicates differ.
 pub const HAMMING: u32 = 12;
+const _: () = assert!(HAMMING <= bands::FARTHEST);
 /// The least correlation of near duplicates.
 pub const CORRELATION: f32 = 0.65;
 /// The least correlation of near duplicates, in standard deviations of that of unrelated images.
@@ -37,6 +43,8 @@ const AROUND: usize = 2;
 const FLAT: f32 = 2.0;
 /// Pairs of images drawn for the correlation of unrelated ones.
 const DRAWN: usize = 20_000;
+/// Pictures that are compared with those after them before a signal is looked for.
+const CHUNK: usize = 64;
 /// The random stream that draws them.
 const STREAM: u32 = 0x414C;
 
@@ -97,8 +105,14 @@ pub fn places(data: &DecodedData) -> Vec<(Split, usize)> {
     data.parts_with_images().flat_map(|(split, images)| (0..images.len()).map(move |i| (split, i))).collect()
 }
 
-/// The sets of images of `data` that are alike. `told` hears how many images were looked at.
-pub fn alike(data: &DecodedData, told: &dyn Fn(usize)) -> Result<Alike> {
+/// How many looks [`alike`] takes at so many images: each is looked at, and then compared with those after it.
+pub fn looks_at(images: usize) -> u64 {
+    2 * images as u64
+}
+
+/// The sets of images of `data` that are alike. `told` hears how many of [`looks_at`] looks were taken; an error of its
+/// stops the search.
+pub fn alike(data: &DecodedData, told: &dyn Fn(u64) -> Result<()>) -> Result<Alike> {
     let places = places(data);
     let part = |split: Split| data.parts[split as usize].as_ref();
     let digest = |&(split, i): &(Split, usize)| part(split).map(|p| p.origins[i].digest).unwrap_or_default();
@@ -110,11 +124,15 @@ pub fn alike(data: &DecodedData, told: &dyn Fn(usize)) -> Result<Alike> {
     let least = threshold(&looks);
     let mut joined = Joined::new(places.len());
     first.iter().enumerate().for_each(|(i, &f)| joined.join(i, f, 1.0));
-    for (from, chunk) in looks.chunks(256).enumerate().map(|(c, chunk)| (c * 256, chunk)) {
+    let hashes: Vec<u64> = looks.iter().map(|look| look.hash).collect();
+    let bands = Bands::new(&hashes);
+    for from in (0..looks.len()).step_by(CHUNK) {
+        told((places.len() + from) as u64)?;
+        let chunk = from..looks.len().min(from + CHUNK);
         let found: Vec<Vec<(usize, f32)>> =
-            chunk.par_iter().enumerate().map(|(i, look)| look.near(from + i, &looks, least)).collect();
-        for (i, near) in found.into_iter().enumerate() {
-            near.into_iter().for_each(|(j, r)| joined.join(once[from + i], once[j], r));
+            chunk.clone().into_par_iter().map(|own| near(own, &bands, &looks, least)).collect();
+        for (own, near) in chunk.zip(found) {
+            near.into_iter().for_each(|(j, r)| joined.join(once[own], once[j], r));
         }
     }
     Ok(gathered(data, &places, &first, joined, least))
@@ -127,14 +145,11 @@ struct Look {
     detail: Vec<f32>,
 }
 
-impl Look {
-    /// The later pictures that are nearly this one, which stands at `own`, with their correlations.
-    fn near(&self, own: usize, all: &[Look], least: f32) -> Vec<(usize, f32)> {
-        let close = |other: &&(usize, &Look)| (other.1.hash ^ self.hash).count_ones() <= HAMMING;
-        let later = all.iter().enumerate().skip(own + 1);
-        let looked = later.filter(|o| close(&o)).map(|(j, other)| (j, dot(&self.detail, &other.detail)));
-        looked.filter(|(_, r)| *r >= least).collect()
-    }
+/// The later pictures that are nearly the one at `own`, with their correlations.
+fn near(own: usize, bands: &Bands<'_>, all: &[Look], least: f32) -> Vec<(usize, f32)> {
+    let correlation = |j: usize| dot(&all[own].detail, &all[j].detail);
+    let looked = bands.later(own, HAMMING).into_iter().map(|j| (j, correlation(j)));
+    looked.filter(|(_, r)| *r >= least).collect()
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -142,7 +157,12 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// The looks of the images `once`.
-fn looks(data: &DecodedData, places: &[(Split, usize)], once: &[usize], told: &dyn Fn(usize)) -> Result<Vec<Look>> {
+fn looks(
+    data: &DecodedData,
+    places: &[(Split, usize)],
+    once: &[usize],
+    told: &dyn Fn(u64) -> Result<()>,
+) -> Result<Vec<Look>> {
     let mut looks = Vec::with_capacity(once.len());
     let one = |k: usize, resizer: &mut Resizer| -> Result<Look> {
         let (split, i) = places[once[k]];
@@ -152,8 +172,7 @@ fn looks(data: &DecodedData, places: &[(Split, usize)], once: &[usize], told: &d
     };
     in_parallel(once.len(), one, |k, look| {
         looks.push(look?);
-        told(k + 1);
-        Ok(())
+        told(k as u64 + 1)
     })?;
     centre(&mut looks);
     Ok(looks)
@@ -299,88 +318,4 @@ fn member(data: &DecodedData, places: &[(Split, usize)], first: &[usize], index:
     let images = &data.parts[split as usize].as_ref()?.images;
     let class = data.classes.get(images.labels[i] as usize).cloned().unwrap_or_else(|| images.labels[i].to_string());
     Some(Member { index, name: images.names[i].clone(), split: split.name(), class, copy: first[index] != index })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::{Images, Origin, Part};
-
-    const SIZE: usize = 40;
-
-    /// A picture of one anatomy with structures of its own, in levels.
-    fn picture(seed: u64) -> Vec<f32> {
-        let mut rng = Rng::new(seed, 7, 0);
-        let spots: Vec<[f32; 4]> = (0..14)
-            .map(|_| {
-                let at = |rng: &mut Rng| rng.uniform() * SIZE as f32;
-                [at(&mut rng), at(&mut rng), 1.5 + 3.0 * rng.uniform(), 60.0 * (rng.uniform() - 0.5)]
-            })
-            .collect();
-        let level = |k: usize| {
-            let (y, x) = ((k / SIZE) as f32, (k % SIZE) as f32);
-            let lung = |centre: f32| 70.0 * (-((x - centre) / 6.0).powi(2) - ((y - 20.0) / 12.0).powi(2)).exp();
-            let own = |s: &[f32; 4]| s[3] * (-((x - s[0]).powi(2) + (y - s[1]).powi(2)) / (s[2] * s[2])).exp();
-            150.0 - lung(11.0) - lung(29.0) + spots.iter().map(own).sum::<f32>()
-        };
-        (0..SIZE * SIZE).map(level).collect()
-    }
-
-    fn part(pictures: &[(Vec<f32>, u32)], prefix: &str) -> Part {
-        let images = Images { height: SIZE, width: SIZE, channels: 1, ..Images::default() };
-        let mut part = Part { images, ..Part::default() };
-        for (i, (levels, label)) in pictures.iter().enumerate() {
-            let pixels: Vec<u8> = levels.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect();
-            let digest = crate::base::hash::sha256(&pixels).as_bytes()[..16].try_into().unwrap();
-            let origin = Origin { digest, height: SIZE as u32, width: SIZE as u32 };
-            part.push(&pixels, origin, *label, format!("{prefix}/{i}"));
-        }
-        part
-    }
-
-    fn data(train: &[(Vec<f32>, u32)], test: &[(Vec<f32>, u32)]) -> DecodedData {
-        let parts = [Some(part(train, "train")), None, Some(part(test, "test"))];
-        DecodedData { name: "x".into(), classes: vec!["a".into(), "b".into()], parts, ..DecodedData::default() }
-    }
-
-    fn names(set: &Set) -> Vec<&str> {
-        set.images.iter().map(|m| m.name.as_str()).collect()
-    }
-
-    #[test]
-    fn copies_and_near_copies_are_found_and_one_anatomy_is_not_enough() {
-        let mut train: Vec<(Vec<f32>, u32)> = (0..80).map(|i| (picture(i), (i % 2) as u32)).collect();
-        train.push((picture(3), 0)); // 80: 3 again, with another label
-        let brighter: Vec<f32> = picture(4).iter().map(|v| 1.2 * v - 10.0).collect();
-        let mut rng = Rng::new(1, 8, 0);
-        let noisy: Vec<f32> = picture(5).iter().map(|v| v + 0.7 * rng.normal()).collect();
-        let mut test: Vec<(Vec<f32>, u32)> = (100..110).map(|i| (picture(i), 0)).collect();
-        test.extend([(brighter, 0), (noisy, 0)]); // 10, 11
-        let found = alike(&data(&train, &test), &|_| ()).unwrap();
-        let sets: Vec<Vec<&str>> = found.sets.iter().map(names).collect();
-        let due = [vec!["train/5", "test/11"], vec!["train/3", "train/80"], vec!["train/4", "test/10"]];
-        assert_eq!(sets, due, "several labels first, of these several splits first");
-        assert!(found.sets[1].images[1].copy && !found.sets[1].images[0].copy && found.sets[1].several_labels);
-        assert_eq!((found.images, found.near_only, found.with_another_label), (6, 4, 4));
-        assert_eq!((found.train_in_test, found.train_in_val, found.val_in_test), (2, 0, 0));
-        assert!(found.sets[0].least_correlation >= found.correlation && found.sets[1].least_correlation == 1.0);
-    }
-
-    #[test]
-    fn pictures_without_detail_are_alike_only_where_they_are_equal() {
-        let flat = |v: f32| vec![v; SIZE * SIZE];
-        let train = [(flat(10.0), 0), (flat(200.0), 1), (flat(90.0), 0), (flat(10.0), 0), (picture(1), 1)];
-        let found = alike(&data(&train, &[(flat(91.0), 0)]), &|_| ()).unwrap();
-        assert_eq!(found.sets.iter().map(names).collect::<Vec<_>>(), [["train/0", "train/3"]]);
-        let nothing = alike(&DecodedData::default(), &|_| ()).unwrap();
-        assert_eq!((nothing.images, nothing.sets.len()), (0, 0));
-    }
-
-    #[test]
-    fn the_hash_does_not_see_brightness_and_contrast() {
-        let small: Vec<f32> = picture(9)[..SIDE * SIDE].to_vec();
-        let other: Vec<f32> = small.iter().map(|v| 0.5 * v + 60.0).collect();
-        assert!((hash(&small) ^ hash(&other)).count_ones() <= 1, "the bit of the brightness alone");
-        assert!((16..=48).contains(&hash(&small).count_ones()));
-    }
 }

@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Must change whenever decoding, resizing or this file's layout changes what is stored.
-const VERSION: &str = "wgslab decoded 6";
+const VERSION: &str = "wgslab decoded 7";
 
 /// The only metadata key. The order of several keys in a file would not be fixed.
 const META: &str = "wgslab";

@@ -22,15 +22,14 @@ pub fn width(channels: usize) -> usize {
 }
 
 /// A row of [`width`] numbers for each image. `told` hears how many are done.
-pub fn describe(images: &Images, told: &dyn Fn(usize)) -> Result<Vec<f32>> {
+pub fn describe(images: &Images, told: &dyn Fn(usize) -> Result<()>) -> Result<Vec<f32>> {
     let mut rows = Vec::with_capacity(images.len() * width(images.channels));
     let one = |i: usize, resizer: &mut Resizer| {
         Ok(row(&resized(images, i, SIDE, images.channels, resizer)?, images.channels))
     };
     in_parallel(images.len(), one, |i, row: Result<Vec<f32>>| {
         rows.extend(row?);
-        told(i + 1);
-        Ok(())
+        told(i + 1)
     })?;
     Ok(rows)
 }
@@ -117,7 +116,7 @@ mod tests {
             labels: vec![0, 0],
             names: vec!["a".into(), "b".into()],
         };
-        let rows = describe(&images, &|_| ()).unwrap();
+        let rows = describe(&images, &|_| Ok(())).unwrap();
         assert!(rows.len() == 2 * width(1) && rows.iter().all(|v| v.is_finite()));
     }
 }

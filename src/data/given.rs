@@ -8,7 +8,7 @@
 //! it is refused.
 
 use super::layout::{self, npz, table::Table};
-use super::{Dataset, Images, classes};
+use super::{Dataset, DecodedData, Images, Split, classes};
 use crate::base::{Error, Result, files};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,17 +24,24 @@ pub struct GivenFile {
 }
 
 impl GivenFile {
-    /// Reads the `column` of a file, relative to `data_root`; of an empty name, of the CSV manifest that `spec` names.
-    pub fn read(file: &str, column: &str, (spec, data_root): (&str, &Path)) -> Result<GivenFile> {
+    /// Reads the `column` of a file, relative to `data_root`; of an empty name, of the CSV manifest that `spec` names. `key` is
+    /// where a person named the file, for messages.
+    pub fn read(key: &str, [file, column]: [&str; 2], (spec, data_root): (&str, &Path)) -> Result<GivenFile> {
         let path = match file {
             "" => layout::manifest_of(spec, data_root)?.ok_or_else(|| {
                 Error::Usage(format!(
-                    "noise.given.file is empty, which is for a CSV manifest with the column {column}, and {spec} is none; name a \
-                     file with the labels"
+                    "{key} is empty, which is for a CSV manifest with the column {column}, and {spec} is none; name a file \
+                     with the labels"
                 ))
             })?,
             file => data_root.join(file),
         };
+        if !files::exists(&path)? {
+            return Err(Error::Data(format!(
+                "{key}: {} is not there; a name that is no absolute path starts from the data root (--data-root)",
+                path.display()
+            )));
+        }
         let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
         match ending.to_str() {
             Some("npz") => of_archive(path, column),
@@ -43,11 +50,55 @@ impl GivenFile {
         }
     }
 
+    /// The first of `images` that it has no label for.
+    pub fn lacks<'a>(&self, images: &'a Images) -> Option<&'a str> {
+        images.names.iter().map(String::as_str).find(|name| !self.labels.contains_key(*name))
+    }
+
+    /// The error of a file that lacks the labels of validation images, which are asked of it.
+    pub fn without_validation(&self, name: &str) -> Error {
+        self.wrong(format!(
+            "has a label for each training image, and none for the validation image {}. With noise.validation = \"noisy\" \
+             the labels of validation images come from the file, too: add them (`wgslab noise apply` with that key in its \
+             --config writes them), or set noise.validation = \"clean\"",
+            classes::shown(name)
+        ))
+    }
+
     /// The labels of `images` of `data`, in their order.
     pub fn of(&self, images: &Images, data: &Dataset) -> Result<Vec<u32>> {
         if self.by_place {
-            self.expect_whole(data)?;
+            let names = data.train.names.iter().chain(&data.val.names);
+            self.expect_whole(names, data.train_in_files)?;
         }
+        self.of_names(&images.names, &data.classes)
+    }
+
+    /// Gives all images of `data` its labels. A split without any label in it is left out, and its name is given.
+    pub fn relabel(&self, mut data: DecodedData) -> Result<(DecodedData, Vec<&'static str>)> {
+        if self.by_place {
+            let train = data.parts[Split::Train as usize].as_ref().map(|p| &p.images.names[..]).unwrap_or_default();
+            self.expect_whole(train.iter(), train.len())?;
+        }
+        let mut left = Vec::new();
+        for (split, part) in Split::ALL.into_iter().zip(&mut data.parts) {
+            if part.take_if(|p| !p.images.names.iter().any(|name| self.labels.contains_key(name))).is_some() {
+                left.push(split.name());
+            }
+        }
+        let names: Vec<String> = data.parts.iter().flatten().flat_map(|p| p.images.names.iter().cloned()).collect();
+        if names.is_empty() {
+            return Err(self.wrong(format!("names no image of {}", data.name)));
+        }
+        let mut labels = self.of_names(&names, &data.classes)?.into_iter();
+        for part in data.parts.iter_mut().flatten() {
+            part.images.labels.iter_mut().zip(labels.by_ref()).for_each(|(old, new)| *old = new);
+        }
+        Ok((data, left))
+    }
+
+    /// The labels of images of these names, in their order.
+    fn of_names(&self, names: &[String], known: &[String]) -> Result<Vec<u32>> {
         let find = |name: &String| {
             self.labels.get(name).ok_or_else(|| {
                 self.wrong(format!(
@@ -56,9 +107,9 @@ impl GivenFile {
                 ))
             })
         };
-        let texts = images.names.iter().map(find).collect::<Result<Vec<_>>>()?;
-        let by_name: Option<Vec<u32>> = texts.iter().map(|t| place(&data.classes, t)).collect();
-        let number = |text: &&String| text.parse::<u32>().ok().filter(|&n| (n as usize) < data.classes.len());
+        let texts = names.iter().map(find).collect::<Result<Vec<_>>>()?;
+        let by_name: Option<Vec<u32>> = texts.iter().map(|t| place(known, t)).collect();
+        let number = |text: &&String| text.parse::<u32>().ok().filter(|&n| (n as usize) < known.len());
         let by_number: Option<Vec<u32>> = texts.iter().map(number).collect();
         match (by_name, by_number) {
             (Some(names), Some(numbers)) if names != numbers => Err(self.wrong(
@@ -67,12 +118,12 @@ impl GivenFile {
             )),
             (Some(found), _) | (None, Some(found)) => Ok(found),
             (None, None) => {
-                let strange = texts.iter().find(|t| place(&data.classes, t).is_none() && number(t).is_none());
+                let strange = texts.iter().find(|t| place(known, t).is_none() && number(t).is_none());
                 let strange = strange.map_or("names beside numbers".to_string(), |t| classes::shown(t));
                 Err(self.wrong(format!(
                     "holds {strange}; labels are the classes {}, or all of them numbers from 0 to {}",
-                    classes::listed(&data.classes),
-                    data.classes.len().saturating_sub(1)
+                    classes::listed(known),
+                    known.len().saturating_sub(1)
                 )))
             }
         }
@@ -80,13 +131,13 @@ impl GivenFile {
 
     /// Labels by place are of this dataset only where there are as many as training images in its file, with those that
     /// were dropped.
-    fn expect_whole(&self, data: &Dataset) -> Result<()> {
-        if !data.train.names.iter().chain(&data.val.names).any(|n| n.starts_with("train/")) {
+    fn expect_whole<'a>(&self, mut names: impl Iterator<Item = &'a String>, due: usize) -> Result<()> {
+        if !names.any(|n| n.starts_with("train/")) {
             return Err(
                 self.wrong("has no array `names`, and the images of the dataset are not known by their place".into())
             );
         }
-        let (held, due) = (self.labels.len(), data.train_in_files);
+        let held = self.labels.len();
         if held != due {
             return Err(self.wrong(format!(
                 "holds {held} labels, and the training split {due} images; give one for each, in the order of the dataset's file"
@@ -157,6 +208,8 @@ mod tests {
     use crate::data::arrays::{Array, npz};
     use crate::data::testing::complaint;
 
+    const KEY: &str = "noise.given.file";
+
     fn images(names: &[&str]) -> Images {
         let labels = vec![0; names.len()];
         Images { labels, names: names.iter().map(|n| n.to_string()).collect(), ..Images::default() }
@@ -180,7 +233,7 @@ mod tests {
     fn table(text: &str, column: &str) -> Result<GivenFile> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("l.csv"), text).unwrap();
-        GivenFile::read("l.csv", column, ("phantom:covid", dir.path()))
+        GivenFile::read(KEY, ["l.csv", column], ("phantom:covid", dir.path()))
     }
 
     fn labels(text: &str, classes: &[&str]) -> Result<Vec<u32>> {
@@ -212,7 +265,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let read = |arrays: &[(&str, Array<'_>)], column: &str| {
             std::fs::write(dir.path().join("l.npz"), npz(arrays).unwrap()).unwrap();
-            GivenFile::read("l.npz", column, ("phantom:covid", dir.path()))
+            GivenFile::read(KEY, ["l.npz", column], ("phantom:covid", dir.path()))
         };
         let named = [("worse", Array::I64(&[1, 0])), ("names", Array::Text(&["b.png", "a.png"]))];
         let by_name = data(&["cat", "dog"], &["a.png", "b.png"]);
@@ -240,12 +293,30 @@ mod tests {
     }
 
     #[test]
+    fn all_images_of_a_set_get_other_labels_and_a_split_without_any_is_left_out() {
+        let part = |names: &[&str]| Some(crate::data::Part { images: images(names), ..Default::default() });
+        let set = |names: &[&str]| DecodedData {
+            classes: vec!["cat".into(), "dog".into()],
+            parts: [part(names), None, part(&["t.png"])],
+            ..DecodedData::default()
+        };
+        let file = table("path,given\na.png,dog\nb.png,cat\n", "given").unwrap();
+        let (found, left) = file.relabel(set(&["b.png", "a.png"])).unwrap();
+        assert_eq!((found.parts[0].as_ref().unwrap().images.labels.as_slice(), left), (&[0, 1][..], vec!["test"]));
+        assert!(found.parts[2].is_none());
+        assert!(complaint(file.relabel(set(&["b.png", "c.png"]))).contains("has no label for 'c.png'"));
+        assert!(complaint(file.relabel(set(&["c.png"]))).contains("names no image"));
+    }
+
+    #[test]
     fn the_manifest_itself_may_hold_them() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("m.csv"), "path,label,noisy_label\na.png,cat,dog\n").unwrap();
         let data = data(&["cat", "dog"], &["a.png"]);
-        let read = |spec: &str| GivenFile::read("", "noisy_label", (spec, dir.path()));
+        let read = |spec: &str| GivenFile::read(KEY, ["", "noisy_label"], (spec, dir.path()));
         assert_eq!(read("m.csv").unwrap().of(&data.train, &data).unwrap(), [1]);
+        let gone = complaint(GivenFile::read(KEY, ["gone.csv", "noisy_label"], ("m.csv", dir.path())));
+        assert!(gone.starts_with("noise.given.file: ") && gone.contains("gone.csv is not there"), "{gone}");
         let e = read("phantom:covid").unwrap_err();
         assert!(e.exit_code() == 2 && e.to_string().contains("phantom:covid is none; name a file"), "{e}");
     }

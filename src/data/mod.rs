@@ -287,6 +287,8 @@ pub struct DecodedData {
     pub unread: BTreeMap<String, usize>,
     /// Notes for the user on how the files were read, one for each line.
     pub notes: Vec<String>,
+    /// How many pictures of each split have which form. The cache of decoded images does not keep it.
+    pub forms: [BTreeMap<decode::PixelForm, usize>; 3],
 }
 
 impl DecodedData {
@@ -308,8 +310,17 @@ pub enum Need {
     /// Training. There must be images to learn from and to test on, and train must have every class. If there is no
     /// validation split, it is cut from train.
     Training,
+    /// Learning without a test, as a pretraining: as for training, but there may be no test split.
+    Learning,
     /// Evaluation of a trained classifier on one split. The other splits may be missing; they then have no images.
     Evaluation(Split),
+}
+
+impl Need {
+    /// Whether train is learnt from, so that it must hold images of each class.
+    fn learns(self) -> bool {
+        matches!(self, Need::Training | Need::Learning)
+    }
 }
 
 /// [`load_for`] with [`Need::Training`].

@@ -39,7 +39,7 @@ impl Outline<'_> {
             if found.is_empty() { "it holds no image".into() } else { format!("it has only {}", found.join(" and ")) }
         };
         match need {
-            Need::Training if !has(Split::Train) => {
+            need if need.learns() && !has(Split::Train) => {
                 let usable = Split::ALL.into_iter().find(|s| has(*s)).map_or(String::new(), |s| {
                     format!("; a trained classifier can be evaluated on it (`evaluate --split {}`)", s.name())
                 });
@@ -53,10 +53,9 @@ impl Outline<'_> {
             }
             _ => {}
         }
-        self.check_labels(need == Need::Training).or_else(fail)?;
-        let cut =
-            self.labels[Split::Val as usize].is_none() && matches!(need, Need::Training | Need::Evaluation(Split::Val));
-        if cut || need == Need::Training {
+        self.check_labels(need.learns()).or_else(fail)?;
+        let cut = self.labels[Split::Val as usize].is_none() && (need.learns() || need == Need::Evaluation(Split::Val));
+        if cut || need.learns() {
             let images = self.labels.each_ref().map(|l| l.as_ref().map_or(0, Vec::len));
             groups::check(&self.groups, images, cut).or_else(fail)?;
         }
@@ -144,7 +143,8 @@ impl Listing {
 }
 
 const NO_TEST: &str = "there is no test split, and none is cut from train; put class folders into train/ and test/, or \
-    name the split of each image in a CSV (path,label,split), so that results are of images never learnt from";
+    name the split of each image in a CSV (path,label,split), so that results are of images never learnt from; \
+    `pretrain`, `data views` and `noise apply` need none";
 
 /// Makes the dataset. For an evaluation only the named split must have images. All splits are made as for training, so
 /// that a split holds the same images whatever it is needed for.
@@ -179,7 +179,7 @@ pub fn assemble(source: DecodedData, options: &LoadOptions, need: Need) -> Resul
     warnings.extend(groups::left_out_note(of_patients));
     let after = train.images.class_counts(classes.len());
     let lost = (0..classes.len()).find(|&c| before[c] > 0 && after[c] == 0);
-    if let Some(c) = lost.filter(|_| need == Need::Training) {
+    if let Some(c) = lost.filter(|_| need.learns()) {
         let patients = if of_patients > 0 { ", and all images of their patients," } else { "" };
         return Err(fail(format!(
             "no training image of class {} is left after exact duplicates of validation and test images{patients} were \
@@ -189,7 +189,7 @@ pub fn assemble(source: DecodedData, options: &LoadOptions, need: Need) -> Resul
     }
     let (train, val, test) = (train.images, val.images, test.images);
     let left = match need {
-        Need::Training | Need::Evaluation(Split::Val) => Some((&val, Split::Val)),
+        Need::Training | Need::Learning | Need::Evaluation(Split::Val) => Some((&val, Split::Val)),
         Need::Evaluation(Split::Train) => Some((&train, Split::Train)),
         Need::Evaluation(Split::Test) => None, // test images are never dropped
     };
@@ -353,6 +353,20 @@ mod tests {
         let all = [(1, 0), (3, 1), (4, 0)];
         let said = complaint(assemble(source(&all, Some(&[(2, 0)]), Some(&[(2, 0)])), &options(), Need::Training));
         assert!(said.contains("no validation image is left"), "{said}");
+    }
+
+    #[test]
+    fn learning_without_a_test_needs_no_test_split_and_has_the_images_of_training() {
+        let train: Vec<(u8, u32)> = (0..50).map(|i| (i, u32::from(i % 2))).collect();
+        let alone = assemble(source(&train, None, None), &options(), Need::Learning).unwrap();
+        let beside = |need| assemble(source(&train, None, Some(&[(3, 1), (60, 0)])), &options(), need).unwrap();
+        assert_eq!((alone.train.len() + alone.val.len(), alone.test.len()), (50, 0));
+        let (learnt, trained) = (beside(Need::Learning), beside(Need::Training));
+        assert_eq!((learnt.train.len() + learnt.val.len(), &learnt.train), (49, &trained.train), "3 is in test");
+        let said = complaint(assemble(source(&[], None, Some(&[(2, 0)])), &options(), Need::Learning));
+        assert!(said.contains("no train split"), "{said}");
+        let said = complaint(assemble(source(&train[..1], None, None), &options(), Need::Learning));
+        assert!(said.contains("train has no image of the class 'b'"), "{said}");
     }
 
     #[test]

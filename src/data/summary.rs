@@ -1,8 +1,10 @@
 //! Summarizes what a dataset holds, as text and as JSON.
 
 use crate::base::Result;
-use crate::base::text::{CELL, distinct};
-use crate::data::alike::{Alike, alike};
+use crate::base::progress::{Progress, Silent};
+use crate::base::text::{CELL, counted, distinct};
+use crate::data::alike::{Alike, alike, looks_at, places};
+use crate::data::decode::PixelForm;
 use crate::data::{DecodedData, LeftOut, LoadOptions, Need, Split, left_out, read, split};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -19,6 +21,23 @@ pub struct SplitSummary {
     pub per_class: Vec<usize>,
     /// The number of patients, or of other groups. None where none is known.
     pub patients: Option<usize>,
+    /// Images whose patient nobody named, although those of others are. None where no patient is known.
+    pub without_patient: Option<usize>,
+    /// How files store their pixels, the most frequent first.
+    pub pixel_forms: Vec<FormCount>,
+}
+
+/// The number of images whose files store their pixels in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FormCount {
+    /// gray, gray with alpha, RGB, RGBA, CMYK or palette.
+    pub mode: &'static str,
+    /// Bits of a sample that count.
+    pub bits: u32,
+    /// Whether they are floating-point numbers.
+    pub float: bool,
+    /// The number of images.
+    pub images: usize,
 }
 
 /// The number of images of one size.
@@ -86,16 +105,25 @@ pub struct Summary {
 
 /// Reads the data of `spec` and summarizes it, even if it could not be trained on.
 pub fn inspect(spec: &str, options: &LoadOptions) -> Result<Summary> {
-    inspect_beside(spec, options, |_, _| Ok(()))
+    inspect_beside(spec, options, &Silent, |_, _| Ok(()))
 }
 
-/// The same; `look` is shown the images and which of them are alike.
+/// The same; `progress` is told how far it is, and `look` is shown the images and which of them are alike. Files are decoded
+/// and not taken from the cache, which does not know how they store their pixels.
 pub fn inspect_beside(
     spec: &str,
     options: &LoadOptions,
+    progress: &dyn Progress,
     look: impl FnOnce(&DecodedData, &Alike) -> Result<()>,
 ) -> Result<Summary> {
-    let (source, _) = read(spec, options, None, &|_, _| ())?;
+    let options = &LoadOptions { cache: None, ..options.clone() };
+    progress.stage(&format!("load {spec}"), 0, 0, "images");
+    let (source, _) = read(spec, options, None, &|done, _| progress.step(done as u64, ""))?;
+    progress.stage("look for images that are alike", looks_at(places(&source).len()), 0, "looks");
+    let alike = alike(&source, &|done| {
+        progress.step(done, "");
+        Ok(())
+    })?;
     let (mean, std) = source.parts[0].as_ref().map(|p| p.images.statistics()).unwrap_or_default();
     let mut summary = Summary {
         name: source.name.clone(),
@@ -107,7 +135,7 @@ pub fn inspect_beside(
         mean,
         std,
         duplicates: duplicates(&source),
-        alike: alike(&source, &|_| ())?,
+        alike,
         unreadable: source.unreadable.iter().map(LeftOut::to_string).collect(),
         unread: source.unread.clone(),
         fingerprint: None,
@@ -124,11 +152,17 @@ pub fn inspect_beside(
         Ok(data) => {
             if carved {
                 let (n, seed) = (data.val.len(), options.seed);
-                summary.notes.push(format!("no val split: loading cuts {n} images from train by class (seed {seed})"));
+                summary.notes.push(format!(
+                    "no val split: loading cuts {} from train by class (seed {seed})",
+                    counted(n, "image")
+                ));
             }
             if data.dropped_duplicates > 0 {
                 let n = data.dropped_duplicates;
-                summary.notes.push(format!("loading drops {n} images of train and val that are also in a later split"));
+                summary.notes.push(format!(
+                    "loading drops {} of train and val, since a later split has the same",
+                    counted(n, "image")
+                ));
             }
             summary.notes.extend(data.warnings);
             summary.fingerprint = Some(data.fingerprint);
@@ -138,14 +172,47 @@ pub fn inspect_beside(
 }
 
 fn splits(source: &DecodedData) -> Vec<SplitSummary> {
+    let known = source.parts.iter().flatten().any(|p| p.groups.iter().any(Option::is_some));
     let one = |(split, part): (Split, &Option<crate::data::Part>)| {
         let images = &part.as_ref()?.images;
         let per_class = images.class_counts(source.classes.len());
         let groups: HashSet<&String> = part.as_ref()?.groups.iter().flatten().collect();
         let patients = (!groups.is_empty()).then_some(groups.len());
-        Some(SplitSummary { split: split.name(), images: images.len(), per_class, patients })
+        let named = part.as_ref()?.groups.iter().flatten().count();
+        let without_patient = known.then(|| images.len() - named);
+        let pixel_forms = forms(&source.forms[split as usize]);
+        Some(SplitSummary {
+            split: split.name(),
+            images: images.len(),
+            per_class,
+            patients,
+            without_patient,
+            pixel_forms,
+        })
     };
     Split::ALL.into_iter().zip(&source.parts).filter_map(one).collect()
+}
+
+fn forms(counts: &BTreeMap<PixelForm, usize>) -> Vec<FormCount> {
+    let one = |(form, &images): (&PixelForm, &usize)| {
+        let PixelForm { mode, bits, float } = *form;
+        FormCount { mode: mode.name(), bits, float, images }
+    };
+    let mut forms: Vec<FormCount> = counts.iter().map(one).collect();
+    forms.sort_by_key(|f| std::cmp::Reverse(f.images));
+    forms
+}
+
+/// The forms of all splits together, for people: "gray 8-bit (120), RGB 16-bit (3)".
+fn told_forms(splits: &[SplitSummary]) -> String {
+    let mut all: BTreeMap<String, usize> = BTreeMap::new();
+    for f in splits.iter().flat_map(|s| &s.pixel_forms) {
+        let float = if f.float { " float" } else { "" };
+        *all.entry(format!("{} {}-bit{float}", f.mode, f.bits)).or_insert(0) += f.images;
+    }
+    let mut all: Vec<(String, usize)> = all.into_iter().collect();
+    all.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    all.iter().map(|(form, n)| format!("{form} ({n})")).collect::<Vec<_>>().join(", ")
 }
 
 fn sizes(source: &DecodedData) -> Vec<SizeCount> {
@@ -186,7 +253,8 @@ fn duplicates(source: &DecodedData) -> Duplicates {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} classes", self.name, self.classes.len())?;
+        let classes = if self.classes.len() == 1 { "class" } else { "classes" };
+        writeln!(f, "{}: {} {classes}", self.name, self.classes.len())?;
         // A name is shortened before the width of its column is computed, because a file may hold a name of megabytes.
         let classes: Vec<String> = self.classes.iter().map(|c| distinct(c, CELL)).collect();
         let width = classes.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(6);
@@ -206,7 +274,29 @@ impl fmt::Display for Summary {
         let more = self.image_sizes.len().saturating_sub(5);
         let size = self.store_size;
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        writeln!(f, "sizes: {}{more}; stored {size}×{size} with {} channels", sizes.join(", "), self.channels)?;
+        writeln!(
+            f,
+            "sizes: {}{more}; stored {size}×{size} with {}",
+            sizes.join(", "),
+            counted(self.channels, "channel")
+        )?;
+        let forms = told_forms(&self.splits);
+        if !forms.is_empty() {
+            writeln!(f, "pixels: {forms}")?;
+        }
+        let unknown: Vec<String> = self
+            .splits
+            .iter()
+            .filter_map(|s| Some((s, s.without_patient.filter(|n| *n > 0)?)))
+            .map(|(s, n)| format!("{n} of {} in {}", s.images, s.split))
+            .collect();
+        if !unknown.is_empty() {
+            writeln!(
+                f,
+                "images whose patient is not known: {}; each counts as a patient of its own",
+                unknown.join(", ")
+            )?;
+        }
         writeln!(f, "train mean {:.4?}, standard deviation {:.4?}", self.mean, self.std)?;
         let d = &self.duplicates;
         writeln!(
@@ -223,9 +313,9 @@ impl fmt::Display for Summary {
         let a = &self.alike;
         writeln!(
             f,
-            "alike, near duplicates and exact ones: {} images in {} sets ({} without an exact copy); train in test {}, train in val {}, val in test {}; with another label {}",
-            a.images,
-            a.sets.len(),
+            "alike, near duplicates and exact ones: {} in {} ({} without an exact copy); train in test {}, train in val {}, val in test {}; with another label {}",
+            counted(a.images, "image"),
+            counted(a.sets.len(), "set"),
             a.near_only,
             a.train_in_test,
             a.train_in_val,

@@ -165,6 +165,11 @@ fn term(r: &mut Recorder<'_>, name: &str, score: Var, for_discriminators: bool) 
 }
 
 impl Method for BigBiGan {
+    /// Its three turns pass images through each other's networks, and none has one place where the loss of all begins.
+    fn takes_micro_batches(&self) -> bool {
+        false
+    }
+
     fn turns(&self) -> Vec<Turn> {
         vec![
             Turn { name: DISCRIMINATORS, repeats: self.discriminator_steps, trains: &[DISCRIMINATORS] },

@@ -57,6 +57,11 @@ pub trait Method: Checked + Debug + Send + Sync {
         1
     }
 
+    /// Whether its network can see a batch in parts, as `micro_batch_size` asks for.
+    fn takes_micro_batches(&self) -> bool {
+        true
+    }
+
     /// Whether a step can take so many images: the first key of the method that speaks against it.
     fn takes_batch(&self, _batch: usize) -> Result<(), Mistake> {
         Ok(())

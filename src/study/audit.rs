@@ -15,6 +15,7 @@
 //! Their combination is the mean of the ranks of the three scores. Neighbours weigh half and the other two a quarter
 //! each, since these two come from the same classifier. As many images as the joint counts wrong labels are suspects.
 
+mod close;
 mod found;
 mod page;
 
@@ -25,8 +26,10 @@ use super::neighbours::{Near, nearest_of};
 use super::probe::Rows;
 use super::session::Job;
 use crate::base::hash::sha256;
+use crate::base::text::counted;
 use crate::base::{Error, Result};
-use crate::data::alike::{Alike, Joined, alike, places};
+use crate::data::alike::{Alike, Joined, alike, looks_at, places};
+use crate::data::given::GivenFile;
 use crate::data::{DecodedData, descriptor};
 use crate::nn::weights;
 use crate::noise::audit::confident::Judged;
@@ -37,6 +40,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+pub use close::CloseInFeatures;
 pub use found::{Audit, AuditSummary, ClassSummary, Close, OffTopic, Suspect};
 pub use page::alike_page;
 
@@ -46,6 +50,8 @@ const WEIGHT_DECAYS: [f64; 3] = [1e-2, 1e-1, 1.0];
 const TOLERANCE: f64 = 1e-3;
 /// τ of the neighbours' votes.
 const TEMPERATURE: f64 = 0.1;
+/// How many neighbours vote where nobody says it.
+pub const VOTERS: usize = 50;
 /// How many more neighbours than asked for are looked for at once, since those of an image's own group do not vote.
 const SPARE: usize = 64;
 /// How many of the nearest say that an image is off topic.
@@ -54,12 +60,14 @@ const NEAREST: usize = 10;
 const SHOWN: usize = 64;
 
 /// How an audit is done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AuditWish {
+    /// The labels that are judged: those of a file and a column as `[noise.given]` has them; none for the dataset's own.
+    pub labels: Option<[String; 2]>,
     /// How many folds there are.
     pub folds: usize,
-    /// How many neighbours vote.
-    pub neighbours: usize,
+    /// How many neighbours vote; none for [`VOTERS`], or as many as there are.
+    pub neighbours: Option<usize>,
     /// What draws the folds.
     pub seed: u64,
     /// How images become the input of the backbone.
@@ -94,14 +102,26 @@ impl Job<'_> {
         })
     }
 
+    /// Pairs of images of `spec` whose features, by the backbone in `weights`, are close, and that are neither of one patient
+    /// nor alike by their pixels.
+    pub fn close_in_features(&self, spec: &str, weights: &Path, embed: &Wish) -> Result<CloseInFeatures> {
+        let sha256 = sha256(&weights::read(weights)?);
+        let (embedded, data) = self.embed_beside(weights, spec, embed, &Ok)?;
+        let rows = standardized(&embedded.features, embedded.width);
+        let groups = groups(&data, &self.alike(&data)?);
+        self.progress.stage("look for neighbours", groups.len() as u64, 0, "images");
+        let near = self.of_other_groups((&rows, embedded.width), &groups, NEAREST)?;
+        Ok(CloseInFeatures::of(&data, &near, features_of(weights), sha256))
+    }
+
     fn audited(&self, spec: &str, weights: Option<&Path>, wish: &AuditWish) -> Result<Audit> {
         let weights_sha256 = weights.map(|path| Ok(sha256(&weights::read(path)?))).transpose()?;
         let (embedded, data) = match weights {
-            Some(path) => self.embed_beside(path, spec, &wish.embed)?,
-            None => self.described(spec)?,
+            Some(path) => self.embed_beside(path, spec, &wish.embed, &|data| self.relabelled(spec, data, wish))?,
+            None => self.described(spec, wish)?,
         };
         let by = match weights {
-            Some(path) => format!("the features of the backbone in {}", path.display()),
+            Some(path) => features_of(path),
             None => "gradients and colours (no backbone was given)".to_string(),
         };
         let since = Instant::now();
@@ -111,8 +131,8 @@ impl Job<'_> {
         if classes < 2 || labels.iter().all(|l| *l == labels[0]) {
             return Err(Error::Data(format!("{}: all images have one label, so none can be compared", data.name)));
         }
-        self.progress.stage("look for images that are alike", labels.len() as u64, 0, "images");
-        let alike = alike(&data, &|done| self.progress.step(done as u64, ""))?;
+        let voters = self.voters(&data, wish.neighbours)?;
+        let alike = self.alike(&data)?;
         let groups = groups(&data, &alike);
         let many = groups.iter().collect::<std::collections::HashSet<_>>().len();
         if wish.folds < 2 || wish.folds > many {
@@ -124,21 +144,63 @@ impl Job<'_> {
         let fold = folds(&labels, &groups, classes, wish.folds, wish.seed);
         let (judged, probabilities, loss) = self.held_out((&rows, width), &labels, (&fold, wish.folds), classes)?;
         self.progress.stage("look for neighbours", labels.len() as u64, 0, "images");
-        let near = self.of_other_groups((&rows, width), &groups, wish.neighbours.max(NEAREST))?;
-        let voting: Vec<Near> = near.iter().map(|n| n[..n.len().min(wish.neighbours)].to_vec()).collect();
+        let near = self.of_other_groups((&rows, width), &groups, voters.max(NEAREST))?;
+        let voting: Vec<Near> = near.iter().map(|n| n[..n.len().min(voters)].to_vec()).collect();
         let shares = votes::shares(&voting, &labels, classes, TEMPERATURE);
         let length = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         let lengths = rows.chunks_exact(width).map(length).collect();
         let evidence = Evidence { judged, probabilities, loss, near, shares, lengths };
-        let mut found = Audit::of((data, embedded), &labels, (by, alike), evidence, wish);
+        let mut found = Audit::of((data, embedded), &labels, (by, alike), evidence, (wish, voters));
         found.summary.weights_sha256 = weights_sha256;
         found.summary.seconds = since.elapsed().as_secs_f64();
         self.progress.done(&found.summary.told());
         Ok(found)
     }
 
+    /// How many neighbours vote.
+    fn voters(&self, data: &DecodedData, asked: Option<usize>) -> Result<usize> {
+        let others = places(data).len().saturating_sub(1);
+        match asked {
+            Some(k) if k > others => Err(Error::Usage(format!(
+                "--neighbours is {k}; {} has {}, so an image has {others} others at most: use 1 to {others}",
+                data.name,
+                counted(others + 1, "image")
+            ))),
+            asked => Ok(asked.unwrap_or(VOTERS)),
+        }
+    }
+
+    /// The dataset with the labels that are judged.
+    fn relabelled(&self, spec: &str, data: DecodedData, wish: &AuditWish) -> Result<DecodedData> {
+        let Some([file, column]) = &wish.labels else { return Ok(data) };
+        let (data, left) = GivenFile::read("--given-labels", [file, column], (spec, self.data_root))?.relabel(data)?;
+        for split in left {
+            self.progress
+                .note(&format!("{split}: no image has a label in {column}; the split is left out of the audit"));
+        }
+        Ok(data)
+    }
+
+    /// Which images are there twice, until a signal stops the search.
+    fn alike(&self, data: &DecodedData) -> Result<Alike> {
+        let images = places(data).len();
+        self.progress.stage("look for images that are alike", looks_at(images), 0, "looks");
+        alike(data, &|done| {
+            self.progress.step(done, "");
+            self.expect_going()
+        })
+    }
+
+    /// An error once a signal asked to stop.
+    fn expect_going(&self) -> Result<()> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(Error::TryAgain("stopped".into())),
+            false => Ok(()),
+        }
+    }
+
     /// Features without a backbone.
-    fn described(&self, spec: &str) -> Result<(Embedded, DecodedData)> {
+    fn described(&self, spec: &str, wish: &AuditWish) -> Result<(Embedded, DecodedData)> {
         self.progress.note(
             "warning: without --weights, images are compared by their gradients and colours, which know little of what a \
              picture shows; the features of a pretrained backbone find more",
@@ -146,9 +208,10 @@ impl Job<'_> {
         let data = Data { image_size: SHOWN, store_size: SHOWN, channels: 3, ..self.config.data.clone() };
         let config = Config { data, ..self.config.clone() };
         let data = Job { config: &config, kernels: self.kernels.clone(), ..*self }.all_images(spec)?;
+        let data = self.relabelled(spec, data, wish)?;
         let mut found = Embedded { width: descriptor::width(3), classes: data.classes.clone(), ..Embedded::default() };
         for (split, images) in data.parts_with_images() {
-            found.features.extend(descriptor::describe(images, &|_| ())?);
+            found.features.extend(descriptor::describe(images, &|_| self.expect_going())?);
             found.name(split, images);
         }
         Ok((found, data))
@@ -224,6 +287,11 @@ impl Job<'_> {
     }
 }
 
+/// Whose features are compared.
+fn features_of(weights: &Path) -> String {
+    format!("the features of the backbone in {}", weights.display())
+}
+
 /// What belongs together: images of one patient, and images that are alike. A number for each image.
 fn groups(data: &DecodedData, alike: &Alike) -> Vec<usize> {
     let places = places(data);
@@ -272,7 +340,7 @@ mod tests {
     const SPEC: &str = "phantom:covid?train=12&val=9&test=9";
 
     fn wish(neighbours: usize) -> AuditWish {
-        AuditWish { folds: 2, neighbours, seed: 3, embed: Wish::default() }
+        AuditWish { labels: None, folds: 2, neighbours: Some(neighbours), seed: 3, embed: Wish::default() }
     }
 
     #[test]
@@ -288,7 +356,11 @@ mod tests {
     #[test]
     fn few_votes_leave_the_distances_to_the_nearest_ten_and_the_summary_says_what_it_is_of() {
         with_job("", &Silent, |job| {
-            let [few, all] = [1, 1000].map(|k| job.audit(SPEC, None, &wish(k)).unwrap());
+            let [few, all] = [1, 29].map(|k| job.audit(SPEC, None, &wish(k)).unwrap());
+            let said = job.audit(SPEC, None, &wish(30)).err().unwrap().to_string();
+            assert!(said.contains("--neighbours is 30") && said.contains("use 1 to 29"), "{said}");
+            let usual = job.audit(SPEC, None, &AuditWish { neighbours: None, ..wish(1) }).unwrap();
+            assert_eq!(usual.summary.neighbours, all.summary.neighbours, "of {VOTERS} as many as there are");
             let near = few.near.iter().map(Vec::len);
             assert!(near.clone().all(|n| n == NEAREST), "{:?}", near.collect::<Vec<_>>());
             assert!(few.summary.off_topic_above > 0.0);

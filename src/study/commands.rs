@@ -26,7 +26,7 @@ impl Job<'_> {
     pub fn pretrain(&self, spec: &str, method: &str, seed: u64, how: PretrainOptions<'_>) -> Result<PathBuf> {
         let method = self.config.pretraining_of(method)?;
         let begun = Begun::read(self.config, self.data_root, how.beginning)?;
-        let images = self.load(spec)?.train;
+        let images = self.load_train(spec)?;
         self.keep_kernels()?;
         let one = Pretraining { images: &images, method: &method, seed, begun: &begun, limit: how.steps };
         let made = pretrain::provenance(self, one)?;
@@ -36,7 +36,7 @@ impl Job<'_> {
     /// What [`Job::pretrain`] would need of the device; an error if that does not fit. Writes only the decoded images.
     pub fn plan_pretraining(&self, spec: &str, method: &str, seed: u64) -> Result<Planned> {
         let method = self.config.pretraining_of(method)?;
-        let images = self.load(spec)?.train; // the other splits leave the device
+        let images = self.load_train(spec)?;
         pretrain::plan(self, &images, &method, seed)
     }
 

@@ -72,6 +72,23 @@ impl Job<'_> {
     /// Decodes a dataset and puts its images on the device.
     pub(super) fn load(&self, spec: &str) -> Result<Loaded> {
         let data = self.read(spec, Need::Training, &|w| self.progress.note(w))?;
+        let train = self.train_images(&data)?;
+        let mut resident = train.resident.clone();
+        let val = self.upload("val", &data.val, &mut resident)?;
+        let test = self.upload("test", &data.test, &mut resident)?;
+        self.say_loaded(&data);
+        Ok(Loaded { spec: spec.to_string(), data, train, resident, val, test })
+    }
+
+    /// Decodes a dataset, which needs no test split, and puts its training images on the device.
+    pub(super) fn load_train(&self, spec: &str) -> Result<TrainImages> {
+        let data = self.read(spec, Need::Learning, &|w| self.progress.note(w))?;
+        let train = self.train_images(&data)?;
+        self.say_loaded(&data);
+        Ok(train)
+    }
+
+    fn train_images(&self, data: &Dataset) -> Result<TrainImages> {
         let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
         let (m, s) = data.train.statistics();
         for i in 0..3 {
@@ -80,12 +97,12 @@ impl Job<'_> {
         }
         let mut pages = State::new();
         let store = self.upload("train", &data.train, &mut pages)?;
-        let mut resident = pages.clone();
-        let val = self.upload("val", &data.val, &mut resident)?;
-        let test = self.upload("test", &data.test, &mut resident)?;
         let left_out: Vec<LeftOut> = data.left_out.iter().filter(|f| f.split == Split::Train).cloned().collect();
         let fingerprint = data::covered(data.train.fingerprint(), left_out.iter());
-        let train = TrainImages { name: data.name.clone(), fingerprint, left_out, resident: pages, store, mean, std };
+        Ok(TrainImages { name: data.name.clone(), fingerprint, left_out, resident: pages, store, mean, std })
+    }
+
+    fn say_loaded(&self, data: &Dataset) {
         self.progress.done(&format!(
             "{}: {} train, {} val, {} test images in {} classes; {} duplicates dropped",
             data.name,
@@ -95,6 +112,5 @@ impl Job<'_> {
             data.classes.len(),
             data.dropped_duplicates
         ));
-        Ok(Loaded { spec: spec.to_string(), data, train, resident, val, test })
     }
 }

@@ -151,11 +151,17 @@ impl Job<'_> {
     /// it is; it may be ours or another program's. A note says how images become its input. Only the limits of data are
     /// read from the job's config.
     pub fn embed(&self, path: &Path, spec: &str, wish: &Wish) -> Result<Embedded> {
-        Ok(self.embed_beside(path, spec, wish)?.0)
+        Ok(self.embed_beside(path, spec, wish, &Ok)?.0)
     }
 
-    /// The same, beside the images.
-    pub(super) fn embed_beside(&self, path: &Path, spec: &str, wish: &Wish) -> Result<(Embedded, DecodedData)> {
+    /// The same, beside the images; `changed` may first give them other labels.
+    pub(super) fn embed_beside(
+        &self,
+        path: &Path,
+        spec: &str,
+        wish: &Wish,
+        changed: &dyn Fn(DecodedData) -> Result<DecodedData>,
+    ) -> Result<(Embedded, DecodedData)> {
         let bytes = weights::read(path)?;
         let seen = seen((path, &bytes), wish)?;
         let ImageForm { image_size, store_size, channels, .. } = seen.form;
@@ -172,7 +178,7 @@ impl Job<'_> {
         let notes = weights::load((path, &bytes), job.gpu, &mut state, "backbone.", &wanted, None)?;
         drop(bytes);
         notes.iter().filter(|n| !n.contains("is left out; --keep-classifier")).for_each(|n| job.progress.note(n));
-        let data = job.all_images(spec)?;
+        let data = changed(job.all_images(spec)?)?;
         let eye = Eye::new(seen.backbone.clone(), seen.form.mean, seen.form.std);
         let weights = format!("the weights in {}", path.display());
         let embedded = job.features_of(&data, &eye, (&state, &weights), wish.batch)?;

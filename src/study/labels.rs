@@ -7,7 +7,7 @@ use crate::base::hash::Hasher;
 use crate::data::given::GivenFile;
 use crate::data::{Dataset, Images};
 use crate::noise::Corrupted;
-use crate::noise::corrupt::{Made, Pixels};
+use crate::noise::corrupt::{Made, Pixels, Source};
 use std::path::Path;
 
 /// A label for each training image, which is learnt from, and for each validation image, by which epochs are compared.
@@ -42,13 +42,18 @@ impl Cell {
         let clean = Labels { train: train.labels.clone(), val: val.labels.clone() };
         let Some(kind) = self.noise_kind else { return Ok(clean) };
         let made = kind.make(&self.noise_settings)?;
-        let file = made.source().map(|s| GivenFile::read(s.file, s.column, (&self.spec, data_root))).transpose()?;
+        let place = (&*self.spec, data_root);
+        let read = |s: Source<'_>| GivenFile::read("noise.given.file", [s.file, s.column], place);
+        let file = made.source().map(read).transpose()?;
         let of_file = |images: &Images| file.as_ref().map(|f| f.of(images, data)).transpose();
         match self.validation {
             ValidationLabels::Clean => {
                 Ok(Labels { train: self.corrupted(&made, data, train, of_file(train)?)?, ..clean })
             }
             ValidationLabels::Noisy => {
+                if let Some(file) = file.as_ref().filter(|f| f.lacks(train).is_none()) {
+                    file.lacks(val).map_or(Ok(()), |name| Err(file.without_validation(name)))?;
+                }
                 // The pixels may be gigabytes: they are joined for a kind that looks at them, and for no other.
                 let joined = |of: fn(&Images) -> &[u8]| [of(train), of(val)].concat();
                 let pixels = if made.reads_pixels() { joined(|images| &images.pixels) } else { Vec::new() };
@@ -126,6 +131,32 @@ mod tests {
         assert_eq!(wrong(&noisy.val, &data.val.labels), 10, "of 24, each wrong with probability 0.4: {:?}", noisy.val);
         let map = "kinds = [\"pair_flip\"]\nrates = [1.0]\nvalidation = \"noisy\"";
         assert!(of(map).val.iter().zip(&data.val.labels).all(|(g, c)| *g == (c + 1) % 3), "each kind");
+    }
+
+    /// What `noise apply` writes of both splits is what a run with noisy validation labels reads, and of one split is not enough.
+    #[test]
+    fn a_file_has_the_labels_of_validation_images_where_these_are_asked_of_it() {
+        let (data, dir) = (data(), tempfile::tempdir().unwrap());
+        let rows = |noise: &str| {
+            let kind = ("pair_flip".parse().unwrap(), Some(0.4));
+            crate::study::noisy::noisy_labels(&config(noise), (SPEC, dir.path()), kind, 0, &|_, _| ()).unwrap()
+        };
+        let human = config(
+            "kinds = [\"given\"]\nrates = []\nvalidation = \"noisy\"\ngiven.file = \"l.csv\"\ngiven.column = \"given\"",
+        );
+        let given = |made: &crate::study::noisy::NoisyLabels| {
+            crate::study::results::write_labels(&dir.path().join("l.csv"), &made.rows).unwrap();
+            cells(&human)[0].given(&data, dir.path())
+        };
+        let (one, both) = (rows(""), rows("validation = \"noisy\""));
+        assert_eq!((one.rows.len(), one.val, both.rows.len(), both.val), (40, 0, 64, 24));
+        assert_eq!(one.rows, both.rows[..40], "training labels are the same");
+        let e = given(&one).unwrap_err().to_string();
+        assert!(e.contains("none for the validation image") && e.contains("set noise.validation = \"clean\""), "{e}");
+        let labels = given(&both).unwrap();
+        let due = cells(&config("kinds = [\"pair_flip\"]\nrates = [0.4]\nvalidation = \"noisy\""))[0]
+            .given(&data, dir.path());
+        assert_eq!(labels, due.unwrap());
     }
 
     /// Labels that `noise apply` wrote are taken as human ones: one cell beside the clean one, with the rate that they have.

@@ -1,23 +1,26 @@
-//! Label noise by itself: the labels that a run would learn from, without a device or a network.
+//! Label noise by itself: the labels that a run would learn from and, where the config has it so, those by which it would
+//! choose among its epochs, without a device or a network.
 
-use super::config::Config;
+use super::config::{Config, ValidationLabels};
 use super::dataset::load_options;
 use super::grid::{AskedNoise, single};
 use super::results::LabelRow;
 use crate::base::{ConfusionMatrix, Result};
-use crate::data::{self, Need};
+use crate::data::{self, Images, Need};
 use crate::noise::realised_rate;
 use std::path::Path;
 
-/// The labels of a dataset's training images after noise.
+/// The labels of a dataset's images after noise.
 #[derive(Debug)]
 pub struct NoisyLabels {
     /// The names of the classes.
     pub classes: Vec<String>,
-    /// A row for each training image.
+    /// A row for each training image, then one for each validation image where their labels get the same noise.
     pub rows: Vec<LabelRow>,
     /// The seed that they follow: the run's, or that of the config.
     pub seed: u64,
+    /// How many of the rows are of validation images.
+    pub val: usize,
     /// The share of wrong labels.
     pub realised_rate: f64,
     /// How many labels of each class (row) became each class (column).
@@ -27,7 +30,7 @@ pub struct NoisyLabels {
 }
 
 /// The labels of the training images of `spec` after noise, those that `wgslab train` with the same config, noise and seed
-/// learns from. `progress` is told (done, total) images while files are decoded.
+/// learns from, and of the validation images where `noise.validation` is "noisy". `progress` is told (done, total) images while files are decoded.
 pub fn noisy_labels(
     config: &Config,
     (spec, data_root): (&str, &Path),
@@ -35,15 +38,20 @@ pub fn noisy_labels(
     seed: u64,
     progress: &dyn Fn(usize, usize),
 ) -> Result<NoisyLabels> {
-    let data = data::load_for(spec, &load_options(&config.data, data_root, None), Need::Training, progress)?;
+    let data = data::load_for(spec, &load_options(&config.data, data_root, None), Need::Learning, progress)?;
     let cell = single(config, spec, noise, seed)?;
-    let given = cell.given(&data, data_root)?.train;
-    let clean = &data.train.labels;
+    let given = cell.given(&data, data_root)?;
+    let noisy_val = config.noise.validation == ValidationLabels::Noisy;
+    let mut parts: Vec<(&Images, &[u32])> = vec![(&data.train, &given.train)];
+    parts.extend(noisy_val.then_some((&data.val, &given.val[..])));
+    let clean: Vec<u32> = parts.iter().flat_map(|(images, _)| images.labels.iter().copied()).collect();
+    let after: Vec<u32> = parts.iter().flat_map(|(_, given)| given.iter().copied()).collect();
     Ok(NoisyLabels {
         seed: cell.seed_of_noise(),
-        rows: LabelRow::all(&data.train, &given),
-        realised_rate: realised_rate(clean, &given)?,
-        counts: ConfusionMatrix::new(data.classes.len(), clean, &given)?.rows(),
+        rows: parts.iter().flat_map(|(images, given)| LabelRow::all(images, given)).collect(),
+        val: if noisy_val { data.val.len() } else { 0 },
+        realised_rate: realised_rate(&clean, &after)?,
+        counts: ConfusionMatrix::new(data.classes.len(), &clean, &after)?.rows(),
         classes: data.classes,
         warnings: data.warnings,
     })

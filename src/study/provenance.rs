@@ -3,6 +3,7 @@
 //! a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
 use super::names::{ENVIRONMENT, KERNELS, REDO};
+use super::settings::{apart, key_of, stage_of};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, seal};
 use crate::device::Gpu;
@@ -10,7 +11,6 @@ use crate::device::tune::Table;
 use crate::tape::{Recording, Schedule};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Raised by any change of host code that moves the bits of a result: the order of batches, which labels go wrong, initial
@@ -89,6 +89,11 @@ impl Provenance {
             Ok(before) => before,
             Err(why) => return Error::damaged(&path, format!("{why}, and it says what made the folder"), REDO),
         };
+        let [was, is] = [&before.made.settings, &self.settings].map(stage_of);
+        if was != is && before.made.form == self.form {
+            let folder = folder.display();
+            return Error::Usage(format!("{folder} holds {was}, and this is {is}; give this another --out"));
+        }
         let what = self.differences(&before);
         let (folder, what) = (folder.display(), what.join(" and another "));
         Error::Usage(format!(
@@ -134,32 +139,18 @@ impl Provenance {
     }
 }
 
-/// "config", with the first settings that differ.
+/// "config", with the first settings that differ, as a config names them.
 fn another_config(before: &Value, now: &Value) -> String {
-    let mut differ = Vec::new();
-    settings_apart("", before, now, &mut differ);
-    let shown: Vec<&str> = differ.iter().take(3).map(String::as_str).collect();
-    let more =
-        if differ.len() > shown.len() { format!("; {} more", differ.len() - shown.len()) } else { String::new() };
-    format!("config ({}{more}; its own is in its config.toml)", shown.join("; "))
-}
-
-/// Adds each setting whose value is another one, by its path.
-fn settings_apart(path: &str, before: &Value, now: &Value, differ: &mut Vec<String>) {
-    match (before, now) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            for key in keys {
-                let of = |table: &serde_json::Map<String, Value>| table.get(key).cloned().unwrap_or(Value::Null);
-                settings_apart(&format!("{path}.{key}"), &of(a), &of(b), differ);
-            }
-        }
-        _ if before != now => {
-            let shown = |v: &Value| if v.is_null() { "none".to_string() } else { v.to_string() };
-            differ.push(format!("{}: {}, now {}", path.trim_start_matches('.'), shown(before), shown(now)));
-        }
-        _ => {}
-    }
+    let shown = |v: &Value| if v.is_null() { "none".to_string() } else { v.to_string() };
+    let one = |(path, a, b): &(String, Value, Value)| format!("{}: {}, now {}", key_of(now, path), shown(a), shown(b));
+    let differ: Vec<String> = apart(before, now).iter().map(one).collect();
+    let more = if differ.len() > 3 { format!("; {} more", differ.len() - 3) } else { String::new() };
+    let own = if differ.iter().any(|d| d.starts_with("--steps: ")) {
+        "; a run of --steps is done after them, and the whole run, which begins with the same steps, needs another --out"
+    } else {
+        ""
+    };
+    format!("config ({}{more}; its own is in its config.toml{own})", differ[..differ.len().min(3)].join("; "))
 }
 
 /// The hash of the table of kernels that a run or a study in `out` was begun with; none where it had none.
@@ -225,10 +216,23 @@ mod tests {
 
     #[test]
     fn settings_that_differ_are_named() {
-        let before = json!({ "seed": 0, "optimizer": { "lr": 0.1, "name": "sgd" }, "epochs": 3 });
-        let now = json!({ "seed": 0, "optimizer": { "lr": 0.2, "name": "sgd", "eta": 1.0 }, "epochs": 4 });
-        let due = "config (epochs: 3, now 4; optimizer.eta: none, now 1.0; optimizer.lr: 0.1, now 0.2; its own is in its config.toml)";
+        let before = json!({ "seed": 0, "optimization": { "optimizer": { "lr": 0.1, "name": "sgd" }, "epochs": 3 } });
+        let mut now = json!({
+            "seed": 0, "optimization": { "optimizer": { "lr": 0.2, "name": "sgd", "eta": 1.0 }, "epochs": 4 },
+        });
+        let due = "config (training.epochs: 3, now 4; training.optimizer.eta: none, now 1.0; training.optimizer.lr: 0.1, now 0.2; \
+                   its own is in its config.toml)";
         assert_eq!(another_config(&before, &now), due);
+        now["augmentation"] = json!({});
+        now["steps"] = json!(4);
+        let said = another_config(
+            &json!({ "steps": 3, "augmentation": {}, "optimization": now["optimization"], "seed": 0 }),
+            &now,
+        );
+        assert!(
+            said.starts_with("config (--steps: 3, now 4; its own") && said.contains("needs another --out"),
+            "{said}"
+        );
         let many = json!(
             [0, 1, 2, 3, 4].map(|i| (format!("k{i}"), i)).into_iter().collect::<std::collections::BTreeMap<_, _>>()
         );
@@ -347,6 +351,11 @@ mod tests {
                 e.to_string()
             };
             assert!(said(&other, "start").contains("with another backbone to start from; go on"));
+            let pretrained = Provenance { settings: json!({"augmentation": {}}), ..ours.clone() };
+            assert!(
+                said(&pretrained, "stage")
+                    .contains("holds a pretraining, and this is a training; give this another --out")
+            );
             let edited = Provenance { kernels: "k".into(), address: "e".into(), ..ours.clone() };
             assert!(said(&edited, "edited").contains("another text of the kernels (a file of shaders/ or --shaders"));
             let earlier = Provenance { form: 0, settings: json!({}), kernels: "k".into(), ..ours.clone() };

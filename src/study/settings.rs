@@ -72,6 +72,67 @@ pub(super) fn probe_settings(c: &Config, cell: &Cell) -> Result<Value> {
     Ok(settings)
 }
 
+/// The stage that reads these settings, in words.
+pub(super) fn stage_of(settings: &Value) -> &'static str {
+    match () {
+        () if settings.get("protocol").is_some() => "a judgement of frozen features",
+        () if settings.get("augmentation").is_some() => "a pretraining",
+        () => "a training",
+    }
+}
+
+/// What a person writes in a config, or on the command line, for the setting at a path: `training.optimizer.lr` of a
+/// training's `optimization.optimizer.lr`.
+pub(super) fn key_of(settings: &Value, path: &str) -> String {
+    let (first, rest) = path.split_once('.').map_or((path, ""), |(first, rest)| (first, rest));
+    let pretrains = settings.get("augmentation").is_some();
+    let stage = if pretrains { "pretraining" } else { "training" };
+    let named = |key: &str| settings.get(key).and_then(Value::as_str).unwrap_or("METHOD").to_string();
+    let table = match first {
+        "optimization" => stage.to_string(),
+        "settings" => format!("{stage}.{}", named("method")),
+        "noise_settings" => format!("noise.{}", named("noise_kind")),
+        "image_size" => return "data.image_size".to_string(),
+        "method" => return format!("{stage}.methods"),
+        "noise_kind" => return "noise.kinds".to_string(),
+        "noise_rate" => return "noise.rates".to_string(),
+        "noise_seed" => return "noise.seed".to_string(),
+        "validation_labels" => return "noise.validation".to_string(),
+        "given_labels" => return "the labels in noise.given.file (given_labels)".to_string(),
+        "protocol" => return "evaluation.protocols".to_string(),
+        "crop_ratio" => return "augmentation.crop_ratio".to_string(),
+        "last_batch" | "crop_scale" | "flip_probability" => return format!("training.{first}"),
+        "batch_size" | "knn_neighbours" | "knn_temperature" | "linear_weight_decays" => {
+            return format!("evaluation.{first}");
+        }
+        "steps" => return "--steps".to_string(),
+        "seed" => return "seeds (--seed)".to_string(),
+        _ => first.to_string(), // model, augmentation, evaluation are tables of the config
+    };
+    if rest.is_empty() { table } else { format!("{table}.{rest}") }
+}
+
+/// Each setting whose value is another one: its path, and both values.
+pub(super) fn apart(before: &Value, now: &Value) -> Vec<(String, Value, Value)> {
+    let mut differ = Vec::new();
+    add_apart("", before, now, &mut differ);
+    differ
+}
+
+fn add_apart(path: &str, before: &Value, now: &Value, differ: &mut Vec<(String, Value, Value)>) {
+    match (before, now) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let of = |table: &serde_json::Map<String, Value>| table.get(key).cloned().unwrap_or(Value::Null);
+                add_apart(&format!("{path}.{key}"), &of(a), &of(b), differ);
+            }
+        }
+        _ if before != now => differ.push((path.trim_start_matches('.').to_string(), before.clone(), now.clone())),
+        _ => {}
+    }
+}
+
 /// The first key of the config that training reads and that differs from the settings of a run; none where the config may be
 /// the run's. Seed and noise are not compared, since they are the cell's. Pretraining and method may be those of any cell. A
 /// key that only one of the two knows is of another version, and is not compared.
@@ -94,7 +155,11 @@ pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
         let other = own.as_object()?.iter().filter(|(key, _)| !of_cell(key)).find(|pair| differs(*pair));
         match other {
             None => return None,
-            Some((key, _)) => first = first.or_else(|| Some(key.clone())),
+            Some((key, value)) => {
+                let deep = apart(&settings[key], value).into_iter().next().map_or(String::new(), |(path, ..)| path);
+                let path = format!("{key}.{deep}");
+                first = first.or_else(|| Some(key_of(settings, path.trim_end_matches('.'))));
+            }
         }
     }
     first
@@ -210,13 +275,45 @@ mod tests {
         assert_ne!(training(given), training(&format!("{given}\nvalidation = \"noisy\"")));
     }
 
+    /// Each setting of a stage has the key that the config has it under, so that a person finds it.
+    #[test]
+    fn settings_are_named_as_a_config_names_them() {
+        let config = Config::parse("t", "[noise]\nkinds = [\"class_dependent\"]\nrates = [0.4]\nseed = 1").unwrap();
+        let text = config.to_toml().unwrap();
+        let written: toml::Table = toml::from_str(&text).unwrap();
+        let known = |key: &str| {
+            let mut parts = key.split('.');
+            let first = parts.next().and_then(|part| written.get(part));
+            parts.try_fold(first?, |at, part| at.get(part)).map(drop)
+        };
+        let stages = [
+            pretraining_settings(&config, &config.pretraining_of("simclr").unwrap(), 0),
+            training_settings(&config, &cells(&config)[0]).unwrap(),
+            probe_settings(&config, &Cell { protocol: Protocol::Linear, ..cells(&config)[0].clone() }).unwrap(),
+        ];
+        for (settings, stage) in stages.iter().zip(["a pretraining", "a training", "a judgement of frozen features"]) {
+            assert_eq!(stage_of(settings), stage);
+            for (path, ..) in apart(&json!({}), settings) {
+                let leaves = settings.pointer(&format!("/{}", path.replace('.', "/"))).and_then(Value::as_object);
+                let all: Vec<String> = match leaves {
+                    Some(table) => table.keys().map(|key| format!("{path}.{key}")).collect(),
+                    None => vec![path],
+                };
+                for path in all {
+                    let key = key_of(settings, &path);
+                    assert!(known(&key).is_some() || key.contains("--seed"), "{stage}: {path} is {key}, not in {text}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_config_is_not_taken_for_the_one_that_made_other_settings() {
         let config = |text: &str| Config::parse("t", text).unwrap();
         let other = |text: &str| other_setting(&config(text), &training("seeds = [3]\n[noise]\nrates = [0.4]"));
         assert_eq!(other("seeds = [0, 1]\n[noise]\nrates = [0.0]"), None);
-        assert_eq!(other("[data]\nimage_size = 22").as_deref(), Some("image_size"));
-        assert_eq!(other("[training.optimizer]\nlr = 0.5").as_deref(), Some("optimization"));
-        assert_eq!(other("[model]\nwidth = 0.5").as_deref(), Some("model"));
+        assert_eq!(other("[data]\nimage_size = 22").as_deref(), Some("data.image_size"));
+        assert_eq!(other("[training.optimizer]\nlr = 0.5").as_deref(), Some("training.optimizer.lr"));
+        assert_eq!(other("[model]\nwidth = 0.5").as_deref(), Some("model.width"));
     }
 }

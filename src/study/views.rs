@@ -21,7 +21,7 @@ impl Job<'_> {
     /// The views that `method` makes of the first `count` images of the first step of an epoch, counted from 0.
     pub fn views(&self, spec: &str, method: &str, (seed, epoch): (u64, usize), count: usize) -> Result<ViewSheet> {
         let method = self.config.pretraining_of(method)?;
-        let images = self.load(spec)?.train;
+        let images = self.load_train(spec)?;
         let batch = batch_for(&method, images.store.count)?;
         let count = count.min(batch);
         let chosen = order(seed, epoch, images.store.count);

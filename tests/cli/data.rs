@@ -71,7 +71,6 @@ fn bad_data_leaves_nothing_behind() {
         ("float.npz", &["float.npz", "train_images", "row 0 holds 300"]),
         ("empty", &["empty/train/dog", "fill it or remove it"]),
         ("broken", &["train/cat/0.png", "cannot be decoded, more than a tenth"]),
-        ("set", &["set", "no test split"]),
         ("phantom:ghost", &["ghost"]),
     ] {
         write(&dir, "study.toml", SMALL.replace("[data]", &format!("[data]\nspecs = [{spec:?}]")));
@@ -79,6 +78,11 @@ fn bad_data_leaves_nothing_behind() {
         fails_on_device(&dir, &["train", "--data", spec, "--out", "out/a", "--config", "small.toml"], 4, names);
         fails_on_device(&dir, &["pretrain", "--data", spec, "--out", "out/b", "--config", "small.toml"], 4, names);
     }
+    // A test split is needed where there is a test.
+    write(&dir, "study.toml", SMALL.replace("[data]", "[data]\nspecs = [\"set\"]"));
+    let no_test = ["set", "no test split", "`pretrain`, `data views` and `noise apply` need none"];
+    fails_on_device(&dir, &["study", "run", "study.toml", "--out", "out"], 4, &no_test);
+    fails_on_device(&dir, &["train", "--data", "set", "--out", "out/a", "--config", "small.toml"], 4, &no_test);
     // A wrong name among several datasets is reported before training on the first begins.
     let specs = "[data]\nspecs = [\"phantom:covid?train=8&val=4&test=4\", \"gone\"]";
     write(&dir, "study.toml", SMALL.replace("[data]", specs));

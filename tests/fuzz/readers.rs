@@ -239,7 +239,7 @@ fn read_slowly_once(desk: &Desk, bytes: &[u8]) -> Result<()> {
 
 fn read_given(desk: &Desk, name: &str, column: &str, bytes: &[u8]) -> Result<()> {
     desk.file(name, bytes);
-    GivenFile::read(name, column, ("phantom:covid", desk.dir.path())).map(drop)
+    GivenFile::read("noise.given.file", [name, column], ("phantom:covid", desk.dir.path())).map(drop)
 }
 
 fn read_npz(desk: &Desk, bytes: &[u8]) -> Result<()> {

@@ -1,4 +1,4 @@
-"""Makes dicom.safetensors: DICOM files of one frame, with the pixels that pydicom gives, and files that must be refused.
+"""Makes dicom.safetensors: DICOM files, with the pixels that pydicom gives, and files that must be refused.
 
 Needs pydicom 3, Pillow, numpy and safetensors. Run it in this folder: `python make_dicom.py`. No build and no test needs
 it.
@@ -6,7 +6,8 @@ it.
 NAME.file has the bytes, NAME.pixels the picture as H x W x 3. Gray pictures are pydicom's `pixel_array` after
 `apply_modality_lut` and `apply_voi_lut` (the window where there is one), as a share of pydicom's output range, turned
 round for MONOCHROME1, and rounded to the nearest of 256 levels. Without a window the share is that of the picture's own
-range, or of the bits where they are 8. Files that must be refused have no pixels; their name says with which word.
+range, or of the bits where they are 8. Values of padding are taken out before, and black: pydicom itself shows them as any
+other. Of several frames the first is taken. Palettes are pydicom's `apply_color_lut`, as a share of the bits of an entry. Files that must be refused have no pixels; their name says with which word.
 """
 import io
 import struct
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, pixel_array
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing, pixel_array
 from pydicom.uid import (UID, CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian,
                          ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit,
                          JPEGExtended12Bit, JPEGLosslessSV1, JPEGLSLossless, MPEG2MPML, RLELossless)
@@ -70,9 +71,15 @@ def levels(share):
 
 def shown(ds):
     """The picture that pydicom gives."""
-    values = pixel_array(ds)
+    values = pixel_array(ds, index=0) if "NumberOfFrames" in ds else pixel_array(ds)
+    if ds.PhotometricInterpretation == "PALETTE COLOR":
+        return levels(apply_color_lut(values, ds) / (2.0 ** ds.RedPaletteColorLookupTableDescriptor[2] - 1))
     if values.ndim == 3:
         return values
+    padding = np.zeros(values.shape, bool)
+    if "PixelPaddingValue" in ds:
+        ends = sorted([ds.PixelPaddingValue, ds.get("PixelPaddingRangeLimit", ds.PixelPaddingValue)])
+        padding = (values >= ends[0]) & (values <= ends[1])
     values = apply_modality_lut(values, ds)
     if "WindowCenter" in ds:
         low, high = (0, 2**ds.BitsStored - 1) if ds.PixelRepresentation == 0 else (
@@ -84,8 +91,10 @@ def shown(ds):
     elif ds.BitsStored <= 8 and "RescaleSlope" not in ds:
         share = values / (2**ds.BitsStored - 1)
     else:
-        share = (values - values.min()) / (float(values.max()) - values.min())
-    return levels(1 - share if ds.PhotometricInterpretation == "MONOCHROME1" else share)
+        seen = values[~padding]
+        share = (values - seen.min()) / (float(seen.max()) - seen.min())
+    share = 1 - share if ds.PhotometricInterpretation == "MONOCHROME1" else share
+    return levels(np.where(padding, 0, share))
 
 
 def add(name, ds, pixels=None, data=None, refused=False):
@@ -151,6 +160,68 @@ def grays():
     add("icon_and_private", many)
 
 
+def padded():
+    outside = np.add.outer((np.arange(H) - 6.5) ** 2, (np.arange(W) - 8.5) ** 2) > 50
+    ct = np.where(outside, -2000, SIGNED // 4).astype(np.int16)
+    add("padding_full_range", dataset(ct, bits=16, PixelPaddingValue=-2000))
+    add("padding_mono1", dataset(ct, bits=16, photometric="MONOCHROME1", PixelPaddingValue=-2000,
+                                 WindowCenter=0, WindowWidth=800))
+    high = np.where(outside, 4000 + np.arange(W) % 3, GRAY12 // 2).astype(np.uint16)
+    add("padding_range", dataset(high, bits=12, PixelPaddingValue=4002, PixelPaddingRangeLimit=4000))
+    add("padding_none_of_it", dataset(GRAY12 // 2 + 300, bits=12, PixelPaddingValue=0))
+
+
+def several_frames():
+    def frames(one, n, syntax=ExplicitVRLittleEndian, **more):
+        stack = np.stack([one] + [np.roll(one, 3 * k, axis=1) for k in range(1, n)])
+        ds = dataset(one, syntax, **more)
+        ds.NumberOfFrames = n
+        ds.PixelData = stack.tobytes() + b"\0" * (stack.nbytes % 2)
+        return ds
+    add("frames_gray", frames(GRAY12, 3, bits=12, WindowCenter=2000, WindowWidth=1500))
+    add("frames_odd", frames(np.ascontiguousarray(GRAY8[:13, :17]), 3))
+    add("frames_rgb", frames(RGB, 2, photometric="RGB"))
+    packed = frames(GRAY12, 2, bits=12)
+    right = shown(packed)
+    packed.compress(RLELossless, generate_instance_uid=False)
+    add("frames_rle", packed, right)
+    jpegs = []
+    for pixels in (GRAY8, GRAY8[::-1]):
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "JPEG", quality=92)
+        jpegs.append(out.getvalue())
+    for name, fragments, table in (("frames_jpeg", 1, True), ("frames_jpeg_fragments", 2, False)):
+        ds = dataset(GRAY8, JPEGBaseline8Bit)
+        ds.NumberOfFrames = 2
+        ds.PixelData = encapsulate(jpegs, fragments_per_frame=fragments, has_bot=table)
+        ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+        add(name, ds, np.asarray(Image.open(io.BytesIO(jpegs[0]))))
+
+
+def palettes():
+    def colored(pixels, first, tables, wide, **more):
+        ds = dataset(pixels, photometric="PALETTE COLOR", **more)
+        for color, table in zip(("Red", "Green", "Blue"), tables):
+            entries = np.asarray(table, np.uint8 if wide == 8 else np.uint16)
+            data = entries.tobytes() + b"\0" * (entries.nbytes % 2)
+            setattr(ds, f"{color}PaletteColorLookupTableDescriptor", [len(entries) % 65536, first, wide])
+            setattr(ds, f"{color}PaletteColorLookupTableData", data)
+            ds[f"{color}PaletteColorLookupTableData"].VR = "OW"
+        return ds
+    ramp = np.arange(256)
+    tables = ramp * 257, (255 - ramp) * 200, np.abs(ramp - 128) * 300
+    add("palette_16", colored(GRAY8, 0, tables, 16))
+    add("palette_8", colored(GRAY8, 0, (ramp, ramp[::-1], ramp // 2), 8))
+    add("palette_first_40", colored(GRAY8, 40, [t[:150] for t in tables], 16))
+    many = np.arange(4096)
+    add("palette_of_12_bits", colored(GRAY12, 0, (many * 16, 65535 - many * 16, many * 5), 16, bits=12))
+    packed = colored(GRAY8, 0, tables, 16)
+    right = shown(packed)
+    packed.compress(RLELossless, generate_instance_uid=False)
+    add("palette_rle", packed, right)
+    return colored(GRAY8, 0, tables, 16)
+
+
 def colors():
     add("rgb", dataset(RGB, photometric="RGB"))
     planar = dataset(RGB, photometric="RGB", PlanarConfiguration=1)
@@ -190,10 +261,16 @@ def compressed():
 def refused():
     def no(name, ds, **more):
         add(name, ds, refused=True, **more)
-    two = dataset(np.concatenate([GRAY8, GRAY8]), NumberOfFrames=2)
-    two.Rows = H
-    no("2_frames", two)
-    no("PALETTE_COLOR", dataset(GRAY8, photometric="PALETTE COLOR"))
+    no("its_NumberOfFrames_is_0", dataset(GRAY8, NumberOfFrames=0))
+    no("number_of_frames_need_756", dataset(GRAY8, NumberOfFrames=3))
+    no("has_no_red_palette", dataset(GRAY8, photometric="PALETTE COLOR"))
+    segmented = palettes()
+    segmented.SegmentedRedPaletteColorLookupTableData = b"\0\0\1\0\5\0"
+    segmented["SegmentedRedPaletteColorLookupTableData"].VR = "OW"
+    no("a_segmented_palette", segmented)
+    short_table = palettes()
+    short_table.GreenPaletteColorLookupTableData = b"\0" * 20
+    no("green_palette_has_20_bytes_for_256_entries", short_table)
     for name, syntax in (("JPEG_2000", JPEG2000Lossless), ("JPEG-LS", JPEGLSLossless), ("JPEG_Lossless", JPEGLosslessSV1),
                          ("MPEG2", MPEG2MPML)):
         ds = dataset(GRAY8, syntax)
@@ -231,6 +308,8 @@ def without(ds, name):
 
 
 grays()
+padded()
+several_frames()
 colors()
 compressed()
 refused()

@@ -6,6 +6,7 @@
 //! the components. Pixels differ from libjpeg-turbo's by up to 3 levels; `tests/pictures/README.md` says why.
 
 use super::entropy::{Frame, Table, Tables, walk};
+use super::form::Mode;
 use super::picture::{Limit, Picture};
 use image::{DynamicImage, metadata::Orientation};
 use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
@@ -54,6 +55,9 @@ fn decoded(bytes: &[u8], limit: &Limit, rgb: Option<bool>) -> Result<Picture, St
     };
     let image = image.ok_or("its pixels do not fit its frame header")?;
     let mut picture = Picture::new(image, facts.orientation.unwrap_or(Orientation::NoTransforms));
+    if format == Some(PixelFormat::CMYK32) {
+        picture.form.mode = Mode::Cmyk;
+    }
     picture.without_end = !facts.ended;
     Ok(picture)
 }

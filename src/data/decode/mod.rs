@@ -24,6 +24,7 @@ mod blocks;
 mod dicom;
 mod entropy;
 mod flatten;
+mod form;
 mod jpeg;
 mod limit;
 mod notes;
@@ -36,6 +37,7 @@ mod tiff_jpeg;
 
 pub use fast_image_resize::Resizer;
 pub use flatten::luma;
+pub use form::{Mode, PixelForm};
 pub use limit::MAX_PIXELS;
 pub(crate) use notes::Notes;
 pub(crate) use picture::Remark;
@@ -177,8 +179,8 @@ pub struct Listing {
     pub notes: Vec<String>,
 }
 
-/// A file that was decoded: its place in the part, its remarks and its patient.
-type Decoded = (usize, Vec<picture::Remark>, Option<String>);
+/// A file that was decoded: its place in the part, its remarks, its patient and the form of its pixels.
+type Decoded = (usize, Vec<picture::Remark>, Option<String>, PixelForm);
 
 impl Listing {
     /// Decodes every file and lists those that cannot be decoded, with the reason. A file that cannot be read is an error. The caller adds the notes of the
@@ -202,16 +204,16 @@ impl Listing {
                 let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
                 let kind = picture::Kind::of_ending(path);
                 match picture::read(&bytes, kind, options.channels, options.bit_depth, &limit) {
-                    Ok(o) => Ok(Some(Ok((o.raw.store(options, resizer)?, o.remarks, o.patient)))),
+                    Ok(o) => Ok(Some(Ok((o.raw.store(options, resizer)?, o.remarks, o.patient, o.form)))),
                     Err(reason) => Ok(Some(Err(reason))),
                 }
             };
             in_parallel(entries.len(), one, |i, result| {
                 let entry = &entries[i];
                 let read = match result? {
-                    Some(Ok(((pixels, origin), remarks, patient))) => {
+                    Some(Ok(((pixels, origin), remarks, patient, form))) => {
                         part.push(&pixels, origin, entry.label, entry.name.clone());
-                        Ok((part.images.len() - 1, remarks, patient))
+                        Ok((part.images.len() - 1, remarks, patient, form))
                     }
                     None => ended[first[i]].clone().inspect(|(at, ..)| {
                         let (pixels, origin) = (part.images.image(*at).to_vec(), part.origins[*at]);
@@ -220,7 +222,8 @@ impl Listing {
                     Some(Err(reason)) => Err(reason),
                 };
                 match &read {
-                    Ok((_, remarks, patient)) => {
+                    Ok((_, remarks, patient, form)) => {
+                        *source.forms[split as usize].entry(*form).or_insert(0) += 1;
                         notes.add(remarks.clone(), &entry.name);
                         patients.push(patient.clone());
                     }

@@ -85,6 +85,13 @@ fn line(remark: &Remark, n: usize, first: &str) -> String {
                  way round); the first is {first}"
             )
         }
+        Remark::Padded => {
+            let have = counted(n, "is a DICOM image", "are DICOM images");
+            format!(
+                "{have} with padding (PixelPaddingValue), which is made black and does not count among the values of the \
+                 picture; the first is {first}"
+            )
+        }
         Remark::Spacing => {
             let say = counted(n, "says", "say");
             format!("{say} how large a pixel is, which is not used; the first is {first}")

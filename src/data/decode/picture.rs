@@ -1,6 +1,7 @@
 //! One picture file: its kind, its header and its pixels. The content decides the kind, not the ending.
 
 use super::flatten::{Alpha, flatten};
+use super::form::{Mode, PixelForm};
 use super::{Raw, blocks, dicom, jpeg, tiff, tiff_float, tiff_jpeg};
 use crate::base::contained;
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder};
@@ -26,7 +27,7 @@ pub enum Kind {
     WebP,
     /// GIF; the first frame.
     Gif,
-    /// DICOM of one frame.
+    /// DICOM; the first frame.
     Dicom,
 }
 
@@ -89,6 +90,8 @@ pub enum Remark {
     Colour,
     /// Values from the smallest to the largest, because a DICOM file has no window.
     Stretched,
+    /// Values of a DICOM file that are no part of the picture.
+    Padded,
     /// The size of a pixel, which is not used.
     Spacing,
 }
@@ -108,6 +111,8 @@ pub struct Opened {
     pub remarks: Vec<Remark>,
     /// The patient's id.
     pub patient: Option<String>,
+    /// How the file stores its pixels.
+    pub form: PixelForm,
 }
 
 /// A decoded picture that is not turned upright yet.
@@ -125,13 +130,24 @@ pub struct Picture {
     pub remarks: Vec<Remark>,
     /// The patient's id, where the format has one.
     pub patient: Option<String>,
+    /// How the file stores its pixels.
+    pub form: PixelForm,
 }
 
 impl Picture {
     /// A complete picture, the only one in its file, to be turned by `orientation`.
     pub fn new(image: DynamicImage, orientation: Orientation) -> Self {
-        let (remarks, patient) = (Vec::new(), None);
-        Picture { image, orientation, alpha: Alpha::Straight, without_end: false, several: false, remarks, patient }
+        let (remarks, patient, form) = (Vec::new(), None, PixelForm::of(&image));
+        Picture {
+            image,
+            orientation,
+            alpha: Alpha::Straight,
+            without_end: false,
+            several: false,
+            remarks,
+            patient,
+            form,
+        }
     }
 }
 
@@ -168,11 +184,11 @@ pub fn read(bytes: &[u8], promised: Option<Kind>, channels: usize, bits: u32, li
         remarks.push(Remark::Frames(kind));
     }
     remarks.extend(picture.remarks);
-    let (orientation, patient) = (picture.orientation, picture.patient);
+    let (orientation, patient, form) = (picture.orientation, picture.patient, picture.form);
     let (raw, facts) = flatten(picture.image, channels, picture.alpha, bits)?;
     remarks.extend(facts.highest.map(Remark::Deep));
     remarks.extend(facts.made_gray.then_some(Remark::Colour));
-    Ok(Opened { raw: raw.turned(orientation)?, remarks, patient })
+    Ok(Opened { raw: raw.turned(orientation)?, remarks, patient, form })
 }
 
 /// What is wrong with a file whose first bytes name no kind.
@@ -198,7 +214,8 @@ fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
             let decoder = PngDecoder::with_limits(source, allowed).map_err(failed)?;
             let several = decoder.is_apng().map_err(failed)?;
             let orientation = blocks::png_orientation(bytes)?.unwrap_or(Orientation::NoTransforms);
-            Ok(Picture { several, orientation, ..pixels(decoder, limit)? })
+            let picture = pixels(decoder, limit)?;
+            Ok(Picture { several, orientation, form: PixelForm::of_png(bytes, picture.form), ..picture })
         }
         Kind::Tiff => {
             let facts = tiff::facts(bytes)?;
@@ -207,9 +224,12 @@ fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
                 tiff::Samples::Float => Picture::new(tiff_float::decode(bytes, &facts, limit)?, facts.orientation),
                 tiff::Samples::Jpeg => Picture::new(tiff_jpeg::decode(bytes, limit)?, facts.orientation),
             };
-            Ok(Picture { alpha: facts.alpha, several: facts.several, ..picture })
+            Ok(Picture { alpha: facts.alpha, several: facts.several, form: facts.form(), ..picture })
         }
-        Kind::Bmp => pixels(BmpDecoder::new(source).map_err(failed)?, limit),
+        Kind::Bmp => {
+            let picture = pixels(BmpDecoder::new(source).map_err(failed)?, limit)?;
+            Ok(Picture { form: PixelForm::of_bmp(bytes, picture.form), ..picture })
+        }
         Kind::WebP => {
             let (width, height) = blocks::webp_frame(bytes)?;
             limit.check(width, height)?; // a frame may be larger than the canvas
@@ -219,7 +239,8 @@ fn decode(bytes: &[u8], kind: Kind, limit: &Limit) -> Result<Picture, String> {
         }
         Kind::Gif => {
             let several = blocks::gif_frames(bytes)? > 1;
-            Ok(Picture { several, ..pixels(GifDecoder::new(source).map_err(failed)?, limit)? })
+            let form = PixelForm::whole(Mode::Palette, 8);
+            Ok(Picture { several, form, ..pixels(GifDecoder::new(source).map_err(failed)?, limit)? })
         }
     }
 }

@@ -179,6 +179,43 @@ fn a_damaged_scan_is_named() {
 }
 
 #[test]
+fn the_form_of_pixels_is_that_of_the_file() {
+    for (set, name, due) in [
+        ("files", "gray_1.png", "gray 1-bit"),
+        ("files", "gray_16.png", "gray 16-bit"),
+        ("files", "gray_alpha_8.png", "gray with alpha 8-bit"),
+        ("files", "palette_4.png", "palette 4-bit"),
+        ("files", "rgb_16.png", "RGB 16-bit"),
+        ("files", "alpha_8.png", "RGBA 8-bit"),
+        ("files", "1.bmp", "palette 1-bit"),
+        ("files", "palette.bmp", "palette 8-bit"),
+        ("files", "rgb.bmp", "RGB 8-bit"),
+        ("files", "still.gif", "palette 8-bit"),
+        ("files", "lossless.webp", "RGB 8-bit"),
+        ("files", "alpha.webp", "RGBA 8-bit"),
+        ("files", "gray_1_0.tif", "gray 1-bit"),
+        ("files", "gray_16.tif", "gray 16-bit"),
+        ("files", "rgb_16_be.tif", "RGB 16-bit"),
+        ("files", "alpha_8.tif", "RGBA 8-bit"),
+        ("files", "cmyk.tif", "CMYK 8-bit"),
+        ("files", "float_gray.tif", "gray 32-bit float"),
+        ("files", "half_rgb.tif", "RGB 16-bit float"),
+        ("files", "double_gray.tif", "gray 64-bit float"),
+        ("files", "jpeg_in.tif", "RGB 8-bit"),
+        ("files", "jpeg_in_gray.tif", "gray 8-bit"),
+        ("jpeg", "base_420_35x27", "RGB 8-bit"),
+        ("jpeg", "gray", "gray 8-bit"),
+        ("jpeg", "ycck", "CMYK 8-bit"),
+        ("dicom", "gray_16", "gray 12-bit"),
+        ("dicom", "gray_8_mono1", "gray 8-bit"),
+        ("dicom", "ybr_422", "RGB 8-bit"),
+        ("dicom", "palette_of_12_bits", "palette 12-bit"),
+    ] {
+        assert_eq!(opened(&case(set, name), None, 1).unwrap().form.to_string(), due, "{name}");
+    }
+}
+
+#[test]
 fn remarks_tell_what_was_decided() {
     let deep = |remarks: &[Remark]| matches!(remarks, [Remark::Deep(_)]);
     for case in cases("files").into_iter().filter(|c| c.right.is_some()) {

@@ -2,6 +2,7 @@
 //! sample.
 
 use super::flatten::Alpha;
+use super::form::{Mode, PixelForm};
 use image::metadata::Orientation;
 
 /// The contents of the first page's directory.
@@ -14,6 +15,24 @@ pub struct Facts {
     pub samples: Samples,
     /// How its picture is turned.
     pub orientation: Orientation,
+    /// Bits of a sample, and samples of a pixel.
+    bits: u64,
+    each: u64,
+    /// PhotometricInterpretation.
+    photometric: u64,
+}
+
+impl Facts {
+    /// How its pixels are stored.
+    pub fn form(&self) -> PixelForm {
+        let mode = match (self.photometric, self.each) {
+            (0 | 1, _) => Mode::Gray,
+            (5, _) => Mode::Cmyk,
+            (_, 4) => Mode::Rgba,
+            _ => Mode::Rgb,
+        };
+        PixelForm { mode, bits: self.bits.min(64) as u32, float: self.samples == Samples::Float }
+    }
 }
 
 /// How the samples are stored.
@@ -27,6 +46,7 @@ pub enum Samples {
     Jpeg,
 }
 
+const BITS: u64 = 258;
 const COMPRESSION: u64 = 259;
 const PHOTOMETRIC: u64 = 262;
 const ORIENTATION: u64 = 274;
@@ -50,6 +70,9 @@ pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
         several: next != 0,
         samples: Samples::Whole,
         orientation: Orientation::NoTransforms,
+        bits: 1,
+        each: 1,
+        photometric: 1,
     };
     for at in (0..count).map(|i| entries + i * entry) {
         let values = file.number(at + 4, room)?;
@@ -70,6 +93,7 @@ pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
         };
         let save = "save it with 8 or 16 bits per sample, as gray or RGB";
         match file.number(at, 2)? {
+            BITS => facts.bits = value().unwrap_or(facts.bits), // for people alone
             COMPRESSION if value()? == 6 => {
                 return Err(
                     "the old form of JPEG within TIFF is not read; save it with LZW or Deflate, or as JPEG".into()
@@ -77,11 +101,12 @@ pub fn facts(bytes: &[u8]) -> Result<Facts, String> {
             }
             COMPRESSION if value()? == 7 => facts.samples = Samples::Jpeg,
             PHOTOMETRIC if value()? == 3 => return Err(format!("a palette is not read; {save}, or as PNG")),
-            PHOTOMETRIC if facts.samples == Samples::Jpeg && value()? == 6 => {}
-            PHOTOMETRIC if !matches!(value()?, 0 | 1 | 2 | 5) => {
+            PHOTOMETRIC if !(matches!(value()?, 0 | 1 | 2 | 5) || facts.samples == Samples::Jpeg && value()? == 6) => {
                 return Err(format!("the colour space {} (PhotometricInterpretation) is not read; {save}", value()?));
             }
             SAMPLES if value()? == 2 => return Err(format!("gray with a second sample is not read; {save}")),
+            PHOTOMETRIC => facts.photometric = value()?,
+            SAMPLES => facts.each = value()?,
             PLANES if value()? == 2 => return Err(format!("colours in separate planes are not read; {save}")),
             ORIENTATION => {
                 let turned = u8::try_from(value()?).ok().and_then(Orientation::from_exif);

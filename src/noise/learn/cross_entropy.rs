@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// The learner's line in the list.
 pub const ENTRY: Entry<dyn Learner> = Entry {
     name: "cross_entropy",
-    about: "cross-entropy on the labels as they are",
+    about: "Cross-entropy: on the labels as they are",
     overlay: include_str!("../../../configs/noise/cross_entropy.toml"),
     read: |from| read(from, |learner: CrossEntropy| Arc::new(learner)),
 };

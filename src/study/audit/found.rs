@@ -1,5 +1,6 @@
 //! What an audit came to: a row for each label, and the lists beside them.
 
+use super::close::quartiles;
 use super::{AuditWish, Evidence, Judged, NEAREST, combined};
 use crate::base::hash::Hasher;
 use crate::base::text::counted;
@@ -9,7 +10,6 @@ use crate::data::{DecodedData, LeftOut, Split, covered};
 use crate::study::embed::Embedded;
 use crate::study::results::write_rows;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What the label of an image came to, a row of `suspects.csv`: the most suspicious first.
@@ -61,10 +61,14 @@ pub struct ClassSummary {
 pub struct Close {
     /// The earlier one.
     pub path: String,
+    /// Its split.
+    pub split: &'static str,
     /// Its class.
     pub given: String,
     /// The other one.
     pub other: String,
+    /// Its split.
+    pub other_split: &'static str,
     /// Its class.
     pub other_given: String,
     /// The cosine of their features.
@@ -95,6 +99,8 @@ pub struct OffTopic {
 pub struct AuditSummary {
     /// The dataset.
     pub name: String,
+    /// The column or array whose labels were judged; none where they are the dataset's own.
+    pub column: Option<String>,
     /// Whose features were compared.
     pub features: String,
     /// How many folds there were.
@@ -159,7 +165,7 @@ impl Audit {
         labels: &[u32],
         (features, alike): (String, Alike),
         evidence: Evidence,
-        wish: &AuditWish,
+        (wish, voters): (&AuditWish, usize),
     ) -> Audit {
         let (classes, n) = (data.classes.len(), labels.len());
         let judged: Vec<usize> = (0..n).filter(|&i| evidence.judged[i]).collect();
@@ -205,9 +211,10 @@ impl Audit {
         let of_class = |c: usize| ClassSummary { class: images.class(c), images: count(c), probably_wrong: wrong[c] };
         let summary = AuditSummary {
             name: data.name.clone(),
+            column: wish.labels.as_ref().map(|[_, column]| column.clone()),
             features,
             folds: wish.folds,
-            neighbours: evidence.near.iter().map(|n| n.len().min(wish.neighbours)).max().unwrap_or(0),
+            neighbours: evidence.near.iter().map(|n| n.len().min(voters)).max().unwrap_or(0),
             seed: wish.seed,
             wgslab: env!("CARGO_PKG_VERSION"),
             data_fingerprint: fingerprint(&data),
@@ -253,9 +260,9 @@ impl AuditSummary {
 }
 
 /// Images with their names.
-struct Described<'a> {
-    data: &'a DecodedData,
-    places: Vec<(Split, usize)>,
+pub(super) struct Described<'a> {
+    pub data: &'a DecodedData,
+    pub places: Vec<(Split, usize)>,
 }
 
 impl Described<'_> {
@@ -264,7 +271,7 @@ impl Described<'_> {
     }
 
     /// (name, split, class) of an image.
-    fn image(&self, i: usize) -> (String, &'static str, String) {
+    pub fn image(&self, i: usize) -> (String, &'static str, String) {
         let (split, at) = self.places[i];
         let found = self.data.parts[split as usize].as_ref().map(|p| &p.images);
         let name = found.map(|images| images.names[at].clone()).unwrap_or_default();
@@ -290,17 +297,6 @@ impl Described<'_> {
             nearest,
             index,
         }
-    }
-
-    fn close(&self, near: &[Vec<(f32, usize)>]) -> (Vec<Close>, f64) {
-        let logs: Vec<f64> = near.iter().filter_map(|n| n.first()).map(|n| distance(n.0).ln()).collect();
-        let Some([first, third]) = quartiles(&logs) else { return (Vec::new(), 0.0) };
-        let fence = (first - 3.0 * (third - first)).exp();
-        let one = |(cosine, indices): (f32, [usize; 2])| {
-            let [(path, _, given), (other, _, other_given)] = indices.map(|i| self.image(i));
-            Close { path, given, other, other_given, cosine, indices }
-        };
-        (closer(near, fence).into_iter().map(one).collect(), fence)
     }
 
     /// Lengths count here, not only directions: an empty picture may lie in the direction of others, far beyond them.
@@ -337,41 +333,4 @@ fn fingerprint(data: &DecodedData) -> String {
         all.update(images.fingerprint());
     }
     covered(all.hex(), data.unreadable.iter())
-}
-
-fn distance(cos: f32) -> f64 {
-    (1.0 - f64::from(cos)).max(1e-9)
-}
-
-/// Pairs that are closer than `fence`, the closest first, each once. One image alone may list the other: in a crowd of
-/// nearer ones the other lists them instead.
-fn closer(near: &[Vec<(f32, usize)>], fence: f64) -> Vec<(f32, [usize; 2])> {
-    let mut pairs = BTreeMap::new();
-    for (i, near) in near.iter().enumerate() {
-        let close = near.iter().filter(|(cos, _)| distance(*cos) < fence);
-        close.for_each(|&(cos, j)| _ = pairs.insert([i.min(j), i.max(j)], cos));
-    }
-    let mut found: Vec<_> = pairs.into_iter().map(|(pair, cos)| (cos, pair)).collect();
-    found.sort_by(|a, b| b.0.total_cmp(&a.0));
-    found
-}
-
-/// The first and the third quartile; none of fewer than eight values, of which too little can be said.
-fn quartiles(values: &[f64]) -> Option<[f64; 2]> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    (sorted.len() >= 8).then(|| [sorted[sorted.len() / 4], sorted[sorted.len() * 3 / 4]])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pair_is_close_whichever_of_its_images_lists_the_other() {
-        // 0 lists 1 and 2; of these 1 lists 0, too. 3 alone lists 0, and 2 and 3 are not close enough.
-        let near = [vec![(0.99, 1), (0.98, 2)], vec![(0.99, 0)], vec![(0.5, 3)], vec![(0.995, 0), (0.5, 2)]];
-        assert_eq!(closer(&near, 0.1), [(0.995, [0, 3]), (0.99, [0, 1]), (0.98, [0, 2])]);
-        assert_eq!(closer(&near, 0.0), []);
-    }
 }

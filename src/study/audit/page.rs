@@ -1,8 +1,10 @@
 //! An audit as a page to look through: one HTML file with small pictures inside.
 
-use super::found::{Audit, Suspect};
+use super::close::CloseInFeatures;
+use super::found::{Audit, Close, Suspect};
 use crate::base::Result;
 use crate::base::plot::escape;
+use crate::base::text::counted;
 use crate::data::alike::{Alike, Set, places};
 use crate::data::decode::{self, Resizer};
 use crate::data::{self, DecodedData, Images, Split};
@@ -24,6 +26,14 @@ struct Pictures<'a> {
 impl<'a> Pictures<'a> {
     fn new(data: &'a DecodedData) -> Self {
         Pictures { data, places: places(data) }
+    }
+
+    /// The picture of an image over these lines of HTML, with its name under them: people look the file up. `class` may mark
+    /// it.
+    fn named(&self, index: usize, class: &str, lines: &str) -> Result<String> {
+        let (split, at) = self.places[index];
+        let name = self.data.parts[split as usize].as_ref().map_or("", |part| &part.images.names[at]);
+        self.figure(index, class, &format!("{lines}<br><span class=\"soft name\">{}</span>", escape(name)))
     }
 
     /// The picture of an image over these lines of HTML; `class` may mark it.
@@ -73,7 +83,7 @@ impl Audit {
             self.classes(),
             self.suspects(&pictures, count)?,
             alike_sets(&pictures, &s.alike, count)?,
-            self.close(&pictures, count)?,
+            close_pairs(&pictures, (&s.close, s.close_below), count)?,
             self.off_topic(&pictures, count)?,
         ];
         Ok(document(&format!("Audit of {}", s.name), &body.concat()))
@@ -131,35 +141,12 @@ impl Audit {
         ))
     }
 
-    fn close(&self, pictures: &Pictures<'_>, count: usize) -> Result<String> {
-        let s = &self.summary;
-        let mut cards = String::new();
-        for pair in s.close.iter().take(count) {
-            let [a, b] = pair.indices;
-            let figures = pictures.figure(a, "", &pictures.class(a))? + &pictures.figure(b, "", &pictures.class(b))?;
-            cards += &format!(
-                "<div class=\"card\"><h3>cosine {:.4}</h3><div class=\"strip\">\n{figures}</div></div>\n",
-                pair.cosine
-            );
-        }
-        if cards.is_empty() {
-            return Ok(cards);
-        }
-        Ok(format!(
-            "<h2>Close in features</h2>\n<p class=\"soft\">The first {} of {} pairs whose features are closer (1 − cosine below \
-             {:.4}) than images here usually are to their nearest.</p>\n<div class=\"pairs\">\n{cards}</div>\n",
-            s.close.len().min(count),
-            s.close.len(),
-            s.close_below
-        ))
-    }
-
     fn off_topic(&self, pictures: &Pictures<'_>, count: usize) -> Result<String> {
         let s = &self.summary;
         let mut figures = String::new();
         for image in s.off_topic.iter().take(count) {
             let lines = format!("{}<br><span class=\"soft\">{:.2}</span>", escape(&image.given), image.distance);
-            figures += &pictures.figure(image.index, "", &lines)?;
+            figures += &pictures.named(image.index, "", &lines)?;
         }
         if figures.is_empty() {
             return Ok(figures);
@@ -174,8 +161,9 @@ impl Audit {
     }
 }
 
-/// A page of the images of a dataset that are alike, with the first `count` sets.
-pub fn alike_page(data: &DecodedData, alike: &Alike, count: usize) -> Result<String> {
+/// A page of the images of a dataset that are alike, and of the pairs that are close in features where these were looked for,
+/// the first `count` of each.
+pub fn alike_page(data: &DecodedData, alike: &Alike, close: Option<&CloseInFeatures>, count: usize) -> Result<String> {
     let pictures = Pictures::new(data);
     let tiles = [
         tile(&pictures.places.len().to_string(), "images"),
@@ -184,8 +172,33 @@ pub fn alike_page(data: &DecodedData, alike: &Alike, count: usize) -> Result<Str
         tile(&alike.train_in_test.to_string(), "of train are alike to one of test"),
         tile(&alike.train_in_val.to_string(), "of train are alike to one of val"),
     ];
-    let body = format!("<div class=\"tiles\">\n{}</div>\n{}", tiles.concat(), alike_sets(&pictures, alike, count)?);
+    let close =
+        close.map(|c| close_pairs(&pictures, (&c.pairs, c.close_below), count)).transpose()?.unwrap_or_default();
+    let sets = alike_sets(&pictures, alike, count)?;
+    let body = format!("<div class=\"tiles\">\n{}</div>\n{sets}{close}", tiles.concat());
     Ok(document(&format!("Images of {} that are alike", data.name), &body))
+}
+
+/// Pairs whose features are close, the first `count` of them.
+fn close_pairs(pictures: &Pictures<'_>, (close, below): (&[Close], f64), count: usize) -> Result<String> {
+    let mut cards = String::new();
+    for pair in close.iter().take(count) {
+        let [a, b] = pair.indices;
+        let figures = pictures.named(a, "", &pictures.class(a))? + &pictures.named(b, "", &pictures.class(b))?;
+        cards += &format!(
+            "<div class=\"card\"><h3>cosine {:.4}</h3><div class=\"strip\">\n{figures}</div></div>\n",
+            pair.cosine
+        );
+    }
+    if cards.is_empty() {
+        return Ok(cards);
+    }
+    Ok(format!(
+        "<h2>Close in features</h2>\n<p class=\"soft\">The first {} of {} whose features are closer (1 − cosine below \
+         {below:.4}) than images here usually are to their nearest.</p>\n<div class=\"pairs\">\n{cards}</div>\n",
+        close.len().min(count),
+        counted(close.len(), "pair"),
+    ))
 }
 
 fn alike_sets(pictures: &Pictures<'_>, alike: &Alike, count: usize) -> Result<String> {
@@ -210,7 +223,7 @@ fn alike_set(pictures: &Pictures<'_>, set: &Set) -> Result<String> {
     for member in set.images.iter().take(OF_A_SET) {
         let mark = if set.several_labels { "wrong" } else { "" };
         let lines = format!("{}<br><span class=\"soft\">{}</span>", escape(&member.class), member.split);
-        figures += &pictures.figure(member.index, mark, &lines)?;
+        figures += &pictures.named(member.index, mark, &lines)?;
     }
     let copies = set.images.iter().skip(1).all(|m| m.copy);
     let how = if copies { "equal".to_string() } else { format!("correlation {:.2}", set.least_correlation) };
@@ -220,7 +233,8 @@ fn alike_set(pictures: &Pictures<'_>, set: &Set) -> Result<String> {
         .collect();
     let told = if told.is_empty() { String::new() } else { format!(", {}", told.join(", ")) };
     let n = set.images.len();
+    let n = counted(n, "image");
     Ok(format!(
-        "<div class=\"card\"><h3>{n} images <span>{how}{told}</span></h3><div class=\"strip\">\n{figures}</div></div>\n"
+        "<div class=\"card\"><h3>{n} <span>{how}{told}</span></h3><div class=\"strip\">\n{figures}</div></div>\n"
     ))
 }

@@ -279,6 +279,12 @@ fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
     let Optimization { batch_size: batch, micro_batch_size: micro, .. } = one.optimization;
     one.method.takes_batch(batch).map_err(below)?;
     if micro > 0 {
+        if !one.method.takes_micro_batches() {
+            return mistake(
+                &one.micro_batch_key,
+                format!("is {micro}, and {} takes no micro-batches; use 0", one.name),
+            );
+        }
         let least = 2 * one.method.batch_multiple();
         if micro < least || !batch.is_multiple_of(micro) {
             let what =

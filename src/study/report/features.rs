@@ -1,6 +1,6 @@
 //! The report's pictures of features: test images on the two directions in which a backbone's features vary most.
 
-use super::page::plain_name;
+use super::names;
 use super::read::{Features, Study};
 use crate::base::plot::{colour, escape, mark_key, marker};
 use crate::study::config::Protocol;
@@ -18,7 +18,8 @@ pub(super) fn features(study: &Study) -> String {
     for (dataset, _) in &study.datasets {
         let of_set = || study.features.iter().filter(|f| f.result.dataset == *dataset);
         for f in of_set().filter(|f| f.projection.is_none()) {
-            missing += &format!("<li>{} on {}</li>\n", escape(plain_name(&f.result.pretraining)), escape(dataset));
+            missing +=
+                &format!("<li>{} on {}</li>\n", escape(names::pretraining(&f.result.pretraining)), escape(dataset));
         }
         let figures: String = of_set().filter_map(|f| Some(figure(f, f.projection.as_ref()?))).collect();
         let Some(first) = of_set().find_map(|f| f.projection.as_ref()) else { continue };
@@ -57,11 +58,12 @@ fn figure(of: &Features, projection: &Projection) -> String {
     let weights = match (r.protocol, r.noise_kind == "none") {
         (Protocol::Finetune, true) => "Trained on clean labels".to_string(),
         (Protocol::Finetune, false) => {
-            format!("Trained with {} % {} noise", (r.noise_rate * 1e4).round() / 100.0, r.noise_kind)
+            format!("Trained with {} % {} noise", (r.noise_rate * 1e4).round() / 100.0, names::noise(&r.noise_kind))
         }
         _ => "Not trained on labels".to_string(),
     };
-    let (name, percent) = (plain_name(&r.pretraining), projection.shares.map(|s| format!("{:.0} %", s * 100.0)));
+    let (name, percent) =
+        (names::pretraining(&r.pretraining), projection.shares.map(|s| format!("{:.0} %", s * 100.0)));
     let inner = SIDE - 1.0;
     let title = format!("{}: {name}, features of the test images on two directions", r.dataset);
     format!(

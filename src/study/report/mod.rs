@@ -2,6 +2,8 @@
 //! the numbers from a study's folder, `page` turns them into HTML.
 
 mod features;
+mod memorisation;
+mod names;
 mod page;
 mod read;
 mod tables;
@@ -120,7 +122,8 @@ mod tests {
         );
         for (dataset, share) in [("phantom-fetal", 17.3456789), ("phantom-covid", 0.0)] {
             assert_eq!(study.repeats(dataset, &levels[1], series).len(), 1);
-            let x: Vec<f64> = study.accuracy_line(dataset, "given", series).iter().map(|p| p.x).collect();
+            let x: Vec<f64> =
+                study.line(dataset, "given", series, |r| Some(r.test_accuracy)).iter().map(|p| p.x).collect();
             assert!(x.len() == 2 && x[0] == 0.0 && (x[1] - share).abs() < 1e-9, "{x:?}");
         }
         let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
@@ -165,7 +168,7 @@ mod tests {
             files::read_text(&write(dir.path()).unwrap()).unwrap()
         };
         assert!(!page("").contains("a backbone of its own"));
-        let said = "simclr has a backbone of its own</b>, resnet18 × 2 with the stem 3x3. It is compared with";
+        let said = "SimCLR has a backbone of its own</b>, resnet18 × 2 with the stem 3x3. It is compared with";
         assert!(page("[pretraining.simclr.model]\nwidth = 2\n").contains(said));
     }
 
@@ -262,6 +265,57 @@ mod tests {
         assert!(not_shown.len() == 1 && not_shown[0].contains("it holds the label 2"), "{not_shown:?}");
     }
 
+    /// The plots of memorisation show the row's measure; what training counts by the way says so.
+    #[test]
+    fn the_plot_of_memorisation_is_of_the_share_in_the_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let grid = write_study(dir.path(), &format!("{SPECS}[noise]\nrates = [0.0, 0.2, 0.4]\n"));
+        for cell in grid.iter().filter(|c| c.noise_rate > 0.0) {
+            let row = CellResult { memorised_fraction: Some(cell.noise_rate / 4.0), ..sample(cell, accuracy(cell)) };
+            finish(&run_folder(dir.path(), &cell.name), &row, &epochs(cell));
+        }
+        let study = read::Study::read(dir.path(), &gather(dir.path()).unwrap()).unwrap();
+        let line = study.line("phantom-covid", "symmetric", &study.series()[0], |r| r.memorised_fraction);
+        assert_eq!(line.iter().map(|p| (p.x, p.y)).collect::<Vec<_>>(), [(20.0, 5.0), (40.0, 10.0)]);
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        let at = |part: &str| page.find(part).unwrap_or_else(|| panic!("{part} is not in the page"));
+        let plot = at("phantom-covid: memorised against wrong labels (symmetric), %");
+        assert!(at("<h2>Memorisation of wrong labels</h2>") < plot && plot < at("epoch by epoch</h3>"));
+        assert!(at("epoch by epoch</h3>") < at("phantom-covid: while training against epoch, 40 % symmetric noise"));
+    }
+
+    #[test]
+    fn noisy_validation_labels_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let grid = write_study(dir.path(), SPECS);
+        let told = ["Validation labels had the same noise", "<th class=\"words\">validation labels</th>"];
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(told.iter().all(|t| !page.contains(t)));
+        for cell in grid.iter().filter(|c| c.noise_rate > 0.0) {
+            let noisy = crate::study::config::ValidationLabels::Noisy;
+            let row = CellResult { validation_labels: noisy, ..sample(cell, accuracy(cell)) };
+            finish(&run_folder(dir.path(), &cell.name), &row, &epochs(cell));
+        }
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(told.iter().all(|t| page.contains(t)) && page.contains("<td class=\"words\">noisy</td>"));
+    }
+
+    /// One dataset is compared over its repeats, and how many there are stands beside the mean.
+    #[test]
+    fn the_headline_says_how_sure_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = "[data]\nspecs = [\"phantom:covid\"]\n[pretraining]\nmethods = [\"none\", \"simclr\"]\n";
+        write_study(dir.path(), &format!("seeds = [0, 1, 2]\n{one}"));
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        let headline = page.split("<li><b>SimCLR</b>: ").nth(1).unwrap().split("</li>").next().unwrap();
+        assert!(headline.contains(" ± ") && headline.contains("with clean labels (3 repeats)"), "{headline}");
+        assert!(page.contains("mean over repeats"));
+        let dir = tempfile::tempdir().unwrap();
+        write_study(dir.path(), &format!("seeds = [0]\n{SPECS}"));
+        let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(page.contains("with clean labels (3 datasets)") && page.contains("mean over datasets"));
+    }
+
     #[test]
     fn the_table_names_methods_and_what_they_were_told() {
         let dir = tempfile::tempdir().unwrap();
@@ -270,7 +324,7 @@ mod tests {
         let heading = "<th class=\"words\">told</th>";
         let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
         assert!(
-            page.contains("<td class=\"words\">co teaching</td>") && page.contains("<th class=\"words\">method</th>")
+            page.contains("<td class=\"words\">Co-teaching</td>") && page.contains("<th class=\"words\">method</th>")
         );
         assert!(!page.contains(heading), "nobody was told anything");
         for cell in grid.iter().filter(|c| *c.method == *"co_teaching") {
@@ -279,8 +333,8 @@ mod tests {
         }
         let page = files::read_text(&write(dir.path()).unwrap()).unwrap();
         assert!(page.contains(heading) && page.contains("<td class=\"words\">noise rate</td>"));
-        assert!(page.contains("The method co teaching was told the noise rate."));
+        assert!(page.contains("The method Co-teaching was told the noise rate."));
         assert_eq!(page.matches("<h2>Gain over random weights").count(), 1);
-        assert!(page.contains("memorised, 40 % symmetric noise"));
+        assert!(page.contains("40 % symmetric noise</span>"));
     }
 }

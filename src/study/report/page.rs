@@ -1,16 +1,19 @@
 //! The report's HTML, a function per section, from top to bottom.
 
 use super::features::features;
+use super::memorisation::memorisation;
+use super::names;
 use super::read::{NoiseLevel, Series, Study, distinct};
 use super::tables::{gains, results};
-use super::words::{date, duration, signed};
+use super::words::{date, duration, spread};
 use crate::base::Result;
 use crate::base::plot::{Line, Plot, Point, escape, key};
+use crate::base::text::counted;
 use crate::noise::NoiseKind;
 use crate::ssl;
+use crate::study::config::ValidationLabels;
 use crate::study::html::{document, picture, tile};
 use crate::study::results::CellResult;
-use crate::study::statistics::Summary;
 use std::collections::HashSet;
 
 /// The whole page.
@@ -28,6 +31,10 @@ pub(super) fn page(study: &Study) -> Result<String> {
     .concat();
     Ok(document(&study.config.name, &body))
 }
+
+/// What it means that validation labels are wrong, too.
+const NOISY_VALIDATION: &str = " Validation labels had the same noise as training labels: what is chosen by them (the best epoch, \
+    the weight decay of a linear classifier) was chosen by labels that may be wrong.";
 
 /// What was run, where and when, and what came out, in words.
 fn summary(study: &Study) -> Result<String> {
@@ -49,9 +56,11 @@ fn summary(study: &Study) -> Result<String> {
     // Labels that people gave are wrong by themselves.
     let made = study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()).any(NoiseKind::has_rate);
     let made = if made { " Training labels were made wrong on purpose." } else { "" };
+    let noisy = results().any(|r| r.validation_labels == ValidationLabels::Noisy);
+    let validation = if noisy { NOISY_VALIDATION } else { "" };
     Ok(format!(
         "<p class=\"soft\">Self-supervised pretraining against label noise.{made} Test \
-         labels are clean. {done} of {planned} cells are done, the last one on {}.</p>\n{unfinished}{damaged}\
+         labels are clean.{validation} {done} of {planned} cells are done, the last one on {}.</p>\n{unfinished}{damaged}\
          <div class=\"tiles\">\n{}{}{}{}{}</div>\n{}{}\n",
         date(study.finished),
         tile(&study.datasets.len().to_string(), if study.datasets.len() == 1 { "dataset" } else { "datasets" }),
@@ -71,7 +80,8 @@ fn own_backbones(study: &Study) -> Result<String> {
     for name in config.pretraining.methods.iter().filter(|name| *name != ssl::NONE) {
         let model = config.model_of(name)?;
         if model != config.model {
-            let (name, model, other) = (escape(name), escape(&model.to_string()), escape(&config.model.to_string()));
+            let name = escape(names::pretraining(name));
+            let (model, other) = (escape(&model.to_string()), escape(&config.model.to_string()));
             said += &format!(
                 "<p><b>{name} has a backbone of its own</b>, {model}. It is compared with random weights of {other}. The \
                  difference is not that of pretraining alone.</p>\n"
@@ -84,7 +94,7 @@ fn own_backbones(study: &Study) -> Result<String> {
 /// A sentence for each pretraining that ended with nearly the same features for every image.
 fn collapsed(study: &Study) -> Vec<String> {
     let results = study.runs.iter().map(|r| &r.result).filter(|r| r.pretraining_collapsed == Some(true));
-    let one = |r: &CellResult| format!("{} on {}, seed {}", plain_name(&r.pretraining), r.dataset, r.seed);
+    let one = |r: &CellResult| format!("{} on {}, seed {}", names::pretraining(&r.pretraining), r.dataset, r.seed);
     distinct(results.map(one))
 }
 
@@ -108,9 +118,12 @@ fn headline(study: &Study) -> String {
             [levels.first().cloned(), levels.last().cloned()]
         });
         let gain = |level: &NoiseLevel| {
-            let s = Summary::of(&study.dataset_gains(level, &series));
-            let ci = s.ci95.map(|ci| format!(" ± {ci:.1}")).unwrap_or_default();
-            (s.n > 0).then(|| format!("{}{ci} with {}", signed(s.mean), level.words()))
+            let (values, one) = match &study.datasets[..] {
+                [(only, _)] => (study.gains(only, level, &series), "repeat"),
+                _ => (study.dataset_gains(level, &series), "dataset"),
+            };
+            let n = counted(values.len(), one);
+            (!values.is_empty()).then(|| format!("{} with {} ({n})", spread(&values), level.words()))
         };
         let parts: Vec<String> = distinct(ends.flatten()).iter().filter_map(gain).collect();
         if !parts.is_empty() {
@@ -120,11 +133,11 @@ fn headline(study: &Study) -> String {
     if lines.is_empty() {
         return lines;
     }
-    let interval = match study.datasets.len() {
-        1 => "",
-        _ => ", mean over datasets. After ± stands half the 95 % confidence interval: one that holds zero says little",
-    };
-    format!("<p>Change of test accuracy against random weights, in points{interval}.</p>\n<ul>\n{lines}</ul>\n")
+    let over = if study.datasets.len() == 1 { "repeats" } else { "datasets" };
+    format!(
+        "<p>Change of test accuracy against random weights, in points, mean over {over}. After ± stands half the 95 % confidence \
+         interval: one that holds zero says little, and a mean of one value nothing of chance.</p>\n<ul>\n{lines}</ul>\n"
+    )
 }
 
 /// A sentence for each kind of noise: what it does, and at which rate its labels are worth nothing.
@@ -141,21 +154,19 @@ fn kinds_in_words(study: &Study) -> Result<String> {
             0 => String::new(),
             _ => format!(". They say nothing about the truth at {}", rates.join(", ")),
         };
-        words += &format!(" Wrong labels of the kind {kind}: {}{nothing}.", escape(kind.about()));
+        let name = names::noise(kind.name());
+        words += &format!(" Wrong labels of the kind {name}: {}{nothing}.", escape(kind.about()));
     }
     Ok(words)
 }
 
 fn accuracy(study: &Study) -> Result<String> {
-    let repeated = study.config.seeds.len() > 1;
-    let bars = if repeated { " Bars show one standard deviation over the repeats." } else { "" };
+    let bars = bars(study);
     let mut figures = String::new();
     for kind in study.kinds() {
         for (dataset, _) in &study.datasets {
-            let lines = lines(study, true, &|s| study.accuracy_line(dataset, &kind, s));
-            let x_label =
-                if kind == "none" { "wrong labels, %".to_string() } else { format!("wrong labels ({kind}), %") };
-            figures += &figure(dataset, "test accuracy", (x_label, String::new()), lines)?;
+            let lines = lines(study, true, &|s| study.line(dataset, &kind, s, |r| Some(r.test_accuracy)));
+            figures += &figure(dataset, "test accuracy", (wrong_labels(&kind), String::new()), lines)?;
         }
     }
     let told = distinct(
@@ -164,7 +175,7 @@ fn accuracy(study: &Study) -> Result<String> {
             .iter()
             .map(|r| &r.result)
             .filter(|r| !r.method_told.is_empty())
-            .map(|r| format!("The method {} was told the {}", r.method.replace('_', " "), r.method_told)),
+            .map(|r| format!("The method {} was told the {}", names::method(&r.method), r.method_told)),
     );
     let told: String = told.iter().map(|what| format!(" {}.", escape(what))).collect();
     Ok(format!(
@@ -175,36 +186,29 @@ fn accuracy(study: &Study) -> Result<String> {
     ))
 }
 
-fn memorisation(study: &Study) -> Result<String> {
-    let mut figures = String::new();
-    for kind in study.kinds() {
-        let Some(level) = study.levels(&kind).pop().filter(|l| !l.is_clean()) else { continue };
-        for (dataset, _) in &study.datasets {
-            let lines = lines(study, false, &|s| study.memorisation_line(dataset, &level, s));
-            if lines.iter().any(|l| !l.points.is_empty()) {
-                figures += &figure(dataset, "memorised", ("epoch".to_string(), level.words()), lines)?;
-            }
-        }
-    }
-    if figures.is_empty() {
-        return Ok(String::new());
-    }
-    Ok(format!(
-        "<h2>Memorisation of wrong labels</h2>\n<p class=\"soft\">Of the training images with a wrong label, the share that the \
-         network takes for that wrong label, after each epoch. Lower is better: such a network learns the images and not the \
-         mistakes.</p>\n{}<div class=\"plots\">\n{figures}</div>\n",
-        legend(study)
-    ))
+/// What the bars of a plot against the noise rate are, where there are some.
+pub(super) fn bars(study: &Study) -> &'static str {
+    if study.config.seeds.len() > 1 { " Bars show one standard deviation over the repeats." } else { "" }
+}
+
+/// The name of the axis of a plot against the noise rate.
+pub(super) fn wrong_labels(kind: &str) -> String {
+    if kind == "none" { "wrong labels, %".to_string() } else { format!("wrong labels ({}), %", names::noise(kind)) }
 }
 
 /// A line for each series, in its style.
-fn lines(study: &Study, dots: bool, points: &dyn Fn(&Series) -> Vec<Point>) -> Vec<Line> {
+pub(super) fn lines(study: &Study, dots: bool, points: &dyn Fn(&Series) -> Vec<Point>) -> Vec<Line> {
     let line = |(i, s): (usize, &Series)| Line { style: i, points: points(s), dots };
     study.series().iter().enumerate().map(line).collect()
 }
 
 /// A card with a plot; what stands `under` its axes' names says of which runs it is.
-fn figure(dataset: &str, y_label: &str, (x_label, under): (String, String), lines: Vec<Line>) -> Result<String> {
+pub(super) fn figure(
+    dataset: &str,
+    y_label: &str,
+    (x_label, under): (String, String),
+    lines: Vec<Line>,
+) -> Result<String> {
     let of = if under.is_empty() { String::new() } else { format!(", {under}") };
     let plot = Plot { title: format!("{dataset}: {y_label} against {x_label}{of}"), x_label, lines };
     Ok(format!(
@@ -215,7 +219,7 @@ fn figure(dataset: &str, y_label: &str, (x_label, under): (String, String), line
     ))
 }
 
-fn legend(study: &Study) -> String {
+pub(super) fn legend(study: &Study) -> String {
     let entry = |(i, s): (usize, &Series)| format!("<li>{}{}</li>\n", key(i), escape(&name(study, s)));
     let entries: String = study.series().iter().enumerate().map(entry).collect();
     format!("<ul class=\"legend\">\n{entries}</ul>\n")
@@ -284,25 +288,6 @@ pub(super) fn pretrained(study: &Study) -> Vec<Series> {
 /// A series in words; the method only where there are several.
 pub(super) fn name(study: &Study, series: &Series) -> String {
     let several = study.series().iter().any(|s| s.method != series.method);
-    let method = if several { format!(", {}", series.method.replace('_', " ")) } else { String::new() };
-    format!("{}{method}", plain_name(&series.pretraining))
-}
-
-/// A pretraining in words.
-pub(super) fn plain_name(pretraining: &str) -> &str {
-    match pretraining {
-        ssl::NONE => "random weights",
-        // A report may be of a version that knew other methods.
-        name => ssl::method(name).map_or(name, |entry| entry.title()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn methods_have_their_usual_names() {
-        assert_eq!(["none", "simclr", "moco", "gone"].map(plain_name), ["random weights", "SimCLR", "MoCo v2", "gone"]);
-    }
+    let method = if several { format!(", {}", names::method(&series.method)) } else { String::new() };
+    format!("{}{method}", names::pretraining(&series.pretraining))
 }

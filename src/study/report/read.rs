@@ -1,5 +1,6 @@
 //! A study's folder as the report asks about it: which lines a plot has, and what repeats of a cell say together.
 
+use super::names;
 use crate::base::plot::Point;
 use crate::base::{Error, Result};
 use crate::noise::NoiseKind;
@@ -63,8 +64,8 @@ impl NoiseLevel {
     pub fn words(&self) -> String {
         match self.rate {
             _ if self.is_clean() => "clean labels".to_string(),
-            Some(rate) => format!("{} % {} noise", (rate * 1e4).round() / 100.0, self.kind),
-            None => format!("{} labels", self.kind),
+            Some(rate) => format!("{} % {} noise", (rate * 1e4).round() / 100.0, names::noise(&self.kind)),
+            None => format!("{} labels", names::noise(&self.kind)),
         }
     }
 }
@@ -200,19 +201,20 @@ impl Study {
         self.runs.iter().filter(same).collect()
     }
 
-    /// Test accuracy against noise rate, both in percent. Of a kind without a rate it is the share of labels that are wrong.
-    pub fn accuracy_line(&self, dataset: &str, kind: &str, series: &Series) -> Vec<Point> {
+    /// A share of each row against noise rate, both in percent. Of a kind without a rate it is the share of labels that are
+    /// wrong.
+    pub fn line(&self, dataset: &str, kind: &str, series: &Series, of: fn(&CellResult) -> Option<f64>) -> Vec<Point> {
         let point = |level: NoiseLevel| {
             let repeats = self.repeats(dataset, &level, series);
-            let s = Summary::of(&repeats.iter().map(|r| r.result.test_accuracy * 100.0).collect::<Vec<_>>());
+            let s = Summary::of(&repeats.iter().filter_map(|r| of(&r.result)).map(|v| v * 100.0).collect::<Vec<_>>());
             let wrong = || mean(&repeats.iter().map(|r| r.result.realised_noise_rate).collect::<Vec<_>>());
             (s.n > 0).then(|| Point { x: level.rate.unwrap_or_else(wrong) * 100.0, y: s.mean, spread: s.std })
         };
         self.levels(kind).into_iter().filter_map(point).collect()
     }
 
-    /// The memorised share of wrong labels in percent against the epoch, mean over repeats.
-    pub fn memorisation_line(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<Point> {
+    /// The share of wrong labels that training itself took for right, in percent against the epoch, mean over repeats.
+    pub fn epochs_line(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<Point> {
         let repeats = self.repeats(dataset, level, series);
         // Only epochs that are there are counted: a number in a file may be of any size.
         let mut shares = BTreeMap::<usize, Vec<f64>>::new();

@@ -1,10 +1,11 @@
 //! The report's tables: what pretraining gains, and every result.
 
-use super::page::{name, plain_name, pretrained};
+use super::names;
+use super::page::{name, pretrained};
 use super::read::{NoiseLevel, Run, Study, distinct};
-use super::words::signed;
+use super::words::spread;
 use crate::base::plot::escape;
-use crate::study::config::Protocol;
+use crate::study::config::ValidationLabels;
 use crate::study::results::CellResult;
 use crate::study::statistics::{Summary, mean};
 
@@ -35,8 +36,9 @@ pub(super) fn gains(study: &Study) -> String {
         levels.iter().map(|l| format!("<th>{}</th>", escape(&l.words()).replacen(" % ", " %<br>", 1))).collect();
     format!(
         "<h2>Gain over random weights</h2>\n<p class=\"soft\">Points of test accuracy, compared seed by seed. After ± stands half \
-         the 95 % confidence interval of the mean (Student's t), where there are two values or more. In a row of one dataset it is \
-         over repeats, in a row of their mean over datasets. A gain is coloured where the interval leaves out zero.</p>\n\
+         the 95 % confidence interval of the mean (Student's t), where there are two values or more that differ. In a row of one dataset \
+         it is over repeats, in a row of their mean over datasets; their number stands beside it. A gain is coloured where the \
+         interval of three values or more leaves out zero.</p>\n\
          <div class=\"card scroll\"><table>\n<thead><tr><th class=\"words\">pretraining</th><th class=\"words\">dataset</th>{head}\
          </tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
     )
@@ -48,13 +50,13 @@ fn gain(values: &[f64]) -> String {
         return "<td>–</td>".to_string();
     }
     let s = Summary::of(values);
-    let class = match s.ci95 {
+    // Two values that happen to be close have a narrow interval by chance, and equal ones do not say how they vary.
+    let class = match s.ci95.filter(|ci| s.n >= 3 && *ci > 0.0) {
         Some(ci) if s.mean - ci > 0.0 => " class=\"good\"",
         Some(ci) if s.mean + ci < 0.0 => " class=\"bad\"",
         _ => "",
     };
-    let ci = s.ci95.map(|ci| format!(" ± {ci:.1}")).unwrap_or_default();
-    format!("<td{class}>{}{ci}</td>", signed(s.mean))
+    format!("<td{class}>{} <small>n={}</small></td>", spread(values), s.n)
 }
 
 /// A measure of the results table: its heading and its value, where a run has it.
@@ -79,20 +81,25 @@ const MEASURES: [Measure; 13] = [
 /// What stands in a row before its numbers: its heading and its words, where a run has them.
 type Words = (&'static str, fn(&CellResult) -> String);
 
-const WORDS: [Words; 6] = [
+const WORDS: [Words; 7] = [
     ("dataset", |r| r.dataset.clone()),
-    ("pretraining", |r| plain_name(&r.pretraining).to_string()),
+    ("pretraining", |r| names::pretraining(&r.pretraining).to_string()),
     ("protocol", |r| r.protocol.name().to_string()),
-    // A probe learns by its protocol.
-    ("method", |r| if r.protocol == Protocol::Finetune { r.method.replace('_', " ") } else { "–".to_string() }),
-    ("told", |r| r.method_told.clone()),
-    ("noise", |r| r.noise_kind.clone()),
+    ("method", |r| names::method_of(r).unwrap_or("–").to_string()),
+    (TOLD, |r| r.method_told.clone()),
+    ("noise", |r| names::noise(&r.noise_kind)),
+    (VALIDATION, |r| if r.validation_labels == ValidationLabels::Noisy { "noisy" } else { "" }.to_string()),
 ];
+
+/// Columns that stand only where a row has something to say in them.
+const TOLD: &str = "told";
+const VALIDATION: &str = "validation labels";
 
 /// A row for each cell, its repeats taken together.
 pub(super) fn results(study: &Study) -> String {
-    let worded =
-        |(heading, words): &Words| *heading != "told" || study.runs.iter().any(|r| !words(&r.result).is_empty());
+    let worded = |(heading, words): &Words| {
+        ![TOLD, VALIDATION].contains(heading) || study.runs.iter().any(|r| !words(&r.result).is_empty())
+    };
     let words: Vec<Words> = WORDS.into_iter().filter(worded).collect();
     let measured = |(_, value): &Measure| study.runs.iter().any(|r| value(&r.result).is_some());
     let measures: Vec<Measure> = MEASURES.into_iter().filter(measured).collect();
@@ -113,12 +120,12 @@ pub(super) fn results(study: &Study) -> String {
             }
         }
     }
-    let told = match words.iter().any(|(heading, _)| *heading == "told") {
+    let told = match words.iter().any(|(heading, _)| *heading == TOLD) {
         true => "<li>“Told” is what a method was told of the noise. Of labels from elsewhere nobody knows it.</li>\n",
         false => "",
     };
     format!(
-        "<h2>Results</h2>\n<p class=\"soft\">In percent, on clean test images after the last epoch. After ± stands the standard \
+        "<h2>Results</h2>\n<p class=\"soft\">All numbers are in percent (AUROC, MCC and calibration error are times 100), on clean test images after the last epoch. After ± stands the standard \
          deviation where a cell was repeated. Each single run is a row of results.csv.</p>\n<ul class=\"soft\">\n\
          <li>The protocol “finetune” trains the whole network. “Linear” and “knn” leave the weights as they are, and learn from the \
          given labels alone.</li>\n{told}\
@@ -154,9 +161,12 @@ mod tests {
 
     #[test]
     fn a_gain_is_coloured_where_its_interval_leaves_out_zero() {
-        assert_eq!(gain(&[2.0, 2.1, 2.2]), "<td class=\"good\">+2.1 ± 0.2</td>");
-        assert_eq!(gain(&[-2.0, -2.1, -2.2]), "<td class=\"bad\">−2.1 ± 0.2</td>");
-        assert_eq!(gain(&[2.0]), "<td>+2.0</td>");
+        assert_eq!(gain(&[2.0, 2.1, 2.2]), "<td class=\"good\">+2.1 ± 0.2 <small>n=3</small></td>");
+        assert_eq!(gain(&[-2.0, -2.1, -2.2]), "<td class=\"bad\">−2.1 ± 0.2 <small>n=3</small></td>");
+        assert_eq!(gain(&[-2.0, 2.1, -2.2]), "<td>−0.7 ± 6.0 <small>n=3</small></td>");
+        assert_eq!(gain(&[2.0]), "<td>+2.0 <small>n=1</small></td>");
+        assert_eq!(gain(&[2.0, 2.001]), "<td>+2.0 ± 0.0 <small>n=2</small></td>", "two are too few for a colour");
+        assert_eq!(gain(&[2.0; 3]), "<td>+2.0 <small>n=3</small></td>", "how equal values vary is not known");
         assert_eq!(gain(&[]), "<td>–</td>");
     }
 }

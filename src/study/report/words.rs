@@ -1,5 +1,7 @@
 //! Numbers and times as the report's text.
 
+use crate::study::statistics::Summary;
+
 /// A number with its sign and one digit: +3.1, −0.4, 0.0.
 pub(super) fn signed(value: f64) -> String {
     let text = format!("{:.1}", value.abs());
@@ -8,6 +10,13 @@ pub(super) fn signed(value: f64) -> String {
         (_, true) => format!("−{text}"),
         (_, false) => format!("+{text}"),
     }
+}
+
+/// The mean of gains with half its 95 % confidence interval, where there are two that differ: +3.1 ± 0.4.
+pub(super) fn spread(values: &[f64]) -> String {
+    let s = Summary::of(values);
+    let ci = s.ci95.filter(|ci| *ci > 0.0).map(|ci| format!(" ± {ci:.1}")).unwrap_or_default();
+    format!("{}{ci}", signed(s.mean))
 }
 
 /// A length of time, to its two largest units.

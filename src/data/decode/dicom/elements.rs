@@ -1,6 +1,7 @@
 //! The elements of a DICOM file that a picture needs (PS3.5 and PS3.10). They are read in the order of the file, so a
 //! value that is not needed takes no memory, and the size of the picture is known before its pixels are read.
 
+use super::lut::Lut;
 use dicom_parser::StatefulDecode;
 use dicom_parser::dataset::LazyDataToken;
 use dicom_parser::dataset::lazy_read::LazyDataSetReader;
@@ -36,12 +37,19 @@ pub const MODALITY_LUT: Tag = (0x0028, 0x3000);
 pub const LUT_DESCRIPTOR: Tag = (0x0028, 0x3002);
 pub const LUT_DATA: Tag = (0x0028, 0x3006);
 pub const VOI_LUT: Tag = (0x0028, 0x3010);
+pub const PADDING: Tag = (0x0028, 0x0120);
+pub const PADDING_LIMIT: Tag = (0x0028, 0x0121);
+/// The descriptor and the data of the palettes of red, green and blue.
+pub const PALETTES: [[Tag; 2]; 3] =
+    [[(0x0028, 0x1101), (0x0028, 0x1201)], [(0x0028, 0x1102), (0x0028, 0x1202)], [(0x0028, 0x1103), (0x0028, 0x1203)]];
+/// The data of palettes in segments.
+pub const SEGMENTED: [Tag; 3] = [(0x0028, 0x1221), (0x0028, 0x1222), (0x0028, 0x1223)];
 const SYNTAX: Tag = (0x0002, 0x0010);
 const FLOAT_PIXELS: [Tag; 2] = [(0x7FE0, 0x0008), (0x7FE0, 0x0009)];
 const PIXELS: Tag = (0x7FE0, 0x0010);
 
-/// The elements whose values are kept.
-const KEPT: [Tag; 20] = [
+/// The elements whose values are kept, besides palettes.
+const KEPT: [Tag; 25] = [
     MODALITY,
     PATIENT_ID,
     IMAGER_SPACING,
@@ -62,6 +70,11 @@ const KEPT: [Tag; 20] = [
     INTERCEPT,
     SLOPE,
     FUNCTION,
+    PADDING,
+    PADDING_LIMIT,
+    SEGMENTED[0],
+    SEGMENTED[1],
+    SEGMENTED[2],
 ];
 
 /// The most bytes of a kept value, and of a lookup table.
@@ -100,7 +113,14 @@ pub struct Elements {
     pub big_endian: bool,
 }
 
-/// The bytes of the pixels.
+/// What is due of the pixels: the bytes of the first frame where they are [`Coding::Plain`], and how many frames there are.
+#[derive(Clone, Copy)]
+pub struct Due {
+    pub bytes: u64,
+    pub frames: u64,
+}
+
+/// The bytes of the pixels of the first frame.
 pub struct Pixels {
     pub coding: Coding,
     pub bytes: Vec<u8>,
@@ -124,7 +144,8 @@ impl Elements {
         Some(self.word(two))
     }
 
-    fn word(&self, two: &[u8]) -> u16 {
+    /// A number of two bytes in the order of the file.
+    pub fn word(&self, two: &[u8]) -> u16 {
         let two = [two[0], two[1]];
         if self.big_endian { u16::from_be_bytes(two) } else { u16::from_le_bytes(two) }
     }
@@ -148,26 +169,19 @@ impl Elements {
         }
     }
 
-    /// The first VOI lookup table: the first value that it maps, its bits, and its entries.
-    pub fn voi_lut(&self) -> Result<Option<(i64, u32, Vec<u16>)>, String> {
+    /// The first VOI lookup table.
+    pub fn voi_lut(&self) -> Result<Option<Lut>, String> {
         let [Some(descriptor), Some(data)] = &self.voi_lut else { return Ok(None) };
-        let &[count, first, bits] = &descriptor.chunks_exact(2).map(|two| self.word(two)).collect::<Vec<_>>()[..]
-        else {
-            return Err("the descriptor of its VOI LUT does not hold three numbers".into());
-        };
-        let count = if count == 0 { 1 << 16 } else { usize::from(count) };
-        let entries: Vec<u16> = match data.len() {
-            n if n == 2 * count => data.chunks_exact(2).map(|two| self.word(two)).collect(),
-            n if n == count + count % 2 => data[..count].iter().map(|&b| u16::from(b)).collect(),
-            n => return Err(format!("its VOI LUT has {n} bytes for {count} entries")),
-        };
-        if !(1..=16).contains(&bits) {
-            return Err(format!("its VOI LUT has entries of {bits} bits"));
-        }
         let below = self.decimal(INTERCEPT, "RescaleIntercept")?.is_some_and(|v| v < 0.0);
-        let signed = self.short(SIGNED) == Some(1) || below;
-        let first = if signed { i64::from(first as i16) } else { i64::from(first) };
-        Ok(Some((first, bits.into(), entries)))
+        self.table(descriptor, data, "VOI LUT", below).map(Some)
+    }
+
+    /// The lookup table in these two elements.
+    pub fn lut(&self, [descriptor, data]: [Tag; 2], name: &str) -> Result<Option<Lut>, String> {
+        match (self.values.get(&descriptor), self.values.get(&data)) {
+            (Some(descriptor), Some(data)) => self.table(descriptor, data, name, false).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -271,11 +285,11 @@ fn meta(bytes: &[u8]) -> Result<(String, usize), String> {
     Ok((uid, 132 + end as usize))
 }
 
-/// Reads a file up to the end of its pixels. `ready` is given the elements before the pixels and how they are coded; it
-/// refuses the picture, or gives the bytes that its pixels have if they are [`Coding::Plain`].
+/// Reads a file up to the end of its first frame. `ready` is given the elements before the pixels and how they are coded; it
+/// refuses the picture, or says what is due.
 pub fn read(
     bytes: &[u8],
-    ready: &dyn Fn(&Elements, Coding) -> Result<u64, String>,
+    ready: &dyn Fn(&Elements, Coding) -> Result<Due, String>,
 ) -> Result<(Elements, Pixels), String> {
     let (uid, start) = meta(bytes)?;
     let coding = coding(&uid)?;
@@ -310,8 +324,8 @@ pub fn read(
                 if coding == Coding::Plain {
                     return Err("its pixels are in fragments, but its transfer syntax says uncompressed".into());
                 }
-                ready(&found, coding)?;
-                let bytes = fragments(&mut reader, bytes.len())?;
+                let due = ready(&found, coding)?;
+                let bytes = fragments(&mut reader, bytes.len(), coding, due.frames)?;
                 return Ok((found, Pixels { coding, bytes }));
             }
             LazyDataToken::PixelSequenceStart => depth += 1, // the icon of a sequence's item
@@ -336,7 +350,8 @@ pub fn read(
                 }
                 let lut = [LUT_DESCRIPTOR, LUT_DATA].iter().position(|t| *t == tag);
                 let lut = lut.filter(|_| (depth, sequence, items) == (1, VOI_LUT, 1));
-                let kept = depth == 0 && KEPT.contains(&tag) && length <= MOST_VALUE;
+                let palette = PALETTES.as_flattened().contains(&tag) && length <= MOST_LUT;
+                let kept = depth == 0 && (palette || KEPT.contains(&tag) && length <= MOST_VALUE);
                 if !kept && (lut.is_none() || length > MOST_LUT) {
                     decoder.skip_bytes(length).map_err(|e| broken(&e))?;
                     continue;
@@ -355,17 +370,20 @@ pub fn read(
     Err(format!("it holds no pixels{kind}: it is no image, or cut before them"))
 }
 
-/// The pixels of an uncompressed picture: `due` bytes, and one more where their number is odd.
-fn plain(decoder: &mut impl StatefulDecode, length: u32, due: u64, coding: Coding) -> Result<Vec<u8>, String> {
+/// The first frame of uncompressed pixels: `due` bytes of each frame, and one more where they are odd together.
+fn plain(decoder: &mut impl StatefulDecode, length: u32, due: Due, coding: Coding) -> Result<Vec<u8>, String> {
     if coding != Coding::Plain {
         return Err("its pixels are not in fragments, but its transfer syntax says compressed".into());
     }
-    let length = u64::from(length);
-    if length != due && length != due + due % 2 {
-        return Err(format!("its pixels have {length} bytes, and its size needs {due}"));
+    let (length, all) = (u64::from(length), due.bytes.saturating_mul(due.frames));
+    if length != all && length != all + all % 2 {
+        let of = if due.frames == 1 { "" } else { " and number of frames" };
+        let need = if due.frames == 1 { "needs" } else { "need" };
+        return Err(format!("its pixels have {length} bytes, and its size{of} {need} {all}"));
     }
+    let due = due.bytes;
     let mut bytes = Vec::with_capacity(0);
-    decoder.read_to_vec(length as u32, &mut bytes).map_err(|e| broken(&e))?;
+    decoder.read_to_vec(due as u32, &mut bytes).map_err(|e| broken(&e))?;
     if (bytes.len() as u64) < due {
         return Err(format!("it is cut: its pixels have {} bytes, and its size needs {due}", bytes.len()));
     }
@@ -373,9 +391,10 @@ fn plain(decoder: &mut impl StatefulDecode, length: u32, due: u64, coding: Codin
     Ok(bytes)
 }
 
-/// The fragments of the only frame, joined. They cannot be longer than the file.
-fn fragments(reader: &mut Reader<'_>, most: usize) -> Result<Vec<u8>, String> {
-    let (mut all, mut item) = (Vec::new(), 0);
+/// The fragments of the first of so many frames, joined. They cannot be longer than the file. A frame of run lengths is one
+/// fragment (PS3.5, A.4.2); a JPEG goes on until a fragment begins with the mark of another.
+fn fragments(reader: &mut Reader<'_>, most: usize, coding: Coding, frames: u64) -> Result<Vec<u8>, String> {
+    let (mut all, mut item): (Vec<u8>, _) = (Vec::new(), 0);
     while let Some(token) = reader.advance() {
         match token.map_err(|e| broken(&e))? {
             LazyDataToken::ItemStart { .. } => item += 1,
@@ -386,6 +405,11 @@ fn fragments(reader: &mut Reader<'_>, most: usize) -> Result<Vec<u8>, String> {
                 read.map_err(|e| broken(&e))?;
                 if item > 1 && all.len() - before < len as usize || all.len() > most {
                     return Err("it is cut within its pixels".into());
+                }
+                let next_begins = before > 0 && all[before..].starts_with(&[0xFF, 0xD8]);
+                if frames > 1 && item > 1 && (coding == Coding::Rle || next_begins) {
+                    all.truncate(if next_begins { before } else { all.len() });
+                    return Ok(all);
                 }
             }
             LazyDataToken::SequenceEnd => return Ok(all),

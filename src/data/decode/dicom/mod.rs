@@ -1,21 +1,25 @@
-//! DICOM images of one frame: uncompressed, deflated, run lengths, and JPEG of 8 bits.
+//! DICOM images, of several frames the first: uncompressed, deflated, run lengths, and JPEG of 8 bits.
 //!
 //! `dicom-parser` reads the elements ([`elements`]), [`rle`] and the JPEG reader beside this folder read compressed
 //! pixels. A gray picture goes through rescale, window or VOI LUT, and MONOCHROME1 as PS3.3 says ([`tone`]), so that it
 //! looks as on a viewer. The size of a pixel is not used.
 
 mod elements;
+mod lut;
+mod palette;
 mod rle;
 #[cfg(test)]
 mod tests;
 mod tone;
 
+use super::form::{Mode, PixelForm};
 use super::jpeg;
 use super::limit::Limit;
 use super::picture::{Picture, Remark};
-use elements::{Coding, Elements};
+use elements::{Coding, Due, Elements};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
+use palette::Palette;
 use tone::Tone;
 
 /// Whether a file begins as DICOM does: 128 bytes of anything, then DICM.
@@ -33,6 +37,8 @@ enum Color {
     Ybr,
     /// The same, with the differences of two neighbours stored once.
     Ybr422,
+    /// The place in three tables.
+    Palette,
 }
 
 /// The form of a picture's samples.
@@ -49,16 +55,15 @@ struct Form {
     /// Whether all red samples come first.
     planar: bool,
     big_endian: bool,
+    frames: u64,
 }
 
 impl Form {
     fn of(e: &Elements, coding: Coding) -> Result<Self, String> {
         let need = |tag, name: &str| e.short(tag).ok_or_else(|| format!("it has no {name}"));
         let frames = e.decimal(elements::FRAMES, "NumberOfFrames")?.unwrap_or(1.0);
-        if frames != 1.0 {
-            return Err(format!(
-                "it has {frames} frames, and files of one frame are read: save the frames that you want as files of their own"
-            ));
+        if frames < 1.0 || frames.fract() != 0.0 || frames > f64::from(u32::MAX) {
+            return Err(format!("its NumberOfFrames is {frames}, and a picture has one frame or more"));
         }
         let photometric = e.text(elements::PHOTOMETRIC).ok_or("it has no PhotometricInterpretation")?;
         let samples = e.short(elements::SAMPLES).unwrap_or(1);
@@ -70,6 +75,7 @@ impl Form {
             // Run lengths and JPEG give each pixel its own colour.
             ("YBR_FULL_422", 3) if coding == Coding::Plain => Color::Ybr422,
             ("YBR_FULL_422", 3) => Color::Ybr,
+            ("PALETTE COLOR", 1) if coding != Coding::Jpeg => Color::Palette,
             (other, n) => {
                 let other: String = other.chars().take(32).collect();
                 return Err(format!(
@@ -97,18 +103,31 @@ impl Form {
             return Err(format!("its size is {columns}×{rows} pixels, which {photometric} cannot have"));
         }
         let (bytes, big_endian) = (usize::from(allocated / 8), e.big_endian);
+        let frames = frames as u64;
         let planar = !gray && e.short(elements::PLANAR) == Some(1) && coding == Coding::Plain;
-        Ok(Form { rows, columns, color, bytes, stored: stored.into(), signed, planar, big_endian })
+        Ok(Form { rows, columns, color, bytes, stored: stored.into(), signed, planar, big_endian, frames })
     }
 
     fn samples(&self) -> usize {
-        if matches!(self.color, Color::Gray(_)) { 1 } else { 3 }
+        if matches!(self.color, Color::Gray(_) | Color::Palette) { 1 } else { 3 }
     }
 
-    /// The bytes of the uncompressed pixels.
-    fn due(&self) -> u64 {
+    /// What is due of the pixels.
+    fn due(&self) -> Due {
         let pixels = self.rows as u64 * self.columns as u64;
-        if self.color == Color::Ybr422 { 2 * pixels } else { pixels * self.samples() as u64 * self.bytes as u64 }
+        let bytes =
+            if self.color == Color::Ybr422 { 2 * pixels } else { pixels * self.samples() as u64 * self.bytes as u64 };
+        Due { bytes, frames: self.frames }
+    }
+
+    /// How its pixels are stored, for people.
+    fn stored_as(&self) -> PixelForm {
+        let mode = match self.color {
+            Color::Gray(_) => Mode::Gray,
+            Color::Palette => Mode::Palette,
+            Color::Rgb | Color::Ybr | Color::Ybr422 => Mode::Rgb,
+        };
+        PixelForm::whole(mode, self.stored)
     }
 
     /// The value of a sample (PS3.5, 8.1.1).
@@ -143,9 +162,15 @@ pub fn decode(bytes: &[u8], limit: &Limit) -> Result<Picture, String> {
         Color::Gray(inverted) => {
             let tone = Tone::of(&e, inverted)?;
             let values = plain.chunks_exact(form.bytes).map(|sample| form.value(sample));
+            remarks.extend(tone.pads(values.clone()).then_some(Remark::Padded));
             let (levels, stretched) = tone.levels(values, (form.stored <= 8 && !form.signed).then_some(form.stored));
             remarks.extend(stretched.then_some(Remark::Stretched));
             GrayImage::from_raw(width, height, levels).map(DynamicImage::from)
+        }
+        Color::Palette => {
+            let palette = Palette::of(&e)?;
+            let pixels = plain.chunks_exact(form.bytes).flat_map(|sample| palette.rgb(form.value(sample))).collect();
+            RgbImage::from_raw(width, height, pixels).map(DynamicImage::from)
         }
         _ => RgbImage::from_raw(width, height, colors(&form, &plain)).map(DynamicImage::from),
     };
@@ -155,6 +180,7 @@ pub fn decode(bytes: &[u8], limit: &Limit) -> Result<Picture, String> {
     }
     let mut picture = Picture::new(image, Orientation::NoTransforms);
     (picture.remarks, picture.patient) = (remarks, e.text(elements::PATIENT_ID));
+    (picture.several, picture.form) = (form.frames > 1, form.stored_as());
     Ok(picture)
 }
 

@@ -14,8 +14,8 @@ fn file(name: &str) -> Vec<u8> {
 fn files_are_the_pictures_of_pydicom() {
     let cases = cases("dicom");
     let (right, refused): (Vec<_>, Vec<_>) = cases.iter().partition(|c| c.right.is_some());
-    assert!(right.len() >= 42 && refused.len() >= 17, "{} {}", right.len(), refused.len());
-    let allowed = |c: &Case| if c.name.starts_with("jpeg") { JPEG } else { (0, 0.0) };
+    assert!(right.len() >= 57 && refused.len() >= 20, "{} {}", right.len(), refused.len());
+    let allowed = |c: &Case| if c.name.contains("jpeg") { JPEG } else { (0, 0.0) };
     let wrong: Vec<String> = right.into_iter().filter_map(|c| wrong(c, allowed(c))).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     for case in refused {
@@ -45,6 +45,12 @@ fn remarks_and_the_patient_are_told() {
     assert_eq!(of("icon_and_private").remarks, [Remark::Spacing]);
     assert_eq!(of("gray_full_range").remarks, [Remark::Stretched]);
     assert_eq!(of("gray_8").remarks, []);
+    assert_eq!(of("padding_full_range").remarks, [Remark::Padded, Remark::Stretched]);
+    assert_eq!(of("padding_mono1").remarks, [Remark::Padded]);
+    assert_eq!(of("padding_none_of_it").remarks, [Remark::Stretched]);
+    for frames in ["frames_gray", "frames_odd", "frames_jpeg", "frames_jpeg_fragments"] {
+        assert_eq!(of(frames).remarks, [Remark::Frames(Kind::Dicom)], "{frames}");
+    }
     assert_eq!(opened(&file("rgb"), None, 1).unwrap().remarks, [Remark::Colour]);
     assert_eq!(opened(&file("gray_8"), Some(Kind::Jpeg), 1).unwrap().remarks, [Remark::Ending(Kind::Dicom)]);
 }

@@ -1,7 +1,10 @@
 //! From stored values to levels of gray: rescale, then window, VOI LUT or the full range, then MONOCHROME1 (PS3.3, C.11.1
-//! and C.11.2).
+//! and C.11.2). Padding is black, of MONOCHROME1 too, as the ground beside a picture on a viewer, and no value of it counts
+//! in the full range.
 
 use super::elements::{self, Elements};
+use super::lut::Lut;
+use std::ops::RangeInclusive;
 
 /// How a gray picture is shown.
 pub struct Tone {
@@ -10,14 +13,16 @@ pub struct Tone {
     view: View,
     /// Whether the smallest value is white.
     inverted: bool,
+    /// Stored values that are no part of the picture.
+    padding: Option<RangeInclusive<i64>>,
 }
 
 /// Which values are told apart.
 enum View {
     /// The first window: centre, width and its function.
     Window(f64, f64, Function),
-    /// The first lookup table: the value of its first entry, the highest level that an entry can have, and its entries.
-    Lut(i64, u16, Vec<u16>),
+    /// The first lookup table.
+    Lut(Lut),
     /// All values.
     Full,
 }
@@ -64,12 +69,17 @@ impl Tone {
                 View::Window(center, width, function)
             }
             (None, None) => match e.voi_lut()? {
-                Some((first, bits, entries)) => View::Lut(first, ((1u32 << bits) - 1) as u16, entries),
+                Some(lut) => View::Lut(lut),
                 None => View::Full,
             },
             _ => return Err("it has a WindowCenter or a WindowWidth without the other".into()),
         };
-        Ok(Tone { slope, intercept, view, inverted })
+        Ok(Tone { slope, intercept, view, inverted, padding: padding(e) })
+    }
+
+    /// Whether some of these values are no part of the picture.
+    pub fn pads(&self, mut values: impl Iterator<Item = i64>) -> bool {
+        self.padding.as_ref().is_some_and(|padding| values.any(|v| padding.contains(&v)))
     }
 
     /// The level of each value, and whether the smallest was made black and the largest white because nothing says what
@@ -78,7 +88,8 @@ impl Tone {
         let plain = (self.slope, self.intercept) == (1.0, 0.0);
         let (range, stretched) = match (&self.view, bits.filter(|_| plain)) {
             (View::Full, None) => {
-                let ends = values.clone().fold((i64::MAX, i64::MIN), |(a, b), v| (a.min(v), b.max(v)));
+                let seen = values.clone().filter(|v| !self.is_padding(*v));
+                let ends = seen.fold((i64::MAX, i64::MIN), |(a, b), v| (a.min(v), b.max(v)));
                 let [a, b] = [ends.0, ends.1].map(|v| self.rescaled(v));
                 ((a.min(b), a.max(b)), true)
             }
@@ -87,11 +98,18 @@ impl Tone {
         (values.map(|v| self.level(v, range)).collect(), stretched)
     }
 
+    fn is_padding(&self, value: i64) -> bool {
+        self.padding.as_ref().is_some_and(|padding| padding.contains(&value))
+    }
+
     fn rescaled(&self, value: i64) -> f64 {
         value as f64 * self.slope + self.intercept
     }
 
     fn level(&self, value: i64, (low, high): (f64, f64)) -> u8 {
+        if self.is_padding(value) {
+            return 0;
+        }
         let x = self.rescaled(value);
         let share = match &self.view {
             View::Window(c, w, Function::Linear) => {
@@ -106,10 +124,9 @@ impl Tone {
             }
             View::Window(c, w, Function::LinearExact) => (x - c) / w + 0.5,
             View::Window(c, w, Function::Sigmoid) => 1.0 / (1.0 + libm::exp(-4.0 * (x - c) / w)),
-            View::Lut(first, top, entries) => {
-                // The table has at least one entry. Values outside have its first or last one.
-                let at = (x.clamp(-1e12, 1e12) as i64 - first).clamp(0, entries.len() as i64 - 1);
-                f64::from(entries[at as usize]) / f64::from(*top)
+            View::Lut(lut) => {
+                let top = (1u32 << lut.bits) - 1;
+                f64::from(lut.at(x.clamp(-1e12, 1e12) as i64)) / f64::from(top)
             }
             View::Full if high > low => (x - low) / (high - low),
             View::Full => 0.0,
@@ -118,6 +135,16 @@ impl Tone {
         let share = if self.inverted { 1.0 - share } else { share };
         (share * 255.0 + 0.5).floor() as u8
     }
+}
+
+/// The stored values that fill a picture up to its rectangle (PS3.3, C.7.5.1.1.2): PixelPaddingValue, or all from it to
+/// PixelPaddingRangeLimit.
+fn padding(e: &Elements) -> Option<RangeInclusive<i64>> {
+    let signed = e.short(elements::SIGNED) == Some(1);
+    let of = |tag| e.short(tag).map(|v| if signed { i64::from(v as i16) } else { i64::from(v) });
+    let value = of(elements::PADDING)?;
+    let limit = of(elements::PADDING_LIMIT).unwrap_or(value);
+    Some(value.min(limit)..=value.max(limit))
 }
 
 #[cfg(test)]

@@ -15,10 +15,12 @@ use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::data::split::Outline;
 use crate::data::{DecodedData, LoadOptions, Need, Part, Split, cache, classes, decode};
-use decode::{Notes, Remark};
+use decode::{Mode, Notes, PixelForm, Remark};
 use levels::Scale;
 use member::{Head, MAX_CLASSES, Zip, bad, entry, header};
+use npyz::TypeChar;
 use npyz::npz::NpzArchive;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -116,6 +118,7 @@ impl Archive {
         let mut zip = zip(&self.path)?;
         let total = self.images();
         let (mut parts, mut before, mut notes) = ([None, None, None], 0, Notes::default());
+        let mut forms: [BTreeMap<PixelForm, usize>; 3] = Default::default();
         let heads: Vec<&Head> = self.splits.iter().flatten().map(|s| &s.images).collect();
         let range = levels::range(&heads, &mut zip, &self.path)?;
         let mut lines: Vec<String> = heads.iter().filter_map(|head| levels::note(head, range)).collect();
@@ -126,10 +129,11 @@ impl Archive {
             let of = (self.path.as_path(), split, scale);
             parts[split as usize] = Some(held.decode(&mut zip, of, options, &told, &mut notes)?);
             before += held.labels.len();
+            forms[split as usize].insert(held.form(), held.labels.len());
         }
         let (name, classes) = (self.name.clone(), self.classes.clone());
         lines.extend(notes.lines(options));
-        Ok(DecodedData { name, classes, parts, notes: lines, ..DecodedData::default() })
+        Ok(DecodedData { name, classes, parts, notes: lines, forms, ..DecodedData::default() })
     }
 }
 
@@ -201,6 +205,14 @@ impl Found for Archive {
 }
 
 impl Held {
+    /// How its numbers are stored.
+    fn form(&self) -> PixelForm {
+        let (kind, bytes) = self.images.kind;
+        let mode = if self.dims[3] == 3 { Mode::Rgb } else { Mode::Gray };
+        let bits = if kind == TypeChar::Bool { 1 } else { 8 * bytes as u32 };
+        PixelForm { mode, bits, float: kind == TypeChar::Float }
+    }
+
     fn decode(
         &self,
         zip: &mut Zip,

@@ -15,6 +15,7 @@ use super::{Claims, Found, Layout, Open};
 use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
+use crate::data::decode::{Mode, PixelForm};
 use crate::data::{DecodedData, Images, LoadOptions, Need, Origin, Part, Split};
 use canvas::Rgb;
 use rayon::prelude::*;
@@ -129,7 +130,9 @@ pub fn generate(request: &Request, options: &LoadOptions, progress: &dyn Fn(usiz
         Some(part)
     });
     let classes = modality.classes.iter().map(|c| c.to_string()).collect();
-    DecodedData { name: format!("phantom:{}", modality.name), classes, parts, ..DecodedData::default() }
+    let mode = if options.channels == 3 { Mode::Rgb } else { Mode::Gray };
+    let forms = request.counts.map(|n| [(PixelForm::whole(mode, 8), n)].into());
+    DecodedData { name: format!("phantom:{}", modality.name), classes, parts, forms, ..DecodedData::default() }
 }
 
 /// All generated images differ, so the place of an image serves as its digest.
