@@ -4,7 +4,7 @@ use super::options::{Options, config};
 use super::output::{expect_writable, print, print_json, print_source, temporary};
 use super::stage::{LARGEST_SEED, methods};
 use crate::base::{Error, Result, files};
-use crate::data::{LoadOptions, Summary, inspect_beside, layout};
+use crate::data::{LoadOptions, Paging, Summary, inspect_beside, layout};
 use crate::study::Job;
 use crate::study::audit::alike_page;
 use clap::{Args, Subcommand};
@@ -158,7 +158,7 @@ impl Inspect {
     fn run(&self, options: &Options) -> Result<()> {
         let base = config(None)?.data;
         expect_writable(&[("--page", self.page.as_deref())])?;
-        let mut page = None;
+        let (mut page, folder) = (None, temporary()?); // for pages of a set that memory is not to hold
         let summary = inspect_beside(
             &self.spec,
             &LoadOptions {
@@ -172,6 +172,7 @@ impl Inspect {
                 bit_depth: self.bit_depth.unwrap_or(base.bit_depth),
                 strict: options.strict || base.strict,
                 cache: None,
+                paging: Some(Paging { resident_bytes: base.resident_bytes, folder: folder.path().to_path_buf() }),
             },
             |data, alike| {
                 let asked = self.page.as_ref();

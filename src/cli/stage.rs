@@ -184,6 +184,10 @@ fn shown(planned: &Planned) -> String {
         true => format!("; the data has {images} training images, and a step takes no more"),
         false => String::new(),
     };
+    let from = match planned.streamed {
+        true => "The images stream from pages on disk: they are more than data.resident_bytes, or than half of the budget.",
+        false => "All images are held in memory and on the device.",
+    };
     let mut rows = vec![vec!["device memory".to_string(), "bytes".to_string()]];
     rows.extend(promise.parts.iter().map(|(what, bytes)| vec![what.to_string(), size(*bytes)]));
     rows.push(vec!["at the peak".to_string(), size(promise.peak_bytes())]);
@@ -195,7 +199,7 @@ fn shown(planned: &Planned) -> String {
         None => "Values are computed again for the backward pass (run.recompute).".to_string(),
     };
     format!(
-        "{name}: {batch} images a step ({key}){parts}\n\n{}\n\n{again}\nIt fits: {budget}.\n\
+        "{name}: {batch} images a step ({key}){parts}\n\n{}\n\n{from}\n{again}\nIt fits: {budget}.\n\
          The largest tensor is {largest} ({label}), and the adapter binds at most {binding}.\n\
          The largest {key} that fits is {largest_batch}{data}.",
         table(&rows)

@@ -4,6 +4,7 @@ use crate::base::Result;
 use crate::base::text::{CELL, distinct};
 use crate::data::alike::{Alike, alike};
 use crate::data::{DecodedData, LeftOut, LoadOptions, Need, Split, left_out, read, split};
+use crate::tape::demand;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -66,6 +67,10 @@ pub struct Summary {
     pub store_size: usize,
     /// Channels as stored.
     pub channels: usize,
+    /// Bytes of all images as stored.
+    pub decoded_bytes: u64,
+    /// Whether a run would stream them from pages on disk, by `data.resident_bytes`.
+    pub streamed: bool,
     /// Mean of train by channel, in [0, 1].
     pub mean: Vec<f32>,
     /// Standard deviation of train by channel, in [0, 1].
@@ -96,7 +101,7 @@ pub fn inspect_beside(
     look: impl FnOnce(&DecodedData, &Alike) -> Result<()>,
 ) -> Result<Summary> {
     let (source, _) = read(spec, options, None, &|_, _| ())?;
-    let (mean, std) = source.parts[0].as_ref().map(|p| p.images.statistics()).unwrap_or_default();
+    let (mean, std) = source.parts[0].as_ref().map(|p| p.images.statistics()).transpose()?.unwrap_or_default();
     let mut summary = Summary {
         name: source.name.clone(),
         classes: source.classes.clone(),
@@ -104,6 +109,8 @@ pub fn inspect_beside(
         image_sizes: sizes(&source),
         store_size: options.store_size,
         channels: options.channels,
+        decoded_bytes: source.parts_with_images().map(|(_, images)| (images.len() * images.stride()) as u64).sum(),
+        streamed: source.parts_with_images().any(|(_, images)| images.pages().is_some()),
         mean,
         std,
         duplicates: duplicates(&source),
@@ -207,6 +214,8 @@ impl fmt::Display for Summary {
         let size = self.store_size;
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         writeln!(f, "sizes: {}{more}; stored {size}×{size} with {} channels", sizes.join(", "), self.channels)?;
+        let kept = if self.streamed { "streamed from pages on disk" } else { "held in memory and on the device" };
+        writeln!(f, "decoded: {}, {kept} (data.resident_bytes)", demand::size(self.decoded_bytes))?;
         writeln!(f, "train mean {:.4?}, standard deviation {:.4?}", self.mean, self.std)?;
         let d = &self.duplicates;
         writeln!(
