@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 use wgslab::base::rng::Rng;
 use wgslab::base::{Error, Result, files};
+use wgslab::data::Paged;
 use wgslab::data::store::ImageStore;
-use wgslab::data::{Images, Paged, Pixels};
 use wgslab::device::{Gpu, GpuOptions, Ticket};
 use wgslab::kernels::fuse;
 use wgslab::lab::{Environment, Spread};
@@ -129,15 +129,8 @@ fn run() -> Result<()> {
     let pages = Paged::made(&path, (a.images, stride), move |i| noise(i, stride))?;
     let made_s = since.elapsed().as_secs_f64();
     let made_bytes = common::peak_process_bytes();
-    let images = Images {
-        height: a.store,
-        width: a.store,
-        channels: a.channels,
-        pixels: Pixels::Pages(pages.clone()),
-        labels: vec![0; a.images],
-        names: Vec::new(),
-    };
-    let streamed = Way::new(&gpu, ImageStore::streaming(&gpu, "train", &images, &pages)?, State::new(), &a)?;
+    let store = ImageStore::streaming(&gpu, "train", (&pages, a.images), [a.store, a.channels], None)?;
+    let streamed = Way::new(&gpu, store, State::new(), &a)?;
     let (mut state, held) = (State::new(), (0..a.resident).flat_map(|i| noise(i, stride)).collect::<Vec<u8>>());
     let store = ImageStore::upload(&gpu, &mut state, "train", &held, [a.store, a.channels], None)?;
     drop(held);

@@ -7,7 +7,6 @@
 //! knows of it, and its bits are the same.
 
 use super::ahead::Ahead;
-use super::images::Images;
 use super::pages::Paged;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
@@ -76,7 +75,7 @@ impl ImageStore {
         let (images_per_page, stride) = (store.images_per_page, size * size * channels);
         let words = stride.div_ceil(4);
         for (i, images) in pixels.chunks(images_per_page * stride).enumerate() {
-            let (page, ty) = (store.page_name(i), store.page_type(i));
+            let (page, ty) = (store.page_name(i), store.page_type(i, store.count));
             if stride.is_multiple_of(4) {
                 state.insert_resident(gpu, &page, ty, images)?;
                 continue;
@@ -90,10 +89,17 @@ impl ImageStore {
         Ok(store)
     }
 
-    /// The images of a split whose pages are on disk: nothing is uploaded.
-    pub fn streaming(gpu: &Gpu, name: &str, images: &Images, pages: &Paged) -> Result<ImageStore> {
-        let (bytes, dims) = (images.len() * images.stride(), [images.height, images.channels]);
-        Ok(ImageStore { streamed: Some(pages.clone()), ..ImageStore::sized(gpu, name, bytes, dims, None)? })
+    /// `count` images of size × size × channels bytes whose pages are on disk: nothing is uploaded. `page_bytes` as for
+    /// [`ImageStore::upload`].
+    pub fn streaming(
+        gpu: &Gpu,
+        name: &str,
+        (pages, count): (&Paged, usize),
+        [size, channels]: [usize; 2],
+        page_bytes: Option<u64>,
+    ) -> Result<ImageStore> {
+        let store = ImageStore::sized(gpu, name, count * size * size * channels, [size, channels], page_bytes)?;
+        Ok(ImageStore { streamed: Some(pages.clone()), ..store })
     }
 
     /// A store of so many bytes of images.

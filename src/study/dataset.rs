@@ -86,9 +86,10 @@ impl Job<'_> {
 
     /// Puts images on the device, under the name of their split, or streams them where they are kept in pages.
     pub(super) fn upload(&self, name: &str, i: &Images, state: &mut State) -> Result<ImageStore> {
+        let dims = [i.height, i.channels];
         match i.pages() {
-            Some(pages) => ImageStore::streaming(self.gpu, name, i, pages),
-            None => ImageStore::upload(self.gpu, state, name, &*i.all()?, [i.height, i.channels], None),
+            Some(pages) => ImageStore::streaming(self.gpu, name, (pages, i.len()), dims, None),
+            None => ImageStore::upload(self.gpu, state, name, &i.all()?, dims, None),
         }
     }
 

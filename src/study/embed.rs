@@ -219,7 +219,7 @@ impl Job<'_> {
         let first = images.names.get(range.start).map_or("", String::as_str);
         let (name, dims) = (format!("{first} and on,"), [images.height, images.channels]);
         let mut state = state.clone();
-        let store = ImageStore::upload(self.gpu, &mut state, &name, &*images.bytes(range)?, dims, None)?;
+        let store = ImageStore::upload(self.gpu, &mut state, &name, &images.bytes(range)?, dims, None)?;
         while *batch > 1 && !self.fits(&state, &Pass::tapes(self, eye, &[&store], None, *batch)?)? {
             *batch /= 2;
         }

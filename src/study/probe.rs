@@ -261,7 +261,6 @@ impl<'a> Probe<'a> {
 mod tests {
     use crate::base::progress::Silent;
     use crate::data::Split;
-use crate::data::store::ImageStore;
     use crate::study::config::Protocol;
     use crate::study::evaluate::{evaluate_file, evaluate_run};
     use crate::study::predictions::tests::compare;

@@ -144,9 +144,10 @@ fn a_damaged_page_is_decoded_again_and_written_back() {
 /// An archive of 8 × 8 gray images in two classes, 40 to train and 8 of them again to test, changed a little.
 fn npz(path: &Path, pixels: &[u8]) {
     use npyz::WriterBuilder;
-    let mut zip = npyz::npz::NpzWriter::create(path).unwrap();
+    let mut zip = npyz::npz::NpzWriter::new(std::fs::File::create(path).unwrap());
     let mut add = |name: &str, shape: &[u64], data: &[u8]| {
-        let mut array = zip.array(name, Default::default()).unwrap().default_dtype().shape(shape).begin_nd().unwrap();
+        let array = zip.array::<u8>(name, Default::default()).unwrap().default_dtype().shape(shape);
+        let mut array = array.begin_nd().unwrap();
         array.extend(data.iter().copied()).unwrap();
         array.finish().unwrap();
     };
@@ -156,6 +157,7 @@ fn npz(path: &Path, pixels: &[u8]) {
     add("train_labels", &[40], &labels);
     add("test_images", &[8, 8, 8], &test);
     add("test_labels", &[8], &labels[..8]);
+    zip.zip_writer().finish().unwrap();
 }
 
 #[test]

@@ -241,7 +241,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Images `indices` of those that `held` names, three a page.
-fn held(name: &str, crop: Option<RandomCrop>, indices: &[u32], held: &[u32], [size, channels, out]: [u32; 3]) -> Case {
+fn held(name: &'static str, crop: Option<RandomCrop>, indices: &[u32], held: &[u32], [size, channels, out]: [u32; 3]) -> Case {
     let op = CropResize { crop, size, channels, out, images_per_page: 3, told: crop.is_some(), held: true };
     let named = |words: &[u32]| (Type::u32([words.len()]), Fill::Words(words.to_vec()));
     let mut inputs = vec![named(indices)];

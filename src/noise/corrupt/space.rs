@@ -64,7 +64,8 @@ pub fn fisher([a, b]: [&[f64]; 2], spreads: [f64; 2]) -> f64 {
 
 /// The mean of each block of an image, for each channel.
 fn blocks(pixels: &Pixels<'_>, i: usize) -> Result<Vec<f64>> {
-    let (image, [height, width, channels]) = (pixels.image(i)?, pixels.shape);
+    let (shown, [height, width, channels]) = (pixels.image(i)?, pixels.shape);
+    let image: &[u8] = &shown;
     let (rows, columns) = (height.min(BLOCKS), width.min(BLOCKS));
     let mut means = Vec::with_capacity(rows * columns * channels);
     for row in 0..rows {
