@@ -66,7 +66,7 @@ mod tests {
             said
         };
         let said = refused("phantom:covid?train=1000000", 1024, 1);
-        for part in ["1000224 images", "1024 × 1024 × 1", "4096 images fit", "data.store_size", "data.max_bytes"] {
+        for part in ["1000224 images", "1024 × 1024 × 1", "65536 images fit", "data.store_size", "data.max_bytes"] {
             assert!(said.contains(part), "{said}");
         }
         // The largest numbers that a SPEC may have.

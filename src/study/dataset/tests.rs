@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// A method that sees its images in two orders, one in micro-batches, and a step of the images that do not fill a batch;
-/// learners of one and of two networks; noise that looks at images.
-const TEXT: &str = "[data]\nspecs = [\"phantom:covid?train=50&val=12&test=14\"]\nstore_size = 18\nimage_size = 16\n[model]\n\
-    width = 0.0625\n[pretraining]\nmethods = [\"none\", \"moco\", \"simclr\"]\nepochs = 2\nwarmup_epochs = 0\nbatch_size = 8\n\
+/// A method that sees its images in two orders, and one in micro-batches; a step of the images that do not fill a batch; a
+/// learner with a table of all images; noise that looks at images.
+const TEXT: &str = "[data]\nspecs = [\"phantom:covid?train=29&val=9&test=10\"]\nstore_size = 18\nimage_size = 16\n[model]\n\
+    width = 0.0625\n[pretraining]\nmethods = [\"moco\", \"simclr\"]\nepochs = 1\nwarmup_epochs = 0\nbatch_size = 8\n\
     moco.queue_size = 16\nmoco.batch_norm_splits = 2\nmoco.projection_dims = [16, 8]\nsimclr.projection_dims = [16, 8]\n\
     simclr.micro_batch_size = 4\n[noise]\nkinds = [\"instance_dependent\"]\nrates = [0.3]\nvalidation = \"noisy\"\n[training]\n\
-    methods = [\"elr\", \"co_teaching\"]\nepochs = 2\nbatch_size = 12\nlast_batch = \"keep\"\n[evaluation]\nbatch_size = 9\n\
+    methods = [\"elr\"]\nepochs = 1\nbatch_size = 11\nlast_batch = \"keep\"\n[evaluation]\nbatch_size = 9\n\
     protocols = [\"finetune\", \"linear\", \"knn\"]\nknn_neighbours = 5\n[run]\ncheckpoint_seconds = 1000\n";
 
 fn streaming(text: &str) -> Config {
@@ -58,7 +58,7 @@ fn a_streamed_study_comes_to_the_bits_of_a_resident_one() {
         assert_eq!(said, 1, "{:?}", heard.lines());
         let [due, found] = folders.each_ref().map(|f| bits(f));
         assert_eq!(due.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>(), "addresses are in the names");
-        assert!(due.len() > 30 && due.keys().filter(|k| k.ends_with(STATE)).count() >= 6, "{:?}", due.keys());
+        assert!(due.len() >= 20 && due.keys().filter(|k| k.ends_with(STATE)).count() == 4, "{:?}", due.keys());
         due.iter().for_each(|(name, bytes)| assert!(found[name] == *bytes, "{}", name.display()));
         for (a, b) in resident.results.iter().zip(&streamed.results) {
             assert_eq!((a.test_accuracy, a.auroc, a.knn_accuracy), (b.test_accuracy, b.auroc, b.knn_accuracy));
@@ -77,7 +77,7 @@ struct Stopper<'a> {
 
 impl Progress for Stopper<'_> {
     fn stage(&self, name: &str, _: u64, _: u64, _: &'static str) {
-        self.steps.store(if name.starts_with("pretrain") { 4 } else { usize::MAX }, Ordering::Relaxed);
+        self.steps.store(if name.starts_with("pretrain") { 2 } else { usize::MAX }, Ordering::Relaxed);
     }
     fn step(&self, _: u64, _: &str) {
         if self.steps.fetch_sub(1, Ordering::Relaxed) == 1 {
