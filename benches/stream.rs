@@ -13,6 +13,7 @@ mod simclr;
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 use wgslab::base::rng::Rng;
 use wgslab::base::{Error, Result, files};
@@ -70,16 +71,24 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
 }
 
-/// Noise: eight bytes of each number.
-fn noise(i: usize, stride: usize) -> Vec<u8> {
-    let mut x = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let words = (0..stride.div_ceil(8)).flat_map(|_| {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        x.to_le_bytes()
-    });
-    words.take(stride).collect()
+/// Images of noise: each is a part of one long noise that begins at a place of its own.
+#[derive(Clone)]
+struct Noise {
+    all: Arc<Vec<u8>>,
+    stride: usize,
+}
+
+impl Noise {
+    fn new(stride: usize) -> Noise {
+        let mut rng = Rng::new(1, 0, 0);
+        Noise { all: Arc::new((0..2 * stride).map(|_| rng.word() as u8).collect()), stride }
+    }
+
+    fn image(&self, i: usize) -> Vec<u8> {
+        let mut image = self.all[i % self.stride..][..self.stride].to_vec();
+        image.iter_mut().zip(i.to_le_bytes()).for_each(|(byte, number)| *byte = number); // no two are equal
+        image
+    }
 }
 
 /// One of the two ways, compiled.
@@ -126,12 +135,14 @@ fn run() -> Result<()> {
     let (gpu, stride) = (Gpu::open(&GpuOptions::default())?, a.store * a.store * a.channels);
     let before_bytes = common::peak_process_bytes();
     let (since, path) = (Instant::now(), a.folder.join("images.pages"));
-    let pages = Paged::made(&path, (a.images, stride), move |i| noise(i, stride))?;
+    let noise = Noise::new(stride);
+    let images = noise.clone();
+    let pages = Paged::made(&path, (a.images, stride), move |i| images.image(i))?;
     let made_s = since.elapsed().as_secs_f64();
     let made_bytes = common::peak_process_bytes();
     let store = ImageStore::streaming(&gpu, "train", (&pages, a.images), [a.store, a.channels], None)?;
     let streamed = Way::new(&gpu, store, State::new(), &a)?;
-    let (mut state, held) = (State::new(), (0..a.resident).flat_map(|i| noise(i, stride)).collect::<Vec<u8>>());
+    let (mut state, held) = (State::new(), (0..a.resident).flat_map(|i| noise.image(i)).collect::<Vec<u8>>());
     let store = ImageStore::upload(&gpu, &mut state, "train", &held, [a.store, a.channels], None)?;
     drop(held);
     let resident = Way::new(&gpu, store, state, &a)?;

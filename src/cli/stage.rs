@@ -185,7 +185,9 @@ fn shown(planned: &Planned) -> String {
         false => String::new(),
     };
     let from = match planned.streamed {
-        true => "The images stream from pages on disk: they are more than data.resident_bytes, or than half of the budget.",
+        true => {
+            "The images stream from pages on disk: they are more than data.resident_bytes, or than half of the budget."
+        }
         false => "All images are held in memory and on the device.",
     };
     let mut rows = vec![vec!["device memory".to_string(), "bytes".to_string()]];

@@ -6,7 +6,9 @@ use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
 use crate::data::decode::Listing;
 use crate::data::pages::{PageFile, Sum, path_of};
-use crate::data::{DecodedData, Images, Keep, LeftOut, LoadOptions, Origin, Paged, Paging, Part, Pixels, Split, groups};
+use crate::data::{
+    DecodedData, Images, Keep, LeftOut, LoadOptions, Origin, Paged, Paging, Part, Pixels, Split, groups,
+};
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};

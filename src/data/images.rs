@@ -116,7 +116,8 @@ impl Images {
     /// The hash of sizes and pixels in order. Learning without labels depends on nothing else in the data.
     pub fn fingerprint(&self) -> Result<String> {
         let dims = [self.len(), self.height, self.width, self.channels];
-        let mut sized = dims.iter().fold(Hasher::new().part("wgslab images 1"), |h, d| h.part((*d as u64).to_le_bytes()));
+        let mut sized =
+            dims.iter().fold(Hasher::new().part("wgslab images 1"), |h, d| h.part((*d as u64).to_le_bytes()));
         self.hash(&mut sized)?;
         Ok(sized.hex())
     }

@@ -7,8 +7,8 @@
 
 use crate::base::files::Growing;
 use crate::base::{Error, Result};
-use crate::data::layout::Take;
 use crate::data::Split;
+use crate::data::layout::Take;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -171,7 +171,11 @@ impl PageFile {
         }
         let path = self.path.display();
         let Some(Source(again)) = self.source.get() else {
-            return Err(Error::damaged(&self.path, format!("page {at}: {why}"), "delete it, and the images are decoded again"));
+            return Err(Error::damaged(
+                &self.path,
+                format!("page {at}: {why}"),
+                "delete it, and the images are decoded again",
+            ));
         };
         let (sums, mut mended, mut unwritten, mut found) = (self.sums(), 0, None, false);
         let mut held = vec![0; self.stride];

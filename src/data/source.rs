@@ -152,4 +152,3 @@ impl DecodedData {
         self
     }
 }
-

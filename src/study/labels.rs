@@ -2,8 +2,8 @@
 
 use super::config::{NoiseSeed, ValidationLabels};
 use super::grid::Cell;
-use crate::base::{Error, Result};
 use crate::base::hash::Hasher;
+use crate::base::{Error, Result};
 use crate::data::given::GivenFile;
 use crate::data::{Dataset, Images};
 use crate::noise::Corrupted;

@@ -71,7 +71,8 @@ mod tests {
             let cell = &crate::study::grid::cells(job.config)[0];
             let learnt = read_labels(&run_folder(job.out, &cell.name).join("labels.csv")).unwrap();
             let kind = "pair_flip".parse().unwrap();
-            let made = noisy_labels(job.config, (spec, job.data_root, job.out), (kind, Some(0.4)), 0, &|_, _| {}).unwrap();
+            let made =
+                noisy_labels(job.config, (spec, job.data_root, job.out), (kind, Some(0.4)), 0, &|_, _| {}).unwrap();
             assert_eq!(made.rows, learnt);
             let wrong: u64 = (0..3).map(|c| made.counts[c][(c + 1) % 3]).sum();
             assert!(wrong > 10 && wrong as f64 / 60.0 == made.realised_rate, "{:?}", made.counts);

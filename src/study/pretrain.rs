@@ -161,8 +161,20 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
     let (name, phase, address) = (name.clone(), Phase::Pretrain, made.address.clone());
     let stage_images = Some(&images.store);
-    let stage =
-        Stage { job, name, phase, folder, address, seed, batches, images: stage_images, turns, limit, task, optimization };
+    let stage = Stage {
+        job,
+        name,
+        phase,
+        folder,
+        address,
+        seed,
+        batches,
+        images: stage_images,
+        turns,
+        limit,
+        task,
+        optimization,
+    };
     let done = locked(folder, || {
         if let Some(done) = finished(folder, made)? {
             return Ok(done); // by another process, meanwhile

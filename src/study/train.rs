@@ -316,8 +316,7 @@ impl<'a> Ready<'a> {
         let mut state = set.resident.clone();
         let recorded = record(job, &set.train, cell, classes, batches.whole)?;
         let record = |b| record(job, &set.train, cell, classes, b);
-        let (stores, eyes) =
-            (set.stores(), eyes(job, set, cell, learning.learner.as_ref())?);
+        let (stores, eyes) = (set.stores(), eyes(job, set, cell, learning.learner.as_ref())?);
         let eval = Pass::batch(job, &stores);
         let passes = |batch| {
             let of = |eye: &Eye| Pass::tapes(job, eye, &stores, Some(classes), batch);

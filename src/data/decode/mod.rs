@@ -269,11 +269,7 @@ impl Listing {
 
 /// Reads and opens a picture file; the inner error is why it cannot be decoded. A file that cannot be read now may be read
 /// another time, so it is not one that cannot be decoded.
-fn opened(
-    path: &Path,
-    options: &LoadOptions,
-    limit: &picture::Limit<'_>,
-) -> Result<Result<picture::Opened, String>> {
+fn opened(path: &Path, options: &LoadOptions, limit: &picture::Limit<'_>) -> Result<Result<picture::Opened, String>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
     Ok(picture::read(&bytes, picture::Kind::of_ending(path), options.channels, options.bit_depth, limit))
 }

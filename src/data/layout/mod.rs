@@ -94,7 +94,8 @@ pub(super) trait Found: Send + Sync {
 
     /// Decodes image `at` of a split again, those that could not be decoded not counted, which are `left_out`. `take` is given
     /// its place and its pixels, and those of any other image of the split that is decoded on the way.
-    fn again(&self, options: &LoadOptions, at: (Split, usize), left_out: &[LeftOut], take: &mut Take<'_>) -> Result<()>;
+    fn again(&self, options: &LoadOptions, at: (Split, usize), left_out: &[LeftOut], take: &mut Take<'_>)
+    -> Result<()>;
 
     /// Adds notes that are not about the pixels. The decoded images may come from the cache.
     fn told(&self, source: DecodedData) -> DecodedData;
@@ -125,7 +126,13 @@ impl Found for Listing {
         Listing::decode(self, options, keep, progress)
     }
 
-    fn again(&self, options: &LoadOptions, at: (Split, usize), left_out: &[LeftOut], take: &mut Take<'_>) -> Result<()> {
+    fn again(
+        &self,
+        options: &LoadOptions,
+        at: (Split, usize),
+        left_out: &[LeftOut],
+        take: &mut Take<'_>,
+    ) -> Result<()> {
         take(at.1, &self.decode_one(options, at, left_out)?)
     }
 

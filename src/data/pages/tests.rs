@@ -132,7 +132,11 @@ fn a_damaged_page_is_decoded_again_and_written_back() {
         assert_eq!(std::fs::read(&path).unwrap(), whole);
         // A file that is too short or gone is made again as a whole, and so is its list of checksums.
         for short in [true, false] {
-            if short { std::fs::write(&path, &whole[..whole.len() - 1]).unwrap() } else { std::fs::remove_file(&path).unwrap() }
+            if short {
+                std::fs::write(&path, &whole[..whole.len() - 1]).unwrap()
+            } else {
+                std::fs::remove_file(&path).unwrap()
+            }
             let (again, decoded) = loaded(spec, &options);
             assert!(decoded > 0 && again.warnings.iter().any(|w| w.contains("damaged")), "{:?}", again.warnings);
             expect_equal(&again, &due);

@@ -131,7 +131,9 @@ impl Op for CropResize {
         let bad = |what: String| Err(Error::shape("crop_resize", what));
         let (pages, words) = (self.pages(x), self.words());
         if pages == 0 {
-            return bad("needs indices, a page at least, with a random crop the scalars, and the images that are held".into());
+            return bad(
+                "needs indices, a page at least, with a random crop the scalars, and the images that are held".into()
+            );
         }
         if !matches!(self.channels, 1 | 3) || self.size == 0 || self.out == 0 || self.images_per_page == 0 {
             return bad(format!("{self:?} must have 1 or 3 channels, and no size of 0"));
@@ -236,12 +238,24 @@ pub fn cases() -> Vec<Case> {
         case("no window fits", (thin, true), 3, [11, 3, 8], [2, 2]),
         // In the order of the pages, in another, and one twice.
         held("whole, of the held", None, &[70_000, 3, 9, 12], &[70_000, 3, 9, 12], [7, 3, 9]),
-        held("crops of the held, two pages", crop(3, [0.3, 1.0]), &[4, 9, 4, 1, 70_000], &[9, 1, 4, 70_000], [13, 1, 8]),
+        held(
+            "crops of the held, two pages",
+            crop(3, [0.3, 1.0]),
+            &[4, 9, 4, 1, 70_000],
+            &[9, 1, 4, 70_000],
+            [13, 1, 8],
+        ),
     ]
 }
 
 /// Images `indices` of those that `held` names, three a page.
-fn held(name: &'static str, crop: Option<RandomCrop>, indices: &[u32], held: &[u32], [size, channels, out]: [u32; 3]) -> Case {
+fn held(
+    name: &'static str,
+    crop: Option<RandomCrop>,
+    indices: &[u32],
+    held: &[u32],
+    [size, channels, out]: [u32; 3],
+) -> Case {
     let op = CropResize { crop, size, channels, out, images_per_page: 3, told: crop.is_some(), held: true };
     let named = |words: &[u32]| (Type::u32([words.len()]), Fill::Words(words.to_vec()));
     let mut inputs = vec![named(indices)];

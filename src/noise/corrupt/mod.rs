@@ -198,10 +198,7 @@ mod tests {
         let e = made.corrupt(&Corrupted::of(&labels, 2, 1.0, 0)).unwrap_err();
         assert!(e.exit_code() == 2 && e.to_string().contains("pixels"), "{e}");
         let (bytes, three) = (&bytes, &bytes[1..].to_vec());
-        let on = Corrupted {
-            pixels: Some(Pixels { bytes, shape: [1, 1, 1] }),
-            ..Corrupted::of(&labels, 2, 1.0, 0)
-        };
+        let on = Corrupted { pixels: Some(Pixels { bytes, shape: [1, 1, 1] }), ..Corrupted::of(&labels, 2, 1.0, 0) };
         assert_eq!(made.corrupt(&on).unwrap(), [0, 0, 0, 1], "only the image that is brighter than 128 may change");
         let e = made.corrupt(&Corrupted { pixels: Some(Pixels { bytes: three, shape: [1, 1, 1] }), ..on }).unwrap_err();
         assert!(e.to_string().contains("3 bytes of pixels do not make 4 images"), "{e}");

@@ -1,9 +1,9 @@
 //! A study on images that stream from pages comes to the bits of one on images that the device holds.
 
-use super::super::names::{BACKBONE, LABELS, PREDICTIONS, PROJECTION, STATE};
-use super::super::testing::{Heard, with_job};
 use super::super::embed::Wish;
 use super::super::evaluate::knn_accuracy;
+use super::super::names::{BACKBONE, LABELS, PREDICTIONS, PROJECTION, STATE};
+use super::super::testing::{Heard, with_job};
 use super::super::{Config, Job, Manner, Planned, Selection};
 use crate::base::Progress;
 use crate::base::progress::Silent;
@@ -105,13 +105,17 @@ fn a_stopped_stage_goes_on_streamed_or_resident_and_past_damage() {
             assert_eq!(pretrain(&first).unwrap_err().exit_code(), 75);
             assert!(!out.join(BACKBONE).exists() && out.join(STATE).exists());
             let pages = std::fs::read_dir(out.join("cache")).unwrap().map(|f| f.unwrap().path());
-            let pages = pages.filter(|f| f.to_str().unwrap().ends_with("train.pages")).collect::<Vec<_>>().pop().unwrap();
+            let pages =
+                pages.filter(|f| f.to_str().unwrap().ends_with("train.pages")).collect::<Vec<_>>().pop().unwrap();
             let mut bytes = std::fs::read(&pages).unwrap();
             bytes[17 * 18 * 18 + 5] ^= 8;
             std::fs::write(&pages, bytes).unwrap();
             pretrain(&in_folder(job, &out, on)).unwrap();
             for file in [STATE, BACKBONE] {
-                assert!(std::fs::read(out.join(file)).unwrap() == std::fs::read(due.join(file)).unwrap(), "{name} {file}");
+                assert!(
+                    std::fs::read(out.join(file)).unwrap() == std::fs::read(due.join(file)).unwrap(),
+                    "{name} {file}"
+                );
             }
         }
         let told = heard.lines().into_iter().filter(|l| l.contains("page 17 of ") && l.contains("decoded again"));

@@ -213,7 +213,11 @@ mod tests {
             images.dedup();
             assert_eq!(images.len(), 58, "{name}");
             let fewer = loaded(&format!("phantom:{name}?train=20&val=9&test=9"), 3);
-            assert_eq!(fewer.train.bytes(0..20).unwrap(), data.train.bytes(0..20).unwrap(), "{name}: only the index may decide");
+            assert_eq!(
+                fewer.train.bytes(0..20).unwrap(),
+                data.train.bytes(0..20).unwrap(),
+                "{name}: only the index may decide"
+            );
         }
     }
 
