@@ -8,6 +8,8 @@
 //! (for SimCLR those of the epoch). Each is waited for.
 
 mod common;
+#[path = "common/simclr.rs"]
+mod simclr;
 #[path = "common/subjects.rs"]
 mod subjects;
 
@@ -100,7 +102,7 @@ fn run() -> Result<()> {
         "peak_device_bytes": gpu.meter().peak_bytes(), "state_bytes": state_bytes, "plan_bytes": schedule.plan_bytes(),
         "values_bytes": schedule.values_bytes,
         "plan_share_of_values": schedule.plan_bytes() as f64 / schedule.values_bytes as f64,
-        "peak_process_bytes": peak_process_bytes(),
+        "peak_process_bytes": common::peak_process_bytes(),
         "buffers_made_per_step": made.0 as f64 / count as f64,
         "bind_groups_made_per_step": made.1 as f64 / count as f64,
         "loss": loss,
@@ -122,13 +124,6 @@ fn write(gpu: &Gpu, mut report: Value, path: Option<&Path>) -> Result<Value> {
         files::write_atomic(path, format!("{report:#}\n").as_bytes())?;
     }
     Ok(report)
-}
-
-/// The most memory that this process has held, including a software driver's device memory; only Linux reports it.
-fn peak_process_bytes() -> Option<u64> {
-    let status = files::read_text(Path::new("/proc/self/status")).ok()?;
-    let kib = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;
-    kib.trim().parse::<u64>().ok().map(|k| k << 10)
 }
 
 /// Prints the device time of `list` by kernel, the longest first.

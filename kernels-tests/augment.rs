@@ -4,6 +4,7 @@
 use crate::harness::{Named, device, ensure, named};
 use libtest_mimic::Trial;
 use wgslab::base::{Result as BaseResult, rng::Rng};
+use wgslab::data::Paged;
 use wgslab::data::augment::Augmentation;
 use wgslab::data::store::ImageStore;
 use wgslab::device::Gpu;
@@ -33,10 +34,11 @@ const AUGMENTATION: Augmentation = Augmentation {
 
 /// The trials.
 pub fn device_trials() -> Vec<Trial> {
-    let list: [Named; 6] = [
+    let list: [Named; 7] = [
         ("a view does not depend on the place in the batch", places),
         ("a view depends on epoch, view and seed", keys),
         ("pages do not matter", pages),
+        ("streamed images are those that the device holds", streamed),
         ("plain images are the bytes", plain),
         ("a view is the plain image where augmentation is off", off),
         ("images that fit no page or size are refused", refused),
@@ -140,6 +142,51 @@ fn pages() -> Result<(), String> {
     // Two images have 507 bytes each and each begins at a whole word, so they fit 1023 bytes.
     let (one, many) = (run(&ids, None, Some((0, 1, 2.0)))?, run(&ids, Some(1023), Some((0, 1, 2.0)))?);
     ensure(one == many, "images differ between one page and several")
+}
+
+/// In the order of the step's images and turned round, in one page and in several, with an image twice.
+fn streamed() -> Result<(), String> {
+    let gpu = device::gpu(true)?;
+    let ids = [10, 0, 3, 4, 10, 8, 2];
+    for page_bytes in [None, Some(1023)] {
+        let held = turned(&gpu, &ids, page_bytes, false).map_err(|e| e.to_string())?;
+        let streamed = turned(&gpu, &ids, page_bytes, true).map_err(|e| e.to_string())?;
+        ensure(held == streamed, format!("streamed images differ with pages of {page_bytes:?} bytes"))?;
+        ensure(held[0].1 != held[1].1, "a view of the images turned round is another one")?;
+    }
+    Ok(())
+}
+
+/// The bits of two views and of the plain images.
+fn turned(gpu: &Gpu, ids: &[u32], page_bytes: Option<u64>, streams: bool) -> BaseResult<Vec<(&'static str, Vec<u8>)>> {
+    let (mut state, folder, stride) = (State::new(), tempfile::tempdir().unwrap(), SIZE * SIZE * 3);
+    let (dims, all) = ([SIZE, 3], pixels());
+    let store = match streams {
+        true => {
+            let image = move |i: usize| all[i * stride..(i + 1) * stride].to_vec();
+            let pages = Paged::made(&folder.path().join("p"), (COUNT, stride), image)?;
+            ImageStore::streaming(gpu, "train", (&pages, COUNT), dims, page_bytes)?
+        }
+        false => ImageStore::upload(gpu, &mut state, "train", &all, dims, page_bytes)?,
+    };
+    let mut t = Tape::new();
+    let indices = t.input("indices", Type::u32([ids.len()]))?;
+    let order = t.input("order", Type::u32([ids.len()]))?;
+    let other = t.gather(indices, order)?;
+    let views = [("a", indices, 0), ("b", other, 0)];
+    for (name, indices, view) in views {
+        let view = AUGMENTATION.view(&mut t, &store, indices, view, 5, OUT)?;
+        t.output(name, view);
+    }
+    let plain = AUGMENTATION.plain(&mut t, &store, other, OUT)?;
+    t.output("plain", plain);
+    let plan = Plan::new(gpu, Schedule::new(&t, &Options::new(gpu.caps()))?, &state)?;
+    let reversed: Vec<u32> = (0..ids.len() as u32).rev().collect();
+    let images = store.steps(std::iter::once(ids.to_vec()))?.next(&|note| panic!("{note}"))?;
+    let mut feed = Feed::new().input("indices", ids).input("order", &reversed).scalar("epoch", 2.0);
+    images.iter().for_each(|images| images.feed(&mut feed, 0..ids.len(), &|_| true));
+    plan.run(gpu, &feed)?;
+    ["a", "b", "plain"].into_iter().map(|name| Ok((name, plan.read(gpu, name)?))).collect()
 }
 
 fn plain() -> Result<(), String> {

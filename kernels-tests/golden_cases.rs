@@ -56,12 +56,20 @@ const IMAGES: &[(&str, Build)] = &[
     }),
     ("crop_resize/larger", |t, v| {
         let crop = RandomCrop { draws: DRAWS, scale: [1.0, 1.0], ratio: [1.0, 1.0], flip: 1.0 };
-        let op = CropResize { crop: Some(crop), size: 6, channels: 1, out: 11, images_per_page: 3, told: false };
+        let op = CropResize {
+            crop: Some(crop),
+            size: 6,
+            channels: 1,
+            out: 11,
+            images_per_page: 3,
+            told: false,
+            held: false,
+        };
         let scalars = scalars(t)?;
         y(t.crop_resize(op, v["indices"], &[v["pages"]], Some(scalars))?)
     }),
     ("crop_resize/smaller", |t, v| {
-        let op = CropResize { crop: None, size: 12, channels: 3, out: 5, images_per_page: 3, told: false };
+        let op = CropResize { crop: None, size: 12, channels: 3, out: 5, images_per_page: 3, told: false, held: false };
         y(t.crop_resize(op, v["indices"], &[v["pages"]], None)?)
     }),
     ("cutmix/four", |t, v| {

@@ -90,7 +90,7 @@ fn crop_resize(rng: &mut Rng) -> Case {
         RandomCrop { draws: draws(rng), scale, ratio, flip: probability(rng) }
     });
     let told = crop.is_some() && rng.below(2) == 0;
-    let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32, told };
+    let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32, told, held: false };
     // Sometimes one index is past the end. It must be clamped, not read.
     let mut x = vec![(Type::u32([within(rng, 1, 5)]), Fill::Below(count as u32 + 1))];
     for first in (0..count).step_by(images_per_page) {

@@ -45,7 +45,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("safetensors", &["data/cache.rs", "nn/"]),
     ("serde", &[""]),
     ("serde_json", &["base/", "cli/", "data/cache.rs", "device/tune.rs", "lab/", "nn/", "study/", "tape/recording/"]),
-    ("sha2", &["base/hash.rs", "data/cache.rs", "data/decode/mod.rs"]),
+    ("sha2", &["base/hash.rs", "data/cache.rs", "data/decode/mod.rs", "data/pages.rs"]),
     ("sysinfo", &["lab/environment.rs"]),
     ("tempfile", &["base/files.rs", "cli/output.rs", "lab/watch.rs"]),
     ("thiserror", &["base/error.rs"]),

@@ -14,7 +14,7 @@
 //! | [`tape`] | recording, backward, state, the pure schedule, the plan that replays it, programs of plans, the trace |
 //! | [`kernels`] | one op per file, in families; the same names in `shaders/<family>/<op>/` and `kernels-tests/reference/<family>/<op>.rs` |
 //! | [`nn`] | backbones ([`nn::Backbone`]) with torchvision's and timm's names, initial values, optimizers, schedules, checkpoints, weights that people bring, and what methods record through ([`nn::Recorder`]) |
-//! | [`data`] | one layout of a dataset per file, splits without shared images or patients, generated datasets, labels that people gave, images on the device, augmentation |
+//! | [`data`] | one layout of a dataset per file, splits without shared images or patients, generated datasets, labels that people gave, images on the device or in pages on disk, augmentation |
 //! | [`ssl`] | one self-supervised method per file, and the list of them |
 //! | [`noise`] | one kind of label noise per file and one way to learn from wrong labels per file, and the lists of them; which labels are probably wrong |
 //! | [`study`] | configs, the grid, resumable stages, evaluation, statistics, the report |
@@ -89,6 +89,11 @@
 //! metadata, JSON in a key, configs in a first line, and `done` holds the SHA-256 of every file. A stage
 //! (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed, epoch, step)
 //! and the state alone, so a stopped run goes on to the same bits.
+//!
+//! **A set larger than memory** streams (`data/pages.rs`, `data/ahead.rs`, `data/store.rs`): pages of decoded images on disk, and the
+//! images of a step as inputs of its plan, in the order of its `indices`. An op finds an image there by its index, and draws
+//! for it by its index, so recordings of methods do not know of it and the bits are those of a set that the device holds. A
+//! run's address is that of the resident recording.
 //!
 //! **A method** is data with a trait: [`ssl::Method`] and [`noise::learn::Learner`] record the turns of a step through
 //! [`nn::Recorder`]; a stage (`study/turns.rs`) gives each turn its optimizer, guard and metrics, in a scope of its own

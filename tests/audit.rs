@@ -27,6 +27,7 @@ fn images(train: usize) -> (Images, Vec<String>) {
         strict: false,
         bit_depth: 16,
         cache: None,
+        paging: None,
     };
     let data = load_all(&format!("phantom:nct-crc?train={train}&val=9&test=9"), &options, &|_, _| ()).unwrap();
     let [part, ..] = data.parts;
@@ -50,7 +51,7 @@ impl Made {
             height: SIDE,
             width: SIDE,
             channels: 3,
-            pixels: pixels.to_vec(),
+            pixels: pixels.to_vec().into(),
             labels: vec![0],
             names: vec![String::new()],
         };
@@ -75,11 +76,11 @@ fn made() -> Made {
         let class = (images.labels[i] as usize + if wrong { 1 + i / 10 % 3 } else { 0 }) % classes.len();
         let patient = format!("p{}", i / 2);
         let why = if wrong { "wrong" } else { "" };
-        made.add(&format!("{i}.png"), images.image(i), [&classes[class], "train", &patient, why]);
+        made.add(&format!("{i}.png"), &images.image(i).unwrap(), [&classes[class], "train", &patient, why]);
     }
     let other = &classes[(images.labels[0] as usize + 1) % classes.len()];
-    made.add("copy.png", images.image(0), [other, "train", "", "copy"]);
-    let brighter: Vec<u8> = images.image(20).iter().map(|&v| (f32::from(v) * 0.85 + 20.0) as u8).collect();
+    made.add("copy.png", &images.image(0).unwrap(), [other, "train", "", "copy"]);
+    let brighter: Vec<u8> = images.image(20).unwrap().iter().map(|&v| (f32::from(v) * 0.85 + 20.0) as u8).collect();
     made.add("brighter.png", &brighter, [&classes[images.labels[20] as usize], "test", "", "copy"]);
     made.add("black.png", &[0; SIDE * SIDE * 3], [&classes[0], "test", "", "other"]);
     made
@@ -170,7 +171,7 @@ fn an_audit_that_cannot_be_done_says_why_and_writes_nothing() {
     let mut made = Made::new();
     for i in 0..12 {
         let patient = if i < 6 { "a" } else { "b" };
-        made.add(&format!("{i}.png"), images.image(i), [&classes[i % 2], "train", patient, ""]);
+        made.add(&format!("{i}.png"), &images.image(i).unwrap(), [&classes[i % 2], "train", patient, ""]);
     }
     made.manifest();
     let dir = &made.dir;
@@ -224,7 +225,7 @@ fn an_audit_that_cannot_be_done_says_why_and_writes_nothing() {
     let found = rows(&made.dir.path().join("s.csv"));
     assert!(found.len() == 12 && found.iter().all(|r| !r["score"].is_empty()), "{found:?}");
     // A class that one patient alone has is not judged, and comes last.
-    made.add("alone.png", images.image(12), [&classes[5], "train", "c", ""]);
+    made.add("alone.png", &images.image(12).unwrap(), [&classes[5], "train", "c", ""]);
     made.manifest();
     let said = runs(&made.dir, &["audit", "--data", "m.csv", "--out", "s.csv", "--folds", "3"]);
     assert!(said.contains("not judged, since no other fold has their class: 1"), "{said}");

@@ -277,7 +277,7 @@ fn no_epochs_write_the_initial_weights() {
 fn leveled(dir: &TempDir, root: &str, split: &str, classes: &[(&str, u8)], count: u8) {
     for (class, level) in classes {
         for i in 0..count {
-            let pixels = (0..64u8).map(|p| level.wrapping_add(i * 3).wrapping_add(p % 5)).collect();
+            let pixels = (0..64u8).map(|p| level.wrapping_add(i * 3).wrapping_add(p % 5)).collect::<Vec<u8>>().into();
             let (labels, names) = (vec![0], vec![String::new()]);
             let images = wgslab::data::Images { height: 8, width: 8, channels: 1, pixels, labels, names };
             write(dir, &format!("{root}/{split}/{class}/{i}.png"), wgslab::data::png(&images, 0).unwrap());

@@ -1,7 +1,8 @@
-//! What benches share: how they end.
+//! What benches share: how they end, and the memory that they took.
 
+use std::path::Path;
 use std::process::ExitCode;
-use wgslab::base::Result;
+use wgslab::base::{Result, files};
 
 /// Prints what went wrong and turns it into the exit code that the program would have.
 pub fn ended(result: Result<()>) -> ExitCode {
@@ -12,4 +13,12 @@ pub fn ended(result: Result<()>) -> ExitCode {
             ExitCode::from(e.exit_code())
         }
     }
+}
+
+/// The most memory that this process has held, including a software driver's device memory; only Linux reports it.
+#[allow(dead_code, reason = "not every bench tells it")]
+pub fn peak_process_bytes() -> Option<u64> {
+    let status = files::read_text(Path::new("/proc/self/status")).ok()?;
+    let kib = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;
+    kib.trim().parse::<u64>().ok().map(|k| k << 10)
 }

@@ -1,17 +1,14 @@
 //! The steps that benches/step.rs times.
 
-use crate::Arguments;
+use crate::{Arguments, simclr};
 use std::sync::Arc;
 use wgslab::base::Result;
 use wgslab::base::rng::Rng;
-use wgslab::data::augment::StoreViews;
 use wgslab::data::store::ImageStore;
 use wgslab::device::Gpu;
 use wgslab::nn::step::{MeasuredStep, TrainingStep};
-use wgslab::nn::{Backbone, Mode, Optimizer, Params, Recorder, ResNet, Stem, Turn, Vit};
-use wgslab::ssl::{Method, simclr::SimClr};
-use wgslab::study::Config;
-use wgslab::tape::{State, Tape, Type};
+use wgslab::nn::{Backbone, ResNet, Stem, Vit};
+use wgslab::tape::State;
 
 const CLASSES: usize = 10;
 
@@ -39,38 +36,18 @@ pub fn subject(gpu: &Gpu, a: &Arguments) -> Result<MeasuredStep<'static>> {
     }
 }
 
-/// The step of SimCLR as the study pretrains (src/study/pretrain.rs), with the strengths of configs/base.toml. Every
-/// batch has the same images, because the choice of images does not change a step's time.
+/// Every batch has the same images, because the choice of images does not change a step's time.
 fn simclr(gpu: &Gpu, backbone: ResNet, a: &Arguments) -> Result<MeasuredStep<'static>> {
     let (mut rng, mut state) = (Rng::new(0, 0, 0), State::new());
     let pixels: Vec<u8> = (0..a.images * a.channels * a.size * a.size).map(|_| rng.below(256) as u8).collect();
     let store = ImageStore::upload(gpu, &mut state, "train", &pixels, [a.size, a.channels], None)?;
-    let recipe = Config::parse("built in", "").map(|c| c.augmentation)?;
     let (batch, out) = (a.batch, a.size as u32);
-    let record = move || {
-        let (mut t, mut params) = (Tape::new(), Params::new());
-        let indices = t.input("indices", Type::u32([batch]))?;
-        let views = StoreViews { store: &store, seed: 0, out, mean: [0.5; 3], std: [0.25; 3] };
-        let mut r = Recorder {
-            t: &mut t,
-            params: &mut params,
-            backbone: &backbone,
-            recipe: &recipe,
-            batch,
-            indices,
-            views: &views,
-            mode: Mode::Train,
-        };
-        let loss = SimClr { temperature: 0.5, projection_dims: [512, 128] }.record(&Turn::ONLY, &mut r)?.total;
-        Optimizer::adam(1e-4).minimize(&mut t, loss, &params.trained())?;
-        t.output("loss", loss);
-        Ok((t, params))
-    };
+    let name = format!("a step of SimCLR with resnet18 × {}", backbone.width);
     let indices: Vec<u32> = rng.permutation(a.images).into_iter().take(batch).map(|i| i as u32).collect();
     Ok(MeasuredStep {
-        name: format!("a step of SimCLR with resnet18 × {}", backbone.width),
+        name,
         images: batch,
-        record: Box::new(record),
+        record: Box::new(move || simclr::record(&store, &backbone, batch, out)),
         state,
         inputs: vec![("indices", bytemuck::cast_slice(&indices).to_vec())],
         scalars: vec![("epoch".to_string(), 0.0), ("lr".to_string(), 1e-3)],

@@ -17,7 +17,15 @@ const SIZE: usize = 32;
 
 /// A store of colour images without pixels, because recording needs only their sizes.
 fn store() -> ImageStore {
-    ImageStore { name: "train".into(), count: 100, size: SIZE, channels: 3, images_per_page: 100, pages: 1 }
+    ImageStore {
+        name: "train".into(),
+        count: 100,
+        size: SIZE,
+        channels: 3,
+        images_per_page: 100,
+        pages: 1,
+        streamed: None,
+    }
 }
 
 /// Two random views of each image, the network at an eighth of its width, NT-Xent, its gradient, Adam under a guard,

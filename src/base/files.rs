@@ -1,8 +1,9 @@
 //! Writes files whole or not at all: to a temporary name in the same folder, then synced, then renamed.
 
 use crate::base::{Error, Result};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The beginning of temporary names.
 const PREFIX: &str = ".wgslab-";
@@ -16,20 +17,56 @@ pub fn is_temporary(path: &Path) -> bool {
 
 /// Writes `bytes` to `path` atomically, and makes its folder if necessary.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).suffix(SUFFIX);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
-    let mut f = builder.tempfile_in(folder).map_err(|e| Error::io(folder, "write in", e))?;
-    f.write_all(bytes).and_then(|()| f.as_file().sync_all()).map_err(|e| Error::io(path, "write", e))?;
-    f.persist(path).map_err(|e| Error::io(path, "rename to", e.error))?;
-    // The rename must survive a power cut, so the folder is synced if the platform can open one.
-    if let Ok(d) = std::fs::File::open(folder) {
-        let _ = d.sync_all(); // Some file systems refuse to sync a folder; the file itself is already safe.
+    let mut file = Growing::new(path)?;
+    file.write(bytes)?;
+    file.keep()
+}
+
+/// A file that is written in parts. It is at its path once it is kept, whole; one that is dropped before leaves nothing.
+#[derive(Debug)]
+pub struct Growing {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Growing {
+    /// An empty file that will be at `path`. Makes its folder if necessary.
+    pub fn new(path: &Path) -> Result<Growing> {
+        let folder = folder_of(path);
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(PREFIX).suffix(SUFFIX);
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
+        let file = builder.tempfile_in(folder).map_err(|e| Error::io(folder, "write in", e))?;
+        Ok(Growing { file, path: path.to_path_buf() })
     }
-    Ok(())
+
+    /// Adds bytes at its end.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| Error::io(&self.path, "write", e))
+    }
+
+    /// A second handle of its own place, which reads what was written so far.
+    pub fn reopen(&self) -> Result<File> {
+        self.file.reopen().map_err(|e| Error::io(&self.path, "read", e))
+    }
+
+    /// Puts it at its path.
+    pub fn keep(self) -> Result<()> {
+        let Growing { file, path } = self;
+        file.as_file().sync_all().map_err(|e| Error::io(&path, "write", e))?;
+        file.persist(&path).map_err(|e| Error::io(&path, "rename to", e.error))?;
+        // The rename must survive a power cut, so the folder is synced if the platform can open one.
+        if let Ok(d) = File::open(folder_of(&path)) {
+            let _ = d.sync_all(); // Some file systems refuse to sync a folder; the file itself is already safe.
+        }
+        Ok(())
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Reads a file, naming it in the error.

@@ -21,7 +21,17 @@ impl Hasher {
     /// Adds one part in place.
     pub fn update(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
-        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.begin(bytes.len() as u64);
+        self.more(bytes);
+    }
+
+    /// Begins a part of so many bytes, which [`Hasher::more`] adds: for a part that memory does not hold as a whole.
+    pub fn begin(&mut self, bytes: u64) {
+        self.0.update(bytes.to_le_bytes());
+    }
+
+    /// Adds some of the bytes of the part that [`Hasher::begin`] began.
+    pub fn more(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 

@@ -6,7 +6,7 @@ use super::output::{expect_writable, print, print_json, print_source, temporary}
 use super::stage::{LARGEST_SEED, methods};
 use crate::base::text::{NAME, distinct};
 use crate::base::{Error, Result, files};
-use crate::data::{LoadOptions, Summary, inspect_beside, layout};
+use crate::data::{LoadOptions, Paging, Summary, inspect_beside, layout};
 use crate::study::Job;
 use crate::study::audit::{CloseInFeatures, alike_page};
 use crate::study::embed::Wish;
@@ -168,7 +168,8 @@ impl Data {
 impl Inspect {
     fn run(&self, options: &Options) -> Result<()> {
         expect_writable(&[("--page", self.page.as_deref()), ("--weights", self.weights.as_deref())])?;
-        let load = self.load_options(options)?;
+        let folder = temporary()?; // for pages of a set that memory is not to hold
+        let load = self.load_options(options, folder.path())?;
         let close = self.weights.as_deref().map(|weights| self.close(options, weights, &load)).transpose()?;
         // Lines of progress would stand among those of the summary, so there is a bar or nothing.
         let listener = Listener::new(options.quiet || !std::io::stderr().is_terminal());
@@ -195,7 +196,8 @@ impl Inspect {
         }
     }
 
-    fn load_options(&self, options: &Options) -> Result<LoadOptions> {
+    /// How the images are read; `pages` is a folder for a set that memory is not to hold.
+    fn load_options(&self, options: &Options, pages: &Path) -> Result<LoadOptions> {
         let base = config(None)?.data;
         Ok(LoadOptions {
             data_root: options.data_root.clone(),
@@ -208,6 +210,7 @@ impl Inspect {
             bit_depth: self.bit_depth.unwrap_or(base.bit_depth),
             strict: options.strict || base.strict,
             cache: None,
+            paging: Some(Paging { resident_bytes: base.resident_bytes, folder: pages.to_path_buf() }),
         })
     }
 

@@ -3,7 +3,7 @@
 use super::data::which_images;
 use super::listener::Listener;
 use super::options::{Options, config};
-use super::output::{complain, expect_writable, print, table};
+use super::output::{complain, expect_writable, print, table, temporary};
 use super::stage::{LARGEST_SEED, kinds, share};
 use crate::base::text::counted;
 use crate::base::{Error, Progress, Result};
@@ -83,7 +83,9 @@ impl Apply {
         listener.stage(&format!("load {}", self.data), 0, 0, "images");
         let step = |done: usize, _| listener.step(done as u64, "");
         let noise = (self.noise_kind, self.noise_rate);
-        let made = noisy_labels(&config, (&self.data, &options.data_root), noise, self.seed, &step)?;
+        let folder = temporary()?; // for pages of a set that memory is not to hold
+        let data = (self.data.as_str(), options.data_root.as_path(), folder.path());
+        let made = noisy_labels(&config, data, noise, self.seed, &step)?;
         made.warnings.iter().for_each(|w| complain(w));
         write_labels(&self.out, &made.rows)?;
         print(&self.report(&made))

@@ -185,6 +185,12 @@ fn shown(planned: &Planned) -> String {
         true => format!("Any {key} fits: a step takes at most the {} there are.", counted(*images, "training image")),
         false => format!("The largest {key} that fits is {largest_batch}."),
     };
+    let from = match planned.streamed {
+        true => {
+            "The images stream from pages on disk: they are more than data.resident_bytes, or than half of the budget."
+        }
+        false => "All images are held in memory and on the device.",
+    };
     let mut rows = vec![vec!["device memory".to_string(), "bytes".to_string()]];
     rows.extend(promise.parts.iter().map(|(what, bytes)| vec![what.to_string(), size(*bytes)]));
     rows.push(vec!["at the peak".to_string(), size(promise.peak_bytes())]);
@@ -197,7 +203,7 @@ fn shown(planned: &Planned) -> String {
     };
     let step = counted(*batch, "image");
     format!(
-        "{name}: {step} a step ({key}){parts}\n\n{}\n\n{again}\nIt fits: {budget}.\n\
+        "{name}: {step} a step ({key}){parts}\n\n{}\n\n{from}\n{again}\nIt fits: {budget}.\n\
          The largest tensor is {largest} ({label}), and the adapter binds at most {binding}.\n\
          {fits}",
         table(&rows)

@@ -1,7 +1,7 @@
 //! What happens to images between the store and the network, on the device: random views for training, the plain image
 //! for evaluation. A view depends only on (seed, epoch, sample, view). The epoch is the scalar `epoch`.
 
-use super::store::ImageStore;
+use super::store::{ImageStore, OnTape};
 use crate::base::Result;
 use crate::kernels::color_jitter::{self, ColorJitter};
 use crate::kernels::crop_resize::{self, CropResize, RandomCrop};
@@ -121,9 +121,9 @@ impl Augmentation {
         let (r, pair) = (&self.recipe, |v: [f64; 2]| v.map(|x| x as f32));
         let (scale, ratio, flip) = (pair(r.crop_scale), pair(r.crop_ratio), r.flip_probability as f32);
         let crop = RandomCrop { draws: draws(CROP), scale, ratio, flip };
-        let pages = store.on_tape(t)?;
+        let OnTape { pages, held } = store.on_tape(t)?;
         let crop = CropResize { told, ..crop_of(store, Some(crop), out) };
-        let inputs: Vec<Var> = [indices].into_iter().chain(pages).chain([epoch.var]).collect();
+        let inputs: Vec<Var> = [indices].into_iter().chain(pages).chain([epoch.var]).chain(held).collect();
         let mut x = take(&crop_resize::TOLD, t.apply(crop, &inputs)?);
         if r.jitter_probability > 0.0 || r.grayscale_probability > 0.0 {
             let [brightness, contrast, saturation, hue] = r.jitter.map(|x| x as f32);
@@ -148,8 +148,9 @@ impl Augmentation {
     /// The images at `indices` without random changes, resized and normalized, for evaluation.
     pub fn plain(&self, t: &mut Tape, store: &ImageStore, indices: Var, out: u32) -> Result<Var> {
         t.part(StepPart::Augmentation, |t| {
-            let pages = store.on_tape(t)?;
-            let x = t.crop_resize(crop_of(store, None, out), indices, &pages, None)?;
+            let OnTape { pages, held } = store.on_tape(t)?;
+            let inputs: Vec<Var> = [indices].into_iter().chain(pages).chain(held).collect();
+            let x = t.apply1(crop_of(store, None, out), &inputs)?;
             t.normalize(x, self.mean, self.std)
         })
     }
@@ -163,6 +164,7 @@ fn crop_of(store: &ImageStore, crop: Option<RandomCrop>, out: u32) -> CropResize
         out,
         images_per_page: store.images_per_page as u32,
         told: false,
+        held: store.streamed.is_some(),
     }
 }
 

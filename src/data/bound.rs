@@ -1,25 +1,49 @@
-//! How much memory the decoded images of a dataset may take. They are all held at once, so this is the one place that refuses
-//! a set for its size, before an image is decoded.
+//! How much room the decoded images of a dataset may take. This is the one place that decides, before an image is decoded,
+//! whether a set is held in memory, kept in pages on disk, or refused.
 
 use crate::base::{Error, Result};
-use crate::data::LoadOptions;
+use crate::data::{LoadOptions, Paging};
+use crate::tape::demand::size;
 
 /// The default for the most bytes of all decoded images of a dataset.
-pub const MAX_BYTES: u64 = 4 << 30;
+pub const MAX_BYTES: u64 = 64 << 30;
+
+/// The default for the most bytes of decoded images that are held in memory and on the device.
+pub const RESIDENT_BYTES: u64 = 4 << 30;
+
+/// Bytes of so many decoded images.
+fn bytes_of(images: usize, options: &LoadOptions) -> u64 {
+    (images as u64).saturating_mul((options.store_size * options.store_size * options.channels) as u64)
+}
+
+/// How a set of so many images is kept in pages; none where memory holds it.
+pub(super) fn paging(images: usize, options: &LoadOptions) -> Option<&Paging> {
+    options.paging.as_ref().filter(|p| bytes_of(images, options) > p.resident_bytes)
+}
+
+/// Says that a set of so many images is kept in pages, and what of the disk it takes.
+pub(super) fn note(images: usize, options: &LoadOptions) -> String {
+    let (bytes, most) = (bytes_of(images, options), options.paging.as_ref().map_or(0, |p| p.resident_bytes));
+    format!(
+        "its {images} decoded images are {}, more than data.resident_bytes holds in memory ({}): they stream from pages on disk, \
+         to the same results",
+        size(bytes),
+        size(most)
+    )
+}
 
 /// Refuses `images` images of the data `spec` that would take more than [`LoadOptions::max_bytes`] at the size that they are
 /// stored in.
 pub(super) fn check(spec: &str, images: usize, options: &LoadOptions) -> Result<()> {
     let LoadOptions { store_size: size, channels, max_bytes, .. } = *options;
-    let (stride, images) = ((size * size * channels) as u64, images as u64);
-    let bytes = images.saturating_mul(stride);
+    let (stride, bytes) = (bytes_of(1, options), bytes_of(images, options));
     if bytes <= max_bytes {
         return Ok(());
     }
     Err(Error::Data(format!(
         "{spec} has {images} images, which decoded to {size} × {size} × {channels} bytes are {bytes} bytes, over the limit of \
          {max_bytes}; lower data.store_size (--store-size of data inspect), or data.max_bytes (--max-bytes) raises the limit if \
-         there is memory for twice as much; of this size, {} images fit",
+         the disk has room for them; of this size, {} images fit",
         max_bytes / stride
     )))
 }
@@ -42,7 +66,7 @@ mod tests {
             said
         };
         let said = refused("phantom:covid?train=1000000", 1024, 1);
-        for part in ["1000224 images", "1024 × 1024 × 1", "4096 images fit", "data.store_size", "data.max_bytes"] {
+        for part in ["1000224 images", "1024 × 1024 × 1", "65536 images fit", "data.store_size", "data.max_bytes"] {
             assert!(said.contains(part), "{said}");
         }
         // The largest numbers that a SPEC may have.

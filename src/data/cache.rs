@@ -1,17 +1,21 @@
 //! Decoded data on disk, so that a resume or another cell of a grid does not decode again. There is one safetensors
 //! file for each source, named by what it was made from, with a checksum over its contents. A damaged file is reported
-//! and made again.
+//! and made again. Of a set that is kept in [`pages`](super::pages), it holds the checksums of the pages instead of the pixels.
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
 use crate::data::decode::Listing;
-use crate::data::{DecodedData, Images, LeftOut, LoadOptions, Origin, Part, Split, groups};
+use crate::data::pages::{PageFile, Sum, path_of};
+use crate::data::{
+    DecodedData, Images, Keep, LeftOut, LoadOptions, Origin, Paged, Paging, Part, Pixels, Split, groups,
+};
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Must change whenever decoding, resizing or this file's layout changes what is stored.
 const VERSION: &str = "wgslab decoded 7";
@@ -21,6 +25,9 @@ const META: &str = "wgslab";
 
 /// The bytes of an [`Origin`] on disk.
 const ORIGIN: usize = 24;
+
+/// The bytes of the checksum of a page.
+const SUM: usize = size_of::<Sum>();
 
 /// The data that is not a tensor.
 #[derive(Serialize, Deserialize)]
@@ -42,13 +49,16 @@ struct Meta {
 pub struct Fresh {
     path: PathBuf,
     bytes: Vec<u8>,
+    /// The page files that go with it.
+    pages: Vec<Arc<PageFile>>,
     /// What the user should know about the file that it replaces.
     pub warning: Option<String>,
 }
 
 impl Fresh {
-    /// Writes the file.
+    /// Writes the file, after its page files: what it says of pages holds whenever it is there.
     pub fn keep(&self) -> Result<()> {
+        self.pages.iter().try_for_each(|pages| pages.keep())?;
         files::write_atomic(&self.path, &self.bytes)
     }
 }
@@ -88,24 +98,29 @@ pub fn digest(path: &Path) -> Result<[u8; 32]> {
 }
 
 /// The cached source for `key`. Without one, the result of `make`, with the file that will keep it. A source without a
-/// key is not cached.
+/// key is not cached. With `paging`, pixels are kept in pages: of a source that is not cached, in files that are gone with it.
 pub fn through(
     key: impl FnOnce() -> Result<Option<Hasher>>,
     options: &LoadOptions,
-    make: impl FnOnce() -> Result<DecodedData>,
+    paging: Option<&Paging>,
+    make: impl FnOnce(Keep<'_>) -> Result<DecodedData>,
 ) -> Result<(DecodedData, Option<Fresh>)> {
-    let Some(folder) = &options.cache else { return Ok((make()?, None)) };
-    let Some(key) = key()? else { return Ok((make()?, None)) };
+    let known = options.cache.as_ref().map(|folder| Ok((folder, key()?))).transpose()?;
+    let Some((folder, Some(key))) = known else {
+        let stem = paging.map(|p| p.folder.join("decoded"));
+        return Ok((make(stem.as_deref().map_or(Keep::Memory, Keep::Pages))?, None));
+    };
     // The most pixels decide which files are left out.
     let how = [options.store_size as u64, options.channels as u64, options.bit_depth.into(), options.max_pixels];
-    let key = how.iter().fold(key.part(VERSION), |key, n| key.part(n.to_le_bytes())).short();
-    let path = folder.join(format!("{key}.safetensors"));
+    let key = how.iter().fold(key.part(VERSION), |key, n| key.part(n.to_le_bytes()));
+    let key = if paging.is_some() { key.part("pages") } else { key }.short();
+    let (path, stem) = (folder.join(format!("{key}.safetensors")), folder.join(&key));
     let mut warning = None;
     if path.exists() {
         // Only a regular file is read: reading a pipe in its place would wait.
         let bytes =
             if path.is_file() { files::read(&path).map_err(|e| e.to_string()) } else { Err("it is not a file".into()) };
-        match bytes.and_then(|bytes| unpack(&bytes)) {
+        match bytes.and_then(|bytes| unpack(&bytes, &stem)) {
             Ok(source) => return Ok((source, None)),
             Err(why) => {
                 let path = path.display();
@@ -113,9 +128,10 @@ pub fn through(
             }
         }
     }
-    let source = make()?;
+    let source = make(if paging.is_some() { Keep::Pages(&stem) } else { Keep::Memory })?;
+    let pages = source.parts_with_images().filter_map(|(_, images)| Some(images.pages()?.file().clone())).collect();
     let fresh = pack(&path, &source)?;
-    Ok((source, fresh.map(|bytes| Fresh { path, bytes, warning })))
+    Ok((source, fresh.map(|bytes| Fresh { path, bytes, pages, warning })))
 }
 
 /// The groups of a part as digests.
@@ -135,13 +151,18 @@ fn pack(path: &Path, source: &DecodedData) -> Result<Option<Vec<u8>>> {
     let mut meta =
         Meta { name, classes, height, width, channels, names, groups, notes, unreadable, checksum: String::new() };
     let origins = source.parts.each_ref().map(|p| p.as_ref().map_or(Vec::new(), |p| pack_origins(&p.origins)));
+    let sums = source.parts.each_ref().map(|p| p.as_ref().map_or(Vec::new(), |p| sums_of(&p.images).concat()));
     let mut tensors = Vec::new();
-    for (split, (part, origins)) in Split::ALL.into_iter().zip(source.parts.iter().zip(&origins)) {
+    for ((split, part), (origins, sums)) in Split::ALL.into_iter().zip(&source.parts).zip(origins.iter().zip(&sums)) {
         let Some(part) = part else { continue };
         let n = part.images.len();
         let labels = bytemuck::cast_slice(&part.images.labels);
+        let pixels = match &part.images.pixels {
+            Pixels::Memory(all) => ("pixels", Dtype::U8, vec![n, height, width, channels], all.as_slice()),
+            Pixels::Pages(_) => ("pages", Dtype::U8, vec![n, SUM], sums.as_slice()),
+        };
         let each = [
-            ("pixels", Dtype::U8, vec![n, height, width, channels], part.images.pixels.as_slice()),
+            pixels,
             ("labels", Dtype::U32, vec![n], labels),
             ("origins", Dtype::U8, vec![n, ORIGIN], origins.as_slice()),
         ];
@@ -154,6 +175,11 @@ fn pack(path: &Path, source: &DecodedData) -> Result<Option<Vec<u8>>> {
     let json = serde_json::to_string(&meta).map_err(|e| failed(&e))?;
     let bytes = safetensors::serialize(tensors, Some([(META.to_string(), json)].into())).map_err(|e| failed(&e))?;
     Ok(Some(bytes))
+}
+
+/// The checksums of the pages of images that are kept in some.
+fn sums_of(images: &Images) -> Vec<Sum> {
+    images.pages().map_or(Vec::new(), |pages| pages.file().sums())
 }
 
 /// Covers every tensor and all metadata except the checksum itself.
@@ -179,7 +205,8 @@ fn checksum(meta: &Meta, tensors: &[(String, TensorView<'_>)]) -> Result<String,
     Ok(hasher.hex())
 }
 
-fn unpack(bytes: &[u8]) -> Result<DecodedData, String> {
+/// The data of a cache file, whose page files have names that begin with `stem`.
+fn unpack(bytes: &[u8], stem: &Path) -> Result<DecodedData, String> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     let json = header.metadata().as_ref().and_then(|m| m.get(META)).ok_or("it has no metadata")?;
     let meta: Meta = serde_json::from_str(json).map_err(|e| e.to_string())?;
@@ -196,12 +223,24 @@ fn unpack(bytes: &[u8]) -> Result<DecodedData, String> {
     let mut source = DecodedData { name, classes, notes, unreadable, ..DecodedData::default() };
     for ((split, names), groups) in Split::ALL.into_iter().zip(names).zip(groups) {
         let Some(names) = names else { continue };
-        let pixels = find(split, "pixels")?.to_vec();
+        let stride = height * width * channels;
+        let (pixels, bytes) = match find(split, "pages") {
+            Ok(sums) => {
+                let sums: Vec<Sum> = sums.as_chunks().0.to_vec();
+                let bytes = sums.len() * stride;
+                (Pixels::Pages(Paged::new(PageFile::open(path_of(stem, split), stride, sums)?)), bytes)
+            }
+            Err(_) => {
+                let pixels = find(split, "pixels")?.to_vec();
+                let bytes = pixels.len();
+                (Pixels::Memory(pixels), bytes)
+            }
+        };
         let labels: Vec<u32> = find(split, "labels")?.chunks_exact(4).map(word).collect();
         let origins = unpack_origins(find(split, "origins")?);
         let n = names.len();
         let grouped = groups.is_empty() || groups.len() == n;
-        if labels.len() != n || origins.len() != n || !grouped || pixels.len() != n * height * width * channels {
+        if labels.len() != n || origins.len() != n || !grouped || bytes != n * stride {
             return Err("its parts differ in length".into());
         }
         let images = Images { height, width, channels, pixels, labels, names };
@@ -283,7 +322,7 @@ mod tests {
         let files = [Some(names.map(file).to_vec()), None, None];
         let listing = Listing { name: "x".into(), classes: vec!["c".into()], files, ..Listing::default() };
         let options = crate::data::testing::options(dir.path(), 3);
-        for said in [listing.decode(&options, &|_, _| ()).err(), key_of(&listing).err()] {
+        for said in [listing.decode(&options, Keep::Memory, &|_, _| ()).err(), key_of(&listing).err()] {
             let said = said.unwrap().to_string();
             assert!(said.contains("1.png") && said.contains("read"), "{said}");
         }
@@ -314,7 +353,7 @@ mod tests {
         assert_eq!((is.len(), is.modified().unwrap()), (was.len(), was.modified().unwrap()));
         let after = load();
         assert_ne!(after.fingerprint, before.fingerprint);
-        assert_eq!(after.train.image(0)[0], 99);
+        assert_eq!(after.train.image(0).unwrap()[0], 99);
         std::fs::write(&path, bmp(10)).unwrap();
         assert_eq!(load().fingerprint, before.fingerprint, "only its name and its content may count");
     }

@@ -112,7 +112,7 @@ mod tests {
             height: 9,
             width: 9,
             channels: 1,
-            pixels: (0..162).map(|v| v as u8).collect(),
+            pixels: (0..162).map(|v| v as u8).collect::<Vec<u8>>().into(),
             labels: vec![0, 0],
             names: vec!["a".into(), "b".into()],
         };

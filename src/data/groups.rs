@@ -227,7 +227,7 @@ mod tests {
         for (i, (label, _)) in items.iter().enumerate() {
             let mut digest = [0; 16];
             digest[..8].copy_from_slice(&i.to_le_bytes());
-            part.push(&[0], Origin { digest, height: 1, width: 1 }, *label, i.to_string());
+            part.push(&[0], Origin { digest, height: 1, width: 1 }, *label, i.to_string()).unwrap();
         }
         part.groups = items.iter().map(|(_, group)| group.map(|g| g.to_string())).collect();
         part

@@ -3,6 +3,7 @@
 //! A [`layout`] reads a SPEC into a [`DecodedData`], [`cache`] keeps what was decoded, and [`split`] makes the
 //! [`Dataset`]. Its training, validation and test images never share a picture or a patient.
 
+mod ahead;
 pub mod alike;
 pub mod arrays;
 pub mod augment;
@@ -13,102 +14,32 @@ pub mod decode;
 pub mod descriptor;
 pub mod given;
 mod groups;
+mod images;
 pub mod layout;
 mod left_out;
+mod pages;
+mod source;
 pub mod split;
 pub mod store;
 pub mod summary;
 
+pub use ahead::Ahead;
 pub use alike::{Alike, alike};
-pub use bound::MAX_BYTES;
+pub use bound::{MAX_BYTES, RESIDENT_BYTES};
 pub use decode::png;
+pub use images::{Images, Pixels};
 pub use layout::{folder, manifest, npz, phantom};
 pub use left_out::LeftOut;
 pub(crate) use left_out::covered;
+pub use pages::{Keep, Paged, Paging};
+pub use source::{DecodedData, Origin, Part, Split};
 pub use summary::{Summary, inspect, inspect_beside};
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
-use layout::Spec;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-/// The decoded images of one split.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Images {
-    /// Rows of one image.
-    pub height: usize,
-    /// Columns of one image.
-    pub width: usize,
-    /// 1 (gray) or 3 (red, green, blue).
-    pub channels: usize,
-    /// The pixels: N × H × W × C bytes.
-    pub pixels: Vec<u8>,
-    /// The class of each image.
-    pub labels: Vec<u32>,
-    /// The path of each image relative to the root. Without files, its place, for example "train/17".
-    pub names: Vec<String>,
-}
-
-impl Images {
-    /// The number of images.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there are no images.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The bytes of one image.
-    pub fn stride(&self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    /// The bytes of image `i`.
-    pub fn image(&self, i: usize) -> &[u8] {
-        &self.pixels[i * self.stride()..(i + 1) * self.stride()]
-    }
-
-    /// How many images each of `classes` classes has.
-    pub fn class_counts(&self, classes: usize) -> Vec<usize> {
-        let mut counts = vec![0; classes];
-        for &label in &self.labels {
-            if let Some(c) = counts.get_mut(label as usize) {
-                *c += 1;
-            }
-        }
-        counts
-    }
-
-    /// The hash of sizes and pixels in order. Learning without labels depends on nothing else in the data.
-    pub fn fingerprint(&self) -> String {
-        let dims = [self.len(), self.height, self.width, self.channels];
-        let sized = dims.iter().fold(Hasher::new().part("wgslab images 1"), |h, d| h.part((*d as u64).to_le_bytes()));
-        sized.part(&self.pixels).hex()
-    }
-
-    /// Mean and standard deviation of each channel, with pixels as fractions of 255. Zeros if there are no images.
-    pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
-        let channels = self.channels.max(1);
-        // Integer sums are exact, so the result does not depend on how the work is divided.
-        let mut sums = vec![(0u64, 0u64); channels];
-        for pixel in self.pixels.chunks_exact(channels) {
-            for (s, &v) in sums.iter_mut().zip(pixel) {
-                s.0 += u64::from(v);
-                s.1 += u64::from(v) * u64::from(v);
-            }
-        }
-        let n = (self.pixels.len() / channels).max(1) as f64;
-        let moments = sums.iter().map(|&(sum, squares)| {
-            let mean = sum as f64 / n;
-            ((mean / 255.0) as f32, ((squares as f64 / n - mean * mean).max(0.0).sqrt() / 255.0) as f32)
-        });
-        moments.unzip()
-    }
-}
+use layout::{Found, Spec};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Images in three splits that share no picture.
 #[derive(Clone, Debug)]
@@ -169,6 +100,8 @@ pub struct LoadOptions {
     pub strict: bool,
     /// A folder for decoded data. None decodes each time.
     pub cache: Option<PathBuf>,
+    /// Which sets are kept in pages on disk. None keeps all in memory.
+    pub paging: Option<Paging>,
 }
 
 impl LoadOptions {
@@ -186,121 +119,6 @@ impl LoadOptions {
             return Err(Error::Usage("max_pixels is 0; it must be at least 1".into()));
         }
         Ok(())
-    }
-}
-
-/// The split that an image belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Split {
-    /// The images to learn from.
-    Train,
-    /// The images that choose among settings.
-    Val,
-    /// The images that results are reported on.
-    Test,
-}
-
-impl Split {
-    /// The splits, in the order of [`DecodedData::parts`].
-    pub const ALL: [Split; 3] = [Split::Train, Split::Val, Split::Test];
-
-    /// The name used in messages, files and image names.
-    pub fn name(self) -> &'static str {
-        ["train", "val", "test"][self as usize]
-    }
-
-    /// The split that a folder or a manifest names by `text`, in any case.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text.to_ascii_lowercase().as_str() {
-            "train" | "training" => Some(Split::Train),
-            "val" | "valid" | "validation" => Some(Split::Val),
-            "test" | "testing" => Some(Split::Test),
-            _ => None,
-        }
-    }
-}
-
-/// What is known about an image besides its stored pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// The digest of size and pixels before resizing. Equal digests mean the same picture.
-    pub digest: [u8; 16],
-    /// Rows before resizing.
-    pub height: u32,
-    /// Columns before resizing.
-    pub width: u32,
-}
-
-/// One split as read, before duplicates are dropped.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Part {
-    /// The decoded images.
-    pub images: Images,
-    /// The origin of each image.
-    pub origins: Vec<Origin>,
-    /// The group of each image, for example its patient. Splits never divide a group. Empty if the data has no groups.
-    pub groups: Vec<Option<String>>,
-}
-
-impl Part {
-    /// A part without images of the shape that `options` ask for.
-    pub fn empty(options: &LoadOptions) -> Self {
-        let (size, channels) = (options.store_size, options.channels);
-        let images = Images { height: size, width: size, channels, ..Images::default() };
-        Part { images, ..Part::default() }
-    }
-
-    /// Adds one image.
-    pub fn push(&mut self, pixels: &[u8], origin: Origin, label: u32, name: String) {
-        self.images.pixels.extend_from_slice(pixels);
-        self.images.labels.push(label);
-        self.images.names.push(name);
-        self.origins.push(origin);
-    }
-
-    /// The images at `indices`, in that order.
-    pub fn select(&self, indices: impl IntoIterator<Item = usize>) -> Self {
-        let Images { height, width, channels, .. } = self.images;
-        let images = Images { height, width, channels, ..Images::default() };
-        let mut out = Part { images, ..Part::default() };
-        for i in indices {
-            out.push(self.images.image(i), self.origins[i], self.images.labels[i], self.images.names[i].clone());
-            out.groups.extend(self.groups.get(i).cloned());
-        }
-        out
-    }
-}
-
-/// The result of a reader: the splits as the files have them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DecodedData {
-    /// A short name.
-    pub name: String,
-    /// Class names.
-    pub classes: Vec<String>,
-    /// Train, val and test. None if the files have no such split.
-    pub parts: [Option<Part>; 3],
-    /// Files that could not be decoded.
-    pub unreadable: Vec<LeftOut>,
-    /// How many files of each ending were found but are not read.
-    pub unread: BTreeMap<String, usize>,
-    /// Notes for the user on how the files were read, one for each line.
-    pub notes: Vec<String>,
-    /// How many pictures of each split have which form. The cache of decoded images does not keep it.
-    pub forms: [BTreeMap<decode::PixelForm, usize>; 3],
-}
-
-impl DecodedData {
-    /// The splits that there are, with their images.
-    pub fn parts_with_images(&self) -> impl Iterator<Item = (Split, &Images)> {
-        Split::ALL.into_iter().zip(&self.parts).filter_map(|(split, part)| Some((split, &part.as_ref()?.images)))
-    }
-
-    /// Puts the notes of the listing before the notes of the decoding.
-    fn noting(mut self, listed: Vec<String>) -> Self {
-        self.notes.splice(0..0, listed);
-        self
     }
 }
 
@@ -365,7 +183,7 @@ pub fn check(spec: &str, options: &LoadOptions, need: Need) -> Result<()> {
 }
 
 /// Whether the file or folder that `spec` names exists. Data without files does.
-pub fn is_there(spec: &str, data_root: &std::path::Path) -> Result<bool> {
+pub fn is_there(spec: &str, data_root: &Path) -> Result<bool> {
     Ok(Spec::find(spec, data_root)?.is_ok())
 }
 
@@ -377,12 +195,18 @@ pub(crate) fn read(
     progress: &dyn Fn(usize, usize),
 ) -> Result<(DecodedData, Option<cache::Fresh>)> {
     options.check()?;
-    let found = Spec::parse(spec, &options.data_root)?.open()?;
+    let found: Arc<dyn Found> = Spec::parse(spec, &options.data_root)?.open()?.into();
     bound::check(spec, found.images(), options)?;
     found.check(options, need)?;
-    let (source, fresh) = cache::through(|| found.key(), options, || found.decode(options, progress))?;
+    let paging = bound::paging(found.images(), options);
+    // Data without files is cached only where it is kept in pages; its SPEC says all of it.
+    let made = || paging.map(|_| Hasher::new().part("spec").part(spec));
+    let key = || Ok(found.key()?.or_else(made));
+    let (source, fresh) = cache::through(key, options, paging, |keep| found.decode(options, keep, progress))?;
+    source.tell_pages(&found, options);
     let mut source = found.told(source);
     source.notes.extend(left_out::note(&source.unreadable));
+    source.notes.extend(paging.map(|_| bound::note(found.images(), options)));
     Ok((source, fresh))
 }
 
@@ -403,6 +227,7 @@ pub(crate) mod testing {
             bit_depth: 16,
             strict: false,
             cache: None,
+            paging: None,
         }
     }
 
@@ -410,6 +235,7 @@ pub(crate) mod testing {
     pub fn write_png(path: &std::path::Path, seed: u64, size: usize) {
         let mut rng = crate::base::rng::Rng::new(seed, 0, 0);
         let pixels = (0..size * size * 3).map(|_| rng.below(256) as u8).collect();
+        let pixels = Pixels::Memory(pixels);
         let one =
             Images { height: size, width: size, channels: 3, pixels, labels: vec![0], names: vec![String::new()] };
         crate::base::files::write_atomic(path, &png(&one, 0).unwrap()).unwrap();
@@ -435,42 +261,5 @@ pub(crate) mod testing {
                 e.to_string()
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images_are_known_by_their_pixels_alone() {
-        let images = |pixels: [u8; 2], labels: [u32; 2]| Images {
-            height: 1,
-            width: 1,
-            channels: 1,
-            pixels: pixels.into(),
-            labels: labels.into(),
-            names: vec!["a".into(), "b".into()],
-        };
-        let one = images([1, 2], [0, 1]);
-        assert_eq!(one.fingerprint(), Images { names: Vec::new(), ..images([1, 2], [1, 0]) }.fingerprint());
-        assert_ne!(one.fingerprint(), images([2, 1], [0, 1]).fingerprint());
-        assert_ne!(one.fingerprint(), Images { width: 2, labels: vec![0], ..one.clone() }.fingerprint());
-    }
-
-    #[test]
-    fn statistics_are_per_channel() {
-        let images = Images {
-            height: 1,
-            width: 2,
-            channels: 3,
-            pixels: vec![0, 255, 51, 255, 255, 51],
-            labels: vec![0],
-            names: vec!["a".into()],
-        };
-        let (mean, std) = images.statistics();
-        assert_eq!(mean, [0.5, 1.0, 0.2]);
-        assert_eq!(std, [0.5, 0.0, 0.0]);
-        assert_eq!(Images::default().statistics().0, [0.0]);
     }
 }

@@ -204,7 +204,7 @@ pub fn assemble(source: DecodedData, options: &LoadOptions, need: Need) -> Resul
         }
         _ => {}
     }
-    let fingerprint = left_out::covered(fingerprint(&classes, [&train, &val, &test]), unreadable.iter());
+    let fingerprint = left_out::covered(fingerprint(&classes, [&train, &val, &test])?, unreadable.iter());
     let (dropped_duplicates, left_out) = (dropped, unreadable);
     Ok(Dataset { name, classes, train, val, test, dropped_duplicates, train_in_files, left_out, fingerprint, warnings })
 }
@@ -251,7 +251,7 @@ fn parted(train: &Part, chosen: &[bool]) -> (Part, Part) {
 
 /// The content address of classes, shapes, pixels and labels. Names are left out, because a renamed file trains the
 /// same.
-fn fingerprint(classes: &[String], splits: [&Images; 3]) -> String {
+fn fingerprint(classes: &[String], splits: [&Images; 3]) -> Result<String> {
     let mut hasher = Hasher::new().part("wgslab data 1");
     classes.iter().for_each(|c| hasher.update(c));
     for images in splits {
@@ -259,9 +259,9 @@ fn fingerprint(classes: &[String], splits: [&Images; 3]) -> String {
             hasher.update((dim as u64).to_le_bytes());
         }
         hasher.update(bytemuck::cast_slice::<u32, u8>(&images.labels));
-        hasher.update(&images.pixels);
+        images.hash(&mut hasher)?;
     }
-    hasher.hex()
+    Ok(hasher.hex())
 }
 
 #[cfg(test)]
@@ -276,9 +276,13 @@ mod tests {
         let options = LoadOptions { store_size: 1, ..options() };
         let mut part = Part::empty(&options);
         for &(v, label) in items {
-            part.push(&[v], Origin { digest: [v; 16], height: 1, width: 1 }, label, v.to_string());
+            part.push(&[v], Origin { digest: [v; 16], height: 1, width: 1 }, label, v.to_string()).unwrap();
         }
         part
+    }
+
+    fn bytes(images: &Images) -> Vec<u8> {
+        images.all().unwrap().into_owned()
     }
 
     fn options() -> LoadOptions {
@@ -303,9 +307,9 @@ mod tests {
         let train = [(1, 0), (2, 1), (3, 0), (4, 1), (1, 0), (5, 0), (5, 0)];
         let s = source(&train, Some(&[(3, 0), (9, 1), (8, 0)]), Some(&[(1, 0), (9, 1), (9, 1)]));
         let data = assemble(s, &options(), Need::Training).unwrap();
-        assert_eq!(data.train.pixels, [2, 4, 5, 5]);
-        assert_eq!(data.val.pixels, [3, 8]);
-        assert_eq!(data.test.pixels, [1, 9, 9]);
+        assert_eq!(bytes(&data.train), [2, 4, 5, 5]);
+        assert_eq!(bytes(&data.val), [3, 8]);
+        assert_eq!(bytes(&data.test), [1, 9, 9]);
         assert_eq!((data.dropped_duplicates, data.train_in_files), (4, 7));
     }
 
@@ -319,7 +323,7 @@ mod tests {
         let data = cut(1, 0.1).unwrap();
         assert_eq!(data.val.class_counts(2), [5, 15]);
         assert_eq!(data.train.len() + data.val.len(), 200);
-        assert!(data.val.pixels.iter().all(|v| !data.train.pixels.contains(v)));
+        assert!(bytes(&data.val).iter().all(|v| !bytes(&data.train).contains(v)));
         assert_eq!(data.fingerprint, cut(1, 0.1).unwrap().fingerprint);
         assert_ne!(data.fingerprint, cut(2, 0.1).unwrap().fingerprint);
         for fraction in [0.0, 1.0, -1.0, f32::NAN] {
@@ -332,7 +336,7 @@ mod tests {
         let train: Vec<(u8, u32)> = (0..100).map(|i| (i / 2, u32::from(i / 2 % 2))).collect();
         let data = assemble(source(&train, None, Some(&[(250, 0)])), &options(), Need::Training).unwrap();
         assert!(data.dropped_duplicates > 0);
-        assert!(data.val.pixels.iter().all(|v| !data.train.pixels.contains(v)));
+        assert!(bytes(&data.val).iter().all(|v| !bytes(&data.train).contains(v)));
     }
 
     #[test]
@@ -380,9 +384,9 @@ mod tests {
         };
         let one: &[(u8, u32)] = &[(1, 0), (1, 0)];
         let two: &[(u8, u32)] = &[(2, 1), (1, 0)];
-        assert_eq!(evaluate(of([None, None, Some(one)]), Split::Test).unwrap().test.pixels, [1, 1]);
-        assert_eq!(evaluate(of([None, Some(two), None]), Split::Val).unwrap().val.pixels, [2, 1]);
-        assert_eq!(evaluate(of([None, Some(two), Some(one)]), Split::Val).unwrap().val.pixels, [2]);
+        assert_eq!(bytes(&evaluate(of([None, None, Some(one)]), Split::Test).unwrap().test), [1, 1]);
+        assert_eq!(bytes(&evaluate(of([None, Some(two), None]), Split::Val).unwrap().val), [2, 1]);
+        assert_eq!(bytes(&evaluate(of([None, Some(two), Some(one)]), Split::Val).unwrap().val), [2]);
         assert!(
             complaint(evaluate(of([None, Some(one), Some(one)]), Split::Val)).contains("no validation image is left")
         );

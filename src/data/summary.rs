@@ -6,6 +6,7 @@ use crate::base::text::{CELL, counted, distinct};
 use crate::data::alike::{Alike, alike, looks_at, places};
 use crate::data::decode::PixelForm;
 use crate::data::{DecodedData, LeftOut, LoadOptions, Need, Split, left_out, read, split};
+use crate::tape::demand;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -85,6 +86,10 @@ pub struct Summary {
     pub store_size: usize,
     /// Channels as stored.
     pub channels: usize,
+    /// Bytes of all images as stored.
+    pub decoded_bytes: u64,
+    /// Whether a run would stream them from pages on disk, by `data.resident_bytes`.
+    pub streamed: bool,
     /// Mean of train by channel, in [0, 1].
     pub mean: Vec<f32>,
     /// Standard deviation of train by channel, in [0, 1].
@@ -124,7 +129,7 @@ pub fn inspect_beside(
         progress.step(done, "");
         Ok(())
     })?;
-    let (mean, std) = source.parts[0].as_ref().map(|p| p.images.statistics()).unwrap_or_default();
+    let (mean, std) = source.parts[0].as_ref().map(|p| p.images.statistics()).transpose()?.unwrap_or_default();
     let mut summary = Summary {
         name: source.name.clone(),
         classes: source.classes.clone(),
@@ -132,6 +137,8 @@ pub fn inspect_beside(
         image_sizes: sizes(&source),
         store_size: options.store_size,
         channels: options.channels,
+        decoded_bytes: source.parts_with_images().map(|(_, images)| (images.len() * images.stride()) as u64).sum(),
+        streamed: source.parts_with_images().any(|(_, images)| images.pages().is_some()),
         mean,
         std,
         duplicates: duplicates(&source),
@@ -297,6 +304,8 @@ impl fmt::Display for Summary {
                 unknown.join(", ")
             )?;
         }
+        let kept = if self.streamed { "streamed from pages on disk" } else { "held in memory and on the device" };
+        writeln!(f, "decoded: {}, {kept} (data.resident_bytes)", demand::size(self.decoded_bytes))?;
         writeln!(f, "train mean {:.4?}, standard deviation {:.4?}", self.mean, self.std)?;
         let d = &self.duplicates;
         writeln!(

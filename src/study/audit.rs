@@ -150,7 +150,7 @@ impl Job<'_> {
         let length = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         let lengths = rows.chunks_exact(width).map(length).collect();
         let evidence = Evidence { judged, probabilities, loss, near, shares, lengths };
-        let mut found = Audit::of((data, embedded), &labels, (by, alike), evidence, (wish, voters));
+        let mut found = Audit::of((data, embedded), &labels, (by, alike), evidence, (wish, voters))?;
         found.summary.weights_sha256 = weights_sha256;
         found.summary.seconds = since.elapsed().as_secs_f64();
         self.progress.done(&found.summary.told());

@@ -219,7 +219,7 @@ impl Mirror {
         let tapes = |batch: usize| Pass::tapes(job, eye, &[store], None, batch);
         let mut plans = job.compile(state, "evaluation.batch_size", batch, Sizes::from(1), &tapes)?;
         let plan = plans.pop().ok_or_else(|| Error::Failed("a pass has no plan".into()))?;
-        let pass = Pass::of(plan, (&store.name, weights), batch, Mirror::images(store));
+        let pass = Pass::of(plan, (store, weights), batch, Mirror::images(store));
         Ok(Mirror { pass, features: eye.backbone.features() })
     }
 

@@ -4,11 +4,12 @@ use super::config;
 use super::session::Job;
 use crate::base::Result;
 use crate::data::store::ImageStore;
-use crate::data::{self, Dataset, Images, LeftOut, LoadOptions, Need, Split};
+use crate::data::{self, Dataset, Images, LeftOut, LoadOptions, Need, Paging, Split};
 use crate::tape::State;
 use std::path::{Path, PathBuf};
 
 /// The training images of a dataset on the device, and nothing else: all that pretraining is given.
+#[derive(Clone)]
 pub(super) struct TrainImages {
     /// The dataset's name, for people.
     pub name: String,
@@ -34,6 +35,20 @@ pub(super) struct Loaded {
     pub test: ImageStore,
 }
 
+impl TrainImages {
+    /// The same with all images on the device, as recordings for an address have them.
+    pub fn resident(&self) -> TrainImages {
+        TrainImages { store: self.store.resident(), ..self.clone() }
+    }
+}
+
+impl Loaded {
+    /// The training, validation and test images.
+    pub fn stores(&self) -> [&ImageStore; 3] {
+        [&self.train.store, &self.val, &self.test]
+    }
+}
+
 /// How a config's datasets are read.
 pub(super) fn load_options(c: &config::Data, data_root: &Path, cache: Option<PathBuf>) -> LoadOptions {
     LoadOptions {
@@ -47,6 +62,7 @@ pub(super) fn load_options(c: &config::Data, data_root: &Path, cache: Option<Pat
         bit_depth: c.bit_depth,
         strict: c.strict,
         cache,
+        paging: None,
     }
 }
 
@@ -60,13 +76,21 @@ impl Job<'_> {
         Ok(data)
     }
 
+    /// Sets that pass `data.resident_bytes`, or half of the device's memory budget, are kept in pages.
     pub(super) fn load_options(&self) -> LoadOptions {
-        load_options(&self.config.data, self.data_root, Some(self.out.join("cache")))
+        let folder = self.out.join("cache");
+        let half = self.gpu.options().memory_budget_bytes.map_or(u64::MAX, |budget| budget / 2);
+        let paging = Paging { resident_bytes: self.config.data.resident_bytes.min(half), folder: folder.clone() };
+        LoadOptions { paging: Some(paging), ..load_options(&self.config.data, self.data_root, Some(folder)) }
     }
 
-    /// Puts images on the device, under the name of their split.
+    /// Puts images on the device, under the name of their split, or streams them where they are kept in pages.
     pub(super) fn upload(&self, name: &str, i: &Images, state: &mut State) -> Result<ImageStore> {
-        ImageStore::upload(self.gpu, state, name, &i.pixels, [i.height, i.channels], None)
+        let dims = [i.height, i.channels];
+        match i.pages() {
+            Some(pages) => ImageStore::streaming(self.gpu, name, (pages, i.len()), dims, None),
+            None => ImageStore::upload(self.gpu, state, name, &i.all()?, dims, None),
+        }
     }
 
     /// Decodes a dataset and puts its images on the device.
@@ -90,7 +114,7 @@ impl Job<'_> {
 
     fn train_images(&self, data: &Dataset) -> Result<TrainImages> {
         let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
-        let (m, s) = data.train.statistics();
+        let (m, s) = data.train.statistics()?;
         for i in 0..3 {
             mean[i] = m[i.min(m.len() - 1)];
             std[i] = s[i.min(s.len() - 1)].max(1e-3); // a constant image set has no spread to divide by
@@ -98,7 +122,7 @@ impl Job<'_> {
         let mut pages = State::new();
         let store = self.upload("train", &data.train, &mut pages)?;
         let left_out: Vec<LeftOut> = data.left_out.iter().filter(|f| f.split == Split::Train).cloned().collect();
-        let fingerprint = data::covered(data.train.fingerprint(), left_out.iter());
+        let fingerprint = data::covered(data.train.fingerprint()?, left_out.iter());
         Ok(TrainImages { name: data.name.clone(), fingerprint, left_out, resident: pages, store, mean, std })
     }
 
@@ -114,3 +138,6 @@ impl Job<'_> {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -222,11 +222,10 @@ impl Job<'_> {
         (state, weights): (&State, &str),
         (batch, told): (&mut usize, &dyn Fn(usize)),
     ) -> Result<Vec<f32>> {
-        let (stride, first) = (images.stride(), images.names.get(range.start).map_or("", String::as_str));
+        let first = images.names.get(range.start).map_or("", String::as_str);
         let (name, dims) = (format!("{first} and on,"), [images.height, images.channels]);
         let mut state = state.clone();
-        let pixels = &images.pixels[range.start * stride..range.end * stride];
-        let store = ImageStore::upload(self.gpu, &mut state, &name, pixels, dims, None)?;
+        let store = ImageStore::upload(self.gpu, &mut state, &name, &images.bytes(range)?, dims, None)?;
         while *batch > 1 && !self.fits(&state, &Pass::tapes(self, eye, &[&store], None, *batch)?)? {
             *batch /= 2;
         }

@@ -232,7 +232,7 @@ mod tests {
             let set = job.load(&grid[1].spec).unwrap();
             let (train, given) = (&set.data.train, grid[1].given(&set.data, job.data_root).unwrap().train);
             let bright = |i: usize| {
-                let mean = train.image(i).iter().map(|&v| f64::from(v)).sum::<f64>() / train.stride() as f64;
+                let mean = train.image(i).unwrap().iter().map(|&v| f64::from(v)).sum::<f64>() / train.stride() as f64;
                 mean > 90.0
             };
             let wrong: Vec<usize> = (0..24).filter(|&i| given[i] != train.labels[i]).collect();

@@ -2,12 +2,13 @@
 
 use super::config::{NoiseSeed, ValidationLabels};
 use super::grid::Cell;
-use crate::base::Result;
 use crate::base::hash::Hasher;
+use crate::base::{Error, Result};
 use crate::data::given::GivenFile;
 use crate::data::{Dataset, Images};
 use crate::noise::Corrupted;
-use crate::noise::corrupt::{Made, Pixels, Source};
+use crate::noise::corrupt::{Made, Pixels, Shown, Source};
+use std::borrow::Cow;
 use std::path::Path;
 
 /// A label for each training image, which is learnt from, and for each validation image, by which epochs are compared.
@@ -48,34 +49,31 @@ impl Cell {
         let of_file = |images: &Images| file.as_ref().map(|f| f.of(images, data)).transpose();
         match self.validation {
             ValidationLabels::Clean => {
-                Ok(Labels { train: self.corrupted(&made, data, train, of_file(train)?)?, ..clean })
+                Ok(Labels { train: self.corrupted(&made, data, &[train], of_file(train)?)?, ..clean })
             }
             ValidationLabels::Noisy => {
                 if let Some(file) = file.as_ref().filter(|f| f.lacks(train).is_none()) {
                     file.lacks(val).map_or(Ok(()), |name| Err(file.without_validation(name)))?;
                 }
-                // The pixels may be gigabytes: they are joined for a kind that looks at them, and for no other.
-                let joined = |of: fn(&Images) -> &[u8]| [of(train), of(val)].concat();
-                let pixels = if made.reads_pixels() { joined(|images| &images.pixels) } else { Vec::new() };
-                let labels = [&train.labels[..], &val.labels].concat();
                 let names = [&train.names[..], &val.names].concat();
-                let [height, width, channels] = [train.height, train.width, train.channels];
-                let both = Images { height, width, channels, pixels, labels, names };
-                let mut train_labels = self.corrupted(&made, data, &both, of_file(&both)?)?;
+                let both = of_file(&Images { names, ..Images::default() })?;
+                let mut train_labels = self.corrupted(&made, data, &[train, val], both)?;
                 let val = train_labels.split_off(train.len());
                 Ok(Labels { train: train_labels, val })
             }
         }
     }
 
-    fn corrupted(&self, made: &Made, data: &Dataset, images: &Images, given: Option<Vec<u32>>) -> Result<Vec<u32>> {
-        let pixels = Pixels { bytes: &images.pixels, shape: [images.height, images.width, images.channels] };
+    fn corrupted(&self, made: &Made, data: &Dataset, splits: &[&Images], given: Option<Vec<u32>>) -> Result<Vec<u32>> {
+        let Images { height, width, channels, .. } = *splits[0];
+        let pixels = Pixels { bytes: &InTurn(splits), shape: [height, width, channels] };
+        let labels = splits.iter().map(|images| &images.labels[..]).collect::<Vec<_>>().concat();
         // No kind so far asks for features. The study would have to decide whose they are.
         made.corrupt(&Corrupted {
             pixels: made.reads_pixels().then_some(pixels),
             class_names: &data.classes,
             given: given.as_deref(),
-            ..Corrupted::of(&images.labels, data.classes.len(), self.noise_rate, self.mixed_seed())
+            ..Corrupted::of(&labels, data.classes.len(), self.noise_rate, self.mixed_seed())
         })
     }
 
@@ -84,6 +82,27 @@ impl Cell {
         self.noise_kind.filter(|kind| !kind.has_rate())?;
         let bytes = |labels: &[u32]| -> Vec<u8> { labels.iter().flat_map(|l| l.to_le_bytes()).collect() };
         Some(Hasher::new().part(bytes(&labels.train)).part(bytes(&labels.val)).short())
+    }
+}
+
+/// The images of one split, then those of the next.
+#[derive(Debug)]
+struct InTurn<'a>(&'a [&'a Images]);
+
+impl Shown for InTurn<'_> {
+    fn length(&self) -> usize {
+        self.0.iter().map(|images| images.len() * images.stride()).sum()
+    }
+
+    fn image(&self, i: usize, _: usize) -> Result<Cow<'_, [u8]>> {
+        let mut i = i;
+        for images in self.0 {
+            match i.checked_sub(images.len()) {
+                Some(later) => i = later,
+                None => return images.image(i),
+            }
+        }
+        Err(Error::Failed("an image is asked for that no split has".into()))
     }
 }
 
@@ -139,7 +158,7 @@ mod tests {
         let (data, dir) = (data(), tempfile::tempdir().unwrap());
         let rows = |noise: &str| {
             let kind = ("pair_flip".parse().unwrap(), Some(0.4));
-            crate::study::noisy::noisy_labels(&config(noise), (SPEC, dir.path()), kind, 0, &|_, _| ()).unwrap()
+            crate::study::noisy::noisy_labels(&config(noise), (SPEC, dir.path(), dir.path()), kind, 0, &|_, _| ()).unwrap()
         };
         let human = config(
             "kinds = [\"given\"]\nrates = []\nvalidation = \"noisy\"\ngiven.file = \"l.csv\"\ngiven.column = \"given\"",

@@ -32,6 +32,8 @@ pub struct Planned {
     pub largest_batch: usize,
     /// The training images that there are.
     pub images: usize,
+    /// Whether they stream from pages on disk instead of being on the device.
+    pub streamed: bool,
     /// Its memory.
     pub promise: Promise,
     /// The same with `run.recompute`, where the config does not set it.
@@ -56,6 +58,8 @@ pub(super) struct Outline<'a> {
     pub micro_batch: Option<(String, usize)>,
     /// The training images that there are.
     pub images: usize,
+    /// See [`Planned::streamed`].
+    pub streamed: bool,
     /// What it records for a step of so many.
     pub tapes: &'a dyn Fn(usize) -> Result<Vec<Tape>>,
 }
@@ -63,7 +67,7 @@ pub(super) struct Outline<'a> {
 impl Planned {
     /// Of a stage whose recordings of its batch fit, over `state` and what it still lacks.
     pub(super) fn of(job: &Job<'_>, outline: Outline<'_>, fitting: &[Schedule], state: &State) -> Result<Planned> {
-        let Outline { name, batch_key, batch: (batch, most), sizes, micro_batch, images, tapes } = outline;
+        let Outline { name, batch_key, batch: (batch, most), sizes, micro_batch, images, streamed, tapes } = outline;
         let again = |t: &Tape| job.schedule_by(t, true);
         let again = (!job.config.run.recompute).then(|| tapes(batch)?.iter().map(again).collect::<Result<Vec<_>>>());
         Ok(Planned {
@@ -73,6 +77,7 @@ impl Planned {
             micro_batch,
             largest_batch: job.largest_batch(state, (batch, most), sizes, tapes)?,
             images,
+            streamed,
             promise: Promise::of(job, fitting, state),
             recomputed: again.transpose()?.map(|schedules| Promise::of(job, &schedules, state)),
             binding_bytes: job.gpu.caps().binding_bytes,

@@ -6,7 +6,7 @@ use super::dataset::load_options;
 use super::grid::{AskedNoise, single};
 use super::results::LabelRow;
 use crate::base::{ConfusionMatrix, Result};
-use crate::data::{self, Images, Need};
+use crate::data::{self, Images, LoadOptions, Need, Paging};
 use crate::noise::realised_rate;
 use std::path::Path;
 
@@ -30,15 +30,18 @@ pub struct NoisyLabels {
 }
 
 /// The labels of the training images of `spec` after noise, those that `wgslab train` with the same config, noise and seed
-/// learns from, and of the validation images where `noise.validation` is "noisy". `progress` is told (done, total) images while files are decoded.
+/// learns from, and of the validation images where `noise.validation` is "noisy". `progress` is told (done, total)
+/// images while files are decoded. `pages` is a folder for a set that memory is not to hold.
 pub fn noisy_labels(
     config: &Config,
-    (spec, data_root): (&str, &Path),
+    (spec, data_root, pages): (&str, &Path, &Path),
     noise: AskedNoise,
     seed: u64,
     progress: &dyn Fn(usize, usize),
 ) -> Result<NoisyLabels> {
-    let data = data::load_for(spec, &load_options(&config.data, data_root, None), Need::Learning, progress)?;
+    let paging = Paging { resident_bytes: config.data.resident_bytes, folder: pages.to_path_buf() };
+    let options = LoadOptions { paging: Some(paging), ..load_options(&config.data, data_root, None) };
+    let data = data::load_for(spec, &options, Need::Learning, progress)?;
     let cell = single(config, spec, noise, seed)?;
     let given = cell.given(&data, data_root)?;
     let noisy_val = config.noise.validation == ValidationLabels::Noisy;
@@ -76,7 +79,8 @@ mod tests {
             let cell = &crate::study::grid::cells(job.config)[0];
             let learnt = read_labels(&run_folder(job.out, &cell.name).join("labels.csv")).unwrap();
             let kind = "pair_flip".parse().unwrap();
-            let made = noisy_labels(job.config, (spec, job.data_root), (kind, Some(0.4)), 0, &|_, _| {}).unwrap();
+            let made =
+                noisy_labels(job.config, (spec, job.data_root, job.out), (kind, Some(0.4)), 0, &|_, _| {}).unwrap();
             assert_eq!(made.rows, learnt);
             let wrong: u64 = (0..3).map(|c| made.counts[c][(c + 1) % 3]).sum();
             assert!(wrong > 10 && wrong as f64 / 60.0 == made.realised_rate, "{:?}", made.counts);

@@ -16,10 +16,10 @@ use std::sync::atomic::Ordering;
 pub(super) struct Pass {
     plan: Plan,
     batch: usize,
+    store: ImageStore,
     /// Which images, in the order of the rows.
     rows: Vec<u32>,
-    /// Whose images they are, and whose weights, for people.
-    images: String,
+    /// Whose weights, for people.
     weights: String,
 }
 
@@ -55,16 +55,22 @@ impl Pass {
         let mut plans = job.compile(state, "evaluation.batch_size", batch, Sizes::from(1), &tapes)?.into_iter();
         let pass = |store: &ImageStore| {
             let plan = plans.next().ok_or_else(|| Error::Failed("a pass has no plan".into()))?;
-            Ok(Pass::of(plan, (&store.name, weights), batch.min(store.count), (0..store.count as u32).collect()))
+            Ok(Pass::of(plan, (store, weights), batch.min(store.count), (0..store.count as u32).collect()))
         };
         let passes = stores.into_iter().map(pass).collect::<Result<Vec<_>>>()?;
         passes.try_into().map_err(|_| Error::Failed("a pass is missing".into()))
     }
 
-    /// A pass of `plan`, which takes `batch` images a step, over the images `rows`. `images` says whose they are and
-    /// `weights` whose the parameters are, for people.
-    pub fn of(plan: Plan, (images, weights): (&str, &str), batch: usize, rows: Vec<u32>) -> Pass {
-        Pass { plan, batch, rows, images: images.to_string(), weights: weights.to_string() }
+    /// A pass of `plan`, which takes `batch` images a step, over the images `rows` of `store`. `weights` says whose the
+    /// parameters are, for people.
+    pub fn of(plan: Plan, (store, weights): (&ImageStore, &str), batch: usize, rows: Vec<u32>) -> Pass {
+        Pass { plan, batch, store: store.clone(), rows, weights: weights.to_string() }
+    }
+
+    /// The images of the step that begins with row `start`. The last is filled up with copies of the first image.
+    fn step(&self, start: usize) -> Vec<u32> {
+        let whole = (start..start + self.batch).map(|i| self.rows.get(i).or(self.rows.first()).copied());
+        whole.flatten().collect()
     }
 
     /// A row of logits for each image of the split, in order.
@@ -87,24 +93,27 @@ impl Pass {
         self.read(job, [LOGITS, FEATURES], &|_| ())
     }
 
-    /// The last batch is filled up with copies of the first image, whose rows are dropped.
+    /// The rows of the copies that fill up the last batch are dropped.
     fn read<const N: usize>(&self, job: &Job<'_>, outputs: [&str; N], told: &dyn Fn(usize)) -> Result<[Vec<f32>; N]> {
         let mut all = [const { Vec::new() }; N];
         let count = self.rows.len();
+        let ahead = self.store.steps((0..count).step_by(self.batch).map(|start| self.step(start)))?;
         for start in (0..count).step_by(self.batch) {
             if job.stop.load(Ordering::Relaxed) {
                 let what = "stopped while evaluating; the same command goes on from the last checkpoint";
                 return Err(Error::TryAgain(what.into()));
             }
-            let whole = (start..start + self.batch).map(|i| self.rows.get(i).or(self.rows.first()).copied());
-            let indices: Vec<u32> = whole.flatten().collect();
-            self.plan.run(job.gpu, &Feed::new().input("indices", &indices))?;
+            let (indices, images) = (self.step(start), ahead.next(&|note| job.progress.note(note))?);
+            let mut feed = Feed::new().input("indices", &indices);
+            images.iter().for_each(|images| images.feed(&mut feed, 0..self.batch, &|_| true));
+            self.plan.run(job.gpu, &feed)?;
             for (rows, name) in all.iter_mut().zip(outputs) {
                 let mut new = self.plan.read_f32(job.gpu, name)?;
                 let width = new.len() / self.batch;
                 new.truncate((count - start) * width);
                 if let Some(at) = new.iter().position(|v| !v.is_finite()) {
-                    let (v, i, images, weights) = (new[at], self.rows[start + at / width], &self.images, &self.weights);
+                    let (v, i, images, weights) =
+                        (new[at], self.rows[start + at / width], &self.store.name, &self.weights);
                     return Err(Error::Failed(format!(
                         "evaluation gives {v} for {images} image {i}: {weights} are damaged or training went astray; a smaller \
                          lr, a longer warm-up or other weights to start from may help"

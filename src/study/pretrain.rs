@@ -91,16 +91,16 @@ pub(super) fn schedules(job: &Job<'_>, images: &TrainImages, method: &Pretrained
     let mut all = steps(job, images, method, seed)?;
     let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
     let batch = batch_for(method, images.store.count)?;
-    for tape in Mirror::tapes(job, &eye, &images.store, at_once(method, batch))? {
+    for tape in Mirror::tapes(job, &eye, &images.store.resident(), at_once(method, batch))? {
         all.push(job.schedule(&tape)?);
     }
     Ok(all)
 }
 
-/// The schedules of its steps.
+/// The schedules of its steps, with all images on the device: where they are streamed, the bits are the same.
 fn steps(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Vec<Schedule>> {
-    let batch = batch_for(method, images.store.count)?;
-    let recorded = record(job, images, method, seed, batch)?;
+    let (batch, images) = (batch_for(method, images.store.count)?, images.resident());
+    let recorded = record(job, &images, method, seed, batch)?;
     recorded.iter().flat_map(|r| &r.tapes).map(|(t, _)| job.schedule(t)).collect()
 }
 
@@ -160,7 +160,21 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
     let task = &Unlabelled { job, name: &name, method, steps: batches.steps(), columns, mirror };
     let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
     let (name, phase, address) = (name.clone(), Phase::Pretrain, made.address.clone());
-    let stage = Stage { job, name, phase, folder, address, seed, batches, turns, limit, task, optimization };
+    let stage_images = Some(&images.store);
+    let stage = Stage {
+        job,
+        name,
+        phase,
+        folder,
+        address,
+        seed,
+        batches,
+        images: stage_images,
+        turns,
+        limit,
+        task,
+        optimization,
+    };
     let done = locked(folder, || {
         if let Some(done) = finished(folder, made)? {
             return Ok(done); // by another process, meanwhile
@@ -291,6 +305,7 @@ pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, see
         sizes,
         micro_batch: micro_batch(method, batch).map(|micro| (method.micro_batch_key.clone(), micro)),
         images: count,
+        streamed: images.store.streamed.is_some(),
         tapes: &tapes,
     };
     Planned::of(job, planned, &fitting, state)

@@ -25,6 +25,7 @@ use super::settings::probe_settings;
 use super::start::{Start, backbone_metadata};
 use crate::base::{Error, Result};
 use crate::data::Split;
+use crate::data::store::ImageStore;
 use crate::nn::{Mode, Params, checkpoint};
 use crate::tape::{Schedule, State, Tape, Type};
 pub(super) use logistic::{Linear, Rows};
@@ -35,8 +36,8 @@ use std::time::Instant;
 
 /// The schedules of the plans that a probe runs.
 pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<Schedule>> {
-    let (stores, eye) = ([&set.train.store, &set.val, &set.test], Eye::of(job, set, cell)?);
-    let tapes = Pass::tapes(job, &eye, &stores, None, job.config.evaluation.batch_size)?;
+    let (resident, eye) = (set.stores().map(ImageStore::resident), Eye::of(job, set, cell)?);
+    let tapes = Pass::tapes(job, &eye, &resident.each_ref(), None, job.config.evaluation.batch_size)?;
     let mut all = tapes.iter().map(|t| job.schedule(t)).collect::<Result<Vec<_>>>()?;
     if cell.protocol == Protocol::Linear {
         let (width, classes) = (eye.backbone.features(), set.data.classes.len());
@@ -151,7 +152,7 @@ impl<'a> Probe<'a> {
         let x = t.input("x", Type::f32([2, data.channels, data.image_size, data.image_size]))?;
         eye.backbone.forward(&mut t, &mut params, "backbone.", x, Mode::Eval)?;
         params.fill(job.gpu, &mut state, cell.seed)?;
-        let stores = [&set.train.store, &set.val, &set.test];
+        let stores = set.stores();
         let weights = format!("the weights of {}", cell.name);
         let passes = Pass::each(job, &eye, stores, (&state, &weights), None)?;
         let [train, val, test] = passes.map(|pass| pass.features(job));

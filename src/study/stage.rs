@@ -20,6 +20,7 @@ use super::turns::{COMMON, Plans};
 use crate::base::rng::Rng;
 use crate::base::text::counted;
 use crate::base::{Error, Result, files, seal};
+use crate::data::store::ImageStore;
 use crate::device::Gpu;
 use crate::nn::checkpoint::{self, Checkpoint};
 use crate::nn::micro::is_scratch;
@@ -52,6 +53,8 @@ pub(super) struct Stage<'a> {
     pub seed: u64,
     pub optimization: Optimization,
     pub batches: Batches,
+    /// The images that steps take; none of a stage without.
+    pub images: Option<&'a ImageStore>,
     /// The turns of a step, each with the columns of its ring: the first is the loss, the last the flag of its guard.
     pub turns: Vec<(Turn, Vec<String>)>,
     /// Steps after which the stage ends, within an epoch too; none where its epochs say it. Rates are those of its epochs.

@@ -26,6 +26,7 @@ use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::text::counted;
 use crate::base::{Error, Result, files};
 use crate::data::augment::StoreViews;
+use crate::data::store::ImageStore;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Mode, Params, Recipe, checkpoint};
 use crate::noise::learn::{Batch, Epoch, EpochPlan, Known, Learner, informed};
@@ -181,16 +182,18 @@ fn batches(job: &Job<'_>, learning: &Learning, set: &Loaded) -> Result<Batches> 
     Ok(Batches { images, whole, last: job.config.training.last_batch })
 }
 
-/// The schedules of the plans that a cell runs: the passes of its evaluation, then the training steps.
+/// The schedules of the plans that a cell runs: the passes of its evaluation, then the training steps. All images are on the
+/// device in them: where they are streamed, the bits are the same.
 pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<Schedule>> {
-    let (c, classes, train) = (job.config, set.data.classes.len(), &set.train);
+    let (c, classes, train) = (job.config, set.data.classes.len(), set.train.resident());
     let learning = c.learning_of(&cell.method)?;
-    let (stores, mut tapes) = ([&train.store, &set.val, &set.test], Vec::new());
+    let (resident, mut tapes) = (set.stores().map(ImageStore::resident), Vec::new());
+    let stores = resident.each_ref();
     for eye in eyes(job, set, cell, learning.learner.as_ref())? {
         tapes.extend(Pass::tapes(job, &eye, &stores, Some(classes), c.evaluation.batch_size)?);
     }
     for batch in batches(job, &learning, set)?.sizes() {
-        tapes.extend(record(job, train, cell, classes, batch)?.into_iter().flat_map(|r| r.tapes).map(|t| t.0));
+        tapes.extend(record(job, &train, cell, classes, batch)?.into_iter().flat_map(|r| r.tapes).map(|t| t.0));
     }
     tapes.iter().map(|t| job.schedule(t)).collect()
 }
@@ -313,8 +316,7 @@ impl<'a> Ready<'a> {
         let mut state = set.resident.clone();
         let recorded = record(job, &set.train, cell, classes, batches.whole)?;
         let record = |b| record(job, &set.train, cell, classes, b);
-        let (stores, eyes) =
-            ([&set.train.store, &set.val, &set.test], eyes(job, set, cell, learning.learner.as_ref())?);
+        let (stores, eyes) = (set.stores(), eyes(job, set, cell, learning.learner.as_ref())?);
         let eval = Pass::batch(job, &stores);
         let passes = |batch| {
             let of = |eye: &Eye| Pass::tapes(job, eye, &stores, Some(classes), batch);
@@ -360,6 +362,7 @@ impl<'a> Ready<'a> {
             address: address.to_string(),
             seed: cell.seed,
             batches: self.batches,
+            images: Some(&self.task.set.train.store),
             turns: self.turns.clone(),
             limit: None,
             task: &self.task,

@@ -9,6 +9,7 @@ use super::stage::order;
 use super::turns::scalar;
 use crate::base::Result;
 use crate::data::augment::{Augmentation, StoreViews, Told};
+use crate::data::store::ImageStore;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Backbone, Mode, Optimizer, Params, Recipe, Views};
 use crate::tape::{Feed, Plan, State, Tape, Type, Var};
@@ -39,7 +40,7 @@ impl Job<'_> {
         let plain = of(mean, std).plain(&mut tape, &images.store, wanted, out)?;
         // Whole, at their own size and not normalized, they are their bytes over 255.
         let bytes = of([0.0; 3], [1.0; 3]).plain(&mut tape, &images.store, wanted, size as u32)?;
-        let read = self.values(tape, &[plain, bytes], &state, (&indices, epoch), &Own::default())?;
+        let read = self.values((tape, inner.store), &[plain, bytes], &state, (&indices, epoch), &Own::default())?;
         shown.images(&read[0]);
         for turn in method.method.turns() {
             let (seen, drawn) = self.turn((&method, &turn, at), &inner, &indices, (&mut state, &mut params))?;
@@ -88,7 +89,7 @@ impl Job<'_> {
         vars.extend(made.iter().flat_map(|m| [m.aligned].into_iter().chain(m.told.iter().map(|t| t.values))));
         params.fill(self.gpu, state, at.seed)?;
         state.insert_missing(self.gpu, &tape.state_types())?;
-        let mut read = self.values(tape, &vars, state, (indices, at.epoch), &own)?.into_iter();
+        let mut read = self.values((tape, inner.store), &vars, state, (indices, at.epoch), &own)?.into_iter();
         let seen = read.by_ref().take(passes).collect();
         let told = |m: &Made| Some((read.next()?, m.told.iter().map(|t| t.columns).zip(read.by_ref()).collect()));
         Ok((seen, made.iter().map_while(told).collect()))
@@ -97,7 +98,7 @@ impl Job<'_> {
     /// Runs a tape and reads these values of it, each with its shape.
     fn values(
         &self,
-        mut tape: Tape,
+        (mut tape, store): (Tape, &ImageStore),
         vars: &[Var],
         state: &State,
         (indices, epoch): (&[u32], usize),
@@ -117,6 +118,8 @@ impl Job<'_> {
             feed = feed.input("indices", indices);
         }
         feed.inputs.extend(own.0.iter().filter(|o| named(o.0)).map(|(n, b)| (*n, b.as_slice())));
+        let images = store.steps(std::iter::once(indices.to_vec()))?.next(&|note| self.progress.note(note))?;
+        images.iter().for_each(|images| images.feed(&mut feed, 0..indices.len(), &named));
         let plan = Plan::new(self.gpu, schedule.clone(), state)?;
         plan.run(self.gpu, &feed)?;
         dims.into_iter().enumerate().map(|(i, d)| Ok((d, plan.read_f32(self.gpu, &format!("seen{i}"))?))).collect()

@@ -167,6 +167,11 @@ impl Tape {
         Ok(v)
     }
 
+    /// The input of that name, if there is one so far.
+    pub fn known_input(&self, name: &str) -> Option<Var> {
+        self.inputs.iter().find(|i| i.0 == name).map(|i| i.1)
+    }
+
     /// A named scalar; the same name gives the same slot.
     pub fn scalar(&mut self, name: &str) -> Result<Scalar> {
         let var = match self.scalars_var {

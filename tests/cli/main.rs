@@ -79,7 +79,7 @@ fn write(dir: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
 
 /// A gray PNG whose pixels depend on `seed`.
 fn png(seed: u8) -> Vec<u8> {
-    let pixels = (0..64u8).map(|i| i.wrapping_mul(seed.wrapping_add(3))).collect();
+    let pixels = (0..64u8).map(|i| i.wrapping_mul(seed.wrapping_add(3))).collect::<Vec<u8>>().into();
     let images =
         wgslab::data::Images { height: 8, width: 8, channels: 1, pixels, labels: vec![0], names: vec![String::new()] };
     wgslab::data::png(&images, 0).unwrap()

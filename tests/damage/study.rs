@@ -176,7 +176,7 @@ fn write_data(data: &Path) {
             for i in 0..n {
                 let mut rng = Rng::new(label as u64, n as u32, i);
                 let shade = 60 * label;
-                let pixels = (0..12 * 12 * 3).map(|_| (shade + rng.below(150)) as u8).collect();
+                let pixels = (0..12 * 12 * 3).map(|_| (shade + rng.below(150)) as u8).collect::<Vec<u8>>().into();
                 let labels = vec![0];
                 let one = Images { height: 12, width: 12, channels: 3, pixels, labels, names: vec![String::new()] };
                 std::fs::write(folder.join(format!("{i}.png")), wgslab::data::png(&one, 0).unwrap()).unwrap();

@@ -12,7 +12,7 @@ use wgslab::base::hash::sha256;
 use wgslab::base::progress::Silent;
 use wgslab::base::{Error, Result, Shape, seal};
 use wgslab::data::npz::Archive;
-use wgslab::data::{DecodedData, LoadOptions, Split, cache};
+use wgslab::data::{DecodedData, Keep, LoadOptions, Split, cache};
 use wgslab::device::tune::Table;
 use wgslab::nn::{
     self,
@@ -41,9 +41,10 @@ pub fn read_cache(desk: &Desk, bytes: &[u8]) -> Result<()> {
     static DUE: OnceLock<DecodedData> = OnceLock::new();
     let due = DUE.get_or_init(|| {
         let archive = Archive::open(&desk.file("a.npz", &seeds::npz()[0].file())).unwrap();
-        archive.decode(&options, &|_, _| ()).unwrap()
+        archive.decode(&options, Keep::Memory, &|_, _| ()).unwrap()
     });
-    let through = || cache::through(|| Ok(Some(wgslab::base::hash::Hasher::new())), &options, || Ok(due.clone()));
+    let key = || Ok(Some(wgslab::base::hash::Hasher::new()));
+    let through = || cache::through(key, &options, None, |_| Ok(due.clone()));
     if !folder.exists() {
         let (_, fresh) = through()?;
         return fresh.unwrap().keep();

@@ -13,13 +13,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wgslab::base::{Error, Result};
-use wgslab::data::MAX_BYTES;
 use wgslab::data::decode::MAX_PIXELS;
 use wgslab::data::decode::{ImageFile, Listing};
 use wgslab::data::given::GivenFile;
 use wgslab::data::layout::{Spec, fetal};
 use wgslab::data::npz::Archive;
-use wgslab::data::{DecodedData, LoadOptions, manifest};
+use wgslab::data::{DecodedData, Keep, LoadOptions, Pixels, RESIDENT_BYTES, manifest};
 use wgslab::device::{Gpu, GpuOptions};
 
 pub struct Reader {
@@ -71,7 +70,8 @@ impl Desk {
             bit_depth: 16,
             strict: false,
             max_pixels: MAX_PIXELS,
-            max_bytes: MAX_BYTES,
+            max_bytes: RESIDENT_BYTES,
+            paging: None,
         }
     }
 }
@@ -244,7 +244,7 @@ fn read_given(desk: &Desk, name: &str, column: &str, bytes: &[u8]) -> Result<()>
 
 fn read_npz(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let archive = Archive::open(&desk.file("a.npz", bytes))?;
-    consistent(&archive.decode(&desk.options(1 + 2 * (bytes.len() % 2)), &|_, _| ())?);
+    consistent(&archive.decode(&desk.options(1 + 2 * (bytes.len() % 2)), Keep::Memory, &|_, _| ())?);
     Ok(())
 }
 
@@ -252,7 +252,7 @@ fn read_npz(desk: &Desk, bytes: &[u8]) -> Result<()> {
 fn consistent(source: &DecodedData) {
     for part in source.parts.iter().flatten() {
         let images = &part.images;
-        assert_eq!(images.pixels.len(), images.len() * images.stride());
+        assert!(matches!(&images.pixels, Pixels::Memory(all) if all.len() == images.len() * images.stride()));
         assert_eq!((images.names.len(), part.origins.len()), (images.len(), images.len()));
     }
 }
@@ -262,7 +262,7 @@ fn read_picture(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let entry = ImageFile { path, name: "a.png".into(), label: 0, group: None };
     let (name, classes) = ("set".to_string(), vec!["a".to_string()]);
     let listing = Listing { name, classes, files: [Some(vec![entry]), None, None], ..Default::default() };
-    let source = listing.decode(&desk.options(1 + 2 * (bytes.len() % 2)), &|_, _| ())?;
+    let source = listing.decode(&desk.options(1 + 2 * (bytes.len() % 2)), Keep::Memory, &|_, _| ())?;
     consistent(&source);
     match source.unreadable.first() {
         Some(why) => Err(Error::Data(why.to_string())),

@@ -49,6 +49,7 @@ pub fn weights(o: usize, n: usize, out: usize) -> (usize, Vec<f64>) {
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let op = cast::<CropResize>(op);
     let [size, channels, out] = [op.size, op.channels, op.out].map(|v| v as usize);
+    let (x, held) = if op.held { (&x[..x.len() - 1], Some(&x[x.len() - 1].u)) } else { (x, None) };
     let pages = &x[1..x.len() - usize::from(op.crop.is_some())];
     let stride = (size * size * channels).div_ceil(4) * 4;
     let images: Vec<Vec<u8>> = pages
@@ -65,10 +66,13 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let (mut pairs, mut told) = (Vec::new(), Vec::new());
     let mut most = 1;
     for &index in &x[0].u {
-        let sample = (index as usize).min(images.len() - 1);
+        let (sample, place) = match held {
+            Some(held) => (index, held.iter().position(|&h| h == index).unwrap()),
+            None => (index.min(images.len() as u32 - 1), (index as usize).min(images.len() - 1)),
+        };
         let window = op.crop.map(|c| {
             let scalars = &x[x.len() - 1].f;
-            draw(&c, size, sample as u32, scalars[c.draws.epoch as usize] as u32)
+            draw(&c, size, sample, scalars[c.draws.epoch as usize] as u32)
         });
         let (left, top, width, height, mirror) = window.unwrap_or((0, 0, size, size, false));
         told.extend([left, top, width, height, usize::from(mirror)].map(|v| v as f64));
@@ -81,7 +85,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
             for (dy, wy) in down.iter().enumerate() {
                 for (dx, wx) in across.iter().enumerate() {
                     let pixel = (top + y0 + dy) * size + left + x0 + dx;
-                    let v = images[sample][pixel * channels + channel] as f64 / 255.0;
+                    let v = images[place][pixel * channels + channel] as f64 / 255.0;
                     value += wy * wx * v;
                     brightest = brightest.max(v);
                 }

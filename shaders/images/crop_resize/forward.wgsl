@@ -16,6 +16,17 @@ struct Params {
 //@ for told in 0..TOLD
 @group(0) @binding(5) var<storage, read_write> told: array<f32>;
 //@ end
+//@ for held in 0..HELD
+// The index of each image in the pages, which hold only some.
+@group(0) @binding($AT) var<storage, read> held: array<u32>;
+
+// Where a sample lies. The images nearly always lie in the order of the indices.
+fn place_of(sample: u32, b: u32) -> u32 {
+    var place = min(b, p.count - 1u);
+    for (var i = 0u; i < p.count && held[place] != sample; i++) { place = i; }
+    return place;
+}
+//@ end
 
 struct Window { left: u32, top: u32, width: u32, height: u32, mirror: bool }
 
@@ -36,9 +47,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let group = group_index(wid, groups);
     let b = group / p.chunks;
     if (b >= p.batch) { return; }
+    //@ for all in 0..1-HELD
     let sample = min(indices[b], p.count - 1u);
     if (sample / p.images_per_page != p.page) { return; }
     let base = (sample % p.images_per_page) * p.words;
+    //@ end
+    //@ for held in 0..HELD
+    let sample = indices[b];
+    let place = place_of(sample, b);
+    if (place / p.images_per_page != p.page) { return; }
+    let base = (place % p.images_per_page) * p.words;
+    //@ end
     let w = window(sample);
     //@ for told in 0..TOLD
     // Columns as TOLD in src/kernels/images/crop_resize.rs has them.
@@ -72,6 +91,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
                 //@ end
             }
         }
+        //@ for held in 0..HELD
+        total *= f32(held[place] == sample); // a sample that is not held becomes no number
+        //@ end
         let v = sum * (1.0 / (255.0 * total));
         //@ for c in 0..C
         y[(b * $C + $c) * plane + i] = v[$c];

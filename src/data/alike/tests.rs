@@ -30,7 +30,7 @@ fn part(pictures: &[(Vec<f32>, u32)], prefix: &str) -> Part {
         let pixels: Vec<u8> = levels.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect();
         let digest = crate::base::hash::sha256(&pixels).as_bytes()[..16].try_into().unwrap();
         let origin = Origin { digest, height: SIZE as u32, width: SIZE as u32 };
-        part.push(&pixels, origin, *label, format!("{prefix}/{i}"));
+        part.push(&pixels, origin, *label, format!("{prefix}/{i}")).unwrap();
     }
     part
 }

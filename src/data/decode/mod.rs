@@ -10,14 +10,14 @@
 //! know.
 
 use crate::base::{Error, Result};
-use crate::data::{DecodedData, Images, LeftOut, LoadOptions, Origin, Part, Split};
+use crate::data::{DecodedData, Images, Keep, LeftOut, LoadOptions, Origin, Part, Split};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 mod blocks;
@@ -185,25 +185,27 @@ type Decoded = (usize, Vec<picture::Remark>, Option<String>, PixelForm);
 impl Listing {
     /// Decodes every file and lists those that cannot be decoded, with the reason. A file that cannot be read is an error. The caller adds the notes of the
     /// listing, because they are not about the pixels, which the cache keeps.
-    pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
+    pub fn decode(
+        &self,
+        options: &LoadOptions,
+        keep: Keep<'_>,
+        progress: &dyn Fn(usize, usize),
+    ) -> Result<DecodedData> {
         let total = self.files.iter().flatten().map(Vec::len).sum();
         let mut source =
             DecodedData { name: self.name.clone(), classes: self.classes.clone(), ..DecodedData::default() };
         let (mut done, mut notes, gate) = (0, notes::Notes::default(), picture::Gate::default());
         for ((split, entries), slot) in Split::ALL.into_iter().zip(&self.files).zip(&mut source.parts) {
             let Some(entries) = entries else { continue };
-            let (part, mut patients) = (slot.insert(Part::empty(options)), Vec::new());
+            let (part, mut patients) = (slot.insert(Part::begin(options, split, keep)?), Vec::new());
             let first = firsts(entries);
             let mut ended: Vec<Result<Decoded, String>> = Vec::with_capacity(entries.len());
             let one = |i: usize, resizer: &mut Resizer| -> Result<Option<Result<_, String>>> {
                 if first[i] != i {
                     return Ok(None);
                 }
-                let (path, limit) = (&entries[i].path, picture::Limit::new(options.max_pixels, &gate));
-                // A file that cannot be read now may be read another time, so it is not one that cannot be decoded.
-                let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
-                let kind = picture::Kind::of_ending(path);
-                match picture::read(&bytes, kind, options.channels, options.bit_depth, &limit) {
+                let limit = picture::Limit::new(options.max_pixels, &gate); // until it is stored
+                match opened(&entries[i].path, options, &limit)? {
                     Ok(o) => Ok(Some(Ok((o.raw.store(options, resizer)?, o.remarks, o.patient, o.form)))),
                     Err(reason) => Ok(Some(Err(reason))),
                 }
@@ -212,13 +214,17 @@ impl Listing {
                 let entry = &entries[i];
                 let read = match result? {
                     Some(Ok(((pixels, origin), remarks, patient, form))) => {
-                        part.push(&pixels, origin, entry.label, entry.name.clone());
+                        part.push(&pixels, origin, entry.label, entry.name.clone())?;
                         Ok((part.images.len() - 1, remarks, patient, form))
                     }
-                    None => ended[first[i]].clone().inspect(|(at, ..)| {
-                        let (pixels, origin) = (part.images.image(*at).to_vec(), part.origins[*at]);
-                        part.push(&pixels, origin, entry.label, entry.name.clone());
-                    }),
+                    None => {
+                        let again = ended[first[i]].clone();
+                        if let Ok((at, ..)) = &again {
+                            let (pixels, origin) = (part.images.image(*at)?.into_owned(), part.origins[*at]);
+                            part.push(&pixels, origin, entry.label, entry.name.clone())?;
+                        }
+                        again
+                    }
                     Some(Err(reason)) => Err(reason),
                 };
                 match &read {
@@ -244,6 +250,31 @@ impl Listing {
         source.notes.extend(notes.lines(options));
         Ok(source)
     }
+
+    /// The pixels of image `at` of a split, those `left_out` not counted.
+    pub(super) fn decode_one(
+        &self,
+        options: &LoadOptions,
+        (split, at): (Split, usize),
+        left_out: &[LeftOut],
+    ) -> Result<Vec<u8>> {
+        let lost: HashSet<&str> = left_out.iter().filter(|l| l.split == split).map(|l| l.name.as_str()).collect();
+        let entries = self.files[split as usize].iter().flatten();
+        let Some(entry) = entries.filter(|e| !lost.contains(e.name.as_str())).nth(at) else {
+            return Err(Error::Failed(format!("{} has no {} image {at}", self.name, split.name())));
+        };
+        let gate = picture::Gate::default();
+        let read = opened(&entry.path, options, &picture::Limit::new(options.max_pixels, &gate))?;
+        let read = read.map_err(|reason| Error::Data(format!("{}: {reason}", entry.path.display())))?;
+        Ok(read.raw.store(options, &mut Resizer::new())?.0)
+    }
+}
+
+/// Reads and opens a picture file; the inner error is why it cannot be decoded. A file that cannot be read now may be read
+/// another time, so it is not one that cannot be decoded.
+fn opened(path: &Path, options: &LoadOptions, limit: &picture::Limit<'_>) -> Result<Result<picture::Opened, String>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
+    Ok(picture::read(&bytes, picture::Kind::of_ending(path), options.channels, options.bit_depth, limit))
 }
 
 /// For each entry, the first entry that names the same file, by any path. A short list can name one large picture tens
@@ -260,7 +291,7 @@ fn firsts(entries: &[ImageFile]) -> Vec<usize> {
 /// Image `i`, resized to a square of `size` pixels with 1 or 3 channels: size × size × channels bytes.
 pub fn resized(images: &Images, i: usize, size: usize, channels: usize, resizer: &mut Resizer) -> Result<Vec<u8>> {
     let (height, width) = (images.height, images.width);
-    let raw = Raw { height, width, channels: images.channels, pixels: images.image(i).to_vec() };
+    let raw = Raw { height, width, channels: images.channels, pixels: images.image(i)?.into_owned() };
     raw.convert(channels).resize(size, resizer)
 }
 
@@ -269,7 +300,7 @@ pub fn png(images: &Images, i: usize) -> Result<Vec<u8>> {
     let color = if images.channels == 1 { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };
     let mut out = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut out);
-    image::ImageEncoder::write_image(encoder, images.image(i), images.width as u32, images.height as u32, color)
+    image::ImageEncoder::write_image(encoder, &images.image(i)?, images.width as u32, images.height as u32, color)
         .map_err(|e| Error::Failed(format!("a PNG could not be written: {e}")))?;
     Ok(out)
 }

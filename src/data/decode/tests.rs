@@ -324,7 +324,7 @@ fn a_set_tells_each_kind_of_remark_once() {
         ..Listing::default()
     };
     let options = crate::data::testing::options(dir.path(), 1);
-    let source = listing.decode(&options, &|_, _| ()).unwrap();
+    let source = listing.decode(&options, Keep::Memory, &|_, _| ()).unwrap();
     assert_eq!(source.unreadable.len(), 1);
     let told = source.notes.join("\n");
     assert_eq!(source.notes.len(), 4, "{told}");
@@ -334,11 +334,11 @@ fn a_set_tells_each_kind_of_remark_once() {
     }
     assert!(told.contains("3 images are 16-bit files using only the levels 0 to 4095 of 65535"), "{told}");
     assert!(told.contains("data.bit_depth = 12") && told.contains("the first is deep0.png"), "{told}");
-    let scaled = listing.decode(&LoadOptions { bit_depth: 12, ..options.clone() }, &|_, _| ()).unwrap();
+    let scaled = listing.decode(&LoadOptions { bit_depth: 12, ..options.clone() }, Keep::Memory, &|_, _| ()).unwrap();
     assert!(scaled.notes.join("\n").contains("read as 12 bits"), "{:?}", scaled.notes);
-    let white = |s: &DecodedData| s.parts[0].as_ref().unwrap().images.pixels.iter().copied().max().unwrap();
-    let deep = |s: &DecodedData| s.parts[0].as_ref().unwrap().images.image(1).iter().copied().max().unwrap();
+    let white = |s: &DecodedData| s.parts[0].as_ref().unwrap().images.all().unwrap().iter().copied().max().unwrap();
+    let deep = |s: &DecodedData| s.parts[0].as_ref().unwrap().images.image(1).unwrap().iter().copied().max().unwrap();
     assert!(white(&scaled) > 200 && deep(&scaled) > 200 && deep(&source) < 16);
-    let dark = listing.decode(&LoadOptions { bit_depth: 10, ..options }, &|_, _| ()).unwrap();
+    let dark = listing.decode(&LoadOptions { bit_depth: 10, ..options }, Keep::Memory, &|_, _| ()).unwrap();
     assert_eq!(dark.unreadable.len(), 4);
 }

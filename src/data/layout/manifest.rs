@@ -100,8 +100,8 @@ fn wrong_header(table: &Table<'_>) -> String {
 mod tests {
     use super::*;
     use crate::data::layout::table::FEW;
-    use crate::data::load;
     use crate::data::testing::{complaint, options, write_png};
+    use crate::data::{Keep, load};
 
     #[test]
     fn rows_become_splits_with_numbers_in_order() {
@@ -249,7 +249,7 @@ mod tests {
         let path = dir.path().join("m.csv");
         let of = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            list(&path).unwrap().decode(&options(dir.path(), 1), &|_, _| ()).unwrap()
+            list(&path).unwrap().decode(&options(dir.path(), 1), Keep::Memory, &|_, _| ()).unwrap()
         };
         let since = std::time::Instant::now();
         let rows = |n: usize| "d/1.png,b\nd/../d/0.png,a\n".repeat(n);
@@ -260,7 +260,10 @@ mod tests {
         assert!(since.elapsed() < 40 * once, "{:?} for 801 rows, {once:?} for 3", since.elapsed());
         let (two, many) = (&two.parts[0].as_ref().unwrap().images, &many.parts[0].as_ref().unwrap().images);
         assert_eq!((many.len(), &many.labels[..3], &many.names[2][..]), (801, &[0, 1, 0][..], "d/../d/0.png"));
-        assert!((0..801).all(|i| many.image(i) == two.image(i % 2)) && two.image(0) != two.image(1));
+        assert!(
+            (0..801).all(|i| many.image(i).unwrap() == two.image(i % 2).unwrap())
+                && two.image(0).unwrap() != two.image(1).unwrap()
+        );
         let bad = of("path,label\nd/bad.png,a\nd/0.png,a\nd/bad.png,b\n").unreadable;
         assert!(bad.len() == 2 && bad[0].to_string() == bad[1].to_string(), "{bad:?}");
     }

@@ -8,7 +8,7 @@
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, nearest};
 use crate::data::decode::Listing;
-use crate::data::{DecodedData, LoadOptions, Need, cache, groups};
+use crate::data::{DecodedData, Keep, LeftOut, LoadOptions, Need, Split, cache, groups};
 use std::path::{Path, PathBuf};
 
 mod official;
@@ -79,7 +79,7 @@ enum Open {
 type OpenPath = fn(&Path) -> Result<Box<dyn Found>>;
 
 /// A dataset that a layout found, before any image is decoded.
-pub(super) trait Found {
+pub(super) trait Found: Send + Sync {
     /// How many images it has, those of all splits together.
     fn images(&self) -> usize;
 
@@ -89,12 +89,20 @@ pub(super) trait Found {
     /// The key of the cache of decoded images. None if the data is not to be cached.
     fn key(&self) -> Result<Option<Hasher>>;
 
-    /// Decodes every image.
-    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData>;
+    /// Decodes every image. The pixels go where `keep` says.
+    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Fn(usize, usize)) -> Result<DecodedData>;
+
+    /// Decodes image `at` of a split again, those that could not be decoded not counted, which are `left_out`. `take` is given
+    /// its place and its pixels, and those of any other image of the split that is decoded on the way.
+    fn again(&self, options: &LoadOptions, at: (Split, usize), left_out: &[LeftOut], take: &mut Take<'_>)
+    -> Result<()>;
 
     /// Adds notes that are not about the pixels. The decoded images may come from the cache.
     fn told(&self, source: DecodedData) -> DecodedData;
 }
+
+/// Takes an image that was decoded again: its place in its split, and its pixels.
+pub(super) type Take<'a> = dyn FnMut(usize, &[u8]) -> Result<()> + Send + 'a;
 
 /// Turns a list of image files into what a layout found.
 fn files(listing: Result<Listing>) -> Result<Box<dyn Found>> {
@@ -114,8 +122,18 @@ impl Found for Listing {
         cache::key_of(self).map(Some)
     }
 
-    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
-        Listing::decode(self, options, progress)
+    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
+        Listing::decode(self, options, keep, progress)
+    }
+
+    fn again(
+        &self,
+        options: &LoadOptions,
+        at: (Split, usize),
+        left_out: &[LeftOut],
+        take: &mut Take<'_>,
+    ) -> Result<()> {
+        take(at.1, &self.decode_one(options, at, left_out)?)
     }
 
     fn told(&self, source: DecodedData) -> DecodedData {

@@ -130,7 +130,7 @@ mod tests {
             assert_eq!(data.classes, DOWNLOAD.classes);
             assert_eq!((data.train.len(), data.val.len(), data.test.len()), (18, 9, 9));
             assert_eq!(data.test.names[8], "CRC-VAL-HE-7K/TUM/TUM-0.tif");
-            assert_eq!(data.test.image(8), &tiff(36)[tiff(36).len() - 192..], "pixels as they are");
+            assert_eq!(data.test.image(8).unwrap(), &tiff(36)[tiff(36).len() - 192..], "pixels as they are");
             let has = |text: &str| data.warnings.iter().any(|n| n.contains(text));
             assert!(has("does not name patients") && has("27 in train, 9 in test; the whole download has 100000"));
         }

@@ -4,6 +4,9 @@
 //! that fits wins, its place is uniform; else the centre. Without a crop the window is the whole image. The filter is
 //! bilinear with antialias, as PyTorch's `interpolate`, but nothing is rounded to bytes. Images are bytes and have no
 //! gradient. Shaders: shaders/images/crop_resize/.
+//!
+//! The pages hold all images, image i in place i, or, with `held`, some: an input says which image lies in which place. What
+//! is drawn for an image follows its index and not its place, so both give the same bits.
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Kernel, Piece, groups_1d};
@@ -26,8 +29,8 @@ pub struct RandomCrop {
     pub flip: f32,
 }
 
-/// Inputs: indices u32 [B], one or more pages u32 [..] of packed images, and, with a crop, the scalars.
-/// Output: f32 [B, channels, out, out].
+/// Inputs: indices u32 [B], one or more pages u32 [..] of packed images, with a crop the scalars, and, with `held`, the index of
+/// each image in the pages, u32 [images]. Output: f32 [B, channels, out, out]; of an image that is not held, not a number.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct CropResize {
     /// How the window is drawn; the whole image when `None`.
@@ -42,6 +45,9 @@ pub struct CropResize {
     pub images_per_page: u32,
     /// Whether a second output tells the window that was drawn for each sample: f32 [B, columns of [`TOLD`]].
     pub told: bool,
+    /// Whether the pages hold only some images, which an input names.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// What a told op tells of a sample, and in how many columns: left, top, width and height of the window in stored pixels, and
@@ -90,7 +96,7 @@ impl CropResize {
 
     /// How many of the inputs are pages.
     fn pages(&self, x: &[Type]) -> usize {
-        x.len().saturating_sub(1 + usize::from(self.crop.is_some()))
+        x.len().saturating_sub(1 + usize::from(self.crop.is_some()) + usize::from(self.held))
     }
 
     /// How many images the pages hold.
@@ -125,7 +131,9 @@ impl Op for CropResize {
         let bad = |what: String| Err(Error::shape("crop_resize", what));
         let (pages, words) = (self.pages(x), self.words());
         if pages == 0 {
-            return bad("needs indices, a page at least and, with a random crop, the scalars".into());
+            return bad(
+                "needs indices, a page at least, with a random crop the scalars, and the images that are held".into()
+            );
         }
         if !matches!(self.channels, 1 | 3) || self.size == 0 || self.out == 0 || self.images_per_page == 0 {
             return bad(format!("{self:?} must have 1 or 3 channels, and no size of 0"));
@@ -149,6 +157,13 @@ impl Op for CropResize {
                 ));
             }
         }
+        if let Some(&held) = x.last().filter(|_| self.held) {
+            held.expect_dtype("crop_resize", "held", DType::U32)?;
+            let (named, count) = (held.shape.vector("crop_resize", "held")?, self.count(x));
+            if named != count {
+                return bad(format!("{named} held images are named, and the pages have {count}"));
+            }
+        }
         if self.told && self.crop.is_none() {
             return bad("tells what was drawn, and nothing is; give it a random crop".into());
         }
@@ -168,8 +183,10 @@ impl Op for CropResize {
             let mut buffers = vec![Slot::In(0), Slot::In(1 + page), Slot::Out(0)];
             buffers.extend(self.crop.map(|_| Slot::In(1 + pages)));
             buffers.extend(self.told.then_some(Slot::Out(1)));
-            let kernel =
-                Kernel::new(name, "portable", pieces).with("C", self.channels).with("TOLD", u32::from(self.told));
+            let at = buffers.len() as u32 + 1;
+            buffers.extend(self.held.then_some(Slot::In(e.x.len() - 1)));
+            let kernel = Kernel::new(name, "portable", pieces).with("C", self.channels);
+            let kernel = kernel.with("TOLD", u32::from(self.told)).with("HELD", u32::from(self.held)).with("AT", at);
             e.launch(kernel, &buffers, &params, grid);
         }
         Ok(())
@@ -194,7 +211,7 @@ pub fn cases() -> Vec<Case> {
                 [size, channels, out]: [u32; 3],
                 pages: [usize; 2]| {
         let [count, images_per_page] = pages;
-        let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32, told };
+        let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32, told, held: false };
         // One index past the end now and then: it must be clamped, not read.
         let mut inputs = vec![(Type::u32([batch]), Fill::Below(count as u32 + 1))];
         for first in (0..count).step_by(images_per_page) {
@@ -219,5 +236,31 @@ pub fn cases() -> Vec<Case> {
         case("crops in gray", (crop(1, [0.08, 1.0]), false), 9, [28, 1, 33], [4, 4]),
         case("crops that shrink", (crop(2, [0.5, 1.0]), false), 4, [37, 3, 7], [4, 4]),
         case("no window fits", (thin, true), 3, [11, 3, 8], [2, 2]),
+        // In the order of the pages, in another, and one twice.
+        held("whole, of the held", None, &[70_000, 3, 9, 12], &[70_000, 3, 9, 12], [7, 3, 9]),
+        held(
+            "crops of the held, two pages",
+            crop(3, [0.3, 1.0]),
+            &[4, 9, 4, 1, 70_000],
+            &[9, 1, 4, 70_000],
+            [13, 1, 8],
+        ),
     ]
+}
+
+/// Images `indices` of those that `held` names, three a page.
+fn held(
+    name: &'static str,
+    crop: Option<RandomCrop>,
+    indices: &[u32],
+    held: &[u32],
+    [size, channels, out]: [u32; 3],
+) -> Case {
+    let op = CropResize { crop, size, channels, out, images_per_page: 3, told: crop.is_some(), held: true };
+    let named = |words: &[u32]| (Type::u32([words.len()]), Fill::Words(words.to_vec()));
+    let mut inputs = vec![named(indices)];
+    inputs.extend(held.chunks(3).map(|page| (Type::u32([page.len() * op.words()]), Fill::Bytes)));
+    inputs.extend(crop.map(|_| (Type::f32([SCALARS]), Fill::Values(vec![3.0]))));
+    inputs.push(named(held));
+    Case::new(name, op, inputs)
 }

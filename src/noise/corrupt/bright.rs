@@ -36,16 +36,16 @@ impl Kind for Bright {
     fn corrupt(&self, on: &Corrupted<'_>) -> Result<Vec<u32>> {
         let (pixels, present) = (on.pixels()?, on.present());
         let flip = |(i, &label): (usize, &u32)| {
-            let image = pixels.image(i);
+            let image = pixels.image(i)?;
             let mean = image.iter().map(|&v| f64::from(v)).sum::<f64>() / image.len() as f64;
             let mut rng = Rng::new(on.seed, STREAM, i as u64);
             if mean <= f64::from(self.above) || f64::from(rng.uniform()) >= on.rate {
-                return label;
+                return Ok(label);
             }
             let at = present.iter().position(|&c| c == label).unwrap_or(0);
-            present[(at + present.len() - 1) % present.len()]
+            Ok(present[(at + present.len() - 1) % present.len()])
         };
-        Ok(on.labels.iter().enumerate().map(flip).collect())
+        on.labels.iter().enumerate().map(flip).collect()
     }
 
     fn reads_pixels(&self) -> bool {

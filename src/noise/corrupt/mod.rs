@@ -11,7 +11,7 @@ mod space;
 mod testing;
 
 pub use listed::NoiseKind;
-pub use sample::{Corrupted, Features, Pixels};
+pub use sample::{Corrupted, Features, Pixels, Shown};
 pub use space::fisher;
 
 use crate::base::{Error, Result};
@@ -192,15 +192,15 @@ mod tests {
     #[test]
     fn what_a_kind_needs_and_does_not_get_is_named() {
         let labels = [0, 1, 0, 1];
-        let bytes = [9, 200, 30, 40];
+        let bytes = vec![9, 200, 30, 40];
         let kind: NoiseKind = "bright".parse().unwrap();
         let made = of_defaults(kind);
         let e = made.corrupt(&Corrupted::of(&labels, 2, 1.0, 0)).unwrap_err();
         assert!(e.exit_code() == 2 && e.to_string().contains("pixels"), "{e}");
-        let pixels = |bytes| Some(Pixels { bytes, shape: [1, 1, 1] });
-        let on = Corrupted { pixels: pixels(&bytes), ..Corrupted::of(&labels, 2, 1.0, 0) };
+        let (bytes, three) = (&bytes, &bytes[1..].to_vec());
+        let on = Corrupted { pixels: Some(Pixels { bytes, shape: [1, 1, 1] }), ..Corrupted::of(&labels, 2, 1.0, 0) };
         assert_eq!(made.corrupt(&on).unwrap(), [0, 0, 0, 1], "only the image that is brighter than 128 may change");
-        let e = made.corrupt(&Corrupted { pixels: pixels(&bytes[1..]), ..on }).unwrap_err();
+        let e = made.corrupt(&Corrupted { pixels: Some(Pixels { bytes: three, shape: [1, 1, 1] }), ..on }).unwrap_err();
         assert!(e.to_string().contains("3 bytes of pixels do not make 4 images"), "{e}");
     }
 

@@ -4,6 +4,8 @@
 use super::STREAM;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
+use std::borrow::Cow;
+use std::fmt::Debug;
 
 /// The labels to corrupt, with everything that a kind may read.
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +32,28 @@ pub struct Corrupted<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Pixels<'a> {
     /// The pixels: samples × height × width × channels.
-    pub bytes: &'a [u8],
+    pub bytes: &'a dyn Shown,
     /// Height, width, channels.
     pub shape: [usize; 3],
+}
+
+/// Bytes that may be elsewhere than in memory.
+pub trait Shown: Debug {
+    /// How many there are.
+    fn length(&self) -> usize;
+
+    /// The bytes of image `i`, of `stride` bytes each.
+    fn image(&self, i: usize, stride: usize) -> Result<Cow<'_, [u8]>>;
+}
+
+impl Shown for Vec<u8> {
+    fn length(&self) -> usize {
+        self.len()
+    }
+
+    fn image(&self, i: usize, stride: usize) -> Result<Cow<'_, [u8]>> {
+        Ok(Cow::Borrowed(&self[i * stride..(i + 1) * stride]))
+    }
 }
 
 /// A vector for each sample, in their order.
@@ -46,9 +67,8 @@ pub struct Features<'a> {
 
 impl Pixels<'_> {
     /// The bytes of image `i`.
-    pub fn image(&self, i: usize) -> &[u8] {
-        let stride: usize = self.shape.iter().product();
-        &self.bytes[i * stride..(i + 1) * stride]
+    pub fn image(&self, i: usize) -> Result<Cow<'_, [u8]>> {
+        self.bytes.image(i, self.shape.iter().product())
     }
 }
 
@@ -121,9 +141,9 @@ impl<'a> Corrupted<'a> {
             )));
         }
         let n = labels.len();
-        if let Some(p) = self.pixels.filter(|p| p.bytes.len() != n * p.shape.iter().product::<usize>()) {
+        if let Some(p) = self.pixels.filter(|p| p.bytes.length() != n * p.shape.iter().product::<usize>()) {
             let [height, width, channels] = p.shape;
-            let bytes = p.bytes.len();
+            let bytes = p.bytes.length();
             return Err(Error::Failed(format!(
                 "{bytes} bytes of pixels do not make {n} images of {height} × {width} × {channels}"
             )));

@@ -22,7 +22,7 @@ impl Space {
             Some(f) => (f.values.iter().map(|&v| f64::from(v)).collect(), f.width),
             None => {
                 let pixels = on.pixels()?;
-                let values: Vec<f64> = (0..n).flat_map(|i| blocks(&pixels, i)).collect();
+                let values = (0..n).map(|i| blocks(&pixels, i)).collect::<Result<Vec<_>>>()?.concat();
                 let width = values.len() / n.max(1);
                 (values, width)
             }
@@ -63,8 +63,9 @@ pub fn fisher([a, b]: [&[f64]; 2], spreads: [f64; 2]) -> f64 {
 }
 
 /// The mean of each block of an image, for each channel.
-fn blocks(pixels: &Pixels<'_>, i: usize) -> Vec<f64> {
-    let (image, [height, width, channels]) = (pixels.image(i), pixels.shape);
+fn blocks(pixels: &Pixels<'_>, i: usize) -> Result<Vec<f64>> {
+    let (shown, [height, width, channels]) = (pixels.image(i)?, pixels.shape);
+    let image: &[u8] = &shown;
     let (rows, columns) = (height.min(BLOCKS), width.min(BLOCKS));
     let mut means = Vec::with_capacity(rows * columns * channels);
     for row in 0..rows {
@@ -77,7 +78,7 @@ fn blocks(pixels: &Pixels<'_>, i: usize) -> Vec<f64> {
             }
         }
     }
-    means
+    Ok(means)
 }
 
 /// Part `i` of `n` nearly equal parts of 0 to `length`.
@@ -105,7 +106,7 @@ mod tests {
         // 32 × 18 pixels of two channels: blocks of two rows, and of one or two columns.
         let byte = |i: usize| ((i / 2 % 18) * 10 + i % 2) as u8;
         let bytes: Vec<u8> = (0..32 * 18 * 2).map(byte).collect();
-        let means = blocks(&Pixels { bytes: &bytes, shape: [32, 18, 2] }, 0);
+        let means = blocks(&Pixels { bytes: &bytes, shape: [32, 18, 2] }, 0).unwrap();
         assert_eq!(means.len(), 16 * 16 * 2);
         assert_eq!(means[..4], [0.0, 1.0, 10.0, 11.0], "columns 0 and 1 stand alone");
         assert_eq!(means[14..16], [75.0, 76.0], "columns 7 and 8 are one block");

@@ -166,7 +166,7 @@ impl Audit {
         (features, alike): (String, Alike),
         evidence: Evidence,
         (wish, voters): (&AuditWish, usize),
-    ) -> Audit {
+    ) -> Result<Audit> {
         let (classes, n) = (data.classes.len(), labels.len());
         let judged: Vec<usize> = (0..n).filter(|&i| evidence.judged[i]).collect();
         let given: Vec<u32> = judged.iter().map(|&i| labels[i]).collect();
@@ -217,7 +217,7 @@ impl Audit {
             neighbours: evidence.near.iter().map(|n| n.len().min(voters)).max().unwrap_or(0),
             seed: wish.seed,
             wgslab: env!("CARGO_PKG_VERSION"),
-            data_fingerprint: fingerprint(&data),
+            data_fingerprint: fingerprint(&data)?,
             left_out: data.unreadable.clone(),
             weights_sha256: None,
             seconds: 0.0,
@@ -232,7 +232,7 @@ impl Audit {
             off_topic,
             off_topic_above,
         };
-        Audit { rows, summary, embedded, data, near: evidence.near }
+        Ok(Audit { rows, summary, embedded, data, near: evidence.near })
     }
 
     /// Writes `suspects.csv`.
@@ -324,13 +324,13 @@ impl Described<'_> {
 }
 
 /// The address of what an audit looks at.
-fn fingerprint(data: &DecodedData) -> String {
+fn fingerprint(data: &DecodedData) -> Result<String> {
     let mut all = Hasher::new().part("wgslab audit 1");
     data.classes.iter().for_each(|class| all.update(class));
     for (split, images) in data.parts_with_images() {
         all.update(split.name());
         all.update(bytemuck::cast_slice::<u32, u8>(&images.labels));
-        all.update(images.fingerprint());
+        all.update(images.fingerprint()?);
     }
-    covered(all.hex(), data.unreadable.iter())
+    Ok(covered(all.hex(), data.unreadable.iter()))
 }

@@ -44,6 +44,7 @@ impl<'a> Pictures<'a> {
         let pixels = decode::resized(&part.images, at, side, part.images.channels, &mut Resizer::new())?;
         let name = part.images.names[at].clone();
         let channels = part.images.channels;
+        let pixels = pixels.into();
         let one = Images { height: side, width: side, channels, pixels, labels: vec![0], names: vec![name.clone()] };
         let image = picture(&data::png(&one, 0)?, &name);
         Ok(format!("<figure class=\"{class}\" title=\"{}\">{image}{lines}</figure>\n", escape(&name)))

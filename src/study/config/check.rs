@@ -23,6 +23,13 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     if !(1..=1 << 40).contains(&d.max_pixels) {
         return mistake("data.max_pixels", format!("is {}; use a whole number from 1 to {}", d.max_pixels, 1u64 << 40));
     }
+    if !(0..=1 << 50).contains(&d.resident_bytes) {
+        let (bytes, most) = (d.resident_bytes, 1u64 << 50);
+        return mistake(
+            "data.resident_bytes",
+            format!("is {bytes}; use a whole number from 0, all sets stream, to {most}"),
+        );
+    }
     if !(1..=1 << 50).contains(&d.max_bytes) {
         return mistake("data.max_bytes", format!("is {}; use a whole number from 1 to {}", d.max_bytes, 1u64 << 50));
     }

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Keys that list what a grid holds, name it or do not change results: a study may go on with others.
-const OF_THE_GRID: [&str; 8] = [
+const OF_THE_GRID: [&str; 10] = [
     "name",
     "seeds",
     "data.specs",
+    "data.resident_bytes",
+    "data.max_bytes",
     "pretraining.methods",
     "noise.kinds",
     "noise.rates",

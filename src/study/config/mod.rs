@@ -67,6 +67,8 @@ pub struct Data {
     pub val_fraction: f64,
     /// The most pixels of one picture file.
     pub max_pixels: u64,
+    /// Decoded images of more bytes stream from pages on disk.
+    pub resident_bytes: u64,
     /// The most bytes of all decoded images of a dataset.
     pub max_bytes: u64,
     /// The bits that 16-bit picture files use.

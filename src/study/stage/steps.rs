@@ -2,12 +2,14 @@
 
 use super::{STATE, Stage, Told, kept_state};
 use crate::base::{Error, Result};
+use crate::data::store::{Step, Steps};
 use crate::device::Ticket;
 use crate::nn::micro::INDEX;
 use crate::nn::{Progress, Turn};
 use crate::study::cursor::Cursor;
 use crate::study::turns::{Plans, scalar, terms};
 use crate::tape::{Feed, Plan, State};
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 impl Stage<'_> {
@@ -25,8 +27,10 @@ impl Stage<'_> {
         let mut unread = at.step;
         let mut in_flight: Option<Ticket> = None;
         told.log.begin(told.watch.elapsed_s());
+        let ahead = self.ahead(order, at.step..end)?;
         while at.step < end {
-            let ticket = self.step(plans, order, at, slots)?;
+            let images = ahead.as_ref().map_or(Ok(None), |ahead| ahead.next(&|note| self.job.progress.note(note)))?;
+            let ticket = self.step(plans, (order, images.as_ref()), at, slots)?;
             at.step += 1;
             // The host is one step ahead of the device, so that the clock below is the device's and a signal is heard in time.
             if let Some(before) = in_flight.replace(ticket) {
@@ -70,18 +74,33 @@ impl Stage<'_> {
         self.job.progress.step(images, &format!("epoch {epoch}/{epochs} loss {loss:.4}{terms}, lr {lr:.2e}"));
     }
 
+    /// The images of a step.
+    fn chosen(&self, order: &[usize], step: usize) -> Vec<u32> {
+        order[self.taken(step)..self.taken(step + 1)].iter().map(|&i| i as u32).collect()
+    }
+
+    /// Begins to read the images of these steps of an epoch, where they are streamed.
+    fn ahead(&self, order: &[usize], steps: Range<usize>) -> Result<Option<Steps<'_>>> {
+        self.images.map(|images| images.steps(steps.map(|step| self.chosen(order, step)))).transpose()
+    }
+
     /// Takes the turns of a step.
-    fn step(&self, plans: &[Plans], order: &[usize], at: &Cursor, slots: usize) -> Result<Ticket> {
-        let chosen = &order[self.taken(at.step)..self.taken(at.step + 1)];
-        let indices: Vec<u32> = chosen.iter().map(|&i| i as u32).collect();
+    fn step(
+        &self,
+        plans: &[Plans],
+        (order, images): (&[usize], Option<&Step<'_>>),
+        at: &Cursor,
+        slots: usize,
+    ) -> Result<Ticket> {
+        let indices = self.chosen(order, at.step);
         let mut last = None;
         for ((turn, _), plans) in self.turns.iter().zip(plans) {
-            let program = plans.rest.as_ref().filter(|_| chosen.len() < self.batches.whole).unwrap_or(&plans.whole);
+            let program = plans.rest.as_ref().filter(|_| indices.len() < self.batches.whole).unwrap_or(&plans.whole);
             for repeat in 0..turn.repeats {
                 for (plan, times) in program.stages() {
                     // What runs several times in a turn sees as many parts of the batch.
-                    for (part, images) in indices.chunks(indices.len() / times).enumerate() {
-                        last = Some(self.run_plan((plan, turn), (images, part), (at, repeat), slots)?);
+                    for (part, chosen) in indices.chunks(indices.len() / times).enumerate() {
+                        last = Some(self.run_plan((plan, turn), (chosen, images, part), (at, repeat), slots)?);
                     }
                 }
             }
@@ -93,7 +112,7 @@ impl Stage<'_> {
     fn run_plan(
         &self,
         (plan, turn): (&Plan, &Turn),
-        (indices, part): (&[u32], usize),
+        (indices, images, part): (&[u32], Option<&Step<'_>>, usize),
         (at, repeat): (&Cursor, usize),
         slots: usize,
     ) -> Result<Ticket> {
@@ -112,6 +131,9 @@ impl Stage<'_> {
         let named = |name: &str| schedule.inputs.iter().any(|i| i.0 == name);
         if named("indices") {
             feed = feed.input("indices", indices);
+        }
+        if let Some(images) = images {
+            images.feed(&mut feed, part * indices.len()..(part + 1) * indices.len(), &named);
         }
         let part = [part as u32];
         if named(INDEX) {

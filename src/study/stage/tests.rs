@@ -58,7 +58,20 @@ fn run(job: &Job<'_>, bad: Vec<u32>) -> Result<(Vec<EpochRecord>, f32)> {
     let (name, address, phase, folder) = ("s".to_string(), "a".to_string(), Phase::Train, job.out);
     let (seed, batches) = (0, Batches { images: 8, whole: 2, last: LastBatch::Drop });
     let turns = vec![(Turn::ONLY, vec!["loss".to_string(), "skipped".to_string()])];
-    let stage = Stage { job, name, phase, folder, address, seed, optimization, batches, turns, limit: None, task };
+    let stage = Stage {
+        job,
+        name,
+        phase,
+        folder,
+        address,
+        seed,
+        optimization,
+        batches,
+        turns,
+        limit: None,
+        task,
+        images: None,
+    };
     let (records, _, _) =
         stage.run(&[Plans { whole: Program::new().then(whole, 1), rest: None }], &state, stage.start())?;
     Ok((records, state.read_f32(job.gpu, "w")?[0]))

@@ -15,7 +15,7 @@ use crate::tape::Tape;
 
 /// What the evaluation of a cell and its steps of so many images record: all that is on the device at once.
 pub(super) fn tapes(job: &Job<'_>, set: &Loaded, cell: &Cell, batches: Batches) -> Result<Vec<Tape>> {
-    let (stores, classes) = ([&set.train.store, &set.val, &set.test], set.data.classes.len());
+    let (stores, classes) = (set.stores(), set.data.classes.len());
     let eval = Pass::batch(job, &stores);
     let learning = job.config.learning_of(&cell.method)?;
     let mut all = Vec::new();
@@ -41,6 +41,7 @@ pub(in crate::study) fn plan(job: &Job<'_>, set: &Loaded, cell: &Cell, name: &st
         sizes,
         micro_batch: None,
         images: batches.images,
+        streamed: set.train.store.streamed.is_some(),
         tapes: &tapes,
     };
     Planned::of(job, planned, &fitting, state)

@@ -71,7 +71,7 @@ impl ViewSheet {
             }
         }
         let (labels, names) = (vec![0], vec![String::new()]);
-        data::png(&Images { height, width, channels, pixels, labels, names }, 0)
+        data::png(&Images { height, width, channels, pixels: pixels.into(), labels, names }, 0)
     }
 
     /// An .npz: `indices` i64, `mean`, `std`, the bytes of the images, `stored` u8 [count, H, W, C], the values of each part by

@@ -10,11 +10,11 @@ mod member;
 #[cfg(test)]
 mod tests;
 
-use super::{Claims, Found, Layout, Open};
+use super::{Claims, Found, Layout, Open, Take};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::data::split::Outline;
-use crate::data::{DecodedData, LoadOptions, Need, Part, Split, cache, classes, decode};
+use crate::data::{DecodedData, Keep, LeftOut, LoadOptions, Need, Origin, Part, Split, cache, classes, decode};
 use decode::{Mode, Notes, PixelForm, Remark};
 use levels::Scale;
 use member::{Head, MAX_CLASSES, Zip, bad, entry, header};
@@ -114,26 +114,41 @@ impl Archive {
     }
 
     /// Decodes every image.
-    pub fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
+    pub fn decode(
+        &self,
+        options: &LoadOptions,
+        keep: Keep<'_>,
+        progress: &dyn Fn(usize, usize),
+    ) -> Result<DecodedData> {
         let mut zip = zip(&self.path)?;
         let total = self.images();
         let (mut parts, mut before, mut notes) = ([None, None, None], 0, Notes::default());
         let mut forms: [BTreeMap<PixelForm, usize>; 3] = Default::default();
-        let heads: Vec<&Head> = self.splits.iter().flatten().map(|s| &s.images).collect();
+        let heads = self.heads();
         let range = levels::range(&heads, &mut zip, &self.path)?;
         let mut lines: Vec<String> = heads.iter().filter_map(|head| levels::note(head, range)).collect();
         for split in Split::ALL {
             let Some(held) = &self.splits[split as usize] else { continue };
-            let told = |done| progress(before + done, total);
+            let mut part = Part::begin(options, split, keep)?;
             let scale = Scale::of(&held.images, range, options.bit_depth);
             let of = (self.path.as_path(), split, scale);
-            parts[split as usize] = Some(held.decode(&mut zip, of, options, &told, &mut notes)?);
+            held.each(&mut zip, of, options, &mut notes, &mut |i, name, (pixels, origin)| {
+                part.push(&pixels, origin, held.labels[i], name)?;
+                progress(before + i + 1, total);
+                Ok(())
+            })?;
+            parts[split as usize] = Some(part);
             before += held.labels.len();
             forms[split as usize].insert(held.form(), held.labels.len());
         }
         let (name, classes) = (self.name.clone(), self.classes.clone());
         lines.extend(notes.lines(options));
         Ok(DecodedData { name, classes, parts, notes: lines, forms, ..DecodedData::default() })
+    }
+
+    /// The heads of the arrays of images.
+    fn heads(&self) -> Vec<&Head> {
+        self.splits.iter().flatten().map(|s| &s.images).collect()
     }
 }
 
@@ -195,14 +210,26 @@ impl Found for Archive {
         Archive::key(self).map(Some)
     }
 
-    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
-        Archive::decode(self, options, progress)
+    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
+        Archive::decode(self, options, keep, progress)
+    }
+
+    /// The images before it have to be inflated, too: all of the split are given.
+    fn again(&self, options: &LoadOptions, at: (Split, usize), _: &[LeftOut], take: &mut Take<'_>) -> Result<()> {
+        let Some(held) = &self.splits[at.0 as usize] else { return Ok(()) };
+        let mut zip = zip(&self.path)?;
+        let range = levels::range(&self.heads(), &mut zip, &self.path)?;
+        let of = (self.path.as_path(), at.0, Scale::of(&held.images, range, options.bit_depth));
+        held.each(&mut zip, of, options, &mut Notes::default(), &mut |i, _, (pixels, _)| take(i, &pixels))
     }
 
     fn told(&self, source: DecodedData) -> DecodedData {
         source.noting(self.notes.clone())
     }
 }
+
+/// Takes a decoded image: its place in the split, its name, its pixels and its origin.
+type Put<'a> = dyn FnMut(usize, String, (Vec<u8>, Origin)) -> Result<()> + 'a;
 
 impl Held {
     /// How its numbers are stored.
@@ -213,18 +240,18 @@ impl Held {
         PixelForm { mode, bits, float: kind == TypeChar::Float }
     }
 
-    fn decode(
+    /// Decodes each image of the split, in order.
+    fn each(
         &self,
         zip: &mut Zip,
         (path, split, scale): (&Path, Split, Scale),
         options: &LoadOptions,
-        progress: &dyn Fn(usize),
         notes: &mut Notes,
-    ) -> Result<Part> {
+        put: &mut Put<'_>,
+    ) -> Result<()> {
         let [n, height, width, channels] = self.dims;
         let stride = height * width * channels * self.images.kind.1;
         let mut body = self.images.body(zip, path)?;
-        let mut part = Part::empty(options);
         let mut take = |bytes: &[u8], start: usize, of: &(dyn Fn(&[u8], usize) -> Vec<u8> + Sync), count: usize| {
             let one = |i: usize, resizer: &mut decode::Resizer| {
                 let (pixels, most) = scale.levels(&self.images, path, start + i, &of(bytes, i))?;
@@ -234,14 +261,12 @@ impl Held {
                 Ok((stored, (scale.deep.then_some(most as u16), colour)))
             };
             decode::in_parallel(count, one, |i, stored: Result<_>| {
-                let ((pixels, origin), (deep, colour)) = stored?;
+                let (stored, (deep, colour)) = stored?;
                 let i = start + i;
                 let name = format!("{}/{i}", split.name());
                 let remarks = deep.map(Remark::Deep).into_iter().chain(colour.then_some(Remark::Colour));
                 notes.add(remarks.collect(), &name);
-                part.push(&pixels, origin, self.labels[i], name);
-                progress(i + 1);
-                Ok(())
+                put(i, name, stored)
             })
         };
         if self.images.fortran {
@@ -250,8 +275,7 @@ impl Held {
             body.end()?;
             let dims = self.dims;
             let each = self.images.kind.1;
-            take(&bytes, 0, &|bytes, i| fortran_image(bytes, each, dims, i), n)?;
-            return Ok(part);
+            return take(&bytes, 0, &|bytes, i| fortran_image(bytes, each, dims, i), n);
         }
         let some = (CHUNK.0 / stride).clamp(1, CHUNK.1).min(n);
         let mut bytes = vec![0; some * stride];
@@ -261,8 +285,7 @@ impl Held {
             body.fill(bytes)?;
             take(bytes, start, &|bytes, i| bytes[i * stride..(i + 1) * stride].to_vec(), count)?;
         }
-        body.end()?;
-        Ok(part)
+        body.end()
     }
 }
 

@@ -62,7 +62,7 @@ fn parse_in(folder: &Path, bytes: &[u8]) -> Result<DecodedData> {
     let path = folder.join("some.npz");
     std::fs::write(&path, bytes).unwrap();
     let archive = Archive::open(&path)?;
-    let source = archive.decode(&options(Path::new(""), 1), &|_, _| ())?;
+    let source = archive.decode(&options(Path::new(""), 1), Keep::Memory, &|_, _| ())?;
     Ok(source.noting(archive.notes))
 }
 
@@ -76,11 +76,11 @@ fn an_archive_becomes_three_splits() {
     assert_eq!(data.classes, ["normal", "pneumonia"]);
     assert_eq!((data.train.len(), data.val.len(), data.test.len()), (6, 2, 4));
     assert_eq!(data.train.labels, [0, 1, 0, 1, 0, 1]);
-    assert_eq!(data.val.image(0)[..3], [100, 137, 174]);
+    assert_eq!(data.val.image(0).unwrap()[..3], [100, 137, 174]);
     assert_eq!(data.test.names[3], "test/3");
     options.channels = 3;
     let rgb = load("PneumoniaMNIST_4.npz", &options, &|_, _| ()).unwrap();
-    assert_eq!(rgb.val.image(0)[..6], [100, 100, 100, 137, 137, 137]);
+    assert_eq!(rgb.val.image(0).unwrap()[..6], [100, 100, 100, 137, 137, 137]);
 }
 
 #[test]
@@ -197,8 +197,8 @@ fn pixels_of<T: npyz::AutoSerialize + Copy>(elements: &[T], more: &[T]) -> (Vec<
     std::fs::write(dir.path().join("x.npz"), bytes.bytes()).unwrap();
     let archive = Archive::open(&dir.path().join("x.npz")).unwrap();
     let as_stored = LoadOptions { store_size: 2, ..options(Path::new(""), 1) };
-    let source = archive.decode(&as_stored, &|_, _| ()).unwrap();
-    (source.parts[0].as_ref().unwrap().images.pixels.clone(), source.notes)
+    let source = archive.decode(&as_stored, Keep::Memory, &|_, _| ()).unwrap();
+    (source.parts[0].as_ref().unwrap().images.all().unwrap().into_owned(), source.notes)
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn either_byte_order_is_read() {
         let mut maker = Maker::new();
         member(&mut maker, "train_images", kind, "(1, 1, 2)", data);
         member(&mut maker, "train_labels", "|u1", "(1,)", &[0]);
-        parse(&maker.bytes()).unwrap().parts[0].as_ref().unwrap().images.pixels.clone()
+        parse(&maker.bytes()).unwrap().parts[0].as_ref().unwrap().images.all().unwrap().into_owned()
     };
     assert_eq!(of(">u2", &[0xFF, 0xFF, 0, 1]), of("<u2", &[0xFF, 0xFF, 1, 0]));
     assert_eq!(of(">f4", &[0x3F, 0x80, 0, 0, 0, 0, 0, 0]), of("<f4", &[0, 0, 0x80, 0x3F, 0, 0, 0, 0]));

@@ -11,12 +11,12 @@ mod fetal;
 mod mura;
 mod nct;
 
-use super::{Claims, Found, Layout, Open};
+use super::{Claims, Found, Layout, Open, Take};
 use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
 use crate::data::decode::{Mode, PixelForm};
-use crate::data::{DecodedData, Images, LoadOptions, Need, Origin, Part, Split};
+use crate::data::{DecodedData, Images, Keep, LeftOut, LoadOptions, Need, Origin, Part, Split};
 use canvas::Rgb;
 use rayon::prelude::*;
 
@@ -89,8 +89,13 @@ impl Found for Request {
         Ok(None) // making it again is as fast as reading
     }
 
-    fn decode(&self, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
-        Ok(generate(self, options, progress))
+    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
+        generate(self, options, keep, progress)
+    }
+
+    fn again(&self, options: &LoadOptions, at: (Split, usize), _: &[LeftOut], take: &mut Take<'_>) -> Result<()> {
+        let (split, i) = at;
+        take(i, &draw(&MODALITIES[self.modality], split, i, options.store_size, options.channels))
     }
 
     fn told(&self, source: DecodedData) -> DecodedData {
@@ -106,12 +111,17 @@ fn find(name: &str) -> Result<usize> {
 }
 
 /// Generates the splits of `request`. Classes take turns, so every split is balanced.
-pub fn generate(request: &Request, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> DecodedData {
+fn generate(
+    request: &Request,
+    options: &LoadOptions,
+    keep: Keep<'_>,
+    progress: &dyn Fn(usize, usize),
+) -> Result<DecodedData> {
     let modality = &MODALITIES[request.modality];
     let total = request.counts.iter().sum();
-    let mut done = 0;
-    let parts = Split::ALL.map(|split| {
-        let mut part = Part::empty(options);
+    let (mut done, mut parts) = (0, [None, None, None]);
+    for split in Split::ALL {
+        let mut part = Part::begin(options, split, keep)?;
         let n = request.counts[split as usize];
         let some = (CHUNK.0 / (options.store_size.pow(2) * options.channels)).clamp(1, CHUNK.1);
         for start in (0..n).step_by(some) {
@@ -122,17 +132,17 @@ pub fn generate(request: &Request, options: &LoadOptions, progress: &dyn Fn(usiz
                 .collect();
             for (i, pixels) in (start..).zip(made) {
                 let label = (i % modality.classes.len()) as u32;
-                part.push(&pixels, origin(modality, split, i, options), label, format!("{}/{i}", split.name()));
+                part.push(&pixels, origin(modality, split, i, options), label, format!("{}/{i}", split.name()))?;
             }
             done += end - start;
             progress(done, total);
         }
-        Some(part)
-    });
+        parts[split as usize] = Some(part);
+    }
     let classes = modality.classes.iter().map(|c| c.to_string()).collect();
     let mode = if options.channels == 3 { Mode::Rgb } else { Mode::Gray };
     let forms = request.counts.map(|n| [(PixelForm::whole(mode, 8), n)].into());
-    DecodedData { name: format!("phantom:{}", modality.name), classes, parts, forms, ..DecodedData::default() }
+    Ok(DecodedData { name: format!("phantom:{}", modality.name), classes, parts, forms, ..DecodedData::default() })
 }
 
 /// All generated images differ, so the place of an image serves as its digest.
@@ -175,7 +185,7 @@ pub fn contact_sheet(name: &str, rows: usize, cols: usize) -> Result<Images> {
             pixels[at..at + row.len()].copy_from_slice(row);
         }
     }
-    Ok(Images { height, width, channels: 3, pixels, labels: vec![0], names: vec![name.to_string()] })
+    Ok(Images { height, width, channels: 3, pixels: pixels.into(), labels: vec![0], names: vec![name.to_string()] })
 }
 
 #[cfg(test)]
@@ -198,15 +208,19 @@ mod tests {
             assert_eq!((data.train.len(), data.val.len(), data.test.len()), (40, 9, 9));
             assert_eq!(data.dropped_duplicates, 0);
             assert_eq!(data.fingerprint, loaded(&spec, 3).fingerprint);
-            let mut images: Vec<&[u8]> = [&data.train, &data.val, &data.test]
+            let mut images: Vec<_> = [&data.train, &data.val, &data.test]
                 .iter()
-                .flat_map(|split| (0..split.len()).map(|i| split.image(i)))
+                .flat_map(|split| (0..split.len()).map(|i| split.image(i).unwrap()))
                 .collect();
             images.sort_unstable();
             images.dedup();
             assert_eq!(images.len(), 58, "{name}");
             let fewer = loaded(&format!("phantom:{name}?train=20&val=9&test=9"), 3);
-            assert_eq!(fewer.train.pixels, data.train.pixels[..20 * 32 * 32 * 3], "{name}: only the index may decide");
+            assert_eq!(
+                fewer.train.bytes(0..20).unwrap(),
+                data.train.bytes(0..20).unwrap(),
+                "{name}: only the index may decide"
+            );
         }
     }
 
@@ -214,10 +228,10 @@ mod tests {
     fn images_use_the_range_and_are_not_told_apart_by_mean_brightness() {
         for name in ["fetal", "dermnet", "covid", "mura"] {
             let data = loaded(&format!("phantom:{name}?train=240&test=240"), 1);
-            let (_, std) = data.train.statistics();
+            let (_, std) = data.train.statistics().unwrap();
             assert!(std[0] > 0.08, "{name} is nearly flat: {std:?}");
             let mean = |images: &Images, i: usize| {
-                images.image(i).iter().map(|&v| f64::from(v)).sum::<f64>() / images.stride() as f64
+                images.image(i).unwrap().iter().map(|&v| f64::from(v)).sum::<f64>() / images.stride() as f64
             };
             // Classifies by the nearest class mean of brightness, which is what a model without any structure could
             // reach.
