@@ -90,6 +90,10 @@
 //! (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed, epoch, step)
 //! and the state alone, so a stopped run goes on to the same bits.
 //!
+//! **A claim** of the report is a sentence with an effect, its interval and p, made by a stated rule
+//! (`study/report/questions.rs`) from tests that stand alone, a file each, in `study/statistics/`; a test that has too few
+//! values answers how many would do. `study report --check` makes every printed number again from `results.csv`.
+//!
 //! **A method** is data with a trait: [`ssl::Method`] and [`noise::learn::Learner`] record the turns of a step through
 //! [`nn::Recorder`]; a stage (`study/turns.rs`) gives each turn its optimizer, guard and metrics, in a scope of its own
 //! ([`tape::Tape::scope`]) where there are several. A parameter belongs to a player; what a turn does not train is frozen in

@@ -37,6 +37,7 @@ pub use special::{
 };
 
 use crate::base::{Error, Result};
+use std::sync::OnceLock;
 
 /// The area under the ROC curve. Of two classes it is that of the second class's probability; of more, the mean over classes
 /// of one against the rest, as scikit-learn's `roc_auc_score` with `multi_class="ovr"`. `probabilities` holds a row of
@@ -128,8 +129,16 @@ impl Summary {
             let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
             (squares / (n - 1) as f64).sqrt()
         });
-        Summary { n, mean, std, ci95: std.map(|s| t_critical(ALPHA, (n - 1) as f64) * s / (n as f64).sqrt()) }
+        Summary { n, mean, std, ci95: std.map(|s| t95(n - 1) * s / (n as f64).sqrt()) }
     }
+}
+
+/// Half the width of a 95 % interval in standard errors. Up to 30 degrees of freedom it is computed once: a report asks for
+/// it at every number.
+fn t95(degrees: usize) -> f64 {
+    static KEPT: OnceLock<[f64; 31]> = OnceLock::new();
+    let kept = KEPT.get_or_init(|| std::array::from_fn(|v| t_critical(ALPHA, v.max(1) as f64)));
+    kept.get(degrees).copied().unwrap_or_else(|| t_critical(ALPHA, degrees as f64))
 }
 
 #[cfg(test)]
@@ -178,6 +187,9 @@ mod tests {
         let s = Summary::of(&[2.0, 4.0, 6.0]);
         assert_eq!((s.n, s.mean, s.std), (3, 4.0, Some(2.0)));
         assert_abs_diff_eq!(s.ci95.unwrap(), 4.302_652_729_7 * 2.0 / 3.0_f64.sqrt(), epsilon = 1e-9);
+        for (degrees, due) in [(1, 12.706_204_736_4), (30, 2.042_272_456_3), (31, 2.039_513_446_4)] {
+            assert_abs_diff_eq!(t95(degrees), due, epsilon = 1e-9);
+        }
         let one = Summary::of(&[0.5]);
         assert_eq!((one.mean, one.std, one.ci95), (0.5, None, None));
         assert!(Summary::of(&[]).mean.is_nan());
