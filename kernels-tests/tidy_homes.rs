@@ -34,7 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("include_dir", &["device/tree.rs"]),
     ("indicatif", &["cli/listener.rs"]),
     ("jpeg_decoder", &["data/decode/jpeg.rs"]),
-    ("libm", &["data/decode/dicom/tone.rs", "noise/corrupt/instance_dependent.rs"]),
+    ("libm", &["data/decode/dicom/tone.rs", "noise/corrupt/instance_dependent.rs", "study/statistics/special.rs"]),
     ("naga", &["device/shader.rs"]),
     ("notify_debouncer_mini", &["lab/watch.rs"]),
     ("npyz", &["data/arrays.rs", "data/layout/npz/", "study/predictions.rs"]),

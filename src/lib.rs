@@ -95,6 +95,10 @@
 //! for it by its index, so recordings of methods do not know of it and the bits are those of a set that the device holds. A
 //! run's address is that of the resident recording.
 //!
+//! **A claim** of the report is a sentence with an effect, its interval and p, made by a stated rule
+//! (`study/report/questions.rs`) from tests that stand alone, a file each, in `study/statistics/`; a test that has too few
+//! values answers how many would do. `study report --check` makes every printed number again from `results.csv`.
+//!
 //! **A method** is data with a trait: [`ssl::Method`] and [`noise::learn::Learner`] record the turns of a step through
 //! [`nn::Recorder`]; a stage (`study/turns.rs`) gives each turn its optimizer, guard and metrics, in a scope of its own
 //! ([`tape::Tape::scope`]) where there are several. A parameter belongs to a player; what a turn does not train is frozen in

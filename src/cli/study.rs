@@ -1,4 +1,4 @@
-//! `wgslab study run`, `list` and `report`.
+//! `wgslab study run`, `list`, `report` and `compare`.
 
 use super::options::{Options, config};
 use super::output::{complain, print, print_json, results, table};
@@ -30,6 +30,7 @@ enum StudyCommand {
     Run(Run),
     List(List),
     Report(Report),
+    Compare(Compare),
 }
 
 /// Run the cells of a study; run it again to go on where it stopped
@@ -97,14 +98,41 @@ struct List {
 
 /// Gather what a study has so far into a table and a page
 ///
-/// Reads the finished cells below DIR/runs, writes DIR/results.csv and DIR/report.html, and
-/// prints the table. Works on a study that is not finished, and on one whose cells ran on
-/// several machines.
+/// Reads the finished cells below DIR/runs, writes DIR/results.csv, DIR/report.html and its tables
+/// and plots in DIR/report, and prints the table. Works on a study that is not finished, and on one
+/// whose cells ran on several machines.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment, after_help = "Example:\n  wgslab study report runs/smoke")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  wgslab study report runs/smoke\n  wgslab study report runs/smoke --check"
+)]
 struct Report {
     /// The study's folder
     dir: PathBuf,
+    /// Write nothing: compute every number of the page and of its tables again from DIR/results.csv, and end with code 4
+    /// and the names of those that differ
+    #[arg(long)]
+    check: bool,
+}
+
+/// Compare two finished cells of one dataset image by image
+///
+/// Reads what each said of every test image, and says how far apart their accuracies are: the
+/// difference with a 95 % interval (a bootstrap over images) and p of McNemar's test. It speaks of
+/// these two networks; what other seeds would give it does not know.
+#[derive(Args, Debug)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Example:\n  wgslab study compare runs/smoke/runs/CELL runs/smoke/runs/OTHER"
+)]
+struct Compare {
+    /// The folder of a finished cell
+    first: PathBuf,
+    /// The folder of another one
+    second: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Study {
@@ -113,6 +141,7 @@ impl Study {
             StudyCommand::Run(c) => c.run(options),
             StudyCommand::List(c) => c.run(options),
             StudyCommand::Report(c) => c.run(),
+            StudyCommand::Compare(c) => c.run(),
         }
     }
 }
@@ -257,6 +286,11 @@ fn as_json(c: &Cell) -> serde_json::Value {
 
 impl Report {
     fn run(&self) -> Result<()> {
+        if self.check {
+            let n = study::check_report(&self.dir)?;
+            let dir = self.dir.display();
+            return print(&format!("{n} numbers and drawings of the report in {dir} are those of results.csv"));
+        }
         let mut found = gather(&self.dir)?;
         let csv = write_csv(&self.dir, &found)?;
         let (page, not_shown) = report(&self.dir, &found)?;
@@ -264,6 +298,36 @@ impl Report {
         let cells: Vec<_> = found.cells.into_iter().map(|(_, result)| result).collect();
         print(&format!("{}\n\n{}\n{}", results(&cells), csv.display(), page.display()))?;
         all_whole(&found.left_out, &page)
+    }
+}
+
+impl Compare {
+    fn run(&self) -> Result<()> {
+        let found = study::compare_cells(&self.first, &self.second)?;
+        if self.json {
+            return print_json(&found);
+        }
+        let percent = |share: f64| format!("{:.1}", share * 100.0);
+        let [only_first, only_second] = found.only;
+        let p = match (found.exact_p, found.chi_square_p, &found.too_few) {
+            (Some(exact), Some(plain), _) => {
+                format!(
+                    "McNemar's test: p = {exact:.4} (exact), p = {plain:.4} (χ² with the correction for continuity)"
+                )
+            }
+            (_, _, few) => format!("no p: {}", few.as_deref().unwrap_or_default()),
+        };
+        print(&format!(
+            "{}, {} test images\naccuracy {} % and {} %, difference {} points, 95 % interval {} to {}\n{only_first} images only the \
+             first has right, {only_second} only the second\n{p}",
+            found.dataset,
+            found.images,
+            percent(found.accuracies[0]),
+            percent(found.accuracies[1]),
+            percent(found.difference),
+            percent(found.interval[0]),
+            percent(found.interval[1])
+        ))
     }
 }
 

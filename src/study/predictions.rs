@@ -1,10 +1,14 @@
 //! `predictions.npz`: what a run's classifier says of every image in the end, beside the labels, so that any measure can be
 //! computed again by another program.
 
-use super::names::PREDICTIONS;
+use super::folder::Done;
+use super::names::{PREDICTIONS, REDO};
 use crate::base::{Error, Result, files};
 use crate::data::arrays::{Array, npz};
 use crate::data::{Images, Split};
+use npyz::Deserialize;
+use npyz::npz::NpzArchive;
+use std::io::Cursor;
 use std::path::Path;
 
 /// What was predicted of the images of one split.
@@ -59,12 +63,44 @@ pub(super) fn write_predictions(folder: &Path, classes: &[String], parts: &[Pred
     files::write_atomic(&folder.join(PREDICTIONS), &npz(&arrays)?)
 }
 
+/// What a finished run says of its test images.
+#[derive(Debug)]
+pub(super) struct TestAnswers {
+    pub names: Vec<String>,
+    pub labels: Vec<i64>,
+    pub predicted: Vec<i64>,
+}
+
+/// Reads the test images of a finished run's `predictions.npz`, which its `done` describes.
+pub(super) fn read_test(folder: &Path, done: &Done) -> Result<TestAnswers> {
+    let bad = |why: String| Error::damaged(&folder.join(PREDICTIONS), why, REDO);
+    let bytes = done.bytes(folder, PREDICTIONS)?;
+    let mut archive = NpzArchive::new(Cursor::new(bytes.as_slice())).map_err(|e| bad(e.to_string()))?;
+    let (labels, predicted) = (array::<i64>(&mut archive, "labels"), array::<i64>(&mut archive, "predicted"));
+    let (splits, names) = (array::<String>(&mut archive, "splits"), array::<String>(&mut archive, "names"));
+    let (labels, predicted) = (labels.map_err(bad)?, predicted.map_err(bad)?);
+    let (splits, names) = (splits.map_err(bad)?, names.map_err(bad)?);
+    if [predicted.len(), splits.len(), names.len()] != [labels.len(); 3] {
+        return Err(bad("its arrays are of different lengths".to_string()));
+    }
+    let test: Vec<usize> = (0..labels.len()).filter(|&i| splits[i] == Split::Test.name()).collect();
+    let of = |values: &[i64]| test.iter().map(|&i| values[i]).collect::<Vec<i64>>();
+    let names = test.iter().map(|&i| names[i].clone()).collect();
+    Ok(TestAnswers { labels: of(&labels), predicted: of(&predicted), names })
+}
+
+/// An array of an archive; the middle of a sentence where it has none.
+fn array<T: Deserialize>(archive: &mut NpzArchive<Cursor<&[u8]>>, name: &str) -> Result<Vec<T>, String> {
+    let found = archive.by_name(name).map_err(|e| e.to_string())?;
+    let found = found.ok_or_else(|| format!("it has no array {name}"))?;
+    found.into_vec().map_err(|e| format!("its array {name} cannot be read ({e})"))
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::study::metrics::{argmax, judged};
     use crate::study::results::CellResult;
-    use npyz::npz::NpzArchive;
 
     /// Arrays of a run's predictions: logits, labels, given labels, predicted classes, splits, and the second logits.
     pub struct Read {

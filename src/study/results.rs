@@ -15,7 +15,7 @@ pub(super) use pretrained::{read_collapsed, write_pretrained};
 pub(super) use steps::numbers;
 pub use steps::{StepRecord, read_steps};
 pub use table::write_csv;
-pub(super) use table::write_rows;
+pub(super) use table::{read_csv, rows_as_csv, write_rows};
 
 use super::config::{Protocol, ValidationLabels};
 use super::folder::Done;

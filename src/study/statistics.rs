@@ -1,6 +1,43 @@
-//! The study's numbers: what a classifier got right, and how sure a mean over repeats is.
+//! The study's numbers: what a classifier got right, how sure a mean over repeats is, and the tests that comparisons are
+//! judged by, a file for each. A test that has too few values for an answer says so with [`TooFew`].
+
+mod aggregate;
+mod bayes;
+mod bootstrap;
+mod few;
+mod friedman;
+#[cfg(test)]
+mod golden;
+mod holm;
+mod images;
+mod intervals;
+mod kendall;
+mod pairing;
+mod ranking;
+mod signed_rank;
+mod special;
+
+pub use aggregate::{improvement_interval, iqm, probability_of_improvement, profile};
+pub use bayes::{Belief, DRAWS, signed_rank_belief};
+pub use bootstrap::{RESAMPLES, bca, bca_levels, between, distribution, percentile, quantile, resample};
+pub use few::{ALPHA, TooFew};
+pub use friedman::{
+    Friedman, critical_difference, fewest_sets, friedman, groups, mean_ranks, nemenyi, pairwise_holm, rank_intervals,
+};
+pub use holm::holm;
+pub use images::{McNemar, mcnemar, mcnemar_of, paired_accuracy};
+pub use intervals::{Estimate, Interval, student, student_over_strata};
+pub use kendall::{Kendall, kendall, tau};
+pub use pairing::{Pairs, pair};
+pub use ranking::{average_ranks, tie_sizes};
+pub use signed_rank::{EXACT, Manner, SignedRank, fewest_pairs, signed_rank, signed_rank_by};
+pub use special::{
+    chi_square_above, f_above, fair_coins_at_most, normal_above, normal_quantile, range_above, range_critical,
+    t_critical, t_two_sided,
+};
 
 use crate::base::{Error, Result};
+use std::sync::OnceLock;
 
 /// The area under the ROC curve. Of two classes it is that of the second class's probability; of more, the mean over classes
 /// of one against the rest, as scikit-learn's `roc_auc_score` with `multi_class="ovr"`. `probabilities` holds a row of
@@ -96,18 +133,12 @@ impl Summary {
     }
 }
 
-/// The 0.975 quantile of Student's t: from a table to 30 degrees of freedom, then by Cornish and Fisher's expansion
-/// around the normal quantile (right to four digits there).
+/// Half the width of a 95 % interval in standard errors. Up to 30 degrees of freedom it is computed once: a report asks for
+/// it at every number.
 fn t95(degrees: usize) -> f64 {
-    const TABLE: [f64; 30] = [
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-        2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-    ];
-    if (1..=30).contains(&degrees) {
-        return TABLE[degrees - 1];
-    }
-    let (z, v) = (1.959_964_f64, degrees as f64);
-    z + (z.powi(3) + z) / (4.0 * v) + (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / (96.0 * v * v)
+    static KEPT: OnceLock<[f64; 31]> = OnceLock::new();
+    let kept = KEPT.get_or_init(|| std::array::from_fn(|v| t_critical(ALPHA, v.max(1) as f64)));
+    kept.get(degrees).copied().unwrap_or_else(|| t_critical(ALPHA, degrees as f64))
 }
 
 #[cfg(test)]
@@ -155,12 +186,13 @@ mod tests {
     fn summaries_worked_by_hand() {
         let s = Summary::of(&[2.0, 4.0, 6.0]);
         assert_eq!((s.n, s.mean, s.std), (3, 4.0, Some(2.0)));
-        assert_abs_diff_eq!(s.ci95.unwrap(), 4.303 * 2.0 / 3.0_f64.sqrt(), epsilon = 1e-9);
+        assert_abs_diff_eq!(s.ci95.unwrap(), 4.302_652_729_7 * 2.0 / 3.0_f64.sqrt(), epsilon = 1e-9);
+        for (degrees, due) in [(1, 12.706_204_736_4), (30, 2.042_272_456_3), (31, 2.039_513_446_4)] {
+            assert_abs_diff_eq!(t95(degrees), due, epsilon = 1e-9);
+        }
         let one = Summary::of(&[0.5]);
         assert_eq!((one.mean, one.std, one.ci95), (0.5, None, None));
         assert!(Summary::of(&[]).mean.is_nan());
-        assert_abs_diff_eq!(t95(40), 2.0211, epsilon = 2e-4);
-        assert_abs_diff_eq!(t95(1000), 1.9623, epsilon = 2e-4);
         assert_eq!(mean_last(&[9.0, 1.0, 2.0, 3.0], 3), 2.0);
         assert_eq!(mean_last(&[1.0, 2.0], 5), 1.5);
     }

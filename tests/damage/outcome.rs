@@ -189,18 +189,20 @@ fn strange(made: &Made, one: &Combination, copy: &Copy, complete: bool) -> Optio
             Some(_) => {}
         }
     }
-    // The page shows what the folder holds, so with equal times it is the same page.
-    if complete && one.command == "report" && got.get("report.html") != made.due.get("report.html") {
-        return Some("the page differs".into());
+    // The page and the files beside it show what the folder holds, so with equal times they are the same.
+    let shown = made.due.keys().filter(|name| *name == "report.html" || name.starts_with("report/"));
+    if let Some(name) = shown.filter(|_| complete && one.command == "report").find(|n| got.get(*n) != made.due.get(*n))
+    {
+        return Some(format!("{name} differs"));
     }
     let missing = made.due.keys().find(|n| complete && !got.contains_key(*n) && **n != one.file && !is_of_a_moment(n));
     missing.map(|n| format!("{n} is missing"))
 }
 
-/// Locks, caches and files that hold times.
+/// Locks, caches, files that hold times, and what shows the cells that are there.
 fn is_of_a_moment(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap();
-    ["lock", "clock.json", "report.html"].contains(&file) || name.contains("cache/")
+    ["lock", "clock.json", "report.html"].contains(&file) || name.contains("cache/") || name.starts_with("report/")
 }
 
 /// A row of `got` that is not among the rows due, times aside; or a row that is missing from a complete table.

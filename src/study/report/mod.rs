@@ -1,13 +1,28 @@
 //! The report: one HTML page with its style, plots and pictures inside; it needs no network and no script. `read` takes
-//! the numbers from a study's folder, `page` turns them into HTML.
+//! the numbers from a study's folder, `page` turns them into HTML, `findings` holds what the tests of `study::statistics` say,
+//! `beside` writes it as tables and plots of their own, and `check` compares all of it with `results.csv`.
 
+mod beside;
+mod check;
+mod compared;
 mod features;
+mod findings;
+mod gained;
+mod heat;
 mod memorisation;
 mod names;
 mod page;
+mod profile;
+mod questions;
+mod ranks;
 mod read;
+mod shown;
 mod tables;
+#[cfg(test)]
+mod testing;
 mod words;
+
+pub use check::check_report;
 
 use super::results::Gathered;
 use crate::base::{Result, files};
@@ -15,11 +30,13 @@ use std::path::{Path, PathBuf};
 
 /// Writes `report.html` from what was gathered in the study's folder `dir` (`config.toml`, `runs/*/result.json`,
 /// `runs/*/epochs.jsonl`, `runs/*/projection.json`, `pictures/`), and says where it is, with a sentence for each strip of pictures and each run's
-/// epochs that are damaged and not shown.
+/// epochs that are damaged and not shown. Its tables and plots go to files of their own in `report/`.
 pub fn report(dir: &Path, gathered: &Gathered) -> Result<(PathBuf, Vec<String>)> {
     let path = dir.join("report.html");
     let study = read::Study::read(dir, gathered)?;
-    files::write_atomic(&path, page::page(&study)?.as_bytes())?;
+    let found = findings::Findings::of(&study)?;
+    files::write_atomic(&path, page::page(&study, &found)?.as_bytes())?;
+    beside::write(dir, &beside::files(&study, &found)?)?;
     Ok((path, study.not_shown))
 }
 

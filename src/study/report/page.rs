@@ -1,8 +1,14 @@
 //! The report's HTML, a function per section, from top to bottom.
 
 use super::features::features;
+use super::findings::Findings;
+use super::gained::gained;
+use super::heat::heat;
 use super::memorisation::memorisation;
 use super::names;
+use super::profile::profile;
+use super::questions::questions;
+use super::ranks::ranks;
 use super::read::{NoiseLevel, Series, Study, distinct};
 use super::tables::{gains, results};
 use super::words::{date, duration, spread};
@@ -17,11 +23,16 @@ use crate::study::results::CellResult;
 use std::collections::HashSet;
 
 /// The whole page.
-pub(super) fn page(study: &Study) -> Result<String> {
+pub(super) fn page(study: &Study, found: &Findings) -> Result<String> {
     let body = [
+        questions(study)?,
         summary(study)?,
         accuracy(study)?,
+        heat(study, &found.heats),
         gains(study),
+        gained(&found.gained),
+        ranks(&found.ranks),
+        profile(&found.profile)?,
         features(study),
         memorisation(study)?,
         pictures(study),

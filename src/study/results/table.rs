@@ -18,6 +18,11 @@ pub fn write_csv(dir: &Path, gathered: &Gathered) -> Result<PathBuf> {
 
 /// Writes rows as CSV, with a head of their fields. A list is one column, as JSON.
 pub(in crate::study) fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> Result<()> {
+    files::write_atomic(path, &rows_as_csv(path, rows)?)
+}
+
+/// The bytes of such a table; an error names `path`.
+pub(in crate::study) fn rows_as_csv<T: Serialize>(path: &Path, rows: &[T]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for (i, row) in rows.iter().enumerate() {
         let text = serde_json::to_string(row).map_err(|e| unwritable(path, &e))?;
@@ -27,7 +32,37 @@ pub(in crate::study) fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> Res
         }
         writer.write_record(fields.iter().map(|f| column(&f.1))).map_err(|e| unwritable(path, &e))?;
     }
-    write(path, writer)
+    writer.into_inner().map_err(|e| unwritable(path, &e))
+}
+
+/// The columns that hold text; the others hold JSON, or nothing.
+const TEXTS: [&str; 8] =
+    ["dataset", "pretraining", "noise_kind", "method", "method_told", "protocol", "validation_labels", "adapter"];
+
+/// Reads the rows of a `results.csv`. Columns that another version added are left alone.
+pub(in crate::study) fn read_csv(path: &Path) -> Result<Vec<CellResult>> {
+    let bytes = files::read(path)?;
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    let no = |line: usize, why: String| {
+        Error::Data(format!("{}, row {line}, is no result of a cell: {why}", path.display()))
+    };
+    let head = reader.headers().map_err(|e| no(0, e.to_string()))?.clone();
+    let row = |(i, record): (usize, csv::Result<csv::StringRecord>)| {
+        let record = record.map_err(|e| no(i + 1, e.to_string()))?;
+        let mut fields = serde_json::Map::new();
+        for (name, text) in head.iter().zip(&record) {
+            let value = match TEXTS.contains(&name) {
+                true => Value::String(text.to_string()),
+                false if text.is_empty() => continue,
+                false => serde_json::from_str(text).map_err(|e| no(i + 1, format!("{name} is {text:?} ({e})")))?,
+            };
+            fields.insert(name.to_string(), value);
+        }
+        let result: CellResult = serde_json::from_value(Value::Object(fields)).map_err(|e| no(i + 1, e.to_string()))?;
+        result.plausible().map_err(|why| no(i + 1, why))?;
+        Ok(result)
+    };
+    reader.records().enumerate().map(row).collect()
 }
 
 /// Writes a table that was made in memory.
