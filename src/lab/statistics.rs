@@ -158,7 +158,7 @@ pub fn ask(
     let mut rows = Vec::new();
     for (i, subject) in subjects.iter().enumerate() {
         told(i)?;
-        let spirv = subject.kernel.reflect(tree)?.spirv_to_run()?;
+        let spirv = subject.kernel.reflect(tree)?.spirv()?;
         let answer = compiler.compile(&spirv)?;
         rows.push(Row::of(subject, compiler.family(), answer));
     }
