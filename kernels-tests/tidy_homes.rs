@@ -41,6 +41,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("plotters", &["base/plot.rs", "lab/chart.rs", "lab/profile/page.rs", "lab/roofline/chart.rs"]),
     ("pollster", &["device/gpu.rs"]),
     ("rayon", &["data/", "study/neighbours/search.rs"]),
+    ("ash", &["device/statistics.rs"]),
     ("rspirv", &["device/shader.rs"]),
     ("safetensors", &["data/cache.rs", "nn/"]),
     ("serde", &[""]),

@@ -2,11 +2,12 @@
 
 use super::options::Options;
 use super::output::{complain, print, print_json, print_source, table};
+use super::stats::{self, Serve, Stats};
 use super::watch::Watch;
 use crate::base::{Error, Result};
 use crate::device::shader::Language;
 use crate::device::tune::Table;
-use crate::device::{Caps, Gpu, Kernel, Tree};
+use crate::device::{Caps, Gpu, Kernel};
 use crate::kernels::listing::{self, Asked, Entry, Variant, Wanted};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -24,6 +25,9 @@ enum KernelsCommand {
     List(List),
     Show(Show),
     Watch(Watch),
+    Stats(Stats),
+    #[command(hide = true, name = "compiler")]
+    Serve(Serve),
 }
 
 /// List ops, their entries, and the variants of each with its tier
@@ -52,14 +56,16 @@ struct List {
 /// Prints the pieces of shaders/ put together, with constants filled in and loops unrolled: every
 /// kernel that the entry launches, in order. The constants may depend on the shape, so on the case.
 /// SPIR-V (disassembled), MSL and HLSL are what naga writes without runtime checks; drivers compile
-/// them further.
+/// them further. The language isa is the assembly that the driver makes, where it shows it; with --for
+/// it is that of Mesa's RADV for an AMD GPU that need not be there.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:
   wgslab kernels show relu.grad
   wgslab kernels show conv2d.forward --variant tiled_64 --case '3x3 stride 2'
-  wgslab kernels show matmul.forward --language spirv"
+  wgslab kernels show matmul.forward --language spirv
+  wgslab kernels show matmul.forward --variant tiled_64 --language isa --for gfx1100"
 )]
 struct Show {
     /// Which, as `wgslab kernels list` names it
@@ -71,9 +77,12 @@ struct Show {
     /// Which of the op's test cases [default: the first that has the variant]
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
-    /// wgsl, spirv, msl or hlsl
-    #[arg(long, value_name = "NAME", default_value = "wgsl", value_parser = ["wgsl", "spirv", "msl", "hlsl"])]
+    /// wgsl, spirv, msl, hlsl or isa
+    #[arg(long, value_name = "NAME", default_value = "wgsl", value_parser = ["wgsl", "spirv", "msl", "hlsl", "isa"])]
     language: String,
+    /// With --language isa: compile for this family of AMD GPUs, by Mesa's RADV and without hardware
+    #[arg(long = "for", value_name = "FAMILY")]
+    family: Option<String>,
 }
 
 impl Kernels {
@@ -82,6 +91,8 @@ impl Kernels {
             KernelsCommand::List(c) => c.run(options),
             KernelsCommand::Show(c) => c.run(options),
             KernelsCommand::Watch(c) => c.run(options),
+            KernelsCommand::Stats(c) => c.run(options),
+            KernelsCommand::Serve(c) => c.run(options),
         }
     }
 }
@@ -164,6 +175,9 @@ fn as_json(e: &Entry) -> Value {
 impl Show {
     fn run(&self, options: &Options) -> Result<()> {
         let wanted = Wanted { entry: &self.entry, variant: self.variant.as_deref(), case: self.case.as_deref() };
+        if self.family.is_some() && self.language != "isa" {
+            return Err(Error::Usage("--for names the family of an assembly: add --language isa".into()));
+        }
         let here = Here::new(options)?;
         let found = listing::find(&wanted, &here.asked(options))?;
         let (variant, case) = (found.variant, found.case.name);
@@ -171,22 +185,24 @@ impl Show {
         for k in &found.kernels()? {
             let constants: Vec<String> = k.constants.iter().map(|(n, v)| format!("{n} = {v}")).collect();
             let pieces: Vec<String> = k.pieces.iter().map(|p| options.tree().place(p)).collect();
-            let comment = if self.language == "spirv" { ";" } else { "//" };
+            let comment = if ["spirv", "isa"].contains(&self.language.as_str()) { ";" } else { "//" };
             text += &format!("{comment} {} [{variant}] in the case '{case}'\n", k.name);
             text += &format!("{comment} of {}\n", pieces.join(", "));
             if !constants.is_empty() {
                 text += &format!("{comment} with {}\n", constants.join(", "));
             }
-            text += &format!("\n{}\n", self.written(k, options.tree())?);
+            text += &format!("\n{}\n", self.written(k, options)?);
         }
         print_source(&text)
     }
     /// A kernel in the language asked for.
-    fn written(&self, kernel: &Kernel, tree: &Tree) -> Result<String> {
+    fn written(&self, kernel: &Kernel, options: &Options) -> Result<String> {
+        let tree = options.tree();
         let language = match self.language.as_str() {
             "spirv" => Language::Spirv,
             "msl" => Language::Msl,
             "hlsl" => Language::Hlsl,
+            "isa" => return stats::assembly(kernel, self.family.as_deref(), options),
             _ => return Ok(kernel.source(tree)?.text),
         };
         kernel.text(tree, language)

@@ -17,6 +17,7 @@ mod profile;
 mod roofline;
 mod signals;
 mod stage;
+mod stats;
 mod study;
 mod tune;
 mod watch;

@@ -8,6 +8,7 @@ pub mod gpu;
 mod nesting;
 pub mod pipeline;
 pub mod shader;
+pub mod statistics;
 mod template;
 pub mod timing;
 pub mod tree;

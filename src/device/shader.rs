@@ -335,10 +335,16 @@ impl Reflected {
         }
     }
 
-    /// SPIR-V 1.3, with names.
+    /// SPIR-V 1.3, with names, as it runs: without runtime checks (naga's default has none of indices), and without the
+    /// clearing of workgroup memory that the pipelines switch off, too.
     pub fn spirv(&self) -> Result<Vec<u32>> {
-        let mut options =
-            naga::back::spv::Options { lang_version: (1, 3), force_loop_bounding: false, ..Default::default() };
+        let mut options = naga::back::spv::Options {
+            lang_version: (1, 3),
+            force_loop_bounding: false,
+            emit_int_div_checks: false,
+            zero_initialize_workgroup_memory: naga::back::spv::ZeroInitializeWorkgroupMemoryMode::None,
+            ..Default::default()
+        };
         options.flags |= naga::back::spv::WriterFlags::DEBUG;
         let (shader_stage, entry_point) = (naga::ShaderStage::Compute, "main".to_string());
         let entry = naga::back::spv::PipelineOptions { shader_stage, entry_point };

@@ -24,6 +24,8 @@ pub mod sets;
 pub mod shader_trial;
 pub mod side_by_side;
 pub mod spread;
+#[cfg(feature = "cli")]
+pub mod statistics;
 pub mod step;
 pub mod tuning_export;
 #[cfg(feature = "cli")]

@@ -7,20 +7,18 @@
 
 struct Staged { a: u32, b: u32 }
 
-fn staged_of(t: u32, n0: u32) -> Staged {
+fn staged_of(t: u32, m0: u32, n0: u32) -> Staged {
     return Staged(batch * p.a_z, batch * p.b_z);
 }
 
 fn stage(s: Staged, t: u32, m0: u32, n0: u32, k0: u32, k_end: u32) {
+    let zero = vec4<f32>(0.0);
     if (p.a_k == 1u) {
         for (var e = t; e < $BM * $BK / 16; e += $THREADS) {
             let k = ((e / 8u) % ($BK / 4u)) * 4u;
             let m = (e % 8u + e / (2u * $BK) * 8u) * 4u;
             //@ for i in 0..4
-            var r_$i = vec4<f32>(0.0);
-            if (m0 + m + $i < p.m && k0 + k < k_end) {
-                r_$i = a_four((s.a + (m0 + m + $i) * p.a_m + k0 + k) / 4u);
-            }
+            let r_$i = select(zero, a_four((s.a + min(m0 + m + $i, p.m - 1u) * p.a_m + min(k0 + k, k_end - 4u)) / 4u), k0 + k < k_end);
             //@ end
             //@ for i in 0..4
             tile_a[((k + $i) * $LDA + m) / 4u] = vec4<f32>(r_0[$i], r_1[$i], r_2[$i], r_3[$i]);
@@ -30,11 +28,8 @@ fn stage(s: Staged, t: u32, m0: u32, n0: u32, k0: u32, k_end: u32) {
         for (var e = t; e < $BM * $BK / 4; e += $THREADS) {
             let m = (e % ($BM / 4u)) * 4u;
             let k = e / ($BM / 4u);
-            var v = vec4<f32>(0.0);
-            if (m0 + m < p.m && k0 + k < k_end) {
-                v = a_four((s.a + (k0 + k) * p.a_k + m0 + m) / 4u);
-            }
-            tile_a[(k * $LDA + m) / 4u] = v;
+            let v = a_four((s.a + min(k0 + k, k_end - 1u) * p.a_k + min(m0 + m, p.m - 4u)) / 4u);
+            tile_a[(k * $LDA + m) / 4u] = select(zero, v, k0 + k < k_end);
         }
     }
     if (p.b_k == 1u) {
@@ -42,24 +37,18 @@ fn stage(s: Staged, t: u32, m0: u32, n0: u32, k0: u32, k_end: u32) {
             let k = ((e / 8u) % ($BK / 4u)) * 4u;
             let n = (e % 8u + e / (2u * $BK) * 8u) * 4u;
             //@ for i in 0..4
-            var r_$i = vec4<f32>(0.0);
-            if (n0 + n + $i < p.n && k0 + k < k_end) {
-                r_$i = b_four((s.b + (n0 + n + $i) * p.b_n + k0 + k) / 4u);
-            }
+            let r_$i = select(zero, b_four((s.b + min(n0 + n + $i, p.n - 1u) * p.b_n + min(k0 + k, k_end - 4u)) / 4u), k0 + k < k_end);
             //@ end
             //@ for i in 0..4
-            tile_b[((k + $i) * $BN + n) / 4u] = vec4<f32>(r_0[$i], r_1[$i], r_2[$i], r_3[$i]);
+            tile_b[((k + $i) * $LDB + n) / 4u] = vec4<f32>(r_0[$i], r_1[$i], r_2[$i], r_3[$i]);
             //@ end
         }
     } else {
         for (var e = t; e < $BN * $BK / 4; e += $THREADS) {
             let n = (e % ($BN / 4u)) * 4u;
             let k = e / ($BN / 4u);
-            var v = vec4<f32>(0.0);
-            if (n0 + n < p.n && k0 + k < k_end) {
-                v = b_four((s.b + (k0 + k) * p.b_k + n0 + n) / 4u);
-            }
-            tile_b[(k * $BN + n) / 4u] = v;
+            let v = b_four((s.b + min(k0 + k, k_end - 1u) * p.b_k + min(n0 + n, p.n - 4u)) / 4u);
+            tile_b[(k * $LDB + n) / 4u] = select(zero, v, k0 + k < k_end);
         }
     }
 }

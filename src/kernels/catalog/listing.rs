@@ -331,6 +331,27 @@ pub fn find_all(wanted: &Wanted<'_>, asked: &Asked<'_>) -> Result<Vec<Found>> {
     Err(not_found(wanted, asked.caps)?)
 }
 
+/// Every entry in every variant that adapters of these kinds are offered, each in its largest case; where several kinds
+/// are offered a variant in one case, the last kind speaks. `wanted` is asked for entry and variant.
+pub fn largest(kinds: &[Caps], wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<Found>> {
+    let mut found: BTreeMap<(String, &'static str), (u64, Found)> = BTreeMap::new();
+    for case in ops().into_iter().flat_map(|o| o.1) {
+        for step in nodes(&case)? {
+            let (entry, bytes) = (entry_name(step.op.as_ref()), step.cost().bytes);
+            for caps in kinds {
+                for variant in step.op.variants(&step.x, caps) {
+                    let key = (entry.clone(), variant);
+                    if wanted(&entry, variant) && found.get(&key).is_none_or(|f| bytes >= f.0) {
+                        let (case, step, caps) = (case.clone(), step.clone(), caps.clone());
+                        found.insert(key, (bytes, Found { case, step, variant, caps }));
+                    }
+                }
+            }
+        }
+    }
+    Ok(found.into_values().map(|f| f.1).collect())
+}
+
 /// The sentence that says which part of `wanted` does not exist.
 fn not_found(wanted: &Wanted<'_>, caps: &Caps) -> Result<Error> {
     let entries = entries(&Asked { caps, tree: &Tree::default(), table: &Table::default() })?;

@@ -191,23 +191,40 @@ pub(crate) fn rows(e: &mut Emit<'_>, name: &'static str, (a, b, c): (Slot, Slot,
     e.launch(kernel, &[a, b, c], &p, [p.m_tiles * p.n4.div_ceil(tile.1), 1, p.r]);
 }
 
-/// The kernel of a tiled variant and its grid over `m` × `n` outputs; `fours` where `pieces` stage whole vec4 along memory.
+/// How the pieces of a tiled variant fill its tiles.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Staging {
+    /// Whole vec4 along memory.
+    Fours,
+    /// Numbers one by one, those of b along n: core/gemm/stage.wgsl.
+    Each,
+    /// Numbers one by one along k: core/gemm/stage_along_k.wgsl.
+    AlongK,
+}
+
+/// The kernel of a tiled variant and its grid over `m` × `n` outputs.
 pub(crate) fn tiled(
     name: &'static str,
     variant: &'static str,
     pieces: &[Piece],
     (m, n): (usize, usize),
-    fours: bool,
+    staging: Staging,
 ) -> (Kernel, [u32; 2]) {
     let side = side(variant, m, n).unwrap_or(64);
-    // Where numbers are staged one by one, neighbours write k apart: rows that are one vec4 longer put them into different
-    // banks. Tiles of 128 with 16 k fill the 16 KiB that every adapter has.
-    let (k, padding) = if fours { (16, 0) } else { (if side == 128 { 8 } else { 16 }, 4) };
+    // Where neighbours write k apart, rows that are one vec4 longer put them into different banks. Tiles of 128 with 16 k
+    // fill the 16 KiB that every adapter has; numbers that are staged one by one need registers, so they take 8 k.
+    let k = if staging == Staging::Fours { 16 } else { 8 };
+    let [a, b] = match staging {
+        Staging::Fours => [0, 0],
+        Staging::Each => [4, 0],
+        Staging::AlongK => [4, 4],
+    };
     let kernel = Kernel::new(name, variant, pieces)
         .with("BM", side as u32)
         .with("BN", side as u32)
         .with("BK", k)
-        .with("LDA", side as u32 + padding)
+        .with("LDA", side as u32 + a)
+        .with("LDB", side as u32 + b)
         .with("TM", 8)
         .with("TN", 8)
         .with("THREADS", (side * side / 64) as u32);

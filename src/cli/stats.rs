@@ -1,0 +1,207 @@
+//! `wgslab kernels stats`.
+
+use super::listener::Listener;
+use super::options::Options;
+use super::output::{expect_writable, print, table};
+use super::signals;
+use crate::base::{Error, Progress, Result};
+use crate::device::Kernel;
+use crate::lab::statistics::asked::{Asked, Whose, radv};
+use crate::lab::statistics::compare::{Change, Verdict, compare};
+use crate::lab::statistics::{Row, SCHEMA, Table, ask, serve, subjects};
+use clap::Args;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Say what a GPU's own compiler makes of the kernels: registers, spills, waves, instructions
+///
+/// Nothing is run. Without --for the driver in use is asked, where it tells
+/// (VK_KHR_pipeline_executable_properties). With --for, Mesa's RADV compiles for AMD GPUs that are
+/// not there. Every variant of an entry is compiled for the shape of its largest case. Figures are
+/// those of the compiler: latency and inverse throughput count a loop once or a few times, so compare
+/// versions of one kernel only. "fma" is the share of multiply-adds in the vector cycles of the loop
+/// that has the most of them, "loads/fma" counts reads and writes there. With --shaders, edited text
+/// is compiled as it would run without checks.
+#[derive(Args, Debug)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
+  wgslab kernels stats conv2d --for gfx1100
+  wgslab kernels stats matmul.forward --variant tiled_128 --for vega20,navi21,gfx1100 --json base.json
+  wgslab kernels stats matmul.forward --for gfx1100 --shaders mine --compare base.json    exit code 5 where a row is worse"
+)]
+pub(super) struct Stats {
+    /// A part of the names of entries, as `wgslab kernels list` has them [default: all]
+    #[arg(value_name = "FILTER", default_value = "")]
+    filter: String,
+    /// Only this variant
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
+    /// Families of AMD GPUs to compile for without hardware, by Mesa's RADV: vega20, navi21, gfx1100, …
+    #[arg(long = "for", value_name = "FAMILY,…", value_delimiter = ',')]
+    families: Vec<String>,
+    /// The Vulkan loader's file of a RADV to ask with --for [default: the one that is installed]
+    #[arg(long, value_name = "ICD.json", requires = "families")]
+    driver: Option<PathBuf>,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Say which rows are better or worse than in a table that --json wrote. The first figure that differs decides, of
+    /// spills, waves, inverse throughput, latency, instructions, registers and workgroup memory
+    #[arg(long, value_name = "BASE.json")]
+    compare: Option<PathBuf>,
+}
+
+/// Be the compiler that `wgslab kernels stats` asks
+#[derive(Args, Debug)]
+pub(super) struct Serve {}
+
+impl Serve {
+    pub fn run(&self, options: &Options) -> Result<()> {
+        serve(options.adapter.as_deref(), std::io::stdin().lock(), std::io::stdout().lock())
+    }
+}
+
+/// The driver's assembly of a kernel: of the driver in use, or of RADV's for `family`.
+pub(super) fn assembly(kernel: &Kernel, family: Option<&str>, options: &Options) -> Result<String> {
+    let whose = match family {
+        Some(family) => Whose::Family(family.to_string(), installed(None)?),
+        None => Whose::InUse(options.adapter.clone()),
+    };
+    let mut compiler = Asked::start(&this_program()?, whose)?;
+    let told = compiler.compile(&kernel.reflect(options.tree())?.spirv()?)?;
+    let compiled = told.map_err(|why| Error::Failed(format!("{} [{}]: {why}", kernel.name, kernel.variant)))?;
+    let device = &compiler.about().device;
+    compiled.assembly.ok_or_else(|| Error::Failed(format!("the driver of {device} shows no assembly")))
+}
+
+fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|e| Error::Failed(format!("the path of this program: {e}")))
+}
+
+/// The loader's file of RADV: the one that --driver names, or the one that is installed.
+fn installed(named: Option<&Path>) -> Result<PathBuf> {
+    match named {
+        Some(file) if file.exists() => Ok(file.to_path_buf()),
+        Some(file) => Err(Error::Usage(format!("--driver {} is not there", file.display()))),
+        None => radv().ok_or_else(|| {
+            let words = "--for needs Mesa's RADV, and no radeon_icd file of the Vulkan loader is here; install it (Debian: \
+                         mesa-vulkan-drivers) or name its file with --driver";
+            Error::NoAdapter(words.into())
+        }),
+    }
+}
+
+impl Stats {
+    pub fn run(&self, options: &Options) -> Result<()> {
+        expect_writable(&[("--json", self.json.as_deref())])?;
+        let base = self.compare.as_deref().map(Table::load).transpose()?;
+        let subjects = subjects(&self.filter, self.variant.as_deref())?;
+        if subjects.is_empty() {
+            let variant = self.variant.as_ref().map_or(String::new(), |v| format!(" in a variant {v}"));
+            let filter = &self.filter;
+            return Err(Error::Usage(format!("no entry has '{filter}' in its name{variant}; see `wgslab kernels list`")));
+        }
+        let program = this_program()?;
+        let listener = Arc::new(Listener::new(options.quiet));
+        let stop = signals::watch(listener.clone())?;
+        let mut made = Table { schema: SCHEMA.into(), drivers: BTreeMap::new(), rows: Vec::new() };
+        for whose in self.whose(options)? {
+            let mut compiler = Asked::start(&program, whose)?;
+            let family = compiler.family().to_string();
+            listener.stage(&format!("compiling for {family}"), subjects.len() as u64, 0, "kernels");
+            let rows = ask(&mut compiler, &subjects, options.tree(), |i| {
+                listener.step(i as u64, subjects[i].kernel.name);
+                if stop.load(Ordering::SeqCst) {
+                    return Err(Error::TryAgain("stopped; nothing was written".into()));
+                }
+                Ok(())
+            })?;
+            made.drivers.insert(family, compiler.about().clone());
+            made.rows.extend(rows);
+        }
+        listener.clear();
+        if let Some(path) = &self.json {
+            made.save(path)?;
+        }
+        match base {
+            None => print(&text(&made)),
+            Some(base) => {
+                let (changes, new) = compare(&base, &made)?;
+                print(&changed(&changes, new))?;
+                expect_no_worse(&changes)
+            }
+        }
+    }
+
+    /// Whose compilers to ask.
+    fn whose(&self, options: &Options) -> Result<Vec<Whose>> {
+        if self.families.is_empty() {
+            return Ok(vec![Whose::InUse(options.adapter.clone())]);
+        }
+        let driver = installed(self.driver.as_deref())?;
+        Ok(self.families.iter().map(|f| Whose::Family(f.clone(), driver.clone())).collect())
+    }
+}
+
+fn figure(value: Option<u64>) -> String {
+    value.map_or("-".to_string(), |v| v.to_string())
+}
+
+/// The table for people.
+fn text(made: &Table) -> String {
+    let head = [
+        "kernel", "variant", "case", "family", "registers", "spills", "shared bytes", "waves", "instructions", "fma",
+        "loads/fma", "waits", "latency", "inverse throughput", "compile ms",
+    ];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    rows.extend(made.rows.iter().map(line));
+    let drivers: Vec<String> =
+        made.drivers.iter().map(|(family, d)| format!("{family}: {}, {}\n", d.device, d.driver)).collect();
+    let failed = made.rows.iter().filter_map(|r| {
+        let why = r.failed.as_ref()?;
+        Some(format!("\nfailed: {} [{}] for {}: {why}", r.kernel, r.variant, r.family))
+    });
+    format!("{}\n{}{}", drivers.concat(), table(&rows), failed.collect::<String>())
+}
+
+fn line(r: &Row) -> Vec<String> {
+    let main = r.main_loop().map(|l| l.counts);
+    let share = main.and_then(|c| c.fma_share()).map_or("-".into(), |s| format!("{:.0} %", 100.0 * s));
+    let loads = main.and_then(|c| c.loads_per_fma()).map_or("-".into(), |l| format!("{l:.2}"));
+    let mut cells = vec![r.kernel.clone(), r.variant.clone(), r.case.clone(), r.family.clone()];
+    cells.extend([r.registers, r.spills, r.workgroup_bytes, r.waves, r.instructions].map(figure));
+    cells.extend([share, loads, figure(main.map(|c| u64::from(c.waits)))]);
+    cells.extend([r.latency, r.inverse_throughput].map(figure));
+    cells.push(r.compile_ms.map_or("-".into(), |ms| format!("{ms:.1}")));
+    cells
+}
+
+/// What became of each row, those that differ first.
+fn changed(changes: &[Change], new: usize) -> String {
+    let mut rows = vec![["kernel", "variant", "case", "family", "verdict", "by", "before", "now"].map(String::from).to_vec()];
+    for verdict in [Verdict::Worse, Verdict::Better] {
+        for c in changes.iter().filter(|c| c.verdict == verdict) {
+            let word = if verdict == Verdict::Worse { "worse" } else { "better" };
+            let (by, before, now) = c.by.unwrap_or_default();
+            let r = &c.row;
+            let names = [r.kernel.as_str(), &r.variant, &r.case, &r.family, word, by].map(String::from);
+            rows.push(names.into_iter().chain([before, now].map(figure)).collect());
+        }
+    }
+    let of = |verdict| changes.iter().filter(|c| c.verdict == verdict).count();
+    let (worse, better, same) = (of(Verdict::Worse), of(Verdict::Better), of(Verdict::Same));
+    let sum = format!("{worse} worse, {better} better, {same} same, {new} not in the base\n");
+    if worse + better == 0 { sum } else { format!("{}\n{sum}", table(&rows)) }
+}
+
+fn expect_no_worse(changes: &[Change]) -> Result<()> {
+    let worse: Vec<String> = changes
+        .iter()
+        .filter(|c| c.verdict == Verdict::Worse)
+        .map(|c| format!("{} [{}] for {}", c.row.kernel, c.row.variant, c.row.family))
+        .collect();
+    if worse.is_empty() { Ok(()) } else { Err(Error::Regression(format!("worse: {}", worse.join("; ")))) }
+}

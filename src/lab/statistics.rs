@@ -1,0 +1,197 @@
+//! What a GPU's own compiler makes of the kernels, with or without that GPU: registers, spills, workgroup memory, waves,
+//! instructions by kind, and of each loop the share of multiply-adds. `wgslab kernels stats` shows it.
+//!
+//! The compiler runs in a process of its own ([`serve`], [`asked::Asked`]): a family of RADV is named by the environment of
+//! a whole process, and a driver that stops on a kernel then takes only that kernel with it.
+
+pub mod asked;
+pub mod compare;
+pub mod isa;
+
+use crate::base::Result;
+use crate::device::shader::Kernel;
+use crate::device::statistics::{Compiled, Compiler, Driver};
+use crate::device::{Caps, Tree};
+use crate::kernels::listing::{self, Found};
+use isa::{Counts, Loop};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{BufRead, Read, Write};
+
+/// The form of the file that [`Table`] writes.
+pub const SCHEMA: &str = "wgslab-statistics/1";
+
+/// What compilers say of kernels.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Table {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The compilers, by the name in [`Row::family`].
+    pub drivers: BTreeMap<String, Driver>,
+    /// A row a kernel and family.
+    pub rows: Vec<Row>,
+}
+
+/// What a compiler says of a kernel. A figure that its driver does not tell is `None`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// `<op>.<entry>` that launches it.
+    pub entry: String,
+    /// The entry's variant.
+    pub variant: String,
+    /// The case whose shape it was made for.
+    pub case: String,
+    /// The kernel: an entry may launch several.
+    pub kernel: String,
+    /// `gfx1100`, or the device that the driver in use names.
+    pub family: String,
+    /// Vector registers of an invocation.
+    pub registers: Option<u64>,
+    /// Scalar and vector registers that are kept in memory because there are too few.
+    pub spills: Option<u64>,
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: Option<u64>,
+    /// Subgroups that a SIMD unit holds at once.
+    pub waves: Option<u64>,
+    /// Instructions of the whole text.
+    pub instructions: Option<u64>,
+    /// The compiler's estimate of one invocation's time, in cycles; a loop counts once or a few times.
+    pub latency: Option<u64>,
+    /// The compiler's estimate of the cycles that a subgroup keeps its units busy; a loop counts once or a few times.
+    pub inverse_throughput: Option<u64>,
+    /// How long the driver compiled, ms.
+    pub compile_ms: Option<f64>,
+    /// Instructions by kind, where the assembly is one that [`isa`] reads.
+    pub counts: Option<Counts>,
+    /// Loops that hold no other, in the order of the text.
+    pub loops: Vec<Loop>,
+    /// All that the driver says, by its own names.
+    pub statistics: BTreeMap<String, f64>,
+    /// Why there is no figure: what the driver said when it refused the kernel, or how it ended.
+    pub failed: Option<String>,
+}
+
+impl Row {
+    /// The loop with the most multiply-adds: the one that a product spends its time in.
+    pub fn main_loop(&self) -> Option<&Loop> {
+        self.loops.iter().filter(|l| l.counts.fma > 0).max_by_key(|l| l.counts.fma)
+    }
+
+    /// What tells it from other rows of a table.
+    pub fn key(&self) -> [&str; 5] {
+        [&self.entry, &self.variant, &self.case, &self.kernel, &self.family]
+    }
+
+    fn of(subject: &Subject, family: &str, told: Result<Compiled, String>) -> Row {
+        let (compiled, failed) = match told {
+            Ok(compiled) => (Some(compiled), None),
+            Err(why) => (None, Some(why)),
+        };
+        let statistics: BTreeMap<String, f64> =
+            compiled.iter().flat_map(|c| c.statistics.iter().cloned()).collect();
+        // The names of Mesa's drivers; RADV's first.
+        let first = |names: &[&str]| names.iter().find_map(|n| statistics.get(*n)).map(|v| *v as u64);
+        let sum = |names: &[&str]| {
+            let found: Vec<u64> = names.iter().filter_map(|n| statistics.get(*n)).map(|v| *v as u64).collect();
+            (!found.is_empty()).then(|| found.iter().sum())
+        };
+        let assembly = compiled.as_ref().and_then(|c| c.assembly.as_deref()).and_then(isa::read);
+        let (counts, loops) = assembly.map_or((None, Vec::new()), |a| (Some(a.counts), a.loops));
+        Row {
+            entry: subject.entry.clone(),
+            variant: subject.variant.to_string(),
+            case: subject.case.to_string(),
+            kernel: subject.kernel.name.to_string(),
+            family: family.to_string(),
+            registers: first(&["VGPRs", "Number of GRF registers", "GPRs"]),
+            spills: sum(&["Spilled VGPRs", "Spilled SGPRs", "Spill count"]),
+            workgroup_bytes: first(&["LDS size", "Workgroup Memory Size"]),
+            waves: first(&["Subgroups per SIMD"]),
+            instructions: first(&["Instructions", "Instruction Count"]),
+            latency: first(&["Latency", "Cycle Count"]),
+            inverse_throughput: first(&["Inverse Throughput"]),
+            compile_ms: compiled.as_ref().map(|c| c.compile_ms),
+            counts,
+            loops,
+            statistics,
+            failed,
+        }
+    }
+}
+
+/// A kernel to ask about.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// `<op>.<entry>`.
+    pub entry: String,
+    /// Its variant.
+    pub variant: &'static str,
+    /// The case whose shape the kernel is made for.
+    pub case: &'static str,
+    /// The kernel.
+    pub kernel: Kernel,
+}
+
+/// The kernels of every entry whose name holds `filter`, in each variant that a GPU or a portable adapter is offered (or
+/// only in `variant`), each in its largest case. `filter` may be empty.
+pub fn subjects(filter: &str, variant: Option<&str>) -> Result<Vec<Subject>> {
+    let kinds: Vec<Caps> = listing::kinds().into_iter().map(|k| k.1).filter(|c| !c.software).collect();
+    let wanted = |name: &str, of: &str| name.contains(filter) && variant.is_none_or(|v| v == of);
+    let mut subjects: Vec<Subject> = Vec::new();
+    for found in listing::largest(&kinds, wanted)? {
+        let entry = listing::entry_name(found.step.op.as_ref());
+        let Found { case, variant, .. } = &found;
+        for kernel in found.kernels()? {
+            subjects.push(Subject { entry: entry.clone(), variant: *variant, case: case.name, kernel });
+        }
+    }
+    Ok(subjects)
+}
+
+/// Asks one compiler about all subjects; `told` hears of each, with its number, and says whether to go on.
+pub fn ask(
+    compiler: &mut asked::Asked,
+    subjects: &[Subject],
+    tree: &Tree,
+    mut told: impl FnMut(usize) -> Result<()>,
+) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (i, subject) in subjects.iter().enumerate() {
+        told(i)?;
+        let spirv = subject.kernel.reflect(tree)?.spirv()?;
+        let answer = compiler.compile(&spirv)?;
+        rows.push(Row::of(subject, compiler.family(), answer));
+    }
+    Ok(rows)
+}
+
+/// The other end of [`asked::Asked`]: compiles what comes on `input` until it ends. A request is the number of words of a
+/// SPIR-V module and the words, little-endian; an answer is a line of JSON. The first line says whose compiler it is.
+pub fn serve(name: Option<&str>, mut input: impl Read, mut output: impl Write) -> Result<()> {
+    let opened = Compiler::open(name);
+    let first = opened.as_ref().map(|c| c.about().clone()).map_err(ToString::to_string);
+    let mut say = |line: String| {
+        writeln!(output, "{line}").and_then(|()| output.flush()).map_err(|e| crate::base::Error::Failed(e.to_string()))
+    };
+    let json = |e: serde_json::Error| crate::base::Error::Failed(e.to_string());
+    say(serde_json::to_string(&first).map_err(json)?)?;
+    let Ok(compiler) = opened else { return Ok(()) };
+    let mut length = [0; 4];
+    while input.read_exact(&mut length).is_ok() {
+        let mut bytes = vec![0; 4 * u32::from_le_bytes(length) as usize];
+        input.read_exact(&mut bytes).map_err(|e| crate::base::Error::Failed(e.to_string()))?;
+        let words: Vec<u32> = bytes.as_chunks::<4>().0.iter().map(|w| u32::from_le_bytes(*w)).collect();
+        say(serde_json::to_string(&compiler.compile(&words).map_err(|e| e.to_string())).map_err(json)?)?;
+    }
+    Ok(())
+}
+
+/// A line of `input` as JSON.
+fn line<T: serde::de::DeserializeOwned>(input: &mut impl BufRead) -> Result<T, String> {
+    let mut text = String::new();
+    match input.read_line(&mut text) {
+        Ok(0) => Err("the compiler's process ended".to_string()),
+        Ok(_) => serde_json::from_str(&text).map_err(|e| format!("the compiler's answer cannot be read: {e}")),
+        Err(e) => Err(e.to_string()),
+    }
+}

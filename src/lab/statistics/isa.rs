@@ -1,0 +1,157 @@
+//! Reads the assembly of AMD's GPUs as Mesa prints it: instructions by kind, and what one round of each innermost loop
+//! issues. Other assemblies are not read, so that nothing is counted wrongly.
+
+use serde::{Deserialize, Serialize};
+
+/// Instructions by kind.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Counts {
+    /// Multiply-adds of f32, and products of matrices.
+    pub fma: u32,
+    /// Other vector arithmetic at full rate.
+    pub vector: u32,
+    /// Vector arithmetic at a quarter of the rate: reciprocals, 32-bit integer products.
+    pub quarter_rate: u32,
+    /// Reads and writes of workgroup memory.
+    pub workgroup: u32,
+    /// Reads and writes of buffers.
+    pub memory: u32,
+    /// Reads and writes of registers that were spilled.
+    pub scratch: u32,
+    /// Scalar arithmetic, scalar loads and the rest.
+    pub scalar: u32,
+    /// Conditional branches.
+    pub branches: u32,
+    /// Waits for memory.
+    pub waits: u32,
+    /// Barriers of a workgroup.
+    pub barriers: u32,
+}
+
+impl Counts {
+    /// The share of multiply-adds in the cycles of vector arithmetic, 0 to 1; none without vector arithmetic.
+    pub fn fma_share(&self) -> Option<f64> {
+        let cycles = self.fma + self.vector + 4 * self.quarter_rate;
+        (cycles > 0).then(|| f64::from(self.fma) / f64::from(cycles))
+    }
+
+    /// Reads and writes of workgroup memory and buffers for each multiply-add; none without multiply-adds.
+    pub fn loads_per_fma(&self) -> Option<f64> {
+        (self.fma > 0).then(|| f64::from(self.workgroup + self.memory) / f64::from(self.fma))
+    }
+
+    fn count(&mut self, op: &str) {
+        let begins = |names: &[&str]| names.iter().any(|n| op.starts_with(n));
+        let kind = match op {
+            _ if begins(&["v_fma_f32", "v_fmac_f32", "v_pk_fma", "v_dot2", "v_wmma", "v_dual_fmac"]) => &mut self.fma,
+            _ if begins(&["ds_"]) => &mut self.workgroup,
+            _ if begins(&["buffer_", "global_", "flat_"]) => &mut self.memory,
+            _ if begins(&["scratch_"]) => &mut self.scratch,
+            _ if begins(&["s_waitcnt"]) => &mut self.waits,
+            _ if begins(&["s_barrier"]) => &mut self.barriers,
+            _ if begins(&["s_cbranch"]) => &mut self.branches,
+            _ if begins(&["v_rcp", "v_mul_lo", "v_mul_hi", "v_mad_u"]) => &mut self.quarter_rate,
+            _ if begins(&["v_"]) => &mut self.vector,
+            _ => &mut self.scalar,
+        };
+        *kind += 1;
+    }
+}
+
+/// A loop that holds no other.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Loop {
+    /// The block that it begins with, as the assembly names it: `BB3`.
+    pub block: String,
+    /// What one round issues, both sides of every branch included.
+    pub counts: Counts,
+}
+
+/// An assembly in numbers.
+pub struct Assembly {
+    /// All of it.
+    pub counts: Counts,
+    /// Its innermost loops, in the order of the text.
+    pub loops: Vec<Loop>,
+}
+
+struct Block<'a> {
+    name: &'a str,
+    ops: Vec<(&'a str, &'a str)>,
+}
+
+/// Reads an assembly in blocks `BB0:`, `BB1:`, …; none where it has no such blocks.
+pub fn read(assembly: &str) -> Option<Assembly> {
+    let blocks = blocks(assembly);
+    let place = |name: &str| blocks.iter().position(|b| b.name == name);
+    // A jump back to an earlier block is a loop from there to here.
+    let mut spans: Vec<(usize, usize)> = Vec::new();
+    for (at, block) in blocks.iter().enumerate() {
+        let jumps = block.ops.iter().filter(|(op, _)| op.starts_with("s_cbranch") || op.starts_with("s_branch"));
+        for (_, operands) in jumps {
+            let target = operands.split([' ', ',']).find(|word| word.starts_with("BB")).and_then(place);
+            let Some(start) = target.filter(|start| *start <= at) else { continue };
+            match spans.iter_mut().find(|s| s.0 == start) {
+                Some(span) => span.1 = at,
+                None => spans.push((start, at)),
+            }
+        }
+    }
+    spans.sort_unstable();
+    let count = |from: usize, to: usize| {
+        let mut counts = Counts::default();
+        blocks[from..=to].iter().flat_map(|b| &b.ops).for_each(|(op, _)| counts.count(op));
+        counts
+    };
+    let innermost = |&&(start, end): &&(usize, usize)| !spans.iter().any(|s| s.0 > start && s.0 <= end);
+    let loops = spans.iter().filter(innermost).map(|&(start, end)| Loop {
+        block: blocks[start].name.to_string(),
+        counts: count(start, end),
+    });
+    let loops = loops.collect();
+    let last = blocks.len().checked_sub(1)?;
+    Some(Assembly { counts: count(0, last), loops })
+}
+
+fn blocks(assembly: &str) -> Vec<Block<'_>> {
+    let mut blocks: Vec<Block<'_>> = Vec::new();
+    for line in assembly.lines() {
+        let is_block = |name: &&str| name.strip_prefix("BB").is_some_and(|n| n.parse::<u32>().is_ok());
+        if let Some(name) = line.split(':').next().filter(is_block) {
+            blocks.push(Block { name, ops: Vec::new() });
+        } else if let (Some(block), true) = (blocks.last_mut(), line.starts_with([' ', '\t'])) {
+            let (op, operands) = line.trim_start().split_once(' ').unwrap_or((line.trim(), ""));
+            if op.starts_with(['v', 's', 'd', 'b', 't', 'g', 'f']) && op.contains('_') {
+                block.ops.push((op, operands));
+            }
+        }
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "BB0:\n\ts_mov_b32 s0, 0 ; be800080\nBB1:\n\tv_fmac_f32_e32 v1, v2, v3 ; 56020503\n\
+        \tv_fma_f32 v1, v2, v3, v1 ; d613\n\tv_mul_lo_u32 v4, v5, v6 ; d72c\n\tv_add_f32_e32 v1, v1, v2 ; 0602\n\
+        \tds_load_b128 v[0:3], v9 ; dbfc\n\ts_waitcnt lgkmcnt(0) ; bf89\nBB2:\n\tbuffer_load_b32 v1, v2, s[0:3], 0 ; e050\n\
+        \ts_cbranch_scc1 BB2 ; bfa2\nBB3:\n\ts_cbranch_scc0 BB1 ; bfa1\nBB4:\n\ts_endpgm ; bfb0\n";
+
+    #[test]
+    fn kinds_are_counted_and_loops_found_from_their_jumps() {
+        let read = read(TEXT).unwrap();
+        let all = Counts { fma: 2, vector: 1, quarter_rate: 1, workgroup: 1, memory: 1, waits: 1, ..Counts::default() };
+        assert_eq!(read.counts, Counts { scalar: 2, branches: 2, ..all });
+        assert_eq!(read.loops.len(), 1, "the outer loop holds another");
+        assert_eq!((read.loops[0].block.as_str(), read.loops[0].counts.memory, read.loops[0].counts.branches), ("BB2", 1, 1));
+        assert_eq!(read.counts.fma_share(), Some(2.0 / 7.0));
+        assert_eq!(read.counts.loads_per_fma(), Some(1.0));
+        assert!(Counts::default().fma_share().is_none() && Counts::default().loads_per_fma().is_none());
+    }
+
+    #[test]
+    fn another_assembly_is_not_read() {
+        assert!(super::read("mov.u32 r1, %tid.x;\nL1:\nbra L1;\n").is_none());
+    }
+}
