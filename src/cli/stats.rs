@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 ///
 /// Nothing is run. Without --for the driver in use is asked, where it tells
 /// (VK_KHR_pipeline_executable_properties). With --for, Mesa's RADV compiles for AMD GPUs that are
-/// not there. Every variant of an entry is compiled for the shape of its largest case. Figures are
+/// not there. Every variant of an entry is compiled for the shape of its largest case, or of --case. Figures are
 /// those of the compiler: latency and inverse throughput count a loop once or a few times, so compare
 /// versions of one kernel only. "fma" is the share of multiply-adds in the vector cycles of the loop
 /// that has the most of them, "loads/fma" counts reads and writes there. With --shaders, edited text
@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:
-  wgslab kernels stats conv2d --for gfx1100
+  wgslab kernels stats conv2d --case '3x3 stride 2' --for gfx1100
   wgslab kernels stats matmul.forward --variant tiled_128 --for vega20,navi21,gfx1100 --json base.json
   wgslab kernels stats matmul.forward --for gfx1100 --shaders mine --compare base.json    exit code 5 where a row is worse"
 )]
@@ -39,6 +39,9 @@ pub(super) struct Stats {
     /// Only this variant
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
+    /// The test case whose shape to compile for [default: the largest of each entry]
+    #[arg(long, value_name = "NAME")]
+    case: Option<String>,
     /// Families of AMD GPUs to compile for without hardware, by Mesa's RADV: vega20, navi21, gfx1100, …
     #[arg(long = "for", value_name = "FAMILY,…", value_delimiter = ',')]
     families: Vec<String>,
@@ -98,11 +101,15 @@ impl Stats {
     pub fn run(&self, options: &Options) -> Result<()> {
         expect_writable(&[("--json", self.json.as_deref())])?;
         let base = self.compare.as_deref().map(Table::load).transpose()?;
-        let subjects = subjects(&self.filter, self.variant.as_deref())?;
+        let subjects = subjects(&self.filter, self.variant.as_deref(), self.case.as_deref())?;
         if subjects.is_empty() {
-            let variant = self.variant.as_ref().map_or(String::new(), |v| format!(" in a variant {v}"));
-            let filter = &self.filter;
-            return Err(Error::Usage(format!("no entry has '{filter}' in its name{variant}; see `wgslab kernels list`")));
+            let said = |what: &str, name: &Option<String>| name.as_ref().map_or(String::new(), |n| format!(" {what} '{n}'"));
+            return Err(Error::Usage(format!(
+                "no entry has '{}' in its name{}{}; see `wgslab kernels list`",
+                self.filter,
+                said("and a variant", &self.variant),
+                said("in a case", &self.case)
+            )));
         }
         let program = this_program()?;
         let listener = Arc::new(Listener::new(options.quiet));

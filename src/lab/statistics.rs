@@ -133,10 +133,12 @@ pub struct Subject {
 }
 
 /// The kernels of every entry whose name holds `filter`, in each variant that a GPU or a portable adapter is offered (or
-/// only in `variant`), each in its largest case. `filter` may be empty.
-pub fn subjects(filter: &str, variant: Option<&str>) -> Result<Vec<Subject>> {
+/// only in `variant`), each in its largest case (or in `case`). `filter` may be empty.
+pub fn subjects(filter: &str, variant: Option<&str>, case: Option<&str>) -> Result<Vec<Subject>> {
     let kinds: Vec<Caps> = listing::kinds().into_iter().map(|k| k.1).filter(|c| !c.software).collect();
-    let wanted = |name: &str, of: &str| name.contains(filter) && variant.is_none_or(|v| v == of);
+    let wanted = |name: &str, of: &str, in_case: &str| {
+        name.contains(filter) && variant.is_none_or(|v| v == of) && case.is_none_or(|c| c == in_case)
+    };
     let mut subjects: Vec<Subject> = Vec::new();
     for found in listing::largest(&kinds, wanted)? {
         let entry = listing::entry_name(found.step.op.as_ref());

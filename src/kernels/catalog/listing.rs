@@ -332,8 +332,8 @@ pub fn find_all(wanted: &Wanted<'_>, asked: &Asked<'_>) -> Result<Vec<Found>> {
 }
 
 /// Every entry in every variant that adapters of these kinds are offered, each in its largest case; where several kinds
-/// are offered a variant in one case, the last kind speaks. `wanted` is asked for entry and variant.
-pub fn largest(kinds: &[Caps], wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<Found>> {
+/// are offered a variant in one case, the last kind speaks. `wanted` is asked for entry, variant and case.
+pub fn largest(kinds: &[Caps], wanted: impl Fn(&str, &str, &str) -> bool) -> Result<Vec<Found>> {
     let mut found: BTreeMap<(String, &'static str), (u64, Found)> = BTreeMap::new();
     for case in ops().into_iter().flat_map(|o| o.1) {
         for step in nodes(&case)? {
@@ -341,7 +341,7 @@ pub fn largest(kinds: &[Caps], wanted: impl Fn(&str, &str) -> bool) -> Result<Ve
             for caps in kinds {
                 for variant in step.op.variants(&step.x, caps) {
                     let key = (entry.clone(), variant);
-                    if wanted(&entry, variant) && found.get(&key).is_none_or(|f| bytes >= f.0) {
+                    if wanted(&entry, variant, case.name) && found.get(&key).is_none_or(|f| bytes >= f.0) {
                         let (case, step, caps) = (case.clone(), step.clone(), caps.clone());
                         found.insert(key, (bytes, Found { case, step, variant, caps }));
                     }

@@ -1,0 +1,114 @@
+//! What RADV makes of the kernels, without an AMD GPU: `wgslab kernels stats` and `kernels show --language isa`.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first thing that is wrong")]
+
+mod common;
+
+use common::wgslab;
+use std::io::Write;
+use std::path::Path;
+use wgslab::lab::statistics::Table;
+use wgslab::lab::statistics::asked::radv;
+
+/// The family of the floors below.
+const FAMILY: &str = "gfx1100";
+
+/// Whether Mesa's RADV is installed. Without it this prints on the terminal that the test is skipped.
+fn has_radv(test: &str) -> bool {
+    if radv().is_some() {
+        return true;
+    }
+    // The line bypasses the capture of a passing test's output, so that a skip is seen.
+    let line = format!("{test} SKIPPED: Mesa's RADV is not installed (Debian: mesa-vulkan-drivers).\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    false
+}
+
+/// The table of `wgslab kernels stats` with `words`, and what was printed.
+fn stats(dir: &Path, words: &[&str]) -> (Table, String) {
+    let all = [&["kernels", "stats"], words, &["--for", FAMILY, "--json", "t.json"]].concat();
+    let output = wgslab(dir, &all).output().unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{errors}");
+    (Table::load(&dir.join("t.json")).unwrap(), said.into_owned())
+}
+
+#[test]
+fn products_keep_their_share_of_multiply_adds_and_spill_nothing() {
+    if !has_radv("products_keep_their_share_of_multiply_adds_and_spill_nothing") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // The least share in percent of multiply-adds in the vector cycles of the walk over k, staging included.
+    let floors = [
+        ("conv2d.forward", "tiled_64", 70.0),
+        ("conv2d.forward", "tiled_128", 80.0),
+        ("conv2d.grad_input", "tiled_64", 60.0),
+        ("conv2d.grad_weight", "tiled_64", 70.0),
+        ("matmul.forward", "tiled_128_vec4", 85.0),
+    ];
+    for (entry, variant, floor) in floors {
+        let case = if entry == "matmul.forward" { "whole tiles, b transposed, a long sum" } else { "3x3 stride 2" };
+        let (table, said) = stats(dir.path(), &[entry, "--variant", variant, "--case", case]);
+        let row = table.rows.iter().find(|r| r.kernel == entry).unwrap();
+        let walk = row.main_loop().unwrap_or_else(|| panic!("no walk in {row:?}")).counts;
+        let share = 100.0 * walk.fma_share().unwrap();
+        assert!(share >= floor, "{entry} [{variant}]: {share:.1} % of vector cycles, at least {floor} were reached\n{said}");
+        assert_eq!((row.spills, walk.scratch), (Some(0), 0), "{said}");
+        // The walk itself jumps back; any other branch would stand around a load.
+        assert!(entry == "matmul.forward" || walk.branches == 1, "{walk:?}");
+        assert!(said.contains(FAMILY) && said.contains("inverse throughput") && said.contains(variant), "{said}");
+    }
+}
+
+#[test]
+fn an_edit_is_judged_by_its_figures() {
+    if !has_radv("an_edit_is_judged_by_its_figures") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let words = ["scale.forward", "--variant", "portable"];
+    let (base, _) = stats(dir.path(), &words);
+    assert_eq!(base.rows.len(), 1, "{base:?}");
+    std::fs::rename(dir.path().join("t.json"), dir.path().join("base.json")).unwrap();
+    let judge = |more: &[&str]| {
+        let all = [&["kernels", "stats"][..], &words, &["--for", FAMILY, "--compare", "base.json"], more].concat();
+        let output = wgslab(dir.path(), &all).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|s| String::from_utf8_lossy(&s).into_owned()).concat();
+        (output.status.code(), said)
+    };
+    let (code, said) = judge(&[]);
+    assert!(code == Some(0) && said.contains("0 worse, 0 better, 1 same"), "{code:?} {said}");
+    let path = "elementwise/scale/forward.wgsl";
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(path)).unwrap();
+    let slow = text.replace("p.factor * x[i]", "p.factor * x[i] / (x[i] + 3.0)");
+    assert_ne!(text, slow, "the text to edit is another one");
+    let edited = dir.path().join("mine").join(path);
+    std::fs::create_dir_all(edited.parent().unwrap()).unwrap();
+    std::fs::write(&edited, slow).unwrap();
+    let (code, said) = judge(&["--shaders", "mine"]);
+    assert!(code == Some(5) && said.contains("1 worse"), "{code:?} {said}");
+}
+
+#[test]
+fn assembly_is_shown_and_mistakes_are_named() {
+    if !has_radv("assembly_is_shown_and_mistakes_are_named") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let run = |words: &[&str]| {
+        let output = wgslab(dir.path(), words).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|s| String::from_utf8_lossy(&s).into_owned()).concat();
+        (output.status.code(), said)
+    };
+    let (code, said) = run(&["kernels", "show", "relu.forward", "--language", "isa", "--for", FAMILY]);
+    assert!(code == Some(0) && said.contains("s_endpgm") && said.contains("BB0:"), "{code:?} {said}");
+    let (code, said) = run(&["kernels", "show", "relu.forward", "--for", FAMILY]);
+    assert!(code == Some(2) && said.contains("--language isa"), "{code:?} {said}");
+    let (code, said) = run(&["kernels", "stats", "no_such_kernel", "--for", FAMILY]);
+    assert!(code == Some(2) && said.contains("kernels list"), "{code:?} {said}");
+    let (code, said) = run(&["kernels", "stats", "relu.forward", "--for", "gfx9999"]);
+    assert!(matches!(code, Some(2 | 3)) && said.contains("gfx9999"), "{code:?} {said}");
+    let (code, said) = run(&["kernels", "stats", "relu.forward", "--for", FAMILY, "--driver", "nowhere.json"]);
+    assert!(code == Some(2) && said.contains("nowhere.json"), "{code:?} {said}");
+}
