@@ -23,7 +23,8 @@ impl<T: Serialize + ?Sized> Constants for T {
     fn constants(&self, whole: Whole) -> String {
         let mut text = Text { out: String::new(), whole };
         if let Err(Refused(why)) = self.serialize(&mut text) {
-            text.out += &format!("!{why}"); // a derived type never refuses; a hand-written one that does gets a text that differs from all others
+            // A derived type never refuses. If a hand-written one does, its text equals that of no other value.
+            text.out += &format!("!{why}");
         }
         text.out
     }

@@ -33,7 +33,7 @@ pub const SCALARS: usize = 64;
 pub(super) const SCALARS_INPUT: &str = "scalars";
 
 fn scalars_taken() -> Error {
-    Error::Failed("named scalars lie in a buffer called scalars; give the input of that name another one".into())
+    Error::Failed("named scalars lie in a buffer called scalars; give the input called scalars another name".into())
 }
 
 /// Where a value comes from.
@@ -228,7 +228,7 @@ impl Tape {
         let layer = self.layers.join(".");
         let halves = |types: &[Type]| match types.iter().find(|ty| ty.dtype == DType::F16 && !op.takes_f16()) {
             None => Ok(()),
-            Some(ty) => Err(Error::shape(op.name(), format!("it has no f16 form for {ty}; cast to F32 before it"))),
+            Some(ty) => Err(Error::shape(op.name(), format!("it does not take {ty}; cast it to F32 first"))),
         };
         let inferred = halves(&types).and_then(|()| op.infer(&types)).and_then(|y| halves(&y).map(|()| y));
         let outputs = inferred.map_err(|e| match e {

@@ -37,17 +37,17 @@ impl Recording {
             ("outputs", self.outputs.len()),
         ];
         for (what, n) in counts {
-            ensure(n <= MOST, || format!("it has {n} {what}, and may have {MOST}"))?;
+            ensure(n <= MOST, || format!("it has {n} {what}, more than {MOST}"))?;
         }
         let n = self.scalars.len();
-        ensure(n <= SCALARS, || format!("it has {n} scalars, and may have {SCALARS}"))?;
+        ensure(n <= SCALARS, || format!("it has {n} scalars, more than {SCALARS}"))?;
         for kernel in &self.kernels {
             let bytes = kernel.wgsl().len();
-            ensure(bytes <= MOST_TEXT, || format!("the text of a kernel has {bytes} bytes, and may have {MOST_TEXT}"))?;
+            ensure(bytes <= MOST_TEXT, || format!("the text of a kernel has {bytes} bytes, more than {MOST_TEXT}"))?;
             expect_name("a kernel", kernel.name())?;
             expect_name("a variant", kernel.variant())?;
             let bound = kernel.layout().buffers.len();
-            ensure(bound <= MOST_BOUND, || format!("a kernel binds {bound} buffers, and may bind {MOST_BOUND}"))?;
+            ensure(bound <= MOST_BOUND, || format!("a kernel binds {bound} buffers, more than {MOST_BOUND}"))?;
         }
         self.expect_buffers()?;
         self.expect_values("input", &self.inputs, &[Role::Input])?;
@@ -76,7 +76,7 @@ impl Recording {
             let held: BTreeSet<usize> = named.iter().map(|n| n.buffer).collect();
             let all = self.buffers.iter().enumerate().filter(|(_, b)| b.role == role).map(|(i, _)| i);
             ensure(all.eq(held.iter().copied()) && held.len() == named.len(), || {
-                "each buffer of an input or a state must hold one, and each of them have one of its own".to_string()
+                "each input and each state must have a buffer of its own, and each such buffer must hold one".to_string()
             })?;
         }
         let of = |role| self.buffers.iter().filter(move |b| b.role == role).map(|b| b.bytes);
@@ -97,7 +97,7 @@ impl Recording {
         for Named { name, ty, buffer } in list {
             expect_name(what, name)?;
             let Some(memory) = self.buffers.get(*buffer).filter(|b| roles.contains(&b.role)) else {
-                return Err(format!("the {what} {name} lies in buffer {buffer}, which is none for it"));
+                return Err(format!("the {what} {name} lies in buffer {buffer}, which does not exist or has another role"));
             };
             let bytes = bytes(ty.shape, ty.dtype.bytes());
             // An input or a state fills its whole buffer, because a kernel can ask for a buffer's length.
@@ -123,17 +123,17 @@ impl Recording {
             format!("it has {given} bytes of parameters, and {} takes {wanted}", kernel.name())
         })?;
         // The adapter's own limit on workgroups is checked when the recording is bound to an adapter.
-        ensure(!call.grid.contains(&0), || "it has no workgroups in a dimension".to_string())?;
+        ensure(!call.grid.contains(&0), || "it has 0 workgroups in a dimension".to_string())?;
         for (i, (&buffer, access)) in call.buffers.iter().zip(&layout.buffers).enumerate() {
             let binding = i + 1;
             let Some(memory) = self.buffers.get(buffer).filter(|b| b.role != Role::Params) else {
-                return Err(format!("binding {binding} is buffer {buffer}, which is none to bind"));
+                return Err(format!("binding {binding} is buffer {buffer}, which does not exist or cannot be bound"));
             };
             let host = matches!(memory.role, Role::Input | Role::Scalars);
-            ensure(*access == Access::Read || !host, || format!("binding {binding} writes what the host does"))?;
+            ensure(*access == Access::Read || !host, || format!("binding {binding} writes a buffer that only the host writes"))?;
             let again = call.buffers[..i].iter().zip(&layout.buffers).find(|(b, _)| **b == buffer);
             ensure(again.is_none_or(|(_, other)| [*access, *other] == [Access::Read; 2]), || {
-                format!("binding {binding} is a buffer that another binding has, too, and one of them writes it")
+                format!("binding {binding} has the same buffer as another binding, and one of them writes it")
             })?;
         }
         Ok(())

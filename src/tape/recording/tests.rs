@@ -178,8 +178,8 @@ fn hostile_ones_are_refused() {
     refused("there is no kernel 9", |v| v["launches"][0]["kernel"] = json!(9));
     refused("is buffer 99", |v| v["launches"][0]["buffers"][0] = json!(99));
     refused("binds 1 buffers", |v| v["launches"][0]["buffers"] = json!([0]));
-    refused("writes what the host does", |v| v["launches"][0]["buffers"][1] = json!(at("input")));
-    refused("which is none to bind", |v| v["launches"][0]["buffers"][0] = json!(at("params")));
+    refused("that only the host writes", |v| v["launches"][0]["buffers"][1] = json!(at("input")));
+    refused("cannot be bound", |v| v["launches"][0]["buffers"][0] = json!(at("params")));
     refused("another binding", |v| v["launches"][0]["buffers"] = json!([0, 0]));
     refused("workgroups", |v| v["launches"][0]["grid"][2] = json!(0));
     refused("hex digits", |v| v["launches"][0]["params"] = json!("0"));
@@ -197,7 +197,7 @@ fn hostile_ones_are_refused() {
     refused("7 dimensions", |v| v["outputs"][0]["ty"]["shape"] = json!([1, 1, 1, 1, 1, 1, 1]));
     refused("unknown variant", |v| v["outputs"][0]["ty"]["dtype"] = json!("F64"));
     refused("lies in buffer 77", |v| v["outputs"][0]["buffer"] = json!(77));
-    refused("one of its own", |v| v["inputs"] = json!([]));
+    refused("a buffer of its own", |v| v["inputs"] = json!([]));
     refused("two scalars are called lr", |v| v["scalars"] = json!(["lr", "lr"]));
     refused("65 scalars", |v| v["scalars"] = (0..65).map(|i| i.to_string()).collect());
     refused("the text of a kernel has", |v| v["kernels"][0]["wgsl"] = json!(" ".repeat(2 << 20)));
@@ -216,7 +216,7 @@ fn a_file_of_another_kind_is_refused() {
     for text in ["", "[]", "{}", "{\"schema\": \"wgslab-recording/1\"}"] {
         std::fs::write(&path, text).unwrap();
         let e = Recording::read(&path).unwrap_err();
-        assert!(e.exit_code() == 4 && e.to_string().contains("no recording to run"), "{e}");
+        assert!(e.exit_code() == 4 && e.to_string().contains("not a recording that can run"), "{e}");
     }
 }
 
