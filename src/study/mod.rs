@@ -3,6 +3,7 @@
 
 pub mod audit;
 mod batches;
+mod cell;
 mod collapse;
 mod commands;
 pub mod config;

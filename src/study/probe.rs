@@ -5,9 +5,10 @@
 mod lbfgs;
 mod logistic;
 
+use super::cell::{about, once, provenance_of};
 use super::config::Protocol;
 use super::dataset::Loaded;
-use super::folder::{Done, busy, finished, locked};
+use super::folder::Done;
 use super::grid::Cell;
 use super::labels::Labels;
 use super::measured::{Measured, Mislabelled};
@@ -17,8 +18,7 @@ use super::neighbours::{nearest, shares, votes};
 use super::pass::{Eye, Pass};
 use super::predictions::{Predicted, write_predictions};
 use super::projection::Projection;
-use super::provenance::Provenance;
-use super::results::{CellResult, LabelRow, read_result, write_epochs, write_labels, write_result};
+use super::results::{CellResult, LabelRow, write_epochs, write_labels, write_result};
 use super::separability::Separability;
 use super::session::Job;
 use super::settings::probe_settings;
@@ -28,8 +28,6 @@ use crate::data::Split;
 use crate::nn::{Mode, Params, checkpoint};
 use crate::tape::{Schedule, State, Tape, Type};
 pub(super) use logistic::{Linear, Rows};
-use serde_json::json;
-use std::env::consts::OS;
 use std::path::Path;
 use std::time::Instant;
 
@@ -45,20 +43,6 @@ pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<
     Ok(all)
 }
 
-fn provenance(
-    job: &Job<'_>,
-    set: &Loaded,
-    (cell, given): (&Cell, &Labels),
-    start: Option<&Start>,
-) -> Result<Provenance> {
-    let start = start.map_or("random", |s| &s.address);
-    let mut settings = probe_settings(job.config, cell)?;
-    if let Some(labels) = cell.file_labels(given) {
-        settings["given_labels"] = json!(labels);
-    }
-    Provenance::new(job.gpu, settings, &set.data.fingerprint, start, &schedules(job, set, cell)?)
-}
-
 /// Judges the backbone of a cell into `folder` unless that is done, and returns the result.
 pub(super) fn run(
     job: &Job<'_>,
@@ -68,35 +52,25 @@ pub(super) fn run(
     folder: &Path,
 ) -> Result<CellResult> {
     let given = cell.given(&set.data, job.data_root)?;
-    let made = provenance(job, set, (cell, &given), start)?;
-    let kept = || finished(folder, &made)?.map(|done| read_result(folder, &done)).transpose();
-    if let Some(result) = kept()? {
-        return Ok(result);
-    }
-    if busy(folder)? {
-        return Err(Error::Busy(folder.to_path_buf()));
-    }
-    let since = Instant::now();
-    let probe = Probe::new(job, set, (cell, given), start)?;
-    let (found, classifier) = match cell.protocol {
-        Protocol::Knn => (probe.knn()?, None),
-        _ => {
-            let (found, classifier) = probe.linear()?;
-            (found, Some(classifier))
-        }
+    let read = (probe_settings(job.config, cell)?, &schedules(job, set, cell)?[..]);
+    let made = provenance_of(job, set, (cell, &given), start, read)?;
+    let judge = || -> Result<_> {
+        let since = Instant::now();
+        let probe = Probe::new(job, set, (cell, given), start)?;
+        let (found, classifier) = match cell.protocol {
+            Protocol::Knn => (probe.knn()?, None),
+            _ => {
+                let (found, classifier) = probe.linear()?;
+                (found, Some(classifier))
+            }
+        };
+        let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
+        let row = probe.result(cell, &made_by, &found)?;
+        let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
+        Ok((probe, found, classifier, CellResult { seconds, pretraining_collapsed, ..row }))
     };
-    let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
-    let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
-    let result = CellResult { seconds, pretraining_collapsed, ..probe.result(cell, &made_by, &found)? };
-    locked(folder, || {
-        if let Some(result) = kept()? {
-            return Ok(result); // of another process, meanwhile
-        }
-        let about = json!({
-            "os": OS, "data": set.data.name, "classes": set.data.classes, "mean": set.train.mean, "std": set.train.std,
-            "left_out": set.data.left_out,
-        });
-        job.describe(folder, &made, about)?;
+    once(folder, &made, judge, |(probe, found, classifier, result)| {
+        job.describe(folder, &made, about(set))?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given.train))?;
         write_epochs(folder, &[])?; // nothing was trained in epochs
         probe.predict(folder, &found)?;

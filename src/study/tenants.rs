@@ -9,7 +9,7 @@ use super::{Config, Job, Manner, Progress, Selection};
 use crate::base::Error;
 use crate::base::progress::Silent;
 use crate::data::Split;
-use crate::device::gpu::adapters;
+use crate::device::adapter::adapters;
 use crate::device::tune::Table;
 use crate::device::{Gpu, GpuOptions};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! What the tests of this floor share.
 
 use super::{Config, Job, Progress};
-use crate::device::gpu::adapters;
+use crate::device::adapter::adapters;
 use crate::device::tune::Table;
 use crate::device::{Gpu, GpuOptions};
 use std::io::Write;

@@ -2,8 +2,9 @@
 //! table. All files share one line of offsets (each text is padded to start where the last one ended), so a span
 //! that serde or the checks point at names its file and line even after merging.
 
-use super::tables::{OPTIMIZATION, TABLES, gather, listed, readable};
+use super::tables::{OPTIMIZATION, TABLES};
 use super::unread::unread;
+use super::written::{gather, listed, readable};
 use super::{BASE, Config, check, models};
 use crate::base::{Error, Result, files, nearest, seal};
 use crate::study::names::{ENVIRONMENT, LOCK};

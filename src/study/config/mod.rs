@@ -7,6 +7,7 @@ mod load;
 mod models;
 mod tables;
 mod unread;
+mod written;
 
 pub use tables::{Learning, Pretrained};
 
@@ -265,7 +266,7 @@ impl Config {
     /// The config as its keys stand in TOML.
     fn as_written(&self) -> Result<Table, toml::ser::Error> {
         let mut table = Table::try_from(self)?;
-        tables::scatter(&mut table);
+        written::scatter(&mut table);
         Ok(table)
     }
 
