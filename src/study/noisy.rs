@@ -1,4 +1,4 @@
-//! Label noise by itself: the labels that a run would learn from, without a device or a network.
+//! Label noise alone: the labels that a run would learn from, without a device or a network.
 
 use super::config::Config;
 use super::dataset::load_options;
@@ -16,18 +16,18 @@ pub struct NoisyLabels {
     pub classes: Vec<String>,
     /// A row for each training image.
     pub rows: Vec<LabelRow>,
-    /// The seed that they follow: the run's, or that of the config.
+    /// The seed of the noise: the run's, or that of the config.
     pub seed: u64,
     /// The share of wrong labels.
     pub realised_rate: f64,
-    /// How many labels of each class (row) became each class (column).
+    /// How many labels of each class (row) became labels of each class (column).
     pub counts: Vec<Vec<u64>>,
-    /// What the data floor has to say of the dataset.
+    /// Notes on how the dataset was read.
     pub warnings: Vec<String>,
 }
 
-/// The labels of the training images of `spec` after noise, those that `wgslab train` with the same config, noise and seed
-/// learns from. `progress` is told (done, total) images while files are decoded.
+/// The labels of the training images of `spec` after noise. `wgslab train` with the same config, noise and seed learns
+/// from the same labels. `progress` gets the numbers of images done and in all, while files are decoded.
 pub fn noisy_labels(
     config: &Config,
     (spec, data_root): (&str, &Path),

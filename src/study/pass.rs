@@ -1,4 +1,4 @@
-//! A pass over plain images: what a backbone makes of each, and its classifier.
+//! A pass over images without augmentation: a backbone's features of each image, and its classifier's logits.
 
 use super::dataset::Loaded;
 use super::fit::Sizes;
@@ -12,20 +12,20 @@ use crate::tape::{Feed, Plan, State, Tape, Type};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// A recorded pass over plain images of one split.
+/// A recorded pass over the images of one split.
 pub(super) struct Pass {
     plan: Plan,
     batch: usize,
     /// Which images, in the order of the rows.
     rows: Vec<u32>,
-    /// Whose images they are, and whose weights, for people.
+    /// For messages: the name of the images and of the weights.
     images: String,
     weights: String,
 }
 
 impl Pass {
-    /// What passes over each of `stores` record, `batch` images a step at most: the backbone's features and, of a
-    /// classifier of so many `classes`, the logits.
+    /// What passes over each of `stores` record, with at most `batch` images in a step: the backbone's features and,
+    /// with `classes`, the logits of a classifier.
     pub fn tapes(
         job: &Job<'_>,
         eye: &Eye,
@@ -36,13 +36,13 @@ impl Pass {
         stores.iter().map(|store| record(job, eye, store, batch.min(store.count), classes)).collect()
     }
 
-    /// Images of its steps: the config's, or all of the largest of `stores` where that is fewer.
+    /// Images in a step: as many as the config says, or all images of the largest of `stores` if these are fewer.
     pub fn batch(job: &Job<'_>, stores: &[&ImageStore]) -> usize {
         job.config.evaluation.batch_size.min(stores.iter().map(|s| s.count).max().unwrap_or(1))
     }
 
-    /// Compiles a pass over each of `stores` with the parameters in `state`, which `weights` names for people; they fit
-    /// the device together.
+    /// Compiles a pass over each of `stores` with the parameters in `state`. Messages call the parameters `weights`.
+    /// The passes must fit the device together.
     pub fn each<const N: usize>(
         job: &Job<'_>,
         eye: &Eye,
@@ -61,8 +61,8 @@ impl Pass {
         passes.try_into().map_err(|_| Error::Failed("a pass is missing".into()))
     }
 
-    /// A pass of `plan`, which takes `batch` images a step, over the images `rows`. `images` says whose they are and
-    /// `weights` whose the parameters are, for people.
+    /// A pass of `plan` over the images `rows`, with `batch` images in a step. Messages call the images `images` and
+    /// the parameters `weights`.
     pub fn of(plan: Plan, (images, weights): (&str, &str), batch: usize, rows: Vec<u32>) -> Pass {
         Pass { plan, batch, rows, images: images.to_string(), weights: weights.to_string() }
     }
@@ -77,17 +77,17 @@ impl Pass {
         self.features_told(job, &|_| ())
     }
 
-    /// The same; `told` hears how many images are done.
+    /// A row of features for each image. `told` gets the number of images that are done.
     pub fn features_told(&self, job: &Job<'_>, told: &dyn Fn(usize)) -> Result<Vec<f32>> {
         self.read(job, [FEATURES], told).map(|[features]| features)
     }
 
-    /// The logits and the features.
+    /// The logits and the features of each image.
     pub fn both(&self, job: &Job<'_>) -> Result<[Vec<f32>; 2]> {
         self.read(job, [LOGITS, FEATURES], &|_| ())
     }
 
-    /// The last batch is filled up with copies of the first image, whose rows are dropped.
+    /// The last batch is filled up with copies of the first image. The rows of the copies are dropped.
     fn read<const N: usize>(&self, job: &Job<'_>, outputs: [&str; N], told: &dyn Fn(usize)) -> Result<[Vec<f32>; N]> {
         let mut all = [const { Vec::new() }; N];
         let count = self.rows.len();
@@ -118,7 +118,7 @@ impl Pass {
     }
 }
 
-/// The outputs of a pass.
+/// The names of a pass's outputs.
 const LOGITS: &str = "logits";
 const FEATURES: &str = "features";
 
@@ -135,17 +135,17 @@ fn record(job: &Job<'_>, eye: &Eye, store: &ImageStore, batch: usize, classes: O
     Ok(t)
 }
 
-/// A backbone for evaluation, with the statistics of the training images by which images are normalized.
+/// A backbone for evaluation, with the mean and deviation of the training images, which normalize its images.
 #[derive(Clone, Debug)]
 pub(super) struct Eye {
     plain: Augmentation,
     pub backbone: Arc<dyn Backbone>,
-    /// What its parameters' names begin with.
+    /// The prefix of its parameters' names.
     prefix: String,
 }
 
 impl Eye {
-    /// The backbone of a cell at the images of its set.
+    /// The backbone of a cell, for the images of its dataset.
     pub fn of(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Eye> {
         let backbone = job.config.model_of(&cell.pretraining)?.backbone(job.config.data.channels)?;
         Ok(Eye::new(backbone, set.train.mean, set.train.std))
@@ -155,7 +155,7 @@ impl Eye {
         Eye { plain: Augmentation { recipe: Recipe::PLAIN, mean, std }, backbone, prefix: "backbone.".to_string() }
     }
 
-    /// The network of a further player, whose images are the same.
+    /// The network of another player, for the same images.
     pub fn of_player(&self, player: &str) -> Eye {
         Eye { prefix: format!("{player}.backbone."), ..self.clone() }
     }

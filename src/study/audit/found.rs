@@ -1,4 +1,4 @@
-//! What an audit came to: a row for each label, and the lists beside them.
+//! The result of an audit: a row for each label, and lists of alike, close and off-topic images.
 
 use super::{AuditWish, Evidence, Judged, NEAREST, combined};
 use crate::base::hash::Hasher;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What the label of an image came to, a row of `suspects.csv`: the most suspicious first.
+/// The verdict on an image's label, a row of `suspects.csv`. The most suspicious label comes first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Suspect {
     /// Its place, from 1. Images that could not be judged come last.
@@ -21,24 +21,25 @@ pub struct Suspect {
     pub path: String,
     /// Its split.
     pub split: &'static str,
-    /// The class that it has.
+    /// The class that its label names.
     pub given: String,
-    /// The class that classifier and neighbours together find most likely.
+    /// The class that the classifier and the neighbours together find most likely.
     pub likely: String,
-    /// Whether its label is probably wrong: one of the first, as many as the confident joint counts.
+    /// Whether its label is probably wrong. As many of the first rows are suspects as the confident joint counts wrong
+    /// labels.
     pub suspect: bool,
-    /// The combination: the mean of its ranks by the other scores, from 0, the most suspicious, to 1. Empty, as are the
-    /// other scores, if it could not be judged.
+    /// The mean of its ranks by the other scores, from 0, the most suspicious, to 1. This and the other scores are
+    /// empty if the label could not be judged.
     pub score: Option<f64>,
     /// The held-out probability of its label.
     pub self_confidence: Option<f64>,
-    /// That, compared with the largest other one: (p − other + 1) / 2.
+    /// The probability of its label compared with the largest other one: (p − other + 1) / 2.
     pub normalized_margin: Option<f64>,
-    /// The share of its neighbours' votes for its label less the largest share of another, from −1 to 1.
+    /// Its label's share of its neighbours' votes less the largest share of another class, from −1 to 1.
     pub neighbours: Option<f64>,
-    /// The held-out cross-entropy of its label, a mean over weight decays.
+    /// The held-out cross-entropy of its label, the mean over weight decays.
     pub loss: Option<f64>,
-    /// The nearest image that is not of its patient and not alike.
+    /// The nearest image of another patient that is not alike.
     pub nearest: Option<String>,
     /// Its place in the data.
     #[serde(skip)]
@@ -50,20 +51,20 @@ pub struct Suspect {
 pub struct ClassSummary {
     /// The class.
     pub class: String,
-    /// Images that are given it.
+    /// Images with this label.
     pub images: usize,
     /// How many of these labels are wrong, by the confident joint.
     pub probably_wrong: usize,
 }
 
-/// Two images of nearly the same features.
+/// Two images with nearly the same features.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Close {
-    /// The earlier one.
+    /// The path of the image that comes first in the data.
     pub path: String,
     /// Its class.
     pub given: String,
-    /// The other one.
+    /// The path of the other image.
     pub other: String,
     /// Its class.
     pub other_given: String,
@@ -90,66 +91,67 @@ pub struct OffTopic {
     pub index: usize,
 }
 
-/// What an audit came to, as JSON.
+/// A summary of an audit. It is written as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AuditSummary {
     /// The dataset.
     pub name: String,
-    /// Whose features were compared.
+    /// Which features were compared.
     pub features: String,
     /// How many folds there were.
     pub folds: usize,
-    /// How many neighbours voted: as many as were asked for, or as many as there are of other groups.
+    /// How many neighbours voted: as many as were asked for, or fewer if other groups have fewer images.
     pub neighbours: usize,
-    /// What drew the folds.
+    /// The seed that drew the folds.
     pub seed: u64,
     /// The version of the program.
     pub wgslab: &'static str,
-    /// The hash of the classes, and of the labels and pixels of each split at the size that features were taken from.
-    /// `data inspect` has another, since it looks at another size.
+    /// The hash of the classes, and of the labels and pixels of each split at the size that features were made from.
+    /// `data inspect` prints another hash, since it looks at another size.
     pub data_fingerprint: String,
     /// Files that could not be decoded.
     pub left_out: Vec<LeftOut>,
-    /// The SHA-256 of the file of weights; none without a backbone.
+    /// The SHA-256 of the file of weights; `None` without a backbone.
     pub weights_sha256: Option<String>,
-    /// How long it took, without making the features.
+    /// Seconds that it took, without making the features.
     pub seconds: f64,
     /// How many images there are.
     pub images: usize,
-    /// Images whose class no other fold has: nothing can be said of their labels.
+    /// How many images could not be judged, because no other fold has images of their class.
     pub not_judged: usize,
-    /// The share of the labels that the classifier gives to images that it did not learn from. Where it is small, the
-    /// classifier is weak, and far too many labels count as wrong.
+    /// The classifier's agreement: the share of held-out images to which it gives the label that they have. If the
+    /// share is small, the classifier is weak, and far too many labels count as wrong.
     pub agreement: f64,
     /// How many labels are wrong, by the confident joint.
     pub probably_wrong: usize,
-    /// The same of each class.
+    /// The same for each class.
     pub classes: Vec<ClassSummary>,
-    /// Images that are there twice or nearly.
+    /// Images that are in the data twice or nearly twice.
     pub alike: Alike,
-    /// Pairs of images whose features are closer than 1 − cos = `close_below`, and that are not in `alike`; the closest
+    /// Pairs of images with features closer than 1 − cos = `close_below` that are not in `alike`. The closest come
     /// first.
     pub close: Vec<Close>,
-    /// The lower outer fence of the distances of all images from their nearest, by their logarithms: the first quartile
-    /// less 3 times the distance between the quartiles.
+    /// A bound on the distance of close images: the lower outer fence of the logarithms of the distances of all images
+    /// from their nearest. The fence is the first quartile less 3 times the distance between the quartiles.
     pub close_below: f64,
-    /// Images whose mean distance from their nearest 10 is larger than `off_topic_above`; the farthest first.
+    /// Images whose mean distance from their nearest 10 is larger than `off_topic_above`. The farthest come first.
     pub off_topic: Vec<OffTopic>,
-    /// The upper outer fence of these distances: the third quartile and 3 times the distance between the quartiles.
+    /// A bound on these distances, their upper outer fence: the third quartile and 3 times the distance between the
+    /// quartiles.
     pub off_topic_above: f64,
 }
 
-/// What an audit came to.
+/// The result of an audit.
 pub struct Audit {
     /// A row for each image.
     pub rows: Vec<Suspect>,
-    /// All together.
+    /// The summary.
     pub summary: AuditSummary,
-    /// The features that were compared, as they were made: before each was brought to mean 0 and deviation 1.
+    /// The features that were compared, before they were scaled.
     pub embedded: Embedded,
     /// The images.
     pub(super) data: DecodedData,
-    /// The nearest images of each, of other groups.
+    /// For each image: the nearest images of other groups.
     pub(super) near: Vec<Vec<(f32, usize)>>,
 }
 
@@ -238,7 +240,7 @@ impl Audit {
 }
 
 impl AuditSummary {
-    /// In a sentence.
+    /// The summary in a sentence.
     pub fn told(&self) -> String {
         format!(
             "{}: {} of {} are probably wrong, says a classifier that agrees with {:.0} % of them; {} alike, {} off topic",
@@ -263,7 +265,7 @@ impl Described<'_> {
         self.data.classes.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
 
-    /// (name, split, class) of an image.
+    /// The name, the split and the class of an image.
     fn image(&self, i: usize) -> (String, &'static str, String) {
         let (split, at) = self.places[i];
         let found = self.data.parts[split as usize].as_ref().map(|p| &p.images);
@@ -303,7 +305,8 @@ impl Described<'_> {
         (closer(near, fence).into_iter().map(one).collect(), fence)
     }
 
-    /// Lengths count here, not only directions: an empty picture may lie in the direction of others, far beyond them.
+    /// The lengths of features count here, too. An empty picture may have the direction of others, but lie far beyond
+    /// them.
     fn off_topic(&self, near: &[Vec<(f32, usize)>], lengths: &[f64]) -> (Vec<OffTopic>, f64) {
         let mean = |(i, near): (usize, &Vec<(f32, usize)>)| {
             let nearest = &near[..near.len().min(NEAREST)];
@@ -327,7 +330,7 @@ impl Described<'_> {
     }
 }
 
-/// The address of what an audit looks at.
+/// The hash of the data that an audit looks at.
 fn fingerprint(data: &DecodedData) -> String {
     let mut all = Hasher::new().part("wgslab audit 1");
     data.classes.iter().for_each(|class| all.update(class));
@@ -343,8 +346,8 @@ fn distance(cos: f32) -> f64 {
     (1.0 - f64::from(cos)).max(1e-9)
 }
 
-/// Pairs that are closer than `fence`, the closest first, each once. One image alone may list the other: in a crowd of
-/// nearer ones the other lists them instead.
+/// Pairs that are closer than `fence`, the closest first, each pair once. Perhaps only one image of a pair lists the
+/// other, because the other has many nearer neighbours.
 fn closer(near: &[Vec<(f32, usize)>], fence: f64) -> Vec<(f32, [usize; 2])> {
     let mut pairs = BTreeMap::new();
     for (i, near) in near.iter().enumerate() {
@@ -356,7 +359,7 @@ fn closer(near: &[Vec<(f32, usize)>], fence: f64) -> Vec<(f32, [usize; 2])> {
     found
 }
 
-/// The first and the third quartile; none of fewer than eight values, of which too little can be said.
+/// The first and the third quartile. `None` for fewer than eight values, which say too little.
 fn quartiles(values: &[f64]) -> Option<[f64; 2]> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -369,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_pair_is_close_whichever_of_its_images_lists_the_other() {
-        // 0 lists 1 and 2; of these 1 lists 0, too. 3 alone lists 0, and 2 and 3 are not close enough.
+        // 0 lists 1 and 2, and 1 lists 0, too. 3 lists 0, but 0 does not list 3. 2 and 3 are not close enough.
         let near = [vec![(0.99, 1), (0.98, 2)], vec![(0.99, 0)], vec![(0.5, 3)], vec![(0.995, 0), (0.5, 2)]];
         assert_eq!(closer(&near, 0.1), [(0.995, [0, 3]), (0.99, [0, 1]), (0.98, [0, 2])]);
         assert_eq!(closer(&near, 0.0), []);

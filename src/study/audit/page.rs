@@ -1,4 +1,4 @@
-//! An audit as a page to look through: one HTML file with small pictures inside.
+//! The page of an audit: one HTML file with small pictures inside.
 
 use super::found::{Audit, Suspect};
 use crate::base::Result;
@@ -8,7 +8,7 @@ use crate::data::decode::{self, Resizer};
 use crate::data::{self, DecodedData, Images, Split};
 use crate::study::html::{document, picture, tile};
 
-/// The side in pixels of the pictures of a page; smaller ones stay as they are.
+/// The most pixels on a side of a picture. Smaller pictures stay as they are.
 const SIDE: usize = 96;
 /// How many neighbours are shown beside a suspect.
 const NEIGHBOURS: usize = 6;
@@ -26,7 +26,7 @@ impl<'a> Pictures<'a> {
         Pictures { data, places: places(data) }
     }
 
-    /// The picture of an image over these lines of HTML; `class` may mark it.
+    /// The picture of an image above these lines of HTML. `class` is its CSS class and may mark it.
     fn figure(&self, index: usize, class: &str, lines: &str) -> Result<String> {
         let (split, at) = self.places[index];
         let Some(part) = &self.data.parts[split as usize] else { return Ok(String::new()) };

@@ -1,5 +1,5 @@
-//! The named tables of a config, `[pretraining.METHOD]`, `[training.METHOD]` and `[noise.KIND]`: the settings of what is
-//! listed, which only its own file knows, and the keys that a method overrides for itself.
+//! The named tables of a config, `[pretraining.METHOD]`, `[training.METHOD]` and `[noise.KIND]`. They hold the settings
+//! of a method or kind, which only its own file knows, and the keys that a method overrides for itself.
 
 use super::Config;
 use crate::base::range::{Mistake, mistake};
@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use toml::{Table, Value};
 
-/// The keys of [`Optimization`]: they stand in `[pretraining]` and `[training]`, and in a method's table to override them.
+/// The keys of [`Optimization`]. They stand in `[pretraining]` and `[training]`, and in the table of a method that
+/// overrides them.
 pub(super) const OPTIMIZATION: [&str; 10] = [
     "epochs",
     "batch_size",
@@ -28,23 +29,23 @@ pub(super) const OPTIMIZATION: [&str; 10] = [
     "optimizer",
 ];
 
-/// The tables that `[pretraining.METHOD]` may hold to override the config's own.
+/// The tables of the config that `[pretraining.METHOD]` may override.
 pub(super) const TABLES: [&str; 2] = ["model", "augmentation"];
 
-/// A pretraining method as a config has it.
+/// A pretraining method with its settings from a config.
 #[derive(Clone, Debug)]
 pub struct Pretrained {
     /// Its name.
     pub name: String,
     /// The method.
     pub method: Arc<dyn Method>,
-    /// Its settings, every key.
+    /// Its settings, with every key.
     pub settings: Value,
     /// How weights are updated.
     pub optimization: Optimization,
-    /// The key that says how many images a step takes: the method's own or its stage's.
+    /// The key that sets the images in a step: the method's own or its stage's.
     pub batch_key: String,
-    /// The key that says how many of them the network sees at a time.
+    /// The key that sets how many of them the network sees at a time.
     pub micro_batch_key: String,
     /// The backbone's settings.
     pub model: Model,
@@ -52,40 +53,42 @@ pub struct Pretrained {
     pub backbone: Arc<dyn Backbone>,
     /// How views are made.
     pub augmentation: Recipe,
-    /// The keys of the config that its table overrides with another value: `augmentation.jitter`.
+    /// The keys of the config that the method's table overrides with another value: `augmentation.jitter`.
     pub overridden: Vec<String>,
 }
 
-/// A training method as a config has it.
+/// A training method with its settings from a config.
 #[derive(Clone, Debug)]
 pub struct Learning {
     /// Its name.
     pub name: String,
     /// The method.
     pub learner: Arc<dyn Learner>,
-    /// Its settings, every key.
+    /// Its settings, with every key.
     pub settings: Value,
     /// How weights are updated.
     pub optimization: Optimization,
-    /// The key that says how many images a step takes: the method's own or its stage's.
+    /// The key that sets the images in a step: the method's own or its stage's.
     pub batch_key: String,
 }
 
 impl Pretrained {
-    /// The method's key that makes a parameter as large as it is, with its value: `pretraining.simclr.projection_dims = [8]`.
+    /// The method's key that decides how large a parameter is, with its value: `pretraining.simclr.projection_dims =
+    /// [8]`.
     pub fn size_key(&self, parameter: &Param) -> Option<String> {
         let (key, value) = self.method.size_key(&parameter.name, parameter.ty)?;
         Some(format!("pretraining.{}.{key} = {value}", self.name))
     }
 
-    /// The method's own inputs of a step on the images `indices`, of which it has square views of `size` pixels.
+    /// The method's own inputs of a step on the images `indices`. The views have `size` pixels on a side.
     pub fn inputs(&self, at: Progress, indices: &[u32], size: usize) -> Vec<(&'static str, Vec<u8>)> {
         self.method.inputs(at, indices, self.backbone.as_ref(), [size; 2])
     }
 }
 
 impl Config {
-    /// The pretraining method `name`, whether or not the grid lists it. Settings out of their ranges are an error.
+    /// The pretraining method `name`, whether or not the grid lists it. It is an error if a setting is out of its
+    /// range.
     pub fn pretraining_of(&self, name: &str) -> Result<Pretrained> {
         let one = self.pretraining_read(name)?;
         check_pretrained(&one, self.data.image_size)
@@ -118,7 +121,7 @@ impl Config {
         })
     }
 
-    /// The training method `name`, whether or not the grid lists it. Settings out of their ranges are an error.
+    /// The training method `name`, whether or not the grid lists it. It is an error if a setting is out of its range.
     pub fn learning_of(&self, name: &str) -> Result<Learning> {
         let one = self.learning_read(name)?;
         check_learning(&one).map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
@@ -133,13 +136,13 @@ impl Config {
         Ok(Learning { name: name.to_string(), learner, settings, optimization, batch_key })
     }
 
-    /// The backbone's settings of a cell with this pretraining.
+    /// The backbone's settings in a cell with this pretraining.
     pub fn model_of(&self, pretraining: &str) -> Result<Model> {
         model(&self.model, self.pretraining.tables.get(pretraining))
     }
 }
 
-/// Adds the keys whose values differ between two settings of one type, below `prefix`.
+/// Adds to `changed` the keys whose values differ between two settings of one type, each after `prefix`.
 fn changes<T: serde::Serialize>(prefix: &str, base: &T, over: &T, changed: &mut Vec<String>) -> Result<()> {
     let table = |settings: &T| Table::try_from(settings).map_err(|e| wrong(prefix, e));
     let base = table(base)?;
@@ -153,14 +156,15 @@ fn changes<T: serde::Serialize>(prefix: &str, base: &T, over: &T, changed: &mut 
     Ok(())
 }
 
-/// A method of its own settings in `table`, without what it overrides. A config that was read has them all.
+/// A method, made from its own settings in `table`, without the keys that override the config. A config that was read
+/// has all settings.
 fn read<T: ?Sized>(entry: &Entry<T>, table: Option<&Table>) -> Result<(Arc<T>, Value)> {
     let mut own = table.cloned().unwrap_or_default();
     own.retain(|key, _| !overrides(key));
     entry.make(&own)
 }
 
-/// Whether a key of a method's table overrides one of the config.
+/// Whether a key of a method's table overrides a key of the config.
 pub(super) fn overrides(key: &str) -> bool {
     OPTIMIZATION.contains(&key) || TABLES.contains(&key)
 }
@@ -175,7 +179,7 @@ fn optimization(base: &Optimization, table: Option<&Table>) -> Result<Optimizati
     let own = |key: &str| over.contains_key(key);
     let (floor, milestones) = (own("lr_floor"), own("milestones"));
     let mut made: Optimization = laid("optimization", base, over)?;
-    // The stage's keys of another schedule are not the method's.
+    // If the method has another schedule, the stage's keys for its schedule do not apply to the method.
     if made.schedule != base.schedule {
         made.lr_floor = if floor { made.lr_floor } else { 0.0 };
         if !milestones {
@@ -190,12 +194,12 @@ fn overridden<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, table
     laid(key, base, over)
 }
 
-/// The backbone of a method: another one than the config's does not read all that stands there.
+/// The backbone's settings of a method. Keys that the method's backbone does not read are left out.
 fn model(base: &Model, table: Option<&Table>) -> Result<Model> {
     Ok(overridden::<Model>("model", base, table)?.settled())
 }
 
-/// `base` with the keys of `over` laid on it, table by table.
+/// `base` with the keys of `over` in it, table by table.
 fn laid<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, over: Table) -> Result<T> {
     fn lay(under: &mut Table, over: Table) {
         for (key, value) in over {
@@ -210,7 +214,7 @@ fn laid<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, over: Table
     table.try_into().map_err(|e: toml::de::Error| wrong(key, e.message()))
 }
 
-/// Where a key of a method is set: in its own table or its stage's.
+/// The path of a method's key: in its own table if it is there, else in its stage's.
 fn key_of(key: &str, stage: &str, name: &str, table: Option<&Table>) -> String {
     match table.is_some_and(|t| t.contains_key(key)) {
         true => format!("{stage}.{name}.{key}"),
@@ -218,7 +222,8 @@ fn key_of(key: &str, stage: &str, name: &str, table: Option<&Table>) -> String {
     }
 }
 
-/// The first value of a method with a table of its own that is out of its range, by its key: `pretraining.simclr.temperature`.
+/// An error with the first value out of its range among the methods with a table of their own, and its key:
+/// `pretraining.simclr.temperature`.
 pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     let said = |key: &str| {
         let key = key.to_string();
@@ -228,7 +233,7 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
         let one = config.pretraining_read(name).map_err(said("pretraining.methods"))?;
         check_pretrained(&one, config.data.image_size)?;
         check_views(&one, config.pretraining.tables.get(name))?;
-        // Defaults of a method that is not asked for need not fit the others' batch and backbone.
+        // A method that the grid does not list need not fit the batch and backbone of the others.
         if config.pretraining.methods.contains(name) {
             check_pair(&one, config)?;
         }
@@ -254,7 +259,8 @@ fn check_pretrained(one: &Pretrained, image_size: usize) -> Result<(), Mistake> 
     super::check::model(&one.model, image_size).map_err(below("model."))
 }
 
-/// Refuses a key of the method's augmentation that each of its views has a value of its own for: it would have no effect.
+/// Refuses a key in the method's augmentation for which each of its views has its own value, because the key would have
+/// no effect.
 fn check_views(one: &Pretrained, table: Option<&Table>) -> Result<(), Mistake> {
     let written = table.and_then(|t| t.get("augmentation")).and_then(Value::as_table);
     let own = one.settings.get("views").and_then(Value::as_table);
@@ -269,7 +275,7 @@ fn check_views(one: &Pretrained, table: Option<&Table>) -> Result<(), Mistake> {
     }
 }
 
-/// Whether the method goes with the batch and the backbone that it is given.
+/// Whether the method can work with its batch and its backbone.
 fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
     let below = |(key, what): Mistake| (format!("pretraining.{}.{key}", one.name), what);
     let Optimization { batch_size: batch, micro_batch_size: micro, .. } = one.optimization;

@@ -12,14 +12,16 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-/// The stage, the name and the overlay of all that is listed; the table of its name in the overlay holds its defaults.
+/// For everything that is listed: the stage, the name and the overlay. The overlay's table of that name holds the
+/// defaults.
 pub(super) fn listed() -> Vec<(&'static str, &'static str, &'static str)> {
     let ssl = ssl::methods().into_iter().map(|m| ("pretraining", m.name, m.overlay));
     let learners = learn::learners().into_iter().map(|l| ("training", l.name, l.overlay));
     ssl.chain(learners).chain(NoiseKind::all().map(|k| ("noise", k.name(), k.entry().overlay))).collect()
 }
 
-/// Reads every named table where the places of its values are known: the offset of the first mistake and what it is.
+/// Reads every named table while the offsets of its values are known. The error is the offset of the first mistake and
+/// a sentence.
 pub(super) fn readable(config: &DeTable<'_>, faithful: Faithful<'_>) -> Result<(), (usize, String)> {
     for entry in ssl::methods() {
         one(config, ("pretraining", entry.name), &|from| Ok((entry.read)(from)?.1), faithful)?;
@@ -33,10 +35,10 @@ pub(super) fn readable(config: &DeTable<'_>, faithful: Faithful<'_>) -> Result<(
     Ok(())
 }
 
-/// Compares what was written with what was read of it; see `load`.
+/// Compares what was written with what was read, see `load`.
 type Faithful<'f> = &'f dyn Fn(&DeTable<'_>, &Value) -> Result<(), (usize, String)>;
 
-/// See [`readable`]: one table. What it overrides is read with what it is laid on.
+/// Reads one table for [`readable`]. Keys that override the config are read together with the table that they override.
 fn one<'a>(
     config: &DeTable<'a>,
     (stage, name): (&str, &str),
@@ -53,7 +55,7 @@ fn one<'a>(
     let own = picked(table, &|key| !overrides(key));
     faithful(&own, &read(from(own.clone())).map_err(told)?)?;
     if !stage.contains_key("optimizer") {
-        return Ok(()); // label noise is not trained
+        return Ok(()); // label noise has no optimizer
     }
     let common = |key: &str| OPTIMIZATION.contains(&key);
     let mut all = picked(stage, &common);
@@ -81,8 +83,8 @@ const STAGES: [(&str, &[&str]); 3] = [
     ("noise", &["kinds", "rates", "seed", "validation"]),
 ];
 
-/// Moves the keys of [`Optimization`] and the named tables, which stand in a stage's table, to the fields that hold
-/// them, so that serde reads them where the place of a mistake is known.
+/// Moves the keys of [`Optimization`] and the named tables from a stage's table to the fields that hold them, so that
+/// serde can read them while the offset of a mistake is known.
 pub(super) fn gather(config: &mut DeTable<'_>) {
     for (stage, own) in STAGES {
         let Some(DeValue::Table(table)) = config.get_mut(stage).map(|v| v.get_mut()) else { continue };

@@ -18,7 +18,7 @@ fn the_built_in_base_is_a_config_and_holds_every_key() {
     let again = Config::parse("again.toml", &base.to_toml().unwrap()).unwrap();
     assert_eq!(base, again);
     assert_eq!(base.hash().unwrap(), again.hash().unwrap());
-    // Every key serde knows stands in base.toml and the overlays of methods: `parse` of nothing would fail otherwise.
+    // If base.toml and the overlays of methods lacked a key that serde knows, the first `parse` would fail.
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn shipped_configs_load() {
     assert!(configs.len() > 4, "{configs:?}");
 }
 
-/// Each recipe resolves, stands on the overlay of its method, and says where every value comes from.
+/// Each recipe resolves, is based on the overlay of its method, and says where every value comes from.
 #[test]
 fn recipes_resolve_and_every_line_has_a_source() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/ssl/recipes");
@@ -53,7 +53,7 @@ fn recipes_resolve_and_every_line_has_a_source() {
     assert!(recipes > 9, "{recipes}");
 }
 
-/// Each noise of a published study resolves, and Co-teaching's kinds have the paper's rates, each its own.
+/// Each noise of a published study resolves. The kinds of Co-teaching have the rates of the paper, each its own.
 #[test]
 fn published_noise_resolves() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/noise/published");
@@ -77,7 +77,7 @@ fn an_overlay_changes_its_keys_alone() {
     assert_ne!(over.hash().unwrap(), base.hash().unwrap());
 }
 
-/// A key of an optimizer is taken where one of those that stand on its table reads it.
+/// An optimizer's key is allowed if one of the optimizers that use the table reads it.
 #[test]
 fn a_key_of_an_optimizer_needs_one_that_reads_it() {
     let text = "[pretraining]\nmethods = [\"simclr\", \"moco\"]\n[pretraining.optimizer]\nmomentum = 0.8\n\
@@ -88,7 +88,7 @@ fn a_key_of_an_optimizer_needs_one_that_reads_it() {
     assert_eq!(config, again);
     assert!(!Config::parse("a", "").unwrap().to_toml().unwrap().contains("\neta ="), "nothing reads it");
     assert!(error(&text.replace(", \"moco\"]", "]")).contains("momentum is not read by adam"));
-    // A file that lists every key, as base.toml does, is taken, but not where it wants something of a key that nothing reads.
+    // A file may list every key, as base.toml does, but may not change a key that nothing reads.
     assert!(Config::parse("my.toml", BASE).is_ok());
     let e = error(&BASE.replacen("momentum = 0.9 ", "momentum = 0.8 ", 1));
     assert!(e.contains("pretraining.optimizer.momentum is not read by adam"), "{e}");
@@ -121,7 +121,7 @@ fn files_stand_on_files_and_a_mistake_names_the_right_one() {
     assert_eq!(Config::load(&path("none.toml")).unwrap_err().exit_code(), 2);
 }
 
-/// A folder runs beside it is where `study run` writes; what a study's own folder has besides is the lock.
+/// By default `study run` writes to a folder `runs` beside the config. A study's own folder also has the lock.
 #[test]
 fn a_person_s_config_may_lie_beside_a_folder_of_runs() {
     let dir = tempfile::tempdir().unwrap();

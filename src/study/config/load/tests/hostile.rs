@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Within seconds, in memory that follows the length of the text, and without the end of the process.
+/// Each text is refused within seconds, in memory that grows with the length of the text, and the process does not end.
 #[test]
 fn a_hostile_text_is_refused_soon() {
     let n = 100_000;
@@ -55,7 +55,7 @@ fn a_chain_of_configs_has_an_end() {
         let e = Config::load(&path(name)).unwrap_err();
         assert!(e.exit_code() == 2 && e.to_string().contains(says), "{e}");
     };
-    // The same file by other names is a circle, however long it is and however it is called.
+    // The same file under several names is a circle, however long it is.
     let padding = format!("# {}\n", "x".repeat(100_000));
     std::fs::write(
         path("self.toml"),
@@ -72,7 +72,7 @@ fn a_chain_of_configs_has_an_end() {
     fails("0.toml", "15.toml:1: base: more than 16 configs stand on each other");
     std::fs::write(path("39.toml"), "seeds = [5]").unwrap();
     assert_eq!(Config::load(&path("30.toml")).unwrap().seeds, [5]);
-    // All of them together are bounded, and one that is too long is not read to its end.
+    // The bound is for all files together, and a file that is too long is not read to its end.
     std::fs::write(path("39.toml"), "# \n".repeat(MAX_BYTES / 3 + 1)).unwrap();
     fails("30.toml", "39.toml and the configs that stand on it hold more than 4 MiB");
     std::fs::File::create(path("39.toml")).unwrap().set_len(1 << 40).unwrap();

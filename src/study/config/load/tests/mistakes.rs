@@ -157,7 +157,7 @@ fn a_kind_of_noise_has_a_table_of_settings() {
     }
 }
 
-/// The lists of the built-in config, as (table or none, key, elements).
+/// The lists of the built-in config, as (path of the table, key, elements).
 fn lists() -> Vec<(String, String, Vec<Value>)> {
     let of = |(table, t): (String, toml::Table)| {
         let lists = t.into_iter().filter_map(|(k, v)| Some((table.clone(), k, v.as_array()?.clone())));
@@ -170,7 +170,7 @@ fn overlay(table: &str, key: &str, value: &str) -> String {
     if table.is_empty() { format!("\n{key} = {value}") } else { format!("[{table}]\n{key} = {value}") }
 }
 
-/// No element of any list is read and forgotten: a list of another length is kept whole or refused with its line.
+/// No element of any list is lost: a list of another length is either kept whole or refused with its line.
 #[test]
 fn no_list_drops_an_element() {
     let mut fixed = 0;
@@ -211,7 +211,7 @@ fn no_list_drops_an_element() {
     assert!(e.starts_with("my.toml:2: noise.asymmetric.map") && e.contains("holds 3 values; use 2"), "{e}");
 }
 
-/// Every table of the built-in config, those in tables too, by its path: `pretraining.simclr`.
+/// Every table of the built-in config, nested tables too, by its path: `pretraining.simclr`.
 fn all_tables() -> Vec<(String, toml::Table)> {
     fn below(path: &str, table: &toml::Table, all: &mut Vec<(String, toml::Table)>) {
         for (key, inner) in table.iter().filter_map(|(key, v)| Some((key, v.as_table()?))) {
@@ -230,7 +230,7 @@ fn at_path<'a>(config: &'a toml::Table, path: &str) -> &'a toml::Table {
     path.split('.').filter(|p| !p.is_empty()).fold(config, |table, key| table[key].as_table().unwrap())
 }
 
-/// Of every number of the base config: what is none, or has a sign and no size, is refused with its line.
+/// Every number of the base config refuses NaN, infinity, −0 and numbers that round to these, and names the line.
 #[test]
 fn numbers_are_plain() {
     let mut tried = 0;
@@ -255,7 +255,7 @@ fn numbers_are_plain() {
     assert!(tried > 100, "{tried}");
     let e = error("[noise.matrix]\nrows = [[0.5, 0.5], [nan, 1.0]]");
     assert!(e.starts_with("my.toml:2: noise.matrix.rows is NaN"), "{e}");
-    // A whole number is a number.
+    // A whole number may stand in place of a number with a point.
     assert_eq!(
         Config::parse("a", "[training.optimizer]\nlr = 1\nweight_decay = 0\nmomentum = -0")
             .unwrap()
