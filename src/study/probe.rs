@@ -1,6 +1,6 @@
-//! What a backbone's frozen features are worth: one pass over the images with the network in evaluation mode, then a linear
-//! classifier or a vote of nearest neighbours, which learn from the given labels. The weight decay of a linear classifier is
-//! the one of the best accuracy on the validation images; test images decide nothing.
+//! Measures a backbone's frozen features: one pass over the images with the network in evaluation mode, then a linear
+//! classifier or a vote of nearest neighbours, which learn from the given labels. The linear classifier's weight decay
+//! is the one with the best accuracy on the validation images. Test images decide nothing.
 
 mod lbfgs;
 mod logistic;
@@ -43,7 +43,7 @@ pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<
     Ok(all)
 }
 
-/// Judges the backbone of a cell into `folder` unless that is done, and returns the result.
+/// Judges the backbone of a cell into `folder`, unless that is done. Returns the result.
 pub(super) fn run(
     job: &Job<'_>,
     set: &Loaded,
@@ -94,7 +94,7 @@ pub(super) fn run(
 struct Probe<'a> {
     job: &'a Job<'a>,
     set: &'a Loaded,
-    /// The labels that are learnt from, and by which a weight decay is chosen.
+    /// The labels to learn from, and the validation labels by which a weight decay is chosen.
     given: Labels,
     eye: Eye,
     state: State,
@@ -102,14 +102,14 @@ struct Probe<'a> {
     features: [Vec<f32>; 3],
 }
 
-/// What a protocol came to.
+/// What a protocol measured.
 struct Found {
     test: Metrics,
     val_accuracy: f64,
     mislabelled: Mislabelled,
     weight_decay: Option<f64>,
-    /// What was predicted of the training, validation and test images: the class of each, and rows of logits. None of the
-    /// training images where they vote themselves.
+    /// The predictions for the training, validation and test images: the class of each image, and rows of logits.
+    /// `None` for the training images if they vote.
     predicted: [Option<(Vec<u32>, Vec<f32>)>; 3],
 }
 
@@ -140,7 +140,8 @@ impl<'a> Probe<'a> {
         self.eye.backbone.features()
     }
 
-    /// The linear classifier of the weight decay that is best on the validation images; of equals, the largest.
+    /// The linear classifier with the weight decay that is best on the validation images. Of equals, the largest weight
+    /// decay is taken.
     fn linear(&self) -> Result<(Found, Linear)> {
         let (data, classes) = (&self.set.data, self.classes());
         let [train, val, test] = &self.features;
@@ -176,7 +177,7 @@ impl<'a> Probe<'a> {
         Ok((Found { test, val_accuracy, mislabelled, weight_decay, predicted }, linear))
     }
 
-    /// The weighted vote of the nearest training images with their given labels.
+    /// The weighted vote of the nearest training images, which vote for their given labels.
     fn knn(&self) -> Result<Found> {
         let (data, classes) = (&self.set.data, self.classes());
         let [train, val, test] = &self.features;
@@ -203,7 +204,7 @@ impl<'a> Probe<'a> {
         write_predictions(folder, &data.classes, &parts.collect::<Vec<_>>())
     }
 
-    /// Writes the backbone with the classifier on top.
+    /// Writes the backbone together with the classifier.
     fn save(&self, path: &Path, linear: &Linear, cell: &Cell, address: &str) -> Result<()> {
         let (mut t, mut params, mut state) = (Tape::new(), Params::new(), self.state.clone());
         let x = t.input("x", Type::f32([2, self.width()]))?;
@@ -267,9 +268,9 @@ mod tests {
                     "voters are no voted"
                 );
             }
-            // With clean labels, a vote of given labels is one of true labels.
+            // With clean labels, a vote for given labels is a vote for true labels.
             assert_eq!(Some(first.results[0].test_accuracy), first.results[0].knn_weighted_accuracy);
-            // A linear classifier on top is a network of its own, and holds what the probe found.
+            // A linear classifier and its backbone are a network, whose file gives what the probe measured.
             assert!(run_folder(job.out, &grid[1].name).join("backbone.safetensors").is_file());
             let linear = run_folder(job.out, &grid[1].name);
             let file = linear.join("backbone.safetensors");
@@ -286,7 +287,7 @@ mod tests {
             );
             let page = std::fs::read_to_string(job.out.join("report.html")).unwrap();
             assert!(page.contains("SimCLR, linear") && page.contains(">protocol<"));
-            // Of a result that is lost, the same comes again.
+            // If a result is lost, the same result is made again.
             let folder = run_folder(job.out, &grid[3].name);
             std::fs::remove_dir_all(&folder).unwrap();
             let timeless = |r: &crate::study::CellResult| crate::study::CellResult { seconds: 0.0, ..r.clone() };

@@ -1,4 +1,4 @@
-//! The cells of a study, one after the other, and what the study then says of itself. The one place where data,
+//! Runs the cells of a study, one after the other, and writes the study's results. It is the only place where data,
 //! self-supervision and label noise meet.
 
 mod checks;
@@ -24,25 +24,26 @@ use checks::sets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// How the cells of a study are gone through.
+/// How to go through the cells of a study.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manner {
-    /// End at once where nothing is left but what other processes work on, instead of waiting for them.
+    /// End at once if only cells are left that other processes work on, instead of waiting for them.
     pub no_wait: bool,
-    /// Empty the folder of a damaged cell or pretraining and make it again.
+    /// Empty the folder of a damaged cell or pretraining, and make it again.
     pub redo_damaged: bool,
 }
 
-/// What a study came to.
+/// The end of a study.
 #[derive(Debug)]
 pub struct Outcome {
     /// The results of the chosen cells, in the grid's order.
     pub results: Vec<CellResult>,
-    /// A sentence for each damage, with the cells that were left out for it: those of a pretraining share one.
+    /// A sentence for each damage, with the cells that were left out because of it. The cells of a damaged pretraining
+    /// share one sentence.
     pub damaged: Vec<String>,
 }
 
-/// What came of the cells so far.
+/// The results and the damage so far.
 #[derive(Default)]
 struct Found {
     results: BTreeMap<usize, CellResult>,
@@ -51,9 +52,9 @@ struct Found {
 
 /// A damage, and the cells that it stops.
 struct Damage {
-    /// The sentence of the error.
+    /// The text of the error.
     what: String,
-    /// The name of the first cell, and how many follow it.
+    /// The name of the first cell, and the number of further cells.
     first: String,
     more: usize,
 }
@@ -66,7 +67,7 @@ impl Damage {
 }
 
 impl Found {
-    /// Adds a damaged cell. Says whether the damage is one that no cell had before.
+    /// Adds a damaged cell. Returns whether no earlier cell had this damage.
     fn damaged(&mut self, cell: &str, what: String) -> bool {
         if let Some(same) = self.damaged.iter_mut().find(|d| d.what == what) {
             same.more += 1;
@@ -77,16 +78,16 @@ impl Found {
     }
 }
 
-/// How often the study is gathered while cells come one after the other: gathering reads all that are done, and takes
-/// longer with each.
+/// How often results are gathered while cells run. Gathering reads all cells that are done, so it takes longer with
+/// each cell.
 #[derive(Default)]
 struct Pace {
-    /// When it was gathered last, and how long that took.
+    /// When results were gathered last, and how long that took.
     last: Option<(Instant, Duration)>,
 }
 
 impl Pace {
-    /// Gathers, but so seldom that gathering takes at most a twentieth of the study's time.
+    /// Calls `gather`, but only so often that gathering takes at most a twentieth of the study's time.
     fn take(&mut self, gather: impl FnOnce() -> Result<()>) -> Result<()> {
         let now = Instant::now();
         if self.last.is_some_and(|(ended, took)| now - ended < 19 * took) {
@@ -100,9 +101,9 @@ impl Pace {
 }
 
 impl Job<'_> {
-    /// Runs the selected cells of the grid, resuming what was begun, and writes `results.csv` and `report.html`. A cell
-    /// that another process works on is left to it, and looked at again when the others are done. A damaged cell is told,
-    /// and the others go on.
+    /// Runs the selected cells of the grid, goes on with cells that were begun, and writes `results.csv` and
+    /// `report.html`. A cell that another process works on is left out, and looked at again when the other cells are
+    /// done. A damaged cell is reported, and the other cells go on.
     pub fn run(&self, selection: Selection, manner: Manner) -> Result<Outcome> {
         let all = cells(self.config);
         let chosen = selection.of(&all)?;
@@ -115,7 +116,7 @@ impl Job<'_> {
         self.keep_kernels()?;
         let (mut found, mut pace) = (Found::default(), Pace::default());
         let ended = self.cells(chosen, manner, &mut found, &mut pace);
-        // However the cells ended, the finished ones are written to the table and the page.
+        // However the cells ended, the finished cells are written to the table and the page.
         let gathered = if found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
         ended?;
         gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
@@ -123,12 +124,12 @@ impl Job<'_> {
         Ok(Outcome { results: found.results.into_values().collect(), damaged })
     }
 
-    /// Says where the folder holds a study of other settings: its cells stay in the table and the report.
+    /// Warns if the folder holds a study with other settings, because its cells stay in the table and the report.
     fn tell_other_settings(&self) -> Result<()> {
         if !files::exists(&self.out.join(CONFIG))? {
             return Ok(());
         }
-        // A damaged config is told by who needs it.
+        // A damaged config is reported where it is needed.
         let Ok(old) = kept_config(self.out) else { return Ok(()) };
         let differing = self.config.differences(&old)?;
         if !differing.is_empty() {
@@ -142,7 +143,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Runs cells until each is done, damaged or, where that is wished, left to another process.
+    /// Runs cells until each is done or damaged. With `no_wait`, cells that other processes work on are left out.
     fn cells(&self, chosen: &[Cell], manner: Manner, found: &mut Found, pace: &mut Pace) -> Result<()> {
         let mut loaded: Option<Loaded> = None;
         let mut left: Vec<&Cell> = chosen.iter().collect();
@@ -150,7 +151,7 @@ impl Job<'_> {
             let (mut busy, mut held) = (Vec::new(), Vec::new());
             for cell in left {
                 if loaded.as_ref().is_none_or(|l| *l.spec != *cell.spec) {
-                    drop(loaded.take()); // frees its pages before the next ones are made
+                    drop(loaded.take()); // frees the pages of its images before the next are made
                     loaded = Some(self.load(&cell.spec)?);
                 }
                 let Some(set) = &loaded else { continue };
@@ -185,11 +186,10 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Writes what the study says of itself: its config, the table and the report. Gives the report's sentences of what is
-    /// damaged and not shown. One process at a time, so that what an earlier one gathered never replaces what a later one
-    /// did.
+    /// Writes the study's config, table and report. Returns the report's sentences about what is damaged and not shown.
+    /// The folder is locked, so that an earlier gathering never replaces the results of a later one.
     fn gather(&self) -> Result<Vec<String>> {
-        // Called only once a cell is done: a study that cannot run leaves nothing behind.
+        // This is called only when a cell is done, so a study that cannot run leaves nothing behind.
         locked_soon(self.out, self.stop, || {
             write_config(self.out, self.config)?;
             let gathered = gather(self.out)?;
@@ -198,7 +198,7 @@ impl Job<'_> {
         })
     }
 
-    /// Runs a cell; with `redo_damaged`, each folder of its that is damaged is emptied once and made again.
+    /// Runs a cell. With `redo_damaged`, each of its folders that is damaged is emptied once and made again.
     fn cell(&self, cell: &Cell, set: &Loaded, manner: Manner) -> Result<CellResult> {
         let mut cleared = BTreeSet::new();
         loop {

@@ -1,4 +1,4 @@
-//! Supervised training on labels that may be wrong, and the evaluation of what came out on clean test images.
+//! Supervised training on labels that may be wrong, and its evaluation on clean test images.
 
 mod estimate;
 mod labelled;
@@ -60,7 +60,7 @@ pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<
     tapes.iter().map(|t| job.schedule(t)).collect()
 }
 
-/// The networks of a cell for evaluation: the first, and the second where there are two.
+/// The networks of a cell for evaluation: the first and, if there are two, the second.
 fn eyes(job: &Job<'_>, set: &Loaded, cell: &Cell, learner: &dyn Learner) -> Result<Vec<Eye>> {
     let first = Eye::of(job, set, cell)?;
     let turns = learner.turns();
@@ -85,11 +85,11 @@ fn provenance(
     provenance_of(job, set, (cell, given), start, (settings, &steps))
 }
 
-/// What a finished folder holds; the projection where there is one.
+/// The files of a finished folder. There is not always a projection.
 const FILES: [&str; 10] =
     [CONFIG, ENVIRONMENT, LABELS, EPOCHS, STEPS, STATE, BACKBONE, PREDICTIONS, PROJECTION, RESULT];
 
-/// Trains a cell into `folder` unless that is done, and returns its result.
+/// Trains a cell into `folder`, unless that is done. Returns its result.
 pub(super) fn run(
     job: &Job<'_>,
     set: &Loaded,
@@ -123,7 +123,7 @@ pub(super) fn run(
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &ready.task.given.train))?;
         let result = ready.train(cell, at, folder, &made.address)?;
         write_result(folder, &result)?;
-        // Features that are not finite have no picture.
+        // There is no projection if features are not finite.
         let drawn = files::exists(&folder.join(PROJECTION))?;
         let names: Vec<&str> = FILES.into_iter().filter(|name| *name != PROJECTION || drawn).collect();
         Done::write(folder, &made.address, &names)?;
@@ -131,7 +131,7 @@ pub(super) fn run(
     })
 }
 
-/// A cell whose plans are made, with nothing written yet.
+/// A cell whose plans are made. Nothing is written yet.
 struct Ready<'a> {
     task: Labelled<'a>,
     made_by: String,
@@ -228,7 +228,7 @@ impl<'a> Ready<'a> {
     }
 }
 
-/// The turns of one step: what the learner records of the images and their labels, the update, the metrics.
+/// The turns of one step: what the learner records of the images and their labels, the update, and the metrics.
 pub(super) fn record(
     job: &Job<'_>,
     images: &TrainImages,
@@ -270,7 +270,7 @@ pub(super) fn record(
             }
             let mut metrics = Vec::new();
             if let Some(wrong) = wrong {
-                // Each image counts once, whatever a plan lets it count in the loss.
+                // Each image counts as one, whatever its weight in the loss.
                 let once = if plans { r.t.fill([batch], 1.0)? } else { weights };
                 metrics.push((CORRECT, r.t.correct(learned.logits, labels, once)?));
                 metrics.push((MEMORISED, r.t.correct(learned.logits, labels, wrong)?));
@@ -284,7 +284,8 @@ pub(super) fn record(
     Ok(recorded)
 }
 
-/// Gives the backbone of every further player what was loaded for the first: all networks start from the same weights.
+/// Copies the loaded backbone of the first player to every further player, so that all networks start from the same
+/// weights.
 fn spread(job: &Job<'_>, params: &Params, state: &mut State) -> Result<()> {
     for p in params.list().iter().filter(|p| !p.player.is_empty()) {
         let bare = p.name.strip_prefix(p.player).and_then(|n| n.strip_prefix('.')).unwrap_or_default();
@@ -296,7 +297,7 @@ fn spread(job: &Job<'_>, params: &Params, state: &mut State) -> Result<()> {
     Ok(())
 }
 
-/// Warns where the run ends before its method begins.
+/// Warns if the run ends before its method begins.
 fn say_late(job: &Job<'_>, learning: &Learning) {
     let (name, epochs) = (&learning.name, learning.optimization.epochs);
     if let Some((key, first)) = learning.learner.begins_after().filter(|(_, first)| *first >= epochs && epochs > 0) {

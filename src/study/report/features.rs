@@ -1,4 +1,5 @@
-//! The report's pictures of features: test images on the two directions in which a backbone's features vary most.
+//! The report's pictures of features: test images projected on the two directions in which a backbone's features vary
+//! most.
 
 use super::page::plain_name;
 use super::read::{Features, Study};
@@ -6,13 +7,13 @@ use crate::base::plot::{colour, escape, mark_key, marker};
 use crate::study::config::Protocol;
 use crate::study::projection::Projection;
 
-/// Side of a picture in its own coordinates, and the space around its points.
+/// Side of a picture, and the margin around its points, in the picture's own units.
 const SIDE: f32 = 240.0;
 const AIR: f32 = 10.0;
-/// Markers of lines are this much larger.
+/// The size of a marker relative to the markers of lines.
 const SMALLER: f32 = 0.55;
 
-/// A picture for each dataset and pretraining, and a sentence where a run kept none.
+/// A picture for each dataset and pretraining, and a sentence if a run kept no picture.
 pub(super) fn features(study: &Study) -> String {
     let (mut sets, mut missing) = (String::new(), String::new());
     for (dataset, _) in &study.datasets {
@@ -78,12 +79,12 @@ fn figure(of: &Features, projection: &Projection) -> String {
     )
 }
 
-/// The points as a path for each class.
+/// The points as one path for each class.
 fn marks(projection: &Projection) -> String {
     let along = |i: usize| {
         let values = || projection.points.iter().map(move |p| p[i]);
         let (low, high) = (values().fold(f32::MAX, f32::min), values().fold(f32::MIN, f32::max));
-        // What does not vary lies in the middle.
+        // If the scores do not vary, the points are in the middle.
         let scale = if high > low { (SIDE - 2.0 * AIR) / (high - low) } else { 0.0 };
         move |v: f32| if scale > 0.0 { AIR + (v - low) * scale } else { SIDE / 2.0 }
     };
@@ -100,7 +101,7 @@ fn marks(projection: &Projection) -> String {
     all
 }
 
-/// The outline of a marker around a place.
+/// The outline of a marker around a point.
 fn mark(style: usize, x: f32, y: f32) -> String {
     let corners = marker(style);
     let Some(first) = corners.first() else {

@@ -1,4 +1,4 @@
-//! The report's HTML, a function per section, from top to bottom.
+//! The report's HTML: a function for each section, from top to bottom.
 
 use super::features::features;
 use super::read::{NoiseLevel, Series, Study, distinct};
@@ -29,7 +29,7 @@ pub(super) fn page(study: &Study) -> Result<String> {
     Ok(document(&study.config.name, &body))
 }
 
-/// What was run, where and when, and what came out, in words.
+/// What was run, where and when, and what the results are, in words.
 fn summary(study: &Study) -> Result<String> {
     let results = || study.runs.iter().map(|r| &r.result);
     let (done, planned) = (study.runs.len(), study.planned);
@@ -46,7 +46,7 @@ fn summary(study: &Study) -> Result<String> {
     let damaged = told(&left_out, &study.left_out) + &told("Damaged and not shown", &study.not_shown);
     let damaged =
         damaged + &told("Collapsed in pretraining, so that nothing else can be concluded of it", &collapsed(study));
-    // Labels that people gave are wrong by themselves.
+    // Labels that people gave were not made wrong on purpose.
     let made = study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()).any(NoiseKind::has_rate);
     let made = if made { " Training labels were made wrong on purpose." } else { "" };
     Ok(format!(
@@ -64,7 +64,7 @@ fn summary(study: &Study) -> Result<String> {
     ))
 }
 
-/// A sentence for each pretraining whose backbone is not the config's: what it gains is not the pretraining's alone.
+/// A sentence for each pretraining whose backbone is not the config's, because its gain is not only the pretraining's.
 fn own_backbones(study: &Study) -> Result<String> {
     let config = &study.config;
     let mut said = String::new();
@@ -88,14 +88,14 @@ fn collapsed(study: &Study) -> Vec<String> {
     distinct(results.map(one))
 }
 
-/// Sentences under a heading; nothing of none.
+/// Sentences under a heading; empty if there are none.
 fn told(heading: &str, sentences: &[String]) -> String {
     let list: String = sentences.iter().map(|d| format!("<li>{}</li>\n", escape(d))).collect();
     if list.is_empty() { list } else { format!("<p><b>{heading}</b>:</p>\n<ul>\n{list}</ul>\n") }
 }
 
-/// A line for each pretraining: its gain over random weights on clean labels and on the noisiest of each kind. Of many, the
-/// table alone says it.
+/// A line for each pretraining: its gain over random weights on clean labels and on the noisiest labels of each kind.
+/// If there are many pretrainings, only the table shows them.
 fn headline(study: &Study) -> String {
     let mut lines = String::new();
     let many = pretrained(study).len();
@@ -127,12 +127,12 @@ fn headline(study: &Study) -> String {
     format!("<p>Change of test accuracy against random weights, in points{interval}.</p>\n<ul>\n{lines}</ul>\n")
 }
 
-/// A sentence for each kind of noise: what it does, and at which rate its labels are worth nothing.
+/// A sentence for each kind of noise: what it does, and at which rate its labels say nothing.
 fn kinds_in_words(study: &Study) -> Result<String> {
     let mut classes = distinct(study.runs.iter().map(|r| r.result.classes));
     classes.sort_unstable();
     let mut words = String::new();
-    // The runs may be another program's, which knows other kinds.
+    // Another version of the program may have made the runs, with other kinds.
     for kind in study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()) {
         let made = kind.make(&study.config.noise.of(kind))?;
         let rate = |k: &usize| made.no_signal(*k).map(|r| format!("{:.1} % ({k} classes)", r * 100.0));
@@ -203,7 +203,7 @@ fn lines(study: &Study, dots: bool, points: &dyn Fn(&Series) -> Vec<Point>) -> V
     study.series().iter().enumerate().map(line).collect()
 }
 
-/// A card with a plot; what stands `under` its axes' names says of which runs it is.
+/// A card with a plot. `under` stands below the axes' names and says which runs the plot shows.
 fn figure(dataset: &str, y_label: &str, (x_label, under): (String, String), lines: Vec<Line>) -> Result<String> {
     let of = if under.is_empty() { String::new() } else { format!(", {under}") };
     let plot = Plot { title: format!("{dataset}: {y_label} against {x_label}{of}"), x_label, lines };
@@ -276,12 +276,12 @@ fn config(study: &Study) -> String {
     )
 }
 
-/// Every series that is not random weights.
+/// Every series except random weights.
 pub(super) fn pretrained(study: &Study) -> Vec<Series> {
     study.series().into_iter().filter(|s| s.pretraining != ssl::NONE).collect()
 }
 
-/// A series in words; the method only where there are several.
+/// A series in words. The method is named only if there are several.
 pub(super) fn name(study: &Study, series: &Series) -> String {
     let several = study.series().iter().any(|s| s.method != series.method);
     let method = if several { format!(", {}", series.method.replace('_', " ")) } else { String::new() };
@@ -292,7 +292,7 @@ pub(super) fn name(study: &Study, series: &Series) -> String {
 pub(super) fn plain_name(pretraining: &str) -> &str {
     match pretraining {
         ssl::NONE => "random weights",
-        // A report may be of a version that knew other methods.
+        // Another version of the program, with other methods, may have made the runs.
         name => ssl::method(name).map_or(name, |entry| entry.title()),
     }
 }

@@ -1,4 +1,4 @@
-//! The report's tables: what pretraining gains, and every result.
+//! The report's tables: the gains of pretraining, and every result.
 
 use super::page::{name, plain_name, pretrained};
 use super::read::{NoiseLevel, Run, Study, distinct};
@@ -8,7 +8,7 @@ use crate::study::config::Protocol;
 use crate::study::results::CellResult;
 use crate::study::statistics::{Summary, mean};
 
-/// A table of what each pretraining gains: a row for each dataset, a column for each noise level.
+/// A table of the gains of each pretraining: a row for each dataset, a column for each noise level.
 pub(super) fn gains(study: &Study) -> String {
     let levels = distinct(study.kinds().iter().flat_map(|k| study.levels(k)));
     let several = study.datasets.len() > 1;
@@ -42,7 +42,7 @@ pub(super) fn gains(study: &Study) -> String {
     )
 }
 
-/// A gain's table cell.
+/// A table cell with a gain.
 fn gain(values: &[f64]) -> String {
     if values.is_empty() {
         return "<td>–</td>".to_string();
@@ -57,7 +57,7 @@ fn gain(values: &[f64]) -> String {
     format!("<td{class}>{}{ci}</td>", signed(s.mean))
 }
 
-/// A measure of the results table: its heading and its value, where a run has it.
+/// A measure of the results table: its heading, and its value if a run has it.
 type Measure = (&'static str, fn(&CellResult) -> Option<f64>);
 
 const MEASURES: [Measure; 13] = [
@@ -76,20 +76,20 @@ const MEASURES: [Measure; 13] = [
     ("memorised", |r| r.memorised_fraction),
 ];
 
-/// What stands in a row before its numbers: its heading and its words, where a run has them.
+/// A column of words before the numbers: its heading and its words.
 type Words = (&'static str, fn(&CellResult) -> String);
 
 const WORDS: [Words; 6] = [
     ("dataset", |r| r.dataset.clone()),
     ("pretraining", |r| plain_name(&r.pretraining).to_string()),
     ("protocol", |r| r.protocol.name().to_string()),
-    // A probe learns by its protocol.
+    // A probe has no training method.
     ("method", |r| if r.protocol == Protocol::Finetune { r.method.replace('_', " ") } else { "–".to_string() }),
     ("told", |r| r.method_told.clone()),
     ("noise", |r| r.noise_kind.clone()),
 ];
 
-/// A row for each cell, its repeats taken together.
+/// A row for each cell, over its repeats.
 pub(super) fn results(study: &Study) -> String {
     let worded =
         |(heading, words): &Words| *heading != "told" || study.runs.iter().any(|r| !words(&r.result).is_empty());

@@ -1,5 +1,5 @@
-//! What is refused before the first cell is trained: datasets that cannot be used, labels that cannot go wrong as asked,
-//! and methods that cannot learn from them.
+//! What is refused before the first cell is trained: datasets that cannot be used, label noise that is impossible for a
+//! dataset, and methods that cannot learn from the labels.
 
 use crate::base::{Error, Result};
 use crate::data::{self, Need};
@@ -14,10 +14,10 @@ use crate::study::start::{Beginning, Begun};
 use std::path::Path;
 
 impl Job<'_> {
-    /// Refuses a set whose images the cells cannot use, labels that cannot go wrong so, and methods that cannot learn from
-    /// them, before the first cell is trained. Each set is decoded into the cache, where its cells find it. A single set with
-    /// one noise and one method is not decoded here where no pretraining comes before its first cell, since that cell does so
-    /// next.
+    /// Refuses datasets whose images the cells cannot use, noise that is impossible for their labels, and methods that
+    /// cannot learn from these labels, before the first cell is trained. Each dataset is decoded into the cache, where
+    /// its cells find it. A single dataset with one noise and one method is not decoded here if its first cell has no
+    /// pretraining, since that cell decodes it next.
     pub(super) fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
         let sets = sets(chosen);
         let noises = noises(chosen);
@@ -30,7 +30,8 @@ impl Job<'_> {
                 Error::Usage(what) => Error::Usage(format!("{spec}: {what}")),
                 e => Error::Data(format!("{spec}: {e}")),
             };
-            // Notes are told when the set is loaded. Warnings are told now: a damaged cache is mended by then.
+            // Notes are shown when the dataset is loaded. Warnings must be shown now, because a damaged cache is
+            // repaired by then.
             let warn = |w: &str| {
                 if w.starts_with("warning") {
                     self.progress.note(w)
@@ -44,7 +45,7 @@ impl Job<'_> {
                 for method in methods {
                     let learner = self.config.learning_of(method)?.learner;
                     if learner.estimates().is_some() {
-                        continue; // what it learns from labels is known after a first stage
+                        continue; // it is told an estimate, which is known only after a first stage
                     }
                     informed(&learner, &known).map_err(|e| match e {
                         Error::Usage(what) => Error::Usage(format!("{spec}: {what}")),
@@ -68,8 +69,8 @@ pub(super) fn sets(chosen: &[Cell]) -> Vec<&str> {
     sets
 }
 
-/// Refuses, without a device and before an image is decoded, what a run could not train: sets of images that are not there
-/// or that training cannot use, and if something is `pretrained`, a file of weights to begin with that is none.
+/// Refuses what a run could not train, without a device and before an image is decoded: datasets that are missing or
+/// that training cannot use and, if something is `pretrained`, an initial backbone file that is not one.
 pub fn expect_usable(config: &Config, data_root: &Path, specs: &[&str], pretrained: bool) -> Result<()> {
     let options = load_options(&config.data, data_root, None);
     specs.iter().try_for_each(|spec| data::check(spec, &options, Need::Training))?;
@@ -79,7 +80,8 @@ pub fn expect_usable(config: &Config, data_root: &Path, specs: &[&str], pretrain
     Ok(())
 }
 
-/// One cell of each dataset, kind and rate of noise, and every method that trains on its labels: the others would fail alike.
+/// For each dataset, kind and rate of noise: one cell, and every method that trains on its labels. Further cells would
+/// fail in the same way.
 fn noises(chosen: &[Cell]) -> Vec<(&Cell, Vec<&str>)> {
     let mut all: Vec<(&Cell, Vec<&str>)> = Vec::new();
     for cell in chosen {

@@ -9,8 +9,8 @@ use crate::study::results::{Picture, read_pictures, read_strip, write_pictures};
 use crate::study::session::Job;
 
 impl Job<'_> {
-    /// A strip of training images for the report, labels as the noisiest cell of the first seed trains on them. It is
-    /// written once for a dataset, whichever of its cells comes first.
+    /// Writes a strip of training images for the report, with the labels of the noisiest cell of the first seed. The
+    /// first cell of a dataset writes it, whichever that is.
     pub(super) fn pictures(&self, cell: &Cell, set: &Loaded) -> Result<()> {
         match read_pictures(self.out, &cell.dataset) {
             Ok(pictures) if !pictures.is_empty() => return Ok(()),
@@ -21,11 +21,11 @@ impl Job<'_> {
         }
         let folder = self.out.join("pictures").join(&*cell.dataset);
         let write = || match read_strip(&folder) {
-            Ok(pictures) if !pictures.is_empty() => Ok(()), // another shard's, meanwhile
+            Ok(pictures) if !pictures.is_empty() => Ok(()), // another shard has written them meanwhile
             _ => self.write_pictures(cell, set),
         };
         match locked(&folder, write) {
-            Err(Error::Busy(_)) => Ok(()), // another shard is writing the same ones
+            Err(Error::Busy(_)) => Ok(()), // another shard is writing the same pictures
             written => written,
         }
     }

@@ -5,7 +5,7 @@ use crate::base::files;
 use crate::data::testing::write_png;
 use crate::study::testing::{Heard, with_job};
 
-/// Two sets of class folders, a cell each.
+/// Two datasets of class folders, with one cell each.
 const TWO: &str = "[data]\nspecs = [\"one\", \"two\"]\nstore_size = 8\nimage_size = 8\n[model]\nwidth = 0.0625\n\
                    [pretraining]\nmethods = [\"none\"]\n[noise]\nrates = [0.0]\n[training]\nepochs = 1\n\
                    batch_size = 4\nwarmup_epochs = 0\n[evaluation]\nbatch_size = 4\n";

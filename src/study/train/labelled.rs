@@ -21,13 +21,13 @@ pub(super) struct Labelled<'a> {
     pub set: &'a Loaded,
     pub given: Labels,
     pub learner: Arc<dyn Learner>,
-    /// Steps of an epoch.
+    /// Steps in an epoch.
     pub steps: usize,
-    /// The columns of all rings, in order.
+    /// The column names of all rings, in order.
     pub columns: Vec<String>,
-    /// What this epoch does with each image; none of learners that plan no epochs.
+    /// What this epoch does with each image. `None` for learners that plan no epochs.
     pub plan: RefCell<Option<EpochPlan>>,
-    /// Passes over the training, validation and test images by the first network and, where there is one, the second.
+    /// Passes over the training, validation and test images, by the first network and, if there is one, by the second.
     pub first: [Pass; 3],
     pub second: Option<[Pass; 3]>,
 }
@@ -48,7 +48,8 @@ impl Labelled<'_> {
         Ok([of(val, &self.given.val)?, of(test, &data.test.labels)?])
     }
 
-    /// Of the images that an epoch saw, how many of those that it took are right, and how many of the right ones it took.
+    /// For the images that an epoch saw: the share of the selected images whose labels are right, and the share of the
+    /// images with right labels that were selected.
     fn selection(&self, state: &State, seen: &[usize]) -> Result<[Option<f64>; 2]> {
         if state.ty(SELECTED).is_none() {
             return Ok([None; 2]);
@@ -76,8 +77,8 @@ impl Task for Labelled<'_> {
         self.learner.scalars(at)
     }
 
-    /// The losses that a plan follows from are put aside at the first step of its epoch, since its steps write new ones: a run
-    /// that was stopped makes the same plan of them again.
+    /// The losses that a plan is made from are copied at the first step of the epoch, since the epoch's steps write new
+    /// losses. So a run that was stopped makes the same plan again.
     fn begin_epoch(&self, state: &State, at: Progress, usual: Vec<usize>) -> Result<Vec<usize>> {
         if !self.learner.plans_epochs() {
             return Ok(usual);
@@ -118,12 +119,13 @@ impl Task for Labelled<'_> {
     }
 }
 
-/// The metrics of a step: how many images it takes for their given label, and how many of those labels are wrong.
+/// The metrics of a step: for how many images the prediction is the given label, and how many of those labels are
+/// wrong.
 pub(super) const CORRECT: &str = "correct";
 pub(super) const MEMORISED: &str = "memorised";
 
-/// What a step reads besides the images at `indices`: their given labels, what each counts, soft labels, and which of the
-/// given ones are wrong. Without a plan each counts 1.
+/// What a step reads for the images at `indices`: their given labels, their weights, soft labels, and which of the
+/// given labels are wrong. Without a plan each weight is 1.
 pub(in crate::study) fn inputs(
     given: &[u32],
     clean: &[u32],
