@@ -104,7 +104,7 @@ impl Done {
             let path = folder.join(name);
             match path.metadata() {
                 Ok(found) if found.is_file() && found.len() == due.bytes => {}
-                Ok(_) => return Err(Error::damaged(&path, "its size is another", REDO)),
+                Ok(_) => return Err(Error::damaged(&path, "its size differs", REDO)),
                 Err(e) => return Err(Error::damaged(&path, format!("it cannot be looked at ({e})"), REDO)),
             }
         }

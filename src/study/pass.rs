@@ -106,7 +106,7 @@ impl Pass {
                 if let Some(at) = new.iter().position(|v| !v.is_finite()) {
                     let (v, i, images, weights) = (new[at], self.rows[start + at / width], &self.images, &self.weights);
                     return Err(Error::Failed(format!(
-                        "evaluation gives {v} for {images} image {i}: {weights} are damaged or training went astray; a smaller \
+                        "evaluation gives {v} for {images} image {i}: {weights} are damaged or training diverged; a smaller \
                          lr, a longer warm-up or other weights to start from may help"
                     )));
                 }

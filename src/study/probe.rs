@@ -163,8 +163,8 @@ impl<'a> Probe<'a> {
         if !linear.converged {
             let decay = linear.weight_decay;
             self.job.progress.note(&format!(
-                "warning: the linear probe with weight decay {decay} did not come to its end; a larger smallest of \
-                 evaluation.linear_weight_decays helps"
+                "warning: the linear probe with weight decay {decay} did not converge; give \
+                 evaluation.linear_weight_decays a larger smallest value"
             ));
         }
         let predicted = [train, val, test].map(|rows| {
@@ -265,7 +265,7 @@ mod tests {
                 assert_eq!(
                     saved.splits.iter().any(|s| s == "train"),
                     result.protocol == Protocol::Linear,
-                    "voters are no voted"
+                    "training images that vote get no vote"
                 );
             }
             // With clean labels, a vote for given labels is a vote for true labels.

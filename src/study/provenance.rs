@@ -123,7 +123,7 @@ impl Provenance {
             return said; // each of these may choose other kernels without any edit
         }
         if self.address == before.address {
-            return vec!["address than its environment.json tells; a file of another folder stands in it".to_string()];
+            return vec!["address than its environment.json tells; it holds a file of another folder".to_string()];
         }
         if table {
             let lost = "table of kernels (it was tuned, and the kernels.json beside its study, or given with --kernels, \

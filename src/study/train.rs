@@ -302,7 +302,7 @@ fn say_late(job: &Job<'_>, learning: &Learning) {
     let (name, epochs) = (&learning.name, learning.optimization.epochs);
     if let Some((key, first)) = learning.learner.begins_after().filter(|(_, first)| *first >= epochs && epochs > 0) {
         job.progress.note(&format!(
-            "warning: training.{name}.{key} is {first}, and the run has {}: until then {name} is cross-entropy alone",
+            "warning: training.{name}.{key} is {first}, and the run has {}: until then {name} is only cross-entropy",
             counted(epochs, "epoch")
         ));
     }

@@ -59,16 +59,16 @@ impl Config {
             // One file may have several names: through a link, or with `..` in its path.
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
             if seen.contains(&real) {
-                return wrong("the configs stand on each other in a circle; cut it");
+                return wrong("the `base` keys of the configs form a circle; remove one of them");
             }
             seen.push(real);
             if seen.len() > MAX_FILES {
-                return wrong(&format!("more than {MAX_FILES} configs stand on each other; merge some of them"));
+                return wrong(&format!("more than {MAX_FILES} configs are based on each other; merge some of them"));
             }
             let text = files::read_text_up_to(&path, left).map_err(|e| Error::Usage(e.to_string()))?;
             let Some(text) = text else {
                 return wrong(&format!(
-                    "{} and the configs that stand on it hold more than {} MiB; a config names data, it does not hold them",
+                    "{} and the configs that are based on it hold more than {} MiB; a config names data and does not hold them",
                     path.display(),
                     MAX_BYTES >> 20
                 ));
@@ -77,7 +77,7 @@ impl Config {
             if let Err(why) = opened {
                 let path = path.display();
                 return wrong(&format!(
-                    "{path}: {why}; where you changed it on purpose, take its first line out and keep it elsewhere"
+                    "{path}: {why}; if you changed it on purpose, remove its first line and keep the file elsewhere"
                 ));
             }
             left -= text.len();
@@ -305,7 +305,7 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
         match schema.get(name).map(|v| v.get_ref()) {
             None if moved(prefix, name).is_some() => {
                 let now = moved(prefix, name).unwrap_or_default();
-                return Err(at(sources, place, &format!("`{prefix}{name}` is `{now}` now; write it so")));
+                return Err(at(sources, place, &format!("`{prefix}{name}` is `{now}` now; use the new name")));
             }
             None => {
                 let known: Vec<&str> = schema.keys().map(|k| k.get_ref().as_ref()).collect();

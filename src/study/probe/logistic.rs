@@ -177,7 +177,7 @@ impl<'a> Rows<'a> {
             value += weight_decay / 2.0 * f64::from(*w) * f64::from(*w);
         }
         if !value.is_finite() {
-            return Err(Error::Failed(format!("a linear probe came to a loss of {value}; its features are too large")));
+            return Err(Error::Failed(format!("a linear probe has a loss of {value}; its features are too large")));
         }
         Ok((value, gradient))
     }

@@ -37,8 +37,8 @@ pub(super) fn features(study: &Study) -> String {
     let missing = match missing.is_empty() {
         true => missing,
         false => format!(
-            "<p>These runs kept no picture of features, as those of an earlier version. Their cells show one when their folders \
-             in runs are deleted and the study is run again:</p>\n<ul>\n{missing}</ul>\n"
+            "<p>These runs kept no picture of features; an earlier version made them. To get one, delete the folders of these \
+             cells in runs and run the study again:</p>\n<ul>\n{missing}</ul>\n"
         ),
     };
     if sets.is_empty() && missing.is_empty() {
@@ -46,9 +46,9 @@ pub(super) fn features(study: &Study) -> String {
     }
     format!(
         "<h2>Features of the test images</h2>\n<p class=\"soft\">Each mark is a test image, its form and colour the true class. Its \
-         place is that of the backbone's features on the two directions in which they vary most (principal components). The \
-         share of the variance stands beside each picture. Classes that lie apart are told apart by the features. Classes that \
-         overlap here may still lie apart in other directions.</p>\n{sets}{missing}"
+         place shows the backbone's features on the two directions in which they vary most (principal components). The caption \
+         gives the shares of the variance. If classes lie apart, the features distinguish them. Classes that overlap here may \
+         still lie apart in other directions.</p>\n{sets}{missing}"
     )
 }
 

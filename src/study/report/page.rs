@@ -45,7 +45,7 @@ fn summary(study: &Study) -> Result<String> {
     };
     let damaged = told(&left_out, &study.left_out) + &told("Damaged and not shown", &study.not_shown);
     let damaged =
-        damaged + &told("Collapsed in pretraining, so that nothing else can be concluded of it", &collapsed(study));
+        damaged + &told("Collapsed in pretraining, so that its other numbers say nothing", &collapsed(study));
     // Labels that people gave were not made wrong on purpose.
     let made = study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()).any(NoiseKind::has_rate);
     let made = if made { " Training labels were made wrong on purpose." } else { "" };
@@ -74,7 +74,7 @@ fn own_backbones(study: &Study) -> Result<String> {
             let (name, model, other) = (escape(name), escape(&model.to_string()), escape(&config.model.to_string()));
             said += &format!(
                 "<p><b>{name} has a backbone of its own</b>, {model}. It is compared with random weights of {other}. The \
-                 difference is not that of pretraining alone.</p>\n"
+                 difference comes not only from pretraining.</p>\n"
             );
         }
     }
@@ -100,7 +100,7 @@ fn headline(study: &Study) -> String {
     let mut lines = String::new();
     let many = pretrained(study).len();
     if many > 5 {
-        return format!("<p>What each of {many} pretrainings gains stands in a table below.</p>\n");
+        return format!("<p>A table below shows the gains of {many} pretrainings.</p>\n");
     }
     for series in pretrained(study) {
         let ends = study.kinds().into_iter().flat_map(|kind| {
@@ -122,7 +122,7 @@ fn headline(study: &Study) -> String {
     }
     let interval = match study.datasets.len() {
         1 => "",
-        _ => ", mean over datasets. After ± stands half the 95 % confidence interval: one that holds zero says little",
+        _ => ", mean over datasets. The number after ± is half the 95 % confidence interval: an interval that holds zero says little",
     };
     format!("<p>Change of test accuracy against random weights, in points{interval}.</p>\n<ul>\n{lines}</ul>\n")
 }

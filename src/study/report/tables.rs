@@ -34,9 +34,9 @@ pub(super) fn gains(study: &Study) -> String {
     let head: String =
         levels.iter().map(|l| format!("<th>{}</th>", escape(&l.words()).replacen(" % ", " %<br>", 1))).collect();
     format!(
-        "<h2>Gain over random weights</h2>\n<p class=\"soft\">Points of test accuracy, compared seed by seed. After ± stands half \
-         the 95 % confidence interval of the mean (Student's t), where there are two values or more. In a row of one dataset it is \
-         over repeats, in a row of their mean over datasets. A gain is coloured where the interval leaves out zero.</p>\n\
+        "<h2>Gain over random weights</h2>\n<p class=\"soft\">Points of test accuracy, compared seed by seed. The number after ± is half \
+         the 95 % confidence interval of the mean (Student's t), if there are two values or more. In a row of one dataset the interval \
+         is over repeats, in a row of means it is over datasets. A gain is coloured if the interval does not hold zero.</p>\n\
          <div class=\"card scroll\"><table>\n<thead><tr><th class=\"words\">pretraining</th><th class=\"words\">dataset</th>{head}\
          </tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
     )
@@ -114,18 +114,18 @@ pub(super) fn results(study: &Study) -> String {
         }
     }
     let told = match words.iter().any(|(heading, _)| *heading == "told") {
-        true => "<li>“Told” is what a method was told of the noise. Of labels from elsewhere nobody knows it.</li>\n",
+        true => "<li>“Told” is what a method was told of the noise. Nobody knows it for labels from elsewhere.</li>\n",
         false => "",
     };
     format!(
-        "<h2>Results</h2>\n<p class=\"soft\">In percent, on clean test images after the last epoch. After ± stands the standard \
-         deviation where a cell was repeated. Each single run is a row of results.csv.</p>\n<ul class=\"soft\">\n\
-         <li>The protocol “finetune” trains the whole network. “Linear” and “knn” leave the weights as they are, and learn from the \
-         given labels alone.</li>\n{told}\
+        "<h2>Results</h2>\n<p class=\"soft\">In percent, on clean test images after the last epoch. The number after ± is the standard \
+         deviation, if a cell was repeated. Each single run is a row of results.csv.</p>\n<ul class=\"soft\">\n\
+         <li>The protocol “finetune” trains the whole network. “Linear” and “knn” do not change the weights, and learn only \
+         from the given labels.</li>\n{told}\
          <li>“Neighbours” is a vote of each test image's {} nearest training images, by the backbone's features and with true \
          labels. In “weighted neighbours” a vote weighs exp(cosine / {}).</li>\n\
          <li>“Best epoch” is test accuracy after the epoch of the best validation accuracy. “Best of any” is the best of all \
-         epochs. “Last five” is its mean over the last five. “Both networks” is the accuracy of the mean of two softmaxes.</li>\n</ul>\n\
+         epochs. “Last five” is the mean of the last five epochs. “Both networks” is the accuracy of the mean of two softmaxes.</li>\n</ul>\n\
          <div class=\"card scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
         study.config.evaluation.knn_neighbours, study.config.evaluation.knn_temperature
     )

@@ -79,7 +79,7 @@ impl Whole {
             }
         }
         if taken[0] == 0 {
-            return Err(self.unfit("it holds no parameter of it; a file of the backbone alone goes with --weights"));
+            return Err(self.unfit("it holds no parameter of the stage; give a file with only a backbone as --weights"));
         }
         let left = |what: &str, names: &[String]| match names.first() {
             Some(first) => format!("; {} {what}, such as {first}", names.len()),

@@ -62,19 +62,19 @@ fn a_chain_of_configs_has_an_end() {
         format!("base = \"../{}/./self.toml\"\n{padding}", dir.path().file_name().unwrap().to_string_lossy()),
     )
     .unwrap();
-    fails("self.toml", "self.toml:1: base: the configs stand on each other in a circle");
+    fails("self.toml", "self.toml:1: base: the `base` keys of the configs form a circle");
     std::fs::write(path("a.toml"), "base = \"b.toml\"").unwrap();
     std::fs::write(path("b.toml"), "base = \"a.toml\"").unwrap();
-    fails("a.toml", "b.toml:1: base: the configs stand on each other in a circle");
+    fails("a.toml", "b.toml:1: base: the `base` keys of the configs form a circle");
     for i in 0..40 {
         std::fs::write(path(&format!("{i}.toml")), format!("base = \"{}.toml\"", i + 1)).unwrap();
     }
-    fails("0.toml", "15.toml:1: base: more than 16 configs stand on each other");
+    fails("0.toml", "15.toml:1: base: more than 16 configs are based on each other");
     std::fs::write(path("39.toml"), "seeds = [5]").unwrap();
     assert_eq!(Config::load(&path("30.toml")).unwrap().seeds, [5]);
     // The bound is for all files together, and a file that is too long is not read to its end.
     std::fs::write(path("39.toml"), "# \n".repeat(MAX_BYTES / 3 + 1)).unwrap();
-    fails("30.toml", "39.toml and the configs that stand on it hold more than 4 MiB");
+    fails("30.toml", "39.toml and the configs that are based on it hold more than 4 MiB");
     std::fs::File::create(path("39.toml")).unwrap().set_len(1 << 40).unwrap();
     fails("39.toml", "hold more than 4 MiB");
 }
