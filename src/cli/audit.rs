@@ -31,7 +31,7 @@ use std::path::PathBuf;
 pub(super) struct Audit {
     #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
-    /// A backbone whose features are compared, as for `wgslab embed` [default: none, and gradients and colours are
+    /// A backbone whose features are compared, as for `wgslab embed` [default: none; then gradients and colours are
     /// compared, which find fewer]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -57,13 +57,13 @@ pub(super) struct Audit {
     /// How many neighbours vote
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     neighbours: u32,
-    /// What draws the folds
+    /// The seed that draws the folds
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
     seed: u64,
     /// Side in pixels of the square that images are resized to for the backbone [default: as for `wgslab embed`]
     #[arg(long, value_name = "N", requires = "weights")]
     image_size: Option<Size>,
-    /// Images of a step of the backbone; fewer are taken where they do not fit the device
+    /// Images in a step of the backbone; fewer if they do not fit the device
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
     /// Print the summary and the lists as JSON
@@ -123,7 +123,7 @@ fn shown(s: &AuditSummary) -> String {
         n => format!("\nnot judged, since no other fold has their class: {n}"),
     };
     format!(
-        "{}\n\nthe classifier agrees with {:.0} % of the labels; the weaker it is, the more are counted that are right\nalike: {} images in {} sets ({} without an exact copy); with another label {}; train in test {}, train in val \
+        "{}\n\nthe classifier agrees with {:.0} % of the labels; the weaker it is, the more right labels are counted as wrong\nalike: {} images in {} sets ({} without an exact copy); with another label {}; train in test {}, train in val \
          {}, val in test {}\nclose in features: {} pairs\noff topic: {} images{judged}",
         table(&rows),
         100.0 * s.agreement,

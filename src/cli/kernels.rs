@@ -62,7 +62,7 @@ struct List {
   wgslab kernels show matmul.forward --language spirv"
 )]
 struct Show {
-    /// Which, as `wgslab kernels list` names it
+    /// The entry, as `wgslab kernels list` names it
     #[arg(value_name = "OP.ENTRY")]
     entry: String,
     /// Which variant [default: the one the adapter would run first]
