@@ -18,6 +18,7 @@
 
 mod found;
 mod page;
+mod scores;
 
 use super::config::{Config, Data};
 use super::embed::{Embedded, Wish};

@@ -125,6 +125,31 @@ pub(super) fn finished(folder: &Path, made: &Provenance) -> Result<Option<Done>>
     }
 }
 
+/// What a finished folder holds, which `read` reads. If the folder is not finished, `make` makes it. `prepare` runs before
+/// the folder is touched, so what can be refused is refused there. `make` runs while the folder is locked. It is
+/// [`Error::Busy`] if another process works in the folder.
+pub(super) fn once<T, R>(
+    folder: &Path,
+    made: &Provenance,
+    read: impl Fn(Done) -> Result<R>,
+    prepare: impl FnOnce() -> Result<T>,
+    make: impl FnOnce(T) -> Result<R>,
+) -> Result<R> {
+    let kept = || finished(folder, made)?.map(&read).transpose();
+    if let Some(kept) = kept()? {
+        return Ok(kept);
+    }
+    // This comes before `prepare`, which may compile for minutes.
+    if busy(folder)? {
+        return Err(Error::Busy(folder.to_path_buf()));
+    }
+    let prepared = prepare()?;
+    locked(folder, || match kept()? {
+        Some(kept) => Ok(kept), // another process has made it meanwhile
+        None => make(prepared),
+    })
+}
+
 impl Job<'_> {
     /// Writes `config.toml` and `environment.json` of a folder. They say what makes the folder; `about` is for people.
     pub(super) fn describe(&self, folder: &Path, made: &Provenance, about: Value) -> Result<()> {

@@ -58,9 +58,7 @@ impl Measured<'_> {
     pub fn row(&self, job: &Job<'_>) -> Result<CellResult> {
         let (cell, data, test) = (self.cell, &self.set.data, self.test);
         let (classes, c) = (data.classes.len(), &job.config.evaluation);
-        if let Some(told) = undefined_auroc(test, &data.classes, &format!("{}: test images", data.name)) {
-            job.progress.note(&told);
-        }
+        self.say_undefined(job);
         let realised_noise_rate = noise::realised_rate(&data.train.labels, self.given)?;
         let has_rate = cell.noise_kind.is_none_or(|kind| kind.has_rate());
         Ok(CellResult {
@@ -116,6 +114,14 @@ impl Measured<'_> {
             seconds: 0.0,
             adapter: job.gpu.adapter().name.clone(),
         })
+    }
+
+    /// Says if AUROC is not defined for the test images.
+    fn say_undefined(&self, job: &Job<'_>) {
+        let data = &self.set.data;
+        if let Some(told) = undefined_auroc(self.test, &data.classes, &format!("{}: test images", data.name)) {
+            job.progress.note(&told);
+        }
     }
 }
 

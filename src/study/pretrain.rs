@@ -8,7 +8,7 @@ use super::collapse::Mirror;
 use super::config::{LastBatch, Pretrained};
 use super::dataset::TrainImages;
 use super::fit::Sizes;
-use super::folder::{Done, busy, finished, locked};
+use super::folder::{Done, once};
 use super::memory::{self, Planned, Promise};
 use super::micro::{self, Parts, Recording};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, RESULT, STATE, STEPS};
@@ -19,11 +19,11 @@ use super::session::Job;
 use super::settings::pretraining_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
 use super::start::{Begun, COLLAPSED, backbone_metadata};
-use super::turns::{self, Recorded, Update, terms};
+use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
 use crate::nn::optimization::MOST_IMAGES;
-use crate::nn::recorder::{Progress, Recorder};
+use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Mode, Optimization, Params, Views, checkpoint};
 use crate::tape::{Schedule, State, Tape, Type};
 use serde_json::json;
@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 struct Unlabelled<'a> {
     job: &'a Job<'a>,
     /// The stage's name in messages.
-    name: &'a str,
+    name: String,
     method: &'a Pretrained,
     /// Steps in an epoch.
     steps: usize,
@@ -67,7 +67,7 @@ impl Task for Unlabelled<'_> {
         // A collapse is reported once, when it happens.
         let told = memory.get(COLLAPSED).is_some();
         if spread.collapsed() && !told {
-            let (name, epoch) = (self.name, record.epoch);
+            let (name, epoch) = (&self.name, record.epoch);
             self.job.progress.note(&format!("warning: {name} has collapsed by epoch {epoch}: {spread}"));
         }
         *memory = if spread.collapsed() { json!({ COLLAPSED: true }) } else { serde_json::Value::Null };
@@ -118,66 +118,82 @@ pub(super) fn provenance(job: &Job<'_>, one: Pretraining<'_>) -> Result<Provenan
 
 /// Pretrains into `folder` unless that is done. Returns the path of the backbone, and the folder's `done`.
 pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Provenance) -> Result<(PathBuf, Done)> {
-    let Pretraining { images, method, seed, begun, limit } = one;
-    let backbone = folder.join(BACKBONE);
-    if let Some(done) = finished(folder, made)? {
-        return Ok((backbone, done));
-    }
-    if busy(folder)? {
-        return Err(Error::Busy(folder.to_path_buf())); // this comes before compiling, which may take minutes
-    }
-    // Everything that can be refused is refused before the folder is touched.
-    begun.expect_model(&method.model)?;
-    let (count, dataset) = (images.store.count, &images.name);
-    let batch = batch_for(method, count)?;
-    let optimization = method.optimization.for_batch(batch);
-    job.say_batches(&method.optimization, batches(count, batch));
-    job.say_rate(&method.optimization, batch);
-    if let Some(micro) = micro_batch(method, batch) {
-        let key = &method.micro_batch_key;
-        job.progress
-            .note(&format!("{key}: the network and its batch norm see {micro} images at a time, the loss {batch}"));
-    }
-    notes::say(job, one, batch)?;
-    let mut state = images.resident.clone();
-    let recorded = record(job, images, method, seed, batch)?;
-    let batches = batches(count, batch);
-    let record = |b| record(job, images, method, seed, b);
-    let sizes = sizes(method, batch);
-    let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
-    let promise = Promise::of(job, &fitting(job, images, method, seed, &state)?, &state);
-    promise.begin(job);
-    begun.load(job, method.backbone.as_ref(), &mut state, &recorded)?;
-    if let Some(last) = recorded.last() {
-        last.params.fill(job.gpu, &mut state, seed)?;
-    }
-    recorded.iter().flat_map(|r| &r.tapes).try_for_each(|(t, _)| add_missing(job.gpu, &mut state, t))?;
-    let name = name_of(method, dataset, seed);
-    let mirror =
-        Mirror::new(job, &eye, (&images.store, at_once(method, batch)), (&state, &format!("the weights of {name}")))?;
-    let plans = turns::compile(job, &state, &method.batch_key, (batches, sizes), &record)?;
-    let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
-    let task = &Unlabelled { job, name: &name, method, steps: batches.steps(), columns, mirror };
-    let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
-    let (name, phase, address) = (name.clone(), Phase::Pretrain, made.address.clone());
-    let stage = Stage { job, name, phase, folder, address, seed, batches, turns, limit, task, optimization };
-    let done = locked(folder, || {
-        if let Some(done) = finished(folder, made)? {
-            return Ok(done); // another process has done it meanwhile
+    let done = once(folder, made, Ok, || Ready::new(job, one), |ready| ready.train(one, folder, made))?;
+    Ok((folder.join(BACKBONE), done))
+}
+
+/// A pretraining whose plans are made. Nothing is written yet.
+struct Ready<'a> {
+    task: Unlabelled<'a>,
+    promise: Promise,
+    batches: Batches,
+    state: State,
+    turns: Vec<(Turn, Vec<String>)>,
+    plans: Vec<Plans>,
+}
+
+impl<'a> Ready<'a> {
+    fn new(job: &'a Job<'a>, one: Pretraining<'a>) -> Result<Self> {
+        let Pretraining { images, method, seed, begun, .. } = one;
+        begun.expect_model(&method.model)?;
+        let batch = batch_for(method, images.store.count)?;
+        let batches = batches(images.store.count, batch);
+        job.say_batches(&method.optimization, batches);
+        job.say_rate(&method.optimization, batch);
+        if let Some(micro) = micro_batch(method, batch) {
+            let key = &method.micro_batch_key;
+            job.progress
+                .note(&format!("{key}: the network and its batch norm see {micro} images at a time, the loss {batch}"));
         }
-        let at = load_cursor(folder, job.gpu, &state, made)?.unwrap_or_else(|| stage.start());
+        notes::say(job, one, batch)?;
+        let mut state = images.resident.clone();
+        let record = |b| record(job, images, method, seed, b);
+        let recorded = record(batch)?;
+        let promise = Promise::of(job, &fitting(job, images, method, seed, &state)?, &state);
+        promise.begin(job);
+        begun.load(job, method.backbone.as_ref(), &mut state, &recorded)?;
+        if let Some(last) = recorded.last() {
+            last.params.fill(job.gpu, &mut state, seed)?;
+        }
+        recorded.iter().flat_map(|r| &r.tapes).try_for_each(|(t, _)| add_missing(job.gpu, &mut state, t))?;
+        let name = name_of(method, &images.name, seed);
+        let (eye, weights) =
+            (Eye::new(method.backbone.clone(), images.mean, images.std), format!("the weights of {name}"));
+        let mirror = Mirror::new(job, &eye, (&images.store, at_once(method, batch)), (&state, &weights))?;
+        let plans = turns::compile(job, &state, &method.batch_key, (batches, sizes(method, batch)), &record)?;
+        let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
+        let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
+        let task = Unlabelled { job, name, method, steps: batches.steps(), columns, mirror };
+        Ok(Ready { task, promise, batches, state, turns, plans })
+    }
+
+    fn train(&self, one: Pretraining<'_>, folder: &Path, made: &Provenance) -> Result<Done> {
+        let (job, images) = (self.task.job, one.images);
+        let stage = Stage {
+            job,
+            name: self.task.name.clone(),
+            phase: Phase::Pretrain,
+            folder,
+            address: made.address.clone(),
+            seed: one.seed,
+            optimization: one.method.optimization.for_batch(self.batches.whole),
+            batches: self.batches,
+            turns: self.turns.clone(),
+            limit: one.limit,
+            task: &self.task,
+        };
+        let at = load_cursor(folder, job.gpu, &self.state, made)?.unwrap_or_else(|| stage.start());
         let about = json!({
-            "os": OS, "data": dataset, "mean": images.mean, "std": images.std, "begun_with": begun.about(),
+            "os": OS, "data": images.name, "mean": images.mean, "std": images.std, "begun_with": one.begun.about(),
             "left_out": images.left_out,
         });
         job.describe(folder, made, about)?;
-        let (records, seconds, at) = stage.run(&plans, &state, at)?;
-        promise.end(job);
+        let (records, seconds, at) = stage.run(&self.plans, &self.state, at)?;
+        self.promise.end(job);
         let loss = records.last().map(|r| r.loss);
         let (epochs, steps) = (at.epoch, at.epoch * stage.steps() + at.step);
-        finish(job, one, (folder, made), (&state, &task.mirror), Ended { epochs, steps, loss, seconds })
-    })?;
-    Ok((backbone, done))
+        finish(job, one, (folder, made), (&self.state, &self.task.mirror), Ended { epochs, steps, loss, seconds })
+    }
 }
 
 /// The end of a pretraining.

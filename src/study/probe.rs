@@ -5,10 +5,10 @@
 mod lbfgs;
 mod logistic;
 
-use super::cell::{about, once, provenance_of};
+use super::cell::{about, provenance_of};
 use super::config::Protocol;
 use super::dataset::Loaded;
-use super::folder::Done;
+use super::folder::{Done, once};
 use super::grid::Cell;
 use super::labels::Labels;
 use super::measured::{Measured, Mislabelled};
@@ -18,7 +18,7 @@ use super::neighbours::{nearest, shares, votes};
 use super::pass::{Eye, Pass};
 use super::predictions::{Predicted, write_predictions};
 use super::projection::Projection;
-use super::results::{CellResult, LabelRow, write_epochs, write_labels, write_result};
+use super::results::{CellResult, LabelRow, read_result, write_epochs, write_labels, write_result};
 use super::separability::Separability;
 use super::session::Job;
 use super::settings::probe_settings;
@@ -52,8 +52,8 @@ pub(super) fn run(
     folder: &Path,
 ) -> Result<CellResult> {
     let given = cell.given(&set.data, job.data_root)?;
-    let read = (probe_settings(job.config, cell)?, &schedules(job, set, cell)?[..]);
-    let made = provenance_of(job, set, (cell, &given), start, read)?;
+    let (settings, steps) = (probe_settings(job.config, cell)?, schedules(job, set, cell)?);
+    let made = provenance_of(job, set, (cell, &given), start, (settings, &steps))?;
     let judge = || -> Result<_> {
         let since = Instant::now();
         let probe = Probe::new(job, set, (cell, given), start)?;
@@ -69,7 +69,8 @@ pub(super) fn run(
         let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
         Ok((probe, found, classifier, CellResult { seconds, pretraining_collapsed, ..row }))
     };
-    once(folder, &made, judge, |(probe, found, classifier, result)| {
+    let read = |done: Done| read_result(folder, &done);
+    once(folder, &made, read, judge, |(probe, found, classifier, result)| {
         job.describe(folder, &made, about(set))?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given.train))?;
         write_epochs(folder, &[])?; // nothing was trained in epochs

@@ -36,25 +36,13 @@ impl Job<'_> {
         let (labels, classes, images) = (set.data.train.labels, set.data.classes.len(), set.train);
         let state = images.resident.clone();
         let at = Progress { seed, epoch: 0, epochs: optimization.epochs, step: 0, steps: 1, repeat: 0, before: 0 };
-        // With several turns, the first is measured.
-        let first = |turns: Vec<Recorded>| {
-            let turn = turns.into_iter().next().map(|turn| (turn.tapes, turn.params));
-            let (mut tapes, params) = turn.ok_or_else(|| Error::Failed("a method without a turn".into()))?;
-            match (tapes.len(), tapes.pop()) {
-                (1, Some((tape, _))) => Ok((tape, params)),
-                _ => Err(Error::Usage(
-                    "a step in micro-batches is several recordings, and one is measured; use micro_batch_size = 0"
-                        .into(),
-                )),
-            }
-        };
         let mut inputs = vec![("indices", bytemuck::cast_slice(&indices).to_vec())];
         let (name, record, own): (String, Record<'_>, _) = match phase {
             Phase::Pretrain => {
                 let own = method.method.scalars(at);
                 let name = format!("a step of pretraining by {} on {name}", method.name);
                 inputs.extend(method.inputs(at, &indices, config.data.image_size));
-                let record = move || first(pretrain::record(self, &images, &method, seed, batch)?);
+                let record = move || first_turn(pretrain::record(self, &images, &method, seed, batch)?);
                 (name, Box::new(record), own)
             }
             Phase::Train => {
@@ -69,7 +57,7 @@ impl Job<'_> {
                 inputs.extend(train::inputs(&labels, &labels, (&indices, classes), plan.as_ref()));
                 inputs.extend(learner.inputs(at, &indices));
                 let own = learner.scalars(at);
-                let record = move || first(train::record(self, &images, &cell, classes, batch)?);
+                let record = move || first_turn(train::record(self, &images, &cell, classes, batch)?);
                 (format!("a step of training on {name}"), Box::new(record), own)
             }
         };
@@ -82,6 +70,18 @@ impl Job<'_> {
         let value = |name: &String| Some((name.clone(), scalar(name, common, &own)?));
         let scalars = schedule.scalars.iter().filter_map(value).collect();
         Ok(MeasuredStep { name, images: batch, record, state, inputs, scalars, recompute: config.run.recompute })
+    }
+}
+
+/// The tape and the parameters of the first turn. With several turns, only the first is measured.
+fn first_turn(turns: Vec<Recorded>) -> Result<(Tape, Params)> {
+    let turn = turns.into_iter().next().map(|turn| (turn.tapes, turn.params));
+    let (mut tapes, params) = turn.ok_or_else(|| Error::Failed("a method without a turn".into()))?;
+    match (tapes.len(), tapes.pop()) {
+        (1, Some((tape, _))) => Ok((tape, params)),
+        _ => Err(Error::Usage(
+            "a step in micro-batches is several recordings, and one is measured; use micro_batch_size = 0".into(),
+        )),
     }
 }
 

@@ -6,18 +6,18 @@ mod planned;
 mod summary;
 
 use super::batches::{Batches, batch_of};
-use super::cell::{about, once, provenance_of};
+use super::cell::{about, provenance_of};
 use super::config::Learning;
 use super::cursor::Cursor;
 use super::dataset::{Loaded, TrainImages};
 use super::fit::Sizes;
-use super::folder::Done;
+use super::folder::{Done, once};
 use super::grid::Cell;
 use super::labels::Labels;
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PREDICTIONS, PROJECTION, RESULT, STATE, STEPS};
 use super::pass::{Eye, Pass};
 use super::provenance::Provenance;
-use super::results::{CellResult, LabelRow, Phase, write_labels, write_result};
+use super::results::{CellResult, LabelRow, Phase, read_result, write_labels, write_result};
 use super::sample_loss::{SELECTED, keep, keep_losses, losses_before};
 use super::session::Job;
 use super::settings::training_settings;
@@ -107,7 +107,8 @@ pub(super) fn run(
             None => ready(Estimate::default()).map(Some),
         }
     };
-    once(folder, &made, early, |early| {
+    let read = |done: Done| read_result(folder, &done);
+    once(folder, &made, read, early, |early| {
         let ready = match early {
             Some(early) => early,
             None => {

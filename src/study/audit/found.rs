@@ -1,6 +1,7 @@
 //! The result of an audit: a row for each label, and lists of alike, close and off-topic images.
 
-use super::{AuditWish, Evidence, Judged, NEAREST, combined};
+use super::scores::Scores;
+use super::{AuditWish, Evidence, NEAREST};
 use crate::base::hash::Hasher;
 use crate::base::text::counted;
 use crate::base::{Error, Result};
@@ -164,47 +165,32 @@ impl Audit {
         wish: &AuditWish,
     ) -> Audit {
         let (classes, n) = (data.classes.len(), labels.len());
-        let judged: Vec<usize> = (0..n).filter(|&i| evidence.judged[i]).collect();
-        let given: Vec<u32> = judged.iter().map(|&i| labels[i]).collect();
-        let probabilities: Vec<f64> =
-            judged.iter().flat_map(|&i| evidence.probabilities[i * classes..][..classes].iter().copied()).collect();
-        let shares: Vec<f64> =
-            judged.iter().flat_map(|&i| evidence.shares[i * classes..][..classes].iter().copied()).collect();
-        let by_probe = Judged { probabilities: &probabilities, labels: &given, classes };
-        let by_votes = Judged { probabilities: &shares, labels: &given, classes };
-        let wrong = by_probe.wrong();
-        let (confidence, margin) = (by_probe.self_confidence(), by_probe.normalized_margin());
-        let votes: Vec<f64> = by_votes.normalized_margin().into_iter().map(|m| 2.0 * m - 1.0).collect();
-        let quiet: Vec<f64> = judged.iter().map(|&i| -evidence.loss[i]).collect();
-        let score = combined(&[(0.25, &confidence), (0.25, &quiet), (0.5, &votes)]);
         let images = Described { data: &data, places: places(&data) };
-        let mut order: Vec<usize> = (0..judged.len()).collect();
-        order.sort_by(|&a, &b| score[a].total_cmp(&score[b]));
-        let suspects: usize = wrong.iter().sum();
-        let largest = |p: &[f64]| (1..p.len()).fold(0, |best, c| if p[c] > p[best] { c } else { best });
-        let agree = probabilities.chunks_exact(classes).zip(&given).filter(|(p, l)| largest(p) == **l as usize).count();
+        let scores = Scores::of(&evidence, labels, classes);
+        let suspects: usize = scores.wrong.iter().sum();
+        let mut order: Vec<usize> = (0..scores.judged.len()).collect();
+        order.sort_by(|&a, &b| scores.combined[a].total_cmp(&scores.combined[b]));
         let row = |(rank, k): (usize, usize)| {
-            let sums: Vec<f64> =
-                (0..classes).map(|c| probabilities[k * classes + c] + shares[k * classes + c]).collect();
-            let likely = largest(&sums);
+            let index = scores.judged[k];
             Suspect {
                 suspect: rank < suspects,
-                likely: images.class(likely),
-                score: Some(score[k]),
-                self_confidence: Some(confidence[k]),
-                normalized_margin: Some(margin[k]),
-                neighbours: Some(votes[k]),
-                loss: Some(evidence.loss[judged[k]]),
-                ..images.row(rank, judged[k], &evidence.near)
+                likely: images.class(scores.likely[k]),
+                score: Some(scores.combined[k]),
+                self_confidence: Some(scores.confidence[k]),
+                normalized_margin: Some(scores.margin[k]),
+                neighbours: Some(scores.votes[k]),
+                loss: Some(evidence.loss[index]),
+                ..images.row(rank, index, &evidence.near)
             }
         };
         let mut rows: Vec<Suspect> = order.into_iter().enumerate().map(row).collect();
-        let left = (0..n).filter(|&i| !evidence.judged[i]);
-        rows.extend(left.enumerate().map(|(k, i)| images.row(judged.len() + k, i, &evidence.near)));
+        let (judged, left) = (rows.len(), (0..n).filter(|&i| !evidence.judged[i]));
+        rows.extend(left.enumerate().map(|(k, i)| images.row(judged + k, i, &evidence.near)));
         let (close, close_below) = images.close(&evidence.near);
         let (off_topic, off_topic_above) = images.off_topic(&evidence.near, &evidence.lengths);
         let count = |c: usize| labels.iter().filter(|l| **l as usize == c).count();
-        let of_class = |c: usize| ClassSummary { class: images.class(c), images: count(c), probably_wrong: wrong[c] };
+        let of_class =
+            |c: usize| ClassSummary { class: images.class(c), images: count(c), probably_wrong: scores.wrong[c] };
         let summary = AuditSummary {
             name: data.name.clone(),
             features,
@@ -217,8 +203,8 @@ impl Audit {
             weights_sha256: None,
             seconds: 0.0,
             images: n,
-            not_judged: n - judged.len(),
-            agreement: agree as f64 / judged.len().max(1) as f64,
+            not_judged: n - judged,
+            agreement: scores.agreement,
             probably_wrong: suspects,
             classes: (0..classes).map(of_class).collect(),
             alike,

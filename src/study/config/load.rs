@@ -201,22 +201,7 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     })?;
     // This comes before the config is written as TOML below, because TOML has no number above an i64.
     check::check(&config).map_err(|(key, what)| {
-        // If two keys contradict each other, the error names the place that a person wrote: that of the key at fault,
-        // or else that of the other key. Offsets in the built-in files are smaller than all others.
-        let with = |end: &str, other: &str| match key.strip_suffix(end) {
-            Some(stage) => offset_of(&spans, &other.replace('*', stage)),
-            None => 0,
-        };
-        let others = [
-            ("warmup_epochs", "*epochs"),
-            ("patch_size", "data.image_size"),
-            ("noise.rates", "noise.kinds"),
-            ("generator_dims", "data.image_size"),
-            ("model.arch", "pretraining.methods"),
-        ];
-        let own = offset_of(&spans, &key);
-        let with = others.into_iter().map(|(end, other)| with(end, other)).max().unwrap_or(0);
-        let place = if source(own) < built_in { own.max(with) } else { own };
+        let place = place_of(&spans, &key, &|offset| source(offset) < built_in);
         at(sources, place, &format!("{key} {what}"))
     })?;
     let kept = config.as_written().map_err(|e| Error::Failed(format!("cannot write the config as TOML: {e}")))?;
@@ -233,6 +218,25 @@ fn resolve(sources: &[Source]) -> Result<Config> {
         }
     }
     Ok(config)
+}
+
+/// The offset of a mistake in the value of `key`. If two keys contradict each other, it is that of the key which a person
+/// wrote: the key at fault, or else the other key. Offsets in the built-in files are smaller than all others.
+fn place_of(spans: &DeTable<'_>, key: &str, is_built_in: &dyn Fn(usize) -> bool) -> usize {
+    let others = [
+        ("warmup_epochs", "*epochs"),
+        ("patch_size", "data.image_size"),
+        ("noise.rates", "noise.kinds"),
+        ("generator_dims", "data.image_size"),
+        ("model.arch", "pretraining.methods"),
+    ];
+    let with = |(end, other): (&str, &str)| match key.strip_suffix(end) {
+        Some(stage) => offset_of(spans, &other.replace('*', stage)),
+        None => 0,
+    };
+    let own = offset_of(spans, key);
+    let with = others.into_iter().map(with).max().unwrap_or(0);
+    if is_built_in(own) { own.max(with) } else { own }
 }
 
 /// It is an error if the program would use other values (`kept`) than were `written`. serde reads as many elements as a
