@@ -38,8 +38,8 @@ pub(super) struct Embed {
     /// say, else ImageNet's 224]
     #[arg(long, value_name = "N")]
     image_size: Option<Size>,
-    /// Subtracted from each channel, as a share of white: one number, or one for each channel [default: what the weights'
-    /// metadata says, else ImageNet's .485,.456,.406]
+    /// Subtracted from each channel, as a share of white: one number, or one for each channel [default: what the
+    /// weights' metadata says, else ImageNet's .485,.456,.406]
     #[arg(long, value_name = "R,G,B", value_parser = shares)]
     mean: Option<[f32; 3]>,
     /// Each channel is then divided by this [default: what the weights' metadata says, else ImageNet's .229,.224,.225]

@@ -1,6 +1,6 @@
 //! A step in micro-batches. The network sees some images of a step at a time, while the loss is over all of them, and
-//! the gradient is exact (GradCache, Gao et al. 2021, arXiv 2101.06983, section 3). A step is up to four recordings over
-//! one state:
+//! the gradient is exact (GradCache, Gao et al. 2021, arXiv 2101.06983, section 3). A step is up to four recordings
+//! over one state:
 //!
 //! 1. [`Pass::Embed`], for each micro-batch: runs the network and keeps what it makes.
 //! 2. [`Pass::Loss`], once: computes the gradient of the loss with respect to what was kept.

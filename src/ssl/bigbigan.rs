@@ -1,22 +1,23 @@
 //! BigBiGAN (Donahue & Simonyan 2019, arXiv 1907.02544, section 2): an encoder E and a generator G against a
 //! discriminator of pairs. E is the backbone with a head that gives the mean μ and the deviation σ of a Gaussian, and
-//! ẑ = μ + σ·ε. G makes x̂ of z drawn from N(0, I). Pairs (x, ẑ) have y = 1, pairs (x̂, z) have y = −1. The discriminator
-//! has three parts: F sees the image, H the code, and J the features of both. They give the scores s_x, s_z and s_xz.
-//! Two losses are minimised in turns, each a mean over the batch, with h(t) = max(0, 1 − t):
+//! ẑ = μ + σ·ε. G makes x̂ of z drawn from N(0, I). Pairs (x, ẑ) have y = 1, pairs (x̂, z) have y = −1. The
+//! discriminator has three parts: F sees the image, H the code, and J the features of both. They give the scores s_x,
+//! s_z and s_xz. Two losses are minimised in turns, each a mean over the batch, with h(t) = max(0, 1 − t):
 //!
 //! - discriminators: h(y·s_x) + h(y·s_z) + h(y·s_xz)
 //! - encoder and generator: y·(s_x + s_z + s_xz)
 //!
 //! The first is minimised `discriminator_steps` times for each time of the second. The weights of G, F, H and J are
-//! divided by their spectral norms. The turn of encoder and generator uses the z, ε and dropout of the step's first turn.
+//! divided by their spectral norms. The turn of encoder and generator uses the z, ε and dropout of the step's first
+//! turn.
 //!
-//! The networks are BigGAN's blocks. Their widths, and the dropout in the head of E, in H and in J, are those of the code
-//! that the study's first author trained (github.com/Bidur-Khanal/BigBiGAN-PyTorch). Where that code departs from the
-//! paper, this file follows the paper: in that code E has no σ, the losses are a third of these, and z is cut at one
-//! deviation. That code's images lie in [0, 1], so its generator ends with a sigmoid. Images here are standardised, and
-//! their range differs between datasets. So nothing follows the generator's last convolution, and the discriminators
-//! teach it the range. Both the paper and the code have self-attention, which is left out here. In the paper the
-//! learning rate of E is ten times the others'; here all players have one learning rate.
+//! The networks are BigGAN's blocks. Their widths, and the dropout in the head of E, in H and in J, are those of the
+//! code that the study's first author trained (github.com/Bidur-Khanal/BigBiGAN-PyTorch). Where that code departs from
+//! the paper, this file follows the paper: in that code E has no σ, the losses are a third of these, and z is cut at
+//! one deviation. That code's images lie in [0, 1], so its generator ends with a sigmoid. Images here are standardised,
+//! and their range differs between datasets. So nothing follows the generator's last convolution, and the
+//! discriminators teach it the range. Both the paper and the code have self-attention, which is left out here. In the
+//! paper the learning rate of E is ten times the others'; here all players have one learning rate.
 
 mod networks;
 

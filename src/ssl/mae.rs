@@ -184,8 +184,8 @@ impl Mae {
             if !self.norm_pix_loss {
                 return Ok(x);
             }
-            // Layer norm divides by √(v + ε′) with the biased variance v, which is (n − 1)/n of the unbiased variance u. So
-            // √(u + ε) = √(v + ε·(n − 1)/n) / √((n − 1)/n).
+            // Layer norm divides by √(v + ε′) with the biased variance v, which is (n − 1)/n of the unbiased variance
+            // u. So √(u + ε) = √(v + ε·(n − 1)/n) / √((n − 1)/n).
             let share = (pixels - 1) as f64 / pixels as f64;
             let (scale, shift) = (t.fill([pixels], share.sqrt() as f32)?, t.fill([pixels], 0.0)?);
             t.layer_norm(x, scale, shift, (EPS * share) as f32)

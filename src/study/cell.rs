@@ -1,4 +1,5 @@
-//! What training and probing a cell have in common: what the cell's bits depend on, and what its folder says of its data.
+//! What training and probing a cell have in common: what the cell's bits depend on, and what its folder says of its
+//! data.
 
 use super::dataset::Loaded;
 use super::grid::Cell;
@@ -11,8 +12,8 @@ use crate::tape::Schedule;
 use serde_json::{Value, json};
 use std::env::consts::OS;
 
-/// What the bits of a cell depend on. `settings` is what the cell reads of the config. `schedules` are those of the plans
-/// that it runs.
+/// What the bits of a cell depend on. `settings` is what the cell reads of the config. `schedules` are those of the
+/// plans that it runs.
 pub(super) fn provenance_of(
     job: &Job<'_>,
     set: &Loaded,

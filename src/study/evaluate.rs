@@ -159,7 +159,8 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         }
         None => return Err(Error::Data(format!("{} holds no classifier", path.display()))),
     }
-    let eye = Eye::new(backbone, trained.mean, trained.std); // the network was trained with the statistics of its own data
+    // The network was trained with the statistics of its own data.
+    let eye = Eye::new(backbone, trained.mean, trained.std);
     measured(job, (spec, &data, split), &eye, (&mut state, &path), classes)
 }
 

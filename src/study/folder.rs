@@ -125,8 +125,8 @@ pub(super) fn finished(folder: &Path, made: &Provenance) -> Result<Option<Done>>
     }
 }
 
-/// What a finished folder holds, which `read` reads. If the folder is not finished, `make` makes it. `prepare` runs before
-/// the folder is touched, so what can be refused is refused there. `make` runs while the folder is locked. It is
+/// What a finished folder holds, which `read` reads. If the folder is not finished, `make` makes it. `prepare` runs
+/// before the folder is touched, so what can be refused is refused there. `make` runs while the folder is locked. It is
 /// [`Error::Busy`] if another process works in the folder.
 pub(super) fn once<T, R>(
     folder: &Path,

@@ -62,7 +62,8 @@ impl Projection {
             progress
                 .note(&format!("warning: {folder} gets no picture of its features, since {why}; are they all finite?"));
             if files::exists(&path)? {
-                std::fs::remove_file(&path).map_err(|e| Error::io(&path, "delete", e))?; // an earlier try may have left one
+                // An earlier try may have left one.
+                std::fs::remove_file(&path).map_err(|e| Error::io(&path, "delete", e))?;
             }
             return Ok(false);
         }

@@ -79,7 +79,8 @@ fn no_bit_of_a_file_changes_unseen() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         if let Ok(got) = read(&bytes) {
-            assert_eq!(got, due, "byte {at} changed, and another result came of it"); // the bit may be in padding, a date or a version
+            // The bit may be in padding, a date or a version. Then the values are the same.
+            assert_eq!(got, due, "byte {at} changed, and another result came of it");
         }
         assert!(read(&whole[..at]).is_err(), "cut to {at} bytes");
     }

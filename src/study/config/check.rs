@@ -106,7 +106,8 @@ fn size(config: &Config) -> Result<(), Mistake> {
     let probes = c.evaluation.protocols.iter().filter(|p| **p != Protocol::Finetune).count();
     let lists = [c.seeds.len(), c.data.specs.len(), c.pretraining.methods.len(), trained + probes];
     let noises = [n.kinds.len(), n.rates.len().max(1)];
-    let cells: u128 = lists.iter().chain(&noises).map(|&n| n as u128).product(); // six lists from a text of bounded length cannot overflow
+    // Six lists from a text of bounded length cannot overflow.
+    let cells: u128 = lists.iter().chain(&noises).map(|&n| n as u128).product();
     if cells > MAX_CELLS {
         let longest = [("seeds", lists[0]), ("data.specs", lists[1]), ("noise.rates", noises[1])];
         let (key, values) = longest.into_iter().max_by_key(|l| l.1).unwrap_or(("seeds", 0));

@@ -220,8 +220,8 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     Ok(config)
 }
 
-/// The offset of a mistake in the value of `key`. If two keys contradict each other, it is that of the key which a person
-/// wrote: the key at fault, or else the other key. Offsets in the built-in files are smaller than all others.
+/// The offset of a mistake in the value of `key`. If two keys contradict each other, it is that of the key which a
+/// person wrote: the key at fault, or else the other key. Offsets in the built-in files are smaller than all others.
 fn place_of(spans: &DeTable<'_>, key: &str, is_built_in: &dyn Fn(usize) -> bool) -> usize {
     let others = [
         ("warmup_epochs", "*epochs"),
