@@ -104,8 +104,7 @@ fn resnet(named: &Named<'_>) -> Result<Told, String> {
         }
         *channels = out;
     }
-    let width =
-        width(channels).ok_or_else(|| format!("its stages have {channels:?} channels, which no ResNet has"))?;
+    let width = width(channels).ok_or_else(|| format!("its stages have {channels:?} channels, which no ResNet has"))?;
     Ok(Told { backbone: Arc::new(ResNet { depth, stem, width, in_channels }), image_size: None })
 }
 
@@ -124,9 +123,7 @@ fn width(channels: [usize; 4]) -> Option<f64> {
 fn vit(named: &Named<'_>) -> Result<Told, String> {
     let [width, in_channels, patch, _] = named.shape("patch_embed.proj.weight")?;
     if !width.is_multiple_of(HEAD) {
-        return Err(format!(
-            "its tokens have {width} numbers, which is no multiple of {HEAD}, the numbers of a head"
-        ));
+        return Err(format!("its tokens have {width} numbers, which is no multiple of {HEAD}, the numbers of a head"));
     }
     let [_, tokens, _] = named.shape("pos_embed")?;
     // The sizes must be those of tensors that the file really holds, because the network is built from them.

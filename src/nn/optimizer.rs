@@ -249,9 +249,7 @@ impl Optimizer {
     ) -> Result<()> {
         if pairs.is_empty() {
             let layer = held.layer;
-            return Err(Error::Failed(format!(
-                "some steps must not change {layer}., but it has no trained parameter"
-            )));
+            return Err(Error::Failed(format!("some steps must not change {layer}., but it has no trained parameter")));
         }
         let hold = t.scalar(held.scalar)?;
         t.scope(held.layer, |t| {

@@ -25,7 +25,7 @@ use super::stage::{Stage, add_missing, begun, load_cursor};
 use super::start::{Start, backbone_metadata};
 use super::turns::{self, Plans, Recorded, Update};
 use crate::base::text::counted;
-use crate::base::{Error, Result, files};
+use crate::base::{Result, files};
 use crate::data::augment::StoreViews;
 use crate::nn::recorder::{Recorder, Turn};
 use crate::nn::{Mode, Params, Recipe, checkpoint};

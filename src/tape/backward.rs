@@ -68,7 +68,11 @@ impl Tape {
             }
             let dy = match dy {
                 Some(d) if self.ty(d) != self.ty(y) => {
-                    return Err(Error::Failed(format!("a cotangent is {} and its output is {}", self.ty(d), self.ty(y))));
+                    return Err(Error::Failed(format!(
+                        "a cotangent is {} and its output is {}",
+                        self.ty(d),
+                        self.ty(y)
+                    )));
                 }
                 Some(d) => d,
                 None => self.layer(SUMS, |t| A::ones(t, y))?,

@@ -46,7 +46,8 @@ impl Walk<'_> {
                 Value::Int(n) => format!("{before}{n}"),
                 _ => continue,
             };
-            self.left = self.left.checked_sub(name.len()).ok_or("has names longer than the file; it is no checkpoint")?;
+            self.left =
+                self.left.checked_sub(name.len()).ok_or("has names longer than the file; it is no checkpoint")?;
             match &self.machine.nodes[of as usize] {
                 Node::Dict(_) => self.dict(of, &format!("{name}."), depth + 1)?,
                 Node::Tensor(_) if self.found.len() == MAX_TENSORS => {

@@ -44,8 +44,7 @@ fn summary(study: &Study) -> Result<String> {
         n => format!("{n} cells are left out of every number here"),
     };
     let damaged = told(&left_out, &study.left_out) + &told("Damaged and not shown", &study.not_shown);
-    let damaged =
-        damaged + &told("Collapsed in pretraining, so that its other numbers say nothing", &collapsed(study));
+    let damaged = damaged + &told("Collapsed in pretraining, so that its other numbers say nothing", &collapsed(study));
     // Labels that people gave were not made wrong on purpose.
     let made = study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()).any(NoiseKind::has_rate);
     let made = if made { " Training labels were made wrong on purpose." } else { "" };
@@ -122,7 +121,9 @@ fn headline(study: &Study) -> String {
     }
     let interval = match study.datasets.len() {
         1 => "",
-        _ => ", mean over datasets. The number after ± is half the 95 % confidence interval: an interval that holds zero says little",
+        _ => {
+            ", mean over datasets. The number after ± is half the 95 % confidence interval: an interval that holds zero says little"
+        }
     };
     format!("<p>Change of test accuracy against random weights, in points{interval}.</p>\n<ul>\n{lines}</ul>\n")
 }

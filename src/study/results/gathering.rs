@@ -24,8 +24,7 @@ pub struct Gathered {
 pub fn gather(dir: &Path) -> Result<Gathered> {
     let runs = dir.join("runs");
     if !files::exists(&runs)? {
-        let what =
-            "is not the folder of a study, or no cell of the study was begun: it has no folder runs; give the --out of `wgslab study run`";
+        let what = "is not the folder of a study, or no cell of the study was begun: it has no folder runs; give the --out of `wgslab study run`";
         return Err(Error::Data(format!("{} {what}", dir.display())));
     }
     let grid = if files::exists(&dir.join(CONFIG))? { cells(&kept_config(dir)?) } else { Vec::new() };

@@ -76,7 +76,8 @@ impl Recording {
             let held: BTreeSet<usize> = named.iter().map(|n| n.buffer).collect();
             let all = self.buffers.iter().enumerate().filter(|(_, b)| b.role == role).map(|(i, _)| i);
             ensure(all.eq(held.iter().copied()) && held.len() == named.len(), || {
-                "each input and each state must have a buffer of its own, and each such buffer must hold one".to_string()
+                "each input and each state must have a buffer of its own, and each such buffer must hold one"
+                    .to_string()
             })?;
         }
         let of = |role| self.buffers.iter().filter(move |b| b.role == role).map(|b| b.bytes);
@@ -97,7 +98,9 @@ impl Recording {
         for Named { name, ty, buffer } in list {
             expect_name(what, name)?;
             let Some(memory) = self.buffers.get(*buffer).filter(|b| roles.contains(&b.role)) else {
-                return Err(format!("the {what} {name} lies in buffer {buffer}, which does not exist or has another role"));
+                return Err(format!(
+                    "the {what} {name} lies in buffer {buffer}, which does not exist or has another role"
+                ));
             };
             let bytes = bytes(ty.shape, ty.dtype.bytes());
             // An input or a state fills its whole buffer, because a kernel can ask for a buffer's length.
@@ -130,7 +133,9 @@ impl Recording {
                 return Err(format!("binding {binding} is buffer {buffer}, which does not exist or cannot be bound"));
             };
             let host = matches!(memory.role, Role::Input | Role::Scalars);
-            ensure(*access == Access::Read || !host, || format!("binding {binding} writes a buffer that only the host writes"))?;
+            ensure(*access == Access::Read || !host, || {
+                format!("binding {binding} writes a buffer that only the host writes")
+            })?;
             let again = call.buffers[..i].iter().zip(&layout.buffers).find(|(b, _)| **b == buffer);
             ensure(again.is_none_or(|(_, other)| [*access, *other] == [Access::Read; 2]), || {
                 format!("binding {binding} has the same buffer as another binding, and one of them writes it")

@@ -18,7 +18,8 @@ impl Recording {
     /// if its parts do not fit together.
     pub fn read(path: &Path) -> Result<Recording> {
         let way_out = "write it again with `wgslab profile --recording`";
-        let refused = |why: String| Error::Data(format!("{} is not a recording that can run: {why}; {way_out}", path.display()));
+        let refused =
+            |why: String| Error::Data(format!("{} is not a recording that can run: {why}; {way_out}", path.display()));
         let Some(text) = files::read_text_up_to(path, MOST_BYTES)? else {
             return Err(refused(format!("it holds more than {} MiB", MOST_BYTES >> 20)));
         };
