@@ -31,8 +31,8 @@ pub trait Backbone: fmt::Debug + fmt::Display + Send + Sync {
 
     /// Records the network up to its tokens, after the final norm: x f32 [N, C, H, W] gives [N, T, features], the class
     /// token first, then the patches row by row. `rows` u32 [N·S] picks S tokens of each image by their places among
-    /// all [N·T] tokens, one image after the other. Then only the picked tokens pass the blocks, and the result is [N,
-    /// S, features]. It is an error for a network without tokens.
+    /// all [N·T] tokens, one image after the other. Then only the picked tokens pass the blocks, and the result is
+    /// [N, S, features]. It is an error for a network without tokens.
     fn tokens(&self, _t: &mut Tape, _params: &mut Params, _prefix: &str, _x: Var, _rows: Option<Var>) -> Result<Var> {
         Err(Error::Usage(format!("{self} has no tokens; take a vision transformer where a method works on them")))
     }

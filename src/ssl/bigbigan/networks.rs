@@ -67,8 +67,8 @@ fn linear(r: &mut Recorder<'_>, name: &str, x: Var, k: usize, bias: bool) -> Res
     r.t.layer(&named, |t| t.linear(x, weight, bias))
 }
 
-/// A convolution of stride 1 with a normalized weight and no bias. It keeps the sides: x [N, C, H, W] gives [N, K, H,
-/// W].
+/// A convolution of stride 1 with a normalized weight and no bias. It keeps the sides: x [N, C, H, W] gives
+/// [N, K, H, W].
 fn conv(r: &mut Recorder<'_>, name: &str, x: Var, k: usize, window: usize) -> Result<Var> {
     let c = r.t.shape(x).dim(1);
     let weight = normalized(r, name, &[k, c, window, window])?;
