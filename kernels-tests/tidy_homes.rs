@@ -39,7 +39,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("notify_debouncer_mini", &["lab/watch.rs"]),
     ("npyz", &["data/arrays.rs", "data/layout/npz/", "study/predictions.rs"]),
     ("plotters", &["base/plot.rs", "lab/chart.rs", "lab/profile/page.rs", "lab/roofline/chart.rs"]),
-    ("pollster", &["device/gpu.rs"]),
+    ("pollster", &["device/adapter.rs", "device/gpu.rs"]),
     ("rayon", &["data/", "study/neighbours/search.rs"]),
     ("ash", &["device/statistics.rs"]),
     ("rspirv", &["device/shader.rs"]),
@@ -58,7 +58,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("zip", &["data/arrays.rs", "nn/torch/mod.rs"]),
 ];
 
-/// Files that hold only tests. They may use any crate.
+/// Files that hold only tests, as do all files of a folder `tests`. They may use any crate.
 const TESTS: [&str; 5] = ["tests.rs", "testing.rs", "tenants.rs", "guards.rs", "outside.rs"];
 
 /// Ops that name another op, and why.
@@ -99,7 +99,8 @@ fn none(wrong: Vec<String>) -> Result<(), String> {
 
 /// The code below src/ that is not a test, by its path from there.
 fn code() -> Vec<(String, String)> {
-    let tests = |path: &str| path.rsplit('/').next().is_some_and(|name| TESTS.contains(&name));
+    let tests =
+        |path: &str| path.contains("/tests/") || path.rsplit('/').next().is_some_and(|name| TESTS.contains(&name));
     let kept = sources().into_iter().filter(|(_, path, _)| !tests(path));
     kept.map(|(_, path, text)| {
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_string();

@@ -193,8 +193,10 @@ fn offered() -> Result<(), String> {
     expect(DType::F16, (65, 32, 16), &full, &[])?;
     expect(DType::F16, whole, &varying, &[])?;
     // If cooperative matrices were not asked for, an adapter's caps have none, whatever it lists.
-    let silent =
-        wgslab::device::gpu::adapters(None).unwrap_or_default().into_iter().find(|a| !a.caps.cooperative.is_empty());
+    let silent = wgslab::device::adapter::adapters(None)
+        .unwrap_or_default()
+        .into_iter()
+        .find(|a| !a.caps.cooperative.is_empty());
     ensure(silent.is_none(), format!("{silent:?} offers cooperative matrices, which were not asked for"))
 }
 

@@ -104,7 +104,7 @@ fn what_cannot_be_embedded_is_refused_and_writes_nothing() {
         assert!(!dir.path().join("f.npz").exists() && !Path::new("pickle-was-run").exists());
     };
     let phantom = "phantom:covid?train=4&val=2&test=2";
-    refused("hostile.pth", phantom, &[], 4, "hostile.pth holds posix.system, and tensors alone are read");
+    refused("hostile.pth", phantom, &[], 4, "hostile.pth holds posix.system, and only tensors are read");
     refused("legacy.pth", phantom, &[], 4, "before version 1.6");
     refused("weight.pth", phantom, &[], 4, "no backbone that is known by its names");
     refused("none.pth", phantom, &[], 4, "are not there");

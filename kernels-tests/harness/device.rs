@@ -1,7 +1,7 @@
 //! The two devices that all trials share: with naga's runtime checks and without. Each opens at its first use.
 
 use std::sync::{Arc, Mutex, OnceLock};
-use wgslab::device::gpu::adapters;
+use wgslab::device::adapter::adapters;
 use wgslab::device::{Caps, Gpu, GpuOptions};
 
 static GPUS: [Mutex<Option<Arc<Gpu>>>; 2] = [Mutex::new(None), Mutex::new(None)];

@@ -51,7 +51,7 @@ fn graph(room: &str) -> Graph {
         let below = path.strip_prefix(&base).unwrap().with_extension("");
         let mut parts: Vec<&str> = below.iter().map(|p| p.to_str().unwrap()).collect();
         let module = parts[0].to_string();
-        if module == "mod" || parts.last() == Some(&"tests") || tests.contains(&module) {
+        if module == "mod" || parts.contains(&"tests") || tests.contains(&module) {
             continue;
         }
         if parts.last() == Some(&"mod") {

@@ -70,7 +70,7 @@ pub(super) struct Audit {
     /// Side in pixels of the square that images are resized to for the backbone [default: as for `wgslab embed`]
     #[arg(long, value_name = "N", requires = "weights")]
     image_size: Option<Size>,
-    /// Images of a step of the backbone; fewer are taken where they do not fit the device
+    /// Images in a step of the backbone; fewer if they do not fit the device
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
     /// Print the summary and the lists as JSON
@@ -132,7 +132,7 @@ fn shown(s: &AuditSummary) -> String {
         n => format!("\nnot judged, since no other fold has their class: {n}"),
     };
     format!(
-        "{}\n\nthe classifier agrees with {:.0} % of the labels; the weaker it is, the more are counted that are right\nalike: {} images in {} sets ({} without an exact copy); with another label {}; train in test {}, train in val \
+        "{}\n\nthe classifier agrees with {:.0} % of the labels; the weaker it is, the more right labels are counted as wrong\nalike: {} images in {} sets ({} without an exact copy); with another label {}; train in test {}, train in val \
          {}, val in test {}\nclose in features: {} pairs\noff topic: {} images{judged}",
         table(&rows),
         100.0 * s.agreement,

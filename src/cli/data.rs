@@ -44,7 +44,7 @@ enum DataCommand {
 struct Views {
     /// Which data
     spec: String,
-    /// Whose views [default: the first method of the config that pretrains]
+    /// The method whose views are shown [default: the first method of the config that pretrains]
     #[arg(long, value_parser = methods())]
     method: Option<String>,
     /// The PNG to write
@@ -73,7 +73,7 @@ impl Views {
         expect_writable(&[("--out", Some(&self.out)), ("--npz", self.npz.as_deref())])?;
         let config = config(self.config.as_deref())?;
         let method = self.method.as_deref().unwrap_or_else(|| config.pretraining.first());
-        // Decoded images are kept nowhere: a look is no run.
+        // The decoded images are not kept, because nothing is trained on them.
         let nowhere = temporary()?;
         let at = (self.seed, self.epoch as usize - 1);
         let views = |job: &Job<'_>| job.views(&self.spec, method, at, self.images as usize);
@@ -94,7 +94,7 @@ impl Views {
 /// page. Near duplicates: brighter, sharper or compressed again, not turned or mirrored. It counts
 /// what is left out: files by ending, hidden folders, and masks (folders called masks below a class
 /// folder, and X_mask beside X). The exit code is 4 if a study could not load the data as it is. A
-/// set without train can serve an evaluation alone, and is said to.
+/// set without train can be used only for an evaluation, and the output says so.
 ///
 /// Pictures are PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM, of several frames the first. Files that cannot be decoded are
 /// named with the reason and left out; more than a tenth of a split, or all of a class in a split, is an error, and with

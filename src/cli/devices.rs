@@ -3,7 +3,7 @@
 use super::options::Options;
 use super::output::{print, print_json, size};
 use crate::base::Result;
-use crate::device::gpu::{Adapter, adapters};
+use crate::device::adapter::{Adapter, adapters};
 use crate::device::{Caps, Gpu};
 use crate::kernels::gemm;
 use clap::Args;

@@ -38,14 +38,14 @@ pub(super) struct Embed {
     /// say, else ImageNet's 224]
     #[arg(long, value_name = "N")]
     image_size: Option<Size>,
-    /// What is subtracted from each channel, as a share of white: one number, or one a channel [default: what the weights'
-    /// metadata says, else ImageNet's .485,.456,.406]
+    /// Subtracted from each channel, as a share of white: one number, or one for each channel [default: what the
+    /// weights' metadata says, else ImageNet's .485,.456,.406]
     #[arg(long, value_name = "R,G,B", value_parser = shares)]
     mean: Option<[f32; 3]>,
-    /// What each channel is divided by then [default: what the weights' metadata says, else ImageNet's .229,.224,.225]
+    /// Each channel is then divided by this [default: what the weights' metadata says, else ImageNet's .229,.224,.225]
     #[arg(long, value_name = "R,G,B", value_parser = shares)]
     std: Option<[f32; 3]>,
-    /// Images of a step; fewer are taken where they do not fit the device
+    /// Images in a step; fewer if they do not fit the device
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch: usize,
 }

@@ -68,7 +68,7 @@ struct List {
   wgslab kernels show matmul.forward --variant tiled_64 --language isa --for gfx1100"
 )]
 struct Show {
-    /// Which, as `wgslab kernels list` names it
+    /// The entry, as `wgslab kernels list` names it
     #[arg(value_name = "OP.ENTRY")]
     entry: String,
     /// Which variant [default: the one the adapter would run first]

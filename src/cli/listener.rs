@@ -75,7 +75,8 @@ fn state(rate: Option<f64>, left: Option<u64>, unit: &str, note: &str) -> String
     if let Some(rate) = rate {
         let digits = usize::from(rate < 100.0);
         parts.push(format!("{rate:.digits$} {unit}/s"));
-        // What is done and goes on all the same, such as more turns of a bench until its time limit, has no known end.
+        // A stage that goes on after its total, such as a bench that takes more turns until its time limit, has no
+        // known end.
         parts.extend(left.filter(|left| *left > 0).map(|left| format!("{} left", clock(left as f64 / rate))));
     }
     if !note.is_empty() {

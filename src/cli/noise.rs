@@ -47,10 +47,10 @@ struct Apply {
     /// How labels go wrong; `[noise.KIND]` in --config has its settings
     #[arg(long, value_name = "KIND", default_value_t = NoiseKind::default(), value_parser = kinds())]
     noise_kind: NoiseKind,
-    /// The noise rate, 0 to 1: each kind says what it is the share of; none for a kind whose labels come from a file
+    /// The noise rate, 0 to 1; its meaning depends on the kind. A kind whose labels come from a file takes none
     #[arg(long, value_name = "R", value_parser = share)]
     noise_rate: Option<f64>,
-    /// The seed of the noise: that of the run
+    /// The seed of the run; the noise follows it
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LARGEST_SEED))]
     seed: u64,
     /// A config for the settings of data and noise [default: the built-in one]

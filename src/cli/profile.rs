@@ -38,13 +38,13 @@ pub(super) struct ProfileStep {
     /// A study's config: profile the step of one of its stages
     #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "model", "size", "batch", "channels", "width", "stem", "patch", "recompute"])]
     study: Option<PathBuf>,
-    /// The same, by name
+    /// The same config, as an option
     #[arg(long, value_name = "CONFIG", conflicts_with_all = ["model", "size", "batch", "channels", "width", "stem", "patch", "recompute"])]
     config: Option<PathBuf>,
     /// Which stage of the config
     #[arg(long, value_enum, default_value_t = StudyStage::Pretrain)]
     stage: StudyStage,
-    /// How the config's step pretrains [default: the first method of the config that pretrains]
+    /// The pretraining method of the config's step [default: the first method of the config that pretrains]
     #[arg(long, value_name = "METHOD", value_parser = super::stage::methods())]
     method: Option<String>,
     /// The images of the config's step [default: its first dataset]
@@ -113,7 +113,7 @@ impl ProfileStep {
         let mut config = config(study)?;
         if let Some(method) = &self.method {
             if study.is_none() || self.stage != StudyStage::Pretrain {
-                return Err(Error::Usage("--method is of a CONFIG's --stage pretrain".into()));
+                return Err(Error::Usage("--method needs a CONFIG and --stage pretrain".into()));
             }
             config.pretraining.methods = vec![method.clone()];
         }

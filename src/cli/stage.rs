@@ -48,7 +48,7 @@ pub(super) struct Pretrain {
     /// A config for sizes, model and training; its datasets and grid are not read [default: the built-in one]
     #[arg(long, value_name = "CONFIG")]
     config: Option<PathBuf>,
-    /// How to learn [default: the first method of the config that pretrains]
+    /// The pretraining method [default: the first method of the config that pretrains]
     #[arg(long, value_parser = methods())]
     method: Option<String>,
     /// The seed of weights, batches and augmentation
@@ -102,13 +102,13 @@ pub(super) struct Train {
     /// Keep the classifier of --weights, whose classes must be those of SPEC [default: a new one]
     #[arg(long, requires = "weights")]
     keep_classifier: bool,
-    /// How to learn from the labels; `[training.METHOD]` in --config has its settings [default: the config's first]
+    /// The training method; `[training.METHOD]` in --config has its settings [default: the config's first]
     #[arg(long, value_parser = learners())]
     method: Option<String>,
     /// How training labels go wrong; `[noise.KIND]` in --config has its settings
     #[arg(long, value_name = "KIND", default_value_t = NoiseKind::default(), value_parser = kinds())]
     noise_kind: NoiseKind,
-    /// The share of training labels that go wrong, 0 to 1; none for a kind whose labels come from a file [default: 0]
+    /// The share of training labels that go wrong, 0 to 1; a kind whose labels come from a file takes none [default: 0]
     #[arg(long, value_name = "R", value_parser = share)]
     noise_rate: Option<f64>,
     /// A config for sizes, model and training; its datasets and grid are not read [default: the built-in one]
@@ -230,7 +230,7 @@ impl Pretrain {
         print_source(&path.display().to_string())
     }
 
-    /// The decoded images are cached in a temporary folder where there is no --out.
+    /// Without --out the decoded images are cached in a temporary folder.
     fn plan(&self, options: &Options, config: &Config, method: &str) -> Result<()> {
         let folder = temporary()?;
         let out = self.out.as_deref().unwrap_or(folder.path());

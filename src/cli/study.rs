@@ -80,8 +80,8 @@ struct Run {
 /// List the cells of a study
 ///
 /// Prints each cell with its index, which `wgslab study run --index` takes; --json adds the
-/// names of the folders. What a run would refuse before its first step is refused here, too;
-/// data that is not there is told. Needs no adapter and no data, and writes nothing.
+/// names of the folders. What a run would refuse before its first step is refused here, too. Missing
+/// data is only reported. Needs no adapter and no data, and writes nothing.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -240,8 +240,8 @@ impl List {
     }
 }
 
-/// Refuses what a run of the config would refuse before its first step. A grid may be planned where its files are not: those
-/// that are missing are told.
+/// Refuses what a run of the config would refuse before its first step. A grid may be planned on a machine without its
+/// files, so missing files are only reported.
 fn expect_usable(config: &Config, data_root: &Path) -> Result<()> {
     let absent = |what: &str| {
         let root = data_root.display();
@@ -260,7 +260,7 @@ fn expect_usable(config: &Config, data_root: &Path) -> Result<()> {
     study::expect_usable(config, data_root, &specs, begun)
 }
 
-/// The cells as JSON, made one at a time: a grid may have a million.
+/// The cells as JSON, made one at a time, because a grid may have a million cells.
 struct Listed<'a>(&'a [Cell]);
 
 impl Serialize for Listed<'_> {

@@ -1,6 +1,7 @@
 //! device: the only floor that uses wgpu. It opens an adapter, turns WGSL pieces into pipelines, owns buffers and
 //! encodes launches. It does not know tensors or ops.
 
+pub mod adapter;
 pub mod buffer;
 pub mod cooperative;
 pub mod dispatch;
@@ -15,10 +16,11 @@ pub mod tree;
 pub mod tune;
 mod wgsl;
 
+pub use adapter::{AdapterChoice, Caps};
 pub use buffer::Buffer;
 pub use cooperative::Cooperative;
 pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};
-pub use gpu::{AdapterChoice, Caps, Gpu, GpuOptions};
+pub use gpu::{Gpu, GpuOptions};
 pub use shader::{Kernel, Piece};
 pub use template::ExpandedWgsl;
 pub use timing::{Clocked, Timed};

@@ -83,7 +83,7 @@ const BUILDERS: &[(&str, Build)] = &[
     ("top_k", elements::top_k),
 ];
 
-/// How a case of `op` is built; none if there is no such op.
+/// How a case of `op` is built; `None` if there is no such op.
 pub(super) fn builder(op: &str) -> Option<Build> {
     let own = BUILDERS.iter().find(|f| f.0 == op).map(|f| f.1);
     own.or_else(|| listed::cases(op).map(|_| listed::listed as Build))

@@ -246,7 +246,7 @@ fn side_by_side(base: &Row, new: &Row, threshold: f64, shown: &str) -> Result<Co
 /// What identifies a row, apart from its variant.
 pub(super) type Place<'a> = (&'a str, &'a str, &'a str, &'static str);
 
-/// Of a row.
+/// The place of a row.
 pub(super) fn place(row: &Row) -> Place<'_> {
     let (entry, case, shape, _, cache) = row.key();
     (entry, case, shape, cache.name())

@@ -88,7 +88,7 @@ impl Timer {
 }
 
 impl Environment {
-    /// Of what is measured on `gpu` now.
+    /// The environment of a measurement on `gpu` now.
     pub fn of(gpu: &Gpu) -> Self {
         let (adapter, caps) = (gpu.adapter(), gpu.caps());
         Environment {

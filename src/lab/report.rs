@@ -15,7 +15,7 @@ use crate::base::{Error, Result, files};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What `schema` says in a file of today's form.
+/// What `schema` says in a file of the current form.
 pub const SCHEMA: &str = "wgslab-bench/1";
 
 /// The times in ms that are plausible on any machine.

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
 
-/// What `schema` says in a file of today's form.
+/// What `schema` says in a file of the current form.
 pub const SCHEMA: &str = "wgslab-roof/1";
 
 /// The rates in GFLOP/s or GB/s that are plausible on any machine.
@@ -36,9 +36,9 @@ pub struct Roof {
     pub environment: Environment,
     /// Fused multiply-adds of f32, GFLOP/s.
     pub f32: Peak,
-    /// Of f16.
+    /// Fused multiply-adds of f16, GFLOP/s.
     pub f16: Peak,
-    /// Products of cooperative matrices.
+    /// Products of cooperative matrices, GFLOP/s.
     pub matrix: Peak,
     /// Copying what no cache holds, GB/s, read and write counted.
     pub copy: Peak,

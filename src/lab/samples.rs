@@ -23,7 +23,7 @@ pub(super) struct Samples {
     device_ms: Vec<Option<f64>>,
     wall_ms: Vec<f64>,
     reference_ms: Vec<f64>,
-    /// Of each sample.
+    /// For each sample: its turn.
     turn: Vec<usize>,
     /// The turn of the samples to come.
     pub now: usize,
@@ -132,7 +132,7 @@ pub(super) struct Reference<'a> {
 }
 
 impl<'a> Reference<'a> {
-    /// Warmed up.
+    /// Warms the reference kernel up.
     pub fn new(gpu: &'a Gpu) -> Result<Self> {
         let own = FixedKernel::reference(gpu)?;
         let repeats = warm(gpu, &own.dispatches, false)?;

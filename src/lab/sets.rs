@@ -11,8 +11,8 @@
 //! padding = 1                     # what is left out has PyTorch's default
 //! ```
 //!
-//! `case_builders.rs` lists the fields of each op; an op that has none there is described by one of its cases. The set `cases`
-//! is no file: it holds every op at the shapes of its tests.
+//! `case_builders.rs` lists the fields of each op. An op that is not there is described by one of its cases. The set
+//! `cases` is not a file: it holds every op at the shapes of its tests.
 
 use super::Row;
 use super::case_builders::{Build, BuiltCase, builder};

@@ -65,11 +65,11 @@ pub enum TrialVerdict {
 pub struct Times {
     /// In how many cases the values agree; the times are of the largest.
     pub cases: usize,
-    /// Of the edited text, with runtime checks.
+    /// Times of the edited text, with runtime checks.
     pub edited_ms: Vec<f64>,
-    /// Of the committed text, with runtime checks.
+    /// Times of the committed text, with runtime checks.
     pub committed_ms: Vec<f64>,
-    /// Of the committed text as it is shipped, without.
+    /// Times of the committed text without checks, as it is shipped.
     pub shipped_ms: Vec<f64>,
 }
 

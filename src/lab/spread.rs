@@ -16,7 +16,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of some samples, linear between neighbours as numpy's quantiles are; NaN of none.
+    /// The order statistics of some samples, linear between neighbours as in numpy's quantiles. NaN without samples.
     pub fn of(samples: &[f64]) -> Self {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -45,7 +45,7 @@ pub fn midmean(samples: &[f64]) -> f64 {
     middle.iter().sum::<f64>() / middle.len() as f64
 }
 
-/// A figure with `n` significant digits, none before the point cut off: 0.00123, 12.35, 12346. 0 below 10⁻⁹.
+/// A number with `n` significant digits: 0.00123, 12.35. No digit before the point is dropped: 12346. 0 below 10⁻⁹.
 pub fn figures(v: f64, n: i32) -> String {
     if v.abs() < 1e-9 {
         return "0".into();

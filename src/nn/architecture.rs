@@ -1,5 +1,5 @@
-//! Which backbone a file of weights holds, told by the names and shapes of its tensors: torchvision's of a ResNet, timm's or
-//! DINOv2's of a vision transformer.
+//! Finds out which backbone a file of weights holds, from the names and shapes of its tensors: a ResNet by
+//! torchvision's names, a vision transformer by timm's or DINOv2's.
 
 use super::backbone::Backbone;
 use super::prefix::{called, own_prefix};
@@ -12,29 +12,30 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Channels of a head of every usual transformer.
+/// Channels of an attention head in every usual transformer.
 const HEAD: usize = 64;
 
-/// More blocks than any transformer has.
+/// More blocks than any known transformer has.
 const MAX_BLOCKS: usize = 256;
 
-/// A backbone as a file tells it.
+/// A backbone that was found in a file.
 #[derive(Clone, Debug)]
 pub struct Told {
     /// The network.
     pub backbone: Arc<dyn Backbone>,
-    /// Pixels of a side of the images that its position embeddings are for; none of a network without them.
+    /// Side in pixels of the images that its position embeddings are made for; `None` for a network without position
+    /// embeddings.
     pub image_size: Option<usize>,
 }
 
-/// The backbone in the file at `path`, which holds `bytes`. An error where its names are no known network's, where it holds
-/// several, or where its sizes are no network's here.
+/// The backbone in the file at `path`, which holds `bytes`. It is an error if the names are those of no known network,
+/// if the file holds several networks, or if its sizes are those of no network here.
 pub fn told((path, bytes): (&Path, &[u8])) -> Result<Told> {
     let file = tensors(path, bytes)?;
     of(&file).map_err(|why| Error::Data(format!("{}: {why}", path.display())))
 }
 
-/// A tensor by which a network is known, and another that it has then.
+/// For each kind of network: a tensor that only this kind has, and another tensor that it must have, too.
 const RESNET: [&str; 2] = ["layer1.0.conv1.weight", "conv1.weight"];
 const VIT: [&str; 2] = ["patch_embed.proj.weight", "blocks.0.norm1.weight"];
 
@@ -56,7 +57,7 @@ fn of(file: &BTreeMap<String, View<'_>>) -> Result<Told, String> {
     ))
 }
 
-/// The tensors whose names stand behind a prefix.
+/// The tensors whose names begin with a prefix.
 struct Named<'a> {
     file: &'a BTreeMap<String, View<'a>>,
     own: String,
@@ -70,10 +71,10 @@ impl Named<'_> {
     fn shape<const D: usize>(&self, name: &str) -> Result<[usize; D], String> {
         let shape = self.get(name).ok_or_else(|| format!("it has no tensor {name}"))?;
         let found = shape.try_into().ok().filter(|s: &[usize; D]| !s.contains(&0));
-        found.ok_or_else(|| format!("its {name} has the shape {shape:?}, and {D} axes are due, none of them 0"))
+        found.ok_or_else(|| format!("its {name} has the shape {shape:?}; it must have {D} axes, none of them 0"))
     }
 
-    /// How many there are of what `name` names by a number.
+    /// How many tensors there are whose names `name` makes from 0, 1, 2 and so on.
     fn count(&self, name: impl Fn(usize) -> String) -> usize {
         (0..).take_while(|&i| self.get(&name(i)).is_some()).count()
     }
@@ -99,16 +100,15 @@ fn resnet(named: &Named<'_>) -> Result<Told, String> {
         let name = format!("layer{}.0.conv2.weight", i + 1);
         let [out, from, ..] = named.shape::<4>(&name)?;
         if out != from {
-            return Err(format!("its {name} is from {from} to {out} channels, which is no ResNet's"));
+            return Err(format!("its {name} goes from {from} to {out} channels, which no ResNet does"));
         }
         *channels = out;
     }
-    let width =
-        width(channels).ok_or_else(|| format!("its stages have {channels:?} channels, which is no ResNet's"))?;
+    let width = width(channels).ok_or_else(|| format!("its stages have {channels:?} channels, which no ResNet has"))?;
     Ok(Told { backbone: Arc::new(ResNet { depth, stem, width, in_channels }), image_size: None })
 }
 
-/// The width of a ResNet whose 3×3 convolutions have so many channels.
+/// The width of a ResNet whose 3×3 convolutions have these numbers of channels in the four stages.
 fn width(channels: [usize; 4]) -> Option<f64> {
     let gives = |width: f64| ResNet::resnet18(Stem::Small, width, 3).channels() == channels;
     let (mut low, mut high) = (0f64, f64::INFINITY);
@@ -116,19 +116,17 @@ fn width(channels: [usize; 4]) -> Option<f64> {
         low = low.max((*c as f64 - 0.5) / base);
         high = high.min((*c as f64 + 0.5) / base);
     }
-    // A number that people write comes before one between bounds.
+    // Both numbers may give the same channels. The first is the one that people write, so it is tried first.
     [channels[3] as f64 / 512.0, (low + high) / 2.0].into_iter().find(|&width| gives(width))
 }
 
 fn vit(named: &Named<'_>) -> Result<Told, String> {
     let [width, in_channels, patch, _] = named.shape("patch_embed.proj.weight")?;
     if !width.is_multiple_of(HEAD) {
-        return Err(format!(
-            "its tokens have {width} numbers; heads are told as {HEAD} each, which does not divide them"
-        ));
+        return Err(format!("its tokens have {width} numbers, which is no multiple of {HEAD}, the numbers of a head"));
     }
     let [_, tokens, _] = named.shape("pos_embed")?;
-    // Of sizes that the file really holds: a product of these makes a network.
+    // The sizes must be those of tensors that the file really holds, because the network is built from them.
     if named.shape("blocks.0.attn.qkv.weight")? != [3 * width, width] {
         return Err(format!("its blocks.0.attn.qkv.weight is not {} × {width}", 3 * width));
     }
@@ -137,7 +135,7 @@ fn vit(named: &Named<'_>) -> Result<Told, String> {
     if depth > MAX_BLOCKS {
         return Err(format!("it has {depth} blocks, more than {MAX_BLOCKS}"));
     }
-    // timm has a norm of this name where the patches are averaged.
+    // timm has a norm of this name if the network averages its patches.
     let averages = named.get("fc_norm.weight").is_some();
     let global_pool = if averages { GlobalPool::Avg } else { GlobalPool::Token };
     let registers = called("register_tokens").find_map(|n| Some(*named.get(n)?.get(1)?));
@@ -187,7 +185,7 @@ mod tests {
         has(resnet(7, [64, 128, 256, 512], [2; 4], false), &["Eighteen", "Large", "width: 1.0", "in_channels: 3"]);
         has(resnet(3, [4, 8, 16, 32], [3, 4, 6, 3], false), &["ThirtyFour", "Small", "width: 0.0625"]);
         has(resnet(3, [32, 64, 128, 256], [3, 4, 6, 3], true), &["Fifty", "width: 0.5"]);
-        // A width of 0.05 is rounded at each stage: 3.2, 6.4, 12.8, 25.6.
+        // A width of 0.05 is rounded in each stage: 3.2, 6.4, 12.8, 25.6.
         let channels = ResNet::resnet18(Stem::Small, 0.05, 3).channels();
         assert_eq!(width(channels).map(|w| ResNet::resnet18(Stem::Small, w, 3).channels()), Some(channels));
         for (made, says) in [

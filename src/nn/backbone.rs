@@ -1,4 +1,4 @@
-//! A backbone: a network from images to features, the same to every method that pretrains or trains it.
+//! A backbone: a network from images to features. Every method that pretrains or trains it sees it in the same way.
 
 use super::batch_norm::Mode;
 use super::init::Params;
@@ -17,21 +17,22 @@ pub trait Backbone: fmt::Debug + fmt::Display + Send + Sync {
     /// Channels of the images.
     fn in_channels(&self) -> usize;
 
-    /// Length of an image's feature vector, and of a token.
+    /// Length of an image's feature vector. A token has the same length.
     fn features(&self) -> usize;
 
-    /// Side in pixels of the patches that images are cut into, each of which becomes a token; none of a network without
+    /// Side in pixels of the patches that images are cut into. Each patch becomes a token. `None` for a network without
     /// tokens.
     fn patch_size(&self) -> Option<usize> {
         None
     }
 
-    /// Records the network: x [N, C, H, W] gives one feature vector an image, [N, features].
+    /// Records the network: x f32 [N, C, H, W] gives one feature vector for each image, [N, features].
     fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, mode: Mode) -> Result<Var>;
 
-    /// Records the network up to its tokens, each behind the final norm: x [N, C, H, W] gives [N, T, features], the class
-    /// token first, then the patches row by row. With `rows` u32 [N·S], which name S tokens of each image among the [N·T] of
-    /// all, one image after the other, those alone pass the blocks: [N, S, features]. An error for a network that has no tokens.
+    /// Records the network up to its tokens, after the final norm: x f32 [N, C, H, W] gives [N, T, features], the class
+    /// token first, then the patches row by row. `rows` u32 [N·S] picks S tokens of each image by their places among
+    /// all [N·T] tokens, one image after the other. Then only the picked tokens pass the blocks, and the result is
+    /// [N, S, features]. It is an error for a network without tokens.
     fn tokens(&self, _t: &mut Tape, _params: &mut Params, _prefix: &str, _x: Var, _rows: Option<Var>) -> Result<Var> {
         Err(Error::Usage(format!("{self} has no tokens; take a vision transformer where a method works on them")))
     }
@@ -42,26 +43,26 @@ pub trait Backbone: fmt::Debug + fmt::Display + Send + Sync {
     /// Records the classifier: features [N, features] give logits [N, classes].
     fn classify(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, classes: usize) -> Result<Var>;
 
-    /// How such a network is usually trained from random weights.
+    /// The optimizer that usually trains such a network from random weights.
     fn usual_optimizer(&self) -> Optimizer;
 }
 
-/// `[model]`: which backbone, and its sizes. A key that the backbone does not read is none.
+/// `[model]`: which backbone, and its sizes. A key that the backbone does not read is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// A name of [`ARCHS`].
+    /// One of the names in [`ARCHS`].
     pub arch: String,
     /// The first convolution of a ResNet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stem: Option<Stem>,
-    /// Times the usual number of channels of a ResNet.
+    /// A ResNet's number of channels as a multiple of the usual number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<f64>,
     /// Side in pixels of the patches of a vision transformer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch_size: Option<usize>,
-    /// What the features of a vision transformer are.
+    /// Which of a vision transformer's tokens become the features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub global_pool: Option<GlobalPool>,
 }
@@ -84,7 +85,7 @@ pub struct Arch {
     pub name: &'static str,
     /// The keys of `[model]` that it reads, besides `arch`.
     pub reads: &'static [&'static str],
-    /// Makes it for images of so many channels.
+    /// Makes it for images with this number of channels.
     make: fn(&Model, usize) -> Result<Arc<dyn Backbone>>,
 }
 
@@ -100,8 +101,8 @@ pub const ARCHS: &[Arch] = &[
 ];
 
 impl Model {
-    /// The backbone for images of `in_channels` channels; an error for a name that is not in [`ARCHS`], and for a key that it
-    /// reads and that is none.
+    /// The backbone for images of `in_channels` channels. It is an error if [`ARCHS`] lacks the name, or if a key that
+    /// the backbone reads is missing.
     pub fn backbone(&self, in_channels: usize) -> Result<Arc<dyn Backbone>> {
         match arch(&self.arch) {
             Some(arch) => (arch.make)(self, in_channels),
@@ -109,7 +110,7 @@ impl Model {
         }
     }
 
-    /// Without the keys that its backbone does not read.
+    /// The same model without the keys that its backbone does not read.
     pub fn settled(mut self) -> Model {
         let reads = |key: &str| arch(&self.arch).is_none_or(|arch| arch.reads.contains(&key));
         let (stem, width, patch, pool) = (reads("stem"), reads("width"), reads("patch_size"), reads("global_pool"));
@@ -120,7 +121,7 @@ impl Model {
         self
     }
 
-    /// The key that makes the network as large as it is, with its value: `model.width = 2`, `model.arch = vit_small`.
+    /// The key that decides how large the network is, with its value: `model.width = 2`, `model.arch = vit_small`.
     pub fn size_key(&self) -> (&'static str, String) {
         match self.width {
             Some(width) => ("model.width", width.to_string()),
@@ -142,7 +143,7 @@ impl Model {
     }
 }
 
-/// The backbone called `name`.
+/// The backbone called `name`, if there is one.
 pub fn arch(name: &str) -> Option<&'static Arch> {
     ARCHS.iter().find(|a| a.name == name)
 }

@@ -10,25 +10,26 @@ use crate::tape::{Tape, Var};
 const EPS: f32 = 1e-5;
 const MOMENTUM: f32 = 0.1;
 
-/// Which statistics batch norm takes, and whether it moves the running ones. In a step in micro-batches ([`super::micro`]) the batch
-/// is a micro-batch, and the running ones move once, towards the statistics that all of them have together.
+/// Which statistics batch norm uses, and whether it updates the running statistics. In a step in micro-batches
+/// ([`super::micro`]) "the batch" is one micro-batch, and the running statistics move once, towards the statistics of
+/// all micro-batches together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// The batch's.
+    /// The statistics of the batch.
     Train,
-    /// Those of each of this many views, which lie one after the other in the batch: the values of as many passes of the
-    /// network, one a view. The running statistics move as often, each time towards the views' mean; PyTorch moves them to
-    /// one view after the other, whose order means nothing.
+    /// The batch holds this many views, one after the other, and each view has its own statistics. The values are those
+    /// of one pass of the network for each view. The running statistics move once for each view, each time towards the
+    /// mean over the views. PyTorch moves them towards one view after the other, in an order that has no meaning.
     Views(usize),
-    /// Those of each of this many equal parts of the batch, as if each were on a device of its own. The running statistics
-    /// move once, towards the statistics of the whole batch.
+    /// The batch is this many equal parts, and each part has its own statistics, as if each part were on a device of
+    /// its own. The running statistics move once, towards the statistics of the whole batch.
     Split(usize),
-    /// The running ones, which stay.
+    /// The running statistics, which do not change.
     Eval,
 }
 
 impl Mode {
-    /// Parts of a batch that have statistics of their own.
+    /// How many parts of a batch have statistics of their own.
     fn parts(self) -> usize {
         match self {
             Mode::Views(parts) | Mode::Split(parts) => parts,
@@ -37,8 +38,9 @@ impl Mode {
     }
 }
 
-/// Batch norm of x [N, C, H, W] or [N, C]; weight, bias and running statistics are f32 [C] and named
-/// `<prefix><name>.weight`, `.bias`, `.running_mean` and `.running_var`.
+/// Batch norm of x f32 [N, C, H, W] or [N, C], in the shape of x. Weight, bias and running statistics are f32 [C],
+/// named `<prefix><name>.weight`, `.bias`, `.running_mean` and `.running_var`. In training it is an error if a channel
+/// has a single value.
 pub fn batch_norm(t: &mut Tape, params: &mut Params, (prefix, name): (&str, &str), x: Var, mode: Mode) -> Result<Var> {
     let c = t.shape(x).dim(1);
     let full = |field: &str| format!("{prefix}{name}.{field}");
@@ -48,7 +50,7 @@ pub fn batch_norm(t: &mut Tape, params: &mut Params, (prefix, name): (&str, &str
     normalized(t, params, (prefix, name), x, affine, mode)
 }
 
-/// The same with weight 1 and bias 0, which are not parameters: PyTorch's `affine=False`.
+/// Batch norm with weight 1 and bias 0, which are no parameters: PyTorch's `affine=False`. See [`batch_norm`].
 pub fn plain_batch_norm(t: &mut Tape, params: &mut Params, names: (&str, &str), x: Var, mode: Mode) -> Result<Var> {
     let c = t.shape(x).dim(1);
     let affine = [t.fill([c], 1.0)?, t.fill([c], 0.0)?];
@@ -72,7 +74,8 @@ fn normalized(
             return t.batch_norm_eval(x, weight, bias, mean, var, EPS);
         }
         let [y, mean, var] = t.batch_norm_split(x, weight, bias, EPS, mode.parts())?;
-        // In micro-batches the statistics are those of all of them, and known once all were seen.
+        // In micro-batches the running statistics move towards those of all micro-batches, which are known after the
+        // last one.
         let (batches, known) = match &mut params.micro {
             None => (1, Some([mean, var])),
             Some(micro) => (micro.batches(), micro.statistics(t, [mean, var])?),
@@ -85,8 +88,8 @@ fn normalized(
     })
 }
 
-/// Values of each channel in a part of x that has statistics of its own. PyTorch keeps the unbiased variance, and refuses a
-/// single value per channel, which has none.
+/// How many values each channel has in a part of x that has its own statistics. PyTorch keeps the unbiased variance and
+/// refuses a single value per channel, because that has no unbiased variance.
 fn expect_several(t: &Tape, x: Var, mode: Mode) -> Result<usize> {
     let (parts, shape) = (mode.parts(), t.shape(x));
     let part = shape.numel() / shape.dim(1).max(1) / parts.max(1);
@@ -100,7 +103,7 @@ fn expect_several(t: &Tape, x: Var, mode: Mode) -> Result<usize> {
     Err(Error::shape("batch_norm", what))
 }
 
-/// Moves the running statistics towards those of the batch, which is so many times x.
+/// Moves the running statistics towards those of the batch. The batch is `batches` times as large as x.
 fn move_running(
     t: &mut Tape,
     names: &[String; 2],

@@ -1,8 +1,9 @@
-//! Checkpoints as safetensors: the whole state of a run, or a backbone alone under torchvision's names.
+//! Checkpoints as safetensors: the whole state of a run, or only a backbone, under torchvision's names.
 //!
-//! Metadata goes under one key, `wgslab`, as JSON: several keys would come out in changing order, and equal states must
-//! give equal files. It holds a checksum over all that the file says, and what we wrote is compared with it before it is
-//! used: a changed bit of a weight would train on to another result without a word.
+//! All metadata is JSON under one key, `wgslab`, because several keys would be written in changing order, and equal
+//! states must give equal files. The metadata holds a checksum over all that the file says. It is compared before a
+//! file of this program is used, because training on from a weight with a changed bit would silently give another
+//! result.
 
 use crate::base::hash::Hasher;
 use crate::base::shape::MAX_RANK;
@@ -14,13 +15,13 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// The one metadata key.
+/// The only metadata key.
 const META: &str = "wgslab";
 
-/// The key, within the metadata, of the digest of the tensors.
+/// The key of the tensors' digest within the metadata.
 const TENSORS: &str = "tensors";
 
-/// A tensor of a file.
+/// A tensor of a file: name, type, shape, bytes.
 type Named = (String, Dtype, Vec<usize>, Vec<u8>);
 
 fn write(path: &Path, tensors: &[Named], mut metadata: Map<String, Value>) -> Result<()> {
@@ -36,7 +37,7 @@ fn write(path: &Path, tensors: &[Named], mut metadata: Map<String, Value>) -> Re
     files::write_atomic(path, &bytes)
 }
 
-/// Of names, types, shapes and values, in the order of the names.
+/// The digest of names, types, shapes and values, in the order of the names.
 fn digest<N: AsRef<str>>(tensors: &[(N, TensorView<'_>)]) -> String {
     let mut sorted: Vec<_> = tensors.iter().map(|(name, view)| (name.as_ref(), view)).collect();
     sorted.sort_by_key(|(name, _)| *name);
@@ -58,22 +59,22 @@ fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
     Error::damaged(path, why, "where a run was to go on from it, delete it to start anew; else make it again")
 }
 
-/// A file that [`save_state`] or [`save_backbone`] wrote, its checksum compared.
+/// A file that [`save_state`] or [`save_backbone`] wrote. Its checksum has been compared.
 pub struct Checkpoint {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// What it was saved with.
+    /// The metadata that it was saved with.
     pub metadata: Map<String, Value>,
 }
 
 impl Checkpoint {
-    /// Reads the file. One that is not what was written, or that another program wrote, is an error.
+    /// Reads the file. It is an error if the file is not as it was written, or if another program wrote it.
     pub fn open(path: &Path) -> Result<Checkpoint> {
         let bytes = files::bytes(path).map_err(|e| damaged(path, &e))?;
         Checkpoint::of(path, bytes)
     }
 
-    /// The same of the file's bytes.
+    /// Takes the bytes of the file at `path`. The errors are those of [`Checkpoint::open`].
     pub fn of(path: &Path, bytes: Vec<u8>) -> Result<Checkpoint> {
         let metadata = verified(&bytes).map_err(|e| damaged(path, &e))?;
         Ok(Checkpoint { path: path.to_path_buf(), bytes, metadata })
@@ -83,8 +84,8 @@ impl Checkpoint {
         SafeTensors::deserialize(&self.bytes).map_err(|e| damaged(&self.path, &e))
     }
 
-    /// Writes its tensors over those of `state`, so that plans made over it stay good. Both must hold the same names and
-    /// types.
+    /// Writes the file's tensors over those of `state`, so that plans that use the state stay valid. It is an error if
+    /// the two differ in names, types or shapes.
     pub fn restore(&self, gpu: &Gpu, state: &State) -> Result<()> {
         let (path, file) = (&self.path, self.tensors()?);
         if let Some(extra) = file.names().into_iter().find(|n| state.ty(n).is_none()) {
@@ -101,7 +102,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Adds every tensor to `state`.
+    /// Adds every tensor of the file to `state`.
     pub fn load(&self, gpu: &Gpu, state: &mut State) -> Result<()> {
         for (name, view) in self.tensors()?.tensors() {
             let ty = type_of(&view).map_err(|why| damaged(&self.path, &format!("{name} {why}")))?;
@@ -111,8 +112,8 @@ impl Checkpoint {
     }
 }
 
-/// What a tensor of a file is in a state. A checksum that is right says nothing of who made it: a shape that no tensor has
-/// is refused here.
+/// The type that a tensor of a file has in a state. A right checksum does not say who made the file, so a shape that no
+/// state can have is refused here.
 fn type_of(view: &TensorView<'_>) -> Result<Type, String> {
     let dims = view.shape();
     if dims.len() > MAX_RANK || dims.iter().any(|&d| u32::try_from(d).is_err()) {
@@ -127,7 +128,7 @@ fn type_of(view: &TensorView<'_>) -> Result<Type, String> {
     }
 }
 
-/// The metadata of a file of ours whose checksum holds, without what only the check needs.
+/// The metadata of a file of this program, if its checksum is right. What only the check needs is left out.
 fn verified(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
@@ -152,8 +153,8 @@ fn kind(ty: Type) -> Dtype {
     }
 }
 
-/// Writes everything a checkpoint holds of `state`, with `metadata`. A value that is not finite is an error, and
-/// the file stays as it was, since nothing can be trained from such a state.
+/// Writes to `path` every tensor of `state` that a checkpoint holds, with `metadata`. If a value is not finite, that is
+/// an error and the file stays as it was, since nothing can be trained from such a state.
 pub fn save_state(path: &Path, gpu: &Gpu, state: &State, metadata: Map<String, Value>) -> Result<()> {
     let mut tensors = Vec::new();
     for name in state.names() {
@@ -177,21 +178,21 @@ fn finite(path: &Path, name: &str, ty: Type, bytes: &[u8]) -> Result<()> {
     match odd {
         None => Ok(()),
         Some(v) => Err(Error::Failed(format!(
-            "training went astray: {name} holds {v}; it is not saved to {}; a smaller lr or a longer warm-up may help",
+            "training diverged: {name} holds {v}, so nothing is saved to {}; a smaller lr or a longer warm-up may help",
             path.display()
         ))),
     }
 }
 
-/// The metadata of any file of weights, ours or another program's; PyTorch's own have none. Where it holds a checksum, that
-/// is compared; a file that people bring needs none.
+/// The metadata of any file of weights, of this program or another. PyTorch's own files have none. If the metadata
+/// holds a checksum, it is compared. A file that people bring needs no checksum.
 pub fn read_metadata(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>> {
     if super::torch::is_zip(bytes) {
         return Ok(Map::new());
     }
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| unusable(path, &e))?;
     let Some(ours) = header.metadata().as_ref().and_then(|m| m.get(META)) else { return Ok(Map::new()) };
-    // Only this program writes the key, and it writes objects.
+    // Only this program writes the key, and it writes a JSON object.
     let broken = |e| damaged(path, &format!("its metadata under {META} is no JSON object ({e})"));
     let object: Map<String, Value> = serde_json::from_str(ours).map_err(broken)?;
     match object.contains_key(seal::CHECKSUM) {
@@ -200,8 +201,8 @@ pub fn read_metadata(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>> {
     }
 }
 
-/// Writes the tensors of `state` whose names start with `prefix`, without it: the names PyTorch loads. Each batch norm
-/// also gets `num_batches_tracked`, which torchvision's `load_state_dict` insists on.
+/// Writes the tensors of `state` whose names begin with `prefix`, without the prefix, so that PyTorch can load them.
+/// Each batch norm also gets `num_batches_tracked` = `batches`, which torchvision's `load_state_dict` needs.
 pub fn save_backbone(
     path: &Path,
     gpu: &Gpu,

@@ -1,8 +1,10 @@
-//! Files of weights in a format that is not read, told by their first bytes, with the way to convert them.
+//! Files of weights in a format that is not read. They are recognized by their first bytes, and the error says how to
+//! convert them.
 
 use std::path::Path;
 
-/// What a file is that is neither safetensors nor PyTorch's zip archive, and what to do; none where it may be one.
+/// What the file is and what to do, if it is neither safetensors nor PyTorch's zip archive. `None` if it may be one of
+/// these.
 pub(super) fn foreign(path: &Path, head: &[u8]) -> Option<String> {
     let holds = |text: &str| head.windows(text.len()).any(|w| w == text.as_bytes());
     let elsewhere = |what: &str| {
@@ -17,7 +19,8 @@ pub(super) fn foreign(path: &Path, head: &[u8]) -> Option<String> {
         () if starts(b"PK\x03\x04") && holds("data.pkl") => None,
         () if starts(b"PK\x03\x04") && holds(".npy") => Some(elsewhere("a NumPy archive (npz)")),
         () if starts(b"PK\x03\x04") => Some(elsewhere("a zip archive")),
-        // PyTorch before 1.6 began with its magic number, pickled; protocols 2 to 5 are in use.
+        // Before version 1.6, PyTorch's files began with a pickled magic number. Pickles of the protocols 2 to 5 are in
+        // use.
         () if starts(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.") => {
             Some(torch(path, "a PyTorch checkpoint in the form before version 1.6"))
         }
@@ -36,7 +39,7 @@ pub(super) fn foreign(path: &Path, head: &[u8]) -> Option<String> {
     }
 }
 
-/// Whether a length and the header's brace stand at the start.
+/// Whether the file begins as safetensors does: 8 bytes of length, then the opening brace of the header.
 fn starts_like_safetensors(head: &[u8]) -> bool {
     head.get(8) == Some(&b'{')
 }
@@ -49,7 +52,7 @@ fn torch(path: &Path, what: &str) -> String {
     )
 }
 
-/// A path as one word of a shell: the command is there to be copied, and a name may hold anything.
+/// A path as one word of a shell. People copy the command, and a file name may hold any character.
 fn quoted(path: &Path) -> String {
     let path = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
@@ -82,7 +85,7 @@ mod tests {
             assert!(said("w", head).contains(what), "{what}");
         }
         assert!(said("w.onnx", b"\x08\x07").contains("ONNX"));
-        // A header of 0x280 bytes begins as a pickle does.
+        // A safetensors file whose header has 0x280 bytes begins with the same bytes as a pickle.
         assert_eq!(foreign(Path::new("w"), b"\x80\x02\0\0\0\0\0\0{\"a\""), None);
     }
 }

@@ -1,5 +1,6 @@
-//! Parameters: named while a model is recorded, filled once before the first step. A parameter's values depend on the
-//! seed and its name alone, so a model's other parts, or the order they are recorded in, do not change it.
+//! Parameters. A model names them while it is recorded, and they are filled once before the first step. The values of a
+//! parameter depend only on the seed and on its name, so neither the model's other parts nor the order of recording
+//! changes them.
 
 use super::micro::Micro;
 use crate::base::hash::Hasher;
@@ -9,24 +10,25 @@ use crate::device::Gpu;
 use crate::tape::demand::{Misfit, padded, size};
 use crate::tape::{State, Tape, Type, Var};
 
-/// How a parameter begins.
+/// The initial values of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
-    /// Normal with σ = √(2 / fan_out), fan_out = K·R·S: He et al. 2015 (arXiv 1502.01852), torchvision's for ResNet.
+    /// Normal with σ = √(2 / fan_out), fan_out = K·R·S (He et al. 2015, arXiv 1502.01852). torchvision uses it for
+    /// ResNets.
     KaimingNormalFanOut,
     /// Uniform in ±1/√fan_in: PyTorch's default for linear layers, weight and bias.
     UniformFanIn(usize),
-    /// Of a matrix [K, D]: uniform in ±√(6 / (K + D)) (Glorot & Bengio 2010, eq. 16).
+    /// For a matrix [K, D]: uniform in ±√(6 / (K + D)) (Glorot & Bengio 2010, eq. 16).
     XavierUniform,
-    /// Normal with this σ.
+    /// Normal with mean 0 and this σ.
     Normal(f32),
-    /// Rows of length 1 in directions drawn evenly.
+    /// Each row has length 1 and a direction that is uniform on the sphere.
     UnitRows,
-    /// Of positions [1, T, D], 4 a divisor of D, of a class token and patches in a grid of so many columns: zeros for the token;
-    /// the sines, then the cosines, of column / 10000^(4i/D) for i from 0 to D/4 − 1, then of the row (He et al. 2021, arXiv
-    /// 2111.06377, the authors' code).
+    /// For position embeddings [1, T, D] of a class token and T − 1 patches in a grid, D a multiple of 4. The class
+    /// token gets zeros. A patch gets the sines, then the cosines, of column / 10000^(4i/D) for i from 0 to D/4 − 1,
+    /// then the same of its row (He et al. 2021, arXiv 2111.06377, the authors' code).
     SineCosine {
-        /// Patches side by side.
+        /// Columns of the grid.
         columns: usize,
     },
     /// All ones.
@@ -42,17 +44,17 @@ pub struct Param {
     pub name: String,
     /// Its type.
     pub ty: Type,
-    /// How it begins.
+    /// Its initial values.
     pub init: Init,
-    /// Whether a gradient moves it; running statistics are not trained.
+    /// Whether an optimizer moves it. Running statistics are not trained.
     pub trained: bool,
-    /// Whose it is; "" where there is one player.
+    /// The player that it belongs to; "" if there is one player.
     pub player: &'static str,
-    /// The parameter whose initial value it copies, where it has none of its own.
+    /// The parameter whose initial values it copies; `None` if it has initial values of its own.
     pub copy_of: Option<String>,
 }
 
-/// The stream of the generator that parameters are drawn from.
+/// The random stream that initial values are drawn from.
 const STREAM: u32 = 0x696e_6974; // "init"
 
 /// The parameters of a recording.
@@ -74,11 +76,11 @@ const STREAM: u32 = 0x696e_6974; // "init"
 pub struct Params {
     list: Vec<Param>,
     playing: Playing,
-    /// The pass of a step in micro-batches that is recorded; none of a step that is recorded whole.
+    /// Which pass of a step in micro-batches is recorded; `None` for a step that is recorded whole.
     pub micro: Option<Micro>,
 }
 
-/// Whose parameters are being named, and whose first values they copy.
+/// The player that names parameters, and the player whose initial values they copy.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Playing {
     player: &'static str,
@@ -86,18 +88,18 @@ pub struct Playing {
 }
 
 impl Params {
-    /// None yet.
+    /// An empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Names a trained parameter and reads it. A name that is known is what it was when it was named first, a statistic for
-    /// instance.
+    /// Names a trained parameter (f32) and reads it. A name that is known already keeps its first meaning: a statistic
+    /// stays a statistic. It is an error if another player named it.
     pub fn weight(&mut self, t: &mut Tape, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Var> {
         self.named(t, name, shape.into(), init, true)
     }
 
-    /// Names a statistic that steps move by assignment, and reads it.
+    /// Names a statistic (f32) that steps move by assignment, and reads it.
     pub fn statistic(&mut self, t: &mut Tape, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Var> {
         self.named(t, name, shape.into(), init, false)
     }
@@ -123,7 +125,7 @@ impl Params {
         t.state(name, ty)
     }
 
-    /// The name of the parameter of the player `from` that `name` of `player` begins as a copy of.
+    /// The name of the parameter of the player `from` whose initial values the parameter `name` of `player` copies.
     fn original(&self, name: &str, player: &str, from: &str, ty: Type) -> Result<String> {
         let bare = name.strip_prefix(player).and_then(|n| n.strip_prefix('.')).unwrap_or(name);
         let original = if from.is_empty() { bare.to_string() } else { format!("{from}.{bare}") };
@@ -136,18 +138,18 @@ impl Params {
         }
     }
 
-    /// From here on parameters are named by `player`, with first values copied from those of `copy_of` if given. Returns
-    /// what held before, for [`Params::resume`].
+    /// From here on `player` names parameters. With `copy_of` their initial values are copies of that player's. Returns
+    /// the setting before, for [`Params::resume`].
     pub fn play(&mut self, player: &'static str, copy_of: Option<&'static str>) -> Playing {
         std::mem::replace(&mut self.playing, Playing { player, copy_of })
     }
 
-    /// Ends a [`Params::play`].
+    /// Ends a [`Params::play`]: sets what it returned.
     pub fn resume(&mut self, before: Playing) {
         self.playing = before;
     }
 
-    /// `name` with the current player before it: `teacher.backbone.`.
+    /// `name` with the current player's name before it: `teacher.backbone.`.
     pub fn named_by_player(&self, name: &str) -> String {
         match self.playing.player {
             "" => name.to_string(),
@@ -155,24 +157,25 @@ impl Params {
         }
     }
 
-    /// Names of the trained ones of these players, in order.
+    /// Names of the trained parameters of these players, in the order they were named.
     pub fn trained_by(&self, players: &[&str]) -> Vec<String> {
         let theirs = self.list.iter().filter(|p| p.trained && players.contains(&p.player));
         theirs.map(|p| p.name.clone()).collect()
     }
 
-    /// All of them, in the order they were named.
+    /// All parameters, in the order they were named.
     pub fn list(&self) -> &[Param] {
         &self.list
     }
 
-    /// Names of the trained ones, in order.
+    /// Names of all trained parameters, in the order they were named.
     pub fn trained(&self) -> Vec<String> {
         self.list.iter().filter(|p| p.trained).map(|p| p.name.clone()).collect()
     }
 
-    /// Why they cannot be trained on the device, each with a gradient and `moments` more tensors of its size, and which
-    /// of them is the largest; none where nothing speaks against it yet. Known from types alone, before any is filled.
+    /// Why the parameters cannot be trained on the device, and which of them is the largest. Each trained parameter
+    /// needs a gradient and `moments` more tensors of its size. `None` if nothing speaks against it yet. Only types are
+    /// needed, so this is known before any parameter is filled.
     pub fn misfit(&self, gpu: &Gpu, moments: u64) -> Option<(&Param, Misfit)> {
         let largest = self.list.iter().max_by_key(|p| p.ty.bytes())?;
         let (bytes, limit) = (padded(largest.ty.bytes()), gpu.caps().binding_bytes);
@@ -196,12 +199,13 @@ impl Params {
         ))
     }
 
-    /// Fills those that `state` lacks.
+    /// Fills the parameters that `state` lacks. It is an error if `state` has one with another type, or if the memory
+    /// does not suffice.
     pub fn fill(&self, gpu: &Gpu, state: &mut State, seed: u64) -> Result<()> {
         for p in &self.list {
             match state.ty(&p.name) {
                 None => {
-                    // What its original holds: weights that were brought are copied, too.
+                    // It copies what its original holds now, which may be weights that people brought.
                     if let Some(from) = p.copy_of.as_ref().filter(|from| state.ty(from) == Some(p.ty)) {
                         let bytes = state.read(gpu, from)?;
                         state.insert(gpu, &p.name, p.ty, Some(&bytes))?;
@@ -224,7 +228,7 @@ impl Params {
     }
 }
 
-/// The first values of a parameter; of a copy, those of its original.
+/// The initial values of a parameter, in row-major order. A copy gets the initial values of its original.
 pub fn values(p: &Param, seed: u64) -> Vec<f32> {
     let n = p.ty.shape.numel();
     let address = Hasher::new().part(p.copy_of.as_ref().unwrap_or(&p.name)).hex();
@@ -261,7 +265,7 @@ pub fn values(p: &Param, seed: u64) -> Vec<f32> {
     }
 }
 
-/// The `n` values of [`Init::SineCosine`] for tokens of so many dimensions.
+/// The `n` values of [`Init::SineCosine`] for tokens of length `width`.
 fn sine_cosine(n: usize, width: usize, columns: usize) -> Vec<f32> {
     let (waves, columns) = (width / 4, columns.max(1));
     let mut all = vec![0.0; n];

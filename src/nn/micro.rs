@@ -1,17 +1,19 @@
-//! A step in micro-batches: the network sees some images of a step at a time, while the loss is over all of them, and the
-//! gradient is exact (GradCache, Gao et al. 2021, arXiv 2101.06983, section 3). A step is up to four recordings over one state:
+//! A step in micro-batches. The network sees some images of a step at a time, while the loss is over all of them, and
+//! the gradient is exact (GradCache, Gao et al. 2021, arXiv 2101.06983, section 3). A step is up to four recordings
+//! over one state:
 //!
-//! 1. [`Pass::Embed`], for each micro-batch: what the network makes of it is kept.
-//! 2. [`Pass::Loss`], once: the gradient of the loss over what was kept.
-//! 3. [`Pass::Backward`], for each micro-batch: the network again, and backward from that gradient; the gradients of
-//!    parameters are added up.
+//! 1. [`Pass::Embed`], for each micro-batch: runs the network and keeps what it makes.
+//! 2. [`Pass::Loss`], once: computes the gradient of the loss with respect to what was kept.
+//! 3. [`Pass::Backward`], for each micro-batch: runs the network again and goes backward from that gradient. The
+//!    gradients of the parameters are added up.
 //! 4. [`Pass::Update`], once: guard, optimizer, teachers, queues and metrics.
 //!
-//! A loss that is a mean over images needs no more than 3 and 4: its gradient is the mean of the micro-batches' gradients.
+//! A loss that is a mean over images needs only 3 and 4, because its gradient is the mean of the micro-batches'
+//! gradients.
 //!
-//! Batch norm sees one micro-batch at a time. Its running statistics move once, in 4, towards those of the whole batch:
-//! micro-batches are merged as parts are, each with its mean and its biased variance (Chan et al. 1979, eq. 2.1).
-//! What is kept between the recordings is no part of a checkpoint: a step begins and ends without it.
+//! Batch norm sees one micro-batch at a time. Its running statistics move once, in 4, towards those of the whole batch.
+//! Those are merged from each micro-batch's mean and biased variance (Chan et al. 1979, eq. 2.1). What is kept between
+//! the recordings is in no checkpoint, because a step begins and ends without it.
 
 use super::optimizer::{current, expect_all};
 use crate::base::{DType, Error, Result, Shape};
@@ -19,27 +21,27 @@ use crate::kernels::enqueue::Enqueue;
 use crate::kernels::reduce::Reduction;
 use crate::tape::{Tape, Type, Var};
 
-/// What the names of states begin with that are of no use behind a step.
+/// How the names of states begin that hold nothing of use after a step.
 const SCRATCH: &str = "micro.";
-/// The input of a recording that runs for each micro-batch: which one it is, u32 [1].
+/// The input of a recording that runs for each micro-batch: the number of the micro-batch, from 0, u32 [1].
 pub const INDEX: &str = "micro_batch";
-/// The scope in which sums of gradients begin anew. No guard is in it: what was not finite must not stay.
+/// The scope that sets the sums of gradients to 0. It has no guard, so that sums that are not finite are cleared, too.
 const SCOPE: &str = "micro";
 
-/// A recording of a step in micro-batches.
+/// One of the recordings of a step in micro-batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// The network on a micro-batch; what the loss reads of it is kept.
+    /// Runs the network on a micro-batch, and keeps what the loss reads of it.
     Embed,
-    /// The loss over all images, and its gradient.
+    /// Computes the loss over all images, and its gradient.
     Loss,
-    /// The network on a micro-batch again, and its gradient.
+    /// Runs the network on a micro-batch again, and computes its gradient.
     Backward,
-    /// What moves once in a step.
+    /// Does what happens once in a step: guard, optimizer, teachers, queues and metrics.
     Update,
 }
 
-/// Whether a state is of no use behind a step: no checkpoint holds it.
+/// Whether a state holds nothing of use after a step. No checkpoint holds it.
 pub fn is_scratch(state: &str) -> bool {
     state.starts_with(SCRATCH)
 }
@@ -50,35 +52,36 @@ pub struct Micro {
     batches: usize,
     pass: Pass,
     cut: Option<Cut>,
-    /// Of each batch norm so far: its means and variances in a row.
+    /// For each batch norm so far: the means and the variances of the micro-batch, in one row.
     statistics: Vec<Var>,
     /// The input [`INDEX`].
     index: Option<Var>,
-    /// The sums of gradients, once they are read.
+    /// Names and types of the sums of gradients that were read so far.
     sums: Vec<(String, Type)>,
 }
 
 /// Where the loss over all images begins.
 #[derive(Clone, Debug)]
 enum Cut {
-    /// What the network makes of a micro-batch, and what is kept of all of them in its place.
+    /// What the network makes of a micro-batch, and the states that hold the same of all micro-batches.
     Values { own: Vec<Var>, kept: Vec<Var> },
-    /// The means over a micro-batch: the loss, then its terms.
+    /// The means over a micro-batch: first the loss, then its terms.
     Means(Vec<Var>),
 }
 
 impl Micro {
-    /// A recording for a step of so many micro-batches.
+    /// A recording for a step of `batches` micro-batches.
     pub fn new(batches: usize, pass: Pass) -> Micro {
         Micro { batches, pass, cut: None, statistics: Vec::new(), index: None, sums: Vec::new() }
     }
 
-    /// Micro-batches of a step.
+    /// How many micro-batches a step has.
     pub fn batches(&self) -> usize {
         self.batches
     }
 
-    /// An error unless the recording said where its loss over all images begins.
+    /// It is an error if the recording did not say where its loss over all images begins. The message names the method
+    /// and the config key.
     pub fn expect_cut(&self, method: &str, key: &str) -> Result<()> {
         match self.cut {
             Some(_) => Ok(()),
@@ -86,7 +89,7 @@ impl Micro {
         }
     }
 
-    /// Whether the loss is a mean over images, for which [`Pass::Embed`] and [`Pass::Loss`] are not needed.
+    /// Whether the loss is a mean over images. Then [`Pass::Embed`] and [`Pass::Loss`] are not needed.
     pub fn is_mean(&self) -> bool {
         matches!(self.cut, Some(Cut::Means(_)))
     }
@@ -95,13 +98,14 @@ impl Micro {
         match self.cut {
             None => Ok(()),
             Some(_) => Err(Error::Failed(
-                "a step in micro-batches has one place where the loss over all images begins; give it all values at once".into(),
+                "a recording may call whole_batch or mean_over_images only once; give it all values at once".into(),
             )),
         }
     }
 
-    /// The values of all micro-batches in place of `own`, those of `images` images: [k · images, ..] gives
-    /// [k · batches · images, ..], in which image i of view v has row v · batches · images + i.
+    /// The values of all micro-batches in place of `own`, which are those of one micro-batch of `images` images. A
+    /// value f32 [k · images, ..] becomes [k · batches · images, ..], and image i of view v has row v · batches ·
+    /// images + i.
     pub(super) fn gathered(&mut self, t: &mut Tape, images: usize, own: &[Var]) -> Result<Vec<Var>> {
         self.expect_no_cut()?;
         let (mut kept, mut gathered) = (Vec::new(), Vec::new());
@@ -126,7 +130,7 @@ impl Micro {
         Ok(gathered)
     }
 
-    /// The means over all images in place of `own`, means over a micro-batch, f32 [1] each; the first is the loss.
+    /// The means over all images in place of `own`, the means over a micro-batch, f32 [1] each. The first is the loss.
     pub(super) fn averaged(&mut self, t: &mut Tape, own: &[Var]) -> Result<Vec<Var>> {
         self.expect_no_cut()?;
         self.cut = Some(Cut::Means(own.to_vec()));
@@ -138,8 +142,8 @@ impl Micro {
         (0..own.len()).map(|i| t.slice(means, 0, i, 1)).collect()
     }
 
-    /// The mean and the biased variance of all micro-batches, in the shapes of those of one, where they are known: the
-    /// running statistics move towards them.
+    /// The mean and the biased variance of all micro-batches together, in the shapes of `own`, those of one
+    /// micro-batch. `None` in passes that do not know them yet. The running statistics move towards them.
     pub(super) fn statistics(&mut self, t: &mut Tape, own: [Var; 2]) -> Result<Option<[Var; 2]>> {
         let (shape, name) = (t.shape(own[0]), statistics(t, self.statistics.len()));
         let width = shape.numel();
@@ -151,12 +155,12 @@ impl Micro {
         }
         let all = t.state(&name, Type::f32([self.batches, 2 * width]))?;
         let (means, variances) = (t.slice(all, 1, 0, width)?, t.slice(all, 1, width, width)?);
-        let counts = t.fill([self.batches], 1.0)?; // all are as large
+        let counts = t.fill([self.batches], 1.0)?; // all micro-batches have the same size
         let [mean, var] = t.merge_statistics(means, variances, counts)?.map(|v| t.reshape(v, shape));
         Ok(Some([mean?, var?]))
     }
 
-    /// Ends [`Pass::Embed`]: keeps what the network made of the micro-batch, and its statistics.
+    /// Ends [`Pass::Embed`]: keeps what the network made of the micro-batch, and the statistics of batch norm.
     pub fn keep_embeddings(&mut self, t: &mut Tape) -> Result<()> {
         t.forget_assigns();
         if let Some(Cut::Values { own, .. }) = self.cut.clone() {
@@ -178,7 +182,7 @@ impl Micro {
         Ok(())
     }
 
-    /// Puts `row` [1, width] into the row of a state that is the micro-batch's.
+    /// Puts `row` [1, width] into the state's row for the micro-batch.
     fn keep(&mut self, t: &mut Tape, name: &str, row: Var) -> Result<()> {
         let all = t.state(name, Type::f32([self.batches, t.shape(row).dim(1)]))?;
         let index = self.index(t)?;
@@ -193,8 +197,9 @@ impl Micro {
         }
     }
 
-    /// Ends [`Pass::Loss`]: keeps the gradient of `loss` by each of the values that it reads, and says by which it has one. An
-    /// error where it depends on a parameter in `trained`, whose gradient would be lost.
+    /// Ends [`Pass::Loss`]: keeps the gradient of `loss` with respect to each value that it reads. Returns the indices
+    /// of the values that have a gradient. It is an error if the loss depends on a parameter in `trained`, because that
+    /// parameter's gradient would be lost.
     pub fn keep_gradient(&mut self, t: &mut Tape, loss: Var, trained: &[String]) -> Result<Vec<usize>> {
         t.forget_assigns();
         let Some(Cut::Values { kept, .. }) = self.cut.clone() else { return Ok(Vec::new()) };
@@ -204,7 +209,7 @@ impl Micro {
         if let Some(at) = by_parameters.iter().position(Option::is_some) {
             let name = &trained[at];
             return Err(Error::Failed(format!(
-                "{name} is trained behind Recorder::whole_batch; record every trained layer before it"
+                "{name} is trained and recorded after Recorder::whole_batch; record every trained layer before it"
             )));
         }
         let mut wanted = Vec::new();
@@ -219,8 +224,8 @@ impl Micro {
         Ok(wanted)
     }
 
-    /// Ends [`Pass::Backward`]: adds the gradient of each of `trained` to its sum. `wanted` are the values by which the loss has
-    /// a gradient.
+    /// Ends [`Pass::Backward`]: adds the gradient of each parameter in `trained` to its sum. `wanted` are the indices
+    /// of the values for which the loss has a gradient.
     pub fn add_gradients(&mut self, t: &mut Tape, trained: &[String], wanted: &[usize]) -> Result<()> {
         t.forget_assigns();
         let (outputs, cotangents) = match self.cut.clone() {
@@ -258,7 +263,7 @@ impl Micro {
         Ok(())
     }
 
-    /// In [`Pass::Update`]: the gradients of `trained`, of all micro-batches.
+    /// In [`Pass::Update`]: the gradients of `trained`, summed over all micro-batches, in the order of `trained`.
     pub fn gradients(&mut self, t: &mut Tape, trained: &[String]) -> Result<Vec<Var>> {
         let mut gradients = Vec::new();
         for name in trained {
@@ -270,7 +275,7 @@ impl Micro {
         Ok(gradients)
     }
 
-    /// Ends [`Pass::Update`], outside any scope: the sums of gradients begin anew.
+    /// Ends [`Pass::Update`], outside any scope: sets the sums of gradients to 0.
     pub fn begin_anew(&mut self, t: &mut Tape) -> Result<()> {
         let sums = std::mem::take(&mut self.sums);
         t.scope(SCOPE, |t| {
@@ -292,7 +297,7 @@ impl Micro {
     }
 }
 
-/// The name of a state that a turn keeps within a step.
+/// The name of a state in which a turn keeps something during a step.
 fn named(t: &Tape, what: &str) -> String {
     format!("{SCRATCH}{}", t.scoped(what))
 }

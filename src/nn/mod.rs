@@ -1,5 +1,6 @@
-//! nn: models as functions that record on a tape, their parameters and how those begin, optimizers and schedules,
-//! checkpoints, and what methods of pretraining and training record through. Names and shapes of parameters are torchvision's, of transformers timm's.
+//! Models as functions that record on a tape, their parameters and initial values, optimizers and schedules,
+//! checkpoints, and what methods of pretraining and training record through. Parameters have torchvision's names and
+//! shapes, those of transformers timm's.
 
 pub mod architecture;
 pub mod backbone;

@@ -1,4 +1,4 @@
-//! How a stage updates weights: the keys that `[pretraining]` and `[training]` share.
+//! How a stage updates weights: the keys that `[pretraining]` and `[training]` have in common.
 
 use super::optimizer::{Limits, Optimizer, Vectors};
 use super::schedule::{Decay, learning_rate, step_rate};
@@ -6,7 +6,7 @@ use crate::base::range::{Mistake, between, mistake, positive};
 use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// The most images of a step.
+/// The most images in a step.
 pub const MOST_IMAGES: usize = 65_536;
 
 /// How a stage updates weights.
@@ -15,68 +15,68 @@ pub const MOST_IMAGES: usize = 65_536;
 pub struct Optimization {
     /// Passes over the training images.
     pub epochs: usize,
-    /// Images a step.
+    /// Images in a step.
     pub batch_size: usize,
-    /// Images that the network sees at a time, of pretraining alone; 0 where it sees the whole batch.
+    /// Images that the network sees at a time, in pretraining only; 0 if it sees the whole batch.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub micro_batch_size: usize,
-    /// Epochs in which the rate rises from zero.
+    /// Epochs in which the learning rate rises from zero.
     pub warmup_epochs: usize,
-    /// What follows the warm-up.
+    /// How the learning rate changes after the warm-up.
     pub schedule: Decay,
-    /// The share of the rate at which a cosine ends.
+    /// Where a cosine ends, as a share of the learning rate.
     pub lr_floor: f64,
-    /// The epochs (from 0) before which a rate that falls by steps is multiplied by `gamma`.
+    /// With `schedule = "step"`: the epochs, from 0, at whose beginning the learning rate is multiplied by `gamma`.
     pub milestones: Vec<usize>,
-    /// See `milestones`.
+    /// The factor of each milestone.
     pub gamma: f64,
-    /// What the rate is multiplied by for the images of a step.
+    /// How the number of images in a step scales the learning rate.
     pub lr_scaling: Scaling,
-    /// What updates the weights.
+    /// The optimizer.
     pub optimizer: Settings,
 }
 
-/// A key that only one stage has is written where it is set.
+/// A key that only one stage has is written only if it is set.
 fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-/// How the learning rate follows the images of a step.
+/// How the number of images in a step scales the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scaling {
-    /// It does not.
+    /// Not at all.
     None,
     /// lr × images / 256 (Goyal et al. 2017, arXiv 1706.02677).
     Linear,
 }
 
-/// `[pretraining.optimizer]`, `[training.optimizer]`: an optimizer with its constants. A config may write those alone that
-/// its optimizer reads ([`Settings::reads`]).
+/// `[pretraining.optimizer]`, `[training.optimizer]`: an optimizer with its constants. A config may set only the keys
+/// that its optimizer reads ([`Settings::reads`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// A name of [`OPTIMIZERS`].
+    /// One of the names in [`OPTIMIZERS`].
     pub name: String,
     /// Learning rate after the warm-up.
     pub lr: f64,
-    /// Added to the gradient, times the weight; adamw shrinks the weight instead.
+    /// This times the weight is added to the gradient. adamw shrinks the weight instead.
     pub weight_decay: f64,
-    /// How much of the velocity stays.
+    /// Momentum: the share of the velocity that is kept at each step.
     pub momentum: f64,
-    /// Nesterov's form of it.
+    /// Whether the momentum has Nesterov's form.
     pub nesterov: bool,
-    /// How much of the means of gradients and of their squares stays.
+    /// The shares of the mean of gradients, and of the mean of their squares, that are kept at each step.
     pub betas: [f64; 2],
-    /// Added to the root of the mean square.
+    /// Added to the root of the mean square, so that nothing is divided by 0.
     pub eps: f64,
     /// The trust coefficient of LARS.
     pub eta: f64,
-    /// Keeps LARS's local rate at lr or below.
+    /// Whether LARS's local rate is kept at lr or below.
     pub clip_lr: bool,
-    /// Biases and the parameters of norms have no weight decay and no adaptation of LARS.
+    /// Whether biases and the parameters of norms have no weight decay and no LARS adaptation.
     pub exclude_bias_and_norm: bool,
-    /// Times lr for what is excluded.
+    /// The learning rate of excluded parameters as a multiple of lr.
     pub bias_lr_factor: f64,
 }
 
@@ -86,7 +86,7 @@ type Make = fn(&Settings) -> Optimizer;
 /// An optimizer of a config: its name, the keys that it reads besides [`COMMON`], and how it is made.
 pub type Listed = (&'static str, &'static [&'static str], Make);
 
-/// What every optimizer reads.
+/// The keys that every optimizer reads.
 const COMMON: &[&str] = &["name", "lr", "weight_decay", "exclude_bias_and_norm", "bias_lr_factor"];
 
 /// Every optimizer of a config.
@@ -111,13 +111,13 @@ fn adam(s: &Settings, decoupled: bool) -> Optimizer {
     Optimizer::Adam { beta1, beta2, eps: s.eps as f32, weight_decay: s.weight_decay as f32, decoupled }
 }
 
-/// Whether the optimizer `name` reads `key`; one that is not known reads all.
+/// Whether the optimizer `name` reads `key`. An unknown optimizer counts as reading every key.
 pub fn reads(name: &str, key: &str) -> bool {
     COMMON.contains(&key) || OPTIMIZERS.iter().find(|o| o.0 == name).is_none_or(|o| o.1.contains(&key))
 }
 
 impl Optimization {
-    /// The optimizer that these settings name; an error for a name that is not in [`OPTIMIZERS`].
+    /// The optimizer that these settings name. It is an error if [`OPTIMIZERS`] lacks the name.
     pub fn optimizer(&self) -> Result<Optimizer> {
         match OPTIMIZERS.iter().find(|o| o.0 == self.optimizer.name) {
             Some((_, _, make)) => Ok(make(&self.optimizer)),
@@ -125,7 +125,7 @@ impl Optimization {
         }
     }
 
-    /// What the optimizer does besides its rule.
+    /// How biases and the parameters of norms are treated. There is no clipping and no loss scale.
     pub fn limits(&self) -> Limits {
         let vectors = match (self.optimizer.exclude_bias_and_norm, self.optimizer.bias_lr_factor) {
             (false, _) => Vectors::Included,
@@ -135,7 +135,7 @@ impl Optimization {
         Limits { vectors, ..Limits::default() }
     }
 
-    /// The same for steps of so many images: with the learning rate that they make it, scaled no more.
+    /// The same settings for steps of `images` images: the learning rate is scaled, and `lr_scaling` is `None`.
     pub fn for_batch(&self, images: usize) -> Self {
         let mut scaled = self.clone();
         if self.lr_scaling == Scaling::Linear {
@@ -144,7 +144,7 @@ impl Optimization {
         Optimization { lr_scaling: Scaling::None, ..scaled }
     }
 
-    /// The learning rate of steps of so many images in words, with what made it.
+    /// The learning rate of steps of `images` images in words, and how it was computed.
     pub fn rate_in_words(&self, images: usize) -> String {
         let (lr, scaled) = (self.optimizer.lr, self.for_batch(images).optimizer.lr);
         match self.lr_scaling {
@@ -153,7 +153,7 @@ impl Optimization {
         }
     }
 
-    /// The learning rate of a step (from 0) of an epoch (from 0) that has `steps`.
+    /// The learning rate of a step (from 0) in an epoch (from 0) of `steps` steps.
     pub fn rate(&self, epoch: usize, step: usize, steps: usize) -> f64 {
         let (lr, warmup) = (self.optimizer.lr, self.warmup_epochs * steps);
         let at = epoch * steps + step;
@@ -163,12 +163,12 @@ impl Optimization {
         }
     }
 
-    /// The first value that is out of its range, by its key.
+    /// An error with the first value that is out of its range, and its key.
     pub fn check(&self) -> Result<(), Mistake> {
         between("epochs", self.epochs, 0, 1_000_000)?;
         between("batch_size", self.batch_size, 2, MOST_IMAGES)?;
         self.optimizer.check()?;
-        // Of no epochs, none warms up: initial weights need no other key.
+        // With no epochs there is no warm-up, so a config of initial weights needs to change no other key.
         if self.epochs > 0 && self.warmup_epochs > self.epochs {
             let what = format!("is {}; use at most epochs, which is {}", self.warmup_epochs, self.epochs);
             return mistake("warmup_epochs", what);
@@ -177,7 +177,7 @@ impl Optimization {
             return mistake("lr_floor", format!("is {}; use 0 to below 1", self.lr_floor));
         }
         if self.lr_floor > 0.0 && self.schedule != Decay::Cosine {
-            return mistake("lr_floor", "is read by schedule = \"cosine\" alone; leave it out");
+            return mistake("lr_floor", "is read only with schedule = \"cosine\"; leave it out");
         }
         if self.milestones.is_empty() == (self.schedule == Decay::Step) {
             let what = "and schedule = \"step\" belong together; give both or neither";
@@ -268,7 +268,8 @@ mod tests {
         assert_eq!((of.optimizer.lr, of.lr_scaling), (0.4, Scaling::None));
         assert_eq!(o.rate_in_words(512), "learning rate 0.4: 0.2 × 512 images / 256");
         assert_eq!(made(|o| o.lr_scaling = Scaling::None).for_batch(512).optimizer.lr, 0.2);
-        // Barlow Twins' adjust_learning_rate: base·q + 0.001·base·(1 − q), the last step one before the end.
+        // Barlow Twins' adjust_learning_rate: base·q + 0.001·base·(1 − q). The last step is one before the end of the
+        // cosine.
         let q = 0.5 * (1.0 + (std::f64::consts::PI * 29.0 / 30.0).cos());
         assert!((of.rate(3, 9, 10) - (0.4 * q + 0.0004 * (1.0 - q))).abs() < 1e-15);
         assert_eq!(of.rate(0, 9, 10), 0.4);

@@ -1,5 +1,5 @@
-//! Optimizers over a model's parameters: one recording of the update of all of them, guarded against a non-finite
-//! gradient.
+//! Optimizers over a model's parameters. One recording updates all of them, guarded against a gradient that is not
+//! finite.
 
 use crate::base::{DType, Error, Result};
 use crate::kernels::adam::Adam;
@@ -8,7 +8,7 @@ use crate::kernels::loss_scale::LossScale;
 use crate::kernels::sgd::Sgd;
 use crate::tape::{Scalar, StepPart, Tape, Var};
 
-/// An optimizer with its constants; the learning rate is the step's scalar `lr`, in the scope of a player `<player>.lr`
+/// An optimizer with its constants. The learning rate is the step's scalar `lr`, in the scope of a player `<player>.lr`
 /// ([`Tape::scope`]).
 ///
 /// ```
@@ -34,73 +34,74 @@ use crate::tape::{Scalar, StepPart, Tape, Var};
 pub enum Optimizer {
     /// torch.optim.SGD.
     Sgd {
-        /// Of the velocity.
+        /// The share of the velocity that is kept at each step.
         momentum: f32,
-        /// Nesterov's form.
+        /// Whether the momentum has Nesterov's form.
         nesterov: bool,
-        /// Added to the gradient, times the weight.
+        /// This times the weight is added to the gradient.
         weight_decay: f32,
     },
-    /// torch.optim.Adam, or torch.optim.AdamW where the decay is decoupled.
+    /// torch.optim.Adam, or torch.optim.AdamW if `decoupled`.
     Adam {
-        /// Of the mean of gradients.
+        /// The share of the mean of gradients that is kept at each step.
         beta1: f32,
-        /// Of the mean of their squares.
+        /// The share of the mean of their squares that is kept at each step.
         beta2: f32,
-        /// Added to the root.
+        /// Added to the root of the mean square.
         eps: f32,
-        /// Of the weights.
+        /// The weight decay; see `decoupled`.
         weight_decay: f32,
-        /// Shrinks the weight itself by lr · decay; else the decay is added to the gradient, times the weight.
+        /// If set, the weight itself shrinks by lr · decay. Otherwise decay times the weight is added to the gradient.
         decoupled: bool,
     },
-    /// LARS (You et al. 2017, arXiv:1708.03888) as in the code of Barlow Twins: each tensor takes a step as long as
-    /// `eta` times its own norm. Most recipes exclude biases and norms ([`Vectors::Excluded`]).
+    /// LARS (You et al. 2017, arXiv:1708.03888) as in the code of Barlow Twins. The step of a tensor is as long as
+    /// `eta` times the tensor's norm. Most recipes exclude biases and norms ([`Vectors::Excluded`]).
     Lars {
-        /// Of the velocity.
+        /// The share of the velocity that is kept at each step.
         momentum: f32,
-        /// Added to the gradient, times the weight.
+        /// This times the weight is added to the gradient.
         weight_decay: f32,
         /// The trust coefficient.
         eta: f32,
-        /// Keeps the local rate at lr or below.
+        /// Whether the local rate is kept at lr or below.
         clip: bool,
     },
 }
 
-/// What an optimizer does to biases and the parameters of norms: to tensors of one dimension, as the code of Barlow Twins
-/// (`exclude_bias_and_norm`) and timm tell them.
+/// How an optimizer treats biases and the parameters of norms. These are the tensors of one dimension, as in the code
+/// of Barlow Twins (`exclude_bias_and_norm`) and in timm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Vectors {
-    /// The same as to all others.
+    /// As all other tensors.
     #[default]
     Included,
     /// They have no weight decay, and LARS does not adapt their steps.
     Excluded,
-    /// The same, at a learning rate of their own: the step's scalar `bias_lr`, in the scope of a player `<player>.bias_lr`.
+    /// As `Excluded`, with a learning rate of their own: the step's scalar `bias_lr`, in the scope of a player
+    /// `<player>.bias_lr`.
     ExcludedAtOwnRate,
 }
 
-/// What may be done to gradients before an optimizer takes them, and which tensors it treats in another way.
+/// What is done to gradients before an optimizer takes them, and which tensors it treats differently.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
-    /// Clips all gradients to this common length, as torch.nn.utils.clip_grad_norm_.
+    /// Clips all gradients together to this norm, as torch.nn.utils.clip_grad_norm_ does. `None` clips nothing.
     pub max_grad_norm: Option<f32>,
-    /// Scales the loss and skips steps that overflow, as torch.amp.GradScaler.
+    /// Scales the loss and skips steps that overflow, as torch.amp.GradScaler does. `None` scales nothing.
     pub loss_scale: Option<LossScale>,
-    /// Biases and the parameters of norms.
+    /// How biases and the parameters of norms are treated.
     pub vectors: Vectors,
-    /// Tensors that some steps leave as they are.
+    /// Tensors that some steps do not change.
     pub held: Option<Held>,
 }
 
-/// Tensors that some steps leave as they are, with what the optimizer remembers of them, as where PyTorch's `grad` is None. They
-/// have a scope of their own ([`Tape::scope`]), with its guard, step count and learning rate.
+/// Tensors that some steps do not change, together with what the optimizer remembers of them, as in PyTorch if `grad`
+/// is None. They have a scope of their own ([`Tape::scope`]), with its guard, step count and learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The beginning of their names, up to its first dot, and the name of their scope.
+    /// How their names begin, up to the first dot. Their scope has the same name.
     pub layer: &'static str,
-    /// The scalar that is 1 in steps that leave them as they are, and 0 in all others.
+    /// The scalar that is 1 in steps that do not change them, and 0 in all other steps.
     pub scalar: &'static str,
 }
 
@@ -113,16 +114,16 @@ impl Held {
 /// What [`Optimizer::minimize_within`] records besides the update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// The guard's flag, u32 [1]: 1 where the step is skipped.
+    /// The guard's flag, u32 [1]. It is 1 if the step is skipped.
     pub skipped: Var,
-    /// The norm of all gradients before clipping, f32 [1]; only with a limit.
+    /// The norm of all gradients before clipping, f32 [1]. `None` without a limit.
     pub grad_norm: Option<Var>,
-    /// What the loss was multiplied by, f32 [1]; only with a loss scale.
+    /// The factor of the loss, f32 [1]. `None` without a loss scale.
     pub loss_scale: Option<Var>,
 }
 
 impl Optimizer {
-    /// Adam with PyTorch's betas and eps, decay as L2.
+    /// Adam with PyTorch's betas and eps. The weight decay is added to the gradient.
     pub fn adam(weight_decay: f32) -> Self {
         Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay, decoupled: false }
     }
@@ -137,7 +138,7 @@ impl Optimizer {
         Optimizer::Lars { momentum: 0.9, weight_decay, eta: 0.001, clip: false }
     }
 
-    /// Tensors of a parameter's size that are kept for it between steps.
+    /// How many tensors of a parameter's size are kept for the parameter between steps.
     pub fn moments(&self) -> u64 {
         match self {
             Optimizer::Sgd { .. } | Optimizer::Lars { .. } => 1,
@@ -145,15 +146,15 @@ impl Optimizer {
         }
     }
 
-    /// Records the backward pass of `loss` and the update of every parameter in `trained`; a non-finite gradient of any
-    /// of them raises the guard of the scope, and then nothing of that scope is updated. Returns the guard's flag. A second
-    /// one in a scope is an error.
+    /// Records the backward pass of `loss` f32 [1] and the update of every parameter in `trained`. If a gradient is not
+    /// finite, the guard of the scope is raised, and nothing of that scope is updated. Returns the guard's flag, u32
+    /// [1]. It is an error if the scope has a guard already, or if the loss does not depend on a parameter.
     pub fn minimize(&self, t: &mut Tape, loss: Var, trained: &[String]) -> Result<Var> {
         Ok(self.minimize_within(t, loss, trained, Limits::default())?.skipped)
     }
 
-    /// As [`Optimizer::minimize`], with clipped gradients or a scaled loss. Loss is f32 [1]. With a limit the guard
-    /// is raised by the norm of all gradients, which is finite only where each of them is.
+    /// As [`Optimizer::minimize`], with `limits`. With clipping or a loss scale, the norm of all gradients raises the
+    /// guard. The norm is finite only if each gradient is.
     pub fn minimize_within(&self, t: &mut Tape, loss: Var, trained: &[String], limits: Limits) -> Result<Step> {
         let vars = trained.iter().map(|n| current(t, n)).collect::<Result<Vec<_>>>()?;
         let loss_scale = limits.loss_scale.map(|op| t.loss_scale(op)).transpose()?;
@@ -162,8 +163,9 @@ impl Optimizer {
         t.part(StepPart::Optimizer, |t| self.apply(t, trained, grads, (limits, loss_scale)))
     }
 
-    /// As [`Optimizer::minimize_within`] with the gradients of `trained`, in their order, which an earlier recording made of
-    /// a loss that was not scaled.
+    /// As [`Optimizer::minimize_within`], but with given gradients of `trained`, in the same order. An earlier
+    /// recording made them, from a loss that was not scaled. It is an error if their number differs or `limits` has a
+    /// loss scale.
     pub fn descend_within(&self, t: &mut Tape, trained: &[String], grads: Vec<Var>, limits: Limits) -> Result<Step> {
         if trained.len() != grads.len() || limits.loss_scale.is_some() {
             let (have, due) = (grads.len(), trained.len());
@@ -205,13 +207,14 @@ impl Optimizer {
         Ok(Step { skipped, grad_norm, loss_scale })
     }
 
-    /// Records the update of each parameter by its gradient. Adam counts its steps in the state `optim.step`, in a scope
-    /// `<player>.optim.step`; a second Adam that would count there too is an error.
+    /// Records the update of each parameter by its gradient; `pairs` are names and gradients. Adam counts its steps in
+    /// the state `optim.step`, in a scope `<player>.optim.step`. A second Adam that would count in the same state is an
+    /// error.
     pub fn update(&self, t: &mut Tape, pairs: &[(String, Var)], lr: Scalar) -> Result<()> {
         self.update_within(t, pairs, lr, Vectors::Included)
     }
 
-    /// As [`Optimizer::update`], with biases and the parameters of norms as `vectors` says.
+    /// As [`Optimizer::update`]. `vectors` says how biases and the parameters of norms are treated.
     fn update_within(&self, t: &mut Tape, pairs: &[(String, Var)], lr: Scalar, vectors: Vectors) -> Result<()> {
         let bias_lr = match vectors {
             Vectors::ExcludedAtOwnRate => {
@@ -235,7 +238,8 @@ impl Optimizer {
         })
     }
 
-    /// Records the update of what some steps leave as it is. A step that is `skipped` leaves it, too.
+    /// Records the update of tensors that some steps do not change. A step that is `skipped` does not change them
+    /// either.
     fn update_held(
         &self,
         t: &mut Tape,
@@ -245,9 +249,7 @@ impl Optimizer {
     ) -> Result<()> {
         if pairs.is_empty() {
             let layer = held.layer;
-            return Err(Error::Failed(format!(
-                "some steps are to leave {layer}. as it is, and nothing of it is trained"
-            )));
+            return Err(Error::Failed(format!("some steps must not change {layer}., but it has no trained parameter")));
         }
         let hold = t.scalar(held.scalar)?;
         t.scope(held.layer, |t| {
@@ -262,7 +264,7 @@ impl Optimizer {
         })
     }
 
-    /// Records the update of one parameter; `step` is Adam's count.
+    /// Records the update of one parameter. `step` is Adam's count of steps.
     fn update_one(
         &self,
         t: &mut Tape,
@@ -291,14 +293,14 @@ impl Optimizer {
     }
 }
 
-/// The gradients of `trained`, which a loss must all depend on.
+/// The gradients of `trained`. It is an error if the loss does not depend on one of them.
 pub(super) fn expect_all(trained: &[String], found: Vec<Option<Var>>) -> Result<Vec<Var>> {
     let missing =
         |n: &String| Error::Failed(format!("the loss does not depend on {n}; leave it out of the trained set"));
     trained.iter().zip(found).map(|(name, g)| g.ok_or_else(|| missing(name))).collect()
 }
 
-/// The value of a named parameter that the tape already reads.
+/// The newest value of a parameter that is on the tape. It is an error if it is not.
 pub(super) fn current(t: &mut Tape, name: &str) -> Result<Var> {
     match t.state_types().into_iter().find(|s| s.0 == name) {
         Some((_, ty)) => t.state(name, ty),
@@ -312,8 +314,8 @@ mod tests {
     use crate::device::gpu::for_test;
     use crate::tape::{Feed, Options, Plan, Schedule, State, Type};
 
-    /// As PyTorch does with a gradient that is None: neither the weight nor what is remembered of it moves, and Adam counts its
-    /// first step when it takes one.
+    /// As in PyTorch with a gradient that is None, neither the weight nor what is remembered of it moves. Adam counts
+    /// its first step when it takes one.
     #[test]
     fn a_held_layer_is_as_if_the_step_were_not() {
         let Some(gpu) = for_test() else { return };
@@ -335,7 +337,7 @@ mod tests {
             let of = |name: &str| state.read_f32(&gpu, name).unwrap()[0];
             [of("body.w"), of("last.w")]
         };
-        // A first step of Adam is as long as the learning rate.
+        // The first step of Adam is as long as the learning rate.
         let near = |got: [f32; 2], due: [f32; 2]| got.iter().zip(due).all(|(g, d)| (g - d).abs() < 1e-4);
         assert!(near(step(1.0), [1.75, 2.0]));
         assert_eq!(step(1.0)[1], 2.0);
@@ -345,6 +347,6 @@ mod tests {
         let mut t = Tape::new();
         let w = t.state("body.w", Type::f32([1])).unwrap();
         let e = adam.minimize_within(&mut t, w, &names[..1], unknown).unwrap_err();
-        assert!(e.to_string().contains("nothing of it is trained"), "{e}");
+        assert!(e.to_string().contains("it has no trained parameter"), "{e}");
     }
 }

@@ -1,9 +1,10 @@
 //! Position embeddings of a vision transformer, resized from one number of patches to another as timm's
-//! `resample_abs_pos_embed` does: bicubic with antialiasing (Keys' kernel with a = −1/2), the class token's apart.
+//! `resample_abs_pos_embed` does: bicubic with antialiasing (Keys' kernel with a = −1/2). The class token's embedding
+//! is not resized.
 
-/// The embeddings `values` of `from` tokens of `width` numbers for `to` tokens. The patches of both are a square, with or
-/// without a class token before them; where only the new ones have one, its embedding is 0, as timm's `no_embed_class`
-/// means. None where the tokens are no such square.
+/// Resizes `values`, the embeddings of `from` tokens of length `width`, to `to` tokens. The patches of both are a
+/// square, with or without a class token before them. If only the new tokens have a class token, its embedding is 0, as
+/// with timm's `no_embed_class`. `None` if the tokens are no such square.
 pub(super) fn resized(values: &[f32], width: usize, from: usize, to: usize) -> Option<Vec<f32>> {
     let ((from_class, from_side), (to_class, to_side)) = (square(from)?, square(to)?);
     if from_class > to_class || values.len() != from * width {
@@ -14,13 +15,13 @@ pub(super) fn resized(values: &[f32], width: usize, from: usize, to: usize) -> O
     let across: Vec<f64> = patches.chunks_exact(from_side * width).flat_map(|row| along(row, width, &taps)).collect();
     let mut out = vec![0.0; (to_class - from_class) * width];
     out.extend_from_slice(class);
-    // Down: a row of patches is one long token.
+    // The columns: a row of patches counts as one long token.
     let row: Vec<f32> = across.iter().map(|v| *v as f32).collect();
     out.extend(along(&row, to_side * width, &taps).into_iter().map(|v| v as f32));
     Some(out)
 }
 
-/// (class tokens, patches of a side).
+/// (number of class tokens, patches on a side).
 fn square(tokens: usize) -> Option<(usize, usize)> {
     let side = |n: usize| Some(n.isqrt()).filter(|s| *s > 0 && s * s == n);
     match (tokens.checked_sub(1).and_then(side), side(tokens)) {
@@ -30,7 +31,7 @@ fn square(tokens: usize) -> Option<(usize, usize)> {
     }
 }
 
-/// Tokens of `width` numbers in a row, resized.
+/// Resizes a row of tokens of length `width`.
 fn along(row: &[f32], width: usize, taps: &[(usize, Vec<f64>)]) -> Vec<f64> {
     let mut out = vec![0.0; taps.len() * width];
     for (out, (first, weights)) in out.chunks_exact_mut(width).zip(taps) {
@@ -41,8 +42,8 @@ fn along(row: &[f32], width: usize, taps: &[(usize, Vec<f64>)]) -> Vec<f64> {
     out
 }
 
-/// For each of `to` places the first of `from` that counts and the weights from there on, as PyTorch's antialiased
-/// `interpolate` has them: shrinking, the kernel is as much wider.
+/// For each of `to` places: the first of `from` places that counts, and the weights from there on, as in PyTorch's
+/// antialiased `interpolate`. To shrink, the kernel is wider by the factor of the sizes.
 fn taps(from: usize, to: usize) -> Vec<(usize, Vec<f64>)> {
     let scale = from as f64 / to as f64;
     let wide = scale.max(1.0);

@@ -1,23 +1,23 @@
-//! What stands before the names of a model in a file of weights, such as `module.` or `state_dict.backbone.`.
+//! The prefix of a model's names in a file of weights, such as `module.` or `state_dict.backbone.`.
 
 use crate::tape::Type;
 use std::collections::HashSet;
 
-/// Other names of a tensor: timm's of DINOv2's registers.
+/// Other names of a tensor: timm's name of DINOv2's registers.
 const ALIASES: [(&str, &str); 1] = [("register_tokens", "reg_token")];
 
-/// What a file may call the tensor `name`: that, or another name of it.
+/// The names that a file may use for the tensor `name`: `name` itself, or an alias.
 pub(super) fn called(name: &str) -> impl Iterator<Item = &str> {
     let others = ALIASES.iter().filter(move |alias| alias.0 == name).map(|alias| alias.1);
     std::iter::once(name).chain(others)
 }
 
-/// What stands before the names of a model.
+/// The prefix of the model that is taken.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Own {
     pub prefix: String,
-    /// What stands before further models of the same names, in ascending order; none is within another. A file with such
-    /// has the first one without a prefix, and that one is taken.
+    /// Prefixes of further models with the same names, in ascending order; none lies within another. They are filled if
+    /// one model has no prefix. That model is taken.
     pub others: Vec<String>,
 }
 
@@ -26,23 +26,24 @@ impl Own {
         Own { prefix, others: Vec::new() }
     }
 
-    /// Says which model is taken of a file that holds several.
+    /// A sentence that says which model is taken, if the file holds several.
     pub fn told(&self) -> Option<String> {
         let (first, count) = (self.others.first()?, self.others.len());
         let taken = "the model whose names have no prefix is taken";
         Some(format!("{taken}; further models left out: {count}, such as under {first}"))
     }
 
-    /// Whether the tensor `name` is one of the model that is taken.
+    /// Whether the tensor `name` belongs to the model that is taken.
     pub fn holds(&self, name: &str) -> bool {
-        // The prefix of `name` is the last that is not above it, since none is within another.
+        // Only the last prefix that is not above `name` can be its prefix, since no prefix lies within another.
         let other = self.others[..self.others.partition_point(|other| other.as_str() <= name)].last();
         name.starts_with(&self.prefix) && !other.is_some_and(|other| name.starts_with(other.as_str()))
     }
 }
 
-/// What stands before the model's names in the file: under it every wanted tensor is there. Where none is so, the longest
-/// that all names share, so that a complaint speaks of the rest.
+/// The model's prefix in the file: with it, every wanted tensor is there. If no prefix is so, the longest prefix that
+/// all names share, so that the error that follows speaks of the rest of the names. It is an error if several prefixes
+/// are so and none is empty.
 pub(super) fn own_prefix<N: AsRef<str>>(names: &[N], wanted: &[(String, Type)]) -> Result<Own, String> {
     let known: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
     let Some((first, _)) = wanted.first() else { return Ok(Own::default()) };
@@ -68,7 +69,7 @@ pub(super) fn own_prefix<N: AsRef<str>>(names: &[N], wanted: &[(String, Type)]) 
     }
 }
 
-/// Those of the prefixes, in ascending order, that are within none of the others.
+/// The given prefixes, in ascending order, without those that lie within another.
 fn outermost(prefixes: &[&str]) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for prefix in prefixes {
@@ -109,7 +110,8 @@ mod tests {
             [&nested[..], &["module.encoder_k.conv1.weight", "module.encoder_k.layer1.0.conv1.weight"]].concat();
         let why = own(&twice).unwrap_err();
         assert!(why.contains("module.encoder_k. and module.encoder_q."), "{why}");
-        // Of another model, what all names share is taken off, so that the complaint speaks of the rest.
+        // If the file holds another model, the prefix that all names share is taken off, so that the error speaks of
+        // the rest.
         assert_eq!(own(&["module.a.x", "module.a.y", "module.b"]).unwrap(), "module.");
         assert_eq!(own(&["a", "module.b"]).unwrap(), "");
     }

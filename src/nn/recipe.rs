@@ -1,32 +1,32 @@
-//! How a random view of an image is made: plain data, which a config holds and the data floor carries out.
+//! How a random view of an image is made. This is plain data: a config holds it, and the data floor carries it out.
 
 use crate::base::range::{Mistake, mistake, range, share};
 use serde::{Deserialize, Serialize};
 
-/// `[augmentation]`: the strengths of a view, in the order they are applied. Sizes are shares of the image, probabilities
-/// from 0 to 1, sigma in pixels of the view.
+/// `[augmentation]`: the strengths of the changes, in the order in which they are applied. Sizes are shares of the
+/// image, probabilities are from 0 to 1, sigma is in pixels of the view.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// Whether a view is the whole image as it is, resized and normalized alone: all other keys then count for nothing.
+    /// Whether a view is the whole image, only resized and normalized. Then all other keys have no effect.
     pub off: bool,
     /// Area of the crop as a share of the image: smallest, largest.
     pub crop_scale: [f64; 2],
-    /// Width over height of the crop: smallest, largest.
+    /// Width of the crop over its height: smallest, largest.
     pub crop_ratio: [f64; 2],
-    /// Of a mirror image.
+    /// Probability of mirroring left and right.
     pub flip_probability: f64,
-    /// Of changing the colours.
+    /// Probability of changing the colours.
     pub jitter_probability: f64,
-    /// Strength for brightness, contrast, saturation, hue.
+    /// Strength of the change of brightness, contrast, saturation and hue.
     pub jitter: [f64; 4],
-    /// Of losing the colours.
+    /// Probability of turning to grey.
     pub grayscale_probability: f64,
-    /// Of a Gaussian blur.
+    /// Probability of a Gaussian blur.
     pub blur_probability: f64,
-    /// Standard deviation in pixels: smallest, largest.
+    /// Standard deviation of the blur in pixels: smallest, largest.
     pub blur_sigma: [f64; 2],
-    /// Of turning bright values round: 1 − x for x of ½ or more.
+    /// Probability of inverting bright values: 1 − x for x of ½ or more.
     pub solarize_probability: f64,
 }
 
@@ -45,7 +45,7 @@ impl Recipe {
         solarize_probability: 0.0,
     };
 
-    /// The first value that is out of its range, by its key.
+    /// An error with the first value that is out of its range, and its key.
     pub fn check(&self) -> Result<(), Mistake> {
         range("crop_scale", self.crop_scale, 1.0)?;
         range("crop_ratio", self.crop_ratio, 100.0)?;

@@ -1,5 +1,5 @@
-//! What a method records a step through: the tape, the parameters, the backbone and the images. It knows which player a
-//! parameter belongs to, so that a step of one player does not train the others.
+//! What a method records a step through: the tape, the parameters, the backbone and the images. The recorder knows
+//! which player each parameter belongs to, so a turn of one player does not train the others.
 
 use super::backbone::Backbone;
 use super::batch_norm::Mode;
@@ -10,9 +10,10 @@ use crate::base::{Error, Result};
 use crate::tape::record::Scalar;
 use crate::tape::{Tape, Type, Var};
 
-/// Makes views of a step's images. The floor that knows images implements it.
+/// Makes views of a step's images. The data floor implements it.
 pub trait Views {
-    /// View `i` of the images at `indices` u32 [B], made by `recipe`: f32 [B, C, H, W]. Different `i` are independent draws.
+    /// View `i` of the images at `indices` u32 [B], made by `recipe`: f32 [B, C, H, W]. Different `i` are independent
+    /// random draws.
     fn view(&self, t: &mut Tape, indices: Var, i: u32, recipe: &Recipe) -> Result<Var>;
 }
 
@@ -60,17 +61,17 @@ pub struct Recorder<'a> {
     pub t: &'a mut Tape,
     /// The parameters so far, those of earlier turns included.
     pub params: &'a mut Params,
-    /// The network that the study asks about.
+    /// The network that the study is about.
     pub backbone: &'a dyn Backbone,
     /// How the config makes views.
     pub recipe: &'a Recipe,
-    /// Images of the step, or of a micro-batch; see [`Recorder::whole_batch`].
+    /// Images of the step, or of a micro-batch. See [`Recorder::whole_batch`].
     pub batch: usize,
-    /// Which images, u32 [batch].
+    /// Places of the images in the dataset, u32 [batch].
     pub indices: Var,
-    /// Who makes their views.
+    /// Makes the views.
     pub views: &'a dyn Views,
-    /// The statistics that batch norm takes.
+    /// The statistics that batch norm uses.
     pub mode: Mode,
 }
 
@@ -86,26 +87,27 @@ impl Recorder<'_> {
         self.t.input(name, ty)
     }
 
-    /// The features of images by the backbone of the current player: x [N, C, H, W] gives [N, features].
+    /// The features of images, made by the current player's backbone: x f32 [N, C, H, W] gives [N, features].
     pub fn features(&mut self, x: Var) -> Result<Var> {
         let prefix = self.named("backbone.");
         self.backbone.forward(self.t, self.params, &prefix, x, self.mode)
     }
 
-    /// The tokens of images by the backbone of the current player, [N, T, features], or those alone that `rows` name; see
-    /// [`Backbone::tokens`].
+    /// The tokens of images, made by the current player's backbone, [N, T, features]. With `rows`, only the tokens that
+    /// `rows` picks. See [`Backbone::tokens`].
     pub fn tokens(&mut self, x: Var, rows: Option<Var>) -> Result<Var> {
         let prefix = self.named("backbone.");
         self.backbone.tokens(self.t, self.params, &prefix, x, rows)
     }
 
-    /// Records `f` on several views of the images, [batch, ..] each, one after the other in one batch, while batch norm sees
-    /// each view alone: the values of a pass for each view, at the cost of one. Gives what `f` gives, of [views · batch, ..].
+    /// Records `f` on several views of the images, each [batch, ..], joined one after the other in one batch. Batch
+    /// norm gives each view its own statistics. The values are those of one pass for each view, at the cost of one
+    /// pass. Returns what `f` returns, of [views · batch, ..]. It is an error outside [`Mode::Train`].
     pub fn together<T>(&mut self, views: &[Var], f: impl FnOnce(&mut Self, Var) -> Result<T>) -> Result<T> {
         if self.mode != Mode::Train {
             let mode = self.mode;
             return Err(Error::Failed(format!(
-                "views pass a network together where it takes each view's statistics, in Mode::Train; the mode is {mode:?}"
+                "views pass a network together only in Mode::Train, where batch norm can see each view; the mode is {mode:?}"
             )));
         }
         let x = self.t.layer("views", |t| t.concat(views, 0))?;
@@ -115,15 +117,17 @@ impl Recorder<'_> {
         y
     }
 
-    /// Rows [batch, D] of view `i` in `y` [views · batch, D].
+    /// The rows [batch, D] of view `i` in `y` [views · batch, D].
     pub fn of_view(&mut self, y: Var, i: usize) -> Result<Var> {
         self.t.slice(y, 0, i * self.batch, self.batch)
     }
 
-    /// Values that the loss is over, of all images of the step: [k · images, ..] each, view v of image i in row v · images + i.
-    /// What is recorded before sees the images of a micro-batch where a step has them, what is recorded behind it sees the
-    /// whole batch, and so does [`Recorder::batch`]. Every trained layer stands before it. Values are f32. It is called once, at
-    /// the place where the loss begins to compare images; a loss that is a mean over images takes
+    /// Turns values of a micro-batch into values of all images of the step: f32 [k · images, ..] each, with view v of
+    /// image i in row v · images + i. What is recorded before this call sees a micro-batch if the step has them. What
+    /// is recorded after it sees the whole batch, and [`Recorder::batch`] is the whole batch's size. Every trained
+    /// layer must be recorded before it. Call it once, at the place where the loss begins to compare images. A loss
+    /// that is a mean over images takes [`Recorder::mean_over_images`] instead. In a step that is recorded whole it
+    /// changes nothing.
     /// [`Recorder::mean_over_images`]. Of a step that is recorded whole, it is nothing.
     pub fn whole_batch<const N: usize>(&mut self, values: [Var; N]) -> Result<[Var; N]> {
         let Some(micro) = &mut self.params.micro else { return Ok(values) };
@@ -132,8 +136,8 @@ impl Recorder<'_> {
         all.try_into().map_err(|_| Error::Failed("a value of the whole batch is missing".into()))
     }
 
-    /// A loss each of whose numbers is a mean over images: of all images of the step, where what was recorded before sees
-    /// a micro-batch. It ends a recording. Of a step that is recorded whole, it is the same loss.
+    /// Turns a loss whose numbers are means over a micro-batch into means over all images of the step. It is the last
+    /// call of a recording. In a step that is recorded whole it changes nothing.
     pub fn mean_over_images(&mut self, loss: impl Into<Loss>) -> Result<Loss> {
         let mut loss = loss.into();
         let Some(micro) = &mut self.params.micro else { return Ok(loss) };
@@ -144,14 +148,14 @@ impl Recorder<'_> {
         Ok(loss)
     }
 
-    /// A head of the current player on x [N, D]; the parameters of layer i are named `<name>.i.*`.
+    /// A head of the current player on x f32 [N, D]. The parameters of layer i are named `<name>.i.*`.
     pub fn head(&mut self, name: &str, x: Var, layers: &[Layer]) -> Result<Var> {
         let prefix = self.named(&format!("{name}."));
         sequential(self.t, self.params, &prefix, x, layers, self.mode)
     }
 
-    /// Moves each trained parameter of `player` towards the one that it began as a copy of, as that one is after the update:
-    /// keep · mine + (1 − keep) · theirs. For a method's `after_update`.
+    /// Moves each trained parameter of `player` towards the parameter that it began as a copy of, after that one's
+    /// update: keep · mine + (1 − keep) · theirs. A method calls it in `after_update`.
     pub fn follow(&mut self, player: &'static str, keep: Scalar) -> Result<()> {
         let theirs = self.params.list().iter().filter(|p| p.player == player && p.trained);
         let pairs: Vec<_> = theirs.filter_map(|p| Some((p.name.clone(), p.copy_of.clone()?, p.ty))).collect();
@@ -162,19 +166,20 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// The logits of features by the classifier of the current player: [N, features] gives [N, classes].
+    /// The logits of features, made by the current player's classifier: [N, features] gives [N, classes].
     pub fn logits(&mut self, features: Var, classes: usize) -> Result<Var> {
         let prefix = self.named("backbone.");
         self.backbone.classify(self.t, self.params, &prefix, features, classes)
     }
 
-    /// The name of a parameter, or a prefix of some, of the current player: `projection.` or `teacher.projection.`.
+    /// The current player's name of a parameter, or of a prefix: `projection.` or `teacher.projection.`.
     pub fn named(&self, name: &str) -> String {
         self.params.named_by_player(name)
     }
 
-    /// Records `f` as `player`: what it names is the player's, and a turn trains it only where it says so. First values are
-    /// its own; with `copy_of` they are copies of another player's, whose parameters are recorded before it.
+    /// Records `f` as `player`. The parameters that `f` names belong to the player, and only a turn that trains the
+    /// player trains them. With `copy_of` their initial values are copies of that player's, whose parameters must be
+    /// recorded before.
     pub fn player<T>(
         &mut self,
         player: &'static str,
@@ -188,29 +193,33 @@ impl Recorder<'_> {
     }
 }
 
-/// What a turn of a step moves: one for most methods, discriminator and generator for adversarial ones.
+/// What one turn of a step trains. Most methods have one turn; an adversarial method has one for the discriminator and
+/// one for the generator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// Names its optimizer, step count, guard, rate and terms; empty where there is one turn.
+    /// The turn's name, which its optimizer, step count, guard, learning rate and terms carry. It is empty if there is
+    /// one turn.
     pub name: &'static str,
-    /// How often it is taken in a step, on the same images and the same views each time; the scalar `repeat`, from 0, tells
-    /// the times apart for draws of the method's own.
+    /// How often the turn is taken in a step, each time on the same images and views. The scalar `repeat` counts the
+    /// times from 0, so that a method's own random draws can differ.
     pub repeats: usize,
-    /// The players whose parameters it trains; all others are frozen in it. The player without a name is "".
+    /// The players whose parameters the turn trains. All other parameters are frozen in it. The player without a name
+    /// is "".
     pub trains: &'static [&'static str],
 }
 
 impl Turn {
-    /// The one turn of most methods.
+    /// The turn of a method that has only one.
     pub const ONLY: Turn = Turn { name: "", repeats: 1, trains: &[""] };
 }
 
-/// What a turn minimizes, and what it is made of.
+/// What a turn minimizes, and its terms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
     /// What the optimizer minimizes, f32 [1].
     pub total: Var,
-    /// Its terms by name, each f32 [1]: they are recorded each epoch. At most four, of a learner two.
+    /// The loss's terms by name, each f32 [1]. They are recorded each epoch. A method has at most four, a learner at
+    /// most two.
     pub terms: Vec<(&'static str, Var)>,
 }
 
@@ -220,27 +229,28 @@ impl From<Var> for Loss {
     }
 }
 
-/// Where a stage stands: what moving numbers depend on.
+/// Where a stage stands. Numbers that change during a run depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The stage's seed.
     pub seed: u64,
-    /// Whole epochs done.
+    /// Epochs that are done.
     pub epoch: usize,
     /// Epochs in all.
     pub epochs: usize,
-    /// Steps done of this epoch.
+    /// Steps of this epoch that are done.
     pub step: usize,
-    /// Steps of an epoch.
+    /// Steps in an epoch.
     pub steps: usize,
-    /// How often this turn was taken in this step.
+    /// How often this turn was taken before in this step.
     pub repeat: usize,
-    /// Images of the step before these; 0 but in micro-batches. What is drawn for these follows what was drawn for those.
+    /// In micro-batches: how many images of the step come before these; otherwise 0. Random draws for these images
+    /// follow the draws for those before.
     pub before: usize,
 }
 
 impl Progress {
-    /// The share of all steps that is done: 0 at the first.
+    /// The share of all steps that is done, from 0.
     pub fn share(&self) -> f64 {
         (self.epoch * self.steps + self.step) as f64 / (self.epochs * self.steps).max(1) as f64
     }

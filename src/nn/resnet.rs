@@ -1,10 +1,11 @@
-//! ResNet-18, ResNet-34 and ResNet-50 (He et al. 2015, arXiv 1512.03385, table 1) with torchvision's parameter names and shapes.
+//! ResNet-18, ResNet-34 and ResNet-50 (He et al. 2015, arXiv 1512.03385, table 1) with torchvision's parameter names
+//! and shapes.
 //!
-//! Stem `7x7`: 7×7 convolution of stride 2, then 3×3 max pooling of stride 2 (ImageNet). Stem `3x3`: one 3×3 convolution
-//! of stride 1 and no pooling, for images of about 32 pixels. Then four stages of blocks: a basic block is
-//! conv3x3–bn–relu–conv3x3–bn, a bottleneck conv1x1–bn–relu–conv3x3–bn–relu–conv1x1–bn with four times the channels at its end;
-//! plus its input (through a 1×1 convolution where shapes differ), then relu. The stride of a bottleneck is that of its 3×3
-//! convolution, as in torchvision.
+//! Stem `7x7`: 7×7 convolution of stride 2, then 3×3 max pooling of stride 2 (ImageNet). Stem `3x3`: one 3×3
+//! convolution of stride 1 and no pooling, for images of about 32 pixels. Then follow four stages of blocks. A basic
+//! block is conv3x3–bn–relu–conv3x3–bn. A bottleneck is conv1x1–bn–relu–conv3x3–bn–relu–conv1x1–bn, with four times the
+//! channels at its end. The block's input is added (through a 1×1 convolution if shapes differ), then comes relu. In a
+//! bottleneck the 3×3 convolution has the stride, as in torchvision.
 
 use super::backbone::Backbone;
 use super::batch_norm::{Mode, batch_norm};
@@ -23,7 +24,7 @@ pub enum Stem {
     /// One 3×3 convolution.
     #[serde(rename = "3x3")]
     Small,
-    /// 7×7 of stride 2 and max pooling.
+    /// A 7×7 convolution of stride 2 and max pooling.
     #[serde(rename = "7x7")]
     Large,
 }
@@ -37,19 +38,19 @@ impl fmt::Display for Stem {
     }
 }
 
-/// How many layers, and of which blocks.
+/// How many layers, and which kind of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// 18: two basic blocks a stage.
+    /// 18 layers: two basic blocks in each stage.
     Eighteen,
-    /// 34: three, four, six and three basic blocks.
+    /// 34 layers: three, four, six and three basic blocks.
     ThirtyFour,
-    /// 50: three, four, six and three bottlenecks.
+    /// 50 layers: three, four, six and three bottlenecks.
     Fifty,
 }
 
 impl Depth {
-    /// Every one.
+    /// Every depth.
     pub const ALL: [Depth; 3] = [Depth::Eighteen, Depth::ThirtyFour, Depth::Fifty];
 
     /// Blocks of each stage.
@@ -60,7 +61,7 @@ impl Depth {
         }
     }
 
-    /// Channels behind a block, over those of its 3×3 convolutions.
+    /// Channels after a block, as a multiple of the channels of its 3×3 convolutions.
     pub const fn expansion(self) -> usize {
         match self {
             Depth::Eighteen | Depth::ThirtyFour => 1,
@@ -76,13 +77,13 @@ pub struct ResNet {
     pub depth: Depth,
     /// The first layers.
     pub stem: Stem,
-    /// Times 64, 128, 256, 512 channels, rounded, at least 1.
+    /// The numbers of channels as a multiple of 64, 128, 256, 512. The products are rounded, and are at least 1.
     pub width: f64,
     /// Channels of the input.
     pub in_channels: usize,
 }
 
-/// A recording in progress: where parameters are named and how batch norm behaves.
+/// A recording in progress: the prefix of parameter names, and what batch norm does.
 struct Layers<'a> {
     t: &'a mut Tape,
     params: &'a mut Params,
@@ -127,7 +128,7 @@ impl Backbone for ResNet {
         self.channels()[3] * self.depth.expansion()
     }
 
-    /// Up to the global average.
+    /// Ends with the global average.
     fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, mode: Mode) -> Result<Var> {
         let channels = self.channels();
         let c = t.shape(x).nchw("resnet", "x")?[1];
@@ -179,7 +180,7 @@ impl Layers<'_> {
     fn block(&mut self, x: Var, name: &str, (depth, width): (Depth, usize), stride: u32) -> Result<Var> {
         let part = |p: &str| format!("{name}.{p}");
         let (c, out) = (self.t.shape(x).dim(1), width * depth.expansion());
-        // Each convolution: its channels, its window and how it moves.
+        // Each convolution: its channels, its window, its stride and padding.
         let layers = match depth {
             Depth::Eighteen | Depth::ThirtyFour => {
                 vec![(width, 3, Conv2d::new(stride, 1)), (width, 3, Conv2d::new(1, 1))]

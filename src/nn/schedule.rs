@@ -1,22 +1,22 @@
-//! Learning rates over a run: linear warm-up, then cosine (Loshchilov and Hutter 2017, arXiv 1608.03983), constant or steps.
-//! Pure functions of the step.
+//! Learning rates over a run: a linear warm-up, then a cosine (Loshchilov and Hutter 2017, arXiv 1608.03983), a
+//! constant, or steps. These are pure functions of the step.
 
 use serde::{Deserialize, Serialize};
 
-/// What follows the warm-up.
+/// How the learning rate changes after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decay {
-    /// Half a cosine, down to zero or to a floor.
+    /// Falls as half a cosine, to zero or to a floor.
     Cosine,
-    /// The same rate to the end.
+    /// Stays the same to the end.
     Constant,
-    /// Multiplied at some epochs: torch.optim.lr_scheduler.MultiStepLR.
+    /// Is multiplied by a factor at some epochs: torch.optim.lr_scheduler.MultiStepLR.
     Step,
 }
 
-/// The learning rate of `step` (0-based) of `steps`, of which `warmup` rise linearly; the last warm-up step has `lr`. A cosine
-/// falls to `floor` times `lr`. What falls by steps knows epochs, see [`step_rate`].
+/// The learning rate of `step` (from 0) of `steps` steps. It rises linearly in the first `warmup` steps, and the last
+/// of them has `lr`. A cosine then falls to `floor` times `lr`. `Decay::Step` stays at `lr` here; see [`step_rate`].
 pub fn learning_rate(lr: f64, step: usize, steps: usize, warmup: usize, decay: Decay, floor: f64) -> f64 {
     if step < warmup {
         return lr * (step + 1) as f64 / warmup as f64;
@@ -31,7 +31,7 @@ pub fn learning_rate(lr: f64, step: usize, steps: usize, warmup: usize, decay: D
     }
 }
 
-/// The learning rate of `epoch` (0-based): `lr` times `gamma` for each of `milestones` that is not after it.
+/// The learning rate of `epoch` (from 0): `lr` times `gamma` for each of `milestones` that is at most `epoch`.
 pub fn step_rate(lr: f64, epoch: usize, milestones: &[usize], gamma: f64) -> f64 {
     lr * gamma.powi(milestones.iter().filter(|&&m| m <= epoch).count() as i32)
 }

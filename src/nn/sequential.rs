@@ -1,16 +1,16 @@
-//! A head as a list of layers, with the names of PyTorch's `Sequential`: what methods put behind a backbone.
+//! A head as a list of layers, with the names of PyTorch's `Sequential`. Methods put heads after a backbone.
 
 use super::batch_norm::{Mode, batch_norm, plain_batch_norm};
 use super::init::{Init, Params};
 use crate::base::Result;
 use crate::tape::{Tape, Var};
 
-/// One layer of vectors [N, D].
+/// One layer. It takes vectors f32 [N, D].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
     /// `Linear(D, K)`.
     Linear(usize),
-    /// `Linear(D, K, bias=False)`: what batch norm follows needs no bias.
+    /// `Linear(D, K, bias=False)`. A layer before batch norm needs no bias.
     Unbiased(usize),
     /// `BatchNorm1d(D)`.
     BatchNorm,
@@ -20,7 +20,8 @@ pub enum Layer {
     Relu,
 }
 
-/// x [N, D] through the layers; the parameters of layer i are named `<prefix>i.*`.
+/// x f32 [N, D] through the layers gives [N, K], K the width of the last linear layer. The parameters of layer i are
+/// named `<prefix>i.*`.
 pub fn sequential(
     t: &mut Tape,
     params: &mut Params,
@@ -43,7 +44,8 @@ pub fn sequential(
     Ok(y)
 }
 
-/// A linear layer with bias: x [N, D] gives [N, K]; weight [K, D] and bias [K] are named `<name>.weight` and `.bias`.
+/// A linear layer with bias: x f32 [N, D] gives [N, K]. Weight [K, D] and bias [K] are named `<name>.weight` and
+/// `<name>.bias`.
 pub fn linear(t: &mut Tape, params: &mut Params, name: &str, x: Var, k: usize) -> Result<Var> {
     product(t, params, name, x, (k, true))
 }

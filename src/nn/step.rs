@@ -1,4 +1,5 @@
-//! A plain supervised training step and a step of its evaluation, recorded whole: what benches time and the tuner tunes.
+//! A plain supervised training step, and a step of its evaluation, recorded whole. Benches time them, and the tuner
+//! tunes for them.
 
 use super::{Backbone, Mode, Params};
 use crate::base::rng::Rng;
@@ -7,39 +8,40 @@ use crate::device::Gpu;
 use crate::tape::{State, Tape, Type, Var};
 use std::sync::Arc;
 
-/// A step that can be recorded again and again, with what it reads: what is measured.
+/// A step to be measured: it can be recorded many times, and it holds all that it reads.
 pub struct MeasuredStep<'a> {
-    /// What it is, for people.
+    /// What it is, in words.
     pub name: String,
-    /// Images of a step.
+    /// Images in a step.
     pub images: usize,
     /// Records it.
     pub record: Box<dyn Fn() -> Result<(Tape, Params)> + 'a>,
-    /// State that must be there besides the parameters and what may begin as zeros, such as the images it picks from.
+    /// States that it needs besides the parameters and the states that may begin as zeros, for instance the images that
+    /// it picks from.
     pub state: State,
-    /// Its inputs.
+    /// Names and bytes of its inputs.
     pub inputs: Vec<(&'static str, Vec<u8>)>,
-    /// Its scalars.
+    /// Names and values of its scalars.
     pub scalars: Vec<(String, f32)>,
-    /// Whether it computes values again for its backward pass instead of keeping them.
+    /// Whether its backward pass computes values again instead of keeping them.
     pub recompute: bool,
 }
 
-/// A step on the cross-entropy of a network over a batch of square images.
+/// A training step of a network with cross-entropy on a batch of square images.
 #[derive(Clone, Debug)]
 pub struct TrainingStep {
-    /// The network, which says the optimizer too.
+    /// The network. It also decides the optimizer.
     pub model: Arc<dyn Backbone>,
-    /// Images of a step.
+    /// Images in a step.
     pub batch: usize,
-    /// Their side in pixels.
+    /// Side of the images in pixels.
     pub size: usize,
-    /// Classes.
+    /// Number of classes.
     pub classes: usize,
 }
 
 impl TrainingStep {
-    /// Refuses images that no buffer of `gpu` holds, before any is drawn.
+    /// It is an error if no buffer of `gpu` can hold the images. Call it before any image is drawn.
     pub fn expect_bindable(&self, gpu: &Gpu) -> Result<()> {
         let dims = [self.batch, self.model.in_channels(), self.size, self.size].map(|d| d as u128);
         let (bytes, limit) = (dims.iter().fold(4u128, |n, d| n.saturating_mul(*d)), gpu.caps().binding_bytes);
@@ -53,7 +55,7 @@ impl TrainingStep {
         )))
     }
 
-    /// The step on random images and labels.
+    /// The step with random images and labels.
     pub fn measured(self) -> MeasuredStep<'static> {
         let mut rng = Rng::new(0, 0, 0);
         let pixels = self.batch * self.model.in_channels() * self.size * self.size;
@@ -77,7 +79,7 @@ impl TrainingStep {
         }
     }
 
-    /// Images [N, C, H, W] give logits [N, classes].
+    /// Images f32 [N, C, H, W] give logits [N, classes].
     fn logits(&self, t: &mut Tape, params: &mut Params, x: Var, mode: Mode) -> Result<Var> {
         let features = self.model.forward(t, params, "", x, mode)?;
         self.model.classify(t, params, "", features, self.classes)
@@ -87,8 +89,8 @@ impl TrainingStep {
         Type::f32([self.batch, self.model.in_channels(), self.size, self.size])
     }
 
-    /// The step over the inputs `images` f32 [batch, C, size, size], `labels` u32 [batch] and `weights` f32 [batch] and
-    /// the scalar `lr`; its output is `loss` f32 [1].
+    /// Records the step. Its inputs are `images` f32 [batch, C, size, size], `labels` u32 [batch] and `weights` f32
+    /// [batch]. Its scalar is `lr`. Its output is `loss` f32 [1].
     pub fn record(&self) -> Result<(Tape, Params)> {
         let (mut t, mut params) = (Tape::new(), Params::new());
         let x = t.input("images", self.images())?;
@@ -101,7 +103,8 @@ impl TrainingStep {
         Ok((t, params))
     }
 
-    /// A step of the evaluation over the input `images`; its output is `logits` f32 [batch, classes].
+    /// Records a step of the evaluation. Its input is `images` f32 [batch, C, size, size]. Its output is `logits` f32
+    /// [batch, classes].
     pub fn record_evaluation(&self) -> Result<(Tape, Params)> {
         let (mut t, mut params) = (Tape::new(), Params::new());
         let x = t.input("images", self.images())?;

@@ -1,4 +1,4 @@
-//! The tensors of a file of weights, whichever of the forms that are read it has, as views of its bytes.
+//! The tensors of a file of weights, in any of the formats that are read, as views of the file's bytes.
 
 use super::torch;
 use crate::base::{Error, Result};
@@ -11,28 +11,29 @@ use std::path::Path;
 /// A tensor that lies in the bytes of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View<'a> {
-    /// Its elements.
+    /// The type of its elements.
     pub dtype: Dtype,
-    /// Its axes.
+    /// Its shape.
     pub shape: Vec<usize>,
-    /// From its first element on.
+    /// The file's bytes from the tensor's first element on.
     data: &'a [u8],
-    /// Elements from one place of an axis to the next, where they do not lie in a row.
+    /// For each axis: the distance of neighbours in elements. `None` if the elements lie one after another in row-major
+    /// order.
     strides: Option<Vec<usize>>,
 }
 
 impl<'a> View<'a> {
-    /// One whose elements lie in a row.
+    /// A tensor whose elements lie one after another in row-major order.
     pub(super) fn new(dtype: Dtype, shape: Vec<usize>, data: &'a [u8]) -> Self {
         View { dtype, shape, data, strides: None }
     }
 
-    /// One whose elements lie `strides` elements apart, all of them within `data`.
+    /// A tensor whose neighbours along each axis lie `strides` elements apart, all of them within `data`.
     pub(super) fn strided(dtype: Dtype, shape: Vec<usize>, data: &'a [u8], strides: Vec<usize>) -> Self {
         View { dtype, shape, data, strides: Some(strides) }
     }
 
-    /// Its elements in order, the last axis moving fastest.
+    /// The bytes of its elements in row-major order.
     pub fn bytes(&self) -> Cow<'a, [u8]> {
         let Some(strides) = &self.strides else { return Cow::Borrowed(self.data) };
         let (size, count) = (self.dtype.bitsize() / 8, self.shape.iter().product::<usize>());
@@ -51,7 +52,7 @@ impl<'a> View<'a> {
         Cow::Owned(out)
     }
 
-    /// The same as f32 bytes; none of whole numbers.
+    /// The bytes of its elements as f32, in row-major order. `None` if the elements are not F16, BF16, F32 or F64.
     pub fn f32_bytes(&self) -> Option<Cow<'a, [u8]>> {
         let bytes = self.bytes();
         let pairs =
@@ -67,7 +68,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// The first of these f32 bytes' values that no trained model has in the tensor `name`, in words; none where all are right.
+/// Names the first value among these f32 bytes that no trained model has in the tensor `name`: one that is not finite,
+/// or a negative variance. `None` if all are right.
 pub fn wrong_value(name: &str, bytes: &[u8]) -> Option<String> {
     let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
     let variance = name.ends_with("running_var");
@@ -76,8 +78,8 @@ pub fn wrong_value(name: &str, bytes: &[u8]) -> Option<String> {
     Some(format!("{name} holds {v} as its value {i}"))
 }
 
-/// The tensors of the file at `path`, which holds `bytes`, by name. Names in dicts within dicts of a PyTorch file are joined
-/// by dots.
+/// The tensors of the file at `path`, which holds `bytes`, by name. In a PyTorch file, names in dicts within dicts are
+/// joined by dots. It is an error (exit code 4) if the file cannot be read.
 pub fn tensors<'a>(path: &Path, bytes: &'a [u8]) -> Result<BTreeMap<String, View<'a>>> {
     if torch::is_zip(bytes) {
         return torch::tensors(bytes).map_err(|why| Error::Data(format!("{} {why}", path.display())));

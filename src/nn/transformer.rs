@@ -10,35 +10,36 @@ use crate::base::{Error, Result, Shape};
 use crate::kernels::unary::Approximate;
 use crate::tape::{Tape, Var};
 
-/// timm's, not PyTorch's default.
+/// The eps of layer norm in timm. PyTorch's default is 1e-5.
 const EPS: f32 = 1e-6;
-/// The hidden layer of a block's MLP, over the width.
+/// The width of the hidden layer of a block's MLP, as a multiple of the block's width.
 const MLP: usize = 4;
 
-/// A recording of layers in progress: where parameters are named and how they begin.
+/// A recording of layers in progress: the prefix of parameter names, and how parameters begin.
 pub struct Transformer<'a> {
     /// The tape.
     pub t: &'a mut Tape,
     /// The parameters so far.
     pub params: &'a mut Params,
-    /// What stands before each name.
+    /// The prefix of each name.
     pub prefix: &'a str,
-    /// Heads of attention; they divide the width of what passes the blocks.
+    /// Heads of attention. They must divide the width of the tokens.
     pub heads: usize,
-    /// Whether what a block adds is scaled channel by channel (Touvron et al. 2021, arXiv 2103.17239, equation 2), as in
-    /// DINOv2: `ls1.gamma` and `ls2.gamma`, from 1 on where they are not loaded.
+    /// Whether the output of each part of a block is scaled channel by channel (Touvron et al. 2021, arXiv 2103.17239,
+    /// equation 2), as in DINOv2. The factors are `ls1.gamma` and `ls2.gamma`; they begin at 1 if they are not loaded.
     pub layer_scale: bool,
-    /// How the weights of linear layers begin; their biases begin at 0.
+    /// The initial values of the weights of linear layers. Their biases begin at 0.
     pub init: Init,
 }
 
 impl Transformer<'_> {
-    /// Names a trained parameter and reads it.
+    /// Names a trained parameter under the prefix, and reads it.
     pub fn weight(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Var> {
         self.params.weight(self.t, &format!("{}{name}", self.prefix), shape, init)
     }
 
-    /// Records `depth` blocks, named `blocks.0` and so on: tokens z [N, T, D] give [N, T, D].
+    /// Records `depth` blocks, named `blocks.0` and so on: tokens z f32 [N, T, D] give [N, T, D]. It is an error if the
+    /// heads do not divide D.
     pub fn blocks(&mut self, z: Var, depth: usize) -> Result<Var> {
         let shape = self.t.shape(z);
         let &[n, tokens, width] = shape.dims() else {
@@ -71,7 +72,7 @@ impl Transformer<'_> {
         self.t.add(z, y)
     }
 
-    /// y [N·T, D] times one number a channel, where the network has layer scale.
+    /// y [N·T, D] times a factor for each channel, if the network has layer scale.
     fn scaled(&mut self, y: Var, name: &str) -> Result<Var> {
         if !self.layer_scale {
             return Ok(y);
@@ -84,7 +85,7 @@ impl Transformer<'_> {
         })
     }
 
-    /// z [N·T, D] to the sum of values that each token attends to, projected: [N·T, D].
+    /// Attention of z [N·T, D], then the projection: [N·T, D]. `n` and `tokens` are N and T.
     fn attention(&mut self, z: Var, [n, tokens]: [usize; 2], name: &str) -> Result<Var> {
         let (heads, width) = (self.heads, self.t.shape(z).dim(1));
         let qkv = self.linear(z, &format!("{name}.qkv"), 3 * width)?;
@@ -102,7 +103,7 @@ impl Transformer<'_> {
         self.linear(y, &format!("{name}.proj"), width)
     }
 
-    /// Layer norm of the rows of z [N, D].
+    /// Layer norm of each row of z f32 [N, D].
     pub fn norm(&mut self, z: Var, name: &str) -> Result<Var> {
         let [_, d] = self.t.shape(z).matrix("layer_norm", "x")?;
         let weight = self.weight(&format!("{name}.weight"), [d], Init::Ones)?;
@@ -110,7 +111,7 @@ impl Transformer<'_> {
         self.t.layer(name, |t| t.layer_norm(z, weight, bias, EPS))
     }
 
-    /// A linear layer on the rows of z [N, D]: [N, k].
+    /// A linear layer on each row of z f32 [N, D]: [N, k].
     pub fn linear(&mut self, z: Var, name: &str, k: usize) -> Result<Var> {
         let [_, d] = self.t.shape(z).matrix("linear", "x")?;
         let init = self.init;

@@ -1,12 +1,13 @@
-//! Vision transformers (Dosovitskiy et al. 2020, arXiv 2010.11929, equations 1 to 4) with timm's parameter names, shapes
-//! and first values:
+//! Vision transformers (Dosovitskiy et al. 2020, arXiv 2010.11929, equations 1 to 4) with timm's parameter names,
+//! shapes and initial values:
 //!
 //! ```text
 //! z = [class, patches · E] + position,        then the blocks of `transformer`,        then
 //! y = norm(z)[class]        or        y = fc_norm(mean of z's patches)
 //! ```
 //!
-//! The norm behind the class token sees that token alone, since it works row by row and nothing reads the others.
+//! The final norm with the class token sees only that token, because a norm works on each token and nothing reads the
+//! other tokens.
 
 use super::backbone::Backbone;
 use super::batch_norm::Mode;
@@ -20,19 +21,19 @@ use crate::tape::{Tape, Var};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What of the tokens an image's features are, by timm's names.
+/// Which tokens make the features of an image, by timm's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GlobalPool {
-    /// The class token behind `norm`.
+    /// The class token, after the norm `norm`.
     #[default]
     Token,
-    /// The mean of the patches' tokens, without the class token, behind `fc_norm`.
+    /// The mean of the patches' tokens, without the class token, after the norm `fc_norm`.
     Avg,
 }
 
 impl GlobalPool {
-    /// The name of the norm behind the blocks.
+    /// The name of the norm after the blocks.
     const fn norm(self) -> &'static str {
         match self {
             GlobalPool::Token => "norm",
@@ -50,30 +51,30 @@ impl fmt::Display for GlobalPool {
     }
 }
 
-/// A vision transformer for square or oblong images whose sides are whole patches.
+/// A vision transformer. The sides of an image must be whole patches; the image need not be square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vit {
-    /// Pixels of a patch's side.
+    /// Side of a patch in pixels.
     pub patch: usize,
     /// Length of a token.
     pub width: usize,
-    /// Blocks.
+    /// How many blocks it has.
     pub depth: usize,
-    /// Heads of attention; they divide the width.
+    /// Heads of attention. They must divide the width.
     pub heads: usize,
     /// Channels of the input.
     pub in_channels: usize,
-    /// Tokens behind the class token that stand for nothing of the image and have no position: DINOv2's registers (Darcet et
-    /// al. 2023, arXiv 2309.16588). Usually 0.
+    /// How many extra tokens follow the class token. They stand for no part of the image and have no position: DINOv2's
+    /// registers (Darcet et al. 2023, arXiv 2309.16588). Usually 0.
     pub registers: usize,
-    /// Whether what a block adds is scaled channel by channel (Touvron et al. 2021, arXiv 2103.17239, equation 2), as in
-    /// DINOv2: `ls1.gamma` and `ls2.gamma`, from 1 on where they are not loaded.
+    /// Whether the output of each part of a block is scaled channel by channel (Touvron et al. 2021, arXiv 2103.17239,
+    /// equation 2), as in DINOv2. The factors are `ls1.gamma` and `ls2.gamma`; they begin at 1 if they are not loaded.
     pub layer_scale: bool,
-    /// What the features are.
+    /// Which tokens make the features.
     pub global_pool: GlobalPool,
 }
 
-/// timm truncates at 100 σ, which no value reaches.
+/// timm cuts the distribution at ±2, which is 100 σ and which no value reaches, so none is cut here.
 const WEIGHT: Init = Init::Normal(0.02);
 
 impl Vit {
@@ -88,8 +89,8 @@ impl Vit {
         Vit { width: 384, heads: 6, ..Self::tiny(patch, in_channels) }
     }
 
-    /// Records the blocks: the tokens [N, T, width] before the final norm, or those at `rows` alone. An error where patches do
-    /// not divide the image or heads the width.
+    /// Records the blocks: x [N, C, H, W] gives the tokens [N, T, width] before the final norm, or only those that
+    /// `rows` picks. It is an error if patches do not divide the image, or heads the width.
     fn trunk(&self, r: &mut Transformer<'_>, x: Var, rows: Option<Var>) -> Result<Var> {
         let [n, c, h, w] = r.t.shape(x).nchw("vit", "x")?;
         let patch = self.patch;
@@ -106,7 +107,7 @@ impl Vit {
         if let Some(rows) = rows {
             let count = r.t.shape(rows).vector("vit", "rows")?;
             if count == 0 || !count.is_multiple_of(n) {
-                let what = format!("{count} rows of tokens are not as many of each of {n} images");
+                let what = format!("{count} rows of tokens are no multiple of {n} images; pick as many of each image");
                 return Err(Error::shape("vit", what));
             }
             z = r.t.layer("rows", |t| {
@@ -118,7 +119,8 @@ impl Vit {
         r.blocks(z, self.depth)
     }
 
-    /// Patches to tokens with the class token before them, their positions added, and registers between: [N, T, width].
+    /// Makes tokens of patches, with the class token first and positions added, then registers after the class token:
+    /// [N, T, width].
     fn embed(&self, r: &mut Transformer<'_>, x: Var, [n, patches]: [usize; 2]) -> Result<Var> {
         let Vit { patch, width: d, in_channels: c, registers, .. } = *self;
         let fan_in = c * patch * patch;
@@ -171,7 +173,7 @@ impl Backbone for Vit {
         Some(self.patch)
     }
 
-    /// Up to the class token or the mean. It has no batch norm: all modes are one.
+    /// Ends with the class token or the mean. It has no batch norm, so the mode has no effect.
     fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, _: Mode) -> Result<Var> {
         let mut r = self.layers(t, params, prefix);
         let z = self.trunk(&mut r, x, None)?;

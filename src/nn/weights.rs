@@ -1,6 +1,7 @@
-//! Weights that people bring: a backbone from this program, torchvision, timm or a self-supervised method, as safetensors or
-//! as PyTorch saves it. What keeps it from fitting in form alone (halves or doubles, a prefix of every name, another number
-//! of patches) is mended, and said; a file of another format is told by its first bytes.
+//! Weights that people bring: a backbone from this program, torchvision, timm or a self-supervised method, as
+//! safetensors or as PyTorch saves it. Some files differ from the model only in form: halves or doubles, a prefix
+//! before every name, another number of patches. Such a file is converted, and a note says so. A file of another format
+//! is recognized by its first bytes.
 
 use super::checkpoint;
 use super::foreign::foreign;
@@ -19,10 +20,10 @@ use std::path::Path;
 /// A tensor ready for the store: its name, type and bytes.
 type Converted = (String, Type, Vec<u8>);
 
-/// The classifier of a file, where it is asked for.
+/// Asks for the classifier of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Classifier<'a> {
-    /// The classes it must know, in the order that its rows shall have.
+    /// The classes that it must know, in the order that its rows get.
     pub classes: &'a [String],
     /// Length of the features it reads.
     pub features: usize,
@@ -32,7 +33,7 @@ fn unfit(path: &Path, why: impl std::fmt::Display) -> Error {
     Error::Data(format!("{} does not fit the model: {why}", path.display()))
 }
 
-/// Reads a file of weights; one of another format is named, with the way to convert it.
+/// Reads a file of weights. A file of another format is an error that names the format and says how to convert it.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut head = Vec::new();
     let file = std::fs::File::open(path).map_err(|e| Error::io(path, "read", e))?;
@@ -43,13 +44,17 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// Loads the backbone in a file (its path and bytes) under `prefix`, and its classifier where one is asked for. `wanted` lists (name without
-/// prefix, type). Returns what was done to make it fit, a line each. One that begins with "warning" may make other results
-/// than were meant, and is told even when quiet: another model of the file is left out, rows of a classifier are taken in
-/// their order, position embeddings are resized. Names without their prefix and numbers of another format make the same
-/// network, so these lines are not warnings. Tensors the model does not name are refused, except
-/// `num_batches_tracked` and what stands outside the prefix of the model's own or is of another model with the same names; so
-/// are missing ones, and values that are not finite.
+/// Loads the backbone in a file (its path and bytes) into `state` under `prefix`, and its classifier if one is asked
+/// for. `wanted` lists the model's tensors: names without prefix, and types.
+///
+/// Returns notes, a line each, on what was done to make the file fit. A note that begins with "warning" tells of
+/// something that may give other results than people meant, and is shown even when quiet: another model of the file is
+/// left out, rows of a classifier are taken in their order, position embeddings are resized. A prefix that is taken off
+/// and numbers that are converted give the same network, so these notes are no warnings.
+///
+/// It is an error if a tensor is missing, if a value is not finite, or if the file's model has a tensor that the wanted
+/// model does not name. `num_batches_tracked`, tensors outside the prefix and further models with the same names are
+/// left out without an error.
 pub fn load(
     (path, bytes): (&Path, &[u8]),
     gpu: &Gpu,
@@ -59,7 +64,7 @@ pub fn load(
     classifier: Option<Classifier<'_>>,
 ) -> Result<Vec<String>> {
     let file = tensors(path, bytes)?;
-    let about = checkpoint::read_metadata(path, bytes)?; // compares a checksum of ours
+    let about = checkpoint::read_metadata(path, bytes)?; // compares the checksum of a file of this program
     let names: Vec<&String> = file.keys().collect();
     let own = own_prefix(&names, wanted).map_err(|why| unfit(path, why))?;
     let mut loading = Loading { path, file: &file, own: &own, converted: Vec::new(), resized: None };
@@ -89,16 +94,16 @@ pub fn load(
     Ok(notes)
 }
 
-/// What a classifier is called: torchvision's name and timm's.
+/// The names of a classifier in torchvision and in timm.
 const HEADS: [&str; 2] = ["fc", "head"];
 
-/// Tensors of pretraining that no classifier reads: the token that stands for a hidden patch.
+/// A tensor of pretraining that no classifier reads: the token that stands for a hidden patch.
 const UNREAD: &str = "mask_token";
 
 /// The position embeddings of a transformer.
 const POSITIONS: &str = "pos_embed";
 
-/// Whether the file at `path`, which holds these bytes, has a classifier, whatever stands before its name.
+/// Whether the file at `path`, which holds `bytes`, has a classifier, whatever the prefix of its name.
 pub fn has_classifier((path, bytes): (&Path, &[u8])) -> Result<bool> {
     let ends = HEADS.map(|head| format!("{head}.weight"));
     let last =
@@ -106,28 +111,29 @@ pub fn has_classifier((path, bytes): (&Path, &[u8])) -> Result<bool> {
     Ok(tensors(path, bytes)?.keys().any(|name| ends.iter().any(|end| last(name, end))))
 }
 
-/// Class names of the classifier in a file of ours by its metadata; none where it does not say.
+/// The class names of the classifier in a file of this program, from its metadata. Empty if the file does not say.
 pub fn classes_of(about: &Map<String, Value>) -> Vec<String> {
     let names = about.get("classes").and_then(Value::as_array).into_iter().flatten();
     names.filter_map(|n| n.as_str().map(str::to_string)).collect()
 }
 
-/// The classifier that is kept.
+/// The classifier that is kept, and a note on it.
 struct Kept {
     note: String,
-    /// Whether the file names its classes. Rows in another order than the data's classes give wrong answers, not an error.
+    /// Whether the file names its classes. If not, rows may be in another order than the data's classes and give wrong
+    /// answers without an error.
     named: bool,
     tensors: Vec<Converted>,
 }
 
-/// A file whose names stand behind `own`.
+/// A file that is being loaded. The model's names have the prefix of `own`.
 struct Loading<'a> {
     path: &'a Path,
     file: &'a BTreeMap<String, View<'a>>,
     own: &'a Own,
-    /// (dtype, how many tensors of it) that became f32.
+    /// How many tensors were converted to f32, by their type.
     converted: Vec<(Dtype, usize)>,
-    /// What was done to the position embeddings.
+    /// A note if the position embeddings were resized.
     resized: Option<String>,
 }
 
@@ -136,12 +142,12 @@ impl<'a> Loading<'a> {
         self.file.get(&format!("{}{name}", self.own.prefix))
     }
 
-    /// The weight of the classifier, and what the classifier is called.
+    /// The name and the weight of the classifier, if there is one.
     fn head(&self) -> Option<(&'static str, &'a View<'a>)> {
         HEADS.iter().find_map(|head| Some((*head, self.view(&format!("{head}.weight"))?)))
     }
 
-    /// Refuses tensors among the model's that it does not have; says what stands outside.
+    /// Refuses tensors of the file's model that the wanted model does not have. Returns notes on what is left out.
     fn strangers(&self, names: &[impl AsRef<str>], wanted: &[(String, Type)]) -> Result<Vec<String>> {
         let (mut notes, prefix) = (Vec::new(), self.own.prefix.as_str());
         if !prefix.is_empty() {
@@ -167,7 +173,7 @@ impl<'a> Loading<'a> {
         Ok(notes)
     }
 
-    /// The values of a tensor as f32 bytes.
+    /// The values of a tensor as f32 bytes, converted or resized if need be.
     fn values(&mut self, name: &str, ty: Type) -> Result<Vec<u8>> {
         let full = format!("{}{name}", self.own.prefix);
         let Some(view) = called(name).find_map(|name| self.view(name)) else {
@@ -200,14 +206,14 @@ impl<'a> Loading<'a> {
         let Some((width, from, to)) = resize else { return Ok(bytes.into_owned()) };
         let all: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         let Some(new) = resized(&all, width, from, to) else {
-            return Err(other("position embeddings are resized between squares of patches alone"));
+            return Err(other("position embeddings are resized only between squares of patches"));
         };
         self.resized =
             Some(format!("its position embeddings are resized from {from} tokens to {to}, bicubic as timm does"));
         Ok(bytemuck::pod_collect_to_vec(&new))
     }
 
-    /// The classifier's tensors, its rows in the wished order, and what to say of them.
+    /// The classifier's tensors, with rows in the order that `wish` asks for, and a note.
     fn classifier(&mut self, wish: Classifier<'_>, known: &[String]) -> Result<Kept> {
         let Classifier { classes, features } = wish;
         let Some((head, view)) = self.head() else {
@@ -264,7 +270,7 @@ mod tests {
         values.iter().flat_map(|v| v.to_le_bytes()).collect()
     }
 
-    /// Reads `entries` as a file whose names stand behind `own`.
+    /// Reads `entries` as a file whose names have the prefix.
     fn loading<T>(entries: &[Entry], prefix: &str, f: impl FnOnce(Loading<'_>) -> T) -> T {
         let file = entries.iter().map(|(n, d, s, b)| (n.to_string(), View::new(*d, s.clone(), b))).collect();
         let own = Own { prefix: prefix.to_string(), ..Own::default() };
@@ -359,7 +365,7 @@ mod tests {
         assert!(said.unwrap().contains("resized from 17 tokens to 5, bicubic as timm does"));
         assert!(values(5, 5).1.is_none(), "nothing was done");
         let e = values(17, 7).0.unwrap_err().to_string();
-        assert!(e.contains("between squares of patches alone"), "{e}");
+        assert!(e.contains("only between squares of patches"), "{e}");
     }
 
     #[test]

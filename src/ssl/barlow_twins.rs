@@ -1,5 +1,5 @@
-//! Barlow Twins (Zbontar et al. 2021, arXiv 2103.03230): the cross-correlation of two views' projections is drawn towards the
-//! identity: L = Σ_i (1 − C_ii)² + λ Σ_i Σ_{j ≠ i} C_ij² (eq. 1).
+//! Barlow Twins (Zbontar et al. 2021, arXiv 2103.03230). The loss draws the cross-correlation C of two views'
+//! projections towards the identity: L = Σ_i (1 − C_ii)² + λ Σ_i Σ_{j ≠ i} C_ij² (eq. 1).
 
 use super::pair::Pair;
 use super::{Method, head_key};
@@ -12,7 +12,7 @@ use crate::tape::Type;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "barlow_twins",
     about: "Barlow Twins: two views whose features correlate one to one (Zbontar et al. 2021)",
@@ -24,11 +24,11 @@ pub const ENTRY: Entry<dyn Method> = Entry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BarlowTwins {
-    /// λ, what the elements off the diagonal weigh.
+    /// λ, the weight of the elements off the diagonal.
     pub lambda: f64,
     /// Width of each of the projection's three layers.
     pub projection_dim: usize,
-    /// What differs between the two views.
+    /// How the two views differ.
     pub views: Pair,
 }
 

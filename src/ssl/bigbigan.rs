@@ -1,20 +1,23 @@
-//! BigBiGAN (Donahue & Simonyan 2019, arXiv 1907.02544, section 2): an encoder E and a generator G against a discriminator of
-//! pairs. E is the backbone with a head that gives the mean μ and the deviation σ of a Gaussian, ẑ = μ + σ·ε; G makes x̂ of z drawn
-//! from N(0, I). Pairs (x, ẑ) have y = 1, pairs (x̂, z) y = −1. F sees the image, H the code and J the features of both; each gives
-//! a score, s_x, s_z and s_xz. With h(t) = max(0, 1 − t), means over the batch of
+//! BigBiGAN (Donahue & Simonyan 2019, arXiv 1907.02544, section 2): an encoder E and a generator G against a
+//! discriminator of pairs. E is the backbone with a head that gives the mean μ and the deviation σ of a Gaussian, and
+//! ẑ = μ + σ·ε. G makes x̂ of z drawn from N(0, I). Pairs (x, ẑ) have y = 1, pairs (x̂, z) have y = −1. The
+//! discriminator has three parts: F sees the image, H the code, and J the features of both. They give the scores s_x,
+//! s_z and s_xz. Two losses are minimised in turns, each a mean over the batch, with h(t) = max(0, 1 − t):
 //!
 //! - discriminators: h(y·s_x) + h(y·s_z) + h(y·s_xz)
 //! - encoder and generator: y·(s_x + s_z + s_xz)
 //!
-//! are minimised in turns, the first `discriminator_steps` times for each time of the second. The weights of G, F, H and J are
-//! divided by their spectral norms. A turn of encoder and generator takes the z, ε and dropout of the step's first turn.
+//! The first is minimised `discriminator_steps` times for each time of the second. The weights of G, F, H and J are
+//! divided by their spectral norms. The turn of encoder and generator uses the z, ε and dropout of the step's first
+//! turn.
 //!
-//! The networks are BigGAN's blocks. Their widths, and dropout in the head of E, in H and in J, are those of the code that the study's
-//! first author trained (github.com/Bidur-Khanal/BigBiGAN-PyTorch). That code departs from the paper, which holds here: its E has no
-//! σ, its losses are a third of these and its z is cut at one deviation. Its images lie in [0, 1], so its generator ends with a
-//! sigmoid. Images here are standardised, and their range differs between datasets. So nothing follows the generator's last
-//! convolution, and the discriminators teach it the range. Self-attention, which both have, is left out. The paper's learning rate
-//! of E is ten times the others'; here the players share one.
+//! The networks are BigGAN's blocks. Their widths, and the dropout in the head of E, in H and in J, are those of the
+//! code that the study's first author trained (github.com/Bidur-Khanal/BigBiGAN-PyTorch). Where that code departs from
+//! the paper, this file follows the paper: in that code E has no σ, the losses are a third of these, and z is cut at
+//! one deviation. That code's images lie in [0, 1], so its generator ends with a sigmoid. Images here are standardised,
+//! and their range differs between datasets. So nothing follows the generator's last convolution, and the
+//! discriminators teach it the range. Both the paper and the code have self-attention, which is left out here. In the
+//! paper the learning rate of E is ten times the others'; here all players have one learning rate.
 
 mod networks;
 
@@ -32,7 +35,7 @@ use networks::{Masks, Weights, dropped, generator, image_features, mlp, score, s
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "bigbigan",
     about: "BigBiGAN: an encoder and a generator against three discriminators (Donahue & Simonyan 2019)",
@@ -40,16 +43,16 @@ pub const ENTRY: Entry<dyn Method> = Entry {
     read: |from| read(from, |method: BigBiGan| Arc::new(method)),
 };
 
-/// The players beside the encoder, who has no name.
+/// The players besides the encoder, which has no name.
 const GENERATOR: &str = "generator";
 const DISCRIMINATORS: &str = "discriminators";
-/// Names of the scores, and of the terms of both losses.
+/// Names of the scores. The terms of both losses have the same names.
 const SCORES: [&str; 3] = ["s_x", "s_z", "s_xz"];
-/// The inputs: z, ε and what dropout multiplies with.
+/// The inputs: z, ε and the factors of dropout.
 const LATENT: &str = "latent";
 const NOISE: &str = "noise";
 const MASKS: &str = "dropout";
-/// The stream that they are drawn from.
+/// The random stream that z, ε and dropout are drawn from.
 const STREAM: u32 = 0x6269_6769; // "bigi"
 
 /// `[pretraining.bigbigan]`
@@ -58,15 +61,16 @@ const STREAM: u32 = 0x6269_6769; // "bigi"
 pub struct BigBiGan {
     /// Length of z.
     pub latent_dim: usize,
-    /// How often the discriminators are trained for each time that encoder and generator are.
+    /// How often the discriminators are trained for each time that the encoder and the generator are.
     pub discriminator_steps: usize,
-    /// The share of activations that is dropped in the blocks of the encoder's head, H and J.
+    /// The probability that an activation is dropped in the blocks of the encoder's head, of H and of J.
     pub dropout: f64,
     /// Widths of the residual blocks between the backbone and the code.
     pub encoder_dims: Vec<usize>,
-    /// Channels of the generator's blocks, each of which doubles the sides of its map; the first map has the first of them.
+    /// Channels of the generator's blocks. Each block doubles the sides of its map. The first map has the first number
+    /// of channels.
     pub generator_dims: Vec<usize>,
-    /// Channels of the blocks of F, each of which halves the sides.
+    /// Channels of the blocks of F. Each block halves the sides.
     pub image_discriminator_dims: Vec<usize>,
     /// Widths of the residual blocks of H.
     pub latent_discriminator_dims: Vec<usize>,
@@ -74,7 +78,7 @@ pub struct BigBiGan {
     pub joint_discriminator_dims: Vec<usize>,
 }
 
-/// Blocks of a network.
+/// The most blocks of a network.
 const BLOCKS: usize = 12;
 
 impl Checked for BigBiGan {
@@ -91,7 +95,7 @@ impl Checked for BigBiGan {
             }
             dims.iter().try_for_each(|&d| between(key, d, 1, 65_536))?;
         }
-        // A part of the code for the first map, and one for each block.
+        // The code is cut into a part for the first map and a part for each block.
         between("latent_dim", self.latent_dim, self.generator_dims.len() + 1, 65_536)?;
         between("discriminator_steps", self.discriminator_steps, 1, 100)?;
         if !(0.0..1.0).contains(&self.dropout) {
@@ -102,13 +106,14 @@ impl Checked for BigBiGan {
 }
 
 impl BigBiGan {
-    /// Numbers of the input of dropout for a step of `n` images, of which encoder, H and J take theirs in this order.
+    /// Length of the input of dropout for a step of `n` images. First come the encoder's numbers, then those of H and
+    /// J.
     fn dropped(&self, n: usize) -> usize {
         let [h, j] = [&self.latent_discriminator_dims, &self.joint_discriminator_dims].map(|d| dropped(d, 2 * n));
         if self.dropout == 0.0 { 0 } else { dropped(&self.encoder_dims, n) + h + j }
     }
 
-    /// A mistake where no doubling makes images of these sides.
+    /// It is an error if the generator's blocks cannot make images of these sides.
     fn expect_sides(&self, [height, width]: [usize; 2]) -> Result<(), Mistake> {
         let blocks = self.generator_dims.len();
         let step = 1 << blocks;
@@ -124,7 +129,7 @@ impl BigBiGan {
         mistake("generator_dims", what)
     }
 
-    /// ẑ of images x [N, C, H, W]: [N, latent].
+    /// ẑ of images x f32 [N, C, H, W]: [N, latent].
     fn encoded(&self, r: &mut Recorder<'_>, x: Var, masks: &mut Masks) -> Result<Var> {
         let features = r.features(x)?;
         let h = mlp(r, "encoder", features, (&self.encoder_dims, Weights::Plain), masks)?;
@@ -146,7 +151,8 @@ impl BigBiGan {
     }
 }
 
-/// What one score [2N, 1], of encoded pairs and then of generated ones, adds to the loss of a turn.
+/// What one score adds to the loss of a turn, f32 [1]. The score [2N, 1] holds the encoded pairs, then the generated
+/// pairs.
 fn term(r: &mut Recorder<'_>, name: &str, score: Var, for_discriminators: bool) -> Result<Var> {
     let n = r.batch;
     r.t.layer(name, |t| {
@@ -187,7 +193,7 @@ impl Method for BigBiGan {
         let encoded = self.encoded(r, x, masks)?;
         let z = r.input(LATENT, Type::f32([r.batch, self.latent_dim]))?;
         let generated = r.player(GENERATOR, None, |r| generator(r, z, image, &self.generator_dims))?;
-        // The discriminators have no batch norm: both kinds of pairs pass them together.
+        // The discriminators have no batch norm, so both kinds of pairs can pass them together.
         let pairs = (r.t.concat(&[x, generated], 0)?, r.t.concat(&[encoded, z], 0)?);
         let for_discriminators = turn.name == DISCRIMINATORS;
         let pairs = match for_discriminators {
@@ -224,7 +230,7 @@ impl Method for BigBiGan {
     }
 
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
-        // Layers beside the code have its length as a side; the longer side makes them large.
+        // The length of the code is one side of these layers' weights. The longer side decides how large they are.
         let beside = |parts: &[&str], width: Option<&usize>| {
             width.is_some_and(|&w| self.latent_dim > w) && parts.iter().any(|part| parameter.contains(part))
         };
@@ -316,7 +322,7 @@ mod tests {
             assert!(all[i].iter().zip(&all[j]).all(|(a, b)| a.0 == b.0 && a.1 != b.1));
         }
         let masks: Vec<f32> = bytemuck::pod_collect_to_vec(&all[0][2].1);
-        // 3 rows of the encoder's layers, 6 of the discriminators'; two layers a block.
+        // 3 rows for the encoder's layers, 6 for the discriminators'; each block has two layers.
         assert_eq!(masks.len(), 2 * (3 * 512 + 6 * 2 * 192));
         let dropped = masks.iter().filter(|m| **m == 0.0).count() as f32 / masks.len() as f32;
         assert!((dropped - 0.25).abs() < 0.02 && masks.iter().all(|m| *m == 0.0 || *m == 4.0 / 3.0), "{dropped}");

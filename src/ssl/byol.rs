@@ -1,6 +1,6 @@
-//! BYOL (Grill et al. 2020, arXiv 2006.07733): the online network predicts, from one view, what a target network makes of the
-//! other (eq. 2, 2 − 2·cos for each direction). The target follows the online weights: ξ ← τ ξ + (1 − τ) θ (eq. 1), where
-//! τ = 1 − (1 − τ₀)·(cos(π·k/K) + 1)/2 rises from τ₀ to 1 over the K steps (section 3.2).
+//! BYOL (Grill et al. 2020, arXiv 2006.07733). The online network predicts, from one view, what a target network makes
+//! of the other view. The loss is 2 − 2·cos for each direction (eq. 2). The target follows the online weights: ξ ← τ ξ
+//! + (1 − τ) θ (eq. 1). τ = 1 − (1 − τ₀)·(cos(π·k/K) + 1)/2 rises from τ₀ to 1 over the K steps (section 3.2).
 
 use super::pair::Pair;
 use super::{Method, head_key};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "byol",
     about: "BYOL: a network predicts its own moving average (Grill et al. 2020)",
@@ -22,7 +22,7 @@ pub const ENTRY: Entry<dyn Method> = Entry {
     read: |from| read(from, |method: Byol| Arc::new(method)),
 };
 
-/// Who follows the online network.
+/// The player that follows the online network.
 const TARGET: &str = "target";
 /// The scalar τ.
 const MOMENTUM: &str = "momentum";
@@ -31,13 +31,13 @@ const MOMENTUM: &str = "momentum";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Byol {
-    /// τ₀.
+    /// τ₀, the share of the target that is kept at the first step.
     pub momentum: f64,
-    /// The projection: width of the hidden layer, length of what is predicted.
+    /// The projection: width of the hidden layer, length of the output, which is predicted.
     pub projection_dims: [usize; 2],
     /// Width of the prediction's hidden layer.
     pub prediction_hidden_dim: usize,
-    /// What differs between the two views.
+    /// How the two views differ.
     pub views: Pair,
 }
 
@@ -50,7 +50,7 @@ impl Checked for Byol {
     }
 }
 
-/// The authors' head: a bias in the hidden layer though batch norm follows, none in the last.
+/// The authors' head. Its hidden layer has a bias though batch norm follows; its last layer has none.
 fn head([hidden, out]: [usize; 2]) -> [Layer; 4] {
     [Layer::Linear(hidden), Layer::BatchNorm, Layer::Relu, Layer::Unbiased(out)]
 }
@@ -70,14 +70,15 @@ impl Method for Byol {
             let z = self.projected(r, x)?;
             r.head("prediction", z, &prediction)
         })?;
-        // The target sees the views the other way round, so that row i of one stands against row i of the other.
+        // The target sees the views in the other order, so that row i of the prediction and row i of the target belong
+        // together.
         let target = r.player(TARGET, Some(""), |r| r.together(&[b, a], |r, x| self.projected(r, x)))?;
         let n = 2 * r.batch;
         let loss = r.t.layer("loss", |t| {
             let target = t.detach(target)?;
             let weights = t.fill([n], 1.0)?;
             let [cosine, _] = t.negative_cosine(predicted, target, weights, 1e-12)?;
-            // The mean over both directions is half of their sum: 2 − 2·cos of each.
+            // `cosine` is the mean of −cos over both directions, so their sum of 2 − 2·cos is 4 · `cosine` + 4.
             let (scaled, four) = (t.scale(cosine, 4.0)?, t.fill([1], 4.0)?);
             t.add(scaled, four)
         })?;

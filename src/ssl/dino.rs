@@ -1,8 +1,11 @@
-//! DINO (Caron et al. 2021, arXiv 2104.14294): a student gives to one view the distribution over K outputs that a teacher, its
-//! moving average, gives to the other: H(P_t(x₁), P_s(x₂)) = −Σ P_t log P_s (eq. 2 and 3), the mean over both directions.
-//! P_s = softmax(z / τ_s) (eq. 1); P_t = softmax((z − c) / τ_t), where c follows the teacher's mean output of a batch (eq. 4).
-//! A head is three layers, a projection to length 1, and a layer of K rows of length 1 (appendix C). Two things differ from
-//! the authors' best runs: there are two global views and no smaller ones, and the weight decay does not rise.
+//! DINO (Caron et al. 2021, arXiv 2104.14294). The teacher is a moving average of the student. For each image, the
+//! student's distribution over K outputs on one view must match the teacher's on the other view. The loss is H(P_t(x₁),
+//! P_s(x₂)) = −Σ P_t log P_s (eq. 2 and 3), the mean over both directions. P_s = softmax(z / τ_s) (eq. 1). P_t =
+//! softmax((z − c) / τ_t), and the center c follows the teacher's mean output of a batch (eq. 4). A head is three
+//! layers, a projection to length 1, and a layer of K rows of length 1 (appendix C).
+//!
+//! Two things differ from the authors' best runs: there are two global views and no smaller ones, and the weight decay
+//! does not rise.
 
 use super::pair::Pair;
 use super::{Method, head_key};
@@ -20,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "dino",
     about: "DINO: a student tells its teacher's outputs of another view (Caron et al. 2021)",
@@ -28,22 +31,22 @@ pub const ENTRY: Entry<dyn Method> = Entry {
     read: |from| read(from, |method: Dino| Arc::new(method)),
 };
 
-/// Who follows the student.
+/// The player that follows the student.
 const TEACHER: &str = "teacher";
-/// c, [1, K].
+/// The center c, f32 [1, K].
 const CENTER: &str = "center";
 /// The layer of K outputs.
 const LAST_LAYER: &str = "last_layer";
-/// The scalars: how much of the teacher stays, 1 / τ_t, and whether the last layer is held.
+/// The scalars: the share of the teacher that is kept, 1 / τ_t, and whether the last layer is held.
 const SCALARS: [&str; 3] = ["momentum", "teacher_sharpness", "hold_last_layer"];
-/// PyTorch's, beside a length.
+/// The eps of lengths, as in PyTorch.
 const EPS: f32 = 1e-12;
 
 /// `[pretraining.dino]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dino {
-    /// How much of the teacher stays at the first step; it rises to 1.
+    /// The share of the teacher that is kept at the first step. It rises to 1.
     pub momentum: f64,
     /// τ_s.
     pub student_temperature: f64,
@@ -51,17 +54,18 @@ pub struct Dino {
     pub teacher_temperature: f64,
     /// τ_t of the first epoch.
     pub warmup_teacher_temperature: f64,
-    /// Epochs of the line from one to the other; the last of them has `teacher_temperature`.
+    /// Epochs in which τ_t goes on a straight line from `warmup_teacher_temperature` to `teacher_temperature`. The last
+    /// of them has `teacher_temperature`.
     pub warmup_teacher_temperature_epochs: usize,
-    /// How much of c stays.
+    /// The share of c that is kept at each step.
     pub center_momentum: f64,
-    /// First epochs in which the last layer stays as it began.
+    /// How many epochs the last layer stays as it began.
     pub freeze_last_layer_epochs: usize,
-    /// Width of the head's two hidden layers, length of what they are projected to.
+    /// Width of the head's two hidden layers, and length of their projection.
     pub projection_dims: [usize; 2],
-    /// K.
+    /// K, the number of outputs.
     pub output_dim: usize,
-    /// What differs between the two views.
+    /// How the two views differ.
     pub views: Pair,
 }
 
@@ -85,7 +89,7 @@ impl Dino {
     fn outputs(&self, r: &mut Recorder<'_>, x: Var) -> Result<Var> {
         let features = r.features(x)?;
         let ([hidden, out], prefix) = (self.projection_dims, r.named("projection."));
-        // The authors' first values.
+        // The initial values of the authors' code.
         let init = Init::Normal(0.02);
         let mut head = Transformer { t: r.t, params: r.params, prefix: &prefix, heads: 1, layer_scale: false, init };
         let mut z = features;
@@ -94,7 +98,7 @@ impl Dino {
             z = head.t.gelu(z, Approximate::None)?;
         }
         let z = head.linear(z, "4", out)?;
-        // Weight normalization whose length stays 1: only the direction of a row counts.
+        // Weight normalization with the length fixed at 1: only the direction of a row counts.
         let name = r.named(&format!("{LAST_LAYER}.weight_v"));
         let rows = r.params.weight(r.t, &name, [self.output_dim, out], Init::UniformFanIn(out))?;
         r.t.layer(LAST_LAYER, |t| {
@@ -103,7 +107,8 @@ impl Dino {
         })
     }
 
-    /// The loss of the student's outputs [N, K] against the teacher's in the same rows, [1]. It moves the center.
+    /// The loss of the student's outputs [N, K] against the teacher's outputs in the same rows, f32 [1]. It also
+    /// updates the center.
     fn compared(&self, t: &mut Tape, [student, teacher, center]: [Var; 3], sharpness: Scalar) -> Result<Var> {
         let (teacher, shape) = (t.detach(teacher)?, t.shape(student));
         let centers = t.broadcast(center, shape)?;
@@ -136,7 +141,8 @@ impl Method for Dino {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
         let [a, b] = self.views.views(r)?;
         let student = r.together(&[a, b], |r, x| self.outputs(r, x))?;
-        // The teacher sees the views the other way round, so that row i of one stands against row i of the other.
+        // The teacher sees the views in the other order, so that row i of the student and row i of the teacher belong
+        // together.
         let teacher = r.player(TEACHER, Some(""), |r| r.together(&[b, a], |r, x| self.outputs(r, x)))?;
         let [student, teacher] = r.whole_batch([student, teacher])?;
         let center = r.params.statistic(r.t, CENTER, [1, self.output_dim], Init::Zeros)?;
@@ -188,7 +194,7 @@ mod tests {
     const ROWS: usize = 6;
     const K: usize = 5;
 
-    /// Equations 1 to 4 in f64: the loss, and the center after it.
+    /// Equations 1 to 4 in f64: the loss, and the center after the step.
     fn twin(of: &Dino, student: &[f64], teacher: &[f64], center: &[f64], temperature: f64) -> (f64, Vec<f64>) {
         let softmax = |logits: Vec<f64>| {
             let most = logits.iter().fold(f64::MIN, |most, x| most.max(*x));

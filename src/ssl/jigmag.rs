@@ -1,5 +1,6 @@
-//! JigMag (Koohbanani et al. 2020, "Self-Path", arXiv 2008.05571): the centre of an image at several magnifications, in an
-//! order to be told. One network sees each view; a linear layer sees their features side by side. One class for each order.
+//! JigMag (Koohbanani et al. 2020, "Self-Path", arXiv 2008.05571). The network sees the centre of an image at several
+//! magnifications, in a random order, and tells the order. One network sees each magnification. A linear layer sees the
+//! features of all of them and has one class for each order.
 
 use super::{Method, puzzle};
 use crate::base::Result;
@@ -10,7 +11,7 @@ use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "jigmag",
     about: "JigMag: in which order magnifications of an image lie (Koohbanani et al. 2020)",
@@ -18,9 +19,9 @@ pub const ENTRY: Entry<dyn Method> = Entry {
     read: |from| read(from, |method: JigMag| Arc::new(method)),
 };
 
-/// The stream of the orders.
+/// The random stream of the orders.
 const STREAM: u32 = 0x6a6d_6167; // "jmag"
-/// More have too many orders to tell apart.
+/// The most magnifications. More would have too many orders.
 const MOST: usize = 6;
 
 /// `[pretraining.jigmag]`
@@ -41,7 +42,7 @@ impl Checked for JigMag {
             return mistake("magnifications", format!("holds {m}; use 1 to 64"));
         }
         if all.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return mistake("magnifications", format!("is {all:?}; let each be above the one before"));
+            return mistake("magnifications", format!("is {all:?}; use numbers that rise"));
         }
         Ok(())
     }
@@ -63,7 +64,7 @@ impl Method for JigMag {
     }
 }
 
-/// All orders of so many pieces, as a dictionary has them.
+/// All orders of `pieces` pieces, in lexicographic order.
 fn orders(pieces: usize) -> Vec<Vec<u8>> {
     let mut all = vec![Vec::new()];
     for _ in 0..pieces {

@@ -1,6 +1,7 @@
-//! Jigsaw (Noroozi & Favaro 2016, arXiv 1603.09246): an image is cut into 3 × 3 cells, a smaller tile is taken at a random
-//! place of each, so that no edge goes on from one to the next, and each channel of a tile is standardised. The tiles lie in
-//! one of some orders that differ as much as they can; the network tells which. One network sees each tile.
+//! Jigsaw (Noroozi & Favaro 2016, arXiv 1603.09246). An image is cut into 3 × 3 cells. A smaller tile is taken at a
+//! random place of each cell, so that edges do not continue from one tile to the next. Each channel of a tile is
+//! standardised. The tiles lie in one of several orders, which differ as much as possible, and the network tells which
+//! one. One network sees each tile.
 
 use super::{Method, head_key, puzzle};
 use crate::base::range::{Mistake, between, mistake};
@@ -14,7 +15,7 @@ use crate::tape::{Type, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "jigsaw",
     about: "Jigsaw: in which order the tiles of an image lie (Noroozi & Favaro 2016)",
@@ -22,27 +23,27 @@ pub const ENTRY: Entry<dyn Method> = Entry {
     read: |from| read(from, |method: Jigsaw| Arc::new(method)),
 };
 
-/// Cells of a side, and in all.
+/// Cells on a side, and in all.
 const SIDE: usize = 3;
 const CELLS: usize = SIDE * SIDE;
-/// The input: where each tile lies in its cell.
+/// The input: the place of each tile in its cell.
 const PLACES: &str = "tile_places";
-/// The streams of the orders and of the places.
+/// The random streams of the orders and of the places.
 const STREAMS: [u32; 2] = [0x6a69_6773, 0x6a69_6774]; // "jigs"
 
 /// `[pretraining.jigsaw]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jigsaw {
-    /// Orders to tell apart.
+    /// How many orders there are.
     pub permutations: usize,
-    /// Side of a tile as a share of its cell's.
+    /// Side of a tile as a share of the side of its cell.
     pub tile_share: f64,
-    /// Width of the layer on each tile.
+    /// Width of the layer that sees each tile.
     pub tile_dim: usize,
-    /// Width of the layer on all tiles.
+    /// Width of the layer that sees all tiles.
     pub hidden_dim: usize,
-    /// The orders, once they were needed.
+    /// The orders. They are computed when they are first needed.
     #[serde(skip)]
     orders: OnceLock<Vec<Vec<u8>>>,
 }
@@ -63,7 +64,8 @@ impl Jigsaw {
         self.orders.get_or_init(|| far_apart(self.permutations))
     }
 
-    /// The tiles of x [B, C, H, W]: [9·B, C, h, w], the first of all images, then the next.
+    /// The tiles of x f32 [B, C, H, W]: [9·B, C, h, w]. First come the first tiles of all images, then the second, and
+    /// so on.
     fn tiles(&self, r: &mut Recorder<'_>, x: Var) -> Result<Var> {
         let [n, c, height, width] = r.t.shape(x).nchw("jigsaw", "x")?;
         let cell = [height / SIDE, width / SIDE];
@@ -77,14 +79,14 @@ impl Jigsaw {
             // Rows and columns that fill no cell are left out, half of them at each side.
             let x = t.slice(x, 2, (height - SIDE * cell[0]) / 2, SIDE * cell[0])?;
             let x = t.slice(x, 3, (width - SIDE * cell[1]) / 2, SIDE * cell[1])?;
-            // The row of a cell comes first, then its column.
+            // The row of a cell comes first, then the column.
             let x = t.reshape(x, [n * c, SIDE, cell[0] * SIDE * cell[1]])?;
             let x = t.permute(x, &[1, 0, 2])?;
             let x = t.reshape(x, [SIDE, n * c * cell[0], SIDE, cell[1]])?;
             let x = t.permute(x, &[0, 2, 1, 3])?;
             let x = t.reshape(x, [CELLS * n, c, cell[0], cell[1]])?;
             let x = t.crop(x, places, tile.map(|side| side as u32))?;
-            // Each channel of a tile is a group of its own.
+            // Each channel of a tile is its own group, so the group norm standardises it.
             let (one, zero) = (t.fill([c], 1.0)?, t.fill([c], 0.0)?);
             t.group_norm(x, one, zero, c, 1e-5)
         })
@@ -130,9 +132,10 @@ impl Method for Jigsaw {
     }
 }
 
-/// Orders of the cells that differ in as many places as they can: the first as they lie, then always the one whose places
-/// differ most, in all, from those chosen before (the maximal Hamming distance of the authors' algorithm 1); of equals, the
-/// first as a dictionary has them. A list of fewer begins a list of more.
+/// `count` orders of the cells that differ in many places. The first is the natural order. Each next order is the one
+/// that differs from all chosen orders in the most places in total (the maximal Hamming distance of the authors'
+/// algorithm 1). Of equals, the first in lexicographic order is taken. A list of fewer orders is the beginning of a
+/// list of more.
 fn far_apart(count: usize) -> Vec<Vec<u8>> {
     let candidates = permutations();
     let mut differing = vec![0u32; candidates.len()];
@@ -141,7 +144,7 @@ fn far_apart(count: usize) -> Vec<Vec<u8>> {
     while chosen.len() < count {
         let new = candidates[next];
         chosen.push(new.to_vec());
-        differing[next] = u32::MAX; // taken
+        differing[next] = u32::MAX; // chosen already
         let (mut most, mut best) = (0, 0);
         for (i, (sum, candidate)) in differing.iter_mut().zip(&candidates).enumerate() {
             if *sum == u32::MAX {
@@ -157,11 +160,12 @@ fn far_apart(count: usize) -> Vec<Vec<u8>> {
     chosen
 }
 
-/// All orders of the cells, as a dictionary has them.
+/// All orders of the cells, in lexicographic order.
 fn permutations() -> Vec<[u8; CELLS]> {
     let mut order: [u8; CELLS] = std::array::from_fn(|i| i as u8);
     let mut all = vec![order];
-    // The next one: the last place that can grow grows as little as it can, and all after it fall back.
+    // The next order: the last place that can grow takes the next larger value, and all places after it become
+    // ascending.
     while let Some(i) = (1..CELLS).rev().find(|&i| order[i - 1] < order[i]) {
         let by = (i..CELLS).rev().find(|&j| order[j] > order[i - 1]).unwrap_or(i);
         order.swap(i - 1, by);
@@ -186,7 +190,8 @@ mod tests {
     fn chosen_orders_are_far_apart_and_a_short_list_begins_a_longer_one() {
         let (few, more) = (far_apart(9), far_apart(12));
         assert_eq!(few, more[..9]);
-        // Nine orders can differ in all places from one another, the rows of a Latin square; choosing one at a time does.
+        // Nine orders can all differ in every place, as the rows of a Latin square do. Choosing one at a time finds
+        // such orders.
         for (i, a) in few.iter().enumerate() {
             for b in &few[..i] {
                 let same = a.iter().zip(b).filter(|(a, b)| a == b).count();

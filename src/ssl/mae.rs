@@ -1,12 +1,14 @@
-//! MAE (He et al. 2021, arXiv 2111.06377): most patches of an image are hidden, a vision transformer encodes the others, and
-//! a small decoder, which sees a learnt token in place of each hidden patch, tells the hidden ones' pixels. The loss is the
-//! mean squared error of a patch, over the hidden patches alone (section 3); with `norm_pix_loss` against each patch's pixels
-//! less their mean, over √(their unbiased variance + 10⁻⁶). Positions are fixed sines and cosines on both sides.
+//! MAE (He et al. 2021, arXiv 2111.06377). Most patches of an image are hidden. A vision transformer encodes the other
+//! patches. A small decoder sees a learnt token in place of each hidden patch, and predicts the pixels of the hidden
+//! patches. The loss is the mean squared error of a patch, over the hidden patches only (section 3). With
+//! `norm_pix_loss` each patch's pixels are standardised before: less their mean, over √(their unbiased variance +
+//! 10⁻⁶). Positions are fixed sines and cosines in the encoder and in the decoder.
 //!
-//! The decoder has the names of the authors' code and begins as theirs (appendix A.1). The encoder begins as every vision
-//! transformer here, but for its positions, which later training moves. Hidden patches lie behind the visible ones in the
-//! decoder, where the authors put them back in their places: attention knows a place by its position alone. What ends the
-//! encoder is the norm that the backbone has (`norm` or `fc_norm`), on each token.
+//! The decoder's parameters have the names and initial values of the authors' code (appendix A.1). The encoder begins
+//! as every vision transformer here, except for its positions, which later training changes. In the decoder the hidden
+//! patches come after the visible ones. The authors put them back in their places, which makes no difference, because
+//! attention knows a place only by its position embedding. The encoder ends with the norm that the backbone has (`norm`
+//! or `fc_norm`), on each token.
 
 use super::{Method, head_key};
 use crate::base::range::{Mistake, between, mistake};
@@ -20,7 +22,7 @@ use crate::tape::{Type, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "mae",
     about: "MAE: the pixels of hidden patches (He et al. 2021)",
@@ -28,20 +30,20 @@ pub const ENTRY: Entry<dyn Method> = Entry {
     read: |from| read(from, |method: Mae| Arc::new(method)),
 };
 
-/// The inputs: rows of the tokens that are seen, the class tokens' too, and rows of the patches that are hidden.
+/// The inputs: rows of the visible tokens, class tokens included, and rows of the hidden patches.
 const INPUTS: [&str; 2] = ["visible_tokens", "hidden_patches"];
-/// The stream of the masks.
+/// The random stream of the masks.
 const STREAM: u32 = 0x006d_6165; // "mae"
-/// Beside the variance of a patch's pixels.
+/// Added to the variance of a patch's pixels.
 const EPS: f64 = 1e-6;
 
 /// `[pretraining.mae]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mae {
-    /// Share of the patches that is hidden.
+    /// Share of the patches that are hidden.
     pub mask_ratio: f64,
-    /// Whether the pixels of a patch are standardised before they are told.
+    /// Whether the pixels of each patch are standardised before they are predicted.
     pub norm_pix_loss: bool,
     /// Length of the decoder's tokens.
     pub decoder_embed_dim: usize,
@@ -68,15 +70,15 @@ impl Checked for Mae {
     }
 }
 
-/// How an image is cut.
+/// How images are cut into patches.
 #[derive(Clone, Copy)]
 struct Grid {
     batch: usize,
     channels: usize,
     patch: usize,
-    /// Patches from top to bottom and from left to right.
+    /// Number of patches from top to bottom, and from left to right.
     sides: [usize; 2],
-    /// Patches that are seen.
+    /// How many patches of an image are visible.
     visible: usize,
 }
 
@@ -89,19 +91,19 @@ impl Grid {
         self.patches() - self.visible
     }
 
-    /// Numbers of a patch.
+    /// How many numbers a patch has.
     fn pixels(&self) -> usize {
         self.channels * self.patch * self.patch
     }
 }
 
 impl Mae {
-    /// How many of so many patches are seen: as the authors' code rounds.
+    /// How many of `patches` patches are visible, rounded as in the authors' code.
     fn visible(&self, patches: usize) -> usize {
         (patches as f64 * (1.0 - self.mask_ratio)) as usize
     }
 
-    /// The patches of the images that `backbone` takes. The error is a key and a sentence.
+    /// How many rows and columns of patches `backbone` cuts images into. The error is a key and a sentence.
     fn sides(&self, backbone: &dyn Backbone, [height, width]: [usize; 2]) -> Result<[usize; 2], Mistake> {
         let Some(patch) = backbone.patch_size() else {
             return mistake("model.arch", "works on the patches of a vision transformer; use vit_tiny or vit_small");
@@ -133,7 +135,7 @@ impl Mae {
         Ok(Grid { batch, channels, patch, sides, visible: self.visible(patches) })
     }
 
-    /// What is told of the hidden patches, [N · hidden, pixels], from the visible tokens z [N, 1 + visible, D].
+    /// The prediction for the hidden patches, [N · hidden, pixels], from the visible tokens z [N, 1 + visible, D].
     fn decoded(&self, r: &mut Recorder<'_>, z: Var, [visible, hidden]: [Var; 2], grid: Grid) -> Result<Var> {
         let (n, tokens, dim) = (grid.batch, grid.patches() + 1, self.decoder_embed_dim);
         let (name, init) = (r.named("decoder_pos_embed"), Init::SineCosine { columns: grid.sides[1] });
@@ -160,19 +162,20 @@ impl Mae {
             t.concat(&[seen, unseen], 1)
         })?;
         let z = decoder.blocks(z, self.decoder_depth)?;
-        // Only the hidden ones are asked for; what follows works row by row.
+        // Only the hidden patches are asked for, and what follows works on each token.
         let z = decoder.t.slice(z, 1, 1 + grid.visible, grid.hidden())?;
         let z = decoder.t.reshape(z, [n * grid.hidden(), dim])?;
         let z = decoder.norm(z, "norm")?;
         decoder.linear(z, "pred", grid.pixels())
     }
 
-    /// The pixels of the hidden patches of x [N, C, H, W], [N · hidden, pixels]: row by row of a patch, its channels together.
+    /// The pixels of the hidden patches of x [N, C, H, W]: [N · hidden, pixels]. A patch is stored row by row, and the
+    /// channels of a pixel lie together.
     fn target(&self, r: &mut Recorder<'_>, x: Var, hidden: Var, grid: Grid) -> Result<Var> {
         let Grid { batch, channels, patch, sides: [rows, columns], .. } = grid;
         let pixels = grid.pixels();
         r.t.layer("patches", |t| {
-            // A permutation moves at most four axes apart, so channels go last first.
+            // `permute` handles at most four groups of axes, so the channels are moved to the end first.
             let x = t.permute(x, &[0, 2, 3, 1])?;
             let x = t.reshape(x, [batch, rows, patch, columns, patch * channels])?;
             let x = t.permute(x, &[0, 1, 3, 2, 4])?;
@@ -181,7 +184,8 @@ impl Mae {
             if !self.norm_pix_loss {
                 return Ok(x);
             }
-            // Layer norm divides by the biased variance v: (n − 1)/n of the unbiased one, u. √(u + ε) = √(v + ε·(n − 1)/n) / √((n − 1)/n).
+            // Layer norm divides by √(v + ε′) with the biased variance v, which is (n − 1)/n of the unbiased variance
+            // u. So √(u + ε) = √(v + ε·(n − 1)/n) / √((n − 1)/n).
             let share = (pixels - 1) as f64 / pixels as f64;
             let (scale, shift) = (t.fill([pixels], share.sqrt() as f32)?, t.fill([pixels], 0.0)?);
             t.layer_norm(x, scale, shift, (EPS * share) as f32)
@@ -197,7 +201,8 @@ impl Method for Mae {
         let (n, tokens) = (grid.batch, grid.patches() + 1);
         let visible = r.input(INPUTS[0], Type::u32([n * (1 + grid.visible)]))?;
         let hidden = r.input(INPUTS[1], Type::u32([n * grid.hidden()]))?;
-        // Named here before the backbone names it: it is fixed, and begins as sines and cosines.
+        // The position embedding is named here before the backbone names it, so that it is fixed and begins as sines
+        // and cosines.
         let (name, init) = (r.named("backbone.pos_embed"), Init::SineCosine { columns: grid.sides[1] });
         r.params.statistic(r.t, &name, [1, tokens, r.backbone.features()], init)?;
         let z = r.tokens(x, Some(visible))?;
@@ -210,7 +215,7 @@ impl Method for Mae {
         r.mean_over_images(loss)
     }
 
-    /// An order of the patches is drawn for each image by (seed, epoch, image): the first ones are seen.
+    /// (seed, epoch, image) draws an order of each image's patches. The first ones are visible.
     fn inputs(
         &self,
         at: Progress,
@@ -218,7 +223,7 @@ impl Method for Mae {
         backbone: &dyn Backbone,
         size: [usize; 2],
     ) -> Vec<(&'static str, Vec<u8>)> {
-        // What cannot be cut into patches was refused by `takes_backbone`, and its step cannot be recorded either.
+        // `takes_backbone` refused images that cannot be cut into patches, and `record` refuses them, too.
         let Ok([rows, columns]) = self.sides(backbone, size) else { return Vec::new() };
         let patches = rows * columns;
         let seen = self.visible(patches);
@@ -249,7 +254,8 @@ mod tests {
     use super::*;
     use crate::nn::Vit;
 
-    /// Each patch of an image is seen or hidden, once, in the share that is asked for; each image and epoch has its own mask.
+    /// Each patch of an image is either visible or hidden, in the given share. Each image has its own mask in each
+    /// epoch.
     #[test]
     fn a_mask_divides_the_patches() {
         let (mask_ratio, norm_pix_loss) = (0.75, true);

@@ -1,9 +1,11 @@
-//! MoCo v2 (He et al. 2019, arXiv 1911.05722; Chen et al. 2020, arXiv 2003.04297): queries against the keys of a slowly moving
-//! copy of the network and a queue of earlier keys, by InfoNCE (eq. 1); θ_k ← m θ_k + (1 − m) θ_q after each update (eq. 2).
+//! MoCo v2 (He et al. 2019, arXiv 1911.05722; Chen et al. 2020, arXiv 2003.04297). InfoNCE compares queries with the
+//! keys that a slowly moving copy of the network makes, and with a queue of earlier keys (eq. 1). After each update θ_k
+//! ← m θ_k + (1 − m) θ_q (eq. 2).
 //!
-//! Batch norm would let a query know its key by their common statistics. The authors shuffle the keys between devices;
-//! here, as in their single-device code, batch norm sees parts of the batch, and the keys lie in another order in it. The
-//! running statistics follow those of the whole batch, which evaluation sees; theirs follow the mean of the parts'.
+//! With plain batch norm a query could recognize its key by the statistics that both share. The authors shuffle the
+//! keys between devices. Here, as in their code for a single device, batch norm sees parts of the batch, and the keys
+//! lie in another order in it. The running statistics follow those of the whole batch, as evaluation needs; the
+//! authors' follow the mean of the parts' statistics.
 
 use super::{Method, head_key};
 use crate::base::range::{Mistake, between, mistake, positive, share};
@@ -17,7 +19,7 @@ use crate::tape::{Type, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "moco",
     about: "MoCo v2: queries, a queue of keys, InfoNCE (He et al. 2019, Chen et al. 2020)",
@@ -25,15 +27,16 @@ pub const ENTRY: Entry<dyn Method> = Entry {
     read: |from| read(from, |method: Moco| Arc::new(method)),
 };
 
-/// Who makes the keys.
+/// The player that makes the keys.
 const KEY: &str = "key";
-/// The keys of earlier steps, and where the next ones go.
+/// The keys of earlier steps, and the row where the next key goes.
 const QUEUE: [&str; 2] = ["queue", "queue_pointer"];
 /// The scalar m.
 const MOMENTUM: &str = "momentum";
-/// Images of the step in the order in which the key network sees them, and where each image's key lies then.
+/// The images of the step in the order in which the key network sees them, and the row where each image's key then
+/// lies.
 const SHUFFLED: [&str; 2] = ["shuffled_indices", "unshuffle"];
-/// The stream of the shuffle.
+/// The random stream of the shuffle.
 const STREAM: u32 = 0x6d6f_636f; // "moco"
 
 /// `[pretraining.moco]`
@@ -42,11 +45,11 @@ const STREAM: u32 = 0x6d6f_636f; // "moco"
 pub struct Moco {
     /// τ of the softmax over similarities.
     pub temperature: f64,
-    /// m.
+    /// m, the share of the key network that is kept at each step.
     pub momentum: f64,
     /// K, the keys in the queue.
     pub queue_size: usize,
-    /// Parts of the batch that batch norm sees alone.
+    /// Number of parts of the batch with batch norm statistics of their own.
     pub batch_norm_splits: usize,
     /// The head: width of the hidden layer, length of a key.
     pub projection_dims: [usize; 2],
@@ -63,7 +66,7 @@ impl Checked for Moco {
 }
 
 impl Moco {
-    /// Keys or queries of length 1.
+    /// Keys or queries of images x, each of length 1: [N, length].
     fn encoded(&self, r: &mut Recorder<'_>, x: Var) -> Result<Var> {
         let features = r.features(x)?;
         let [hidden, out] = self.projection_dims;
@@ -74,7 +77,7 @@ impl Moco {
 
 impl Method for Moco {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
-        // A set of fewer images than the config's batch is known here alone.
+        // The number of images may be smaller than the config's batch size, and only here it is known.
         self.takes_batch(r.batch).map_err(|(key, what)| Error::Usage(format!("pretraining.moco.{key} {what}")))?;
         let recipe = r.recipe.clone();
         r.mode = Mode::Split(self.batch_norm_splits);
@@ -110,7 +113,7 @@ impl Method for Moco {
     fn inputs(&self, at: Progress, indices: &[u32], _: &dyn Backbone, _: [usize; 2]) -> Vec<(&'static str, Vec<u8>)> {
         let step = (at.epoch * at.steps + at.step) as u64;
         let mut rng = Rng::new(at.seed, STREAM, step);
-        // A micro-batch is shuffled by itself, each in another order.
+        // Each micro-batch is shuffled by itself. Draws of the micro-batches before this one are skipped.
         (0..at.before / indices.len().max(1)).for_each(|_| _ = rng.permutation(indices.len()));
         let order = rng.permutation(indices.len());
         let shuffled: Vec<u32> = order.iter().map(|&i| indices[i]).collect();

@@ -1,5 +1,5 @@
-//! ssl: self-supervised methods, one per file. A method sees values on a tape: views of images in, a loss out. It never
-//! sees labels, files or test images; `study` decides what flows in.
+//! Self-supervised methods, one per file. A method sees values on a tape: views of images go in, a loss comes out. It
+//! never sees labels, files or test images. `study` decides which images it gets.
 
 mod pair;
 mod puzzle;
@@ -22,26 +22,27 @@ pub trait Method: Checked + Debug + Send + Sync {
         vec![Turn::ONLY]
     }
 
-    /// Records one turn: views, networks, the loss. What it names in every turn must be the same parameters.
+    /// Records one turn: views, networks, the loss. Every turn must name the same parameters.
     fn record(&self, turn: &Turn, r: &mut Recorder<'_>) -> Result<Loss>;
 
-    /// Records what follows the update of a turn: a teacher that moves towards its student.
+    /// Records what follows the update of a turn, for instance a teacher that moves towards its student.
     fn after_update(&self, _turn: &Turn, _r: &mut Recorder<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// A layer that some steps leave as it is, for instance in the first epochs. A method with turns has none.
+    /// A layer that some steps do not change, for instance in the first epochs. A method with several turns cannot have
+    /// one.
     fn held(&self) -> Option<Held> {
         None
     }
 
-    /// The numbers that move from step to step, by the names of the scalars that the recordings read.
+    /// Numbers that change from step to step, with the names of the scalars that the recordings read.
     fn scalars(&self, _at: Progress) -> Vec<(&'static str, f32)> {
         Vec::new()
     }
 
-    /// The method's own inputs of a step on the images `indices`, by name: bytes of the recorded types. The backbone and the
-    /// height and width of the views are those that [`Method::takes_backbone`] was asked about.
+    /// The method's own inputs of a step on the images `indices`: names and bytes, in the types that were recorded.
+    /// `_backbone` and `_size`, the height and width of the views, are those that [`Method::takes_backbone`] accepted.
     fn inputs(
         &self,
         _at: Progress,
@@ -52,7 +53,7 @@ pub trait Method: Checked + Debug + Send + Sync {
         Vec::new()
     }
 
-    /// What the images of a step must be a multiple of, twice it at least.
+    /// The number of images in a step must be a multiple of this, and at least twice this.
     fn batch_multiple(&self) -> usize {
         1
     }
@@ -67,31 +68,32 @@ pub trait Method: Checked + Debug + Send + Sync {
         Ok(())
     }
 
-    /// What a person should know before it learns from so many images, beginning with a key of the method. None where there
-    /// is nothing to say.
+    /// What a person should know before the method learns from `_images` images: a key of the method, and the end of a
+    /// sentence. `None` if there is nothing to say.
     fn note(&self, _images: usize) -> Option<Mistake> {
         None
     }
 
-    /// Whether it can pretrain such a network on images of this height and width: the first key that speaks against it, of the
-    /// method, or `model.arch` with the rest of a sentence that begins with the method.
+    /// Whether the method can pretrain this network on images of this height and width. The error is the first key of
+    /// the method that forbids it, and the end of a sentence. With the key `model.arch`, the sentence begins with the
+    /// method's name.
     fn takes_backbone(&self, _backbone: &dyn Backbone, _size: [usize; 2]) -> Result<(), Mistake> {
         Ok(())
     }
 
-    /// Where a parameter is too large for the device: the method's key that makes it so, and its value. None where the
-    /// backbone's width does.
+    /// For a parameter that is too large for the device: the method's key that makes it large, and its value. `None` if
+    /// the backbone's width makes it large.
     fn size_key(&self, _parameter: &str, _ty: Type) -> Option<(&'static str, String)> {
         None
     }
 }
 
-/// What configs call no pretraining.
+/// The name of no pretraining in configs.
 pub const NONE: &str = "none";
-/// The method that is taken where none is named.
+/// The default method.
 pub const DEFAULT: &str = "simclr";
 
-/// Declares the file of each line, and lists its `ENTRY`.
+/// Declares the module of each line, and lists its `ENTRY`.
 macro_rules! list {
     ($($method:ident,)*) => {
         $(pub mod $method;)*
@@ -99,7 +101,7 @@ macro_rules! list {
     };
 }
 
-// The one place that knows the names of the methods, in the order in which people see them.
+// Only this list knows the names of the methods. It has the order in which people see them.
 list! {
     rotation,
     jigsaw,
@@ -124,12 +126,13 @@ pub fn methods() -> Vec<&'static Entry<dyn Method>> {
     all
 }
 
-/// The method called `name`; an error names all.
+/// The method called `name`. The error names all methods.
 pub fn method(name: &str) -> Result<&'static Entry<dyn Method>> {
     find("pretraining method", name, &methods())
 }
 
-/// What [`Method::size_key`] answers for a parameter whose name has one of these parts: the part, the key, its value.
+/// Answers [`Method::size_key`]. Each of `heads` is a part of a parameter's name, a key and its value; the first whose
+/// part is in the name counts.
 fn head_key<const N: usize>(
     parameter: &str,
     heads: [(&str, &'static str, String); N],

@@ -1,5 +1,4 @@
-//! Two views of which the second is made a little otherwise than the first, as BYOL's authors do (table 6) and others after
-//! them.
+//! Two views that are made a little differently from each other, as in BYOL (table 6) and in methods after it.
 
 use crate::base::Result;
 use crate::base::range::{Mistake, share};
@@ -7,18 +6,18 @@ use crate::nn::{Recipe, Recorder};
 use crate::tape::Var;
 use serde::{Deserialize, Serialize};
 
-/// `[pretraining.METHOD.views]`: what each of the two views has in place of the recipe's.
+/// `[pretraining.METHOD.views]`: a value for each of the two views, in place of the recipe's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pair {
-    /// Of a Gaussian blur.
+    /// Probabilities of a Gaussian blur.
     pub blur_probability: [f64; 2],
-    /// Of turning bright values round.
+    /// Probabilities of inverting bright values.
     pub solarize_probability: [f64; 2],
 }
 
 impl Pair {
-    /// The first value that is out of its range, by its key in the method's table.
+    /// An error with the first value that is out of its range, and its key in the method's table.
     pub fn check(&self) -> Result<(), Mistake> {
         self.blur_probability.iter().try_for_each(|&p| share("views.blur_probability", p))?;
         self.solarize_probability.iter().try_for_each(|&p| share("views.solarize_probability", p))

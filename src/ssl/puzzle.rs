@@ -1,5 +1,6 @@
-//! What puzzles share: images cut into pieces that lie in an order to be told. One network sees each piece; a head sees the
-//! features of all pieces of an image, in their order, and tells which of the orders it is.
+//! What puzzles have in common. Images are cut into pieces that lie in some order, and the network tells the order. One
+//! network sees each piece. A head sees the features of all pieces of an image, in their order, and tells which order
+//! it is.
 
 use crate::base::Result;
 use crate::base::rng::Rng;
@@ -7,11 +8,13 @@ use crate::nn::Layer;
 use crate::nn::recorder::{Loss, Progress, Recorder};
 use crate::tape::{Type, Var};
 
-/// The inputs: which row of the features comes next, and the order that each image's pieces lie in.
+/// The inputs: for each place of a puzzle the row of its piece among the features, and the number of each image's
+/// order.
 const INPUTS: [&str; 2] = ["puzzle_rows", "puzzle_labels"];
 
-/// Records the rest of a puzzle: x [pieces · batch, C, h, w] holds the first piece of all images, then the next of all. A head
-/// of `each` on every piece, then one of `all` on an image's pieces; the mean cross-entropy over `orders`.
+/// Records the rest of a puzzle. x [pieces · batch, C, h, w] holds the first piece of each image, then the second, and
+/// so on. A head with the layers `each` sees every piece, then one with the layers `all` sees all pieces of an image.
+/// The loss is the mean cross-entropy over `orders` classes.
 pub(super) fn solved(
     r: &mut Recorder<'_>,
     x: Var,
@@ -36,7 +39,7 @@ pub(super) fn solved(
     r.mean_over_images(loss)
 }
 
-/// The inputs of [`solved`]: an order is drawn for each image by (seed, epoch, image).
+/// The inputs of [`solved`]. (seed, epoch, image) draws the order of each image.
 pub(super) fn inputs(
     at: Progress,
     (indices, stream): (&[u32], u32),

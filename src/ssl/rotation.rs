@@ -1,5 +1,5 @@
-//! RotNet (Gidaris et al. 2018, arXiv 1803.07728): each image turned by 0, 90, 180 and 270 degrees, all four in the batch, and
-//! the network tells by how much (eq. 2 and 3: the mean cross-entropy over the four).
+//! RotNet (Gidaris et al. 2018, arXiv 1803.07728). Each image is turned by 0, 90, 180 and 270 degrees, all four are in
+//! the batch, and the network tells the angle. The loss is the mean cross-entropy over the four (eq. 2 and 3).
 
 use super::Method;
 use crate::base::Result;
@@ -10,7 +10,7 @@ use crate::nn::recorder::{Loss, Recorder, Turn};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "rotation",
     about: "Rotation: by which quarter turn an image was turned (RotNet, Gidaris et al. 2018)",
@@ -18,7 +18,7 @@ pub const ENTRY: Entry<dyn Method> = Entry {
     read: |from| read(from, |method: Rotation| Arc::new(method)),
 };
 
-/// Quarter turns.
+/// How many quarter turns there are.
 const TURNS: usize = 4;
 
 /// `[pretraining.rotation]`: it has no settings of its own.
@@ -35,7 +35,7 @@ impl Method for Rotation {
         let (x, labels) = r.t.layer("turns", |t| {
             let (mut views, mut labels) = (vec![x], vec![t.fill_u32([n], 0)?]);
             for quarters in 1..TURNS {
-                // A quarter turn moves whole pixels: no value is made from two.
+                // A turn by whole quarters moves whole pixels, so no value is mixed from several.
                 let angles = t.fill([n], 90.0 * quarters as f32)?;
                 views.push(t.rotate_by(x, angles, Border::Zero)?);
                 labels.push(t.fill_u32([n], quarters as u32)?);

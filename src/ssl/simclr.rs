@@ -1,5 +1,5 @@
-//! SimCLR (Chen et al. 2020, arXiv 2002.05709): two views of each image, one network, NT-Xent over both (eq. 1).
-//! Views pass the network together, so batch norm sees 2N images.
+//! SimCLR (Chen et al. 2020, arXiv 2002.05709): two views of each image pass one network, and NT-Xent compares them
+//! (eq. 1). The views pass the network together, so batch norm sees 2N images.
 
 use super::{Method, head_key};
 use crate::base::Result;
@@ -11,7 +11,7 @@ use crate::tape::Type;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "simclr",
     about: "SimCLR: two views, NT-Xent (Chen et al. 2020)",
@@ -37,7 +37,7 @@ impl Checked for SimClr {
 }
 
 impl Method for SimClr {
-    /// The network is named under `backbone.`, the head under `projection.`.
+    /// The parameters of the network are named under `backbone.`, those of the head under `projection.`.
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
         let recipe = r.recipe.clone();
         let views = [r.view(0, &recipe)?, r.view(1, &recipe)?];

@@ -1,5 +1,6 @@
-//! SimSiam (Chen & He 2020, arXiv 2011.10566): a prediction of one view's projection against the other's, which has no
-//! gradient: L = ½ D(p₁, z₂) + ½ D(p₂, z₁), D = −cos (eq. 1 to 3). One network, no negative pairs, no moving average.
+//! SimSiam (Chen & He 2020, arXiv 2011.10566). A prediction from one view's projection is compared with the other
+//! view's projection, which gets no gradient: L = ½ D(p₁, z₂) + ½ D(p₂, z₁), D = −cos (eq. 1 to 3). There is one
+//! network, and there are no negative pairs and no moving average.
 
 use super::{Method, head_key};
 use crate::base::Result;
@@ -11,7 +12,7 @@ use crate::tape::Type;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "simsiam",
     about: "SimSiam: two views, a prediction, a stopped gradient (Chen & He 2020)",

@@ -1,5 +1,5 @@
-//! Methods that only tests know, small enough to follow by hand: a teacher whose momentum is ramped, two players who take
-//! turns, an input and a head of its own.
+//! Methods that only tests use. They are small enough to follow by hand: a teacher with a momentum that rises, two
+//! players in turns, and a method with an input and a head of its own.
 
 use super::Method;
 use crate::base::Result;
@@ -11,7 +11,7 @@ use crate::tape::{Type, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Their list.
+/// The list of them.
 pub const METHODS: &[&Entry<dyn Method>] = &[
     &Entry {
         name: "test_teacher",
@@ -91,14 +91,15 @@ impl Method for Teacher {
         })?;
         let (target, weights) = (r.t.detach(target)?, ones(r, r.batch)?);
         let [loss, _] = r.t.negative_cosine(z, target, weights, 1e-8)?;
-        // The square of the student's output keeps it from growing, and shows that terms are named.
+        // The square of the student's output keeps it from growing. It is also a second term, so that tests see the
+        // terms' names.
         let zeros = r.t.scale(target, 0.0)?;
         let [size, _] = r.t.mse(z, zeros, weights)?;
         let total = r.t.add(loss, size)?;
         r.mean_over_images(Loss { total, terms: vec![("match", loss), ("size", size)] })
     }
 
-    /// The teacher takes what the student has become.
+    /// The teacher follows the updated student.
     fn after_update(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<()> {
         let momentum = r.t.scalar("momentum")?;
         r.follow("teacher", momentum)
@@ -109,7 +110,8 @@ impl Method for Teacher {
     }
 }
 
-/// What SimCLR in micro-batches must be, written down at once.
+/// SimCLR whose batch norm sees each part of the images, written out in one recording. SimCLR in micro-batches must
+/// equal it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Ghost {

@@ -1,10 +1,11 @@
-//! A variational autoencoder with a residual encoder (Kingma & Welling 2013, arXiv 1312.6114): the backbone and two layers give
-//! the mean μ and log-variance v of a Gaussian, a decoder makes the image of z = μ + exp(v/2)·ε (eq. 10):
-//! L = mean (x − x̂)² + β·mean_k ½(μ² + exp(v) − 1 − v), the second the KL of appendix B by latent dimension.
+//! A variational autoencoder with a residual encoder (Kingma & Welling 2013, arXiv 1312.6114). The backbone and two
+//! layers give the mean μ and the log-variance v of a Gaussian. A decoder makes the image x̂ of z = μ + exp(v/2)·ε (eq.
+//! 10). L = mean (x − x̂)² + β·mean_k ½(μ² + exp(v) − 1 − v). The second term is the KL divergence of appendix B, the
+//! mean over latent dimensions.
 //!
-//! The widths of the layers and the shape of the decoder are those of ResNetVAE (github.com/hsinyilin19/ResNetVAE). Its binary
-//! cross-entropy wants images in [0, 1] and a sigmoid before them; images here are standardised, so the squared error of
-//! a Gaussian stands in its place, and nothing follows the last batch norm.
+//! The widths of the layers and the shape of the decoder are those of ResNetVAE (github.com/hsinyilin19/ResNetVAE).
+//! That code has a binary cross-entropy, which needs images in [0, 1] and a sigmoid. Images here are standardised, so
+//! the squared error of a Gaussian takes its place, and nothing follows the last batch norm.
 
 use super::Method;
 use crate::base::Result;
@@ -22,7 +23,7 @@ use crate::tape::{Type, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "vae",
     about: "VAE: a residual encoder and a decoder (Kingma & Welling 2013)",
@@ -32,9 +33,9 @@ pub const ENTRY: Entry<dyn Method> = Entry {
 
 /// The input ε.
 const NOISE: &str = "noise";
-/// The stream of ε.
+/// The random stream of ε.
 const STREAM: u32 = 0x0076_6165; // "vae"
-/// Channels of the decoder's maps; the first is [`FIRST`] pixels a side.
+/// Channels of the decoder's maps. The first map has [`FIRST`] × [`FIRST`] pixels.
 const CHANNELS: [usize; 3] = [64, 32, 8];
 const FIRST: usize = 4;
 
@@ -44,9 +45,9 @@ const FIRST: usize = 4;
 pub struct Vae {
     /// Length of z.
     pub latent_dim: usize,
-    /// Width of the layers between the backbone and z, and behind z.
+    /// Width of the layers between the backbone and z, and of the layer after z.
     pub hidden_dim: usize,
-    /// β, what the KL weighs.
+    /// β, the weight of the KL divergence.
     pub beta: f64,
 }
 
@@ -59,7 +60,7 @@ impl Checked for Vae {
 }
 
 impl Vae {
-    /// The image of z [N, latent]: [N, C, H, W].
+    /// The image that the decoder makes of z f32 [N, latent]: [N, C, H, W].
     fn decoded(&self, r: &mut Recorder<'_>, z: Var, image: [usize; 4]) -> Result<Var> {
         let layers =
             [Unbiased(self.hidden_dim), BatchNorm, Relu, Unbiased(CHANNELS[0] * FIRST * FIRST), BatchNorm, Relu];
@@ -80,7 +81,7 @@ impl Vae {
 fn grown(r: &mut Recorder<'_>, x: Var, name: &str, k: usize) -> Result<Var> {
     let c = r.t.shape(x).dim(1);
     let (name, bn) = (r.named(name), r.named(&format!("{name}.")));
-    // PyTorch counts what one input reaches as the fan of a transposed convolution.
+    // PyTorch takes k · 9, what one input reaches, as the fan of a transposed convolution.
     let w = r.params.weight(r.t, &format!("{name}.weight"), [c, k, 3, 3], Init::UniformFanIn(k * 9))?;
     let y = r.t.layer(&name, |t| t.conv_transpose2d(x, w, Conv2d::new(2, 0), 0))?;
     batch_norm(r.t, r.params, (&bn, "bn"), y, r.mode)
@@ -120,14 +121,14 @@ impl Method for Vae {
 
     fn inputs(&self, at: Progress, indices: &[u32], _: &dyn Backbone, _: [usize; 2]) -> Vec<(&'static str, Vec<u8>)> {
         let mut rng = Rng::new(at.seed, STREAM, (at.epoch * at.steps + at.step) as u64);
-        // What the images before these have.
+        // Skips the draws of the images before these.
         (0..at.before * self.latent_dim).for_each(|_| _ = rng.normal());
         let noise: Vec<f32> = (0..indices.len() * self.latent_dim).map(|_| rng.normal()).collect();
         vec![(NOISE, bytemuck::cast_slice(&noise).to_vec())]
     }
 
     fn size_key(&self, parameter: &str, _: Type) -> Option<(&'static str, String)> {
-        // These have both lengths as sides; the longer one makes them large.
+        // Both lengths are sides of these layers' weights. The longer side decides how large they are.
         let of_both = ["mean.", "log_variance.", "decoder.0."].iter().any(|part| parameter.contains(part));
         if of_both && self.latent_dim > self.hidden_dim {
             return Some(("latent_dim", self.latent_dim.to_string()));

@@ -1,6 +1,6 @@
-//! VICReg (Bardes et al. 2022, arXiv 2105.04906): two views' projections are drawn together while each dimension keeps a
-//! standard deviation of 1 and dimensions do not covary: L = λ·s(Z, Z′) + μ·(v(Z) + v(Z′)) + ν·(c(Z) + c(Z′)) (eq. 6; v is
-//! halved as in the authors' code).
+//! VICReg (Bardes et al. 2022, arXiv 2105.04906). The loss draws two views' projections together, keeps the standard
+//! deviation of each dimension near 1, and keeps dimensions from covarying: L = λ·s(Z, Z′) + μ·(v(Z) + v(Z′)) + ν·(c(Z)
+//! + c(Z′)) (eq. 6). v is halved as in the authors' code.
 
 use super::pair::Pair;
 use super::{Method, head_key};
@@ -14,7 +14,7 @@ use crate::tape::Type;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Its line in the list.
+/// Its entry in the list of methods.
 pub const ENTRY: Entry<dyn Method> = Entry {
     name: "vicreg",
     about: "VICReg: variance, invariance and covariance of two views (Bardes et al. 2022)",
@@ -26,15 +26,15 @@ pub const ENTRY: Entry<dyn Method> = Entry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vicreg {
-    /// λ, what the distance of the views weighs.
+    /// λ, the weight of the distance between the views.
     pub invariance: f64,
-    /// μ, what the hinge on standard deviations weighs.
+    /// μ, the weight of the hinge on standard deviations.
     pub variance: f64,
-    /// ν, what covariances weigh.
+    /// ν, the weight of the covariances.
     pub covariance: f64,
     /// Width of each of the projection's three layers.
     pub projection_dim: usize,
-    /// What differs between the two views.
+    /// How the two views differ.
     pub views: Pair,
 }
 

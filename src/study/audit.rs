@@ -1,23 +1,25 @@
 //! An audit of a dataset: which of its labels are probably wrong, which images are there twice, and which do not belong.
 //!
-//! Features of every image come from a backbone, or from [`descriptor`] where none is given, and each is brought to mean
-//! 0 and standard deviation 1. Images of one patient, and images that are alike ([`data::alike`]), are in one fold
-//! ([`folds`]). What is said of a label is always said by images of other folds or other groups:
+//! Features of every image come from a backbone, or from [`descriptor`] if none is given. Each feature is scaled to
+//! mean 0 and standard deviation 1. Images of one patient, and images that are alike ([`data::alike`]), are in one fold
+//! ([`folds`]). A label is always judged by images of other folds or of other groups:
 //!
 //! - **Confident learning**: a linear classifier learns the given labels of all folds but one and gives the
-//!   probabilities of that one. Of several weight decays the one with the smallest loss on held-out labels is taken. The
-//!   score is the probability of the given label; the confident joint says how many labels are wrong
-//!   ([`noise::audit::confident`]).
+//!   probabilities of that one. It is trained with several weight decays, and the one with the smallest loss on
+//!   held-out labels counts. The score is the probability of the given label. The confident joint says how many labels
+//!   are wrong ([`noise::audit::confident`]).
 //! - **Loss over folds**: the mean over all weight decays of the held-out cross-entropy of the given label.
 //! - **Neighbours**: the share of the votes of the nearest images for the given label, less the largest share of another
 //!   ([`noise::audit::votes`]).
 //!
-//! Their combination is the mean of the ranks of the three scores. Neighbours weigh half and the other two a quarter
-//! each, since these two come from the same classifier. As many images as the joint counts wrong labels are suspects.
+//! The three scores are combined as the mean of the ranks. Neighbours weigh a half and the other two a quarter each,
+//! since these two come from the same classifier. The suspects are the first images of this order, as many as the joint
+//! counts wrong labels.
 
 mod close;
 mod found;
 mod page;
+mod scores;
 
 use super::config::{Config, Data};
 use super::embed::{Embedded, Wish};
@@ -44,19 +46,19 @@ pub use close::CloseInFeatures;
 pub use found::{Audit, AuditSummary, ClassSummary, Close, OffTopic, Suspect};
 pub use page::alike_page;
 
-/// The weight decays of the linear classifier on features of mean 0 and standard deviation 1.
+/// The weight decays of the linear classifier. Its features have mean 0 and standard deviation 1.
 const WEIGHT_DECAYS: [f64; 3] = [1e-2, 1e-1, 1.0];
-/// The largest element of the gradient at which their searches end: ranks need no more digits.
+/// The search for a classifier ends when the largest element of the gradient is below this. Ranks need no more digits.
 const TOLERANCE: f64 = 1e-3;
-/// τ of the neighbours' votes.
+/// τ of the vote of neighbours.
 const TEMPERATURE: f64 = 0.1;
 /// How many neighbours vote where nobody says it.
 pub const VOTERS: usize = 50;
 /// How many more neighbours than asked for are looked for at once, since those of an image's own group do not vote.
 const SPARE: usize = 64;
-/// How many of the nearest say that an image is off topic.
+/// How many of the nearest images decide whether an image is off topic.
 const NEAREST: usize = 10;
-/// The side of the pictures that are kept without a backbone: enough to show them.
+/// Side in pixels of the pictures that are kept without a backbone. It is enough to show them.
 const SHOWN: usize = 64;
 
 /// How an audit is done.
@@ -74,19 +76,19 @@ pub struct AuditWish {
     pub embed: Wish,
 }
 
-/// Images that say something of each other's labels, and what they say.
+/// What the other images say of each image's label.
 pub(super) struct Evidence {
-    /// Whether other folds have images of its class.
+    /// Whether each image can be judged: other folds have images of its class.
     judged: Vec<bool>,
-    /// Rows of probabilities by the best weight decay.
+    /// For each image: the probabilities of the classes, by the best weight decay.
     probabilities: Vec<f64>,
-    /// The held-out loss, the mean over the weight decays.
+    /// For each image: the held-out loss, the mean over the weight decays.
     loss: Vec<f64>,
-    /// Neighbours of other groups, nearest first: as many as vote, and at least [`NEAREST`].
+    /// For each image: neighbours of other groups, nearest first. There are as many as vote, and at least [`NEAREST`].
     near: Vec<Near>,
-    /// Rows of the shares of their votes.
+    /// For each image: the classes' shares of the votes.
     shares: Vec<f64>,
-    /// The length of the features of each image.
+    /// For each image: the length of its features.
     lengths: Vec<f64>,
 }
 
@@ -94,7 +96,7 @@ impl Job<'_> {
     /// Audits the labels of every image of `spec`, with the features of the backbone in `weights`.
     pub fn audit(&self, spec: &str, weights: Option<&Path>, wish: &AuditWish) -> Result<Audit> {
         self.audited(spec, weights, wish).map_err(|e| match e {
-            // Its parts belong to runs, too, and speak of their checkpoints. An audit keeps none.
+            // Errors of the stages inside speak of checkpoints of runs. An audit keeps no checkpoint.
             Error::TryAgain(_) if self.stop.load(Ordering::Relaxed) => {
                 Error::TryAgain("stopped; nothing is written, and the same command begins anew".into())
             }
@@ -217,7 +219,7 @@ impl Job<'_> {
         Ok((found, data))
     }
 
-    /// Whether each image is judged, its probabilities, and its loss.
+    /// For each image: whether it is judged, its probabilities, and its loss.
     #[allow(clippy::type_complexity, reason = "three columns of one table")]
     fn held_out(
         &self,
@@ -258,7 +260,7 @@ impl Job<'_> {
         Ok((judged, of_decay.swap_remove(best), (0..labels.len()).map(mean).collect()))
     }
 
-    /// The nearest images of each image, of other groups than its own.
+    /// For each image: the nearest images that are in other groups than its own.
     fn of_other_groups(&self, (features, width): (&[f32], usize), groups: &[usize], k: usize) -> Result<Vec<Near>> {
         let n = groups.len();
         let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -270,7 +272,8 @@ impl Job<'_> {
             near.retain(|(_, j)| groups[*j] != groups[i]);
             near.truncate(k);
         }
-        // The spare ones are too few for the images of a large group, which are compared with the others alone.
+        // A large group may use up all spare neighbours. Its images are compared again, only with images of other
+        // groups.
         let mut large: Vec<&Vec<usize>> = members.values().filter(|m| m.len() > SPARE).collect();
         large.sort();
         for group in large {
@@ -309,7 +312,8 @@ fn groups(data: &DecodedData, alike: &Alike) -> Vec<usize> {
     (0..places.len()).map(|i| joined.root(i)).collect()
 }
 
-/// Rows of `width` numbers, each column of mean 0 and standard deviation 1; a constant column is 0.
+/// Rows of `width` numbers, scaled so that each column has mean 0 and standard deviation 1. A constant column becomes
+/// 0.
 fn standardized(rows: &[f32], width: usize) -> Vec<f32> {
     let n = (rows.len() / width.max(1)).max(1) as f64;
     let (mut sums, mut squares) = (vec![0f64; width], vec![0f64; width]);
@@ -325,7 +329,7 @@ fn standardized(rows: &[f32], width: usize) -> Vec<f32> {
     rows.iter().enumerate().map(one).collect()
 }
 
-/// What a column is multiplied by.
+/// The factor that scales a column.
 fn spread(deviation: f64, mean: f64) -> f64 {
     if deviation > 1e-6 * (1.0 + mean.abs()) { 1.0 / deviation } else { 0.0 }
 }
@@ -365,7 +369,7 @@ mod tests {
             assert!(near.clone().all(|n| n == NEAREST), "{:?}", near.collect::<Vec<_>>());
             assert!(few.summary.off_topic_above > 0.0);
             assert_eq!(few.summary.off_topic_above, all.summary.off_topic_above);
-            // A single neighbour votes for one class alone; all of them never do.
+            // A single neighbour votes for one class only. All neighbours together never do.
             let whole = |a: &Audit| a.rows.iter().filter_map(|r| r.neighbours).all(|v| v.abs() == 1.0);
             assert!(whole(&few) && !whole(&all));
             assert_eq!(few.summary.neighbours, 1);

@@ -7,37 +7,37 @@ use crate::base::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Batches {
     pub images: usize,
-    /// Images of a step.
+    /// Images in a step.
     pub whole: usize,
-    /// What becomes of those that do not fill the last.
+    /// What happens to the images that do not fill the last step.
     pub last: LastBatch,
 }
 
 impl Batches {
-    /// Images of the smaller step at the end of an epoch; 0 where there is no such step. A step has at least two images,
+    /// Images in the smaller step at the end of an epoch; 0 if there is no such step. A step has at least two images,
     /// because batch statistics need two.
     pub fn rest(&self) -> usize {
         let left = self.images % self.whole;
         if self.last == LastBatch::Keep && left > 1 { left } else { 0 }
     }
 
-    /// Steps of an epoch.
+    /// How many steps an epoch has.
     pub fn steps(&self) -> usize {
         self.images / self.whole + usize::from(self.rest() > 0)
     }
 
-    /// The sizes of its steps, each once.
+    /// The different sizes of its steps.
     pub fn sizes(&self) -> Vec<usize> {
         [self.whole, self.rest()].into_iter().filter(|&n| n > 0).collect()
     }
 
-    /// Images that the first `steps` steps of an epoch take.
+    /// How many images the first `steps` steps of an epoch take.
     pub fn taken(&self, steps: usize) -> usize {
         (steps * self.whole).min(self.images / self.whole * self.whole + self.rest())
     }
 }
 
-/// The batch of a stage: the config's, or all images where there are fewer.
+/// How many images a step takes: as many as the config says, or all if there are fewer.
 pub(super) fn batch_of(wanted: usize, images: usize) -> Result<usize> {
     if images < 2 {
         return Err(Error::Data(format!("{images} training images are too few; at least 2 are needed")));

@@ -1,7 +1,7 @@
-//! Whether a pretraining has collapsed: whether a backbone gives nearly the same features for every image.
+//! Whether a pretraining has collapsed, that is, whether a backbone gives nearly the same features for every image.
 //!
-//! Measured on a fixed part of the training images, as they are, after each epoch. The rows are features divided by their
-//! length, D each. Two numbers:
+//! It is measured after each epoch on a fixed part of the training images, without augmentation. The rows are features
+//! divided by their length, D numbers each. There are two measures:
 //!
 //! - The mean over dimensions of the standard deviation over rows, times √D (Chen and He 2021, arXiv 2011.10566, figure 2,
 //!   who plot it for the output of their head, without the √D). It is 1 if the directions are spread evenly, and 0 if all
@@ -20,19 +20,22 @@ use crate::data::store::ImageStore;
 use crate::tape::{State, Tape};
 use serde::{Deserialize, Serialize};
 
-/// Below this the features have collapsed: two images then differ by less than a hundredth of what evenly spread directions
-/// differ by, an angle of a quarter of a degree. Untrained ResNet-18 and ResNet-50 gave 0.03 to 0.22 on generated images.
+/// A smaller standard deviation means that the features have collapsed: two images then differ by less than a hundredth
+/// of what evenly spread directions differ by, an angle of a quarter of a degree. Untrained ResNet-18 and ResNet-50
+/// gave 0.03 to 0.22 on generated images.
 const LEAST_STD: f64 = 0.003;
 
-/// Below this the features have collapsed to a line: one number says nearly all that they say of an image.
+/// A smaller rank means that the features have collapsed to a line: one number says nearly all that they say of an
+/// image.
 const LEAST_RANK: f64 = 1.5;
 
-/// How many images are looked at: a sixteenth of the training images. In an epoch each image goes forward and backward at
-/// least once, so the look takes at most a fiftieth of it. The bounds are what a rank needs at least and at most.
+/// How many images are looked at: a sixteenth of the training images, but within these bounds. In an epoch each image
+/// goes forward and backward at least once, so the look takes at most a fiftieth of an epoch. A rank needs at least the
+/// lower bound and no more than the upper.
 const LEAST_IMAGES: usize = 64;
 const MOST_IMAGES: usize = 256;
 
-/// How far from collapse a backbone is.
+/// How far a backbone is from collapse.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Spread {
     /// Mean standard deviation of unit features over images, times √D.
@@ -42,7 +45,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Whether a rank or a spread is too small for features to tell images apart.
+    /// Whether a rank or a spread is so small that features cannot tell images apart.
     pub fn collapsed(&self) -> bool {
         self.feature_std < LEAST_STD || self.effective_rank < LEAST_RANK
     }
@@ -64,7 +67,7 @@ impl Spread {
         }
         let variance = |d: usize| unit.iter().skip(d).step_by(width).map(|v| v * v).sum::<f64>() / n as f64;
         let std = (0..width).map(|d| variance(d).sqrt()).sum::<f64>() / width as f64;
-        // All rows together have the length √n. A hundred-thousandth of that is rounding of f32.
+        // All rows together have the length √n. Values below a hundred-thousandth of that are rounding of f32.
         let floor = 1e-5 * (n as f64).sqrt();
         let singular: Vec<f64> = eigenvalues(gram(&unit, n, width)).into_iter().map(|e| e.max(0.0).sqrt()).collect();
         Spread {
@@ -96,7 +99,7 @@ fn effective_rank(values: impl Iterator<Item = f64>) -> f64 {
     values.iter().map(|v| v / sum).map(|p| -p * p.ln()).sum::<f64>().exp()
 }
 
-/// The smaller of X·Xᵀ and Xᵀ·X of X [n, width]; their eigenvalues other than zero are the same.
+/// The smaller one of X·Xᵀ and Xᵀ·X for X [n, width]. Their eigenvalues other than zero are the same.
 fn gram(x: &[f64], n: usize, width: usize) -> Vec<Vec<f64>> {
     let vectors: Vec<Vec<f64>> = match n <= width {
         true => x.chunks_exact(width).map(<[f64]>::to_vec).collect(),
@@ -105,7 +108,7 @@ fn gram(x: &[f64], n: usize, width: usize) -> Vec<Vec<f64>> {
     products(&vectors)
 }
 
-/// The products of each two of these vectors.
+/// The inner products of each two of these vectors.
 pub(super) fn products(vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let mut all = vec![vec![0.0; vectors.len()]; vectors.len()];
@@ -118,8 +121,9 @@ pub(super) fn products(vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
     all
 }
 
-/// The eigenvalues of a symmetric matrix: Householder's reduction to three diagonals, then Sturm's count and bisection
-/// (Golub and Van Loan, Matrix Computations, sections 8.3 and 8.4). Each is right to a relative 1e-12 of the largest.
+/// The eigenvalues of a symmetric matrix: Householder's reduction to a tridiagonal matrix, then Sturm's count and
+/// bisection (Golub and Van Loan, Matrix Computations, sections 8.3 and 8.4). Each has an error of at most 1e-12 times
+/// the largest.
 pub(super) fn eigenvalues(mut a: Vec<Vec<f64>>) -> Vec<f64> {
     let n = a.len();
     let (mut diagonal, mut beside) = (vec![0.0; n], vec![0.0; n.saturating_sub(1)]);
@@ -128,7 +132,7 @@ pub(super) fn eigenvalues(mut a: Vec<Vec<f64>>) -> Vec<f64> {
         if k + 1 == n {
             break;
         }
-        // The reflection I − v·vᵀ·2/(v·v) that leaves one number below the diagonal of column k.
+        // The reflection I − v·vᵀ·2/(v·v) that leaves one number below the diagonal in column k.
         let mut v: Vec<f64> = (k + 1..n).map(|i| a[i][k]).collect();
         let length = v.iter().map(|x| x * x).sum::<f64>().sqrt();
         beside[k] = if v[0] > 0.0 { -length } else { length };
@@ -153,12 +157,12 @@ pub(super) fn eigenvalues(mut a: Vec<Vec<f64>>) -> Vec<f64> {
     tridiagonal(&diagonal, &beside)
 }
 
-/// The eigenvalues of a symmetric matrix of three diagonals, the smallest first.
+/// The eigenvalues of a symmetric tridiagonal matrix, the smallest first.
 fn tridiagonal(diagonal: &[f64], beside: &[f64]) -> Vec<f64> {
     let n = diagonal.len();
     let off = |i: usize| beside.get(i).map_or(0.0, |b| b.abs());
     let radius = |i: usize| off(i) + if i > 0 { off(i - 1) } else { 0.0 };
-    // Gershgorin: all of them lie in here.
+    // By Gershgorin's theorem all of them lie between these bounds.
     let low = (0..n).map(|i| diagonal[i] - radius(i)).fold(f64::INFINITY, f64::min);
     let high = (0..n).map(|i| diagonal[i] + radius(i)).fold(f64::NEG_INFINITY, f64::max);
     let tiny = f64::EPSILON * low.abs().max(high.abs()).max(f64::MIN_POSITIVE);
@@ -185,25 +189,26 @@ fn tridiagonal(diagonal: &[f64], beside: &[f64]) -> Vec<f64> {
     (0..n).map(nth).collect()
 }
 
-/// Looks at a backbone while it is trained.
+/// Measures a backbone between the epochs of its training.
 pub(super) struct Mirror {
     pass: Pass,
     features: usize,
 }
 
 impl Mirror {
-    /// Which images are looked at: evenly over the training images, whose order may be that of classes.
+    /// The images that are looked at, spread evenly over the training images, whose order may be that of classes.
     fn images(store: &ImageStore) -> Vec<u32> {
         let count = (store.count / 16).clamp(LEAST_IMAGES, MOST_IMAGES).min(store.count);
         (0..count).map(|i| (i * store.count / count) as u32).collect()
     }
 
-    /// How many images it passes at once: no more than a step of training takes, so that the look fits if the training does.
+    /// How many images the look takes at once. A step of training takes no fewer, so the look fits if the training
+    /// fits.
     fn batch(job: &Job<'_>, store: &ImageStore, step: usize) -> usize {
         Mirror::images(store).len().min(job.config.evaluation.batch_size).min(step)
     }
 
-    /// The tapes of a look beside a training that takes `step` images a step.
+    /// The tapes of the look, for a training whose steps take `step` images.
     pub fn tapes(job: &Job<'_>, eye: &Eye, store: &ImageStore, step: usize) -> Result<Vec<Tape>> {
         Pass::tapes(job, eye, &[store], None, Mirror::batch(job, store, step))
     }
@@ -239,7 +244,8 @@ mod tests {
 
     #[test]
     fn eigenvalues_are_those_of_known_matrices() {
-        // 2 − 2·cos(iπ/(n + 1)): a string of n springs, which is not reduced further.
+        // The eigenvalues are 2 − 2·cos(iπ/(n + 1)), those of a string of n springs. This matrix is tridiagonal
+        // already.
         for n in [1, 2, 7] {
             let one = |i: usize, j: usize| if i == j { 2.0 } else { -f64::from(u8::from(i.abs_diff(j) == 1)) };
             let a = (0..n).map(|i| (0..n).map(|j| one(i, j)).collect()).collect();
@@ -248,7 +254,7 @@ mod tests {
                 assert!((got - due).abs() < 1e-11, "{n}: {got} {due}");
             }
         }
-        // A full matrix: its trace and that of its square, and a shift.
+        // A full matrix. Its eigenvalues must give its trace, the trace of its square, and those of a shifted matrix.
         let mut rng = Rng::new(1, 2, 3);
         let x: Vec<f64> = normal(&mut rng, 30 * 20).into_iter().map(f64::from).collect();
         let a = gram(&x, 30, 20);
@@ -263,13 +269,13 @@ mod tests {
     #[test]
     fn spread_and_rank_are_those_of_known_features() {
         let mut rng = Rng::new(4, 5, 6);
-        // Directions drawn evenly: √(variance of a unit vector's entry · D) = 1.
+        // Directions that are uniform on the sphere: √(variance of a unit vector's entry · D) = 1.
         let even = Spread::of(&normal(&mut rng, 256 * 32), 32);
         assert!((even.feature_std - 1.0).abs() < 0.02 && (29.0..32.0).contains(&even.effective_rank), "{even:?}");
-        // More features than images: a rank of at most one less than images.
+        // More features than images: the rank is at most one less than the number of images.
         let wide = Spread::of(&normal(&mut rng, 16 * 512), 512);
         assert!((14.0..15.0).contains(&wide.effective_rank), "{wide:?}");
-        // On a plane of 8 dimensions.
+        // Rows in a plane of 8 dimensions.
         let base = normal(&mut rng, 3 * 8);
         let plane: Vec<f32> = (0..100)
             .flat_map(|_| {
@@ -279,7 +285,7 @@ mod tests {
             .collect();
         let plane = Spread::of(&plane, 8);
         assert!((2.0..3.0).contains(&plane.effective_rank) && !plane.collapsed(), "{plane:?}");
-        // One direction with rounding of f32 on it, none at all, and a line.
+        // One direction with f32 rounding, exactly one direction, and a line.
         let row: Vec<f32> = normal(&mut rng, 64);
         let one: Vec<f32> = (0..80).flat_map(|i| row.iter().map(move |v| v * (1.0 + 3e-7 * (i % 7) as f32))).collect();
         let ways = |bias: f32| (0..80).flat_map(move |i| [1.0 + bias, if i % 2 == 0 { 0.5 } else { -0.5 }]);
@@ -287,7 +293,7 @@ mod tests {
             let got = Spread::of(&rows, width);
             assert!(got.collapsed() && (got.effective_rank - rank).abs() < 1e-6, "{got:?}");
         }
-        // Spread too little to tell images apart.
+        // The spread is too small to tell images apart.
         let close = Spread::of(&ways(500.0).collect::<Vec<_>>(), 2);
         assert!(close.feature_std < LEAST_STD && close.collapsed(), "{close:?}");
     }

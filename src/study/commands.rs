@@ -1,4 +1,4 @@
-//! The commands that run one stage by itself, into a folder that is no study.
+//! The commands that run one stage alone, into a folder that is not a study's.
 
 use super::config::Config;
 use super::grid::{AskedNoise, single};
@@ -11,18 +11,18 @@ use super::{pretrain, train};
 use crate::base::Result;
 use std::path::PathBuf;
 
-/// What a pretraining of its own may be asked for besides its config.
+/// What `wgslab pretrain` may ask for besides its config.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PretrainOptions<'a> {
-    /// What it starts from.
+    /// The weights that it starts from.
     pub beginning: Beginning<'a>,
-    /// End after so many steps. Rates and schedules are those of the config's epochs, cut short: the steps are the first of
-    /// the whole run.
+    /// Ends after this many steps. Rates and schedules are those of the config's epochs, so these steps are the first
+    /// of the whole run.
     pub steps: Option<usize>,
 }
 
 impl Job<'_> {
-    /// Pretrains on one dataset into `out`; returns the path of the backbone.
+    /// Pretrains on one dataset into `out`. Returns the path of the backbone.
     pub fn pretrain(&self, spec: &str, method: &str, seed: u64, how: PretrainOptions<'_>) -> Result<PathBuf> {
         let method = self.config.pretraining_of(method)?;
         let begun = Begun::read(self.config, self.data_root, how.beginning)?;
@@ -33,21 +33,22 @@ impl Job<'_> {
         Ok(pretrain::run(self, one, self.out, &made)?.0)
     }
 
-    /// What [`Job::pretrain`] would need of the device; an error if that does not fit. Writes only the decoded images.
+    /// What [`Job::pretrain`] would need of the device. It is an error if that does not fit. It writes only the decoded
+    /// images.
     pub fn plan_pretraining(&self, spec: &str, method: &str, seed: u64) -> Result<Planned> {
         let method = self.config.pretraining_of(method)?;
         let images = self.load_train(spec)?;
         pretrain::plan(self, &images, &method, seed)
     }
 
-    /// What [`Job::train`] from random weights would need of the device; an error if that does not fit. Writes only the decoded
-    /// images.
+    /// What [`Job::train`] from random weights would need of the device. It is an error if that does not fit. It writes
+    /// only the decoded images.
     pub fn plan_training(&self, spec: &str, noise: AskedNoise, seed: u64) -> Result<Planned> {
         let (set, cell) = (self.load(spec)?, single(self.config, spec, noise, seed)?);
         train::plan(self, &set, &cell, &format!("train on {}, seed {seed}", set.data.name))
     }
 
-    /// Trains on one dataset into `out`, from `weights` or from random ones.
+    /// Trains on one dataset into `out`, from `weights` or else from random weights.
     pub fn train(&self, spec: &str, weights: Option<Brought<'_>>, noise: AskedNoise, seed: u64) -> Result<CellResult> {
         let start = weights.map(Start::given).transpose()?;
         let own = start.as_ref().and_then(|s| Some((&s.path, s.model.clone()?)));

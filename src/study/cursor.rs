@@ -1,4 +1,4 @@
-//! Where a stage stands: what a checkpoint holds besides the state.
+//! Where a stage stands. A checkpoint holds this besides the state.
 
 use super::results::EpochRecord;
 use crate::base::hash::Hasher;
@@ -7,54 +7,55 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Where a stage stands: everything the host must remember besides the state.
+/// Where a stage stands: everything that the host must remember besides the state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// What made this state; another one must not go on from it.
+    /// The address of what made this state. Only a run with the same address may go on from it.
     pub address: String,
-    /// Whole epochs done.
+    /// Epochs that are done.
     pub epoch: usize,
-    /// Steps done of the next one.
+    /// Steps of the next epoch that are done.
     pub step: usize,
-    /// Sums over those steps, a column each.
+    /// Sums over those steps, one for each column.
     pub sums: Vec<f64>,
     /// What the stage keeps between epochs.
     pub memory: Value,
-    /// The hash of the records of the whole epochs, times aside: another run's records must not be gone on with.
+    /// The hash of the records of the epochs that are done, without times. A run may not go on with the records of
+    /// another run.
     pub history: String,
-    /// The same of its steps, each with the hash of those before it.
+    /// The hash of the records of the steps. Each record is hashed together with the hash before it.
     pub steps: String,
 }
 
-/// What cursors of a run must lie within.
+/// The bounds of a run's cursors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Epochs of the run.
     pub epochs: usize,
-    /// Steps of an epoch.
+    /// Steps in an epoch.
     pub steps: usize,
     /// How many sums there are.
     pub columns: usize,
-    /// Which of them count skipped steps.
+    /// Which of the sums count skipped steps.
     pub flags: Vec<usize>,
 }
 
-/// The way out of a checkpoint that no run can go on from.
+/// The way out if no run can go on from a checkpoint.
 const ANEW: &str = "delete it to start anew";
 
 impl Cursor {
-    /// The cursor that `metadata` of the checkpoint at `path` hold.
+    /// The cursor in the `metadata` of the checkpoint at `path`.
     pub fn read(path: &Path, metadata: &Map<String, Value>) -> Result<Cursor> {
         serde_json::from_value(metadata.clone().into())
             .map_err(|e| Error::damaged(path, format!("it holds no place to go on from ({e})"), ANEW))
     }
 
-    /// An error where it is no place of such a run: then no such run wrote it to `path`.
+    /// It is an error if the cursor is outside the bounds of `run`: then no such run wrote it to `path`.
     pub fn expect_within(&self, path: &Path, run: &Extent) -> Result<()> {
         let Extent { epochs, steps, columns, flags } = run;
         let place = self.epoch < *epochs && self.step <= *steps || self.epoch == *epochs && self.step == 0;
         let sums = self.sums.len() == *columns && self.sums.iter().all(|s| s.is_finite());
-        // Shares of repeats add up to whole ones but for rounding.
+        // Repeats add shares of one, which sum to whole numbers except for rounding.
         let so_far = 0.0..=self.step as f64 + 1e-6;
         if place && sums && flags.iter().all(|&flag| self.sums.get(flag).is_some_and(|s| so_far.contains(s))) {
             return Ok(());
@@ -68,7 +69,7 @@ impl Cursor {
     }
 }
 
-/// See [`Cursor::history`]; empty before the first epoch is done.
+/// See [`Cursor::history`]. It is empty before the first epoch is done.
 pub(super) fn history(records: &[EpochRecord]) -> Result<String> {
     if records.is_empty() {
         return Ok(String::new());

@@ -1,4 +1,5 @@
-//! A dataset on the device: decoded on the host, its images uploaded. What a pretraining may see of it is a type of its own.
+//! A dataset on the device. It is decoded on the host and its images are uploaded. What pretraining may see of it has
+//! its own type.
 
 use super::config;
 use super::session::Job;
@@ -13,11 +14,11 @@ use std::path::{Path, PathBuf};
 pub(super) struct TrainImages {
     /// The dataset's name, for people.
     pub name: String,
-    /// Of the pixels, and of the training images that are left out.
+    /// The hash of the pixels, and of the training images that are left out.
     pub fingerprint: String,
     /// Training images that could not be decoded.
     pub left_out: Vec<LeftOut>,
-    /// Their pages: stages start from a copy.
+    /// The pages of the images. Each stage starts from a copy of this state.
     pub resident: State,
     pub store: ImageStore,
     pub mean: [f32; 3],
@@ -29,7 +30,7 @@ pub(super) struct Loaded {
     pub spec: String,
     pub data: Dataset,
     pub train: TrainImages,
-    /// Pages of all three splits.
+    /// The pages of all three splits.
     pub resident: State,
     pub val: ImageStore,
     pub test: ImageStore,
@@ -56,7 +57,7 @@ pub(super) fn load_options(c: &config::Data, data_root: &Path, cache: Option<Pat
         store_size: c.store_size,
         channels: c.channels,
         val_fraction: c.val_fraction as f32,
-        seed: 0, // one split for all seeds, so that they are compared on the same images
+        seed: 0, // all seeds share one split, so that they are compared on the same images
         max_pixels: c.max_pixels,
         max_bytes: c.max_bytes,
         bit_depth: c.bit_depth,
@@ -67,7 +68,7 @@ pub(super) fn load_options(c: &config::Data, data_root: &Path, cache: Option<Pat
 }
 
 impl Job<'_> {
-    /// Decodes a dataset; `say` is told what a person should know of how it was read.
+    /// Decodes a dataset. `say` gets the notes on how it was read.
     pub(super) fn read(&self, spec: &str, need: Need, say: &dyn Fn(&str)) -> Result<Dataset> {
         self.progress.stage(&format!("load {spec}"), 0, 0, "images");
         let step = |done: usize, _| self.progress.step(done as u64, "");
@@ -117,7 +118,7 @@ impl Job<'_> {
         let (m, s) = data.train.statistics()?;
         for i in 0..3 {
             mean[i] = m[i.min(m.len() - 1)];
-            std[i] = s[i.min(s.len() - 1)].max(1e-3); // a constant image set has no spread to divide by
+            std[i] = s[i.min(s.len() - 1)].max(1e-3); // images of one constant value have a deviation of 0
         }
         let mut pages = State::new();
         let store = self.upload("train", &data.train, &mut pages)?;

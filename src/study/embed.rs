@@ -13,27 +13,28 @@ use crate::tape::State;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The values for ImageNet, as torchvision and timm have them: the side of images at test time, and the statistics of the
-/// training images.
+/// The values for ImageNet in torchvision and timm: the side of images at test time in pixels, and the mean and
+/// deviation of the training images.
 const IMAGENET: (usize, [f32; 3], [f32; 3]) = (224, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
 /// Bytes of images that are on the device at once.
 const CHUNK_BYTES: usize = 256 << 20;
 
-/// How a person wants the images to be made. A value that is `None` comes from the file of weights, or else from ImageNet.
+/// How a person wants images to be prepared. A value that is `None` comes from the file of weights, or else from
+/// ImageNet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wish {
-    /// Pixels of a side.
+    /// Side of an image in pixels.
     pub image_size: Option<usize>,
     /// Subtracted from each channel, as a share of 255.
     pub mean: Option<[f32; 3]>,
-    /// Then divided by.
+    /// Each channel is then divided by this.
     pub std: Option<[f32; 3]>,
-    /// The number of images of a step. It is halved until a step fits the device.
+    /// How many images a step takes. It is halved until a step fits the device.
     pub batch: usize,
 }
 
-/// Features of images, in the order train, val, test and within a split in the data's own.
+/// Features of images. The order is train, val, test, and within a split the data's order.
 #[derive(Clone, Debug, Default)]
 pub struct Embedded {
     /// A row for each image.
@@ -42,23 +43,24 @@ pub struct Embedded {
     pub width: usize,
     /// The class of each image.
     pub labels: Vec<i64>,
-    /// The path of each image, or its place as "train/17".
+    /// The path of each image, or its place, as in "train/17".
     pub names: Vec<String>,
-    /// The split that each image stands in.
+    /// The split of each image.
     pub splits: Vec<&'static str>,
     /// The name of each class.
     pub classes: Vec<String>,
 }
 
 impl Embedded {
-    /// Adds labels, names and splits of these images, whose features were added.
+    /// Adds labels, names and splits of images whose features were added.
     pub(super) fn name(&mut self, split: Split, images: &Images) {
         self.labels.extend(images.labels.iter().map(|&l| i64::from(l)));
         self.names.extend(images.names.iter().cloned());
         self.splits.extend(std::iter::repeat_n(split.name(), images.len()));
     }
 
-    /// As a NumPy archive: `features` f32 [N, D], `labels` i64 [N], and the texts `names` [N], `splits` [N], `classes`.
+    /// The embedding as a NumPy archive: `features` f32 [N, D], `labels` i64 [N], and the texts `names` [N], `splits`
+    /// [N] and `classes`.
     pub fn npz(&self) -> Result<Vec<u8>> {
         let [names, classes] =
             [&self.names, &self.classes].map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
@@ -72,14 +74,14 @@ impl Embedded {
     }
 }
 
-/// A backbone, how its images are made, and where each of these values comes from.
+/// A backbone, how its images are prepared, and where each of these values comes from.
 struct Seen {
     backbone: Arc<dyn Backbone>,
     form: ImageForm,
     said_by: [&'static str; 2],
 }
 
-/// Combines what the file says with the wish. The wish comes first.
+/// Combines the values in the file with the wish. The wish has priority.
 fn seen((path, bytes): (&Path, &[u8]), wish: &Wish) -> Result<Seen> {
     let metadata = checkpoint::read_metadata(path, bytes)?;
     let own = ImageForm::of(&metadata);
@@ -125,7 +127,7 @@ fn gray(rgb: [f32; 3]) -> [f32; 3] {
 }
 
 impl Seen {
-    /// What is done to an image, in a sentence.
+    /// How an image is prepared, in a sentence.
     fn told(&self) -> String {
         let ImageForm { image_size, store_size, channels, mean, std } = self.form;
         let colours = if channels == 1 { "gray" } else { "RGB" };
@@ -147,9 +149,9 @@ fn listed(values: &[f32]) -> String {
 }
 
 impl Job<'_> {
-    /// The features that the backbone in `path` makes of every image of `spec`. The file says which backbone
-    /// it is; it may be ours or another program's. A note says how images become its input. Only the limits of data are
-    /// read from the job's config.
+    /// The features that the backbone in `path` makes of every image of `spec`. The file says which backbone it is.
+    /// This program or another may have written it. A note says how images are prepared. The job's config is read only
+    /// for the limits on data.
     pub fn embed(&self, path: &Path, spec: &str, wish: &Wish) -> Result<Embedded> {
         Ok(self.embed_beside(path, spec, wish, &Ok)?.0)
     }
@@ -185,7 +187,7 @@ impl Job<'_> {
         Ok((embedded, data))
     }
 
-    /// Every image of a dataset, as it stands in its files.
+    /// Every image of a dataset, as it is in its files.
     pub(super) fn all_images(&self, spec: &str) -> Result<DecodedData> {
         self.progress.stage(&format!("load {spec}"), 0, 0, "images");
         let options = LoadOptions { cache: None, ..self.load_options() };

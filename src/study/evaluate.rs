@@ -1,4 +1,4 @@
-//! Evaluation of a run's classifier, or of a backbone alone, on the images of one split.
+//! Evaluates a run's classifier, or a backbone alone, on the images of one split.
 
 use super::config::{self, Config, Protocol};
 use super::folder::Done;
@@ -19,41 +19,43 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 
-/// Metrics of a classifier on a split; shares are 0 to 1.
+/// Metrics of a classifier on a split. Shares are from 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// Share of images taken for their class.
+    /// Share of images that are assigned to their class.
     pub accuracy: f64,
-    /// Mean over classes of that share.
+    /// Mean of that share over the classes.
     pub balanced_accuracy: f64,
-    /// Mean over classes of F1.
+    /// Mean of F1 over the classes.
     pub macro_f1: f64,
-    /// Area under the ROC curve, of more than two classes the mean over one against the rest; none where a class is missing.
+    /// Area under the ROC curve. With more than two classes it is the mean of one class against the rest. `None` if a
+    /// class has no image.
     pub auroc: Option<f64>,
     /// Matthews' correlation coefficient, −1 to 1.
     pub mcc: f64,
-    /// Expected calibration error with 15 bins of equal width; none of no images.
+    /// Expected calibration error with 15 bins of equal width. `None` if there are no images.
     pub ece: Option<f64>,
-    /// The share right of each class; none of a class without images.
+    /// For each class the share of its images that are right. `None` for a class without images.
     pub recall: Vec<Option<f64>>,
-    /// How many images of each class (row) were taken for each class (column).
+    /// How many images of each class (row) were assigned to each class (column).
     pub confusion: Vec<Vec<u64>>,
-    /// Share of images taken for the class of most of their nearest training images by the backbone's features; none of
-    /// the training images, each of which is its own nearest, and none where the set has no training images.
+    /// Share of images that are assigned to their class by a vote of their nearest training images, by the backbone's
+    /// features. `None` for the training split, where each image is its own nearest, and if the set has no training
+    /// images.
     pub knn_accuracy: Option<f64>,
-    /// The same where a vote weighs exp(cos / τ).
+    /// The same share, with votes that weigh exp(cos / τ).
     pub knn_weighted_accuracy: Option<f64>,
     /// How many neighbours vote.
     pub knn_neighbours: usize,
     /// τ of the weighted vote.
     pub knn_temperature: f64,
-    /// How many images.
+    /// How many images there are.
     pub images: usize,
-    /// How many classes.
+    /// How many classes there are.
     pub classes: usize,
 }
 
-/// What a run's `environment.json` says of the data it was trained on.
+/// What a run's `environment.json` says of the run's training data.
 #[derive(Deserialize)]
 struct Trained {
     address: String,
@@ -76,7 +78,7 @@ impl Trained {
         })
     }
 
-    /// How its backbone was judged. Settings of training name no protocol.
+    /// How the run judged its backbone. Settings of training name no protocol.
     fn protocol(&self, folder: &Path) -> Result<Protocol> {
         let Some(name) = self.settings.get("protocol") else { return Ok(Protocol::Finetune) };
         serde_json::from_value(name.clone()).map_err(|e| {
@@ -85,7 +87,8 @@ impl Trained {
         })
     }
 
-    /// Refuses files of an unfinished run that belong to several runs, though each is whole: only a `done` names them all.
+    /// Refuses files of an unfinished run that come from different runs, though each file is whole. Only `done` names
+    /// all files.
     fn made(&self, config: &Config, saved: &Checkpoint, folder: &Path) -> Result<()> {
         let way_out = "bring back the run's own, or train it again";
         if saved.metadata.get("address").and_then(Value::as_str) != Some(&self.address) {
@@ -102,8 +105,9 @@ impl Trained {
     }
 }
 
-/// Evaluates the classifier of a run folder on a split of a dataset. Classes are matched by name: the run's order holds,
-/// and labels follow it. Of a linear probe the classifier stands in its backbone's file; a vote of neighbours has none.
+/// Evaluates the classifier in a run folder on a split of a dataset. Classes are matched by name, in the run's order.
+/// The classifier of a linear probe is in the file of its backbone. A vote of neighbours has no classifier, which is an
+/// error.
 pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> Result<Evaluation> {
     let path = folder.join(STATE);
     if !files::exists(&path)? && !files::exists(&folder.join(DONE))? {
@@ -155,12 +159,14 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
         }
         None => return Err(Error::Data(format!("{} holds no classifier", path.display()))),
     }
-    let eye = Eye::new(backbone, trained.mean, trained.std); // it learnt under its own data's statistics
+    // The network was trained with the statistics of its own data.
+    let eye = Eye::new(backbone, trained.mean, trained.std);
     measured(job, (spec, &data, split), &eye, (&mut state, &path), classes)
 }
 
-/// Evaluates the classifier in a file that `train` or a study wrote, on a split of a dataset, without the run's folder. The
-/// file says its classes, its backbone and how its images were made; of the job's config the rest holds.
+/// Evaluates the classifier in a file that `train` or a study wrote, on a split of a dataset, without the run's folder.
+/// The file names its classes and its backbone, and says how its images were prepared. Everything else comes from the
+/// job's config.
 pub fn evaluate_file(job: &Job<'_>, spec: &str, split: Split, path: &Path) -> Result<Evaluation> {
     let bytes = weights::read(path)?;
     let metadata = checkpoint::read_metadata(path, &bytes)?;
@@ -194,7 +200,8 @@ pub fn evaluate_file(job: &Job<'_>, spec: &str, split: Split, path: &Path) -> Re
     measured(job, (spec, &data, split), &eye, (&mut state, path), classes.len())
 }
 
-/// Gives the labels of `data` the order of the `classes` that the classifier in `path` knows, and says which have no image.
+/// Maps the labels of `data` to the order of `classes`, which the classifier in `path` knows, and says which classes
+/// have no image.
 fn matched(
     job: &Job<'_>,
     (spec, data, split): (&str, &mut Dataset, Split),
@@ -210,7 +217,7 @@ fn matched(
     Ok(())
 }
 
-/// The metrics of a classifier whose weights are in `state`, from the file at `path`.
+/// The metrics of a classifier with the weights in `state`, which come from the file at `path`.
 fn measured(
     job: &Job<'_>,
     (spec, data, split): (&str, &Dataset, Split),
@@ -254,7 +261,7 @@ fn evaluation(
     }
 }
 
-/// Logits and features of a split's images and, where they can vote, features of the training images.
+/// Logits and features of a split's images. If training images can vote, their features, too.
 #[allow(clippy::type_complexity, reason = "two outputs of one split, one of the other")]
 fn outputs(
     job: &Job<'_>,
@@ -274,8 +281,8 @@ fn outputs(
     Ok((pass.both(job)?, Some(train.features(job)?)))
 }
 
-/// Gives the labels of `data` the order of `classes`, matched by name. Returns the classes that the split has no image of;
-/// a class of the data that is not among them is an error, the middle of a sentence.
+/// Maps the labels of `data` to the order of `classes`, matched by name. Returns the classes of which the split has no
+/// image. If the data has another class, the error is the middle of a sentence.
 fn match_classes(data: &mut Dataset, split: Split, classes: &[String]) -> Result<Vec<String>, String> {
     let place = |name: &String| classes.iter().position(|c| c == name).map(|i| i as u32);
     let unknown: Vec<&str> = data.classes.iter().filter(|c| place(c).is_none()).map(String::as_str).collect();
@@ -294,8 +301,8 @@ fn match_classes(data: &mut Dataset, split: Split, classes: &[String]) -> Result
     Ok(classes.iter().zip(counts).filter(|c| c.1 == 0).map(|c| c.0.clone()).collect())
 }
 
-/// Accuracy on the test images of a vote of the nearest training images by cosine of the backbone's features, as many as
-/// the config says, with the weights in `backbone` or, without, random ones of `seed`.
+/// Accuracy on the test images of a vote of the nearest training images, by the cosine of the backbone's features. The
+/// config says how many vote. The weights are those in `backbone`, or else random weights of `seed`.
 pub fn knn_accuracy(job: &Job<'_>, spec: &str, backbone: Option<&Path>, seed: u64) -> Result<f64> {
     let set = job.load(spec)?;
     let bytes = backbone.map(|path| Ok::<_, Error>((path, weights::read(path)?))).transpose()?;

@@ -1,4 +1,4 @@
-//! Whether a stage fits the device, known from shapes alone before anything is filled, and its plans where it does.
+//! Whether a stage fits the device, known from shapes before any tensor is filled, and the stage's plans if it does.
 
 use super::batches::Batches;
 use super::config::LastBatch;
@@ -13,26 +13,26 @@ use crate::tape::{Plan, Schedule, State, Tape};
 /// The batches that a step can have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
-    /// The least.
+    /// The smallest batch.
     pub least: usize,
-    /// Each is a multiple of it, the least too.
+    /// Each batch is a multiple of this, the smallest, too.
     pub multiple: usize,
 }
 
 impl Sizes {
-    /// Any from `least` on.
+    /// Any batch from `least` on.
     pub const fn from(least: usize) -> Sizes {
         Sizes { least, multiple: 1 }
     }
 
-    /// Multiples, of two images at least in each part.
+    /// Multiples of `multiple`, at least twice that, so that each part has two images.
     pub const fn multiples(multiple: usize) -> Sizes {
         Sizes { least: 2 * multiple, multiple }
     }
 }
 
 impl Job<'_> {
-    /// Says where a step takes fewer images than wanted.
+    /// Says that steps take fewer images than wanted, if they do.
     pub(super) fn say_batch(&self, wanted: usize, batch: usize, images: usize) {
         if wanted > batch {
             let takes = if batch == images { "them all".to_string() } else { format!("{batch} of them") };
@@ -41,14 +41,14 @@ impl Job<'_> {
         }
     }
 
-    /// Says the learning rate of a stage whose steps take `batch` images, and what made it.
+    /// Says the learning rate of a stage whose steps take `batch` images, and how it was computed.
     pub(super) fn say_rate(&self, o: &Optimization, batch: usize) {
         if o.epochs > 0 {
             self.progress.note(&o.rate_in_words(batch));
         }
     }
 
-    /// Says where a step takes fewer images than wanted, and how many images the steps of an epoch leave out.
+    /// Says that steps take fewer images than wanted, if they do, and how many images an epoch leaves out.
     pub(super) fn say_batches(&self, o: &Optimization, batches: Batches) {
         self.say_batch(o.batch_size, batches.whole, batches.images);
         let (steps, size) = (batches.steps(), batches.whole);
@@ -67,9 +67,9 @@ impl Job<'_> {
         }
     }
 
-    /// Refuses parameters that no step could train on this device, by the config's key that makes them so large: one of the
-    /// method's own, which `size_key` knows, else the backbone's. It is asked while a step is recorded, so that sizes
-    /// past all bounds go no further.
+    /// Refuses parameters that no step could train on this device. The error names the config's key that makes them so
+    /// large: a key of the method, which `size_key` knows, or else the backbone's. It is called while a step is
+    /// recorded, so that sizes beyond all bounds end the recording.
     pub(super) fn expect_bearable(
         &self,
         params: &Params,
@@ -89,8 +89,8 @@ impl Job<'_> {
         Err(Error::Usage(format!("{key} too large: {why}; use a smaller one{}", why.or_budget())))
     }
 
-    /// Compiles what `record` records for a batch. Where that does not fit the device, the error names the largest value
-    /// of the config's `key` that does, at least `least`.
+    /// Compiles what `record` records for a batch. If that does not fit the device, the error names the largest value
+    /// of the config's `key` that fits and is at least `least`.
     pub(super) fn compile(
         &self,
         state: &State,
@@ -103,8 +103,8 @@ impl Job<'_> {
         all.into_iter().map(|s| Plan::new(self.gpu, s, state)).collect()
     }
 
-    /// What [`Job::compile`] compiles. Tensors that `state` still lacks count: asked before they are filled, this refuses
-    /// what will not fit once they are.
+    /// The schedules that [`Job::compile`] compiles. Tensors that `state` still lacks count, so if this is called
+    /// before they are filled, it refuses what will not fit afterwards.
     pub(super) fn fitting(
         &self,
         state: &State,
@@ -116,7 +116,7 @@ impl Job<'_> {
         self.fitting_or(state, key, batch, sizes, record, &|| Ok(String::new()))
     }
 
-    /// The same; `other` gives another way out, told where the batch does not fit.
+    /// As [`Job::fitting`]. `other` gives another way out, for the error if the batch does not fit.
     pub(super) fn fitting_or(
         &self,
         state: &State,
@@ -136,7 +136,7 @@ impl Job<'_> {
             ""
         };
         let other = other()?;
-        // What keeps the least batch out may be another thing than what keeps this one out.
+        // The smallest batch may fail for another reason than this batch.
         let of_least = if batch > least { at(least)? } else { Some(why.clone()) };
         let way_out = match of_least {
             None => {
@@ -152,8 +152,8 @@ impl Job<'_> {
         Err(Error::Usage(format!("{batch} images a step ({key}) do not fit: {why}; {hint}{other}{way_out}")))
     }
 
-    /// The largest part of a batch, below `most` and a divisor of it, whose recordings fit: `record` makes them. None where
-    /// none of at least `least` does.
+    /// The largest part of a batch that is below `most`, divides the batch, and whose recordings, which `record` makes,
+    /// fit. `None` if no part of at least `least` fits.
     pub(super) fn largest_part(
         &self,
         state: &State,
@@ -171,13 +171,13 @@ impl Job<'_> {
         }
     }
 
-    /// Whether plans of these tapes fit the device, besides what `state` holds.
+    /// Whether plans of these tapes fit the device beside `state`.
     pub(super) fn fits(&self, state: &State, tapes: &[Tape]) -> Result<bool> {
         let schedules = tapes.iter().map(|t| self.scheduled(t)).collect::<Result<Vec<_>>>()?;
         Ok(misfit(self.gpu, &schedules, state).is_none())
     }
 
-    /// Whether steps that do not fit would, if values were computed again; false where they are already.
+    /// Whether tapes that do not fit would fit if values were computed again. False if they are computed again already.
     fn fits_recomputed(&self, state: &State, tapes: &[Tape]) -> Result<bool> {
         if self.config.run.recompute {
             return Ok(false);
@@ -186,7 +186,7 @@ impl Job<'_> {
         Ok(misfit(self.gpu, &schedules, state).is_none())
     }
 
-    /// The largest batch that fits and is at most `most`, a multiple, where `batch` fits.
+    /// The largest batch that fits, is at most `most`, and is a multiple. `batch` must fit.
     pub(super) fn largest_batch(
         &self,
         state: &State,
@@ -207,7 +207,7 @@ impl Job<'_> {
     }
 }
 
-/// The last number that fits, where `low` does and `high` does not.
+/// The largest number that fits. `low` must fit, and `high` must not.
 fn last_that_fits(mut low: usize, mut high: usize, fits: &dyn Fn(usize) -> Result<bool>) -> Result<usize> {
     while high - low > 1 {
         let middle = (low + high) / 2;
@@ -265,7 +265,8 @@ mod tests {
         assert!(said(7, 7, LastBatch::Drop, 3)[0].ends_with("a step takes them all"));
     }
 
-    /// A method that takes only multiples is never recorded at another batch, and is offered a multiple.
+    /// A method that takes only multiples is never recorded with another batch, and the batch that is offered is a
+    /// multiple.
     #[test]
     fn a_batch_that_must_be_a_multiple_is_offered_as_one() {
         with_job("", &Silent, |job| {

@@ -1,6 +1,6 @@
-//! A folder of a run or of a pretraining: one process works in it at a time, `config.toml` and `environment.json` say
-//! what makes it, and `done`, written last, names what made it with the SHA-256 of every file. Before a file of a
-//! finished folder is used it is compared with that.
+//! A folder of a run or of a pretraining. One process works in it at a time. `config.toml` and `environment.json` say
+//! what makes it. `done` is written last and names what made the folder, with the SHA-256 of every file. A file of a
+//! finished folder is compared with that before it is used.
 
 use super::config::Config;
 use super::names::{AWAY, CONFIG, DONE, ENVIRONMENT, EPOCHS, LOCK, REDO};
@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Files up to this many bytes are compared whole whenever a finished folder is met. Of larger files, the weights, the size
-/// is compared then, and the contents when they are used.
+/// Files of up to this many bytes are compared whole whenever a finished folder is met. For larger files, the weights,
+/// only the size is compared then, and the contents when they are used.
 const SMALL: u64 = 1 << 20;
 
 /// Whether a run or a study was begun in a folder.
@@ -29,13 +29,13 @@ pub fn begun(out: &Path) -> bool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Done {
-    /// What made it: see [`Provenance`].
+    /// The address of what made it, see [`Provenance`].
     pub address: String,
     /// Its files by name.
     pub files: BTreeMap<String, Contents>,
 }
 
-/// What a file held when it was written.
+/// Size and hash of a file when it was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Contents {
@@ -44,7 +44,7 @@ pub(super) struct Contents {
 }
 
 impl Done {
-    /// Marks `folder` as finished, holding these files.
+    /// Marks `folder` as finished, with these files.
     pub fn write(folder: &Path, address: &str, names: &[&str]) -> Result<Done> {
         let contents = |name: &&str| {
             let bytes = files::read(&folder.join(name))?;
@@ -56,10 +56,10 @@ impl Done {
         Ok(done)
     }
 
-    /// What `folder` says of itself; none where it is not finished.
+    /// Reads `done` of `folder`. `None` if the folder is not finished.
     pub fn read(folder: &Path) -> Result<Option<Done>> {
         let path = folder.join(DONE);
-        // A folder that cannot be entered, or a file in its place, is the damage of one cell; the study goes on.
+        // A folder that cannot be opened, or a file in its place, damages only one cell. The study goes on.
         let closed = |e: std::io::Error| Error::damaged(folder, format!("it cannot be looked into ({e})"), AWAY);
         if !path.try_exists().map_err(closed)? {
             return Ok(None);
@@ -75,7 +75,7 @@ impl Done {
         seal::parse(&text).map(Some).map_err(|why| Error::damaged(&path, why, REDO))
     }
 
-    /// The bytes of one of its files, compared.
+    /// The bytes of one of its files, after they are compared.
     pub fn bytes(&self, folder: &Path, name: &str) -> Result<Vec<u8>> {
         let path = folder.join(name);
         let bad = |why: &str| Error::damaged(&path, why, REDO);
@@ -87,13 +87,14 @@ impl Done {
         Ok(bytes)
     }
 
-    /// The text of one of its files, compared.
+    /// The text of one of its files, after it is compared.
     pub fn text(&self, folder: &Path, name: &str) -> Result<String> {
         let bad = |_| Error::damaged(&folder.join(name), "it is no text", REDO);
         String::from_utf8(self.bytes(folder, name)?).map_err(bad)
     }
 
-    /// Compares all its files: the small ones and the epochs, which a report shows, by their contents, the others by size.
+    /// Compares all its files. The small files, and the epochs, which a report shows, are compared by contents, the
+    /// others by size.
     pub fn check(&self, folder: &Path) -> Result<()> {
         for (name, due) in &self.files {
             if due.bytes <= SMALL || name == EPOCHS {
@@ -103,7 +104,7 @@ impl Done {
             let path = folder.join(name);
             match path.metadata() {
                 Ok(found) if found.is_file() && found.len() == due.bytes => {}
-                Ok(_) => return Err(Error::damaged(&path, "its size is another", REDO)),
+                Ok(_) => return Err(Error::damaged(&path, "its size differs", REDO)),
                 Err(e) => return Err(Error::damaged(&path, format!("it cannot be looked at ({e})"), REDO)),
             }
         }
@@ -111,7 +112,8 @@ impl Done {
     }
 }
 
-/// What `done` says where the folder is finished and `made` made it; another maker is an error.
+/// Reads `done` of a folder that `made` made. `None` if the folder is not finished. It is an error if something else
+/// made it.
 pub(super) fn finished(folder: &Path, made: &Provenance) -> Result<Option<Done>> {
     match Done::read(folder)? {
         Some(done) if done.address == made.address => {
@@ -123,8 +125,33 @@ pub(super) fn finished(folder: &Path, made: &Provenance) -> Result<Option<Done>>
     }
 }
 
+/// What a finished folder holds, which `read` reads. If the folder is not finished, `make` makes it. `prepare` runs
+/// before the folder is touched, so what can be refused is refused there. `make` runs while the folder is locked. It is
+/// [`Error::Busy`] if another process works in the folder.
+pub(super) fn once<T, R>(
+    folder: &Path,
+    made: &Provenance,
+    read: impl Fn(Done) -> Result<R>,
+    prepare: impl FnOnce() -> Result<T>,
+    make: impl FnOnce(T) -> Result<R>,
+) -> Result<R> {
+    let kept = || finished(folder, made)?.map(&read).transpose();
+    if let Some(kept) = kept()? {
+        return Ok(kept);
+    }
+    // This comes before `prepare`, which may compile for minutes.
+    if busy(folder)? {
+        return Err(Error::Busy(folder.to_path_buf()));
+    }
+    let prepared = prepare()?;
+    locked(folder, || match kept()? {
+        Some(kept) => Ok(kept), // another process has made it meanwhile
+        None => make(prepared),
+    })
+}
+
 impl Job<'_> {
-    /// Writes `config.toml` and `environment.json` of a folder: what makes it, and `about` it in words.
+    /// Writes `config.toml` and `environment.json` of a folder. They say what makes the folder; `about` is for people.
     pub(super) fn describe(&self, folder: &Path, made: &Provenance, about: Value) -> Result<()> {
         let mut about = about;
         if let Value::Object(about) = &mut about {
@@ -152,7 +179,7 @@ pub(super) fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The resolved config that a run or a study left in its folder, compared with its checksum.
+/// The resolved config that a run or a study wrote into its folder. Its checksum is compared.
 pub fn kept_config(folder: &Path) -> Result<Config> {
     let path = folder.join(CONFIG);
     let way_out = "run its study or stage again, which writes it";
@@ -161,7 +188,7 @@ pub fn kept_config(folder: &Path) -> Result<Config> {
     Config::parse(&path.display().to_string(), seal::opened_text(&text).map_err(bad)?)
 }
 
-/// Holds a folder for one process while `f` runs; another one is sent away with [`Error::Busy`].
+/// Locks a folder for this process while `f` runs. It is [`Error::Busy`] if another process has the lock.
 pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<T> {
     let mut lock = open_lock(folder)?;
     // A process that only looks whether a folder is free holds its lock for a moment.
@@ -176,7 +203,7 @@ pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<
     f()
 }
 
-/// The same, but it waits for other processes: for work that takes a moment.
+/// As [`locked`], but waits for other processes. It is for work that takes a moment.
 pub(super) fn locked_soon<T>(folder: &Path, stop: &AtomicBool, mut f: impl FnMut() -> Result<T>) -> Result<T> {
     loop {
         match locked(folder, &mut f) {
@@ -186,7 +213,7 @@ pub(super) fn locked_soon<T>(folder: &Path, stop: &AtomicBool, mut f: impl FnMut
     }
 }
 
-/// Waits until one of the folders is free; a stop is heard meanwhile.
+/// Waits until one of the folders is free. A request to stop ends the wait.
 pub(super) fn wait_for_any(folders: &[PathBuf], stop: &AtomicBool) -> Result<()> {
     loop {
         for folder in folders {
@@ -202,18 +229,18 @@ pub(super) fn wait_for_any(folders: &[PathBuf], stop: &AtomicBool) -> Result<()>
     }
 }
 
-/// What `read` gives of a folder that another process may be writing. A half-written folder is not damaged: where `read` finds
-/// damage while another process works in the folder, the folder counts as empty.
+/// Reads a folder that another process may be writing. A half-written folder is not damaged: if `read` finds damage
+/// while another process works in the folder, the folder counts as empty.
 pub(super) fn settled<T: Default>(folder: &Path, read: impl Fn() -> Result<T>) -> Result<T> {
     match read() {
         Err(Error::Damaged { .. }) if is_worked_in(folder) => Ok(T::default()),
-        Err(Error::Damaged { .. }) => read(), // who worked in it may be done since
+        Err(Error::Damaged { .. }) => read(), // the other process may have finished in between
         other => other,
     }
 }
 
-/// Whether another process works in `folder`, and does not only look whether it is free. Where the lock cannot be opened,
-/// nobody works.
+/// Whether another process works in `folder`, and does not only check whether it is free. If the lock cannot be opened,
+/// nobody works in the folder.
 fn is_worked_in(folder: &Path) -> bool {
     for _ in 0..4 {
         if !busy(folder).unwrap_or(false) {
@@ -224,7 +251,7 @@ fn is_worked_in(folder: &Path) -> bool {
     true
 }
 
-/// Whether another process works in `folder`, which need not exist.
+/// Whether another process works in `folder`. The folder need not exist.
 pub(super) fn busy(folder: &Path) -> Result<bool> {
     if !files::exists(&folder.join(LOCK))? {
         return Ok(false);
@@ -239,7 +266,7 @@ fn is_free(lock: &mut fd_lock::RwLock<std::fs::File>) -> bool {
 fn open_lock(folder: &Path) -> Result<fd_lock::RwLock<std::fs::File>> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
     let path = folder.join(LOCK);
-    // A lock that another user made can be held without being written.
+    // A lock file of another user can be locked, but not written.
     let file = match std::fs::File::open(&path) {
         Err(e) if e.kind() == ErrorKind::NotFound => std::fs::File::create(&path),
         found => found,
@@ -248,7 +275,8 @@ fn open_lock(folder: &Path) -> Result<fd_lock::RwLock<std::fs::File>> {
     Ok(fd_lock::RwLock::new(file))
 }
 
-/// Only one error means that another process holds the lock. Waiting does not help on a file system that cannot lock.
+/// Only one error means that another process has the lock. Other errors, for instance on a file system without locks,
+/// do not go away by waiting.
 fn not_locked(folder: &Path, e: std::io::Error) -> Error {
     match e.kind() {
         ErrorKind::WouldBlock => Error::Busy(folder.to_path_buf()),
@@ -256,8 +284,8 @@ fn not_locked(folder: &Path, e: std::io::Error) -> Error {
     }
 }
 
-/// Empties a folder, so that its files are made again. `done` is removed first: after an interruption the rest is not taken
-/// for a finished folder.
+/// Empties a folder, so that its files are made again. `done` is removed first, so that an interruption does not leave
+/// a folder that seems finished.
 pub(super) fn clear(folder: &Path) -> Result<()> {
     locked(folder, || {
         let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))?;
@@ -271,8 +299,8 @@ pub(super) fn clear(folder: &Path) -> Result<()> {
     })
 }
 
-/// Removes the temporary files of writes that a kill interrupted. The holder of the folder's lock removes them all; in a
-/// folder that shards share, only those are removed that are too old to belong to a write under way.
+/// Removes temporary files of writes that a kill interrupted. The process with the folder's lock removes them all. In a
+/// folder that shards share, only files are removed that are too old to belong to a present write.
 pub(super) fn sweep(folder: &Path, older_than: Duration) {
     let old = |p: &Path| {
         let changed = p.metadata().and_then(|m| m.modified()).ok();
@@ -325,7 +353,7 @@ mod tests {
             Done::write(job.out, &made.address, &[RESULT, BACKBONE]).unwrap();
             let done = finished(job.out, &made).unwrap().unwrap();
             assert_eq!(done.text(job.out, RESULT).unwrap(), "{}");
-            // A large file is compared when it is used.
+            // A large file is compared only when it is used.
             files::write_atomic(&path(BACKBONE), &vec![8; 2 << 20]).unwrap();
             assert!(finished(job.out, &made).is_ok() && done.bytes(job.out, BACKBONE).is_err());
             let damage: [&dyn Fn(); 4] = [

@@ -1,5 +1,6 @@
-//! The grid: dataset × pretraining × seed × noise kind × noise rate × method or probe, in this order, so that the cells which
-//! share a pretraining stand together and a shard (a run of neighbours) seldom repeats another's pretraining.
+//! The grid: dataset × pretraining × seed × noise kind × noise rate × method or probe, in this order. So cells that
+//! share a pretraining are neighbours, and a shard (a range of neighbours) seldom repeats the pretraining of another
+//! shard.
 
 use super::config::{Config, NoiseSeed, Protocol, ValidationLabels};
 use crate::base::hash::Hasher;
@@ -10,45 +11,47 @@ use crate::ssl;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// One cell of the grid: one run, one folder. What many cells have in common they share: a grid may have a million.
+/// One cell of the grid: one run, one folder. Cells share what they have in common, because a grid may have a million
+/// cells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
-    /// Its place in the grid, from 0: what `--index` takes.
+    /// Its place in the grid, from 0. `--index` takes it.
     pub index: usize,
-    /// The name of its folder, readable and unique in the grid.
+    /// The name of its folder. It is readable, and unique in the grid.
     pub name: String,
     /// The dataset's SPEC.
     pub spec: Arc<str>,
-    /// The dataset's short name, fit for a file name and unique in the grid.
+    /// The dataset's short name. It is a valid file name, and unique in the grid.
     pub dataset: Arc<str>,
     /// Where the backbone's weights come from: `none`, or a method of `ssl::methods`.
     pub pretraining: Arc<str>,
-    /// The repeat.
+    /// The seed of the repeat.
     pub seed: u64,
-    /// How labels go wrong; none at rate 0.
+    /// The kind of label noise; `None` at rate 0.
     pub noise_kind: Option<NoiseKind>,
-    /// The share of labels that flip; 1 of a kind that has no rate, since all labels are its own.
+    /// The share of labels that become wrong. It is 1 for a kind without a rate, because such a kind replaces all
+    /// labels.
     pub noise_rate: f64,
-    /// Every setting of its kind of noise; empty where that has none.
+    /// Every setting of its kind of noise. Empty if the kind has none.
     pub noise_settings: Arc<toml::Table>,
-    /// What its wrong labels follow.
+    /// The seed of its wrong labels.
     pub noise_seed: NoiseSeed,
     /// Which labels its validation images have.
     pub validation: ValidationLabels,
-    /// How to learn from them: a method of `noise::learn::learners`; of a probe, its protocol.
+    /// How to learn from the labels: a method of `noise::learn::learners`, or the protocol if it is a probe.
     pub method: Arc<str>,
     /// How the backbone is judged.
     pub protocol: Protocol,
 }
 
 impl Cell {
-    /// The name of its kind of noise; `none` where labels are clean.
+    /// The name of its kind of noise; `none` if its labels are clean.
     pub fn kind_name(&self) -> String {
         self.noise_kind.map_or("none".to_string(), |k| k.to_string())
     }
 }
 
-/// Every cell of a study, in order. Clean labels are one cell, whatever the number of noise kinds.
+/// Every cell of a study, in order. Clean labels make one cell, whatever the number of noise kinds.
 pub fn cells(config: &Config) -> Vec<Cell> {
     let mut noises = Vec::new();
     if config.noise.rates.contains(&0.0) {
@@ -103,10 +106,11 @@ pub fn cells(config: &Config) -> Vec<Cell> {
     cells
 }
 
-/// A kind of noise and its rate, as a command names them; a kind without a rate takes none.
+/// A kind of noise and its rate, as a command names them. The rate is `None` for a kind without a rate.
 pub type AskedNoise = (NoiseKind, Option<f64>);
 
-/// The one cell of a command that trains on `spec` without a grid. Without a rate, a kind that has one leaves labels clean.
+/// The one cell of a command that trains on `spec` without a grid. If no rate is given, a kind that has a rate leaves
+/// labels clean.
 pub(super) fn single(config: &Config, spec: &str, (kind, rate): AskedNoise, seed: u64) -> Result<Cell> {
     let rates = match (kind.has_rate(), rate) {
         (true, rate) => vec![rate.unwrap_or(0.0)],
@@ -125,14 +129,15 @@ pub(super) fn single(config: &Config, spec: &str, (kind, rate): AskedNoise, seed
     cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
 }
 
-/// A short name for each SPEC, fit for a file name. Where two SPECs would share a name, the SPEC's hash tells them apart.
+/// A short name for each SPEC, which is a valid file name. If two SPECs would get the same name, the SPEC's hash is
+/// added.
 fn dataset_names(specs: &[String]) -> Vec<String> {
     let short = |spec: &String| {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
         layout::short_name(spec).chars().map(plain).collect::<String>().trim_start_matches('.').to_string()
     };
     let names: Vec<String> = specs.iter().map(short).collect();
-    // Some file systems do not tell capitals apart.
+    // Some file systems do not distinguish capitals.
     let mut times = HashMap::<String, usize>::new();
     names.iter().for_each(|n| *times.entry(n.to_ascii_lowercase()).or_default() += 1);
     let apart = |(i, name): (usize, &String)| {
@@ -151,8 +156,8 @@ pub enum Selection {
     All,
     /// The cell with this index, from 0.
     Index(usize),
-    /// Part `part` (from 1) of `of` parts: neighbouring cells, the parts equal to within one cell; of more parts than cells,
-    /// some have none.
+    /// Part `part` (from 1) of `of` parts of neighbouring cells. The sizes of parts differ by at most one cell. If
+    /// there are more parts than cells, some parts are empty.
     Shard {
         /// Which part, from 1.
         part: usize,
@@ -180,7 +185,7 @@ impl Selection {
                 Error::Usage(format!("there is no cell {i}; the study has {} cells, 0 to {last}", cells.len()))
             }),
             Selection::Shard { part, of } => {
-                // A product of two counts does not fit a count.
+                // A product of two counts may be too large for a count.
                 let bound = |part: usize| (part as u128 * cells.len() as u128 / of as u128) as usize;
                 Ok(&cells[bound(part - 1)..bound(part)])
             }
@@ -214,7 +219,7 @@ mod tests {
         assert_eq!(cells[0].noise_kind, None);
     }
 
-    /// A kind with a setting, which looks at the images, through a whole study: nothing but its own file knows it.
+    /// A whole study with a kind of noise that has a setting and looks at the images. Only its own file knows the kind.
     #[test]
     fn a_listed_kind_of_noise_is_a_cell_with_its_settings() {
         let text = |more: &str| {
@@ -278,7 +283,7 @@ mod tests {
         for bad in ["0/3", "4/3", "1", "a/b", "1/0"] {
             assert_eq!(Selection::shard(bad).unwrap_err().exit_code(), 2, "{bad}");
         }
-        // Parts without number: the last has the last cell, and no product overflows into another cell.
+        // With as many parts as a count allows, the last part has the last cell, and no product overflows.
         let of = usize::MAX;
         let cells = |part| Selection::Shard { part, of }.of(&grid).unwrap().to_vec();
         assert_eq!((cells(of), cells(1), cells(of / 2)), (grid[grid.len() - 1..].to_vec(), vec![], vec![]));

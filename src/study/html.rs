@@ -1,8 +1,8 @@
-//! What every page of a study is made of: one file without anything outside, in one style, with its pictures inside.
+//! What all pages of a study share: a page is one file with nothing outside, has one style, and holds its pictures.
 
 use crate::base::plot::escape;
 
-/// A page with this title, as its name and as its first heading. `body` is HTML.
+/// A page with this title, in the browser's tab and as first heading. `body` is HTML.
 pub(super) fn document(title: &str, body: &str) -> String {
     let (title, style) = (escape(title), include_str!("report/style.css"));
     format!(
@@ -12,17 +12,17 @@ pub(super) fn document(title: &str, body: &str) -> String {
     )
 }
 
-/// A PNG as an image of the page. Browsers decode those that are far down when they come near.
+/// A PNG as an image of the page. Browsers decode an image when it is scrolled near.
 pub(super) fn picture(png: &[u8], alt: &str) -> String {
     format!("<img loading=\"lazy\" alt=\"{}\" src=\"data:image/png;base64,{}\">", escape(alt), base64(png))
 }
 
-/// A number with what it is, as a card.
+/// A number and its name, as a card.
 pub(super) fn tile(value: &str, label: &str) -> String {
     format!("<div class=\"card tile\"><b>{}</b><span>{}</span></div>\n", escape(value), escape(label))
 }
 
-/// Bytes as base64 (RFC 4648), for pictures inside the page.
+/// Bytes as base64 (RFC 4648).
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);

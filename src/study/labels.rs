@@ -11,17 +11,18 @@ use crate::noise::corrupt::{Made, Pixels, Shown, Source};
 use std::borrow::Cow;
 use std::path::Path;
 
-/// A label for each training image, which is learnt from, and for each validation image, by which epochs are compared.
+/// The labels that a cell uses: those of training images, which it learns from, and those of validation images, by
+/// which epochs are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
-    /// Of training images.
+    /// The labels of training images.
     pub train: Vec<u32>,
-    /// Of validation images.
+    /// The labels of validation images.
     pub val: Vec<u32>,
 }
 
 impl Cell {
-    /// The number that its wrong labels follow: that of the repeat, or of the config.
+    /// The seed of its wrong labels: that of the repeat, or that of the config.
     pub fn seed_of_noise(&self) -> u64 {
         match self.noise_seed {
             NoiseSeed::Run => self.seed,
@@ -29,15 +30,15 @@ impl Cell {
         }
     }
 
-    /// The same mixed with the dataset, so that datasets are independent draws.
+    /// The seed mixed with the dataset's name, so that the draws of datasets are independent.
     fn mixed_seed(&self) -> u64 {
         let seed = self.seed_of_noise();
         let mixed = Hasher::new().part(self.dataset.as_bytes()).part(seed.to_le_bytes()).hex();
         u64::from_str_radix(&mixed[..16], 16).unwrap_or(seed) // 16 hex digits always parse
     }
 
-    /// The labels that it learns from. Where validation images have the same noise, both are made wrong together: a kind that
-    /// looks at all images sees both.
+    /// The labels that it learns from. If validation images have the same noise, both sets of labels are changed
+    /// together: a kind that looks at all images sees both.
     pub fn given(&self, data: &Dataset, data_root: &Path) -> Result<Labels> {
         let (train, val) = (&data.train, &data.val);
         let clean = Labels { train: train.labels.clone(), val: val.labels.clone() };
@@ -77,7 +78,7 @@ impl Cell {
         })
     }
 
-    /// The hash of labels that come from a file, which no setting tells; none of others.
+    /// The hash of labels that come from a file, since no setting describes them. `None` for other labels.
     pub(super) fn file_labels(&self, labels: &Labels) -> Option<String> {
         self.noise_kind.filter(|kind| !kind.has_rate())?;
         let bytes = |labels: &[u32]| -> Vec<u8> { labels.iter().flat_map(|l| l.to_le_bytes()).collect() };

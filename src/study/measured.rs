@@ -1,4 +1,4 @@
-//! A run's row of results, as far as every protocol measures it.
+//! A run's row of results: the columns that every protocol measures.
 
 use super::dataset::Loaded;
 use super::grid::Cell;
@@ -10,8 +10,8 @@ use super::session::Job;
 use crate::base::{ConfusionMatrix, Result};
 use crate::noise;
 
-/// Of the training images with a wrong given label, the shares that a classifier takes for their true class, for the given
-/// one and for a third; none where no label is wrong.
+/// For the training images with a wrong given label: the shares that a classifier assigns to their true class, to the
+/// given class and to a third class. `None` if no label is wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Mislabelled {
     pub as_true: Option<f64>,
@@ -20,7 +20,7 @@ pub(super) struct Mislabelled {
 }
 
 impl Mislabelled {
-    /// Counts what each image was `taken` for, beside its `given` and its `clean` label.
+    /// Counts them from the class that each image was assigned to (`taken`), its `given` label and its `clean` label.
     pub fn of(taken: &[u32], given: &[u32], clean: &[u32]) -> Mislabelled {
         let mut counts = [0.0; 3];
         for ((taken, given), clean) in taken.iter().zip(given).zip(clean).filter(|((_, g), c)| g != c) {
@@ -38,29 +38,27 @@ impl Mislabelled {
     }
 }
 
-/// What every protocol measures of a cell.
+/// What every protocol measures for a cell.
 pub(super) struct Measured<'a> {
     pub cell: &'a Cell,
     pub set: &'a Loaded,
-    /// The labels that were learnt from.
+    /// The labels that the cell learnt from.
     pub given: &'a [u32],
-    /// Where the backbone's weights came from.
+    /// Where the backbone's weights come from.
     pub made_by: &'a str,
     pub test: &'a Metrics,
     pub mislabelled: Mislabelled,
     pub neighbours: Neighbours,
-    /// Of the training images' features with true labels.
+    /// Measured on the training images' features with their true labels.
     pub separability: Separability,
 }
 
 impl Measured<'_> {
-    /// The row. What a protocol alone measures is none in it, or 0.
+    /// The row. Columns that only one protocol measures are `None` or 0.
     pub fn row(&self, job: &Job<'_>) -> Result<CellResult> {
         let (cell, data, test) = (self.cell, &self.set.data, self.test);
         let (classes, c) = (data.classes.len(), &job.config.evaluation);
-        if let Some(told) = undefined_auroc(test, &data.classes, &format!("{}: test images", data.name)) {
-            job.progress.note(&told);
-        }
+        self.say_undefined(job);
         let realised_noise_rate = noise::realised_rate(&data.train.labels, self.given)?;
         let has_rate = cell.noise_kind.is_none_or(|kind| kind.has_rate());
         Ok(CellResult {
@@ -116,6 +114,14 @@ impl Measured<'_> {
             seconds: 0.0,
             adapter: job.gpu.adapter().name.clone(),
         })
+    }
+
+    /// Says if AUROC is not defined for the test images.
+    fn say_undefined(&self, job: &Job<'_>) {
+        let data = &self.set.data;
+        if let Some(told) = undefined_auroc(self.test, &data.classes, &format!("{}: test images", data.name)) {
+            job.progress.note(&told);
+        }
     }
 }
 

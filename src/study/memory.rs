@@ -1,5 +1,5 @@
-//! The device memory that a stage holds at its peak: promised from shapes alone, before anything runs, and counted when it
-//! ran.
+//! The device memory that a stage holds at its peak. It is computed from shapes before anything runs, and counted when
+//! the stage has run.
 
 use super::fit::Sizes;
 use super::session::Job;
@@ -8,49 +8,49 @@ use crate::base::Result;
 use crate::tape::demand::{lacking_bytes, padded, size};
 use crate::tape::{Schedule, State, Tape};
 
-/// What a stage will hold of the device's memory at its peak.
+/// What a stage will hold in the device's memory at its peak.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promise {
-    /// The purpose of some bytes, and how many there are.
+    /// The parts: the purpose of some bytes, and how many bytes.
     pub parts: [(&'static str, u64); 5],
-    /// The most bytes that a kernel binds in one buffer, and the layer and op that does.
+    /// The most bytes that a kernel binds in one buffer, and the layer and op of that kernel.
     pub largest: (u64, String),
 }
 
-/// What a stage would need, for a person who has not begun it.
+/// What a stage would need, for a person who has not started it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
     /// The name of the stage.
     pub name: String,
     /// The config's key for the images of a step.
     pub batch_key: String,
-    /// Images of a step.
+    /// Images in a step.
     pub batch: usize,
-    /// The config's key for the images of a micro-batch, and how many they are; none where a step has none.
+    /// The config's key for the images of a micro-batch, and their number. `None` if a step has no micro-batches.
     pub micro_batch: Option<(String, usize)>,
-    /// The most images of a step that fit the device, of whatever data.
+    /// The most images in a step that fit the device, whatever the number of images in the data.
     pub largest_batch: usize,
-    /// The training images that there are.
+    /// How many training images there are.
     pub images: usize,
     /// Whether they stream from pages on disk instead of being on the device.
     pub streamed: bool,
     /// Its memory.
     pub promise: Promise,
-    /// The same with `run.recompute`, where the config does not set it.
+    /// Its memory with `run.recompute`, if the config does not set that.
     pub recomputed: Option<Promise>,
     /// The most bytes that the adapter binds in one buffer.
     pub binding_bytes: u64,
-    /// The most bytes of device memory to use, if there is a bound.
+    /// The budget of device memory in bytes, if there is one.
     pub budget_bytes: Option<u64>,
 }
 
-/// A stage as it is planned: what it needs is known from what it records.
+/// A stage to be planned. Its needs are known from what it records.
 pub(super) struct Outline<'a> {
-    /// What it is.
+    /// Its name.
     pub name: String,
     /// The config's key for the images of a step.
     pub batch_key: &'a str,
-    /// Images of a step, and the most that may be asked for.
+    /// Images in a step, and the most that may be asked for.
     pub batch: (usize, usize),
     /// The batches that it can have.
     pub sizes: Sizes,
@@ -65,7 +65,7 @@ pub(super) struct Outline<'a> {
 }
 
 impl Planned {
-    /// Of a stage whose recordings of its batch fit, over `state` and what it still lacks.
+    /// Plans a stage whose recordings fit with its batch, over `state` and the tensors that `state` still lacks.
     pub(super) fn of(job: &Job<'_>, outline: Outline<'_>, fitting: &[Schedule], state: &State) -> Result<Planned> {
         let Outline { name, batch_key, batch: (batch, most), sizes, micro_batch, images, streamed, tapes } = outline;
         let again = |t: &Tape| job.schedule_by(t, true);
@@ -87,12 +87,13 @@ impl Planned {
 }
 
 impl Promise {
-    /// The promise of a stage that runs plans of these schedules. It counts what is alive already, `state`, and the tensors
-    /// that `state` still lacks.
+    /// The promise of a stage that runs plans of these schedules. It counts what is allocated already, `state`, and the
+    /// tensors that `state` still lacks.
     pub(super) fn of(job: &Job<'_>, schedules: &[Schedule], state: &State) -> Promise {
         let plans = schedules.iter().map(Schedule::plan_bytes).sum::<u64>();
         let slabs = schedules.iter().flat_map(|s| &s.slabs).copied().map(padded).sum::<u64>();
-        // A checkpoint reads one tensor at a time through a buffer of its size. Images are not part of it.
+        // A checkpoint reads one tensor at a time through a buffer of the tensor's size. Images are not in a
+        // checkpoint.
         let is_saved = |name: &str| !is_passing(name) && (state.ty(name).is_none() || state.names().any(|n| n == name));
         let saved = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| is_saved(name));
         let read_back = saved.map(|(_, ty)| padded(ty.bytes())).max().unwrap_or(0);
@@ -113,7 +114,7 @@ impl Promise {
         self.parts.iter().map(|p| p.1).sum()
     }
 
-    /// Says the promise before the stage runs, and begins to count.
+    /// Says the promise before the stage runs, and starts to count.
     pub(super) fn begin(&self, job: &Job<'_>) {
         job.gpu.meter().restart_peak();
         let parts = self.parts.iter().map(|(what, bytes)| format!("{} {what}", size(*bytes)));
@@ -140,7 +141,7 @@ mod tests {
                          batch_size = 4\nepochs = 1\nwarmup_epochs = 0\nsimclr.projection_dims = [16, 8]\n";
     const IMAGES: &str = "phantom:covid?train=9&val=4&test=4";
 
-    /// What is promised of a run is what the allocator then holds, to the byte.
+    /// The promise for a run equals what the allocator holds, to the byte.
     #[test]
     fn a_promise_is_kept() {
         let heard = Heard::default();
@@ -154,7 +155,7 @@ mod tests {
         });
     }
 
-    /// A step that computes values again needs less, and a refusal says that it would fit.
+    /// A step that computes values again needs less, and an error says that it would fit.
     #[test]
     fn values_computed_again_need_less() {
         with_job(SMALL, &Silent, |job| {
@@ -181,7 +182,7 @@ mod tests {
         });
     }
 
-    /// A training is planned, too, and needs what it holds while it trains.
+    /// A training can be planned, too. The plan says what the training holds.
     #[test]
     fn a_training_is_planned() {
         let text = "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.125\n[training]\nbatch_size = 4\nepochs = 1\n";
@@ -214,7 +215,7 @@ mod tests {
             assert!(six.largest_batch > 1000, "it is the device's bound, not that of nine images: {six:?}");
             assert!(six.promise.largest.0 > 0 && six.promise.largest.0 <= six.binding_bytes, "{six:?}");
             assert_eq!(job.gpu.meter().live_bytes(), 0, "nothing is left on the device");
-            // What a step of six needs while it runs, and no more.
+            // This many bytes are what a step of six needs while it runs, and no more.
             let bytes = six.promise.parts[..4].iter().map(|p| p.1).sum();
             let gpu = Gpu::open(&GpuOptions { memory_budget_bytes: Some(bytes), ..GpuOptions::default() }).unwrap();
             let four = planned(&gpu, 4).unwrap();

@@ -1,9 +1,9 @@
-//! What logits are worth against labels, computed on the host.
+//! Metrics of logits against labels, computed on the host.
 
 use super::statistics::{calibration_error, macro_auroc};
 use crate::base::{ConfusionMatrix, Result};
 
-/// Softmax of rows of `classes` logits, in f64. A logit of −∞ has the probability 0.
+/// Softmax of each row of `classes` logits, in f64. A logit of −∞ has the probability 0.
 pub(super) fn probabilities(logits: &[f32], classes: usize) -> Vec<f64> {
     let mut p = Vec::with_capacity(logits.len());
     for row in logits.chunks_exact(classes) {
@@ -15,24 +15,24 @@ pub(super) fn probabilities(logits: &[f32], classes: usize) -> Vec<f64> {
     p
 }
 
-/// The class of each row: the first of the largest logits.
+/// For each row the class with the largest logit, the first of equals.
 pub(super) fn argmax<T: PartialOrd>(logits: &[T], classes: usize) -> Vec<u32> {
     let first_max = |row: &[T]| (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
     logits.chunks_exact(classes).map(|row| first_max(row) as u32).collect()
 }
 
-/// What a classifier got right of labelled images. See [`ConfusionMatrix`] and `statistics.rs` for the definitions.
+/// How well a classifier does on labelled images. See [`ConfusionMatrix`] and `statistics.rs` for the definitions.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Metrics {
     pub accuracy: f64,
     pub balanced_accuracy: f64,
     pub macro_f1: f64,
     pub mcc: f64,
-    /// None where a class has no image, or there is no other.
+    /// `None` if a class has no image, or if there is only one class.
     pub auroc: Option<f64>,
     /// Expected calibration error.
     pub ece: Option<f64>,
-    /// None of a class without images.
+    /// `None` for a class without images.
     pub recall: Vec<Option<f64>>,
     /// Rows are true classes, columns predicted ones.
     pub confusion: Vec<Vec<u64>>,
@@ -43,7 +43,7 @@ pub(super) fn metrics(logits: &[f32], labels: &[u32], classes: usize) -> Result<
     judged(&argmax(logits, classes), logits, labels, classes)
 }
 
-/// The same where the classes were `taken` in another way than as the first of the largest logits.
+/// Metrics if the classes that images are assigned to, `taken`, are not those with the largest logits.
 pub(super) fn judged(taken: &[u32], logits: &[f32], labels: &[u32], classes: usize) -> Result<Metrics> {
     let matrix = ConfusionMatrix::new(classes, labels, taken)?;
     let p = probabilities(logits, classes);
@@ -60,7 +60,7 @@ pub(super) fn judged(taken: &[u32], logits: &[f32], labels: &[u32], classes: usi
     })
 }
 
-/// The sentence for a test set whose AUROC is not defined; none where it is.
+/// A sentence for a test set for which AUROC is not defined. `None` if it is defined.
 pub(super) fn undefined_auroc(metrics: &Metrics, classes: &[String], images: &str) -> Option<String> {
     let missing = metrics.recall.iter().zip(classes).filter(|(r, _)| r.is_none()).map(|(_, name)| name.as_str());
     let missing: Vec<&str> = missing.collect();
@@ -72,7 +72,7 @@ pub(super) fn undefined_auroc(metrics: &Metrics, classes: &[String], images: &st
     })
 }
 
-/// Accuracy of the mean of several networks' softmaxes, rows of `classes` logits of each.
+/// Accuracy of the mean of several networks' softmaxes. Each network has rows of `classes` logits.
 pub(super) fn of_mean(networks: &[&[f32]], labels: &[u32], classes: usize) -> Result<f64> {
     let mut sum = vec![0.0; labels.len() * classes];
     for logits in networks {
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(metrics(&logits, &[1, 0], 3).unwrap().accuracy, 1.0);
     }
 
-    /// Logits and labels that scikit-learn judged; see kernels-tests/golden/measures.py.
+    /// Logits and labels whose metrics scikit-learn computed; see kernels-tests/golden/measures.py.
     #[test]
     fn measures_are_those_of_scikit_learn() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/kernels-tests/golden/measures.safetensors");
@@ -131,7 +131,7 @@ mod tests {
         assert!(told(&[1, 0, 0]).unwrap().starts_with("test images have none of c: AUROC"));
     }
 
-    /// One network is sure and wrong of the second image, the other a little less sure.
+    /// One network is sure of the second image and wrong, the other is a little less sure and right.
     #[test]
     fn two_networks_are_averaged_as_probabilities() {
         let (a, b) = ([2.0, 0.0, 3.0, 0.0], [1.0, 0.0, 0.0, 4.0]);

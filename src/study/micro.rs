@@ -8,24 +8,25 @@ use crate::nn::micro::{Micro, Pass};
 use crate::nn::recorder::{Recorder, Turn};
 use crate::tape::{Tape, Var};
 
-/// Records `f` on a tape of its own, with a recorder of so many images.
+/// Records `f` on a tape of its own, with a recorder of the given number of images.
 pub(super) type Taped<'a> = &'a dyn Fn(&mut Params, usize, &mut Recording<'_>) -> Result<Tape>;
-/// What is recorded.
+/// What `f` may be.
 pub(super) type Recording<'a> = dyn FnMut(&mut Recorder<'_>) -> Result<()> + 'a;
 
-/// A turn in micro-batches: its recordings, each with how often it runs, and the names of its ring's columns.
+/// A turn in micro-batches: its recordings, each with how often it runs, and the column names of its ring of metrics.
 pub(super) type Passes = (Vec<(Tape, usize)>, Vec<String>);
 
-/// The images of a step, and of a micro-batch.
+/// How many images a step has, and a micro-batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts<'a> {
     pub batch: usize,
     pub micro: usize,
-    /// The config's key of the second.
+    /// The config's key of `micro`.
     pub key: &'a str,
 }
 
-/// Records the passes of a turn; see [`Micro`]. `params` are those of earlier turns, then of this one, too.
+/// Records the passes of a turn, see [`Micro`]. `params` holds the parameters of earlier turns; those of this turn are
+/// added.
 pub(super) fn record(
     job: &Job<'_>,
     update: &Update<'_>,
@@ -42,7 +43,7 @@ pub(super) fn record(
         begun.micro = Some(Micro::new(batches, pass));
         begun
     };
-    // Ends a pass by what `end` makes of its loss and of what the turn trains.
+    // Records a pass. `end` ends it, from its loss and from the parameters that the turn trains.
     let pass = |pass, end: &mut End<'_>| {
         taped(&mut begin(pass), micro, &mut |r| {
             scoped(turn, r, |r| {
@@ -79,7 +80,7 @@ pub(super) fn record(
     Ok((tapes, columns))
 }
 
-/// What ends a pass.
+/// Ends a pass.
 type End<'a> = dyn FnMut(&mut Micro, &mut Tape, Var, &[String]) -> Result<()> + 'a;
 
 fn lost() -> Error {

@@ -1,8 +1,9 @@
-//! study: the grid of data, pretraining, label noise and learning methods; its configs, numbers and report. The one
-//! floor that combines `data`, `ssl` and `noise`.
+//! Studies: the grid of data, pretraining, label noise and learning methods, with its configs, numbers and report. This
+//! is the only floor that combines `data`, `ssl` and `noise`.
 
 pub mod audit;
 mod batches;
+mod cell;
 mod collapse;
 mod commands;
 mod compare;

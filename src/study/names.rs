@@ -1,4 +1,4 @@
-//! What the files of a study's folders are called, and what a person can do where one is damaged.
+//! The names of the files in a study's folders, and what a person can do if one is damaged.
 
 /// The files of a folder.
 pub(super) const DONE: &str = "done";
@@ -9,20 +9,20 @@ pub(super) const BACKBONE: &str = "backbone.safetensors";
 pub(super) const RESULT: &str = "result.json";
 pub(super) const EPOCHS: &str = "epochs.jsonl";
 pub(super) const STEPS: &str = "steps.jsonl";
-/// What TensorBoard reads; made of the two above, and nothing reads it again.
+/// The file for TensorBoard. It is made from the two files above, and this program does not read it.
 pub(super) const EVENTS: &str = "events.out.tfevents.wgslab";
 pub(super) const PROJECTION: &str = "projection.json";
 pub(super) const LABELS: &str = "labels.csv";
 pub(super) const PREDICTIONS: &str = "predictions.npz";
-/// Held by the process that works in a folder; made before anything else of it, and kept.
+/// The lock of the process that works in a folder. It is made before all other files, and stays.
 pub(super) const LOCK: &str = "lock";
 
-/// The way out of damage in a folder of a study.
+/// The way out if something in a study's folder is damaged.
 pub(super) const REDO: &str =
     "`wgslab study run` with --redo-damaged makes its folder again; or delete the folder and run the same command";
 
-/// The way out where something stands in the place of a folder of a study, or closes it.
+/// The way out if something else is in the place of a study's folder, or the folder cannot be opened.
 pub(super) const AWAY: &str = "give yourself the rights to it or move it away, and run the same command";
 
-/// Where a folder keeps the table of variants that its runs use.
+/// The file in a folder with the table of kernel variants that its runs use.
 pub const KERNELS: &str = "kernels.json";

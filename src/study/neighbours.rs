@@ -1,6 +1,7 @@
-//! k nearest neighbours: what a backbone's features are worth without a classifier. The training images whose features have
-//! the largest cosines with those of an image vote for its class. Two votes are counted: one in which all votes are equal,
-//! and one in which a vote weighs exp(cos / τ) (Wu et al. 2018, arXiv 1805.01978), as most papers on self-supervision do.
+//! k nearest neighbours measure a backbone's features without a classifier. The training images whose features have the
+//! largest cosines with the features of an image vote for the image's class. There are two votes: in one all votes are
+//! equal, in the other a vote weighs exp(cos / τ) (Wu et al. 2018, arXiv 1805.01978), as in most papers on
+//! self-supervision.
 
 mod search;
 
@@ -11,7 +12,7 @@ use crate::noise::audit::votes;
 pub(super) use search::Near;
 use search::Search;
 
-/// Shares of images that neighbours take for their class, by two ways to vote.
+/// Shares of images whose class wins the vote, for both ways to vote.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Neighbours {
     /// Each neighbour has one vote.
@@ -20,25 +21,25 @@ pub(super) struct Neighbours {
     pub weighted_accuracy: f64,
 }
 
-/// Shares of `test` rows whose label wins the votes of their nearest `train` rows by cosine; each is rows of `width` with
-/// their labels. The config says how many vote, and τ.
+/// Shares of `test` rows whose label wins the vote of their nearest `train` rows by cosine. Both are rows of `width`
+/// with their labels. The config says how many vote, and τ.
 pub(super) fn knn(job: &Job<'_>, train: (&[f32], &[u32]), test: (&[f32], &[u32]), width: usize) -> Result<Neighbours> {
     let near = nearest(job, train.0, test.0, width)?;
     Ok(shares(&near, train.1, test.1, &job.config.evaluation))
 }
 
-/// The nearest `train` rows of each of `test`, as many as the config says.
+/// For each row of `test` the nearest rows of `train`, as many as the config says.
 pub(super) fn nearest(job: &Job<'_>, train: &[f32], test: &[f32], width: usize) -> Result<Vec<Near>> {
     nearest_of(job, train, test, width, job.config.evaluation.knn_neighbours)
 }
 
-/// The `k` nearest rows of `bank` of each of `queries`.
+/// For each row of `queries` the `k` nearest rows of `bank`.
 pub(super) fn nearest_of(job: &Job<'_>, bank: &[f32], queries: &[f32], width: usize, k: usize) -> Result<Vec<Near>> {
     let (bank, queries) = (unit(bank, width), unit(queries, width));
     Search { bank: &bank, queries: &queries, width, k }.run(job)
 }
 
-/// The label that wins the weighted vote of each row's neighbours, and rows of the logarithms of the classes' votes.
+/// For each row the label that wins the weighted vote of its neighbours, and the logarithms of the classes' votes.
 pub(super) fn votes(near: &[Near], labels: &[u32], c: &config::Evaluation, classes: usize) -> (Vec<u32>, Vec<f32>) {
     let (mut won, mut logits) = (Vec::new(), Vec::new());
     for row in counted(near, labels, classes, c.knn_temperature) {
@@ -48,7 +49,7 @@ pub(super) fn votes(near: &[Near], labels: &[u32], c: &config::Evaluation, class
     (won, logits)
 }
 
-/// Shares of rows with these neighbours whose label wins.
+/// Shares of rows whose label wins the vote of their neighbours.
 pub(super) fn shares(near: &[Near], voters: &[u32], labels: &[u32], c: &config::Evaluation) -> Neighbours {
     let classes = voters.iter().max().map_or(0, |&most| most as usize + 1);
     let won: Vec<_> = counted(near, voters, classes, c.knn_temperature).map(|row| row.won).collect();
@@ -59,11 +60,11 @@ pub(super) fn shares(near: &[Near], voters: &[u32], labels: &[u32], c: &config::
     Neighbours { accuracy: share(0), weighted_accuracy: share(1) }
 }
 
-/// The plain and the weighted vote of a row's neighbours.
+/// The equal and the weighted vote of a row's neighbours.
 struct Counted {
-    /// The label that wins each. Ties go to the class of the nearest.
+    /// The label that wins each vote. In a tie the class of the nearest wins.
     won: [Option<u32>; 2],
-    /// The votes for each class. Those of the weighted vote are divided by that of the nearest neighbour.
+    /// The votes for each class. Weighted votes are divided by the vote of the nearest neighbour.
     votes: Vec<[f64; 2]>,
 }
 
@@ -75,7 +76,7 @@ fn counted(near: &[Near], labels: &[u32], classes: usize, temperature: f64) -> i
         near.iter().for_each(|(_, i)| votes[labels[*i] as usize][0] += 1.0);
         let won = [0, 1].map(|vote| {
             let votes = |l: u32| votes[l as usize][vote];
-            // The first with the most votes, nearest first.
+            // The first one with the most votes. Neighbours are sorted, nearest first.
             near.iter().map(|n| labels[n.1]).reduce(|best, l| if votes(l) > votes(best) { l } else { best })
         });
         Counted { won, votes }

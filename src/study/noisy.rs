@@ -17,15 +17,15 @@ pub struct NoisyLabels {
     pub classes: Vec<String>,
     /// A row for each training image, then one for each validation image where their labels get the same noise.
     pub rows: Vec<LabelRow>,
-    /// The seed that they follow: the run's, or that of the config.
+    /// The seed of the noise: the run's, or that of the config.
     pub seed: u64,
     /// How many of the rows are of validation images.
     pub val: usize,
     /// The share of wrong labels.
     pub realised_rate: f64,
-    /// How many labels of each class (row) became each class (column).
+    /// How many labels of each class (row) became labels of each class (column).
     pub counts: Vec<Vec<u64>>,
-    /// What the data floor has to say of the dataset.
+    /// Notes on how the dataset was read.
     pub warnings: Vec<String>,
 }
 

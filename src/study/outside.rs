@@ -1,4 +1,4 @@
-//! What a person needs to check a pretraining from outside: any first state, the state after any step, the losses of each
+//! What a person needs to check a pretraining from outside: any first state, the state after any step, the loss of each
 //! step, and event files.
 
 use super::results::{read_epochs, read_steps};
@@ -31,7 +31,7 @@ fn pretrain(
     inner.pretrain(DATA, method, seed, how).map(|_| out)
 }
 
-/// Ends after so many steps.
+/// Options that end a run after `steps` steps.
 fn steps(steps: usize) -> PretrainOptions<'static> {
     PretrainOptions { steps: Some(steps), ..Default::default() }
 }
@@ -43,7 +43,8 @@ fn tensors(path: impl AsRef<Path>) -> BTreeMap<String, Vec<u8>> {
     file.tensors().into_iter().map(|(name, t)| (name, t.data().to_vec())).collect()
 }
 
-/// Writes a copy of a file of tensors with `change` done to their list, as another program would: without our metadata.
+/// Writes a copy of a file of tensors whose list was changed by `change`. As another program's file, it has no metadata
+/// of this one.
 fn rewritten(from: &Path, to: &Path, change: impl Fn(&mut Vec<(String, safetensors::tensor::TensorView<'_>)>)) {
     let bytes = std::fs::read(from).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -61,7 +62,7 @@ fn timeless(steps: Vec<StepRecord>) -> Vec<StepRecord> {
 fn every_tensor_of_a_stage_starts_from_a_file() {
     let heard = Heard::default();
     with_job(CONFIG, &heard, |job| {
-        // A second network, a queue of features, running statistics.
+        // The stage has a second network, a queue of features and running statistics.
         let moco = |name: &str, seed, how: PretrainOptions<'_>| pretrain(job, name, ("moco", seed), how);
         let first = moco("first", 0, steps(0)).unwrap().join("state.safetensors");
         let due = tensors(moco("due", 0, steps(2)).unwrap().join("state.safetensors"));
@@ -69,13 +70,14 @@ fn every_tensor_of_a_stage_starts_from_a_file() {
             beginning: Beginning::State { path, partial },
             steps: Some(steps),
         };
-        // Where seed 0 begins is brought to a run of it: the same run. And to another seed: the same first state.
+        // A run of seed 0 that starts from the first state of seed 0 is the same run. A run of another seed then starts
+        // from the same state.
         let brought = moco("brought", 0, from(&first, false, 2)).unwrap();
         assert_eq!(tensors(brought.join("state.safetensors")), due);
         let other = moco("other", 1, from(&first, false, 0)).unwrap().join("state.safetensors");
         assert_eq!(tensors(&other), tensors(&first));
         assert_ne!(tensors(moco("seed 1", 1, steps(0)).unwrap().join("state.safetensors")), tensors(&first));
-        // Parameters alone, as another program writes them, are enough: an optimizer's memory begins at zero.
+        // Parameters alone, as another program writes them, are enough. What an optimizer remembers begins at zero.
         let path = job.out.join("other.safetensors");
         rewritten(&first, &path, |all| all.retain(|t| !t.0.starts_with("optim.")));
         let brought = moco("parameters", 0, from(&path, false, 2)).unwrap();
@@ -105,12 +107,12 @@ fn every_tensor_of_a_stage_starts_from_a_file() {
             }
         }
         assert!(heard.lines().iter().any(|l| l.contains("1 are missing") && l.contains("such as queue")));
-        // The same folder with another beginning is another run.
+        // The same folder with another start is another run.
         assert!(moco("brought", 0, steps(2)).unwrap_err().to_string().contains("another backbone to start from"));
     });
 }
 
-/// The first state of a pretraining that begins so.
+/// The first state of a pretraining with this beginning.
 fn first(job: &Job<'_>, name: &str, seed: u64, beginning: Beginning<'_>) -> BTreeMap<String, Vec<u8>> {
     let out = pretrain(job, name, ("moco", seed), PretrainOptions { beginning, steps: Some(0) }).unwrap();
     tensors(out.join("state.safetensors"))
@@ -122,7 +124,7 @@ fn a_pretraining_starts_from_a_backbone_that_is_brought() {
         let own = first(job, "own", 0, Beginning::Config);
         let backbone = job.out.join("own/backbone.safetensors");
         let by_option = first(job, "option", 1, Beginning::Backbone(&backbone));
-        // In a config the file is looked for below the data root.
+        // The path in a config is relative to the data root.
         let config =
             Config::parse("t", &CONFIG.replace("epochs = 3", "init = \"own/backbone.safetensors\"\nepochs = 3"));
         let inner = Job { config: &config.unwrap(), kernels: Table::default(), ..*job };
@@ -153,7 +155,7 @@ fn the_first_steps_are_those_of_the_whole_run_and_states_are_kept() {
     with_job(&text, &Heard::default(), |job| {
         let whole = pretrain(job, "whole", ("simclr", 0), PretrainOptions::default()).unwrap();
         let cut = pretrain(job, "cut", ("simclr", 0), steps(4)).unwrap();
-        // Within the second epoch: the rates are those of three epochs, cut short.
+        // The run ends within the second epoch, with the rates of a run of three epochs.
         assert_eq!(tensors(cut.join("state.safetensors")), tensors(whole.join("state_000004.safetensors")));
         assert_eq!(tensors(cut.join("state.safetensors")), tensors(cut.join("state_000004.safetensors")));
         assert!(whole.join("state_000008.safetensors").exists() && !cut.join("state_000008.safetensors").exists());
@@ -162,22 +164,22 @@ fn the_first_steps_are_those_of_the_whole_run_and_states_are_kept() {
         assert_eq!(timeless(all[..4].to_vec()), timeless(some));
         assert_eq!(std::fs::read_to_string(cut.join("steps.jsonl")).unwrap(), text, "and no more");
         assert_eq!(all.iter().map(|s| (s.step, s.epoch)).nth(4), Some((5, 2)));
-        // An epoch's loss is the mean of its steps'.
+        // The loss of an epoch is the mean of its steps' losses.
         let epochs = read_epochs(&whole).unwrap();
         let mean = all[3..6].iter().map(|s| s.loss).sum::<f64>() / 3.0;
         assert!(epochs.len() == 3 && (epochs[1].loss - mean).abs() < 1e-12, "{epochs:?}");
         assert_eq!(read_epochs(&cut).unwrap().len(), 1, "whole epochs alone");
         assert!(all.iter().all(|s| s.images_per_s > 0.0 && !s.skipped) && epochs[1].lr == all[5].lr);
-        // A run that is done is not begun again, and one of other steps is another run.
+        // A finished run is not started again, and a run with another number of steps is another run.
         pretrain(job, "cut", ("simclr", 0), steps(4)).unwrap();
         assert!(pretrain(job, "cut", ("simclr", 0), steps(5)).unwrap_err().to_string().contains("another config"));
-        // Counted by PyTorch's batch norm, too.
+        // PyTorch's batch norm counts the steps, too.
         let count = &tensors(cut.join("backbone.safetensors"))["bn1.num_batches_tracked"];
         assert_eq!(count[..], 4i64.to_le_bytes());
     });
 }
 
-/// Raises the flag at the second step that is told.
+/// Raises the flag when the second step is reported.
 struct Second<'a>(&'a AtomicBool, AtomicBool);
 
 impl Progress for Second<'_> {
@@ -191,7 +193,7 @@ impl Progress for Second<'_> {
     fn note(&self, _: &str) {}
 }
 
-/// The lengths of the records of an event file, which must be whole.
+/// The lengths of the records in an event file. Each record must be whole.
 fn lengths(path: &Path) -> Vec<u64> {
     let (bytes, mut at, mut all) = (std::fs::read(path).unwrap(), 0, Vec::new());
     while at < bytes.len() {
@@ -211,7 +213,7 @@ fn a_run_that_went_on_tells_each_step_once() {
         let progress = &Second(&stop, AtomicBool::new(false));
         let inner = Job { progress, stop: &stop, kernels: Table::default(), ..*job };
         pretrain(&inner, "parts", ("simclr", 0), PretrainOptions::default()).unwrap_err();
-        // Lines of steps after the checkpoint, and half a line, as a kill leaves them.
+        // A kill leaves lines of steps after the checkpoint, and half a line.
         let path = job.out.join("parts/steps.jsonl");
         let mut text = std::fs::read_to_string(&path).unwrap();
         let stopped = text.lines().count();
@@ -222,11 +224,11 @@ fn a_run_that_went_on_tells_each_step_once() {
         let read = |out: &Path| timeless(read_steps(out, 9).unwrap().0);
         assert_eq!(read(&parts), read(&whole));
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 9);
-        // A beginning, nine steps and three epochs.
+        // One record for the beginning, nine steps and three epochs.
         let events = |out: &Path| lengths(&out.join("events.out.tfevents.wgslab"));
         assert_eq!(events(&parts).len(), 13);
         assert_eq!(events(&parts), events(&whole));
-        // A step that is missing, or another run's, is damage.
+        // A missing step, or a step of another run, counts as damage.
         let inner = Job { progress, stop: &stop, kernels: Table::default(), ..*job };
         let again = |change: &dyn Fn(&str) -> String| {
             let dir = tempfile::tempdir().unwrap();
@@ -283,7 +285,7 @@ fn a_collapsed_pretraining_says_so_everywhere_and_a_healthy_one_does_not() {
             assert_eq!(result.collapsed, collapsed, "{result:?}");
             assert!(collapsed || epochs.iter().all(|e| e.collapsed == Some(false)), "{epochs:?}");
             assert!(epochs.iter().any(|e| e.collapsed == Some(false)), "it is no longer healthy: {epochs:?}");
-            // Who brings the backbone elsewhere is told, too.
+            // A person who brings the backbone elsewhere is told, too.
             let start = Start::given(Brought { path: &folder.join("backbone.safetensors"), keep_classifier: false });
             assert_eq!(start.unwrap().collapsed, collapsed.then_some(true));
         }

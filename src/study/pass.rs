@@ -1,4 +1,4 @@
-//! A pass over plain images: what a backbone makes of each, and its classifier.
+//! A pass over images without augmentation: a backbone's features of each image, and its classifier's logits.
 
 use super::dataset::Loaded;
 use super::fit::Sizes;
@@ -12,7 +12,7 @@ use crate::tape::{Feed, Plan, State, Tape, Type};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// A recorded pass over plain images of one split.
+/// A recorded pass over the images of one split.
 pub(super) struct Pass {
     plan: Plan,
     batch: usize,
@@ -24,8 +24,8 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// What passes over each of `stores` record, `batch` images a step at most: the backbone's features and, of a
-    /// classifier of so many `classes`, the logits.
+    /// What passes over each of `stores` record, with at most `batch` images in a step: the backbone's features and,
+    /// with `classes`, the logits of a classifier.
     pub fn tapes(
         job: &Job<'_>,
         eye: &Eye,
@@ -36,13 +36,13 @@ impl Pass {
         stores.iter().map(|store| record(job, eye, store, batch.min(store.count), classes)).collect()
     }
 
-    /// Images of its steps: the config's, or all of the largest of `stores` where that is fewer.
+    /// Images in a step: as many as the config says, or all images of the largest of `stores` if these are fewer.
     pub fn batch(job: &Job<'_>, stores: &[&ImageStore]) -> usize {
         job.config.evaluation.batch_size.min(stores.iter().map(|s| s.count).max().unwrap_or(1))
     }
 
-    /// Compiles a pass over each of `stores` with the parameters in `state`, which `weights` names for people; they fit
-    /// the device together.
+    /// Compiles a pass over each of `stores` with the parameters in `state`. Messages call the parameters `weights`.
+    /// The passes must fit the device together.
     pub fn each<const N: usize>(
         job: &Job<'_>,
         eye: &Eye,
@@ -83,12 +83,12 @@ impl Pass {
         self.features_told(job, &|_| ())
     }
 
-    /// The same; `told` hears how many images are done.
+    /// A row of features for each image. `told` gets the number of images that are done.
     pub fn features_told(&self, job: &Job<'_>, told: &dyn Fn(usize)) -> Result<Vec<f32>> {
         self.read(job, [FEATURES], told).map(|[features]| features)
     }
 
-    /// The logits and the features.
+    /// The logits and the features of each image.
     pub fn both(&self, job: &Job<'_>) -> Result<[Vec<f32>; 2]> {
         self.read(job, [LOGITS, FEATURES], &|_| ())
     }
@@ -115,7 +115,7 @@ impl Pass {
                     let (v, i, images, weights) =
                         (new[at], self.rows[start + at / width], &self.store.name, &self.weights);
                     return Err(Error::Failed(format!(
-                        "evaluation gives {v} for {images} image {i}: {weights} are damaged or training went astray; a smaller \
+                        "evaluation gives {v} for {images} image {i}: {weights} are damaged or training diverged; a smaller \
                          lr, a longer warm-up or other weights to start from may help"
                     )));
                 }
@@ -127,7 +127,7 @@ impl Pass {
     }
 }
 
-/// The outputs of a pass.
+/// The names of a pass's outputs.
 const LOGITS: &str = "logits";
 const FEATURES: &str = "features";
 
@@ -144,17 +144,17 @@ fn record(job: &Job<'_>, eye: &Eye, store: &ImageStore, batch: usize, classes: O
     Ok(t)
 }
 
-/// A backbone for evaluation, with the statistics of the training images by which images are normalized.
+/// A backbone for evaluation, with the mean and deviation of the training images, which normalize its images.
 #[derive(Clone, Debug)]
 pub(super) struct Eye {
     plain: Augmentation,
     pub backbone: Arc<dyn Backbone>,
-    /// What its parameters' names begin with.
+    /// The prefix of its parameters' names.
     prefix: String,
 }
 
 impl Eye {
-    /// The backbone of a cell at the images of its set.
+    /// The backbone of a cell, for the images of its dataset.
     pub fn of(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Eye> {
         let backbone = job.config.model_of(&cell.pretraining)?.backbone(job.config.data.channels)?;
         Ok(Eye::new(backbone, set.train.mean, set.train.std))
@@ -164,7 +164,7 @@ impl Eye {
         Eye { plain: Augmentation { recipe: Recipe::PLAIN, mean, std }, backbone, prefix: "backbone.".to_string() }
     }
 
-    /// The network of a further player, whose images are the same.
+    /// The network of another player, for the same images.
     pub fn of_player(&self, player: &str) -> Eye {
         Eye { prefix: format!("{player}.backbone."), ..self.clone() }
     }

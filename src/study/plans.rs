@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Job<'_> {
     /// The schedule of every plan that the cells of the config would run: each dataset's pretraining steps, training
-    /// steps and evaluation, once for each method. Seeds and noise change no shape. This decodes the datasets, since the
-    /// numbers of images and classes decide the sizes of batches and heads.
+    /// steps and evaluation, once for each method. Seeds and noise change no shape. The datasets are decoded for this,
+    /// since the numbers of images and classes decide the sizes of batches and heads.
     pub fn schedules(&self) -> Result<Vec<Schedule>> {
         let (mut schedules, all) = (Vec::new(), cells(self.config));
         for spec in &self.config.data.specs {
@@ -43,22 +43,22 @@ impl Job<'_> {
         Ok(schedules)
     }
 
-    /// A table of the whole study. It is written into the cache, where an interrupted race goes on, and put beside the runs
-    /// once it is whole.
+    /// The table for the whole study. It is written into the cache, where an interrupted tuning continues. When it is
+    /// complete, it is put beside the runs.
     pub fn tuned(&self) -> Result<Table> {
         self.tune(&self.out.join("cache").join(KERNELS))
     }
 
-    /// A table with every op of the config's plans, raced where the one in `path` lacks it. An interruption keeps what was
-    /// raced before it.
+    /// A table with every op of the config's plans. Ops that the table in `path` lacks are raced. An interruption keeps
+    /// the races before it.
     pub fn tune(&self, path: &Path) -> Result<Table> {
         let with = |table: &Table| Job { kernels: table.clone(), ..*self }.schedules();
         tune(self.gpu, &with, path, self.progress, self.stop)
     }
 }
 
-/// Races the ops of the schedules that the table in `path` has no result for, saves it after each race, and returns it.
-/// `schedules` makes them with the variants of a table.
+/// Races the ops of the schedules for which the table in `path` has no result. It saves the table after each race, and
+/// returns it. `schedules` makes the schedules with the variants of a table.
 pub fn tune(
     gpu: &Gpu,
     schedules: &dyn Fn(&Table) -> Result<Vec<Schedule>>,
@@ -71,8 +71,8 @@ pub fn tune(
         .unwrap_or_else(|| Table::new(adapter, driver));
     let first = schedules(&Table::default())?;
     race(gpu, &first, &mut table, path, progress, stop)?;
-    // A product of cooperative matrices stays apart from what follows it. Where another variant won, more is fused, and
-    // what is fused has a race of its own. Only rows that are fresh decide what is fused.
+    // A product of cooperative matrices is not fused with what follows it. If another variant won its race, more can be
+    // fused, and the fused op has a race of its own. Only results of this session decide what is fused.
     if !gpu.caps().cooperative.is_empty() {
         let steps = first.iter().flat_map(|schedule| &schedule.steps);
         let fresh: BTreeSet<String> = steps.map(|step| Subject::of(step, gpu.caps()).key).collect();
@@ -83,7 +83,7 @@ pub fn tune(
     Ok(table)
 }
 
-/// Races the ops of `schedules` that `table` has no result for; saves it after each race.
+/// Races the ops of `schedules` that `table` has no result for. It saves the table after each race.
 fn race(
     gpu: &Gpu,
     schedules: &[Schedule],

@@ -1,5 +1,5 @@
-//! `predictions.npz`: what a run's classifier says of every image in the end, beside the labels, so that any measure can be
-//! computed again by another program.
+//! `predictions.npz`: a run's final predictions for every image, beside the labels, so that another program can compute
+//! any measure.
 
 use super::folder::Done;
 use super::names::{PREDICTIONS, REDO};
@@ -11,22 +11,23 @@ use npyz::npz::NpzArchive;
 use std::io::Cursor;
 use std::path::Path;
 
-/// What was predicted of the images of one split.
+/// The predictions for the images of one split.
 pub(super) struct Predicted<'a> {
     pub split: Split,
     pub images: &'a Images,
-    /// The labels that were learnt from, or by which epochs were compared; of test images the true ones.
+    /// The labels that were learnt from, or by which epochs were compared. For test images, the true labels.
     pub given: &'a [u32],
     /// A row of logits for each image.
     pub logits: &'a [f32],
-    /// The class that each image was taken for.
+    /// The class that each image is assigned to.
     pub taken: Vec<u32>,
-    /// The logits of the second network, where there are two.
+    /// The logits of the second network, if there are two networks.
     pub second: Option<&'a [f32]>,
 }
 
 /// Writes `folder/predictions.npz`: `logits` f32 [N, classes], `labels`, `given` and `predicted` i64 [N], and the texts
-/// `names` and `splits` [N] and `classes`; of two networks also `second_logits`. Rows are those of the parts, in order.
+/// `names` and `splits` [N] and `classes`. With two networks there are also `second_logits`. Rows are in the order of
+/// `parts`.
 pub(super) fn write_predictions(folder: &Path, classes: &[String], parts: &[Predicted<'_>]) -> Result<()> {
     let wide =
         |of: &dyn Fn(&Predicted<'_>) -> Vec<u32>| -> Vec<i64> { parts.iter().flat_map(of).map(i64::from).collect() };
@@ -102,7 +103,7 @@ pub(super) mod tests {
     use crate::study::metrics::{argmax, judged};
     use crate::study::results::CellResult;
 
-    /// Arrays of a run's predictions: logits, labels, given labels, predicted classes, splits, and the second logits.
+    /// Arrays of a run's predictions.
     pub struct Read {
         pub logits: Vec<f32>,
         pub labels: Vec<u32>,
@@ -127,7 +128,8 @@ pub(super) mod tests {
         Read { logits, labels, given, predicted, splits, names, second }
     }
 
-    /// What a row of results says of the test images is what the saved predictions give; so is what was memorised.
+    /// The saved predictions give the same numbers for the test images, and the same memorised share, as the row of
+    /// results.
     pub fn compare(folder: &Path, row: &CellResult) -> Read {
         let saved = read(folder);
         let of = |split: &str| (0..saved.labels.len()).filter(|&i| saved.splits[i] == split).collect::<Vec<_>>();

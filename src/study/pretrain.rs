@@ -1,5 +1,5 @@
-//! Self-supervised pretraining of a backbone on the training images of one dataset. It is given images and nothing
-//! else: no label, no validation or test image.
+//! Self-supervised pretraining of a backbone on the training images of one dataset. It gets these images and nothing
+//! else: no labels, no validation images and no test images.
 
 mod notes;
 
@@ -8,7 +8,7 @@ use super::collapse::Mirror;
 use super::config::{LastBatch, Pretrained};
 use super::dataset::TrainImages;
 use super::fit::Sizes;
-use super::folder::{Done, busy, finished, locked};
+use super::folder::{Done, once};
 use super::memory::{self, Planned, Promise};
 use super::micro::{self, Parts, Recording};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, RESULT, STATE, STEPS};
@@ -19,26 +19,26 @@ use super::session::Job;
 use super::settings::pretraining_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
 use super::start::{Begun, COLLAPSED, backbone_metadata};
-use super::turns::{self, Recorded, Update, terms};
+use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::{Error, Result};
 use crate::data::augment::StoreViews;
 use crate::nn::optimization::MOST_IMAGES;
-use crate::nn::recorder::{Progress, Recorder};
+use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Mode, Optimization, Params, Views, checkpoint};
 use crate::tape::{Schedule, State, Tape, Type};
 use serde_json::json;
 use std::env::consts::OS;
 use std::path::{Path, PathBuf};
 
-/// A method at work: what its turns are called and what they measure.
+/// A pretraining at work. The stage asks it for inputs, scalars and records.
 struct Unlabelled<'a> {
     job: &'a Job<'a>,
-    /// The stage's name, for people.
-    name: &'a str,
+    /// The stage's name in messages.
+    name: String,
     method: &'a Pretrained,
-    /// Steps of an epoch.
+    /// Steps in an epoch.
     steps: usize,
-    /// The name of each column of all rings, in order; the first is the loss of the first turn.
+    /// The column names of all rings of metrics, in order. The first is the loss of the first turn.
     columns: Vec<String>,
     mirror: Mirror,
 }
@@ -64,10 +64,10 @@ impl Task for Unlabelled<'_> {
         record.feature_std = Some(spread.feature_std);
         record.effective_rank = Some(spread.effective_rank);
         record.collapsed = Some(spread.collapsed());
-        // Told when it happens, not after each epoch that follows.
+        // A collapse is reported once, when it happens.
         let told = memory.get(COLLAPSED).is_some();
         if spread.collapsed() && !told {
-            let (name, epoch) = (self.name, record.epoch);
+            let (name, epoch) = (&self.name, record.epoch);
             self.job.progress.note(&format!("warning: {name} has collapsed by epoch {epoch}: {spread}"));
         }
         *memory = if spread.collapsed() { json!({ COLLAPSED: true }) } else { serde_json::Value::Null };
@@ -75,14 +75,14 @@ impl Task for Unlabelled<'_> {
     }
 }
 
-/// A pretraining.
+/// A pretraining to be run.
 #[derive(Clone, Copy)]
 pub(super) struct Pretraining<'a> {
     pub images: &'a TrainImages,
     pub method: &'a Pretrained,
     pub seed: u64,
     pub begun: &'a Begun,
-    /// Steps after which it ends; none where the method's epochs say it.
+    /// Steps after which it ends. `None` if the method's epochs decide it.
     pub limit: Option<usize>,
 }
 
@@ -104,19 +104,19 @@ fn steps(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) ->
     recorded.iter().flat_map(|r| &r.tapes).map(|(t, _)| job.schedule(t)).collect()
 }
 
-/// What the bits of a pretraining depend on: neither a label nor an image of another split is in it.
+/// What the bits of a pretraining depend on. Neither a label nor an image of another split is in it.
 pub(super) fn provenance(job: &Job<'_>, one: Pretraining<'_>) -> Result<Provenance> {
     let Pretraining { images, method, seed, begun, limit } = one;
     let mut settings = pretraining_settings(job.config, method, seed);
     if let Some(limit) = limit {
-        settings["steps"] = json!(limit); // no key without: the address stays
+        settings["steps"] = json!(limit); // without a limit there is no key, so older addresses stay valid
     }
-    // A look at the backbone between epochs changes no bit of it.
+    // The look at the backbone between epochs changes no bit of it, so it is not part of this.
     let schedules = steps(job, images, method, seed)?;
     Provenance::new(job.gpu, settings, &images.fingerprint, begun.address(), &schedules)
 }
 
-/// Pretrains into `folder` unless that is done, and returns the path of the backbone with what the folder's `done` says.
+/// Pretrains into `folder` unless that is done. Returns the path of the backbone, and the folder's `done`.
 pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Provenance) -> Result<(PathBuf, Done)> {
     let Pretraining { images, method, seed, begun, limit } = one;
     let backbone = folder.join(BACKBONE);
@@ -179,22 +179,58 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
         if let Some(done) = finished(folder, made)? {
             return Ok(done); // by another process, meanwhile
         }
-        let at = load_cursor(folder, job.gpu, &state, made)?.unwrap_or_else(|| stage.start());
+        notes::say(job, one, batch)?;
+        let mut state = images.resident.clone();
+        let record = |b| record(job, images, method, seed, b);
+        let recorded = record(batch)?;
+        let promise = Promise::of(job, &fitting(job, images, method, seed, &state)?, &state);
+        promise.begin(job);
+        begun.load(job, method.backbone.as_ref(), &mut state, &recorded)?;
+        if let Some(last) = recorded.last() {
+            last.params.fill(job.gpu, &mut state, seed)?;
+        }
+        recorded.iter().flat_map(|r| &r.tapes).try_for_each(|(t, _)| add_missing(job.gpu, &mut state, t))?;
+        let name = name_of(method, &images.name, seed);
+        let (eye, weights) =
+            (Eye::new(method.backbone.clone(), images.mean, images.std), format!("the weights of {name}"));
+        let mirror = Mirror::new(job, &eye, (&images.store, at_once(method, batch)), (&state, &weights))?;
+        let plans = turns::compile(job, &state, &method.batch_key, (batches, sizes(method, batch)), &record)?;
+        let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
+        let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
+        let task = Unlabelled { job, name, method, steps: batches.steps(), columns, mirror };
+        Ok(Ready { task, promise, batches, state, turns, plans })
+    }
+
+    fn train(&self, one: Pretraining<'_>, folder: &Path, made: &Provenance) -> Result<Done> {
+        let (job, images) = (self.task.job, one.images);
+        let stage = Stage {
+            job,
+            name: self.task.name.clone(),
+            phase: Phase::Pretrain,
+            folder,
+            address: made.address.clone(),
+            seed: one.seed,
+            optimization: one.method.optimization.for_batch(self.batches.whole),
+            batches: self.batches,
+            turns: self.turns.clone(),
+            limit: one.limit,
+            task: &self.task,
+        };
+        let at = load_cursor(folder, job.gpu, &self.state, made)?.unwrap_or_else(|| stage.start());
         let about = json!({
-            "os": OS, "data": dataset, "mean": images.mean, "std": images.std, "begun_with": begun.about(),
+            "os": OS, "data": images.name, "mean": images.mean, "std": images.std, "begun_with": one.begun.about(),
             "left_out": images.left_out,
         });
         job.describe(folder, made, about)?;
-        let (records, seconds, at) = stage.run(&plans, &state, at)?;
-        promise.end(job);
+        let (records, seconds, at) = stage.run(&self.plans, &self.state, at)?;
+        self.promise.end(job);
         let loss = records.last().map(|r| r.loss);
         let (epochs, steps) = (at.epoch, at.epoch * stage.steps() + at.step);
-        finish(job, one, (folder, made), (&state, &task.mirror), Ended { epochs, steps, loss, seconds })
-    })?;
-    Ok((backbone, done))
+        finish(job, one, (folder, made), (&self.state, &self.task.mirror), Ended { epochs, steps, loss, seconds })
+    }
 }
 
-/// How far a pretraining came.
+/// The end of a pretraining.
 struct Ended {
     epochs: usize,
     steps: usize,
@@ -203,7 +239,7 @@ struct Ended {
     seconds: f64,
 }
 
-/// Writes what a pretraining came to, `done` last.
+/// Writes the results of a pretraining, `done` last.
 fn finish(
     job: &Job<'_>,
     one: Pretraining<'_>,
@@ -237,12 +273,12 @@ fn finish(
     Done::write(folder, &made.address, &[CONFIG, ENVIRONMENT, EPOCHS, STEPS, STATE, BACKBONE, RESULT])
 }
 
-/// A contrastive loss over fewer images is another one: what does not fill a batch is left out.
+/// A contrastive loss over fewer images is another loss, so images that do not fill a batch are left out.
 fn batches(images: usize, whole: usize) -> Batches {
     Batches { images, whole, last: LastBatch::Drop }
 }
 
-/// The batches that a pretraining can have in place of `batch`: with micro-batches, a whole number of them.
+/// The batches that a pretraining can have instead of `batch`. With micro-batches it is a whole number of them.
 fn sizes(method: &Pretrained, batch: usize) -> Sizes {
     match micro_batch(method, batch) {
         Some(micro) => Sizes { least: micro, multiple: micro },
@@ -250,7 +286,7 @@ fn sizes(method: &Pretrained, batch: usize) -> Sizes {
     }
 }
 
-/// All that a pretraining records of a step of so many images and of the looks at its features.
+/// All that a pretraining records: a step of `batch` images, and the looks at its features.
 fn tapes(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64, batch: usize) -> Result<Vec<Tape>> {
     let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
     let record = |b| record(job, images, method, seed, b);
@@ -258,8 +294,8 @@ fn tapes(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64, ba
     Ok([Mirror::tapes(job, &eye, &images.store, at_once(method, batch))?, steps].concat())
 }
 
-/// The schedules of a pretraining, where they fit the device. Where they do not, the error names the largest batch, or the
-/// largest micro-batch, that does.
+/// The schedules of a pretraining, if they fit the device. If not, the error names the largest batch, or the largest
+/// micro-batch, that fits.
 fn fitting(
     job: &Job<'_>,
     images: &TrainImages,
@@ -269,7 +305,7 @@ fn fitting(
 ) -> Result<Vec<Schedule>> {
     let batch = batch_for(method, images.store.count)?;
     let whole = |b: usize| tapes(job, images, method, seed, b);
-    // The same batch in parts of so many images.
+    // The same batch in micro-batches of a given number of images.
     let in_parts = |micro_batch_size: usize| {
         let optimization = Optimization { micro_batch_size, ..method.optimization.clone() };
         tapes(job, images, &Pretrained { optimization, ..method.clone() }, seed, batch)
@@ -280,7 +316,7 @@ fn fitting(
         let now = at_once(method, batch);
         Ok(match job.largest_part(state, (batch, now), any, &in_parts) {
             Ok(Some(micro)) => format!("in micro-batches they fit: the largest {key} that does is {micro}; "),
-            // A method that takes none says so where it is asked for.
+            // A method that takes no micro-batches says so only when they are asked for.
             Ok(None) | Err(Error::Usage(_)) => String::new(),
             Err(e) => return Err(e),
         })
@@ -288,7 +324,8 @@ fn fitting(
     job.fitting_or(state, &method.batch_key, batch, sizes(method, batch), &whole, &other)
 }
 
-/// What a pretraining would need of the device, and the largest batch that fits; an error if its own does not.
+/// What a pretraining would need of the device, and the largest batch that fits. It is an error if the config's batch
+/// does not fit.
 pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Planned> {
     let (count, state) = (images.store.count, &images.resident);
     let batch = batch_for(method, count)?;
@@ -311,12 +348,12 @@ pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, see
     Planned::of(job, planned, &fitting, state)
 }
 
-/// What a pretraining is called.
+/// The name of a pretraining in messages.
 fn name_of(method: &Pretrained, dataset: &str, seed: u64) -> String {
     format!("pretrain {} on {dataset}, seed {seed}", method.name)
 }
 
-/// The batch of a pretraining: the config's, or where there are fewer images the largest that the method can take of them.
+/// The batch of a pretraining: the config's, or, if there are fewer images, the largest that the method can take.
 pub(super) fn batch_for(method: &Pretrained, images: usize) -> Result<usize> {
     let Optimization { batch_size: wanted, micro_batch_size: micro, .. } = method.optimization;
     let batch = batch_of(wanted, images)?;
@@ -324,18 +361,18 @@ pub(super) fn batch_for(method: &Pretrained, images: usize) -> Result<usize> {
     Ok(if batch < wanted { (batch / multiple * multiple).max(2) } else { batch })
 }
 
-/// The images of a micro-batch in a step of so many; none where the network sees the whole batch.
+/// The images of a micro-batch in a step of `batch` images. `None` if the network sees the whole batch.
 fn micro_batch(method: &Pretrained, batch: usize) -> Option<usize> {
     let micro = method.optimization.micro_batch_size;
     (micro > 0).then(|| micro.min(batch))
 }
 
-/// The images that the network sees at a time in a step of so many.
+/// How many images the network sees at a time in a step of `batch` images.
 fn at_once(method: &Pretrained, batch: usize) -> usize {
     micro_batch(method, batch).unwrap_or(batch)
 }
 
-/// The turns of one step: each has its views, its loss and the update of what it trains.
+/// The turns of one step. Each has its views, its loss, and the update of what it trains.
 pub(super) fn record(
     job: &Job<'_>,
     images: &TrainImages,
@@ -347,7 +384,7 @@ pub(super) fn record(
     record_with(job, method, batch, &StoreViews { store: &images.store, seed, out, mean, std })
 }
 
-/// The turns of one step on the views that `views` makes.
+/// The turns of one step, with views that `views` makes.
 fn record_with(job: &Job<'_>, method: &Pretrained, batch: usize, views: &dyn Views) -> Result<Vec<Recorded>> {
     let update = Update {
         name: &method.name,

@@ -1,13 +1,14 @@
-//! What a backbone's frozen features are worth: one pass over the images with the network in evaluation mode, then a linear
-//! classifier or a vote of nearest neighbours, which learn from the given labels. The weight decay of a linear classifier is
-//! the one of the best accuracy on the validation images; test images decide nothing.
+//! Measures a backbone's frozen features: one pass over the images with the network in evaluation mode, then a linear
+//! classifier or a vote of nearest neighbours, which learn from the given labels. The linear classifier's weight decay
+//! is the one with the best accuracy on the validation images. Test images decide nothing.
 
 mod lbfgs;
 mod logistic;
 
+use super::cell::{about, provenance_of};
 use super::config::Protocol;
 use super::dataset::Loaded;
-use super::folder::{Done, busy, finished, locked};
+use super::folder::{Done, once};
 use super::grid::Cell;
 use super::labels::Labels;
 use super::measured::{Measured, Mislabelled};
@@ -17,7 +18,6 @@ use super::neighbours::{nearest, shares, votes};
 use super::pass::{Eye, Pass};
 use super::predictions::{Predicted, write_predictions};
 use super::projection::Projection;
-use super::provenance::Provenance;
 use super::results::{CellResult, LabelRow, read_result, write_epochs, write_labels, write_result};
 use super::separability::Separability;
 use super::session::Job;
@@ -29,8 +29,6 @@ use crate::data::store::ImageStore;
 use crate::nn::{Mode, Params, checkpoint};
 use crate::tape::{Schedule, State, Tape, Type};
 pub(super) use logistic::{Linear, Rows};
-use serde_json::json;
-use std::env::consts::OS;
 use std::path::Path;
 use std::time::Instant;
 
@@ -46,21 +44,7 @@ pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<
     Ok(all)
 }
 
-fn provenance(
-    job: &Job<'_>,
-    set: &Loaded,
-    (cell, given): (&Cell, &Labels),
-    start: Option<&Start>,
-) -> Result<Provenance> {
-    let start = start.map_or("random", |s| &s.address);
-    let mut settings = probe_settings(job.config, cell)?;
-    if let Some(labels) = cell.file_labels(given) {
-        settings["given_labels"] = json!(labels);
-    }
-    Provenance::new(job.gpu, settings, &set.data.fingerprint, start, &schedules(job, set, cell)?)
-}
-
-/// Judges the backbone of a cell into `folder` unless that is done, and returns the result.
+/// Judges the backbone of a cell into `folder`, unless that is done. Returns the result.
 pub(super) fn run(
     job: &Job<'_>,
     set: &Loaded,
@@ -69,35 +53,26 @@ pub(super) fn run(
     folder: &Path,
 ) -> Result<CellResult> {
     let given = cell.given(&set.data, job.data_root)?;
-    let made = provenance(job, set, (cell, &given), start)?;
-    let kept = || finished(folder, &made)?.map(|done| read_result(folder, &done)).transpose();
-    if let Some(result) = kept()? {
-        return Ok(result);
-    }
-    if busy(folder)? {
-        return Err(Error::Busy(folder.to_path_buf()));
-    }
-    let since = Instant::now();
-    let probe = Probe::new(job, set, (cell, given), start)?;
-    let (found, classifier) = match cell.protocol {
-        Protocol::Knn => (probe.knn()?, None),
-        _ => {
-            let (found, classifier) = probe.linear()?;
-            (found, Some(classifier))
-        }
+    let (settings, steps) = (probe_settings(job.config, cell)?, schedules(job, set, cell)?);
+    let made = provenance_of(job, set, (cell, &given), start, (settings, &steps))?;
+    let judge = || -> Result<_> {
+        let since = Instant::now();
+        let probe = Probe::new(job, set, (cell, given), start)?;
+        let (found, classifier) = match cell.protocol {
+            Protocol::Knn => (probe.knn()?, None),
+            _ => {
+                let (found, classifier) = probe.linear()?;
+                (found, Some(classifier))
+            }
+        };
+        let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
+        let row = probe.result(cell, &made_by, &found)?;
+        let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
+        Ok((probe, found, classifier, CellResult { seconds, pretraining_collapsed, ..row }))
     };
-    let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
-    let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
-    let result = CellResult { seconds, pretraining_collapsed, ..probe.result(cell, &made_by, &found)? };
-    locked(folder, || {
-        if let Some(result) = kept()? {
-            return Ok(result); // of another process, meanwhile
-        }
-        let about = json!({
-            "os": OS, "data": set.data.name, "classes": set.data.classes, "mean": set.train.mean, "std": set.train.std,
-            "left_out": set.data.left_out,
-        });
-        job.describe(folder, &made, about)?;
+    let read = |done: Done| read_result(folder, &done);
+    once(folder, &made, read, judge, |(probe, found, classifier, result)| {
+        job.describe(folder, &made, about(set))?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given.train))?;
         write_epochs(folder, &[])?; // nothing was trained in epochs
         probe.predict(folder, &found)?;
@@ -121,7 +96,7 @@ pub(super) fn run(
 struct Probe<'a> {
     job: &'a Job<'a>,
     set: &'a Loaded,
-    /// The labels that are learnt from, and by which a weight decay is chosen.
+    /// The labels to learn from, and the validation labels by which a weight decay is chosen.
     given: Labels,
     eye: Eye,
     state: State,
@@ -129,14 +104,14 @@ struct Probe<'a> {
     features: [Vec<f32>; 3],
 }
 
-/// What a protocol came to.
+/// What a protocol measured.
 struct Found {
     test: Metrics,
     val_accuracy: f64,
     mislabelled: Mislabelled,
     weight_decay: Option<f64>,
-    /// What was predicted of the training, validation and test images: the class of each, and rows of logits. None of the
-    /// training images where they vote themselves.
+    /// The predictions for the training, validation and test images: the class of each image, and rows of logits.
+    /// `None` for the training images if they vote.
     predicted: [Option<(Vec<u32>, Vec<f32>)>; 3],
 }
 
@@ -167,7 +142,8 @@ impl<'a> Probe<'a> {
         self.eye.backbone.features()
     }
 
-    /// The linear classifier of the weight decay that is best on the validation images; of equals, the largest.
+    /// The linear classifier with the weight decay that is best on the validation images. Of equals, the largest weight
+    /// decay is taken.
     fn linear(&self) -> Result<(Found, Linear)> {
         let (data, classes) = (&self.set.data, self.classes());
         let [train, val, test] = &self.features;
@@ -189,8 +165,8 @@ impl<'a> Probe<'a> {
         if !linear.converged {
             let decay = linear.weight_decay;
             self.job.progress.note(&format!(
-                "warning: the linear probe with weight decay {decay} did not come to its end; a larger smallest of \
-                 evaluation.linear_weight_decays helps"
+                "warning: the linear probe with weight decay {decay} did not converge; give \
+                 evaluation.linear_weight_decays a larger smallest value"
             ));
         }
         let predicted = [train, val, test].map(|rows| {
@@ -203,7 +179,7 @@ impl<'a> Probe<'a> {
         Ok((Found { test, val_accuracy, mislabelled, weight_decay, predicted }, linear))
     }
 
-    /// The weighted vote of the nearest training images with their given labels.
+    /// The weighted vote of the nearest training images, which vote for their given labels.
     fn knn(&self) -> Result<Found> {
         let (data, classes) = (&self.set.data, self.classes());
         let [train, val, test] = &self.features;
@@ -230,7 +206,7 @@ impl<'a> Probe<'a> {
         write_predictions(folder, &data.classes, &parts.collect::<Vec<_>>())
     }
 
-    /// Writes the backbone with the classifier on top.
+    /// Writes the backbone together with the classifier.
     fn save(&self, path: &Path, linear: &Linear, cell: &Cell, address: &str) -> Result<()> {
         let (mut t, mut params, mut state) = (Tape::new(), Params::new(), self.state.clone());
         let x = t.input("x", Type::f32([2, self.width()]))?;
@@ -291,12 +267,12 @@ mod tests {
                 assert_eq!(
                     saved.splits.iter().any(|s| s == "train"),
                     result.protocol == Protocol::Linear,
-                    "voters are no voted"
+                    "training images that vote get no vote"
                 );
             }
-            // With clean labels, a vote of given labels is one of true labels.
+            // With clean labels, a vote for given labels is a vote for true labels.
             assert_eq!(Some(first.results[0].test_accuracy), first.results[0].knn_weighted_accuracy);
-            // A linear classifier on top is a network of its own, and holds what the probe found.
+            // A linear classifier and its backbone are a network, whose file gives what the probe measured.
             assert!(run_folder(job.out, &grid[1].name).join("backbone.safetensors").is_file());
             let linear = run_folder(job.out, &grid[1].name);
             let file = linear.join("backbone.safetensors");
@@ -313,7 +289,7 @@ mod tests {
             );
             let page = std::fs::read_to_string(job.out.join("report.html")).unwrap();
             assert!(page.contains("SimCLR, linear") && page.contains(">protocol<"));
-            // Of a result that is lost, the same comes again.
+            // If a result is lost, the same result is made again.
             let folder = run_folder(job.out, &grid[3].name);
             std::fs::remove_dir_all(&folder).unwrap();
             let timeless = |r: &crate::study::CellResult| crate::study::CellResult { seconds: 0.0, ..r.clone() };

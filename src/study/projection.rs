@@ -1,8 +1,9 @@
-//! A picture of what a backbone makes of test images: their features on the two directions of largest variance (principal
-//! component analysis, Pearson 1901). A run keeps it as `projection.json`, and the report draws it.
+//! A picture of a backbone's features of test images: their projection on the two directions of largest variance
+//! (principal component analysis, Pearson 1901). A run keeps it as `projection.json`, and the report draws it.
 //!
-//! With X the features less their mean, the scores on direction i are √λ·u of the i-th eigenvector u of X·Xᵀ, and λ over the
-//! trace is its share of the variance. Which end of a direction is positive means nothing: here the score farthest from 0 is.
+//! With X the features less their mean, the scores on direction i are √λ·u of the i-th eigenvector u of X·Xᵀ, and λ
+//! over the trace is the direction's share of the variance. The sign of a direction has no meaning. Here the score
+//! farthest from 0 is made positive.
 
 use super::collapse::products;
 use super::folder::Done;
@@ -14,17 +15,17 @@ use crate::data::Dataset;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The most images that are projected, spread evenly over the split, whose order may be that of classes.
+/// The most images that are projected. They are spread evenly over the split, whose order may be that of classes.
 const MOST_IMAGES: usize = 300;
-/// Vectors that are iterated together: two are wanted, and more make the two converge sooner.
+/// How many vectors are iterated together. Two are needed, and more make these two converge sooner.
 const BLOCK: usize = 8;
-/// Rounds of iteration at most, and how far a vector may be from an eigenvector, as a share of the largest eigenvalue.
+/// The most rounds of iteration, and how far a vector may be from an eigenvector, as a share of the largest eigenvalue.
 const ROUNDS: usize = 400;
 const RESIDUAL: f64 = 1e-9;
-/// The stream of the vectors that the iteration begins with, which are the same for all features.
+/// The random stream of the start vectors. They are the same for all features.
 const STREAM: u32 = 0x0070_6361; // "pca"
 
-/// Test images on two directions of their features.
+/// Test images projected on two directions of their features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Projection {
@@ -32,16 +33,16 @@ pub(super) struct Projection {
     pub classes: Vec<String>,
     /// The true class of each image that is shown.
     pub labels: Vec<u32>,
-    /// Its scores.
+    /// The scores of each image.
     pub points: Vec<[f32; 2]>,
-    /// The share of the variance that each direction has.
+    /// Each direction's share of the variance.
     pub shares: [f64; 2],
     /// How many test images there are.
     pub test_images: usize,
 }
 
 impl Projection {
-    /// Of the features of the test images of `data`, rows of `width`.
+    /// Projects the features of the test images of `data`, rows of `width`.
     pub fn of(features: &[f32], width: usize, data: &Dataset) -> Projection {
         let images = data.test.len();
         let count = images.min(MOST_IMAGES);
@@ -52,8 +53,8 @@ impl Projection {
         Projection { classes: data.classes.clone(), labels, points, shares, test_images: images }
     }
 
-    /// Writes it into a run's folder, and says whether there is one: features that are not finite have no picture, which is
-    /// told.
+    /// Writes the projection into a run's folder. Returns false, and says so, if features are not finite, because they
+    /// cannot be drawn.
     pub fn write(&self, folder: &Path, progress: &dyn Progress) -> Result<bool> {
         let path = folder.join(PROJECTION);
         if let Err(why) = self.plausible() {
@@ -61,7 +62,8 @@ impl Projection {
             progress
                 .note(&format!("warning: {folder} gets no picture of its features, since {why}; are they all finite?"));
             if files::exists(&path)? {
-                std::fs::remove_file(&path).map_err(|e| Error::io(&path, "delete", e))?; // of an earlier try
+                // An earlier try may have left one.
+                std::fs::remove_file(&path).map_err(|e| Error::io(&path, "delete", e))?;
             }
             return Ok(false);
         }
@@ -69,7 +71,7 @@ impl Projection {
         Ok(true)
     }
 
-    /// What a finished run kept; none of one that an earlier version made.
+    /// The projection of a finished run. `None` if an earlier version made the run.
     pub fn read(folder: &Path, done: &Done) -> Result<Option<Projection>> {
         if !done.files.contains_key(PROJECTION) {
             return Ok(None);
@@ -80,7 +82,7 @@ impl Projection {
         Ok(Some(read))
     }
 
-    /// An error where no run can have written it, even if its checksum is right.
+    /// It is an error if no run can have written it, even if its checksum is right.
     fn plausible(&self) -> Result<(), String> {
         let (labels, points) = (self.labels.len(), self.points.len());
         if labels != points {
@@ -108,7 +110,7 @@ fn scores(rows: &[&[f32]], width: usize) -> (Vec<[f32; 2]>, [f64; 2]) {
     let centred: Vec<Vec<f64>> = rows.iter().map(centred).collect();
     let gram = products(&centred);
     let trace: f64 = (0..n).map(|i| gram[i][i]).sum();
-    // Rows that are one but for the rounding of f32 have no direction.
+    // Rows that are equal except for f32 rounding have no direction.
     let length: f64 = rows.iter().flat_map(|row| row.iter()).map(|v| f64::from(*v).powi(2)).sum();
     let (mut points, mut shares) = (vec![[0.0; 2]; n], [0.0; 2]);
     if !length.is_finite() {
@@ -126,8 +128,8 @@ fn scores(rows: &[&[f32]], width: usize) -> (Vec<[f32; 2]>, [f64; 2]) {
     (points, shares)
 }
 
-/// The largest eigenvalues of a symmetric matrix without negative ones, with their vectors: block iteration with the Rayleigh
-/// and Ritz step (Golub and Van Loan, Matrix Computations, sections 8.2 and 8.3).
+/// The largest eigenvalues of a positive semidefinite matrix and their vectors, by block iteration with the
+/// Rayleigh-Ritz step (Golub and Van Loan, Matrix Computations, sections 8.2 and 8.3).
 fn leading(a: &[Vec<f64>]) -> Vec<(f64, Vec<f64>)> {
     let n = a.len();
     let mut rng = Rng::new(0, STREAM, 0);
@@ -157,7 +159,7 @@ fn leading(a: &[Vec<f64>]) -> Vec<(f64, Vec<f64>)> {
     values
 }
 
-/// Makes vectors orthonormal, one after the other; one that is left with nothing becomes zero.
+/// Makes vectors orthonormal, one after the other. A vector of which nothing is left becomes zero.
 fn orthonormal(block: &mut [Vec<f64>]) {
     for i in 0..block.len() {
         let (before, rest) = block.split_at_mut(i);
@@ -174,9 +176,9 @@ fn orthonormal(block: &mut [Vec<f64>]) {
     }
 }
 
-/// All eigenvalues of a small symmetric matrix with their vectors, the largest first: Jacobi's rotations (section 8.5).
-/// `collapse::eigenvalues` finds them faster for large matrices and without vectors, which are needed here; the matrix here
-/// has [`BLOCK`] rows.
+/// All eigenvalues of a small symmetric matrix and their vectors, the largest first, by Jacobi's rotations (section
+/// 8.5). `collapse::eigenvalues` is faster for large matrices, but gives no vectors. The matrix here has [`BLOCK`]
+/// rows.
 fn jacobi(mut a: Vec<Vec<f64>>) -> Vec<(f64, Vec<f64>)> {
     let n = a.len();
     let mut vectors: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| f64::from(u8::from(i == j))).collect()).collect();
@@ -221,7 +223,8 @@ mod tests {
         scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), rows.first().map_or(1, Vec::len))
     }
 
-    /// A grid on two known directions of ten dimensions, with a third that has little: its scores are its coordinates.
+    /// A grid on two known directions in ten dimensions, with a little variance in a third. The scores must be the
+    /// grid's coordinates.
     #[test]
     fn a_known_plane_is_found() {
         let directions: Vec<Vec<f64>> = (1..4)
@@ -245,7 +248,7 @@ mod tests {
         let variances = [5.2, 3.5, 0.01 * 2.0];
         let all: f64 = variances.iter().sum();
         assert!((0..2).all(|i| (shares[i] - variances[i] / all).abs() < 1e-5), "{shares:?}");
-        // The farthest score is positive: 4 and 3.
+        // The score farthest from 0 is positive: 4 and 3.
         for i in 0..2 {
             let off = points.iter().zip(&due).map(|(p, d)| (f64::from(p[i]) - d[i]).abs()).fold(0.0, f64::max);
             assert!(off < 1e-5, "direction {i}: {off}");
@@ -253,7 +256,7 @@ mod tests {
         assert_eq!(of(&rows), (points, shares));
     }
 
-    /// The eigenvalues are those of another algorithm, and the scores have the variances that they say.
+    /// The eigenvalues equal those of another algorithm, and the scores have the variances that the shares say.
     #[test]
     fn directions_of_a_full_cloud_are_eigenvectors() {
         let mut rng = Rng::new(1, 2, 3);
@@ -275,7 +278,7 @@ mod tests {
         assert!(across.abs() < 1e-4 * all[all.len() - 1], "{across}");
     }
 
-    /// A reader would call it damaged.
+    /// They would be read back as damage, so none is written.
     #[test]
     fn features_that_are_not_finite_leave_no_picture() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! What a stage's bits depend on, and their address: what it reads of the config, the data it reads, the weights it
-//! starts from, the kernels it launches, the program, the adapter and its driver. Nothing else is in the address, so that
-//! a run goes on, and a pretraining is shared, wherever the bits would be the same.
+//! What a stage's bits depend on, and their address: what the stage reads of the config, its data, the weights that it
+//! starts from, the kernels that it launches, the program, the adapter and its driver. Nothing else is in the address,
+//! so that a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
 use super::names::{ENVIRONMENT, KERNELS, REDO};
 use super::settings::{apart, key_of, stage_of};
@@ -13,31 +13,33 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Raised by any change of host code that moves the bits of a result: the order of batches, which labels go wrong, initial
-/// weights, what is done with the last batch, decoding, evaluation. Kernels need no such number, their text is hashed. The
-/// test at the end of this file holds what it stands for.
+/// The results version. It is raised with any change of host code that moves the bits of a result: the order of
+/// batches, which labels become wrong, initial weights, the handling of the last batch, decoding, evaluation. Kernels
+/// need no such number, because their text is hashed. A test at the end of this file holds the results that it stands
+/// for.
 pub(super) const RESULTS: u32 = 4;
 
-/// How the rest is written. It is raised with every change that moves addresses and no results, such as how kernels are
-/// hashed, so that an old folder is told to be of another form and not to have other settings.
+/// The form of addresses. It is raised with every change that moves addresses and no results, such as a change in how
+/// kernels are hashed. Then an old folder is said to have another form, and not other settings.
 const FORM: u32 = 2;
 
-/// What made a folder; `environment.json` holds it.
+/// What made a folder. `environment.json` holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Provenance {
-    /// The hash of the rest: 16 hex digits.
+    /// The hash of all other fields: 16 hex digits.
     pub address: String,
-    /// [`FORM`]; 0 in folders from before it was written.
+    /// [`FORM`]; 0 in folders that are older than this field.
     #[serde(default)]
     pub form: u32,
     /// What the stage reads of the config, with its seed.
     pub settings: Value,
-    /// Of the images, and of the labels where it reads them.
+    /// The hash of the images, and of the labels if the stage reads them.
     pub data_fingerprint: String,
-    /// The address of the weights it starts from; `random` without any.
+    /// The address of the weights that the stage starts from; `random` without any.
     pub start: String,
-    /// The hash of the addresses of the steps it runs on this device: they hold the text of every kernel that is launched, with
-    /// the edits of `--shaders`. Kernels that it does not use are not in it, so that editing one does not end a long run.
+    /// The hash of the addresses of the steps on this device. These hold the text of every kernel that is launched,
+    /// with the edits of `--shaders`. Kernels that the stage does not use are not in it, so that editing them does not
+    /// end a long run.
     pub kernels: String,
     /// The version of the results, [`RESULTS`].
     pub results: u32,
@@ -52,7 +54,7 @@ pub(super) struct Provenance {
 }
 
 impl Provenance {
-    /// Of a stage that reads these settings and data and runs plans of these schedules.
+    /// The provenance of a stage that reads these settings and this data, and runs plans of these schedules.
     pub fn new(gpu: &Gpu, settings: Value, data: &str, start: &str, schedules: &[Schedule]) -> Result<Self> {
         let steps = schedules.iter().map(|s| Ok(Recording::on(gpu, s)?.address())).collect::<Result<Vec<_>>>()?;
         let adapter = gpu.adapter();
@@ -73,7 +75,7 @@ impl Provenance {
         Ok(made)
     }
 
-    /// What `environment.json` holds: this and `about`, an object for people.
+    /// What `environment.json` holds: this provenance and `about`, an object for people.
     pub fn environment(&self, about: Value) -> Result<Value> {
         let mut record = serde_json::to_value(self).map_err(unwritable)?;
         if let (Some(record), Value::Object(about)) = (record.as_object_mut(), about) {
@@ -82,7 +84,7 @@ impl Provenance {
         Ok(record)
     }
 
-    /// The sentence for a folder that something else made, with what differs.
+    /// An error for a folder that something else made. It says what differs.
     pub fn another(&self, folder: &Path) -> Error {
         let path = folder.join(ENVIRONMENT);
         let before = match seal::read::<Before>(&path) {
@@ -123,10 +125,10 @@ impl Provenance {
         ];
         let said: Vec<String> = others.into_iter().filter_map(|(differs, what)| differs.then_some(what)).collect();
         if !said.is_empty() {
-            return said; // each of these may choose other kernels, without any edit
+            return said; // each of these may choose other kernels without any edit
         }
         if self.address == before.address {
-            return vec!["address than its environment.json tells; a file of another folder stands in it".to_string()];
+            return vec!["address than its environment.json tells; it holds a file of another folder".to_string()];
         }
         if table {
             let lost = "table of kernels (it was tuned, and the kernels.json beside its study, or given with --kernels, \
@@ -153,19 +155,19 @@ fn another_config(before: &Value, now: &Value) -> String {
     format!("config ({}{more}; its own is in its config.toml{own})", differ[..differ.len().min(3)].join("; "))
 }
 
-/// The hash of the table of kernels that a run or a study in `out` was begun with; none where it had none.
+/// The hash of the table of kernels with which a run or a study in `out` was begun. `None` if it had no table.
 pub fn begun_with(out: &Path) -> Option<String> {
     let below = |name: &str| std::fs::read_dir(out.join(name)).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = ["pretraining", "runs"].into_iter().flat_map(below).map(|e| e.path()).collect();
     folders.push(out.to_path_buf());
     folders.sort();
-    // They all have one; a damaged one is told when its turn comes.
+    // All folders of a study have the same table. A damaged folder is reported when its turn comes.
     let before = folders.iter().find_map(|folder| seal::read::<Before>(&folder.join(ENVIRONMENT)).ok());
     before.and_then(|b| b.kernel_table)
 }
 
-/// Refuses to go on without the table of kernels that the folders below `out` were made with: other variants would run, and
-/// pretrainings would begin anew beside those that are there.
+/// It is an error to go on without the table of kernels with which the folders below `out` were made. Other variants
+/// would run, and pretrainings would be made again beside those that are there.
 pub(super) fn expect_table(out: &Path, ours: &Table) -> Result<()> {
     let Some(table) = begun_with(out) else { return Ok(()) };
     let none = ours.entries.is_empty();
@@ -193,7 +195,7 @@ pub(super) fn expect_table(out: &Path, ours: &Table) -> Result<()> {
 struct Before {
     #[serde(flatten)]
     made: Provenance,
-    /// The hash of the table of tuned kernels that it ran with.
+    /// The hash of the table of tuned kernels that the run used.
     #[serde(default)]
     kernel_table: Option<String>,
 }
@@ -239,8 +241,8 @@ mod tests {
         assert!(another_config(&json!({}), &many).contains("k2: none, now 2; 2 more; its own"));
     }
 
-    /// What host code decides of a tiny cell, and what the cell comes to: where this literal moves, [`RESULTS`] is raised
-    /// and the literal written anew, so that no folder is gone on with whose results would now be others.
+    /// What host code decides for a tiny cell, and the cell's results. If this literal changes, raise [`RESULTS`] and
+    /// write the new literal, so that no run goes on in a folder whose results would now differ.
     #[test]
     fn the_results_version_stands_for_these_results() {
         let text = "[data]\nspecs = [\"phantom:covid?train=24&val=8&test=9\"]\nstore_size = 16\nimage_size = 16\n\
@@ -267,7 +269,7 @@ mod tests {
                 host.update(state.read(job.gpu, &p.name).unwrap());
             }
             assert_eq!((RESULTS, host.short().as_str()), (4, "cdebf07a4a213cba"), "raise RESULTS with this literal");
-            // What the device makes of it moves a little with the driver; another order of batches moves it much more.
+            // The device's results move a little with the driver. Another order of batches moves them much more.
             let folder = run_folder(job.out, &cell.name);
             let losses: Vec<f64> = read_epochs(&folder).unwrap().iter().map(|e| e.loss).collect();
             let due = [1.157145, 1.181548];
@@ -277,7 +279,7 @@ mod tests {
         });
     }
 
-    /// Each way in which a table can be none of the study's has its own sentence.
+    /// Each way in which a table differs from the study's has its own sentence.
     #[test]
     fn a_table_of_kernels_that_is_not_the_study_s_is_told() {
         let dir = tempfile::tempdir().unwrap();
@@ -361,7 +363,7 @@ mod tests {
             let earlier = Provenance { form: 0, settings: json!({}), kernels: "k".into(), ..ours.clone() };
             let e = said(&earlier, "earlier");
             assert!(e.contains("another version of wgslab, which") && !e.contains("config"), "{e}");
-            // Another adapter runs other kernels, without any edit.
+            // Another adapter runs other kernels without any edit.
             let e = said(&Provenance { driver: "x 7".into(), start: "c".into(), ..edited }, "two");
             assert!(e.contains("another backbone to start from and another adapter or driver (") && e.contains("x 7"));
             assert!(!e.contains("kernels"), "{e}");

@@ -1,5 +1,6 @@
-//! What a run leaves in its folder and a study gathers: `result.json`, `epochs.jsonl`, `steps.jsonl`, `labels.csv`, the sample
-//! pictures, and `results.csv`, a row per cell. Every file is written whole or not at all; a damaged one names itself.
+//! What a run writes into its folder, and a study gathers: `result.json`, `epochs.jsonl`, `steps.jsonl`, `labels.csv`,
+//! the sample pictures, and `results.csv` with a row for each cell. Every file is written whole or not at all. An error
+//! on a damaged file names the file.
 
 mod gathering;
 mod pictures;
@@ -26,55 +27,56 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A finished cell: one row of `results.csv`. Shares are 0 to 1.
+/// A finished cell: one row of `results.csv`. Shares are from 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellResult {
     /// The dataset's short name.
     pub dataset: String,
-    /// Where the backbone's weights came from: `none` is random.
+    /// The pretraining that made the backbone's weights; `none` for random weights.
     pub pretraining: String,
-    /// How labels went wrong; `none` at rate 0.
+    /// The kind of label noise; `none` at rate 0.
     pub noise_kind: String,
-    /// The share of training labels meant to flip; of a kind without a rate, the share that is wrong.
+    /// The share of training labels that were to become wrong. For a kind without a rate, the share that is wrong.
     pub noise_rate: f64,
-    /// The share that did.
+    /// The share of training labels that are wrong.
     pub realised_noise_rate: f64,
-    /// How the noisy labels were learned from; of a probe, its protocol.
+    /// The method that learnt from the noisy labels. For a probe, its protocol.
     pub method: String,
-    /// What the method was told of the noise, which nobody knows of labels from elsewhere: `transition matrix`, `noise rate`;
-    /// empty for most.
+    /// What the method was told of the noise: `transition matrix`, `noise rate`, or empty for most methods. Nobody
+    /// knows it for labels from elsewhere.
     #[serde(default)]
     pub method_told: String,
     /// How the backbone was judged.
     #[serde(default)]
     pub protocol: Protocol,
-    /// The repeat.
+    /// The seed of the repeat.
     pub seed: u64,
-    /// Accuracy on the clean test images after the last epoch, as are the numbers from here to `confusion`.
+    /// Accuracy on the clean test images after the last epoch. The numbers from here to `confusion` are measured in the
+    /// same way.
     pub test_accuracy: f64,
-    /// Mean share right over classes.
+    /// Mean over classes of the share of images that are right.
     pub balanced_accuracy: f64,
     /// Mean F1 over classes.
     pub macro_f1: f64,
-    /// Area under the ROC curve, of more than two classes the mean over one against the rest; none where a class has no test
-    /// image.
+    /// Area under the ROC curve. With more than two classes it is the mean of one class against the rest. `None` if a
+    /// class has no test image.
     pub auroc: Option<f64>,
-    /// Matthews' correlation coefficient, −1 to 1; 0 where all images are of one class or are taken for one.
+    /// Matthews' correlation coefficient, −1 to 1. It is 0 if all images are of one class or are assigned to one.
     #[serde(default)]
     pub mcc: Option<f64>,
     /// Expected calibration error with 15 bins of equal width.
     #[serde(default)]
     pub ece: Option<f64>,
-    /// The share right of each class; none of a class without test images.
+    /// For each class the share of its images that are right. `None` for a class without test images.
     #[serde(default)]
     pub recall: Vec<Option<f64>>,
-    /// How many test images of each class (row) were taken for each class (column).
+    /// How many test images of each class (row) were assigned to each class (column).
     #[serde(default)]
     pub confusion: Vec<Vec<u64>>,
-    /// Accuracy on the test images of a vote of the nearest training images by the backbone's features, with true labels;
-    /// none where it was not measured.
+    /// Accuracy on the test images of a vote of the nearest training images, by the backbone's features and with true
+    /// labels. `None` if it was not measured.
     pub knn_accuracy: Option<f64>,
-    /// The same where a vote weighs exp(cos / τ).
+    /// The same accuracy with votes that weigh exp(cos / τ).
     #[serde(default)]
     pub knn_weighted_accuracy: Option<f64>,
     /// How many neighbours voted.
@@ -83,19 +85,19 @@ pub struct CellResult {
     /// τ of the weighted vote.
     #[serde(default)]
     pub knn_temperature: Option<f64>,
-    /// tr S_b / tr S_w of the training images by their true classes in the space of the backbone's features, each dimension
-    /// scaled to variance 1: small where classes are hard to tell apart. The features are those of the end; of the protocols
-    /// `linear` and `knn` no label has moved them. None where no class has any scatter.
+    /// tr S_b / tr S_w of the training images by their true classes, in the backbone's features, each dimension scaled
+    /// to variance 1. It is small if classes are hard to distinguish. The features are those at the end of training.
+    /// With the protocols `linear` and `knn` no label has changed them. `None` if no class has any scatter.
     #[serde(default)]
     pub fisher_ratio: Option<f64>,
-    /// The same of each two classes, ‖μ_a − μ_b‖² / (s_a² + s_b²): small where they are similar.
+    /// The same for each two classes, ‖μ_a − μ_b‖² / (s_a² + s_b²). It is small if the two are similar.
     #[serde(default)]
     pub fisher_pairs: Vec<Vec<Option<f64>>>,
-    /// The weight decay that a linear classifier had; none of others.
+    /// The weight decay of a linear classifier. `None` for other protocols.
     #[serde(default)]
     pub linear_weight_decay: Option<f64>,
-    /// The best accuracy on the test images of any epoch: nobody can choose it without test labels. None where it was not
-    /// measured after each.
+    /// The best accuracy on the test images after any epoch. Nobody can choose this epoch without test labels. `None`
+    /// if it was not measured after each epoch.
     #[serde(default)]
     pub best_test_accuracy: Option<f64>,
     /// The epoch that reached it first, from 1.
@@ -103,64 +105,67 @@ pub struct CellResult {
     pub best_test_epoch: Option<usize>,
     /// The best validation accuracy of any epoch.
     pub best_val_accuracy: f64,
-    /// The epoch that reached it first, from 1; 0 is the initial weights, where no epoch was trained.
+    /// The epoch that reached it first, from 1. It is 0, for the initial weights, if no epoch was trained.
     pub best_val_epoch: usize,
-    /// Test accuracy after that epoch; none where it was not measured.
+    /// Test accuracy after that epoch. `None` if it was not measured.
     pub best_val_test_accuracy: Option<f64>,
-    /// Mean test accuracy of the last five epochs; none where it was not measured.
+    /// Mean test accuracy of the last five epochs. `None` if it was not measured.
     pub last5_test_accuracy: Option<f64>,
-    /// Of methods with two networks, the second's accuracy on the test images after the last epoch.
+    /// For methods with two networks: the second network's accuracy on the test images after the last epoch.
     #[serde(default)]
     pub second_test_accuracy: Option<f64>,
-    /// The same of the mean of both networks' softmaxes.
+    /// For methods with two networks: the accuracy of the mean of both softmaxes.
     #[serde(default)]
     pub ensemble_test_accuracy: Option<f64>,
-    /// Of the training images with a wrong given label, the share the final model takes for that label; none without.
+    /// Of the training images with a wrong given label, the share that the final model assigns to that label. `None` if
+    /// no label is wrong.
     pub memorised_fraction: Option<f64>,
-    /// The share of them that it takes for their true class.
+    /// The share of them that it assigns to their true class.
     #[serde(default)]
     pub mislabelled_as_true: Option<f64>,
-    /// The share of them that it takes for a third class.
+    /// The share of them that it assigns to a third class.
     #[serde(default)]
     pub mislabelled_as_other: Option<f64>,
-    /// Of methods that select images, the share of right labels among those that the first network took in the last epoch.
+    /// For methods that select images: the share of right labels among the images that the first network selected in
+    /// the last epoch.
     #[serde(default)]
     pub selection_precision: Option<f64>,
-    /// The share of images with right labels that it took.
+    /// For methods that select images: the share of images with right labels that it selected.
     #[serde(default)]
     pub selection_recall: Option<f64>,
-    /// The seed of the noise; none of clean labels.
+    /// The seed of the noise. `None` for clean labels.
     #[serde(default)]
     pub noise_seed: Option<u64>,
-    /// Whether the validation images, by which epochs are compared, have clean labels or those of the same noise.
+    /// Whether the validation images, by which epochs are compared, have clean labels or labels with the same noise.
     #[serde(default)]
     pub validation_labels: ValidationLabels,
-    /// How many training images of each class (row) were given each class (column).
+    /// How many training images of each true class (row) were given each label (column).
     #[serde(default)]
     pub noise_matrix: Vec<Vec<u64>>,
-    /// Of a method that estimates the transition matrix of the noise, that matrix; of others empty.
+    /// For a method that estimates the transition matrix of the noise: that matrix. Empty for others.
     #[serde(default)]
     pub estimated_transition: Vec<Vec<f64>>,
-    /// Whether the weights that training began with gave nearly the same features for every image when their pretraining ended; none where they are
-    /// random or that was not measured.
+    /// Whether the pretraining that made the initial weights ended with nearly the same features for every image.
+    /// `None` for random weights, and if it was not measured.
     #[serde(default)]
     pub pretraining_collapsed: Option<bool>,
-    /// How many classes.
+    /// How many classes there are.
     pub classes: usize,
-    /// Images trained on.
+    /// How many training images there are.
     pub train_images: usize,
-    /// Images validated on.
+    /// How many validation images there are.
     pub val_images: usize,
-    /// Images tested on.
+    /// How many test images there are.
     pub test_images: usize,
-    /// Training images left out because they are also test images.
+    /// How many training images were left out because they are also test images.
     pub dropped_duplicates: usize,
-    /// Files of the dataset that cannot be decoded and were left out; none in rows from before it was counted.
+    /// How many files of the dataset cannot be decoded and were left out. `None` in rows that are older than this
+    /// field.
     #[serde(default)]
     pub left_out_files: Option<usize>,
     /// Passes over the training images.
     pub epochs: usize,
-    /// Seconds of this cell's own work (a shared pretraining is not in it).
+    /// Seconds of this cell's own work. A shared pretraining does not count.
     pub seconds: f64,
     /// The device it ran on.
     pub adapter: String,
@@ -176,16 +181,16 @@ pub enum Phase {
     Train,
 }
 
-/// One epoch: a line of `epochs.jsonl`. Shares are 0 to 1; what a phase does not measure is left out.
+/// One epoch: a line of `epochs.jsonl`. Shares are from 0 to 1. What a phase does not measure is left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// The stage.
     pub phase: Phase,
-    /// From 1.
+    /// The epoch, from 1.
     pub epoch: usize,
     /// Mean loss of its steps.
     pub loss: f64,
-    /// Means of the other numbers that its method names: the terms of the loss, and the losses of further turns as
+    /// Means of the other numbers that the method names: the terms of the loss, and the losses of further turns as
     /// `<turn>.loss`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub terms: BTreeMap<String, f64>,
@@ -194,10 +199,10 @@ pub struct EpochRecord {
     /// How many of its steps changed nothing, because a gradient was not finite.
     #[serde(default)]
     pub skipped_steps: usize,
-    /// Share of training images taken for their given label.
+    /// Share of training images that are assigned to their given label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_accuracy: Option<f64>,
-    /// Of the training images with a wrong given label, the share taken for that label.
+    /// Of the training images with a wrong given label, the share that are assigned to that label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wrong_label_memorised: Option<f64>,
     /// Accuracy on the validation images.
@@ -206,23 +211,23 @@ pub struct EpochRecord {
     /// Accuracy on the test images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_accuracy: Option<f64>,
-    /// As [`CellResult::selection_precision`], of this epoch.
+    /// See [`CellResult::selection_precision`], for this epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection_precision: Option<f64>,
-    /// As [`CellResult::selection_recall`], of this epoch.
+    /// See [`CellResult::selection_recall`], for this epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection_recall: Option<f64>,
-    /// After a pretraining's epoch: the standard deviation of unit features over training images, mean over dimensions,
-    /// times √D: 1 where directions are spread evenly, 0 where all images have one.
+    /// After an epoch of pretraining: the standard deviation of unit features over training images, the mean over
+    /// dimensions, times √D. It is 1 if directions are spread evenly, and 0 if all images have the same direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_std: Option<f64>,
-    /// The effective rank of these features less their mean: how many dimensions they use alike.
+    /// The effective rank of these features less their mean: how many dimensions they use to the same extent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_rank: Option<f64>,
-    /// Whether one of the two is so small that the features say next to nothing of an image.
+    /// Whether one of the two is so small that the features say next to nothing about an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collapsed: Option<bool>,
-    /// How long it took.
+    /// Seconds that it took.
     pub seconds: f64,
     /// Training images seen per second.
     pub images_per_s: f64,
@@ -231,16 +236,16 @@ pub struct EpochRecord {
 /// One training image's label: a row of `labels.csv`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelRow {
-    /// Its path, or its index in the dataset.
+    /// The image's path, or its place in the dataset.
     pub name: String,
-    /// The label it came with.
+    /// The label that it came with.
     pub clean: u32,
-    /// The label it is trained on.
+    /// The label that it is trained on.
     pub given: u32,
 }
 
 impl LabelRow {
-    /// A row for each of the training images, with the labels they are given.
+    /// A row for each training image, with its given label.
     pub(super) fn all(train: &Images, given: &[u32]) -> Vec<LabelRow> {
         let labels = train.names.iter().zip(&train.labels).zip(given);
         labels.map(|((name, &clean), &given)| LabelRow { name: name.clone(), clean, given }).collect()
@@ -251,7 +256,7 @@ impl LabelRow {
 pub fn write_result(folder: &Path, result: &CellResult) -> Result<()> {
     let path = folder.join(RESULT);
     let mut text = json(&path, serde_json::to_string_pretty(result))?;
-    // JSON has no NaN: it would come out as null, and the file could not be read again.
+    // JSON has no NaN. It would be written as null, and the file could not be read again.
     if let Err(e) = serde_json::from_str::<CellResult>(&text) {
         return Err(Error::Failed(format!("{}: a result is not a number ({e}); nothing is written", path.display())));
     }
@@ -268,7 +273,7 @@ pub(super) fn read_result(folder: &Path, done: &Done) -> Result<CellResult> {
 }
 
 impl CellResult {
-    /// An error where a share is not one: no run wrote such a file, even if its checksum is right.
+    /// It is an error if a share is not between 0 and 1. No run wrote such a file, even if its checksum is right.
     fn plausible(&self) -> Result<(), String> {
         shares(&[
             ("noise_rate", Some(self.noise_rate)),
@@ -304,7 +309,7 @@ impl CellResult {
 }
 
 impl EpochRecord {
-    /// As [`CellResult::plausible`].
+    /// See [`CellResult::plausible`].
     fn plausible(&self) -> Result<(), String> {
         shares(&[
             ("train_accuracy", self.train_accuracy),
@@ -330,7 +335,8 @@ fn seconds(s: f64) -> Result<(), String> {
     if (0.0..3.2e9).contains(&s) { Ok(()) } else { Err(format!("seconds is {s}, which no run takes")) }
 }
 
-/// Writes `folder/epochs.jsonl`, a line per record, each with a checksum of its own: a run that goes on reads them again.
+/// Writes `folder/epochs.jsonl`, a line for each record. Each line has its own checksum, because a run that goes on
+/// reads the lines again.
 pub fn write_epochs(folder: &Path, epochs: &[EpochRecord]) -> Result<()> {
     let path = folder.join(EPOCHS);
     let mut text = String::new();
@@ -342,7 +348,7 @@ pub fn write_epochs(folder: &Path, epochs: &[EpochRecord]) -> Result<()> {
     files::write_atomic(&path, text.as_bytes())
 }
 
-/// Reads the `folder/epochs.jsonl` of a run that is not finished: each line is compared with its checksum.
+/// Reads `folder/epochs.jsonl` of a run that is not finished. Each line is compared with its checksum.
 pub fn read_epochs(folder: &Path) -> Result<Vec<EpochRecord>> {
     let path = folder.join(EPOCHS);
     let bad = |why: String| Error::damaged(&path, why, REDO);
@@ -373,14 +379,14 @@ pub fn write_labels(path: &Path, rows: &[LabelRow]) -> Result<()> {
     table::write(path, writer)
 }
 
-/// Reads labels written by [`write_labels`].
+/// Reads labels that [`write_labels`] wrote.
 pub fn read_labels(path: &Path) -> Result<Vec<LabelRow>> {
     let bytes = files::read(path)?;
     let rows: csv::Result<Vec<LabelRow>> = csv::Reader::from_reader(bytes.as_slice()).deserialize().collect();
     rows.map_err(|e| Error::Data(format!("{} is no table of labels (name, clean, given): {e}", path.display())))
 }
 
-/// A run's folder in the study's folder `dir`.
+/// The folder of a run in the study's folder `dir`.
 pub fn run_folder(dir: &Path, cell: &str) -> PathBuf {
     dir.join("runs").join(cell)
 }

@@ -1,22 +1,23 @@
-//! How hard the classes of a dataset are to tell apart in a space of features (Fisher 1936): each dimension is scaled to
-//! variance 1 over all images, a constant one counts nothing.
+//! How hard the classes of a dataset are to distinguish in a space of features (Fisher 1936). Each dimension is scaled
+//! to variance 1 over all images. A constant dimension does not count.
 
 use crate::base::{Error, Result};
 use crate::noise::corrupt::fisher;
 
-/// What Fisher's criteria say of labelled features.
+/// Fisher's criteria for labelled features.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Separability {
-    /// tr S_b / tr S_w, the scatter between class means over that inside classes: small where the set is hard. None where no
-    /// class has any scatter inside.
+    /// tr S_b / tr S_w: the scatter between class means over the scatter inside classes. It is small if the dataset is
+    /// hard. `None` if no class has any scatter inside.
     pub ratio: Option<f64>,
-    /// ‖μ_a − μ_b‖² / (s_a² + s_b²) of each two classes: small where they are similar. None of a class with itself or without
-    /// images, and of two without any scatter inside.
+    /// For each two classes ‖μ_a − μ_b‖² / (s_a² + s_b²). It is small if the classes are similar. `None` for a class
+    /// with itself, for a class without images, and for two classes without any scatter inside.
     pub pairs: Vec<Vec<Option<f64>>>,
 }
 
 impl Separability {
-    /// Of rows of `width` features with their labels. It holds numbers of classes × width, and no copy of the features.
+    /// Measures rows of `width` features with their labels. It needs memory for classes × width numbers, and makes no
+    /// copy of the features.
     pub fn of(features: &[f32], width: usize, labels: &[u32], classes: usize) -> Result<Separability> {
         if features.len() != labels.len() * width || labels.iter().any(|&l| l as usize >= classes) {
             let (f, n) = (features.len(), labels.len());
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
     use safetensors::SafeTensors;
 
-    /// Features whose criteria NumPy found by scatter matrices; see kernels-tests/golden/measures.py.
+    /// Features whose criteria NumPy computed by scatter matrices; see kernels-tests/golden/measures.py.
     #[test]
     fn criteria_are_those_of_scatter_matrices() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/kernels-tests/golden/measures.safetensors");
@@ -91,7 +92,7 @@ mod tests {
         assert_eq!(of(&[1.0, 1.0, 1.0], &[0, 1, 1]).ratio, None, "a constant dimension");
         assert_eq!(of(&[], &[]).pairs, vec![vec![None; 3]; 3]);
         assert_eq!(of(&[1.0, 2.0], &[0, 1]).pairs[0][1], None, "classes without scatter");
-        // Means 0 and 4, inside ±1: between 4, within 1.
+        // The means are 0 and 4, and the values lie ±1 around them: the scatter between is 4, within 1.
         let two = of(&[-1.0, 1.0, 3.0, 5.0], &[0, 0, 2, 2]);
         assert!((two.ratio.unwrap() - 4.0).abs() < 1e-12 && (two.pairs[0][2].unwrap() - 8.0).abs() < 1e-12, "{two:?}");
         assert_eq!(two.pairs[0][1], None, "a class without images");

@@ -1,5 +1,5 @@
-//! What every stage is given: the device, the config, the folder, who is told of it, the tuned table; and a tape's schedule on
-//! that device.
+//! What every stage is given: the device, the config, the folder, the listener, the tuned table. Also a tape's schedule
+//! on that device.
 
 use super::config::Config;
 use super::names::KERNELS;
@@ -13,37 +13,38 @@ use crate::tape::{Options, Schedule, Tape, Type};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-/// What a command gives to the study.
+/// What a command gives to a study.
 pub struct Job<'a> {
     /// The device.
     pub gpu: &'a Gpu,
     /// The resolved config.
     pub config: &'a Config,
-    /// Where results go.
+    /// The folder for results.
     pub out: &'a Path,
-    /// Where data SPECs are looked for.
+    /// The folder that data SPECs are relative to.
     pub data_root: &'a Path,
-    /// Who is told of it.
+    /// The listener for progress and notes.
     pub progress: &'a dyn Progress,
-    /// Raised by a signal: save and stop.
+    /// Set when a signal asks to save and stop.
     pub stop: &'a AtomicBool,
-    /// Which variants won on this adapter; empty where nothing was tuned.
+    /// The variants that won on this adapter. It is empty if nothing was tuned.
     pub kernels: Table,
 }
 
 impl Job<'_> {
-    /// The schedule of a tape with the variants of the job's table. It keeps what the backward pass reads: a run's address
-    /// stands for it, since what [`Job::scheduled`] computes again changes no bit.
+    /// The schedule of a tape with the variants of the job's table. It keeps what the backward pass reads. The address
+    /// of a run is made from this schedule even if the run computes values again ([`Job::scheduled`]), because that
+    /// changes no bit.
     pub(super) fn schedule(&self, tape: &Tape) -> Result<Schedule> {
         self.schedule_by(tape, false)
     }
 
-    /// The schedule of a tape as a run takes it: as the config's `run.recompute` says.
+    /// The schedule of a tape as a run uses it, according to the config's `run.recompute`.
     pub(super) fn scheduled(&self, tape: &Tape) -> Result<Schedule> {
         self.schedule_by(tape, self.config.run.recompute)
     }
 
-    /// The schedule of a tape that keeps what the backward pass reads, or computes it again.
+    /// The schedule of a tape. With `recompute` it computes again what the backward pass reads, else it keeps it.
     pub(super) fn schedule_by(&self, tape: &Tape, recompute: bool) -> Result<Schedule> {
         let choose = tune::chooser(&self.kernels);
         let options = Options { choose: &choose, recompute, ..fuse::options(self.gpu.caps()) };
@@ -55,7 +56,7 @@ impl Job<'_> {
         Ok(schedule)
     }
 
-    /// Writes a tuned table beside the runs that use it, so that going on, and other processes, use the same.
+    /// Writes a tuned table beside the runs that use it, so that later runs and other processes use the same table.
     pub(super) fn keep_kernels(&self) -> Result<()> {
         let path = self.out.join(KERNELS);
         if self.kernels.entries.is_empty() || files::exists(&path)? {

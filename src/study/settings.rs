@@ -1,4 +1,4 @@
-//! What a stage reads of the config. With the seed it is a part of the stage's address.
+//! What a stage reads of the config. It is a part of the stage's address, together with the seed.
 
 use super::config;
 use super::config::{Config, NoiseSeed, Pretrained, Protocol, ValidationLabels};
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 pub(super) fn pretraining_settings(c: &Config, p: &Pretrained, seed: u64) -> Value {
     let mut augmentation = json!(p.augmentation);
     if let Some(keys) = augmentation.as_object_mut().filter(|_| !p.augmentation.off) {
-        keys.remove("off"); // its address stays as before there was the key
+        keys.remove("off"); // without the key, the address is that of a version before the key existed
     }
     json!({
         "seed": seed, "method": p.name, "settings": p.settings, "image_size": c.data.image_size, "model": p.model,
@@ -35,20 +35,20 @@ pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
         }),
     });
     if let Some(own) = settings["settings"].as_object_mut().filter(|_| l.learner.estimates().is_none()) {
-        own.remove("estimate_percentile"); // it came later, and nothing reads it
+        own.remove("estimate_percentile"); // the key came later, and training does not read it
     }
     noise_settings(&mut settings, cell);
     Ok(settings)
 }
 
-/// Adds what its noise reads. Nothing of a kind without settings, and nothing of keys that came later where they have their
-/// defaults or labels are clean: addresses from before stay.
+/// Adds the settings of the noise. A kind without settings adds nothing. Keys that came later add nothing if they have
+/// their defaults or labels are clean, so that older addresses stay valid.
 fn noise_settings(settings: &mut Value, cell: &Cell) {
     if !cell.noise_settings.is_empty() {
         settings["noise_settings"] = json!(cell.noise_settings);
     }
     let Some(kind) = cell.noise_kind else { return };
-    // Nothing is drawn of labels that come from a file.
+    // Nothing is drawn for labels that come from a file.
     if let (NoiseSeed::Fixed(seed), true) = (cell.noise_seed, kind.has_rate()) {
         settings["noise_seed"] = json!(seed);
     }
@@ -142,7 +142,7 @@ pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
     let evaluation = config::Evaluation { protocols, ..c.evaluation.clone() };
     for cell in cells(&Config { evaluation, ..c.clone() }) {
         if seen.insert((cell.pretraining.clone(), cell.method.clone())) {
-            // `train` alone knows no pretraining, whatever weights it was given.
+            // `wgslab train` knows no pretraining, whatever weights it was given.
             distinct.extend([Cell { pretraining: ssl::NONE.into(), ..cell.clone() }, cell]);
         }
     }
@@ -165,8 +165,8 @@ pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
     first
 }
 
-/// The keys that its optimizer reads: Adam, for instance, does not read `momentum`. A key that came later is left out where
-/// it has its default, so that addresses from before stay.
+/// The keys that the optimizer reads. Adam, for instance, does not read `momentum`. A key that came later is left out
+/// if it has its default, so that older addresses stay valid.
 fn optimization(o: &Optimization) -> Value {
     let mut settings = json!(o);
     let later = json!({"lr_floor": 0.0, "milestones": [], "gamma": 0.1, "lr_scaling": "none"});
@@ -190,7 +190,7 @@ mod tests {
         pretraining_settings(&config, &config.pretraining_of("simclr").unwrap(), 0)
     }
 
-    /// Of the first cell: random weights, clean labels.
+    /// The settings of the first cell: random weights, clean labels.
     fn training(text: &str) -> Value {
         let config = Config::parse("t", text).unwrap();
         training_settings(&config, &cells(&config)[0]).unwrap()
@@ -212,12 +212,12 @@ mod tests {
         let of_neither = [
             "name = \"other\"\nseeds = [0, 1]",
             "[data]\nspecs = [\"phantom:mura\"]",
-            "[data]\nval_fraction = 0.2", // what it changes is in the data's fingerprint
-            "[data]\nstrict = true",      // it refuses data, or changes nothing
+            "[data]\nval_fraction = 0.2", // the data's fingerprint holds what it changes
+            "[data]\nstrict = true",      // it either refuses data or changes nothing
             "[noise]\nrates = [0.0, 0.1]",
             "[pretraining]\nmethods = [\"none\"]",
             "[run]\nloss_every = 3",
-            "[run]\nrecompute = true", // the same bits
+            "[run]\nrecompute = true", // it changes no bit
         ];
         let of_pretraining = [
             "[pretraining]\nepochs = 11",

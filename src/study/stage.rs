@@ -1,8 +1,8 @@
-//! A stage of training that can be stopped anywhere: epochs of shuffled batches through one plan, metrics from a ring on
-//! the device, a checkpoint every few seconds, and the same bits whether it was interrupted or not.
+//! A stage of training that can be stopped anywhere: epochs of shuffled batches through one plan, metrics from a ring
+//! on the device, a checkpoint every few seconds, and the same bits whether it was interrupted or not.
 //!
-//! What a step does depends on (seed, epoch, step) and the state alone; a checkpoint is the state and a cursor. Times
-//! are kept beside it, in `clock.json`, so that the checkpoint of a resumed run equals that of an uninterrupted one.
+//! A step depends only on (seed, epoch, step) and on the state. A checkpoint is the state and a cursor. Times are kept
+//! beside it, in `clock.json`, so that the checkpoint of a resumed run equals that of an uninterrupted run.
 
 mod log;
 mod ring;
@@ -32,14 +32,14 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use watch::{CLOCK, Clock, Watch};
 
-/// The stream of the batch order.
+/// The random stream of the batch order.
 const SHUFFLE: u32 = 0x7368_7566; // "shuf"
 
-/// The sums of one epoch and how many images they are over.
+/// The sums of one epoch and the images that they are over.
 pub(super) struct EpochSums<'a> {
-    /// A sum over steps of each ring column.
+    /// For each column of the rings the sum over steps.
     pub sums: &'a [f64],
-    /// The images of its steps.
+    /// The images of the epoch's steps.
     pub seen: &'a [usize],
 }
 
@@ -57,25 +57,27 @@ pub(super) struct Stage<'a> {
     pub images: Option<&'a ImageStore>,
     /// The turns of a step, each with the columns of its ring: the first is the loss, the last the flag of its guard.
     pub turns: Vec<(Turn, Vec<String>)>,
-    /// Steps after which the stage ends, within an epoch too; none where its epochs say it. Rates are those of its epochs.
+    /// Steps after which the stage ends, even within an epoch. `None` if its epochs decide it. Learning rates always
+    /// follow its epochs.
     pub limit: Option<usize>,
-    /// What differs between stages.
+    /// The part that differs between stages.
     pub task: &'a dyn Task,
 }
 
-/// What differs between stages.
+/// The part that differs between stages.
 pub(super) trait Task {
-    /// The step's own inputs for these images, besides `indices`.
+    /// The inputs of a step on these images, besides `indices`.
     fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)>;
-    /// Gives the order of images of an epoch, before its first step and when a stopped run goes on. Most take `usual`.
+    /// Returns the order of images in an epoch. It is called before the epoch's first step, and when a stopped run goes
+    /// on. Most tasks return `usual`.
     fn begin_epoch(&self, _state: &State, _at: Progress, usual: Vec<usize>) -> Result<Vec<usize>> {
         Ok(usual)
     }
-    /// The step's own scalars, besides those that every stage has.
+    /// The scalars of a step, besides those that every stage has.
     fn scalars(&self, _at: Progress) -> Vec<(&'static str, f32)> {
         Vec::new()
     }
-    /// After an epoch: measures what belongs in its record. `memory` is kept in the checkpoint.
+    /// Called after an epoch: measures what belongs into its record. `memory` is kept in the checkpoint.
     fn epoch(
         &self,
         state: &State,
@@ -86,7 +88,7 @@ pub(super) trait Task {
 }
 
 impl Stage<'_> {
-    /// Steps of an epoch.
+    /// Steps in an epoch.
     pub fn steps(&self) -> usize {
         self.batches.steps()
     }
@@ -95,7 +97,7 @@ impl Stage<'_> {
         self.batches.taken(steps)
     }
 
-    /// Columns of all rings together.
+    /// How many columns all rings have together.
     fn columns(&self) -> usize {
         self.turns.iter().map(|t| t.1.len()).sum()
     }
@@ -105,18 +107,18 @@ impl Stage<'_> {
         self.turns.iter().flat_map(|t| &t.1)
     }
 
-    /// Steps of all epochs that are done.
+    /// How many steps are done, over all epochs.
     fn done(&self, at: &Cursor) -> usize {
         at.epoch * self.steps() + at.step
     }
 
-    /// Steps of the whole stage.
+    /// How many steps the whole stage has.
     fn total(&self) -> usize {
         let all = self.optimization.epochs * self.steps();
         self.limit.map_or(all, |limit| limit.min(all))
     }
 
-    /// Each turn with the place of its first column among all.
+    /// Each turn with the range of its columns among all columns.
     fn placed(&self) -> impl Iterator<Item = (&Turn, std::ops::Range<usize>)> {
         self.turns.iter().scan(0, |from, (turn, names)| {
             let columns = *from..*from + names.len();
@@ -138,7 +140,8 @@ impl Stage<'_> {
         }
     }
 
-    /// Runs the steps that are left and returns the records of all epochs, the seconds they took and the final cursor.
+    /// Runs the steps that are left. Returns the records of all epochs, the seconds that they took, and the final
+    /// cursor.
     pub fn run(&self, plans: &[Plans], state: &State, mut at: Cursor) -> Result<(Vec<EpochRecord>, f64, Cursor)> {
         self.check(&at)?;
         self.check_feeds(plans)?;
@@ -154,12 +157,12 @@ impl Stage<'_> {
             let order = self.task.begin_epoch(state, self.progress(&at, 0), self.order(at.epoch))?;
             self.epoch((plans, &order), state, &mut at, &mut told)?;
             if at.step < self.steps() {
-                break; // the limit lies within the epoch
+                break; // the limit is within the epoch
             }
             let skipped_steps = self.skipped(&at)?;
             let (run, stopping) = (&self.job.config.run, self.job.stop.load(Ordering::Relaxed));
             if stopping || told.watch.since_save_s() >= 0.5 * run.checkpoint_seconds {
-                self.save(STATE, state, &at, &mut told)?; // the evaluation that follows may take long, or hears the stop
+                self.save(STATE, state, &at, &mut told)?; // the evaluation that follows may take long, or be stopped
             }
             let sums = EpochSums { sums: &at.sums, seen: &order[..per_epoch] };
             let mut record = self.record(&at, skipped_steps);
@@ -179,7 +182,7 @@ impl Stage<'_> {
         Ok((told.records, told.watch.clock.total_s, at))
     }
 
-    /// What the stage knows of an epoch whose steps are done.
+    /// The record of an epoch whose steps are done, as far as the stage knows it.
     fn record(&self, at: &Cursor, skipped_steps: usize) -> EpochRecord {
         EpochRecord {
             phase: self.phase,
@@ -202,7 +205,8 @@ impl Stage<'_> {
         }
     }
 
-    /// The records of the epochs that are done. A missing one is an error: the run would report too few epochs.
+    /// The records of the epochs that are done. It is an error if one is missing, because the run would report too few
+    /// epochs.
     fn records(&self, at: &Cursor) -> Result<Vec<EpochRecord>> {
         if at.epoch == 0 {
             return Ok(Vec::new());
@@ -220,14 +224,15 @@ impl Stage<'_> {
         Ok(records)
     }
 
-    /// An error where the cursor is not a place of this stage.
+    /// It is an error if the cursor is outside this stage.
     fn check(&self, at: &Cursor) -> Result<()> {
         let flags = self.placed().map(|(_, columns)| columns.end - 1).collect();
         let (epochs, steps, columns) = (self.optimization.epochs, self.steps(), self.columns());
         at.expect_within(&self.folder.join(STATE), &Extent { epochs, steps, columns, flags })
     }
 
-    /// An error where a method gives a scalar or an input that no turn reads, or that has a name of the stage's own.
+    /// It is an error if a method gives a scalar or an input that no turn reads, or that has one of the stage's own
+    /// names.
     fn check_feeds(&self, plans: &[Plans]) -> Result<()> {
         let (at, order) = (self.progress(&self.start(), 0), self.order(0));
         let indices: Vec<u32> = order[..self.taken(1)].iter().map(|&i| i as u32).collect();
@@ -265,7 +270,7 @@ impl Stage<'_> {
         self.optimization.rate(epoch, step, self.steps())
     }
 
-    /// Writes where the stage stands into a file called `name`.
+    /// Writes a checkpoint into a file called `name`.
     fn save(&self, name: &str, state: &State, at: &Cursor, told: &mut Told) -> Result<()> {
         told.log.sync()?;
         write_epochs(self.folder, &told.records)?;
@@ -279,7 +284,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Times of the earlier runs that left a checkpoint. Where the clock is missing or damaged, a warning says so.
+    /// The times of earlier processes that left a checkpoint. Warns if the clock is missing or damaged.
     fn read_clock(&self, at: &Cursor) -> Clock {
         if *at == self.start() {
             return Clock::default();
@@ -293,14 +298,14 @@ impl Stage<'_> {
     }
 }
 
-/// What a stage tells of itself.
+/// What a stage has reported so far.
 struct Told {
     records: Vec<EpochRecord>,
     watch: Watch,
     log: Log,
 }
 
-/// The name of the file that keeps the state after so many steps.
+/// The name of the file with the state after `steps` steps.
 fn kept_state(steps: usize) -> String {
     format!("state_{steps:06}.safetensors")
 }
@@ -310,13 +315,14 @@ pub(super) fn order(seed: u64, epoch: usize, images: usize) -> Vec<usize> {
     Rng::new(seed, SHUFFLE, epoch as u64).permutation(images)
 }
 
-/// Whether a state is no part of a checkpoint: a ring, whose rows are read before every save, so that a checkpoint does not
-/// depend on its length, and what micro-batches keep within a step.
+/// Whether a state is in no checkpoint. These are rings, whose rows are read before every save, so that a checkpoint
+/// does not depend on their length, and what micro-batches keep during a step.
 pub(super) fn is_passing(state: &str) -> bool {
     state == "metrics" || state.starts_with("metrics.") || is_scratch(state)
 }
 
-/// Adds to `state` what `tape` names and it lacks. What is no part of a checkpoint is added as data.
+/// Adds to `state` the tensors that `tape` names and `state` lacks. Tensors that are in no checkpoint are added as
+/// data.
 pub(super) fn add_missing(gpu: &Gpu, state: &mut State, tape: &Tape) -> Result<()> {
     let types = tape.state_types();
     for (name, ty) in types.iter().filter(|t| is_passing(&t.0)) {
@@ -327,8 +333,8 @@ pub(super) fn add_missing(gpu: &Gpu, state: &mut State, tape: &Tape) -> Result<(
     state.insert_missing(gpu, &types)
 }
 
-/// The cursor of an interrupted run in `folder`, its tensors written over those of `state`; none where nothing was
-/// saved yet.
+/// The cursor of an interrupted run in `folder`. The run's tensors are written over those of `state`. `None` if nothing
+/// was saved yet.
 pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, made: &Provenance) -> Result<Option<Cursor>> {
     let Some(saved) = begun(folder, made)? else { return Ok(None) };
     let cursor = Cursor::read(&folder.join(STATE), &saved.metadata)?;
@@ -336,14 +342,15 @@ pub(super) fn load_cursor(folder: &Path, gpu: &Gpu, state: &State, made: &Proven
     Ok(Some(cursor))
 }
 
-/// The state of a stage that `made` began in the folder; none where nothing was begun, an error where it was another stage.
+/// The checkpoint of the stage that `made` began in the folder. `None` if nothing was begun. It is an error if another
+/// stage was begun there.
 pub(super) fn begun(folder: &Path, made: &Provenance) -> Result<Option<Checkpoint>> {
     let path = folder.join(STATE);
     if !files::exists(&path)? {
         return Ok(None);
     }
     let saved = Checkpoint::open(&path)?;
-    // Of another run first: what a version before this one did not write is no damage.
+    // This comes first: if another version wrote the checkpoint, what it lacks is not damage.
     if saved.metadata.get("address").is_some_and(|address| *address != made.address) {
         return Err(made.another(folder));
     }

@@ -1,4 +1,5 @@
-//! What a stage starts from: the backbone of a finished pretraining, a file that somebody brings, or every tensor of it.
+//! What a stage starts from: the backbone of a finished pretraining, a file that a person brings, or a file with every
+//! tensor of the stage.
 
 mod whole;
 
@@ -19,27 +20,27 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 pub(super) use whole::Whole;
 
-/// The key of a backbone's metadata that says whether its pretraining had collapsed.
+/// The key in a backbone's metadata that says whether its pretraining had collapsed.
 pub(super) const COLLAPSED: &str = "collapsed";
 
 /// What a pretraining starts from.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Beginning<'a> {
-    /// As `pretraining.init` of the config says.
+    /// What `pretraining.init` of the config says.
     #[default]
     Config,
-    /// The backbone in a file. Everything else is random.
+    /// The backbone in a file. All other weights are random.
     Backbone(&'a Path),
     /// Every tensor of the stage from a file.
     State {
-        /// A safetensors file.
+        /// The path of a safetensors file.
         path: &'a Path,
-        /// Whether it may lack tensors, which then are random, and hold others, which are left out.
+        /// Whether the file may lack tensors, which are then random, and may hold other tensors, which are left out.
         partial: bool,
     },
 }
 
-/// What a pretraining starts from, read.
+/// What a pretraining starts from, after it is read.
 pub(super) enum Begun {
     Random,
     Backbone(Start),
@@ -57,7 +58,7 @@ impl Begun {
         }
     }
 
-    /// An error where a backbone that was brought says that it is another one than `model`.
+    /// It is an error if a backbone that a person brought says that it is another one than `model`.
     pub fn expect_model(&self, model: &Model) -> Result<()> {
         let Begun::Backbone(Start { path, model: Some(own), .. }) = self else { return Ok(()) };
         if own == model {
@@ -79,7 +80,7 @@ impl Begun {
         }
     }
 
-    /// Puts it into the state of a stage with these turns.
+    /// Loads it into the state of a stage with these turns.
     pub fn load(&self, job: &Job<'_>, backbone: &dyn Backbone, state: &mut State, turns: &[Recorded]) -> Result<()> {
         match self {
             Begun::Random => Ok(()),
@@ -88,7 +89,7 @@ impl Begun {
         }
     }
 
-    /// What `environment.json` says of it to people.
+    /// What `environment.json` tells people about it.
     pub fn about(&self) -> Value {
         let (path, sha256, what) = match self {
             Begun::Random => return Value::Null,
@@ -99,27 +100,28 @@ impl Begun {
     }
 }
 
-/// Weights from a file of the user's own.
+/// Weights from a file that a person brings.
 #[derive(Clone, Copy, Debug)]
 pub struct Brought<'a> {
-    /// safetensors, or a .pt or .pth of PyTorch.
+    /// A safetensors file, or a .pt or .pth file of PyTorch.
     pub path: &'a Path,
-    /// Whether its classifier is kept: its classes must be the data's. Otherwise training begins with a new one.
+    /// Whether its classifier is kept. Then the classifier's classes must be the data's. Otherwise training begins with
+    /// a new classifier.
     pub keep_classifier: bool,
 }
 
-/// How the images were made that a network learnt from. It stands in the metadata of its file.
+/// How the images were prepared that a network learnt from. The metadata of the network's file hold this.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageForm {
-    /// Side in pixels of the square that the network sees.
+    /// Side in pixels of the square images that the network sees.
     pub image_size: usize,
-    /// Side of the square that images are resized to before that.
+    /// Side in pixels of the square images before they are resized to that.
     pub store_size: usize,
-    /// 1 gray or 3 RGB.
+    /// 1 (gray) or 3 (RGB).
     pub channels: usize,
     /// Subtracted from each channel, as a share of 255.
     pub mean: [f32; 3],
-    /// Then divided by.
+    /// Each channel is then divided by this.
     pub std: [f32; 3],
 }
 
@@ -127,13 +129,13 @@ impl ImageForm {
     /// The key of the metadata.
     pub const KEY: &str = "images";
 
-    /// Of the job's config, with the statistics of the training images.
+    /// From the job's config and the statistics of the training images.
     pub(super) fn new(job: &Job<'_>, mean: [f32; 3], std: [f32; 3]) -> Self {
         let c = &job.config.data;
         ImageForm { image_size: c.image_size, store_size: c.store_size, channels: c.channels, mean, std }
     }
 
-    /// What a file of ours says. `None` if it says nothing, or something that cannot be.
+    /// From the metadata of a file of this program. `None` if they hold nothing, or something impossible.
     pub(super) fn of(metadata: &Map<String, Value>) -> Option<Self> {
         let form: Self = serde_json::from_value(metadata.get(Self::KEY)?.clone()).ok()?;
         let whole = form.mean.iter().chain(&form.std).all(|v| v.is_finite()) && form.std.iter().all(|v| *v > 0.0);
@@ -141,8 +143,8 @@ impl ImageForm {
     }
 }
 
-/// The metadata of a backbone's file: what made it, and what another program or command must know to use it. `images` are
-/// those that it was made on, `classes` those of its classifier, none without one.
+/// The metadata of a backbone's file: what made it, and what another program or command must know to use it. `images`
+/// are the images that it was made on. `classes` are those of its classifier, empty without one.
 pub(super) fn backbone_metadata(
     job: &Job<'_>,
     images: &TrainImages,
@@ -155,7 +157,7 @@ pub(super) fn backbone_metadata(
         ImageForm::KEY: ImageForm::new(job, images.mean, images.std),
     }));
     if !classes.is_empty() {
-        all.insert("classes".to_string(), json!(classes)); // who keeps the classifier compares them
+        all.insert("classes".to_string(), json!(classes)); // compared by commands that keep the classifier
     }
     all
 }
@@ -165,15 +167,15 @@ pub(super) struct Start {
     pub path: PathBuf,
     /// What made it, for the results.
     pub made_by: String,
-    /// The backbone's settings, of a file that a person brought out of a folder of ours.
+    /// The backbone's settings, if a person took the file from a folder of this program.
     pub model: Option<Model>,
-    /// The hash of what made it and of its bytes.
+    /// The hash of what made it, and of its bytes.
     pub address: String,
     /// The SHA-256 of its bytes.
     pub sha256: String,
-    /// Whether its pretraining had collapsed; none where that is not known.
+    /// Whether its pretraining had collapsed. `None` if that is not known.
     pub collapsed: Option<bool>,
-    /// Whether its classifier is kept, too.
+    /// Whether its classifier is kept.
     classifier: bool,
     /// Whether a person brought it.
     brought: bool,
@@ -192,7 +194,7 @@ impl Start {
         Ok(Start { path, made_by, model: None, address, sha256, collapsed, classifier: false, brought: false })
     }
 
-    /// A file that somebody brings. What made it stands in its metadata or, where that is not ours, in its name.
+    /// A file that a person brings. What made it is in its metadata. Without such metadata it is the file's name.
     pub fn given(Brought { path, keep_classifier }: Brought<'_>) -> Result<Start> {
         let bytes = weights::read(path)?;
         let metadata = checkpoint::read_metadata(path, &bytes)?;
@@ -206,14 +208,14 @@ impl Start {
         Ok(Start { path, made_by, model, address, sha256, collapsed, classifier: keep_classifier, brought: true })
     }
 
-    /// The bytes of its file. An error where they are no longer those that the address stands for.
+    /// The bytes of its file. It is an error if they are no longer those that the address was made from.
     fn bytes(&self) -> Result<Vec<u8>> {
         let found = files::bytes(&self.path);
         let whole = found.and_then(|bytes| match sha256(&bytes) == self.sha256 {
             true => Ok(bytes),
             false => Err("it is not the backbone that was written there".to_string()),
         });
-        // A file of the user's own that has changed is not damaged, and the user must not be told to delete it.
+        // A file of the user's own that has changed is not damaged, and must not be deleted.
         whole.map_err(|why| match self.brought {
             true => Error::Data(format!(
                 "{} changed while the data was read; run the same command again",
@@ -223,8 +225,7 @@ impl Start {
         })
     }
 
-    /// Loads it into `state` where its file still holds what the address stands for, and says what was done to make it
-    /// fit.
+    /// Loads it into `state`. It is an error if its file has changed. Notes say what was done to make it fit.
     pub fn load(&self, job: &Job<'_>, classes: &[String], backbone: &dyn Backbone, state: &mut State) -> Result<()> {
         let bytes = self.bytes()?;
         let keep = self.classifier.then(|| Classifier { classes, features: backbone.features() });
@@ -235,8 +236,8 @@ impl Start {
     }
 }
 
-/// The settings of the backbone in a file with these metadata: what they say or, of an earlier version, what the
-/// `environment.json` beside it says, where that is of the run that wrote the file. A method may have a backbone of its own,
+/// The settings of the backbone in a file with these metadata. If an earlier version wrote the metadata, the settings
+/// are those in the `environment.json` beside the file, if that is of the same run. A method may have its own backbone,
 /// which the config of a command does not know.
 pub(super) fn model_of(path: &Path, metadata: &Map<String, Value>) -> Option<Model> {
     if let Some(model) = metadata.get("model") {

@@ -39,10 +39,10 @@ pub use special::{
 use crate::base::{Error, Result};
 use std::sync::OnceLock;
 
-/// The area under the ROC curve. Of two classes it is that of the second class's probability; of more, the mean over classes
-/// of one against the rest, as scikit-learn's `roc_auc_score` with `multi_class="ovr"`. `probabilities` holds a row of
-/// `classes` per label; tied scores count one half. None where it is not defined: a class that no sample has, or that all
-/// have, has no curve; and none where a score is not a number.
+/// The area under the ROC curve. With two classes it is that of the second class's probability. With more classes it is
+/// the mean of one class against the rest, as scikit-learn's `roc_auc_score` with `multi_class="ovr"`. `probabilities`
+/// holds a row of `classes` for each label. Tied scores count one half. `None` if it is not defined, because no sample
+/// or every sample has a class, or if a score is not a number.
 pub fn macro_auroc(probabilities: &[f64], labels: &[u32], classes: usize) -> Result<Option<f64>> {
     if probabilities.len() != labels.len() * classes {
         let (p, n) = (probabilities.len(), labels.len());
@@ -60,13 +60,13 @@ pub fn macro_auroc(probabilities: &[f64], labels: &[u32], classes: usize) -> Res
     Ok(areas.filter(|areas| !areas.is_empty()).map(|areas| mean(&areas)))
 }
 
-/// The bins of [`calibration_error`].
+/// The number of bins of [`calibration_error`].
 pub const BINS: usize = 15;
 
-/// Expected calibration error (Guo et al. 2017, arXiv 1706.04599, eq. 3) with [`BINS`] bins of equal width, (l, u]: the mean
-/// over samples of |share taken right − mean confidence| of their bin. The confidence of a sample is its largest
-/// probability, and `right` says whether it was taken for its class. None of no samples, and where a probability is not a
-/// number.
+/// Expected calibration error (Guo et al. 2017, arXiv 1706.04599, eq. 3) with [`BINS`] bins (l, u] of equal width. It
+/// is the mean over samples of |share of right samples − mean confidence| in the sample's bin. The confidence of a
+/// sample is its largest probability, and `right` says whether the sample was assigned to its class. `None` without
+/// samples, and if a probability is not a number.
 pub fn calibration_error(probabilities: &[f64], right: &[bool], classes: usize) -> Option<f64> {
     let mut bins = [(0.0, 0.0); BINS];
     for (row, &right) in probabilities.chunks_exact(classes.max(1)).zip(right) {
@@ -82,8 +82,9 @@ pub fn calibration_error(probabilities: &[f64], right: &[bool], classes: usize) 
     (!right.is_empty()).then(|| gaps / right.len() as f64)
 }
 
-/// The area under the ROC curve of (score, is positive), by the rank sum (Mann and Whitney): the share of pairs of a
-/// positive and a negative in which the positive scores higher, ties counting one half. None without both kinds.
+/// The area under the ROC curve of pairs (score, is positive), by the rank sum (Mann and Whitney). It is the share of
+/// pairs of a positive and a negative in which the positive has the higher score; ties count one half. `None` without
+/// both kinds.
 fn auroc(mut scored: Vec<(f64, bool)>) -> Option<f64> {
     scored.sort_by(|a, b| a.0.total_cmp(&b.0));
     let positives = scored.iter().filter(|s| s.1).count() as f64;
@@ -98,26 +99,26 @@ fn auroc(mut scored: Vec<(f64, bool)>) -> Option<f64> {
     (pairs > 0.0).then(|| (rank_sum - positives * (positives + 1.0) / 2.0) / pairs)
 }
 
-/// The mean; NaN of nothing.
+/// The mean; NaN without values.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The mean of the last `n` values, or of all where there are fewer; NaN of nothing.
+/// The mean of the last `n` values, or of all if there are fewer; NaN without values.
 pub fn mean_last(values: &[f64], n: usize) -> f64 {
     mean(&values[values.len().saturating_sub(n)..])
 }
 
-/// What repeats of one measurement say.
+/// A summary of repeats of one measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
-    /// How many repeats.
+    /// How many repeats there are.
     pub n: usize,
-    /// Their mean; NaN of none.
+    /// Their mean; NaN without repeats.
     pub mean: f64,
-    /// Their standard deviation (over n − 1); none below two repeats.
+    /// Their standard deviation (over n − 1). `None` below two repeats.
     pub std: Option<f64>,
-    /// Half the width of the mean's 95 % confidence interval (Student's t); none below two repeats.
+    /// Half the width of the mean's 95 % confidence interval (Student's t). `None` below two repeats.
     pub ci95: Option<f64>,
 }
 
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_calibration_error_worked_by_hand() {
-        // Confidences 0.9 and 0.88 share a bin, one of the two is right; 0.6 has its own, and is right.
+        // Confidences 0.9 and 0.88 share a bin, in which one of the two is right. 0.6 has its own bin, and is right.
         let p = [0.9, 0.1, 0.12, 0.88, 0.6, 0.4];
         let due = ((1.0 - 1.78f64).abs() + (1.0 - 0.6)) / 3.0;
         assert_abs_diff_eq!(calibration_error(&p, &[true, false, true], 2).unwrap(), due, epsilon = 1e-12);

@@ -1,5 +1,5 @@
-//! The step of a stage as a run records it, for those who measure it: real images, nothing trained, nothing written but
-//! the decoded images.
+//! The step of a stage as a run records it, to be measured. It uses real images, trains nothing, and writes only the
+//! decoded images.
 
 use super::batches::batch_of;
 use super::grid::single;
@@ -16,7 +16,7 @@ use crate::noise::learn::{Epoch, Known, informed};
 use crate::tape::Tape;
 
 impl Job<'_> {
-    /// The first step of a stage on the images of `spec`, their labels clean.
+    /// The first step of a stage on the images of `spec`, with clean labels.
     pub fn step_of(&self, spec: &str, phase: Phase, seed: u64) -> Result<MeasuredStep<'_>> {
         let set = self.load(spec)?;
         let (config, name) = (self.config, set.data.name.clone());
@@ -36,44 +36,32 @@ impl Job<'_> {
         let (labels, classes, images) = (set.data.train.labels, set.data.classes.len(), set.train);
         let state = images.resident.clone();
         let at = Progress { seed, epoch: 0, epochs: optimization.epochs, step: 0, steps: 1, repeat: 0, before: 0 };
-        // Of several turns, the first.
-        let first = |turns: Vec<Recorded>| {
-            let turn = turns.into_iter().next().map(|turn| (turn.tapes, turn.params));
-            let (mut tapes, params) = turn.ok_or_else(|| Error::Failed("a method without a turn".into()))?;
-            match (tapes.len(), tapes.pop()) {
-                (1, Some((tape, _))) => Ok((tape, params)),
-                _ => Err(Error::Usage(
-                    "a step in micro-batches is several recordings, and one is measured; use micro_batch_size = 0"
-                        .into(),
-                )),
-            }
-        };
         let mut inputs = vec![("indices", bytemuck::cast_slice(&indices).to_vec())];
         let (name, record, own): (String, Record<'_>, _) = match phase {
             Phase::Pretrain => {
                 let own = method.method.scalars(at);
                 let name = format!("a step of pretraining by {} on {name}", method.name);
                 inputs.extend(method.inputs(at, &indices, config.data.image_size));
-                let record = move || first(pretrain::record(self, &images, &method, seed, batch)?);
+                let record = move || first_turn(pretrain::record(self, &images, &method, seed, batch)?);
                 (name, Box::new(record), own)
             }
             Phase::Train => {
                 let known = Known::of(&labels, &labels, classes)?;
-                // What a first stage would estimate does not change the step's work.
+                // An estimate from a first stage would not change the step's work.
                 let known = Known { estimated: Some(known.transition.clone()), ..known };
                 let learner = informed(&config.learning_of(&cell.method)?.learner, &known)?;
-                // The plan of the first epoch, before which no loss is known.
+                // The plan of the first epoch. No loss is known before it.
                 let losses = vec![vec![0.0; labels.len()]; learner.turns().len()];
                 let start = Epoch { at, losses, given: &labels, classes, order: chosen };
                 let plan = learner.plans_epochs().then(|| learner.before_epoch(&start)).transpose()?;
                 inputs.extend(train::inputs(&labels, &labels, (&indices, classes), plan.as_ref()));
                 inputs.extend(learner.inputs(at, &indices));
                 let own = learner.scalars(at);
-                let record = move || first(train::record(self, &images, &cell, classes, batch)?);
+                let record = move || first_turn(train::record(self, &images, &cell, classes, batch)?);
                 (format!("a step of training on {name}"), Box::new(record), own)
             }
         };
-        // What the first turn reads of what the stage and the method give.
+        // The inputs and scalars of the stage and the method that the first turn reads.
         let schedule = self.schedule(&record()?.0)?;
         inputs.retain(|i| schedule.inputs.iter().any(|named| named.0 == i.0));
         let lr = optimization.for_batch(batch).optimizer.lr;
@@ -82,6 +70,18 @@ impl Job<'_> {
         let value = |name: &String| Some((name.clone(), scalar(name, common, &own)?));
         let scalars = schedule.scalars.iter().filter_map(value).collect();
         Ok(MeasuredStep { name, images: batch, record, state, inputs, scalars, recompute: config.run.recompute })
+    }
+}
+
+/// The tape and the parameters of the first turn. With several turns, only the first is measured.
+fn first_turn(turns: Vec<Recorded>) -> Result<(Tape, Params)> {
+    let turn = turns.into_iter().next().map(|turn| (turn.tapes, turn.params));
+    let (mut tapes, params) = turn.ok_or_else(|| Error::Failed("a method without a turn".into()))?;
+    match (tapes.len(), tapes.pop()) {
+        (1, Some((tape, _))) => Ok((tape, params)),
+        _ => Err(Error::Usage(
+            "a step in micro-batches is several recordings, and one is measured; use micro_batch_size = 0".into(),
+        )),
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
         Ok(())
     }
 
-    /// A config of a method on a small network, its layers as narrow as can be.
+    /// A config of a method on a small network with the narrowest possible layers.
     fn narrow(entry: &crate::nn::listed::Entry<dyn crate::ssl::Method>, model: &str) -> String {
         let name = entry.name;
         let keys =
@@ -133,8 +133,8 @@ mod tests {
         )
     }
 
-    /// Each method pretrains each kind of network, or the config is refused with a sentence. Steps of the ResNet are recorded
-    /// alone: `kernels-tests/golden_ssl.rs` runs them.
+    /// Each method either pretrains each kind of network, or its config is refused with a sentence. Steps of the ResNet
+    /// are only recorded here; `kernels-tests/golden_ssl.rs` runs them.
     #[test]
     fn every_method_takes_every_kind_of_backbone_or_says_why_not() {
         let (spec, mut refused) = ("phantom:covid?train=8&val=3&test=3", Vec::new());
@@ -164,7 +164,7 @@ mod tests {
         });
     }
 
-    /// A step can be fed whatever its method reads: scopes, scalars and inputs of its own, plans of epochs.
+    /// A step can be fed whatever its method reads: scopes, its own scalars and inputs, plans of epochs.
     #[test]
     fn the_step_of_every_method_runs_with_what_it_is_fed() {
         let spec = "phantom:covid?train=24&val=8&test=9";

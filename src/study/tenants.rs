@@ -1,5 +1,5 @@
-//! The shapes of methods, learners and kinds, proved by methods that only tests know: each runs through the real stages, is
-//! stopped and started again, and ends with the same bits.
+//! Tests of the shapes of methods, learners and kinds with ones that only tests know. Each runs through the real
+//! stages, is stopped and started again, and ends with the same bits.
 
 use super::evaluate::evaluate_run;
 use super::metrics::of_mean;
@@ -9,7 +9,7 @@ use super::{Config, Job, Manner, Progress, Selection};
 use crate::base::Error;
 use crate::base::progress::Silent;
 use crate::data::Split;
-use crate::device::gpu::adapters;
+use crate::device::adapter::adapters;
 use crate::device::tune::Table;
 use crate::device::{Gpu, GpuOptions};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Raises `stop` at the `at`-th step that is told.
+/// Raises `stop` at the `at`-th step that is reported.
 struct Stopper<'a> {
     stop: &'a AtomicBool,
     left: AtomicUsize,
@@ -26,7 +26,7 @@ struct Stopper<'a> {
 impl Progress for Stopper<'_> {
     fn stage(&self, _name: &str, _total: u64, _done: u64, _unit: &'static str) {}
     fn step(&self, _done: u64, note: &str) {
-        // Decoding tells steps as well.
+        // Decoding also reports steps.
         if note.starts_with("epoch") && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.stop.store(true, Ordering::Relaxed);
         }
@@ -54,12 +54,12 @@ fn config(pretraining: &str, training: &str) -> Config {
     Config::parse("tenants.toml", &text).unwrap()
 }
 
-/// Runs the study into `out`, stopped after each of `stops` told steps and started again.
+/// Runs the study into `out`. It is stopped after each number of reported steps in `stops`, and started again.
 fn run(gpu: &Gpu, config: &Config, out: &Path, stops: &[usize]) {
     run_in_turn(gpu, &[config], out, stops);
 }
 
-/// The same with one config after the other.
+/// As [`run`], with one config after the other.
 fn run_in_turn(gpu: &Gpu, configs: &[&Config], out: &Path, stops: &[usize]) {
     for (at, config) in stops.iter().copied().chain([usize::MAX]).zip(configs.iter().cycle().copied()) {
         let stop = AtomicBool::new(false);
@@ -73,7 +73,7 @@ fn run_in_turn(gpu: &Gpu, configs: &[&Config], out: &Path, stops: &[usize]) {
     }
 }
 
-/// Every file of weights below `out`, by its place, and the records of each epoch without times.
+/// Every file of weights below `out`, by its path, and the records of each epoch without times.
 fn bits(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     for entry in walkdir::WalkDir::new(out).into_iter().map(Result::unwrap) {
@@ -111,13 +111,14 @@ fn with_gpu(test: impl FnOnce(&Gpu)) {
     test(&Gpu::open(&GpuOptions::default()).unwrap());
 }
 
-/// Stops in each stage, in the middle of an epoch and at its end; the bits are those of a run that was not stopped.
+/// A study that is stopped in each stage, within an epoch and at its end, ends with the bits of a run that was not
+/// stopped.
 fn same_bits(pretraining: &str, training: &str, stops: &[usize], check: impl FnOnce(&Path)) {
     let config = config(pretraining, training);
     same_bits_of(&config, &[&config], stops, check);
 }
 
-/// The same where the parts of the stopped run have one config after the other.
+/// As [`same_bits`], with one config after the other for the parts of the stopped run.
 fn same_bits_of(config: &Config, configs: &[&Config], stops: &[usize], check: impl FnOnce(&Path)) {
     with_gpu(|gpu| {
         let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -148,13 +149,14 @@ fn a_teacher_follows_its_student_by_a_ramped_momentum() {
         let [.., last] = &epochs[..] else { panic!("no epochs") };
         let (match_, size) = (last.terms["match"], last.terms["size"]);
         assert!((match_ + size - last.loss).abs() < 1e-5 && size > 0.0, "{last:?}");
-        // The backbone that is handed on is the student's alone.
+        // The backbone that is passed on is only the student's.
         let handed = tensors(&one_file(out, "pretraining", "backbone.safetensors"));
         assert!(handed.keys().all(|n| !n.contains("teacher")), "{:?}", handed.keys());
     });
 }
 
-/// A listed method whose state is more than weights: a network of keys, a queue and its place, a shuffle drawn each step.
+/// A listed method whose state is more than weights: a key network, a queue and its position, and a shuffle that each
+/// step draws.
 #[test]
 fn a_queue_goes_on_where_it_stopped() {
     same_bits("moco", "cross_entropy", &[1, 2, 4, 1], |out| {
@@ -168,8 +170,8 @@ fn a_queue_goes_on_where_it_stopped() {
     });
 }
 
-/// A vision transformer all the way: masks drawn for each image and epoch, positions that pretraining fixes and training moves,
-/// timm's names, a classifier that evaluation finds.
+/// A vision transformer through all stages: masks that are drawn for each image and epoch, positions that pretraining
+/// fixes and training changes, timm's names, and a classifier that evaluation finds.
 #[test]
 fn hidden_patches_go_on_where_they_stopped() {
     same_bits("mae", "cross_entropy", &[4], |out| {
@@ -196,7 +198,7 @@ fn hidden_patches_go_on_where_they_stopped() {
     });
 }
 
-/// A run may go on with `run.recompute` set or not: it is no part of its address, since it changes no bit.
+/// A run may go on with or without `run.recompute`. The setting is not in its address, since it changes no bit.
 #[test]
 fn a_run_goes_on_with_values_kept_or_computed_again() {
     let kept = config("simclr", "cross_entropy");
@@ -210,7 +212,7 @@ fn two_players_take_turns_with_optimizers_of_their_own() {
     same_bits("test_duel", "cross_entropy", &[1, 2, 4, 1], |out| {
         let state = one_file(out, "pretraining", "state.safetensors");
         let saved = tensors(&state);
-        // 3 epochs of 3 steps: the critic is taken twice in each.
+        // In 3 epochs of 3 steps, each step takes the critic twice.
         let steps = |name: &str| saved[name][0];
         assert_eq!((steps("critic.optim.step"), steps("encoder.optim.step")), (18.0, 9.0));
         let epochs = read_epochs(state.parent().unwrap()).unwrap();
@@ -218,8 +220,9 @@ fn two_players_take_turns_with_optimizers_of_their_own() {
     });
 }
 
-/// A listed method with turns: draws and dropout of its own in each, vectors of spectral norm, statistics that every turn moves.
-/// It is stopped within the second epoch, and less often than the others: its step has many kernels to compile.
+/// A listed method with turns: each turn has its own draws and dropout, there are vectors of spectral norm, and every
+/// turn moves the statistics. It is stopped within the second epoch, and less often than the others, because its step
+/// has many kernels to compile.
 #[test]
 fn a_generator_and_its_discriminators_go_on_where_they_stopped() {
     same_bits("bigbigan", "cross_entropy", &[3, 1], |out| {
@@ -265,13 +268,13 @@ fn a_learner_has_two_networks_and_plans_each_epoch_from_the_losses_of_the_last()
         assert_ne!(first, saved["sample_loss_before"]);
         let epochs = read_epochs(state.parent().unwrap()).unwrap();
         assert!(epochs.iter().all(|e| e.terms.keys().eq(["second.loss"])), "{epochs:?}");
-        // Images are counted, not what the plan lets them weigh.
+        // Each image counts as one, whatever its weight in the plan.
         let right = epochs.iter().map(|e| 26.0 * e.train_accuracy.unwrap());
         assert!(right.clone().all(|n| (n - n.round()).abs() < 1e-6 && n <= 26.0), "{:?}", right.collect::<Vec<_>>());
     });
 }
 
-/// The listed learners whose state is more than weights, or whose epochs are no shuffle of all images.
+/// The listed learners whose state is more than weights, or whose epochs are not a shuffle of all images.
 #[test]
 fn targets_divisions_and_draws_go_on_where_they_stopped() {
     let mut config = config("none", "elr");
@@ -289,14 +292,14 @@ fn targets_divisions_and_draws_go_on_where_they_stopped() {
         let saved = |method: &str| tensors(&folder(method).join("state.safetensors"));
         let targets = saved("elr")["elr_targets"].clone();
         let classes = targets.len() / 26;
-        // Each image was seen in 3 epochs: 1 − 0.7³ of a distribution.
+        // Each image was seen in 3 epochs, so its targets sum to 1 − 0.7³.
         let sums = targets.chunks(classes).map(|row| row.iter().sum::<f32>());
         assert!(sums.into_iter().all(|s| (s - 0.657).abs() < 1e-3), "{targets:?}");
         let terms = |method: &str| read_epochs(&folder(method)).unwrap().last().unwrap().terms.clone();
         let due = ["labelled", "second.labelled", "second.loss", "second.unlabelled", "unlabelled"];
         assert!(terms("dividemix").keys().eq(due), "{:?}", terms("dividemix"));
         assert!(terms("co_teaching").keys().eq(["first", "second"]), "{:?}", terms("co_teaching"));
-        // Rows say what the saved predictions give, of both networks where there are two.
+        // The rows of results agree with the saved predictions, for both networks if there are two.
         let row = |method: &str| -> CellResult {
             serde_json::from_str(&std::fs::read_to_string(folder(method).join("result.json")).unwrap()).unwrap()
         };
@@ -318,7 +321,7 @@ fn targets_divisions_and_draws_go_on_where_they_stopped() {
             assert_eq!(row.ensemble_test_accuracy, Some(due));
             assert_ne!(saved.logits, second, "another network");
         }
-        // In the warm-up every label counts as right: all right ones are taken, and the wrong ones with them.
+        // In the warm-up every label counts as right: all images are selected, those with wrong labels, too.
         let warm = &read_epochs(&folder("dividemix")).unwrap()[0];
         assert!(warm.selection_recall == Some(1.0) && warm.selection_precision.unwrap() < 1.0, "{warm:?}");
         let told = |method: &str| std::fs::read_to_string(folder(method).join("result.json")).unwrap();

@@ -1,7 +1,7 @@
-//! What the tests of this floor share.
+//! Helpers that tests of this floor share.
 
 use super::{Config, Job, Progress};
-use crate::device::gpu::adapters;
+use crate::device::adapter::adapters;
 use crate::device::tune::Table;
 use crate::device::{Gpu, GpuOptions};
 use std::io::Write;
@@ -27,12 +27,12 @@ impl Progress for Heard {
     }
 }
 
-/// Runs `f` on a job of the config `text` that writes into a folder of its own. Without an adapter this says so and does
-/// nothing, or fails where REQUIRE_GPU=1.
+/// Runs `f` on a job with the config `text` that writes into its own folder. Without an adapter it reports a skip and
+/// does nothing, or fails if REQUIRE_GPU=1.
 pub fn with_job(text: &str, progress: &dyn Progress, f: impl FnOnce(&Job<'_>)) {
     if adapters(None).is_ok_and(|list| list.is_empty()) {
         assert!(std::env::var("REQUIRE_GPU").as_deref() != Ok("1"), "a test of a study needs an adapter");
-        // Past what the runner captures of a test that passes: a skip must be seen.
+        // The runner captures the output of a test that passes. This line is not captured, so that a skip is seen.
         std::io::stderr().write_all(b"SKIPPED: no adapter. REQUIRE_GPU=1 makes this a failure.\n").unwrap();
         return;
     }

@@ -1,4 +1,4 @@
-//! The turns of a step as a stage records and compiles them.
+//! Records and compiles the turns of a step for a stage.
 
 use super::batches::Batches;
 use super::fit::Sizes;
@@ -16,13 +16,13 @@ pub(super) const SKIPPED: &str = "skipped";
 
 /// The plans of a turn.
 pub(super) struct Plans {
-    /// Of a step of a whole batch.
+    /// The plans of a step with a whole batch.
     pub whole: Program,
-    /// Of the smaller last one, where one is taken.
+    /// The plans of the smaller last step, if there is one.
     pub rest: Option<Program>,
 }
 
-/// The state that the metrics of a turn go to.
+/// The name of the state that holds the metrics of a turn.
 pub(super) fn ring_of(turn: &Turn) -> String {
     if turn.name.is_empty() { "metrics".to_string() } else { format!("metrics.{}", turn.name) }
 }
@@ -30,16 +30,17 @@ pub(super) fn ring_of(turn: &Turn) -> String {
 /// A recorded turn.
 pub(super) struct Recorded {
     pub turn: Turn,
-    /// Its recordings in the order in which they run, each with how often: several and more than once in micro-batches alone.
+    /// Its recordings in the order in which they run, each with how often it runs. Only in micro-batches there are
+    /// several, or more than one run.
     pub tapes: Vec<(Tape, usize)>,
-    /// The parameters of this turn and those before it.
+    /// The parameters of this turn and of the turns before it.
     pub params: Params,
     /// The names of the columns of its ring: the loss, its terms, further metrics, the guard's flag.
     pub columns: Vec<String>,
 }
 
-/// The turns of a method, where they can be taken: each has a name of its own, since ring, step count and moments go by it,
-/// and is taken at least once. A learner's first trains the network that is kept.
+/// Checks the turns of a method. Each must have its own name, since ring, step count and moments are named after it,
+/// and must be taken at least once. The first turn of a learner must train the network that is kept.
 pub(super) fn checked(method: &str, turns: Vec<Turn>, learner: bool) -> Result<Vec<Turn>> {
     let wrong = |what: String| Err(Error::Failed(format!("the method {method} {what}")));
     if turns.is_empty() {
@@ -61,8 +62,8 @@ pub(super) fn checked(method: &str, turns: Vec<Turn>, learner: bool) -> Result<V
     Ok(turns)
 }
 
-/// The scalars that a stage gives to a step by itself: the rate (in a scope `<player>.lr`), the rate of biases and norms
-/// where it is another, the epoch, the row of the ring and how often the turn was taken in this step.
+/// The scalars that a stage gives to every step: the learning rate (in a scope `<player>.lr`), the rate of biases and
+/// norms, the epoch, the row of the ring, and how often the turn was taken before in this step.
 pub(super) const COMMON: [&str; 5] = ["lr", "bias_lr", "epoch", "ring_row", "repeat"];
 
 /// The value of a scalar that a recording reads: one of [`COMMON`], or one of the method's `own`.
@@ -72,24 +73,24 @@ pub(super) fn scalar(name: &str, common: [f32; 5], own: &[(&'static str, f32)]) 
     stage.or_else(|| own.iter().find(|n| n.0 == name).map(|n| n.1))
 }
 
-/// What a method records of a turn: its loss, and metrics of the stage, each f32 [1].
+/// What a method records in a turn: its loss, and further metrics of the stage, each f32 [1].
 pub(super) type Minimized = (Loss, Vec<(&'static str, Var)>);
 
 /// How a turn is updated.
 pub(super) struct Update<'a> {
-    /// Whose turns they are, for people.
+    /// The name of the method, for messages.
     pub name: &'a str,
     pub optimization: &'a Optimization,
-    /// The backbone, which makes parameters large where `size_key` knows no other key.
+    /// The backbone. If `size_key` knows no key for a parameter, the backbone makes it large.
     pub model: &'a Model,
     pub size_key: &'a dyn Fn(&Param) -> Option<String>,
-    /// What some steps leave as it is.
+    /// What some steps do not change.
     pub held: Option<Held>,
 }
 
 impl Update<'_> {
-    /// Records `turn`: what `minimize` records, the update of what the turn trains, what `after` records, the metrics. A turn
-    /// with a name has a scope of its own. Returns the names of the ring's columns.
+    /// Records `turn`: what `minimize` records, the update of what the turn trains, what `after` records, and the
+    /// metrics. A turn with a name has its own scope. Returns the names of the ring's columns.
     pub fn record(
         &self,
         job: &Job<'_>,
@@ -101,8 +102,8 @@ impl Update<'_> {
         scoped(turn, r, |r| self.unscoped(job, turn, r, minimize, after))
     }
 
-    /// The parameters that a turn trains, in a recording that names them all; they are refused where the device cannot hold
-    /// them.
+    /// The parameters that a turn trains, from a recording that names them all. It is an error if the device cannot
+    /// hold them.
     pub fn trained(&self, job: &Job<'_>, turn: &Turn, params: &Params) -> Result<Vec<String>> {
         job.expect_bearable(params, self.optimization, self.model, self.size_key)?;
         let trained = params.trained_by(turn.trains);
@@ -151,7 +152,7 @@ impl Update<'_> {
     }
 }
 
-/// Records `f` in the scope of a turn, which has one where it has a name.
+/// Records `f` in the scope of a turn. A turn without a name has no scope.
 pub(super) fn scoped<T>(
     turn: &Turn,
     r: &mut Recorder<'_>,
@@ -166,7 +167,7 @@ pub(super) fn scoped<T>(
     r.t.scope(turn.name, |t| f(&mut Recorder { t, params, backbone, recipe, batch, indices, views, mode }))
 }
 
-/// Compiles what `record` records of each size of batch: the plans of each turn.
+/// Compiles what `record` records for each size of batch: the plans of each turn.
 pub(super) fn compile(
     job: &Job<'_>,
     state: &State,
@@ -189,7 +190,8 @@ pub(super) fn compile(
     Ok(whole.into_iter().map(|whole| Plans { whole, rest: rest.next() }).collect())
 }
 
-/// What `record` records for each size of batch, were a step of so many images: all turns of the first size, then of the next.
+/// What `record` records for each size of batch if a step has a given number of images: all turns of the first size,
+/// then of the next.
 pub(super) fn tapes<'a>(
     batches: Batches,
     record: &'a dyn Fn(usize) -> Result<Vec<Recorded>>,
@@ -200,7 +202,8 @@ pub(super) fn tapes<'a>(
     }
 }
 
-/// The means of an epoch's sums over its steps that a record holds by name: all but the first loss, flags and `not`.
+/// The means of an epoch's sums over its steps, by name, for a record. It leaves out the first loss, flags, and the
+/// names in `not`.
 pub(super) fn terms(
     columns: &[String],
     sums: &[f64],

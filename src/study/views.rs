@@ -1,4 +1,4 @@
-//! What the network of a method sees of some images: a sheet for people to look at, and numbers for programs to check.
+//! What a method's network sees of some images: as a sheet for people to look at, and as numbers for programs to check.
 
 mod sheet;
 
@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 impl Job<'_> {
-    /// The views that `method` makes of the first `count` images of the first step of an epoch, counted from 0.
+    /// The views that `method` makes of the first `count` images in the first step of an epoch. Epochs count from 0.
     pub fn views(&self, spec: &str, method: &str, (seed, epoch): (u64, usize), count: usize) -> Result<ViewSheet> {
         let method = self.config.pretraining_of(method)?;
         let images = self.load_train(spec)?;
@@ -38,7 +38,7 @@ impl Job<'_> {
         let wanted = tape.input("indices", Type::u32([batch]))?;
         let of = |mean, std| Augmentation { recipe: Recipe::PLAIN, mean, std };
         let plain = of(mean, std).plain(&mut tape, &images.store, wanted, out)?;
-        // Whole, at their own size and not normalized, they are their bytes over 255.
+        // Whole images, at their own size and not normalized, have their bytes over 255 as values.
         let bytes = of([0.0; 3], [1.0; 3]).plain(&mut tape, &images.store, wanted, size as u32)?;
         let read = self.values((tape, inner.store), &[plain, bytes], &state, (&indices, epoch), &Own::default())?;
         shown.images(&read[0]);
@@ -56,8 +56,8 @@ impl Job<'_> {
         })
     }
 
-    /// Takes a turn: what each pass of the backbone sees, and each view that was made. What is in another order of the images
-    /// comes in that of `indices`.
+    /// Takes a turn. Returns what each pass of the backbone sees, and each view that was made. Views in another order
+    /// of the images are put in the order of `indices`.
     fn turn(
         &self,
         (method, turn, at): (&Pretrained, &Turn, Progress),
@@ -95,7 +95,7 @@ impl Job<'_> {
         Ok((seen, made.iter().map_while(told).collect()))
     }
 
-    /// Runs a tape and reads these values of it, each with its shape.
+    /// Runs a tape and reads these of its values, each with its shape.
     fn values(
         &self,
         (mut tape, store): (Tape, &ImageStore),
@@ -129,7 +129,7 @@ impl Job<'_> {
 /// A method's inputs and scalars.
 type Own = (Vec<(&'static str, Vec<u8>)>, Vec<(&'static str, f32)>);
 
-/// Makes views and remembers them.
+/// Makes views and keeps them.
 struct Aligned<'a> {
     inner: &'a StoreViews<'a>,
     indices: Var,
@@ -138,11 +138,11 @@ struct Aligned<'a> {
 
 /// A view.
 struct Made {
-    /// What the method was given.
+    /// The view as the method got it.
     given: Var,
-    /// The same in the order of the step's images: another where the method asked for another order.
+    /// The view in the order of the step's images. It differs if the method asked for another order.
     aligned: Var,
-    /// What was drawn for it, in that order.
+    /// What was drawn for the view, in that order.
     told: Vec<Told>,
 }
 
@@ -155,7 +155,7 @@ impl Views for Aligned<'_> {
     }
 }
 
-/// A backbone that remembers what it is given.
+/// A backbone that keeps what it is given.
 #[derive(Debug)]
 struct Watched<'a> {
     inner: &'a dyn Backbone,
@@ -216,7 +216,7 @@ mod tests {
     use crate::base::progress::Silent;
     use crate::study::testing::with_job;
 
-    /// Each view has what was drawn for it, and two views of a method have other draws.
+    /// Each view has its random draws, and two views of a method have different draws.
     fn told(method: &str, sheet: &ViewSheet) {
         let part = |i: usize| &sheet.seen[i];
         let of = |i: usize, name: &str| {
@@ -250,8 +250,8 @@ mod tests {
                     moco.queue_size = 16\nmoco.batch_norm_splits = 2\nmoco.projection_dims = [16, 8]\n";
         with_job(text, &Silent, |job| {
             let of = |job: &Job<'_>, method: &str| job.views(spec, method, (0, 0), 3).unwrap();
-            // Image, and what the network sees: two views, four turns, nine tiles, a query and a key; a target sees no further
-            // view.
+            // The image, and what the network sees: two views, four turns, nine tiles, a query and a key. BYOL's target
+            // sees no further view.
             let all = [("simclr", 3), ("rotation", 5), ("jigsaw", 10), ("moco", 3), ("byol", 3), ("vae", 2)];
             for (method, parts) in all {
                 let sheet = of(job, method);
@@ -265,19 +265,19 @@ mod tests {
             }
             assert_eq!(of(job, "simclr"), of(job, "simclr"));
             assert_ne!(of(job, "simclr").seen[1], job.views(spec, "simclr", (0, 1), 3).unwrap().seen[1]);
-            // A key sees the images in another order; the sheet shows each in its own row.
+            // A key network sees the images in another order. The sheet shows each view in its image's row.
             let off = super::super::Config::parse("t", &format!("{text}[augmentation]\noff = true\n")).unwrap();
             let job = Job { config: &off, kernels: Default::default(), ..*job };
             let sheet = of(&job, "moco");
             assert!(sheet.seen.len() == 2 && sheet.seen[1].values == sheet.seen[0].values, "off: one view, the image");
             assert!(sheet.seen[1].drawn.is_empty(), "and nothing is drawn");
-            // Stored and shown at one size, gray, the image is its bytes.
+            // A gray image that is stored and shown at the same size equals its bytes.
             let level = |v: &f32| (255.0 * (v * sheet.std[0] + sheet.mean[0])).round() as u8;
             assert!(sheet.stored_dims == [3, 18, 18, 1] && sheet.seen[0].values.iter().map(level).eq(sheet.stored));
             let turned = of(&job, "rotation");
             let (image, half) = (&turned.seen[0].values[..18 * 18], &turned.seen[3].values[..18 * 18]);
             assert!(image.iter().eq(half.iter().rev()), "half a turn");
-            // A mask of patches is drawn for as many as the recorded step has.
+            // Masks of patches are drawn for as many images as the recorded step has.
             let vit = "[data]\nstore_size = 18\nimage_size = 18\n[model]\narch = \"vit_tiny\"\npatch_size = 6\n[pretraining]\n\
                        batch_size = 8\nmae.decoder_embed_dim = 8\nmae.decoder_depth = 1\nmae.decoder_num_heads = 2\n";
             let vit = super::super::Config::parse("t", vit).unwrap();

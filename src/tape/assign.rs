@@ -1,7 +1,7 @@
 //! The ops of the tape itself: a view, a copy, and the commit of an assign.
 //!
-//! view: y = x with another shape. copy: y = x. assign: state = x, unless the guard is raised. Shaders:
-//! shaders/tape/assign/.
+//! view: y = x with another shape, in the same memory. copy: y = x in memory of its own. assign: state = x, unless the
+//! guard is raised. All take any dtype, and the dtype does not change. Shaders: shaders/tape/assign/.
 
 use super::op::{Cost, Emit, Op, Slot, Type};
 use super::record::{Tape, Var};
@@ -19,7 +19,7 @@ const GUARDED: &[Piece] = &[piece!("common/index.wgsl"), piece!("tape/assign/gua
 /// The same memory with another shape.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct View {
-    /// The new shape, of as many elements.
+    /// The new shape. It has as many elements as the input.
     pub shape: Shape,
 }
 
@@ -70,7 +70,8 @@ impl Op for View {
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub(super) struct Copy;
 
-/// state = x, unless a guard, the second input, is raised. Output 0 is the state's buffer.
+/// state = x. Input 0 is x, input 1 (optional) is the guard, u32 [1]; while the guard is not zero, the state keeps its
+/// value. Output 0 is the state's buffer.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub(super) struct Assign;
 

@@ -4,21 +4,24 @@ use super::record::{StepPart, Tape, Var};
 use crate::base::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The layer of the nodes that a backward pass itself appends: the first cotangent, and sums if a value was used twice.
+/// The layer of the nodes that a backward pass appends itself: the first cotangent, and the sum of the gradients of a
+/// value that is read twice.
 const SUMS: &str = "gradients";
 
-/// The two ops that a backward pass needs and that are no op's gradient. `kernels` passes them in, so that this floor
-/// names no op.
+/// The two ops that a backward pass needs and that are no op's gradient. This floor names no op, so `kernels` passes
+/// them in.
 pub trait Arithmetic {
     /// A tensor of ones in the shape of `like`: the cotangent of a scalar loss.
     fn ones(t: &mut Tape, like: Var) -> Result<Var>;
-    /// a + b, where a value is used twice.
+    /// a + b: the sum of two gradients of a value that is read twice. Both have the value's shape and dtype.
     fn sum(t: &mut Tape, a: Var, b: Var) -> Result<Var>;
 }
 
 impl Tape {
-    /// Appends the gradient of Σ ⟨output, cotangent⟩ with respect to each of `wrt`. A cotangent of `None` means ones.
-    /// The result is `None` for a value that no output depends on. Gradients of gradients are refused.
+    /// Appends the gradient of Σ ⟨output, cotangent⟩ with respect to each of `wrt`. A cotangent has the shape and dtype
+    /// of its output; `None` means ones. The results are in the order of `wrt`, each of the shape and dtype of its
+    /// value, and `None` for a value that no output depends on. It is an error if the lists differ in length, a
+    /// cotangent has another type, an op has no gradient, or the gradient of a gradient is asked for.
     pub fn backward_with<A: Arithmetic>(
         &mut self,
         outputs: &[Var],
@@ -65,7 +68,11 @@ impl Tape {
             }
             let dy = match dy {
                 Some(d) if self.ty(d) != self.ty(y) => {
-                    return Err(Error::Failed(format!("a cotangent is {} and its output {}", self.ty(d), self.ty(y))));
+                    return Err(Error::Failed(format!(
+                        "a cotangent is {} and its output is {}",
+                        self.ty(d),
+                        self.ty(y)
+                    )));
                 }
                 Some(d) => d,
                 None => self.layer(SUMS, |t| A::ones(t, y))?,

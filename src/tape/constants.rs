@@ -1,20 +1,20 @@
-//! Plain data as text: its values in the order of its fields, without the names of types and fields. An op is known by
-//! this text wherever it is looked up again (a table of tuned kernels, the address of a run), so a field or a type may
-//! be renamed and nothing is lost. Variants of enums are named, so their order may change.
+//! Plain data as text: its values in the order of its fields, without the names of types and fields. A table of tuned
+//! kernels and the address of a run know an op by this text, so a field or a type may be renamed and every entry is
+//! still found. The text names the variants of enums, so their order may change.
 
 use serde::ser::{self, Serialize};
 
 /// How whole numbers are written.
 pub type Whole = fn(u64) -> String;
 
-/// As they are.
+/// Writes a number as it is.
 pub fn exact(n: u64) -> String {
     n.to_string()
 }
 
-/// Plain data whose values can be written out: everything that serde can serialize.
+/// Plain data whose values can be written out. Everything that serde can serialize is.
 pub trait Constants {
-    /// Its values in order, for instance `(true,[3,3],Relu,-)`. Each number that is not negative is written through
+    /// The values in order, for instance `(true,[3,3],Relu,-)`. Each whole number that is not negative is written by
     /// `whole`.
     fn constants(&self, whole: Whole) -> String;
 }
@@ -23,7 +23,8 @@ impl<T: Serialize + ?Sized> Constants for T {
     fn constants(&self, whole: Whole) -> String {
         let mut text = Text { out: String::new(), whole };
         if let Err(Refused(why)) = self.serialize(&mut text) {
-            text.out += &format!("!{why}"); // no derived type refuses; one that does is no other for it
+            // A derived type never refuses. If a hand-written one does, its text equals that of no other value.
+            text.out += &format!("!{why}");
         }
         text.out
     }
@@ -95,7 +96,7 @@ impl Many<'_> {
 const ROUND: [char; 2] = ['(', ')'];
 const SQUARE: [char; 2] = ['[', ']'];
 
-/// Methods that write a value as it prints, and as a whole number.
+/// The methods for types that are written as they print, and for types that are written as whole numbers.
 macro_rules! plain {
     ($($method:ident $ty:ty),*; $($whole:ident $of:ty),*) => {
         $(fn $method(self, v: $ty) -> Done { self.put(v) })*
@@ -140,7 +141,7 @@ impl<'a> ser::Serializer for &'a mut Text {
         self.serialize_str(v.encode_utf8(&mut [0; 4]))
     }
 
-    /// Written with its length, so that no text can look like two values.
+    /// Written with its length in bytes, so that no text can look like two values.
     fn serialize_str(self, v: &str) -> Done {
         self.put(format_args!("{}'{v}'", v.len()))
     }
@@ -227,7 +228,7 @@ impl<'a> ser::Serializer for &'a mut Text {
     }
 }
 
-/// What serde calls a part of several values, by kind.
+/// Implements one of serde's traits for parts of several values.
 macro_rules! many {
     ($($kind:ident $method:ident($($name:ty)?)),*) => {
         $(impl ser::$kind for Many<'_> {

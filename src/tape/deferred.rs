@@ -1,15 +1,15 @@
-//! Deferral: an op that moves state in place may be recorded before the guard of its scope is known, because the guard
-//! tests gradients and the op stands in the forward pass (running statistics, MoCo's queue). Where it stands it must not
-//! write the state, so the schedule would copy the whole state before it and back at the end of the step. This pure pass
-//! over a recording moves such an op behind all others and gives it the guard, so that it writes the state directly.
-//! Nothing in the step reads what it makes, so no value changes.
+//! Deferral. An op that moves state in place may stand in the forward pass (running statistics, MoCo's queue), where
+//! the guard of its scope is not known yet: the guard tests gradients. Before the guard is known the op must not write
+//! the state, so the schedule would copy the whole state before the op and copy it back at the end of the step. This
+//! pure pass over a recording moves such an op behind all others and gives it the guard, so that it writes the state
+//! directly. Nothing in the step reads what the op makes, so no value changes.
 
 use super::record::{Node, Tape, Var};
 use super::scope::Scope;
 use std::collections::BTreeMap;
 
 impl Tape {
-    /// The recording in which every op that can wait for its guard does. `None` if there is no such op.
+    /// The recording in which every op that can wait for its guard waits. `None` if there is no such op.
     pub(super) fn deferred(&self) -> Option<Tape> {
         if self.guards.is_empty() {
             return None;
@@ -31,15 +31,17 @@ impl Tape {
     }
 }
 
-/// What says whether a node can wait.
+/// What decides whether a node can wait.
 struct Waiting<'a> {
     tape: &'a Tape,
     live: Vec<bool>,
-    /// For each value, the one whose memory it is, seen through views.
+    /// For each value: the value whose memory it shares through views, or itself.
     root: Vec<Var>,
-    /// How often each value is read: by nodes that run, as an output, as a guard, as what a state becomes.
+    /// For each value: how often it is read, by nodes that run, as an output, as a guard, or as the new value of a
+    /// state.
     readers: Vec<usize>,
-    /// The value of each assigned state at the beginning of the step: what it becomes, and the scope that says so.
+    /// For each assigned state, by its value at the beginning of the step: its new value, and the scope that assigns
+    /// it.
     assigned: BTreeMap<Var, (Var, &'a Scope)>,
 }
 
@@ -55,8 +57,8 @@ impl<'a> Waiting<'a> {
         Waiting { tape, live, root, readers, assigned }
     }
 
-    /// The guard that a node can wait for: it takes one and has none yet, all that it makes are new values of states
-    /// under that guard, and nothing else reads them.
+    /// The guard that a node can wait for. The node must take a guard and have none yet. All its outputs must be new
+    /// values of states under that one guard, and nothing else may read them.
     fn guard(&self, node: usize) -> Option<Var> {
         let n = &self.tape.nodes[node];
         let pairs = n.op.in_place();

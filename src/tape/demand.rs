@@ -1,4 +1,4 @@
-//! What plans would need of a device, known before anything is made: kernels, bytes, bindings, workgroups.
+//! What plans would need of a device, computed before anything is allocated: kernels, bytes, bindings, workgroups.
 
 use super::op::{Launch, Type};
 use super::recording::{Recording, Role};
@@ -9,12 +9,12 @@ use crate::device::{Caps, Gpu, Kernel};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Why something does not fit a device, in a sentence. The kind matters to whoever offers a way out.
+/// Why something does not fit a device, in a sentence. Whoever offers a way out looks at the kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misfit {
-    /// Above what the adapter can do: only a smaller size helps.
+    /// More than the adapter can do. Only a smaller size helps.
     Limit(String),
-    /// Over the memory budget: a larger budget helps, too.
+    /// More than the memory budget. A larger budget helps, too.
     Budget(String),
 }
 
@@ -41,7 +41,7 @@ impl Schedule {
         self.steps.iter().flat_map(|s| &s.launches).map(|(launch, _)| &launch.kernel)
     }
 
-    /// Bytes of inputs, slabs and parameters: what a plan needs in addition to its state.
+    /// Bytes of inputs, slabs and parameters. A plan needs them in addition to its state.
     pub fn plan_bytes(&self) -> u64 {
         let buffers = self.slabs.iter().copied().chain(self.inputs.iter().map(|i| i.1.bytes()));
         let params = self.steps.iter().flat_map(|s| &s.launches).map(|(l, _)| ParamBlocks::block_bytes(&l.params));
@@ -104,9 +104,10 @@ fn past(label: &str, largest: u64, grid: [u32; 3], caps: &Caps) -> Option<String
     past.then(|| format!("{label} needs {grid:?} workgroups, and the adapter runs at most {limit} a dimension"))
 }
 
-/// Why plans of all `schedules` together do not fit the device, with the tensors that they name and `state` lacks,
-/// beside all that is alive: above its largest binding or most workgroups, or over the memory budget. `None` if they
-/// fit. Nothing is allocated to find out: a software driver takes more memory than there is, until it is killed.
+/// Why plans of all `schedules` together do not fit the device, beside all that is allocated already. `None` if they
+/// fit. They do not fit if a launch binds more bytes or runs more workgroups than the adapter can, or if the plans and
+/// the tensors that they name and `state` lacks are over the memory budget. Nothing is allocated to find out, because a
+/// software driver takes more memory than the machine has, until the system kills the program.
 pub fn misfit(gpu: &Gpu, schedules: &[Schedule], state: &State) -> Option<Misfit> {
     schedules.iter().find_map(|s| s.past_limits(gpu.caps())).map(Misfit::Limit).or_else(|| {
         let need = schedules.iter().map(Schedule::plan_bytes).sum::<u64>() + lacking_bytes(schedules, state);
@@ -121,7 +122,7 @@ pub fn lacking_bytes(schedules: &[Schedule], state: &State) -> u64 {
     lacking.values().sum()
 }
 
-/// Why this many more bytes are over the memory budget, if they are.
+/// Why `need` more bytes are over the memory budget. `None` if they are not.
 pub(super) fn past_budget(gpu: &Gpu, need: u64) -> Option<String> {
     let live = gpu.meter().live_bytes();
     let budget = gpu.options().memory_budget_bytes.filter(|budget| live + need > *budget)?;
@@ -133,12 +134,12 @@ pub(super) fn past_budget(gpu: &Gpu, need: u64) -> Option<String> {
     ))
 }
 
-/// Bytes of the buffer that holds `bytes`.
+/// Bytes of the buffer that holds `bytes`: a multiple of 16, at least 16.
 pub fn padded(bytes: u64) -> u64 {
     bytes.max(16).next_multiple_of(16)
 }
 
-/// Bytes for people.
+/// A number of bytes as people read it, in bytes or MiB.
 pub fn size(bytes: u64) -> String {
     match bytes >> 20 {
         0 => format!("{bytes} bytes"),

@@ -1,17 +1,19 @@
-//! Fences are sentinels behind each value of a plan that was scheduled with `fence_bytes`: a kernel that writes outside
-//! its output overwrites them. Every value is filled with NaN, and a kernel that leaves an element out leaves the NaN.
+//! Fences find kernels that write wrongly. A plan that was scheduled with `fence_bytes` has sentinels behind each
+//! value, and a kernel that writes outside its output overwrites them. Every value is filled with NaN, so an element
+//! that a kernel leaves out is still NaN.
 
 use super::plan::Plan;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
 
-/// What lies behind a value.
+/// The word that fills the fence behind a value.
 const SENTINEL: u32 = 0x5ea1_f00d;
-/// A quiet NaN as f32, and two of them as f16. Every buffer of a plan holds it before a run.
+/// One quiet NaN as f32, or two as f16. [`Plan::poison`] fills every value with it.
 pub const POISON: u32 = 0x7fc0_7fc0;
 
 impl Plan {
-    /// Fills the plan's own buffers with NaN, and the last `fence_bytes` of each with sentinels.
+    /// Fills the plan's own buffers with NaN, and the last `fence_bytes` of each with sentinels. `fence_bytes` must be
+    /// what the plan was scheduled with.
     pub fn poison(&self, gpu: &Gpu, fence_bytes: u64) -> Result<()> {
         for slab in self.slabs() {
             let mut words = vec![POISON; (slab.bytes() / 4) as usize];
@@ -22,7 +24,7 @@ impl Plan {
         Ok(())
     }
 
-    /// An error if a run since [`Plan::poison`] wrote behind a value.
+    /// It is an error if a run since [`Plan::poison`] wrote behind a value.
     pub fn expect_fences(&self, gpu: &Gpu, fence_bytes: u64) -> Result<()> {
         for (i, slab) in self.slabs().iter().enumerate() {
             let bytes = gpu.read(slab, slab.bytes())?;

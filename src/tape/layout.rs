@@ -1,5 +1,5 @@
 //! What Rust and a shader must agree on: the fields of `Params` with their offsets, the number of buffers, and which of
-//! them the shader may write. Tests check the committed kernels; an edited kernel is checked before it runs.
+//! the buffers the shader may write. Tests check the built-in kernels. An edited kernel is checked before it runs.
 
 use super::op::{Launch, Slot};
 use super::schedule::Step;
@@ -7,22 +7,23 @@ use crate::base::{Error, Result};
 use crate::device::Shader;
 use crate::device::shader::Access;
 
-/// An error if the layout of a kernel does not match its launch. It names the file and what was expected. `written` are
-/// the slots that the op's launches wrote so far.
+/// It is an error if the layout of a kernel does not match its launch. The error names the file and what was expected.
+/// `written` are the slots that the op's launches wrote so far; the slots that this launch writes are added.
 pub(super) fn expect_layout(launch: &Launch, shader: &Shader, written: &mut Vec<Slot>) -> Result<()> {
     let layout = shader.layout();
     let fits = launch.fits(&layout.params, layout.params_bytes, &layout.buffers, written);
     fits.map_err(|what| Error::Failed(format!("{}: {what}", shader.shown())))
 }
 
-/// An op may read what it wrote itself, and what it updates in place.
+/// The slots that hold a value before the op's first launch, so that a kernel may only read them: the outputs that are
+/// updated in place.
 pub fn written_before(step: &Step) -> Vec<Slot> {
     step.op.in_place().into_iter().map(|(_, y)| Slot::Out(y)).collect()
 }
 
 impl Launch {
-    /// An error sentence if a shader with these `Params` and buffers does not match the launch. `written` are the slots
-    /// that the op's launches wrote so far.
+    /// The error is a sentence that says why a shader with these `Params` and buffers does not match the launch.
+    /// `written` are the slots that the op's launches wrote so far; the slots that this launch writes are added.
     pub fn fits(
         &self,
         params: &[(String, u32)],

@@ -1,24 +1,25 @@
-//! Memory over a step: when each stretch of it lives, and which stretches share a buffer.
+//! Memory over a step: when each piece of memory is in use, and which pieces share a buffer.
 
 use super::schedule::Place;
 
-/// A stretch of memory with a lifetime in steps, both ends included.
+/// A piece of memory with its lifetime in steps, both ends included.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     /// The step that first writes it.
     pub birth: usize,
-    /// The last step that reads or writes it. It is the number of steps if the host keeps it.
+    /// The last step that reads or writes it. It is the number of steps, or `usize::MAX`, if the value must outlive the
+    /// step.
     pub death: usize,
-    /// Where it lies, if not in a slab.
+    /// The input or state that it is; `None` if it lies in a slab.
     pub fixed: Option<Place>,
     /// Which slab it lies in, if it is not fixed.
     pub slab: usize,
 }
 
-/// Assigns slabs. Large values come first, and each takes the smallest slab that is free during its whole life. Returns
-/// the sizes of the slabs.
+/// Assigns slabs. Large pieces come first, and each takes the smallest slab that is free during its whole life. Returns
+/// the size of each slab in bytes. Without `reuse` each piece gets a slab of its own.
 pub(super) fn assign_slabs(storage: &mut [Storage], reuse: bool) -> Vec<u64> {
     let mut order: Vec<usize> = (0..storage.len()).filter(|&s| storage[s].fixed.is_none()).collect();
     order.sort_by_key(|&s| (std::cmp::Reverse(storage[s].bytes), storage[s].birth, s));

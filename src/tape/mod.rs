@@ -1,4 +1,4 @@
-//! tape: record straight-line Rust, differentiate, schedule, replay. It names no op but those that move state
+//! The tape: record straight-line Rust, differentiate, schedule, replay. It names no op except those that move state
 //! ([`assign`]), because `Tape::assign` is the only write to what outlives a step.
 
 pub mod assign;

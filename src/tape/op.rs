@@ -1,4 +1,4 @@
-//! An op is plain data that can infer shapes, emit launches, append its gradient and state its cost.
+//! An op is plain data that can infer types, emit launches, append its gradient and state its cost.
 
 use super::constants::Constants;
 use super::record::{Tape, Var};
@@ -12,7 +12,7 @@ use std::any::Any;
 pub struct Type {
     /// Its dimensions.
     pub shape: Shape,
-    /// Its elements.
+    /// The type of its elements.
     pub dtype: DType,
 }
 
@@ -32,12 +32,12 @@ impl Type {
         Type { shape: shape.into(), dtype: DType::U32 }
     }
 
-    /// Bytes of its elements. Buffers are longer: they are whole vec4, so an odd number of halves ends in padding.
+    /// Bytes of its elements. Its buffer may be longer, because buffers are whole vec4 (16 bytes).
     pub fn bytes(&self) -> u64 {
         (self.shape.numel() * self.dtype.bytes()) as u64
     }
 
-    /// An error unless the elements are of `dtype`.
+    /// It is an error unless the elements are of `dtype`. `op` and `name` (of the tensor) stand in the error.
     pub fn expect_dtype(&self, op: &'static str, name: &str, dtype: DType) -> Result<()> {
         if self.dtype == dtype {
             return Ok(());
@@ -52,12 +52,12 @@ impl std::fmt::Display for Type {
     }
 }
 
-/// Work of an op, counted from its formula: what a roofline needs.
+/// Work of an op, counted from its formula. A roofline is made of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Cost {
     /// Floating-point operations.
     pub flops: u64,
-    /// Bytes that must cross memory at least once.
+    /// Bytes that must be read or written at least once.
     pub bytes: u64,
 }
 
@@ -75,15 +75,15 @@ pub enum Slot {
 /// One launch of a kernel as plain data.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    /// What runs.
+    /// The kernel that runs.
     pub kernel: Kernel,
     /// Its storage buffers, in binding order.
     pub buffers: Vec<Slot>,
     /// The bytes of its `Params`.
     pub params: Vec<u8>,
-    /// Names and offsets of the fields of `Params`, for the layout test.
+    /// Names and byte offsets of the fields of `Params`. [`super::layout`] compares them with the shader.
     pub fields: &'static [(&'static str, usize)],
-    /// Workgroups.
+    /// Numbers of workgroups in x, y and z.
     pub grid: [u32; 3],
 }
 
@@ -115,13 +115,14 @@ pub trait ParamBlock: bytemuck::Pod {
     const FIELDS: &'static [(&'static str, usize)];
 }
 
-/// An op is plain data, printable, never a closure. The same op value gives the same launches. It is known by its name
-/// and its [`Constants`], so it derives `serde::Serialize`; how it prints has no meaning.
+/// An op is plain data and never holds a closure. Equal ops give equal launches. A table or an address knows an op by
+/// its name and its [`Constants`], so it derives `serde::Serialize`. How it prints has no meaning.
 pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
-    /// Its name, as its file is named.
+    /// Its name. Its file has the same name.
     fn name(&self) -> &'static str;
 
-    /// Types of the outputs, or an error naming the op, both shapes and what would fit.
+    /// The types of the outputs for inputs of these types. The error names the op, the types it was given, and what
+    /// would fit.
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>>;
 
     /// Whether it takes and gives f16, if `infer` allows it. Recording refuses f16 to any other op, so that no op
@@ -130,41 +131,41 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// The variants that can run on `caps`, the one expected to be fastest first; never empty.
+    /// The variants that can run on `caps`, the one that is expected to be fastest first. There is at least one.
     fn variants(&self, _x: &[Type], _caps: &Caps) -> Vec<&'static str> {
         vec!["portable"]
     }
 
-    /// Buffers a variant needs while it runs.
+    /// The types of the buffers that a variant needs while it runs.
     fn workspace(&self, _x: &[Type], _y: &[Type], _variant: &'static str, _caps: &Caps) -> Vec<Type> {
         Vec::new()
     }
 
-    /// (input, output) pairs that share a buffer, which the kernel reads and writes: it finds the input's value in the
-    /// output. The schedule makes a copy if the input is still needed.
+    /// Pairs (input, output) that share a buffer. The kernel finds the input's value in the output's buffer and
+    /// overwrites it. The schedule makes a copy if the input is still needed.
     fn in_place(&self) -> Vec<(usize, usize)> {
         Vec::new()
     }
 
-    /// Whether the output is the input's memory with another shape. Nothing is launched then.
+    /// Whether the output is the input's memory with another shape. Then nothing is launched.
     fn is_view(&self) -> bool {
         false
     }
 
-    /// Whether the in-place write happens regardless of the guard. Any other op may write state directly under a guard
-    /// only if it takes the guard as its last input, and leaves its target alone while the guard is raised.
+    /// Whether the op writes in place even while the guard is raised. Any other op may write state directly under a
+    /// guard only if it takes the guard as its last input and leaves the state alone while the guard is raised.
     fn defies_guard(&self) -> bool {
         false
     }
 
-    /// How many inputs it has without a guard, if it takes one as a last input and may be given it after it was recorded:
-    /// the guard of a scope is often known only behind the backward pass ([`super::deferred`]).
+    /// `Some(n)` if the op has n inputs and takes a guard after them that may be added once it is recorded. The guard
+    /// of a scope is often known only after the backward pass ([`super::deferred`]).
     fn unguarded(&self) -> Option<usize> {
         None
     }
 
-    /// A function that may saturate takes its sums: where they are large, it gives the same for right and wrong ones, so
-    /// that made-up inputs must keep them near 1.
+    /// Whether a function that can saturate is applied to the op's sums. Where the sums are large, such a function
+    /// gives the same result for right and wrong sums, so made-up inputs must keep the sums near 1.
     fn may_saturate(&self) -> bool {
         false
     }
@@ -172,20 +173,21 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
     /// Appends the launches of the chosen variant.
     fn emit(&self, e: &mut Emit<'_>) -> Result<()>;
 
-    /// Appends nodes that compute the gradient of each input from those of the outputs. `dy[i]` is `None` if output `i`
-    /// does not matter. The result is `None` for an input without a gradient. Skip inputs whose gradient nobody asked
-    /// for, as [`Tape::wants`] says.
+    /// Appends nodes that compute the gradient of each input from the gradients `dy` of the outputs. `dy[i]` is `None`
+    /// if nothing depends on output `i`. The result has one entry for each input: a value of the input's shape and
+    /// dtype, or `None` for an input without a gradient. An op skips the inputs whose gradient nobody asked for, as
+    /// [`Tape::wants`] says.
     fn grad(&self, _t: &mut Tape, _x: &[Var], _y: &[Var], _dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         Err(Error::no_gradient(self.name(), "it has no gradient; detach its inputs or leave it out of the loss"))
     }
 
-    /// Flops and bytes from the formula.
+    /// Floating-point operations and bytes, from the formula.
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost;
 }
 
 /// Declares the `Params` of a kernel: a plain struct of u32 and f32 fields, laid out as WGSL lays out the same struct.
-/// Before a plan is made, its names and offsets are compared with what naga reflects. The package that uses the macro
-/// needs `bytemuck` with its feature `derive`.
+/// Before a plan is made, the names and offsets of the fields are compared with those that naga reads from the shader.
+/// A package that uses the macro needs `bytemuck` with its feature `derive`.
 #[macro_export]
 macro_rules! params {
     ($(#[$m:meta])* $vis:vis struct $name:ident { $($field:ident : $ty:ty),* $(,)? }) => {

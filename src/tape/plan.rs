@@ -1,4 +1,4 @@
-//! A plan is a schedule bound to a device. It runs what the schedule becomes as data, a [`Recording`]. It keeps the
+//! A plan is a schedule bound to a device. What runs is the schedule as data, a [`Recording`]. The plan keeps the
 //! schedule for callers that ask which node a launch belongs to.
 
 use super::demand::misfit;
@@ -35,8 +35,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Compiles a schedule over the tensors of `state`, which must hold every state that the schedule names. If it
-    /// would not fit, that is an error before anything is allocated.
+    /// Compiles a schedule over the tensors of `state`. It is an error if `state` lacks a tensor that the schedule
+    /// names, or has it with another type. It is an error before anything is allocated if the plan would not fit the
+    /// device.
     pub fn new(gpu: &Gpu, schedule: Schedule, state: &State) -> Result<Plan> {
         if let Some(why) = misfit(gpu, std::slice::from_ref(&schedule), state) {
             return Err(Error::Usage(format!(
@@ -52,7 +53,7 @@ impl Plan {
         &self.schedule
     }
 
-    /// The step as data: what it runs.
+    /// The step as data. This is what runs.
     pub fn recording(&self) -> &Recording {
         self.replay.recording()
     }
@@ -62,34 +63,35 @@ impl Plan {
         self.replay.dispatches()
     }
 
-    /// Runs one step: writes the feed, encodes, submits. Returns before the device is done.
+    /// Runs one step: writes the feed, encodes and submits. It returns before the device is done.
     pub fn run(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<Ticket> {
         self.replay.run(gpu, feed)
     }
 
-    /// Writes the inputs and scalars of a run, see [`Replay::write`].
+    /// Writes the inputs and scalars of a run. See [`Replay::write`] for the errors.
     pub fn write(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<()> {
         self.replay.write(gpu, feed)
     }
 
-    /// Reads a named output of the last run.
+    /// Reads the bytes of a named output of the last run. It waits for the device. It is an error if there is no such
+    /// output.
     pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<u8>> {
         self.replay.read(gpu, name)
     }
 
-    /// Reads a named f32 output of the last run.
+    /// Reads a named output of the last run as f32, in row-major order. The output must hold f32.
     pub fn read_f32(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
         self.replay.read_f32(gpu, name)
     }
 
-    /// Reads the value of type `ty` that lies at a place of the schedule.
+    /// Reads the bytes of the value of type `ty` that lies at a place of the schedule.
     pub fn read_place(&self, gpu: &Gpu, place: &Place, ty: Type) -> Result<Vec<u8>> {
         let at = self.recording().index_of(place).and_then(|i| self.replay.buffer(i));
         let Some(buffer) = at else { return Err(Error::Failed("the plan has no such place".into())) };
         gpu.read(buffer, ty.bytes())
     }
 
-    /// The plan's own buffers, for tests that poison them.
+    /// The buffers of computed values. Tests fill them with NaN.
     pub fn slabs(&self) -> &[Arc<Buffer>] {
         self.replay.slabs()
     }

@@ -1,12 +1,12 @@
-//! A program is several plans over one state, each repeated a number of times: D, D, G of a GAN, or accumulate,
-//! accumulate, update of a large batch.
+//! A program is several plans over one state, each repeated a number of times: twice the critic and once the generator
+//! of a GAN, or several micro-batches and one update.
 
 use super::plan::Plan;
 use super::replay::Feed;
 use crate::base::Result;
 use crate::device::Gpu;
 
-/// A list of (plan, repeats).
+/// A list of plans, each with its number of repeats.
 #[derive(Debug, Default)]
 pub struct Program {
     stages: Vec<(Plan, usize)>,
@@ -24,7 +24,7 @@ impl Program {
         self
     }
 
-    /// Runs every plan in order. `feed(stage, repeat, run)` makes the feed of one run and passes it to `run`.
+    /// Runs every plan in order. `feed(stage, repeat, run)` makes the feed of one run and calls `run` with it.
     pub fn run(
         &self,
         gpu: &Gpu,
@@ -43,7 +43,7 @@ impl Program {
         self.stages.iter().map(|(plan, repeats)| (plan, *repeats))
     }
 
-    /// The plan of a stage.
+    /// The plan of a stage. `stage` counts from 0; it panics if there is no such stage.
     pub fn plan(&self, stage: usize) -> &Plan {
         &self.stages[stage].0
     }

@@ -1,24 +1,25 @@
-//! Recompute (Chen et al. 2016, arXiv 1604.06174): what the backward pass reads of the forward pass is computed again just
-//! before it is read, instead of being kept all the time. A pure pass over a recording, after fusion, so that the same
-//! nodes run a second time with the same inputs: the bits are those of a step that keeps everything.
+//! Recompute (Chen et al. 2016, arXiv 1604.06174). The backward pass reads values of the forward pass. Instead of being
+//! kept all the time, such a value is computed again just before it is read. This is a pure pass over a recording,
+//! after fusion. The same nodes run a second time with the same inputs, so the bits are those of a step that keeps
+//! everything.
 //!
-//! The forward pass is cut into segments. Kept are the values that one segment reads of another; all other values of a
-//! segment are made again where the backward pass first reads one of them. Never made again are values that the step is run
-//! for, augmentation, and ops that write in place: those move state, and an assign happens once. A random op carries its
-//! stream, so it draws the same again.
+//! The forward pass is cut into segments. Values of one segment that another segment reads are kept. All other values
+//! of a segment are computed again where the backward pass first reads one of them. Three things are never computed
+//! again: values that the step is run for, augmentation, and ops that write in place, because those move state and an
+//! assign happens once. A random op carries its stream, so it draws the same numbers again.
 //!
-//! Where to cut is chosen by size alone. For several bounds on the bytes that a segment holds, the cuts are those that few
-//! bytes cross; of these the ones with the lowest peak are taken. Last, a segment that does not lower the peak is kept as it
-//! is, since it would take time for nothing.
+//! Where to cut depends on sizes alone. There is one trial for each of several bounds on the bytes that a segment
+//! holds. Each trial chooses the cuts that the fewest bytes cross. The trial with the lowest peak is taken. At the end,
+//! each segment that does not lower the peak is kept as it is, since to compute it again would take time for nothing.
 
 use super::record::{Node, Role, StepPart, Tape, Value, Var};
 
-/// Into how many parts of equal bytes the forward pass is cut, at the finest; one trial each.
+/// The bounds of the trials: a segment holds at most the saved bytes of the forward pass divided by one of these.
 const PARTS: [u64; 11] = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 
 impl Tape {
-    /// The recording in which a backward pass reads values that are computed again, where that lowers the peak of
-    /// memory; else the same recording.
+    /// The recording in which the backward pass reads values that are computed again, if that lowers the peak of
+    /// memory. Otherwise the same recording.
     pub fn recomputed(&self) -> Tape {
         let Some(forward) = Forward::of(self) else { return self.clone() };
         let trials = PARTS.iter().map(|parts| {
@@ -42,7 +43,7 @@ impl Tape {
         best
     }
 
-    /// The most bytes of computed values that live at once, without workspaces.
+    /// The most bytes of computed values that are in use at once, workspaces not counted.
     pub(super) fn peak_bytes(&self) -> u64 {
         let (live, root) = (self.live(), self.roots(true));
         let mut span: Vec<Option<(usize, usize)>> = vec![None; self.values.len()];
@@ -66,7 +67,8 @@ impl Tape {
         alive.max().unwrap_or(0) as u64
     }
 
-    /// For each value, the one whose memory it is: through views and, if `in_place`, through ops that write in place.
+    /// For each value: the value whose memory it shares, through views and, if `in_place`, through ops that write in
+    /// place.
     pub(super) fn roots(&self, in_place: bool) -> Vec<Var> {
         let mut root: Vec<Var> = (0..self.values.len() as u32).map(Var).collect();
         for node in &self.nodes {
@@ -81,23 +83,23 @@ impl Tape {
     }
 }
 
-/// A stretch of nodes of the forward pass.
+/// A range of nodes of the forward pass.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
-    /// Its first node, and the one behind its last.
+    /// Its first node, and the node after its last.
     nodes: (usize, usize),
-    /// Whether its values are made again.
+    /// Whether its values are computed again.
     again: bool,
 }
 
-/// The forward pass of a recording: what stands before its first backward pass.
+/// The forward pass of a recording: everything before the first node of a backward pass.
 struct Forward<'a> {
     tape: &'a Tape,
     live: Vec<bool>,
     /// The first node of the backward pass.
     end: usize,
     root: Vec<Var>,
-    /// For each value that can be made again: the node that makes it.
+    /// For each value that can be computed again: the node that makes it.
     maker: Vec<Option<usize>>,
     /// For each value: the nodes of the forward pass that read its memory.
     readers: Vec<Vec<usize>>,
@@ -122,20 +124,21 @@ impl<'a> Forward<'a> {
         Some(Forward { tape, live, end, root, maker, readers, late })
     }
 
-    /// The values that can be made again, each with its node and its bytes.
+    /// The values that can be computed again, each with its node and its bytes.
     fn values(&self) -> impl Iterator<Item = (usize, usize, u64)> + '_ {
         let made = self.maker.iter().enumerate().filter_map(|(v, &m)| Some((v, m?)));
         made.map(|(v, m)| (v, m, self.tape.values[v].ty.bytes()))
     }
 
-    /// Bytes that are kept for the backward pass if nothing is made again.
+    /// Bytes that are kept for the backward pass if nothing is computed again.
     fn saved_bytes(&self) -> u64 {
         self.values().filter(|v| self.late[v.0]).map(|v| v.2).sum()
     }
 
-    /// Cuts into segments of at most `most` saved bytes each, such that few bytes cross cuts.
+    /// Cuts the forward pass into segments of at most `most` saved bytes each (more only if one node saves more). The
+    /// fewest possible bytes cross the cuts.
     fn cuts(&self, most: u64) -> Vec<Segment> {
-        // Bytes saved by nodes before each one, and bytes that live across the cut before it.
+        // `saved[n]`: bytes saved by the nodes before n. `crossing[n]`: bytes in use across a cut before n.
         let (mut saved, mut crossing) = (vec![0; self.end + 1], vec![0; self.end + 1]);
         for (v, made, bytes) in self.values() {
             saved[made + 1] += if self.late[v] { bytes } else { 0 };
@@ -145,7 +148,7 @@ impl<'a> Forward<'a> {
         for at in 1..=self.end {
             saved[at] += saved[at - 1];
         }
-        // The least bytes that cross cuts up to each node, and the cut before it.
+        // `best[n]`: the fewest bytes that cross cuts up to node n, and the last of those cuts.
         let mut best = vec![(0u64, 0usize); self.end + 1];
         let mut from = 0;
         for at in 1..=self.end {
@@ -159,7 +162,7 @@ impl<'a> Forward<'a> {
         let mut end = self.end;
         while end > 0 {
             let begin = best[end].1;
-            // The backward pass begins with the last one: it would be made again at once.
+            // The last segment is kept: the backward pass begins with it and would compute it again at once.
             segments.push(Segment { nodes: (begin, end), again: !segments.is_empty() });
             end = begin;
         }
@@ -167,13 +170,13 @@ impl<'a> Forward<'a> {
         segments
     }
 
-    /// The recording in which the segments that are made `again` are.
+    /// The recording in which every segment with `again` set is computed again.
     fn repeated(&self, segments: &[Segment]) -> Tape {
         let mut segment_of = vec![usize::MAX; self.end];
         for (s, segment) in segments.iter().enumerate() {
             segment_of[segment.nodes.0..segment.nodes.1].fill(s);
         }
-        // The segment in which a value is made again, if it is.
+        // The segment in which a value is computed again, if it is.
         let again = |v: usize| {
             let s = segment_of[self.maker[v]?];
             let own = segments[s].again && self.readers[v].iter().all(|&r| segment_of[r] == s);
@@ -206,7 +209,8 @@ impl<'a> Forward<'a> {
         tape
     }
 
-    /// The nodes of the forward pass that must run again, where the backward pass reads these values made again.
+    /// Which nodes of the forward pass must run again, so that the backward pass can read the values that are computed
+    /// again.
     fn needed(&self, again: &[Option<usize>]) -> Vec<bool> {
         let mut wanted = vec![false; self.tape.values.len()];
         let mut needed = vec![false; self.end];
@@ -224,7 +228,7 @@ impl<'a> Forward<'a> {
     }
 }
 
-/// Appends a node again, with values of its own, which are returned.
+/// Appends a node a second time. Returns its outputs, which are new values.
 fn repeat(tape: &mut Tape, node: &Node, renamed: &[Var]) -> Vec<Var> {
     let inputs = node.inputs.iter().map(|v| renamed[v.index()]).collect();
     let first = tape.values.len() as u32;

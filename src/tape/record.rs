@@ -16,13 +16,13 @@ impl Var {
     }
 }
 
-/// A number that changes from step to step (learning rate, temperature, epoch): a slot in the step's one buffer of
-/// scalars.
+/// A number that changes from step to step, for instance a learning rate, a temperature or an epoch. All scalars of a
+/// step lie in one buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scalar {
-    /// The buffer of all scalars, an f32 input; pass it to the op.
+    /// The buffer of all scalars, an f32 [64] input. Pass it to the op.
     pub var: Var,
-    /// Which element of it. It goes into the op's `Params`.
+    /// Which element of the buffer it is. It goes into the op's `Params`.
     pub slot: u32,
 }
 
@@ -33,7 +33,7 @@ pub const SCALARS: usize = 64;
 pub(super) const SCALARS_INPUT: &str = "scalars";
 
 fn scalars_taken() -> Error {
-    Error::Failed("named scalars lie in a buffer called scalars; give the input of that name another one".into())
+    Error::Failed("named scalars lie in a buffer called scalars; give the input called scalars another name".into())
 }
 
 /// Where a value comes from.
@@ -63,7 +63,7 @@ pub enum StepPart {
     Forward,
     /// Appended by a backward pass. It cannot be differentiated again.
     Backward,
-    /// Moves the state once the gradients are known.
+    /// Changes the state, once the gradients are known.
     Optimizer,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Node {
     pub op: Arc<dyn Op>,
     pub inputs: Vec<Var>,
     pub outputs: Vec<Var>,
-    /// Path of layers it was recorded under.
+    /// Names of the layers around it, joined by dots.
     pub layer: String,
     /// The part of the step it was recorded in.
     pub part: StepPart,
@@ -151,7 +151,7 @@ impl Tape {
         Var(self.values.len() as u32 - 1)
     }
 
-    /// An input the host writes before each run, by name.
+    /// An input that the host writes before each run. It is an error if the name is taken or a size is 0.
     pub fn input(&mut self, name: &str, ty: Type) -> Result<Var> {
         if self.inputs.iter().any(|i| i.0 == name) {
             return Err(Error::Failed(format!("the tape already has an input called {name}")));
@@ -193,7 +193,8 @@ impl Tape {
         Ok(Scalar { var, slot: slot as u32 })
     }
 
-    /// The newest value of a named state: its value at the beginning of the step, or what was assigned last.
+    /// The newest value of a named state: the value that was assigned last, or its value at the beginning of the step.
+    /// It is an error if the tape knows the state with another type.
     pub fn state(&mut self, name: &str, ty: Type) -> Result<Var> {
         if let Some(have) = self.states.get(name).map(|v| self.ty(v.first)).filter(|have| *have != ty) {
             return Err(Error::Failed(format!("state {name} is {have} on this tape and was asked for as {ty}")));
@@ -208,13 +209,14 @@ impl Tape {
         Ok(v)
     }
 
-    /// Keeps a value for [`super::Plan::read`] after each run. Each name may be given once: [`super::Schedule::new`]
-    /// refuses a second output of the same name.
+    /// Keeps a value, so that [`super::Plan::read`] can read it after each run. Each name may be given once:
+    /// [`super::Schedule::new`] refuses a second output of the same name.
     pub fn output(&mut self, name: &str, var: Var) {
         self.outputs.push((name.to_string(), var));
     }
 
-    /// Records an op.
+    /// Records an op and returns its outputs. It is an error if the op refuses the types of the inputs, or takes no f16
+    /// and gets it. The error names the layer.
     pub fn apply(&mut self, op: impl Op, inputs: &[Var]) -> Result<Vec<Var>> {
         self.apply_dyn(Arc::new(op), inputs)
     }
@@ -230,7 +232,7 @@ impl Tape {
         let layer = self.layers.join(".");
         let halves = |types: &[Type]| match types.iter().find(|ty| ty.dtype == DType::F16 && !op.takes_f16()) {
             None => Ok(()),
-            Some(ty) => Err(Error::shape(op.name(), format!("it has no f16 form for {ty}; cast to F32 before it"))),
+            Some(ty) => Err(Error::shape(op.name(), format!("it does not take {ty}; cast it to F32 first"))),
         };
         let inferred = halves(&types).and_then(|()| op.infer(&types)).and_then(|y| halves(&y).map(|()| y));
         let outputs = inferred.map_err(|e| match e {
@@ -246,7 +248,7 @@ impl Tape {
         Ok(outputs)
     }
 
-    /// Records `f` under the layer `name`. Labels and errors of its nodes carry the name.
+    /// Records `f` under the layer `name`. Labels and errors of the nodes carry the name.
     pub fn layer<T>(&mut self, name: &str, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
         self.layers.push(name.to_string());
         let r = f(self);
@@ -254,7 +256,7 @@ impl Tape {
         r
     }
 
-    /// Records `f` as a part of the step. The schedule knows the part of each node.
+    /// Records `f` as a part of the step. The schedule keeps the part of each node.
     pub fn part<T>(&mut self, part: StepPart, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
         let before = std::mem::replace(&mut self.part, part);
         let r = f(self);
@@ -262,7 +264,7 @@ impl Tape {
         r
     }
 
-    /// The same memory with another shape of as many elements.
+    /// The same memory with another shape of as many elements. Any dtype. A gradient flows through.
     pub fn reshape(&mut self, x: Var, shape: impl Into<Shape>) -> Result<Var> {
         self.apply1(super::assign::View { shape: shape.into() }, &[x])
     }
@@ -284,7 +286,7 @@ impl Tape {
         self.ty(v).shape
     }
 
-    /// Whether a gradient may flow through values of this element type.
+    /// Whether a gradient may flow through a value: its elements are f32 or f16.
     pub(super) fn is_float(&self, v: Var) -> bool {
         self.ty(v).dtype.is_float()
     }
@@ -300,7 +302,7 @@ impl Tape {
         self.outputs.iter().map(|o| o.1).chain(assigned).chain(self.guards.values().copied())
     }
 
-    /// For each node, whether anything that is kept needs it.
+    /// For each node: whether a kept value depends on it.
     pub(super) fn live(&self) -> Vec<bool> {
         let mut needed = vec![false; self.values.len()];
         self.kept().for_each(|v| needed[v.index()] = true);
@@ -314,8 +316,8 @@ impl Tape {
         live
     }
 
-    /// Takes back every assign that was recorded, in every scope: each state stays what it was before the step. For a
-    /// recording of which only some values are wanted; what is assigned from here on counts.
+    /// Takes back every assign that was recorded so far, in every scope, so that each state keeps its value of before
+    /// the step. Use it for a recording of which only some values are wanted. Assigns that are recorded later count.
     pub fn forget_assigns(&mut self) {
         for v in self.states.values_mut() {
             (v.newest, v.unread) = (v.first, false);
@@ -323,7 +325,7 @@ impl Tape {
         }
     }
 
-    /// Takes back the inputs that nothing needs of what the step is run for: nobody has to feed them.
+    /// Takes back the inputs that no kept value depends on, so that nobody has to feed them.
     pub fn forget_unread_inputs(&mut self) {
         let mut read: BTreeSet<Var> = self.kept().collect();
         for (node, _) in self.nodes.iter().zip(self.live()).filter(|(_, live)| *live) {

@@ -1,7 +1,7 @@
-//! A step as data: kernels as complete text, buffers, launches, and what goes in and out by name. A replay needs
+//! A step as data: kernels as complete text, buffers, launches, and the names of what goes in and out. A replay needs
 //! nothing else, and a plan is made from nothing else, so a run's address, a file and a page in a browser all describe
-//! what really runs. It serializes as JSON. The bytes of parameters are few (some tens for a launch) and stand in it as
-//! hex digits. So one text holds the whole step, any language reads it, and two steps can be compared by eye.
+//! what really runs. A recording serializes as JSON. The parameters of a launch are some tens of bytes and are written
+//! as hex digits, so one text holds the whole step, any language reads it, and people can compare two steps.
 
 mod check;
 mod file;
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// What `schema` says in a recording of today's form.
+/// What `schema` says in a recording of the current form.
 pub const SCHEMA: &str = "wgslab-recording/1";
 
 /// A step as data.
@@ -55,7 +55,7 @@ pub struct Memory {
     pub role: Role,
     /// Its name, unique among buffers of its role.
     pub name: String,
-    /// Its size in bytes, whole vec4.
+    /// Its size in bytes, a multiple of 16 (whole vec4).
     pub bytes: u64,
 }
 
@@ -67,9 +67,9 @@ pub enum Role {
     Input,
     /// A tensor that outlives the run.
     State,
-    /// Computed, and holds a named output at the end.
+    /// Computed. It holds a named output at the end.
     Output,
-    /// Computed; values share it over time.
+    /// Computed. Several values share it, one after another.
     Temp,
     /// The `Params` of all launches, each at the next multiple of 256 bytes.
     Params,
@@ -85,7 +85,7 @@ pub struct Named {
     pub name: String,
     /// Its type.
     pub ty: Type,
-    /// Which of [`Recording::buffers`] holds it, from its first byte on.
+    /// Which of [`Recording::buffers`] holds it. It begins at the buffer's first byte.
     pub buffer: usize,
 }
 
@@ -95,25 +95,25 @@ pub struct Named {
 pub struct Call {
     /// `<layer>/<op>.<entry>`, for people.
     pub label: String,
-    /// Which of [`Recording::kernels`].
+    /// Which of [`Recording::kernels`] runs.
     pub kernel: usize,
-    /// Which of [`Recording::buffers`] are bound whole, binding 1 first.
+    /// Which of [`Recording::buffers`] are bound, in order from binding 1. Each is bound whole.
     pub buffers: Vec<usize>,
-    /// The bytes of its `Params`, binding 0; hex digits in a file.
+    /// The bytes of its `Params` (binding 0). In a file they are hex digits.
     #[serde(with = "file::hex")]
     pub params: Vec<u8>,
-    /// Workgroups.
+    /// Numbers of workgroups in x, y and z.
     pub grid: [u32; 3],
 }
 
 impl Recording {
-    /// A schedule as data, with the text of `tree`. It is an error if the layout of a kernel's text does not match its
-    /// launch.
+    /// A schedule as data, with the kernel text of `tree`. It is an error if the layout of a kernel's text does not
+    /// match its launch.
     pub fn of(schedule: &Schedule, tree: &Tree) -> Result<Recording> {
         Self::made(schedule, &mut |kernel| kernel.shader(tree).map(Arc::new))
     }
 
-    /// The same with the text that `gpu` runs and caches.
+    /// A schedule as data, with the kernel text that `gpu` runs and caches. The errors are those of [`Recording::of`].
     pub fn on(gpu: &Gpu, schedule: &Schedule) -> Result<Recording> {
         Self::made(schedule, &mut |kernel| gpu.shader(kernel))
     }
@@ -156,9 +156,10 @@ impl Recording {
         })
     }
 
-    /// What the address of a run depends on, as 16 hex digits: the name, variant and text of every kernel in the order
-    /// of the launches, since bits also depend on which layer runs which variant. Sizes and parameters are left out.
-    /// The settings of the run decide them, and some of them (how many losses are kept on the device) change no result.
+    /// What the address of a run takes from a recording, as 16 hex digits: the name, variant and text of every kernel
+    /// in the order of the launches, since bits also depend on which layer runs which variant. Sizes and parameters are
+    /// left out. The settings of the run decide them, and some of them (how many losses are kept on the device) change
+    /// no result.
     pub fn address(&self) -> String {
         let one = |k: &Arc<Shader>| Hasher::new().part(k.name()).part(k.variant()).part(k.wgsl()).hex();
         let each: Vec<String> = self.kernels.iter().map(one).collect();
@@ -170,7 +171,7 @@ impl Recording {
         self.states.iter().map(|s| (s.name.clone(), s.ty)).collect()
     }
 
-    /// The buffer that a place of the schedule is.
+    /// Which buffer of the recording a place of the schedule is.
     pub(super) fn index_of(&self, place: &Place) -> Option<usize> {
         let called =
             |roles: [Role; 2], name: &str| self.buffers.iter().position(|b| roles.contains(&b.role) && b.name == name);
@@ -182,7 +183,7 @@ impl Recording {
     }
 }
 
-/// The buffers of a schedule, slabs first, and which of them each place is.
+/// The buffers of a schedule, slabs first, and which buffer each place is.
 fn buffers(schedule: &Schedule) -> (Vec<Memory>, BTreeMap<Place, usize>) {
     let (mut list, mut at) = (Vec::new(), BTreeMap::new());
     let mut add = |role, name: String, bytes: u64, place: Option<Place>| {

@@ -1,6 +1,6 @@
 //! A recording bound to a device. Buffers, parameters, pipelines and bind groups are made once. A run writes the
-//! inputs, encodes and submits; it allocates nothing and looks at no shape. A recording that was read from a file runs
-//! the same way, but with runtime checks in its kernels.
+//! inputs, encodes and submits. It allocates nothing and looks at no shape. A recording that was read from a file runs
+//! the same way, but its kernels contain runtime checks.
 
 use super::demand::past_budget;
 use super::op::Type;
@@ -13,12 +13,12 @@ use crate::device::{Buffer, Dispatch, Gpu, Ticket};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The host's input for a run: the bytes of each input and the value of each scalar, by name.
+/// What the host gives to a run: the bytes of each input and the value of each scalar, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Feed<'a> {
-    /// Inputs.
+    /// Name and bytes of each input.
     pub inputs: Vec<(&'a str, &'a [u8])>,
-    /// Scalars.
+    /// Name and value of each scalar.
     pub scalars: Vec<(&'a str, f32)>,
 }
 
@@ -28,13 +28,13 @@ impl<'a> Feed<'a> {
         Self::default()
     }
 
-    /// Adds an input.
+    /// Adds an input, whose elements are in row-major order.
     pub fn input<T: bytemuck::NoUninit>(mut self, name: &'a str, data: &'a [T]) -> Self {
         self.inputs.push((name, bytemuck::cast_slice(data)));
         self
     }
 
-    /// Adds an input of type `ty` as words. If the number of halves is odd, the last word holds one.
+    /// Adds an input of type `ty` as 32-bit words. If the number of halves is odd, the last word holds one half.
     pub fn words(mut self, name: &'a str, ty: Type, words: &'a [u32]) -> Self {
         let bytes: &[u8] = bytemuck::cast_slice(words);
         self.inputs.push((name, bytes.get(..ty.bytes() as usize).unwrap_or(bytes)));
@@ -67,9 +67,9 @@ impl std::fmt::Debug for Params {
 }
 
 impl Replay {
-    /// Compiles a recording over the tensors of `state`, which must hold every state that it names. It is an error
-    /// before anything is allocated if its parts do not fit together, if its text is no valid kernel, or if it would
-    /// not fit the device.
+    /// Compiles a recording over the tensors of `state`, which must hold every state that the recording names. It is an
+    /// error before anything is allocated if the recording's parts do not fit together, if its text is no valid kernel,
+    /// or if it would not fit the device.
     pub fn new(gpu: &Gpu, recording: Recording, state: &State) -> Result<Replay> {
         let refused = |why: String| Error::Failed(format!("the recording cannot run: {why}"));
         recording.expect_sound().map_err(refused)?;
@@ -83,7 +83,7 @@ impl Replay {
         for (i, Memory { role, name, bytes }) in recording.buffers.iter().enumerate() {
             match states.get(&i) {
                 Some(held) => buffers.push(held.clone()),
-                None if *role == Role::Params => {} // the last one; it is uploaded below
+                None if *role == Role::Params => {} // the last buffer; it is uploaded below
                 None => buffers.push(Arc::new(gpu.buffer(name, *bytes)?)),
             }
         }
@@ -108,7 +108,7 @@ impl Replay {
         &self.dispatches
     }
 
-    /// Runs one step: writes the feed, encodes, submits. Returns before the device is done.
+    /// Runs one step: writes the feed, encodes and submits. It returns before the device is done.
     pub fn run(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<Ticket> {
         self.write(gpu, feed)?;
         let ticket = gpu.submit(gpu.encode(&self.dispatches));
@@ -116,8 +116,8 @@ impl Replay {
         Ok(ticket)
     }
 
-    /// Writes the inputs and scalars of a run. It is an error, and nothing is written, if the feed lacks one that the
-    /// plan has, has one that the plan lacks, names one twice, or has one of another shape.
+    /// Writes the inputs and scalars of a run. It is an error if the feed lacks a name that the plan has, has a name
+    /// that the plan lacks, has a name twice, or has an input of another size. Then nothing is written.
     pub fn write(&self, gpu: &Gpu, feed: &Feed<'_>) -> Result<()> {
         let recorded = &self.recording;
         expect_known("input", &feed.inputs, &recorded.inputs.iter().map(|i| i.name.as_str()).collect::<Vec<_>>())?;
@@ -151,7 +151,8 @@ impl Replay {
         Ok(())
     }
 
-    /// Reads a named output of the last run.
+    /// Reads the bytes of a named output of the last run. It waits for the device. It is an error if there is no such
+    /// output.
     pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<u8>> {
         let Some(output) = self.recording.outputs.iter().find(|o| o.name == name) else {
             return Err(Error::Failed(format!("the plan has no output called {name}")));
@@ -159,7 +160,7 @@ impl Replay {
         gpu.read(&self.buffers[output.buffer], output.ty.bytes())
     }
 
-    /// Reads a named f32 output of the last run.
+    /// Reads a named output of the last run as f32, in row-major order. The output must hold f32.
     pub fn read_f32(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
         Ok(bytemuck::pod_collect_to_vec(&self.read(gpu, name)?))
     }
@@ -169,14 +170,14 @@ impl Replay {
         self.buffers.get(i).map(Arc::as_ref)
     }
 
-    /// The buffers of computed values, for tests that poison them.
+    /// The buffers of computed values. Tests fill them with NaN.
     pub fn slabs(&self) -> &[Arc<Buffer>] {
         let computed = |b: &&Memory| matches!(b.role, Role::Output | Role::Temp);
         &self.buffers[..self.recording.buffers.iter().take_while(computed).count()]
     }
 }
 
-/// An error if something is fed that is not among `known`, or is fed twice: it would be ignored silently.
+/// It is an error if a name is fed that is not among `known`, or is fed twice. Such a value would be ignored silently.
 fn expect_known<T>(what: &str, fed: &[(&str, T)], known: &[&str]) -> Result<()> {
     for (i, (name, _)) in fed.iter().enumerate() {
         if !known.contains(name) {

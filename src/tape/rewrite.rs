@@ -1,7 +1,8 @@
 //! Rewriting puts one node in place of a chain of nodes in which each is read only by the next. It is a pure pass over
 //! a recording, from its end, so that the longest chain is found first. It names no op: `kernels` passes in a rule that
-//! says what may be fused (its fuse.rs). The new node takes the place of the chain's last node and computes the same
-//! value, so every handle stays valid. The chain's other nodes are no longer needed and are dropped with the dead ones.
+//! says what may be fused (`kernels/fuse.rs`). The new node takes the place of the chain's last node and computes the
+//! same value, so every handle stays valid. Nothing needs the chain's other nodes any more, so they are dropped with
+//! the dead ones.
 
 use super::op::{Op, Type};
 use super::record::{Node, Tape, Var};
@@ -10,13 +11,13 @@ use crate::base::{Error, Result};
 use std::any::Any;
 use std::sync::Arc;
 
-/// The rule: what replaces the chain that ends in a value, if anything does.
+/// A rule says what replaces the chain that ends in a value, if anything does.
 pub type Rule = fn(&Chain<'_>, Var) -> Option<Fusion>;
 
-/// One node for a chain.
+/// The node that replaces a chain.
 #[derive(Clone, Debug)]
 pub struct Fusion {
-    /// Its op, of one output.
+    /// Its op. The op has one output.
     pub op: Arc<dyn Op>,
     /// Its inputs: values that come from outside the chain.
     pub inputs: Vec<Var>,
@@ -32,7 +33,8 @@ pub struct Chain<'a> {
     end: Var,
 }
 
-/// For each value: the node that makes it, and how often it is read. A value that the step is run for counts one more.
+/// For each value: the node that makes it, and how often it is read. A value that the step is run for is read once
+/// more.
 #[derive(Debug)]
 struct Uses {
     maker: Vec<Option<usize>>,
@@ -52,8 +54,8 @@ impl Uses {
 }
 
 impl<'a> Chain<'a> {
-    /// The op that makes `v`, with its inputs, if it is a `T`, makes nothing else, and `v` is the chain's end or is
-    /// read only by the next node of the chain.
+    /// The op that makes `v`, with its inputs. `None` unless the op is a `T`, has no other output, and `v` is the
+    /// chain's end or is read only by the next node of the chain.
     pub fn part<T: Op>(&self, v: Var) -> Option<(&'a T, &'a [Var])> {
         let inside = v == self.end || self.uses.readers[v.index()] == 1;
         let tape: &'a Tape = self.tape;
@@ -69,8 +71,7 @@ impl Chain<'_> {
         self.tape.ty(v)
     }
 
-    /// The variant of `op` that the schedule runs over `x` if it stays as it is: what is better left apart can depend on
-    /// it.
+    /// The variant of `op` that the schedule would run over `x`. Whether to fuse can depend on it.
     pub fn variant(&self, op: &dyn Op, x: &[Var]) -> &'static str {
         let types: Vec<Type> = x.iter().map(|&v| self.ty(v)).collect();
         self.options.variant(op, &types)
@@ -78,7 +79,7 @@ impl Chain<'_> {
 }
 
 impl Tape {
-    /// The recording with every chain replaced that `rule` knows. It is an error if a fusion gives another type.
+    /// The recording in which every chain that `rule` knows is replaced. It is an error if a fusion gives another type.
     pub fn rewritten(&self, rule: Rule, options: &Options<'_>) -> Result<Tape> {
         let (mut tape, uses) = (self.clone(), Uses::new(self));
         let mut taken = vec![false; self.nodes.len()];

@@ -1,14 +1,14 @@
 //! The schedule decides which nodes run, in which order, with which variants, and which buffer holds each value. It is
-//! pure: the same tape, capabilities and choices give the same schedule. It can be printed, so a snapshot test shows
-//! what an edit did to memory.
+//! pure: the same tape, capabilities and choices give the same schedule. A schedule can be printed, so a snapshot test
+//! shows what an edit did to memory.
 //!
-//! Nodes keep the order they were recorded in, and those that nothing needs are dropped. Values share whole buffers
+//! Nodes keep the order in which they were recorded. Nodes that nothing needs are dropped. Values share whole buffers
 //! ("slabs") if their lifetimes do not overlap. They do not share parts of one buffer: wgpu tracks usage per buffer, so
-//! two parts could not be read and written in the same dispatch. All assigns are committed at the end of the step: a
-//! step is a transaction over the state, and each assign obeys the guard of the scope that it was recorded in. An
-//! in-place op that computes a state's newest value (an optimizer) writes the state's buffer directly if nothing later
-//! needs the old value and the op itself takes that guard. An op that was recorded before its guard was known waits for it
-//! ([`super::deferred`]).
+//! two parts of one buffer could not be read and written in the same dispatch. All assigns are committed at the end of
+//! the step, because a step is a transaction over the state. Each assign obeys the guard of the scope in which it was
+//! recorded. An in-place op that computes a state's newest value (an optimizer) writes the state's buffer directly if
+//! nothing later needs the old value and the op takes that guard. An op that was recorded before its guard was known
+//! waits for the guard ([`super::deferred`]).
 
 mod builder;
 
@@ -21,23 +21,23 @@ use crate::device::Caps;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Picks one of the variants that an op offers. `None` takes the first.
+/// Picks one of the variants that an op offers for inputs of these types. `None` takes the first.
 pub type Choose<'a> = &'a dyn Fn(&dyn Op, &[Type], &[&'static str]) -> Option<&'static str>;
 
 /// What a schedule depends on besides the tape.
 pub struct Options<'a> {
     /// What the adapter can do.
     pub caps: &'a Caps,
-    /// Which variants run.
+    /// Picks the variant of each op.
     pub choose: Choose<'a>,
     /// The table of fusions. Without it each recorded op runs by itself.
     pub fuse: Option<Rule>,
-    /// Whether the backward pass reads values that are computed again, where that takes less memory than to keep them. It
-    /// changes no bit.
+    /// Whether the backward pass reads values that are computed again, where that lowers the peak of memory. It changes
+    /// no bit.
     pub recompute: bool,
-    /// Whether values share buffers. If not, each has its own (as in the trace).
+    /// Whether values share buffers. If not, each value has its own buffer (the trace needs that).
     pub reuse: bool,
-    /// Bytes behind each value in which a test puts sentinels; 0 otherwise.
+    /// Bytes behind each value in which a test puts sentinels, a multiple of 16; else 0.
     pub fence_bytes: u64,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Options<'a> {
         Options { caps, choose: &|_, _, _| None, fuse: None, recompute: false, reuse: true, fence_bytes: 0 }
     }
 
-    /// The variant of `op` that runs over inputs of these types: the chosen one, else the first that it offers.
+    /// The variant of `op` that runs over inputs of these types: the chosen one, or else the first that the op offers.
     pub fn variant(&self, op: &dyn Op, x: &[Type]) -> &'static str {
         let offered = op.variants(x, self.caps);
         let first = offered.first().copied().unwrap_or("portable");
@@ -58,7 +58,7 @@ impl<'a> Options<'a> {
 /// Which buffer a value lives in.
 #[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
 pub enum Place {
-    /// An input the host writes.
+    /// An input that the host writes.
     Input(String),
     /// A tensor of the state store.
     State(String),
@@ -73,7 +73,7 @@ pub struct Step {
     pub op: Arc<dyn Op>,
     /// Its variant.
     pub variant: &'static str,
-    /// Path of layers, as recorded.
+    /// Names of the layers around it, joined by dots.
     pub layer: String,
     /// The part of the training step, as recorded.
     pub part: StepPart,
@@ -83,9 +83,9 @@ pub struct Step {
     pub y: Vec<Type>,
     /// For each input: which of [`Schedule::storage`] holds it.
     pub inputs: Vec<usize>,
-    /// Of each output.
+    /// For each output: which of [`Schedule::storage`] holds it.
     pub outputs: Vec<usize>,
-    /// Of each workspace.
+    /// For each workspace: which of [`Schedule::storage`] holds it.
     pub work: Vec<usize>,
     /// Its launches with their buffers.
     pub launches: Vec<(Launch, Vec<Place>)>,
@@ -97,13 +97,13 @@ impl Step {
         format!("{}/{}", self.layer, self.op.name())
     }
 
-    /// Work of the node.
+    /// Floating-point operations and bytes of the node.
     pub fn cost(&self) -> Cost {
         self.op.cost(&self.x, &self.y)
     }
 }
 
-/// The result.
+/// What runs, and where every value lies.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// What runs, in order.
@@ -114,9 +114,9 @@ pub struct Schedule {
     pub inputs: Vec<(String, Type)>,
     /// Names of the scalars, by slot.
     pub scalars: Vec<String>,
-    /// Names and types of the states it touches.
+    /// Names and types of the states that it reads or writes.
     pub states: Vec<(String, Type)>,
-    /// Named values kept until the next run.
+    /// Name, type and place of each value that is kept until the next run.
     pub outputs: Vec<(String, Type, Place)>,
     /// Sum of the bytes of all values that are neither input nor state, as if none shared memory.
     pub values_bytes: u64,
@@ -127,16 +127,16 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Schedules a tape. It is an error if the tape has two outputs of one name, or a state that is assigned under
-    /// different guards.
+    /// Schedules a tape. It is an error if two outputs have one name, if a state is assigned under different guards, or
+    /// if a fusion gives another type.
     pub fn new(tape: &Tape, options: &Options<'_>) -> Result<Schedule> {
         tape.expect_sound()?;
         let fused = options.fuse.map(|rule| tape.rewritten(rule, options)).transpose()?;
         let tape = fused.as_ref().unwrap_or(tape);
-        // After fusion: what is computed again must be the same nodes.
+        // This comes after fusion, because the nodes that run again must be the nodes that ran.
         let recomputed = options.recompute.then(|| tape.recomputed());
         let tape = recomputed.as_ref().unwrap_or(tape);
-        // Last: an op that waits for its guard is never computed again.
+        // This comes last: an op that waits for its guard is never computed again.
         let deferred = tape.deferred();
         builder::build(deferred.as_ref().unwrap_or(tape), options)
     }

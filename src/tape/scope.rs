@@ -1,4 +1,4 @@
-//! What belongs to a player of a step: its guard and its assigns, and its own names for the optimizer's step count, the
+//! What belongs to one player of a step: its guard, its assigns, and its own names for the optimizer's step count, the
 //! learning rate and the loss scale. So two players of one step (a generator and its critic) share nothing by mistake.
 
 use super::op::Type;
@@ -13,9 +13,9 @@ fn shown(scope: &Scope) -> String {
 }
 
 impl Tape {
-    /// Records `f` in the scope of `player`. Guards and assigns belong to it, and [`Tape::scoped`] puts its name before
-    /// other names. The same player may be recorded again; it is the same scope. Scopes do not nest. The name of a
-    /// player is not empty and has no dot.
+    /// Records `f` in the scope of `player`. Guards and assigns in it belong to the player, and [`Tape::scoped`] puts
+    /// the player's name before other names. A player that is recorded again has the same scope. It is an error if
+    /// scopes nest, or if the player's name is empty or has a dot.
     pub fn scope<T>(&mut self, player: &str, f: impl FnOnce(&mut Tape) -> Result<T>) -> Result<T> {
         if let Some(outer) = &self.scope {
             return Err(Error::Failed(format!(
@@ -31,16 +31,17 @@ impl Tape {
         r
     }
 
-    /// `<player>.<name>` in a scope, `name` outside any. It names a state or scalar that each player has for itself.
+    /// `<player>.<name>` in a scope, `name` outside any scope. It names a state or scalar that each player has for
+    /// itself.
     pub fn scoped(&self, name: &str) -> String {
         self.scope.as_ref().map_or_else(|| name.to_string(), |player| format!("{player}.{name}"))
     }
 
-    /// Assigns `value` to the state at the end of the step. A read that was recorded before sees the old value, a later
-    /// one the new value. All assigns of a step take effect together at its end. Those of a scope do not if the guard
-    /// of that scope is raised.
+    /// Assigns `value` to the state at the end of the step. A read that was recorded before the assign sees the old
+    /// value, a read that is recorded later sees the new value. All assigns of a step take effect together at its end.
+    /// The assigns of a scope do not take effect if the guard of that scope is raised.
     ///
-    /// A state may be assigned again after the assigned value was read, or by a value that depends on it. Any other
+    /// A state may be assigned again after the assigned value was read, or with a value that depends on it. Any other
     /// second assign would lose the first and is an error. It is also an error to assign another type, or a state that
     /// was never read.
     pub fn assign(&mut self, name: &str, value: Var) -> Result<()> {
@@ -67,12 +68,13 @@ impl Tape {
         Ok(())
     }
 
-    /// Whether the step has assigned the state so far. Things that may happen once in a step check it.
+    /// Whether the step has assigned the state so far. Callers that may run once in a step check it.
     pub fn assigned(&self, name: &str) -> bool {
         self.states.get(name).is_some_and(|v| !v.scopes.is_empty())
     }
 
-    /// An error if the step has assigned the state already, since `what` may be recorded only once for it.
+    /// It is an error if the step has assigned the state already. `what` names the thing that a step may have once for
+    /// the state.
     pub fn expect_unassigned(&self, name: &str, what: &str) -> Result<()> {
         if !self.assigned(name) {
             return Ok(());
@@ -95,8 +97,9 @@ impl Tape {
         needed[from.index()]
     }
 
-    /// Sets the guard of the scope that is being recorded: a u32 [1] flag. While it is not zero, no assign of that
-    /// scope takes effect, whether recorded before or after. A scope has one guard; a second one is an error.
+    /// Sets the guard of the scope that is being recorded: a u32 [1] flag. While the flag is not zero, no assign of
+    /// that scope takes effect, whether it is recorded before or after. A scope has one guard; a second one is an
+    /// error.
     pub fn set_guard(&mut self, flag: Var) -> Result<()> {
         if self.ty(flag) != Type::u32([1]) {
             return Err(Error::Failed(format!("a guard is U32 [1], not {}", self.ty(flag))));
@@ -111,7 +114,7 @@ impl Tape {
         Ok(())
     }
 
-    /// The guard of the scope that is being recorded, for ops that write state in place.
+    /// The guard of the scope that is being recorded, if it is set. Ops that write state in place take it.
     pub fn guard(&self) -> Option<Var> {
         self.guards.get(&self.scope).copied()
     }
@@ -122,8 +125,8 @@ impl Tape {
         self.guards.get(scope).copied()
     }
 
-    /// Checks what only the whole recording shows: two outputs of one name, and a state whose assigns have different
-    /// guards, so that one could be held back without the other.
+    /// Checks what only the whole recording shows. It is an error if two outputs have one name, or if a state's assigns
+    /// have different guards, because one assign could be held back without the other.
     pub(super) fn expect_sound(&self) -> Result<()> {
         let mut names: Vec<&str> = self.outputs.iter().map(|o| o.0.as_str()).collect();
         names.sort_unstable();

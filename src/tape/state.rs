@@ -1,5 +1,5 @@
-//! What outlives a step: named tensors on the device. Several plans share one store. A full checkpoint is the store
-//! written out.
+//! What outlives a step: named tensors on the device. Several plans share one store. A checkpoint is the store written
+//! to a file.
 
 use super::op::Type;
 use crate::base::{Error, Result};
@@ -14,7 +14,7 @@ struct Tensor {
     resident: bool,
 }
 
-/// The store.
+/// Named tensors on the device.
 ///
 /// ```
 /// use wgslab::tape::{State, Type};
@@ -39,12 +39,13 @@ impl State {
         Self::default()
     }
 
-    /// Adds a tensor that holds `bytes`, or zeros. It replaces one of the same name.
+    /// Adds a tensor that holds `bytes` (row-major), or zeros. It replaces a tensor of the same name. It is an error if
+    /// the number of bytes is not that of `ty`.
     pub fn insert(&mut self, gpu: &Gpu, name: &str, ty: Type, bytes: Option<&[u8]>) -> Result<()> {
         self.place(gpu, name, ty, bytes, false)
     }
 
-    /// Adds a tensor that is data rather than state (image pages, labels). Plans read it, and checkpoints leave it out.
+    /// Adds a tensor that is data and not state (pages of images, labels). Plans read it, and checkpoints leave it out.
     pub fn insert_resident(&mut self, gpu: &Gpu, name: &str, ty: Type, bytes: &[u8]) -> Result<()> {
         self.place(gpu, name, ty, Some(bytes), true)
     }
@@ -65,7 +66,7 @@ impl State {
         Ok(())
     }
 
-    /// Adds, as zeros, every state that a tape names and the store lacks.
+    /// Adds every state that a tape names and the store lacks. Its elements are zeros.
     pub fn insert_missing(&mut self, gpu: &Gpu, types: &[(String, Type)]) -> Result<()> {
         for (name, ty) in types {
             if !self.tensors.contains_key(name) {
@@ -75,7 +76,7 @@ impl State {
         Ok(())
     }
 
-    /// Overwrites a tensor.
+    /// Overwrites a tensor. It is an error if there is none of that name, or if it has another number of bytes.
     pub fn write(&self, gpu: &Gpu, name: &str, bytes: &[u8]) -> Result<()> {
         let t = self.tensor(name)?;
         if bytes.len() as u64 != t.ty.bytes() {
@@ -89,28 +90,28 @@ impl State {
         gpu.write(&t.buffer, 0, bytes)
     }
 
-    /// Reads a tensor back.
+    /// Reads the bytes of a tensor. It waits for the device.
     pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<u8>> {
         let t = self.tensor(name)?;
         gpu.read(&t.buffer, t.ty.bytes())
     }
 
-    /// Reads an f32 tensor back.
+    /// Reads a tensor as f32, in row-major order. The tensor must hold f32.
     pub fn read_f32(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
         Ok(bytemuck::pod_collect_to_vec(&self.read(gpu, name)?))
     }
 
-    /// Type of a tensor, if it is there.
+    /// The type of a tensor; `None` if there is none of that name.
     pub fn ty(&self, name: &str) -> Option<Type> {
         self.tensors.get(name).map(|t| t.ty)
     }
 
-    /// Names of what a checkpoint holds, sorted.
+    /// The names of the tensors that a checkpoint holds, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.iter().filter(|t| !t.1.resident).map(|t| t.0.as_str())
     }
 
-    /// Forgets a tensor.
+    /// Removes a tensor. Plans that hold it keep its buffer alive.
     pub fn remove(&mut self, name: &str) {
         self.tensors.remove(name);
     }

@@ -1,5 +1,5 @@
-//! The debugger. It runs the same nodes and variants one dispatch at a time, with each value in a buffer of its own
-//! that can be read afterwards. It must be bit-equal to the plan; it is not a second engine.
+//! The debugger. It runs the same nodes and variants as the plan, one dispatch at a time, with each value in a buffer
+//! of its own that can be read afterwards. Its values equal the plan's bit for bit. It is not a second engine.
 
 use super::plan::Plan;
 use super::record::{Tape, Var};
@@ -16,7 +16,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Runs the tape once over `state`, waiting after each dispatch.
+    /// Runs the tape once over `state` and waits after each dispatch. An error names the dispatch.
     pub fn run(gpu: &Gpu, tape: &Tape, options: &Options<'_>, state: &State, feed: &Feed<'_>) -> Result<Trace> {
         let options = Options { reuse: false, ..*options };
         let plan = Plan::new(gpu, Schedule::new(tape, &options)?, state)?;

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use wgslab::device::gpu::adapters;
+use wgslab::device::adapter::adapters;
 
 /// Whether there is an adapter. Without one, this prints on the terminal that the test is skipped. With REQUIRE_GPU=1
 /// it fails the test instead.

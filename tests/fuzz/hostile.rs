@@ -138,7 +138,7 @@ pub fn rows() -> Vec<Row> {
         row("pth: 9 MB of dicts", |d| torch(d, &vec![b'}'; 9 << 20]), PTH).says("instructions").on(),
         row("pth: 400,000 dicts within dicts", |d| torch_deep(d, 400_000), PTH).says("more than 32 deep").on(),
         row("pth: 2³¹ paths through 31 dicts", |d| torch_doubling(d, 31), PTH).says("no tensor by name").on(),
-        row("pth: a hundred thousand long names of one tensor", torch_names, PTH).says("names longer than itself").on(),
+        row("pth: a hundred thousand long names of one tensor", torch_names, PTH).says("names longer than the file").on(),
         row(
             "pth: a storage past 2⁶³",
             |d| torch_claim(d, b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", b"K\x06\x85", b"K\x01\x85"),
@@ -167,7 +167,7 @@ pub fn rows() -> Vec<Row> {
         )
         .says("lies outside its storage")
         .on(),
-        row("pth: one member named 50,000 times", torch_overlap, PTH).says("longer together than itself").on(),
+        row("pth: one member named 50,000 times", torch_overlap, PTH).says("together are longer than the file").on(),
         row("toml: 9 MB of brackets", |d| write(d, "x.toml", &vec![b'['; 9 << 20]), LIST).says("hold more than 4 MiB"),
         row("toml: inline tables, 100,000 deep", |d| write(d, "x.toml", "a={".repeat(100_000).as_bytes()), LIST)
             .says("recurs"),

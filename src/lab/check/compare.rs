@@ -52,7 +52,7 @@ fn rounding(dtype: DType, want: f64) -> f64 {
     }
 }
 
-/// The nearest number of that type.
+/// The nearest number of the type `dtype`.
 fn nearest(dtype: DType, want: f64) -> f64 {
     match dtype {
         DType::F16 => half::f16::from_f64(want).to_f64(),

@@ -89,7 +89,7 @@ impl Recording {
     }
 }
 
-/// Records `case` with its gradients, where the reference says that there are some: an error unless they are just those.
+/// Records `case` with the gradients that the reference says there are. It is an error if the op gives others.
 pub fn record(case: &Case, answer: &Answer, through: &[usize]) -> Result<Recorded, String> {
     let forward = case.forward().map_err(text)?;
     let has = |r: &Recorded, i: usize| r.find(&format!("dx{i}")).is_some();

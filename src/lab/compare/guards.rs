@@ -4,7 +4,7 @@ use super::super::report::{Cache, SCHEMA};
 use super::super::{Timer, environment};
 use super::*;
 
-/// Of cases with steady samples.
+/// A report of these cases with steady samples.
 fn report(cases: &[u32]) -> Report {
     let row = |case: u32| Row {
         op: "relu".into(),

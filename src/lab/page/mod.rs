@@ -1,5 +1,5 @@
-//! A report as one HTML page that needs no other file, and as a table for spreadsheets; both with the verdicts of a
-//! comparison where there is one.
+//! A report as one HTML page that needs no other file, and as a table for spreadsheets. Both have the verdicts of a
+//! comparison, if there is one.
 
 mod verdicts;
 

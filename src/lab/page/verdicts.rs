@@ -47,7 +47,7 @@ fn charts(c: &Comparison) -> Result<String> {
     Ok(text)
 }
 
-/// Of a row: its entry's first part.
+/// The op of a row: the first part of its entry.
 fn op(row: &Compared) -> &str {
     row.name.split(['.', ' ']).next().unwrap_or_default()
 }

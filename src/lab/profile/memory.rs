@@ -14,7 +14,7 @@ pub struct Memory {
     pub allocated: Vec<(&'static str, u64)>,
     /// What the values would take without sharing.
     pub values_bytes: u64,
-    /// Of each node, bytes alive in slabs by [`KINDS`].
+    /// For each node: bytes alive in slabs by [`KINDS`].
     pub alive: Vec<[u64; KINDS.len()]>,
     /// The node with the most bytes alive.
     pub peak_node: usize,
@@ -45,7 +45,7 @@ pub struct Alive {
 }
 
 impl Memory {
-    /// Of a compiled step.
+    /// The memory of a compiled step.
     pub fn of(ready: &Ready<'_>) -> Memory {
         let schedule = ready.plan.schedule();
         let values = values(schedule);

@@ -24,7 +24,7 @@ use crate::tape::StepPart;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What `schema` says in a file of today's form.
+/// What `schema` says in a file of the current form.
 pub const SCHEMA: &str = "wgslab-profile/1";
 
 /// A profile.

@@ -32,7 +32,7 @@ pub fn page(p: &Profile) -> Result<String> {
     ))
 }
 
-/// Of a part of the step.
+/// The colour of a part of the step.
 fn colour_of(phase: &str) -> String {
     plot::colour(COLOURS[KINDS.iter().position(|k| *k == phase).unwrap_or(0)])
 }
@@ -124,7 +124,7 @@ fn kernels(p: &Profile) -> String {
     )
 }
 
-/// Kernels against the adapter's roofs, where those were measured.
+/// Kernels against the adapter's roofs, if those were measured.
 fn roofline(p: &Profile) -> Result<String> {
     let Some(roof) = &p.roof else { return Ok(String::new()) };
     let point = |s: &Sum| Point { name: s.name.clone(), flops: s.flops, bytes: s.bytes, ms: s.ms.median };

@@ -41,9 +41,9 @@ pub struct Sum {
 pub(super) struct Sums<'a> {
     steps: &'a [Step],
     roof: Option<&'a Roof>,
-    /// Of each node, its dispatches.
+    /// For each node: its dispatches.
     dispatches: Vec<usize>,
-    /// Of each node and run, ms.
+    /// For each node and run: its time in ms.
     ms: Vec<Vec<f64>>,
 }
 

@@ -41,8 +41,8 @@ const SAMPLE_MS: f64 = 12.0;
 const ROUNDS: u32 = 256;
 /// Products of a round of a chain of cooperative matrices, written out one after the other.
 const STEPS: u32 = 32;
-/// Multiply-adds of a round, over all chains, written out one after the other: so many that the loop itself costs little,
-/// however few the chains are. On Mesa's software driver the loop costs as much as a dozen multiply-adds.
+/// Multiply-adds of a round, over all chains, written out one after the other. They are so many that the loop itself
+/// costs little, however few the chains are. On Mesa's software driver the loop costs as much as a dozen multiply-adds.
 const ADDS: u32 = 128;
 /// How many sums an invocation of a reading probe keeps, and the size of its workgroup. Many sums hide latency on a
 /// GPU; a CPU has registers for few.
@@ -104,7 +104,7 @@ impl Probe {
         Ok(self.work / self.ms(gpu)? * 1e-6)
     }
 
-    /// Of one run.
+    /// The time of one run, ms.
     fn ms(&self, gpu: &Gpu) -> Result<f64> {
         let timed = gpu.time_repeated(&self.list, self.repeats)?;
         Ok(timed.device_ms.unwrap_or(timed.wall_ms) / self.repeats as f64)

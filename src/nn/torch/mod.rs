@@ -1,7 +1,8 @@
-//! PyTorch's own files, `.pt` and `.pth`: zip archives of a pickle, which says what the tensors are, and of storages, which
+//! PyTorch's own files, `.pt` and `.pth`: zip archives of a pickle, which describes the tensors, and of storages, which
 //! hold their values (`torch.save` since version 1.6). The pickle is read as data and never run, see [`pickle`].
 //!
-//! Members are stored, not compressed, so that every tensor is a view of the file's own bytes; their checksums are compared.
+//! Members are stored and not compressed, so every tensor is a view of the file's own bytes. The members' checksums are
+//! compared.
 
 mod names;
 mod pickle;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use zip::{CompressionMethod, ZipArchive};
 
-/// Bytes of names that a file may have beyond its own length: a small one may nest.
+/// The names in a file may be longer together than the file, by this many bytes, since a small file may nest dicts.
 const SMALL: usize = 1 << 16;
 
 /// Whether these are the first bytes of a zip archive.
@@ -24,7 +25,7 @@ pub(super) fn is_zip(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04")
 }
 
-/// The tensors of a file by name. The error is the end of a sentence that begins with the file.
+/// The tensors of a file by name. The error is the end of a sentence that begins with the file's name.
 pub(super) fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, View<'_>>, String> {
     let members = contained(|| members(bytes)).map_err(|why| format!("cannot be read as a zip archive ({why})"))??;
     let Some((folder, pickled)) = members.iter().find_map(|(name, m)| Some((name.strip_suffix("/data.pkl")?, m)))
@@ -52,7 +53,7 @@ pub(super) fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, View<'_>>, String
     described.into_iter().map(of).collect()
 }
 
-/// The bytes of all members by name, their checksums compared.
+/// The bytes of all members by name. Their checksums are compared.
 fn members(bytes: &[u8]) -> Result<BTreeMap<String, &[u8]>, String> {
     let damaged = |e: &dyn std::fmt::Display| format!("is cut or damaged ({e}); fetch or save it again");
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| damaged(&e))?;
@@ -64,18 +65,19 @@ fn members(bytes: &[u8]) -> Result<BTreeMap<String, &[u8]>, String> {
             return Err(format!("holds {name} compressed, which torch.save never does; save it again"));
         }
         let (start, size) = (member.data_start() as usize, usize::try_from(member.size()).unwrap_or(usize::MAX));
-        // Members that lie upon each other would be read as often as they are named.
-        left = left.checked_sub(size).ok_or("has members that are longer together than itself")?;
+        // Without this check, members that overlap would be read as often as they are named.
+        left = left.checked_sub(size).ok_or("has members that together are longer than the file")?;
         let data = start.checked_add(size).and_then(|end| bytes.get(start..end)).ok_or_else(|| damaged(&name))?;
         std::io::copy(&mut member, &mut std::io::sink()).map_err(|e| damaged(&format!("{name}: {e}")))?;
         if let Some(twice) = found.insert(name, data) {
-            return Err(format!("names two members alike, one of {} bytes; save it again", twice.len()));
+            return Err(format!("gives two members one name, one of {} bytes; save it again", twice.len()));
         }
     }
     Ok(found)
 }
 
-/// A tensor as a view of its storage. None is larger than its storage, however its strides repeat it.
+/// A tensor as a view of its storage. A tensor with more elements than its storage is refused, because its strides
+/// repeat values.
 fn view<'a>(storage: &'a [u8], tensor: &Described) -> Result<View<'a>, String> {
     let Described { dtype, elements, offset, ref shape, ref strides, .. } = *tensor;
     let size = dtype.bitsize() / 8;

@@ -1,13 +1,13 @@
-//! Names of tensors in dicts within dicts: their keys, joined by dots.
+//! Names of tensors in dicts within dicts: the keys, joined by dots.
 
 use super::pickle::{Described, MAX_TENSORS, Machine, Node, Value};
 use std::collections::BTreeMap;
 
-/// The most dicts within dicts.
+/// The most levels of dicts within dicts.
 const MAX_DEPTH: usize = 32;
 
-/// The tensors in the dict `root` by name, of at most so many bytes of names. A dict that stands in several is looked into
-/// once, so that nothing goes round in a circle or doubles without end.
+/// The tensors in the dict `root` by name. The names may have `most_bytes` bytes in all. A dict that is in several
+/// dicts is read once, so that no circle runs forever and nothing doubles without end.
 pub(super) fn named(
     machine: &Machine<'_>,
     root: u32,
@@ -25,7 +25,7 @@ pub(super) fn named(
 struct Walk<'a> {
     machine: &'a Machine<'a>,
     seen: Vec<bool>,
-    /// Bytes that names may still have.
+    /// How many more bytes the names may have.
     left: usize,
     found: BTreeMap<String, Described>,
 }
@@ -46,7 +46,8 @@ impl Walk<'_> {
                 Value::Int(n) => format!("{before}{n}"),
                 _ => continue,
             };
-            self.left = self.left.checked_sub(name.len()).ok_or("has names longer than itself; it is no checkpoint")?;
+            self.left =
+                self.left.checked_sub(name.len()).ok_or("has names longer than the file; it is no checkpoint")?;
             match &self.machine.nodes[of as usize] {
                 Node::Dict(_) => self.dict(of, &format!("{name}."), depth + 1)?,
                 Node::Tensor(_) if self.found.len() == MAX_TENSORS => {
@@ -54,7 +55,7 @@ impl Walk<'_> {
                 }
                 Node::Tensor(tensor) => {
                     if let Some(twice) = self.found.insert(name, (**tensor).clone()) {
-                        return Err(format!("names two tensors alike, one of {:?}", twice.shape));
+                        return Err(format!("gives two tensors one name, one of {:?}", twice.shape));
                     }
                 }
                 _ => {}

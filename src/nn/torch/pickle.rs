@@ -1,18 +1,18 @@
-//! The pickle in a PyTorch file, read as data. A pickle is a program for a stack machine; of its instructions those are
-//! understood that `torch.save` writes for dicts of tensors, and none calls anything: a tensor is what
-//! `torch._utils._rebuild_tensor_v2` would be given. Any other name of a function or a class is refused.
+//! The pickle in a PyTorch file, read as data. A pickle is a program for a stack machine. This reader knows the
+//! instructions that `torch.save` writes for dicts of tensors. None of them calls anything: a tensor is described by
+//! what `torch._utils._rebuild_tensor_v2` would be given. Any other name of a function or a class is refused.
 //!
-//! Values stand in one list and know each other by their place in it. So what holds itself, or is nested a million deep,
-//! costs nothing but its entry.
+//! Values are in one list and refer to each other by their place in it. So a value that holds itself, or is nested a
+//! million deep, costs only its entry.
 
 use safetensors::Dtype;
 use std::collections::HashMap;
 
-/// The most instructions: a checkpoint of fifty thousand tensors has fewer.
+/// The most instructions. A checkpoint of fifty thousand tensors has fewer.
 const MAX_STEPS: usize = 3 << 20;
-/// The most tensors that are named.
+/// The most tensors with a name.
 pub(super) const MAX_TENSORS: usize = 1 << 17;
-/// The most letters of a storage's name, which is a number.
+/// The most bytes of a storage's name, which is a number.
 const MAX_STORAGE_NAME: usize = 64;
 /// The most axes of a tensor.
 const MAX_AXES: usize = 16;
@@ -20,22 +20,23 @@ const MAX_AXES: usize = 16;
 /// A tensor as the pickle describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Described {
-    /// Its elements.
+    /// The type of its elements.
     pub dtype: Dtype,
-    /// Which storage it is a view of.
+    /// The storage that it is a view of.
     pub storage: String,
-    /// Elements of the storage.
+    /// How many elements the storage has.
     pub elements: usize,
-    /// The first element.
+    /// The place of its first element in the storage.
     pub offset: usize,
-    /// Its axes.
+    /// Its shape.
     pub shape: Vec<usize>,
-    /// Elements from one place of an axis to the next.
+    /// For each axis: the distance of neighbours in elements.
     pub strides: Vec<usize>,
 }
 
-/// What a pickle makes, and the dict that it is. What is no tensor and no dict (numbers, texts, lists) is passed over. The
-/// error is the end of a sentence that begins with the file.
+/// Reads a pickle. Returns the machine with all values, and the place of the dict that the pickle makes. What is
+/// neither a tensor nor a dict (numbers, texts, lists) is passed over. The error is the end of a sentence that begins
+/// with the file's name.
 pub(super) fn read(bytes: &[u8]) -> Result<(Machine<'_>, u32), String> {
     let mut machine = Machine { bytes, at: 0, stack: Vec::new(), memo: HashMap::new(), nodes: Vec::new(), tensors: 0 };
     let Value::Node(root) = machine.run()? else { return Err("holds no dict of tensors".into()) };
@@ -45,21 +46,21 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Machine<'_>, u32), String> {
     }
 }
 
-/// What an instruction puts on the stack.
+/// A value on the stack.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value {
-    /// What no tensor is made from: none, truth values, fractions, bytes, lists.
+    /// A value that no tensor is made from: None, truth values, fractions, bytes, lists.
     Other,
-    /// Where the elements of a tuple, a list or a dict begin.
+    /// The mark before the elements of a tuple, a list or a dict.
     Mark,
     Int(i64),
-    /// A text, by its place in the pickle.
+    /// A text, by the place of its first byte in the pickle and its length in bytes.
     Text(u32, u32),
     Global(Global),
     Node(u32),
 }
 
-/// The names that are understood.
+/// The names of functions and classes that are understood.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
     OrderedDict,
@@ -72,7 +73,7 @@ pub(super) enum Global {
 pub(super) enum Node {
     Tuple(Vec<Value>),
     Dict(Vec<(Value, Value)>),
-    /// Its name, and how many elements of which type.
+    /// Its name, the type of its elements, and how many they are.
     Storage(Value, Dtype, usize),
     Tensor(Box<Described>),
 }
@@ -88,7 +89,7 @@ pub(super) struct Machine<'a> {
 
 const SHORT: &str = "ends within its pickle; it is cut or damaged";
 
-/// A name of the pickle that is understood.
+/// What a name of a function or class stands for. A name that is not understood is an error.
 fn global(module: &str, name: &str) -> Result<Global, String> {
     let storage = |dtype| Ok(Global::Storage(dtype));
     match (module, name) {
@@ -106,14 +107,14 @@ fn global(module: &str, name: &str) -> Result<Global, String> {
         ("torch", "ByteStorage") => storage(Dtype::U8),
         ("torch", "BoolStorage") => storage(Dtype::BOOL),
         _ => Err(format!(
-            "holds {module}.{name}, and tensors alone are read from a PyTorch file: nothing in it is run; where you trust it, \
-             load it in Python and save its tensors alone: torch.save(model.state_dict(), 'w.pt')"
+            "holds {module}.{name}, and only tensors are read from a PyTorch file: nothing in it is run; if you trust it, \
+             load it in Python and save only its tensors: torch.save(model.state_dict(), 'w.pt')"
         )),
     }
 }
 
 impl<'a> Machine<'a> {
-    /// Runs to the end and gives what is left on the stack.
+    /// Runs to the end and returns the value on top of the stack.
     fn run(&mut self) -> Result<Value, String> {
         for _ in 0..MAX_STEPS {
             match self.take(1)?[0] {
@@ -131,7 +132,7 @@ impl<'a> Machine<'a> {
         Ok(taken)
     }
 
-    /// A whole number of `n` bytes without sign.
+    /// An unsigned whole number of `n` bytes, the lowest first.
     fn number(&mut self, n: usize) -> Result<u64, String> {
         Ok(self.take(n)?.iter().rev().fold(0, |a, &b| a << 8 | u64::from(b)))
     }
@@ -144,7 +145,7 @@ impl<'a> Machine<'a> {
         self.stack.pop().filter(|v| *v != Value::Mark).ok_or_else(|| "has a pickle that takes more than it put".into())
     }
 
-    /// What was put since the last mark.
+    /// The values that were put on the stack since the last mark.
     fn since_mark(&mut self) -> Result<Vec<Value>, String> {
         let mark = self.stack.iter().rposition(|v| *v == Value::Mark).ok_or("has a pickle without a mark")?;
         let values = self.stack.split_off(mark + 1);
@@ -169,12 +170,12 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn str(&self, text: Value) -> Result<&'a str, String> {
-        let Value::Text(start, n) = text else { return Err("names something by what is no text".into()) };
+        let Value::Text(start, n) = text else { return Err("has a name that is no text".into()) };
         let bytes = &self.bytes[start as usize..][..n as usize];
         std::str::from_utf8(bytes).map_err(|_| "has a name that is no UTF-8".into())
     }
 
-    /// One instruction.
+    /// Runs one instruction.
     fn step(&mut self, op: u8) -> Result<(), String> {
         let value = match op {
             0x80 => return self.take(1).map(drop), // the protocol
@@ -236,7 +237,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A whole number of up to 8 bytes; longer ones are no size.
+    /// A whole number. One of more than 8 bytes cannot be a size, so it counts as `Other`.
     fn long(&mut self) -> Result<Value, String> {
         let n = self.length(1)?;
         let bytes = self.take(n)?;
@@ -249,7 +250,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Int(i64::from_le_bytes(whole)))
     }
 
-    /// Remembers what lies on top of the stack.
+    /// Keeps the value on top of the stack in the memo.
     fn keep(&mut self, op: u8) -> Result<(), String> {
         let place = match op {
             b'q' => self.number(1)? as u32,
@@ -261,7 +262,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// What a list holds is no tensor of a model.
+    /// Drops what is appended to a list, since a model keeps no tensors in lists.
     fn append(&mut self, op: u8) -> Result<(), String> {
         match op {
             b'a' => self.pop().map(drop),
@@ -292,7 +293,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Attributes of a dict, such as PyTorch's versions of modules: not its items.
+    /// Drops the attributes of a dict, such as PyTorch's versions of modules. They are not its items.
     fn build(&mut self) -> Result<(), String> {
         self.pop()?;
         match self.stack.last() {
@@ -320,7 +321,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A storage by its persistent id: ("storage", its type, its name, its device, how many elements).
+    /// A storage by its persistent id: ("storage", its type, its name, its device, its number of elements).
     fn storage(&mut self) -> Result<Value, String> {
         let id = self.pop()?;
         match self.tuple(id) {
@@ -334,7 +335,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What a call would make.
+    /// What a call would make. Nothing is called.
     fn call(&mut self) -> Result<Value, String> {
         let (given, callee) = (self.pop()?, self.pop()?);
         let given = self.tuple(given).ok_or("has a pickle that calls without a tuple")?;
@@ -353,12 +354,12 @@ impl<'a> Machine<'a> {
             {
                 Ok(Value::Node(*place))
             }
-            _ => Err("has a pickle that makes a tensor of what is none".into()),
+            _ => Err("has a pickle that makes a tensor of wrong parts".into()),
         }
     }
 
     fn described(&self, storage: Value, offset: Value, (shape, strides): (Value, Value)) -> Result<Described, String> {
-        let wrong = || "describes a tensor that is none".to_string();
+        let wrong = || "describes a tensor that cannot be".to_string();
         let whole = |v: &Value| match v {
             Value::Int(n) => usize::try_from(*n).map_err(|_| wrong()),
             _ => Err(wrong()),

@@ -1,4 +1,4 @@
-//! Files that PyTorch wrote (tests/torch/make_torch.py), and pickles by hand.
+//! Tests with files that PyTorch wrote (tests/torch/make_torch.py), and with pickles written by hand.
 
 use super::{names::named, pickle};
 use crate::nn::tensors::tensors;
@@ -54,7 +54,7 @@ fn names_in_dicts_within_dicts_are_joined() {
 #[test]
 fn what_is_not_tensors_alone_is_refused_by_its_name() {
     let said = refusal("hostile.pth");
-    assert!(said.contains("hostile.pth holds posix.system, and tensors alone are read"), "{said}");
+    assert!(said.contains("hostile.pth holds posix.system, and only tensors are read"), "{said}");
     assert!(!Path::new("pickle-was-run").exists() && said.contains("torch.save(model.state_dict(), 'w.pt')"), "{said}");
     for (name, says) in [
         ("module.pth", "holds torch.nn.modules.linear.Linear, and"),
@@ -79,13 +79,14 @@ fn no_bit_of_a_file_changes_unseen() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         if let Ok(got) = read(&bytes) {
-            assert_eq!(got, due, "byte {at} changed, and another result came of it"); // of padding, dates, versions
+            // The bit may be in padding, a date or a version. Then the values are the same.
+            assert_eq!(got, due, "byte {at} changed, and another result came of it");
         }
         assert!(read(&whole[..at]).is_err(), "cut to {at} bytes");
     }
 }
 
-/// Instructions as text and numbers.
+/// Reads a pickle from its instructions. Returns how many tensors have a name.
 fn read(parts: &[&[u8]]) -> Result<usize, String> {
     let bytes = parts.concat();
     let (machine, root) = pickle::read(&bytes)?;
@@ -103,7 +104,7 @@ fn a_pickle_is_data_however_it_is_made() {
     let itself: &[&[u8]] = &[b"}q\x00", a, b"h\x00s."];
     assert_eq!(read(itself).unwrap_err(), "holds no tensor by name");
     let alike = [&[b"}".as_slice(), a][..], tensor, &[b"q\x01sX\x01\0\0\0ah\x01s."]].concat();
-    assert!(read(&alike).unwrap_err().contains("two tensors alike"));
+    assert!(read(&alike).unwrap_err().contains("two tensors one name"));
     let deep = [b"}X\x01\0\0\0a".repeat(100), b"}".to_vec(), b"s".repeat(100), b".".to_vec()].concat();
     assert!(read(&[&deep]).unwrap_err().contains("more than 32 deep"));
     for (parts, says) in [
@@ -118,7 +119,7 @@ fn a_pickle_is_data_however_it_is_made() {
         (&[b"(ios\nsystem\n."], "the instruction 0x69"),
         (&[b"K\x01."], "holds no dict"),
         (&[b"ccollections\nOrderedDict\n)R."], "no tensor by name"),
-        (&[b"ccollections\nOrderedDict\nK\x01\x85R."], "makes a tensor of what is none"),
+        (&[b"ccollections\nOrderedDict\nK\x01\x85R."], "makes a tensor of wrong parts"),
         (&[b"h\x07."], "did not keep"),
         (&[b"K\x01K\x02K\x03s."], "of what is no dict"),
         (&[b"}K\x01a."], "no list"),
@@ -130,5 +131,5 @@ fn a_pickle_is_data_however_it_is_made() {
     }
     let long =
         [&[b"}X\x00\x00\x10\x00".as_slice(), &[b'a'; 1 << 20]][..], tensor, &[b"sK\x01"], tensor, &[b"s."]].concat();
-    assert!(read(&long).unwrap_err().contains("names longer than itself"));
+    assert!(read(&long).unwrap_err().contains("names longer than the file"));
 }

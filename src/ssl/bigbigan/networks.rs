@@ -1,5 +1,6 @@
-//! The networks of BigBiGAN, in the shapes of the authors' BigGAN (Brock et al. 2018, arXiv 1809.11096, appendix B) and of the code
-//! that the study's first author trained (github.com/Bidur-Khanal/BigBiGAN-PyTorch). Neither has self-attention here.
+//! The networks of BigBiGAN. Their shapes are those of the authors' BigGAN (Brock et al. 2018, arXiv 1809.11096,
+//! appendix B) and of the code that the study's first author trained (github.com/Bidur-Khanal/BigBiGAN-PyTorch),
+//! without self-attention.
 
 use crate::base::{Result, Shape};
 use crate::kernels::conv2d::Conv2d;
@@ -11,26 +12,26 @@ use crate::nn::recorder::Recorder;
 use crate::nn::sequential;
 use crate::tape::{Type, Var};
 
-/// PyTorch's, of spectral norm.
+/// The eps of PyTorch's spectral norm.
 const EPS: f32 = 1e-12;
-/// The slope of leaky ReLU below 0: the author's code.
+/// The slope of leaky ReLU below 0, from the first author's code.
 const SLOPE: f32 = 0.3;
 
-/// What dropout multiplies activations with: 0, or 1 over the share that is kept. One input of a step holds all of it, in the
-/// order in which the layers are recorded.
+/// The factors of dropout: 0, or 1 over the share that is kept. One input of a step holds them all, in the order in
+/// which the layers are recorded.
 pub(super) struct Masks {
     all: Option<Var>,
     taken: usize,
 }
 
 impl Masks {
-    /// The input `name` of `length` numbers; nothing is dropped where there are none.
+    /// Reads the input `name` of `length` numbers. With length 0 there is no input, and nothing is dropped.
     pub fn new(r: &mut Recorder<'_>, name: &str, length: usize) -> Result<Masks> {
         let all = (length > 0).then(|| r.input(name, Type::f32([length]))).transpose()?;
         Ok(Masks { all, taken: 0 })
     }
 
-    /// x [N, D] times the next N·D numbers.
+    /// x [N, D] times the next N·D factors.
     fn drop(&mut self, r: &mut Recorder<'_>, x: Var) -> Result<Var> {
         let Some(all) = self.all else { return Ok(x) };
         let shape = r.t.shape(x);
@@ -41,8 +42,9 @@ impl Masks {
     }
 }
 
-/// A weight [K, …] over its largest singular value, which one round of power iteration a turn keeps up with; the vectors are
-/// statistics `<name>.weight_u` and `_v`, as PyTorch calls them. Recorded once a turn: both halves of a batch pass it together.
+/// A weight [K, …] over its largest singular value. Power iteration estimates the singular value, one round in each
+/// turn. Its vectors are the statistics `<name>.weight_u` and `<name>.weight_v`, as in PyTorch. It may be recorded once
+/// in a turn, so both halves of a batch pass it together.
 fn normalized(r: &mut Recorder<'_>, name: &str, shape: &[usize]) -> Result<Var> {
     let name = r.named(name);
     let (rows, columns) = (shape[0], shape[1..].iter().product());
@@ -65,7 +67,8 @@ fn linear(r: &mut Recorder<'_>, name: &str, x: Var, k: usize, bias: bool) -> Res
     r.t.layer(&named, |t| t.linear(x, weight, bias))
 }
 
-/// A convolution of stride 1 with a normalized weight and no bias that keeps the size: x [N, C, H, W] gives [N, K, H, W].
+/// A convolution of stride 1 with a normalized weight and no bias. It keeps the sides: x [N, C, H, W] gives
+/// [N, K, H, W].
 fn conv(r: &mut Recorder<'_>, name: &str, x: Var, k: usize, window: usize) -> Result<Var> {
     let c = r.t.shape(x).dim(1);
     let weight = normalized(r, name, &[k, c, window, window])?;
@@ -80,7 +83,8 @@ pub(super) enum Weights {
     Normalized,
 }
 
-/// A residual block of vectors: x [N, D] gives [N, K], two layers with dropout and leaky ReLU beside one with leaky ReLU.
+/// A residual block of vectors: x [N, D] gives [N, K]. Two layers with dropout and leaky ReLU are added to one layer
+/// with leaky ReLU.
 fn residual(
     r: &mut Recorder<'_>,
     name: &str,
@@ -109,7 +113,7 @@ fn residual(
     r.t.add(y, shortcut)
 }
 
-/// Residual blocks of vectors, `<name>.block<i>`: x [N, D] gives [N, the last of `dims`].
+/// Residual blocks of vectors, `<name>.block<i>`: x [N, D] gives [N, K], K the last of `dims`.
 pub(super) fn mlp(
     r: &mut Recorder<'_>,
     name: &str,
@@ -123,7 +127,7 @@ pub(super) fn mlp(
     Ok(x)
 }
 
-/// How many numbers [`Masks`] holds for the blocks of `dims` on N rows.
+/// How many numbers [`Masks`] holds for blocks of the widths `dims` on `rows` rows.
 pub(super) fn dropped(dims: &[usize], rows: usize) -> usize {
     2 * rows * dims.iter().sum::<usize>()
 }
@@ -133,7 +137,7 @@ pub(super) fn score(r: &mut Recorder<'_>, name: &str, x: Var) -> Result<Var> {
     linear(r, &format!("{name}.score"), x, 1, true)
 }
 
-/// ln(1 + eˣ), for x of any size.
+/// ln(1 + eˣ), computed so that no x overflows.
 pub(super) fn softplus(r: &mut Recorder<'_>, x: Var) -> Result<Var> {
     let shape = r.t.shape(x);
     r.t.layer("softplus", |t| {
@@ -146,9 +150,9 @@ pub(super) fn softplus(r: &mut Recorder<'_>, x: Var) -> Result<Var> {
     })
 }
 
-/// The generator: z [N, latent] gives an image [N, C, H, W], whose sides are multiples of 2 to the number of `dims`. z is cut into
-/// parts, as equal as it goes: the first makes the first map, each other one the scales and shifts of a block. Nothing follows
-/// the last convolution.
+/// The generator: z [N, latent] gives an image [N, C, H, W]. The sides must be multiples of 2 to the number of `dims`.
+/// z is cut into parts of almost equal length. The first part makes the first map, and each other part makes the scales
+/// and shifts of one block. Nothing follows the last convolution.
 pub(super) fn generator(r: &mut Recorder<'_>, z: Var, image: [usize; 4], dims: &[usize]) -> Result<Var> {
     let [n, channels, height, width] = image;
     let (latent, parts) = (r.t.shape(z).dim(1), dims.len() + 1);
@@ -172,7 +176,7 @@ pub(super) fn generator(r: &mut Recorder<'_>, z: Var, image: [usize; 4], dims: &
 
 /// A residual block that doubles the sides: x [N, C, H, W] gives [N, K, 2H, 2W].
 fn up(r: &mut Recorder<'_>, name: &str, (x, condition): (Var, Var), k: usize) -> Result<Var> {
-    // At the small size: a 1 × 1 convolution of repeated pixels repeats its own.
+    // The shortcut's 1 × 1 convolution runs before the map is enlarged, which gives the same values and costs less.
     let shortcut = conv(r, &format!("{name}.shortcut"), x, k, 1)?;
     let y = conditional_batch_norm(r, &format!("{name}.bn1"), x, condition)?;
     let y = r.t.relu(y)?;
@@ -185,13 +189,13 @@ fn up(r: &mut Recorder<'_>, name: &str, (x, condition): (Var, Var), k: usize) ->
     r.t.add(y, shortcut)
 }
 
-/// Each pixel four times.
+/// Enlarges a map: each pixel becomes 2 × 2 equal pixels.
 fn doubled(r: &mut Recorder<'_>, x: Var) -> Result<Var> {
     let [_, _, h, w] = r.t.shape(x).nchw("bigbigan", "x")?;
     r.t.resize(x, [2 * h as u32, 2 * w as u32], Filter::Nearest)
 }
 
-/// Batch norm whose scale is 1 + gain and whose shift is bias, two linear layers of `condition` [N, D].
+/// Batch norm with scale 1 + gain and shift bias. Gain and bias are two linear layers of `condition` [N, D].
 fn conditional_batch_norm(r: &mut Recorder<'_>, name: &str, x: Var, condition: Var) -> Result<Var> {
     let shape = r.t.shape(x);
     let [n, c, _, _] = shape.nchw("bigbigan", "x")?;
@@ -211,8 +215,9 @@ fn conditional_batch_norm(r: &mut Recorder<'_>, name: &str, x: Var, condition: V
     })
 }
 
-/// F, the discriminator of images: x [N, C, H, W] gives features [N, the last of `dims`]. A block for each width halves the
-/// sides, rounded up; one more keeps them; the features are sums over places.
+/// F, the discriminator of images: x [N, C, H, W] gives features [N, K], K the last of `dims`. There is a block for
+/// each width, which halves the sides, rounded up, and one more block, which keeps them. The features are sums over the
+/// map.
 pub(super) fn image_features(r: &mut Recorder<'_>, name: &str, x: Var, dims: &[usize]) -> Result<Var> {
     let mut y = x;
     for (i, &k) in dims.iter().enumerate() {
@@ -234,7 +239,7 @@ fn down(r: &mut Recorder<'_>, name: &str, x: Var, (k, after_relu): (usize, bool)
     r.t.avg_pool2d(y, [3, 3], [2, 2], [1, 1])
 }
 
-/// Two convolutions, each after a ReLU; an image itself is not cut at 0.
+/// Two convolutions, each after a ReLU. The first ReLU is left out for an image, whose values may be negative.
 fn convs(r: &mut Recorder<'_>, name: &str, x: Var, (k, after_relu): (usize, bool)) -> Result<Var> {
     let y = if after_relu { r.t.relu(x)? } else { x };
     let y = conv(r, &format!("{name}.conv1"), y, k, 3)?;

@@ -1,4 +1,4 @@
-//! What an audit came to: a row for each label, and the lists beside them.
+//! The result of an audit: a row for each label, and lists of alike, close and off-topic images.
 
 use super::close::quartiles;
 use super::{AuditWish, Evidence, Judged, NEAREST, combined};
@@ -12,7 +12,7 @@ use crate::study::results::write_rows;
 use serde::Serialize;
 use std::path::Path;
 
-/// What the label of an image came to, a row of `suspects.csv`: the most suspicious first.
+/// The verdict on an image's label, a row of `suspects.csv`. The most suspicious label comes first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Suspect {
     /// Its place, from 1. Images that could not be judged come last.
@@ -21,24 +21,25 @@ pub struct Suspect {
     pub path: String,
     /// Its split.
     pub split: &'static str,
-    /// The class that it has.
+    /// The class that its label names.
     pub given: String,
-    /// The class that classifier and neighbours together find most likely.
+    /// The class that the classifier and the neighbours together find most likely.
     pub likely: String,
-    /// Whether its label is probably wrong: one of the first, as many as the confident joint counts.
+    /// Whether its label is probably wrong. As many of the first rows are suspects as the confident joint counts wrong
+    /// labels.
     pub suspect: bool,
-    /// The combination: the mean of its ranks by the other scores, from 0, the most suspicious, to 1. Empty, as are the
-    /// other scores, if it could not be judged.
+    /// The mean of its ranks by the other scores, from 0, the most suspicious, to 1. This and the other scores are
+    /// empty if the label could not be judged.
     pub score: Option<f64>,
     /// The held-out probability of its label.
     pub self_confidence: Option<f64>,
-    /// That, compared with the largest other one: (p − other + 1) / 2.
+    /// The probability of its label compared with the largest other one: (p − other + 1) / 2.
     pub normalized_margin: Option<f64>,
-    /// The share of its neighbours' votes for its label less the largest share of another, from −1 to 1.
+    /// Its label's share of its neighbours' votes less the largest share of another class, from −1 to 1.
     pub neighbours: Option<f64>,
-    /// The held-out cross-entropy of its label, a mean over weight decays.
+    /// The held-out cross-entropy of its label, the mean over weight decays.
     pub loss: Option<f64>,
-    /// The nearest image that is not of its patient and not alike.
+    /// The nearest image of another patient that is not alike.
     pub nearest: Option<String>,
     /// Its place in the data.
     #[serde(skip)]
@@ -50,22 +51,22 @@ pub struct Suspect {
 pub struct ClassSummary {
     /// The class.
     pub class: String,
-    /// Images that are given it.
+    /// Images with this label.
     pub images: usize,
     /// How many of these labels are wrong, by the confident joint.
     pub probably_wrong: usize,
 }
 
-/// Two images of nearly the same features.
+/// Two images with nearly the same features.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Close {
-    /// The earlier one.
+    /// The path of the image that comes first in the data.
     pub path: String,
     /// Its split.
     pub split: &'static str,
     /// Its class.
     pub given: String,
-    /// The other one.
+    /// The path of the other image.
     pub other: String,
     /// Its split.
     pub other_split: &'static str,
@@ -94,7 +95,7 @@ pub struct OffTopic {
     pub index: usize,
 }
 
-/// What an audit came to, as JSON.
+/// A summary of an audit. It is written as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AuditSummary {
     /// The dataset.
@@ -105,57 +106,58 @@ pub struct AuditSummary {
     pub features: String,
     /// How many folds there were.
     pub folds: usize,
-    /// How many neighbours voted: as many as were asked for, or as many as there are of other groups.
+    /// How many neighbours voted: as many as were asked for, or fewer if other groups have fewer images.
     pub neighbours: usize,
-    /// What drew the folds.
+    /// The seed that drew the folds.
     pub seed: u64,
     /// The version of the program.
     pub wgslab: &'static str,
-    /// The hash of the classes, and of the labels and pixels of each split at the size that features were taken from.
-    /// `data inspect` has another, since it looks at another size.
+    /// The hash of the classes, and of the labels and pixels of each split at the size that features were made from.
+    /// `data inspect` prints another hash, since it looks at another size.
     pub data_fingerprint: String,
     /// Files that could not be decoded.
     pub left_out: Vec<LeftOut>,
-    /// The SHA-256 of the file of weights; none without a backbone.
+    /// The SHA-256 of the file of weights; `None` without a backbone.
     pub weights_sha256: Option<String>,
-    /// How long it took, without making the features.
+    /// Seconds that it took, without making the features.
     pub seconds: f64,
     /// How many images there are.
     pub images: usize,
-    /// Images whose class no other fold has: nothing can be said of their labels.
+    /// How many images could not be judged, because no other fold has images of their class.
     pub not_judged: usize,
-    /// The share of the labels that the classifier gives to images that it did not learn from. Where it is small, the
-    /// classifier is weak, and far too many labels count as wrong.
+    /// The classifier's agreement: the share of held-out images to which it gives the label that they have. If the
+    /// share is small, the classifier is weak, and far too many labels count as wrong.
     pub agreement: f64,
     /// How many labels are wrong, by the confident joint.
     pub probably_wrong: usize,
-    /// The same of each class.
+    /// The same for each class.
     pub classes: Vec<ClassSummary>,
-    /// Images that are there twice or nearly.
+    /// Images that are in the data twice or nearly twice.
     pub alike: Alike,
-    /// Pairs of images whose features are closer than 1 − cos = `close_below`, and that are not in `alike`; the closest
+    /// Pairs of images with features closer than 1 − cos = `close_below` that are not in `alike`. The closest come
     /// first.
     pub close: Vec<Close>,
-    /// The lower outer fence of the distances of all images from their nearest, by their logarithms: the first quartile
-    /// less 3 times the distance between the quartiles.
+    /// A bound on the distance of close images: the lower outer fence of the logarithms of the distances of all images
+    /// from their nearest. The fence is the first quartile less 3 times the distance between the quartiles.
     pub close_below: f64,
-    /// Images whose mean distance from their nearest 10 is larger than `off_topic_above`; the farthest first.
+    /// Images whose mean distance from their nearest 10 is larger than `off_topic_above`. The farthest come first.
     pub off_topic: Vec<OffTopic>,
-    /// The upper outer fence of these distances: the third quartile and 3 times the distance between the quartiles.
+    /// A bound on these distances, their upper outer fence: the third quartile and 3 times the distance between the
+    /// quartiles.
     pub off_topic_above: f64,
 }
 
-/// What an audit came to.
+/// The result of an audit.
 pub struct Audit {
     /// A row for each image.
     pub rows: Vec<Suspect>,
-    /// All together.
+    /// The summary.
     pub summary: AuditSummary,
-    /// The features that were compared, as they were made: before each was brought to mean 0 and deviation 1.
+    /// The features that were compared, before they were scaled.
     pub embedded: Embedded,
     /// The images.
     pub(super) data: DecodedData,
-    /// The nearest images of each, of other groups.
+    /// For each image: the nearest images of other groups.
     pub(super) near: Vec<Vec<(f32, usize)>>,
 }
 
@@ -168,47 +170,32 @@ impl Audit {
         (wish, voters): (&AuditWish, usize),
     ) -> Result<Audit> {
         let (classes, n) = (data.classes.len(), labels.len());
-        let judged: Vec<usize> = (0..n).filter(|&i| evidence.judged[i]).collect();
-        let given: Vec<u32> = judged.iter().map(|&i| labels[i]).collect();
-        let probabilities: Vec<f64> =
-            judged.iter().flat_map(|&i| evidence.probabilities[i * classes..][..classes].iter().copied()).collect();
-        let shares: Vec<f64> =
-            judged.iter().flat_map(|&i| evidence.shares[i * classes..][..classes].iter().copied()).collect();
-        let by_probe = Judged { probabilities: &probabilities, labels: &given, classes };
-        let by_votes = Judged { probabilities: &shares, labels: &given, classes };
-        let wrong = by_probe.wrong();
-        let (confidence, margin) = (by_probe.self_confidence(), by_probe.normalized_margin());
-        let votes: Vec<f64> = by_votes.normalized_margin().into_iter().map(|m| 2.0 * m - 1.0).collect();
-        let quiet: Vec<f64> = judged.iter().map(|&i| -evidence.loss[i]).collect();
-        let score = combined(&[(0.25, &confidence), (0.25, &quiet), (0.5, &votes)]);
         let images = Described { data: &data, places: places(&data) };
-        let mut order: Vec<usize> = (0..judged.len()).collect();
-        order.sort_by(|&a, &b| score[a].total_cmp(&score[b]));
-        let suspects: usize = wrong.iter().sum();
-        let largest = |p: &[f64]| (1..p.len()).fold(0, |best, c| if p[c] > p[best] { c } else { best });
-        let agree = probabilities.chunks_exact(classes).zip(&given).filter(|(p, l)| largest(p) == **l as usize).count();
+        let scores = Scores::of(&evidence, labels, classes);
+        let suspects: usize = scores.wrong.iter().sum();
+        let mut order: Vec<usize> = (0..scores.judged.len()).collect();
+        order.sort_by(|&a, &b| scores.combined[a].total_cmp(&scores.combined[b]));
         let row = |(rank, k): (usize, usize)| {
-            let sums: Vec<f64> =
-                (0..classes).map(|c| probabilities[k * classes + c] + shares[k * classes + c]).collect();
-            let likely = largest(&sums);
+            let index = scores.judged[k];
             Suspect {
                 suspect: rank < suspects,
-                likely: images.class(likely),
-                score: Some(score[k]),
-                self_confidence: Some(confidence[k]),
-                normalized_margin: Some(margin[k]),
-                neighbours: Some(votes[k]),
-                loss: Some(evidence.loss[judged[k]]),
-                ..images.row(rank, judged[k], &evidence.near)
+                likely: images.class(scores.likely[k]),
+                score: Some(scores.combined[k]),
+                self_confidence: Some(scores.confidence[k]),
+                normalized_margin: Some(scores.margin[k]),
+                neighbours: Some(scores.votes[k]),
+                loss: Some(evidence.loss[index]),
+                ..images.row(rank, index, &evidence.near)
             }
         };
         let mut rows: Vec<Suspect> = order.into_iter().enumerate().map(row).collect();
-        let left = (0..n).filter(|&i| !evidence.judged[i]);
-        rows.extend(left.enumerate().map(|(k, i)| images.row(judged.len() + k, i, &evidence.near)));
+        let (judged, left) = (rows.len(), (0..n).filter(|&i| !evidence.judged[i]));
+        rows.extend(left.enumerate().map(|(k, i)| images.row(judged + k, i, &evidence.near)));
         let (close, close_below) = images.close(&evidence.near);
         let (off_topic, off_topic_above) = images.off_topic(&evidence.near, &evidence.lengths);
         let count = |c: usize| labels.iter().filter(|l| **l as usize == c).count();
-        let of_class = |c: usize| ClassSummary { class: images.class(c), images: count(c), probably_wrong: wrong[c] };
+        let of_class =
+            |c: usize| ClassSummary { class: images.class(c), images: count(c), probably_wrong: scores.wrong[c] };
         let summary = AuditSummary {
             name: data.name.clone(),
             column: wish.labels.as_ref().map(|[_, column]| column.clone()),
@@ -222,8 +209,8 @@ impl Audit {
             weights_sha256: None,
             seconds: 0.0,
             images: n,
-            not_judged: n - judged.len(),
-            agreement: agree as f64 / judged.len().max(1) as f64,
+            not_judged: n - judged,
+            agreement: scores.agreement,
             probably_wrong: suspects,
             classes: (0..classes).map(of_class).collect(),
             alike,
@@ -245,7 +232,7 @@ impl Audit {
 }
 
 impl AuditSummary {
-    /// In a sentence.
+    /// The summary in a sentence.
     pub fn told(&self) -> String {
         format!(
             "{}: {} of {} are probably wrong, says a classifier that agrees with {:.0} % of them; {} alike, {} off topic",

@@ -1,4 +1,4 @@
-//! An audit as a page to look through: one HTML file with small pictures inside.
+//! The page of an audit: one HTML file with small pictures inside.
 
 use super::close::CloseInFeatures;
 use super::found::{Audit, Close, Suspect};
@@ -10,7 +10,7 @@ use crate::data::decode::{self, Resizer};
 use crate::data::{self, DecodedData, Images, Split};
 use crate::study::html::{document, picture, tile};
 
-/// The side in pixels of the pictures of a page; smaller ones stay as they are.
+/// The most pixels on a side of a picture. Smaller pictures stay as they are.
 const SIDE: usize = 96;
 /// How many neighbours are shown beside a suspect.
 const NEIGHBOURS: usize = 6;
@@ -73,8 +73,8 @@ impl Audit {
             format!(
                 "<p class=\"soft\">Labels that are probably wrong, found by comparing {}. A label is judged by a \
                  linear classifier that did not learn from it ({} folds) and by its {} nearest neighbours. The classifier \
-                 agrees with {:.0} % of the labels: the weaker it is, the more labels are counted that are right, and then only \
-                 their order helps. Look before you change a label: a rare image is suspicious, too.</p>\n<div class=\"tiles\">\n{}</div>\n",
+                 agrees with {:.0} % of the labels: the weaker it is, the more right labels are counted as wrong, and then only \
+                 their order helps. Look at the image before you change a label: a rare image is suspicious, too.</p>\n<div class=\"tiles\">\n{}</div>\n",
                 escape(&s.features),
                 s.folds,
                 s.neighbours,
@@ -135,7 +135,7 @@ impl Audit {
         }
         Ok(format!(
             "<h2>Suspicious labels</h2>\n<p class=\"soft\">The first {} of {}, the most suspicious first; a red frame marks \
-             those that are counted as probably wrong. Beside each stand its nearest neighbours with their labels and \
+             those that are counted as probably wrong. Beside each are its nearest neighbours with their labels and \
              cosines.</p>\n<div class=\"sets\">\n{cards}</div>\n",
             shown.len(),
             self.rows.len()

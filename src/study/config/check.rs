@@ -1,4 +1,4 @@
-//! The values each key allows. A mistake is a key and a sentence; `load` adds the file and the line.
+//! The values that each key may have. A mistake is a key and the end of a sentence. `load` adds the file and the line.
 
 use super::{Config, Protocol, tables};
 use crate::base::nearest;
@@ -8,7 +8,7 @@ use crate::noise::learn;
 use crate::ssl;
 use std::collections::HashSet;
 
-/// The first mistake in `config`: the key at fault, as `table.key`, and what is wrong with it.
+/// The first mistake in `config`: the key, as `table.key`, and what is wrong with it.
 pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     grid(config)?;
     let (d, p, t, r) = (&config.data, &config.pretraining, &config.training, &config.run);
@@ -61,11 +61,11 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     between("run.save_every_steps", r.save_every_steps, 0, 1_000_000_000)
 }
 
-/// The most cells of a grid, and the most bytes of the names in it: each cell holds its dataset's SPEC.
+/// The most cells of a grid, and the most bytes of the SPECs in all its cells.
 const MAX_CELLS: u128 = 1_000_000;
 const MAX_NAMES: u128 = 256 << 20;
 
-/// The lists that span the grid: no list is empty, no list names a thing twice, and the grid fits in memory.
+/// Checks the lists that make the grid: no list is empty, no list names a thing twice, and the grid fits in memory.
 fn grid(config: &Config) -> Result<(), Mistake> {
     if config.name.trim().is_empty() {
         return mistake("name", "is empty; say what the report is titled");
@@ -87,7 +87,8 @@ fn grid(config: &Config) -> Result<(), Mistake> {
     size(config)
 }
 
-/// Rates are shares, and some kind has one. Kinds whose labels come from a file have none, and go without the list.
+/// Checks that rates are shares, and that there are rates if a kind takes one. A kind whose labels come from a file
+/// takes none.
 fn rates(config: &Config) -> Result<(), Mistake> {
     let (key, rates) = ("noise.rates", &config.noise.rates);
     let without: Vec<&str> = config.noise.kinds.iter().filter(|k| !k.has_rate()).map(|k| k.name()).collect();
@@ -105,14 +106,15 @@ fn rates(config: &Config) -> Result<(), Mistake> {
     }
 }
 
-/// The size of the grid, checked before anything of that size is allocated.
+/// Checks the size of the grid before anything of that size is allocated.
 fn size(config: &Config) -> Result<(), Mistake> {
     let (c, n) = (config, &config.noise);
     let trained = if c.evaluation.protocols.contains(&Protocol::Finetune) { c.training.methods.len() } else { 0 };
     let probes = c.evaluation.protocols.iter().filter(|p| **p != Protocol::Finetune).count();
     let lists = [c.seeds.len(), c.data.specs.len(), c.pretraining.methods.len(), trained + probes];
     let noises = [n.kinds.len(), n.rates.len().max(1)];
-    let cells: u128 = lists.iter().chain(&noises).map(|&n| n as u128).product(); // six lists of a bounded text
+    // Six lists from a text of bounded length cannot overflow.
+    let cells: u128 = lists.iter().chain(&noises).map(|&n| n as u128).product();
     if cells > MAX_CELLS {
         let longest = [("seeds", lists[0]), ("data.specs", lists[1]), ("noise.rates", noises[1])];
         let (key, values) = longest.into_iter().max_by_key(|l| l.1).unwrap_or(("seeds", 0));
@@ -126,7 +128,7 @@ fn size(config: &Config) -> Result<(), Mistake> {
     Ok(())
 }
 
-/// Ranges of `[model]`, whose network sees images of so many pixels a side.
+/// Checks the ranges of `[model]`. The network sees images of `image_size` pixels on a side.
 pub(super) fn model(m: &Model, image_size: usize) -> Result<(), Mistake> {
     if !backbone::names().contains(&m.arch.as_str()) {
         return mistake("arch", format!("is {:?}; known: {}", m.arch, backbone::names().join(", ")));
@@ -143,7 +145,7 @@ pub(super) fn model(m: &Model, image_size: usize) -> Result<(), Mistake> {
     Ok(())
 }
 
-/// Names of a list: each is known, and none stands there twice.
+/// Checks a list of names: each name is known, and none is there twice.
 fn listed(key: &str, names: &[String], known: Vec<&str>) -> Result<(), Mistake> {
     distinct(key, names)?;
     match names.iter().find(|n| !known.contains(&n.as_str())) {
@@ -164,7 +166,7 @@ fn distinct<T: std::fmt::Debug>(key: &str, list: &[T]) -> Result<(), Mistake> {
     if list.is_empty() {
         return mistake(key, "is empty; name at least one");
     }
-    // Compared as text, since floats have no hash.
+    // Values are compared as text, since floats have no hash.
     let mut seen = HashSet::with_capacity(list.len());
     match list.iter().map(|x| format!("{x:?}")).find(|x| !seen.insert(x.clone())) {
         Some(twice) => mistake(key, format!("names {twice} twice; name each once")),

@@ -1,5 +1,5 @@
-//! In which settings two studies differ: a grid may grow in one folder, while other settings make results that do not
-//! belong in one table.
+//! The settings in which two studies differ. A grid may grow in one folder, but results of other settings do not belong
+//! into the same table.
 
 use super::{Config, unwritable};
 use crate::base::Result;
@@ -29,7 +29,7 @@ impl Config {
         Ok(differs.map(|(key, old, new)| format!("{key}: {old}, now {new}")).collect())
     }
 
-    /// Every key with its value; `[run]` is left out, since nothing there changes results.
+    /// Every key with its value. `[run]` is left out, since nothing in it changes results.
     fn leaves(&self) -> Result<BTreeMap<String, Value>> {
         let mut all = BTreeMap::new();
         let mut written = self.as_written().map_err(unwritable)?;

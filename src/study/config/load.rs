@@ -1,9 +1,10 @@
-//! Reading a config: a chain of files from the named one down its `base` keys to the built-in base, merged table by
-//! table. All files share one line of offsets (each text is padded to start where the last one ended), so a span
-//! that serde or the checks point at names its file and line even after merging.
+//! Reads a config: a chain of files, from the named one along the `base` keys to the built-in base, merged table by
+//! table. All files share one range of offsets, because each text is padded to start where the last one ended. So a
+//! span that serde or the checks report names its file and line even after merging.
 
-use super::tables::{OPTIMIZATION, TABLES, gather, listed, readable};
+use super::tables::{OPTIMIZATION, TABLES};
 use super::unread::unread;
+use super::written::{gather, listed, readable};
 use super::{BASE, Config, check, models};
 use crate::base::{Error, Result, files, nearest, seal};
 use crate::study::names::{ENVIRONMENT, LOCK};
@@ -12,14 +13,14 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-/// How many files may stand on each other.
+/// The most files in a chain.
 const MAX_FILES: usize = 16;
 
-/// The most bytes of a config with the files that it stands on. A list of 200,000 seeds fits several times. The bound keeps
-/// memory small: a parsed table is a hundred times the size of its text.
+/// The most bytes of a config and all the files that it is based on. A list of 200,000 seeds fits several times. The
+/// bound keeps memory small: a parsed table takes a hundred times the memory of its text.
 const MAX_BYTES: usize = 4 << 20;
 
-/// One file of the chain, its text padded to the file's offset.
+/// One file of the chain. Its text is padded to the file's offset.
 pub(super) struct Source {
     path: PathBuf,
     padded: String,
@@ -28,12 +29,12 @@ pub(super) struct Source {
 
 impl Source {
     fn new(path: PathBuf, text: &str, start: usize) -> Self {
-        // Behind padding a byte order mark would be a TOML error.
+        // After padding, a byte order mark would be a TOML error.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Source { path, padded: " ".repeat(start) + text, start }
     }
 
-    /// What stands at `span`, where that is of this file.
+    /// The text at `span`, if `span` lies in this file.
     fn text(&self, span: std::ops::Range<usize>) -> Option<&str> {
         if span.start < self.start { None } else { self.padded.get(span) }
     }
@@ -45,7 +46,7 @@ impl Source {
 }
 
 impl Config {
-    /// Reads the config at `path`, with everything it stands on.
+    /// Reads the config at `path`, with everything that it is based on.
     pub fn load(path: &Path) -> Result<Self> {
         let mut sources = built_in();
         let mut next = Some(path.to_path_buf());
@@ -58,16 +59,16 @@ impl Config {
             // One file may have several names: through a link, or with `..` in its path.
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
             if seen.contains(&real) {
-                return wrong("the configs stand on each other in a circle; cut it");
+                return wrong("the `base` keys of the configs form a circle; remove one of them");
             }
             seen.push(real);
             if seen.len() > MAX_FILES {
-                return wrong(&format!("more than {MAX_FILES} configs stand on each other; merge some of them"));
+                return wrong(&format!("more than {MAX_FILES} configs are based on each other; merge some of them"));
             }
             let text = files::read_text_up_to(&path, left).map_err(|e| Error::Usage(e.to_string()))?;
             let Some(text) = text else {
                 return wrong(&format!(
-                    "{} and the configs that stand on it hold more than {} MiB; a config names data, it does not hold them",
+                    "{} and the configs that are based on it hold more than {} MiB; a config names data and does not hold them",
                     path.display(),
                     MAX_BYTES >> 20
                 ));
@@ -76,7 +77,7 @@ impl Config {
             if let Err(why) = opened {
                 let path = path.display();
                 return wrong(&format!(
-                    "{path}: {why}; where you changed it on purpose, take its first line out and keep it elsewhere"
+                    "{path}: {why}; if you changed it on purpose, remove its first line and keep the file elsewhere"
                 ));
             }
             left -= text.len();
@@ -93,7 +94,7 @@ impl Config {
         resolve(&sources)
     }
 
-    /// Reads a config from text that stands on the built-in base alone; `name` is how errors call it.
+    /// Reads a config from text that is based only on the built-in base. Errors name it `name`.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let mut sources = built_in();
         let start = sources.last().map_or(0, |s| s.padded.len());
@@ -102,15 +103,15 @@ impl Config {
     }
 }
 
-/// Whether a config lies where a run or a study writes its own: then it must hold its checksum, since an emptied file would
-/// pass for the built-in config. A folder called `runs` alone says nothing: by default, studies are written there, beside a
-/// person's own config.
+/// Whether a run or a study wrote the config. Then it must hold its checksum, since an emptied file would count as the
+/// built-in config. A folder called `runs` is not enough: by default a study is written there, beside a person's own
+/// config.
 fn is_kept(path: &Path) -> bool {
     let beside = |name: &str| path.with_file_name(name).exists();
     path.ends_with("config.toml") && beside(LOCK) && (beside(ENVIRONMENT) || beside("runs"))
 }
 
-/// The base and the overlays of all that is listed: below every config.
+/// The base, and the overlays of all listed methods and noise kinds. Every config is based on them.
 fn built_in() -> Vec<Source> {
     let mut sources = vec![Source::new(PathBuf::from("configs/base.toml (built in)"), BASE, 0)];
     for (stage, name, text) in listed() {
@@ -121,7 +122,7 @@ fn built_in() -> Vec<Source> {
     sources
 }
 
-/// The built-in tables, merged: the defaults of all keys; and all keys that a config may have.
+/// The built-in tables, merged: first the defaults of all keys, then all keys that a config may have.
 fn defaults(sources: &[Source]) -> Result<(DeTable<'_>, DeTable<'_>)> {
     let mut merged = sources[0].parse(sources)?;
     let mut schema = merged.clone();
@@ -168,7 +169,7 @@ pub(super) fn inner_mut<'a, 'b>(table: &'b mut DeTable<'a>, name: &str) -> Optio
     }
 }
 
-/// Merges the chain (what is built in, then the named file down to its lowest base) and checks the result.
+/// Merges the chain (the built-in files, then the lowest base up to the named file) and checks the result.
 fn resolve(sources: &[Source]) -> Result<Config> {
     let (mut merged, schema) = defaults(sources)?;
     let built_in = 1 + listed().len();
@@ -179,7 +180,7 @@ fn resolve(sources: &[Source]) -> Result<Config> {
         known_keys(&overlay, &schema, "", sources)?;
         merge(&mut merged, overlay);
     }
-    // The named file comes first of those that are not built in.
+    // Among the files that are not built in, the named file comes first.
     let source = |offset: usize| sources.iter().rposition(|s| s.start <= offset).unwrap_or(0);
     let rank = |offset: usize| if source(offset) < built_in { 0 } else { sources.len() - source(offset) };
     models::settle(&mut merged, &defaults, &rank).map_err(|(offset, what)| at(sources, offset, &what))?;
@@ -198,24 +199,9 @@ fn resolve(sources: &[Source]) -> Result<Config> {
             false => wrong(offset, &what),
         }
     })?;
-    // Before it is written as TOML below, which has no number past an i64.
+    // This comes before the config is written as TOML below, because TOML has no number above an i64.
     check::check(&config).map_err(|(key, what)| {
-        // Where two keys contradict each other, the place is that of one that a person wrote: of the key at fault if it is
-        // one, else of the other. Files lie behind what is built in.
-        let with = |end: &str, other: &str| match key.strip_suffix(end) {
-            Some(stage) => offset_of(&spans, &other.replace('*', stage)),
-            None => 0,
-        };
-        let others = [
-            ("warmup_epochs", "*epochs"),
-            ("patch_size", "data.image_size"),
-            ("noise.rates", "noise.kinds"),
-            ("generator_dims", "data.image_size"),
-            ("model.arch", "pretraining.methods"),
-        ];
-        let own = offset_of(&spans, &key);
-        let with = others.into_iter().map(|(end, other)| with(end, other)).max().unwrap_or(0);
-        let place = if source(own) < built_in { own.max(with) } else { own };
+        let place = place_of(&spans, &key, &|offset| source(offset) < built_in);
         at(sources, place, &format!("{key} {what}"))
     })?;
     let kept = config.as_written().map_err(|e| Error::Failed(format!("cannot write the config as TOML: {e}")))?;
@@ -223,7 +209,7 @@ fn resolve(sources: &[Source]) -> Result<Config> {
         let key = key_at(&spans, offset).unwrap_or_default();
         at(sources, offset, &format!("{key} {what}"))
     })?;
-    // What a run keeps is not asked: an older program wrote all keys.
+    // Configs that runs wrote are not checked here: an older program wrote all keys.
     for source in sources[1 + listed().len()..].iter().filter(|s| !is_kept(&s.path)) {
         let (file, defaults) = (source.parse(sources)?, sources[0].parse(sources)?);
         let text = |v: &toml::Spanned<DeValue<'_>>| sources.iter().rev().find_map(|s| s.text(v.span()));
@@ -234,9 +220,28 @@ fn resolve(sources: &[Source]) -> Result<Config> {
     Ok(config)
 }
 
-/// An error where the program would go on with other values (`kept`) than were `written`: serde reads as many elements as a
-/// list of fixed length has, and ignores the others. Numbers that are infinite, NaN or −0 are errors, too. The error is an
-/// offset and a sentence.
+/// The offset of a mistake in the value of `key`. If two keys contradict each other, it is that of the key which a
+/// person wrote: the key at fault, or else the other key. Offsets in the built-in files are smaller than all others.
+fn place_of(spans: &DeTable<'_>, key: &str, is_built_in: &dyn Fn(usize) -> bool) -> usize {
+    let others = [
+        ("warmup_epochs", "*epochs"),
+        ("patch_size", "data.image_size"),
+        ("noise.rates", "noise.kinds"),
+        ("generator_dims", "data.image_size"),
+        ("model.arch", "pretraining.methods"),
+    ];
+    let with = |(end, other): (&str, &str)| match key.strip_suffix(end) {
+        Some(stage) => offset_of(spans, &other.replace('*', stage)),
+        None => 0,
+    };
+    let own = offset_of(spans, key);
+    let with = others.into_iter().map(with).max().unwrap_or(0);
+    if is_built_in(own) { own.max(with) } else { own }
+}
+
+/// It is an error if the program would use other values (`kept`) than were `written`. serde reads as many elements as a
+/// list of fixed length has, and ignores the others. Numbers that are infinite, NaN or −0 are errors, too. The error is
+/// an offset and the end of a sentence.
 fn faithful(written: &DeValue<'_>, kept: &Value) -> Result<(), (usize, String)> {
     match (written, kept) {
         (DeValue::Table(written), kept) => faithful_table(written, kept),
@@ -252,7 +257,7 @@ fn faithful(written: &DeValue<'_>, kept: &Value) -> Result<(), (usize, String)> 
 }
 
 fn faithful_table(written: &DeTable<'_>, kept: &Value) -> Result<(), (usize, String)> {
-    // The file's order decides which mistake is the first.
+    // The file's order decides which mistake comes first.
     let mut pairs: Vec<_> = written.iter().filter_map(|(k, v)| Some((v, kept.get(k.get_ref().as_ref())?))).collect();
     pairs.sort_by_key(|(v, _)| v.span().start);
     pairs.into_iter().try_for_each(|(v, kept)| at_value(v, kept))
@@ -277,7 +282,7 @@ pub(super) fn at(sources: &[Source], offset: usize, what: &str) -> Error {
     Error::Usage(format!("{}:{line}: {what}", source.path.display()))
 }
 
-/// Today's name of a key of earlier versions.
+/// The present name of a key of earlier versions.
 fn moved(prefix: &str, name: &str) -> Option<String> {
     let to = match (prefix, name) {
         ("pretraining.", "temperature" | "projection_dims") => "simclr.",
@@ -287,14 +292,14 @@ fn moved(prefix: &str, name: &str) -> Option<String> {
     Some(format!("{prefix}{to}{name}"))
 }
 
-/// Where the key `name` stands one table further down, if in one alone: `lr` in `optimizer.lr`.
+/// The path of the key `name` one table further down, if exactly one table has it: `optimizer.lr` for `lr`.
 fn below(schema: &DeTable<'_>, name: &str) -> Option<String> {
     let mut holders = schema.keys().filter(|k| inner(schema, k.get_ref()).is_some_and(|t| t.contains_key(name)));
     let holder = holders.next().filter(|_| holders.next().is_none())?;
     Some(format!("{}.{name}", holder.get_ref()))
 }
 
-/// Fails on the first key of `table`, in the order of the file, that `schema` does not have.
+/// An error for the first key of `table`, in the order of the file, that `schema` does not have.
 fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: &[Source]) -> Result<()> {
     let mut keys: Vec<_> = table.iter().collect();
     keys.sort_by_key(|(k, _)| k.span().start);
@@ -304,7 +309,7 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
         match schema.get(name).map(|v| v.get_ref()) {
             None if moved(prefix, name).is_some() => {
                 let now = moved(prefix, name).unwrap_or_default();
-                return Err(at(sources, place, &format!("`{prefix}{name}` is `{now}` now; write it so")));
+                return Err(at(sources, place, &format!("`{prefix}{name}` is `{now}` now; use the new name")));
             }
             None => {
                 let known: Vec<&str> = schema.keys().map(|k| k.get_ref().as_ref()).collect();
@@ -333,7 +338,7 @@ fn known_keys(table: &DeTable<'_>, schema: &DeTable<'_>, prefix: &str, sources: 
     Ok(())
 }
 
-/// Lays `over` on `under`: tables key by key, anything else replaced whole.
+/// Merges `over` into `under`: tables key by key, anything else is replaced whole.
 pub(super) fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
     for (key, value) in over {
         match (under.get_mut(&key).map(|v| v.get_mut()), value.get_ref()) {
@@ -349,11 +354,11 @@ pub(super) fn merge<'a>(under: &mut DeTable<'a>, over: DeTable<'a>) {
     }
 }
 
-/// The value's place of `table.key`.
+/// The offset of the value of `table.key`.
 pub(super) fn offset_of(table: &DeTable<'_>, key: &str) -> usize {
     match key.split_once('.') {
         Some((head, rest)) => match table.get(head).map(|v| v.get_ref()) {
-            // A method may take the key from its stage. Then the key that contradicts it stands in the method's table.
+            // A method may take the key from its stage. Then the key that contradicts it is in the method's table.
             Some(DeValue::Table(t)) => match offset_of(t, rest) {
                 0 => ["epochs", "momentum"].iter().find_map(|k| Some(t.get(*k)?.span().start)).unwrap_or(0),
                 found => found,
@@ -372,7 +377,7 @@ pub(super) fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
     })
 }
 
-/// serde's words without the names of Rust types.
+/// serde's message without the names of Rust types.
 pub(super) fn plain(message: &str) -> String {
     let types = [
         ("expected usize", "expected a whole number"),

@@ -1,4 +1,4 @@
-//! A study's config: what each key holds, and the resolved config as text and as an address. Keys equal field names;
+//! A study's config: what each key holds, and the resolved config as text and as an address. Keys equal field names.
 //! `configs/base.toml` says what every key means. `load` reads and merges files, `check` knows the allowed ranges.
 
 mod check;
@@ -7,6 +7,7 @@ mod load;
 mod models;
 mod tables;
 mod unread;
+mod written;
 
 pub use tables::{Learning, Pretrained};
 
@@ -19,19 +20,19 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
-/// `configs/base.toml` as built into the program: the bottom layer of every config.
+/// `configs/base.toml`, which is built into the program. Every config is based on it.
 pub const BASE: &str = include_str!("../../../configs/base.toml");
 
-/// What `pretraining.init` says where no file is given.
+/// The value of `pretraining.init` for random weights.
 pub const RANDOM: &str = "random";
 
-/// A whole study, resolved: every key has its value.
+/// A whole study, resolved: every key has a value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// What the report is titled.
+    /// The title of the report.
     pub name: String,
-    /// One repeat of the whole grid for each.
+    /// The seeds. The whole grid is repeated once for each.
     pub seeds: Vec<u64>,
     /// Datasets and image sizes.
     pub data: Data,
@@ -47,7 +48,7 @@ pub struct Config {
     pub training: Training,
     /// Evaluation.
     pub evaluation: Evaluation,
-    /// How a run behaves; nothing here changes its results.
+    /// How a run behaves. Nothing in it changes results.
     pub run: Run,
 }
 
@@ -55,68 +56,68 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// The datasets, each a data SPEC.
+    /// The datasets, each a SPEC as `wgslab data` explains it.
     pub specs: Vec<String>,
-    /// Side in pixels of the square kept on the device.
+    /// Side in pixels of the square images that are kept on the device.
     pub store_size: usize,
-    /// Side in pixels of the square the network sees.
+    /// Side in pixels of the square images that the network sees.
     pub image_size: usize,
-    /// 1 gray or 3 RGB.
+    /// 1 (gray) or 3 (RGB).
     pub channels: usize,
-    /// Share of training images held out where a dataset has no validation split.
+    /// Share of the training images that is held out if a dataset has no validation split.
     pub val_fraction: f64,
-    /// The most pixels of one picture file.
+    /// The most pixels of one picture.
     pub max_pixels: u64,
     /// Decoded images of more bytes stream from pages on disk.
     pub resident_bytes: u64,
     /// The most bytes of all decoded images of a dataset.
     pub max_bytes: u64,
-    /// The bits that 16-bit picture files use.
+    /// How many bits 16-bit picture files use.
     pub bit_depth: u32,
-    /// Whether a file that cannot be decoded is an error, however few there are.
+    /// Whether a file that cannot be decoded is an error, even if there are few.
     pub strict: bool,
 }
 
-/// What becomes of the images that do not fill the last batch of an epoch.
+/// What happens to the images that do not fill the last batch of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LastBatch {
-    /// They are left out of this epoch.
+    /// They are left out of the epoch.
     Drop,
-    /// They are a smaller step of their own, batch statistics over them alone.
+    /// They make a smaller step. Its batch statistics are over them only.
     Keep,
 }
 
-/// `[pretraining]`. In TOML the keys of `optimization` and the tables of `tables` stand in it directly.
+/// `[pretraining]`. In TOML the keys of `optimization` and `tables` stand directly in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pretraining {
-    /// Where the weights come from: one column of the grid each, `none` or names of `ssl::methods`.
+    /// Where the weights come from: `none`, or names of `ssl::methods`. Each is a column of the grid.
     pub methods: Vec<String>,
-    /// [`RANDOM`], or a file with a backbone that each of them starts from.
+    /// [`RANDOM`], or a file with a backbone that every pretraining starts from.
     pub init: String,
     /// How weights are updated.
     pub optimization: Optimization,
-    /// `[pretraining.METHOD]`: the settings of each listed method, and what it overrides for itself.
+    /// `[pretraining.METHOD]`: the settings of each listed method, and what the method overrides for itself.
     pub tables: BTreeMap<String, Table>,
 }
 
 impl Pretraining {
-    /// The first method that pretrains; of a config that lists none, the default one.
+    /// The first method that pretrains, or the default method if the config lists none.
     pub fn first(&self) -> &str {
         self.methods.iter().find(|m| *m != ssl::NONE).map_or(ssl::DEFAULT, String::as_str)
     }
 }
 
-/// `[noise]`. In TOML the tables of `tables` stand in it directly.
+/// `[noise]`. In TOML the tables of `tables` stand directly in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Noise {
-    /// How labels go wrong.
+    /// The kinds of label noise.
     pub kinds: Vec<NoiseKind>,
-    /// Share of labels that flip.
+    /// The shares of labels that become wrong.
     pub rates: Vec<f64>,
-    /// What the random choices of the noise follow.
+    /// The seed of the noise.
     pub seed: NoiseSeed,
     /// Which labels the validation images have.
     pub validation: ValidationLabels,
@@ -125,19 +126,19 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// The settings of a kind: a config that was read has those of every kind.
+    /// The settings of a kind. A config that was read has those of every kind.
     pub fn of(&self, kind: NoiseKind) -> Table {
         self.tables.get(kind.name()).cloned().unwrap_or_default()
     }
 }
 
-/// What the random choices of label noise follow.
+/// The seed of the random choices of label noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub enum NoiseSeed {
-    /// The run's seed, so that each repeat has other wrong labels: `"run"`.
+    /// The seed of the repeat, so that each repeat has other wrong labels: `"run"`.
     Run,
-    /// This number in each repeat.
+    /// This number, the same in each repeat.
     Fixed(u64),
 }
 
@@ -157,23 +158,23 @@ impl From<NoiseSeed> for Value {
     fn from(of: NoiseSeed) -> Value {
         match of {
             NoiseSeed::Run => Value::String("run".to_string()),
-            NoiseSeed::Fixed(seed) => Value::Integer(seed as i64), // read from one
+            NoiseSeed::Fixed(seed) => Value::Integer(seed as i64), // an i64 when it was read
         }
     }
 }
 
-/// Which labels the validation images have, by which epochs and weight decays are chosen.
+/// Which labels the validation images have. Epochs and weight decays are chosen by them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValidationLabels {
-    /// Their true ones.
+    /// The true labels.
     #[default]
     Clean,
-    /// Those of the same noise.
+    /// Labels with the same noise as the training labels.
     Noisy,
 }
 
-/// `[training]`. In TOML the keys of `optimization` and the tables of `tables` stand in it directly.
+/// `[training]`. In TOML the keys of `optimization` and `tables` stand directly in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
@@ -181,13 +182,13 @@ pub struct Training {
     pub methods: Vec<String>,
     /// How weights are updated.
     pub optimization: Optimization,
-    /// What becomes of the images that do not fill the last batch of an epoch.
+    /// What happens to the images that do not fill the last batch of an epoch.
     pub last_batch: LastBatch,
     /// Area of the crop as a share of the image: smallest, largest.
     pub crop_scale: [f64; 2],
-    /// Of a mirror image.
+    /// Probability of mirroring left and right.
     pub flip_probability: f64,
-    /// `[training.METHOD]`: the settings of each listed method, and what it overrides for itself.
+    /// `[training.METHOD]`: the settings of each listed method, and what the method overrides for itself.
     pub tables: BTreeMap<String, Table>,
 }
 
@@ -195,15 +196,15 @@ pub struct Training {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
-    /// Images a step.
+    /// Images in a step.
     pub batch_size: usize,
-    /// Neighbours that vote.
+    /// How many neighbours vote.
     pub knn_neighbours: usize,
     /// τ of the weighted vote.
     pub knn_temperature: f64,
-    /// How backbones are judged: rows of the grid each.
+    /// How backbones are judged. Each is a row of the grid.
     pub protocols: Vec<Protocol>,
-    /// The weight decays among which a linear classifier has the best on the validation images.
+    /// The weight decays of the linear classifier. The one that is best on the validation images is chosen.
     pub linear_weight_decays: Vec<f64>,
 }
 
@@ -216,12 +217,12 @@ pub enum Protocol {
     Finetune,
     /// A linear classifier on frozen features.
     Linear,
-    /// A weighted vote of the nearest training images by frozen features.
+    /// A weighted vote of the training images with the nearest frozen features.
     Knn,
 }
 
 impl Protocol {
-    /// What configs and results call it.
+    /// Its name in configs and results.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Finetune => "finetune",
@@ -237,11 +238,11 @@ impl Protocol {
 pub struct Run {
     /// Seconds between checkpoints.
     pub checkpoint_seconds: f64,
-    /// Steps between two looks at the loss.
+    /// Steps between two readings of the loss.
     pub loss_every: usize,
-    /// Steps between two states that are kept beside the last; 0 keeps none.
+    /// Steps between two states that are kept besides the last state; 0 keeps none.
     pub save_every_steps: usize,
-    /// Whether a step computes values again for its backward pass instead of keeping them.
+    /// Whether the backward pass of a step computes values again instead of keeping them.
     pub recompute: bool,
 }
 
@@ -259,15 +260,15 @@ fn unwritable(e: toml::ser::Error) -> Error {
 }
 
 impl Config {
-    /// The resolved config as TOML, in the order of the fields: the same config, the same text.
+    /// The resolved config as TOML, in the order of the fields. Equal configs give equal text.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(&self.as_written().map_err(unwritable)?).map_err(unwritable)
     }
 
-    /// The config as its keys stand in TOML.
+    /// The config with its keys where TOML has them.
     fn as_written(&self) -> Result<Table, toml::ser::Error> {
         let mut table = Table::try_from(self)?;
-        tables::scatter(&mut table);
+        written::scatter(&mut table);
         Ok(table)
     }
 

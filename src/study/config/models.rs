@@ -1,21 +1,21 @@
-//! The keys of `[model]` and of `[pretraining.METHOD.model]`, of which each backbone reads its own. What a file sets to another
-//! value than the default for a backbone that does not read it is a mistake; a default is no wish, so that a file may hold
-//! every key. What the backbone of a file further down left behind is taken away, and what is missing is the default.
+//! The keys of `[model]` and of `[pretraining.METHOD.model]`, of which each backbone reads its own. It is a mistake if
+//! a file sets a key to another value than the default for a backbone that does not read it. The default itself is
+//! allowed, so that a file may hold every key. Keys that a file further down set for another backbone are taken away,
+//! and missing keys get the default.
 
 use super::load::inner_mut;
 use crate::nn::backbone::{self, ARCHS, Arch};
 use toml::de::{DeTable, DeValue};
 
-/// Leaves in each table of a backbone the keys that it reads, every one of them, where `built_in` is the `[model]` of
-/// what is built in. `rank` gives how near to the named file an offset stands: 0 is built in. The error is an offset and a
-/// sentence.
+/// Leaves in each table of a backbone exactly the keys that the backbone reads. `built_in` is the built-in `[model]`.
+/// `rank` says how near to the named file an offset is; 0 is built in. The error is an offset and a sentence.
 pub(super) fn settle<'a>(
     config: &mut DeTable<'a>,
     built_in: &DeTable<'a>,
     rank: &dyn Fn(usize) -> usize,
 ) -> Result<(), (usize, String)> {
     let Some(model) = inner_mut(config, "model") else { return Ok(()) };
-    // A wrong type or name is told by those who read it.
+    // A wrong type or an unknown name is reported elsewhere, when it is read.
     let Some(common) = named(model) else { return Ok(()) };
     let keep = |table: &mut DeTable<'a>, path: &str, of| keep(table, path, of, (built_in, rank));
     keep(model, "model", common)?;
@@ -39,14 +39,14 @@ pub(super) fn settle<'a>(
     Ok(())
 }
 
-/// The backbone that a table names, and where.
+/// The backbone that a table names, and the place of the name.
 fn named(table: &DeTable<'_>) -> Option<(&'static Arch, usize)> {
     let arch = table.get("arch")?;
     Some((backbone::arch(arch.get_ref().as_str()?)?, arch.span().start))
 }
 
-/// Takes away what the backbone does not read; an error where a file at or above the one that names it sets that to another
-/// value than the default.
+/// Takes away the keys that the backbone does not read. It is an error if the file that names the backbone, or a file
+/// above it, sets such a key to another value than the default.
 fn keep(
     table: &mut DeTable<'_>,
     path: &str,
@@ -72,7 +72,7 @@ fn keep(
     Ok(())
 }
 
-/// Whether two values are the same: 1 is 1.0.
+/// Whether two values are equal. 1 equals 1.0.
 fn same(a: &DeValue<'_>, b: &DeValue<'_>) -> bool {
     let number = |v: &DeValue<'_>| match v {
         DeValue::Integer(i) if i.radix() == 10 => i.as_str().replace('_', "").parse::<f64>().ok(),
@@ -153,7 +153,7 @@ mod tests {
                 "model.patch_size is 5, and patches of 5 pixels do not divide images of 32; use a divisor",
             ),
             ("[data]\nimage_size = 30\n[model]\narch = \"vit_tiny\"", 2, "model.patch_size is 4, and patches of 4"),
-            // The key at fault is the one that a person wrote, whatever stands behind it.
+            // The error is at the key that a person wrote, whatever follows it.
             ("[model]\narch = \"vit_tiny\"\npatch_size = 5\n[data]\nimage_size = 32", 3, "model.patch_size is 5, and"),
             ("[model]\narch = \"vit_tiny\"\npatch_size = 0\n[data]\nimage_size = 32", 3, "model.patch_size is 0; use"),
             ("[model]\narch = \"vit_huge\"", 2, "known: resnet18, resnet50, vit_tiny, vit_small"),
@@ -185,7 +185,7 @@ mod tests {
         }
     }
 
-    /// Of files on files: a backbone named further up leaves the keys of the one below behind.
+    /// If a file names another backbone than the file it is based on, the keys for the lower one are dropped.
     #[test]
     fn another_backbone_further_up_begins_anew() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,9 +1,7 @@
-//! The named tables of a config, `[pretraining.METHOD]`, `[training.METHOD]` and `[noise.KIND]`: the settings of what is
-//! listed, which only its own file knows, and the keys that a method overrides for itself.
+//! The named tables of a config, `[pretraining.METHOD]`, `[training.METHOD]` and `[noise.KIND]`. They hold the settings
+//! of a method or kind, which only its own file knows, and the keys that a method overrides for itself.
 
 use super::Config;
-use super::load::{inner, merge};
-use super::unread::forget;
 use crate::base::range::{Mistake, mistake};
 use crate::base::{Error, Result};
 use crate::nn::init::Param;
@@ -12,13 +10,12 @@ use crate::nn::{Backbone, Model, Optimization, Progress, Recipe};
 use crate::noise::NoiseKind;
 use crate::noise::learn::{self, Learner};
 use crate::ssl::{self, Method};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use toml::de::{DeTable, DeValue};
-use toml::{Spanned, Table, Value};
+use toml::{Table, Value};
 
-/// The keys of [`Optimization`]: they stand in `[pretraining]` and `[training]`, and in a method's table to override them.
+/// The keys of [`Optimization`]. They stand in `[pretraining]` and `[training]`, and in the table of a method that
+/// overrides them.
 pub(super) const OPTIMIZATION: [&str; 10] = [
     "epochs",
     "batch_size",
@@ -32,23 +29,23 @@ pub(super) const OPTIMIZATION: [&str; 10] = [
     "optimizer",
 ];
 
-/// The tables that `[pretraining.METHOD]` may hold to override the config's own.
+/// The tables of the config that `[pretraining.METHOD]` may override.
 pub(super) const TABLES: [&str; 2] = ["model", "augmentation"];
 
-/// A pretraining method as a config has it.
+/// A pretraining method with its settings from a config.
 #[derive(Clone, Debug)]
 pub struct Pretrained {
     /// Its name.
     pub name: String,
     /// The method.
     pub method: Arc<dyn Method>,
-    /// Its settings, every key.
+    /// Its settings, with every key.
     pub settings: Value,
     /// How weights are updated.
     pub optimization: Optimization,
-    /// The key that says how many images a step takes: the method's own or its stage's.
+    /// The key that sets the images in a step: the method's own or its stage's.
     pub batch_key: String,
-    /// The key that says how many of them the network sees at a time.
+    /// The key that sets how many of them the network sees at a time.
     pub micro_batch_key: String,
     /// The backbone's settings.
     pub model: Model,
@@ -56,40 +53,42 @@ pub struct Pretrained {
     pub backbone: Arc<dyn Backbone>,
     /// How views are made.
     pub augmentation: Recipe,
-    /// The keys of the config that its table overrides with another value: `augmentation.jitter`.
+    /// The keys of the config that the method's table overrides with another value: `augmentation.jitter`.
     pub overridden: Vec<String>,
 }
 
-/// A training method as a config has it.
+/// A training method with its settings from a config.
 #[derive(Clone, Debug)]
 pub struct Learning {
     /// Its name.
     pub name: String,
     /// The method.
     pub learner: Arc<dyn Learner>,
-    /// Its settings, every key.
+    /// Its settings, with every key.
     pub settings: Value,
     /// How weights are updated.
     pub optimization: Optimization,
-    /// The key that says how many images a step takes: the method's own or its stage's.
+    /// The key that sets the images in a step: the method's own or its stage's.
     pub batch_key: String,
 }
 
 impl Pretrained {
-    /// The method's key that makes a parameter as large as it is, with its value: `pretraining.simclr.projection_dims = [8]`.
+    /// The method's key that decides how large a parameter is, with its value: `pretraining.simclr.projection_dims =
+    /// [8]`.
     pub fn size_key(&self, parameter: &Param) -> Option<String> {
         let (key, value) = self.method.size_key(&parameter.name, parameter.ty)?;
         Some(format!("pretraining.{}.{key} = {value}", self.name))
     }
 
-    /// The method's own inputs of a step on the images `indices`, of which it has square views of `size` pixels.
+    /// The method's own inputs of a step on the images `indices`. The views have `size` pixels on a side.
     pub fn inputs(&self, at: Progress, indices: &[u32], size: usize) -> Vec<(&'static str, Vec<u8>)> {
         self.method.inputs(at, indices, self.backbone.as_ref(), [size; 2])
     }
 }
 
 impl Config {
-    /// The pretraining method `name`, whether or not the grid lists it. Settings out of their ranges are an error.
+    /// The pretraining method `name`, whether or not the grid lists it. It is an error if a setting is out of its
+    /// range.
     pub fn pretraining_of(&self, name: &str) -> Result<Pretrained> {
         let one = self.pretraining_read(name)?;
         check_pretrained(&one, self.data.image_size)
@@ -122,7 +121,7 @@ impl Config {
         })
     }
 
-    /// The training method `name`, whether or not the grid lists it. Settings out of their ranges are an error.
+    /// The training method `name`, whether or not the grid lists it. It is an error if a setting is out of its range.
     pub fn learning_of(&self, name: &str) -> Result<Learning> {
         let one = self.learning_read(name)?;
         check_learning(&one).map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
@@ -137,13 +136,13 @@ impl Config {
         Ok(Learning { name: name.to_string(), learner, settings, optimization, batch_key })
     }
 
-    /// The backbone's settings of a cell with this pretraining.
+    /// The backbone's settings in a cell with this pretraining.
     pub fn model_of(&self, pretraining: &str) -> Result<Model> {
         model(&self.model, self.pretraining.tables.get(pretraining))
     }
 }
 
-/// Adds the keys whose values differ between two settings of one type, below `prefix`.
+/// Adds to `changed` the keys whose values differ between two settings of one type, each after `prefix`.
 fn changes<T: serde::Serialize>(prefix: &str, base: &T, over: &T, changed: &mut Vec<String>) -> Result<()> {
     let table = |settings: &T| Table::try_from(settings).map_err(|e| wrong(prefix, e));
     let base = table(base)?;
@@ -157,14 +156,15 @@ fn changes<T: serde::Serialize>(prefix: &str, base: &T, over: &T, changed: &mut 
     Ok(())
 }
 
-/// A method of its own settings in `table`, without what it overrides. A config that was read has them all.
+/// A method, made from its own settings in `table`, without the keys that override the config. A config that was read
+/// has all settings.
 fn read<T: ?Sized>(entry: &Entry<T>, table: Option<&Table>) -> Result<(Arc<T>, Value)> {
     let mut own = table.cloned().unwrap_or_default();
     own.retain(|key, _| !overrides(key));
     entry.make(&own)
 }
 
-/// Whether a key of a method's table overrides one of the config.
+/// Whether a key of a method's table overrides a key of the config.
 pub(super) fn overrides(key: &str) -> bool {
     OPTIMIZATION.contains(&key) || TABLES.contains(&key)
 }
@@ -179,7 +179,7 @@ fn optimization(base: &Optimization, table: Option<&Table>) -> Result<Optimizati
     let own = |key: &str| over.contains_key(key);
     let (floor, milestones) = (own("lr_floor"), own("milestones"));
     let mut made: Optimization = laid("optimization", base, over)?;
-    // The stage's keys of another schedule are not the method's.
+    // If the method has another schedule, the stage's keys for its schedule do not apply to the method.
     if made.schedule != base.schedule {
         made.lr_floor = if floor { made.lr_floor } else { 0.0 };
         if !milestones {
@@ -194,12 +194,12 @@ fn overridden<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, table
     laid(key, base, over)
 }
 
-/// The backbone of a method: another one than the config's does not read all that stands there.
+/// The backbone's settings of a method. Keys that the method's backbone does not read are left out.
 fn model(base: &Model, table: Option<&Table>) -> Result<Model> {
     Ok(overridden::<Model>("model", base, table)?.settled())
 }
 
-/// `base` with the keys of `over` laid on it, table by table.
+/// `base` with the keys of `over` in it, table by table.
 fn laid<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, over: Table) -> Result<T> {
     fn lay(under: &mut Table, over: Table) {
         for (key, value) in over {
@@ -214,7 +214,7 @@ fn laid<T: serde::Serialize + DeserializeOwned>(key: &str, base: &T, over: Table
     table.try_into().map_err(|e: toml::de::Error| wrong(key, e.message()))
 }
 
-/// Where a key of a method is set: in its own table or its stage's.
+/// The path of a method's key: in its own table if it is there, else in its stage's.
 fn key_of(key: &str, stage: &str, name: &str, table: Option<&Table>) -> String {
     match table.is_some_and(|t| t.contains_key(key)) {
         true => format!("{stage}.{name}.{key}"),
@@ -222,7 +222,8 @@ fn key_of(key: &str, stage: &str, name: &str, table: Option<&Table>) -> String {
     }
 }
 
-/// The first value of a method with a table of its own that is out of its range, by its key: `pretraining.simclr.temperature`.
+/// An error with the first value out of its range among the methods with a table of their own, and its key:
+/// `pretraining.simclr.temperature`.
 pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     let said = |key: &str| {
         let key = key.to_string();
@@ -232,7 +233,7 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
         let one = config.pretraining_read(name).map_err(said("pretraining.methods"))?;
         check_pretrained(&one, config.data.image_size)?;
         check_views(&one, config.pretraining.tables.get(name))?;
-        // Defaults of a method that is not asked for need not fit the others' batch and backbone.
+        // A method that the grid does not list need not fit the batch and backbone of the others.
         if config.pretraining.methods.contains(name) {
             check_pair(&one, config)?;
         }
@@ -258,7 +259,8 @@ fn check_pretrained(one: &Pretrained, image_size: usize) -> Result<(), Mistake> 
     super::check::model(&one.model, image_size).map_err(below("model."))
 }
 
-/// Refuses a key of the method's augmentation that each of its views has a value of its own for: it would have no effect.
+/// Refuses a key in the method's augmentation for which each of its views has its own value, because the key would have
+/// no effect.
 fn check_views(one: &Pretrained, table: Option<&Table>) -> Result<(), Mistake> {
     let written = table.and_then(|t| t.get("augmentation")).and_then(Value::as_table);
     let own = one.settings.get("views").and_then(Value::as_table);
@@ -273,7 +275,7 @@ fn check_views(one: &Pretrained, table: Option<&Table>) -> Result<(), Mistake> {
     }
 }
 
-/// Whether the method goes with the batch and the backbone that it is given.
+/// Whether the method can work with its batch and its backbone.
 fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
     let below = |(key, what): Mistake| (format!("pretraining.{}.{key}", one.name), what);
     let Optimization { batch_size: batch, micro_batch_size: micro, .. } = one.optimization;
@@ -310,114 +312,4 @@ fn check_learning(one: &Learning) -> Result<(), Mistake> {
     let below = |(key, what): Mistake| (format!("training.{}.{key}", one.name), what);
     one.learner.check().map_err(below)?;
     one.optimization.check().map_err(below)
-}
-
-/// The stage, the name and the overlay of all that is listed; the table of its name in the overlay holds its defaults.
-pub(super) fn listed() -> Vec<(&'static str, &'static str, &'static str)> {
-    let ssl = ssl::methods().into_iter().map(|m| ("pretraining", m.name, m.overlay));
-    let learners = learn::learners().into_iter().map(|l| ("training", l.name, l.overlay));
-    ssl.chain(learners).chain(NoiseKind::all().map(|k| ("noise", k.name(), k.entry().overlay))).collect()
-}
-
-/// Reads every named table where the places of its values are known: the offset of the first mistake and what it is.
-pub(super) fn readable(config: &DeTable<'_>, faithful: Faithful<'_>) -> Result<(), (usize, String)> {
-    for entry in ssl::methods() {
-        one(config, ("pretraining", entry.name), &|from| Ok((entry.read)(from)?.1), faithful)?;
-    }
-    for entry in learn::learners() {
-        one(config, ("training", entry.name), &|from| Ok((entry.read)(from)?.1), faithful)?;
-    }
-    for kind in NoiseKind::all() {
-        one(config, ("noise", kind.name()), &|from| Ok((kind.entry().read)(from)?.1), faithful)?;
-    }
-    Ok(())
-}
-
-/// Compares what was written with what was read of it; see `load`.
-type Faithful<'f> = &'f dyn Fn(&DeTable<'_>, &Value) -> Result<(), (usize, String)>;
-
-/// See [`readable`]: one table. What it overrides is read with what it is laid on.
-fn one<'a>(
-    config: &DeTable<'a>,
-    (stage, name): (&str, &str),
-    read: &dyn Fn(toml::Deserializer<'_>) -> Result<Value, toml::de::Error>,
-    faithful: Faithful<'_>,
-) -> Result<(), (usize, String)> {
-    let Some(stage) = inner(config, stage) else { return Ok(()) };
-    let Some(table) = inner(stage, name) else { return Ok(()) };
-    let picked = |from: &DeTable<'a>, keep: &dyn Fn(&str) -> bool| -> DeTable<'a> {
-        from.iter().filter(|(key, _)| keep(key.get_ref())).map(|(k, v)| (k.clone(), v.clone())).collect()
-    };
-    let from = |table: DeTable<'a>| toml::Deserializer::from(Spanned::new(0..0, table));
-    let told = |e: toml::de::Error| (e.span().map_or(0, |s| s.start), e.message().to_string());
-    let own = picked(table, &|key| !overrides(key));
-    faithful(&own, &read(from(own.clone())).map_err(told)?)?;
-    if !stage.contains_key("optimizer") {
-        return Ok(()); // label noise is not trained
-    }
-    let common = |key: &str| OPTIMIZATION.contains(&key);
-    let mut all = picked(stage, &common);
-    merge(&mut all, picked(table, &common));
-    let kept = Value::try_from(Optimization::deserialize(from(all.clone())).map_err(told)?);
-    faithful(&all, &kept.map_err(|e| (0, e.to_string()))?)?;
-    for key in TABLES {
-        let (Some(base), Some(over)) = (inner(config, key), inner(table, key)) else { continue };
-        let mut all = base.clone();
-        merge(&mut all, over.clone());
-        if key == "model" {
-            Model::deserialize(from(all)).map_err(told)?;
-        } else {
-            let kept = Value::try_from(Recipe::deserialize(from(all.clone())).map_err(told)?);
-            faithful(&all, &kept.map_err(|e| (0, e.to_string()))?)?;
-        }
-    }
-    Ok(())
-}
-
-/// The tables that hold named tables, with their own keys.
-const STAGES: [(&str, &[&str]); 3] = [
-    ("pretraining", &["methods", "init"]),
-    ("training", &["methods", "last_batch", "crop_scale", "flip_probability"]),
-    ("noise", &["kinds", "rates", "seed", "validation"]),
-];
-
-/// Moves the keys of [`Optimization`] and the named tables, which stand in a stage's table, to the fields that hold
-/// them, so that serde reads them where the place of a mistake is known.
-pub(super) fn gather(config: &mut DeTable<'_>) {
-    for (stage, own) in STAGES {
-        let Some(DeValue::Table(table)) = config.get_mut(stage).map(|v| v.get_mut()) else { continue };
-        let keys: Vec<_> = table.keys().cloned().collect();
-        let (mut optimization, mut tables) = (DeTable::new(), DeTable::new());
-        for key in keys {
-            let name = key.get_ref().to_string();
-            let to = match &name {
-                n if own.contains(&n.as_str()) => continue,
-                n if OPTIMIZATION.contains(&n.as_str()) => &mut optimization,
-                _ => &mut tables,
-            };
-            if let Some(value) = table.remove(&key) {
-                to.insert(key, value);
-            }
-        }
-        for (name, held) in [("optimization", optimization), ("tables", tables)] {
-            if name == "optimization" && held.is_empty() {
-                continue;
-            }
-            let key = Spanned::new(0..0, std::borrow::Cow::Borrowed(name));
-            table.insert(key, Spanned::new(0..0, DeValue::Table(held)));
-        }
-    }
-}
-
-/// Undoes [`gather`] for a config that is written.
-pub(super) fn scatter(config: &mut Table) {
-    for (stage, _) in STAGES {
-        let Some(Value::Table(table)) = config.get_mut(stage) else { continue };
-        for name in ["optimization", "tables"] {
-            if let Some(Value::Table(held)) = table.remove(name) {
-                table.extend(held);
-            }
-        }
-    }
-    forget(config);
 }

@@ -1,15 +1,16 @@
-//! The keys of optimizers' tables that no optimizer reads: a config must not write them, and none is written.
+//! The keys in optimizers' tables that no optimizer reads. A config may not set them, and the resolved config leaves
+//! them out.
 
 use super::load::inner;
 use crate::nn::optimization::{OPTIMIZERS, reads};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-/// The text of a value.
+/// Gives the text of a value.
 type Text<'t, 'a> = &'t dyn Fn(&Spanned<DeValue<'a>>) -> Option<&'t str>;
 
-/// The first key that a `file` writes into an optimizer's table though no optimizer that stands on the table reads it in the
-/// whole `config`: its place and a sentence. A file that lists every key may do so where it gives the default.
+/// The first key that a `file` sets in an optimizer's table though none of the optimizers that use the table in the
+/// whole `config` reads it: its offset and a sentence. A file may list every key, as long as it gives the default.
 pub(super) fn unread<'a>(
     config: &DeTable<'_>,
     (file, defaults): (&DeTable<'a>, &DeTable<'a>),
@@ -48,7 +49,7 @@ pub(super) fn unread<'a>(
     found.into_iter().min_by_key(|f| f.0)
 }
 
-/// Takes the keys out of the optimizers' tables that nothing reads, so that what is written can be read again.
+/// Takes the keys that nothing reads out of the optimizers' tables, so that what is written can be read again.
 pub(super) fn forget(config: &mut Table) {
     let text = |table: &Table| Some(table.get("optimizer")?.get("name")?.as_str()?.to_string());
     for name in ["pretraining", "training"] {

@@ -1,4 +1,4 @@
-//! A step in micro-batches is the step of the whole batch, but for what batch norm sees.
+//! A step in micro-batches equals the step of the whole batch, except for what batch norm sees.
 
 use super::super::testing::{Heard, with_job};
 use super::super::{Beginning, Config, Job, PretrainOptions};
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const DATA: &str = "phantom:covid?train=16&val=4&test=4";
 
-/// Two steps of eight images, by SGD: Adam would make steps of rounding where a gradient is nearly zero.
+/// Two steps of eight images with SGD. Adam would turn rounding into steps where a gradient is nearly zero.
 fn config(method: &str, more: &str, model: &str) -> String {
     format!(
         "[data]\nstore_size = 16\nimage_size = 16\n[model]\n{model}\n[pretraining]\nmethods = [\"{method}\"]\nepochs = 1\n\
@@ -39,7 +39,7 @@ fn tensors(path: &Path) -> BTreeMap<String, Vec<u8>> {
     file.tensors().into_iter().map(|(name, t)| (name, t.data().to_vec())).collect()
 }
 
-/// The state after so many steps of a pretraining by the config `text`, in a folder of its own.
+/// The state after some steps of a pretraining with the config `text`, in a folder of its own.
 fn state(job: &Job<'_>, name: &str, text: &str, steps: usize) -> BTreeMap<String, Vec<u8>> {
     let (config, out) = (Config::parse("t", text).unwrap(), job.out.join(name));
     let inner = Job { config: &config, out: &out, kernels: Table::default(), ..*job };
@@ -56,7 +56,8 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// What two runs moved from `first` must agree: each tensor's movement to `most` of its own length and a little of the longest.
+/// Asserts that two runs move the state from `first` alike: each tensor's movement agrees to `most` of its own length
+/// and a little of the longest movement.
 fn expect_alike(
     what: &str,
     first: &BTreeMap<String, Vec<u8>>,
@@ -82,8 +83,8 @@ fn expect_alike(
     }
 }
 
-/// Batch norm of SimCLR in micro-batches sees one at a time; recorded at once with parts, it is the same step: gradients,
-/// loss and running statistics.
+/// Batch norm of SimCLR in micro-batches sees one micro-batch at a time. Recorded at once with parts, it is the same
+/// step, with the same gradients, loss and running statistics.
 #[test]
 fn micro_batches_are_the_step_whose_batch_norm_sees_parts() {
     with_job("", &Silent, |job| {
@@ -91,27 +92,27 @@ fn micro_batches_are_the_step_whose_batch_norm_sees_parts() {
         let ghost = config("test_ghost", &format!("parts = 4\n{dims}"), RESNET);
         let simclr = config("simclr", &format!("temperature = 0.5\nmicro_batch_size = 2\n{dims}"), RESNET);
         let plain = config("simclr", &format!("temperature = 0.5\n{dims}"), RESNET);
-        // The same views: each method has the config's recipe, but for what its overlay sets.
+        // Both must have the same views. Each method takes the config's recipe, except for what its overlay sets.
         let off = "[augmentation]\noff = true\n[pretraining.METHOD.augmentation]\noff = true\n";
         let text = |config: &str, method: &str| config.to_string() + &off.replace("METHOD", method);
         let first = state(job, "first", &text(&ghost, "test_ghost"), 0);
         let due = state(job, "due", &text(&ghost, "test_ghost"), 2);
         let made = state(job, "made", &text(&simclr, "simclr"), 2);
         expect_alike("parts", &first, &due, &made);
-        // It can fail: a batch norm over the whole batch is another step.
+        // The comparison can fail: a batch norm over the whole batch gives another step.
         let whole = state(job, "whole", &text(&plain, "simclr"), 2);
         assert!(std::panic::catch_unwind(|| expect_alike("whole", &first, &due, &whole)).is_err());
     });
 }
 
-/// Where the network has no batch norm, micro-batches change rounding alone.
+/// Without batch norm in the network, micro-batches change only rounding.
 #[test]
 fn without_batch_norm_micro_batches_are_the_whole_batch() {
     with_job("", &Silent, |job| {
         let cases = [
             ("simclr", "projection_dims = [16, 8]"),
             ("moco", "queue_size = 20\nbatch_norm_splits = 2\nprojection_dims = [16, 8]"),
-            // The last layer is trained in the first epoch, or left as it began.
+            // The last layer is trained in the first epoch, or stays as it began.
             ("dino", "projection_dims = [16, 8]\noutput_dim = 12\nfreeze_last_layer_epochs = 0"),
             ("dino", "projection_dims = [16, 8]\noutput_dim = 12\nfreeze_last_layer_epochs = 1"),
             ("mae", "decoder_depth = 1\ndecoder_num_heads = 2\ndecoder_embed_dim = 8\nmask_ratio = 0.5"),
@@ -126,7 +127,7 @@ fn without_batch_norm_micro_batches_are_the_whole_batch() {
     });
 }
 
-/// One micro-batch of all images is the whole step: terms, teachers, noise, heads with batch norm of two views.
+/// One micro-batch of all images is the whole step, for terms, teachers, noise, and heads with batch norm of two views.
 #[test]
 fn one_micro_batch_is_the_whole_batch() {
     with_job("", &Silent, |job| {
@@ -144,7 +145,7 @@ fn one_micro_batch_is_the_whole_batch() {
     });
 }
 
-/// Raises the flag at the first step that is told.
+/// Raises the flag when the first step is reported.
 struct Soon<'a>(&'a AtomicBool);
 
 impl Progress for Soon<'_> {
@@ -178,7 +179,7 @@ fn a_stopped_run_in_micro_batches_goes_on_to_the_same_bits() {
     });
 }
 
-/// Views that lie in an input.
+/// Views that are inputs.
 struct Given;
 
 impl Views for Given {
@@ -187,7 +188,8 @@ impl Views for Given {
     }
 }
 
-/// A small network with batch norm and a contrastive loss, three micro-batches of two images: its program and its state.
+/// A small network with batch norm and a contrastive loss, with three micro-batches of two images: its program and its
+/// state.
 fn contrast(job: &Job<'_>, state: &mut State) -> Result<Program> {
     let pretrained = job.config.pretraining_of("simclr")?;
     let taped = |params: &mut Params, batch: usize, f: &mut Recording<'_>| {
@@ -217,7 +219,7 @@ fn contrast(job: &Job<'_>, state: &mut State) -> Result<Program> {
     Ok(program)
 }
 
-/// A step on images of the seed; the one at `wrong` is not finite.
+/// A step on images of the seed. The image at `wrong` is not finite.
 fn step(gpu: &Gpu, program: &Program, seed: u64, wrong: Option<usize>) {
     let mut rng = crate::base::rng::Rng::new(seed, 0, 0);
     let mut views: [Vec<f32>; 2] = std::array::from_fn(|_| (0..6 * 64).map(|_| rng.normal()).collect());
@@ -265,7 +267,7 @@ fn one_value_that_is_not_finite_skips_the_whole_step_and_nothing_of_it_stays() {
     });
 }
 
-/// Every method records its passes, or the key is refused with a sentence.
+/// Every method either records its passes or refuses the key with a sentence.
 #[test]
 fn every_method_takes_micro_batches_or_says_that_it_does_not() {
     let (mut refused, mut late) = (Vec::new(), Vec::new());
@@ -316,7 +318,7 @@ fn a_micro_batch_divides_the_batch_and_is_a_key_of_pretraining_alone() {
     assert!(e.contains("there is no key `training.elr.micro_batch_size`"), "{e}");
 }
 
-/// What does not fit whole is told the largest micro-batch that fits, and fits then.
+/// If a batch does not fit whole, the error names the largest micro-batch that fits, and that micro-batch fits.
 #[test]
 fn a_batch_that_does_not_fit_names_the_largest_micro_batch_that_does() {
     let text = "[data]\nstore_size = 32\nimage_size = 32\n[model]\nwidth = 0.125\n[pretraining]\nmethods = [\"simclr\"]\n\
@@ -345,7 +347,7 @@ fn a_batch_that_does_not_fit_names_the_largest_micro_batch_that_does() {
     });
 }
 
-/// A promise of a run in micro-batches is kept to the byte.
+/// The promise for a run in micro-batches is kept to the byte.
 #[test]
 fn a_promise_of_micro_batches_is_kept() {
     let text = config("simclr", "projection_dims = [16, 8]\nmicro_batch_size = 4", RESNET);
@@ -356,8 +358,8 @@ fn a_promise_of_micro_batches_is_kept() {
     });
 }
 
-/// The studied paper's images of 224 pixels at a batch of 512, for an adapter that binds 2 GiB: whole they cannot be bound, in
-/// micro-batches they can, and nothing is made to know it.
+/// The studied paper's images of 224 pixels in a batch of 512, for an adapter that binds 2 GiB. They cannot be bound
+/// whole, but they can in micro-batches. Nothing is allocated to find out.
 #[test]
 fn the_batch_of_the_studied_paper_can_be_planned() {
     let text = |micro: usize| {

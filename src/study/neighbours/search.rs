@@ -7,14 +7,14 @@
 //! the features alone: not on the adapter, its kernels, or the sizes of blocks. A run's address need not hold any of these,
 //! and the host can do a small set by itself, for which a pipeline is not worth compiling.
 //!
-//! Where the features of all images are nearly alike, every block may hide a neighbour. Then the host goes through all rows,
-//! which takes as long as it would without a device.
+//! If the features of all images are nearly alike, every block may hide a neighbour. Then the host goes through all
+//! rows, which takes as long as without a device.
 //!
-//! **Ties.** Of rows with equal cosines the one that stands earlier in the bank is nearer.
+//! **Ties.** Of rows with equal cosines, the one that comes earlier in the bank is nearer.
 //!
-//! **Who keeps the largest.** On a GPU the op `top_k` does, and a block of products never leaves the device. On a software
-//! driver that op compares each product with all others of its row, and the host's selection takes linear time on the same
-//! cores: there the device multiplies and the host selects.
+//! **Who selects the largest.** On a GPU the op `top_k` does, and a block of products never leaves the device. On a
+//! software driver that op compares each product with all others of its row, while the host selects in linear time on
+//! the same cores. There the device multiplies and the host selects.
 
 use crate::base::{Error, Result};
 use crate::device::Gpu;
@@ -37,7 +37,7 @@ pub(super) enum Route {
     TopK,
 }
 
-/// How a search is cut.
+/// How a search is cut into blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Blocks {
     pub route: Route,
@@ -47,16 +47,18 @@ pub(super) struct Blocks {
     pub bank: usize,
 }
 
-/// Up to this many multiplications the host does all by itself: that takes less time than compiling a pipeline.
+/// Up to this many multiplications the host does the whole search, because that takes less time than compiling a
+/// pipeline.
 const SMALL: usize = 1 << 28;
 
-/// How many more products than neighbours are kept of each row: others lie closer to the last one than the bound.
+/// How many more products than neighbours are kept of each row, since other products may lie closer to the last one
+/// than the bound.
 const SPARE: usize = 16;
 
-/// Blocks of so few rows are not made smaller where they do not fit.
+/// Blocks with this number of rows are not made smaller if they do not fit.
 const LEAST: usize = 64;
 
-/// Rows of length 1, and what is looked for in them.
+/// Rows of length 1, and what is searched for in them.
 pub(super) struct Search<'a> {
     /// Rows that neighbours are found among.
     pub bank: &'a [f32],
@@ -64,7 +66,7 @@ pub(super) struct Search<'a> {
     pub queries: &'a [f32],
     /// Numbers of a row.
     pub width: usize,
-    /// How many neighbours of each query; all rows where the bank has fewer.
+    /// How many neighbours each query gets. It gets all rows if the bank has fewer.
     pub k: usize,
 }
 
@@ -84,14 +86,14 @@ impl Search<'_> {
         }
     }
 
-    /// The same without a device.
+    /// The neighbours of each query, found without a device.
     pub fn on_host(&self) -> Result<Vec<Near>> {
         let rows = self.bank.len() / self.width.max(1);
         let whole = [Kept { from: 0, rows, all: false, each: 0, products: Vec::new(), places: Vec::new() }];
         self.queries.par_chunks_exact(self.width).map(|query| self.decide(query, 0, &whole)).collect()
     }
 
-    /// The same in blocks of these sizes.
+    /// The neighbours of each query, found in blocks of these sizes.
     pub fn in_blocks(&self, job: &Job<'_>, blocks: Blocks, schedule: Schedule) -> Result<Vec<Near>> {
         let plan = Plan::new(job.gpu, schedule, &State::new())?;
         let mut near = Vec::with_capacity(self.queries.len() / self.width);
@@ -112,12 +114,13 @@ impl Search<'_> {
         Ok(near)
     }
 
-    /// What is kept of each row of a block: `each` products.
+    /// How many products are kept of each row of a block.
     fn each(&self, blocks: Blocks) -> usize {
         (self.k + SPARE).min(blocks.bank)
     }
 
-    /// The largest blocks that fit beside what is on the device, with their schedule; or why the smallest do not fit.
+    /// The largest blocks that fit beside what is on the device, with their schedule. The inner error says why even the
+    /// smallest blocks do not fit.
     #[allow(clippy::type_complexity, reason = "an error of its own beside a reason to go another way")]
     fn fitting(&self, gpu: &Gpu, most: Blocks) -> Result<Result<(Blocks, Schedule), String>> {
         let mut blocks = most;
@@ -134,7 +137,7 @@ impl Search<'_> {
         }
     }
 
-    /// Products of a block of queries with one of the bank and, where the device selects, the largest of each row.
+    /// The products of a block of queries with a block of the bank and, if the device selects, the largest of each row.
     pub fn schedule(&self, gpu: &Gpu, blocks: Blocks) -> Result<Schedule> {
         let mut t = Tape::new();
         let queries = t.input("queries", Type::f32([blocks.queries, self.width]))?;
@@ -151,7 +154,8 @@ impl Search<'_> {
         Schedule::new(&t, &fuse::options(gpu.caps()))
     }
 
-    /// The largest products of a block; `from` is the place of its first row in the bank. What does not fill it is zeros.
+    /// The largest products of a block. `from` is the place of the block's first row in the bank. The unused part of
+    /// the block is zero.
     fn block(
         &self,
         gpu: &Gpu,
@@ -175,10 +179,12 @@ impl Search<'_> {
         Ok(Kept { from, rows, all: each == blocks.bank, each, products, places })
     }
 
-    /// The neighbours of `query`, row `row` of a block whose products with each block of the bank left `kept`.
+    /// The neighbours of `query`. It is row `row` of its block; `kept` are the largest products with each block of the
+    /// bank.
     fn decide(&self, query: &[f32], row: usize, kept: &[Kept]) -> Result<Near> {
         let slack = slack(self.width);
-        // k rows have the k-th largest product or a larger one. A row whose product is smaller by twice the bound is farther.
+        // k rows have the k-th largest product or a larger one. A row whose product is smaller by twice the bound is
+        // farther away.
         let mut products: Vec<f32> = kept.iter().flat_map(|b| b.of(row)).map(|p| p.0).collect();
         let least = match products.len() >= self.k {
             true => *products.select_nth_unstable_by(self.k - 1, |a, b| b.total_cmp(a)).1 - 2.0 * slack,
@@ -218,8 +224,8 @@ impl Search<'_> {
 }
 
 impl Blocks {
-    /// The largest blocks of a search: as large as `top_k` sorts in workgroup memory, or as keep few cores busy; as equal as
-    /// whole numbers allow, so that little of the last is filled up.
+    /// The largest blocks that a search should use. They are as large as `top_k` can sort in workgroup memory, or as
+    /// suits few cores. They have nearly equal sizes, so that little of the last block is unused.
     fn most(gpu: &Gpu, search: &Search<'_>) -> Blocks {
         let caps = gpu.caps();
         let (route, bank) = match caps.software {
@@ -235,12 +241,12 @@ impl Blocks {
     }
 }
 
-/// The largest products of each row of a block, and where in the block they stand.
+/// The largest products of each row of a block, and their places in the block.
 struct Kept {
     /// The place of the block's first row in the bank, and how many rows it has.
     from: usize,
     rows: usize,
-    /// Whether none was left out.
+    /// Whether all products are kept.
     all: bool,
     /// How many products of each row are kept.
     each: usize,
@@ -256,14 +262,14 @@ impl Kept {
         pairs.filter(|p| (*p.1 as usize) < self.rows).map(|(v, place)| (*v, self.from + *place as usize))
     }
 
-    /// Whether a row that was not kept may have a product of at least `least`.
+    /// Whether a row that is not kept may have a product of at least `least`.
     fn hides(&self, row: usize, least: f32) -> bool {
         let own = &self.products[row * self.each..(row + 1) * self.each];
         !self.all && own.iter().all(|&product| product >= least)
     }
 }
 
-/// The `each` largest of `row` and their places, in no order; of equals the earlier.
+/// The `each` largest numbers of `row` with their places, in no order. Of equal numbers the earlier is taken.
 fn largest(row: &[f32], each: usize) -> impl Iterator<Item = (f32, u32)> {
     let mut all: Vec<(f32, u32)> = row.iter().copied().zip(0..).collect();
     if each < all.len() {
@@ -273,9 +279,10 @@ fn largest(row: &[f32], each: usize) -> impl Iterator<Item = (f32, u32)> {
     all.into_iter()
 }
 
-/// How far two sums of `width` products, in f32 and in any order, can lie apart for rows of length 1 (Higham, Accuracy and
-/// Stability of Numerical Algorithms, 3.1: each is within width · u / (1 − width · u) of the true one, u = 2⁻²⁴). A hundredth
-/// more covers lengths that rounding leaves beside 1, and two units more that a threshold is rounded, too.
+/// How far two sums of `width` products can lie apart, computed in f32 in any order, for rows of length 1 (Higham,
+/// Accuracy and Stability of Numerical Algorithms, 3.1: each is within width · u / (1 − width · u) of the true sum, u =
+/// 2⁻²⁴). A hundredth more covers lengths that differ from 1 by rounding. Two units more cover the rounding of a
+/// threshold.
 fn slack(width: usize) -> f32 {
     let error = (width + 2) as f64 * f64::from(f32::EPSILON) / 2.0;
     (2.02 * error / (1.0 - error)) as f32

@@ -1,4 +1,4 @@
-//! What a person is told before a pretraining begins.
+//! Notes for a person before a pretraining begins.
 
 use super::{Pretraining, record_with};
 use crate::base::Result;
@@ -10,8 +10,8 @@ use crate::tape::{Tape, Var};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-/// Says what a pretraining in steps of `batch` images may surprise with: keys that the method has for itself, what it says
-/// of the number of images, and views that do not differ.
+/// Says what may surprise in a pretraining with steps of `batch` images: keys for which the method has its own values,
+/// what the method says of the number of images, and views that do not differ.
 pub(super) fn say(job: &Job<'_>, one: Pretraining<'_>, batch: usize) -> Result<()> {
     say_overridden(job, one.method);
     let name = &one.method.name;
@@ -28,7 +28,7 @@ pub(super) fn say(job: &Job<'_>, one: Pretraining<'_>, batch: usize) -> Result<(
     Ok(())
 }
 
-/// Says which keys of the config the method has values of its own for.
+/// Says for which keys of the config the method has its own values.
 fn say_overridden(job: &Job<'_>, method: &Pretrained) {
     if !method.overridden.is_empty() {
         let (name, keys) = (&method.name, method.overridden.join(", "));
@@ -38,7 +38,7 @@ fn say_overridden(job: &Job<'_>, method: &Pretrained) {
     }
 }
 
-/// How many views of an image a step makes without augmentation: these are equal.
+/// How many views of an image a step makes without augmentation. Such views are equal.
 fn equal_views(job: &Job<'_>, one: Pretraining<'_>, batch: usize) -> Result<usize> {
     let Pretraining { images, method, seed, .. } = one;
     if !method.augmentation.off {
@@ -51,7 +51,7 @@ fn equal_views(job: &Job<'_>, one: Pretraining<'_>, batch: usize) -> Result<usiz
     Ok(plain.made.into_inner().len())
 }
 
-/// Makes views and remembers which of them are the image as it is.
+/// Makes views, and remembers which of them are images without augmentation.
 struct Plain<'a> {
     inner: &'a StoreViews<'a>,
     made: RefCell<BTreeSet<u32>>,
@@ -77,7 +77,7 @@ mod tests {
     const CONFIG: &str = "[data]\nstore_size = 24\nimage_size = 24\n[model]\nwidth = 0.0625\n[pretraining]\n\
                           batch_size = 8\nmoco.batch_norm_splits = 2\nmoco.projection_dims = [16, 8]\n";
 
-    /// What is said of `method` before it begins on 24 images.
+    /// What is said when `method` begins on 24 images.
     fn said(job: &Job<'_>, heard: &Heard, more: &str, method: &str) -> String {
         let config = Config::parse("test.toml", &format!("{CONFIG}{more}")).unwrap();
         let job = Job { config: &config, kernels: Default::default(), ..*job };

@@ -1,32 +1,33 @@
-//! L-BFGS (Nocedal & Wright, Numerical Optimization, 2006, algorithms 7.4 and 7.5) with a step that is halved until the value
-//! falls enough (algorithm 3.1), for smooth convex functions whose values are rounded to f32.
+//! L-BFGS (Nocedal & Wright, Numerical Optimization, 2006, algorithms 7.4 and 7.5). A step is halved until the value
+//! falls enough (algorithm 3.1). It is for smooth convex functions whose values are rounded to f32.
 
 use crate::base::Result;
 use std::collections::VecDeque;
 
-/// How many pairs of steps and changes of the gradient are kept.
+/// How many pairs (a step, the change of the gradient) are kept.
 const PAIRS: usize = 10;
-/// The share of the expected fall that a step must bring.
+/// The share of the expected fall that a step must reach.
 const SUFFICIENT: f64 = 1e-4;
-/// How often a step is halved: past it, rounding hides what is left to gain.
+/// The most halvings of a step. Further halvings would only find rounding.
 const HALVINGS: usize = 30;
-/// How many times the tolerance an element of the gradient may be where no step brings a fall: values are rounded to f32,
-/// and hide what is left to gain before the gradient, which is rounded for itself, is as small as was asked for.
+/// If no step brings a fall, the search has converged when no element of the gradient is larger than this many times
+/// the tolerance. Values are rounded to f32, which hides a small fall before the gradient, which is rounded separately,
+/// is as small as was asked for.
 const ROUNDED: f64 = 10.0;
 
-/// Where the search ended.
+/// The end of a search.
 pub(super) struct Minimum {
     pub at: Vec<f64>,
     pub value: f64,
-    /// Whether no element of the gradient is larger than the tolerance or, where no step brings a fall any more, ten times
-    /// the tolerance. Not where the iterations were used up.
+    /// Whether no element of the gradient is larger than the tolerance or, if no step brings a fall any more, than ten
+    /// times the tolerance. It is false if the search ran out of iterations.
     pub converged: bool,
 }
 
 /// A value and its gradient.
 pub(super) type Point = (f64, Vec<f64>);
 
-/// Minimizes `f` from `at` until no element of the gradient is larger than `tolerance`.
+/// Minimizes `f`, starting from `at`, until no element of the gradient is larger than `tolerance`.
 pub(super) fn minimize(
     mut at: Vec<f64>,
     (tolerance, iterations): (f64, usize),
@@ -41,11 +42,11 @@ pub(super) fn minimize(
         let mut direction = towards(&gradient, &pairs);
         let mut slope = dot(&direction, &gradient);
         if slope >= 0.0 {
-            pairs.clear(); // of rounding: the steepest way instead
+            pairs.clear(); // rounding spoilt the direction, so the steepest one is taken
             direction = gradient.iter().map(|g| -g).collect();
             slope = dot(&direction, &gradient);
         }
-        // Nothing is known of the scale at first.
+        // At first the scale of the function is unknown.
         let mut step = if pairs.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1.0) } else { 1.0 };
         let mut found = None;
         for _ in 0..HALVINGS {
@@ -59,7 +60,7 @@ pub(super) fn minimize(
         }
         let Some((next, (next_value, next_gradient))) = found else {
             if !pairs.is_empty() {
-                pairs.clear(); // they may be stale: once more, along the gradient
+                pairs.clear(); // the pairs may be out of date, so the next try goes along the gradient
                 continue;
             }
             let converged = largest(&gradient) <= ROUNDED * tolerance;
@@ -131,7 +132,7 @@ mod tests {
         assert!(!minimize(vec![1.0; 5], (1e-9, 2), &mut bowl).unwrap().converged);
     }
 
-    /// A value that rounds to whole steps has no fall to find far from the end, and close to it.
+    /// Values that round to whole steps show no fall, far from the minimum and close to it.
     #[test]
     fn where_no_step_falls_the_gradient_decides() {
         let rounded = |step: f64, from: f64| {
@@ -141,7 +142,7 @@ mod tests {
         let far = rounded(1e9, 3.0);
         assert!(!far.converged && far.at == [3.0], "{:?}", far.at);
         assert!(rounded(1e9, 5e-3).converged, "ten times the tolerance");
-        // Where every step of the second search seems to rise, a third along the gradient leads on to the end.
+        // Every step of the second search seems to rise, but a third search along the gradient reaches the end.
         let mut calls = 0;
         let mut bowl = |x: &[f64]| {
             calls += 1;

@@ -1,7 +1,7 @@
-//! Multinomial logistic regression on rows of features: the mean cross-entropy plus weight_decay / 2 · ‖W‖², the bias free,
-//! over all rows at once. The device computes value and gradient, the host takes the steps ([`super::lbfgs`]). It is what
-//! scikit-learn's `LogisticRegression` minimizes with C = 1 / (weight_decay · rows). Kornblith et al. 2019 (arXiv 1805.08974)
-//! and the papers of SimCLR and BYOL judge frozen features so.
+//! Multinomial logistic regression on rows of features. It minimizes the mean cross-entropy plus weight_decay / 2 ·
+//! ‖W‖² over all rows at once; the bias has no penalty. The device computes value and gradient, and the host takes the
+//! steps ([`super::lbfgs`]). scikit-learn's `LogisticRegression` with C = 1 / (weight_decay · rows) minimizes the same.
+//! Kornblith et al. 2019 (arXiv 1805.08974) and the papers of SimCLR and BYOL judge frozen features in this way.
 
 use super::lbfgs::{Minimum, Point, minimize};
 use crate::base::{Error, Result};
@@ -11,7 +11,7 @@ use crate::tape::demand::misfit;
 use crate::tape::{Feed, Plan, Schedule, State, Tape, Type};
 use std::sync::atomic::Ordering;
 
-/// The tolerance of a probe that is reported; scikit-learn's default is 1e-4.
+/// The tolerance of a probe in results. scikit-learn's default is 1e-4.
 const TOLERANCE: f64 = 1e-5;
 /// The most steps of a search.
 const ITERATIONS: usize = 1000;
@@ -19,25 +19,25 @@ const ITERATIONS: usize = 1000;
 /// Features with their labels.
 #[derive(Clone, Copy)]
 pub(in crate::study) struct Rows<'a> {
-    /// Rows of `width`.
+    /// Rows of `width` numbers.
     pub features: &'a [f32],
     pub labels: &'a [u32],
     pub width: usize,
     pub classes: usize,
-    /// The most rows that are on the device in one piece.
+    /// The most rows that are in one buffer on the device.
     pub most: usize,
-    /// The largest element of the gradient at which a search ends.
+    /// A search ends when no element of the gradient is larger than this.
     pub tolerance: f64,
 }
 
 /// A linear classifier.
 pub(in crate::study) struct Linear {
     pub weight_decay: f64,
-    /// [classes, width].
+    /// The weight [classes, width].
     pub weight: Vec<f32>,
-    /// [classes].
+    /// The bias [classes].
     pub bias: Vec<f32>,
-    /// What was minimized, with the penalty.
+    /// The minimized value: mean cross-entropy plus penalty.
     pub loss: f64,
     pub converged: bool,
 }
@@ -54,7 +54,7 @@ impl Linear {
     }
 }
 
-/// What the parts of a problem are called on the device.
+/// The name of a block's features on the device.
 fn features_of(block: usize) -> String {
     format!("probe.features.{block}")
 }
@@ -64,7 +64,7 @@ fn labels_of(block: usize) -> String {
 }
 
 impl<'a> Rows<'a> {
-    /// Rows of `width` features, in pieces that the device can bind.
+    /// Rows of `width` features, in blocks that the device can bind.
     pub fn new(gpu: &Gpu, features: &'a [f32], labels: &'a [u32], width: usize, classes: usize) -> Self {
         let most = (gpu.caps().binding_bytes as usize / 4 / width.max(classes).max(1)).max(1);
         Rows { features, labels, width, classes, most, tolerance: TOLERANCE }
@@ -74,13 +74,13 @@ impl<'a> Rows<'a> {
         self.labels.len()
     }
 
-    /// Rows of each block: as few blocks as can be, as equal as whole numbers allow.
+    /// The rows of each block. There are as few blocks as possible, and they have nearly equal sizes.
     fn blocks(&self) -> Vec<usize> {
         let each = self.count().div_ceil(self.count().div_ceil(self.most).max(1)).max(1);
         (0..self.count()).step_by(each).map(|from| each.min(self.count() - from)).collect()
     }
 
-    /// The mean cross-entropy of each block and its gradient.
+    /// For each block the tape of its mean cross-entropy and the gradient.
     fn tapes(&self) -> Result<Vec<Tape>> {
         let one = |(block, rows): (usize, usize)| {
             let mut t = Tape::new();
@@ -103,12 +103,13 @@ impl<'a> Rows<'a> {
         self.blocks().into_iter().enumerate().map(one).collect()
     }
 
-    /// What a fit runs.
+    /// The schedules of the plans that a fit runs.
     pub fn schedules(&self, job: &Job<'_>) -> Result<Vec<Schedule>> {
         self.tapes()?.iter().map(|t| job.schedule(t)).collect()
     }
 
-    /// The classifier of each weight decay, in the order they are given. Each search begins where that of the next larger one ended.
+    /// The classifier for each weight decay, in the given order. Each search starts from the result for the next larger
+    /// weight decay.
     pub fn fit(&self, job: &Job<'_>, weight_decays: &[f64]) -> Result<Vec<Linear>> {
         let mut state = State::new();
         let schedules = self.schedules(job)?;
@@ -148,14 +149,14 @@ impl<'a> Rows<'a> {
         Linear { weight_decay, weight, bias, loss: found.value, converged: found.converged }
     }
 
-    /// Weight and bias of a point of the search.
+    /// The weight and the bias at a point of the search.
     fn parts(&self, at: &[f64]) -> (Vec<f32>, Vec<f32>) {
         let (weight, bias) = at.split_at(self.classes * self.width);
         let single = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<f32>>();
         (single(weight), single(bias))
     }
 
-    /// The value and the gradient at a point. Blocks are added in f64, in order.
+    /// The value and the gradient at a point. The sums over blocks are in f64, in order.
     fn evaluate(&self, job: &Job<'_>, plans: &[Plan], weight_decay: f64, at: &[f64]) -> Result<Point> {
         if job.stop.load(Ordering::Relaxed) {
             let what = "stopped in a linear probe; the same command begins the probe again";
@@ -176,7 +177,7 @@ impl<'a> Rows<'a> {
             value += weight_decay / 2.0 * f64::from(*w) * f64::from(*w);
         }
         if !value.is_finite() {
-            return Err(Error::Failed(format!("a linear probe came to a loss of {value}; its features are too large")));
+            return Err(Error::Failed(format!("a linear probe has a loss of {value}; its features are too large")));
         }
         Ok((value, gradient))
     }
@@ -190,7 +191,7 @@ mod tests {
     use crate::study::testing::with_job;
     use safetensors::SafeTensors;
 
-    /// What scikit-learn's LogisticRegression finds on the same features; see kernels-tests/golden/linear.py.
+    /// scikit-learn's LogisticRegression on the same features gives these numbers; see kernels-tests/golden/linear.py.
     #[test]
     fn a_probe_is_scikit_learn_s_logistic_regression() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/kernels-tests/golden/linear.safetensors");

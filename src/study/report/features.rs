@@ -1,4 +1,5 @@
-//! The report's pictures of features: test images on the two directions in which a backbone's features vary most.
+//! The report's pictures of features: test images projected on the two directions in which a backbone's features vary
+//! most.
 
 use super::names;
 use super::read::{Features, Study};
@@ -6,13 +7,13 @@ use crate::base::plot::{colour, escape, mark_key, marker};
 use crate::study::config::Protocol;
 use crate::study::projection::Projection;
 
-/// Side of a picture in its own coordinates, and the space around its points.
+/// Side of a picture, and the margin around its points, in the picture's own units.
 const SIDE: f32 = 240.0;
 const AIR: f32 = 10.0;
-/// Markers of lines are this much larger.
+/// The size of a marker relative to the markers of lines.
 const SMALLER: f32 = 0.55;
 
-/// A picture for each dataset and pretraining, and a sentence where a run kept none.
+/// A picture for each dataset and pretraining, and a sentence if a run kept no picture.
 pub(super) fn features(study: &Study) -> String {
     let (mut sets, mut missing) = (String::new(), String::new());
     for (dataset, _) in &study.datasets {
@@ -37,8 +38,8 @@ pub(super) fn features(study: &Study) -> String {
     let missing = match missing.is_empty() {
         true => missing,
         false => format!(
-            "<p>These runs kept no picture of features, as those of an earlier version. Their cells show one when their folders \
-             in runs are deleted and the study is run again:</p>\n<ul>\n{missing}</ul>\n"
+            "<p>These runs kept no picture of features; an earlier version made them. To get one, delete the folders of these \
+             cells in runs and run the study again:</p>\n<ul>\n{missing}</ul>\n"
         ),
     };
     if sets.is_empty() && missing.is_empty() {
@@ -46,9 +47,9 @@ pub(super) fn features(study: &Study) -> String {
     }
     format!(
         "<h2>Features of the test images</h2>\n<p class=\"soft\">Each mark is a test image, its form and colour the true class. Its \
-         place is that of the backbone's features on the two directions in which they vary most (principal components). The \
-         share of the variance stands beside each picture. Classes that lie apart are told apart by the features. Classes that \
-         overlap here may still lie apart in other directions.</p>\n{sets}{missing}"
+         place shows the backbone's features on the two directions in which they vary most (principal components). The caption \
+         gives the shares of the variance. If classes lie apart, the features distinguish them. Classes that overlap here may \
+         still lie apart in other directions.</p>\n{sets}{missing}"
     )
 }
 
@@ -80,12 +81,12 @@ fn figure(of: &Features, projection: &Projection) -> String {
     )
 }
 
-/// The points as a path for each class.
+/// The points as one path for each class.
 fn marks(projection: &Projection) -> String {
     let along = |i: usize| {
         let values = || projection.points.iter().map(move |p| p[i]);
         let (low, high) = (values().fold(f32::MAX, f32::min), values().fold(f32::MIN, f32::max));
-        // What does not vary lies in the middle.
+        // If the scores do not vary, the points are in the middle.
         let scale = if high > low { (SIDE - 2.0 * AIR) / (high - low) } else { 0.0 };
         move |v: f32| if scale > 0.0 { AIR + (v - low) * scale } else { SIDE / 2.0 }
     };
@@ -102,7 +103,7 @@ fn marks(projection: &Projection) -> String {
     all
 }
 
-/// The outline of a marker around a place.
+/// The outline of a marker around a point.
 fn mark(style: usize, x: f32, y: f32) -> String {
     let corners = marker(style);
     let Some(first) = corners.first() else {

@@ -56,7 +56,7 @@ mod tests {
         Ok(report(dir, &gather(dir)?)?.0)
     }
 
-    /// A made-up study in which pretraining helps, more so with more noise.
+    /// A made-up study in which pretraining helps, and helps more with more noise.
     fn accuracy(cell: &Cell) -> f64 {
         let set = cell.dataset.len() as f64 % 5.0;
         let helped = if cell.pretraining.to_string() == "none" { 0.0 } else { 0.02 + 0.25 * cell.noise_rate };
@@ -117,7 +117,7 @@ mod tests {
 
     const SPECS: &str = "[data]\nspecs = [\"phantom:fetal\", \"phantom:dermnet\", \"phantom:covid\"]\n";
 
-    /// Labels of a file have another share of wrong ones in each dataset, 0 too.
+    /// Labels from a file have another share of wrong labels in each dataset, which may be 0.
     #[test]
     fn given_labels_are_one_level_of_all_datasets() {
         let dir = tempfile::tempdir().unwrap();
@@ -239,7 +239,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let grid = write_study(dir.path(), SPECS);
         let folder = run_folder(dir.path(), &grid[0].name);
-        // Checksums that are right, and a share that is none.
+        // The checksums are right, but a share is not between 0 and 1.
         let strange = EpochRecord { train_accuracy: Some(7.5), ..epochs(&grid[0])[0].clone() };
         finish(&folder, &sample(&grid[0], accuracy(&grid[0])), &[strange]);
         let (path, not_shown) = report(dir.path(), &gather(dir.path()).unwrap()).unwrap();
@@ -274,7 +274,7 @@ mod tests {
             assert!(page.contains(part), "{part} is not in the page");
         }
         assert!(page.contains("<li>SimCLR on phantom-covid</li>"), "the others still have none");
-        // A right checksum, and a label of no class.
+        // The checksum is right, but a label has no class.
         let damaged = Projection { labels: vec![0, 1, 2], ..projection };
         crate::base::seal::write(&folder.join(PROJECTION), &damaged).unwrap();
         Done::write(&folder, "address", &[RESULT, EPOCHS, PROJECTION]).unwrap();

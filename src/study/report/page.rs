@@ -1,4 +1,4 @@
-//! The report's HTML, a function per section, from top to bottom.
+//! The report's HTML: a function for each section, from top to bottom.
 
 use super::features::features;
 use super::findings::Findings;
@@ -62,9 +62,8 @@ fn summary(study: &Study) -> Result<String> {
         n => format!("{n} cells are left out of every number here"),
     };
     let damaged = told(&left_out, &study.left_out) + &told("Damaged and not shown", &study.not_shown);
-    let damaged =
-        damaged + &told("Collapsed in pretraining, so that nothing else can be concluded of it", &collapsed(study));
-    // Labels that people gave are wrong by themselves.
+    let damaged = damaged + &told("Collapsed in pretraining, so that its other numbers say nothing", &collapsed(study));
+    // Labels that people gave were not made wrong on purpose.
     let made = study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()).any(NoiseKind::has_rate);
     let made = if made { " Training labels were made wrong on purpose." } else { "" };
     let noisy = results().any(|r| r.validation_labels == ValidationLabels::Noisy);
@@ -84,7 +83,7 @@ fn summary(study: &Study) -> Result<String> {
     ))
 }
 
-/// A sentence for each pretraining whose backbone is not the config's: what it gains is not the pretraining's alone.
+/// A sentence for each pretraining whose backbone is not the config's, because its gain is not only the pretraining's.
 fn own_backbones(study: &Study) -> Result<String> {
     let config = &study.config;
     let mut said = String::new();
@@ -95,7 +94,7 @@ fn own_backbones(study: &Study) -> Result<String> {
             let (model, other) = (escape(&model.to_string()), escape(&config.model.to_string()));
             said += &format!(
                 "<p><b>{name} has a backbone of its own</b>, {model}. It is compared with random weights of {other}. The \
-                 difference is not that of pretraining alone.</p>\n"
+                 difference comes not only from pretraining.</p>\n"
             );
         }
     }
@@ -109,19 +108,19 @@ fn collapsed(study: &Study) -> Vec<String> {
     distinct(results.map(one))
 }
 
-/// Sentences under a heading; nothing of none.
+/// Sentences under a heading; empty if there are none.
 fn told(heading: &str, sentences: &[String]) -> String {
     let list: String = sentences.iter().map(|d| format!("<li>{}</li>\n", escape(d))).collect();
     if list.is_empty() { list } else { format!("<p><b>{heading}</b>:</p>\n<ul>\n{list}</ul>\n") }
 }
 
-/// A line for each pretraining: its gain over random weights on clean labels and on the noisiest of each kind. Of many, the
-/// table alone says it.
+/// A line for each pretraining: its gain over random weights on clean labels and on the noisiest labels of each kind.
+/// If there are many pretrainings, only the table shows them.
 fn headline(study: &Study) -> String {
     let mut lines = String::new();
     let many = pretrained(study).len();
     if many > 5 {
-        return format!("<p>What each of {many} pretrainings gains stands in a table below.</p>\n");
+        return format!("<p>A table below shows the gains of {many} pretrainings.</p>\n");
     }
     for series in pretrained(study) {
         let ends = study.kinds().into_iter().flat_map(|kind| {
@@ -151,12 +150,12 @@ fn headline(study: &Study) -> String {
     )
 }
 
-/// A sentence for each kind of noise: what it does, and at which rate its labels are worth nothing.
+/// A sentence for each kind of noise: what it does, and at which rate its labels say nothing.
 fn kinds_in_words(study: &Study) -> Result<String> {
     let mut classes = distinct(study.runs.iter().map(|r| r.result.classes));
     classes.sort_unstable();
     let mut words = String::new();
-    // The runs may be another program's, which knows other kinds.
+    // Another version of the program may have made the runs, with other kinds.
     for kind in study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()) {
         let made = kind.make(&study.config.noise.of(kind))?;
         let rate = |k: &usize| made.no_signal(*k).map(|r| format!("{:.1} % ({k} classes)", r * 100.0));
@@ -291,12 +290,12 @@ fn config(study: &Study) -> String {
     )
 }
 
-/// Every series that is not random weights.
+/// Every series except random weights.
 pub(super) fn pretrained(study: &Study) -> Vec<Series> {
     study.series().into_iter().filter(|s| s.pretraining != ssl::NONE).collect()
 }
 
-/// A series in words; the method only where there are several.
+/// A series in words. The method is named only if there are several.
 pub(super) fn name(study: &Study, series: &Series) -> String {
     let several = study.series().iter().any(|s| s.method != series.method);
     let method = if several { format!(", {}", names::method(&series.method)) } else { String::new() };

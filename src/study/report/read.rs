@@ -1,4 +1,4 @@
-//! A study's folder as the report asks about it: which lines a plot has, and what repeats of a cell say together.
+//! Reads a study's folder for the report: which lines a plot has, and what the repeats of a cell say together.
 
 use super::names;
 use crate::base::plot::Point;
@@ -25,26 +25,26 @@ pub(super) struct Run {
     pub epochs: Vec<EpochRecord>,
 }
 
-/// The features of a backbone's test images, on two directions.
+/// A backbone's features of test images, projected on two directions.
 pub(super) struct Features {
-    /// The run whose backbone it is.
+    /// The run with this backbone.
     pub result: CellResult,
-    /// None where the run kept none.
+    /// `None` if the run kept no projection.
     pub projection: Option<Projection>,
 }
 
-/// What a line of a plot stands for.
+/// What a line of a plot shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Series {
     pub pretraining: String,
     pub method: String,
 }
 
-/// A kind and a rate of label noise; clean labels are `none` at 0.
+/// A kind and a rate of label noise. Clean labels have the kind `none` and the rate 0.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct NoiseLevel {
     pub kind: String,
-    /// None of a kind that is asked for without one: its labels are one level, whatever share of them is wrong in a dataset.
+    /// `None` for a kind without a rate: its labels are one level, whatever share of them is wrong in a dataset.
     pub rate: Option<f64>,
 }
 
@@ -55,12 +55,12 @@ impl NoiseLevel {
         NoiseLevel { kind: result.noise_kind.clone(), rate }
     }
 
-    /// Whether no label was to be made wrong.
+    /// Whether the labels are clean: none was to be made wrong.
     pub fn is_clean(&self) -> bool {
         self.kind == CLEAN
     }
 
-    /// In words: "clean labels", "40 % symmetric noise", "given labels".
+    /// The level in words: "clean labels", "40 % symmetric noise", "given labels".
     pub fn words(&self) -> String {
         match self.rate {
             _ if self.is_clean() => "clean labels".to_string(),
@@ -70,10 +70,10 @@ impl NoiseLevel {
     }
 }
 
-/// What a row calls the noise of clean labels.
+/// The noise kind of clean labels in a row of results.
 const CLEAN: &str = "none";
 
-/// A study's folder, read.
+/// What was read from a study's folder.
 pub(super) struct Study {
     pub config: Config,
     pub config_text: String,
@@ -86,7 +86,7 @@ pub(super) struct Study {
     pub datasets: Vec<(String, Vec<Picture>)>,
     /// A picture of the features of each dataset's backbones.
     pub features: Vec<Features>,
-    /// A sentence for each cell that is damaged, or not known to be done, and left out.
+    /// A sentence for each cell that is left out, because it is damaged or not known to be done.
     pub left_out: Vec<String>,
     /// A sentence for each strip of pictures and each run's epochs that are damaged and not shown.
     pub not_shown: Vec<String>,
@@ -123,13 +123,13 @@ impl Study {
             study.runs.push(Run { result: result.clone(), level: NoiseLevel::of(result), epochs });
         }
         study.read_features(dir, gathered)?;
-        // A merge may bring cells of other grids: they count as planned.
+        // A merged folder may hold cells of other grids. They count as planned.
         study.planned = study.planned.max(study.runs.len());
         Ok(study)
     }
 
-    /// Of each dataset and pretraining one run: a probe, whose backbone is as pretraining left it, else the one with the least
-    /// noise; of equals the first.
+    /// Reads the features of one run for each dataset and pretraining: a probe, whose backbone is as pretraining left
+    /// it, or else the run with the least noise. Of equals the first is taken.
     fn read_features(&mut self, dir: &Path, gathered: &Gathered) -> Result<()> {
         let mut chosen: Vec<(&str, &CellResult)> = Vec::new();
         let rank = |r: &CellResult| (r.protocol == Protocol::Finetune, r.noise_kind != CLEAN, r.noise_rate);
@@ -155,7 +155,8 @@ impl Study {
         Ok(())
     }
 
-    /// What was read. Damage is told and leaves a gap: an error would end the study before it could write the part anew.
+    /// Returns what was read. Damage leaves a gap and a sentence. An error would end the study before it could write
+    /// the damaged part again.
     fn shown<T>(&mut self, read: Result<Vec<T>>) -> Result<Vec<T>> {
         match read {
             Err(e @ Error::Damaged { .. }) => {
@@ -166,7 +167,7 @@ impl Study {
         }
     }
 
-    /// The lines of every plot: random weights first, then as the grid lists them.
+    /// The lines of every plot: random weights first, then in the grid's order.
     pub fn series(&self) -> Vec<Series> {
         let series = |r: &Run| Series { pretraining: r.result.pretraining.clone(), method: r.result.method.clone() };
         let mut all = distinct(self.runs.iter().map(series));
@@ -174,14 +175,14 @@ impl Study {
         all
     }
 
-    /// The noise kinds that were run; `none` where all labels are clean.
+    /// The noise kinds of the runs; `none` if all labels are clean.
     pub fn kinds(&self) -> Vec<String> {
         let noisy = self.runs.iter().filter(|r| !r.level.is_clean());
         let kinds = distinct(noisy.map(|r| r.result.noise_kind.clone()));
         if kinds.is_empty() { vec![CLEAN.to_string()] } else { kinds }
     }
 
-    /// The levels of `kind`, from clean up.
+    /// The noise levels of `kind`, clean labels first.
     pub fn levels(&self, kind: &str) -> Vec<NoiseLevel> {
         let of_kind = self.runs.iter().filter(|r| r.level.is_clean() || r.level.kind == kind);
         let mut levels = distinct(of_kind.map(|r| r.level.clone()));
@@ -216,7 +217,7 @@ impl Study {
     /// The share of wrong labels that training itself took for right, in percent against the epoch, mean over repeats.
     pub fn epochs_line(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<Point> {
         let repeats = self.repeats(dataset, level, series);
-        // Only epochs that are there are counted: a number in a file may be of any size.
+        // Only epochs that exist are counted, because a number in a file may be of any size.
         let mut shares = BTreeMap::<usize, Vec<f64>>::new();
         for e in repeats.iter().flat_map(|r| &r.epochs).filter(|e| e.phase == Phase::Train) {
             if let Some(share) = e.wrong_label_memorised {
@@ -227,17 +228,17 @@ impl Study {
         shares.into_iter().map(point).collect()
     }
 
-    /// The mean gain of each dataset: datasets, not repeats, are what an interval over datasets is over.
+    /// The mean gain of each dataset. An interval over datasets is computed from these, not from repeats.
     pub fn dataset_gains(&self, level: &NoiseLevel, series: &Series) -> Vec<f64> {
         let all = self.datasets.iter().map(|(d, _)| self.gains(d, level, series));
         all.filter(|g| !g.is_empty()).map(|g| mean(&g)).collect()
     }
 
-    /// What `series` gains over random weights at the same method, in points of test accuracy, seed by seed.
+    /// The gain of `series` over random weights with the same method, in points of test accuracy, seed by seed.
     pub fn gains(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<f64> {
         let random = Series { pretraining: ssl::NONE.to_string(), method: series.method.clone() };
         let before = self.repeats(dataset, level, &random);
-        // The first of a seed counts, as everywhere.
+        // If there are several runs of a seed, the first counts.
         let accuracy: HashMap<u64, f64> =
             before.iter().rev().map(|b| (b.result.seed, b.result.test_accuracy)).collect();
         let gain = |r: &&Run| Some((r.result.test_accuracy - accuracy.get(&r.result.seed)?) * 100.0);
@@ -245,7 +246,7 @@ impl Study {
     }
 }
 
-/// Each value once, in the order they first come.
+/// Each value once, in the order of their first occurrence.
 pub(super) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     let mut once = Vec::new();
     for value in values {

@@ -1,4 +1,4 @@
-//! The report's tables: what pretraining gains, and every result.
+//! The report's tables: the gains of pretraining, and every result.
 
 use super::names;
 use super::page::{name, pretrained};
@@ -9,7 +9,7 @@ use crate::study::config::ValidationLabels;
 use crate::study::results::CellResult;
 use crate::study::statistics::{Summary, mean};
 
-/// A table of what each pretraining gains: a row for each dataset, a column for each noise level.
+/// A table of the gains of each pretraining: a row for each dataset, a column for each noise level.
 pub(super) fn gains(study: &Study) -> String {
     let levels = distinct(study.kinds().iter().flat_map(|k| study.levels(k)));
     let several = study.datasets.len() > 1;
@@ -44,7 +44,7 @@ pub(super) fn gains(study: &Study) -> String {
     )
 }
 
-/// A gain's table cell.
+/// A table cell with a gain.
 fn gain(values: &[f64]) -> String {
     if values.is_empty() {
         return "<td>–</td>".to_string();
@@ -59,7 +59,7 @@ fn gain(values: &[f64]) -> String {
     format!("<td{class}>{} <small>n={}</small></td>", spread(values), s.n)
 }
 
-/// A measure of the results table: its heading and its value, where a run has it.
+/// A measure of the results table: its heading, and its value if a run has it.
 type Measure = (&'static str, fn(&CellResult) -> Option<f64>);
 
 const MEASURES: [Measure; 13] = [
@@ -78,7 +78,7 @@ const MEASURES: [Measure; 13] = [
     ("memorised", |r| r.memorised_fraction),
 ];
 
-/// What stands in a row before its numbers: its heading and its words, where a run has them.
+/// A column of words before the numbers: its heading and its words.
 type Words = (&'static str, fn(&CellResult) -> String);
 
 const WORDS: [Words; 7] = [
@@ -132,7 +132,7 @@ pub(super) fn results(study: &Study) -> String {
          <li>“Neighbours” is a vote of each test image's {} nearest training images, by the backbone's features and with true \
          labels. In “weighted neighbours” a vote weighs exp(cosine / {}).</li>\n\
          <li>“Best epoch” is test accuracy after the epoch of the best validation accuracy. “Best of any” is the best of all \
-         epochs. “Last five” is its mean over the last five. “Both networks” is the accuracy of the mean of two softmaxes.</li>\n</ul>\n\
+         epochs. “Last five” is the mean of the last five epochs. “Both networks” is the accuracy of the mean of two softmaxes.</li>\n</ul>\n\
          <div class=\"card scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
         study.config.evaluation.knn_neighbours, study.config.evaluation.knn_temperature
     )

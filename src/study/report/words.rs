@@ -1,4 +1,4 @@
-//! Numbers and times as the report's text.
+//! Numbers and times in the report's text.
 
 use crate::study::statistics::Summary;
 
@@ -29,9 +29,9 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-/// Seconds since 1970 as a date in UTC (the civil calendar by Hinnant's algorithm).
+/// Seconds since 1970 as a date in UTC, by Hinnant's algorithm for the civil calendar.
 pub(super) fn date(seconds: u64) -> String {
-    let days = (seconds / 86_400) as i64 + 719_468; // since 1 March of year 0
+    let days = (seconds / 86_400) as i64 + 719_468; // days since 1 March of year 0
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day_of_year = day - (365 * year + year / 4 - year / 100);

@@ -1,5 +1,5 @@
-//! What a study's folder holds: its finished cells, each compared with what was written, and a sentence for each that is
-//! damaged.
+//! Gathers what a study's folder holds: its finished cells, each compared with what was written, and a sentence for
+//! each damaged cell.
 
 use super::{CellResult, read_result};
 use crate::base::{Error, Result, files};
@@ -12,11 +12,11 @@ use std::path::Path;
 /// What a study's folder holds.
 #[derive(Debug)]
 pub struct Gathered {
-    /// Its finished cells as (folder name, result): in the grid's order where its `config.toml` lists them, others after
-    /// that by name.
+    /// Its finished cells as (folder name, result). Cells that the folder's `config.toml` lists come first, in the
+    /// grid's order. The others follow by name.
     pub cells: Vec<(String, CellResult)>,
-    /// A sentence for each cell whose files are not what was written there, or do not say that it is done. None of its
-    /// numbers is among `cells`.
+    /// A sentence for each cell whose files are not as they were written, or do not say that it is done. Its numbers
+    /// are not in `cells`.
     pub left_out: Vec<String>,
 }
 
@@ -24,8 +24,7 @@ pub struct Gathered {
 pub fn gather(dir: &Path) -> Result<Gathered> {
     let runs = dir.join("runs");
     if !files::exists(&runs)? {
-        let what =
-            "is no study, or one without a cell yet: it has no folder runs; give the --out of `wgslab study run`";
+        let what = "is not the folder of a study, or no cell of the study was begun: it has no folder runs; give the --out of `wgslab study run`";
         return Err(Error::Data(format!("{} {what}", dir.display())));
     }
     let grid = if files::exists(&dir.join(CONFIG))? { cells(&kept_config(dir)?) } else { Vec::new() };
@@ -53,12 +52,12 @@ pub fn gather(dir: &Path) -> Result<Gathered> {
     Ok(gathered)
 }
 
-/// The result in a run's folder; none where the run is not finished. One of another cell than the folder's name says is
-/// damage.
+/// The result in a run's folder. `None` if the run is not finished. A result of another cell than the folder's name
+/// says is damage.
 fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult>> {
     match folder.metadata() {
         Ok(found) if found.is_dir() => {}
-        // A file manager may leave files beside the cells.
+        // A file manager may have left files beside the cells.
         Ok(_) if cell.is_none() => return Ok(None),
         Ok(_) => return Err(Error::damaged(folder, "it is a file and no folder", AWAY)),
         Err(e) => return Err(Error::damaged(folder, format!("it cannot be looked at ({e})"), AWAY)),
@@ -68,7 +67,7 @@ fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult
         if !files::exists(&path)? {
             return Ok(None);
         }
-        // Which of the two nobody can know, and neither makes the result a finished one.
+        // Nobody can know which of the two it was, and in both cases the result does not count as finished.
         let what = format!(
             "{} holds a result and no file `done`: either it was stopped just before its end, or `done` was lost",
             folder.display()
@@ -80,7 +79,7 @@ fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult
     let Some(cell) = cell else { return Ok(Some(result)) };
     let kind = cell.kind_name();
     let r = &result;
-    // Of a kind without a rate, the row says what it came to.
+    // For a kind without a rate, the row holds the share of wrong labels.
     let rate = if cell.noise_kind.is_none_or(|k| k.has_rate()) { cell.noise_rate } else { r.noise_rate };
     let due = (&*cell.dataset, &*cell.pretraining, kind.as_str(), rate, &*cell.method);
     let got = (r.dataset.as_str(), r.pretraining.as_str(), r.noise_kind.as_str(), r.noise_rate, r.method.as_str());

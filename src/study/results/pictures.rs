@@ -1,4 +1,4 @@
-//! The sample pictures of a study: a strip for each dataset, its labels written last.
+//! The sample pictures of a study: a strip for each dataset. The strip's labels are written last.
 
 use crate::base::hash::sha256;
 use crate::base::{Error, Result, files, seal};
@@ -11,13 +11,13 @@ use std::path::Path;
 pub struct Picture {
     /// The encoded image.
     pub png: Vec<u8>,
-    /// The class it came with.
+    /// The class that it came with.
     pub clean: String,
-    /// The class it is trained on.
+    /// The class that it is trained on.
     pub given: String,
 }
 
-/// The labels of a strip of pictures, and what each picture's file holds: `labels.json`.
+/// `labels.json`: the labels of a strip of pictures, and the hash of each picture's file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Strip {
@@ -32,7 +32,7 @@ struct Label {
     sha256: String,
 }
 
-/// The file that is written last of a strip of pictures.
+/// The file of a strip that is written last.
 const STRIP: &str = "labels.json";
 
 /// Writes `dataset`'s sample pictures into the study's folder `dir`.
@@ -45,13 +45,13 @@ pub fn write_pictures(dir: &Path, dataset: &str, pictures: &[Picture]) -> Result
     seal::write(&folder.join(STRIP), &Strip { pictures: pictures.iter().map(label).collect() })
 }
 
-/// Reads `dataset`'s sample pictures; none where none were written, or are just being written.
+/// Reads `dataset`'s sample pictures. It is empty if none were written, or if a process is writing them.
 pub fn read_pictures(dir: &Path, dataset: &str) -> Result<Vec<Picture>> {
     let folder = dir.join("pictures").join(dataset);
     settled(&folder, || read_strip(&folder))
 }
 
-/// The same, of a folder that nobody else writes.
+/// As [`read_pictures`], for a folder that no other process writes.
 pub(in crate::study) fn read_strip(folder: &Path) -> Result<Vec<Picture>> {
     let way_out = "run the study again, which writes the pictures anew";
     let path = folder.join(STRIP);

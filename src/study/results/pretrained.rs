@@ -1,4 +1,4 @@
-//! What a pretraining came to: its `result.json`.
+//! The result of a pretraining, `result.json`.
 
 use super::{Done, json};
 use crate::base::{Error, Result, files};
@@ -6,31 +6,31 @@ use crate::study::names::{REDO, RESULT};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What a pretraining came to.
+/// The result of a pretraining.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PretrainResult {
     /// The dataset's name.
     pub dataset: String,
-    /// How it learned.
+    /// The method.
     pub method: String,
-    /// The repeat.
+    /// The seed.
     pub seed: u64,
-    /// Whole passes over the training images.
+    /// Epochs that are done.
     pub epochs: usize,
     /// Steps in all.
     pub steps: usize,
     /// Images of the training split.
     pub train_images: usize,
-    /// Mean loss of the last whole epoch; none where there was none.
+    /// Mean loss of the last whole epoch. `None` if no epoch was whole.
     pub loss: Option<f64>,
-    /// Of the backbone as it is written, as [`EpochRecord::feature_std`](super::EpochRecord::feature_std); so are the next
-    /// two.
+    /// See [`EpochRecord::feature_std`](super::EpochRecord::feature_std). This and the next two are measured on the
+    /// backbone as it is written.
     pub feature_std: f64,
     /// Effective rank of its features.
     pub effective_rank: f64,
     /// Whether it gives nearly the same features for every image.
     pub collapsed: bool,
-    /// How long it took.
+    /// Seconds that it took.
     pub seconds: f64,
     /// The device it ran on.
     pub adapter: String,
@@ -43,7 +43,7 @@ pub(in crate::study) fn write_pretrained(folder: &Path, result: &PretrainResult)
     files::write_atomic(&path, text.as_bytes())
 }
 
-/// Whether a finished pretraining had collapsed; none of one that an earlier version made, which did not look.
+/// Whether a finished pretraining had collapsed. `None` if an earlier version made it, which did not measure that.
 pub(in crate::study) fn read_collapsed(folder: &Path, done: &Done) -> Result<Option<bool>> {
     if !done.files.contains_key(RESULT) {
         return Ok(None);

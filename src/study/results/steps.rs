@@ -1,5 +1,5 @@
-//! `steps.jsonl`: what each step of a stage measured. It grows by a line a step, and a run that goes on drops the lines of
-//! steps that its checkpoint does not stand on.
+//! `steps.jsonl`: what each step of a stage measured. Each step adds a line. A run that goes on drops the lines of
+//! steps after its checkpoint.
 
 use super::{Phase, seconds};
 use crate::base::hash::Hasher;
@@ -15,11 +15,11 @@ use std::path::Path;
 pub struct StepRecord {
     /// The stage.
     pub phase: Phase,
-    /// From 1.
+    /// The epoch, from 1.
     pub epoch: usize,
-    /// From 1, over all epochs.
+    /// The step, from 1, counted over all epochs.
     pub step: usize,
-    /// Its loss before the update.
+    /// The loss before the update.
     pub loss: f64,
     /// Its other numbers by name, as in [`terms`](super::EpochRecord::terms).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -28,29 +28,29 @@ pub struct StepRecord {
     pub lr: f64,
     /// Whether it changed nothing, because a gradient was not finite.
     pub skipped: bool,
-    /// Seconds of the run until its loss was read; pauses between two processes do not count.
+    /// Seconds of the run until the step's loss was read. Time between two processes does not count.
     pub elapsed_s: f64,
     /// Training images seen per second, over the steps whose losses were read together.
     pub images_per_s: f64,
 }
 
 impl StepRecord {
-    /// The hash of the steps so far, times aside: `before` is that of the steps before this one.
+    /// The hash of all steps up to this one, without times. `before` is the hash up to the step before.
     pub(in crate::study) fn history(&self, before: &str) -> Result<String> {
         let timeless = StepRecord { elapsed_s: 0.0, images_per_s: 0.0, ..self.clone() };
         let bytes = serde_json::to_vec(&timeless).map_err(|e| Error::Failed(format!("cannot hash a step: {e}")))?;
         Ok(Hasher::new().part(before).part(bytes).short())
     }
 
-    /// Its line, with a checksum.
+    /// The step's line, with a checksum.
     pub(in crate::study) fn line(&self) -> Result<String> {
         let object = seal::sealed(self).map_err(|e| Error::Failed(format!("cannot write a step: {e}")))?;
         Ok(serde_json::Value::Object(object).to_string() + "\n")
     }
 }
 
-/// The first `count` steps of `folder/steps.jsonl`, and their text. A missing or damaged one is an error: the file would
-/// tell of another run. What follows them is of steps after the checkpoint, or was cut off.
+/// The first `count` steps of `folder/steps.jsonl`, and their text. It is an error if one of them is missing or
+/// damaged. Lines after them are of steps after the checkpoint, or were cut off.
 pub fn read_steps(folder: &Path, count: usize) -> Result<(Vec<StepRecord>, String)> {
     let path = folder.join(STEPS);
     let bad = |why: String| Error::damaged(&path, why, REDO);
@@ -73,7 +73,8 @@ pub fn read_steps(folder: &Path, count: usize) -> Result<(Vec<StepRecord>, Strin
     Ok((records, text))
 }
 
-/// The numbers of a record by name, for a plot: those of `terms` by their own names. Where it stands is left out.
+/// The numbers of a record by name, for a plot. Those of `terms` have their own names. The epoch and the step are left
+/// out.
 pub(in crate::study) fn numbers(prefix: &str, record: &impl Serialize) -> Result<Vec<(String, f64)>> {
     let unwritable = |e| Error::Failed(format!("cannot list the numbers of a record: {e}"));
     let value = serde_json::to_value(record).map_err(unwritable)?;

@@ -1,4 +1,5 @@
-//! `results.csv`: a row for each cell, its columns the fields of a result in their order. A list is one column, as JSON.
+//! `results.csv`: a row for each cell. Its columns are the fields of a result, in their order. A list is one column, as
+//! JSON.
 
 use super::{CellResult, Gathered};
 use crate::base::{Error, Result, files};
@@ -8,7 +9,7 @@ use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Gathers the study in `dir` into `results.csv`, and says where that is.
+/// Writes the gathered results of the study in `dir` to `results.csv`, and returns its path.
 pub fn write_csv(dir: &Path, gathered: &Gathered) -> Result<PathBuf> {
     let path = dir.join("results.csv");
     let rows: Vec<&CellResult> = gathered.cells.iter().map(|(_, result)| result).collect();
@@ -16,7 +17,7 @@ pub fn write_csv(dir: &Path, gathered: &Gathered) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes rows as CSV, with a head of their fields. A list is one column, as JSON.
+/// Writes rows as CSV with a header of their fields. A list is one column, as JSON.
 pub(in crate::study) fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> Result<()> {
     files::write_atomic(path, &rows_as_csv(path, rows)?)
 }
@@ -65,7 +66,7 @@ pub(in crate::study) fn read_csv(path: &Path) -> Result<Vec<CellResult>> {
     reader.records().enumerate().map(row).collect()
 }
 
-/// Writes a table that was made in memory.
+/// Writes a table that is in memory.
 pub(super) fn write(path: &Path, writer: csv::Writer<Vec<u8>>) -> Result<()> {
     let bytes = writer.into_inner().map_err(|e| unwritable(path, &e))?;
     files::write_atomic(path, &bytes)
@@ -75,7 +76,7 @@ pub(super) fn unwritable(path: &Path, e: &dyn fmt::Display) -> Error {
     Error::Failed(format!("cannot write {}: {e}", path.display()))
 }
 
-/// A value as a column has it: nothing for none, and an empty list for none.
+/// A value as text in a column. `None` and an empty list are empty text.
 fn column(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -85,7 +86,7 @@ fn column(value: &Value) -> String {
     }
 }
 
-/// The fields of an object in the order in which they stand in its text.
+/// The fields of an object in the order of its text.
 struct Fields(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Fields {

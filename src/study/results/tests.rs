@@ -1,4 +1,4 @@
-//! What runs leave is read back as it was written, or told.
+//! What a run writes is read back as it was written, or reported as damaged.
 
 use super::*;
 use crate::study::folder::{locked, write_config};
@@ -63,7 +63,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
     }
 }
 
-/// A finished run in `folder`, as a stage leaves one.
+/// Writes a finished run into `folder`, as a stage does.
 pub(in crate::study) fn finish(folder: &Path, result: &CellResult, epochs: &[EpochRecord]) {
     write_result(folder, result).unwrap();
     write_epochs(folder, epochs).unwrap();
@@ -97,7 +97,8 @@ fn results_csv_has_a_row_per_finished_cell_in_the_grid_s_order() {
     assert_eq!(lines.len(), 4);
     assert_eq!(all.cells[2].1, sample(&grid[3], 0.7));
     assert!(all.left_out.is_empty());
-    // A result without its done: stopped just before the end, or done is lost. Its row never goes in silence.
+    // A result without `done`: the run was stopped just before its end, or `done` is lost. Its row is never dropped
+    // silently.
     write_result(&run_folder(dir.path(), &grid[2].name), &sample(&grid[2], 0.7)).unwrap();
     let all = gather(dir.path()).unwrap();
     assert!(all.cells.len() == 3 && all.left_out[0].contains("`wgslab study run` finishes it"), "{:?}", all.left_out);
@@ -201,7 +202,7 @@ fn epochs_labels_and_pictures_read_back_as_written() {
     assert!(read_pictures(dir.path(), "other").unwrap().is_empty());
 }
 
-/// Another process has written some files and not the last: nothing is damaged.
+/// Another process has written some files, but not the last one. Nothing is damaged.
 #[test]
 fn what_another_process_is_writing_is_not_damaged() {
     let (dir, grid) = study();
@@ -239,7 +240,8 @@ fn a_file_in_the_place_of_a_cell_is_told() {
     assert!(all.left_out[0].contains(&grid[1].name) && all.left_out[0].contains("no folder"), "{:?}", all.left_out);
 }
 
-/// A report shows them, so they are compared whatever their size: else a run says that all is well, and the report not.
+/// A report shows epochs, so they are compared whole whatever their size. Otherwise a run would say that all is well,
+/// and the report would not.
 #[test]
 fn epochs_are_compared_whole_whatever_their_size() {
     let (dir, grid) = study();

@@ -1,6 +1,6 @@
-//! What a stage tells while it runs: a line of `steps.jsonl` for each step, and TensorBoard's event file. Both grow as the
-//! run goes on. A run that goes on after a stop first makes both anew, of the steps that its checkpoint stands on, so that no
-//! step is told twice.
+//! The files that grow while a stage runs: `steps.jsonl`, with a line for each step, and TensorBoard's event file. A
+//! run that goes on after a stop first writes both again, with the steps up to its checkpoint, so that no step is in
+//! them twice.
 
 use super::super::cursor::Cursor;
 use super::super::names::{EVENTS, REDO, STEPS};
@@ -16,16 +16,16 @@ pub(super) struct Log {
     events: Growing,
     /// When the run began, in seconds since 1970.
     started_s: f64,
-    /// Seconds of the run until the last step that was told.
+    /// Seconds of the run until the last step that was logged.
     elapsed_s: f64,
-    /// Seconds of the run from which on the next steps are timed.
+    /// Seconds of the run from which the time of the next steps counts.
     since_s: f64,
-    /// Steps told.
+    /// How many steps were logged.
     count: usize,
 }
 
 impl Log {
-    /// The files of a run that stands at `at` after `count` steps.
+    /// The files of a run that is at `at`, after `count` steps.
     pub fn open(folder: &Path, (at, count): (&Cursor, usize), epochs: &[EpochRecord], started_s: f64) -> Result<Log> {
         let (mut steps, mut text) = (Vec::new(), String::new());
         if count > 0 {
@@ -53,22 +53,22 @@ impl Log {
         Ok(Log { steps, events, started_s, elapsed_s, since_s: elapsed_s, count })
     }
 
-    /// Steps told so far.
+    /// How many steps were logged so far.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Steps begin now: what went before, such as an evaluation, is none of their time.
+    /// Called when steps begin, so that time before them, such as an evaluation, does not count as theirs.
     pub fn begin(&mut self, elapsed_s: f64) {
         self.since_s = elapsed_s;
     }
 
-    /// Seconds that steps took which are told at `elapsed_s`.
+    /// The seconds that the steps took that are logged at `elapsed_s`.
     pub fn took_s(&self, elapsed_s: f64) -> f64 {
         elapsed_s - self.since_s
     }
 
-    /// Tells of steps.
+    /// Logs steps.
     pub fn steps(&mut self, new: &[StepRecord]) -> Result<()> {
         let (mut lines, mut events) = (String::new(), Vec::new());
         for step in new {
@@ -82,13 +82,13 @@ impl Log {
         self.events.add(&events)
     }
 
-    /// Tells of an epoch that ended.
+    /// Logs the end of an epoch.
     pub fn epoch(&mut self, epoch: &EpochRecord) -> Result<()> {
         let wall_s = self.started_s + self.elapsed_s;
         self.events.add(&event_file::scalars(wall_s, epoch.epoch as u64, &numbers("epoch", epoch)?))
     }
 
-    /// Waits until the lines lie on the disk: before a checkpoint that stands on them does.
+    /// Waits until the lines are on the disk. It is called before a checkpoint that depends on them is written.
     pub fn sync(&self) -> Result<()> {
         self.steps.sync()
     }
@@ -101,7 +101,7 @@ struct Growing {
 }
 
 impl Growing {
-    /// A new file that holds `bytes`, in place of any other of that name.
+    /// A new file that holds `bytes`. It replaces a file of the same name.
     fn begin(path: PathBuf, bytes: &[u8]) -> Result<Growing> {
         files::write_atomic(&path, bytes)?;
         let file = File::options().append(true).open(&path).map_err(|e| Error::io(&path, "write", e))?;

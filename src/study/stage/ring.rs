@@ -1,4 +1,4 @@
-//! What a stage reads of the rings of its turns: the numbers of each step, and whether they are any.
+//! What a stage reads from the rings of its turns: the numbers of each step. It checks that they are finite.
 
 use super::super::cursor::Cursor;
 use super::super::names::STATE;
@@ -9,8 +9,8 @@ use crate::base::{Error, Result};
 use crate::tape::State;
 
 impl Stage<'_> {
-    /// Tells of the steps `from..at.step` and adds them to the sums, a turn's repeats averaged; a loss that is not finite ends
-    /// the run.
+    /// Logs the steps `from..at.step` and adds them to the sums. The repeats of a turn are averaged. A loss that is not
+    /// finite ends the run.
     pub(super) fn read_ring(
         &self,
         state: &State,
@@ -39,7 +39,7 @@ impl Stage<'_> {
         self.tell(&rows, (at, from), log, watch.elapsed_s())
     }
 
-    /// Writes a line for each of these rows, which are of steps from `from` on.
+    /// Logs these rows. The first of them is of step `from`.
     fn tell(&self, rows: &[Vec<f64>], (at, from): (&mut Cursor, usize), log: &mut Log, elapsed_s: f64) -> Result<()> {
         let images = self.batches.taken(at.step) - self.batches.taken(from);
         let images_per_s = images as f64 / log.took_s(elapsed_s).max(1e-9);
@@ -77,11 +77,11 @@ impl Stage<'_> {
         ))
     }
 
-    /// How many steps of the last epoch changed nothing, because a gradient was not finite though the loss was. Some are a
-    /// warning; all steps of an epoch are an error.
+    /// How many steps of the last epoch changed nothing because a gradient was not finite though the loss was. If there
+    /// are some, it warns; if all steps were skipped, that is an error.
     pub(super) fn skipped(&self, at: &Cursor) -> Result<usize> {
         let steps = self.steps();
-        // Of the turn that was skipped most: its shares of steps add up to whole ones but for rounding.
+        // The turn that was skipped most counts. Shares of repeats add up to whole steps, except for rounding.
         let most = self.placed().map(|(_, columns)| at.sums[columns.end - 1]).fold(0.0, f64::max);
         let skipped = (most - 1e-6).ceil().max(0.0) as usize;
         let (name, epoch) = (&self.name, at.epoch + 1);

@@ -1,4 +1,5 @@
-//! The steps of an epoch: each takes its turns, and between them metrics are read, state is saved and a stop is heard.
+//! The steps of an epoch. Each takes its turns. Between steps metrics are read, state is saved, and a request to stop
+//! is seen.
 
 use super::{STATE, Stage, Told, kept_state};
 use crate::base::{Error, Result};
@@ -13,7 +14,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 impl Stage<'_> {
-    /// The steps of one epoch that are left.
+    /// Runs the steps of one epoch that are left.
     pub(super) fn epoch(
         &self,
         (plans, order): (&[Plans], &[usize]),
@@ -32,7 +33,8 @@ impl Stage<'_> {
             let images = ahead.as_ref().map_or(Ok(None), |ahead| ahead.next(&|note| self.job.progress.note(note)))?;
             let ticket = self.step(plans, (order, images.as_ref()), at, slots)?;
             at.step += 1;
-            // The host is one step ahead of the device, so that the clock below is the device's and a signal is heard in time.
+            // The host is one step ahead of the device. So the clock below is the device's, and a signal is seen in
+            // time.
             if let Some(before) = in_flight.replace(ticket) {
                 self.job.gpu.wait_for(&before)?;
             }
@@ -63,7 +65,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Says where an epoch stands: the means of its losses so far, and the rate.
+    /// Reports where an epoch stands: the means of its losses so far, and the learning rate.
     fn say(&self, at: &Cursor) {
         let images = (at.epoch * self.taken(self.steps()) + self.taken(at.step)) as u64;
         let (epoch, epochs, loss) = (at.epoch + 1, self.optimization.epochs, at.sums[0] / at.step as f64);
@@ -122,7 +124,7 @@ impl Stage<'_> {
         let lr = self.rate(at.epoch, at.step);
         let bias_lr = lr * self.optimization.optimizer.bias_lr_factor;
         let mut feed = Feed::new();
-        // A turn takes what its recording names; another turn may take the rest.
+        // A turn gets the inputs and scalars that its recording names. Other turns may read the rest.
         let schedule = plan.schedule();
         let common = [lr as f32, bias_lr as f32, at.epoch as f32, row as f32, repeat as f32];
         for name in &schedule.scalars {

@@ -1,4 +1,4 @@
-//! Tests of a stage: steps whose gradients overflow.
+//! Tests of a stage with steps whose gradients overflow.
 
 use super::*;
 use crate::nn::Optimizer;
@@ -7,7 +7,7 @@ use crate::study::testing::{Heard, with_job};
 use crate::study::turns::ring_of;
 use crate::tape::{Options, Plan, Program, Schedule, Type};
 
-/// Gives a step that takes one of the `bad` images inputs under which a gradient overflows and the loss does not.
+/// In a step with one of the `bad` images, a gradient overflows and the loss does not.
 struct Overflowing {
     bad: Vec<u32>,
 }
@@ -24,7 +24,7 @@ impl Task for Overflowing {
     }
 }
 
-/// loss = w·a·b·b: with a = 1e-30 and b = 1e30 it is 1e30 for w = 1, and the gradient of w·a is past the largest f32.
+/// loss = w·a·b·b. With a = 1e-30 and b = 1e30 it is 1e30 for w = 1, and the gradient of w·a is above the largest f32.
 fn tape(slots: usize) -> Result<Tape> {
     let mut t = Tape::new();
     t.input("indices", Type::u32([2]))?;
@@ -45,7 +45,8 @@ fn tape(slots: usize) -> Result<Tape> {
     Ok(t)
 }
 
-/// Two epochs of four steps on eight images, of which `bad` overflow: the records and `w`, or the error.
+/// Two epochs of four steps on eight images, of which the `bad` images overflow. Returns the records and `w`, or the
+/// error.
 fn run(job: &Job<'_>, bad: Vec<u32>) -> Result<(Vec<EpochRecord>, f32)> {
     let tape = tape(job.config.run.loss_every)?;
     let mut state = State::new();

@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the times of a run are kept.
+/// The file with the times of a run.
 pub(super) const CLOCK: &str = "clock.json";
 
-/// Times of a run so far; not part of the checkpoint.
+/// Times of a run so far. They are not in the checkpoint.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Clock {
     pub total_s: f64,
     pub epoch_s: f64,
-    /// When the run began, in seconds since 1970, pauses left out; 0 where that is not known.
+    /// When the run began, in seconds since 1970, without the time between processes; 0 if that is not known.
     #[serde(default)]
     pub started_s: f64,
 }

@@ -1,4 +1,4 @@
-//! Every tensor of a stage from one file: what an outside program made, or the state of another run.
+//! Every tensor of a stage from one file, which another program or another run made.
 
 use super::super::session::Job;
 use super::super::stage::is_passing;
@@ -21,7 +21,7 @@ pub(in crate::study) struct Whole {
 }
 
 impl Whole {
-    /// Reads the file. A checksum of ours in it is compared.
+    /// Reads the file. If it holds a checksum of this program, it is compared.
     pub fn given(path: &Path, partial: bool) -> Result<Whole> {
         let bytes = weights::read(path)?;
         checkpoint::read_metadata(path, &bytes)?;
@@ -34,9 +34,9 @@ impl Whole {
         Error::Data(format!("{} does not fit the stage: {why}", self.path.display()))
     }
 
-    /// Puts its tensors into `state` and says what it did. Each parameter and statistic of the turns must be there. What
-    /// steps remember besides (an optimizer's moments, a queue's position) is taken where the file has it, and begins at zero
-    /// otherwise; of an optimizer the file has all or nothing.
+    /// Loads its tensors into `state`, and says what it did. The file must hold each parameter and statistic of the
+    /// turns. What steps remember besides (an optimizer's moments, a queue's position) is loaded if the file has it,
+    /// and begins at zero otherwise. For an optimizer, the file has all of it or nothing.
     pub fn load(&self, job: &Job<'_>, state: &mut State, turns: &[Recorded]) -> Result<()> {
         let file = tensors(&self.path, &self.bytes)?;
         let params: BTreeMap<String, Type> = turns
@@ -48,7 +48,7 @@ impl Whole {
         let memory: BTreeMap<String, Type> =
             named.filter(|(name, _)| own(name) && !params.contains_key(name)).collect();
         let known = |name: &&str| params.contains_key(*name) || memory.contains_key(*name);
-        // PyTorch counts batches there; nothing here reads it.
+        // PyTorch counts batches in these tensors. Nothing here reads them.
         let counter = |name: &&str| name.ends_with(".num_batches_tracked");
         let extra: Vec<&str> = file.keys().map(AsRef::as_ref).filter(|n| !known(n) && !counter(n)).collect();
         let has = |name: &&String| file.contains_key(name.as_str());
@@ -79,7 +79,7 @@ impl Whole {
             }
         }
         if taken[0] == 0 {
-            return Err(self.unfit("it holds no parameter of it; a file of the backbone alone goes with --weights"));
+            return Err(self.unfit("it holds no parameter of the stage; give a file with only a backbone as --weights"));
         }
         let left = |what: &str, names: &[String]| match names.first() {
             Some(first) => format!("; {} {what}, such as {first}", names.len()),
@@ -98,7 +98,7 @@ impl Whole {
         Ok(())
     }
 
-    /// The bytes of a tensor of the file as a state of type `ty` holds them.
+    /// The bytes of a tensor of the file, in the form of a state of type `ty`.
     fn values(&self, name: &str, ty: Type, view: &View<'_>) -> Result<Vec<u8>> {
         let View { dtype, shape, .. } = view;
         let same = shape.iter().map(|&d| d as u64).eq(ty.shape.dims().iter().map(|&d| u64::from(d)));
@@ -118,7 +118,7 @@ impl Whole {
     }
 }
 
-/// " and 3 others", where a first one is named of several.
+/// " and 3 others", for a list of which only the first is named.
 fn others(n: usize) -> String {
     match n {
         0 | 1 => String::new(),

@@ -1,5 +1,5 @@
-//! The first stage of a training whose method estimates the transition matrix of the noise: a network that learns the given
-//! labels by cross-entropy, in a folder of its own, and the matrix by what it says of the training images.
+//! The first stage of a training whose method estimates the transition matrix of the noise. A network learns the given
+//! labels by cross-entropy, in its own folder. Its predictions for the training images give the matrix.
 
 use super::run;
 use crate::base::{Error, Result};
@@ -14,24 +14,24 @@ use crate::study::session::Job;
 use crate::study::start::Start;
 use std::path::Path;
 
-/// Of a method whose transition matrix is estimated, the cell that trains the network for it, which only learns in another
-/// way, and the percentile of the estimate.
+/// If a cell's method estimates its transition matrix: the cell of the first stage, which differs only in its method,
+/// and the percentile of the estimate.
 pub(super) fn first_stage(job: &Job<'_>, cell: &Cell) -> Result<Option<(Cell, f64)>> {
     let percentile = job.config.learning_of(&cell.method)?.learner.estimates();
     let first = |p| (Cell { method: FIRST.into(), name: format!("{}, first stage", cell.name), ..cell.clone() }, p);
     Ok(percentile.map(first))
 }
 
-/// The method of a first stage, and the folder of it in the cell's own.
+/// The method of a first stage, and the name of its folder within the cell's folder.
 const FIRST: &str = "cross_entropy";
 const FIRST_STAGE: &str = "first_stage";
 
-/// What a first stage gives.
+/// The result of a first stage.
 #[derive(Default)]
 pub(super) struct Estimate {
-    /// The transition matrix, row by row; none without a first stage.
+    /// The transition matrix, row by row. `None` without a first stage.
     pub matrix: Option<Vec<f64>>,
-    /// Seconds that it took.
+    /// Seconds that the first stage took.
     pub seconds: f64,
 }
 
@@ -79,15 +79,15 @@ mod tests {
             let sums = forward.estimated_transition.iter().map(|row| row.iter().sum::<f64>());
             assert!(sums.into_iter().all(|sum| (sum - 1.0).abs() < 1e-9), "{due:?}");
             assert_eq!((forward.method_told.as_str(), cross_entropy.estimated_transition.len()), ("", 0));
-            // The first stage is what cross-entropy alone comes to, and the second learns in another way.
+            // The first stage gives what cross-entropy alone gives, and the second stage learns in another way.
             let alone = read(&run_folder(job.out, &grid[1].name));
             assert_eq!(saved.logits, alone.logits);
             assert_ne!(compare(&folder, forward).logits, alone.logits);
-            // A result that is lost comes again from the first stage that is there.
+            // A lost result is made again from the first stage, which is still there.
             std::fs::remove_file(folder.join("done")).unwrap();
             let again = run();
             assert_eq!(timeless(&again[0]), timeless(forward));
-            // Another run in its place is refused before a first stage is trained.
+            // If another run is in its place, it is refused before a first stage is trained.
             std::fs::remove_file(folder.join("done")).unwrap();
             std::fs::remove_dir_all(folder.join(FIRST_STAGE)).unwrap();
             let set = job.load(&grid[0].spec).unwrap();

@@ -1,4 +1,4 @@
-//! What a training would need of the device, known from what it records.
+//! What a training would need of the device, computed from what it records.
 
 use super::super::batches::Batches;
 use super::super::dataset::Loaded;
@@ -13,7 +13,7 @@ use crate::base::Result;
 use crate::nn::optimization::MOST_IMAGES;
 use crate::tape::Tape;
 
-/// What the evaluation of a cell and its steps of so many images record: all that is on the device at once.
+/// What the evaluation of a cell and its steps record. All of it is on the device at once.
 pub(super) fn tapes(job: &Job<'_>, set: &Loaded, cell: &Cell, batches: Batches) -> Result<Vec<Tape>> {
     let (stores, classes) = (set.stores(), set.data.classes.len());
     let eval = Pass::batch(job, &stores);
@@ -27,7 +27,8 @@ pub(super) fn tapes(job: &Job<'_>, set: &Loaded, cell: &Cell, batches: Batches) 
     Ok(all)
 }
 
-/// What training a cell would need of the device, and the largest batch that fits; an error if its own does not.
+/// What training a cell would need of the device, and the largest batch that fits. It is an error if the config's batch
+/// does not fit.
 pub(in crate::study) fn plan(job: &Job<'_>, set: &Loaded, cell: &Cell, name: &str) -> Result<Planned> {
     let (learning, state) = (job.config.learning_of(&cell.method)?, &set.resident);
     let (batches, sizes) = (batches(job, &learning, set)?, Sizes::from(2));

@@ -1,4 +1,4 @@
-//! What a training came to: its row of results, and its predictions.
+//! The results of a training: its row of results, and its predictions.
 
 use super::{Labelled, Ready};
 use crate::base::{Error, Result};
@@ -14,10 +14,10 @@ use crate::study::separability::Separability;
 use crate::study::statistics::mean_last;
 use std::path::Path;
 
-/// The epochs at the end whose test accuracies are averaged: LNMBench's convention.
+/// How many epochs at the end are averaged, as in LNMBench.
 const LAST: usize = 5;
 
-/// Measures a training whose epochs are done, and writes `predictions.npz`.
+/// Measures a training after its last epoch, and writes `predictions.npz`.
 pub(super) fn summarize(
     ready: &Ready<'_>,
     cell: &Cell,
@@ -32,7 +32,7 @@ pub(super) fn summarize(
     let second = task.second.as_ref().map(|passes| all(task, passes)).transpose()?;
     let tested = metrics(&logits[2], &data.test.labels, classes)?;
     let taken = argmax(&logits[0], classes);
-    // The true labels vote: what the features are worth, whatever the classifier on top was taught.
+    // Neighbours vote with true labels. This measures the features, whatever labels the classifier learnt from.
     let labels = (&data.train.labels[..], &data.test.labels[..]);
     let neighbours = knn(job, (&train_features, labels.0), (&test_features, labels.1), ready.features)?;
     let separability = Separability::of(&train_features, ready.features, labels.0, classes)?;
@@ -42,7 +42,7 @@ pub(super) fn summarize(
     let (given, made_by) = (&task.given.train[..], &ready.made_by[..]);
     let row = Measured { cell, set: task.set, given, made_by, test: &tested, mislabelled, neighbours, separability }
         .row(job)?;
-    // Where no epoch was trained the initial weights are the best there are.
+    // If no epoch was trained, the initial weights count as the best.
     let initial = (0, metrics(&logits[1], &task.given.val, classes)?.accuracy);
     let by_val = best(epochs, |e| e.val_accuracy)?.unwrap_or(initial);
     let by_test = best(epochs, |e| e.test_accuracy)?.unwrap_or((0, tested.accuracy));
@@ -50,7 +50,7 @@ pub(super) fn summarize(
     let of_test = |networks: &[&[f32]]| of_mean(networks, &data.test.labels, classes);
     let second = second.as_ref().map(|s| &s[2][..]);
     Ok(CellResult {
-        // An informed learner has numbers in place of what it was told.
+        // The learner of the config, since an informed learner holds numbers in place of the names of what it was told.
         method_told: job.config.learning_of(&cell.method)?.learner.told().to_string(),
         best_test_accuracy: Some(by_test.1),
         best_test_epoch: Some(by_test.0),
@@ -82,7 +82,8 @@ fn all(task: &Labelled<'_>, passes: &[super::Pass; 3]) -> Result<[Vec<f32>; 3]> 
     Ok([train.logits(task.job)?, val.logits(task.job)?, test.logits(task.job)?])
 }
 
-/// The first epoch, from 1, of the largest value, and that; none of no epochs. Each epoch of a training has it.
+/// The first epoch, from 1, with the largest value, and that value. `None` without epochs. It is an error if an epoch
+/// lacks the value.
 fn best(epochs: &[EpochRecord], of: impl Fn(&EpochRecord) -> Option<f64>) -> Result<Option<(usize, f64)>> {
     let mut found: Option<(usize, f64)> = None;
     for e in epochs {

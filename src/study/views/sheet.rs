@@ -1,4 +1,4 @@
-//! A sheet of images and views: what is on it, and as a picture and as an archive.
+//! A sheet of images and views: its contents, also as a picture and as an archive.
 
 use crate::base::{Error, Result};
 use crate::data::arrays::{Array, npz};
@@ -7,52 +7,53 @@ use crate::data::{self, Images};
 /// Images of one kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeenImages {
-    /// What they are: `images`, or `view0`, `view1` and so on.
+    /// Their name: `images`, or `view0`, `view1` and so on.
     pub name: String,
-    /// How many, their channels, height and width.
+    /// Their number, channels, height and width.
     pub dims: [usize; 4],
-    /// Normalized values of all, in that order.
+    /// Normalized values of all images, in the order of `dims`.
     pub values: Vec<f32>,
-    /// What was drawn for the view that the network sees here, or of which it sees a part or a turned copy: the numbers that
-    /// the kernels used. Nothing of a step that the recipe leaves out.
+    /// What was drawn for the view that the network sees, or of which it sees a part or a turned copy: the numbers that
+    /// the kernels used. It is empty for a step that the recipe leaves out.
     pub drawn: Vec<DrawnNumbers>,
 }
 
 /// Numbers of one kind that were drawn for each image of a view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DrawnNumbers {
-    /// What they are: `crop`, `flip`, `jitter` and so on.
+    /// Their name: `crop`, `flip`, `jitter` and so on.
     pub name: &'static str,
-    /// How many for each image.
+    /// How many numbers each image has.
     pub columns: usize,
-    /// Of all images, one after the other.
+    /// The numbers of all images, one image after the other.
     pub values: Vec<f32>,
 }
 
-/// What the first step of an epoch shows a method's network of its first images.
+/// What the network of a method sees of the first images in the first step of an epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewSheet {
-    /// Which training images.
+    /// The places of the images in the training split.
     pub indices: Vec<u32>,
-    /// Their bytes before anything was done with them, one after the other: rows of pixels, the channels of one together.
+    /// The bytes of the images before any change, one image after the other: rows of pixels, the channels of a pixel
+    /// together.
     pub stored: Vec<u8>,
-    /// How many, their height, width and channels.
+    /// Their number, height, width and channels.
     pub stored_dims: [usize; 4],
-    /// The images as they are, resized and normalized, then each view of them in the order in which networks see them.
+    /// The images resized and normalized, then each view of them in the order in which networks see them.
     pub seen: Vec<SeenImages>,
-    /// What was subtracted from each channel, as a fraction of 255.
+    /// Subtracted from each channel, as a share of 255.
     pub mean: [f32; 3],
-    /// What it was divided by then.
+    /// Each channel is then divided by this.
     pub std: [f32; 3],
 }
 
 impl ViewSheet {
-    /// A PNG with a row for each image: the image, then its views, as pixels again.
+    /// A PNG with a row for each image: the image, then its views, as pixels.
     pub fn png(&self) -> Result<Vec<u8>> {
         const GAP: usize = 2;
         let Some(first) = self.seen.first() else { return Err(Error::Failed("a sheet without images".into())) };
         let [count, channels, side, _] = first.dims;
-        // Small images grow by whole pixels.
+        // Small images are enlarged by whole pixels.
         let scale = 96usize.div_ceil(side.max(1)).max(1);
         let cell = side * scale + GAP;
         let (width, height) = (self.seen.len() * cell + GAP, count * cell + GAP);
@@ -74,8 +75,9 @@ impl ViewSheet {
         data::png(&Images { height, width, channels, pixels: pixels.into(), labels, names }, 0)
     }
 
-    /// An .npz: `indices` i64, `mean`, `std`, the bytes of the images, `stored` u8 [count, H, W, C], the values of each part by
-    /// its name, f32 [count, C, H, W], and what was drawn for it, such as `view0_flip` f32 [count] and `view0_crop` [count, 4].
+    /// An .npz archive: `indices` i64, `mean`, `std`, the bytes of the images, `stored` u8 [count, H, W, C], the values
+    /// of each part by its name, f32 [count, C, H, W], and what was drawn for it, such as `view0_flip` f32 [count] and
+    /// `view0_crop` [count, 4].
     pub fn npz(&self) -> Result<Vec<u8>> {
         let indices: Vec<i64> = self.indices.iter().map(|&i| i64::from(i)).collect();
         let three = |values| Array::F32(values, vec![3]);
@@ -95,13 +97,13 @@ impl ViewSheet {
     }
 }
 
-/// A shape and the numbers of it.
+/// A shape and its numbers.
 pub(super) type Values = (Vec<usize>, Vec<f32>);
 
-/// The values of a view of all images of the step, and what its ops drew.
+/// The values of a view for all images of the step, and what its ops drew.
 pub(super) type Drawn = (Values, Vec<(&'static [(&'static str, usize)], Values)>);
 
-/// Planes [N, C, H·W] as fractions of 255 to bytes with the channels of a pixel together.
+/// Turns planes [N, C, H·W] of shares of 255 into bytes, the channels of a pixel together.
 pub(super) fn interleaved(values: &[f32], channels: usize, plane: usize) -> Vec<u8> {
     let image = |image: &[f32]| {
         let byte = |i: usize| (image[i % channels * plane + i / channels] * 255.0).round() as u8;
@@ -110,13 +112,13 @@ pub(super) fn interleaved(values: &[f32], channels: usize, plane: usize) -> Vec<
     values.chunks_exact(channels * plane).flat_map(image).collect()
 }
 
-/// The columns of a sheet as they are gathered.
+/// The columns of a sheet that is being made.
 pub(super) struct Shown {
-    /// Images of the sheet, and of a step.
+    /// How many images the sheet has, and a step.
     count: usize,
     batch: usize,
     pub(super) parts: Vec<SeenImages>,
-    /// The values of the parts, of all images of a step.
+    /// The values of the parts, for all images of a step.
     whole: Vec<Vec<f32>>,
 }
 
@@ -125,7 +127,7 @@ impl Shown {
         Shown { count, batch, parts: Vec::new(), whole: Vec::new() }
     }
 
-    /// The images as they are: the first part.
+    /// Adds the images, as the first part.
     pub(super) fn images(&mut self, (dims, values): &Values) {
         self.part("images".to_string(), dims, values, Vec::new());
     }
@@ -142,14 +144,14 @@ impl Shown {
         self.whole.push(values.to_vec());
     }
 
-    /// What a turn shows: each view that a pass of the backbone sees, but those of an earlier pass (a teacher that sees the
-    /// same shows nothing new), then what was made and no pass sees.
+    /// Adds what a turn shows: first each view that a pass of the backbone sees, except views that an earlier pass saw
+    /// (a teacher that sees the same shows nothing new), then the views that no pass sees.
     pub(super) fn turn(&mut self, seen: &[Values], drawn: &[Drawn]) {
         let mut used = vec![false; drawn.len()];
         for (dims, values) in seen {
             let before = self.whole.len();
             for rows in values.chunks_exact(self.batch * dims[1..].iter().product::<usize>()) {
-                // A view as it was made, or what a method made of its only one: tiles, quarter turns.
+                // It is a view as it was made, or what a method made of its only view: tiles, quarter turns.
                 let same = drawn.iter().position(|d| d.0.1 == rows);
                 let source = same.or((drawn.len() == 1).then_some(0));
                 source.into_iter().for_each(|i| used[i] = true);
@@ -165,7 +167,7 @@ impl Shown {
         }
     }
 
-    /// The numbers of each kind for the images of the sheet.
+    /// The numbers of each kind, for the images of the sheet.
     fn numbers(&self, (_, told): &Drawn) -> Vec<DrawnNumbers> {
         let mut all = Vec::new();
         for (columns, (dims, values)) in told {

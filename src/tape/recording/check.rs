@@ -1,5 +1,5 @@
-//! Checks a recording before anything is made of it. It may come from anywhere, and anybody may have changed any number
-//! in it.
+//! Checks a recording before anything is made of it. A file may come from anywhere, and anybody may have changed any
+//! number in it.
 
 use super::{Call, Memory, Named, Recording, Role};
 use crate::base::Shape;
@@ -9,24 +9,24 @@ use crate::tape::demand::padded;
 use crate::tape::record::SCALARS;
 use std::collections::BTreeSet;
 
-/// The most kernels, launches, buffers and named values.
+/// The most kernels, launches, buffers, inputs, states and outputs, each.
 const MOST: usize = 100_000;
-/// The most bytes of a kernel's text: the same as for an edited one.
+/// The most bytes of a kernel's text. An edited kernel has the same bound.
 const MOST_TEXT: usize = 1 << 20;
-/// The most storage buffers of a kernel; adapters have fewer.
+/// The most storage buffers of a kernel. Adapters allow fewer.
 const MOST_BOUND: usize = 64;
-/// The most characters of a name or label.
+/// The most bytes of a name or label.
 const MOST_NAME: usize = 1000;
-/// The most bytes of a buffer, so that no sum of them overflows.
+/// The most bytes of a buffer. No sum of such sizes overflows.
 const MOST_BYTES: u64 = 1 << 44;
 
-/// A sentence unless `holds`.
+/// `Err` with the sentence `why` unless `holds`.
 fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
 }
 
 impl Recording {
-    /// Why its parts do not fit together, in a sentence.
+    /// `Err` with a sentence that says why the recording's parts do not fit together.
     pub fn expect_sound(&self) -> Result<(), String> {
         let counts = [
             ("kernels", self.kernels.len()),
@@ -37,17 +37,17 @@ impl Recording {
             ("outputs", self.outputs.len()),
         ];
         for (what, n) in counts {
-            ensure(n <= MOST, || format!("it has {n} {what}, and may have {MOST}"))?;
+            ensure(n <= MOST, || format!("it has {n} {what}, more than {MOST}"))?;
         }
         let n = self.scalars.len();
-        ensure(n <= SCALARS, || format!("it has {n} scalars, and may have {SCALARS}"))?;
+        ensure(n <= SCALARS, || format!("it has {n} scalars, more than {SCALARS}"))?;
         for kernel in &self.kernels {
             let bytes = kernel.wgsl().len();
-            ensure(bytes <= MOST_TEXT, || format!("the text of a kernel has {bytes} bytes, and may have {MOST_TEXT}"))?;
+            ensure(bytes <= MOST_TEXT, || format!("the text of a kernel has {bytes} bytes, more than {MOST_TEXT}"))?;
             expect_name("a kernel", kernel.name())?;
             expect_name("a variant", kernel.variant())?;
             let bound = kernel.layout().buffers.len();
-            ensure(bound <= MOST_BOUND, || format!("a kernel binds {bound} buffers, and may bind {MOST_BOUND}"))?;
+            ensure(bound <= MOST_BOUND, || format!("a kernel binds {bound} buffers, more than {MOST_BOUND}"))?;
         }
         self.expect_buffers()?;
         self.expect_values("input", &self.inputs, &[Role::Input])?;
@@ -76,7 +76,8 @@ impl Recording {
             let held: BTreeSet<usize> = named.iter().map(|n| n.buffer).collect();
             let all = self.buffers.iter().enumerate().filter(|(_, b)| b.role == role).map(|(i, _)| i);
             ensure(all.eq(held.iter().copied()) && held.len() == named.len(), || {
-                "each buffer of an input or a state must hold one, and each of them have one of its own".to_string()
+                "each input and each state must have a buffer of its own, and each such buffer must hold one"
+                    .to_string()
             })?;
         }
         let of = |role| self.buffers.iter().filter(move |b| b.role == role).map(|b| b.bytes);
@@ -97,10 +98,12 @@ impl Recording {
         for Named { name, ty, buffer } in list {
             expect_name(what, name)?;
             let Some(memory) = self.buffers.get(*buffer).filter(|b| roles.contains(&b.role)) else {
-                return Err(format!("the {what} {name} lies in buffer {buffer}, which is none for it"));
+                return Err(format!(
+                    "the {what} {name} lies in buffer {buffer}, which does not exist or has another role"
+                ));
             };
             let bytes = bytes(ty.shape, ty.dtype.bytes());
-            // A value of the host or of the state fills its whole buffer: a kernel can ask for a buffer's length.
+            // An input or a state fills its whole buffer, because a kernel can ask for a buffer's length.
             let whole = matches!(memory.role, Role::Input | Role::State);
             let fits = |n: u64| if whole { padded(n) == memory.bytes } else { n <= memory.bytes };
             ensure(bytes.is_some_and(|n| n > 0 && n <= MOST_BYTES && fits(n)), || {
@@ -122,18 +125,20 @@ impl Recording {
         ensure(given as u64 == u64::from(wanted), || {
             format!("it has {given} bytes of parameters, and {} takes {wanted}", kernel.name())
         })?;
-        // The adapter's own limit is checked when the recording is bound to one.
-        ensure(!call.grid.contains(&0), || "it has no workgroups in a dimension".to_string())?;
+        // The adapter's own limit on workgroups is checked when the recording is bound to an adapter.
+        ensure(!call.grid.contains(&0), || "it has 0 workgroups in a dimension".to_string())?;
         for (i, (&buffer, access)) in call.buffers.iter().zip(&layout.buffers).enumerate() {
             let binding = i + 1;
             let Some(memory) = self.buffers.get(buffer).filter(|b| b.role != Role::Params) else {
-                return Err(format!("binding {binding} is buffer {buffer}, which is none to bind"));
+                return Err(format!("binding {binding} is buffer {buffer}, which does not exist or cannot be bound"));
             };
             let host = matches!(memory.role, Role::Input | Role::Scalars);
-            ensure(*access == Access::Read || !host, || format!("binding {binding} writes what the host does"))?;
+            ensure(*access == Access::Read || !host, || {
+                format!("binding {binding} writes a buffer that only the host writes")
+            })?;
             let again = call.buffers[..i].iter().zip(&layout.buffers).find(|(b, _)| **b == buffer);
             ensure(again.is_none_or(|(_, other)| [*access, *other] == [Access::Read; 2]), || {
-                format!("binding {binding} is a buffer that another binding has, too, and one of them writes it")
+                format!("binding {binding} has the same buffer as another binding, and one of them writes it")
             })?;
         }
         Ok(())
@@ -144,7 +149,7 @@ fn shown(bytes: &[u64]) -> String {
     if bytes.is_empty() { "none".to_string() } else { bytes.iter().map(u64::to_string).collect::<Vec<_>>().join(", ") }
 }
 
-/// Bytes of a tensor, unless the number overflows.
+/// Bytes of a tensor; `None` if the number overflows.
 fn bytes(shape: Shape, element: usize) -> Option<u64> {
     shape.dims().iter().try_fold(element as u64, |n, d| n.checked_mul(u64::from(*d)))
 }

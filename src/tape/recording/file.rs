@@ -4,7 +4,8 @@ use super::Recording;
 use crate::base::{Error, Result, files, seal};
 use std::path::Path;
 
-/// The most bytes of a file. A step of a network with a billion parameters takes a few MiB.
+/// The most bytes of a file. A step of a network with a billion parameters takes a few MiB, because weights are not in
+/// it.
 const MOST_BYTES: usize = 256 << 20;
 
 impl Recording {
@@ -13,11 +14,12 @@ impl Recording {
         seal::write(path, self)
     }
 
-    /// Reads one. It is an error (exit code 4) if the file is no recording of this form, if its checksum differs, or if
-    /// its parts do not fit together. Nothing is made of it then.
+    /// Reads a file. It is an error (exit code 4) if the file is no recording of this form, if its checksum differs, or
+    /// if its parts do not fit together.
     pub fn read(path: &Path) -> Result<Recording> {
         let way_out = "write it again with `wgslab profile --recording`";
-        let refused = |why: String| Error::Data(format!("{} is no recording to run: {why}; {way_out}", path.display()));
+        let refused =
+            |why: String| Error::Data(format!("{} is not a recording that can run: {why}; {way_out}", path.display()));
         let Some(text) = files::read_text_up_to(path, MOST_BYTES)? else {
             return Err(refused(format!("it holds more than {} MiB", MOST_BYTES >> 20)));
         };
@@ -26,7 +28,7 @@ impl Recording {
         Ok(recording)
     }
 
-    /// The form is looked at first, because another form has other keys.
+    /// Looks at the form first, because another form has other keys.
     fn parse(text: &str) -> Result<Recording, String> {
         let object = seal::opened(text)?;
         match object.get("schema").and_then(|s| s.as_str()) {
@@ -41,7 +43,7 @@ impl Recording {
     }
 }
 
-/// Kernels are shared in memory and written out in a file.
+/// Kernels are shared in memory and written out whole in a file.
 pub(super) mod shared {
     use crate::device::Shader;
     use serde::{Deserialize, Deserializer, Serializer};

@@ -6,7 +6,7 @@ use crate::tape::op::{Cost, Emit, Op, Slot};
 use crate::tape::{Options, Tape};
 use serde_json::{Value, json};
 
-/// y = by·x. It must never be printed: nothing that is looked up again may depend on how it prints.
+/// y = by·x. It panics when it is printed, because nothing that is looked up again may depend on how an op prints.
 #[derive(Clone, Serialize)]
 struct Scaled {
     by: f32,
@@ -53,7 +53,7 @@ impl Op for Scaled {
     }
 }
 
-/// y = 2·x, then the state w = 3·y in a scope, with a scalar that nobody reads.
+/// y = 2·x, then the state w = 3·y, with a scalar that nobody reads.
 fn recording(texts: [&'static str; 2], by: f32) -> Recording {
     let record = || {
         let mut t = Tape::new();
@@ -83,8 +83,9 @@ struct Params { words: u32, by: f32 }
 }
 ";
 
-/// If this literal changes, every run begins anew: [`crate::study`] goes on only with folders of its own address. It
-/// may change with `shaders/tape/assign/copy.wgsl`, which the step launches, and with nothing that is renamed in Rust.
+/// If this literal changes, every run begins anew, because [`crate::study`] goes on only with folders of its own
+/// address. It may change with `shaders/tape/assign/copy.wgsl`, which the step launches. It may not change because
+/// something is renamed in Rust.
 #[test]
 fn the_address_of_a_small_recording() {
     assert_eq!(small().address(), "d275ce6e3d4c4cd2");
@@ -145,13 +146,14 @@ fn what_is_written_is_read_back() {
         let mut changed = bytes.clone();
         changed[at] ^= 1;
         std::fs::write(&path, changed).unwrap();
-        // A flipped bit of white space changes nothing that is read.
+        // A flipped bit of white space changes no value.
         let same = |r: Recording| serde_json::to_value(&r).unwrap() == serde_json::to_value(small()).unwrap();
         assert!(Recording::read(&path).map_or(true, same), "byte {at}");
     }
 }
 
-/// A recording whose JSON was changed by `change` and sealed again is refused with a sentence that holds `words`.
+/// Asserts that a recording whose JSON was changed by `change` and sealed again is refused with a sentence that holds
+/// `words`.
 #[track_caller]
 fn refused(words: &str, change: impl FnOnce(&mut Value)) {
     let folder = tempfile::tempdir().unwrap();
@@ -176,8 +178,8 @@ fn hostile_ones_are_refused() {
     refused("there is no kernel 9", |v| v["launches"][0]["kernel"] = json!(9));
     refused("is buffer 99", |v| v["launches"][0]["buffers"][0] = json!(99));
     refused("binds 1 buffers", |v| v["launches"][0]["buffers"] = json!([0]));
-    refused("writes what the host does", |v| v["launches"][0]["buffers"][1] = json!(at("input")));
-    refused("which is none to bind", |v| v["launches"][0]["buffers"][0] = json!(at("params")));
+    refused("that only the host writes", |v| v["launches"][0]["buffers"][1] = json!(at("input")));
+    refused("cannot be bound", |v| v["launches"][0]["buffers"][0] = json!(at("params")));
     refused("another binding", |v| v["launches"][0]["buffers"] = json!([0, 0]));
     refused("workgroups", |v| v["launches"][0]["grid"][2] = json!(0));
     refused("hex digits", |v| v["launches"][0]["params"] = json!("0"));
@@ -195,7 +197,7 @@ fn hostile_ones_are_refused() {
     refused("7 dimensions", |v| v["outputs"][0]["ty"]["shape"] = json!([1, 1, 1, 1, 1, 1, 1]));
     refused("unknown variant", |v| v["outputs"][0]["ty"]["dtype"] = json!("F64"));
     refused("lies in buffer 77", |v| v["outputs"][0]["buffer"] = json!(77));
-    refused("one of its own", |v| v["inputs"] = json!([]));
+    refused("a buffer of its own", |v| v["inputs"] = json!([]));
     refused("two scalars are called lr", |v| v["scalars"] = json!(["lr", "lr"]));
     refused("65 scalars", |v| v["scalars"] = (0..65).map(|i| i.to_string()).collect());
     refused("the text of a kernel has", |v| v["kernels"][0]["wgsl"] = json!(" ".repeat(2 << 20)));
@@ -214,7 +216,7 @@ fn a_file_of_another_kind_is_refused() {
     for text in ["", "[]", "{}", "{\"schema\": \"wgslab-recording/1\"}"] {
         std::fs::write(&path, text).unwrap();
         let e = Recording::read(&path).unwrap_err();
-        assert!(e.exit_code() == 4 && e.to_string().contains("no recording to run"), "{e}");
+        assert!(e.exit_code() == 4 && e.to_string().contains("not a recording that can run"), "{e}");
     }
 }
 

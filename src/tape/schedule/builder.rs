@@ -1,5 +1,5 @@
-//! Builds a schedule: goes over the nodes that run, gives each value its memory, writes the assigns at the end, and puts
-//! values whose lifetimes do not overlap into shared slabs.
+//! Builds a schedule in four parts: go over the nodes that run, give each value its memory, write the assigns at the
+//! end, and put values whose lifetimes do not overlap into shared slabs.
 
 use super::{Options, Place, Schedule, Step};
 use crate::base::{Error, Result};
@@ -23,20 +23,20 @@ struct Builder<'a> {
     options: &'a Options<'a>,
     live: Vec<bool>,
     storage: Vec<Storage>,
-    /// For each value: the one whose memory it is, seen through views.
+    /// For each value: the value whose memory it shares through views, or itself.
     root: Vec<Var>,
     /// For each value: the node that makes it.
     maker: Vec<Option<usize>>,
     /// For each value: which storage holds it.
     home: Vec<Option<usize>>,
-    /// For each value: the position of its last reader in the recording (`usize::MAX`: kept).
+    /// For each value: the position of its last reader in the recording; `usize::MAX` if it is kept.
     last_use: Vec<Option<usize>>,
     /// The states that an op writes directly.
     committed: BTreeSet<&'a str>,
     steps: Vec<Step>,
 }
 
-/// Types of some values and the storages that hold them.
+/// Types of some values, and for each the storage that holds it.
 type Held = (Vec<Type>, Vec<usize>);
 
 impl<'a> Builder<'a> {
@@ -49,7 +49,7 @@ impl<'a> Builder<'a> {
                 n.inputs.iter().for_each(|v| last_use[root[v.index()].index()] = Some(i));
             }
         }
-        // What is kept or committed is read at the very end.
+        // What is kept or committed is read at the end of the step.
         tape.kept().for_each(|v| last_use[root[v.index()].index()] = Some(usize::MAX));
         let (storage, home, committed, steps) = (Vec::new(), vec![None; count], BTreeSet::new(), Vec::new());
         Builder { tape, options, live, storage, root, maker, home, last_use, committed, steps }
@@ -122,7 +122,7 @@ impl<'a> Builder<'a> {
     fn may_take_over(&mut self, node: usize, inputs: &[usize], x: usize, root: Var, y: Var) -> bool {
         let n = &self.tape.nodes[node];
         let alone = inputs.iter().enumerate().all(|(i, &s)| i == x || s != inputs[x]);
-        // By storage, not by root: a chain of in-place ops shares one storage.
+        // This looks at the storage and not at the root, because a chain of in-place ops shares one storage.
         let dies = self.last_use[root.index()].is_none_or(|l| l <= node);
         if !alone || !dies {
             return false;
@@ -168,7 +168,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Copies a value and says which storage holds the copy.
+    /// Copies a value. Returns the storage that holds the copy.
     fn copy(&mut self, at: (&str, StepPart), ty: Type, from: usize) -> Result<usize> {
         let copy = self.fresh(ty.bytes());
         self.push(Arc::new(Copy), at, (vec![ty], vec![from]), (vec![ty], vec![copy]))?;
@@ -180,7 +180,7 @@ impl<'a> Builder<'a> {
         self.copy(("commit", StepPart::Optimizer), ty, home)
     }
 
-    /// Writes what was assigned into the state, at the end of the step.
+    /// Writes the assigned values into the states, at the end of the step.
     fn commit(&mut self) -> Result<()> {
         let tape = self.tape;
         let assigned: Vec<(&str, Var, Var)> = tape
@@ -189,7 +189,7 @@ impl<'a> Builder<'a> {
             .filter(|(n, v)| v.newest != v.first && !self.committed.contains(n.as_str()))
             .map(|(n, v)| (n.as_str(), v.first, v.newest))
             .collect();
-        // A source that is another state's old value is copied before any state is overwritten.
+        // A value that is another state's old value is copied before any state is overwritten.
         let mut sources = Vec::new();
         for (_, _, newest) in &assigned {
             let home = self.home_of(*newest)?;
@@ -220,7 +220,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Whether the op that made a state's newest value moves it regardless of the guard.
+    /// Whether the op that made a state's newest value writes even while the guard is raised.
     fn defies_guard(&self, newest: Var) -> bool {
         self.maker[self.root[newest.index()].index()].is_some_and(|i| self.tape.nodes[i].op.defies_guard())
     }

@@ -1,4 +1,4 @@
-//! Neighbours in blocks against all of them in f64, and against each other.
+//! Neighbours found in blocks, compared with all cosines in f64 and with each other.
 
 use super::*;
 use crate::base::progress::Silent;
@@ -8,13 +8,13 @@ use crate::device::{Gpu, GpuOptions};
 use crate::study::neighbours::unit;
 use crate::study::testing::{Heard, with_job};
 
-/// `rows` of `width` numbers around 0, of length 1.
+/// `rows` rows of `width` numbers around 0, scaled to length 1.
 fn random(rows: usize, width: usize, stream: u32) -> Vec<f32> {
     let mut rng = Rng::new(3, stream, 0);
     unit(&(0..rows * width).map(|_| rng.normal()).collect::<Vec<_>>(), width)
 }
 
-/// Every way to search, with blocks that divide neither the bank nor the queries.
+/// Every way to search, with block sizes that divide neither the bank nor the queries.
 fn all_ways(job: &Job<'_>, search: &Search<'_>) -> Vec<(String, Vec<Near>)> {
     let mut found = vec![("host".to_string(), search.on_host().unwrap())];
     for route in [Route::Product, Route::TopK] {
@@ -53,7 +53,7 @@ fn neighbours_in_blocks_are_those_of_f64() {
     });
 }
 
-/// More equals than any block keeps: each block hides some, and is gone through.
+/// There are more equal rows than any block keeps, so each block may hide some, and the host goes through it.
 #[test]
 fn of_equal_rows_the_earlier_is_nearer() {
     with_job("", &Silent, |job| {
@@ -99,7 +99,7 @@ fn blocks_fit_the_adapter_and_the_budget() {
         let small = |bytes| GpuOptions { memory_budget_bytes: Some(bytes), ..GpuOptions::default() };
         let tight = blocks(&Gpu::open(&small(1 << 20)).unwrap()).unwrap();
         assert!(tight.bank < most.bank && tight.queries < most.queries, "{tight:?}");
-        // Without room for any block, the host finds the same.
+        // If no block fits, the host finds the same neighbours.
         let heard = Heard::default();
         let none = Gpu::open(&small(1 << 10)).unwrap();
         let found = search.run(&Job { gpu: &none, progress: &heard, kernels: Table::default(), ..*job }).unwrap();
