@@ -26,7 +26,7 @@ fn splits_classes_and_names_are_sorted() {
     assert_eq!((data.train.len(), data.val.len(), data.test.len()), (6, 6, 6));
     assert_eq!(data.train.labels, [0, 0, 0, 1, 1, 1]);
     assert_eq!(data.train.names[0], "Train/a/0.png");
-    assert_eq!(data.train.pixels.len(), 6 * 8 * 8 * 3);
+    assert_eq!(data.train.all().unwrap().len(), 6 * 8 * 8 * 3);
     assert_eq!(data.dropped_duplicates, 0);
     assert_eq!(data.fingerprint, load(".", &options(dir.path(), 3), &|_, _| ()).unwrap().fingerprint);
     assert_ne!(data.fingerprint, load(".", &options(dir.path(), 1), &|_, _| ()).unwrap().fingerprint);
