@@ -118,66 +118,32 @@ pub(super) fn provenance(job: &Job<'_>, one: Pretraining<'_>) -> Result<Provenan
 
 /// Pretrains into `folder` unless that is done. Returns the path of the backbone, and the folder's `done`.
 pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Provenance) -> Result<(PathBuf, Done)> {
-    let Pretraining { images, method, seed, begun, limit } = one;
-    let backbone = folder.join(BACKBONE);
-    if let Some(done) = finished(folder, made)? {
-        return Ok((backbone, done));
-    }
-    if busy(folder)? {
-        return Err(Error::Busy(folder.to_path_buf())); // before minutes of compiling
-    }
-    // What can be refused is refused before the folder is touched.
-    begun.expect_model(&method.model)?;
-    let (count, dataset) = (images.store.count, &images.name);
-    let batch = batch_for(method, count)?;
-    let optimization = method.optimization.for_batch(batch);
-    job.say_batches(&method.optimization, batches(count, batch));
-    job.say_rate(&method.optimization, batch);
-    if let Some(micro) = micro_batch(method, batch) {
-        let key = &method.micro_batch_key;
-        job.progress
-            .note(&format!("{key}: the network and its batch norm see {micro} images at a time, the loss {batch}"));
-    }
-    notes::say(job, one, batch)?;
-    let mut state = images.resident.clone();
-    let recorded = record(job, images, method, seed, batch)?;
-    let batches = batches(count, batch);
-    let record = |b| record(job, images, method, seed, b);
-    let sizes = sizes(method, batch);
-    let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
-    let promise = Promise::of(job, &fitting(job, images, method, seed, &state)?, &state);
-    promise.begin(job);
-    begun.load(job, method.backbone.as_ref(), &mut state, &recorded)?;
-    if let Some(last) = recorded.last() {
-        last.params.fill(job.gpu, &mut state, seed)?;
-    }
-    recorded.iter().flat_map(|r| &r.tapes).try_for_each(|(t, _)| add_missing(job.gpu, &mut state, t))?;
-    let name = name_of(method, dataset, seed);
-    let mirror =
-        Mirror::new(job, &eye, (&images.store, at_once(method, batch)), (&state, &format!("the weights of {name}")))?;
-    let plans = turns::compile(job, &state, &method.batch_key, (batches, sizes), &record)?;
-    let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
-    let task = &Unlabelled { job, name: &name, method, steps: batches.steps(), columns, mirror };
-    let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
-    let (name, phase, address) = (name.clone(), Phase::Pretrain, made.address.clone());
-    let stage_images = Some(&images.store);
-    let stage = Stage {
-        job,
-        name,
-        phase,
-        folder,
-        address,
-        seed,
-        batches,
-        images: stage_images,
-        turns,
-        limit,
-        task,
-        optimization,
-    };
-    let done = locked(folder, || {
-        if let Some(done) = finished(folder, made)? {
-            return Ok(done); // by another process, meanwhile
+    let done = once(folder, made, Ok, || Ready::new(job, one), |ready| ready.train(one, folder, made))?;
+    Ok((folder.join(BACKBONE), done))
+}
+
+/// A pretraining whose plans are made. Nothing is written yet.
+struct Ready<'a> {
+    task: Unlabelled<'a>,
+    promise: Promise,
+    batches: Batches,
+    state: State,
+    turns: Vec<(Turn, Vec<String>)>,
+    plans: Vec<Plans>,
+}
+
+impl<'a> Ready<'a> {
+    fn new(job: &'a Job<'a>, one: Pretraining<'a>) -> Result<Self> {
+        let Pretraining { images, method, seed, begun, .. } = one;
+        begun.expect_model(&method.model)?;
+        let batch = batch_for(method, images.store.count)?;
+        let batches = batches(images.store.count, batch);
+        job.say_batches(&method.optimization, batches);
+        job.say_rate(&method.optimization, batch);
+        if let Some(micro) = micro_batch(method, batch) {
+            let key = &method.micro_batch_key;
+            job.progress
+                .note(&format!("{key}: the network and its batch norm see {micro} images at a time, the loss {batch}"));
         }
         notes::say(job, one, batch)?;
         let mut state = images.resident.clone();
@@ -212,6 +178,7 @@ pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Pro
             seed: one.seed,
             optimization: one.method.optimization.for_batch(self.batches.whole),
             batches: self.batches,
+            images: Some(&images.store),
             turns: self.turns.clone(),
             limit: one.limit,
             task: &self.task,
