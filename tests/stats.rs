@@ -53,7 +53,10 @@ fn products_keep_their_share_of_multiply_adds_and_spill_nothing() {
         let row = table.rows.iter().find(|r| r.kernel == entry).unwrap();
         let walk = row.main_loop().unwrap_or_else(|| panic!("no walk in {row:?}")).counts;
         let share = 100.0 * walk.fma_share().unwrap();
-        assert!(share >= floor, "{entry} [{variant}]: {share:.1} % of vector cycles, at least {floor} were reached\n{said}");
+        assert!(
+            share >= floor,
+            "{entry} [{variant}]: {share:.1} % of vector cycles, at least {floor} were reached\n{said}"
+        );
         assert_eq!((row.spills, walk.scratch), (Some(0), 0), "{said}");
         // The walk itself jumps back; any other branch would stand around a load.
         assert!(entry == "matmul.forward" || walk.branches == 1, "{walk:?}");

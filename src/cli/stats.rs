@@ -103,7 +103,8 @@ impl Stats {
         let base = self.compare.as_deref().map(Table::load).transpose()?;
         let subjects = subjects(&self.filter, self.variant.as_deref(), self.case.as_deref())?;
         if subjects.is_empty() {
-            let said = |what: &str, name: &Option<String>| name.as_ref().map_or(String::new(), |n| format!(" {what} '{n}'"));
+            let said =
+                |what: &str, name: &Option<String>| name.as_ref().map_or(String::new(), |n| format!(" {what} '{n}'"));
             return Err(Error::Usage(format!(
                 "no entry has '{}' in its name{}{}; see `wgslab kernels list`",
                 self.filter,
@@ -160,8 +161,21 @@ fn figure(value: Option<u64>) -> String {
 /// The table for people.
 fn text(made: &Table) -> String {
     let head = [
-        "kernel", "variant", "case", "family", "registers", "spills", "shared bytes", "waves", "instructions", "fma",
-        "loads/fma", "waits", "latency", "inverse throughput", "compile ms",
+        "kernel",
+        "variant",
+        "case",
+        "family",
+        "registers",
+        "spills",
+        "shared bytes",
+        "waves",
+        "instructions",
+        "fma",
+        "loads/fma",
+        "waits",
+        "latency",
+        "inverse throughput",
+        "compile ms",
     ];
     let mut rows = vec![head.map(String::from).to_vec()];
     rows.extend(made.rows.iter().map(line));
@@ -188,7 +202,8 @@ fn line(r: &Row) -> Vec<String> {
 
 /// What became of each row, those that differ first.
 fn changed(changes: &[Change], new: usize) -> String {
-    let mut rows = vec![["kernel", "variant", "case", "family", "verdict", "by", "before", "now"].map(String::from).to_vec()];
+    let mut rows =
+        vec![["kernel", "variant", "case", "family", "verdict", "by", "before", "now"].map(String::from).to_vec()];
     for verdict in [Verdict::Worse, Verdict::Better] {
         for c in changes.iter().filter(|c| c.verdict == verdict) {
             let word = if verdict == Verdict::Worse { "worse" } else { "better" };

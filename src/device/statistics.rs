@@ -98,8 +98,10 @@ impl Compiler {
         let module = vk::ShaderModuleCreateInfo::default().code(spirv);
         // SAFETY: naga wrote the words from a module that it has validated; they live until the call ends.
         let module = unsafe { self.device.create_shader_module(&module, None) }.map_err(|e| failed("no module", e))?;
-        let stage =
-            vk::PipelineShaderStageCreateInfo::default().stage(vk::ShaderStageFlags::COMPUTE).module(module).name(c"main");
+        let stage = vk::PipelineShaderStageCreateInfo::default()
+            .stage(vk::ShaderStageFlags::COMPUTE)
+            .module(module)
+            .name(c"main");
         let wanted = vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR
             | vk::PipelineCreateFlags::CAPTURE_INTERNAL_REPRESENTATIONS_KHR;
         let create = vk::ComputePipelineCreateInfo::default().flags(wanted).stage(stage).layout(self.layout);

@@ -87,8 +87,7 @@ impl Row {
             Ok(compiled) => (Some(compiled), None),
             Err(why) => (None, Some(why)),
         };
-        let statistics: BTreeMap<String, f64> =
-            compiled.iter().flat_map(|c| c.statistics.iter().cloned()).collect();
+        let statistics: BTreeMap<String, f64> = compiled.iter().flat_map(|c| c.statistics.iter().cloned()).collect();
         // The names of Mesa's drivers; RADV's first.
         let first = |names: &[&str]| names.iter().find_map(|n| statistics.get(*n)).map(|v| *v as u64);
         let sum = |names: &[&str]| {

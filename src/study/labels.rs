@@ -159,7 +159,8 @@ mod tests {
         let (data, dir) = (data(), tempfile::tempdir().unwrap());
         let rows = |noise: &str| {
             let kind = ("pair_flip".parse().unwrap(), Some(0.4));
-            crate::study::noisy::noisy_labels(&config(noise), (SPEC, dir.path(), dir.path()), kind, 0, &|_, _| ()).unwrap()
+            crate::study::noisy::noisy_labels(&config(noise), (SPEC, dir.path(), dir.path()), kind, 0, &|_, _| ())
+                .unwrap()
         };
         let human = config(
             "kinds = [\"given\"]\nrates = []\nvalidation = \"noisy\"\ngiven.file = \"l.csv\"\ngiven.column = \"given\"",

@@ -28,7 +28,7 @@ use crate::base::text::counted;
 use crate::base::{Result, files};
 use crate::data::augment::StoreViews;
 use crate::data::store::ImageStore;
-use crate::nn::recorder::{Progress, Recorder, Turn};
+use crate::nn::recorder::{Recorder, Turn};
 use crate::nn::{Mode, Params, Recipe, checkpoint};
 use crate::noise::learn::{Batch, Known, Learner, informed};
 use crate::tape::{Schedule, State, Tape, Type};

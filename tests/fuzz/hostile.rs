@@ -138,7 +138,9 @@ pub fn rows() -> Vec<Row> {
         row("pth: 9 MB of dicts", |d| torch(d, &vec![b'}'; 9 << 20]), PTH).says("instructions").on(),
         row("pth: 400,000 dicts within dicts", |d| torch_deep(d, 400_000), PTH).says("more than 32 deep").on(),
         row("pth: 2³¹ paths through 31 dicts", |d| torch_doubling(d, 31), PTH).says("no tensor by name").on(),
-        row("pth: a hundred thousand long names of one tensor", torch_names, PTH).says("names longer than the file").on(),
+        row("pth: a hundred thousand long names of one tensor", torch_names, PTH)
+            .says("names longer than the file")
+            .on(),
         row(
             "pth: a storage past 2⁶³",
             |d| torch_claim(d, b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", b"K\x06\x85", b"K\x01\x85"),

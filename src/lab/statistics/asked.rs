@@ -98,7 +98,8 @@ impl Asked {
             self.run()?;
         }
         let Some((child, input, output)) = &mut self.running else { return Ok(Err("it did not start".into())) };
-        let bytes: Vec<u8> = std::iter::once(spirv.len() as u32).chain(spirv.iter().copied()).flat_map(u32::to_le_bytes).collect();
+        let bytes: Vec<u8> =
+            std::iter::once(spirv.len() as u32).chain(spirv.iter().copied()).flat_map(u32::to_le_bytes).collect();
         let sent = input.write_all(&bytes).and_then(|()| input.flush()).map_err(|e| e.to_string());
         let answer = sent.and_then(|()| line::<Result<Compiled, String>>(output));
         match answer {

@@ -104,10 +104,10 @@ pub fn read(assembly: &str) -> Option<Assembly> {
         counts
     };
     let innermost = |&&(start, end): &&(usize, usize)| !spans.iter().any(|s| s.0 > start && s.0 <= end);
-    let loops = spans.iter().filter(innermost).map(|&(start, end)| Loop {
-        block: blocks[start].name.to_string(),
-        counts: count(start, end),
-    });
+    let loops = spans
+        .iter()
+        .filter(innermost)
+        .map(|&(start, end)| Loop { block: blocks[start].name.to_string(), counts: count(start, end) });
     let loops = loops.collect();
     let last = blocks.len().checked_sub(1)?;
     Some(Assembly { counts: count(0, last), loops })
@@ -144,7 +144,10 @@ mod tests {
         let all = Counts { fma: 2, vector: 1, quarter_rate: 1, workgroup: 1, memory: 1, waits: 1, ..Counts::default() };
         assert_eq!(read.counts, Counts { scalar: 2, branches: 2, ..all });
         assert_eq!(read.loops.len(), 1, "the outer loop holds another");
-        assert_eq!((read.loops[0].block.as_str(), read.loops[0].counts.memory, read.loops[0].counts.branches), ("BB2", 1, 1));
+        assert_eq!(
+            (read.loops[0].block.as_str(), read.loops[0].counts.memory, read.loops[0].counts.branches),
+            ("BB2", 1, 1)
+        );
         assert_eq!(read.counts.fma_share(), Some(2.0 / 7.0));
         assert_eq!(read.counts.loads_per_fma(), Some(1.0));
         assert!(Counts::default().fma_share().is_none() && Counts::default().loads_per_fma().is_none());

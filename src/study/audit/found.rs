@@ -1,7 +1,8 @@
 //! The result of an audit: a row for each label, and lists of alike, close and off-topic images.
 
 use super::close::quartiles;
-use super::{AuditWish, Evidence, Judged, NEAREST, combined};
+use super::scores::Scores;
+use super::{AuditWish, Evidence, NEAREST};
 use crate::base::hash::Hasher;
 use crate::base::text::counted;
 use crate::base::{Error, Result};

@@ -2,7 +2,7 @@
 
 use super::findings::Findings;
 use super::gained::COLUMNS;
-use super::page::plain_name;
+use super::names;
 use super::profile;
 use super::read::Study;
 use super::{heat, ranks};
@@ -47,7 +47,7 @@ pub(super) fn files(study: &Study, found: &Findings) -> Result<Vec<Beside>> {
         // Alone it has no legend: a line's name stands at its colour.
         let lines = found.profile.iter().enumerate();
         let text = |(i, (name, _)): (usize, &(String, _))| {
-            let (y, name) = (26 + 14 * i, crate::base::plot::escape(plain_name(name)));
+            let (y, name) = (26 + 14 * i, crate::base::plot::escape(names::pretraining(name)));
             format!(
                 "<text x=\"270\" y=\"{y}\" font-size=\"11\" font-family=\"sans-serif\" fill=\"{}\">{name}</text>\n",
                 colour(i)
@@ -90,11 +90,11 @@ fn is_ours(name: &str) -> bool {
 }
 
 fn tables(found: &Findings) -> Vec<Table> {
-    let texts = |name: &str| vec![plain_name(name).to_string()];
+    let texts = |name: &str| vec![names::pretraining(name).to_string()];
     let gained = found.gained.iter().map(|g| (texts(&g.pretraining), g.numbers().to_vec())).collect();
     let heats = found.heats.iter().flat_map(|h| h.gains.iter().map(move |g| (h, g)));
     let heat = |(h, g): (&heat::Heat, &heat::Gain)| {
-        let texts = vec![h.labels.clone(), plain_name(&g.pretraining).to_string(), g.dataset.clone()];
+        let texts = vec![h.labels.clone(), names::pretraining(&g.pretraining).to_string(), g.dataset.clone()];
         (texts, vec![Some(g.mean), g.interval.map(|i| i.low), g.interval.map(|i| i.high), Some(g.seeds as f64)])
     };
     let of_ranks = found.ranks.as_ref().map(|r| r.rows()).unwrap_or_default();

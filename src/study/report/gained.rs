@@ -1,7 +1,7 @@
 //! A table of every test of each pretraining against random weights under noise.
 
 use super::compared::{Effect, Side, Signal, differences, gains, pretrainings};
-use super::page::plain_name;
+use super::names;
 use super::questions::adjusted;
 use super::read::{Run, Study};
 use super::shown::{number, p_words};
@@ -160,5 +160,5 @@ fn row(of: &Gained) -> String {
         one(13, &percent),
     ];
     let cells: String = cells.iter().map(|c| format!("<td>{c}</td>")).collect();
-    format!("<tr><td class=\"words\">{}</td>{cells}</tr>\n", escape(plain_name(&of.pretraining)))
+    format!("<tr><td class=\"words\">{}</td>{cells}</tr>\n", escape(names::pretraining(&of.pretraining)))
 }

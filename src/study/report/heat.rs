@@ -1,7 +1,7 @@
 //! What each pretraining gains on each dataset, as a heat map.
 
 use super::compared::{Signal, Stratum, gains, pretrainings};
-use super::page::plain_name;
+use super::names;
 use super::read::{Run, Study};
 use super::words::signed;
 use crate::base::Result;
@@ -120,7 +120,7 @@ pub(super) fn svg(heat: &Heat, datasets: &[&str], most: f64) -> String {
             "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"12\" text-anchor=\"end\">{}</text>\n",
             NAMES - 6.0,
             y + ROW * 0.64,
-            escape(&cut(plain_name(row)))
+            escape(&cut(names::pretraining(row)))
         );
         for (i, name) in columns.iter().enumerate() {
             let gain = heat.gains.iter().find(|g| g.pretraining == *row && g.dataset == *name);
@@ -147,7 +147,7 @@ fn cell(labels: &str, gain: &Gain, (x, y, width): (f64, f64, f64), most: f64) ->
     let of = |i: Interval| format!(", 95 % interval {} to {}", signed(i.low), signed(i.high));
     let title = format!(
         "{} on {}: {} points{}, {} seeds",
-        plain_name(&gain.pretraining),
+        names::pretraining(&gain.pretraining),
         gain.dataset,
         signed(gain.mean),
         gain.interval.map_or(String::new(), of),

@@ -1,7 +1,7 @@
 //! The performance profile: how many runs under noise are above each accuracy.
 
 use super::compared::{Signal, pretrainings};
-use super::page::plain_name;
+use super::names;
 use super::read::Study;
 use crate::base::Result;
 use crate::base::plot::{Line, Plot, Point, escape, key};
@@ -36,7 +36,8 @@ pub(super) fn profile(lines: &[(String, Vec<(f64, f64)>)]) -> Result<String> {
     if lines.len() < 2 {
         return Ok(String::new());
     }
-    let entry = |(i, (name, _)): (usize, &(String, _))| format!("<li>{}{}</li>\n", key(i), escape(plain_name(name)));
+    let entry =
+        |(i, (name, _)): (usize, &(String, _))| format!("<li>{}{}</li>\n", key(i), escape(names::pretraining(name)));
     let legend: String = lines.iter().enumerate().map(entry).collect();
     Ok(format!(
         "<h2>Performance profile</h2>\n<p class=\"soft\">The share of runs under noise whose test accuracy is above a value. Every \

@@ -2,7 +2,7 @@
 //! A rule says when an answer is claimed; else the sentence says that it cannot be told, and how many runs would do.
 
 use super::compared::{Effect, Side, Signal, Stratum, compare, gains, level, pretrainings};
-use super::page::plain_name;
+use super::names;
 use super::read::{NoiseLevel, Run, Study};
 use super::shown::{interval, number, p_value, points, size, size_interval};
 use crate::base::Result;
@@ -211,7 +211,7 @@ fn help(study: &Study, signal: &Signal) -> Answer {
     };
     let (p, (name, effect)) = (adjusted[best].clone(), all.swap_remove(best));
     let told = told("help", &effect, &p);
-    let title = escape(plain_name(&name));
+    let title = escape(names::pretraining(&name));
     let answer = match sure(&effect, &p) {
         Some(true) => format!("{title} helps most: it adds {told}.{}", runner_up(study, &name, &all, &noisy)),
         Some(false) => format!("None helps: even {title} costs {}.", told_as("help", &effect, &p, -1.0)),
@@ -235,7 +235,7 @@ pub(super) fn adjusted(all: &[(String, Effect)]) -> Vec<std::result::Result<f64,
 fn runner_up(study: &Study, best: &str, others: &[(String, Effect)], kept: &dyn Fn(&Run) -> bool) -> String {
     let Some((next, _)) = others.iter().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean)) else { return String::new() };
     let Some(lead) = Effect::of(&gains(study, best, next, kept), 1) else { return String::new() };
-    let next = escape(plain_name(next));
+    let next = escape(names::pretraining(next));
     match &lead.interval {
         Ok(i) if i.low > 0.0 => {
             let (of, ends) = (size("help.lead", lead.mean), size_interval("help.lead", i));

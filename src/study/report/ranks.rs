@@ -2,7 +2,7 @@
 
 use super::compared::{Signal, pretrainings, shared};
 use super::heat::cut;
-use super::page::plain_name;
+use super::names;
 use super::read::{Run, Study};
 use super::shown::{number, p_value};
 use crate::base::Result;
@@ -137,7 +137,7 @@ fn table(ranks: &Ranks) -> String {
         let holm = if name == ssl::NONE { "–".to_string() } else { p_value(&format!("ranks.{name}.holm"), holm) };
         format!(
             "<tr><td class=\"words\">{}</td><td>{} <span class=\"soft\">[{}, {}]</span></td><td>{holm}</td></tr>\n",
-            escape(plain_name(name)),
+            escape(names::pretraining(name)),
             two("mean", rank),
             two("low", low),
             two("high", high)
@@ -177,8 +177,10 @@ pub(super) fn svg(ranks: &Ranks) -> String {
         ranks.critical
     );
     for (place, (name, [rank, low, high, _])) in ranks.rows().into_iter().enumerate() {
-        let (at, title) =
-            (y(place), format!("{}: mean rank {rank:.2}, 95 % interval {low:.2} to {high:.2}", plain_name(name)));
+        let (at, title) = (
+            y(place),
+            format!("{}: mean rank {rank:.2}, 95 % interval {low:.2} to {high:.2}", names::pretraining(name)),
+        );
         let fill = if name == ssl::NONE { "none" } else { "currentColor" };
         body += &format!(
             "<g><title>{}</title><text x=\"{:.1}\" y=\"{:.1}\" font-size=\"12\" text-anchor=\"end\">{}</text><path d=\"M{:.1} \
@@ -187,7 +189,7 @@ pub(super) fn svg(ranks: &Ranks) -> String {
             escape(&title),
             LEFT - 12.0,
             at + 4.0,
-            escape(&cut(plain_name(name))),
+            escape(&cut(names::pretraining(name))),
             x(low),
             x(high),
             x(rank)
