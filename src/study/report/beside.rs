@@ -46,8 +46,8 @@ pub(super) fn files(study: &Study, found: &Findings) -> Result<Vec<Beside>> {
     if found.profile.len() > 1 {
         // Alone it has no legend: a line's name stands at its colour.
         let lines = found.profile.iter().enumerate();
-        let text = |(i, (name, _)): (usize, &(String, _))| {
-            let (y, name) = (26 + 14 * i, crate::base::plot::escape(names::pretraining(name)));
+        let text = |(i, line): (usize, &profile::ProfileLine)| {
+            let (y, name) = (26 + 14 * i, crate::base::plot::escape(names::pretraining(&line.pretraining)));
             format!(
                 "<text x=\"270\" y=\"{y}\" font-size=\"11\" font-family=\"sans-serif\" fill=\"{}\">{name}</text>\n",
                 colour(i)

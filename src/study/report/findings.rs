@@ -2,7 +2,7 @@
 
 use super::gained::Gained;
 use super::heat::{Heat, heats};
-use super::profile;
+use super::profile::{self, ProfileLine};
 use super::ranks::Ranks;
 use super::read::Study;
 use crate::base::Result;
@@ -13,7 +13,7 @@ pub(super) struct Findings {
     pub heats: Vec<Heat>,
     pub gained: Vec<Gained>,
     pub ranks: std::result::Result<Ranks, TooFew>,
-    pub profile: Vec<(String, Vec<(f64, f64)>)>,
+    pub profile: Vec<ProfileLine>,
 }
 
 impl Findings {

@@ -11,9 +11,15 @@ use crate::study::statistics;
 /// The accuracies at which runs are counted, in percent.
 const AT: std::ops::RangeInclusive<u32> = 0..=100;
 
-/// The lines: a pretraining and the share of its runs above each accuracy, both in percent. Only runs whose labels are noisy
-/// and still say something of the truth count; each dataset weighs the same.
-pub(super) fn lines(study: &Study) -> Result<Vec<(String, Vec<(f64, f64)>)>> {
+/// A pretraining, and the share of its runs above each accuracy: (accuracy, share), both in percent.
+pub(super) struct ProfileLine {
+    pub pretraining: String,
+    points: Vec<(f64, f64)>,
+}
+
+/// A line for each pretraining. Only runs whose labels are noisy and still say something of the truth count; each dataset
+/// weighs the same.
+pub(super) fn lines(study: &Study) -> Result<Vec<ProfileLine>> {
     let signal = Signal::of(study)?;
     let mut all = Vec::new();
     for name in std::iter::once(ssl::NONE.to_string()).chain(pretrainings(study)) {
@@ -25,19 +31,19 @@ pub(super) fn lines(study: &Study) -> Result<Vec<(String, Vec<(f64, f64)>)>> {
         if !strata.is_empty() {
             let at: Vec<f64> = AT.map(f64::from).collect();
             let shares = statistics::profile(&strata, &at).into_iter().map(|s| s * 100.0);
-            all.push((name, at.iter().copied().zip(shares).collect()));
+            all.push(ProfileLine { pretraining: name, points: at.iter().copied().zip(shares).collect() });
         }
     }
     Ok(all)
 }
 
 /// The section.
-pub(super) fn profile(lines: &[(String, Vec<(f64, f64)>)]) -> Result<String> {
+pub(super) fn profile(lines: &[ProfileLine]) -> Result<String> {
     if lines.len() < 2 {
         return Ok(String::new());
     }
     let entry =
-        |(i, (name, _)): (usize, &(String, _))| format!("<li>{}{}</li>\n", key(i), escape(names::pretraining(name)));
+        |(i, line): (usize, &ProfileLine)| format!("<li>{}{}</li>\n", key(i), escape(names::pretraining(&line.pretraining)));
     let legend: String = lines.iter().enumerate().map(entry).collect();
     Ok(format!(
         "<h2>Performance profile</h2>\n<p class=\"soft\">The share of runs under noise whose test accuracy is above a value. Every \
@@ -49,9 +55,9 @@ pub(super) fn profile(lines: &[(String, Vec<(f64, f64)>)]) -> Result<String> {
 }
 
 /// The picture.
-pub(super) fn svg(lines: &[(String, Vec<(f64, f64)>)]) -> Result<String> {
-    let line = |(i, (_, points)): (usize, &(String, Vec<(f64, f64)>))| {
-        let shown = shown(points, lines);
+pub(super) fn svg(lines: &[ProfileLine]) -> Result<String> {
+    let line = |(i, line): (usize, &ProfileLine)| {
+        let shown = shown(&line.points, lines);
         let points = shown.iter().map(|&(x, y)| Point { x, y, spread: None }).collect();
         Line { style: i, points, dots: false }
     };
@@ -61,8 +67,8 @@ pub(super) fn svg(lines: &[(String, Vec<(f64, f64)>)]) -> Result<String> {
 }
 
 /// The points where some line is neither at 0 nor at 100, and one more at each side.
-fn shown(points: &[(f64, f64)], all: &[(String, Vec<(f64, f64)>)]) -> Vec<(f64, f64)> {
-    let moves = |i: usize| all.iter().any(|(_, p)| p.get(i).is_some_and(|p| p.1 > 0.0 && p.1 < 100.0));
+fn shown(points: &[(f64, f64)], all: &[ProfileLine]) -> Vec<(f64, f64)> {
+    let moves = |i: usize| all.iter().any(|l| l.points.get(i).is_some_and(|p| p.1 > 0.0 && p.1 < 100.0));
     let first = (0..points.len()).find(|&i| moves(i)).unwrap_or(0).saturating_sub(1);
     let last = (0..points.len()).rev().find(|&i| moves(i)).map_or(points.len(), |i| (i + 2).min(points.len()));
     points[first..last].to_vec()
