@@ -134,6 +134,36 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_grows_is_there_once_it_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        let mut file = Growing::new(&path).unwrap();
+        file.write(b"one").unwrap();
+        file.write(b"two").unwrap();
+        let mut read = String::new();
+        file.reopen().unwrap().read_to_string(&mut read).unwrap();
+        assert!(read == "onetwo" && !path.exists());
+        file.keep().unwrap();
+        assert_eq!(super::read(&path).unwrap(), b"onetwo");
+        drop(Growing::new(&dir.path().join("a/c")).unwrap());
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    /// Linux has a file that is always full.
+    #[test]
+    fn a_full_disk_names_the_path_and_the_way_out() {
+        let Ok(full) = File::options().write(true).open("/dev/full") else { return };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("images.pages");
+        let gone = tempfile::TempPath::try_from_path(dir.path().join("x")).unwrap();
+        let mut file = Growing { file: tempfile::NamedTempFile::from_parts(full, gone), path: path.clone() };
+        let e = file.write(&[7; 100]).unwrap_err();
+        let said = e.to_string();
+        assert!(e.exit_code() == 1 && said.contains("images.pages") && said.contains("make room"), "{said}");
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn a_file_that_is_too_long_is_that_wherever_it_is_cut() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");

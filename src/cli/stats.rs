@@ -33,7 +33,7 @@ use std::sync::atomic::Ordering;
   wgslab kernels stats matmul.forward --for gfx1100 --shaders mine --compare base.json    exit code 5 where a row is worse"
 )]
 pub(super) struct Stats {
-    /// A part of the names of entries, as `wgslab kernels list` has them [default: all]
+    /// An entry, as `wgslab kernels list` names it, or a part of the names of several [default: all]
     #[arg(value_name = "FILTER", default_value = "")]
     filter: String,
     /// Only this variant

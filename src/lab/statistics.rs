@@ -131,7 +131,7 @@ pub struct Subject {
     pub kernel: Kernel,
 }
 
-/// The kernels of every entry whose name holds `filter`, in each variant that a GPU or a portable adapter is offered (or
+/// The kernels of the entry `filter`, or if there is none of every entry whose name holds `filter`, in each variant that a GPU or a portable adapter is offered (or
 /// only in `variant`), each in its largest case (or in `case`). `filter` may be empty.
 pub fn subjects(filter: &str, variant: Option<&str>, case: Option<&str>) -> Result<Vec<Subject>> {
     let kinds: Vec<Caps> = listing::kinds().into_iter().map(|k| k.1).filter(|c| !c.software).collect();
@@ -139,7 +139,12 @@ pub fn subjects(filter: &str, variant: Option<&str>, case: Option<&str>) -> Resu
         name.contains(filter) && variant.is_none_or(|v| v == of) && case.is_none_or(|c| c == in_case)
     };
     let mut subjects: Vec<Subject> = Vec::new();
-    for found in listing::largest(&kinds, wanted)? {
+    let mut all = listing::largest(&kinds, wanted)?;
+    let is_it = |found: &Found| listing::entry_name(found.step.op.as_ref()) == filter;
+    if all.iter().any(is_it) {
+        all.retain(is_it);
+    }
+    for found in all {
         let entry = listing::entry_name(found.step.op.as_ref());
         let Found { case, variant, .. } = &found;
         for kernel in found.kernels()? {

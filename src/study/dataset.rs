@@ -2,12 +2,14 @@
 //! its own type.
 
 use super::config;
+use super::folder::sweep;
 use super::session::Job;
 use crate::base::Result;
 use crate::data::store::ImageStore;
 use crate::data::{self, Dataset, Images, LeftOut, LoadOptions, Need, Paging, Split};
 use crate::tape::State;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The training images of a dataset on the device, and nothing else: all that pretraining is given.
 #[derive(Clone)]
@@ -35,6 +37,9 @@ pub(super) struct Loaded {
     pub val: ImageStore,
     pub test: ImageStore,
 }
+
+/// After this long without a change, a temporary file in the cache is one that a killed process left, perhaps of gigabytes.
+const ABANDONED: Duration = Duration::from_secs(600);
 
 impl TrainImages {
     /// The same with all images on the device, as recordings for an address have them.
@@ -72,8 +77,11 @@ impl Job<'_> {
     pub(super) fn read(&self, spec: &str, need: Need, say: &dyn Fn(&str)) -> Result<Dataset> {
         self.progress.stage(&format!("load {spec}"), 0, 0, "images");
         let step = |done: usize, _| self.progress.step(done as u64, "");
+        sweep(&self.out.join("cache"), ABANDONED);
         let data = data::load_for(spec, &self.load_options(), need, &step)?;
         data.warnings.iter().for_each(|w| say(w));
+        let pages = Split::ALL.into_iter().filter_map(|split| data.part(split).pages());
+        pages.flat_map(|pages| pages.notes()).for_each(|note| say(&note));
         Ok(data)
     }
 
