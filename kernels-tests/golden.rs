@@ -57,6 +57,7 @@ const OTHER_NAMES: &[(&str, &[&str])] = &[
     ("adamw", &["adam"]),
     ("adamw_excluded", &["adam"]),
     ("amp", &["clip_grad_norm", "found_inf", "loss_scale"]),
+    ("batch_norm_eval", &["batch_norm"]),
     ("batch_norm_frozen", &["batch_norm"]),
     ("batch_norm_parts", &["batch_norm", "merge_statistics"]),
     ("batch_norm_split", &["batch_norm"]),
@@ -76,13 +77,22 @@ const OTHER_NAMES: &[(&str, &[&str])] = &[
 /// The ops that have values in the files. It also holds the fused products, which only the values of whole networks
 /// reach (`golden_resnet.rs`, `golden_vit.rs`).
 pub fn ops() -> Result<BTreeSet<&'static str>, String> {
-    let (all, mut found) = (wgslab::kernels::ops(), BTreeSet::from(["epilogue"]));
-    for file in FILES {
+    Ok(ops_of(&FILES)?.into_iter().chain(["epilogue"]).collect())
+}
+
+/// The ops that have values for NaN and infinities.
+pub fn ops_for_not_numbers() -> Result<BTreeSet<&'static str>, String> {
+    ops_of(&["not_numbers"])
+}
+
+fn ops_of(files: &[&str]) -> Result<BTreeSet<&'static str>, String> {
+    let (all, mut found) = (wgslab::kernels::ops(), BTreeSet::new());
+    for file in files {
         for key in read(file)?.keys() {
             let name = key.split('/').next().unwrap_or_default();
             match (OTHER_NAMES.iter().find(|o| o.0 == name), all.iter().find(|op| op.0 == name)) {
-                (Some((_, ops)), _) => found.extend(ops.iter()),
-                (None, Some((op, _))) => drop(found.insert(op)),
+                (Some((_, ops)), _) => found.extend(ops.iter().copied()),
+                (None, Some((op, _))) => drop(found.insert(*op)),
                 (None, None) => return Err(format!("{file} holds {key}, but there is no op {name}")),
             }
         }

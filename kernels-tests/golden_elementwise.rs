@@ -1,5 +1,5 @@
-//! Compares unary, binary, select and broadcast with PyTorch's numbers, kinks and ties included, and with what it makes of
-//! NaN and infinities.
+//! Compares unary, binary, select and broadcast with PyTorch's numbers, kinks and ties included. `golden_not_numbers.rs`
+//! compares what becomes of NaN and infinities.
 
 use crate::golden::{self, Tensors, floats};
 use crate::harness::quick::{Input, near, run};
@@ -9,33 +9,14 @@ use wgslab::base::{Error, Result as BaseResult};
 use wgslab::kernels::unary::Approximate;
 use wgslab::tape::{Tape, Var};
 
-/// Compares a result with the file.
-type Compare = fn(&str, &[f32], &[f32]) -> Result<(), String>;
-
-/// One trial for each op and case in the files.
+/// One trial for each op and case in the file.
 pub fn trials() -> Vec<Trial> {
-    // Both sides round to f32. A slope may be 20 times as large as the largest value that enters it.
-    let mut trials = trials_of("elementwise", "T1 golden", |name, got, want| near(name, got, want, 2e-6));
-    trials.extend(trials_of("not_numbers", "T1 NaN golden", alike));
-    trials
-}
-
-/// Each element is NaN where PyTorch's is, the same infinity where it is one, and else as near as two roundings allow.
-fn alike(name: &str, got: &[f32], want: &[f32]) -> Result<(), String> {
-    let like = |g: f32, w: f32| (g.is_nan() && w.is_nan()) || g == w || (g - w).abs() <= 4e-6 * w.abs();
-    match got.iter().zip(want).position(|(&g, &w)| !like(g, w)) {
-        None => Ok(()),
-        Some(i) => Err(format!("element {i} of {name} is {}, but must be {}", got[i], want[i])),
-    }
-}
-
-fn trials_of(file: &str, prefix: &str, compare: Compare) -> Vec<Trial> {
     let trial = |label: String, test: Box<dyn FnOnce() -> Result<(), String> + Send>| {
-        Trial::test(format!("{prefix} {label}"), move || test().map_err(Failed::from))
+        Trial::test(format!("T1 golden {label}"), move || test().map_err(Failed::from))
     };
-    let all = match golden::read(file) {
+    let all = match golden::read("elementwise") {
         Ok(all) => all,
-        Err(e) => return vec![trial(format!("{file} file"), Box::new(move || Err(e)))],
+        Err(e) => return vec![trial("elementwise file".into(), Box::new(move || Err(e)))],
     };
     let mut cases: BTreeMap<(String, String), Tensors> = BTreeMap::new();
     for (key, input) in all {
@@ -45,13 +26,13 @@ fn trials_of(file: &str, prefix: &str, compare: Compare) -> Vec<Trial> {
         }
     }
     let each = |((op, case), tensors): ((String, String), Tensors)| {
-        trial(format!("{op}::{case}"), Box::new(move || check(&op, &tensors, compare)))
+        trial(format!("{op}::{case}"), Box::new(move || check(&op, &tensors)))
     };
     cases.into_iter().map(each).collect()
 }
 
 /// Records the op and its gradients and compares both with the file.
-fn check(op: &str, tensors: &Tensors, compare: Compare) -> Result<(), String> {
+fn check(op: &str, tensors: &Tensors) -> Result<(), String> {
     let parameters = tensors.get("parameters").map(floats).unwrap_or_default();
     let fed = |n: &&String| n.starts_with('x') || *n == "grad_y";
     let inputs: Vec<Input> = tensors.keys().filter(fed).map(|n| tensors[n].clone()).collect();
@@ -69,14 +50,15 @@ fn check(op: &str, tensors: &Tensors, compare: Compare) -> Result<(), String> {
         }
         Ok(out)
     })?;
-    got.iter().try_for_each(|(name, got)| compare(name, got, &floats(&tensors[*name])))
+    // Both sides round to f32. A slope may be 20 times as large as the largest value that enters it.
+    got.iter().try_for_each(|(name, got)| near(name, got, &floats(&tensors[*name]), 2e-6))
 }
 
 const NAMES: [&str; 3] = ["x0", "x1", "x2"];
 const GRADS: [&str; 3] = ["grad_x0", "grad_x1", "grad_x2"];
 
 /// The op of that name.
-fn apply(t: &mut Tape, op: &str, x: &[Var], p: &[f32]) -> BaseResult<Var> {
+pub fn apply(t: &mut Tape, op: &str, x: &[Var], p: &[f32]) -> BaseResult<Var> {
     match op {
         "abs" => t.abs(x[0]),
         "clamp" => t.clamp(x[0], p[0], p[1]),

@@ -28,7 +28,7 @@ const CLASSES: usize = 3;
 const LR: f32 = 0.002;
 
 /// Each case of the file: its key, its method, the settings that it was made with, and the epoch that its steps are of.
-const CASES: [(&str, &str, &str, usize); 13] = [
+const CASES: [(&str, &str, &str, usize); 14] = [
     ("cross_entropy", "cross_entropy", "class_weights = \"none\"\nsampling = \"shuffled\"", 0),
     ("balanced", "cross_entropy", "class_weights = \"balanced\"\nsampling = \"shuffled\"", 0),
     ("label_smoothing", "label_smoothing", "label_smoothing = 0.1", 0),
@@ -47,10 +47,17 @@ const CASES: [(&str, &str, &str, usize); 13] = [
         "warm_up = 1\np_threshold = 0.5\ntemperature = 0.5\nalpha = 4\nlambda_u = 25\nrampup_length = 16",
         5,
     ),
+    (
+        "elr_plus",
+        "elr_plus",
+        "beta = 0.7\nlambda = 3\ncoef_step = 10\nmixup_alpha = 1\nema_alpha = 0.9\nema_step = 8",
+        1,
+    ),
 ];
 
-/// What is a little wrong, one for each part of each loss: each must be seen. A setting, or an input that 0.01 is added to.
-const PLANTED: [(&str, &str, &str); 26] = [
+/// What is a little wrong, one for each part of each loss: each must be seen. A setting, or an input
+/// or scalar that 0.01 is added to.
+const PLANTED: [(&str, &str, &str); 35] = [
     ("balanced", "\"balanced\"", "\"none\""),
     ("label_smoothing", "= 0.1", "= 0.102"),
     ("gce", "q = 0.7", "q = 0.71"),
@@ -77,6 +84,15 @@ const PLANTED: [(&str, &str, &str); 26] = [
     ("dividemix", "temperature = 0.5", "temperature = 0.505"),
     ("dividemix", "lambda_u = 25", "lambda_u = 25.2"),
     ("dividemix", "rampup_length = 16", "rampup_length = 17"),
+    ("elr_plus", "beta = 0.7", "beta = 0.71"),
+    ("elr_plus", "lambda = 3", "lambda = 3.02"),
+    ("elr_plus", "coef_step = 10", "coef_step = 11"),
+    ("elr_plus", "ema_alpha = 0.9", "ema_alpha = 0.902"),
+    ("elr_plus", "ema_step = 8", "ema_step = 9"),
+    ("elr_plus", "input", "regularization_weight"),
+    ("elr_plus", "input", "mixup_lambda"),
+    ("elr_plus", "input", "mixup_lambda.second"),
+    ("elr_plus", "scalar", "average_keep"),
 ];
 
 /// The trials: each method, planted errors, the mixture, and that no method is left out.
@@ -183,7 +199,7 @@ fn record(learner: &dyn Learner) -> BaseResult<(Vec<(Turn, Tape)>, Params)> {
 fn made(case: &str, planted: [&str; 2], known: &Known<'_>) -> Result<(Arc<dyn Learner>, usize), String> {
     let (_, name, settings, epoch) = CASES.iter().find(|m| m.0 == case).ok_or("no such case")?;
     let settings = match planted {
-        ["" | "input", _] => settings.to_string(),
+        ["" | "input" | "scalar", _] => settings.to_string(),
         [right, wrong] if settings.contains(right) => settings.replacen(right, wrong, 1),
         [right, _] => return Err(format!("{settings} has no {right}")),
     };
@@ -197,7 +213,9 @@ fn made(case: &str, planted: [&str; 2], known: &Known<'_>) -> Result<(Arc<dyn Le
 fn start(params: &Params, tensors: &Tensors, case: &str) -> Result<BTreeMap<String, Vec<f32>>, String> {
     let mut all = BTreeMap::new();
     for p in params.list() {
-        let tensor = tensors.get(&format!("param/{}", p.name)).ok_or_else(|| format!("{} is not there", p.name))?;
+        // What begins as a copy has the values of its original.
+        let original = p.copy_of.as_ref().unwrap_or(&p.name);
+        let tensor = tensors.get(&format!("param/{original}")).ok_or_else(|| format!("{original} is not there"))?;
         if tensor.ty != p.ty {
             return Err(format!("{} is {} here and {} in the file", p.name, p.ty, tensor.ty));
         }
@@ -269,6 +287,16 @@ fn add(bytes: &mut [u8]) {
     }
 }
 
+/// A scalar of a step: a learning rate, or one of the method's.
+fn scalar(name: &str, learner: &dyn Learner, at: Progress, planted: [&str; 2]) -> Result<f32, String> {
+    if name.ends_with("lr") {
+        return Ok(LR);
+    }
+    let own = learner.scalars(at).into_iter().find(|own| own.0 == name);
+    let value = own.ok_or_else(|| format!("the method gives no scalar {name}"))?.1;
+    Ok(if planted == ["scalar", name] { value + 0.01 } else { value })
+}
+
 fn against(case: &str, planted: [&str; 2]) -> Result<(), String> {
     let (gpu, tensors) = (&gpu(true)?, read("learners")?);
     let [clean, given] = ["clean", "given"].map(|of| &tensors[&format!("labels/{of}")].words);
@@ -297,8 +325,8 @@ fn against(case: &str, planted: [&str; 2]) -> Result<(), String> {
         }
         for (turn, plan) in &plans {
             let mut feed = Feed::new();
-            for name in plan.schedule().scalars.iter().filter(|n| n.ends_with("lr")) {
-                feed = feed.scalar(name, LR);
+            for name in &plan.schedule().scalars {
+                feed = feed.scalar(name, scalar(name, learner.as_ref(), Progress { step, ..at }, planted)?);
             }
             let read = |name: &String| plan.schedule().inputs.iter().any(|i| i.0 == *name);
             for (name, bytes) in all.iter().filter(|input| read(input.0)) {

@@ -16,14 +16,15 @@ use wgslab::tape::{Tape, Type, Var};
 const ALLOWED: f64 = 1e-5;
 
 /// Records a loss over its inputs in order, with its numbers. Gives the results to compare, by name.
-type Build = fn(&mut Tape, &[Var], &[f32]) -> BaseResult<Vec<(&'static str, Var)>>;
+pub type Build = fn(&mut Tape, &[Var], &[f32]) -> BaseResult<Vec<(&'static str, Var)>>;
 
 /// Names the loss and the losses of the rows.
 fn both<const N: usize>(y: [Var; N]) -> Vec<(&'static str, Var)> {
     vec![("loss", y[0]), ("rows", y[1])]
 }
 
-const LOSSES: &[(&str, Build)] = &[
+/// Each loss by the name that the files give it.
+pub const LOSSES: &[(&str, Build)] = &[
     ("cross_entropy", |t, x, p| {
         let classes = (x.len() > 3).then(|| x[2]);
         Ok(both(t.cross_entropy_with(x[0], x[1], x[x.len() - 1], classes, p[0])?))

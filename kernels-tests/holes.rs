@@ -2,7 +2,7 @@
 //! listed is a failure, and so is a listed op that no longer lacks it. Bench files are not in the list, because
 //! `lab::sets` tests that every op can be described in one.
 
-use crate::harness::{Named, named};
+use crate::harness::{Named, named, text};
 use crate::{golden, properties, random_listed};
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
@@ -15,6 +15,9 @@ enum Of {
     RandomCases,
     /// Values by PyTorch or by other code from outside this project.
     Golden,
+    /// Values and gradients by PyTorch where inputs and cotangents hold NaN and infinities. Only an op with a gradient
+    /// needs them.
+    NotNumbers,
 }
 
 /// Each op that lacks something, and why.
@@ -26,11 +29,13 @@ const HOLES: &[(&str, Of, &str)] = &[
     ("drop_path", Of::Golden, "this project's own generator draws what it drops"),
     ("dropout", Of::Golden, "this project's own generator draws what it drops"),
     ("random", Of::Golden, "it uses this project's own generator; base/rng.rs compares its words with Random123's"),
+    ("drop_path", Of::NotNumbers, "its own generator draws; not_numbers.rs multiplies by what it drew"),
+    ("dropout", Of::NotNumbers, "its own generator draws; not_numbers.rs multiplies by what it drew"),
 ];
 
 /// The trials.
 pub fn trials() -> Vec<Trial> {
-    let list: [Named; 2] = [
+    let list: [Named; 3] = [
         ("every op has random cases, or a reason", || {
             let has = |name, cases: &[Case]| properties::draws(name) || random_listed::draw(name, cases, 0).is_some();
             let without = ops().into_iter().filter(|(name, cases)| !has(name, cases));
@@ -40,8 +45,28 @@ pub fn trials() -> Vec<Trial> {
             let has = golden::ops()?;
             compare(Of::Golden, ops().into_iter().map(|op| op.0).filter(|op| !has.contains(op)).collect())
         }),
+        ("every op with a gradient has values for NaN and infinities by PyTorch, or a reason", || {
+            let (has, mut lack) = (golden::ops_for_not_numbers()?, BTreeSet::new());
+            for (name, cases) in ops() {
+                if !has.contains(name) && has_gradient(&cases)? {
+                    lack.insert(name);
+                }
+            }
+            compare(Of::NotNumbers, lack)
+        }),
     ];
     named("T0 holes:", list)
+}
+
+/// Whether a case of an op gives the gradient of an input.
+fn has_gradient(cases: &[Case]) -> Result<bool, String> {
+    for case in cases {
+        let recorded = case.gradients().map_err(text)?;
+        if recorded.iter().any(|r| r.kept.iter().any(|kept| kept.0.starts_with("dx"))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Gives an error unless the ops that lack it are the listed ones.

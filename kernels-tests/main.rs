@@ -17,6 +17,7 @@ mod golden_learners;
 mod golden_losses;
 mod golden_misc;
 mod golden_norms;
+mod golden_not_numbers;
 mod golden_resnet;
 mod golden_shape;
 mod golden_ssl;
@@ -94,6 +95,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(golden_learners::trials());
     trials.extend(golden_misc::trials());
     trials.extend(golden_losses::trials());
+    trials.extend(golden_not_numbers::trials());
     trials.extend(golden_resnet::trials());
     trials.extend(properties::trials());
     trials.extend(random_listed::trials());

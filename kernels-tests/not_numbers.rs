@@ -2,7 +2,7 @@
 //! kernel may turn a NaN into a number on the way. Where an input holds only NaN, an output must hold one, under every
 //! variant. An op that behaves otherwise says so in its head and is listed here; the list can only get shorter. The
 //! test looks at outputs, not at gradients. The gradients of an op that reads the output have its NaN in them, and the
-//! guard sees those. `kernels watch` checks the same for an edit: it compares the edit with the committed text on
+//! guard sees those. `golden_not_numbers.rs` compares outputs and gradients with PyTorch's. `kernels watch` checks the same for an edit: it compares the edit with the committed text on
 //! inputs that hold NaN and infinities.
 
 use crate::harness::recording::{chooser, offered};
@@ -10,6 +10,7 @@ use crate::harness::{device, text};
 use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeSet;
 use wgslab::base::DType;
+use wgslab::kernels::matmul::MatMul;
 use wgslab::kernels::{Case, Recorded, ops};
 use wgslab::lab::check::SEED;
 use wgslab::lab::check::recording::Got;
@@ -50,7 +51,119 @@ pub fn trials() -> Vec<Trial> {
     let trial = |(name, case): (&'static str, Case)| {
         Trial::test(format!("T1 NaN {name}"), move || one(name, &case).map_err(Failed::from))
     };
-    list.map(trial).collect()
+    let drops = ["dropout", "drop_path"].map(|name| {
+        let test = move || dropped(name).map_err(Failed::from);
+        Trial::test(format!("T1 NaN in what {name} multiplies, and in the cotangent"), test)
+    });
+    let product = Trial::test("T1 NaN in one element of a matrix spoils one row or column of a product", || {
+        PRODUCTS.iter().try_for_each(|case| product(case)).map_err(Failed::from)
+    });
+    list.map(trial).chain(drops).chain([product]).collect()
+}
+
+/// Cases of matmul that every variant computes in several tiles or slices: the golden ones are smaller than a tile.
+const PRODUCTS: [&str; 6] = [
+    "several tiles",
+    "a long sum",
+    "whole tiles",
+    "whole tiles, both transposed, a batch",
+    "f16, a tile and one",
+    "f16, a long sum of whole vec4",
+];
+
+/// A NaN, then an infinity, in one element of one operand: it must be in every element of its row or column of the
+/// product and in no other, under every variant.
+fn product(name: &str) -> Result<(), String> {
+    let gpu = device::gpu(true)?;
+    let cases = ops().into_iter().find(|op| op.0 == "matmul").ok_or("there is no matmul")?.1;
+    let case = cases.into_iter().find(|c| c.name == name).ok_or_else(|| format!("matmul has no case '{name}'"))?;
+    let any: &dyn std::any::Any = &*case.op;
+    let MatMul { trans_a, trans_b } = *any.downcast_ref::<MatMul>().ok_or("a case of matmul is not one")?;
+    let recorded = case.forward().map_err(text)?;
+    let y = recorded.tape.ty(recorded.kept[0].1).shape;
+    let (rows, columns) = (y.dim(y.rank() - 2), y.dim(y.rank() - 1));
+    for variant in offered(&recorded.tape, gpu.caps()) {
+        let choose = chooser(variant);
+        let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
+        let schedule = Schedule::new(&recorded.tape, &options).map_err(text)?;
+        let plan = Plan::new(&gpu, schedule, &State::new()).map_err(text)?;
+        for (operand, what) in [(0, f32::NAN), (0, f32::INFINITY), (1, f32::NAN), (1, f32::INFINITY)] {
+            let ty = case.inputs[operand].0;
+            let (high, wide) = (ty.shape.dim(ty.shape.rank() - 2), ty.shape.dim(ty.shape.rank() - 1));
+            for at in [0, high * wide / 3, high * wide - 1] {
+                let mut words = recorded.words(SEED);
+                place(&mut words[operand], ty.dtype, at, what);
+                plan.run(&gpu, &recorded.feed(&words)).map_err(text)?;
+                let got = plan.read_f32(&gpu, "y0").map_err(text)?;
+                // Of the first product of a batch.
+                let lies = |across: bool| if across { at % wide } else { at / wide };
+                let hit = |i: usize| match operand {
+                    _ if i >= rows * columns => false,
+                    0 => i / columns == lies(trans_a),
+                    _ => i % columns == lies(!trans_b),
+                };
+                if let Some(i) = (0..got.len()).find(|&i| got[i].is_finite() == hit(i)) {
+                    return Err(format!(
+                        "'{name}' under the variant {variant}: element {i} is {} with {what} at {at} of operand {operand}",
+                        got[i]
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes element `at` of a tensor of floats.
+fn place(words: &mut [u32], dtype: DType, at: usize, v: f32) {
+    if dtype == DType::F16 {
+        let (half, shift) = (u32::from(half::f16::from_f32(v).to_bits()), 16 * (at % 2));
+        words[at / 2] = words[at / 2] & !(0xffff << shift) | half << shift;
+    } else {
+        words[at] = v.to_bits();
+    }
+}
+
+/// An op that drops: y = m · x and dx = m · dy, with the m that it drew, which it gives for ones. 0 · NaN and 0 · ∞ are
+/// NaN, as in PyTorch.
+fn dropped(name: &str) -> Result<(), String> {
+    let gpu = device::gpu(true)?;
+    let mut had = BTreeSet::new();
+    for case in ops().into_iter().filter(|op| op.0 == name).flat_map(|op| op.1) {
+        let recorded = case.gradients().map_err(text)?.swap_remove(0);
+        let plan =
+            Plan::new(&gpu, Schedule::new(&recorded.tape, &Options::new(gpu.caps())).map_err(text)?, &State::new());
+        let plan = plan.map_err(text)?;
+        let n = case.inputs[0].0.shape.numel();
+        let read = |of: &str, x: &[f32]| -> Result<Vec<f32>, String> {
+            let mut words = recorded.words(SEED);
+            for (given, words) in recorded.inputs.iter().zip(&mut words) {
+                if given.name == "x0" || given.name == "dy0" {
+                    *words = x.iter().map(|v| v.to_bits()).collect();
+                }
+            }
+            plan.run(&gpu, &recorded.feed(&words)).map_err(text)?;
+            plan.read_f32(&gpu, of).map_err(text)
+        };
+        let mask = read("y0", &vec![1.0; n])?;
+        had.extend(mask.iter().map(|m| *m == 0.0));
+        let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.5];
+        for shift in 0..special.len() {
+            let x: Vec<f32> = (0..n).map(|i| special[(i + shift) % special.len()]).collect();
+            for of in ["y0", "dx0"] {
+                let like = |(g, (m, x)): (f32, (&f32, &f32))| g == m * x || (g.is_nan() && (m * x).is_nan());
+                let got = read(of, &x)?;
+                if let Some(i) = got.iter().copied().zip(mask.iter().zip(&x)).position(|t| !like(t)) {
+                    let (case, m, x) = (case.name, mask[i], x[i]);
+                    return Err(format!(
+                        "element {i} of {of} of the case '{case}' is {}, but {m} · {x} is due",
+                        got[i]
+                    ));
+                }
+            }
+        }
+    }
+    if had.len() == 2 { Ok(()) } else { Err(format!("the cases of {name} must drop some elements and keep some")) }
 }
 
 /// The largest case of up to [`ELEMENTS`] that has a float input besides the scalars of a step, which the host writes.

@@ -50,6 +50,12 @@ class Learner(nn.Module):
         """What is drawn on the host, by name, for each step."""
         return {}
 
+    def after_update(self, step):
+        """What follows the updates of a step."""
+
+    def begin_copies(self):
+        """Makes what begins as a copy one."""
+
     def batch(self, step):
         rows = self.ORDER[step]
         return self.views[0][rows], self.given[rows]
@@ -245,10 +251,69 @@ class DivideMix(Learner):
         return of_labelled + self.LAMBDA_U * rise * of_rest + penalty
 
 
+def rampup(step, length):
+    return math.exp(-5 * (1 - min(step / length, 1)) ** 2)
+
+
+class ElrPlus(Learner):
+    """Each network with the targets of the other's weight average; step 0 is the first of the second epoch."""
+
+    VIEWS, TURNS = 2, {"": ["", "second"]}
+    ORDER = Elr.ORDER
+    BETA, LAMBDA, COEF_STEP, EMA_ALPHA, EMA_STEP = 0.7, 3.0, 10, 0.9, 8
+    BEFORE = STEPS  # steps of the first epoch
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.average, self.second_average = nn.Module(), nn.Module()
+        self.average.backbone = copy.deepcopy(self.backbone).requires_grad_(False)
+        self.second_average.backbone = copy.deepcopy(self.second.backbone).requires_grad_(False)
+        self.register_buffer("elr_targets", torch.zeros(IMAGES, CLASSES))
+        self.second.register_buffer("elr_targets", torch.zeros(IMAGES, CLASSES))
+
+    def begin_copies(self):
+        self.average.backbone.load_state_dict(self.backbone.state_dict())
+        self.second_average.backbone.load_state_dict(self.second.backbone.state_dict())
+
+    def draw(self):
+        draws = {}
+        for end in ("", ".second"):
+            l = [numpy.random.beta(1.0, 1.0) for _ in range(STEPS)]
+            draws["mixup_pair" + end] = [torch.randperm(BATCH) for _ in range(STEPS)]
+            draws["mixup_lambda" + end] = [torch.full((BATCH,), max(v, 1 - v)).float() for v in l]
+        return draws
+
+    def of(self, step, view, net, average, holder, end):
+        rows = self.ORDER[step]
+        x, y = view[rows], F.one_hot(self.given[rows], CLASSES).to(view.dtype)
+        pair, l = self.draws["mixup_pair" + end][step], self.draws["mixup_lambda" + end][step][0].to(x.dtype)
+        with torch.no_grad():
+            said = average(x).softmax(1)
+        holder.elr_targets[rows] = self.BETA * holder.elr_targets[rows] + (1 - self.BETA) * said
+        t = holder.elr_targets[rows].clone()
+        q = l * t + (1 - l) * t[pair]
+        z = net(l * x + (1 - l) * x[pair])
+        y = l * y + (1 - l) * y[pair]
+        held = (1 - (q * z.softmax(1).clamp(1e-4, 1 - 1e-4)).sum(1)).log().mean()
+        rise = rampup(self.BEFORE + step + 1, self.COEF_STEP)
+        return -(y * z.log_softmax(1)).sum(1).mean() + rise * self.LAMBDA * held
+
+    def loss(self, step, turn):
+        first = self.of(step, self.views[0], self.backbone, self.second_average.backbone, self, "")
+        return first + self.of(step, self.views[1], self.second.backbone, self.average.backbone, self.second, ".second")
+
+    def after_update(self, step):
+        keep = self.EMA_ALPHA * rampup(self.BEFORE + step + 2, self.EMA_STEP)
+        for average, net in [(self.average, self.backbone), (self.second_average, self.second.backbone)]:
+            with torch.no_grad():
+                for a, p in zip(average.backbone.parameters(), net.parameters()):
+                    a.mul_(keep).add_(p, alpha=1 - keep)
+
+
 METHODS = {
     "cross_entropy": CrossEntropy, "balanced": Balanced, "label_smoothing": LabelSmoothing, "gce": Gce, "sce": Sce,
     "nce_rce": NceRce, "forward": Forward, "backward": Backward, "mixup": Mixup, "elr": Elr, "co_teaching": CoTeaching,
-    "jocor": JoCor, "dividemix": DivideMix,
+    "jocor": JoCor, "dividemix": DivideMix, "elr_plus": ElrPlus,
 }
 
 
@@ -270,6 +335,7 @@ def run(model, views):
             loss.backward()
             optimizer.step()
             losses[turn].append(loss.detach())
+        model.after_update(step)
         after.append(weights(model))
     return {turn: torch.stack(l) for turn, l in losses.items()}, after
 
@@ -287,6 +353,7 @@ def drawn(name, model):
             with torch.no_grad():
                 for p in nudged.parameters():
                     p.mul_(1 + 3e-7 * torch.randn_like(p))
+            nudged.begin_copies()
             begun, (_, after) = weights(nudged), run(nudged, doubles)
             as_if = {k: start[k].double() + after[-1][k] - begun[k] for k in start}
             if update_error(start, exact[1][-1], as_if)[0] > 5e-4:

@@ -8,7 +8,10 @@
 //! [`Kernel::followed_by`] adds those that one choice brings (a type, a walk, an op's own formula).
 //!
 //! NaN in is NaN out, so that a bad step cannot look like a good one: an op that does otherwise says so in its head, and stands
-//! in the list of `kernels-tests/not_numbers.rs`.
+//! in the list of `kernels-tests/not_numbers.rs`. So is a NaN in a cotangent, and both are compared with PyTorch's in
+//! `kernels-tests/golden_not_numbers.rs`, outputs and gradients. Three things of WGSL lose a NaN: `max`, `min` and `clamp` may give
+//! the other number, and `!=` is false of it where SPIR-V's comparison is ordered. Kernels select by `<`, `>` or `==` instead,
+//! with the value itself on the side of false.
 
 /// The ops of a family, one line each: their modules, and `listed()`, every op's name with its cases.
 macro_rules! ops {

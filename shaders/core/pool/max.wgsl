@@ -1,5 +1,6 @@
 // The maximum of a window and where in its plane it stands. The first maximum in row order wins and a NaN beats every
-// number, so that a bad step is seen; the NaN test is on bits, which no driver optimises away.
+// number, so that a bad step is seen; of several NaN the last one wins, as in PyTorch. The NaN test is on bits, which no
+// driver optimises away.
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read_write> argmax: array<u32>;
@@ -15,7 +16,7 @@ fn begin(plane: u32, at: u32) -> Sum {
 }
 
 fn take(best: Sum, at: u32, v: f32, inside: bool) -> Sum {
-    let wins = v > best.value || (is_nan(v) && !is_nan(best.value));
+    let wins = v > best.value || is_nan(v);
     return Sum(select(best.value, v, wins), select(best.at, at, wins));
 }
 

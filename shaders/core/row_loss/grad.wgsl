@@ -1,6 +1,7 @@
 // row_loss.grad: dx_ik = factor_i · slope(i, k) for the inputs $FROM to $TO − 1 of a loss. $LANES lanes own a row and
 // walk its units side by side, as in forward.wgsl, which says what a loss's pieces bring.
-// A factor of 0 gives 0 whatever the slope: padding may hold anything.
+// A factor of 0 gives 0 whatever the slope: padding may hold anything. A NaN is neither equal to 0 nor, in SPIR-V's
+// ordered comparison, unequal: the test is for equality, so that the NaN of a cotangent stays.
 
 //@ for n in 0..KEEPS
 @group(0) @binding($STATS) var<storage, read> stats: array<vec4<f32>>;
@@ -26,7 +27,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var k = lane % ${LANES}u; k < p.vectors; k += ${LANES}u) {
         //@ for g in FROM..TO
         let slope_of_$g = slope_$g(i, k, about, kept);
-        dx_$g[i * p.vectors + k] = select(V(0.0), f * slope_of_$g, f != 0.0);
+        dx_$g[i * p.vectors + k] = select(f * slope_of_$g, V(0.0), f == 0.0);
         //@ end
     }
 }

@@ -13,10 +13,10 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     var part = vec2<f32>(0.0);
     for (var i = lane; i < p.rows; i += 64u) {
         let w = weights[i];
-        part += vec2<f32>(select(0.0, w * losses[i], w != 0.0), w * count(i));
+        part += vec2<f32>(select(w * losses[i], 0.0, w == 0.0), w * count(i));
     }
     let total = sum64(lane, part);
-    let divisor = max(total.y, 1e-30);
+    let divisor = select(total.y, 1e-30, total.y < 1e-30); // not max(), which may lose a NaN
     if (lane == 0u) {
         loss[0] = total.x / divisor;
     }

@@ -4,6 +4,11 @@ fn sum_v(a: f32) -> f32 {
     return a;
 }
 
+// On bits, since a driver may assume that no float is a NaN.
+fn is_nan_v(a: f32) -> bool {
+    return (bitcast<u32>(a) & 0x7fffffffu) > 0x7f800000u;
+}
+
 fn unit_of(j: u32) -> u32 {
     return j;
 }

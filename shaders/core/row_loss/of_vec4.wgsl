@@ -4,6 +4,11 @@ fn sum_v(a: vec4<f32>) -> f32 {
     return (a.x + a.y) + (a.z + a.w);
 }
 
+// On bits, since a driver may assume that no float is a NaN.
+fn is_nan_v(a: vec4<f32>) -> vec4<bool> {
+    return (bitcast<vec4<u32>>(a) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
 // The unit that element j of a row lies in, and element j of that unit.
 fn unit_of(j: u32) -> u32 {
     return j / 4u;

@@ -4,8 +4,10 @@
 // What a unit adds to (Σ max(p_k, 1e-7), Σ p_k where p_k is not clamped) over k ≠ label; the second is for the slope.
 fn reverse_terms(prob: V, at_label: V) -> vec2<f32> {
     let others = V(1.0) - at_label;
-    let free = select(V(0.0), prob, prob >= V(1e-7));
-    return vec2<f32>(sum_v(others * max(prob, V(1e-7))), sum_v(others * free));
+    let clamped = prob < V(1e-7);
+    let free = select(prob, V(0.0), clamped);
+    let raised = select(prob, V(1e-7), clamped); // not max(), which may lose a NaN
+    return vec2<f32>(sum_v(others * raised), sum_v(others * free));
 }
 
 // The slope of Σ_{k ≠ label} max(p_k, 1e-7): p_k ([k ≠ label, not clamped] − the second sum).

@@ -15,9 +15,14 @@ struct Moments {
     m2: f32,
 }
 
+// A count to divide by. Not max(), which may lose a NaN.
+fn least(count: f32) -> f32 {
+    return select(count, 1e-30, count < 1e-30);
+}
+
 fn merge(a: Moments, b: Moments) -> Moments {
     let count = a.count + b.count;
-    let share = b.count / max(count, 1e-30);
+    let share = b.count / least(count);
     let delta = b.mean - a.mean;
     return Moments(count, a.mean + delta * share, a.m2 + b.m2 + delta * delta * a.count * share);
 }

@@ -3,5 +3,6 @@
 
 fn through_statistics(channel: u32, from_dy: f32, rstd: f32, sums: vec2<f32>) -> vec2<f32> {
     let count = count_of(channel, 0u, p.walks);
-    return select(vec2<f32>(0.0), -from_dy * vec2<f32>(rstd * rstd * sums.y, sums.x) / max(count, 1e-30), count > 0.0);
+    let through = -from_dy * vec2<f32>(rstd * rstd * sums.y, sums.x) / count;
+    return select(through, vec2<f32>(0.0), count == 0.0);
 }

@@ -12,6 +12,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (channel >= p.channels) {
         return;
     }
-    let count = max(count_of(channel, 0u, p.walks), 1e-30); // of weights 0 nothing flows: grad multiplies by them
+    let counted = count_of(channel, 0u, p.walks);
+    // Of weights 0 nothing flows: grad multiplies by them. Not max(), which may lose a NaN.
+    let count = select(counted, 1e-30, counted < 1e-30);
     coefficients[channel] += vec4<f32>(0.0, 2.0 * dvariance[channel] / count, dmean[channel] / count, 0.0);
 }

@@ -16,6 +16,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let s = span_of(group_index(wid, groups));
     let factor = kept(words(s.sample / 4u)[s.sample % 4u], keep_rate());
     for (var i = s.start + lane; i < s.end; i += 64u) {
-        y[s.base + i] = select(V(0.0), factor * x[s.base + i], factor != 0.0);
+        // What is dropped is 0 times what it was, as in PyTorch: a NaN stays, so that a bad step is seen.
+        y[s.base + i] = factor * x[s.base + i];
     }
 }

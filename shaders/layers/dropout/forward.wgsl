@@ -17,7 +17,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var i = start + lane; i < min(start + 256u, p.vectors); i += 64u) {
         let u = words(i);
         let factor = vec4<f32>(kept(u.x, keep), kept(u.y, keep), kept(u.z, keep), kept(u.w, keep));
-        // A dropped infinity is 0, not NaN.
-        y[i] = select(vec4<f32>(0.0), factor * x[i], factor != vec4<f32>(0.0));
+        // What is dropped is 0 times what it was, as in PyTorch: a NaN stays, so that a bad step is seen.
+        y[i] = factor * x[i];
     }
 }

@@ -17,7 +17,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         part += dot_v(x[k], x[k]);
     }
     let length = sqrt(sum64(lane, vec2<f32>(part, 0.0)).x);
-    let factor = 1.0 / max(length, p.eps);
+    let factor = 1.0 / select(length, p.eps, length < p.eps); // not max(), which may lose a NaN
     for (var k = row + lane; k < end; k += 64u) {
         y[k] = factor * x[k];
     }

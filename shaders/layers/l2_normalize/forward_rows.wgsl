@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         sum += dot_v(x[k], x[k]);
     }
     let length = sqrt(sum);
-    let factor = 1.0 / max(length, p.eps);
+    let factor = 1.0 / select(length, p.eps, length < p.eps); // not max(), which may lose a NaN
     for (var k = row; k < row + p.vectors; k++) {
         y[k] = factor * x[k];
     }

@@ -20,7 +20,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let length = norm[min(i, p.rows - 1u)];
     let along = select(sum64(lane, vec2<f32>(part, 0.0)).x, 0.0, length < p.eps);
-    let factor = 1.0 / max(length, p.eps);
+    let factor = 1.0 / select(length, p.eps, length < p.eps); // not max(), which may lose a NaN
     for (var k = row + lane; k < end; k += 64u) {
         dx[k] = factor * (dy[k] - along * y[k]);
     }

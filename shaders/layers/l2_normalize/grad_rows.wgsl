@@ -20,8 +20,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var k = row; k < row + p.vectors; k++) {
         sum += dot_v(y[k], dy[k]);
     }
-    let along = select(sum, 0.0, norm[i] < p.eps);
-    let factor = 1.0 / max(norm[i], p.eps);
+    let short = norm[i] < p.eps;
+    let along = select(sum, 0.0, short);
+    let factor = 1.0 / select(norm[i], p.eps, short); // not max(), which may lose a NaN
     for (var k = row; k < row + p.vectors; k++) {
         dx[k] = factor * (dy[k] - along * y[k]);
     }

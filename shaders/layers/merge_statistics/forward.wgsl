@@ -20,7 +20,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var part = 0u; part < p.parts; part++) {
         sums += counts[part] * vec2<f32>(1.0, means[part * p.channels + channel]);
     }
-    let share = select(0.0, 1.0 / sums.x, sums.x > 0.0);
+    let share = select(1.0 / sums.x, 0.0, sums.x == 0.0);
     let middle = sums.y * share;
     var squares = 0.0;
     for (var part = 0u; part < p.parts; part++) {

@@ -23,7 +23,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var part = 0u; part < p.parts; part++) {
         total += counts[part];
     }
-    let share = select(0.0, counts[at / p.channels] / total, total > 0.0);
+    let share = select(counts[at / p.channels] / total, 0.0, total == 0.0);
     dmeans[at] = share * (dmean[channel] + 2.0 * dvariance[channel] * (means[at] - mean[channel]));
     dvariances[at] = share * dvariance[channel];
 }

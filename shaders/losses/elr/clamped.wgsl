@@ -1,5 +1,6 @@
-// The clamp of the authors' code, for the loss and for the targets.
+// The clamp of the authors' code, for the loss and for the targets. Not clamp(), which may lose a NaN.
 
 fn clamped(prob: V) -> V {
-    return clamp(prob, V(1e-4), V(1.0 - 1e-4));
+    let raised = select(prob, V(1e-4), prob < V(1e-4));
+    return select(raised, V(1.0 - 1e-4), raised > V(1.0 - 1e-4));
 }

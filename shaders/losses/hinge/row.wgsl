@@ -21,5 +21,5 @@ fn row_loss(i: u32, mark: vec2<u32>, shift: vec4<f32>, sums: vec4<f32>) -> f32 {
 fn slope_0(i: u32, k: u32, mark: vec2<u32>, kept: vec4<f32>) -> V {
     let open = gap(i, k);
     let slope = select(V(-p.sign * p.inverse_columns), V(0.0), open <= V(p.floor));
-    return select(slope, open, open != open);
+    return select(slope, open, is_nan_v(open));
 }

@@ -14,7 +14,8 @@ fn terms(i: u32, k: u32, mark: vec2<u32>, shift: vec4<f32>) -> vec4<f32> {
 
 // 1 / max(length, eps) of both.
 fn inverses(sums: vec4<f32>) -> vec2<f32> {
-    return 1.0 / max(sqrt(sums.yz), vec2<f32>(p.eps));
+    let lengths = sqrt(sums.yz);
+    return 1.0 / select(lengths, vec2<f32>(p.eps), lengths < vec2<f32>(p.eps)); // not max(), which may lose a NaN
 }
 
 fn row_loss(i: u32, mark: vec2<u32>, shift: vec4<f32>, sums: vec4<f32>) -> f32 {

@@ -13,12 +13,13 @@ fn terms(i: u32, k: u32, mark: vec2<u32>, shift: vec4<f32>) -> vec4<f32> {
 }
 
 fn row_loss(i: u32, mark: vec2<u32>, shift: vec4<f32>, sums: vec4<f32>) -> f32 {
-    return p.covariance * sums.x + p.variance * max(0.0, 1.0 - sqrt(sums.y + 1e-4));
+    let open = 1.0 - sqrt(sums.y + 1e-4);
+    return p.covariance * sums.x + p.variance * select(open, 0.0, open < 0.0); // not max(), which may lose a NaN
 }
 
 fn kept(i: u32, mark: vec2<u32>, shift: vec4<f32>, sums: vec4<f32>) -> vec4<f32> {
     let deviation = sqrt(sums.y + 1e-4);
-    return vec4<f32>(select(0.0, -0.5 * p.variance / deviation, deviation < 1.0), 0.0, 0.0, 0.0);
+    return vec4<f32>(select(-0.5 * p.variance / deviation, 0.0, deviation >= 1.0), 0.0, 0.0, 0.0);
 }
 
 fn slope_0(i: u32, k: u32, mark: vec2<u32>, kept: vec4<f32>) -> V {

@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ end
     //@ for i in 0..4
     let o_$i = min(dot(c_$i, output_strides), p.outputs - 1u);
-    let v_$i = p.scale * dy[o_$i] * slope(min(4u * v + $i, p.elements - 1u), o_$i, dot(c_$i, term_strides));
+    let v_$i = through(p.scale * dy[o_$i], min(4u * v + $i, p.elements - 1u), o_$i, dot(c_$i, term_strides));
     //@ end
     dx[v] = vec4<f32>(v_0, v_1, v_2, v_3);
 }

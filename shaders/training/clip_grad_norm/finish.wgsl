@@ -1,6 +1,6 @@
 // clip_grad_norm: norm = √Σ parts / scale; coefficient = min(1, max_norm / (norm + 1e-6)) / scale. One workgroup, each
 // lane a stride of 64 parts. loss_scale() comes from the piece before this one. A norm that is not finite takes neither
-// side of the minimum for granted: the step's guard is raised by it, and the coefficient is then of no account.
+// side of the minimum for granted: a NaN stays one, as in PyTorch, and the step's guard is raised.
 
 struct Params { parts: u32, max_norm: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -18,6 +18,6 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     if (lane == 0u) {
         norm[0] = total;
         let padded = total + 1e-6;
-        coefficient[0] = select(1.0, p.max_norm / padded, p.max_norm < padded) / loss_scale();
+        coefficient[0] = select(p.max_norm / padded, 1.0, padded <= p.max_norm) / loss_scale();
     }
 }

@@ -15,8 +15,10 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     }
     let norms = sqrt(sum64(lane, part));
     if (lane == 0u) {
-        let q = p.eta * norms.x / max(norms.y, 1e-30);
-        let clipped = select(q, min(q / scalars[p.lr], 1.0), p.clip != 0u);
-        ratio[0] = select(1.0, clipped, min(norms.x, norms.y) > 0.0);
+        // Not max() and min(), which may lose a NaN.
+        let q = p.eta * norms.x / select(norms.y, 1e-30, norms.y < 1e-30);
+        let share = q / scalars[p.lr];
+        let clipped = select(q, select(share, 1.0, share > 1.0), p.clip != 0u);
+        ratio[0] = select(clipped, 1.0, norms.x <= 0.0 || norms.y <= 0.0);
     }
 }

@@ -1,6 +1,6 @@
 //! adaptive_max_pool2d: y[n, c, o, p] = the maximum of x over rows ⌊o·H/OH⌋ to ⌈(o + 1)·H/OH⌉ and columns alike, as
 //! PyTorch's windows. dx[h, w] = Σ dy of the windows whose maximum stands at (h, w), the first of equals in row order.
-//! The walk is kernels/core/pool.rs. Shaders: shaders/core/pool/.
+//! A NaN is larger than all else, and of several NaN the last one is the maximum, as in PyTorch. The walk is kernels/core/pool.rs. Shaders: shaders/core/pool/.
 
 use crate::base::Result;
 use crate::kernels::pool::{Fold, Pool, Windows};

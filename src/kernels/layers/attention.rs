@@ -9,7 +9,8 @@
 //!
 //! Layout: q and y [B, H, T, E], k and v [B, H, S, E], as PyTorch's scaled_dot_product_attention. A causal mask begins
 //! at the start, as its is_causal: query i sees the keys 0 to i. A query that sees no key has y 0, lse −1e30 (for log 0)
-//! and gradients of 0.
+//! and gradients of 0; nor does one whose every score is −inf. What a mask hides counts for nothing, but some variants
+//! multiply its value by 0: a NaN in it may be seen.
 
 mod launch;
 

@@ -1,5 +1,5 @@
 //! drop_path (stochastic depth, Huang et al. 2016, arXiv:1603.09382), as timm's: y[n] = x[n] / keep where the sample's word
-//! is below keep, else 0. dx = drop_path(dy) with the same words, which are drawn again, never stored.
+//! is below keep, else 0 · x[n]. dx = drop_path(dy) with the same words, which are drawn again, never stored.
 //! Shaders: shaders/layers/drop_path/.
 
 use crate::base::{DType, Error, Result};

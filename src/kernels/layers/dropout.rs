@@ -1,4 +1,4 @@
-//! dropout (Srivastava et al. 2014, JMLR 15), inverted: y = x / keep where the element's word is below keep, else 0.
+//! dropout (Srivastava et al. 2014, JMLR 15), inverted: y = x / keep where the element's word is below keep, else 0 · x.
 //! dx = dropout(dy) with the same words: the mask is a function of (seed, stream, counter) and is drawn again, never
 //! stored. Shaders: shaders/layers/dropout/.
 

@@ -1,6 +1,6 @@
 //! max_pool2d: y[n, c, oh, ow] = the maximum of x over a kernel × kernel window; the padding never wins.
 //! dx[h, w] = Σ dy of the windows whose maximum stands at (h, w); among equal values the first in row order is the
-//! maximum. The walk is kernels/core/pool.rs. Shaders: shaders/core/pool/.
+//! maximum. A NaN is larger than all else, and of several NaN the last one is the maximum, as in PyTorch. The walk is kernels/core/pool.rs. Shaders: shaders/core/pool/.
 
 use crate::base::Result;
 use crate::kernels::pool::{Fold, Pool, Windows};

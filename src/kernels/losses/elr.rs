@@ -60,13 +60,25 @@ impl Tape {
         keep: f32,
         lambda: f32,
     ) -> Result<[Var; 2]> {
-        let [_, k] = self.shape(logits).matrix("elr", "logits")?;
+        let moved = self.elr_targets((table, samples), [logits, indices, weights], keep)?;
+        self.row_loss(Elr { lambda }, &[logits, labels, indices, moved, weights])
+    }
+
+    /// Moves the targets of the samples `indices` u32 [N] in the state `table` [samples, K] by `keep` (β) towards what logits
+    /// [N, K] say, under weights [N]. Gives the table, already assigned. Set the step's guard before.
+    pub fn elr_targets(
+        &mut self,
+        (table, samples): (&str, usize),
+        [logits, indices, weights]: [Var; 3],
+        keep: f32,
+    ) -> Result<Var> {
+        let [_, k] = self.shape(logits).matrix("elr_targets", "logits")?;
         let detached = self.detach(logits)?;
         let mut x = vec![self.state(table, Type::f32([samples, k]))?, detached, indices, weights];
         x.extend(self.guard());
         let moved = self.apply1(ElrTargets { keep }, &x)?;
         self.assign(table, moved)?;
-        self.row_loss(Elr { lambda }, &[logits, labels, indices, moved, weights])
+        Ok(moved)
     }
 }
 

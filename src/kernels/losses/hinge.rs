@@ -1,5 +1,5 @@
 //! hinge: the losses of a GAN (Lim & Ye 2017, arXiv:1705.02894), each the mean of a row's scores:
-//! max(0, 1 − x) of real ones, max(0, 1 + x) of generated ones, −x for the generator.
+//! max(0, 1 − x) of real ones, max(0, 1 + x) of generated ones, −x for the generator, which ends at the least f32.
 //! dx_ik = ∓f_i / K where the hinge is open, 0 at its edge and beyond (PyTorch's relu). Shaders: shaders/losses/hinge/,
 //! shaders/core/row_loss/.
 

@@ -1,6 +1,7 @@
 //! Early-learning regularization (Liu et al. 2020, arXiv 2007.00151, eq. 6): cross-entropy + λ log(1 − ⟨p, t⟩), which pulls a
 //! prediction p to the image's target t, the moving average of its earlier predictions, t ← β t + (1 − β) p (eq. 9). As in the
-//! authors' code, t begins at 0 and is moved before it is used. The paper's ELR+, with two networks and mixup, is not built.
+//! authors' code, t begins at 0 and is moved before it is used. The paper's ELR+, with two
+//! networks and mixup, is `elr_plus.rs`.
 
 use super::{Batch, Learned, Learner, logits};
 use crate::base::Result;

@@ -184,6 +184,7 @@ list! {
     backward,
     mixup,
     elr,
+    elr_plus,
     co_teaching,
     jocor,
     dividemix,
@@ -257,6 +258,10 @@ mod tests {
             ("backward", vec!["transition = [[1, 0]]"]),
             ("mixup", vec!["alpha = 0.0", "alpha = inf"]),
             ("elr", vec!["beta = 1.0", "lambda = -1.0"]),
+            (
+                "elr_plus",
+                vec!["beta = 1.0", "lambda = -1.0", "mixup_alpha = 0.0", "ema_alpha = 1.5", "ema_step = 2000000000"],
+            ),
             ("co_teaching", vec!["forget_rate = 1.0", "forget_epochs = 0", "forget_exponent = 0.0"]),
             ("jocor", vec!["co_lambda = 1.5", "forget_rate = -0.1"]),
             (

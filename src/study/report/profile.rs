@@ -42,8 +42,9 @@ pub(super) fn profile(lines: &[ProfileLine]) -> Result<String> {
     if lines.len() < 2 {
         return Ok(String::new());
     }
-    let entry =
-        |(i, line): (usize, &ProfileLine)| format!("<li>{}{}</li>\n", key(i), escape(names::pretraining(&line.pretraining)));
+    let entry = |(i, line): (usize, &ProfileLine)| {
+        format!("<li>{}{}</li>\n", key(i), escape(names::pretraining(&line.pretraining)))
+    };
     let legend: String = lines.iter().enumerate().map(entry).collect();
     Ok(format!(
         "<h2>Performance profile</h2>\n<p class=\"soft\">The share of runs under noise whose test accuracy is above a value. Every \
