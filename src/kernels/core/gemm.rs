@@ -13,16 +13,17 @@
 //! multiply-adds take. An invocation holds 64 registers of sums, 16 of operands and about 30 of addresses (16 more of the
 //! next tile in _vec4), so two workgroups of 256 fit a compute unit with 65,536 registers.
 //!
-//! | variant        | flops a byte of memory | other instructions beside 64 of arithmetic | predicted share |
-//! |----------------|------------------------|--------------------------------------------|-----------------|
-//! | tiled_64       | 16                     | 24 staging, 4 reads, 4 of the loop         | 40 to 50 %      |
-//! | — in vec4      | 16                     | 8 staging, 4 reads, 4 of the loop          | 48 to 58 %      |
-//! | tiled_128      | 32                     | 12 staging, 4 reads, 4 of the loop         | 50 to 57 %      |
-//! | — in vec4      | 32                     | 4 staging, 4 reads, 4 of the loop          | 52 to 62 %      |
-//! | tiled_128_vec4 | 32                     | 2 staging, 4 reads, 4 of the loop          | 55 to 65 %      |
+//! | variant        | flops a byte of memory | predicted share |
+//! |----------------|------------------------|-----------------|
+//! | tiled_64       | 16                     | 40 to 50 %      |
+//! | — in vec4      | 16                     | 48 to 58 %      |
+//! | tiled_128      | 32                     | 50 to 57 %      |
+//! | — in vec4      | 32                     | 52 to 62 %      |
+//! | tiled_128_vec4 | 32                     | 55 to 65 %      |
 //!
-//! In vec4: operands that lie at strides in whole vec4 (strided.rs), guards kept. The share is that of arithmetic among the
-//! instructions (67, 80, 76, 84 and 86 %) times three quarters for barriers and waiting.
+//! In vec4: operands that lie at strides in whole vec4 (strided.rs), guards kept. What a GPU's compiler makes of the text is
+//! counted since (`wgslab kernels stats`, benches/README.md): multiply-adds are 66 to 91 % of the vector cycles of the walk,
+//! so that waits for memory, which no compiler counts, decide how much of that is reached.
 //! Published for such shapes: 65 to 67 % of peak (ggml-vulkan, f32 scalar), 69 % of cuBLAS for a block tile and 78 % with
 //! vec4 loads (siboehm's ladder in CUDA), WGSL at 67 to 95 % of the same kernel in CUDA (gpu.cpp, cubecl).
 
