@@ -277,22 +277,23 @@ fn every_method_takes_micro_batches_or_says_that_it_does_not() {
             let (name, model) = (entry.name, if entry.name == "mae" { VIT } else { RESNET });
             let more = if name == "moco" { "batch_norm_splits = 2" } else { "" };
             let text = config(name, &format!("micro_batch_size = 4\n{more}"), model);
-            let config = Config::parse("t", &text).unwrap();
-            let job = Job { config: &config, kernels: Table::default(), ..*job };
             let key = format!("pretraining.{name}.micro_batch_size");
-            match config.pretraining_of(name) {
-                Ok(method) => match pretrain::record(&job, &images, &method, 0, 8) {
-                    Ok(turns) => assert!(turns.iter().all(|t| [2, 4].contains(&t.tapes.len())), "{name}"),
-                    Err(e) => {
-                        let due = format!("{name} takes no micro-batches: use {key} = 0");
-                        assert!(e.exit_code() == 2 && e.to_string() == due, "{e}");
-                        late.push(name);
-                    }
-                },
+            let config = match Config::parse("t", &text) {
+                Ok(config) => config,
                 Err(e) => {
                     let due = format!("{key} is 4, and {name} takes no micro-batches; use 0");
-                    assert!(e.exit_code() == 2 && e.to_string() == due, "{e}");
+                    assert!(e.exit_code() == 2 && e.to_string().ends_with(&due), "{e}");
                     refused.push(name);
+                    continue;
+                }
+            };
+            let job = Job { config: &config, kernels: Table::default(), ..*job };
+            match pretrain::record(&job, &images, &config.pretraining_of(name).unwrap(), 0, 8) {
+                Ok(turns) => assert!(turns.iter().all(|t| [2, 4].contains(&t.tapes.len())), "{name}"),
+                Err(e) => {
+                    let due = format!("{name} takes no micro-batches: use {key} = 0");
+                    assert!(e.exit_code() == 2 && e.to_string() == due, "{e}");
+                    late.push(name);
                 }
             }
         }
