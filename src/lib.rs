@@ -24,8 +24,9 @@
 //! Rules a test keeps (`kernels-tests/tidy.rs`, `kernels-tests/tidy_homes.rs`): floors go one way, and so do the modules
 //! of `kernels/core`, `noise`, `ssl` and `study`; each foreign crate has a home, which `tidy_homes.rs` lists for every
 //! dependency: only `device` says `wgpu::`, only `device/shader.rs` `naga::`, only `data/decode` `image::`, only `cli`
-//! `clap::`; `ssl` and `noise` never see each other or `data`; below `study` nothing reads the environment, and only `device/timing.rs` and
-//! `device/tune.rs` a clock. An op reaches other ops through `Tape` methods, or a core they share, in `kernels/core/`:
+//! `clap::`; `ssl` and `noise` never see each other or `data`; below `study` nothing reads the environment, and only
+//! `device/timing.rs`, `device/tune.rs` and `device/statistics.rs` a clock. An op reaches other ops through `Tape`
+//! methods, or a core they share, in `kernels/core/`:
 //! `gemm.rs` (products), `strided.rs` (of matrices as they lie), `conv2d_route.rs` (how a convolution is computed),
 //! `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting), `walk.rs` (normalizations), `row_loss.rs`
 //! (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of images), `draw.rs` (randomness). An op has

@@ -100,7 +100,9 @@ impl Part {
         let stride = self.images.stride();
         let pixels = match &self.images.pixels {
             Pixels::Memory(all) => {
-                Pixels::Memory(indices.iter().flat_map(|&i| &all[i * stride..(i + 1) * stride]).copied().collect())
+                let mut some = Vec::with_capacity(indices.len() * stride);
+                indices.iter().for_each(|&i| some.extend_from_slice(&all[i * stride..(i + 1) * stride]));
+                Pixels::Memory(some)
             }
             Pixels::Pages(pages) => Pixels::Pages(pages.select(indices.iter().copied())),
         };

@@ -9,6 +9,7 @@ pub mod gpu;
 mod nesting;
 pub mod pipeline;
 pub mod shader;
+#[cfg(feature = "cli")]
 pub mod statistics;
 mod template;
 pub mod timing;

@@ -131,8 +131,8 @@ pub struct Subject {
     pub kernel: Kernel,
 }
 
-/// The kernels of the entry `filter`, or if there is none of every entry whose name holds `filter`, in each variant that a GPU or a portable adapter is offered (or
-/// only in `variant`), each in its largest case (or in `case`). `filter` may be empty.
+/// The kernels of the entry `filter`, or if there is none of every entry whose name holds `filter`. They are those of
+/// each variant that a GPU or a portable adapter is offered (or only of `variant`), each in its largest case (or in `case`). `filter` may be empty.
 pub fn subjects(filter: &str, variant: Option<&str>, case: Option<&str>) -> Result<Vec<Subject>> {
     let kinds: Vec<Caps> = listing::kinds().into_iter().map(|k| k.1).filter(|c| !c.software).collect();
     let wanted = |name: &str, of: &str, in_case: &str| {

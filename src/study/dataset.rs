@@ -39,7 +39,7 @@ pub(super) struct Loaded {
 }
 
 /// After this long without a change, a temporary file in the cache is one that a killed process left, perhaps of gigabytes.
-const ABANDONED: Duration = Duration::from_secs(600);
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 impl TrainImages {
     /// The same with all images on the device, as recordings for an address have them.

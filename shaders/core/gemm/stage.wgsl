@@ -6,7 +6,8 @@
 // loads of a step are on their way together, and the first store to workgroup memory waits once. Rows past M and columns
 // past N need no 0, because nobody writes their products; k past the end needs one in both operands, because 0 · NaN is NaN.
 // Whole vec4 are stored: a store to one component may touch the whole vector, and invocations would race. $LDA, BM and a
-// vec4, keeps the stores of a out of each other's banks; $LDB is BN. BN · BK and BM · BK divide by 4 · THREADS, THREADS by BN / 4 and BK.
+// vec4, keeps the stores of a out of each other's banks; $LDB is BN. BN · BK and BM · BK
+// divide by 4 · THREADS, THREADS by BN / 4 and BK.
 
 //@ let aparts = BM * BK / 4 / THREADS
 //@ let bparts = BN * BK / 4 / THREADS

@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
             }
         }
         //@ for held in 0..HELD
-        total *= f32(held[place] == sample); // a sample that is not held becomes no number
+        total *= f32(held[place] == sample); // a sample that is not held becomes infinite or NaN where it has light
         //@ end
         let v = sum * (1.0 / (255.0 * total));
         //@ for c in 0..C

@@ -2,8 +2,8 @@
 // a_four and b_four give elements 4i to 4i + 3. Tiles are vec4 along m and n; an operand that lies along k is read as
 // 4 × 4 blocks, a vec4 of each of four rows, and turned in registers.
 // The length along memory of both operands must divide by 4, and so must k_split; BM, BN and BK do. What lies along the
-// other dimension is guarded: an index past an edge is clamped, as there. An invocation stages a vec4 or a block. Eight neighbours stage blocks side by side along m or
-// n, so that their stores fall into different banks, the next eight are four k further, in the same lines of memory.
+// other dimension is guarded: an index past an edge is clamped, as there. An invocation stages vec4
+// or a block. Eight neighbours stage blocks side by side along m or n, so that their stores fall into different banks, the next eight are four k further, in the same lines of memory.
 
 struct Staged { a: u32, b: u32 }
 

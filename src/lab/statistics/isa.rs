@@ -3,6 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How instructions at a quarter of the rate begin.
+const QUARTER_RATE: [&str; 10] =
+    ["v_rcp", "v_rsq", "v_sqrt", "v_exp", "v_log", "v_sin", "v_cos", "v_mul_lo", "v_mul_hi", "v_mad_u"];
+
 /// Instructions by kind.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Counts {
@@ -10,7 +14,7 @@ pub struct Counts {
     pub fma: u32,
     /// Other vector arithmetic at full rate.
     pub vector: u32,
-    /// Vector arithmetic at a quarter of the rate: reciprocals, 32-bit integer products.
+    /// Vector arithmetic at a quarter of the rate: reciprocals, roots, exponentials, sines, 32-bit integer products.
     pub quarter_rate: u32,
     /// Reads and writes of workgroup memory.
     pub workgroup: u32,
@@ -50,7 +54,9 @@ impl Counts {
             _ if begins(&["s_waitcnt"]) => &mut self.waits,
             _ if begins(&["s_barrier"]) => &mut self.barriers,
             _ if begins(&["s_cbranch"]) => &mut self.branches,
-            _ if begins(&["v_rcp", "v_mul_lo", "v_mul_hi", "v_mad_u"]) => &mut self.quarter_rate,
+            // Products of 24 bits run at full rate.
+            _ if op.contains("_u24") || op.contains("_i24") => &mut self.vector,
+            _ if begins(&QUARTER_RATE) => &mut self.quarter_rate,
             _ if begins(&["v_"]) => &mut self.vector,
             _ => &mut self.scalar,
         };

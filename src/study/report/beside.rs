@@ -86,7 +86,8 @@ pub(super) fn write(dir: &Path, all: &[Beside]) -> Result<()> {
 fn is_ours(name: &str) -> bool {
     let (stem, ending) = name.rsplit_once('.').unwrap_or_default();
     let table = ["gained", "gain-by-dataset", "ranks"].contains(&stem) && ["csv", "tex"].contains(&ending);
-    table || ending == "svg" && (["ranks", "profile"].contains(&stem) || stem.starts_with("gain-"))
+    let map = stem.strip_prefix("gain-").is_some_and(|of| of.ends_with("-noise") || of.ends_with("-labels"));
+    table || ending == "svg" && (["ranks", "profile"].contains(&stem) || map)
 }
 
 fn tables(found: &Findings) -> Vec<Table> {

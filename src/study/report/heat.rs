@@ -39,9 +39,9 @@ impl Gain {
         }
     }
 
-    /// Whether its sign is known.
+    /// Whether its sign is known. Two values that happen to be close, or equal ones, say nothing.
     fn is_known(&self) -> bool {
-        self.interval.is_some_and(|i| !i.spans_zero())
+        self.seeds >= 3 && self.interval.is_some_and(|i| !i.spans_zero() && i.high > i.low)
     }
 }
 
@@ -65,7 +65,8 @@ pub(super) fn heats(study: &Study) -> Result<Vec<Heat>> {
     for kind in study.kinds() {
         // Labels that people gave are a kind without a rate.
         let has_rate = study.levels(&kind).iter().any(|l| l.kind == kind && l.rate.is_some());
-        let labels = if has_rate { format!("{kind} noise") } else { format!("{kind} labels") };
+        let labels =
+            if has_rate { format!("{} noise", names::noise(&kind)) } else { format!("{} labels", names::noise(&kind)) };
         all.push(heat(&labels, &|run| run.level.kind == kind && signal.noisy(run)));
     }
     all.retain(|h| !h.gains.is_empty());

@@ -70,7 +70,7 @@ fn summary(study: &Study) -> Result<String> {
     let validation = if noisy { NOISY_VALIDATION } else { "" };
     Ok(format!(
         "<p class=\"soft\">Self-supervised pretraining against label noise.{made} Test \
-         labels are clean.{validation} {done} of {planned} cells are done, the last one on {}.</p>\n{unfinished}{damaged}\
+         labels are clean.{validation} {done} of {planned} cells are done, the last one on <time>{}</time>.</p>\n{unfinished}{damaged}\
          <div class=\"tiles\">\n{}{}{}{}{}</div>\n{}{}\n",
         date(study.finished),
         tile(&study.datasets.len().to_string(), if study.datasets.len() == 1 { "dataset" } else { "datasets" }),

@@ -81,7 +81,8 @@ impl Harm {
 fn impact(harm: Option<&Harm>) -> Answer {
     let question = "How does label noise change what is learned?";
     let rule = "Test accuracy with noise less that with clean labels, of random weights and the first learning method, paired by \
-                dataset and seed, at the highest rate of the first noise kind whose labels still say something of the truth.";
+                dataset and seed, at one rate of the first noise kind: of the rates that the most datasets have, the highest whose labels still say \
+                something of the truth.";
     let rule = format!("{rule} {}", judged(1));
     let Some((harm, effect)) = harm.and_then(|h| Some((h, Effect::of(&h.strata, 1)?))) else {
         let answer = "It cannot be told: no cell with random weights was run on clean labels and on noisy ones that say \
@@ -204,7 +205,12 @@ fn help(study: &Study, signal: &Signal) -> Answer {
         judged(all.len())
     );
     let adjusted = adjusted(&all);
-    let Some(best) = (0..all.len()).max_by(|&a, &b| all[a].1.mean.total_cmp(&all[b].1.mean)) else {
+    let known = |i: usize| sure(&all[i].1, &adjusted[i]);
+    let largest = |a: &usize, b: &usize| all[*a].1.mean.total_cmp(&all[*b].1.mean);
+    // One that is known to help speaks before one whose mean is larger by chance alone.
+    let helping = (0..all.len()).filter(|&i| known(i) == Some(true)).max_by(largest);
+    let none_helps = (0..all.len()).all(|i| known(i) == Some(false));
+    let Some(best) = helping.or_else(|| (0..all.len()).max_by(largest)) else {
         let answer =
             "It cannot be told: no pretraining was run beside random weights on labels with noise.".to_string();
         return Answer { question, answer, rule };
@@ -212,12 +218,10 @@ fn help(study: &Study, signal: &Signal) -> Answer {
     let (p, (name, effect)) = (adjusted[best].clone(), all.swap_remove(best));
     let told = told("help", &effect, &p);
     let title = escape(names::pretraining(&name));
-    let answer = match sure(&effect, &p) {
-        Some(true) => format!("{title} helps most: it adds {told}.{}", runner_up(study, &name, &all, &noisy)),
-        Some(false) => format!("None helps: even {title} costs {}.", told_as("help", &effect, &p, -1.0)),
-        None => {
-            format!("Whether any helps cannot be told: of {title}, the best, {}.", unsure("help", &effect, &p))
-        }
+    let answer = match (helping.is_some(), none_helps) {
+        (true, _) => format!("{title} helps: it adds {told}.{}", runner_up(study, &name, &all, &noisy)),
+        (_, true) => format!("None helps: even {title} costs {}.", told_as("help", &effect, &p, -1.0)),
+        _ => format!("Whether any helps cannot be told: of {title}, the best, {}.", unsure("help", &effect, &p)),
     };
     let strata = gains(study, &name, ssl::NONE, &noisy);
     let from = from(&effect, &strata, "");
@@ -237,9 +241,12 @@ fn runner_up(study: &Study, best: &str, others: &[(String, Effect)], kept: &dyn 
     let Some(lead) = Effect::of(&gains(study, best, next, kept), 1) else { return String::new() };
     let next = escape(names::pretraining(next));
     match &lead.interval {
-        Ok(i) if i.low > 0.0 => {
+        Ok(i) if sure(&lead, &lead.p) == Some(true) => {
             let (of, ends) = (size("help.lead", lead.mean), size_interval("help.lead", i));
-            format!(" {next} is next, behind by {of} points ({ends}).")
+            let p = lead.p.as_ref().map_or_else(ToString::to_string, |p| p_value("help.lead.p", *p));
+            format!(
+                " It is ahead of {next}, the next, by {of} points ({ends}, {p}; not adjusted for the choice of these two)."
+            )
         }
         Ok(i) => {
             let (of, ends) = (points("help.lead", lead.mean), interval("help.lead", i));
@@ -283,8 +290,7 @@ fn unsure(name: &str, effect: &Effect, p: &std::result::Result<f64, TooFew>) -> 
 /// What an effect stands on.
 fn from(effect: &Effect, strata: &[Stratum], method: &str) -> String {
     let sets = if strata.len() == 1 { "1 dataset".to_string() } else { format!("{} datasets", strata.len()) };
-    let method =
-        if method.is_empty() { String::new() } else { format!(", random weights, {}", method.replace('_', " ")) };
+    let method = if method.is_empty() { String::new() } else { format!(", random weights, {}", names::method(method)) };
     let unit = if effect.over_datasets { "their means" } else { "pairs of equal seed" };
     format!("<span class=\"soft\">From {sets}, {} {unit}{}.</span>", effect.pairs, escape(&method))
 }
@@ -354,13 +360,28 @@ mod tests {
         near(&impact, "With 40 % symmetric noise, test accuracy falls by ", 14.0);
         near(&impact, " points (95 % interval ", 13.9);
         assert!(impact.contains("p &lt; 0.001"), "{impact}");
-        assert!(impact.contains("From 5 datasets, 15 pairs of equal seed, random weights, cross entropy"), "{impact}");
+        assert!(impact.contains("From 5 datasets, 15 pairs of equal seed, random weights, Cross-entropy"), "{impact}");
         near(&challenge, "phantom-nct-crc is the hardest (", 70.0);
         near(&challenge, "phantom-nct-crc loses most to 40 % symmetric noise (", 18.0);
         assert!(challenge.contains("Harder datasets lose more (Kendall’s τ −1.00"), "{challenge}");
         assert!(challenge.contains("p = 0.017"), "of 120 orders two are as far: {challenge}");
-        near(&help, "MoCo v2 helps most: it adds ", 5.0);
-        near(&help, "SimCLR is next, behind by ", 4.0);
+        near(&help, "MoCo v2 helps: it adds ", 5.0);
+        near(&help, "It is ahead of SimCLR, the next, by ", 4.0);
+    }
+
+    #[test]
+    fn one_that_surely_helps_speaks_before_a_larger_mean_by_chance() {
+        let [_, _, help] = said(&text("[0, 1, 2]"), &|cell| {
+            let back = match (&*cell.pretraining, cell.noise_rate > 0.0) {
+                ("simclr", true) => 0.02,
+                ("moco", true) if cell.seed == 0 => 0.3,
+                ("moco", true) => -0.08,
+                _ => 0.0,
+            };
+            0.6 + back + wobble(cell) * 0.002
+        });
+        assert!(help.starts_with("SimCLR helps: it adds "), "{help}");
+        assert!(help.contains("Whether it is ahead of MoCo v2, the next, cannot be told"), "{help}");
     }
 
     #[test]
