@@ -226,7 +226,7 @@ fn unpack(bytes: &[u8], stem: &Path) -> Result<DecodedData, String> {
         let stride = height * width * channels;
         let (pixels, bytes) = match find(split, "pages") {
             Ok(sums) => {
-                let sums: Vec<Sum> = sums.as_chunks().0.to_vec();
+                let sums: Vec<Sum> = sums.chunks_exact(SUM).filter_map(|s| s.try_into().ok()).collect();
                 let bytes = sums.len() * stride;
                 (Pixels::Pages(Paged::new(PageFile::open(path_of(stem, split), stride, sums)?)), bytes)
             }

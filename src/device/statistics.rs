@@ -115,15 +115,14 @@ impl Compiler {
             Ok(pipelines) => pipelines[0],
             Err((_, e)) => return Err(failed("the driver refuses the kernel", e)),
         };
-        let told = self.told(pipeline);
+        let told = self.told(pipeline, compile_ms);
         // SAFETY: nothing uses the pipeline any more.
         unsafe { self.device.destroy_pipeline(pipeline, None) };
-        let (statistics, assembly) = told?;
-        Ok(Compiled { statistics, assembly, compile_ms })
+        told
     }
 
-    /// Statistics and assembly of a pipeline, whose first executable is its only one.
-    fn told(&self, pipeline: vk::Pipeline) -> Result<(Vec<(String, f64)>, Option<String>)> {
+    /// What the driver tells of a pipeline, whose first executable is its only one.
+    fn told(&self, pipeline: vk::Pipeline, compile_ms: f64) -> Result<Compiled> {
         let info = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline).executable_index(0);
         // SAFETY: the pipeline lives and was made to be asked.
         let list = unsafe { self.executable.get_pipeline_executable_statistics(&info) }
@@ -150,7 +149,7 @@ impl Compiler {
         .map_err(|e| failed("no texts", e))?;
         let at = texts.iter().position(|t| t.is_text != 0 && text(&t.name).contains("Assembly"));
         let assembly = at.map(|i| String::from_utf8_lossy(&bytes[i]).trim_end_matches('\0').to_string());
-        Ok((statistics, assembly))
+        Ok(Compiled { statistics, assembly, compile_ms })
     }
 }
 

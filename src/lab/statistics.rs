@@ -148,7 +148,7 @@ pub fn subjects(filter: &str, variant: Option<&str>, case: Option<&str>) -> Resu
         let entry = listing::entry_name(found.step.op.as_ref());
         let Found { case, variant, .. } = &found;
         for kernel in found.kernels()? {
-            subjects.push(Subject { entry: entry.clone(), variant: *variant, case: case.name, kernel });
+            subjects.push(Subject { entry: entry.clone(), variant, case: case.name, kernel });
         }
     }
     Ok(subjects)
@@ -186,7 +186,7 @@ pub fn serve(name: Option<&str>, mut input: impl Read, mut output: impl Write) -
     while input.read_exact(&mut length).is_ok() {
         let mut bytes = vec![0; 4 * u32::from_le_bytes(length) as usize];
         input.read_exact(&mut bytes).map_err(|e| crate::base::Error::Failed(e.to_string()))?;
-        let words: Vec<u32> = bytes.as_chunks::<4>().0.iter().map(|w| u32::from_le_bytes(*w)).collect();
+        let words: Vec<u32> = bytes.chunks_exact(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect();
         say(serde_json::to_string(&compiler.compile(&words).map_err(|e| e.to_string())).map_err(json)?)?;
     }
     Ok(())

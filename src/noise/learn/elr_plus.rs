@@ -4,6 +4,7 @@
 //! - targets (eq. 9), of images that are not mixed: t_i ← β t_i + (1 − β) softmax(f̄(x_i)), mixed alike: q_i = λ t_i + (1 − λ) t_j;
 //! - the loss (eq. 6): −Σ_k ỹ_ik log p_k(x̃_i) + r_s λ_elr log(1 − ⟨p(x̃_i), q_i⟩);
 //! - the average, after the update: θ̄ ← γ_s θ̄ + (1 − γ_s) θ.
+//!
 //! γ_s = γ·e^(−5 (1 − min(s/S, 1))²) rises over the S steps of `ema_step`, r_s alike over those of `coef_step`, from s = 2 and s = 1 at
 //! the first step, as in the authors' code (shengliu66/ELR, ELR_plus). As there, t begins at 0, p is clamped to [1e-4, 1 − 1e-4] in
 //! the regularization, an average keeps running statistics of its own and takes those of the step.
