@@ -6,6 +6,8 @@ use crate::base::text::{self, CELL, LINE};
 use crate::base::{Error, Result};
 use crate::study::results::CellResult;
 use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
@@ -77,21 +79,26 @@ pub(super) fn complain(line: &str) {
 /// Lines of aligned columns. The first row is the head; numbers are aligned to the right. A long cell is shortened
 /// before the width of its column is taken.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
-    let shown: Vec<Vec<String>> = rows.iter().map(|r| r.iter().map(|t| text::visible(t, CELL)).collect()).collect();
-    let columns = shown.iter().map(Vec::len).max().unwrap_or(0);
+    // A list may have a million rows, so that a cell is copied only where it must be shown in another way.
+    fn shown(t: &str) -> Cow<'_, str> {
+        let plain = t.len() <= CELL && t.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        if plain { t.into() } else { text::visible(t, CELL).into() }
+    }
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let (mut widths, mut right) = (vec![0; columns], vec![true; columns]);
-    for (r, row) in shown.iter().enumerate() {
-        for (c, cell) in row.iter().enumerate() {
+    for (r, row) in rows.iter().enumerate() {
+        for (c, cell) in row.iter().map(|t| shown(t)).enumerate() {
             widths[c] = widths[c].max(cell.chars().count());
             right[c] &= r == 0 || cell.chars().all(|k| k.is_ascii_digit() || "+-.% ".contains(k));
         }
     }
     let mut out = String::new();
-    for row in &shown {
+    for row in rows {
         let start = out.len();
         for (c, (&w, &right)) in widths.iter().zip(&right).enumerate() {
-            let (gap, cell) = (if c == 0 { "" } else { "  " }, row.get(c).map_or("", String::as_str));
-            out += &if right { format!("{gap}{cell:>w$}") } else { format!("{gap}{cell:<w$}") };
+            let (gap, cell) = (if c == 0 { "" } else { "  " }, row.get(c).map_or("".into(), |t| shown(t)));
+            // Writing to a text cannot fail.
+            let _ = if right { write!(out, "{gap}{cell:>w$}") } else { write!(out, "{gap}{cell:<w$}") };
         }
         out.truncate(start + out[start..].trim_end().len());
         out.push('\n');

@@ -139,7 +139,7 @@ pub fn rows() -> Vec<Row> {
     let row = |name, write, says| Row { name, write, words: FOLDER, device: false, codes: &[4], says };
     vec![
         row("dicom: a claim of 65,535 × 65,535", claim, "4294836225 pixels"),
-        row("dicom: a claim of 2³¹ frames", frames, "2147483647 frames"),
+        row("dicom: a claim of 2³¹ frames", frames, "and number of frames need"),
         row("dicom: a value of 4 GiB", long_value, "it holds no pixels"),
         row("dicom: a value that inflates to 4 GiB", inflated_value, "it inflates to more than"),
         row("dicom: elements that inflate to 2 GiB", inflated_elements, "x.dcm: DICOM: "),
