@@ -65,9 +65,23 @@ fn spelled(line: &str, most: usize, hidden: impl Fn(char) -> bool) -> String {
     out
 }
 
+/// Whether [`visible`] shows `line` as it is, by a look that is quick and may say no where it does.
+pub fn is_plain(line: &str, most: usize) -> bool {
+    line.len() <= most && line.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
 /// Each line of `text` as [`visible`] shows it.
 pub fn visible_lines(text: &str) -> String {
-    text.split('\n').map(|l| visible(l, LINE)).collect::<Vec<_>>().join("\n")
+    // A list may have a million lines, so that a line is copied once where it is shown as it is.
+    let mut out = String::with_capacity(text.len());
+    for (i, line) in text.split('\n').enumerate() {
+        out.push_str(if i == 0 { "" } else { "\n" });
+        match is_plain(line, LINE) {
+            true => out.push_str(line),
+            false => out.push_str(&visible(line, LINE)),
+        }
+    }
+    out
 }
 
 /// Whether a terminal would act on a character, or show nothing of it.

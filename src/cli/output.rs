@@ -81,8 +81,7 @@ pub(super) fn complain(line: &str) {
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     // A list may have a million rows, so that a cell is copied only where it must be shown in another way.
     fn shown(t: &str) -> Cow<'_, str> {
-        let plain = t.len() <= CELL && t.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-        if plain { t.into() } else { text::visible(t, CELL).into() }
+        if text::is_plain(t, CELL) { t.into() } else { text::visible(t, CELL).into() }
     }
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let (mut widths, mut right) = (vec![0; columns], vec![true; columns]);
