@@ -6,7 +6,6 @@
 // tile of a, the second one of b, a block each. Eight neighbours load blocks side by side along m or n, so that their
 // stores to workgroup memory fall into different banks; the next eight are four k further, so that an operand that lies
 // along k is read in whole lines too. Then each invocation updates $TM × $TN outputs in named vec4 registers.
-// The walk through a tile is text and indices count vec4, so that they cost no instruction in it.
 // M divides by BM, N by BN, K and the slices of it (wid.z counts z and slice) by BK.
 
 //@ let loaders = THREADS/2
@@ -24,8 +23,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (m0 >= p.m) {
         return; // surplus of the folded grid: the whole workgroup leaves
     }
-    let tm = t / ($BN / $TN); // in vec4
-    let tn = t % ($BN / $TN);
+    let tm = (t / ($BN / $TN)) * 4u;
+    let tn = (t % ($BN / $TN)) * 4u;
     let slices = (p.k + p.k_split - 1u) / p.k_split;
     batch = wid.z / slices;
     let slice = wid.z % slices;
@@ -54,13 +53,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         workgroupBarrier();
         // Asked for before the arithmetic, which hides how long it takes. Past the end the last tile is read again.
         next = block(loads_a, m0 + e, n0 + e, min(k0 + $BK, k_end - $BK) + k);
-        //@ for kk in 0..BK
-        {
+        for (var kk = 0u; kk < $BK; kk++) {
             //@ for h in 0..TM/4
-            let a_$h = tile_a[tm + ($kk * $BM + $h * ($BM / ($TM / 4u))) / 4u];
+            let a_$h = tile_a[(kk * $BM + tm + $h * ($BM / ($TM / 4u))) / 4u];
             //@ end
             //@ for g in 0..TN/4
-            let b_$g = tile_b[tn + ($kk * $BN + $g * ($BN / ($TN / 4u))) / 4u];
+            let b_$g = tile_b[(kk * $BN + tn + $g * ($BN / ($TN / 4u))) / 4u];
             //@ end
             //@ for m in 0..TM
             //@ let h = m / 4
@@ -70,7 +68,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
             //@ end
             //@ end
         }
-        //@ end
         workgroupBarrier();
     }
 
@@ -78,9 +75,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ for m in 0..TM
     //@ let h = m / 4
     //@ let i = m % 4
-    let m_$m = m0 + tm * 4u + $h * ($BM / ($TM / 4u)) + $i;
+    let m_$m = m0 + tm + $h * ($BM / ($TM / 4u)) + $i;
     //@ for g in 0..TN/4
-    let n_$m_$g = n0 + tn * 4u + $g * ($BN / ($TN / 4u));
+    let n_$m_$g = n0 + tn + $g * ($BN / ($TN / 4u));
     let at_$m_$g = c_at(m_$m, n_$m_$g, slice);
     c_put_four(at_$m_$g, finish(acc_$m_$g, batch * p.m + m_$m, n_$m_$g + beside, at_$m_$g + beside));
     //@ end

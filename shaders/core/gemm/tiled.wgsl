@@ -7,13 +7,11 @@
 // registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
 // conflicts. wid.z counts (z, slice of k): `batch`, z, is the product of a batch or the group of a convolution; long thin
 // products are cut into slices, p.k_split long, that the op adds up in order.
-// The walk through a tile is text and indices count vec4, so that they cost no instruction in it.
-// BM, BN divide by the register tile; rows of the tiles have $LDA and $LDB elements, of which BM and BN are used; M, N, K are
-// guarded.
+// BM, BN divide by the register tile; a row of the tile of a has $LDA elements, of which BM are used; M, N, K are guarded.
 
 var<private> batch: u32;
 var<workgroup> tile_a: array<vec4<f32>, $BK * $LDA / 4>;
-var<workgroup> tile_b: array<vec4<f32>, $BK * $LDB / 4>;
+var<workgroup> tile_b: array<vec4<f32>, $BK * $BN / 4>;
 
 @compute @workgroup_size($THREADS)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -25,8 +23,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (m0 >= p.m) {
         return; // surplus of the folded grid: the whole workgroup leaves
     }
-    let tm = t / ($BN / $TN); // in vec4
-    let tn = t % ($BN / $TN);
+    let tm = (t / ($BN / $TN)) * 4u;
+    let tn = (t % ($BN / $TN)) * 4u;
     let slices = (p.k + p.k_split - 1u) / p.k_split;
     batch = wid.z / slices;
     let slice = wid.z % slices;
@@ -39,17 +37,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ end
     //@ end
 
-    let staged = staged_of(t, m0, n0);
+    let staged = staged_of(t, n0);
     for (var k0 = k_begin; k0 < k_end; k0 += $BK) {
         stage(staged, t, m0, n0, k0, k_end);
         workgroupBarrier();
-        //@ for k in 0..BK
-        {
+        for (var k = 0u; k < $BK; k++) {
             //@ for h in 0..TM/4
-            let a_$h = tile_a[tm + ($k * $LDA + $h * ($BM / ($TM / 4u))) / 4u];
+            let a_$h = tile_a[(k * $LDA + tm + $h * ($BM / ($TM / 4u))) / 4u];
             //@ end
             //@ for g in 0..TN/4
-            let b_$g = tile_b[tn + ($k * $LDB + $g * ($BN / ($TN / 4u))) / 4u];
+            let b_$g = tile_b[(k * $BN + tn + $g * ($BN / ($TN / 4u))) / 4u];
             //@ end
             //@ for m in 0..TM
             //@ let h = m / 4
@@ -59,7 +56,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
             //@ end
             //@ end
         }
-        //@ end
         workgroupBarrier();
     }
 
@@ -67,7 +63,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ let h = m / 4
     //@ let e = m % 4
     //@ for g in 0..TN/4
-    put4(m0 + tm * 4u + $h * ($BM / ($TM / 4u)) + $e, n0 + tn * 4u + $g * ($BN / ($TN / 4u)), slice, acc_$m_$g);
+    put4(m0 + tm + $h * ($BM / ($TM / 4u)) + $e, n0 + tn + $g * ($BN / ($TN / 4u)), slice, acc_$m_$g);
     //@ end
     //@ end
 }

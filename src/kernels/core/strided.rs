@@ -5,7 +5,7 @@
 
 use crate::device::{Kernel, Piece, groups_1d};
 use crate::kernels::epilogue::Ending;
-use crate::kernels::gemm::{self, Staging};
+use crate::kernels::gemm;
 use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
 
@@ -112,9 +112,9 @@ impl Strided {
                 let [x, y, _] = groups_1d((m * n).div_ceil(64));
                 (Kernel::new(name, "naive", NAIVE), [x, y])
             }
-            (VEC4, _) => gemm::tiled(name, VEC4, ALIGNED, (m, n), Staging::Fours),
-            (tiled, true) => gemm::tiled(name, tiled, FOURS, (m, n), Staging::Fours),
-            (tiled, false) => gemm::tiled(name, tiled, TILED, (m, n), Staging::Each),
+            (VEC4, _) => gemm::tiled(name, VEC4, ALIGNED, (m, n), true),
+            (tiled, true) => gemm::tiled(name, tiled, FOURS, (m, n), true),
+            (tiled, false) => gemm::tiled(name, tiled, TILED, (m, n), false),
         }
     }
 
