@@ -10,7 +10,7 @@
 //! | floor | holds |
 //! |---|---|
 //! | [`base`] | shapes, dtypes, counter-based randomness, errors with exit codes, hashes, whole-file writes, line plots, event files |
-//! | [`device`] | adapters and what they can do, WGSL pieces (built in or edited) put together and reflected by naga, pipelines, buffers, dispatches, timestamps |
+//! | [`device`] | adapters and what they can do, WGSL pieces (built in or edited) put together and reflected by naga, pipelines, buffers, dispatches, timestamps, what a driver says of a kernel |
 //! | [`tape`] | recording, backward, state, the pure schedule, the plan that replays it, programs of plans, the trace |
 //! | [`kernels`] | one op per file, in families; the same names in `shaders/<family>/<op>/` and `kernels-tests/reference/<family>/<op>.rs` |
 //! | [`nn`] | backbones ([`nn::Backbone`]) with torchvision's and timm's names, initial values, optimizers, schedules, checkpoints, weights that people bring, and what methods record through ([`nn::Recorder`]) |
@@ -18,7 +18,7 @@
 //! | [`ssl`] | one self-supervised method per file, and the list of them |
 //! | [`noise`] | one kind of label noise per file and one way to learn from wrong labels per file, and the lists of them; which labels are probably wrong |
 //! | [`study`] | configs, the grid, resumable stages, evaluation, statistics, the report |
-//! | [`lab`] | single kernels and steps measured, compared, profiled and edited |
+//! | [`lab`] | single kernels and steps measured, compared, profiled and edited, and what a GPU's compiler makes of them |
 //! | [`cli`] | the command line, thin |
 //!
 //! Rules a test keeps (`kernels-tests/tidy.rs`, `kernels-tests/tidy_homes.rs`): floors go one way, and so do the modules

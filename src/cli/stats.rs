@@ -34,7 +34,7 @@ use std::sync::atomic::Ordering;
 )]
 pub(super) struct Stats {
     /// An entry, as `wgslab kernels list` names it, or a part of the names of several [default: all]
-    #[arg(value_name = "FILTER", default_value = "")]
+    #[arg(value_name = "FILTER", default_value = "", hide_default_value = true)]
     filter: String,
     /// Only this variant
     #[arg(long, value_name = "NAME")]

@@ -183,8 +183,8 @@ pub struct Listing {
 type Decoded = (usize, Vec<picture::Remark>, Option<String>, PixelForm);
 
 impl Listing {
-    /// Decodes every file and lists those that cannot be decoded, with the reason. A file that cannot be read is an error. The caller adds the notes of the
-    /// listing, because they are not about the pixels, which the cache keeps.
+    /// Decodes every file and lists those that cannot be decoded, with the reason. A file that cannot be read is an error.
+    /// The caller adds the notes of the listing, because they are not about the pixels, which the cache keeps.
     pub fn decode(
         &self,
         options: &LoadOptions,

@@ -10,6 +10,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 /// The hidden command that [`super::serve`]s.
 pub const COMMAND: [&str; 2] = ["kernels", "compiler"];
 
+/// What may be asked for, for errors: the driver itself has no list.
+const FAMILIES: &str = "Mesa 22.3 knows vega10, vega20, navi10, navi14, navi21 to navi24 and gfx1100, newer ones more";
+
 /// Whose compiler is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Whose {
@@ -62,8 +65,7 @@ impl Asked {
         {
             let device = &self.about.device;
             return Err(Error::Usage(format!(
-                "--for {family}: the driver knows no such family ({device} came instead); Mesa 22.3 knows vega10, vega20, \
-                 navi10, navi14, navi21 to navi24 and gfx1100"
+                "--for {family}: the driver knows no such family ({device} came instead); {FAMILIES}"
             )));
         }
         self.running = Some((child, input, output));
@@ -74,7 +76,8 @@ impl Asked {
         match &self.whose {
             Whose::InUse(_) => Error::NoAdapter(why.to_string()),
             Whose::Family(family, driver) => {
-                Error::NoAdapter(format!("--for {family}: {} gave no compiler: {why}", driver.display()))
+                // RADV ends where it does not know a family, too.
+                Error::NoAdapter(format!("--for {family}: {} gave no compiler: {why}; {FAMILIES}", driver.display()))
             }
         }
     }

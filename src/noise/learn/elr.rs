@@ -32,18 +32,20 @@ pub struct Elr {
     pub lambda: f64,
 }
 
+/// Checks β and λ, which ELR+ has, too.
+pub(super) fn check(beta: f64, lambda: f64) -> std::result::Result<(), Mistake> {
+    if !(0.0..1.0).contains(&beta) {
+        return mistake("beta", format!("is {beta}; use a share from 0 to below 1: at 1 targets never move"));
+    }
+    if !(0.0..=1e6).contains(&lambda) {
+        return mistake("lambda", format!("is {lambda}; use a number from 0 to 1000000"));
+    }
+    Ok(())
+}
+
 impl Checked for Elr {
     fn check(&self) -> Result<(), Mistake> {
-        if !(0.0..1.0).contains(&self.beta) {
-            return mistake(
-                "beta",
-                format!("is {}; use a share from 0 to below 1: at 1 targets never move", self.beta),
-            );
-        }
-        if !(0.0..=1e6).contains(&self.lambda) {
-            return mistake("lambda", format!("is {}; use a number from 0 to 1000000", self.lambda));
-        }
-        Ok(())
+        check(self.beta, self.lambda)
     }
 }
 

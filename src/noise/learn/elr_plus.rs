@@ -16,9 +16,9 @@
 //! multiplies labels by the targets; the paper does not, and nor does this. The first network is evaluated and kept; theirs
 //! adds both networks' logits, and a study's row also has the mean of both softmaxes.
 
-use super::{Batch, Learned, Learner, SECOND, classify, mixing};
+use super::{Batch, Learned, Learner, SECOND, classify, elr, mixing};
 use crate::base::Result;
-use crate::base::range::{Mistake, between, mistake, share};
+use crate::base::range::{Mistake, between, share};
 use crate::kernels::reduce::Reduction;
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
@@ -70,15 +70,7 @@ pub struct ElrPlus {
 
 impl Checked for ElrPlus {
     fn check(&self) -> Result<(), Mistake> {
-        if !(0.0..1.0).contains(&self.beta) {
-            return mistake(
-                "beta",
-                format!("is {}; use a share from 0 to below 1: at 1 targets never move", self.beta),
-            );
-        }
-        if !(0.0..=1e6).contains(&self.lambda) {
-            return mistake("lambda", format!("is {}; use a number from 0 to 1000000", self.lambda));
-        }
+        elr::check(self.beta, self.lambda)?;
         between("coef_step", self.coef_step, 0, 1_000_000_000)?;
         mixing::check(self.mixup_alpha).map_err(|(_, what)| ("mixup_alpha".to_string(), what))?;
         share("ema_alpha", self.ema_alpha)?;
