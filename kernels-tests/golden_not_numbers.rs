@@ -10,6 +10,7 @@ use crate::golden_losses::LOSSES;
 use crate::harness::quick::Input;
 use crate::harness::recording::{chooser, offered};
 use crate::harness::{device, text};
+use crate::spoiled::{Element, may_reach};
 use libtest_mimic::{Failed, Trial};
 use std::collections::{BTreeMap, BTreeSet};
 use wgslab::base::{DType, Error, Result as BaseResult};
@@ -83,9 +84,9 @@ const DEPARTURES: &[Departure] = &[
 
 const FLOOR: &str = "the generator's loss of a score ends at the least f32: its head says so";
 const UNSEEN: &str = "a query whose every score is −inf sees no key: its head says so";
-const MASKED: &str = "some variants multiply what a mask hides by 0, and 0 · NaN is NaN";
-const BORDER: &str =
-    "some variants multiply the border by 0, or add and subtract neighbours (Winograd), so that a NaN reaches further";
+const MASKED: &str =
+    "what a mask hides may be multiplied by 0, and 0 · NaN is NaN; no other head and no other query is reached";
+const BORDER: &str = "products multiply the border by 0, and Winograd adds neighbours, so that a NaN reaches all of its plane, and no other";
 const NOTHING: &str = "a row of impossible entries has no probability anywhere: its head says so";
 
 /// One trial for each op of the file.
@@ -214,12 +215,37 @@ impl Case<'_> {
                     };
                     let infinite = run.is_some_and(|[_, _, what]| ![0, 4].contains(&what));
                     for (at, why) in self.differences(&got, want, largest(&all), infinite) {
+                        if run.is_some_and(|run| self.spreads(&given, run, name, at)) {
+                            return Err(format!(
+                                "{variant}, {put}: {name}: {why}: nothing that was put in belongs there"
+                            ));
+                        }
                         found.entry(note(at)).or_insert(why);
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether a convolution or attention differs from PyTorch where what was put in has no part.
+    fn spreads(&self, given: &[&Input], run: [u32; 3], result: &str, at: usize) -> bool {
+        let [tensor, put, what] = run;
+        if !["conv2d", "conv_transpose2d", "attention"].contains(&self.op) || what > 3 {
+            return false;
+        }
+        let input = given[tensor as usize];
+        let shape = match result.strip_prefix("grad_") {
+            Some(of) => self.tensors[of].ty.shape,
+            None => self.tensors["grad_y"].ty.shape,
+        };
+        let groups = if self.op == "conv2d" { floats(&self.tensors["parameters"])[3] as usize } else { 1 };
+        let puts =
+            if what == 3 { vec![put as usize, (put as usize + 1) % input.words.len()] } else { vec![put as usize] };
+        !puts.into_iter().any(|put| {
+            let put = Element { tensor: &input.name, shape: input.ty.shape, at: put };
+            may_reach(self.op, groups, put, Element { tensor: result, shape, at })
+        })
     }
 
     /// The elements that are not what they must be: NaN where PyTorch has one, the same infinity, or a number as near as

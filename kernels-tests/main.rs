@@ -39,6 +39,7 @@ mod random_product;
 mod random_shape;
 mod reach;
 mod reference;
+mod spoiled;
 mod tidy;
 mod tidy_homes;
 mod training;
@@ -51,8 +52,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let mut args = Arguments::from_args();
-    // One trial at a time, because a software driver already uses every core for one dispatch.
-    args.test_threads.get_or_insert(1);
+    // A software driver uses every core for a dispatch, but most of its time is compiling, each kernel on one core. More
+    // than a few devices at once would only take memory.
+    args.test_threads.get_or_insert(std::thread::available_parallelism().map_or(1, |n| n.get().min(4)));
     let mut trials = vec![Trial::test("T0 every op has a reference", || reference::complete().map_err(Failed::from))];
     trials.extend(wgsl::trials());
     trials.extend(tidy::trials());

@@ -1,21 +1,25 @@
-//! The two devices that all trials share: with naga's runtime checks and without. Each opens at its first use.
+//! The two devices of a thread that runs trials: with naga's runtime checks and without. Each opens at its first use.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::cell::RefCell;
+use std::sync::{Arc, OnceLock};
 use wgslab::device::adapter::adapters;
 use wgslab::device::{Caps, Gpu, GpuOptions};
 
-static GPUS: [Mutex<Option<Arc<Gpu>>>; 2] = [Mutex::new(None), Mutex::new(None)];
+thread_local! {
+    /// A trial that breaks its device, or counts what it makes, must not meet a trial of another thread there.
+    static GPUS: RefCell<[Option<Arc<Gpu>>; 2]> = const { RefCell::new([None, None]) };
+}
 
-/// The device with or without runtime checks. If an earlier trial broke it, it is opened again, so that one failed
-/// trial does not fail the next.
+/// This thread's device with or without runtime checks. If an earlier trial broke it, it is opened again, so that one
+/// failed trial does not fail the next.
 pub fn gpu(checked: bool) -> Result<Arc<Gpu>, String> {
-    let mut slot = GPUS[checked as usize].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some(gpu) = slot.as_ref().filter(|g| g.check().is_ok()) {
-        return Ok(gpu.clone());
+    let open = GPUS.with_borrow(|gpus| gpus[checked as usize].clone());
+    if let Some(gpu) = open.filter(|g| g.check().is_ok()) {
+        return Ok(gpu);
     }
     let options = GpuOptions { checked, ..GpuOptions::default() };
     let gpu = Arc::new(Gpu::open(&options).map_err(|e| e.to_string())?);
-    *slot = Some(gpu.clone());
+    GPUS.with_borrow_mut(|gpus| gpus[checked as usize] = Some(gpu.clone()));
     Ok(gpu)
 }
 
