@@ -7,11 +7,15 @@
 // registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
 // conflicts. wid.z counts (z, slice of k): `batch`, z, is the product of a batch or the group of a convolution; long thin
 // products are cut into slices, p.k_split long, that the op adds up in order.
-// BM, BN divide by the register tile; a row of the tile of a has $LDA elements, of which BM are used; M, N, K are guarded.
+// $UNROLL steps of the walk through a tile are text, a part of its $BK or all of them: then there is no loop, and indices, which
+// count vec4, cost no instruction.
+// BM, BN divide by the register tile; rows of the tiles have $LDA and $LDB elements, of which BM and BN are used; M, N, K are
+// guarded.
 
+//@ let loops = 1 - UNROLL/BK
 var<private> batch: u32;
 var<workgroup> tile_a: array<vec4<f32>, $BK * $LDA / 4>;
-var<workgroup> tile_b: array<vec4<f32>, $BK * $BN / 4>;
+var<workgroup> tile_b: array<vec4<f32>, $BK * $LDB / 4>;
 
 @compute @workgroup_size($THREADS)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -23,8 +27,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (m0 >= p.m) {
         return; // surplus of the folded grid: the whole workgroup leaves
     }
-    let tm = (t / ($BN / $TN)) * 4u;
-    let tn = (t % ($BN / $TN)) * 4u;
+    let tm = t / ($BN / $TN); // in vec4
+    let tn = t % ($BN / $TN);
     let slices = (p.k + p.k_split - 1u) / p.k_split;
     batch = wid.z / slices;
     let slice = wid.z % slices;
@@ -37,23 +41,33 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ end
     //@ end
 
-    let staged = staged_of(t, n0);
+    let staged = staged_of(t, m0, n0);
     for (var k0 = k_begin; k0 < k_end; k0 += $BK) {
         stage(staged, t, m0, n0, k0, k_end);
         workgroupBarrier();
-        for (var k = 0u; k < $BK; k++) {
-            //@ for h in 0..TM/4
-            let a_$h = tile_a[(k * $LDA + tm + $h * ($BM / ($TM / 4u))) / 4u];
-            //@ end
-            //@ for g in 0..TN/4
-            let b_$g = tile_b[(k * $BN + tn + $g * ($BN / ($TN / 4u))) / 4u];
-            //@ end
-            //@ for m in 0..TM
-            //@ let h = m / 4
-            //@ let e = m % 4
-            //@ for g in 0..TN/4
-            acc_$m_$g = fma(vec4<f32>(a_$h[$e]), b_$g, acc_$m_$g);
-            //@ end
+        //@ for l in 0..loops
+        for (var k = 0u; k < $BK; k += $UNROLL)
+        //@ end
+        //@ for l in loops..1
+        let k = 0u;
+        //@ end
+        {
+            //@ for u in 0..UNROLL
+            {
+                //@ for h in 0..TM/4
+                let a_$h = tile_a[(k + $u) * ($LDA / 4u) + tm + $h * ($BM / $TM)];
+                //@ end
+                //@ for g in 0..TN/4
+                let b_$g = tile_b[(k + $u) * ($LDB / 4u) + tn + $g * ($BN / $TN)];
+                //@ end
+                //@ for m in 0..TM
+                //@ let h = m / 4
+                //@ let e = m % 4
+                //@ for g in 0..TN/4
+                acc_$m_$g = fma(vec4<f32>(a_$h[$e]), b_$g, acc_$m_$g);
+                //@ end
+                //@ end
+            }
             //@ end
         }
         workgroupBarrier();
@@ -63,7 +77,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ let h = m / 4
     //@ let e = m % 4
     //@ for g in 0..TN/4
-    put4(m0 + tm + $h * ($BM / ($TM / 4u)) + $e, n0 + tn + $g * ($BN / ($TN / 4u)), slice, acc_$m_$g);
+    put4(m0 + tm * 4u + $h * ($BM / ($TM / 4u)) + $e, n0 + tn * 4u + $g * ($BN / ($TN / 4u)), slice, acc_$m_$g);
     //@ end
     //@ end
 }

@@ -11,7 +11,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
-struct Column { image: u32, bottom: u32, right: u32 }
+// The index in dy of a column's image and group, and where its last window would begin.
+struct Column { first: u32, bottom: u32, right: u32 }
 
 fn row_of(m: u32) -> u32 {
     return batch * p.k * p.m + m * $R * $S;
@@ -20,7 +21,9 @@ fn row_of(m: u32) -> u32 {
 fn column_of(n: u32) -> Column {
     let plane = p.h * p.w;
     let at = n % plane;
-    return Column(n / plane, at / p.w + p.padding, at % p.w + p.padding);
+    let out_channels = p.k / ($R * $S);
+    let first = ((n / plane) * p.groups + batch) * out_channels * p.p * p.q;
+    return Column(first, at / p.w + p.padding, at % p.w + p.padding);
 }
 
 fn a_at(row: u32, k: u32) -> f32 {
@@ -28,16 +31,14 @@ fn a_at(row: u32, k: u32) -> f32 {
 }
 
 fn b_at(column: Column, k: u32) -> f32 {
-    let out_channels = p.k / ($R * $S);
     let tap = k % ($R * $S);
     // u32 wraps where a tap lies before the first output; the quotient is then past the last one.
     let h = column.bottom - (tap / $S) * p.dilation;
     let w = column.right - (tap % $S) * p.dilation;
-    if (h % $STRIDE != 0u || w % $STRIDE != 0u || h / $STRIDE >= p.p || w / $STRIDE >= p.q) {
-        return 0.0;
-    }
-    let channel = (column.image * p.groups + batch) * out_channels + k / ($R * $S);
-    return b_get((channel * p.p + h / $STRIDE) * p.q + w / $STRIDE);
+    let whole = (h % $STRIDE == 0u) & (w % $STRIDE == 0u);
+    let inside = whole & (h / $STRIDE < p.p) & (w / $STRIDE < p.q);
+    let at = column.first + ((k / ($R * $S)) * p.p + h / $STRIDE) * p.q + w / $STRIDE;
+    return select(0.0, b_get(select(0u, at, inside)), inside);
 }
 
 fn c_at(m: u32, n: u32, slice: u32) -> u32 {

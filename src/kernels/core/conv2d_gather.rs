@@ -5,7 +5,7 @@ use crate::base::DType;
 use crate::device::{Kernel, Piece, groups_1d};
 use crate::kernels::conv2d_pass::{Direction, Pass, Sizes};
 use crate::kernels::epilogue::Ending;
-use crate::kernels::gemm;
+use crate::kernels::gemm::{self, Staging};
 use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
 
@@ -16,20 +16,27 @@ params! {
     }
 }
 
-/// What a direction's kernels have of their own: how a product finds its operands, and the variant that is none.
+/// What a direction's kernels have of their own: how a product finds its operands and fills its tiles, and the variant
+/// that is no product.
 struct Family {
     gather: &'static [Piece],
+    staging: Staging,
     direct: &'static [Piece],
 }
 
-const FORWARD: Family =
-    Family { gather: &[piece!("layers/conv2d/forward.wgsl")], direct: &[piece!("layers/conv2d/direct_forward.wgsl")] };
+const FORWARD: Family = Family {
+    gather: &[piece!("layers/conv2d/forward.wgsl")],
+    staging: Staging::Each,
+    direct: &[piece!("layers/conv2d/direct_forward.wgsl")],
+};
 const GRAD_INPUT: Family = Family {
     gather: &[piece!("layers/conv2d/grad_input.wgsl")],
+    staging: Staging::Each,
     direct: &[piece!("layers/conv2d/direct_grad_input.wgsl")],
 };
 const GRAD_WEIGHT: Family = Family {
     gather: &[piece!("layers/conv2d/grad_weight.wgsl")],
+    staging: Staging::AlongK,
     direct: &[piece!("common/sum64.wgsl"), piece!("layers/conv2d/direct_grad_weight.wgsl")],
 };
 
@@ -41,6 +48,7 @@ const PACKED: &[Piece] = &[piece!("common/half.wgsl"), piece!("core/gemm/operand
 /// The walks.
 const NAIVE: &[Piece] = &[piece!("core/gemm/naive.wgsl")];
 const TILED: &[Piece] = &[piece!("core/gemm/stage.wgsl"), piece!("core/gemm/tiled.wgsl")];
+const TILED_ALONG_K: &[Piece] = &[piece!("core/gemm/stage_along_k.wgsl"), piece!("core/gemm/tiled.wgsl")];
 
 impl Family {
     /// The pieces of a product of such operands.
@@ -50,7 +58,11 @@ impl Family {
             (_, DType::F16) => PACKED,
             _ => SINGLE,
         };
-        let walk = if variant == "naive" { NAIVE } else { TILED };
+        let walk = match (variant, self.staging) {
+            ("naive", _) => NAIVE,
+            (_, Staging::AlongK) => TILED_ALONG_K,
+            _ => TILED,
+        };
         [numbers, INDEX, self.gather, walk].concat()
     }
 }
@@ -101,7 +113,7 @@ impl<'a> Gathered<'a> {
             let [x, y, _] = groups_1d((m * n).div_ceil(64));
             (Kernel::new(name, "naive", &pieces), [x, y])
         } else {
-            gemm::tiled(name, e.variant, &pieces, (m, n), false)
+            gemm::tiled(name, e.variant, &pieces, (m, n), self.family.staging, e.caps)
         };
         let groups = self.pass.sizes.groups;
         let (made, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (c, ending) };
