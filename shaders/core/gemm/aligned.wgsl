@@ -1,7 +1,7 @@
 // gemm, tiled for GPUs where sizes divide: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] as core/gemm/tiled.wgsl computes it, with
 // whole vec4 from memory, no guards, and the next tile on its way in registers while this one is multiplied.
 // The op's own pieces say where operands come from: a_block(m, k) and b_block(n, k) give four by four numbers, a vec4
-// along m or n for each of four k; c_at and c_put_four where results go; `finish` how the product ends: shaders/core/epilogue/.
+// along m or n for each of four k; c_row, c_column and c_put_four where results go; `finish` how the product ends: shaders/core/epilogue/.
 // A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: the first half loads a
 // tile of a, the second one of b, a block each. Eight neighbours load blocks side by side along m or n, so that their
 // stores to workgroup memory fall into different banks; the next eight are four k further, so that an operand that lies
@@ -91,7 +91,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let m_$m = m0 + tm * 4u + $h * ($BM / ($TM / 4u)) + $i;
     //@ for g in 0..TN/4
     let n_$m_$g = n0 + tn * 4u + $g * ($BN / ($TN / 4u));
-    let at_$m_$g = c_at(m_$m, n_$m_$g, slice);
+    let at_$m_$g = c_row(m_$m, slice) + c_column(n_$m_$g);
     c_put_four(at_$m_$g, finish(acc_$m_$g, batch * p.m + m_$m, n_$m_$g + beside, at_$m_$g + beside));
     //@ end
     //@ end

@@ -1,6 +1,6 @@
 // gemm, tiled for GPUs: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] through workgroup memory.
-// The op's own pieces say where operands come from and results go: c_at, c_put, p.m, p.n, p.k, p.k_split, and `stage`,
-// which fills tile_a and tile_b, from core/gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `finish` how the
+// The op's own pieces say where operands come from and results go: c_row and c_column, whose sum is the index, c_put, p.m, p.n, p.k, p.k_split, depth (how long the
+// sum of this z is, at most p.k), and `stage`, which fills tile_a and tile_b, from core/gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `finish` how the
 // product ends: shaders/core/epilogue/.
 // A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: all load one tile of a and of
 // b (b's along n, so that neighbours read neighbours), then each invocation updates $TM × $TN outputs in named vec4
@@ -33,7 +33,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     batch = wid.z / slices;
     let slice = wid.z % slices;
     let k_begin = slice * p.k_split;
-    let k_end = min(k_begin + p.k_split, p.k);
+    let k_end = min(k_begin + p.k_split, depth());
 
     //@ for m in 0..TM
     //@ for g in 0..TN/4
@@ -73,25 +73,27 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         workgroupBarrier();
     }
 
+    //@ for g in 0..TN/4
+    let n_$g = n0 + tn * 4u + $g * ($BN / ($TN / 4u));
+    let columns_$g = min(n_$g + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(p.n - 1u));
+    let places_$g = vec4<u32>(c_column(columns_$g.x), c_column(columns_$g.y), c_column(columns_$g.z), c_column(columns_$g.w));
+    //@ end
     //@ for m in 0..TM
     //@ let h = m / 4
     //@ let e = m % 4
+    let m_$m = m0 + tm * 4u + $h * ($BM / ($TM / 4u)) + $e;
     //@ for g in 0..TN/4
-    put4(m0 + tm * 4u + $h * ($BM / ($TM / 4u)) + $e, n0 + tn * 4u + $g * ($BN / ($TN / 4u)), slice, acc_$m_$g);
+    put4(m_$m, n_$g, columns_$g, c_row(m_$m, slice) + places_$g, acc_$m_$g);
     //@ end
     //@ end
 }
 
-fn put4(m: u32, n: u32, slice: u32, v: vec4<f32>) {
+fn put4(m: u32, n: u32, columns: vec4<u32>, at: vec4<u32>, v: vec4<f32>) {
     if (m < p.m) {
-        let columns = min(n + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(p.n - 1u));
-        //@ for i in 0..4
-        let at_$i = c_at(m, columns[$i], slice);
-        //@ end
-        let out = finish(v, batch * p.m + m, columns, vec4<u32>(at_0, at_1, at_2, at_3));
+        let out = finish(v, batch * p.m + m, columns, at);
         //@ for i in 0..4
         if (n + $i < p.n) {
-            c_put(at_$i, out[$i]);
+            c_put(at[$i], out[$i]);
         }
         //@ end
     }

@@ -14,6 +14,10 @@ struct Params {
 // guards both ends.
 struct Column { first: u32, top: u32, left: u32 }
 
+fn depth() -> u32 {
+    return p.k;
+}
+
 fn row_of(m: u32) -> u32 {
     return (batch * p.m + m) * p.k;
 }
@@ -41,10 +45,13 @@ fn b_at(column: Column, k: u32) -> f32 {
     return select(0.0, b_get(select(0u, at, inside)), inside);
 }
 
-fn c_at(m: u32, n: u32, slice: u32) -> u32 {
+fn c_row(m: u32, slice: u32) -> u32 {
+    return slice * p.groups * p.m * p.n + (batch * p.m + m) * (p.p * p.q);
+}
+
+fn c_column(n: u32) -> u32 {
     let plane = p.p * p.q;
-    let first = slice * p.groups * p.m * p.n;
-    return first + (((n / plane) * p.groups + batch) * p.m + m) * plane + n % plane;
+    return (n / plane) * p.groups * p.m * plane + n % plane;
 }
 
 fn c_put(at: u32, v: f32) {

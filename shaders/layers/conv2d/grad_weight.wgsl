@@ -18,6 +18,10 @@ struct Column { first: u32, top: u32, left: u32 }
 // What a k means: where the rows of dy begin there and its image of x, both with the place in their plane, and that place.
 struct Line { a: u32, b: u32, top: u32, left: u32 }
 
+fn depth() -> u32 {
+    return p.k;
+}
+
 fn row_of(m: u32) -> u32 {
     return m * p.p * p.q;
 }
@@ -58,8 +62,12 @@ fn b_at(column: Column, k: u32) -> f32 {
     return b_on(column, line_of(k));
 }
 
-fn c_at(m: u32, n: u32, slice: u32) -> u32 {
-    return ((slice * p.groups + batch) * p.m + m) * p.n + n;
+fn c_row(m: u32, slice: u32) -> u32 {
+    return ((slice * p.groups + batch) * p.m + m) * p.n;
+}
+
+fn c_column(n: u32) -> u32 {
+    return n;
 }
 
 fn c_put(at: u32, v: f32) {
