@@ -1,12 +1,12 @@
 // gemm, tiled for GPUs: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] through workgroup memory.
-// The op's own pieces say where operands come from and results go: c_row and c_column, whose sum is the index, c_put, p.m, p.n, p.k, p.k_split, depth (how long the
-// sum of this z is, at most p.k), and `stage`, which fills tile_a and tile_b, from core/gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `finish` how the
-// product ends: shaders/core/epilogue/.
+// The op's own pieces say where operands come from and results go: c_row and c_column, whose sum is the index, c_put, p.m,
+// p.n, p.k, p.k_split, depth (how long the sum of this z is, at most p.k), and `stage`, which fills tile_a and tile_b, from
+// core/gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `finish` how the product ends: shaders/core/epilogue/.
 // A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: all load one tile of a and of
 // b (b's along n, so that neighbours read neighbours), then each invocation updates $TM × $TN outputs in named vec4
 // registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
-// conflicts. wid.z counts (z, slice of k): `batch`, z, is the product of a batch or the group of a convolution; long thin
-// products are cut into slices, p.k_split long, that the op adds up in order.
+// conflicts. wid.z counts (z, slice of k): `batch`, z, is the product of a batch, or the group of a convolution and its
+// phase; long thin products are cut into slices, p.k_split long, that the op adds up in order.
 // $UNROLL steps of the walk through a tile are text, a part of its $BK or all of them: then there is no loop, and indices, which
 // count vec4, cost no instruction.
 // BM, BN divide by the register tile; rows of the tiles have $LDA and $LDB elements, of which BM and BN are used; M, N, K are

@@ -182,3 +182,21 @@ impl<'a> Gathered<'a> {
         e.launch(kernel, &buffers, &params, grid);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As shaders/layers/conv2d/grad_input.wgsl works out the taps of a phase.
+    #[test]
+    fn a_phase_meets_the_taps_that_divide() {
+        for (stride, dilation) in (1..=8).flat_map(|stride| (1..=8).map(move |dilation| (stride, dilation))) {
+            let [step, shared, inverse] = phases(stride, dilation);
+            for (phase, tap) in (0..stride).flat_map(|phase| (0..20).map(move |tap| (phase, tap))) {
+                let meets = phase % shared == 0 && tap % step == phase / shared * inverse % step;
+                let divides = (phase + stride * tap * dilation - tap * dilation) % stride == 0;
+                assert_eq!(meets, divides, "stride {stride}, dilation {dilation}, phase {phase}, tap {tap}");
+            }
+        }
+    }
+}
