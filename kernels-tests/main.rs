@@ -46,6 +46,7 @@ mod training;
 mod traps;
 mod tree;
 mod tune;
+mod unrolled;
 mod wgsl;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -112,6 +113,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(halves::device_trials());
     trials.extend(tree::trials());
     trials.extend(tune::trials());
+    trials.extend(unrolled::trials());
     trials.extend(harness::trials());
     trials
 }

@@ -71,7 +71,7 @@ struct Show {
     /// The entry, as `wgslab kernels list` names it
     #[arg(value_name = "OP.ENTRY")]
     entry: String,
-    /// Which variant [default: the one the adapter would run first]
+    /// Which variant [default: the one the adapter, or with --for a GPU, would run first]
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
     /// Which of the op's test cases [default: the first that has the variant]
@@ -178,7 +178,10 @@ impl Show {
         if self.family.is_some() && self.language != "isa" {
             return Err(Error::Usage("--for names the family of an assembly: add --language isa".into()));
         }
-        let here = Here::new(options)?;
+        let mut here = Here::new(options)?;
+        if self.family.is_some() {
+            here.caps = listing::gpu(); // a software adapter here would be given other text
+        }
         let found = listing::find(&wanted, &here.asked(options))?;
         let (variant, case) = (found.variant, found.case.name);
         let mut text = String::new();

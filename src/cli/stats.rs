@@ -22,7 +22,8 @@ use std::sync::atomic::Ordering;
 /// not there. Every variant of an entry is compiled for the shape of its largest case, or of --case. Figures are
 /// those of the compiler: latency and inverse throughput count a loop once or a few times, so compare
 /// versions of one kernel only. "fma" is the share of multiply-adds in the vector cycles of the loop
-/// that has the most of them, "loads/fma" counts reads and writes there. With --shaders, edited text
+/// that has the most of them; "loads/fma", "waits" and "round trips" (to buffers; loads that are on their way
+/// together are one) are counted there. With --shaders, edited text
 /// is compiled as it would run without checks.
 #[derive(Args, Debug)]
 #[command(
@@ -173,6 +174,7 @@ fn text(made: &Table) -> String {
         "fma",
         "loads/fma",
         "waits",
+        "round trips",
         "latency",
         "inverse throughput",
         "compile ms",
@@ -194,7 +196,8 @@ fn line(r: &Row) -> Vec<String> {
     let loads = main.and_then(|c| c.loads_per_fma()).map_or("-".into(), |l| format!("{l:.2}"));
     let mut cells = vec![r.kernel.clone(), r.variant.clone(), r.case.clone(), r.family.clone()];
     cells.extend([r.registers, r.spills, r.workgroup_bytes, r.waves, r.instructions].map(figure));
-    cells.extend([share, loads, figure(main.map(|c| u64::from(c.waits)))]);
+    cells.extend([share, loads]);
+    cells.extend([main.map(|c| c.waits), main.map(|c| c.round_trips)].map(|n| figure(n.map(u64::from))));
     cells.extend([r.latency, r.inverse_throughput].map(figure));
     cells.push(r.compile_ms.map_or("-".into(), |ms| format!("{ms:.1}")));
     cells

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Read, Write};
 
 /// The form of the file that [`Table`] writes.
-pub const SCHEMA: &str = "wgslab-statistics/1";
+pub const SCHEMA: &str = "wgslab-statistics/2";
 
 /// What compilers say of kernels.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -1,17 +1,21 @@
 // gemm, tiled for GPUs: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] through workgroup memory.
-// The op's own pieces say where operands come from and results go: c_at, c_put, p.m, p.n, p.k, p.k_split, and `stage`,
-// which fills tile_a and tile_b, from core/gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `finish` how the
-// product ends: shaders/core/epilogue/.
+// The op's own pieces say where operands come from and results go: c_row and c_column, whose sum is the index, c_put, p.m,
+// p.n, p.k, p.k_split, depth (how long the sum of this z is, at most p.k), and `stage`, which fills tile_a and tile_b, from
+// core/gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `finish` how the product ends: shaders/core/epilogue/.
 // A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: all load one tile of a and of
 // b (b's along n, so that neighbours read neighbours), then each invocation updates $TM × $TN outputs in named vec4
 // registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
-// conflicts. wid.z counts (z, slice of k): `batch`, z, is the product of a batch or the group of a convolution; long thin
-// products are cut into slices, p.k_split long, that the op adds up in order.
-// BM, BN divide by the register tile; a row of the tile of a has $LDA elements, of which BM are used; M, N, K are guarded.
+// conflicts. wid.z counts (z, slice of k): `batch`, z, is the product of a batch, or the group of a convolution and its
+// phase; long thin products are cut into slices, p.k_split long, that the op adds up in order.
+// $UNROLL steps of the walk through a tile are text, a part of its $BK or all of them: then there is no loop, and indices, which
+// count vec4, cost no instruction.
+// BM, BN divide by the register tile; rows of the tiles have $LDA and $LDB elements, of which BM and BN are used; M, N, K are
+// guarded.
 
+//@ let loops = 1 - UNROLL/BK
 var<private> batch: u32;
 var<workgroup> tile_a: array<vec4<f32>, $BK * $LDA / 4>;
-var<workgroup> tile_b: array<vec4<f32>, $BK * $BN / 4>;
+var<workgroup> tile_b: array<vec4<f32>, $BK * $LDB / 4>;
 
 @compute @workgroup_size($THREADS)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -23,13 +27,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (m0 >= p.m) {
         return; // surplus of the folded grid: the whole workgroup leaves
     }
-    let tm = (t / ($BN / $TN)) * 4u;
-    let tn = (t % ($BN / $TN)) * 4u;
+    let tm = t / ($BN / $TN); // in vec4
+    let tn = t % ($BN / $TN);
     let slices = (p.k + p.k_split - 1u) / p.k_split;
     batch = wid.z / slices;
     let slice = wid.z % slices;
     let k_begin = slice * p.k_split;
-    let k_end = min(k_begin + p.k_split, p.k);
+    let k_end = min(k_begin + p.k_split, depth());
 
     //@ for m in 0..TM
     //@ for g in 0..TN/4
@@ -37,47 +41,59 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ end
     //@ end
 
-    let staged = staged_of(t, n0);
+    let staged = staged_of(t, m0, n0);
     for (var k0 = k_begin; k0 < k_end; k0 += $BK) {
         stage(staged, t, m0, n0, k0, k_end);
         workgroupBarrier();
-        for (var k = 0u; k < $BK; k++) {
-            //@ for h in 0..TM/4
-            let a_$h = tile_a[(k * $LDA + tm + $h * ($BM / ($TM / 4u))) / 4u];
-            //@ end
-            //@ for g in 0..TN/4
-            let b_$g = tile_b[(k * $BN + tn + $g * ($BN / ($TN / 4u))) / 4u];
-            //@ end
-            //@ for m in 0..TM
-            //@ let h = m / 4
-            //@ let e = m % 4
-            //@ for g in 0..TN/4
-            acc_$m_$g = fma(vec4<f32>(a_$h[$e]), b_$g, acc_$m_$g);
-            //@ end
+        //@ for l in 0..loops
+        for (var k = 0u; k < $BK; k += $UNROLL)
+        //@ end
+        //@ for l in loops..1
+        let k = 0u;
+        //@ end
+        {
+            //@ for u in 0..UNROLL
+            {
+                //@ for h in 0..TM/4
+                let a_$h = tile_a[(k + $u) * ($LDA / 4u) + tm + $h * ($BM / $TM)];
+                //@ end
+                //@ for g in 0..TN/4
+                let b_$g = tile_b[(k + $u) * ($LDB / 4u) + tn + $g * ($BN / $TN)];
+                //@ end
+                //@ for m in 0..TM
+                //@ let h = m / 4
+                //@ let e = m % 4
+                //@ for g in 0..TN/4
+                acc_$m_$g = fma(vec4<f32>(a_$h[$e]), b_$g, acc_$m_$g);
+                //@ end
+                //@ end
+            }
             //@ end
         }
         workgroupBarrier();
     }
 
+    //@ for g in 0..TN/4
+    let n_$g = n0 + tn * 4u + $g * ($BN / ($TN / 4u));
+    let columns_$g = min(n_$g + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(p.n - 1u));
+    let places_$g = vec4<u32>(c_column(columns_$g.x), c_column(columns_$g.y), c_column(columns_$g.z), c_column(columns_$g.w));
+    //@ end
     //@ for m in 0..TM
     //@ let h = m / 4
     //@ let e = m % 4
+    let m_$m = m0 + tm * 4u + $h * ($BM / ($TM / 4u)) + $e;
     //@ for g in 0..TN/4
-    put4(m0 + tm + $h * ($BM / ($TM / 4u)) + $e, n0 + tn + $g * ($BN / ($TN / 4u)), slice, acc_$m_$g);
+    put4(m_$m, n_$g, columns_$g, c_row(m_$m, slice) + places_$g, acc_$m_$g);
     //@ end
     //@ end
 }
 
-fn put4(m: u32, n: u32, slice: u32, v: vec4<f32>) {
+fn put4(m: u32, n: u32, columns: vec4<u32>, at: vec4<u32>, v: vec4<f32>) {
     if (m < p.m) {
-        let columns = min(n + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(p.n - 1u));
-        //@ for i in 0..4
-        let at_$i = c_at(m, columns[$i], slice);
-        //@ end
-        let out = finish(v, batch * p.m + m, columns, vec4<u32>(at_0, at_1, at_2, at_3));
+        let out = finish(v, batch * p.m + m, columns, at);
         //@ for i in 0..4
         if (n + $i < p.n) {
-            c_put(at_$i, out[$i]);
+            c_put(at[$i], out[$i]);
         }
         //@ end
     }

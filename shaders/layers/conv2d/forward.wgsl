@@ -10,8 +10,13 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-// Where a column's window begins; u32 wraps where that is in the border, and one comparison guards both ends.
-struct Column { image: u32, top: u32, left: u32 }
+// Where a column's window begins: its index in x, row and column. u32 wraps where that is in the border, and one comparison
+// guards both ends.
+struct Column { first: u32, top: u32, left: u32 }
+
+fn depth() -> u32 {
+    return p.k;
+}
 
 fn row_of(m: u32) -> u32 {
     return (batch * p.m + m) * p.k;
@@ -20,7 +25,10 @@ fn row_of(m: u32) -> u32 {
 fn column_of(n: u32) -> Column {
     let plane = p.p * p.q;
     let at = n % plane;
-    return Column(n / plane, (at / p.q) * ${STRIDE}u - p.padding, (at % p.q) * ${STRIDE}u - p.padding);
+    let top = (at / p.q) * ${STRIDE}u - p.padding;
+    let left = (at % p.q) * ${STRIDE}u - p.padding;
+    let image = ((n / plane) * p.groups + batch) * p.c;
+    return Column((image * p.h + top) * p.w + left, top, left);
 }
 
 fn a_at(row: u32, k: u32) -> f32 {
@@ -28,20 +36,22 @@ fn a_at(row: u32, k: u32) -> f32 {
 }
 
 fn b_at(column: Column, k: u32) -> f32 {
+    let channel = k / ($R * $S);
     let tap = k % ($R * $S);
-    let h = column.top + (tap / $S) * p.dilation;
-    let w = column.left + (tap % $S) * p.dilation;
-    if (h >= p.h || w >= p.w) {
-        return 0.0;
-    }
-    let channel = batch * p.c + k / ($R * $S);
-    return b_get(((column.image * p.c * p.groups + channel) * p.h + h) * p.w + w);
+    let r = (tap / $S) * p.dilation;
+    let s = (tap % $S) * p.dilation;
+    let inside = (column.top + r < p.h) & (column.left + s < p.w);
+    let at = column.first + (channel * p.h + r) * p.w + s;
+    return select(0.0, b_get(select(0u, at, inside)), inside);
 }
 
-fn c_at(m: u32, n: u32, slice: u32) -> u32 {
+fn c_row(m: u32, slice: u32) -> u32 {
+    return slice * p.groups * p.m * p.n + (batch * p.m + m) * (p.p * p.q);
+}
+
+fn c_column(n: u32) -> u32 {
     let plane = p.p * p.q;
-    let first = slice * p.groups * p.m * p.n;
-    return first + (((n / plane) * p.groups + batch) * p.m + m) * plane + n % plane;
+    return (n / plane) * p.groups * p.m * plane + n % plane;
 }
 
 fn c_put(at: u32, v: f32) {

@@ -9,6 +9,14 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
-fn c_at(m: u32, n: u32, slice: u32) -> u32 {
-    return ((slice * p.batches + batch) * p.m + m) * p.n + n;
+fn depth() -> u32 {
+    return p.k;
+}
+
+fn c_row(m: u32, slice: u32) -> u32 {
+    return ((slice * p.batches + batch) * p.m + m) * p.n;
+}
+
+fn c_column(n: u32) -> u32 {
+    return n;
 }

@@ -16,19 +16,23 @@ use std::collections::{BTreeMap, HashSet};
 /// Kinds of adapter that are offered different variants.
 pub fn kinds() -> Vec<(&'static str, Caps)> {
     let software = Caps { software: true, subgroup: Some((8, 8)), f16: true, ..Caps::portable() };
-    let gpu = Caps {
+    let cooperative = [(16, DType::F16), (8, DType::F16), (8, DType::F32)];
+    let cooperative = cooperative.map(|(side, operands)| Cooperative { side, operands }).to_vec();
+    let gpu = Caps { cooperative, ..gpu() };
+    vec![("a portable adapter", Caps::portable()), ("a software adapter", software), ("a GPU", gpu)]
+}
+
+/// A GPU that need not be here, opened without cooperative matrices.
+pub fn gpu() -> Caps {
+    Caps {
         subgroup: Some((32, 32)),
         f16: true,
-        cooperative: [(16, DType::F16), (8, DType::F16), (8, DType::F32)]
-            .map(|(side, operands)| Cooperative { side, operands })
-            .to_vec(),
         storage_buffers: 16,
         binding_bytes: 1 << 31,
         invocations: 1024,
         workgroup_bytes: 48 << 10,
         ..Caps::portable()
-    };
-    vec![("a portable adapter", Caps::portable()), ("a software adapter", software), ("a GPU", gpu)]
+    }
 }
 
 /// What a variant is made for.

@@ -5,7 +5,7 @@ use crate::base::DType;
 use crate::device::{Kernel, Piece, groups_1d};
 use crate::kernels::conv2d_pass::{Direction, Pass, Sizes};
 use crate::kernels::epilogue::Ending;
-use crate::kernels::gemm;
+use crate::kernels::gemm::{self, Staging};
 use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
 
@@ -16,20 +16,27 @@ params! {
     }
 }
 
-/// What a direction's kernels have of their own: how a product finds its operands, and the variant that is none.
+/// What a direction's kernels have of their own: how a product finds its operands and fills its tiles, and the variant
+/// that is no product.
 struct Family {
     gather: &'static [Piece],
+    staging: Staging,
     direct: &'static [Piece],
 }
 
-const FORWARD: Family =
-    Family { gather: &[piece!("layers/conv2d/forward.wgsl")], direct: &[piece!("layers/conv2d/direct_forward.wgsl")] };
+const FORWARD: Family = Family {
+    gather: &[piece!("layers/conv2d/forward.wgsl")],
+    staging: Staging::Each,
+    direct: &[piece!("layers/conv2d/direct_forward.wgsl")],
+};
 const GRAD_INPUT: Family = Family {
     gather: &[piece!("layers/conv2d/grad_input.wgsl")],
+    staging: Staging::Each,
     direct: &[piece!("layers/conv2d/direct_grad_input.wgsl")],
 };
 const GRAD_WEIGHT: Family = Family {
     gather: &[piece!("layers/conv2d/grad_weight.wgsl")],
+    staging: Staging::AlongK,
     direct: &[piece!("common/sum64.wgsl"), piece!("layers/conv2d/direct_grad_weight.wgsl")],
 };
 
@@ -41,6 +48,7 @@ const PACKED: &[Piece] = &[piece!("common/half.wgsl"), piece!("core/gemm/operand
 /// The walks.
 const NAIVE: &[Piece] = &[piece!("core/gemm/naive.wgsl")];
 const TILED: &[Piece] = &[piece!("core/gemm/stage.wgsl"), piece!("core/gemm/tiled.wgsl")];
+const TILED_ALONG_K: &[Piece] = &[piece!("core/gemm/stage_along_k.wgsl"), piece!("core/gemm/tiled.wgsl")];
 
 impl Family {
     /// The pieces of a product of such operands.
@@ -50,7 +58,11 @@ impl Family {
             (_, DType::F16) => PACKED,
             _ => SINGLE,
         };
-        let walk = if variant == "naive" { NAIVE } else { TILED };
+        let walk = match (variant, self.staging) {
+            ("naive", _) => NAIVE,
+            (_, Staging::AlongK) => TILED_ALONG_K,
+            _ => TILED,
+        };
         [numbers, INDEX, self.gather, walk].concat()
     }
 }
@@ -59,37 +71,59 @@ impl Family {
 pub(crate) struct Gathered<'a> {
     pass: &'a Pass,
     family: &'static Family,
-    /// Of a group.
+    /// Of one of the products: of a group, and of a phase of the gradient to the input (its shader says what that is).
     mnk: (usize, usize, usize),
+    products: usize,
     /// Workgroups of the direct variant.
     direct: usize,
-    /// Elements of an output's plane.
+    /// Elements of the result, and of a plane of it.
+    elements: usize,
     plane: usize,
+}
+
+/// How the phases of a stride lie over taps: every which tap a phase meets, the greatest common divisor of stride and
+/// dilation, and the inverse of what that leaves of the dilation modulo the first.
+fn phases(stride: usize, dilation: usize) -> [usize; 3] {
+    let divides = |g: &usize| stride.is_multiple_of(*g) && dilation.is_multiple_of(*g);
+    let shared = (1..=stride).rev().find(divides).unwrap_or(1);
+    let step = stride / shared;
+    let inverse = (0..step).find(|i| i * (dilation / shared) % step == 1 % step).unwrap_or(0);
+    [step, shared, inverse]
 }
 
 impl<'a> Gathered<'a> {
     pub fn new(pass: &'a Pass) -> Self {
-        let (Sizes { n, c, h, w, k, p, q, groups, .. }, mnk) = (pass.sizes, pass.mnk());
+        let Sizes { n, c, h, w, k, r, s, p, q, stride, dilation, groups, .. } = pass.sizes;
         // An invocation of the direct variants owns four neighbours of a row, or is one of 64 that add up an output.
         let of_rows = |rows: usize, width: usize| (rows * width.div_ceil(4)).div_ceil(64);
+        let (m, columns, _) = pass.mnk();
+        let elements = groups * m * columns;
         let (family, direct, plane) = match pass.direction {
             Direction::Forward => (&FORWARD, of_rows(n * k * p, q), p * q),
             Direction::GradInput => (&GRAD_INPUT, of_rows(n * c * h, w), h * w),
-            Direction::GradWeight => (&GRAD_WEIGHT, groups * mnk.0 * mnk.1, mnk.1),
+            Direction::GradWeight => (&GRAD_WEIGHT, elements, columns),
         };
-        Gathered { pass, family, mnk, direct, plane }
+        let (mnk, products) = match pass.direction {
+            Direction::GradInput => {
+                let [step, ..] = phases(stride, dilation);
+                let columns = n * h.div_ceil(stride) * w.div_ceil(stride);
+                ((m, columns, k / groups * r.div_ceil(step) * s.div_ceil(step)), groups * stride * stride)
+            }
+            Direction::Forward | Direction::GradWeight => (pass.mnk(), groups),
+        };
+        Gathered { pass, family, mnk, products, direct, elements, plane }
     }
 
-    /// Into how many slices a variant cuts the k of a group's product.
+    /// Into how many slices a variant cuts the k of a product.
     fn slices(&self, variant: &str) -> usize {
         let (m, n, k) = self.mnk;
-        gemm::side(variant, m, n).map_or(1, |side| gemm::slices(side, m, self.pass.sizes.groups * n, k))
+        gemm::side(variant, m, n).map_or(1, |side| gemm::slices(side, m, self.products * n, k))
     }
 
     /// Room for the slices.
     pub fn workspace(&self, variant: &str) -> Vec<Type> {
-        let (slices, (m, n, _)) = (self.slices(variant), self.mnk);
-        if slices > 1 { vec![Type::f32([slices, self.pass.sizes.groups * m, n])] } else { Vec::new() }
+        let slices = self.slices(variant);
+        if slices > 1 { vec![Type::f32([slices, self.elements])] } else { Vec::new() }
     }
 
     /// Emits the naive or a tiled variant; `ending` is of a forward pass, whose rows are its output channels.
@@ -101,14 +135,21 @@ impl<'a> Gathered<'a> {
             let [x, y, _] = groups_1d((m * n).div_ceil(64));
             (Kernel::new(name, "naive", &pieces), [x, y])
         } else {
-            gemm::tiled(name, e.variant, &pieces, (m, n), false)
+            gemm::tiled(name, e.variant, &pieces, (m, n), self.family.staging, e.caps)
         };
-        let groups = self.pass.sizes.groups;
+        let kernel = match self.pass.direction {
+            Direction::GradInput => {
+                let [step, shared, inverse] = phases(self.pass.sizes.stride, self.pass.sizes.dilation);
+                kernel.with("STEP", step as u32).with("SHARED", shared as u32).with("INVERSE", inverse as u32)
+            }
+            Direction::Forward | Direction::GradWeight => kernel,
+        };
         let (made, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (c, ending) };
-        self.launch(e, kernel, [a, b, made], first, (k.div_ceil(slices), [x, y, (groups * slices) as u32]));
+        let grid = [x, y, (self.products * slices) as u32];
+        self.launch(e, kernel, [a, b, made], first, self.mnk, (k.div_ceil(slices), grid));
         if slices > 1 {
             let ending = ending.repeated(self.pass.sizes.k);
-            gemm::end_slices(e, sum, [made, c], (groups * m * n, self.plane), slices, &ending);
+            gemm::end_slices(e, sum, [made, c], (self.elements, self.plane), slices, &ending);
         }
     }
 
@@ -116,7 +157,8 @@ impl<'a> Gathered<'a> {
     pub fn emit_direct(&self, e: &mut Emit<'_>, ending: &Ending) {
         let [name, _] = self.pass.direction.names();
         let kernel = Kernel::new(name, "direct", INDEX).followed_by(self.family.direct);
-        self.launch(e, kernel, self.pass.direction.slots(), ending, (self.mnk.2, groups_1d(self.direct)));
+        let (mnk, grid) = (self.pass.mnk(), groups_1d(self.direct));
+        self.launch(e, kernel, self.pass.direction.slots(), ending, mnk, (mnk.2, grid));
     }
 
     /// Launches `kernel` over k in slices of `k_split`.
@@ -126,11 +168,11 @@ impl<'a> Gathered<'a> {
         kernel: Kernel,
         buffers: [Slot; 3],
         ending: &Ending,
+        (m, n, k): (usize, usize, usize),
         (k_split, grid): (usize, [u32; 3]),
     ) {
         let v = |x: usize| x as u32;
-        let (Sizes { c, h, w, r, s, p, q, stride, padding, dilation, groups, .. }, (m, n, k)) =
-            (self.pass.sizes, self.mnk);
+        let Sizes { c, h, w, r, s, p, q, stride, padding, dilation, groups, .. } = self.pass.sizes;
         let [m, n, k, k_split, c] = [m, n, k, k_split, c / groups].map(v);
         let [h, w, p, q, padding, dilation, groups] = [h, w, p, q, padding, dilation, groups].map(v);
         let params = Params { m, n, k, k_split, c, h, w, p, q, padding, dilation, groups };
@@ -138,5 +180,23 @@ impl<'a> Gathered<'a> {
         let kernel = kernel.with("R", v(r)).with("S", v(s)).with("STRIDE", v(stride));
         let (kernel, buffers) = ending.of(kernel, &buffers, false);
         e.launch(kernel, &buffers, &params, grid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As shaders/layers/conv2d/grad_input.wgsl works out the taps of a phase.
+    #[test]
+    fn a_phase_meets_the_taps_that_divide() {
+        for (stride, dilation) in (1..=8).flat_map(|stride| (1..=8).map(move |dilation| (stride, dilation))) {
+            let [step, shared, inverse] = phases(stride, dilation);
+            for (phase, tap) in (0..stride).flat_map(|phase| (0..20).map(move |tap| (phase, tap))) {
+                let meets = phase % shared == 0 && tap % step == phase / shared * inverse % step;
+                let divides = (phase + stride * tap * dilation - tap * dilation) % stride == 0;
+                assert_eq!(meets, divides, "stride {stride}, dilation {dilation}, phase {phase}, tap {tap}");
+            }
+        }
     }
 }

@@ -116,7 +116,7 @@ impl Pass {
             Route::Direct => Gathered::new(self).emit_direct(e, ending),
             Route::Gather => Gathered::new(self).emit(e, ending),
             Route::Matrices(of) => {
-                let kernel = of.kernel(name, e.variant);
+                let kernel = of.kernel(name, e.variant, e.caps);
                 of.launch(e, kernel, sum, slots, &ending.repeated(of.m));
             }
             Route::Pack { lanes } => packed::emit(e, self, lanes, ending),

@@ -194,7 +194,7 @@ impl Winograd {
             return;
         }
         let product = Strided { z: 16, m, n, k, a: [m * k, k, 1], b: [k * n, n, 1] };
-        let kernel = product.kernel(name, gemm::tiles(m, n)[0]);
+        let kernel = product.kernel(name, gemm::tiles(m, n)[0], e.caps);
         product.launch_whole(e, kernel, slots);
     }
 }

@@ -13,16 +13,17 @@
 //! multiply-adds take. An invocation holds 64 registers of sums, 16 of operands and about 30 of addresses (16 more of the
 //! next tile in _vec4), so two workgroups of 256 fit a compute unit with 65,536 registers.
 //!
-//! | variant        | flops a byte of memory | other instructions beside 64 of arithmetic | predicted share |
-//! |----------------|------------------------|--------------------------------------------|-----------------|
-//! | tiled_64       | 16                     | 24 staging, 4 reads, 4 of the loop         | 40 to 50 %      |
-//! | — in vec4      | 16                     | 8 staging, 4 reads, 4 of the loop          | 48 to 58 %      |
-//! | tiled_128      | 32                     | 12 staging, 4 reads, 4 of the loop         | 50 to 57 %      |
-//! | — in vec4      | 32                     | 4 staging, 4 reads, 4 of the loop          | 52 to 62 %      |
-//! | tiled_128_vec4 | 32                     | 2 staging, 4 reads, 4 of the loop          | 55 to 65 %      |
+//! | variant        | flops a byte of memory | predicted share |
+//! |----------------|------------------------|-----------------|
+//! | tiled_64       | 16                     | 40 to 50 %      |
+//! | — in vec4      | 16                     | 48 to 58 %      |
+//! | tiled_128      | 32                     | 50 to 57 %      |
+//! | — in vec4      | 32                     | 52 to 62 %      |
+//! | tiled_128_vec4 | 32                     | 55 to 65 %      |
 //!
-//! In vec4: operands that lie at strides in whole vec4 (strided.rs), guards kept. The share is that of arithmetic among the
-//! instructions (67, 80, 76, 84 and 86 %) times three quarters for barriers and waiting.
+//! In vec4: operands that lie at strides in whole vec4 (strided.rs), guards kept. What a GPU's compiler makes of the text is
+//! counted since (`wgslab kernels stats`, benches/README.md): multiply-adds are 66 to 91 % of the vector cycles of the walk,
+//! so that waits for memory, which no compiler counts, decide how much of that is reached.
 //! Published for such shapes: 65 to 67 % of peak (ggml-vulkan, f32 scalar), 69 % of cuBLAS for a block tile and 78 % with
 //! vec4 loads (siboehm's ladder in CUDA), WGSL at 67 to 95 % of the same kernel in CUDA (gpu.cpp, cubecl).
 
@@ -191,23 +192,45 @@ pub(crate) fn rows(e: &mut Emit<'_>, name: &'static str, (a, b, c): (Slot, Slot,
     e.launch(kernel, &[a, b, c], &p, [p.m_tiles * p.n4.div_ceil(tile.1), 1, p.r]);
 }
 
-/// The kernel of a tiled variant and its grid over `m` × `n` outputs; `fours` where `pieces` stage whole vec4 along memory.
+/// How the pieces of a tiled variant fill its tiles.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Staging {
+    /// Whole vec4 along memory.
+    Fours,
+    /// Numbers one by one, those of b along n: core/gemm/stage.wgsl.
+    Each,
+    /// Numbers one by one along k: core/gemm/stage_along_k.wgsl.
+    AlongK,
+}
+
+/// The kernel of a tiled variant and its grid over `m` × `n` outputs.
 pub(crate) fn tiled(
     name: &'static str,
     variant: &'static str,
     pieces: &[Piece],
     (m, n): (usize, usize),
-    fours: bool,
+    staging: Staging,
+    caps: &Caps,
 ) -> (Kernel, [u32; 2]) {
     let side = side(variant, m, n).unwrap_or(64);
-    // Where numbers are staged one by one, neighbours write k apart: rows that are one vec4 longer put them into different
-    // banks. Tiles of 128 with 16 k fill the 16 KiB that every adapter has.
-    let (k, padding) = if fours { (16, 0) } else { (if side == 128 { 8 } else { 16 }, 4) };
+    // Where neighbours write k apart, rows that are one vec4 longer put them into different banks. Tiles of 128 with 16 k
+    // fill the 16 KiB that every adapter has; numbers that are staged one by one need registers, so they take 8 k.
+    let k = if staging == Staging::Fours { 16 } else { 8 };
+    let [a, b] = match staging {
+        Staging::Fours => [0, 0],
+        Staging::Each => [4, 0],
+        Staging::AlongK => [4, 4],
+    };
+    // How many steps through a tile are text. A GPU gets all of them, because naga emits no loop that its compiler can
+    // unroll. The compiler of a software adapter takes five times as long for that and gains nothing.
+    let unroll = if caps.software { 1 } else { k };
     let kernel = Kernel::new(name, variant, pieces)
         .with("BM", side as u32)
         .with("BN", side as u32)
         .with("BK", k)
-        .with("LDA", side as u32 + padding)
+        .with("LDA", side as u32 + a)
+        .with("LDB", side as u32 + b)
+        .with("UNROLL", unroll)
         .with("TM", 8)
         .with("TN", 8)
         .with("THREADS", (side * side / 64) as u32);

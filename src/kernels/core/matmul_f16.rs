@@ -7,7 +7,7 @@
 
 use crate::base::DType;
 use crate::device::{Caps, Cooperative, Kernel, Piece, groups_1d};
-use crate::kernels::gemm;
+use crate::kernels::gemm::{self, Staging};
 use crate::kernels::strided::Strided;
 use crate::piece;
 use crate::tape::Emit;
@@ -118,7 +118,8 @@ pub(crate) fn kernel(e: &Emit<'_>, s: &Strided) -> (Kernel, [u32; 2]) {
         }
         _ => return cooperative(e, s),
     };
-    gemm::tiled(NAME, e.variant, pieces, (s.m, s.n), fours)
+    let staging = if fours { Staging::Fours } else { Staging::Each };
+    gemm::tiled(NAME, e.variant, pieces, (s.m, s.n), staging, e.caps)
 }
 
 /// As many matrices for a subgroup as divide the sizes, fewer where there would be too few subgroups.

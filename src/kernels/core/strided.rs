@@ -3,9 +3,9 @@
 //! in whole vec4 where they can be, one by one else; `tiled_128_vec4` has no guards and needs whole tiles. The core, and
 //! what share of the roof is expected of it: gemm.rs. Shaders: shaders/layers/matmul/, shaders/core/gemm/.
 
-use crate::device::{Kernel, Piece, groups_1d};
+use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::kernels::epilogue::Ending;
-use crate::kernels::gemm;
+use crate::kernels::gemm::{self, Staging};
 use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
 
@@ -105,16 +105,16 @@ impl Strided {
     }
 
     /// The kernel of a variant for f32 operands, and its grid over the outputs.
-    pub fn kernel(&self, name: &'static str, variant: &'static str) -> (Kernel, [u32; 2]) {
+    pub fn kernel(&self, name: &'static str, variant: &'static str, caps: &Caps) -> (Kernel, [u32; 2]) {
         let (m, n) = (self.m, self.n);
         match (variant, self.fours()) {
             ("naive", _) => {
                 let [x, y, _] = groups_1d((m * n).div_ceil(64));
                 (Kernel::new(name, "naive", NAIVE), [x, y])
             }
-            (VEC4, _) => gemm::tiled(name, VEC4, ALIGNED, (m, n), true),
-            (tiled, true) => gemm::tiled(name, tiled, FOURS, (m, n), true),
-            (tiled, false) => gemm::tiled(name, tiled, TILED, (m, n), false),
+            (VEC4, _) => gemm::tiled(name, VEC4, ALIGNED, (m, n), Staging::Fours, caps),
+            (tiled, true) => gemm::tiled(name, tiled, FOURS, (m, n), Staging::Fours, caps),
+            (tiled, false) => gemm::tiled(name, tiled, TILED, (m, n), Staging::Each, caps),
         }
     }
 

@@ -209,7 +209,7 @@ impl Product for MatMul {
         let strided = sizes.strided(*self);
         let kernel = match e.x[0].dtype == DType::F16 || half::is_cooperative(e.variant) {
             true => half::kernel(e, &strided),
-            false => strided.kernel("matmul.forward", e.variant),
+            false => strided.kernel("matmul.forward", e.variant, e.caps),
         };
         strided.launch(e, kernel, "matmul.sum_slices", [Slot::In(0), Slot::In(1), Slot::Out(0)], ending);
         Ok(())

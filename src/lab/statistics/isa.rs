@@ -26,8 +26,11 @@ pub struct Counts {
     pub scalar: u32,
     /// Conditional branches.
     pub branches: u32,
-    /// Waits for memory.
+    /// Waits for memory of either kind.
     pub waits: u32,
+    /// Round trips to buffers: first waits for what was loaded since the last such wait. Loads that are on their way together
+    /// cost one.
+    pub round_trips: u32,
     /// Barriers of a workgroup.
     pub barriers: u32,
 }
@@ -61,6 +64,25 @@ impl Counts {
             _ => &mut self.scalar,
         };
         *kind += 1;
+    }
+
+    /// Counts `ops`. Of a loop the round trips are those of a round after the first: what one has loaded the next may await.
+    fn of<'a>(ops: impl Iterator<Item = &'a (&'a str, &'a str)> + Clone) -> Counts {
+        let (mut counts, mut loaded) = (Counts::default(), false);
+        let mut round_trips = || {
+            let mut trips = 0;
+            for (op, operands) in ops.clone() {
+                let awaited = loaded && op.starts_with("s_waitcnt") && operands.contains("vmcnt");
+                trips += u32::from(awaited);
+                let loads = ["buffer_load", "global_load", "flat_load"].iter().any(|n| op.starts_with(n));
+                loaded = loads || (loaded && !awaited);
+            }
+            trips
+        };
+        round_trips();
+        counts.round_trips = round_trips();
+        ops.for_each(|(op, _)| counts.count(op));
+        counts
     }
 }
 
@@ -104,11 +126,7 @@ pub fn read(assembly: &str) -> Option<Assembly> {
         }
     }
     spans.sort_unstable();
-    let count = |from: usize, to: usize| {
-        let mut counts = Counts::default();
-        blocks[from..=to].iter().flat_map(|b| &b.ops).for_each(|(op, _)| counts.count(op));
-        counts
-    };
+    let count = |from: usize, to: usize| Counts::of(blocks[from..=to].iter().flat_map(|b| &b.ops));
     let innermost = |&&(start, end): &&(usize, usize)| !spans.iter().any(|s| s.0 > start && s.0 <= end);
     let loops = spans
         .iter()
@@ -156,7 +174,19 @@ mod tests {
         );
         assert_eq!(read.counts.fma_share(), Some(2.0 / 7.0));
         assert_eq!(read.counts.loads_per_fma(), Some(1.0));
+        assert_eq!((read.counts.round_trips, read.loops[0].counts.round_trips), (0, 0), "nothing waits for the load");
         assert!(Counts::default().fma_share().is_none() && Counts::default().loads_per_fma().is_none());
+    }
+
+    #[test]
+    fn loads_that_are_on_their_way_together_are_one_round_trip() {
+        let of = |text: &str| {
+            read(&format!("BB0:\n{text}\ts_cbranch_scc1 BB0 ; bfa2\n")).unwrap().loops[0].counts.round_trips
+        };
+        let (load, some, all) = ("\tbuffer_load_b32 v1, v2\n", "\ts_waitcnt vmcnt(1)\n", "\ts_waitcnt vmcnt(0)\n");
+        assert_eq!(of(&[load, load, some, all].concat()), 1);
+        assert_eq!(of(&[load, all, load, all].concat()), 2);
+        assert_eq!(of(&[all, load, "\ts_waitcnt lgkmcnt(0)\n"].concat()), 1, "the next round waits for it");
     }
 
     #[test]
