@@ -7,6 +7,8 @@ mod bench_table;
 mod data;
 mod devices;
 mod embed;
+mod forecast;
+mod grid_options;
 mod kernels;
 mod listener;
 mod network;

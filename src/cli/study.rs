@@ -1,5 +1,7 @@
 //! `wgslab study run`, `list`, `report` and `compare`.
 
+use super::forecast;
+use super::grid_options::GridOptions;
 use super::options::{Options, config};
 use super::output::{complain, print, print_json, results, table};
 use crate::base::{Error, Result};
@@ -15,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// Run, list or report a grid of experiments
 ///
-/// A study is a grid: dataset × pretraining × label noise × learning method × seed. With
-/// evaluation.protocols frozen features are judged beside it. A config describes it;
+/// A study is a grid: dataset × backbone × pretraining × label noise × learning method × seed.
+/// With evaluation.protocols frozen features are judged beside it. A config describes it;
 /// configs/base.toml lists every key with its meaning, configs/ssl/recipes/ has recipes.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment, arg_required_else_help = true)]
@@ -50,19 +52,27 @@ enum StudyCommand {
 struct Run {
     /// The study's config, a TOML file
     config: PathBuf,
+    #[command(flatten)]
+    grid: GridOptions,
     /// Where the study is written [default: runs/ and the config's file name without its ending]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Run only this cell; `wgslab study list` numbers them from 0
+    /// Print what is done, what is left and what that will take, and run no cell; only decoded images are written
+    #[arg(long)]
+    dry_run: bool,
+    /// Run only this cell; `wgslab study list` numbers them from 0. Table and page are left to `wgslab study report`
     #[arg(long, value_name = "N", conflicts_with = "shard")]
     index: Option<usize>,
+    /// Run only this pretraining and none of its cells; `wgslab study list --json` numbers them from 0
+    #[arg(long, value_name = "N", conflicts_with_all = ["shard", "index"])]
+    pretraining: Option<usize>,
     /// Run part I of N parts, from 1/N to N/N
     #[arg(long, value_name = "I/N", value_parser = Selection::shard)]
     shard: Option<Selection>,
     /// Race the variants of every kernel of the study first, as `wgslab tune` does, and keep the table in
     /// OUT/kernels.json [default: on a GPU, unless the study was begun, --kernels names a table, or only a part of the
     /// study is run]
-    #[arg(long, conflicts_with_all = ["kernels", "index", "shard"])]
+    #[arg(long, conflicts_with_all = ["kernels", "index", "shard", "pretraining", "dry_run"])]
     tune: bool,
     /// Empty the folder of each damaged cell or pretraining and make it again [default: report it, run the others and
     /// end with code 4]
@@ -80,7 +90,7 @@ struct Run {
 /// List the cells of a study
 ///
 /// Prints each cell with its index, which `wgslab study run --index` takes; --json adds the
-/// names of the folders. What a run would refuse before its first step is refused here, too. Missing
+/// names of the folders, and the index of each cell's pretraining, which --pretraining takes. What a run would refuse before its first step is refused here, too. Missing
 /// data is only reported. Needs no adapter and no data, and writes nothing.
 #[derive(Args, Debug)]
 #[command(
@@ -91,6 +101,8 @@ struct Run {
 struct List {
     /// The study's config, a TOML file
     config: PathBuf,
+    #[command(flatten)]
+    grid: GridOptions,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -153,8 +165,9 @@ pub(super) fn default_out(config: &Path) -> PathBuf {
 
 impl Run {
     fn run(&self, options: &Options) -> Result<()> {
-        let config = config(Some(&self.config))?;
-        let selection = self.index.map(Selection::Index).or(self.shard).unwrap_or_default();
+        let config = self.grid.apply(config(Some(&self.config))?)?;
+        let pretraining = self.pretraining.map(Selection::Pretraining);
+        let selection = self.index.map(Selection::Index).or(self.shard).or(pretraining).unwrap_or_default();
         let all = cells(&config);
         if selection.of(&all)?.is_empty() {
             // If there are more parts than cells, some parts are empty. A scheduler starts them all the same, and an
@@ -166,11 +179,21 @@ impl Run {
             return Ok(());
         }
         let out = self.out.clone().unwrap_or_else(|| default_out(&self.config));
+        if self.dry_run {
+            return forecast::dry_run(options, &config, &out, selection);
+        }
         let found = options.job(&config, &out, |job| {
             let kernels = if self.races(job)? { job.tuned()? } else { job.kernels.clone() };
-            let manner = Manner { no_wait: self.no_wait, redo_damaged: self.redo_damaged };
+            let manner = Manner {
+                no_wait: self.no_wait,
+                redo_damaged: self.redo_damaged,
+                forecast: selection == Selection::All && !study::begun(job.out),
+            };
             Job { kernels, ..*job }.run(selection, manner)
         })?;
+        if self.pretraining.is_some() {
+            return Ok(()); // it has no row of results
+        }
         let files = ["results.csv", "report.html"].map(|name| out.join(name));
         let files = files.iter().filter(|f| f.exists()).map(|f| f.display().to_string());
         print(&format!("{}\n\n{}", results(&found.results), files.collect::<Vec<_>>().join("\n")))?;
@@ -209,7 +232,7 @@ impl Run {
                 "{out} was begun without a table of kernels; leave --tune out to go on, or take another --out"
             )));
         }
-        let part = self.index.is_some() || self.shard.is_some();
+        let part = self.index.is_some() || self.shard.is_some() || self.pretraining.is_some();
         let by_itself = !job.gpu.caps().software && !part && !self.no_tune;
         Ok((self.tune || by_itself) && !begun && !table)
     }
@@ -217,14 +240,15 @@ impl Run {
 
 impl List {
     fn run(&self, options: &Options) -> Result<()> {
-        let config = config(Some(&self.config))?;
+        let config = self.grid.apply(config(Some(&self.config))?)?;
         let all = cells(&config);
         expect_usable(&config, &options.data_root)?;
         if self.json {
             return print_json(&Listed(&all));
         }
-        let head =
-            ["index", "dataset", "pretraining", "noise", "protocol", "method", "seed"].map(String::from).to_vec();
+        let head = ["index", "dataset", "backbone", "pretraining", "noise", "protocol", "method", "seed"]
+            .map(String::from)
+            .to_vec();
         let row = |c: &Cell| {
             let noise = match c.noise_kind {
                 None => "none".to_string(),
@@ -234,7 +258,8 @@ impl List {
             let (pretraining, method) = (c.pretraining.to_string(), c.method.to_string());
             let (index, dataset, protocol) =
                 (c.index.to_string(), c.dataset.to_string(), c.protocol.name().to_string());
-            vec![index, dataset, pretraining, noise, protocol, method, c.seed.to_string()]
+            let backbone = c.backbone.to_string();
+            vec![index, dataset, backbone, pretraining, noise, protocol, method, c.seed.to_string()]
         };
         print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))
     }
@@ -257,7 +282,12 @@ fn expect_usable(config: &Config, data_root: &Path) -> Result<()> {
         absent(init);
         begun = false;
     }
-    study::expect_usable(config, data_root, &specs, begun)
+    study::expect_usable(config, data_root, &specs, begun)?;
+    let mut there = cells(config);
+    there.retain(|cell| cell.weights.as_ref().is_some_and(|file| data_root.join(&**file).exists()));
+    let files = config.pretraining.weights.values().flatten();
+    files.filter(|file| !data_root.join(file).exists()).for_each(|file| absent(file));
+    study::expect_weights(config, data_root, &there)
 }
 
 /// The cells as JSON, made one at a time, because a grid may have a million cells.
@@ -265,17 +295,27 @@ struct Listed<'a>(&'a [Cell]);
 
 impl Serialize for Listed<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.iter().map(as_json))
+        let mut pretrainings: usize = 0;
+        let groups = self.0.chunk_by(|a, b| a.pretraining_key() == b.pretraining_key());
+        let cells = groups.flat_map(|group| {
+            let index = group[0].pretrained_by().map(|_| pretrainings);
+            pretrainings += usize::from(index.is_some());
+            group.iter().map(move |cell| as_json(cell, index))
+        });
+        to.collect_seq(cells)
     }
 }
 
-fn as_json(c: &Cell) -> serde_json::Value {
+fn as_json(c: &Cell, pretraining_index: Option<usize>) -> serde_json::Value {
     json!({
         "index": c.index,
         "name": c.name,
         "spec": c.spec,
         "dataset": c.dataset,
+        "backbone": c.backbone,
         "pretraining": c.pretraining,
+        "pretraining_index": pretraining_index,
+        "weights": c.weights,
         "noise_kind": c.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         "noise_rate": c.noise_kind.is_none_or(|k| k.has_rate()).then_some(c.noise_rate),
         "method": c.method,

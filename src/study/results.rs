@@ -32,7 +32,11 @@ use std::path::{Path, PathBuf};
 pub struct CellResult {
     /// The dataset's short name.
     pub dataset: String,
-    /// The pretraining that made the backbone's weights; `none` for random weights.
+    /// The backbone with its settings, as in `resnet18 × 0.5 with the stem 3x3`. Empty in rows that are older than this
+    /// field.
+    #[serde(default)]
+    pub backbone: String,
+    /// The pretraining that made the backbone's weights; `none` for random weights, the name of a file of weights.
     pub pretraining: String,
     /// The kind of label noise; `none` at rate 0.
     pub noise_kind: String,

@@ -3,6 +3,7 @@
 
 mod checks;
 mod pictures;
+mod weights;
 
 use super::config::Protocol;
 use super::dataset::Loaded;
@@ -18,11 +19,12 @@ use super::start::{Beginning, Begun, Start};
 use super::{pretrain, probe, train};
 use crate::base::text::counted;
 use crate::base::{Error, Result, files};
-use crate::ssl;
 pub use checks::expect_usable;
 use checks::sets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+pub use weights::expect_weights;
+use weights::start_of;
 
 /// How to go through the cells of a study.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Manner {
     pub no_wait: bool,
     /// Empty the folder of a damaged cell or pretraining, and make it again.
     pub redo_damaged: bool,
+    /// Say before the first cell what the study will take.
+    pub forecast: bool,
 }
 
 /// The end of a study.
@@ -87,10 +91,10 @@ struct Pace {
 }
 
 impl Pace {
-    /// Calls `gather`, but only so often that gathering takes at most a twentieth of the study's time.
+    /// Calls `gather`, but only so often that gathering takes at most a hundredth of the study's time.
     fn take(&mut self, gather: impl FnOnce() -> Result<()>) -> Result<()> {
         let now = Instant::now();
-        if self.last.is_some_and(|(ended, took)| now - ended < 19 * took) {
+        if self.last.is_some_and(|(ended, took)| now - ended < 99 * took) {
             return Ok(());
         }
         gather()?;
@@ -107,17 +111,30 @@ impl Job<'_> {
     pub fn run(&self, selection: Selection, manner: Manner) -> Result<Outcome> {
         let all = cells(self.config);
         let chosen = selection.of(&all)?;
-        let pretrained = chosen.iter().any(|cell| *cell.pretraining != *ssl::NONE);
+        let pretrained = chosen.iter().any(|cell| cell.pretrained_by().is_some());
         expect_usable(self.config, self.data_root, &sets(chosen), pretrained)?;
+        expect_weights(self.config, self.data_root, chosen)?;
         self.check_sets(chosen)?;
         sweep(self.out, Duration::from_secs(2));
         expect_table(self.out, &self.kernels)?;
         self.tell_other_settings()?;
         self.keep_kernels()?;
+        if manner.forecast {
+            self.forecast(selection)?.lines(self.gpu).iter().for_each(|line| self.progress.note(line));
+        }
+        if let (Selection::Pretraining(_), Some(cell)) = (selection, chosen.first()) {
+            self.pretrain_alone(cell, manner)?;
+            return Ok(Outcome { results: Vec::new(), damaged: Vec::new() });
+        }
+        // Each of many processes with one cell would read all cells that are done. `wgslab study report` does it once.
+        let alone = matches!(selection, Selection::Index(_));
         let (mut found, mut pace) = (Found::default(), Pace::default());
-        let ended = self.cells(chosen, manner, &mut found, &mut pace);
+        let ended = self.cells(chosen, manner, &mut found, &mut |job| match alone {
+            true => job.keep_config(),
+            false => pace.take(|| job.gather().map(drop)),
+        });
         // However the cells ended, the finished cells are written to the table and the page.
-        let gathered = if found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
+        let gathered = if alone || found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
         ended?;
         gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
         let damaged = found.damaged.into_iter().map(Damage::sentence).collect();
@@ -144,7 +161,14 @@ impl Job<'_> {
     }
 
     /// Runs cells until each is done or damaged. With `no_wait`, cells that other processes work on are left out.
-    fn cells(&self, chosen: &[Cell], manner: Manner, found: &mut Found, pace: &mut Pace) -> Result<()> {
+    /// `finished` is called after each cell.
+    fn cells(
+        &self,
+        chosen: &[Cell],
+        manner: Manner,
+        found: &mut Found,
+        finished: &mut dyn FnMut(&Self) -> Result<()>,
+    ) -> Result<()> {
         let mut loaded: Option<Loaded> = None;
         let mut left: Vec<&Cell> = chosen.iter().collect();
         while !left.is_empty() {
@@ -158,7 +182,7 @@ impl Job<'_> {
                 match self.cell(cell, set, manner) {
                     Ok(result) => {
                         found.results.insert(cell.index, result);
-                        pace.take(|| self.gather().map(drop))?;
+                        finished(self)?;
                     }
                     Err(Error::Busy(folder)) => {
                         busy.push(cell);
@@ -186,6 +210,22 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Makes the pretraining of a cell, and waits for it if another process makes it.
+    fn pretrain_alone(&self, cell: &Cell, manner: Manner) -> Result<()> {
+        let set = self.load(&cell.spec)?;
+        loop {
+            match self.redone(manner, || self.start_of(cell, &set)) {
+                Err(Error::Busy(folder)) if !manner.no_wait => wait_for_any(&[folder], self.stop)?,
+                other => return other.map(drop),
+            }
+        }
+    }
+
+    /// Writes the study's config.
+    fn keep_config(&self) -> Result<()> {
+        locked_soon(self.out, self.stop, || write_config(self.out, self.config))
+    }
+
     /// Writes the study's config, table and report. Returns the report's sentences about what is damaged and not shown.
     /// The folder is locked, so that an earlier gathering never replaces the results of a later one.
     fn gather(&self) -> Result<Vec<String>> {
@@ -198,11 +238,16 @@ impl Job<'_> {
         })
     }
 
-    /// Runs a cell. With `redo_damaged`, each of its folders that is damaged is emptied once and made again.
+    /// Runs a cell.
     fn cell(&self, cell: &Cell, set: &Loaded, manner: Manner) -> Result<CellResult> {
+        self.redone(manner, || self.cell_once(cell, set))
+    }
+
+    /// Runs `make`. With `redo_damaged`, each folder that it finds damaged is emptied once and made again.
+    fn redone<T>(&self, manner: Manner, make: impl Fn() -> Result<T>) -> Result<T> {
         let mut cleared = BTreeSet::new();
         loop {
-            match self.cell_once(cell, set) {
+            match make() {
                 Err(Error::Damaged { path, what, way_out }) if manner.redo_damaged => {
                     let folder = path.parent().unwrap_or(self.out).to_path_buf();
                     let own = ["runs", "pretraining"].iter().any(|f| folder.parent() == Some(&self.out.join(f)));
@@ -217,21 +262,26 @@ impl Job<'_> {
         }
     }
 
-    fn cell_once(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
-        let start = match &*cell.pretraining {
-            ssl::NONE => None,
-            name => {
-                let method = self.config.pretraining_of(name)?;
+    /// What a cell's backbone starts from: nothing, a file, or a pretraining, which is made if it is not done.
+    fn start_of(&self, cell: &Cell, set: &Loaded) -> Result<Option<Start>> {
+        Ok(match (&cell.weights, cell.pretrained_by()) {
+            (Some(file), _) => Some(start_of(self.config, self.data_root, cell, file)?),
+            (None, None) => None,
+            (None, Some(name)) => {
+                let method = self.config.pretraining_on(name, &cell.backbone)?;
                 let begun = Begun::read(self.config, self.data_root, Beginning::Config)?;
                 let (images, seed) = (&set.train, cell.seed);
                 let one = Pretraining { images, method: &method, seed, begun: &begun, limit: None };
                 let made = pretrain::provenance(self, one)?;
-                let key = format!("{}-{name}-seed-{}-{}", cell.dataset, cell.seed, made.address);
-                let folder = self.out.join("pretraining").join(key);
+                let folder = pretrain::folder_of(self.out, cell, &made);
                 let (path, done) = pretrain::run(self, one, &folder, &made)?;
                 Some(Start::pretrained(path, name, &done)?)
             }
-        };
+        })
+    }
+
+    fn cell_once(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
+        let start = self.start_of(cell, set)?;
         let folder = run_folder(self.out, &cell.name);
         let result = match cell.protocol {
             Protocol::Finetune => train::run(self, set, cell, start.as_ref(), &folder)?,

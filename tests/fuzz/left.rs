@@ -177,6 +177,7 @@ pub fn read_environment(desk: &Desk, bytes: &[u8]) -> Result<()> {
 
 fn sample() -> CellResult {
     CellResult {
+        backbone: "resnet18".into(),
         dataset: "phantom-covid".into(),
         pretraining: "none".into(),
         noise_kind: "symmetric".into(),

@@ -50,7 +50,7 @@ pub fn check_report(dir: &Path) -> Result<usize> {
 fn of_table(gathered: Gathered, rows: Vec<CellResult>) -> Result<Gathered> {
     let key = |r: &CellResult| {
         let rate = r.noise_rate.to_bits();
-        let texts = [&r.dataset, &r.pretraining, &r.noise_kind, &r.method].map(String::clone);
+        let texts = [&r.dataset, &r.backbone, &r.pretraining, &r.noise_kind, &r.method].map(String::clone);
         (texts, r.protocol.name(), rate, r.seed)
     };
     let mut of_key: BTreeMap<_, CellResult> = rows.into_iter().map(|r| (key(&r), r)).collect();

@@ -6,8 +6,9 @@ use crate::base::{Error, Result, files};
 use crate::study::folder::{Done, kept_config, settled};
 use crate::study::grid::{Cell, cells};
 use crate::study::names::{AWAY, CONFIG, REDO, RESULT};
+use rayon::prelude::*;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a study's folder holds.
 #[derive(Debug)]
@@ -27,16 +28,32 @@ pub fn gather(dir: &Path) -> Result<Gathered> {
         let what = "is not the folder of a study, or no cell of the study was begun: it has no folder runs; give the --out of `wgslab study run`";
         return Err(Error::Data(format!("{} {what}", dir.display())));
     }
-    let grid = if files::exists(&dir.join(CONFIG))? { cells(&kept_config(dir)?) } else { Vec::new() };
+    let config = if files::exists(&dir.join(CONFIG))? { Some(kept_config(dir)?) } else { None };
+    let grid = config.as_ref().map(cells).unwrap_or_default();
     let places: HashMap<&str, &Cell> = grid.iter().map(|c| (c.name.as_str(), c)).collect();
-    let entries = std::fs::read_dir(&runs).map_err(|e| Error::io(&runs, "list", e))?;
-    let mut gathered = Gathered { cells: Vec::new(), left_out: Vec::new() };
-    for entry in entries {
+    let listed = |entry: std::io::Result<std::fs::DirEntry>| {
         let entry = entry.map_err(|e| Error::io(&runs, "list", e))?;
-        let (folder, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        Ok((entry.path(), entry.file_name().to_string_lossy().into_owned()))
+    };
+    let entries = std::fs::read_dir(&runs).map_err(|e| Error::io(&runs, "list", e))?;
+    let entries = entries.map(listed).collect::<Result<Vec<_>>>()?;
+    // Cells are compared with their checksums on every core, and there may be a hundred thousand.
+    let read = |(folder, name): (PathBuf, String)| {
         let cell = places.get(name.as_str()).copied();
-        match settled(&folder, || finished_cell(&folder, cell)) {
-            Ok(Some(result)) => gathered.cells.push((name, result)),
+        let found = settled(&folder, || finished_cell(&folder, cell));
+        (name, cell, found)
+    };
+    let read: Vec<_> = entries.into_par_iter().map(read).collect();
+    let mut gathered = Gathered { cells: Vec::new(), left_out: Vec::new() };
+    for (name, cell, found) in read {
+        match found {
+            Ok(Some(mut result)) => {
+                // An older version did not name the backbone.
+                if let (Some(config), Some(cell), true) = (&config, cell, result.backbone.is_empty()) {
+                    result.backbone = cell.model(config)?.to_string();
+                }
+                gathered.cells.push((name, result));
+            }
             Ok(None) => {}
             Err(e @ Error::Damaged { .. }) => gathered.left_out.push(e.to_string()),
             Err(e) => return Err(e),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::files;
 use crate::data::testing::write_png;
+use crate::study::config::Config;
 use crate::study::testing::{Heard, with_job};
 
 /// Two datasets of class folders, with one cell each.
@@ -64,6 +65,64 @@ fn a_damaged_pretraining_is_told_once_for_all_its_cells() {
     });
 }
 
+/// What a scheduler starts: each pretraining, then each cell, then the table. It is the table of one process.
+#[test]
+fn pretrainings_and_cells_alone_make_the_table_of_the_whole() {
+    let text = "[data]\nspecs = [\"phantom:covid?train=16&val=4&test=6\"]\nstore_size = 8\nimage_size = 8\n[model]\n\
+                width = 0.0625\n[pretraining]\nmethods = [\"none\", \"simclr\"]\nepochs = 1\nwarmup_epochs = 0\nbatch_size = 8\n\
+                simclr.projection_dims = [8, 4]\n[noise]\nrates = [0.4]\n[training]\nepochs = 1\nbatch_size = 8\n\
+                warmup_epochs = 0\n[evaluation]\nbatch_size = 8\n";
+    let rows = |out: &std::path::Path| -> Vec<(String, CellResult)> {
+        let timeless = |(name, r): (String, CellResult)| (name, CellResult { seconds: 0.0, ..r });
+        gather(out).unwrap().cells.into_iter().map(timeless).collect()
+    };
+    with_job(text, &Heard::default(), |job| {
+        let parts = &Job { out: &job.out.join("parts"), kernels: job.kernels.clone(), ..*job };
+        let folders = |of: &str| std::fs::read_dir(parts.out.join(of)).map_or(0, Iterator::count);
+        let run = |selection: Selection| parts.run(selection, Manner::default()).unwrap().results.len();
+        assert_eq!((run(Selection::Pretraining(0)), folders("pretraining"), folders("runs")), (0, 1, 0));
+        assert_eq!((run(Selection::Index(1)), run(Selection::Index(0)), folders("pretraining")), (1, 1, 1));
+        assert!(!parts.out.join("report.html").exists(), "a cell alone reads no other");
+        job.run(Selection::All, Manner::default()).unwrap();
+        assert_eq!(rows(parts.out), rows(job.out));
+    });
+}
+
+/// Weights from elsewhere are a column beside random weights and methods, under a name of their own.
+#[test]
+fn a_file_of_weights_is_a_column_of_the_grid() {
+    let text = |weights: &str| {
+        format!(
+            "[data]\nspecs = [\"phantom:covid?train=16&val=4&test=6\"]\nstore_size = 8\nimage_size = 8\n[model]\nwidth = 0.0625\n\
+             [pretraining]\nmethods = [\"none\"]\nepochs = 0\nwarmup_epochs = 0\nbatch_size = 8\nsimclr.projection_dims = [8, 4]\n{weights}\
+             [noise]\nrates = [0.4]\n[training]\nepochs = 1\nbatch_size = 8\nwarmup_epochs = 0\n[evaluation]\nbatch_size = 8\n"
+        )
+    };
+    with_job(&text(""), &Heard::default(), |job| {
+        let made = &Job { out: &job.out.join("made"), kernels: job.kernels.clone(), ..*job };
+        made.pretrain("phantom:covid?train=16&val=4&test=6", "simclr", 7, Default::default()).unwrap();
+        let text = text("[pretraining.weights]\nresnet18 = [\"made/backbone.safetensors\"]\n");
+        let config = Config::parse("t", &text).unwrap();
+        let with = |config: &Config| {
+            Job { config, kernels: job.kernels.clone(), ..*job }.run(Selection::All, Manner::default())
+        };
+        let results = with(&config).unwrap().results;
+        let names: Vec<&str> = results.iter().map(|r| r.pretraining.as_str()).collect();
+        assert_eq!(names, ["none", "backbone"]);
+        let folder = run_folder(job.out, &cells(&config)[1].name);
+        let environment = files::read_text(&folder.join("environment.json")).unwrap();
+        assert!(environment.contains("backbone.safetensors"), "{environment}");
+        // The same file for another backbone, and a file that is not there.
+        let mut wide = config.clone();
+        wide.model.width = Some(0.125);
+        let e = with(&wide).unwrap_err();
+        assert!(e.exit_code() == 4 && e.to_string().contains("list the file for its own backbone"), "{e}");
+        let mut gone = config.clone();
+        gone.pretraining.weights.insert("resnet18".into(), vec!["gone.pth".into()]);
+        assert!(with(&gone).unwrap_err().to_string().contains("gone.pth"));
+    });
+}
+
 #[test]
 fn noise_that_cannot_be_is_refused_before_the_first_clean_cell() {
     let text = "[data]\nspecs = [\"phantom:covid?train=24&val=8&test=9\"]\nstore_size = 8\nimage_size = 8\n\
@@ -110,5 +169,5 @@ fn gathering_takes_a_small_part_of_a_study_s_time() {
         pace.take(gather).unwrap();
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!((1..=3).contains(&times), "{times} times in half a second of 10 ms each");
+    assert_eq!(times, 1, "10 ms are a hundredth of a second and not of half a second");
 }
