@@ -115,6 +115,10 @@ mod tests {
         assert_eq!(vit.backbone(1).unwrap().patch_size(), Some(8));
         let defaults = "[model]\nstem = \"3x3\"\nwidth = 1\narch = \"vit_tiny\"\npatch_size = 8";
         assert_eq!(config(defaults).model.width, None, "a default is no wish");
+        let of_weights: Vec<String> = config("").pretraining.weights.into_keys().collect();
+        let mut names = crate::nn::backbone::names();
+        names.sort_unstable();
+        assert_eq!(of_weights, names, "each backbone has a key in [pretraining.weights] of base.toml");
         let written = config("[model]\narch = \"vit_tiny\"").to_toml().unwrap();
         assert!(!written.contains("stem") && written.contains("patch_size = 4"), "{written}");
         assert_eq!(config(&written).to_toml().unwrap(), written);
