@@ -17,6 +17,7 @@ mod profile;
 mod roofline;
 mod signals;
 mod stage;
+mod standing;
 mod stats;
 mod study;
 mod tune;

@@ -2,12 +2,13 @@
 
 use super::options::{Options, config};
 use super::output::{complain, print, print_json, results, table};
+use super::standing;
 use crate::base::{Error, Result};
 use crate::data;
 use crate::ssl;
 use crate::study::config::RANDOM;
 use crate::study::results::{gather, write_csv};
-use crate::study::{self, Cell, Config, Job, Manner, Selection, cells, report};
+use crate::study::{self, Cell, CellState, Config, Failed, Job, Manner, Selection, cells, report};
 use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -68,6 +69,10 @@ struct Run {
     /// end with code 4]
     #[arg(long)]
     redo_damaged: bool,
+    /// Run cells again that failed while they were trained [default: report them and leave them, since they would fail in
+    /// the same way; a cell whose settings, data or weights could not be used is always looked at again]
+    #[arg(long)]
+    retry_failed: bool,
     /// End with code 75 if all cells that are left are being run by other processes [default: wait for them]
     #[arg(long)]
     no_wait: bool,
@@ -80,17 +85,22 @@ struct Run {
 /// List the cells of a study
 ///
 /// Prints each cell with its index, which `wgslab study run --index` takes; --json adds the
-/// names of the folders. What a run would refuse before its first step is refused here, too. Missing
+/// names of the folders. Of a study that was begun it prints whether a cell is done, running,
+/// failed, waiting or damaged, why, and the time left. What a run would refuse before its first step is refused here, too. Missing
 /// data is only reported. Needs no adapter and no data, and writes nothing.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:\n  wgslab study list configs/smoke.toml\n  \
-                        wgslab study list configs/smoke.toml --json | jq length"
+                        wgslab study list configs/smoke.toml --json | jq length\n  \
+                        wgslab study list runs/smoke     how far the study in this folder is"
 )]
 struct List {
-    /// The study's config, a TOML file
+    /// The study's config, a TOML file, or the folder of a study that was begun
     config: PathBuf,
+    /// The folder of the study [default: as of `wgslab study run`]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -113,6 +123,10 @@ struct Report {
     /// and the names of those that differ
     #[arg(long)]
     check: bool,
+    /// Average cells that different programs, adapters, drivers or tables of kernels ran; the page says so. [default:
+    /// the page is of those that the same ran as most, and tells the others]
+    #[arg(long, conflicts_with = "check")]
+    together: bool,
 }
 
 /// Compare two finished cells of one dataset image by image
@@ -168,14 +182,38 @@ impl Run {
         let out = self.out.clone().unwrap_or_else(|| default_out(&self.config));
         let found = options.job(&config, &out, |job| {
             let kernels = if self.races(job)? { job.tuned()? } else { job.kernels.clone() };
-            let manner = Manner { no_wait: self.no_wait, redo_damaged: self.redo_damaged };
+            let manner = Manner { no_wait: self.no_wait, redo_damaged: self.redo_damaged, retry_failed: self.retry_failed };
             Job { kernels, ..*job }.run(selection, manner)
         })?;
         let files = ["results.csv", "report.html"].map(|name| out.join(name));
         let files = files.iter().filter(|f| f.exists()).map(|f| f.display().to_string());
         print(&format!("{}\n\n{}", results(&found.results), files.collect::<Vec<_>>().join("\n")))?;
-        all_whole(&found.damaged, &out.join("report.html"))
+        let whole = all_whole(&found.damaged, &out.join("report.html"));
+        if whole.is_ok() || found.failed.cells == 0 {
+            return whole.and_then(|()| none_failed(&found.failed));
+        }
+        found.failed.reasons.iter().take(TOLD).for_each(|what| complain(&format!("warning: failed: {what}")));
+        whole
     }
+}
+
+/// An error if cells failed, with the exit code of what stopped them.
+fn none_failed(failed: &Failed) -> Result<()> {
+    let n = failed.cells;
+    let what = match &failed.reasons[..] {
+        [] => return Ok(()),
+        [one] if n == 1 => format!("one cell failed: {one}"),
+        [one] => format!("{n} cells failed: {one}"),
+        reasons => {
+            reasons.iter().take(TOLD).for_each(|what| complain(&format!("warning: failed: {what}")));
+            format!("{n} cells failed, for {} reasons; `wgslab study list` names each with its reason", reasons.len())
+        }
+    };
+    Err(match failed.exit_code {
+        2 => Error::Usage(what),
+        4 => Error::Data(what),
+        _ => Error::Failed(format!("{what}; --retry-failed runs what failed again")),
+    })
 }
 
 /// This many parts that are left out are reported, one line each, if a page lists the rest.
@@ -217,14 +255,25 @@ impl Run {
 
 impl List {
     fn run(&self, options: &Options) -> Result<()> {
-        let config = config(Some(&self.config))?;
+        let is_folder = self.config.is_dir();
+        let config = if is_folder { study::kept_config(&self.config)? } else { config(Some(&self.config))? };
         let all = cells(&config);
-        expect_usable(&config, &options.data_root)?;
-        if self.json {
-            return print_json(&Listed(&all));
+        let own = || if is_folder { self.config.clone() } else { default_out(&self.config) };
+        let out = self.out.clone().unwrap_or_else(own);
+        let begun = study::begun(&out);
+        match expect_usable(&config, &options.data_root) {
+            // A study that was begun is shown, whatever became of its data.
+            Err(e) if begun => complain(&format!("warning: a run would refuse this: {e}")),
+            usable => usable?,
         }
-        let head =
+        let standing = begun.then(|| study::standing(&out, &config, &all)).transpose()?;
+        let states = standing.as_ref().map(|s| &s.cells[..]);
+        if self.json {
+            return print_json(&Listed(&all, states));
+        }
+        let mut head =
             ["index", "dataset", "pretraining", "noise", "protocol", "method", "seed"].map(String::from).to_vec();
+        head.extend(states.map(|_| "state".to_string()));
         let row = |c: &Cell| {
             let noise = match c.noise_kind {
                 None => "none".to_string(),
@@ -234,9 +283,12 @@ impl List {
             let (pretraining, method) = (c.pretraining.to_string(), c.method.to_string());
             let (index, dataset, protocol) =
                 (c.index.to_string(), c.dataset.to_string(), c.protocol.name().to_string());
-            vec![index, dataset, pretraining, noise, protocol, method, c.seed.to_string()]
+            let mut row = vec![index, dataset, pretraining, noise, protocol, method, c.seed.to_string()];
+            row.extend(states.and_then(|s| s.get(c.index)).map(standing::in_words));
+            row
         };
-        print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))
+        print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))?;
+        standing.map_or(Ok(()), |standing| print(&format!("\n{}", standing::summary(&standing, &all))))
     }
 }
 
@@ -261,11 +313,18 @@ fn expect_usable(config: &Config, data_root: &Path) -> Result<()> {
 }
 
 /// The cells as JSON, made one at a time, because a grid may have a million cells.
-struct Listed<'a>(&'a [Cell]);
+struct Listed<'a>(&'a [Cell], Option<&'a [CellState]>);
 
 impl Serialize for Listed<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.iter().map(as_json))
+        to.collect_seq(self.0.iter().map(|c| {
+            let mut one = as_json(c);
+            if let Some(state) = self.1.and_then(|states| states.get(c.index)) {
+                one["state"] = json!(state.word());
+                one["reason"] = json!(state.reason());
+            }
+            one
+        }))
     }
 }
 
@@ -292,11 +351,13 @@ impl Report {
             return print(&format!("{n} numbers and drawings of the report in {dir} are those of results.csv"));
         }
         let mut found = gather(&self.dir)?;
+        found.together = self.together;
         let csv = write_csv(&self.dir, &found)?;
         let (page, not_shown) = report(&self.dir, &found)?;
         found.left_out.extend(not_shown);
+        let missing = study::missing_in_words(&self.dir, &found)?.map_or(String::new(), |what| format!("{what}\n"));
         let cells: Vec<_> = found.cells.into_iter().map(|(_, result)| result).collect();
-        print(&format!("{}\n\n{}\n{}", results(&cells), csv.display(), page.display()))?;
+        print(&format!("{}\n\n{missing}{}\n{}", results(&cells), csv.display(), page.display()))?;
         all_whole(&found.left_out, &page)
     }
 }
@@ -327,7 +388,12 @@ impl Compare {
             percent(found.difference),
             percent(found.interval[0]),
             percent(found.interval[1])
-        ))
+        ))?;
+        let differ = &found.ran_by_different;
+        if !differ.is_empty() {
+            complain(&format!("warning: not the same ran both ({}): part of the difference may be its", differ.join("; ")));
+        }
+        Ok(())
     }
 }
 

@@ -67,7 +67,7 @@ impl Done {
         let text = files::text(&path).map_err(|why| Error::damaged(&path, why, REDO))?;
         if text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
             let folder = folder.display();
-            return Err(Error::Usage(format!(
+            return Err(Error::Foreign(format!(
                 "{folder} was made by an older version of wgslab, whose files carry no checksums; take another --out, or \
                  delete it to start anew"
             )));
@@ -93,6 +93,11 @@ impl Done {
         String::from_utf8(self.bytes(folder, name)?).map_err(bad)
     }
 
+    /// Compares the sizes of all its files: what a look at many cells can afford.
+    pub fn check_sizes(&self, folder: &Path) -> Result<()> {
+        self.files.iter().try_for_each(|(name, due)| size_is(&folder.join(name), due.bytes))
+    }
+
     /// Compares all its files. The small files, and the epochs, which a report shows, are compared by contents, the
     /// others by size.
     pub fn check(&self, folder: &Path) -> Result<()> {
@@ -101,14 +106,17 @@ impl Done {
                 self.bytes(folder, name)?;
                 continue;
             }
-            let path = folder.join(name);
-            match path.metadata() {
-                Ok(found) if found.is_file() && found.len() == due.bytes => {}
-                Ok(_) => return Err(Error::damaged(&path, "its size differs", REDO)),
-                Err(e) => return Err(Error::damaged(&path, format!("it cannot be looked at ({e})"), REDO)),
-            }
+            size_is(&folder.join(name), due.bytes)?;
         }
         Ok(())
+    }
+}
+
+fn size_is(path: &Path, bytes: u64) -> Result<()> {
+    match path.metadata() {
+        Ok(found) if found.is_file() && found.len() == bytes => Ok(()),
+        Ok(_) => Err(Error::damaged(path, "its size differs", REDO)),
+        Err(e) => Err(Error::damaged(path, format!("it cannot be looked at ({e})"), REDO)),
     }
 }
 
@@ -155,8 +163,7 @@ impl Job<'_> {
     pub(super) fn describe(&self, folder: &Path, made: &Provenance, about: Value) -> Result<()> {
         let mut about = about;
         if let Value::Object(about) = &mut about {
-            let table = !self.kernels.entries.is_empty();
-            about.insert("kernel_table".into(), json!(table.then(|| self.kernels.hash())));
+            about.insert("kernel_table".into(), json!(self.table_hash()));
             if let Some(hash) = self.gpu.tree().hash() {
                 about.insert("shaders".into(), json!({ "hash": hash, "edited": self.gpu.tree().edited() }));
             }

@@ -66,7 +66,8 @@ pub(super) fn run(
             }
         };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
-        let row = probe.result(cell, &made_by, &found)?;
+        let mut row = probe.result(cell, &made_by, &found)?;
+        made.stamp(job.table_hash(), &mut row)?;
         let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
         Ok((probe, found, classifier, CellResult { seconds, pretraining_collapsed, ..row }))
     };

@@ -3,6 +3,7 @@
 //! so that a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
 use super::names::{ENVIRONMENT, KERNELS, REDO};
+use super::results::CellResult;
 use super::settings::{apart, key_of, stage_of};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, seal};
@@ -84,6 +85,18 @@ impl Provenance {
         Ok(record)
     }
 
+    /// Writes into a row what ran its cell, with a table of kernels of this hash.
+    pub fn stamp(&self, kernel_table: Option<String>, row: &mut CellResult) -> Result<()> {
+        row.adapter = self.adapter.clone();
+        row.driver = self.driver.clone();
+        row.backend = self.backend.clone();
+        row.wgslab = self.wgslab.clone();
+        row.results_version = self.results;
+        row.kernel_table = kernel_table.unwrap_or_default();
+        row.config_hash = Hasher::new().part(serde_json::to_vec(&self.settings).map_err(unwritable)?).short();
+        Ok(())
+    }
+
     /// An error for a folder that something else made. It says what differs.
     pub fn another(&self, folder: &Path) -> Error {
         let path = folder.join(ENVIRONMENT);
@@ -94,11 +107,11 @@ impl Provenance {
         let [was, is] = [&before.made.settings, &self.settings].map(stage_of);
         if was != is && before.made.form == self.form {
             let folder = folder.display();
-            return Error::Usage(format!("{folder} holds {was}, and this is {is}; give this another --out"));
+            return Error::Foreign(format!("{folder} holds {was}, and this is {is}; give this another --out"));
         }
         let what = self.differences(&before);
         let (folder, what) = (folder.display(), what.join(" and another "));
-        Error::Usage(format!(
+        Error::Foreign(format!(
             "{folder} was made with another {what}; go on with what it was made with, take another --out, or delete it \
              to start anew"
         ))
@@ -153,6 +166,15 @@ fn another_config(before: &Value, now: &Value) -> String {
         ""
     };
     format!("config ({}{more}; its own is in its config.toml{own})", differ[..differ.len().min(3)].join("; "))
+}
+
+/// Writes into a row what ran its cell, from the text of the cell's `environment.json`. A text that does not say it
+/// changes nothing.
+pub(super) fn stamp_from(environment: &str, row: &mut CellResult) -> Result<()> {
+    match seal::parse::<Before>(environment) {
+        Ok(before) => before.made.stamp(before.kernel_table, row),
+        Err(_) => Ok(()),
+    }
 }
 
 /// The hash of the table of kernels with which a run or a study in `out` was begun. `None` if it had no table.

@@ -2,11 +2,12 @@
 //! self-supervision and label noise meet.
 
 mod checks;
+mod failed;
 mod pictures;
 
 use super::config::Protocol;
 use super::dataset::Loaded;
-use super::folder::{clear, kept_config, locked_soon, sweep, wait_for_any, write_config};
+use super::folder::{begun, clear, kept_config, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
 use super::names::CONFIG;
 use super::pretrain::Pretraining;
@@ -21,7 +22,10 @@ use crate::base::{Error, Result, files};
 use crate::ssl;
 pub use checks::expect_usable;
 use checks::sets;
+pub(super) use failed::Failure;
+use failed::{Stopped, forget_failure, stopped};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How to go through the cells of a study.
@@ -31,6 +35,9 @@ pub struct Manner {
     pub no_wait: bool,
     /// Empty the folder of a damaged cell or pretraining, and make it again.
     pub redo_damaged: bool,
+    /// Run cells again that failed by their numbers. Without it they are reported and left, since they would fail in the
+    /// same way. Cells that failed by their settings or data are always looked at again.
+    pub retry_failed: bool,
 }
 
 /// The end of a study.
@@ -41,40 +48,40 @@ pub struct Outcome {
     /// A sentence for each damage, with the cells that were left out because of it. The cells of a damaged pretraining
     /// share one sentence.
     pub damaged: Vec<String>,
+    /// The cells that failed.
+    pub failed: Failed,
 }
 
-/// The results and the damage so far.
+/// The cells of a study that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// How many cells.
+    pub cells: usize,
+    /// A sentence for each reason, with the cells that share it.
+    pub reasons: Vec<String>,
+    /// The exit code of their errors: that of all of them if it is the same, else 1.
+    pub exit_code: u8,
+}
+
+/// The results, the damage and the failures so far.
 #[derive(Default)]
 struct Found {
     results: BTreeMap<usize, CellResult>,
-    damaged: Vec<Damage>,
-}
-
-/// A damage, and the cells that it stops.
-struct Damage {
-    /// The text of the error.
-    what: String,
-    /// The name of the first cell, and the number of further cells.
-    first: String,
-    more: usize,
-}
-
-impl Damage {
-    fn sentence(self) -> String {
-        let more = if self.more > 0 { format!(" and {} more", counted(self.more, "cell")) } else { String::new() };
-        format!("{}{more}: {}", self.first, self.what)
-    }
+    damaged: Vec<Stopped>,
+    failed: Vec<Stopped>,
+    failed_cells: BTreeMap<usize, u8>,
+    /// Pretrainings that failed in this process. They are not tried again for each of their cells.
+    tried: BTreeSet<PathBuf>,
 }
 
 impl Found {
-    /// Adds a damaged cell. Returns whether no earlier cell had this damage.
-    fn damaged(&mut self, cell: &str, what: String) -> bool {
-        if let Some(same) = self.damaged.iter_mut().find(|d| d.what == what) {
-            same.more += 1;
-            return false;
-        }
-        self.damaged.push(Damage { what, first: cell.to_string(), more: 0 });
-        true
+    fn outcome(self) -> Outcome {
+        let sentences = |all: &[Stopped]| all.iter().map(Stopped::sentence).collect();
+        let codes: BTreeSet<u8> = self.failed_cells.values().copied().collect();
+        let exit_code = if codes.len() == 1 { codes.first().copied().unwrap_or(1) } else { 1 };
+        let failed =
+            Failed { cells: self.failed_cells.len(), reasons: sentences(&self.failed), exit_code };
+        Outcome { damaged: sentences(&self.damaged), results: self.results.into_values().collect(), failed }
     }
 }
 
@@ -103,13 +110,16 @@ impl Pace {
 impl Job<'_> {
     /// Runs the selected cells of the grid, goes on with cells that were begun, and writes `results.csv` and
     /// `report.html`. A cell that another process works on is left out, and looked at again when the other cells are
-    /// done. A damaged cell is reported, and the other cells go on.
+    /// done. A cell that is damaged or fails is reported, and the other cells go on. Before a study has begun, nothing can
+    /// be lost: a dataset or weights that cannot be used are then an error before the first step.
     pub fn run(&self, selection: Selection, manner: Manner) -> Result<Outcome> {
         let all = cells(self.config);
         let chosen = selection.of(&all)?;
-        let pretrained = chosen.iter().any(|cell| *cell.pretraining != *ssl::NONE);
-        expect_usable(self.config, self.data_root, &sets(chosen), pretrained)?;
-        self.check_sets(chosen)?;
+        if !begun(self.out) {
+            let pretrained = chosen.iter().any(|cell| *cell.pretraining != *ssl::NONE);
+            expect_usable(self.config, self.data_root, &sets(chosen), pretrained)?;
+            self.check_sets(chosen)?;
+        }
         sweep(self.out, Duration::from_secs(2));
         expect_table(self.out, &self.kernels)?;
         self.tell_other_settings()?;
@@ -120,8 +130,7 @@ impl Job<'_> {
         let gathered = if found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
         ended?;
         gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
-        let damaged = found.damaged.into_iter().map(Damage::sentence).collect();
-        Ok(Outcome { results: found.results.into_values().collect(), damaged })
+        Ok(found.outcome())
     }
 
     /// Warns if the folder holds a study with other settings, because its cells stay in the table and the report.
@@ -143,20 +152,17 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Runs cells until each is done or damaged. With `no_wait`, cells that other processes work on are left out.
+    /// Runs cells until each is done, damaged or failed. With `no_wait`, cells that other processes work on are left out.
     fn cells(&self, chosen: &[Cell], manner: Manner, found: &mut Found, pace: &mut Pace) -> Result<()> {
         let mut loaded: Option<Loaded> = None;
+        let mut unusable: BTreeMap<&str, Failure> = BTreeMap::new();
         let mut left: Vec<&Cell> = chosen.iter().collect();
         while !left.is_empty() {
             let (mut busy, mut held) = (Vec::new(), Vec::new());
             for cell in left {
-                if loaded.as_ref().is_none_or(|l| *l.spec != *cell.spec) {
-                    drop(loaded.take()); // frees the pages of its images before the next are made
-                    loaded = Some(self.load(&cell.spec)?);
-                }
-                let Some(set) = &loaded else { continue };
-                match self.cell(cell, set, manner) {
+                match self.cell_of(cell, &mut loaded, &mut unusable, (manner, &mut *found)) {
                     Ok(result) => {
+                        forget_failure(&run_folder(self.out, &cell.name))?;
                         found.results.insert(cell.index, result);
                         pace.take(|| self.gather().map(drop))?;
                     }
@@ -165,10 +171,11 @@ impl Job<'_> {
                         held.push(folder);
                     }
                     Err(e @ Error::Damaged { .. }) => {
-                        if found.damaged(&cell.name, e.to_string()) {
+                        if stopped(&mut found.damaged, &cell.name, e.to_string()) {
                             self.progress.note(&format!("damaged: {}: {e}", cell.name));
                         }
                     }
+                    Err(e) if e.is_of_one() => self.failed(cell, &e, found)?,
                     Err(e) => return Err(e),
                 }
             }
@@ -186,6 +193,53 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Runs a cell whose dataset is `loaded`, or is loaded now. A dataset that cannot be used is looked at once.
+    fn cell_of<'c>(
+        &self,
+        cell: &'c Cell,
+        loaded: &mut Option<Loaded>,
+        unusable: &mut BTreeMap<&'c str, Failure>,
+        (manner, found): (Manner, &mut Found),
+    ) -> Result<CellResult> {
+        let kept = Failure::read(&run_folder(self.out, &cell.name));
+        if let Some(kept) = kept.filter(|kept| kept.is_final() && !manner.retry_failed) {
+            return Err(kept.error());
+        }
+        if let Some(why) = unusable.get(&*cell.spec) {
+            return Err(why.error());
+        }
+        if loaded.as_ref().is_none_or(|l| *l.spec != *cell.spec) {
+            drop(loaded.take()); // frees the pages of its images before the next are made
+            match self.load(&cell.spec) {
+                Ok(set) => *loaded = Some(set),
+                Err(e) => {
+                    if e.is_of_one() {
+                        unusable.insert(&cell.spec, self.failure(&e));
+                    }
+                    return Err(e);
+                }
+            }
+        }
+        match loaded {
+            Some(set) => self.cell(cell, set, manner, found),
+            None => Err(Error::Failed("a cell has no dataset".into())),
+        }
+    }
+
+    /// Keeps why a cell failed. An error of the device is no cell's: it is returned.
+    fn failed(&self, cell: &Cell, e: &Error, found: &mut Found) -> Result<()> {
+        self.gpu.check()?;
+        let folder = run_folder(self.out, &cell.name);
+        if Failure::read(&folder).is_none_or(|kept| kept != self.failure(e)) {
+            self.keep_failure(&folder, e)?;
+        }
+        found.failed_cells.insert(cell.index, e.exit_code());
+        if stopped(&mut found.failed, &cell.name, e.to_string()) {
+            self.progress.note(&format!("failed: {}: {e}", cell.name));
+        }
+        Ok(())
+    }
+
     /// Writes the study's config, table and report. Returns the report's sentences about what is damaged and not shown.
     /// The folder is locked, so that an earlier gathering never replaces the results of a later one.
     fn gather(&self) -> Result<Vec<String>> {
@@ -199,10 +253,10 @@ impl Job<'_> {
     }
 
     /// Runs a cell. With `redo_damaged`, each of its folders that is damaged is emptied once and made again.
-    fn cell(&self, cell: &Cell, set: &Loaded, manner: Manner) -> Result<CellResult> {
+    fn cell(&self, cell: &Cell, set: &Loaded, manner: Manner, found: &mut Found) -> Result<CellResult> {
         let mut cleared = BTreeSet::new();
         loop {
-            match self.cell_once(cell, set) {
+            match self.cell_once(cell, set, (manner.retry_failed, &mut found.tried)) {
                 Err(Error::Damaged { path, what, way_out }) if manner.redo_damaged => {
                     let folder = path.parent().unwrap_or(self.out).to_path_buf();
                     let own = ["runs", "pretraining"].iter().any(|f| folder.parent() == Some(&self.out.join(f)));
@@ -217,7 +271,13 @@ impl Job<'_> {
         }
     }
 
-    fn cell_once(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
+    /// Runs a cell, with its pretraining. `tried` are the pretrainings that failed in this process.
+    fn cell_once(
+        &self,
+        cell: &Cell,
+        set: &Loaded,
+        (retry, tried): (bool, &mut BTreeSet<PathBuf>),
+    ) -> Result<CellResult> {
         let start = match &*cell.pretraining {
             ssl::NONE => None,
             name => {
@@ -228,7 +288,20 @@ impl Job<'_> {
                 let made = pretrain::provenance(self, one)?;
                 let key = format!("{}-{name}-seed-{}-{}", cell.dataset, cell.seed, made.address);
                 let folder = self.out.join("pretraining").join(key);
-                let (path, done) = pretrain::run(self, one, &folder, &made)?;
+                let before = Failure::read(&folder).filter(|kept| kept.is_final());
+                if let Some(kept) = before.filter(|_| !retry || tried.contains(&folder)) {
+                    return Err(kept.error());
+                }
+                let (path, done) = match pretrain::run(self, one, &folder, &made) {
+                    Err(e) if e.is_of_one() => {
+                        self.gpu.check()?;
+                        self.keep_failure(&folder, &e)?;
+                        tried.insert(folder);
+                        return Err(e);
+                    }
+                    ended => ended?,
+                };
+                forget_failure(&folder)?;
                 Some(Start::pretrained(path, name, &done)?)
             }
         };

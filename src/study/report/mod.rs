@@ -10,6 +10,7 @@ mod findings;
 mod gained;
 mod heat;
 mod memorisation;
+mod missing;
 mod names;
 mod page;
 mod profile;
@@ -23,6 +24,7 @@ mod testing;
 mod words;
 
 pub use check::check_report;
+pub use missing::missing_in_words;
 
 use super::results::Gathered;
 use crate::base::{Result, files};
