@@ -86,7 +86,9 @@ impl Error {
     /// may go on. The others are of the machine, of the whole folder, or a request to stop.
     pub fn is_of_one(&self) -> bool {
         match self {
-            Error::Usage(_) | Error::Data(_) | Error::Shape { .. } | Error::NoGradient { .. } | Error::Failed(_) => true,
+            Error::Usage(_) | Error::Data(_) | Error::Shape { .. } | Error::NoGradient { .. } | Error::Failed(_) => {
+                true
+            }
             Error::NoAdapter(_) | Error::NoRoom(_) | Error::Busy(_) | Error::TryAgain(_) => false,
             Error::Damaged { .. } | Error::Foreign(_) | Error::Regression(_) => false,
         }

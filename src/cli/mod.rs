@@ -21,6 +21,7 @@ mod standing;
 mod stats;
 mod study;
 mod tune;
+mod verify;
 mod watch;
 
 use crate::base::contained::is_contained;
@@ -176,7 +177,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 20);
+        assert_eq!(found.len(), 21);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

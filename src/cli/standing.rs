@@ -18,7 +18,8 @@ pub(super) fn in_words(state: &CellState) -> String {
 /// How many cells are in which state, the time left, and the reasons of what failed or is damaged.
 pub(super) fn summary(standing: &Standing, grid: &[Cell]) -> String {
     let counts = standing.counts().into_iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{n} {word}"));
-    let mut lines = vec![format!("{}: {}{}", counted(grid.len(), "cell"), counts.collect::<Vec<_>>().join(", "), left(standing))];
+    let mut lines =
+        vec![format!("{}: {}{}", counted(grid.len(), "cell"), counts.collect::<Vec<_>>().join(", "), left(standing))];
     let mut reasons: Vec<(&str, &str, usize)> = Vec::new();
     let stopped = grid.iter().zip(&standing.cells).filter_map(|(cell, state)| Some((cell, state, state.reason()?)));
     let mut several = std::collections::HashMap::new();

@@ -1,8 +1,9 @@
-//! `wgslab study run`, `list`, `report` and `compare`.
+//! `wgslab study run`, `list`, `report` and `compare`. `verify` has a file of its own.
 
 use super::options::{Options, config};
 use super::output::{complain, print, print_json, results, table};
 use super::standing;
+use super::verify::Verify;
 use crate::base::{Error, Result};
 use crate::data;
 use crate::ssl;
@@ -32,6 +33,7 @@ enum StudyCommand {
     List(List),
     Report(Report),
     Compare(Compare),
+    Verify(Verify),
 }
 
 /// Run the cells of a study; run it again to go on where it stopped
@@ -156,6 +158,7 @@ impl Study {
             StudyCommand::List(c) => c.run(options),
             StudyCommand::Report(c) => c.run(),
             StudyCommand::Compare(c) => c.run(),
+            StudyCommand::Verify(c) => c.run(options),
         }
     }
 }
@@ -182,7 +185,8 @@ impl Run {
         let out = self.out.clone().unwrap_or_else(|| default_out(&self.config));
         let found = options.job(&config, &out, |job| {
             let kernels = if self.races(job)? { job.tuned()? } else { job.kernels.clone() };
-            let manner = Manner { no_wait: self.no_wait, redo_damaged: self.redo_damaged, retry_failed: self.retry_failed };
+            let manner =
+                Manner { no_wait: self.no_wait, redo_damaged: self.redo_damaged, retry_failed: self.retry_failed };
             Job { kernels, ..*job }.run(selection, manner)
         })?;
         let files = ["results.csv", "report.html"].map(|name| out.join(name));
@@ -391,7 +395,10 @@ impl Compare {
         ))?;
         let differ = &found.ran_by_different;
         if !differ.is_empty() {
-            complain(&format!("warning: not the same ran both ({}): part of the difference may be its", differ.join("; ")));
+            complain(&format!(
+                "warning: not the same ran both ({}): part of the difference may be its",
+                differ.join("; ")
+            ));
         }
         Ok(())
     }
@@ -400,6 +407,23 @@ impl Compare {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failed_cells_end_with_their_code() {
+        let of = |reasons: &[&str], exit_code: u8| {
+            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            let e = none_failed(&Failed { cells: 3, reasons, exit_code }).unwrap_err();
+            (e.exit_code(), e.to_string())
+        };
+        assert!(none_failed(&Failed::default()).is_ok());
+        assert_eq!(of(&["a and 2 cells more: no"], 4), (4, "3 cells failed: a and 2 cells more: no".to_string()));
+        assert!(
+            of(&["a", "b"], 1)
+                .1
+                .ends_with("`wgslab study list` names each with its reason; --retry-failed runs what failed again")
+        );
+        assert_eq!((of(&["a", "b"], 1).0, of(&["a"], 2).0), (1, 2));
+    }
 
     #[test]
     fn an_error_of_many_damaged_cells_is_one_line() {

@@ -2,8 +2,8 @@
 
 use super::folder::Done;
 use super::names::{PREDICTIONS, RESULT};
-use super::predictions::{TestAnswers, read_test};
 use super::origin::Origin;
+use super::predictions::{TestAnswers, read_test};
 use super::results::{CellResult, finished_cell};
 use super::statistics::{Interval, McNemar, TooFew, mcnemar, paired_accuracy};
 use crate::base::{Error, Result};

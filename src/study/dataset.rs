@@ -85,7 +85,9 @@ impl Loading for UntilStopped<'_> {
     fn at(&self, done: usize, _: usize) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) {
             let spec = self.spec;
-            return Err(Error::TryAgain(format!("stopped while the images of {spec} were loaded; the same command goes on")));
+            return Err(Error::TryAgain(format!(
+                "stopped while the images of {spec} were loaded; the same command goes on"
+            )));
         }
         self.progress.step(done as u64, "");
         Ok(())

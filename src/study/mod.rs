@@ -27,6 +27,7 @@ pub mod noisy;
 mod origin;
 #[cfg(test)]
 mod outside;
+mod owner;
 mod pass;
 mod plans;
 mod predictions;
@@ -52,6 +53,7 @@ mod tenants;
 mod testing;
 mod train;
 mod turns;
+mod verify;
 mod views;
 
 pub use crate::base::Progress;
@@ -71,4 +73,5 @@ pub use runner::{Failed, Manner, Outcome, expect_usable};
 pub use session::Job;
 pub use standing::{CellState, Standing, standing};
 pub use start::{Beginning, Brought};
+pub use verify::Verified;
 pub use views::{DrawnNumbers, SeenImages, ViewSheet};

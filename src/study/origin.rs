@@ -69,7 +69,8 @@ pub(super) fn main_origin<'a>(rows: impl Iterator<Item = &'a CellResult>) -> (Op
     }
     let most = counts.iter().max_by_key(|(_, (n, first))| (*n, usize::MAX - first)).map(|(origin, _)| origin.clone());
     let others = counts.iter().filter(|(origin, _)| Some(*origin) != most.as_ref());
-    let sentence = |(origin, (n, _)): (&Origin, &(usize, usize))| format!("{}: {}", counted(*n, "cell"), origin.words());
+    let sentence =
+        |(origin, (n, _)): (&Origin, &(usize, usize))| format!("{}: {}", counted(*n, "cell"), origin.words());
     let apart = others.map(sentence).collect();
     (most, apart)
 }

@@ -72,7 +72,7 @@ pub(super) fn run(
         Ok((probe, found, classifier, CellResult { seconds, pretraining_collapsed, ..row }))
     };
     let read = |done: Done| read_result(folder, &done);
-    once(folder, &made, read, judge, |(probe, found, classifier, result)| {
+    once(job, folder, &made, read, judge, |(probe, found, classifier, result)| {
         job.describe(folder, &made, about(set))?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given.train))?;
         write_epochs(folder, &[])?; // nothing was trained in epochs

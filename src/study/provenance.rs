@@ -76,6 +76,39 @@ impl Provenance {
         Ok(made)
     }
 
+    /// What made a finished folder, by its `environment.json`.
+    pub fn of(folder: &Path) -> Result<Self> {
+        let path = folder.join(ENVIRONMENT);
+        let before = seal::read::<Before>(&path).map_err(|why| Error::damaged(&path, why, REDO))?;
+        Ok(before.made)
+    }
+
+    /// In what differs what ran two stages: program, kernels, adapter, driver.
+    pub fn ran_by_different(&self, other: &Provenance) -> Vec<String> {
+        let program = |p: &Provenance| format!("{} (results {})", p.wgslab, p.results);
+        let each = [
+            ("program", program(self), program(other)),
+            ("adapter", self.adapter.clone(), other.adapter.clone()),
+            ("driver", self.driver.clone(), other.driver.clone()),
+            ("backend", self.backend.clone(), other.backend.clone()),
+            ("kernels", self.kernels.clone(), other.kernels.clone()),
+        ];
+        let differ = each.into_iter().filter(|(_, a, b)| a != b);
+        differ.map(|(what, a, b)| format!("{what}: {a} and {b}")).collect()
+    }
+
+    /// In what differs what two stages were made from: settings, data, and the backbone that they start from, if the same
+    /// ran both.
+    pub fn made_from_different(&self, other: &Provenance) -> Vec<String> {
+        let ran_by_same = self.ran_by_different(other).is_empty();
+        let each = [
+            ("settings", self.settings != other.settings),
+            ("data", self.data_fingerprint != other.data_fingerprint),
+            ("the backbone that it starts from", ran_by_same && self.start != other.start),
+        ];
+        each.into_iter().filter_map(|(what, differs)| differs.then(|| what.to_string())).collect()
+    }
+
     /// What `environment.json` holds: this provenance and `about`, an object for people.
     pub fn environment(&self, about: Value) -> Result<Value> {
         let mut record = serde_json::to_value(self).map_err(unwritable)?;

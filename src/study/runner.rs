@@ -9,7 +9,7 @@ use super::config::Protocol;
 use super::dataset::Loaded;
 use super::folder::{begun, clear, kept_config, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
-use super::names::CONFIG;
+use super::names::{CONFIG, DONE};
 use super::pretrain::Pretraining;
 use super::provenance::expect_table;
 use super::report::report;
@@ -79,8 +79,7 @@ impl Found {
         let sentences = |all: &[Stopped]| all.iter().map(Stopped::sentence).collect();
         let codes: BTreeSet<u8> = self.failed_cells.values().copied().collect();
         let exit_code = if codes.len() == 1 { codes.first().copied().unwrap_or(1) } else { 1 };
-        let failed =
-            Failed { cells: self.failed_cells.len(), reasons: sentences(&self.failed), exit_code };
+        let failed = Failed { cells: self.failed_cells.len(), reasons: sentences(&self.failed), exit_code };
         Outcome { damaged: sentences(&self.damaged), results: self.results.into_values().collect(), failed }
     }
 }
@@ -157,6 +156,7 @@ impl Job<'_> {
         let mut loaded: Option<Loaded> = None;
         let mut unusable: BTreeMap<&str, Failure> = BTreeMap::new();
         let mut left: Vec<&Cell> = chosen.iter().collect();
+        let mut told = 0; // how many cells were waited for when that was told last
         while !left.is_empty() {
             let (mut busy, mut held) = (Vec::new(), Vec::new());
             for cell in left {
@@ -183,9 +183,10 @@ impl Job<'_> {
                 return Err(Error::Busy(folder.clone()));
             }
             if let Some(folder) = held.first() {
-                let (n, folder) = (busy.len(), folder.display());
-                self.progress
-                    .note(&format!("waiting for other processes: {} left; one works in {folder}", counted(n, "cell")));
+                if busy.len() != std::mem::replace(&mut told, busy.len()) {
+                    let (n, folder) = (counted(busy.len(), "cell"), folder.display());
+                    self.progress.note(&format!("waiting for other processes: {n} left; one works in {folder}"));
+                }
                 wait_for_any(&held, self.stop)?;
             }
             left = busy;
@@ -230,7 +231,8 @@ impl Job<'_> {
     fn failed(&self, cell: &Cell, e: &Error, found: &mut Found) -> Result<()> {
         self.gpu.check()?;
         let folder = run_folder(self.out, &cell.name);
-        if Failure::read(&folder).is_none_or(|kept| kept != self.failure(e)) {
+        // A cell that was finished stays so, if its data is gone now.
+        if !files::exists(&folder.join(DONE))? && Failure::read(&folder).is_none_or(|kept| kept != self.failure(e)) {
             self.keep_failure(&folder, e)?;
         }
         found.failed_cells.insert(cell.index, e.exit_code());
@@ -272,7 +274,7 @@ impl Job<'_> {
     }
 
     /// Runs a cell, with its pretraining. `tried` are the pretrainings that failed in this process.
-    fn cell_once(
+    pub(super) fn cell_once(
         &self,
         cell: &Cell,
         set: &Loaded,

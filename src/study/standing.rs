@@ -223,7 +223,8 @@ mod tests {
         assert_eq!((cells[3].reason(), processes), (Some("no"), 1));
         assert!(cells[2].reason().unwrap().contains("result.json is damaged"), "{cells:?}");
         // Two cells took 10 s on average; one and a half are left.
-        let due = 10.0 * (2.0 - (config.training.optimization.epochs / 2) as f64 / config.training.optimization.epochs as f64);
+        let due = 10.0
+            * (2.0 - (config.training.optimization.epochs / 2) as f64 / config.training.optimization.epochs as f64);
         assert!((left_s.unwrap() - due).abs() < 1e-9, "{left_s:?}");
         let stopped = standing(out, &config, &grid).unwrap();
         assert_eq!((stopped.cells[4].word(), stopped.processes), ("waiting", 0), "a process that ended works no more");

@@ -111,7 +111,7 @@ pub(super) fn run(
         }
     };
     let read = |done: Done| read_result(folder, &done);
-    once(folder, &made, read, early, |early| {
+    once(job, folder, &made, read, early, |early| {
         let ready = match early {
             Some(early) => early,
             None => {

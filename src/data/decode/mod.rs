@@ -186,12 +186,7 @@ type Decoded = (usize, Vec<picture::Remark>, Option<String>, PixelForm);
 impl Listing {
     /// Decodes every file and lists those that cannot be decoded, with the reason. A file that cannot be read is an error.
     /// The caller adds the notes of the listing, because they are not about the pixels, which the cache keeps.
-    pub fn decode(
-        &self,
-        options: &LoadOptions,
-        keep: Keep<'_>,
-        progress: &dyn Loading,
-    ) -> Result<DecodedData> {
+    pub fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Loading) -> Result<DecodedData> {
         let total = self.files.iter().flatten().map(Vec::len).sum();
         let mut source =
             DecodedData { name: self.name.clone(), classes: self.classes.clone(), ..DecodedData::default() };

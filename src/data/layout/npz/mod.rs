@@ -14,7 +14,9 @@ use super::{Claims, Found, Layout, Open, Take};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::data::split::Outline;
-use crate::data::{DecodedData, Keep, LeftOut, LoadOptions, Loading, Need, Origin, Part, Split, cache, classes, decode};
+use crate::data::{
+    DecodedData, Keep, LeftOut, LoadOptions, Loading, Need, Origin, Part, Split, cache, classes, decode,
+};
 use decode::{Mode, Notes, PixelForm, Remark};
 use levels::Scale;
 use member::{Head, MAX_CLASSES, Zip, bad, entry, header};
@@ -114,12 +116,7 @@ impl Archive {
     }
 
     /// Decodes every image.
-    pub fn decode(
-        &self,
-        options: &LoadOptions,
-        keep: Keep<'_>,
-        progress: &dyn Loading,
-    ) -> Result<DecodedData> {
+    pub fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Loading) -> Result<DecodedData> {
         let mut zip = zip(&self.path)?;
         let total = self.images();
         let (mut parts, mut before, mut notes) = ([None, None, None], 0, Notes::default());

@@ -111,12 +111,7 @@ fn find(name: &str) -> Result<usize> {
 }
 
 /// Generates the splits of `request`. Classes take turns, so every split is balanced.
-fn generate(
-    request: &Request,
-    options: &LoadOptions,
-    keep: Keep<'_>,
-    progress: &dyn Loading,
-) -> Result<DecodedData> {
+fn generate(request: &Request, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Loading) -> Result<DecodedData> {
     let modality = &MODALITIES[request.modality];
     let total = request.counts.iter().sum();
     let (mut done, mut parts) = (0, [None, None, None]);
