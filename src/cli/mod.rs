@@ -9,6 +9,7 @@ mod devices;
 mod embed;
 mod kernels;
 mod listener;
+mod merge;
 mod network;
 mod noise;
 mod options;
@@ -177,7 +178,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 21);
+        assert_eq!(found.len(), 22);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

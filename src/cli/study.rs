@@ -1,5 +1,6 @@
-//! `wgslab study run`, `list`, `report` and `compare`. `verify` has a file of its own.
+//! `wgslab study run`, `list`, `report` and `compare`. `verify` and `merge` have files of their own.
 
+use super::merge::Merge;
 use super::options::{Options, config};
 use super::output::{complain, print, print_json, results, table};
 use super::standing;
@@ -34,6 +35,7 @@ enum StudyCommand {
     Report(Report),
     Compare(Compare),
     Verify(Verify),
+    Merge(Merge),
 }
 
 /// Run the cells of a study; run it again to go on where it stopped
@@ -118,7 +120,7 @@ struct List {
     verbatim_doc_comment,
     after_help = "Examples:\n  wgslab study report runs/smoke\n  wgslab study report runs/smoke --check"
 )]
-struct Report {
+pub(super) struct Report {
     /// The study's folder
     dir: PathBuf,
     /// Write nothing: compute every number of the page and of its tables again from DIR/results.csv, and end with code 4
@@ -159,6 +161,7 @@ impl Study {
             StudyCommand::Report(c) => c.run(),
             StudyCommand::Compare(c) => c.run(),
             StudyCommand::Verify(c) => c.run(options),
+            StudyCommand::Merge(c) => c.run(),
         }
     }
 }
@@ -221,7 +224,7 @@ fn none_failed(failed: &Failed) -> Result<()> {
 }
 
 /// This many parts that are left out are reported, one line each, if a page lists the rest.
-const TOLD: usize = 8;
+pub(super) const TOLD: usize = 8;
 
 /// Damaged parts are left out and reported; the exit code says so, too. `page` names all of them.
 fn all_whole(damaged: &[String], page: &Path) -> Result<()> {
@@ -348,7 +351,12 @@ fn as_json(c: &Cell) -> serde_json::Value {
 }
 
 impl Report {
-    fn run(&self) -> Result<()> {
+    /// Of the study in `dir`.
+    pub fn of(dir: &Path) -> Report {
+        Report { dir: dir.to_path_buf(), check: false, together: false }
+    }
+
+    pub fn run(&self) -> Result<()> {
         if self.check {
             let n = study::check_report(&self.dir)?;
             let dir = self.dir.display();
