@@ -16,7 +16,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("dicom_parser", &["data/decode/dicom/"]),
     ("dicom_transfer_syntax_registry", &["data/decode/dicom/"]),
     ("fast_image_resize", &["data/decode/mod.rs"]),
-    ("fd_lock", &["study/folder.rs"]),
+    ("fd_lock", &["base/files.rs", "study/folder.rs"]),
     ("flate2", &["data/decode/dicom/"]),
     (
         "half",

@@ -1,15 +1,18 @@
-//! `wgslab study run`, `list`, `report` and `compare`.
+//! `wgslab study run`, `list`, `report` and `compare`. `verify` and `merge` have files of their own.
 
 use super::forecast;
 use super::grid_options::GridOptions;
+use super::merge::Merge;
 use super::options::{Options, config};
 use super::output::{complain, print, print_json, results, table};
+use super::standing;
+use super::verify::Verify;
 use crate::base::{Error, Result};
 use crate::data;
 use crate::ssl;
 use crate::study::config::RANDOM;
 use crate::study::results::{gather, write_csv};
-use crate::study::{self, Cell, Config, Job, Manner, Selection, cells, report};
+use crate::study::{self, Cell, CellState, Config, Failed, Job, Manner, Selection, cells, report};
 use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -33,6 +36,8 @@ enum StudyCommand {
     List(List),
     Report(Report),
     Compare(Compare),
+    Verify(Verify),
+    Merge(Merge),
 }
 
 /// Run the cells of a study; run it again to go on where it stopped
@@ -78,6 +83,10 @@ struct Run {
     /// end with code 4]
     #[arg(long)]
     redo_damaged: bool,
+    /// Run cells again that failed while they were trained [default: report them and leave them, since they would fail in
+    /// the same way; a cell whose settings, data or weights could not be used is always looked at again]
+    #[arg(long)]
+    retry_failed: bool,
     /// End with code 75 if all cells that are left are being run by other processes [default: wait for them]
     #[arg(long)]
     no_wait: bool,
@@ -90,19 +99,25 @@ struct Run {
 /// List the cells of a study
 ///
 /// Prints each cell with its index, which `wgslab study run --index` takes; --json adds the
-/// names of the folders, and the index of each cell's pretraining, which --pretraining takes. What a run would refuse before its first step is refused here, too. Missing
+/// names of the folders, and the index of each cell's pretraining, which --pretraining takes. Of a
+/// study that was begun it prints whether a cell is done, running, failed, waiting or damaged, why,
+/// and the time left. What a run would refuse before its first step is refused here, too. Missing
 /// data is only reported. Needs no adapter and no data, and writes nothing.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:\n  wgslab study list configs/smoke.toml\n  \
-                        wgslab study list configs/smoke.toml --json | jq length"
+                        wgslab study list configs/smoke.toml --json | jq length\n  \
+                        wgslab study list runs/smoke     how far the study in this folder is"
 )]
 struct List {
-    /// The study's config, a TOML file
+    /// The study's config, a TOML file, or the folder of a study that was begun
     config: PathBuf,
     #[command(flatten)]
     grid: GridOptions,
+    /// The folder of the study [default: as of `wgslab study run`]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -118,13 +133,17 @@ struct List {
     verbatim_doc_comment,
     after_help = "Examples:\n  wgslab study report runs/smoke\n  wgslab study report runs/smoke --check"
 )]
-struct Report {
+pub(super) struct Report {
     /// The study's folder
     dir: PathBuf,
     /// Write nothing: compute every number of the page and of its tables again from DIR/results.csv, and end with code 4
     /// and the names of those that differ
     #[arg(long)]
     check: bool,
+    /// Average cells that different programs, adapters, drivers or tables of kernels ran; the page says so. [default:
+    /// the page is of those that the same ran as most, and tells the others]
+    #[arg(long, conflicts_with = "check")]
+    together: bool,
 }
 
 /// Compare two finished cells of one dataset image by image
@@ -154,6 +173,8 @@ impl Study {
             StudyCommand::List(c) => c.run(options),
             StudyCommand::Report(c) => c.run(),
             StudyCommand::Compare(c) => c.run(),
+            StudyCommand::Verify(c) => c.run(options),
+            StudyCommand::Merge(c) => c.run(),
         }
     }
 }
@@ -187,6 +208,7 @@ impl Run {
             let manner = Manner {
                 no_wait: self.no_wait,
                 redo_damaged: self.redo_damaged,
+                retry_failed: self.retry_failed,
                 forecast: selection == Selection::All && !study::begun(job.out),
             };
             Job { kernels, ..*job }.run(selection, manner)
@@ -197,12 +219,36 @@ impl Run {
         let files = ["results.csv", "report.html"].map(|name| out.join(name));
         let files = files.iter().filter(|f| f.exists()).map(|f| f.display().to_string());
         print(&format!("{}\n\n{}", results(&found.results), files.collect::<Vec<_>>().join("\n")))?;
-        all_whole(&found.damaged, &out.join("report.html"))
+        let whole = all_whole(&found.damaged, &out.join("report.html"));
+        if whole.is_ok() || found.failed.cells == 0 {
+            return whole.and_then(|()| none_failed(&found.failed));
+        }
+        found.failed.reasons.iter().take(TOLD).for_each(|what| complain(&format!("warning: failed: {what}")));
+        whole
     }
 }
 
+/// An error if cells failed, with the exit code of what stopped them.
+fn none_failed(failed: &Failed) -> Result<()> {
+    let n = failed.cells;
+    let what = match &failed.reasons[..] {
+        [] => return Ok(()),
+        [one] if n == 1 => format!("one cell failed: {one}"),
+        [one] => format!("{n} cells failed: {one}"),
+        reasons => {
+            reasons.iter().take(TOLD).for_each(|what| complain(&format!("warning: failed: {what}")));
+            format!("{n} cells failed, for {} reasons; `wgslab study list` names each with its reason", reasons.len())
+        }
+    };
+    Err(match failed.exit_code {
+        2 => Error::Usage(what),
+        4 => Error::Data(what),
+        _ => Error::Failed(format!("{what}; --retry-failed runs what failed again")),
+    })
+}
+
 /// This many parts that are left out are reported, one line each, if a page lists the rest.
-const TOLD: usize = 8;
+pub(super) const TOLD: usize = 8;
 
 /// Damaged parts are left out and reported; the exit code says so, too. `page` names all of them.
 fn all_whole(damaged: &[String], page: &Path) -> Result<()> {
@@ -240,15 +286,27 @@ impl Run {
 
 impl List {
     fn run(&self, options: &Options) -> Result<()> {
-        let config = self.grid.apply(config(Some(&self.config))?)?;
+        let is_folder = self.config.is_dir();
+        let config = if is_folder { study::kept_config(&self.config)? } else { config(Some(&self.config))? };
+        let config = self.grid.apply(config)?;
         let all = cells(&config);
-        expect_usable(&config, &options.data_root)?;
-        if self.json {
-            return print_json(&Listed(&all));
+        let own = || if is_folder { self.config.clone() } else { default_out(&self.config) };
+        let out = self.out.clone().unwrap_or_else(own);
+        let begun = study::begun(&out);
+        match expect_usable(&config, &options.data_root) {
+            // A study that was begun is shown, whatever became of its data.
+            Err(e) if begun => complain(&format!("warning: a run would refuse this: {e}")),
+            usable => usable?,
         }
-        let head = ["index", "dataset", "backbone", "pretraining", "noise", "protocol", "method", "seed"]
+        let standing = begun.then(|| study::standing(&out, &config, &all)).transpose()?;
+        let states = standing.as_ref().map(|s| &s.cells[..]);
+        if self.json {
+            return print_json(&Listed(&all, states));
+        }
+        let mut head = ["index", "dataset", "backbone", "pretraining", "noise", "protocol", "method", "seed"]
             .map(String::from)
             .to_vec();
+        head.extend(states.map(|_| "state".to_string()));
         let row = |c: &Cell| {
             let noise = match c.noise_kind {
                 None => "none".to_string(),
@@ -259,9 +317,12 @@ impl List {
             let (index, dataset, protocol) =
                 (c.index.to_string(), c.dataset.to_string(), c.protocol.name().to_string());
             let backbone = c.backbone.to_string();
-            vec![index, dataset, backbone, pretraining, noise, protocol, method, c.seed.to_string()]
+            let mut row = vec![index, dataset, backbone, pretraining, noise, protocol, method, c.seed.to_string()];
+            row.extend(states.and_then(|s| s.get(c.index)).map(standing::in_words));
+            row
         };
-        print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))
+        print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))?;
+        standing.map_or(Ok(()), |standing| print(&format!("\n{}", standing::summary(&standing, &all))))
     }
 }
 
@@ -291,7 +352,7 @@ fn expect_usable(config: &Config, data_root: &Path) -> Result<()> {
 }
 
 /// The cells as JSON, made one at a time, because a grid may have a million cells.
-struct Listed<'a>(&'a [Cell]);
+struct Listed<'a>(&'a [Cell], Option<&'a [CellState]>);
 
 impl Serialize for Listed<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -300,7 +361,14 @@ impl Serialize for Listed<'_> {
         let cells = groups.flat_map(|group| {
             let index = group[0].pretrained_by().map(|_| pretrainings);
             pretrainings += usize::from(index.is_some());
-            group.iter().map(move |cell| as_json(cell, index))
+            group.iter().map(move |cell| {
+                let mut one = as_json(cell, index);
+                if let Some(state) = self.1.and_then(|states| states.get(cell.index)) {
+                    one["state"] = json!(state.word());
+                    one["reason"] = json!(state.reason());
+                }
+                one
+            })
         });
         to.collect_seq(cells)
     }
@@ -325,18 +393,25 @@ fn as_json(c: &Cell, pretraining_index: Option<usize>) -> serde_json::Value {
 }
 
 impl Report {
-    fn run(&self) -> Result<()> {
+    /// Of the study in `dir`.
+    pub fn of(dir: &Path) -> Report {
+        Report { dir: dir.to_path_buf(), check: false, together: false }
+    }
+
+    pub fn run(&self) -> Result<()> {
         if self.check {
             let n = study::check_report(&self.dir)?;
             let dir = self.dir.display();
             return print(&format!("{n} numbers and drawings of the report in {dir} are those of results.csv"));
         }
         let mut found = gather(&self.dir)?;
+        found.together = self.together;
         let csv = write_csv(&self.dir, &found)?;
         let (page, not_shown) = report(&self.dir, &found)?;
         found.left_out.extend(not_shown);
+        let missing = study::missing_in_words(&self.dir, &found)?.map_or(String::new(), |what| format!("{what}\n"));
         let cells: Vec<_> = found.cells.into_iter().map(|(_, result)| result).collect();
-        print(&format!("{}\n\n{}\n{}", results(&cells), csv.display(), page.display()))?;
+        print(&format!("{}\n\n{missing}{}\n{}", results(&cells), csv.display(), page.display()))?;
         all_whole(&found.left_out, &page)
     }
 }
@@ -367,13 +442,38 @@ impl Compare {
             percent(found.difference),
             percent(found.interval[0]),
             percent(found.interval[1])
-        ))
+        ))?;
+        let differ = &found.ran_by_different;
+        if !differ.is_empty() {
+            complain(&format!(
+                "warning: not the same ran both ({}): part of the difference may be its",
+                differ.join("; ")
+            ));
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failed_cells_end_with_their_code() {
+        let of = |reasons: &[&str], exit_code: u8| {
+            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            let e = none_failed(&Failed { cells: 3, reasons, exit_code }).unwrap_err();
+            (e.exit_code(), e.to_string())
+        };
+        assert!(none_failed(&Failed::default()).is_ok());
+        assert_eq!(of(&["a and 2 cells more: no"], 4), (4, "3 cells failed: a and 2 cells more: no".to_string()));
+        assert!(
+            of(&["a", "b"], 1)
+                .1
+                .ends_with("`wgslab study list` names each with its reason; --retry-failed runs what failed again")
+        );
+        assert_eq!((of(&["a", "b"], 1).0, of(&["a"], 2).0), (1, 2));
+    }
 
     #[test]
     fn an_error_of_many_damaged_cells_is_one_line() {

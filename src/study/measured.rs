@@ -114,6 +114,13 @@ impl Measured<'_> {
             epochs: 0,
             seconds: 0.0,
             adapter: job.gpu.adapter().name.clone(),
+            // What runs the cell is stamped on its row in the end.
+            driver: String::new(),
+            backend: String::new(),
+            wgslab: String::new(),
+            results_version: 0,
+            kernel_table: String::new(),
+            config_hash: String::new(),
         })
     }
 

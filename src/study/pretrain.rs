@@ -144,7 +144,7 @@ pub(super) fn provenance(job: &Job<'_>, one: Pretraining<'_>) -> Result<Provenan
 
 /// Pretrains into `folder` unless that is done. Returns the path of the backbone, and the folder's `done`.
 pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Provenance) -> Result<(PathBuf, Done)> {
-    let done = once(folder, made, Ok, || Ready::new(job, one), |ready| ready.train(one, folder, made))?;
+    let done = once(job, folder, made, Ok, || Ready::new(job, one), |ready| ready.train(one, folder, made))?;
     Ok((folder.join(BACKBONE), done))
 }
 

@@ -79,12 +79,13 @@ pub(super) fn run(
             }
         };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
-        let row = probe.result(cell, &made_by, &found)?;
+        let mut row = probe.result(cell, &made_by, &found)?;
+        made.stamp(job.table_hash(), &mut row)?;
         let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
         Ok((probe, found, classifier, CellResult { seconds, pretraining_collapsed, ..row }))
     };
     let read = |done: Done| read_result(folder, &done);
-    once(folder, &made, read, judge, |(probe, found, classifier, result)| {
+    once(job, folder, &made, read, judge, |(probe, found, classifier, result)| {
         job.describe(folder, &made, about(set))?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given.train))?;
         write_epochs(folder, &[])?; // nothing was trained in epochs

@@ -111,7 +111,7 @@ pub(super) fn run(
         }
     };
     let read = |done: Done| read_result(folder, &done);
-    once(folder, &made, read, early, |early| {
+    once(job, folder, &made, read, early, |early| {
         let ready = match early {
             Some(early) => early,
             None => {
@@ -125,7 +125,8 @@ pub(super) fn run(
         about["weights"] = json!(start.map(|s| json!({ "made_by": s.made_by, "file": file(s), "sha256": s.sha256 })));
         job.describe(folder, &made, about)?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &ready.task.given.train))?;
-        let result = ready.train(cell, at, folder, &made.address)?;
+        let mut result = ready.train(cell, at, folder, &made.address)?;
+        made.stamp(job.table_hash(), &mut result)?;
         write_result(folder, &result)?;
         // There is no projection if features are not finite.
         let drawn = files::exists(&folder.join(PROJECTION))?;

@@ -229,6 +229,12 @@ fn sample() -> CellResult {
         epochs: 3,
         seconds: 1.5,
         adapter: "llvmpipe".into(),
+        driver: String::new(),
+        backend: String::new(),
+        wgslab: String::new(),
+        results_version: 0,
+        kernel_table: String::new(),
+        config_hash: String::new(),
     }
 }
 

@@ -12,6 +12,7 @@ mod heat;
 #[cfg(test)]
 mod large;
 mod memorisation;
+mod missing;
 mod names;
 mod page;
 mod profile;
@@ -25,6 +26,7 @@ mod testing;
 mod words;
 
 pub use check::check_report;
+pub use missing::missing_in_words;
 
 use super::results::Gathered;
 use crate::base::{Result, files};

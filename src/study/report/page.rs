@@ -6,6 +6,7 @@ use super::findings::Findings;
 use super::gained::gained;
 use super::heat::heat;
 use super::memorisation::memorisation;
+use super::missing::section;
 use super::names;
 use super::profile::profile;
 use super::questions::questions;
@@ -51,13 +52,15 @@ const NOISY_VALIDATION: &str = " Validation labels had the same noise as trainin
 /// What was run, where and when, and what came out, in words.
 fn summary(study: &Study) -> Result<String> {
     let results = || study.runs.iter().map(|r| &r.result);
-    let (done, planned) = (study.runs.len(), study.planned);
+    let (done, planned) = (study.runs.len() + study.apart_cells, study.planned);
     let adapters = distinct(results().map(|r| r.adapter.as_str())).join(", ");
     let seeds = results().map(|r| r.seed).collect::<HashSet<_>>().len();
-    let unfinished = match planned - done - study.left_out.len().min(planned - done) {
+    let unfinished = match study.missing.iter().filter(|m| m.is_unfinished()).count() {
         0 => String::new(),
+        1 => "<p><b>One cell is not finished yet</b>: this page shows what there is.</p>\n".to_string(),
         left => format!("<p><b>{left} cells are not finished yet</b>: this page shows what there is.</p>\n"),
     };
+    let unfinished = unfinished + &origins(study) + &section(&study.missing);
     let left_out = match study.left_out.len() {
         1 => "One cell is left out of every number here".to_string(),
         n => format!("{n} cells are left out of every number here"),
@@ -82,6 +85,23 @@ fn summary(study: &Study) -> Result<String> {
         headline(study),
         own_backbones(study),
     ))
+}
+
+/// What ran the cells, where that is not the same for all: part of a difference of two cells may be its.
+fn origins(study: &Study) -> String {
+    let n = counted(study.apart_cells, "cell");
+    match (study.apart.is_empty(), study.together) {
+        (true, _) => String::new(),
+        (false, true) => {
+            let mark = "<p data-name=\"together\">Cells that different programs, adapters, drivers or tables of kernels ran are \
+                        averaged here, as was asked for: part of a difference may be theirs.</p>\n";
+            told("Averaged together with the others, though something else ran them", &study.apart) + mark
+        }
+        (false, false) => told(
+            &format!("Not averaged with the others, because something else ran them ({n}, in results.csv alone)"),
+            &study.apart,
+        ),
+    }
 }
 
 /// The backbone, or how many there are.
@@ -126,7 +146,7 @@ fn collapsed(study: &Study) -> Vec<String> {
 }
 
 /// Sentences under a heading; empty if there are none.
-fn told(heading: &str, sentences: &[String]) -> String {
+pub(super) fn told(heading: &str, sentences: &[String]) -> String {
     let list: String = sentences.iter().map(|d| format!("<li>{}</li>\n", escape(d))).collect();
     if list.is_empty() { list } else { format!("<p><b>{heading}</b>:</p>\n<ul>\n{list}</ul>\n") }
 }

@@ -1,5 +1,6 @@
 //! Reads a study's folder for the report: which lines a plot has, and what the repeats of a cell say together.
 
+use super::missing::{Missing, missing};
 use super::names;
 use crate::base::plot::Point;
 use crate::base::{Error, Result};
@@ -9,6 +10,7 @@ use crate::study::config::{Config, Protocol};
 use crate::study::folder::{Done, kept_config};
 use crate::study::grid::cells;
 use crate::study::names::RESULT;
+use crate::study::origin::{Origin, main_origin};
 use crate::study::projection::Projection;
 use crate::study::results::{CellResult, EpochRecord, Gathered, Phase, Picture};
 use crate::study::results::{finished_epochs, read_pictures, run_folder};
@@ -103,6 +105,15 @@ pub(super) struct Study {
     pub features: Vec<Features>,
     /// A sentence for each cell that is left out, because it is damaged or not known to be done.
     pub left_out: Vec<String>,
+    /// The cells without a result.
+    pub missing: Vec<Missing>,
+    /// A sentence for each program, adapter, driver or table of kernels besides the one of most cells. Their cells are
+    /// not in `runs`, unless all are averaged together.
+    pub apart: Vec<String>,
+    /// How many finished cells are not in `runs`.
+    pub apart_cells: usize,
+    /// Whether cells are averaged whatever ran them.
+    pub together: bool,
     /// A sentence for each strip of pictures and each run's epochs that are damaged and not shown.
     pub not_shown: Vec<String>,
     index: Index,
@@ -144,7 +155,14 @@ impl Index {
 impl Study {
     pub fn read(dir: &Path, gathered: &Gathered) -> Result<Self> {
         let config = kept_config(dir)?;
+        let (main, apart) = main_origin(gathered.cells.iter().map(|(_, result)| result));
+        let is_main = |r: &CellResult| gathered.together || main.as_ref() == Some(&Origin::of(r));
+        let kept: Vec<&(String, CellResult)> = gathered.cells.iter().filter(|(_, r)| is_main(r)).collect();
         let mut study = Study {
+            missing: missing(dir, &config, gathered),
+            apart,
+            apart_cells: gathered.cells.len() - kept.len(),
+            together: gathered.together,
             config_text: config.to_toml()?,
             planned: cells(&config).len(),
             config,
@@ -156,7 +174,7 @@ impl Study {
             not_shown: Vec::new(),
             index: Index::default(),
         };
-        for (name, result) in &gathered.cells {
+        for (name, result) in kept.iter().copied() {
             let folder = run_folder(dir, name);
             let file = folder.join(RESULT);
             let time = file.metadata().and_then(|m| m.modified()).map_err(|e| Error::io(&file, "date", e))?;
@@ -172,19 +190,19 @@ impl Study {
             let memorised = memorised(study.shown(epochs)?);
             study.runs.push(Run { result: result.clone(), level: NoiseLevel::of(result), memorised });
         }
-        study.read_features(dir, gathered)?;
+        study.read_features(dir, &kept)?;
         study.index = Index::of(&study.runs);
         // A merged folder may hold cells of other grids. They count as planned.
-        study.planned = study.planned.max(study.runs.len());
+        study.planned = study.planned.max(gathered.cells.len());
         Ok(study)
     }
 
     /// Reads the features of one run for each dataset, backbone and pretraining: a probe, whose backbone is as pretraining left
     /// it, or else the run with the least noise. Of equals the first is taken.
-    fn read_features(&mut self, dir: &Path, gathered: &Gathered) -> Result<()> {
+    fn read_features(&mut self, dir: &Path, kept: &[&(String, CellResult)]) -> Result<()> {
         let mut chosen: Vec<(&str, &CellResult)> = Vec::new();
         let rank = |r: &CellResult| (r.protocol == Protocol::Finetune, r.noise_kind != CLEAN, r.noise_rate);
-        for (name, result) in &gathered.cells {
+        for (name, result) in kept.iter().copied() {
             let same = |c: &&mut (&str, &CellResult)| {
                 (&c.1.dataset, &c.1.backbone, &c.1.pretraining)
                     == (&result.dataset, &result.backbone, &result.pretraining)

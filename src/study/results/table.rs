@@ -37,7 +37,7 @@ pub(in crate::study) fn rows_as_csv<T: Serialize>(path: &Path, rows: &[T]) -> Re
 }
 
 /// The columns that hold text; the others hold JSON, or nothing.
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 14] = [
     "dataset",
     "backbone",
     "pretraining",
@@ -47,6 +47,11 @@ const TEXTS: [&str; 9] = [
     "protocol",
     "validation_labels",
     "adapter",
+    "driver",
+    "backend",
+    "wgslab",
+    "kernel_table",
+    "config_hash",
 ];
 
 /// Reads the rows of a `results.csv`. Columns that another version added are left alone.

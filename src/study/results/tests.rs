@@ -61,6 +61,12 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
         epochs: 8,
         seconds: 9.5,
         adapter: "llvmpipe (LLVM 19.1.7, 256 bits)".to_string(),
+        driver: "llvmpipe 25.0".to_string(),
+        backend: "Vulkan".to_string(),
+        wgslab: "0.1.0".to_string(),
+        results_version: 4,
+        kernel_table: String::new(),
+        config_hash: "0123456789abcdef".to_string(),
     }
 }
 
