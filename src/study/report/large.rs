@@ -89,5 +89,5 @@ fn a_large_study_is_gathered_reported_and_checked_in_a_moment() {
     assert!(check_report(dir).unwrap() > 1000);
     told("checked");
     // At a hundred times the cells, what grows with their square would take hours.
-    assert!(begun.elapsed().as_secs() < 60 * seeds as u64, "{:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() < 120 * seeds as u64, "{:?}", begun.elapsed());
 }
