@@ -16,7 +16,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("dicom_parser", &["data/decode/dicom/"]),
     ("dicom_transfer_syntax_registry", &["data/decode/dicom/"]),
     ("fast_image_resize", &["data/decode/mod.rs"]),
-    ("fd_lock", &["study/folder.rs"]),
+    ("fd_lock", &["base/files.rs", "study/folder.rs"]),
     ("flate2", &["data/decode/dicom/"]),
     (
         "half",
@@ -40,7 +40,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("npyz", &["data/arrays.rs", "data/layout/npz/", "study/predictions.rs"]),
     ("plotters", &["base/plot.rs", "lab/chart.rs", "lab/profile/page.rs", "lab/roofline/chart.rs"]),
     ("pollster", &["device/adapter.rs", "device/gpu.rs"]),
-    ("rayon", &["data/", "study/neighbours/search.rs"]),
+    ("rayon", &["data/", "study/neighbours/search.rs", "study/results/gathering.rs"]),
     ("ash", &["device/statistics.rs"]),
     ("rspirv", &["device/shader.rs"]),
     ("safetensors", &["data/cache.rs", "nn/"]),

@@ -183,6 +183,7 @@ fn wrong(line: &[String], sentence: bool) -> Result<(), String> {
         "python3" => rest.iter().filter(|w| w.contains('/') && !w.contains('$')).try_for_each(|w| there(w)),
         "cp" | "sh" => rest.iter().filter(|w| !w.starts_with('-')).take(1).try_for_each(|w| there(w)),
         ".ci/run" => there(".ci/run"),
+        "snakemake" => behind("--snakefile").map_or(Ok(()), |path| there(path)),
         "export" | "for" | "done" | "pip" | "cd" => Ok(()),
         peer if peer.starts_with("benches/peers/burn/target/") => there("benches/peers/burn/Cargo.toml"),
         other => Err(format!("say in tests/docs.rs how a line of {other} is checked")),

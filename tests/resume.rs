@@ -64,6 +64,7 @@ fn same_as_uninterrupted(out: &Path, cells: Selection) {
     let (mut got, mut due) = (files(out), files(uninterrupted()));
     if cells != Selection::All {
         got.remove("results.csv"); // it has a row for each cell
+        got.remove("report/missing.csv"); // it names the other cells
         due.retain(|name, _| got.contains_key(name));
     }
     assert_eq!(got.keys().collect::<Vec<_>>(), due.keys().collect::<Vec<_>>());
@@ -460,4 +461,24 @@ fn a_full_disk_is_told_and_the_same_command_goes_on() {
     let mut run = Running::start(dir.path());
     assert_eq!(run.end(), Some(0), "{}", run.said());
     same_as_uninterrupted(&out, Selection::All);
+    // Gathering meets a full disk, too. What was there stays whole, and the same command makes it anew.
+    let before = files(&out);
+    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$0\" study report out";
+    let mut command = Command::new("/bin/sh");
+    let output = command.args(["-c", limited, env!("CARGO_BIN_EXE_wgslab")]).current_dir(dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("make room, and the same command goes on"), "{said}");
+    assert!(files(&out) == before, "something of the report was changed");
+    let output = wgslab(dir.path(), &["study", "report", "out"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    // And so does a merge.
+    let limited = "trap '' XFSZ; ulimit -f 128; exec \"$0\" study merge out --out merged";
+    let mut command = Command::new("/bin/sh");
+    let output = command.args(["-c", limited, env!("CARGO_BIN_EXE_wgslab")]).current_dir(dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("make room, and the same command goes on"), "{said}");
+    let output = wgslab(dir.path(), &["study", "merge", "out", "--out", "merged"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = |of: &str| std::fs::read(dir.path().join(of).join("results.csv")).unwrap();
+    assert!(table("merged") == table("out"), "the merged table is another one");
 }

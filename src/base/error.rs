@@ -28,6 +28,9 @@ pub enum Error {
         /// What the user can do.
         way_out: String,
     },
+    /// A folder holds what another config, other data, another program or another adapter made (exit code 2).
+    #[error("{0}")]
+    Foreign(String),
     /// A measurement is slower than its base by more than is allowed, or no longer runs (exit code 5).
     #[error("{0}")]
     Regression(String),
@@ -54,6 +57,9 @@ pub enum Error {
     /// The device was lost, or a signal stopped the run after it saved. The same command goes on (exit code 75).
     #[error("{0}")]
     TryAgain(String),
+    /// The disk is full, or a quota is (exit code 1). The same command goes on once there is room.
+    #[error("{0}")]
+    NoRoom(String),
     /// Any other failure (exit code 1).
     #[error("{0}")]
     Failed(String),
@@ -67,12 +73,24 @@ impl Error {
     /// regression, 75 try again.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Shape { .. } | Error::NoGradient { .. } | Error::Failed(_) => 1,
-            Error::Usage(_) => 2,
+            Error::Shape { .. } | Error::NoGradient { .. } | Error::NoRoom(_) | Error::Failed(_) => 1,
+            Error::Usage(_) | Error::Foreign(_) => 2,
             Error::NoAdapter(_) => 3,
             Error::Data(_) | Error::Damaged { .. } => 4,
             Error::Regression(_) => 5,
             Error::TryAgain(_) | Error::Busy(_) => 75,
+        }
+    }
+
+    /// Whether the error is of the one thing that was worked on (its settings, its data, its numbers), so that other work
+    /// may go on. The others are of the machine, of the whole folder, or a request to stop.
+    pub fn is_of_one(&self) -> bool {
+        match self {
+            Error::Usage(_) | Error::Data(_) | Error::Shape { .. } | Error::NoGradient { .. } | Error::Failed(_) => {
+                true
+            }
+            Error::NoAdapter(_) | Error::NoRoom(_) | Error::Busy(_) | Error::TryAgain(_) => false,
+            Error::Damaged { .. } | Error::Foreign(_) | Error::Regression(_) => false,
         }
     }
 
@@ -104,7 +122,7 @@ impl Error {
         let what = format!("cannot {doing} {}: {e}", path.display());
         match e.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Error::Failed(format!("{what}; make room, and the same command goes on"))
+                Error::NoRoom(format!("{what}; make room, and the same command goes on"))
             }
             _ => Error::Data(what),
         }

@@ -15,6 +15,39 @@ pub fn is_temporary(path: &Path) -> bool {
     name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
+/// Holds a temporary file for as long as it is open, so that others can tell that its writer lives. The system lets go of
+/// it when the process ends, however it ends. Where it cannot be held, its age must do.
+#[cfg(all(unix, feature = "study"))]
+fn hold(file: &File) {
+    // The lock is that of the open file, and stays with it when this second handle is closed.
+    let Ok(own) = file.try_clone() else { return };
+    let mut lock = fd_lock::RwLock::new(own);
+    if let Ok(guard) = lock.try_write() {
+        std::mem::forget(guard);
+    }
+}
+
+#[cfg(not(all(unix, feature = "study")))]
+fn hold(_: &File) {}
+
+/// Whether a living process holds the temporary file at `path`. `None` where the system cannot tell.
+#[cfg(all(unix, feature = "study"))]
+pub fn is_held(path: &Path) -> Option<bool> {
+    let file = File::options().read(true).write(true).open(path).ok()?;
+    let mut lock = fd_lock::RwLock::new(file);
+    match lock.try_write() {
+        Ok(_) => Some(false),
+        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Some(true),
+        Err(_) => None,
+    }
+}
+
+/// Whether a living process holds the temporary file at `path`. `None` where the system cannot tell.
+#[cfg(not(all(unix, feature = "study")))]
+pub fn is_held(_: &Path) -> Option<bool> {
+    None
+}
+
 /// Writes `bytes` to `path` atomically, and makes its folder if necessary.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = Growing::new(path)?;
@@ -39,6 +72,7 @@ impl Growing {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
         let file = builder.tempfile_in(folder).map_err(|e| Error::io(folder, "write in", e))?;
+        hold(file.as_file());
         Ok(Growing { file, path: path.to_path_buf() })
     }
 

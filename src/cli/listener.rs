@@ -86,7 +86,7 @@ fn state(rate: Option<f64>, left: Option<u64>, unit: &str, note: &str) -> String
 }
 
 /// Seconds as 0:07, 12:34 or 1:02:03.
-fn clock(seconds: f64) -> String {
+pub(super) fn clock(seconds: f64) -> String {
     let s = seconds.ceil() as u64;
     match (s / 3600, s / 60 % 60, s % 60) {
         (0, m, s) => format!("{m}:{s:02}"),

@@ -7,8 +7,11 @@ mod bench_table;
 mod data;
 mod devices;
 mod embed;
+mod forecast;
+mod grid_options;
 mod kernels;
 mod listener;
+mod merge;
 mod network;
 mod noise;
 mod options;
@@ -17,9 +20,11 @@ mod profile;
 mod roofline;
 mod signals;
 mod stage;
+mod standing;
 mod stats;
 mod study;
 mod tune;
+mod verify;
 mod watch;
 
 use crate::base::contained::is_contained;
@@ -175,7 +180,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 20);
+        assert_eq!(found.len(), 22);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

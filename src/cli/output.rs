@@ -110,8 +110,9 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
 type Column = (&'static str, bool, fn(&CellResult) -> String);
 
 /// In the order in which they are shown.
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 11] = [
     ("dataset", true, |r| r.dataset.clone()),
+    ("backbone", false, |r| r.backbone.clone()),
     ("pretraining", true, |r| r.pretraining.clone()),
     ("seed", false, |r| r.seed.to_string()),
     ("noise", true, |r| match r.noise_kind.as_str() {
@@ -130,7 +131,7 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// The results of a study, one line for each cell. Seed, protocol and method are shown if there are several.
+/// The results of a study, one line for each cell. Backbone, seed, protocol and method are shown if there are several.
 pub(super) fn results(results: &[CellResult]) -> String {
     let several = |of: fn(&CellResult) -> String| results.iter().any(|r| of(r) != of(&results[0]));
     let shown: Vec<&Column> = COLUMNS.iter().filter(|(_, always, of)| *always || several(*of)).collect();

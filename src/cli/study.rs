@@ -1,13 +1,18 @@
-//! `wgslab study run`, `list`, `report` and `compare`.
+//! `wgslab study run`, `list`, `report` and `compare`. `verify` and `merge` have files of their own.
 
+use super::forecast;
+use super::grid_options::GridOptions;
+use super::merge::Merge;
 use super::options::{Options, config};
 use super::output::{complain, print, print_json, results, table};
+use super::standing;
+use super::verify::Verify;
 use crate::base::{Error, Result};
 use crate::data;
 use crate::ssl;
 use crate::study::config::RANDOM;
 use crate::study::results::{gather, write_csv};
-use crate::study::{self, Cell, Config, Job, Manner, Selection, cells, report};
+use crate::study::{self, Cell, CellState, Config, Failed, Job, Manner, Selection, cells, report};
 use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -15,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 /// Run, list or report a grid of experiments
 ///
-/// A study is a grid: dataset × pretraining × label noise × learning method × seed. With
-/// evaluation.protocols frozen features are judged beside it. A config describes it;
+/// A study is a grid: dataset × backbone × pretraining × label noise × learning method × seed.
+/// With evaluation.protocols frozen features are judged beside it. A config describes it;
 /// configs/base.toml lists every key with its meaning, configs/ssl/recipes/ has recipes.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment, arg_required_else_help = true)]
@@ -31,6 +36,8 @@ enum StudyCommand {
     List(List),
     Report(Report),
     Compare(Compare),
+    Verify(Verify),
+    Merge(Merge),
 }
 
 /// Run the cells of a study; run it again to go on where it stopped
@@ -50,24 +57,36 @@ enum StudyCommand {
 struct Run {
     /// The study's config, a TOML file
     config: PathBuf,
+    #[command(flatten)]
+    grid: GridOptions,
     /// Where the study is written [default: runs/ and the config's file name without its ending]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Run only this cell; `wgslab study list` numbers them from 0
+    /// Print what is done, what is left and what that will take, and run no cell; only decoded images are written
+    #[arg(long)]
+    dry_run: bool,
+    /// Run only this cell; `wgslab study list` numbers them from 0. Table and page are left to `wgslab study report`
     #[arg(long, value_name = "N", conflicts_with = "shard")]
     index: Option<usize>,
+    /// Run only this pretraining and none of its cells; `wgslab study list --json` numbers them from 0
+    #[arg(long, value_name = "N", conflicts_with_all = ["shard", "index"])]
+    pretraining: Option<usize>,
     /// Run part I of N parts, from 1/N to N/N
     #[arg(long, value_name = "I/N", value_parser = Selection::shard)]
     shard: Option<Selection>,
     /// Race the variants of every kernel of the study first, as `wgslab tune` does, and keep the table in
     /// OUT/kernels.json [default: on a GPU, unless the study was begun, --kernels names a table, or only a part of the
     /// study is run]
-    #[arg(long, conflicts_with_all = ["kernels", "index", "shard"])]
+    #[arg(long, conflicts_with_all = ["kernels", "index", "shard", "pretraining", "dry_run"])]
     tune: bool,
     /// Empty the folder of each damaged cell or pretraining and make it again [default: report it, run the others and
     /// end with code 4]
     #[arg(long)]
     redo_damaged: bool,
+    /// Run cells again that failed while they were trained [default: report them and leave them, since they would fail in
+    /// the same way; a cell whose settings, data or weights could not be used is always looked at again]
+    #[arg(long)]
+    retry_failed: bool,
     /// End with code 75 if all cells that are left are being run by other processes [default: wait for them]
     #[arg(long)]
     no_wait: bool,
@@ -80,17 +99,25 @@ struct Run {
 /// List the cells of a study
 ///
 /// Prints each cell with its index, which `wgslab study run --index` takes; --json adds the
-/// names of the folders. What a run would refuse before its first step is refused here, too. Missing
+/// names of the folders, and the index of each cell's pretraining, which --pretraining takes. Of a
+/// study that was begun it prints whether a cell is done, running, failed, waiting or damaged, why,
+/// and the time left. What a run would refuse before its first step is refused here, too. Missing
 /// data is only reported. Needs no adapter and no data, and writes nothing.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:\n  wgslab study list configs/smoke.toml\n  \
-                        wgslab study list configs/smoke.toml --json | jq length"
+                        wgslab study list configs/smoke.toml --json | jq length\n  \
+                        wgslab study list runs/smoke     how far the study in this folder is"
 )]
 struct List {
-    /// The study's config, a TOML file
+    /// The study's config, a TOML file, or the folder of a study that was begun
     config: PathBuf,
+    #[command(flatten)]
+    grid: GridOptions,
+    /// The folder of the study [default: as of `wgslab study run`]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -106,13 +133,17 @@ struct List {
     verbatim_doc_comment,
     after_help = "Examples:\n  wgslab study report runs/smoke\n  wgslab study report runs/smoke --check"
 )]
-struct Report {
+pub(super) struct Report {
     /// The study's folder
     dir: PathBuf,
     /// Write nothing: compute every number of the page and of its tables again from DIR/results.csv, and end with code 4
     /// and the names of those that differ
     #[arg(long)]
     check: bool,
+    /// Average cells that different programs, adapters, drivers or tables of kernels ran; the page says so. [default:
+    /// the page is of those that the same ran as most, and tells the others]
+    #[arg(long, conflicts_with = "check")]
+    together: bool,
 }
 
 /// Compare two finished cells of one dataset image by image
@@ -142,6 +173,8 @@ impl Study {
             StudyCommand::List(c) => c.run(options),
             StudyCommand::Report(c) => c.run(),
             StudyCommand::Compare(c) => c.run(),
+            StudyCommand::Verify(c) => c.run(options),
+            StudyCommand::Merge(c) => c.run(),
         }
     }
 }
@@ -153,8 +186,9 @@ pub(super) fn default_out(config: &Path) -> PathBuf {
 
 impl Run {
     fn run(&self, options: &Options) -> Result<()> {
-        let config = config(Some(&self.config))?;
-        let selection = self.index.map(Selection::Index).or(self.shard).unwrap_or_default();
+        let config = self.grid.apply(config(Some(&self.config))?)?;
+        let pretraining = self.pretraining.map(Selection::Pretraining);
+        let selection = self.index.map(Selection::Index).or(self.shard).or(pretraining).unwrap_or_default();
         let all = cells(&config);
         if selection.of(&all)?.is_empty() {
             // If there are more parts than cells, some parts are empty. A scheduler starts them all the same, and an
@@ -166,20 +200,55 @@ impl Run {
             return Ok(());
         }
         let out = self.out.clone().unwrap_or_else(|| default_out(&self.config));
+        if self.dry_run {
+            return forecast::dry_run(options, &config, &out, selection);
+        }
         let found = options.job(&config, &out, |job| {
             let kernels = if self.races(job)? { job.tuned()? } else { job.kernels.clone() };
-            let manner = Manner { no_wait: self.no_wait, redo_damaged: self.redo_damaged };
+            let manner = Manner {
+                no_wait: self.no_wait,
+                redo_damaged: self.redo_damaged,
+                retry_failed: self.retry_failed,
+                forecast: selection == Selection::All && !study::begun(job.out),
+            };
             Job { kernels, ..*job }.run(selection, manner)
         })?;
+        if self.pretraining.is_some() {
+            return Ok(()); // it has no row of results
+        }
         let files = ["results.csv", "report.html"].map(|name| out.join(name));
         let files = files.iter().filter(|f| f.exists()).map(|f| f.display().to_string());
         print(&format!("{}\n\n{}", results(&found.results), files.collect::<Vec<_>>().join("\n")))?;
-        all_whole(&found.damaged, &out.join("report.html"))
+        let whole = all_whole(&found.damaged, &out.join("report.html"));
+        if whole.is_ok() || found.failed.cells == 0 {
+            return whole.and_then(|()| none_failed(&found.failed));
+        }
+        found.failed.reasons.iter().take(TOLD).for_each(|what| complain(&format!("warning: failed: {what}")));
+        whole
     }
 }
 
+/// An error if cells failed, with the exit code of what stopped them.
+fn none_failed(failed: &Failed) -> Result<()> {
+    let n = failed.cells;
+    let what = match &failed.reasons[..] {
+        [] => return Ok(()),
+        [one] if n == 1 => format!("one cell failed: {one}"),
+        [one] => format!("{n} cells failed: {one}"),
+        reasons => {
+            reasons.iter().take(TOLD).for_each(|what| complain(&format!("warning: failed: {what}")));
+            format!("{n} cells failed, for {} reasons; `wgslab study list` names each with its reason", reasons.len())
+        }
+    };
+    Err(match failed.exit_code {
+        2 => Error::Usage(what),
+        4 => Error::Data(what),
+        _ => Error::Failed(format!("{what}; --retry-failed runs what failed again")),
+    })
+}
+
 /// This many parts that are left out are reported, one line each, if a page lists the rest.
-const TOLD: usize = 8;
+pub(super) const TOLD: usize = 8;
 
 /// Damaged parts are left out and reported; the exit code says so, too. `page` names all of them.
 fn all_whole(damaged: &[String], page: &Path) -> Result<()> {
@@ -209,7 +278,7 @@ impl Run {
                 "{out} was begun without a table of kernels; leave --tune out to go on, or take another --out"
             )));
         }
-        let part = self.index.is_some() || self.shard.is_some();
+        let part = self.index.is_some() || self.shard.is_some() || self.pretraining.is_some();
         let by_itself = !job.gpu.caps().software && !part && !self.no_tune;
         Ok((self.tune || by_itself) && !begun && !table)
     }
@@ -217,14 +286,27 @@ impl Run {
 
 impl List {
     fn run(&self, options: &Options) -> Result<()> {
-        let config = config(Some(&self.config))?;
+        let is_folder = self.config.is_dir();
+        let config = if is_folder { study::kept_config(&self.config)? } else { config(Some(&self.config))? };
+        let config = self.grid.apply(config)?;
         let all = cells(&config);
-        expect_usable(&config, &options.data_root)?;
-        if self.json {
-            return print_json(&Listed(&all));
+        let own = || if is_folder { self.config.clone() } else { default_out(&self.config) };
+        let out = self.out.clone().unwrap_or_else(own);
+        let begun = study::begun(&out);
+        match expect_usable(&config, &options.data_root) {
+            // A study that was begun is shown, whatever became of its data.
+            Err(e) if begun => complain(&format!("warning: a run would refuse this: {e}")),
+            usable => usable?,
         }
-        let head =
-            ["index", "dataset", "pretraining", "noise", "protocol", "method", "seed"].map(String::from).to_vec();
+        let standing = begun.then(|| study::standing(&out, &config, &all)).transpose()?;
+        let states = standing.as_ref().map(|s| &s.cells[..]);
+        if self.json {
+            return print_json(&Listed(&all, states));
+        }
+        let mut head = ["index", "dataset", "backbone", "pretraining", "noise", "protocol", "method", "seed"]
+            .map(String::from)
+            .to_vec();
+        head.extend(states.map(|_| "state".to_string()));
         let row = |c: &Cell| {
             let noise = match c.noise_kind {
                 None => "none".to_string(),
@@ -234,9 +316,13 @@ impl List {
             let (pretraining, method) = (c.pretraining.to_string(), c.method.to_string());
             let (index, dataset, protocol) =
                 (c.index.to_string(), c.dataset.to_string(), c.protocol.name().to_string());
-            vec![index, dataset, pretraining, noise, protocol, method, c.seed.to_string()]
+            let backbone = c.backbone.to_string();
+            let mut row = vec![index, dataset, backbone, pretraining, noise, protocol, method, c.seed.to_string()];
+            row.extend(states.and_then(|s| s.get(c.index)).map(standing::in_words));
+            row
         };
-        print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))
+        print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))?;
+        standing.map_or(Ok(()), |standing| print(&format!("\n{}", standing::summary(&standing, &all))))
     }
 }
 
@@ -257,25 +343,47 @@ fn expect_usable(config: &Config, data_root: &Path) -> Result<()> {
         absent(init);
         begun = false;
     }
-    study::expect_usable(config, data_root, &specs, begun)
+    study::expect_usable(config, data_root, &specs, begun)?;
+    let mut there = cells(config);
+    there.retain(|cell| cell.weights.as_ref().is_some_and(|file| data_root.join(&**file).exists()));
+    let files = config.pretraining.weights.values().flatten();
+    files.filter(|file| !data_root.join(file).exists()).for_each(|file| absent(file));
+    study::expect_weights(config, data_root, &there)
 }
 
 /// The cells as JSON, made one at a time, because a grid may have a million cells.
-struct Listed<'a>(&'a [Cell]);
+struct Listed<'a>(&'a [Cell], Option<&'a [CellState]>);
 
 impl Serialize for Listed<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.iter().map(as_json))
+        let mut pretrainings: usize = 0;
+        let groups = self.0.chunk_by(|a, b| a.pretraining_key() == b.pretraining_key());
+        let cells = groups.flat_map(|group| {
+            let index = group[0].pretrained_by().map(|_| pretrainings);
+            pretrainings += usize::from(index.is_some());
+            group.iter().map(move |cell| {
+                let mut one = as_json(cell, index);
+                if let Some(state) = self.1.and_then(|states| states.get(cell.index)) {
+                    one["state"] = json!(state.word());
+                    one["reason"] = json!(state.reason());
+                }
+                one
+            })
+        });
+        to.collect_seq(cells)
     }
 }
 
-fn as_json(c: &Cell) -> serde_json::Value {
+fn as_json(c: &Cell, pretraining_index: Option<usize>) -> serde_json::Value {
     json!({
         "index": c.index,
         "name": c.name,
         "spec": c.spec,
         "dataset": c.dataset,
+        "backbone": c.backbone,
         "pretraining": c.pretraining,
+        "pretraining_index": pretraining_index,
+        "weights": c.weights,
         "noise_kind": c.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         "noise_rate": c.noise_kind.is_none_or(|k| k.has_rate()).then_some(c.noise_rate),
         "method": c.method,
@@ -285,18 +393,25 @@ fn as_json(c: &Cell) -> serde_json::Value {
 }
 
 impl Report {
-    fn run(&self) -> Result<()> {
+    /// Of the study in `dir`.
+    pub fn of(dir: &Path) -> Report {
+        Report { dir: dir.to_path_buf(), check: false, together: false }
+    }
+
+    pub fn run(&self) -> Result<()> {
         if self.check {
             let n = study::check_report(&self.dir)?;
             let dir = self.dir.display();
             return print(&format!("{n} numbers and drawings of the report in {dir} are those of results.csv"));
         }
         let mut found = gather(&self.dir)?;
+        found.together = self.together;
         let csv = write_csv(&self.dir, &found)?;
         let (page, not_shown) = report(&self.dir, &found)?;
         found.left_out.extend(not_shown);
+        let missing = study::missing_in_words(&self.dir, &found)?.map_or(String::new(), |what| format!("{what}\n"));
         let cells: Vec<_> = found.cells.into_iter().map(|(_, result)| result).collect();
-        print(&format!("{}\n\n{}\n{}", results(&cells), csv.display(), page.display()))?;
+        print(&format!("{}\n\n{missing}{}\n{}", results(&cells), csv.display(), page.display()))?;
         all_whole(&found.left_out, &page)
     }
 }
@@ -327,13 +442,38 @@ impl Compare {
             percent(found.difference),
             percent(found.interval[0]),
             percent(found.interval[1])
-        ))
+        ))?;
+        let differ = &found.ran_by_different;
+        if !differ.is_empty() {
+            complain(&format!(
+                "warning: not the same ran both ({}): part of the difference may be its",
+                differ.join("; ")
+            ));
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failed_cells_end_with_their_code() {
+        let of = |reasons: &[&str], exit_code: u8| {
+            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            let e = none_failed(&Failed { cells: 3, reasons, exit_code }).unwrap_err();
+            (e.exit_code(), e.to_string())
+        };
+        assert!(none_failed(&Failed::default()).is_ok());
+        assert_eq!(of(&["a and 2 cells more: no"], 4), (4, "3 cells failed: a and 2 cells more: no".to_string()));
+        assert!(
+            of(&["a", "b"], 1)
+                .1
+                .ends_with("`wgslab study list` names each with its reason; --retry-failed runs what failed again")
+        );
+        assert_eq!((of(&["a", "b"], 1).0, of(&["a"], 2).0), (1, 2));
+    }
 
     #[test]
     fn an_error_of_many_damaged_cells_is_one_line() {

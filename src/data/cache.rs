@@ -7,7 +7,7 @@ use crate::base::{Error, Result, files};
 use crate::data::decode::Listing;
 use crate::data::pages::{PageFile, Sum, path_of};
 use crate::data::{
-    DecodedData, Images, Keep, LeftOut, LoadOptions, Origin, Paged, Paging, Part, Pixels, Split, groups,
+    DecodedData, Images, Keep, LeftOut, LoadOptions, Loading, Origin, Paged, Paging, Part, Pixels, Split, groups,
 };
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -28,6 +28,9 @@ const ORIGIN: usize = 24;
 
 /// The bytes of the checksum of a page.
 const SUM: usize = size_of::<Sum>();
+
+/// How many files are read for a key until it is asked whether to go on.
+const AT_ONCE: usize = 256;
 
 /// The data that is not a tensor.
 #[derive(Serialize, Deserialize)]
@@ -66,17 +69,20 @@ impl Fresh {
 /// The key of a cache file: names, classes and contents of the source's files. Times and sizes would be faster to read,
 /// but a picture may change and keep both, for example when a folder is restored or copied. Reading costs less than the
 /// decoding that it saves. A file that cannot be read is an error.
-pub fn key_of(listing: &Listing) -> Result<Hasher> {
+pub fn key_of(listing: &Listing, progress: &dyn Loading) -> Result<Hasher> {
     let mut key = Hasher::new().part("files").part(&listing.name);
     listing.classes.iter().for_each(|c| key.update(c));
     for (split, entries) in Split::ALL.into_iter().zip(&listing.files) {
         let Some(entries) = entries else { continue };
-        let digests: Vec<Result<[u8; 32]>> = entries.par_iter().map(|e| digest(&e.path)).collect();
-        for (e, digest) in entries.iter().zip(digests) {
-            key.update(split.name());
-            key.update(&e.name);
-            key.update(e.label.to_le_bytes());
-            key.update(digest?);
+        for some in entries.chunks(AT_ONCE) {
+            progress.at(0, entries.len())?;
+            let digests: Vec<Result<[u8; 32]>> = some.par_iter().map(|e| digest(&e.path)).collect();
+            for (e, digest) in some.iter().zip(digests) {
+                key.update(split.name());
+                key.update(&e.name);
+                key.update(e.label.to_le_bytes());
+                key.update(digest?);
+            }
         }
     }
     Ok(key)
@@ -322,7 +328,7 @@ mod tests {
         let files = [Some(names.map(file).to_vec()), None, None];
         let listing = Listing { name: "x".into(), classes: vec!["c".into()], files, ..Listing::default() };
         let options = crate::data::testing::options(dir.path(), 3);
-        for said in [listing.decode(&options, Keep::Memory, &|_, _| ()).err(), key_of(&listing).err()] {
+        for said in [listing.decode(&options, Keep::Memory, &|_, _| ()).err(), key_of(&listing, &|_, _| ()).err()] {
             let said = said.unwrap().to_string();
             assert!(said.contains("1.png") && said.contains("read"), "{said}");
         }

@@ -77,6 +77,20 @@ impl Dataset {
     }
 }
 
+/// Hears how far a load is, and may end it. A closure of (done, total) images hears and never ends it.
+pub trait Loading {
+    /// So many images of `total` are decoded. Between them it is asked with what was told last. An error ends the load
+    /// with it.
+    fn at(&self, done: usize, total: usize) -> Result<()>;
+}
+
+impl<F: Fn(usize, usize)> Loading for F {
+    fn at(&self, done: usize, total: usize) -> Result<()> {
+        self(done, total);
+        Ok(())
+    }
+}
+
 /// How to decode and split.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -142,14 +156,14 @@ impl Need {
 }
 
 /// [`load_for`] with [`Need::Training`].
-pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<Dataset> {
+pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Loading) -> Result<Dataset> {
     load_for(spec, options, Need::Training, progress)
 }
 
 /// Reads the data of `spec`, drops duplicates across splits, and cuts a validation split if there is none. During
-/// decoding it calls `progress` with (done, total) images. Data that does not serve `need` is an error; if the labels
+/// decoding it tells `progress` of its images. Data that does not serve `need` is an error; if the labels
 /// alone show it, the error comes before decoding.
-pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Fn(usize, usize)) -> Result<Dataset> {
+pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Loading) -> Result<Dataset> {
     let (source, fresh) = read(spec, options, Some(need), progress)?;
     left_out::check(&source, options)?;
     let notes = source.notes.clone();
@@ -163,7 +177,7 @@ pub fn load_for(spec: &str, options: &LoadOptions, need: Need, progress: &dyn Fn
 }
 
 /// Reads every image that `spec` names as it stands in its files: nothing is dropped, and no split is made.
-pub fn load_all(spec: &str, options: &LoadOptions, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
+pub fn load_all(spec: &str, options: &LoadOptions, progress: &dyn Loading) -> Result<DecodedData> {
     let (source, fresh) = read(spec, options, None, progress)?;
     left_out::check(&source, options)?;
     if source.parts.iter().flatten().all(|p| p.images.is_empty()) {
@@ -192,7 +206,7 @@ pub(crate) fn read(
     spec: &str,
     options: &LoadOptions,
     need: Option<Need>,
-    progress: &dyn Fn(usize, usize),
+    progress: &dyn Loading,
 ) -> Result<(DecodedData, Option<cache::Fresh>)> {
     options.check()?;
     let found: Arc<dyn Found> = Spec::parse(spec, &options.data_root)?.open()?.into();
@@ -201,7 +215,7 @@ pub(crate) fn read(
     let paging = bound::paging(found.images(), options);
     // Data without files is cached only where it is kept in pages; its SPEC says all of it.
     let made = || paging.map(|_| Hasher::new().part("spec").part(spec));
-    let key = || Ok(found.key()?.or_else(made));
+    let key = || Ok(found.key(progress)?.or_else(made));
     let (source, fresh) = cache::through(key, options, paging, |keep| found.decode(options, keep, progress))?;
     source.tell_pages(&found, options);
     let mut source = found.told(source);

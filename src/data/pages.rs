@@ -163,7 +163,8 @@ impl PageFile {
         if sum(page) == due { Ok(()) } else { Err("its checksum differs".to_string()) }
     }
 
-    /// Decodes a damaged page again, with all pages that its source gives on the way, and writes back those that are damaged.
+    /// Decodes a damaged page again, and every other damaged page of the file, and writes them back. So damage is told once,
+    /// and not page by page while steps meet it.
     fn mend(&self, (at, due): (usize, Sum), why: &str, page: &mut [u8]) -> Result<()> {
         let _one = locked(&self.mending);
         if self.whole(at, due, page).is_ok() {
@@ -193,15 +194,29 @@ impl PageFile {
             }
             Ok(())
         };
-        apart(|| again(at, &mut take))?;
+        let mut unmended = 0;
+        apart(|| {
+            again(at, &mut take)?;
+            let damaged = |i: &usize| self.whole(*i, sums[*i], &mut vec![0; self.stride]).is_err();
+            let others: Vec<usize> = (0..sums.len()).into_par_iter().filter(|i| *i != at && damaged(i)).collect();
+            for i in others {
+                // One whose source is gone is an error where it is wanted, and one that cannot be written back is decoded
+                // again there.
+                if self.whole(i, sums[i], &mut vec![0; self.stride]).is_err() {
+                    unmended += usize::from(again(i, &mut take).is_err());
+                }
+            }
+            Ok(())
+        })?;
         if !found {
             return Err(Error::Data(format!(
                 "page {at} of {path} is damaged ({why}), and its source holds another image now; the same command reads the set anew"
             )));
         }
-        let back = unwritten.map_or(String::new(), |e| format!("; it cannot be written back: {e}"));
+        let back = unwritten.map_or(String::new(), |e| format!("; they cannot be written back: {e}"));
+        let left = if unmended > 0 { format!("; {unmended} cannot be decoded again") } else { String::new() };
         let more = if mended > 1 { format!(" and {} more", mended - 1) } else { String::new() };
-        let note = format!("warning: page {at}{more} of {path} was damaged ({why}): decoded again{back}");
+        let note = format!("warning: page {at}{more} of {path} was damaged ({why}): decoded again{back}{left}");
         locked(&self.notes).push(note);
         Ok(())
     }

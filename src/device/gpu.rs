@@ -165,6 +165,12 @@ impl Gpu {
         self.options.memory_budget_bytes = Some(bytes);
     }
 
+    /// What is planned from now on is planned for an adapter with other abilities. Nothing of it may run.
+    #[cfg(test)]
+    pub(crate) fn pretend(&mut self, change: impl FnOnce(&mut Caps)) {
+        change(&mut self.adapter.caps);
+    }
+
     /// A storage buffer of `bytes` zeros that can be copied from and to. An error if it is above the adapter's limit.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
         if bytes.next_multiple_of(16) > self.caps().binding_bytes {

@@ -208,6 +208,11 @@ impl Mirror {
         Mirror::images(store).len().min(job.config.evaluation.batch_size).min(step)
     }
 
+    /// How often the tape of a look runs.
+    pub fn runs(job: &Job<'_>, store: &ImageStore, step: usize) -> usize {
+        Mirror::images(store).len().div_ceil(Mirror::batch(job, store, step))
+    }
+
     /// The tapes of the look, for a training whose steps take `step` images.
     pub fn tapes(job: &Job<'_>, eye: &Eye, store: &ImageStore, step: usize) -> Result<Vec<Tape>> {
         Pass::tapes(job, eye, &[store], None, Mirror::batch(job, store, step))

@@ -52,7 +52,7 @@ impl Job<'_> {
     pub fn train(&self, spec: &str, weights: Option<Brought<'_>>, noise: AskedNoise, seed: u64) -> Result<CellResult> {
         let start = weights.map(Start::given).transpose()?;
         let own = start.as_ref().and_then(|s| Some((&s.path, s.model.clone()?)));
-        match own.filter(|(_, model)| *model != self.config.model) {
+        match own.filter(|(_, model)| *model != self.config.model.clone().settled()) {
             None => self.train_from(spec, start.as_ref(), noise, seed),
             Some((path, model)) => {
                 let path = path.display();

@@ -2,8 +2,9 @@
 
 use super::folder::Done;
 use super::names::{PREDICTIONS, RESULT};
+use super::origin::Origin;
 use super::predictions::{TestAnswers, read_test};
-use super::results::read_result;
+use super::results::{CellResult, finished_cell};
 use super::statistics::{Interval, McNemar, TooFew, mcnemar, paired_accuracy};
 use crate::base::{Error, Result};
 use serde::Serialize;
@@ -30,11 +31,15 @@ pub struct CellComparison {
     pub chi_square_p: Option<f64>,
     /// Why there is no p.
     pub too_few: Option<String>,
+    /// In what differs what ran the two: program, adapter, driver, table of kernels. Part of the difference may be its.
+    pub ran_by_different: Vec<String>,
 }
 
 /// Compares two finished cells, by their folders.
 pub fn compare_cells(first: &Path, second: &Path) -> Result<CellComparison> {
-    let ((of_first, a), (of_second, b)) = (answers(first)?, answers(second)?);
+    let ((row, a), (other, b)) = (answers(first)?, answers(second)?);
+    let ran_by_different = Origin::of(&row).differences(&Origin::of(&other));
+    let (of_first, of_second) = (row.dataset, other.dataset);
     if of_first != of_second || a.names != b.names || a.labels != b.labels {
         return Err(Error::Data(format!(
             "{} ({of_first}) and {} ({of_second}) were tested on different images; compare two cells of one dataset",
@@ -60,11 +65,12 @@ pub fn compare_cells(first: &Path, second: &Path) -> Result<CellComparison> {
         exact_p: p(|m| m.exact_p),
         chi_square_p: p(|m| m.chi_square_p),
         too_few: test.as_ref().err().map(ToString::to_string),
+        ran_by_different,
     })
 }
 
-/// The dataset of a finished cell, and what it says of the test images.
-fn answers(folder: &Path) -> Result<(String, TestAnswers)> {
+/// The row of a finished cell, and what it says of the test images.
+fn answers(folder: &Path) -> Result<(CellResult, TestAnswers)> {
     let Some(done) = Done::read(folder)? else {
         let what = format!("{} is no finished cell: it has no file done; give a folder below runs", folder.display());
         return Err(Error::Data(what));
@@ -74,7 +80,9 @@ fn answers(folder: &Path) -> Result<(String, TestAnswers)> {
             return Err(Error::Data(format!("{} keeps no {name}, so that it cannot be compared", folder.display())));
         }
     }
-    Ok((read_result(folder, &done)?.dataset, read_test(folder, &done)?))
+    let row = finished_cell(folder, None, |_, _| Ok(()))?;
+    let row = row.ok_or_else(|| Error::Data(format!("{} is no finished cell", folder.display())))?;
+    Ok((row, read_test(folder, &done)?))
 }
 
 #[cfg(test)]
@@ -89,6 +97,7 @@ mod tests {
     fn write(folder: &Path, dataset: &str, predicted: &[i64]) {
         let mut result = sample(&cells(&Config::parse("t", "").unwrap())[0], 0.5);
         result.dataset = dataset.to_string();
+        result.driver = if folder.ends_with("b") { "another".to_string() } else { result.driver };
         write_result(folder, &result).unwrap();
         let all = [&[1], predicted].concat();
         let (labels, n) = (vec![0; all.len()], predicted.len());
@@ -117,7 +126,9 @@ mod tests {
         // 2 (1 + 8) / 2⁸, and (|7 − 1| − 1)² / 8 = 3.125.
         assert!((found.exact_p.unwrap() - 18.0 / 256.0).abs() < 1e-12);
         assert!((found.chi_square_p.unwrap() - 0.077_099_871_743).abs() < 1e-9, "{:?}", found.chi_square_p);
+        assert_eq!(found.ran_by_different, ["driver: llvmpipe 25.0 and another"]);
         let same = compare_cells(&a, &a).unwrap();
+        assert!(same.ran_by_different.is_empty());
         assert_eq!((same.difference, same.exact_p), (0.0, None));
         assert!(
             same.too_few.unwrap().contains("needs at least 6 images that one of the two has right, and there are 0")

@@ -4,11 +4,13 @@
 use super::config;
 use super::folder::sweep;
 use super::session::Job;
-use crate::base::Result;
+use crate::base::progress::Progress;
+use crate::base::{Error, Result};
 use crate::data::store::ImageStore;
-use crate::data::{self, Dataset, Images, LeftOut, LoadOptions, Need, Paging, Split};
+use crate::data::{self, Dataset, Images, LeftOut, LoadOptions, Loading, Need, Paging, Split};
 use crate::tape::State;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The training images of a dataset on the device, and nothing else: all that pretraining is given.
@@ -72,11 +74,36 @@ pub(super) fn load_options(c: &config::Data, data_root: &Path, cache: Option<Pat
     }
 }
 
+/// Shows how far the load of a dataset is, and ends it where a signal asks to stop.
+pub(super) struct UntilStopped<'a> {
+    progress: &'a dyn Progress,
+    stop: &'a AtomicBool,
+    spec: &'a str,
+}
+
+impl Loading for UntilStopped<'_> {
+    fn at(&self, done: usize, _: usize) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            let spec = self.spec;
+            return Err(Error::TryAgain(format!(
+                "stopped while the images of {spec} were loaded; the same command goes on"
+            )));
+        }
+        self.progress.step(done as u64, "");
+        Ok(())
+    }
+}
+
 impl Job<'_> {
+    /// Listens to the load of a dataset.
+    pub(super) fn until_stopped<'b>(&'b self, spec: &'b str) -> UntilStopped<'b> {
+        UntilStopped { progress: self.progress, stop: self.stop, spec }
+    }
+
     /// Decodes a dataset. `say` gets the notes on how it was read.
     pub(super) fn read(&self, spec: &str, need: Need, say: &dyn Fn(&str)) -> Result<Dataset> {
         self.progress.stage(&format!("load {spec}"), 0, 0, "images");
-        let step = |done: usize, _| self.progress.step(done as u64, "");
+        let step = self.until_stopped(spec);
         sweep(&self.out.join("cache"), ABANDONED);
         let data = data::load_for(spec, &self.load_options(), need, &step)?;
         data.warnings.iter().for_each(|w| say(w));

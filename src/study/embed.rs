@@ -191,7 +191,7 @@ impl Job<'_> {
     pub(super) fn all_images(&self, spec: &str) -> Result<DecodedData> {
         self.progress.stage(&format!("load {spec}"), 0, 0, "images");
         let options = LoadOptions { cache: None, ..self.load_options() };
-        let data = data::load_all(spec, &options, &|done, _| self.progress.step(done as u64, ""))?;
+        let data = data::load_all(spec, &options, &self.until_stopped(spec))?;
         data.notes.iter().for_each(|n| self.progress.note(n));
         Ok(data)
     }

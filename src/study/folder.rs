@@ -4,6 +4,7 @@
 
 use super::config::Config;
 use super::names::{AWAY, CONFIG, DONE, ENVIRONMENT, EPOCHS, LOCK, REDO};
+use super::owner::{Me, Real, expect_mine, is_another_machine_s, owned};
 use super::provenance::Provenance;
 use super::session::Job;
 use crate::base::hash::sha256;
@@ -51,6 +52,7 @@ impl Done {
             Ok((name.to_string(), Contents { bytes: bytes.len() as u64, sha256: sha256(&bytes) }))
         };
         let files = names.iter().map(contents).collect::<Result<_>>()?;
+        expect_mine(folder, Me::own())?; // where its lock was granted to two, one of them finishes the folder
         let done = Done { address: address.to_string(), files };
         seal::write(&folder.join(DONE), &done)?;
         Ok(done)
@@ -67,7 +69,7 @@ impl Done {
         let text = files::text(&path).map_err(|why| Error::damaged(&path, why, REDO))?;
         if text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
             let folder = folder.display();
-            return Err(Error::Usage(format!(
+            return Err(Error::Foreign(format!(
                 "{folder} was made by an older version of wgslab, whose files carry no checksums; take another --out, or \
                  delete it to start anew"
             )));
@@ -93,6 +95,11 @@ impl Done {
         String::from_utf8(self.bytes(folder, name)?).map_err(bad)
     }
 
+    /// Compares the sizes of all its files: what a look at many cells can afford.
+    pub fn check_sizes(&self, folder: &Path) -> Result<()> {
+        self.files.iter().try_for_each(|(name, due)| size_is(&folder.join(name), due.bytes))
+    }
+
     /// Compares all its files. The small files, and the epochs, which a report shows, are compared by contents, the
     /// others by size.
     pub fn check(&self, folder: &Path) -> Result<()> {
@@ -101,14 +108,17 @@ impl Done {
                 self.bytes(folder, name)?;
                 continue;
             }
-            let path = folder.join(name);
-            match path.metadata() {
-                Ok(found) if found.is_file() && found.len() == due.bytes => {}
-                Ok(_) => return Err(Error::damaged(&path, "its size differs", REDO)),
-                Err(e) => return Err(Error::damaged(&path, format!("it cannot be looked at ({e})"), REDO)),
-            }
+            size_is(&folder.join(name), due.bytes)?;
         }
         Ok(())
+    }
+}
+
+fn size_is(path: &Path, bytes: u64) -> Result<()> {
+    match path.metadata() {
+        Ok(found) if found.is_file() && found.len() == bytes => Ok(()),
+        Ok(_) => Err(Error::damaged(path, "its size differs", REDO)),
+        Err(e) => Err(Error::damaged(path, format!("it cannot be looked at ({e})"), REDO)),
     }
 }
 
@@ -129,6 +139,7 @@ pub(super) fn finished(folder: &Path, made: &Provenance) -> Result<Option<Done>>
 /// before the folder is touched, so what can be refused is refused there. `make` runs while the folder is locked. It is
 /// [`Error::Busy`] if another process works in the folder.
 pub(super) fn once<T, R>(
+    job: &Job<'_>,
     folder: &Path,
     made: &Provenance,
     read: impl Fn(Done) -> Result<R>,
@@ -144,9 +155,15 @@ pub(super) fn once<T, R>(
         return Err(Error::Busy(folder.to_path_buf()));
     }
     let prepared = prepare()?;
+    if is_another_machine_s(folder, Me::own()) {
+        let folder = folder.display();
+        job.progress.note(&format!(
+            "{folder} has the mark of a process on another machine: watching for two minutes whether it lives"
+        ));
+    }
     locked(folder, || match kept()? {
         Some(kept) => Ok(kept), // another process has made it meanwhile
-        None => make(prepared),
+        None => owned(folder, Me::own(), (&Real::new(), job.stop), || make(prepared)),
     })
 }
 
@@ -155,8 +172,7 @@ impl Job<'_> {
     pub(super) fn describe(&self, folder: &Path, made: &Provenance, about: Value) -> Result<()> {
         let mut about = about;
         if let Value::Object(about) = &mut about {
-            let table = !self.kernels.entries.is_empty();
-            about.insert("kernel_table".into(), json!(table.then(|| self.kernels.hash())));
+            about.insert("kernel_table".into(), json!(self.table_hash()));
             if let Some(hash) = self.gpu.tree().hash() {
                 about.insert("shaders".into(), json!({ "hash": hash, "edited": self.gpu.tree().edited() }));
             }
@@ -299,100 +315,26 @@ pub(super) fn clear(folder: &Path) -> Result<()> {
     })
 }
 
-/// Removes temporary files of writes that a kill interrupted. The process with the folder's lock removes them all. In a
-/// folder that shards share, only files are removed that are too old to belong to a present write.
+/// Removes temporary files of writes that a kill interrupted: those that no living process holds. Where the system
+/// cannot tell, it is those that have not changed for `older_than`: none at all in a folder whose lock this process has,
+/// and in a folder that shards share so long that they belong to no present write.
 pub(super) fn sweep(folder: &Path, older_than: Duration) {
-    let old = |p: &Path| {
+    /// A file that was just made is not held yet.
+    const FRESH: Duration = Duration::from_secs(2);
+    let abandoned = |p: &Path| {
         let changed = p.metadata().and_then(|m| m.modified()).ok();
-        changed.and_then(|c| c.elapsed().ok()).is_some_and(|age| age >= older_than)
+        let age = changed.and_then(|c| c.elapsed().ok());
+        match files::is_held(p) {
+            Some(true) => false,
+            Some(false) => older_than.is_zero() || age.is_some_and(|age| age >= FRESH.min(older_than)),
+            None => age.is_some_and(|age| age >= older_than),
+        }
     };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for path in entries.map(|e| e.path()).filter(|p| files::is_temporary(p) && old(p)) {
+    for path in entries.map(|e| e.path()).filter(|p| files::is_temporary(p) && abandoned(p)) {
         let _ = std::fs::remove_file(path); // a file that stays does no harm
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::progress::Silent;
-    use crate::study::names::{BACKBONE, RESULT};
-    use crate::study::testing::with_job;
-
-    #[test]
-    fn a_lock_that_is_held_is_not_one_that_cannot_be_had() {
-        let held = not_locked(Path::new("run"), ErrorKind::WouldBlock.into());
-        assert!(held.exit_code() == 75 && held.to_string().contains("another process works in run"), "{held}");
-        let broken = not_locked(Path::new("run"), ErrorKind::Unsupported.into());
-        assert_eq!(broken.exit_code(), 4, "{broken}");
-        let dir = tempfile::tempdir().unwrap();
-        assert!(!busy(&dir.path().join("gone")).unwrap());
-        let inner = locked(dir.path(), || {
-            assert!(busy(dir.path()).unwrap());
-            locked(dir.path(), || Ok(()))
-        });
-        assert_eq!(inner.unwrap_err().exit_code(), 75);
-        assert!(!busy(dir.path()).unwrap());
-        locked_soon(dir.path(), &AtomicBool::new(false), || Ok(())).unwrap();
-        let stop = AtomicBool::new(true);
-        let waited = locked(dir.path(), || wait_for_any(&[dir.path().to_path_buf()], &stop));
-        assert_eq!(waited.unwrap_err().exit_code(), 75, "a stop is heard");
-    }
-
-    #[test]
-    fn a_finished_folder_is_what_was_written() {
-        with_job("", &Silent, |job| {
-            let made = Provenance::new(job.gpu, Value::Null, "d", "random", &[]).unwrap();
-            let path = |name: &str| job.out.join(name);
-            assert_eq!(finished(job.out, &made).unwrap(), None);
-            std::fs::create_dir(path(DONE)).unwrap();
-            assert_eq!(finished(job.out, &made).unwrap_err().exit_code(), 4, "a folder is not unfinished");
-            std::fs::remove_dir(path(DONE)).unwrap();
-            files::write_atomic(&path(RESULT), b"{}").unwrap();
-            files::write_atomic(&path(BACKBONE), &vec![7; 2 << 20]).unwrap();
-            Done::write(job.out, &made.address, &[RESULT, BACKBONE]).unwrap();
-            let done = finished(job.out, &made).unwrap().unwrap();
-            assert_eq!(done.text(job.out, RESULT).unwrap(), "{}");
-            // A large file is compared only when it is used.
-            files::write_atomic(&path(BACKBONE), &vec![8; 2 << 20]).unwrap();
-            assert!(finished(job.out, &made).is_ok() && done.bytes(job.out, BACKBONE).is_err());
-            let damage: [&dyn Fn(); 4] = [
-                &|| files::write_atomic(&path(BACKBONE), b"cut").unwrap(),
-                &|| files::write_atomic(&path(RESULT), b"[]").unwrap(),
-                &|| std::fs::remove_file(path(RESULT)).unwrap(),
-                &|| files::write_atomic(&path(DONE), b"{}").unwrap(),
-            ];
-            for (i, break_it) in damage.iter().enumerate() {
-                files::write_atomic(&path(BACKBONE), &vec![7; 2 << 20]).unwrap();
-                break_it();
-                let e = finished(job.out, &made).unwrap_err();
-                assert!(matches!(e, Error::Damaged { .. }) && e.to_string().contains("--redo-damaged"), "{i}: {e}");
-            }
-            Done::write(job.out, "other", &[]).unwrap();
-            let e = finished(job.out, &made).unwrap_err();
-            assert!(e.to_string().contains("environment.json is damaged: it is missing"), "{e}");
-            seal::write(&path(ENVIRONMENT), &made.environment(json!({})).unwrap()).unwrap();
-            let e = finished(job.out, &made).unwrap_err();
-            assert!(e.exit_code() == 2 && e.to_string().contains("another address"), "{e}");
-            files::write_atomic(&path(DONE), b"0123456789abcdef").unwrap();
-            assert!(finished(job.out, &made).unwrap_err().to_string().contains("older version"));
-            clear(job.out).unwrap();
-            assert_eq!(std::fs::read_dir(job.out).unwrap().count(), 1, "the lock alone");
-        });
-    }
-
-    #[test]
-    fn a_kept_config_is_the_one_that_ran() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = Config::parse("t", "[data]\nimage_size = 32").unwrap();
-        write_config(dir.path(), &config).unwrap();
-        assert_eq!(kept_config(dir.path()).unwrap(), config);
-        let path = dir.path().join(CONFIG);
-        let text = files::read_text(&path).unwrap();
-        for changed in [text.replace("image_size = 32", "image_size = 22"), String::new(), text[..200].to_string()] {
-            std::fs::write(&path, changed).unwrap();
-            let e = kept_config(dir.path()).unwrap_err();
-            assert!(matches!(e, Error::Damaged { .. }) && e.to_string().contains("config.toml"), "{e}");
-        }
-    }
-}
+mod tests;

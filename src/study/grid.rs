@@ -1,14 +1,16 @@
-//! The grid: dataset × pretraining × seed × noise kind × noise rate × method or probe, in this order. So cells that
-//! share a pretraining are neighbours, and a shard (a range of neighbours) seldom repeats the pretraining of another
-//! shard.
+//! The grid: dataset × backbone × pretraining × seed × noise kind × noise rate × method or probe, in this order. So
+//! cells that share a pretraining are neighbours, and a shard (a range of neighbours) seldom repeats the pretraining of
+//! another shard.
 
 use super::config::{Config, NoiseSeed, Protocol, ValidationLabels};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::data::layout;
+use crate::nn::Model;
 use crate::noise::NoiseKind;
 use crate::ssl;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// One cell of the grid: one run, one folder. Cells share what they have in common, because a grid may have a million
@@ -23,8 +25,12 @@ pub struct Cell {
     pub spec: Arc<str>,
     /// The dataset's short name. It is a valid file name, and unique in the grid.
     pub dataset: Arc<str>,
-    /// Where the backbone's weights come from: `none`, or a method of `ssl::methods`.
+    /// The backbone, by its name in `nn::backbone::ARCHS`.
+    pub backbone: Arc<str>,
+    /// Where the backbone's weights come from: `none`, a method of `ssl::methods`, or the name of a file of weights.
     pub pretraining: Arc<str>,
+    /// That file, if there is one.
+    pub weights: Option<Arc<str>>,
     /// The seed of the repeat.
     pub seed: u64,
     /// The kind of label noise; `None` at rate 0.
@@ -49,6 +55,50 @@ impl Cell {
     pub fn kind_name(&self) -> String {
         self.noise_kind.map_or("none".to_string(), |k| k.to_string())
     }
+
+    /// The settings of its backbone.
+    pub fn model(&self, config: &Config) -> Result<Model> {
+        config.model_of(&self.backbone, &self.pretraining)
+    }
+
+    /// The method of the pretraining that it starts from. `None` for random weights and for a file of weights.
+    pub fn pretrained_by(&self) -> Option<&str> {
+        (*self.pretraining != *ssl::NONE && self.weights.is_none()).then_some(&*self.pretraining)
+    }
+
+    /// What tells its pretraining from the others of the grid: dataset, backbone, method and seed. `None` if it has
+    /// none.
+    pub fn pretraining_key(&self) -> Option<(&str, &str, &str, u64)> {
+        Some((&self.dataset, &self.backbone, self.pretrained_by()?, self.seed))
+    }
+}
+
+/// The backbones of the grid, each with where its weights come from: names, and files for those that are files.
+type Starts = Vec<(Arc<str>, Vec<(Arc<str>, Option<Arc<str>>)>)>;
+
+fn starts(config: &Config) -> Starts {
+    let files = weights(config);
+    let of = |backbone: &str| {
+        let methods = config.pretraining.methods.iter().filter(|m| config.fits(m, backbone));
+        let mut all: Vec<(Arc<str>, Option<Arc<str>>)> = methods.map(|m| (Arc::from(m.as_str()), None)).collect();
+        let own = files.iter().filter(|(of, ..)| *of == backbone);
+        all.extend(own.map(|(_, name, file)| (Arc::from(name.as_str()), Some(Arc::from(*file)))));
+        all
+    };
+    config.grid_backbones().into_iter().map(|backbone| (Arc::from(backbone), of(backbone))).collect()
+}
+
+/// The files of weights: the backbone, a short name that is unique in the grid, and the file.
+fn weights(config: &Config) -> Vec<(&str, String, &str)> {
+    let all = config.pretraining.weights.iter();
+    let all: Vec<(&str, &String)> = all.flat_map(|(of, files)| files.iter().map(move |f| (of.as_str(), f))).collect();
+    let keys: Vec<String> = all.iter().map(|(of, file)| format!("{of} {file}")).collect();
+    let stem = |file: &str| Path::new(file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stems = all.iter().map(|(_, file)| plain(&stem(file))).collect();
+    // The name of a method says how weights were made, so a file never gets it.
+    let taken = ssl::methods().into_iter().map(|m| m.name).chain([ssl::NONE]);
+    let names = told_apart(stems, &keys, taken);
+    all.into_iter().zip(names).map(|((of, file), name)| (of, name, file.as_str())).collect()
 }
 
 /// Every cell of a study, in order. Clean labels make one cell, whatever the number of noise kinds.
@@ -63,7 +113,7 @@ pub fn cells(config: &Config) -> Vec<Cell> {
         noises.extend(rates.iter().filter(|&&r| r > 0.0).map(|&r| (Some(kind), r, settings.clone())));
     }
     let shared = |names: &[String]| names.iter().map(|n| Arc::from(n.as_str())).collect::<Vec<Arc<str>>>();
-    let pretrainings = shared(&config.pretraining.methods);
+    let starts = starts(config);
     let learnt = |protocol: Protocol| match protocol {
         Protocol::Finetune => shared(&config.training.methods),
         probe => vec![Arc::from(probe.name())],
@@ -73,7 +123,10 @@ pub fn cells(config: &Config) -> Vec<Cell> {
     let (specs, datasets) = (shared(&config.data.specs), shared(&dataset_names(&config.data.specs)));
     let mut cells = Vec::new();
     for (spec, dataset) in specs.iter().zip(&datasets) {
-        for pretraining in &pretrainings {
+        let each = starts.iter().flat_map(|(backbone, starts)| starts.iter().map(move |start| (backbone, start)));
+        for (backbone, (pretraining, weights)) in each {
+            // The backbone of [model] has no part of its own, so that a grid may get further ones.
+            let of = if **backbone == *config.model.arch { String::new() } else { format!("{backbone}__") };
             for &seed in &config.seeds {
                 for (noise_kind, noise_rate, settings) in &noises {
                     let (noise_kind, noise_rate) = (*noise_kind, *noise_rate);
@@ -85,10 +138,12 @@ pub fn cells(config: &Config) -> Vec<Cell> {
                         };
                         cells.push(Cell {
                             index: cells.len(),
-                            name: format!("{dataset}__{pretraining}__{noise}__{method}__seed-{seed}"),
+                            name: format!("{dataset}__{of}{pretraining}__{noise}__{method}__seed-{seed}"),
                             spec: spec.clone(),
                             dataset: dataset.clone(),
+                            backbone: backbone.clone(),
                             pretraining: pretraining.clone(),
+                            weights: weights.clone(),
                             seed,
                             noise_kind,
                             noise_rate,
@@ -124,6 +179,8 @@ pub(super) fn single(config: &Config, spec: &str, (kind, rate): AskedNoise, seed
     let mut c = config.clone();
     c.data.specs = vec![spec.to_string()];
     c.pretraining.methods = vec![ssl::NONE.to_string()];
+    c.pretraining.weights.clear();
+    c.backbones.clear();
     (c.noise.kinds, c.noise.rates, c.seeds) = (vec![kind], rates, vec![seed]);
     c.evaluation.protocols = vec![Protocol::Finetune];
     cells(&c).into_iter().next().ok_or_else(|| Error::Usage("the config names no training method".into()))
@@ -132,20 +189,27 @@ pub(super) fn single(config: &Config, spec: &str, (kind, rate): AskedNoise, seed
 /// A short name for each SPEC, which is a valid file name. If two SPECs would get the same name, the SPEC's hash is
 /// added.
 fn dataset_names(specs: &[String]) -> Vec<String> {
-    let short = |spec: &String| {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-        layout::short_name(spec).chars().map(plain).collect::<String>().trim_start_matches('.').to_string()
-    };
-    let names: Vec<String> = specs.iter().map(short).collect();
+    told_apart(specs.iter().map(|spec| plain(&layout::short_name(spec))).collect(), specs, std::iter::empty())
+}
+
+/// A text as part of a file name.
+fn plain(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    text.chars().map(plain).collect::<String>().trim_start_matches('.').to_string()
+}
+
+/// The names, each with a hash of its key if it is empty, shared with another or `taken`.
+fn told_apart(names: Vec<String>, keys: &[String], taken: impl Iterator<Item = &'static str>) -> Vec<String> {
     // Some file systems do not distinguish capitals.
     let mut times = HashMap::<String, usize>::new();
-    names.iter().for_each(|n| *times.entry(n.to_ascii_lowercase()).or_default() += 1);
-    let apart = |(i, name): (usize, &String)| {
+    let all = taken.map(str::to_string).chain(names.iter().cloned());
+    all.for_each(|n| *times.entry(n.to_ascii_lowercase()).or_default() += 1);
+    let apart = |(name, key): (&String, &String)| {
         let shared = times.get(&name.to_ascii_lowercase()).is_some_and(|&n| n > 1);
-        let hash = Hasher::new().part(&specs[i]).short();
+        let hash = Hasher::new().part(key).short();
         if shared || name.is_empty() { format!("{name}-{}", &hash[..8]) } else { name.clone() }
     };
-    names.iter().enumerate().map(apart).collect()
+    names.iter().zip(keys).map(apart).collect()
 }
 
 /// Which cells of the grid to run.
@@ -164,6 +228,14 @@ pub enum Selection {
         /// How many parts.
         of: usize,
     },
+    /// The pretraining with this index, from 0, in the order of [`pretrainings`], and none of its cells.
+    Pretraining(usize),
+}
+
+/// The pretrainings of a grid, each as its cells, which are neighbours.
+pub fn pretrainings(cells: &[Cell]) -> impl Iterator<Item = &[Cell]> {
+    let alike = cells.chunk_by(|a, b| a.pretraining_key() == b.pretraining_key());
+    alike.filter(|group| group[0].pretrained_by().is_some())
 }
 
 impl Selection {
@@ -183,6 +255,10 @@ impl Selection {
             Selection::Index(i) => cells.get(i..).and_then(|c| c.get(..1)).ok_or_else(|| {
                 let last = cells.len().saturating_sub(1);
                 Error::Usage(format!("there is no cell {i}; the study has {} cells, 0 to {last}", cells.len()))
+            }),
+            Selection::Pretraining(i) => pretrainings(cells).nth(i).ok_or_else(|| {
+                let n = pretrainings(cells).count();
+                Error::Usage(format!("there is no pretraining {i}; the study has {n}, numbered from 0"))
             }),
             Selection::Shard { part, of } => {
                 // A product of two counts may be too large for a count.
@@ -217,6 +293,54 @@ mod tests {
         assert_eq!(cells[0].name, "phantom-covid__none__clean__cross_entropy__seed-0");
         assert_eq!(cells[23].name, "b__simclr__symmetric-0.2__cross_entropy__seed-1");
         assert_eq!(cells[0].noise_kind, None);
+    }
+
+    /// Further backbones and files of weights are further cells; those of `[model]` keep their names.
+    #[test]
+    fn a_grid_has_several_backbones_and_files_of_weights() {
+        let text = "backbones = [\"vit_tiny\", \"resnet18\"]\n[pretraining]\nmethods = [\"none\", \"mae\", \"jigsaw\", \"simclr\"]\n\
+                    [pretraining.weights]\nresnet18 = [\"a/imagenet.pth\", \"simclr.pth\"]\n[noise]\nrates = [0.0]\n";
+        let c = config(text);
+        let grid = cells(&c);
+        let of = |c: &Cell| (c.backbone.to_string(), c.pretraining.to_string());
+        let all: Vec<(String, String)> = grid.iter().map(of).collect();
+        let named = |backbone: &str, names: &[&str]| -> Vec<(String, String)> {
+            names.iter().map(|name| (backbone.to_string(), name.to_string())).collect()
+        };
+        // Each method is run on the backbones that it takes; a file is no method, whatever it is called.
+        let simclr = &grid[7].pretraining;
+        assert!(simclr.starts_with("simclr-") && simclr.len() == 15, "{simclr}");
+        let vit = named("vit_tiny", &["none", "mae", "simclr"]);
+        assert_eq!(all, [vit, named("resnet18", &["none", "jigsaw", "simclr", "imagenet", simclr])].concat());
+        assert_eq!(grid[1].name, "phantom-covid__vit_tiny__mae__clean__cross_entropy__seed-0");
+        assert_eq!(grid[6].name, "phantom-covid__imagenet__clean__cross_entropy__seed-0");
+        assert_eq!((grid[6].weights.as_deref(), grid[6].pretrained_by()), (Some("a/imagenet.pth"), None));
+        let model = |i: usize| grid[i].model(&c).unwrap();
+        assert_eq!((model(0).patch_size, model(0).width, model(3).patch_size), (Some(4), None, None));
+        assert_eq!(model(3), config("").model, "the address of a cell does not know of other backbones");
+        let written = c.to_toml().unwrap();
+        assert_eq!(cells(&config(&written)), grid, "{written}");
+        let before = config("[pretraining]\nmethods = [\"none\", \"jigsaw\", \"simclr\"]\n[noise]\nrates = [0.0]\n");
+        let names = |cells: &[Cell]| cells.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&cells(&before)), names(&grid[3..6]));
+        for (text, words) in [
+            ("backbones = [\"resnet\"]", "known: resnet18, resnet50"),
+            ("backbones = [\"resnet18\", \"resnet18\"]", "twice"),
+            (
+                "[pretraining.weights]\nvit_tiny = [\"a\"]",
+                "pretraining.weights.vit_tiny lists weights, and the grid has only",
+            ),
+            ("[pretraining.weights]\nresnet18 = [\"\"]", "holds an empty name"),
+            ("backbones = [\"resnet18\", \"resnet50\"]\n[pretraining]\nmethods = [\"mae\"]", "and mae works on"),
+            ("backbones = [\"resnet18\"]\n[model]\npatch_size = 8", "patch_size is read by vit_tiny"),
+            (
+                "backbones = [\"resnet18\", \"vit_tiny\"]\n[pretraining.simclr.model]\narch = \"vit_tiny\"",
+                "backbones lists several; leave it out",
+            ),
+        ] {
+            let e = Config::parse("t", text).unwrap_err().to_string();
+            assert!(e.contains(words), "{text}: {e}");
+        }
     }
 
     /// A whole study with a kind of noise that has a setting and looks at the images. Only its own file knows the kind.
@@ -292,5 +416,10 @@ mod tests {
         assert_eq!(Selection::Index(usize::MAX).of(&grid).unwrap_err().exit_code(), 2);
         assert_eq!(Selection::Index(3).of(&grid).unwrap()[0].index, 3);
         assert_eq!(Selection::Index(30).of(&grid).unwrap_err().exit_code(), 2);
+        // A pretraining has all cells that begin with it: one for each seed here, each of three rates.
+        let groups: Vec<&[Cell]> = pretrainings(&grid).collect();
+        assert!(groups.len() == 5 && groups.iter().all(|g| g.len() == 3 && g.iter().all(|c| c.seed == g[0].seed)));
+        assert_eq!(Selection::Pretraining(4).of(&grid).unwrap(), groups[4]);
+        assert!(Selection::Pretraining(5).of(&grid).unwrap_err().to_string().contains("the study has 5"));
     }
 }

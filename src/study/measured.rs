@@ -63,6 +63,7 @@ impl Measured<'_> {
         let has_rate = cell.noise_kind.is_none_or(|kind| kind.has_rate());
         Ok(CellResult {
             dataset: cell.dataset.to_string(),
+            backbone: cell.model(job.config)?.to_string(),
             pretraining: self.made_by.to_string(),
             noise_kind: cell.kind_name(),
             noise_rate: if has_rate { cell.noise_rate } else { realised_noise_rate },
@@ -113,6 +114,13 @@ impl Measured<'_> {
             epochs: 0,
             seconds: 0.0,
             adapter: job.gpu.adapter().name.clone(),
+            // What runs the cell is stamped on its row in the end.
+            driver: String::new(),
+            backend: String::new(),
+            wgslab: String::new(),
+            results_version: 0,
+            kernel_table: String::new(),
+            config_hash: String::new(),
         })
     }
 

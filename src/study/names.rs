@@ -14,6 +14,10 @@ pub(super) const EVENTS: &str = "events.out.tfevents.wgslab";
 pub(super) const PROJECTION: &str = "projection.json";
 pub(super) const LABELS: &str = "labels.csv";
 pub(super) const PREDICTIONS: &str = "predictions.npz";
+/// Why a cell or a pretraining could not be finished. One that is finished has none.
+pub(super) const FAILED: &str = "failed.json";
+/// Who works in a folder, for file systems that grant a lock twice. It is removed when the work ends.
+pub(super) const OWNER: &str = "owner.json";
 /// The lock of the process that works in a folder. It is made before all other files, and stays.
 pub(super) const LOCK: &str = "lock";
 

@@ -37,7 +37,7 @@ pub fn noisy_labels(
     (spec, data_root, pages): (&str, &Path, &Path),
     noise: AskedNoise,
     seed: u64,
-    progress: &dyn Fn(usize, usize),
+    progress: &dyn data::Loading,
 ) -> Result<NoisyLabels> {
     let paging = Paging { resident_bytes: config.data.resident_bytes, folder: pages.to_path_buf() };
     let options = LoadOptions { paging: Some(paging), ..load_options(&config.data, data_root, None) };

@@ -156,7 +156,7 @@ pub(super) struct Eye {
 impl Eye {
     /// The backbone of a cell, for the images of its dataset.
     pub fn of(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Eye> {
-        let backbone = job.config.model_of(&cell.pretraining)?.backbone(job.config.data.channels)?;
+        let backbone = cell.model(job.config)?.backbone(job.config.data.channels)?;
         Ok(Eye::new(backbone, set.train.mean, set.train.std))
     }
 

@@ -10,7 +10,6 @@ use crate::base::{Error, Result};
 use crate::device::Gpu;
 use crate::device::tune::{Rules, Table};
 use crate::kernels::tune::{self, Subject};
-use crate::ssl;
 use crate::tape::Schedule;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -26,12 +25,14 @@ impl Job<'_> {
             let set = self.load(spec)?;
             let (mut pretrained, mut trained) = (BTreeSet::new(), BTreeSet::new());
             for cell in all.iter().filter(|c| *c.spec == **spec) {
-                if *cell.pretraining != *ssl::NONE && pretrained.insert(&cell.pretraining) {
-                    let method = self.config.pretraining_of(&cell.pretraining)?;
+                if let Some(method) =
+                    cell.pretrained_by().filter(|m| pretrained.insert((&cell.backbone, m.to_string())))
+                {
+                    let method = self.config.pretraining_on(method, &cell.backbone)?;
                     schedules.extend(pretrain::schedules(self, &set.train, &method, cell.seed)?);
                 }
                 // Another backbone has other shapes.
-                let backbone = self.config.model_of(&cell.pretraining)?;
+                let backbone = cell.model(self.config)?;
                 if trained.insert((&cell.method, serde_json::json!(backbone).to_string())) {
                     schedules.extend(match cell.protocol {
                         Protocol::Finetune => train::schedules(self, &set, cell)?,

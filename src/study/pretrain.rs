@@ -9,9 +9,11 @@ use super::config::{LastBatch, Pretrained};
 use super::dataset::TrainImages;
 use super::fit::Sizes;
 use super::folder::{Done, once};
+use super::grid::Cell;
 use super::memory::{self, Planned, Promise};
 use super::micro::{self, Parts, Recording};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, RESULT, STATE, STEPS};
+use super::outlay::Outlay;
 use super::pass::Eye;
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase, PretrainResult, write_pretrained};
@@ -104,6 +106,30 @@ fn steps(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) ->
     recorded.iter().flat_map(|r| &r.tapes).map(|(t, _)| job.schedule(t)).collect()
 }
 
+/// What a pretraining costs.
+pub(super) fn outlay(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Outlay> {
+    let batch = batch_for(method, images.store.count)?;
+    let (steps, epochs) = (batches(images.store.count, batch).steps(), method.optimization.epochs);
+    let (mut parts, mut params) = (Vec::new(), Params::new());
+    for turn in record(job, images, method, seed, batch)? {
+        for (tape, runs) in &turn.tapes {
+            parts.push((job.scheduled(tape)?, runs * turn.turn.repeats * steps * epochs));
+        }
+        params = turn.params;
+    }
+    let (eye, at_once) = (Eye::new(method.backbone.clone(), images.mean, images.std), at_once(method, batch));
+    for tape in Mirror::tapes(job, &eye, &images.store, at_once)? {
+        parts.push((job.scheduled(&tape)?, Mirror::runs(job, &images.store, at_once) * (epochs + 1)));
+    }
+    Ok(Outlay::of(job, parts, steps * epochs, (&images.resident, &params)))
+}
+
+/// The folder of a cell's pretraining in the study's folder `out`.
+pub(super) fn folder_of(out: &Path, cell: &Cell, made: &Provenance) -> PathBuf {
+    let (dataset, method, seed, address) = (&cell.dataset, &cell.pretraining, cell.seed, &made.address);
+    out.join("pretraining").join(format!("{dataset}-{method}-seed-{seed}-{address}"))
+}
+
 /// What the bits of a pretraining depend on. Neither a label nor an image of another split is in it.
 pub(super) fn provenance(job: &Job<'_>, one: Pretraining<'_>) -> Result<Provenance> {
     let Pretraining { images, method, seed, begun, limit } = one;
@@ -118,7 +144,7 @@ pub(super) fn provenance(job: &Job<'_>, one: Pretraining<'_>) -> Result<Provenan
 
 /// Pretrains into `folder` unless that is done. Returns the path of the backbone, and the folder's `done`.
 pub(super) fn run(job: &Job<'_>, one: Pretraining<'_>, folder: &Path, made: &Provenance) -> Result<(PathBuf, Done)> {
-    let done = once(folder, made, Ok, || Ready::new(job, one), |ready| ready.train(one, folder, made))?;
+    let done = once(job, folder, made, Ok, || Ready::new(job, one), |ready| ready.train(one, folder, made))?;
     Ok((folder.join(BACKBONE), done))
 }
 

@@ -15,6 +15,7 @@ use super::measured::{Measured, Mislabelled};
 use super::metrics::{Metrics, argmax, judged, metrics};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PREDICTIONS, PROJECTION, RESULT};
 use super::neighbours::{nearest, shares, votes};
+use super::outlay::{Outlay, passes, predictions_bytes};
 use super::pass::{Eye, Pass};
 use super::predictions::{Predicted, write_predictions};
 use super::projection::Projection;
@@ -44,6 +45,18 @@ pub(super) fn schedules(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Vec<
     Ok(all)
 }
 
+/// What judging a backbone costs, without the search for neighbours and the fit of a classifier.
+pub(super) fn outlay(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Outlay> {
+    let (stores, eye, classes) = (set.stores(), Eye::of(job, set, cell)?, set.data.classes.len());
+    let batch = Pass::batch(job, &stores);
+    let tapes = Pass::tapes(job, &eye, &stores, None, batch)?;
+    let parts = tapes.iter().zip(stores).map(|(t, store)| Ok((job.scheduled(t)?, passes(store.count, batch))));
+    let one = Outlay::of(job, parts.collect::<Result<_>>()?, 0, (&set.resident, &Params::new()));
+    let kept = if cell.protocol == Protocol::Linear { one.disk_bytes } else { 0 };
+    let images = stores.iter().map(|store| store.count).sum();
+    Ok(Outlay { disk_bytes: kept + predictions_bytes(images, classes), ..one })
+}
+
 /// Judges the backbone of a cell into `folder`, unless that is done. Returns the result.
 pub(super) fn run(
     job: &Job<'_>,
@@ -66,12 +79,13 @@ pub(super) fn run(
             }
         };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
-        let row = probe.result(cell, &made_by, &found)?;
+        let mut row = probe.result(cell, &made_by, &found)?;
+        made.stamp(job.table_hash(), &mut row)?;
         let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
         Ok((probe, found, classifier, CellResult { seconds, pretraining_collapsed, ..row }))
     };
     let read = |done: Done| read_result(folder, &done);
-    once(folder, &made, read, judge, |(probe, found, classifier, result)| {
+    once(job, folder, &made, read, judge, |(probe, found, classifier, result)| {
         job.describe(folder, &made, about(set))?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given.train))?;
         write_epochs(folder, &[])?; // nothing was trained in epochs
@@ -215,7 +229,7 @@ impl<'a> Probe<'a> {
             let values = if p.ty.shape.rank() == 2 { &linear.weight } else { &linear.bias };
             state.insert(self.job.gpu, &p.name, p.ty, Some(bytemuck::cast_slice(values)))?;
         }
-        let by = (&*cell.method, &self.job.config.model_of(&cell.pretraining)?);
+        let by = (&*cell.method, &cell.model(self.job.config)?);
         let made = backbone_metadata(self.job, &self.set.train, by, &self.set.data.classes, address);
         checkpoint::save_backbone(path, self.job.gpu, &state, "backbone.", 0, made)
     }

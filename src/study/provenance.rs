@@ -3,6 +3,7 @@
 //! so that a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
 use super::names::{ENVIRONMENT, KERNELS, REDO};
+use super::results::CellResult;
 use super::settings::{apart, key_of, stage_of};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, seal};
@@ -75,6 +76,39 @@ impl Provenance {
         Ok(made)
     }
 
+    /// What made a finished folder, by its `environment.json`.
+    pub fn of(folder: &Path) -> Result<Self> {
+        let path = folder.join(ENVIRONMENT);
+        let before = seal::read::<Before>(&path).map_err(|why| Error::damaged(&path, why, REDO))?;
+        Ok(before.made)
+    }
+
+    /// In what differs what ran two stages: program, kernels, adapter, driver.
+    pub fn ran_by_different(&self, other: &Provenance) -> Vec<String> {
+        let program = |p: &Provenance| format!("{} (results {})", p.wgslab, p.results);
+        let each = [
+            ("program", program(self), program(other)),
+            ("adapter", self.adapter.clone(), other.adapter.clone()),
+            ("driver", self.driver.clone(), other.driver.clone()),
+            ("backend", self.backend.clone(), other.backend.clone()),
+            ("kernels", self.kernels.clone(), other.kernels.clone()),
+        ];
+        let differ = each.into_iter().filter(|(_, a, b)| a != b);
+        differ.map(|(what, a, b)| format!("{what}: {a} and {b}")).collect()
+    }
+
+    /// In what differs what two stages were made from: settings, data, and the backbone that they start from, if the same
+    /// ran both.
+    pub fn made_from_different(&self, other: &Provenance) -> Vec<String> {
+        let ran_by_same = self.ran_by_different(other).is_empty();
+        let each = [
+            ("settings", self.settings != other.settings),
+            ("data", self.data_fingerprint != other.data_fingerprint),
+            ("the backbone that it starts from", ran_by_same && self.start != other.start),
+        ];
+        each.into_iter().filter_map(|(what, differs)| differs.then(|| what.to_string())).collect()
+    }
+
     /// What `environment.json` holds: this provenance and `about`, an object for people.
     pub fn environment(&self, about: Value) -> Result<Value> {
         let mut record = serde_json::to_value(self).map_err(unwritable)?;
@@ -82,6 +116,18 @@ impl Provenance {
             record.extend(about);
         }
         Ok(record)
+    }
+
+    /// Writes into a row what ran its cell, with a table of kernels of this hash.
+    pub fn stamp(&self, kernel_table: Option<String>, row: &mut CellResult) -> Result<()> {
+        row.adapter = self.adapter.clone();
+        row.driver = self.driver.clone();
+        row.backend = self.backend.clone();
+        row.wgslab = self.wgslab.clone();
+        row.results_version = self.results;
+        row.kernel_table = kernel_table.unwrap_or_default();
+        row.config_hash = Hasher::new().part(serde_json::to_vec(&self.settings).map_err(unwritable)?).short();
+        Ok(())
     }
 
     /// An error for a folder that something else made. It says what differs.
@@ -94,11 +140,11 @@ impl Provenance {
         let [was, is] = [&before.made.settings, &self.settings].map(stage_of);
         if was != is && before.made.form == self.form {
             let folder = folder.display();
-            return Error::Usage(format!("{folder} holds {was}, and this is {is}; give this another --out"));
+            return Error::Foreign(format!("{folder} holds {was}, and this is {is}; give this another --out"));
         }
         let what = self.differences(&before);
         let (folder, what) = (folder.display(), what.join(" and another "));
-        Error::Usage(format!(
+        Error::Foreign(format!(
             "{folder} was made with another {what}; go on with what it was made with, take another --out, or delete it \
              to start anew"
         ))
@@ -153,6 +199,15 @@ fn another_config(before: &Value, now: &Value) -> String {
         ""
     };
     format!("config ({}{more}; its own is in its config.toml{own})", differ[..differ.len().min(3)].join("; "))
+}
+
+/// Writes into a row what ran its cell, from the text of the cell's `environment.json`. A text that does not say it
+/// changes nothing.
+pub(super) fn stamp_from(environment: &str, row: &mut CellResult) -> Result<()> {
+    match seal::parse::<Before>(environment) {
+        Ok(before) => before.made.stamp(before.kernel_table, row),
+        Err(_) => Ok(()),
+    }
 }
 
 /// The hash of the table of kernels with which a run or a study in `out` was begun. `None` if it had no table.

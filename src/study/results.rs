@@ -8,6 +8,7 @@ mod pretrained;
 mod steps;
 mod table;
 
+pub(super) use gathering::finished_cell;
 pub use gathering::{Gathered, gather};
 pub(super) use pictures::read_strip;
 pub use pictures::{Picture, read_pictures, write_pictures};
@@ -32,7 +33,11 @@ use std::path::{Path, PathBuf};
 pub struct CellResult {
     /// The dataset's short name.
     pub dataset: String,
-    /// The pretraining that made the backbone's weights; `none` for random weights.
+    /// The backbone with its settings, as in `resnet18 × 0.5 with the stem 3x3`. Empty in rows that are older than this
+    /// field.
+    #[serde(default)]
+    pub backbone: String,
+    /// The pretraining that made the backbone's weights; `none` for random weights, the name of a file of weights.
     pub pretraining: String,
     /// The kind of label noise; `none` at rate 0.
     pub noise_kind: String,
@@ -169,6 +174,25 @@ pub struct CellResult {
     pub seconds: f64,
     /// The device it ran on.
     pub adapter: String,
+    /// Its driver. This and the next are empty in rows that are older than these fields and whose `environment.json`
+    /// does not say it.
+    #[serde(default)]
+    pub driver: String,
+    /// Vulkan, Metal or DX12.
+    #[serde(default)]
+    pub backend: String,
+    /// The program's version.
+    #[serde(default)]
+    pub wgslab: String,
+    /// The version of results, which counts changes of host code that move results.
+    #[serde(default)]
+    pub results_version: u32,
+    /// The hash of the table of tuned kernels; empty without one.
+    #[serde(default)]
+    pub kernel_table: String,
+    /// The hash of what the cell reads of the config, with its seed.
+    #[serde(default)]
+    pub config_hash: String,
 }
 
 /// A stage of a run.

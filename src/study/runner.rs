@@ -2,13 +2,15 @@
 //! self-supervision and label noise meet.
 
 mod checks;
+mod failed;
 mod pictures;
+mod weights;
 
 use super::config::Protocol;
 use super::dataset::Loaded;
-use super::folder::{clear, kept_config, locked_soon, sweep, wait_for_any, write_config};
+use super::folder::{begun, clear, kept_config, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
-use super::names::CONFIG;
+use super::names::{CONFIG, DONE};
 use super::pretrain::Pretraining;
 use super::provenance::expect_table;
 use super::report::report;
@@ -18,11 +20,15 @@ use super::start::{Beginning, Begun, Start};
 use super::{pretrain, probe, train};
 use crate::base::text::counted;
 use crate::base::{Error, Result, files};
-use crate::ssl;
 pub use checks::expect_usable;
 use checks::sets;
+pub(super) use failed::Failure;
+use failed::{Stopped, forget_failure, stopped};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+pub use weights::expect_weights;
+use weights::start_of;
 
 /// How to go through the cells of a study.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +37,11 @@ pub struct Manner {
     pub no_wait: bool,
     /// Empty the folder of a damaged cell or pretraining, and make it again.
     pub redo_damaged: bool,
+    /// Run cells again that failed by their numbers. Without it they are reported and left, since they would fail in the
+    /// same way. Cells that failed by their settings or data are always looked at again.
+    pub retry_failed: bool,
+    /// Say before the first cell what the study will take.
+    pub forecast: bool,
 }
 
 /// The end of a study.
@@ -41,40 +52,39 @@ pub struct Outcome {
     /// A sentence for each damage, with the cells that were left out because of it. The cells of a damaged pretraining
     /// share one sentence.
     pub damaged: Vec<String>,
+    /// The cells that failed.
+    pub failed: Failed,
 }
 
-/// The results and the damage so far.
+/// The cells of a study that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// How many cells.
+    pub cells: usize,
+    /// A sentence for each reason, with the cells that share it.
+    pub reasons: Vec<String>,
+    /// The exit code of their errors: that of all of them if it is the same, else 1.
+    pub exit_code: u8,
+}
+
+/// The results, the damage and the failures so far.
 #[derive(Default)]
 struct Found {
     results: BTreeMap<usize, CellResult>,
-    damaged: Vec<Damage>,
-}
-
-/// A damage, and the cells that it stops.
-struct Damage {
-    /// The text of the error.
-    what: String,
-    /// The name of the first cell, and the number of further cells.
-    first: String,
-    more: usize,
-}
-
-impl Damage {
-    fn sentence(self) -> String {
-        let more = if self.more > 0 { format!(" and {} more", counted(self.more, "cell")) } else { String::new() };
-        format!("{}{more}: {}", self.first, self.what)
-    }
+    damaged: Vec<Stopped>,
+    failed: Vec<Stopped>,
+    failed_cells: BTreeMap<usize, u8>,
+    /// Pretrainings that failed in this process. They are not tried again for each of their cells.
+    tried: BTreeSet<PathBuf>,
 }
 
 impl Found {
-    /// Adds a damaged cell. Returns whether no earlier cell had this damage.
-    fn damaged(&mut self, cell: &str, what: String) -> bool {
-        if let Some(same) = self.damaged.iter_mut().find(|d| d.what == what) {
-            same.more += 1;
-            return false;
-        }
-        self.damaged.push(Damage { what, first: cell.to_string(), more: 0 });
-        true
+    fn outcome(self) -> Outcome {
+        let sentences = |all: &[Stopped]| all.iter().map(Stopped::sentence).collect();
+        let codes: BTreeSet<u8> = self.failed_cells.values().copied().collect();
+        let exit_code = if codes.len() == 1 { codes.first().copied().unwrap_or(1) } else { 1 };
+        let failed = Failed { cells: self.failed_cells.len(), reasons: sentences(&self.failed), exit_code };
+        Outcome { damaged: sentences(&self.damaged), results: self.results.into_values().collect(), failed }
     }
 }
 
@@ -87,10 +97,10 @@ struct Pace {
 }
 
 impl Pace {
-    /// Calls `gather`, but only so often that gathering takes at most a twentieth of the study's time.
+    /// Calls `gather`, but only so often that gathering takes at most a hundredth of the study's time.
     fn take(&mut self, gather: impl FnOnce() -> Result<()>) -> Result<()> {
         let now = Instant::now();
-        if self.last.is_some_and(|(ended, took)| now - ended < 19 * took) {
+        if self.last.is_some_and(|(ended, took)| now - ended < 99 * took) {
             return Ok(());
         }
         gather()?;
@@ -103,25 +113,40 @@ impl Pace {
 impl Job<'_> {
     /// Runs the selected cells of the grid, goes on with cells that were begun, and writes `results.csv` and
     /// `report.html`. A cell that another process works on is left out, and looked at again when the other cells are
-    /// done. A damaged cell is reported, and the other cells go on.
+    /// done. A cell that is damaged or fails is reported, and the other cells go on. Before a study has begun, nothing can
+    /// be lost: a dataset or weights that cannot be used are then an error before the first step.
     pub fn run(&self, selection: Selection, manner: Manner) -> Result<Outcome> {
         let all = cells(self.config);
         let chosen = selection.of(&all)?;
-        let pretrained = chosen.iter().any(|cell| *cell.pretraining != *ssl::NONE);
-        expect_usable(self.config, self.data_root, &sets(chosen), pretrained)?;
-        self.check_sets(chosen)?;
+        if !begun(self.out) {
+            let pretrained = chosen.iter().any(|cell| cell.pretrained_by().is_some());
+            expect_usable(self.config, self.data_root, &sets(chosen), pretrained)?;
+            expect_weights(self.config, self.data_root, chosen)?;
+            self.check_sets(chosen)?;
+        }
         sweep(self.out, Duration::from_secs(2));
         expect_table(self.out, &self.kernels)?;
         self.tell_other_settings()?;
         self.keep_kernels()?;
+        if manner.forecast {
+            self.forecast(selection)?.lines(self.gpu).iter().for_each(|line| self.progress.note(line));
+        }
         let (mut found, mut pace) = (Found::default(), Pace::default());
-        let ended = self.cells(chosen, manner, &mut found, &mut pace);
+        if let (Selection::Pretraining(_), Some(cell)) = (selection, chosen.first()) {
+            self.pretrain_alone(cell, manner)?;
+            return Ok(found.outcome());
+        }
+        // Each of many processes with one cell would read all cells that are done. `wgslab study report` does it once.
+        let alone = matches!(selection, Selection::Index(_));
+        let ended = self.cells(chosen, manner, &mut found, &mut |job| match alone {
+            true => job.keep_config(),
+            false => pace.take(|| job.gather().map(drop)),
+        });
         // However the cells ended, the finished cells are written to the table and the page.
-        let gathered = if found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
+        let gathered = if alone || found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
         ended?;
         gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
-        let damaged = found.damaged.into_iter().map(Damage::sentence).collect();
-        Ok(Outcome { results: found.results.into_values().collect(), damaged })
+        Ok(found.outcome())
     }
 
     /// Warns if the folder holds a study with other settings, because its cells stay in the table and the report.
@@ -143,32 +168,38 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Runs cells until each is done or damaged. With `no_wait`, cells that other processes work on are left out.
-    fn cells(&self, chosen: &[Cell], manner: Manner, found: &mut Found, pace: &mut Pace) -> Result<()> {
+    /// Runs cells until each is done, damaged or failed. With `no_wait`, cells that other processes work on are left out.
+    /// `finished` is called after each cell.
+    fn cells(
+        &self,
+        chosen: &[Cell],
+        manner: Manner,
+        found: &mut Found,
+        finished: &mut dyn FnMut(&Self) -> Result<()>,
+    ) -> Result<()> {
         let mut loaded: Option<Loaded> = None;
+        let mut unusable: BTreeMap<&str, Failure> = BTreeMap::new();
         let mut left: Vec<&Cell> = chosen.iter().collect();
+        let mut told = 0; // how many cells were waited for when that was told last
         while !left.is_empty() {
             let (mut busy, mut held) = (Vec::new(), Vec::new());
             for cell in left {
-                if loaded.as_ref().is_none_or(|l| *l.spec != *cell.spec) {
-                    drop(loaded.take()); // frees the pages of its images before the next are made
-                    loaded = Some(self.load(&cell.spec)?);
-                }
-                let Some(set) = &loaded else { continue };
-                match self.cell(cell, set, manner) {
+                match self.cell_of(cell, &mut loaded, &mut unusable, (manner, &mut *found)) {
                     Ok(result) => {
+                        forget_failure(&run_folder(self.out, &cell.name))?;
                         found.results.insert(cell.index, result);
-                        pace.take(|| self.gather().map(drop))?;
+                        finished(self)?;
                     }
                     Err(Error::Busy(folder)) => {
                         busy.push(cell);
                         held.push(folder);
                     }
                     Err(e @ Error::Damaged { .. }) => {
-                        if found.damaged(&cell.name, e.to_string()) {
+                        if stopped(&mut found.damaged, &cell.name, e.to_string()) {
                             self.progress.note(&format!("damaged: {}: {e}", cell.name));
                         }
                     }
+                    Err(e) if e.is_of_one() => self.failed(cell, &e, found)?,
                     Err(e) => return Err(e),
                 }
             }
@@ -176,12 +207,77 @@ impl Job<'_> {
                 return Err(Error::Busy(folder.clone()));
             }
             if let Some(folder) = held.first() {
-                let (n, folder) = (busy.len(), folder.display());
-                self.progress
-                    .note(&format!("waiting for other processes: {} left; one works in {folder}", counted(n, "cell")));
+                if busy.len() != std::mem::replace(&mut told, busy.len()) {
+                    let (n, folder) = (counted(busy.len(), "cell"), folder.display());
+                    self.progress.note(&format!("waiting for other processes: {n} left; one works in {folder}"));
+                }
                 wait_for_any(&held, self.stop)?;
             }
             left = busy;
+        }
+        Ok(())
+    }
+
+    /// Makes the pretraining of a cell, and waits for it if another process makes it.
+    fn pretrain_alone(&self, cell: &Cell, manner: Manner) -> Result<()> {
+        let (set, mut tried) = (self.load(&cell.spec)?, BTreeSet::new());
+        loop {
+            match self.redone(manner, || self.start_of(cell, &set, (manner.retry_failed, &mut tried))) {
+                Err(Error::Busy(folder)) if !manner.no_wait => wait_for_any(&[folder], self.stop)?,
+                other => return other.map(drop),
+            }
+        }
+    }
+
+    /// Writes the study's config.
+    fn keep_config(&self) -> Result<()> {
+        locked_soon(self.out, self.stop, || write_config(self.out, self.config))
+    }
+
+    /// Runs a cell whose dataset is `loaded`, or is loaded now. A dataset that cannot be used is looked at once.
+    fn cell_of<'c>(
+        &self,
+        cell: &'c Cell,
+        loaded: &mut Option<Loaded>,
+        unusable: &mut BTreeMap<&'c str, Failure>,
+        (manner, found): (Manner, &mut Found),
+    ) -> Result<CellResult> {
+        let kept = Failure::read(&run_folder(self.out, &cell.name));
+        if let Some(kept) = kept.filter(|kept| kept.is_final() && !manner.retry_failed) {
+            return Err(kept.error());
+        }
+        if let Some(why) = unusable.get(&*cell.spec) {
+            return Err(why.error());
+        }
+        if loaded.as_ref().is_none_or(|l| *l.spec != *cell.spec) {
+            drop(loaded.take()); // frees the pages of its images before the next are made
+            match self.load(&cell.spec) {
+                Ok(set) => *loaded = Some(set),
+                Err(e) => {
+                    if e.is_of_one() {
+                        unusable.insert(&cell.spec, self.failure(&e));
+                    }
+                    return Err(e);
+                }
+            }
+        }
+        match loaded {
+            Some(set) => self.cell(cell, set, manner, found),
+            None => Err(Error::Failed("a cell has no dataset".into())),
+        }
+    }
+
+    /// Keeps why a cell failed. An error of the device is no cell's: it is returned.
+    fn failed(&self, cell: &Cell, e: &Error, found: &mut Found) -> Result<()> {
+        self.gpu.check()?;
+        let folder = run_folder(self.out, &cell.name);
+        // A cell that was finished stays so, if its data is gone now.
+        if !files::exists(&folder.join(DONE))? && Failure::read(&folder).is_none_or(|kept| kept != self.failure(e)) {
+            self.keep_failure(&folder, e)?;
+        }
+        found.failed_cells.insert(cell.index, e.exit_code());
+        if stopped(&mut found.failed, &cell.name, e.to_string()) {
+            self.progress.note(&format!("failed: {}: {e}", cell.name));
         }
         Ok(())
     }
@@ -198,11 +294,16 @@ impl Job<'_> {
         })
     }
 
-    /// Runs a cell. With `redo_damaged`, each of its folders that is damaged is emptied once and made again.
-    fn cell(&self, cell: &Cell, set: &Loaded, manner: Manner) -> Result<CellResult> {
+    /// Runs a cell.
+    fn cell(&self, cell: &Cell, set: &Loaded, manner: Manner, found: &mut Found) -> Result<CellResult> {
+        self.redone(manner, || self.cell_once(cell, set, (manner.retry_failed, &mut found.tried)))
+    }
+
+    /// Runs `make`. With `redo_damaged`, each folder that it finds damaged is emptied once and made again.
+    fn redone<T>(&self, manner: Manner, mut make: impl FnMut() -> Result<T>) -> Result<T> {
         let mut cleared = BTreeSet::new();
         loop {
-            match self.cell_once(cell, set) {
+            match make() {
                 Err(Error::Damaged { path, what, way_out }) if manner.redo_damaged => {
                     let folder = path.parent().unwrap_or(self.out).to_path_buf();
                     let own = ["runs", "pretraining"].iter().any(|f| folder.parent() == Some(&self.out.join(f)));
@@ -217,21 +318,51 @@ impl Job<'_> {
         }
     }
 
-    fn cell_once(&self, cell: &Cell, set: &Loaded) -> Result<CellResult> {
-        let start = match &*cell.pretraining {
-            ssl::NONE => None,
-            name => {
-                let method = self.config.pretraining_of(name)?;
+    /// What a cell's backbone starts from: nothing, a file, or a pretraining, which is made if it is not done. `tried` are
+    /// the pretrainings that failed in this process.
+    fn start_of(
+        &self,
+        cell: &Cell,
+        set: &Loaded,
+        (retry, tried): (bool, &mut BTreeSet<PathBuf>),
+    ) -> Result<Option<Start>> {
+        Ok(match (&cell.weights, cell.pretrained_by()) {
+            (Some(file), _) => Some(start_of(self.config, self.data_root, cell, file)?),
+            (None, None) => None,
+            (None, Some(name)) => {
+                let method = self.config.pretraining_on(name, &cell.backbone)?;
                 let begun = Begun::read(self.config, self.data_root, Beginning::Config)?;
                 let (images, seed) = (&set.train, cell.seed);
                 let one = Pretraining { images, method: &method, seed, begun: &begun, limit: None };
                 let made = pretrain::provenance(self, one)?;
-                let key = format!("{}-{name}-seed-{}-{}", cell.dataset, cell.seed, made.address);
-                let folder = self.out.join("pretraining").join(key);
-                let (path, done) = pretrain::run(self, one, &folder, &made)?;
+                let folder = pretrain::folder_of(self.out, cell, &made);
+                let before = Failure::read(&folder).filter(|kept| kept.is_final());
+                if let Some(kept) = before.filter(|_| !retry || tried.contains(&folder)) {
+                    return Err(kept.error());
+                }
+                let (path, done) = match pretrain::run(self, one, &folder, &made) {
+                    Err(e) if e.is_of_one() => {
+                        self.gpu.check()?;
+                        self.keep_failure(&folder, &e)?;
+                        tried.insert(folder);
+                        return Err(e);
+                    }
+                    ended => ended?,
+                };
+                forget_failure(&folder)?;
                 Some(Start::pretrained(path, name, &done)?)
             }
-        };
+        })
+    }
+
+    /// Runs a cell, with its pretraining.
+    pub(super) fn cell_once(
+        &self,
+        cell: &Cell,
+        set: &Loaded,
+        how: (bool, &mut BTreeSet<PathBuf>),
+    ) -> Result<CellResult> {
+        let start = self.start_of(cell, set, how)?;
         let folder = run_folder(self.out, &cell.name);
         let result = match cell.protocol {
             Protocol::Finetune => train::run(self, set, cell, start.as_ref(), &folder)?,

@@ -56,6 +56,11 @@ impl Job<'_> {
         Ok(schedule)
     }
 
+    /// The hash of the table of tuned kernels. `None` without one.
+    pub(super) fn table_hash(&self) -> Option<String> {
+        (!self.kernels.entries.is_empty()).then(|| self.kernels.hash())
+    }
+
     /// Writes a tuned table beside the runs that use it, so that later runs and other processes use the same table.
     pub(super) fn keep_kernels(&self) -> Result<()> {
         let path = self.out.join(KERNELS);

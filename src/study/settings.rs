@@ -26,7 +26,7 @@ pub(super) fn training_settings(c: &Config, cell: &Cell) -> Result<Value> {
     let (t, l) = (&c.training, c.learning_of(&cell.method)?);
     let mut settings = json!({
         "seed": cell.seed, "method": l.name, "settings": l.settings, "image_size": c.data.image_size,
-        "model": c.model_of(&cell.pretraining)?, "optimization": optimization(&l.optimization),
+        "model": cell.model(c)?, "optimization": optimization(&l.optimization),
         "last_batch": t.last_batch, "crop_scale": t.crop_scale,
         "crop_ratio": c.augmentation.crop_ratio, "flip_probability": t.flip_probability,
         "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate, "evaluation": json!({
@@ -62,7 +62,7 @@ pub(super) fn probe_settings(c: &Config, cell: &Cell) -> Result<Value> {
     let e = &c.evaluation;
     let mut settings = json!({
         "seed": cell.seed, "protocol": cell.protocol, "image_size": c.data.image_size,
-        "model": c.model_of(&cell.pretraining)?, "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate,
+        "model": cell.model(c)?, "noise_kind": cell.noise_kind, "noise_rate": cell.noise_rate,
         "batch_size": e.batch_size, "knn_neighbours": e.knn_neighbours, "knn_temperature": e.knn_temperature,
     });
     noise_settings(&mut settings, cell);
@@ -141,9 +141,9 @@ pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
     let protocols = vec![Protocol::Finetune]; // a probe has no settings of training
     let evaluation = config::Evaluation { protocols, ..c.evaluation.clone() };
     for cell in cells(&Config { evaluation, ..c.clone() }) {
-        if seen.insert((cell.pretraining.clone(), cell.method.clone())) {
+        if seen.insert((cell.backbone.clone(), cell.pretraining.clone(), cell.method.clone())) {
             // `wgslab train` knows no pretraining, whatever weights it was given.
-            distinct.extend([Cell { pretraining: ssl::NONE.into(), ..cell.clone() }, cell]);
+            distinct.extend([Cell { pretraining: ssl::NONE.into(), weights: None, ..cell.clone() }, cell]);
         }
     }
     let noise = ["seed", "noise_kind", "noise_rate", "noise_settings", "noise_seed", "validation_labels"];

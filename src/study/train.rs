@@ -35,8 +35,8 @@ use crate::tape::{Schedule, State, Tape, Type};
 use estimate::{Estimate, first_stage};
 pub(super) use labelled::inputs;
 use labelled::{CORRECT, Labelled, MEMORISED};
-pub(super) use planned::plan;
 use planned::tapes;
+pub(super) use planned::{outlay, plan};
 use serde_json::json;
 use std::cell::RefCell;
 use std::path::Path;
@@ -111,7 +111,7 @@ pub(super) fn run(
         }
     };
     let read = |done: Done| read_result(folder, &done);
-    once(folder, &made, read, early, |early| {
+    once(job, folder, &made, read, early, |early| {
         let ready = match early {
             Some(early) => early,
             None => {
@@ -125,7 +125,8 @@ pub(super) fn run(
         about["weights"] = json!(start.map(|s| json!({ "made_by": s.made_by, "file": file(s), "sha256": s.sha256 })));
         job.describe(folder, &made, about)?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &ready.task.given.train))?;
-        let result = ready.train(cell, at, folder, &made.address)?;
+        let mut result = ready.train(cell, at, folder, &made.address)?;
+        made.stamp(job.table_hash(), &mut result)?;
         write_result(folder, &result)?;
         // There is no projection if features are not finite.
         let drawn = files::exists(&folder.join(PROJECTION))?;
@@ -224,7 +225,7 @@ impl<'a> Ready<'a> {
         };
         let (records, seconds, _) = stage.run(&self.plans, &self.state, at.unwrap_or_else(|| stage.start()))?;
         let steps = (records.len() * stage.steps()) as i64;
-        let by = (&*cell.method, &job.config.model_of(&cell.pretraining)?);
+        let by = (&*cell.method, &cell.model(job.config)?);
         let made = backbone_metadata(job, &self.task.set.train, by, &data.classes, address);
         let path = folder.join(BACKBONE);
         checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, made)?;
@@ -241,7 +242,7 @@ pub(super) fn record(
     batch: usize,
 ) -> Result<Vec<Recorded>> {
     let (c, learning) = (&job.config.training, job.config.learning_of(&cell.method)?);
-    let (model, crop_ratio) = (job.config.model_of(&cell.pretraining)?, job.config.augmentation.crop_ratio);
+    let (model, crop_ratio) = (cell.model(job.config)?, job.config.augmentation.crop_ratio);
     let (crop_scale, flip_probability) = (c.crop_scale, c.flip_probability);
     let recipe = Recipe { off: false, crop_scale, crop_ratio, flip_probability, ..Recipe::PLAIN };
     let (mean, std, out) = (images.mean, images.std, job.config.data.image_size as u32);

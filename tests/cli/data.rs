@@ -12,6 +12,9 @@ fn data_that_is_not_there_is_bad_data() {
     fails(&dir, &["study", "report", "gone"], 4, &["gone"]);
     fails(&dir, &["study", "report", "gone", "--check"], 4, &["gone"]);
     fails(&dir, &["study", "compare", "gone", "."], 4, &["gone", "no finished cell"]);
+    fails(&dir, &["study", "merge", "gone", "--out", "out"], 4, &["gone", "config.toml"]);
+    fails(&dir, &["study", "verify", "gone"], 4, &["gone", "config.toml"]);
+    fails(&dir, &["study", "verify", "gone", "--cells", "0"], 2, &["--cells"]);
     fails(&dir, &["evaluate", "--data", "set", "--run", "gone"], 4, &["gone"]);
     fails(&dir, &["train", "--data", "set", "--out", "o", "--weights", "gone.safetensors"], 4, &["gone.safetensors"]);
     fails(&dir, &["data", "inspect", "set", "--channels", "2"], 2, &["channels is 2"]);

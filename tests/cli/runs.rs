@@ -170,4 +170,12 @@ fn nearest_neighbours_judge_a_run_s_features() {
     let column = csv.headers().unwrap().iter().position(|c| c == "knn_accuracy").unwrap();
     let row = csv.records().next().unwrap().unwrap();
     assert_eq!(row[column].parse::<f64>().ok(), trained.as_f64());
+    // What is finished is listed as such, and comes out again.
+    let listed = String::from_utf8(run(&["study", "list", "out"])).unwrap();
+    assert!(listed.contains("state") && listed.trim_end().ends_with("1 cell: 1 done"), "{listed}");
+    let listed: serde_json::Value = serde_json::from_slice(&run(&["study", "list", "out", "--json"])).unwrap();
+    assert_eq!(listed[0]["state"], "done");
+    let verified = String::from_utf8(run(&["study", "verify", "out"])).unwrap();
+    assert!(verified.contains("compared by bits") && verified.contains("agrees: backbone.safetensors, "), "{verified}");
+    assert!(!verified.contains("differs"), "{verified}");
 }

@@ -73,7 +73,11 @@ pub fn of_going_on(made: &Made, one: &Combination, copy: &Copy) -> Outcome {
     let mut said = listener.notes.lock().unwrap().join("\n");
     let code = match result {
         Err(_) => return Outcome::Wrong("a panic".into()),
-        Ok(Ok(outcome)) if outcome.damaged.is_empty() => 0,
+        Ok(Ok(outcome)) if outcome.damaged.is_empty() && outcome.failed.cells == 0 => 0,
+        Ok(Ok(outcome)) if outcome.damaged.is_empty() => {
+            said += &format!("\nerror: {}", outcome.failed.reasons.join("; "));
+            i32::from(outcome.failed.exit_code)
+        }
         Ok(Ok(outcome)) => {
             said += &format!("\nerror: {}", outcome.damaged.join("; "));
             4 // the exit code of the command in this case
@@ -199,10 +203,12 @@ fn strange(made: &Made, one: &Combination, copy: &Copy, complete: bool) -> Optio
     missing.map(|n| format!("{n} is missing"))
 }
 
-/// Locks, caches, files that hold times, and what shows the cells that are there.
+/// Locks, caches, files that hold times, why a cell failed, and what shows the cells that are there.
 fn is_of_a_moment(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap();
-    ["lock", "clock.json", "report.html"].contains(&file) || name.contains("cache/") || name.starts_with("report/")
+    ["lock", "clock.json", "report.html", "failed.json"].contains(&file)
+        || name.contains("cache/")
+        || name.starts_with("report/")
 }
 
 /// A row of `got` that is not among the rows due, times aside; or a row that is missing from a complete table.

@@ -177,6 +177,7 @@ pub fn read_environment(desk: &Desk, bytes: &[u8]) -> Result<()> {
 
 fn sample() -> CellResult {
     CellResult {
+        backbone: "resnet18".into(),
         dataset: "phantom-covid".into(),
         pretraining: "none".into(),
         noise_kind: "symmetric".into(),
@@ -228,6 +229,12 @@ fn sample() -> CellResult {
         epochs: 3,
         seconds: 1.5,
         adapter: "llvmpipe".into(),
+        driver: String::new(),
+        backend: String::new(),
+        wgslab: String::new(),
+        results_version: 0,
+        kernel_table: String::new(),
+        config_hash: String::new(),
     }
 }
 

@@ -10,7 +10,7 @@
 //! know.
 
 use crate::base::{Error, Result};
-use crate::data::{DecodedData, Images, Keep, LeftOut, LoadOptions, Origin, Part, Split};
+use crate::data::{DecodedData, Images, Keep, LeftOut, LoadOptions, Loading, Origin, Part, Split};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
 use image::metadata::Orientation;
@@ -139,10 +139,11 @@ pub fn in_parallel<T: Send>(
     work: impl Fn(usize, &mut Resizer) -> T + Sync,
     mut take: impl FnMut(usize, T) -> Result<()>,
 ) -> Result<()> {
-    // Chunks bound the memory and let the progress callback stay on this thread.
-    const CHUNK: usize = 256;
-    for start in (0..n).step_by(CHUNK) {
-        let range = start..n.min(start + CHUNK);
+    // Chunks bound the memory and let the progress callback stay on this thread, which may end the work. So they are
+    // short, but long enough that no core waits long for another.
+    let chunk = (8 * rayon::current_num_threads()).min(256);
+    for start in (0..n).step_by(chunk) {
+        let range = start..n.min(start + chunk);
         let done: Vec<T> = range.into_par_iter().map_init(Resizer::new, |resizer, i| work(i, resizer)).collect();
         for (i, result) in done.into_iter().enumerate() {
             take(start + i, result)?;
@@ -185,12 +186,7 @@ type Decoded = (usize, Vec<picture::Remark>, Option<String>, PixelForm);
 impl Listing {
     /// Decodes every file and lists those that cannot be decoded, with the reason. A file that cannot be read is an error.
     /// The caller adds the notes of the listing, because they are not about the pixels, which the cache keeps.
-    pub fn decode(
-        &self,
-        options: &LoadOptions,
-        keep: Keep<'_>,
-        progress: &dyn Fn(usize, usize),
-    ) -> Result<DecodedData> {
+    pub fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Loading) -> Result<DecodedData> {
         let total = self.files.iter().flatten().map(Vec::len).sum();
         let mut source =
             DecodedData { name: self.name.clone(), classes: self.classes.clone(), ..DecodedData::default() };
@@ -240,8 +236,7 @@ impl Listing {
                 }
                 ended.push(read);
                 done += 1;
-                progress(done, total);
-                Ok(())
+                progress.at(done, total)
             })?;
             if patients.iter().any(Option::is_some) {
                 part.groups = patients;

@@ -8,7 +8,7 @@
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, nearest};
 use crate::data::decode::Listing;
-use crate::data::{DecodedData, Keep, LeftOut, LoadOptions, Need, Split, cache, groups};
+use crate::data::{DecodedData, Keep, LeftOut, LoadOptions, Loading, Need, Split, cache, groups};
 use std::path::{Path, PathBuf};
 
 mod official;
@@ -86,11 +86,12 @@ pub(super) trait Found: Send + Sync {
     /// Refuses what is wrong without decoding: data that does not serve `need`, if there is one.
     fn check(&self, options: &LoadOptions, need: Option<Need>) -> Result<()>;
 
-    /// The key of the cache of decoded images. None if the data is not to be cached.
-    fn key(&self) -> Result<Option<Hasher>>;
+    /// The key of the cache of decoded images. None if the data is not to be cached. Files are read for it, meanwhile
+    /// `progress` may end it.
+    fn key(&self, progress: &dyn Loading) -> Result<Option<Hasher>>;
 
     /// Decodes every image. The pixels go where `keep` says.
-    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Fn(usize, usize)) -> Result<DecodedData>;
+    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Loading) -> Result<DecodedData>;
 
     /// Decodes image `at` of a split again, those that could not be decoded not counted, which are `left_out`. `take` is given
     /// its place and its pixels, and those of any other image of the split that is decoded on the way.
@@ -118,11 +119,11 @@ impl Found for Listing {
         need.map_or(Ok(()), |need| self.outline().check(need))
     }
 
-    fn key(&self) -> Result<Option<Hasher>> {
-        cache::key_of(self).map(Some)
+    fn key(&self, progress: &dyn Loading) -> Result<Option<Hasher>> {
+        cache::key_of(self, progress).map(Some)
     }
 
-    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
+    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Loading) -> Result<DecodedData> {
         Listing::decode(self, options, keep, progress)
     }
 

@@ -80,11 +80,32 @@ fn grid(config: &Config) -> Result<(), Mistake> {
     }
     let known = std::iter::once(ssl::NONE).chain(ssl::methods().iter().map(|m| m.name)).collect();
     listed("pretraining.methods", &config.pretraining.methods, known)?;
+    backbones(config)?;
     distinct("noise.kinds", &config.noise.kinds)?;
     rates(config)?;
     let known = learn::learners().iter().map(|l| l.name).collect();
     listed("training.methods", &config.training.methods, known)?;
     size(config)
+}
+
+/// Checks the backbones of the grid, and that each of them that has files of weights is one of the grid.
+fn backbones(config: &Config) -> Result<(), Mistake> {
+    if !config.backbones.is_empty() {
+        listed("backbones", &config.backbones, backbone::names())?;
+    }
+    for (name, files) in config.pretraining.weights.iter().filter(|(_, files)| !files.is_empty()) {
+        let key = format!("pretraining.weights.{name}");
+        distinct(&key, files)?;
+        if files.iter().any(|file| file.trim().is_empty()) {
+            return mistake(&key, "holds an empty name; name files below --data-root");
+        }
+        let grid = config.grid_backbones();
+        if !grid.contains(&name.as_str()) {
+            let what = format!("lists weights, and the grid has only {}", grid.join(", "));
+            return mistake(&key, format!("{what}; name {name} in backbones, or leave them out"));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that rates are shares, and that there are rates if a kind takes one. A kind whose labels come from a file
@@ -111,9 +132,10 @@ fn size(config: &Config) -> Result<(), Mistake> {
     let (c, n) = (config, &config.noise);
     let trained = if c.evaluation.protocols.contains(&Protocol::Finetune) { c.training.methods.len() } else { 0 };
     let probes = c.evaluation.protocols.iter().filter(|p| **p != Protocol::Finetune).count();
-    let lists = [c.seeds.len(), c.data.specs.len(), c.pretraining.methods.len(), trained + probes];
+    let starts = c.pretraining.methods.len() + c.pretraining.weights.values().map(Vec::len).sum::<usize>();
+    let lists = [c.seeds.len(), c.data.specs.len(), starts, trained + probes, c.backbones.len().max(1)];
     let noises = [n.kinds.len(), n.rates.len().max(1)];
-    // Six lists from a text of bounded length cannot overflow.
+    // Seven lists from a text of bounded length cannot overflow.
     let cells: u128 = lists.iter().chain(&noises).map(|&n| n as u128).product();
     if cells > MAX_CELLS {
         let longest = [("seeds", lists[0]), ("data.specs", lists[1]), ("noise.rates", noises[1])];

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Keys that list what a grid holds, name it or do not change results: a study may go on with others.
-const OF_THE_GRID: [&str; 10] = [
+const OF_THE_GRID: [&str; 11] = [
     "name",
     "seeds",
+    "backbones",
     "data.specs",
     "data.resident_bytes",
     "data.max_bytes",
@@ -20,12 +21,16 @@ const OF_THE_GRID: [&str; 10] = [
     "evaluation.protocols",
 ];
 
+fn of_the_grid(key: &str) -> bool {
+    OF_THE_GRID.contains(&key) || key.starts_with("pretraining.weights.")
+}
+
 impl Config {
     /// The settings that both configs have and that differ, each as `key: old, now new`.
     pub fn differences(&self, old: &Config) -> Result<Vec<String>> {
         let (new, old) = (self.leaves()?, old.leaves()?);
         let both = old.iter().filter_map(|(key, old)| Some((key, old, new.get(key)?)));
-        let differs = both.filter(|(key, old, new)| old != new && !OF_THE_GRID.contains(&key.as_str()));
+        let differs = both.filter(|(key, old, new)| old != new && !of_the_grid(key));
         Ok(differs.map(|(key, old, new)| format!("{key}: {old}, now {new}")).collect())
     }
 
@@ -60,7 +65,7 @@ mod tests {
     #[test]
     fn a_grid_may_grow_and_other_settings_differ() {
         let one = config("");
-        let more = "name = \"b\"\nseeds = [0, 1]\n[noise]\nrates = [0.2]\n[pretraining]\nmethods = [\"moco\"]\n\
+        let more = "name = \"b\"\nseeds = [0, 1]\nbackbones = [\"resnet18\"]\n[pretraining.weights]\nresnet18 = [\"a.pth\"]\n[noise]\nrates = [0.2]\n[pretraining]\nmethods = [\"moco\"]\n\
                     [run]\nloss_every = 3";
         assert_eq!(config(more).differences(&one).unwrap(), Vec::<String>::new());
         let other = "[training.optimizer]\nlr = 0.5\n[data]\nimage_size = 28";

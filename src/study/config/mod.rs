@@ -34,9 +34,11 @@ pub struct Config {
     pub name: String,
     /// The seeds. The whole grid is repeated once for each.
     pub seeds: Vec<u64>,
+    /// The backbones of the grid, by their names in `nn::backbone::ARCHS`. If it is empty, `model.arch` is the only one.
+    pub backbones: Vec<String>,
     /// Datasets and image sizes.
     pub data: Data,
-    /// The backbone.
+    /// The backbone. Of a grid of several it holds what any of them reads.
     pub model: Model,
     /// Self-supervised pretraining.
     pub pretraining: Pretraining,
@@ -96,6 +98,8 @@ pub struct Pretraining {
     pub methods: Vec<String>,
     /// [`RANDOM`], or a file with a backbone that every pretraining starts from.
     pub init: String,
+    /// For a backbone, by its name: files with its weights. Each is a column of the grid.
+    pub weights: BTreeMap<String, Vec<String>>,
     /// How weights are updated.
     pub optimization: Optimization,
     /// `[pretraining.METHOD]`: the settings of each listed method, and what the method overrides for itself.

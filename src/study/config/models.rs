@@ -14,11 +14,12 @@ pub(super) fn settle<'a>(
     built_in: &DeTable<'a>,
     rank: &dyn Fn(usize) -> usize,
 ) -> Result<(), (usize, String)> {
+    let grid = grid(config);
     let Some(model) = inner_mut(config, "model") else { return Ok(()) };
     // A wrong type or an unknown name is reported elsewhere, when it is read.
     let Some(common) = named(model) else { return Ok(()) };
-    let keep = |table: &mut DeTable<'a>, path: &str, of| keep(table, path, of, (built_in, rank));
-    keep(model, "model", common)?;
+    let keep = |table: &mut DeTable<'a>, path: &str, of, others: &[_]| keep(table, path, of, others, (built_in, rank));
+    keep(model, "model", common, &grid)?;
     let model = model.clone();
     let Some(stage) = inner_mut(config, "pretraining") else { return Ok(()) };
     let methods: Vec<String> = stage.keys().map(|key| key.get_ref().to_string()).collect();
@@ -29,7 +30,7 @@ pub(super) fn settle<'a>(
             false => (Some(common), false),
         };
         let Some(own) = own else { continue };
-        keep(over, &format!("pretraining.{method}.model"), own)?;
+        keep(over, &format!("pretraining.{method}.model"), own, if has_own { &[] } else { &grid })?;
         for key in own.0.reads.iter().filter(|key| has_own && !model.contains_key(**key)) {
             if let Some((key, value)) = built_in.get_key_value(*key).filter(|_| !over.contains_key(*key)) {
                 over.insert(key.clone(), value.clone());
@@ -39,21 +40,30 @@ pub(super) fn settle<'a>(
     Ok(())
 }
 
+/// The backbones that the grid lists.
+fn grid(config: &DeTable<'_>) -> Vec<&'static Arch> {
+    let listed = config.get("backbones").and_then(|list| list.get_ref().as_array());
+    let named = listed.into_iter().flat_map(|list| list.iter()).filter_map(|name| name.get_ref().as_str());
+    named.filter_map(backbone::arch).collect()
+}
+
 /// The backbone that a table names, and the place of the name.
 fn named(table: &DeTable<'_>) -> Option<(&'static Arch, usize)> {
     let arch = table.get("arch")?;
     Some((backbone::arch(arch.get_ref().as_str()?)?, arch.span().start))
 }
 
-/// Takes away the keys that the backbone does not read. It is an error if the file that names the backbone, or a file
+/// Takes away the keys that neither the backbone nor the `others` of the grid read. It is an error if the file that names the backbone, or a file
 /// above it, sets such a key to another value than the default.
 fn keep(
     table: &mut DeTable<'_>,
     path: &str,
     (arch, at): (&Arch, usize),
+    others: &[&Arch],
     (built_in, rank): (&DeTable<'_>, &dyn Fn(usize) -> usize),
 ) -> Result<(), (usize, String)> {
-    let read = |key: &str| key == "arch" || arch.reads.contains(&key);
+    let read =
+        |key: &str| key == "arch" || arch.reads.contains(&key) || others.iter().any(|other| other.reads.contains(&key));
     let mut other: Vec<_> = table.iter().filter(|(key, _)| !read(key.get_ref())).collect();
     other.sort_by_key(|(_, value)| value.span().start);
     if let Some((key, value)) = other.iter().find(|(key, v)| {
@@ -105,6 +115,10 @@ mod tests {
         assert_eq!(vit.backbone(1).unwrap().patch_size(), Some(8));
         let defaults = "[model]\nstem = \"3x3\"\nwidth = 1\narch = \"vit_tiny\"\npatch_size = 8";
         assert_eq!(config(defaults).model.width, None, "a default is no wish");
+        let of_weights: Vec<String> = config("").pretraining.weights.into_keys().collect();
+        let mut names = crate::nn::backbone::names();
+        names.sort_unstable();
+        assert_eq!(of_weights, names, "each backbone has a key in [pretraining.weights] of base.toml");
         let written = config("[model]\narch = \"vit_tiny\"").to_toml().unwrap();
         assert!(!written.contains("stem") && written.contains("patch_size = 4"), "{written}");
         assert_eq!(config(&written).to_toml().unwrap(), written);

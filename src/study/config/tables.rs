@@ -87,25 +87,52 @@ impl Pretrained {
 }
 
 impl Config {
-    /// The pretraining method `name`, whether or not the grid lists it. It is an error if a setting is out of its
-    /// range.
+    /// The pretraining method `name`, whether or not the grid lists it, on the first backbone of the grid that it takes.
+    /// It is an error if a setting is out of its range.
     pub fn pretraining_of(&self, name: &str) -> Result<Pretrained> {
-        let one = self.pretraining_read(name)?;
+        let backbones = self.grid_backbones();
+        self.pretraining_on(name, backbones.iter().find(|b| self.fits(name, b)).unwrap_or(&backbones[0]))
+    }
+
+    /// The pretraining method `name` on a backbone of the grid.
+    pub fn pretraining_on(&self, name: &str, backbone: &str) -> Result<Pretrained> {
+        let one = self.pretraining_read(name, backbone)?;
         check_pretrained(&one, self.data.image_size)
             .and_then(|()| check_pair(&one, self))
             .map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
         Ok(one)
     }
 
-    fn pretraining_read(&self, name: &str) -> Result<Pretrained> {
+    /// The backbones of the grid.
+    pub fn grid_backbones(&self) -> Vec<&str> {
+        match &self.backbones[..] {
+            [] => vec![&self.model.arch],
+            listed => listed.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// Whether the grid has cells of a method on this backbone. If there are several backbones, each method is run on
+    /// those that it takes.
+    pub fn fits(&self, method: &str, backbone: &str) -> bool {
+        let takes = || self.pretraining_read(method, backbone).is_ok_and(|one| check_pair(&one, self).is_ok());
+        self.backbones.len() < 2 || method == ssl::NONE || takes()
+    }
+
+    /// `[model]` of a backbone of the grid.
+    fn base_model(&self, backbone: &str) -> Model {
+        Model { arch: backbone.to_string(), ..self.model.clone() }.settled()
+    }
+
+    fn pretraining_read(&self, name: &str, backbone: &str) -> Result<Pretrained> {
         let table = self.pretraining.tables.get(name);
         let (method, settings) = read(ssl::method(name)?, table)?;
-        let model = model(&self.model, table)?;
+        let base = self.base_model(backbone);
+        let model = model(&base, table)?;
         let optimization = optimization(&self.pretraining.optimization, table)?;
         let augmentation = overridden("augmentation", &self.augmentation, table)?;
         let mut changed = Vec::new();
         changes("", &self.pretraining.optimization, &optimization, &mut changed)?;
-        changes("model.", &self.model, &model, &mut changed)?;
+        changes("model.", &base, &model, &mut changed)?;
         changes("augmentation.", &self.augmentation, &augmentation, &mut changed)?;
         Ok(Pretrained {
             name: name.to_string(),
@@ -136,9 +163,9 @@ impl Config {
         Ok(Learning { name: name.to_string(), learner, settings, optimization, batch_key })
     }
 
-    /// The backbone's settings in a cell with this pretraining.
-    pub fn model_of(&self, pretraining: &str) -> Result<Model> {
-        model(&self.model, self.pretraining.tables.get(pretraining))
+    /// The backbone's settings in a cell with this backbone and pretraining.
+    pub fn model_of(&self, backbone: &str, pretraining: &str) -> Result<Model> {
+        model(&self.base_model(backbone), self.pretraining.tables.get(pretraining))
     }
 }
 
@@ -229,13 +256,22 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
         let key = key.to_string();
         move |e: Error| (key, format!("is wrong: {e}"))
     };
-    for name in config.pretraining.tables.keys() {
-        let one = config.pretraining_read(name).map_err(said("pretraining.methods"))?;
-        check_pretrained(&one, config.data.image_size)?;
-        check_views(&one, config.pretraining.tables.get(name))?;
-        // A method that the grid does not list need not fit the batch and backbone of the others.
-        if config.pretraining.methods.contains(name) {
-            check_pair(&one, config)?;
+    for (name, table) in &config.pretraining.tables {
+        if let (true, Some(arch)) = (config.backbones.len() > 1, own_arch(table)) {
+            let key = format!("pretraining.{name}.model.arch");
+            return mistake(&key, format!("is {arch}, and backbones lists several; leave it out"));
+        }
+        let mut pairs = Vec::new();
+        for backbone in config.grid_backbones() {
+            let one = config.pretraining_read(name, backbone).map_err(said("pretraining.methods"))?;
+            check_pretrained(&one, config.data.image_size)?;
+            check_views(&one, Some(table))?;
+            pairs.push(check_pair(&one, config));
+        }
+        // A method that the grid does not list need not fit the batch and backbone of the others. One that it lists is
+        // run on the backbones that it takes.
+        if config.pretraining.methods.contains(name) && pairs.iter().all(|pair| pair.is_err()) {
+            pairs.into_iter().next().unwrap_or(Ok(()))?;
         }
     }
     for name in config.training.tables.keys() {
@@ -297,7 +333,7 @@ fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
     }
     let size = config.data.image_size;
     one.method.takes_backbone(one.backbone.as_ref(), [size, size]).map_err(|(key, what)| {
-        let own = config.pretraining.tables.get(&one.name).and_then(|table| table.get("model")?.get("arch"));
+        let own = config.pretraining.tables.get(&one.name).and_then(own_arch);
         match key.as_str() {
             "model.arch" => {
                 let place = if own.is_some() { format!("pretraining.{}.{key}", one.name) } else { key };
@@ -306,6 +342,11 @@ fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
             _ => below((key, what)),
         }
     })
+}
+
+/// The backbone that a method's own table names.
+fn own_arch(table: &Table) -> Option<&Value> {
+    table.get("model")?.get("arch")
 }
 
 fn check_learning(one: &Learning) -> Result<(), Mistake> {

@@ -78,7 +78,7 @@ fn one<'a>(
 
 /// The tables that hold named tables, with their own keys.
 const STAGES: [(&str, &[&str]); 3] = [
-    ("pretraining", &["methods", "init"]),
+    ("pretraining", &["methods", "init", "weights"]),
     ("training", &["methods", "last_batch", "crop_scale", "flip_probability"]),
     ("noise", &["kinds", "rates", "seed", "validation"]),
 ];

@@ -7,6 +7,7 @@ use super::super::testing::{Heard, with_job};
 use super::super::{Config, Job, Manner, Planned, Selection};
 use crate::base::Progress;
 use crate::base::progress::Silent;
+use crate::data::testing::write_png;
 use crate::device::tune::Table;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,48 @@ fn bits(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 fn in_folder<'a>(job: &'a Job<'_>, out: &'a Path, config: &'a Config) -> Job<'a> {
     Job { out, config, kernels: Table::default(), ..*job }
+}
+
+/// Asks to stop once some images are loaded, and counts them.
+struct Impatient<'a> {
+    stop: &'a AtomicBool,
+    loaded: AtomicUsize,
+}
+
+impl Progress for Impatient<'_> {
+    fn stage(&self, _: &str, _: u64, _: u64, _: &'static str) {}
+
+    fn step(&self, done: u64, _: &str) {
+        self.loaded.store(done as usize, Ordering::SeqCst);
+        if done > 0 {
+            self.stop.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn done(&self, _: &str) {}
+    fn note(&self, _: &str) {}
+}
+
+#[test]
+fn a_load_ends_where_a_signal_asks() {
+    with_job("[data]\nstore_size = 8\nimage_size = 8\n", &Silent, |job| {
+        for i in 0..400 {
+            let split = ["train", "train", "val", "test"][i % 4];
+            write_png(&job.data_root.join(format!("set/{split}/{}/{i}.png", i / 4 % 2)), i as u64, 9);
+        }
+        for spec in ["set", "phantom:covid?train=3000&val=9&test=9"] {
+            let stop = AtomicBool::new(false);
+            let impatient = Impatient { stop: &stop, loaded: AtomicUsize::new(0) };
+            let job = Job { progress: &impatient, stop: &stop, kernels: Table::default(), ..*job };
+            let e = job.load(spec).err().unwrap();
+            assert!(e.exit_code() == 75 && e.to_string().contains("the same command goes on"), "{e}");
+            let loaded = impatient.loaded.load(Ordering::SeqCst);
+            assert!((1..3000).contains(&loaded) && (spec != "set" || loaded < 200), "{spec}: {loaded} were loaded");
+            // Before the first image, too: files are read to see whether they were decoded before.
+            assert_eq!(job.load(spec).err().unwrap().exit_code(), 75);
+            assert_eq!(impatient.loaded.load(Ordering::SeqCst), loaded);
+        }
+    });
 }
 
 #[test]

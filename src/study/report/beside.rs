@@ -5,7 +5,7 @@ use super::gained::COLUMNS;
 use super::names;
 use super::profile;
 use super::read::Study;
-use super::{heat, ranks};
+use super::{heat, missing, ranks};
 use crate::base::plot::colour;
 use crate::base::{Error, Result, files};
 use crate::study::results::rows_as_csv;
@@ -29,7 +29,7 @@ struct Table {
 
 /// All files.
 pub(super) fn files(study: &Study, found: &Findings) -> Result<Vec<Beside>> {
-    let mut all = Vec::new();
+    let mut all: Vec<Beside> = missing::file(&study.missing)?.into_iter().collect();
     for table in tables(found).into_iter().filter(|t| !t.rows.is_empty()) {
         all.push((format!("{}.csv", table.name), table.csv()?));
         all.push((format!("{}.tex", table.name), table.latex().into_bytes()));
@@ -87,7 +87,7 @@ fn is_ours(name: &str) -> bool {
     let (stem, ending) = name.rsplit_once('.').unwrap_or_default();
     let table = ["gained", "gain-by-dataset", "ranks"].contains(&stem) && ["csv", "tex"].contains(&ending);
     let map = stem.strip_prefix("gain-").is_some_and(|of| of.ends_with("-noise") || of.ends_with("-labels"));
-    table || ending == "svg" && (["ranks", "profile"].contains(&stem) || map)
+    name == missing::FILE || table || ending == "svg" && (["ranks", "profile"].contains(&stem) || map)
 }
 
 fn tables(found: &Findings) -> Vec<Table> {

@@ -18,11 +18,13 @@ const NAMED: usize = 8;
 /// differ.
 pub fn check_report(dir: &Path) -> Result<usize> {
     let table = dir.join("results.csv");
-    let gathered = of_table(gather(dir)?, read_csv(&table)?)?;
+    let page_text = files::read_text(&dir.join("report.html"))?;
+    let mut gathered = of_table(gather(dir)?, read_csv(&table)?)?;
+    gathered.together = page_text.contains("data-name=\"together\"");
     let study = Study::read(dir, &gathered)?;
     let found = Findings::of(&study)?;
     let mut due = numbers(&page::page(&study, &found)?);
-    let mut got = numbers(&files::read_text(&dir.join("report.html"))?);
+    let mut got = numbers(&page_text);
     for (name, bytes) in beside::files(&study, &found)? {
         let path = dir.join(beside::FOLDER).join(&name);
         due.insert(name.clone(), vec!["there".to_string()]);
@@ -47,21 +49,22 @@ pub fn check_report(dir: &Path) -> Result<usize> {
 }
 
 /// What was gathered with the rows of the table in the place of the runs' own results. Cells that the table lacks are left out.
-fn of_table(gathered: Gathered, rows: Vec<CellResult>) -> Result<Gathered> {
+fn of_table(mut gathered: Gathered, rows: Vec<CellResult>) -> Result<Gathered> {
     let key = |r: &CellResult| {
         let rate = r.noise_rate.to_bits();
-        let texts = [&r.dataset, &r.pretraining, &r.noise_kind, &r.method].map(String::clone);
+        let texts = [&r.dataset, &r.backbone, &r.pretraining, &r.noise_kind, &r.method].map(String::clone);
         (texts, r.protocol.name(), rate, r.seed)
     };
     let mut of_key: BTreeMap<_, CellResult> = rows.into_iter().map(|r| (key(&r), r)).collect();
-    let cells = gathered.cells.into_iter().filter_map(|(name, r)| Some((name, of_key.remove(&key(&r))?))).collect();
+    let all = std::mem::take(&mut gathered.cells).into_iter();
+    let cells = all.filter_map(|(name, r)| Some((name, of_key.remove(&key(&r))?))).collect();
     if let Some((_, r)) = of_key.pop_first() {
         return Err(Error::Data(format!(
             "results.csv has a row that no run of the study has: {} with {} and {} at {} {}, seed {}",
             r.dataset, r.pretraining, r.method, r.noise_rate, r.noise_kind, r.seed
         )));
     }
-    Ok(Gathered { cells, left_out: gathered.left_out })
+    Ok(Gathered { cells, ..gathered })
 }
 
 /// Texts with a number, by name.

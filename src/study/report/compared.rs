@@ -1,4 +1,4 @@
-//! What the report's tests compare: runs that differ in one thing, paired by dataset and seed.
+//! What the report's tests compare: runs that differ in one thing, paired by dataset, backbone and seed.
 //!
 //! Of noise only rates count at which labels still say something of the truth: beyond the rate that `no_signal` names, a
 //! mean would hide where a method breaks down.
@@ -72,9 +72,9 @@ impl Signal {
     }
 }
 
-/// What else two runs must share: the method and the noise.
+/// What else two runs must share: the backbone, the method or protocol, and the noise.
 pub(super) fn shared(run: &Run) -> String {
-    format!("{}/{}", run.result.method, level(run))
+    format!("{}/{}/{}", run.result.backbone, run.result.method, level(run))
 }
 
 /// A noise level as a key.
@@ -124,6 +124,17 @@ pub(super) fn pretrainings(study: &Study) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let all = study.runs.iter().map(|r| &r.result.pretraining);
     all.filter(|p| *p != ssl::NONE && seen.insert((*p).clone())).cloned().collect()
+}
+
+/// Of the pretrainings those that were run on every backbone that random weights were run on, and the others. A mean over
+/// all runs compares only the first with each other.
+pub(super) fn everywhere(study: &Study) -> (Vec<String>, Vec<String>) {
+    let of = |name: &str| -> BTreeSet<&str> {
+        let runs = study.runs.iter().filter(|r| r.result.pretraining == name);
+        runs.map(|r| r.result.backbone.as_str()).collect()
+    };
+    let random = of(ssl::NONE);
+    pretrainings(study).into_iter().partition(|name| of(name).is_superset(&random))
 }
 
 /// The differences of each stratum.

@@ -2,7 +2,7 @@
 //! most.
 
 use super::names;
-use super::read::{Features, Study};
+use super::read::{Features, Study, distinct};
 use crate::base::plot::{colour, escape, mark_key, marker};
 use crate::study::config::Protocol;
 use crate::study::projection::Projection;
@@ -16,13 +16,17 @@ const SMALLER: f32 = 0.55;
 /// A picture for each dataset and pretraining, and a sentence if a run kept no picture.
 pub(super) fn features(study: &Study) -> String {
     let (mut sets, mut missing) = (String::new(), String::new());
+    let several = distinct(study.features.iter().map(|f| &f.result.backbone)).len() > 1;
+    let name = |f: &Features| match several {
+        true => format!("{}, {}", names::pretraining(&f.result.pretraining), f.result.backbone),
+        false => names::pretraining(&f.result.pretraining).to_string(),
+    };
     for (dataset, _) in &study.datasets {
         let of_set = || study.features.iter().filter(|f| f.result.dataset == *dataset);
         for f in of_set().filter(|f| f.projection.is_none()) {
-            missing +=
-                &format!("<li>{} on {}</li>\n", escape(names::pretraining(&f.result.pretraining)), escape(dataset));
+            missing += &format!("<li>{} on {}</li>\n", escape(&name(f)), escape(dataset));
         }
-        let figures: String = of_set().filter_map(|f| Some(figure(f, f.projection.as_ref()?))).collect();
+        let figures: String = of_set().filter_map(|f| Some(figure((f, &name(f)), f.projection.as_ref()?))).collect();
         let Some(first) = of_set().find_map(|f| f.projection.as_ref()) else { continue };
         let class = |(i, name): (usize, &String)| format!("<li>{}{}</li>\n", mark_key(i + 1), escape(name));
         let classes: String = first.classes.iter().enumerate().map(class).collect();
@@ -54,7 +58,7 @@ pub(super) fn features(study: &Study) -> String {
 }
 
 /// A card with a picture.
-fn figure(of: &Features, projection: &Projection) -> String {
+fn figure((of, name): (&Features, &str), projection: &Projection) -> String {
     let r = &of.result;
     let weights = match (r.protocol, r.noise_kind == "none") {
         (Protocol::Finetune, true) => "Trained on clean labels".to_string(),
@@ -63,8 +67,7 @@ fn figure(of: &Features, projection: &Projection) -> String {
         }
         _ => "Not trained on labels".to_string(),
     };
-    let (name, percent) =
-        (names::pretraining(&r.pretraining), projection.shares.map(|s| format!("{:.0} %", s * 100.0)));
+    let percent = projection.shares.map(|s| format!("{:.0} %", s * 100.0));
     let inner = SIDE - 1.0;
     let title = format!("{}: {name}, features of the test images on two directions", r.dataset);
     format!(

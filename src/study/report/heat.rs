@@ -89,7 +89,7 @@ pub(super) fn heat(study: &Study, heats: &[Heat]) -> String {
     }
     format!(
         "<h2>Where pretraining helps</h2>\n<p class=\"soft\">Points of test accuracy gained over random weights with the same method, \
-         noise, dataset and seed; of noise, the mean over the levels whose labels still say something of the truth. A gain has a \
+         noise, dataset, backbone and seed; of noise, the mean over the levels whose labels still say something of the truth. A gain has a \
          colour, stronger the further it is from 0, where its 95 % interval over seeds (Student's t) leaves out 0. It is grey where \
          the interval spans 0, or where one seed gives none.</p>\n<div class=\"plots\">\n{figures}</div>\n"
     )

@@ -9,7 +9,10 @@ mod features;
 mod findings;
 mod gained;
 mod heat;
+#[cfg(test)]
+mod large;
 mod memorisation;
+mod missing;
 mod names;
 mod page;
 mod profile;
@@ -23,6 +26,7 @@ mod testing;
 mod words;
 
 pub use check::check_report;
+pub use missing::missing_in_words;
 
 use super::results::Gathered;
 use crate::base::{Result, files};
@@ -50,7 +54,7 @@ mod tests {
     use crate::study::projection::Projection;
     use crate::study::results::tests::{finish, sample};
     use crate::study::results::{CellResult, EpochRecord, Phase, Picture, gather, run_folder, write_pictures};
-    use crate::study::{Cell, Config, cells};
+    use crate::study::{Cell, Config, Protocol, cells};
 
     fn write(dir: &Path) -> Result<PathBuf> {
         Ok(report(dir, &gather(dir)?)?.0)
@@ -179,14 +183,62 @@ mod tests {
     #[test]
     fn a_backbone_of_its_own_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        write_study(dir.path(), SPECS);
-        let page = |text: &str| {
-            write_config(dir.path(), &Config::parse("t", &format!("{SPECS}{text}")).unwrap()).unwrap();
-            files::read_text(&write(dir.path()).unwrap()).unwrap()
+        let grid = write_study(dir.path(), SPECS);
+        let page = || files::read_text(&write(dir.path()).unwrap()).unwrap();
+        assert!(!page().contains("a backbone of its own"));
+        for cell in grid.iter().filter(|c| *c.pretraining == *"simclr") {
+            let row = CellResult { backbone: "resnet18 × 2".into(), ..sample(cell, accuracy(cell)) };
+            finish(&run_folder(dir.path(), &cell.name), &row, &epochs(cell));
+        }
+        let page = page();
+        let said =
+            "SimCLR has a backbone of its own</b>, resnet18 × 2, and no cell of that backbone has random weights";
+        assert!(page.contains(said) && page.contains(">backbones<") && page.contains(">backbone<"));
+        assert!(
+            page.contains("no pretraining was run beside random weights"),
+            "it is not compared with another backbone"
+        );
+    }
+
+    /// A gain is over random weights of the same backbone: what backbones differ in is no gain.
+    #[test]
+    fn a_gain_is_within_a_backbone() {
+        let text = "backbones = [\"resnet18\", \"vit_tiny\"]\nseeds = [0, 1, 2]\n[data]\nspecs = [\"phantom:fetal\"]\n[pretraining]\n\
+                    methods = [\"none\", \"simclr\", \"mae\"]\n[evaluation]\nprotocols = [\"finetune\", \"knn\"]\n";
+        let score = |cell: &Cell| {
+            let of = |name: &str| f64::from(u8::from(*cell.pretraining == *name));
+            let vit = f64::from(u8::from(*cell.backbone == *"vit_tiny"));
+            0.5 + 0.2 * vit + of("simclr") * (0.03 - 0.02 * vit) + of("mae") * 0.05 + 0.001 * cell.seed as f64
+                - if cell.protocol == Protocol::Knn { 0.1 } else { 0.0 }
         };
-        assert!(!page("").contains("a backbone of its own"));
-        let said = "SimCLR has a backbone of its own</b>, resnet18 × 2 with the stem 3x3. It is compared with";
-        assert!(page("[pretraining.simclr.model]\nwidth = 2\n").contains(said));
+        let study = testing::study(text, &score);
+        let level = &study.levels("symmetric")[1];
+        let series = |backbone: &str, pretraining: &str, method: &str| read::Series {
+            backbone: backbone.into(),
+            pretraining: pretraining.into(),
+            method: method.into(),
+        };
+        for (backbone, pretraining, due) in
+            [("resnet18", "simclr", 3.0), ("vit_tiny", "simclr", 1.0), ("vit_tiny", "mae", 5.0)]
+        {
+            for method in ["cross_entropy", "knn"] {
+                let gains = study.gains("phantom-fetal", level, &series(backbone, pretraining, method));
+                assert!(
+                    gains.len() == 3 && gains.iter().all(|g| (g - due).abs() < 1e-9),
+                    "{backbone} {pretraining}: {gains:?}"
+                );
+            }
+        }
+        let of = |name: &str| {
+            let strata = compared::gains(&study, name, "none", &|run| !run.level.is_clean());
+            strata[0].differences()
+        };
+        assert!(
+            of("simclr").iter().all(|g| (g - 2.0).abs() < 1e-9) && of("mae").iter().all(|g| (g - 5.0).abs() < 1e-9)
+        );
+        assert_eq!(compared::everywhere(&study), (vec!["simclr".to_string()], vec!["mae".to_string()]));
+        let page = page::page(&study, &findings::Findings::of(&study).unwrap()).unwrap();
+        assert!(page.contains("Not on every backbone") && page.contains("SimCLR, Cross-entropy, vit_tiny"));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The report's HTML: a function for each section, from top to bottom.
 
+use super::compared::everywhere;
 use super::features::features;
 use super::findings::Findings;
 use super::gained::gained;
 use super::heat::heat;
 use super::memorisation::memorisation;
+use super::missing::section;
 use super::names;
 use super::profile::profile;
 use super::questions::questions;
@@ -50,13 +52,15 @@ const NOISY_VALIDATION: &str = " Validation labels had the same noise as trainin
 /// What was run, where and when, and what came out, in words.
 fn summary(study: &Study) -> Result<String> {
     let results = || study.runs.iter().map(|r| &r.result);
-    let (done, planned) = (study.runs.len(), study.planned);
+    let (done, planned) = (study.runs.len() + study.apart_cells, study.planned);
     let adapters = distinct(results().map(|r| r.adapter.as_str())).join(", ");
     let seeds = results().map(|r| r.seed).collect::<HashSet<_>>().len();
-    let unfinished = match planned - done - study.left_out.len().min(planned - done) {
+    let unfinished = match study.missing.iter().filter(|m| m.is_unfinished()).count() {
         0 => String::new(),
+        1 => "<p><b>One cell is not finished yet</b>: this page shows what there is.</p>\n".to_string(),
         left => format!("<p><b>{left} cells are not finished yet</b>: this page shows what there is.</p>\n"),
     };
+    let unfinished = unfinished + &origins(study) + &section(&study.missing);
     let left_out = match study.left_out.len() {
         1 => "One cell is left out of every number here".to_string(),
         n => format!("{n} cells are left out of every number here"),
@@ -75,30 +79,63 @@ fn summary(study: &Study) -> Result<String> {
         date(study.finished),
         tile(&study.datasets.len().to_string(), if study.datasets.len() == 1 { "dataset" } else { "datasets" }),
         tile(&seeds.to_string(), if seeds == 1 { "repeat (seed)" } else { "repeats (seeds)" }),
-        tile(&study.config.model.to_string(), "backbone"),
+        backbones(study),
         tile(&duration(results().map(|r| r.seconds).sum()), "of training"),
         tile(&adapters, "adapter"),
         headline(study),
-        own_backbones(study)?,
+        own_backbones(study),
     ))
 }
 
-/// A sentence for each pretraining whose backbone is not the config's, because its gain is not only the pretraining's.
-fn own_backbones(study: &Study) -> Result<String> {
-    let config = &study.config;
-    let mut said = String::new();
-    for name in config.pretraining.methods.iter().filter(|name| *name != ssl::NONE) {
-        let model = config.model_of(name)?;
-        if model != config.model {
-            let name = escape(names::pretraining(name));
-            let (model, other) = (escape(&model.to_string()), escape(&config.model.to_string()));
-            said += &format!(
-                "<p><b>{name} has a backbone of its own</b>, {model}. It is compared with random weights of {other}. The \
-                 difference comes not only from pretraining.</p>\n"
-            );
+/// What ran the cells, where that is not the same for all: part of a difference of two cells may be its.
+fn origins(study: &Study) -> String {
+    let n = counted(study.apart_cells, "cell");
+    match (study.apart.is_empty(), study.together) {
+        (true, _) => String::new(),
+        (false, true) => {
+            let mark = "<p data-name=\"together\">Cells that different programs, adapters, drivers or tables of kernels ran are \
+                        averaged here, as was asked for: part of a difference may be theirs.</p>\n";
+            told("Averaged together with the others, though something else ran them", &study.apart) + mark
         }
+        (false, false) => told(
+            &format!("Not averaged with the others, because something else ran them ({n}, in results.csv alone)"),
+            &study.apart,
+        ),
     }
-    Ok(said)
+}
+
+/// The backbone, or how many there are.
+fn backbones(study: &Study) -> String {
+    let all = distinct(study.runs.iter().map(|r| &r.result.backbone));
+    match all[..] {
+        [one] => tile(one, "backbone"),
+        _ => tile(&all.len().to_string(), "backbones"),
+    }
+}
+
+/// A sentence for each pretraining and backbone without random weights of the same backbone, because its gain is not
+/// known, and for those that were not run on every backbone.
+fn own_backbones(study: &Study) -> String {
+    let pairs = distinct(study.runs.iter().map(|r| (&r.result.pretraining, &r.result.backbone)));
+    let random: Vec<&String> = pairs.iter().filter(|(p, _)| *p == ssl::NONE).map(|(_, backbone)| *backbone).collect();
+    let alone = pairs.iter().filter(|(p, backbone)| *p != ssl::NONE && !random.contains(backbone));
+    let alone = alone.filter(|_| !random.is_empty()).map(|(name, backbone)| {
+        let (name, backbone) = (escape(names::pretraining(name)), escape(backbone));
+        format!(
+            "<p><b>{name} has a backbone of its own</b>, {backbone}, and no cell of that backbone has random weights: what it gains \
+             is not known.</p>\n"
+        )
+    });
+    let alone: String = alone.collect();
+    let some: Vec<String> =
+        everywhere(study).1.iter().map(|name| escape(names::pretraining(name))).filter(|_| random.len() > 1).collect();
+    match &some[..] {
+        [] => alone,
+        some => format!(
+            "{alone}<p>Not on every backbone, and so left out of the ranks and the performance profile: {}.</p>\n",
+            some.join(", ")
+        ),
+    }
 }
 
 /// A sentence for each pretraining that ended with nearly the same features for every image.
@@ -109,7 +146,7 @@ fn collapsed(study: &Study) -> Vec<String> {
 }
 
 /// Sentences under a heading; empty if there are none.
-fn told(heading: &str, sentences: &[String]) -> String {
+pub(super) fn told(heading: &str, sentences: &[String]) -> String {
     let list: String = sentences.iter().map(|d| format!("<li>{}</li>\n", escape(d))).collect();
     if list.is_empty() { list } else { format!("<p><b>{heading}</b>:</p>\n<ul>\n{list}</ul>\n") }
 }
@@ -295,9 +332,11 @@ pub(super) fn pretrained(study: &Study) -> Vec<Series> {
     study.series().into_iter().filter(|s| s.pretraining != ssl::NONE).collect()
 }
 
-/// A series in words. The method is named only if there are several.
+/// A series in words. The method and the backbone are named only if there are several.
 pub(super) fn name(study: &Study, series: &Series) -> String {
     let several = study.series().iter().any(|s| s.method != series.method);
     let method = if several { format!(", {}", names::method(&series.method)) } else { String::new() };
-    format!("{}{method}", names::pretraining(&series.pretraining))
+    let several = study.series().iter().any(|s| s.backbone != series.backbone);
+    let backbone = if several { format!(", {}", series.backbone) } else { String::new() };
+    format!("{}{method}{backbone}", names::pretraining(&series.pretraining))
 }

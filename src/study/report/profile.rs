@@ -1,6 +1,6 @@
 //! The performance profile: how many runs under noise are above each accuracy.
 
-use super::compared::{Signal, pretrainings};
+use super::compared::{Signal, everywhere};
 use super::names;
 use super::read::Study;
 use crate::base::Result;
@@ -22,7 +22,7 @@ pub(super) struct ProfileLine {
 pub(super) fn lines(study: &Study) -> Result<Vec<ProfileLine>> {
     let signal = Signal::of(study)?;
     let mut all = Vec::new();
-    for name in std::iter::once(ssl::NONE.to_string()).chain(pretrainings(study)) {
+    for name in std::iter::once(ssl::NONE.to_string()).chain(everywhere(study).0) {
         let of_set = |dataset: &str| -> Vec<f64> {
             let ours = study.runs.iter().filter(|r| signal.noisy(r) && r.result.dataset == dataset);
             ours.filter(|r| r.result.pretraining == name).map(|r| r.result.test_accuracy * 100.0).collect()

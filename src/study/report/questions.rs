@@ -3,13 +3,14 @@
 
 use super::compared::{Effect, Side, Signal, Stratum, compare, gains, level, pretrainings};
 use super::names;
-use super::read::{NoiseLevel, Run, Study};
+use super::read::{NoiseLevel, Run, Series, Study};
 use super::shown::{interval, number, p_value, points, size, size_interval};
 use crate::base::Result;
 use crate::base::plot::escape;
 use crate::ssl;
 use crate::study::statistics::{ALPHA, RESAMPLES};
 use crate::study::statistics::{Interval, Kendall, TooFew, between, holm, kendall, mean, resample, tau};
+use std::collections::BTreeSet;
 
 /// A question, its answer as HTML, and the rule that made it.
 pub(super) struct Answer {
@@ -53,11 +54,11 @@ impl Harm {
     /// The first kind of noise, at its highest rate with signal at which the most datasets have a clean partner.
     fn of(study: &Study, signal: &Signal) -> Option<Self> {
         let base = study.series().into_iter().find(|s| s.pretraining == ssl::NONE)?;
-        let of_base = |run: &&Run| (&run.result.pretraining, &run.result.method) == (&base.pretraining, &base.method);
+        let of_base = |run: &&Run| Series::of(&run.result) == base;
         let levels: Vec<&Run> = study.runs.iter().filter(of_base).filter(|r| signal.noisy(r)).collect();
         let kind = &levels.first()?.level.kind;
-        let mut best: Option<Harm> = None;
-        for run in levels.iter().filter(|r| r.level.kind == *kind) {
+        let (mut best, mut seen) = (None::<Harm>, BTreeSet::new());
+        for run in levels.iter().filter(|r| r.level.kind == *kind && seen.insert(level(r))) {
             let strata = compare(study, &|r| {
                 let side = if r.level.is_clean() { Side::Theirs } else { Side::Ours };
                 let kept = of_base(&r) && (r.level.is_clean() || (level(r) == level(run) && signal.noisy(r)));
@@ -200,7 +201,7 @@ fn help(study: &Study, signal: &Signal) -> Answer {
     let effect = |p: &String| Some((p.clone(), Effect::of(&gains(study, p, ssl::NONE, &noisy), names.len())?));
     let mut all: Vec<(String, Effect)> = names.iter().filter_map(effect).collect();
     let rule = format!(
-        "Test accuracy less that of random weights with the same method, noise, dataset and seed: the mean over all noisy levels whose \
+        "Test accuracy less that of random weights with the same method, noise, dataset, backbone and seed: the mean over all noisy levels whose \
          labels still say something of the truth. {}",
         judged(all.len())
     );

@@ -1,6 +1,6 @@
 //! The critical-difference diagram: mean ranks of pretrainings over datasets, how stable they are, and which are told apart.
 
-use super::compared::{Signal, pretrainings, shared};
+use super::compared::{Signal, everywhere, shared};
 use super::heat::cut;
 use super::names;
 use super::read::{Run, Study};
@@ -43,7 +43,7 @@ impl Ranks {
     pub fn of(study: &Study) -> Result<std::result::Result<Self, TooFew>> {
         let signal = Signal::of(study)?;
         let mut methods = vec![ssl::NONE.to_string()];
-        methods.extend(pretrainings(study));
+        methods.extend(everywhere(study).0);
         let rows: Vec<Vec<f64>> =
             study.datasets.iter().filter_map(|(d, _)| scores(study, &signal, d, &methods)).collect();
         Ok(friedman_of(&rows, methods.len()).map(|test| {

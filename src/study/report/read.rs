@@ -1,5 +1,6 @@
 //! Reads a study's folder for the report: which lines a plot has, and what the repeats of a cell say together.
 
+use super::missing::{Missing, missing};
 use super::names;
 use crate::base::plot::Point;
 use crate::base::{Error, Result};
@@ -9,6 +10,7 @@ use crate::study::config::{Config, Protocol};
 use crate::study::folder::{Done, kept_config};
 use crate::study::grid::cells;
 use crate::study::names::RESULT;
+use crate::study::origin::{Origin, main_origin};
 use crate::study::projection::Projection;
 use crate::study::results::{CellResult, EpochRecord, Gathered, Phase, Picture};
 use crate::study::results::{finished_epochs, read_pictures, run_folder};
@@ -22,7 +24,14 @@ pub(super) struct Run {
     pub result: CellResult,
     /// The noise of its labels.
     pub level: NoiseLevel,
-    pub epochs: Vec<EpochRecord>,
+    /// After each epoch of training, from 1, the share of wrong labels that its steps took for right.
+    pub memorised: Vec<(usize, f64)>,
+}
+
+/// What [`Run::memorised`] holds of the records. A study may have a hundred thousand runs, so that nothing else is kept.
+fn memorised(epochs: Vec<EpochRecord>) -> Vec<(usize, f64)> {
+    let trained = epochs.into_iter().filter(|e| e.phase == Phase::Train);
+    trained.filter_map(|e| Some((e.epoch, e.wrong_label_memorised?))).collect()
 }
 
 /// A backbone's features of test images, projected on two directions.
@@ -36,8 +45,16 @@ pub(super) struct Features {
 /// What a line of a plot shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Series {
+    pub backbone: String,
     pub pretraining: String,
     pub method: String,
+}
+
+impl Series {
+    pub fn of(r: &CellResult) -> Self {
+        let (backbone, pretraining, method) = (r.backbone.clone(), r.pretraining.clone(), r.method.clone());
+        Series { backbone, pretraining, method }
+    }
 }
 
 /// A kind and a rate of label noise. Clean labels have the kind `none` and the rate 0.
@@ -88,14 +105,64 @@ pub(super) struct Study {
     pub features: Vec<Features>,
     /// A sentence for each cell that is left out, because it is damaged or not known to be done.
     pub left_out: Vec<String>,
+    /// The cells without a result.
+    pub missing: Vec<Missing>,
+    /// A sentence for each program, adapter, driver or table of kernels besides the one of most cells. Their cells are
+    /// not in `runs`, unless all are averaged together.
+    pub apart: Vec<String>,
+    /// How many finished cells are not in `runs`.
+    pub apart_cells: usize,
+    /// Whether cells are averaged whatever ran them.
+    pub together: bool,
     /// A sentence for each strip of pictures and each run's epochs that are damaged and not shown.
     pub not_shown: Vec<String>,
+    index: Index,
+}
+
+/// What the runs have in common, found once: a study may have a hundred thousand.
+#[derive(Default)]
+struct Index {
+    series: Vec<Series>,
+    kinds: Vec<String>,
+    levels: Vec<NoiseLevel>,
+    /// Where the repeats of a cell are among the runs.
+    cells: HashMap<String, Vec<usize>>,
+}
+
+impl Index {
+    fn of(runs: &[Run]) -> Self {
+        let mut series = distinct(runs.iter().map(|r| Series::of(&r.result)));
+        series.sort_by_key(|s| s.pretraining != ssl::NONE);
+        let kinds = distinct(runs.iter().filter(|r| !r.level.is_clean()).map(|r| &r.result.noise_kind));
+        let mut cells = HashMap::<String, Vec<usize>>::new();
+        for (i, r) in runs.iter().enumerate() {
+            cells.entry(Index::key(&r.result.dataset, &r.level, &Series::of(&r.result))).or_default().push(i);
+        }
+        Index {
+            series,
+            kinds: kinds.into_iter().cloned().collect(),
+            levels: distinct(runs.iter().map(|r| &r.level)).into_iter().cloned().collect(),
+            cells,
+        }
+    }
+
+    fn key(dataset: &str, level: &NoiseLevel, of: &Series) -> String {
+        let (kind, rate) = (&level.kind, level.rate.map_or("any".to_string(), |rate| rate.to_string()));
+        [dataset, kind, &rate, &of.backbone, &of.pretraining, &of.method].join("\n")
+    }
 }
 
 impl Study {
     pub fn read(dir: &Path, gathered: &Gathered) -> Result<Self> {
         let config = kept_config(dir)?;
+        let (main, apart) = main_origin(gathered.cells.iter().map(|(_, result)| result));
+        let is_main = |r: &CellResult| gathered.together || main.as_ref() == Some(&Origin::of(r));
+        let kept: Vec<&(String, CellResult)> = gathered.cells.iter().filter(|(_, r)| is_main(r)).collect();
         let mut study = Study {
+            missing: missing(dir, &config, gathered),
+            apart,
+            apart_cells: gathered.cells.len() - kept.len(),
+            together: gathered.together,
             config_text: config.to_toml()?,
             planned: cells(&config).len(),
             config,
@@ -105,8 +172,9 @@ impl Study {
             features: Vec::new(),
             left_out: gathered.left_out.clone(),
             not_shown: Vec::new(),
+            index: Index::default(),
         };
-        for (name, result) in &gathered.cells {
+        for (name, result) in kept.iter().copied() {
             let folder = run_folder(dir, name);
             let file = folder.join(RESULT);
             let time = file.metadata().and_then(|m| m.modified()).map_err(|e| Error::io(&file, "date", e))?;
@@ -119,23 +187,25 @@ impl Study {
                 Some(done) => finished_epochs(&folder, &done),
                 None => Ok(Vec::new()),
             });
-            let epochs = study.shown(epochs)?;
-            study.runs.push(Run { result: result.clone(), level: NoiseLevel::of(result), epochs });
+            let memorised = memorised(study.shown(epochs)?);
+            study.runs.push(Run { result: result.clone(), level: NoiseLevel::of(result), memorised });
         }
-        study.read_features(dir, gathered)?;
+        study.read_features(dir, &kept)?;
+        study.index = Index::of(&study.runs);
         // A merged folder may hold cells of other grids. They count as planned.
-        study.planned = study.planned.max(study.runs.len());
+        study.planned = study.planned.max(gathered.cells.len());
         Ok(study)
     }
 
-    /// Reads the features of one run for each dataset and pretraining: a probe, whose backbone is as pretraining left
+    /// Reads the features of one run for each dataset, backbone and pretraining: a probe, whose backbone is as pretraining left
     /// it, or else the run with the least noise. Of equals the first is taken.
-    fn read_features(&mut self, dir: &Path, gathered: &Gathered) -> Result<()> {
+    fn read_features(&mut self, dir: &Path, kept: &[&(String, CellResult)]) -> Result<()> {
         let mut chosen: Vec<(&str, &CellResult)> = Vec::new();
         let rank = |r: &CellResult| (r.protocol == Protocol::Finetune, r.noise_kind != CLEAN, r.noise_rate);
-        for (name, result) in &gathered.cells {
+        for (name, result) in kept.iter().copied() {
             let same = |c: &&mut (&str, &CellResult)| {
-                (&c.1.dataset, &c.1.pretraining) == (&result.dataset, &result.pretraining)
+                (&c.1.dataset, &c.1.backbone, &c.1.pretraining)
+                    == (&result.dataset, &result.backbone, &result.pretraining)
             };
             match chosen.iter_mut().find(same) {
                 Some(best) if rank(result) < rank(best.1) => *best = (name, result),
@@ -169,23 +239,18 @@ impl Study {
 
     /// The lines of every plot: random weights first, then in the grid's order.
     pub fn series(&self) -> Vec<Series> {
-        let series = |r: &Run| Series { pretraining: r.result.pretraining.clone(), method: r.result.method.clone() };
-        let mut all = distinct(self.runs.iter().map(series));
-        all.sort_by_key(|s| s.pretraining != ssl::NONE);
-        all
+        self.index.series.clone()
     }
 
     /// The noise kinds of the runs; `none` if all labels are clean.
     pub fn kinds(&self) -> Vec<String> {
-        let noisy = self.runs.iter().filter(|r| !r.level.is_clean());
-        let kinds = distinct(noisy.map(|r| r.result.noise_kind.clone()));
-        if kinds.is_empty() { vec![CLEAN.to_string()] } else { kinds }
+        if self.index.kinds.is_empty() { vec![CLEAN.to_string()] } else { self.index.kinds.clone() }
     }
 
     /// The noise levels of `kind`, clean labels first.
     pub fn levels(&self, kind: &str) -> Vec<NoiseLevel> {
-        let of_kind = self.runs.iter().filter(|r| r.level.is_clean() || r.level.kind == kind);
-        let mut levels = distinct(of_kind.map(|r| r.level.clone()));
+        let mut levels = self.index.levels.clone();
+        levels.retain(|level| level.is_clean() || level.kind == kind);
         let place = |level: &NoiseLevel| (!level.is_clean(), level.rate.unwrap_or(1.0));
         levels.sort_by(|a, b| place(a).0.cmp(&place(b).0).then(place(a).1.total_cmp(&place(b).1)));
         levels
@@ -193,13 +258,8 @@ impl Study {
 
     /// The repeats of one cell.
     pub fn repeats(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<&Run> {
-        let same = |r: &&Run| {
-            let x = &r.result;
-            x.dataset == dataset
-                && r.level == *level
-                && (&x.pretraining, &x.method) == (&series.pretraining, &series.method)
-        };
-        self.runs.iter().filter(same).collect()
+        let found = self.index.cells.get(&Index::key(dataset, level, series));
+        found.into_iter().flatten().map(|&i| &self.runs[i]).collect()
     }
 
     /// A share of each row against noise rate, both in percent. Of a kind without a rate it is the share of labels that are
@@ -219,10 +279,8 @@ impl Study {
         let repeats = self.repeats(dataset, level, series);
         // Only epochs that exist are counted, because a number in a file may be of any size.
         let mut shares = BTreeMap::<usize, Vec<f64>>::new();
-        for e in repeats.iter().flat_map(|r| &r.epochs).filter(|e| e.phase == Phase::Train) {
-            if let Some(share) = e.wrong_label_memorised {
-                shares.entry(e.epoch).or_default().push(share);
-            }
+        for (epoch, share) in repeats.iter().flat_map(|r| &r.memorised) {
+            shares.entry(*epoch).or_default().push(*share);
         }
         let point = |(epoch, of): (usize, Vec<f64>)| Point { x: epoch as f64, y: mean(&of) * 100.0, spread: None };
         shares.into_iter().map(point).collect()
@@ -234,9 +292,9 @@ impl Study {
         all.filter(|g| !g.is_empty()).map(|g| mean(&g)).collect()
     }
 
-    /// The gain of `series` over random weights with the same method, in points of test accuracy, seed by seed.
+    /// The gain of `series` over random weights of the same backbone with the same method, in points of test accuracy, seed by seed.
     pub fn gains(&self, dataset: &str, level: &NoiseLevel, series: &Series) -> Vec<f64> {
-        let random = Series { pretraining: ssl::NONE.to_string(), method: series.method.clone() };
+        let random = Series { pretraining: ssl::NONE.to_string(), ..series.clone() };
         let before = self.repeats(dataset, level, &random);
         // If there are several runs of a seed, the first counts.
         let accuracy: HashMap<u64, f64> =

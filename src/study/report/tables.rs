@@ -81,8 +81,9 @@ const MEASURES: [Measure; 13] = [
 /// A column of words before the numbers: its heading and its words.
 type Words = (&'static str, fn(&CellResult) -> String);
 
-const WORDS: [Words; 7] = [
+const WORDS: [Words; 8] = [
     ("dataset", |r| r.dataset.clone()),
+    (BACKBONE, |r| r.backbone.clone()),
     ("pretraining", |r| names::pretraining(&r.pretraining).to_string()),
     ("protocol", |r| r.protocol.name().to_string()),
     ("method", |r| names::method_of(r).unwrap_or("–").to_string()),
@@ -91,14 +92,19 @@ const WORDS: [Words; 7] = [
     (VALIDATION, |r| if r.validation_labels == ValidationLabels::Noisy { "noisy" } else { "" }.to_string()),
 ];
 
+/// A column that stands only where there are several.
+const BACKBONE: &str = "backbone";
+
 /// Columns that stand only where a row has something to say in them.
 const TOLD: &str = "told";
 const VALIDATION: &str = "validation labels";
 
 /// A row for each cell, its repeats taken together.
 pub(super) fn results(study: &Study) -> String {
+    let backbones = distinct(study.runs.iter().map(|r| &r.result.backbone)).len();
     let worded = |(heading, words): &Words| {
-        ![TOLD, VALIDATION].contains(heading) || study.runs.iter().any(|r| !words(&r.result).is_empty())
+        (*heading != BACKBONE || backbones > 1)
+            && (![TOLD, VALIDATION].contains(heading) || study.runs.iter().any(|r| !words(&r.result).is_empty()))
     };
     let words: Vec<Words> = WORDS.into_iter().filter(worded).collect();
     let measured = |(_, value): &Measure| study.runs.iter().any(|r| value(&r.result).is_some());

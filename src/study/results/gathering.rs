@@ -5,9 +5,11 @@ use super::{CellResult, read_result};
 use crate::base::{Error, Result, files};
 use crate::study::folder::{Done, kept_config, settled};
 use crate::study::grid::{Cell, cells};
-use crate::study::names::{AWAY, CONFIG, REDO, RESULT};
-use std::collections::HashMap;
-use std::path::Path;
+use crate::study::names::{AWAY, CONFIG, ENVIRONMENT, REDO, RESULT};
+use crate::study::provenance::stamp_from;
+use rayon::prelude::*;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 /// What a study's folder holds.
 #[derive(Debug)]
@@ -18,6 +20,11 @@ pub struct Gathered {
     /// A sentence for each cell whose files are not as they were written, or do not say that it is done. Its numbers
     /// are not in `cells`.
     pub left_out: Vec<String>,
+    /// The names of these cells.
+    pub damaged: BTreeSet<String>,
+    /// Whether a report averages cells that different programs, adapters, drivers or tables of kernels ran. Without it
+    /// a report is of those that the same ran as most, and tells the others.
+    pub together: bool,
 }
 
 /// Gathers the finished cells of the study in `dir`.
@@ -27,18 +34,37 @@ pub fn gather(dir: &Path) -> Result<Gathered> {
         let what = "is not the folder of a study, or no cell of the study was begun: it has no folder runs; give the --out of `wgslab study run`";
         return Err(Error::Data(format!("{} {what}", dir.display())));
     }
-    let grid = if files::exists(&dir.join(CONFIG))? { cells(&kept_config(dir)?) } else { Vec::new() };
+    let config = if files::exists(&dir.join(CONFIG))? { Some(kept_config(dir)?) } else { None };
+    let grid = config.as_ref().map(cells).unwrap_or_default();
     let places: HashMap<&str, &Cell> = grid.iter().map(|c| (c.name.as_str(), c)).collect();
-    let entries = std::fs::read_dir(&runs).map_err(|e| Error::io(&runs, "list", e))?;
-    let mut gathered = Gathered { cells: Vec::new(), left_out: Vec::new() };
-    for entry in entries {
+    let listed = |entry: std::io::Result<std::fs::DirEntry>| {
         let entry = entry.map_err(|e| Error::io(&runs, "list", e))?;
-        let (folder, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        Ok((entry.path(), entry.file_name().to_string_lossy().into_owned()))
+    };
+    let entries = std::fs::read_dir(&runs).map_err(|e| Error::io(&runs, "list", e))?;
+    let entries = entries.map(listed).collect::<Result<Vec<_>>>()?;
+    // Cells are compared with their checksums on every core, and there may be a hundred thousand.
+    let read = |(folder, name): (PathBuf, String)| {
         let cell = places.get(name.as_str()).copied();
-        match settled(&folder, || finished_cell(&folder, cell)) {
-            Ok(Some(result)) => gathered.cells.push((name, result)),
+        let found = settled(&folder, || finished_cell(&folder, cell, Done::check));
+        (name, cell, found)
+    };
+    let read: Vec<_> = entries.into_par_iter().map(read).collect();
+    let mut gathered = Gathered { cells: Vec::new(), left_out: Vec::new(), damaged: BTreeSet::new(), together: false };
+    for (name, cell, found) in read {
+        match found {
+            Ok(Some(mut result)) => {
+                // An older version did not name the backbone.
+                if let (Some(config), Some(cell), true) = (&config, cell, result.backbone.is_empty()) {
+                    result.backbone = cell.model(config)?.to_string();
+                }
+                gathered.cells.push((name, result));
+            }
             Ok(None) => {}
-            Err(e @ Error::Damaged { .. }) => gathered.left_out.push(e.to_string()),
+            Err(e @ (Error::Damaged { .. } | Error::Foreign(_))) => {
+                gathered.left_out.push(e.to_string());
+                gathered.damaged.insert(name);
+            }
             Err(e) => return Err(e),
         }
     }
@@ -52,9 +78,13 @@ pub fn gather(dir: &Path) -> Result<Gathered> {
     Ok(gathered)
 }
 
-/// The result in a run's folder. `None` if the run is not finished. A result of another cell than the folder's name
-/// says is damage.
-fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult>> {
+/// The result in a run's folder, whose files `check` compares. `None` if the run is not finished. A result of another
+/// cell than the folder's name says is damage.
+pub(in crate::study) fn finished_cell(
+    folder: &Path,
+    cell: Option<&Cell>,
+    check: fn(&Done, &Path) -> Result<()>,
+) -> Result<Option<CellResult>> {
     match folder.metadata() {
         Ok(found) if found.is_dir() => {}
         // A file manager may have left files beside the cells.
@@ -74,8 +104,11 @@ fn finished_cell(folder: &Path, cell: Option<&Cell>) -> Result<Option<CellResult
         );
         return Err(Error::Damaged { path, what, way_out: "`wgslab study run` finishes it".to_string() });
     };
-    done.check(folder)?;
-    let result = read_result(folder, &done)?;
+    check(&done, folder)?;
+    let mut result = read_result(folder, &done)?;
+    if result.wgslab.is_empty() && done.files.contains_key(ENVIRONMENT) {
+        stamp_from(&done.text(folder, ENVIRONMENT)?, &mut result)?; // a row that is older than these columns
+    }
     let Some(cell) = cell else { return Ok(Some(result)) };
     let kind = cell.kind_name();
     let r = &result;

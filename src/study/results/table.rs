@@ -37,8 +37,22 @@ pub(in crate::study) fn rows_as_csv<T: Serialize>(path: &Path, rows: &[T]) -> Re
 }
 
 /// The columns that hold text; the others hold JSON, or nothing.
-const TEXTS: [&str; 8] =
-    ["dataset", "pretraining", "noise_kind", "method", "method_told", "protocol", "validation_labels", "adapter"];
+const TEXTS: [&str; 14] = [
+    "dataset",
+    "backbone",
+    "pretraining",
+    "noise_kind",
+    "method",
+    "method_told",
+    "protocol",
+    "validation_labels",
+    "adapter",
+    "driver",
+    "backend",
+    "wgslab",
+    "kernel_table",
+    "config_hash",
+];
 
 /// Reads the rows of a `results.csv`. Columns that another version added are left alone.
 pub(in crate::study) fn read_csv(path: &Path) -> Result<Vec<CellResult>> {

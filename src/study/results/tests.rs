@@ -10,6 +10,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
     let noisy = cell.noise_rate > 0.0;
     CellResult {
         dataset: cell.dataset.to_string(),
+        backbone: cell.backbone.to_string(),
         pretraining: cell.pretraining.to_string(),
         noise_kind: cell.noise_kind.map_or("none".to_string(), |k| k.to_string()),
         noise_rate: cell.noise_rate,
@@ -60,6 +61,12 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
         epochs: 8,
         seconds: 9.5,
         adapter: "llvmpipe (LLVM 19.1.7, 256 bits)".to_string(),
+        driver: "llvmpipe 25.0".to_string(),
+        backend: "Vulkan".to_string(),
+        wgslab: "0.1.0".to_string(),
+        results_version: 4,
+        kernel_table: String::new(),
+        config_hash: "0123456789abcdef".to_string(),
     }
 }
 
@@ -88,12 +95,12 @@ fn results_csv_has_a_row_per_finished_cell_in_the_grid_s_order() {
     let text = files::read_text(&write_csv(dir.path(), &all).unwrap()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with(
-        "dataset,pretraining,noise_kind,noise_rate,realised_noise_rate,method,method_told,protocol,seed,test_accuracy,"
+        "dataset,backbone,pretraining,noise_kind,noise_rate,realised_noise_rate,method,method_told,protocol,seed,test_accuracy,"
     ));
     assert!(lines[0].contains(",dropped_duplicates,left_out_files,"));
     assert!(lines[0].contains(",knn_accuracy,") && lines[0].contains(",seconds,"));
-    assert!(lines[1].starts_with("phantom-covid,none,none,0.0,"));
-    assert!(lines[3].starts_with("phantom-covid,simclr,symmetric,0.4,"));
+    assert!(lines[1].starts_with("phantom-covid,resnet18,none,none,0.0,"));
+    assert!(lines[3].starts_with("phantom-covid,resnet18,simclr,symmetric,0.4,"));
     assert_eq!(lines.len(), 4);
     assert_eq!(all.cells[2].1, sample(&grid[3], 0.7));
     assert!(all.left_out.is_empty());

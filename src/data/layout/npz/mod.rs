@@ -14,7 +14,9 @@ use super::{Claims, Found, Layout, Open, Take};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use crate::data::split::Outline;
-use crate::data::{DecodedData, Keep, LeftOut, LoadOptions, Need, Origin, Part, Split, cache, classes, decode};
+use crate::data::{
+    DecodedData, Keep, LeftOut, LoadOptions, Loading, Need, Origin, Part, Split, cache, classes, decode,
+};
 use decode::{Mode, Notes, PixelForm, Remark};
 use levels::Scale;
 use member::{Head, MAX_CLASSES, Zip, bad, entry, header};
@@ -114,12 +116,7 @@ impl Archive {
     }
 
     /// Decodes every image.
-    pub fn decode(
-        &self,
-        options: &LoadOptions,
-        keep: Keep<'_>,
-        progress: &dyn Fn(usize, usize),
-    ) -> Result<DecodedData> {
+    pub fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Loading) -> Result<DecodedData> {
         let mut zip = zip(&self.path)?;
         let total = self.images();
         let (mut parts, mut before, mut notes) = ([None, None, None], 0, Notes::default());
@@ -134,8 +131,7 @@ impl Archive {
             let of = (self.path.as_path(), split, scale);
             held.each(&mut zip, of, options, &mut notes, &mut |i, name, (pixels, origin)| {
                 part.push(&pixels, origin, held.labels[i], name)?;
-                progress(before + i + 1, total);
-                Ok(())
+                progress.at(before + i + 1, total)
             })?;
             parts[split as usize] = Some(part);
             before += held.labels.len();
@@ -206,11 +202,11 @@ impl Found for Archive {
         need.map_or(Ok(()), |need| self.outline().check(need))
     }
 
-    fn key(&self) -> Result<Option<Hasher>> {
+    fn key(&self, _: &dyn Loading) -> Result<Option<Hasher>> {
         Archive::key(self).map(Some)
     }
 
-    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
+    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Loading) -> Result<DecodedData> {
         Archive::decode(self, options, keep, progress)
     }
 

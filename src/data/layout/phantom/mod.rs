@@ -16,7 +16,7 @@ use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
 use crate::data::decode::{Mode, PixelForm};
-use crate::data::{DecodedData, Images, Keep, LeftOut, LoadOptions, Need, Origin, Part, Split};
+use crate::data::{DecodedData, Images, Keep, LeftOut, LoadOptions, Loading, Need, Origin, Part, Split};
 use canvas::Rgb;
 use rayon::prelude::*;
 
@@ -85,11 +85,11 @@ impl Found for Request {
         Ok(()) // every split has images of every class
     }
 
-    fn key(&self) -> Result<Option<Hasher>> {
+    fn key(&self, _: &dyn Loading) -> Result<Option<Hasher>> {
         Ok(None) // making it again is as fast as reading
     }
 
-    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Fn(usize, usize)) -> Result<DecodedData> {
+    fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Loading) -> Result<DecodedData> {
         generate(self, options, keep, progress)
     }
 
@@ -111,12 +111,7 @@ fn find(name: &str) -> Result<usize> {
 }
 
 /// Generates the splits of `request`. Classes take turns, so every split is balanced.
-fn generate(
-    request: &Request,
-    options: &LoadOptions,
-    keep: Keep<'_>,
-    progress: &dyn Fn(usize, usize),
-) -> Result<DecodedData> {
+fn generate(request: &Request, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Loading) -> Result<DecodedData> {
     let modality = &MODALITIES[request.modality];
     let total = request.counts.iter().sum();
     let (mut done, mut parts) = (0, [None, None, None]);
@@ -135,7 +130,7 @@ fn generate(
                 part.push(&pixels, origin(modality, split, i, options), label, format!("{}/{i}", split.name()))?;
             }
             done += end - start;
-            progress(done, total);
+            progress.at(done, total)?;
         }
         parts[split as usize] = Some(part);
     }
