@@ -197,10 +197,7 @@ mod tests {
             environment["driver"] = "another".into();
             let found = again(&|| seal::write(&path(ENVIRONMENT), &environment).unwrap());
             assert!(found.ran_by_different.len() == 1 && found.ran_by_different[0].contains("another"), "{found:?}");
-            assert!(
-                found.differs.len() == 1 && found.differs[0].starts_with("test accuracy 0.00 % and "),
-                "{found:?}"
-            );
+            assert!(found.differs.len() == 1 && found.differs[0].starts_with("test accuracy 0.00 % and "), "{found:?}");
             let found = again(&|| std::fs::write(path(RESULT), &result).unwrap());
             assert!(found.differs.is_empty() && found.agrees.len() == 3, "numbers are compared, not bits: {found:?}");
             environment["data_fingerprint"] = "other".into();
