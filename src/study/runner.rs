@@ -8,6 +8,7 @@ mod weights;
 
 use super::config::Protocol;
 use super::dataset::Loaded;
+use super::failure::Failure;
 use super::folder::{begun, clear, kept_config, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
 use super::names::{CONFIG, DONE};
@@ -22,7 +23,6 @@ use crate::base::text::counted;
 use crate::base::{Error, Result, files};
 pub use checks::expect_usable;
 use checks::sets;
-pub(super) use failed::Failure;
 use failed::{Stopped, forget_failure, stopped};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
