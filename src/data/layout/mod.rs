@@ -89,6 +89,12 @@ pub(super) trait Found: Send + Sync {
     /// The key of the cache of decoded images. None if the data is not to be cached.
     fn key(&self) -> Result<Option<Hasher>>;
 
+    /// The key where [`Found::key`] gives none and the images are kept in pages: of data that is made and not decoded. It
+    /// holds the version of what makes it.
+    fn paged_key(&self) -> Option<Hasher> {
+        None
+    }
+
     /// Decodes every image. The pixels go where `keep` says.
     fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Fn(usize, usize)) -> Result<DecodedData>;
 
