@@ -71,8 +71,10 @@ fn answers(folder: &Path) -> Result<(String, TestAnswers)> {
     let there = folder.is_dir();
     let done = if there { Done::read(folder)? } else { None };
     let Some(done) = done else {
-        let (shown, why) =
-            (folder.display(), if there { "is no finished cell: it has no file done" } else { "is not there" });
+        let (shown, why) = (
+            folder.display(),
+            if there { "is no finished cell: it has no file done" } else { "is no finished cell: it is not there" },
+        );
         return Err(Error::Data(format!("{shown} {why}; {}", beside(folder))));
     };
     for name in [RESULT, PREDICTIONS] {
@@ -158,7 +160,10 @@ mod tests {
         assert!(compare_cells(&a, &c).unwrap_err().to_string().contains("different images"));
         assert!(compare_cells(&a, dir.path()).unwrap_err().to_string().contains("no finished cell"));
         let slip = compare_cells(&a, &dir.path().join("bb")).unwrap_err().to_string();
-        let due = format!("bb is not there; the nearest of 3 finished cells there: {}, ", b.display());
+        let due = format!(
+            "bb is no finished cell: it is not there; the nearest of 3 finished cells there: {}, ",
+            b.display()
+        );
         assert!(slip.contains(&due), "{slip}");
         std::fs::create_dir_all(dir.path().join("study/runs")).unwrap();
         std::fs::rename(&b, dir.path().join("study/runs/b")).unwrap();

@@ -7,6 +7,7 @@ use super::session::Job;
 use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::nn::init::{Param, Params};
+use crate::nn::optimization::Scaling;
 use crate::nn::{Model, Optimization};
 use crate::tape::demand::{Misfit, misfit_beside};
 use crate::tape::{Plan, Schedule, State, Tape};
@@ -42,9 +43,10 @@ impl Job<'_> {
         }
     }
 
-    /// Says the learning rate of a stage whose steps take `batch` images, and how it was computed.
+    /// Says the learning rate of a stage whose steps take `batch` images, and how it was computed, where it is not as the
+    /// config has it.
     pub(super) fn say_rate(&self, o: &Optimization, batch: usize) {
-        if o.epochs > 0 {
+        if o.epochs > 0 && o.lr_scaling != Scaling::None {
             self.progress.note(&o.rate_in_words(batch));
         }
     }

@@ -77,6 +77,10 @@ pub(super) trait Task {
     fn scalars(&self, _at: Progress) -> Vec<(&'static str, f32)> {
         Vec::new()
     }
+    /// Whether the stage is all that there is to tell. Who runs it says more if not.
+    fn is_all(&self) -> bool {
+        true
+    }
     /// Called after an epoch: measures what belongs into its record. `memory` is kept in the checkpoint.
     fn epoch(
         &self,
@@ -178,7 +182,9 @@ impl Stage<'_> {
         let last = told.records.last().map_or(String::new(), |r| format!(", loss {:.4}", r.loss));
         let steps = if at.step > 0 { format!(" and {}", counted(at.step, "step")) } else { String::new() };
         let epochs = counted(told.records.len(), "epoch");
-        self.job.progress.done(&format!("{}: {epochs}{steps}{last}", self.name));
+        if self.task.is_all() {
+            self.job.progress.done(&format!("{}: {epochs}{steps}{last}", self.name));
+        }
         Ok((told.records, told.watch.clock.total_s, at))
     }
 
