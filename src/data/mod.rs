@@ -15,6 +15,7 @@ pub mod descriptor;
 pub mod given;
 mod groups;
 mod images;
+pub mod kept;
 pub mod layout;
 mod left_out;
 mod pages;

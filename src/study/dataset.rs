@@ -87,7 +87,7 @@ impl Job<'_> {
             let used = p.metadata().and_then(|m| m.modified()).ok();
             used.and_then(|used| used.elapsed().ok()).is_some_and(|ago| ago >= ABANDONED)
         };
-        data::cache::trim(&cache, self.config.data.max_bytes, &is_old).iter().for_each(|what| say(what));
+        data::kept::trim(&cache, self.config.data.max_bytes, &is_old).iter().for_each(|what| say(what));
         data.warnings.iter().for_each(|w| say(w));
         let pages = Split::ALL.into_iter().filter_map(|split| data.part(split).pages());
         pages.flat_map(|pages| pages.notes()).for_each(|note| say(&note));

@@ -2,7 +2,7 @@
 
 use super::batches::Batches;
 use super::config::LastBatch;
-use super::memory::read_back_bytes;
+use super::saved::read_back_bytes;
 use super::session::Job;
 use crate::base::text::counted;
 use crate::base::{Error, Result};

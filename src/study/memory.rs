@@ -2,8 +2,8 @@
 //! the stage has run.
 
 use super::fit::Sizes;
+use super::saved::read_back_bytes;
 use super::session::Job;
-use super::stage::is_passing;
 use crate::base::Result;
 use crate::tape::demand::{lacking_bytes, padded, size};
 use crate::tape::{Schedule, State, Tape};
@@ -84,14 +84,6 @@ impl Planned {
             budget_bytes: job.gpu.options().memory_budget_bytes,
         })
     }
-}
-
-/// Bytes of the buffer through which a checkpoint of a stage that runs plans of these schedules reads its tensors, one at a
-/// time. The largest decides. Images are not in a checkpoint.
-pub(super) fn read_back_bytes(schedules: &[Schedule], state: &State) -> u64 {
-    let is_saved = |name: &str| !is_passing(name) && (state.ty(name).is_none() || state.names().any(|n| n == name));
-    let saved = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| is_saved(name));
-    saved.map(|(_, ty)| padded(ty.bytes())).max().unwrap_or(0)
 }
 
 impl Promise {

@@ -15,6 +15,7 @@ use super::folder::object;
 use super::names::{EPOCHS, REDO, STATE};
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase, read_epochs, write_epochs};
+use super::saved::is_passing;
 use super::session::Job;
 use super::turns::{COMMON, Plans};
 use crate::base::rng::Rng;
@@ -23,7 +24,6 @@ use crate::base::{Error, Result, files, seal};
 use crate::data::store::ImageStore;
 use crate::device::Gpu;
 use crate::nn::checkpoint::{self, Checkpoint};
-use crate::nn::micro::is_scratch;
 use crate::nn::{Optimization, Progress, Turn};
 use crate::tape::{State, Tape};
 use log::Log;
@@ -319,12 +319,6 @@ fn kept_state(steps: usize) -> String {
 /// The order in which an epoch takes the images.
 pub(super) fn order(seed: u64, epoch: usize, images: usize) -> Vec<usize> {
     Rng::new(seed, SHUFFLE, epoch as u64).permutation(images)
-}
-
-/// Whether a state is in no checkpoint. These are rings, whose rows are read before every save, so that a checkpoint
-/// does not depend on their length, and what micro-batches keep during a step.
-pub(super) fn is_passing(state: &str) -> bool {
-    state == "metrics" || state.starts_with("metrics.") || is_scratch(state)
 }
 
 /// Adds to `state` the tensors that `tape` names and `state` lacks. Tensors that are in no checkpoint are added as
