@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 const HOMES: &[(&str, &[&str])] = &[
     ("bytemuck", &["data/", "device/", "kernels/", "lab/", "nn/", "noise/learn/", "ssl/", "study/", "tape/"]),
     ("clap", &["cli/"]),
+    ("clap_complete", &["cli/manual.rs"]),
+    ("clap_mangen", &["cli/manual.rs"]),
     ("csv", &["data/layout/table.rs", "lab/tuning_export.rs", "study/results"]),
     ("ctrlc", &["cli/signals.rs"]),
     ("dicom_parser", &["data/decode/dicom/"]),

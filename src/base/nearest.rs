@@ -6,6 +6,13 @@ pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     (near.0 <= 1.max(near.1.len() / 3)).then_some(near.1)
 }
 
+/// The `most` known names that are nearest, the nearest first, however far they are.
+pub fn nearest_few<'a>(name: &str, known: &[&'a str], most: usize) -> Vec<&'a str> {
+    let mut all: Vec<(usize, &str)> = known.iter().map(|k| (distance(name, k), *k)).collect();
+    all.sort_unstable();
+    all.into_iter().take(most).map(|(_, name)| name).collect()
+}
+
 /// Edit distance (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
@@ -23,7 +30,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{nearest, nearest_few};
 
     #[test]
     fn a_slip_is_understood_and_another_word_is_not() {
@@ -31,5 +38,6 @@ mod tests {
         assert_eq!(nearest("warmup_epoch", &["epochs", "warmup_epochs"]), Some("warmup_epochs"));
         assert_eq!(nearest("quack", &["conv2d", "matmul"]), None);
         assert_eq!(nearest("x", &[]), None);
+        assert_eq!(nearest_few("conv2", &["matmul", "conv2d", "conv"], 2), ["conv", "conv2d"]);
     }
 }

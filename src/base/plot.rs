@@ -146,7 +146,11 @@ impl Plot {
         if let Some(p) = points().find(|p| [p.x, p.y, p.spread.unwrap_or(0.0)].iter().any(|&v| is_far(v))) {
             return Err(format!("a point at {} and {} ± {:?} is not a measurement", p.x, p.y, p.spread).into());
         }
-        let (x0, x1) = span(points().map(|p| p.x));
+        // Where all points have one place, it alone has a tick: nothing was measured beside it. It is drawn at 0, where there
+        // always is one.
+        let first = points().map(|p| p.x).next().filter(|x| points().all(|p| p.x == *x));
+        let at = |x: f64| x - first.unwrap_or(0.0);
+        let (x0, x1) = span(points().map(|p| at(p.x)));
         let spread = |p: &Point| p.spread.unwrap_or(0.0);
         let (y0, y1) = span(points().flat_map(|p| [p.y - spread(p), p.y + spread(p)]));
         // There is some space around the data. An axis of percent ends at 0 and 100.
@@ -164,19 +168,24 @@ impl Plot {
             y: y0..y1,
             x_label: &self.x_label,
             ticks: 6,
-            x_tick: &|v| number(*v),
+            x_tick: &|v| match first {
+                Some(only) if v.abs() < 1e-9 => number(only),
+                Some(_) => String::new(),
+                None => number(*v),
+            },
             y_tick: &|v| format!("{} %", number(*v)),
         };
         let mut chart = axes.on(&root)?;
         let cap = (x1 - x0) * 0.012;
         for line in &self.lines {
             let style = rgb(line.style).stroke_width(2);
-            let places = line.points.iter().map(|p| (p.x, p.y));
+            let places = line.points.iter().map(|p| (at(p.x), p.y));
             match dash(line.style) {
                 None => chart.draw_series(LineSeries::new(places, style)).map(drop)?,
                 Some((on, off)) => chart.draw_series(DashedLineSeries::new(places, on, off, style)).map(drop)?,
             }
             for (x, y) in line.marked() {
+                let x = at(x);
                 let filled = rgb(line.style).filled();
                 match marker(line.style) {
                     [] => chart.draw_series([Circle::new((x, y), 4, filled)]).map(drop)?,
@@ -188,10 +197,11 @@ impl Plot {
             }
             for (p, s) in line.points.iter().filter_map(|p| Some((p, p.spread?))) {
                 let bar = |ends: [(f64, f64); 2]| PathElement::new(ends, style);
+                let x = at(p.x);
                 chart.draw_series([
-                    bar([(p.x, p.y - s), (p.x, p.y + s)]),
-                    bar([(p.x - cap, p.y - s), (p.x + cap, p.y - s)]),
-                    bar([(p.x - cap, p.y + s), (p.x + cap, p.y + s)]),
+                    bar([(x, p.y - s), (x, p.y + s)]),
+                    bar([(x - cap, p.y - s), (x + cap, p.y - s)]),
+                    bar([(x - cap, p.y + s), (x + cap, p.y + s)]),
                 ])?;
             }
         }
@@ -321,6 +331,20 @@ mod tests {
         }
         assert!(!svg.contains("#000000"));
         assert_eq!(svg, plot.svg().unwrap());
+    }
+
+    #[test]
+    fn an_axis_with_one_place_names_that_place_alone() {
+        let at = |x, y| Point { x, y, spread: None };
+        let plot = |points: Vec<Point>| {
+            let line = Line { style: 1, points, dots: true };
+            let svg = Plot { title: "t".into(), x_label: "x".into(), lines: vec![line] }.svg().unwrap();
+            // The words of an element stand alone on their line.
+            svg.lines().map(str::trim).filter(|l| l.parse::<f64>().is_ok()).map(str::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(plot(vec![at(33.3, 60.0)]), ["33.3"]);
+        assert_eq!(plot(vec![at(0.0, 60.0), at(0.0, 70.0)]), ["0"]);
+        assert!(plot(vec![at(0.0, 60.0), at(40.0, 50.0)]).len() > 3);
     }
 
     /// sRGB's levels as shares of light.

@@ -107,6 +107,10 @@ impl Views {
 struct Inspect {
     /// Which data
     spec: String,
+    /// A config whose [data] says how images are read and stored; the options below come before it [default: the built-in
+    /// one]
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -120,19 +124,19 @@ struct Inspect {
     /// How many sets of images the page shows
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     page_sets: u32,
-    /// Side in pixels of the square that images are resized to [default: the base config's]
+    /// Side in pixels of the square that images are resized to [default: the config's]
     #[arg(long, value_name = "N")]
     store_size: Option<usize>,
-    /// 1 gray or 3 RGB [default: the base config's]
+    /// 1 gray or 3 RGB [default: the config's]
     #[arg(long, value_name = "N")]
     channels: Option<usize>,
-    /// The most pixels of one picture file [default: the base config's]
+    /// The most pixels of one picture file [default: the config's]
     #[arg(long, value_name = "N")]
     max_pixels: Option<u64>,
-    /// The most bytes of all decoded images [default: the base config's]
+    /// The most bytes of all decoded images [default: the config's]
     #[arg(long, value_name = "N")]
     max_bytes: Option<u64>,
-    /// Bits that 16-bit picture files use [default: the base config's]
+    /// Bits that 16-bit picture files use [default: the config's]
     #[arg(long, value_name = "N")]
     bit_depth: Option<u32>,
 }
@@ -167,7 +171,8 @@ impl Data {
 
 impl Inspect {
     fn run(&self, options: &Options) -> Result<()> {
-        expect_writable(&[("--page", self.page.as_deref()), ("--weights", self.weights.as_deref())])?;
+        let read = [("--weights", self.weights.as_deref()), ("--config", self.config.as_deref())];
+        expect_writable(&[&[("--page", self.page.as_deref())][..], &read].concat())?;
         let folder = temporary()?; // for pages of a set that memory is not to hold
         let load = self.load_options(options, folder.path())?;
         let close = self.weights.as_deref().map(|weights| self.close(options, weights, &load)).transpose()?;
@@ -198,7 +203,7 @@ impl Inspect {
 
     /// How the images are read; `pages` is a folder for a set that memory is not to hold.
     fn load_options(&self, options: &Options, pages: &Path) -> Result<LoadOptions> {
-        let base = config(None)?.data;
+        let base = config(self.config.as_deref())?.data;
         Ok(LoadOptions {
             data_root: options.data_root.clone(),
             store_size: self.store_size.unwrap_or(base.store_size),
@@ -219,7 +224,7 @@ impl Inspect {
         if !weights.is_file() {
             return Err(Error::Data(format!("the weights {} are not there; check the path", weights.display())));
         }
-        let mut config = config(None)?;
+        let mut config = config(self.config.as_deref())?;
         let LoadOptions { max_pixels, max_bytes, bit_depth, .. } = *load;
         config.data = crate::study::config::Data { max_pixels, max_bytes, bit_depth, ..config.data };
         let folder = temporary()?;

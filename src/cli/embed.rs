@@ -31,6 +31,10 @@ pub(super) struct Embed {
     weights: PathBuf,
     #[arg(long, value_name = "SPEC", help = which_images())]
     data: String,
+    /// A config for how images are read: of its [data] `bit_depth`, `max_pixels`, `max_bytes`, `resident_bytes` and `strict`
+    /// [default: the built-in one]
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
     /// The archive to write; a file of this name is replaced once the new one is whole
     #[arg(long, value_name = "FILE.npz")]
     out: PathBuf,
@@ -82,7 +86,8 @@ impl Embed {
         if self.std.is_some_and(|std| std.iter().any(|v| *v <= 0.0)) {
             return Err(Error::Usage("--std must be above 0: images are divided by it".into()));
         }
-        expect_writable(&[("--out", Some(&self.out)), ("--weights", Some(&self.weights))])?;
+        let config_file = self.config.as_deref();
+        expect_writable(&[("--out", Some(&self.out)), ("--weights", Some(&self.weights)), ("--config", config_file)])?;
         if !self.weights.is_file() {
             let weights = self.weights.display();
             return Err(Error::Data(format!("the weights {weights} are not there; check the path")));
@@ -90,7 +95,8 @@ impl Embed {
         let Embed { mean, std, batch, .. } = *self;
         let wish = Wish { image_size: self.image_size.map(|s| s.0), mean, std, batch };
         let folder = temporary()?;
-        let found = options.job(&config(None)?, folder.path(), |job| job.embed(&self.weights, &self.data, &wish))?;
+        let found =
+            options.job(&config(config_file)?, folder.path(), |job| job.embed(&self.weights, &self.data, &wish))?;
         files::write_atomic(&self.out, &found.npz()?)?;
         print_source(&self.out.display().to_string())
     }

@@ -7,14 +7,19 @@ use crate::base::Progress;
 use crate::base::text::visible;
 use crate::device::pipeline::Waiting;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Off a terminal, at most a line this often.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Off a terminal, the first line of a stage comes when it has taken this long, and each further one after twice the time,
+/// up to [`LINE_SLOWEST`]: what is quick has no line but that of its end, and a day's log can be read.
+const LINE_FIRST: Duration = Duration::from_secs(5);
+const LINE_SLOWEST: Duration = Duration::from_secs(300);
+
+/// The most notes that are remembered, so that none is said twice.
+const NOTES: usize = 10_000;
 
 /// A compile of this many seconds is named, and again each time it has taken twice as long.
 const LONG_S: u64 = 5;
@@ -37,6 +42,8 @@ enum Mode {
 pub(super) struct Listener {
     mode: Mode,
     stage: Mutex<Option<ShownStage>>,
+    /// What was noted: the same is true of many cells of a study, and is said once.
+    noted: Mutex<HashSet<String>>,
 }
 
 /// The stage that runs.
@@ -45,7 +52,8 @@ struct ShownStage {
     name: String,
     unit: &'static str,
     total: Option<u64>,
-    printed: Instant,
+    /// When the last line was printed or the stage began, and how long after that the next one comes.
+    printed: (Instant, Duration),
     meter: Meter,
 }
 
@@ -103,7 +111,7 @@ impl Listener {
             (false, true) => Mode::Bar,
             (false, false) => Mode::Lines,
         };
-        Listener { mode, stage: Mutex::new(None) }
+        Listener { mode, stage: Mutex::new(None), noted: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<ShownStage>> {
@@ -116,6 +124,12 @@ impl Listener {
             Some(bar) => bar.suspend(|| output::complain(line)),
             None => output::complain(line),
         }
+    }
+
+    /// Whether this was not noted before.
+    fn is_new(&self, line: &str) -> bool {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.len() >= NOTES || noted.insert(line.to_string())
     }
 
     /// Takes the bar away.
@@ -156,16 +170,23 @@ pub(super) fn waiting(listener: Arc<Listener>, stop: Option<Arc<AtomicBool>>) ->
     })
 }
 
-/// No colours: the bar looks the same with NO_COLOR. Without a total there is only a count.
+/// No colours: the bar looks the same with NO_COLOR. Without a total there is only a count. What stands behind the count is cut
+/// at the width of the terminal, since a bar that takes two lines leaves some behind at each step: [`message`].
 fn bar(name: &str, total: Option<u64>, done: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
-    let shape = if total.is_some() { "{prefix} [{bar:24}] {pos}/{len} {msg}" } else { "{prefix} {pos} {msg}" };
+    let shape = if total.is_some() { "[{bar:20}] {pos}/{len} {wide_msg}" } else { "{pos} {wide_msg}" };
     if let Ok(style) = ProgressStyle::with_template(shape) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.set_prefix(visible(name, SHORT));
+    bar.set_message(message(name, ""));
     bar.set_position(done);
     bar
+}
+
+/// What stands beside a bar: the state, which changes, and then the name of the stage, which may be long.
+fn message(name: &str, state: &str) -> String {
+    let gap = if state.is_empty() { "" } else { " · " };
+    format!("{}{gap}{}", visible(state, SHORT), visible(name, SHORT))
 }
 
 impl Progress for Listener {
@@ -174,15 +195,13 @@ impl Progress for Listener {
         let now = Instant::now();
         let total = (total > 0).then_some(total);
         if self.mode == Mode::Lines {
-            output::complain(&match (total, done) {
-                (None, _) => format!("{name} ..."),
-                (Some(total), 0) => format!("{name}: {total} {unit}"),
-                (Some(total), done) => format!("{name}: goes on at {done} of {total} {unit}"),
-            });
+            if let (Some(total), 1..) = (total, done) {
+                output::complain(&format!("{name}: goes on at {done} of {total} {unit}"));
+            }
         }
         let bar = (self.mode == Mode::Bar).then(|| bar(name, total, done));
         let meter = Meter([(now, done)].into());
-        *self.lock() = Some(ShownStage { bar, name: name.to_string(), unit, total, printed: now, meter });
+        *self.lock() = Some(ShownStage { bar, name: name.to_string(), unit, total, printed: (now, LINE_FIRST), meter });
     }
 
     fn step(&self, done: u64, note: &str) {
@@ -193,13 +212,13 @@ impl Progress for Listener {
         let left = stage.total.map(|total| total.saturating_sub(done));
         let state = || state(stage.meter.rate(), left, stage.unit, note);
         if let Some(bar) = &stage.bar {
-            bar.set_message(visible(&state(), SHORT));
+            bar.set_message(message(&stage.name, &state()));
             bar.set_position(done);
-        } else if self.mode == Mode::Lines && now.duration_since(stage.printed) >= LINE_EVERY {
+        } else if self.mode == Mode::Lines && now.duration_since(stage.printed.0) >= stage.printed.1 {
             let of = stage.total.map(|total| format!("/{total}")).unwrap_or_default();
             let line = format!("{}: {done}{of} {}, {}", stage.name, stage.unit, state());
             output::complain(line.trim_end_matches([',', ' ']));
-            stage.printed = now;
+            stage.printed = (now, (2 * stage.printed.1).min(LINE_SLOWEST));
         }
     }
 
@@ -212,6 +231,9 @@ impl Progress for Listener {
 
     /// When quiet, only a line that begins with "warning" is kept.
     fn note(&self, line: &str) {
+        if !self.is_new(line) {
+            return;
+        }
         if self.mode != Mode::Quiet || line.starts_with("warning") {
             self.say(line);
         }
@@ -235,6 +257,13 @@ mod tests {
         }
         assert_eq!(meter.rate(), Some(20.0));
         assert!(meter.0.len() <= 23);
+    }
+
+    #[test]
+    fn what_is_true_of_many_cells_is_said_once() {
+        let listener = Listener::new(true);
+        assert!(listener.is_new("an epoch leaves out 3 images") && !listener.is_new("an epoch leaves out 3 images"));
+        assert!(listener.is_new("an epoch leaves out 4 images"));
     }
 
     #[test]

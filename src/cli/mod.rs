@@ -11,8 +11,10 @@ mod forecast;
 mod grid_options;
 mod kernels;
 mod listener;
+mod manual;
 mod merge;
 mod network;
+mod new;
 mod noise;
 mod options;
 mod output;
@@ -46,6 +48,7 @@ Exit codes:
 
 Start here:
   wgslab devices                          what this machine can run on
+  wgslab new xrays                        write the config of a study, by asking
   wgslab study run configs/smoke.toml     a whole study in a few minutes, on generated images
   wgslab help study run                   what a command does, with an example";
 
@@ -63,6 +66,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Devices(devices::Devices),
+    New(new::New),
     Study(study::Study),
     Pretrain(stage::Pretrain),
     Train(stage::Train),
@@ -75,6 +79,8 @@ enum Command {
     Bench(bench::Bench),
     Profile(profile::ProfileStep),
     Tune(tune::Tune),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 impl Cli {
@@ -83,6 +89,7 @@ impl Cli {
         let options = &self.options;
         match &self.command {
             Command::Devices(c) => c.run(options),
+            Command::New(c) => c.run(options),
             Command::Study(c) => c.run(options),
             Command::Pretrain(c) => c.run(options),
             Command::Train(c) => c.run(options),
@@ -95,6 +102,8 @@ impl Cli {
             Command::Bench(c) => c.run(options),
             Command::Profile(c) => c.run(options),
             Command::Tune(c) => c.run(options),
+            Command::Completions(c) => c.run(),
+            Command::Man(c) => c.run(),
         }
     }
 }
@@ -180,7 +189,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 22);
+        assert_eq!(found.len(), 25);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

@@ -187,7 +187,8 @@ fn shown(planned: &Planned) -> String {
     };
     let from = match planned.streamed {
         true => {
-            "The images stream from pages on disk: they are more than data.resident_bytes, or than half of the budget."
+            "The images stream from pages on disk, since they are more than data.resident_bytes, or than half of \
+             --memory-budget: the device holds only those of a step, which count among the inputs."
         }
         false => "All images are held in memory and on the device.",
     };

@@ -328,7 +328,7 @@ impl List {
 
 /// Refuses what a run of the config would refuse before its first step. A grid may be planned on a machine without its
 /// files, so missing files are only reported.
-fn expect_usable(config: &Config, data_root: &Path) -> Result<()> {
+pub(super) fn expect_usable(config: &Config, data_root: &Path) -> Result<()> {
     let absent = |what: &str| {
         let root = data_root.display();
         complain(&format!("warning: {what} is not below {root} (--data-root), so a run there would be refused"));

@@ -5,10 +5,11 @@ use crate::base::{Error, Result};
 use crate::data::{LoadOptions, Paging};
 use crate::tape::demand::size;
 
-/// The default for the most bytes of all decoded images of a dataset.
+/// The default for the most bytes of all decoded images of a dataset that may be kept in pages on disk.
 pub const MAX_BYTES: u64 = 64 << 30;
 
-/// The default for the most bytes of decoded images that are held in memory and on the device.
+/// The default for the most bytes of decoded images that are held in memory and on the device. Without [`Paging`] it is the
+/// most that are read at all.
 pub const RESIDENT_BYTES: u64 = 4 << 30;
 
 /// Bytes of so many decoded images.
@@ -25,26 +26,35 @@ pub(super) fn paging(images: usize, options: &LoadOptions) -> Option<&Paging> {
 pub(super) fn note(images: usize, options: &LoadOptions) -> String {
     let (bytes, most) = (bytes_of(images, options), options.paging.as_ref().map_or(0, |p| p.resident_bytes));
     format!(
-        "its {images} decoded images are {}, more than data.resident_bytes holds in memory ({}): they stream from pages on disk, \
-         to the same results",
+        "its {images} decoded images are {}, more than memory is to hold ({}, the smaller of data.resident_bytes and half of \
+         --memory-budget): they stream from pages on disk, to the same results",
         size(bytes),
         size(most)
     )
 }
 
 /// Refuses `images` images of the data `spec` that would take more than [`LoadOptions::max_bytes`] at the size that they are
-/// stored in.
+/// stored in, or more than [`RESIDENT_BYTES`] where there are no pages to keep them in.
 pub(super) fn check(spec: &str, images: usize, options: &LoadOptions) -> Result<()> {
     let LoadOptions { store_size: size, channels, max_bytes, .. } = *options;
     let (stride, bytes) = (bytes_of(1, options), bytes_of(images, options));
-    if bytes <= max_bytes {
+    let limit = if options.paging.is_some() { max_bytes } else { max_bytes.min(RESIDENT_BYTES) };
+    if bytes <= limit {
         return Ok(());
     }
+    let way_out = match limit == max_bytes {
+        true => {
+            "lower data.store_size or, as they stream from pages on disk if memory is not to hold them, raise data.max_bytes if \
+             the disk has room (`data inspect` has --store-size and --max-bytes, too)"
+        }
+        false => {
+            "lower store_size, or give LoadOptions::paging: then they stream from pages on disk, and max_bytes is the limit"
+        }
+    };
     Err(Error::Data(format!(
         "{spec} has {images} images, which decoded to {size} × {size} × {channels} bytes are {bytes} bytes, over the limit of \
-         {max_bytes}; lower data.store_size (--store-size of data inspect), or data.max_bytes (--max-bytes) raises the limit if \
-         the disk has room for them; of this size, {} images fit",
-        max_bytes / stride
+         {limit}; {way_out}; of this size, {} images fit",
+        limit / stride
     )))
 }
 
@@ -66,7 +76,13 @@ mod tests {
             said
         };
         let said = refused("phantom:covid?train=1000000", 1024, 1);
-        for part in ["1000224 images", "1024 × 1024 × 1", "65536 images fit", "data.store_size", "data.max_bytes"] {
+        for part in ["1000224 images", "1024 × 1024 × 1", "4096 images fit", "LoadOptions::paging", "pages on disk"] {
+            assert!(said.contains(part), "{said}");
+        }
+        let paging = Some(Paging { resident_bytes: RESIDENT_BYTES, folder: Path::new("").to_path_buf() });
+        let paged = LoadOptions { store_size: 1024, paging, ..options(Path::new(""), 1) };
+        let said = complaint(load("phantom:covid?train=1000000", &paged, &NEVER));
+        for part in ["65536 images fit", "data.store_size", "data.max_bytes", "stream from pages on disk"] {
             assert!(said.contains(part), "{said}");
         }
         // The largest numbers that a SPEC may have.

@@ -5,6 +5,7 @@
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files};
 use crate::data::decode::Listing;
+use crate::data::kept::mark_used;
 use crate::data::pages::{PageFile, Sum, path_of};
 use crate::data::{
     DecodedData, Images, Keep, LeftOut, LoadOptions, Loading, Origin, Paged, Paging, Part, Pixels, Split, groups,
@@ -62,7 +63,9 @@ impl Fresh {
     /// Writes the file, after its page files: what it says of pages holds whenever it is there.
     pub fn keep(&self) -> Result<()> {
         self.pages.iter().try_for_each(|pages| pages.keep())?;
-        files::write_atomic(&self.path, &self.bytes)
+        files::write_atomic(&self.path, &self.bytes)?;
+        mark_used(&self.path);
+        Ok(())
     }
 }
 
@@ -127,7 +130,10 @@ pub fn through(
         let bytes =
             if path.is_file() { files::read(&path).map_err(|e| e.to_string()) } else { Err("it is not a file".into()) };
         match bytes.and_then(|bytes| unpack(&bytes, &stem)) {
-            Ok(source) => return Ok((source, None)),
+            Ok(source) => {
+                mark_used(&path);
+                return Ok((source, None));
+            }
             Err(why) => {
                 let path = path.display();
                 warning = Some(format!("warning: the cached data {path} is damaged ({why}); decoding again"));
@@ -297,7 +303,8 @@ mod tests {
         let (second, decoded) = load();
         assert_eq!(decoded, 0);
         assert_eq!((&second.train, &second.val, &second.test), (&first.train, &first.val, &first.test));
-        let file = std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+        let mut files = std::fs::read_dir(&cache).unwrap().map(|f| f.unwrap().path());
+        let file = files.find(|f| f.extension().unwrap() == "safetensors").unwrap();
         let whole = std::fs::read(&file).unwrap();
         for at in (0..whole.len()).step_by(97).chain([whole.len() - 1]) {
             let mut bytes = whole.clone();

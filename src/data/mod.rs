@@ -15,6 +15,7 @@ pub mod descriptor;
 pub mod given;
 mod groups;
 mod images;
+pub mod kept;
 pub mod layout;
 mod left_out;
 mod pages;
@@ -35,7 +36,6 @@ pub use pages::{Keep, Paged, Paging};
 pub use source::{DecodedData, Origin, Part, Split};
 pub use summary::{Summary, inspect, inspect_beside};
 
-use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
 use layout::{Found, Spec};
 use std::path::{Path, PathBuf};
@@ -114,7 +114,8 @@ pub struct LoadOptions {
     pub strict: bool,
     /// A folder for decoded data. None decodes each time.
     pub cache: Option<PathBuf>,
-    /// Which sets are kept in pages on disk. None keeps all in memory.
+    /// Which sets are kept in pages on disk. None keeps all in memory, and refuses a set of more than [`RESIDENT_BYTES`],
+    /// whatever `max_bytes` is.
     pub paging: Option<Paging>,
 }
 
@@ -213,9 +214,8 @@ pub(crate) fn read(
     bound::check(spec, found.images(), options)?;
     found.check(options, need)?;
     let paging = bound::paging(found.images(), options);
-    // Data without files is cached only where it is kept in pages; its SPEC says all of it.
-    let made = || paging.map(|_| Hasher::new().part("spec").part(spec));
-    let key = || Ok(found.key(progress)?.or_else(made));
+    // Data without files is cached only where it is kept in pages.
+    let key = || Ok(found.key(progress)?.or_else(|| paging.and_then(|_| found.paged_key())));
     let (source, fresh) = cache::through(key, options, paging, |keep| found.decode(options, keep, progress))?;
     source.tell_pages(&found, options);
     let mut source = found.told(source);

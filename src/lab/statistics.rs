@@ -51,7 +51,7 @@ pub struct Row {
     pub spills: Option<u64>,
     /// Bytes of workgroup memory.
     pub workgroup_bytes: Option<u64>,
-    /// Subgroups that a SIMD unit holds at once.
+    /// Mesa's "Subgroups per SIMD": the most subgroups of this kernel that a SIMD unit can have in flight.
     pub waves: Option<u64>,
     /// Instructions of the whole text.
     pub instructions: Option<u64>,

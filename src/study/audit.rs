@@ -379,6 +379,13 @@ mod tests {
             let other = job.audit("phantom:covid?train=15&val=9&test=9", None, &wish(1)).unwrap();
             assert_eq!(few.summary.data_fingerprint, all.summary.data_fingerprint);
             assert_ne!(few.summary.data_fingerprint, other.summary.data_fingerprint);
+            // Of images that stream, an audit says the same.
+            let mut config = job.config.clone();
+            config.data.resident_bytes = 0;
+            let streamed = Job { config: &config, kernels: job.kernels.clone(), ..*job };
+            let streamed = streamed.audit(SPEC, None, &wish(1)).unwrap();
+            assert_eq!(format!("{:?}", streamed.rows), format!("{:?}", few.rows));
+            assert_eq!((streamed.near, streamed.embedded.features), (few.near, few.embedded.features));
         });
     }
 }

@@ -5,6 +5,7 @@ use super::dataset::Loaded;
 use super::grid::Cell;
 use super::labels::Labels;
 use super::provenance::Provenance;
+use super::results::CellResult;
 use super::session::Job;
 use super::start::Start;
 use crate::base::Result;
@@ -26,6 +27,14 @@ pub(super) fn provenance_of(
     }
     let start = start.map_or("random", |s| &s.address);
     Provenance::new(job.gpu, settings, &set.data.fingerprint, start, schedules)
+}
+
+/// The line of a cell that is done: its result, and `how` it came to it.
+pub(super) fn tell(job: &Job<'_>, cell: &Cell, result: &CellResult, how: &str) {
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let best = result.best_val_test_accuracy.map(|a| format!(" ({} in the epoch of the best validation)", percent(a)));
+    let (name, accuracy) = (&cell.name, percent(result.test_accuracy));
+    job.progress.done(&format!("{name}: test accuracy {accuracy}{}, {how}", best.unwrap_or_default()));
 }
 
 /// What `environment.json` tells people about the data of a cell.

@@ -1,11 +1,13 @@
 //! Two finished cells of one dataset compared image by image, from their `predictions.npz`.
 
 use super::folder::Done;
-use super::names::{PREDICTIONS, RESULT};
+use super::names::{DONE, PREDICTIONS, RESULT};
 use super::origin::Origin;
 use super::predictions::{TestAnswers, read_test};
 use super::results::{CellResult, finished_cell};
 use super::statistics::{Interval, McNemar, TooFew, mcnemar, paired_accuracy};
+use crate::base::nearest::nearest_few;
+use crate::base::text::counted;
 use crate::base::{Error, Result};
 use serde::Serialize;
 use std::path::Path;
@@ -71,9 +73,15 @@ pub fn compare_cells(first: &Path, second: &Path) -> Result<CellComparison> {
 
 /// The row of a finished cell, and what it says of the test images.
 fn answers(folder: &Path) -> Result<(CellResult, TestAnswers)> {
-    let Some(done) = Done::read(folder)? else {
-        let what = format!("{} is no finished cell: it has no file done; give a folder below runs", folder.display());
-        return Err(Error::Data(what));
+    // A folder that is not there has no file either.
+    let there = folder.is_dir();
+    let done = if there { Done::read(folder)? } else { None };
+    let Some(done) = done else {
+        let (shown, why) = (
+            folder.display(),
+            if there { "is no finished cell: it has no file done" } else { "is no finished cell: it is not there" },
+        );
+        return Err(Error::Data(format!("{shown} {why}; {}", beside(folder))));
     };
     for name in [RESULT, PREDICTIONS] {
         if !done.files.contains_key(name) {
@@ -83,6 +91,30 @@ fn answers(folder: &Path) -> Result<(CellResult, TestAnswers)> {
     let row = finished_cell(folder, None, |_, _| Ok(()))?;
     let row = row.ok_or_else(|| Error::Data(format!("{} is no finished cell", folder.display())))?;
     Ok((row, read_test(folder, &done)?))
+}
+
+/// How many cells an error names, and of how many folders it looks for them.
+const NAMED: usize = 3;
+const LOOKED_AT: usize = 10_000;
+
+/// The way out where no finished cell is near.
+const GIVE: &str = "give the folder of a finished cell, below the runs of a study";
+
+/// Which finished cells may have been meant: those in the folder's `runs` if it is a study, else its neighbours.
+fn beside(folder: &Path) -> String {
+    let runs = Some(folder.join("runs")).filter(|runs| runs.is_dir());
+    let Some(parent) = runs.or_else(|| folder.parent().map(Path::to_path_buf)) else { return GIVE.to_string() };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".").to_path_buf() } else { parent };
+    let entries = std::fs::read_dir(&parent).into_iter().flatten().flatten().take(LOOKED_AT);
+    let done = entries.filter(|e| e.path().join(DONE).is_file());
+    let names: Vec<String> = done.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let near = nearest_few(&name, &names.iter().map(String::as_str).collect::<Vec<_>>(), NAMED);
+    if near.is_empty() {
+        return GIVE.to_string();
+    }
+    let near: Vec<String> = near.into_iter().map(|name| parent.join(name).display().to_string()).collect();
+    format!("the nearest of {} there: {}", counted(names.len(), "finished cell"), near.join(", "))
 }
 
 #[cfg(test)]
@@ -138,6 +170,16 @@ mod tests {
         write(&c, "isic", &[0; 9]);
         assert!(compare_cells(&a, &c).unwrap_err().to_string().contains("different images"));
         assert!(compare_cells(&a, dir.path()).unwrap_err().to_string().contains("no finished cell"));
+        let slip = compare_cells(&a, &dir.path().join("bb")).unwrap_err().to_string();
+        let due = format!(
+            "bb is no finished cell: it is not there; the nearest of 3 finished cells there: {}, ",
+            b.display()
+        );
+        assert!(slip.contains(&due), "{slip}");
+        std::fs::create_dir_all(dir.path().join("study/runs")).unwrap();
+        std::fs::rename(&b, dir.path().join("study/runs/b")).unwrap();
+        let study = compare_cells(&a, &dir.path().join("study")).unwrap_err().to_string();
+        assert!(study.contains("no finished cell") && study.ends_with("runs/b"), "{study}");
         std::fs::write(c.join(PREDICTIONS), "x").unwrap();
         assert!(compare_cells(&a, &c).unwrap_err().to_string().contains("predictions.npz is damaged"));
     }

@@ -40,7 +40,8 @@ pub(super) struct Loaded {
     pub test: ImageStore,
 }
 
-/// After this long without a change, a temporary file in the cache is one that a killed process left, perhaps of gigabytes.
+/// After this long without a change, a temporary file in the cache is one that a killed process left, perhaps of gigabytes, and
+/// a set that was not used for as long may be removed to make room.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 impl TrainImages {
@@ -57,7 +58,8 @@ impl Loaded {
     }
 }
 
-/// How a config's datasets are read.
+/// How a config's datasets are read. A set that memory is not to hold goes to pages in the folder of the cache, so that only
+/// what reads no image may have none.
 pub(super) fn load_options(c: &config::Data, data_root: &Path, cache: Option<PathBuf>) -> LoadOptions {
     LoadOptions {
         data_root: data_root.to_path_buf(),
@@ -69,8 +71,8 @@ pub(super) fn load_options(c: &config::Data, data_root: &Path, cache: Option<Pat
         max_bytes: c.max_bytes,
         bit_depth: c.bit_depth,
         strict: c.strict,
+        paging: Some(Paging { resident_bytes: c.resident_bytes, folder: cache.clone().unwrap_or_default() }),
         cache,
-        paging: None,
     }
 }
 
@@ -104,8 +106,15 @@ impl Job<'_> {
     pub(super) fn read(&self, spec: &str, need: Need, say: &dyn Fn(&str)) -> Result<Dataset> {
         self.progress.stage(&format!("load {spec}"), 0, 0, "images");
         let step = self.until_stopped(spec);
-        sweep(&self.out.join("cache"), ABANDONED);
+        let cache = self.out.join("cache");
+        sweep(&cache, ABANDONED);
         let data = data::load_for(spec, &self.load_options(), need, &step)?;
+        // A running study uses each of its sets more often.
+        let is_old = |p: &Path| {
+            let used = p.metadata().and_then(|m| m.modified()).ok();
+            used.and_then(|used| used.elapsed().ok()).is_some_and(|ago| ago >= ABANDONED)
+        };
+        data::kept::trim(&cache, self.config.data.max_bytes, &is_old).iter().for_each(|what| say(what));
         data.warnings.iter().for_each(|w| say(w));
         let pages = Split::ALL.into_iter().filter_map(|split| data.part(split).pages());
         pages.flat_map(|pages| pages.notes()).for_each(|note| say(&note));

@@ -2,12 +2,14 @@
 
 use super::batches::Batches;
 use super::config::LastBatch;
+use super::saved::read_back_bytes;
 use super::session::Job;
 use crate::base::text::counted;
 use crate::base::{Error, Result};
 use crate::nn::init::{Param, Params};
+use crate::nn::optimization::Scaling;
 use crate::nn::{Model, Optimization};
-use crate::tape::demand::misfit;
+use crate::tape::demand::{Misfit, misfit_beside};
 use crate::tape::{Plan, Schedule, State, Tape};
 
 /// The batches that a step can have.
@@ -41,9 +43,10 @@ impl Job<'_> {
         }
     }
 
-    /// Says the learning rate of a stage whose steps take `batch` images, and how it was computed.
+    /// Says the learning rate of a stage whose steps take `batch` images, and how it was computed, where it is not as the
+    /// config has it.
     pub(super) fn say_rate(&self, o: &Optimization, batch: usize) {
-        if o.epochs > 0 {
+        if o.epochs > 0 && o.lr_scaling != Scaling::None {
             self.progress.note(&o.rate_in_words(batch));
         }
     }
@@ -128,8 +131,8 @@ impl Job<'_> {
     ) -> Result<Vec<Schedule>> {
         let schedules = |b: usize| record(b)?.iter().map(|t| self.scheduled(t)).collect::<Result<Vec<_>>>();
         let all = schedules(batch)?;
-        let Some(why) = misfit(self.gpu, &all, state) else { return Ok(all) };
-        let at = |b: usize| Ok::<_, Error>(misfit(self.gpu, &schedules(b)?, state));
+        let Some(why) = self.misfit(&all, state) else { return Ok(all) };
+        let at = |b: usize| Ok::<_, Error>(self.misfit(&schedules(b)?, state));
         let hint = if self.fits_recomputed(state, &record(batch)?)? {
             "with run.recompute = true they fit and take longer; "
         } else {
@@ -171,10 +174,15 @@ impl Job<'_> {
         }
     }
 
+    /// Why plans of these schedules do not fit the device beside `state` and a checkpoint's buffer.
+    fn misfit(&self, schedules: &[Schedule], state: &State) -> Option<Misfit> {
+        misfit_beside(self.gpu, schedules, state, read_back_bytes(schedules, state))
+    }
+
     /// Whether plans of these tapes fit the device beside `state`.
     pub(super) fn fits(&self, state: &State, tapes: &[Tape]) -> Result<bool> {
         let schedules = tapes.iter().map(|t| self.scheduled(t)).collect::<Result<Vec<_>>>()?;
-        Ok(misfit(self.gpu, &schedules, state).is_none())
+        Ok(self.misfit(&schedules, state).is_none())
     }
 
     /// Whether tapes that do not fit would fit if values were computed again. False if they are computed again already.
@@ -183,7 +191,7 @@ impl Job<'_> {
             return Ok(false);
         }
         let schedules = tapes.iter().map(|t| self.schedule_by(t, true)).collect::<Result<Vec<_>>>()?;
-        Ok(misfit(self.gpu, &schedules, state).is_none())
+        Ok(self.misfit(&schedules, state).is_none())
     }
 
     /// The largest batch that fits, is at most `most`, and is a multiple. `batch` must fit.

@@ -2,8 +2,8 @@
 //! the stage has run.
 
 use super::fit::Sizes;
+use super::saved::read_back_bytes;
 use super::session::Job;
-use super::stage::is_passing;
 use crate::base::Result;
 use crate::tape::demand::{lacking_bytes, padded, size};
 use crate::tape::{Schedule, State, Tape};
@@ -92,18 +92,13 @@ impl Promise {
     pub(super) fn of(job: &Job<'_>, schedules: &[Schedule], state: &State) -> Promise {
         let plans = schedules.iter().map(Schedule::plan_bytes).sum::<u64>();
         let slabs = schedules.iter().flat_map(|s| &s.slabs).copied().map(padded).sum::<u64>();
-        // A checkpoint reads one tensor at a time through a buffer of the tensor's size. Images are not in a
-        // checkpoint.
-        let is_saved = |name: &str| !is_passing(name) && (state.ty(name).is_none() || state.names().any(|n| n == name));
-        let saved = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| is_saved(name));
-        let read_back = saved.map(|(_, ty)| padded(ty.bytes())).max().unwrap_or(0);
         Promise {
             parts: [
                 ("images", job.gpu.meter().live_bytes()),
                 ("parameters and other state", lacking_bytes(schedules, state)),
                 ("inputs and constants", plans - slabs),
                 ("activations and gradients", slabs),
-                ("a checkpoint's buffer", read_back),
+                ("a checkpoint's buffer", read_back_bytes(schedules, state)),
             ],
             largest: schedules.iter().filter_map(Schedule::largest_binding).max_by_key(|l| l.0).unwrap_or_default(),
         }
@@ -170,8 +165,7 @@ mod tests {
             let both = [kept.promise, again.promise];
             let activations = |p: &Promise| p.parts[3].1;
             assert!(activations(&both[1]) < activations(&both[0]), "{both:?}");
-            let between =
-                both.each_ref().map(|p| p.parts[..4].iter().map(|p| p.1).sum::<u64>()).iter().sum::<u64>() / 2;
+            let between = both.each_ref().map(Promise::peak_bytes).iter().sum::<u64>() / 2;
             let tight = GpuOptions { memory_budget_bytes: Some(between), ..GpuOptions::default() };
             let tight = Gpu::open(&tight).unwrap();
             let e = planned(&tight, false).unwrap_err().to_string();
@@ -215,8 +209,9 @@ mod tests {
             assert!(six.largest_batch > 1000, "it is the device's bound, not that of nine images: {six:?}");
             assert!(six.promise.largest.0 > 0 && six.promise.largest.0 <= six.binding_bytes, "{six:?}");
             assert_eq!(job.gpu.meter().live_bytes(), 0, "nothing is left on the device");
-            // This many bytes are what a step of six needs while it runs, and no more.
-            let bytes = six.promise.parts[..4].iter().map(|p| p.1).sum();
+            // This many bytes are what a step of six needs at its peak, and no more: a checkpoint's buffer counts, too.
+            let bytes = six.promise.peak_bytes();
+            assert!(six.promise.parts[4].1 > 0);
             let gpu = Gpu::open(&GpuOptions { memory_budget_bytes: Some(bytes), ..GpuOptions::default() }).unwrap();
             let four = planned(&gpu, 4).unwrap();
             assert_eq!((four.largest_batch, four.budget_bytes), (6, Some(bytes)));

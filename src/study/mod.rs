@@ -43,6 +43,7 @@ pub mod report;
 pub mod results;
 mod runner;
 mod sample_loss;
+mod saved;
 mod separability;
 mod session;
 mod settings;

@@ -82,6 +82,17 @@ mod tests {
             let made =
                 noisy_labels(job.config, (spec, job.data_root, job.out), (kind, Some(0.4)), 0, &|_, _| {}).unwrap();
             assert_eq!(made.rows, learnt);
+            // A set that streams gives the same labels, of a kind that reads its pixels, too.
+            let of = |kind: &str, resident_bytes: u64| {
+                let mut config = job.config.clone();
+                config.data.resident_bytes = resident_bytes;
+                let noise = (kind.parse().unwrap(), Some(0.4));
+                let made = noisy_labels(&config, (spec, job.data_root, job.out), noise, 0, &|_, _| {}).unwrap();
+                assert_eq!(made.warnings.iter().any(|w| w.contains("stream from pages")), resident_bytes == 0);
+                made.rows
+            };
+            assert_eq!(of("pair_flip", 0), learnt);
+            assert_eq!(of("instance_dependent", 0), of("instance_dependent", 1 << 30));
             let wrong: u64 = (0..3).map(|c| made.counts[c][(c + 1) % 3]).sum();
             assert!(wrong > 10 && wrong as f64 / 60.0 == made.realised_rate, "{:?}", made.counts);
         });

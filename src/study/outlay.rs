@@ -2,8 +2,8 @@
 //! nothing runs.
 
 use super::memory::Promise;
+use super::saved::is_passing;
 use super::session::Job;
-use super::stage::is_passing;
 use crate::nn::Params;
 use crate::tape::{Schedule, State};
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 mod lbfgs;
 mod logistic;
 
-use super::cell::{about, provenance_of};
+use super::cell::{about, provenance_of, tell};
 use super::config::Protocol;
 use super::dataset::Loaded;
 use super::folder::{Done, once};
@@ -99,9 +99,8 @@ pub(super) fn run(
             written.push(BACKBONE);
         }
         Done::write(folder, &made.address, &written)?;
-        let how = classifier.as_ref().map(|l| format!(", weight decay {}, loss {:.4}", l.weight_decay, l.loss));
-        let (name, accuracy) = (&cell.name, result.test_accuracy * 100.0);
-        job.progress.done(&format!("{name}: test accuracy {accuracy:.1} %{}", how.unwrap_or_default()));
+        let decay = classifier.as_ref().map(|l| format!("weight decay {}, loss {:.4}, ", l.weight_decay, l.loss));
+        tell(job, cell, &result, &format!("{}{:.1} s", decay.unwrap_or_default(), result.seconds));
         Ok(result)
     })
 }
@@ -302,7 +301,7 @@ mod tests {
                 "{table}"
             );
             let page = std::fs::read_to_string(job.out.join("report.html")).unwrap();
-            assert!(page.contains("SimCLR, linear") && page.contains(">protocol<"));
+            assert!(page.contains("SimCLR, Linear classifier") && page.contains(">protocol<"));
             // If a result is lost, the same result is made again.
             let folder = run_folder(job.out, &grid[3].name);
             std::fs::remove_dir_all(&folder).unwrap();

@@ -16,6 +16,7 @@ use super::names::{EPOCHS, REDO, STATE};
 use super::owner::{Me, expect_mine};
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase, read_epochs, write_epochs};
+use super::saved::is_passing;
 use super::session::Job;
 use super::turns::{COMMON, Plans};
 use crate::base::rng::Rng;
@@ -24,7 +25,6 @@ use crate::base::{Error, Result, files, seal};
 use crate::data::store::ImageStore;
 use crate::device::Gpu;
 use crate::nn::checkpoint::{self, Checkpoint};
-use crate::nn::micro::is_scratch;
 use crate::nn::{Optimization, Progress, Turn};
 use crate::tape::{State, Tape};
 use log::Log;
@@ -77,6 +77,10 @@ pub(super) trait Task {
     /// The scalars of a step, besides those that every stage has.
     fn scalars(&self, _at: Progress) -> Vec<(&'static str, f32)> {
         Vec::new()
+    }
+    /// Whether the stage is all that there is to tell. Who runs it says more if not.
+    fn is_all(&self) -> bool {
+        true
     }
     /// Called after an epoch: measures what belongs into its record. `memory` is kept in the checkpoint.
     fn epoch(
@@ -179,7 +183,9 @@ impl Stage<'_> {
         let last = told.records.last().map_or(String::new(), |r| format!(", loss {:.4}", r.loss));
         let steps = if at.step > 0 { format!(" and {}", counted(at.step, "step")) } else { String::new() };
         let epochs = counted(told.records.len(), "epoch");
-        self.job.progress.done(&format!("{}: {epochs}{steps}{last}", self.name));
+        if self.task.is_all() {
+            self.job.progress.done(&format!("{}: {epochs}{steps}{last}", self.name));
+        }
         Ok((told.records, told.watch.clock.total_s, at))
     }
 
@@ -316,12 +322,6 @@ fn kept_state(steps: usize) -> String {
 /// The order in which an epoch takes the images.
 pub(super) fn order(seed: u64, epoch: usize, images: usize) -> Vec<usize> {
     Rng::new(seed, SHUFFLE, epoch as u64).permutation(images)
-}
-
-/// Whether a state is in no checkpoint. These are rings, whose rows are read before every save, so that a checkpoint
-/// does not depend on their length, and what micro-batches keep during a step.
-pub(super) fn is_passing(state: &str) -> bool {
-    state == "metrics" || state.starts_with("metrics.") || is_scratch(state)
 }
 
 /// Adds to `state` the tensors that `tape` names and `state` lacks. Tensors that are in no checkpoint are added as

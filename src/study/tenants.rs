@@ -278,13 +278,14 @@ fn a_learner_has_two_networks_and_plans_each_epoch_from_the_losses_of_the_last()
 #[test]
 fn targets_divisions_and_draws_go_on_where_they_stopped() {
     let mut config = config("none", "elr");
-    config.training.methods = ["elr", "dividemix", "co_teaching", "cross_entropy"].map(String::from).to_vec();
+    config.training.methods =
+        ["elr_plus", "elr", "dividemix", "co_teaching", "cross_entropy"].map(String::from).to_vec();
     let mut set = |method: &str, key: &str, value: toml::Value| {
         config.training.tables.get_mut(method).unwrap().insert(key.to_string(), value);
     };
     set("dividemix", "warm_up", 1.into());
     set("cross_entropy", "sampling", "balanced".into());
-    same_bits_of(&config, &[&config], &[1, 2, 5, 3, 2], |out| {
+    same_bits_of(&config, &[&config], &[1, 3, 3, 2, 5, 3, 2], |out| {
         let folder = |method: &str| {
             let mut all = std::fs::read_dir(out.join("runs")).unwrap().map(|f| f.unwrap().path());
             all.find(|f| f.to_string_lossy().contains(&format!("__{method}__"))).unwrap()
@@ -295,6 +296,13 @@ fn targets_divisions_and_draws_go_on_where_they_stopped() {
         // Each image was seen in 3 epochs, so its targets sum to 1 − 0.7³.
         let sums = targets.chunks(classes).map(|row| row.iter().sum::<f32>());
         assert!(sums.into_iter().all(|s| (s - 0.657).abs() < 1e-3), "{targets:?}");
+        // Two networks, their weight averages, and the targets of each.
+        let both = saved("elr_plus");
+        for name in ["backbone", "second.backbone", "average.backbone", "second_average.backbone"] {
+            assert!(both.contains_key(&format!("{name}.conv1.weight")), "{name} of {:?}", both.keys());
+        }
+        let tables: Vec<&Vec<f32>> = both.iter().filter(|(n, _)| n.contains("elr_targets")).map(|(_, t)| t).collect();
+        assert!(tables.len() == 2 && tables[0] != tables[1] && tables[0].len() == targets.len());
         let terms = |method: &str| read_epochs(&folder(method)).unwrap().last().unwrap().terms.clone();
         let due = ["labelled", "second.labelled", "second.loss", "second.unlabelled", "unlabelled"];
         assert!(terms("dividemix").keys().eq(due), "{:?}", terms("dividemix"));
@@ -303,15 +311,16 @@ fn targets_divisions_and_draws_go_on_where_they_stopped() {
         let row = |method: &str| -> CellResult {
             serde_json::from_str(&std::fs::read_to_string(folder(method).join("result.json")).unwrap()).unwrap()
         };
-        for method in ["elr", "dividemix", "co_teaching", "cross_entropy"] {
+        for method in ["elr_plus", "elr", "dividemix", "co_teaching", "cross_entropy"] {
             let (row, epochs) = (row(method), read_epochs(&folder(method)).unwrap());
             let saved = compare(&folder(method), &row);
             let tests: Vec<f64> = epochs.iter().map(|e| e.test_accuracy.unwrap()).collect();
             assert_eq!(row.test_accuracy, tests[2], "{method}");
             assert_eq!(row.best_test_accuracy, tests.iter().copied().reduce(f64::max));
             assert_eq!(row.best_val_test_accuracy, Some(tests[row.best_val_epoch - 1]));
-            let two = ["dividemix", "co_teaching"].contains(&method);
-            assert_eq!(two, epochs.iter().all(|e| e.selection_precision.is_some() && e.selection_recall.is_some()));
+            let selects = ["dividemix", "co_teaching"].contains(&method);
+            let two = selects || method == "elr_plus";
+            assert_eq!(selects, epochs.iter().all(|e| e.selection_precision.is_some() && e.selection_recall.is_some()));
             assert_eq!((two, two), (row.second_test_accuracy.is_some(), row.ensemble_test_accuracy.is_some()));
             let Some(second) = saved.second else { continue };
             let (k, from) = (row.classes, saved.labels.len() - row.test_images);

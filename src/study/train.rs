@@ -6,7 +6,7 @@ mod planned;
 mod summary;
 
 use super::batches::{Batches, batch_of};
-use super::cell::{about, provenance_of};
+use super::cell::{about, provenance_of, tell};
 use super::config::Learning;
 use super::cursor::Cursor;
 use super::dataset::{Loaded, TrainImages};
@@ -132,6 +132,8 @@ pub(super) fn run(
         let drawn = files::exists(&folder.join(PROJECTION))?;
         let names: Vec<&str> = FILES.into_iter().filter(|name| *name != PROJECTION || drawn).collect();
         Done::write(folder, &made.address, &names)?;
+        let epochs = counted(result.epochs, "epoch");
+        tell(job, cell, &result, &format!("{epochs} in {:.1} s", result.seconds));
         Ok(result)
     })
 }

@@ -109,8 +109,13 @@ fn past(label: &str, largest: u64, grid: [u32; 3], caps: &Caps) -> Option<String
 /// the tensors that they name and `state` lacks are over the memory budget. Nothing is allocated to find out, because a
 /// software driver takes more memory than the machine has, until the system kills the program.
 pub fn misfit(gpu: &Gpu, schedules: &[Schedule], state: &State) -> Option<Misfit> {
+    misfit_beside(gpu, schedules, state, 0)
+}
+
+/// As [`misfit`], where `beside` more bytes are held at some moment while the plans are there.
+pub fn misfit_beside(gpu: &Gpu, schedules: &[Schedule], state: &State, beside: u64) -> Option<Misfit> {
     schedules.iter().find_map(|s| s.past_limits(gpu.caps())).map(Misfit::Limit).or_else(|| {
-        let need = schedules.iter().map(Schedule::plan_bytes).sum::<u64>() + lacking_bytes(schedules, state);
+        let need = schedules.iter().map(Schedule::plan_bytes).sum::<u64>() + lacking_bytes(schedules, state) + beside;
         past_budget(gpu, need).map(Misfit::Budget)
     })
 }

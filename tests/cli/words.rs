@@ -62,6 +62,53 @@ fn a_config_s_mistake_names_its_file_and_line() {
     fails(&dir, &["study", "run", "good.toml", "--index", "99"], 2, &["99", "4 cells"]);
 }
 
+/// Off a terminal options answer for a person. What is written is a config that `study list` takes, and is never replaced.
+#[test]
+fn a_config_is_written_once_and_every_answer_is_checked() {
+    let dir = empty();
+    fails(&dir, &["new", "mine"], 2, &["--data"]);
+    let data = ["new", "mine", "--data", "phantom:covid", "phantom:mura"];
+    for (answer, code, says) in [
+        (["--pretraining", "none,simclrr"], 2, "simclr"),
+        (["--noise-rate", "0,2"], 2, "noise.rates"),
+        (["--noise-kind", "loud"], 2, "symmetric"),
+        (["--method", "magic"], 2, "training.methods"),
+        (["--image-size", "many"], 2, "whole number"),
+        (["--seed", "1.5"], 2, "whole number"),
+        (["--data", "phantom:brain"], 4, "nct-crc"),
+    ] {
+        fails(&dir, &[&data[..], &answer].concat(), code, &[says]);
+    }
+    let words = [&data[..], &["--pretraining", "none,moco", "--noise-rate", "0,0.2", "--seed", "0,1"]].concat();
+    let output = wgslab(dir.path(), &words).output().unwrap();
+    let next = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success() && next.contains("16 cells"), "{next}{}", said(&output));
+    assert!(next.contains("\n  wgslab study run mine.toml"), "{next}");
+    let list = wgslab(dir.path(), &["study", "list", "mine.toml", "--json"]).output().unwrap();
+    assert_eq!(serde_json::from_slice::<Vec<serde_json::Value>>(&list.stdout).unwrap().len(), 16, "{}", said(&list));
+    fails(&dir, &words, 2, &["mine.toml is there already"]);
+    fails(&dir, &["new", "mine.toml", "--data", "phantom:covid"], 2, &["mine.toml is there already"]);
+}
+
+#[test]
+fn shells_and_man_are_told_every_command() {
+    let dir = empty();
+    let printed = |words: &[&str]| {
+        let output = wgslab(dir.path(), words).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{words:?}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = printed(&["completions", shell]);
+        assert!(["redo-damaged", "noise-kind", "inspect"].iter().all(|w| script.contains(w)), "{shell}");
+    }
+    let page = printed(&["man"]);
+    assert!(page.contains(".TH wgslab 1") && page.contains("wgslab\\-study"), "{page}");
+    let page = printed(&["man", "study", "run"]);
+    assert!(page.contains(".TH wgslab-study-run 1") && page.contains("redo\\-damaged"), "{page}");
+    fails(&dir, &["man", "strudel"], 2, &["wgslab strudel", "wgslab help"]);
+}
+
 /// Files that only look like configs are refused in a sentence, in little time and memory.
 #[test]
 fn a_config_that_is_none_is_refused_soon() {

@@ -29,9 +29,13 @@ use wgslab::tape::{State, Type};
 pub fn caches() -> Vec<Seed> {
     let desk = Desk::new();
     read_cache(&desk, &[]).unwrap();
-    let folder = desk.dir.path().join("cache");
-    let file = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
-    vec![seeds::safetensors(&std::fs::read(file).unwrap())]
+    vec![seeds::safetensors(&std::fs::read(cache_file(&desk.dir.path().join("cache"))).unwrap())]
+}
+
+/// The file with the data, beside the one that says when it was used.
+fn cache_file(folder: &Path) -> PathBuf {
+    let mut files = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
+    files.find(|f| f.extension().is_some_and(|e| e == "safetensors")).unwrap()
 }
 
 /// Whatever the file holds, the decoded data must be those of the source.
@@ -50,8 +54,7 @@ pub fn read_cache(desk: &Desk, bytes: &[u8]) -> Result<()> {
         let (_, fresh) = through()?;
         return fresh.unwrap().keep();
     }
-    let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
-    std::fs::write(&file, bytes).unwrap();
+    std::fs::write(cache_file(&folder), bytes).unwrap();
     assert!(through()?.0 == *due, "a damaged cache gave other data");
     Ok(())
 }

@@ -90,6 +90,12 @@ pub(super) trait Found: Send + Sync {
     /// `progress` may end it.
     fn key(&self, progress: &dyn Loading) -> Result<Option<Hasher>>;
 
+    /// The key where [`Found::key`] gives none and the images are kept in pages: of data that is made and not decoded. It
+    /// holds the version of what makes it.
+    fn paged_key(&self) -> Option<Hasher> {
+        None
+    }
+
     /// Decodes every image. The pixels go where `keep` says.
     fn decode(&self, options: &LoadOptions, keep: Keep<'_>, progress: &dyn Loading) -> Result<DecodedData>;
 

@@ -3,12 +3,14 @@
 
 mod check;
 mod difference;
+mod draft;
 mod load;
 mod models;
 mod tables;
 mod unread;
 mod written;
 
+pub use draft::Draft;
 pub use tables::{Learning, Pretrained};
 
 use crate::base::hash::Hasher;

@@ -332,7 +332,7 @@ fn a_batch_that_does_not_fit_names_the_largest_micro_batch_that_does() {
             let job = Job { gpu, config: &config, kernels: Table::default(), ..*job };
             job.plan_pretraining(spec, "simclr", 0)
         };
-        let needs = |micro| planned(job.gpu, micro).unwrap().promise.parts[..4].iter().map(|p| p.1).sum::<u64>();
+        let needs = |micro| planned(job.gpu, micro).unwrap().promise.peak_bytes();
         let [whole, eight, four] = [0, 8, 4].map(needs);
         assert!(four < eight && eight < whole, "{four} {eight} {whole}");
         let tight = GpuOptions { memory_budget_bytes: Some((four + eight) / 2), ..GpuOptions::default() };

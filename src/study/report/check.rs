@@ -1,12 +1,15 @@
 //! `study report --check`: every number of the page and of the files beside it, computed again from `results.csv`.
 //!
-//! The page is made again with the rows of `results.csv` in the place of the runs' results, and what both print is compared by
-//! name: a number that has a name by it, one of a table by its section, row and column, a plot by its title.
+//! The page is made again with the rows of `results.csv` in the place of the runs' results, and all that both print is compared
+//! by name: a number that has a name by it, one of a table by its section, row and column, a plot by its title, a text by its
+//! section. Texts without a digit count, too: “none helps” is a number in words.
 
 use super::findings::Findings;
 use super::read::Study;
 use super::{beside, page};
 use crate::base::{Error, Result, files};
+use crate::study::folder::kept_config;
+use crate::study::grid::{Cell, cells};
 use crate::study::results::{CellResult, Gathered, gather, read_csv};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +22,7 @@ const NAMED: usize = 8;
 pub fn check_report(dir: &Path) -> Result<usize> {
     let table = dir.join("results.csv");
     let page_text = files::read_text(&dir.join("report.html"))?;
-    let mut gathered = of_table(gather(dir)?, read_csv(&table)?)?;
+    let mut gathered = of_table(dir, gather(dir)?, read_csv(&table)?)?;
     gathered.together = page_text.contains("data-name=\"together\"");
     let study = Study::read(dir, &gathered)?;
     let found = Findings::of(&study)?;
@@ -36,20 +39,23 @@ pub fn check_report(dir: &Path) -> Result<usize> {
     }
     let differences = differences(&due, &got);
     if differences.is_empty() {
-        return Ok(due.values().map(Vec::len).sum());
+        let number = |text: &&String| text.contains(|c: char| c.is_ascii_digit());
+        return Ok(due.values().flatten().filter(number).count());
     }
     let (n, named) = (differences.len(), differences.len().min(NAMED));
     let rest = if n > named { format!("; and {} more", n - named) } else { String::new() };
     Err(Error::Data(format!(
-        "the report in {} does not say what {} says: {}{rest}; `wgslab study report` makes both anew from the runs",
+        "the report in {} does not say what {} says: {}{rest}; if nobody changed either, the report is older than the table or \
+         of another version of the program: `wgslab study report {}` writes both anew from the runs",
         dir.display(),
         table.display(),
-        differences[..named].join("; ")
+        differences[..named].join("; "),
+        dir.display()
     )))
 }
 
 /// What was gathered with the rows of the table in the place of the runs' own results. Cells that the table lacks are left out.
-fn of_table(mut gathered: Gathered, rows: Vec<CellResult>) -> Result<Gathered> {
+fn of_table(dir: &Path, mut gathered: Gathered, rows: Vec<CellResult>) -> Result<Gathered> {
     let key = |r: &CellResult| {
         let rate = r.noise_rate.to_bits();
         let texts = [&r.dataset, &r.backbone, &r.pretraining, &r.noise_kind, &r.method].map(String::clone);
@@ -59,15 +65,41 @@ fn of_table(mut gathered: Gathered, rows: Vec<CellResult>) -> Result<Gathered> {
     let all = std::mem::take(&mut gathered.cells).into_iter();
     let cells = all.filter_map(|(name, r)| Some((name, of_key.remove(&key(&r))?))).collect();
     if let Some((_, r)) = of_key.pop_first() {
-        return Err(Error::Data(format!(
-            "results.csv has a row that no run of the study has: {} with {} and {} at {} {}, seed {}",
-            r.dataset, r.pretraining, r.method, r.noise_rate, r.noise_kind, r.seed
-        )));
+        return Err(without_a_run(dir, &r, &gathered.left_out)?);
     }
     Ok(Gathered { cells, ..gathered })
 }
 
-/// Texts with a number, by name.
+/// Why a row of the table has no run: its run is damaged, or is no longer there.
+fn without_a_run(dir: &Path, r: &CellResult, left_out: &[String]) -> Result<Error> {
+    let config = kept_config(dir)?;
+    let same = |c: &&Cell| {
+        let model = c.model(&config).map(|m| m.to_string());
+        let rate = c.noise_kind.is_some_and(|k| !k.has_rate()) || c.noise_rate == r.noise_rate;
+        let kind = c.kind_name();
+        let texts = [&*c.dataset, &*c.pretraining, kind.as_str(), &*c.method];
+        rate && model.as_ref().is_ok_and(|m| *m == r.backbone)
+            && texts == [&r.dataset, &r.pretraining, &r.noise_kind, &r.method]
+            && (c.protocol, c.seed) == (r.protocol, r.seed)
+    };
+    let grid = cells(&config);
+    let name = grid.iter().find(same).map(|c| c.name.as_str());
+    let damage = name.and_then(|name| left_out.iter().find(|sentence| sentence.contains(name)));
+    let row = format!(
+        "{} with {} and {} at {} {}, seed {}",
+        r.dataset, r.pretraining, r.method, r.noise_rate, r.noise_kind, r.seed
+    );
+    let dir = dir.display();
+    Ok(Error::Data(match damage {
+        Some(why) => format!("the run of a row of results.csv ({row}) cannot be read: {why}"),
+        None => format!(
+            "results.csv has a row that no run of the study has: {row}; bring its folder below {dir}/runs back, or leave the row \
+             out: `wgslab study report {dir}` writes table and report anew from the runs that are there"
+        ),
+    }))
+}
+
+/// All texts, by name.
 type Numbers = BTreeMap<String, Vec<String>>;
 
 fn add_file(to: &mut Numbers, file: &str, text: &str) {
@@ -117,7 +149,7 @@ struct Place {
     words: bool,
 }
 
-/// The texts of a page that hold a digit, and its drawings, by name.
+/// The texts of a page and its drawings, by name.
 fn numbers(page: &str) -> Numbers {
     let (mut all, mut at) = (Numbers::new(), Place::default());
     let mut rest = page;
@@ -182,9 +214,7 @@ impl Place {
             _ if self.in_cell && self.words => self.row = format!("{} {text}", self.row),
             _ => {}
         }
-        if text.contains(|c: char| c.is_ascii_digit()) {
-            all.entry(self.name()).or_default().push(text.to_string());
-        }
+        all.entry(self.name()).or_default().push(text.to_string());
     }
 
     fn name(&self) -> String {
@@ -217,9 +247,11 @@ mod tests {
         let found = numbers(page);
         assert_eq!(found["x.y"], ["+1.5"]);
         assert_eq!(found["Gains, isic, 20 % noise"], ["+3.1 ± 2"]);
-        assert_eq!(found["“Gains”"], ["in 3 sets", "20 %"]);
+        assert_eq!(found["“Gains”"], ["Gains", "of", "in 3 sets", "set", "20 %", "noise"]);
         let dated = |day: &str| numbers(&page.replace("sets", &format!("sets, <time>2026-11-{day}</time>")));
         assert_eq!(differences(&dated("29"), &dated("30")), Vec::<String>::new());
+        let words = numbers(&page.replace("<p>of", "<p>all but one of"));
+        assert_eq!(differences(&found, &words), ["“Gains” is all but one of and not of"]);
         let other = numbers(&page.replace("M1 2", "M1 3").replace("+3.1", "+3.2"));
         let named = differences(&found, &other);
         assert_eq!(named.len(), 2, "{named:?}");
@@ -266,7 +298,39 @@ mod tests {
         assert!(said.contains("Gain over random weights, MoCo v2 phantom-fetal, clean labels is "), "{said}");
         let said = changes(&dir.join("report/ranks.csv"), "MoCo v2,1", "MoCo v2,2");
         assert!(said.contains("ranks.csv, line 2 is MoCo v2,2"), "{said}");
+        assert!(said.contains("`wgslab study report "), "{said}");
         std::fs::remove_file(dir.join("report/profile.svg")).unwrap();
         assert!(check_report(dir).unwrap_err().to_string().contains("profile.svg is missing"));
+    }
+
+    /// A page that names a damaged run is right wherever its folder lies, and a run that is damaged later is blamed itself.
+    #[test]
+    fn a_damaged_run_is_named_and_a_moved_folder_is_as_right() {
+        use crate::study::report::{report, testing};
+        use crate::study::results::{run_folder, write_csv};
+        let (all, here) = (tempfile::tempdir().unwrap(), "here");
+        let dir = all.path().join(here);
+        testing::write(&dir, &testing::text("[0]"), &|cell| 0.8 - 0.3 * cell.noise_rate);
+        let written = |dir: &Path| {
+            let gathered = gather(dir).unwrap();
+            write_csv(dir, &gathered).unwrap();
+            report(dir, &gathered).unwrap();
+        };
+        written(&dir);
+        let names: Vec<String> = gather(&dir).unwrap().cells.into_iter().map(|c| c.0).collect();
+        std::fs::write(run_folder(&dir, &names[3]).join("result.json"), "{}").unwrap();
+        let said = check_report(&dir).unwrap_err().to_string();
+        assert!(said.contains(&names[3]) && said.contains("is damaged") && said.contains("--redo-damaged"), "{said}");
+        assert!(!said.contains("no run of the study has"), "{said}");
+        written(&dir);
+        check_report(&dir).unwrap();
+        let moved = all.path().join("there");
+        std::fs::rename(&dir, &moved).unwrap();
+        check_report(&moved).unwrap();
+        let page = files::read_text(&moved.join("report.html")).unwrap();
+        assert!(page.contains(&names[3]) && !page.contains(&*all.path().to_string_lossy()), "a path of this machine");
+        std::fs::remove_dir_all(run_folder(&moved, &names[4])).unwrap();
+        let said = check_report(&moved).unwrap_err().to_string();
+        assert!(said.contains("no run of the study has") && said.contains("`wgslab study report "), "{said}");
     }
 }

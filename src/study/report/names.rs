@@ -16,6 +16,12 @@ pub(super) fn pretraining(name: &str) -> &str {
 
 /// A way to learn from labels in words; a probe learns by its protocol and is called so.
 pub(super) fn method(name: &str) -> &str {
+    if name == Protocol::Linear.name() {
+        return "Linear classifier";
+    }
+    if name == Protocol::Knn.name() {
+        return "Nearest neighbours";
+    }
     learn::learner(name).map_or(name, |entry| entry.title())
 }
 
@@ -39,8 +45,8 @@ mod tests {
             ["none", "simclr", "moco", "gone"].map(pretraining),
             ["random weights", "SimCLR", "MoCo v2", "gone"]
         );
-        let due = ["Cross-entropy", "Co-teaching", "NCE+RCE", "linear"];
-        assert_eq!(["cross_entropy", "co_teaching", "nce_rce", "linear"].map(method), due);
+        let due = ["Cross-entropy", "Co-teaching", "NCE+RCE", "Linear classifier", "Nearest neighbours"];
+        assert_eq!(["cross_entropy", "co_teaching", "nce_rce", "linear", "knn"].map(method), due);
         assert_eq!(noise("pair_flip"), "pair flip");
     }
 

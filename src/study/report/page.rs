@@ -65,7 +65,8 @@ fn summary(study: &Study) -> Result<String> {
         1 => "One cell is left out of every number here".to_string(),
         n => format!("{n} cells are left out of every number here"),
     };
-    let damaged = told(&left_out, &study.left_out) + &told("Damaged and not shown", &study.not_shown);
+    let inside = |all: &[String]| all.iter().map(|s| study.from_inside(s)).collect::<Vec<_>>();
+    let damaged = told(&left_out, &inside(&study.left_out)) + &told("Damaged and not shown", &inside(&study.not_shown));
     let damaged = damaged + &told("Collapsed in pretraining, so that its other numbers say nothing", &collapsed(study));
     // Labels that people gave were not made wrong on purpose.
     let made = study.kinds().iter().filter_map(|name| name.parse::<NoiseKind>().ok()).any(NoiseKind::has_rate);

@@ -292,7 +292,7 @@ fn unsure(name: &str, effect: &Effect, p: &std::result::Result<f64, TooFew>) -> 
 fn from(effect: &Effect, strata: &[Stratum], method: &str) -> String {
     let sets = if strata.len() == 1 { "1 dataset".to_string() } else { format!("{} datasets", strata.len()) };
     let method = if method.is_empty() { String::new() } else { format!(", random weights, {}", names::method(method)) };
-    let unit = if effect.over_datasets { "their means" } else { "pairs of equal seed" };
+    let unit = if effect.over_datasets { "means" } else { "pairs of equal seed" };
     format!("<span class=\"soft\">From {sets}, {} {unit}{}.</span>", effect.pairs, escape(&method))
 }
 

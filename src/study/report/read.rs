@@ -92,6 +92,8 @@ const CLEAN: &str = "none";
 
 /// What was read from a study's folder.
 pub(super) struct Study {
+    /// The study's folder, as the paths in its sentences begin.
+    folder: String,
     pub config: Config,
     pub config_text: String,
     pub runs: Vec<Run>,
@@ -163,6 +165,7 @@ impl Study {
             apart,
             apart_cells: gathered.cells.len() - kept.len(),
             together: gathered.together,
+            folder: dir.join("").display().to_string(),
             config_text: config.to_toml()?,
             planned: cells(&config).len(),
             config,
@@ -235,6 +238,21 @@ impl Study {
             }
             other => other,
         }
+    }
+
+    /// A sentence about a file, with its path from the study's folder on: a page says the same after the folder was moved.
+    pub fn from_inside(&self, sentence: &str) -> String {
+        if self.folder.is_empty() {
+            return sentence.to_string();
+        }
+        let mut parts = sentence.split(&self.folder);
+        let mut said = parts.next().unwrap_or_default().to_string();
+        for part in parts {
+            // A folder's path may be the end of another's, as ./ is of ../.
+            let begins = !said.ends_with(|c: char| c.is_alphanumeric() || "._-/".contains(c));
+            said = format!("{said}{}{part}", if begins { "" } else { &self.folder });
+        }
+        said
     }
 
     /// The lines of every plot: random weights first, then in the grid's order.

@@ -8,7 +8,7 @@ use crate::device::Ticket;
 use crate::nn::micro::INDEX;
 use crate::nn::{Progress, Turn};
 use crate::study::cursor::Cursor;
-use crate::study::turns::{Plans, scalar, terms};
+use crate::study::turns::{Plans, scalar};
 use crate::tape::{Feed, Plan, State};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -65,15 +65,12 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Reports where an epoch stands: the means of its losses so far, and the learning rate.
+    /// Reports where an epoch stands: its mean loss so far, and the learning rate. `steps.jsonl` has the parts of the loss.
     fn say(&self, at: &Cursor) {
         let images = (at.epoch * self.taken(self.steps()) + self.taken(at.step)) as u64;
         let (epoch, epochs, loss) = (at.epoch + 1, self.optimization.epochs, at.sums[0] / at.step as f64);
-        let names: Vec<String> = self.names().cloned().collect();
-        let terms = terms(&names, &at.sums, at.step, &[]);
-        let terms: Vec<String> = terms.iter().map(|(name, mean)| format!(", {name} {mean:.4}")).collect();
-        let (terms, lr) = (terms.concat(), self.rate(at.epoch, at.step - 1));
-        self.job.progress.step(images, &format!("epoch {epoch}/{epochs} loss {loss:.4}{terms}, lr {lr:.2e}"));
+        let lr = self.rate(at.epoch, at.step - 1);
+        self.job.progress.step(images, &format!("epoch {epoch}/{epochs} loss {loss:.4}, lr {lr:.2e}"));
     }
 
     /// The images of a step.

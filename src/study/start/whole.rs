@@ -1,7 +1,7 @@
 //! Every tensor of a stage from one file, which another program or another run made.
 
+use super::super::saved::is_passing;
 use super::super::session::Job;
-use super::super::stage::is_passing;
 use super::super::turns::Recorded;
 use crate::base::hash::{Hasher, sha256};
 use crate::base::{DType, Error, Result};

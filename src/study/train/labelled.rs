@@ -66,6 +66,10 @@ impl Labelled<'_> {
 }
 
 impl Task for Labelled<'_> {
+    fn is_all(&self) -> bool {
+        false // the cell's result is
+    }
+
     fn inputs(&self, at: Progress, indices: &[u32]) -> Vec<(&'static str, Vec<u8>)> {
         let plan = self.plan.borrow();
         let mut all = inputs(&self.given.train, &self.set.data.train.labels, (indices, self.classes()), plan.as_ref());

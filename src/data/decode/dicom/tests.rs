@@ -163,7 +163,8 @@ fn the_cache_does_not_name_a_patient_and_keeps_patients_apart() {
         assert!(!data.train.names.iter().chain(&data.val.names).any(|n| n == "8.dcm"), "{:?}", data.train.names);
         assert_eq!((data.train.len() + data.val.len(), data.test.len()), (8, 3));
     }
-    let file = std::fs::read_dir(dir.path().join("cache")).unwrap().next().unwrap().unwrap().path();
+    let mut files = std::fs::read_dir(dir.path().join("cache")).unwrap().map(|f| f.unwrap().path());
+    let file = files.find(|f| f.extension().unwrap() == "safetensors").unwrap();
     let bytes = std::fs::read(file).unwrap();
     let names = |id: &str| bytes.windows(id.len()).any(|w| w == id.as_bytes());
     assert!(names("9.dcm") && (100..106).all(|p| !names(&format!("P{p}"))));
