@@ -172,7 +172,7 @@ mod tests {
         let table = Table { schema: SCHEMA.into(), drivers: BTreeMap::new(), rows: vec![row(0, 8, 5000)] };
         table.save(&path).unwrap();
         assert_eq!(Table::load(&path).unwrap(), table);
-        std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace("statistics/1", "statistics/7")).unwrap();
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace(SCHEMA, "wgslab-statistics/0")).unwrap();
         assert_eq!(Table::load(&path).unwrap_err().exit_code(), 4);
         std::fs::write(&path, "[]").unwrap();
         assert!(Table::load(&path).unwrap_err().to_string().contains("kernels stats --json"));
