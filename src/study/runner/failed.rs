@@ -17,9 +17,8 @@ impl Job<'_> {
     }
 
     /// Keeps in `folder` why it could not be finished. Where another process works in the folder, nothing is kept.
-    pub(super) fn keep_failure(&self, folder: &Path, e: &Error) -> Result<()> {
-        let failure = self.failure(e);
-        match locked(folder, || seal::write(&folder.join(FAILED), &failure)) {
+    pub(super) fn keep_failure(&self, folder: &Path, failure: &Failure) -> Result<()> {
+        match locked(folder, || seal::write(&folder.join(FAILED), failure)) {
             Err(Error::Busy(_)) => Ok(()),
             kept => kept,
         }
