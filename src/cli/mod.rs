@@ -4,12 +4,14 @@
 mod audit;
 mod bench;
 mod bench_table;
+mod compare;
 mod data;
 mod devices;
 mod embed;
 mod forecast;
 mod grid_options;
 mod kernels;
+mod list;
 mod listener;
 mod manual;
 mod merge;

@@ -1,9 +1,9 @@
 //! `wgslab new`: the config of a study, written by asking.
 
 use super::data::which_images;
+use super::list::expect_usable;
 use super::options::Options;
 use super::output::{complain, print};
-use super::study::expect_usable;
 use crate::base::{Error, Result, files};
 use crate::study::cells;
 use crate::study::config::Draft;

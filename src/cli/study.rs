@@ -1,21 +1,17 @@
 //! `wgslab study run`, `list`, `report` and `compare`. `verify` and `merge` have files of their own.
 
+use super::compare::Compare;
 use super::forecast;
 use super::grid_options::GridOptions;
+use super::list::List;
 use super::merge::Merge;
 use super::options::{Options, config};
-use super::output::{complain, print, print_json, results, table};
-use super::standing;
+use super::output::{complain, print, results};
 use super::verify::Verify;
 use crate::base::{Error, Result};
-use crate::data;
-use crate::ssl;
-use crate::study::config::RANDOM;
 use crate::study::results::{gather, write_csv};
-use crate::study::{self, Cell, CellState, Config, Failed, Job, Manner, Selection, cells, report};
+use crate::study::{self, Failed, Job, Manner, Selection, report};
 use clap::{Args, Subcommand};
-use serde::{Serialize, Serializer};
-use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Run, list or report a grid of experiments
@@ -96,33 +92,6 @@ struct Run {
     no_tune: bool,
 }
 
-/// List the cells of a study
-///
-/// Prints each cell with its index, which `wgslab study run --index` takes; --json adds the
-/// names of the folders, and the index of each cell's pretraining, which --pretraining takes. Of a
-/// study that was begun it prints whether a cell is done, running, failed, waiting or damaged, why,
-/// and the time left. What a run would refuse before its first step is refused here, too. Missing
-/// data is only reported. Needs no adapter and no data, and writes nothing.
-#[derive(Args, Debug)]
-#[command(
-    verbatim_doc_comment,
-    after_help = "Examples:\n  wgslab study list configs/smoke.toml\n  \
-                        wgslab study list configs/smoke.toml --json | jq length\n  \
-                        wgslab study list runs/smoke     how far the study in this folder is"
-)]
-struct List {
-    /// The study's config, a TOML file, or the folder of a study that was begun
-    config: PathBuf,
-    #[command(flatten)]
-    grid: GridOptions,
-    /// The folder of the study [default: as of `wgslab study run`]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// Gather what a study has so far into a table and a page
 ///
 /// Reads the finished cells below DIR/runs, writes DIR/results.csv, DIR/report.html and its tables
@@ -144,26 +113,6 @@ pub(super) struct Report {
     /// the page is of those that the same ran as most, and tells the others]
     #[arg(long, conflicts_with = "check")]
     together: bool,
-}
-
-/// Compare two finished cells of one dataset image by image
-///
-/// Reads what each said of every test image, and says how far apart their accuracies are: the
-/// difference with a 95 % interval (a bootstrap over images) and p of McNemar's test. It speaks of
-/// these two networks; what other seeds would give it does not know.
-#[derive(Args, Debug)]
-#[command(
-    verbatim_doc_comment,
-    after_help = "Example:\n  wgslab study compare runs/smoke/runs/CELL runs/smoke/runs/OTHER"
-)]
-struct Compare {
-    /// The folder of a finished cell
-    first: PathBuf,
-    /// The folder of another one
-    second: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 impl Study {
@@ -284,114 +233,6 @@ impl Run {
     }
 }
 
-impl List {
-    fn run(&self, options: &Options) -> Result<()> {
-        let is_folder = self.config.is_dir();
-        let config = if is_folder { study::kept_config(&self.config)? } else { config(Some(&self.config))? };
-        let config = self.grid.apply(config)?;
-        let all = cells(&config);
-        let own = || if is_folder { self.config.clone() } else { default_out(&self.config) };
-        let out = self.out.clone().unwrap_or_else(own);
-        let begun = study::begun(&out);
-        match expect_usable(&config, &options.data_root) {
-            // A study that was begun is shown, whatever became of its data.
-            Err(e) if begun => complain(&format!("warning: a run would refuse this: {e}")),
-            usable => usable?,
-        }
-        let standing = begun.then(|| study::standing(&out, &config, &all)).transpose()?;
-        let states = standing.as_ref().map(|s| &s.cells[..]);
-        if self.json {
-            return print_json(&Listed(&all, states));
-        }
-        let mut head = ["index", "dataset", "backbone", "pretraining", "noise", "protocol", "method", "seed"]
-            .map(String::from)
-            .to_vec();
-        head.extend(states.map(|_| "state".to_string()));
-        let row = |c: &Cell| {
-            let noise = match c.noise_kind {
-                None => "none".to_string(),
-                Some(kind) if kind.has_rate() => format!("{kind} {} %", 100.0 * c.noise_rate),
-                Some(kind) => kind.to_string(),
-            };
-            let (pretraining, method) = (c.pretraining.to_string(), c.method.to_string());
-            let (index, dataset, protocol) =
-                (c.index.to_string(), c.dataset.to_string(), c.protocol.name().to_string());
-            let backbone = c.backbone.to_string();
-            let mut row = vec![index, dataset, backbone, pretraining, noise, protocol, method, c.seed.to_string()];
-            row.extend(states.and_then(|s| s.get(c.index)).map(standing::in_words));
-            row
-        };
-        print(&table(&std::iter::once(head).chain(all.iter().map(row)).collect::<Vec<_>>()))?;
-        standing.map_or(Ok(()), |standing| print(&format!("\n{}", standing::summary(&standing, &all))))
-    }
-}
-
-/// Refuses what a run of the config would refuse before its first step. A grid may be planned on a machine without its
-/// files, so missing files are only reported.
-pub(super) fn expect_usable(config: &Config, data_root: &Path) -> Result<()> {
-    let absent = |what: &str| {
-        let root = data_root.display();
-        complain(&format!("warning: {what} is not below {root} (--data-root), so a run there would be refused"));
-    };
-    let mut specs: Vec<&str> = Vec::new();
-    for spec in &config.data.specs {
-        if data::is_there(spec, data_root)? { specs.push(spec) } else { absent(spec) }
-    }
-    let (init, methods) = (&config.pretraining.init, &config.pretraining.methods);
-    let mut begun = methods.iter().any(|method| method != ssl::NONE) && init != RANDOM;
-    if begun && !data_root.join(init).exists() {
-        absent(init);
-        begun = false;
-    }
-    study::expect_usable(config, data_root, &specs, begun)?;
-    let mut there = cells(config);
-    there.retain(|cell| cell.weights.as_ref().is_some_and(|file| data_root.join(&**file).exists()));
-    let files = config.pretraining.weights.values().flatten();
-    files.filter(|file| !data_root.join(file).exists()).for_each(|file| absent(file));
-    study::expect_weights(config, data_root, &there)
-}
-
-/// The cells as JSON, made one at a time, because a grid may have a million cells.
-struct Listed<'a>(&'a [Cell], Option<&'a [CellState]>);
-
-impl Serialize for Listed<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut pretrainings: usize = 0;
-        let groups = self.0.chunk_by(|a, b| a.pretraining_key() == b.pretraining_key());
-        let cells = groups.flat_map(|group| {
-            let index = group[0].pretrained_by().map(|_| pretrainings);
-            pretrainings += usize::from(index.is_some());
-            group.iter().map(move |cell| {
-                let mut one = as_json(cell, index);
-                if let Some(state) = self.1.and_then(|states| states.get(cell.index)) {
-                    one["state"] = json!(state.word());
-                    one["reason"] = json!(state.reason());
-                }
-                one
-            })
-        });
-        to.collect_seq(cells)
-    }
-}
-
-fn as_json(c: &Cell, pretraining_index: Option<usize>) -> serde_json::Value {
-    json!({
-        "index": c.index,
-        "name": c.name,
-        "spec": c.spec,
-        "dataset": c.dataset,
-        "backbone": c.backbone,
-        "pretraining": c.pretraining,
-        "pretraining_index": pretraining_index,
-        "weights": c.weights,
-        "noise_kind": c.noise_kind.map_or("none".to_string(), |k| k.to_string()),
-        "noise_rate": c.noise_kind.is_none_or(|k| k.has_rate()).then_some(c.noise_rate),
-        "method": c.method,
-        "protocol": c.protocol,
-        "seed": c.seed,
-    })
-}
-
 impl Report {
     /// Of the study in `dir`.
     pub fn of(dir: &Path) -> Report {
@@ -413,44 +254,6 @@ impl Report {
         let cells: Vec<_> = found.cells.into_iter().map(|(_, result)| result).collect();
         print(&format!("{}\n\n{missing}{}\n{}", results(&cells), csv.display(), page.display()))?;
         all_whole(&found.left_out, &page)
-    }
-}
-
-impl Compare {
-    fn run(&self) -> Result<()> {
-        let found = study::compare_cells(&self.first, &self.second)?;
-        if self.json {
-            return print_json(&found);
-        }
-        let percent = |share: f64| format!("{:.1}", share * 100.0);
-        let [only_first, only_second] = found.only;
-        let p = match (found.exact_p, found.chi_square_p, &found.too_few) {
-            (Some(exact), Some(plain), _) => {
-                format!(
-                    "McNemar's test: p = {exact:.4} (exact), p = {plain:.4} (χ² with the correction for continuity)"
-                )
-            }
-            (_, _, few) => format!("no p: {}", few.as_deref().unwrap_or_default()),
-        };
-        print(&format!(
-            "{}, {} test images\naccuracy {} % and {} %, difference {} points, 95 % interval {} to {}\n{only_first} images only the \
-             first has right, {only_second} only the second\n{p}",
-            found.dataset,
-            found.images,
-            percent(found.accuracies[0]),
-            percent(found.accuracies[1]),
-            percent(found.difference),
-            percent(found.interval[0]),
-            percent(found.interval[1])
-        ))?;
-        let differ = &found.ran_by_different;
-        if !differ.is_empty() {
-            complain(&format!(
-                "warning: not the same ran both ({}): part of the difference may be its",
-                differ.join("; ")
-            ));
-        }
-        Ok(())
     }
 }
 
