@@ -4,7 +4,7 @@
 
 use super::config::Config;
 use super::names::{AWAY, CONFIG, DONE, ENVIRONMENT, EPOCHS, LOCK, REDO};
-use super::owner::{Me, Real, expect_mine, is_another_machine_s, owned};
+use super::owner::{Me, Real, expect_mine, forget_owner, is_another_machine_s, owned};
 use super::provenance::Provenance;
 use super::session::Job;
 use crate::base::hash::sha256;
@@ -148,6 +148,7 @@ pub(super) fn once<T, R>(
 ) -> Result<R> {
     let kept = || finished(folder, made)?.map(&read).transpose();
     if let Some(kept) = kept()? {
+        forget_owner(folder); // one that was killed after it wrote `done`
         return Ok(kept);
     }
     // This comes before `prepare`, which may compile for minutes.

@@ -379,8 +379,8 @@ mod tests {
             assert!(page.contains("say nothing about the truth at 66.7 % (3 classes)"));
         });
         with_job(&text("[noise]\nkinds = [\"by_feature\"]\nrates = [0.5]"), &Silent, |job| {
-            let e = job.run(Selection::All, Manner::default()).unwrap_err();
-            assert!(e.exit_code() == 2 && e.to_string().contains("needs features of the images"), "{e}");
+            let failed = job.run(Selection::All, Manner::default()).unwrap().failed;
+            assert!(failed.exit_code == 2 && failed.reasons[0].contains("needs features of the images"), "{failed:?}");
         });
     }
 

@@ -12,6 +12,7 @@ mod cursor;
 mod dataset;
 pub mod embed;
 pub mod evaluate;
+mod failure;
 mod fit;
 mod folder;
 mod forecast;

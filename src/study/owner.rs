@@ -192,9 +192,14 @@ pub(super) fn owned<T>(
         made
     });
     if owner(folder).is_some_and(|o| o.id == me.id) {
-        let _ = std::fs::remove_file(folder.join(OWNER)); // one that stays is that of a process that has ended
+        forget_owner(folder);
     }
     made
+}
+
+/// Removes the file of a folder that nobody works in any more.
+pub(super) fn forget_owner(folder: &Path) {
+    let _ = std::fs::remove_file(folder.join(OWNER)); // one that stays is that of a process that has ended
 }
 
 #[cfg(test)]

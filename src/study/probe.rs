@@ -19,7 +19,7 @@ use super::outlay::{Outlay, passes, predictions_bytes};
 use super::pass::{Eye, Pass};
 use super::predictions::{Predicted, write_predictions};
 use super::projection::Projection;
-use super::results::{CellResult, LabelRow, read_result, write_epochs, write_labels, write_result};
+use super::results::{CellResult, LabelRow, read_result, stamp, write_epochs, write_labels, write_result};
 use super::separability::Separability;
 use super::session::Job;
 use super::settings::probe_settings;
@@ -80,7 +80,7 @@ pub(super) fn run(
         };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
         let mut row = probe.result(cell, &made_by, &found)?;
-        made.stamp(job.table_hash(), &mut row)?;
+        stamp(&made, job.table_hash(), &mut row)?;
         let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
         Ok((probe, found, classifier, CellResult { seconds, pretraining_collapsed, ..row }))
     };

@@ -3,7 +3,6 @@
 //! so that a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
 use super::names::{ENVIRONMENT, KERNELS, REDO};
-use super::results::CellResult;
 use super::settings::{apart, key_of, stage_of};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, seal};
@@ -118,16 +117,15 @@ impl Provenance {
         Ok(record)
     }
 
-    /// Writes into a row what ran its cell, with a table of kernels of this hash.
-    pub fn stamp(&self, kernel_table: Option<String>, row: &mut CellResult) -> Result<()> {
-        row.adapter = self.adapter.clone();
-        row.driver = self.driver.clone();
-        row.backend = self.backend.clone();
-        row.wgslab = self.wgslab.clone();
-        row.results_version = self.results;
-        row.kernel_table = kernel_table.unwrap_or_default();
-        row.config_hash = Hasher::new().part(serde_json::to_vec(&self.settings).map_err(unwritable)?).short();
-        Ok(())
+    /// The hash of what the stage reads of the config.
+    pub fn config_hash(&self) -> Result<String> {
+        Ok(Hasher::new().part(serde_json::to_vec(&self.settings).map_err(unwritable)?).short())
+    }
+
+    /// What made a folder and the hash of its table of kernels, by the text of its `environment.json`. `None` if the text
+    /// does not say it.
+    pub fn of_text(environment: &str) -> Option<(Self, Option<String>)> {
+        seal::parse::<Before>(environment).ok().map(|before| (before.made, before.kernel_table))
     }
 
     /// An error for a folder that something else made. It says what differs.
@@ -199,15 +197,6 @@ fn another_config(before: &Value, now: &Value) -> String {
         ""
     };
     format!("config ({}{more}; its own is in its config.toml{own})", differ[..differ.len().min(3)].join("; "))
-}
-
-/// Writes into a row what ran its cell, from the text of the cell's `environment.json`. A text that does not say it
-/// changes nothing.
-pub(super) fn stamp_from(environment: &str, row: &mut CellResult) -> Result<()> {
-    match seal::parse::<Before>(environment) {
-        Ok(before) => before.made.stamp(before.kernel_table, row),
-        Err(_) => Ok(()),
-    }
 }
 
 /// The hash of the table of kernels with which a run or a study in `out` was begun. `None` if it had no table.

@@ -5,6 +5,7 @@
 mod gathering;
 mod pictures;
 mod pretrained;
+mod stamp;
 mod steps;
 mod table;
 
@@ -14,6 +15,7 @@ pub(super) use pictures::read_strip;
 pub use pictures::{Picture, read_pictures, write_pictures};
 pub use pretrained::PretrainResult;
 pub(super) use pretrained::{read_collapsed, write_pretrained};
+pub(super) use stamp::stamp;
 pub(super) use steps::numbers;
 pub use steps::{StepRecord, read_steps};
 pub use table::write_csv;

@@ -8,6 +8,7 @@ mod weights;
 
 use super::config::Protocol;
 use super::dataset::Loaded;
+use super::failure::Failure;
 use super::folder::{begun, clear, kept_config, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
 use super::names::{CONFIG, DONE};
@@ -22,7 +23,6 @@ use crate::base::text::counted;
 use crate::base::{Error, Result, files};
 pub use checks::expect_usable;
 use checks::sets;
-pub(super) use failed::Failure;
 use failed::{Stopped, forget_failure, stopped};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -271,13 +271,19 @@ impl Job<'_> {
     fn failed(&self, cell: &Cell, e: &Error, found: &mut Found) -> Result<()> {
         self.gpu.check()?;
         let folder = run_folder(self.out, &cell.name);
-        // A cell that was finished stays so, if its data is gone now.
-        if !files::exists(&folder.join(DONE))? && Failure::read(&folder).is_none_or(|kept| kept != self.failure(e)) {
-            self.keep_failure(&folder, e)?;
+        let mut failure = self.failure(e);
+        // The cell is named with it, and cells that share a reason are told together.
+        if let Some(own) = failure.reason.strip_prefix(&format!("{}: ", cell.name)) {
+            failure.reason = own.to_string();
         }
-        found.failed_cells.insert(cell.index, e.exit_code());
-        if stopped(&mut found.failed, &cell.name, e.to_string()) {
-            self.progress.note(&format!("failed: {}: {e}", cell.name));
+        // A cell that was finished stays so, if its data is gone now.
+        if !files::exists(&folder.join(DONE))? && Failure::read(&folder).as_ref() != Some(&failure) {
+            self.keep_failure(&folder, &failure)?;
+        }
+        found.failed_cells.insert(cell.index, failure.exit_code);
+        let line = format!("failed: {}: {}", cell.name, failure.reason);
+        if stopped(&mut found.failed, &cell.name, failure.reason) {
+            self.progress.note(&line);
         }
         Ok(())
     }
@@ -343,7 +349,7 @@ impl Job<'_> {
                 let (path, done) = match pretrain::run(self, one, &folder, &made) {
                     Err(e) if e.is_of_one() => {
                         self.gpu.check()?;
-                        self.keep_failure(&folder, &e)?;
+                        self.keep_failure(&folder, &self.failure(&e))?;
                         tried.insert(folder);
                         return Err(e);
                     }

@@ -2,11 +2,11 @@
 //! wrote and looks at locks, and writes nothing.
 
 use super::config::Config;
+use super::failure::Failure;
 use super::folder::{Done, busy};
 use super::grid::Cell;
 use super::names::{EPOCHS, RESULT};
 use super::results::{CellResult, PretrainResult, finished_cell, run_folder};
-use super::runner::Failure;
 use crate::base::{Error, Result, files};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -17,7 +17,7 @@ use super::labels::Labels;
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PREDICTIONS, PROJECTION, RESULT, STATE, STEPS};
 use super::pass::{Eye, Pass};
 use super::provenance::Provenance;
-use super::results::{CellResult, LabelRow, Phase, read_result, write_labels, write_result};
+use super::results::{CellResult, LabelRow, Phase, read_result, stamp, write_labels, write_result};
 use super::sample_loss::{SELECTED, keep, keep_losses, losses_before};
 use super::session::Job;
 use super::settings::training_settings;
@@ -126,7 +126,7 @@ pub(super) fn run(
         job.describe(folder, &made, about)?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &ready.task.given.train))?;
         let mut result = ready.train(cell, at, folder, &made.address)?;
-        made.stamp(job.table_hash(), &mut result)?;
+        stamp(&made, job.table_hash(), &mut result)?;
         write_result(folder, &result)?;
         // There is no projection if features are not finite.
         let drawn = files::exists(&folder.join(PROJECTION))?;

@@ -1,12 +1,12 @@
 //! Gathers what a study's folder holds: its finished cells, each compared with what was written, and a sentence for
 //! each damaged cell.
 
+use super::stamp::stamp_from;
 use super::{CellResult, read_result};
 use crate::base::{Error, Result, files};
 use crate::study::folder::{Done, kept_config, settled};
 use crate::study::grid::{Cell, cells};
 use crate::study::names::{AWAY, CONFIG, ENVIRONMENT, REDO, RESULT};
-use crate::study::provenance::stamp_from;
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

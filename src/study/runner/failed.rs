@@ -3,48 +3,11 @@
 
 use crate::base::text::counted;
 use crate::base::{Error, Result, files, seal};
+use crate::study::failure::Failure;
 use crate::study::folder::locked;
 use crate::study::names::FAILED;
 use crate::study::session::Job;
-use serde::{Deserialize, Serialize};
 use std::path::Path;
-
-/// `failed.json`: why a cell or a pretraining could not be finished.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::study) struct Failure {
-    /// The text of the error.
-    pub reason: String,
-    /// The exit code of the error: 2 for its settings, 4 for its data, 1 for anything else.
-    pub exit_code: u8,
-    /// The program's version.
-    pub wgslab: String,
-    /// The adapter that it ran on.
-    pub adapter: String,
-}
-
-impl Failure {
-    /// Reads the failure that is kept in a folder. `None` if there is none. A file that cannot be read counts as none,
-    /// because a failure is only tried again then.
-    pub fn read(folder: &Path) -> Option<Failure> {
-        seal::read(&folder.join(FAILED)).ok()
-    }
-
-    /// Whether the same command would fail in the same way: settings and data are mended by people, and looking at them
-    /// again costs little; numbers are the same again.
-    pub fn is_final(&self) -> bool {
-        self.exit_code == 1
-    }
-
-    /// The error again.
-    pub fn error(&self) -> Error {
-        match self.exit_code {
-            2 => Error::Usage(self.reason.clone()),
-            4 => Error::Data(self.reason.clone()),
-            _ => Error::Failed(self.reason.clone()),
-        }
-    }
-}
 
 impl Job<'_> {
     /// An error as the failure of a cell.
@@ -54,9 +17,8 @@ impl Job<'_> {
     }
 
     /// Keeps in `folder` why it could not be finished. Where another process works in the folder, nothing is kept.
-    pub(super) fn keep_failure(&self, folder: &Path, e: &Error) -> Result<()> {
-        let failure = self.failure(e);
-        match locked(folder, || seal::write(&folder.join(FAILED), &failure)) {
+    pub(super) fn keep_failure(&self, folder: &Path, failure: &Failure) -> Result<()> {
+        match locked(folder, || seal::write(&folder.join(FAILED), failure)) {
             Err(Error::Busy(_)) => Ok(()),
             kept => kept,
         }
