@@ -10,7 +10,7 @@ use super::output::{complain, print, results};
 use super::verify::Verify;
 use crate::base::{Error, Result};
 use crate::study::results::{gather, write_csv};
-use crate::study::{self, Failed, Job, Manner, Selection, report};
+use crate::study::{self, Failed, Job, Manner, Selection, cells, report};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
