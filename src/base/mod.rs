@@ -1,5 +1,5 @@
 //! base: what needs no device: shapes, dtypes, randomness, errors, hashes, whole-file writes, similar names, ranges of
-//! values, counts of classes taken for each other, text for terminals, progress of long jobs, and, where studies are, line plots and event files.
+//! values, counts of classes taken for each other, groups by a key, text for terminals, progress of long jobs, and, where studies are, line plots and event files.
 
 pub mod confusion;
 pub mod contained;
@@ -7,6 +7,8 @@ pub mod error;
 #[cfg(feature = "study")]
 pub mod event_file;
 pub mod files;
+#[cfg(feature = "study")]
+pub mod grouped;
 pub mod hash;
 pub mod nearest;
 #[cfg(feature = "study")]

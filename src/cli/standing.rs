@@ -1,6 +1,7 @@
 //! How far a study is, in words.
 
 use super::listener::clock;
+use crate::base::grouped::Grouped;
 use crate::base::text::counted;
 use crate::study::{Cell, CellState, Standing};
 
@@ -20,24 +21,19 @@ pub(super) fn summary(standing: &Standing, grid: &[Cell]) -> String {
     let counts = standing.counts().into_iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{n} {word}"));
     let mut lines =
         vec![format!("{}: {}{}", counted(grid.len(), "cell"), counts.collect::<Vec<_>>().join(", "), left(standing))];
-    let mut reasons: Vec<(&str, &str, usize)> = Vec::new();
-    let stopped = grid.iter().zip(&standing.cells).filter_map(|(cell, state)| Some((cell, state, state.reason()?)));
-    let mut several = std::collections::HashMap::new();
-    for (cell, state, why) in stopped {
-        let at = *several.entry((state.word(), why)).or_insert_with(|| {
-            reasons.push((state.word(), cell.name.as_str(), 0));
-            reasons.len() - 1
-        });
-        reasons[at].2 += 1;
+    let mut reasons: Grouped<(&str, &str), (&str, usize)> = Grouped::default();
+    for (cell, state) in grid.iter().zip(&standing.cells) {
+        if let Some(why) = state.reason() {
+            reasons.of((state.word(), why), || (cell.name.as_str(), 0)).1 += 1;
+        }
     }
-    let mut whys: Vec<(usize, &str)> = several.into_iter().map(|((_, why), at)| (at, why)).collect();
-    whys.sort_unstable();
-    for ((word, first, n), (_, why)) in reasons.iter().zip(&whys).take(TOLD) {
+    let reasons = reasons.all();
+    for ((word, why), (first, n)) in reasons.iter().take(TOLD) {
         let more = if *n > 1 { format!(" and {} more", counted(n - 1, "cell")) } else { String::new() };
         lines.push(format!("{word}: {first}{more}: {why}"));
     }
-    if whys.len() > TOLD {
-        lines.push(format!("{} more reasons; --json has each", whys.len() - TOLD));
+    if reasons.len() > TOLD {
+        lines.push(format!("{} more reasons; --json has each", reasons.len() - TOLD));
     }
     lines.join("\n")
 }

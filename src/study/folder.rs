@@ -3,8 +3,8 @@
 //! finished folder is compared with that before it is used.
 
 use super::config::Config;
-use super::names::{AWAY, CONFIG, DONE, ENVIRONMENT, EPOCHS, LOCK, REDO};
-use super::owner::{Me, Real, expect_mine, forget_owner, is_another_machine_s, owned};
+use super::names::{AWAY, CONFIG, DONE, ENVIRONMENT, EPOCHS, LOCK, OWNER, REDO};
+use super::owner::{Me, Real, Time, forget_owner, is_another_machine_s, owned, still_mine, watch};
 use super::provenance::Provenance;
 use super::session::Job;
 use crate::base::hash::sha256;
@@ -52,7 +52,7 @@ impl Done {
             Ok((name.to_string(), Contents { bytes: bytes.len() as u64, sha256: sha256(&bytes) }))
         };
         let files = names.iter().map(contents).collect::<Result<_>>()?;
-        expect_mine(folder, Me::own())?; // where its lock was granted to two, one of them finishes the folder
+        still_mine(folder)?; // where its lock was granted to two, one of them finishes the folder
         let done = Done { address: address.to_string(), files };
         seal::write(&folder.join(DONE), &done)?;
         Ok(done)
@@ -155,22 +155,33 @@ pub(super) fn once<T, R>(
     if busy(folder)? {
         return Err(Error::Busy(folder.to_path_buf()));
     }
-    let prepared = prepare()?;
+    // So does the watch: where locks lie, the folder is not busy while a process of another machine works in it.
+    let (time, mut gone) = (Real::new(), None);
+    let watching: (&dyn Time, &AtomicBool) = (&time, job.stop);
     if is_another_machine_s(folder, Me::own()) {
-        let folder = folder.display();
         job.progress.note(&format!(
-            "{folder} has the mark of a process on another machine: watching for two minutes whether it lives"
+            "{} has the mark of a process on another machine: watching for two minutes whether it lives",
+            folder.display()
         ));
+        gone = watch(folder, Me::own(), watching)?;
+        if let Some(kept) = kept()? {
+            return Ok(kept); // it has finished meanwhile
+        }
     }
+    let prepared = prepare()?;
     locked(folder, || match kept()? {
         Some(kept) => Ok(kept), // another process has made it meanwhile
-        None => owned(folder, Me::own(), (&Real::new(), job.stop), || make(prepared)),
+        None => owned(folder, (Me::own(), gone), watching, || {
+            sweep(folder, Duration::ZERO);
+            make(prepared)
+        }),
     })
 }
 
 impl Job<'_> {
     /// Writes `config.toml` and `environment.json` of a folder. They say what makes the folder; `about` is for people.
     pub(super) fn describe(&self, folder: &Path, made: &Provenance, about: Value) -> Result<()> {
+        still_mine(folder)?;
         let mut about = about;
         if let Value::Object(about) = &mut about {
             about.insert("kernel_table".into(), json!(self.table_hash()));
@@ -216,7 +227,10 @@ pub(super) fn locked<T>(folder: &Path, f: impl FnOnce() -> Result<T>) -> Result<
         std::thread::sleep(Duration::from_millis(10));
     }
     let _guard = lock.try_write().map_err(|e| not_locked(folder, e))?;
-    sweep(folder, Duration::ZERO);
+    // Where locks lie, a process of another machine may be writing the temporary files.
+    if !is_another_machine_s(folder, Me::own()) {
+        sweep(folder, Duration::ZERO);
+    }
     f()
 }
 
@@ -302,18 +316,20 @@ fn not_locked(folder: &Path, e: std::io::Error) -> Error {
 }
 
 /// Empties a folder, so that its files are made again. `done` is removed first, so that an interruption does not leave
-/// a folder that seems finished.
-pub(super) fn clear(folder: &Path) -> Result<()> {
-    locked(folder, || {
+/// a folder that seems finished. [`Error::Busy`] if another process works in it; `stop` ends the look for one.
+pub(super) fn clear(folder: &Path, stop: &AtomicBool) -> Result<()> {
+    let emptied = || {
         let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))?;
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| !p.ends_with(LOCK)).collect();
+        let mut paths: Vec<PathBuf> =
+            entries.flatten().map(|e| e.path()).filter(|p| !p.ends_with(LOCK) && !p.ends_with(OWNER)).collect();
         paths.sort_by_key(|p| !p.ends_with(DONE));
         for path in paths {
             let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             removed.map_err(|e| Error::io(&path, "remove", e))?;
         }
         Ok(())
-    })
+    };
+    locked(folder, || owned(folder, (Me::own(), None), (&Real::new(), stop), emptied))
 }
 
 /// Removes temporary files of writes that a kill interrupted: those that no living process holds. Where the system

@@ -2,8 +2,9 @@
 //! network file system a lock may be granted to two machines: after a server restarted, where a mount keeps locks to
 //! itself, or where a machine was cut off and lost its lock without knowing. So the process that works in a folder also
 //! keeps a file there with an id that it alone has, and renews it. Who gets the lock and finds the file of another
-//! machine watches it: while it changes, the other process lives, and the folder is its own. And before a checkpoint or
-//! `done` is written, the file must still have the writer's id.
+//! machine watches it: while it changes, the other process lives, and the folder is its own. And before any file of a
+//! finished folder is written, a checkpoint and `done` too, the file must still be there with the writer's id: it is gone
+//! where another process followed and has finished.
 //!
 //! No machine reads the clock of another, and none its own calendar: a change of the file is seen, or is not for
 //! [`PATIENCE`] by a clock that only goes forward. So a clock that jumps changes nothing.
@@ -11,11 +12,12 @@
 use super::names::OWNER;
 use crate::base::{Error, Result, files, seal};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};
-use std::path::Path;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often the file is renewed.
@@ -123,43 +125,68 @@ fn is_over(left: &Owner, me: &Me) -> bool {
     left.id == me.id || !me.machine.is_empty() && left.machine == me.machine
 }
 
-/// Makes the folder `me`'s, who has its lock. [`Error::Busy`] if another process still renews its file there, or was
-/// faster. `stop` ends the watch.
-pub(super) fn take(folder: &Path, me: &Me, (time, stop): (&dyn Time, &AtomicBool)) -> Result<()> {
-    let busy = || Err(Error::Busy(folder.to_path_buf()));
-    let before = text(folder);
-    let watched = is_another_machine_s(folder, me);
-    if watched {
-        let until = time.now() + PATIENCE;
-        while time.now() < until {
-            if stop.load(Ordering::Relaxed) {
-                let what = "stopped while another machine's process was watched; the same command goes on";
-                return Err(Error::TryAgain(what.into()));
-            }
-            time.sleep(LOOK);
-            let now = text(folder);
-            if now != before && now.is_some() {
-                return busy();
-            }
-            if now.is_none() {
-                break; // it has ended
-            }
+/// The file of another machine's process that was watched and did not change, so that the process counts as gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gone(String);
+
+/// Watches the file of another machine's process. [`Error::Busy`] if the process still renews it. `None` if there is no
+/// such file, or it is removed meanwhile. `stop` ends the watch.
+pub(super) fn watch(folder: &Path, me: &Me, (time, stop): (&dyn Time, &AtomicBool)) -> Result<Option<Gone>> {
+    let Some(before) = text(folder).filter(|_| is_another_machine_s(folder, me)) else { return Ok(None) };
+    let until = time.now() + PATIENCE;
+    while time.now() < until {
+        if stop.load(Ordering::Relaxed) {
+            let what = "stopped while another machine's process was watched; the same command goes on";
+            return Err(Error::TryAgain(what.into()));
         }
+        time.sleep(LOOK);
+        match text(folder) {
+            None => return Ok(None), // it has ended
+            Some(now) if now != before => return Err(Error::Busy(folder.to_path_buf())),
+            Some(_) => {}
+        }
+    }
+    Ok(Some(Gone(before)))
+}
+
+/// Makes the folder `me`'s, who has its lock. [`Error::Busy`] if another process still renews its file there, or was
+/// faster. A file that was watched before and is `gone` is not watched again.
+fn take(folder: &Path, me: &Me, gone: Option<Gone>, (time, stop): (&dyn Time, &AtomicBool)) -> Result<()> {
+    let watched = is_another_machine_s(folder, me);
+    if gone.is_none() || gone != text(folder).map(Gone) {
+        watch(folder, me, (time, stop))?;
     }
     write(folder, me, 0)?;
     // Two that watched the same file to its end both write. The later one is the owner.
     if watched {
         time.sleep(LOOK);
     }
-    if owner(folder).is_some_and(|o| o.id != me.id) { busy() } else { Ok(()) }
-}
-
-/// [`Error::Busy`] if another process has made the folder its own. A folder without an owner is nobody else's.
-pub(super) fn expect_mine(folder: &Path, me: &Me) -> Result<()> {
     match owner(folder) {
         Some(o) if o.id != me.id => Err(Error::Busy(folder.to_path_buf())),
         _ => Ok(()),
     }
+}
+
+/// Folders in which somebody of this process works, with his id.
+fn at_work() -> MutexGuard<'static, BTreeSet<(PathBuf, String)>> {
+    static AT_WORK: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
+    AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// [`Error::Busy`] if another process has made the folder its own. Who works in the folder must find his own file: it is
+/// gone after another process took the folder, finished it and left. Elsewhere a folder without an owner is nobody's.
+fn expect_mine(folder: &Path, me: &Me) -> Result<()> {
+    let mine = match owner(folder) {
+        Some(o) => o.id == me.id,
+        None => !at_work().contains(&(folder.to_path_buf(), me.id.clone())),
+    };
+    if mine { Ok(()) } else { Err(Error::Busy(folder.to_path_buf())) }
+}
+
+/// [`Error::Busy`] if this process works in the folder and has lost it. It is called before each write of a file that a
+/// finished folder has.
+pub(super) fn still_mine(folder: &Path) -> Result<()> {
+    expect_mine(folder, Me::own())
 }
 
 /// Renews the file. Returns whether the folder is still `me`'s.
@@ -174,14 +201,24 @@ fn renew(folder: &Path, me: &Me) -> bool {
     }
 }
 
-/// Runs `f` while `folder` is `me`'s, and renews its file meanwhile. Whoever calls it has the folder's lock.
+/// Runs `f` while `folder` is `me`'s, and renews its file meanwhile. Whoever calls it has the folder's lock. `gone` is what
+/// [`watch`] found before.
 pub(super) fn owned<T>(
     folder: &Path,
-    me: &Me,
+    (me, gone): (&Me, Option<Gone>),
     watch: (&dyn Time, &AtomicBool),
     f: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    take(folder, me, watch)?;
+    /// Ends the work, however it ends.
+    struct Ends((PathBuf, String));
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            at_work().remove(&self.0);
+        }
+    }
+    take(folder, me, gone, watch)?;
+    let work = Ends((folder.to_path_buf(), me.id.clone()));
+    at_work().insert(work.0.clone());
     let (working, ended) = channel::<()>();
     let made = std::thread::scope(move |scope| {
         let working = working; // is dropped when `f` ends, however it ends

@@ -3,6 +3,7 @@
 
 use super::folder::Done;
 use super::names::{PREDICTIONS, REDO};
+use super::owner::still_mine;
 use crate::base::{Error, Result, files};
 use crate::data::arrays::{Array, npz};
 use crate::data::{Images, Split};
@@ -61,6 +62,7 @@ pub(super) fn write_predictions(folder: &Path, classes: &[String], parts: &[Pred
     if !second.is_empty() {
         arrays.push(("second_logits", Array::F32(&second, vec![n, classes.len()])));
     }
+    still_mine(folder)?;
     files::write_atomic(&folder.join(PREDICTIONS), &npz(&arrays)?)
 }
 

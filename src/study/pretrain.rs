@@ -14,6 +14,7 @@ use super::memory::{self, Planned, Promise};
 use super::micro::{self, Parts, Recording};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, RESULT, STATE, STEPS};
 use super::outlay::Outlay;
+use super::owner::still_mine;
 use super::pass::Eye;
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase, PretrainResult, write_pretrained};
@@ -247,6 +248,7 @@ fn finish(
     if collapsed {
         by.insert(COLLAPSED.to_string(), true.into());
     }
+    still_mine(folder)?;
     checkpoint::save_backbone(&folder.join(BACKBONE), job.gpu, state, "backbone.", steps as i64, by)?;
     let result = PretrainResult {
         dataset: dataset.clone(),

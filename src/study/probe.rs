@@ -16,9 +16,11 @@ use super::metrics::{Metrics, argmax, judged, metrics};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PREDICTIONS, PROJECTION, RESULT};
 use super::neighbours::{nearest, shares, votes};
 use super::outlay::{Outlay, passes, predictions_bytes};
+use super::owner::still_mine;
 use super::pass::{Eye, Pass};
 use super::predictions::{Predicted, write_predictions};
 use super::projection::Projection;
+use super::provenance::Provenance;
 use super::results::{CellResult, LabelRow, read_result, stamp, write_epochs, write_labels, write_result};
 use super::separability::Separability;
 use super::session::Job;
@@ -57,6 +59,23 @@ pub(super) fn outlay(job: &Job<'_>, set: &Loaded, cell: &Cell) -> Result<Outlay>
     Ok(Outlay { disk_bytes: kept + predictions_bytes(images, classes), ..one })
 }
 
+/// What the bits of a cell depend on.
+fn provenance(
+    job: &Job<'_>,
+    set: &Loaded,
+    (cell, given): (&Cell, &Labels),
+    start: Option<&Start>,
+) -> Result<Provenance> {
+    let (settings, steps) = (probe_settings(job.config, cell)?, schedules(job, set, cell)?);
+    provenance_of(job, set, (cell, given), start, (settings, &steps))
+}
+
+/// The address of a cell, see [`Provenance`].
+pub(super) fn address(job: &Job<'_>, set: &Loaded, cell: &Cell, start: Option<&Start>) -> Result<String> {
+    let given = cell.given(&set.data, job.data_root)?;
+    Ok(provenance(job, set, (cell, &given), start)?.address)
+}
+
 /// Judges the backbone of a cell into `folder`, unless that is done. Returns the result.
 pub(super) fn run(
     job: &Job<'_>,
@@ -66,8 +85,7 @@ pub(super) fn run(
     folder: &Path,
 ) -> Result<CellResult> {
     let given = cell.given(&set.data, job.data_root)?;
-    let (settings, steps) = (probe_settings(job.config, cell)?, schedules(job, set, cell)?);
-    let made = provenance_of(job, set, (cell, &given), start, (settings, &steps))?;
+    let made = provenance(job, set, (cell, &given), start)?;
     let judge = || -> Result<_> {
         let since = Instant::now();
         let probe = Probe::new(job, set, (cell, given), start)?;
@@ -87,6 +105,7 @@ pub(super) fn run(
     let read = |done: Done| read_result(folder, &done);
     once(job, folder, &made, read, judge, |(probe, found, classifier, result)| {
         job.describe(folder, &made, about(set))?;
+        still_mine(folder)?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &probe.given.train))?;
         write_epochs(folder, &[])?; // nothing was trained in epochs
         probe.predict(folder, &found)?;
@@ -95,6 +114,7 @@ pub(super) fn run(
         let mut written = vec![CONFIG, ENVIRONMENT, LABELS, EPOCHS, PREDICTIONS, RESULT];
         written.extend(drawn.then_some(PROJECTION));
         if let Some(classifier) = &classifier {
+            still_mine(folder)?;
             probe.save(&folder.join(BACKBONE), classifier, cell, &made.address)?;
             written.push(BACKBONE);
         }

@@ -8,6 +8,7 @@
 use super::collapse::products;
 use super::folder::Done;
 use super::names::{PROJECTION, REDO};
+use super::owner::still_mine;
 use crate::base::progress::Progress;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result, files, seal};
@@ -57,6 +58,7 @@ impl Projection {
     /// cannot be drawn.
     pub fn write(&self, folder: &Path, progress: &dyn Progress) -> Result<bool> {
         let path = folder.join(PROJECTION);
+        still_mine(folder)?;
         if let Err(why) = self.plausible() {
             let folder = folder.display();
             progress

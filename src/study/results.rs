@@ -24,6 +24,7 @@ pub(super) use table::{read_csv, rows_as_csv, write_rows};
 use super::config::{Protocol, ValidationLabels};
 use super::folder::Done;
 use super::names::{EPOCHS, REDO, RESULT};
+use super::owner::still_mine;
 use crate::base::{Error, Result, files, seal};
 use crate::data::Images;
 use serde::{Deserialize, Serialize};
@@ -287,6 +288,7 @@ pub fn write_result(folder: &Path, result: &CellResult) -> Result<()> {
         return Err(Error::Failed(format!("{}: a result is not a number ({e}); nothing is written", path.display())));
     }
     text.push('\n');
+    still_mine(folder)?;
     files::write_atomic(&path, text.as_bytes())
 }
 
@@ -371,6 +373,7 @@ pub fn write_epochs(folder: &Path, epochs: &[EpochRecord]) -> Result<()> {
         text.push_str(&serde_json::Value::Object(line).to_string());
         text.push('\n');
     }
+    still_mine(folder)?;
     files::write_atomic(&path, text.as_bytes())
 }
 

@@ -11,7 +11,7 @@ use super::dataset::Loaded;
 use super::failure::Failure;
 use super::folder::{begun, clear, kept_config, locked_soon, sweep, wait_for_any, write_config};
 use super::grid::{Cell, Selection, cells};
-use super::names::{CONFIG, DONE};
+use super::names::CONFIG;
 use super::pretrain::Pretraining;
 use super::provenance::expect_table;
 use super::report::report;
@@ -23,7 +23,7 @@ use crate::base::text::counted;
 use crate::base::{Error, Result, files};
 pub use checks::expect_usable;
 use checks::sets;
-use failed::{Stopped, forget_failure, stopped};
+use failed::{Stops, forget_failure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -71,8 +71,8 @@ pub struct Failed {
 #[derive(Default)]
 struct Found {
     results: BTreeMap<usize, CellResult>,
-    damaged: Vec<Stopped>,
-    failed: Vec<Stopped>,
+    damaged: Stops,
+    failed: Stops,
     failed_cells: BTreeMap<usize, u8>,
     /// Pretrainings that failed in this process. They are not tried again for each of their cells.
     tried: BTreeSet<PathBuf>,
@@ -80,11 +80,10 @@ struct Found {
 
 impl Found {
     fn outcome(self) -> Outcome {
-        let sentences = |all: &[Stopped]| all.iter().map(Stopped::sentence).collect();
         let codes: BTreeSet<u8> = self.failed_cells.values().copied().collect();
         let exit_code = if codes.len() == 1 { codes.first().copied().unwrap_or(1) } else { 1 };
-        let failed = Failed { cells: self.failed_cells.len(), reasons: sentences(&self.failed), exit_code };
-        Outcome { damaged: sentences(&self.damaged), results: self.results.into_values().collect(), failed }
+        let failed = Failed { cells: self.failed_cells.len(), reasons: self.failed.sentences(), exit_code };
+        Outcome { damaged: self.damaged.sentences(), results: self.results.into_values().collect(), failed }
     }
 }
 
@@ -131,6 +130,8 @@ impl Job<'_> {
         if manner.forecast {
             self.forecast(selection)?.lines(self.gpu).iter().for_each(|line| self.progress.note(line));
         }
+        // It says what the folder is of, also while no cell is finished, and where all fail.
+        locked_soon(self.out, self.stop, || write_config(self.out, self.config))?;
         let (mut found, mut pace) = (Found::default(), Pace::default());
         if let (Selection::Pretraining(_), Some(cell)) = (selection, chosen.first()) {
             self.pretrain_alone(cell, manner)?;
@@ -139,7 +140,7 @@ impl Job<'_> {
         // Each of many processes with one cell would read all cells that are done. `wgslab study report` does it once.
         let alone = matches!(selection, Selection::Index(_));
         let ended = self.cells(chosen, manner, &mut found, &mut |job| match alone {
-            true => job.keep_config(),
+            true => Ok(()),
             false => pace.take(|| job.gather().map(drop)),
         });
         // However the cells ended, the finished cells are written to the table and the page.
@@ -195,7 +196,7 @@ impl Job<'_> {
                         held.push(folder);
                     }
                     Err(e @ Error::Damaged { .. }) => {
-                        if stopped(&mut found.damaged, &cell.name, e.to_string()) {
+                        if found.damaged.add(&cell.name, e.to_string()) {
                             self.progress.note(&format!("damaged: {}: {e}", cell.name));
                         }
                     }
@@ -229,11 +230,6 @@ impl Job<'_> {
         }
     }
 
-    /// Writes the study's config.
-    fn keep_config(&self) -> Result<()> {
-        locked_soon(self.out, self.stop, || write_config(self.out, self.config))
-    }
-
     /// Runs a cell whose dataset is `loaded`, or is loaded now. A dataset that cannot be used is looked at once.
     fn cell_of<'c>(
         &self,
@@ -242,10 +238,6 @@ impl Job<'_> {
         unusable: &mut BTreeMap<&'c str, Failure>,
         (manner, found): (Manner, &mut Found),
     ) -> Result<CellResult> {
-        let kept = Failure::read(&run_folder(self.out, &cell.name));
-        if let Some(kept) = kept.filter(|kept| kept.is_final() && !manner.retry_failed) {
-            return Err(kept.error());
-        }
         if let Some(why) = unusable.get(&*cell.spec) {
             return Err(why.error());
         }
@@ -267,31 +259,9 @@ impl Job<'_> {
         }
     }
 
-    /// Keeps why a cell failed. An error of the device is no cell's: it is returned.
-    fn failed(&self, cell: &Cell, e: &Error, found: &mut Found) -> Result<()> {
-        self.gpu.check()?;
-        let folder = run_folder(self.out, &cell.name);
-        let mut failure = self.failure(e);
-        // The cell is named with it, and cells that share a reason are told together.
-        if let Some(own) = failure.reason.strip_prefix(&format!("{}: ", cell.name)) {
-            failure.reason = own.to_string();
-        }
-        // A cell that was finished stays so, if its data is gone now.
-        if !files::exists(&folder.join(DONE))? && Failure::read(&folder).as_ref() != Some(&failure) {
-            self.keep_failure(&folder, &failure)?;
-        }
-        found.failed_cells.insert(cell.index, failure.exit_code);
-        let line = format!("failed: {}: {}", cell.name, failure.reason);
-        if stopped(&mut found.failed, &cell.name, failure.reason) {
-            self.progress.note(&line);
-        }
-        Ok(())
-    }
-
     /// Writes the study's config, table and report. Returns the report's sentences about what is damaged and not shown.
     /// The folder is locked, so that an earlier gathering never replaces the results of a later one.
     fn gather(&self) -> Result<Vec<String>> {
-        // This is called only when a cell is done, so a study that cannot run leaves nothing behind.
         locked_soon(self.out, self.stop, || {
             write_config(self.out, self.config)?;
             let gathered = gather(self.out)?;
@@ -302,7 +272,12 @@ impl Job<'_> {
 
     /// Runs a cell.
     fn cell(&self, cell: &Cell, set: &Loaded, manner: Manner, found: &mut Found) -> Result<CellResult> {
-        self.redone(manner, || self.cell_once(cell, set, (manner.retry_failed, &mut found.tried)))
+        let retry = manner.retry_failed;
+        self.redone(manner, || {
+            let start = self.start_of(cell, set, (retry, &mut found.tried))?;
+            let make = || self.cell_from(cell, set, start.as_ref());
+            self.unless_failed(cell, (set, start.as_ref()), retry, make)
+        })
     }
 
     /// Runs `make`. With `redo_damaged`, each folder that it finds damaged is emptied once and made again.
@@ -317,7 +292,7 @@ impl Job<'_> {
                         return Err(Error::Damaged { path, what, way_out });
                     }
                     self.progress.note(&format!("{} is made again, because {what}", folder.display()));
-                    clear(&folder)?;
+                    clear(&folder, self.stop)?;
                 }
                 other => return other,
             }
@@ -342,14 +317,14 @@ impl Job<'_> {
                 let one = Pretraining { images, method: &method, seed, begun: &begun, limit: None };
                 let made = pretrain::provenance(self, one)?;
                 let folder = pretrain::folder_of(self.out, cell, &made);
-                let before = Failure::read(&folder).filter(|kept| kept.is_final());
-                if let Some(kept) = before.filter(|_| !retry || tried.contains(&folder)) {
+                let again = |kept: &Failure| retry || !kept.is_final_of(&made.address);
+                if let Some(kept) = Failure::read(&folder).filter(|kept| tried.contains(&folder) || !again(kept)) {
                     return Err(kept.error());
                 }
                 let (path, done) = match pretrain::run(self, one, &folder, &made) {
                     Err(e) if e.is_of_one() => {
                         self.gpu.check()?;
-                        self.keep_failure(&folder, &self.failure(&e))?;
+                        self.keep_failure(&folder, &Failure { address: made.address, ..self.failure(&e) })?;
                         tried.insert(folder);
                         return Err(e);
                     }
@@ -369,10 +344,15 @@ impl Job<'_> {
         how: (bool, &mut BTreeSet<PathBuf>),
     ) -> Result<CellResult> {
         let start = self.start_of(cell, set, how)?;
+        self.cell_from(cell, set, start.as_ref())
+    }
+
+    /// Runs a cell whose backbone begins with `start`.
+    fn cell_from(&self, cell: &Cell, set: &Loaded, start: Option<&Start>) -> Result<CellResult> {
         let folder = run_folder(self.out, &cell.name);
         let result = match cell.protocol {
-            Protocol::Finetune => train::run(self, set, cell, start.as_ref(), &folder)?,
-            Protocol::Linear | Protocol::Knn => probe::run(self, set, cell, start.as_ref(), &folder)?,
+            Protocol::Finetune => train::run(self, set, cell, start, &folder)?,
+            Protocol::Linear | Protocol::Knn => probe::run(self, set, cell, start, &folder)?,
         };
         self.pictures(cell, set)?;
         Ok(result)

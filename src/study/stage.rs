@@ -13,7 +13,7 @@ use super::batches::Batches;
 use super::cursor::{Cursor, Extent, history};
 use super::folder::object;
 use super::names::{EPOCHS, REDO, STATE};
-use super::owner::{Me, expect_mine};
+use super::owner::still_mine;
 use super::provenance::Provenance;
 use super::results::{EpochRecord, Phase, read_epochs, write_epochs};
 use super::saved::is_passing;
@@ -280,7 +280,7 @@ impl Stage<'_> {
     /// Writes a checkpoint into a file called `name`.
     fn save(&self, name: &str, state: &State, at: &Cursor, told: &mut Told) -> Result<()> {
         // Another process may have the folder's lock, too, where locks lie. Only one of them goes on.
-        expect_mine(self.folder, Me::own())?;
+        still_mine(self.folder)?;
         told.log.sync()?;
         write_epochs(self.folder, &told.records)?;
         seal::write(&self.folder.join(CLOCK), &told.watch.read())?;

@@ -210,7 +210,8 @@ mod tests {
         finish(&folder(1), &row(1, 12.0), &[]);
         finish(&folder(2), &row(2, 1.0), &[]);
         std::fs::write(folder(2).join(RESULT), "{").unwrap();
-        let why = Failure { reason: "no".into(), exit_code: 1, wgslab: "0".into(), adapter: "a".into() };
+        let why =
+            Failure { reason: "no".into(), exit_code: 1, address: "a".into(), wgslab: "0".into(), adapter: "a".into() };
         seal::write(&folder(3).join(FAILED), &why).unwrap();
         let at_work = locked(&folder(4), || {
             std::fs::write(folder(4).join(EPOCHS), "\n".repeat(config.training.optimization.epochs / 2)).unwrap();

@@ -15,6 +15,7 @@ use super::folder::{Done, once};
 use super::grid::Cell;
 use super::labels::Labels;
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, LABELS, PREDICTIONS, PROJECTION, RESULT, STATE, STEPS};
+use super::owner::still_mine;
 use super::pass::{Eye, Pass};
 use super::provenance::Provenance;
 use super::results::{CellResult, LabelRow, Phase, read_result, stamp, write_labels, write_result};
@@ -88,6 +89,12 @@ fn provenance(
     provenance_of(job, set, (cell, given), start, (settings, &steps))
 }
 
+/// The address of a cell, see [`Provenance`].
+pub(super) fn address(job: &Job<'_>, set: &Loaded, cell: &Cell, start: Option<&Start>) -> Result<String> {
+    let given = cell.given(&set.data, job.data_root)?;
+    Ok(provenance(job, set, (cell, &given), start)?.address)
+}
+
 /// The files of a finished folder. There is not always a projection.
 const FILES: [&str; 10] =
     [CONFIG, ENVIRONMENT, LABELS, EPOCHS, STEPS, STATE, BACKBONE, PREDICTIONS, PROJECTION, RESULT];
@@ -124,6 +131,7 @@ pub(super) fn run(
         let file = |s: &Start| s.path.file_name().map(|n| n.to_string_lossy().into_owned());
         about["weights"] = json!(start.map(|s| json!({ "made_by": s.made_by, "file": file(s), "sha256": s.sha256 })));
         job.describe(folder, &made, about)?;
+        still_mine(folder)?;
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &ready.task.given.train))?;
         let mut result = ready.train(cell, at, folder, &made.address)?;
         stamp(&made, job.table_hash(), &mut result)?;
@@ -230,6 +238,7 @@ impl<'a> Ready<'a> {
         let by = (&*cell.method, &cell.model(job.config)?);
         let made = backbone_metadata(job, &self.task.set.train, by, &data.classes, address);
         let path = folder.join(BACKBONE);
+        still_mine(folder)?;
         checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, made)?;
         summary::summarize(self, cell, folder, (&records, seconds))
     }

@@ -64,6 +64,40 @@ fn what_no_living_process_holds_is_swept_whatever_its_date() {
     assert_eq!(files::read(&dir.path().join("images.pages")).unwrap(), b"half");
 }
 
+/// Where locks lie, a folder is not busy while a process of another machine works in it.
+#[test]
+fn a_process_of_another_machine_is_looked_for_before_anything_is_prepared_or_removed() {
+    with_job("", &Silent, |job| {
+        let made = Provenance::new(job.gpu, Value::Null, "d", "random", &[]).unwrap();
+        let (owner, half) = (job.out.join(OWNER), job.out.join(".wgslab-half.tmp"));
+        let beat = |n: u64| seal::write(&owner, &json!({ "id": "other", "machine": "other", "beat": n })).unwrap();
+        beat(0);
+        std::fs::write(&half, "half").unwrap();
+        let over = AtomicBool::new(false);
+        let e = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 1.. {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    beat(n);
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            });
+            let prepare = || Err(Error::Failed("it compiles for minutes".into()));
+            let e = once(job, job.out, &made, |_| Ok(()), prepare, |()| Ok(()));
+            over.store(true, Ordering::Relaxed);
+            e.unwrap_err()
+        });
+        assert!(matches!(e, Error::Busy(_)), "{e}");
+        locked(job.out, || Ok(())).unwrap();
+        assert!(half.exists(), "it may be the other's");
+        std::fs::remove_file(&owner).unwrap();
+        once(job, job.out, &made, |_| Ok(()), || Ok(()), |()| Ok(())).unwrap();
+        assert!(!cfg!(unix) || !half.exists());
+    });
+}
+
 #[test]
 fn a_finished_folder_is_what_was_written() {
     with_job("", &Silent, |job| {
@@ -101,7 +135,7 @@ fn a_finished_folder_is_what_was_written() {
         assert!(e.exit_code() == 2 && e.to_string().contains("another address"), "{e}");
         files::write_atomic(&path(DONE), b"0123456789abcdef").unwrap();
         assert!(finished(job.out, &made).unwrap_err().to_string().contains("older version"));
-        clear(job.out).unwrap();
+        clear(job.out, job.stop).unwrap();
         assert_eq!(std::fs::read_dir(job.out).unwrap().count(), 1, "the lock alone");
     });
 }

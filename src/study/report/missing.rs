@@ -2,6 +2,7 @@
 
 use super::names;
 use super::page::told;
+use crate::base::grouped::Grouped;
 use crate::base::plot::escape;
 use crate::base::text::counted;
 use crate::base::{Error, Result};
@@ -11,7 +12,7 @@ use crate::study::folder::kept_config;
 use crate::study::grid::cells;
 use crate::study::results::{Gathered, rows_as_csv, run_folder};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// The file beside the page that names all of them.
@@ -75,6 +76,7 @@ pub fn missing_in_words(dir: &Path, gathered: &Gathered) -> Result<Option<String
         return Ok(None);
     }
     let places = by_place(&all);
+    let places = places.all();
     let place = |((dataset, pretraining), of): &((&str, &str), Vec<&Missing>)| {
         format!("{dataset} with {} {}", names::pretraining(pretraining), of.len())
     };
@@ -99,16 +101,10 @@ fn counts(all: &[Missing]) -> String {
 }
 
 /// By dataset and pretraining, in the grid's order of the first.
-fn by_place(all: &[Missing]) -> Vec<((&str, &str), Vec<&Missing>)> {
-    let mut at: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let mut places: Vec<((&str, &str), Vec<&Missing>)> = Vec::new();
+fn by_place(all: &[Missing]) -> Grouped<(&str, &str), Vec<&Missing>> {
+    let mut places: Grouped<(&str, &str), Vec<&Missing>> = Grouped::default();
     for m in all {
-        let key = (m.dataset.as_str(), m.pretraining.as_str());
-        let i = *at.entry(key).or_insert_with(|| {
-            places.push((key, Vec::new()));
-            places.len() - 1
-        });
-        places[i].1.push(m);
+        places.of((m.dataset.as_str(), m.pretraining.as_str()), Vec::new).push(m);
     }
     places
 }
@@ -118,13 +114,11 @@ pub(super) fn section(all: &[Missing]) -> String {
     if all.is_empty() {
         return String::new();
     }
-    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    let mut reasons: Grouped<&str, usize> = Grouped::default();
     for m in all.iter().filter(|m| !m.reason.is_empty()) {
-        match reasons.iter_mut().find(|(why, _)| *why == m.reason) {
-            Some((_, n)) => *n += 1,
-            None => reasons.push((&m.reason, 1)),
-        }
+        *reasons.of(&m.reason, || 0) += 1;
     }
+    let reasons = reasons.all();
     let failed = all.iter().filter(|m| m.state == STATES[0]).count();
     let mut whys: Vec<String> =
         reasons.iter().take(REASONS).map(|(why, n)| format!("{}: {why}", counted(*n, "cell"))).collect();
@@ -134,7 +128,7 @@ pub(super) fn section(all: &[Missing]) -> String {
     let failures = told(&format!("{} failed", counted(failed, "cell")), &whys);
     let states: Vec<&str> = STATES.into_iter().filter(|s| all.iter().any(|m| m.state == *s)).collect();
     let mut rows = String::new();
-    for ((dataset, pretraining), of) in by_place(all) {
+    for ((dataset, pretraining), of) in by_place(all).all() {
         let n = |state: &str| of.iter().filter(|m| m.state == state).count();
         let mut named: Vec<&str> = of.iter().take(NAMED).map(|m| m.cell.as_str()).collect();
         let more = format!("and {} more", of.len().saturating_sub(NAMED));
@@ -191,8 +185,8 @@ mod tests {
             finish(&folder(i), &CellResult { driver: driver.into(), ..sample(&grid[i], 0.5) }, &[]);
         }
         std::fs::write(folder(2).join(RESULT), "{").unwrap();
-        let why =
-            Failure { reason: "the <loss> is no number".into(), exit_code: 1, wgslab: "0".into(), adapter: "a".into() };
+        let (reason, address) = ("the <loss> is no number".to_string(), "a".to_string());
+        let why = Failure { reason, exit_code: 1, address, wgslab: "0".into(), adapter: "a".into() };
         seal::write(&folder(3).join(FAILED), &why).unwrap();
         let mut gathered = gather(out).unwrap();
         write_csv(out, &gathered).unwrap();

@@ -3,6 +3,7 @@
 use super::{Done, json};
 use crate::base::{Error, Result, files};
 use crate::study::names::{REDO, RESULT};
+use crate::study::owner::still_mine;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -40,6 +41,7 @@ pub struct PretrainResult {
 pub(in crate::study) fn write_pretrained(folder: &Path, result: &PretrainResult) -> Result<()> {
     let path = folder.join(RESULT);
     let text = json(&path, serde_json::to_string_pretty(result))? + "\n";
+    still_mine(folder)?;
     files::write_atomic(&path, text.as_bytes())
 }
 

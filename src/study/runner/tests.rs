@@ -6,7 +6,7 @@ use crate::base::{files, seal};
 use crate::data::testing::write_png;
 use crate::device::tune::Table;
 use crate::study::config::Config;
-use crate::study::names::{FAILED, OWNER};
+use crate::study::names::{DONE, FAILED, OWNER};
 use crate::study::standing;
 use crate::study::testing::{Heard, with_job};
 use std::path::Path;
@@ -68,7 +68,7 @@ fn a_cell_that_fails_is_kept_with_its_reason_and_stops_no_other() {
         assert!(reason.contains(" and 1 cell more: the loss of epoch 1"), "{reason}");
         let folder = |i: usize| run_folder(job.out, &grid[i].name);
         let kept = Failure::read(&folder(0)).unwrap();
-        assert!(kept.is_final() && first.failed.reasons[0].ends_with(&kept.reason), "{kept:?}");
+        assert!(kept.is_of_numbers() && first.failed.reasons[0].ends_with(&kept.reason), "{kept:?}");
         assert!(heard.lines().iter().any(|l| l.starts_with("failed: ")), "{:?}", heard.lines());
         let page = files::read_text(&job.out.join("report.html")).unwrap();
         assert!(page.contains("<b>2 cells failed</b>") && page.contains("What is missing: 2 failed"));
@@ -76,7 +76,19 @@ fn a_cell_that_fails_is_kept_with_its_reason_and_stops_no_other() {
         seal::write(&folder(0).join(FAILED), &Failure { reason: "as it was kept".into(), ..kept.clone() }).unwrap();
         let told = |outcome: &Outcome| outcome.failed.reasons.iter().any(|r| r.ends_with("as it was kept"));
         assert!(told(&run(false)) && !told(&run(true)), "it runs again with --retry-failed alone");
-        assert_eq!(Failure::read(&folder(0)), Some(kept));
+        assert_eq!(Failure::read(&folder(0)), Some(kept.clone()));
+        // What failed with other settings, or on another adapter, is made again, from its beginning.
+        let other = Failure { reason: "as it was kept".into(), address: "other".into(), ..kept.clone() };
+        seal::write(&folder(0).join(FAILED), &other).unwrap();
+        std::fs::write(folder(0).join("left"), "by the other").unwrap();
+        assert!(!told(&run(false)) && !folder(0).join("left").exists(), "another address, another failure");
+        assert_eq!(Failure::read(&folder(0)), Some(kept.clone()));
+        // A merge may bring a result into a folder where the cell had failed.
+        seal::write(&folder(1).join(FAILED), &kept).unwrap();
+        let merged = run(false);
+        assert_eq!((of(&merged).len(), merged.failed.cells, folder(1).join(FAILED).exists()), (2, 2, false));
+        job.keep_failure(&folder(1), &kept).unwrap();
+        assert!(!folder(1).join(FAILED).exists(), "it was finished meanwhile");
         // A dataset that is gone is its own cells' failure, and loses nothing that was finished.
         std::fs::remove_dir_all(job.data_root.join("two")).unwrap();
         let gone = run(false);
@@ -164,6 +176,50 @@ fn a_damaged_pretraining_is_told_once_for_all_its_cells() {
     });
 }
 
+/// The cells of a pretraining that failed are looked at again when it is done, and until then it fails once for all.
+#[test]
+fn a_pretraining_that_fails_is_tried_once_and_is_no_failure_of_its_cells_own() {
+    let text = "[data]\nspecs = [\"phantom:covid?train=16&val=4&test=6\"]\nstore_size = 8\nimage_size = 8\n[model]\n\
+                width = 0.0625\n[pretraining]\nmethods = [\"simclr\"]\nepochs = 1\nwarmup_epochs = 0\nbatch_size = 8\n\
+                optimizer.lr = 1e30\nsimclr.projection_dims = [8, 4]\n[noise]\nrates = [0.0, 0.4]\n[training]\nepochs = 1\n\
+                batch_size = 8\nwarmup_epochs = 0\n[evaluation]\nbatch_size = 8\n";
+    with_job(text, &Heard::default(), |job| {
+        let failed = job.run(Selection::All, Manner::default()).unwrap().failed;
+        assert_eq!((failed.cells, failed.exit_code, failed.reasons.len()), (2, 1, 1), "{failed:?}");
+        assert_eq!(&kept_config(job.out).unwrap(), job.config, "the list can be asked where all cells failed");
+        let grid = cells(job.config);
+        let folder = std::fs::read_dir(job.out.join("pretraining")).unwrap().next().unwrap().unwrap().path();
+        let kept = Failure::read(&folder).unwrap();
+        assert!(kept.is_of_numbers() && folder.to_string_lossy().ends_with(&kept.address), "{kept:?}");
+        for cell in &grid {
+            let of_cell = Failure::read(&run_folder(job.out, &cell.name)).unwrap();
+            assert!(of_cell.reason == kept.reason && !of_cell.is_of_numbers(), "{of_cell:?}");
+        }
+        // One that failed by its data in this process waits for the next command, too.
+        seal::write(&folder.join(FAILED), &Failure { exit_code: 4, reason: "as it was kept".into(), ..kept }).unwrap();
+        let (set, mut tried) = (job.load(&grid[1].spec).unwrap(), BTreeSet::from([folder.clone()]));
+        let e = job.start_of(&grid[1], &set, (false, &mut tried)).err().unwrap();
+        assert_eq!((e.exit_code(), e.to_string().as_str()), (4, "as it was kept"));
+    });
+}
+
+#[test]
+fn a_failure_that_two_forget_at_once_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..200 {
+        std::fs::write(dir.path().join(FAILED), "{}").unwrap();
+        let at_once = std::sync::Barrier::new(4);
+        let forget = || {
+            at_once.wait();
+            forget_failure(dir.path())
+        };
+        std::thread::scope(|scope| {
+            let all = [(); 4].map(|()| scope.spawn(forget));
+            all.into_iter().for_each(|one| one.join().unwrap().unwrap());
+        });
+    }
+}
+
 /// What a scheduler starts: each pretraining, then each cell, then the table. It is the table of one process.
 #[test]
 fn pretrainings_and_cells_alone_make_the_table_of_the_whole() {
@@ -180,6 +236,7 @@ fn pretrainings_and_cells_alone_make_the_table_of_the_whole() {
         let folders = |of: &str| std::fs::read_dir(parts.out.join(of)).map_or(0, Iterator::count);
         let run = |selection: Selection| parts.run(selection, Manner::default()).unwrap().results.len();
         assert_eq!((run(Selection::Pretraining(0)), folders("pretraining"), folders("runs")), (0, 1, 0));
+        assert_eq!(&kept_config(parts.out).unwrap(), job.config, "the list can be asked before a cell is finished");
         assert_eq!((run(Selection::Index(1)), run(Selection::Index(0)), folders("pretraining")), (1, 1, 1));
         assert!(!parts.out.join("report.html").exists(), "a cell alone reads no other");
         job.run(Selection::All, Manner::default()).unwrap();
