@@ -6,6 +6,7 @@ use crate::base::{files, seal};
 use crate::data::testing::write_png;
 use crate::device::tune::Table;
 use crate::study::config::Config;
+use crate::study::folder::Done;
 use crate::study::names::{DONE, FAILED, OWNER};
 use crate::study::standing;
 use crate::study::testing::{Heard, with_job};
@@ -84,7 +85,8 @@ fn a_cell_that_fails_is_kept_with_its_reason_and_stops_no_other() {
         assert!(!told(&run(false)) && !folder(0).join("left").exists(), "another address, another failure");
         assert_eq!(Failure::read(&folder(0)), Some(kept.clone()));
         // A merge may bring a result into a folder where the cell had failed.
-        seal::write(&folder(1).join(FAILED), &kept).unwrap();
+        let address = Done::read(&folder(1)).unwrap().unwrap().address;
+        seal::write(&folder(1).join(FAILED), &Failure { address, ..kept.clone() }).unwrap();
         let merged = run(false);
         assert_eq!((of(&merged).len(), merged.failed.cells, folder(1).join(FAILED).exists()), (2, 2, false));
         job.keep_failure(&folder(1), &kept).unwrap();
