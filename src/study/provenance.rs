@@ -3,6 +3,7 @@
 //! so that a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
 use super::names::{ENVIRONMENT, KERNELS, REDO};
+use super::origin::Origin;
 use super::settings::{apart, key_of, stage_of};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, seal};
@@ -84,16 +85,12 @@ impl Provenance {
 
     /// In what differs what ran two stages: program, kernels, adapter, driver.
     pub fn ran_by_different(&self, other: &Provenance) -> Vec<String> {
-        let program = |p: &Provenance| format!("{} (results {})", p.wgslab, p.results);
-        let each = [
-            ("program", program(self), program(other)),
-            ("adapter", self.adapter.clone(), other.adapter.clone()),
-            ("driver", self.driver.clone(), other.driver.clone()),
-            ("backend", self.backend.clone(), other.backend.clone()),
-            ("kernels", self.kernels.clone(), other.kernels.clone()),
-        ];
-        let differ = each.into_iter().filter(|(_, a, b)| a != b);
-        differ.map(|(what, a, b)| format!("{what}: {a} and {b}")).collect()
+        let mut all = Origin::of_made(self).differences(&Origin::of_made(other));
+        // This hash is of what the stage launches of a tuned table and of edited shaders, so that neither is compared whole.
+        if self.kernels != other.kernels {
+            all.push(format!("kernels: {} and {}", self.kernels, other.kernels));
+        }
+        all
     }
 
     /// In what differs what two stages were made from: settings, data, and the backbone that they start from, if the same
@@ -122,10 +119,11 @@ impl Provenance {
         Ok(Hasher::new().part(serde_json::to_vec(&self.settings).map_err(unwritable)?).short())
     }
 
-    /// What made a folder and the hash of its table of kernels, by the text of its `environment.json`. `None` if the text
-    /// does not say it.
-    pub fn of_text(environment: &str) -> Option<(Self, Option<String>)> {
-        seal::parse::<Before>(environment).ok().map(|before| (before.made, before.kernel_table))
+    /// What made a folder, the hash of its table of kernels and that of its edited shaders, by the text of its
+    /// `environment.json`. `None` if the text does not say it.
+    pub fn of_text(environment: &str) -> Option<(Self, Option<String>, Option<String>)> {
+        let before = seal::parse::<Before>(environment).ok()?;
+        Some((before.made, before.kernel_table, before.shaders.map(|s| s.hash)))
     }
 
     /// An error for a folder that something else made. It says what differs.
@@ -242,6 +240,15 @@ struct Before {
     /// The hash of the table of tuned kernels that the run used.
     #[serde(default)]
     kernel_table: Option<String>,
+    /// The files of shaders that were edited.
+    #[serde(default)]
+    shaders: Option<Edited>,
+}
+
+/// What it says of edited shaders, beside their names.
+#[derive(Deserialize)]
+struct Edited {
+    hash: String,
 }
 
 fn unwritable(e: serde_json::Error) -> Error {
