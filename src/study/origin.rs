@@ -82,6 +82,31 @@ impl Origin {
     }
 }
 
+/// Comparisons of two stages.
+impl Provenance {
+    /// In what differs what ran two stages: program, kernels, adapter, driver.
+    pub fn ran_by_different(&self, other: &Provenance) -> Vec<String> {
+        let mut all = Origin::of_made(self).differences(&Origin::of_made(other));
+        // This hash is of what the stage launches of a tuned table and of edited shaders, so that neither is compared whole.
+        if self.kernels != other.kernels {
+            all.push(format!("kernels: {} and {}", self.kernels, other.kernels));
+        }
+        all
+    }
+
+    /// In what differs what two stages were made from: settings, data, and the backbone that they start from, if the same
+    /// ran both.
+    pub fn made_from_different(&self, other: &Provenance) -> Vec<String> {
+        let ran_by_same = self.ran_by_different(other).is_empty();
+        let each = [
+            ("settings", self.settings != other.settings),
+            ("data", self.data_fingerprint != other.data_fingerprint),
+            ("the backbone that it starts from", ran_by_same && self.start != other.start),
+        ];
+        each.into_iter().filter_map(|(what, differs)| differs.then(|| what.to_string())).collect()
+    }
+}
+
 /// The origin of most rows, the first of equals, and a sentence for each other one with the number of its rows.
 pub(super) fn main_origin<'a>(rows: impl Iterator<Item = &'a CellResult>) -> (Option<Origin>, Vec<String>) {
     let mut counts: BTreeMap<Origin, (usize, usize)> = BTreeMap::new();

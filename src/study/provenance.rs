@@ -3,7 +3,6 @@
 //! so that a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
 use super::names::{ENVIRONMENT, KERNELS, REDO};
-use super::origin::Origin;
 use super::settings::{apart, key_of, stage_of};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, seal};
@@ -81,28 +80,6 @@ impl Provenance {
         let path = folder.join(ENVIRONMENT);
         let before = seal::read::<Before>(&path).map_err(|why| Error::damaged(&path, why, REDO))?;
         Ok(before.made)
-    }
-
-    /// In what differs what ran two stages: program, kernels, adapter, driver.
-    pub fn ran_by_different(&self, other: &Provenance) -> Vec<String> {
-        let mut all = Origin::of_made(self).differences(&Origin::of_made(other));
-        // This hash is of what the stage launches of a tuned table and of edited shaders, so that neither is compared whole.
-        if self.kernels != other.kernels {
-            all.push(format!("kernels: {} and {}", self.kernels, other.kernels));
-        }
-        all
-    }
-
-    /// In what differs what two stages were made from: settings, data, and the backbone that they start from, if the same
-    /// ran both.
-    pub fn made_from_different(&self, other: &Provenance) -> Vec<String> {
-        let ran_by_same = self.ran_by_different(other).is_empty();
-        let each = [
-            ("settings", self.settings != other.settings),
-            ("data", self.data_fingerprint != other.data_fingerprint),
-            ("the backbone that it starts from", ran_by_same && self.start != other.start),
-        ];
-        each.into_iter().filter_map(|(what, differs)| differs.then(|| what.to_string())).collect()
     }
 
     /// What `environment.json` holds: this provenance and `about`, an object for people.
