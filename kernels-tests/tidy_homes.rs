@@ -42,7 +42,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("npyz", &["data/arrays.rs", "data/layout/npz/", "study/predictions.rs"]),
     ("plotters", &["base/plot.rs", "lab/chart.rs", "lab/profile/page.rs", "lab/roofline/chart.rs"]),
     ("pollster", &["device/adapter.rs", "device/gpu.rs"]),
-    ("rayon", &["data/", "study/neighbours/search.rs", "study/results/gathering.rs"]),
+    ("rayon", &["data/", "study/neighbours/search.rs", "study/results/gathering.rs", "study/standing.rs"]),
     ("ash", &["device/statistics.rs"]),
     ("rspirv", &["device/shader.rs"]),
     ("safetensors", &["data/cache.rs", "nn/"]),
@@ -61,7 +61,7 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// Files that hold only tests, as do all files of a folder `tests`. They may use any crate.
-const TESTS: [&str; 5] = ["tests.rs", "testing.rs", "tenants.rs", "guards.rs", "outside.rs"];
+const TESTS: [&str; 6] = ["tests.rs", "testing.rs", "tenants.rs", "guards.rs", "outside.rs", "large.rs"];
 
 /// Ops that name another op, and why.
 const KNOWS: &[(&str, &str, &str)] = &[

@@ -13,7 +13,8 @@ after=
 if [ -n "$indices" ]; then
     last=$(echo "$indices" | tail -n 1)
     first=$(sbatch --parsable --array="0-$last%$TASKS" --output="$OUT/cluster/%x-%A-%a.log" "$HERE/pretraining.sbatch")
-    after="--dependency=afterok:$first"
+    # A pretraining that fails fails its own cells, which are told by it; the cells of the others run.
+    after="--dependency=afterany:$first"
 fi
 # shellcheck disable=SC2086 # no dependency is no word
 cells=$(sbatch --parsable $after --array="1-$TASKS" --output="$OUT/cluster/%x-%A-%a.log" "$HERE/cells.sbatch")

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 ///
 /// For machines that share no folder. Copies the finished cells and pretrainings of each DIR into
 /// OUT, compares every file with what was written, and writes the table and the page of all. A part
-/// of another config is refused; a cell that is there with another result, or is damaged, is left
+/// of another config or grid is refused before anything is written; a cell that is there with another result, or is damaged, is left
 /// out and told with code 4. After a stop or a full disk the same command goes on.
 #[derive(Args, Debug)]
 #[command(

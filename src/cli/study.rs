@@ -109,8 +109,8 @@ pub(super) struct Report {
     /// and the names of those that differ
     #[arg(long)]
     check: bool,
-    /// Average cells that different programs, adapters, drivers or tables of kernels ran; the page says so. [default:
-    /// the page is of those that the same ran as most, and tells the others]
+    /// Average cells that different programs, adapters, drivers, tables of kernels or edited shaders ran; the page says
+    /// so. [default: the page is of those that the same ran as most, and tells the others]
     #[arg(long, conflicts_with = "check")]
     together: bool,
 }

@@ -109,7 +109,8 @@ impl Job<'_> {
         let cache = self.out.join("cache");
         sweep(&cache, ABANDONED);
         let data = data::load_for(spec, &self.load_options(), need, &step)?;
-        // A running study uses each of its sets more often.
+        // A set that was loaded longer ago may still be in use: its open pages stay readable, and who needs it again decodes
+        // it again.
         let is_old = |p: &Path| {
             let used = p.metadata().and_then(|m| m.modified()).ok();
             used.and_then(|used| used.elapsed().ok()).is_some_and(|ago| ago >= ABANDONED)

@@ -204,17 +204,23 @@ impl Job<'_> {
     fn forecast_set(&self, spec: &str, of_set: &[&Cell], found: &mut Forecast) -> Result<()> {
         let set = self.load(spec)?;
         let begun = Begun::read(self.config, self.data_root, Beginning::Config)?;
-        let mut known = BTreeSet::new();
+        let (mut known, mut outlays) = (BTreeSet::new(), BTreeMap::new());
         for cell in of_set {
             let (Some(name), Some(key)) = (cell.pretrained_by(), cell.pretraining_key()) else { continue };
-            if known.insert(key) {
-                let (method, seed) = (self.config.pretraining_on(name, &cell.backbone)?, cell.seed);
-                let one = Pretraining { images: &set.train, method: &method, seed, begun: &begun, limit: None };
-                let folder = pretrain::folder_of(self.out, cell, &pretrain::provenance(self, one)?);
-                let done = usize::from(folder.join(DONE).exists());
-                let each = pretrain::outlay(self, &set.train, &method, seed)?;
-                found.add(format!("{PRETRAIN}{name}"), (1, done), Some(&each));
+            if !known.insert(key) {
+                continue;
             }
+            let (method, seed) = (self.config.pretraining_on(name, &cell.backbone)?, cell.seed);
+            // The address needs a recording of the steps, and most studies that are looked at have not begun.
+            let done = pretrain::any_begun(self.out, cell) && {
+                let one = Pretraining { images: &set.train, method: &method, seed, begun: &begun, limit: None };
+                pretrain::folder_of(self.out, cell, &pretrain::provenance(self, one)?).join(DONE).exists()
+            };
+            let shape = (name, &*cell.backbone); // seeds change none
+            if !done && !outlays.contains_key(&shape) {
+                outlays.insert(shape, pretrain::outlay(self, &set.train, &method, seed)?);
+            }
+            found.add(format!("{PRETRAIN}{name}"), (1, usize::from(done)), outlays.get(&shape));
         }
         // Seeds and noise change no shape, and another pretraining may have another backbone.
         let mut alike: BTreeMap<(String, &str), (&Cell, usize, usize)> = BTreeMap::new();
@@ -228,10 +234,11 @@ impl Job<'_> {
         alike.sort_by_key(|(cell, ..)| cell.index);
         for (cell, runs, done) in alike {
             let each = match cell.protocol {
-                Protocol::Finetune => train::outlay(self, &set, cell)?,
-                Protocol::Linear | Protocol::Knn => probe::outlay(self, &set, cell)?,
+                _ if runs == done => None,
+                Protocol::Finetune => Some(train::outlay(self, &set, cell)?),
+                Protocol::Linear | Protocol::Knn => Some(probe::outlay(self, &set, cell)?),
             };
-            found.add(stage_of(cell), (runs, done), Some(&each));
+            found.add(stage_of(cell), (runs, done), each.as_ref());
         }
         Ok(())
     }
@@ -312,6 +319,19 @@ mod tests {
             found.expect_fit(&gpu).unwrap();
             assert!(found.largest.0 > 1 << 28 && found.peak.0 < 24 << 30, "{:?} {:?}", found.largest, found.peak);
             assert_eq!(found.stages.len(), 8 + 3);
+        });
+    }
+
+    /// A grid's first method may be one that the backbone of the timed step does not take.
+    #[test]
+    fn a_grid_of_several_backbones_is_timed() {
+        let text = "backbones = [\"resnet18\", \"vit_tiny\"]\n[data]\nspecs = [\"phantom:covid?train=8&val=3&test=3\"]\n\
+                    store_size = 16\nimage_size = 16\n[model]\nwidth = 0.0625\n[pretraining]\nmethods = [\"none\", \"mae\", \"simclr\"]\n\
+                    batch_size = 4\n[training]\nbatch_size = 4\n";
+        with_job(text, &Silent, |job| {
+            assert!(job.config.pretraining_of("mae").is_ok() && job.config.pretraining_on("mae", "resnet18").is_err());
+            let timed = job.timed_step(&job.config.data.specs[0]).unwrap();
+            assert!(timed.images == 4 && timed.seconds > 0.0, "{timed:?}");
         });
     }
 

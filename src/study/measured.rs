@@ -120,6 +120,7 @@ impl Measured<'_> {
             wgslab: String::new(),
             results_version: 0,
             kernel_table: String::new(),
+            shaders: job.gpu.tree().hash().unwrap_or_default(),
             config_hash: String::new(),
         })
     }

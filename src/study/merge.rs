@@ -1,10 +1,14 @@
 //! Merges the parts of a study that ran in several folders, for machines that share none. Finished cells and
 //! pretrainings are copied, each file compared with what was written, and `done` last.
 
+use super::config::Config;
 use super::folder::{Done, kept_config, locked, write_config};
-use super::names::{AWAY, CONFIG, DONE, KERNELS, RESULT};
+use super::grid::cells;
+use super::names::{AWAY, CONFIG, DONE, FAILED, KERNELS, RESULT};
 use super::results::{read_pictures, write_pictures};
 use crate::base::{Error, Result, files};
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What a merge did.
@@ -19,24 +23,22 @@ pub struct Merged {
 }
 
 /// Copies what is finished in the folders `parts` into `out`, which may be one that an earlier merge began. All must be of
-/// one config. What differs from what is there is left out and told.
+/// one config, with the same grid. What differs from what is there is left out and told. Why a cell failed is copied where no
+/// part finished it.
 pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Merged> {
     let mut merged = Merged::default();
     let mut config = if files::exists(&out.join(CONFIG))? { Some(kept_config(out)?) } else { None };
+    let begun = config.is_some();
+    // Nothing is written before every part is known to belong.
     for part in parts {
         let own = kept_config(part)?;
-        let differing = config.as_ref().map(|config| config.differences(&own)).transpose()?.unwrap_or_default();
-        if !differing.is_empty() {
-            return Err(Error::Foreign(format!(
-                "{} is a study with other settings ({}); merge the parts of one config, each study into its own folder",
-                part.display(),
-                differing.join("; ")
-            )));
+        match &config {
+            Some(config) => expect_same(config, &own, part)?,
+            None => config = Some(own),
         }
-        if config.is_none() {
-            write_config(out, &own)?;
-            config = Some(own);
-        }
+    }
+    if let (Some(config), false) = (&config, begun) {
+        write_config(out, config)?;
     }
     for part in parts {
         let table = part.join(KERNELS);
@@ -73,6 +75,28 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Merged> {
     Ok(merged)
 }
 
+/// It is an error if a part has other settings than the first one, or another grid. Cells of another grid would lie in the
+/// folder and be in no list of what is done or missing.
+fn expect_same(config: &Config, own: &Config, part: &Path) -> Result<()> {
+    let part = part.display();
+    let differing = config.differences(own)?;
+    if !differing.is_empty() {
+        return Err(Error::Foreign(format!(
+            "{part} is a study with other settings ({}); merge the parts of one config, each study into its own folder",
+            differing.join("; ")
+        )));
+    }
+    let names = |config| -> BTreeSet<String> { cells(config).into_iter().map(|cell| cell.name).collect() };
+    let (all, of_part) = (names(config), names(own));
+    let Some(first) = all.symmetric_difference(&of_part).next() else { return Ok(()) };
+    let only = if of_part.contains(first) { "only it has" } else { "it does not have" };
+    Err(Error::Foreign(format!(
+        "{part} is a study of another grid: {} cells are not in both, and {only} {first}; merge parts that ran with the same \
+         config, --data and --seeds, each its cells by --shard or --index",
+        all.symmetric_difference(&of_part).count()
+    )))
+}
+
 /// What became of a folder.
 enum Taken {
     Copied,
@@ -82,7 +106,10 @@ enum Taken {
 
 /// Copies a finished folder, unless it is there.
 fn taken(from: &Path, to: &Path) -> Result<Taken> {
-    let Some(done) = Done::read(from)? else { return Ok(Taken::Unfinished) };
+    let Some(done) = Done::read(from)? else {
+        keep_failure(from, to)?;
+        return Ok(Taken::Unfinished);
+    };
     if let Some(there) = Done::read(to)? {
         if there.address == done.address {
             return Ok(Taken::There);
@@ -102,9 +129,28 @@ fn taken(from: &Path, to: &Path) -> Result<Taken> {
         for name in names {
             files::write_atomic(&to.join(name), &done.bytes(from, name)?)?;
         }
+        forget_failure(to)?;
         files::write_atomic(&to.join(DONE), &files::read(&from.join(DONE))?)?;
         Ok(Taken::Copied)
     })
+}
+
+/// Copies why a folder could not be finished, so that the whole study tells it, too. A part that finished it says more.
+fn keep_failure(from: &Path, to: &Path) -> Result<()> {
+    let (path, kept) = (from.join(FAILED), to.join(FAILED));
+    if !files::exists(&path)? || to.join(DONE).exists() || kept.exists() {
+        return Ok(());
+    }
+    locked(to, || files::write_atomic(&kept, &files::read(&path)?))
+}
+
+/// Removes a failure that another part left in a folder which is finished now.
+fn forget_failure(to: &Path) -> Result<()> {
+    let path = to.join(FAILED);
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(&path, "remove", e)),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +158,6 @@ mod tests {
     use super::*;
     use crate::study::results::tests::{finish, sample};
     use crate::study::results::{CellResult, gather, run_folder, write_csv};
-    use crate::study::{Config, cells};
 
     #[test]
     fn parts_become_the_study_and_what_does_not_belong_is_told() {
@@ -153,5 +198,47 @@ mod tests {
         let e = merge(&[path("other")], &path("m")).unwrap_err();
         assert!(e.exit_code() == 2 && e.to_string().contains("epochs"), "{e}");
         assert_eq!(merge(&[path("gone")], &path("m")).unwrap_err().exit_code(), 4);
+    }
+
+    /// A part of another grid is refused before anything is written.
+    #[test]
+    fn parts_of_another_grid_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            write_config(&path, &Config::parse("t", text).unwrap()).unwrap();
+            path
+        };
+        let one = part("a", "seeds = [0, 1]\n[noise]\nrates = [0.0, 0.2]\n");
+        let same = part("b", "seeds = [1, 0]\n[noise]\nrates = [0.2, 0.0]\n");
+        let out = dir.path().join("m");
+        for other in ["seeds = [0, 2]\n[noise]\nrates = [0.0, 0.2]\n", "seeds = [0, 1]\n[noise]\nrates = [0.0]\n"] {
+            let e = merge(&[one.clone(), part("other", other)], &out).unwrap_err();
+            assert!(e.exit_code() == 2 && e.to_string().contains("another grid"), "{e}");
+            assert!(!out.exists(), "nothing is written");
+        }
+        merge(&[one, same], &out).unwrap();
+        assert!(out.join(CONFIG).exists());
+    }
+
+    /// The reason of a cell that failed is kept, until a part that finished the cell is merged.
+    #[test]
+    fn a_failure_is_copied_where_no_part_finished_the_cell() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let config = Config::parse("t", "").unwrap();
+        let grid = cells(&config);
+        for part in ["failed", "whole"] {
+            write_config(&path(part), &config).unwrap();
+        }
+        files::write_atomic(&run_folder(&path("failed"), &grid[0].name).join(FAILED), b"why").unwrap();
+        finish(&run_folder(&path("whole"), &grid[0].name), &sample(&grid[0], 0.5), &[]);
+        let kept = run_folder(&path("m"), &grid[0].name).join(FAILED);
+        merge(&[path("failed")], &path("m")).unwrap();
+        assert_eq!(files::read(&kept).unwrap(), b"why");
+        assert_eq!(merge(&[path("whole")], &path("m")).unwrap().copied, 1);
+        assert!(!kept.exists(), "a finished cell has not failed");
+        merge(&[path("failed")], &path("m")).unwrap();
+        assert!(!kept.exists());
     }
 }

@@ -1,6 +1,7 @@
-//! What ran a cell: program, adapter, driver, table of kernels. Cells that differ in it are not averaged, because part of
+//! What ran a cell: program, adapter, driver, table of kernels, edited shaders. Cells that differ in it are not averaged, because part of
 //! their difference may be its.
 
+use super::provenance::Provenance;
 use super::results::CellResult;
 use crate::base::text::counted;
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ pub(super) struct Origin {
     driver: String,
     backend: String,
     kernel_table: String,
+    shaders: String,
 }
 
 impl Origin {
@@ -25,6 +27,20 @@ impl Origin {
             driver: row.driver.clone(),
             backend: row.backend.clone(),
             kernel_table: row.kernel_table.clone(),
+            shaders: row.shaders.clone(),
+        }
+    }
+
+    /// The origin of a stage, without the table and the shaders, which its hash of kernels holds.
+    pub fn of_made(made: &Provenance) -> Origin {
+        Origin {
+            wgslab: made.wgslab.clone(),
+            results_version: made.results,
+            adapter: made.adapter.clone(),
+            driver: made.driver.clone(),
+            backend: made.backend.clone(),
+            kernel_table: String::new(),
+            shaders: String::new(),
         }
     }
 
@@ -35,8 +51,12 @@ impl Origin {
             "" => "no table of kernels".to_string(),
             hash => format!("the table of kernels {hash}"),
         };
+        let edited = match self.shaders.as_str() {
+            "" => String::new(),
+            hash => format!(" and the edited shaders {hash}"),
+        };
         format!(
-            "wgslab {} (results {}) on {} (driver {}, {}) with {table}",
+            "wgslab {} (results {}) on {} (driver {}, {}) with {table}{edited}",
             known(&self.wgslab),
             self.results_version,
             known(&self.adapter),
@@ -54,10 +74,36 @@ impl Origin {
             ("driver", self.driver.clone(), other.driver.clone()),
             ("backend", self.backend.clone(), other.backend.clone()),
             ("table of kernels", self.kernel_table.clone(), other.kernel_table.clone()),
+            ("edited shaders", self.shaders.clone(), other.shaders.clone()),
         ];
         let shown = |text: &str| if text.is_empty() { "none".to_string() } else { text.to_string() };
         let differ = each.into_iter().filter(|(_, a, b)| a != b);
         differ.map(|(what, a, b)| format!("{what}: {} and {}", shown(&a), shown(&b))).collect()
+    }
+}
+
+/// Comparisons of two stages.
+impl Provenance {
+    /// In what differs what ran two stages: program, kernels, adapter, driver.
+    pub fn ran_by_different(&self, other: &Provenance) -> Vec<String> {
+        let mut all = Origin::of_made(self).differences(&Origin::of_made(other));
+        // This hash is of what the stage launches of a tuned table and of edited shaders, so that neither is compared whole.
+        if self.kernels != other.kernels {
+            all.push(format!("kernels: {} and {}", self.kernels, other.kernels));
+        }
+        all
+    }
+
+    /// In what differs what two stages were made from: settings, data, and the backbone that they start from, if the same
+    /// ran both.
+    pub fn made_from_different(&self, other: &Provenance) -> Vec<String> {
+        let ran_by_same = self.ran_by_different(other).is_empty();
+        let each = [
+            ("settings", self.settings != other.settings),
+            ("data", self.data_fingerprint != other.data_fingerprint),
+            ("the backbone that it starts from", ran_by_same && self.start != other.start),
+        ];
+        each.into_iter().filter_map(|(what, differs)| differs.then(|| what.to_string())).collect()
     }
 }
 
@@ -98,5 +144,10 @@ mod tests {
         assert_eq!(main_origin([].iter()), (None, vec![]));
         let said = Origin::of(&rows[0]).differences(&Origin::of(&rows[3]));
         assert_eq!(said, ["driver: b and a", "table of kernels: none and 0a"]);
+        let edited = CellResult { shaders: "5b".into(), ..row("a", "") };
+        let (main, apart) = main_origin(rows[1..3].iter().chain([&edited]));
+        assert_eq!((main, apart.len()), (Some(Origin::of(&rows[1])), 1));
+        assert!(apart[0].ends_with("no table of kernels and the edited shaders 5b"), "{apart:?}");
+        assert_eq!(Origin::of(&rows[1]).differences(&Origin::of(&edited)), ["edited shaders: none and 5b"]);
     }
 }

@@ -127,8 +127,18 @@ pub(super) fn outlay(job: &Job<'_>, images: &TrainImages, method: &Pretrained, s
 
 /// The folder of a cell's pretraining in the study's folder `out`.
 pub(super) fn folder_of(out: &Path, cell: &Cell, made: &Provenance) -> PathBuf {
-    let (dataset, method, seed, address) = (&cell.dataset, &cell.pretraining, cell.seed, &made.address);
-    out.join("pretraining").join(format!("{dataset}-{method}-seed-{seed}-{address}"))
+    out.join("pretraining").join(format!("{}{}", folder_begins(cell), made.address))
+}
+
+/// How the names of the folders of a cell's pretraining begin, on whatever backbone. The address of what made it follows.
+pub(super) fn folder_begins(cell: &Cell) -> String {
+    format!("{}-{}-seed-{}-", cell.dataset, cell.pretraining, cell.seed)
+}
+
+/// Whether there is a folder whose name begins as that of a cell's pretraining.
+pub(super) fn any_begun(out: &Path, cell: &Cell) -> bool {
+    let (folders, begins) = (std::fs::read_dir(out.join("pretraining")), folder_begins(cell));
+    folders.into_iter().flatten().flatten().any(|e| e.file_name().to_string_lossy().starts_with(&begins))
 }
 
 /// What the bits of a pretraining depend on. Neither a label nor an image of another split is in it.

@@ -82,32 +82,6 @@ impl Provenance {
         Ok(before.made)
     }
 
-    /// In what differs what ran two stages: program, kernels, adapter, driver.
-    pub fn ran_by_different(&self, other: &Provenance) -> Vec<String> {
-        let program = |p: &Provenance| format!("{} (results {})", p.wgslab, p.results);
-        let each = [
-            ("program", program(self), program(other)),
-            ("adapter", self.adapter.clone(), other.adapter.clone()),
-            ("driver", self.driver.clone(), other.driver.clone()),
-            ("backend", self.backend.clone(), other.backend.clone()),
-            ("kernels", self.kernels.clone(), other.kernels.clone()),
-        ];
-        let differ = each.into_iter().filter(|(_, a, b)| a != b);
-        differ.map(|(what, a, b)| format!("{what}: {a} and {b}")).collect()
-    }
-
-    /// In what differs what two stages were made from: settings, data, and the backbone that they start from, if the same
-    /// ran both.
-    pub fn made_from_different(&self, other: &Provenance) -> Vec<String> {
-        let ran_by_same = self.ran_by_different(other).is_empty();
-        let each = [
-            ("settings", self.settings != other.settings),
-            ("data", self.data_fingerprint != other.data_fingerprint),
-            ("the backbone that it starts from", ran_by_same && self.start != other.start),
-        ];
-        each.into_iter().filter_map(|(what, differs)| differs.then(|| what.to_string())).collect()
-    }
-
     /// What `environment.json` holds: this provenance and `about`, an object for people.
     pub fn environment(&self, about: Value) -> Result<Value> {
         let mut record = serde_json::to_value(self).map_err(unwritable)?;
@@ -122,10 +96,11 @@ impl Provenance {
         Ok(Hasher::new().part(serde_json::to_vec(&self.settings).map_err(unwritable)?).short())
     }
 
-    /// What made a folder and the hash of its table of kernels, by the text of its `environment.json`. `None` if the text
-    /// does not say it.
-    pub fn of_text(environment: &str) -> Option<(Self, Option<String>)> {
-        seal::parse::<Before>(environment).ok().map(|before| (before.made, before.kernel_table))
+    /// What made a folder, the hash of its table of kernels and that of its edited shaders, by the text of its
+    /// `environment.json`. `None` if the text does not say it.
+    pub fn of_text(environment: &str) -> Option<(Self, Option<String>, Option<String>)> {
+        let before = seal::parse::<Before>(environment).ok()?;
+        Some((before.made, before.kernel_table, before.shaders.map(|s| s.hash)))
     }
 
     /// An error for a folder that something else made. It says what differs.
@@ -242,6 +217,15 @@ struct Before {
     /// The hash of the table of tuned kernels that the run used.
     #[serde(default)]
     kernel_table: Option<String>,
+    /// The files of shaders that were edited.
+    #[serde(default)]
+    shaders: Option<Edited>,
+}
+
+/// What it says of edited shaders, beside their names.
+#[derive(Deserialize)]
+struct Edited {
+    hash: String,
 }
 
 fn unwritable(e: serde_json::Error) -> Error {

@@ -193,6 +193,9 @@ pub struct CellResult {
     /// The hash of the table of tuned kernels; empty without one.
     #[serde(default)]
     pub kernel_table: String,
+    /// The hash of the edited files of `--shaders`; empty without any.
+    #[serde(default)]
+    pub shaders: String,
     /// The hash of what the cell reads of the config, with its seed.
     #[serde(default)]
     pub config_hash: String,

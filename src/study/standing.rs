@@ -6,10 +6,14 @@ use super::failure::Failure;
 use super::folder::{Done, busy};
 use super::grid::Cell;
 use super::names::{EPOCHS, RESULT};
+use super::pretrain::folder_begins;
+use super::provenance::Provenance;
 use super::results::{CellResult, PretrainResult, finished_cell, run_folder};
 use crate::base::{Error, Result, files};
+use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The state of a cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,8 +80,9 @@ impl Standing {
 pub fn standing(out: &Path, config: &Config, grid: &[Cell]) -> Result<Standing> {
     let mut cells = Vec::with_capacity(grid.len());
     let mut seconds = Means::default();
-    for cell in grid {
-        let (state, row) = state_of(out, config, cell)?;
+    // Each cell's files are looked at, and there may be a hundred thousand cells.
+    let states = grid.par_iter().map(|cell| state_of(out, config, cell)).collect::<Result<Vec<_>>>()?;
+    for (cell, (state, row)) in grid.iter().zip(states) {
         if let Some(row) = row {
             seconds.add(cell, row.seconds);
         }
@@ -96,10 +101,12 @@ pub fn standing(out: &Path, config: &Config, grid: &[Cell]) -> Result<Standing> 
         };
         left = left.zip(seconds.of(cell)).map(|(all, s)| all + part.max(0.0) * s);
         if cell.pretrained_by().is_some() {
-            due.insert(format!("{}-{}-seed-{}-", cell.dataset, cell.pretraining, cell.seed));
+            due.insert((folder_begins(cell), &*cell.backbone));
         }
     }
-    due.retain(|begins| !pretrainings.done.iter().any(|name| name.starts_with(begins)));
+    due.retain(|(begins, backbone)| {
+        !pretrainings.done.iter().any(|(name, arch)| name.starts_with(begins) && arch.as_deref() == Some(*backbone))
+    });
     if !due.is_empty() {
         left = left.zip(pretrainings.mean_s).map(|(all, s)| all + due.len() as f64 * s);
     }
@@ -130,16 +137,19 @@ fn state_of(out: &Path, config: &Config, cell: &Cell) -> Result<(CellState, Opti
     Ok((state, None))
 }
 
+/// Dataset, backbone, method and protocol: what decides most of a cell's seconds.
+type Alike = (Arc<str>, Arc<str>, Arc<str>, &'static str);
+
 /// Mean seconds of finished cells, by what decides most of them.
 #[derive(Default)]
 struct Means {
-    of: BTreeMap<(String, String, &'static str), (f64, usize)>,
+    of: BTreeMap<Alike, (f64, usize)>,
     all: (f64, usize),
 }
 
 impl Means {
-    fn key(cell: &Cell) -> (String, String, &'static str) {
-        (cell.dataset.to_string(), cell.method.to_string(), cell.protocol.name())
+    fn key(cell: &Cell) -> Alike {
+        (cell.dataset.clone(), cell.backbone.clone(), cell.method.clone(), cell.protocol.name())
     }
 
     fn add(&mut self, cell: &Cell, seconds: f64) {
@@ -148,7 +158,7 @@ impl Means {
         }
     }
 
-    /// The mean of cells of the same dataset, method and protocol, else of all. `None` if none is finished.
+    /// The mean of cells of the same dataset, backbone, method and protocol, else of all. `None` if none is finished.
     fn of(&self, cell: &Cell) -> Option<f64> {
         let (sum, n) = self.of.get(&Means::key(cell)).copied().unwrap_or(self.all);
         (n > 0).then(|| sum / n as f64)
@@ -157,8 +167,8 @@ impl Means {
 
 /// What the folder of pretrainings holds.
 struct Pretrainings {
-    /// The names of finished ones.
-    done: Vec<String>,
+    /// The names of finished ones, each with its backbone.
+    done: Vec<(String, Option<String>)>,
     /// Their mean seconds.
     mean_s: Option<f64>,
     /// How many are being made.
@@ -173,7 +183,9 @@ impl Pretrainings {
             // Damage is told where it is met.
             match Done::read(&folder) {
                 Ok(Some(done)) => {
-                    found.done.push(entry.file_name().to_string_lossy().into_owned());
+                    let arch = Provenance::of(&folder).ok();
+                    let arch = arch.and_then(|made| Some(made.settings["model"]["arch"].as_str()?.to_string()));
+                    found.done.push((entry.file_name().to_string_lossy().into_owned(), arch));
                     let result = done.text(&folder, RESULT).ok();
                     let result = result.and_then(|text| serde_json::from_str::<PretrainResult>(&text).ok());
                     seconds.extend(result.map(|r| r.seconds));
@@ -192,8 +204,9 @@ mod tests {
     use crate::base::seal;
     use crate::study::cells;
     use crate::study::folder::locked;
-    use crate::study::names::FAILED;
+    use crate::study::names::{ENVIRONMENT, FAILED};
     use crate::study::results::tests::{finish, sample};
+    use crate::study::results::write_pretrained;
 
     #[test]
     fn each_cell_has_a_state_and_the_study_a_time_left() {
@@ -228,5 +241,46 @@ mod tests {
         assert!((left_s.unwrap() - due).abs() < 1e-9, "{left_s:?}");
         let stopped = standing(out, &config, &grid).unwrap();
         assert_eq!((stopped.cells[4].word(), stopped.processes), ("waiting", 0), "a process that ended works no more");
+    }
+
+    /// Backbones take their own time, and a pretraining of one is none of another.
+    #[test]
+    fn backbones_are_counted_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path();
+        let text = "backbones = [\"resnet18\", \"vit_tiny\"]\nseeds = [0, 1]\n[noise]\nrates = [0.0]\n[pretraining]\nmethods = [\"simclr\"]\n";
+        let config = Config::parse("t", text).unwrap();
+        let grid = cells(&config);
+        assert_eq!(
+            grid.iter().map(|c| (&*c.backbone, c.seed)).collect::<Vec<_>>(),
+            [("resnet18", 0), ("resnet18", 1), ("vit_tiny", 0), ("vit_tiny", 1)]
+        );
+        for (i, seconds) in [(0, 10.0), (2, 100.0)] {
+            finish(&run_folder(out, &grid[i].name), &CellResult { seconds, ..sample(&grid[i], 0.5) }, &[]);
+        }
+        let result = PretrainResult {
+            dataset: grid[0].dataset.to_string(),
+            method: "simclr".into(),
+            seed: 1,
+            epochs: 1,
+            steps: 1,
+            train_images: 1,
+            loss: None,
+            feature_std: 1.0,
+            effective_rank: 1.0,
+            collapsed: false,
+            seconds: 7.0,
+            adapter: String::new(),
+        };
+        let made = serde_json::json!({
+            "address": "", "settings": { "model": { "arch": "resnet18" } }, "data_fingerprint": "", "start": "", "kernels": "",
+            "results": 1, "wgslab": "", "adapter": "", "driver": "", "backend": "",
+        });
+        let folder = out.join("pretraining").join(folder_begins(&grid[1]) + "a");
+        seal::write(&folder.join(ENVIRONMENT), &made).unwrap();
+        write_pretrained(&folder, &result).unwrap();
+        Done::write(&folder, "a", &[ENVIRONMENT, RESULT]).unwrap();
+        // The two cells of seed 1, and the pretraining of one of them.
+        assert_eq!(standing(out, &config, &grid).unwrap().left_s, Some(10.0 + 100.0 + 7.0));
     }
 }

@@ -21,14 +21,18 @@ impl Job<'_> {
         let set = self.load(spec)?;
         let (config, name) = (self.config, set.data.name.clone());
         let cell = single(config, spec, (NoiseKind::default(), None), seed)?;
-        let method = config.pretraining_of(config.pretraining.first())?;
-        let optimization = match phase {
-            Phase::Pretrain => method.optimization.clone(),
-            Phase::Train => config.learning_of(&cell.method)?.optimization,
+        // Only a step of pretraining needs a method. The first of a grid may be one that this backbone does not take.
+        let method = match phase {
+            Phase::Pretrain => Some(config.pretraining_of(config.pretraining.first())?),
+            Phase::Train => None,
         };
-        let batch = match phase {
-            Phase::Pretrain => pretrain::batch_for(&method, set.train.store.count)?,
-            Phase::Train => batch_of(optimization.batch_size, set.train.store.count)?,
+        let optimization = match &method {
+            Some(method) => method.optimization.clone(),
+            None => config.learning_of(&cell.method)?.optimization,
+        };
+        let batch = match &method {
+            Some(method) => pretrain::batch_for(method, set.train.store.count)?,
+            None => batch_of(optimization.batch_size, set.train.store.count)?,
         };
         self.say_batch(optimization.batch_size, batch, set.train.store.count);
         let chosen = order(seed, 0, set.train.store.count);
@@ -37,15 +41,15 @@ impl Job<'_> {
         let state = images.resident.clone();
         let at = Progress { seed, epoch: 0, epochs: optimization.epochs, step: 0, steps: 1, repeat: 0, before: 0 };
         let mut inputs = vec![("indices", bytemuck::cast_slice(&indices).to_vec())];
-        let (name, record, own): (String, Record<'_>, _) = match phase {
-            Phase::Pretrain => {
+        let (name, record, own): (String, Record<'_>, _) = match method {
+            Some(method) => {
                 let own = method.method.scalars(at);
                 let name = format!("a step of pretraining by {} on {name}", method.name);
                 inputs.extend(method.inputs(at, &indices, config.data.image_size));
                 let record = move || first_turn(pretrain::record(self, &images, &method, seed, batch)?);
                 (name, Box::new(record), own)
             }
-            Phase::Train => {
+            None => {
                 let known = Known::of(&labels, &labels, classes)?;
                 // An estimate from a first stage would not change the step's work.
                 let known = Known { estimated: Some(known.transition.clone()), ..known };

@@ -2,7 +2,7 @@
 
 use super::folder::Done;
 use super::grid::{Cell, cells};
-use super::names::{CONFIG, ENVIRONMENT, EPOCHS, LABELS, RESULT, STEPS};
+use super::names::{CONFIG, DONE, ENVIRONMENT, EPOCHS, LABELS, RESULT, STEPS};
 use super::provenance::Provenance;
 use super::results::{CellResult, finished_cell, finished_epochs, run_folder};
 use super::session::Job;
@@ -41,24 +41,11 @@ impl Job<'_> {
     /// `seed` chooses the cells. Each is made from nothing, with its pretraining. With the same program, adapter, driver
     /// and kernels every file must have the same bits, times aside; else its numbers must be close.
     pub fn verify(&self, again: &Path, count: usize, seed: u64) -> Result<Vec<Verified>> {
-        let mut finished = Vec::new();
-        for cell in cells(self.config) {
-            let folder = run_folder(self.out, &cell.name);
-            // What is not whole cannot be compared with anything.
-            if folder.is_dir() {
-                finished.extend(finished_cell(&folder, Some(&cell), Done::check)?.map(|row| (cell, row)));
-            }
-        }
-        if finished.is_empty() {
-            let out = self.out.display();
-            return Err(Error::Data(format!("{out} holds no finished cell of its config; run the study first")));
-        }
-        let mut chosen = Rng::new(seed, CHOICE, 0).permutation(finished.len());
-        chosen.truncate(count);
-        chosen.sort_unstable(); // cells of one dataset are neighbours
+        let grid = cells(self.config);
+        let chosen = chosen(self.out, &grid, (count, seed), &|line| self.progress.note(line))?;
         let job = Job { out: again, kernels: self.kernels.clone(), ..*self };
         let (mut loaded, mut all) = (None, Vec::new());
-        for (cell, row) in chosen.into_iter().map(|i| &finished[i]) {
+        for (cell, row) in &chosen {
             if loaded.as_ref().is_none_or(|l: &super::dataset::Loaded| *l.spec != *cell.spec) {
                 drop(loaded.take()); // frees the pages of its images before the next are made
                 loaded = Some(job.load(&cell.spec)?);
@@ -69,6 +56,37 @@ impl Job<'_> {
         }
         Ok(all)
     }
+}
+
+/// Chooses `count` finished cells of the study in `out`, or all if there are fewer, in the grid's order, with their rows.
+/// What is damaged cannot be compared with anything: `say` gets its reason, and another cell is taken.
+fn chosen<'a>(
+    out: &Path,
+    grid: &'a [Cell],
+    (count, seed): (usize, u64),
+    say: &dyn Fn(&str),
+) -> Result<Vec<(&'a Cell, CellResult)>> {
+    let ended: Vec<&Cell> = grid.iter().filter(|cell| run_folder(out, &cell.name).join(DONE).exists()).collect();
+    let mut chosen = Vec::new();
+    // Every file of a cell is compared with its checksum, so only of cells that are taken.
+    for i in Rng::new(seed, CHOICE, 0).permutation(ended.len()) {
+        if chosen.len() == count {
+            break;
+        }
+        match finished_cell(&run_folder(out, &ended[i].name), Some(ended[i]), Done::check) {
+            Ok(row) => chosen.extend(row.map(|row| (ended[i], row))),
+            Err(e @ (Error::Damaged { .. } | Error::Foreign(_))) => say(&format!("not chosen: {e}")),
+            Err(e) => return Err(e),
+        }
+    }
+    if chosen.is_empty() {
+        let out = out.display();
+        return Err(Error::Data(format!(
+            "{out} holds no finished cell of its config that is whole; run the study first"
+        )));
+    }
+    chosen.sort_by_key(|(cell, _)| cell.index); // cells of one dataset are neighbours
+    Ok(chosen)
 }
 
 /// Compares a cell of two studies.
@@ -157,8 +175,29 @@ fn timeless(name: &str, bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::base::files;
+    use crate::study::results::tests::{finish, sample};
     use crate::study::testing::{Heard, with_job};
-    use crate::study::{Manner, Selection};
+    use crate::study::{Config, Manner, Selection};
+    use std::cell::RefCell;
+
+    #[test]
+    fn a_damaged_or_half_done_cell_is_not_chosen_and_stops_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, grid) = (dir.path(), cells(&Config::parse("t", "seeds = [0, 1, 2]\n").unwrap()));
+        let folder = |i: usize| run_folder(out, &grid[i].name);
+        let told = RefCell::new(Vec::new());
+        let choose = |count| chosen(out, &grid, (count, 7), &|line| told.borrow_mut().push(line.to_string()));
+        assert_eq!(choose(1).unwrap_err().exit_code(), 4, "nothing is finished");
+        for i in [0, 1, 2, 3] {
+            finish(&folder(i), &sample(&grid[i], 0.5), &[]);
+        }
+        std::fs::write(folder(1).join(RESULT), "{}").unwrap();
+        std::fs::remove_file(folder(2).join(DONE)).unwrap();
+        let names = |count| choose(count).unwrap().iter().map(|(cell, _)| cell.index).collect::<Vec<_>>();
+        assert_eq!(names(9), [0, 3]);
+        assert!(told.borrow().len() == 1 && told.borrow()[0].contains("result.json is damaged"), "{told:?}");
+        assert!([0, 3].contains(&names(1)[0]) && names(1).len() == 1);
+    }
 
     /// A cell with a pretraining is run again to the same bits; a number or a bit that is not what it gives is named, and
     /// what another driver ran is compared by numbers.

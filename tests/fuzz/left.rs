@@ -237,6 +237,7 @@ fn sample() -> CellResult {
         wgslab: String::new(),
         results_version: 0,
         kernel_table: String::new(),
+        shaders: String::new(),
         config_hash: String::new(),
     }
 }

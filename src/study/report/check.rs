@@ -86,7 +86,7 @@ fn without_a_run(dir: &Path, r: &CellResult, left_out: &[String]) -> Result<Erro
     };
     let grid = cells(&config);
     let name = grid.iter().find(same).map(|c| c.name.as_str());
-    let damage = name.and_then(|name| left_out.iter().find(|sentence| sentence.contains(name)));
+    let damage = name.and_then(|name| left_out.iter().find(|sentence| names(sentence, name)));
     let row = format!(
         "{} with {} and {} at {} {}, seed {}",
         r.dataset, r.pretraining, r.method, r.noise_rate, r.noise_kind, r.seed
@@ -99,6 +99,13 @@ fn without_a_run(dir: &Path, r: &CellResult, left_out: &[String]) -> Result<Erro
              out: `wgslab study report {dir}` writes table and report anew from the runs that are there"
         ),
     }))
+}
+
+/// Whether a sentence names a cell, and not one whose name only begins or ends as it does: `seed-1` is no `seed-10`.
+fn names(sentence: &str, cell: &str) -> bool {
+    let goes_on = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    let whole = |at: usize| !sentence[..at].ends_with(goes_on) && !sentence[at + cell.len()..].starts_with(goes_on);
+    sentence.match_indices(cell).any(|(at, _)| whole(at))
 }
 
 /// All texts, by name.
@@ -240,6 +247,13 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_is_not_taken_for_one_of_a_longer_name() {
+        assert!(names("s/runs/isic__seed-1/result.json is damaged", "isic__seed-1"));
+        assert!(!names("s/runs/isic__seed-10/result.json is damaged", "isic__seed-1"));
+        assert!(!names("s/runs/my-isic__seed-1/result.json is damaged", "isic__seed-1"));
+    }
 
     #[test]
     fn numbers_have_the_names_of_their_places() {

@@ -94,8 +94,8 @@ fn origins(study: &Study) -> String {
     match (study.apart.is_empty(), study.together) {
         (true, _) => String::new(),
         (false, true) => {
-            let mark = "<p data-name=\"together\">Cells that different programs, adapters, drivers or tables of kernels ran are \
-                        averaged here, as was asked for: part of a difference may be theirs.</p>\n";
+            let mark = "<p data-name=\"together\">Cells that different programs, adapters, drivers, tables of kernels or \
+                        edited shaders ran are averaged here, as was asked for: part of a difference may be theirs.</p>\n";
             told("Averaged together with the others, though something else ran them", &study.apart) + mark
         }
         (false, false) => told(

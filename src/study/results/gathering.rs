@@ -22,8 +22,8 @@ pub struct Gathered {
     pub left_out: Vec<String>,
     /// The names of these cells.
     pub damaged: BTreeSet<String>,
-    /// Whether a report averages cells that different programs, adapters, drivers or tables of kernels ran. Without it
-    /// a report is of those that the same ran as most, and tells the others.
+    /// Whether a report averages cells that different programs, adapters, drivers, tables of kernels or edited shaders
+    /// ran. Without it a report is of those that the same ran as most, and tells the others.
     pub together: bool,
 }
 

@@ -37,7 +37,7 @@ pub(in crate::study) fn rows_as_csv<T: Serialize>(path: &Path, rows: &[T]) -> Re
 }
 
 /// The columns that hold text; the others hold JSON, or nothing.
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 15] = [
     "dataset",
     "backbone",
     "pretraining",
@@ -51,6 +51,7 @@ const TEXTS: [&str; 14] = [
     "backend",
     "wgslab",
     "kernel_table",
+    "shaders",
     "config_hash",
 ];
 

@@ -66,6 +66,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
         wgslab: "0.1.0".to_string(),
         results_version: 4,
         kernel_table: String::new(),
+        shaders: String::new(),
         config_hash: "0123456789abcdef".to_string(),
     }
 }
