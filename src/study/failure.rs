@@ -1,8 +1,9 @@
 //! Why a cell or a pretraining could not be finished, as its folder keeps it.
 
 use super::names::{DONE, FAILED};
-use crate::base::{Error, seal};
+use crate::base::{Error, Result, seal};
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// `failed.json`: why a cell or a pretraining could not be finished.
@@ -51,5 +52,14 @@ impl Failure {
             4 => Error::Data(self.reason.clone()),
             _ => Error::Failed(self.reason.clone()),
         }
+    }
+}
+
+/// Removes the failure that is kept in a folder, which is finished now. Another process may do so at the same time.
+pub(super) fn forget_failure(folder: &Path) -> Result<()> {
+    let path = folder.join(FAILED);
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(&path, "remove", e)),
+        _ => Ok(()),
     }
 }

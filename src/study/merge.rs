@@ -2,13 +2,13 @@
 //! pretrainings are copied, each file compared with what was written, and `done` last.
 
 use super::config::Config;
+use super::failure::forget_failure;
 use super::folder::{Done, kept_config, locked, write_config};
 use super::grid::cells;
 use super::names::{AWAY, CONFIG, DONE, FAILED, KERNELS, RESULT};
 use super::results::{read_pictures, write_pictures};
 use crate::base::{Error, Result, files};
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What a merge did.
@@ -142,15 +142,6 @@ fn keep_failure(from: &Path, to: &Path) -> Result<()> {
         return Ok(());
     }
     locked(to, || files::write_atomic(&kept, &files::read(&path)?))
-}
-
-/// Removes a failure that another part left in a folder which is finished now.
-fn forget_failure(to: &Path) -> Result<()> {
-    let path = to.join(FAILED);
-    match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(&path, "remove", e)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

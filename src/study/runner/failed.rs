@@ -16,7 +16,6 @@ use crate::study::results::{CellResult, run_folder};
 use crate::study::session::Job;
 use crate::study::start::Start;
 use crate::study::{probe, train};
-use std::io::ErrorKind;
 use std::path::Path;
 
 impl Job<'_> {
@@ -99,15 +98,6 @@ impl Job<'_> {
             self.progress.note(&line);
         }
         Ok(())
-    }
-}
-
-/// Removes the failure that is kept in a folder, which is finished now. Another process may do so at the same time.
-pub(super) fn forget_failure(folder: &Path) -> Result<()> {
-    let path = folder.join(FAILED);
-    match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(&path, "remove", e)),
-        _ => Ok(()),
     }
 }
 
