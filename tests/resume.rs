@@ -440,9 +440,9 @@ fn a_full_disk_is_told_and_the_same_command_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     std::fs::write(dir.path().join("study.toml"), often()).unwrap();
-    // A shell counts in blocks of 512 bytes. The limits leave no room for the description of a run, for a checkpoint,
-    // and for the larger checkpoints.
-    for (blocks, file) in [(1, "environment.json"), (128, "state.safetensors"), (2048, "state.safetensors")] {
+    // A shell counts in blocks of 512 bytes. The limits leave no room for the config of the study, for a checkpoint, and
+    // for the larger checkpoints.
+    for (blocks, file) in [(1, "config.toml"), (128, "state.safetensors"), (2048, "state.safetensors")] {
         let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" study run study.toml --out out");
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &limited, env!("CARGO_BIN_EXE_wgslab")]).current_dir(dir.path());

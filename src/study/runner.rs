@@ -131,8 +131,11 @@ impl Job<'_> {
         if manner.forecast {
             self.forecast(selection)?.lines(self.gpu).iter().for_each(|line| self.progress.note(line));
         }
-        // It says what the folder is of, also while no cell is finished, and where all fail.
-        locked_soon(self.out, self.stop, || write_config(self.out, self.config))?;
+        // It says what the folder is of, also while no cell is finished, and where all fail. That of a study with other
+        // settings stays until a cell with these is finished.
+        if !files::exists(&self.out.join(CONFIG))? {
+            locked_soon(self.out, self.stop, || write_config(self.out, self.config))?;
+        }
         let (mut found, mut pace) = (Found::default(), Pace::default());
         if let (Selection::Pretraining(_), Some(cell)) = (selection, chosen.first()) {
             self.pretrain_alone(cell, manner)?;
