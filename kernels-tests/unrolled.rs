@@ -42,20 +42,18 @@ fn both(op: &str, case: &str, variant: &'static str) -> Result<(), String> {
     same_bits("the text of one kind of adapter and of the other", &own, &others)
 }
 
-/// What the products of `variant` that `caps` asks for give, and how many steps of their walks are text, by kernel.
-fn run(
-    gpu: &Gpu,
-    recorded: &Recorded,
-    variant: &'static str,
-    caps: &Caps,
-) -> Result<(Values, BTreeSet<(&'static str, u32)>), String> {
+/// How many steps of a walk are text, by kernel.
+type Steps = BTreeSet<(&'static str, u32)>;
+
+/// What the products of `variant` that `caps` asks for give, and their steps.
+fn run(gpu: &Gpu, recorded: &Recorded, variant: &'static str, caps: &Caps) -> Result<(Values, Steps), String> {
     let choose = recording::chooser(variant);
     let schedule = Schedule::new(&recorded.tape, &Options { choose: &choose, ..Options::new(caps) }).map_err(text)?;
     let steps = |k: &wgslab::device::Kernel| {
         let found = k.constants.iter().find(|c| c.0 == "UNROLL")?;
         (k.variant == variant).then_some((k.name, found.1))
     };
-    let texts: BTreeSet<_> = schedule.kernels().filter_map(steps).collect();
+    let texts: Steps = schedule.kernels().filter_map(steps).collect();
     ensure(!texts.is_empty(), format!("nothing runs {variant}"))?;
     let plan = Plan::new(gpu, schedule, &State::new()).map_err(text)?;
     plan.poison(gpu, 0).map_err(text)?;

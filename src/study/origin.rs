@@ -103,7 +103,7 @@ impl Provenance {
             ("data", self.data_fingerprint != other.data_fingerprint),
             ("the backbone that it starts from", ran_by_same && self.start != other.start),
         ];
-        each.into_iter().filter_map(|(what, differs)| differs.then(|| what.to_string())).collect()
+        each.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what.to_string()).collect()
     }
 }
 

@@ -65,7 +65,7 @@ fn summary(study: &Study) -> Result<String> {
         1 => "One cell is left out of every number here".to_string(),
         n => format!("{n} cells are left out of every number here"),
     };
-    let inside = |all: &[String]| all.iter().map(|s| study.from_inside(s)).collect::<Vec<_>>();
+    let inside = |all: &[String]| all.iter().map(|s| study.told_inside(s)).collect::<Vec<_>>();
     let damaged = told(&left_out, &inside(&study.left_out)) + &told("Damaged and not shown", &inside(&study.not_shown));
     let damaged = damaged + &told("Collapsed in pretraining, so that its other numbers say nothing", &collapsed(study));
     // Labels that people gave were not made wrong on purpose.

@@ -241,7 +241,7 @@ impl Study {
     }
 
     /// A sentence about a file, with its path from the study's folder on: a page says the same after the folder was moved.
-    pub fn from_inside(&self, sentence: &str) -> String {
+    pub fn told_inside(&self, sentence: &str) -> String {
         if self.folder.is_empty() {
             return sentence.to_string();
         }
