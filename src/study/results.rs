@@ -202,17 +202,18 @@ pub struct CellResult {
 }
 
 /// A stage of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Self-supervised, without labels.
     Pretrain,
     /// Supervised, on the given labels.
+    #[default]
     Train,
 }
 
 /// One epoch: a line of `epochs.jsonl`. Shares are from 0 to 1. What a phase does not measure is left out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// The stage.
     pub phase: Phase,

@@ -28,7 +28,6 @@ use crate::nn::checkpoint::{self, Checkpoint};
 use crate::nn::{Optimization, Progress, Turn};
 use crate::tape::{State, Tape};
 use log::Log;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use watch::{CLOCK, Clock, Watch};
@@ -195,20 +194,9 @@ impl Stage<'_> {
             phase: self.phase,
             epoch: at.epoch + 1,
             loss: at.sums[0] / self.steps() as f64,
-            terms: BTreeMap::new(),
             lr: self.rate(at.epoch, self.steps() - 1),
             skipped_steps,
-            train_accuracy: None,
-            wrong_label_memorised: None,
-            val_accuracy: None,
-            test_accuracy: None,
-            selection_precision: None,
-            selection_recall: None,
-            feature_std: None,
-            effective_rank: None,
-            collapsed: None,
-            seconds: 0.0,
-            images_per_s: 0.0,
+            ..EpochRecord::default()
         }
     }
 

@@ -321,7 +321,6 @@ pub fn read_result(desk: &Desk, bytes: &[u8]) -> Result<()> {
 
 pub fn epochs() -> Vec<EpochRecord> {
     let record = |epoch: usize| EpochRecord {
-        terms: Default::default(),
         phase: Phase::Train,
         epoch,
         loss: 2.0 / epoch as f64,
@@ -331,13 +330,10 @@ pub fn epochs() -> Vec<EpochRecord> {
         wrong_label_memorised: Some(0.25),
         val_accuracy: Some(0.5),
         test_accuracy: Some(0.5),
-        selection_precision: None,
         selection_recall: Some(0.5),
-        feature_std: None,
-        effective_rank: None,
-        collapsed: None,
         seconds: 1.0,
         images_per_s: 150.0,
+        ..EpochRecord::default()
     };
     (1..=3).map(record).collect()
 }

@@ -71,7 +71,6 @@ mod tests {
     fn epochs(cell: &Cell) -> Vec<EpochRecord> {
         let reach = if cell.pretraining.to_string() == "none" { 0.8 } else { 0.5 };
         let record = |epoch: usize| EpochRecord {
-            terms: Default::default(),
             phase: Phase::Train,
             epoch,
             loss: 2.0 / epoch as f64,
@@ -80,14 +79,9 @@ mod tests {
             train_accuracy: Some(0.5),
             wrong_label_memorised: (cell.noise_rate > 0.0).then(|| reach * (1.0 - (-(epoch as f64) / 6.0).exp())),
             val_accuracy: Some(0.6),
-            test_accuracy: None,
-            selection_precision: None,
-            selection_recall: None,
-            feature_std: None,
-            effective_rank: None,
-            collapsed: None,
             seconds: 1.0,
             images_per_s: 150.0,
+            ..EpochRecord::default()
         };
         (1..=20).map(record).collect()
     }

@@ -155,23 +155,16 @@ fn nan_is_no_result() {
 
 fn record() -> EpochRecord {
     EpochRecord {
-        terms: Default::default(),
         phase: Phase::Train,
         epoch: 1,
         loss: 0.1 + 0.2,
         lr: 1e-3,
         skipped_steps: 2,
         train_accuracy: Some(0.5),
-        wrong_label_memorised: None,
         val_accuracy: Some(1.0 / 3.0),
-        test_accuracy: None,
-        selection_precision: None,
-        selection_recall: None,
-        feature_std: None,
-        effective_rank: None,
-        collapsed: None,
         seconds: 0.25,
         images_per_s: 640.0,
+        ..EpochRecord::default()
     }
 }
 
