@@ -42,7 +42,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("npyz", &["data/arrays.rs", "data/layout/npz/", "study/predictions.rs"]),
     ("plotters", &["base/plot.rs", "lab/chart.rs", "lab/profile/page.rs", "lab/roofline/chart.rs"]),
     ("pollster", &["device/adapter.rs", "device/gpu.rs"]),
-    ("rayon", &["data/", "study/neighbours/search.rs", "study/results/gathering.rs", "study/standing.rs"]),
+    (
+        "rayon",
+        &["data/", "study/merge.rs", "study/neighbours/search.rs", "study/results/gathering.rs", "study/standing.rs"],
+    ),
     ("ash", &["device/statistics.rs"]),
     ("rspirv", &["device/shader.rs"]),
     ("safetensors", &["data/cache.rs", "nn/"]),

@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 /// Prints each cell with its index, which `wgslab study run --index` takes; --json adds the
 /// names of the folders, and the index of each cell's pretraining, which --pretraining takes. Of a
 /// study that was begun it prints whether a cell is done, running, failed, waiting or damaged, why,
-/// and the time left. What a run would refuse before its first step is refused here, too. Missing
+/// and the time left. What a run would refuse before its first step is refused here, too, but for what
+/// shows only once images and labels are read: `wgslab study run --dry-run` finds that. Missing
 /// data is only reported. Needs no adapter and no data, and writes nothing.
 #[derive(Args, Debug)]
 #[command(

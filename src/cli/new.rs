@@ -137,7 +137,8 @@ impl New {
         let file = quoted(path);
         let cells = crate::base::text::counted(cells, "cell");
         format!(
-            "{file} describes {cells}. Look at them, then run them:\n  wgslab study list {file}{root}\n  wgslab study run {file}{root}"
+            "{file} describes {cells}. Look at them, at what they take, then run them:\n  wgslab study list {file}{root}\n  wgslab study run {file}{root} --dry-run    whether it fits \
+             the adapter, hours, disk and memory\n  wgslab study run {file}{root}"
         )
     }
 }

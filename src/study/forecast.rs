@@ -180,6 +180,9 @@ impl Job<'_> {
         let all = cells(self.config);
         let chosen = selection.of(&all)?;
         let (mut found, mut timed) = (Forecast::default(), None);
+        let mut there = chosen.to_vec();
+        there.retain(|cell| data::is_there(&cell.spec, self.data_root).unwrap_or(true));
+        self.check_all_sets(&there)?;
         for spec in &self.config.data.specs {
             let of_set: Vec<&Cell> = chosen.iter().filter(|cell| *cell.spec == **spec).collect();
             if of_set.is_empty() {
@@ -319,6 +322,21 @@ mod tests {
             found.expect_fit(&gpu).unwrap();
             assert!(found.largest.0 > 1 << 28 && found.peak.0 < 24 << 30, "{:?} {:?}", found.largest, found.peak);
             assert_eq!(found.stages.len(), 8 + 3);
+        });
+    }
+
+    /// A run refuses it before its first step, and so does a look at what the run would take.
+    #[test]
+    fn noise_that_the_labels_cannot_have_is_refused() {
+        let text = "[data]\nspecs = [\"phantom:fetal?train=12&val=6&test=6\"]\nstore_size = 16\nimage_size = 16\n[pretraining]\n\
+                    methods = [\"none\"]\n[noise]\nkinds = [\"asymmetric\"]\nrates = [0.4]\n";
+        with_job(text, &Silent, |job| {
+            let e = job.forecast(Selection::default()).unwrap_err();
+            let said = e.to_string();
+            assert!(
+                e.exit_code() == 2 && said.contains("phantom") && said.contains("noise.asymmetric.map is empty"),
+                "{said}"
+            );
         });
     }
 

@@ -8,8 +8,13 @@ use super::grid::cells;
 use super::names::{AWAY, CONFIG, DONE, FAILED, KERNELS, RESULT};
 use super::results::{read_pictures, write_pictures};
 use crate::base::{Error, Result, files};
+use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+/// How many folders are copied at once. Each file is synced, so that a thread waits for the disk and not for a core, and
+/// a disk syncs many files in about the time of one.
+const AT_ONCE: usize = 32;
 
 /// What a merge did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Merged> {
     if let (Some(config), false) = (&config, begun) {
         write_config(out, config)?;
     }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(AT_ONCE).build();
+    let pool = pool.map_err(|e| Error::Failed(format!("the threads that copy cannot start: {e}")))?;
     for part in parts {
         let table = part.join(KERNELS);
         if files::exists(&table)? && !files::exists(&out.join(KERNELS))? {
@@ -51,9 +58,13 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Merged> {
                 Err(_) => continue, // a part may have none
             };
             folders.sort();
-            for folder in folders {
-                let name = folder.file_name().unwrap_or_default().to_owned();
-                match taken(&folder, &out.join(kind).join(name)) {
+            let copy = |folder: &PathBuf| {
+                let name = folder.file_name().unwrap_or_default();
+                taken(folder, &out.join(kind).join(name))
+            };
+            let found: Vec<Result<Taken>> = pool.install(|| folders.par_iter().map(copy).collect());
+            for taken in found {
+                match taken {
                     Ok(Taken::Copied) => merged.copied += 1,
                     Ok(Taken::There) => merged.there += 1,
                     Ok(Taken::Unfinished) => {}

@@ -155,8 +155,12 @@ pub(super) fn model(m: &Model, image_size: usize) -> Result<(), Mistake> {
     if !backbone::names().contains(&m.arch.as_str()) {
         return mistake("arch", format!("is {:?}; known: {}", m.arch, backbone::names().join(", ")));
     }
-    if let Some(width) = m.width.filter(|width| !(*width > 0.0 && *width <= 8.0)) {
-        return mistake("width", format!("is {width}; use a number above 0, at most 8"));
+    // A sixty-fourth leaves the first stage one channel.
+    if let Some(width) = m.width.filter(|width| !(1.0 / 64.0..=8.0).contains(width)) {
+        return mistake(
+            "width",
+            format!("is {width}; use a number from 1/64 = 0.015625, one channel in the first stage, to 8"),
+        );
     }
     let Some(patch) = m.patch_size else { return Ok(()) };
     between("patch_size", patch, 1, 1024)?;

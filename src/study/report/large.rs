@@ -1,4 +1,4 @@
-//! A study of many cells is gathered, reported and checked in a time that grows with their number alone.
+//! A study of many cells is gathered, reported, checked, listed and merged in a time that grows with their number alone.
 
 use super::{check_report, report};
 use crate::base::seal;
@@ -57,7 +57,7 @@ fn finish(dir: &Path, cell: &Cell) {
 }
 
 #[test]
-fn a_large_study_is_gathered_reported_and_checked_in_a_moment() {
+fn a_large_study_is_gathered_reported_listed_and_merged_in_a_moment() {
     let seeds = std::env::var(SEEDS).ok().map_or(1, |seeds| seeds.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -82,6 +82,13 @@ fn a_large_study_is_gathered_reported_and_checked_in_a_moment() {
     told("report");
     assert!(check_report(dir).unwrap() > 1000);
     told("checked");
+    let standing = crate::study::standing(dir, &config, &grid).unwrap();
+    assert!(standing.counts().contains(&("done", 2565 * seeds)), "{:?}", standing.counts());
+    told("listed");
+    let whole = tempfile::tempdir().unwrap();
+    let merged = crate::study::merge(&[dir.to_path_buf()], whole.path()).unwrap();
+    assert_eq!((merged.copied, merged.left_out), (2565 * seeds, Vec::new()));
+    told("merged");
     // At a hundred times the cells, what grows with their square would take hours.
     assert!(begun.elapsed().as_secs() < 120 * seeds as u64, "{:?}", begun.elapsed());
 }

@@ -86,7 +86,8 @@ pub fn missing_in_words(dir: &Path, gathered: &Gathered) -> Result<Option<String
     }
     let (n, file) = (counted(all.len(), "cell"), dir.join(super::beside::FOLDER).join(FILE));
     Ok(Some(format!(
-        "{n} of the grid have no result: {} ({}); {} names each",
+        "{n} of the grid {} no result: {} ({}); {} names each",
+        if all.len() == 1 { "has" } else { "have" },
         counts(&all),
         named.join(", "),
         file.display()

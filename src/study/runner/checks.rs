@@ -19,13 +19,18 @@ impl Job<'_> {
     /// its cells find it. A single dataset with one noise and one method is not decoded here if its first cell has no
     /// pretraining, since that cell decodes it next.
     pub(super) fn check_sets(&self, chosen: &[Cell]) -> Result<()> {
-        let sets = sets(chosen);
         let noises = noises(chosen);
-        let one = sets.len() == 1 && noises.iter().map(|(_, methods)| methods.len().max(1)).sum::<usize>() == 1;
+        let one = sets(chosen).len() == 1 && noises.iter().map(|(_, methods)| methods.len().max(1)).sum::<usize>() == 1;
         if one && chosen.first().is_some_and(|c| *c.pretraining == *ssl::NONE) {
             return Ok(());
         }
-        for spec in &sets {
+        self.check_all_sets(chosen)
+    }
+
+    /// The same of every dataset, decoded or not.
+    pub(in crate::study) fn check_all_sets(&self, chosen: &[Cell]) -> Result<()> {
+        let noises = noises(chosen);
+        for spec in &sets(chosen) {
             let named = |e: Error| match e {
                 Error::Usage(what) => Error::Usage(format!("{spec}: {what}")),
                 e => Error::Data(format!("{spec}: {e}")),

@@ -55,10 +55,10 @@ pub fn student_over_strata(strata: &[Vec<f64>]) -> Result<Estimate, TooFew> {
     let squares: f64 = variances.iter().zip(strata).map(|(v, s)| v * v / (s.len() - 1) as f64).sum();
     let mean = super::mean(&means);
     let error = total.sqrt() / d;
-    if error == 0.0 {
-        // Repeats that agree to the last bit.
-        let (degrees, p) = (f64::INFINITY, if mean == 0.0 { 1.0 } else { 0.0 });
-        return Ok(Estimate { mean, interval: Interval { low: mean, high: mean }, p, degrees });
+    // Repeats that agree, but for the rounding of a last digit, say nothing of how far others would lie from them.
+    let largest = strata.iter().flatten().fold(0.0, |most: f64, v| most.max(v.abs()));
+    if error <= 1e-12 * largest {
+        return Err(TooFew { what: WHAT, have: 0, need: 2, of: "repeats that differ" });
     }
     let degrees = total * total / squares;
     let half = t_critical(ALPHA, degrees) * error;
@@ -90,12 +90,15 @@ mod tests {
     }
 
     #[test]
-    fn one_repeat_is_too_few_and_equal_ones_are_sure() {
+    fn one_repeat_is_too_few_and_so_are_equal_ones() {
         let few = student_over_strata(&[vec![1.0, 2.0], vec![3.0]]).unwrap_err();
         assert_eq!(few.to_string(), "Student's interval needs at least 2 repeats, and there are 1");
         assert!(student(&[]).is_err());
-        let sure = student(&[2.0, 2.0, 2.0]).unwrap();
-        assert_eq!((sure.mean, sure.interval, sure.p), (2.0, Interval { low: 2.0, high: 2.0 }, 0.0));
-        assert!(student(&[0.0, 0.0]).unwrap().interval.spans_zero());
+        // The second is a difference of percentages that differ in their last bit alone.
+        for equal in [[0.0, 0.0, 0.0], [56.25 - 50.0, 56.3 - 50.05, 6.25], [2.0, 2.0, 2.0]] {
+            let few = student(&equal).unwrap_err().to_string();
+            assert_eq!(few, "Student's interval needs at least 2 repeats that differ, and there are 0");
+        }
+        assert!(student(&[2.0, 2.0 + 1e-9]).is_ok());
     }
 }

@@ -69,7 +69,7 @@ fn a_wrong_type_or_value_names_file_line_and_key() {
         (
             "[pretraining.simclr.model]\nwidth = 9",
             2,
-            "pretraining.simclr.model.width is 9; use a number above 0, at most 8",
+            "pretraining.simclr.model.width is 9; use a number from 1/64 = 0.015625, one channel in the first stage, to 8",
         ),
         (
             "[pretraining.simclr.augmentation]\nflip_probability = 2",
