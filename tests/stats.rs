@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::Path;
 use wgslab::lab::statistics::Table;
 use wgslab::lab::statistics::asked::radv;
+use wgslab::lab::statistics::models::weighty;
 
 /// The family of the floors below.
 const FAMILY: &str = "gfx1100";
@@ -64,6 +65,70 @@ fn products_keep_their_share_of_multiply_adds_and_spill_nothing() {
         let trips = if entry == "matmul.forward" { 2 } else { 1 };
         assert_eq!(walk.round_trips, trips, "all loads of a tile are on their way together: {walk:?}");
         assert!(said.contains(FAMILY) && said.contains("inverse throughput") && said.contains(variant), "{said}");
+    }
+}
+
+/// The families of the committed tables, with the least waves of a kernel that a step spends its work in. A SIMD unit of
+/// vega20 has a quarter of the registers of gfx1100, so that the tiles of products leave room for few there.
+const FAMILIES: [(&str, u64); 3] = [("vega20", 2), ("navi21", 8), ("gfx1100", 8)];
+
+/// The kernels of whole training steps are those of `kernels-tests/statistics/`, which a change of a kernel changes with it,
+/// so that it is read in review. No kernel keeps registers in memory, and those that do the first 95 % of a step's
+/// operations, or move the first 95 % of its bytes, leave room for enough waves to hide each other's waits.
+#[test]
+fn kernels_of_models_are_those_of_the_committed_table() {
+    const TEST: &str = "kernels_of_models_are_those_of_the_committed_table";
+    if !has_radv(TEST) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let families = FAMILIES.map(|f| f.0).join(",");
+    for model in ["resnet18", "vit_tiny"] {
+        let asked = ["kernels", "stats", "--model", model, "--for", &families, "--csv", "now.csv", "--json", "t.json"];
+        let output = wgslab(dir.path(), &asked).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let table = Table::load(&dir.path().join("t.json")).unwrap();
+        let heavy = |family: &str| {
+            let rows: Vec<_> = table.rows.iter().filter(|r| r.family == family).collect();
+            let shares: Vec<_> = rows.iter().map(|r| r.share.unwrap()).collect();
+            weighty(&shares, 95.0)
+                .into_iter()
+                .zip(rows)
+                .filter_map(|(heavy, row)| heavy.then_some(row))
+                .collect::<Vec<_>>()
+        };
+        for row in &table.rows {
+            assert_eq!((row.spills, &row.failed), (Some(0), &None), "{model}: {:?}", row.key());
+        }
+        for (family, least) in FAMILIES {
+            let rows = heavy(family);
+            assert!(rows.len() > 5, "{model} on {family}: {}", rows.len());
+            for row in rows {
+                assert!(row.waves.unwrap() >= least, "{model}: {:?} has {:?} waves", row.key(), row.waves);
+            }
+        }
+        let version = table.drivers["gfx1100"].driver.to_lowercase().replace("radv", "").trim().replace(' ', "-");
+        let place = Path::new("kernels-tests/statistics").join(&version);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(&place);
+        if !folder.exists() {
+            let line =
+                format!("{TEST} SKIPPED for {model}: there is no table of {version} in kernels-tests/statistics/.\n");
+            std::io::stderr().write_all(line.as_bytes()).unwrap();
+            continue;
+        }
+        let committed = std::fs::read_to_string(folder.join(format!("{model}.csv"))).unwrap();
+        let now = std::fs::read_to_string(dir.path().join("now.csv")).unwrap();
+        let only = |of: &str, other: &str, mark: &str| {
+            of.lines().filter(|l| !other.lines().any(|o| o == *l)).map(|l| format!("{mark} {l}\n")).collect::<String>()
+        };
+        assert!(
+            now == committed,
+            "the kernels of {model} have other figures:\n{}{}if they should, `wgslab kernels stats --model {model} --for {families} \
+             --csv {}/{model}.csv` writes the table anew; commit it with the change",
+            only(&committed, &now, "-"),
+            only(&now, &committed, "+"),
+            place.display()
+        );
     }
 }
 

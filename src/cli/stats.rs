@@ -4,12 +4,16 @@ use super::listener::Listener;
 use super::options::Options;
 use super::output::{expect_writable, print, table};
 use super::signals;
-use crate::base::{Error, Progress, Result};
+use crate::base::{Error, Progress, Result, files};
 use crate::device::Kernel;
 use crate::lab::statistics::asked::{Asked, Whose, radv};
 use crate::lab::statistics::compare::{Change, Verdict, compare};
-use crate::lab::statistics::{Row, SCHEMA, Table, ask, serve, subjects};
+use crate::lab::statistics::models::of_step;
+use crate::lab::statistics::{Row, SCHEMA, Subject, Table, ask, serve, subjects};
+use crate::nn::step::TrainingStep;
+use crate::nn::{GlobalPool, Model, Stem, backbone};
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +35,8 @@ use std::sync::atomic::Ordering;
     after_help = "Examples:
   wgslab kernels stats conv2d --case '3x3 stride 2' --for gfx1100
   wgslab kernels stats matmul.forward --variant tiled_128 --for vega20,navi21,gfx1100 --json base.json
-  wgslab kernels stats matmul.forward --for gfx1100 --shaders mine --compare base.json    exit code 5 where a row is worse"
+  wgslab kernels stats matmul.forward --for gfx1100 --shaders mine --compare base.json    exit code 5 where a row is worse
+  wgslab kernels stats --model resnet18 --for gfx1100 --csv resnet18.csv    what a training step launches"
 )]
 pub(super) struct Stats {
     /// An entry, as `wgslab kernels list` names it, or a part of the names of several [default: all]
@@ -43,6 +48,16 @@ pub(super) struct Stats {
     /// The test case whose shape to compile for [default: the largest of each entry]
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
+    /// What a training step of this network launches on a GPU that binds 2 GiB, with the variants that come first there, and
+    /// how much of the step's operations and bytes each kernel has; of these only kernels with FILTER in their name
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["variant", "case"], value_parser = PossibleValuesParser::new(backbone::names()))]
+    model: Option<String>,
+    /// With --model: images of a step
+    #[arg(long, value_name = "N", default_value_t = 256, requires = "model")]
+    batch: usize,
+    /// With --model: side of the images in pixels; a ViT has 64 patches
+    #[arg(long, value_name = "N", default_value_t = 32, requires = "model")]
+    size: usize,
     /// Families of AMD GPUs to compile for without hardware, by Mesa's RADV: vega20, navi21, gfx1100, …
     #[arg(long = "for", value_name = "FAMILY,…", value_delimiter = ',')]
     families: Vec<String>,
@@ -52,6 +67,9 @@ pub(super) struct Stats {
     /// Write all figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the table to this file, for a spreadsheet
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
     /// Say which rows are better or worse than in a table that --json wrote. The first figure that differs decides, of
     /// spills, waves, inverse throughput, latency, instructions, registers and workgroup memory
     #[arg(long, value_name = "BASE.json")]
@@ -98,11 +116,14 @@ fn installed(named: Option<&Path>) -> Result<PathBuf> {
     }
 }
 
+/// Patches on a side of a ViT's image, as the program's other steps of small images have them.
+const PATCHES: usize = 8;
+
 impl Stats {
     pub fn run(&self, options: &Options) -> Result<()> {
-        expect_writable(&[("--json", self.json.as_deref())])?;
+        expect_writable(&[("--json", self.json.as_deref()), ("--csv", self.csv.as_deref())])?;
         let base = self.compare.as_deref().map(Table::load).transpose()?;
-        let subjects = subjects(&self.filter, self.variant.as_deref(), self.case.as_deref())?;
+        let subjects = self.subjects()?;
         if subjects.is_empty() {
             let said =
                 |what: &str, name: &Option<String>| name.as_ref().map_or(String::new(), |n| format!(" {what} '{n}'"));
@@ -135,6 +156,9 @@ impl Stats {
         if let Some(path) = &self.json {
             made.save(path)?;
         }
+        if let Some(path) = &self.csv {
+            files::write_atomic(path, made.csv()?.as_bytes())?;
+        }
         match base {
             None => print(&text(&made)),
             Some(base) => {
@@ -145,6 +169,28 @@ impl Stats {
         }
     }
 
+    /// The kernels to ask about.
+    fn subjects(&self) -> Result<Vec<Subject>> {
+        let Some(model) = &self.model else {
+            return subjects(&self.filter, self.variant.as_deref(), self.case.as_deref());
+        };
+        let (batch, size) = (self.batch, self.size);
+        if batch == 0 || size == 0 || !size.is_multiple_of(PATCHES) {
+            return Err(Error::Usage(format!("--batch must be above 0, and --size a multiple of {PATCHES}")));
+        }
+        let model = Model {
+            arch: model.clone(),
+            stem: Some(Stem::Small),
+            width: Some(1.0),
+            patch_size: Some(size / PATCHES),
+            global_pool: Some(GlobalPool::Token),
+        };
+        let step = TrainingStep { model: model.settled().backbone(3)?, batch, size, classes: 10 };
+        let mut all = of_step(&step)?;
+        all.retain(|s| s.kernel.name.contains(&self.filter) || s.entry.contains(&self.filter));
+        Ok(all)
+    }
+
     /// Whose compilers to ask.
     fn whose(&self, options: &Options) -> Result<Vec<Whose>> {
         if self.families.is_empty() {
@@ -153,6 +199,10 @@ impl Stats {
         let driver = installed(self.driver.as_deref())?;
         Ok(self.families.iter().map(|f| Whose::Family(f.clone(), driver.clone())).collect())
     }
+}
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or("-".to_string(), |v| format!("{v:.1} %"))
 }
 
 fn figure(value: Option<u64>) -> String {
@@ -178,9 +228,14 @@ fn text(made: &Table) -> String {
         "latency",
         "inverse throughput",
         "compile ms",
+        "flops",
+        "bytes",
     ];
-    let mut rows = vec![head.map(String::from).to_vec()];
-    rows.extend(made.rows.iter().map(line));
+    // Only a step has shares.
+    let shares = made.rows.iter().any(|r| r.share.is_some());
+    let columns = head.len() - if shares { 0 } else { 2 };
+    let mut rows = vec![head[..columns].iter().map(|h| h.to_string()).collect::<Vec<_>>()];
+    rows.extend(made.rows.iter().map(|row| line(row)[..columns].to_vec()));
     let drivers: Vec<String> =
         made.drivers.iter().map(|(family, d)| format!("{family}: {}, {}\n", d.device, d.driver)).collect();
     let failed = made.rows.iter().filter_map(|r| {
@@ -200,6 +255,7 @@ fn line(r: &Row) -> Vec<String> {
     cells.extend([main.map(|c| c.waits), main.map(|c| c.round_trips)].map(|n| figure(n.map(u64::from))));
     cells.extend([r.latency, r.inverse_throughput].map(figure));
     cells.push(r.compile_ms.map_or("-".into(), |ms| format!("{ms:.1}")));
+    cells.extend([r.share.map(|s| s.flops), r.share.map(|s| s.bytes)].map(percent));
     cells
 }
 

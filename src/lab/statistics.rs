@@ -7,6 +7,7 @@
 pub mod asked;
 pub mod compare;
 pub mod isa;
+pub mod models;
 
 use crate::base::Result;
 use crate::device::shader::Kernel;
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Read, Write};
 
 /// The form of the file that [`Table`] writes.
-pub const SCHEMA: &str = "wgslab-statistics/2";
+pub const SCHEMA: &str = "wgslab-statistics/3";
 
 /// What compilers say of kernels.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -65,6 +66,8 @@ pub struct Row {
     pub counts: Option<Counts>,
     /// Loops that hold no other, in the order of the text.
     pub loops: Vec<Loop>,
+    /// What the step of a model asks of it. `None` where no model was asked about.
+    pub share: Option<Share>,
     /// All that the driver says, by its own names.
     pub statistics: BTreeMap<String, f64>,
     /// Why there is no figure: what the driver said when it refused the kernel, or how it ended.
@@ -99,7 +102,7 @@ impl Row {
         Row {
             entry: subject.entry.clone(),
             variant: subject.variant.to_string(),
-            case: subject.case.to_string(),
+            case: subject.case.clone(),
             kernel: subject.kernel.name.to_string(),
             family: family.to_string(),
             registers: first(&["VGPRs", "Number of GRF registers", "GPRs"]),
@@ -112,10 +115,20 @@ impl Row {
             compile_ms: compiled.as_ref().map(|c| c.compile_ms),
             counts,
             loops,
+            share: subject.share,
             statistics,
             failed,
         }
     }
+}
+
+/// What a training step asks of a kernel, in percent of the whole step.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Share {
+    /// Of the floating-point operations.
+    pub flops: f64,
+    /// Of the bytes that must be moved at least.
+    pub bytes: f64,
 }
 
 /// A kernel to ask about.
@@ -125,10 +138,12 @@ pub struct Subject {
     pub entry: String,
     /// Its variant.
     pub variant: &'static str,
-    /// The case whose shape the kernel is made for.
-    pub case: &'static str,
+    /// The case whose shape the kernel is made for; of a model, its layer.
+    pub case: String,
     /// The kernel.
     pub kernel: Kernel,
+    /// See [`Row::share`].
+    pub share: Option<Share>,
 }
 
 /// The kernels of the entry `filter`, or if there is none of every entry whose name holds `filter`. They are those of
@@ -148,7 +163,7 @@ pub fn subjects(filter: &str, variant: Option<&str>, case: Option<&str>) -> Resu
         let entry = listing::entry_name(found.step.op.as_ref());
         let Found { case, variant, .. } = &found;
         for kernel in found.kernels()? {
-            subjects.push(Subject { entry: entry.clone(), variant, case: case.name, kernel });
+            subjects.push(Subject { entry: entry.clone(), variant, case: case.name.to_string(), kernel, share: None });
         }
     }
     Ok(subjects)

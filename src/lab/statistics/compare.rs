@@ -45,6 +45,29 @@ const FIGURES: [Figure; 7] = [
     ("workgroup bytes", false, |r| r.workgroup_bytes),
 ];
 
+/// The columns of [`Table::csv`]: [`Row::key`], the shares, [`FIGURES`], and those of the loop with the most multiply-adds.
+const COLUMNS: [&str; 19] = [
+    "entry",
+    "variant",
+    "case",
+    "kernel",
+    "family",
+    "flops_percent",
+    "bytes_percent",
+    "spills",
+    "waves",
+    "inverse_throughput",
+    "latency",
+    "instructions",
+    "registers",
+    "workgroup_bytes",
+    "fma_percent",
+    "loads_per_fma",
+    "waits",
+    "round_trips",
+    "failed",
+];
+
 /// Judges a row by the first figure that both have and that differs. A kernel that no longer compiles is worse.
 pub fn judge(base: &Row, row: &Row) -> Change {
     let change = |verdict, by| Change { base: base.clone(), row: row.clone(), verdict, by };
@@ -94,6 +117,28 @@ impl Table {
         files::write_atomic(path, (text + "\n").as_bytes())
     }
 
+    /// The rows for a spreadsheet, without what differs from run to run: a driver gives the same text each time.
+    pub fn csv(&self) -> Result<String> {
+        let failed = |e: String| Error::Failed(format!("the table as CSV: {e}"));
+        let mut to = csv::Writer::from_writer(Vec::new());
+        to.write_record(COLUMNS).map_err(|e| failed(e.to_string()))?;
+        for r in &self.rows {
+            let main = r.main_loop().map(|l| l.counts);
+            let of = |value: Option<String>| value.unwrap_or_default();
+            let rounded = |value: Option<f64>| of(value.map(|v| format!("{v:.1}")));
+            let mut cells = r.key().map(String::from).to_vec();
+            cells.extend([r.share.map(|s| s.flops), r.share.map(|s| s.bytes)].map(rounded));
+            cells.extend(FIGURES.map(|(_, _, figure)| of(figure(r).map(|v| v.to_string()))));
+            cells.push(rounded(main.and_then(|c| c.fma_share()).map(|s| 100.0 * s)));
+            cells.push(of(main.and_then(|c| c.loads_per_fma()).map(|l| format!("{l:.3}"))));
+            cells.extend([main.map(|c| c.waits), main.map(|c| c.round_trips)].map(|n| of(n.map(|n| n.to_string()))));
+            cells.push(of(r.failed.clone()));
+            to.write_record(cells).map_err(|e| failed(e.to_string()))?;
+        }
+        let bytes = to.into_inner().map_err(|e| failed(e.to_string()))?;
+        String::from_utf8(bytes).map_err(|e| failed(e.to_string()))
+    }
+
     /// Reads a table that [`Table::save`] wrote.
     ///
     /// # Errors
@@ -133,6 +178,7 @@ mod tests {
             compile_ms: Some(3.0),
             counts: None,
             loops: Vec::new(),
+            share: None,
             statistics: BTreeMap::new(),
             failed: None,
         }

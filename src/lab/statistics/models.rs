@@ -1,0 +1,86 @@
+//! The kernels of a whole training step, for a GPU that need not be here.
+
+use super::{Share, Subject};
+use crate::base::Result;
+use crate::kernels::{fuse, listing};
+use crate::nn::step::TrainingStep;
+use crate::tape::Schedule;
+
+/// The kernels that `step` launches on [`listing::gpu`] with the variants that come first there, each once, in the order in
+/// which they first run. Its case names the layer where that is. The work of an op that launches several counts for each.
+pub fn of_step(step: &TrainingStep) -> Result<Vec<Subject>> {
+    let caps = listing::gpu();
+    let (tape, _) = step.record()?;
+    let schedule = Schedule::new(&tape, &fuse::options(&caps))?;
+    let (mut found, mut work): (Vec<Subject>, Vec<[f64; 2]>) = (Vec::new(), Vec::new());
+    let mut whole = [0.0; 2];
+    for node in &schedule.steps {
+        let cost = node.cost();
+        let cost = [cost.flops as f64, cost.bytes as f64];
+        whole = [whole[0] + cost[0], whole[1] + cost[1]];
+        let mut own: Vec<usize> = Vec::new();
+        for (launch, _) in &node.launches {
+            let at = found.iter().position(|s| s.kernel == launch.kernel).unwrap_or(found.len());
+            if at == found.len() {
+                let (entry, case) = (listing::entry_name(node.op.as_ref()), node.layer.clone());
+                found.push(Subject { entry, variant: node.variant, case, kernel: launch.kernel.clone(), share: None });
+                work.push([0.0; 2]);
+            }
+            if !own.contains(&at) {
+                own.push(at);
+            }
+        }
+        for at in own {
+            work[at] = [work[at][0] + cost[0], work[at][1] + cost[1]];
+        }
+    }
+    for (subject, [flops, bytes]) in found.iter_mut().zip(work) {
+        subject.share = Some(Share { flops: 100.0 * flops / whole[0], bytes: 100.0 * bytes / whole[1] });
+    }
+    Ok(found)
+}
+
+/// Which of some kernels are the first that do `percent` of the step's operations, or move `percent` of its bytes, the
+/// largest first.
+pub fn weighty(shares: &[Share], percent: f64) -> Vec<bool> {
+    let mut kept = vec![false; shares.len()];
+    for of in [|s: &Share| s.flops, |s: &Share| s.bytes] {
+        let mut order: Vec<usize> = (0..shares.len()).collect();
+        order.sort_by(|a, b| of(&shares[*b]).total_cmp(&of(&shares[*a])));
+        let mut sum = 0.0;
+        for i in order {
+            kept[i] |= sum < percent;
+            sum += of(&shares[i]);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{ResNet, Stem};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_step_s_kernels_are_listed_once_with_their_work() {
+        let model = Arc::new(ResNet::resnet18(Stem::Small, 1.0, 3));
+        let found = of_step(&TrainingStep { model, batch: 8, size: 32, classes: 10 }).unwrap();
+        for (i, subject) in found.iter().enumerate() {
+            assert!(found[..i].iter().all(|earlier| earlier.kernel != subject.kernel), "{subject:?}");
+        }
+        let shares: Vec<Share> = found.iter().map(|s| s.share.unwrap()).collect();
+        assert!(
+            shares.iter().all(|s| (0.0..=100.0).contains(&s.flops) && (0.0..=100.0).contains(&s.bytes)),
+            "{shares:?}"
+        );
+        let of = |entry: &str| {
+            found.iter().zip(&shares).filter(|(s, _)| s.entry == entry).map(|(_, s)| s.flops).sum::<f64>()
+        };
+        let products = ["conv2d.forward", "conv2d.grad_input", "conv2d.grad_weight"].map(of);
+        assert!(products.iter().sum::<f64>() > 90.0 && products[2] > 30.0, "{products:?}");
+        let kept = weighty(&shares, 95.0);
+        assert!(kept.iter().any(|k| *k) && !kept.iter().all(|k| *k), "{kept:?}");
+        assert!(weighty(&shares, 1e9).iter().all(|k| *k));
+    }
+}
