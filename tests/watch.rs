@@ -13,6 +13,7 @@ use std::process::{Child, Output, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use tempfile::TempDir;
+use wgslab::lab::statistics::asked::radv;
 
 const PIECE: &str = "elementwise/scale/forward.wgsl";
 
@@ -322,4 +323,40 @@ fn a_slow_edit_is_judged_and_not_killed() {
     assert_eq!(slow["verdict"], "right", "{slow}");
     let (edited, committed) = (median(&slow["edited_ms"]), median(&slow["committed_ms"]));
     assert!(edited > 10.0 * committed, "{edited} {committed}");
+}
+
+/// Without a GPU of that family: Mesa's RADV compiles both texts.
+#[test]
+fn a_compiler_judges_a_right_edit_too() {
+    const TEST: &str = "a_compiler_judges_a_right_edit_too";
+    if !adapter(TEST) {
+        return;
+    }
+    if radv().is_none() {
+        use std::io::Write;
+        let line = format!("{TEST} SKIPPED: Mesa's RADV is not installed (Debian: mesa-vulkan-drivers).\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        return;
+    }
+    let asked = |by: &str| {
+        let output = once(&edited(by), &["--json", "--limit-s", "60", "--for", "navi21,gfx1100"]);
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let slow = asked("y[i] = select(p.factor * x[i], sqrt(x[i]), x[i] == vec4(12345.678));");
+    assert_eq!(slow["verdict"], "right", "{slow}");
+    let families: Vec<&Value> = slow["compiled"].as_array().unwrap().iter().collect();
+    assert_eq!(families.len(), 2, "{slow}");
+    for (told, family) in families.iter().zip(["navi21", "gfx1100"]) {
+        assert!(told["family"] == family && told["kernel"] == "scale.forward" && told["verdict"] == "worse", "{told}");
+        let count = |of: &str| told[of]["instructions"].as_u64().unwrap();
+        assert!(count("edited") > count("built_in"), "{told}");
+        assert_eq!(told["edited"]["spills"], 0, "{told}");
+    }
+    let wrong = asked("y[i] = 2.0 * p.factor * x[i];");
+    assert!(wrong["verdict"] == "wrong" && wrong.get("compiled").is_none(), "{wrong}");
+    let output = once(&edited("y[i] = p.factor * x[i];"), &["--limit-s", "60", "--for", "gfx1100"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("scale.forward on gfx1100: the same figures; registers"), "{said}");
+    let output = once(&edited("y[i] = p.factor * x[i];"), &["--for", "gfx9999"]);
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
 }

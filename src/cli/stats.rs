@@ -99,12 +99,12 @@ pub(super) fn assembly(kernel: &Kernel, family: Option<&str>, options: &Options)
     compiled.assembly.ok_or_else(|| Error::Failed(format!("the driver of {device} shows no assembly")))
 }
 
-fn this_program() -> Result<PathBuf> {
+pub(super) fn this_program() -> Result<PathBuf> {
     std::env::current_exe().map_err(|e| Error::Failed(format!("the path of this program: {e}")))
 }
 
 /// The loader's file of RADV: the one that --driver names, or the one that is installed.
-fn installed(named: Option<&Path>) -> Result<PathBuf> {
+pub(super) fn installed(named: Option<&Path>) -> Result<PathBuf> {
     match named {
         Some(file) if file.exists() => Ok(file.to_path_buf()),
         Some(file) => Err(Error::Usage(format!("--driver {} is not there", file.display()))),

@@ -2,14 +2,19 @@
 
 use super::options::Options;
 use super::output::{complain, print, print_exact};
+use super::stats::{installed, this_program};
 use crate::base::{Error, Result};
 use crate::device::tree::{guess, pieces};
-use crate::device::{Gpu, GpuOptions};
+use crate::device::{Gpu, GpuOptions, Tree};
 use crate::kernels::listing::{self, Asked, Found, Wanted};
 use crate::lab::shader_trial::{TrialVerdict, judge};
 use crate::lab::spread::figures;
+use crate::lab::statistics::asked::{Asked as Compiler, Whose};
+use crate::lab::statistics::compare::{Change, Verdict, of_edit};
+use crate::lab::statistics::{Row, Subject, subjects};
 use crate::lab::{Spread, watch};
 use clap::Args;
+use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,7 +35,8 @@ use std::time::Duration;
     after_help = "Examples:
   cp -r shaders mine
   wgslab kernels watch mine/layers/softmax/forward_rows.wgsl --case softmax.forward
-  wgslab kernels watch my.wgsl --piece elementwise/scale/forward.wgsl --case scale.forward/prime --once --json"
+  wgslab kernels watch my.wgsl --piece elementwise/scale/forward.wgsl --case scale.forward/prime --once --json
+  wgslab kernels watch mine/layers/softmax/forward_rows.wgsl --case softmax.forward --for gfx1100"
 )]
 pub(super) struct Watch {
     /// The edited file
@@ -54,6 +60,10 @@ pub(super) struct Watch {
     /// Print each verdict as a line of JSON, with every sample
     #[arg(long)]
     json: bool,
+    /// Say of an edit that is right what it does to registers, spills and instructions on these families of AMD GPUs, which
+    /// need not be here: gfx1100, … (see `wgslab kernels stats`)
+    #[arg(long = "for", value_name = "FAMILY,…", value_delimiter = ',')]
+    families: Vec<String>,
     /// Be the process that tries it
     #[arg(long, hide = true)]
     child: bool,
@@ -78,6 +88,7 @@ impl Watch {
         let gpu = Gpu::open(&GpuOptions { shaders: Arc::default(), ..options.gpu() })?;
         let (piece, found) = (self.piece()?, self.find(options, &gpu)?);
         drop(gpu);
+        let mut compilers = Compilers::start(&self.families, piece, &found[0], self.entry().0)?;
         if !options.quiet {
             let (file, variant, case) = (self.file.display(), found[0].variant, found[0].case.name);
             let cases = match found.len() {
@@ -90,12 +101,14 @@ impl Watch {
         let limit = Duration::from_secs_f64(self.limit_s);
         watch::watch(&self.file, self.once, limit, &child, &mut |verdict| {
             right = matches!(verdict, TrialVerdict::Right(_));
+            let tree = || Tree::default().with(piece, &self.file);
+            let compiled = if right { compilers.asked(tree)? } else { Vec::new() };
             if self.json {
-                let line = serde_json::to_string(verdict);
-                return print_exact(&line.map_err(|e| Error::Failed(format!("cannot write a verdict as JSON: {e}")))?);
+                return print_exact(&line(verdict, &compiled)?);
             }
             let at = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-            print(&format!("{}  {}", &at[11..19], self.told(verdict)))
+            let told = std::iter::once(format!("{}  {}", &at[11..19], self.told(verdict)));
+            print(&told.chain(compiled.iter().map(in_words)).collect::<Vec<_>>().join("\n"))
         })?;
         if right { Ok(()) } else { Err(Error::Failed(format!("{} is not right", self.file.display()))) }
     }
@@ -118,8 +131,7 @@ impl Watch {
                 judge(&gpu_options, &found, (limit / 4).min(Duration::from_secs(3)))?
             }
         };
-        let line = serde_json::to_string(&verdict);
-        print_exact(&line.map_err(|e| Error::Failed(format!("cannot write a verdict as JSON: {e}")))?)
+        print_exact(&line(&verdict, &[])?)
     }
 
     /// Entry and case of --case.
@@ -207,6 +219,85 @@ impl Watch {
             }
         }
     }
+}
+
+/// The compilers of --for, and what they are asked.
+struct Compilers {
+    running: Vec<Compiler>,
+    subjects: Vec<Subject>,
+}
+
+impl Compilers {
+    fn start(families: &[String], piece: &str, found: &Found, entry: &str) -> Result<Compilers> {
+        if families.is_empty() {
+            return Ok(Compilers { running: Vec::new(), subjects: Vec::new() });
+        }
+        // What a GPU is offered: the same variant may have another text on the adapter that runs the trial.
+        let mut subjects = subjects(entry, Some(found.variant), Some(found.case.name))?;
+        subjects.retain(|s| s.kernel.pieces.iter().any(|p| p.path == piece));
+        if subjects.is_empty() {
+            let (variant, case) = (found.variant, found.case.name);
+            return Err(Error::Usage(format!("--for: no GPU is offered {entry} [{variant}] in the case '{case}'")));
+        }
+        let driver = installed(None)?;
+        let start = |f: &String| Compiler::start(&this_program()?, Whose::Family(f.clone(), driver.clone()));
+        Ok(Compilers { running: families.iter().map(start).collect::<Result<_>>()?, subjects })
+    }
+
+    /// What each makes of the edited text beside the built-in one.
+    fn asked(&mut self, edited: impl Fn() -> Result<Tree>) -> Result<Vec<Change>> {
+        let mut all = Vec::new();
+        for compiler in &mut self.running {
+            all.extend(of_edit(compiler, &self.subjects, &edited()?)?);
+        }
+        Ok(all)
+    }
+}
+
+/// A verdict as a line of JSON. Where compilers were asked, `compiled` has what each says.
+fn line(verdict: &TrialVerdict, compiled: &[Change]) -> Result<String> {
+    let failed = |e: serde_json::Error| Error::Failed(format!("cannot write a verdict as JSON: {e}"));
+    let mut line = serde_json::to_value(verdict).map_err(failed)?;
+    if !compiled.is_empty() {
+        line["compiled"] = compiled.iter().map(figures_of).collect();
+    }
+    serde_json::to_string(&line).map_err(failed)
+}
+
+/// A change with the figures of both texts.
+fn figures_of(change: &Change) -> Value {
+    let of = |r: &Row| {
+        json!({
+            "registers": r.registers, "spills": r.spills, "waves": r.waves, "workgroup_bytes": r.workgroup_bytes,
+            "instructions": r.instructions, "latency": r.latency, "inverse_throughput": r.inverse_throughput,
+            "failed": r.failed,
+        })
+    };
+    let (kernel, family) = (&change.row.kernel, &change.row.family);
+    let by = change.by.map(|by| by.0);
+    json!({ "kernel": kernel, "family": family, "verdict": change.verdict, "by": by, "built_in": of(&change.base), "edited": of(&change.row) })
+}
+
+/// A change as a line: what decided, and what people look at first.
+fn in_words(change: &Change) -> String {
+    let (base, row) = (&change.base, &change.row);
+    let verdict = match (change.verdict, change.by) {
+        (Verdict::Same, _) => "the same figures".to_string(),
+        (Verdict::Better, by) => format!("better by {}", by.unwrap_or_default().0),
+        (Verdict::Worse, by) => format!("worse by {}", by.unwrap_or_default().0),
+    };
+    let pair = |name: &str, of: fn(&Row) -> Option<u64>| {
+        let [base, row] = [base, row].map(|r| of(r).map_or("-".to_string(), |v| v.to_string()));
+        format!("{name} {base} → {row}")
+    };
+    let figures = [
+        pair("registers", |r| r.registers),
+        pair("spills", |r| r.spills),
+        pair("waves", |r| r.waves),
+        pair("instructions", |r| r.instructions),
+        pair("inverse throughput", |r| r.inverse_throughput),
+    ];
+    format!("          {} on {}: {verdict}; {}", row.kernel, row.family, figures.join(", "))
 }
 
 fn short(ms: f64) -> String {

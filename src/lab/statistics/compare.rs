@@ -1,7 +1,9 @@
 //! Two tables side by side: is a kernel better or worse for an edit? No time is measured, so nothing here is noise.
 
-use super::{Row, SCHEMA, Table};
+use super::asked::Asked;
+use super::{Row, SCHEMA, Subject, Table};
 use crate::base::{Error, Result, files};
+use crate::device::Tree;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -85,6 +87,13 @@ pub fn judge(base: &Row, row: &Row) -> Change {
         }
     }
     change(Verdict::Same, None)
+}
+
+/// What an edit of the built-in text does to each of `subjects`: those of `edited` beside those that are built in.
+pub fn of_edit(compiler: &mut Asked, subjects: &[Subject], edited: &Tree) -> Result<Vec<Change>> {
+    let mut rows = |tree: &Tree| super::ask(compiler, subjects, tree, |_| Ok(()));
+    let (base, now) = (rows(&Tree::default())?, rows(edited)?);
+    Ok(base.iter().zip(&now).map(|(base, now)| judge(base, now)).collect())
 }
 
 /// Every row that both tables have, and the number of rows of `table` that `base` lacks.
