@@ -12,6 +12,8 @@ mod chart;
 pub mod check;
 pub mod compare;
 pub mod environment;
+#[cfg(feature = "study")]
+pub mod export;
 mod fixed_kernel;
 #[cfg(feature = "study")]
 mod page;

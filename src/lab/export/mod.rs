@@ -1,0 +1,3 @@
+//! Pages that a browser opens: recordings with what they need, replayed by plain JavaScript (`web/`).
+
+pub mod bench;
