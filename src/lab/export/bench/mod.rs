@@ -8,6 +8,7 @@
 
 mod expected;
 
+use crate::base::plot::escape;
 use crate::base::{Error, Progress, Result};
 use crate::device::{Caps, Gpu, Shader, Tree};
 use crate::kernels::listing::entry_name;
@@ -366,6 +367,21 @@ impl BenchPage {
             include_str!("../web/measure.js"),
             include_str!("../web/bench.js")
         );
-        Ok(include_str!("../web/bench.html").replace("/*style*/", style).replace("/*data*/", &data).replace("/*script*/", script))
+        let parts = [
+            ("/*title*/", escape(&self.set)),
+            ("/*about*/", if self.about.is_empty() { String::new() } else { format!("{}.", sentence(&self.about)) }),
+            ("/*version*/", self.version.to_string()),
+            ("/*style*/", style.to_string()),
+            ("/*data*/", data),
+            ("/*script*/", script.to_string()),
+        ];
+        Ok(parts.iter().fold(include_str!("../web/bench.html").to_string(), |page, (mark, text)| page.replace(mark, text)))
     }
+}
+
+/// A text for a page, with a capital at its beginning.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    escape(&(first + letters.as_str()))
 }
