@@ -16,14 +16,20 @@ function expand(recording) {
   recording.kernels = recording.kernels.map((i) => data.kernels[i]);
 }
 
-const rows = data.cases.flatMap((c) => c.plans.flatMap((plan) => plan.rows.map((r) => ({
-  row: r.row, launches: r.launches, values: r.values, plan, of: c, samples: new Samples(), repeats: 1, state: "waiting", why: "",
-}))));
+const rows = data.cases.flatMap((of) => sideBySide(of.plans.flatMap((plan) => plan.rows.map((r) => ({
+  row: r.row, launches: r.launches, values: r.values, plan, of, samples: new Samples(), repeats: 1, state: "waiting", why: "",
+})))));
 const run = { going: false, stop: false, environment: null, skipped: [], reference: null, ended: null };
 
-/** A number with four digits that count. */
-function figures(v) {
-  return v >= 1000 ? Math.round(v).toString() : v.toPrecision(4);
+/** The rows of a case with the variants of a kernel beside each other. */
+function sideBySide(list) {
+  const order = [...new Set(list.map((r) => r.row.entry))];
+  return list.sort((a, b) => order.indexOf(a.row.entry) - order.indexOf(b.row.entry));
+}
+
+/** A number with some digits that count. */
+function figures(v, digits = 4) {
+  return v >= 10 ** (digits - 1) ? Math.round(v).toString() : v.toPrecision(digits);
 }
 
 function rateOf(row, ms) {
@@ -45,7 +51,8 @@ function note(text) {
 function buildTable() {
   let op = "";
   for (const r of rows) {
-    const line = make("tr", "", r.row.op === op ? "" : "group"), head = make("th", r.row.entry, "words");
+    const line = make("tr", "", r.row.op === op ? "" : "group"), head = make("th", "", "words");
+    r.row.entry.split(".").forEach((part, i) => head.append(i ? "." : "", i ? make("wbr") : "", part));
     op = r.row.op;
     head.scope = "row";
     head.title = r.row.shape;
@@ -61,17 +68,21 @@ function buildTable() {
 /** Shows a row as it stands. */
 function show(r) {
   const list = r.samples.times().samples_ms;
-  r.line.classList.toggle("off", !list.length);
   if (!list.length) {
-    r.ms.replaceChildren(make("small", r.why || r.state, r.why ? "bad" : ""));
-    r.rate.replaceChildren();
+    r.ms.replaceChildren(r.why || r.state);
+    r.ms.className = r.why ? "why bad" : "why";
+    r.ms.colSpan = 2;
+    r.rate.hidden = true;
     return;
   }
+  r.ms.className = "";
+  r.ms.colSpan = 1;
+  r.rate.hidden = false;
   const { median, q1, q3 } = spreadOf(list), { value, unit } = rateOf(r.row, median);
   r.median = median;
   r.ms.replaceChildren(figures(median), make("small", `${figures(q1)} to ${figures(q3)}`));
   if (r.noisy) r.ms.append(make("small", "noisy", "bad"));
-  const bar = make("span", "", "bar"), fill = make("i"), name = make("span", `${figures(value)} ${unit}`);
+  const bar = make("span", "", "bar"), fill = make("i"), name = make("span", `${figures(value, 3)} ${unit}`);
   bar.setAttribute("aria-hidden", "true");
   bar.append(fill);
   Object.assign(r, { value, unit, fill, name });
@@ -86,8 +97,7 @@ function scale() {
     r.fill.style.width = `${100 * r.value / most}%`;
     const rivals = seen.filter((o) => o.row.entry === r.row.entry && o.row.case === r.row.case);
     const best = rivals.length > 1 && rivals.every((o) => o.median >= r.median);
-    r.name.className = best ? "best" : "";
-    r.name.textContent = `${figures(r.value)} ${r.unit}${best ? ", fastest" : ""}`;
+    r.name.replaceChildren(`${figures(r.value, 3)} ${r.unit}`, ...(best ? [" ", make("b", "fastest", "best")] : []));
   }
 }
 
@@ -117,7 +127,7 @@ function environment(device, adapter, info, timer) {
   const sizes = about.subgroupMinSize ? [about.subgroupMinSize, about.subgroupMaxSize] : null;
   return {
     ...e,
-    adapter: info.name + (info.fallback ? " (a fallback that computes on the processor)" : ""),
+    adapter: info.name + (info.fallback ? " (fallback)" : ""),
     driver: `${browserName()}, which hides the driver`,
     backend: "WebGPU",
     wgpu: `wgslab ${data.version} in a browser`,
@@ -156,8 +166,9 @@ function report() {
   };
 }
 
-/** Marks rows that are not measured, and puts them into the report's list. */
-function leaveOut(list, why) {
+/** Marks rows that are not measured, and puts them into the report's list. A compiler's message may be long. */
+function leaveOut(list, said) {
+  const one = said.replace(/\s+/g, " "), why = one.length > 300 ? `${one.slice(0, 300)} …` : one;
   for (const r of list) {
     Object.assign(r, { state: "left out", why });
     run.skipped.push({ op: r.row.op, case: r.row.case, why: `${r.row.entry} [${r.row.variant}]: ${why}` });
@@ -246,11 +257,11 @@ async function measure() {
   run.reference = { calls: reference.calls, samples: new Samples(), repeats: 1 };
   run.reference.repeats = await clock.warm(run.reference.calls, rule);
   const facts = () => {
-    const stamp = clock.stamps ? `timestamps step by ${Number(clock.tickNs) * 1e-3} µs` : "no timestamps";
     const right = rows.filter((r) => r.calls).length, beside = run.reference.samples.times().samples_ms;
     tiles([
       [run.environment.adapter, "adapter"], [browserName(), "browser"],
-      [`${stamp}; the page's clock by ${(tick * 1e3).toFixed(0)} µs`, "timer's tick"],
+      [clock.stamps ? `${Number(clock.tickNs) * 1e-3} µs` : "none", "tick of the device's timestamps"],
+      [`${(tick * 1e3).toFixed(0)} µs`, "tick of the page's clock"],
       [`${right} of ${rows.length}`, "kernels checked and right"],
       ...(beside.length ? [[`${figures(spreadOf(beside).median)} ms`, "reference kernel"]] : []),
     ]);
@@ -294,10 +305,7 @@ async function measure() {
       held.bytes += plan.recording.buffers.reduce((sum, b) => sum + b.bytes, 0);
       facts();
     }
-    // The variants of a kernel side by side.
-    const order = [...new Set(found.map((r) => r.row.entry))];
-    found.sort((a, b) => order.indexOf(a.row.entry) - order.indexOf(b.row.entry));
-    held.cases.push({ name: `${of.op} ${of.case}`, rows: found, plans: of.plans });
+    held.cases.push({ name: `${of.op} ${of.case}`, rows: sideBySide(found), plans: of.plans });
     if (held.bytes > HELD_BYTES) await sampled();
   }
   await sampled();
@@ -311,7 +319,7 @@ function finish(said) {
     if (r.state === "waiting" || r.state === "compiling" || r.state === "right") show(Object.assign(r, { state: "not measured" }));
   }
   status(`${said} ${measured} of ${rows.length} rows are measured.`);
-  element("now").textContent = "\u00a0";
+  element("now").hidden = element("progress").hidden = true;
   element("go").textContent = "Measure again";
   run.going = false;
   if (!run.environment || !measured) return;
@@ -330,6 +338,8 @@ async function go() {
   for (const r of rows) show(Object.assign(r, { samples: new Samples(), repeats: 1, state: "waiting", why: "", noisy: false, calls: null, fill: null }));
   element("notes").replaceChildren();
   element("go").textContent = "Stop";
+  element("now").hidden = element("progress").hidden = false;
+  element("progress").value = 0;
   let said = "Done.";
   try {
     status("Opening the GPU.");
@@ -363,7 +373,7 @@ function save() {
 function method() {
   const { rule } = data;
   const lines = [
-    `A sample repeats its kernel inside one pass until it takes ${rule.sample_ms[0]} ms by the device's timestamps, or ${rule.sample_ms[1]} ms by the page's clock where there are none, at most ${rule.repeats} times, and divides. Browsers round timestamps; the tile above prints the step that was seen.`,
+    `A sample repeats its kernel inside one pass until it takes ${rule.sample_ms[0]} ms by the device's timestamps, or ${rule.sample_ms[1]} ms by the page's clock where there are none, at most ${rule.repeats} times, and divides. Browsers round timestamps; a tile above has the tick that was seen.`,
     `Every row is warmed up, then sampled in ${rule.turns} turns or more over all rows, with the reference kernel, of fixed work, before and after each sample. At least ${rule.samples} samples and ${rule.seconds} s; then until the quartiles lie within ${100 * rule.spread} % of the median, or the turns agree on the centre, or ${rule.limit} s have passed. A row that is not within ${100 * rule.spread} % by then is marked noisy.`,
     `Before that, the kernels of a case run once on generated values, and some hundred elements of every output and sums of all of them must be those of the simplest variant where the page was made (${data.environment.adapter}), within a stated tolerance. A wrong kernel is shown as wrong and not timed.`,
     `The browser may take ${rule.compile_s} s to compile a case; what takes longer is left out. It adds bounds checks to every kernel, so times are not quite those of the native program.`,
