@@ -1,14 +1,10 @@
 //! `wgslab export`.
 
-use super::listener::Listener;
-use super::measured::Measured;
+use super::export_bench::ExportBench;
+use super::export_step::ExportStep;
 use super::options::Options;
-use super::output::print;
-use crate::base::{Result, files};
-use crate::lab::export::bench;
+use crate::base::Result;
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Write a page for browsers
 #[derive(Args, Debug)]
@@ -20,49 +16,14 @@ pub(super) struct Export {
 #[derive(Subcommand, Debug)]
 enum What {
     Bench(ExportBench),
+    Step(ExportStep),
 }
 
 impl Export {
     pub fn run(&self, options: &Options) -> Result<()> {
         match &self.what {
             What::Bench(c) => c.run(options),
+            What::Step(c) => c.run(options),
         }
-    }
-}
-
-/// Write a page that measures kernels in a browser, on any GPU that has one
-///
-/// Takes the same sets as `wgslab bench` and writes one file, index.html, that a current browser opens from disk or
-/// from any server. The page checks every kernel against values that were computed here, times it beside the
-/// reference kernel, and gives the same JSON as `wgslab bench --json`. No request leaves it. Kernels are those that
-/// run with WebGPU's default limits; `--variant all` adds those that need f16 or subgroups, which the page leaves out
-/// where the browser does not offer them.
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  wgslab export bench quick --out page             then open page/index.html
-  wgslab export bench resnet18 --variant all --out page
-  wgslab export bench --op matmul --shape a=512,512 b=512,512 --out page
-  wgslab bench --read phone.json --against laptop.json")]
-struct ExportBench {
-    #[command(flatten)]
-    what: Measured,
-    /// The folder for index.html
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-}
-
-impl ExportBench {
-    fn run(&self, options: &Options) -> Result<()> {
-        self.what.expect_sense()?;
-        let (set, mut asked) = self.what.asked()?;
-        let listener = Arc::new(Listener::new(options.quiet));
-        let gpu = options.open(&listener, "expected values are computed on the CPU")?;
-        asked.table = options.given_table(&gpu)?.unwrap_or_default();
-        let made = bench::page(&gpu, &set, &asked, &*listener);
-        listener.clear();
-        let page = made?;
-        let (path, html) = (self.out.join("index.html"), page.html()?);
-        files::write_atomic(&path, html.as_bytes())?;
-        print(&format!("{}: {} rows, {} kB; open it in a browser", path.display(), page.rows(), html.len() / 1000))
     }
 }

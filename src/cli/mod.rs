@@ -9,6 +9,8 @@ mod data;
 mod devices;
 mod embed;
 mod export;
+mod export_bench;
+mod export_step;
 mod forecast;
 mod grid_options;
 mod kernels;
@@ -195,7 +197,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 25);
+        assert_eq!(found.len(), 26);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

@@ -10,13 +10,15 @@ use wgslab::kernels::Fill;
 use wgslab::lab::Report;
 use wgslab::tape::Type;
 
-/// A product in two variants, an op in place of which nothing is random, whole numbers, and halves, which SwiftShader lacks.
+/// A product in two variants, another of halves, which SwiftShader lacks, an elementwise op, and whole numbers.
 const SET: &str = r#"about = "tiny"
 variants = ["first", "naive"]
-matmul = [{ name = "20", a = [20, 24], b = [24, 28] }]
+matmul = [
+    { name = "20", a = [20, 24], b = [24, 28] },
+    { name = "halves", a = [20, 24], b = [24, 28], dtype = "f16" },
+]
 relu = [{ name = "100", x = [100] }]
 top_k = [{ name = "5 of 40", x = [3, 40], k = 5 }]
-cast = [{ name = "to halves", like = "to f16" }]
 "#;
 
 const FAST: [&str; 6] = ["--samples", "2", "--seconds", "0", "--time-limit", "0.05"];
@@ -37,6 +39,7 @@ fn opened(dir: &Path, set: &str, browser: &mut Browser) {
     std::fs::write(dir.join("set.toml"), set).unwrap();
     runs(dir, &[&["export", "bench", "set.toml", "--out", "page"], &FAST[..]].concat());
     browser.open_file(&dir.join("page/index.html"));
+    browser.wait_for("!element('go').disabled", 30);
 }
 
 /// Measures to the end and returns what the page says of it.
@@ -64,7 +67,7 @@ fn a_page_measures_what_is_right_and_gives_the_programs_report() {
     // A kernel that is off by a per mille.
     let planted = browser.evaluate(
         "{
-            const naive = data.kernels.find((k) => k.name === 'matmul.forward' && k.variant === 'naive'), before = naive.wgsl;
+            const naive = rows.find((r) => r.row.variant === 'naive').plan.recording.kernels[0], before = naive.wgsl;
             naive.wgsl = before.replace('sum += ', 'sum += 1.001 * ');
             naive.wgsl !== before;
         }",
@@ -73,7 +76,7 @@ fn a_page_measures_what_is_right_and_gives_the_programs_report() {
     let said = measured(&mut browser);
     let own = report(dir, &mut browser);
     let names: Vec<String> = own.rows.iter().map(|r| format!("{} [{}]", r.entry, r.variant)).collect();
-    for row in ["matmul.forward [tiled_64]", "relu.forward [portable]", "relu.grad [portable]"] {
+    for row in ["matmul.forward [tiled_64]", "matmul.forward [packed]", "relu.forward [portable]", "relu.grad [portable]"] {
         assert!(names.contains(&row.to_string()), "{row} is not among {names:?}: {said}");
     }
     assert!(names.iter().any(|n| n.starts_with("top_k.forward")), "{names:?}");
@@ -81,8 +84,8 @@ fn a_page_measures_what_is_right_and_gives_the_programs_report() {
     let why = |part: &str| own.skipped.iter().find(|s| s.why.contains(part)).map(|s| s.why.clone()).unwrap_or_default();
     let wrong = why("matmul.forward [naive]");
     assert!(wrong.contains("WRONG, so it is not timed") && wrong.contains("must be"), "{:?}", own.skipped);
-    assert!(why("cast").contains("it needs shader-f16, which is not offered here."), "{:?}", own.skipped);
-    assert!(!names.iter().any(|n| n == "matmul.forward [naive]" || n.starts_with("cast")), "{names:?}");
+    assert!(why("[tiled_f16]").contains("it needs shader-f16, which is not offered here."), "{:?}", own.skipped);
+    assert!(own.rows.iter().all(|r| r.variant != "tiled_f16" && (&*r.case, &*r.variant) != ("20", "naive")), "{names:?}");
     let e = &own.environment;
     assert!(e.backend == "WebGPU" && e.checked && e.driver.contains("Chrom") && e.adapter.contains("fallback"), "{e:?}");
     assert!(e.wgpu.contains(env!("CARGO_PKG_VERSION")), "{}", e.wgpu);
@@ -164,6 +167,7 @@ fn what_stops_a_measurement_is_told_and_the_rest_is_kept() {
     drop(browser);
     let Some(mut browser) = browser_without_webgpu("what_stops_a_measurement_is_told_and_the_rest_is_kept") else { return };
     browser.open_file(&dir.join("page/index.html"));
+    browser.wait_for("!element('go').disabled", 30);
     let said = measured(&mut browser);
     assert!(said.contains("no WebGPU") || said.contains("no adapter"), "{said}");
 }

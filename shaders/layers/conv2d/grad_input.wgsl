@@ -29,8 +29,8 @@ struct Column { first: u32, bottom: u32, right: u32 }
 // A channel of the group's outputs and a tap.
 struct Tap { channel: u32, r: u32, s: u32 }
 
-// The phase of the product z. It and what follows from it take z, because browsers count a private variable as different in
-// every invocation, and the end of a loop with barriers must be the same in all.
+// Functions that decide how long a loop with barriers is take z, the value of `batch`, from the workgroup's own index:
+// browsers take a private variable for one that may differ between the invocations of a workgroup.
 fn phase(z: u32) -> vec2<u32> {
     return vec2<u32>(z / $STRIDE % $STRIDE, z % $STRIDE);
 }

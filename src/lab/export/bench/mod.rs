@@ -23,10 +23,18 @@ use crate::lab::{Cache, Environment, Row, Skipped, Timer};
 use crate::tape::recording::{Named, Role};
 use crate::tape::schedule::{Place, Schedule};
 use crate::tape::{Op, Options, Plan, Recording, State, Type};
+use super::{assembled, packed};
 use expected::Expected;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+const SCRIPT: &str = concat!(
+    include_str!("../web/replay.js"),
+    include_str!("../web/values.js"),
+    include_str!("../web/measure.js"),
+    include_str!("../web/bench.js")
+);
 
 /// What `schema` says in the data of a page of the current form.
 const SCHEMA: &str = "wgslab-bench-page/1";
@@ -358,24 +366,18 @@ impl BenchPage {
 
     /// The page: one HTML file that needs no other and asks nothing of a network.
     pub fn html(&self) -> Result<String> {
-        let data = serde_json::to_string(self).map_err(|e| Error::Failed(format!("cannot write the page: {e}")))?;
-        let data = data.replace('<', "\\u003c"); // no text of the data ends the element that holds it
-        let style = concat!(include_str!("../../../study/report/style.css"), include_str!("../web/bench.css"));
-        let script = concat!(
-            include_str!("../web/replay.js"),
-            include_str!("../web/values.js"),
-            include_str!("../web/measure.js"),
-            include_str!("../web/bench.js")
-        );
+        let data = serde_json::to_vec(self).map_err(|e| Error::Failed(format!("cannot write the page: {e}")))?;
+        let about = if self.about.is_empty() { String::new() } else { format!("{}.", sentence(&self.about)) };
         let parts = [
-            ("/*title*/", escape(&self.set)),
-            ("/*about*/", if self.about.is_empty() { String::new() } else { format!("{}.", sentence(&self.about)) }),
-            ("/*version*/", self.version.to_string()),
-            ("/*style*/", style.to_string()),
-            ("/*data*/", data),
-            ("/*script*/", script.to_string()),
+            ("/*title*/", &*escape(&self.set)),
+            ("/*style*/", concat!(include_str!("../../../study/report/style.css"), include_str!("../web/bench.css"))),
+            ("/*about*/", &*about),
+            ("/*version*/", self.version),
+            ("/*set*/", &*escape(&self.set)),
+            ("/*data*/", &*packed(&data)?),
+            ("/*script*/", SCRIPT),
         ];
-        Ok(parts.iter().fold(include_str!("../web/bench.html").to_string(), |page, (mark, text)| page.replace(mark, text)))
+        assembled(include_str!("../web/bench.html"), &parts)
     }
 }
 

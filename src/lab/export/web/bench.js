@@ -2,23 +2,12 @@
 // `wgslab bench --json`.
 "use strict";
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const element = (id) => document.getElementById(id);
 const status = (text) => { element("status").textContent = text; };
 const HELD_BYTES = 256 * 2 ** 20; // cases whose buffers take this much together take turns
 const OPTIONAL = ["timestamp-query", "shader-f16", "subgroups"];
 
-for (const { plans } of data.cases) for (const { recording } of plans) expand(recording);
-expand(data.reference.recording);
-
-/** Puts the texts that recordings share in their place. */
-function expand(recording) {
-  recording.kernels = recording.kernels.map((i) => data.kernels[i]);
-}
-
-const rows = data.cases.flatMap((of) => sideBySide(of.plans.flatMap((plan) => plan.rows.map((r) => ({
-  row: r.row, launches: r.launches, values: r.values, plan, of, samples: new Samples(), repeats: 1, state: "waiting", why: "",
-})))));
+let data, rows = [];
 const run = { going: false, stop: false, environment: null, skipped: [], reference: null, ended: null };
 
 /** The rows of a case with the variants of a kernel beside each other. */
@@ -381,9 +370,22 @@ function method() {
   element("method").replaceChildren(...lines.map((line) => make("p", line, "soft")));
 }
 
-element("go").addEventListener("click", go);
-element("copy").addEventListener("click", copy);
-element("save").addEventListener("click", save);
-buildTable();
-method();
-for (const s of data.skipped) note(`${s.op} ${s.case} did not come along: ${s.why}`);
+/** Unpacks the data: recordings share the texts of their kernels. */
+async function begin() {
+  data = JSON.parse(new TextDecoder().decode(await unpack("data")));
+  const expand = (recording) => { recording.kernels = recording.kernels.map((i) => data.kernels[i]); };
+  for (const { plans } of data.cases) for (const { recording } of plans) expand(recording);
+  expand(data.reference.recording);
+  rows = data.cases.flatMap((of) => sideBySide(of.plans.flatMap((plan) => plan.rows.map((r) => ({
+    row: r.row, launches: r.launches, values: r.values, plan, of, samples: new Samples(), repeats: 1, state: "waiting", why: "",
+  })))));
+  element("go").addEventListener("click", go);
+  element("copy").addEventListener("click", copy);
+  element("save").addEventListener("click", save);
+  buildTable();
+  method();
+  for (const s of data.skipped) note(`${s.op} ${s.case} did not come along: ${s.why}`);
+  element("go").disabled = false;
+}
+
+begin().catch((e) => status(`The data of this page cannot be read: ${e.message}`));

@@ -2,6 +2,13 @@
 // `wgslab export` writes. Whatever a browser or a device cannot do is an Error whose message is one sentence for people.
 "use strict";
 
+/** The bytes of a data block of the page: base64 of gzip. */
+async function unpack(id) {
+  const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+  const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(plain).arrayBuffer());
+}
+
 /** What these recordings ask of a device: limits, and features by name. */
 function needs(recordings) {
   const limits = {}, features = new Set();
@@ -20,7 +27,7 @@ function needs(recordings) {
       least("maxComputeWorkgroupSizeY", y);
       least("maxComputeWorkgroupSizeZ", z);
       if (usesSubgroups(k.wgsl)) features.add("subgroups");
-      if (/\bf16\b/.test(k.wgsl)) features.add("shader-f16");
+      if (/^\s*enable\s+[^;]*\bf16\b/m.test(k.wgsl)) features.add("shader-f16"); // comments say f16, too
     }
     for (const call of r.launches) least("maxComputeWorkgroupsPerDimension", Math.max(...call.grid));
   }
@@ -28,7 +35,7 @@ function needs(recordings) {
 }
 
 function usesSubgroups(wgsl) {
-  return /\bsubgroup[A-Z]\w*\s*\(|\bsubgroup_(size|invocation_id|id)\b/.test(wgsl);
+  return /\bsubgroup[A-Z]\w*\s*\(|\bsubgroup_(size|invocation_id|id)\b/.test(wgsl.replace(/\/\/.*/g, ""));
 }
 
 /** A kernel's text for a browser, which wants features enabled that the native compiler takes without a word. */
@@ -108,21 +115,19 @@ class Replay {
     });
     const layouts = r.kernels.map((k) => this.#layout(k));
     let done = 0;
-    const pipelines = await Promise.all(r.kernels.map(async (k, i) => {
-      const what = `the kernel ${k.name} [${k.variant}]`;
-      const code = forBrowser(k.wgsl, this.prepend);
+    const compiled = await Promise.allSettled(r.kernels.map(async (k, i) => {
+      const what = `the kernel ${k.name} [${k.variant}]`, code = forBrowser(k.wgsl, this.prepend);
       const module = await guarded(device, what, () => device.createShaderModule({ label: k.name, code }));
       const layout = device.createPipelineLayout({ bindGroupLayouts: [layouts[i]] });
-      try {
-        return await device.createComputePipelineAsync({ label: k.name, layout, compute: { module, entryPoint: "main" } });
-      } catch (e) {
-        throw new Error(device.gone || `The browser could not compile ${what}: ${e.message}`);
-      } finally {
-        onProgress(++done, r.kernels.length);
-      }
+      const made = device.createComputePipelineAsync({ label: k.name, layout, compute: { module, entryPoint: "main" } });
+      const pipeline = await made.catch((e) => { throw new Error(`The browser could not compile ${what}: ${e.message}`); });
+      onProgress(++done, r.kernels.length);
+      return pipeline;
     }));
+    const failed = compiled.find((one) => one.reason);
+    if (failed) throw device.gone ? new Error(device.gone) : failed.reason;
     await guarded(device, "the bindings of this step", () => {
-      this.calls = r.launches.map((call, i) => ({ pipeline: pipelines[call.kernel], group: this.#group(call, i, layouts), grid: call.grid }));
+      this.calls = r.launches.map((call, i) => ({ pipeline: compiled[call.kernel].value, group: this.#group(call, i, layouts), grid: call.grid }));
     });
     return this;
   }
