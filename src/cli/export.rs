@@ -1,5 +1,6 @@
 //! `wgslab export`.
 
+use super::export_bench::ExportBench;
 use super::export_step::ExportStep;
 use super::options::Options;
 use crate::base::Result;
@@ -14,12 +15,14 @@ pub(super) struct Export {
 
 #[derive(Subcommand, Debug)]
 enum What {
+    Bench(ExportBench),
     Step(ExportStep),
 }
 
 impl Export {
     pub fn run(&self, options: &Options) -> Result<()> {
         match &self.what {
+            What::Bench(c) => c.run(options),
             What::Step(c) => c.run(options),
         }
     }

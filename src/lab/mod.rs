@@ -20,6 +20,7 @@ mod page;
 pub mod profile;
 pub mod report;
 pub mod roofline;
+mod rows;
 mod samples;
 pub mod sampling_rule;
 pub mod sets;

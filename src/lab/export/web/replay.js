@@ -27,7 +27,7 @@ function needs(recordings) {
       least("maxComputeWorkgroupSizeY", y);
       least("maxComputeWorkgroupSizeZ", z);
       if (usesSubgroups(k.wgsl)) features.add("subgroups");
-      if (/\bf16\b/.test(k.wgsl)) features.add("shader-f16");
+      if (/^\s*enable\s+[^;]*\bf16\b/m.test(k.wgsl)) features.add("shader-f16"); // comments say f16, too
     }
     for (const call of r.launches) least("maxComputeWorkgroupsPerDimension", Math.max(...call.grid));
   }
@@ -35,7 +35,7 @@ function needs(recordings) {
 }
 
 function usesSubgroups(wgsl) {
-  return /\bsubgroup[A-Z]\w*\s*\(|\bsubgroup_(size|invocation_id|id)\b/.test(wgsl);
+  return /\bsubgroup[A-Z]\w*\s*\(|\bsubgroup_(size|invocation_id|id)\b/.test(wgsl.replace(/\/\/.*/g, ""));
 }
 
 /** A kernel's text for a browser, which wants features enabled that the native compiler takes without a word. */
