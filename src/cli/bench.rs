@@ -2,9 +2,9 @@
 
 use super::bench_table;
 use super::listener::{Listener, waiting};
+use super::measured::Measured;
 use super::options::Options;
 use super::output::{expect_writable, print};
-use super::measured::Measured;
 use crate::base::{Error, Result, files};
 use crate::device::{Gpu, GpuOptions, Tree};
 use crate::lab::compare::{THRESHOLD, compare, expect_comparable, no_row_in_common};

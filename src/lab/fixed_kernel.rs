@@ -3,10 +3,10 @@
 
 use super::{Cache, Row, Timer};
 use crate::base::{Result, files};
-use crate::device::dispatch::ParamBlocks;
-use crate::device::{Buffer, Dispatch, Gpu, Kernel, Piece};
 #[cfg(feature = "study")]
 use crate::device::Tree;
+use crate::device::dispatch::ParamBlocks;
+use crate::device::{Buffer, Dispatch, Gpu, Kernel, Piece};
 #[cfg(feature = "study")]
 use crate::tape::recording::{self, Call, Memory, Recording, Role};
 use std::path::Path;

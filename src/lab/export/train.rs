@@ -1,9 +1,9 @@
 //! A page that trains in a browser.
 
+use super::{assembled, packed};
 use crate::base::plot::escape;
 use crate::base::{Error, Result};
 use crate::study::Portable;
-use super::{assembled, packed};
 
 const STYLE: &str = concat!(include_str!("../../study/report/style.css"), include_str!("web/train.css"));
 const SCRIPT: &str = concat!(include_str!("web/replay.js"), include_str!("web/train.js"), include_str!("web/page.js"));

@@ -125,10 +125,13 @@ impl Expected {
     pub fn check(&self, ty: Type, bytes: &[u8]) -> Result<(), String> {
         let (x, name) = (numbers(ty, bytes), &self.name);
         for (place, want) in places(x.len()).into_iter().zip(&self.values) {
-            let (got, want) = (x[place], match want {
-                Sample::Whole(w) => f64::from(*w),
-                Sample::Float(f) => f64::from(*f),
-            });
+            let (got, want) = (
+                x[place],
+                match want {
+                    Sample::Whole(w) => f64::from(*w),
+                    Sample::Float(f) => f64::from(*f),
+                },
+            );
             let allowed = self.tolerance * (want.abs() + self.rms);
             let same = if want.is_finite() { (got - want).abs() <= allowed } else { !got.is_finite() };
             if !same {

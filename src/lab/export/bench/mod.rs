@@ -8,6 +8,7 @@
 
 mod expected;
 
+use super::{assembled, packed};
 use crate::base::plot::escape;
 use crate::base::{Error, Progress, Result};
 use crate::device::{Caps, Gpu, Shader, Tree};
@@ -23,7 +24,6 @@ use crate::lab::{Cache, Environment, Row, Skipped, Timer};
 use crate::tape::recording::{Named, Role};
 use crate::tape::schedule::{Place, Schedule};
 use crate::tape::{Op, Options, Plan, Recording, State, Type};
-use super::{assembled, packed};
 use expected::Expected;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -305,7 +305,9 @@ impl Building<'_> {
         plan.run(self.gpu, &planned.recorded.feed(&words))?;
         for (value, ty, place) in written {
             let bytes = plan.read_place(self.gpu, place, *ty)?;
-            values[*value].check(*ty, &bytes).map_err(|e| Error::Failed(format!("wrong values on this adapter: {e}")))?;
+            values[*value]
+                .check(*ty, &bytes)
+                .map_err(|e| Error::Failed(format!("wrong values on this adapter: {e}")))?;
         }
         Ok(())
     }
