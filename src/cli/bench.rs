@@ -5,11 +5,11 @@ use super::listener::{Listener, waiting};
 use super::measured::Measured;
 use super::options::Options;
 use super::output::{expect_writable, print};
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result, files, text};
 use crate::device::{Gpu, GpuOptions, Tree};
 use crate::lab::compare::{THRESHOLD, compare, expect_comparable, no_row_in_common};
 use crate::lab::sets::BenchCase;
-use crate::lab::{Cache, Environment, Report, bench, roofline, side_by_side};
+use crate::lab::{Cache, Environment, Report, bench, gallery, roofline, side_by_side};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +38,8 @@ use std::sync::Arc;
   wgslab bench my.toml --cache cold --csv run.csv --html run.html
   wgslab bench resnet18 --compare run.json             exit code 5 where a row became slower
   wgslab bench matmul --ab shaders edited
-  wgslab bench vit --against torch.json burn.json      beside what benches/peers/ wrote"
+  wgslab bench vit --against torch.json burn.json      beside what benches/peers/ wrote
+  wgslab bench --gallery docs/gallery                  a page of all reports in a folder"
 )]
 pub(super) struct Bench {
     #[command(flatten)]
@@ -83,6 +84,17 @@ pub(super) struct Bench {
         conflicts_with_all = ["what", "op", "json", "variant", "direction", "cache", "samples"]
     )]
     read: Option<PathBuf>,
+    /// Make one page of the reports that a folder holds, devices against kernels, instead of measuring. It is written to
+    /// index.html there, or to --html
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = [
+            "what", "op", "json", "csv", "variant", "direction", "cache", "samples", "seconds", "time_limit", "roofline",
+            "compare", "ab", "against", "read",
+        ]
+    )]
+    gallery: Option<PathBuf>,
 }
 
 fn cache(text: &str) -> Result<Cache, String> {
@@ -102,6 +114,9 @@ impl Bench {
     pub fn run(&self, options: &Options) -> Result<()> {
         // What cannot be read, written or understood is found before a long measurement.
         self.expect_sense()?;
+        if let Some(folder) = &self.gallery {
+            return self.run_gallery(folder);
+        }
         let others = side_by_side::load(&self.against)?;
         let base = match &self.compare {
             Some(path) => Some((Report::load(path)?, path.display().to_string())),
@@ -221,6 +236,14 @@ impl Bench {
         let table = bench_table::comparison(&c);
         print(&format!("{}, {}; every kernel with checks\n\n{table}", e.adapter, e.driver))?;
         c.expect_no_regression()
+    }
+
+    /// Writes the page of a folder of reports.
+    fn run_gallery(&self, folder: &Path) -> Result<()> {
+        let reports = gallery::reports(folder)?;
+        let path = self.html.clone().unwrap_or_else(|| folder.join("index.html"));
+        files::write_atomic(&path, gallery::html(&reports)?.as_bytes())?;
+        print(&format!("{}: {}", path.display(), text::counted(reports.len(), "report")))
     }
 
     /// Writes the files that were asked for, with `suffix` after their names.

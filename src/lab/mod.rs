@@ -16,6 +16,8 @@ pub mod environment;
 pub mod export;
 mod fixed_kernel;
 #[cfg(feature = "study")]
+pub mod gallery;
+#[cfg(feature = "study")]
 mod page;
 pub mod profile;
 pub mod report;

@@ -74,6 +74,7 @@ function show(r) {
   const bar = make("span", "", "bar"), fill = make("i"), name = make("span", `${figures(value, 3)} ${unit}`);
   bar.setAttribute("aria-hidden", "true");
   bar.append(fill);
+  fill.style.width = `${r.width || 0}%`;
   Object.assign(r, { value, unit, fill, name });
   r.rate.replaceChildren(name, bar);
 }
@@ -83,7 +84,8 @@ function scale() {
   const seen = rows.filter((r) => r.fill);
   for (const r of seen) {
     const most = Math.max(...seen.filter((o) => o.unit === r.unit).map((o) => o.value));
-    r.fill.style.width = `${100 * r.value / most}%`;
+    r.width = 100 * r.value / most;
+    r.fill.style.width = `${r.width}%`;
     const rivals = seen.filter((o) => o.row.entry === r.row.entry && o.row.case === r.row.case);
     const best = rivals.length > 1 && rivals.every((o) => o.median >= r.median);
     r.name.replaceChildren(`${figures(r.value, 3)} ${r.unit}`, ...(best ? [" ", make("b", "fastest", "best")] : []));
@@ -196,7 +198,8 @@ function within(seconds, promise, why) {
 }
 
 /** Compiles a plan, runs it once and checks what it wrote. Returns its rows that are right. */
-async function prepared(plan, inputs, own, { device, adapter }) {
+async function prepared(plan, inputs, own, opened, makeRoom) {
+  const { device, adapter } = opened;
   const lacks = lacking(plan, device, adapter);
   if (lacks) {
     leaveOut(own, lacks);
@@ -216,6 +219,7 @@ async function prepared(plan, inputs, own, { device, adapter }) {
   } catch (e) {
     replay.destroy();
     if (device.gone) throw e;
+    if (/too little memory/.test(e.message) && await makeRoom()) return prepared(plan, inputs, own, opened, makeRoom);
     leaveOut(own, e.message);
     return [];
   }
@@ -284,13 +288,14 @@ async function measure() {
     if (run.stop) break;
     status(`Compiling and checking ${of.op}, ${of.case}.`);
     const made = new Map(), found = [];
+    const makeRoom = async () => held.cases.length > 0 && (await sampled(), true);
     const inputs = (name) => {
       if (!made.has(name)) made.set(name, filled(of.inputs.find((i) => i.name === name), data.seed));
       return made.get(name);
     };
     for (const plan of of.plans) {
       if (run.stop) break;
-      found.push(...await prepared(plan, inputs, rows.filter((r) => r.plan === plan), opened));
+      found.push(...await prepared(plan, inputs, rows.filter((r) => r.plan === plan), opened, makeRoom));
       held.bytes += plan.recording.buffers.reduce((sum, b) => sum + b.bytes, 0);
       facts();
     }
@@ -304,6 +309,8 @@ async function measure() {
 
 function finish(said) {
   const measured = rows.filter((r) => r.samples.times().samples_ms.length).length;
+  for (const r of rows.filter((r) => r.samples.times().samples_ms.length)) show(Object.assign(r, { noisy: !r.samples.isSettled(data.rule) }));
+  scale();
   for (const r of rows) {
     if (r.state === "waiting" || r.state === "compiling" || r.state === "right") show(Object.assign(r, { state: "not measured" }));
   }
@@ -324,7 +331,7 @@ async function go() {
     return;
   }
   Object.assign(run, { going: true, stop: false, environment: null, skipped: [], reference: null });
-  for (const r of rows) show(Object.assign(r, { samples: new Samples(), repeats: 1, state: "waiting", why: "", noisy: false, calls: null, fill: null }));
+  for (const r of rows) show(Object.assign(r, { samples: new Samples(), repeats: 1, state: "waiting", why: "", noisy: false, calls: null, fill: null, width: 0 }));
   element("notes").replaceChildren();
   element("go").textContent = "Stop";
   element("now").hidden = element("progress").hidden = false;

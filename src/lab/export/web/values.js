@@ -123,26 +123,16 @@ function filler({ kind, words }, rng, n) {
   }
 }
 
-/** The bytes of an input. */
+/** The elements of an input as they lie in its buffer. Floats in a tensor of words keep their bits, and so do words in one of floats. */
 function filled({ ty, stream, fill }, seed) {
-  const n = numel(ty), rng = new Rng(seed, stream), words = ["below", "words", "bytes"].includes(fill.kind);
-  if (ty.dtype === "F16" && !words) {
-    const next = filler(fill, rng, n), halves = new Uint16Array(Math.ceil(n / 2) * 2);
-    for (let i = 0; i < n; i++) halves[i] = halfBits(next(i));
+  const n = numel(ty), rng = new Rng(seed, stream), raw = ["words", "bytes"].includes(fill.kind), half = ty.dtype === "F16";
+  const count = half && raw ? Math.ceil(n / 2) : n, next = filler(fill, rng, count), words = raw || fill.kind === "below";
+  if (half && !raw) {
+    const halves = new Uint16Array(Math.ceil(n / 2) * 2);
+    for (let i = 0; i < n; i++) halves[i] = halfBits(words ? fromBits(next(i)) : next(i));
     return halves;
   }
-  const count = ty.dtype === "F16" ? Math.ceil(n / 2) : n, next = filler(fill, rng, count);
-  const list = words || ty.dtype === "U32" ? new Uint32Array(count) : new Float32Array(count);
-  if (ty.dtype === "U32" && !words) {
-    const floats = new Float32Array(list.buffer); // floats in a tensor of words keep their bits
-    for (let i = 0; i < count; i++) floats[i] = next(i);
-    return list;
-  }
-  if (fill.kind === "values") { // whose bits may be those of no number
-    const bits = new Uint32Array(list.buffer);
-    for (let i = 0; i < count; i++) bits[i] = fill.words[i % fill.words.length];
-    return list;
-  }
+  const list = words ? new Uint32Array(count) : new Float32Array(count);
   for (let i = 0; i < count; i++) list[i] = next(i);
   return list;
 }
