@@ -18,7 +18,7 @@
 //! | [`ssl`] | one self-supervised method per file, and the list of them |
 //! | [`noise`] | one kind of label noise per file and one way to learn from wrong labels per file, and the lists of them; which labels are probably wrong |
 //! | [`study`] | configs, the grid, resumable stages, evaluation, statistics, the report |
-//! | [`lab`] | single kernels and steps measured, compared, profiled and edited, and what a GPU's compiler makes of them |
+//! | [`lab`] | single kernels and steps measured, compared, profiled and edited, what a GPU's compiler makes of them, and pages that run them in a browser |
 //! | [`cli`] | the command line, thin |
 //!
 //! Rules a test keeps (`kernels-tests/tidy.rs`, `kernels-tests/tidy_homes.rs`): floors go one way, and so do the modules

@@ -109,7 +109,8 @@ fn head(words: &[&str], numbers: &[String]) -> String {
 /// A line for each device: what it is, and what measured it.
 fn devices(reports: &[OtherReport]) -> String {
     let mut text = String::from("<h2>Devices</h2>\n");
-    text += &head(&["report", "adapter", "driver", "measured by", "system", "timer", "when"], &["reference, ms".into()]);
+    text +=
+        &head(&["report", "adapter", "driver", "measured by", "system", "timer", "when"], &["reference, ms".into()]);
     for r in reports {
         let e = &r.report.environment;
         let program = match e.wgpu.starts_with(|c: char| c.is_ascii_digit()) {

@@ -7,19 +7,18 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 
-/// A narrow ResNet. SGD, because Adam divides by the size of a gradient: where that is rounding alone, so is the step, and two
-/// drivers part after some steps.
-const CONFIG: &str = "[data]\nstore_size = 16\nimage_size = 16\n[model]\nstem = \"7x7\"\nwidth = 0.125\n\
-    [pretraining]\nepochs = 3\nwarmup_epochs = 0\nbatch_size = 8\nsimclr.projection_dims = [16, 8]\n\
-    [pretraining.optimizer]\nname = \"sgd\"\nlr = 0.05\n[evaluation]\nbatch_size = 24\nknn_neighbours = 5\n";
-const DATA: &str = "phantom:covid?train=80&val=8&test=16";
+/// A narrow ResNet at a small rate. Training makes any difference larger, at a large rate a thousandfold in ten steps, and two
+/// drivers round in different ways.
+const CONFIG: &str = "[data]\nstore_size = 12\nimage_size = 12\n[model]\nwidth = 0.0625\n\
+    [pretraining]\nepochs = 3\nwarmup_epochs = 0\nbatch_size = 16\nsimclr.projection_dims = [16, 8]\n\
+    [pretraining.optimizer]\nlr = 2e-4\n[evaluation]\nbatch_size = 50\nknn_neighbours = 5\n";
+const DATA: &str = "phantom:covid?train=160&val=8&test=40";
 
 /// The steps that are compared: two epochs.
 const STEPS: usize = 20;
-/// How far a loss may be from the native one, as a share of it. The kernels are others (a native software adapter has its own
-/// variants), and so is the driver; 5e-5 was seen, and 6e-7 in the first step.
-const TOLERANCE: f64 = 2e-4;
-const TOLERANCE_AT_FIRST: f64 = 5e-6;
+/// How far a loss may be from the native one, as a share of it. The kernels are others, since the native program has variants for
+/// Mesa's software adapter, and so is the driver. On images of 16 pixels 5e-7 was seen.
+const TOLERANCE: f64 = 1e-5;
 
 fn exported(dir: &TempDir) {
     std::fs::write(dir.path().join("c.toml"), CONFIG).unwrap();
@@ -82,11 +81,11 @@ fn same_weights(dir: &TempDir, theirs: &[u8]) {
         let [a, b] = [tensor.data(), other.data()].map(|d| bytemuck::pod_collect_to_vec::<u8, f32>(d));
         let most = a.iter().fold(0f32, |most, v| most.max(v.abs()));
         let far = a.iter().zip(&b).fold(0f32, |far, (a, b)| far.max((a - b).abs()));
-        assert!(far <= 0.02 * most.max(0.1), "{name}: {far} of {most}");
+        assert!(far <= 1e-3 * most.max(0.1), "{name}: {far} of {most}");
     }
     std::fs::write(dir.path().join("w.safetensors"), theirs).unwrap();
     let said = runs(dir, &["embed", "--weights", "w.safetensors", "--data", DATA, "--out", "f.npz"]);
-    assert!(said.contains("of the weights' metadata") && said.contains("104 images, 64 features each"), "{said}");
+    assert!(said.contains("of the weights' metadata") && said.contains("208 images, 32 features each"), "{said}");
 }
 
 #[test]
@@ -115,8 +114,7 @@ fn a_page_trains_as_the_program_does_and_keeps_what_it_measured() {
     let due = native(&dir);
     assert_eq!(due.len(), STEPS);
     for (step, (got, due)) in losses.iter().zip(&due).enumerate() {
-        let most = if step == 0 { TOLERANCE_AT_FIRST } else { TOLERANCE };
-        assert!((got - due).abs() <= most * due, "step {step}: {got} and natively {due}; {losses:?} and {due:?}");
+        assert!((got - due).abs() <= TOLERANCE * due, "step {step}: {got} and natively {due}; {losses:?}");
     }
     same_weights(&dir, &from_base64(weights.as_str().unwrap()));
     let steps = found["accuracies"].as_array().unwrap().iter().map(|a| a["steps"].as_u64().unwrap() as usize);
@@ -134,12 +132,12 @@ fn shows(browser: &mut Browser, steps: usize) {
     let seen = browser.evaluate(
         "(() => {
             const c = at('views'), all = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-            const rows = [0, 1, 2].map((row) => [...all.slice(row * 18 * c.width * 4, (row * 18 + 16) * c.width * 4)].join());
+            const rows = [0, 1, 2].map((row) => [...all.slice(row * 14 * c.width * 4, (row * 14 + 12) * c.width * 4)].join());
             return [c.width, c.height, new Set(all).size > 20, new Set(rows).size, c.ariaLabel];
         })()",
     );
     let label = "6 images as they are, and below each 2 random views of it";
-    assert_eq!(seen, json!([106, 52, true, 3, label]));
+    assert_eq!(seen, json!([82, 40, true, 3, label]));
     let chart = browser.evaluate("document.querySelector('#chart svg[role=img]').getAttribute('aria-label')");
     assert!(chart.as_str().unwrap().starts_with(&format!("Loss of {steps} steps: ")), "{chart}");
     let unnamed = browser.evaluate(

@@ -136,8 +136,8 @@ async function begin() {
   page.trainer = new Trainer(about, await unpack("bytes"));
   at("about").textContent = `${about.model} by ${about.method}: ${about.images} images of ${about.dataset} without their labels, `
     + `${about.batch} in a step, ${about.epochs} epochs of ${about.steps} steps.`;
-  at("judged").textContent = `Each test image is given the class of most of the ${about.neighbours} training images with the nearest `
-    + `features. There are ${classes.length} classes (${classes.join(", ")}).`;
+  at("judged").textContent = `Each test image is given the class of most of the ${about.neighbours} training images with the `
+    + `nearest features. There are ${classes.length} classes (${classes.join(", ")}).`;
   at("start").onclick = train;
   at("stop").onclick = () => { page.stopping = true; say("Stopping after this step …"); };
   at("weights").onclick = () => download(`backbone-step-${page.kept.steps}.safetensors`, page.kept.weights);
@@ -145,7 +145,8 @@ async function begin() {
   onresize = () => drawLosses(page.trainer);
   document.onvisibilitychange = () => {
     page.hidden += 1;
-    if (page.running) say(document.hidden ? "This tab is in the background, where browsers slow it down: no rate is measured." : "Training …");
+    const slow = "This tab is in the background, where browsers slow it down: no rate is measured.";
+    if (page.running) say(document.hidden ? slow : "Training …");
   };
 }
 

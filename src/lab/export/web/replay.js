@@ -127,14 +127,16 @@ class Replay {
     const failed = compiled.find((one) => one.reason);
     if (failed) throw device.gone ? new Error(device.gone) : failed.reason;
     await guarded(device, "the bindings of this step", () => {
-      this.calls = r.launches.map((call, i) => ({ pipeline: compiled[call.kernel].value, group: this.#group(call, i, layouts), grid: call.grid }));
+      this.calls = r.launches.map((call, i) =>
+        ({ pipeline: compiled[call.kernel].value, group: this.#group(call, i, layouts), grid: call.grid }));
     });
     return this;
   }
 
   #buffer({ role, name, bytes }) {
     if (role === "state" && this.states.has(name)) return this.states.get(name);
-    const usage = (role === "params" ? GPUBufferUsage.UNIFORM : GPUBufferUsage.STORAGE) | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const { UNIFORM, STORAGE, COPY_SRC, COPY_DST } = GPUBufferUsage;
+    const usage = (role === "params" ? UNIFORM : STORAGE) | COPY_SRC | COPY_DST;
     const buffer = this.device.createBuffer({ label: name, size: bytes, usage });
     if (role === "state") this.states.set(name, buffer); else this.own.push(buffer);
     return buffer;
@@ -177,7 +179,7 @@ class Replay {
   /** Writes the bytes of an input or a state. */
   write(name, bytes) {
     const { buffer } = this.#named(["inputs", "states"], name);
-    let view = ArrayBuffer.isView(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : new Uint8Array(bytes);
+    let view = new Uint8Array(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, bytes.byteLength);
     if (view.byteLength > this.recording.buffers[buffer].bytes) throw new Error(`${name} was given too many bytes.`);
     if (view.byteLength % 4) {
       const whole = new Uint8Array(Math.ceil(view.byteLength / 4) * 4);
