@@ -328,7 +328,7 @@ mod tests {
     fn of(method: &str, more: &str) -> Result<Portable> {
         let text = format!(
             "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.0625\n[pretraining]\nmethods = [\"{method}\"]\n\
-             epochs = 2\nbatch_size = 8\n{more}"
+             epochs = 2\nwarmup_epochs = 0\nbatch_size = 8\n{more}"
         );
         let mut made = Err(Error::Failed("no adapter".into()));
         with_job(&text, &Silent, |job| made = job.portable(SPEC, method, (5 << 32) + 7));
