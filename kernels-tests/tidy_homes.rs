@@ -19,7 +19,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("dicom_transfer_syntax_registry", &["data/decode/dicom/"]),
     ("fast_image_resize", &["data/decode/mod.rs"]),
     ("fd_lock", &["base/files.rs", "study/folder.rs"]),
-    ("flate2", &["data/decode/dicom/"]),
+    ("flate2", &["data/decode/dicom/", "lab/export/"]),
     (
         "half",
         &[

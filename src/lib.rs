@@ -18,7 +18,7 @@
 //! | [`ssl`] | one self-supervised method per file, and the list of them |
 //! | [`noise`] | one kind of label noise per file and one way to learn from wrong labels per file, and the lists of them; which labels are probably wrong |
 //! | [`study`] | configs, the grid, resumable stages, evaluation, statistics, the report |
-//! | [`lab`] | single kernels and steps measured, compared, profiled and edited, and what a GPU's compiler makes of them |
+//! | [`lab`] | single kernels and steps measured, compared, profiled and edited, what a GPU's compiler makes of them, and pages that run them in a browser |
 //! | [`cli`] | the command line, thin |
 //!
 //! Rules a test keeps (`kernels-tests/tidy.rs`, `kernels-tests/tidy_homes.rs`): floors go one way, and so do the modules
@@ -70,6 +70,10 @@
 //! floors `data` and `study` and what draws in `base` and `lab`, `cli` the command line. `examples/` holds a network, a
 //! training loop with a checkpoint, two players and an op of one's own; [`lab::check`] compares an op with f64,
 //! [`lab::bench`] times it.
+//!
+//! A page of [`lab::export`] runs recordings in a browser: `lab/export/web/replay.js` reads their JSON. A bench travels with its
+//! inputs' seed, not with its inputs, so `web/values.js` draws and checks as `base/rng.rs` and `lab/export/bench/expected.rs` do, and
+//! `web/measure.js` samples by the rule of `lab/sampling_rule.rs`, whose numbers the page is given.
 //!
 //! # A kernel
 //!

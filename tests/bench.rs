@@ -332,3 +332,29 @@ fn a_profile_that_is_stopped_is_to_be_tried_again() {
     let e = wgslab::lab::profile::profile_until(&gpu, &ready, 1000, timer, None, &stop).unwrap_err();
     assert!(e.exit_code() == 75 && e.to_string().contains("stopped after 0 of 1000 rounds"), "{e}");
 }
+
+/// The committed page is what the command makes of the reports beside it, and what is no report is refused.
+#[test]
+fn the_gallery_is_made_from_its_reports() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/gallery");
+    let gallery = |words: &[&str]| wgslab(dir.path(), &[&["bench", "--gallery"], words].concat()).output().unwrap();
+    let out = gallery(&[folder.to_str().unwrap(), "--html", "page.html"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let (made, kept) = (dir.path().join("page.html"), folder.join("index.html"));
+    let [made, kept] = [made, kept].map(|p| std::fs::read_to_string(p).unwrap());
+    assert!(made == kept, "docs/gallery/index.html is not what `wgslab bench --gallery docs/gallery` makes");
+    for part in ["llvmpipe", "SwiftShader", "matmul.forward", "of roof", "in a browser"] {
+        assert!(made.to_lowercase().contains(&part.to_lowercase()), "{part} is not on the page");
+    }
+    assert!(!made.contains("src=") && !made.contains("href="), "the page needs another file");
+    let refused = |file: &str, text: &str, code: i32, says: &str| {
+        std::fs::create_dir_all(dir.path().join("mine")).unwrap();
+        std::fs::write(dir.path().join("mine").join(file), text).unwrap();
+        let out = gallery(&["mine"]);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.code() == Some(code) && said.contains(says), "{said}");
+    };
+    refused("a.txt", "", 2, "mine holds no .json file");
+    refused("a.json", "{}", 4, "a.json is no report");
+}

@@ -16,6 +16,21 @@ pub fn counted(n: usize, one: &str) -> String {
     format!("{n} {one}{}", if n == 1 { "" } else { "s" })
 }
 
+/// Bytes as base64 (RFC 4648).
+pub fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let at = |i: usize| u32::from(three.get(i).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for i in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * i)) as usize & 63] as char;
+            text.push(if i <= three.len() { digit } else { '=' });
+        }
+    }
+    text
+}
+
 /// `line` as one line of at most `most` characters. Characters that a terminal would act on instead of showing
 /// (escapes, line ends, marks that turn the direction of writing) are written as `\u{1b}`. A longer text loses its
 /// middle, and the number of characters left out is shown instead. Tabs stay.
@@ -100,6 +115,14 @@ fn obeyed(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        assert_eq!(
+            ["", "f", "fo", "foo", "foob"].map(|t| base64(t.as_bytes())),
+            ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]
+        );
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_spelled_out() {

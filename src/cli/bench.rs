@@ -2,14 +2,14 @@
 
 use super::bench_table;
 use super::listener::{Listener, waiting};
+use super::measured::Measured;
 use super::options::Options;
 use super::output::{expect_writable, print};
-use crate::base::{Error, Result, files, nearest};
+use crate::base::{Error, Result, files, text};
 use crate::device::{Gpu, GpuOptions, Tree};
-use crate::kernels::ops;
 use crate::lab::compare::{THRESHOLD, compare, expect_comparable, no_row_in_common};
-use crate::lab::sets::{self, BenchCase, CASES, Set};
-use crate::lab::{Asked, Cache, Environment, Report, SamplingRule, bench, roofline, side_by_side};
+use crate::lab::sets::BenchCase;
+use crate::lab::{Cache, Environment, Report, bench, gallery, roofline, side_by_side};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,38 +38,15 @@ use std::sync::Arc;
   wgslab bench my.toml --cache cold --csv run.csv --html run.html
   wgslab bench resnet18 --compare run.json             exit code 5 where a row became slower
   wgslab bench matmul --ab shaders edited
-  wgslab bench vit --against torch.json burn.json      beside what benches/peers/ wrote"
+  wgslab bench vit --against torch.json burn.json      beside what benches/peers/ wrote
+  wgslab bench --gallery docs/gallery                  a page of all reports in a folder"
 )]
 pub(super) struct Bench {
-    /// A set, a TOML file, or a word in the names of rows of `cases` [default: quick]
-    #[arg(value_name = "SET|FILE|FILTER")]
-    what: Option<String>,
-    /// One op, of the shape that --shape says
-    #[arg(long, conflicts_with = "what", requires = "shape")]
-    op: Option<String>,
-    /// The fields of that op, as in a set file: x=16,64,56,56 stride=2
-    #[arg(long, value_name = "FIELD=VALUE", num_args = 1.., requires = "op")]
-    shape: Vec<String>,
-    /// Variants by name; `first` is the one that the adapter would run, `all` every one that it can [default: those of
-    /// the set]
-    #[arg(long, value_name = "NAME|first|all", value_delimiter = ',')]
-    variant: Vec<String>,
-    /// forward, grad (every gradient) or one gradient by name, such as grad_weight [default: all]
-    #[arg(long)]
-    direction: Option<String>,
+    #[command(flatten)]
+    what: Measured,
     /// hot: operands may lie in a cache; cold: a buffer larger than the caches is written before each sample
     #[arg(long, value_name = "hot|cold", value_parser = cache, default_value = "hot")]
     cache: Cache,
-    /// The least samples of a row
-    #[arg(long, value_name = "N", value_parser = count, default_value_t = SamplingRule::default().samples)]
-    samples: usize,
-    /// The least seconds of sampling for a row
-    #[arg(long, value_name = "S", value_parser = seconds, default_value_t = SamplingRule::default().seconds)]
-    seconds: f64,
-    /// The most seconds of sampling for a row, or twice as many for a row that lacks its least samples [default: what
-    /// the set says, 2 for `quick`, else 6; or --seconds if that is more]
-    #[arg(long, value_name = "S", value_parser = seconds)]
-    time_limit: Option<f64>,
     /// Write the report with every sample to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -107,6 +84,17 @@ pub(super) struct Bench {
         conflicts_with_all = ["what", "op", "json", "variant", "direction", "cache", "samples"]
     )]
     read: Option<PathBuf>,
+    /// Make one page of the reports that a folder holds, devices against kernels, instead of measuring. It is written to
+    /// index.html there, or to --html
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = [
+            "what", "op", "json", "csv", "variant", "direction", "cache", "samples", "seconds", "time_limit", "roofline",
+            "compare", "ab", "against", "read",
+        ]
+    )]
+    gallery: Option<PathBuf>,
 }
 
 fn cache(text: &str) -> Result<Cache, String> {
@@ -122,18 +110,13 @@ fn threshold(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "use a share above 0, such as 0.1 for 10 %".into())
 }
 
-fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "use a count above 0".into())
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|s: &f64| (0.0..1e6).contains(s)).ok_or_else(|| "use seconds from 0 up".into())
-}
-
 impl Bench {
     pub fn run(&self, options: &Options) -> Result<()> {
         // What cannot be read, written or understood is found before a long measurement.
         self.expect_sense()?;
+        if let Some(folder) = &self.gallery {
+            return self.run_gallery(folder);
+        }
         let others = side_by_side::load(&self.against)?;
         let base = match &self.compare {
             Some(path) => Some((Report::load(path)?, path.display().to_string())),
@@ -168,13 +151,7 @@ impl Bench {
 
     /// An error for options that contradict each other, and for files that cannot be written.
     fn expect_sense(&self) -> Result<()> {
-        if let Some(limit) = self.time_limit.filter(|limit| *limit < self.seconds) {
-            let seconds = self.seconds;
-            return Err(Error::Usage(format!(
-                "--time-limit {limit} is less than --seconds {seconds}, the least sampling of a row; raise one or lower \
-                 the other"
-            )));
-        }
+        self.what.expect_sense()?;
         let judges = self.compare.is_some() || !self.ab.is_empty();
         if self.threshold.is_some() && !judges {
             return Err(Error::Usage("--threshold judges what --compare or --ab compares; give one of them".into()));
@@ -203,7 +180,8 @@ impl Bench {
     }
 
     fn measured(&self, options: &Options, base: Option<&(Report, String)>) -> Result<Report> {
-        let (set, mut asked) = self.asked()?;
+        let (set, mut asked) = self.what.asked()?;
+        asked.cache = self.cache;
         let listener = Arc::new(Listener::new(options.quiet));
         let gpu = options.open(&listener, "kernels run on the CPU")?;
         if let Some((base, shown)) = base {
@@ -231,7 +209,8 @@ impl Bench {
         if options.shaders.is_some() {
             return Err(Error::Usage("--ab names both trees of shaders; leave --shaders out".into()));
         }
-        let (set, mut asked) = self.asked()?;
+        let (set, mut asked) = self.what.asked()?;
+        asked.cache = self.cache;
         let listener = Arc::new(Listener::new(options.quiet));
         let first = options.open(&listener, "kernels run on the CPU")?;
         asked.table = options.given_table(&first)?.unwrap_or_default();
@@ -259,6 +238,14 @@ impl Bench {
         c.expect_no_regression()
     }
 
+    /// Writes the page of a folder of reports.
+    fn run_gallery(&self, folder: &Path) -> Result<()> {
+        let reports = gallery::reports(folder)?;
+        let path = self.html.clone().unwrap_or_else(|| folder.join("index.html"));
+        files::write_atomic(&path, gallery::html(&reports)?.as_bytes())?;
+        print(&format!("{}: {}", path.display(), text::counted(reports.len(), "report")))
+    }
+
     /// Writes the files that were asked for, with `suffix` after their names.
     fn write(&self, report: &Report, suffix: &str) -> Result<()> {
         let named = |path: &Path| {
@@ -277,57 +264,4 @@ impl Bench {
         }
         Ok(())
     }
-
-    /// What to measure, and how.
-    fn asked(&self) -> Result<(Set, Asked)> {
-        let (set, filter) = self.set()?;
-        let (samples, seconds) = (self.samples, self.seconds);
-        let limit = self.time_limit.unwrap_or(set.time_limit_s.unwrap_or(SamplingRule::default().limit).max(seconds));
-        let rule = SamplingRule { samples, seconds, limit, ..SamplingRule::default() };
-        let (variants, direction) = (self.variant.clone(), self.direction.clone());
-        Ok((set, Asked { variants, direction, filter, cache: self.cache, rule, ..Asked::default() }))
-    }
-
-    /// What to measure, and the text that rows must have in their name.
-    fn set(&self) -> Result<(Set, String)> {
-        let all = String::new();
-        if let Some(op) = &self.op {
-            return Ok((Set::one(op, &self.shape)?, all));
-        }
-        let what = self.what.as_deref().unwrap_or("quick");
-        if let Some(set) = Set::built_in(what) {
-            return Ok((set?, all));
-        }
-        if what.ends_with(".toml") || Path::new(what).is_file() {
-            return Ok((Set::load(Path::new(what))?, all));
-        }
-        let Some(mut set) = Set::built_in(CASES).transpose()? else { return Err(unknown(what)) };
-        // An entry's name begins with its op's name. The rows themselves are filtered once their entries are known.
-        set.cases.retain(|s| {
-            let op = s.case.op.name();
-            what.starts_with(op)
-                || what.starts_with(&s.op)
-                || op.contains(what)
-                || s.op.contains(what)
-                || s.name.contains(what)
-        });
-        if set.cases.is_empty() {
-            return Err(unknown(what));
-        }
-        // `relu` selects the whole op, whatever its entries are called.
-        let listed = set.cases.iter().all(|s| s.op == what);
-        Ok((set, if listed { all } else { what.to_string() }))
-    }
-}
-
-/// An error for a word that is no set and no part of an op's or a case's name.
-fn unknown(what: &str) -> Error {
-    let list = ops();
-    let known: Vec<&str> = sets::names().into_iter().chain(list.iter().map(|o| o.0)).collect();
-    let near = nearest(what.split('.').next().unwrap_or(what), &known);
-    let meant = near.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-    Error::Usage(format!(
-        "{what} is no set ({}), no TOML file and in no name of an op or a case{meant}",
-        sets::names().join(", ")
-    ))
 }

@@ -8,12 +8,16 @@ mod compare;
 mod data;
 mod devices;
 mod embed;
+mod export;
+mod export_bench;
+mod export_step;
 mod forecast;
 mod grid_options;
 mod kernels;
 mod list;
 mod listener;
 mod manual;
+mod measured;
 mod merge;
 mod network;
 mod new;
@@ -79,6 +83,7 @@ enum Command {
     Noise(noise::Noise),
     Kernels(kernels::Kernels),
     Bench(bench::Bench),
+    Export(export::Export),
     Profile(profile::ProfileStep),
     Tune(tune::Tune),
     Completions(manual::Completions),
@@ -102,6 +107,7 @@ impl Cli {
             Command::Noise(c) => c.run(options),
             Command::Kernels(c) => c.run(options),
             Command::Bench(c) => c.run(options),
+            Command::Export(c) => c.run(options),
             Command::Profile(c) => c.run(options),
             Command::Tune(c) => c.run(options),
             Command::Completions(c) => c.run(),
@@ -191,7 +197,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Cli::command(), "wgslab", &mut found);
-        assert_eq!(found.len(), 25);
+        assert_eq!(found.len(), 27);
         for (path, help) in found {
             assert!(help.contains("Example") && help.contains(&path), "{path}: {help}");
         }

@@ -10,16 +10,15 @@
 
 use super::check::SEED;
 use super::fixed_kernel::FixedKernel;
+use super::rows::{self, Known, Selection};
 use super::samples::{Reference, Samples, warm};
 use super::sampling_rule::{MOST_TURNS, SamplingRule, TURNS};
-use super::sets::{BenchCase, FIRST, Set};
+use super::sets::{BenchCase, Set};
 use super::{Cache, Environment, Report, Row, Skipped};
-use crate::base::{Error, Progress, Result, nearest};
+use crate::base::{Error, Progress, Result};
 use crate::device::Gpu;
 use crate::device::tune::Table;
-use crate::kernels::listing::entry_name;
-use crate::kernels::{Recorded, tune};
-use crate::tape::{Cost, Op, Options, Plan, Schedule, State, Type};
+use crate::tape::{Cost, Plan, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
@@ -33,7 +32,7 @@ const WARM_UPS: usize = 3;
 /// What is measured of a set, and how.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Which variants: names, [`FIRST`], or `all`. Empty means those of the set.
+    /// Which variants: names, [`super::sets::FIRST`], or `all`. Empty means those of the set.
     pub variants: Vec<String>,
     /// forward, grad_input, …; `grad` is every gradient. None is all.
     pub direction: Option<String>,
@@ -59,9 +58,8 @@ impl Default for Asked {
 /// an error if nothing could run.
 pub fn bench(gpus: &[&Gpu], set: &Set, asked: &Asked, progress: &dyn Progress) -> Result<Vec<Report>> {
     let Some(first) = gpus.first() else { return Err(Error::Failed("a bench needs a device".into())) };
-    let variants = if asked.variants.is_empty() { &set.variants } else { &asked.variants };
-    let mut bench =
-        Bench { gpus, variants, asked, reference: Reference::new(first)?, flush: Vec::new(), seen: Seen::default() };
+    let selection = Selection::new(set, asked);
+    let mut bench = Bench { gpus, selection, asked, reference: Reference::new(first)?, flush: Vec::new() };
     if asked.cache == Cache::Cold {
         bench.flush = gpus.iter().map(|gpu| FixedKernel::flush(gpu)).collect::<Result<_>>()?;
     }
@@ -83,7 +81,7 @@ pub fn bench(gpus: &[&Gpu], set: &Set, asked: &Asked, progress: &dyn Progress) -
     let rows: usize = reports.iter().map(|r| r.rows.len()).sum();
     progress.done(&format!("{rows} rows of {} cases measured", set.cases.len()));
     if rows == 0 {
-        return Err(bench.nothing(set, &reports));
+        return Err(bench.selection.nothing(set, reports.iter().flat_map(|r| &r.skipped)));
     }
     let reference = bench.reference.row(&asked.rule);
     for report in &mut reports {
@@ -111,19 +109,11 @@ impl Held<'_, '_> {
 
 struct Bench<'a> {
     gpus: &'a [&'a Gpu],
-    variants: &'a [String],
+    selection: Selection<'a>,
     asked: &'a Asked,
     reference: Reference<'a>,
     /// The flush of each device, for cold samples.
     flush: Vec<FixedKernel>,
-    seen: Seen,
-}
-
-/// The variants and directions that exist, for an error that lists them.
-#[derive(Default)]
-struct Seen {
-    variants: BTreeSet<&'static str>,
-    directions: BTreeSet<String>,
 }
 
 /// A node of a case in one variant on one device, with its samples.
@@ -220,37 +210,17 @@ impl<'a> Bench<'a> {
         group.iter().filter(|r| r.samples.is_wide(&self.asked.rule)).map(|r| r.place).collect()
     }
 
-    /// The rows of a case on one device. Their plans run once. Each value has a buffer of its own, so that a node can
-    /// be run again later.
+    /// The rows of a case on one device. Their plans run once, so that a node can be run again later.
     fn rows(&mut self, device: usize, subject: &BenchCase) -> Result<Vec<Running<'a>>> {
         let gpu = self.gpus[device];
-        let forward = subject.case.forward()?;
-        let whole = subject.case.gradients()?.into_iter().next().unwrap_or_else(|| forward.clone());
         let mut rows: Vec<Running<'a>> = Vec::new();
-        let tuned = tune::chooser(&self.asked.table);
-        for choice in self.choices(gpu, &whole)? {
-            let choose = |op: &dyn Op, x: &[Type], offered: &[&'static str]| {
-                choice.filter(|v| offered.contains(v)).or_else(|| tuned(op, x, offered))
-            };
-            let options = Options { choose: &choose, reuse: false, ..Options::new(gpu.caps()) };
-            let (short, long) = (Schedule::new(&forward.tape, &options)?, Schedule::new(&whole.tape, &options)?);
-            let (of_short, mut found) = (self.wanted(subject, choice, &short), self.wanted(subject, choice, &long));
-            let enough = of_short.len() == found.len();
-            let (schedule, recorded) = if enough { (short, &forward) } else { (long, &whole) };
-            if enough {
-                found = of_short;
-            }
-            // A variant that was asked for by name may also be the first one.
-            found.retain(|f| rows.iter().all(|r| (&r.entry, r.variant) != (&f.0, schedule.steps[f.1].variant)));
-            if found.is_empty() {
-                continue;
-            }
-            let plan = Rc::new(Plan::new(gpu, schedule, &State::new())?);
-            plan.run(gpu, &recorded.feed(&recorded.words(SEED)))?;
+        for planned in self.selection.plans(gpu.caps(), subject, &mut Known::new())? {
+            let about: Vec<_> = planned.wanted.iter().map(|w| planned.about(w)).collect();
+            let plan = Rc::new(Plan::new(gpu, planned.schedule, &State::new())?);
+            plan.run(gpu, &planned.recorded.feed(&planned.recorded.words(SEED)))?;
             gpu.wait()?;
-            for (entry, i, launches) in found {
-                let step = &plan.schedule().steps[i];
-                let (variant, cost, plan) = (step.variant, step.cost(), plan.clone());
+            for (wanted, (variant, cost)) in planned.wanted.into_iter().zip(about) {
+                let (entry, launches, plan) = (wanted.entry, wanted.launches, plan.clone());
                 let (place, samples) = (0, Samples::default());
                 rows.push(Running { gpu, device, place, entry, variant, plan, launches, cost, repeats: 1, samples });
             }
@@ -260,55 +230,6 @@ impl<'a> Bench<'a> {
         rows.sort_by_key(|r| entries.iter().position(|e| *e == r.entry));
         rows.iter_mut().enumerate().for_each(|(place, r)| r.place = place);
         Ok(rows)
-    }
-
-    /// The variants to run of a case. `None` means each op's first variant, or the table's.
-    fn choices(&mut self, gpu: &Gpu, recorded: &Recorded) -> Result<Vec<Option<&'static str>>> {
-        let schedule = Schedule::new(&recorded.tape, &Options::new(gpu.caps()))?;
-        let offered: BTreeSet<_> = schedule.steps.iter().flat_map(|s| s.op.variants(&s.x, gpu.caps())).collect();
-        self.seen.variants.extend(&offered);
-        let mut choices = Vec::new();
-        for wanted in self.variants {
-            match wanted.as_str() {
-                FIRST => choices.push(None),
-                "all" => choices.extend(offered.iter().map(|v| Some(*v))),
-                name => choices.extend(offered.get(name).map(|v| Some(*v))),
-            }
-        }
-        Ok(choices)
-    }
-
-    /// The entries of a case that were asked for: name, index of the step, and its launches.
-    fn wanted(
-        &mut self,
-        subject: &BenchCase,
-        choice: Option<&str>,
-        s: &Schedule,
-    ) -> Vec<(String, usize, Range<usize>)> {
-        let (mut found, mut at): (Vec<(String, usize, Range<usize>)>, usize) = (Vec::new(), 0);
-        let (op, first) = (subject.case.op.name(), entry_name(subject.case.op.as_ref()));
-        for (i, step) in s.steps.iter().enumerate() {
-            let launches = at..at + step.launches.len();
-            at = launches.end;
-            let entry = entry_name(step.op.as_ref());
-            let own = entry == first || entry.split('.').next() == Some(op);
-            let chosen = choice.is_none_or(|v| v == step.variant);
-            let named = format!("{entry} {}", subject.name).contains(&self.asked.filter);
-            let direction = direction(&entry);
-            let facing = self
-                .asked
-                .direction
-                .as_ref()
-                .is_none_or(|d| d == direction || d == "grad" && direction.starts_with("grad"));
-            if own && !launches.is_empty() {
-                self.seen.directions.insert(direction.to_string());
-            }
-            // An op whose gradient is the op itself (matmul) is timed forward.
-            if own && chosen && named && facing && !launches.is_empty() && found.iter().all(|f| f.0 != entry) {
-                found.push((entry, i, launches));
-            }
-        }
-        found
     }
 
     /// Takes a turn's samples of a group, round and round.
@@ -361,15 +282,6 @@ impl<'a> Bench<'a> {
     fn row(&self, r: &Running<'_>, subject: &BenchCase) -> Row {
         let times = r.samples.times();
         Row {
-            op: subject.op.clone(),
-            direction: direction(&r.entry).to_string(),
-            entry: r.entry.clone(),
-            case: subject.name.clone(),
-            shape: subject.shape.clone(),
-            variant: r.variant.to_string(),
-            flops: r.cost.flops,
-            bytes: r.cost.bytes,
-            cache: self.asked.cache,
             timer: times.timer,
             repeats: r.repeats as u32,
             noisy: !self.asked.rule.settled(&times.samples_ms, r.samples.spent_s),
@@ -377,41 +289,7 @@ impl<'a> Bench<'a> {
             wall_ms: times.wall_ms,
             reference_ms: times.reference_ms,
             turns: times.turns,
-            roof_share: None,
+            ..rows::row(subject, &r.entry, r.variant, r.cost, self.asked)
         }
     }
-
-    /// The error that says why there is no row.
-    fn nothing(&self, set: &Set, reports: &[Report]) -> Error {
-        if let Some(s) = reports.iter().flat_map(|r| &r.skipped).next() {
-            return Error::Usage(format!("nothing could be measured; {} {}: {}", s.op, s.case, s.why));
-        }
-        let told = |known: Vec<&str>, wrong: &str| {
-            let near = nearest(wrong, &known).map(|n| format!("did you mean {n}? "));
-            format!("{}there are {}", near.unwrap_or_default(), known.join(", "))
-        };
-        let variants: Vec<&str> = self.seen.variants.iter().copied().collect();
-        let unknown = self.variants.iter().find(|v| *v != FIRST && *v != "all" && !variants.contains(&v.as_str()));
-        if let Some(v) = unknown {
-            return Error::Usage(format!("no kernel of {} has the variant {v}; {}", set.name, told(variants, v)));
-        }
-        let directions: Vec<&str> = self.seen.directions.iter().map(String::as_str).collect();
-        match &self.asked.direction {
-            Some(d) if !directions.contains(&d.as_str()) && !directions.is_empty() => {
-                Error::Usage(format!("no kernel of {} has the direction {d}; {}", set.name, told(directions, d)))
-            }
-            _ => {
-                let filter = &self.asked.filter;
-                Error::Usage(format!(
-                    "no row of {} has '{filter}' in its name, the variant and the direction",
-                    set.name
-                ))
-            }
-        }
-    }
-}
-
-/// Forward, or which gradient.
-fn direction(entry: &str) -> &str {
-    entry.split_once('.').map_or("forward", |e| e.1)
 }

@@ -3,9 +3,15 @@
 
 use super::{Cache, Row, Timer};
 use crate::base::{Result, files};
+#[cfg(feature = "study")]
+use crate::device::Tree;
 use crate::device::dispatch::ParamBlocks;
 use crate::device::{Buffer, Dispatch, Gpu, Kernel, Piece};
+#[cfg(feature = "study")]
+use crate::tape::recording::{self, Call, Memory, Recording, Role};
 use std::path::Path;
+#[cfg(feature = "study")]
+use std::sync::Arc;
 
 const REFERENCE: &[Piece] = &[Piece { path: "src/lab/reference.wgsl", text: include_str!("reference.wgsl") }];
 const FLUSH: &[Piece] = &[Piece { path: "src/lab/flush.wgsl", text: include_str!("flush.wgsl") }];
@@ -49,6 +55,23 @@ impl FixedKernel {
         };
         FixedKernel::new(gpu, "lab.flush", FLUSH, bytes.min(gpu.caps().binding_bytes / 16 * 16), 8192)
     }
+}
+
+/// The reference kernel as data, for a page in a browser.
+#[cfg(feature = "study")]
+pub(super) fn reference_recording(tree: &Tree) -> Result<Recording> {
+    let kernel = Kernel::new("lab.reference", "fixed", REFERENCE).shader(tree)?;
+    let name = kernel.name().to_string();
+    Ok(Recording {
+        schema: recording::SCHEMA.to_string(),
+        kernels: vec![Arc::new(kernel)],
+        buffers: vec![Memory { role: Role::Temp, name: "values".into(), bytes: u64::from(GROUPS) * 64 * 16 }],
+        launches: vec![Call { label: name, kernel: 0, buffers: vec![0], params: Vec::new(), grid: [GROUPS, 1, 1] }],
+        inputs: Vec::new(),
+        scalars: Vec::new(),
+        states: Vec::new(),
+        outputs: Vec::new(),
+    })
 }
 
 /// The row of the reference kernel.

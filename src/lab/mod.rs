@@ -12,12 +12,17 @@ mod chart;
 pub mod check;
 pub mod compare;
 pub mod environment;
+#[cfg(feature = "study")]
+pub mod export;
 mod fixed_kernel;
+#[cfg(feature = "study")]
+pub mod gallery;
 #[cfg(feature = "study")]
 mod page;
 pub mod profile;
 pub mod report;
 pub mod roofline;
+mod rows;
 mod samples;
 pub mod sampling_rule;
 pub mod sets;

@@ -11,7 +11,7 @@ use super::Spread;
 use super::spread::midmean;
 
 /// A row that lacks its least samples at the limit may take this many times as long.
-const PATIENCE: f64 = 2.0;
+pub const PATIENCE: f64 = 2.0;
 
 /// The least turns over the cases of a set in which a row is sampled. A disturbance of some seconds then meets only a
 /// part of its samples, and shows as a difference between turns.

@@ -1,6 +1,7 @@
 //! What all pages of a study share: a page is one file with nothing outside, has one style, and holds its pictures.
 
 use crate::base::plot::escape;
+use crate::base::text::base64;
 
 /// A page with this title, in the browser's tab and as first heading. `body` is HTML.
 pub(super) fn document(title: &str, body: &str) -> String {
@@ -22,32 +23,9 @@ pub(super) fn tile(value: &str, label: &str) -> String {
     format!("<div class=\"card tile\"><b>{}</b><span>{}</span></div>\n", escape(value), escape(label))
 }
 
-/// Bytes as base64 (RFC 4648).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let at = |i: usize| u32::from(three.get(i).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for i in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * i)) as usize & 63] as char;
-            text.push(if i <= three.len() { digit } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_rfc_4648() {
-        assert_eq!(
-            ["", "f", "fo", "foo", "foob"].map(|t| base64(t.as_bytes())),
-            ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]
-        );
-    }
 
     #[test]
     fn titles_and_names_are_text() {

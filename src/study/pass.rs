@@ -131,6 +131,11 @@ impl Pass {
 const LOGITS: &str = "logits";
 const FEATURES: &str = "features";
 
+/// A pass over `batch` images of `store` at a time as a tape: its output [`FEATURES`] has a row for each.
+pub(super) fn plain_pass(job: &Job<'_>, eye: &Eye, store: &ImageStore, batch: usize) -> Result<Tape> {
+    record(job, eye, store, batch, None)
+}
+
 fn record(job: &Job<'_>, eye: &Eye, store: &ImageStore, batch: usize, classes: Option<usize>) -> Result<Tape> {
     let (mut t, mut params) = (Tape::new(), Params::new());
     let indices = t.input("indices", Type::u32([batch]))?;

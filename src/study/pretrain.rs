@@ -279,7 +279,7 @@ fn finish(
 }
 
 /// A contrastive loss over fewer images is another loss, so images that do not fill a batch are left out.
-fn batches(images: usize, whole: usize) -> Batches {
+pub(super) fn batches(images: usize, whole: usize) -> Batches {
     Batches { images, whole, last: LastBatch::Drop }
 }
 

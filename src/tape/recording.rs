@@ -172,7 +172,7 @@ impl Recording {
     }
 
     /// Which buffer of the recording a place of the schedule is.
-    pub(super) fn index_of(&self, place: &Place) -> Option<usize> {
+    pub(crate) fn index_of(&self, place: &Place) -> Option<usize> {
         let called =
             |roles: [Role; 2], name: &str| self.buffers.iter().position(|b| roles.contains(&b.role) && b.name == name);
         match place {

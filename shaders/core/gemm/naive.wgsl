@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let row = row_of(m);
     let column = column_of(n);
     var sum = 0.0;
-    let end = depth();
+    let end = depth(batch);
     for (var k = 0u; k < end; k++) {
         sum += a_at(row, k) * b_at(column, k);
     }

@@ -30,10 +30,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let tm = t / ($BN / $TN); // in vec4
     let tn = t % ($BN / $TN);
     let slices = (p.k + p.k_split - 1u) / p.k_split;
-    batch = wid.z / slices;
+    let z = wid.z / slices;
+    batch = z;
     let slice = wid.z % slices;
     let k_begin = slice * p.k_split;
-    let k_end = min(k_begin + p.k_split, depth());
+    let k_end = min(k_begin + p.k_split, depth(z));
 
     //@ for m in 0..TM
     //@ for g in 0..TN/4

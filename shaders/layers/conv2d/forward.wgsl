@@ -14,7 +14,7 @@ struct Params {
 // guards both ends.
 struct Column { first: u32, top: u32, left: u32 }
 
-fn depth() -> u32 {
+fn depth(z: u32) -> u32 {
     return p.k;
 }
 

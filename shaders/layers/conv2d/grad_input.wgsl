@@ -29,8 +29,10 @@ struct Column { first: u32, bottom: u32, right: u32 }
 // A channel of the group's outputs and a tap.
 struct Tap { channel: u32, r: u32, s: u32 }
 
-fn phase() -> vec2<u32> {
-    return vec2<u32>(batch / $STRIDE % $STRIDE, batch % $STRIDE);
+// Functions that decide how long a loop with barriers is take z, the value of `batch`, from the workgroup's own index:
+// browsers take a private variable for one that may differ between the invocations of a workgroup.
+fn phase(z: u32) -> vec2<u32> {
+    return vec2<u32>(z / $STRIDE % $STRIDE, z % $STRIDE);
 }
 
 fn out_channels() -> u32 {
@@ -38,24 +40,24 @@ fn out_channels() -> u32 {
 }
 
 // The first tap of each axis that the phase meets.
-fn first() -> vec2<u32> {
-    return (phase() + p.padding) % $STRIDE / $SHARED * $INVERSE % $STEP;
+fn first(z: u32) -> vec2<u32> {
+    return (phase(z) + p.padding) % $STRIDE / $SHARED * $INVERSE % $STEP;
 }
 
 // How many it meets.
-fn met() -> vec2<u32> {
-    let taps = (vec2<u32>($R, $S) + (${STEP}u - 1u) - first()) / $STEP;
-    return select(vec2<u32>(0u), taps, (phase() + p.padding) % $STRIDE % $SHARED == vec2<u32>(0u));
+fn met(z: u32) -> vec2<u32> {
+    let taps = (vec2<u32>($R, $S) + (${STEP}u - 1u) - first(z)) / $STEP;
+    return select(vec2<u32>(0u), taps, (phase(z) + p.padding) % $STRIDE % $SHARED == vec2<u32>(0u));
 }
 
-fn depth() -> u32 {
-    let taps = met();
+fn depth(z: u32) -> u32 {
+    let taps = met(z);
     return out_channels() * taps.x * taps.y;
 }
 
 fn tap_of(k: u32) -> Tap {
-    let taps = met();
-    let begin = first();
+    let taps = met(batch);
+    let begin = first(batch);
     var tap = Tap(0u, 0u, 0u);
     //@ for r in leastR..mostR+1
     //@ for s in leastS..mostS+1
@@ -74,7 +76,7 @@ fn row_of(m: u32) -> u32 {
 // Row and column of an input of the phase in its plane.
 fn place(at: u32) -> vec2<u32> {
     let width = (p.w + (${STRIDE}u - 1u)) / $STRIDE;
-    return vec2<u32>(at / width, at % width) * $STRIDE + phase();
+    return vec2<u32>(at / width, at % width) * $STRIDE + phase(batch);
 }
 
 fn plane() -> u32 {

@@ -18,7 +18,7 @@ struct Column { first: u32, top: u32, left: u32 }
 // What a k means: where the rows of dy begin there and its image of x, both with the place in their plane, and that place.
 struct Line { a: u32, b: u32, top: u32, left: u32 }
 
-fn depth() -> u32 {
+fn depth(z: u32) -> u32 {
     return p.k;
 }
 

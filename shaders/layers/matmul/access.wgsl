@@ -9,7 +9,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
-fn depth() -> u32 {
+fn depth(z: u32) -> u32 {
     return p.k;
 }
 

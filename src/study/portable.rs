@@ -1,0 +1,384 @@
+//! A pretraining as data that runs without this program: its recordings for WebGPU's default limits, the first values of
+//! its tensors, its images, and the numbers of each step. A page of `wgslab export step` goes through it in a browser.
+
+use super::config::Pretrained;
+use super::dataset::Loaded;
+use super::folder::object;
+use super::pass::{Eye, plain_pass};
+use super::pretrain::{self, batch_for, batches};
+use super::session::Job;
+use super::stage::add_missing;
+use super::start::{Beginning, Begun, backbone_metadata};
+use super::turns::{Recorded, ring_of, scalar};
+use crate::base::{Error, Result};
+use crate::data::augment::{Augmentation, StoreViews};
+use crate::data::store::ImageStore;
+use crate::device::Caps;
+use crate::kernels::fuse;
+use crate::nn::{Mode, Params, Progress, Recipe, Recorder, Views};
+use crate::tape::{Options, Recording, Schedule, State, Tape, Type, Var};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// The most bytes of images and weights. A page holds them as text, and browsers bound the length of a text.
+const MOST_BYTES: usize = 200 << 20;
+
+/// How many images the recording of views shows.
+const SHOWN: usize = 6;
+
+/// The scalars that whoever replays counts: the epoch, the row of the ring, and how often a turn was taken.
+const COUNTED: [&str; 3] = ["epoch", "ring_row", "repeat"];
+
+/// A pretraining as data.
+#[derive(Clone, Debug, Serialize)]
+pub struct Portable {
+    /// What it is, for people.
+    pub name: String,
+    /// The dataset.
+    pub dataset: String,
+    /// The method.
+    pub method: String,
+    /// The backbone.
+    pub model: String,
+    /// The seed of weights, batches and views: its low word, then its high one.
+    pub seed: [u32; 2],
+    /// The number of training images. They come first in the images that `eye` sees.
+    pub images: usize,
+    /// Images in a step.
+    pub batch: usize,
+    /// Passes over the images.
+    pub epochs: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// The state with the losses of the last steps: a row for each, [`Portable::columns`] numbers wide.
+    pub ring: String,
+    /// Rows of the ring. Step `i` of an epoch is in row `i` modulo this.
+    pub slots: usize,
+    /// What a row holds; the loss comes first.
+    pub columns: Vec<String>,
+    /// The scalars of each step, by name, besides the epoch and the row. A number that never changes is there once.
+    pub scalars: BTreeMap<String, Vec<f64>>,
+    /// The step of training.
+    pub step: Recording,
+    /// The views of some images: the outputs `view0`, `view1`, … and the images as they are, `image`.
+    pub views: Recording,
+    /// The features of images, of those for training and those for testing alike.
+    pub eye: Recording,
+    /// Channels, rows and columns of a view.
+    pub view_dims: [usize; 3],
+    /// What was subtracted from each channel of a view, as a share of 255.
+    pub mean: [f32; 3],
+    /// What each channel was then divided by.
+    pub std: [f32; 3],
+    /// The names of the classes.
+    pub classes: Vec<String>,
+    /// The class of each training image, then of each test image.
+    pub labels: Vec<u32>,
+    /// How many neighbours vote on the class of a test image.
+    pub neighbours: usize,
+    /// The tensors that are not zero at first, and where their bytes lie in [`Portable::bytes`].
+    pub tensors: Vec<Held>,
+    /// How the names of the backbone's tensors begin, which its file leaves out.
+    pub prefix: &'static str,
+    /// What the file of the backbone says of itself, as JSON.
+    pub metadata: String,
+    /// Values of tensors.
+    #[serde(skip)]
+    pub bytes: Vec<u8>,
+}
+
+/// A tensor's bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Held {
+    /// The name of the state.
+    pub name: String,
+    /// Where its bytes begin.
+    pub at: usize,
+    /// How many there are.
+    pub bytes: usize,
+}
+
+impl Job<'_> {
+    /// The pretraining on the images of `spec` as data. It trains nothing. It is an error if the method takes more than a
+    /// recording, images and scalars, or if the step passes the default limits of WebGPU.
+    pub fn portable(&self, spec: &str, method: &str, seed: u64) -> Result<Portable> {
+        let method = self.config.pretraining_of(method)?;
+        let begun = Begun::read(self.config, self.data_root, Beginning::Config)?;
+        begun.expect_model(&method.model)?;
+        let set = self.load(spec)?;
+        let batch = batch_for(&method, set.train.store.count)?;
+        let turn = self.one_recording(&method, pretrain::record(self, &set.train, &method, seed, batch)?, &set)?;
+        let (tape, eyes) = (&turn.tapes[0].0, self.eyes(&set)?);
+        let step = self.portable_recording(tape)?;
+        let eye = Eye::new(method.backbone.clone(), set.train.mean, set.train.std);
+        let at_once = self.config.evaluation.batch_size.min(eyes.0.count);
+        let eye = self.portable_recording(&plain_pass(self, &eye, &eyes.0, at_once)?)?;
+        let mut state = set.train.resident.clone();
+        begun.load(self, method.backbone.as_ref(), &mut state, std::slice::from_ref(&turn))?;
+        turn.params.fill(self.gpu, &mut state, seed)?;
+        add_missing(self.gpu, &mut state, tape)?;
+        let views = self.portable_recording(&self.views_tape(&method, &set, seed, batch.min(SHOWN))?)?;
+        let steps = batches(set.train.store.count, batch).steps();
+        let (tensors, bytes) = self.held(&step, &eye, &state, &eyes)?;
+        let name = backbone_metadata(self, &set.train, (&method.name, &method.model), &[], "");
+        let metadata =
+            object(serde_json::Value::Object(name.into_iter().filter(|(key, _)| key != "address").collect()));
+        let (channels, side) = (set.train.store.channels, self.config.data.image_size);
+        Ok(Portable {
+            name: format!("{} on {}, seed {seed}", method.name, set.data.name),
+            dataset: set.data.name.clone(),
+            method: method.name.clone(),
+            model: method.model.to_string(),
+            seed: [seed as u32, (seed >> 32) as u32],
+            images: set.train.store.count,
+            batch,
+            epochs: method.optimization.epochs,
+            steps,
+            ring: ring_of(&turn.turn),
+            slots: self.config.run.loss_every,
+            columns: turn.columns.clone(),
+            scalars: self.numbers(&method, &step, (seed, batch, steps))?,
+            step,
+            views,
+            eye,
+            view_dims: [channels, side, side],
+            mean: set.train.mean,
+            std: set.train.std,
+            classes: set.data.classes.clone(),
+            labels: set.data.train.labels.iter().chain(&set.data.test.labels).copied().collect(),
+            neighbours: self.config.evaluation.knn_neighbours,
+            tensors,
+            prefix: "backbone.",
+            metadata: serde_json::Value::Object(metadata).to_string(),
+            bytes,
+        })
+    }
+
+    /// The only turn of the method, whose step is one recording.
+    fn one_recording(&self, method: &Pretrained, mut turns: Vec<Recorded>, set: &Loaded) -> Result<Recorded> {
+        let refused = |why: &str| Err(Error::Usage(format!("{} cannot be exported: {why}", method.name)));
+        let first = Progress { seed: 0, epoch: 0, epochs: 1, step: 0, steps: 1, repeat: 0, before: 0 };
+        if set.train.store.streamed.is_some() || set.test.streamed.is_some() {
+            return refused(
+                "a page holds all images, and these stream from disk; take fewer or raise data.resident_bytes",
+            );
+        }
+        if !method.inputs(first, &[0; 2], self.config.data.image_size).is_empty() {
+            return refused("its steps read more than images and scalars; take another method, such as simclr");
+        }
+        match (turns.pop(), turns.len()) {
+            (Some(turn), 0) if turn.turn.repeats == 1 && turn.tapes.len() == 1 && turn.tapes[0].1 == 1 => Ok(turn),
+            _ => refused("its step is several recordings; set micro_batch_size = 0, or take a method of one turn"),
+        }
+    }
+
+    /// The recording of a tape for any browser: no subgroups, no f16, and the default limits of WebGPU. The variants are those
+    /// for a GPU, because visitors have one; a software adapter runs them, too, and compiles them faster than those that
+    /// are made for Mesa's.
+    fn portable_recording(&self, tape: &Tape) -> Result<Recording> {
+        let caps = Caps::portable();
+        let options = Options { recompute: self.config.run.recompute, ..fuse::options(&caps) };
+        let schedule = Schedule::new(tape, &options)?;
+        if let Some(why) = schedule.past_limits(&caps) {
+            return Err(Error::Usage(format!(
+                "the step passes the default limits of WebGPU: {why}; use a smaller batch, image or model"
+            )));
+        }
+        Recording::of(&schedule, self.gpu.tree())
+    }
+
+    /// The training images and after them the test images, as one store.
+    fn eyes(&self, set: &Loaded) -> Result<(ImageStore, State)> {
+        let (data, mut state) = (&set.data, State::new());
+        let pixels = [data.train.all()?, data.test.all()?].concat();
+        let dims = [data.train.height, data.train.channels];
+        let store =
+            ImageStore::upload(self.gpu, &mut state, "eye", &pixels, dims, Some(Caps::portable().binding_bytes))?;
+        match store.pages {
+            1 => Ok((store, state)),
+            _ => Err(Error::Usage(format!(
+                "the images of {} take {} MiB, and a page of the default limits binds {}; take fewer, or a smaller \
+                 store_size",
+                data.name,
+                pixels.len() >> 20,
+                Caps::portable().binding_bytes >> 20
+            ))),
+        }
+    }
+
+    /// What a step makes of `shown` images before the network sees them.
+    fn views_tape(&self, method: &Pretrained, set: &Loaded, seed: u64, shown: usize) -> Result<Tape> {
+        let (mean, std, out) = (set.train.mean, set.train.std, self.config.data.image_size as u32);
+        let inner = StoreViews { store: &set.train.store, seed, out, mean, std };
+        let noted = Noted { inner: &inner, asked: Mutex::default() };
+        let (mut tape, mut params) = (Tape::new(), Params::new());
+        let indices = tape.input("indices", Type::u32([shown]))?;
+        let mut r = Recorder {
+            t: &mut tape,
+            params: &mut params,
+            backbone: method.backbone.as_ref(),
+            recipe: &method.augmentation,
+            batch: shown,
+            indices,
+            views: &noted,
+            mode: Mode::Train,
+        };
+        method.method.record(&method.method.turns()[0], &mut r)?;
+        let asked = noted.asked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut t = Tape::new();
+        let indices = t.input("indices", Type::u32([shown]))?;
+        let plain = Augmentation { recipe: Recipe::PLAIN, mean, std }.plain(&mut t, &set.train.store, indices, out)?;
+        t.output("image", plain);
+        for (i, recipe) in asked {
+            let view = inner.view(&mut t, indices, i, &recipe)?;
+            t.output(&format!("view{i}"), view);
+        }
+        Ok(t)
+    }
+
+    /// The bytes of the tensors that `step` and `eye` begin with, images included, without those that are all zero.
+    fn held(&self, step: &Recording, eye: &Recording, state: &State, eyes: &(ImageStore, State)) -> Result<Bytes> {
+        let (mut tensors, mut bytes) = (Vec::new(), Vec::new());
+        let mut images = Vec::new();
+        for named in &eye.states {
+            if eyes.1.ty(&named.name).is_some() {
+                images = eyes.1.read(self.gpu, &named.name)?;
+                tensors.push(Held { name: named.name.clone(), at: 0, bytes: images.len() });
+                bytes.extend(&images);
+            }
+        }
+        for named in &step.states {
+            let value = state.read(self.gpu, &named.name)?;
+            // The training images are the first of all images.
+            if !value.is_empty() && images.starts_with(&value) {
+                tensors.push(Held { name: named.name.clone(), at: 0, bytes: value.len() });
+            } else if value.iter().any(|byte| *byte != 0) {
+                tensors.push(Held { name: named.name.clone(), at: bytes.len(), bytes: value.len() });
+                bytes.extend(value);
+            }
+        }
+        match bytes.len() <= MOST_BYTES {
+            true => Ok((tensors, bytes)),
+            false => Err(Error::Usage(format!(
+                "images and weights take {} MiB, and a page holds at most {}; take fewer images or a smaller model",
+                bytes.len() >> 20,
+                MOST_BYTES >> 20
+            ))),
+        }
+    }
+
+    /// The scalars of each step that whoever replays cannot count.
+    fn numbers(
+        &self,
+        method: &Pretrained,
+        step: &Recording,
+        (seed, batch, steps): (u64, usize, usize),
+    ) -> Result<BTreeMap<String, Vec<f64>>> {
+        let optimization = method.optimization.for_batch(batch);
+        let epochs = optimization.epochs;
+        let mut all = BTreeMap::new();
+        for name in step.scalars.iter().filter(|name| !COUNTED.contains(&name.as_str())) {
+            let mut values = Vec::new();
+            for (epoch, at) in (0..epochs).flat_map(|epoch| (0..steps).map(move |at| (epoch, at))) {
+                let own =
+                    method.method.scalars(Progress { seed, epoch, epochs, step: at, steps, repeat: 0, before: 0 });
+                let lr = optimization.rate(epoch, at, steps);
+                let bias_lr = lr * optimization.optimizer.bias_lr_factor;
+                let value = scalar(name, [lr as f32, bias_lr as f32, 0.0, 0.0, 0.0], &own);
+                let value = value.ok_or_else(|| Error::Failed(format!("nobody gives the scalar {name}")))?;
+                values.push(f64::from(value));
+            }
+            if values.iter().all(|v| *v == values[0]) {
+                values.truncate(1);
+            }
+            all.insert(name.clone(), values);
+        }
+        Ok(all)
+    }
+}
+
+/// Tensors, and the bytes that they lie in.
+type Bytes = (Vec<Held>, Vec<u8>);
+
+/// Makes views, and notes which a method asks for.
+struct Noted<'a> {
+    inner: &'a StoreViews<'a>,
+    asked: Mutex<Vec<(u32, Recipe)>>,
+}
+
+impl Views for Noted<'_> {
+    fn view(&self, t: &mut Tape, indices: Var, i: u32, recipe: &Recipe) -> Result<Var> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.iter().all(|a| a.0 != i) {
+            asked.push((i, recipe.clone()));
+        }
+        self.inner.view(t, indices, i, recipe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::progress::Silent;
+    use crate::study::testing::with_job;
+
+    const SPEC: &str = "phantom:covid?train=24&val=8&test=9";
+
+    fn of(method: &str, more: &str) -> Result<Portable> {
+        let text = format!(
+            "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.0625\n[pretraining]\nmethods = [\"{method}\"]\n\
+             epochs = 2\nwarmup_epochs = 0\nbatch_size = 8\n{more}"
+        );
+        let mut made = Err(Error::Failed("no adapter".into()));
+        with_job(&text, &Silent, |job| made = job.portable(SPEC, method, (5 << 32) + 7));
+        made
+    }
+
+    /// What a browser with WebGPU's default limits runs, and all that it needs for it.
+    #[test]
+    fn a_pretraining_is_data_within_the_default_limits() {
+        if crate::device::adapter::adapters(None).is_ok_and(|list| list.is_empty()) {
+            return with_job("", &Silent, |_| ()); // says that it is skipped
+        }
+        let caps = Caps::portable();
+        let made = of("simclr", "").unwrap();
+        for (recording, outputs) in [(&made.step, 0), (&made.eye, 1), (&made.views, 3)] {
+            assert_eq!(recording.expect_sound(), Ok(()));
+            assert_eq!(recording.outputs.len(), outputs);
+            for kernel in &recording.kernels {
+                let (layout, name) = (kernel.layout(), kernel.name());
+                assert!(layout.buffers.len() <= caps.storage_buffers as usize, "{name}");
+                assert!(layout.workgroup.iter().product::<u32>() <= caps.invocations, "{name}");
+                assert!(layout.workgroup_bytes <= caps.workgroup_bytes, "{name}");
+                let code = kernel.wgsl().lines().map(|l| l.split("//").next().unwrap_or_default());
+                assert!(code.into_iter().all(|l| !l.contains("subgroup") && !l.contains("f16")), "{name}");
+            }
+        }
+        assert_eq!((made.images, made.batch, made.steps, made.labels.len()), (24, 8, 3, 33));
+        assert_eq!((made.seed, made.columns[0].as_str()), ([7, 5], "loss"));
+        assert_eq!(made.scalars["lr"].len(), 6, "a rate for each step");
+        let held = |name: &str| made.tensors.iter().find(|t| t.name == name).map(|t| (t.at, t.bytes));
+        assert_eq!(held("images/eye/0"), Some((0, 33 * 16 * 16)));
+        assert_eq!(held("images/train/0"), Some((0, 24 * 16 * 16)), "they are there once");
+        assert!(made.tensors.iter().all(|t| t.at + t.bytes <= made.bytes.len()));
+        let metadata: serde_json::Value = serde_json::from_str(&made.metadata).unwrap();
+        assert!(metadata.get("address").is_none() && metadata["images"]["image_size"] == 16, "{metadata}");
+    }
+
+    #[test]
+    fn what_a_page_cannot_replay_is_refused() {
+        if crate::device::adapter::adapters(None).is_ok_and(|list| list.is_empty()) {
+            return with_job("", &Silent, |_| ());
+        }
+        for (method, more, why) in [
+            ("vae", "", "read more than images and scalars"),
+            ("test_duel", "", "take a method of one turn"),
+            ("simclr", "micro_batch_size = 4\n", "set micro_batch_size = 0"),
+            ("simclr", "simclr.projection_dims = [8192, 8192]\n", "passes the default limits of WebGPU"),
+        ] {
+            let said = of(method, more).map(|p| p.name).unwrap_err();
+            assert!(said.exit_code() == 2 && said.to_string().contains(why), "{method}: {said}");
+        }
+    }
+}
